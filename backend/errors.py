@@ -1,0 +1,41 @@
+"""The one kind of error that a person gets to read."""
+
+from __future__ import annotations
+
+EXIT_CODES: dict[str, int] = {
+    "usage": 2,
+    "no_photo": 3,
+    "no_face": 4,
+    "out_of_memory": 5,
+    "disk": 6,
+    "missing_part": 7,
+    "cancelled": 8,
+    "internal": 1,
+}
+"""Exit code of the command line for each ``LikenessError.code`` (documented in README.md)."""
+
+
+class LikenessError(Exception):
+    """Something went wrong that the person at the screen can do something about.
+
+    Parameters
+    ----------
+    code : one of the keys of ``EXIT_CODES``.
+    sentence : what happened, one plain sentence.
+    advice : what to do about it, one plain sentence.
+    """
+
+    def __init__(self, code: str, sentence: str, advice: str = "") -> None:
+        if code not in EXIT_CODES:
+            raise ValueError(f"unknown error code {code!r}; known: {sorted(EXIT_CODES)}")
+        super().__init__(f"{sentence} {advice}".strip())
+        self.code = code
+        self.sentence = sentence
+        self.advice = advice
+
+
+class Cancelled(LikenessError):
+    """Raised by a ``ProgressReporter`` when the person asked to stop."""
+
+    def __init__(self) -> None:
+        super().__init__("cancelled", "The reconstruction was cancelled.", "Nothing was written.")

@@ -1,0 +1,75 @@
+"""``FaceAsset``: everything that an artist gets, independent of any file format."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from backend.rendering.camera import Camera
+
+PART_NAMES: tuple[str, ...] = ("head", "eye_left", "eye_right", "teeth_upper", "teeth_lower", "tongue", "lashes")
+
+
+@dataclass(frozen=True)
+class FacePart:
+    """One mesh object of the face.
+
+    Attributes
+    ----------
+    name : one of ``PART_NAMES``.
+    vertices : (V, 3) float32 neutral, head frame, metres.
+    quads : (F, 4) int32 vertex ids, counter-clockwise from outside; a triangle repeats its last vertex.
+    uv : (T, 2) float32 texture coordinates of map ``Head``, v up.
+    uv_quads : (F, 4) int32 into ``uv``, corner by corner with ``quads``.
+    uv_makehuman, uv_makehuman_quads : the same for map ``MakeHuman`` (the original atlas).
+    hm08_vertex : (V,) int32 vertex ids in MakeHuman's whole base mesh.
+    keys : ARKit name -> (V, 3) float32 offsets at weight 1, only keys that move this part; on ``head`` all 52.
+    """
+
+    name: str
+    vertices: np.ndarray
+    quads: np.ndarray
+    uv: np.ndarray
+    uv_quads: np.ndarray
+    uv_makehuman: np.ndarray
+    uv_makehuman_quads: np.ndarray
+    hm08_vertex: np.ndarray
+    keys: Mapping[str, np.ndarray]
+
+
+@dataclass(frozen=True)
+class AssetPhoto:
+    """A used photo's camera (in pixels of the whole file after EXIF rotation), expression and error figures."""
+
+    name: str
+    camera: Camera
+    expression: np.ndarray  # (52,) in [0, 1]
+    landmark_error_percent: float
+    photometric_error: float
+
+
+@dataclass(frozen=True)
+class FaceAsset:
+    """A rigged, textured head.
+
+    Attributes
+    ----------
+    parts : in the order of ``PART_NAMES``; the first is the head.
+    albedo : (R, R, 3) uint8 sRGB, row 0 is the top (v = 1) of UV map ``Head``; every part's texture is in it.
+    photos : used photos.
+    report : JSON-ready provenance: per-photo verdicts, seconds per stage, versions.
+    """
+
+    parts: tuple[FacePart, ...]
+    albedo: np.ndarray
+    photos: tuple[AssetPhoto, ...]
+    report: Mapping[str, object]
+
+    def part(self, name: str) -> FacePart:
+        """The part called ``name``; raises ``KeyError`` when there is none."""
+        for part in self.parts:
+            if part.name == name:
+                return part
+        raise KeyError(name)

@@ -1,0 +1,58 @@
+"""What the fit passes on to texture, rig and files."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from backend.rendering.camera import Camera
+
+
+@dataclass(frozen=True)
+class FittedPhoto:
+    """One photo's part of the fit.
+
+    Attributes
+    ----------
+    name : the photo's name.
+    camera : in pixels of the photo's crop (``PhotoFace.pixels``).
+    expression : (52,) weights in [0, 1], order of ``rig.arkit.ARKIT_NAMES``.
+    vertices : (V, 3) float32 posed vertices of all parts in the head frame, metres (neutral + this expression).
+    light : (9, 3) float32 spherical-harmonics coefficients of the irradiance (bands 0-2, real basis, head frame,
+        RGB): shading(n) = sum_k basis_k(n) light[k]; linear colour = albedo * shading. Exposure and white balance
+        are inside. For a monochrome photo the three channels are equal.
+    landmark_error_percent : median distance of projected and found landmarks, in per cent of the distance of the eyes' outer corners.
+    photometric_error : mean absolute difference of render and photo over visible skin, in sRGB units 0-1.
+    weight : how much the photo was trusted, 0-1 (robust across photos).
+    """
+
+    name: str
+    camera: Camera
+    expression: np.ndarray
+    vertices: np.ndarray
+    light: np.ndarray
+    landmark_error_percent: float
+    photometric_error: float
+    weight: float
+
+
+@dataclass(frozen=True)
+class FittedFace:
+    """One person: shared identity, and one ``FittedPhoto`` per used photo.
+
+    Attributes
+    ----------
+    identity : (K,) coefficients in standard deviations of ``Template.identity_modes``.
+    neutral : (V, 3) float32 neutral vertices of all parts in the template's order, head frame, metres
+        (identity and cage offsets included).
+    vertex_albedo : (V_head, 3) float32 linear-light albedo estimated by the fit, per head vertex.
+    rejected : (name, reason) of photos that the fit left out because they do not show this person's shape.
+    photos : in the order of ``PhotoCollection.faces`` (rejected ones left out).
+    """
+
+    identity: np.ndarray
+    neutral: np.ndarray
+    vertex_albedo: np.ndarray
+    photos: tuple[FittedPhoto, ...]
+    rejected: tuple[tuple[str, str], ...] = ()

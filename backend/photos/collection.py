@@ -1,0 +1,90 @@
+"""What the photo stage passes on: faces that are used, and a verdict on every photo that was given."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import IntEnum
+
+import numpy as np
+
+
+class FaceClass(IntEnum):
+    """Parsing classes; the value is the label in ``PhotoFace.labels``."""
+
+    BACKGROUND = 0
+    SKIN = 1
+    BROWS = 2
+    EYES = 3
+    GLASSES = 4
+    LIPS = 5
+    MOUTH_INTERIOR = 6
+    HAIR = 7
+    FACIAL_HAIR = 8
+    EARS = 9
+    NECK = 10
+    OCCLUDER = 11
+
+
+@dataclass(frozen=True)
+class PhotoQuality:
+    """How useful a face photo is; each part is 0 (useless) to 1 (perfect), ``score`` their weighted product."""
+
+    score: float
+    size: float
+    sharpness: float
+    yaw: float
+    exposure: float
+    occlusion: float
+
+
+@dataclass(frozen=True)
+class PhotoFace:
+    """One person's face in one photo, cut out of it.
+
+    ``crop_px = crop_scale * (source_px - crop_offset)`` maps pixels of the EXIF-rotated file to pixels of ``pixels``
+    (x right, y down, pixel centres at i + 0.5). Crops are square, edge-padded, at most 2048 px, never enlarged.
+
+    Attributes
+    ----------
+    name : file name, unique within a collection.
+    source_size : (width, height) of the file after EXIF rotation.
+    focal_px : focal length in source pixels from EXIF, None when missing or when the file looks cropped.
+    pixels : (H, W, 3) uint8 sRGB.
+    crop_scale, crop_offset : see above; offset is (x, y) in source pixels.
+    landmarks : (478, 3) float32, MediaPipe face mesh with irises, x and y in crop pixels, z on the same scale
+        (smaller is nearer to the camera).
+    labels : (H, W) uint8 of ``FaceClass``.
+    monochrome : True for black-and-white and sepia photos (colour losses use luminance).
+    yaw_degrees : rough yaw from the landmarks, positive when the person looks to their own left.
+    quality : see ``PhotoQuality``.
+    """
+
+    name: str
+    source_size: tuple[int, int]
+    focal_px: float | None
+    pixels: np.ndarray
+    crop_scale: float
+    crop_offset: tuple[float, float]
+    landmarks: np.ndarray
+    labels: np.ndarray
+    monochrome: bool
+    yaw_degrees: float
+    quality: PhotoQuality
+
+
+@dataclass(frozen=True)
+class PhotoVerdict:
+    """What became of one given photo; ``reason`` is a sentence for the person, empty when all is well."""
+
+    name: str
+    used: bool
+    reason: str
+    quality: PhotoQuality | None = None
+
+
+@dataclass(frozen=True)
+class PhotoCollection:
+    """The faces to fit (best first) and a verdict on every photo that was given (in the given order)."""
+
+    faces: tuple[PhotoFace, ...]
+    verdicts: tuple[PhotoVerdict, ...] = field(default=())
