@@ -1,0 +1,199 @@
+"""``FaceAsset`` as one binary glTF 2.0 file: named nodes, morph targets, both UV maps, the albedo inside."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import numpy as np
+import pygltflib as gl
+from PIL import Image
+
+from backend import __version__
+from backend.exchange.face_asset import FaceAsset, FacePart
+from backend.exchange.split_mesh import SplitMesh, split_at_seams, vertex_normals
+from backend.rig.arkit import ARKIT_NAMES
+
+ROOT_NODE = "Likeness"
+"""Name of the node above the head and the parts."""
+
+SMALLEST_OFFSET_M = 1e-6
+"""Morph offsets shorter than this (a thousandth of a millimetre) are left out."""
+
+SMALLEST_NORMAL_OFFSET = 2e-3
+"""Offsets of normals shorter than this (about a tenth of a degree) are left out."""
+
+ROUGHNESS = {"eye_left": 0.15, "eye_right": 0.15, "teeth_upper": 0.3, "teeth_lower": 0.3, "tongue": 0.35}
+SKIN_ROUGHNESS = 0.5
+
+
+def write_glb(asset: FaceAsset, path: Path) -> None:
+    """Write ``face.glb``. Raises ``OSError`` when the file cannot be written."""
+    Path(path).write_bytes(glb_bytes(asset))
+
+
+def glb_bytes(asset: FaceAsset) -> bytes:
+    """The whole binary glTF file; the same asset gives the same bytes.
+
+    Units are metres, y up, the face looks along +z. One root node holds a node per part; each mesh has exactly the
+    morph targets of ``FacePart.keys`` in ARKit's order, named in ``mesh.extras.targetNames``, with weight 0. TEXCOORD_0 is map
+    ``Head`` and TEXCOORD_1 map ``MakeHuman``, with v turned down as glTF has it.
+    """
+    writer = _GltfWriter()
+    texture = writer.add_texture(asset.albedo)
+    parts = [writer.add_part(part, texture) for part in asset.parts]
+    return writer.finish(parts)
+
+
+class _GltfWriter:
+    """Collects glTF objects and the binary chunk behind them."""
+
+    def __init__(self) -> None:
+        self.gltf = gl.GLTF2(asset=gl.Asset(version="2.0", generator=f"Likeness {__version__}"))
+        self.blob = bytearray()
+        self.material_of: dict[tuple[float, bool], int] = {}
+
+    def finish(self, part_nodes: list[int]) -> bytes:
+        root = gl.Node(name=ROOT_NODE, children=part_nodes)
+        self.gltf.nodes.append(root)
+        self.gltf.scenes = [gl.Scene(name=ROOT_NODE, nodes=[len(self.gltf.nodes) - 1])]
+        self.gltf.scene = 0
+        self.gltf.buffers = [gl.Buffer(byteLength=len(self.blob))]
+        self.gltf.set_binary_blob(bytes(self.blob))
+        return b"".join(self.gltf.save_to_bytes())
+
+    def add_texture(self, albedo: np.ndarray) -> int:
+        encoded = io.BytesIO()
+        Image.fromarray(albedo).save(encoded, "JPEG", quality=95, subsampling=0)
+        self.gltf.images.append(
+            gl.Image(name="albedo", mimeType="image/jpeg", bufferView=self._buffer_view(encoded.getvalue()))
+        )
+        self.gltf.samplers.append(
+            gl.Sampler(magFilter=gl.LINEAR, minFilter=gl.LINEAR_MIPMAP_LINEAR, wrapS=gl.REPEAT, wrapT=gl.REPEAT)
+        )
+        self.gltf.textures.append(gl.Texture(name="albedo", source=0, sampler=0))
+        return len(self.gltf.textures) - 1
+
+    def add_part(self, part: FacePart, texture: int) -> int:
+        """Add a mesh and its node; returns the node's index."""
+        mesh = split_at_seams(part)
+        names = [name for name in ARKIT_NAMES if name in part.keys]
+        neutral_normals = vertex_normals(part.vertices, part.quads)
+        attributes = gl.Attributes(
+            POSITION=self._vertex_accessor(part.vertices[mesh.source], gl.VEC3, bounds=True),
+            NORMAL=self._vertex_accessor(neutral_normals[mesh.source], gl.VEC3),
+            TEXCOORD_0=self._vertex_accessor(_v_down(mesh.uv), gl.VEC2),
+            TEXCOORD_1=self._vertex_accessor(_v_down(mesh.uv_makehuman), gl.VEC2),
+        )
+        targets = [self._add_target(part, mesh, part.keys[name], neutral_normals) for name in names]
+        primitive = gl.Primitive(
+            attributes=attributes,
+            indices=self._index_accessor(mesh.triangles),
+            material=self._material(part.name, texture),
+            targets=targets or None,
+        )
+        self.gltf.meshes.append(
+            gl.Mesh(
+                name=part.name,
+                primitives=[primitive],
+                weights=[0.0] * len(names) or None,
+                extras={"targetNames": names} if names else {},
+            )
+        )
+        self.gltf.nodes.append(gl.Node(name=part.name, mesh=len(self.gltf.meshes) - 1))
+        return len(self.gltf.nodes) - 1
+
+    def _add_target(self, part: FacePart, mesh: SplitMesh, offsets: np.ndarray, normals: np.ndarray) -> gl.Attributes:
+        moved_normals = vertex_normals(part.vertices + offsets, part.quads) - normals
+        return gl.Attributes(
+            POSITION=self._offset_accessor(offsets[mesh.source], SMALLEST_OFFSET_M, bounds=True),
+            NORMAL=self._offset_accessor(moved_normals[mesh.source], SMALLEST_NORMAL_OFFSET),
+        )
+
+    def _material(self, part_name: str, texture: int) -> int:
+        roughness = ROUGHNESS.get(part_name, SKIN_ROUGHNESS)
+        double_sided = part_name == "lashes"
+        key = (roughness, double_sided)
+        if key not in self.material_of:
+            self.material_of[key] = len(self.gltf.materials)
+            name = "skin" if key == (SKIN_ROUGHNESS, False) else part_name.split("_")[0]
+            self.gltf.materials.append(
+                gl.Material(
+                    name=name,
+                    doubleSided=double_sided,
+                    alphaCutoff=None,
+                    pbrMetallicRoughness=gl.PbrMetallicRoughness(
+                        baseColorTexture=gl.TextureInfo(index=texture, texCoord=0),
+                        metallicFactor=0.0,
+                        roughnessFactor=roughness,
+                    ),
+                )
+            )
+        return self.material_of[key]
+
+    def _index_accessor(self, triangles: np.ndarray) -> int:
+        small = triangles.max(initial=0) < 65535
+        data = np.ascontiguousarray(triangles.ravel(), "<u2" if small else "<u4")
+        return self._accessor(
+            bufferView=self._buffer_view(data.tobytes(), gl.ELEMENT_ARRAY_BUFFER),
+            componentType=gl.UNSIGNED_SHORT if small else gl.UNSIGNED_INT,
+            count=data.size,
+            type=gl.SCALAR,
+        )
+
+    def _vertex_accessor(self, values: np.ndarray, kind: str, bounds: bool = False) -> int:
+        data = np.ascontiguousarray(values, "<f4")
+        return self._accessor(
+            bufferView=self._buffer_view(data.tobytes(), gl.ARRAY_BUFFER),
+            componentType=gl.FLOAT,
+            count=len(data),
+            type=kind,
+            **(_bounds(data) if bounds else {}),
+        )
+
+    def _offset_accessor(self, offsets: np.ndarray, smallest: float, bounds: bool = False) -> int:
+        """A morph target's accessor (N, 3): sparse when that takes fewer bytes than storing every vertex."""
+        moved = np.flatnonzero(np.linalg.norm(offsets, axis=-1) >= smallest)
+        data = np.zeros((len(offsets), 3), "<f4")
+        data[moved] = offsets[moved]
+        index_type, index_code = ("<u2", gl.UNSIGNED_SHORT) if len(data) < 65535 else ("<u4", gl.UNSIGNED_INT)
+        sparse_bytes = len(moved) * (12 + np.dtype(index_type).itemsize)
+        if sparse_bytes >= data.nbytes:
+            return self._vertex_accessor(data, gl.VEC3, bounds)
+        if len(moved) == 0:  # glTF wants at least one entry
+            moved = np.zeros(1, int)
+        sparse = gl.Sparse(
+            count=len(moved),
+            indices=gl.AccessorSparseIndices(
+                bufferView=self._buffer_view(moved.astype(index_type).tobytes()), componentType=index_code
+            ),
+            values=gl.AccessorSparseValues(bufferView=self._buffer_view(data[moved].tobytes())),
+        )
+        return self._accessor(
+            componentType=gl.FLOAT,
+            count=len(data),
+            type=gl.VEC3,
+            sparse=sparse,
+            **(_bounds(data) if bounds else {}),
+        )
+
+    def _accessor(self, **fields: object) -> int:
+        fields.setdefault("byteOffset", 0 if "bufferView" in fields else None)
+        self.gltf.accessors.append(gl.Accessor(**fields))
+        return len(self.gltf.accessors) - 1
+
+    def _buffer_view(self, data: bytes, target: int | None = None) -> int:
+        self.blob.extend(b"\0" * (-len(self.blob) % 4))
+        self.gltf.bufferViews.append(
+            gl.BufferView(buffer=0, byteOffset=len(self.blob), byteLength=len(data), target=target)
+        )
+        self.blob.extend(data)
+        return len(self.gltf.bufferViews) - 1
+
+
+def _v_down(uv: np.ndarray) -> np.ndarray:
+    return np.stack([uv[:, 0], 1.0 - uv[:, 1]], axis=-1)
+
+
+def _bounds(data: np.ndarray) -> dict[str, list[float]]:
+    return {"min": data.min(axis=0).tolist(), "max": data.max(axis=0).tolist()}
