@@ -1,0 +1,145 @@
+"""Eyes: the colour of the iris from photos, and a painted eyeball without catchlights."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from backend.photos.collection import FaceClass, PhotoFace
+from backend.texture.noise import fractal_noise, gradient_noise
+from backend.texture.tone import LUMINANCE, srgb_to_linear
+
+IRIS_RADIUS = 0.00585  # metres: the visible iris is 11.7 mm across
+PUPIL_RADIUS = 0.00175
+SCLERA = np.array([0.66, 0.61, 0.57])  # linear light; the eye's white is not paper
+_VEIN = np.array([0.55, 0.20, 0.16])
+_PUPIL = np.array([0.004, 0.004, 0.004])
+_IRIS_FAMILY = np.array(  # linear light: very dark brown, brown, hazel, green, grey, blue
+    [
+        [0.020, 0.010, 0.006],
+        [0.075, 0.034, 0.014],
+        [0.130, 0.088, 0.035],
+        [0.120, 0.120, 0.060],
+        [0.150, 0.165, 0.165],
+        [0.110, 0.160, 0.210],
+    ]
+)
+DEFAULT_IRIS = _IRIS_FAMILY[1]
+
+
+def _smoothstep(edge0: float, edge1: float, x: np.ndarray) -> np.ndarray:
+    t = np.clip((x - edge0) / (edge1 - edge0), 0.0, 1.0)
+    return t * t * (3.0 - 2.0 * t)
+
+
+def iris_sample(face: PhotoFace, shading: np.ndarray) -> tuple[np.ndarray, float] | None:
+    """The iris colour that one photo shows.
+
+    Parameters
+    ----------
+    face : the photo; landmarks 468-472 and 473-477 are the irises' centres and four rims each.
+    shading : (3,) linear light that falls on a surface facing forward; divides the colour.
+
+    Returns
+    -------
+    ((3,) linear-light albedo, confidence 0-1), or None when no iris is large and clear enough.
+    """
+    samples, areas = [], []
+    for centre_row in (468, 473):
+        centre = face.landmarks[centre_row, :2]
+        rims = face.landmarks[centre_row + 1 : centre_row + 5, :2]
+        radius = float(np.linalg.norm(rims - centre, axis=1).mean())
+        if radius < 2.0:
+            continue
+        x0, y0 = np.floor(centre - radius).astype(int)
+        x1, y1 = np.ceil(centre + radius).astype(int)
+        if x0 < 0 or y0 < 0 or x1 >= face.pixels.shape[1] or y1 >= face.pixels.shape[0]:
+            continue
+        ys, xs = np.mgrid[y0 : y1 + 1, x0 : x1 + 1]
+        distance = np.hypot(xs + 0.5 - centre[0], ys + 0.5 - centre[1]) / radius
+        ring = (distance > 0.42) & (distance < 0.85) & (face.labels[ys, xs] == FaceClass.EYES)
+        ring &= ys + 0.5 > centre[1] - 0.35 * radius  # the upper lid shades the top
+        if ring.sum() < 8:
+            continue
+        linear = srgb_to_linear(face.pixels[ys, xs][ring] / 255.0)  # (n, 3)
+        order = np.argsort(linear @ LUMINANCE)
+        middle = order[len(order) // 10 : max(len(order) * 6 // 10, len(order) // 10 + 1)]  # no catchlight, no lash
+        samples.append(np.median(linear[middle], axis=0))
+        areas.append(ring.sum())
+    if not samples:
+        return None
+    colour = np.average(samples, axis=0, weights=areas) / np.maximum(shading, 1e-3)
+    confidence = float(np.clip(sum(areas) / 250.0, 0.05, 1.0))
+    return colour, confidence
+
+
+def iris_colour(samples: Sequence[tuple[np.ndarray, float]]) -> np.ndarray:
+    """One iris colour (3,) in linear light out of per-photo ``(colour, confidence)``: a weighted median, drawn half way
+    to the nearest natural iris colour; brown without samples."""
+    if not samples:
+        return DEFAULT_IRIS.copy()
+    colours = np.log(np.clip(np.array([colour for colour, _ in samples]), 2e-3, 1.0))  # (n, 3)
+    weights = np.array([confidence for _, confidence in samples])
+    median = np.empty(3)
+    for channel in range(3):
+        order = np.argsort(colours[:, channel], kind="stable")
+        cumulative = np.cumsum(weights[order])
+        median[channel] = colours[order, channel][np.searchsorted(cumulative, cumulative[-1] / 2)]
+    family = np.log(_IRIS_FAMILY)
+    fine = np.concatenate([a + np.linspace(0, 1, 17)[:, None] * (b - a) for a, b in zip(family, family[1:], strict=False)])
+    chroma = np.array([[1.0, -1.0, 0.0], [0.5, 0.5, -1.0]])
+    cost = 0.3 * (fine.mean(1) - median.mean()) ** 2 + (((fine - median) @ chroma.T) ** 2).sum(1)
+    nearest = fine[np.argmin(cost)]
+    blended = 0.5 * median + 0.5 * nearest
+    brightness = np.clip(blended.mean(), np.log(0.010), np.log(0.20))
+    return np.exp(blended - blended.mean() + brightness)
+
+
+def paint_eyeball(points: np.ndarray, iris: np.ndarray, seed: int) -> np.ndarray:
+    """Albedo of an eyeball that looks straight ahead.
+
+    Parameters
+    ----------
+    points : (N, 3) metres relative to the eye's centre of rotation, z out of the face.
+    iris : (3,) linear-light iris colour.
+    seed : pattern of fibres and veins.
+
+    Returns
+    -------
+    (N, 3) float32 linear light: pupil, iris with fibres, collarette and limbal ring, sclera with faint veins. There is
+    no highlight and no shadow in it.
+    """
+    radius = np.hypot(points[:, 0], points[:, 1])  # metres from the optical axis
+    front = points[:, 2] > 0
+    angle = np.arctan2(points[:, 1], points[:, 0])
+    ring = np.stack([np.cos(angle), np.sin(angle)], 1)
+
+    relative = np.clip((radius - PUPIL_RADIUS) / (IRIS_RADIUS - PUPIL_RADIUS), 0.0, 1.0)
+    fibre_space = np.concatenate([ring, relative[:, None] * 0.35], 1)  # long along the radius, thin around it
+    fibres = 0.6 * gradient_noise(fibre_space, 0.09, seed) + 0.4 * gradient_noise(fibre_space, 0.04, seed + 1)
+    blotches = gradient_noise(points, 0.004, seed + 2)
+    tone = 1.0 + 0.16 * fibres + 0.08 * blotches
+    collarette = np.exp(-(((relative - 0.28) / 0.13) ** 2))
+    rim = _smoothstep(0.62, 1.0, relative)
+    warm = np.array([1.12, 1.0, 0.82])
+    iris_rgb = iris * tone[:, None] * (1.0 + 0.30 * collarette[:, None] * warm)
+    iris_rgb *= 1.15 - 0.62 * rim[:, None]
+    pupil = 1.0 - _smoothstep(PUPIL_RADIUS - 0.00018, PUPIL_RADIUS + 0.00022, radius)
+    iris_rgb = iris_rgb * (1.0 - pupil[:, None]) + _PUPIL * pupil[:, None]
+
+    side = np.clip(np.abs(points[:, 0]) / 0.012, 0.0, 1.0)
+    away = _smoothstep(IRIS_RADIUS + 0.001, 0.011, radius)  # 0 beside the iris, 1 near the canthi
+    warp = np.stack([gradient_noise(points, 0.006, seed + 3 + k) for k in range(3)], 1) * 0.0016
+    stretched = (points + warp) * np.array([0.35, 1.0, 0.6])  # veins run from the canthi inwards
+    thin = np.exp(-((gradient_noise(stretched, 0.0021, seed + 8) / 0.10) ** 2))
+    fine = np.exp(-((gradient_noise(stretched, 0.0011, seed + 9) / 0.12) ** 2))
+    vein = np.clip((0.30 * thin + 0.14 * fine) * away * (0.3 + 0.7 * side), 0.0, 0.5)
+    sclera = SCLERA * (1.0 + 0.015 * fractal_noise(points, 0.004, 2, seed + 10))[:, None]
+    sclera = sclera * (1.0 - np.outer(away * side, [0.05, 0.16, 0.20]))
+    sclera = sclera * (1.0 - vein[:, None]) + _VEIN * vein[:, None]
+    back = _smoothstep(0.0, -0.006, points[:, 2])
+    sclera = sclera * (1.0 - 0.5 * back[:, None]) + _VEIN * 0.5 * back[:, None]
+
+    limbus = (1.0 - _smoothstep(IRIS_RADIUS - 0.0004, IRIS_RADIUS + 0.0005, radius)) * front
+    return (iris_rgb * limbus[:, None] + sclera * (1.0 - limbus[:, None])).astype(np.float32)

@@ -1,0 +1,92 @@
+"""A prior over skin tone: how much of a photo's colour is skin and how much is light.
+
+The colour of skin is ruled by two pigments (Tsumura et al., "Independent-component analysis of skin color image", 1999):
+melanin, which runs from light to dark skin along one curve, and haemoglobin, which reddens. In optical density
+(minus the logarithm of linear reflectance) haemoglobin is nearly one direction, and real people fill a thin sheet around
+the curve, while light of any colour and exposure moves an estimate freely. So an estimate is drawn to that sheet.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+_MELANIN_LAB = np.array(  # CIE L*a*b* (D65), cheeks and foreheads from very light to very dark skin
+    [[76.0, 8.5, 13.5], [68.0, 10.5, 17.0], [59.0, 12.5, 19.5], [47.0, 13.0, 19.0], [36.0, 11.0, 14.5], [27.0, 8.5, 9.5]]
+)
+HAEMOGLOBIN_DENSITY = np.array([0.10, 0.42, 0.34])  # density of one unit, R G B: absorbs green most, then blue
+_SHEET_SPREAD = np.array([0.10, 0.05, 0.09])  # in luminance, red-green and yellow-blue log ratios
+HAEMOGLOBIN_SPREAD = 0.30
+LUMINANCE = np.array([0.2126, 0.7152, 0.0722])  # Rec. 709, linear light
+_OPPONENT = np.array([[1 / 3, 1 / 3, 1 / 3], [1.0, -1.0, 0.0], [0.5, 0.5, -1.0]])  # log-RGB to brightness and chroma
+
+
+def srgb_to_linear(srgb: np.ndarray) -> np.ndarray:
+    """sRGB in [0, 1] to linear light (IEC 61966-2-1), any shape."""
+    srgb = np.asarray(srgb)
+    return np.where(srgb <= 0.04045, srgb / 12.92, ((np.maximum(srgb, 0.0) + 0.055) / 1.055) ** 2.4)
+
+
+def linear_to_srgb(linear: np.ndarray) -> np.ndarray:
+    """Linear light to sRGB in [0, 1], clipped; any shape."""
+    linear = np.clip(linear, 0.0, 1.0)
+    return np.where(linear <= 0.0031308, linear * 12.92, 1.055 * linear ** (1.0 / 2.4) - 0.055)
+
+
+def _lab_to_linear(lab: np.ndarray) -> np.ndarray:
+    """CIE L*a*b* (..., 3) under D65 to linear sRGB."""
+    fy = (lab[..., 0] + 16.0) / 116.0
+    f = np.stack([fy + lab[..., 1] / 500.0, fy, fy - lab[..., 2] / 200.0], -1)
+    xyz = np.where(f > 6 / 29, f**3, 3 * (6 / 29) ** 2 * (f - 4 / 29)) * np.array([0.95047, 1.0, 1.08883])
+    to_rgb = np.array(
+        [[3.2404542, -1.5371385, -0.4985314], [-0.969266, 1.8760108, 0.041556], [0.0556434, -0.2040259, 1.0572252]]
+    )
+    return xyz @ to_rgb.T
+
+
+def skin_log_albedo(melanin: np.ndarray, haemoglobin: np.ndarray | float = 0.0) -> np.ndarray:
+    """Logarithm of linear-light skin albedo (..., 3) for ``melanin`` in [0, 1] (light to dark) and ``haemoglobin`` in
+    units of its density relative to a typical face (about -1 to 1)."""
+    melanin = np.asarray(melanin, float)
+    anchors = np.log(_lab_to_linear(_MELANIN_LAB))
+    position = np.linspace(0.0, 1.0, len(anchors))
+    curve = np.stack([np.interp(melanin, position, anchors[:, c]) for c in range(3)], -1)
+    return curve - np.asarray(haemoglobin, float)[..., None] * HAEMOGLOBIN_DENSITY
+
+
+@dataclass(frozen=True)
+class SkinTone:
+    """A plausible skin tone: linear ``albedo`` (3,), and the pigments that it stands for."""
+
+    albedo: np.ndarray
+    melanin: float
+    haemoglobin: float
+
+
+def plausible_tone(
+    estimate: np.ndarray, brightness_deviation: float = 0.25, chroma_deviation: float = 0.15
+) -> SkinTone:
+    """The most probable tone given a noisy estimate: maximum a posteriori under the two-pigment family.
+
+    Minimises ``|e - t|² / s_e² + |t - f(m, h)|² / s_f² + h² / s_h²`` over the tone ``t`` and the pigments, all in
+    brightness and chroma of log-RGB; eliminating ``t`` leaves a search over (m, h).
+
+    Parameters
+    ----------
+    estimate : (3,) linear-light albedo that the fit found, positive.
+    brightness_deviation : its standard deviation in log-brightness (the light's strength is unknown).
+    chroma_deviation : in log-chroma (the light's colour is unknown); ``np.inf`` for black-and-white photos.
+    """
+    measured = _OPPONENT @ np.log(np.clip(estimate, 1e-3, 1.0))  # (3,)
+    melanin, haemoglobin = np.meshgrid(np.linspace(0, 1, 101), np.linspace(-0.9, 0.9, 73), indexing="ij")
+    family = skin_log_albedo(melanin, haemoglobin) @ _OPPONENT.T  # (101, 73, 3)
+    noise = np.array([brightness_deviation, chroma_deviation, chroma_deviation])
+    total = noise**2 + _SHEET_SPREAD**2
+    cost = ((measured - family) ** 2 / total).sum(-1) + (haemoglobin / HAEMOGLOBIN_SPREAD) ** 2
+    m, h = np.unravel_index(np.argmin(cost), cost.shape)
+    gain = np.array([1.0 if np.isinf(t) else s**2 / t for s, t in zip(_SHEET_SPREAD, total, strict=True)])
+    gain = np.where(np.isinf(noise), 0.0, gain)
+    tone = family[m, h] + gain * np.where(gain > 0, measured - family[m, h], 0.0)
+    albedo = np.exp(np.linalg.solve(_OPPONENT, tone))
+    return SkinTone(np.clip(albedo, 0.005, 0.9), float(melanin[m, h]), float(haemoglobin[m, h]))
