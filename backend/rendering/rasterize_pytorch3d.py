@@ -1,0 +1,40 @@
+"""Face ids by PyTorch3D's CUDA rasterizer. Optional: imported only when asked for, and never needed."""
+
+from __future__ import annotations
+
+import torch
+from pytorch3d.renderer.mesh.rasterize_meshes import rasterize_meshes
+from pytorch3d.structures import Meshes
+
+from backend.rendering.rasterize import MIN_DEPTH
+
+_BORDER = 1e-12
+"""Blur radius that makes PyTorch3D's strict inside test take pixel centres that lie on an edge or a vertex."""
+
+
+def face_ids_pytorch3d(
+    vertices: torch.Tensor, faces: torch.Tensor, size: tuple[int, int], cull_backfaces: bool
+) -> torch.Tensor:
+    """See ``rasterize.face_ids``. Among faces at exactly equal depth PyTorch3D chooses in its own way."""
+    height, width = size
+    count, face_count = vertices.shape[0], faces.shape[0]
+    half = min(height, width) / 2
+    x, y, z = vertices.unbind(-1)
+    ndc = torch.stack([(width / 2 - x) / half, (height / 2 - y) / half, z], -1)  # x to the left, y up
+    behind = (z <= MIN_DEPTH) | ~vertices.isfinite().all(-1)  # (N, V)
+    ndc = torch.where(behind[..., None], -1.0, ndc)
+    dropped = behind[:, faces].any(-1)  # (N, F)
+    # A dropped face becomes a point behind the camera, which PyTorch3D never draws.
+    lost = torch.full((count, 1, 3), -1.0, device=ndc.device)
+    own_faces = torch.where(dropped[..., None], vertices.shape[1], faces[None])  # (N, F, 3)
+    meshes = Meshes(torch.cat([ndc, lost], 1), own_faces)
+    packed_ids = rasterize_meshes(
+        meshes,
+        image_size=(height, width),
+        blur_radius=_BORDER,
+        faces_per_pixel=1,
+        perspective_correct=True,
+        cull_backfaces=cull_backfaces,
+    )[0][..., 0]  # (N, H, W), counted over the whole batch
+    first = torch.arange(count, device=packed_ids.device)[:, None, None] * face_count
+    return torch.where(packed_ids < 0, -1, packed_ids - first)

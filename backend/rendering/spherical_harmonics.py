@@ -1,0 +1,119 @@
+"""Real spherical harmonics of bands 0-2 for diffuse light, for torch tensors and numpy arrays alike.
+
+Basis order (l, m): (0,0) (1,-1) (1,0) (1,1) (2,-2) (2,-1) (2,0) (2,1) (2,2), orthonormal on the sphere, in the head
+frame. A *light* (9, C) holds the coefficients of the shading itself, that is of irradiance / pi (Lambert's cosine is
+inside): shading(n) = sum_k basis_k(n) light[k], linear colour = albedo * shading. White ambient light of strength 1 is
+shading 1 everywhere.
+
+Ramamoorthi and Hanrahan, An Efficient Representation for Irradiance Environment Maps, SIGGRAPH 2001.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import TypeVar
+
+import numpy as np
+import torch
+
+Array = TypeVar("Array", np.ndarray, torch.Tensor)
+
+BASIS_CONSTANTS = (
+    0.5 / np.pi**0.5,
+    (3 / (4 * np.pi)) ** 0.5,
+    (15 / (4 * np.pi)) ** 0.5,
+    0.25 * (5 / np.pi) ** 0.5,
+    0.25 * (15 / np.pi) ** 0.5,
+)
+"""Factors of 1; x, y, z; xy, yz, xz; 3z^2 - 1; x^2 - y^2."""
+
+LAMBERT_FACTORS = (np.pi, 2 * np.pi / 3, np.pi / 4)
+"""A_l of the clamped cosine, for bands 0, 1, 2: max(0, cos) = sum_l A_l Y_l(d) . Y_l(n)."""
+
+BAND_OF_COEFFICIENT = (0, 1, 1, 1, 2, 2, 2, 2, 2)
+
+
+def basis(normals: Array) -> Array:
+    """Basis functions (..., 9) at unit directions (..., 3)."""
+    x, y, z = normals[..., 0], normals[..., 1], normals[..., 2]
+    c0, c1, c2, c3, c4 = (float(c) for c in BASIS_CONSTANTS)
+    columns = [
+        0 * x + c0,
+        c1 * y,
+        c1 * z,
+        c1 * x,
+        c2 * (x * y),
+        c2 * (y * z),
+        c3 * (3 * z * z - 1),
+        c2 * (x * z),
+        c4 * (x * x - y * y),
+    ]
+    return torch.stack(columns, -1) if isinstance(normals, torch.Tensor) else np.stack(columns, -1)
+
+
+def shade(normals: Array, light: Array) -> Array:
+    """Shading (..., C) at unit normals (..., 3) by a light (9, C), or (N, 9, C) for normals (N, ..., 3).
+
+    May fall slightly below zero where the light comes from one side: a property of three bands, left to the caller.
+    """
+    values = basis(normals)
+    if light.ndim == 2:
+        return values @ light
+    flat = values.reshape(light.shape[0], -1, 9) @ light
+    return flat.reshape(*normals.shape[:-1], light.shape[-1])
+
+
+def light_from_radiance(radiance: Array) -> Array:
+    """The light (9, C) of an environment with radiance coefficients (9, C): convolved with the cosine, divided by pi."""
+    factors = np.array([LAMBERT_FACTORS[band] / np.pi for band in BAND_OF_COEFFICIENT])
+    if isinstance(radiance, torch.Tensor):
+        return radiance * torch.as_tensor(factors, dtype=radiance.dtype, device=radiance.device)[:, None]
+    return radiance * factors.astype(radiance.dtype)[:, None]
+
+
+def light_from_directions(directions: Array, colors: Array, ambient: Array | float = 0.0) -> Array:
+    """The light (9, C) of distant lamps: shading(n) ~ ambient + sum_i colors_i max(0, n . directions_i).
+
+    Parameters
+    ----------
+    directions : (L, 3) unit vectors towards the lamps, head frame. colors : (L, C). ambient : scalar or (C,).
+    """
+    factors = np.array([LAMBERT_FACTORS[band] for band in BAND_OF_COEFFICIENT])
+    if isinstance(directions, torch.Tensor):
+        factors = torch.as_tensor(factors, dtype=directions.dtype, device=directions.device)
+    else:
+        factors = factors.astype(directions.dtype)
+    rows = basis(directions) * factors  # (L, 9)
+    light = rows.T @ colors  # (9, C)
+    first = light[:1] + ambient / BASIS_CONSTANTS[0]
+    return torch.cat([first, light[1:]]) if isinstance(light, torch.Tensor) else np.concatenate([first, light[1:]])
+
+
+def light_from_direction(direction: Array, color: Array, ambient: Array | float = 0.0) -> Array:
+    """The light (9, C) of one distant lamp: direction (3,) unit vector towards it, color (C,)."""
+    return light_from_directions(direction[None], color[None], ambient)
+
+
+def rotate(light: Array, rotation: Array) -> Array:
+    """The light (9, C) turned by a rotation (3, 3): shade(rotation @ n, rotated) equals shade(n, light).
+
+    By evaluating the light in fixed directions and fitting coefficients, which is exact for bands 0-2.
+    """
+    directions, inverse = _fit_directions()
+    if isinstance(light, torch.Tensor):
+        directions = torch.as_tensor(directions, dtype=light.dtype, device=light.device)
+        inverse = torch.as_tensor(inverse, dtype=light.dtype, device=light.device)
+    else:
+        directions, inverse = directions.astype(light.dtype), inverse.astype(light.dtype)
+    return inverse @ (basis(directions @ rotation) @ light)  # row d @ R = R^T d: where the light was before
+
+
+@cache
+def _fit_directions() -> tuple[np.ndarray, np.ndarray]:
+    """Well-spread directions (32, 3) on a spiral, and the pseudo-inverse (9, 32) of the basis there."""
+    step = np.arange(32) + 0.5
+    z = 1 - 2 * step / 32
+    turn = np.pi * (1 + 5**0.5) * step
+    radius = np.sqrt(1 - z * z)
+    directions = np.stack([radius * np.cos(turn), radius * np.sin(turn), z], -1)
+    return directions, np.linalg.pinv(basis(directions))
