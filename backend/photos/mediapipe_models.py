@@ -1,0 +1,109 @@
+"""MediaPipe's face and person models: one instance each per process, quiet, safe to call from several threads."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+from backend.errors import LikenessError
+
+_construction = threading.Lock()
+_WARM_UP_SIDE = 256
+
+
+class Model:
+    """One MediaPipe solution. ``process`` is serialised by a lock: MediaPipe's graphs are not thread-safe."""
+
+    def __init__(self, construct: Callable[[Any], Any]) -> None:
+        with _construction, _quiet_stderr():
+            self._solution = construct(_solutions())
+            self._solution.process(np.zeros((_WARM_UP_SIDE, _WARM_UP_SIDE, 3), np.uint8))  # logs on its first use
+        self._silence = True
+        self._lock = threading.Lock()
+        atexit.register(self.close)
+
+    def process(self, pixels: np.ndarray) -> Any:
+        """Run on (H, W, 3) uint8 sRGB pixels; returns MediaPipe's own result object."""
+        with self._lock:
+            if self._solution is None:
+                raise RuntimeError("this model was closed")
+            if not self._silence:
+                return self._solution.process(np.ascontiguousarray(pixels))
+            with _quiet_stderr():  # more is logged on the first face
+                result = self._solution.process(np.ascontiguousarray(pixels))
+            self._silence = not getattr(result, "multi_face_landmarks", True)
+            return result
+
+    def close(self) -> None:
+        """Free the model; a second call does nothing."""
+        with self._lock:
+            solution, self._solution = self._solution, None
+        if solution is not None:
+            solution.close()
+
+
+@cache
+def face_detector(full_range: bool) -> Model:
+    """Face boxes with six key points: the short-range (to 2 m, 128 px input) or the full-range model (192 px)."""
+    return Model(
+        lambda solutions: solutions.face_detection.FaceDetection(
+            model_selection=int(full_range), min_detection_confidence=0.3
+        )
+    )
+
+
+@cache
+def face_mesh() -> Model:
+    """478 face landmarks with irises in a picture of one face."""
+    return Model(
+        lambda solutions: solutions.face_mesh.FaceMesh(
+            static_image_mode=True, refine_landmarks=True, max_num_faces=1, min_detection_confidence=0.2
+        )
+    )
+
+
+@cache
+def person_segmenter() -> Model:
+    """Probability of a person per pixel."""
+    return Model(lambda solutions: solutions.selfie_segmentation.SelfieSegmentation(model_selection=0))
+
+
+def _solutions() -> Any:
+    os.environ.setdefault("GLOG_minloglevel", "3")
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    try:
+        import mediapipe
+    except ImportError as error:
+        raise LikenessError(
+            "missing_part",
+            f"MediaPipe, which finds the faces, cannot be loaded ({error}).",
+            "Install it with 'pip install mediapipe==0.10.21'; on bare Linux machines also libgl1 and libegl1.",
+        ) from error
+    return mediapipe.solutions
+
+
+@contextmanager
+def _quiet_stderr() -> Iterator[None]:
+    """Drop what native code writes to file descriptor 2 meanwhile: MediaPipe logs there whatever is asked of it."""
+    try:
+        sys.stderr.flush()
+        kept = os.dup(2)
+    except (OSError, AttributeError, ValueError):  # no standard error, as under pythonw
+        yield
+        return
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)

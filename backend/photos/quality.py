@@ -1,0 +1,81 @@
+"""How useful a face crop is for reconstruction."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from backend.photos.collection import FaceClass, PhotoQuality
+from backend.photos.landmarks import landmark_window
+from backend.photos.regions import FACE_OVAL, polygon_mask
+
+_MEASURE_SIDE = 192  # the face is brought to this many pixels before sharpness is measured
+_GOOD_FACE_PX, _USELESS_FACE_PX = 400.0, 24.0
+_GOOD_LAPLACIAN, _USELESS_LAPLACIAN = 0.35, 0.04
+_BLACK, _WHITE = 8, 247
+_MONOCHROME_SPREAD = 4.0
+_EXPONENTS = {"size": 0.35, "sharpness": 0.35, "yaw": 0.5, "exposure": 0.5, "occlusion": 0.7}
+
+
+def measure_quality(pixels: np.ndarray, landmarks: np.ndarray, labels: np.ndarray, yaw: float) -> PhotoQuality:
+    """Quality of a head crop (S, S, 3) with landmarks (478, 3), labels (S, S) and ``yaw`` in degrees.
+
+    Every part is 0 to 1; ``score`` is the product of the parts, each to its exponent.
+    """
+    face = polygon_mask(landmarks, FACE_OVAL, pixels.shape[0])
+    parts = {
+        "size": size_quality(landmarks),
+        "sharpness": sharpness_quality(pixels, landmarks),
+        "yaw": float(np.clip(1.15 - (abs(yaw) / 70) ** 2, 0.0, 1.0)),
+        "exposure": exposure_quality(pixels[face]),
+        "occlusion": occlusion_quality(labels, face),
+    }
+    score = float(np.prod([parts[name] ** power for name, power in _EXPONENTS.items()]))
+    return PhotoQuality(score=score, **parts)
+
+
+def face_size_px(landmarks: np.ndarray) -> float:
+    """Height of the face's upright box in pixels."""
+    return landmark_window(landmarks, 1.0).side
+
+
+def size_quality(landmarks: np.ndarray) -> float:
+    """0 at 24 pixels of face, 1 from 400 on, logarithmic between."""
+    ratio = np.log(max(face_size_px(landmarks), 1.0) / _USELESS_FACE_PX) / np.log(_GOOD_FACE_PX / _USELESS_FACE_PX)
+    return float(np.clip(ratio, 0.0, 1.0))
+
+
+def sharpness_quality(pixels: np.ndarray, landmarks: np.ndarray) -> float:
+    """From the Laplacian's spread over the face at a normalised size, relative to the face's contrast."""
+    window = landmark_window(landmarks, 1.0)
+    grey = cv2.cvtColor(window.cut(pixels, _MEASURE_SIDE), cv2.COLOR_RGB2GRAY).astype(np.float32)
+    inner = grey[_MEASURE_SIDE // 6 : -_MEASURE_SIDE // 6, _MEASURE_SIDE // 6 : -_MEASURE_SIDE // 6]
+    laplacian = cv2.Laplacian(cv2.GaussianBlur(inner, (0, 0), 0.8), cv2.CV_32F)
+    ratio = float(laplacian.std()) / (float(inner.std()) + 4.0)
+    return float(np.clip((ratio - _USELESS_LAPLACIAN) / (_GOOD_LAPLACIAN - _USELESS_LAPLACIAN), 0.0, 1.0))
+
+
+def exposure_quality(face_pixels: np.ndarray) -> float:
+    """From the share of clipped pixels and the mean level of face pixels (N, 3) uint8."""
+    if len(face_pixels) == 0:
+        return 0.0
+    clipped = np.mean((face_pixels.max(axis=1) >= _WHITE) | (face_pixels.max(axis=1) <= _BLACK))
+    level = float(face_pixels.mean()) / 255
+    too_dark, too_bright = np.clip(level / 0.18, 0.0, 1.0), np.clip((1.0 - level) / 0.12, 0.0, 1.0)
+    return float(np.clip(1.0 - 2.5 * clipped, 0.0, 1.0) * too_dark * too_bright)
+
+
+def occlusion_quality(labels: np.ndarray, face: np.ndarray) -> float:
+    """Share of the face oval (S, S) bool that shows the face itself."""
+    hidden = (FaceClass.GLASSES, FaceClass.HAIR, FaceClass.OCCLUDER, FaceClass.BACKGROUND)
+    inside = labels[face]
+    return float(1.0 - np.isin(inside, hidden).mean()) if len(inside) else 0.0
+
+
+def is_monochrome(pixels: np.ndarray) -> bool:
+    """Whether (H, W, 3) sRGB pixels are black-and-white or one tint (sepia): colours lie on one line."""
+    lab = cv2.cvtColor(pixels, cv2.COLOR_RGB2LAB).reshape(-1, 3).astype(np.float32)
+    lab = lab[:: max(1, len(lab) // 20_000)]
+    design = np.stack([np.ones(len(lab)), lab[:, 0], lab[:, 0] ** 2], axis=1)
+    solution, *_ = np.linalg.lstsq(design, lab[:, 1:], rcond=None)
+    return bool(np.abs(lab[:, 1:] - design @ solution).mean() < _MONOCHROME_SPREAD / 2)
