@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 
@@ -87,7 +88,7 @@ def iris_colour(samples: Sequence[tuple[np.ndarray, float]]) -> np.ndarray:
         cumulative = np.cumsum(weights[order])
         median[channel] = colours[order, channel][np.searchsorted(cumulative, cumulative[-1] / 2)]
     family = np.log(_IRIS_FAMILY)
-    fine = np.concatenate([a + np.linspace(0, 1, 17)[:, None] * (b - a) for a, b in zip(family, family[1:], strict=False)])
+    fine = np.concatenate([a + np.linspace(0, 1, 17)[:, None] * (b - a) for a, b in pairwise(family)])
     chroma = np.array([[1.0, -1.0, 0.0], [0.5, 0.5, -1.0]])
     cost = 0.3 * (fine.mean(1) - median.mean()) ** 2 + (((fine - median) @ chroma.T) ** 2).sum(1)
     nearest = fine[np.argmin(cost)]

@@ -8,7 +8,11 @@ from numba import njit, prange
 
 @njit(cache=True, inline="always")
 def _hash(x: int, y: int, z: int, seed: int) -> np.uint32:
-    h = np.uint32(x) * np.uint32(0x8DA6B343) ^ np.uint32(y) * np.uint32(0xD8163841) ^ np.uint32(z) * np.uint32(0xCB1AB31F)
+    h = (
+        np.uint32(x) * np.uint32(0x8DA6B343)
+        ^ np.uint32(y) * np.uint32(0xD8163841)
+        ^ np.uint32(z) * np.uint32(0xCB1AB31F)
+    )
     h ^= np.uint32(seed) * np.uint32(0x9E3779B9)
     h ^= h >> np.uint32(15)
     h *= np.uint32(0x2C1B3C6D)

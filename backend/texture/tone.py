@@ -1,9 +1,10 @@
 """A prior over skin tone: how much of a photo's colour is skin and how much is light.
 
-The colour of skin is ruled by two pigments (Tsumura et al., "Independent-component analysis of skin color image", 1999):
-melanin, which runs from light to dark skin along one curve, and haemoglobin, which reddens. In optical density
-(minus the logarithm of linear reflectance) haemoglobin is nearly one direction, and real people fill a thin sheet around
-the curve, while light of any colour and exposure moves an estimate freely. So an estimate is drawn to that sheet.
+The colour of skin is ruled by two pigments (Tsumura et al., "Independent-component analysis of skin color image",
+1999): melanin, which runs from light to dark skin along one curve, and haemoglobin, which reddens. In optical density
+(minus the logarithm of linear reflectance) haemoglobin is nearly one direction, and real people fill a thin sheet
+around the curve, while light of any colour and exposure moves an estimate freely. So an estimate is drawn to that
+sheet.
 """
 
 from __future__ import annotations
@@ -13,7 +14,14 @@ from dataclasses import dataclass
 import numpy as np
 
 _MELANIN_LAB = np.array(  # CIE L*a*b* (D65), cheeks and foreheads from very light to very dark skin
-    [[76.0, 8.5, 13.5], [68.0, 10.5, 17.0], [59.0, 12.5, 19.5], [47.0, 13.0, 19.0], [36.0, 11.0, 14.5], [27.0, 8.5, 9.5]]
+    [
+        [76.0, 8.5, 13.5],
+        [68.0, 10.5, 17.0],
+        [59.0, 12.5, 19.5],
+        [47.0, 13.0, 19.0],
+        [36.0, 11.0, 14.5],
+        [27.0, 8.5, 9.5],
+    ]
 )
 HAEMOGLOBIN_DENSITY = np.array([0.10, 0.42, 0.34])  # density of one unit, R G B: absorbs green most, then blue
 _SHEET_SPREAD = np.array([0.10, 0.05, 0.09])  # in luminance, red-green and yellow-blue log ratios

@@ -1,0 +1,105 @@
+"""Smooth fields on the head's mesh: what is low in frequency is solved here, where UV seams do not exist."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import sparse
+from scipy.sparse.linalg import splu
+
+
+@dataclass(frozen=True)
+class SurfaceOperators:
+    """Finite-element operators of a mesh.
+
+    Attributes
+    ----------
+    mass : (V,) vertex areas in m², lumped; stiffness : (V, V) sparse positive semi-definite Laplacian, no unit.
+    """
+
+    mass: np.ndarray
+    stiffness: sparse.csc_matrix
+
+
+def surface_operators(vertices: np.ndarray, triangles: np.ndarray) -> SurfaceOperators:
+    """Operators of a triangle mesh, vertices (V, 3) in metres, triangles (F, 3).
+
+    Cotangent weights (Pinkall and Polthier 1993), clipped at zero so that smoothing obeys the maximum principle.
+    """
+    corners = vertices[triangles].astype(np.float64)  # (F, 3, 3)
+    count = len(vertices)
+    rows, columns, values = [], [], []
+    for k in range(3):
+        here, one, two = corners[:, k], corners[:, (k + 1) % 3], corners[:, (k + 2) % 3]
+        a, b = one - here, two - here
+        cotangent = (a * b).sum(1) / np.maximum(np.linalg.norm(np.cross(a, b), axis=1), 1e-12)
+        weight = np.clip(0.5 * cotangent, 0.01, 10.0)
+        rows.append(triangles[:, (k + 1) % 3])
+        columns.append(triangles[:, (k + 2) % 3])
+        values.append(weight)
+    i, j, w = np.concatenate(rows), np.concatenate(columns), np.concatenate(values)
+    off = sparse.coo_matrix((np.r_[w, w], (np.r_[i, j], np.r_[j, i])), (count, count)).tocsc()
+    stiffness = sparse.diags(np.asarray(off.sum(1)).ravel()).tocsc() - off
+    area = 0.5 * np.linalg.norm(np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), axis=1)
+    mass = np.bincount(triangles.ravel(), np.repeat(area / 3.0, 3), count)
+    return SurfaceOperators(np.maximum(mass, 1e-10), stiffness)
+
+
+def smooth_field(
+    operators: SurfaceOperators,
+    values: np.ndarray,
+    weights: np.ndarray,
+    length: float,
+    anchor: np.ndarray | None = None,
+    anchor_weight: float = 1e-4,
+) -> np.ndarray:
+    """The smooth field that follows weighted samples: a screened Poisson equation on the surface.
+
+    Minimises ``sum_v m_v w_v |b_v - y_v|² + length² b^T K b + sum_v m_v a |b_v - anchor_v|²``.
+
+    Parameters
+    ----------
+    values : (V, C) samples; weights : (V,) 0 where there is none; length : metres over which a sample is spread.
+    anchor : (V, C) or (C,) value to return to far away from every sample (the weighted mean if None).
+
+    Returns
+    -------
+    (V, C) float64.
+    """
+    weights = np.asarray(weights, np.float64)
+    if anchor is None:
+        total = max(float((operators.mass * weights).sum()), 1e-12)
+        anchor = (operators.mass * weights) @ values / total
+    anchor = np.broadcast_to(anchor, values.shape)
+    mass = operators.mass
+    matrix = sparse.diags(mass * (weights + anchor_weight)) + length**2 * operators.stiffness
+    right = (mass * weights)[:, None] * values + (mass * anchor_weight)[:, None] * anchor
+    return splu(matrix.tocsc(), permc_spec="MMD_AT_PLUS_A", options={"SymmetricMode": True}).solve(right)
+
+
+def robust_consensus(
+    values: np.ndarray, weights: np.ndarray, scale: float, iterations: int = 5
+) -> tuple[np.ndarray, np.ndarray]:
+    """Robust mean over photos, element by element (Geman-McClure weights around a weighted median).
+
+    Parameters
+    ----------
+    values : (P, N, C); weights : (P, N) >= 0; scale : residual (norm over C) at which a sample loses half its say.
+
+    Returns
+    -------
+    consensus (N, C), 0 where no photo has weight; total (N,) the summed robust weight.
+    """
+    order = np.argsort(values.mean(2), axis=0, kind="stable")  # one order for all channels keeps colours together
+    sorted_weights = np.take_along_axis(weights, order, 0)
+    cumulative = np.cumsum(sorted_weights, 0)
+    pick = (cumulative < 0.5 * cumulative[-1:]).sum(0).clip(max=len(values) - 1)  # (N,)
+    chosen = np.take_along_axis(order, pick[None], 0)[0]
+    consensus = values[chosen, np.arange(values.shape[1])].astype(np.float64)  # (N, C)
+    robust = weights
+    for _ in range(iterations):
+        residual = ((values - consensus[None]) ** 2).sum(2)
+        robust = weights / (1.0 + residual / scale**2) ** 2
+        consensus = np.einsum("pn,pnc->nc", robust, values) / np.maximum(robust.sum(0), 1e-12)[:, None]
+    return np.where(weights.sum(0)[:, None] > 0, consensus, 0.0), robust.sum(0)
