@@ -64,7 +64,7 @@ def shade(normals: Array, light: Array) -> Array:
 
 
 def light_from_radiance(radiance: Array) -> Array:
-    """The light (9, C) of an environment with radiance coefficients (9, C): convolved with the cosine, divided by pi."""
+    """The light (9, C) of an environment with radiance coefficients (9, C): convolved with the cosine and over pi."""
     factors = np.array([LAMBERT_FACTORS[band] / np.pi for band in BAND_OF_COEFFICIENT])
     if isinstance(radiance, torch.Tensor):
         return radiance * torch.as_tensor(factors, dtype=radiance.dtype, device=radiance.device)[:, None]

@@ -1,0 +1,48 @@
+"""sRGB's transfer function, for torch tensors and numpy arrays alike (IEC 61966-2-1)."""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+import numpy as np
+import torch
+
+Array = TypeVar("Array", np.ndarray, torch.Tensor)
+
+LUMINANCE = (0.2126, 0.7152, 0.0722)
+"""Rec. 709 weights of linear red, green and blue."""
+
+
+def linear_from_srgb(encoded: Array) -> Array:
+    """Linear light in [0, 1] of sRGB values in [0, 1], any shape; uint8 arrays are taken as 0-255 (float32 out)."""
+    if isinstance(encoded, torch.Tensor):
+        if encoded.dtype == torch.uint8:
+            return torch.from_numpy(_TABLE).to(encoded.device)[encoded.long()]
+        low = encoded / 12.92
+        return torch.where(encoded <= 0.04045, low, ((encoded.clamp(min=0.04045) + 0.055) / 1.055) ** 2.4)
+    if encoded.dtype == np.uint8:
+        return _TABLE[encoded]
+    return _decode(encoded)
+
+
+def srgb_from_linear(linear: Array) -> Array:
+    """sRGB values in [0, 1] of linear light, clipped to [0, 1]; any shape, differentiable (zero outside)."""
+    if isinstance(linear, torch.Tensor):
+        clipped = linear.clamp(0, 1)
+        high = 1.055 * clipped.clamp(min=0.0031308) ** (1 / 2.4) - 0.055
+        return torch.where(clipped <= 0.0031308, 12.92 * clipped, high)
+    clipped = np.clip(linear, 0, 1)
+    return np.where(clipped <= 0.0031308, 12.92 * clipped, 1.055 * np.maximum(clipped, 0.0031308) ** (1 / 2.4) - 0.055)
+
+
+def srgb_bytes(linear: np.ndarray) -> np.ndarray:
+    """uint8 sRGB of linear light, rounded."""
+    return np.round(srgb_from_linear(np.asarray(linear, np.float32)) * 255).astype(np.uint8)
+
+
+def _decode(encoded: np.ndarray) -> np.ndarray:
+    high = ((np.maximum(encoded, 0.04045) + 0.055) / 1.055) ** 2.4
+    return np.where(encoded <= 0.04045, encoded / 12.92, high)
+
+
+_TABLE = _decode(np.arange(256) / 255.0).astype(np.float32)

@@ -1,0 +1,185 @@
+"""A mesh to a picture in one call, for previews and comparisons: textured or vertex-coloured, SH-lit, antialiased."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch.nn.functional import avg_pool2d, grid_sample
+
+from backend.geometry.normals import vertex_normals
+from backend.rendering.camera import Camera
+from backend.rendering.color import linear_from_srgb, srgb_bytes
+from backend.rendering.interpolate import Fragments, fragment_barycentrics, fragment_values, fragments
+from backend.rendering.rasterize import face_ids
+from backend.rendering.spherical_harmonics import light_from_directions, shade
+
+CLAY = 0.55
+"""Linear albedo of a mesh without colours."""
+
+STUDIO_LIGHT: np.ndarray = light_from_directions(
+    np.array([[0.45, 0.55, 0.70], [-0.80, 0.10, 0.59]]) / np.array([[0.99784], [0.99910]]),
+    np.array([[0.70, 0.70, 0.70], [0.22, 0.22, 0.22]]),
+    0.22,
+)
+"""(9, 3) a soft white light from the upper left of the person with a fill from the right; for clay previews."""
+
+
+@dataclass(frozen=True)
+class Rendering:
+    """A rendered picture in linear light.
+
+    Attributes
+    ----------
+    color : (H, W, 3) float32 linear, premultiplied by alpha. alpha : (H, W) float32 share of the pixel covered.
+    """
+
+    color: np.ndarray
+    alpha: np.ndarray
+
+    def over(self, background: np.ndarray | tuple[float, float, float]) -> np.ndarray:
+        """(H, W, 3) uint8 sRGB over a background in sRGB: (H, W, 3) uint8, or three values 0-255."""
+        behind = linear_from_srgb(np.asarray(background, np.float32) / 255)
+        return srgb_bytes(self.color + behind * (1 - self.alpha[..., None]))
+
+    def with_alpha(self) -> np.ndarray:
+        """(H, W, 4) uint8 sRGB with straight alpha."""
+        straight = self.color / np.maximum(self.alpha, 1e-6)[..., None]
+        alpha = np.round(self.alpha * 255).astype(np.uint8)
+        return np.concatenate([srgb_bytes(straight), alpha[..., None]], -1)
+
+
+def render_mesh(
+    vertices: np.ndarray,
+    faces: np.ndarray,
+    camera: Camera,
+    *,
+    colors: np.ndarray | None = None,
+    texture: np.ndarray | None = None,
+    uv: np.ndarray | None = None,
+    uv_faces: np.ndarray | None = None,
+    light: np.ndarray | None = None,
+    background: np.ndarray | tuple[float, float, float] = (255, 255, 255),
+    supersample: int = 2,
+    cull_backfaces: bool = False,
+) -> np.ndarray:
+    """(H, W, 3) uint8 sRGB picture of a mesh over a background (uint8 sRGB picture or three values 0-255).
+
+    Parameters as for ``render_linear``; use that, and ``Rendering``, for alpha or for linear light.
+    """
+    return render_linear(
+        vertices,
+        faces,
+        camera,
+        colors=colors,
+        texture=texture,
+        uv=uv,
+        uv_faces=uv_faces,
+        light=light,
+        supersample=supersample,
+        cull_backfaces=cull_backfaces,
+    ).over(background)
+
+
+def render_linear(
+    vertices: np.ndarray,
+    faces: np.ndarray,
+    camera: Camera,
+    *,
+    colors: np.ndarray | None = None,
+    texture: np.ndarray | None = None,
+    uv: np.ndarray | None = None,
+    uv_faces: np.ndarray | None = None,
+    light: np.ndarray | None = None,
+    normals: np.ndarray | None = None,
+    supersample: int = 2,
+    cull_backfaces: bool = False,
+) -> Rendering:
+    """Render a mesh in linear light: albedo times SH shading, Lambert only, no cast shadows.
+
+    Parameters
+    ----------
+    vertices : (V, 3) head frame, metres. faces : (F, 3) counter-clockwise from outside.
+    camera : the picture has its size.
+    colors : (V, 3) linear albedo per vertex; or
+    texture : (h, w, 3 or 4) albedo, uint8 taken as sRGB, float as linear, row 0 at v = 1, with uv : (T, 2) v up and
+        uv_faces : (F, 3). With neither the mesh is grey clay.
+    light : (9, 3) or (9, 1) as in ``spherical_harmonics``. None: colours as they are; clay gets ``STUDIO_LIGHT``.
+    normals : (V, 3) unit shading normals; smooth ones of the mesh by default. Turned towards the camera where a back
+        face is seen.
+    supersample : samples per pixel along each axis.
+
+    Raises
+    ------
+    ValueError : texture without uv and uv_faces, or colours and texture together.
+    """
+    if texture is not None and (uv is None or uv_faces is None or colors is not None):
+        raise ValueError("a texture needs uv and uv_faces, and no vertex colours")
+    width, height = camera.size
+    large = _supersampled(camera, supersample)
+    positions = np.asarray(vertices, np.float64)
+    points = torch.from_numpy(large.project(positions).astype(np.float32))[None]
+    triangles = torch.from_numpy(np.array(faces, np.int64))
+    ids = face_ids(points, triangles, (large.size[1], large.size[0]), cull_backfaces=cull_backfaces)
+    found = fragments(ids, triangles)
+    weights = fragment_barycentrics(points, found)
+    if texture is not None:
+        color = _sample(texture, uv, uv_faces, found, weights)
+    elif colors is not None:
+        color = fragment_values(_tensor(colors)[None], found, weights)
+    else:
+        color = torch.full((len(found.pixel), 3), CLAY)
+        light = STUDIO_LIGHT if light is None else light
+    if light is not None:
+        if normals is None:
+            normals = vertex_normals(positions, np.asarray(faces))
+        normal = fragment_values(_tensor(normals)[None], found, weights)
+        seen_from = torch.from_numpy((camera.centre() - positions).astype(np.float32))
+        view = fragment_values(seen_from[None], found, weights)
+        away = ((normal * view).sum(-1) < 0) & _is_back(points, found)
+        normal = torch.nn.functional.normalize(torch.where(away[:, None], -normal, normal), dim=-1)
+        color = color * shade(normal, _tensor(light)).clamp(min=0)
+    canvas = found.scatter(torch.cat([color, torch.ones_like(color[:, :1])], -1))[0]  # (sH, sW, 4)
+    pixels = canvas.view(height, supersample, width, supersample, 4).mean((1, 3)).numpy()
+    return Rendering(pixels[..., :3], pixels[..., 3])
+
+
+def _supersampled(camera: Camera, factor: int) -> Camera:
+    """The camera for a picture with factor x factor samples in each pixel."""
+    scale = np.diag([factor, factor, 1.0])
+    return Camera(
+        scale @ camera.intrinsics, camera.camera_from_head, (camera.size[0] * factor, camera.size[1] * factor)
+    )
+
+
+def _tensor(values: np.ndarray) -> torch.Tensor:
+    return torch.from_numpy(np.array(values, np.float32))
+
+
+def _is_back(points: torch.Tensor, found: Fragments) -> torch.Tensor:
+    """(P,) bool: the fragment's face is seen from behind (clockwise)."""
+    a, b, c = points[0, :, :2][found.corners].unbind(1)
+    return ((b - a)[:, 0] * (c - a)[:, 1] - (b - a)[:, 1] * (c - a)[:, 0]) > 0
+
+
+def _sample(
+    texture: np.ndarray, uv: np.ndarray, uv_faces: np.ndarray, found: Fragments, weights: torch.Tensor
+) -> torch.Tensor:
+    """(P, 3) linear texture colours, bilinear, from the mip level that fits the picture's resolution."""
+    texture = np.asarray(texture)[..., :3]
+    image = torch.from_numpy(np.ascontiguousarray(linear_from_srgb(texture) if texture.dtype == np.uint8 else texture))
+    image = image.float().permute(2, 0, 1)[None]  # (1, 3, h, w)
+    height, width = texture.shape[:2]
+    corners = torch.from_numpy(np.array(uv_faces, np.int64))[found.face]  # (P, 3)
+    coordinates = _tensor(uv)
+    place = (coordinates[corners] * weights[..., None]).sum(1)  # (P, 2)
+    seen = torch.from_numpy(np.array(uv_faces, np.int64))[found.face.unique()]
+    a, b, c = (coordinates[seen[:, i]] * torch.tensor([width, height]) for i in range(3))
+    area = ((b - a)[:, 0] * (c - a)[:, 1] - (b - a)[:, 1] * (c - a)[:, 0]).abs().sum() / 2
+    texels_per_sample = float(area) / max(1, len(place))
+    level = int(np.clip(np.floor(np.log2(max(1.0, texels_per_sample)) / 2 + 0.25), 0, np.log2(min(height, width))))
+    if level > 0:
+        image = avg_pool2d(image, 2**level)
+    grid = torch.stack([2 * place[:, 0] - 1, 1 - 2 * place[:, 1]], -1)
+    return grid_sample(image, grid[None, None], padding_mode="border", align_corners=False)[0, :, 0].T
