@@ -22,7 +22,8 @@ class FittedPhoto:
     light : (9, 3) float32 spherical-harmonics coefficients of the irradiance (bands 0-2, real basis, head frame,
         RGB): shading(n) = sum_k basis_k(n) light[k]; linear colour = albedo * shading. Exposure and white balance
         are inside. For a monochrome photo the three channels are equal.
-    landmark_error_percent : median distance of projected and found landmarks, in per cent of the distance of the eyes' outer corners.
+    landmark_error_percent : median distance of projected and found landmarks, in per cent of the distance of the
+        eyes' outer corners.
     photometric_error : mean absolute difference of render and photo over visible skin, in sRGB units 0-1.
     weight : how much the photo was trusted, 0-1 (robust across photos).
     """

@@ -1,0 +1,202 @@
+"""Light per photo and one albedo per vertex: image = albedo * (SH basis(normal) @ light), in linear light.
+
+Only the product is measured. What splits it is a prior: human skin has a known range of tones and hues, pictures are
+exposed so that faces come out neither black nor white, and white balance is roughly right.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import torch
+
+from backend.geometry.normals import vertex_normals
+from backend.photos.collection import FaceClass, PhotoFace
+from backend.rendering.camera import Camera
+from backend.rendering.rasterize import face_ids
+from backend.rendering.spherical_harmonics import BASIS_CONSTANTS, basis
+
+MEAN_SKIN = np.array([0.43, 0.26, 0.185])
+"""Linear sRGB reflectance of a middling skin tone."""
+SKIN_LOG_DEVIATION = 0.45
+SHADING_LOG_MEAN, SHADING_LOG_DEVIATION = np.log(0.85), 0.45
+SKIN_HUE_DEVIATION = 0.10
+LIGHT_HUE_DEVIATION = 0.12
+LIGHT_RIDGE = 0.02
+"""Pull of the light's bands 1 and 2 towards 0, per unit of mean vertex weight."""
+ROUNDS = 6
+SKIN_CLASSES = (FaceClass.SKIN, FaceClass.LIPS, FaceClass.BROWS, FaceClass.NECK, FaceClass.EARS)
+
+
+@dataclass(frozen=True)
+class PosedPhoto:
+    """What appearance needs of one fitted photo: its face, its camera and its posed vertices (V, 3)."""
+
+    face: PhotoFace
+    camera: Camera
+    vertices: np.ndarray
+
+
+@dataclass(frozen=True)
+class Appearance:
+    """albedo : (V_head, 3) linear; light : (P, 9, 3); photometric_error : (P,) mean absolute sRGB difference, 0-1;
+    seen : (V_head,) summed weight of the photos that saw a vertex."""
+
+    albedo: np.ndarray
+    light: np.ndarray
+    photometric_error: np.ndarray
+    seen: np.ndarray
+
+
+@dataclass(frozen=True)
+class _Samples:
+    color: np.ndarray  # (V, 3) linear
+    weight: np.ndarray  # (V,)
+    basis: np.ndarray  # (V, 9)
+
+
+def srgb_to_linear(values: np.ndarray) -> np.ndarray:
+    """Linear light in [0, 1] of sRGB values in [0, 1]."""
+    return np.where(values <= 0.04045, values / 12.92, ((values + 0.055) / 1.055) ** 2.4)
+
+
+def linear_to_srgb(values: np.ndarray) -> np.ndarray:
+    """sRGB values in [0, 1] of linear light (clipped to [0, 1])."""
+    values = np.clip(values, 0.0, 1.0)
+    return np.where(values <= 0.0031308, values * 12.92, 1.055 * values ** (1.0 / 2.4) - 0.055)
+
+
+def _samples(photo: PosedPhoto, triangles: np.ndarray, head_count: int) -> _Samples:
+    factor = min(320.0 / max(photo.face.pixels.shape[:2]), 1.0)
+    camera = photo.camera.scaled(factor)
+    columns, rows = camera.size
+    small = cv2.resize(photo.face.pixels, (columns, rows), interpolation=cv2.INTER_AREA)
+    linear = srgb_to_linear(small / 255.0).astype(np.float32)
+    mask = np.isin(photo.face.labels, [int(c) for c in SKIN_CLASSES]).astype(np.float32)
+    mask = cv2.resize(mask, (columns, rows), interpolation=cv2.INTER_AREA)
+    mask = cv2.erode(mask, np.ones((3, 3), np.uint8)) * (small.max(-1) < 250)
+    pixels = camera.project(photo.vertices)
+    ids = face_ids(torch.from_numpy(pixels[None].astype(np.float32)), torch.from_numpy(triangles), (rows, columns))[0]
+    normals = vertex_normals(photo.vertices, triangles)[:head_count]
+    towards = camera.centre() - photo.vertices[:head_count]
+    cosine = (normals * towards).sum(-1) / np.linalg.norm(towards, axis=-1)
+    column = np.clip(pixels[:head_count, 0], 0, columns - 1).astype(int)
+    row = np.clip(pixels[:head_count, 1], 0, rows - 1).astype(int)
+    shown = ids.numpy()[row, column]
+    # A vertex is seen when the triangle at its pixel touches it or lies within a few millimetres of its depth.
+    corner_depth = pixels[triangles[np.maximum(shown, 0)], 2].min(-1)
+    seen = (shown >= 0) & (pixels[:head_count, 2] < corner_depth + 0.006)
+    inside = (pixels[:head_count, 0] > 1) & (pixels[:head_count, 0] < columns - 1)
+    inside &= (pixels[:head_count, 1] > 1) & (pixels[:head_count, 1] < rows - 1)
+    weight = np.clip((cosine - 0.15) / 0.5, 0.0, 1.0) * seen * inside
+    grid = (
+        (pixels[:head_count, 0] - 0.5).astype(np.float32)[None],
+        (pixels[:head_count, 1] - 0.5).astype(np.float32)[None],
+    )
+    color = cv2.remap(linear, *grid, cv2.INTER_LINEAR)[0]
+    weight = weight * cv2.remap(mask, *grid, cv2.INTER_LINEAR)[0]
+    if photo.face.monochrome:
+        color = np.repeat(color @ np.array([[0.2126], [0.7152], [0.0722]], np.float32), 3, axis=1)
+    return _Samples(color.astype(np.float64), weight.astype(np.float64), basis(normals.astype(np.float64)))
+
+
+def _light(samples: _Samples, albedo: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    """(9, 3) ridge least squares of color = albedo * (basis @ light)."""
+    light = np.zeros((9, 3))
+    ridge = np.diag([0.0] + [1.0] * 8) * LIGHT_RIDGE * max(weight.sum(), 1e-6) / 9.0
+    for channel in range(3):
+        design = samples.basis * albedo[:, channel : channel + 1]
+        scale = weight / np.maximum(albedo[:, channel], 0.02) ** 2  # relative errors
+        normal = design.T @ (scale[:, None] * design) + ridge + 1e-9 * np.eye(9)
+        light[:, channel] = np.linalg.solve(normal, design.T @ (scale * samples.color[:, channel]))
+    return light
+
+
+def _shading(samples: _Samples, light: np.ndarray) -> np.ndarray:
+    ambient = BASIS_CONSTANTS[0] * light[0]
+    return np.maximum(samples.basis @ light, 0.1 * np.maximum(ambient, 0.02))
+
+
+def _split_tone(log_albedo: np.ndarray, log_shading: np.ndarray, monochrome: np.ndarray) -> np.ndarray:
+    """(3,) what to add to the log albedo (and take from the log shading) so that both are as likely as they can be.
+
+    log_albedo : (3,) mean over skin; log_shading : (P, 3) mean per photo.
+    """
+    to_level, to_hue = np.full(3, 1.0 / 3.0), np.eye(3) - 1.0 / 3.0
+    mean_skin = np.log(MEAN_SKIN)
+    count = len(log_shading)
+    level_skin = to_level @ (log_albedo - mean_skin) / SKIN_LOG_DEVIATION**2
+    level_light = (log_shading @ to_level - SHADING_LOG_MEAN).mean() / SHADING_LOG_DEVIATION**2
+    level = (level_light - level_skin) / (SKIN_LOG_DEVIATION**-2 + SHADING_LOG_DEVIATION**-2)
+    hue_skin = to_hue @ (log_albedo - mean_skin) / SKIN_HUE_DEVIATION**2
+    in_color = log_shading[~monochrome]
+    if len(in_color) == 0:
+        return level - to_hue @ (log_albedo - mean_skin)
+    independent = min(count, 4)
+    hue_light = (in_color @ to_hue).mean(0) * independent / LIGHT_HUE_DEVIATION**2
+    hue = (hue_light - hue_skin) / (SKIN_HUE_DEVIATION**-2 + independent * LIGHT_HUE_DEVIATION**-2)
+    return level + hue
+
+
+def estimate_appearance(
+    photos: tuple[PosedPhoto, ...], triangles: np.ndarray, head_count: int, mirror: np.ndarray, skin: np.ndarray
+) -> Appearance:
+    """Alternate light and albedo in closed form, robustly.
+
+    Parameters
+    ----------
+    triangles : (T, 3) of all parts (for occlusion). head_count : vertices [0, head_count) are the head's.
+    mirror : (V_head,) vertex across the median plane. skin : (V_head,) in [0, 1], where the skin tone is measured.
+    """
+    samples = [_samples(photo, triangles, head_count) for photo in photos]
+    monochrome = np.array([photo.face.monochrome for photo in photos])
+    albedo = np.tile(MEAN_SKIN, (head_count, 1))
+    weights = [sample.weight for sample in samples]
+    lights = [np.zeros((9, 3))] * len(photos)
+    for _ in range(ROUNDS):
+        lights = [_light(s, albedo, w) for s, w in zip(samples, weights, strict=True)]
+        shadings = [_shading(s, light) for s, light in zip(samples, lights, strict=True)]
+        # Albedo: weighted mean of the unlit colours and, weakly, of the prior.
+        prior_weight = 0.05
+        total = np.full((head_count, 1), prior_weight)
+        mean_log = prior_weight * np.log(np.tile(_mean_tone(albedo, skin, weights), (head_count, 1)))
+        for sample, shading, weight in zip(samples, shadings, weights, strict=True):
+            unlit = np.log(np.clip(sample.color / shading, 0.01, 2.0))
+            mean_log += weight[:, None] * unlit
+            total += weight[:, None]
+        albedo = np.exp(mean_log / total)
+        seen = total[:, 0] - prior_weight
+        share = np.clip(seen / 0.2, 0.0, 1.0)[:, None]
+        albedo = share * albedo + (1.0 - share) * albedo[mirror]
+        # Robust weights from the disagreement with the common albedo.
+        weights = []
+        for sample, shading in zip(samples, shadings, strict=True):
+            error = np.abs(np.log((sample.color + 0.01) / (albedo * shading + 0.01))).mean(-1)
+            weights.append(sample.weight / (1.0 + (error / 0.25) ** 2))
+        skin_weight = skin * np.minimum(seen, 1.0) + 1e-9
+        log_albedo = (skin_weight[:, None] * np.log(albedo)).sum(0) / skin_weight.sum()
+        log_shading = np.stack(
+            [
+                (skin[:, None] * w[:, None] * np.log(s)).sum(0) / max((skin * w).sum(), 1e-6)
+                for s, w in zip(shadings, weights, strict=True)
+            ]
+        )
+        gain = np.exp(_split_tone(log_albedo, log_shading, monochrome))
+        albedo = np.clip(albedo * gain, 0.01, 0.95)
+        lights = [light / gain for light in lights]
+    errors = np.array([_error(s, albedo, light) for s, light in zip(samples, lights, strict=True)])
+    seen = sum(sample.weight for sample in samples)
+    return Appearance(albedo, np.stack(lights), errors, seen)
+
+
+def _mean_tone(albedo: np.ndarray, skin: np.ndarray, weights: list[np.ndarray]) -> np.ndarray:
+    weight = skin * sum(weights) + 1e-9
+    return np.exp((weight[:, None] * np.log(albedo)).sum(0) / weight.sum())
+
+
+def _error(samples: _Samples, albedo: np.ndarray, light: np.ndarray) -> float:
+    predicted = linear_to_srgb(albedo * _shading(samples, light))
+    difference = np.abs(predicted - linear_to_srgb(samples.color)).mean(-1)
+    return float((samples.weight * difference).sum() / max(samples.weight.sum(), 1e-9))

@@ -1,0 +1,241 @@
+"""Targets from the photos themselves: each photo compared with what the others, carried over the mesh, predict for it.
+
+For a pair of photos the second is warped through the current mesh into the first's view; the optical flow between
+that prediction and the photo says where the mesh is wrong. Both pictures are locally normalised first, so that light
+and exposure matter little.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import torch
+
+from backend.fitting.options import DenseStage
+from backend.fitting.parameters import PhotoParameters
+from backend.fitting.points import SurfacePoints
+from backend.fitting.solver import PointTargets
+from backend.geometry.normals import vertex_normals
+from backend.photos.collection import FaceClass, PhotoFace
+from backend.rendering.camera import Camera
+from backend.rendering.interpolate import fragment_barycentrics, fragments
+from backend.rendering.rasterize import face_ids
+
+USABLE_CLASSES = (FaceClass.SKIN, FaceClass.BROWS, FaceClass.LIPS, FaceClass.EYES)
+SMALLEST_COSINE = 0.25
+"""Surfaces that face the camera less than this carry no usable texture."""
+MOST_PARTNERS = 4
+"""A photo is compared with at most this many others: the nearest in viewing direction."""
+LOWEST_CORRELATION = 0.3
+"""Local correlation of prediction and photo (after the flow) below which a flow vector is not used."""
+
+
+@dataclass(frozen=True)
+class DenseMesh:
+    """The part of the mesh that takes part.
+
+    Attributes
+    ----------
+    triangles : (T, 3) into the full vertex array: the face's skin, no mouth interior.
+    vertices : (M,) vertex ids that get targets; points : their ``SurfacePoints``.
+    """
+
+    triangles: np.ndarray
+    vertices: np.ndarray
+    points: SurfacePoints
+
+
+@dataclass(frozen=True)
+class DenseTargets:
+    """Targets for single vertices: vertices (M,) ids, and their ``PointTargets``."""
+
+    vertices: np.ndarray
+    targets: PointTargets
+
+
+@dataclass(frozen=True)
+class _View:
+    """One photo at working resolution with the mesh in it."""
+
+    camera: Camera
+    normalised: np.ndarray  # (H, W) float32, locally normalised luminance
+    usable: np.ndarray  # (H, W) float32 mask
+    pixels: np.ndarray  # (V, 3) projected vertices and depth
+    cosine: np.ndarray  # (V,) facing the camera
+    covered: np.ndarray  # (P,) flat pixel index
+    corners: np.ndarray  # (P, 3) vertex ids
+    barycentrics: np.ndarray  # (P, 3)
+    depth: np.ndarray  # (H, W), inf where empty
+    direction: np.ndarray  # (3,) unit vector from the head to the camera
+
+
+def locally_normalised(pixels: np.ndarray, radius: float) -> np.ndarray:
+    """Luminance (H, W) float32 with local mean 0 and about unit contrast, from (H, W, 3) uint8 sRGB."""
+    luminance = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY).astype(np.float32)
+    detail = luminance - cv2.GaussianBlur(luminance, (0, 0), radius)
+    contrast = np.sqrt(cv2.GaussianBlur(detail**2, (0, 0), 2.0 * radius))
+    return detail / (contrast + 4.0)
+
+
+def _view(
+    face: PhotoFace, camera: Camera, vertices: np.ndarray, mesh: DenseMesh, width: float, scale_px: float
+) -> _View:
+    factor = min(width / scale_px, 1.0)
+    camera = camera.scaled(factor)
+    columns, rows = camera.size
+    small = cv2.resize(face.pixels, (columns, rows), interpolation=cv2.INTER_AREA)
+    usable = np.isin(face.labels, [int(c) for c in USABLE_CLASSES]).astype(np.float32)
+    usable = cv2.resize(usable, (columns, rows), interpolation=cv2.INTER_AREA)
+    pixels = camera.project(vertices)
+    ids = face_ids(torch.from_numpy(pixels[None].astype(np.float32)), torch.from_numpy(mesh.triangles), (rows, columns))
+    found = fragments(ids, torch.from_numpy(mesh.triangles))
+    barycentrics = fragment_barycentrics(torch.from_numpy(pixels[None]), found).numpy()
+    covered, corners = found.pixel.numpy(), found.corners.numpy()
+    depth = np.full(rows * columns, np.inf, dtype=np.float32)
+    depth[covered] = (pixels[corners, 2] * barycentrics).sum(-1)
+    normals = vertex_normals(vertices, mesh.triangles)
+    towards = camera.centre() - vertices
+    towards /= np.linalg.norm(towards, axis=-1, keepdims=True)
+    direction = camera.centre() - vertices[mesh.vertices].mean(0)
+    return _View(
+        camera,
+        locally_normalised(small, width / 24.0),
+        usable,
+        pixels,
+        (normals * towards).sum(-1),
+        covered,
+        corners,
+        barycentrics,
+        depth.reshape(rows, columns),
+        direction / np.linalg.norm(direction),
+    )
+
+
+def _sample(image: np.ndarray, x: np.ndarray, y: np.ndarray, outside: float = 0.0) -> np.ndarray:
+    """Bilinear samples of a float32 image at pixel coordinates (pixel centres at i + 0.5)."""
+    return cv2.remap(
+        image,
+        (x - 0.5).astype(np.float32).reshape(1, -1),
+        (y - 0.5).astype(np.float32).reshape(1, -1),
+        cv2.INTER_LINEAR,
+        borderMode=cv2.BORDER_CONSTANT,
+        borderValue=outside,
+    ).reshape(-1)
+
+
+def _predicted(target: _View, source: _View) -> tuple[np.ndarray, np.ndarray]:
+    """The source photo carried over the mesh into the target's view: picture and confidence, both (H, W)."""
+    shape = target.normalised.shape
+    mix = target.barycentrics[:, :, None]
+    in_source = (source.pixels[target.corners] * mix).sum(1)  # (P, 3)
+    cosine = np.minimum(
+        (source.cosine[target.corners] * target.barycentrics).sum(-1),
+        (target.cosine[target.corners] * target.barycentrics).sum(-1),
+    )
+    nearest = _sample(np.where(np.isfinite(source.depth), source.depth, 1e3), in_source[:, 0], in_source[:, 1], 1e3)
+    visible = in_source[:, 2] < nearest + 0.004
+    confidence = np.clip((cosine - SMALLEST_COSINE) / 0.35, 0.0, 1.0) * visible
+    confidence *= _sample(source.usable, in_source[:, 0], in_source[:, 1])
+    picture, weight = np.zeros(shape, np.float32), np.zeros(shape, np.float32)
+    picture.reshape(-1)[target.covered] = _sample(source.normalised, in_source[:, 0], in_source[:, 1])
+    weight.reshape(-1)[target.covered] = confidence
+    return picture, weight * target.usable
+
+
+def _to_bytes(picture: np.ndarray) -> np.ndarray:
+    return np.clip(128.0 + 45.0 * picture, 0, 255).astype(np.uint8)
+
+
+def _local_correlation(first: np.ndarray, second: np.ndarray, weight: np.ndarray, radius: float) -> np.ndarray:
+    """Weighted zero-mean correlation (H, W) in a Gaussian window."""
+
+    def mean(values: np.ndarray) -> np.ndarray:
+        return cv2.GaussianBlur(values * weight, (0, 0), radius) / norm
+
+    norm = cv2.GaussianBlur(weight, (0, 0), radius) + 1e-4
+    mean_first, mean_second = mean(first), mean(second)
+    covariance = mean(first * second) - mean_first * mean_second
+    variance = (mean(first**2) - mean_first**2) * (mean(second**2) - mean_second**2)
+    return covariance / np.sqrt(np.maximum(variance, 1e-3))
+
+
+def _pair_flow(target: _View, source: _View, width: float) -> tuple[np.ndarray, np.ndarray]:
+    """Flow (H, W, 2) from the source's prediction to the target photo, and its confidence (H, W)."""
+    predicted, weight = _predicted(target, source)
+    shown = target.normalised
+    # Outside the prediction both pictures are made equal, so that its border draws no flow.
+    soft = cv2.GaussianBlur(weight, (0, 0), 1.5)
+    filled = predicted * soft + shown * (1.0 - soft)
+    solver = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+    solver.setFinestScale(0)
+    flow = solver.calc(_to_bytes(filled), _to_bytes(shown), None)
+    rows, columns = shown.shape
+    grid_x, grid_y = np.meshgrid(np.arange(columns, dtype=np.float32), np.arange(rows, dtype=np.float32))
+    moved = cv2.remap(shown, grid_x + flow[..., 0], grid_y + flow[..., 1], cv2.INTER_LINEAR)
+    correlation = _local_correlation(predicted, moved, weight, width / 20.0)
+    confidence = weight * np.clip((correlation - LOWEST_CORRELATION) / (1.0 - LOWEST_CORRELATION), 0.0, 1.0)
+    return flow, confidence
+
+
+def dense_targets(
+    faces: tuple[PhotoFace, ...],
+    parameters: tuple[PhotoParameters, ...],
+    meshes: tuple[np.ndarray, ...],
+    face_scales: tuple[float, ...],
+    mesh: DenseMesh,
+    width: int,
+    stage: DenseStage,
+) -> tuple[DenseTargets | None, ...]:
+    """Targets of every photo for ``mesh.vertices``; None for a photo that no other overlaps.
+
+    Parameters
+    ----------
+    meshes : posed vertices (V, 3) of each photo, head frame. face_scales : ``initial_pose.face_scale`` of each photo.
+    width : working resolution, pixels per ``1.5 * face_scale`` (about the face's width).
+    """
+    views = [
+        _view(face, photo.camera(), posed, mesh, width, 1.5 * scale)
+        for face, photo, posed, scale in zip(faces, parameters, meshes, face_scales, strict=True)
+    ]
+    directions = np.stack([view.direction for view in views])
+    closeness = directions @ directions.T
+    results: list[DenseTargets | None] = []
+    for number, view in enumerate(views):
+        order = [other for other in np.argsort(-closeness[number]) if other != number][:MOST_PARTNERS]
+        flow_sum = np.zeros((*view.normalised.shape, 2), np.float32)
+        weight_sum = np.zeros(view.normalised.shape, np.float32)
+        for other in order:
+            flow, confidence = _pair_flow(view, views[other], width)
+            flow_sum += flow * confidence[..., None]
+            weight_sum += confidence
+        results.append(_targets_of(view, flow_sum, weight_sum, mesh, face_scales[number], stage, faces[number]))
+    return tuple(results)
+
+
+def _targets_of(
+    view: _View,
+    flow_sum: np.ndarray,
+    weight_sum: np.ndarray,
+    mesh: DenseMesh,
+    scale: float,
+    stage: DenseStage,
+    face: PhotoFace,
+) -> DenseTargets | None:
+    pixels = view.pixels[mesh.vertices]
+    weight = _sample(weight_sum, pixels[:, 0], pixels[:, 1])
+    nearest = _sample(np.where(np.isfinite(view.depth), view.depth, 1e3), pixels[:, 0], pixels[:, 1], 1e3)
+    kept = (weight > 0.1) & (view.cosine[mesh.vertices] > SMALLEST_COSINE) & (pixels[:, 2] < nearest + 0.004)
+    if kept.sum() < 50:
+        return None
+    flow = np.stack(
+        [_sample(np.ascontiguousarray(flow_sum[..., axis]), pixels[:, 0], pixels[:, 1]) for axis in (0, 1)], -1
+    )
+    flow = flow[kept] / weight[kept, None]
+    factor = view.camera.size[0] / face.pixels.shape[1]
+    target = (pixels[kept, :2] + stage.step * flow) / factor
+    deviation = max(stage.deviation_percent / 100.0 * scale, 0.25 / factor)
+    whitening = np.broadcast_to(np.eye(2) / deviation, (int(kept.sum()), 2, 2))
+    information = stage.independent_fraction * np.minimum(weight[kept], 1.0)
+    return DenseTargets(mesh.vertices[kept], PointTargets(mesh.points.take(kept), target, whitening, information))

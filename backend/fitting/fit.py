@@ -1,0 +1,229 @@
+"""The fit's story on one page: landmarks, screening, dense alignment, cage, light and albedo."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from backend.fitting.appearance import Appearance, PosedPhoto, estimate_appearance
+from backend.fitting.cage import solve_cage
+from backend.fitting.dense_targets import DenseMesh, DenseTargets, dense_targets
+from backend.fitting.fitted_face import FittedFace, FittedPhoto
+from backend.fitting.initial_pose import camera_prior, face_scale, initial_parameters
+from backend.fitting.landmark_targets import LandmarkModel, landmark_model, landmark_targets
+from backend.fitting.options import CageStage, DenseStage, FitOptions
+from backend.fitting.points import points_at_vertices
+from backend.fitting.solver import FaceEstimate, PointTargets, residuals, solve, solver_weights
+from backend.geometry.template import Template, load_template
+from backend.geometry.topology import triangles_from_quads
+from backend.photos.collection import PhotoCollection, PhotoFace
+from backend.progress import ProgressReporter, silent
+
+REJECT_RATIO = 2.0
+"""A photo whose landmarks disagree with the joint face this many times more than the median photo's is left out."""
+DENSE_POINTS = 1400
+
+
+@dataclass(frozen=True)
+class FitState:
+    """What the stages hand on: the photos that are still in, the estimate, and the template with its cage offsets."""
+
+    template: Template
+    faces: tuple[PhotoFace, ...]
+    estimate: FaceEstimate
+    targets: tuple[PointTargets, ...]
+    rejected: tuple[tuple[str, str], ...]
+
+    def neutral(self) -> np.ndarray:
+        """(V, 3) neutral vertices."""
+        modes = self.template.identity_modes
+        return self.template.vertices + np.tensordot(self.estimate.identity, modes, 1)
+
+    def posed(self, number: int) -> np.ndarray:
+        """(V, 3) vertices with the expression of photo ``number``."""
+        weights = self.estimate.photos[number].expression
+        return self.neutral() + np.tensordot(weights, self.template.expressions, 1)
+
+
+def fit_face(
+    collection: PhotoCollection,
+    options: FitOptions | None = None,
+    progress: ProgressReporter = silent,
+    template: Template | None = None,
+) -> FittedFace:
+    """Fit one person to all photos of a collection.
+
+    Reports progress under the stage names ``landmarks``, ``dense``, ``cage`` and ``appearance``.
+    """
+    options = options or FitOptions()
+    template = template or load_template()
+    progress("landmarks", 0.0)
+    state = run_landmark_stage(template, collection.faces, options)
+    progress("landmarks", 1.0)
+    if options.dense is not None and len(state.faces) > 1:
+        state = run_dense_stage(state, options, options.dense, progress)
+    if options.cage is not None and len(state.faces) > 1:
+        for turn in range(options.cage.rounds):
+            state = run_cage_stage(state, options, options.cage)
+            progress("cage", (turn + 1) / options.cage.rounds)
+    progress("appearance", 0.0)
+    fitted = _fitted_face(state)
+    progress("appearance", 1.0)
+    return fitted
+
+
+def run_landmark_stage(template: Template, faces: tuple[PhotoFace, ...], options: FitOptions) -> FitState:
+    """Joint landmark fit; photos that do not show this person's shape are left out and the rest is fitted again."""
+    model = landmark_model(template)
+    state = fit_landmarks(template, model, faces, options)
+    if len(faces) < 3:
+        return state
+    errors = np.array(
+        [
+            np.sqrt(np.median((residuals(photo, state.estimate.identity, target) ** 2).sum(-1)))
+            for photo, target in zip(state.estimate.photos, state.targets, strict=True)
+        ]
+    )
+    outliers = errors > REJECT_RATIO * np.median(errors)
+    if not outliers.any():
+        return state
+    kept = tuple(face for face, outlier in zip(faces, outliers, strict=True) if not outlier)
+    reason = "Its face does not have the shape that the other photos agree on; is it the same person?"
+    rejected = tuple((face.name, reason) for face, outlier in zip(faces, outliers, strict=True) if outlier)
+    return replace(fit_landmarks(template, model, kept, options), rejected=rejected)
+
+
+def fit_landmarks(
+    template: Template, model: LandmarkModel, faces: tuple[PhotoFace, ...], options: FitOptions
+) -> FitState:
+    """Joint landmark fit; visibility and outline are renewed while it runs."""
+    stage, prior = options.landmarks, options.prior
+    cameras = tuple(camera_prior(face, prior) for face in faces)
+    weights = solver_weights(prior, len(template.identity_modes), stage.outlier_scale)
+    estimate = FaceEstimate(
+        np.zeros(len(template.identity_modes)), tuple(initial_parameters(template, face, prior) for face in faces)
+    )
+    # The first rounds may be far off: a wide robust scale first, then the stage's own.
+    for scale in (4.0 * stage.outlier_scale, stage.outlier_scale, stage.outlier_scale):
+        targets = _all_landmark_targets(template, model, faces, estimate, options)
+        estimate = solve(estimate, targets, cameras, replace(weights, outlier_scale=scale), stage.iterations)
+    targets = _all_landmark_targets(template, model, faces, estimate, options)
+    return FitState(template, faces, estimate, targets, ())
+
+
+def _all_landmark_targets(
+    template: Template,
+    model: LandmarkModel,
+    faces: tuple[PhotoFace, ...],
+    estimate: FaceEstimate,
+    options: FitOptions,
+) -> tuple[PointTargets, ...]:
+    return tuple(
+        landmark_targets(template, model, face, parameters, estimate.identity, options.landmarks)
+        for face, parameters in zip(faces, estimate.photos, strict=True)
+    )
+
+
+def dense_mesh(template: Template) -> DenseMesh:
+    """The face's skin without the mouth's inside, and about ``DENSE_POINTS`` of its vertices."""
+    head = template.head
+    triangles = triangles_from_quads(template.quads[head.face_start : head.face_stop])
+    face, interior = template.regions["face"], template.regions["mouth_interior"]
+    usable = (face > 0.3) & (interior < 0.3)
+    triangles = triangles[usable[triangles].all(-1)]
+    candidates = np.unique(triangles)
+    candidates = candidates[face[candidates] > 0.5]
+    vertices = candidates[:: max(len(candidates) // DENSE_POINTS, 1)]
+    return DenseMesh(triangles.astype(np.int64), vertices, points_at_vertices(template, vertices))
+
+
+def run_dense_stage(
+    state: FitState, options: FitOptions, stage: DenseStage, progress: ProgressReporter = silent
+) -> FitState:
+    """Align the photos with each other through the mesh, coarse to fine, landmarks still holding."""
+    template, faces = state.template, state.faces
+    mesh, model = dense_mesh(template), landmark_model(template)
+    cameras = tuple(camera_prior(face, options.prior) for face in faces)
+    weights = solver_weights(options.prior, len(template.identity_modes), options.landmarks.outlier_scale)
+    for round_number, width in enumerate(stage.face_widths):
+        progress("dense", round_number / len(stage.face_widths))
+        dense = _dense_targets(state, mesh, width, stage)
+        landmarks = _all_landmark_targets(template, model, faces, state.estimate, options)
+        targets = tuple(
+            one if more is None else PointTargets.joined(one, more.targets)
+            for one, more in zip(landmarks, dense, strict=True)
+        )
+        estimate = solve(state.estimate, targets, cameras, weights, stage.iterations)
+        state = replace(state, estimate=estimate, targets=landmarks)
+    progress("dense", 1.0)
+    return state
+
+
+def _dense_targets(state: FitState, mesh: DenseMesh, width: int, stage: DenseStage) -> tuple[DenseTargets | None, ...]:
+    return dense_targets(
+        state.faces,
+        state.estimate.photos,
+        tuple(state.posed(number) for number in range(len(state.faces))),
+        tuple(face_scale(face.landmarks) for face in state.faces),
+        mesh,
+        width,
+        stage,
+    )
+
+
+def run_cage_stage(state: FitState, options: FitOptions, stage: CageStage) -> FitState:
+    """Let the cage leave the identity prior smoothly, towards what the photos and landmarks agree on."""
+    template = state.template
+    mesh = dense_mesh(template)
+    dense = _dense_targets(state, mesh, (options.dense or DenseStage()).face_widths[-1], options.dense or DenseStage())
+    used = [(photo, target) for photo, target in zip(state.estimate.photos, dense, strict=True) if target is not None]
+    if not used:
+        return state
+    photos, targets = zip(*used, strict=True)
+    offsets = solve_cage(template, photos, state.estimate.identity, targets, stage, options.landmarks.outlier_scale)
+    return replace(state, template=replace(template, vertices=(template.vertices + offsets).astype(np.float32)))
+
+
+def appearance_of(state: FitState) -> Appearance:
+    """Light per photo and albedo per head vertex of the current estimate."""
+    template = state.template
+    count = template.head.vertex_stop
+    photos = tuple(
+        PosedPhoto(face, parameters.camera(), state.posed(number))
+        for number, (face, parameters) in enumerate(zip(state.faces, state.estimate.photos, strict=True))
+    )
+    regions = template.regions
+    not_skin = regions["lips"] + regions["brows"] + regions["mouth_interior"] + regions["scalp"] + regions["ears"]
+    skin = (regions["face"] * np.clip(1.0 - not_skin, 0.0, 1.0))[:count]
+    triangles = triangles_from_quads(template.quads)
+    return estimate_appearance(photos, triangles, count, template.mirror[:count], skin)
+
+
+def _fitted_face(state: FitState) -> FittedFace:
+    appearance = appearance_of(state)
+    photos = []
+    for number, (face, parameters) in enumerate(zip(state.faces, state.estimate.photos, strict=True)):
+        target = state.targets[number]
+        positions = target.points.positions(state.estimate.identity, parameters.expression)
+        found = parameters.camera().project(positions)[:, :2]
+        error = np.median(np.linalg.norm(found - target.pixels, axis=-1)) / face_scale(face.landmarks)
+        photos.append(
+            FittedPhoto(
+                name=face.name,
+                camera=parameters.camera(),
+                expression=parameters.expression,
+                vertices=state.posed(number).astype(np.float32),
+                light=appearance.light[number],
+                landmark_error_percent=float(100.0 * error),
+                photometric_error=float(appearance.photometric_error[number]),
+                weight=1.0,
+            )
+        )
+    return FittedFace(
+        identity=state.estimate.identity,
+        neutral=state.neutral().astype(np.float32),
+        vertex_albedo=appearance.albedo.astype(np.float32),
+        photos=tuple(photos),
+        rejected=state.rejected,
+    )

@@ -1,0 +1,72 @@
+"""A first pose for one photo, from its landmarks and the mean face."""
+
+from __future__ import annotations
+
+import math
+
+import cv2
+import numpy as np
+
+from backend.fitting.options import PriorWeights
+from backend.fitting.parameters import PhotoParameters
+from backend.fitting.solver import CameraPrior
+from backend.geometry.template import Template
+from backend.photos.collection import PhotoFace
+
+OUTER_EYE_CORNERS = (33, 263)
+"""MediaPipe landmarks at the outer corners of the person's right and left eye."""
+
+UPRIGHT = (10, 152)
+"""MediaPipe landmarks at the top of the forehead and at the chin."""
+
+
+def face_scale(landmarks: np.ndarray) -> float:
+    """A length in pixels that hardly changes when the head turns: the longer of the eyes' outer distance and 0.72 of
+    the face's height, from (478, 3) landmarks (for a frontal mean face the two are equal)."""
+    eyes = np.linalg.norm(landmarks[OUTER_EYE_CORNERS[0], :2] - landmarks[OUTER_EYE_CORNERS[1], :2])
+    height = np.linalg.norm(landmarks[UPRIGHT[0], :2] - landmarks[UPRIGHT[1], :2])
+    return float(max(eyes, 0.5 * height))
+
+
+def camera_prior(face: PhotoFace, prior: PriorWeights) -> CameraPrior:
+    """The prior over this photo's camera: EXIF focal length where it is known, else a prior over distance."""
+    known = face.focal_px is not None
+    return CameraPrior(
+        log_distance=math.log(prior.distance_metres),
+        log_distance_deviation=prior.distance_log_deviation if not known else 2.0,
+        log_focal=math.log(face.focal_px * face.crop_scale) if face.focal_px is not None else None,
+        log_focal_deviation=prior.focal_log_deviation,
+        principal_deviation=prior.principal_point_deviation * (0.1 if known else 1.0),
+    )
+
+
+def initial_parameters(template: Template, face: PhotoFace, prior: PriorWeights) -> PhotoParameters:
+    """Pose of the mean face by perspective-n-point on the landmarks that hardly move with expression."""
+    embedding = template.landmarks478
+    chosen = np.flatnonzero(embedding.valid)
+    model = embedding.positions(template.vertices)[chosen].astype(np.float64)
+    image = face.landmarks[chosen, :2].astype(np.float64)
+    width, height = face.source_size
+    offset = np.asarray(face.crop_offset, dtype=np.float64)
+    centre = face.crop_scale * (np.array([width, height]) / 2.0 - offset)
+    if face.focal_px is not None:
+        focal = face.focal_px * face.crop_scale
+    else:
+        mean_landmarks = embedding.positions(template.vertices) * [1.0, -1.0, 1.0]
+        focal = face_scale(face.landmarks) / face_scale(mean_landmarks) * prior.distance_metres
+    intrinsics = np.array([[focal, 0.0, centre[0]], [0.0, focal, centre[1]], [0.0, 0.0, 1.0]])
+    found, rotation_vector, translation = cv2.solvePnP(model, image, intrinsics, None, flags=cv2.SOLVEPNP_SQPNP)
+    if not found or translation[2, 0] <= 0.05:
+        raise ValueError(f"no pose explains the landmarks of {face.name}")
+    rotation, _ = cv2.Rodrigues(rotation_vector)
+    depth = float(translation[2, 0])
+    return PhotoParameters(
+        rotation=rotation,
+        lateral=translation[:2, 0] / depth,
+        log_scale=math.log(focal / depth),
+        log_distance=math.log(depth),
+        principal_offset=np.zeros(2),
+        centre=centre,
+        size=(face.pixels.shape[1], face.pixels.shape[0]),
+        expression=np.zeros(len(template.expressions)),
+    )

@@ -1,0 +1,149 @@
+"""Targets from the 478 detected landmarks, with the outline that slides over the face when the head turns."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from backend.fitting.initial_pose import face_scale
+from backend.fitting.options import LandmarkStage
+from backend.fitting.parameters import PhotoParameters
+from backend.fitting.points import SurfacePoints, points_at_landmarks, points_at_vertices
+from backend.fitting.solver import PointTargets
+from backend.geometry.normals import vertex_normals
+from backend.geometry.template import Template
+from backend.geometry.topology import triangles_from_quads
+from backend.photos.collection import PhotoFace
+
+OUTLINE_LANDMARKS = (
+    454, 323, 361, 288, 397, 365, 379, 378, 400, 377, 152, 148, 176, 149, 150, 136, 172, 58, 132, 93, 234,
+)  # fmt: skip
+"""MediaPipe's face outline from the person's left ear over the chin to the right ear."""
+
+HIDDEN_SHARE = 0.25
+"""Trust in a landmark on the side that is turned away, which the detector can only guess."""
+
+ALONG_OUTLINE_SHARE = 0.3
+"""Trust in an outline landmark along the outline, relative to across it."""
+
+
+@dataclass(frozen=True)
+class LandmarkModel:
+    """What landmark targets need of the template, computed once per fit.
+
+    Attributes
+    ----------
+    landmarks : indices (L,) of the fixed landmarks; points : their ``SurfacePoints``.
+    barycentric_vertices : (L, 3) vertex ids of the landmarks' triangles, for visibility.
+    triangles : (T, 3) of the head.
+    outline : (O,) landmark ids; outline_rows : (O, C) vertices of each one's row, -1 padded, inside to outside.
+    row_points : ``SurfacePoints`` of all row vertices, and row_index : (O, C) into it.
+    """
+
+    landmarks: np.ndarray
+    points: SurfacePoints
+    barycentric_vertices: np.ndarray
+    outline: np.ndarray
+    outline_rows: np.ndarray
+    row_points: SurfacePoints
+    row_index: np.ndarray
+    triangles: np.ndarray
+
+
+def landmark_model(template: Template) -> LandmarkModel:
+    """Restrict the template's bases to landmarks and outline rows."""
+    embedding = template.landmarks478
+    outline = np.array(OUTLINE_LANDMARKS)
+    fixed = np.setdiff1d(np.flatnonzero(embedding.valid), outline)
+    mean_landmarks = embedding.positions(template.vertices)
+    rows = template.contour_rows
+    row_positions = np.where(rows[..., None] >= 0, template.vertices[np.maximum(rows, 0)], np.inf)  # (R, C, 3)
+    distance = np.linalg.norm(row_positions[None] - mean_landmarks[outline][:, None, None], axis=-1).min(-1)  # (O, R)
+    outline_rows = rows[distance.argmin(1)]
+    used = np.unique(outline_rows[outline_rows >= 0])
+    row_index = np.where(outline_rows >= 0, np.searchsorted(used, np.maximum(outline_rows, 0)), -1)
+    head = template.head
+    return LandmarkModel(
+        landmarks=fixed,
+        points=points_at_landmarks(template, embedding).take(fixed),
+        barycentric_vertices=embedding.vertices[fixed],
+        outline=outline,
+        outline_rows=outline_rows,
+        row_points=points_at_vertices(template, used),
+        row_index=row_index,
+        triangles=triangles_from_quads(template.quads[head.face_start : head.face_stop]),
+    )
+
+
+def _outline_choice(
+    model: LandmarkModel, positions: np.ndarray, facing: np.ndarray, rest: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Per outline landmark the row vertex that makes the outline: the outermost one that still faces the camera, but
+    not beyond the landmark's own resting place. Returns (O,) indices into ``row_points`` and (O,) slid at all."""
+    chosen = np.empty(len(model.outline), dtype=np.int64)
+    slid = np.zeros(len(model.outline), dtype=bool)
+    for number, row in enumerate(model.row_index):
+        row = row[row >= 0]
+        distance = np.linalg.norm(positions[row] - rest[number], axis=-1)
+        resting = int(distance.argmin())
+        visible = facing[row[: resting + 1]] > 0.05
+        hidden = np.flatnonzero(~visible)
+        stop = int(hidden[0]) - 1 if len(hidden) else resting
+        slid[number] = stop < resting
+        chosen[number] = row[max(stop, 0)]
+    return chosen, slid
+
+
+def landmark_targets(
+    template: Template,
+    model: LandmarkModel,
+    face: PhotoFace,
+    parameters: PhotoParameters,
+    identity: np.ndarray,
+    stage: LandmarkStage,
+) -> PointTargets:
+    """Targets of one photo at the current estimate (visibility and the outline depend on the pose)."""
+    scale = face_scale(face.landmarks)
+    embedding = template.landmarks478
+    head = template.head
+    mesh = (
+        template.vertices
+        + np.tensordot(identity, template.identity_modes, 1)
+        + np.tensordot(parameters.expression, template.expressions, 1)
+    )
+    vertices = mesh[head.vertex_start : head.vertex_stop]
+    normals = vertex_normals(vertices, model.triangles)
+    centre = -parameters.rotation.T @ parameters.translation
+    towards = centre - vertices
+    facing = (normals * towards).sum(-1) / np.linalg.norm(towards, axis=-1)  # (V_head,) cosine to the camera
+
+    # Fixed landmarks: isotropic, less trusted where the surface turns away.
+    on_head = model.barycentric_vertices.max(-1) < head.vertex_stop
+    cosine = facing[np.where(on_head[:, None], model.barycentric_vertices, 0)].mean(-1)
+    cosine = np.where(on_head, cosine, 1.0)
+    trust = HIDDEN_SHARE + (1.0 - HIDDEN_SHARE) * np.clip((cosine + 0.1) / 0.4, 0.0, 1.0)
+    deviation = np.maximum(embedding.deviation[model.landmarks], 0.3) * scale / 100.0
+    whitening = np.eye(2)[None] / deviation[:, None, None]
+    fixed = PointTargets(
+        model.points,
+        face.landmarks[model.landmarks, :2].astype(np.float64),
+        whitening,
+        stage.independent_fraction * trust,
+    )
+
+    # Outline: across the outline fully, along it only a little.
+    row_positions = model.row_points.positions(identity, parameters.expression)
+    rest = embedding.positions(mesh)[model.outline]
+    row_vertices = np.unique(model.outline_rows[model.outline_rows >= 0])
+    chosen, slid = _outline_choice(model, row_positions, facing[row_vertices], rest)
+    observed = face.landmarks[model.outline, :2].astype(np.float64)
+    tangent = np.gradient(observed, axis=0)
+    tangent /= np.maximum(np.linalg.norm(tangent, axis=-1, keepdims=True), 1e-6)
+    normal = np.stack([-tangent[:, 1], tangent[:, 0]], axis=-1)
+    deviation = np.maximum(embedding.deviation[model.outline], 1.0) * scale / 100.0 * np.where(slid, 1.5, 1.0)
+    whitening = np.stack([normal, ALONG_OUTLINE_SHARE * tangent], axis=1) / deviation[:, None, None]
+    outline = PointTargets(
+        model.row_points.take(chosen), observed, whitening, np.full(len(chosen), stage.independent_fraction)
+    )
+    return PointTargets.joined(fixed, outline)

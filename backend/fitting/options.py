@@ -1,0 +1,112 @@
+"""The fit's declared stages and every number in them. Defaults are what ``standard`` quality uses."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class PriorWeights:
+    """What the fit believes before it has seen a photo.
+
+    Attributes
+    ----------
+    identity_deviation : standard deviation of an identity coefficient, in the prior's own σ.
+    common_expression_deviation : σ of the keys that people show in portraits (smile, jaw, squint, brows, gaze).
+    rare_expression_deviation : σ of all other keys.
+    expression_bias : pull towards 0 per unit of weight (sparsity), in units of the cost.
+    distance_metres : median of the log-normal prior over the camera's distance when no focal length is known.
+    distance_log_deviation : its σ in natural logarithms.
+    focal_log_deviation : σ of the log focal length when EXIF gives one.
+    principal_point_deviation : σ of the principal point's offset from the picture's centre, as a fraction of the
+        focal length (crops), used when EXIF gives no focal length; a hundredth of it otherwise.
+    """
+
+    identity_deviation: float = 1.0
+    common_expression_deviation: float = 0.5
+    rare_expression_deviation: float = 0.2
+    expression_bias: float = 0.2
+    distance_metres: float = 1.2
+    distance_log_deviation: float = 0.6
+    focal_log_deviation: float = 0.02
+    principal_point_deviation: float = 0.05
+
+
+@dataclass(frozen=True)
+class LandmarkStage:
+    """Joint Gauss-Newton fit of identity, expressions and cameras to the 478 landmarks.
+
+    Attributes
+    ----------
+    iterations : Gauss-Newton steps with all parameters free (after poses alone).
+    independent_fraction : how many of the landmarks count as independent measurements; the detector's errors are
+        strongly correlated, so taking each at face value would drown the prior.
+    outlier_scale : Geman-McClure scale in standard deviations of a landmark.
+    """
+
+    iterations: int = 14
+    independent_fraction: float = 0.12
+    outlier_scale: float = 3.0
+
+
+@dataclass(frozen=True)
+class DenseStage:
+    """Photometric alignment of the photos with each other through the mesh, coarse to fine.
+
+    Each photo is compared with what the other photos, carried over the current mesh, say it should look like; the
+    optical flow between the two gives targets for the mesh's vertices.
+
+    Attributes
+    ----------
+    face_widths : working resolution of each round: pixels between the outer ends of the face.
+    deviation_percent : trusted accuracy of one flow vector, in per cent of the distance of the eyes' outer corners.
+    independent_fraction : as in ``LandmarkStage``.
+    step : fraction of the flow that one round applies (both photos of a pair move).
+    iterations : Gauss-Newton steps per round.
+    """
+
+    face_widths: tuple[int, ...] = (128, 192, 256)
+    deviation_percent: float = 1.0
+    independent_fraction: float = 0.1
+    step: float = 0.6
+    iterations: int = 3
+
+
+@dataclass(frozen=True)
+class CageStage:
+    """Smooth offsets of the cage beyond the identity prior.
+
+    Attributes
+    ----------
+    rounds : times that targets are renewed.
+    smoothness : weight of the bending energy against the targets.
+    magnitude_deviation_mm : σ of an offset's length.
+    """
+
+    rounds: int = 1
+    smoothness: float = 30.0
+    magnitude_deviation_mm: float = 1.0
+
+
+@dataclass(frozen=True)
+class FitOptions:
+    """The whole fit: its prior and its stages, in order; a stage that is None is skipped."""
+
+    prior: PriorWeights = field(default_factory=PriorWeights)
+    landmarks: LandmarkStage = field(default_factory=LandmarkStage)
+    dense: DenseStage | None = field(default_factory=DenseStage)
+    cage: CageStage | None = field(default_factory=CageStage)
+    device: str = "cpu"
+
+
+def fit_options_for(quality: str, device: str = "cpu") -> FitOptions:
+    """Options of a quality level: ``fast``, ``standard`` or ``best``. Raises ``ValueError`` for another name."""
+    if quality == "fast":
+        return FitOptions(dense=None, cage=None, device=device)
+    if quality == "standard":
+        return FitOptions(device=device)
+    if quality == "best":
+        return FitOptions(
+            dense=DenseStage(face_widths=(128, 192, 256, 384, 384)), cage=CageStage(rounds=2), device=device
+        )
+    raise ValueError(f"unknown quality {quality!r}: use fast, standard or best")

@@ -1,0 +1,127 @@
+"""What is unknown about one photo (pose, camera, expression), and its derivatives."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from scipy.spatial.transform import Rotation
+
+from backend.rendering.camera import Camera
+
+FACING_CAMERA = np.diag([1.0, -1.0, -1.0])
+"""Rotation of a head that looks straight into an OpenCV camera."""
+
+POSE_SIZE = 9
+"""Rotation vector (3), lateral position (2), log scale, log distance, principal point (2)."""
+
+
+@dataclass(frozen=True)
+class PhotoParameters:
+    """One photo's unknowns.
+
+    Attributes
+    ----------
+    rotation : (3, 3) camera_from_head rotation.
+    lateral : (2,) x and y of the head's origin in the camera frame, divided by its depth.
+    log_scale : log of focal length in pixels over depth in metres (pixels per metre at the head's origin).
+    log_distance : log of the head origin's depth in metres.
+    principal_offset : (2,) principal point minus the picture's centre, divided by the focal length.
+    centre : (2,) the picture's centre in pixels (of the whole file, expressed in crop pixels).
+    size : (width, height) of the crop in pixels.
+    expression : (52,) weights in [0, 1].
+    """
+
+    rotation: np.ndarray
+    lateral: np.ndarray
+    log_scale: float
+    log_distance: float
+    principal_offset: np.ndarray
+    centre: np.ndarray
+    size: tuple[int, int]
+    expression: np.ndarray
+
+    @property
+    def focal(self) -> float:
+        """Focal length in pixels."""
+        return float(np.exp(self.log_scale + self.log_distance))
+
+    @property
+    def distance(self) -> float:
+        """Depth of the head's origin in metres."""
+        return float(np.exp(self.log_distance))
+
+    @property
+    def translation(self) -> np.ndarray:
+        """(3,) metres."""
+        return self.distance * np.array([self.lateral[0], self.lateral[1], 1.0])
+
+    @property
+    def principal_point(self) -> np.ndarray:
+        """(2,) pixels."""
+        return self.centre + self.focal * self.principal_offset
+
+    def camera(self) -> Camera:
+        """The camera that these parameters describe."""
+        intrinsics = np.eye(3)
+        intrinsics[0, 0] = intrinsics[1, 1] = self.focal
+        intrinsics[:2, 2] = self.principal_point
+        camera_from_head = np.eye(4)
+        camera_from_head[:3, :3] = self.rotation
+        camera_from_head[:3, 3] = self.translation
+        return Camera(intrinsics, camera_from_head, self.size)
+
+    def moved(self, pose_step: np.ndarray, expression_step: np.ndarray) -> PhotoParameters:
+        """The parameters after a step (9,) of the pose and (52,) of the expression (clipped to [0, 1])."""
+        rotation = Rotation.from_rotvec(pose_step[:3]).as_matrix() @ self.rotation
+        return replace(
+            self,
+            rotation=rotation,
+            lateral=self.lateral + pose_step[3:5],
+            log_scale=self.log_scale + float(pose_step[5]),
+            log_distance=self.log_distance + float(pose_step[6]),
+            principal_offset=self.principal_offset + pose_step[7:9],
+            expression=np.clip(self.expression + expression_step, 0.0, 1.0),
+        )
+
+
+def project_with_derivatives(
+    parameters: PhotoParameters, points: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Project head-frame points and differentiate.
+
+    Parameters
+    ----------
+    points : (M, 3) metres, head frame.
+
+    Returns
+    -------
+    pixels : (M, 2).
+    by_point : (M, 2, 3) derivative by the head-frame point.
+    by_pose : (M, 2, 9) derivative by the pose step of ``PhotoParameters.moved`` at 0.
+    """
+    rotated = points @ parameters.rotation.T  # (M, 3)
+    translation = parameters.translation
+    in_camera = rotated + translation
+    depth = np.maximum(in_camera[:, 2], 1e-3)
+    focal = parameters.focal
+    normalised = in_camera[:, :2] / depth[:, None]
+    pixels = focal * normalised + parameters.principal_point
+
+    by_camera = np.zeros((len(points), 2, 3))
+    by_camera[:, 0, 0] = by_camera[:, 1, 1] = focal / depth
+    by_camera[:, :, 2] = -focal * normalised / depth[:, None]
+
+    by_point = by_camera @ parameters.rotation
+    by_pose = np.empty((len(points), 2, POSE_SIZE))
+    # d(exp([w]) r)/dw = -[r]_x, so its columns are e_k x r
+    x, y, z = rotated.T
+    zero = np.zeros_like(x)
+    cross = np.stack([np.stack([zero, -z, y], -1), np.stack([z, zero, -x], -1), np.stack([-y, x, zero], -1)], axis=-1)
+    by_pose[:, :, :3] = by_camera @ cross
+    by_pose[:, :, 3:5] = by_camera[:, :, :2] * parameters.distance
+    by_focal = focal * (normalised + parameters.principal_offset)
+    by_pose[:, :, 5] = by_focal
+    by_pose[:, :, 6] = by_focal + by_camera @ translation
+    by_pose[:, :, 7:9] = focal * np.eye(2)
+    return pixels, by_point, by_pose

@@ -1,0 +1,274 @@
+"""Joint, regularised Gauss-Newton over one identity and any number of photos.
+
+Per photo the unknowns are a pose (9) and an expression (52, bounded to [0, 1]); all photos share the identity (K).
+Each photo's unknowns are eliminated by a Schur complement, so time grows linearly with the number of photos.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from scipy.linalg import cho_factor, cho_solve
+
+from backend.fitting.options import PriorWeights
+from backend.fitting.parameters import POSE_SIZE, PhotoParameters, project_with_derivatives
+from backend.fitting.points import SurfacePoints
+from backend.rig.arkit import ARKIT_NAMES
+
+COMMON_EXPRESSIONS = (
+    "eyeBlink", "eyeLook", "eyeSquint", "eyeWide", "jawOpen", "mouthSmile", "browDown", "browInnerUp", "browOuterUp",
+    "cheekSquint", "mouthUpperUp", "mouthLowerDown", "mouthStretch", "mouthPucker", "mouthFunnel", "mouthClose",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class PointTargets:
+    """Where surface points should appear in one photo.
+
+    Attributes
+    ----------
+    points : M ``SurfacePoints``.
+    pixels : (M, 2) targets in crop pixels.
+    whitening : (M, 2, 2) square-root information: residual = whitening @ (projected - target), in standard
+        deviations. A row of zeros leaves that direction free (points that slide along an outline).
+    information : (M,) share of a full measurement that each point counts for (correlated errors count for less).
+    """
+
+    points: SurfacePoints
+    pixels: np.ndarray
+    whitening: np.ndarray
+    information: np.ndarray
+
+    @staticmethod
+    def joined(first: PointTargets, second: PointTargets) -> PointTargets:
+        """Both sets, one after the other."""
+        return PointTargets(
+            SurfacePoints.joined(first.points, second.points),
+            np.concatenate([first.pixels, second.pixels]),
+            np.concatenate([first.whitening, second.whitening]),
+            np.concatenate([first.information, second.information]),
+        )
+
+
+@dataclass(frozen=True)
+class CameraPrior:
+    """Prior over one photo's camera: log distance (mean, σ), log focal length or None, principal point's σ."""
+
+    log_distance: float
+    log_distance_deviation: float
+    log_focal: float | None
+    log_focal_deviation: float
+    principal_deviation: float
+
+
+@dataclass(frozen=True)
+class FaceEstimate:
+    """The solver's state: identity (K,) in σ, and one ``PhotoParameters`` per photo."""
+
+    identity: np.ndarray
+    photos: tuple[PhotoParameters, ...]
+
+
+@dataclass(frozen=True)
+class SolverWeights:
+    """Priors in the solver's form.
+
+    Attributes
+    ----------
+    identity_information : (K,) inverse variances.
+    expression_information : (52,) inverse variances.
+    expression_bias : (52,) gradient of the linear pull towards 0.
+    outlier_scale : Geman-McClure scale in standard deviations.
+    """
+
+    identity_information: np.ndarray
+    expression_information: np.ndarray
+    expression_bias: np.ndarray
+    outlier_scale: float
+
+
+def solver_weights(prior: PriorWeights, identity_size: int, outlier_scale: float) -> SolverWeights:
+    """Turn the declared prior into the solver's form."""
+    deviation = np.array(
+        [
+            prior.common_expression_deviation
+            if name.startswith(COMMON_EXPRESSIONS)
+            else prior.rare_expression_deviation
+            for name in ARKIT_NAMES
+        ]
+    )
+    return SolverWeights(
+        np.full(identity_size, prior.identity_deviation**-2),
+        deviation**-2.0,
+        np.full(len(ARKIT_NAMES), prior.expression_bias),
+        outlier_scale,
+    )
+
+
+@dataclass(frozen=True)
+class _PhotoSystem:
+    """Normal equations of one photo: own block (61, 61), coupling (61, K), shared block (K, K), gradients, cost."""
+
+    own: np.ndarray
+    coupling: np.ndarray
+    shared: np.ndarray
+    own_gradient: np.ndarray
+    shared_gradient: np.ndarray
+
+
+def residuals(parameters: PhotoParameters, identity: np.ndarray, targets: PointTargets) -> np.ndarray:
+    """(M, 2) whitened residuals in standard deviations."""
+    positions = targets.points.positions(identity, parameters.expression)
+    pixels, _, _ = project_with_derivatives(parameters, positions)
+    return np.einsum("mij,mj->mi", targets.whitening, pixels - targets.pixels)
+
+
+def robust_cost(residual: np.ndarray, information: np.ndarray, scale: float) -> float:
+    """Geman-McClure cost: sum of information * scale² r² / (scale² + r²) / 2 over the points."""
+    squared = (residual**2).sum(-1)
+    return float(0.5 * (information * scale**2 * squared / (scale**2 + squared)).sum())
+
+
+def _photo_cost(
+    parameters: PhotoParameters,
+    identity: np.ndarray,
+    targets: PointTargets,
+    camera_prior: CameraPrior,
+    weights: SolverWeights,
+) -> float:
+    cost = robust_cost(residuals(parameters, identity, targets), targets.information, weights.outlier_scale)
+    expression = parameters.expression
+    cost += 0.5 * float((weights.expression_information * expression**2).sum())
+    cost += float((weights.expression_bias * expression).sum())
+    for value, deviation, _ in _camera_prior_rows(parameters, camera_prior):
+        cost += 0.5 * (value / deviation) ** 2
+    return cost
+
+
+def _camera_prior_rows(parameters: PhotoParameters, prior: CameraPrior) -> list[tuple[float, float, np.ndarray]]:
+    """(residual, σ, derivative by the pose step (9,)) of each camera prior term."""
+    unit = np.eye(POSE_SIZE)
+    rows = [
+        (parameters.log_distance - prior.log_distance, prior.log_distance_deviation, unit[6]),
+        (float(parameters.principal_offset[0]), prior.principal_deviation, unit[7]),
+        (float(parameters.principal_offset[1]), prior.principal_deviation, unit[8]),
+    ]
+    if prior.log_focal is not None:
+        log_focal = parameters.log_scale + parameters.log_distance
+        rows.append((log_focal - prior.log_focal, prior.log_focal_deviation, unit[5] + unit[6]))
+    return rows
+
+
+def _photo_system(
+    parameters: PhotoParameters,
+    identity: np.ndarray,
+    targets: PointTargets,
+    camera_prior: CameraPrior,
+    weights: SolverWeights,
+) -> _PhotoSystem:
+    positions = targets.points.positions(identity, parameters.expression)
+    pixels, by_point, by_pose = project_with_derivatives(parameters, positions)
+    residual = np.einsum("mij,mj->mi", targets.whitening, pixels - targets.pixels)
+    squared = (residual**2).sum(-1)
+    scale = weights.outlier_scale**2
+    confidence = targets.information * (scale / (scale + squared)) ** 2
+    root = np.sqrt(confidence)[:, None, None]
+
+    by_point = root * (targets.whitening @ by_point)  # (M, 2, 3)
+    by_own = np.concatenate([root * (targets.whitening @ by_pose), by_point @ targets.points.expression], axis=-1)
+    by_own = by_own.reshape(-1, by_own.shape[-1])  # (2M, 61)
+    by_identity = (by_point @ targets.points.identity).reshape(len(by_own), -1)  # (2M, K)
+    residual = (root[:, :, 0] * residual).ravel()
+
+    own = by_own.T @ by_own
+    own_gradient = by_own.T @ residual
+    for value, deviation, derivative in _camera_prior_rows(parameters, camera_prior):
+        own[:POSE_SIZE, :POSE_SIZE] += np.outer(derivative, derivative) / deviation**2
+        own_gradient[:POSE_SIZE] += derivative * value / deviation**2
+    diagonal = np.arange(POSE_SIZE, len(own))
+    own[diagonal, diagonal] += weights.expression_information
+    own_gradient[POSE_SIZE:] += weights.expression_information * parameters.expression + weights.expression_bias
+    return _PhotoSystem(
+        own, by_own.T @ by_identity, by_identity.T @ by_identity, own_gradient, by_identity.T @ residual
+    )
+
+
+def _solve_step(
+    systems: list[_PhotoSystem], estimate: FaceEstimate, weights: SolverWeights, damping: float
+) -> tuple[np.ndarray, list[np.ndarray]]:
+    """One damped step: (K,) for the identity and (61,) per photo; expression weights held at a bound do not move."""
+    size = len(estimate.identity)
+    shared = np.diag(weights.identity_information)
+    shared_gradient = weights.identity_information * estimate.identity
+    eliminated = []
+    for system, parameters in zip(systems, estimate.photos, strict=True):
+        gradient = system.own_gradient[POSE_SIZE:]
+        held = ((parameters.expression <= 0.0) & (gradient > 0.0)) | ((parameters.expression >= 1.0) & (gradient < 0.0))
+        free = np.concatenate([np.ones(POSE_SIZE, bool), ~held])
+        own = system.own[np.ix_(free, free)]
+        own = own + damping * np.diag(np.diag(own))
+        factor = cho_factor(own)
+        coupling = system.coupling[free]
+        solved = cho_solve(factor, np.column_stack([coupling, system.own_gradient[free]]))
+        shared += system.shared - coupling.T @ solved[:, :size]
+        shared_gradient = shared_gradient + system.shared_gradient - coupling.T @ solved[:, size]
+        eliminated.append((free, solved))
+    shared[np.arange(size), np.arange(size)] *= 1.0 + damping
+    identity_step = -cho_solve(cho_factor(shared), shared_gradient)
+    steps = []
+    for free, solved in eliminated:
+        step = np.zeros(len(free))
+        step[free] = -solved[:, size] - solved[:, :size] @ identity_step
+        steps.append(step)
+    return identity_step, steps
+
+
+def solve(
+    estimate: FaceEstimate,
+    targets: tuple[PointTargets, ...],
+    camera_priors: tuple[CameraPrior, ...],
+    weights: SolverWeights,
+    iterations: int,
+) -> FaceEstimate:
+    """Minimise the robust, regularised reprojection error by Levenberg-Marquardt with bounded expressions.
+
+    Parameters
+    ----------
+    estimate : start; targets, camera_priors : one per photo. iterations : accepted or refused steps.
+    """
+
+    def total_cost(candidate: FaceEstimate) -> float:
+        cost = 0.5 * float((weights.identity_information * candidate.identity**2).sum())
+        for parameters, target, prior in zip(candidate.photos, targets, camera_priors, strict=True):
+            cost += _photo_cost(parameters, candidate.identity, target, prior, weights)
+        return cost
+
+    damping = 1e-3
+    cost = total_cost(estimate)
+    systems: list[_PhotoSystem] | None = None
+    for _ in range(iterations):
+        if systems is None:
+            systems = [
+                _photo_system(parameters, estimate.identity, target, prior, weights)
+                for parameters, target, prior in zip(estimate.photos, targets, camera_priors, strict=True)
+            ]
+        identity_step, steps = _solve_step(systems, estimate, weights, damping)
+        candidate = replace(
+            estimate,
+            identity=estimate.identity + identity_step,
+            photos=tuple(
+                parameters.moved(step[:POSE_SIZE], step[POSE_SIZE:])
+                for parameters, step in zip(estimate.photos, steps, strict=True)
+            ),
+        )
+        candidate_cost = total_cost(candidate)
+        if candidate_cost < cost:
+            converged = cost - candidate_cost < 1e-5 * cost
+            estimate, cost, systems = candidate, candidate_cost, None
+            damping = max(damping / 5.0, 1e-6)
+            if converged:
+                break
+        else:
+            damping *= 10.0
+    return estimate
