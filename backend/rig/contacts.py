@@ -1,0 +1,114 @@
+"""Exact closing: lids that shut on this face's eyeball, lips that meet when ``mouthClose`` corrects ``jawOpen``.
+
+Corrections are made in the rows and columns of ``face_loops``: full on the lid's or lip's edge, fading out over the rows
+towards the skin and into the pocket. Where the posed mesh already fulfils the condition they are zero.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from backend.geometry.template import Template
+from backend.rig.face_loops import EyeLoops, MouthLoops, face_loops
+from backend.rig.measure import eye_angles, eye_sphere, lid_openings, lip_openings, lip_places
+
+LID_OVERLAP_MM = 0.15
+"""How far closed lids overlap."""
+LID_CLEARANCE_MM = 0.10
+"""Least distance of the lids' outer skin from the eyeball on its way (a straight line) from open to closed."""
+LIP_OVERLAP_MM = (-1.2, -0.1)
+"""Allowed signed opening of lips that meet: from, to."""
+_ROUNDS = 4
+
+
+def close_lids(template: Template, neutral: np.ndarray, blink: np.ndarray, eye: int) -> np.ndarray:
+    """Correct a blink's offsets (V, 3) so that eye 0 (left) or 1 (right) of the face ``neutral`` (V, 3) shuts.
+
+    The upper lid is turned about the eyeball's centre until its edge meets the lower lid's
+    (``LID_OVERLAP_MM``), then the outer skin of both is lifted where its way would lead through the eyeball.
+    """
+    loops = face_loops(template).eyes[eye]
+    posed = neutral.astype(np.float64) + blink
+    weights = _lid_weights(loops)
+    for _ in range(_ROUNDS):
+        centre, radius = eye_sphere(template, neutral, eye)
+        azimuths, openings = lid_openings(template, posed, eye)
+        excess = (openings + LID_OVERLAP_MM) * 1e-3 / radius  # radians to turn down
+        grid = loops.rows[:, loops.upper]  # (R, 13)
+        azimuth, elevation, distance = eye_angles(posed[grid], centre)
+        order = np.argsort(azimuths)
+        turn = weights[:, None] * np.interp(azimuth, azimuths[order], excess[order])
+        turn *= _corner_taper(azimuth, azimuths)
+        posed[grid] = _from_angles(azimuth, elevation - turn, distance, centre)
+    posed = lift_from_eyeball(template, neutral, posed, eye)
+    return (posed - neutral).astype(np.float32)
+
+
+def lift_from_eyeball(template: Template, neutral: np.ndarray, posed: np.ndarray, eye: int) -> np.ndarray:
+    """Push the lids' outer skin radially out until the straight way from ``neutral`` to ``posed`` clears the eyeball.
+
+    A vertex that is closer to the eyeball in ``neutral`` than ``LID_CLEARANCE_MM`` may stay as close as it is.
+    """
+    loops = face_loops(template).eyes[eye]
+    rows = loops.rows[loops.margin + 1 :]
+    centre, radius = eye_sphere(template, neutral, eye)
+    start = neutral[rows].astype(np.float64) - centre
+    end = posed[rows] - centre
+    least = np.minimum(radius + LID_CLEARANCE_MM * 1e-3, np.linalg.norm(start, axis=-1))
+    low, high = np.ones(least.shape), np.full(least.shape, 1.5)
+    times = np.linspace(0.0, 1.0, 17)[:, None, None, None]
+    for _ in range(24):
+        scale = 0.5 * (low + high)
+        way = start + times * (end * scale[..., None] - start)
+        clear = np.linalg.norm(way, axis=-1).min(0) >= least - 1e-7
+        high = np.where(clear, scale, high)
+        low = np.where(clear, low, scale)
+    way = start + times * (end - start)
+    fine = np.linalg.norm(way, axis=-1).min(0) >= least - 1e-7
+    lifted = posed.copy()
+    lifted[rows] = centre + end * np.where(fine, 1.0, high)[..., None]
+    return lifted
+
+
+def meet_lips(template: Template, neutral: np.ndarray, jaw_open: np.ndarray, mouth_close: np.ndarray) -> np.ndarray:
+    """Correct ``mouthClose``'s offsets (V, 3) so that the lips meet when it and ``jawOpen`` (V, 3) are both 1.
+
+    The opening that is left is shared by both lips, up and down; lips that overlap too far are parted.
+    """
+    loops = face_loops(template).mouth
+    posed = neutral.astype(np.float64) + jaw_open + mouth_close
+    weights = _lip_weights(loops)
+    for _ in range(_ROUNDS):
+        places = lip_places(loops, posed)
+        openings = lip_openings(template, posed)
+        low, high = LIP_OVERLAP_MM
+        excess = (openings - np.clip(openings, low, high)) * 1e-3
+        for columns, sign in ((loops.upper, -0.5), (loops.lower, 0.5)):
+            grid = loops.rows[:, columns]
+            shift = weights[:, None] * np.interp(posed[grid][..., 0], places, excess)
+            posed[grid, 1] += sign * shift
+    return (posed - neutral - jaw_open).astype(np.float32)
+
+
+def _lid_weights(loops: EyeLoops) -> np.ndarray:
+    rows = np.arange(len(loops.rows)) - loops.margin
+    return np.where(rows < -1, 0.5, np.clip(1.0 - (rows - 2) / 5.0, 0.0, 1.0))
+
+
+def _lip_weights(loops: MouthLoops) -> np.ndarray:
+    rows = np.arange(len(loops.rows)) - loops.contact
+    outwards = np.clip(1.0 - (rows - 3) / 4.0, 0.0, 1.0)
+    inwards = np.clip(1.0 + (rows + 2) / 3.0, 0.0, 1.0)
+    return np.minimum(outwards, inwards)
+
+
+def _corner_taper(azimuth: np.ndarray, azimuths: np.ndarray) -> np.ndarray:
+    ends = np.sort(azimuths[[0, -1]])
+    width = 0.08 * (ends[1] - ends[0])
+    inside = np.minimum(azimuth - ends[0], ends[1] - azimuth) / width
+    return np.clip(inside + 1.0, 0.0, 1.0)
+
+
+def _from_angles(azimuth: np.ndarray, elevation: np.ndarray, radius: np.ndarray, centre: np.ndarray) -> np.ndarray:
+    flat = np.cos(elevation) * radius
+    return centre + np.stack([np.sin(azimuth) * flat, np.sin(elevation) * radius, np.cos(azimuth) * flat], axis=-1)

@@ -1,0 +1,164 @@
+"""What a rig must keep, as numbers: lids that close, lips that meet, parts that stay rigid, sides that stay apart.
+
+All functions take vertices of all parts (V, 3) in the template's order, head frame, metres, and return millimetres.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from backend.geometry.template import PartRange, Template
+from backend.rig.face_loops import EyeLoops, MouthLoops, face_loops
+
+SAMPLES = 41
+"""Places along a lid or lip at which a gap is measured."""
+
+
+def fit_sphere(points: np.ndarray) -> tuple[np.ndarray, float]:
+    """The sphere through ``points`` (N, 3) in the least-squares sense: centre (3,) and radius.
+
+    Solves |p|^2 = 2 c.p + (r^2 - |c|^2), linear in c and the bracket.
+    """
+    points = np.asarray(points, dtype=np.float64)
+    middle = points.mean(0)
+    local = points - middle
+    system = np.concatenate([2 * local, np.ones((len(local), 1))], axis=1)
+    solution = np.linalg.lstsq(system, (local**2).sum(1), rcond=None)[0]
+    radius = float(np.sqrt(solution[3] + solution[:3] @ solution[:3]))
+    return solution[:3] + middle, radius
+
+
+def fit_rigid(source: np.ndarray, target: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Rotation (3, 3) and translation (3,) that carry ``source`` (N, 3) onto ``target`` (N, 3): R p + t (Kabsch 1976)."""
+    source = np.asarray(source, dtype=np.float64)
+    target = np.asarray(target, dtype=np.float64)
+    mean_source, mean_target = source.mean(0), target.mean(0)
+    u, _, vt = np.linalg.svd((target - mean_target).T @ (source - mean_source))
+    rotation = u @ np.diag([1.0, 1.0, np.sign(np.linalg.det(u @ vt))]) @ vt
+    return rotation, mean_target - rotation @ mean_source
+
+
+def part_slice(part: PartRange) -> slice:
+    """The part's place in the vertex array."""
+    return slice(part.vertex_start, part.vertex_stop)
+
+
+def eye_sphere(template: Template, vertices: np.ndarray, eye: int) -> tuple[np.ndarray, float]:
+    """Centre (3,) and radius of this face's own eyeball (0 left, 1 right)."""
+    return fit_sphere(vertices[part_slice(template.parts[("eye_left", "eye_right")[eye]])])
+
+
+def eye_angles(points: np.ndarray, centre: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Azimuth (to the person's left), elevation (radians) and radius of points (..., 3) seen from an eye's centre."""
+    local = points - centre
+    radius = np.linalg.norm(local, axis=-1)
+    return np.arctan2(local[..., 0], local[..., 2]), np.arcsin(local[..., 1] / radius), radius
+
+
+def lid_openings(template: Template, vertices: np.ndarray, eye: int) -> tuple[np.ndarray, np.ndarray]:
+    """The signed opening between the lids, seen from the eyeball's centre.
+
+    At ``SAMPLES`` azimuths between the corners of the aperture: elevation of the upper lid's lowest edge minus
+    elevation of the lower lid's highest edge, times the eyeball's radius. Negative where the lids overlap.
+
+    Returns azimuths (S,) in radians and openings (S,) in mm.
+    """
+    loops = face_loops(template).eyes[eye]
+    centre, radius = eye_sphere(template, vertices, eye)
+    azimuths = _aperture_azimuths(loops, vertices, centre)
+    low = np.full(SAMPLES, np.inf)
+    high = np.full(SAMPLES, -np.inf)
+    for row in range(loops.margin, loops.margin + 3):
+        azimuth, elevation, _ = eye_angles(vertices[loops.rows[row]], centre)
+        low = np.minimum(low, _along(azimuths, azimuth[loops.upper], elevation[loops.upper]))
+        high = np.maximum(high, _along(azimuths, azimuth[loops.lower], elevation[loops.lower]))
+    return azimuths, (low - high) * radius * 1e3
+
+
+def lid_gap_mm(template: Template, vertices: np.ndarray, eye: int) -> float:
+    """The widest opening between the lids of eye 0 (left) or 1 (right); 0 for a shut eye."""
+    return float(max(0.0, lid_openings(template, vertices, eye)[1].max()))
+
+
+def lid_penetration_mm(template: Template, neutral: np.ndarray, vertices: np.ndarray, eye: int) -> float:
+    """How deep the lids' outer skin dips into the eyeball, beyond what it already does in ``neutral``.
+
+    Looks at the lids from their outer edge outwards, at the vertices and at the middles of the quads between them;
+    0 when nothing pokes through.
+    """
+    loops = face_loops(template).eyes[eye]
+    rows = loops.rows[loops.margin + 1 :]
+
+    def depth(mesh: np.ndarray) -> np.ndarray:
+        centre, radius = eye_sphere(template, mesh, eye)
+        grid = mesh[rows]  # (R, 28, 3)
+        beside = np.roll(grid, -1, axis=1)
+        middles = 0.25 * (grid[:-1] + beside[:-1] + grid[1:] + beside[1:])
+        edges = 0.5 * (grid + beside)
+        points = np.concatenate([grid.reshape(-1, 3), edges.reshape(-1, 3), middles.reshape(-1, 3)])
+        return np.maximum(0.0, radius - np.linalg.norm(points - centre, axis=1))
+
+    return float(np.maximum(0.0, depth(vertices) - depth(neutral)).max() * 1e3)
+
+
+def lip_places(loops: MouthLoops, vertices: np.ndarray) -> np.ndarray:
+    """``SAMPLES`` abscissas (metres) from the person's right to left over the inner 90 % of the mouth's width."""
+    corners = vertices[loops.rows[loops.contact : loops.contact + 2][:, [loops.right, loops.left]], 0]  # (2, 2)
+    right, left = corners[:, 0].max(), corners[:, 1].min()
+    middle, half = 0.5 * (left + right), 0.45 * (left - right)
+    return np.linspace(middle - half, middle + half, SAMPLES)
+
+
+def lip_openings(template: Template, vertices: np.ndarray) -> np.ndarray:
+    """The signed opening (S,) in mm between the lips seen from the front, along the inner 90 % of the mouth's width.
+
+    Lowest edge of the upper lip minus highest edge of the lower lip (both as heights y over x); negative where
+    the lips overlap.
+    """
+    loops = face_loops(template).mouth
+    places = lip_places(loops, vertices)
+    low = np.full(SAMPLES, np.inf)
+    high = np.full(SAMPLES, -np.inf)
+    for row in range(loops.contact - 1, loops.contact + 3):
+        points = vertices[loops.rows[row]]
+        low = np.minimum(low, _along(places, points[loops.upper, 0], points[loops.upper, 1]))
+        high = np.maximum(high, _along(places, points[loops.lower, 0], points[loops.lower, 1]))
+    return (low - high) * 1e3
+
+
+def lip_gap_mm(template: Template, vertices: np.ndarray) -> float:
+    """The widest opening between the lips, seen from the front; 0 for a shut mouth."""
+    return float(max(0.0, lip_openings(template, vertices).max()))
+
+
+def rigidity_mm(template: Template, neutral: np.ndarray, vertices: np.ndarray, part: str) -> float:
+    """The largest distance of a part's vertices from the best rigid motion of its neutral shape."""
+    place = part_slice(template.parts[part])
+    rotation, translation = fit_rigid(neutral[place], vertices[place])
+    moved = neutral[place] @ rotation.T + translation
+    return float(np.linalg.norm(moved - vertices[place], axis=1).max() * 1e3)
+
+
+def side_leak(template: Template, neutral: np.ndarray, offsets: np.ndarray, side: int, margin_mm: float) -> float:
+    """How much a one-sided key moves the other side.
+
+    Largest offset (mm) of vertices further than ``margin_mm`` across the median plane, for a key of the left
+    (``side`` = +1) or right (-1) side.
+    """
+    beyond = side * neutral[:, 0] < -margin_mm * 1e-3
+    return float(np.linalg.norm(offsets[beyond], axis=1).max(initial=0.0) * 1e3)
+
+
+def _aperture_azimuths(loops: EyeLoops, vertices: np.ndarray, centre: np.ndarray) -> np.ndarray:
+    corners = vertices[loops.rows[loops.margin : loops.margin + 2][:, [loops.inner, loops.outer]]]
+    azimuth = eye_angles(corners, centre)[0]  # (2, 2)
+    towards = np.sign(azimuth[0, 1] - azimuth[0, 0])
+    inner = (towards * azimuth[:, 0]).max() * towards
+    outer = (towards * azimuth[:, 1]).min() * towards
+    margin = 0.03 * (outer - inner)
+    return np.linspace(inner + margin, outer - margin, SAMPLES)
+
+
+def _along(places: np.ndarray, abscissa: np.ndarray, ordinate: np.ndarray) -> np.ndarray:
+    order = np.argsort(abscissa, kind="stable")
+    return np.interp(places, abscissa[order], ordinate[order])

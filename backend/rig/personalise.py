@@ -1,0 +1,70 @@
+"""The 52 ARKit keys of one face: the template's keys carried to its neutral shape, then made exact."""
+
+from __future__ import annotations
+
+import weakref
+from dataclasses import dataclass
+
+import numpy as np
+
+from backend.geometry.template import Template
+from backend.rig.arkit import ARKIT_INDEX
+from backend.rig.contacts import close_lids, meet_lips
+from backend.rig.deformation_transfer import SourceDeformations, source_deformations, transfer
+from backend.rig.rigid_parts import LashBinding, bind_lashes, carry_lashes, move_jaw_parts, rotate_eyes
+
+
+@dataclass(frozen=True)
+class _Prepared:
+    source: SourceDeformations
+    lashes: LashBinding
+
+
+_PREPARED: dict[int, _Prepared] = {}
+_ALIVE: weakref.WeakValueDictionary[int, Template] = weakref.WeakValueDictionary()
+
+
+def personalise_keys(template: Template, neutral: np.ndarray) -> np.ndarray:
+    """The 52 ARKit keys of the face ``neutral``.
+
+    Parameters
+    ----------
+    template : with the mean face's keys in ``template.expressions``.
+    neutral : (V, 3) float32 neutral vertices of all parts, template order, head frame, metres.
+
+    Returns
+    -------
+    (52, V, 3) float32 offsets at weight 1, metres, in the order of ``ARKIT_NAMES``. Skin by deformation transfer;
+    then lids shut on this face's eyeballs, lips meet at ``jawOpen`` + ``mouthClose``, eyeballs turn about their
+    own centres, lower teeth and tongue ride rigidly on this face's jaw, lashes on the lids. What the template's key
+    leaves alone (the other side of the face) stays alone.
+
+    Raises ``ValueError`` when ``neutral`` does not have the template's vertices or is not finite.
+    """
+    if neutral.shape != template.vertices.shape:
+        raise ValueError(f"neutral has shape {neutral.shape}, the template {template.vertices.shape}")
+    if not np.isfinite(neutral).all():
+        raise ValueError("neutral has vertices that are not finite")
+    prepared = _prepare(template)
+    head = template.head.vertex_stop
+    keys = np.zeros_like(template.expressions)
+    keys[:, :head] = transfer(prepared.source, neutral[:head])
+    for eye, name in enumerate(("eyeBlinkLeft", "eyeBlinkRight")):
+        keys[ARKIT_INDEX[name]] = close_lids(template, neutral, keys[ARKIT_INDEX[name]], eye)
+    jaw_open, mouth_close = keys[ARKIT_INDEX["jawOpen"]], keys[ARKIT_INDEX["mouthClose"]]
+    keys[ARKIT_INDEX["mouthClose"]] = meet_lips(template, neutral, jaw_open, mouth_close)
+    rotate_eyes(template, neutral, keys)
+    move_jaw_parts(template, neutral, keys)
+    carry_lashes(template, prepared.lashes, neutral, keys)
+    return keys
+
+
+def _prepare(template: Template) -> _Prepared:
+    key = id(template)
+    if _ALIVE.get(key) is not template:
+        head = template.head
+        quads = template.quads[head.face_start : head.face_stop]
+        vertices, offsets = template.vertices[: head.vertex_stop], template.expressions[:, : head.vertex_stop]
+        _PREPARED[key] = _Prepared(source_deformations(vertices, quads, offsets), bind_lashes(template))
+        _ALIVE[key] = template
+    return _PREPARED[key]
