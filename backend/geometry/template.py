@@ -2,10 +2,26 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
 
 import numpy as np
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
+
+from backend.errors import LikenessError
+
+TEMPLATE_PATH = Path(__file__).resolve().parents[2] / "assets" / "template.safetensors"
+FORMAT = "1"
+REGION_NAMES: tuple[str, ...] = (
+    "face", "lips", "lip_upper", "lip_lower", "lids_left", "lids_right", "mouth_interior", "nose", "brows", "cheeks",
+    "forehead", "chin", "ears", "scalp", "neck", "eye_sockets",
+)  # fmt: skip
+PART_ORDER: tuple[str, ...] = ("head", "eye_left", "eye_right", "teeth_upper", "teeth_lower", "tongue", "lashes")
+UV_STEPS = 65535
 
 
 @dataclass(frozen=True)
@@ -93,3 +109,124 @@ class Template:
     def head(self) -> PartRange:
         """The head's range."""
         return self.parts["head"]
+
+
+def _digest(arrays: Mapping[str, np.ndarray]) -> str:
+    """Checksum of all arrays, in the order of their names."""
+    digest = hashlib.sha256()
+    for name in sorted(arrays):
+        digest.update(name.encode())
+        digest.update(np.ascontiguousarray(arrays[name]).tobytes())
+    return digest.hexdigest()
+
+
+def _embedding_arrays(prefix: str, embedding: LandmarkEmbedding) -> dict[str, np.ndarray]:
+    return {
+        f"{prefix}.vertices": embedding.vertices.astype(np.uint16),
+        f"{prefix}.barycentrics": embedding.barycentrics.astype(np.float32),
+        f"{prefix}.deviation": embedding.deviation.astype(np.float32),
+        f"{prefix}.valid": embedding.valid.astype(np.uint8),
+    }
+
+
+def _read_embedding(arrays: Mapping[str, np.ndarray], prefix: str) -> LandmarkEmbedding:
+    return LandmarkEmbedding(
+        vertices=arrays[f"{prefix}.vertices"].astype(np.int32),
+        barycentrics=arrays[f"{prefix}.barycentrics"].astype(np.float32),
+        deviation=arrays[f"{prefix}.deviation"].astype(np.float32),
+        valid=arrays[f"{prefix}.valid"].astype(bool),
+    )
+
+
+def save_template(template: Template, path: Path = TEMPLATE_PATH) -> None:
+    """Write ``template`` compactly (offsets in half precision, identity modes on one half of the face).
+
+    Raises ``ValueError`` when an identity mode is neither its own mirror image nor the negative of it.
+    """
+    half = np.flatnonzero(template.mirror >= np.arange(len(template.mirror)))
+    reflected = template.identity_modes[:, template.mirror] * np.array([-1, 1, 1], np.float32)
+    parity = np.sign((reflected * template.identity_modes).sum((1, 2)))
+    if np.abs(reflected - parity[:, None, None] * template.identity_modes).max() > 2e-5:
+        raise ValueError("identity modes must be symmetric or antisymmetric")
+    arrays = {
+        "parts": np.array([[p.vertex_start, p.vertex_stop, p.face_start, p.face_stop]
+                           for p in (template.parts[name] for name in PART_ORDER)], dtype=np.int32),
+        "vertices": template.vertices.astype(np.float32),
+        "quads": template.quads.astype(np.uint16),
+        "uv_head": np.round(template.uv_head * UV_STEPS).astype(np.uint16),
+        "uv_head_quads": template.uv_head_quads.astype(np.uint16),
+        "uv_makehuman": np.round(template.uv_makehuman * UV_STEPS).astype(np.uint16),
+        "uv_makehuman_quads": template.uv_makehuman_quads.astype(np.uint16),
+        "hm08_vertex": template.hm08_vertex.astype(np.uint16),
+        "mirror": template.mirror.astype(np.uint16),
+        "regions": np.round(np.stack([template.regions[name] for name in REGION_NAMES]) * 255).astype(np.uint8),
+        **_embedding_arrays("landmarks68", template.landmarks68),
+        **_embedding_arrays("landmarks478", template.landmarks478),
+        "contour_rows": template.contour_rows.astype(np.int16),
+        "jaw_weights": template.jaw_weights.astype(np.float16),
+        "jaw_pivot": template.jaw_pivot.astype(np.float32),
+        "jaw_axis": template.jaw_axis.astype(np.float32),
+        "eye_pivots": template.eye_pivots.astype(np.float32),
+        "eye_radius": np.array([template.eye_radius], dtype=np.float32),
+        "expressions": template.expressions.astype(np.float16),
+        "identity_half": template.identity_modes[:, half].astype(np.float16),
+        "identity_parity": parity.astype(np.int8),
+    }  # fmt: skip
+    arrays = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+    save_file(arrays, path, metadata={"format": FORMAT, "sha256": _digest(arrays)})
+
+
+def read_template(path: Path) -> Template:
+    """The template in ``path``.
+
+    Raises
+    ------
+    LikenessError("missing_part") : the file is missing, truncated, changed, or of another format.
+    """
+    try:
+        with safe_open(path, framework="numpy") as file:
+            metadata = file.metadata() or {}
+            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (safe_open is no mapping)
+    except (OSError, SafetensorError) as error:
+        raise LikenessError(
+            "missing_part", f"The face template {path.name} cannot be read ({error}).", "Install Likeness again."
+        ) from error
+    if metadata.get("format") != FORMAT or metadata.get("sha256") != _digest(arrays):
+        raise LikenessError(
+            "missing_part", f"The face template {path.name} is damaged or of another version.", "Install Likeness again."
+        )
+    parts = {name: PartRange(*map(int, row)) for name, row in zip(PART_ORDER, arrays["parts"], strict=True)}
+    mirror = arrays["mirror"].astype(np.int32)
+    half = np.flatnonzero(mirror >= np.arange(len(mirror)))
+    modes = np.empty((len(arrays["identity_half"]), len(mirror), 3), dtype=np.float32)
+    modes[:, half] = arrays["identity_half"]
+    modes[:, mirror[half]] = modes[:, half] * arrays["identity_parity"][:, None, None] * np.array([-1, 1, 1], np.float32)
+    modes[:, half] = arrays["identity_half"]
+    return Template(
+        parts=parts,
+        vertices=arrays["vertices"],
+        quads=arrays["quads"].astype(np.int32),
+        uv_head=arrays["uv_head"].astype(np.float32) / UV_STEPS,
+        uv_head_quads=arrays["uv_head_quads"].astype(np.int32),
+        uv_makehuman=arrays["uv_makehuman"].astype(np.float32) / UV_STEPS,
+        uv_makehuman_quads=arrays["uv_makehuman_quads"].astype(np.int32),
+        hm08_vertex=arrays["hm08_vertex"].astype(np.int32),
+        mirror=mirror,
+        regions={name: mask.astype(np.float32) / 255 for name, mask in zip(REGION_NAMES, arrays["regions"], strict=True)},
+        landmarks68=_read_embedding(arrays, "landmarks68"),
+        landmarks478=_read_embedding(arrays, "landmarks478"),
+        contour_rows=arrays["contour_rows"].astype(np.int32),
+        jaw_weights=arrays["jaw_weights"].astype(np.float32),
+        jaw_pivot=arrays["jaw_pivot"],
+        jaw_axis=arrays["jaw_axis"],
+        eye_pivots=arrays["eye_pivots"],
+        eye_radius=float(arrays["eye_radius"][0]),
+        expressions=arrays["expressions"].astype(np.float32),
+        identity_modes=modes,
+    )
+
+
+@lru_cache(maxsize=1)
+def load_template() -> Template:
+    """The committed template ``assets/template.safetensors``, read once per process."""
+    return read_template(TEMPLATE_PATH)

@@ -1,0 +1,34 @@
+"""``python -m trainer COMMAND``: template and the other sub-commands."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import sys
+
+COMMANDS: dict[str, str] = {
+    "template": "trainer.template.command",  # bakes assets/template.safetensors
+}
+"""Sub-command -> module with ``add_arguments(parser)`` and ``run(arguments) -> int``. One line each."""
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the sub-command that ``argv`` names; returns its exit code."""
+    argv = sys.argv[1:] if argv is None else argv
+    parser = argparse.ArgumentParser(prog="python -m trainer", description="Makes what the backend loads.")
+    subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    modules = {}
+    for name, module_name in COMMANDS.items():
+        # only the asked-for module is imported: the others may need packages that are not installed
+        wanted = name in argv[:1]
+        module = importlib.import_module(module_name) if wanted else None
+        subparser = subparsers.add_parser(name, help=(module.__doc__ or "").splitlines()[0] if module else module_name)
+        if module is not None:
+            module.add_arguments(subparser)
+            modules[name] = module
+    arguments = parser.parse_args(argv)
+    return modules[arguments.command].run(arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,35 @@
+"""Landmark embeddings: the 68 of the committed table and the 478 that were calibrated against the detector."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+
+from backend.geometry.template import LandmarkEmbedding
+from trainer.template.topology import Selection
+
+ASSETS = Path(__file__).resolve().parents[2] / "assets"
+
+
+def read_landmarks68(selection: Selection) -> LandmarkEmbedding:
+    """The 68 iBUG landmarks of ``assets/landmarks68_hm08.json`` on the template."""
+    table = json.loads((ASSETS / "landmarks68_hm08.json").read_text())
+    lookup = {int(vertex): index for index, vertex in enumerate(selection.hm08_vertex)}
+    vertices = np.array([[lookup[vertex] for vertex in triangle] for triangle in table["tri"]], dtype=np.int32)
+    barycentrics = np.array(table["bary"], dtype=np.float32)
+    return LandmarkEmbedding(vertices, barycentrics, np.full(68, 1.5, np.float32), np.ones(68, bool))
+
+
+def read_landmarks478(selection: Selection) -> LandmarkEmbedding:
+    """The 478 calibrated landmarks of ``assets/landmarks478_hm08.json`` (see ``calibration.py``)."""
+    table = json.loads((ASSETS / "landmarks478_hm08.json").read_text())
+    lookup = {int(vertex): index for index, vertex in enumerate(selection.hm08_vertex)}
+    vertices = np.array([[lookup[vertex] for vertex in triangle] for triangle in table["tri"]], dtype=np.int32)
+    return LandmarkEmbedding(
+        vertices,
+        np.array(table["bary"], dtype=np.float32),
+        np.array(table["deviation"], dtype=np.float32),
+        np.array(table["valid"], dtype=bool),
+    )

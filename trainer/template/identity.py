@@ -1,0 +1,69 @@
+"""Alignment of faces and the principal components of a population, mirror-symmetric by construction."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from backend.geometry.template import PartRange
+
+
+def rigid_align(faces: np.ndarray, target: np.ndarray, weights: np.ndarray, iterations: int = 1) -> np.ndarray:
+    """Faces (N, V, 3) moved rigidly (no scale) onto ``target`` (V, 3) with vertex weights (V,), by Kabsch's method.
+
+    With ``iterations`` > 1 the target becomes the mean of the aligned faces after each round (the first target fixes
+    the frame).
+    """
+    weights = weights / weights.sum()
+    reference = target
+    for _ in range(iterations):
+        centre = weights @ reference
+        moved = faces - np.einsum("v,nvk->nk", weights, faces)[:, None]
+        covariance = np.einsum("v,nvi,vj->nij", weights, moved, reference - centre, optimize=True)
+        u, _, vt = np.linalg.svd(covariance)
+        u[..., -1] *= np.sign(np.linalg.det(u @ vt))[:, None]
+        faces = moved @ (u @ vt) + centre
+        reference = faces.mean(0)
+    return faces
+
+
+def mirrored(faces: np.ndarray, mirror: np.ndarray) -> np.ndarray:
+    """Faces (..., V, 3), or offsets, reflected in the median plane."""
+    return faces[..., mirror, :] * np.array([-1.0, 1.0, 1.0])
+
+
+def keep_eyes_rigid(offsets: np.ndarray, parts: Mapping[str, PartRange]) -> np.ndarray:
+    """Offsets (N, V, 3) whose eyeballs only move as a whole: their radius is the same for everybody."""
+    offsets = offsets.copy()
+    for name in ("eye_left", "eye_right"):
+        span = slice(parts[name].vertex_start, parts[name].vertex_stop)
+        offsets[:, span] = offsets[:, span].mean(1, keepdims=True)
+    return offsets
+
+
+def principal_modes(
+    offsets: np.ndarray, weights: np.ndarray, mirror: np.ndarray, count: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Principal components of offsets (N, V, 3) from the mean face and of their mirror images.
+
+    Returns modes (count, V, 3), one standard deviation each, sorted by variance, and (count,) their parity: +1 for
+    modes that are their own mirror image, -1 for those that are the negative of it. A population and its mirror image
+    have the same statistics, so the covariance splits into these two blocks.
+    ``weights`` (V,) say how much a vertex counts for the order of the modes.
+    """
+    reflected = mirrored(offsets, mirror)
+    modes, parities, variances = [], [], []
+    for parity in (1, -1):
+        half = (0.5 * (offsets + parity * reflected)).reshape(len(offsets), -1)
+        scale = np.sqrt(np.repeat(weights, 3))
+        gram = (half * scale) @ (half * scale).T / len(offsets)
+        values, vectors = np.linalg.eigh(gram)
+        keep = values > 1e-12 * values.max()
+        # mode k = X^T u_k / sqrt(N): the coefficients sqrt(N) u_k of the samples have unit variance
+        modes.append((half.T @ vectors[:, keep]).T / np.sqrt(len(offsets)))
+        variances.append(values[keep])
+        parities.append(np.full(keep.sum(), parity))
+    order = np.argsort(-np.concatenate(variances))[:count]
+    chosen = np.concatenate(modes)[order].reshape(len(order), -1, 3)
+    return chosen, np.concatenate(parities)[order]

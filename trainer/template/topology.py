@@ -1,0 +1,115 @@
+"""Chooses what of ``hm08`` becomes the template: the head down to a closed neck ring, eyes, teeth, tongue, lashes."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from backend.exchange.face_asset import PART_NAMES
+from backend.geometry.template import PartRange
+from trainer.template.makehuman import BaseMesh
+
+NECK_RING_VERTEX = 855
+"""``hm08`` vertex in the middle of the neck's back, on the edge loop at which the head ends (42 vertices)."""
+
+_GROUPS = {
+    "eye_left": ("helper-l-eye",),
+    "eye_right": ("helper-r-eye",),
+    "teeth_upper": ("helper-upper-teeth",),
+    "teeth_lower": ("helper-lower-teeth",),
+    "tongue": ("helper-tongue",),
+    "lashes": ("helper-l-eyelashes-1", "helper-l-eyelashes-2", "helper-r-eyelashes-1", "helper-r-eyelashes-2"),
+}
+
+
+@dataclass(frozen=True)
+class Selection:
+    """The template's share of ``hm08``.
+
+    Attributes
+    ----------
+    hm08_vertex : (V,) ``hm08`` ids in the template's order.
+    hm08_face : (F,) rows of ``BaseMesh.quads`` in the template's order.
+    parts : part name -> range.
+    quads : (F, 4) template vertex ids.
+    mirror : (V,) template vertex across the median plane.
+    """
+
+    hm08_vertex: np.ndarray
+    hm08_face: np.ndarray
+    parts: Mapping[str, PartRange]
+    quads: np.ndarray
+    mirror: np.ndarray
+
+
+def _edges_to_faces(quads: np.ndarray) -> dict[frozenset[int], list[int]]:
+    faces = defaultdict(list)
+    for face, quad in enumerate(quads):
+        for corner in range(4):
+            faces[frozenset((int(quad[corner]), int(quad[(corner + 1) % 4])))].append(face)
+    return faces
+
+
+def edge_loop(quads: np.ndarray, first: int, second: int) -> list[int]:
+    """Vertices of the closed quad edge loop through the edge (first, second); raises ``ValueError`` at a pole."""
+    faces = _edges_to_faces(quads)
+    neighbours = defaultdict(set)
+    for edge in faces:
+        a, b = edge
+        neighbours[a].add(b)
+        neighbours[b].add(a)
+    loop = [first, second]
+    while True:
+        a, b = loop[-2], loop[-1]
+        beside = set(faces[frozenset((a, b))])
+        onward = [c for c in neighbours[b] if c != a and not beside & set(faces[frozenset((b, c))])]
+        if len(neighbours[b]) != 4 or len(onward) != 1:
+            raise ValueError(f"the edge loop through {first}, {second} ends at vertex {b}")
+        if onward[0] == first:
+            return loop
+        loop.append(onward[0])
+
+
+def head_faces(base: BaseMesh) -> np.ndarray:
+    """Rows of ``base.quads`` above the neck ring, in the base mesh's order."""
+    body = np.flatnonzero(base.groups == "body")
+    quads = base.quads[body]
+    faces = _edges_to_faces(quads)
+    beside = {int(v) for edge in faces if NECK_RING_VERTEX in edge for v in edge if base.vertices[v, 0] > 1e-5}
+    ring = next(edge_loop(quads, NECK_RING_VERTEX, vertex) for vertex in sorted(beside))
+    cut = {frozenset(pair) for pair in zip(ring, [*ring[1:], ring[0]], strict=True)}
+    top = int(np.argmax(base.vertices[:13380, 1]))
+    stack = [int(face) for face in np.flatnonzero((quads == top).any(1))]
+    inside = set(stack)
+    while stack:
+        quad = quads[stack.pop()]
+        for corner in range(4):
+            edge = frozenset((int(quad[corner]), int(quad[(corner + 1) % 4])))
+            if edge not in cut:
+                fresh = [face for face in faces[edge] if face not in inside]
+                inside.update(fresh)
+                stack.extend(fresh)
+    return body[sorted(inside)]
+
+
+def select(base: BaseMesh) -> Selection:
+    """The template's vertices and quads, part by part, each part in ``hm08`` order."""
+    hm08_vertex, hm08_face, parts = [], [], {}
+    vertex_start = face_start = 0
+    for name in PART_NAMES:
+        rows = head_faces(base) if name == "head" else np.flatnonzero(np.isin(base.groups, _GROUPS[name]))
+        ids = np.unique(base.quads[rows])
+        parts[name] = PartRange(vertex_start, vertex_start + len(ids), face_start, face_start + len(rows))
+        vertex_start, face_start = vertex_start + len(ids), face_start + len(rows)
+        hm08_vertex.append(ids)
+        hm08_face.append(rows)
+    vertex_ids, face_rows = np.concatenate(hm08_vertex), np.concatenate(hm08_face)
+    lookup = np.full(len(base.vertices), -1)
+    lookup[vertex_ids] = np.arange(len(vertex_ids))
+    mirror = lookup[base.mirror[vertex_ids]]
+    if (mirror < 0).any() or (mirror[mirror] != np.arange(len(mirror))).any():
+        raise ValueError("the mirror map is not an involution on the template")
+    return Selection(vertex_ids, face_rows, parts, lookup[base.quads[face_rows]], mirror)
