@@ -1,0 +1,83 @@
+"""From the template, one face's vertices, keys and texture to a ``FaceAsset``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from backend.exchange.face_asset import PART_NAMES, AssetPhoto, FaceAsset, FacePart
+from backend.fitting.fitted_face import FittedPhoto
+from backend.geometry.template import Template
+from backend.photos.collection import PhotoFace
+from backend.rendering.camera import Camera
+from backend.rig.arkit import ARKIT_NAMES
+
+STILL_METRES = 1e-5
+"""A key that moves no vertex of a part by more than this does not belong to the part."""
+
+
+def face_parts(template: Template, neutral: np.ndarray, keys: np.ndarray) -> tuple[FacePart, ...]:
+    """Cut neutral vertices (V, 3) and keys (52, V, 3) into parts, each with its own vertex numbering."""
+    return tuple(_part(template, name, neutral, keys) for name in PART_NAMES)
+
+
+def _part(template: Template, name: str, neutral: np.ndarray, keys: np.ndarray) -> FacePart:
+    own = template.parts[name]
+    vertices = slice(own.vertex_start, own.vertex_stop)
+    faces = slice(own.face_start, own.face_stop)
+    uv, uv_quads = _compact(template.uv_head, template.uv_head_quads[faces])
+    uv_makehuman, uv_makehuman_quads = _compact(template.uv_makehuman, template.uv_makehuman_quads[faces])
+    moves = {
+        key: np.ascontiguousarray(keys[number, vertices], dtype=np.float32) for number, key in enumerate(ARKIT_NAMES)
+    }
+    if name != "head":
+        moves = {key: delta for key, delta in moves.items() if np.abs(delta).max() > STILL_METRES}
+    return FacePart(
+        name=name,
+        vertices=np.ascontiguousarray(neutral[vertices], dtype=np.float32),
+        quads=(template.quads[faces] - own.vertex_start).astype(np.int32),
+        uv=uv,
+        uv_quads=uv_quads,
+        uv_makehuman=uv_makehuman,
+        uv_makehuman_quads=uv_makehuman_quads,
+        hm08_vertex=template.hm08_vertex[vertices].astype(np.int32),
+        keys=moves,
+    )
+
+
+def _compact(coordinates: np.ndarray, quads: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Only the texture coordinates that the quads use, renumbered."""
+    used, inverse = np.unique(quads, return_inverse=True)
+    return coordinates[used].astype(np.float32), inverse.reshape(quads.shape).astype(np.int32)
+
+
+def camera_in_file(camera: Camera, face: PhotoFace) -> Camera:
+    """A camera in crop pixels, expressed in pixels of the whole file after EXIF rotation."""
+    to_file = np.eye(3)
+    to_file[0, 0] = to_file[1, 1] = 1.0 / face.crop_scale
+    to_file[:2, 2] = face.crop_offset
+    return Camera(to_file @ camera.intrinsics, camera.camera_from_head, face.source_size)
+
+
+def asset_photo(photo: FittedPhoto, face: PhotoFace) -> AssetPhoto:
+    """The photo as the artist gets it: its camera in the file's own pixels."""
+    return AssetPhoto(
+        name=photo.name,
+        camera=camera_in_file(photo.camera, face),
+        expression=photo.expression.astype(np.float32),
+        landmark_error_percent=photo.landmark_error_percent,
+        photometric_error=photo.photometric_error,
+    )
+
+
+def assemble(
+    template: Template,
+    neutral: np.ndarray,
+    keys: np.ndarray,
+    albedo: np.ndarray,
+    photos: tuple[AssetPhoto, ...],
+    report: Mapping[str, object],
+) -> FaceAsset:
+    """Everything an artist gets, from neutral (V, 3), keys (52, V, 3) and albedo (R, R, 3) uint8 sRGB."""
+    return FaceAsset(face_parts(template, neutral, keys), albedo, photos, report)

@@ -1,0 +1,114 @@
+"""Photos to ``FaceAsset``: the whole story on one page."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from backend.errors import LikenessError
+from backend.exchange.assemble import asset_photo, assemble
+from backend.exchange.face_asset import FaceAsset
+from backend.exchange.json_files import build_report
+from backend.exchange.preview import PhotoPreview
+from backend.fitting.fit import fit_face
+from backend.fitting.fitted_face import FittedFace
+from backend.fitting.options import fit_options_for
+from backend.geometry.template import load_template
+from backend.photos.collect import CollectOptions, collect
+from backend.photos.collection import PhotoCollection
+from backend.photos.read import PhotoSource
+from backend.progress import ProgressReporter, StageClock, silent
+from backend.rig.personalise import personalise_keys
+from backend.texture.albedo import build_albedo
+
+QUALITIES = ("fast", "standard", "best")
+TEXTURE_SIZES = (1024, 2048, 4096)
+STAGES: tuple[tuple[str, float], ...] = (
+    ("photos", 0.15),
+    ("landmarks", 0.10),
+    ("dense", 0.15),
+    ("cage", 0.05),
+    ("appearance", 0.05),
+    ("rig", 0.05),
+    ("texture", 0.30),
+    ("writing files", 0.15),
+)
+"""Every stage that reports progress, in order, with its usual share of the whole time."""
+
+
+@dataclass(frozen=True)
+class ReconstructOptions:
+    """What a reconstruction may be told.
+
+    Attributes
+    ----------
+    quality : ``fast`` (landmarks only), ``standard`` or ``best``.
+    texture_size : side of the albedo texture in pixels.
+    device : ``auto``, ``cpu`` or ``cuda``.
+    collect : limits and settings of the photo stage.
+    """
+
+    quality: str = "standard"
+    texture_size: int = 2048
+    device: str = "auto"
+    collect: CollectOptions = field(default_factory=CollectOptions)
+
+    def __post_init__(self) -> None:
+        if self.quality not in QUALITIES:
+            raise LikenessError("usage", f"Unknown quality {self.quality!r}.", f"Use one of {', '.join(QUALITIES)}.")
+        if self.texture_size not in TEXTURE_SIZES:
+            sizes = ", ".join(str(size) for size in TEXTURE_SIZES)
+            raise LikenessError("usage", f"Unknown texture size {self.texture_size}.", f"Use one of {sizes}.")
+
+
+@dataclass(frozen=True)
+class Reconstruction:
+    """A finished head, and what the preview shows of each used photo."""
+
+    asset: FaceAsset
+    previews: tuple[PhotoPreview, ...]
+    collection: PhotoCollection
+    fitted: FittedFace
+
+
+def reconstruct(
+    sources: Sequence[PhotoSource],
+    options: ReconstructOptions | None = None,
+    progress: ProgressReporter = silent,
+) -> Reconstruction:
+    """Reconstruct one person's head from photos.
+
+    Raises
+    ------
+    LikenessError : with a sentence for the person (no photo, no face, unknown option).
+    errors.Cancelled : when ``progress`` raised it.
+    """
+    options = options or ReconstructOptions()
+    clock = StageClock()
+    template = load_template()
+    with clock.stage("photos"):
+        collection = collect(sources, progress=progress, options=options.collect)
+    with clock.stage("fit"):
+        fitted = fit_face(collection, fit_options_for(options.quality), progress, template)
+    faces = {face.name: face for face in collection.faces}
+    used = tuple(faces[photo.name] for photo in fitted.photos)
+    with clock.stage("rig"):
+        progress("rig", 0.0)
+        keys = personalise_keys(template, fitted.neutral)
+        progress("rig", 1.0)
+    with clock.stage("texture"):
+        texture = build_albedo(template, fitted, used, options.texture_size, progress)
+    photos = tuple(asset_photo(photo, face) for photo, face in zip(fitted.photos, used, strict=True))
+    report = build_report(
+        collection.verdicts,
+        fitted.rejected,
+        photos,
+        clock.seconds,
+        {"quality": options.quality, "texture_size": options.texture_size, "device": options.device},
+    )
+    asset = assemble(template, fitted.neutral, keys, texture.albedo, photos, report)
+    previews = tuple(
+        PhotoPreview(photo.name, face.pixels, photo.camera, photo.expression, photo.light)
+        for photo, face in zip(fitted.photos, used, strict=True)
+    )
+    return Reconstruction(asset, previews, collection, fitted)
