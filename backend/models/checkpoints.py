@@ -1,0 +1,225 @@
+"""Weights on disk: one model is a folder of safetensors shards, its configuration in their metadata.
+
+``assets/parsing/parsing-00001-of-00002.safetensors`` and so on. Every shard repeats the model's name, its configuration
+and a fingerprint of all weights, so that shards of two trainings are never mixed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from backend.errors import LikenessError
+from backend.safetensors_file import BrokenTensorFile, RawTensor, read_raw, write_raw
+
+ASSETS = Path(__file__).resolve().parents[2] / "assets"
+SHARD_BYTES = 16_000_000
+SHARD_NAME = re.compile(r"(?P<model>.+)-(?P<number>\d{5})-of-(?P<count>\d{5})\.safetensors")
+TORCH_TYPES: dict[str, torch.dtype] = {
+    "F64": torch.float64,
+    "F32": torch.float32,
+    "F16": torch.float16,
+    "BF16": torch.bfloat16,
+    "I64": torch.int64,
+    "I32": torch.int32,
+    "I16": torch.int16,
+    "I8": torch.int8,
+    "U8": torch.uint8,
+    "BOOL": torch.bool,
+}
+TYPE_NAMES: dict[torch.dtype, str] = {dtype: name for name, dtype in TORCH_TYPES.items()}
+
+
+@dataclass(frozen=True)
+class TensorFile:
+    """Tensors by name and the strings of the file's metadata."""
+
+    tensors: Mapping[str, torch.Tensor]
+    metadata: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class ModelWeights:
+    """A trained model as the backend loads it.
+
+    Attributes
+    ----------
+    model : which model it is (``"parsing"``); also the name of its folder under ``assets``.
+    config : everything that is needed to build the network, JSON types only.
+    tensors : state dict, float16 in the files, float32 after loading.
+    version : twelve hexadecimal digits, the fingerprint of the weights; goes into ``report.json``.
+    """
+
+    model: str
+    config: Mapping[str, Any]
+    tensors: Mapping[str, torch.Tensor]
+    version: str
+
+
+def read_tensors(path: Path | str) -> TensorFile:
+    """Read a safetensors file as CPU tensors; raises ``BrokenTensorFile`` or ``OSError``."""
+    raw = read_raw(path)
+    tensors = {}
+    for name, tensor in raw.tensors.items():
+        if tensor.type_name not in TORCH_TYPES:
+            raise BrokenTensorFile(f"{path}: tensor {name!r} is {tensor.type_name}, which torch cannot hold")
+        dtype = TORCH_TYPES[tensor.type_name]
+        if len(tensor.data) == 0:
+            tensors[name] = torch.empty(tensor.shape, dtype=dtype)
+        else:
+            tensors[name] = torch.frombuffer(bytearray(tensor.data), dtype=dtype).reshape(tensor.shape)
+    return TensorFile(tensors, raw.metadata)
+
+
+def write_tensors(
+    path: Path | str, tensors: Mapping[str, torch.Tensor], metadata: Mapping[str, str] | None = None
+) -> None:
+    """Write tensors of any device and memory format, atomically; raises ``TypeError`` for complex or other dtypes."""
+    write_raw(path, {name: _raw(name, tensor) for name, tensor in tensors.items()}, metadata)
+
+
+def save_model(weights: ModelWeights, folder: Path, shard_bytes: int = SHARD_BYTES) -> tuple[Path, ...]:
+    """Write a model into ``folder`` in shards of at most ``shard_bytes``, and remove the shards that were there before.
+
+    Raises ``ValueError`` when one tensor alone is larger than a shard.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    shards: list[dict[str, torch.Tensor]] = [{}]
+    filled = 0
+    room = shard_bytes - 8 - _header_allowance(weights)
+    for name, tensor in weights.tensors.items():
+        size = tensor.numel() * tensor.element_size()
+        if size > room:
+            raise ValueError(f"tensor {name!r} of {size} bytes does not fit into a shard of {shard_bytes} bytes")
+        if filled + size > room:
+            shards.append({})
+            filled = 0
+        shards[-1][name] = tensor
+        filled += size
+    old = {path for path in folder.glob("*.safetensors") if SHARD_NAME.fullmatch(path.name)}
+    paths = []
+    for number, shard in enumerate(shards, start=1):
+        path = folder / f"{weights.model}-{number:05d}-of-{len(shards):05d}.safetensors"
+        metadata = {
+            "format": "pt",
+            "model": weights.model,
+            "config": json.dumps(weights.config),
+            "version": weights.version,
+        }
+        write_tensors(path, shard, metadata)
+        paths.append(path)
+    for path in old - set(paths):
+        path.unlink()
+    return tuple(paths)
+
+
+def load_model(model: str, folder: Path | None = None) -> ModelWeights:
+    """Load a model from ``assets/<model>`` (or ``folder``); float16 comes back as float32.
+
+    Raises
+    ------
+    LikenessError : ``missing_part`` when the model is not trained, a shard is missing, damaged, or of another training.
+    """
+    folder = ASSETS / model if folder is None else folder
+    paths = sorted(folder.glob(f"{model}-*.safetensors"))
+    if not paths:
+        raise LikenessError(
+            "missing_part",
+            f"The {model} model is not trained: there are no weights in {_shown(folder)}.",
+            f"Train it and run: python -m trainer export RUN --out {_shown(folder)}.",
+        )
+    tensors: dict[str, torch.Tensor] = {}
+    metadata: Mapping[str, str] | None = None
+    counts = set()
+    for path in paths:
+        parts = SHARD_NAME.fullmatch(path.name)
+        try:
+            file = read_tensors(path)
+        except (OSError, BrokenTensorFile) as error:
+            raise _damaged(model, folder, f"{path.name} cannot be read ({error})") from error
+        if parts is None or "config" not in file.metadata:
+            raise _damaged(model, folder, f"{path.name} is not a shard of an exported model")
+        if metadata is not None and file.metadata.get("version") != metadata.get("version"):
+            raise _damaged(model, folder, "its shards come from different trainings")
+        metadata = file.metadata
+        counts.add(int(parts["count"]))
+        tensors.update(file.tensors)
+    if counts != {len(paths)}:
+        raise _damaged(model, folder, f"{len(paths)} of {max(counts)} shards are there")
+    tensors = {name: value.float() if value.is_floating_point() else value for name, value in tensors.items()}
+    return ModelWeights(model, json.loads(metadata["config"]), tensors, metadata.get("version", ""))
+
+
+def load_weights_into(network: torch.nn.Module, weights: ModelWeights) -> None:
+    """Copy weights into a network built from ``weights.config``.
+
+    Raises
+    ------
+    LikenessError : ``missing_part`` when names or shapes differ, that is when code and weights do not belong together.
+    """
+    try:
+        network.load_state_dict(dict(weights.tensors))
+    except RuntimeError as error:
+        raise LikenessError(
+            "missing_part",
+            f"The weights of the {weights.model} model do not fit this version of the program ({error}).",
+            "Export the model again with this version, or install the version that made it.",
+        ) from error
+
+
+def half_precision(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Floating-point tensors as float16 on the CPU, others as they are; raises ``ValueError`` where float16 overflows."""
+    halves = {}
+    for name, tensor in tensors.items():
+        value = tensor.detach().cpu()
+        if value.is_floating_point():
+            value = value.to(torch.float16)
+            if not torch.isfinite(value).all():
+                raise ValueError(f"tensor {name!r} does not fit into float16 (largest value {tensor.abs().max():.3g})")
+        halves[name] = value
+    return halves
+
+
+def fingerprint(tensors: Mapping[str, torch.Tensor]) -> str:
+    """Twelve hexadecimal digits that depend on every name, shape, dtype and bit of the tensors."""
+    digest = hashlib.sha256()
+    for name in sorted(tensors):
+        raw = _raw(name, tensors[name])
+        digest.update(f"{name} {raw.type_name} {raw.shape}\n".encode())
+        digest.update(raw.data)
+    return digest.hexdigest()[:12]
+
+
+def _raw(name: str, tensor: torch.Tensor) -> RawTensor:
+    """A tensor's bytes in C order."""
+    if tensor.dtype not in TYPE_NAMES:
+        raise TypeError(f"tensor {name!r} has dtype {tensor.dtype}, which safetensors does not have")
+    flat = tensor.detach().cpu().contiguous().reshape(-1)
+    data = memoryview(b"") if flat.numel() == 0 else memoryview(flat.view(torch.uint8).numpy())
+    return RawTensor(TYPE_NAMES[tensor.dtype], tuple(tensor.shape), data)
+
+
+def _header_allowance(weights: ModelWeights) -> int:
+    """More bytes than a shard's header can take."""
+    entries = sum(len(name) + 120 for name in weights.tensors)
+    return entries + 2 * len(json.dumps(weights.config)) + 1000
+
+
+def _shown(path: Path) -> str:
+    """A path as a person would write it, relative where that is shorter."""
+    try:
+        return str(path.relative_to(Path.cwd()))
+    except ValueError:
+        return str(path)
+
+
+def _damaged(model: str, folder: Path, reason: str) -> LikenessError:
+    sentence = f"The {model} model in {_shown(folder)} cannot be used: {reason}."
+    return LikenessError("missing_part", sentence, "Get the folder again, or export the model again.")

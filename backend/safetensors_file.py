@@ -1,0 +1,206 @@
+"""Reading and writing safetensors files with the standard library and numpy alone.
+
+The format: eight bytes with the header's length (little endian), a JSON header that gives dtype, shape and byte range of
+every tensor (and ``__metadata__``, a map of strings), then the raw bytes without gaps. Training machines that have torch
+and numpy only read their checkpoints with this; the files are the same as the ``safetensors`` package makes.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+MAX_HEADER_BYTES = 100_000_000
+ITEM_BYTES: dict[str, int] = {
+    "F64": 8,
+    "F32": 4,
+    "F16": 2,
+    "BF16": 2,
+    "I64": 8,
+    "I32": 4,
+    "I16": 2,
+    "I8": 1,
+    "U64": 8,
+    "U32": 4,
+    "U16": 2,
+    "U8": 1,
+    "BOOL": 1,
+}
+NUMPY_TYPES: dict[str, np.dtype] = {
+    "F64": np.dtype("<f8"),
+    "F32": np.dtype("<f4"),
+    "F16": np.dtype("<f2"),
+    "I64": np.dtype("<i8"),
+    "I32": np.dtype("<i4"),
+    "I16": np.dtype("<i2"),
+    "I8": np.dtype("i1"),
+    "U64": np.dtype("<u8"),
+    "U32": np.dtype("<u4"),
+    "U16": np.dtype("<u2"),
+    "U8": np.dtype("u1"),
+    "BOOL": np.dtype("?"),
+}
+TYPE_NAMES: dict[np.dtype, str] = {dtype: name for name, dtype in NUMPY_TYPES.items()}
+
+
+class BrokenTensorFile(ValueError):
+    """The file is not a whole, well-formed safetensors file."""
+
+
+@dataclass(frozen=True)
+class RawTensor:
+    """A tensor as it lies in a file: safetensors type name, shape, little-endian bytes in C order."""
+
+    type_name: str
+    shape: tuple[int, ...]
+    data: memoryview
+
+
+@dataclass(frozen=True)
+class RawFile:
+    """All tensors of a file by name, and the strings of ``__metadata__``."""
+
+    tensors: Mapping[str, RawTensor]
+    metadata: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class ArrayFile:
+    """All tensors of a file as numpy arrays, and the strings of ``__metadata__``."""
+
+    arrays: Mapping[str, np.ndarray]
+    metadata: Mapping[str, str] = field(default_factory=dict)
+
+
+def read_raw(path: Path | str) -> RawFile:
+    """Read a whole file into memory and slice it by its header.
+
+    Raises
+    ------
+    BrokenTensorFile : truncated, not safetensors, or with byte ranges that do not fit the shapes.
+    OSError : the file cannot be read.
+    """
+    with open(path, "rb") as file:
+        content = bytearray(file.read())
+    header, data_start = _parse_header(content, str(path))
+    data = memoryview(content)[data_start:]
+    metadata = header.pop("__metadata__", {})
+    tensors = {}
+    for name, entry in header.items():
+        try:
+            type_name, shape = entry["dtype"], tuple(int(size) for size in entry["shape"])
+            start, stop = (int(offset) for offset in entry["data_offsets"])
+            expected = ITEM_BYTES[type_name] * int(np.prod(shape, dtype=np.int64))
+        except (KeyError, TypeError, ValueError) as error:
+            raise BrokenTensorFile(f"{path}: tensor {name!r} has a malformed header entry ({error!r})") from error
+        if not 0 <= start <= stop <= len(data) or stop - start != expected:
+            raise BrokenTensorFile(
+                f"{path}: tensor {name!r} of shape {shape} needs {expected} bytes, bytes {start} to {stop} of "
+                f"{len(data)} are given; the file is cut off or damaged"
+            )
+        tensors[name] = RawTensor(type_name, shape, data[start:stop])
+    return RawFile(tensors, metadata)
+
+
+def read_metadata(path: Path | str) -> Mapping[str, str]:
+    """Read only the strings of ``__metadata__``; raises as ``read_raw`` does, also when the data is cut off."""
+    size = os.path.getsize(path)
+    with open(path, "rb") as file:
+        head = file.read(8)
+        length = int.from_bytes(head, "little") if len(head) == 8 else -1
+        if not 0 < length <= min(MAX_HEADER_BYTES, size - 8):
+            raise BrokenTensorFile(f"{path}: not a safetensors file")
+        header, data_start = _parse_header(head + file.read(length), str(path))
+    metadata = header.pop("__metadata__", {})
+    end = max((int(entry["data_offsets"][1]) for entry in header.values()), default=0)
+    if data_start + end > size:
+        raise BrokenTensorFile(f"{path}: the file is cut off, {data_start + end} bytes are needed and {size} are there")
+    return metadata
+
+
+def read_arrays(path: Path | str) -> ArrayFile:
+    """Read a file as writable numpy arrays; raises as ``read_raw`` does, and for bfloat16, which numpy does not have."""
+    raw = read_raw(path)
+    arrays = {}
+    for name, tensor in raw.tensors.items():
+        if tensor.type_name not in NUMPY_TYPES:
+            raise BrokenTensorFile(f"{path}: tensor {name!r} is {tensor.type_name}, which numpy cannot hold")
+        flat = np.frombuffer(tensor.data, dtype=NUMPY_TYPES[tensor.type_name])
+        arrays[name] = flat.reshape(tensor.shape)
+    return ArrayFile(arrays, raw.metadata)
+
+
+def write_arrays(path: Path | str, arrays: Mapping[str, np.ndarray], metadata: Mapping[str, str] | None = None) -> None:
+    """Write numpy arrays; raises ``TypeError`` for a dtype that the format does not have."""
+    raw = {}
+    for name, array in arrays.items():
+        little = np.ascontiguousarray(array).reshape(array.shape)
+        little = little.astype(little.dtype.newbyteorder("<"), copy=False)
+        if little.dtype not in TYPE_NAMES:
+            raise TypeError(f"array {name!r} has dtype {array.dtype}, which safetensors does not have")
+        data = memoryview(little.reshape(-1).view(np.uint8))
+        raw[name] = RawTensor(TYPE_NAMES[little.dtype], tuple(array.shape), data)
+    write_raw(path, raw, metadata)
+
+
+def write_raw(path: Path | str, tensors: Mapping[str, RawTensor], metadata: Mapping[str, str] | None = None) -> None:
+    """Write a file so that ``path`` is at every moment either the old file or the whole new one.
+
+    The bytes go into a file beside it, are flushed to the disk, and take the name by a rename.
+    """
+    path = Path(path)
+    # Wide types first: every tensor then starts at a multiple of its item size.
+    order = sorted(tensors, key=lambda name: (-ITEM_BYTES[tensors[name].type_name], name))
+    header: dict[str, object] = {"__metadata__": dict(metadata)} if metadata else {}
+    start = 0
+    for name in order:
+        tensor = tensors[name]
+        stop = start + len(tensor.data)
+        header[name] = {"dtype": tensor.type_name, "shape": list(tensor.shape), "data_offsets": [start, stop]}
+        start = stop
+    head = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+    head += b" " * (-len(head) % 8)
+    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        with open(partial, "wb") as file:
+            file.write(len(head).to_bytes(8, "little"))
+            file.write(head)
+            for name in order:
+                file.write(tensors[name].data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(partial, path)
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise
+    sync_folder(path.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make renames in ``folder`` survive a power cut, where the operating system can."""
+    if os.name != "posix":
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _parse_header(content: bytes | bytearray, name: str) -> tuple[dict, int]:
+    """The decoded header and where the data starts."""
+    length = int.from_bytes(content[:8], "little") if len(content) >= 8 else -1
+    if not 0 < length <= min(MAX_HEADER_BYTES, len(content) - 8):
+        raise BrokenTensorFile(f"{name}: not a safetensors file, or cut off in its header")
+    try:
+        header = json.loads(bytes(content[8 : 8 + length]))
+    except ValueError as error:
+        raise BrokenTensorFile(f"{name}: the header is not JSON ({error})") from error
+    if not isinstance(header, dict):
+        raise BrokenTensorFile(f"{name}: the header is not a JSON object")
+    return header, 8 + length
