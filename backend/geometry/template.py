@@ -193,14 +193,19 @@ def read_template(path: Path) -> Template:
         ) from error
     if metadata.get("format") != FORMAT or metadata.get("sha256") != _digest(arrays):
         raise LikenessError(
-            "missing_part", f"The face template {path.name} is damaged or of another version.", "Install Likeness again."
+            "missing_part",
+            f"The face template {path.name} is damaged or of another version.",
+            "Install Likeness again.",
         )
     parts = {name: PartRange(*map(int, row)) for name, row in zip(PART_ORDER, arrays["parts"], strict=True)}
     mirror = arrays["mirror"].astype(np.int32)
     half = np.flatnonzero(mirror >= np.arange(len(mirror)))
     modes = np.empty((len(arrays["identity_half"]), len(mirror), 3), dtype=np.float32)
     modes[:, half] = arrays["identity_half"]
-    modes[:, mirror[half]] = modes[:, half] * arrays["identity_parity"][:, None, None] * np.array([-1, 1, 1], np.float32)
+    flip = arrays["identity_parity"][:, None, None] * np.array([-1, 1, 1], np.float32)
+    modes[:, mirror[half]] = modes[:, half] * flip
+        modes[:, half] * arrays["identity_parity"][:, None, None] * np.array([-1, 1, 1], np.float32)
+    )
     modes[:, half] = arrays["identity_half"]
     return Template(
         parts=parts,
@@ -212,7 +217,9 @@ def read_template(path: Path) -> Template:
         uv_makehuman_quads=arrays["uv_makehuman_quads"].astype(np.int32),
         hm08_vertex=arrays["hm08_vertex"].astype(np.int32),
         mirror=mirror,
-        regions={name: mask.astype(np.float32) / 255 for name, mask in zip(REGION_NAMES, arrays["regions"], strict=True)},
+        regions={
+            name: mask.astype(np.float32) / 255 for name, mask in zip(REGION_NAMES, arrays["regions"], strict=True)
+        },
         landmarks68=_read_embedding(arrays, "landmarks68"),
         landmarks478=_read_embedding(arrays, "landmarks478"),
         contour_rows=arrays["contour_rows"].astype(np.int32),

@@ -69,9 +69,7 @@ def _widened(across: np.ndarray, half_width: float) -> np.ndarray:
     beyond = np.clip((size - FACE_HALF_WIDTH) / reach, 0.0, 1.0)
     blend = 0.35  # keep a share of uniform squeeze, or the outermost quads would vanish
     curve = (1.0 - blend) * (1.0 - (1.0 - beyond) ** power) + blend * beyond
-    return 0.5 + np.sign(across) * np.where(
-        size < FACE_HALF_WIDTH, size * slope, 0.5 * FACE_SHARE + room * curve
-    )
+    return 0.5 + np.sign(across) * np.where(size < FACE_HALF_WIDTH, size * slope, 0.5 * FACE_SHARE + room * curve)
 
 
 def _head_chart(uv: np.ndarray) -> np.ndarray:

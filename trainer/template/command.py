@@ -19,5 +19,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     template = bake(arguments.out)
     size = arguments.out.stat().st_size / 1e6
-    print(f"{arguments.out.name}: {len(template.vertices)} vertices, {len(template.identity_modes)} modes, {size:.2f} MB")
+    print(
+        f"{arguments.out.name}: {len(template.vertices)} vertices, {len(template.identity_modes)} modes, {size:.2f} MB"
+    )
     return 0

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from backend.geometry.symmetry import mirrored
 from backend.geometry.template import PartRange
 
 
@@ -26,11 +27,6 @@ def rigid_align(faces: np.ndarray, target: np.ndarray, weights: np.ndarray, iter
         faces = moved @ (u @ vt) + centre
         reference = faces.mean(0)
     return faces
-
-
-def mirrored(faces: np.ndarray, mirror: np.ndarray) -> np.ndarray:
-    """Faces (..., V, 3), or offsets, reflected in the median plane."""
-    return faces[..., mirror, :] * np.array([-1.0, 1.0, 1.0])
 
 
 def keep_eyes_rigid(offsets: np.ndarray, parts: Mapping[str, PartRange]) -> np.ndarray:

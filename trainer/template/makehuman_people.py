@@ -125,7 +125,12 @@ def _level_weights(value: np.ndarray) -> np.ndarray:
 
 
 def macro_faces(
-    model: PeopleModel, gender: np.ndarray, age: np.ndarray, muscle: np.ndarray, weight: np.ndarray, ancestry: np.ndarray
+    model: PeopleModel,
+    gender: np.ndarray,
+    age: np.ndarray,
+    muscle: np.ndarray,
+    weight: np.ndarray,
+    ancestry: np.ndarray,
 ) -> np.ndarray:
     """(N, V, 3) faces for gender (0 female to 1 male), age (0 young, 1 old), muscle and weight in [-1, 1], and
     ancestry (N, 3) with rows that sum to 1."""

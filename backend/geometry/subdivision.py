@@ -1,0 +1,176 @@
+"""Catmull-Clark subdivision of the template as sparse matrices.
+
+Catmull & Clark, "Recursively generated B-spline surfaces on arbitrary topological meshes", 1978; borders follow the
+cubic B-spline rule. UV maps are split linearly, so that a texture fits the cage and every level alike.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+import scipy.sparse as sp
+
+from backend.geometry.template import PartRange, Template, load_template
+
+
+@dataclass(frozen=True)
+class Subdivision:
+    """The template's topology at a level.
+
+    Attributes
+    ----------
+    level : number of Catmull-Clark steps, 0 is the cage.
+    matrix : (V_level, V) float32 CSR; ``matrix @ cage`` are the positions. Rows sum to 1.
+    quads : (F_level, 4) int32, F_level = F * 4**level; the children of a quad are neighbours in this array.
+    parts : part name -> range in ``quads`` and in the rows of ``matrix``.
+    uv_head, uv_head_quads, uv_makehuman, uv_makehuman_quads : the UV maps, corner by corner with ``quads``.
+    """
+
+    level: int
+    matrix: sp.csr_matrix
+    quads: np.ndarray
+    parts: Mapping[str, PartRange]
+    uv_head: np.ndarray
+    uv_head_quads: np.ndarray
+    uv_makehuman: np.ndarray
+    uv_makehuman_quads: np.ndarray
+
+    def positions(self, cage: np.ndarray) -> np.ndarray:
+        """(V_level, 3) positions from cage positions (V, 3), in the cage's dtype."""
+        return (self.matrix @ cage).astype(cage.dtype, copy=False)
+
+
+@dataclass(frozen=True)
+class _Split:
+    """Edges of a quad mesh and the topology after one split."""
+
+    edges: np.ndarray  # (E, 2) sorted vertex ids
+    face_edges: np.ndarray  # (F, 4) edge between corners c and c + 1
+    quads: np.ndarray  # (4 F, 4): corner, edge after it, face centre, edge before it
+
+
+def _split(quads: np.ndarray, count: int) -> _Split:
+    sides = np.stack([quads, np.roll(quads, -1, axis=1)], axis=-1)  # (F, 4, 2)
+    edges, inverse = np.unique(np.sort(sides.reshape(-1, 2), axis=1), axis=0, return_inverse=True)
+    face_edges = inverse.reshape(-1, 4)
+    middle = count + face_edges
+    centre = np.broadcast_to((count + len(edges) + np.arange(len(quads)))[:, None], quads.shape)
+    children = np.stack([quads, middle, centre, np.roll(middle, 1, axis=1)], axis=-1)
+    return _Split(edges, face_edges, children.reshape(-1, 4))
+
+
+def _rows(columns: np.ndarray, values: float, count: int) -> sp.csr_matrix:
+    """Sparse matrix whose row r has ``values`` at ``columns[r]``."""
+    rows = np.repeat(np.arange(len(columns)), columns.shape[1])
+    return sp.csr_matrix((np.full(columns.size, values), (rows, columns.ravel())), shape=(len(columns), count))
+
+
+def linear_split(quads: np.ndarray, count: int) -> tuple[sp.csr_matrix, np.ndarray]:
+    """Matrix (V + E + F, V) and quads (4 F, 4) of one split that adds edge middles and face centres."""
+    split = _split(quads, count)
+    stages = [sp.identity(count, format="csr"), _rows(split.edges, 0.5, count), _rows(quads, 0.25, count)]
+    return sp.vstack(stages, format="csr"), split.quads
+
+
+def catmull_clark(quads: np.ndarray, count: int) -> tuple[sp.csr_matrix, np.ndarray]:
+    """Matrix (V + E + F, V) and quads (4 F, 4) of one Catmull-Clark step.
+
+    Parameters
+    ----------
+    quads : (F, 4) vertex ids of a manifold mesh, possibly with borders; no repeated corners.
+    count : V, number of vertices.
+
+    Raises
+    ------
+    ValueError : an edge has more than two faces, or a quad repeats a corner.
+    """
+    split = _split(quads, count)
+    uses = np.bincount(split.face_edges.ravel(), minlength=len(split.edges))
+    if uses.max() > 2:
+        raise ValueError(f"{(uses > 2).sum()} edges have more than two faces")
+    if (np.diff(np.sort(quads, axis=1), axis=1) == 0).any():
+        raise ValueError("a quad repeats a corner")
+    face_points = _rows(quads, 0.25, count)
+    middles = _rows(split.edges, 0.5, count)
+    border = uses == 1
+    # edge points: mean of the middle and the mean of the two face points; the middle itself on a border
+    beside = sp.csr_matrix(
+        (np.ones(quads.size), (split.face_edges.ravel(), np.repeat(np.arange(len(quads)), 4))),
+        shape=(len(split.edges), len(quads)),
+    )
+    inner = sp.diags((~border).astype(float))
+    edge_points = inner @ (0.5 * middles + 0.25 * beside @ face_points) + sp.diags(border.astype(float)) @ middles
+    # vertex points: (mean of face points + 2 mean of edge middles + (n - 3) vertex) / n; border: 1/8, 3/4, 1/8
+    faces_at = sp.csr_matrix(
+        (np.ones(quads.size), (quads.ravel(), np.repeat(np.arange(len(quads)), 4))), shape=(count, len(quads))
+    )
+    edges_at = _rows(split.edges, 1.0, count).T.tocsr()
+    valence = np.maximum(np.asarray(edges_at.sum(1)).ravel(), 1.0)
+    corners = np.maximum(np.asarray(faces_at.sum(1)).ravel(), 1.0)
+    smooth = (
+        sp.diags(1.0 / (valence * corners)) @ faces_at @ face_points
+        + sp.diags(2.0 / valence**2) @ edges_at @ middles
+        + sp.diags((valence - 3.0) / valence)
+    )
+    border_edges = edges_at @ sp.diags(border.astype(float))
+    on_border = np.asarray(border_edges.sum(1)).ravel() > 0
+    # two border middles each hold half of the vertex: 1/4 (m1 + m2) + 1/2 v = 1/8 a + 3/4 v + 1/8 b
+    share = 0.5 / np.maximum(np.asarray(border_edges.sum(1)).ravel(), 1.0)
+    crease = sp.diags(share) @ border_edges @ middles + sp.diags(np.full(count, 0.5))
+    vertex_points = sp.diags((~on_border).astype(float)) @ smooth + sp.diags(on_border.astype(float)) @ crease
+    return sp.vstack([vertex_points, edge_points, face_points], format="csr"), split.quads
+
+
+def _subdivide_maps(uv: np.ndarray, quads: np.ndarray, level: int) -> tuple[np.ndarray, np.ndarray]:
+    for _ in range(level):
+        matrix, quads = linear_split(quads, len(uv))
+        uv = matrix @ uv
+    return uv.astype(np.float32), quads.astype(np.int32)
+
+
+def subdivide(template: Template, level: int) -> Subdivision:
+    """The topology of ``template`` after ``level`` Catmull-Clark steps, part by part.
+
+    Raises ``ValueError`` for a negative level.
+    """
+    if level < 0:
+        raise ValueError(f"level must be at least 0, not {level}")
+    matrices, quads, parts = [], [], {}
+    vertex_start = face_start = 0
+    for name, part in template.parts.items():
+        count = part.vertex_stop - part.vertex_start
+        matrix = sp.identity(count, format="csr")
+        faces = template.quads[part.face_start : part.face_stop].astype(np.int64) - part.vertex_start
+        for _ in range(level):
+            step, faces = catmull_clark(faces, matrix.shape[0])
+            matrix = step @ matrix
+        matrices.append(matrix)
+        quads.append(faces + vertex_start)
+        parts[name] = PartRange(vertex_start, vertex_start + matrix.shape[0], face_start, face_start + len(faces))
+        vertex_start, face_start = vertex_start + matrix.shape[0], face_start + len(faces)
+    uv_head, uv_head_quads = _subdivide_maps(template.uv_head, template.uv_head_quads, level)
+    uv_makehuman, uv_makehuman_quads = _subdivide_maps(template.uv_makehuman, template.uv_makehuman_quads, level)
+    return Subdivision(
+        level,
+        sp.block_diag(matrices, format="csr").astype(np.float32),
+        np.concatenate(quads).astype(np.int32),
+        parts,
+        uv_head,
+        uv_head_quads,
+        uv_makehuman,
+        uv_makehuman_quads,
+    )
+
+
+@lru_cache(maxsize=4)
+def subdivision(level: int) -> Subdivision:
+    """``subdivide`` of the committed template, cached."""
+    return subdivide(load_template(), level)
+
+
+def subdivision_matrix(level: int) -> sp.csr_matrix:
+    """(V_level, V) float32 CSR matrix from cage positions to positions after ``level`` Catmull-Clark steps."""
+    return subdivision(level).matrix

@@ -1,0 +1,160 @@
+"""The 52 ARKit keys on the mean head: MakeHuman's CC0 face units, brought to size, mended and made exact."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from backend.geometry.template import Template
+from backend.rig.arkit import ARKIT_INDEX, ARKIT_NAMES, mirrored_name
+from backend.rig.contacts import close_lids, lift_from_eyeball, meet_lips
+from backend.rig.measure import eye_sphere, fit_rigid, part_slice
+from backend.rig.rigid_parts import JAW_KEYS, bind_lashes, carry_lashes
+
+GAINS = {
+    "browInnerUp": 1.5, "browOuterUpLeft": 1.8, "browOuterUpRight": 1.8, "cheekPuff": 1.8, "mouthLeft": 1.6,
+    "mouthRight": 1.6, "mouthUpperUpLeft": 1.65, "mouthUpperUpRight": 1.65, "mouthRollLower": 2.0,
+    "mouthShrugLower": 2.0, "eyeLookDownLeft": 1.9, "eyeLookDownRight": 1.9, "jawOpen": 1.15, "mouthClose": 1.15,
+    "mouthPucker": 1.3,
+}  # fmt: skip
+"""Factors that bring MakeHuman's face units to the size of ICT-FaceKit's."""
+
+GAZE_DEGREES = {"eyeLookUp": 25.0, "eyeLookDown": 28.0, "eyeLookIn": 28.0, "eyeLookOut": 28.0}
+"""Turn of the eyeball at weight 1."""
+
+WHOLE_FACE_SIDES = ("jawLeft", "jawRight", "mouthLeft", "mouthRight")
+"""Keys that are named after a direction, not after a half of the face."""
+
+_BLEND = {"eye": 0.004, "brow": 0.010, "cheek": 0.008, "nose": 0.007, "mouth": 0.010}
+"""Half width in metres of the band around the median plane in which a one-sided key fades out."""
+_LEAST_MOTION = 2e-5
+"""Metres: smaller offsets are set to zero."""
+
+
+def bake_expressions(template: Template) -> np.ndarray:
+    """The 52 keys of the mean head.
+
+    Parameters
+    ----------
+    template : everything but the keys; ``template.expressions`` holds MakeHuman's raw face units (gain 1).
+
+    Returns
+    -------
+    (52, V, 3) float32 offsets at weight 1, metres. Left and right keys are mirror images, one-sided keys leave the
+    other side alone, eyeballs and lower teeth move rigidly, ``eyeBlink*`` shuts the eye on the eyeball, lips
+    meet at ``jawOpen`` + ``mouthClose``, lashes ride on the lids.
+    """
+    raw = template.expressions.astype(np.float64)
+    keys = raw * np.array([GAINS.get(name, 1.0) for name in ARKIT_NAMES])[:, None, None]
+    keys[ARKIT_INDEX["jawOpen"]] = _open_jaw(template, raw[ARKIT_INDEX["jawOpen"]], GAINS["jawOpen"])
+    keys = separate_sides(template, symmetrise(template, keys))
+    keys[np.linalg.norm(keys, axis=2) < _LEAST_MOTION] = 0.0
+    neutral = template.vertices
+    for eye, side in enumerate(("Left", "Right")):
+        blink = ARKIT_INDEX[f"eyeBlink{side}"]
+        keys[blink] = close_lids(template, neutral, keys[blink], eye)
+        for name in ("eyeLookDown", "eyeLookUp", "eyeLookIn", "eyeLookOut", "eyeSquint", "eyeWide"):
+            index = ARKIT_INDEX[name + side]
+            keys[index] = lift_from_eyeball(template, neutral, neutral + keys[index], eye) - neutral
+    close, jaw = ARKIT_INDEX["mouthClose"], ARKIT_INDEX["jawOpen"]
+    keys[close] = meet_lips(template, neutral, keys[jaw], keys[close])
+    _turn_eyes(template, keys)
+    _move_teeth(template, raw, keys)
+    keys = keys.astype(np.float32)
+    carry_lashes(template, bind_lashes(template), neutral, keys)
+    return keys
+
+
+def symmetrise(template: Template, keys: np.ndarray) -> np.ndarray:
+    """Keys (52, V, 3) averaged with the mirror images of their partners."""
+    flip = np.array([-1.0, 1.0, 1.0])
+    partners = [ARKIT_INDEX[mirrored_name(name)] for name in ARKIT_NAMES]
+    return 0.5 * (keys + keys[partners][:, template.mirror] * flip)
+
+
+def separate_sides(template: Template, keys: np.ndarray) -> np.ndarray:
+    """One-sided keys cut at the median plane: left + right stays what it was, each keeps its own half.
+
+    Within the band ``_BLEND`` the halves fade into each other.
+    """
+    keys = keys.copy()
+    across = template.vertices[:, 0].astype(np.float64)
+    for name in ARKIT_NAMES:
+        if not name.endswith("Left") or name in WHOLE_FACE_SIDES:
+            continue
+        left, right = ARKIT_INDEX[name], ARKIT_INDEX[mirrored_name(name)]
+        width = next(w for prefix, w in _BLEND.items() if name.startswith(prefix))
+        share = np.clip(0.5 + 0.5 * across / width, 0.0, 1.0)
+        share = (share * share * (3.0 - 2.0 * share))[:, None]
+        both = keys[left] + keys[right]
+        keys[left], keys[right] = share * both, (1.0 - share) * both
+    return keys
+
+
+def with_baked_expressions(template: Template) -> Template:
+    """``template`` with its raw face units replaced by the baked keys."""
+    return replace(template, expressions=bake_expressions(template))
+
+
+def _hinge(rotation: np.ndarray, translation: np.ndarray) -> tuple[float, np.ndarray]:
+    """Angle (radians, about +x) and fixed point (3,) of a rotation about the x axis with a translation."""
+    angle = float(np.arctan2(rotation[2, 1], rotation[1, 1]))
+    fixed = np.linalg.lstsq((np.eye(3) - rotation)[1:, 1:], translation[1:], rcond=None)[0]
+    return angle, np.array([0.0, *fixed])
+
+
+def _about_x(angle: float) -> np.ndarray:
+    c, s = np.cos(angle), np.sin(angle)
+    return np.array([[1.0, 0.0, 0.0], [0.0, c, -s], [0.0, s, c]])
+
+
+def _open_jaw(template: Template, raw: np.ndarray, gain: float) -> np.ndarray:
+    """``jawOpen`` with ``gain`` times the angle: each vertex keeps its share of the jaw's turn, the rest is scaled."""
+    neutral = template.vertices.astype(np.float64)
+    teeth = part_slice(template.parts["teeth_lower"])
+    rotation, translation = fit_rigid(neutral[teeth], neutral[teeth] + raw[teeth])
+    angle, pivot = _hinge(rotation, translation)
+    arm = neutral - pivot
+    old = arm @ (_about_x(angle) - np.eye(3)).T
+    new = arm @ (_about_x(gain * angle) - np.eye(3)).T
+    share = np.clip((raw * old).sum(1) / np.maximum((old * old).sum(1), 1e-12), 0.0, 1.0)[:, None]
+    return share * new + gain * (raw - share * old)
+
+
+def _move_teeth(template: Template, raw: np.ndarray, keys: np.ndarray) -> None:
+    """Lower teeth and tongue rigid in the jaw's keys, upper teeth still; lower teeth still in all others."""
+    neutral = template.vertices.astype(np.float64)
+    teeth, tongue = part_slice(template.parts["teeth_lower"]), part_slice(template.parts["tongue"])
+    keys[:, part_slice(template.parts["teeth_upper"])] = 0.0
+    for index, name in enumerate(ARKIT_NAMES):
+        if name not in JAW_KEYS:
+            keys[index, teeth] = 0.0
+            if name != "tongueOut":
+                keys[index, tongue] = 0.0
+            continue
+        rotation, translation = fit_rigid(neutral[teeth], neutral[teeth] + raw[index, teeth])
+        if name == "jawOpen":
+            angle, pivot = _hinge(rotation, translation)
+            rotation = _about_x(GAINS[name] * angle)
+            translation = pivot - rotation @ pivot
+        for place in (teeth, tongue):
+            keys[index, place] = neutral[place] @ rotation.T + translation - neutral[place]
+
+
+def _turn_eyes(template: Template, keys: np.ndarray) -> None:
+    neutral = template.vertices.astype(np.float64)
+    for eye, side in enumerate(("Left", "Right")):
+        place = part_slice(template.parts[f"eye_{side.lower()}"])
+        centre, _ = eye_sphere(template, neutral, eye)
+        keys[:, place] = 0.0
+        outwards = 1.0 if side == "Left" else -1.0
+        for name, degrees in GAZE_DEGREES.items():
+            angle = np.radians(degrees)
+            if name.endswith(("Up", "Down")):
+                rotation = _about_x(-angle if name.endswith("Up") else angle)
+            else:
+                turn = outwards * (angle if name.endswith("Out") else -angle)
+                c, s = np.cos(turn), np.sin(turn)
+                rotation = np.array([[c, 0.0, s], [0.0, 1.0, 0.0], [-s, 0.0, c]])
+            keys[ARKIT_INDEX[name + side], place] = (neutral[place] - centre) @ (rotation - np.eye(3)).T
