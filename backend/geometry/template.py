@@ -204,8 +204,6 @@ def read_template(path: Path) -> Template:
     modes[:, half] = arrays["identity_half"]
     flip = arrays["identity_parity"][:, None, None] * np.array([-1, 1, 1], np.float32)
     modes[:, mirror[half]] = modes[:, half] * flip
-        modes[:, half] * arrays["identity_parity"][:, None, None] * np.array([-1, 1, 1], np.float32)
-    )
     modes[:, half] = arrays["identity_half"]
     return Template(
         parts=parts,
