@@ -14,11 +14,14 @@ from trainer.template.topology import Selection
 MARGIN = 0.004
 """Empty border around every chart, in units of the square (8 pixels at 2048)."""
 
-FACE_HALF_WIDTH = 0.160
-"""Half the width of the part of MakeHuman's head chart that keeps its scale (ear to ear), in atlas units."""
+FACE_HALF_WIDTH = 0.147
+"""Half the width of the part of MakeHuman's head chart that keeps its shape (ear to ear), in atlas units."""
 
-FACE_SHARE = 0.74
-"""Share of the square's width that this part gets; the back of the head is squeezed into the rest."""
+FACE_HEIGHT = 0.225
+"""Height of that part, from below the chin to the hairline, in atlas units."""
+
+FACE_SHARE = 0.80
+"""Share of the square's width that this part gets; the rest of the head is squeezed into what is left."""
 
 STRIP_HEIGHT = 0.17
 """Height of the strip for the other charts."""
@@ -59,26 +62,27 @@ def chart_labels(quads: np.ndarray, count: int) -> np.ndarray:
     return np.unique(labels[quads[:, 0]], return_inverse=True)[1]
 
 
-def _widened(across: np.ndarray, half_width: float) -> np.ndarray:
-    """Monotone odd map of the head chart's width onto [0, 1]: linear on the face, ever more squeezed outside it."""
-    size = np.abs(across)
-    slope = 0.5 * FACE_SHARE / FACE_HALF_WIDTH
-    room, reach = 0.5 - 0.5 * FACE_SHARE - MARGIN, half_width - FACE_HALF_WIDTH
-    # outside: room * (1 - (1 - t)^p) with t in [0, 1], whose slope at t = 0 continues the face's
-    power = slope * reach / room
-    beyond = np.clip((size - FACE_HALF_WIDTH) / reach, 0.0, 1.0)
-    blend = 0.35  # keep a share of uniform squeeze, or the outermost quads would vanish
-    curve = (1.0 - blend) * (1.0 - (1.0 - beyond) ** power) + blend * beyond
-    return 0.5 + np.sign(across) * np.where(size < FACE_HALF_WIDTH, size * slope, 0.5 * FACE_SHARE + room * curve)
+def _squeezed(distance: np.ndarray, kept: float, slope: float, reach: float, room: float) -> np.ndarray:
+    """Monotone map of distances in [0, reach] onto [0, room]: times ``slope`` up to ``kept``, ever more squeezed
+    beyond it, without a kink."""
+    left, beyond = room - slope * kept, np.clip((distance - kept) / (reach - kept), 0.0, 1.0)
+    share = 0.5 * left  # that much is squeezed evenly, or the outermost quads would vanish
+    power = (slope * (reach - kept) - share) / (left - share)
+    curve = (left - share) * (1.0 - (1.0 - beyond) ** power) + share * beyond
+    return np.where(distance < kept, slope * distance, slope * kept + curve)
 
 
 def _head_chart(uv: np.ndarray) -> np.ndarray:
-    """MakeHuman's head chart upright (v up, the person's left at larger u) in [0, 1] x [STRIP_HEIGHT, 1]."""
+    """MakeHuman's head chart upright (v up, the person's left at larger u) in [0, 1] x [STRIP_HEIGHT, 1].
+
+    The face keeps its proportions; the back and the top of the head are squeezed.
+    """
     low, high = uv.min(0), uv.max(0)
-    across, up = uv[:, 1] - (low[1] + high[1]) / 2, -uv[:, 0]
-    height = 1.0 - STRIP_HEIGHT - 2 * MARGIN
-    vertical = (up + high[0]) / (high[0] - low[0]) * height + STRIP_HEIGHT + MARGIN
-    return np.stack([_widened(across, (high[1] - low[1]) / 2), vertical], axis=1)
+    slope = 0.5 * FACE_SHARE / FACE_HALF_WIDTH
+    across, up = uv[:, 1] - (low[1] + high[1]) / 2, high[0] - uv[:, 0]
+    sideways = _squeezed(np.abs(across), FACE_HALF_WIDTH, slope, (high[1] - low[1]) / 2, 0.5 - MARGIN)
+    height = _squeezed(up, FACE_HEIGHT, slope, high[0] - low[0], 1.0 - STRIP_HEIGHT - 2 * MARGIN)
+    return np.stack([0.5 + np.sign(across) * sideways, STRIP_HEIGHT + MARGIN + height], axis=1)
 
 
 def _polar_eye(points: np.ndarray, front: bool) -> np.ndarray:
@@ -152,9 +156,7 @@ def head_map(base: BaseMesh, selection: Selection) -> UVMap:
             chart = _polar_eye(np.concatenate([points[where], eye]), front)[: len(ids)]
             key = name
         elif name == "head":
-            depth = points[corners].mean((0, 1))
             key = "mouth" if len(faces) > 350 else "socket" if len(faces) > 200 else "neck"
-            del depth
         else:
             key = name
         if _signed_area(chart, quads).sum() < 0:
