@@ -1,7 +1,7 @@
 """Exact closing: lids that shut on this face's eyeball, lips that meet when ``mouthClose`` corrects ``jawOpen``.
 
-Corrections are made in the rows and columns of ``face_loops``: full on the lid's or lip's edge, fading out over the rows
-towards the skin and into the pocket. Where the posed mesh already fulfils the condition they are zero.
+Corrections are made in the rows and columns of ``face_loops``: full on the lid's or lip's edge, fading out over the
+rows towards the skin and into the pocket. Where the posed mesh already fulfils the condition they are zero.
 """
 
 from __future__ import annotations
@@ -10,13 +10,13 @@ import numpy as np
 
 from backend.geometry.template import Template
 from backend.rig.face_loops import EyeLoops, MouthLoops, face_loops
-from backend.rig.measure import eye_angles, eye_sphere, lid_openings, lip_openings, lip_places
+from backend.rig.measure import eye_angles, eye_sphere, from_eye_angles, lid_openings, lip_openings, lip_places
 
-LID_OVERLAP_MM = 0.15
-"""How far closed lids overlap."""
+LID_OPENING_MM = (-0.30, -0.05)
+"""Allowed signed opening of closed lids: from, to (negative: they overlap)."""
 LID_CLEARANCE_MM = 0.10
 """Least distance of the lids' outer skin from the eyeball on its way (a straight line) from open to closed."""
-LIP_OVERLAP_MM = (-1.2, -0.1)
+LIP_OPENING_MM = (-1.2, -0.1)
 """Allowed signed opening of lips that meet: from, to."""
 _ROUNDS = 4
 
@@ -25,7 +25,7 @@ def close_lids(template: Template, neutral: np.ndarray, blink: np.ndarray, eye: 
     """Correct a blink's offsets (V, 3) so that eye 0 (left) or 1 (right) of the face ``neutral`` (V, 3) shuts.
 
     The upper lid is turned about the eyeball's centre until its edge meets the lower lid's
-    (``LID_OVERLAP_MM``), then the outer skin of both is lifted where its way would lead through the eyeball.
+    (``LID_OPENING_MM``), then the outer skin of both is lifted where its way would lead through the eyeball.
     """
     loops = face_loops(template).eyes[eye]
     posed = neutral.astype(np.float64) + blink
@@ -33,13 +33,14 @@ def close_lids(template: Template, neutral: np.ndarray, blink: np.ndarray, eye: 
     for _ in range(_ROUNDS):
         centre, radius = eye_sphere(template, neutral, eye)
         azimuths, openings = lid_openings(template, posed, eye)
-        excess = (openings + LID_OVERLAP_MM) * 1e-3 / radius  # radians to turn down
+        excess = (openings - np.clip(openings, *LID_OPENING_MM)) * 1e-3 / radius  # radians to turn down
+        excess = _widest(excess)
         grid = loops.rows[:, loops.upper]  # (R, 13)
         azimuth, elevation, distance = eye_angles(posed[grid], centre)
         order = np.argsort(azimuths)
         turn = weights[:, None] * np.interp(azimuth, azimuths[order], excess[order])
         turn *= _corner_taper(azimuth, azimuths)
-        posed[grid] = _from_angles(azimuth, elevation - turn, distance, centre)
+        posed[grid] = from_eye_angles(azimuth, elevation - turn, distance, centre)
     posed = lift_from_eyeball(template, neutral, posed, eye)
     return (posed - neutral).astype(np.float32)
 
@@ -81,13 +82,19 @@ def meet_lips(template: Template, neutral: np.ndarray, jaw_open: np.ndarray, mou
     for _ in range(_ROUNDS):
         places = lip_places(loops, posed)
         openings = lip_openings(template, posed)
-        low, high = LIP_OVERLAP_MM
-        excess = (openings - np.clip(openings, low, high)) * 1e-3
+        excess = _widest((openings - np.clip(openings, *LIP_OPENING_MM)) * 1e-3)
         for columns, sign in ((loops.upper, -0.5), (loops.lower, 0.5)):
             grid = loops.rows[:, columns]
             shift = weights[:, None] * np.interp(posed[grid][..., 0], places, excess)
             posed[grid, 1] += sign * shift
     return (posed - neutral - jaw_open).astype(np.float32)
+
+
+def _widest(excess: np.ndarray) -> np.ndarray:
+    """Each place takes the largest positive excess beside it, so that gaps between two vertices are seen by both."""
+    beside = np.pad(excess, 2, mode="edge")
+    most = np.max([beside[i : i + len(excess)] for i in range(5)], axis=0)
+    return np.where(most > 0, most, excess)
 
 
 def _lid_weights(loops: EyeLoops) -> np.ndarray:
@@ -107,8 +114,3 @@ def _corner_taper(azimuth: np.ndarray, azimuths: np.ndarray) -> np.ndarray:
     width = 0.08 * (ends[1] - ends[0])
     inside = np.minimum(azimuth - ends[0], ends[1] - azimuth) / width
     return np.clip(inside + 1.0, 0.0, 1.0)
-
-
-def _from_angles(azimuth: np.ndarray, elevation: np.ndarray, radius: np.ndarray, centre: np.ndarray) -> np.ndarray:
-    flat = np.cos(elevation) * radius
-    return centre + np.stack([np.sin(azimuth) * flat, np.sin(elevation) * radius, np.cos(azimuth) * flat], axis=-1)

@@ -30,10 +30,11 @@ class EyeLoops:
 
     Attributes
     ----------
-    rows : (R, 28) int vertex ids. Columns run along the lid, rows from the socket (behind the lid) to the skin. The right eye's grid is
-        the mirror image of the left eye's, column by column.
+    rows : (R, 28) int vertex ids. Columns run along the lid, rows from the socket (behind the lid) to the skin. The
+        right eye's grid is the mirror image of the left eye's, column by column.
     margin : index of the row on the lid's edge; ``margin + 1`` is its outer edge.
-    upper, lower : (13,) int columns of the two lids, from the inner to the outer corner; inner, outer : the corners' columns.
+    upper, lower : (13,) int columns of the two lids, from the inner to the outer corner.
+    inner, outer : the corners' columns.
     """
 
     rows: np.ndarray

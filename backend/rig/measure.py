@@ -29,7 +29,7 @@ def fit_sphere(points: np.ndarray) -> tuple[np.ndarray, float]:
 
 
 def fit_rigid(source: np.ndarray, target: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Rotation (3, 3) and translation (3,) that carry ``source`` (N, 3) onto ``target`` (N, 3): R p + t (Kabsch 1976)."""
+    """Rotation (3, 3) and translation (3,) that carry ``source`` onto ``target`` (N, 3): R p + t (Kabsch 1976)."""
     source = np.asarray(source, dtype=np.float64)
     target = np.asarray(target, dtype=np.float64)
     mean_source, mean_target = source.mean(0), target.mean(0)
@@ -53,6 +53,12 @@ def eye_angles(points: np.ndarray, centre: np.ndarray) -> tuple[np.ndarray, np.n
     local = points - centre
     radius = np.linalg.norm(local, axis=-1)
     return np.arctan2(local[..., 0], local[..., 2]), np.arcsin(local[..., 1] / radius), radius
+
+
+def from_eye_angles(azimuth: np.ndarray, elevation: np.ndarray, radius: np.ndarray, centre: np.ndarray) -> np.ndarray:
+    """The points (..., 3) at the given angles and radii about ``centre``: the inverse of ``eye_angles``."""
+    flat = np.cos(elevation) * radius
+    return centre + np.stack([np.sin(azimuth) * flat, np.sin(elevation) * radius, np.cos(azimuth) * flat], axis=-1)
 
 
 def lid_openings(template: Template, vertices: np.ndarray, eye: int) -> tuple[np.ndarray, np.ndarray]:

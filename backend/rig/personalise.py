@@ -11,7 +11,8 @@ from backend.geometry.template import Template
 from backend.rig.arkit import ARKIT_INDEX
 from backend.rig.contacts import close_lids, meet_lips
 from backend.rig.deformation_transfer import SourceDeformations, source_deformations, transfer
-from backend.rig.rigid_parts import LashBinding, bind_lashes, carry_lashes, move_jaw_parts, rotate_eyes
+from backend.rig.lashes import LashBinding, bind_lashes, carry_lashes
+from backend.rig.rigid_parts import move_jaw_parts, rotate_eyes
 
 
 @dataclass(frozen=True)

@@ -1,16 +1,11 @@
-"""Parts that move rigidly (eyeballs, lower teeth, tongue) and parts that ride on the skin (lashes)."""
+"""Parts that move rigidly: eyeballs, lower teeth, tongue."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
-from scipy.spatial import cKDTree
 
 from backend.geometry.template import Template
 from backend.rig.arkit import ARKIT_INDEX, ARKIT_NAMES
-from backend.rig.deformation_transfer import triangle_frames, triangles_of
-from backend.rig.face_loops import face_loops
 from backend.rig.measure import eye_sphere, fit_rigid, part_slice
 
 JAW_KEYS = ("jawOpen", "jawForward", "jawLeft", "jawRight")
@@ -37,7 +32,7 @@ def rotate_eyes(template: Template, neutral: np.ndarray, keys: np.ndarray) -> No
 
 
 def move_jaw_parts(template: Template, neutral: np.ndarray, keys: np.ndarray) -> None:
-    """Write the offsets of lower teeth, tongue and upper teeth into ``keys`` (52, V, 3); the head's must be there already.
+    """Write the offsets of teeth and tongue into ``keys`` (52, V, 3); the head's must be there already.
 
     Lower teeth and tongue turn as on the template and are carried along by this face's chin: what the template's chin
     does beyond (or short of) its teeth, this face's chin does too, in proportion to its size.
@@ -75,66 +70,3 @@ def _chin(template: Template) -> np.ndarray:
     moved = np.linalg.norm(template.expressions[ARKIT_INDEX["jawOpen"], : head.vertex_stop], axis=1)
     chosen = np.flatnonzero((weights >= _CHIN_WEIGHT * weights.max()) & (moved > 0.5 * moved.max()))
     return chosen if len(chosen) else np.argsort(-moved)[:50]
-
-
-@dataclass(frozen=True)
-class LashBinding:
-    """Which head triangle carries each lash vertex.
-
-    Attributes
-    ----------
-    triangles : (L, 3) head vertex ids; barycentrics : (L, 3) of the nearest point on it.
-    """
-
-    triangles: np.ndarray
-    barycentrics: np.ndarray
-
-
-def bind_lashes(template: Template) -> LashBinding:
-    """Bind each lash vertex to the nearest of the head's triangles around the eyes, by the triangle's middle."""
-    head = template.head
-    place = part_slice(template.parts["lashes"])
-    triangles = triangles_of(template.quads[head.face_start : head.face_stop], template.vertices)
-    corners = template.vertices[triangles].astype(np.float64)
-    middles = corners.mean(1)
-    lashes = template.vertices[place].astype(np.float64)
-    near = cKDTree(lashes).query(middles)[0] < 0.01
-    triangles, corners, middles = triangles[near], corners[near], middles[near]
-    edge = np.concatenate([eye.rows[eye.margin : eye.margin + 3].ravel() for eye in face_loops(template).eyes])
-    on_edge = np.isin(triangles, edge).all(1)
-    triangles, corners, middles = triangles[on_edge], corners[on_edge], middles[on_edge]
-    nearest = cKDTree(middles).query(lashes)[1]
-    frames = triangle_frames(corners[nearest])
-    local = np.linalg.solve(frames, (lashes - corners[nearest, 0])[:, :, None])[:, :, 0]
-    u, v = np.clip(local[:, 0], 0, 1), np.clip(local[:, 1], 0, 1)
-    total = np.maximum(u + v, 1.0)
-    u, v = u / total, v / total
-    return LashBinding(triangles[nearest], np.stack([1 - u - v, u, v], axis=1))
-
-
-def carry_lashes(template: Template, binding: LashBinding, neutral: np.ndarray, keys: np.ndarray) -> None:
-    """Write the lashes' offsets into ``keys`` (K, V, 3): each vertex rides on its triangle, turned with it.
-
-    The head's offsets must be in ``keys`` already.
-    """
-    place = part_slice(template.parts["lashes"])
-    rest = neutral[binding.triangles].astype(np.float64)  # (L, 3, 3)
-    anchor = (rest * binding.barycentrics[:, :, None]).sum(1)
-    arm = neutral[place] - anchor
-    inverse = np.linalg.inv(triangle_frames(rest))
-    for index in range(len(keys)):
-        moved = keys[index][binding.triangles]
-        if not np.any(moved):
-            keys[index, place] = 0.0
-            continue
-        turn = nearest_rotation(triangle_frames(rest + moved) @ inverse)
-        shift = (moved * binding.barycentrics[:, :, None]).sum(1)
-        keys[index, place] = shift + np.einsum("lij,lj->li", turn, arm) - arm
-
-
-def nearest_rotation(matrices: np.ndarray) -> np.ndarray:
-    """The rotations (..., 3, 3) nearest to ``matrices`` in the Frobenius norm (polar decomposition)."""
-    u, _, vt = np.linalg.svd(matrices)
-    flip = np.ones((*matrices.shape[:-2], 3))
-    flip[..., 2] = np.sign(np.linalg.det(u @ vt))
-    return (u * flip[..., None, :]) @ vt

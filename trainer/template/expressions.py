@@ -9,19 +9,25 @@ import numpy as np
 from backend.geometry.template import Template
 from backend.rig.arkit import ARKIT_INDEX, ARKIT_NAMES, mirrored_name
 from backend.rig.contacts import close_lids, lift_from_eyeball, meet_lips
+from backend.rig.lashes import bind_lashes, carry_lashes
 from backend.rig.measure import eye_sphere, fit_rigid, part_slice
-from backend.rig.rigid_parts import JAW_KEYS, bind_lashes, carry_lashes
+from backend.rig.rigid_parts import JAW_KEYS
+from trainer.template.lid_motion import turn_lids
 
 GAINS = {
     "browInnerUp": 1.5, "browOuterUpLeft": 1.8, "browOuterUpRight": 1.8, "cheekPuff": 1.8, "mouthLeft": 1.6,
     "mouthRight": 1.6, "mouthUpperUpLeft": 1.65, "mouthUpperUpRight": 1.65, "mouthRollLower": 2.0,
-    "mouthShrugLower": 2.0, "eyeLookDownLeft": 1.9, "eyeLookDownRight": 1.9, "jawOpen": 1.15, "mouthClose": 1.15,
-    "mouthPucker": 1.3,
+    "mouthShrugLower": 2.0, "jawOpen": 1.15, "mouthClose": 1.15, "mouthPucker": 1.3,
 }  # fmt: skip
 """Factors that bring MakeHuman's face units to the size of ICT-FaceKit's."""
 
 GAZE_DEGREES = {"eyeLookUp": 25.0, "eyeLookDown": 28.0, "eyeLookIn": 28.0, "eyeLookOut": 28.0}
 """Turn of the eyeball at weight 1."""
+
+BLINK_SHARES = (0.88, 0.12)
+"""Shares of the eye's opening that the upper lid comes down and the lower lid goes up when the eye shuts."""
+LOOK_DOWN_SHARES = (0.55, -0.14)
+"""The same for lids that follow the gaze down."""
 
 WHOLE_FACE_SIDES = ("jawLeft", "jawRight", "mouthLeft", "mouthRight")
 """Keys that are named after a direction, not after a half of the face."""
@@ -52,7 +58,9 @@ def bake_expressions(template: Template) -> np.ndarray:
     keys[np.linalg.norm(keys, axis=2) < _LEAST_MOTION] = 0.0
     neutral = template.vertices
     for eye, side in enumerate(("Left", "Right")):
-        blink = ARKIT_INDEX[f"eyeBlink{side}"]
+        blink, down = ARKIT_INDEX[f"eyeBlink{side}"], ARKIT_INDEX[f"eyeLookDown{side}"]
+        keys[blink] = turn_lids(template, eye, *BLINK_SHARES)
+        keys[down] = turn_lids(template, eye, *LOOK_DOWN_SHARES)
         keys[blink] = close_lids(template, neutral, keys[blink], eye)
         for name in ("eyeLookDown", "eyeLookUp", "eyeLookIn", "eyeLookOut", "eyeSquint", "eyeWide"):
             index = ARKIT_INDEX[name + side]
