@@ -115,14 +115,12 @@ def _view(
 
 def _sample(image: np.ndarray, x: np.ndarray, y: np.ndarray, outside: float = 0.0) -> np.ndarray:
     """Bilinear samples of a float32 image at pixel coordinates (pixel centres at i + 0.5)."""
-    return cv2.remap(
-        image,
-        (x - 0.5).astype(np.float32).reshape(1, -1),
-        (y - 0.5).astype(np.float32).reshape(1, -1),
-        cv2.INTER_LINEAR,
-        borderMode=cv2.BORDER_CONSTANT,
-        borderValue=outside,
-    ).reshape(-1)
+    rows = -(-len(x) // 1024)  # OpenCV wants pictures less than 32,768 wide
+    maps = np.zeros((2, rows * 1024), np.float32)
+    maps[0, : len(x)], maps[1, : len(x)] = x - 0.5, y - 0.5
+    maps = maps.reshape(2, rows, 1024)
+    sampled = cv2.remap(image, *maps, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=outside)
+    return sampled.reshape(-1)[: len(x)]
 
 
 def _predicted(target: _View, source: _View) -> tuple[np.ndarray, np.ndarray]:

@@ -56,13 +56,16 @@ def initial_parameters(template: Template, face: PhotoFace, prior: PriorWeights)
         focal = face_scale(face.landmarks) / face_scale(mean_landmarks) * prior.distance_metres
     intrinsics = np.array([[focal, 0.0, centre[0]], [0.0, focal, centre[1]], [0.0, 0.0, 1.0]])
     found, rotation_vector, translation = cv2.solvePnP(model, image, intrinsics, None, flags=cv2.SOLVEPNP_SQPNP)
-    if not found or translation[2, 0] <= 0.05:
-        raise ValueError(f"no pose explains the landmarks of {face.name}")
     rotation, _ = cv2.Rodrigues(rotation_vector)
-    depth = float(translation[2, 0])
+    pivot = model.mean(0)
+    in_camera = rotation @ pivot + translation[:, 0]
+    depth = float(in_camera[2])
+    if not found or depth <= 0.05:
+        raise ValueError(f"no pose explains the landmarks of {face.name}")
     return PhotoParameters(
         rotation=rotation,
-        lateral=translation[:2, 0] / depth,
+        pivot=pivot,
+        lateral=in_camera[:2] / depth,
         log_scale=math.log(focal / depth),
         log_distance=math.log(depth),
         principal_offset=np.zeros(2),

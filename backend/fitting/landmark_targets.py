@@ -114,7 +114,7 @@ def landmark_targets(
     )
     vertices = mesh[head.vertex_start : head.vertex_stop]
     normals = vertex_normals(vertices, model.triangles)
-    centre = -parameters.rotation.T @ parameters.translation
+    centre = parameters.camera().centre()
     towards = centre - vertices
     facing = (normals * towards).sum(-1) / np.linalg.norm(towards, axis=-1)  # (V_head,) cosine to the camera
 

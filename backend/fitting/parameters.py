@@ -23,9 +23,11 @@ class PhotoParameters:
     Attributes
     ----------
     rotation : (3, 3) camera_from_head rotation.
-    lateral : (2,) x and y of the head's origin in the camera frame, divided by its depth.
-    log_scale : log of focal length in pixels over depth in metres (pixels per metre at the head's origin).
-    log_distance : log of the head origin's depth in metres.
+    pivot : (3,) point of the head frame that the pose is about (the middle of the face: the frame's own origin lies far
+        below, and turning about it would tie rotation to position).
+    lateral : (2,) x and y of the pivot in the camera frame, divided by its depth.
+    log_scale : log of focal length in pixels over the pivot's depth in metres (pixels per metre there).
+    log_distance : log of the pivot's depth in metres.
     principal_offset : (2,) principal point minus the picture's centre, divided by the focal length.
     centre : (2,) the picture's centre in pixels (of the whole file, expressed in crop pixels).
     size : (width, height) of the crop in pixels.
@@ -33,6 +35,7 @@ class PhotoParameters:
     """
 
     rotation: np.ndarray
+    pivot: np.ndarray
     lateral: np.ndarray
     log_scale: float
     log_distance: float
@@ -48,11 +51,11 @@ class PhotoParameters:
 
     @property
     def distance(self) -> float:
-        """Depth of the head's origin in metres."""
+        """Depth of the pivot in metres."""
         return float(np.exp(self.log_distance))
 
     @property
-    def translation(self) -> np.ndarray:
+    def pivot_in_camera(self) -> np.ndarray:
         """(3,) metres."""
         return self.distance * np.array([self.lateral[0], self.lateral[1], 1.0])
 
@@ -68,7 +71,7 @@ class PhotoParameters:
         intrinsics[:2, 2] = self.principal_point
         camera_from_head = np.eye(4)
         camera_from_head[:3, :3] = self.rotation
-        camera_from_head[:3, 3] = self.translation
+        camera_from_head[:3, 3] = self.pivot_in_camera - self.rotation @ self.pivot
         return Camera(intrinsics, camera_from_head, self.size)
 
     def moved(self, pose_step: np.ndarray, expression_step: np.ndarray) -> PhotoParameters:
@@ -100,8 +103,8 @@ def project_with_derivatives(
     by_point : (M, 2, 3) derivative by the head-frame point.
     by_pose : (M, 2, 9) derivative by the pose step of ``PhotoParameters.moved`` at 0.
     """
-    rotated = points @ parameters.rotation.T  # (M, 3)
-    translation = parameters.translation
+    rotated = (points - parameters.pivot) @ parameters.rotation.T  # (M, 3)
+    translation = parameters.pivot_in_camera
     in_camera = rotated + translation
     depth = np.maximum(in_camera[:, 2], 1e-3)
     focal = parameters.focal

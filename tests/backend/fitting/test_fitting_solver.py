@@ -1,0 +1,133 @@
+"""The joint solver on landmarks whose truth is known."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from scipy.spatial.transform import Rotation
+
+from backend.fitting.options import PriorWeights
+from backend.fitting.parameters import FACING_CAMERA, PhotoParameters
+from backend.fitting.points import points_at_landmarks
+from backend.fitting.solver import CameraPrior, FaceEstimate, PointTargets, solve, solver_weights
+from backend.geometry.template import load_template
+from backend.rig.arkit import ARKIT_INDEX
+
+VIEWS = ((0.0, 0.0), (30.0, 5.0), (-35.0, -5.0), (15.0, 15.0))
+
+
+@pytest.fixture(scope="module")
+def template():
+    return load_template()
+
+
+PIVOT = load_template().landmarks68.positions(load_template().vertices).mean(0)
+
+
+def photo(yaw: float, pitch: float, distance: float, expression: np.ndarray, pixels_per_metre: float = 2500.0):
+    turn = Rotation.from_euler("yx", [yaw, pitch], degrees=True).as_matrix()
+    return PhotoParameters(
+        rotation=FACING_CAMERA @ turn,
+        pivot=PIVOT.astype(np.float64),
+        lateral=np.array([0.02, -0.01]),
+        log_scale=float(np.log(pixels_per_metre)),
+        log_distance=float(np.log(distance)),
+        principal_offset=np.zeros(2),
+        centre=np.array([400.0, 400.0]),
+        size=(800, 800),
+        expression=expression,
+    )
+
+
+def seen(template, truth: FaceEstimate, noise_px: float, seed: int = 0):
+    points = points_at_landmarks(template, template.landmarks478)
+    generator = np.random.default_rng(seed)
+    targets = []
+    for parameters in truth.photos:
+        pixels = parameters.camera().project(points.positions(truth.identity, parameters.expression))[:, :2]
+        pixels = pixels + generator.normal(0, noise_px, pixels.shape) if noise_px else pixels
+        whitening = np.tile(np.eye(2) / max(noise_px, 0.5), (len(points), 1, 1))
+        targets.append(PointTargets(points, pixels, whitening, np.ones(len(points))))
+    return tuple(targets)
+
+
+def camera_priors(count: int, known_focal: float | None = None) -> tuple[CameraPrior, ...]:
+    log_focal = None if known_focal is None else float(np.log(known_focal))
+    return tuple(CameraPrior(np.log(1.2), 0.6, log_focal, 0.02, 0.01) for _ in range(count))
+
+
+def start_from(truth: FaceEstimate) -> FaceEstimate:
+    """Far from the truth: mean identity, no expression, turned by 10 degrees, 30 % off in distance."""
+    photos = tuple(
+        replace(
+            p,
+            rotation=Rotation.from_rotvec([0.1, 0.15, 0.05]).as_matrix() @ p.rotation,
+            log_distance=p.log_distance + 0.3,
+            expression=np.zeros(52),
+        )
+        for p in truth.photos
+    )
+    return FaceEstimate(np.zeros_like(truth.identity), photos)
+
+
+def test_recovers_pose_identity_and_expression(template) -> None:
+    generator = np.random.default_rng(3)
+    identity = generator.normal(0, 1, len(template.identity_modes)) * 0.8
+    smile = np.zeros(52)
+    smile[[ARKIT_INDEX["mouthSmileLeft"], ARKIT_INDEX["jawOpen"]]] = 0.6, 0.3
+    truth = FaceEstimate(identity, tuple(photo(y, p, 0.8, smile if y == 0 else np.zeros(52)) for y, p in VIEWS))
+    weights = solver_weights(PriorWeights(), len(identity), 3.0)
+    targets = seen(template, truth, 0.3)
+    found = solve(start_from(truth), targets, camera_priors(4), weights, 40)
+
+    face = template.regions["face"] > 0.5
+    error = np.tensordot(found.identity - identity, template.identity_modes[:, face], 1)
+    size = np.tensordot(identity, template.identity_modes[:, face], 1)
+    error, size = error - error.mean(0), size - size.mean(0)
+    assert np.linalg.norm(error, axis=-1).mean() < 0.35 * np.linalg.norm(size, axis=-1).mean()
+    for got, true in zip(found.photos, truth.photos, strict=True):
+        angle = Rotation.from_matrix(got.rotation @ true.rotation.T).magnitude()
+        assert np.degrees(angle) < 1.5
+        assert abs(np.log(got.distance / true.distance)) < 0.25
+    assert abs(found.photos[0].expression[ARKIT_INDEX["mouthSmileLeft"]] - 0.6) < 0.2
+    assert found.photos[1].expression[ARKIT_INDEX["mouthSmileLeft"]] < 0.15
+
+
+def test_known_focal_length_fixes_the_distance(template) -> None:
+    truth = FaceEstimate(np.zeros(len(template.identity_modes)), (photo(10, 0, 0.45, np.zeros(52)),))
+    weights = solver_weights(PriorWeights(), len(truth.identity), 3.0)
+    found = solve(start_from(truth), seen(template, truth, 0.3), camera_priors(1, 2500.0 * 0.45), weights, 40)
+    assert found.photos[0].distance == pytest.approx(0.45, rel=0.05)
+    assert found.photos[0].focal == pytest.approx(2500.0 * 0.45, rel=0.05)
+
+
+def test_a_fifth_of_wild_landmarks_changes_little(template) -> None:
+    truth = FaceEstimate(
+        np.zeros(len(template.identity_modes)), tuple(photo(y, p, 0.8, np.zeros(52)) for y, p in VIEWS[:2])
+    )
+    weights = solver_weights(PriorWeights(), len(truth.identity), 3.0)
+    clean = seen(template, truth, 0.5)
+    generator = np.random.default_rng(1)
+    wild = []
+    for target in clean:
+        pixels = target.pixels.copy()
+        pixels[generator.random(len(pixels)) < 0.2] += 60.0
+        wild.append(replace(target, pixels=pixels))
+    start = FaceEstimate(truth.identity, truth.photos)
+    found = solve(start, tuple(wild), camera_priors(2), weights, 30)
+    assert np.abs(found.identity).max() < 0.7
+    for got, true in zip(found.photos, truth.photos, strict=True):
+        assert np.degrees(Rotation.from_matrix(got.rotation @ true.rotation.T).magnitude()) < 1.5
+
+
+def test_without_evidence_the_prior_wins(template) -> None:
+    truth = FaceEstimate(np.zeros(len(template.identity_modes)), (photo(0, 0, 1.2, np.zeros(52)),))
+    target = seen(template, truth, 0.5)[0]
+    silent = replace(target, information=np.full(len(target.information), 1e-9))
+    start = FaceEstimate(np.ones(len(truth.identity)), (replace(truth.photos[0], expression=np.full(52, 0.5)),))
+    weights = solver_weights(PriorWeights(), len(truth.identity), 3.0)
+    found = solve(start, (silent,), camera_priors(1), weights, 30)
+    assert np.abs(found.identity).max() < 1e-3
+    assert found.photos[0].expression.max() < 1e-3
