@@ -11,7 +11,9 @@ from PIL import Image
 
 from backend import __version__
 from backend.exchange.face_asset import FaceAsset, FacePart
-from backend.exchange.split_mesh import SplitMesh, split_at_seams, vertex_normals
+from backend.exchange.split_mesh import SplitMesh, split_at_seams
+from backend.geometry.normals import vertex_normals
+from backend.geometry.topology import triangles_from_quads
 from backend.rig.arkit import ARKIT_NAMES
 
 ROOT_NODE = "Likeness"
@@ -36,8 +38,8 @@ def glb_bytes(asset: FaceAsset) -> bytes:
     """The whole binary glTF file; the same asset gives the same bytes.
 
     Units are metres, y up, the face looks along +z. One root node holds a node per part; each mesh has exactly the
-    morph targets of ``FacePart.keys`` in ARKit's order, named in ``mesh.extras.targetNames``, with weight 0. TEXCOORD_0 is map
-    ``Head`` and TEXCOORD_1 map ``MakeHuman``, with v turned down as glTF has it.
+    morph targets of ``FacePart.keys`` in ARKit's order, named in ``mesh.extras.targetNames``, with weight 0.
+    TEXCOORD_0 is map ``Head`` and TEXCOORD_1 map ``MakeHuman``, with v turned down as glTF has it.
     """
     writer = _GltfWriter()
     texture = writer.add_texture(asset.albedo)
@@ -78,14 +80,20 @@ class _GltfWriter:
         """Add a mesh and its node; returns the node's index."""
         mesh = split_at_seams(part)
         names = [name for name in ARKIT_NAMES if name in part.keys]
-        neutral_normals = vertex_normals(part.vertices, part.quads)
+        faces = triangles_from_quads(part.quads)
+        neutral_normals = _unit_normals(part.vertices, faces)
         attributes = gl.Attributes(
             POSITION=self._vertex_accessor(part.vertices[mesh.source], gl.VEC3, bounds=True),
             NORMAL=self._vertex_accessor(neutral_normals[mesh.source], gl.VEC3),
             TEXCOORD_0=self._vertex_accessor(_v_down(mesh.uv), gl.VEC2),
             TEXCOORD_1=self._vertex_accessor(_v_down(mesh.uv_makehuman), gl.VEC2),
         )
-        targets = [self._add_target(part, mesh, part.keys[name], neutral_normals) for name in names]
+        targets = [
+            self._add_target(
+                mesh, part.keys[name], _unit_normals(part.vertices + part.keys[name], faces) - neutral_normals
+            )
+            for name in names
+        ]
         primitive = gl.Primitive(
             attributes=attributes,
             indices=self._index_accessor(mesh.triangles),
@@ -103,11 +111,10 @@ class _GltfWriter:
         self.gltf.nodes.append(gl.Node(name=part.name, mesh=len(self.gltf.meshes) - 1))
         return len(self.gltf.nodes) - 1
 
-    def _add_target(self, part: FacePart, mesh: SplitMesh, offsets: np.ndarray, normals: np.ndarray) -> gl.Attributes:
-        moved_normals = vertex_normals(part.vertices + offsets, part.quads) - normals
+    def _add_target(self, mesh: SplitMesh, offsets: np.ndarray, normal_offsets: np.ndarray) -> gl.Attributes:
         return gl.Attributes(
             POSITION=self._offset_accessor(offsets[mesh.source], SMALLEST_OFFSET_M, bounds=True),
-            NORMAL=self._offset_accessor(moved_normals[mesh.source], SMALLEST_NORMAL_OFFSET),
+            NORMAL=self._offset_accessor(normal_offsets[mesh.source], SMALLEST_NORMAL_OFFSET),
         )
 
     def _material(self, part_name: str, texture: int) -> int:
@@ -193,6 +200,13 @@ class _GltfWriter:
 
 def _v_down(uv: np.ndarray) -> np.ndarray:
     return np.stack([uv[:, 0], 1.0 - uv[:, 1]], axis=-1)
+
+
+def _unit_normals(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
+    """Vertex normals (V, 3) float32 of unit length everywhere: +z where a vertex has no area around it."""
+    normals = vertex_normals(vertices.astype(np.float64), faces)
+    normals[np.linalg.norm(normals, axis=-1) < 0.5] = [0.0, 0.0, 1.0]
+    return normals.astype(np.float32)
 
 
 def _bounds(data: np.ndarray) -> dict[str, list[float]]:

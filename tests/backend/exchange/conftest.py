@@ -1,108 +1,14 @@
-"""A small head made by hand, so that the tests of files wait for no other package."""
+"""Fixtures of the tests of files."""
 
 from __future__ import annotations
 
-import numpy as np
 import pytest
+from hand_made import make_asset
 
-from backend.exchange.face_asset import PART_NAMES, AssetPhoto, FaceAsset, FacePart
-from backend.rendering.camera import Camera
-from backend.rig.arkit import ARKIT_NAMES
-
-PART_CENTRES = {
-    "head": (0.0, 0.0, 0.0),
-    "eye_left": (0.03, 0.03, 0.08),
-    "eye_right": (-0.03, 0.03, 0.08),
-    "teeth_upper": (0.0, -0.03, 0.07),
-    "teeth_lower": (0.0, -0.04, 0.07),
-    "tongue": (0.0, -0.035, 0.06),
-    "lashes": (0.0, 0.04, 0.1),
-}
-PART_RADII = {"head": 0.1, "lashes": 0.01}
-PART_KEYS = {
-    "head": ARKIT_NAMES,
-    "eye_left": tuple(n for n in ARKIT_NAMES if n.startswith("eyeLook") and n.endswith("Left")),
-    "eye_right": tuple(n for n in ARKIT_NAMES if n.startswith("eyeLook") and n.endswith("Right")),
-    "teeth_upper": (),
-    "teeth_lower": ("jawForward", "jawLeft", "jawRight", "jawOpen"),
-    "tongue": ("jawOpen", "tongueOut"),
-    "lashes": ("eyeBlinkLeft", "eyeBlinkRight"),
-}
-
-
-def globe(name: str, rows: int = 8, columns: int = 12) -> FacePart:
-    """A sphere in quads with a seam at the back and triangles at the poles; its texture chart is one cell of a row."""
-    centre = np.array(PART_CENTRES[name])
-    radius = PART_RADII.get(name, 0.015)
-    latitude = np.linspace(-np.pi / 2, np.pi / 2, rows + 1)[1:-1]
-    longitude = np.arange(columns) * 2 * np.pi / columns - np.pi  # the seam is at the back
-    lat, lon = np.meshgrid(latitude, longitude, indexing="ij")
-    ring = np.stack([np.cos(lat) * np.sin(lon), np.sin(lat), np.cos(lat) * np.cos(lon)], -1).reshape(-1, 3)
-    vertices = np.concatenate([[[0.0, -1.0, 0.0]], ring, [[0.0, 1.0, 0.0]]])
-    south, north = 0, len(vertices) - 1
-
-    def vertex(row: int, column: int) -> int:
-        return 1 + row * columns + column % columns
-
-    def texel(row: int, column: int) -> int:
-        return row * (columns + 1) + column
-
-    quads, uv_quads = [], []
-    for column in range(columns):
-        first, last = vertex(0, column), vertex(rows - 2, column)
-        quads.append([south, vertex(0, column + 1), first, first])
-        uv_quads.append([texel(0, column), texel(1, column + 1), texel(1, column), texel(1, column)])
-        for row in range(rows - 2):
-            corners = [(row, column), (row, column + 1), (row + 1, column + 1), (row + 1, column)]
-            quads.append([vertex(*corner) for corner in corners])
-            uv_quads.append([texel(r + 1, c) for r, c in corners])
-        quads.append([last, vertex(rows - 2, column + 1), north, north])
-        uv_quads.append(
-            [texel(rows - 1, column), texel(rows - 1, column + 1), texel(rows, column), texel(rows, column)]
-        )
-    v, u = np.meshgrid(np.linspace(0, 1, rows + 1), np.linspace(0, 1, columns + 1), indexing="ij")
-    square = np.stack([u, v], -1).reshape(-1, 2)
-    cell = PART_NAMES.index(name)
-    uv = np.stack([(cell + 0.05 + 0.9 * square[:, 0]) / len(PART_NAMES), 0.05 + 0.9 * square[:, 1]], -1)
-    keys = {}
-    for key in PART_KEYS[name]:
-        index = ARKIT_NAMES.index(key)
-        offset = np.zeros_like(vertices)
-        moved = (np.arange(len(vertices)) + index) % 5 == 0
-        offset[moved] = [0.001 * (index + 1) / 52, -0.002, 0.0005]
-        keys[key] = offset.astype(np.float32)
-    return FacePart(
-        name=name,
-        vertices=(centre + radius * vertices).astype(np.float32),
-        quads=np.array(quads, np.int32),
-        uv=uv.astype(np.float32),
-        uv_quads=np.array(uv_quads, np.int32),
-        uv_makehuman=(square * 0.5).astype(np.float32),
-        uv_makehuman_quads=np.array(uv_quads, np.int32),
-        hm08_vertex=np.arange(len(vertices), dtype=np.int32) + 100 * cell,
-        keys=keys,
-    )
-
-
-def front_camera(size: tuple[int, int] = (320, 400), distance: float = 0.8) -> Camera:
-    """A camera in front of the face that looks along -z of the head frame."""
-    focal = 1.2 * max(size)
-    camera_from_head = np.diag([1.0, -1.0, -1.0, 1.0])
-    camera_from_head[2, 3] = distance
-    intrinsics = np.array([[focal, 0, size[0] / 2], [0, focal, size[1] / 2], [0, 0, 1.0]])
-    return Camera(intrinsics, camera_from_head, size)
+from backend.exchange.face_asset import FaceAsset
 
 
 @pytest.fixture
 def hand_made_asset() -> FaceAsset:
     """Seven spheres under ``PART_NAMES`` with their keys, a gradient as albedo and two photos."""
-    ramp = np.linspace(40, 220, 64).astype(np.uint8)
-    albedo = np.stack([np.tile(ramp, (64, 1)), np.tile(ramp[:, None], (1, 64)), np.full((64, 64), 90, np.uint8)], -1)
-    expression = np.zeros(52)
-    expression[ARKIT_NAMES.index("jawOpen")] = 0.75
-    photos = (
-        AssetPhoto("one.jpg", front_camera(), expression, 1.25, 0.04),
-        AssetPhoto("zwei äöü.png", front_camera((200, 300), 0.5), np.zeros(52), 2.5, 0.06),
-    )
-    report = {"seconds.fit": 1.5, "seconds.total": 2.5, "peak_rss_mb": 512.0, "photos": []}
-    return FaceAsset(tuple(globe(name) for name in PART_NAMES), albedo, photos, report)
+    return make_asset()

@@ -1,0 +1,29 @@
+"""What any error means for the person at the terminal."""
+
+from __future__ import annotations
+
+from backend.errors import LikenessError
+
+
+def explain(error: BaseException) -> LikenessError:
+    """The ``LikenessError`` that says what any error means for the person; that error itself when it is one."""
+    if isinstance(error, LikenessError):
+        return error
+    if isinstance(error, KeyboardInterrupt):
+        return LikenessError("cancelled", "Cancelled.", "Nothing was written.")
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        return LikenessError(
+            "out_of_memory",
+            "There is not enough memory.",
+            "Close other programs, give fewer photos, or use --texture 1024 or --device cpu.",
+        )
+    if isinstance(error, ImportError):
+        missing = error.name or str(error)
+        return LikenessError(
+            "missing_part", f"A part is missing or broken: {missing}.", "Run: python -m backend doctor"
+        )
+    return LikenessError(
+        "internal",
+        f"Something went wrong inside Likeness ({type(error).__name__}: {error}).",
+        "Run it again with --traceback and report what it prints.",
+    )

@@ -1,0 +1,97 @@
+"""The arguments of ``python -m backend``. Imports nothing heavy, so that ``--help`` answers at once."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from backend import __version__
+from backend.errors import EXIT_CODES
+
+QUALITIES = ("fast", "standard", "best")
+TEXTURE_SIZES = (1024, 2048, 4096)
+DEVICES = ("auto", "cpu", "cuda")
+
+_EXIT_CODE_MEANINGS = {
+    "internal": "an error in Likeness itself",
+    "usage": "wrong arguments",
+    "no_photo": "no photo could be read",
+    "no_face": "no usable face in the photos",
+    "out_of_memory": "not enough memory",
+    "disk": "the output folder could not be written",
+    "missing_part": "something is not installed (see: python -m backend doctor)",
+    "cancelled": "cancelled with Ctrl-C; nothing was written",
+}
+
+_RECONSTRUCT_DESCRIPTION = """\
+Make a rigged, textured head from photographs of one person.
+
+Give three to ten photos for a close likeness, from the front and from both sides, in even light, without sunglasses;
+one photo gives a plausible head. Photos that show somebody else, no face or too little are left out, and the table at
+the end says why. A folder stands for all photos that lie in it."""
+
+_RECONSTRUCT_FILES = """\
+files written to DIR (all or none; described in docs/files.md):
+  face.glb          head and parts with the 52 ARKit shape keys, both UV maps, albedo
+  face.obj, .mtl    the neutral face, subdivided once
+  albedo.png        skin colour without the photos' light, UV map Head
+  cameras.json      one solved camera per photo
+  expressions.json  one set of shape-key weights per photo
+  preview.png       the head from three sides and the fit beside each photo
+  report.json       which photos were used and why not, errors, seconds, versions"""
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The parser; its result has ``command`` and that command's arguments."""
+    parser = argparse.ArgumentParser(
+        prog="python -m backend",
+        description="From a handful of ordinary photographs of one person to a rigged, textured head.",
+        epilog=f"exit codes:\n{_exit_code_lines()}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"Likeness {__version__}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    _add_reconstruct(commands)
+    commands.add_parser(
+        "doctor",
+        help="say what is installed, which device is used, what is missing and how to get it",
+        description="Say what is installed, which device is used, what is missing and how to get it. "
+        f"Exit code 0 when Likeness can run, {EXIT_CODES['missing_part']} when a required part is missing.",
+    )
+    return parser
+
+
+def _add_reconstruct(commands: argparse._SubParsersAction) -> None:
+    reconstruct = commands.add_parser(
+        "reconstruct",
+        help="photographs of one person to a rigged, textured head",
+        description=_RECONSTRUCT_DESCRIPTION,
+        epilog=f"{_RECONSTRUCT_FILES}\n\nexit codes:\n{_exit_code_lines()}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    reconstruct.add_argument("photos", nargs="+", type=Path, metavar="PHOTO", help="photo files, or folders of photos")
+    reconstruct.add_argument("--out", required=True, type=Path, metavar="DIR", help="folder for the results")
+    reconstruct.add_argument(
+        "--quality",
+        choices=QUALITIES,
+        default="standard",
+        help="fast for a look, standard (default), best takes several times as long",
+    )
+    reconstruct.add_argument(
+        "--texture",
+        type=int,
+        choices=TEXTURE_SIZES,
+        default=2048,
+        help="side of the albedo texture in pixels (default: 2048)",
+    )
+    reconstruct.add_argument(
+        "--device", choices=DEVICES, default="auto", help="auto (default) uses a CUDA GPU where there is one"
+    )
+    reconstruct.add_argument(
+        "--traceback", action="store_true", help="on an error, also print where in the code it happened"
+    )
+
+
+def _exit_code_lines() -> str:
+    lines = [(0, "done"), *sorted((EXIT_CODES[code], meaning) for code, meaning in _EXIT_CODE_MEANINGS.items())]
+    return "\n".join(f"  {number}  {meaning}" for number, meaning in lines)

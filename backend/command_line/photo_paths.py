@@ -1,0 +1,61 @@
+"""The photos that the arguments of a command name."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+
+from backend.errors import LikenessError
+
+PHOTO_SUFFIXES = frozenset(
+    (".jpg", ".jpeg", ".jpe", ".png", ".webp", ".tif", ".tiff", ".heic", ".heif", ".avif", ".bmp")
+)
+"""Endings of the files that a folder is searched for; a file that is named itself may be called anything."""
+
+
+def find_photos(paths: Iterable[Path]) -> list[tuple[str, Path]]:
+    """(name, path) of each photo, in the given order, folders in the order of their file names, each file once.
+
+    Names are unique: the file's name, with as much of its folders as is needed to tell two files apart.
+    A path that does not exist is kept, so that the verdict on it says so.
+
+    Raises
+    ------
+    LikenessError : code "no_photo" when a folder holds no photo.
+    """
+    found: dict[Path, Path] = {}  # resolved -> as given
+    for path in paths:
+        for photo in _photos_in(path) if path.is_dir() else [path]:
+            found.setdefault(photo.resolve(), photo)
+    return list(zip(_unique_names(list(found)), found.values(), strict=True))
+
+
+def _photos_in(folder: Path) -> list[Path]:
+    try:
+        photos = sorted(
+            path
+            for path in folder.iterdir()
+            if path.suffix.lower() in PHOTO_SUFFIXES and not path.name.startswith(".") and path.is_file()
+        )
+    except OSError as error:
+        raise LikenessError(
+            "no_photo", f"The folder {folder} cannot be read: {error.strerror}.", "Check its permissions."
+        ) from error
+    if not photos:
+        raise LikenessError(
+            "no_photo", f"The folder {folder} holds no photo.", "Give JPEG, PNG, WebP, TIFF or HEIC files."
+        )
+    return photos
+
+
+def _unique_names(paths: list[Path]) -> list[str]:
+    depth = 1
+    names = [path.name for path in paths]
+    while len(set(names)) < len(names) and depth < max(len(path.parts) for path in paths):
+        depth += 1
+        count = Counter(names)
+        names = [
+            "/".join(path.parts[-depth:]) if count[name] > 1 else name for path, name in zip(paths, names, strict=True)
+        ]
+    return names

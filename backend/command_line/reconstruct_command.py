@@ -1,0 +1,84 @@
+"""``python -m backend reconstruct``: photos in, a folder of files out."""
+
+from __future__ import annotations
+
+import argparse
+import signal
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from backend.command_line.photo_paths import find_photos
+from backend.command_line.progress_display import TerminalProgress, format_seconds
+
+
+def run_reconstruct(arguments: argparse.Namespace) -> None:
+    """Reconstruct a face as the arguments say; the table goes to standard output, progress to standard error.
+
+    Raises ``LikenessError`` for everything that the person can do something about, ``KeyboardInterrupt`` on Ctrl-C.
+    """
+    out, err = Console(), Console(stderr=True)
+    photos = find_photos(arguments.photos)
+    with _terminate_like_ctrl_c():
+        # Here and not above: these imports take seconds, and may find that something is not installed.
+        from backend.exchange.folder import STAGE, check_writable, write_folder
+
+        check_writable(arguments.out)
+        from backend.photos.read import PhotoSource
+        from backend.pipeline import STAGE_SHARES, ReconstructOptions, reconstruct
+
+        sources = [PhotoSource(name, path=path) for name, path in photos]
+        options = ReconstructOptions(quality=arguments.quality, texture_size=arguments.texture, device=arguments.device)
+        shares = {**STAGE_SHARES, STAGE: 0.06 * sum(STAGE_SHARES.values())}
+        with TerminalProgress(err, shares) as progress:
+            reconstruction = reconstruct(sources, options, progress)
+            write_folder(reconstruction.asset, reconstruction.previews, arguments.out, progress)
+    report = reconstruction.asset.report
+    out.print(verdict_table(report["photos"]))
+    seconds = report.get("seconds.total")
+    took = f" in {format_seconds(seconds)}" if isinstance(seconds, int | float) else ""
+    out.print(
+        f"Wrote {arguments.out}{took}. Look at {arguments.out / 'preview.png'} first.", highlight=False, soft_wrap=True
+    )
+
+
+def verdict_table(photos: Sequence[Mapping[str, Any]]) -> Table:
+    """One row per given photo out of the report's ``photos``: used or not, quality, error, reason."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("photo", overflow="fold")
+    table.add_column("used")
+    table.add_column("quality", justify="right")
+    table.add_column("landmarks", justify="right")
+    table.add_column("", overflow="fold")
+    for photo in photos:
+        quality = (photo.get("quality") or {}).get("score")
+        error = photo.get("landmark_error_percent")
+        table.add_row(
+            photo["name"],
+            "yes" if photo["used"] else "no",
+            "" if quality is None else f"{quality:.2f}",
+            "" if error is None else f"±{error:.1f} %",
+            photo.get("reason", ""),
+        )
+    return table
+
+
+@contextmanager
+def _terminate_like_ctrl_c() -> Iterator[None]:
+    """While it lasts, SIGTERM raises ``KeyboardInterrupt`` too, so that temporary files go away."""
+
+    def interrupt(number: int, frame: object) -> None:
+        raise KeyboardInterrupt
+
+    try:
+        previous = signal.signal(signal.SIGTERM, interrupt)
+    except ValueError:  # not in the main thread
+        yield
+        return
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, previous)

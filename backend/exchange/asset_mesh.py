@@ -1,0 +1,101 @@
+"""All parts of a ``FaceAsset`` as one triangle mesh that can be posed and rendered."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from backend.exchange.face_asset import FaceAsset
+from backend.geometry.topology import triangulate
+from backend.rendering.camera import Camera
+from backend.rendering.render import render_mesh
+from backend.rendering.spherical_harmonics import light_from_directions
+from backend.rig.arkit import ARKIT_INDEX
+
+
+@dataclass(frozen=True)
+class AssetMesh:
+    """The parts in one mesh.
+
+    Attributes
+    ----------
+    vertices : (V, 3) float32 head frame, metres.
+    faces : (T, 3) int64. uv : (U, 2) float32 map ``Head``, v up. uv_faces : (T, 3) int64.
+    albedo : (R, R, 3) uint8 sRGB.
+    """
+
+    vertices: np.ndarray
+    faces: np.ndarray
+    uv: np.ndarray
+    uv_faces: np.ndarray
+    albedo: np.ndarray
+
+    def render(self, camera: Camera, light: np.ndarray, background: np.ndarray | tuple[int, int, int]) -> np.ndarray:
+        """(H, W, 3) uint8 sRGB picture under a light (9, 3) over a background."""
+        return render_mesh(
+            self.vertices,
+            self.faces,
+            camera,
+            texture=self.albedo,
+            uv=self.uv,
+            uv_faces=self.uv_faces,
+            light=light,
+            background=background,
+        )
+
+
+def asset_mesh(asset: FaceAsset, expression: np.ndarray | None = None) -> AssetMesh:
+    """The asset's parts in one mesh, neutral or with an expression (52,) of weights."""
+    vertices, faces, uvs, uv_faces = [], [], [], []
+    vertices_before = uvs_before = 0
+    for part in asset.parts:
+        split = triangulate(part.quads)
+        positions = part.vertices.astype(np.float32, copy=True)
+        for name, offsets in part.keys.items():
+            if expression is not None and expression[ARKIT_INDEX[name]] != 0:
+                positions += np.float32(expression[ARKIT_INDEX[name]]) * offsets
+        vertices.append(positions)
+        faces.append(split.faces + vertices_before)
+        uvs.append(part.uv)
+        uv_faces.append(split.apply(part.uv_quads) + uvs_before)
+        vertices_before += len(part.vertices)
+        uvs_before += len(part.uv)
+    return AssetMesh(
+        np.concatenate(vertices), np.concatenate(faces), np.concatenate(uvs), np.concatenate(uv_faces), asset.albedo
+    )
+
+
+def portrait_camera(vertices: np.ndarray, yaw_degrees: float, size: tuple[int, int], distance: float = 1.2) -> Camera:
+    """A portrait lens that sees all of a head.
+
+    Parameters
+    ----------
+    vertices : (V, 3) what has to fit into the picture, metres.
+    yaw_degrees : where the camera stands; 0 is in front, 90 at the person's left side.
+    size : (width, height) in pixels. distance : from the head's middle, metres.
+    """
+    low, high = vertices.min(axis=0), vertices.max(axis=0)
+    centre = (low + high) / 2
+    yaw = np.radians(yaw_degrees)
+    backwards = np.array([np.sin(yaw), 0.0, np.cos(yaw)])  # from the head to the camera
+    right = np.array([np.cos(yaw), 0.0, -np.sin(yaw)])
+    rotation = np.stack([right, [0.0, -1.0, 0.0], -backwards])  # rows: camera x, y (down), z (forward)
+    camera_from_head = np.eye(4)
+    camera_from_head[:3, :3] = rotation
+    camera_from_head[:3, 3] = [0.0, 0.0, distance] - rotation @ centre
+    in_camera = vertices @ rotation.T + camera_from_head[:3, 3]
+    reach = np.abs(in_camera[:, :2] / in_camera[:, 2:]).max(axis=0)  # tangent of the half angle needed, x and y
+    focal = 0.92 * min(size[0] / 2 / reach[0], size[1] / 2 / reach[1])
+    intrinsics = np.array([[focal, 0, size[0] / 2], [0, focal, size[1] / 2], [0, 0, 1.0]])
+    return Camera(intrinsics, camera_from_head, size)
+
+
+def neutral_light(yaw_degrees: float = 0.0) -> np.ndarray:
+    """(9, 3) soft white light that goes around with the camera: a key from its upper left, a fill from its right."""
+    yaw = np.radians(yaw_degrees)
+    turn = np.array([[np.cos(yaw), 0, np.sin(yaw)], [0, 1, 0], [-np.sin(yaw), 0, np.cos(yaw)]])  # about y
+    towards_lamps = np.array([[-0.45, 0.55, 0.70], [0.80, 0.10, 0.59]])
+    towards_lamps /= np.linalg.norm(towards_lamps, axis=1, keepdims=True)
+    strengths = np.array([[0.62] * 3, [0.20] * 3])
+    return light_from_directions(towards_lamps @ turn.T, strengths, 0.34)

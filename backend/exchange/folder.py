@@ -1,0 +1,160 @@
+"""The output folder of a reconstruction: complete or not there at all."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from PIL import Image
+
+from backend.errors import LikenessError
+from backend.exchange.face_asset import FaceAsset
+from backend.exchange.gltf import write_glb
+from backend.exchange.json_files import write_cameras, write_expressions, write_report
+from backend.exchange.obj import write_obj
+from backend.exchange.preview import PhotoPreview, write_preview
+from backend.progress import ProgressReporter, silent
+
+FILE_NAMES: tuple[str, ...] = (
+    "face.glb",
+    "face.obj",
+    "face.mtl",
+    "albedo.png",
+    "cameras.json",
+    "expressions.json",
+    "preview.png",
+    "report.json",
+)
+"""Every file that a reconstruction writes; nothing else in the folder is ever touched."""
+
+STAGE = "writing files"
+
+
+def write_folder(
+    asset: FaceAsset,
+    previews: Sequence[PhotoPreview],
+    out_dir: Path,
+    progress: ProgressReporter = silent,
+) -> None:
+    """Write all of ``FILE_NAMES`` into ``out_dir``, creating it where it is missing.
+
+    The files are first made in a temporary folder on the same disk and moved into place when all of them are complete,
+    so that a failure or a cancelled run leaves the folder as it was. Files of an earlier run are replaced; other files
+    in the folder stay.
+
+    Parameters
+    ----------
+    previews : one per used photo, shown in ``preview.png`` (see ``exchange.preview``).
+
+    Raises
+    ------
+    LikenessError : code "disk" when the disk is full, the folder may not be written, or ``out_dir`` is a file.
+    """
+    out_dir = Path(out_dir)
+    steps: list[Callable[[Path], None]] = [
+        lambda folder: write_glb(asset, folder / "face.glb"),
+        lambda folder: write_obj(asset, folder),
+        lambda folder: Image.fromarray(asset.albedo).save(folder / "albedo.png", compress_level=4),
+        lambda folder: write_cameras(asset.photos, folder / "cameras.json"),
+        lambda folder: write_expressions(asset.photos, folder / "expressions.json"),
+        lambda folder: write_preview(asset, previews, folder / "preview.png"),
+        lambda folder: write_report(asset.report, folder / "report.json"),
+    ]
+    with _disk_errors_named(out_dir), _temporary_folder(out_dir) as temporary:
+        for number, step in enumerate(steps):
+            progress(STAGE, number / len(steps))
+            step(temporary)
+        for name in FILE_NAMES:
+            _flush_to_disk(temporary / name)
+        _move_into_place(temporary, out_dir)
+    progress(STAGE, 1.0)
+
+
+def check_writable(out_dir: Path) -> None:
+    """Fail early, before any work is done, when ``out_dir`` cannot be written; leaves no trace.
+
+    Raises ``LikenessError`` with code "disk".
+    """
+    with _disk_errors_named(Path(out_dir)), _temporary_folder(Path(out_dir)) as temporary:
+        (temporary / "probe").write_bytes(b"\0")
+
+
+@contextmanager
+def _temporary_folder(out_dir: Path) -> Iterator[Path]:
+    """A hidden folder on the disk of ``out_dir``, gone at the end; so are the parents made for it, where unused."""
+    if out_dir.exists() and not out_dir.is_dir():
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(out_dir))
+    # Inside an existing folder, because that may be a disk of its own; else beside the folder that is to come.
+    parent = out_dir if out_dir.is_dir() else out_dir.absolute().parent
+    made_parents = [folder for folder in (parent, *parent.parents) if not folder.exists()]
+    try:
+        parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(prefix=".likeness-", dir=parent))
+        try:
+            yield temporary
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+    finally:
+        for folder in made_parents:
+            with suppress(OSError):  # not empty: in use by now
+                folder.rmdir()
+
+
+def _move_into_place(temporary: Path, out_dir: Path) -> None:
+    """Move ``FILE_NAMES`` from ``temporary`` to ``out_dir``; puts the earlier files back when one cannot be moved."""
+    if not out_dir.exists():
+        temporary.chmod(0o777 & ~_umask())  # mkdtemp made it private
+        temporary.rename(out_dir)
+        return
+    earlier = temporary / "earlier"
+    earlier.mkdir()
+    moves = [(out_dir / name, earlier / name) for name in FILE_NAMES if (out_dir / name).exists()]
+    moves += [(temporary / name, out_dir / name) for name in FILE_NAMES]
+    done: list[tuple[Path, Path]] = []
+    try:
+        for source, target in moves:
+            source.rename(target)
+            done.append((source, target))
+    except BaseException:
+        for source, target in reversed(done):
+            target.rename(source)
+        raise
+
+
+def _umask() -> int:
+    mask = os.umask(0o077)
+    os.umask(mask)
+    return mask
+
+
+def _flush_to_disk(path: Path) -> None:
+    """Make sure that the bytes are on the disk: some file systems report a full disk only here."""
+    with path.open("rb+") as file:
+        os.fsync(file.fileno())
+
+
+@contextmanager
+def _disk_errors_named(out_dir: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise disk_error(error, out_dir) from error
+
+
+def disk_error(error: OSError, out_dir: Path) -> LikenessError:
+    """The sentence for a person about an ``OSError`` while writing to ``out_dir``."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return LikenessError(
+            "disk", f"The disk that holds {out_dir} is full.", "Free some space or choose another folder."
+        )
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return LikenessError("disk", f"The folder {out_dir} may not be written.", "Choose another folder with --out.")
+    if error.errno in (errno.ENOTDIR, errno.EEXIST):
+        return LikenessError("disk", f"{out_dir} is not a folder.", "Choose another folder with --out.")
+    reason = error.strerror or type(error).__name__
+    return LikenessError("disk", f"Writing to {out_dir} failed: {reason}.", "Choose another folder with --out.")

@@ -1,0 +1,197 @@
+"""``cameras.json``, ``expressions.json`` and ``report.json``: their schemas (docs/files.md), writing and reading."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from backend import __version__
+from backend.exchange.face_asset import AssetPhoto
+from backend.photos.collection import PhotoVerdict
+from backend.rendering.camera import Camera
+from backend.rig.arkit import ARKIT_NAMES
+
+FORMAT_VERSION = 1
+"""Goes up when a field changes its meaning or goes away; new fields do not raise it."""
+
+REPORTED_PACKAGES = ("torch", "numpy", "scipy", "mediapipe", "numba", "pillow")
+
+
+class CameraEntry(msgspec.Struct, frozen=True):
+    """One photo's camera, in pixels of the whole file after EXIF rotation."""
+
+    name: str
+    width: int
+    height: int
+    intrinsics: tuple[tuple[float, float, float], ...]
+    camera_from_head: tuple[tuple[float, float, float, float], ...]
+
+
+class CamerasFile(msgspec.Struct, frozen=True):
+    """``cameras.json``."""
+
+    photos: tuple[CameraEntry, ...]
+    version: int = FORMAT_VERSION
+    convention: str = "x right, y down, z forward; head: metres, x to the person's left, y up, z out of the face"
+
+
+class ExpressionEntry(msgspec.Struct, frozen=True):
+    """One photo's expression: ARKit name -> weight in [0, 1], all 52."""
+
+    name: str
+    weights: dict[str, float]
+
+
+class ExpressionsFile(msgspec.Struct, frozen=True):
+    """``expressions.json``."""
+
+    photos: tuple[ExpressionEntry, ...]
+    version: int = FORMAT_VERSION
+
+
+class PhotoReport(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What became of one given photo; the error figures and the quality are there for photos that were looked at."""
+
+    name: str
+    used: bool
+    reason: str
+    quality: dict[str, float] | None = None
+    landmark_error_percent: float | None = None
+    photometric_error: float | None = None
+
+
+def build_report(
+    verdicts: Sequence[PhotoVerdict],
+    rejected: Sequence[tuple[str, str]],
+    photos: Sequence[AssetPhoto],
+    seconds: Mapping[str, float],
+    settings: Mapping[str, object],
+    models: Mapping[str, str] | None = None,
+) -> dict[str, object]:
+    """The content of ``report.json``, ready to be a ``FaceAsset.report``.
+
+    Parameters
+    ----------
+    verdicts : of the photo stage, in the given order.
+    rejected : (name, reason) of photos that the fit left out (``FittedFace.rejected``).
+    photos : the used photos.
+    seconds : wall seconds per stage; ``seconds.total`` is their sum unless ``seconds["total"]`` says it.
+    settings : quality, texture size, device and whatever else decides the result, JSON-ready.
+    models : name -> version of every trained model that took part.
+    """
+    rejected_by_fit = dict(rejected)
+    errors = {photo.name: photo for photo in photos}
+    entries = []
+    for verdict in verdicts:
+        photo = errors.get(verdict.name)
+        reason = verdict.reason or rejected_by_fit.get(verdict.name, "")
+        entries.append(
+            PhotoReport(
+                name=verdict.name,
+                used=photo is not None,
+                reason=reason,
+                quality=msgspec.to_builtins(verdict.quality, enc_hook=_plain) if verdict.quality else None,
+                landmark_error_percent=float(photo.landmark_error_percent) if photo else None,
+                photometric_error=float(photo.photometric_error) if photo else None,
+            )
+        )
+    report: dict[str, object] = {"version": FORMAT_VERSION, "photos": msgspec.to_builtins(entries)}
+    report["settings"] = dict(settings)
+    report["models"] = dict(models or {})
+    report["versions"] = installed_versions()
+    total = seconds.get("total", sum(seconds.values()))
+    report.update({f"seconds.{name}": round(float(value), 4) for name, value in seconds.items() if name != "total"})
+    report["seconds.total"] = round(float(total), 4)
+    report["peak_rss_mb"] = peak_rss_mb()
+    return report
+
+
+def installed_versions() -> dict[str, str]:
+    """Versions of Likeness, Python and the packages that decide the result."""
+    versions = {"likeness": __version__, "python": sys.version.split()[0]}
+    for package in REPORTED_PACKAGES:
+        try:
+            versions[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            continue
+    return versions
+
+
+def peak_rss_mb() -> float | None:
+    """The most memory that this process has held so far, in 10⁶ bytes; None where the system does not say."""
+    try:
+        import resource  # not on Windows
+    except ImportError:
+        return None
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return round(peak * (1.0 if sys.platform == "darwin" else 1024.0) / 1e6, 1)
+
+
+def write_cameras(photos: Sequence[AssetPhoto], path: Path) -> None:
+    """Write ``cameras.json``."""
+    entries = tuple(
+        CameraEntry(
+            name=photo.name,
+            width=int(photo.camera.size[0]),
+            height=int(photo.camera.size[1]),
+            intrinsics=_rows(photo.camera.intrinsics),
+            camera_from_head=_rows(photo.camera.camera_from_head),
+        )
+        for photo in photos
+    )
+    _write(CamerasFile(entries), path)
+
+
+def read_cameras(path: Path) -> dict[str, Camera]:
+    """Photo name -> camera. Raises ``msgspec.ValidationError`` when the file is not a ``cameras.json``."""
+    file = msgspec.json.decode(Path(path).read_bytes(), type=CamerasFile)
+    return {
+        entry.name: Camera(np.array(entry.intrinsics), np.array(entry.camera_from_head), (entry.width, entry.height))
+        for entry in file.photos
+    }
+
+
+def write_expressions(photos: Sequence[AssetPhoto], path: Path) -> None:
+    """Write ``expressions.json``."""
+    entries = tuple(
+        ExpressionEntry(
+            photo.name,
+            {name: round(float(w), 5) for name, w in zip(ARKIT_NAMES, photo.expression, strict=True)},
+        )
+        for photo in photos
+    )
+    _write(ExpressionsFile(entries), path)
+
+
+def read_expressions(path: Path) -> dict[str, np.ndarray]:
+    """Photo name -> (52,) weights in ARKit's order; names that the file leaves out are 0."""
+    file = msgspec.json.decode(Path(path).read_bytes(), type=ExpressionsFile)
+    return {entry.name: np.array([entry.weights.get(name, 0.0) for name in ARKIT_NAMES]) for entry in file.photos}
+
+
+def write_report(report: Mapping[str, object], path: Path) -> None:
+    """Write ``report.json``; NumPy numbers and arrays are fine. Raises ``TypeError`` for what JSON cannot hold."""
+    _write(dict(report), path)
+
+
+def _write(content: Any, path: Path) -> None:
+    Path(path).write_bytes(msgspec.json.format(msgspec.json.encode(content, enc_hook=_plain), indent=2) + b"\n")
+
+
+def _rows(matrix: np.ndarray) -> tuple[tuple[float, ...], ...]:
+    return tuple(tuple(row) for row in np.asarray(matrix, float).tolist())
+
+
+def _plain(value: Any) -> Any:
+    """NumPy numbers and arrays, and paths, as plain JSON values."""
+    if isinstance(value, np.ndarray | np.generic):
+        return value.tolist()
+    if isinstance(value, Path):
+        return str(value)
+    raise TypeError(f"{type(value).__name__} does not go into JSON")

@@ -1,0 +1,110 @@
+"""``preview.png``: the head from three sides, and the fit beside each photo."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from backend.exchange.asset_mesh import asset_mesh, neutral_light, portrait_camera
+from backend.exchange.face_asset import FaceAsset
+from backend.rendering.camera import Camera
+
+WIDTH = 1536
+PORTRAIT_SIZE = (512, 640)  # width, height
+PORTRAIT_YAWS = (-40.0, 0.0, 40.0)
+MARGIN = 12
+LABEL_HEIGHT = 26
+BACKDROP = (58, 60, 64)
+PAPER = (24, 25, 27)
+INK = (225, 225, 220)
+MOST_PHOTOS = 24
+
+
+@dataclass(frozen=True)
+class PhotoPreview:
+    """What the preview shows of one used photo.
+
+    Attributes
+    ----------
+    name : the photo's name.
+    pixels : (H, W, 3) uint8 sRGB crop.
+    camera : in pixels of the crop.
+    expression : (52,) weights.
+    light : (9, 3) SH coefficients of the shading, head frame (see ``rendering.spherical_harmonics``).
+    """
+
+    name: str
+    pixels: np.ndarray
+    camera: Camera
+    expression: np.ndarray
+    light: np.ndarray
+
+
+def write_preview(asset: FaceAsset, previews: Sequence[PhotoPreview], path: Path) -> None:
+    """Write ``preview.png``. Raises ``OSError`` when it cannot be written."""
+    Image.fromarray(preview_picture(asset, previews)).save(path, compress_level=3)
+
+
+def preview_picture(asset: FaceAsset, previews: Sequence[PhotoPreview]) -> np.ndarray:
+    """The picture (H, ``WIDTH``, 3) uint8 sRGB.
+
+    Above: the neutral head from its right, the front and its left in neutral light. Below: each photo, and beside it
+    the same crop with the head over it, in that photo's camera, expression and light; ``MOST_PHOTOS`` at most.
+    """
+    neutral = asset_mesh(asset)
+    shown = list(previews)[:MOST_PHOTOS]
+    columns = 2 if len(shown) <= 4 else 3
+    tile = (WIDTH - MARGIN) // (2 * columns) - MARGIN // 2
+    rows = -(-len(shown) // columns)
+    photos_top = PORTRAIT_SIZE[1] + LABEL_HEIGHT
+    canvas = Image.new("RGB", (WIDTH, photos_top + rows * (tile + LABEL_HEIGHT) + MARGIN * bool(rows)), PAPER)
+    draw = ImageDraw.Draw(canvas)
+    for column, yaw in enumerate(PORTRAIT_YAWS):
+        camera = portrait_camera(neutral.vertices, yaw, PORTRAIT_SIZE)
+        left = column * PORTRAIT_SIZE[0]
+        canvas.paste(Image.fromarray(neutral.render(camera, neutral_light(yaw), BACKDROP)), (left, 0))
+        text = "front" if yaw == 0 else f"from the person's {'left' if yaw > 0 else 'right'}"
+        _label(draw, left + MARGIN, PORTRAIT_SIZE[1], text, PORTRAIT_SIZE[0] - 2 * MARGIN)
+    for number, preview in enumerate(shown):
+        row, column = divmod(number, columns)
+        left = MARGIN + column * (2 * tile + MARGIN)
+        top = photos_top + row * (tile + LABEL_HEIGHT)
+        photo, overlay = photo_and_fit(asset, preview, tile)
+        canvas.paste(Image.fromarray(photo), (left, top))
+        canvas.paste(Image.fromarray(overlay), (left + tile, top))
+        _label(draw, left, top + tile, preview.name, 2 * tile)
+    return np.asarray(canvas)
+
+
+def photo_and_fit(asset: FaceAsset, preview: PhotoPreview, side: int) -> tuple[np.ndarray, np.ndarray]:
+    """A photo's crop fitted into (side, side, 3) uint8, and the same with the head rendered over it."""
+    height, width = preview.pixels.shape[:2]
+    factor = side / max(height, width)
+    camera = preview.camera.scaled(factor)
+    photo = np.asarray(Image.fromarray(preview.pixels).resize(camera.size, Image.Resampling.LANCZOS))
+    fit = asset_mesh(asset, preview.expression).render(camera, preview.light, photo)
+    return _centred(photo, side), _centred(fit, side)
+
+
+def _centred(picture: np.ndarray, side: int) -> np.ndarray:
+    canvas = np.full((side, side, 3), PAPER, np.uint8)
+    height, width = picture.shape[:2]
+    top, left = (side - height) // 2, (side - width) // 2
+    canvas[top : top + height, left : left + width] = picture
+    return canvas
+
+
+def _label(draw: ImageDraw.ImageDraw, left: int, top: int, text: str, width: int) -> None:
+    """Text in one line, shortened in the middle where it does not fit."""
+    font = ImageFont.load_default(size=15)  # Pillow's own font, the same everywhere; it has no accents
+    text = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode()
+    shown = text
+    while draw.textlength(shown, font=font) > width and len(text) > 8:
+        text = text[: len(text) // 2 - 1] + text[len(text) // 2 + 1 :]
+        shown = text[: len(text) // 2] + "…" + text[len(text) // 2 :]
+    draw.text((left, top + 4), shown, font=font, fill=INK)

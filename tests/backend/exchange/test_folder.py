@@ -1,0 +1,163 @@
+"""The output folder is complete or untouched, whatever happens while it is written."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import stat
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hand_made import front_camera
+
+from backend.errors import Cancelled, LikenessError
+from backend.exchange import folder as folder_module
+from backend.exchange.asset_mesh import neutral_light
+from backend.exchange.face_asset import FaceAsset
+from backend.exchange.folder import FILE_NAMES, check_writable, write_folder
+from backend.exchange.preview import PhotoPreview
+
+PHOTO = PhotoPreview("one.jpg", np.full((400, 320, 3), 90, np.uint8), front_camera(), np.zeros(52), neutral_light())
+
+
+def tree(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def fail_with(error: BaseException):
+    def write(*arguments: object) -> None:
+        raise error
+
+    return write
+
+
+def test_a_new_folder_has_every_file_and_nothing_else(hand_made_asset: FaceAsset, tmp_path: Path) -> None:
+    out = tmp_path / "parents that" / "are missing"
+    write_folder(hand_made_asset, [PHOTO], out)
+    assert sorted(tree(tmp_path)) == sorted(f"parents that/are missing/{name}" for name in FILE_NAMES)
+    assert all(content for content in tree(out).values())
+    mask = os.umask(0)
+    os.umask(mask)
+    assert stat.S_IMODE(out.stat().st_mode) == 0o777 & ~mask
+
+
+def test_progress_goes_from_nothing_to_all(hand_made_asset: FaceAsset, tmp_path: Path) -> None:
+    seen: list[float] = []
+    write_folder(hand_made_asset, [PHOTO], tmp_path / "out", lambda stage, fraction: seen.append(fraction))
+    assert seen[0] == 0 and seen[-1] == 1 and seen == sorted(seen)
+
+
+def test_files_of_an_earlier_run_are_replaced_and_others_stay(hand_made_asset: FaceAsset, tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("mine")
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "sub" / "face.glb").write_text("mine too")
+    (tmp_path / "face.glb").write_text("old")
+    write_folder(hand_made_asset, [PHOTO], tmp_path)
+    after = tree(tmp_path)
+    assert sorted(after) == sorted([*FILE_NAMES, "notes.txt", "sub/face.glb"])
+    assert after["face.glb"][:4] == b"glTF"
+    assert after["notes.txt"] == b"mine" and after["sub/face.glb"] == b"mine too"
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device"), LikenessError),
+        (PermissionError(errno.EACCES, "Permission denied"), LikenessError),
+        (ValueError("a bug"), ValueError),
+        (KeyboardInterrupt(), KeyboardInterrupt),
+    ],
+)
+@pytest.mark.parametrize("step", ["write_glb", "write_preview", "write_report", "_flush_to_disk", "_move_into_place"])
+def test_a_failure_at_any_step_leaves_everything_as_it_was(
+    hand_made_asset: FaceAsset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str, error, expected
+) -> None:
+    old = tmp_path / "old"
+    old.mkdir()
+    (old / "face.glb").write_text("old")
+    (old / "notes.txt").write_text("mine")
+    before = tree(tmp_path)
+    monkeypatch.setattr(folder_module, "write_preview", lambda asset, previews, path: path.write_bytes(b"a picture"))
+    monkeypatch.setattr(folder_module, step, fail_with(error))
+    for out in (old, tmp_path / "new" / "deep"):
+        with pytest.raises(expected):
+            write_folder(hand_made_asset, [PHOTO], out)
+    assert tree(tmp_path) == before
+    assert sorted(os.listdir(tmp_path)) == ["old"]
+
+
+def test_a_failure_while_moving_puts_the_earlier_files_back(
+    hand_made_asset: FaceAsset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_folder(hand_made_asset, [], tmp_path)
+    before = tree(tmp_path)
+    rename = Path.rename
+    moved: list[Path] = []
+
+    def failing_rename(self: Path, target: Path) -> Path:
+        if self.name == "preview.png" and self.parent != tmp_path and not moved:
+            moved.append(self)
+            raise OSError(errno.EIO, "Input/output error")
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "rename", failing_rename)
+    with pytest.raises(LikenessError, match="Input/output error"):
+        write_folder(hand_made_asset, [PHOTO], tmp_path)
+    assert moved
+    assert tree(tmp_path) == before
+
+
+def test_cancelling_leaves_nothing(hand_made_asset: FaceAsset, tmp_path: Path) -> None:
+    def cancel(stage: str, fraction: float) -> None:
+        if fraction > 0.5:
+            raise Cancelled
+
+    with pytest.raises(Cancelled):
+        write_folder(hand_made_asset, [PHOTO], tmp_path / "out", cancel)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_disk_that_is_really_full(hand_made_asset: FaceAsset, tmp_path: Path) -> None:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=300k", "tmpfs", str(disk)]
+    if shutil.which("mount") is None or subprocess.run(mount, capture_output=True).returncode != 0:
+        pytest.skip("needs permission to mount a small disk")
+    try:
+        (disk / "notes.txt").write_text("mine")
+        for out in (disk, disk / "new"):
+            with pytest.raises(LikenessError, match="is full") as caught:
+                write_folder(hand_made_asset, [PHOTO], out)
+            assert caught.value.code == "disk"
+        assert tree(disk) == {"notes.txt": b"mine"}
+        assert os.listdir(disk) == ["notes.txt"]
+    finally:
+        subprocess.run(["umount", str(disk)], check=True)
+
+
+def test_a_file_in_the_way_is_named(hand_made_asset: FaceAsset, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("mine")
+    for out in (tmp_path / "file", tmp_path / "file" / "below"):
+        for attempt in (lambda out=out: check_writable(out), lambda out=out: write_folder(hand_made_asset, [], out)):
+            with pytest.raises(LikenessError, match="not a folder") as caught:
+                attempt()
+            assert caught.value.code == "disk"
+    assert (tmp_path / "file").read_text() == "mine"
+
+
+def test_checking_leaves_no_trace(tmp_path: Path) -> None:
+    check_writable(tmp_path / "new" / "deep")
+    check_writable(tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_folder_without_permission(tmp_path: Path) -> None:
+    if os.geteuid() == 0:
+        pytest.skip("root may write everywhere")
+    tmp_path.chmod(0o500)
+    with pytest.raises(LikenessError, match="may not be written"):
+        check_writable(tmp_path)
+    tmp_path.chmod(0o700)

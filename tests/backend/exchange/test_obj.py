@@ -1,0 +1,59 @@
+"""face.obj and face.mtl."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from backend.exchange.face_asset import PART_NAMES, FaceAsset
+from backend.exchange.obj import write_obj
+
+
+def read_obj(path: Path) -> tuple[np.ndarray, np.ndarray, dict[str, list[list[tuple[int, int]]]]]:
+    """Vertices, texture coordinates and, per object, faces of (vertex, texture coordinate) counted from 0."""
+    vertices, uvs, objects = [], [], {}
+    for line in path.read_text("utf-8").splitlines():
+        kind, *rest = line.split()
+        if kind == "v":
+            vertices.append([float(x) for x in rest])
+        elif kind == "vt":
+            uvs.append([float(x) for x in rest])
+        elif kind == "o":
+            objects[rest[0]] = faces = []
+        elif kind == "f":
+            faces.append([tuple(int(n) - 1 for n in corner.split("/")) for corner in rest])
+    return np.array(vertices), np.array(uvs), objects
+
+
+def test_parts_are_objects_and_faces_stay_outside_in_order(hand_made_asset: FaceAsset, tmp_path: Path) -> None:
+    write_obj(hand_made_asset, tmp_path)
+    vertices, uvs, objects = read_obj(tmp_path / "face.obj")
+    assert tuple(objects) == PART_NAMES
+    for part in hand_made_asset.parts:
+        centre = part.vertices.mean(axis=0)
+        for face in objects[part.name]:
+            corners = vertices[[v for v, _ in face]]
+            normal = np.cross(corners[1] - corners[0], corners[2] - corners[0])
+            assert normal @ (corners.mean(axis=0) - centre) > 0
+    assert uvs.min() >= 0 and uvs.max() <= 1
+
+
+def test_no_face_names_a_vertex_twice(hand_made_asset: FaceAsset, tmp_path: Path) -> None:
+    write_obj(hand_made_asset, tmp_path)
+    _, _, objects = read_obj(tmp_path / "face.obj")
+    for faces in objects.values():
+        for face in faces:
+            assert len({v for v, _ in face}) == len(face) in (3, 4)
+
+
+def test_trimesh_finds_the_texture(hand_made_asset: FaceAsset, tmp_path: Path) -> None:
+    trimesh = pytest.importorskip("trimesh")
+    write_obj(hand_made_asset, tmp_path)
+    Image.fromarray(hand_made_asset.albedo).save(tmp_path / "albedo.png")
+    scene = trimesh.load(str(tmp_path / "face.obj"), split_object=True)
+    assert len(scene.geometry) == len(PART_NAMES)
+    for mesh in scene.geometry.values():
+        assert mesh.visual.material.image.size == (64, 64)
