@@ -1,0 +1,238 @@
+"""Skin for ICT heads: MakeHuman's skin maps carried over by registration, brows, lashes, eyes and hair painted on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from scipy import sparse
+from scipy.ndimage import map_coordinates
+from scipy.spatial import cKDTree
+
+from trainer.data.disk_cache import cache_folder, content_key, save_arrays
+from trainer.data.face_paint import EyeLook, brow_density, lash_density, paint_eyeball, smoothstep
+from trainer.data.ict_head import EYES, SKIN_STOP, SOCKETS_STOP, TEETH_STOP, load_ict, shared_folder
+from trainer.data.midpoint import subdivide_midpoint
+from trainer.data.noise3d import fractal_noise, value_noise
+from trainer.data.raytrace.bvh import build_bvh, closest_hits
+from trainer.data.raytrace.film import srgb_to_linear
+from trainer.data.raytrace.scene import Surface, vertex_normals
+from trainer.data.scan_registration import fit_surface, robust_similarity, warp_by_landmarks
+from trainer.data.surface_landmarks import CLAY, SurfaceLandmarks, find_surface_landmarks
+from trainer.template.makehuman import read_base_mesh
+
+LEVELS = 2
+FACE_MIDDLE = np.array([0.0, 0.0, 0.08])
+
+
+@dataclass(frozen=True)
+class FineIct:
+    """The visible ICT surface, subdivided, and what is painted where on the neutral mean face.
+
+    Attributes
+    ----------
+    faces : (F, 3) triangles of the fine mesh. matrix : (V', V) from ICT vertices. part : (V',) int, 0 skin, 1 socket
+        or mouth, 2 gums and teeth, 3 left eyeball, 4 right eyeball.
+    canonical : (V', 3) fine vertices of the neutral mean face. landmarks : ``SurfaceLandmarks`` on ``coarse_faces``.
+    skin_uv : (V', 2) place in MakeHuman's skin maps (v up), meaningful where part is 0.
+    """
+
+    faces: np.ndarray
+    coarse_faces: np.ndarray
+    matrix: sparse.csr_matrix
+    part: np.ndarray
+    canonical: np.ndarray
+    landmarks: SurfaceLandmarks
+    skin_uv: np.ndarray
+
+
+@dataclass(frozen=True)
+class SkinLook:
+    """How a person's skin and hair look.
+
+    Attributes
+    ----------
+    skin_map : file name in ``makehuman/skins``. tint : (3,) factor on its linear colours.
+    brow : darkness 0-1; brow_thickness : factor. hair : linear colour of brows, lashes and hair.
+    cap : thickness of the hair in metres, 0 for a shaved head. eyes : ``EyeLook``. seed : of blotches and pores.
+    """
+
+    skin_map: str
+    tint: tuple[float, float, float]
+    brow: float
+    brow_thickness: float
+    hair: tuple[float, float, float]
+    cap: float
+    eyes: EyeLook
+    seed: int
+
+
+def eye_centre(vertices: np.ndarray, eye: int) -> np.ndarray:
+    """(3,) centre of an ICT eyeball (0 left, 1 right): of the sphere through its back half."""
+    start, stop = EYES[eye]
+    points = vertices[start:stop]
+    back = points[points[:, 2] < np.median(points[:, 2])]
+    system = np.concatenate([2 * back, np.ones((len(back), 1))], axis=1)
+    return np.linalg.lstsq(system, (back**2).sum(1), rcond=None)[0][:3]
+
+
+def _clay_with_eyes(vertices: np.ndarray) -> np.ndarray:
+    colours = np.tile(CLAY, (len(vertices), 1))
+    for eye, (start, stop) in enumerate(EYES):
+        gaze = np.array([0.0, 0.0, 1.0])
+        colours[start:stop] = paint_eyeball(vertices[start:stop], eye_centre(vertices, eye), gaze, EyeLook(), 0)
+    return colours
+
+
+def openness(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
+    """(V,) share of the directions in front of each vertex from which it can be seen, 0-1."""
+    normals = vertex_normals(vertices, faces)
+    bvh = build_bvh(vertices, faces)
+    k = np.arange(64) + 0.5
+    z, turn = 1 - 2 * k / 64, 2.399963 * k
+    sphere = np.stack([np.sqrt(1 - z * z) * np.cos(turn), np.sqrt(1 - z * z) * np.sin(turn), z], axis=1)
+    seen, asked = np.zeros(len(vertices)), np.zeros(len(vertices))
+    for direction in sphere:
+        ahead = np.flatnonzero(normals @ direction > 0.15)
+        hit, _, _ = closest_hits(bvh, vertices[ahead] + normals[ahead] * 2e-4, np.tile(direction, (len(ahead), 1)))
+        seen[ahead] += hit < 0
+        asked[ahead] += 1
+    return seen / np.maximum(asked, 1)
+
+
+def _makehuman_head() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """MakeHuman's head and neck: vertices (V, 3) split at UV seams, triangles, uv (V, 2)."""
+    base = read_base_mesh()
+    middle = base.uv[base.uv_quads].mean(1)
+    inside = (base.groups == "body") & (middle[:, 0] > 0.63) & (middle[:, 1] > 0.14) & (middle[:, 1] < 0.83)
+    inside &= (base.vertices[base.quads][:, :, 1] > 0.4).all(1)
+    quads, corners = base.quads[inside], base.uv_quads[inside]
+    pairs, inverse = np.unique(np.stack([quads.ravel(), corners.ravel()], 1), axis=0, return_inverse=True)
+    quads = inverse.reshape(-1, 4)
+    faces = np.concatenate([quads[:, [0, 1, 2]], quads[:, [0, 2, 3]]])
+    return base.vertices[pairs[:, 0]], faces, base.uv[pairs[:, 1]]
+
+
+def _skin_uv(canonical: np.ndarray, faces: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
+    """MakeHuman UV for every fine ICT vertex: its head is brought onto ICT's, then the closest point decides."""
+    vertices, head_faces, uv = _makehuman_head()
+    middle = np.array([0.0, vertices[:, 1].min() * 0.35 + vertices[:, 1].max() * 0.65, vertices[:, 2].max() - 0.03])
+    own = find_surface_landmarks(vertices, head_faces, middle).positions
+    good = ~np.isnan(own).any(1) & ~np.isnan(landmarks).any(1)
+    good[468:] = False
+    scale, rotation, translation = robust_similarity(own[good], landmarks[good])
+    own = scale * own @ rotation.T + translation
+    good &= np.nan_to_num(np.linalg.norm(own - landmarks, axis=1), nan=1.0) < 0.015
+    start = warp_by_landmarks(scale * vertices @ rotation.T + translation, own[good], landmarks[good])
+    movable = (openness(start, head_faces) > 0.35).astype(float)
+    moved = fit_surface(start, head_faces, movable, canonical, faces)
+    fine_faces, matrix = subdivide_midpoint(head_faces, len(moved), 2)
+    fine, fine_uv = matrix @ moved, matrix @ uv
+    # agree in normals too, so that inner lips and nostrils do not take the outside's colour
+    fine_normals, normals = vertex_normals(fine, fine_faces), vertex_normals(canonical, faces)
+    reach = 0.004
+    _, index = cKDTree(np.concatenate([fine, reach * fine_normals], 1)).query(
+        np.concatenate([canonical, reach * normals], 1)
+    )
+    return fine_uv[index]
+
+
+@lru_cache(maxsize=1)
+def fine_ict() -> FineIct:
+    """Made once, then read from the disk cache."""
+    model = load_ict()
+    coarse = model.visible
+    count = EYES[1][1]
+    faces, matrix = subdivide_midpoint(coarse, count, LEVELS)
+    limits = np.array([SKIN_STOP, SOCKETS_STOP, TEETH_STOP, EYES[0][1], EYES[1][1]])
+    coarse_part = np.searchsorted(limits, np.arange(count), side="right")
+    part = coarse_part[matrix.indices[matrix.indptr[:-1]]]
+    vertices = model.neutral[:count]
+    canonical = matrix @ vertices
+    path = cache_folder() / f"ict_skin_{content_key('v3', vertices, read_base_mesh().vertices)}.npz"
+    if not path.exists():
+        landmarks = find_surface_landmarks(vertices, coarse, FACE_MIDDLE, _clay_with_eyes(vertices))
+        skin_faces = faces[(part[faces] == 0).all(1)]
+        uv = np.zeros((len(canonical), 2))
+        used = np.flatnonzero(part == 0)
+        renumber = np.zeros(len(canonical), dtype=np.int64)
+        renumber[used] = np.arange(len(used))
+        uv[used] = _skin_uv(canonical[used], renumber[skin_faces], landmarks.positions)
+        save_arrays(path, uv=uv, faces=landmarks.faces, bary=landmarks.barycentrics, positions=landmarks.positions)
+    with np.load(path) as data:
+        landmarks = SurfaceLandmarks(data["faces"], data["bary"], data["positions"])
+        uv = data["uv"]
+    return FineIct(faces, coarse, matrix, part, canonical, landmarks, uv)
+
+
+def _sample_map(path: Path, uv: np.ndarray) -> np.ndarray:
+    picture = srgb_to_linear(np.asarray(Image.open(path).convert("RGB"), dtype=np.float64) / 255)
+    height, width = picture.shape[:2]
+    rows, columns = (1 - uv[:, 1]) * height - 0.5, uv[:, 0] * width - 0.5
+    return np.stack([map_coordinates(picture[..., c], [rows, columns], order=1, mode="nearest") for c in range(3)], 1)
+
+
+def hair_mask(canonical: np.ndarray, seed: int) -> np.ndarray:
+    """(P,) 0-1, where hair grows on the head, in the ICT mean face's frame."""
+    x, y, z = canonical.T
+    wobble = 0.006 * value_noise(canonical, 0.03, seed) + 0.003 * value_noise(canonical, 0.006, seed + 1)
+    # hairline: over the forehead, down in front of the ears, low on the neck
+    front = np.interp(np.abs(x), [0, 0.035, 0.055, 0.075, 0.1], [0.098, 0.094, 0.078, 0.050, 0.040])
+    line = np.where(z > 0.03, front, np.interp(z, [-0.09, -0.04, 0.0, 0.03], [-0.045, -0.02, 0.035, 0.040]))
+    ear = smoothstep(0.076, 0.080, np.abs(x)) * (z > -0.03) * (z < 0.03) * (y < 0.06)
+    return smoothstep(-0.004, 0.004, y - line + wobble) * (1 - ear)
+
+
+def ict_surface(vertices: np.ndarray, look: SkinLook) -> Surface:
+    """An ICT-shaped head (V, 3) metres, with skin, eyes, brows and hair, ready for the ray tracer."""
+    fine = fine_ict()
+    count = fine.matrix.shape[1]
+    points = fine.matrix @ vertices[:count]
+    size = len(points)
+    albedo, translucency = np.full((size, 3), 0.2), np.ones(size)
+    specular, roughness = np.full(size, 0.028), np.full(size, 0.36)
+    skin = fine.part == 0
+    canonical = fine.canonical
+    base = _sample_map(shared_folder() / "makehuman" / "skins" / look.skin_map, fine.skin_uv[skin])
+    blotch = fractal_noise(canonical[skin], 0.03, look.seed, 5)
+    red = fractal_noise(canonical[skin], 0.012, look.seed + 9, 4)
+    tone = (1 + 0.10 * blotch[:, None]) * (1 + 0.07 * red[:, None] * np.array([0.3, -1.0, -0.8]))
+    albedo[skin] = base * np.asarray(look.tint) * tone
+    hair = np.asarray(look.hair)
+    marks = fine.landmarks.positions
+    for density in (
+        look.brow * brow_density(canonical[skin], marks, look.brow_thickness, look.seed),
+        lash_density(canonical[skin], marks),
+    ):
+        albedo[skin] += (hair - albedo[skin]) * density[:, None]
+    albedo[fine.part == 1] = [0.22, 0.06, 0.05]
+    albedo[fine.part == 2] = [0.55, 0.48, 0.38]
+    gums = np.arange(size) < 0
+    gums[:count] = (np.arange(count) >= SOCKETS_STOP) & (np.arange(count) < 17039)
+    albedo[gums] = [0.30, 0.10, 0.09]
+    for eye, part in ((0, 3), (1, 4)):
+        chosen = fine.part == part
+        centre = eye_centre(vertices, eye)
+        albedo[chosen] = paint_eyeball(points[chosen], centre, np.array([0.0, 0, 1]), look.eyes, look.seed + eye)
+        specular[chosen], roughness[chosen], translucency[chosen] = 0.03, 0.06, 0.25
+    # lips and nose shine more than cheeks, pores everywhere
+    normals = vertex_normals(points, fine.faces)
+    height = 9e-6 * value_noise(canonical, 0.0011, look.seed + 3) + 2.5e-5 * value_noise(
+        canonical, 0.003, look.seed + 4
+    )
+    bumped = np.where(skin[:, None], points + normals * height[:, None], points)
+    roughness[skin] += 0.06 * fractal_noise(canonical[skin], 0.02, look.seed + 5)
+    if look.cap > 0:
+        grown = hair_mask(canonical, look.seed) * skin
+        strands = value_noise(canonical, (0.0012, 0.012, 0.004), look.seed + 6)
+        lift = look.cap * (0.8 + 0.25 * fractal_noise(canonical, 0.03, look.seed + 7) + 0.06 * strands)
+        points = points + normals * (grown * lift)[:, None]
+        bumped = points + normals * (0.0004 * grown * strands)[:, None]
+        albedo += (hair * (1 + 0.5 * strands[:, None]) - albedo) * grown[:, None]
+        translucency *= 1 - grown
+        roughness += (0.5 - roughness) * grown
+    normals = vertex_normals(bumped, fine.faces)
+    return Surface(points, fine.faces, normals, np.clip(albedo, 0.005, 0.95), specular, roughness, translucency)

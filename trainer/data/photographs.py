@@ -1,0 +1,199 @@
+"""Photographs of a surface under the conditions in which people take them: cameras, light, backgrounds, film."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.ndimage import gaussian_filter
+
+from backend.rendering.camera import Camera
+from trainer.data.raytrace.bvh import Bvh
+from trainer.data.raytrace.film import Film, develop, jpeg_bytes
+from trainer.data.raytrace.render import look_at, trace_view
+from trainer.data.raytrace.scene import AreaLight, Environment, Lighting, Surface
+
+LIGHT_NAMES = ("window", "overcast", "lamp", "sun", "flash", "two_lamps", "flat", "studio")
+FACE_METRES = 0.20
+"""Height, brow to chin and a margin, that ``Shot.face_share`` of the picture's height shows."""
+
+
+@dataclass(frozen=True)
+class Shot:
+    """How one photograph is taken. Angles in degrees, see ``look_at``; ``distance`` from the middle of the face in
+    metres; ``face_share`` of the picture's height that 20 cm at that distance take; ``offset`` of the face from the
+    picture's middle as a share of its size; ``light`` one of ``LIGHT_NAMES``; ``light_turn`` degrees about the vertical.
+    """
+
+    yaw: float
+    pitch: float
+    roll: float
+    distance: float
+    face_share: float
+    offset: tuple[float, float]
+    size: tuple[int, int]
+    light: str
+    light_turn: float
+    film: Film
+    seed: int
+
+
+@dataclass(frozen=True)
+class Photograph:
+    """A finished picture: JPEG bytes (no EXIF), its camera, and the shot that made it."""
+
+    jpeg: bytes
+    camera: Camera
+    shot: Shot
+
+
+def _windows(*entries: tuple[tuple[float, float, float], float, tuple[float, float, float]]) -> tuple[np.ndarray, ...]:
+    if not entries:
+        return np.zeros((0, 3)), np.zeros(0), np.zeros((0, 3))
+    directions = np.array([entry[0] for entry in entries], dtype=np.float64)
+    directions /= np.linalg.norm(directions, axis=1, keepdims=True)
+    return directions, np.array([entry[1] for entry in entries]), np.array([entry[2] for entry in entries])
+
+
+def lighting(name: str, turn_degrees: float, middle: np.ndarray) -> Lighting:
+    """Light called ``name`` around a face at ``middle`` (3,) that looks along +z, turned about the vertical."""
+    turn = np.radians(turn_degrees)
+    rotation = np.array([[np.cos(turn), 0, np.sin(turn)], [0, 1, 0], [-np.sin(turn), 0, np.cos(turn)]])
+    grey = np.ones(3)
+    lamps: list[tuple[tuple[float, float, float], float, tuple[float, float, float]]] = []
+    windows: tuple[np.ndarray, ...] = _windows()
+    if name == "window":
+        lamps = [((1.3, 0.5, 0.9), 0.45, (1.05, 1.05, 1.1))]
+        ground, sky = 0.16 * grey, np.array([0.22, 0.22, 0.24])
+    elif name == "overcast":
+        ground, sky = np.array([0.22, 0.20, 0.18]), np.array([1.15, 1.2, 1.3])
+        windows = _windows(((0.3, 0.8, 0.5), 2.0, (0.35, 0.35, 0.35)))
+    elif name == "lamp":
+        lamps = [((0.4, 1.1, 0.7), 0.15, (0.95, 0.78, 0.55))]
+        ground, sky = np.array([0.22, 0.17, 0.12]), np.array([0.36, 0.31, 0.25])
+    elif name == "sun":
+        lamps = [((14.0, 16.0, 16.0), 0.6, (1.25, 1.18, 1.02))]
+        ground, sky = np.array([0.24, 0.22, 0.18]), np.array([0.42, 0.52, 0.70])
+    elif name == "flash":
+        lamps = [((0.06, 0.12, 1.4), 0.03, (0.85, 0.85, 0.88))]
+        ground, sky = 0.14 * grey, np.array([0.26, 0.23, 0.20])
+    elif name == "two_lamps":
+        lamps = [((1.0, 0.4, 0.8), 0.25, (0.75, 0.66, 0.55)), ((-1.1, 0.5, 0.4), 0.25, (0.42, 0.52, 0.68))]
+        ground, sky = 0.14 * grey, 0.26 * grey
+    elif name == "flat":
+        ground, sky = 0.80 * grey, 0.95 * grey
+    elif name == "studio":
+        lamps = [((0.9, 0.7, 1.2), 0.40, (0.78, 0.78, 0.78)), ((-1.2, 0.3, 0.9), 0.40, (0.30, 0.30, 0.30))]
+        ground, sky = 0.15 * grey, 0.28 * grey
+    else:
+        raise ValueError(f"unknown light {name!r}; known: {', '.join(LIGHT_NAMES)}")
+    lights = []
+    for position, radius, irradiance in lamps:
+        place = rotation @ np.array(position) + middle
+        # ``irradiance`` is meant at the face; ``AreaLight`` states it at the origin
+        gain = ((place - middle) ** 2).sum() / (place**2).sum()
+        lights.append(AreaLight(place, radius, np.array(irradiance) * gain))
+    directions, sharpness, colours = windows
+    return Lighting(tuple(lights), Environment(ground, sky, directions @ rotation.T, sharpness, colours))
+
+
+def background(size: tuple[int, int], generator: np.random.Generator) -> np.ndarray:
+    """(H, W, 3) linear light: an out-of-focus room or garden."""
+    width, height = size
+    first, second = generator.uniform(0.05, 0.5, 3), generator.uniform(0.02, 0.35, 3)
+    first, second = (0.4 * c + 0.6 * c.mean() for c in (first, second))
+    ramp = np.linspace(0, 1, height)[:, None, None]
+    picture = np.broadcast_to(first * (1 - ramp) + second * ramp, (height, width, 3)).copy()
+    rows, columns = np.mgrid[0:height, 0:width]
+    for _ in range(generator.integers(3, 9)):
+        colour = generator.uniform(0.0, 0.7, 3)
+        colour = 0.5 * colour + 0.5 * colour.mean()
+        x, y = generator.uniform(0, width), generator.uniform(0, height)
+        a, b = generator.uniform(0.04, 0.25, 2) * width
+        if generator.random() < 0.6:
+            inside = (np.abs(columns - x) < a) & (np.abs(rows - y) < 2 * b)
+        else:
+            inside = ((columns - x) / a) ** 2 + ((rows - y) / b) ** 2 < 1
+        picture[inside] += generator.uniform(0.4, 0.9) * (colour - picture[inside])
+    blur = width * generator.uniform(0.008, 0.04)
+    return gaussian_filter(picture, (blur, blur, 0))
+
+
+def shot_camera(shot: Shot, middle: np.ndarray) -> Camera:
+    """The camera of a shot of a face whose middle is ``middle`` (3,)."""
+    width, height = shot.size
+    focal = shot.face_share * height * shot.distance / FACE_METRES
+    where = (width * (0.5 + shot.offset[0]), height * (0.5 + shot.offset[1]))
+    # the principal point stays in the middle of the picture: turn the camera until the face lies at ``where``
+    camera = look_at(shot.yaw, shot.pitch, shot.roll, shot.distance, focal, shot.size, middle)
+    ray = np.array([(where[0] - width / 2) / focal, (where[1] - height / 2) / focal, 1.0])
+    ray /= np.linalg.norm(ray)
+    axis = np.cross([0, 0, 1.0], ray)
+    sine, cosine = np.linalg.norm(axis), ray[2]
+    turn = np.eye(3)
+    if sine > 1e-9:
+        x, y, z = axis / sine
+        cross = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]])
+        turn = np.eye(3) + sine * cross + (1 - cosine) * cross @ cross  # Rodrigues
+    moved = np.eye(4)
+    moved[:3, :3] = turn
+    return Camera(camera.intrinsics, moved @ camera.camera_from_head, shot.size)
+
+
+def take_photograph(
+    surface: Surface, middle: np.ndarray, shot: Shot, bvh: Bvh | None = None, samples: int = 3, ambient_rays: int = 3
+) -> Photograph:
+    """Photograph ``surface`` (a face with its middle at ``middle``) as ``shot`` says."""
+    generator = np.random.default_rng(shot.seed)
+    camera = shot_camera(shot, middle)
+    light = lighting(shot.light, shot.light_turn, middle)
+    view = trace_view(surface, camera, light, samples, ambient_rays, shot.seed, bvh)
+    linear = view.over(background(shot.size, generator))
+    seen = view.coverage > 0.99
+    level = np.percentile(view.linear[seen].max(-1), 90) if seen.any() else 1.0
+    # exposure meters on the person, as phones do, a little under or over as the film says
+    factor = 0.62 / max(float(level), 1e-3)
+    film = shot.film
+    exposed = Film(
+        film.exposure * factor**0.8, film.white_balance, film.noise, film.blur, film.jpeg_quality, film.contrast
+    )
+    return Photograph(jpeg_bytes(develop(linear, exposed, generator), film.jpeg_quality), camera, shot)
+
+
+SIX_VIEWS = ((-4.0, 3.0), (28.0, -6.0), (-33.0, 4.0), (49.0, 2.0), (-50.0, -5.0), (10.0, 14.0))
+"""Yaw and pitch of the standard set, before jitter."""
+
+
+def six_shots(seed: int, distance: float | None = None) -> tuple[Shot, ...]:
+    """Six different photographs of one person; all from ``distance`` metres when it is given, else 0.5 to 2 m."""
+    generator = np.random.default_rng(seed)
+    lights = list(generator.permutation(["window", "overcast", "lamp", "sun", "flash", "two_lamps"]))
+    sizes = ((640, 640), (600, 760), (720, 600))
+    distances = generator.permutation(np.geomspace(0.5, 2.0, 6))
+    shots = []
+    for index, (yaw, pitch) in enumerate(SIX_VIEWS):
+        jitter = generator.uniform(-1, 1, 8)
+        film = Film(
+            exposure=1 + 0.15 * jitter[0],
+            white_balance=(1 + 0.06 * jitter[1], 1.0, 1 - 0.08 * jitter[2]),
+            noise=float(generator.uniform(0.001, 0.005)),
+            blur=float(generator.uniform(0.4, 0.9)),
+            jpeg_quality=int(generator.integers(78, 95)),
+            contrast=float(generator.uniform(0.0, 0.35)),
+        )
+        shots.append(
+            Shot(
+                yaw + 3 * jitter[3],
+                pitch + 3 * jitter[4],
+                4 * jitter[5],
+                float(distances[index]) if distance is None else distance,
+                float(generator.uniform(0.42, 0.56)),
+                (0.06 * jitter[6], 0.05 * jitter[7]),
+                sizes[int(generator.integers(len(sizes)))],
+                str(lights[index]),
+                float(generator.uniform(-40, 40)),
+                film,
+                seed * 100 + index,
+            )
+        )
+    return tuple(shots)

@@ -1,0 +1,1 @@
+"""A small CPU ray tracer for evaluation photographs, independent of ``backend.rendering`` on purpose."""

@@ -1,0 +1,235 @@
+"""A bounding-volume hierarchy over triangles, and ray queries against it (numba)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numba
+import numpy as np
+
+LEAF_SIZE = 4
+STACK_SIZE = 64
+FAR = np.float32(1e30)
+
+
+@dataclass(frozen=True)
+class Bvh:
+    """Nodes in depth-first order.
+
+    Attributes
+    ----------
+    bounds : (N, 6) float32, minimum x y z, then maximum x y z.
+    links : (N, 2) int32. Inner node: (index of the second child, 0); the first child follows its parent. Leaf: (first
+        triangle, number of triangles).
+    corners : (F, 3, 3) float32 triangle corner positions in the hierarchy's order: first corner, then the two edges
+        from it.
+    face_order : (F,) int32, original face index of every triangle in ``corners``.
+    """
+
+    bounds: np.ndarray
+    links: np.ndarray
+    corners: np.ndarray
+    face_order: np.ndarray
+
+
+def build_bvh(vertices: np.ndarray, faces: np.ndarray) -> Bvh:
+    """Hierarchy over the triangles ``faces`` (F, 3) of ``vertices`` (V, 3); median split along the longest axis."""
+    if len(faces) == 0:
+        raise ValueError("a BVH needs at least one triangle")
+    triangles = np.ascontiguousarray(vertices[faces], dtype=np.float32)  # (F, 3, 3)
+    lows, highs = triangles.min(1), triangles.max(1)
+    order = np.arange(len(faces), dtype=np.int32)
+    bounds, links, count = _build(lows, highs, (lows + highs) * np.float32(0.5), order)
+    corners = triangles[order]
+    corners[:, 1:] -= corners[:, :1]
+    return Bvh(bounds[:count].copy(), links[:count].copy(), np.ascontiguousarray(corners), order)
+
+
+@numba.njit(cache=True)
+def _select(order, centres, axis, start, stop, middle):  # pragma: no cover - compiled
+    """Quickselect ``order[start:stop]`` in place so that ``middle`` splits it by ``centres[:, axis]``."""
+    low, high = start, stop - 1
+    while low < high:
+        pivot = centres[order[(low + high) // 2], axis]
+        i, j = low, high
+        while i <= j:
+            while centres[order[i], axis] < pivot:
+                i += 1
+            while centres[order[j], axis] > pivot:
+                j -= 1
+            if i <= j:
+                swap = order[i]
+                order[i] = order[j]
+                order[j] = swap
+                i += 1
+                j -= 1
+        if middle <= j:
+            high = j
+        elif middle >= i:
+            low = i
+        else:
+            return
+
+
+@numba.njit(cache=True)
+def _build(lows, highs, centres, order):  # pragma: no cover - compiled
+    capacity = 2 * len(order) + 1
+    bounds = np.empty((capacity, 6), np.float32)
+    links = np.zeros((capacity, 2), np.int32)
+    # (start, stop, parent whose second-child link is to be set, -1 for none)
+    stack = np.empty((STACK_SIZE, 3), np.int32)
+    stack[0, 0], stack[0, 1], stack[0, 2] = 0, len(order), -1
+    depth = 1
+    count = 0
+    while depth > 0:
+        depth -= 1
+        start, stop, parent = stack[depth, 0], stack[depth, 1], stack[depth, 2]
+        node = count
+        count += 1
+        if parent >= 0:
+            links[parent, 0] = node
+        for axis in range(3):
+            low, high = FAR, -FAR
+            for k in range(start, stop):
+                low = min(low, lows[order[k], axis])
+                high = max(high, highs[order[k], axis])
+            bounds[node, axis], bounds[node, 3 + axis] = low, high
+        if stop - start <= LEAF_SIZE:
+            links[node, 0], links[node, 1] = start, stop - start
+            continue
+        best, widest = 0, np.float32(-1.0)
+        for axis in range(3):
+            low, high = FAR, -FAR
+            for k in range(start, stop):
+                centre = centres[order[k], axis]
+                low = min(low, centre)
+                high = max(high, centre)
+            if high - low > widest:
+                best, widest = axis, high - low
+        middle = (start + stop) // 2
+        _select(order, centres, best, start, stop, middle)
+        stack[depth, 0], stack[depth, 1], stack[depth, 2] = middle, stop, node
+        stack[depth + 1, 0], stack[depth + 1, 1], stack[depth + 1, 2] = start, middle, -1
+        depth += 2
+    return bounds, links, count
+
+
+@numba.njit(cache=True, fastmath=True, error_model="numpy")
+def _box_entry(bounds, node, ox, oy, oz, ix, iy, iz, limit):  # pragma: no cover - compiled
+    """Distance at which the ray enters the node's box, or FAR when it misses it before ``limit``."""
+    a = (bounds[node, 0] - ox) * ix
+    b = (bounds[node, 3] - ox) * ix
+    near, far = min(a, b), max(a, b)
+    a = (bounds[node, 1] - oy) * iy
+    b = (bounds[node, 4] - oy) * iy
+    near, far = max(near, min(a, b)), min(far, max(a, b))
+    a = (bounds[node, 2] - oz) * iz
+    b = (bounds[node, 5] - oz) * iz
+    near, far = max(near, min(a, b)), min(far, max(a, b))
+    if near > far or far < 0 or near > limit:
+        return FAR
+    return near
+
+
+@numba.njit(cache=True, error_model="numpy")
+def trace(bounds, links, corners, ox, oy, oz, dx, dy, dz, limit, any_hit):  # pragma: no cover - compiled
+    """Nearest triangle along a ray (any triangle when ``any_hit``): (position in ``corners`` or -1, distance, u, v).
+
+    ``u`` and ``v`` are the barycentric weights of the second and third corner (Moller & Trumbore 1997); both sides
+    count.
+    """
+    tiny = np.float32(1e-12)
+    ix = np.float32(1.0) / (dx if abs(dx) > tiny else tiny)
+    iy = np.float32(1.0) / (dy if abs(dy) > tiny else tiny)
+    iz = np.float32(1.0) / (dz if abs(dz) > tiny else tiny)
+    stack = np.empty(STACK_SIZE, np.int32)
+    stack[0] = 0
+    depth = 1
+    best, best_u, best_v = -1, np.float32(0.0), np.float32(0.0)
+    while depth > 0:
+        depth -= 1
+        node = stack[depth]
+        if _box_entry(bounds, node, ox, oy, oz, ix, iy, iz, limit) >= FAR:
+            continue
+        size = links[node, 1]
+        if size == 0:
+            first, second = node + 1, links[node, 0]
+            near_first = _box_entry(bounds, first, ox, oy, oz, ix, iy, iz, limit)
+            near_second = _box_entry(bounds, second, ox, oy, oz, ix, iy, iz, limit)
+            if near_first <= near_second:
+                if near_second < FAR:
+                    stack[depth] = second
+                    depth += 1
+                if near_first < FAR:
+                    stack[depth] = first
+                    depth += 1
+            else:
+                if near_first < FAR:
+                    stack[depth] = first
+                    depth += 1
+                stack[depth] = second
+                depth += 1
+            continue
+        for k in range(links[node, 0], links[node, 0] + size):
+            e1x, e1y, e1z = corners[k, 1, 0], corners[k, 1, 1], corners[k, 1, 2]
+            e2x, e2y, e2z = corners[k, 2, 0], corners[k, 2, 1], corners[k, 2, 2]
+            px, py, pz = dy * e2z - dz * e2y, dz * e2x - dx * e2z, dx * e2y - dy * e2x
+            determinant = e1x * px + e1y * py + e1z * pz
+            if abs(determinant) < tiny:
+                continue
+            inverse = np.float32(1.0) / determinant
+            tx, ty, tz = ox - corners[k, 0, 0], oy - corners[k, 0, 1], oz - corners[k, 0, 2]
+            u = (tx * px + ty * py + tz * pz) * inverse
+            if u < 0 or u > 1:
+                continue
+            qx, qy, qz = ty * e1z - tz * e1y, tz * e1x - tx * e1z, tx * e1y - ty * e1x
+            v = (dx * qx + dy * qy + dz * qz) * inverse
+            if v < 0 or u + v > 1:
+                continue
+            distance = (e2x * qx + e2y * qy + e2z * qz) * inverse
+            if distance > 0 and distance < limit:
+                limit, best, best_u, best_v = distance, k, u, v
+                if any_hit:
+                    return best, limit, best_u, best_v
+    return best, limit, best_u, best_v
+
+
+@numba.njit(cache=True)
+def _closest(bounds, links, corners, origins, directions, limit):  # pragma: no cover - compiled
+    count = len(origins)
+    hits = np.empty(count, np.int32)
+    coordinates = np.empty((count, 3), np.float32)
+    for k in range(count):
+        hit, distance, u, v = trace(
+            bounds, links, corners,
+            origins[k, 0], origins[k, 1], origins[k, 2],
+            directions[k, 0], directions[k, 1], directions[k, 2],
+            limit, False,
+        )  # fmt: skip
+        hits[k] = hit
+        coordinates[k, 0], coordinates[k, 1], coordinates[k, 2] = distance, u, v
+    return hits, coordinates
+
+
+def closest_hits(bvh: Bvh, origins: np.ndarray, directions: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """First triangle along each ray.
+
+    Parameters
+    ----------
+    origins, directions : (R, 3); distances are in units of the direction's length.
+
+    Returns
+    -------
+    faces (R,) int32, -1 where nothing is hit; distances (R,) float32; barycentrics (R, 3) float32.
+    """
+    hits, coordinates = _closest(
+        bvh.bounds,
+        bvh.links,
+        bvh.corners,
+        np.ascontiguousarray(origins, dtype=np.float32),
+        np.ascontiguousarray(directions, dtype=np.float32),
+        FAR,
+    )
+    faces = np.where(hits >= 0, bvh.face_order[hits], -1).astype(np.int32)
+    u, v = coordinates[:, 1], coordinates[:, 2]
+    return faces, coordinates[:, 0], np.stack([1 - u - v, u, v], axis=1)

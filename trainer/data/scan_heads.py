@@ -1,0 +1,266 @@
+"""The held-out heads of ``faces3d``, dressed as people and photographed, with their true shape.
+
+SIMPOP 15-20 are face masks without eyes, ears or colour. The ICT head is registered onto each of them, so that its
+surface there *is* the scan's (to about a tenth of a millimetre) and continues to ears, neck, skull and eyeballs; it
+carries skin, brows and hair (``ict_skin``). ``james`` is a whole textured scan and is photographed as it is. Never used
+for training.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from scipy.ndimage import map_coordinates
+from scipy.spatial import cKDTree
+
+from trainer.data.disk_cache import cache_folder, content_key, save_arrays, write_bytes
+from trainer.data.face_paint import EyeLook
+from trainer.data.ict_head import EYES, SKIN_STOP, load_ict, shared_folder
+from trainer.data.ict_skin import SkinLook, eye_centre, fine_ict, ict_surface, openness
+from trainer.data.midpoint import subdivide_midpoint
+from trainer.data.photographs import Shot, six_shots, take_photograph
+from trainer.data.raytrace.bvh import build_bvh
+from trainer.data.raytrace.film import srgb_to_linear
+from trainer.data.raytrace.scene import Surface, vertex_normals
+from trainer.data.scan_registration import (
+    fit_surface,
+    robust_similarity,
+    similarity_transform,
+    warp_by_landmarks,
+)
+from trainer.data.surface_landmarks import find_surface_landmarks
+
+SIMPOP_HELD_OUT = tuple(f"SIMPOP_{index}" for index in range(15, 21))
+HELD_OUT = (*SIMPOP_HELD_OUT, "james")
+MILLIMETRE = 0.001
+SEVEN = (33, 133, 362, 263, 2, 61, 291)
+"""MediaPipe ids of the seven alignment points: the eyes' corners from the person's right to the left, the base of the
+nose, the mouth's corners."""
+NOSE_TIP = 1
+ICT_TRAGUS = (-0.0745, 0.0745)
+RENDERER_VERSION = "3"
+"""Part of the cache's key: raise it when photographs would come out differently."""
+
+SKINS = (
+    ("young_lightskinned_male_diffuse.jpg", (0.031, 0.018, 0.010), 0.009),
+    ("middleage_darkskinned_male_diffuse.jpg", (0.012, 0.010, 0.009), 0.0),
+    ("young_lightskinned_female_diffuse2.jpg", (0.070, 0.040, 0.020), 0.011),
+    ("middleage_lightskinned_male_diffuse.jpg", (0.050, 0.032, 0.020), 0.0),
+    ("young_darkskinned_male_diffuse.jpg", (0.012, 0.010, 0.009), 0.006),
+    ("old_lightskinned_male_diffuse2.jpg", (0.120, 0.110, 0.100), 0.007),
+    ("middleage_lightskinned_female_diffuse2.jpg", (0.025, 0.016, 0.010), 0.012),
+)
+IRISES = ((0.09, 0.045, 0.02), (0.05, 0.025, 0.012), (0.12, 0.17, 0.22), (0.10, 0.12, 0.06), (0.14, 0.09, 0.04))
+
+
+@dataclass(frozen=True)
+class ScanHead:
+    """A head to photograph and its truth, all in one frame: metres, looking along +z, y up.
+
+    Attributes
+    ----------
+    name : ``SIMPOP_15`` and so on. surface : what the ray tracer sees. middle : (3,) the middle of the face.
+    scan_vertices : (N, 3) true surface points to measure from, only those that were photographed.
+    scan_faces : (F, 3) of the scan's triangles between those points.
+    seven : (7, 3) alignment points on the scan, order of ``SEVEN``. nose_tip : (3,). ears : (2, 3) the tragi, left and
+        right of the person (NaN when the head has none).
+    residual_mm : median distance of the photographed surface from the scan.
+    """
+
+    name: str
+    surface: Surface
+    middle: np.ndarray
+    scan_vertices: np.ndarray
+    scan_faces: np.ndarray
+    seven: np.ndarray
+    nose_tip: np.ndarray
+    ears: np.ndarray
+    residual_mm: float
+
+
+def read_obj(path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Vertices (V, 3), triangles (F, 3), texture coordinates (T, 2) and their triangles (F, 3) of a triangle OBJ."""
+    vertices, uv, faces, uv_faces = [], [], [], []
+    for line in path.read_text().splitlines():
+        words = line.split()
+        if not words:
+            continue
+        if words[0] == "v":
+            vertices.append([float(word) for word in words[1:4]])
+        elif words[0] == "vt":
+            uv.append([float(word) for word in words[1:3]])
+        elif words[0] == "f":
+            corners = [word.split("/") for word in words[1:4]]
+            faces.append([int(corner[0]) - 1 for corner in corners])
+            if len(corners[0]) > 1 and corners[0][1]:
+                uv_faces.append([int(corner[1]) - 1 for corner in corners])
+    return (
+        np.array(vertices),
+        np.array(faces, dtype=np.int64),
+        np.array(uv).reshape(-1, 2),
+        np.array(uv_faces, dtype=np.int64).reshape(-1, 3),
+    )
+
+
+def _look(index: int, seed: int) -> SkinLook:
+    generator = np.random.default_rng(seed)
+    skin_map, hair, cap = SKINS[index % len(SKINS)]
+    iris = IRISES[0] if "dark" in skin_map else IRISES[int(generator.integers(len(IRISES)))]
+    return SkinLook(
+        skin_map,
+        tuple(0.86 * generator.uniform(0.93, 1.05, 3)),
+        0.92,
+        float(generator.uniform(0.85, 1.35)),
+        hair,
+        cap,
+        EyeLook(float(generator.normal(0.0117, 0.0003)), iris),
+        seed,
+    )
+
+
+def carry_onto_scan(vertices: np.ndarray, faces: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """ICT vertices (V, 3) laid onto a face scan, and the scan's 478 landmarks (NaN where missed)."""
+    model, fine = load_ict(), fine_ict()
+    count = EYES[1][1]
+    source = fine.landmarks.positions
+    marks = find_surface_landmarks(vertices, faces, (vertices.max(0) + vertices.min(0)) / 2).positions
+    good = ~np.isnan(source).any(1) & ~np.isnan(marks).any(1)
+    good[468:] = False
+    scale, rotation, translation = robust_similarity(source[good], marks[good])
+    placed, placed_marks = (scale * points @ rotation.T + translation for points in (model.neutral[:count], source))
+    good &= np.nan_to_num(np.linalg.norm(placed_marks - marks, axis=1), nan=1.0) < 0.012
+    warped = warp_by_landmarks(placed, placed_marks[good], marks[good])
+    dense_faces, matrix = subdivide_midpoint(faces, len(vertices), 2)
+    skin = model.skin
+    movable = (openness(placed[:SKIN_STOP], skin) > 0.45).astype(float)
+    fitted = fit_surface(warped[:SKIN_STOP], skin, movable, matrix @ vertices, dense_faces)
+    moved = warped.copy()
+    # sockets, mouth and teeth follow the skin around them; eyeballs keep their shape
+    near_distance, near = cKDTree(warped[:SKIN_STOP]).query(warped[SKIN_STOP:], k=6)
+    share = 1 / np.maximum(near_distance, 1e-4) ** 2
+    share /= share.sum(1, keepdims=True)
+    moved[SKIN_STOP:] += ((fitted - warped[:SKIN_STOP])[near] * share[..., None]).sum(1)
+    moved[:SKIN_STOP] = fitted
+    for eye, (start, stop) in enumerate(EYES):
+        centre = eye_centre(model.neutral, eye)
+        ring = np.flatnonzero(np.linalg.norm(model.neutral[:SKIN_STOP] - centre, axis=1) < 0.019)
+        size, turn, shift = similarity_transform(model.neutral[ring], moved[ring])
+        moved[start:stop] = size * model.neutral[start:stop] @ turn.T + shift
+    return moved, marks
+
+
+def _tragi(vertices: np.ndarray) -> np.ndarray:
+    """(2, 3) the tragus of each ear on ICT-shaped vertices: fixed ids, found on the neutral face."""
+    neutral = load_ict().neutral[:SKIN_STOP]
+    ids = [int(np.argmin(np.linalg.norm(neutral - [x, 0.012, 0.012], axis=1))) for x in (ICT_TRAGUS[1], ICT_TRAGUS[0])]
+    return vertices[ids]
+
+
+@lru_cache(maxsize=2)
+def scan_head(name: str) -> ScanHead:
+    """A held-out head by name; raises ``KeyError`` for others, ``FileNotFoundError`` without the shared data."""
+    if name == "james":
+        return _james()
+    if name not in SIMPOP_HELD_OUT:
+        raise KeyError(f"{name} is not one of the held-out heads {', '.join(HELD_OUT)}")
+    path = shared_folder() / "faces3d" / "simulated_population" / f"{name}.obj"
+    vertices, faces, _, _ = read_obj(path)
+    vertices = vertices * MILLIMETRE
+    cached = cache_folder() / f"carried_{name}_{content_key('v3', vertices, load_ict().neutral)}.npz"
+    if not cached.exists():
+        moved, marks = carry_onto_scan(vertices, faces)
+        save_arrays(cached, moved=moved, marks=marks)
+    with np.load(cached) as data:
+        moved, marks = data["moved"], data["marks"]
+    number = int(name[-2:])
+    surface = ict_surface(moved, _look(number, number))
+    naked = fine_ict().matrix @ moved
+    distance = cKDTree(naked).query(vertices)[0]
+    used = distance < 0.0008
+    renumber = np.cumsum(used) - 1
+    return ScanHead(
+        name,
+        surface,
+        marks[[1, 152, 10]][:2].mean(0) * 0.5 + marks[168] * 0.5,
+        vertices[used],
+        renumber[faces[used[faces].all(1)]],
+        marks[list(SEVEN)],
+        marks[NOSE_TIP],
+        _tragi(moved),
+        float(np.median(distance) * 1000),
+    )
+
+
+def _james() -> ScanHead:
+    folder = shared_folder() / "faces3d" / "james"
+    vertices, faces, uv, uv_faces = read_obj(folder / "james.obj")
+    vertices = vertices * MILLIMETRE
+    fine_faces, matrix = subdivide_midpoint(faces, len(vertices), 3)
+    fine_uv_faces, uv_matrix = subdivide_midpoint(uv_faces, len(uv), 3)
+    picture = srgb_to_linear(np.asarray(Image.open(folder / "james.jpg").convert("RGB"), dtype=np.float64) / 255)
+    fine_uv = uv_matrix @ uv
+    place = [(1 - fine_uv[:, 1]) * picture.shape[0] - 0.5, fine_uv[:, 0] * picture.shape[1] - 0.5]
+    colour = np.stack([map_coordinates(picture[..., c], place, order=1, mode="nearest") for c in range(3)], 1)
+    points = matrix @ vertices
+    albedo = np.zeros((len(points), 3))
+    albedo[fine_faces.ravel()] = colour[fine_uv_faces.ravel()]
+    size = len(points)
+    normals = matrix @ vertex_normals(vertices, faces)
+    normals /= np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-9)
+    surface = Surface(
+        points,
+        fine_faces,
+        normals,
+        np.clip(albedo * 1.5, 0.01, 0.9),
+        np.full(size, 0.02),
+        np.full(size, 0.45),
+        np.full(size, 0.4),
+    )
+    middle = np.array([-0.025, 0.0, -0.03])
+    marks = find_surface_landmarks(points, fine_faces, middle, surface.albedo).positions
+    return ScanHead(
+        "james",
+        surface,
+        marks[[1, 152]].mean(0) * 0.5 + marks[168] * 0.5,
+        vertices,
+        faces,
+        marks[list(SEVEN)],
+        marks[NOSE_TIP],
+        np.full((2, 3), np.nan),
+        0.0,
+    )
+
+
+def photograph_head(
+    name: str, shots: tuple[Shot, ...], make: Callable[[], tuple[Surface, np.ndarray]], folder: str
+) -> tuple[Path, ...]:
+    """JPEG files of a head, from the disk cache where they are there already.
+
+    ``make`` gives surface and middle, and is called only when a picture is missing. The files' names say nothing about
+    how they were taken.
+    """
+    base = cache_folder() / "photographs" / folder
+    paths = tuple(base / f"{content_key(RENDERER_VERSION, name, shot)}.jpg" for shot in shots)
+    missing = [index for index, path in enumerate(paths) if not path.exists()]
+    if missing:
+        surface, middle = make()
+        bvh = build_bvh(surface.vertices, surface.faces)
+        for index in missing:
+            write_bytes(paths[index], take_photograph(surface, middle, shots[index], bvh).jpeg)
+    return paths
+
+
+def scan_photos(name: str, distance: float | None = None) -> tuple[Path, ...]:
+    """Six photographs of a held-out head; all from ``distance`` metres when given. The first is the most frontal."""
+
+    def make() -> tuple[Surface, np.ndarray]:
+        head = scan_head(name)
+        return head.surface, head.middle
+
+    seed = 1000 + HELD_OUT.index(name)
+    return photograph_head(name, six_shots(seed, distance), make, name)

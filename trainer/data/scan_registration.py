@@ -1,0 +1,108 @@
+"""Brings one head mesh onto another: landmarks first, then closest points with a smooth displacement field."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy import sparse
+from scipy.interpolate import RBFInterpolator
+from scipy.sparse.linalg import splu
+from scipy.spatial import cKDTree
+
+from trainer.data.raytrace.scene import vertex_normals
+
+
+def similarity_transform(source: np.ndarray, target: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]:
+    """Least-squares scale, rotation (3, 3) and translation (3,) with target = scale * rotation @ source + translation.
+
+    Umeyama (1991), equations 39 to 42, for (N, 3) point sets.
+    """
+    mean_source, mean_target = source.mean(0), target.mean(0)
+    centred = source - mean_source
+    u, singular, vt = np.linalg.svd((target - mean_target).T @ centred)
+    sign = np.ones(3)
+    sign[2] = np.sign(np.linalg.det(u @ vt))
+    rotation = (u * sign) @ vt
+    scale = float((singular * sign).sum() / (centred**2).sum())
+    return scale, rotation, mean_target - scale * rotation @ mean_source
+
+
+def robust_similarity(
+    source: np.ndarray, target: np.ndarray, keep: float = 0.7
+) -> tuple[float, np.ndarray, np.ndarray]:
+    """``similarity_transform`` of the share ``keep`` of the pairs that agree best (trimmed, ten passes)."""
+    chosen = np.arange(len(source))
+    for _ in range(10):
+        scale, rotation, translation = similarity_transform(source[chosen], target[chosen])
+        distance = np.linalg.norm(scale * source @ rotation.T + translation - target, axis=1)
+        chosen = np.argsort(distance)[: max(int(len(source) * keep), 4)]
+    return scale, rotation, translation
+
+
+def warp_by_landmarks(
+    points: np.ndarray, source: np.ndarray, target: np.ndarray, smoothing: float = 1e-3
+) -> np.ndarray:
+    """Move ``points`` (P, 3) by the thin-plate spline (kernel r) that takes landmarks ``source`` to ``target`` (L, 3)."""
+    return RBFInterpolator(source, target, kernel="linear", degree=1, smoothing=smoothing)(points)
+
+
+def graph_laplacian(faces: np.ndarray, count: int) -> sparse.csr_matrix:
+    """(V, V) uniform Laplacian with rows divided by the number of neighbours."""
+    pairs = np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]])
+    pairs = np.concatenate([pairs, pairs[:, ::-1]])
+    adjacency = sparse.csr_matrix((np.ones(len(pairs)), (pairs[:, 0], pairs[:, 1])), shape=(count, count))
+    adjacency.data[:] = 1.0
+    degree = np.maximum(np.asarray(adjacency.sum(1)).ravel(), 1.0)
+    return (sparse.identity(count) - sparse.diags(1 / degree) @ adjacency).tocsr()
+
+
+def boundary_vertices(faces: np.ndarray) -> np.ndarray:
+    """Ids of vertices on open edges."""
+    edges = np.sort(np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]]), axis=1)
+    unique, count = np.unique(edges, axis=0, return_counts=True)
+    return np.unique(unique[count == 1])
+
+
+def fit_surface(
+    vertices: np.ndarray,
+    faces: np.ndarray,
+    movable: np.ndarray,
+    target_vertices: np.ndarray,
+    target_faces: np.ndarray,
+    stiffness: tuple[float, ...] = (30.0, 10.0, 3.0, 1.0, 0.3, 0.1),
+    reach: float = 0.012,
+) -> np.ndarray:
+    """Non-rigid closest-point registration of a mesh that already lies near the target.
+
+    Every pass draws each vertex to its closest target point along the target's normal; the displacement since the
+    start stays smooth (bi-Laplacian, weight ``stiffness``), so that parts the target does not cover follow along.
+
+    Parameters
+    ----------
+    vertices, faces : the mesh to move, (V, 3) metres and (F, 3).
+    movable : (V,) 0-1, how much a vertex may be drawn (0: it only follows).
+    target_vertices, target_faces : dense target, (T, 3) and (G, 3).
+    reach : no pull from farther than this, metres.
+
+    Returns
+    -------
+    (V, 3) moved vertices.
+    """
+    normals_target = vertex_normals(target_vertices, target_faces)
+    tree = cKDTree(target_vertices)
+    on_rim = np.zeros(len(target_vertices), bool)
+    on_rim[boundary_vertices(target_faces)] = True
+    smooth = graph_laplacian(faces, len(vertices))
+    smooth = smooth.T @ smooth
+    anchor = sparse.identity(len(vertices)) * 1e-6
+    moved = vertices.copy()
+    for weight in stiffness:
+        for _ in range(2):
+            distance, index = tree.query(moved)
+            facing = (vertex_normals(moved, faces) * normals_target[index]).sum(1)
+            use = movable * (distance < reach) * (facing > 0.5) * ~on_rim[index]
+            # the plane through the closest point: sliding along the surface costs nothing
+            gap = ((target_vertices[index] - moved) * normals_target[index]).sum(1, keepdims=True)
+            goal = moved + gap * normals_target[index] - vertices
+            system = (sparse.diags(use) + weight * smooth + anchor).tocsc()
+            moved = vertices + splu(system).solve(use[:, None] * goal)
+    return moved
