@@ -26,6 +26,8 @@ from backend.rendering.rasterize import face_ids
 USABLE_CLASSES = (FaceClass.SKIN, FaceClass.BROWS, FaceClass.LIPS, FaceClass.EYES)
 SMALLEST_COSINE = 0.25
 """Surfaces that face the camera less than this carry no usable texture."""
+BORDER = 12
+"""Pixels around the face that take part."""
 MOST_PARTNERS = 4
 """A photo is compared with at most this many others: the nearest in viewing direction."""
 LOWEST_CORRELATION = 0.3
@@ -59,7 +61,8 @@ class DenseTargets:
 class _View:
     """One photo at working resolution with the mesh in it."""
 
-    camera: Camera
+    factor: float  # working pixels per crop pixel
+    corner: np.ndarray  # (2,) upper left corner of this window, in working pixels
     normalised: np.ndarray  # (H, W) float32, locally normalised luminance
     usable: np.ndarray  # (H, W) float32 mask
     pixels: np.ndarray  # (V, 3) projected vertices and depth
@@ -84,11 +87,16 @@ def _view(
 ) -> _View:
     factor = min(width / scale_px, 1.0)
     camera = camera.scaled(factor)
-    columns, rows = camera.size
-    small = cv2.resize(face.pixels, (columns, rows), interpolation=cv2.INTER_AREA)
-    usable = np.isin(face.labels, [int(c) for c in USABLE_CLASSES]).astype(np.float32)
-    usable = cv2.resize(usable, (columns, rows), interpolation=cv2.INTER_AREA)
     pixels = camera.project(vertices)
+    on_face = pixels[mesh.vertices, :2]
+    low = np.clip(np.floor(on_face.min(0)).astype(int) - BORDER, 0, None)
+    high = np.minimum(np.ceil(on_face.max(0)).astype(int) + BORDER, camera.size)
+    window = slice(low[1], max(high[1], low[1] + 2)), slice(low[0], max(high[0], low[0] + 2))
+    small = cv2.resize(face.pixels, camera.size, interpolation=cv2.INTER_AREA)[window]
+    usable = np.isin(face.labels, [int(c) for c in USABLE_CLASSES]).astype(np.float32)
+    usable = np.ascontiguousarray(cv2.resize(usable, camera.size, interpolation=cv2.INTER_AREA)[window])
+    rows, columns = small.shape[:2]
+    pixels[:, :2] -= low
     ids = face_ids(torch.from_numpy(pixels[None].astype(np.float32)), torch.from_numpy(mesh.triangles), (rows, columns))
     found = fragments(ids, torch.from_numpy(mesh.triangles))
     barycentrics = fragment_barycentrics(torch.from_numpy(pixels[None]), found).numpy()
@@ -100,7 +108,8 @@ def _view(
     towards /= np.linalg.norm(towards, axis=-1, keepdims=True)
     direction = camera.centre() - vertices[mesh.vertices].mean(0)
     return _View(
-        camera,
+        factor,
+        low,
         locally_normalised(small, width / 24.0),
         usable,
         pixels,
@@ -208,7 +217,7 @@ def dense_targets(
             flow, confidence = _pair_flow(view, views[other], width)
             flow_sum += flow * confidence[..., None]
             weight_sum += confidence
-        results.append(_targets_of(view, flow_sum, weight_sum, mesh, face_scales[number], stage, faces[number]))
+        results.append(_targets_of(view, flow_sum, weight_sum, mesh, face_scales[number], stage))
     return tuple(results)
 
 
@@ -219,7 +228,6 @@ def _targets_of(
     mesh: DenseMesh,
     scale: float,
     stage: DenseStage,
-    face: PhotoFace,
 ) -> DenseTargets | None:
     pixels = view.pixels[mesh.vertices]
     weight = _sample(weight_sum, pixels[:, 0], pixels[:, 1])
@@ -231,9 +239,8 @@ def _targets_of(
         [_sample(np.ascontiguousarray(flow_sum[..., axis]), pixels[:, 0], pixels[:, 1]) for axis in (0, 1)], -1
     )
     flow = flow[kept] / weight[kept, None]
-    factor = view.camera.size[0] / face.pixels.shape[1]
-    target = (pixels[kept, :2] + stage.step * flow) / factor
-    deviation = max(stage.deviation_percent / 100.0 * scale, 0.25 / factor)
+    target = (pixels[kept, :2] + view.corner + stage.step * flow) / view.factor
+    deviation = max(stage.deviation_percent / 100.0 * scale, 0.25 / view.factor)
     whitening = np.broadcast_to(np.eye(2) / deviation, (int(kept.sum()), 2, 2))
     information = stage.independent_fraction * np.minimum(weight[kept], 1.0)
     return DenseTargets(mesh.vertices[kept], PointTargets(mesh.points.take(kept), target, whitening, information))
