@@ -1,0 +1,163 @@
+"""Depth maps as surfaces: to a mesh, into a view and back, as Unsup3D and LAP reproject.
+
+The canonical depth grid, two triangles a cell, is rasterized for depth only; colours come by warping the view's pixel
+grid back into the canonical frame and sampling the canonical image there, so that no gradient goes through rasterized
+texture.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import torch
+from torch.nn.functional import grid_sample, normalize, pad
+
+from backend.rendering.camera_models import CanonicalCamera, View
+from backend.rendering.interpolate import fragment_barycentrics, fragment_values, fragments
+from backend.rendering.rasterize import face_ids
+
+DEPTH_RANGE = (0.8, 1.2)
+"""LAP's canonical depth of 0.9-1.1 with a margin of 0.1: what a view's depth is clamped to, and empty pixels get."""
+
+_RIM = 1e-3
+"""Pixels by which the outermost vertices lie outside their pixel centres, so that rounding loses none of them."""
+
+
+@dataclass(frozen=True)
+class ViewedSurface:
+    """A canonical depth map seen in a view.
+
+    Attributes
+    ----------
+    depth : (N, H, W) clamped to the depth range, the range's end where nothing is seen; differentiable.
+    mask : (N, H, W) bool, pixels that see the surface.
+    grid : (N, H, W, 2) where each pixel of the view lies in the canonical image, in ``grid_sample``'s units
+        (align_corners=False); differentiable.
+    """
+
+    depth: torch.Tensor
+    mask: torch.Tensor
+    grid: torch.Tensor
+
+    def sample(self, canonical: torch.Tensor) -> torch.Tensor:
+        """A canonical image (N, C, H, W) as the view sees it (N, C, H, W), bilinear; meaningless outside the mask."""
+        return grid_sample(canonical, self.grid, mode="bilinear", padding_mode="zeros", align_corners=False)
+
+
+def grid_faces(height: int, width: int, device: torch.device | str = "cpu") -> torch.Tensor:
+    """(2 (H-1) (W-1), 3) int64 faces of a pixel grid with vertex index row * W + column; front faces the camera."""
+    return _grid_faces(height, width, str(device))
+
+
+@lru_cache(maxsize=32)
+def _grid_faces(height: int, width: int, device: str) -> torch.Tensor:
+    index = torch.arange(height * width, device=device).view(height, width)
+    a, b, c, d = index[:-1, :-1], index[1:, :-1], index[:-1, 1:], index[1:, 1:]
+    return torch.stack([torch.stack([a, b, c], -1), torch.stack([c, b, d], -1)], 2).view(-1, 3)
+
+
+@lru_cache(maxsize=32)
+def _pixel_grid(height: int, width: int, rim: float, device: str, dtype: torch.dtype) -> torch.Tensor:
+    """(H, W, 2) x, y of pixel centres; the outermost are ``rim`` further out."""
+    x = torch.arange(width, device=device, dtype=dtype) + 0.5
+    y = torch.arange(height, device=device, dtype=dtype) + 0.5
+    for line in (x, y):
+        line[0] -= rim
+        line[-1] += rim
+    return torch.stack(torch.meshgrid(x, y, indexing="xy"), -1)
+
+
+def points_from_depth(depth: torch.Tensor, camera: CanonicalCamera, *, rim: float = 0.0) -> torch.Tensor:
+    """Camera-frame points (N, H, W, 3) of a depth map (N, H, W) at its pixel centres."""
+    _, height, width = depth.shape
+    return camera.unproject(_pixel_grid(height, width, rim, str(depth.device), depth.dtype), depth)
+
+
+def normals_from_depth(depth: torch.Tensor, camera: CanonicalCamera) -> torch.Tensor:
+    """Unit normals (N, H, W, 3) by central differences, pointing into the scene (see ``lambert``).
+
+    The border has no neighbours on one side and gets (0, 0, 1), as in Unsup3D.
+    """
+    points = points_from_depth(depth, camera)
+    across = points[:, 1:-1, 2:] - points[:, 1:-1, :-2]
+    down = points[:, 2:, 1:-1] - points[:, :-2, 1:-1]
+    inner = normalize(torch.linalg.cross(across, down), dim=-1, eps=1e-12)
+    framed = pad(inner, (0, 0, 1, 1, 1, 1))
+    border = torch.ones_like(framed[..., 2], dtype=torch.bool)
+    border[:, 1:-1, 1:-1] = False
+    return torch.stack([framed[..., 0], framed[..., 1], torch.where(border, 1.0, framed[..., 2])], -1)
+
+
+def view_surface(
+    depth: torch.Tensor,
+    view: View,
+    camera: CanonicalCamera,
+    *,
+    depth_range: tuple[float, float] = DEPTH_RANGE,
+    backend: str = "auto",
+) -> ViewedSurface:
+    """A canonical depth map (N, H, W) moved by a view and seen by the canonical camera.
+
+    Differentiable in the depth and the view. backend : see ``rasterize.face_ids``.
+    """
+    count, height, width = depth.shape
+    faces = grid_faces(height, width, depth.device)
+    points = camera.project(view.apply(points_from_depth(depth, camera, rim=_RIM).view(count, -1, 3)))
+    found = fragments(face_ids(points, faces, (height, width), backend=backend), faces)
+    seen = fragment_values(points[..., 2:], found, fragment_barycentrics(points, found))
+    near, far = depth_range
+    viewed = found.scatter(seen[:, 0], far).clamp(near, far)
+    mask = torch.zeros(count * height * width, dtype=torch.bool, device=depth.device)
+    mask[found.pixel] = True
+    return ViewedSurface(viewed, mask.view(count, height, width), canonical_grid(viewed, view, camera))
+
+
+def canonical_grid(viewed_depth: torch.Tensor, view: View, camera: CanonicalCamera) -> torch.Tensor:
+    """Where the pixels of a view with depths (N, H, W) lie in the canonical image: (N, H, W, 2) for ``grid_sample``."""
+    return _grid_units(camera.project(view.undo(points_from_depth(viewed_depth, camera))), camera)
+
+
+def view_grid(depth: torch.Tensor, view: View, camera: CanonicalCamera) -> torch.Tensor:
+    """Where the pixels of a canonical depth map (N, H, W) lie in the view: (N, H, W, 2) for ``grid_sample``."""
+    return _grid_units(camera.project(view.apply(points_from_depth(depth, camera))), camera)
+
+
+def unwarp_to_canonical(
+    image: torch.Tensor,
+    depth: torch.Tensor,
+    viewed: ViewedSurface,
+    view: View,
+    camera: CanonicalCamera,
+    *,
+    tolerance: float = 0.01,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """An image of the view (N, C, H, W) back in the canonical frame, and where that is seen.
+
+    Parameters
+    ----------
+    depth : (N, H, W) canonical. viewed : what ``view_surface`` made of it.
+    tolerance : depth by which a canonical pixel may lie behind what the view sees there and still count as seen.
+
+    Returns
+    -------
+    (N, C, H, W) image sampled at every canonical pixel, and (N, H, W) bool: seen by the view, not hidden, not outside.
+    """
+    placed = camera.project(view.apply(points_from_depth(depth, camera)))
+    grid = _grid_units(placed, camera)
+    colors = grid_sample(image, grid, mode="bilinear", padding_mode="border", align_corners=False)
+    nearest = grid_sample(
+        torch.where(viewed.mask, viewed.depth, viewed.depth.new_tensor(torch.inf))[:, None].detach(),
+        grid,
+        mode="nearest",
+        padding_mode="zeros",
+        align_corners=False,
+    )[:, 0]
+    inside = (grid.abs() <= 1).all(-1)
+    return colors, inside & (placed[..., 2] <= nearest + tolerance)
+
+
+def _grid_units(pixels: torch.Tensor, camera: CanonicalCamera) -> torch.Tensor:
+    """Pixel positions (..., 2 or more) in grid_sample's units: -1 and 1 at the picture's borders."""
+    height, width = camera.size
+    return pixels[..., :2] * pixels.new_tensor([2 / width, 2 / height]) - 1

@@ -1,0 +1,199 @@
+"""Every backend gives the reference's face ids, pixel for pixel."""
+
+import threading
+
+import pytest
+import torch
+
+from backend.rendering.rasterize import default_backend, face_ids
+
+BACKENDS = ["torch", pytest.param("numba", marks=pytest.mark.skipif("not _has('numba')"))]
+
+
+def _has(module: str) -> bool:
+    import importlib.util
+
+    return importlib.util.find_spec(module) is not None
+
+
+def random_scene(seed: int, count: int, vertices: int, faces: int, size: tuple[int, int], lattice: bool = False):
+    """Triangles all over and beyond the image, some behind the camera; on the half-pixel lattice when asked."""
+    generator = torch.Generator().manual_seed(seed)
+    height, width = size
+    points = torch.rand(count, vertices, 3, generator=generator)
+    points = points * torch.tensor([1.4 * width, 1.4 * height, 2.2]) - torch.tensor([0.2 * width, 0.2 * height, 0.2])
+    if lattice:
+        points[..., :2] = (points[..., :2] * 2).round() / 2
+        points[..., 2] = (points[..., 2] * 2).round() / 2
+    return points, torch.randint(0, vertices, (faces, 3), generator=generator)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("cull", [False, True])
+@pytest.mark.parametrize(
+    ("count", "vertices", "faces", "size"),
+    [(1, 30, 40, (33, 33)), (3, 60, 70, (17, 41)), (2, 40, 30, (90, 70)), (2, 400, 300, (24, 20)), (1, 9, 5, (1, 7))],
+)
+def test_random_scenes_equal_the_reference(backend, cull, count, vertices, faces, size):
+    for lattice in (False, True):
+        points, triangles = random_scene(faces + count, count, vertices, faces, size, lattice)
+        expected = face_ids(points, triangles, size, backend="reference", cull_backfaces=cull)
+        assert torch.equal(face_ids(points, triangles, size, backend=backend, cull_backfaces=cull), expected)
+        assert expected.shape == (count, *size) and expected.dtype == torch.int64
+        if size[0] > 1:
+            assert (expected >= 0).float().mean() > 0.05
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_small_triangles_equal_the_reference(backend):
+    generator = torch.Generator().manual_seed(5)
+    centres = torch.rand(2, 150, 1, 3, generator=generator) * torch.tensor([40.0, 30.0, 0.0])
+    points = centres + torch.rand(2, 150, 3, 3, generator=generator) * torch.tensor([6.0, 5.0, 1.0])
+    triangles = torch.arange(450).view(150, 3)
+    points = points.view(2, 450, 3)
+    expected = face_ids(points, triangles, (30, 40), backend="reference")
+    assert torch.equal(face_ids(points, triangles, (30, 40), backend=backend), expected)
+
+
+@pytest.mark.parametrize("backend", [*BACKENDS, "reference"])
+class TestRule:
+    def test_lowest_index_wins_a_tie(self, backend):
+        points = torch.tensor([[[1.0, 1, 2], [9, 1, 2], [1, 9, 2], [9, 9, 2]]])
+        faces = torch.tensor([[3, 1, 2], [0, 1, 2], [0, 1, 2], [2, 1, 0]])
+        ids = face_ids(points, faces, (10, 10), backend=backend)[0]
+        assert ids[2, 2] == 1
+        assert ids[7, 7] == 0
+        assert ids[5, 4] == 0  # exactly on the shared diagonal: x + y = 10 at equal depth
+
+    def test_nearest_wins_whatever_the_order(self, backend):
+        near = torch.tensor([[0.0, 0, 1], [8, 0, 1], [0, 8, 1]])
+        far = near + torch.tensor([0, 0, 1.0])
+        points = torch.cat([far, near])[None]
+        for faces, winner in (([[0, 1, 2], [3, 4, 5]], 1), ([[3, 4, 5], [0, 1, 2]], 0)):
+            ids = face_ids(points, torch.tensor(faces), (4, 4), backend=backend)
+            assert (ids[0, 0] == winner).all()
+
+    def test_perspective_depth_decides_where_planes_cross(self, backend):
+        # A face from depth 1 to 3 is at depth 1.5 (not 2) half-way across the image: in front of a wall at 1.8.
+        points = torch.tensor([[[0.0, -9, 1], [0, 19, 1], [10, -9, 3], [10, 19, 3.0]]])
+        wall = torch.tensor([[[0.0, -9, 1.8], [0, 19, 1.8], [10, -9, 1.8], [10, 19, 1.8]]])
+        faces = torch.tensor([[0, 1, 2], [2, 1, 3], [4, 5, 6], [6, 5, 7]])
+        ids = face_ids(torch.cat([points, wall], 1), faces, (10, 10), backend=backend)[0]
+        assert (ids[:, 5] < 2).all()
+        assert (ids[:, 8] >= 2).all()
+
+    def test_culling_keeps_faces_seen_counter_clockwise(self, backend):
+        points = torch.tensor([[[0.0, 0, 1], [0, 8, 1], [8, 0, 1]]])  # down, then right: cross < 0 with y down
+        towards, away = torch.tensor([[0, 1, 2]]), torch.tensor([[0, 2, 1]])
+        assert (face_ids(points, towards, (3, 3), backend=backend, cull_backfaces=True) == 0).all()
+        assert (face_ids(points, away, (3, 3), backend=backend, cull_backfaces=True) == -1).all()
+        assert (face_ids(points, away, (3, 3), backend=backend) == 0).all()
+
+    def test_lattice_on_pixel_centres_has_no_holes(self, backend):
+        height, width = 7, 11
+        y, x = torch.meshgrid(torch.arange(height) + 0.5, torch.arange(width) + 0.5, indexing="ij")
+        points = torch.stack([x, y, torch.ones_like(x)], -1).view(1, -1, 3)
+        index = torch.arange(height * width).view(height, width)
+        a, b, c, d = index[:-1, :-1], index[1:, :-1], index[:-1, 1:], index[1:, 1:]
+        faces = torch.cat([torch.stack([a, b, c], -1).view(-1, 3), torch.stack([c, b, d], -1).view(-1, 3)])
+        for cull in (False, True):
+            assert (face_ids(points, faces, (height, width), backend=backend, cull_backfaces=cull) >= 0).all()
+
+    def test_rotated_closed_sheet_has_no_holes(self, backend):
+        generator = torch.Generator().manual_seed(1)
+        line = torch.linspace(-30, 30, 14)
+        y, x = torch.meshgrid(line, line, indexing="ij")
+        turn = torch.tensor(0.7)
+        sheet = torch.stack([x * turn.cos() - y * turn.sin(), x * turn.sin() + y * turn.cos()], -1) + 10
+        sheet[1:-1, 1:-1] += torch.rand(12, 12, 2, generator=generator)
+        points = torch.cat([sheet.view(1, -1, 2), 1 + torch.rand(1, 196, 1, generator=generator)], -1)
+        index = torch.arange(196).view(14, 14)
+        a, b, c, d = index[:-1, :-1], index[1:, :-1], index[:-1, 1:], index[1:, 1:]
+        faces = torch.cat([torch.stack([a, b, c], -1).view(-1, 3), torch.stack([c, b, d], -1).view(-1, 3)])
+        assert (face_ids(points, faces, (20, 20), backend=backend) >= 0).all()
+
+    @pytest.mark.parametrize("depth", [0.0, -1.0, 1e-9, float("nan")])
+    def test_faces_at_or_behind_the_camera_are_dropped(self, backend, depth):
+        points = torch.tensor([[[0.0, 0, 1], [8, 0, 1], [0, 8, depth]]])
+        assert (face_ids(points, torch.tensor([[0, 1, 2]]), (3, 3), backend=backend) == -1).all()
+
+    @pytest.mark.parametrize("value", [float("nan"), float("inf"), 1e38])
+    def test_broken_positions_are_harmless(self, backend, value):
+        points = torch.tensor([[[0.0, 0, 2], [8, 0, 2], [0, 8, 2], [value, value, 1]]])
+        faces = torch.tensor([[0, 1, 3], [0, 1, 2]])
+        assert (face_ids(points, faces, (3, 3), backend=backend) == 1).all()
+
+    def test_degenerate_faces_cover_nothing(self, backend):
+        points = torch.tensor([[[0.5, 0.5, 1], [2.5, 2.5, 1], [1.5, 1.5, 1]]])
+        faces = torch.tensor([[0, 1, 2], [0, 0, 1], [2, 2, 2]])
+        assert (face_ids(points, faces, (3, 3), backend=backend) == -1).all()
+
+    def test_empty_inputs(self, backend):
+        none = torch.zeros(0, 3, dtype=torch.int64)
+        assert face_ids(torch.rand(2, 4, 3), none, (3, 5), backend=backend).eq(-1).all()
+        assert face_ids(torch.rand(0, 4, 3), torch.tensor([[0, 1, 2]]), (3, 5), backend=backend).shape == (0, 3, 5)
+
+    def test_no_gradient_and_double_input(self, backend):
+        points = torch.tensor([[[0.0, 0, 1], [8, 0, 1], [0, 8, 1]]], dtype=torch.float64, requires_grad=True)
+        ids = face_ids(points, torch.tensor([[0, 1, 2]]), (3, 3), backend=backend)
+        assert not ids.requires_grad and (ids == 0).all()
+
+
+@pytest.mark.skipif(not _has("numba"), reason="numba is not installed")
+def test_bands_and_images_on_threads_equal_one_thread():
+    scenes = [random_scene(3, count, 3000, 5000, (50, 37)) for count in (1, 2, 5)]
+    expected = [face_ids(points, triangles, (50, 37), backend="torch") for points, triangles in scenes]
+    before = torch.get_num_threads()
+    try:
+        for threads in (1, 2, 3):
+            torch.set_num_threads(threads)
+            for (points, triangles), ids in zip(scenes, expected, strict=True):
+                assert torch.equal(face_ids(points, triangles, (50, 37), backend="numba"), ids)
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_calls_from_many_threads():
+    points, triangles = random_scene(9, 2, 2000, 5000, (40, 40))
+    expected = face_ids(points, triangles, (40, 40), backend="torch")
+    results = []
+    workers = [threading.Thread(target=lambda: results.append(face_ids(points, triangles, (40, 40)))) for _ in range(8)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    assert len(results) == 8 and all(torch.equal(result, expected) for result in results)
+
+
+def test_wrong_arguments_are_named():
+    points, triangles = random_scene(0, 1, 9, 4, (5, 5))
+    with pytest.raises(ValueError, match="vertices_px"):
+        face_ids(points[0], triangles, (5, 5))
+    with pytest.raises(ValueError, match="faces"):
+        face_ids(points, triangles.float(), (5, 5))
+    with pytest.raises(ValueError, match="unknown rasterizer"):
+        face_ids(points, triangles, (5, 5), backend="magic")
+    with pytest.raises(IndexError):
+        face_ids(points, triangles + 100, (5, 5))
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
+def test_cuda_equals_the_reference():
+    points, triangles = random_scene(2, 3, 300, 400, (64, 48))
+    expected = face_ids(points, triangles, (64, 48), backend="reference")
+    assert torch.equal(face_ids(points.cuda(), triangles.cuda(), (64, 48), backend="torch").cpu(), expected)
+
+
+@pytest.mark.skipif(not _has("pytorch3d"), reason="PyTorch3D is not installed")
+def test_pytorch3d_agrees_but_for_ties():
+    points, triangles = random_scene(2, 2, 60, 80, (40, 56))
+    for cull in (False, True):
+        expected = face_ids(points, triangles, (40, 56), backend="reference", cull_backfaces=cull)
+        found = face_ids(points, triangles, (40, 56), backend="pytorch3d", cull_backfaces=cull)
+        assert (found == expected).float().mean() > 0.999
+
+
+def test_default_backends():
+    assert default_backend(torch.device("cpu")) == ("numba" if _has("numba") else "torch")
+    assert default_backend(torch.device("cuda")) == ("pytorch3d" if _has("pytorch3d") else "torch")

@@ -1,0 +1,105 @@
+"""The SH basis and light against numerical integration over the sphere."""
+
+import numpy as np
+import pytest
+import torch
+
+from backend.rendering import spherical_harmonics as sh
+
+
+def sphere(polar: int = 80, around: int = 160) -> tuple[np.ndarray, np.ndarray]:
+    """Directions (S, 3) and solid angles (S,): Gauss-Legendre in z, uniform in the azimuth."""
+    z, weight = np.polynomial.legendre.leggauss(polar)
+    turn = 2 * np.pi * (np.arange(around) + 0.5) / around
+    radius = np.sqrt(1 - z * z)
+    directions = np.stack(
+        [radius[:, None] * np.cos(turn), radius[:, None] * np.sin(turn), np.repeat(z[:, None], around, 1)], -1
+    )
+    return directions.reshape(-1, 3), np.repeat(weight * 2 * np.pi / around, around)
+
+
+def random_rotation(seed: int) -> np.ndarray:
+    q, _ = np.linalg.qr(np.random.default_rng(seed).normal(size=(3, 3)))
+    return q * np.sign(np.linalg.det(q))
+
+
+def test_basis_is_orthonormal():
+    directions, solid_angle = sphere()
+    values = sh.basis(directions)
+    np.testing.assert_allclose(values.T @ (values * solid_angle[:, None]), np.eye(9), atol=1e-12)
+
+
+def test_torch_equals_numpy():
+    rng = np.random.default_rng(0)
+    normals = rng.normal(size=(4, 5, 3))
+    light, radiance = rng.normal(size=(9, 3)), rng.normal(size=(9, 3))
+    rotation, lamps, colors = random_rotation(1), normals[0] / np.linalg.norm(normals[0], axis=-1)[:, None], light[:5]
+    pairs = [
+        (sh.basis(normals), sh.basis(torch.tensor(normals))),
+        (sh.shade(normals, light), sh.shade(torch.tensor(normals), torch.tensor(light))),
+        (sh.light_from_radiance(radiance), sh.light_from_radiance(torch.tensor(radiance))),
+        (sh.rotate(light, rotation), sh.rotate(torch.tensor(light), torch.tensor(rotation))),
+        (
+            sh.light_from_directions(lamps, colors, 0.2),
+            sh.light_from_directions(torch.tensor(lamps), torch.tensor(colors), 0.2),
+        ),
+    ]
+    for ours, theirs in pairs:
+        np.testing.assert_allclose(ours, theirs.numpy(), atol=1e-12)
+
+
+def test_radiance_to_shading_is_the_cosine_integral():
+    directions, solid_angle = sphere()
+    rng = np.random.default_rng(2)
+    radiance = rng.normal(size=(9, 3))
+    incoming = sh.basis(directions) @ radiance  # band-limited, so that three bands are exact but for the cosine's tail
+    light = sh.light_from_radiance(radiance)
+    for normal in directions[rng.integers(0, len(directions), 5)]:
+        cosine = np.maximum(0, directions @ normal)
+        irradiance = (incoming * (cosine * solid_angle)[:, None]).sum(0)
+        np.testing.assert_allclose(sh.shade(normal[None], light)[0], irradiance / np.pi, atol=2e-3)
+
+
+def test_a_lamp_is_the_projection_of_its_clamped_cosine():
+    directions, solid_angle = sphere()
+    lamp, color = np.array([0.6, -0.48, 0.64]), np.array([1.0, 0.5, 0.25])
+    cosine = np.maximum(0, directions @ lamp)
+    projected = sh.basis(directions).T @ (cosine * solid_angle)
+    light = sh.light_from_direction(lamp, color, 0.3)
+    expected = projected[:, None] * color
+    expected[0] += 0.3 / sh.BASIS_CONSTANTS[0]
+    np.testing.assert_allclose(light, expected, atol=1e-3)
+    error = sh.shade(directions, light)[:, 0] - 0.3 - cosine
+    assert np.abs(error).max() < 0.1  # what three bands leave out
+    assert sh.shade(lamp[None], light).argmax() == 0
+
+
+def test_ambient_only_is_constant():
+    directions, _ = sphere(6, 8)
+    light = sh.light_from_directions(np.array([[0, 0, 1.0]]), np.zeros((1, 3)), np.array([0.2, 0.4, 0.6]))
+    np.testing.assert_allclose(sh.shade(directions, light), np.tile([0.2, 0.4, 0.6], (48, 1)), atol=1e-12)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_rotated_light_shades_rotated_normals_alike(seed):
+    rng = np.random.default_rng(seed)
+    normals = rng.normal(size=(50, 3))
+    normals /= np.linalg.norm(normals, axis=1)[:, None]
+    light, rotation = rng.normal(size=(9, 3)), random_rotation(seed)
+    turned = sh.rotate(light, rotation)
+    np.testing.assert_allclose(sh.shade(normals @ rotation.T, turned), sh.shade(normals, light), atol=1e-10)
+    np.testing.assert_allclose(sh.rotate(turned, rotation.T), light, atol=1e-10)
+
+
+def test_batched_lights():
+    rng = np.random.default_rng(4)
+    normals, light = torch.tensor(rng.normal(size=(2, 4, 5, 3))), torch.tensor(rng.normal(size=(2, 9, 3)))
+    both = sh.shade(normals, light)
+    assert both.shape == (2, 4, 5, 3)
+    assert torch.allclose(both[1], sh.shade(normals[1], light[1]))
+
+
+def test_gradient_reaches_normals_and_light():
+    normals = torch.randn(4, 3, dtype=torch.float64, requires_grad=True)
+    light = torch.randn(9, 3, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(sh.shade, (normals, light))

@@ -1,0 +1,94 @@
+import numpy as np
+import pytest
+
+from backend.geometry.normals import vertex_normals
+from backend.rendering.camera import Camera
+from backend.rendering.visibility import depth_map, facing_cosine, point_visibility, vertex_visibility
+
+FACING = np.diag([1.0, -1, -1, 1])  # camera on the +z axis, looking back at the head
+
+
+def camera(distance: float = 0.6, size: tuple[int, int] = (160, 120), focal: float = 300.0) -> Camera:
+    pose = FACING.copy()
+    pose[2, 3] = distance
+    return Camera(np.array([[focal, 0, size[0] / 2], [0, focal, size[1] / 2], [0, 0, 1.0]]), pose, size)
+
+
+def sphere(radius: float = 0.1, n: int = 48) -> tuple[np.ndarray, np.ndarray]:
+    """A closed sphere of n * n/2 vertices, counter-clockwise from outside."""
+    around, along = np.meshgrid(2 * np.pi * np.arange(n) / n, np.pi * np.arange(1, n // 2) / (n // 2), indexing="ij")
+    points = np.stack([np.sin(along) * np.sin(around), np.cos(along), np.sin(along) * np.cos(around)], -1)
+    index = np.arange(points.shape[0] * points.shape[1]).reshape(points.shape[:2])
+    nextcol = np.roll(index, -1, 0)
+    quads = np.stack([index[:, :-1], index[:, 1:], nextcol[:, 1:], nextcol[:, :-1]], -1).reshape(-1, 4)
+    top, bottom = index.size, index.size + 1
+    caps = [[top, a, b] for a, b in zip(index[:, 0], nextcol[:, 0], strict=True)]
+    caps += [[bottom, b, a] for a, b in zip(index[:, -1], nextcol[:, -1], strict=True)]
+    faces = np.concatenate([quads[:, [0, 1, 2]], quads[:, [0, 2, 3]], np.array(caps)])
+    return radius * np.concatenate([points.reshape(-1, 3), [[0, 1, 0], [0, -1, 0]]]), faces
+
+
+def test_test_sphere_is_oriented():
+    vertices, faces = sphere()
+    np.testing.assert_allclose((vertex_normals(vertices, faces) * vertices).sum(1), 0.1, rtol=2e-2)
+
+
+def test_depth_of_a_sphere():
+    vertices, faces = sphere(n=128)
+    view = camera()
+    depth = depth_map(vertices, faces, view)
+    assert depth.shape == (120, 160) and depth.dtype == np.float32
+    row, column = np.mgrid[:120, :160]
+    ray = np.stack([(column + 0.5 - 80) / 300, (row + 0.5 - 60) / 300, np.ones(depth.shape)], -1)
+    # |t ray - (0, 0, d)| = r, the nearer root
+    a, b, c = (ray**2).sum(-1), -2 * ray[..., 2] * 0.6, 0.6**2 - 0.1**2
+    root = b * b - 4 * a * c
+    hit = root > 0
+    assert (np.isfinite(depth) == hit).mean() > 0.99
+    both = hit & np.isfinite(depth)
+    np.testing.assert_allclose(depth[both], ((-b - np.sqrt(np.maximum(root, 0))) / (2 * a))[both], atol=2.5e-3)
+
+
+@pytest.mark.parametrize("focal", [150.0, 300.0, 900.0])
+def test_sphere_front_is_seen_and_back_is_not(focal):
+    vertices, faces = sphere()
+    view = camera(focal=focal, size=(400, 400))
+    seen = vertex_visibility(vertices, faces, view)
+    facing = facing_cosine(vertices, vertices / 0.1, view)
+    assert (seen[facing > 0.12] > 0.99).all()
+    assert (seen[facing < -0.05] == 0).all()
+    assert (facing > 0.12).sum() > 300
+
+
+def test_a_ball_in_front_hides_what_is_behind_it():
+    back, faces = sphere(0.1)
+    front, _ = sphere(0.03)
+    both = np.concatenate([back, front + np.array([0.0, 0, 0.25])])
+    triangles = np.concatenate([faces, faces + len(back)])
+    view = camera(size=(400, 400), focal=900.0)
+    seen = vertex_visibility(both, triangles, view)[: len(back)]
+    projected, ball = view.project(back), view.project(np.array([[0, 0, 0.25]]))[0]
+    radius = np.linalg.norm(projected[:, :2] - ball[:2], axis=1)
+    outline = 900 * 0.03 / np.sqrt(0.35**2 - 0.03**2)
+    facing = facing_cosine(back, back / 0.1, view) > 0.2
+    assert (seen[facing & (radius < outline - 2)] == 0).all()
+    assert (seen[facing & (radius > outline + 2)] > 0.99).all()
+    assert (facing & (radius < outline - 2)).sum() > 30
+
+
+def test_points_and_pictures_end():
+    vertices, faces = sphere()
+    view = camera()
+    depth = depth_map(vertices, faces, view)
+    points = np.array([[0, 0, 0.1], [0, 0, 0.2], [0, 0, 0.05], [0, 0, -0.2], [0, 0, 0.7], [5.0, 0, 0], [0.14, 0, 0]])
+    seen = point_visibility(points, view, depth)
+    np.testing.assert_allclose(seen, [1, 1, 0, 0, 0, 0, 1])
+
+
+def test_bias_lets_shallow_points_through():
+    vertices, faces = sphere()
+    view = camera()
+    depth = depth_map(vertices, faces, view)
+    under = np.array([[0.0, 0, 0.096]])
+    assert point_visibility(under, view, depth, bias=0.001)[0] == 0
+    assert point_visibility(under, view, depth, bias=0.006)[0] == 1
