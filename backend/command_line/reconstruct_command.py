@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import signal
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -20,29 +21,26 @@ def run_reconstruct(arguments: argparse.Namespace) -> None:
 
     Raises ``LikenessError`` for everything that the person can do something about, ``KeyboardInterrupt`` on Ctrl-C.
     """
+    start = time.monotonic()
     out, err = Console(), Console(stderr=True)
     photos = find_photos(arguments.photos)
     with _terminate_like_ctrl_c():
         # Here and not above: these imports take seconds, and may find that something is not installed.
-        from backend.exchange.folder import STAGE, check_writable, write_folder
+        from backend.exchange.folder import check_writable, write_folder
 
         check_writable(arguments.out)
         from backend.photos.read import PhotoSource
-        from backend.pipeline import STAGE_SHARES, ReconstructOptions, reconstruct
+        from backend.pipeline import STAGES, ReconstructOptions, reconstruct
 
         sources = [PhotoSource(name, path=path) for name, path in photos]
         options = ReconstructOptions(quality=arguments.quality, texture_size=arguments.texture, device=arguments.device)
-        shares = {**STAGE_SHARES, STAGE: 0.06 * sum(STAGE_SHARES.values())}
-        with TerminalProgress(err, shares) as progress:
+        with TerminalProgress(err, dict(STAGES)) as progress:
             reconstruction = reconstruct(sources, options, progress)
             write_folder(reconstruction.asset, reconstruction.previews, arguments.out, progress)
-    report = reconstruction.asset.report
-    out.print(verdict_table(report["photos"]))
-    seconds = report.get("seconds.total")
-    took = f" in {format_seconds(seconds)}" if isinstance(seconds, int | float) else ""
-    out.print(
-        f"Wrote {arguments.out}{took}. Look at {arguments.out / 'preview.png'} first.", highlight=False, soft_wrap=True
-    )
+    out.print(verdict_table(reconstruction.asset.report["photos"]))
+    took = format_seconds(time.monotonic() - start)
+    preview = arguments.out / "preview.png"
+    out.print(f"Wrote {arguments.out} in {took}. Look at {preview} first.", highlight=False, soft_wrap=True)
 
 
 def verdict_table(photos: Sequence[Mapping[str, Any]]) -> Table:

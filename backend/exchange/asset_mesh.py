@@ -5,36 +5,55 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import scipy.sparse as sp
 
 from backend.exchange.face_asset import FaceAsset
+from backend.exchange.subdivided import subdivided
 from backend.geometry.topology import triangulate
 from backend.rendering.camera import Camera
 from backend.rendering.render import render_mesh
 from backend.rendering.spherical_harmonics import light_from_directions
-from backend.rig.arkit import ARKIT_INDEX
+from backend.rig.arkit import ARKIT_NAMES
 
 
 @dataclass(frozen=True)
 class AssetMesh:
-    """The parts in one mesh.
+    """The parts in one mesh, after one Catmull-Clark step.
 
     Attributes
     ----------
-    vertices : (V, 3) float32 head frame, metres.
+    matrix : (V, C) sparse, from the parts' vertices one after the other to ``vertices``.
+    cage : (C, 3) float32 the parts' neutral vertices, head frame, metres.
+    keys : (52, C, 3) float32 offsets in ARKit's order.
     faces : (T, 3) int64. uv : (U, 2) float32 map ``Head``, v up. uv_faces : (T, 3) int64.
     albedo : (R, R, 3) uint8 sRGB.
     """
 
-    vertices: np.ndarray
+    matrix: sp.csr_matrix
+    cage: np.ndarray
+    keys: np.ndarray
     faces: np.ndarray
     uv: np.ndarray
     uv_faces: np.ndarray
     albedo: np.ndarray
 
-    def render(self, camera: Camera, light: np.ndarray, background: np.ndarray | tuple[int, int, int]) -> np.ndarray:
+    def positions(self, expression: np.ndarray | None = None) -> np.ndarray:
+        """(V, 3) neutral positions, or those of an expression (52,) of weights."""
+        cage = self.cage
+        if expression is not None:
+            cage = cage + np.tensordot(np.asarray(expression, np.float32), self.keys, axes=1)
+        return self.matrix @ cage
+
+    def render(
+        self,
+        camera: Camera,
+        light: np.ndarray,
+        background: np.ndarray | tuple[int, int, int],
+        expression: np.ndarray | None = None,
+    ) -> np.ndarray:
         """(H, W, 3) uint8 sRGB picture under a light (9, 3) over a background."""
         return render_mesh(
-            self.vertices,
+            self.positions(expression),
             self.faces,
             camera,
             texture=self.albedo,
@@ -45,24 +64,30 @@ class AssetMesh:
         )
 
 
-def asset_mesh(asset: FaceAsset, expression: np.ndarray | None = None) -> AssetMesh:
-    """The asset's parts in one mesh, neutral or with an expression (52,) of weights."""
-    vertices, faces, uvs, uv_faces = [], [], [], []
+def asset_mesh(asset: FaceAsset) -> AssetMesh:
+    """The asset's parts in one mesh."""
+    matrices, cages, keys, faces, uvs, uv_faces = [], [], [], [], [], []
     vertices_before = uvs_before = 0
     for part in asset.parts:
-        split = triangulate(part.quads)
-        positions = part.vertices.astype(np.float32, copy=True)
-        for name, offsets in part.keys.items():
-            if expression is not None and expression[ARKIT_INDEX[name]] != 0:
-                positions += np.float32(expression[ARKIT_INDEX[name]]) * offsets
-        vertices.append(positions)
+        level = subdivided(part)
+        split = triangulate(level.quads)
+        still = np.zeros_like(part.vertices)
+        matrices.append(level.matrix)
+        cages.append(part.vertices)
+        keys.append(np.stack([part.keys.get(name, still) for name in ARKIT_NAMES]))
         faces.append(split.faces + vertices_before)
-        uvs.append(part.uv)
-        uv_faces.append(split.apply(part.uv_quads) + uvs_before)
-        vertices_before += len(part.vertices)
-        uvs_before += len(part.uv)
+        uvs.append(level.uv)
+        uv_faces.append(split.apply(level.uv_quads) + uvs_before)
+        vertices_before += level.matrix.shape[0]
+        uvs_before += len(level.uv)
     return AssetMesh(
-        np.concatenate(vertices), np.concatenate(faces), np.concatenate(uvs), np.concatenate(uv_faces), asset.albedo
+        matrix=sp.block_diag(matrices, format="csr"),
+        cage=np.concatenate(cages),
+        keys=np.concatenate(keys, axis=1),
+        faces=np.concatenate(faces),
+        uv=np.concatenate(uvs),
+        uv_faces=np.concatenate(uv_faces),
+        albedo=asset.albedo,
     )
 
 

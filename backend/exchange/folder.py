@@ -6,6 +6,7 @@ import errno
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -15,7 +16,7 @@ from PIL import Image
 from backend.errors import LikenessError
 from backend.exchange.face_asset import FaceAsset
 from backend.exchange.gltf import write_glb
-from backend.exchange.json_files import write_cameras, write_expressions, write_report
+from backend.exchange.json_files import with_seconds_of, write_cameras, write_expressions, write_report
 from backend.exchange.obj import write_obj
 from backend.exchange.preview import PhotoPreview, write_preview
 from backend.progress import ProgressReporter, silent
@@ -56,6 +57,7 @@ def write_folder(
     LikenessError : code "disk" when the disk is full, the folder may not be written, or ``out_dir`` is a file.
     """
     out_dir = Path(out_dir)
+    start = time.perf_counter()
     steps: list[Callable[[Path], None]] = [
         lambda folder: write_glb(asset, folder / "face.glb"),
         lambda folder: write_obj(asset, folder),
@@ -63,7 +65,7 @@ def write_folder(
         lambda folder: write_cameras(asset.photos, folder / "cameras.json"),
         lambda folder: write_expressions(asset.photos, folder / "expressions.json"),
         lambda folder: write_preview(asset, previews, folder / "preview.png"),
-        lambda folder: write_report(asset.report, folder / "report.json"),
+        lambda folder: write_report(with_seconds_of(asset.report, "files", start), folder / "report.json"),
     ]
     with _disk_errors_named(out_dir), _temporary_folder(out_dir) as temporary:
         for number, step in enumerate(steps):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
@@ -110,6 +111,18 @@ def build_report(
     report["seconds.total"] = round(float(total), 4)
     report["peak_rss_mb"] = peak_rss_mb()
     return report
+
+
+def with_seconds_of(report: Mapping[str, object], stage: str, start: float) -> dict[str, object]:
+    """The report with ``stage``'s seconds since ``start`` (``time.perf_counter()``) in it and in ``seconds.total``."""
+    seconds = time.perf_counter() - start
+    total = report.get("seconds.total", 0.0)
+    return {
+        **report,
+        f"seconds.{stage}": round(seconds, 4),
+        "seconds.total": round(float(total) + seconds, 4),
+        "peak_rss_mb": peak_rss_mb(),
+    }
 
 
 def installed_versions() -> dict[str, str]:

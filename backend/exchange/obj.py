@@ -8,38 +8,41 @@ from pathlib import Path
 import numpy as np
 
 from backend import __version__
-from backend.exchange.face_asset import FaceAsset, FacePart
+from backend.exchange.face_asset import FaceAsset
 from backend.exchange.gltf import ROUGHNESS, SKIN_ROUGHNESS
+from backend.exchange.subdivided import subdivided
 
 
 def write_obj(asset: FaceAsset, folder: Path, stem: str = "face", texture: str = "albedo.png") -> None:
     """Write ``stem.obj`` and ``stem.mtl`` into ``folder``; they name the texture file, which is written elsewhere.
 
-    Every part is an object in quads, in metres with y up, with map ``Head`` as its texture coordinates (v up).
-    Raises ``OSError`` when a file cannot be written.
+    Every part is an object in quads after one Catmull-Clark step, in metres with y up, with map ``Head`` as its texture
+    coordinates (v up). Raises ``OSError`` when a file cannot be written.
     """
     folder = Path(folder)
-    lines = [f"# Likeness {__version__}: neutral face; metres, y up, x to the person's left", f"mtllib {stem}.mtl"]
+    lines = [
+        f"# Likeness {__version__}: neutral face, subdivided once; metres, y up, x to the person's left",
+        f"mtllib {stem}.mtl",
+    ]
     vertices_before = uvs_before = 0
     for part in asset.parts:
-        lines.extend(_part_lines(part, vertices_before, uvs_before))
-        vertices_before += len(part.vertices)
-        uvs_before += len(part.uv)
+        level = subdivided(part)
+        lines.append(f"o {part.name}")
+        lines += [f"v {x:.6f} {y:.6f} {z:.6f}" for x, y, z in (level.matrix @ part.vertices).tolist()]
+        lines += [f"vt {u:.6f} {v:.6f}" for u, v in level.uv.tolist()]
+        lines += [f"usemtl {part.name}", "s 1"]
+        lines += _face_lines(level.quads + 1 + vertices_before, level.uv_quads + 1 + uvs_before)
+        vertices_before += level.matrix.shape[0]
+        uvs_before += len(level.uv)
     (folder / f"{stem}.obj").write_text("\n".join(lines) + "\n", encoding="utf-8", newline="\n")
     materials = "\n".join(_material(part.name, texture) for part in asset.parts)
     (folder / f"{stem}.mtl").write_text(materials, encoding="utf-8", newline="\n")
 
 
-def _part_lines(part: FacePart, vertices_before: int, uvs_before: int) -> Iterator[str]:
-    yield f"o {part.name}"
-    yield from (f"v {x:.6f} {y:.6f} {z:.6f}" for x, y, z in part.vertices.tolist())
-    yield from (f"vt {u:.6f} {v:.6f}" for u, v in part.uv.tolist())
-    yield f"usemtl {part.name}"
-    yield "s 1"
-    corners = np.stack([part.quads + 1 + vertices_before, part.uv_quads + 1 + uvs_before], axis=-1)  # (F, 4, 2)
-    triangle = part.quads[:, 2] == part.quads[:, 3]
-    for face, is_triangle in zip(corners.tolist(), triangle.tolist(), strict=True):
-        yield "f " + " ".join(f"{v}/{t}" for v, t in face[: 3 if is_triangle else 4])
+def _face_lines(quads: np.ndarray, uv_quads: np.ndarray) -> Iterator[str]:
+    """Faces of vertex and texture-coordinate numbers; a repeated last vertex is left out."""
+    for (a, b, c, d), (p, q, r, s) in zip(quads.tolist(), uv_quads.tolist(), strict=True):
+        yield f"f {a}/{p} {b}/{q} {c}/{r}" if c == d else f"f {a}/{p} {b}/{q} {c}/{r} {d}/{s}"
 
 
 def _material(part_name: str, texture: str) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from backend.exchange.asset_mesh import asset_mesh, neutral_light, portrait_camera
+from backend.exchange.asset_mesh import AssetMesh, asset_mesh, neutral_light, portrait_camera
 from backend.exchange.face_asset import FaceAsset
 from backend.rendering.camera import Camera
 
@@ -56,7 +56,8 @@ def preview_picture(asset: FaceAsset, previews: Sequence[PhotoPreview]) -> np.nd
     Above: the neutral head from its right, the front and its left in neutral light. Below: each photo, and beside it
     the same crop with the head over it, in that photo's camera, expression and light; ``MOST_PHOTOS`` at most.
     """
-    neutral = asset_mesh(asset)
+    mesh = asset_mesh(asset)
+    neutral = mesh.positions()
     shown = list(previews)[:MOST_PHOTOS]
     columns = 2 if len(shown) <= 4 else 3
     tile = (WIDTH - MARGIN) // (2 * columns) - MARGIN // 2
@@ -65,29 +66,29 @@ def preview_picture(asset: FaceAsset, previews: Sequence[PhotoPreview]) -> np.nd
     canvas = Image.new("RGB", (WIDTH, photos_top + rows * (tile + LABEL_HEIGHT) + MARGIN * bool(rows)), PAPER)
     draw = ImageDraw.Draw(canvas)
     for column, yaw in enumerate(PORTRAIT_YAWS):
-        camera = portrait_camera(neutral.vertices, yaw, PORTRAIT_SIZE)
+        camera = portrait_camera(neutral, yaw, PORTRAIT_SIZE)
         left = column * PORTRAIT_SIZE[0]
-        canvas.paste(Image.fromarray(neutral.render(camera, neutral_light(yaw), BACKDROP)), (left, 0))
+        canvas.paste(Image.fromarray(mesh.render(camera, neutral_light(yaw), BACKDROP)), (left, 0))
         text = "front" if yaw == 0 else f"from the person's {'left' if yaw > 0 else 'right'}"
         _label(draw, left + MARGIN, PORTRAIT_SIZE[1], text, PORTRAIT_SIZE[0] - 2 * MARGIN)
     for number, preview in enumerate(shown):
         row, column = divmod(number, columns)
         left = MARGIN + column * (2 * tile + MARGIN)
         top = photos_top + row * (tile + LABEL_HEIGHT)
-        photo, overlay = photo_and_fit(asset, preview, tile)
+        photo, overlay = photo_and_fit(mesh, preview, tile)
         canvas.paste(Image.fromarray(photo), (left, top))
         canvas.paste(Image.fromarray(overlay), (left + tile, top))
         _label(draw, left, top + tile, preview.name, 2 * tile)
     return np.asarray(canvas)
 
 
-def photo_and_fit(asset: FaceAsset, preview: PhotoPreview, side: int) -> tuple[np.ndarray, np.ndarray]:
+def photo_and_fit(mesh: AssetMesh, preview: PhotoPreview, side: int) -> tuple[np.ndarray, np.ndarray]:
     """A photo's crop fitted into (side, side, 3) uint8, and the same with the head rendered over it."""
     height, width = preview.pixels.shape[:2]
     factor = side / max(height, width)
     camera = preview.camera.scaled(factor)
     photo = np.asarray(Image.fromarray(preview.pixels).resize(camera.size, Image.Resampling.LANCZOS))
-    fit = asset_mesh(asset, preview.expression).render(camera, preview.light, photo)
+    fit = mesh.render(camera, preview.light, photo, preview.expression)
     return _centred(photo, side), _centred(fit, side)
 
 

@@ -1,0 +1,38 @@
+"""Parts after one Catmull-Clark step: how the preview shows the head and how ``face.obj`` has it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import scipy.sparse as sp
+
+from backend.exchange.face_asset import FacePart
+from backend.geometry.subdivision import catmull_clark, linear_split
+
+
+@dataclass(frozen=True)
+class SubdividedPart:
+    """A part's topology at level 1.
+
+    Attributes
+    ----------
+    matrix : (V1, V) CSR; ``matrix @ vertices`` are the level's positions, for neutral and posed vertices alike.
+    quads : (F1, 4) int into the rows of ``matrix``.
+    uv : (T1, 2) float32 map ``Head``, v up. uv_quads : (F1, 4) int.
+    """
+
+    matrix: sp.csr_matrix
+    quads: np.ndarray
+    uv: np.ndarray
+    uv_quads: np.ndarray
+
+
+def subdivided(part: FacePart) -> SubdividedPart:
+    """The part after one step; a part that has triangles stays as it is, since the step is for quads."""
+    count = len(part.vertices)
+    if (part.quads[:, 2] == part.quads[:, 3]).any():
+        return SubdividedPart(sp.identity(count, format="csr"), part.quads, part.uv, part.uv_quads)
+    matrix, quads = catmull_clark(part.quads, count)
+    uv_matrix, uv_quads = linear_split(part.uv_quads, len(part.uv))
+    return SubdividedPart(matrix, quads, (uv_matrix @ part.uv).astype(np.float32), uv_quads)
