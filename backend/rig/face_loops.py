@@ -73,7 +73,7 @@ class FaceLoops:
     mouth: MouthLoops
 
 
-class _QuadWalk:
+class QuadWalk:
     """Straight walks along the edges of a quad mesh."""
 
     def __init__(self, quads: np.ndarray) -> None:
@@ -155,7 +155,7 @@ def _find(template: Template) -> FaceLoops:
     missing = [i for i in (*_EYE_SEED, _EYE_OUTWARD, *_MOUTH_SEED, _MOUTH_OUTWARD) if i not in place]
     if missing:
         raise ValueError(f"the head lacks hm08 vertices {missing}")
-    walk = _QuadWalk(template.quads[head.face_start : head.face_stop])
+    walk = QuadWalk(template.quads[head.face_start : head.face_stop])
     left = walk.stack(walk.loop(*(place[i] for i in _EYE_SEED)), place[_EYE_OUTWARD], _EYE_ROWS)
     right = template.mirror[left].astype(np.int64)
     upper = np.r_[21:28, 0:6]

@@ -38,12 +38,27 @@ _LEAST_MOTION = 2e-5
 """Metres: smaller offsets are set to zero."""
 
 
-def bake_expressions(template: Template) -> np.ndarray:
+FROM_MAKEHUMAN = (
+    "eyeBlink", "eyeLookDown", "eyeLookIn", "eyeLookOut", "eyeLookUp", "jawForward", "jawLeft", "jawRight", "jawOpen",
+    "mouthClose", "tongueOut",
+)  # fmt: skip
+"""Keys that stay MakeHuman's; the others take ICT-FaceKit's motion, which is the better one (scans of real faces)."""
+
+LIPS_TOGETHER = (
+    "jawForward", "jawLeft", "jawRight", "mouthPucker", "mouthLeft", "mouthRight", "mouthSmileLeft", "mouthFrownLeft",
+    "mouthDimpleLeft", "mouthStretchLeft", "mouthRollLower", "mouthRollUpper", "mouthShrugLower", "mouthPressLeft",
+    "cheekPuff", "cheekSquintLeft",
+)  # fmt: skip
+"""Keys that leave the mouth shut (a left one with its right one)."""
+
+
+def bake_expressions(template: Template, facekit: np.ndarray | None = None) -> np.ndarray:
     """The 52 keys of the mean head.
 
     Parameters
     ----------
     template : everything but the keys; ``template.expressions`` holds MakeHuman's raw face units (gain 1).
+    facekit : (52, V_head, 3) ICT-FaceKit's motion (``facekit_keys``); without it all keys are MakeHuman's.
 
     Returns
     -------
@@ -52,8 +67,14 @@ def bake_expressions(template: Template) -> np.ndarray:
     meet at ``jawOpen`` + ``mouthClose``, lashes ride on the lids.
     """
     raw = template.expressions.astype(np.float64)
-    keys = raw * np.array([GAINS.get(name, 1.0) for name in ARKIT_NAMES])[:, None, None]
-    keys[ARKIT_INDEX["jawOpen"]] = _open_jaw(template, raw[ARKIT_INDEX["jawOpen"]], GAINS["jawOpen"])
+    keys = makehuman_keys(template)
+    if facekit is not None:
+        for index, name in enumerate(ARKIT_NAMES):
+            if not name.startswith(FROM_MAKEHUMAN):
+                keys[index, : template.head.vertex_stop] = facekit[index]
+    keys = symmetrise(template, keys)
+    for name in LIPS_TOGETHER:
+        _keep_lips_together(template, keys, name)
     keys = separate_sides(template, symmetrise(template, keys))
     keys[np.linalg.norm(keys, axis=2) < _LEAST_MOTION] = 0.0
     neutral = template.vertices
@@ -72,6 +93,26 @@ def bake_expressions(template: Template) -> np.ndarray:
     keys = keys.astype(np.float32)
     carry_lashes(template, bind_lashes(template), neutral, keys)
     return keys
+
+
+def makehuman_keys(template: Template) -> np.ndarray:
+    """(52, V, 3) MakeHuman's face units with ``GAINS``; ``jawOpen`` on its arc."""
+    raw = template.expressions.astype(np.float64)
+    keys = raw * np.array([GAINS.get(name, 1.0) for name in ARKIT_NAMES])[:, None, None]
+    keys[ARKIT_INDEX["jawOpen"]] = _open_jaw(template, raw[ARKIT_INDEX["jawOpen"]], GAINS["jawOpen"])
+    return keys
+
+
+def _keep_lips_together(template: Template, keys: np.ndarray, name: str) -> None:
+    """Close what gap the key opens between the lips (a left and a right key share what their sum needs)."""
+    index, partner = ARKIT_INDEX[name], ARKIT_INDEX[mirrored_name(name)]
+    if index == partner or name in WHOLE_FACE_SIDES:
+        keys[index] = meet_lips(template, template.vertices, 0.0 * keys[index], keys[index])
+        return
+    both = keys[index] + keys[partner]
+    correction = 0.5 * (meet_lips(template, template.vertices, 0.0 * both, both) - both)
+    keys[index] += correction
+    keys[partner] += correction
 
 
 def symmetrise(template: Template, keys: np.ndarray) -> np.ndarray:
