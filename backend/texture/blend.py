@@ -83,19 +83,19 @@ class ResidualBlender:
 
     Parameters
     ----------
-    resolution : edge of the square images; levels : bands, the coarsest keeps what is left.
+    size : (height, width) of the images; levels : bands, the coarsest keeps what is left.
     """
 
-    def __init__(self, resolution: int, levels: int) -> None:
+    def __init__(self, size: tuple[int, int], levels: int) -> None:
         self._levels = levels
         self._sums: list[np.ndarray] | None = None
         self._weights: list[np.ndarray] = []
-        self._resolution = resolution
+        self._size = size
 
     def add(self, residual: np.ndarray, weight: np.ndarray) -> None:
-        """Add one photo: ``residual`` (R, R, C) float32, zero where unseen; ``weight`` (R, R) float32 >= 0."""
-        if residual.shape[:2] != (self._resolution, self._resolution) or weight.shape != residual.shape[:2]:
-            raise ValueError(f"expected {self._resolution}² images, got {residual.shape} and {weight.shape}")
+        """Add one photo: ``residual`` (H, W, C) float32, zero where unseen; ``weight`` (H, W) float32 >= 0."""
+        if residual.shape[:2] != self._size or weight.shape != self._size:
+            raise ValueError(f"expected images of size {self._size}, got {residual.shape} and {weight.shape}")
         gaussians = gaussian_pyramid(residual, self._levels)
         weights = gaussian_pyramid(weight, self._levels)
         bands = [fine - _up(coarse, fine) for fine, coarse in pairwise(gaussians)]
@@ -110,7 +110,7 @@ class ResidualBlender:
             self._weights[level] += w
 
     def result(self) -> np.ndarray:
-        """The blended residual (R, R, C); zero where no photo had weight."""
+        """The blended residual (H, W, C); zero where no photo had weight."""
         if self._sums is None:
             raise ValueError("no photo was added")
         image: np.ndarray | None = None

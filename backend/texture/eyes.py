@@ -8,8 +8,8 @@ from itertools import pairwise
 import numpy as np
 
 from backend.photos.collection import FaceClass, PhotoFace
+from backend.rendering.color import LUMINANCE, linear_from_srgb
 from backend.texture.noise import fractal_noise, gradient_noise
-from backend.texture.tone import LUMINANCE, srgb_to_linear
 
 IRIS_RADIUS = 0.00585  # metres: the visible iris is 11.7 mm across
 PUPIL_RADIUS = 0.00175
@@ -63,7 +63,7 @@ def iris_sample(face: PhotoFace, shading: np.ndarray) -> tuple[np.ndarray, float
         ring &= ys + 0.5 > centre[1] - 0.35 * radius  # the upper lid shades the top
         if ring.sum() < 8:
             continue
-        linear = srgb_to_linear(face.pixels[ys, xs][ring] / 255.0)  # (n, 3)
+        linear = linear_from_srgb(face.pixels[ys, xs][ring])  # (n, 3)
         order = np.argsort(linear @ LUMINANCE)
         middle = order[len(order) // 10 : max(len(order) * 6 // 10, len(order) // 10 + 1)]  # no catchlight, no lash
         samples.append(np.median(linear[middle], axis=0))

@@ -26,20 +26,7 @@ _MELANIN_LAB = np.array(  # CIE L*a*b* (D65), cheeks and foreheads from very lig
 HAEMOGLOBIN_DENSITY = np.array([0.10, 0.42, 0.34])  # density of one unit, R G B: absorbs green most, then blue
 _SHEET_SPREAD = np.array([0.10, 0.05, 0.09])  # in luminance, red-green and yellow-blue log ratios
 HAEMOGLOBIN_SPREAD = 0.30
-LUMINANCE = np.array([0.2126, 0.7152, 0.0722])  # Rec. 709, linear light
 _OPPONENT = np.array([[1 / 3, 1 / 3, 1 / 3], [1.0, -1.0, 0.0], [0.5, 0.5, -1.0]])  # log-RGB to brightness and chroma
-
-
-def srgb_to_linear(srgb: np.ndarray) -> np.ndarray:
-    """sRGB in [0, 1] to linear light (IEC 61966-2-1), any shape."""
-    srgb = np.asarray(srgb)
-    return np.where(srgb <= 0.04045, srgb / 12.92, ((np.maximum(srgb, 0.0) + 0.055) / 1.055) ** 2.4)
-
-
-def linear_to_srgb(linear: np.ndarray) -> np.ndarray:
-    """Linear light to sRGB in [0, 1], clipped; any shape."""
-    linear = np.clip(linear, 0.0, 1.0)
-    return np.where(linear <= 0.0031308, linear * 12.92, 1.055 * linear ** (1.0 / 2.4) - 0.055)
 
 
 def _lab_to_linear(lab: np.ndarray) -> np.ndarray:

@@ -1,0 +1,138 @@
+"""Delit albedo of a fitted face: photographs in, one texture in UV map ``Head`` out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from backend.fitting.fitted_face import FittedFace
+from backend.geometry.normals import vertex_normals
+from backend.geometry.template import Template
+from backend.photos.collection import PhotoFace
+from backend.progress import ProgressReporter, silent
+from backend.rendering.color import srgb_bytes
+from backend.rendering.uv_space import dilate
+from backend.texture.bands import compose_skin, fine_band, middle_band
+from backend.texture.complete import pigment_prior
+from backend.texture.delight import solve_base
+from backend.texture.harmonise import estimate_tone, exposure_gain
+from backend.texture.occlusion import blocked_transfer, openness
+from backend.texture.paint import find_hair, find_iris, finish_skin, paint_everything_else
+from backend.texture.surface import head_surface, texels_per_metre, texture_space
+from backend.texture.surface_field import surface_operators
+from backend.texture.survey import choose_photos, plain_skin, survey_photo
+
+SURVEY_SIZE = 1024
+_STAGE = "texture"
+
+
+@dataclass(frozen=True)
+class PhotoGain:
+    """Mean light per channel (3,) that the skin in one photo got: exposure and white balance."""
+
+    name: str
+    gain: np.ndarray
+
+
+@dataclass(frozen=True)
+class AlbedoResult:
+    """The texture.
+
+    Attributes
+    ----------
+    albedo : (R, R, 3) uint8 sRGB, row 0 is the top (v = 1) of UV map ``Head``; all parts, no holes, charts padded.
+    coverage : (R, R) float32 in [0, 1]: 1 where photos show the skin, 0 where it was made up.
+    iris : (3,) linear-light colour of the irises.
+    skin_tone : (3,) linear-light albedo of plain skin.
+    gains : per used photo.
+    """
+
+    albedo: np.ndarray
+    coverage: np.ndarray
+    iris: np.ndarray
+    skin_tone: np.ndarray
+    gains: tuple[PhotoGain, ...]
+
+
+def build_albedo(
+    template: Template,
+    fitted: FittedFace,
+    faces: Sequence[PhotoFace],
+    resolution: int,
+    progress: ProgressReporter = silent,
+) -> AlbedoResult:
+    """Make the albedo texture of a fitted face.
+
+    Parameters
+    ----------
+    template : the face's template. fitted : the fit. faces : the photos that the fit used, found by name.
+    resolution : edge of the texture in texels, at least 256.
+    progress : told about stage "texture".
+
+    Raises
+    ------
+    ValueError : the resolution is too small, or a fitted photo has no face.
+    errors.Cancelled : when ``progress`` raised it.
+    """
+    if resolution < 256:
+        raise ValueError(f"resolution must be at least 256, not {resolution}")
+    progress(_STAGE, 0.0)
+    surface = head_surface(template)
+    survey_size = min(SURVEY_SIZE, resolution)
+    survey_space = texture_space(template, survey_size)
+    cage = fitted.neutral[: surface.count].astype(np.float64)
+    positions = surface.lifted(cage)  # (V, 3)
+    blocked = blocked_transfer(cage, surface.cage_triangles, vertex_normals(cage, surface.cage_triangles))
+    density = texels_per_metre(surface, positions, survey_size)
+
+    chosen = choose_photos(fitted, faces)
+    photos = []
+    for face, fit in chosen:
+        photos.append(survey_photo(template, surface, survey_space, face, fit, blocked, density))
+        progress(_STAGE, 0.05 + 0.35 * len(photos) / len(chosen))
+    samples = [photo.samples for photo in photos]
+
+    tone = estimate_tone(samples, fitted.vertex_albedo, plain_skin(surface)[: surface.count])
+    operators = surface_operators(cage, surface.cage_triangles)
+    base = solve_base(samples, tone.albedo, operators, surface.mirror)
+    log_base = surface.lifted(base.base).astype(np.float32)  # (V, 3)
+    progress(_STAGE, 0.45)
+    middle = middle_band(surface, survey_space, photos, base, log_base, positions, density)
+    progress(_STAGE, 0.55)
+
+    space = texture_space(template, resolution)
+    full_density = density * resolution / survey_size
+    fine = fine_band(space.skin, photos, middle, log_base, full_density)
+    progress(_STAGE, 0.75)
+    prior = pigment_prior(surface.regions).astype(np.float32)
+    grey_only = all(photo.monochrome for photo in samples)
+    log_skin = compose_skin(surface, space.skin, middle, fine, log_base, prior, positions, full_density, grey_only)
+    progress(_STAGE, 0.85)
+
+    brows = positions[surface.regions["brows"] > 0.5]
+    hair = find_hair(
+        surface, survey_space, photos, middle.log_fields, positions, np.log(tone.albedo), float(brows[:, 1].max())
+    )
+    hair_cover = cv2.resize(hair.cover, (resolution, resolution), interpolation=cv2.INTER_LINEAR)
+    opening = surface.lifted(openness(blocked))
+    canvas = np.zeros((resolution, resolution, 3), np.float32)
+    skin = finish_skin(surface, space, log_skin, log_base, hair, hair_cover, opening, positions)
+    canvas.reshape(-1, 3)[space.skin.texel] = skin
+    iris = find_iris(photos, base)
+    paint_everything_else(canvas, template, surface, space, fitted, log_base, positions, iris)
+    progress(_STAGE, 0.95)
+
+    covered = np.zeros(resolution**2, bool)
+    for atlas in (space.skin, space.inner, *space.parts.values()):
+        covered[atlas.texel] = True
+    albedo = dilate(srgb_bytes(canvas), covered.reshape(resolution, resolution))
+    seen = cv2.resize(middle.cover, (resolution, resolution), interpolation=cv2.INTER_LINEAR)
+    gains = tuple(
+        PhotoGain(photo.fit.name, exposure_gain(photo.samples, light))
+        for photo, light in zip(photos, base.lights, strict=True)
+    )
+    progress(_STAGE, 1.0)
+    return AlbedoResult(albedo, seen, iris, tone.albedo, gains)

@@ -1,0 +1,82 @@
+"""Which point of the surface lies under each texel, as compact arrays over the covered texels."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numba import njit, prange
+
+from backend.rendering.uv_space import rasterize_uv
+
+
+@dataclass(frozen=True)
+class SurfaceAtlas:
+    """The covered texels of a UV map, P in all; row 0 is the top (v = 1).
+
+    Attributes
+    ----------
+    resolution : R, edge of the square texture.
+    texel : (P,) int64 index into the flattened (R, R) texture, ascending.
+    corners : (P, 3) int32 mesh vertices of the triangle under the texel's centre.
+    barycentrics : (P, 3) float32, rows sum to 1.
+    """
+
+    resolution: int
+    texel: np.ndarray
+    corners: np.ndarray
+    barycentrics: np.ndarray
+
+    def sample(self, attributes: np.ndarray) -> np.ndarray:
+        """(P, C) float32 vertex attributes (V, C) at the covered texels."""
+        out = np.empty((len(self.texel), attributes.shape[1]), np.float32)
+        _interpolate(np.ascontiguousarray(attributes, np.float32), self.corners, self.barycentrics, out)
+        return out
+
+    def image(self, values: np.ndarray, background: float = 0.0) -> np.ndarray:
+        """Texel values (P,) or (P, C) as an image (R, R) or (R, R, C), ``background`` elsewhere."""
+        size = self.resolution
+        canvas = np.full((size * size, *values.shape[1:]), background, values.dtype)
+        canvas[self.texel] = values
+        return canvas.reshape(size, size, *values.shape[1:])
+
+    def gather(self, image: np.ndarray) -> np.ndarray:
+        """Image values (R, R) or (R, R, C) at the covered texels: (P,) or (P, C)."""
+        return image.reshape(self.resolution**2, *image.shape[2:])[self.texel]
+
+    def splat(self, values: np.ndarray, weights: np.ndarray, vertex_count: int) -> tuple[np.ndarray, np.ndarray]:
+        """Weighted mean of texel values (P, C) around each mesh vertex, and the summed weight (texels).
+
+        Returns (V, C) float64 and (V,) float64; the mean is 0 where the weight is 0.
+        """
+        share = self.barycentrics * weights[:, None]  # (P, 3)
+        used = weights > 0
+        index, share = self.corners[used].ravel(), share[used].ravel()
+        total = np.bincount(index, share, vertex_count)
+        columns = [np.bincount(index, share * np.repeat(c[used], 3), vertex_count) for c in values.T]
+        return np.stack(columns, 1) / np.maximum(total, 1e-9)[:, None], total
+
+
+def build_atlas(uv: np.ndarray, uv_triangles: np.ndarray, triangles: np.ndarray, resolution: int) -> SurfaceAtlas:
+    """Rasterize a UV map.
+
+    Parameters
+    ----------
+    uv : (T, 2) v up; uv_triangles : (F, 3) into ``uv``; triangles : (F, 3) into the mesh, corner by corner the same.
+    """
+    raster = rasterize_uv(uv, uv_triangles, resolution)
+    ids = raster.face_ids.reshape(-1)
+    texel = np.flatnonzero(ids >= 0)
+    weights = np.clip(raster.barycentrics.reshape(-1, 3)[texel], 0.0, 1.0)
+    return SurfaceAtlas(resolution, texel, np.asarray(triangles, np.int32)[ids[texel]], weights)
+
+
+@njit(cache=True, parallel=True)
+def _interpolate(attributes: np.ndarray, corners: np.ndarray, weights: np.ndarray, out: np.ndarray) -> None:
+    channels = attributes.shape[1]
+    for i in prange(len(corners)):
+        a, b, c = corners[i, 0], corners[i, 1], corners[i, 2]
+        for k in range(channels):
+            out[i, k] = (
+                weights[i, 0] * attributes[a, k] + weights[i, 1] * attributes[b, k] + weights[i, 2] * attributes[c, k]
+            )

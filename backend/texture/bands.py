@@ -1,0 +1,228 @@
+"""The skin's three bands: smooth base, middle, fine; each decided in its own way, then put together.
+
+- *base*, coarser than about a centimetre: what ``delight`` solved on the mesh;
+- *middle*: on plain skin a robust consensus of the photos, so that cast shadows and highlights drop out; on features
+  (brows, lids, lips, nose) one photo's;
+- *fine*: the best photo's, one photo for a whole feature (``select``), blended by pyramids.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from backend.texture.atlas import SurfaceAtlas
+from backend.texture.blend import ResidualBlender, masked_lowpass
+from backend.texture.complete import fill_from_mirror, fill_gaps, pore_deviation, pore_noise
+from backend.texture.delight import DelitBase, remove_highlights, shading
+from backend.texture.select import PhotoScore, coverage, detail_weights
+from backend.texture.surface import HeadSurface, TextureSpace
+from backend.texture.surface_field import robust_consensus
+from backend.texture.survey import SurveyedPhoto
+from backend.texture.unwrap import photo_at_scale, sample_linear, smoothstep
+
+_MIDDLE = 0.0018  # metres: finer than this is the best photo's alone
+_CONSENSUS_SIZE = 512
+_CONSENSUS_SCALE = 0.10  # log units
+_MONOCHROME_DETAIL = np.array([0.86, 1.03, 1.12], np.float32)  # skin's contrast per channel, of a grey photo's
+_DARKEST = np.float32(0.003)
+
+
+@dataclass(frozen=True)
+class MiddleBand:
+    """What is known at survey size S.
+
+    Attributes
+    ----------
+    blended : (S, S, 3) log detail of middle frequencies, 0 where unseen.
+    per_photo : (S, S, 3) each, every photo's own.
+    weights : (S, S) each, for fine detail.
+    cover : (S, S) in [0, 1].
+    log_fields : (V, 3) each: a photo's linear light over exp(this) is albedo on the level of the shared base.
+    """
+
+    blended: np.ndarray
+    per_photo: tuple[np.ndarray, ...]
+    weights: tuple[np.ndarray, ...]
+    cover: np.ndarray
+    log_fields: tuple[np.ndarray, ...]
+
+
+def photo_detail(linear: np.ndarray, log_field: np.ndarray, log_base: np.ndarray, monochrome: bool) -> np.ndarray:
+    """A photo's log detail (P, 3): what differs from the smooth skin after light and highlights are taken out.
+
+    Parameters
+    ----------
+    linear : (P, 3). log_field : (P, 3) as in ``MiddleBand``. log_base : (P, 3).
+    """
+    log_albedo = np.log(np.maximum(linear, _DARKEST)) - log_field
+    if monochrome:
+        detail = (log_albedo - log_base).mean(1, keepdims=True) * _MONOCHROME_DETAIL
+    else:
+        detail = remove_highlights(log_albedo, log_base) - log_base
+    return np.clip(detail, -3.0, 1.2)
+
+
+def feature_masks(surface: HeadSurface, atlas: SurfaceAtlas, positions: np.ndarray) -> dict[str, np.ndarray]:
+    """Soft masks (S, S) of the features that must come from one photo; positions (V, 3) neutral."""
+    regions = surface.regions
+    left = smoothstep(-0.004, 0.004, positions[:, 0])
+    masks = {
+        "brow_left": regions["brows"] * left,
+        "brow_right": regions["brows"] * (1.0 - left),
+        "lids_left": regions["lids_left"],
+        "lids_right": regions["lids_right"],
+        "lips": regions["lips"],
+        "nose": regions["nose"],
+    }
+    grow = max(3, round(atlas.resolution / 120)) | 1
+    images = {}
+    for name, mask in masks.items():
+        image = atlas.image(atlas.sample(mask[:, None].astype(np.float32))[:, 0])
+        image = cv2.dilate(image, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (grow, grow)))
+        images[name] = cv2.GaussianBlur(image, (0, 0), grow / 3.0)
+    return images
+
+
+def middle_band(
+    surface: HeadSurface,
+    space: TextureSpace,
+    photos: Sequence[SurveyedPhoto],
+    base: DelitBase,
+    log_base: np.ndarray,
+    positions: np.ndarray,
+    density: float,
+) -> MiddleBand:
+    """Divide the light out of every photo and agree on the middle frequencies; log_base and positions (V, 3)."""
+    atlas = space.skin
+    texel_base = atlas.sample(log_base)
+    middles, scores, log_fields = [], [], []
+    for index, photo in enumerate(photos):
+        lit = np.log(shading(photo.transfer, base.lights[index]))
+        field = (lit + surface.lifted(base.photo_bases[index]) - log_base).astype(np.float32)
+        detail = photo_detail(photo.unwrap.linear, atlas.sample(field), texel_base, photo.samples.monochrome)
+        weight = atlas.image(photo.unwrap.weight)
+        middles.append(masked_lowpass(atlas.image(detail), weight, _MIDDLE * density)[0])
+        cosine = atlas.image(photo.unwrap.cosine)
+        scores.append(
+            PhotoScore(weight, cosine, photo.view.pixels_per_metre, photo.samples.trust, photo.fit.expression)
+        )
+        log_fields.append(field)
+    features = feature_masks(surface, atlas, positions)
+    fine = detail_weights(scores, features)
+    blended = _blend_middles(middles, scores, fine, features)
+    return MiddleBand(blended, tuple(middles), tuple(fine), coverage([s.weight for s in scores]), tuple(log_fields))
+
+
+def _blend_middles(
+    middles: Sequence[np.ndarray],
+    scores: Sequence[PhotoScore],
+    fine: Sequence[np.ndarray],
+    features: Mapping[str, np.ndarray],
+) -> np.ndarray:
+    size = middles[0].shape[0]
+    chosen = sum(m * w[..., None] for m, w in zip(middles, fine, strict=True))
+    if len(middles) == 1:
+        return chosen
+    small = min(_CONSENSUS_SIZE, size)
+    shrink = lambda image: cv2.resize(image, (small, small), interpolation=cv2.INTER_AREA)  # noqa: E731
+    values = np.stack([shrink(m).reshape(-1, 3) for m in middles])  # (P, N, 3)
+    weights = np.stack([shrink(s.weight * np.float32(s.quality)).ravel() for s in scores])
+    consensus, _ = robust_consensus(values, weights, _CONSENSUS_SCALE, iterations=3)
+    agreed = cv2.resize(
+        consensus.astype(np.float32).reshape(small, small, 3), (size, size), interpolation=cv2.INTER_CUBIC
+    )
+    feature = np.clip(sum(features.values()), 0.0, 1.0)[..., None]
+    return chosen * feature + agreed * (1.0 - feature)
+
+
+def fine_band(
+    atlas: SurfaceAtlas, photos: Sequence[SurveyedPhoto], middle: MiddleBand, log_base: np.ndarray, density: float
+) -> np.ndarray:
+    """The finest frequencies (R, R, 3) at full size, from one photo at a time; density: texels per metre here."""
+    size = atlas.resolution
+    rows, columns = _bounding_box(middle.cover > 0.01, size)
+    height, width = rows.stop - rows.start, columns.stop - columns.start
+    blender = ResidualBlender((height, width), levels=4)
+    row, column = np.divmod(atlas.texel, size)
+    boxed = (row >= rows.start) & (row < rows.stop) & (column >= columns.start) & (column < columns.stop)
+    for photo, weight, own, field in zip(photos, middle.weights, middle.per_photo, middle.log_fields, strict=True):
+        if weight.max() < 0.02:
+            continue
+        weight = _enlarged(weight, size)[rows, columns]
+        used = np.flatnonzero(boxed)
+        used = used[weight[row[used] - rows.start, column[used] - columns.start] > 1e-3]
+        part = SurfaceAtlas(size, atlas.texel[used], atlas.corners[used], atlas.barycentrics[used])
+        sampled = part.sample(np.concatenate([photo.view.pixels, field, log_base], 1))  # (P, 8)
+        pixels, scale = photo_at_scale(photo.face, photo.view.pixels_per_metre, density)
+        linear = sample_linear(sampled[:, :2], pixels, scale)
+        detail = photo_detail(linear, sampled[:, 2:5], sampled[:, 5:8], photo.samples.monochrome)
+        residual = np.zeros((height, width, 3), np.float32)
+        inside = (row[used] - rows.start, column[used] - columns.start)
+        residual[inside] = detail - _enlarged(own, size)[rows, columns][inside]
+        seen = np.minimum(weight * 8.0, 1.0)[..., None]  # towards nothing where the photo ends
+        blender.add(residual * seen, weight)
+    full = np.zeros((size, size, 3), np.float32)
+    full[rows, columns] = blender.result()
+    return full
+
+
+def _bounding_box(mask: np.ndarray, size: int, margin: int = 16) -> tuple[slice, slice]:
+    """Row and column ranges at ``size`` that hold the mask (S, S), with a margin."""
+    factor = size / mask.shape[0]
+    ranges = []
+    for axis in (1, 0):
+        used = np.flatnonzero(mask.any(axis))
+        first, last = (used[0], used[-1] + 1) if len(used) else (0, 1)
+        ranges.append(slice(max(0, int(first * factor) - margin), min(size, int(last * factor) + margin)))
+    return ranges[0], ranges[1]
+
+
+def _enlarged(image: np.ndarray, size: int) -> np.ndarray:
+    return image if image.shape[0] == size else cv2.resize(image, (size, size), interpolation=cv2.INTER_LINEAR)
+
+
+def compose_skin(
+    surface: HeadSurface,
+    atlas: SurfaceAtlas,
+    middle: MiddleBand,
+    fine: np.ndarray,
+    log_base: np.ndarray,
+    prior: np.ndarray,
+    positions: np.ndarray,
+    density: float,
+    without_colour: bool,
+) -> np.ndarray:
+    """Put the bands together and complete what no photo shows: log albedo (P, 3) at the atlas's texels.
+
+    Parameters
+    ----------
+    log_base : (V, 3). prior : (V, 3) log offsets from plain skin. positions : (V, 3) neutral, metres.
+    density : texels per metre at the atlas's size.
+    without_colour : no photo has colour, so the prior's chroma goes everywhere.
+    """
+    size = atlas.resolution
+    survey_size = middle.cover.shape[0]
+    texel_prior = atlas.sample(prior)
+    chroma = texel_prior - texel_prior.mean(1, keepdims=True)
+    # middle frequencies: gaps from around, the far side from the mirror, the rest from the prior
+    step = survey_size / size
+    prior_image = cv2.resize(atlas.image(texel_prior), (survey_size, survey_size), interpolation=cv2.INTER_AREA)
+    reach = 0.004 * density * step
+    mirrored, cover = fill_from_mirror(middle.blended, middle.cover)
+    filled = fill_gaps(mirrored, np.clip(cover, 0.0, 1.0), prior_image, reach)
+    detail = atlas.gather(_enlarged(filled, size))
+    # fine frequencies: the mirrored side, then pores
+    full_cover = _enlarged(middle.cover, size)
+    skin = atlas.image(atlas.sample((surface.regions["cheeks"] + surface.regions["forehead"])[:, None])[:, 0])
+    deviation = pore_deviation(fine, (full_cover > 0.9) & (skin > 0.7))
+    fine, fine_cover = fill_from_mirror(fine, full_cover)
+    pores = pore_noise(atlas.sample(positions), deviation, seed=17)
+    lack = 1.0 - np.clip(atlas.gather(fine_cover), 0.0, 1.0)[:, None]
+    detail = detail + atlas.gather(fine) * (1.0 - lack) + pores * lack
+    if without_colour:
+        detail = detail + chroma
+    return atlas.sample(log_base) + detail

@@ -1,0 +1,233 @@
+"""What of a photo is light: spherical-harmonics shading with self-shadowing, highlights, slow differences.
+
+The fit's light is a start. Here every photo's nine coefficients are solved again, against one albedo that all photos
+share, is smooth, and is the same left and right unless the photos insist. What still differs from photo to photo over
+centimetres is light as well, and goes out with the photo's own smooth base.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from backend.rendering.color import LUMINANCE
+from backend.rendering.spherical_harmonics import BAND_OF_COEFFICIENT
+from backend.texture.surface_field import SurfaceOperators, robust_consensus, smooth_field
+
+_LUMINANCE = np.array(LUMINANCE)
+_RIDGE = np.array([0.0, 0.01, 0.05])[list(BAND_OF_COEFFICIENT)]  # trust in the fit's light, by band
+BASE_LENGTH = 0.009  # metres: coarser than this is base, finer is detail
+_SHADING_FLOOR = 0.12  # of a photo's mean shading: darker is shadow, and not divided out in full
+_OUTLIER = 0.16  # log units
+
+
+@dataclass(frozen=True)
+class PhotoSamples:
+    """One photo at the head's V vertices.
+
+    Attributes
+    ----------
+    linear : (V, 3) linear light around each vertex, bare skin only.
+    weight : (V,) 0 where there is none.
+    transfer : (V, 9) of the posed vertices (``occlusion``): shading = transfer @ light.
+    light : (9, 3) the fit's.
+    trust : 0-1, of the photo as a whole.
+    monochrome : colour means nothing in it.
+    """
+
+    linear: np.ndarray
+    weight: np.ndarray
+    transfer: np.ndarray
+    light: np.ndarray
+    trust: float
+    monochrome: bool
+
+
+@dataclass(frozen=True)
+class DelitBase:
+    """The low frequencies of the skin.
+
+    Attributes
+    ----------
+    base : (V, 3) logarithm of the smooth skin albedo that all photos agree on.
+    photo_bases : (P, V, 3) logarithm of each photo's own smooth skin after division by ``lights``; photo minus this
+        is detail, free of light.
+    lights : (P, 9, 3) light per photo.
+    spread : (V,) how far photos disagree, log units (0 where only one sees).
+    """
+
+    base: np.ndarray
+    photo_bases: np.ndarray
+    lights: np.ndarray
+    spread: np.ndarray
+
+
+def shading(transfer: np.ndarray, light: np.ndarray) -> np.ndarray:
+    """(V, 3) light that reaches the surface, (V, 9) @ (9, 3), softly kept above a share of its mean."""
+    raw = transfer @ light
+    floor = _SHADING_FLOOR * np.maximum(raw.mean(0), 1e-4)
+    return floor + np.logaddexp(0.0, (raw - floor) / (0.25 * floor)) * 0.25 * floor
+
+
+def fit_light(samples: PhotoSamples, albedo: np.ndarray, start: np.ndarray, iterations: int = 4) -> np.ndarray:
+    """The light (9, 3) that makes ``albedo * (transfer @ light)`` the photo: ridge regression with robust weights.
+
+    albedo : (V, 3) linear. start : (9, 3) the light to stay near in what the photo does not say.
+    """
+    used = np.flatnonzero(samples.weight > 0)
+    if len(used) < 20:
+        return start
+    transfer, weight = samples.transfer[used], samples.weight[used]
+    light = start.copy()
+    for channel in range(3):
+        design = transfer * albedo[used, channel, None]
+        target = samples.linear[used, channel]
+        level = max(float(np.average(target, weights=weight)), 1e-4)
+        ridge = _RIDGE * weight.sum() * (level / max(abs(start[0, channel]), 1e-3)) ** 2
+        robust = np.ones(len(used))
+        for _ in range(iterations):
+            predicted = np.maximum(design @ light[:, channel], 0.05 * level)
+            relative = (target - design @ light[:, channel]) / predicted
+            # highlights and cast shadows are outliers; a highlight the more so
+            scale = np.where(relative > 0, 0.6, 1.0) * max(1.5 * float(np.median(np.abs(relative))), 0.04)
+            robust = weight / (1.0 + (relative / scale) ** 2) / (0.3 * level + predicted) ** 2 * level**2
+            normal = design.T @ (design * robust[:, None]) + np.diag(ridge + 1e-9)
+            light[:, channel] = np.linalg.solve(normal, design.T @ (robust * target) + ridge * start[:, channel])
+    if samples.monochrome:
+        light = np.repeat(light.mean(1, keepdims=True), 3, axis=1)
+    return light
+
+
+def solve_base(
+    samples: Sequence[PhotoSamples],
+    tone: np.ndarray,
+    operators: SurfaceOperators,
+    mirror: np.ndarray,
+    iterations: int = 4,
+) -> DelitBase:
+    """Split every photo into light and a smooth albedo that all photos share.
+
+    Parameters
+    ----------
+    tone : (3,) linear skin albedo to start from; its level stays, because photos cannot tell it from the light's.
+    mirror : (V,) vertex on the other side of the face.
+    """
+    log_tone = np.log(tone)
+    count = len(samples[0].linear)
+    base = np.broadcast_to(log_tone, (count, 3)).copy()
+    lights = np.stack([s.light for s in samples]).astype(np.float64)
+    weights = np.stack([s.weight * s.trust for s in samples])  # (P, V)
+    colour = np.array([not s.monochrome for s in samples])
+    delit = np.zeros((len(samples), count, 3))
+    for iteration in range(iterations):
+        for index, photo in enumerate(samples):
+            albedo = np.exp(base)
+            if photo.monochrome:
+                albedo = np.repeat((albedo @ _LUMINANCE)[:, None], 3, axis=1)
+            lights[index] = fit_light(photo, albedo, lights[index] if iteration else _matched(photo, albedo))
+            lit = shading(photo.transfer, lights[index])
+            delit[index] = np.log(np.maximum(photo.linear, 1e-4)) - np.log(lit)
+        base, spread = _shared_base(delit, weights, colour, log_tone, operators, mirror)
+    photo_bases = np.stack(
+        [
+            smooth_field(operators, delit[i], weights[i] / max(weights[i].max(), 1e-6), BASE_LENGTH, base, 2e-3)
+            for i in range(len(samples))
+        ]
+    )
+    return DelitBase(base, photo_bases, lights, spread)
+
+
+def _matched(photo: PhotoSamples, albedo: np.ndarray) -> np.ndarray:
+    """The fit's light, scaled per channel so that it explains the photo's median brightness with this albedo."""
+    used = photo.weight > 0
+    if not used.any():
+        return photo.light.astype(np.float64)
+    explained = albedo[used] * shading(photo.transfer[used], photo.light)
+    ratio = np.median(photo.linear[used] / np.maximum(explained, 1e-4), axis=0)
+    return photo.light.astype(np.float64) * np.clip(ratio, 0.02, 50.0)
+
+
+def _shared_base(
+    delit: np.ndarray,
+    weights: np.ndarray,
+    colour: np.ndarray,
+    log_tone: np.ndarray,
+    operators: SurfaceOperators,
+    mirror: np.ndarray,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Robust agreement of (P, V, 3) log albedos: smooth, near symmetric, ``log_tone`` on average."""
+    brightness = delit @ _LUMINANCE  # (P, V)
+    level, total = robust_consensus(brightness[..., None], weights, _OUTLIER)
+    if colour.any():
+        chroma, chroma_total = robust_consensus(
+            delit[colour] - brightness[colour][..., None], weights[colour], 0.6 * _OUTLIER
+        )
+    else:
+        chroma, chroma_total = np.broadcast_to(log_tone - log_tone @ _LUMINANCE, delit.shape[1:]), total
+    photos = (weights > 0.05 * max(float(weights.max()), 1e-9)).sum(0)
+    residual = weights * (brightness - level[:, 0]) ** 2
+    spread = np.sqrt(residual.sum(0) / np.maximum(weights.sum(0), 1e-9)) * (photos > 1)
+    evidence = total / max(float(np.percentile(total[total > 0], 90)) if (total > 0).any() else 1.0, 1e-9)
+    agreement = 1.0 / (1.0 + (spread / 0.1) ** 2)
+    many = float((weights.sum(1) > 0).sum())
+    mean_level = _mean(operators, level, evidence)
+    mean_chroma = _mean(operators, chroma, np.minimum(evidence, chroma_total))
+    # a lone photo's gradients are more likely light; several photos that agree show pigment
+    level_keep = 0.35 + 0.4 * (1.0 - 1.0 / many)
+    level = _kept(operators, level - mean_level, evidence * agreement, mirror, level_keep, 0.3 * level_keep)
+    chroma = _kept(operators, chroma - mean_chroma, np.minimum(evidence, chroma_total), mirror, 0.85, 0.35)
+    deviation = level + chroma - (chroma @ _LUMINANCE)[:, None]
+    return log_tone + deviation, spread
+
+
+def _mean(operators: SurfaceOperators, values: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    share = operators.mass * weights
+    return share @ values / max(float(share.sum()), 1e-12)
+
+
+def _kept(
+    operators: SurfaceOperators,
+    deviation: np.ndarray,
+    weights: np.ndarray,
+    mirror: np.ndarray,
+    symmetric: float,
+    antisymmetric: float,
+) -> np.ndarray:
+    """Smooth deviations (V, C) from the mean, shrunk: ``symmetric`` and ``antisymmetric`` shares are kept."""
+    weights = np.clip(weights, 0.0, 1.0)
+    both = weights + 0.3 * weights[mirror] * (weights < 0.1)  # an unseen side takes the other's values
+    values = np.where((weights < 0.1)[:, None], deviation[mirror], deviation)
+    smooth = smooth_field(operators, values, both, BASE_LENGTH, np.zeros(deviation.shape[1]), 5e-3)
+    other = smooth[mirror]
+    return symmetric * 0.5 * (smooth + other) + antisymmetric * 0.5 * (smooth - other)
+
+
+def remove_highlights(log_albedo: np.ndarray, log_base: np.ndarray, strength: float = 0.85) -> np.ndarray:
+    """Take the light's own colour out of delit skin: dichromatic reflection (Shafer 1985).
+
+    After division by the shading a highlight adds the same amount to all channels. Skin's blue-to-red ratio is known
+    from the base; the amount that restores it is ``s = (b - q r) / (1 - q)``, and only what makes a texel brighter than
+    its base counts.
+
+    Parameters
+    ----------
+    log_albedo : (P, 3) texels; log_base : (P, 3) smooth skin there.
+
+    Returns
+    -------
+    (P, 3) log albedo.
+    """
+    linear, base = np.exp(log_albedo), np.exp(log_base)
+    ratio = np.clip(base[:, 2] / np.maximum(base[:, 0], 1e-4), 0.05, 0.8)
+    amount = np.maximum(linear[:, 2] - ratio * linear[:, 0], 0.0) / (1.0 - ratio)
+    excess = np.maximum(linear.mean(1) - 1.02 * base.mean(1), 0.0)
+    amount = strength * np.minimum(amount, 1.2 * excess)
+    return np.log(np.maximum(linear - amount[:, None], 0.3 * np.minimum(linear, base))).astype(log_albedo.dtype)
+
+
+def compress_bright(detail: np.ndarray, knee: float, slope: float = 0.35) -> np.ndarray:
+    """Details (P, 3) in log units whose brightness is above ``knee`` rise only with ``slope``."""
+    brightness = detail.mean(1, keepdims=True)
+    return detail - np.maximum(brightness - knee, 0.0) * (1.0 - slope)

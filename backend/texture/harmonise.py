@@ -1,0 +1,58 @@
+"""One skin tone for all photos: exposure and white balance are brought together by agreeing on it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from backend.texture.delight import PhotoSamples, shading
+from backend.texture.tone import SkinTone, plausible_tone
+
+_FIT_DEVIATION = 0.25  # of the fit's log albedo level
+_PHOTO_DEVIATION = 0.45  # of one photo's log skin brightness as an estimate of albedo: exposure
+_COMMON_DEVIATION = 0.15  # of all photos alike
+_WHITE_BALANCE_DEVIATION = 0.12  # of one photo's log chroma
+_TYPICAL_SHADING = 0.85  # cameras expose so that what lights a face is about this, in log average
+
+
+def estimate_tone(samples: Sequence[PhotoSamples], fitted_albedo: np.ndarray, skin: np.ndarray) -> SkinTone:
+    """The person's skin tone from the fit's albedo, the photos' own brightness and the family of skin tones.
+
+    Each photo's median skin, over the light that cameras expose for, is one noisy estimate, the fit's albedo another;
+    they are averaged by precision in log-RGB and drawn to the family (``tone.plausible_tone``).
+
+    Parameters
+    ----------
+    fitted_albedo : (V, 3) linear, the fit's. skin : (V,) weight of plain skin (no lips, no brows).
+    """
+    plain = skin > 0.5
+    fit = np.median(np.log(np.clip(fitted_albedo[plain], 1e-3, 1.0)), axis=0)  # (3,)
+    estimates, precisions = [fit], [1.0 / _FIT_DEVIATION**2]
+    chromas, chroma_precisions = [fit - fit.mean()], [0.5 / _WHITE_BALANCE_DEVIATION**2]
+    for photo in samples:
+        used = (photo.weight > 0) & plain
+        if used.sum() < 20 or photo.trust <= 0:
+            continue
+        seen = np.median(np.log(np.maximum(photo.linear[used], 1e-4)), axis=0)
+        estimates.append(seen - np.log(_TYPICAL_SHADING))
+        precisions.append(photo.trust / _PHOTO_DEVIATION**2)
+        if not photo.monochrome:
+            chromas.append(seen - seen.mean())
+            chroma_precisions.append(photo.trust / _WHITE_BALANCE_DEVIATION**2)
+    level = float(np.average([e.mean() for e in estimates], weights=precisions))
+    if len(chromas) == 1 and any(photo.monochrome for photo in samples):
+        chroma, chroma_deviation = chromas[0], np.inf  # no photo has colour; what the fit has is its own prior
+    else:
+        chroma = np.average(chromas, axis=0, weights=chroma_precisions)
+        chroma_deviation = float(np.sqrt(1.0 / sum(chroma_precisions) + 0.05**2))
+    level_deviation = float(np.sqrt(1.0 / sum(precisions) + _COMMON_DEVIATION**2))
+    return plausible_tone(np.exp(level + chroma), level_deviation, chroma_deviation)
+
+
+def exposure_gain(samples: PhotoSamples, light: np.ndarray) -> np.ndarray:
+    """(3,) mean light per channel that a photo's skin got: its exposure and white balance, relative to the albedo."""
+    used = samples.weight > 0
+    if not used.any():
+        return np.ones(3)
+    return np.average(shading(samples.transfer[used], light), axis=0, weights=samples.weight[used])

@@ -1,0 +1,99 @@
+"""Which photo gives which texel its detail: one photo for a whole feature, the best one elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from backend.rig.arkit import ARKIT_INDEX
+from backend.texture.unwrap import smoothstep
+
+_SHARPNESS_POWER = 8
+_ENOUGH_DENSITY = 3500.0  # pixels per metre at which a photo resolves what the texture can hold
+
+# expressions that change how a feature looks; a photo without them is preferred for it
+_DISTURBING: Mapping[str, tuple[tuple[str, float], ...]] = {
+    "brow_left": (("browInnerUp", 0.5), ("browOuterUpLeft", 0.7), ("browDownLeft", 0.7)),
+    "brow_right": (("browInnerUp", 0.5), ("browOuterUpRight", 0.7), ("browDownRight", 0.7)),
+    "lids_left": (("eyeBlinkLeft", 1.5), ("eyeSquintLeft", 0.7), ("eyeWideLeft", 0.4), ("mouthSmileLeft", 0.4)),
+    "lids_right": (("eyeBlinkRight", 1.5), ("eyeSquintRight", 0.7), ("eyeWideRight", 0.4), ("mouthSmileRight", 0.4)),
+    "lips": (
+        ("jawOpen", 1.5), ("mouthSmileLeft", 0.7), ("mouthSmileRight", 0.7), ("mouthPucker", 1.0),
+        ("mouthFunnel", 1.0), ("mouthRollUpper", 0.7), ("mouthRollLower", 0.7),
+    ),
+    "nose": (("noseSneerLeft", 0.7), ("noseSneerRight", 0.7), ("mouthSmileLeft", 0.3), ("mouthSmileRight", 0.3)),
+}  # fmt: skip
+FEATURES = tuple(_DISTURBING)
+
+
+@dataclass(frozen=True)
+class PhotoScore:
+    """What selection knows of one photo: ``weight`` (S, S) and ``cosine`` (S, S) in UV, ``pixels_per_metre``,
+    ``quality`` 0-1 (sharpness and trust together), ``expression`` (52,)."""
+
+    weight: np.ndarray
+    cosine: np.ndarray
+    pixels_per_metre: float
+    quality: float
+    expression: np.ndarray
+
+
+def neutrality(expression: np.ndarray, feature: str) -> float:
+    """1 for a feature at rest, towards 0 the more the expression changes its look."""
+    return float(np.exp(-2.0 * sum(w * expression[ARKIT_INDEX[name]] for name, w in _DISTURBING[feature])))
+
+
+def detail_weights(photos: Sequence[PhotoScore], features: Mapping[str, np.ndarray]) -> list[np.ndarray]:
+    """Blending weights for fine detail.
+
+    Parameters
+    ----------
+    features : name out of ``FEATURES`` -> (S, S) soft mask in [0, 1].
+
+    Returns
+    -------
+    One (S, S) float32 per photo, summing to 1 where any photo has weight, 0 where that photo has none.
+    """
+    size = photos[0].weight.shape[0]
+    blur = size / 100.0
+    strength = [
+        (0.25 + 0.75 * p.quality) * float(np.clip(p.pixels_per_metre / _ENOUGH_DENSITY, 0.02, 1.0)) for p in photos
+    ]
+    scores = [
+        cv2.GaussianBlur(p.weight * np.maximum(p.cosine, 0.05) * np.float32(s), (0, 0), blur)
+        for p, s in zip(photos, strength, strict=True)
+    ]
+    best = np.maximum.reduce(scores)
+    for name, mask in features.items():
+        total = float(mask.sum())
+        if total <= 0:
+            continue
+        values = []
+        for photo, s in zip(photos, strength, strict=True):
+            shown = float((mask * photo.weight).sum()) / total
+            frontal = float((mask * photo.weight * photo.cosine).sum()) / max(total * shown, 1e-9)
+            values.append(s * shown**2 * frontal * neutrality(photo.expression, name))
+        chosen = int(np.argmax(values))
+        if values[chosen] <= 0:
+            continue
+        scores = [
+            score * (1.0 - 0.9 * mask) if i != chosen else score * (1.0 - mask) + mask * np.maximum(score, best)
+            for i, score in enumerate(scores)
+        ]
+    sharpened = [np.power(np.maximum(s, 0.0) / max(float(best.max()), 1e-9), _SHARPNESS_POWER) for s in scores]
+    total = np.maximum(sum(sharpened), 1e-30)
+    weights = [cv2.GaussianBlur(s / total, (0, 0), size / 350.0) for s in sharpened]
+    weights = [w * smoothstep(0.02, 0.3, p.weight) for w, p in zip(weights, photos, strict=True)]
+    total = sum(weights)
+    return [(w / np.maximum(total, 1e-6) * (total > 1e-6)).astype(np.float32) for w in weights]
+
+
+def coverage(weights: Sequence[np.ndarray]) -> np.ndarray:
+    """(S, S) float32 in [0, 1]: how surely any photo shows bare face at each texel."""
+    missing = np.ones_like(weights[0])
+    for weight in weights:
+        missing = missing * (1.0 - smoothstep(0.03, 0.35, weight))
+    return (1.0 - missing).astype(np.float32)

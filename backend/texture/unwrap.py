@@ -1,0 +1,237 @@
+"""From a photo to the surface: where each point of the head is in it, and how far the photo may be trusted there."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from backend.geometry.normals import vertex_normals
+from backend.geometry.template import LandmarkEmbedding
+from backend.photos.collection import FaceClass, PhotoFace
+from backend.rendering.camera import Camera
+from backend.rendering.color import linear_from_srgb
+from backend.rendering.visibility import depth_map, facing_cosine, point_visibility
+from backend.texture.atlas import SurfaceAtlas
+
+_DEPTH_SIDE = 640  # pixels: depth buffers finer than this bring nothing
+_STEP = 0.010  # metres: a jump in depth that is an outline
+_SURE = (FaceClass.SKIN, FaceClass.BROWS, FaceClass.LIPS, FaceClass.FACIAL_HAIR, FaceClass.NECK, FaceClass.EARS)
+_FACE_OVAL = (
+    10, 338, 297, 332, 284, 251, 389, 356, 454, 323, 361, 288, 397, 365, 379, 378, 400, 377, 152, 148, 176, 149, 150,
+    136, 172, 58, 132, 93, 234, 127, 162, 21, 54, 103, 67, 109,
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class SurfaceView:
+    """Where the vertices of the (subdivided) mesh are in one photo.
+
+    Attributes
+    ----------
+    vertices, normals : (V, 3) posed, head frame.
+    pixels : (V, 2) float32 position in the photo's crop (pixel centres at i + 0.5), aligned to its landmarks.
+    visible : (V,) float32 in [0, 1] by the depth buffer.
+    cosine : (V,) float32 of the angle between normal and camera.
+    pixels_per_metre : at the face.
+    outline_distance : (H, W) float32 metres from each pixel of the depth buffer to the nearest jump in depth;
+        outline_scale : depth-buffer pixels per crop pixel.
+    """
+
+    vertices: np.ndarray
+    normals: np.ndarray
+    pixels: np.ndarray
+    visible: np.ndarray
+    cosine: np.ndarray
+    pixels_per_metre: float
+    outline_distance: np.ndarray
+    outline_scale: float
+
+
+@dataclass(frozen=True)
+class PhotoUnwrap:
+    """One photo seen from the covered texels of an atlas, P in all.
+
+    Attributes
+    ----------
+    linear : (P, 3) float32 linear light.
+    labels : (P,) uint8 of ``FaceClass``.
+    seen : (P,) float32 in [0, 1]: the photo shows this texel (visibility, angle, distance to outlines), whatever is
+        there.
+    weight : (P,) float32 in [0, 1]: and it shows bare face there (labels, exposure, distance to other things).
+    cosine : (P,) float32.
+    """
+
+    linear: np.ndarray
+    labels: np.ndarray
+    seen: np.ndarray
+    weight: np.ndarray
+    cosine: np.ndarray
+
+
+def smoothstep(low: float, high: float, x: np.ndarray) -> np.ndarray:
+    """0 below ``low``, 1 above ``high``, smooth between."""
+    t = np.clip((x - low) / (high - low), 0.0, 1.0)
+    return t * t * (3.0 - 2.0 * t)
+
+
+def landmark_shift(
+    cage: np.ndarray,
+    cage_normals: np.ndarray,
+    camera: Camera,
+    embedding: LandmarkEmbedding,
+    landmarks: np.ndarray,
+    reach: float = 0.007,
+    limit: float = 0.006,
+) -> np.ndarray:
+    """How far the fit's features are from the photo's, spread over the surface.
+
+    What the fit leaves of the landmarks' error would put the rim of a lip or a lid beside its place in the texture.
+
+    Parameters
+    ----------
+    cage : (V, 3) posed vertices; cage_normals : (V, 3).
+    landmarks : (478, 2) found in the photo, crop pixels.
+    reach : metres over which a landmark has a say; limit : metres that a shift may be at most.
+
+    Returns
+    -------
+    (V, 2) pixels to add to projected positions; fades to zero away from landmarks.
+    """
+    rows = np.flatnonzero(embedding.valid[:468])
+    rows = rows[~np.isin(rows, _FACE_OVAL)]
+    corners, weights = embedding.vertices[rows], embedding.barycentrics[rows]
+    points = (cage[corners] * weights[:, :, None]).sum(1)  # (L, 3)
+    normals = (cage_normals[corners] * weights[:, :, None]).sum(1)
+    facing = smoothstep(0.15, 0.5, facing_cosine(points, normals, camera))
+    projected = camera.project(points.astype(np.float64))
+    scale = camera.intrinsics[0, 0] / float(np.median(projected[:, 2]))  # pixels per metre
+    error = landmarks[rows, :2] - projected[:, :2]
+    length = np.linalg.norm(error, axis=1, keepdims=True)
+    error = error * np.minimum(1.0, limit * scale / np.maximum(length, 1e-9))
+    deviation = np.asarray(embedding.deviation, np.float64)[rows]
+    trust = facing / (1.0 + (deviation / max(float(np.median(deviation)), 1e-6)) ** 2)
+    squared = ((cage[:, None, :] - points[None]) ** 2).sum(2)  # (V, L)
+    kernel = np.exp(-0.5 * squared / reach**2) * trust
+    total = kernel.sum(1, keepdims=True)
+    return (kernel @ error) / (total + 0.25)
+
+
+def view_surface(
+    vertices: np.ndarray,
+    triangles: np.ndarray,
+    camera: Camera,
+    shift: np.ndarray | None = None,
+    skin_count: int | None = None,
+) -> SurfaceView:
+    """Project a posed mesh into a photo and find what of it is seen.
+
+    Parameters
+    ----------
+    vertices : (V, 3) posed, head frame, metres; triangles : (F, 3).
+    shift : (V, 2) pixels added to the projection (``landmark_shift``).
+    skin_count : only the first so many vertices are asked for; the others still hide what is behind them.
+    """
+    width, height = camera.size
+    scale = min(1.0, _DEPTH_SIDE / max(width, height))
+    small = camera.scaled(scale)
+    depth = depth_map(vertices, triangles, small)
+    count = len(vertices) if skin_count is None else skin_count
+    own = triangles[(triangles < count).all(1)]
+    skin = vertices[:count].astype(np.float64)
+    normals = vertex_normals(skin, own)
+    cosine = facing_cosine(skin, normals, camera)
+    visible = np.where(cosine > 0, point_visibility(skin, small, depth, bias=0.002), 0.0)
+    projected = camera.project(skin)
+    pixels = projected[:, :2] + (0.0 if shift is None else shift[:count])
+    middle = float(np.median(projected[:, 2]))
+    return SurfaceView(
+        skin,
+        normals,
+        pixels.astype(np.float32),
+        visible.astype(np.float32),
+        cosine.astype(np.float32),
+        float(camera.intrinsics[0, 0] / middle),
+        _outline_distance(depth) / np.float32(small.intrinsics[0, 0] / middle),
+        scale,
+    )
+
+
+def _outline_distance(depth: np.ndarray) -> np.ndarray:
+    """(H, W) float32 pixels to the nearest jump in depth, or to the picture's empty part."""
+    far = np.where(np.isfinite(depth), depth, 1e3).astype(np.float32)
+    kernel = np.ones((3, 3), np.uint8)
+    jump = cv2.dilate(far, kernel) - cv2.erode(far, kernel) > _STEP
+    return cv2.distanceTransform((~jump).astype(np.uint8), cv2.DIST_L2, 3)
+
+
+def _remap(image: np.ndarray, positions: np.ndarray, interpolation: int) -> np.ndarray:
+    """Image (H, W) or (H, W, C) at positions (P, 2), pixel centres at i + 0.5; (P,) or (P, C)."""
+    count, width = len(positions), 2048
+    rows = -(-count // width)
+    grid = np.zeros((rows * width, 2), np.float32)
+    grid[:count] = positions - 0.5
+    sampled = cv2.remap(image, grid.reshape(rows, width, 2), None, interpolation, borderMode=cv2.BORDER_REPLICATE)
+    return sampled.reshape(rows * width, *image.shape[2:])[:count]
+
+
+def photo_at_scale(face: PhotoFace, pixels_per_metre: float, texels_per_metre: float) -> tuple[np.ndarray, float]:
+    """The crop, reduced so that a texel does not skip pixels: ((h, w, 3) uint8, its scale)."""
+    scale = min(1.0, 1.3 * texels_per_metre / pixels_per_metre)
+    if scale > 0.8:
+        return face.pixels, 1.0
+    size = tuple(max(1, round(scale * side)) for side in face.pixels.shape[1::-1])
+    return cv2.resize(face.pixels, size, interpolation=cv2.INTER_AREA), scale
+
+
+def sample_linear(atlas_positions: np.ndarray, pixels: np.ndarray, scale: float) -> np.ndarray:
+    """(P, 3) float32 linear light of a (reduced) crop at positions (P, 2) of the full crop."""
+    sampled = _remap(pixels, atlas_positions * np.float32(scale), cv2.INTER_CUBIC if scale == 1.0 else cv2.INTER_LINEAR)
+    return linear_from_srgb(sampled)
+
+
+def label_distance(labels: np.ndarray, forbidden: np.ndarray, pixels_per_metre: float) -> np.ndarray:
+    """(H, W) float32 metres from each pixel to the nearest whose label is in ``forbidden``; 1 m where there is none."""
+    bad = np.isin(labels, forbidden)
+    if not bad.any():
+        return np.ones(labels.shape, np.float32)
+    height, width = labels.shape
+    step = max(1, max(height, width) // 512)
+    if step > 1:  # any bad pixel makes its block bad
+        height, width = height // step, width // step
+        bad = bad[: height * step, : width * step].reshape(height, step, width, step).any((1, 3))
+    distance = cv2.distanceTransform(1 - bad.astype(np.uint8), cv2.DIST_L2, 5) * np.float32(step / pixels_per_metre)
+    return cv2.resize(distance, labels.shape[::-1], interpolation=cv2.INTER_LINEAR) if step > 1 else distance
+
+
+def unwrap_photo(face: PhotoFace, view: SurfaceView, atlas: SurfaceAtlas, texels_per_metre: float) -> PhotoUnwrap:
+    """Sample one photo at the atlas's texels and weigh it there; the atlas must cover only ``view``'s vertices."""
+    stacked = np.concatenate([view.pixels, view.visible[:, None], view.cosine[:, None]], 1)
+    sampled = atlas.sample(stacked)  # (P, 4)
+    positions, visible, cosine = sampled[:, :2], sampled[:, 2], sampled[:, 3]
+    pixels, scale = photo_at_scale(face, view.pixels_per_metre, texels_per_metre)
+    linear = sample_linear(positions, pixels, scale)
+    labels = _remap(face.labels, positions, cv2.INTER_NEAREST)
+    height, width = face.labels.shape
+    inside = smoothstep(
+        0.0,
+        4.0,
+        np.minimum.reduce([positions[:, 0], positions[:, 1], width - positions[:, 0], height - positions[:, 1]]),
+    )
+    outline = _remap(view.outline_distance, positions * np.float32(view.outline_scale), cv2.INTER_LINEAR)
+    seen = smoothstep(0.5, 1.0, visible) * smoothstep(0.12, 0.45, cosine) * smoothstep(0.0015, 0.006, outline) * inside
+
+    away = label_distance(
+        face.labels,
+        np.array([FaceClass.BACKGROUND, FaceClass.OCCLUDER, FaceClass.HAIR, FaceClass.GLASSES]),
+        view.pixels_per_metre,
+    )
+    inner = label_distance(face.labels, np.array([FaceClass.EYES, FaceClass.MOUTH_INTERIOR]), view.pixels_per_metre)
+    clean = smoothstep(0.001, 0.005, _remap(away, positions, cv2.INTER_LINEAR))
+    clean *= smoothstep(0.0002, 0.0012, _remap(inner, positions, cv2.INTER_LINEAR))
+    clean *= np.isin(labels, _SURE)
+    brightest = linear.max(1)
+    exposed = 1.0 - 0.9 * smoothstep(0.88, 0.99, brightest)
+    weight = (seen * clean * exposed).astype(np.float32)
+    return PhotoUnwrap(linear, labels, seen.astype(np.float32), weight, cosine)
