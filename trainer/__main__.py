@@ -1,4 +1,4 @@
-"""``python -m trainer COMMAND``: template and the other sub-commands."""
+"""``python -m trainer RECIPE`` trains a recipe; ``python -m trainer COMMAND`` runs one of the other sub-commands."""
 
 from __future__ import annotations
 
@@ -8,13 +8,18 @@ import sys
 
 COMMANDS: dict[str, str] = {
     "template": "trainer.template.command",  # bakes assets/template.safetensors
+    "train": "trainer.train_command",  # trains a recipe; the word may be left out
+    "export": "trainer.export",  # writes a run's model for the backend
+    "pack": "trainer.pack",  # one archive that trains elsewhere with torch and numpy alone
 }
 """Sub-command -> module with ``add_arguments(parser)`` and ``run(arguments) -> int``. One line each."""
 
 
 def main(argv: list[str] | None = None) -> int:
     """Run the sub-command that ``argv`` names; returns its exit code."""
-    argv = sys.argv[1:] if argv is None else argv
+    argv = list(sys.argv[1:] if argv is None else argv)
+    if argv and argv[0] not in COMMANDS and not argv[0].startswith("-"):
+        argv.insert(0, "train")
     parser = argparse.ArgumentParser(prog="python -m trainer", description="Makes what the backend loads.")
     subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     modules = {}

@@ -1,0 +1,217 @@
+"""What a run tells: a progress line, ``log.jsonl``, PNG pictures, and TensorBoard where it is installed."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import json
+import math
+import platform
+import struct
+import sys
+import time
+import zlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TextIO
+
+import numpy as np
+import torch
+from torch import Tensor
+
+
+class ProgressLine:
+    """One line that is rewritten on a terminal, a new line every ``quiet_seconds`` elsewhere."""
+
+    def __init__(
+        self,
+        stream: TextIO | None = None,
+        quiet_seconds: float = 10.0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.stream = sys.stdout if stream is None else stream
+        self.live = self.stream.isatty()
+        self.interval = 0.25 if self.live else quiet_seconds
+        self.clock = clock
+        self._due = -math.inf
+        self._width = 0
+
+    @property
+    def due(self) -> bool:
+        """Whether it is time for another ``show``."""
+        return self.clock() >= self._due
+
+    def show(self, text: str) -> None:
+        """Show the line now."""
+        self._due = self.clock() + self.interval
+        if self.live:
+            self.stream.write("\r" + text.ljust(self._width))
+            self._width = len(text)
+        else:
+            self.stream.write(text + "\n")
+        self.stream.flush()
+
+    def say(self, text: str) -> None:
+        """A message that stays."""
+        if self.live and self._width:
+            self.stream.write("\r" + " " * self._width + "\r")
+            self._width = 0
+        self.stream.write(text + "\n")
+        self.stream.flush()
+
+
+class Throughput:
+    """Samples per second over the last ``window`` seconds or so."""
+
+    def __init__(self, window: float = 20.0) -> None:
+        self.window = window
+        self._points: list[tuple[float, int]] = []
+
+    def add(self, seconds: float, samples: int) -> None:
+        """So many samples in all were done after ``seconds`` of training."""
+        self._points.append((seconds, samples))
+        while len(self._points) > 2 and self._points[1][0] < seconds - self.window:
+            self._points.pop(0)
+
+    @property
+    def rate(self) -> float:
+        """Samples per second; 0 before two points are known."""
+        if len(self._points) < 2:
+            return 0.0
+        (start, before), (end, after) = self._points[0], self._points[-1]
+        return (after - before) / max(end - start, 1e-9)
+
+
+def clock_text(seconds: float) -> str:
+    """``3:07``, ``1:02:09``, or ``?`` where it is not known."""
+    if not math.isfinite(seconds):
+        return "?"
+    whole = max(0, round(seconds))
+    hours, minutes, rest = whole // 3600, whole // 60 % 60, whole % 60
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
+
+
+@dataclass(frozen=True)
+class Place:
+    """When something was logged: the stage's name, its step, samples and seconds, and the steps of all stages."""
+
+    name: str
+    step: int
+    run_step: int
+    samples: int
+    seconds: float
+
+
+class RunLog:
+    """Scalars and pictures of a run, on the disk.
+
+    ``log.jsonl`` has one object a line: ``kind`` (``train`` or ``validation``), the fields of ``Place``, and ``values``.
+    Pictures are ``pictures/<stage>_<step>_<name>.png``. Both go to TensorBoard as well where it can be imported.
+    """
+
+    def __init__(self, folder: Path, run_step: int) -> None:
+        """The run goes on after ``run_step``: entries of a run that was killed later than its checkpoint are dropped."""
+        folder.mkdir(parents=True, exist_ok=True)
+        self.folder = folder
+        self.path = folder / "log.jsonl"
+        kept = [row for row in read_log(folder) if row["run_step"] <= run_step]
+        partial = self.path.with_suffix(".part")
+        partial.write_text("".join(json.dumps(row) + "\n" for row in kept), encoding="utf-8")
+        partial.replace(self.path)
+        self._file = open(self.path, "a", encoding="utf-8")  # noqa: SIM115 - closed in close()
+        self._board = _tensorboard(folder, run_step)
+
+    def scalars(self, kind: str, place: Place, values: Mapping[str, float]) -> None:
+        """Log figures."""
+        row = {"kind": kind, **dataclasses.asdict(place), "values": {name: _json_number(value) for name, value in values.items()}}
+        self._file.write(json.dumps(row) + "\n")
+        self._file.flush()
+        if self._board is not None:
+            for name, value in values.items():
+                self._board.add_scalar(f"{place.name}/{kind}/{name}", value, place.run_step)
+
+    def pictures(self, place: Place, pictures: Mapping[str, Tensor]) -> None:
+        """Save pictures (3, H, W) in [0, 1]."""
+        for name, picture in pictures.items():
+            pixels = to_pixels(picture)
+            target = self.folder / "pictures" / f"{place.name}_{place.step:09d}_{name}.png"
+            target.parent.mkdir(exist_ok=True)
+            target.write_bytes(encode_png(pixels))
+            if self._board is not None:
+                self._board.add_image(f"{place.name}/{name}", pixels, place.run_step, dataformats="HWC")
+
+    def close(self) -> None:
+        """Flush and close the files."""
+        self._file.close()
+        if self._board is not None:
+            self._board.close()
+
+
+def log_session(folder: Path, device: torch.device, processes: int, run_step: int) -> None:
+    """Add a line to ``sessions.jsonl``: when and where a part of the run was computed."""
+    if device.type == "cuda":
+        machine = torch.cuda.get_device_name(device)
+    else:
+        machine = f"{platform.machine()} CPU, {torch.get_num_threads()} threads"
+    now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+    row = {"started": now, "device": machine, "processes": processes, "torch": torch.__version__, "run_step": run_step}
+    with open(folder / "sessions.jsonl", "a", encoding="utf-8") as file:
+        file.write(json.dumps(row) + "\n")
+
+
+def read_sessions(folder: Path) -> list[dict[str, Any]]:
+    """The rows of ``sessions.jsonl``."""
+    return _read_rows(folder / "sessions.jsonl")
+
+
+def read_log(folder: Path) -> list[dict[str, Any]]:
+    """The rows of ``log.jsonl``; a last line that a kill cut off is left out."""
+    return _read_rows(folder / "log.jsonl")
+
+
+def _read_rows(path: Path) -> list[dict[str, Any]]:
+    rows = []
+    for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else ():
+        try:
+            rows.append(json.loads(line))
+        except ValueError:
+            break
+    return rows
+
+
+def to_pixels(picture: Tensor) -> np.ndarray:
+    """(3, H, W) float in [0, 1] to (H, W, 3) uint8; values outside are clipped."""
+    if picture.dim() != 3 or picture.shape[0] != 3:
+        raise ValueError(f"a picture is (3, H, W), not {tuple(picture.shape)}")
+    scaled = picture.detach().float().clamp(0, 1).mul(255).round()
+    return scaled.permute(1, 2, 0).to("cpu").numpy().astype(np.uint8)
+
+
+def encode_png(pixels: np.ndarray) -> bytes:
+    """(H, W, 3) uint8 as the bytes of a PNG file, with the standard library alone."""
+    if pixels.ndim != 3 or pixels.shape[2] != 3 or pixels.dtype != np.uint8:
+        raise ValueError(f"pixels must be (H, W, 3) uint8, not {pixels.shape} {pixels.dtype}")
+    height, width, _ = pixels.shape
+    rows = np.zeros((height, 1 + width * 3), np.uint8)  # filter type 0 in front of every row
+    rows[:, 1:] = pixels.reshape(height, width * 3)
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    chunks = ((b"IHDR", header), (b"IDAT", zlib.compress(rows.tobytes(), 6)), (b"IEND", b""))
+    body = b"".join(
+        struct.pack(">I", len(data)) + tag + data + struct.pack(">I", zlib.crc32(tag + data)) for tag, data in chunks
+    )
+    return b"\x89PNG\r\n\x1a\n" + body
+
+
+def _json_number(value: float) -> float | None:
+    """JSON has no NaN."""
+    return float(value) if math.isfinite(value) else None
+
+
+def _tensorboard(folder: Path, run_step: int) -> Any:
+    """A ``SummaryWriter``, or None where TensorBoard is not installed."""
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError:
+        return None
+    return SummaryWriter(str(folder / "tensorboard"), purge_step=run_step + 1)

@@ -1,0 +1,122 @@
+"""Losses between class logits and label maps."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+IGNORE = 255
+"""Label of pixels that no loss and no metric looks at."""
+
+
+def cross_entropy(
+    logits: Tensor,
+    labels: Tensor,
+    class_weights: Tensor | None = None,
+    boundary_weight: float = 1.0,
+) -> Tensor:
+    """Mean cross entropy over the pixels that are not ``IGNORE``, weighted by class and near boundaries.
+
+    Parameters
+    ----------
+    logits : (N, C, H, W).
+    labels : (N, H, W) integers, 0 to C - 1 or ``IGNORE``.
+    class_weights : (C,) or None for all alike.
+    boundary_weight : factor for pixels at most one pixel from another class.
+
+    Returns
+    -------
+    () sum of weight times cross entropy over sum of weights; 0 where every pixel is ignored.
+
+    Raises
+    ------
+    ValueError : shapes do not fit.
+    """
+    _check_shapes(logits, labels)
+    valid = labels != IGNORE
+    target = labels.long().masked_fill(~valid, 0)
+    weight = valid.float()
+    if class_weights is not None:
+        weight = weight * class_weights.to(logits.device)[target]
+    if boundary_weight != 1.0:
+        weight = weight * (1.0 + (boundary_weight - 1.0) * near_boundary(labels).float())
+    loss = F.cross_entropy(logits.float(), target, reduction="none")  # (N, H, W)
+    return (loss * weight).sum() / weight.sum().clamp_min(1e-6)
+
+
+def soft_dice(logits: Tensor, labels: Tensor) -> Tensor:
+    """1 - mean over the classes in ``labels`` of 2 Σ p g / (Σ p + Σ g), sums over the whole batch.
+
+    Shapes and errors as for ``cross_entropy``; p the softmax, g the one-hot labels (Milletari et al. 2016, eq. 3, with
+    plain instead of squared sums).
+    """
+    _check_shapes(logits, labels)
+    probability, truth = _masked(logits, labels)  # (P, C) each
+    overlap, total = (probability * truth).sum(0), (probability + truth).sum(0)  # (C,)
+    present = (truth.sum(0) > 0).float()
+    dice = 2.0 * overlap / total.clamp_min(1e-6)
+    return ((1.0 - dice) * present).sum() / present.sum().clamp_min(1.0)
+
+
+def lovasz_softmax(logits: Tensor, labels: Tensor) -> Tensor:
+    """Lovász extension of 1 - IoU, mean over the classes in ``labels``, over the whole batch.
+
+    Berman, Triki, Blaschko: The Lovász-Softmax loss (CVPR 2018), eq. 8-12: errors m(c) = |g(c) - p(c)| are sorted
+    falling and weighted by the growth of the Jaccard loss when they are taken in one after the other (algorithm 1).
+    Shapes and errors as for ``cross_entropy``.
+    """
+    _check_shapes(logits, labels)
+    probability, truth = _masked(logits, labels)  # (P, C) each
+    present = truth.sum(0) > 0
+    probability, truth = probability[:, present], truth[:, present]
+    if probability.numel() == 0:
+        return logits.sum() * 0.0
+    errors, order = (truth - probability).abs().sort(dim=0, descending=True)
+    return (errors * _jaccard_growth(truth.gather(0, order))).sum(0).mean()
+
+
+def near_boundary(labels: Tensor) -> Tensor:
+    """(N, H, W) bool: the 3 x 3 neighbourhood has more than one label."""
+    values = labels.float().unsqueeze(1)
+    highest = F.max_pool2d(values, 3, stride=1, padding=1)
+    lowest = -F.max_pool2d(-values, 3, stride=1, padding=1)
+    return (highest != lowest).squeeze(1)
+
+
+def confusion_matrix(predicted: Tensor, labels: Tensor, class_count: int) -> Tensor:
+    """(C, C) int64 pixel counts, row = true class, column = predicted class; ``IGNORE`` pixels are left out."""
+    valid = labels != IGNORE
+    index = labels[valid].long() * class_count + predicted[valid].long()
+    return torch.bincount(index, minlength=class_count**2).reshape(class_count, class_count)
+
+
+def intersection_over_union(confusion: Tensor) -> Tensor:
+    """(C,) IoU per class from a confusion matrix; NaN for classes that are neither there nor predicted."""
+    hits = confusion.diagonal().double()
+    union = confusion.sum(0).double() + confusion.sum(1).double() - hits
+    return torch.where(union > 0, hits / union.clamp_min(1.0), torch.full_like(hits, float("nan")))
+
+
+def _jaccard_growth(sorted_truth: Tensor) -> Tensor:
+    """(P, C) growth of the Jaccard loss with each further pixel, for truth (P, C) sorted by falling error."""
+    total = sorted_truth.sum(0, keepdim=True)
+    intersection = total - sorted_truth.cumsum(0)
+    union = total + (1.0 - sorted_truth).cumsum(0)
+    jaccard = 1.0 - intersection / union
+    return torch.cat((jaccard[:1], jaccard[1:] - jaccard[:-1]))
+
+
+def _masked(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    """Softmax and one-hot truth as (P, C) float rows of the pixels that count."""
+    class_count = logits.shape[1]
+    valid = (labels != IGNORE).reshape(-1)
+    probability = logits.float().softmax(1).movedim(1, -1).reshape(-1, class_count)
+    truth = F.one_hot(labels.reshape(-1).long().masked_fill(~valid, 0), class_count).float()
+    keep = valid.float().unsqueeze(1)
+    return probability * keep, truth * keep
+
+
+def _check_shapes(logits: Tensor, labels: Tensor) -> None:
+    if logits.dim() != 4 or labels.shape != (logits.shape[0], *logits.shape[2:]):
+        raise ValueError(f"logits must be (N, C, H, W) and labels (N, H, W): {logits.shape} and {labels.shape}")

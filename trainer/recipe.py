@@ -1,0 +1,235 @@
+"""Recipes: everything that decides a training run, as typed frozen dataclasses read strictly from TOML."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import functools
+import tomllib
+import types
+import typing
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from backend.errors import LikenessError
+from trainer.contracts import StageConfig
+from trainer.registry import find_class, kind_of
+from trainer.toml_writer import to_toml
+
+RECIPES = Path(__file__).resolve().parent / "recipes"
+
+
+class RecipeError(LikenessError):
+    """A recipe that cannot be used; names the file, the key and what is wrong with it."""
+
+    def __init__(self, sentence: str, advice: str = "") -> None:
+        super().__init__("usage", sentence, advice)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """A training run: stages in sequence, each starting from the weights of the one before where names agree."""
+
+    name: str
+    """Name of the run; its folder is ``runs/<name>`` unless another is given."""
+    about: str = ""
+    """One sentence for people: what it trains and for which machine."""
+    seed: int = 0
+    """Seeds the first weights and every step's random numbers."""
+    precision: Literal["float32", "bf16"] = "float32"
+    """Forward passes in float32, or in bfloat16 where torch's autocast allows; weights stay float32."""
+    channels_last: bool = True
+    """Memory format of convolution weights; faster on CPUs and GPUs."""
+    checkpoint_minutes: float = 5.0
+    """Time between checkpoints."""
+    checkpoint_steps: int = 0
+    """Steps between checkpoints, counted from the start of a stage; 0: by time only."""
+    keep: int = 2
+    """How many of the latest checkpoints stay on the disk."""
+    log_steps: int = 20
+    """Steps between two entries of loss terms in the log."""
+    validate_steps: int = 500
+    """Steps between two looks at the held-out data."""
+    max_skipped: int = 20
+    """So many steps in a row with a loss or gradient that is not finite end the run; fewer are skipped and counted."""
+    stages: tuple[StageConfig, ...]
+    """What is trained, one after the other."""
+
+    def __post_init__(self) -> None:
+        if not self.stages:
+            raise ValueError("a recipe needs at least one stage")
+        if min(self.log_steps, self.validate_steps, self.keep) < 1 or self.checkpoint_minutes <= 0:
+            raise ValueError("log_steps, validate_steps and keep must be at least 1, checkpoint_minutes above 0")
+        names = [stage_name(stage) for stage in self.stages]
+        if len(set(names)) != len(names):
+            raise ValueError(f"the stages' names {names} are not unique; give each a name")
+
+
+def stage_name(stage: StageConfig) -> str:
+    """The stage's name, or its kind where it has none."""
+    return stage.name or kind_of(stage).rpartition(":")[2]
+
+
+def find_recipe(name: str) -> Path:
+    """The file of a recipe: a path that ends in ``.toml``, or a name under ``trainer/recipes`` (``paper/lap``)."""
+    path = Path(name) if name.endswith(".toml") else RECIPES / f"{name}.toml"
+    if path.is_file():
+        return path
+    known = sorted(str(file.relative_to(RECIPES).with_suffix("")) for file in RECIPES.rglob("*.toml"))
+    raise RecipeError(f"There is no recipe {name!r}.", f"Known recipes: {', '.join(known)}; or give a .toml file.")
+
+
+def load_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
+    """Read a recipe and apply ``key=value`` overrides (``stages.0.steps=10``, ``stages.parsing.batch=4``).
+
+    Raises
+    ------
+    RecipeError : the file is not TOML, a key is unknown or missing, a value has the wrong type or is out of range.
+    """
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise RecipeError(f"{path} is not a TOML file: {error}.") from error
+    for assignment in overrides:
+        _override(table, assignment)
+    return decode(Recipe, table, "", str(path))
+
+
+def recipe_to_toml(recipe: Recipe) -> str:
+    """The whole recipe, defaults included; ``load_recipe`` reads it back equal."""
+    return to_toml(encode(recipe))
+
+
+def encode(value: Any) -> Any:
+    """Dataclasses, tuples and maps to what TOML has; configurations with a ``family`` get their ``kind``."""
+    if dataclasses.is_dataclass(value):
+        table = {"kind": kind_of(value)} if hasattr(value, "family") else {}
+        return table | {field.name: encode(getattr(value, field.name)) for field in dataclasses.fields(value)}
+    if isinstance(value, (tuple, list)):
+        return [encode(item) for item in value]
+    if isinstance(value, Mapping):
+        return {key: encode(item) for key, item in value.items()}
+    return value
+
+
+def decode(expected: Any, value: Any, key: str, where: str) -> Any:
+    """``value`` out of TOML as type ``expected`` (a dataclass, a scalar, ``tuple[...]``, ``X | None``, ``Literal``).
+
+    ``key`` is the path of the value for error messages, ``where`` the file. Integers are taken for floats, nothing
+    else is converted. Raises ``RecipeError``.
+    """
+    if dataclasses.is_dataclass(expected):
+        return _decode_dataclass(expected, value, key, where)
+    origin, arguments = typing.get_origin(expected), typing.get_args(expected)
+    if origin in (types.UnionType, typing.Union):
+        (inner,) = (argument for argument in arguments if argument is not type(None))
+        return decode(inner, value, key, where)
+    if origin is Literal:
+        if value not in arguments:
+            raise RecipeError(f"{where}: {key} is {value!r}; it must be one of {', '.join(map(repr, arguments))}.")
+        return value
+    if origin is tuple:
+        return _decode_tuple(arguments, value, key, where)
+    if origin in (dict, Mapping):
+        _require(isinstance(value, dict), "a table", value, key, where)
+        return {name: decode(arguments[1], item, f"{key}.{name}", where) for name, item in value.items()}
+    if expected is float and type(value) is int:
+        return float(value)
+    _require(type(value) is expected, f"a {expected.__name__}", value, key, where)
+    return value
+
+
+def _decode_dataclass(expected: type, value: Any, key: str, where: str) -> Any:
+    label = key or "the recipe"
+    _require(isinstance(value, dict), "a table", value, key, where)
+    table = dict(value)
+    if hasattr(expected, "family"):
+        if "kind" not in table:
+            raise RecipeError(f"{where}: {label} has no key 'kind'.")
+        try:
+            found = find_class(expected.family, table.pop("kind"))
+        except ValueError as error:
+            raise RecipeError(f"{where}: {label}: {error}.") from error
+        if not issubclass(found, expected):
+            raise RecipeError(f"{where}: {label}: {found.__name__} is not a {expected.__name__}.")
+        expected = found
+    hints = _type_hints(expected)
+    fields = {field.name: field for field in dataclasses.fields(expected)}
+    for name in table:
+        if name not in fields:
+            close = difflib.get_close_matches(name, fields, n=1)
+            advice = f"Did you mean {close[0]!r}?" if close else f"Known keys: {', '.join(fields)}."
+            raise RecipeError(f"{where}: unknown key {_join(key, name)!r}.", advice)
+    for name, field in fields.items():
+        required = field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
+        if required and name not in table:
+            raise RecipeError(f"{where}: {_join(key, name)!r} is missing.")
+    arguments = {name: decode(hints[name], item, _join(key, name), where) for name, item in table.items()}
+    try:
+        return expected(**arguments)
+    except ValueError as error:
+        raise RecipeError(f"{where}: {label}: {error}.") from error
+
+
+def _decode_tuple(arguments: tuple[Any, ...], value: Any, key: str, where: str) -> tuple[Any, ...]:
+    _require(isinstance(value, list), "a list", value, key, where)
+    if len(arguments) == 2 and arguments[1] is Ellipsis:
+        kinds = (arguments[0],) * len(value)
+    else:
+        kinds = arguments
+        _require(len(value) == len(kinds), f"a list of {len(kinds)}", value, key, where)
+    return tuple(
+        decode(kind, item, f"{key}.{place}", where) for place, (kind, item) in enumerate(zip(kinds, value, strict=True))
+    )
+
+
+@functools.cache
+def _type_hints(cls: type) -> dict[str, Any]:
+    return typing.get_type_hints(cls)
+
+
+def _join(key: str, name: str) -> str:
+    return f"{key}.{name}" if key else name
+
+
+def _require(condition: bool, wanted: str, value: Any, key: str, where: str) -> None:
+    if not condition:
+        raise RecipeError(f"{where}: {key or 'the recipe'} must be {wanted}, not {value!r}.")
+
+
+def _override(table: dict[str, Any], assignment: str) -> None:
+    """Set one ``key=value`` in the raw table; list items are named by number, or by their ``name`` or ``kind``."""
+    path, equals, text = assignment.partition("=")
+    if not equals or not path:
+        raise RecipeError(f"--set {assignment!r} has no value.", "Write --set key=value.")
+    try:
+        value = tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        value = text  # a bare word is a string
+    keys = path.split(".")
+    place: Any = table
+    for depth, key in enumerate(keys[:-1]):
+        place = _enter(place, key, ".".join(keys[: depth + 1]))
+    if isinstance(place, list):
+        place[_position(place, keys[-1], path)] = value
+    else:
+        place[keys[-1]] = value
+
+
+def _enter(place: Any, key: str, path: str) -> Any:
+    if isinstance(place, list):
+        return place[_position(place, key, path)]
+    if not isinstance(place, dict):
+        raise RecipeError(f"--set {path}: there is nothing below a plain value.")
+    return place.setdefault(key, {})
+
+
+def _position(items: list[Any], key: str, path: str) -> int:
+    names = [str(item.get("name") or item.get("kind")) if isinstance(item, dict) else "" for item in items]
+    if key.isdecimal() and int(key) < len(items):
+        return int(key)
+    if key in names:
+        return names.index(key)
+    raise RecipeError(f"--set {path}: there is no item {key!r}.", f"Known: 0 to {len(items) - 1}, {', '.join(names)}.")

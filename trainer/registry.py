@@ -1,0 +1,45 @@
+"""Which class a ``kind`` in a recipe means. Modules are imported when a recipe asks for them, not before."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+KINDS: dict[str, dict[str, str]] = {
+    "stage": {
+        "parsing": "trainer.stages.parsing:ParsingStageConfig",
+    },
+    "source": {
+        "drawn_faces": "trainer.data.drawn_faces:DrawnFacesConfig",
+    },
+}
+"""Family -> kind -> ``module:class``. One line for each stage and each data source."""
+
+
+def find_class(family: str, kind: str) -> type:
+    """The class for a kind: one of ``KINDS[family]``, or ``module:class`` for code outside this repository.
+
+    Raises
+    ------
+    ValueError : unknown kind, or its module cannot be imported here (a package is missing).
+    """
+    known = KINDS[family]
+    target = known.get(kind, kind)
+    module_name, colon, class_name = target.partition(":")
+    if not colon:
+        raise ValueError(f"unknown kind {kind!r}; known: {', '.join(sorted(known))}, or 'module:class'")
+    try:
+        return getattr(importlib.import_module(module_name), class_name)
+    except ImportError as error:
+        raise ValueError(f"kind {kind!r} cannot be used here: {error}") from error
+    except AttributeError as error:
+        raise ValueError(f"kind {kind!r}: there is no {class_name} in {module_name}") from error
+
+
+def kind_of(config: Any) -> str:
+    """The inverse: the shortest ``kind`` that finds the class of ``config`` again."""
+    target = f"{type(config).__module__}:{type(config).__qualname__}"
+    for kind, known_target in KINDS[config.family].items():
+        if known_target == target:
+            return kind
+    return target

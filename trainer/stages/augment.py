@@ -1,0 +1,87 @@
+"""Random changes to pictures and their label maps, on the device that trains, out of torch's global generators."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+@dataclass(frozen=True, kw_only=True)
+class AugmentConfig:
+    """How far pictures are changed; zero everywhere leaves them as they are."""
+
+    flip: float = 0.5
+    """How often left and right are exchanged; only where labels have no sides."""
+    rotate_degrees: float = 15.0
+    """Standard deviation of the turn in the plane."""
+    scale: float = 0.15
+    """Standard deviation of the logarithm of the size."""
+    shift: float = 0.08
+    """Standard deviation of the move, in widths of the picture."""
+    gain: float = 0.15
+    """Standard deviation of the logarithm of each colour channel's factor."""
+    gamma: float = 0.2
+    """Standard deviation of the logarithm of the exponent."""
+    grey: float = 0.05
+    """How often a picture loses its colour."""
+    noise: float = 0.03
+    """Largest standard deviation of pixel noise."""
+    blur: float = 0.3
+    """How often a batch is brought down to a lower resolution (to a third at worst) and up again."""
+
+
+def augment(images: Tensor, labels: Tensor, config: AugmentConfig) -> tuple[Tensor, Tensor]:
+    """Pictures (N, 3, H, W) in [0, 1] and labels (N, H, W), changed alike; what comes in from outside repeats the edge.
+
+    Raises ``ValueError`` when the shapes do not fit.
+    """
+    if images.dim() != 4 or labels.shape != (images.shape[0], *images.shape[2:]):
+        raise ValueError(f"images must be (N, 3, H, W) and labels (N, H, W): {images.shape} and {labels.shape}")
+    grid = _random_grid(images, config)
+    if grid is not None:
+        images = F.grid_sample(images, grid, mode="bilinear", padding_mode="border", align_corners=False)
+        moved = F.grid_sample(
+            labels[:, None].float(), grid, mode="nearest", padding_mode="border", align_corners=False
+        )
+        labels = moved[:, 0].to(labels.dtype)
+    return _change_light(images, config), labels
+
+
+def _random_grid(images: Tensor, config: AugmentConfig) -> Tensor | None:
+    """(N, H, W, 2) sampling grid of random similarities, None when all are the identity."""
+    if config.flip == config.rotate_degrees == config.scale == config.shift == 0:
+        return None
+    count, device = len(images), images.device
+    angle = torch.randn(count, device=device) * math.radians(config.rotate_degrees)
+    size = torch.exp(torch.randn(count, device=device) * config.scale)
+    side = 1.0 - 2.0 * (torch.rand(count, device=device) < config.flip).float()
+    shift = torch.randn(count, 2, device=device) * 2.0 * config.shift
+    cosine, sine = torch.cos(angle) * size, torch.sin(angle) * size
+    rows = torch.stack((cosine * side, -sine, shift[:, 0], sine * side, cosine, shift[:, 1]), 1)
+    return F.affine_grid(rows.view(count, 2, 3), list(images.shape), align_corners=False)
+
+
+def _change_light(images: Tensor, config: AugmentConfig) -> Tensor:
+    """White balance, exposure, contrast, colour, resolution and noise."""
+    count, device = len(images), images.device
+
+    def normal(*shape: int) -> Tensor:
+        return torch.randn(count, *shape, device=device)
+
+    gain = torch.exp(normal(3, 1, 1) * config.gain)
+    gamma = torch.exp(normal(1, 1, 1) * config.gamma)
+    images = (images.clamp(1e-4, 1.0) ** gamma * gain).clamp(0, 1)
+    grey = (torch.rand(count, 1, 1, 1, device=device) < config.grey).float()
+    luminance = (images * images.new_tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1)).sum(1, keepdim=True)
+    images = torch.lerp(images, luminance.expand_as(images), grey)
+    if torch.rand(()).item() < config.blur:
+        side = images.shape[-1]
+        lower = max(8, round(side * (1.0 - torch.rand(()).item() * 2.0 / 3.0)))
+        small = F.interpolate(images, (lower, lower), mode="area")
+        images = F.interpolate(small, images.shape[2:], mode="bilinear", align_corners=False)
+    strength = torch.rand(count, 1, 1, 1, device=device) * config.noise
+    return (images + torch.randn_like(images) * strength).clamp(0, 1)

@@ -1,0 +1,130 @@
+"""Stage ``parsing``: the face parsing net, from pictures with label maps."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import ClassVar, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from backend.models.parsing import CLASS_COLOURS, CLASS_NAMES, MODEL_NAME, ParsingNet, ParsingNetConfig
+from trainer.contracts import ExportedModel, Stage, StageConfig
+from trainer.losses.segmentation import (
+    confusion_matrix,
+    cross_entropy,
+    intersection_over_union,
+    lovasz_softmax,
+    soft_dice,
+)
+from trainer.stages.augment import AugmentConfig, augment
+
+
+class Labelled(Protocol):
+    """What the stage needs of a batch; sources may give more."""
+
+    images: Tensor
+    """(N, 3, H, W) float32 in [0, 1], sRGB; H and W multiples of 32."""
+    labels: Tensor
+    """(N, H, W) uint8 of ``FaceClass``, 255 where nobody knows."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ParsingWeights:
+    """Weights of the loss terms; a term with weight 0 is not computed."""
+
+    cross_entropy: float = 1.0
+    """Per pixel."""
+    dice: float = 0.5
+    """Overlap per class: small classes count as much as large ones."""
+    lovasz: float = 0.0
+    """IoU per class; sorts all pixels, dear on CPUs."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ParsingStageConfig(StageConfig):
+    """Trains ``backend.models.parsing.ParsingNet``."""
+
+    network: ParsingNetConfig = field(default_factory=ParsingNetConfig)
+    """Size of the net; ``network.size`` is what the backend will use, sources may give smaller pictures."""
+    weights: ParsingWeights = field(default_factory=ParsingWeights)
+    """Weights of the loss terms."""
+    augment: AugmentConfig = field(default_factory=AugmentConfig)
+    """Random changes to the training pictures."""
+    boundary_weight: float = 2.0
+    """Factor in the cross entropy for pixels beside another class."""
+    class_weights: tuple[float, ...] = ()
+    """Factor of each class in the cross entropy; empty: all alike."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.class_weights and len(self.class_weights) != self.network.class_count:
+            raise ValueError(f"class_weights must have {self.network.class_count} numbers or none")
+
+    def build(self, device: torch.device) -> ParsingStage:
+        """See ``StageConfig``."""
+        return ParsingStage(self, device)
+
+
+class ParsingStage(Stage):
+    """See ``ParsingStageConfig``."""
+
+    SUMMARY: ClassVar[str] = (
+        "Classes of the pixels of a head crop (skin, brows, eyes, glasses, lips, mouth interior, hair, facial hair, "
+        "ears, neck, occluder, background). Input: square sRGB crop; output: logits of the same size."
+    )
+    LIMITS: ClassVar[str] = (
+        "Crops without a head, or with several heads of the same size, give meaningless classes. Transparent lenses, "
+        "thin wire frames, veils and very low resolution (a face under 40 px) are often missed."
+    )
+
+    def __init__(self, config: ParsingStageConfig, device: torch.device) -> None:
+        self.config = config
+        self.modules = nn.ModuleDict({"net": ParsingNet(config.network)}).to(device)
+        self._class_weights = torch.tensor(config.class_weights, device=device) if config.class_weights else None
+
+    def step(self, batch: Labelled, fraction: float) -> Mapping[str, Tensor]:
+        """Terms ``cross_entropy``, ``dice``, ``lovasz``, those whose weight is not 0."""
+        images, labels = augment(batch.images, batch.labels, self.config.augment)
+        logits = self.modules["net"](images)
+        weights, terms = self.config.weights, {}
+        if weights.cross_entropy:
+            terms["cross_entropy"] = cross_entropy(logits, labels, self._class_weights, self.config.boundary_weight)
+        if weights.dice:
+            terms["dice"] = soft_dice(logits, labels)
+        if weights.lovasz:
+            terms["lovasz"] = lovasz_softmax(logits, labels)
+        return terms
+
+    def metrics(self, batches: Iterable[Labelled]) -> Mapping[str, float]:
+        """``iou.<class>``, ``iou.mean`` over the classes that occur, ``accuracy``."""
+        count = self.config.network.class_count
+        confusion = torch.zeros(count, count, dtype=torch.int64)
+        for batch in batches:
+            predicted = self.modules["net"](batch.images).argmax(1)
+            confusion += confusion_matrix(predicted, batch.labels, count).cpu()
+        iou = intersection_over_union(confusion)
+        present = confusion.sum(1) > 0
+        figures = {f"iou.{CLASS_NAMES[number]}": iou[number].item() for number in range(count) if present[number]}
+        figures["iou.mean"] = iou[present].mean().item()
+        figures["accuracy"] = (confusion.diagonal().sum() / confusion.sum().clamp_min(1)).item()
+        return figures
+
+    def pictures(self, batch: Labelled) -> Mapping[str, Tensor]:
+        """``labels``: columns of pictures; picture, true and found classes below each other."""
+        predicted = self.modules["net"](batch.images).argmax(1)
+        colours = torch.from_numpy(CLASS_COLOURS).to(predicted.device).float() / 255.0
+        palette = torch.cat((colours, colours.new_zeros(256 - len(colours), 3)))  # unknown is black
+        truth, found = (palette[labels.long()].permute(0, 3, 1, 2) for labels in (batch.labels, predicted))
+        columns = torch.cat((batch.images.float(), truth, found), 2)  # (N, 3, 3H, W)
+        return {"labels": torch.cat(list(columns), 2)}
+
+    def export(self) -> ExportedModel:
+        """The net, for ``backend.models.parsing.FaceParser``."""
+        tensors = {
+            name: value
+            for name, value in self.modules["net"].state_dict().items()
+            if not name.endswith("num_batches_tracked")
+        }
+        return ExportedModel(MODEL_NAME, self.config.network.to_json(), tensors, self.SUMMARY, self.LIMITS)

@@ -1,0 +1,44 @@
+"""Train a recipe: ``python -m trainer RECIPE [--set key=value] [--minutes M] [--resume | --init-from FILE]``."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from backend.errors import EXIT_CODES, LikenessError
+from trainer.recipe import find_recipe, load_recipe
+
+RUNS = Path("runs")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of ``python -m trainer RECIPE``."""
+    parser.add_argument("recipe", help="name of a recipe in trainer/recipes, or a .toml file")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", dest="overrides")
+    parser.add_argument("--minutes", type=float, default=0.0, help="end this session, with a checkpoint, after M minutes")
+    parser.add_argument("--run", type=Path, help="folder of the run; default: runs/<recipe's name>")
+    start = parser.add_mutually_exclusive_group()
+    start.add_argument("--resume", action="store_true", help="go on exactly where the latest checkpoint is")
+    start.add_argument("--init-from", type=Path, metavar="FILE", help="start with the weights of a checkpoint or model")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Train; returns the exit code."""
+    from trainer.loop import RECIPE_FILE, RunOptions, train
+
+    try:
+        path = find_recipe(arguments.recipe)
+        recipe = load_recipe(path, arguments.overrides)
+        folder = arguments.run or RUNS / recipe.name
+        saved = folder / RECIPE_FILE
+        if arguments.resume and saved.is_file():
+            # The run goes on as it began, whatever has become of the recipe since.
+            recipe = load_recipe(saved, arguments.overrides)
+        options = RunOptions(folder, arguments.minutes, arguments.resume, arguments.init_from, arguments.device)
+        train(recipe, options)
+    except LikenessError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return EXIT_CODES[error.code]
+    return 0

@@ -1,0 +1,173 @@
+"""A stage together with what training keeps about it: optimiser, averaged weights, and one exact training step."""
+
+from __future__ import annotations
+
+import hashlib
+import random
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from trainer.checkpoint import Checkpoint, RunState, WarmStart, copy_matching
+from trainer.contracts import Source, StageConfig
+from trainer.distributed import World
+from trainer.optimizer import GroupedOptimizer
+
+
+@dataclass(frozen=True)
+class StepReport:
+    """What one step did.
+
+    Attributes
+    ----------
+    terms : unweighted loss terms by name, mean over batches and processes, and ``loss``, their weighted sum.
+    gradient_norm : before clipping.
+    learning_rate : base rate that was used.
+    samples : samples seen, by all processes.
+    finite : False when a term or a gradient was not finite, and the weights were therefore left as they were.
+    """
+
+    terms: Mapping[str, float]
+    gradient_norm: float
+    learning_rate: float
+    samples: int
+    finite: bool
+
+
+def seed_for(seed: int, *place: int | str) -> int:
+    """A seed (63 bits) that depends on the run's seed and on the place in the run."""
+    text = "/".join(str(part) for part in (seed, *place))
+    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "little") >> 1
+
+
+def seed_everything(seed: int) -> None:
+    """Seed the global generators of torch (all devices), numpy and Python."""
+    torch.manual_seed(seed)
+    np.random.seed(seed % 2**32)
+    random.seed(seed)
+
+
+class Trainee:
+    """A stage in training. Which samples and random numbers a step sees depends on its number only."""
+
+    def __init__(self, config: StageConfig, number: int, seed: int, world: World, bf16: bool, channels_last: bool):
+        """Build stage ``number`` with fresh weights, equal on all processes."""
+        self.config = config
+        self.number = number
+        self.seed = seed
+        self.world = world
+        self.bf16 = bf16
+        seed_everything(seed_for(seed, "weights", number))
+        self.stage = config.build(world.device)
+        self.modules = self.stage.modules
+        if channels_last:
+            self.modules.to(memory_format=torch.channels_last)
+        names = {parameter: name for name, parameter in self.modules.named_parameters()}
+        self.optimizer = GroupedOptimizer(config.optimizer, self.stage.parameter_groups(), names)
+        self._floats = {name: value for name, value in self.modules.state_dict().items() if value.is_floating_point()}
+        learned = set(names.values())
+        self._buffers = [value for name, value in self._floats.items() if name not in learned]
+        self.average = {name: value.clone() for name, value in self._floats.items()} if config.ema else {}
+        self.modules.train()
+
+    def restore(self, checkpoint: Checkpoint) -> None:
+        """Continue from a checkpoint of this very stage; raises ``ValueError`` when it does not fit."""
+        try:
+            self.modules.load_state_dict(dict(checkpoint.model))
+        except RuntimeError as error:
+            raise ValueError(f"the checkpoint does not fit the stage: {error}") from error
+        self.optimizer.load_state(checkpoint.optimizer)
+        for name, value in self.average.items():
+            value.copy_(checkpoint.average[name])
+
+    def start_from(self, weights: Mapping[str, Tensor]) -> WarmStart:
+        """Take over weights whose names and shapes agree."""
+        outcome = copy_matching(self.modules, weights)
+        for name, value in self.average.items():
+            value.copy_(self._floats[name])
+        return outcome
+
+    def synchronise(self) -> None:
+        """Give every process rank 0's weights."""
+        self.world.broadcast_weights(self.modules.state_dict().values())
+        self.world.broadcast_weights(self.average.values())
+
+    def checkpoint(self, state: RunState) -> Checkpoint:
+        """All of it, sharing memory with the training."""
+        return Checkpoint(state, self.modules.state_dict(), self.average, self.optimizer.state())
+
+    def train_step(self, source: Source, step: int, fraction: float) -> StepReport:
+        """Step number ``step``: forward and backward over all batches, average over processes, move the weights.
+
+        Sample indices are ``(step·A·W + a·W + rank)·B`` and the following B (A batches a step, W processes),
+        so that two processes see in one step what one process with twice the accumulation sees.
+        """
+        config, world = self.config, self.world
+        saved_buffers = [buffer.clone() for buffer in self._buffers]
+        self.optimizer.zero_grad()
+        sums: dict[str, Tensor] = {}
+        for part in range(config.accumulate):
+            number = (step * config.accumulate + part) * world.size + world.rank
+            with torch.no_grad():
+                batch = source.batch(range(number * config.batch, (number + 1) * config.batch), world.device)
+            seed_everything(seed_for(self.seed, self.number, number))
+            with self._autocast():
+                terms = self.stage.step(batch, fraction)
+                loss = self._weighted(terms)
+            (loss / config.accumulate).backward()
+            for name, value in {**terms, "loss": loss}.items():
+                sums[name] = sums.get(name, 0.0) + value.detach().float()
+        world.average_gradients(self.optimizer.parameters)
+        norm = self.optimizer.clip()
+        names = list(sums)
+        means = world.mean(torch.stack([sums[name] for name in names]) / config.accumulate)
+        *values, norm_value = torch.cat((means, norm.detach().float().reshape(1).to(means.device))).tolist()
+        terms_now = dict(zip(names, values, strict=True))
+        finite = bool(np.isfinite([*values, norm_value]).all())
+        rate = 0.0
+        if finite:
+            rate = self.optimizer.step(fraction)
+            self._move_average(step)
+        else:
+            self.optimizer.zero_grad()
+            for buffer, saved in zip(self._buffers, saved_buffers, strict=True):
+                buffer.copy_(saved)
+        return StepReport(terms_now, norm_value, rate, config.batch * config.accumulate * world.size, finite)
+
+    @contextmanager
+    def evaluating(self) -> Iterator[None]:
+        """Eval mode, no gradients, and the averaged weights in place, where there are some."""
+        plain = {name: self._floats[name].clone() for name in self.average}
+        try:
+            with torch.no_grad(), self._autocast():
+                for name, value in self.average.items():
+                    self._floats[name].copy_(value)
+                self.modules.eval()
+                yield
+        finally:
+            with torch.no_grad():
+                for name, value in plain.items():
+                    self._floats[name].copy_(value)
+            self.modules.train()
+
+    def _autocast(self) -> torch.autocast:
+        return torch.autocast(self.world.device.type, dtype=torch.bfloat16, enabled=self.bf16)
+
+    def _weighted(self, terms: Mapping[str, Tensor]) -> Tensor:
+        """Sum of weight times term; every term needs a weight."""
+        weights = self.config.weights
+        missing = [name for name in terms if not hasattr(weights, name)]
+        if missing:
+            raise AttributeError(f"{type(weights).__name__} has no weight for the loss terms {missing}")
+        return sum(getattr(weights, name) * value.float() for name, value in terms.items())
+
+    @torch.no_grad()
+    def _move_average(self, step: int) -> None:
+        """Decay rises from 0.1 to ``ema`` in the first steps, so that the fresh weights are soon forgotten."""
+        if self.average:
+            decay = min(self.config.ema, (1.0 + step) / (10.0 + step))
+            torch._foreach_lerp_(list(self.average.values()), list(self._floats.values()), 1.0 - decay)
