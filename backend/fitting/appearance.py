@@ -15,6 +15,7 @@ import torch
 from backend.geometry.normals import vertex_normals
 from backend.photos.collection import FaceClass, PhotoFace
 from backend.rendering.camera import Camera
+from backend.rendering.color import linear_from_srgb, srgb_from_linear
 from backend.rendering.rasterize import face_ids
 from backend.rendering.spherical_harmonics import BASIS_CONSTANTS, basis
 
@@ -57,23 +58,12 @@ class _Samples:
     basis: np.ndarray  # (V, 9)
 
 
-def srgb_to_linear(values: np.ndarray) -> np.ndarray:
-    """Linear light in [0, 1] of sRGB values in [0, 1]."""
-    return np.where(values <= 0.04045, values / 12.92, ((values + 0.055) / 1.055) ** 2.4)
-
-
-def linear_to_srgb(values: np.ndarray) -> np.ndarray:
-    """sRGB values in [0, 1] of linear light (clipped to [0, 1])."""
-    values = np.clip(values, 0.0, 1.0)
-    return np.where(values <= 0.0031308, values * 12.92, 1.055 * values ** (1.0 / 2.4) - 0.055)
-
-
 def _samples(photo: PosedPhoto, triangles: np.ndarray, head_count: int) -> _Samples:
     factor = min(320.0 / max(photo.face.pixels.shape[:2]), 1.0)
     camera = photo.camera.scaled(factor)
     columns, rows = camera.size
     small = cv2.resize(photo.face.pixels, (columns, rows), interpolation=cv2.INTER_AREA)
-    linear = srgb_to_linear(small / 255.0).astype(np.float32)
+    linear = linear_from_srgb(small)
     mask = np.isin(photo.face.labels, [int(c) for c in SKIN_CLASSES]).astype(np.float32)
     mask = cv2.resize(mask, (columns, rows), interpolation=cv2.INTER_AREA)
     mask = cv2.erode(mask, np.ones((3, 3), np.uint8)) * (small.max(-1) < 250)
@@ -197,6 +187,6 @@ def _mean_tone(albedo: np.ndarray, skin: np.ndarray, weights: list[np.ndarray]) 
 
 
 def _error(samples: _Samples, albedo: np.ndarray, light: np.ndarray) -> float:
-    predicted = linear_to_srgb(albedo * _shading(samples, light))
-    difference = np.abs(predicted - linear_to_srgb(samples.color)).mean(-1)
+    predicted = srgb_from_linear(albedo * _shading(samples, light))
+    difference = np.abs(predicted - srgb_from_linear(samples.color)).mean(-1)
     return float((samples.weight * difference).sum() / max(samples.weight.sum(), 1e-9))
