@@ -1,8 +1,8 @@
 """Reading and writing safetensors files with the standard library and numpy alone.
 
-The format: eight bytes with the header's length (little endian), a JSON header that gives dtype, shape and byte range of
-every tensor (and ``__metadata__``, a map of strings), then the raw bytes without gaps. Training machines that have torch
-and numpy only read their checkpoints with this; the files are the same as the ``safetensors`` package makes.
+The format: eight bytes with the header's length (little endian), a JSON header that gives dtype, shape and byte range
+of every tensor (and ``__metadata__``, a map of strings), then the raw bytes without gaps. Training machines that have
+torch and numpy only read their checkpoints with this; the files are those of the ``safetensors`` package.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ NUMPY_TYPES: dict[str, np.dtype] = {
 TYPE_NAMES: dict[np.dtype, str] = {dtype: name for name, dtype in NUMPY_TYPES.items()}
 
 
-class BrokenTensorFile(ValueError):
+class BrokenTensorFileError(ValueError):
     """The file is not a whole, well-formed safetensors file."""
 
 
@@ -82,7 +82,7 @@ def read_raw(path: Path | str) -> RawFile:
 
     Raises
     ------
-    BrokenTensorFile : truncated, not safetensors, or with byte ranges that do not fit the shapes.
+    BrokenTensorFileError : truncated, not safetensors, or with byte ranges that do not fit the shapes.
     OSError : the file cannot be read.
     """
     with open(path, "rb") as file:
@@ -97,9 +97,9 @@ def read_raw(path: Path | str) -> RawFile:
             start, stop = (int(offset) for offset in entry["data_offsets"])
             expected = ITEM_BYTES[type_name] * int(np.prod(shape, dtype=np.int64))
         except (KeyError, TypeError, ValueError) as error:
-            raise BrokenTensorFile(f"{path}: tensor {name!r} has a malformed header entry ({error!r})") from error
+            raise BrokenTensorFileError(f"{path}: tensor {name!r} has a malformed header entry ({error!r})") from error
         if not 0 <= start <= stop <= len(data) or stop - start != expected:
-            raise BrokenTensorFile(
+            raise BrokenTensorFileError(
                 f"{path}: tensor {name!r} of shape {shape} needs {expected} bytes, bytes {start} to {stop} of "
                 f"{len(data)} are given; the file is cut off or damaged"
             )
@@ -114,22 +114,24 @@ def read_metadata(path: Path | str) -> Mapping[str, str]:
         head = file.read(8)
         length = int.from_bytes(head, "little") if len(head) == 8 else -1
         if not 0 < length <= min(MAX_HEADER_BYTES, size - 8):
-            raise BrokenTensorFile(f"{path}: not a safetensors file")
+            raise BrokenTensorFileError(f"{path}: not a safetensors file")
         header, data_start = _parse_header(head + file.read(length), str(path))
     metadata = header.pop("__metadata__", {})
     end = max((int(entry["data_offsets"][1]) for entry in header.values()), default=0)
     if data_start + end > size:
-        raise BrokenTensorFile(f"{path}: the file is cut off, {data_start + end} bytes are needed and {size} are there")
+        raise BrokenTensorFileError(
+            f"{path}: the file is cut off, {data_start + end} bytes are needed and {size} are there"
+        )
     return metadata
 
 
 def read_arrays(path: Path | str) -> ArrayFile:
-    """Read a file as writable numpy arrays; raises as ``read_raw`` does, and for bfloat16, which numpy does not have."""
+    """Read a file as writable numpy arrays; raises as ``read_raw`` does, and for bfloat16."""
     raw = read_raw(path)
     arrays = {}
     for name, tensor in raw.tensors.items():
         if tensor.type_name not in NUMPY_TYPES:
-            raise BrokenTensorFile(f"{path}: tensor {name!r} is {tensor.type_name}, which numpy cannot hold")
+            raise BrokenTensorFileError(f"{path}: tensor {name!r} is {tensor.type_name}, which numpy cannot hold")
         flat = np.frombuffer(tensor.data, dtype=NUMPY_TYPES[tensor.type_name])
         arrays[name] = flat.reshape(tensor.shape)
     return ArrayFile(arrays, raw.metadata)
@@ -196,11 +198,11 @@ def _parse_header(content: bytes | bytearray, name: str) -> tuple[dict, int]:
     """The decoded header and where the data starts."""
     length = int.from_bytes(content[:8], "little") if len(content) >= 8 else -1
     if not 0 < length <= min(MAX_HEADER_BYTES, len(content) - 8):
-        raise BrokenTensorFile(f"{name}: not a safetensors file, or cut off in its header")
+        raise BrokenTensorFileError(f"{name}: not a safetensors file, or cut off in its header")
     try:
         header = json.loads(bytes(content[8 : 8 + length]))
     except ValueError as error:
-        raise BrokenTensorFile(f"{name}: the header is not JSON ({error})") from error
+        raise BrokenTensorFileError(f"{name}: the header is not JSON ({error})") from error
     if not isinstance(header, dict):
-        raise BrokenTensorFile(f"{name}: the header is not a JSON object")
+        raise BrokenTensorFileError(f"{name}: the header is not a JSON object")
     return header, 8 + length

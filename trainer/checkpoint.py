@@ -1,8 +1,8 @@
 """Checkpoints: all that a run needs to go on exactly, one safetensors file each, without pickle.
 
-Tensors are named ``model/…``, ``average/…`` and ``optimizer/…``; where the run stands is JSON in the file's metadata. A
-file appears under its name by a rename after it is on the disk, so a kill at any moment leaves the one before. States of
-random generators are not needed: every batch seeds them from (seed, stage, its number), see ``trainer.loop``.
+Tensors are named ``model/…``, ``average/…`` and ``optimizer/…``; where the run stands is JSON in the file's metadata.
+A file appears under its name by a rename after it is on the disk, so a kill at any moment leaves the one before. States
+of random generators are not needed: every batch seeds them from (seed, stage, its number), see ``trainer.trainee``.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from backend.models.checkpoints import SHARD_NAME, read_tensors, write_tensors
-from backend.safetensors_file import BrokenTensorFile, read_metadata
+from backend.safetensors_file import BrokenTensorFileError, read_metadata
 from trainer.recipe import RecipeError
 
 FORMAT = 1
@@ -108,7 +108,7 @@ class CheckpointFolder:
         for path in reversed(self.files()):
             try:
                 return read_checkpoint(path)
-            except (BrokenTensorFile, KeyError, ValueError) as error:
+            except (BrokenTensorFileError, KeyError, ValueError) as error:
                 print(f"{path.name} cannot be used ({error}); the one before it is tried.")
         return None
 
@@ -124,10 +124,10 @@ def write_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
 
 
 def read_checkpoint(path: Path) -> Checkpoint:
-    """Read one file; raises ``BrokenTensorFile``, ``KeyError`` or ``ValueError`` when it is not a checkpoint."""
+    """Read one file; raises ``BrokenTensorFileError``, ``KeyError`` or ``ValueError`` when it is not a checkpoint."""
     file = read_tensors(path)
     if file.metadata.get("format") != str(FORMAT):
-        raise BrokenTensorFile(f"{path}: not a checkpoint of this trainer")
+        raise BrokenTensorFileError(f"{path}: not a checkpoint of this trainer")
     parts: dict[str, dict[str, Tensor]] = {"model": {}, "average": {}, "optimizer": {}}
     for name, value in file.tensors.items():
         prefix, _, rest = name.partition("/")
@@ -150,13 +150,13 @@ def read_weights(path: Path) -> Mapping[str, Tensor]:
         if path.is_dir():
             shards = sorted(file for file in path.glob("*.safetensors") if SHARD_NAME.fullmatch(file.name))
             if not shards:
-                raise BrokenTensorFile(f"there is no exported model in {path}")
+                raise BrokenTensorFileError(f"there is no exported model in {path}")
             return {name: value for shard in shards for name, value in read_tensors(shard).tensors.items()}
         metadata = read_metadata(path)
         if "state" in metadata:
             return read_checkpoint(path).weights
         return read_tensors(path).tensors
-    except (OSError, BrokenTensorFile, KeyError, ValueError) as error:
+    except (OSError, BrokenTensorFileError, KeyError, ValueError) as error:
         raise RecipeError(f"No weights can be read from {os.fspath(path)} ({error}).") from error
 
 

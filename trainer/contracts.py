@@ -101,7 +101,7 @@ class StageConfig(ABC):
     ema: float = 0.0
     """Decay per step of the moving average of the weights; above 0 the average is what is measured and exported."""
     select: str = ""
-    """Metric by which the exported weights are chosen: ``+iou.mean`` the highest, ``-side`` the lowest; empty: the last."""
+    """Metric by which the exported weights are chosen: ``+iou.mean`` highest, ``-side`` lowest; empty: the last."""
 
     def __post_init__(self) -> None:
         if self.steps < 1 or self.batch < 1 or self.accumulate < 1 or self.validation_samples < 1:
@@ -122,8 +122,8 @@ class StageConfig(ABC):
 class ParameterGroup:
     """Weights that follow a rate of their own.
 
-    ``rate(fraction)`` multiplies the learning rate, ``fraction`` of the stage being done; where it is 0 the group is frozen:
-    neither momentum nor weight decay moves it.
+    ``rate(fraction)`` multiplies the learning rate, ``fraction`` of the stage being done; where it is 0 the group is
+    frozen: neither momentum nor weight decay moves it.
     """
 
     name: str
@@ -141,7 +141,7 @@ class ExportedModel:
     config : all that ``backend.models`` needs to build the network; JSON types.
     tensors : state dict of the network that ``backend.models`` builds from ``config``.
     summary : one or two sentences for the model card: what goes in, what comes out, what it is good for.
-    limits : what the model is known not to do, for the model card.
+    limits : what it is made for and what not, for the model card.
     """
 
     model: str
@@ -157,7 +157,7 @@ class Stage(ABC):
     Attributes
     ----------
     config : the configuration that built it.
-    modules : everything that learns, and buffers that belong to the weights. Saved, averaged, kept equal over processes.
+    modules : everything that learns, and buffers that belong to the weights. Saved, averaged, equal in all processes.
         Large constants belong into buffers with ``persistent=False``.
     """
 

@@ -106,12 +106,12 @@ class Place:
 class RunLog:
     """Scalars and pictures of a run, on the disk.
 
-    ``log.jsonl`` has one object a line: ``kind`` (``train`` or ``validation``), the fields of ``Place``, and ``values``.
+    ``log.jsonl`` has one object a line: ``kind`` (``train``, ``validation``), the fields of ``Place``, and ``values``.
     Pictures are ``pictures/<stage>_<step>_<name>.png``. Both go to TensorBoard as well where it can be imported.
     """
 
     def __init__(self, folder: Path, run_step: int) -> None:
-        """The run goes on after ``run_step``: entries of a run that was killed later than its checkpoint are dropped."""
+        """The run goes on after ``run_step``: entries that a killed run made after its checkpoint are dropped."""
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
         self.path = folder / "log.jsonl"
@@ -124,7 +124,11 @@ class RunLog:
 
     def scalars(self, kind: str, place: Place, values: Mapping[str, float]) -> None:
         """Log figures."""
-        row = {"kind": kind, **dataclasses.asdict(place), "values": {name: _json_number(value) for name, value in values.items()}}
+        row = {
+            "kind": kind,
+            **dataclasses.asdict(place),
+            "values": {name: _json_number(value) for name, value in values.items()},
+        }
         self._file.write(json.dumps(row) + "\n")
         self._file.flush()
         if self._board is not None:

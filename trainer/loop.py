@@ -46,14 +46,16 @@ class RunOptions:
     device: str = "auto"
 
 
-class TrainingDiverged(LikenessError):
+class TrainingDivergedError(LikenessError):
     """Losses stayed not finite; the last checkpoint is from before."""
 
     def __init__(self, stage: str, step: int, report: StepReport) -> None:
         broken = [name for name, value in report.terms.items() if not math.isfinite(value)]
         what = f"loss terms {', '.join(broken)}" if broken else "the gradient"
         sentence = f"Training stage {stage!r} was ended at step {step}: {what} stayed not finite."
-        super().__init__("internal", sentence, "The latest checkpoint is from before; look at the data or lower the rate.")
+        super().__init__(
+            "internal", sentence, "The latest checkpoint is from before; look at the data or lower the rate."
+        )
 
 
 def train(recipe: Recipe, options: RunOptions, clock: Callable[[], float] = time.monotonic) -> RunState:
@@ -65,7 +67,7 @@ def train(recipe: Recipe, options: RunOptions, clock: Callable[[], float] = time
     Raises
     ------
     RecipeError : the folder has another run, there is nothing to resume, a file to start from is not usable.
-    TrainingDiverged : losses stayed not finite.
+    TrainingDivergedError : losses stayed not finite.
     """
     with world(options.device) as place, _deterministic(place.device), _StopRequest() as stop:
         session = _Session(recipe, options, place, clock, stop)
@@ -193,7 +195,7 @@ class _Session:
             skipped_in_row = 0 if report.finite else skipped_in_row + 1
             self._tell(trainee, report, speed.rate)
             if skipped_in_row > self.recipe.max_skipped:
-                raise TrainingDiverged(stage_name(config), self.state.step, report)
+                raise TrainingDivergedError(stage_name(config), self.state.step, report)
             if held_out is not None and self.state.step % self.recipe.validate_steps == 0:
                 self._measure(trainee, held_out)
             if self._checkpoint_is_due():
@@ -207,7 +209,7 @@ class _Session:
         return ends
 
     def _decide(self, config: StageConfig) -> tuple[float, bool, bool]:
-        """Fraction of the stage that is done, whether it ends here, whether the session ends; equal on all processes."""
+        """Fraction of the stage that is done, whether it ends here, whether the session ends; equal everywhere."""
         fraction = self.state.step / config.steps
         if config.minutes > 0:
             fraction = max(fraction, self.state.seconds / (60.0 * config.minutes))
@@ -247,10 +249,12 @@ class _Session:
         if self.line.due:
             terms = " ".join(f"{name} {value:.4g}" for name, value in report.terms.items())
             left = clock_text(self._seconds_left(config, rate))
-            self.line.show(f"{stage_name(config)} {state.step}/{config.steps}  {terms}  {rate:.1f} images/s  {left} left")
+            self.line.show(
+                f"{stage_name(config)} {state.step}/{config.steps}  {terms}  {rate:.1f} images/s  {left} left"
+            )
 
     def _seconds_left(self, config: StageConfig, rate: float) -> float:
-        """Until this session ends: the stages' remaining samples at the present rate, or a time limit that comes first."""
+        """Until this session ends: the remaining samples at the present rate, or a time limit that comes first."""
         if rate <= 0:
             return math.inf
         total = 0.0

@@ -16,7 +16,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of ``python -m trainer RECIPE``."""
     parser.add_argument("recipe", help="name of a recipe in trainer/recipes, or a .toml file")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", dest="overrides")
-    parser.add_argument("--minutes", type=float, default=0.0, help="end this session, with a checkpoint, after M minutes")
+    parser.add_argument("--minutes", type=float, default=0.0, help="end with a checkpoint after M minutes")
     parser.add_argument("--run", type=Path, help="folder of the run; default: runs/<recipe's name>")
     start = parser.add_mutually_exclusive_group()
     start.add_argument("--resume", action="store_true", help="go on exactly where the latest checkpoint is")

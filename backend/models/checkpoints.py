@@ -17,7 +17,7 @@ from typing import Any
 import torch
 
 from backend.errors import LikenessError
-from backend.safetensors_file import BrokenTensorFile, RawTensor, read_raw, write_raw
+from backend.safetensors_file import BrokenTensorFileError, RawTensor, read_raw, write_raw
 
 ASSETS = Path(__file__).resolve().parents[2] / "assets"
 SHARD_BYTES = 16_000_000
@@ -64,12 +64,12 @@ class ModelWeights:
 
 
 def read_tensors(path: Path | str) -> TensorFile:
-    """Read a safetensors file as CPU tensors; raises ``BrokenTensorFile`` or ``OSError``."""
+    """Read a safetensors file as CPU tensors; raises ``BrokenTensorFileError`` or ``OSError``."""
     raw = read_raw(path)
     tensors = {}
     for name, tensor in raw.tensors.items():
         if tensor.type_name not in TORCH_TYPES:
-            raise BrokenTensorFile(f"{path}: tensor {name!r} is {tensor.type_name}, which torch cannot hold")
+            raise BrokenTensorFileError(f"{path}: tensor {name!r} is {tensor.type_name}, which torch cannot hold")
         dtype = TORCH_TYPES[tensor.type_name]
         if len(tensor.data) == 0:
             tensors[name] = torch.empty(tensor.shape, dtype=dtype)
@@ -142,7 +142,7 @@ def load_model(model: str, folder: Path | None = None) -> ModelWeights:
         parts = SHARD_NAME.fullmatch(path.name)
         try:
             file = read_tensors(path)
-        except (OSError, BrokenTensorFile) as error:
+        except (OSError, BrokenTensorFileError) as error:
             raise _damaged(model, folder, f"{path.name} cannot be read ({error})") from error
         if parts is None or "config" not in file.metadata:
             raise _damaged(model, folder, f"{path.name} is not a shard of an exported model")
@@ -175,7 +175,7 @@ def load_weights_into(network: torch.nn.Module, weights: ModelWeights) -> None:
 
 
 def half_precision(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """Floating-point tensors as float16 on the CPU, others as they are; raises ``ValueError`` where float16 overflows."""
+    """Floating-point tensors as float16 on the CPU, others as they are; raises ``ValueError`` on overflow."""
     halves = {}
     for name, tensor in tensors.items():
         value = tensor.detach().cpu()

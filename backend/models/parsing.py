@@ -1,7 +1,7 @@
 """Face parsing: which pixel of a head crop is skin, hair, glasses and so on.
 
-A U-net of depthwise-separable convolutions (Howard et al. 2017; Ronneberger et al. 2015) with under a million weights: 256
-px in, class logits at 256 px out, all heavy work at 128 px and below.
+A U-net of depthwise-separable convolutions (Howard et al. 2017; Ronneberger et al. 2015) with under a million weights:
+256 px in, class logits at 256 px out, all heavy work at 128 px and below.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn import functional
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from backend.models.checkpoints import load_model, load_weights_into
@@ -106,7 +106,7 @@ class SeparableBlock(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(N, inputs, H, W) to (N, outputs, H / stride, W / stride)."""
         y = self.pointwise(self.depthwise(x))
-        return F.relu(x + y) if self.shortcut else F.relu(y)
+        return functional.relu(x + y) if self.shortcut else functional.relu(y)
 
 
 class ParsingNet(nn.Module):
@@ -127,6 +127,9 @@ class ParsingNet(nn.Module):
         for scale in range(len(widths) - 2, -1, -1):
             self.up.append(UpBlock(widths[scale + 1], widths[scale]))
         self.head = nn.Conv2d(widths[0], 4 * config.class_count, 1)
+        with torch.no_grad():  # the four pixels of a 2 x 2 block start alike: no checkerboard (Aitken et al. 2017)
+            self.head.weight.copy_(self.head.weight[::4].repeat_interleave(4, 0))
+            self.head.bias.zero_()
 
     def forward(self, pictures: Tensor) -> Tensor:
         """See the class; raises ``ValueError`` for other shapes."""
@@ -137,10 +140,10 @@ class ParsingNet(nn.Module):
         for blocks in self.down:
             x = blocks(x)
             scales.append(x)
-        x = F.relu(x + self.context(x.mean((2, 3), keepdim=True)))
+        x = functional.relu(x + self.context(x.mean((2, 3), keepdim=True)))
         for block, skip in zip(self.up, scales[-2::-1], strict=True):
             x = block(x, skip)
-        return F.pixel_shuffle(self.head(x), 2)
+        return functional.pixel_shuffle(self.head(x), 2)
 
     def fused(self) -> ParsingNet:
         """A copy for inference with every batch norm folded into its convolution."""
@@ -165,8 +168,8 @@ class UpBlock(nn.Module):
 
     def forward(self, x: Tensor, skip: Tensor) -> Tensor:
         """(N, inputs, H, W) and (N, outputs, 2H, 2W) to (N, outputs, 2H, 2W)."""
-        larger = F.interpolate(self.narrow(x), scale_factor=2, mode="bilinear", align_corners=False)
-        return self.blocks(F.relu(larger + self.skip(skip)))
+        larger = functional.interpolate(self.narrow(x), scale_factor=2, mode="bilinear", align_corners=False)
+        return self.blocks(functional.relu(larger + self.skip(skip)))
 
 
 class FaceParser:
@@ -206,12 +209,14 @@ class FaceParser:
         logits = self._logits(pixels)
         side = pixels.shape[0]
         if side <= self.size:
-            enlarged = F.interpolate(logits, (side, side), mode="bilinear", align_corners=False)
+            enlarged = functional.interpolate(logits, (side, side), mode="bilinear", align_corners=False)
             return enlarged.argmax(1)[0].to(torch.uint8).cpu().numpy()
         best = torch.full((side, side), -torch.inf, device=self.device)
         labels = torch.zeros((side, side), dtype=torch.uint8, device=self.device)
         for number in range(logits.shape[1]):  # one class at a time: a 2048 px crop would need 200 MB at once
-            logit = F.interpolate(logits[:, number : number + 1], (side, side), mode="bilinear", align_corners=False)
+            logit = functional.interpolate(
+                logits[:, number : number + 1], (side, side), mode="bilinear", align_corners=False
+            )
             labels.masked_fill_(logit[0, 0] > best, number)
             torch.maximum(best, logit[0, 0], out=best)
         return labels.cpu().numpy()
@@ -226,7 +231,9 @@ class FaceParser:
         if pixels.ndim != 3 or pixels.shape[2] != 3 or pixels.shape[0] != pixels.shape[1] or pixels.dtype != np.uint8:
             raise ValueError(f"pixels must be (S, S, 3) uint8, not {pixels.shape} {pixels.dtype}")
         picture = torch.from_numpy(np.ascontiguousarray(pixels)).to(self.device).permute(2, 0, 1)[None].float() / 255.0
-        picture = F.interpolate(picture, (self.size, self.size), mode="bilinear", align_corners=False, antialias=True)
+        picture = functional.interpolate(
+            picture, (self.size, self.size), mode="bilinear", align_corners=False, antialias=True
+        )
         return self._network(picture.contiguous(memory_format=torch.channels_last)).float()
 
 

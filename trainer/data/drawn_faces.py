@@ -1,7 +1,7 @@
 """Faces drawn from ellipses, with all twelve parsing classes: a source that needs nothing, to try out the trainer.
 
-A net that is trained on them knows nothing of real faces. They are for tests, for a first run on a new machine, and to see
-whether a change to the loop or to a loss still learns.
+A net that is trained on them knows nothing of real faces. They are for tests, for a first run on a new machine, and to
+see whether a change to the loop or to a loss still learns.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
+from torch.nn import functional
 
 from backend.photos.collection import FaceClass
 from trainer.contracts import SourceConfig
@@ -53,6 +53,7 @@ class DrawnFacesConfig(SourceConfig):
 
 _NUMBERS_PER_FACE = 48
 _NOISE_CELLS = 16
+_Pair = tuple[Tensor | float, Tensor | float]
 
 
 class DrawnFaces:
@@ -71,7 +72,9 @@ class DrawnFaces:
         pen = _Pen(torch.from_numpy(np.stack(numbers)).to(device), self.config.size)
         _draw_face(pen)
         grain = torch.from_numpy(np.stack(noise)).to(device) * self.config.noise
-        grain = F.interpolate(grain, (self.config.size, self.config.size), mode="bilinear", align_corners=False)
+        grain = functional.interpolate(
+            grain, (self.config.size, self.config.size), mode="bilinear", align_corners=False
+        )
         return LabelledPictures((pen.images + grain).clamp(0, 1), pen.labels)
 
 
@@ -107,7 +110,9 @@ class _Pen:
         ends = self.numbers.new_tensor([low, high])[..., None, None]
         return ends[0] + (ends[1] - ends[0]) * mix
 
-    def ellipse(self, centre: tuple[Tensor | float, Tensor | float], radii: tuple[Tensor | float, Tensor | float]) -> Tensor:
+    def ellipse(
+        self, centre: tuple[Tensor | float, Tensor | float], radii: tuple[Tensor | float, Tensor | float]
+    ) -> Tensor:
         """(N, S, S) squared distance from the centre in radii: below 1 inside."""
         return ((self.x - centre[0]) / radii[0]) ** 2 + ((self.y - centre[1]) / radii[1]) ** 2
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
+from torch.nn import functional
 
 IGNORE = 255
 """Label of pixels that no loss and no metric looks at."""
@@ -41,7 +41,7 @@ def cross_entropy(
         weight = weight * class_weights.to(logits.device)[target]
     if boundary_weight != 1.0:
         weight = weight * (1.0 + (boundary_weight - 1.0) * near_boundary(labels).float())
-    loss = F.cross_entropy(logits.float(), target, reduction="none")  # (N, H, W)
+    loss = functional.cross_entropy(logits.float(), target, reduction="none")  # (N, H, W)
     return (loss * weight).sum() / weight.sum().clamp_min(1e-6)
 
 
@@ -79,8 +79,8 @@ def lovasz_softmax(logits: Tensor, labels: Tensor) -> Tensor:
 def near_boundary(labels: Tensor) -> Tensor:
     """(N, H, W) bool: the 3 x 3 neighbourhood has more than one label."""
     values = labels.float().unsqueeze(1)
-    highest = F.max_pool2d(values, 3, stride=1, padding=1)
-    lowest = -F.max_pool2d(-values, 3, stride=1, padding=1)
+    highest = functional.max_pool2d(values, 3, stride=1, padding=1)
+    lowest = -functional.max_pool2d(-values, 3, stride=1, padding=1)
     return (highest != lowest).squeeze(1)
 
 
@@ -112,7 +112,7 @@ def _masked(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
     class_count = logits.shape[1]
     valid = (labels != IGNORE).reshape(-1)
     probability = logits.float().softmax(1).movedim(1, -1).reshape(-1, class_count)
-    truth = F.one_hot(labels.reshape(-1).long().masked_fill(~valid, 0), class_count).float()
+    truth = functional.one_hot(labels.reshape(-1).long().masked_fill(~valid, 0), class_count).float()
     keep = valid.float().unsqueeze(1)
     return probability * keep, truth * keep
 

@@ -6,8 +6,8 @@ import math
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
+from torch.nn import functional
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,8 +43,8 @@ def augment(images: Tensor, labels: Tensor, config: AugmentConfig) -> tuple[Tens
         raise ValueError(f"images must be (N, 3, H, W) and labels (N, H, W): {images.shape} and {labels.shape}")
     grid = _random_grid(images, config)
     if grid is not None:
-        images = F.grid_sample(images, grid, mode="bilinear", padding_mode="border", align_corners=False)
-        moved = F.grid_sample(
+        images = functional.grid_sample(images, grid, mode="bilinear", padding_mode="border", align_corners=False)
+        moved = functional.grid_sample(
             labels[:, None].float(), grid, mode="nearest", padding_mode="border", align_corners=False
         )
         labels = moved[:, 0].to(labels.dtype)
@@ -62,7 +62,7 @@ def _random_grid(images: Tensor, config: AugmentConfig) -> Tensor | None:
     shift = torch.randn(count, 2, device=device) * 2.0 * config.shift
     cosine, sine = torch.cos(angle) * size, torch.sin(angle) * size
     rows = torch.stack((cosine * side, -sine, shift[:, 0], sine * side, cosine, shift[:, 1]), 1)
-    return F.affine_grid(rows.view(count, 2, 3), list(images.shape), align_corners=False)
+    return functional.affine_grid(rows.view(count, 2, 3), list(images.shape), align_corners=False)
 
 
 def _change_light(images: Tensor, config: AugmentConfig) -> Tensor:
@@ -81,7 +81,7 @@ def _change_light(images: Tensor, config: AugmentConfig) -> Tensor:
     if torch.rand(()).item() < config.blur:
         side = images.shape[-1]
         lower = max(8, round(side * (1.0 - torch.rand(()).item() * 2.0 / 3.0)))
-        small = F.interpolate(images, (lower, lower), mode="area")
-        images = F.interpolate(small, images.shape[2:], mode="bilinear", align_corners=False)
+        small = functional.interpolate(images, (lower, lower), mode="area")
+        images = functional.interpolate(small, images.shape[2:], mode="bilinear", align_corners=False)
     strength = torch.rand(count, 1, 1, 1, device=device) * config.noise
     return (images + torch.randn_like(images) * strength).clamp(0, 1)

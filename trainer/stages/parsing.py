@@ -75,8 +75,8 @@ class ParsingStage(Stage):
         "ears, neck, occluder, background). Input: square sRGB crop; output: logits of the same size."
     )
     LIMITS: ClassVar[str] = (
-        "Crops without a head, or with several heads of the same size, give meaningless classes. Transparent lenses, "
-        "thin wire frames, veils and very low resolution (a face under 40 px) are often missed."
+        "Made for square crops around one head, the face about 0.4 of the crop's side. It always names some class: a "
+        "crop without a head gets meaningless ones. Lenses of glasses belong to what is seen through them."
     )
 
     def __init__(self, config: ParsingStageConfig, device: torch.device) -> None:

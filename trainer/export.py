@@ -1,0 +1,175 @@
+"""Write a run's model for the backend: ``python -m trainer export RUN [--out DIR]``, shards and model card."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from backend.errors import EXIT_CODES, LikenessError
+from backend.models.checkpoints import ASSETS, SHARD_BYTES, ModelWeights, fingerprint, half_precision, save_model
+from trainer.checkpoint import Checkpoint, CheckpointFolder, read_checkpoint
+from trainer.contracts import ExportedModel, Stage
+from trainer.logs import clock_text, read_log, read_sessions
+from trainer.loop import RECIPE_FILE
+from trainer.recipe import Recipe, RecipeError, load_recipe, recipe_to_toml, stage_name
+from trainer.registry import kind_of
+
+CARD = "README.md"
+
+
+@dataclass(frozen=True)
+class Export:
+    """What ``export_run`` wrote."""
+
+    folder: Path
+    shards: tuple[Path, ...]
+    version: str
+    card: Path
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of ``python -m trainer export``."""
+    parser.add_argument("run", type=Path, help="folder of a training run")
+    parser.add_argument("--out", type=Path, help="folder to write to; default: assets/<model>")
+    parser.add_argument("--licence", default="CC0-1.0", help="licence of the weights, for the model card")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Export; returns the exit code."""
+    try:
+        done = export_run(arguments.run, arguments.out, arguments.licence)
+    except LikenessError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return EXIT_CODES[error.code]
+    size = sum(path.stat().st_size for path in done.shards)
+    print(f"{len(done.shards)} shard(s), {size / 1e6:.2f} MB, version {done.version}: {done.folder}")
+    return 0
+
+
+def export_run(run_folder: Path, out: Path | None = None, licence: str = "CC0-1.0", limit: int = SHARD_BYTES) -> Export:
+    """Write the model of a run's last stage: its best weights where the recipe selects them, else the latest.
+
+    Raises
+    ------
+    RecipeError : no run there, the last stage has not begun, it gives no model, or a weight overflows float16.
+    """
+    recipe_path = run_folder / RECIPE_FILE
+    if not recipe_path.is_file():
+        raise RecipeError(f"There is no training run in {run_folder}.", "Give the folder that has recipe.toml.")
+    recipe = load_recipe(recipe_path)
+    checkpoint = _choose_checkpoint(run_folder, recipe)
+    stage = recipe.stages[-1].build(torch.device("cpu"))
+    stage.modules.load_state_dict(dict(checkpoint.weights))
+    stage.modules.eval()
+    model = stage.export()
+    if model is None:
+        raise RecipeError(f"Stage {stage_name(recipe.stages[-1])!r} gives no model to the backend.")
+    try:
+        tensors = half_precision(model.tensors)
+    except ValueError as error:
+        raise RecipeError(f"The model cannot be exported: {error}.") from error
+    version = fingerprint(tensors)
+    folder = ASSETS / model.model if out is None else out
+    shards = save_model(ModelWeights(model.model, model.config, tensors, version), folder, limit)
+    card = folder / CARD
+    facts = _CardFacts(recipe, model, stage, checkpoint, version, licence, shards)
+    card.write_text(_model_card(facts, read_log(run_folder), read_sessions(run_folder)), encoding="utf-8")
+    return Export(folder, shards, version, card)
+
+
+def _choose_checkpoint(run_folder: Path, recipe: Recipe) -> Checkpoint:
+    """The best weights of the last stage, or its latest."""
+    folder = CheckpointFolder(run_folder / "checkpoints")
+    last = len(recipe.stages) - 1
+    if recipe.stages[last].select and folder.best_path(last).is_file():
+        return read_checkpoint(folder.best_path(last))
+    latest = folder.latest()
+    if latest is None or latest.state.stage != last:
+        raise RecipeError(f"The last stage of {run_folder} has no checkpoint yet.", "Train on with --resume.")
+    return latest
+
+
+@dataclass(frozen=True)
+class _CardFacts:
+    recipe: Recipe
+    model: ExportedModel
+    stage: Stage
+    checkpoint: Checkpoint
+    version: str
+    licence: str
+    shards: Sequence[Path]
+
+
+def _model_card(facts: _CardFacts, log: Sequence[Mapping[str, Any]], sessions: Sequence[Mapping[str, Any]]) -> str:
+    """The card as Markdown; every figure in it comes out of the run's own files."""
+    model, recipe = facts.model, facts.recipe
+    count = sum(parameter.numel() for parameter in facts.stage.modules.parameters())
+    size = sum(path.stat().st_size for path in facts.shards)
+    step = facts.checkpoint.state.step
+    lines = [
+        f"# {model.model}, version {facts.version}",
+        "",
+        model.summary,
+        "",
+        f"- Licence: {facts.licence}",
+        f"- Weights: {count:,}, float16, {size / 1e6:.2f} MB in {len(facts.shards)} file(s)",
+        f"- Recipe: `{recipe.name}`. {recipe.about}".rstrip(),
+        f"- Weights are those after step {step} of the last stage"
+        + (" (moving average)" if facts.checkpoint.average else ""),
+        f"- Limits: {model.limits}",
+        "",
+        "## Held-out figures",
+        "",
+        *_figures(log, stage_name(recipe.stages[-1]), step),
+        "",
+        "## Training",
+        "",
+        *_stage_table(recipe, log),
+        "",
+        *_session_list(sessions),
+        "",
+        "## Recipe",
+        "",
+        "```toml",
+        recipe_to_toml(recipe).rstrip(),
+        "```",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _figures(log: Sequence[Mapping[str, Any]], stage: str, step: int) -> list[str]:
+    """Table of the measurement at the exported step, or a sentence that there is none."""
+    rows = [row for row in log if row["kind"] == "validation" and row["name"] == stage and row["step"] == step]
+    if not rows:
+        return ["These weights were not measured on held-out data."]
+    table = ["| figure | value |", "|---|---|"]
+    return table + [f"| {name} | {_number(value)} |" for name, value in rows[-1]["values"].items()]
+
+
+def _stage_table(recipe: Recipe, log: Sequence[Mapping[str, Any]]) -> list[str]:
+    """What each stage saw, from the log."""
+    table = ["| stage | data | steps | samples | training time |", "|---|---|---|---|---|"]
+    for stage in recipe.stages:
+        name = stage_name(stage)
+        rows = [row for row in log if row["name"] == name]
+        last = rows[-1] if rows else {"step": 0, "samples": 0, "seconds": 0.0}
+        spent = clock_text(last["seconds"])
+        table.append(f"| {name} | {kind_of(stage.source)} | {last['step']:,} | {last['samples']:,} | {spent} |")
+    return table
+
+
+def _session_list(sessions: Sequence[Mapping[str, Any]]) -> list[str]:
+    return [
+        f"- {row['started'][:10]}: {row['processes']} process(es) on {row['device']}, torch {row['torch']}"
+        for row in sessions
+    ]
+
+
+def _number(value: float | None) -> str:
+    return "not finite" if value is None else f"{value:.4g}"
