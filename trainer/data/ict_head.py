@@ -42,7 +42,7 @@ class IctModel:
         return self.faces[(self.faces < EYES[1][1]).all(1)]
 
     def shaped(self, coefficients: np.ndarray, expression: Mapping[str, float] | None = None) -> np.ndarray:
-        """(V, 3) metres for identity ``coefficients`` (up to 100, standard deviations) and expression weights by name."""
+        """(V, 3) metres for identity ``coefficients`` (up to 100, in standard deviations) and named weights."""
         modes = self.identity[: len(coefficients)].astype(np.float64)
         vertices = self.neutral + np.tensordot(coefficients, modes, 1)
         for name, weight in (expression or {}).items():

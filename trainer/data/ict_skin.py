@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -19,12 +19,13 @@ from trainer.data.midpoint import subdivide_midpoint
 from trainer.data.noise3d import fractal_noise, value_noise
 from trainer.data.raytrace.bvh import build_bvh, closest_hits
 from trainer.data.raytrace.film import srgb_to_linear
-from trainer.data.raytrace.scene import Surface, vertex_normals
+from trainer.data.raytrace.scene import Surface, joined, vertex_normals
 from trainer.data.scan_registration import fit_surface, robust_similarity, warp_by_landmarks
 from trainer.data.surface_landmarks import CLAY, SurfaceLandmarks, find_surface_landmarks
 from trainer.template.makehuman import read_base_mesh
 
 LEVELS = 2
+TEETH_BACK = 0.008
 FACE_MIDDLE = np.array([0.0, 0.0, 0.08])
 
 
@@ -57,7 +58,7 @@ class SkinLook:
     ----------
     skin_map : file name in ``makehuman/skins``. tint : (3,) factor on its linear colours.
     brow : darkness 0-1; brow_thickness : factor. hair : linear colour of brows, lashes and hair.
-    cap : thickness of the hair in metres, 0 for a shaved head. eyes : ``EyeLook``. seed : of blotches and pores.
+    cap : thickness of the hair in metres, 0 for a shaved head. cloth : colour of the shirt. eyes : ``EyeLook``. seed : of blotches and pores.
     """
 
     skin_map: str
@@ -66,6 +67,7 @@ class SkinLook:
     brow_thickness: float
     hair: tuple[float, float, float]
     cap: float
+    cloth: tuple[float, float, float]
     eyes: EyeLook
     seed: int
 
@@ -175,6 +177,57 @@ def _sample_map(path: Path, uv: np.ndarray) -> np.ndarray:
     return np.stack([map_coordinates(picture[..., c], [rows, columns], order=1, mode="nearest") for c in range(3)], 1)
 
 
+@dataclass(frozen=True)
+class IctPerson:
+    """A dressed ICT head. ``eye_vertices``: ids of the left and the right eyeball's vertices; ``eye_centres`` (2, 3)."""
+
+    surface: Surface
+    eye_vertices: tuple[np.ndarray, np.ndarray]
+    eye_centres: np.ndarray
+
+    def looking_at(self, point: np.ndarray, limit_degrees: float = 22.0) -> Surface:
+        """The surface with both eyes turned towards ``point`` (3,), at most ``limit_degrees`` from straight ahead."""
+        vertices, normals = self.surface.vertices.copy(), self.surface.normals.copy()
+        for chosen, centre in zip(self.eye_vertices, self.eye_centres, strict=True):
+            wish = (point - centre) / np.linalg.norm(point - centre)
+            yaw, pitch = np.arctan2(wish[0], max(wish[2], 1e-6)), np.arcsin(np.clip(wish[1], -1, 1))
+            yaw, pitch = np.clip([yaw, pitch], -np.radians(limit_degrees), np.radians(limit_degrees))
+            turn_yaw = np.array([[np.cos(yaw), 0, np.sin(yaw)], [0, 1, 0], [-np.sin(yaw), 0, np.cos(yaw)]])
+            turn_pitch = np.array([[1, 0, 0], [0, np.cos(pitch), np.sin(pitch)], [0, -np.sin(pitch), np.cos(pitch)]])
+            turn = turn_yaw @ turn_pitch
+            vertices[chosen] = (vertices[chosen] - centre) @ turn.T + centre
+            normals[chosen] = normals[chosen] @ turn.T
+        return replace(self.surface, vertices=vertices, normals=normals)
+
+
+def _torso(points: np.ndarray, faces: np.ndarray, canonical: np.ndarray, cloth: np.ndarray) -> Surface:
+    """What hangs from the bust's open rim, so that no picture shows where the head model ends."""
+    edges = np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]])
+    _, first, count = np.unique(np.sort(edges, axis=1), axis=0, return_index=True, return_counts=True)
+    rim = edges[first[count == 1]]
+    rim = rim[(canonical[rim, 1] < -0.10).all(1)]
+    ids, local = np.unique(rim, return_inverse=True)
+    local = local.reshape(-1, 2)
+    top = points[ids]
+    rings = [top, *(top * [wide, 1.0, wide] - [0, drop, 0] for wide, drop in ((1.12, 0.03), (1.18, 0.12), (1.15, 0.5)))]
+    n = len(ids)
+    strips = []
+    for ring in range(len(rings) - 1):
+        a, b = local[:, 0] + ring * n, local[:, 1] + ring * n
+        strips += [np.stack([b, a, a + n], 1), np.stack([b, a + n, b + n], 1)]
+    vertices, strip_faces = np.concatenate(rings), np.concatenate(strips)
+    size = len(vertices)
+    return Surface(
+        vertices,
+        strip_faces,
+        vertex_normals(vertices, strip_faces),
+        np.tile(cloth, (size, 1)),
+        np.full(size, 0.02),
+        np.full(size, 0.7),
+        np.zeros(size),
+    )
+
+
 def hair_mask(canonical: np.ndarray, seed: int) -> np.ndarray:
     """(P,) 0-1, where hair grows on the head, in the ICT mean face's frame."""
     x, y, z = canonical.T
@@ -186,11 +239,13 @@ def hair_mask(canonical: np.ndarray, seed: int) -> np.ndarray:
     return smoothstep(-0.004, 0.004, y - line + wobble) * (1 - ear)
 
 
-def ict_surface(vertices: np.ndarray, look: SkinLook) -> Surface:
-    """An ICT-shaped head (V, 3) metres, with skin, eyes, brows and hair, ready for the ray tracer."""
+def ict_person(vertices: np.ndarray, look: SkinLook) -> IctPerson:
+    """An ICT-shaped head (V, 3) metres with skin, eyes, brows, hair and a shirt, ready for the ray tracer."""
     fine = fine_ict()
     count = fine.matrix.shape[1]
-    points = fine.matrix @ vertices[:count]
+    coarse = vertices[:count].copy()
+    coarse[SOCKETS_STOP:TEETH_STOP, 2] -= TEETH_BACK  # or they show as a line between closed lips
+    points = fine.matrix @ coarse
     size = len(points)
     albedo, translucency = np.full((size, 3), 0.2), np.ones(size)
     specular, roughness = np.full(size, 0.028), np.full(size, 0.36)
@@ -234,5 +289,20 @@ def ict_surface(vertices: np.ndarray, look: SkinLook) -> Surface:
         albedo += (hair * (1 + 0.5 * strands[:, None]) - albedo) * grown[:, None]
         translucency *= 1 - grown
         roughness += (0.5 - roughness) * grown
+    cloth = np.asarray(look.cloth)
+    collar = -0.142 - 0.25 * np.clip(canonical[:, 2], -0.05, 0.1) + 0.35 * np.abs(canonical[:, 0])
+    covered = smoothstep(0.0, -0.003, canonical[:, 1] - collar) * skin
+    weave = 1 + 0.25 * value_noise(canonical, 0.0015, look.seed + 8)
+    albedo += (cloth * weave[:, None] - albedo) * covered[:, None]
+    points = points + normals * (0.004 * covered)[:, None]
+    bumped = bumped + normals * (0.004 * covered)[:, None]
+    roughness += (0.7 - roughness) * covered
+    translucency *= 1 - covered
     normals = vertex_normals(bumped, fine.faces)
-    return Surface(points, fine.faces, normals, np.clip(albedo, 0.005, 0.95), specular, roughness, translucency)
+    albedo = np.clip(albedo, 0.005, 0.95)
+    head = Surface(points, fine.faces, normals, albedo, specular, roughness, translucency)
+    return IctPerson(
+        joined((head, _torso(points, fine.faces, canonical, cloth))),
+        (np.flatnonzero(fine.part == 3), np.flatnonzero(fine.part == 4)),
+        np.stack([eye_centre(vertices, 0), eye_centre(vertices, 1)]),
+    )

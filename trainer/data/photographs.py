@@ -22,7 +22,8 @@ FACE_METRES = 0.20
 class Shot:
     """How one photograph is taken. Angles in degrees, see ``look_at``; ``distance`` from the middle of the face in
     metres; ``face_share`` of the picture's height that 20 cm at that distance take; ``offset`` of the face from the
-    picture's middle as a share of its size; ``light`` one of ``LIGHT_NAMES``; ``light_turn`` degrees about the vertical.
+    picture's middle as a share of its size; ``light`` one of ``LIGHT_NAMES``, turned ``light_turn`` degrees about
+    the vertical.
     """
 
     yaw: float
@@ -101,13 +102,13 @@ def background(size: tuple[int, int], generator: np.random.Generator) -> np.ndar
     """(H, W, 3) linear light: an out-of-focus room or garden."""
     width, height = size
     first, second = generator.uniform(0.05, 0.5, 3), generator.uniform(0.02, 0.35, 3)
-    first, second = (0.4 * c + 0.6 * c.mean() for c in (first, second))
+    first, second = (0.2 * c + 0.8 * c.mean() for c in (first, second))
     ramp = np.linspace(0, 1, height)[:, None, None]
     picture = np.broadcast_to(first * (1 - ramp) + second * ramp, (height, width, 3)).copy()
     rows, columns = np.mgrid[0:height, 0:width]
     for _ in range(generator.integers(3, 9)):
         colour = generator.uniform(0.0, 0.7, 3)
-        colour = 0.5 * colour + 0.5 * colour.mean()
+        colour = 0.25 * colour + 0.75 * colour.mean()
         x, y = generator.uniform(0, width), generator.uniform(0, height)
         a, b = generator.uniform(0.04, 0.25, 2) * width
         if generator.random() < 0.6:
@@ -143,7 +144,7 @@ def shot_camera(shot: Shot, middle: np.ndarray) -> Camera:
 def take_photograph(
     surface: Surface, middle: np.ndarray, shot: Shot, bvh: Bvh | None = None, samples: int = 3, ambient_rays: int = 3
 ) -> Photograph:
-    """Photograph ``surface`` (a face with its middle at ``middle``) as ``shot`` says."""
+    """Photograph ``surface`` (a face that looks along +z with its middle at ``middle``) as ``shot`` says."""
     generator = np.random.default_rng(shot.seed)
     camera = shot_camera(shot, middle)
     light = lighting(shot.light, shot.light_turn, middle)
@@ -152,10 +153,10 @@ def take_photograph(
     seen = view.coverage > 0.99
     level = np.percentile(view.linear[seen].max(-1), 90) if seen.any() else 1.0
     # exposure meters on the person, as phones do, a little under or over as the film says
-    factor = 0.62 / max(float(level), 1e-3)
+    factor = min(0.55 / max(float(level), 1e-3), 2.0)
     film = shot.film
     exposed = Film(
-        film.exposure * factor**0.8, film.white_balance, film.noise, film.blur, film.jpeg_quality, film.contrast
+        film.exposure * factor**0.6, film.white_balance, film.noise, film.blur, film.jpeg_quality, film.contrast
     )
     return Photograph(jpeg_bytes(develop(linear, exposed, generator), film.jpeg_quality), camera, shot)
 
@@ -187,8 +188,8 @@ def six_shots(seed: int, distance: float | None = None) -> tuple[Shot, ...]:
                 pitch + 3 * jitter[4],
                 4 * jitter[5],
                 float(distances[index]) if distance is None else distance,
-                float(generator.uniform(0.42, 0.56)),
-                (0.06 * jitter[6], 0.05 * jitter[7]),
+                float(generator.uniform(0.52, 0.72)),
+                (0.05 * jitter[6], 0.02 + 0.04 * jitter[7]),
                 sizes[int(generator.integers(len(sizes)))],
                 str(lights[index]),
                 float(generator.uniform(-40, 40)),

@@ -19,18 +19,17 @@ from scipy.ndimage import map_coordinates
 from scipy.spatial import cKDTree
 
 from trainer.data.disk_cache import cache_folder, content_key, save_arrays, write_bytes
-from trainer.data.face_paint import EyeLook
+from trainer.data.face_paint import LID_LOWER, LID_UPPER, EyeLook
 from trainer.data.ict_head import EYES, SKIN_STOP, load_ict, shared_folder
-from trainer.data.ict_skin import SkinLook, eye_centre, fine_ict, ict_surface, openness
+from trainer.data.ict_skin import IctPerson, SkinLook, eye_centre, fine_ict, ict_person, openness
 from trainer.data.midpoint import subdivide_midpoint
-from trainer.data.photographs import Shot, six_shots, take_photograph
-from trainer.data.raytrace.bvh import build_bvh
+from trainer.data.photographs import Shot, shot_camera, six_shots, take_photograph
+from trainer.data.raytrace.bvh import build_bvh, closest_points
 from trainer.data.raytrace.film import srgb_to_linear
 from trainer.data.raytrace.scene import Surface, vertex_normals
 from trainer.data.scan_registration import (
     fit_surface,
     robust_similarity,
-    similarity_transform,
     warp_by_landmarks,
 )
 from trainer.data.surface_landmarks import find_surface_landmarks
@@ -38,12 +37,14 @@ from trainer.data.surface_landmarks import find_surface_landmarks
 SIMPOP_HELD_OUT = tuple(f"SIMPOP_{index}" for index in range(15, 21))
 HELD_OUT = (*SIMPOP_HELD_OUT, "james")
 MILLIMETRE = 0.001
+PHOTOGRAPHED_WITHIN = 0.0006
+"""Scan points farther than this from the photographed surface (eyes, mostly) are not measured, metres."""
 SEVEN = (33, 133, 362, 263, 2, 61, 291)
 """MediaPipe ids of the seven alignment points: the eyes' corners from the person's right to the left, the base of the
 nose, the mouth's corners."""
 NOSE_TIP = 1
 ICT_TRAGUS = (-0.0745, 0.0745)
-RENDERER_VERSION = "3"
+RENDERER_VERSION = "6"
 """Part of the cache's key: raise it when photographs would come out differently."""
 
 SKINS = (
@@ -64,7 +65,7 @@ class ScanHead:
 
     Attributes
     ----------
-    name : ``SIMPOP_15`` and so on. surface : what the ray tracer sees. middle : (3,) the middle of the face.
+    name : ``SIMPOP_15`` and so on. surface_looking_at : what the ray tracer sees when the eyes look at a point. middle : (3,) the middle of the face.
     scan_vertices : (N, 3) true surface points to measure from, only those that were photographed.
     scan_faces : (F, 3) of the scan's triangles between those points.
     seven : (7, 3) alignment points on the scan, order of ``SEVEN``. nose_tip : (3,). ears : (2, 3) the tragi, left and
@@ -73,7 +74,7 @@ class ScanHead:
     """
 
     name: str
-    surface: Surface
+    surface_looking_at: Callable[[np.ndarray], Surface]
     middle: np.ndarray
     scan_vertices: np.ndarray
     scan_faces: np.ndarray
@@ -118,13 +119,21 @@ def _look(index: int, seed: int) -> SkinLook:
         float(generator.uniform(0.85, 1.35)),
         hair,
         cap,
+        tuple(0.03 + 0.5 * generator.random(3) ** 2),
         EyeLook(float(generator.normal(0.0117, 0.0003)), iris),
         seed,
     )
 
 
-def carry_onto_scan(vertices: np.ndarray, faces: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """ICT vertices (V, 3) laid onto a face scan, and the scan's 478 landmarks (NaN where missed)."""
+def carry_onto_scan(vertices: np.ndarray, faces: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Lay the ICT head onto a face scan.
+
+    Returns
+    -------
+    ICT vertices (V, 3) on the scan, the scan's 478 landmarks (NaN where missed), and the rotation (3, 3) and
+    translation (3,) that bring the scan upright onto the ICT head's place, at the scan's own scale:
+    ``upright = points @ rotation.T + translation``. All results are upright already.
+    """
     model, fine = load_ict(), fine_ict()
     count = EYES[1][1]
     source = fine.landmarks.positions
@@ -132,7 +141,9 @@ def carry_onto_scan(vertices: np.ndarray, faces: np.ndarray) -> tuple[np.ndarray
     good = ~np.isnan(source).any(1) & ~np.isnan(marks).any(1)
     good[468:] = False
     scale, rotation, translation = robust_similarity(source[good], marks[good])
-    placed, placed_marks = (scale * points @ rotation.T + translation for points in (model.neutral[:count], source))
+    rotation, translation = rotation.T, -rotation.T @ translation
+    vertices, marks = vertices @ rotation.T + translation, marks @ rotation.T + translation
+    placed, placed_marks = scale * model.neutral[:count], scale * source
     good &= np.nan_to_num(np.linalg.norm(placed_marks - marks, axis=1), nan=1.0) < 0.012
     warped = warp_by_landmarks(placed, placed_marks[good], marks[good])
     dense_faces, matrix = subdivide_midpoint(faces, len(vertices), 2)
@@ -146,12 +157,28 @@ def carry_onto_scan(vertices: np.ndarray, faces: np.ndarray) -> tuple[np.ndarray
     share /= share.sum(1, keepdims=True)
     moved[SKIN_STOP:] += ((fitted - warped[:SKIN_STOP])[near] * share[..., None]).sum(1)
     moved[:SKIN_STOP] = fitted
+    fitted_marks = fine.landmarks.on(moved, fine.coarse_faces)
     for eye, (start, stop) in enumerate(EYES):
-        centre = eye_centre(model.neutral, eye)
-        ring = np.flatnonzero(np.linalg.norm(model.neutral[:SKIN_STOP] - centre, axis=1) < 0.019)
-        size, turn, shift = similarity_transform(model.neutral[ring], moved[ring])
-        moved[start:stop] = size * model.neutral[start:stop] @ turn.T + shift
-    return moved, marks
+        moved[start:stop] = _seat_eyeball(model.neutral, moved, eye, source, fitted_marks)
+    return moved, marks, rotation, translation
+
+
+def _seat_eyeball(
+    neutral: np.ndarray, moved: np.ndarray, eye: int, marks: np.ndarray, moved_marks: np.ndarray
+) -> np.ndarray:
+    """Vertices of an eyeball placed behind the lids of ``moved``: upright, sized and centred by the lid opening, far
+    enough back that the lids lie in front of it."""
+    start, stop = EYES[eye]
+    ids = sorted({*LID_UPPER[1 - eye], *LID_LOWER[1 - eye]})
+    opening, moved_opening = marks[ids], moved_marks[ids]
+    scale = np.ptp(moved_opening[:, 0]) / np.ptp(opening[:, 0])
+    centre = eye_centre(neutral, eye)
+    middle, moved_middle = ((points.max(0) + points.min(0)) / 2 for points in (opening, moved_opening))
+    seat = moved_middle + scale * (centre - middle)
+    lids = np.flatnonzero(np.linalg.norm(neutral[:SKIN_STOP] - centre, axis=1) < 0.0175)
+    gap = np.linalg.norm(moved[lids] - seat, axis=1) - scale * np.linalg.norm(neutral[lids] - centre, axis=1)
+    seat = seat + [0, 0, min(float(np.percentile(gap, 25)), 0.0)]
+    return seat + scale * (neutral[start:stop] - centre)
 
 
 def _tragi(vertices: np.ndarray) -> np.ndarray:
@@ -171,22 +198,23 @@ def scan_head(name: str) -> ScanHead:
     path = shared_folder() / "faces3d" / "simulated_population" / f"{name}.obj"
     vertices, faces, _, _ = read_obj(path)
     vertices = vertices * MILLIMETRE
-    cached = cache_folder() / f"carried_{name}_{content_key('v3', vertices, load_ict().neutral)}.npz"
+    cached = cache_folder() / f"carried_{name}_{content_key('v6', vertices, load_ict().neutral)}.npz"
     if not cached.exists():
-        moved, marks = carry_onto_scan(vertices, faces)
-        save_arrays(cached, moved=moved, marks=marks)
+        moved, marks, rotation, translation = carry_onto_scan(vertices, faces)
+        save_arrays(cached, moved=moved, marks=marks, rotation=rotation, translation=translation)
     with np.load(cached) as data:
         moved, marks = data["moved"], data["marks"]
+        vertices = vertices @ data["rotation"].T + data["translation"]
     number = int(name[-2:])
-    surface = ict_surface(moved, _look(number, number))
-    naked = fine_ict().matrix @ moved
-    distance = cKDTree(naked).query(vertices)[0]
-    used = distance < 0.0008
+    person = ict_person(moved, _look(number, number))
+    skin = build_bvh(moved[:SKIN_STOP], load_ict().skin)
+    _, distance, _ = closest_points(skin, vertices)
+    used = distance < PHOTOGRAPHED_WITHIN
     renumber = np.cumsum(used) - 1
     return ScanHead(
         name,
-        surface,
-        marks[[1, 152, 10]][:2].mean(0) * 0.5 + marks[168] * 0.5,
+        person.looking_at,
+        marks[[1, 152]].mean(0) * 0.5 + marks[168] * 0.5,
         vertices[used],
         renumber[faces[used[faces].all(1)]],
         marks[list(SEVEN)],
@@ -225,7 +253,7 @@ def _james() -> ScanHead:
     marks = find_surface_landmarks(points, fine_faces, middle, surface.albedo).positions
     return ScanHead(
         "james",
-        surface,
+        lambda _: surface,
         marks[[1, 152]].mean(0) * 0.5 + marks[168] * 0.5,
         vertices,
         faces,
@@ -237,30 +265,33 @@ def _james() -> ScanHead:
 
 
 def photograph_head(
-    name: str, shots: tuple[Shot, ...], make: Callable[[], tuple[Surface, np.ndarray]], folder: str
+    name: str,
+    shots: tuple[Shot, ...],
+    make: Callable[[], tuple[Callable[[np.ndarray], Surface], np.ndarray]],
+    folder: str,
 ) -> tuple[Path, ...]:
     """JPEG files of a head, from the disk cache where they are there already.
 
-    ``make`` gives surface and middle, and is called only when a picture is missing. The files' names say nothing about
+    ``make`` gives the surface for a point that the eyes look at, and the middle of the face,, and is called only when a picture is missing. The files' names say nothing about
     how they were taken.
     """
     base = cache_folder() / "photographs" / folder
     paths = tuple(base / f"{content_key(RENDERER_VERSION, name, shot)}.jpg" for shot in shots)
     missing = [index for index, path in enumerate(paths) if not path.exists()]
     if missing:
-        surface, middle = make()
-        bvh = build_bvh(surface.vertices, surface.faces)
+        surface_looking_at, middle = make()
         for index in missing:
-            write_bytes(paths[index], take_photograph(surface, middle, shots[index], bvh).jpeg)
+            surface = surface_looking_at(shot_camera(shots[index], middle).centre())
+            write_bytes(paths[index], take_photograph(surface, middle, shots[index]).jpeg)
     return paths
 
 
 def scan_photos(name: str, distance: float | None = None) -> tuple[Path, ...]:
     """Six photographs of a held-out head; all from ``distance`` metres when given. The first is the most frontal."""
 
-    def make() -> tuple[Surface, np.ndarray]:
+    def make() -> tuple[Callable[[np.ndarray], Surface], np.ndarray]:
         head = scan_head(name)
-        return head.surface, head.middle
+        return head.surface_looking_at, head.middle
 
     seed = 1000 + HELD_OUT.index(name)
     return photograph_head(name, six_shots(seed, distance), make, name)

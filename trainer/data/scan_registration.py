@@ -41,7 +41,7 @@ def robust_similarity(
 def warp_by_landmarks(
     points: np.ndarray, source: np.ndarray, target: np.ndarray, smoothing: float = 1e-3
 ) -> np.ndarray:
-    """Move ``points`` (P, 3) by the thin-plate spline (kernel r) that takes landmarks ``source`` to ``target`` (L, 3)."""
+    """Move ``points`` (P, 3) by the thin-plate spline (kernel r) that takes ``source`` to ``target`` (L, 3)."""
     return RBFInterpolator(source, target, kernel="linear", degree=1, smoothing=smoothing)(points)
 
 

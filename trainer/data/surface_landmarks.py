@@ -44,7 +44,7 @@ class SurfaceLandmarks:
 
 
 @lru_cache(maxsize=1)
-def _face_mesh():  # noqa: ANN202 - MediaPipe has no types
+def _face_mesh():
     import mediapipe
 
     return mediapipe.solutions.face_mesh.FaceMesh(

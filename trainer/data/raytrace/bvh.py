@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numba
@@ -233,3 +234,88 @@ def closest_hits(bvh: Bvh, origins: np.ndarray, directions: np.ndarray) -> tuple
     faces = np.where(hits >= 0, bvh.face_order[hits], -1).astype(np.int32)
     u, v = coordinates[:, 1], coordinates[:, 2]
     return faces, coordinates[:, 0], np.stack([1 - u - v, u, v], axis=1)
+
+
+@numba.njit(cache=True)
+def _point_triangle(px, py, pz, a, e1, e2):  # pragma: no cover - compiled
+    """Squared distance of a point from the triangle a, a+e1, a+e2, and u, v of the closest point (Ericson 2005, 5.1.5)."""
+    apx, apy, apz = px - a[0], py - a[1], pz - a[2]
+    d1 = e1[0] * apx + e1[1] * apy + e1[2] * apz
+    d2 = e2[0] * apx + e2[1] * apy + e2[2] * apz
+    e11 = e1[0] * e1[0] + e1[1] * e1[1] + e1[2] * e1[2]
+    e22 = e2[0] * e2[0] + e2[1] * e2[1] + e2[2] * e2[2]
+    e12 = e1[0] * e2[0] + e1[1] * e2[1] + e1[2] * e2[2]
+    d3, d4, d5, d6 = d1 - e11, d2 - e12, d1 - e12, d2 - e22
+    u, v = 0.0, 0.0
+    va, vb, vc = d3 * d6 - d5 * d4, d5 * d2 - d1 * d6, d1 * d4 - d3 * d2
+    if d1 <= 0 and d2 <= 0:
+        pass
+    elif d3 >= 0 and d4 <= d3:
+        u = 1.0
+    elif vc <= 0 and d1 >= 0 and d3 <= 0:
+        u = d1 / (d1 - d3)
+    elif d6 >= 0 and d5 <= d6:
+        v = 1.0
+    elif vb <= 0 and d2 >= 0 and d6 <= 0:
+        v = d2 / (d2 - d6)
+    elif va <= 0 and d4 - d3 >= 0 and d5 - d6 >= 0:
+        v = (d4 - d3) / ((d4 - d3) + (d5 - d6))
+        u = 1 - v
+    else:
+        total = va + vb + vc
+        u, v = vb / total, vc / total
+    dx, dy, dz = apx - u * e1[0] - v * e2[0], apy - u * e1[1] - v * e2[1], apz - u * e1[2] - v * e2[2]
+    return dx * dx + dy * dy + dz * dz, u, v
+
+
+@numba.njit(cache=True)
+def _nearest(bounds, links, corners, points):  # pragma: no cover - compiled
+    count = len(points)
+    faces = np.empty(count, np.int32)
+    results = np.empty((count, 3), np.float64)
+    stack = np.empty(STACK_SIZE, np.int32)
+    limits = np.empty(STACK_SIZE, np.float64)
+    for k in range(count):
+        p = points[k]
+        best, best_face, best_u, best_v = 1e30, -1, 0.0, 0.0
+        stack[0], limits[0] = 0, 0.0
+        depth = 1
+        while depth > 0:
+            depth -= 1
+            node = stack[depth]
+            if limits[depth] >= best:
+                continue
+            if links[node, 1] > 0:
+                for t in range(links[node, 0], links[node, 0] + links[node, 1]):
+                    squared, u, v = _point_triangle(p[0], p[1], p[2], corners[t, 0], corners[t, 1], corners[t, 2])
+                    if squared < best:
+                        best, best_face, best_u, best_v = squared, t, u, v
+                continue
+            near, far = node + 1, links[node, 0]
+            gap_near, gap_far = 0.0, 0.0
+            for axis in range(3):
+                gap = max(bounds[near, axis] - p[axis], max(p[axis] - bounds[near, 3 + axis], 0.0))
+                gap_near += gap * gap
+                gap = max(bounds[far, axis] - p[axis], max(p[axis] - bounds[far, 3 + axis], 0.0))
+                gap_far += gap * gap
+            if gap_far < gap_near:
+                near, far = far, near
+                gap_near, gap_far = gap_far, gap_near
+            stack[depth], limits[depth] = far, gap_far
+            stack[depth + 1], limits[depth + 1] = near, gap_near
+            depth += 2
+        faces[k] = best_face
+        results[k, 0], results[k, 1], results[k, 2] = math.sqrt(best), best_u, best_v
+    return faces, results
+
+
+def closest_points(bvh: Bvh, points: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Closest surface point of each of ``points`` (P, 3).
+
+    Returns
+    -------
+    faces (P,) int32, distances (P,) float64, barycentrics (P, 3) float64.
+    """
+    hits, results = _nearest(bvh.bounds, bvh.links, bvh.corners, np.ascontiguousarray(points, dtype=np.float64))
+    u, v = results[:, 1], results[:, 2]
+    return bvh.face_order[hits], results[:, 0], np.stack([1 - u - v, u, v], axis=1)

@@ -83,7 +83,7 @@ def integrate(
     one = np.float32(1.0)
     scale = one / np.float32(samples)
     ox, oy, oz = np.float32(centre[0]), np.float32(centre[1]), np.float32(centre[2])
-    side = int(math.ceil(math.sqrt(samples)))
+    side = math.ceil(math.sqrt(samples))
     mean_sky = (gradient[0] + gradient[1]) * np.float32(0.5)
     for row in range(height):
         for column in range(width):

@@ -83,7 +83,8 @@ def trace_view(
     depth = np.where(coverage > 0, depth / covered, 0).astype(np.float32)
     focal = float(camera.intrinsics[0, 0])
     spread = scatter(diffuse / covered[..., None], depth, coverage, translucency / covered, focal)
-    linear = spread * colour + specular
+    shine = scatter(specular / covered[..., None], depth, coverage, np.zeros_like(coverage), focal)  # denoised
+    linear = spread * colour + shine * coverage[..., None]
     return TracedView(linear.astype(np.float32), coverage, depth)
 
 
