@@ -1,0 +1,177 @@
+"""ICT-FaceKit's mean and identity modes (statistics of real scans, MIT) carried onto the template's head."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import scipy.sparse as sp
+from scipy.sparse.linalg import splu
+
+from backend.geometry.template import LandmarkEmbedding
+from trainer.template.closest_point import closest_points
+from trainer.template.model_fit import ModelFit, fit_model
+from trainer.template.registration import (
+    Pull,
+    Surface,
+    border_vertices,
+    cotangent_laplacian,
+    register,
+    vertex_areas,
+    vertex_normals,
+)
+from trainer.template.scans import FaceKit, facekit_surface
+from trainer.template.seams import match_seams, seam_loop
+
+FIT_LANDMARKS = tuple(index for index in range(17, 68) if index not in (48, 54, 60, 64))
+"""iBUG landmarks that mean the same place on both: no jaw line, no mouth corners (ours sit 1-2 mm outside)."""
+
+
+@dataclass(frozen=True)
+class HeadTopology:
+    """The head's cage and its level-1 surface.
+
+    Attributes
+    ----------
+    quads : (F, 4) of the cage; triangles : (T, 3) of the cage; mirror : (H,).
+    matrix : (P, H) Catmull-Clark level 1; fine_triangles : (T2, 3).
+    sockets, mouth : (F,) bool quads of the eye sockets and the mouth's inside.
+    regions : name -> (H,) float64.
+    landmarks : the 68.
+    """
+
+    quads: np.ndarray
+    triangles: np.ndarray
+    mirror: np.ndarray
+    matrix: sp.csr_matrix
+    fine_triangles: np.ndarray
+    sockets: np.ndarray
+    mouth: np.ndarray
+    regions: dict[str, np.ndarray]
+    landmarks: LandmarkEmbedding
+
+    def landmark_rows(self, indices: tuple[int, ...]) -> sp.csr_matrix:
+        """(L, H) sparse rows of some of the 68 landmarks."""
+        chosen = np.array(indices)
+        rows = np.repeat(np.arange(len(chosen)), 3)
+        values = self.landmarks.barycentrics[chosen].astype(np.float64).ravel()
+        columns = self.landmarks.vertices[chosen].ravel()
+        return sp.csr_matrix((values, (rows, columns)), shape=(len(chosen), len(self.mirror)))
+
+    def skin_weights(self, **weights: float) -> np.ndarray:
+        """(H,) weighted sum of regions, at most 1, and 0 in sockets and mouth."""
+        total = sum(factor * self.regions[name] for name, factor in weights.items())
+        inside = (1 - self.regions["eye_sockets"]) * (1 - self.regions["mouth_interior"])
+        return np.clip(total, 0, 1) * inside
+
+    def seams(self, points: np.ndarray) -> dict[str, np.ndarray]:
+        """The closed curves eye_left, eye_right and mouth (vertices in order)."""
+        left = points[self.quads].mean(1)[:, 0] > 0
+        return {
+            "eye_left": seam_loop(self.quads, self.sockets & left),
+            "eye_right": seam_loop(self.quads, self.sockets & ~left),
+            "mouth": seam_loop(self.quads, self.mouth),
+        }
+
+
+def _facekit_seams(kit: FaceKit) -> dict[str, np.ndarray]:
+    quads = kit.quads[(kit.quads < kit.SOCKETS.stop).all(1)]
+    sockets = ((quads >= kit.SOCKETS.start) & (quads < kit.SOCKETS.stop)).any(1)
+    mouth = ((quads >= kit.MOUTH.start) & (quads < kit.MOUTH.stop)).any(1)
+    left = kit.neutral[quads].mean(1)[:, 0] > 0
+    return {
+        "eye_left": seam_loop(quads, sockets & left),
+        "eye_right": seam_loop(quads, sockets & ~left),
+        "mouth": seam_loop(quads, mouth),
+    }
+
+
+_SEAM_WEIGHTS = {"eye_left": 2e-5, "eye_right": 2e-5, "mouth": 1e-5}
+
+
+def fit_to_facekit(head: HeadTopology, mean: np.ndarray, modes: np.ndarray, kit: FaceKit) -> ModelFit:
+    """MakeHuman's modes (K, H, 3) around ``mean`` (H, 3) fitted to ICT-FaceKit's neutral: the start of registration."""
+    weights = head.matrix @ head.skin_weights(face=1.0, scalp=0.4)
+    return fit_model(
+        mean, modes, head.matrix, head.fine_triangles, weights, facekit_surface(kit),
+        head.landmark_rows(FIT_LANDMARKS), kit.neutral[kit.landmarks[list(FIT_LANDMARKS)]], iterations=25,
+    )  # fmt: skip
+
+
+def register_to_facekit(head: HeadTopology, start: np.ndarray, kit: FaceKit) -> np.ndarray:
+    """(H, 3) the cage whose level-1 surface lies on ICT-FaceKit's neutral, in its frame, mirror-symmetric."""
+    flip = np.array([-1.0, 1.0, 1.0])
+    start = 0.5 * (start + start[head.mirror] * flip)
+    chosen = list(FIT_LANDMARKS)
+    pulls = [Pull(head.landmark_rows(FIT_LANDMARKS), kit.neutral[kit.landmarks[chosen]], np.full(len(chosen), 3e-5))]
+    theirs = _facekit_seams(kit)
+    for name, loop in head.seams(start).items():
+        other = kit.neutral[theirs[name]]
+        pairs, share = match_seams(start[loop], other)
+        targets = other[pairs[:, 0]] * (1 - share[:, None]) + other[pairs[:, 1]] * share[:, None]
+        rows = sp.csr_matrix((np.ones(len(loop)), (np.arange(len(loop)), loop)), shape=(len(loop), len(start)))
+        pulls.append(Pull(rows, targets, np.full(len(loop), _SEAM_WEIGHTS[name])))
+    weights = head.matrix @ head.skin_weights(face=1.0, ears=0.6, scalp=0.8, neck=0.6)
+    regions = head.regions
+    stiffer = 1.0 + sum(regions[name] for name in ("ears", "scalp", "neck", "eye_sockets", "mouth_interior"))
+    surface = Surface(head.matrix, head.fine_triangles, head.triangles, weights, stiffer)
+    cage = register(start, surface, facekit_surface(kit), pulls)
+    return 0.5 * (cage + cage[head.mirror] * flip)
+
+
+@dataclass(frozen=True)
+class Carrier:
+    """Carries fields on ICT-FaceKit's vertices (offsets) onto the registered cage, smoothly where it has no match.
+
+    Attributes
+    ----------
+    corners : (P, 3) FaceKit vertices, weights : (P, 3) barycentrics of each level-1 point's match.
+    confidence : (P,) square metres, 0 without a match.
+    seams : per seam: cage vertices (N,), FaceKit vertices (N, 2), share of the second (N,), weight.
+    """
+
+    head: HeadTopology
+    cage: np.ndarray
+    corners: np.ndarray
+    weights: np.ndarray
+    confidence: np.ndarray
+    seams: tuple[tuple[np.ndarray, np.ndarray, np.ndarray, float], ...]
+
+    def carry(self, offsets: np.ndarray, smoothing: float = 0.003) -> np.ndarray:
+        """(N, H, 3) cage offsets from FaceKit offsets (N, V_kit, 3); details below ``smoothing`` metres fade."""
+        count = len(self.cage)
+        number = len(offsets)
+        wanted = np.einsum("pc,npck->npk", self.weights, offsets[:, self.corners], optimize=True)
+        matrix = self.head.matrix
+        regions = self.head.regions
+        scale = smoothing * (1.0 + regions["ears"] + 2 * regions["eye_sockets"] + 2 * regions["mouth_interior"])
+        laplacian = cotangent_laplacian(self.cage, self.head.triangles)
+        areas = np.maximum(vertex_areas(self.cage, self.head.triangles), 1e-8)
+        plate = sp.diags(scale**2) @ laplacian
+        system = plate.T @ sp.diags(1.0 / areas) @ plate + matrix.T @ sp.diags(self.confidence) @ matrix
+        right = matrix.T @ (self.confidence[:, None] * wanted.transpose(1, 0, 2).reshape(len(wanted[0]), -1))
+        for vertices, pairs, share, weight in self.seams:
+            values = offsets[:, pairs[:, 0]] * (1 - share[:, None]) + offsets[:, pairs[:, 1]] * share[:, None]
+            system = system + sp.csr_matrix((np.full(len(vertices), weight), (vertices, vertices)), shape=system.shape)
+            right[vertices] += weight * values.transpose(1, 0, 2).reshape(len(vertices), -1)
+        solution = splu((system + 1e-13 * sp.identity(count)).tocsc()).solve(right)
+        return solution.reshape(count, number, 3).transpose(1, 0, 2)
+
+
+def make_carrier(head: HeadTopology, cage: np.ndarray, kit: FaceKit) -> Carrier:
+    """The correspondence between the registered ``cage`` (H, 3), in FaceKit's frame, and FaceKit's neutral."""
+    scan = facekit_surface(kit)
+    points = head.matrix @ cage
+    triangle, weights, distance = closest_points(points, scan.vertices, scan.triangles)
+    corners = scan.triangles[triangle]
+    normals = vertex_normals(scan.vertices, scan.triangles)
+    facing = (vertex_normals(points, head.fine_triangles) * (normals[corners] * weights[..., None]).sum(1)).sum(1)
+    inner = ~border_vertices(scan.triangles, len(scan.vertices))
+    trust = np.clip((facing - 0.3) / 0.4, 0, 1) * np.clip(2 - distance / 0.003, 0, 1) * inner[corners].all(1)
+    trust *= head.matrix @ head.skin_weights(face=1.0, ears=1.0, scalp=1.0, neck=1.0)
+    confidence = trust * vertex_areas(points, head.fine_triangles)
+    theirs, seams = _facekit_seams(kit), []
+    for name, loop in head.seams(cage).items():
+        pairs, share = match_seams(cage[loop], kit.neutral[theirs[name]])
+        seams.append((loop, theirs[name][pairs], share, 10 * _SEAM_WEIGHTS[name]))
+    return Carrier(head, cage, corners, weights, confidence, tuple(seams))

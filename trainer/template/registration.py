@@ -1,0 +1,203 @@
+"""Non-rigid registration of the template's head onto a scan.
+
+The displacement d of the cage minimises  sum over surface points of area * weight * (normal distance)^2
++ a little tangential distance^2 + landmarks + stiffness^4 * integral of |Laplace d|^2  (a thin plate), alternating
+closest points and a sparse linear solve while the stiffness (a length: what is smaller than it stays as in the
+template) is lowered. Compare Amberg, Romdhani, Vetter, "Optimal step nonrigid ICP algorithms", 2007.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import scipy.sparse as sp
+from scipy.sparse.linalg import splu
+
+from trainer.template.closest_point import closest_points
+from trainer.template.scans import TriangleMesh
+
+
+@dataclass(frozen=True)
+class Pull:
+    """Points of the cage, ``rows @ cage``, that are pulled to fixed targets.
+
+    Attributes
+    ----------
+    rows : (L, V) sparse; targets : (L, 3) metres; weights : (L,) in square metres of surface.
+    """
+
+    rows: sp.csr_matrix
+    targets: np.ndarray
+    weights: np.ndarray
+
+
+@dataclass(frozen=True)
+class Step:
+    """One stage of the registration: ``stiffness`` and ``reach`` (largest distance to the scan) in metres."""
+
+    stiffness: float
+    reach: float
+    repeats: int
+    landmark_weight: float = 1.0
+    tangential: float = 0.1
+
+
+SCHEDULE = (
+    Step(0.040, 0.030, 3),
+    Step(0.020, 0.020, 4),
+    Step(0.012, 0.012, 4, 0.5),
+    Step(0.008, 0.008, 4, 0.25),
+    Step(0.005, 0.006, 4, 0.1, 0.05),
+    Step(0.0035, 0.005, 4, 0.05, 0.03),
+)
+
+
+def vertex_normals(vertices: np.ndarray, triangles: np.ndarray) -> np.ndarray:
+    """(V, 3) area-weighted unit normals."""
+    a, b, c = (vertices[triangles[:, corner]] for corner in range(3))
+    face = np.cross(b - a, c - a)
+    normals = np.zeros_like(vertices)
+    for corner in range(3):
+        np.add.at(normals, triangles[:, corner], face)
+    return normals / np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-15)
+
+
+def vertex_areas(vertices: np.ndarray, triangles: np.ndarray) -> np.ndarray:
+    """(V,) a third of the area of the triangles around each vertex."""
+    a, b, c = (vertices[triangles[:, corner]] for corner in range(3))
+    area = 0.5 * np.linalg.norm(np.cross(b - a, c - a), axis=1)
+    return np.bincount(triangles.ravel(), np.repeat(area / 3, 3), minlength=len(vertices))
+
+
+def cotangent_laplacian(vertices: np.ndarray, triangles: np.ndarray) -> sp.csr_matrix:
+    """(V, V) positive semi-definite stiffness matrix of linear elements (clamped cotangents)."""
+    count = len(vertices)
+    rows, columns, values = [], [], []
+    for corner in range(3):
+        i, j, k = (triangles[:, (corner + shift) % 3] for shift in range(3))
+        u, v = vertices[j] - vertices[i], vertices[k] - vertices[i]
+        cosine = (u * v).sum(1)
+        sine = np.maximum(np.linalg.norm(np.cross(u, v), axis=1), 1e-12)
+        weight = np.clip(0.5 * cosine / sine, 0.02, 10.0)
+        rows += [j, k]
+        columns += [k, j]
+        values += [weight, weight]
+    rows, columns, values = (np.concatenate(parts) for parts in (rows, columns, values))
+    adjacency = sp.csr_matrix((values, (rows, columns)), shape=(count, count))
+    return sp.diags(np.asarray(adjacency.sum(1)).ravel()) - adjacency
+
+
+def thin_plate(vertices: np.ndarray, triangles: np.ndarray) -> sp.csr_matrix:
+    """(V, V) matrix of the integral of |Laplace d|^2, unit 1 / square metre."""
+    stiffness = cotangent_laplacian(vertices, triangles)
+    areas = np.maximum(vertex_areas(vertices, triangles), 1e-8)
+    return (stiffness @ sp.diags(1.0 / areas) @ stiffness).tocsr()
+
+
+def border_vertices(triangles: np.ndarray, count: int) -> np.ndarray:
+    """(V,) bool, vertices on the border of a mesh."""
+    sides = np.sort(np.concatenate([triangles[:, [0, 1]], triangles[:, [1, 2]], triangles[:, [2, 0]]]), axis=1)
+    edges, uses = np.unique(sides, axis=0, return_counts=True)
+    border = np.zeros(count, bool)
+    border[edges[uses == 1]] = True
+    return border
+
+
+@dataclass(frozen=True)
+class Surface:
+    """What is laid onto the scan: ``matrix @ cage`` are the surface's points.
+
+    Attributes
+    ----------
+    matrix : (P, V) sparse, subdivision of the cage.
+    triangles : (T, 3) of the surface.
+    cage_triangles : (T2, 3) of the cage.
+    weights : (P,) how much each point shall lie on the scan, 0 for points that have no counterpart.
+    floppiness : (V,) factor on the stiffness length of each cage vertex (1 normal, more: stiffer).
+    """
+
+    matrix: sp.csr_matrix
+    triangles: np.ndarray
+    cage_triangles: np.ndarray
+    weights: np.ndarray
+    floppiness: np.ndarray
+
+
+def register(
+    cage: np.ndarray,
+    surface: Surface,
+    scan: TriangleMesh,
+    pulls: Sequence[Pull] = (),
+    schedule: Sequence[Step] = SCHEDULE,
+    trusted: np.ndarray | None = None,
+) -> np.ndarray:
+    """The cage (V, 3) bent onto the scan; both in the same frame and roughly aligned.
+
+    ``trusted`` (scan vertices,) bool marks where the scan may be matched (default: everywhere but its border).
+    """
+    normals = vertex_normals(scan.vertices, scan.triangles)
+    if trusted is None:
+        trusted = ~border_vertices(scan.triangles, len(scan.vertices))
+    for step in schedule:
+        bend = _bending(cage, surface, step.stiffness)
+        start = cage  # the plate is flat at the start of each step
+        for _ in range(step.repeats):
+            points = surface.matrix @ cage
+            own = vertex_normals(points, surface.triangles)
+            triangle, weights, distance = closest_points(points, scan.vertices, scan.triangles)
+            corners = scan.triangles[triangle]
+            target = (scan.vertices[corners] * weights[..., None]).sum(1)
+            normal = (normals[corners] * weights[..., None]).sum(1)
+            normal /= np.maximum(np.linalg.norm(normal, axis=1, keepdims=True), 1e-12)
+            agree = np.clip(((own * normal).sum(1) - 0.5) / 0.3, 0.0, 1.0)
+            near = np.clip(2.0 - 2.0 * distance / step.reach, 0.0, 1.0)
+            confidence = surface.weights * agree * near * trusted[corners].all(1)
+            confidence = confidence * vertex_areas(points, surface.triangles)
+            cage = _solve(start, surface.matrix, target, normal, confidence, pulls, step, bend)
+    return cage
+
+
+def _bending(cage: np.ndarray, surface: Surface, stiffness: float) -> sp.csr_matrix:
+    scale = sp.diags((stiffness * surface.floppiness) ** 2)
+    laplacian = cotangent_laplacian(cage, surface.cage_triangles)
+    areas = np.maximum(vertex_areas(cage, surface.cage_triangles), 1e-8)
+    return (laplacian @ scale @ sp.diags(1.0 / areas) @ scale @ laplacian).tocsr()
+
+
+def _solve(
+    start: np.ndarray,
+    matrix: sp.csr_matrix,
+    target: np.ndarray,
+    normal: np.ndarray,
+    confidence: np.ndarray,
+    pulls: Sequence[Pull],
+    step: Step,
+    bend: sp.csr_matrix,
+) -> np.ndarray:
+    """Minimise the quadratic energy in the displacement from ``start``; returns the new cage (V, 3)."""
+    count = len(start)
+    residual = target - matrix @ start  # (P, 3)
+    # per point the 3 x 3 metric: n n^T + tangential * (I - n n^T)
+    metric = (1.0 - step.tangential) * normal[:, :, None] * normal[:, None, :] + step.tangential * np.eye(3)
+    metric *= confidence[:, None, None]
+    pushed = np.einsum("pij,pj->pi", metric, residual)
+    blocks = [[None] * 3 for _ in range(3)]
+    right = np.stack([matrix.T @ pushed[:, axis] for axis in range(3)])
+    diagonal = bend + sp.identity(count) * 1e-10
+    for pull in pulls:
+        strength = sp.diags(pull.weights * step.landmark_weight)
+        diagonal = diagonal + pull.rows.T @ strength @ pull.rows
+        right += (pull.rows.T @ strength @ (pull.targets - pull.rows @ start)).T
+    for i in range(3):
+        for j in range(3):
+            block = matrix.T @ sp.diags(metric[:, i, j]) @ matrix
+            blocks[i][j] = block + diagonal if i == j else block
+    # unknowns are interleaved (x0 y0 z0 x1 ...) so that the factorisation fills in less
+    order = np.arange(3 * count).reshape(3, count).T.ravel()
+    system = sp.bmat(blocks, format="csc")[order][:, order]
+    solution = splu(system.tocsc(), permc_spec="MMD_AT_PLUS_A", options={"SymmetricMode": True}).solve(
+        right.ravel()[order]
+    )
+    return start + solution.reshape(count, 3)
