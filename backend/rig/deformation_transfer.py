@@ -1,7 +1,7 @@
 """Carry offsets from one mesh to another of the same topology by deformation transfer.
 
 Sumner and Popović, "Deformation transfer for triangle meshes" (2004), in the Poisson form of Botsch, Sumner, Pauly
-and Gross, "Deformation transfer for detail-preserving surface editing" (2006): the target's edges are asked to deform as
+and Gross, "Deformation transfer for detail-preserving surface editing" (2006): the target's edges shall deform as
 the source's triangles did,
 
     min_d  sum_t sum_(i,j) w_tij | (d_i - d_j) - (S_t - I)(x_i - x_j) |^2  +  lambda sum_i a_i | d_i - s_i |^2 ,

@@ -21,7 +21,7 @@ _EYE_OUTWARD = 6790
 _MOUTH_SEED = (474, 7229)
 _MOUTH_OUTWARD = 468
 _EYE_ROWS = (-3, 9)
-_MOUTH_ROWS = (-4, 7)
+_MOUTH_ROWS = (-8, 7)
 
 
 @dataclass(frozen=True)

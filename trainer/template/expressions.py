@@ -11,8 +11,12 @@ from backend.rig.arkit import ARKIT_INDEX, ARKIT_NAMES, mirrored_name
 from backend.rig.contacts import close_lids, lift_from_eyeball, meet_lips
 from backend.rig.lashes import bind_lashes, carry_lashes
 from backend.rig.measure import eye_sphere, fit_rigid, part_slice
+from backend.rig.pocket import bind_pocket, keep_pocket_inside
 from backend.rig.rigid_parts import JAW_KEYS
+from trainer.template.facekit_expressions import facekit_keys
 from trainer.template.lid_motion import turn_lids
+from trainer.template.makehuman import face_unit_path, read_target
+from trainer.template.scans import read_facekit
 
 GAINS = {
     "browInnerUp": 1.5, "browOuterUpLeft": 1.8, "browOuterUpRight": 1.8, "cheekPuff": 1.8, "mouthLeft": 1.6,
@@ -86,6 +90,10 @@ def bake_expressions(template: Template, facekit: np.ndarray | None = None) -> n
         for name in ("eyeLookDown", "eyeLookUp", "eyeLookIn", "eyeLookOut", "eyeSquint", "eyeWide"):
             index = ARKIT_INDEX[name + side]
             keys[index] = lift_from_eyeball(template, neutral, neutral + keys[index], eye) - neutral
+    pocket = bind_pocket(template)
+    for name, offsets in zip(ARKIT_NAMES, keys, strict=True):
+        if not name.startswith(FROM_MAKEHUMAN):
+            keep_pocket_inside(template, pocket, neutral, offsets)
     close, jaw = ARKIT_INDEX["mouthClose"], ARKIT_INDEX["jawOpen"]
     keys[close] = meet_lips(template, neutral, keys[jaw], keys[close])
     _turn_eyes(template, keys)
@@ -141,9 +149,19 @@ def separate_sides(template: Template, keys: np.ndarray) -> np.ndarray:
     return keys
 
 
+def raw_face_units(hm08_vertex: np.ndarray) -> np.ndarray:
+    """(52, V, 3) float32 MakeHuman's face units on the template's vertices, metres, order of ``ARKIT_NAMES``."""
+    return np.stack([read_target(face_unit_path(name))[hm08_vertex] for name in ARKIT_NAMES]).astype(np.float32)
+
+
 def with_baked_expressions(template: Template) -> Template:
-    """``template`` with its raw face units replaced by the baked keys."""
-    return replace(template, expressions=bake_expressions(template))
+    """``template`` with the baked 52 keys (whatever keys it had before).
+
+    Raises ``FileNotFoundError`` when MakeHuman's data or ICT-FaceKit are missing.
+    """
+    template = replace(template, expressions=raw_face_units(template.hm08_vertex))
+    facekit = facekit_keys(template, read_facekit(), makehuman_keys(template))
+    return replace(template, expressions=bake_expressions(template, facekit))
 
 
 def _hinge(rotation: np.ndarray, translation: np.ndarray) -> tuple[float, np.ndarray]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+from itertools import pairwise
 
 import numpy as np
 import scipy.sparse as sp
@@ -49,6 +50,26 @@ def curve_pulls(template: Template, kit: FaceKit, aligned: np.ndarray) -> tuple[
     return tuple(pulls)
 
 
+def lip_sides(kit: FaceKit) -> tuple[np.ndarray, np.ndarray]:
+    """Vertex ids of ICT-FaceKit's upper and lower lip, from behind the contact to past the red, without the corners."""
+    walk = QuadWalk(kit.quads[(kit.quads < kit.SOCKETS.stop).all(1)])
+    right, middle, left = (int(kit.landmarks[i]) for i in (60, 62, 64))
+    loop = next(found for other in walk.neighbours(middle) if right in (found := _loop(walk, middle, other)))
+    outward = max(walk.neighbours(middle) - set(loop), key=lambda vertex: kit.neutral[vertex, 2])
+    grid = walk.stack(loop, outward, (-2, 8))
+    first, last = sorted((loop.index(right), loop.index(left)))
+    lower = np.arange(first + 1, last)  # the loop starts in the middle of the upper lip
+    upper = np.r_[0:first, last + 1 : len(loop)]
+    return grid[:, upper].ravel(), grid[:, lower].ravel()
+
+
+def _loop(walk: QuadWalk, first: int, second: int) -> list[int]:
+    try:
+        return walk.loop(first, second)
+    except ValueError:
+        return []
+
+
 def _pull(template: Template, vertices: np.ndarray, line: np.ndarray, count: int, weight: float) -> Pull:
     """Vertices pulled to the same shares of arc length on ``line`` (N, 3)."""
     shares = _arc_shares(template.vertices[vertices].astype(np.float64))
@@ -67,7 +88,7 @@ def _arc_shares(line: np.ndarray) -> np.ndarray:
 def _path(walk: QuadWalk, vertices: np.ndarray, through: list[int]) -> list[int]:
     """The shortest way along edges through the given vertices (Dijkstra, leg by leg)."""
     way = [through[0]]
-    for start, goal in zip(through, through[1:], strict=False):
+    for start, goal in pairwise(through):
         best, before, queue = {start: 0.0}, {}, [(0.0, start)]
         while queue:
             length, vertex = heapq.heappop(queue)

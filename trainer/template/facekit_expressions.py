@@ -1,9 +1,9 @@
 """ICT-FaceKit's expressions (MIT) on the template's topology.
 
-The template's head is registered onto ICT-FaceKit's neutral (landmarks, lines of lids and lips, closest points); each of
-its vertices then takes the offsets of the spot it lies on. What has no counterpart (pockets of mouth, nose and eyes, the
-back of the head) goes over into MakeHuman's key of that name. Deformation transfer carries the result from ICT-FaceKit's
-face to the template's.
+The template's head is registered onto ICT-FaceKit's neutral (landmarks, lines of lids and lips, closest points); each
+of its vertices then takes the offsets of the spot it lies on. What has no counterpart (pockets of mouth, nose and eyes,
+the back of the head) goes over into MakeHuman's key of that name. Deformation transfer carries the result from
+ICT-FaceKit's face to the template's.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from backend.rig.arkit import ARKIT_NAMES
 from backend.rig.deformation_transfer import source_deformations, transfer
 from backend.rig.face_loops import face_loops
 from trainer.template.closest_point import closest_points
-from trainer.template.facekit_curves import curve_pulls
+from trainer.template.facekit_curves import curve_pulls, lip_sides
 from trainer.template.registration import Pull, Surface, cotangent_laplacian, register, vertex_areas
 from trainer.template.scans import FaceKit, TriangleMesh, facekit_surface, scan_folder, triangulate
 
 _LANDMARK_WEIGHT = 2e-4
 _LANDMARKS = tuple(range(27, 68))
 """Nose, eyes and mouth; brows and contour are left to the surface."""
-_FADE = 0.006
+_FADE = 0.015
 """Metres over which the keys go over into MakeHuman's outside the trusted skin."""
 _REACH = 0.003
 """Metres: template vertices further than this from ICT-FaceKit's skin take no offsets from it."""
@@ -80,17 +80,34 @@ def register_facekit(template: Template, kit: FaceKit) -> RegisteredKit:
         sp.identity(head.vertex_stop, format="csr"), triangles, triangles, weights, np.ones(head.vertex_stop)
     )
     registered = register(vertices, surface, scan, pulls)
+    under, barycentrics, distance = _spots(template, kit, registered, scan)
+    return RegisteredKit(registered, aligned, turn, under, barycentrics, (weights > 0.5) & (distance < _REACH))
+
+
+def _spots(
+    template: Template, kit: FaceKit, registered: np.ndarray, scan: TriangleMesh
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The closest points on the scan: vertex ids (H, 3), barycentrics (H, 3), distances (H,).
+
+    The template's upper lip never lies on the scan's lower lip, nor the other way round.
+    """
     under, barycentrics, distance = closest_points(registered, scan.vertices, scan.triangles)
-    return RegisteredKit(
-        registered, aligned, turn, scan.triangles[under], barycentrics, (weights > 0.5) & (distance < _REACH)
-    )
+    corners = scan.triangles[under]
+    mouth = face_loops(template).mouth
+    upper, lower = lip_sides(kit)
+    for columns, foreign in ((mouth.upper, lower), (mouth.lower, upper)):
+        lip = np.unique(mouth.rows[mouth.contact - 1 :, columns])
+        own = scan.triangles[~np.isin(scan.triangles, foreign).any(1)]
+        found, barycentrics[lip], distance[lip] = closest_points(registered[lip], scan.vertices, own)
+        corners[lip] = own[found]
+    return corners, barycentrics, distance
 
 
 def facekit_keys(template: Template, kit: FaceKit, own: np.ndarray) -> np.ndarray:
     """ICT-FaceKit's expressions on the template's head: (52, H, 3) float32 offsets in metres.
 
-    ``own`` (52, V, 3) are MakeHuman's keys, into which they go over where ICT-FaceKit has no counterpart; ``tongueOut``,
-    which it lacks, is MakeHuman's. Its halves of ``browInnerUp`` and ``cheekPuff`` are joined.
+    ``own`` (52, V, 3) are MakeHuman's keys, into which they go over where ICT-FaceKit has no counterpart;
+    ``tongueOut``, which it lacks, is MakeHuman's. Its halves of ``browInnerUp`` and ``cheekPuff`` are joined.
     """
     found = register_facekit(template, kit)
     names, offsets = _read_expressions()
@@ -134,7 +151,9 @@ def _outside(template: Template) -> np.ndarray:
         behind = np.linalg.norm(template.vertices[:head] - centre, axis=1) < 0.025
         pocket = behind & (template.vertices[:head, 2] < template.vertices[eye.rows[eye.margin]][:, 2].min() - 0.002)
         weights[pocket] = 0.0
-    weights[loops.mouth.rows[: loops.mouth.contact - 1].ravel()] = 0.0
+    mouth = loops.mouth
+    weights[mouth.rows[: mouth.contact - 1].ravel()] = 0.0
+    weights[mouth.rows[mouth.contact - 1, mouth.upper]] = 0.0
     weights *= np.maximum(template.regions["face"][:head], 0.1) * (1.0 - template.regions["ears"][:head])
     return weights
 

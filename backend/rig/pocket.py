@@ -1,0 +1,79 @@
+"""The mouth's inside stays inside: no key pushes the pocket behind the lips out through the skin."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.spatial import cKDTree
+
+from backend.geometry.template import Template
+from backend.rig.face_loops import face_loops
+
+_LEAST_DEPTH = 0.0008
+"""Metres below the skin; half the neutral depth where that is less."""
+_NEAR = 0.006
+"""Metres from a skin vertex beyond which its tangent plane says nothing."""
+_NEIGHBOURS = 4
+
+
+@dataclass(frozen=True)
+class PocketBinding:
+    """Which skin lies in front of the pocket.
+
+    Attributes
+    ----------
+    pocket : (P,) vertices of the pocket behind the lips.
+    skin : (P, 4) skin vertices in front of each, the nearest on the template.
+    """
+
+    pocket: np.ndarray
+    skin: np.ndarray
+
+
+def bind_pocket(template: Template) -> PocketBinding:
+    """Bind the rows behind the lips' contact to the skin around the mouth, upper to upper and lower to lower lip."""
+    mouth = face_loops(template).mouth
+    head = template.head.vertex_stop
+    vertices = template.vertices[:head]
+    inside = np.unique(mouth.rows[: mouth.contact])
+    skin = np.ones(head, dtype=bool)
+    skin[np.unique(mouth.rows[: mouth.contact + 2])] = False
+    skin &= template.regions["mouth_interior"][:head] < 0.1
+    near = np.linalg.norm(vertices - vertices[mouth.rows[mouth.contact]].mean(0), axis=1) < 0.06
+    candidates = np.flatnonzero(skin & near)
+    nearest = cKDTree(vertices[candidates]).query(vertices[inside], k=_NEIGHBOURS)[1]
+    return PocketBinding(inside, candidates[nearest])
+
+
+def keep_pocket_inside(template: Template, binding: PocketBinding, neutral: np.ndarray, offsets: np.ndarray) -> None:
+    """Correct ``offsets`` (V, 3) in place: pocket vertices that come too near the skin in front are pushed back.
+
+    ``neutral`` is (V, 3); a vertex stays ``_LEAST_DEPTH`` behind each of its skin vertices' tangent planes, or half its
+    neutral depth where that is less.
+    """
+    rest = _depth(template, binding, neutral)[0]
+    least = np.clip(0.5 * rest, 0.0, _LEAST_DEPTH)
+    for _ in range(3):
+        depth, normals = _depth(template, binding, neutral + offsets)
+        mesh = neutral + offsets
+        apart = np.linalg.norm(mesh[binding.skin] - mesh[binding.pocket][:, None], axis=2)
+        lack = np.where(apart < _NEAR, np.clip(least - depth, 0.0, None), 0.0)  # (P, 4)
+        worst = lack.argmax(1)
+        rows = np.arange(len(worst))
+        offsets[binding.pocket] -= lack[rows, worst, None] * normals[rows, worst]
+
+
+def _depth(template: Template, binding: PocketBinding, mesh: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Depths (P, 4) below the tangent planes of the skin vertices and their normals (P, 4, 3)."""
+    head = template.head
+    quads = template.quads[head.face_start : head.face_stop]
+    normals = np.zeros((head.vertex_stop, 3))
+    corners = mesh[quads]
+    face = np.cross(corners[:, 2] - corners[:, 0], corners[:, 3] - corners[:, 1])
+    for corner in range(4):
+        for axis in range(3):
+            normals[:, axis] += np.bincount(quads[:, corner], face[:, axis], head.vertex_stop)
+    normals = normals[binding.skin]
+    normals /= np.maximum(np.linalg.norm(normals, axis=2, keepdims=True), 1e-15)
+    return ((mesh[binding.skin] - mesh[binding.pocket][:, None]) * normals).sum(2), normals
