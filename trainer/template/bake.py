@@ -7,32 +7,18 @@ from pathlib import Path
 import numpy as np
 
 from backend.geometry.template import TEMPLATE_PATH, Template, save_template
-from backend.rig.arkit import ARKIT_NAMES
 from trainer.template.atlas import head_map, makehuman_map
 from trainer.template.contours import bake_contour_rows
 from trainer.template.embeddings import read_landmarks68, read_landmarks478
+from trainer.template.expressions import raw_face_units, with_baked_expressions
 from trainer.template.identity import keep_eyes_rigid, principal_modes, rigid_align
-from trainer.template.makehuman import face_unit_path, joint_centre, read_base_mesh, read_target, subtree_weight
+from trainer.template.makehuman import joint_centre, read_base_mesh, subtree_weight
 from trainer.template.makehuman_people import mean_adult, people_model, random_faces
 from trainer.template.regions import bake_regions
 from trainer.template.topology import Selection, select
 
 MAKEHUMAN_PEOPLE = 1500
 MODE_COUNT = 100
-
-GAINS = {
-    "browInnerUp": 1.5, "browOuterUpLeft": 1.8, "browOuterUpRight": 1.8, "cheekPuff": 1.8, "mouthLeft": 1.6,
-    "mouthRight": 1.6, "mouthUpperUpLeft": 1.65, "mouthUpperUpRight": 1.65, "mouthRollLower": 2.0,
-    "mouthShrugLower": 2.0, "eyeLookDownLeft": 1.9, "eyeLookDownRight": 1.9, "jawOpen": 1.15, "mouthPucker": 1.3,
-}  # fmt: skip
-"""Factors that bring MakeHuman's face units to the size of ICT-FaceKit's."""
-
-
-def _expressions(selection: Selection) -> np.ndarray:
-    """(52, V, 3) raw face units with their gains."""
-    return np.stack([
-        read_target(face_unit_path(name))[selection.hm08_vertex] * GAINS.get(name, 1.0) for name in ARKIT_NAMES
-    ])  # fmt: skip
 
 
 def _teeth_behind_lips(points: np.ndarray, selection: Selection) -> np.ndarray:
@@ -82,8 +68,9 @@ def bake(path: Path = TEMPLATE_PATH) -> Template:
         jaw_axis=np.array([1.0, 0.0, 0.0], np.float32),
         eye_pivots=pivots.astype(np.float32),
         eye_radius=float(np.linalg.norm(eyes[0] - pivots[0], axis=1).mean()),
-        expressions=_expressions(selection).astype(np.float32),
+        expressions=raw_face_units(ids),
         identity_modes=modes.astype(np.float32),
     )
+    template = with_baked_expressions(template)
     save_template(template, path)
     return template
