@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from backend.geometry.normals import vertex_normals
-from backend.photos.collection import FaceClass, PhotoFace
+from backend.photos.collection import FaceClass, PhotoFace, class_mask
 from backend.rendering.camera import Camera
 from backend.rendering.color import linear_from_srgb, srgb_from_linear
 from backend.rendering.rasterize import face_ids
@@ -64,8 +64,8 @@ def _samples(photo: PosedPhoto, triangles: np.ndarray, head_count: int) -> _Samp
     columns, rows = camera.size
     small = cv2.resize(photo.face.pixels, (columns, rows), interpolation=cv2.INTER_AREA)
     linear = linear_from_srgb(small)
-    mask = np.isin(photo.face.labels, [int(c) for c in SKIN_CLASSES]).astype(np.float32)
-    mask = cv2.resize(mask, (columns, rows), interpolation=cv2.INTER_AREA)
+    mask = class_mask(photo.face.labels, SKIN_CLASSES)
+    mask = cv2.resize(mask, (columns, rows), interpolation=cv2.INTER_AREA).astype(np.float32) / 255.0
     mask = cv2.erode(mask, np.ones((3, 3), np.uint8)) * (small.max(-1) < 250)
     pixels = camera.project(photo.vertices)
     ids = face_ids(torch.from_numpy(pixels[None].astype(np.float32)), torch.from_numpy(triangles), (rows, columns))[0]

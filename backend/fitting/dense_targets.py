@@ -18,7 +18,7 @@ from backend.fitting.parameters import PhotoParameters
 from backend.fitting.points import SurfacePoints
 from backend.fitting.solver import PointTargets
 from backend.geometry.normals import vertex_normals
-from backend.photos.collection import FaceClass, PhotoFace
+from backend.photos.collection import FaceClass, PhotoFace, class_mask
 from backend.rendering.camera import Camera
 from backend.rendering.interpolate import fragment_barycentrics, fragments
 from backend.rendering.rasterize import face_ids
@@ -93,8 +93,7 @@ def _view(
     high = np.minimum(np.ceil(on_face.max(0)).astype(int) + BORDER, camera.size)
     window = slice(low[1], max(high[1], low[1] + 2)), slice(low[0], max(high[0], low[0] + 2))
     small = cv2.resize(face.pixels, camera.size, interpolation=cv2.INTER_AREA)[window]
-    usable = np.isin(face.labels, [int(c) for c in USABLE_CLASSES]).astype(np.float32)
-    usable = np.ascontiguousarray(cv2.resize(usable, camera.size, interpolation=cv2.INTER_AREA)[window])
+    usable = cv2.resize(class_mask(face.labels, USABLE_CLASSES), camera.size, interpolation=cv2.INTER_AREA)[window]
     rows, columns = small.shape[:2]
     pixels[:, :2] -= low
     ids = face_ids(torch.from_numpy(pixels[None].astype(np.float32)), torch.from_numpy(mesh.triangles), (rows, columns))
@@ -111,7 +110,7 @@ def _view(
         factor,
         low,
         locally_normalised(small, width / 24.0),
-        usable,
+        usable.astype(np.float32) / 255.0,
         pixels,
         (normals * towards).sum(-1),
         covered,

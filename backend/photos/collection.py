@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import IntEnum
 
+import cv2
 import numpy as np
 
 
@@ -88,3 +90,10 @@ class PhotoCollection:
 
     faces: tuple[PhotoFace, ...]
     verdicts: tuple[PhotoVerdict, ...] = field(default=())
+
+
+def class_mask(labels: np.ndarray, classes: Iterable[FaceClass]) -> np.ndarray:
+    """(H, W) uint8, 255 where ``labels`` (H, W) uint8 is one of ``classes``, else 0."""
+    table = np.zeros(256, np.uint8)
+    table[[int(one) for one in classes]] = 255
+    return cv2.LUT(labels, table)
