@@ -22,7 +22,7 @@ class Fragments:
     pixel : (P,) int64 index into the flattened (N*H*W) images, ascending.
     image : (P,) int64 which image.
     face : (P,) int64 which face.
-    corners : (P, 3) int64 vertex indices of the face.
+    corners : (P, 3) int32 vertex indices of the face (in memory by corner, which is faster to gather with).
     """
 
     size: tuple[int, int, int]
@@ -35,9 +35,19 @@ class Fragments:
         """Values (P, ...) at covered pixels into images (N, H, W, ...), ``background`` elsewhere."""
         n, h, w = self.size
         if len(self.pixel) == n * h * w:
-            return values.view(n, h, w, *values.shape[1:])
+            return values.reshape(n, h, w, *values.shape[1:])
         canvas = values.new_full((n * h * w, *values.shape[1:]), background)
-        return canvas.index_copy(0, self.pixel, values).view(n, h, w, *values.shape[1:])
+        return canvas.index_copy_(0, self.pixel, values).view(n, h, w, *values.shape[1:])
+
+    def gather(self, images: torch.Tensor) -> torch.Tensor:
+        """The covered pixels (P, ...) of images (N, H, W, ...)."""
+        n, h, w = self.size
+        return images.reshape(n * h * w, *images.shape[3:]).index_select(0, self.pixel)
+
+    def rows(self, count: int, batch: int) -> torch.Tensor:
+        """(3, P) int32 rows of the corners in attributes (batch, count, ...) flattened to (batch * count, ...)."""
+        planes = self.corners.t()
+        return planes if batch == 1 else planes + (self.image * count).int()
 
 
 def fragments(face_ids: torch.Tensor, faces: torch.Tensor) -> Fragments:
@@ -45,27 +55,26 @@ def fragments(face_ids: torch.Tensor, faces: torch.Tensor) -> Fragments:
     n, h, w = face_ids.shape
     flat = face_ids.reshape(-1)
     pixel = (flat >= 0).nonzero()[:, 0]
-    face = flat[pixel]
+    face = flat.index_select(0, pixel)
     image = torch.div(pixel, h * w, rounding_mode="floor") if n > 1 else torch.zeros_like(pixel)
-    return Fragments((n, h, w), pixel, image, face, faces.long().index_select(0, face))
+    corners = faces.t().int().contiguous().index_select(1, face).t()
+    return Fragments((n, h, w), pixel, image, face, corners)
 
 
 def fragment_barycentrics(vertices_px: torch.Tensor, found: Fragments) -> torch.Tensor:
     """(P, 3) perspective-correct barycentrics at covered pixels, differentiable in ``vertices_px`` (N, V, 3)."""
-    index = found.corners + found.image[:, None] * vertices_px.shape[1]  # (P, 3)
-    corners = _gather(vertices_px.reshape(-1, 3), index)  # (P, 3, 3)
-    _, h, w = found.size
-    inside = found.pixel - found.image * (h * w)
-    row = torch.div(inside, w, rounding_mode="floor")
-    centre = torch.stack([inside - row * w, row], -1).to(vertices_px.dtype) + 0.5  # (P, 2)
-    return _Barycentrics.apply(corners, centre)
+    n, count, _ = vertices_px.shape
+    _, height, width = found.size
+    row = torch.div(found.pixel, width, rounding_mode="floor")
+    x = (found.pixel - row * width).to(vertices_px.dtype) + 0.5
+    y = (row - found.image * height).to(vertices_px.dtype) + 0.5
+    return _Barycentrics.apply(vertices_px.reshape(-1, 3), found.rows(count, n), x, y)
 
 
 def fragment_values(attributes: torch.Tensor, found: Fragments, barycentrics: torch.Tensor) -> torch.Tensor:
     """(P, C) attributes (N or 1, V, C) at covered pixels by their barycentrics (P, 3); differentiable in both."""
-    index = found.corners if attributes.shape[0] == 1 else found.corners + found.image[:, None] * attributes.shape[1]
-    corners = _gather(attributes.reshape(-1, attributes.shape[-1]), index)  # (P, 3, C)
-    return (corners * barycentrics[..., None]).sum(1)
+    n, count, channels = attributes.shape
+    return _Weighted.apply(attributes.reshape(-1, channels), found.rows(count, n), barycentrics)
 
 
 def barycentrics(vertices_px: torch.Tensor, faces: torch.Tensor, face_ids: torch.Tensor) -> torch.Tensor:
@@ -102,10 +111,7 @@ def interpolate(
     (N, H, W, C); zeros where empty.
     """
     found = fragments(face_ids, faces)
-    weights = barycentrics.reshape(-1, 3)
-    if len(found.pixel) != len(weights):
-        weights = weights.index_select(0, found.pixel)
-    return found.scatter(fragment_values(attributes, found, weights))
+    return found.scatter(fragment_values(attributes, found, found.gather(barycentrics)))
 
 
 def depth(
@@ -115,57 +121,86 @@ def depth(
     return interpolate(vertices_px[..., 2:], faces, face_ids, barycentrics)[..., 0]
 
 
-class _Gather(torch.autograd.Function):
-    """rows[index] with a gradient that sums rows up."""
-
-    @staticmethod
-    def forward(ctx, rows: torch.Tensor, index: torch.Tensor) -> torch.Tensor:
-        ctx.save_for_backward(index)
-        ctx.count = rows.shape[0]
-        return rows.index_select(0, index.reshape(-1)).view(*index.shape, rows.shape[-1])
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx, gradient: torch.Tensor) -> tuple[torch.Tensor, None]:
-        (index,) = ctx.saved_tensors
-        channels = gradient.shape[-1]
-        total = gradient.new_zeros(ctx.count, channels)
-        total.index_add_(0, index.reshape(-1), gradient.reshape(-1, channels))
-        return total, None
-
-
-def _gather(rows: torch.Tensor, index: torch.Tensor) -> torch.Tensor:
-    return _Gather.apply(rows, index)
-
-
 class _Barycentrics(torch.autograd.Function):
-    """Perspective-correct barycentrics of pixel centres (P, 2) in triangles (P, 3, 3), by hand for speed.
+    """Perspective-correct barycentrics (P, 3) of pixel centres x, y (P,) in triangles of vertices (V, 3), by hand.
 
-    With d_i = v_i - p in the image: w_0 = d_1 x d_2 (cyclic), u_i = w_i / z_i, b_i = u_i / sum u.
+    With d_i = v_i - p in the image: w_0 = d_1 x d_2 (cyclic), u_i = w_i / z_i, b_i = u_i / sum u. Everything is kept
+    by corner, (3, P), which vectorises; gradients are summed up per coordinate.
     """
 
     @staticmethod
-    def forward(ctx, corners: torch.Tensor, centre: torch.Tensor) -> torch.Tensor:
-        offset = corners[..., :2] - centre[:, None]  # (P, 3, 2)
-        dx0, dx1, dx2 = offset[..., 0].unbind(-1)
-        dy0, dy1, dy2 = offset[..., 1].unbind(-1)
-        area = torch.stack([dx1 * dy2 - dy1 * dx2, dx2 * dy0 - dy2 * dx0, dx0 * dy1 - dy0 * dx1], -1)  # (P, 3)
-        near = 1 / corners[..., 2]
-        share = area * near
-        total = share.sum(-1, keepdim=True)
-        result = share / total
-        ctx.save_for_backward(offset, near, total, result)
-        return result
+    def forward(ctx, vertices: torch.Tensor, rows: torch.Tensor, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        corner = rows.reshape(-1)
+        planes = vertices.t().contiguous()
+        dx = planes[0].index_select(0, corner).view(rows.shape) - x
+        dy = planes[1].index_select(0, corner).view(rows.shape) - y
+        near = planes[2].reciprocal().index_select(0, corner).view(rows.shape)
+        share = torch.empty_like(dx)
+        for i, j, k in _CYCLES:
+            torch.mul(dx[j], dy[k], out=share[i])
+            share[i].addcmul_(dy[j], dx[k], value=-1)
+        share *= near
+        total = share.sum(0).reciprocal_()
+        share *= total
+        ctx.save_for_backward(rows, dx, dy, near, total, share)
+        ctx.count = len(vertices)
+        return share.t()
 
     @staticmethod
     @once_differentiable
-    def backward(ctx, gradient: torch.Tensor) -> tuple[torch.Tensor, None]:
-        offset, near, total, result = ctx.saved_tensors
-        to_share = (gradient - (gradient * result).sum(-1, keepdim=True)) / total  # (P, 3)
-        h0, h1, h2 = (to_share * near).unbind(-1)  # dL/dw
-        dx0, dx1, dx2 = offset[..., 0].unbind(-1)
-        dy0, dy1, dy2 = offset[..., 1].unbind(-1)
-        to_x = torch.stack([h2 * dy1 - h1 * dy2, h0 * dy2 - h2 * dy0, h1 * dy0 - h0 * dy1], -1)
-        to_y = torch.stack([h1 * dx2 - h2 * dx1, h2 * dx0 - h0 * dx2, h0 * dx1 - h1 * dx0], -1)
-        to_z = -to_share * result * total * near  # du_i/dz_i = -u_i / z_i
-        return torch.stack([to_x, to_y, to_z], -1), None
+    def backward(ctx, gradient: torch.Tensor) -> tuple[torch.Tensor, None, None, None]:
+        rows, dx, dy, near, total, result = ctx.saved_tensors
+        to_share = gradient.t().contiguous()  # (3, P)
+        to_share = (to_share - (to_share * result).sum(0)) * total  # dL/du
+        to_area = to_share * near  # dL/dw
+        sums = gradient.new_zeros(3, ctx.count)
+        corner = rows.reshape(-1)
+        part = torch.empty_like(to_share)
+        for delta, sign, target in ((dy, 1, sums[0]), (dx, -1, sums[1])):
+            for i, j, k in _CYCLES:  # w_k holds +x_i y_j, w_j holds -x_i y_k, and the other way round for y
+                torch.mul(to_area[k], delta[j], out=part[i])
+                part[i].addcmul_(to_area[j], delta[k], value=-1)
+            target.index_add_(0, corner, part.view(-1), alpha=sign)
+        to_area *= result  # du_i/dz_i = -u_i / z_i, u_i = b_i sum u
+        to_area /= total
+        sums[2].index_add_(0, corner, to_area.view(-1), alpha=-1)
+        return sums.t(), None, None, None
+
+
+class _Weighted(torch.autograd.Function):
+    """(P, C) sums over corners of attributes (V, C) at rows (3, P), weighted by barycentrics (P, 3), by channel."""
+
+    @staticmethod
+    def forward(ctx, attributes: torch.Tensor, rows: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
+        planes = attributes.t().contiguous()  # (C, V)
+        by_corner = weights.t().contiguous()  # (3, P)
+        ctx.save_for_backward(planes, rows, by_corner)
+        corner = rows.reshape(-1)
+        values = planes.new_empty(len(planes), rows.shape[1])
+        for plane, value in zip(planes, values, strict=True):
+            at_corners = plane.index_select(0, corner).view(rows.shape)
+            torch.mul(at_corners[0], by_corner[0], out=value)
+            value.addcmul_(at_corners[1], by_corner[1]).addcmul_(at_corners[2], by_corner[2])
+        return values.t()
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, gradient: torch.Tensor) -> tuple[torch.Tensor | None, None, torch.Tensor | None]:
+        planes, rows, by_corner = ctx.saved_tensors
+        corner = rows.reshape(-1)
+        by_channel = gradient.t().contiguous()  # (C, P)
+        to_planes = torch.zeros_like(planes) if ctx.needs_input_grad[0] else None
+        to_weights = by_channel.new_zeros(rows.shape) if ctx.needs_input_grad[2] else None
+        for channel, one in enumerate(by_channel):
+            if to_planes is not None:
+                to_planes[channel].index_add_(0, corner, (by_corner * one).view(-1))
+            if to_weights is not None:
+                to_weights.addcmul_(planes[channel].index_select(0, corner).view(rows.shape), one)
+        return (
+            to_planes if to_planes is None else to_planes.t(),
+            None,
+            to_weights if to_weights is None else to_weights.t(),
+        )
+
+
+_CYCLES = ((0, 1, 2), (1, 2, 0), (2, 0, 1))
