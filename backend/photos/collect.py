@@ -3,22 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from backend.errors import LikenessError
+from backend.photos.candidate import FaceCandidate, picture_fingerprint
 from backend.photos.collection import PhotoCollection, PhotoFace, PhotoVerdict
-from backend.photos.crop import MAX_CROP_SIDE, crop_head
+from backend.photos.crop import MAX_CROP_SIDE, HeadCrop, crop_head
 from backend.photos.detect import detect_faces
+from backend.photos.identity import identity_model
 from backend.photos.landmarks import find_landmarks, head_pose
-from backend.photos.masks import label_face
-from backend.photos.quality import is_monochrome, measure_quality
+from backend.photos.masks import enlarge_labels, label_face
+from backend.photos.quality import face_size_px, is_monochrome, measure_quality
 from backend.photos.read import DecodedPhoto, PhotoSource, PhotoUnreadableError, ReadLimits, read_photo
+from backend.photos.sampling import fit_inside
+from backend.photos.screen import Choice, screen
 from backend.progress import ProgressReporter, silent
 
 STAGE = "photos"
+NO_FACE_REASON = "No face was found in it; it may be too small, too dark, covered or turned away."
+_SMALL_SIDE = 512
+_MAX_FACES_PER_PHOTO = 6
+_MIN_FACE_SHARE = 0.15  # faces smaller than this part of the photo's largest are bystanders
+_ANALYSIS_SHARE = 0.85  # of the stage's progress; the rest is cutting out what is used
 
 
 @dataclass(frozen=True)
@@ -30,13 +39,26 @@ class CollectOptions:
     max_photos : most photos that may be given; more raise.
     max_used : most photos that are used; the best are taken.
     max_crop_side : largest side of a head crop in pixels.
+    kept_crop_bytes : head crops are kept in memory up to this many bytes; the rest is decoded a second time when used.
     limits : what a file may cost.
     """
 
     max_photos: int = 200
     max_used: int = 24
     max_crop_side: int = MAX_CROP_SIDE
+    kept_crop_bytes: int = 256 * 2**20
     limits: ReadLimits = field(default_factory=ReadLimits)
+
+
+@dataclass(frozen=True)
+class _Analysed:
+    """A photo without its pixels: the faces in it (largest first), or why there are none."""
+
+    source_size: tuple[int, int]
+    focal_px: float | None
+    decoded_width: int
+    faces: tuple[FaceCandidate, ...]
+    failure: str = ""
 
 
 def collect(
@@ -44,31 +66,54 @@ def collect(
 ) -> PhotoCollection:
     """Read the photos, find the person's face in each, and say what became of every photo.
 
+    Photos are decoded one after the other (the next while this one is looked at), so memory does not grow with their
+    number beyond the head crops of those that are used.
+
     Raises
     ------
     LikenessError : ``no_photo`` when none is given or none can be read, ``no_face`` when none shows a face,
         ``usage`` when more than ``options.max_photos`` are given.
+    errors.Cancelled : from ``progress``.
     """
     options = options or CollectOptions()
     if not sources:
         raise LikenessError("no_photo", "No photo was given.", "Give at least one photo of the person's face.")
+    if len(sources) > options.max_photos:
+        raise LikenessError(
+            "usage",
+            f"{len(sources)} photos were given; the limit is {options.max_photos}.",
+            f"Give fewer: at most {options.max_used} are used.",
+        )
     names = unique_names([source.name for source in sources])
-    faces, verdicts = [], []
+    analysed: list[_Analysed] = []
+    crops: dict[int, dict[int, HeadCrop]] = {}  # photo -> face -> crop, as far as they fit into memory
+    room = options.kept_crop_bytes
     for index, photo in enumerate(_decoded(sources, options.limits)):
-        progress(STAGE, index / len(sources))
+        progress(STAGE, _ANALYSIS_SHARE * index / len(sources))
         if isinstance(photo, PhotoUnreadableError):
-            verdicts.append(PhotoVerdict(names[index], False, str(photo)))
+            analysed.append(_Analysed((0, 0), None, 0, (), str(photo)))
             continue
-        face = _largest_face(names[index], photo, options)
-        if face is None:
-            verdicts.append(PhotoVerdict(names[index], False, "No face was found in it."))
-        else:
-            faces.append(face)
-            verdicts.append(PhotoVerdict(names[index], True, "", face.quality))
-    if not faces:
-        raise LikenessError("no_face", "No face was found in any photo.", "Give photos that show the face.")
+        result, cut = _analyse(index, photo, options)
+        analysed.append(result)
+        size = sum(crop.pixels.nbytes for crop in cut)
+        if size <= room:
+            crops[index] = dict(enumerate(cut))
+            room -= size
+    _raise_without_faces(analysed, names)
+    choice = screen([photo.faces for photo in analysed], names, identity_model(), options.max_used)
+    faces = []
+    for position, candidate in enumerate(choice.used):
+        progress(STAGE, _ANALYSIS_SHARE + (1 - _ANALYSIS_SHARE) * position / len(choice.used))
+        photo = analysed[candidate.photo]
+        which = next(k for k, face in enumerate(photo.faces) if face is candidate)
+        crop = crops.get(candidate.photo, {}).get(which)
+        if crop is None:
+            crop = crop_head(
+                read_photo(sources[candidate.photo], options.limits).pixels, candidate.landmarks, options.max_crop_side
+            )
+        faces.append(_photo_face(names[candidate.photo], photo, candidate, crop))
     progress(STAGE, 1.0)
-    return PhotoCollection(tuple(sorted(faces, key=lambda face: -face.quality.score)), tuple(verdicts))
+    return PhotoCollection(tuple(faces), tuple(_verdicts(analysed, names, choice)))
 
 
 def unique_names(names: Sequence[str]) -> list[str]:
@@ -94,8 +139,8 @@ def _decoded(sources: Sequence[PhotoSource], limits: ReadLimits) -> Iterator[Dec
         except PhotoUnreadableError as error:
             return error
 
-    with ThreadPoolExecutor(max_workers=1) as pool:
-        coming: Future = pool.submit(read, sources[0])
+    with ThreadPoolExecutor(max_workers=1, thread_name_prefix="photo-reader") as pool:
+        coming = pool.submit(read, sources[0])
         for following in [*sources[1:], None]:
             photo = coming.result()
             if following is not None:
@@ -103,20 +148,44 @@ def _decoded(sources: Sequence[PhotoSource], limits: ReadLimits) -> Iterator[Dec
             yield photo
 
 
-def _largest_face(name: str, photo: DecodedPhoto, options: CollectOptions) -> PhotoFace | None:
-    for detected in detect_faces(photo.pixels):
+def _analyse(index: int, photo: DecodedPhoto, options: CollectOptions) -> tuple[_Analysed, list[HeadCrop]]:
+    """Everything that has to be known of a photo's faces, and their head crops."""
+    faces, crops = [], []
+    found = detect_faces(photo.pixels)
+    for detected in found[:_MAX_FACES_PER_PHOTO]:
+        if faces and detected.side < _MIN_FACE_SHARE * found[0].side:
+            break
         landmarks = find_landmarks(photo.pixels, detected)
-        if landmarks is not None:
-            return _photo_face(name, photo, landmarks, options)
-    return None
+        if landmarks is None:
+            continue
+        crop = crop_head(photo.pixels, landmarks, options.max_crop_side)
+        faces.append(_candidate(index, landmarks, crop))
+        crops.append(crop)
+    failure = "" if faces else NO_FACE_REASON
+    return _Analysed(photo.source_size, photo.focal_px, photo.pixels.shape[1], tuple(faces), failure), crops
 
 
-def _photo_face(name: str, photo: DecodedPhoto, landmarks: np.ndarray, options: CollectOptions) -> PhotoFace:
-    crop = crop_head(photo.pixels, landmarks, options.max_crop_side)
+def _candidate(index: int, landmarks: np.ndarray, crop: HeadCrop) -> FaceCandidate:
     in_crop = crop.to_crop(landmarks).astype(np.float32)
-    labels = label_face(crop.pixels, in_crop)
-    yaw = head_pose(landmarks).yaw
-    reduced = photo.pixels.shape[1] / photo.source_size[0]
+    small, factor = fit_inside(crop.pixels, _SMALL_SIDE)
+    labels = label_face(small, in_crop * factor)
+    pose = head_pose(landmarks)
+    return FaceCandidate(
+        photo=index,
+        landmarks=landmarks,
+        size_px=face_size_px(landmarks),
+        pose=pose,
+        descriptor=identity_model().describe(crop.pixels, in_crop),
+        fingerprint=picture_fingerprint(crop.pixels, in_crop),
+        small_crop=small,
+        small_labels=labels,
+        small_factor=factor,
+        quality=measure_quality(crop.pixels, in_crop, labels, factor, pose.yaw),
+    )
+
+
+def _photo_face(name: str, photo: _Analysed, candidate: FaceCandidate, crop: HeadCrop) -> PhotoFace:
+    reduced = photo.decoded_width / photo.source_size[0]
     return PhotoFace(
         name=name,
         source_size=photo.source_size,
@@ -124,9 +193,33 @@ def _photo_face(name: str, photo: DecodedPhoto, landmarks: np.ndarray, options: 
         pixels=crop.pixels,
         crop_scale=crop.scale * reduced,
         crop_offset=(crop.offset[0] / reduced, crop.offset[1] / reduced),
-        landmarks=in_crop,
-        labels=labels,
-        monochrome=is_monochrome(crop.pixels),
-        yaw_degrees=yaw,
-        quality=measure_quality(crop.pixels, in_crop, labels, yaw),
+        landmarks=crop.to_crop(candidate.landmarks).astype(np.float32),
+        labels=enlarge_labels(candidate.small_labels, crop.pixels),
+        monochrome=is_monochrome(candidate.small_crop, candidate.small_labels),
+        yaw_degrees=candidate.pose.yaw,
+        quality=candidate.quality,
+    )
+
+
+def _verdicts(analysed: Sequence[_Analysed], names: Sequence[str], choice: Choice) -> Iterator[PhotoVerdict]:
+    for index, photo in enumerate(analysed):
+        face = choice.chosen.get(index)
+        if face is None:
+            yield PhotoVerdict(names[index], False, photo.failure)
+        elif index in choice.left_out:
+            yield PhotoVerdict(names[index], False, choice.left_out[index], face.quality)
+        else:
+            yield PhotoVerdict(names[index], True, choice.notes.get(index, ""), face.quality)
+
+
+def _raise_without_faces(analysed: Sequence[_Analysed], names: Sequence[str]) -> None:
+    if any(photo.faces for photo in analysed):
+        return
+    told = " ".join(f"{name}: {photo.failure}" for name, photo in list(zip(names, analysed, strict=True))[:5])
+    if all(photo.decoded_width == 0 for photo in analysed):
+        raise LikenessError("no_photo", f"No photo could be read. {told}", "Give JPEG, PNG, WebP, TIFF or HEIC files.")
+    raise LikenessError(
+        "no_face",
+        f"No face was found in {'the photo' if len(analysed) == 1 else 'any of the photos'}. {told}",
+        "Give photos in which the face is large, sharp, lit and seen from the front or half turned.",
     )

@@ -42,7 +42,8 @@ def detect_faces(pixels: np.ndarray) -> tuple[DetectedFace, ...]:
     """Faces in (H, W, 3) uint8 pixels, largest first; small, turned and sideways ones too, at most 20.
 
     The picture is searched whole, with a margin (faces that fill it) and, when no large face is found, in overlapping
-    tiles (small faces); when there is nothing at all, also turned by a quarter, a half and three quarters (photos without EXIF orientation).
+    tiles (small faces); when there is nothing at all, also turned by a quarter, a half and three quarters (photos
+    without EXIF orientation).
     """
     small, factor = fit_inside(pixels, _SEARCH_SIDE)
     faces: list[DetectedFace] = []

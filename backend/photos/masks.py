@@ -29,8 +29,11 @@ def label_face(pixels: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
     """
     small, factor = fit_inside(pixels, _WORK_SIDE)
     labels = _label_small(small, landmarks * factor)
-    if factor == 1.0:
-        return labels
+    return labels if factor == 1.0 else enlarge_labels(labels, pixels)
+
+
+def enlarge_labels(labels: np.ndarray, pixels: np.ndarray) -> np.ndarray:
+    """Labels (S, S) of a reduced crop for the full crop ``pixels`` (T, T, 3)."""
     return cv2.resize(labels, pixels.shape[1::-1], interpolation=cv2.INTER_NEAREST)
 
 

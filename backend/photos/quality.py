@@ -13,21 +13,26 @@ _MEASURE_SIDE = 192  # the face is brought to this many pixels before sharpness 
 _GOOD_FACE_PX, _USELESS_FACE_PX = 400.0, 24.0
 _GOOD_LAPLACIAN, _USELESS_LAPLACIAN = 0.35, 0.04
 _BLACK, _WHITE = 8, 247
-_MONOCHROME_SPREAD = 4.0
+_GREY_CHROMA = 1.5
+_TINT_SPREAD = 0.8
+_COLOURFUL = (FaceClass.SKIN, FaceClass.LIPS, FaceClass.EYES, FaceClass.BROWS, FaceClass.MOUTH_INTERIOR)
 _EXPONENTS = {"size": 0.35, "sharpness": 0.35, "yaw": 0.5, "exposure": 0.5, "occlusion": 0.7}
 
 
-def measure_quality(pixels: np.ndarray, landmarks: np.ndarray, labels: np.ndarray, yaw: float) -> PhotoQuality:
-    """Quality of a head crop (S, S, 3) with landmarks (478, 3), labels (S, S) and ``yaw`` in degrees.
+def measure_quality(
+    pixels: np.ndarray, landmarks: np.ndarray, labels: np.ndarray, label_factor: float, yaw: float
+) -> PhotoQuality:
+    """Quality of a head crop (S, S, 3) with landmarks (478, 3), its labels (T, T) and ``yaw`` in degrees.
 
-    Every part is 0 to 1; ``score`` is the product of the parts, each to its exponent.
+    ``label_factor`` is T / S. Every part is 0 to 1; ``score`` is the product of the parts, each to its exponent.
     """
-    face = polygon_mask(landmarks, FACE_OVAL, pixels.shape[0])
+    face = polygon_mask(landmarks * label_factor, FACE_OVAL, labels.shape[0])
+    small = cv2.resize(pixels, labels.shape[::-1], interpolation=cv2.INTER_AREA)
     parts = {
         "size": size_quality(landmarks),
         "sharpness": sharpness_quality(pixels, landmarks),
         "yaw": float(np.clip(1.15 - (abs(yaw) / 70) ** 2, 0.0, 1.0)),
-        "exposure": exposure_quality(pixels[face]),
+        "exposure": exposure_quality(small[face]),
         "occlusion": occlusion_quality(labels, face),
     }
     score = float(np.prod([parts[name] ** power for name, power in _EXPONENTS.items()]))
@@ -72,10 +77,19 @@ def occlusion_quality(labels: np.ndarray, face: np.ndarray) -> float:
     return float(1.0 - np.isin(inside, hidden).mean()) if len(inside) else 0.0
 
 
-def is_monochrome(pixels: np.ndarray) -> bool:
-    """Whether (H, W, 3) sRGB pixels are black-and-white or one tint (sepia): colours lie on one line."""
-    lab = cv2.cvtColor(pixels, cv2.COLOR_RGB2LAB).reshape(-1, 3).astype(np.float32)
-    lab = lab[:: max(1, len(lab) // 20_000)]
-    design = np.stack([np.ones(len(lab)), lab[:, 0], lab[:, 0] ** 2], axis=1)
-    solution, *_ = np.linalg.lstsq(design, lab[:, 1:], rcond=None)
-    return bool(np.abs(lab[:, 1:] - design @ solution).mean() < _MONOCHROME_SPREAD / 2)
+def is_monochrome(pixels: np.ndarray, labels: np.ndarray) -> bool:
+    """Whether a head crop (S, S, 3) sRGB with labels (S, S) is black-and-white or one tint (sepia).
+
+    In a colour photo lips, eyes, brows and skin differ in colour even where they are equally bright; in a tinted one
+    the colour is a function of the brightness.
+    """
+    lab = cv2.cvtColor(pixels.astype(np.float32) / 255, cv2.COLOR_RGB2LAB)
+    face = np.isin(labels, _COLOURFUL)
+    seen = lab[face] if face.sum() > 100 else lab.reshape(-1, 3)
+    seen = seen[:: max(1, len(seen) // 20_000)]
+    if np.abs(seen[:, 1:]).mean() < _GREY_CHROMA:
+        return True
+    level = seen[:, 0] / 100
+    design = np.stack([np.ones_like(level), level, level**2, level**3], axis=1)
+    solution, *_ = np.linalg.lstsq(design, seen[:, 1:], rcond=None)
+    return bool(np.abs(seen[:, 1:] - design @ solution).mean() < _TINT_SPREAD)

@@ -1,0 +1,200 @@
+"""Statistics of portraits that the photo stage uses: the mean landmarks and the identity descriptor's projection.
+
+``python -m trainer.portrait_statistics FOLDER`` reads one portrait per person (the public-domain set) and writes
+``mean_landmarks.npz`` and ``identity_projection.npz`` next to the photo stage's code.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import cv2
+import numpy as np
+from scipy.optimize import linear_sum_assignment
+
+from backend.photos import mediapipe_models
+from backend.photos.detect import detect_faces
+from backend.photos.identity import gradient_histogram
+from backend.photos.landmarks import (
+    CHIN,
+    EYE_OUTER_LEFT,
+    EYE_OUTER_RIGHT,
+    FOREHEAD_TOP,
+    LANDMARK_COUNT,
+    MESH_COUNT,
+    find_landmarks,
+    landmark_window,
+    mean_landmarks,
+)
+from backend.photos.read import PhotoSource, PhotoUnreadableError, read_photo
+
+PHOTO_PACKAGE = Path(__file__).parents[1] / "backend" / "photos"
+_MIN_FACE_PX = 52
+_WITHIN_PRIOR = 0.3
+_DIMENSIONS = 128
+_VARIANTS = 2
+_MESH_SIDE = 512
+
+
+def main() -> None:
+    """Command line: see the module's text."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder", type=Path, help="folder of portraits, one per person")
+    parser.add_argument("--limit", type=int, default=2600, help="portraits to use (default 2600)")
+    parser.add_argument("--landmarks", action="store_true", help="make the mean landmarks anew as well")
+    arguments = parser.parse_args()
+    paths = sorted(path for path in arguments.folder.iterdir() if path.suffix.lower() in (".jpg", ".jpeg", ".png"))
+    np.random.default_rng(0).shuffle(paths)
+    if arguments.landmarks:
+        points, mirror = mean_and_mirror([path for path in paths[:600]])
+        np.savez_compressed(PHOTO_PACKAGE / "mean_landmarks.npz", points=points, mirror=mirror)
+        mean_landmarks.cache_clear()
+    mean, projection = identity_projection(paths, arguments.limit)
+    scale = np.abs(projection).max(axis=0) / 127
+    np.savez_compressed(
+        PHOTO_PACKAGE / "identity_projection.npz",
+        mean=mean.astype(np.float16),
+        projection=np.round(projection / scale).astype(np.int8),
+        scale=scale.astype(np.float32),
+    )
+
+
+def identity_projection(paths: list[Path], limit: int) -> tuple[np.ndarray, np.ndarray]:
+    """Mean (800,) and projection (800, 128) by linear discriminant analysis (Fisher 1936, Rao 1948).
+
+    With one portrait per person, the spread within a person comes from portraits mirrored, relit, blurred and with
+    moved landmarks. The projected vectors have unit variance over people.
+    """
+    rng = np.random.default_rng(1)
+    rows = []
+    for path in paths:
+        if len(rows) == limit:
+            break
+        face = _portrait(path)
+        if face is None:
+            continue
+        versions = [face, _mirrored(*face)]
+        for _ in range(_VARIANTS):
+            versions.append(_varied(*(face if rng.random() < 0.5 else _mirrored(*face)), rng))
+        rows.append([gradient_histogram(*version) for version in versions])
+    features = np.array(rows, dtype=np.float64)  # (people, versions, 800)
+    people, versions, size = features.shape
+    mean = features.mean(axis=(0, 1))
+    within = (features - features.mean(axis=1, keepdims=True)).reshape(-1, size)
+    within = within.T @ within / (people * (versions - 1))
+    total = (features - mean).reshape(-1, size)
+    covariance = total.T @ total / len(total)
+    root = np.linalg.cholesky(within + _WITHIN_PRIOR * np.trace(within) / size * np.eye(size))
+    whiten = np.linalg.inv(root)
+    _, directions = np.linalg.eigh(whiten @ covariance @ whiten.T)
+    projection = whiten.T @ directions[:, ::-1][:, :_DIMENSIONS]
+    return mean, projection / (total @ projection).std(axis=0)
+
+
+def mean_and_mirror(paths: list[Path]) -> tuple[np.ndarray, np.ndarray]:
+    """Mean landmarks (478, 3) as ``backend.photos.landmarks.MeanLandmarks`` has them, and the mirror map (478,).
+
+    The mirror map assigns each landmark the one that is found at its place in the mirrored picture.
+    """
+    pairs = []
+    for path in paths:
+        pixels = _read(path)
+        found = detect_faces(pixels) if pixels is not None else ()
+        if not found:
+            continue
+        scale = 1.9 * found[0].side
+        low = np.clip(np.array(found[0].centre) - scale / 2, 0, None).astype(int)
+        part = pixels[low[1] : int(low[1] + scale), low[0] : int(low[0] + scale)]
+        square = np.zeros((max(part.shape), max(part.shape), 3), np.uint8)
+        square[: part.shape[0], : part.shape[1]] = part
+        square = cv2.resize(square, (_MESH_SIDE, _MESH_SIDE))
+        answers = [_mesh(square), _mesh(square[:, ::-1])]
+        if all(answer is not None for answer in answers):
+            pairs.append(answers)
+    shapes = np.array(pairs)  # (photos, 2, 478, 3)
+    back = shapes[:, 1] * [-1, 1, 1] + [_MESH_SIDE, 0, 0]
+    cost = np.zeros((LANDMARK_COUNT, LANDMARK_COUNT))
+    for plain, mirrored in zip(shapes[:, 0], back, strict=True):
+        cost += np.linalg.norm(plain[:, None] - mirrored[None], axis=2)
+    mirror = linear_sum_assignment(cost)[1]
+    return _symmetric_mean(shapes.reshape(-1, LANDMARK_COUNT, 3), mirror), mirror.astype(np.int16)
+
+
+def _symmetric_mean(shapes: np.ndarray, mirror: np.ndarray) -> np.ndarray:
+    """Generalised Procrustes mean (Gower 1975), upright, symmetric about x = 0, eye corners 1 apart."""
+    mean = shapes[0]
+    for _ in range(6):
+        mean = np.mean([_similarity(shape, mean) for shape in shapes], axis=0)
+    mean = mean - mean[:MESH_COUNT].mean(axis=0)
+    for _ in range(8):
+        mean = (mean + _similarity((mean * [-1, 1, 1])[mirror], mean)) / 2
+    across = mean - mean[mirror]
+    across = across[np.linalg.norm(across, axis=1) > 1]
+    x_axis = (across * np.sign(across[:, :1])).mean(axis=0)
+    x_axis /= np.linalg.norm(x_axis)
+    down = mean[CHIN] - mean[FOREHEAD_TOP]
+    y_axis = down - x_axis * (x_axis @ down)
+    y_axis /= np.linalg.norm(y_axis)
+    mean = mean @ np.stack([x_axis, y_axis, np.cross(x_axis, y_axis)]).T
+    mean -= [mean[:, 0].mean(), 0, 0]
+    mean = (mean + (mean * [-1, 1, 1])[mirror]) / 2
+    return (mean / np.linalg.norm(mean[EYE_OUTER_LEFT] - mean[EYE_OUTER_RIGHT])).astype(np.float32)
+
+
+def _similarity(shape: np.ndarray, target: np.ndarray) -> np.ndarray:
+    """``shape`` after the similarity transform that brings it closest to ``target`` (Umeyama 1991)."""
+    a, b = shape - shape.mean(axis=0), target - target.mean(axis=0)
+    u, singular, vt = np.linalg.svd(a.T @ b)
+    signs = np.array([1.0, 1.0, np.sign(np.linalg.det(u @ vt))])
+    return (singular * signs).sum() / (a**2).sum() * a @ (u * signs) @ vt + target.mean(axis=0)
+
+
+def _mesh(square: np.ndarray) -> np.ndarray | None:
+    found = mediapipe_models.face_mesh().process(square).multi_face_landmarks
+    return np.array([[p.x, p.y, p.z] for p in found[0].landmark]) * _MESH_SIDE if found else None
+
+
+def _read(path: Path) -> np.ndarray | None:
+    try:
+        return read_photo(PhotoSource.from_path(path)).pixels
+    except PhotoUnreadableError:
+        return None
+
+
+def _portrait(path: Path) -> tuple[np.ndarray, np.ndarray] | None:
+    """Pixels and landmarks of the largest face, if it is large enough."""
+    pixels = _read(path)
+    found = detect_faces(pixels) if pixels is not None else ()
+    landmarks = find_landmarks(pixels, found[0]) if found else None
+    if landmarks is None or landmark_window(landmarks, 1.0).side < _MIN_FACE_PX:
+        return None
+    return pixels, landmarks
+
+
+def _mirrored(pixels: np.ndarray, landmarks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    turned = landmarks * [-1, 1, 1] + [pixels.shape[1], 0, 0]
+    return np.ascontiguousarray(pixels[:, ::-1]), turned[mean_landmarks().mirror].astype(np.float32)
+
+
+def _varied(pixels: np.ndarray, landmarks: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """The portrait under another light, blurred, noisy, its landmarks moved as small turns and errors move them."""
+    size = float(np.ptp(landmarks[:MESH_COUNT, 1]))
+    centre = landmarks[:MESH_COUNT, :2].mean(axis=0)
+    rows, columns = np.mgrid[: pixels.shape[0], : pixels.shape[1]]
+    angle, slope = rng.uniform(0, 2 * np.pi), rng.uniform(0, 1.2)
+    along = ((columns - centre[0]) * np.cos(angle) + (rows - centre[1]) * np.sin(angle)) / size
+    linear = (pixels / np.float32(255)) ** 2.2 * np.exp(slope * along)[..., None] * rng.uniform(0.5, 1.5)
+    lit = np.clip(linear, 0, 1).astype(np.float32) ** (1 / 2.2)
+    lit = cv2.GaussianBlur(lit, (0, 0), rng.uniform(0.3, 1.6) * max(size / 100, 0.3)) * 255
+    noisy = np.clip(lit + rng.normal(0, 3, lit.shape), 0, 255).astype(np.uint8)
+    moved = landmarks + rng.normal(0, 0.006 * size, (1, 3))
+    depth = landmarks[:, 2] - landmarks[:, 2].mean()
+    moved[:, 0] += rng.normal(0, 0.12) * depth
+    moved[:, 1] += rng.normal(0, 0.10) * depth
+    moved[:, :2] += rng.normal(0, 0.004 * size, (LANDMARK_COUNT, 2))
+    return noisy, moved.astype(np.float32)
+
+
+if __name__ == "__main__":
+    main()
