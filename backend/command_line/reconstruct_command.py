@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from backend.command_line.photo_paths import find_photos
@@ -55,11 +56,11 @@ def verdict_table(photos: Sequence[Mapping[str, Any]]) -> Table:
         quality = (photo.get("quality") or {}).get("score")
         error = photo.get("landmark_error_percent")
         table.add_row(
-            photo["name"],
+            escape(photo["name"]),
             "yes" if photo["used"] else "no",
             "" if quality is None else f"{quality:.2f}",
             "" if error is None else f"±{error:.1f} %",
-            photo.get("reason", ""),
+            escape(photo.get("reason", "")),
         )
     return table
 

@@ -8,10 +8,12 @@ import numpy as np
 import scipy.sparse as sp
 
 from backend.exchange.face_asset import FaceAsset
+from backend.exchange.lash_alpha import lash_alpha
 from backend.exchange.subdivided import subdivided
 from backend.geometry.topology import triangulate
 from backend.rendering.camera import Camera
-from backend.rendering.render import render_mesh
+from backend.rendering.color import linear_from_srgb, srgb_bytes
+from backend.rendering.render import render_linear, render_mesh
 from backend.rendering.spherical_harmonics import light_from_directions
 from backend.rig.arkit import ARKIT_NAMES
 
@@ -26,6 +28,7 @@ class AssetMesh:
     cage : (C, 3) float32 the parts' neutral vertices, head frame, metres.
     keys : (52, C, 3) float32 offsets in ARKit's order.
     faces : (T, 3) int64. uv : (U, 2) float32 map ``Head``, v up. uv_faces : (T, 3) int64.
+    alpha : (V,) float32, below 1 on the lashes.
     albedo : (R, R, 3) uint8 sRGB.
     """
 
@@ -35,6 +38,7 @@ class AssetMesh:
     faces: np.ndarray
     uv: np.ndarray
     uv_faces: np.ndarray
+    alpha: np.ndarray
     albedo: np.ndarray
 
     def positions(self, expression: np.ndarray | None = None) -> np.ndarray:
@@ -52,26 +56,68 @@ class AssetMesh:
         expression: np.ndarray | None = None,
     ) -> np.ndarray:
         """(H, W, 3) uint8 sRGB picture under a light (9, 3) over a background."""
+        positions = self.positions(expression)
+        see_through = self.alpha[self.faces].min(axis=1) < 1
+        picture = self._render(positions, ~see_through, camera, light, background)
+        window = _window(camera, positions[np.unique(self.faces[see_through])])
+        if window is not None:  # lashes blend over what is behind them; only their surroundings are rendered again
+            rows, columns, part_camera = window
+            behind = linear_from_srgb(picture[rows, columns])
+            everything = np.ones_like(see_through)
+            front = linear_from_srgb(self._render(positions, everything, part_camera, light, picture[rows, columns]))
+            shares = np.where(self.alpha < 1, self.alpha, 0.0)[:, None].repeat(3, axis=1)
+            share = render_linear(positions, self.faces, part_camera, colors=shares).color
+            picture[rows, columns] = srgb_bytes(behind + share * (front - behind))
+        return picture
+
+    def _render(
+        self,
+        positions: np.ndarray,
+        shown: np.ndarray,
+        camera: Camera,
+        light: np.ndarray,
+        background: np.ndarray | tuple[int, int, int],
+    ) -> np.ndarray:
         return render_mesh(
-            self.positions(expression),
-            self.faces,
+            positions,
+            self.faces[shown],
             camera,
             texture=self.albedo,
             uv=self.uv,
-            uv_faces=self.uv_faces,
+            uv_faces=self.uv_faces[shown],
             light=light,
             background=background,
         )
 
 
+def _window(camera: Camera, points: np.ndarray) -> tuple[slice, slice, Camera] | None:
+    """Rows and columns of the picture around projected points (P, 3), and the camera of that part of the picture."""
+    if len(points) == 0:
+        return None
+    projected = camera.project(points)[:, :2]
+    left, top = np.maximum(np.floor(projected.min(axis=0)).astype(int) - 1, 0)
+    right, bottom = np.minimum(np.ceil(projected.max(axis=0)).astype(int) + 1, camera.size)
+    if right <= left or bottom <= top:
+        return None
+    return slice(top, bottom), slice(left, right), camera_window(camera, left, top, right - left, bottom - top)
+
+
+def camera_window(camera: Camera, left: float, top: float, width: int, height: int) -> Camera:
+    """The camera of the part (width, height) of a camera's picture whose upper left corner is (left, top)."""
+    shift = np.array([[1.0, 0.0, -left], [0.0, 1.0, -top], [0.0, 0.0, 1.0]])
+    return Camera(shift @ camera.intrinsics, camera.camera_from_head, (int(width), int(height)))
+
+
 def asset_mesh(asset: FaceAsset) -> AssetMesh:
     """The asset's parts in one mesh."""
-    matrices, cages, keys, faces, uvs, uv_faces = [], [], [], [], [], []
+    matrices, cages, keys, faces, uvs, uv_faces, alphas = [], [], [], [], [], [], []
     vertices_before = uvs_before = 0
     for part in asset.parts:
         level = subdivided(part)
         split = triangulate(level.quads)
         still = np.zeros_like(part.vertices)
+        alpha = lash_alpha(asset) if part.name == "lashes" else np.ones(len(part.vertices), np.float32)
+        alphas.append(level.matrix @ alpha)
         matrices.append(level.matrix)
         cages.append(part.vertices)
         keys.append(np.stack([part.keys.get(name, still) for name in ARKIT_NAMES]))
@@ -87,6 +133,7 @@ def asset_mesh(asset: FaceAsset) -> AssetMesh:
         faces=np.concatenate(faces),
         uv=np.concatenate(uvs),
         uv_faces=np.concatenate(uv_faces),
+        alpha=np.concatenate(alphas).round(5),
         albedo=asset.albedo,
     )
 

@@ -11,6 +11,7 @@ from PIL import Image
 
 from backend import __version__
 from backend.exchange.face_asset import FaceAsset, FacePart
+from backend.exchange.lash_alpha import lash_alpha
 from backend.exchange.split_mesh import SplitMesh, split_at_seams
 from backend.geometry.normals import vertex_normals
 from backend.geometry.topology import triangles_from_quads
@@ -39,11 +40,13 @@ def glb_bytes(asset: FaceAsset) -> bytes:
 
     Units are metres, y up, the face looks along +z. One root node holds a node per part; each mesh has exactly the
     morph targets of ``FacePart.keys`` in ARKit's order, named in ``mesh.extras.targetNames``, with weight 0.
-    TEXCOORD_0 is map ``Head`` and TEXCOORD_1 map ``MakeHuman``, with v turned down as glTF has it.
+    TEXCOORD_0 is map ``Head`` and TEXCOORD_1 map ``MakeHuman``, with v turned down as glTF has it. COLOR_0
+    of the lashes is white with their alpha.
     """
     writer = _GltfWriter()
     texture = writer.add_texture(asset.albedo)
-    parts = [writer.add_part(part, texture) for part in asset.parts]
+    alphas = {"lashes": lash_alpha(asset)}
+    parts = [writer.add_part(part, texture, alphas.get(part.name)) for part in asset.parts]
     return writer.finish(parts)
 
 
@@ -76,8 +79,8 @@ class _GltfWriter:
         self.gltf.textures.append(gl.Texture(name="albedo", source=0, sampler=0))
         return len(self.gltf.textures) - 1
 
-    def add_part(self, part: FacePart, texture: int) -> int:
-        """Add a mesh and its node; returns the node's index."""
+    def add_part(self, part: FacePart, texture: int, alpha: np.ndarray | None = None) -> int:
+        """Add a mesh and its node, see-through where ``alpha`` (V,) says so; returns the node's index."""
         mesh = split_at_seams(part)
         names = [name for name in ARKIT_NAMES if name in part.keys]
         faces = triangles_from_quads(part.quads)
@@ -88,6 +91,10 @@ class _GltfWriter:
             TEXCOORD_0=self._vertex_accessor(_v_down(mesh.uv), gl.VEC2),
             TEXCOORD_1=self._vertex_accessor(_v_down(mesh.uv_makehuman), gl.VEC2),
         )
+        if alpha is not None:
+            colors = np.ones((len(mesh.source), 4), np.float32)
+            colors[:, 3] = alpha[mesh.source]
+            attributes.COLOR_0 = self._vertex_accessor(colors, gl.VEC4)
         targets = [
             self._add_target(
                 mesh, part.keys[name], _unit_normals(part.vertices + part.keys[name], faces) - neutral_normals
@@ -97,7 +104,7 @@ class _GltfWriter:
         primitive = gl.Primitive(
             attributes=attributes,
             indices=self._index_accessor(mesh.triangles),
-            material=self._material(part.name, texture),
+            material=self._material(part.name, texture, see_through=alpha is not None),
             targets=targets or None,
         )
         self.gltf.meshes.append(
@@ -117,17 +124,17 @@ class _GltfWriter:
             NORMAL=self._offset_accessor(normal_offsets[mesh.source], SMALLEST_NORMAL_OFFSET),
         )
 
-    def _material(self, part_name: str, texture: int) -> int:
+    def _material(self, part_name: str, texture: int, see_through: bool) -> int:
         roughness = ROUGHNESS.get(part_name, SKIN_ROUGHNESS)
-        double_sided = part_name == "lashes"
-        key = (roughness, double_sided)
+        key = (roughness, see_through)
         if key not in self.material_of:
             self.material_of[key] = len(self.gltf.materials)
             name = "skin" if key == (SKIN_ROUGHNESS, False) else part_name.split("_")[0]
             self.gltf.materials.append(
                 gl.Material(
                     name=name,
-                    doubleSided=double_sided,
+                    doubleSided=see_through,
+                    alphaMode=gl.BLEND if see_through else gl.OPAQUE,
                     alphaCutoff=None,
                     pbrMetallicRoughness=gl.PbrMetallicRoughness(
                         baseColorTexture=gl.TextureInfo(index=texture, texCoord=0),

@@ -12,6 +12,9 @@ from backend.exchange.face_asset import FaceAsset
 from backend.exchange.gltf import ROUGHNESS, SKIN_ROUGHNESS
 from backend.exchange.subdivided import subdivided
 
+LASH_OPACITY = 0.5
+"""Opacity of the lashes' material; OBJ has no opacity per vertex, as ``face.glb`` has."""
+
 
 def write_obj(asset: FaceAsset, folder: Path, stem: str = "face", texture: str = "albedo.png") -> None:
     """Write ``stem.obj`` and ``stem.mtl`` into ``folder``; they name the texture file, which is written elsewhere.
@@ -50,5 +53,5 @@ def _material(part_name: str, texture: str) -> str:
     shininess = 2.0 / max(roughness, 0.05) ** 4 - 2.0  # the Blinn-Phong exponent of this roughness
     return (
         f"newmtl {part_name}\nKa 0 0 0\nKd 1 1 1\nKs 0.04 0.04 0.04\nNs {min(shininess, 1000.0):.1f}\n"
-        f"Pr {roughness}\nPm 0\nillum 2\nmap_Kd {texture}\n"
+        f"Pr {roughness}\nPm 0\nd {LASH_OPACITY if part_name == 'lashes' else 1}\nillum 2\nmap_Kd {texture}\n"
     )

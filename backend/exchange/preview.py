@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from backend.exchange.asset_mesh import AssetMesh, asset_mesh, neutral_light, portrait_camera
+from backend.exchange.asset_mesh import AssetMesh, asset_mesh, camera_window, neutral_light, portrait_camera
 from backend.exchange.face_asset import FaceAsset
 from backend.rendering.camera import Camera
 
@@ -83,21 +83,24 @@ def preview_picture(asset: FaceAsset, previews: Sequence[PhotoPreview]) -> np.nd
 
 
 def photo_and_fit(mesh: AssetMesh, preview: PhotoPreview, side: int) -> tuple[np.ndarray, np.ndarray]:
-    """A photo's crop fitted into (side, side, 3) uint8, and the same with the head rendered over it."""
+    """The photo around the head as (side, side, 3) uint8, and the same with the head rendered over it."""
+    left, top, width = _around_head(mesh, preview)
+    part = Image.fromarray(preview.pixels).resize(
+        (side, side), Image.Resampling.LANCZOS, box=(left, top, left + width, top + width)
+    )
+    camera = camera_window(preview.camera, left, top, width, width).scaled(side / width)
+    photo = np.asarray(part)
+    return photo, mesh.render(camera, preview.light, photo, preview.expression)
+
+
+def _around_head(mesh: AssetMesh, preview: PhotoPreview) -> tuple[int, int, int]:
+    """Left, top and side in pixels of a square around the projected head, as much of it as lies in the photo."""
     height, width = preview.pixels.shape[:2]
-    factor = side / max(height, width)
-    camera = preview.camera.scaled(factor)
-    photo = np.asarray(Image.fromarray(preview.pixels).resize(camera.size, Image.Resampling.LANCZOS))
-    fit = mesh.render(camera, preview.light, photo, preview.expression)
-    return _centred(photo, side), _centred(fit, side)
-
-
-def _centred(picture: np.ndarray, side: int) -> np.ndarray:
-    canvas = np.full((side, side, 3), PAPER, np.uint8)
-    height, width = picture.shape[:2]
-    top, left = (side - height) // 2, (side - width) // 2
-    canvas[top : top + height, left : left + width] = picture
-    return canvas
+    points = preview.camera.project(mesh.positions(preview.expression))[:, :2]
+    low, high = points.min(axis=0), points.max(axis=0)
+    side = int(np.clip(1.2 * (high - low).max(), 16, min(width, height)))
+    left, top = ((low + high - side) / 2).astype(int)
+    return int(np.clip(left, 0, width - side)), int(np.clip(top, 0, height - side)), side
 
 
 def _label(draw: ImageDraw.ImageDraw, left: int, top: int, text: str, width: int) -> None:

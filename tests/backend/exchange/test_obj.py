@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from test_lash_alpha import asset_with_strip
 
 from backend.exchange.face_asset import PART_NAMES, FaceAsset
 from backend.exchange.obj import write_obj
@@ -57,3 +58,21 @@ def test_trimesh_finds_the_texture(hand_made_asset: FaceAsset, tmp_path: Path) -
     assert len(scene.geometry) == len(PART_NAMES)
     for mesh in scene.geometry.values():
         assert mesh.visual.material.image.size == (64, 64)
+
+
+def test_quads_are_subdivided_once_and_keep_their_texture(tmp_path: Path) -> None:
+    asset, _ = asset_with_strip(0.4, False)
+    write_obj(asset, tmp_path)
+    vertices, uvs, objects = read_obj(tmp_path / "face.obj")
+    cage = asset.part("lashes")
+    faces = objects["lashes"]
+    assert len(faces) == 4 * len(cage.quads)
+    used = np.unique([v for face in faces for v, _ in face])
+    edges = {frozenset((face[i], face[(i + 1) % 4])) for face in cage.quads.tolist() for i in range(4)}
+    assert len(used) == len(cage.vertices) + len(edges) + len(cage.quads)
+    assert (vertices[used].min(axis=0) >= cage.vertices.min(axis=0) - 1e-6).all()
+    assert (vertices[used].max(axis=0) <= cage.vertices.max(axis=0) + 1e-6).all()
+    # The strip's texture coordinates are its row and column: after the split they lie between those of the cage.
+    np.testing.assert_allclose(
+        uvs[[t for face in faces for _, t in face]].mean(axis=0), cage.uv.mean(axis=0), atol=0.02
+    )

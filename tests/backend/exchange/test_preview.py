@@ -1,0 +1,102 @@
+"""preview.png and the mesh behind it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hand_made import front_camera
+from test_lash_alpha import asset_with_strip
+
+from backend.exchange.asset_mesh import asset_mesh, camera_window, neutral_light, portrait_camera
+from backend.exchange.face_asset import FaceAsset
+from backend.exchange.preview import MOST_PHOTOS, WIDTH, PhotoPreview, photo_and_fit, preview_picture
+from backend.rig.arkit import ARKIT_INDEX
+
+
+def preview(name: str = "a photo.jpg", expression: np.ndarray | None = None) -> PhotoPreview:
+    pixels = np.full((400, 320, 3), (20, 40, 200), np.uint8)
+    weights = np.zeros(52) if expression is None else expression
+    return PhotoPreview(name, pixels, front_camera(), weights, neutral_light())
+
+
+@pytest.mark.parametrize("count", [0, 1, 5, MOST_PHOTOS + 3])
+def test_a_picture_for_any_number_of_photos(hand_made_asset: FaceAsset, count: int) -> None:
+    picture = preview_picture(
+        hand_made_asset, [preview(f"a very long name {'x' * n} äöü 照片.jpg") for n in range(count)]
+    )
+    assert picture.dtype == np.uint8 and picture.shape[1:] == (WIDTH, 3)
+
+
+def test_the_fit_covers_the_head_and_leaves_the_photo_around_it(hand_made_asset: FaceAsset) -> None:
+    photo, fit = photo_and_fit(asset_mesh(hand_made_asset), preview(), 240)
+    assert photo.shape == fit.shape == (240, 240, 3)
+    changed = (photo != fit).any(axis=-1)
+    assert not changed[:8].any() and not changed[-8:].any()
+    assert changed[110:130, 110:130].all()  # the head is in the middle
+
+
+def test_the_mesh_poses_as_the_parts_do(hand_made_asset: FaceAsset) -> None:
+    mesh = asset_mesh(hand_made_asset)
+    expression = np.zeros(52)
+    expression[ARKIT_INDEX["jawOpen"]] = 0.5
+    expression[ARKIT_INDEX["tongueOut"]] = 1.0
+    expected = []
+    for part in hand_made_asset.parts:
+        moved = part.vertices.copy()
+        for name, weight in (("jawOpen", 0.5), ("tongueOut", 1.0)):
+            if name in part.keys:
+                moved += weight * part.keys[name]
+        expected.append(moved)
+    # The parts of the hand-made asset have triangles at their poles, so they are not subdivided.
+    np.testing.assert_allclose(mesh.positions(expression), np.concatenate(expected), atol=1e-7)
+
+
+def test_a_texture_is_seen_where_its_vertex_is(hand_made_asset: FaceAsset) -> None:
+    """The upper half of every chart red, the lower half green: the upper hemisphere must be red."""
+    albedo = np.zeros((64, 64, 3), np.uint8)
+    albedo[:32, :, 0] = 255
+    albedo[32:, :, 1] = 255
+    mesh = asset_mesh(replace(hand_made_asset, albedo=albedo))
+    camera = portrait_camera(mesh.positions(), 0.0, (200, 200))
+    picture = mesh.render(camera, neutral_light(), (0, 0, 0)).astype(int)
+    assert picture[40, 100, 0] > 100 > picture[40, 100, 1]
+    assert picture[160, 100, 1] > 100 > picture[160, 100, 0]
+
+
+@pytest.mark.parametrize("yaw", [-40.0, 0.0, 90.0])
+def test_a_portrait_shows_the_whole_head_from_the_side_that_it_says(hand_made_asset: FaceAsset, yaw: float) -> None:
+    points = hand_made_asset.parts[0].vertices.astype(float)
+    camera = portrait_camera(points, yaw, (300, 400))
+    seen = camera.project(points)
+    assert (seen[:, :2] >= 0).all() and (seen[:, :2] <= [300, 400]).all() and (seen[:, 2] > 0).all()
+    nose = camera.project(np.array([[0.0, 0.0, 0.1]]))[0, 0] - 150  # the person's left is at the picture's right
+    assert np.sign(round(nose)) == -np.sign(yaw)
+
+
+def test_a_window_of_a_camera_sees_its_part_of_the_picture(hand_made_asset: FaceAsset) -> None:
+    mesh = asset_mesh(hand_made_asset)
+    camera = front_camera((160, 200))
+    whole = mesh.render(camera, neutral_light(), (9, 9, 9))
+    part = mesh.render(camera_window(camera, 60, 70, 50, 40), neutral_light(), (9, 9, 9))
+    difference = np.abs(part.astype(int) - whole[70:110, 60:110])
+    assert difference.max() <= 2  # sampled at another mip level at most
+
+
+def test_lashes_darken_what_is_behind_them_by_their_alpha() -> None:
+    asset, _ = asset_with_strip(0.4, False)
+    asset = replace(asset, albedo=np.full((8, 8, 3), 230, np.uint8))
+    mesh = asset_mesh(asset)
+    camera = portrait_camera(asset.part("lashes").vertices, 0.0, (120, 80))
+    opaque = replace(mesh, alpha=np.ones_like(mesh.alpha))
+    none = replace(mesh, faces=mesh.faces[mesh.alpha[mesh.faces].min(axis=1) == 1])
+    none = replace(none, uv_faces=mesh.uv_faces[mesh.alpha[mesh.faces].min(axis=1) == 1])
+    dim = 0.1 * neutral_light()
+    with_alpha, solid, without = (m.render(camera, dim, (255, 255, 255)).astype(int) for m in (mesh, opaque, none))
+    covered = (solid != without).any(axis=-1)
+    assert covered.sum() > 500
+    between = (with_alpha >= np.minimum(solid, without) - 1) & (with_alpha <= np.maximum(solid, without) + 1)
+    assert between.all()
+    assert (with_alpha != without).any(axis=-1)[covered].mean() > 0.5
+    assert (with_alpha != solid).any(axis=-1)[covered].mean() > 0.5

@@ -1,0 +1,95 @@
+"""``python -m backend`` as a person meets it: help, sentences, exit codes."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from backend.errors import EXIT_CODES
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def run(*arguments: str | Path, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-m", "backend", *map(str, arguments)]
+    return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=300)
+
+
+def assert_one_sentence(result: subprocess.CompletedProcess[str], code: str, words: str) -> None:
+    assert result.returncode == EXIT_CODES[code], result.stderr
+    assert re.search(words, result.stderr), result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_help_is_fast_and_imports_nothing_heavy() -> None:
+    start = time.monotonic()
+    result = run("reconstruct", "--help")
+    seconds = time.monotonic() - start
+    assert result.returncode == 0
+    assert seconds < 3  # torch alone takes about that long to import on a busy machine; 0.1 s when idle
+    program = "import sys, runpy; sys.argv = ['backend', '--help']\n"
+    program += "try: runpy.run_module('backend', run_name='__main__')\nexcept SystemExit: pass\n"
+    program += "print(*sorted({'torch', 'numpy', 'mediapipe', 'rich', 'PIL'} & set(sys.modules)), file=sys.stderr)"
+    loaded = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert loaded.stderr.strip() == ""
+
+
+def test_help_and_readme_name_every_option_and_exit_code() -> None:
+    printed = run("reconstruct", "--help").stdout
+    readme = (ROOT / "README.md").read_text("utf-8")
+    for option in ("--quality", "--texture", "--device", "--out"):
+        assert option in printed and option in readme
+    for number in {0, *EXIT_CODES.values()}:
+        assert re.search(rf"^  {number}  \w", printed, re.MULTILINE)
+        assert re.search(rf"^\| {number} \| \w", readme, re.MULTILINE)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [(), ("reconstruct",), ("reconstruct", "a.jpg"), ("reconstruct", "a.jpg", "--out", "o", "--quality", "superb")],
+)
+def test_wrong_arguments(arguments: tuple[str, ...], tmp_path: Path) -> None:
+    result = run(*arguments, cwd=tmp_path)
+    assert result.returncode == EXIT_CODES["usage"]
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_empty_folder_and_missing_files_are_named(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    result = run("reconstruct", tmp_path / "empty", "--out", tmp_path / "out")
+    assert_one_sentence(result, "no_photo", "holds no photo")
+    result = run("reconstruct", tmp_path / "nothing.jpg", "--out", tmp_path / "out")
+    assert_one_sentence(result, "no_photo", "nothing.jpg|[Nn]o .*photo")
+    assert sorted(os.listdir(tmp_path)) == ["empty"]
+
+
+def test_files_that_are_no_photos(tmp_path: Path) -> None:
+    (tmp_path / "text.jpg").write_text("this is not a photo")
+    (tmp_path / "empty.png").write_bytes(b"")
+    result = run("reconstruct", tmp_path, "--out", tmp_path / "out")
+    assert_one_sentence(result, "no_photo", "photo")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_photo_without_a_face(tmp_path: Path) -> None:
+    from PIL import Image
+
+    Image.linear_gradient("L").resize((300, 300)).save(tmp_path / "gradient.png")
+    result = run("reconstruct", tmp_path / "gradient.png", "--out", tmp_path / "out")
+    assert_one_sentence(result, "no_face", "face")
+    assert sorted(os.listdir(tmp_path)) == ["gradient.png"]
+
+
+def test_an_output_folder_that_is_a_file(tmp_path: Path) -> None:
+    (tmp_path / "photo.jpg").write_bytes(b"never opened")
+    (tmp_path / "out").write_text("mine")
+    result = run("reconstruct", tmp_path / "photo.jpg", "--out", tmp_path / "out")
+    assert_one_sentence(result, "disk", "not a folder")
+    assert (tmp_path / "out").read_text() == "mine"

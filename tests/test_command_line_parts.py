@@ -1,0 +1,151 @@
+"""The pieces of the command line, one by one."""
+
+from __future__ import annotations
+
+import io
+import signal
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from backend import __main__ as command
+from backend.command_line import reconstruct_command
+from backend.command_line.explain import explain
+from backend.command_line.photo_paths import find_photos
+from backend.command_line.progress_display import TerminalProgress, TimeLeft, format_seconds
+from backend.errors import EXIT_CODES, LikenessError
+
+
+def touch(*paths: Path) -> None:
+    for path in paths:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"")
+
+
+def test_a_folder_stands_for_the_photos_in_it(tmp_path: Path) -> None:
+    names = ["b.JPG", "a.png", "notes.txt", ".hidden.jpg", "c.heic", "sub/d.jpg"]
+    touch(*(tmp_path / name for name in names))
+    assert [name for name, _ in find_photos([tmp_path])] == ["a.png", "b.JPG", "c.heic"]
+
+
+def test_a_photo_given_twice_counts_once(tmp_path: Path) -> None:
+    touch(tmp_path / "a.jpg", tmp_path / "b.jpg")
+    (tmp_path / "link.jpg").symlink_to(tmp_path / "a.jpg")
+    photos = find_photos([tmp_path / "a.jpg", tmp_path, tmp_path / "link.jpg"])
+    assert [name for name, _ in photos] == ["a.jpg", "b.jpg"]
+
+
+def test_equal_file_names_get_as_much_folder_as_they_need(tmp_path: Path) -> None:
+    files = [tmp_path / "x" / "1.jpg", tmp_path / "y" / "1.jpg", tmp_path / "y" / "2.jpg"]
+    touch(*files)
+    assert find_photos(files) == list(zip(["x/1.jpg", "y/1.jpg", "2.jpg"], files, strict=True))
+    deep = [tmp_path / "a" / "s" / "1.jpg", tmp_path / "b" / "s" / "1.jpg"]
+    touch(*deep)
+    assert [name for name, _ in find_photos(deep)] == ["a/s/1.jpg", "b/s/1.jpg"]
+
+
+def test_a_missing_photo_is_kept_for_its_verdict(tmp_path: Path) -> None:
+    assert [name for name, _ in find_photos([tmp_path / "missing.jpg"])] == ["missing.jpg"]
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.time = 100.0
+
+    def __call__(self) -> float:
+        return self.time
+
+
+def test_time_left_follows_the_stages_shares() -> None:
+    clock = Clock()
+    left = TimeLeft({"read": 1.0, "fit": 3.0}, clock)
+    assert left.seconds_left is None
+    clock.time += 2
+    left.update("read", 1.0)
+    assert left.fraction == pytest.approx(0.25) and left.seconds_left == pytest.approx(6)
+    clock.time += 3
+    left.update("fit", 0.5)
+    assert left.fraction == pytest.approx(0.625) and left.seconds_left == pytest.approx(3)
+    left.update("read", 0.0)
+    left.update("unknown", 0.9)
+    assert left.fraction == pytest.approx(0.625)
+    left.update("fit", 7.0)
+    assert left.fraction == pytest.approx(1) and left.seconds_left == pytest.approx(0)
+
+
+def test_progress_prints_a_line_per_stage_where_there_is_no_terminal() -> None:
+    file = io.StringIO()
+    with TerminalProgress(Console(file=file, force_terminal=False), {"read": 1, "fit": 1}) as progress:
+        for stage, fraction in (("read", 0.0), ("read", 0.5), ("read", 1.0), ("fit", 0.0), ("fit", 1.0)):
+            progress(stage, fraction)
+    lines = file.getvalue().splitlines()
+    assert [line.split()[-1] for line in lines] == ["read", "fit"]
+
+
+def test_progress_draws_a_bar_on_a_terminal() -> None:
+    file = io.StringIO()
+    console = Console(file=file, force_terminal=True, width=80, legacy_windows=False)
+    with TerminalProgress(console, {"read": 1, "fit": 1}) as progress:
+        progress("read", 1.0)
+        progress._bar.refresh()
+    assert "read" in file.getvalue() and "50%" in file.getvalue()
+
+
+@pytest.mark.parametrize(("seconds", "text"), [(0.2, "0 s"), (59.4, "59 s"), (59.6, "1 min 00 s"), (125, "2 min 05 s")])
+def test_seconds_in_words(seconds: float, text: str) -> None:
+    assert format_seconds(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (LikenessError("no_face", "No face."), "no_face"),
+        (KeyboardInterrupt(), "cancelled"),
+        (MemoryError(), "out_of_memory"),
+        (type("OutOfMemoryError", (RuntimeError,), {})("CUDA out of memory"), "out_of_memory"),
+        (ModuleNotFoundError("No module named 'scipy'", name="scipy"), "missing_part"),
+        (ImportError("libGL.so.1: cannot open shared object file"), "missing_part"),
+        (ZeroDivisionError("division by zero"), "internal"),
+    ],
+)
+def test_every_error_has_a_sentence_and_an_exit_code(
+    error: BaseException, code: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert explain(error).code == code
+
+    def fail(arguments: object) -> None:
+        raise error
+
+    monkeypatch.setattr(reconstruct_command, "run_reconstruct", fail)
+    assert command.main(["reconstruct", "a.jpg", "--out", "out"]) == EXIT_CODES[code]
+    printed = capsys.readouterr().err
+    assert explain(error).sentence in printed and "Traceback" not in printed
+
+
+def test_traceback_on_request(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    def fail(arguments: object) -> None:
+        raise ZeroDivisionError("division by zero")
+
+    monkeypatch.setattr(reconstruct_command, "run_reconstruct", fail)
+    command.main(["reconstruct", "a.jpg", "--out", "out", "--traceback"])
+    assert "Traceback" in capsys.readouterr().err
+
+
+def test_sigterm_is_treated_like_ctrl_c() -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(KeyboardInterrupt), reconstruct_command._terminate_like_ctrl_c():
+        signal.raise_signal(signal.SIGTERM)
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_the_verdict_table_says_why_a_photo_was_left_out() -> None:
+    photos = [
+        {"name": "one.jpg", "used": True, "reason": "", "quality": {"score": 0.812}, "landmark_error_percent": 1.26},
+        {"name": "[two].jpg", "used": False, "reason": "No face was found in it."},
+    ]
+    file = io.StringIO()
+    Console(file=file, width=100).print(reconstruct_command.verdict_table(photos))
+    lines = [line.split() for line in file.getvalue().splitlines()]
+    assert lines[1] == ["one.jpg", "yes", "0.81", "±1.3", "%"]
+    assert lines[2] == ["[two].jpg", "no", "No", "face", "was", "found", "in", "it."]
