@@ -1,0 +1,139 @@
+"""Dense alignment and the cage, on renders of a textured head whose shape is known."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from scipy.spatial.transform import Rotation
+
+from backend.fitting.cage import solve_cage
+from backend.fitting.dense_targets import DenseTargets, dense_targets
+from backend.fitting.fit import dense_mesh
+from backend.fitting.initial_pose import face_scale
+from backend.fitting.options import CageStage, DenseStage
+from backend.fitting.parameters import FACING_CAMERA, PhotoParameters
+from backend.fitting.solver import PointTargets
+from backend.geometry.template import load_template
+from backend.geometry.topology import triangles_from_quads
+from backend.photos.collection import FaceClass, PhotoFace, PhotoQuality
+from backend.rendering.render import render_mesh
+
+SIZE = 480
+
+
+@pytest.fixture(scope="module")
+def template():
+    return load_template()
+
+
+@pytest.fixture(scope="module")
+def blotches(template) -> np.ndarray:
+    """(V, 3) linear colours with detail at several scales, the same on every render."""
+    generator = np.random.default_rng(0)
+    value = np.zeros(len(template.vertices))
+    for wavelength in (0.012, 0.02, 0.035):
+        directions = generator.normal(0, 1, (8, 3))
+        directions /= np.linalg.norm(directions, axis=-1, keepdims=True)
+        phases = generator.uniform(0, 6.28, 8)
+        value += np.sin(template.vertices @ directions.T * 6.28 / wavelength + phases).mean(-1)
+    return np.clip(0.35 + 0.25 * value[:, None], 0.02, 0.9).repeat(3, axis=1).astype(np.float32)
+
+
+def photo(template, yaw: float) -> PhotoParameters:
+    return PhotoParameters(
+        rotation=FACING_CAMERA @ Rotation.from_euler("y", yaw, degrees=True).as_matrix(),
+        pivot=template.landmarks68.positions(template.vertices).mean(0).astype(np.float64),
+        lateral=np.zeros(2),
+        log_scale=float(np.log(1800.0)),
+        log_distance=0.0,
+        principal_offset=np.zeros(2),
+        centre=np.array([SIZE / 2, SIZE / 2]),
+        size=(SIZE, SIZE),
+        expression=np.zeros(52),
+    )
+
+
+def photograph(template, vertices: np.ndarray, parameters: PhotoParameters, colors: np.ndarray) -> PhotoFace:
+    triangles = triangles_from_quads(template.quads)
+    camera = parameters.camera()
+    pixels = render_mesh(vertices.astype(np.float32), triangles, camera, colors=colors, background=(90, 120, 150))
+    landmarks = camera.project(template.landmarks478.positions(vertices))
+    return PhotoFace(
+        name=f"{parameters.rotation[0, 2]:.2f}",
+        source_size=(SIZE, SIZE),
+        focal_px=None,
+        pixels=pixels,
+        crop_scale=1.0,
+        crop_offset=(0.0, 0.0),
+        landmarks=landmarks.astype(np.float32),
+        labels=np.full((SIZE, SIZE), FaceClass.SKIN, np.uint8),
+        monochrome=False,
+        yaw_degrees=0.0,
+        quality=PhotoQuality(1, 1, 1, 1, 1, 1),
+    )
+
+
+def flows(template, truth, believed, photos, colors) -> tuple[DenseTargets | None, ...]:
+    faces = tuple(photograph(template, truth, one, colors) for one in photos)
+    scales = tuple(face_scale(face.landmarks) for face in faces)
+    stage = DenseStage(step=1.0)
+    return dense_targets(faces, photos, (believed,) * len(photos), scales, dense_mesh(template), 256, stage)
+
+
+def displacement_px(target: DenseTargets, parameters: PhotoParameters, believed: np.ndarray) -> np.ndarray:
+    return target.targets.pixels - parameters.camera().project(believed[target.vertices])[:, :2]
+
+
+def test_no_flow_where_the_mesh_is_right(template, blotches) -> None:
+    photos = (photo(template, 0.0), photo(template, 25.0))
+    targets = flows(template, template.vertices, template.vertices, photos, blotches)
+    for target, parameters in zip(targets, photos, strict=True):
+        assert target is not None
+        assert np.median(np.linalg.norm(displacement_px(target, parameters, template.vertices), axis=-1)) < 0.5
+
+
+def test_flow_points_where_a_wrong_nose_should_go(template, blotches) -> None:
+    """A nose that is believed 6 mm too flat: seen from the side, the flow pushes it outwards."""
+    nose = template.regions["nose"][:, None]
+    truth = template.vertices + nose * np.array([0.0, 0.0, 0.006])
+    photos = (photo(template, 0.0), photo(template, 30.0))
+    targets = flows(template, truth, template.vertices, photos, blotches)
+    side = targets[1]
+    on_nose = template.regions["nose"][side.vertices] > 0.8
+    pushed = displacement_px(side, photos[1], template.vertices)[on_nose]
+    should = (photos[1].camera().project(truth) - photos[1].camera().project(template.vertices))[side.vertices][on_nose]
+    assert np.median(np.abs(should[:, 0])) > 3.0
+    assert np.median(pushed[:, 0] / should[:, 0]) > 0.5
+
+
+def test_background_label_is_never_used(template, blotches) -> None:
+    photos = (photo(template, 0.0), photo(template, 25.0))
+    faces = [photograph(template, template.vertices, one, blotches) for one in photos]
+    hidden = replace(faces[1], labels=np.full((SIZE, SIZE), FaceClass.GLASSES, np.uint8))
+    scales = tuple(face_scale(face.landmarks) for face in faces)
+    found = dense_targets(
+        (faces[0], hidden), photos, (template.vertices,) * 2, scales, dense_mesh(template), 192, DenseStage()
+    )
+    assert found == (None, None)
+
+
+def test_cage_follows_two_views_and_stays_smooth(template) -> None:
+    mesh = dense_mesh(template)
+    bump = np.exp(-((np.linalg.norm(template.vertices - template.vertices[mesh.vertices[300]], axis=-1) / 0.02) ** 2))
+    truth = template.vertices + bump[:, None] * np.array([0.0, 0.0, 0.0015])
+    photos = (photo(template, 40.0), photo(template, -40.0), photo(template, 0.0))
+    targets = []
+    for parameters in photos:
+        pixels = parameters.camera().project(truth[mesh.vertices])[:, :2]
+        whitening = np.tile(np.eye(2) / 0.5, (len(pixels), 1, 1))
+        information = np.full(len(pixels), 0.3)
+        targets.append(DenseTargets(mesh.vertices, PointTargets(mesh.points, pixels, whitening, information)))
+    identity = np.zeros(len(template.identity_modes))
+    offsets = solve_cage(template, photos, identity, tuple(targets), CageStage(), 3.0)
+    before = np.linalg.norm(truth - template.vertices, axis=-1)[mesh.vertices]
+    after = np.linalg.norm(truth - template.vertices - offsets, axis=-1)[mesh.vertices]
+    assert after[before > 0.0007].mean() < 0.6 * before[before > 0.0007].mean()
+    ears = template.regions["ears"] > 0.9
+    assert np.linalg.norm(offsets[ears], axis=-1).max() < 0.0005
