@@ -12,6 +12,7 @@ from scipy import sparse
 from scipy.ndimage import map_coordinates
 from scipy.spatial import cKDTree
 
+from backend.geometry.template import load_template
 from trainer.data.disk_cache import cache_folder, content_key, save_arrays
 from trainer.data.face_paint import EyeLook, brow_density, lash_density, paint_eyeball, smoothstep
 from trainer.data.ict_head import EYES, SKIN_STOP, SOCKETS_STOP, TEETH_STOP, load_ict, shared_folder
@@ -22,7 +23,6 @@ from trainer.data.raytrace.film import srgb_to_linear
 from trainer.data.raytrace.scene import Surface, joined, vertex_normals
 from trainer.data.scan_registration import fit_surface, robust_similarity, warp_by_landmarks
 from trainer.data.surface_landmarks import CLAY, SurfaceLandmarks, find_surface_landmarks
-from trainer.template.makehuman import read_base_mesh
 
 LEVELS = 2
 TEETH_BACK = 0.008
@@ -39,6 +39,7 @@ class FineIct:
         or mouth, 2 gums and teeth, 3 left eyeball, 4 right eyeball.
     canonical : (V', 3) fine vertices of the neutral mean face. landmarks : ``SurfaceLandmarks`` on ``coarse_faces``.
     skin_uv : (V', 2) place in MakeHuman's skin maps (v up), meaningful where part is 0.
+    template : (V_head, 3) the template's head vertices laid onto the neutral mean face.
     """
 
     faces: np.ndarray
@@ -48,6 +49,7 @@ class FineIct:
     canonical: np.ndarray
     landmarks: SurfaceLandmarks
     skin_uv: np.ndarray
+    template: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -58,7 +60,8 @@ class SkinLook:
     ----------
     skin_map : file name in ``makehuman/skins``. tint : (3,) factor on its linear colours.
     brow : darkness 0-1; brow_thickness : factor. hair : linear colour of brows, lashes and hair.
-    cap : thickness of the hair in metres, 0 for a shaved head. cloth : colour of the shirt. eyes : ``EyeLook``. seed : of blotches and pores.
+    cap : thickness of the hair in metres, 0 for a shaved head. cloth : colour of the shirt.
+    eyes : ``EyeLook``. seed : of blotches and pores.
     """
 
     skin_map: str
@@ -105,23 +108,14 @@ def openness(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
     return seen / np.maximum(asked, 1)
 
 
-def _makehuman_head() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """MakeHuman's head and neck: vertices (V, 3) split at UV seams, triangles, uv (V, 2)."""
-    base = read_base_mesh()
-    middle = base.uv[base.uv_quads].mean(1)
-    inside = (base.groups == "body") & (middle[:, 0] > 0.63) & (middle[:, 1] > 0.14) & (middle[:, 1] < 0.83)
-    inside &= (base.vertices[base.quads][:, :, 1] > 0.4).all(1)
-    quads, corners = base.quads[inside], base.uv_quads[inside]
-    pairs, inverse = np.unique(np.stack([quads.ravel(), corners.ravel()], 1), axis=0, return_inverse=True)
-    quads = inverse.reshape(-1, 4)
-    faces = np.concatenate([quads[:, [0, 1, 2]], quads[:, [0, 2, 3]]])
-    return base.vertices[pairs[:, 0]], faces, base.uv[pairs[:, 1]]
-
-
-def _skin_uv(canonical: np.ndarray, faces: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
-    """MakeHuman UV for every fine ICT vertex: its head is brought onto ICT's, then the closest point decides."""
-    vertices, head_faces, uv = _makehuman_head()
-    middle = np.array([0.0, vertices[:, 1].min() * 0.35 + vertices[:, 1].max() * 0.65, vertices[:, 2].max() - 0.03])
+def _template_on_ict(canonical: np.ndarray, faces: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
+    """The template's head (V_head, 3) brought onto the ICT mean face."""
+    template = load_template()
+    head = template.head
+    vertices = template.vertices[: head.vertex_stop].astype(np.float64)
+    quads = template.quads[head.face_start : head.face_stop].astype(np.int64)
+    head_faces = _triangles(quads)
+    middle = np.array([0.0, *template.vertices[template.landmarks478.vertices[168, 0], 1:]]) - [0, 0.03, 0.03]
     own = find_surface_landmarks(vertices, head_faces, middle).positions
     good = ~np.isnan(own).any(1) & ~np.isnan(landmarks).any(1)
     good[468:] = False
@@ -130,9 +124,25 @@ def _skin_uv(canonical: np.ndarray, faces: np.ndarray, landmarks: np.ndarray) ->
     good &= np.nan_to_num(np.linalg.norm(own - landmarks, axis=1), nan=1.0) < 0.015
     start = warp_by_landmarks(scale * vertices @ rotation.T + translation, own[good], landmarks[good])
     movable = (openness(start, head_faces) > 0.35).astype(float)
-    moved = fit_surface(start, head_faces, movable, canonical, faces)
-    fine_faces, matrix = subdivide_midpoint(head_faces, len(moved), 2)
-    fine, fine_uv = matrix @ moved, matrix @ uv
+    return fit_surface(start, head_faces, movable, canonical, faces)
+
+
+def _triangles(quads: np.ndarray) -> np.ndarray:
+    """(F', 3) triangles of quads (F, 4); a quad that repeats its last vertex is one triangle."""
+    second = quads[quads[:, 2] != quads[:, 3]][:, [0, 2, 3]]
+    return np.concatenate([quads[:, [0, 1, 2]], second])
+
+
+def _skin_uv(canonical: np.ndarray, faces: np.ndarray, moved: np.ndarray) -> np.ndarray:
+    """MakeHuman UV (P, 2) for fine ICT vertices (P, 3): that of the closest point of the template laid onto them."""
+    template = load_template()
+    head = template.head
+    quads = template.quads[head.face_start : head.face_stop].astype(np.int64)
+    uv_quads = template.uv_makehuman_quads[head.face_start : head.face_stop].astype(np.int64)
+    pairs, inverse = np.unique(np.stack([quads.ravel(), uv_quads.ravel()], 1), axis=0, return_inverse=True)
+    head_faces = _triangles(inverse.reshape(-1, 4))
+    fine_faces, matrix = subdivide_midpoint(head_faces, len(pairs), 2)
+    fine, fine_uv = matrix @ moved[pairs[:, 0]], matrix @ template.uv_makehuman[pairs[:, 1]].astype(np.float64)
     # agree in normals too, so that inner lips and nostrils do not take the outside's colour
     fine_normals, normals = vertex_normals(fine, fine_faces), vertex_normals(canonical, faces)
     reach = 0.004
@@ -154,7 +164,7 @@ def fine_ict() -> FineIct:
     part = coarse_part[matrix.indices[matrix.indptr[:-1]]]
     vertices = model.neutral[:count]
     canonical = matrix @ vertices
-    path = cache_folder() / f"ict_skin_{content_key('v3', vertices, read_base_mesh().vertices)}.npz"
+    path = cache_folder() / f"ict_skin_{content_key('v4', vertices, load_template().vertices)}.npz"
     if not path.exists():
         landmarks = find_surface_landmarks(vertices, coarse, FACE_MIDDLE, _clay_with_eyes(vertices))
         skin_faces = faces[(part[faces] == 0).all(1)]
@@ -162,12 +172,21 @@ def fine_ict() -> FineIct:
         used = np.flatnonzero(part == 0)
         renumber = np.zeros(len(canonical), dtype=np.int64)
         renumber[used] = np.arange(len(used))
-        uv[used] = _skin_uv(canonical[used], renumber[skin_faces], landmarks.positions)
-        save_arrays(path, uv=uv, faces=landmarks.faces, bary=landmarks.barycentrics, positions=landmarks.positions)
+        skin_vertices, skin_faces = canonical[used], renumber[skin_faces]
+        template_vertices = _template_on_ict(skin_vertices, skin_faces, landmarks.positions)
+        uv[used] = _skin_uv(skin_vertices, skin_faces, template_vertices)
+        save_arrays(
+            path,
+            uv=uv,
+            faces=landmarks.faces,
+            bary=landmarks.barycentrics,
+            positions=landmarks.positions,
+            template=template_vertices,
+        )
     with np.load(path) as data:
         landmarks = SurfaceLandmarks(data["faces"], data["bary"], data["positions"])
-        uv = data["uv"]
-    return FineIct(faces, coarse, matrix, part, canonical, landmarks, uv)
+        uv, template_vertices = data["uv"], data["template"]
+    return FineIct(faces, coarse, matrix, part, canonical, landmarks, uv, template_vertices)
 
 
 def _sample_map(path: Path, uv: np.ndarray) -> np.ndarray:
@@ -179,7 +198,7 @@ def _sample_map(path: Path, uv: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class IctPerson:
-    """A dressed ICT head. ``eye_vertices``: ids of the left and the right eyeball's vertices; ``eye_centres`` (2, 3)."""
+    """A dressed ICT head; ``eye_vertices``: ids of the left and the right eyeball; ``eye_centres`` (2, 3)."""
 
     surface: Surface
     eye_vertices: tuple[np.ndarray, np.ndarray]

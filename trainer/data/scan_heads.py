@@ -21,7 +21,7 @@ from scipy.spatial import cKDTree
 from trainer.data.disk_cache import cache_folder, content_key, save_arrays, write_bytes
 from trainer.data.face_paint import LID_LOWER, LID_UPPER, EyeLook
 from trainer.data.ict_head import EYES, SKIN_STOP, load_ict, shared_folder
-from trainer.data.ict_skin import IctPerson, SkinLook, eye_centre, fine_ict, ict_person, openness
+from trainer.data.ict_skin import SkinLook, eye_centre, fine_ict, ict_person, openness
 from trainer.data.midpoint import subdivide_midpoint
 from trainer.data.photographs import Shot, shot_camera, six_shots, take_photograph
 from trainer.data.raytrace.bvh import build_bvh, closest_points
@@ -43,7 +43,8 @@ SEVEN = (33, 133, 362, 263, 2, 61, 291)
 """MediaPipe ids of the seven alignment points: the eyes' corners from the person's right to the left, the base of the
 nose, the mouth's corners."""
 NOSE_TIP = 1
-ICT_TRAGUS = (-0.0745, 0.0745)
+BRIDGE = 168
+TRAGUS_X, TRAGUS_YZ = 0.0745, (0.012, 0.012)
 RENDERER_VERSION = "6"
 """Part of the cache's key: raise it when photographs would come out differently."""
 
@@ -65,10 +66,12 @@ class ScanHead:
 
     Attributes
     ----------
-    name : ``SIMPOP_15`` and so on. surface_looking_at : what the ray tracer sees when the eyes look at a point. middle : (3,) the middle of the face.
+    name : ``SIMPOP_15`` and so on. surface_looking_at : what the ray tracer sees when the
+        eyes look at a point. middle : (3,) the middle of the face.
     scan_vertices : (N, 3) true surface points to measure from, only those that were photographed.
     scan_faces : (F, 3) of the scan's triangles between those points.
-    seven : (7, 3) alignment points on the scan, order of ``SEVEN``. nose_tip : (3,). ears : (2, 3) the tragi, left and
+    seven : (7, 3) alignment points on the scan, order of ``SEVEN``. nose_tip, bridge (between the eyes) : (3,).
+    ears : (2, 3) the tragi, left and
         right of the person (NaN when the head has none).
     residual_mm : median distance of the photographed surface from the scan.
     """
@@ -80,6 +83,7 @@ class ScanHead:
     scan_faces: np.ndarray
     seven: np.ndarray
     nose_tip: np.ndarray
+    bridge: np.ndarray
     ears: np.ndarray
     residual_mm: float
 
@@ -108,7 +112,8 @@ def read_obj(path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray
     )
 
 
-def _look(index: int, seed: int) -> SkinLook:
+def person_look(index: int, seed: int) -> SkinLook:
+    """Skin, hair, eyes and shirt number ``index``, varied by ``seed``."""
     generator = np.random.default_rng(seed)
     skin_map, hair, cap = SKINS[index % len(SKINS)]
     iris = IRISES[0] if "dark" in skin_map else IRISES[int(generator.integers(len(IRISES)))]
@@ -177,15 +182,15 @@ def _seat_eyeball(
     seat = moved_middle + scale * (centre - middle)
     lids = np.flatnonzero(np.linalg.norm(neutral[:SKIN_STOP] - centre, axis=1) < 0.0175)
     gap = np.linalg.norm(moved[lids] - seat, axis=1) - scale * np.linalg.norm(neutral[lids] - centre, axis=1)
-    seat = seat + [0, 0, min(float(np.percentile(gap, 25)), 0.0)]
+    seat[2] += min(float(np.percentile(gap, 25)), 0.0)
     return seat + scale * (neutral[start:stop] - centre)
 
 
-def _tragi(vertices: np.ndarray) -> np.ndarray:
-    """(2, 3) the tragus of each ear on ICT-shaped vertices: fixed ids, found on the neutral face."""
+def tragus_ids() -> tuple[int, int]:
+    """ICT vertex ids of the left and the right tragus: those nearest to two fixed places on the neutral face."""
     neutral = load_ict().neutral[:SKIN_STOP]
-    ids = [int(np.argmin(np.linalg.norm(neutral - [x, 0.012, 0.012], axis=1))) for x in (ICT_TRAGUS[1], ICT_TRAGUS[0])]
-    return vertices[ids]
+    left, right = (int(np.argmin(np.linalg.norm(neutral - [x, *TRAGUS_YZ], axis=1))) for x in (TRAGUS_X, -TRAGUS_X))
+    return left, right
 
 
 @lru_cache(maxsize=2)
@@ -206,7 +211,7 @@ def scan_head(name: str) -> ScanHead:
         moved, marks = data["moved"], data["marks"]
         vertices = vertices @ data["rotation"].T + data["translation"]
     number = int(name[-2:])
-    person = ict_person(moved, _look(number, number))
+    person = ict_person(moved, person_look(number, number))
     skin = build_bvh(moved[:SKIN_STOP], load_ict().skin)
     _, distance, _ = closest_points(skin, vertices)
     used = distance < PHOTOGRAPHED_WITHIN
@@ -219,7 +224,8 @@ def scan_head(name: str) -> ScanHead:
         renumber[faces[used[faces].all(1)]],
         marks[list(SEVEN)],
         marks[NOSE_TIP],
-        _tragi(moved),
+        marks[BRIDGE],
+        moved[list(tragus_ids())],
         float(np.median(distance) * 1000),
     )
 
@@ -259,6 +265,7 @@ def _james() -> ScanHead:
         faces,
         marks[list(SEVEN)],
         marks[NOSE_TIP],
+        marks[BRIDGE],
         np.full((2, 3), np.nan),
         0.0,
     )
@@ -272,8 +279,8 @@ def photograph_head(
 ) -> tuple[Path, ...]:
     """JPEG files of a head, from the disk cache where they are there already.
 
-    ``make`` gives the surface for a point that the eyes look at, and the middle of the face,, and is called only when a picture is missing. The files' names say nothing about
-    how they were taken.
+    ``make`` gives the surface for a point that the eyes look at, and the middle of the face; it is called only when a
+    picture is missing. The files' names say nothing about how they were taken.
     """
     base = cache_folder() / "photographs" / folder
     paths = tuple(base / f"{content_key(RENDERER_VERSION, name, shot)}.jpg" for shot in shots)

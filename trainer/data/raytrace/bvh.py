@@ -238,7 +238,7 @@ def closest_hits(bvh: Bvh, origins: np.ndarray, directions: np.ndarray) -> tuple
 
 @numba.njit(cache=True)
 def _point_triangle(px, py, pz, a, e1, e2):  # pragma: no cover - compiled
-    """Squared distance of a point from the triangle a, a+e1, a+e2, and u, v of the closest point (Ericson 2005, 5.1.5)."""
+    """Squared distance of a point from triangle a, a+e1, a+e2; u, v of the closest point (Ericson 2005, 5.1.5)."""
     apx, apy, apz = px - a[0], py - a[1], pz - a[2]
     d1 = e1[0] * apx + e1[1] * apy + e1[2] * apz
     d2 = e2[0] * apx + e2[1] * apy + e2[2] * apz

@@ -1,0 +1,50 @@
+"""Measures what the backend makes: ``evaluate WHAT [--json FILE]``."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import json
+import os
+import sys
+import tempfile
+from pathlib import Path
+
+from rich.console import Console
+
+WHATS: dict[str, tuple[str, str]] = {
+    "scans": ("trainer.evaluate.scans", "held-out 3D faces, rendered as photographs, in millimetres"),
+    "likeness": ("trainer.evaluate.likeness", "face-embedding distance of neutral renders to a person's photos"),
+}
+"""What can be evaluated: name -> module with ``add_arguments(parser)`` and
+``run(arguments, console) -> dict[str, float]``, and a line of help."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds one sub-command per entry of ``WHATS``."""
+    subparsers = parser.add_subparsers(dest="what", required=True, metavar="WHAT")
+    for name, (module_name, line) in WHATS.items():
+        subparser = subparsers.add_parser(name, help=line)
+        subparser.add_argument("--json", type=Path, help="write the figures as one flat JSON object")
+        if name in sys.argv:
+            importlib.import_module(module_name).add_arguments(subparser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Evaluates and prints a table; exit code 0."""
+    console = Console()
+    figures = importlib.import_module(WHATS[arguments.what][0]).run(arguments, console)
+    if arguments.json:
+        write_figures(arguments.json, figures)
+    return 0
+
+
+def write_figures(path: Path, figures: dict[str, float]) -> None:
+    """Write flat name -> number JSON, whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=path.name)
+    with os.fdopen(handle, "w") as file:
+        json.dump({key: round(float(value), 5) for key, value in figures.items()}, file, indent=1)
+        file.write("\n")
+    os.chmod(name, 0o644)
+    os.replace(name, path)

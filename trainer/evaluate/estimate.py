@@ -1,0 +1,66 @@
+"""What is evaluated: photographs in, a neutral mesh in the template's topology out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from backend.fitting.fit import fit_face
+from backend.fitting.options import fit_options_for
+from backend.geometry.subdivision import subdivision
+from backend.geometry.template import load_template
+from backend.photos.collect import collect
+from backend.photos.read import PhotoSource
+from trainer.data.scan_heads import BRIDGE, NOSE_TIP, SEVEN
+
+Fit = Callable[[Sequence[Path]], np.ndarray]
+"""Photographs of one person -> neutral cage vertices (V, 3) in the template's order, metres."""
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A neutral head to measure: the skin at subdivision level 1 (what ``face.obj`` holds) and points on it.
+
+    Attributes
+    ----------
+    cage : (V, 3) all parts. vertices (V1, 3), faces (F, 3) : skin. seven : (7, 3), order of ``scan_heads.SEVEN``.
+    """
+
+    cage: np.ndarray
+    vertices: np.ndarray
+    faces: np.ndarray
+    seven: np.ndarray
+    nose_tip: np.ndarray
+    bridge: np.ndarray
+
+
+def as_estimate(cage: np.ndarray) -> Estimate:
+    """The measured surface of cage vertices (V, 3)."""
+    template = load_template()
+    fine = subdivision(1)
+    head = fine.parts["head"]
+    quads = fine.quads[head.face_start : head.face_stop].astype(np.int64) - head.vertex_start
+    vertices = (fine.matrix @ cage.astype(np.float64))[head.vertex_start : head.vertex_stop]
+    marks = template.landmarks478.positions(cage.astype(np.float64))
+    return Estimate(
+        cage,
+        vertices,
+        np.concatenate([quads[:, [0, 1, 2]], quads[:, [0, 2, 3]]]),
+        marks[list(SEVEN)],
+        marks[NOSE_TIP],
+        marks[BRIDGE],
+    )
+
+
+def fit_photos(paths: Sequence[Path], quality: str = "standard") -> np.ndarray:
+    """The shape part of ``backend.pipeline.reconstruct`` (photos, then fit; no rig, no texture) at default settings."""
+    collection = collect([PhotoSource.from_path(path) for path in paths])
+    return fit_face(collection, fit_options_for(quality)).neutral
+
+
+def template_only(paths: Sequence[Path]) -> np.ndarray:
+    """The baseline: the template's mean face, whoever is in the photographs."""
+    return load_template().vertices

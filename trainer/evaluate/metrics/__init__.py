@@ -1,0 +1,1 @@
+"""Measures of how close a reconstruction is: depth, shape, landmarks, pictures, identity."""

@@ -1,0 +1,40 @@
+"""Errors between points that are known to correspond."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from trainer.data.scan_registration import similarity_transform
+
+
+@dataclass(frozen=True)
+class VertexError:
+    """Millimetres: mean, median and root mean square."""
+
+    mean: float
+    median: float
+    rms: float
+
+
+def per_vertex_error(
+    predicted: np.ndarray, true: np.ndarray, align: bool = True, chosen: np.ndarray | None = None
+) -> VertexError:
+    """Distances of corresponding points (V, 3), metres, after the least-squares similarity of ``predicted`` onto
+    ``true`` when ``align`` says so. ``chosen`` (V,) bool or ids restricts both alignment and measure."""
+    if chosen is not None:
+        predicted, true = predicted[chosen], true[chosen]
+    if align:
+        scale, rotation, translation = similarity_transform(predicted, true)
+        predicted = scale * predicted @ rotation.T + translation
+    distance = np.linalg.norm(predicted - true, axis=1) * 1000
+    return VertexError(float(distance.mean()), float(np.median(distance)), float(np.sqrt((distance**2).mean())))
+
+
+def landmark_nme(predicted: np.ndarray, true: np.ndarray, reference: float) -> float:
+    """Normalised mean error: mean distance of landmarks (L, 2) or (L, 3) over ``reference`` (the eyes' outer corners'
+    distance, as a rule), in per cent."""
+    if reference <= 0:
+        raise ValueError("the reference length must be positive")
+    return float(np.linalg.norm(predicted - true, axis=1).mean() / reference * 100)

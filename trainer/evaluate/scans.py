@@ -1,0 +1,170 @@
+"""Held-out scans: photographs in, millimetres out."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import dataclass
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from backend.errors import LikenessError
+from backend.geometry.template import load_template
+from trainer.data.ict_head import load_ict
+from trainer.data.ict_people import ict_photos, true_template_positions
+from trainer.data.ict_skin import fine_ict
+from trainer.data.scan_heads import HELD_OUT, SIMPOP_HELD_OUT, ScanHead, scan_head, scan_photos, tragus_ids
+from trainer.evaluate.estimate import Estimate, Fit, as_estimate, fit_photos, template_only
+from trainer.evaluate.metrics.correspondence import per_vertex_error
+from trainer.evaluate.metrics.scan_distance import ScanDistance, scan_to_mesh
+
+DISTANCES = (0.35, 0.8, 2.5)
+SMILING_PEOPLE = (1, 2)
+
+
+@dataclass(frozen=True)
+class ScanOptions:
+    """How much to evaluate: the first ``heads`` held-out heads, fits from these numbers of photos, the distance and
+    smile experiments or not."""
+
+    heads: int = len(HELD_OUT)
+    photos_per_head: tuple[int, ...] = (1, 6)
+    distances: bool = True
+    smile: bool = True
+    quality: str = "standard"
+
+
+def measure(head: ScanHead, estimate: Estimate) -> ScanDistance:
+    """NoW-style distance of a held-out scan from an estimate."""
+    return scan_to_mesh(
+        head.scan_vertices,
+        head.seven,
+        head.nose_tip,
+        head.bridge,
+        estimate.vertices,
+        estimate.faces,
+        estimate.seven,
+    )
+
+
+def template_tragi(cage: np.ndarray) -> np.ndarray:
+    """(2, 3) the tragi on cage vertices: the template's vertices nearest to ICT's tragi when laid onto ICT's face."""
+    tragi = load_ict().neutral[list(tragus_ids())]
+    laid = fine_ict().template
+    return cage[[int(np.argmin(np.linalg.norm(laid - tragus, axis=1))) for tragus in tragi]]
+
+
+def depth_ratio(head: ScanHead, estimate: Estimate) -> tuple[float, float]:
+    """Depth from the nose's tip to the ears, estimate over truth: with the estimate scaled to the scan (similarity of
+    the face), and at its own scale. Depth is along the scan's z axis after alignment; both ears' mean."""
+    alignment = measure(head, estimate).alignment
+    points = np.concatenate([estimate.nose_tip[None], template_tragi(estimate.cage)])
+    placed = alignment.apply(points)
+    depth = placed[0, 2] - placed[1:, 2].mean()
+    true = head.nose_tip[2] - head.ears[:, 2].mean()
+    return float(depth / true), float(depth / alignment.scale / true)
+
+
+def smile_errors(seed: int, fit: Fit) -> tuple[float, float]:
+    """Mean per-vertex mm of the neutral face of random person ``seed``: from smiling and from neutral photos."""
+    template = load_template()
+    face = np.flatnonzero(template.regions["face"][: template.head.vertex_stop] > 0.5)
+    true = true_template_positions(seed)
+    errors = []
+    for smiling in (True, False):
+        cage = fit(ict_photos(seed, smiling)).astype(np.float64)
+        errors.append(per_vertex_error(cage[: len(true)], true, chosen=face).mean)
+    return errors[0], errors[1]
+
+
+def evaluate_scans(options: ScanOptions, fit: Fit, console: Console) -> dict[str, float]:
+    """Flat figures, see the module's command; a failed fit counts as the template's mean face and is told."""
+    names = HELD_OUT[: options.heads]
+    figures: dict[str, float] = {}
+    for name in names:
+        head = scan_head(name)
+        baseline = measure(head, as_estimate(template_only(())))
+        _note(figures, name, "template", baseline)
+        for count in options.photos_per_head:
+            _note(figures, name, f"n{count}", _fitted(head, count, fit, console))
+        console.print(_line(name, figures))
+    for column in ("template", *(f"n{count}" for count in options.photos_per_head)):
+        for kind in ("median_mm", "mean_mm", "std_mm"):
+            figures[f"{kind}.{column}"] = float(np.mean([figures[f"head.{name}.{kind}.{column}"] for name in names]))
+    if options.distances:
+        for distance in DISTANCES:
+            pairs = []
+            for name in [name for name in names if name in SIMPOP_HELD_OUT]:
+                head = scan_head(name)
+                pair = depth_ratio(head, as_estimate(fit(scan_photos(name, distance))))
+                figures[f"head.{name}.depth_ratio.{distance:g}"] = pair[0]
+                pairs.append(pair)
+            figures[f"depth_ratio.{distance:g}"] = float(np.mean([pair[0] for pair in pairs]))
+            figures[f"depth_ratio_absolute.{distance:g}"] = float(np.mean([pair[1] for pair in pairs]))
+            figures[f"depth_error_max.{distance:g}"] = float(np.max([abs(pair[0] - 1) for pair in pairs]))
+            console.print(f"from {distance:g} m: depth ratio {figures[f'depth_ratio.{distance:g}']:.3f}")
+    if options.smile:
+        smiling, neutral = np.mean([smile_errors(seed, fit) for seed in SMILING_PEOPLE], axis=0)
+        figures["smile.per_vertex_mm"] = float(smiling)
+        figures["smile.per_vertex_mm_neutral"] = float(neutral)
+        figures["smile.per_vertex_ratio"] = float(smiling / neutral)
+    return figures
+
+
+def _fitted(head: ScanHead, count: int, fit: Fit, console: Console) -> ScanDistance:
+    try:
+        cage = fit(scan_photos(head.name)[:count])
+    except LikenessError as problem:
+        console.print(f"[red]{head.name}, {count} photos: {problem}[/red] (counted as the template)")
+        cage = template_only(())
+    return measure(head, as_estimate(cage))
+
+
+def _note(figures: dict[str, float], name: str, column: str, distance: ScanDistance) -> None:
+    figures[f"head.{name}.median_mm.{column}"] = distance.median
+    figures[f"head.{name}.mean_mm.{column}"] = distance.mean
+    figures[f"head.{name}.std_mm.{column}"] = distance.deviation
+
+
+def _line(name: str, figures: dict[str, float]) -> str:
+    parts = [
+        f"{key.rsplit('.', 1)[1]} {value:.2f}"
+        for key, value in figures.items()
+        if key.startswith(f"head.{name}.median")
+    ]
+    return f"{name}: median mm " + ", ".join(parts)
+
+
+def scans_table(figures: dict[str, float]) -> Table:
+    """The figures as a table: a row per head and the mean, a column per fit."""
+    columns = [key.split(".", 1)[1] for key in figures if key.startswith("median_mm.")]
+    names = list(dict.fromkeys(key.split(".")[1] for key in figures if key.startswith("head.")))
+    table = Table("head", *(f"{column} median (mean) mm" for column in columns), title="Scan to mesh")
+    for prefix, title in [*((f"head.{name}.", name) for name in names), ("", "mean")]:
+        cells = [f"{figures[f'{prefix}median_mm.{c}']:.2f} ({figures[f'{prefix}mean_mm.{c}']:.2f})" for c in columns]
+        table.add_row(title, *cells, end_section=title == names[-1])
+    for key, value in figures.items():
+        if key.startswith(("depth_", "smile.")):
+            table.add_row(key, f"{value:.3f}", *([""] * (len(columns) - 1)))
+    return table
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Options of ``evaluate scans``."""
+    parser.add_argument("--heads", type=int, default=len(HELD_OUT), help="only the first N held-out heads")
+    parser.add_argument("--photos-per-head", default="1,6", help="numbers of photos to fit, comma-separated")
+    parser.add_argument("--quality", default="standard", choices=("fast", "standard", "best"))
+    parser.add_argument("--no-distances", action="store_true", help="leave out the 0.35, 0.8 and 2.5 m experiment")
+    parser.add_argument("--no-smile", action="store_true", help="leave out the smiling people")
+
+
+def run(arguments: argparse.Namespace, console: Console) -> dict[str, float]:
+    """Flat figures of ``evaluate scans``."""
+    counts = tuple(int(word) for word in arguments.photos_per_head.split(","))
+    options = ScanOptions(
+        arguments.heads, counts, not arguments.no_distances, not arguments.no_smile, arguments.quality
+    )
+    figures = evaluate_scans(options, lambda paths: fit_photos(paths, options.quality), console)
+    console.print(scans_table(figures))
+    return figures
