@@ -1,0 +1,184 @@
+"""What personalised keys guarantee, on the mean head and on random people."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+
+from backend.geometry.template import Template, load_template
+from backend.rig.arkit import ARKIT_INDEX, ARKIT_NAMES, mirrored_name
+from backend.rig.measure import (
+    eye_sphere,
+    fit_rigid,
+    lid_gap_mm,
+    lid_openings,
+    lid_penetration_mm,
+    lip_gap_mm,
+    part_slice,
+    rigidity_mm,
+    side_leak,
+)
+from backend.rig.personalise import personalise_keys
+
+SIDES = ("Left", "Right")
+WHOLE_FACE_SIDES = ("jawLeft", "jawRight", "mouthLeft", "mouthRight")
+PEOPLE = ("mean", "person 1", "person 2", "person 3", "person 4", "person 5")
+
+
+@dataclass(frozen=True)
+class Person:
+    template: Template
+    neutral: np.ndarray
+    keys: np.ndarray
+
+    def posed(self, **weights: float) -> np.ndarray:
+        mesh = self.neutral.astype(np.float64)
+        for name, weight in weights.items():
+            mesh = mesh + weight * self.keys[ARKIT_INDEX[name]]
+        return mesh
+
+
+@pytest.fixture(scope="module")
+def people():
+    template = load_template()
+    rng = np.random.default_rng(5)
+    faces = [template.vertices]
+    for _ in PEOPLE[1:]:
+        weights = rng.standard_normal(len(template.identity_modes)).astype(np.float32)
+        faces.append(template.vertices + np.tensordot(weights, template.identity_modes, 1))
+    return {
+        name: Person(template, face, personalise_keys(template, face)) for name, face in zip(PEOPLE, faces, strict=True)
+    }
+
+
+@pytest.fixture(params=PEOPLE)
+def person(people, request):
+    return people[request.param]
+
+
+def test_the_mean_head_gets_the_templates_own_keys(people):
+    mean = people["mean"]
+    assert np.abs(mean.keys - mean.template.expressions).max() < 5e-5  # half precision in the file
+
+
+@pytest.mark.parametrize("eye", [0, 1])
+def test_a_blink_shuts_the_eye(person, eye):
+    name = f"eyeBlink{SIDES[eye]}"
+    assert lid_gap_mm(person.template, person.posed(**{name: 1.0}), eye) <= 0.3
+    overlap = lid_openings(person.template, person.posed(**{name: 1.0}), eye)[1].min()
+    assert overlap > -1.5  # shut, not drawn over the lower lid
+    assert lid_gap_mm(person.template, person.posed(**{name: 0.5}), eye) > 1.0
+
+
+@pytest.mark.parametrize("eye", [0, 1])
+def test_the_eyeball_does_not_poke_through_a_closing_lid(person, eye):
+    for weight in (0.25, 0.5, 0.75, 1.0):
+        posed = person.posed(**{f"eyeBlink{SIDES[eye]}": weight})
+        assert lid_penetration_mm(person.template, person.neutral, posed, eye) <= 0.1
+
+
+@pytest.mark.parametrize("name", ["eyeLookDown", "eyeLookUp", "eyeLookIn", "eyeLookOut", "eyeSquint", "eyeWide"])
+def test_the_eyeball_does_not_poke_through_moving_lids(person, name):
+    for eye, side in enumerate(SIDES):
+        posed = person.posed(**{name + side: 1.0})
+        assert lid_penetration_mm(person.template, person.neutral, posed, eye) <= 0.3
+
+
+def test_lids_follow_the_gaze_down(person):
+    for eye, side in enumerate(SIDES):
+        opened = lid_gap_mm(person.template, person.neutral, eye)
+        lowered = lid_gap_mm(person.template, person.posed(**{f"eyeLookDown{side}": 1.0}), eye)
+        assert 0.3 * opened < lowered < 0.85 * opened
+
+
+def test_lips_meet_when_the_mouth_closes_over_an_open_jaw(person):
+    assert lip_gap_mm(person.template, person.posed(jawOpen=1.0)) > 15.0
+    assert lip_gap_mm(person.template, person.posed(jawOpen=1.0, mouthClose=1.0)) <= 0.5
+    parted = lip_gap_mm(person.template, person.neutral)  # this face may not quite close its lips to begin with
+    for weight in (0.25, 0.5, 0.75):
+        assert lip_gap_mm(person.template, person.posed(jawOpen=weight, mouthClose=weight)) <= max(0.5, parted + 0.1)
+
+
+@pytest.mark.parametrize("direction", ["Up", "Down", "In", "Out"])
+def test_eyeballs_turn_rigidly_about_their_own_centre(person, direction):
+    for eye, side in enumerate(SIDES):
+        posed = person.posed(**{f"eyeLook{direction}{side}": 1.0})
+        part = f"eye_{side.lower()}"
+        assert rigidity_mm(person.template, person.neutral, posed, part) < 0.02
+        before, _ = eye_sphere(person.template, person.neutral, eye)
+        after, _ = eye_sphere(person.template, posed, eye)
+        assert np.linalg.norm(after - before) < 5e-5
+        place = part_slice(person.template.parts[part])
+        rotation, _ = fit_rigid(person.neutral[place], posed[place])
+        angle = np.degrees(np.arccos(np.clip((np.trace(rotation) - 1) / 2, -1, 1)))
+        assert 20.0 <= angle <= 31.0
+
+
+def test_gaze_goes_the_way_the_name_says(person):
+    for eye, side in enumerate(SIDES):
+        place = part_slice(person.template.parts[f"eye_{side.lower()}"])
+        outwards = 1.0 if side == "Left" else -1.0
+        centre, _ = eye_sphere(person.template, person.neutral, eye)
+        front = place.start + int((person.neutral[place, 2] - centre[2]).argmax())
+        for direction, axis, sign in (("Up", 1, 1), ("Down", 1, -1), ("Out", 0, outwards), ("In", 0, -outwards)):
+            moved = person.keys[ARKIT_INDEX[f"eyeLook{direction}{side}"], front]
+            assert sign * moved[axis] > 0.004
+
+
+@pytest.mark.parametrize("name", ["jawOpen", "jawForward", "jawLeft", "jawRight"])
+def test_lower_teeth_ride_rigidly_on_the_jaw(person, name):
+    posed = person.posed(**{name: 1.0})
+    assert rigidity_mm(person.template, person.neutral, posed, "teeth_lower") < 0.02
+    assert rigidity_mm(person.template, person.neutral, posed, "tongue") < 0.02
+    upper = part_slice(person.template.parts["teeth_upper"])
+    assert np.all(person.keys[ARKIT_INDEX[name], upper] == 0.0)
+
+
+def test_lower_teeth_move_as_far_as_the_chin(person):
+    head = person.template.head.vertex_stop
+    jaw = person.keys[ARKIT_INDEX["jawOpen"]]
+    chin = int(np.argmax(np.linalg.norm(jaw[:head], axis=1)))
+    teeth = np.linalg.norm(jaw[part_slice(person.template.parts["teeth_lower"])], axis=1)
+    assert 0.4 * np.linalg.norm(jaw[chin]) < teeth.max() < 1.05 * np.linalg.norm(jaw[chin])
+
+
+def test_one_sided_keys_leave_the_other_side_alone(person):
+    for index, name in enumerate(ARKIT_NAMES):
+        if mirrored_name(name) == name or name in WHOLE_FACE_SIDES:
+            continue
+        side = 1 if name.endswith("Left") else -1
+        offsets = person.keys[index]
+        largest = np.linalg.norm(offsets, axis=1).max() * 1e3
+        assert side_leak(person.template, person.neutral, offsets, side, 16.0) == 0.0, name
+        assert side_leak(person.template, person.neutral, offsets, side, 10.0) <= 0.05 * largest, name
+
+
+def test_lashes_stay_on_the_lids(person):
+    place = part_slice(person.template.parts["lashes"])
+    head = person.template.head.vertex_stop
+    neutral = person.neutral.astype(np.float64)
+
+    def distances(mesh):
+        gaps = np.linalg.norm(mesh[place][:, None] - mesh[:head][None], axis=2)
+        return gaps.min(1)
+
+    for name in ("eyeBlinkLeft", "eyeLookDownRight", "eyeWideLeft"):
+        grown = distances(person.posed(**{name: 1.0})) - distances(neutral)
+        assert grown.max() < 0.002
+
+
+def test_no_key_is_empty_or_wild(person):
+    sizes = np.linalg.norm(person.keys, axis=2).max(1) * 1e3
+    for name, size in zip(ARKIT_NAMES, sizes, strict=True):
+        assert 1.0 < size < 70.0, (name, size)
+    assert np.isfinite(person.keys).all()
+
+
+def test_wrong_shapes_and_values_are_refused(people):
+    template = people["mean"].template
+    with pytest.raises(ValueError, match="shape"):
+        personalise_keys(template, template.vertices[:-1])
+    broken = template.vertices.copy()
+    broken[7, 1] = np.nan
+    with pytest.raises(ValueError, match="finite"):
+        personalise_keys(template, broken)
