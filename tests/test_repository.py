@@ -1,0 +1,113 @@
+"""Rules that hold for the repository as a whole, and names that outlive a refactor."""
+
+from __future__ import annotations
+
+import re
+import runpy
+import subprocess
+import tomllib
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from backend.exchange.face_asset import PART_NAMES
+from backend.exchange.folder import FILE_NAMES
+from backend.rig.arkit import ARKIT_NAMES
+
+ROOT = Path(__file__).resolve().parents[1]
+MOST_LINES = 400
+
+# In pieces, so that this file does not contain what it looks for.
+REGISTRY_HOSTS = ("pypi" + ".org", "python" + "hosted", "npm" + "js", "deb." + "debian", "conda" + ".anaconda")
+MACHINE_PATHS = (r"/wor" + "k/", r"/far" + "m/", r"/ro" + "ot/", r"/opt" + "/", r"/home/[a-z]+" + "/")
+UNFINISHED = ("Not" + "ImplementedError", "TO" + "DO", "FIX" + "ME")
+
+
+@cache
+def tracked_files() -> tuple[Path, ...]:
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True)
+    if listed.returncode != 0:
+        pytest.skip("needs a git checkout")
+    paths = (ROOT / name.decode() for name in listed.stdout.split(b"\0") if name)
+    return tuple(path for path in paths if path.is_file())
+
+
+def lines_with(pattern: str, paths: list[Path]) -> list[str]:
+    found = []
+    for path in paths:
+        try:
+            lines = path.read_text("utf-8").splitlines()
+        except UnicodeDecodeError:
+            continue
+        found += [
+            f"{path.relative_to(ROOT)}:{n}: {line}" for n, line in enumerate(lines, 1) if re.search(pattern, line)
+        ]
+    return found
+
+
+def python_files() -> list[Path]:
+    return [path for path in tracked_files() if path.suffix == ".py" and "tests" not in path.relative_to(ROOT).parts]
+
+
+def test_no_package_registry_is_named() -> None:
+    pattern = "|".join(re.escape(host) for host in REGISTRY_HOSTS)
+    assert lines_with(pattern, list(tracked_files())) == []
+
+
+def test_no_path_of_a_machine_is_named() -> None:
+    pattern = "(^|[^A-Za-z0-9_.-])(" + "|".join(MACHINE_PATHS) + ")"
+    assert lines_with(pattern, list(tracked_files())) == []
+
+
+def test_nothing_is_left_unfinished() -> None:
+    assert lines_with(r"\b(" + "|".join(UNFINISHED) + r")\b", python_files()) == []
+
+
+def test_no_source_file_has_too_many_lines() -> None:
+    lengths = {str(path.relative_to(ROOT)): len(path.read_text("utf-8").splitlines()) for path in python_files()}
+    assert {name: length for name, length in lengths.items() if length > MOST_LINES} == {}
+
+
+def test_the_size_budget_counts_what_git_tracks(tmp_path: Path) -> None:
+    tracked_mib = runpy.run_path(str(ROOT / ".ci" / "size_budget.py"))["tracked_mib"]
+    subprocess.run(["git", "init", "-q", str(tmp_path)], check=True)
+    (tmp_path / "tracked").write_bytes(bytes(3 * 2**20))
+    (tmp_path / "untracked").write_bytes(bytes(2**20))
+    subprocess.run(["git", "add", "tracked"], cwd=tmp_path, check=True)
+    assert tracked_mib(tmp_path) == pytest.approx(3)
+
+
+def test_ci_runs_the_command_of_the_readme() -> None:
+    commands = re.findall(r"^```\n(.*-m pytest.*)\n```$", (ROOT / "README.md").read_text("utf-8"), re.MULTILINE)
+    assert len(commands) == 1
+    assert commands[0] in (ROOT / ".ci" / "run").read_text("utf-8")
+
+
+def test_every_dependency_is_pinned_with_a_reason() -> None:
+    text = (ROOT / "pyproject.toml").read_text("utf-8")
+    project = tomllib.loads(text)["project"]
+    wanted = [
+        *project["dependencies"],
+        *(line for extra in project["optional-dependencies"].values() for line in extra),
+    ]
+    for requirement in wanted:
+        assert "==" in requirement
+        assert re.search(re.escape(f'"{requirement}",') + r" +# \w", text), f"no reason beside {requirement}"
+
+
+def test_names_that_other_programs_rely_on() -> None:
+    assert PART_NAMES == ("head", "eye_left", "eye_right", "teeth_upper", "teeth_lower", "tongue", "lashes")
+    files = {"face.glb", "face.obj", "face.mtl", "albedo.png", "cameras.json", "expressions.json", "report.json"}
+    assert set(FILE_NAMES) == files | {"preview.png"}
+    both_sides = (
+        "eyeBlink eyeLookDown eyeLookIn eyeLookOut eyeLookUp eyeSquint eyeWide mouthSmile mouthFrown mouthDimple "
+        "mouthStretch mouthPress mouthLowerDown mouthUpperUp browDown browOuterUp cheekSquint noseSneer"
+    )
+    single = (
+        "jawForward jawLeft jawRight jawOpen mouthClose mouthFunnel mouthPucker mouthLeft mouthRight mouthRollLower "
+        "mouthRollUpper mouthShrugLower mouthShrugUpper browInnerUp cheekPuff tongueOut"
+    )
+    sides = {name + side for name in both_sides.split(" ") for side in ("Left", "Right")}
+    assert set(ARKIT_NAMES) == sides | set(single.split(" "))
+    assert len(ARKIT_NAMES) == 52
