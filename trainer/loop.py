@@ -145,7 +145,7 @@ class _Session:
         folder = self.options.folder
         if not self.options.resume:
             if self.checkpoints.files():
-                advice = "Use --resume to continue it, --run for another folder, or delete it."
+                advice = "Use --resume to continue it, --out for another folder, or delete it."
                 raise RecipeError(f"There is a run in {folder} already.", advice)
             return None
         checkpoint = self.checkpoints.latest()

@@ -212,13 +212,14 @@ def _override(table: dict[str, Any], assignment: str) -> None:
     place: Any = table
     for depth, key in enumerate(keys[:-1]):
         place = _enter(place, key, ".".join(keys[: depth + 1]))
-    if isinstance(place, list):
-        place[_position(place, keys[-1], path)] = value
-    else:
-        place[keys[-1]] = value
+    last = keys[-1]
+    if not isinstance(place, (dict, list)):
+        raise RecipeError(f"--set {path}: there is nothing below a plain value.")
+    place[_position(place, last, path) if isinstance(place, list) else last] = value
 
 
 def _enter(place: Any, key: str, path: str) -> Any:
+    """The value under ``key``; a table that is not there yet is made."""
     if isinstance(place, list):
         return place[_position(place, key, path)]
     if not isinstance(place, dict):

@@ -17,7 +17,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("recipe", help="name of a recipe in trainer/recipes, or a .toml file")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", dest="overrides")
     parser.add_argument("--minutes", type=float, default=0.0, help="end with a checkpoint after M minutes")
-    parser.add_argument("--run", type=Path, help="folder of the run; default: runs/<recipe's name>")
+    parser.add_argument("--out", type=Path, help="folder of the run; default: runs/<recipe's name>")
     start = parser.add_mutually_exclusive_group()
     start.add_argument("--resume", action="store_true", help="go on exactly where the latest checkpoint is")
     start.add_argument("--init-from", type=Path, metavar="FILE", help="start with the weights of a checkpoint or model")
@@ -31,7 +31,7 @@ def run(arguments: argparse.Namespace) -> int:
     try:
         path = find_recipe(arguments.recipe)
         recipe = load_recipe(path, arguments.overrides)
-        folder = arguments.run or RUNS / recipe.name
+        folder = arguments.out or RUNS / recipe.name
         saved = folder / RECIPE_FILE
         if arguments.resume and saved.is_file():
             # The run goes on as it began, whatever has become of the recipe since.

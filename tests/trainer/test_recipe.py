@@ -1,0 +1,138 @@
+"""Recipes: strict reading, errors that name the key, and the way back to TOML."""
+
+from __future__ import annotations
+
+import importlib.util
+import tomllib
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from trainer.recipe import RECIPES, RecipeError, find_recipe, load_recipe, recipe_to_toml
+from trainer.registry import KINDS
+from trainer.stages.parsing import ParsingStageConfig
+from trainer.toml_writer import to_toml
+
+TINY = find_recipe("tiny")
+
+
+def changed(tmp_path: Path, old: str, new: str) -> Path:
+    text = TINY.read_text()
+    assert old in text
+    path = tmp_path / "changed.toml"
+    path.write_text(text.replace(old, new, 1))
+    return path
+
+
+def test_reads_types_defaults_and_nested_tables() -> None:
+    recipe = load_recipe(TINY)
+    (stage,) = recipe.stages
+    assert isinstance(stage, ParsingStageConfig)
+    assert stage.network.widths == (8, 12, 16, 24, 32)
+    assert stage.weights.dice == 0.5 and stage.accumulate == 1
+    assert stage.validation is not None and stage.validation.seed != stage.source.seed
+
+
+def test_written_and_read_again_it_is_equal(tmp_path: Path) -> None:
+    recipe = load_recipe(TINY, ["stages.0.class_weights=[1,2,3,4,5,6,7,8,9,10,11,12]", "about=a \"quoted\" \\ line"])
+    path = tmp_path / "saved.toml"
+    path.write_text(recipe_to_toml(recipe))
+    assert load_recipe(path) == recipe
+
+
+@pytest.mark.parametrize("path", sorted(RECIPES.rglob("*.toml")), ids=lambda path: str(path.relative_to(RECIPES)))
+def test_every_recipe_can_be_read(path: Path) -> None:
+    table = tomllib.loads(path.read_text())
+    for stage in table["stages"]:
+        module = KINDS["source"].get(stage["source"]["kind"], stage["source"]["kind"]).partition(":")[0]
+        if importlib.util.find_spec(module) is None:
+            pytest.skip(f"data source {stage['source']['kind']!r} ({module}) is not there yet")
+    recipe = load_recipe(path)
+    assert recipe.name == path.stem and recipe.about
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("steps = 120", "stepz = 120", r"unknown key 'stages\.0\.stepz'\. Did you mean 'steps'\?"),
+        ("rotate_degrees", "tilt", r"unknown key 'stages\.0\.augment\.tilt'"),
+        ("steps = 120\n", "", r"'stages\.0\.steps' is missing"),
+        ("steps = 120", "steps = 12.5", r"stages\.0\.steps must be a int, not 12\.5"),
+        ("steps = 120", "steps = true", r"stages\.0\.steps must be a int, not True"),
+        ("batch = 8", "batch = 0", r"stages\.0: steps, batch, .* must be at least 1"),
+        ('schedule = "cosine"', 'schedule = "cosinus"', r"optimizer\.schedule is 'cosinus'; it must be one of 'constant'"),
+        ("widths = [8, 12, 16, 24, 32]", "widths = [8, 12]", r"stages\.0\.network\.widths must be a list of 5"),
+        ("size = 64", "size = 65", r"stages\.0\.network: size must be a multiple of 32"),
+        ('kind = "parsing"', 'kind = "parsnip"', r"stages\.0: unknown kind 'parsnip'; known: .*parsing"),
+        ('kind = "parsing"', 'kind = "drawn_faces:Nothing"', r"stages\.0: kind 'drawn_faces:Nothing' cannot be used"),
+        ('kind = "parsing"', 'kind = "trainer.data.drawn_faces:DrawnFacesConfig"', r"is not a StageConfig"),
+        ('kind = "drawn_faces"\n', "", r"stages\.0\.source has no key 'kind'"),
+        ('select = "+iou.mean"', 'select = "iou.mean"', r"select must begin with \+ or -"),
+        ("seed = 1", "seed = ", r"is not a TOML file: .*line 4"),
+    ],
+)
+def test_mistakes_are_named(tmp_path: Path, old: str, new: str, message: str) -> None:
+    with pytest.raises(RecipeError, match=message):
+        load_recipe(changed(tmp_path, old, new))
+
+
+def test_stages_with_the_same_name_are_refused(tmp_path: Path) -> None:
+    text = TINY.read_text()
+    path = tmp_path / "twice.toml"
+    path.write_text(text + text[text.index("[[stages]]") :])
+    with pytest.raises(RecipeError, match=r"names \['parsing', 'parsing'\] are not unique"):
+        load_recipe(path)
+
+
+def test_overrides_reach_every_depth() -> None:
+    values = [
+        "seed=7",
+        "precision=bf16",
+        "stages.0.steps=3",
+        "stages.parsing.optimizer.betas=[0.5, 0.9]",
+        "stages.parsing.network.widths.1=20",
+        "stages.0.augment.noise=0",
+    ]
+    recipe = load_recipe(TINY, values)
+    (stage,) = recipe.stages
+    assert (recipe.seed, recipe.precision, stage.steps) == (7, "bf16", 3)
+    assert stage.optimizer.betas == (0.5, 0.9)
+    assert stage.network.widths == (8, 20, 16, 24, 32)
+    assert stage.augment.noise == 0.0 and isinstance(stage.augment.noise, float)
+
+
+@pytest.mark.parametrize(
+    ("assignment", "message"),
+    [
+        ("seed", "has no value"),
+        ("stages.3.steps=1", "there is no item '3'"),
+        ("stages.lap.steps=1", "there is no item 'lap'"),
+        ("seed.deeper.still=1", "nothing below a plain value"),
+        ("seed.deeper=1", "nothing below a plain value"),
+        ("stages.0.optimizer.momentum=1", r"unknown key 'stages\.0\.optimizer\.momentum'"),
+    ],
+)
+def test_bad_overrides_are_named(assignment: str, message: str) -> None:
+    with pytest.raises(RecipeError, match=message):
+        load_recipe(TINY, [assignment])
+
+
+PLAIN = st.one_of(
+    st.booleans(),
+    st.integers(-(2**63), 2**63 - 1),
+    st.floats(allow_nan=False),
+    st.text(st.characters(exclude_categories=("Cs",))),
+)
+KEYS = st.text(st.characters(exclude_categories=("Cs",)), max_size=8)
+TABLES = st.recursive(
+    st.dictionaries(KEYS, st.one_of(PLAIN, st.lists(PLAIN, max_size=3)), max_size=4),
+    lambda inner: st.dictionaries(KEYS, st.one_of(PLAIN, inner, st.lists(inner, max_size=3)), max_size=3),
+    max_leaves=6,
+)
+
+
+@given(TABLES)
+def test_toml_text_is_read_back_equal(table: dict) -> None:
+    assert tomllib.loads(to_toml(table)) == table
