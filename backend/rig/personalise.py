@@ -8,10 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from backend.geometry.template import Template
-from backend.rig.arkit import ARKIT_INDEX
+from backend.rig.arkit import ARKIT_INDEX, ARKIT_NAMES
 from backend.rig.contacts import close_lids, meet_lips
 from backend.rig.deformation_transfer import SourceDeformations, source_deformations, transfer
 from backend.rig.lashes import LashBinding, bind_lashes, carry_lashes
+from backend.rig.pocket import OPEN_MOUTH_KEYS, PocketBinding, bind_pocket, keep_pocket_inside, pocket_depths
 from backend.rig.rigid_parts import move_jaw_parts, rotate_eyes
 
 
@@ -19,6 +20,8 @@ from backend.rig.rigid_parts import move_jaw_parts, rotate_eyes
 class _Prepared:
     source: SourceDeformations
     lashes: LashBinding
+    pocket: PocketBinding
+    pocket_depths: np.ndarray  # (52, P, 4) on the template's own posed head
 
 
 _PREPARED: dict[int, _Prepared] = {}
@@ -52,6 +55,9 @@ def personalise_keys(template: Template, neutral: np.ndarray) -> np.ndarray:
     keys[:, :head] = transfer(prepared.source, neutral[:head])
     for eye, name in enumerate(("eyeBlinkLeft", "eyeBlinkRight")):
         keys[ARKIT_INDEX[name]] = close_lids(template, neutral, keys[ARKIT_INDEX[name]], eye)
+    for name, offsets, depths in zip(ARKIT_NAMES, keys, prepared.pocket_depths, strict=True):
+        if name not in OPEN_MOUTH_KEYS:
+            keep_pocket_inside(template, prepared.pocket, neutral, offsets, depths)
     jaw_open, mouth_close = keys[ARKIT_INDEX["jawOpen"]], keys[ARKIT_INDEX["mouthClose"]]
     keys[ARKIT_INDEX["mouthClose"]] = meet_lips(template, neutral, jaw_open, mouth_close)
     rotate_eyes(template, neutral, keys)
@@ -66,6 +72,9 @@ def _prepare(template: Template) -> _Prepared:
         head = template.head
         quads = template.quads[head.face_start : head.face_stop]
         vertices, offsets = template.vertices[: head.vertex_stop], template.expressions[:, : head.vertex_stop]
-        _PREPARED[key] = _Prepared(source_deformations(vertices, quads, offsets), bind_lashes(template))
+        pocket = bind_pocket(template)
+        depths = [pocket_depths(template, pocket, template.vertices + posed) for posed in template.expressions]
+        source = source_deformations(vertices, quads, offsets)
+        _PREPARED[key] = _Prepared(source, bind_lashes(template), pocket, np.stack(depths))
         _ALIVE[key] = template
     return _PREPARED[key]

@@ -15,6 +15,9 @@ _LEAST_DEPTH = 0.0008
 _NEAR = 0.006
 """Metres from a skin vertex beyond which its tangent plane says nothing."""
 _NEIGHBOURS = 4
+_ROUNDS = 6
+OPEN_MOUTH_KEYS = ("jawOpen", "mouthClose", "tongueOut")
+"""Keys that turn the pocket's folds about: what lay behind the skin no longer does."""
 
 
 @dataclass(frozen=True)
@@ -32,34 +35,49 @@ class PocketBinding:
 
 
 def bind_pocket(template: Template) -> PocketBinding:
-    """Bind the rows behind the lips' contact to the skin around the mouth, upper to upper and lower to lower lip."""
+    """Bind what lies behind the lips' contact to the skin of mouth and cheeks in front of it."""
     mouth = face_loops(template).mouth
     head = template.head.vertex_stop
     vertices = template.vertices[:head]
-    inside = np.unique(mouth.rows[: mouth.contact])
-    skin = np.ones(head, dtype=bool)
+    hidden = template.regions["mouth_interior"][:head]
+    inside = np.union1d(mouth.rows[: mouth.contact - 1], np.flatnonzero(hidden > 0.9))
+    skin = hidden < 0.1
     skin[np.unique(mouth.rows[: mouth.contact + 2])] = False
-    skin &= template.regions["mouth_interior"][:head] < 0.1
-    near = np.linalg.norm(vertices - vertices[mouth.rows[mouth.contact]].mean(0), axis=1) < 0.06
+    near = np.linalg.norm(vertices - vertices[mouth.rows[mouth.contact]].mean(0), axis=1) < 0.08
     candidates = np.flatnonzero(skin & near)
     nearest = cKDTree(vertices[candidates]).query(vertices[inside], k=_NEIGHBOURS)[1]
     return PocketBinding(inside, candidates[nearest])
 
 
-def keep_pocket_inside(template: Template, binding: PocketBinding, neutral: np.ndarray, offsets: np.ndarray) -> None:
+def pocket_depths(template: Template, binding: PocketBinding, mesh: np.ndarray) -> np.ndarray:
+    """Depths (P, 4) in metres of the pocket's vertices below the tangent planes of the skin in front of them."""
+    return _depth(template, binding, mesh)[0]
+
+
+def keep_pocket_inside(
+    template: Template,
+    binding: PocketBinding,
+    neutral: np.ndarray,
+    offsets: np.ndarray,
+    allowed: np.ndarray | None = None,
+) -> None:
     """Correct ``offsets`` (V, 3) in place: pocket vertices that come too near the skin in front are pushed back.
 
     ``neutral`` is (V, 3); a vertex stays ``_LEAST_DEPTH`` behind each of its skin vertices' tangent planes, or half its
-    neutral depth where that is less.
+    neutral depth where that is less, or ``allowed`` (P, 4) where that is less still.
     """
     rest = _depth(template, binding, neutral)[0]
     least = np.clip(0.5 * rest, 0.0, _LEAST_DEPTH)
-    for _ in range(3):
+    if allowed is not None:
+        least = np.minimum(least, allowed - 1e-6)
+    for _ in range(_ROUNDS):
         depth, normals = _depth(template, binding, neutral + offsets)
         mesh = neutral + offsets
         apart = np.linalg.norm(mesh[binding.skin] - mesh[binding.pocket][:, None], axis=2)
         lack = np.where(apart < _NEAR, np.clip(least - depth, 0.0, None), 0.0)  # (P, 4)
         worst = lack.argmax(1)
+        if not lack.any():
+            return
         rows = np.arange(len(worst))
         offsets[binding.pocket] -= lack[rows, worst, None] * normals[rows, worst]
 
@@ -77,3 +95,13 @@ def _depth(template: Template, binding: PocketBinding, mesh: np.ndarray) -> tupl
     normals = normals[binding.skin]
     normals /= np.maximum(np.linalg.norm(normals, axis=2, keepdims=True), 1e-15)
     return ((mesh[binding.skin] - mesh[binding.pocket][:, None]) * normals).sum(2), normals
+
+
+def pocket_poke_mm(template: Template, binding: PocketBinding, mesh: np.ndarray) -> float:
+    """How far the pocket of ``mesh`` (V, 3) stands out of the skin in front of it, in mm; 0 when it stays inside."""
+    depth, _ = _depth(template, binding, mesh)
+    apart = np.linalg.norm(mesh[binding.skin] - mesh[binding.pocket][:, None], axis=2)
+    nearest = apart.argmin(1)
+    rows = np.arange(len(nearest))
+    outside = np.where(apart[rows, nearest] < _NEAR, -depth[rows, nearest], 0.0)
+    return float(max(0.0, outside.max()) * 1e3)

@@ -11,7 +11,7 @@ from backend.rig.arkit import ARKIT_INDEX, ARKIT_NAMES, mirrored_name
 from backend.rig.contacts import close_lids, lift_from_eyeball, meet_lips
 from backend.rig.lashes import bind_lashes, carry_lashes
 from backend.rig.measure import eye_sphere, fit_rigid, part_slice
-from backend.rig.pocket import bind_pocket, keep_pocket_inside
+from backend.rig.pocket import OPEN_MOUTH_KEYS, bind_pocket, keep_pocket_inside
 from backend.rig.rigid_parts import JAW_KEYS
 from trainer.template.facekit_expressions import facekit_keys
 from trainer.template.lid_motion import turn_lids
@@ -92,7 +92,7 @@ def bake_expressions(template: Template, facekit: np.ndarray | None = None) -> n
             keys[index] = lift_from_eyeball(template, neutral, neutral + keys[index], eye) - neutral
     pocket = bind_pocket(template)
     for name, offsets in zip(ARKIT_NAMES, keys, strict=True):
-        if not name.startswith(FROM_MAKEHUMAN):
+        if name not in OPEN_MOUTH_KEYS:
             keep_pocket_inside(template, pocket, neutral, offsets)
     close, jaw = ARKIT_INDEX["mouthClose"], ARKIT_INDEX["jawOpen"]
     keys[close] = meet_lips(template, neutral, keys[jaw], keys[close])
