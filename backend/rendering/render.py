@@ -18,12 +18,13 @@ from backend.rendering.spherical_harmonics import light_from_directions, shade
 CLAY = 0.55
 """Linear albedo of a mesh without colours."""
 
+_KEY, _FILL = np.array([0.48, 0.62, 0.62]), np.array([-0.85, 0.05, 0.52])
 STUDIO_LIGHT: np.ndarray = light_from_directions(
-    np.array([[0.45, 0.55, 0.70], [-0.80, 0.10, 0.59]]) / np.array([[0.99784], [0.99910]]),
-    np.array([[0.70, 0.70, 0.70], [0.22, 0.22, 0.22]]),
-    0.22,
+    np.stack([_KEY / np.linalg.norm(_KEY), _FILL / np.linalg.norm(_FILL)]),
+    np.array([[0.85, 0.85, 0.85], [0.20, 0.20, 0.20]]),
+    0.07,
 )
-"""(9, 3) a soft white light from the upper left of the person with a fill from the right; for clay previews."""
+"""(9, 3) a white lamp from the person's upper left and a weak one from the right; for clay previews."""
 
 
 @dataclass(frozen=True)

@@ -64,8 +64,8 @@ def soft_silhouette(
     face_ids: torch.Tensor,
     topology: EdgeFaces,
     *,
-    softness: float = 1.0,
-    band: float = 6.0,
+    softness: float = 0.8,
+    band: float = 4.0,
 ) -> torch.Tensor:
     """Soft mask (N, H, W) in (0, 1): logistic(signed distance / softness), 1/2 on the outline. softness : pixels."""
     return torch.sigmoid(signed_distance(vertices_px, faces, face_ids, topology, band=band) / softness)
@@ -84,9 +84,10 @@ def _one_image(
         pixel, edge = _candidates(vertices[:, :2], edges, (height, width), band)
         if len(pixel) == 0:
             return flat.view(height, width)
-        distance = _distance(vertices[:, :2], edges[edge], _centres(pixel, width, vertices.dtype))
-        nearest = flat.scatter_reduce(0, pixel, distance, "amin")
-        winner = (distance == nearest[pixel]) & (distance < band)
+        squared = _squared_distances(vertices[:, :2], edges, pixel, edge, width)
+        nearest = torch.full_like(flat, band * band).scatter_reduce(0, pixel, squared, "amin")
+        winner = (squared == nearest.index_select(0, pixel)).nonzero()[:, 0]
+        winner = winner[squared[winner] < band * band]
         chosen = edge.new_full((height * width,), -1).scatter_(0, pixel[winner], edge[winner])
         pixel = (chosen >= 0).nonzero()[:, 0]
         edge = chosen[pixel]
@@ -139,6 +140,23 @@ def _candidates(
     row = torch.div(place, across, rounding_mode="floor")
     low = low.long()[edge]
     return (low[:, 1] + row) * width + low[:, 0] + place - row * across, edge
+
+
+def _squared_distances(
+    points: torch.Tensor, edges: torch.Tensor, pixel: torch.Tensor, edge: torch.Tensor, width: int
+) -> torch.Tensor:
+    """(M,) squared distances of pixels to edges, by coordinate, which is much faster than ``_distance`` by point."""
+    start, end = points[edges[:, 0]], points[edges[:, 1]]
+    along = end - start
+    scale = 1 / (along * along).sum(1).clamp(min=1e-12)
+    x0, y0, dx, dy, scale = (
+        line.contiguous().index_select(0, edge) for line in (start[:, 0], start[:, 1], along[:, 0], along[:, 1], scale)
+    )
+    row = torch.div(pixel, width, rounding_mode="floor")
+    to_x = (pixel - row * width).to(points.dtype).add_(0.5).sub_(x0)
+    to_y = row.to(points.dtype).add_(0.5).sub_(y0)
+    share = (to_x * dx).add_(to_y * dy).mul_(scale).clamp_(0, 1)
+    return to_x.sub_(share * dx).square_().add_(to_y.sub_(share * dy).square_())
 
 
 def _centres(pixel: torch.Tensor, width: int, dtype: torch.dtype) -> torch.Tensor:
