@@ -6,7 +6,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import IntEnum
 
-import cv2
 import numpy as np
 
 
@@ -94,6 +93,8 @@ class PhotoCollection:
 
 def class_mask(labels: np.ndarray, classes: Iterable[FaceClass]) -> np.ndarray:
     """(H, W) uint8, 255 where ``labels`` (H, W) uint8 is one of ``classes``, else 0."""
+    import cv2  # here: training machines have no OpenCV, and need FaceClass
+
     table = np.zeros(256, np.uint8)
     table[[int(one) for one in classes]] = 255
     return cv2.LUT(labels, table)
