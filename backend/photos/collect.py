@@ -168,7 +168,7 @@ def _analyse(index: int, photo: DecodedPhoto, options: CollectOptions) -> tuple[
 def _candidate(index: int, landmarks: np.ndarray, crop: HeadCrop) -> FaceCandidate:
     in_crop = crop.to_crop(landmarks).astype(np.float32)
     small, factor = fit_inside(crop.pixels, _SMALL_SIDE)
-    labels = label_face(small, in_crop * factor)
+    labels = label_face(small, in_crop * factor, tuple(edge * factor for edge in crop.covered))
     pose = head_pose(landmarks)
     return FaceCandidate(
         photo=index,

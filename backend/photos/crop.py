@@ -17,11 +17,15 @@ _BEHIND = 0.25  # the head's middle lies behind the landmarks' middle when the f
 
 @dataclass(frozen=True)
 class HeadCrop:
-    """A square cut-out: ``crop_px = scale * (picture_px - offset)``; ``pixels`` (S, S, 3) uint8, edge-padded."""
+    """A square cut-out: ``crop_px = scale * (picture_px - offset)``; ``pixels`` (S, S, 3) uint8, edge-padded.
+
+    ``covered`` (left, top, right, bottom) in crop pixels is what the photo covers; the rest is padding.
+    """
 
     pixels: np.ndarray
     scale: float
     offset: tuple[float, float]
+    covered: tuple[float, float, float, float]
 
     def to_crop(self, points: np.ndarray) -> np.ndarray:
         """Points (..., 2 or 3) in the picture's pixels to the crop's; z is scaled alike."""
@@ -49,14 +53,17 @@ def crop_head(pixels: np.ndarray, landmarks: np.ndarray, max_side: int = MAX_CRO
     cut = _cut_padded(pixels, corner, side)
     if side > max_side:
         cut = cv2.resize(cut, (max_side, max_side), interpolation=cv2.INTER_AREA)
-    return HeadCrop(cut, min(side, max_side) / side, (float(corner[0]), float(corner[1])))
+    scale = min(side, max_side) / side
+    edges = np.clip(scale * (np.array([0, 0, pixels.shape[1], pixels.shape[0]]) - np.tile(corner, 2)), 0, side * scale)
+    return HeadCrop(cut, scale, (float(corner[0]), float(corner[1])), tuple(float(edge) for edge in edges))
 
 
 def _cut_padded(pixels: np.ndarray, corner: np.ndarray, side: int) -> np.ndarray:
     """(side, side, C) copy from ``corner`` (x, y) on; what lies outside repeats the edge."""
     height, width = pixels.shape[:2]
-    columns = np.clip(np.arange(corner[0], corner[0] + side), 0, width - 1)
-    rows = np.clip(np.arange(corner[1], corner[1] + side), 0, height - 1)
-    return pixels[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1][
-        np.ix_(rows - rows[0], columns - columns[0])
-    ].copy()
+    left, top = np.clip(corner, 0, [width - 1, height - 1])
+    right, bottom = np.clip(corner + side, [left + 1, top + 1], [width, height])
+    before_x, before_y = np.clip([left - corner[0], top - corner[1]], 0, side - 1)
+    part = pixels[top:bottom, left:right][: side - before_y, : side - before_x]
+    after_y, after_x = side - before_y - part.shape[0], side - before_x - part.shape[1]
+    return cv2.copyMakeBorder(part, before_y, after_y, before_x, after_x, cv2.BORDER_REPLICATE)

@@ -31,6 +31,16 @@ class FrontalGrid:
 
 
 @cache
+def mesh_triangles() -> np.ndarray:
+    """(T, 3) triangles of the 468 mesh landmarks, all wound alike: Delaunay's of the mean face in x and y."""
+    points = mean_landmarks().points[:MESH_COUNT, :2]
+    triangles = Delaunay(points).simplices
+    a, b, c = (points[triangles[:, k]] for k in range(3))
+    turned = (b - a)[:, 0] * (c - a)[:, 1] - (b - a)[:, 1] * (c - a)[:, 0] < 0
+    return np.where(turned[:, None], triangles[:, ::-1], triangles)
+
+
+@cache
 def frontal_grid() -> FrontalGrid:
     """The grid for ``FRONTAL_SIDE``, from a Delaunay triangulation of the mean face's landmarks in x and y."""
     points = mean_landmarks().points[:MESH_COUNT, :2]

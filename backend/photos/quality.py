@@ -14,7 +14,7 @@ _GOOD_FACE_PX, _USELESS_FACE_PX = 400.0, 24.0
 _GOOD_LAPLACIAN, _USELESS_LAPLACIAN = 0.35, 0.04
 _BLACK, _WHITE = 8, 247
 _GREY_CHROMA = 1.5
-_TINT_SPREAD = 0.8
+_TINT_SPREAD = 1.35
 _COLOURFUL = (FaceClass.SKIN, FaceClass.LIPS, FaceClass.EYES, FaceClass.BROWS, FaceClass.MOUTH_INTERIOR)
 _EXPONENTS = {"size": 0.35, "sharpness": 0.35, "yaw": 0.5, "exposure": 0.5, "occlusion": 0.7}
 

@@ -5,7 +5,10 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from backend.photos.landmarks import mean_landmarks
+from backend.photos.frontal_texture import mesh_triangles
+from backend.photos.landmarks import MESH_COUNT, mean_landmarks
+
+_NORMAL_REDUCTION = 4
 
 # Indices into MediaPipe's 478 landmarks, in order around each part; "right" is the person's right.
 _OVAL_LEFT = (10, 338, 297, 332, 284, 251, 389, 356, 454, 323, 361, 288, 397, 365, 379, 378, 400, 377)
@@ -18,6 +21,12 @@ BROW_RIGHT = (70, 63, 105, 66, 107, 55, 65, 52, 53, 46)
 CHEEK_RIGHT = (117, 118, 101, 36, 205, 187, 123)
 FOREHEAD = (109, 10, 338, 337, 336, 9, 107, 108)
 NOSE_BRIDGE = (6, 122, 196, 3, 51, 5, 281, 248, 419, 351)
+
+NOSE = (168, 193, 245, 188, 174, 217, 126, 203, 98, 97, 2, 326, 327, 423, 355, 437, 399, 412, 465, 417)
+_CHIN_LEFT = (2, 326, 327, 426, 436, 410, 287, 273, 432, 434, 364, 397, 365, 379, 378, 400, 377, 152)
+_CHIN_RIGHT = (148, 176, 149, 150, 136, 172, 135, 214, 212, 43, 57, 186, 216, 206, 98, 97)
+MOUTH_SURROUNDINGS = _CHIN_LEFT + _CHIN_RIGHT
+UPPER_LIP_SKIN = (2, 326, 327, 391, 410, 287, 409, 270, 269, 267, 0, 37, 39, 40, 185, 57, 186, 165, 98, 97)
 
 
 def mirrored(indices: tuple[int, ...]) -> tuple[int, ...]:
@@ -32,6 +41,29 @@ def polygon_mask(landmarks: np.ndarray, indices: tuple[int, ...], side: int) -> 
     points = np.round((landmarks[list(indices), :2] - 0.5) * (1 << fraction_bits)).astype(np.int32)
     cv2.fillPoly(mask, [points], 1, shift=fraction_bits)
     return mask.astype(bool)
+
+
+def face_normals(landmarks: np.ndarray, side: int) -> np.ndarray:
+    """(side, side, 2) float32: x and y of the landmark mesh's unit normals (toward the camera), spread beyond the face.
+
+    Constant over each triangle and then smoothed: enough for shading.
+    """
+    small = max(16, side // _NORMAL_REDUCTION)
+    triangles = mesh_triangles()
+    corners = landmarks[triangles] * (small / side)
+    normals = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    normals /= np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-9)
+    normals *= -np.sign(np.median(normals[:, 2]))  # all triangles are wound alike; the face looks towards -z
+    image = np.zeros((small, small, 3), np.float32)
+    places = np.round((corners[:, :, :2] - 0.5) * 16).astype(np.int32)
+    for index in np.argsort(-corners[:, :, 2].mean(axis=1)):  # far ones first
+        colour = (float(normals[index, 0]), float(normals[index, 1]), 1.0)
+        cv2.fillConvexPoly(image, places[index], colour, shift=4)
+    blur = 0.02 * float(np.ptp(landmarks[:MESH_COUNT, 1])) * small / side + 0.5
+    near, far = cv2.GaussianBlur(image, (0, 0), blur), cv2.GaussianBlur(image, (0, 0), 8 * blur)
+    near = np.where(near[..., 2:] > 1e-3, near, far)
+    spread = np.where(near[..., 2:] > 1e-6, near[..., :2] / np.maximum(near[..., 2:], 1e-6), 0.0)
+    return cv2.resize(spread.astype(np.float32), (side, side), interpolation=cv2.INTER_LINEAR)
 
 
 def grown(mask: np.ndarray, pixels: float) -> np.ndarray:
