@@ -98,7 +98,8 @@ class LineStage(Stage):
 
     def metrics(self, batches: Iterable[Points]) -> Mapping[str, float]:
         errors = [
-            (self.modules["head"](self.modules["body"](b.x)) * self.modules.scale - b.y).square().mean() for b in batches
+            (self.modules["head"](self.modules["body"](b.x)) * self.modules.scale - b.y).square().mean()
+            for b in batches
         ]
         return {"error": torch.stack(errors).mean().item()}
 

@@ -25,7 +25,12 @@ from trainer.recipe import RecipeError
 def some_checkpoint(stage: int = 0, step: int = 5) -> Checkpoint:
     torch.manual_seed(step)
     channels_last = torch.randn(4, 3, 3, 3).to(memory_format=torch.channels_last)
-    model = {"a.weight": channels_last, "a.count": torch.tensor(7), "b": torch.randn(3).bfloat16(), "none": torch.empty(0, 2)}
+    model = {
+        "a.weight": channels_last,
+        "a.count": torch.tensor(7),
+        "b": torch.randn(3).bfloat16(),
+        "none": torch.empty(0, 2),
+    }
     average = {"a.weight": channels_last + 1}
     optimizer = {"a.weight/exp_avg": channels_last * 2, "a.weight/step": torch.tensor(5.0)}
     return Checkpoint(RunState(stage=stage, step=step, best=0.25), model, average, optimizer)

@@ -50,7 +50,7 @@ def test_state_goes_on_with_the_same_bits(kind: str) -> None:
 
 def test_state_of_other_weights_is_refused() -> None:
     optimizer = make(OptimizerConfig(), nn.Linear(3, 2))
-    with pytest.raises(ValueError, match="moments of 'other.weight', which is not trained here"):
+    with pytest.raises(ValueError, match=r"moments of 'other\.weight', which is not trained here"):
         optimizer.load_state({"other.weight/exp_avg": torch.zeros(2, 3)})
     with pytest.raises(ValueError, match=r"moments of 'weight' are \(3, 3\), not \(2, 3\)"):
         optimizer.load_state({"weight/exp_avg": torch.zeros(3, 3)})

@@ -30,13 +30,13 @@ def test_reads_types_defaults_and_nested_tables() -> None:
     recipe = load_recipe(TINY)
     (stage,) = recipe.stages
     assert isinstance(stage, ParsingStageConfig)
-    assert stage.network.widths == (8, 12, 16, 24, 32)
+    assert stage.network.widths == (16, 24, 32, 48, 64)
     assert stage.weights.dice == 0.5 and stage.accumulate == 1
     assert stage.validation is not None and stage.validation.seed != stage.source.seed
 
 
 def test_written_and_read_again_it_is_equal(tmp_path: Path) -> None:
-    recipe = load_recipe(TINY, ["stages.0.class_weights=[1,2,3,4,5,6,7,8,9,10,11,12]", "about=a \"quoted\" \\ line"])
+    recipe = load_recipe(TINY, ["stages.0.class_weights=[1,2,3,4,5,6,7,8,9,10,11,12]", 'about=a "quoted" \\ line'])
     path = tmp_path / "saved.toml"
     path.write_text(recipe_to_toml(recipe))
     assert load_recipe(path) == recipe
@@ -56,14 +56,18 @@ def test_every_recipe_can_be_read(path: Path) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ("steps = 120", "stepz = 120", r"unknown key 'stages\.0\.stepz'\. Did you mean 'steps'\?"),
+        ("steps = 150", "stepz = 120", r"unknown key 'stages\.0\.stepz'\. Did you mean 'steps'\?"),
         ("rotate_degrees", "tilt", r"unknown key 'stages\.0\.augment\.tilt'"),
-        ("steps = 120\n", "", r"'stages\.0\.steps' is missing"),
-        ("steps = 120", "steps = 12.5", r"stages\.0\.steps must be a int, not 12\.5"),
-        ("steps = 120", "steps = true", r"stages\.0\.steps must be a int, not True"),
+        ("steps = 150\n", "", r"'stages\.0\.steps' is missing"),
+        ("steps = 150", "steps = 12.5", r"stages\.0\.steps must be a int, not 12\.5"),
+        ("steps = 150", "steps = true", r"stages\.0\.steps must be a int, not True"),
         ("batch = 8", "batch = 0", r"stages\.0: steps, batch, .* must be at least 1"),
-        ('schedule = "cosine"', 'schedule = "cosinus"', r"optimizer\.schedule is 'cosinus'; it must be one of 'constant'"),
-        ("widths = [8, 12, 16, 24, 32]", "widths = [8, 12]", r"stages\.0\.network\.widths must be a list of 5"),
+        (
+            'schedule = "cosine"',
+            'schedule = "cosinus"',
+            r"optimizer\.schedule is 'cosinus'; it must be one of 'constant'",
+        ),
+        ("widths = [16, 24, 32, 48, 64]", "widths = [8, 12]", r"stages\.0\.network\.widths must be a list of 5"),
         ("size = 64", "size = 65", r"stages\.0\.network: size must be a multiple of 32"),
         ('kind = "parsing"', 'kind = "parsnip"', r"stages\.0: unknown kind 'parsnip'; known: .*parsing"),
         ('kind = "parsing"', 'kind = "drawn_faces:Nothing"', r"stages\.0: kind 'drawn_faces:Nothing' cannot be used"),
@@ -99,7 +103,7 @@ def test_overrides_reach_every_depth() -> None:
     (stage,) = recipe.stages
     assert (recipe.seed, recipe.precision, stage.steps) == (7, "bf16", 3)
     assert stage.optimizer.betas == (0.5, 0.9)
-    assert stage.network.widths == (8, 20, 16, 24, 32)
+    assert stage.network.widths == (16, 20, 32, 48, 64)
     assert stage.augment.noise == 0.0 and isinstance(stage.augment.noise, float)
 
 

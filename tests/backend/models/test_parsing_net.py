@@ -1,0 +1,126 @@
+"""The parsing net: size, shapes, folded norms, and photographs of any size."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from backend.errors import LikenessError
+from backend.models.checkpoints import ModelWeights, fingerprint, half_precision, save_model
+from backend.models.parsing import (
+    CLASS_COLOURS,
+    CLASS_NAMES,
+    MODEL_NAME,
+    FaceParser,
+    ParsingNet,
+    ParsingNetConfig,
+    colour_labels,
+)
+from backend.photos.collection import FaceClass
+
+SMALL = ParsingNetConfig(widths=(8, 8, 12, 12, 16), depths=(1, 1, 1, 1, 1), size=32)
+
+
+def small_net() -> ParsingNet:
+    """Random weights, and norms that have seen something."""
+    torch.manual_seed(0)
+    net = ParsingNet(SMALL)
+    net.train()
+    for _ in range(3):
+        net(torch.rand(4, 3, 32, 32))
+    return net.eval()
+
+
+def save(net: ParsingNet, folder: Path) -> None:
+    state = {name: value for name, value in net.state_dict().items() if not name.endswith("num_batches_tracked")}
+    tensors = half_precision(state)
+    save_model(ModelWeights(MODEL_NAME, net.config.to_json(), tensors, fingerprint(tensors)), folder)
+
+
+def test_the_default_net_has_at_most_a_million_weights() -> None:
+    net = ParsingNet(ParsingNetConfig())
+    assert sum(parameter.numel() for parameter in net.parameters()) <= 1_000_000
+
+
+def test_logits_have_the_size_of_the_picture() -> None:
+    net = small_net()
+    with torch.no_grad():
+        assert net(torch.rand(2, 3, 64, 96)).shape == (2, 12, 64, 96)
+    with pytest.raises(ValueError, match="multiple of 32"):
+        net(torch.rand(1, 3, 60, 64))
+
+
+def test_every_pixel_of_the_input_can_matter() -> None:
+    net = small_net()
+    picture = torch.rand(1, 3, 32, 32, requires_grad=True)
+    net(picture)[0, :, 16, 16].square().sum().backward()
+    assert (picture.grad.abs().sum(1) > 0).float().mean() > 0.9
+
+
+def test_fresh_logits_have_no_checkerboard() -> None:
+    net = small_net()
+    with torch.no_grad():
+        logits = net(torch.rand(1, 3, 32, 32))
+    blocks = logits.unfold(2, 2, 2).unfold(3, 2, 2)
+    torch.testing.assert_close(blocks[..., 0, 0], blocks[..., 1, 1])
+
+
+def test_folding_the_norms_changes_nothing() -> None:
+    net = small_net()
+    fused = net.fused()
+    assert not any(isinstance(module, torch.nn.BatchNorm2d) for module in fused.modules())
+    pictures = torch.rand(2, 3, 32, 32)
+    with torch.no_grad():
+        torch.testing.assert_close(fused(pictures), net(pictures), atol=1e-4, rtol=1e-4)
+
+
+def test_saved_and_loaded_it_gives_the_same_labels(tmp_path: Path) -> None:
+    net = small_net()
+    save(net, tmp_path)
+    parser = FaceParser.load(tmp_path)
+    pixels = np.random.default_rng(0).integers(0, 256, (32, 32, 3), dtype=np.uint8)
+    with torch.no_grad():
+        expected = net(torch.from_numpy(pixels).permute(2, 0, 1)[None] / 255.0)
+    probabilities = parser.probabilities(pixels)
+    np.testing.assert_allclose(probabilities, expected.softmax(1)[0].numpy(), atol=0.01)
+    assert (parser.labels(pixels) == expected.argmax(1)[0].numpy()).mean() > 0.97
+
+
+@pytest.mark.parametrize("side", [16, 32, 50, 200])
+def test_labels_have_the_size_of_the_crop(tmp_path: Path, side: int) -> None:
+    save(small_net(), tmp_path)
+    parser = FaceParser.load(tmp_path)
+    labels = parser.labels(np.random.default_rng(1).integers(0, 256, (side, side, 3), dtype=np.uint8))
+    assert labels.shape == (side, side) and labels.dtype == np.uint8 and labels.max() < len(FaceClass)
+
+
+def test_large_crops_give_what_enlarging_all_logits_at_once_would(tmp_path: Path) -> None:
+    save(small_net(), tmp_path)
+    parser = FaceParser.load(tmp_path)
+    pixels = np.random.default_rng(2).integers(0, 256, (75, 75, 3), dtype=np.uint8)
+    logits = torch.from_numpy(parser.probabilities(pixels))[None].log()
+    expected = torch.nn.functional.interpolate(logits, (75, 75), mode="bilinear").argmax(1)[0].numpy()
+    assert (parser.labels(pixels) == expected).mean() > 0.95  # enlarging the normalised logits differs a little
+
+
+def test_what_is_no_square_crop_is_refused(tmp_path: Path) -> None:
+    save(small_net(), tmp_path)
+    parser = FaceParser.load(tmp_path)
+    for pixels in (np.zeros((8, 9, 3), np.uint8), np.zeros((8, 8), np.uint8), np.zeros((8, 8, 3), np.float32)):
+        with pytest.raises(ValueError, match="pixels must be"):
+            parser.labels(pixels)
+
+
+def test_not_trained_is_said(tmp_path: Path) -> None:
+    with pytest.raises(LikenessError, match="The parsing model is not trained"):
+        FaceParser.load(tmp_path)
+
+
+def test_every_class_has_a_name_and_a_colour() -> None:
+    assert len(CLASS_NAMES) == len(CLASS_COLOURS) == len(FaceClass)
+    assert len({tuple(colour) for colour in CLASS_COLOURS.tolist()}) == len(FaceClass)
+    labels = np.array([[FaceClass.LIPS, FaceClass.HAIR]], np.uint8)
+    assert colour_labels(labels).tolist() == [[[214, 70, 90], [86, 60, 150]]]

@@ -1,0 +1,95 @@
+"""The parsing stage: terms, metrics, pictures, and that it learns."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+import torch
+
+from backend.models.parsing import CLASS_NAMES, ParsingNetConfig
+from trainer.contracts import OptimizerConfig
+from trainer.data.drawn_faces import DrawnFacesConfig, LabelledPictures
+from trainer.logs import read_log
+from trainer.loop import RunOptions, train
+from trainer.recipe import Recipe, find_recipe, load_recipe
+from trainer.stages.augment import AugmentConfig
+from trainer.stages.parsing import ParsingStageConfig, ParsingWeights
+
+CPU = torch.device("cpu")
+SMALL = ParsingNetConfig(widths=(8, 8, 8, 8, 8), depths=(1, 1, 1, 1, 1), size=32)
+
+
+def small_stage(**changes: object) -> ParsingStageConfig:
+    values = {
+        "steps": 40,
+        "batch": 4,
+        "network": SMALL,
+        "source": DrawnFacesConfig(size=32),
+        "augment": AugmentConfig(rotate_degrees=3.0, blur=0.0),
+        "optimizer": OptimizerConfig(learning_rate=0.02),
+    }
+    return ParsingStageConfig(**(values | changes))
+
+
+def test_only_terms_with_weight_are_computed() -> None:
+    batch = DrawnFacesConfig(size=32).build().batch(range(2), CPU)
+    for weights, names in (
+        (ParsingWeights(), {"cross_entropy", "dice"}),
+        (ParsingWeights(dice=0.0, lovasz=1.0), {"cross_entropy", "lovasz"}),
+    ):
+        stage = small_stage(weights=weights, class_weights=tuple(range(1, 13))).build(CPU)
+        terms = stage.step(batch, 0.0)
+        assert set(terms) == names
+        sum(terms.values()).backward()
+        assert all(parameter.grad is not None for parameter in stage.modules.parameters())
+
+
+def test_metrics_of_a_perfect_net_are_one_and_skip_what_is_not_there() -> None:
+    stage = small_stage().build(CPU)
+    labels = torch.zeros(2, 32, 32, dtype=torch.uint8)
+    labels[:, 8:20] = 5
+    labels[0, 0] = 255
+
+    class Knowing(torch.nn.Module):
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            known = labels.long().clamp_max(11)
+            return torch.nn.functional.one_hot(known, 12).movedim(-1, 1).float()
+
+    stage.modules["net"] = Knowing()
+    batch = LabelledPictures(torch.rand(2, 3, 32, 32), labels)
+    figures = stage.metrics([batch, batch])
+    assert figures == {"iou.background": 1.0, "iou.lips": 1.0, "iou.mean": 1.0, "accuracy": 1.0}
+
+
+def test_pictures_show_picture_truth_and_prediction() -> None:
+    stage = small_stage().build(CPU)
+    stage.modules.eval()
+    batch = DrawnFacesConfig(size=32).build().batch(range(3), CPU)
+    with torch.no_grad():
+        picture = stage.pictures(batch)["labels"]
+    assert picture.shape == (3, 3 * 32, 3 * 32)
+    torch.testing.assert_close(picture[:, :32, 32:64], batch.images[1])
+
+
+@pytest.mark.usefixtures("no_tensorboard", "one_thread")
+def test_it_learns_where_hair_and_skin_are(tmp_path: Path) -> None:
+    stage = small_stage(
+        steps=60,
+        batch=8,
+        network=ParsingNetConfig(widths=(16, 16, 16, 16, 16), depths=(1, 1, 1, 1, 1), size=32),
+        optimizer=OptimizerConfig(learning_rate=0.01, schedule="cosine"),
+        validation=DrawnFacesConfig(size=32, seed=1),
+        validation_samples=16,
+    )
+    recipe = Recipe(name="small", seed=1, validate_steps=20, stages=(stage,))
+    train(recipe, RunOptions(tmp_path, device="cpu"))
+    figures = [row["values"] for row in read_log(tmp_path) if row["kind"] == "validation"][-1]
+    assert figures["iou.background"] > 0.85 and figures["iou.skin"] > 0.45
+    assert set(figures) <= {f"iou.{name}" for name in (*CLASS_NAMES, "mean")} | {"accuracy"}
+
+
+def test_class_weights_must_fit() -> None:
+    with pytest.raises(ValueError, match="class_weights must have 12 numbers"):
+        dataclasses.replace(load_recipe(find_recipe("tiny")).stages[0], class_weights=(1.0,))
