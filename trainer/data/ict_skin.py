@@ -108,7 +108,7 @@ def openness(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
     return seen / np.maximum(asked, 1)
 
 
-def _template_on_ict(canonical: np.ndarray, faces: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
+def _template_on_ict(canonical: np.ndarray, faces: np.ndarray, landmarks: SurfaceLandmarks) -> np.ndarray:
     """The template's head (V_head, 3) brought onto the ICT mean face."""
     template = load_template()
     head = template.head
@@ -116,13 +116,13 @@ def _template_on_ict(canonical: np.ndarray, faces: np.ndarray, landmarks: np.nda
     quads = template.quads[head.face_start : head.face_stop].astype(np.int64)
     head_faces = _triangles(quads)
     middle = np.array([0.0, *template.vertices[template.landmarks478.vertices[168, 0], 1:]]) - [0, 0.03, 0.03]
-    own = find_surface_landmarks(vertices, head_faces, middle).positions
-    good = ~np.isnan(own).any(1) & ~np.isnan(landmarks).any(1)
-    good[468:] = False
-    scale, rotation, translation = robust_similarity(own[good], landmarks[good])
+    found = find_surface_landmarks(vertices, head_faces, middle)
+    own = found.positions
+    good = found.steady & landmarks.steady
+    scale, rotation, translation = robust_similarity(own[good], landmarks.positions[good])
     own = scale * own @ rotation.T + translation
-    good &= np.nan_to_num(np.linalg.norm(own - landmarks, axis=1), nan=1.0) < 0.015
-    start = warp_by_landmarks(scale * vertices @ rotation.T + translation, own[good], landmarks[good])
+    good &= np.nan_to_num(np.linalg.norm(own - landmarks.positions, axis=1), nan=1.0) < 0.015
+    start = warp_by_landmarks(scale * vertices @ rotation.T + translation, own[good], landmarks.positions[good])
     movable = (openness(start, head_faces) > 0.35).astype(float)
     return fit_surface(start, head_faces, movable, canonical, faces)
 
@@ -164,7 +164,7 @@ def fine_ict() -> FineIct:
     part = coarse_part[matrix.indices[matrix.indptr[:-1]]]
     vertices = model.neutral[:count]
     canonical = matrix @ vertices
-    path = cache_folder() / f"ict_skin_{content_key('v4', vertices, load_template().vertices)}.npz"
+    path = cache_folder() / f"ict_skin_{content_key('v5', vertices, load_template().vertices)}.npz"
     if not path.exists():
         landmarks = find_surface_landmarks(vertices, coarse, FACE_MIDDLE, _clay_with_eyes(vertices))
         skin_faces = faces[(part[faces] == 0).all(1)]
@@ -173,7 +173,7 @@ def fine_ict() -> FineIct:
         renumber = np.zeros(len(canonical), dtype=np.int64)
         renumber[used] = np.arange(len(used))
         skin_vertices, skin_faces = canonical[used], renumber[skin_faces]
-        template_vertices = _template_on_ict(skin_vertices, skin_faces, landmarks.positions)
+        template_vertices = _template_on_ict(skin_vertices, skin_faces, landmarks)
         uv[used] = _skin_uv(skin_vertices, skin_faces, template_vertices)
         save_arrays(
             path,

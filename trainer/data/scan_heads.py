@@ -45,7 +45,7 @@ nose, the mouth's corners."""
 NOSE_TIP = 1
 BRIDGE = 168
 TRAGUS_X, TRAGUS_YZ = 0.0745, (0.012, 0.012)
-RENDERER_VERSION = "6"
+RENDERER_VERSION = "7"
 """Part of the cache's key: raise it when photographs would come out differently."""
 
 SKINS = (
@@ -142,9 +142,9 @@ def carry_onto_scan(vertices: np.ndarray, faces: np.ndarray) -> tuple[np.ndarray
     model, fine = load_ict(), fine_ict()
     count = EYES[1][1]
     source = fine.landmarks.positions
-    marks = find_surface_landmarks(vertices, faces, (vertices.max(0) + vertices.min(0)) / 2).positions
-    good = ~np.isnan(source).any(1) & ~np.isnan(marks).any(1)
-    good[468:] = False
+    found = find_surface_landmarks(vertices, faces, (vertices.max(0) + vertices.min(0)) / 2)
+    marks = found.positions
+    good = fine.landmarks.steady & found.steady
     scale, rotation, translation = robust_similarity(source[good], marks[good])
     rotation, translation = rotation.T, -rotation.T @ translation
     vertices, marks = vertices @ rotation.T + translation, marks @ rotation.T + translation
@@ -203,7 +203,7 @@ def scan_head(name: str) -> ScanHead:
     path = shared_folder() / "faces3d" / "simulated_population" / f"{name}.obj"
     vertices, faces, _, _ = read_obj(path)
     vertices = vertices * MILLIMETRE
-    cached = cache_folder() / f"carried_{name}_{content_key('v6', vertices, load_ict().neutral)}.npz"
+    cached = cache_folder() / f"carried_{name}_{content_key('v7', vertices, load_ict().neutral)}.npz"
     if not cached.exists():
         moved, marks, rotation, translation = carry_onto_scan(vertices, faces)
         save_arrays(cached, moved=moved, marks=marks, rotation=rotation, translation=translation)

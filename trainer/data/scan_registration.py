@@ -41,8 +41,9 @@ def robust_similarity(
 def warp_by_landmarks(
     points: np.ndarray, source: np.ndarray, target: np.ndarray, smoothing: float = 1e-3
 ) -> np.ndarray:
-    """Move ``points`` (P, 3) by the thin-plate spline (kernel r) that takes ``source`` to ``target`` (L, 3)."""
-    return RBFInterpolator(source, target, kernel="linear", degree=1, smoothing=smoothing)(points)
+    """Move ``points`` (P, 3) by a smooth displacement field (kernel r plus a constant) that takes landmarks ``source``
+    to ``target`` (L, 3), which should be aligned already: far away the field levels off instead of running on."""
+    return points + RBFInterpolator(source, target - source, kernel="linear", degree=0, smoothing=smoothing)(points)
 
 
 def graph_laplacian(faces: np.ndarray, count: int) -> sparse.csr_matrix:

@@ -12,6 +12,12 @@ from trainer.data.raytrace.film import Film, develop
 from trainer.data.raytrace.render import look_at, trace_view
 from trainer.data.raytrace.scene import AreaLight, Environment, Lighting, Surface, vertex_normals
 
+OVAL = (
+    *(10, 338, 297, 332, 284, 251, 389, 356, 454, 323, 361, 288, 397, 365, 379, 378, 400, 377),
+    *(152, 148, 176, 149, 150, 136, 172, 58, 132, 93, 234, 127, 162, 21, 54, 103, 67, 109),
+)
+"""MediaPipe's outline of the face: it slides over the surface, so it marks no place."""
+
 CLAY = np.array([0.50, 0.36, 0.28])
 SIZE = 512
 DISTANCE = 2.0
@@ -30,6 +36,12 @@ class SurfaceLandmarks:
     faces: np.ndarray
     barycentrics: np.ndarray
     positions: np.ndarray
+
+    @property
+    def steady(self) -> np.ndarray:
+        """(478,) bool, landmarks that were found, lie on the skin (no irises) and mark a place (no outline)."""
+        ids = np.arange(len(self.faces))
+        return self.found & (ids < 468) & ~np.isin(ids, OVAL)
 
     @property
     def found(self) -> np.ndarray:

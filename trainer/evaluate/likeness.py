@@ -1,0 +1,148 @@
+"""Does the neutral head look like the person? Face-embedding distance of renders to the photographs."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from rich.console import Console
+from rich.table import Table
+
+from backend.errors import LikenessError
+from backend.exchange.face_asset import FaceAsset
+from backend.geometry.template import load_template
+from backend.photos.read import PhotoSource
+from backend.pipeline import ReconstructOptions, reconstruct
+from trainer.data.asset_surface import asset_surface
+from trainer.data.photographs import lighting
+from trainer.data.raytrace.bvh import build_bvh
+from trainer.data.raytrace.film import Film, develop
+from trainer.data.raytrace.render import look_at, trace_view
+from trainer.evaluate.metrics.identity import face_embedding, identity_distance
+
+PHOTO_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".heic", ".tif", ".tiff")
+VIEWS = (("front", 0.0), ("left", 35.0), ("right", -35.0))
+LIGHTS = (("flat", "flat", 0.0), ("novel", "studio", -25.0))
+"""Name in the figures, light of ``photographs.lighting``, degrees it is turned: the second is one no photo has."""
+SIZE = 448
+DISTANCE = 1.5
+
+
+@dataclass(frozen=True)
+class PersonLikeness:
+    """Mean embedding distance of one person's renders to the photos by (light, view), NaN where no face was found, and
+    the mean distance of the photos among themselves."""
+
+    distances: dict[tuple[str, str], float]
+    photos: float
+
+
+def neutral_renders(asset: FaceAsset) -> dict[tuple[str, str], np.ndarray]:
+    """(``SIZE``, ``SIZE``, 3) uint8 pictures of the neutral head by (light, view), in front of grey."""
+    surface = asset_surface(asset)
+    bvh = build_bvh(surface.vertices, surface.faces)
+    marks = load_template().landmarks478
+    cage = np.concatenate([part.vertices for part in asset.parts]).astype(np.float64)
+    positions = marks.positions(cage)
+    middle = 0.5 * positions[[1, 152]].mean(0) + 0.5 * positions[168]
+    pictures = {}
+    for light_name, light, turn in LIGHTS:
+        for view_name, yaw in VIEWS:
+            camera = look_at(yaw, 0, 0, DISTANCE, SIZE * DISTANCE / 0.34, (SIZE, SIZE), middle)
+            view = trace_view(surface, camera, lighting(light, turn, middle), samples=4, ambient_rays=4, bvh=bvh)
+            film = Film(exposure=0.95, noise=0.0)
+            pictures[light_name, view_name] = develop(view.over(np.full(3, 0.25)), film, np.random.default_rng(0))
+    return pictures
+
+
+def person_likeness(photos: Sequence[Path], options: ReconstructOptions) -> tuple[PersonLikeness, np.ndarray]:
+    """Reconstruct one person and compare; also gives the renders side by side, a row per light."""
+    asset = reconstruct([PhotoSource.from_path(path) for path in photos], options).asset
+    pictures = neutral_renders(asset)
+    found = [face_embedding(np.asarray(Image.open(path).convert("RGB"))) for path in photos]
+    gallery = [embedding for embedding in found if embedding is not None]
+    if not gallery:
+        raise LikenessError("no_face", "No photo shows a face that the recogniser finds.")
+    missing = np.full(128, np.nan)
+    distances = {}
+    for key, picture in pictures.items():
+        embedding = face_embedding(picture)
+        distances[key] = identity_distance([missing if embedding is None else embedding], gallery).per_render[0]
+    pairs = [np.linalg.norm(a - b) for i, a in enumerate(gallery) for b in gallery[:i]]
+    sheet = np.concatenate(
+        [np.concatenate([pictures[light, view] for view, _ in VIEWS], axis=1) for light, _, _ in LIGHTS], axis=0
+    )
+    return PersonLikeness(distances, float(np.mean(pairs)) if pairs else float("nan")), sheet
+
+
+def people_folders(folder: Path) -> dict[str, tuple[Path, ...]]:
+    """Name -> photos of every sub-folder that holds photos; ``folder`` itself when it holds photos directly."""
+    found = {}
+    for place in (folder, *sorted(path for path in folder.iterdir() if path.is_dir())):
+        photos = tuple(sorted(path for path in place.iterdir() if path.suffix.lower() in PHOTO_SUFFIXES))
+        if photos:
+            found[place.name] = photos
+    if not found:
+        raise LikenessError("no_photo", f"There are no photos in {folder}.", "Give a folder with a folder per person.")
+    return found
+
+
+def flat_figures(people: dict[str, PersonLikeness]) -> dict[str, float]:
+    """``likeness.front`` and ``likeness.side`` (mean over people and over both lights, and per light with ``.flat`` or
+    ``.novel`` behind), ``likeness.photos``, and the same per person under ``person.NAME.``; NaN counts as 1."""
+    figures: dict[str, float] = {}
+    for name, person in people.items():
+        for light, _, _ in LIGHTS:
+            value = {view: np.nan_to_num(person.distances[light, view], nan=1.0) for view, _ in VIEWS}
+            figures[f"person.{name}.front.{light}"] = float(value["front"])
+            figures[f"person.{name}.side.{light}"] = float((value["left"] + value["right"]) / 2)
+        figures[f"person.{name}.photos"] = person.photos
+    for view in ("front", "side"):
+        for light, _, _ in LIGHTS:
+            values = [figures[f"person.{name}.{view}.{light}"] for name in people]
+            figures[f"likeness.{view}.{light}"] = float(np.mean(values))
+        figures[f"likeness.{view}"] = float(np.mean([figures[f"likeness.{view}.{light}"] for light, _, _ in LIGHTS]))
+    figures["likeness.photos"] = float(np.nanmean([person.photos for person in people.values()]))
+    return figures
+
+
+def likeness_table(people: dict[str, PersonLikeness], figures: dict[str, float]) -> Table:
+    """A row per person and the mean."""
+    columns = [(light, view) for light, _, _ in LIGHTS for view, _ in VIEWS]
+    table = Table("person", *(f"{light} {view}" for light, view in columns), "photos", title="Embedding distance")
+    for name, person in people.items():
+        cells = [f"{person.distances[key]:.3f}" for key in columns]
+        table.add_row(name, *cells, f"{person.photos:.3f}")
+    table.add_section()
+    table.add_row(
+        f"mean: front {figures['likeness.front']:.3f}, side {figures['likeness.side']:.3f}",
+        *([""] * len(columns)),
+        f"{figures['likeness.photos']:.3f}",
+    )
+    return table
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Options of ``evaluate likeness``."""
+    parser.add_argument("--people", type=Path, required=True, help="a folder with a folder of photos per person")
+    parser.add_argument("--quality", default="standard", choices=("fast", "standard", "best"))
+    parser.add_argument("--pictures", type=Path, help="write the renders of each person into this folder")
+
+
+def run(arguments: argparse.Namespace, console: Console) -> dict[str, float]:
+    """Flat figures of ``evaluate likeness``."""
+    options = ReconstructOptions(quality=arguments.quality)
+    people: dict[str, PersonLikeness] = {}
+    for name, photos in people_folders(arguments.people).items():
+        people[name], sheet = person_likeness(photos, options)
+        if arguments.pictures:
+            arguments.pictures.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(sheet).save(arguments.pictures / f"{name}.png")
+        console.print(f"{name}: front {people[name].distances['flat', 'front']:.3f}")
+    figures = flat_figures(people)
+    console.print(likeness_table(people, figures))
+    return figures
