@@ -15,12 +15,13 @@ from backend.photos.collection import PhotoFace
 from backend.progress import ProgressReporter, silent
 from backend.rendering.color import srgb_bytes
 from backend.rendering.uv_space import dilate
-from backend.texture.bands import compose_skin, fine_band, middle_band
+from backend.texture.bands import compose_skin, fine_band, middle_band, personal_prior
 from backend.texture.complete import pigment_prior
 from backend.texture.delight import solve_base
 from backend.texture.harmonise import estimate_tone, exposure_gain
 from backend.texture.occlusion import blocked_transfer, openness
 from backend.texture.paint import find_hair, find_iris, finish_skin, paint_everything_else
+from backend.texture.screening import texel_regions
 from backend.texture.surface import head_surface, texels_per_metre, texture_space
 from backend.texture.surface_field import surface_operators
 from backend.texture.survey import choose_photos, plain_skin, survey_photo
@@ -86,12 +87,14 @@ def build_albedo(
     cage = fitted.neutral[: surface.count].astype(np.float64)
     positions = surface.lifted(cage)  # (V, 3)
     blocked = blocked_transfer(cage, surface.cage_triangles, vertex_normals(cage, surface.cage_triangles))
+    opening = surface.lifted(openness(blocked))
+    regions = texel_regions(surface, survey_space.skin, plain_skin(surface), opening, positions)
     density = texels_per_metre(surface, positions, survey_size)
 
     chosen = choose_photos(fitted, faces)
     photos = []
     for face, fit in chosen:
-        photos.append(survey_photo(template, surface, survey_space, face, fit, blocked, density))
+        photos.append(survey_photo(template, surface, survey_space, face, fit, blocked, regions, density))
         progress(_STAGE, 0.05 + 0.35 * len(photos) / len(chosen))
     samples = [photo.samples for photo in photos]
 
@@ -100,14 +103,15 @@ def build_albedo(
     base = solve_base(samples, tone.albedo, operators, surface.mirror)
     log_base = surface.lifted(base.base).astype(np.float32)  # (V, 3)
     progress(_STAGE, 0.45)
-    middle = middle_band(surface, survey_space, photos, base, log_base, positions, density)
+    prior = pigment_prior(surface.regions).astype(np.float32)
+    middle = middle_band(surface, survey_space, photos, base, log_base, prior, positions, density)
+    prior = personal_prior(surface, survey_space.skin, middle, prior)
     progress(_STAGE, 0.55)
 
     space = texture_space(template, resolution)
     full_density = density * resolution / survey_size
-    fine = fine_band(space.skin, photos, middle, log_base, full_density)
+    fine = fine_band(space.skin, photos, middle, log_base, prior, full_density)
     progress(_STAGE, 0.75)
-    prior = pigment_prior(surface.regions).astype(np.float32)
     grey_only = all(photo.monochrome for photo in samples)
     log_skin = compose_skin(surface, space.skin, middle, fine, log_base, prior, positions, full_density, grey_only)
     progress(_STAGE, 0.85)
@@ -117,7 +121,6 @@ def build_albedo(
         surface, survey_space, photos, middle.log_fields, positions, np.log(tone.albedo), float(brows[:, 1].max())
     )
     hair_cover = cv2.resize(hair.cover, (resolution, resolution), interpolation=cv2.INTER_LINEAR)
-    opening = surface.lifted(openness(blocked))
     canvas = np.zeros((resolution, resolution, 3), np.float32)
     skin = finish_skin(surface, space, log_skin, log_base, hair, hair_cover, opening, positions)
     canvas.reshape(-1, 3)[space.skin.texel] = skin

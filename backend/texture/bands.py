@@ -8,8 +8,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -17,7 +17,7 @@ import numpy as np
 from backend.texture.atlas import SurfaceAtlas
 from backend.texture.blend import ResidualBlender, masked_lowpass
 from backend.texture.complete import fill_from_mirror, fill_gaps, pore_deviation, pore_noise
-from backend.texture.delight import DelitBase, remove_highlights, shading
+from backend.texture.delight import DelitBase, compress_bright, remove_highlights, shading
 from backend.texture.select import PhotoScore, coverage, detail_weights
 from backend.texture.surface import HeadSurface, TextureSpace
 from backend.texture.surface_field import robust_consensus
@@ -27,6 +27,10 @@ from backend.texture.unwrap import photo_at_scale, sample_linear, smoothstep
 _MIDDLE = 0.0018  # metres: finer than this is the best photo's alone
 _CONSENSUS_SIZE = 512
 _CONSENSUS_SCALE = 0.10  # log units
+_CONSISTENT = 0.18  # log units: a photo that differs by more shows something else there
+_SKIN_CONTRAST = 0.65  # share of faint middle frequencies that is pigment and not shading
+_SKIN_CHROMA = 0.45  # share of the middle frequencies' colour that is pigment and not coloured light
+_BRIGHT_KNEE = 0.15  # log units above the smooth skin: brighter is a highlight's rest
 _MONOCHROME_DETAIL = np.array([0.86, 1.03, 1.12], np.float32)  # skin's contrast per channel, of a grey photo's
 _DARKEST = np.float32(0.003)
 
@@ -51,19 +55,22 @@ class MiddleBand:
     log_fields: tuple[np.ndarray, ...]
 
 
-def photo_detail(linear: np.ndarray, log_field: np.ndarray, log_base: np.ndarray, monochrome: bool) -> np.ndarray:
+def photo_detail(
+    linear: np.ndarray, log_field: np.ndarray, log_base: np.ndarray, prior: np.ndarray, monochrome: bool
+) -> np.ndarray:
     """A photo's log detail (P, 3): what differs from the smooth skin after light and highlights are taken out.
 
     Parameters
     ----------
     linear : (P, 3). log_field : (P, 3) as in ``MiddleBand``. log_base : (P, 3).
+    prior : (P, 3) log offset from plain skin of the colour to expect, for telling pink lips from highlights.
     """
     log_albedo = np.log(np.maximum(linear, _DARKEST)) - log_field
     if monochrome:
         detail = (log_albedo - log_base).mean(1, keepdims=True) * _MONOCHROME_DETAIL
     else:
-        detail = remove_highlights(log_albedo, log_base) - log_base
-    return np.clip(detail, -3.0, 1.2)
+        detail = remove_highlights(log_albedo, log_base + prior) - log_base
+    return np.clip(compress_bright(detail, _BRIGHT_KNEE), -3.0, 0.8)
 
 
 def feature_masks(surface: HeadSurface, atlas: SurfaceAtlas, positions: np.ndarray) -> dict[str, np.ndarray]:
@@ -93,54 +100,102 @@ def middle_band(
     photos: Sequence[SurveyedPhoto],
     base: DelitBase,
     log_base: np.ndarray,
+    prior: np.ndarray,
     positions: np.ndarray,
     density: float,
 ) -> MiddleBand:
-    """Divide the light out of every photo and agree on the middle frequencies; log_base and positions (V, 3)."""
+    """Divide the light out of every photo and agree on the middle frequencies; log_base, prior and positions (V, 3)."""
     atlas = space.skin
-    texel_base = atlas.sample(log_base)
+    texel_base, texel_prior = atlas.sample(log_base), atlas.sample(prior)
     middles, scores, log_fields = [], [], []
+    all_grey = all(photo.samples.monochrome for photo in photos)
     for index, photo in enumerate(photos):
         lit = np.log(shading(photo.transfer, base.lights[index]))
         field = (lit + surface.lifted(base.photo_bases[index]) - log_base).astype(np.float32)
-        detail = photo_detail(photo.unwrap.linear, atlas.sample(field), texel_base, photo.samples.monochrome)
+        detail = photo_detail(
+            photo.unwrap.linear, atlas.sample(field), texel_base, texel_prior, photo.samples.monochrome
+        )
         weight = atlas.image(photo.unwrap.weight)
         middles.append(masked_lowpass(atlas.image(detail), weight, _MIDDLE * density)[0])
         cosine = atlas.image(photo.unwrap.cosine)
-        scores.append(
-            PhotoScore(weight, cosine, photo.view.pixels_per_metre, photo.samples.trust, photo.fit.expression)
-        )
+        quality = photo.samples.trust * (0.25 if photo.samples.monochrome and not all_grey else 1.0)
+        scores.append(PhotoScore(weight, cosine, photo.view.pixels_per_metre, quality, photo.fit.expression))
         log_fields.append(field)
     features = feature_masks(surface, atlas, positions)
+    feature = np.clip(sum(mask for name, mask in features.items() if name != "nose"), 0.0, 1.0)
+    agreed = _agreed(middles, scores)
+    scores = [
+        replace(score, weight=score.weight * _consistency(own, agreed, feature))
+        for score, own in zip(scores, middles, strict=True)
+    ]
     fine = detail_weights(scores, features)
-    blended = _blend_middles(middles, scores, fine, features)
+    chosen = sum(m * w[..., None] for m, w in zip(middles, fine, strict=True))
+    brightness = agreed.mean(2, keepdims=True)
+    calm = _SKIN_CONTRAST + (1.0 - _SKIN_CONTRAST) * smoothstep(0.12, 0.35, np.abs(brightness))
+    agreed = calm * (brightness + _SKIN_CHROMA * (agreed - brightness))
+    blended = chosen * feature[..., None] + agreed * (1.0 - feature[..., None])
+    blended = blended + _borrowed_chroma(middles, scores, fine, photos)
     return MiddleBand(blended, tuple(middles), tuple(fine), coverage([s.weight for s in scores]), tuple(log_fields))
 
 
-def _blend_middles(
+def _borrowed_chroma(
     middles: Sequence[np.ndarray],
     scores: Sequence[PhotoScore],
     fine: Sequence[np.ndarray],
-    features: Mapping[str, np.ndarray],
-) -> np.ndarray:
-    size = middles[0].shape[0]
-    chosen = sum(m * w[..., None] for m, w in zip(middles, fine, strict=True))
-    if len(middles) == 1:
-        return chosen
-    small = min(_CONSENSUS_SIZE, size)
-    shrink = lambda image: cv2.resize(image, (small, small), interpolation=cv2.INTER_AREA)  # noqa: E731
-    values = np.stack([shrink(m).reshape(-1, 3) for m in middles])  # (P, N, 3)
-    weights = np.stack([shrink(s.weight * np.float32(s.quality)).ravel() for s in scores])
-    consensus, _ = robust_consensus(values, weights, _CONSENSUS_SCALE, iterations=3)
-    agreed = cv2.resize(
-        consensus.astype(np.float32).reshape(small, small, 3), (size, size), interpolation=cv2.INTER_CUBIC
+    photos: Sequence[SurveyedPhoto],
+) -> np.ndarray | float:
+    """(S, S, 3) colour for texels whose detail comes from a grey photo, out of the photos that have colour."""
+    grey = [photo.samples.monochrome for photo in photos]
+    if not any(grey) or all(grey):
+        return 0.0
+    total = sum(s.weight for s, g in zip(scores, grey, strict=True) if not g)
+    chroma = sum(
+        (m - m.mean(2, keepdims=True)) * s.weight[..., None]
+        for m, s, g in zip(middles, scores, grey, strict=True)
+        if not g
     )
-    feature = np.clip(sum(features.values()), 0.0, 1.0)[..., None]
-    return chosen * feature + agreed * (1.0 - feature)
+    share = sum(w for w, g in zip(fine, grey, strict=True) if g)
+    return (chroma / np.maximum(total, 1e-3)[..., None] * share[..., None]).astype(np.float32)
+
+
+def _agreed(middles: Sequence[np.ndarray], scores: Sequence[PhotoScore]) -> np.ndarray:
+    """(S, S, 3) robust consensus of the photos' middle frequencies."""
+    size = middles[0].shape[0]
+    if len(middles) == 1:
+        return middles[0]
+    small = (min(_CONSENSUS_SIZE, size),) * 2
+    values = [cv2.resize(m, small, interpolation=cv2.INTER_AREA).reshape(-1, 3) for m in middles]
+    weights = [cv2.resize(s.weight, small, interpolation=cv2.INTER_AREA).ravel() * s.quality for s in scores]
+    consensus, _ = robust_consensus(np.stack(values), np.stack(weights), _CONSENSUS_SCALE, iterations=3, quantile=0.6)
+    image = consensus.astype(np.float32).reshape(*small, 3)
+    return cv2.resize(image, (size, size), interpolation=cv2.INTER_CUBIC)
+
+
+def _consistency(own: np.ndarray, agreed: np.ndarray, feature: np.ndarray) -> np.ndarray:
+    """(S, S) 1 where a photo looks like the consensus or a feature is, towards 0 where something is in front."""
+    distance = np.abs((own - agreed).mean(2))
+    factor = 1.0 / (1.0 + (distance / _CONSISTENT) ** 2) ** 2
+    return (factor * (1.0 - feature) + feature).astype(np.float32)
+
+
+def personal_prior(surface: HeadSurface, atlas: SurfaceAtlas, middle: MiddleBand, prior: np.ndarray) -> np.ndarray:
+    """``prior`` (V, 3) with the colour that this person's lips have in the photos; atlas: at survey size."""
+    lips = atlas.image(atlas.sample(surface.regions["lips"][:, None])[:, 0])
+    shown = (lips > 0.8) & (middle.cover > 0.8)
+    if shown.sum() < 100:
+        return prior
+    own = np.median(middle.blended[shown], axis=0)
+    share = surface.regions["lips"][:, None]
+    return (prior * (1.0 - share) + own * share).astype(np.float32)
 
 
 def fine_band(
-    atlas: SurfaceAtlas, photos: Sequence[SurveyedPhoto], middle: MiddleBand, log_base: np.ndarray, density: float
+    atlas: SurfaceAtlas,
+    photos: Sequence[SurveyedPhoto],
+    middle: MiddleBand,
+    log_base: np.ndarray,
+    prior: np.ndarray,
+    density: float,
 ) -> np.ndarray:
     """The finest frequencies (R, R, 3) at full size, from one photo at a time; density: texels per metre here."""
     size = atlas.resolution
@@ -156,10 +211,10 @@ def fine_band(
         used = np.flatnonzero(boxed)
         used = used[weight[row[used] - rows.start, column[used] - columns.start] > 1e-3]
         part = SurfaceAtlas(size, atlas.texel[used], atlas.corners[used], atlas.barycentrics[used])
-        sampled = part.sample(np.concatenate([photo.view.pixels, field, log_base], 1))  # (P, 8)
+        sampled = part.sample(np.concatenate([photo.view.pixels, field, log_base, prior], 1))  # (P, 11)
         pixels, scale = photo_at_scale(photo.face, photo.view.pixels_per_metre, density)
         linear = sample_linear(sampled[:, :2], pixels, scale)
-        detail = photo_detail(linear, sampled[:, 2:5], sampled[:, 5:8], photo.samples.monochrome)
+        detail = photo_detail(linear, sampled[:, 2:5], sampled[:, 5:8], sampled[:, 8:], photo.samples.monochrome)
         residual = np.zeros((height, width, 3), np.float32)
         inside = (row[used] - rows.start, column[used] - columns.start)
         residual[inside] = detail - _enlarged(own, size)[rows, columns][inside]

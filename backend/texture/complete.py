@@ -139,6 +139,9 @@ def hair_evidence(
     sure = np.clip(support * 4.0, 0.0, 1.0)
     cover = sure * mean[..., 0] + (1.0 - sure) * prior
     cover = cv2.GaussianBlur(cover, (0, 0), size / 200.0) * stacked[..., 3]
+    on_scalp = total * scalp
+    share = float((hair_votes * scalp).sum() / max(float(on_scalp.sum()), 1e-6))
+    bald = bald or share < 0.3 or not known
     return HairEvidence(cover * (0.0 if bald else 1.0), log_color, known)
 
 

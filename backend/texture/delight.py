@@ -17,7 +17,7 @@ from backend.rendering.spherical_harmonics import BAND_OF_COEFFICIENT
 from backend.texture.surface_field import SurfaceOperators, robust_consensus, smooth_field
 
 _LUMINANCE = np.array(LUMINANCE)
-_RIDGE = np.array([0.0, 0.01, 0.05])[list(BAND_OF_COEFFICIENT)]  # trust in the fit's light, by band
+_RIDGE = np.array([0.0, 0.002, 0.012])[list(BAND_OF_COEFFICIENT)]  # trust in the fit's light, by band
 BASE_LENGTH = 0.009  # metres: coarser than this is base, finer is detail
 _SHADING_FLOOR = 0.12  # of a photo's mean shading: darker is shadow, and not divided out in full
 _OUTLIER = 0.16  # log units
@@ -177,7 +177,7 @@ def _shared_base(
     # a lone photo's gradients are more likely light; several photos that agree show pigment
     level_keep = 0.35 + 0.4 * (1.0 - 1.0 / many)
     level = _kept(operators, level - mean_level, evidence * agreement, mirror, level_keep, 0.3 * level_keep)
-    chroma = _kept(operators, chroma - mean_chroma, np.minimum(evidence, chroma_total), mirror, 0.85, 0.35)
+    chroma = _kept(operators, chroma - mean_chroma, np.minimum(evidence, chroma_total), mirror, 0.45, 0.08)
     deviation = level + chroma - (chroma @ _LUMINANCE)[:, None]
     return log_tone + deviation, spread
 
@@ -224,7 +224,12 @@ def remove_highlights(log_albedo: np.ndarray, log_base: np.ndarray, strength: fl
     amount = np.maximum(linear[:, 2] - ratio * linear[:, 0], 0.0) / (1.0 - ratio)
     excess = np.maximum(linear.mean(1) - 1.02 * base.mean(1), 0.0)
     amount = strength * np.minimum(amount, 1.2 * excess)
-    return np.log(np.maximum(linear - amount[:, None], 0.3 * np.minimum(linear, base))).astype(log_albedo.dtype)
+    left = np.log(np.maximum(linear - amount[:, None], 0.3 * np.minimum(linear, base)))
+    # where much was taken away (or the photo was clipped) what is left has no colour of its own: take the base's
+    share = np.clip(amount / np.maximum(base.mean(1), 1e-4) * 5.0, 0.0, 1.0)[:, None]
+    brightness = left.mean(1, keepdims=True)
+    skin = log_base - log_base.mean(1, keepdims=True)
+    return (brightness + (left - brightness) * (1.0 - share) + skin * share).astype(log_albedo.dtype)
 
 
 def compress_bright(detail: np.ndarray, knee: float, slope: float = 0.35) -> np.ndarray:

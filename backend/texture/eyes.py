@@ -15,6 +15,7 @@ IRIS_RADIUS = 0.00585  # metres: the visible iris is 11.7 mm across
 PUPIL_RADIUS = 0.00175
 SCLERA = np.array([0.66, 0.61, 0.57])  # linear light; the eye's white is not paper
 _VEIN = np.array([0.55, 0.20, 0.16])
+_IN_SOCKET = 0.7  # of the light reaches the eye under lid and lashes
 _PUPIL = np.array([0.004, 0.004, 0.004])
 _IRIS_FAMILY = np.array(  # linear light: very dark brown, brown, hazel, green, grey, blue
     [
@@ -65,19 +66,19 @@ def iris_sample(face: PhotoFace, shading: np.ndarray) -> tuple[np.ndarray, float
             continue
         linear = linear_from_srgb(face.pixels[ys, xs][ring])  # (n, 3)
         order = np.argsort(linear @ LUMINANCE)
-        middle = order[len(order) // 10 : max(len(order) * 6 // 10, len(order) // 10 + 1)]  # no catchlight, no lash
+        middle = order[len(order) // 4 : max(len(order) * 7 // 10, len(order) // 4 + 1)]  # no catchlight, no lash
         samples.append(np.median(linear[middle], axis=0))
         areas.append(ring.sum())
     if not samples:
         return None
-    colour = np.average(samples, axis=0, weights=areas) / np.maximum(shading, 1e-3)
+    colour = np.average(samples, axis=0, weights=areas) / np.maximum(_IN_SOCKET * shading, 1e-3)
     confidence = float(np.clip(sum(areas) / 250.0, 0.05, 1.0))
     return colour, confidence
 
 
 def iris_colour(samples: Sequence[tuple[np.ndarray, float]]) -> np.ndarray:
-    """One iris colour (3,) in linear light out of per-photo ``(colour, confidence)``: a weighted median, drawn half way
-    to the nearest natural iris colour; brown without samples."""
+    """One iris colour (3,) in linear light out of per-photo ``(colour, confidence)``: a weighted median, drawn a
+    third of the way to the nearest natural iris colour; brown without samples."""
     if not samples:
         return DEFAULT_IRIS.copy()
     colours = np.log(np.clip(np.array([colour for colour, _ in samples]), 2e-3, 1.0))  # (n, 3)
@@ -92,7 +93,7 @@ def iris_colour(samples: Sequence[tuple[np.ndarray, float]]) -> np.ndarray:
     chroma = np.array([[1.0, -1.0, 0.0], [0.5, 0.5, -1.0]])
     cost = 0.3 * (fine.mean(1) - median.mean()) ** 2 + (((fine - median) @ chroma.T) ** 2).sum(1)
     nearest = fine[np.argmin(cost)]
-    blended = 0.5 * median + 0.5 * nearest
+    blended = 0.65 * median + 0.35 * nearest
     brightness = np.clip(blended.mean(), np.log(0.010), np.log(0.20))
     return np.exp(blended - blended.mean() + brightness)
 
@@ -125,7 +126,7 @@ def paint_eyeball(points: np.ndarray, iris: np.ndarray, seed: int) -> np.ndarray
     rim = _smoothstep(0.62, 1.0, relative)
     warm = np.array([1.12, 1.0, 0.82])
     iris_rgb = iris * tone[:, None] * (1.0 + 0.30 * collarette[:, None] * warm)
-    iris_rgb *= 1.15 - 0.62 * rim[:, None]
+    iris_rgb *= 0.95 - 0.5 * rim[:, None]
     pupil = 1.0 - _smoothstep(PUPIL_RADIUS - 0.00018, PUPIL_RADIUS + 0.00022, radius)
     iris_rgb = iris_rgb * (1.0 - pupil[:, None]) + _PUPIL * pupil[:, None]
 

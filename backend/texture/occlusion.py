@@ -13,6 +13,7 @@ from backend.rendering import spherical_harmonics as sh
 from backend.rendering.rasterize import face_ids
 
 _BOUNCE = 0.3  # share of the blocked light that comes back from the blocking skin, about its albedo
+_MOST_BLOCKED = 0.6  # of the light; a cavity is not explained by division
 
 
 def _spread_directions(count: int) -> np.ndarray:
@@ -82,10 +83,11 @@ def blocked_transfer(
         blocked = (face >= 0) & (to_face > bias)
         cosine = np.maximum(normals @ direction, 0.0) * blocked
         result += cosine[:, None] * (sh.basis(direction) / band)
-    return result * (1.0 - _BOUNCE) * 4.0 * np.pi / directions
+    result *= (1.0 - _BOUNCE) * 4.0 * np.pi / directions
+    share = result[:, :1] / sh.BASIS_CONSTANTS[0]
+    return result * np.minimum(1.0, _MOST_BLOCKED / np.maximum(share, 1e-9))
 
 
 def openness(blocked: np.ndarray) -> np.ndarray:
     """(V,) 1 where all of the hemisphere is open, 0 in a closed cavity, from ``blocked_transfer``'s result (V, 9)."""
-    share = blocked[:, 0] * np.pi / (sh.BASIS_CONSTANTS[0] * np.pi * (1.0 - _BOUNCE))
-    return np.clip(1.0 - share, 0.0, 1.0)
+    return np.clip(1.0 - blocked[:, 0] / (sh.BASIS_CONSTANTS[0] * _MOST_BLOCKED), 0.0, 1.0)

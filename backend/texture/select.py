@@ -12,6 +12,7 @@ from backend.rig.arkit import ARKIT_INDEX
 from backend.texture.unwrap import smoothstep
 
 _SHARPNESS_POWER = 8
+_LOYALTY = 1.4  # by which the best photo as a whole is preferred to others
 _ENOUGH_DENSITY = 3500.0  # pixels per metre at which a photo resolves what the texture can hold
 
 # expressions that change how a feature looks; a photo without them is preferred for it
@@ -66,6 +67,8 @@ def detail_weights(photos: Sequence[PhotoScore], features: Mapping[str, np.ndarr
         cv2.GaussianBlur(p.weight * np.maximum(p.cosine, 0.05) * np.float32(s), (0, 0), blur)
         for p, s in zip(photos, strength, strict=True)
     ]
+    first = int(np.argmax([float(score.sum()) for score in scores]))
+    scores[first] = scores[first] * _LOYALTY  # few changes from photo to photo
     best = np.maximum.reduce(scores)
     for name, mask in features.items():
         total = float(mask.sum())
@@ -75,17 +78,18 @@ def detail_weights(photos: Sequence[PhotoScore], features: Mapping[str, np.ndarr
         for photo, s in zip(photos, strength, strict=True):
             shown = float((mask * photo.weight).sum()) / total
             frontal = float((mask * photo.weight * photo.cosine).sum()) / max(total * shown, 1e-9)
-            values.append(s * shown**2 * frontal * neutrality(photo.expression, name))
+            values.append(s * shown**3 * frontal * neutrality(photo.expression, name))
         chosen = int(np.argmax(values))
         if values[chosen] <= 0:
             continue
+        strict = 0.9 if name.startswith("brow") or name == "nose" else 1.0  # lips and lids: from no other photo
         scores = [
-            score * (1.0 - 0.9 * mask) if i != chosen else score * (1.0 - mask) + mask * np.maximum(score, best)
+            score * (1.0 - strict * mask) if i != chosen else score * (1.0 - mask) + mask * np.maximum(score, best)
             for i, score in enumerate(scores)
         ]
     sharpened = [np.power(np.maximum(s, 0.0) / max(float(best.max()), 1e-9), _SHARPNESS_POWER) for s in scores]
     total = np.maximum(sum(sharpened), 1e-30)
-    weights = [cv2.GaussianBlur(s / total, (0, 0), size / 350.0) for s in sharpened]
+    weights = [cv2.GaussianBlur(s / total, (0, 0), size / 200.0) for s in sharpened]
     weights = [w * smoothstep(0.02, 0.3, p.weight) for w, p in zip(weights, photos, strict=True)]
     total = sum(weights)
     return [(w / np.maximum(total, 1e-6) * (total > 1e-6)).astype(np.float32) for w in weights]

@@ -87,10 +87,21 @@ def head_surface(template: Template) -> HeadSurface:
         uv_triangles=uv_triangles,
         main=_largest_chart(uv_triangles, len(fine.uv_head)),
         mirror=template.mirror[: head.vertex_stop],
-        regions={name: lift @ mask[: head.vertex_stop] for name, mask in template.regions.items()},
+        regions=_regions(template, lift),
     )
     _surfaces[:] = [(template, surface)]
     return surface
+
+
+def _regions(template: Template, lift: sparse.csr_matrix) -> dict[str, np.ndarray]:
+    """Region masks on the subdivided head; those that are not of one side are made the same left and right."""
+    stop = template.head.vertex_stop
+    masks = {}
+    for name, mask in template.regions.items():
+        if not name.endswith(("_left", "_right")):
+            mask = np.maximum(mask, mask[template.mirror])
+        masks[name] = lift @ mask[:stop]
+    return masks
 
 
 def _largest_chart(uv_triangles: np.ndarray, count: int) -> np.ndarray:

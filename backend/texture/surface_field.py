@@ -79,13 +79,14 @@ def smooth_field(
 
 
 def robust_consensus(
-    values: np.ndarray, weights: np.ndarray, scale: float, iterations: int = 5
+    values: np.ndarray, weights: np.ndarray, scale: float, iterations: int = 5, quantile: float = 0.5
 ) -> tuple[np.ndarray, np.ndarray]:
     """Robust mean over photos, element by element (Geman-McClure weights around a weighted median).
 
     Parameters
     ----------
-    values : (P, N, C); weights : (P, N) >= 0; scale : residual (norm over C) at which a sample loses half its say.
+    values : (P, N, C); weights : (P, N) >= 0; scale : residual (norm over C) at which a sample has a quarter of its
+        say; quantile : where the search starts, 0.5 for the median, more when outliers are mostly dark.
 
     Returns
     -------
@@ -94,7 +95,7 @@ def robust_consensus(
     order = np.argsort(values.mean(2), axis=0, kind="stable")  # one order for all channels keeps colours together
     sorted_weights = np.take_along_axis(weights, order, 0)
     cumulative = np.cumsum(sorted_weights, 0)
-    pick = (cumulative < 0.5 * cumulative[-1:]).sum(0).clip(max=len(values) - 1)  # (N,)
+    pick = (cumulative < quantile * cumulative[-1:]).sum(0).clip(max=len(values) - 1)  # (N,)
     chosen = np.take_along_axis(order, pick[None], 0)[0]
     consensus = values[chosen, np.arange(values.shape[1])].astype(np.float64)  # (N, C)
     robust = weights

@@ -13,7 +13,8 @@ from backend.geometry.template import Template
 from backend.photos.collection import FaceClass, PhotoFace
 from backend.rendering import spherical_harmonics as sh
 from backend.rendering.color import LUMINANCE
-from backend.texture.delight import PhotoSamples
+from backend.texture.delight import PhotoSamples, shading
+from backend.texture.screening import TexelRegions, screened_weight
 from backend.texture.surface import HeadSurface, TextureSpace
 from backend.texture.unwrap import PhotoUnwrap, SurfaceView, landmark_shift, smoothstep, unwrap_photo, view_surface
 
@@ -79,6 +80,7 @@ def survey_photo(
     face: PhotoFace,
     fit: FittedPhoto,
     blocked: np.ndarray,
+    regions: TexelRegions,
     density: float,
 ) -> SurveyedPhoto:
     """Look at one photo.
@@ -86,7 +88,7 @@ def survey_photo(
     Parameters
     ----------
     space : atlases at survey size. blocked : (C, 9) of ``occlusion.blocked_transfer`` at the cage's vertices.
-    density : texels per metre at survey size.
+    regions : masks at the survey atlas's texels. density : texels per metre at survey size.
     """
     cage = fit.vertices[: surface.count].astype(np.float64)
     cage_normals = vertex_normals(cage, surface.cage_triangles)
@@ -97,8 +99,9 @@ def survey_photo(
         grey = unwrap.linear @ np.array(LUMINANCE, np.float32)
         unwrap = replace(unwrap, linear=np.repeat(grey[:, None], 3, axis=1))
     transfer = sh.basis(view.normals) - surface.lifted(blocked)
-    skin = space.skin.sample(plain_skin(surface)[:, None])[:, 0]
-    weight = unwrap.weight * smoothstep(0.3, 0.9, skin) * np.isin(unwrap.labels, _BARE)
+    lit = space.skin.sample(shading(transfer, fit.light.astype(np.float64)))
+    unwrap = replace(unwrap, weight=screened_weight(unwrap, lit, regions, face.monochrome, space.skin, density))
+    weight = unwrap.weight * smoothstep(0.3, 0.9, regions.plain) * np.isin(unwrap.labels, _BARE)
     mean, total = space.skin.splat(unwrap.linear, weight, len(view.vertices))  # (V, 3), (V,)
     cage_total = surface.lift.T @ total
     cage_mean = (surface.lift.T @ (mean * total[:, None])) / np.maximum(cage_total, 1e-9)[:, None]

@@ -1,0 +1,104 @@
+"""Texels that a photo's labels call skin but that look like something else: teeth on lips, strands, deep cavities."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from backend.photos.collection import FaceClass
+from backend.rendering.color import LUMINANCE
+from backend.texture.atlas import SurfaceAtlas
+from backend.texture.surface import HeadSurface
+from backend.texture.unwrap import PhotoUnwrap, smoothstep
+
+_TOOTH_REDNESS = 0.06  # log red over green by which a lip may be less red than skin
+_BEARD = 0.20  # log units by which a bearded chin is darker than skin
+_MARGIN = 0.0025  # metres
+_STRAND = 0.75  # log units darker than skin under the same light: hair or a hard shadow, not skin
+
+
+@dataclass(frozen=True)
+class TexelRegions:
+    """Masks (P,) at the survey atlas's texels.
+
+    Attributes
+    ----------
+    lips, plain, chin : regions. hairless : skin and brows above the mouth, where no beard grows.
+    openness : ``occlusion.openness``.
+    """
+
+    lips: np.ndarray
+    plain: np.ndarray
+    hairless: np.ndarray
+    chin: np.ndarray
+    openness: np.ndarray
+
+
+def texel_regions(
+    surface: HeadSurface, atlas: SurfaceAtlas, plain: np.ndarray, openness: np.ndarray, positions: np.ndarray
+) -> TexelRegions:
+    """Masks at an atlas's texels out of vertex masks (V,) and neutral positions (V, 3)."""
+    regions = surface.regions
+    mouth = float(np.median(positions[regions["lips"] > 0.5, 1]))
+    eyes = float(np.median(positions[np.maximum(regions["lids_left"], regions["lids_right"]) > 0.5, 1]))
+    height = mouth + 0.5 * (eyes - mouth)
+    hairless = np.maximum(plain, regions["brows"]) * (1.0 - regions["nose"])
+    hairless = hairless * smoothstep(height - 0.006, height + 0.006, positions[:, 1])
+    stacked = np.stack([regions["lips"], plain, hairless, regions["chin"], openness], 1)
+    return TexelRegions(*atlas.sample(stacked).T)
+
+
+def screened_weight(
+    unwrap: PhotoUnwrap,
+    shading: np.ndarray,
+    regions: TexelRegions,
+    monochrome: bool,
+    atlas: SurfaceAtlas,
+    density: float,
+) -> np.ndarray:
+    """The unwrap's weight (P,), lowered where the photo cannot show what the texture has there.
+
+    Parameters
+    ----------
+    shading : (P, 3) light by the fit, up to a factor.
+    atlas : whose texels these are; density : its texels per metre. What is screened takes its surroundings with it.
+    """
+    weight = unwrap.weight * smoothstep(0.25, 0.5, regions.openness)
+    lip = regions.lips > 0.6
+    weight = weight * np.where(lip & (unwrap.labels != FaceClass.LIPS), 0.0, 1.0)
+    sure = (weight > 0.5) & (regions.plain > 0.8) & (unwrap.labels == FaceClass.SKIN)
+    if sure.sum() < 200:
+        return weight.astype(np.float32)
+    linear = np.maximum(unwrap.linear, 1e-3)
+    flat = np.log(linear @ np.array(LUMINANCE, np.float32)) - np.log(
+        np.maximum(shading @ np.array(LUMINANCE, np.float32), 1e-3)
+    )
+    bad = np.zeros(len(weight), np.float32)
+    if not monochrome:
+        redness = np.log(linear[:, 0] / linear[:, 1])
+        typical = float(np.median(redness[sure]))
+        pale = smoothstep(typical - _TOOTH_REDNESS, typical - 3.0 * _TOOTH_REDNESS, redness)
+        bad = pale * smoothstep(0.3, 0.6, regions.lips)
+    shown_lip = (weight > 0.3) & (regions.lips > 0.8)
+    if shown_lip.sum() > 100:
+        contrast = flat - float(np.median(flat[shown_lip]))
+        off = np.maximum(smoothstep(0.4, 0.6, contrast), smoothstep(-0.5, -0.8, contrast))
+        bad = np.maximum(bad, off * (regions.lips > 0.7))
+    darker = float(np.median(flat[sure])) - flat
+    chin = darker[(weight > 0.5) & (regions.chin > 0.7)]
+    beard = len(chin) < 100 or float(np.median(chin)) > _BEARD
+    bare = regions.hairless if beard else np.maximum(regions.hairless, regions.plain)
+    strand = smoothstep(0.6 * _STRAND, _STRAND, darker) * smoothstep(0.2, 0.6, bare)
+    strand = strand * ~np.isin(unwrap.labels, (FaceClass.BROWS, FaceClass.FACIAL_HAIR))
+    bad = np.maximum(bad, strand)
+    return (weight * (1.0 - _spread(bad * (unwrap.seen > 0.02), atlas, density))).astype(np.float32)
+
+
+def _spread(bad: np.ndarray, atlas: SurfaceAtlas, density: float) -> np.ndarray:
+    """(P,) ``bad`` widened by ``_MARGIN`` metres and softened; specks of a texel or two are no reason."""
+    image = cv2.morphologyEx(atlas.image(bad.astype(np.float32)), cv2.MORPH_OPEN, np.ones((2, 2), np.uint8))
+    radius = max(1, round(_MARGIN * density))
+    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1))
+    return np.clip(atlas.gather(cv2.GaussianBlur(cv2.dilate(image, disc), (0, 0), 0.5 * radius)), 0.0, 1.0)

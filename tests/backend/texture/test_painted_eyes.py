@@ -1,0 +1,68 @@
+"""Painted eyeballs, and the iris colour that photos show."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from backend.photos.collection import FaceClass, PhotoFace, PhotoQuality
+from backend.rendering.color import srgb_bytes
+from backend.texture.eyes import DEFAULT_IRIS, IRIS_RADIUS, PUPIL_RADIUS, iris_colour, iris_sample, paint_eyeball
+
+RADIUS = 0.012
+BLUE = np.array([0.11, 0.16, 0.21])
+
+
+def _ball(count: int = 20000) -> np.ndarray:
+    step = np.arange(count) + 0.5
+    z = 1 - 2 * step / count
+    turn = np.pi * (1 + 5**0.5) * step
+    ring = np.sqrt(1 - z * z)
+    return (RADIUS * np.stack([ring * np.cos(turn), ring * np.sin(turn), z], 1)).astype(np.float32)
+
+
+def test_pupil_iris_and_white_are_where_they_belong() -> None:
+    points = _ball()
+    colour = paint_eyeball(points, BLUE, 3)
+    off_axis, front = np.hypot(points[:, 0], points[:, 1]), points[:, 2] > 0
+    assert colour[front & (off_axis < PUPIL_RADIUS - 0.0003)].max() < 0.02
+    iris = colour[front & (off_axis > PUPIL_RADIUS + 0.001) & (off_axis < IRIS_RADIUS - 0.0012)]
+    assert np.abs(np.log(iris.mean(0) / BLUE)).max() < 0.25
+    white = colour[front & (off_axis > IRIS_RADIUS + 0.001)]
+    assert white.min() > 0.25 and np.median(white) > 0.5
+    assert colour.max() < 0.8  # no highlight
+
+
+def test_painting_is_deterministic() -> None:
+    np.testing.assert_array_equal(paint_eyeball(_ball(500), BLUE, 3), paint_eyeball(_ball(500), BLUE, 3))
+
+
+def _eye_photo(iris: np.ndarray, labels_value: int = FaceClass.EYES) -> PhotoFace:
+    size, centres, radius = 200, ((60.0, 100.0), (140.0, 100.0)), 14.0
+    ys, xs = np.mgrid[0:size, 0:size] + 0.5
+    linear = np.full((size, size, 3), 0.5)
+    for x, y in centres:
+        distance = np.hypot(xs - x, ys - y)
+        linear[distance < radius] = iris
+        linear[distance < 0.3 * radius] = 0.005
+        linear[np.hypot(xs - x - 4, ys - y + 4) < 4] = 0.95  # a catchlight
+    landmarks = np.zeros((478, 3), np.float32)
+    for row, (x, y) in zip((468, 473), centres, strict=True):
+        for k, (dx, dy) in enumerate(((0, 0), (1, 0), (0, -1), (-1, 0), (0, 1))):
+            landmarks[row + k, :2] = (x + radius * dx, y + radius * dy)
+    labels = np.full((size, size), labels_value, np.uint8)
+    quality = PhotoQuality(1.0, 1.0, 1.0, 1.0, 1.0, 1.0)
+    return PhotoFace("a", (size, size), None, srgb_bytes(linear), 1.0, (0, 0), landmarks, labels, False, 0.0, quality)
+
+
+@pytest.mark.parametrize("iris", [BLUE, np.array([0.07, 0.035, 0.015]), np.array([0.11, 0.12, 0.06])])
+def test_iris_colour_is_found_beside_the_catchlight(iris: np.ndarray) -> None:
+    sample = iris_sample(_eye_photo(0.7 * iris), np.ones(3))
+    assert sample is not None
+    found = iris_colour([sample])
+    assert np.abs(np.log(found / iris)).max() < 0.35
+
+
+def test_glasses_and_missing_irises_give_no_sample() -> None:
+    assert iris_sample(_eye_photo(BLUE, FaceClass.GLASSES), np.ones(3)) is None
+    np.testing.assert_array_equal(iris_colour([]), DEFAULT_IRIS)
