@@ -11,6 +11,7 @@ KINDS: dict[str, dict[str, str]] = {
     },
     "source": {
         "drawn_faces": "trainer.data.drawn_faces:DrawnFacesConfig",
+        "people": "trainer.data.people:PeopleConfig",
     },
 }
 """Family -> kind -> ``module:class``. One line for each stage and each data source."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import sys
 from pathlib import Path
 
@@ -26,6 +27,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Train; returns the exit code."""
+    try:
+        _train(arguments)
+    except LikenessError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return EXIT_CODES[error.code]
+    return 0
+
+
+def _train(arguments: argparse.Namespace) -> None:
+    """Raises ``LikenessError`` for everything that the person at the terminal can mend."""
+    from torch import OutOfMemoryError
+
     from trainer.loop import RECIPE_FILE, RunOptions, train
 
     try:
@@ -38,7 +51,11 @@ def run(arguments: argparse.Namespace) -> int:
             recipe = load_recipe(saved, arguments.overrides)
         options = RunOptions(folder, arguments.minutes, arguments.resume, arguments.init_from, arguments.device)
         train(recipe, options)
-    except LikenessError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return EXIT_CODES[error.code]
-    return 0
+    except OutOfMemoryError as error:
+        advice = "Use a smaller --set stages.NAME.batch with a larger accumulate."
+        raise LikenessError("out_of_memory", "The device's memory is too small for a step.", advice) from error
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        advice = "Free some space and go on with --resume; the checkpoint before is whole."
+        raise LikenessError("disk", f"The disk is full ({error.filename or 'no name'}).", advice) from error

@@ -71,6 +71,7 @@ class Trainee:
         self._floats = {name: value for name, value in self.modules.state_dict().items() if value.is_floating_point()}
         learned = set(names.values())
         self._buffers = [value for name, value in self._floats.items() if name not in learned]
+        self._buffers_before = [value.clone() for value in self._buffers]
         self.average = {name: value.clone() for name, value in self._floats.items()} if config.ema else {}
         self.modules.train()
 
@@ -107,7 +108,8 @@ class Trainee:
         so that two processes see in one step what one process with twice the accumulation sees.
         """
         config, world = self.config, self.world
-        saved_buffers = [buffer.clone() for buffer in self._buffers]
+        if self._buffers:
+            torch._foreach_copy_(self._buffers_before, self._buffers)
         self.optimizer.zero_grad()
         sums: dict[str, Tensor] = {}
         for part in range(config.accumulate):
@@ -134,8 +136,8 @@ class Trainee:
             self._move_average(step)
         else:
             self.optimizer.zero_grad()
-            for buffer, saved in zip(self._buffers, saved_buffers, strict=True):
-                buffer.copy_(saved)
+            if self._buffers:
+                torch._foreach_copy_(self._buffers, self._buffers_before)
         return StepReport(terms_now, norm_value, rate, config.batch * config.accumulate * world.size, finite)
 
     @contextmanager

@@ -99,3 +99,19 @@ def test_command_line_names_what_is_wrong(capsys: pytest.CaptureFixture) -> None
     assert "unknown key 'stages.0.stepz'. Did you mean 'steps'?" in capsys.readouterr().err
     assert main(["tiny", "--device", "cuda:77" if torch.cuda.is_available() else "cuda"]) == 2
     assert "CUDA" in capsys.readouterr().err
+
+
+def test_a_full_disk_and_too_little_memory_have_their_exit_codes(
+    tmp_path: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for error, code, words in (
+        (OSError(28, "No space left on device", "file"), 6, "The disk is full (file)."),
+        (torch.OutOfMemoryError("CUDA out of memory"), 5, "memory is too small for a step"),
+    ):
+
+        def fail(*_: object, error: Exception = error) -> None:
+            raise error
+
+        monkeypatch.setattr("trainer.loop.train", fail)
+        assert main(["tiny", "--out", str(tmp_path / "run")]) == code
+        assert words in capsys.readouterr().err

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import shutil
 from pathlib import Path
 
 import pytest
 import torch
 
 from backend.models.parsing import CLASS_NAMES, ParsingNetConfig
+from trainer.checkpoint import CheckpointFolder
 from trainer.contracts import OptimizerConfig
 from trainer.data.drawn_faces import DrawnFacesConfig, LabelledPictures
 from trainer.logs import read_log
@@ -93,3 +95,31 @@ def test_it_learns_where_hair_and_skin_are(tmp_path: Path) -> None:
 def test_class_weights_must_fit() -> None:
     with pytest.raises(ValueError, match="class_weights must have 12 numbers"):
         dataclasses.replace(load_recipe(find_recipe("tiny")).stages[0], class_weights=(1.0,))
+
+
+@pytest.mark.usefixtures("no_tensorboard", "one_thread")
+@pytest.mark.parametrize("precision", ["float32", "bf16"])
+def test_convolutions_resume_with_the_same_bits(tmp_path: Path, precision: str) -> None:
+    stage = small_stage(steps=6, ema=0.9)
+    recipe = Recipe(name="small", precision=precision, checkpoint_steps=3, keep=9, stages=(stage,))
+    train(recipe, RunOptions(tmp_path / "whole", device="cpu"))
+    folder = tmp_path / "resumed" / "checkpoints"
+    folder.mkdir(parents=True)
+    name = "stage00_step000000003.safetensors"
+    shutil.copy(tmp_path / "whole" / "checkpoints" / name, folder / name)
+    train(recipe, RunOptions(tmp_path / "resumed", device="cpu", resume=True))
+    whole, resumed = (CheckpointFolder(tmp_path / run / "checkpoints").latest() for run in ("whole", "resumed"))
+    for part in ("model", "average", "optimizer"):
+        for key, value in getattr(whole, part).items():
+            assert torch.equal(value, getattr(resumed, part)[key]), f"{part}/{key}"
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
+def test_it_trains_on_cuda_and_can_go_on_there(tmp_path: Path, no_tensorboard: None) -> None:
+    recipe = load_recipe(find_recipe("tiny"), ["precision=bf16", "checkpoint_steps=40"])
+    state = train(recipe, RunOptions(tmp_path, device="cuda"))
+    assert state.finished and state.best > 0.2
+    for path in sorted((tmp_path / "checkpoints").glob("stage00_step*"))[1:]:
+        path.unlink()
+    assert train(recipe, RunOptions(tmp_path, device="cuda", resume=True)).finished
