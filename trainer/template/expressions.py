@@ -9,6 +9,7 @@ import numpy as np
 from backend.geometry.template import Template
 from backend.rig.arkit import ARKIT_INDEX, ARKIT_NAMES, mirrored_name
 from backend.rig.contacts import close_lids, lift_from_eyeball, meet_lips
+from backend.rig.deformation_transfer import source_deformations, transfer
 from backend.rig.lashes import bind_lashes, carry_lashes
 from backend.rig.measure import eye_sphere, fit_rigid, part_slice
 from backend.rig.pocket import OPEN_MOUTH_KEYS, bind_pocket, keep_pocket_inside
@@ -17,6 +18,7 @@ from trainer.template.facekit_expressions import facekit_keys
 from trainer.template.lid_motion import turn_lids
 from trainer.template.makehuman import face_unit_path, read_target
 from trainer.template.scans import read_facekit
+from trainer.template.tongue import tongue_out
 
 GAINS = {
     "browInnerUp": 1.5, "browOuterUpLeft": 1.8, "browOuterUpRight": 1.8, "cheekPuff": 1.8, "mouthLeft": 1.6,
@@ -98,9 +100,10 @@ def bake_expressions(template: Template, facekit: np.ndarray | None = None) -> n
     keys[close] = meet_lips(template, neutral, keys[jaw], keys[close])
     _turn_eyes(template, keys)
     _move_teeth(template, raw, keys)
+    keys[ARKIT_INDEX["tongueOut"]] = tongue_out(template, dict(zip(ARKIT_NAMES, keys, strict=True)))
     keys = keys.astype(np.float32)
     carry_lashes(template, bind_lashes(template), neutral, keys)
-    return keys
+    return symmetrise(template, keys).astype(np.float32)
 
 
 def makehuman_keys(template: Template) -> np.ndarray:
@@ -152,6 +155,22 @@ def separate_sides(template: Template, keys: np.ndarray) -> np.ndarray:
 def raw_face_units(hm08_vertex: np.ndarray) -> np.ndarray:
     """(52, V, 3) float32 MakeHuman's face units on the template's vertices, metres, order of ``ARKIT_NAMES``."""
     return np.stack([read_target(face_unit_path(name))[hm08_vertex] for name in ARKIT_NAMES]).astype(np.float32)
+
+
+def carried_face_units(doll: Template, target: np.ndarray) -> np.ndarray:
+    """MakeHuman's face units (``doll.expressions``, made for ``doll.vertices``) on another face of the same topology.
+
+    ``target`` (V, 3) is that face in about the same orientation. The head's go by deformation transfer, the other
+    parts' are scaled. Returns (52, V, 3) float32 metres.
+    """
+    head = doll.head
+    quads = doll.quads[head.face_start : head.face_stop]
+    own = doll.vertices[: head.vertex_stop].astype(np.float64)
+    spread = [np.linalg.norm(face - face.mean(0), axis=1).mean() for face in (own, target[: head.vertex_stop])]
+    units = doll.expressions * np.float32(spread[1] / spread[0])
+    source = source_deformations(own * (spread[1] / spread[0]), quads, units[:, : head.vertex_stop])
+    units[:, : head.vertex_stop] = transfer(source, target[: head.vertex_stop])
+    return units
 
 
 def with_baked_expressions(template: Template) -> Template:
