@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -16,8 +18,8 @@ from backend.errors import EXIT_CODES
 ROOT = Path(__file__).resolve().parents[1]
 
 
-def run(*arguments: str | Path, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+def run(*arguments: str | Path, cwd: Path = ROOT, **variables: str) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", **variables}
     command = [sys.executable, "-m", "backend", *map(str, arguments)]
     return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=300)
 
@@ -93,3 +95,30 @@ def test_an_output_folder_that_is_a_file(tmp_path: Path) -> None:
     result = run("reconstruct", tmp_path / "photo.jpg", "--out", tmp_path / "out")
     assert_one_sentence(result, "disk", "not a folder")
     assert (tmp_path / "out").read_text() == "mine"
+
+
+def test_cuda_that_is_not_there(tmp_path: Path) -> None:
+    (tmp_path / "photo.jpg").write_bytes(b"never opened")
+    environment = {"CUDA_VISIBLE_DEVICES": "-1"}
+    result = run("reconstruct", tmp_path / "photo.jpg", "--out", tmp_path / "out", "--device", "cuda", **environment)
+    assert_one_sentence(result, "missing_part", "CUDA")
+    assert sorted(os.listdir(tmp_path)) == ["photo.jpg"]
+
+
+def test_ctrl_c_leaves_nothing_behind(tmp_path: Path) -> None:
+    """Interrupted while it looks at photos; noise is slow enough to look at and has no face."""
+    from PIL import Image
+
+    Image.effect_noise((2000, 2000), 90).convert("RGB").save(tmp_path / "0.jpg")
+    for number in range(1, 30):
+        shutil.copy(tmp_path / "0.jpg", tmp_path / f"{number}.jpg")
+    before = sorted(os.listdir(tmp_path))
+    command = [sys.executable, "-m", "backend", "reconstruct", str(tmp_path), "--out", str(tmp_path / "new" / "out")]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    process = subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True)
+    assert "photos" in process.stderr.readline()
+    process.send_signal(signal.SIGINT)
+    _, printed = process.communicate(timeout=120)
+    assert process.returncode == EXIT_CODES["cancelled"], printed
+    assert "Cancelled" in printed and "Traceback" not in printed
+    assert sorted(os.listdir(tmp_path)) == before

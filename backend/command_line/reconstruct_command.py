@@ -15,6 +15,7 @@ from rich.table import Table
 
 from backend.command_line.photo_paths import find_photos
 from backend.command_line.progress_display import TerminalProgress, format_seconds
+from backend.errors import LikenessError
 
 
 def run_reconstruct(arguments: argparse.Namespace) -> None:
@@ -30,6 +31,7 @@ def run_reconstruct(arguments: argparse.Namespace) -> None:
         from backend.exchange.folder import check_writable, write_folder
 
         check_writable(arguments.out)
+        _check_device(arguments.device)
         from backend.photos.read import PhotoSource
         from backend.pipeline import STAGES, ReconstructOptions, reconstruct
 
@@ -42,6 +44,16 @@ def run_reconstruct(arguments: argparse.Namespace) -> None:
     took = format_seconds(time.monotonic() - start)
     preview = arguments.out / "preview.png"
     out.print(f"Wrote {arguments.out} in {took}. Look at {preview} first.", highlight=False, soft_wrap=True)
+
+
+def _check_device(name: str) -> None:
+    """Raises ``LikenessError`` with code "missing_part" when CUDA is asked for and not there."""
+    import torch
+
+    if name == "cuda" and not torch.cuda.is_available():
+        raise LikenessError(
+            "missing_part", "torch finds no CUDA device.", "Use --device auto, or run: python -m backend doctor"
+        )
 
 
 def verdict_table(photos: Sequence[Mapping[str, Any]]) -> Table:
