@@ -41,7 +41,9 @@ class Gate(importlib.abc.MetaPathFinder):
 
 sys.meta_path[:] = [importlib.machinery.BuiltinImporter, importlib.machinery.FrozenImporter, Gate()]
 sys.path.insert(0, "")
-import backend.geometry.template  # data is rendered from it
+from backend.geometry.template import load_template
+
+assert load_template().vertices.shape[1] == 3  # data is rendered from it
 for arguments in ARGUMENTS:
     sys.argv = ["trainer", *arguments]
     try:
