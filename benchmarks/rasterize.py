@@ -1,7 +1,7 @@
 """Time of the rasterizers, forward and backward, on four scenes: python benchmarks/rasterize.py [--json FILE].
 
 Forward: face ids, barycentrics, three interpolated channels and depth. Backward: gradients to vertices and channels.
-Backends take turns within a round, so that a busy machine slows all of them; figures are medians over rounds.
+Backends take turns within a round, so that a busy machine slows all of them; figures are the best of all rounds.
 The peer is numba (a compiled depth-buffer loop): pure torch is to take at most 3 times as long.
 """
 
@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import statistics
 import sys
 import time
 from collections.abc import Callable
@@ -128,7 +127,7 @@ def measure(case: Scene, backends: list[str], rounds: int) -> dict[str, float]:
                 spent = timed(lambda f=function, b=backend: f(case, b), device)
                 if turn > 0:  # the first round warms up
                     times.setdefault(f"{backend}.{name}", []).append(spent)
-    return {name: statistics.median(values) for name, values in times.items()}
+    return {name: min(values) for name, values in times.items()}
 
 
 def usable_backends(device: torch.device) -> list[str]:

@@ -11,6 +11,10 @@ from dataclasses import dataclass
 import torch
 from torch.autograd.function import once_differentiable
 
+SLIVER_AREA = 1e-4
+"""Square pixels: smaller faces are seen edge-on; their pixels get the mean of the corners and no gradient, which would
+be as large as the inverse of their area."""
+
 
 @dataclass(frozen=True)
 class Fragments:
@@ -139,9 +143,11 @@ class _Barycentrics(torch.autograd.Function):
         for i, j, k in _CYCLES:
             torch.mul(dx[j], dy[k], out=share[i])
             share[i].addcmul_(dy[j], dx[k], value=-1)
+        sliver = share.sum(0).abs_() < SLIVER_AREA
         share *= near
-        total = share.sum(0).reciprocal_()
+        total = share.sum(0).reciprocal_().masked_fill_(sliver, 0)
         share *= total
+        share.masked_fill_(sliver, 1 / 3)
         ctx.save_for_backward(rows, dx, dy, near, total, share)
         ctx.count = len(vertices)
         return share.t()
@@ -151,8 +157,9 @@ class _Barycentrics(torch.autograd.Function):
     def backward(ctx, gradient: torch.Tensor) -> tuple[torch.Tensor, None, None, None]:
         rows, dx, dy, near, total, result = ctx.saved_tensors
         to_share = gradient.t().contiguous()  # (3, P)
-        to_share = (to_share - (to_share * result).sum(0)) * total  # dL/du
-        to_area = to_share * near  # dL/dw
+        to_share = (to_share - (to_share * result).sum(0)) * near  # times 1 / sum u: dL/dw
+        to_share.masked_fill_(total == 0, 0)
+        to_area = to_share * total
         sums = gradient.new_zeros(3, ctx.count)
         corner = rows.reshape(-1)
         part = torch.empty_like(to_share)
@@ -161,9 +168,8 @@ class _Barycentrics(torch.autograd.Function):
                 torch.mul(to_area[k], delta[j], out=part[i])
                 part[i].addcmul_(to_area[j], delta[k], value=-1)
             target.index_add_(0, corner, part.view(-1), alpha=sign)
-        to_area *= result  # du_i/dz_i = -u_i / z_i, u_i = b_i sum u
-        to_area /= total
-        sums[2].index_add_(0, corner, to_area.view(-1), alpha=-1)
+        to_share *= result  # du_i/dz_i = -u_i / z_i, u_i = b_i sum u
+        sums[2].index_add_(0, corner, to_share.view(-1), alpha=-1)
         return sums.t(), None, None, None
 
 

@@ -15,7 +15,7 @@ import torch
 
 from backend.rendering.rasterize import MIN_DEPTH
 
-_CANDIDATES_CPU = 1 << 16
+_CANDIDATES_CPU = 1 << 15
 _CANDIDATES_CUDA = 1 << 24
 _CLASSES = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32)
 _EXACT = 4

@@ -88,3 +88,17 @@ def test_gradient_moves_a_vertex_towards_a_target_depth():
         (gradient,) = torch.autograd.grad(error, points)
         points = (points - torch.tensor([0, 0, 0.4]) * gradient).detach().requires_grad_()
     assert error < 2e-5
+
+
+def test_faces_seen_edge_on_do_no_harm():
+    # The first is a sliver of 1e-6 square pixels through the pixel centre (2.5, 2.5), the second has no area at all.
+    points = torch.tensor([[[0.5, 0.5, 1], [4.5, 4.5 + 5e-7, 2], [0.5, 0.5 - 1e-7, 3], [3, 3, 1]]], dtype=torch.float64)
+    faces = torch.tensor([[0, 1, 2], [3, 3, 3]])
+    ids = torch.full((1, 5, 5), -1)
+    ids[0, 2, 2], ids[0, 3, 3] = 0, 1
+    points.requires_grad_()
+    weights = barycentrics(points, faces, ids)
+    assert torch.allclose(weights[0, 2, 2], torch.full((3,), 1 / 3, dtype=torch.float64))
+    seen = depth(points, faces, ids, weights)
+    (seen.sum() + (weights * torch.rand(3)).sum()).backward()
+    assert torch.isfinite(points.grad).all() and points.grad.abs().max() <= 4

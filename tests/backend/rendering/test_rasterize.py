@@ -197,3 +197,24 @@ def test_pytorch3d_agrees_but_for_ties():
 def test_default_backends():
     assert default_backend(torch.device("cpu")) == ("numba" if _has("numba") else "torch")
     assert default_backend(torch.device("cuda")) == ("pytorch3d" if _has("pytorch3d") else "torch")
+
+
+def test_without_numba_the_torch_backend_serves(monkeypatch):
+    import sys
+
+    from backend.rendering import rasterize
+
+    points, triangles = random_scene(1, 1, 30, 20, (9, 9))
+    expected = face_ids(points, triangles, (9, 9))
+    monkeypatch.setitem(sys.modules, "numba", None)
+    monkeypatch.delitem(sys.modules, "backend.rendering.rasterize_numba", raising=False)
+    rasterize._installed.cache_clear()
+    rasterize._backend.cache_clear()
+    try:
+        assert default_backend(torch.device("cpu")) == "torch"
+        assert torch.equal(face_ids(points, triangles, (9, 9)), expected)
+        with pytest.raises(ModuleNotFoundError):
+            face_ids(points, triangles, (9, 9), backend="numba")
+    finally:
+        rasterize._installed.cache_clear()
+        rasterize._backend.cache_clear()
