@@ -66,8 +66,10 @@ def keep_pocket_inside(
     ``neutral`` is (V, 3); a vertex stays ``_LEAST_DEPTH`` behind each of its skin vertices' tangent planes, or half its
     neutral depth where that is less, or ``allowed`` (P, 4) where that is less still.
     """
+    if not np.any(offsets[binding.pocket]) and not np.any(offsets[binding.skin]):
+        return
     rest = _depth(template, binding, neutral)[0]
-    least = np.clip(0.5 * rest, 0.0, _LEAST_DEPTH)
+    least = np.where(rest > 0, np.minimum(0.5 * rest, _LEAST_DEPTH), rest - 1e-6)
     if allowed is not None:
         least = np.minimum(least, allowed - 1e-6)
     for _ in range(_ROUNDS):
