@@ -45,7 +45,7 @@ nose, the mouth's corners."""
 NOSE_TIP = 1
 BRIDGE = 168
 TRAGUS_X, TRAGUS_YZ = 0.0745, (0.012, 0.012)
-RENDERER_VERSION = "7"
+RENDERER_VERSION = "8"
 """Part of the cache's key: raise it when photographs would come out differently."""
 
 SKINS = (

@@ -30,6 +30,7 @@ LIGHTS = (("flat", "flat", 0.0), ("novel", "studio", -25.0))
 """Name in the figures, light of ``photographs.lighting``, degrees it is turned: the second is one no photo has."""
 SIZE = 448
 DISTANCE = 1.5
+VIEW_METRES = 0.29
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,7 @@ def neutral_renders(asset: FaceAsset) -> dict[tuple[str, str], np.ndarray]:
     pictures = {}
     for light_name, light, turn in LIGHTS:
         for view_name, yaw in VIEWS:
-            camera = look_at(yaw, 0, 0, DISTANCE, SIZE * DISTANCE / 0.34, (SIZE, SIZE), middle)
+            camera = look_at(yaw, 0, 0, DISTANCE, SIZE * DISTANCE / VIEW_METRES, (SIZE, SIZE), middle)
             view = trace_view(surface, camera, lighting(light, turn, middle), samples=4, ambient_rays=4, bvh=bvh)
             film = Film(exposure=0.95, noise=0.0)
             pictures[light_name, view_name] = develop(view.over(np.full(3, 0.25)), film, np.random.default_rng(0))

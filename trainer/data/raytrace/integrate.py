@@ -201,7 +201,8 @@ def integrate(
                             a2 = alpha * alpha
                             shadow_v = 2 * n_v / (n_v + math.sqrt(a2 + (1 - a2) * n_v * n_v))
                             shadow_l = 2 * n_l / (n_l + math.sqrt(a2 + (1 - a2) * n_l * n_l))
-                            fresnel = f0 + (one - f0) * (one - v_h) ** 5
+                            # rough surfaces mirror less at grazing angles than Schlick's formula says
+                            fresnel = f0 + (one - f0) * (one - alpha) ** 2 * (one - v_h) ** 5
                             gain = fresnel * shadow_v * shadow_l * v_h / (n_v * max(cosine_h, np.float32(0.05)))
                             gain = min(gain, one)
                             _environment(tx, ty, tz, gradient, directions, sharpness, colours, sky)

@@ -1,0 +1,50 @@
+import numpy as np
+import pytest
+
+from trainer.evaluate.metrics.correspondence import landmark_nme, per_vertex_error
+from trainer.evaluate.metrics.pictures import class_iou, mask_iou, photometric_error
+
+
+def test_alignment_takes_away_a_similarity_and_nothing_else():
+    generator = np.random.default_rng(0)
+    true = generator.normal(size=(50, 3))
+    rotation, _ = np.linalg.qr(generator.normal(size=(3, 3)))
+    rotation *= np.sign(np.linalg.det(rotation))
+    assert per_vertex_error(0.3 * true @ rotation.T + 5, true).mean == pytest.approx(0, abs=1e-9)
+    mirrored = per_vertex_error(true * [-1, 1, 1], true)
+    assert mirrored.mean > 100  # a reflection is not a similarity that a head may undergo
+
+
+def test_per_vertex_error_without_alignment_by_hand():
+    true = np.zeros((4, 3))
+    predicted = np.array([[0.003, 0.004, 0], [0, 0, 0], [0, 0, 0], [0, 0, 0.001]])
+    error = per_vertex_error(predicted, true, align=False)
+    assert error.mean == pytest.approx(1.5)  # (5 + 0 + 0 + 1) / 4 mm
+    assert error.median == pytest.approx(0.5)
+    assert error.rms == pytest.approx(np.sqrt(26 / 4))
+    assert per_vertex_error(predicted, true, align=False, chosen=np.array([0])).mean == pytest.approx(5)
+
+
+def test_nme_of_a_three_four_five_triangle():
+    assert landmark_nme(np.array([[3.0, 4], [1, 1]]), np.array([[0.0, 0], [1, 1]]), 50.0) == pytest.approx(5.0)
+    with pytest.raises(ValueError, match="positive"):
+        landmark_nme(np.zeros((1, 2)), np.zeros((1, 2)), 0.0)
+
+
+def test_intersection_over_union_by_hand():
+    first = np.array([1, 1, 1, 0, 0], bool)
+    second = np.array([0, 1, 1, 1, 0], bool)
+    assert mask_iou(first, second) == pytest.approx(0.5)
+    assert mask_iou(np.zeros(3, bool), np.zeros(3, bool)) == 1.0
+    assert class_iou(np.array([5, 5, 1]), np.array([5, 1, 1]), 5) == pytest.approx(0.5)
+
+
+def test_photometric_error_counts_only_the_mask():
+    true = np.zeros((2, 2, 3), np.uint8)
+    predicted = true.copy()
+    predicted[0, 0] = [51, 0, 0]
+    predicted[1, 1] = 255
+    mask = np.array([[True, True], [False, False]])
+    assert photometric_error(predicted, true, mask) == pytest.approx(51 / 255 / 6)
+    with pytest.raises(ValueError, match="empty"):
+        photometric_error(predicted, true, np.zeros((2, 2), bool))

@@ -1,0 +1,80 @@
+"""The scan evaluation with made-up scans: deformed templates, so that the true cage is known."""
+
+import io
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from backend.errors import LikenessError
+from backend.geometry.template import load_template
+from trainer.data.scan_heads import ScanHead
+from trainer.evaluate import command, scans
+from trainer.evaluate.estimate import as_estimate
+
+
+def wider_cage(amount: float) -> np.ndarray:
+    """The template with a nose and chin that stick out by ``amount`` metres more, smoothly."""
+    template = load_template()
+    cage = template.vertices.astype(np.float64)
+    tip = template.landmarks478.positions(cage)[1]
+    pull = np.exp(-((cage - tip) ** 2).sum(1) / 0.02**2)
+    return cage + pull[:, None] * [0, 0, amount]
+
+
+def made_up_head(name: str) -> ScanHead:
+    estimate = as_estimate(wider_cage(0.006))
+    near = np.linalg.norm(estimate.vertices - estimate.nose_tip, axis=1) < 0.09
+    return ScanHead(
+        name,
+        lambda _: None,
+        estimate.nose_tip,
+        estimate.vertices[near & (estimate.vertices[:, 2] > estimate.nose_tip[2] - 0.06)],
+        np.zeros((0, 3), int),
+        estimate.seven,
+        estimate.nose_tip,
+        estimate.bridge,
+        np.full((2, 3), np.nan),
+        0.0,
+    )
+
+
+@pytest.fixture
+def figures_of(monkeypatch):
+    monkeypatch.setattr(scans, "scan_head", made_up_head)
+    monkeypatch.setattr(scans, "scan_photos", lambda name, distance=None: tuple(f"{name}{i}" for i in range(6)))
+    options = scans.ScanOptions(heads=2, photos_per_head=(1, 6), distances=False, smile=False)
+    return lambda fit: scans.evaluate_scans(options, fit, Console(file=io.StringIO()))
+
+
+def test_the_true_shape_measures_zero_and_the_template_does_not(figures_of):
+    figures = figures_of(lambda paths: wider_cage(0.006) if len(paths) == 6 else wider_cage(0.003))
+    assert figures["median_mm.n6"] == pytest.approx(0, abs=1e-4)
+    assert 0 < figures["mean_mm.n1"] < figures["mean_mm.template"]
+    assert figures["head.SIMPOP_15.median_mm.n6"] == pytest.approx(0, abs=1e-4)
+    assert {"head.SIMPOP_16.mean_mm.n1", "median_mm.template", "std_mm.n6"} <= set(figures)
+
+
+def test_a_failed_fit_counts_as_the_template(figures_of):
+    def failing(paths):
+        raise LikenessError("no_face", "No photo shows a face.")
+
+    figures = figures_of(failing)
+    assert figures["median_mm.n6"] == figures["median_mm.template"]
+
+
+def test_scale_and_pose_of_the_estimate_do_not_matter(figures_of):
+    turn = np.array([[0, 0, 1.0], [0, 1, 0], [-1, 0, 0]])
+    figures = figures_of(lambda paths: 1.3 * wider_cage(0.006) @ turn.T + 0.5)
+    assert figures["median_mm.n6"] == pytest.approx(0, abs=1e-3)
+
+
+def test_the_table_has_a_row_per_head(figures_of):
+    table = scans.scans_table(figures_of(lambda paths: wider_cage(0.003)))
+    assert table.row_count == 3  # two heads and the mean
+
+
+def test_figures_are_written_flat(tmp_path):
+    command.write_figures(tmp_path / "deep" / "out.json", {"median_mm.n6": np.float64(0.123456789)})
+    assert (tmp_path / "deep" / "out.json").read_text() == '{\n "median_mm.n6": 0.12346\n}\n'
+    assert [path.name for path in (tmp_path / "deep").iterdir()] == ["out.json"]

@@ -1,0 +1,39 @@
+import numpy as np
+import pytest
+
+from backend.errors import LikenessError
+from trainer.evaluate.likeness import LIGHTS, VIEWS, PersonLikeness, flat_figures, likeness_table, people_folders
+
+
+def person(front: float, side: float, photos: float = 0.4) -> PersonLikeness:
+    value = {"front": front, "left": side - 0.01, "right": side + 0.01}
+    return PersonLikeness({(light, view): value[view] for light, _, _ in LIGHTS for view, _ in VIEWS}, photos)
+
+
+def test_figures_are_means_over_people_and_sides():
+    figures = flat_figures({"a": person(0.3, 0.4), "b": person(0.5, 0.6)})
+    assert figures["likeness.front"] == pytest.approx(0.4)
+    assert figures["likeness.side"] == pytest.approx(0.5)
+    assert figures["person.a.side.novel"] == pytest.approx(0.4)
+    assert figures["likeness.photos"] == pytest.approx(0.4)
+
+
+def test_a_render_without_a_face_counts_as_a_stranger():
+    figures = flat_figures({"a": person(np.nan, 0.4)})
+    assert figures["likeness.front"] == pytest.approx(1.0)
+
+
+def test_the_table_has_a_row_per_person():
+    people = {"a": person(0.3, 0.4), "b": person(0.5, 0.6)}
+    assert likeness_table(people, flat_figures(people)).row_count == 3
+
+
+def test_people_are_folders_with_photos(tmp_path):
+    for name in ("b/1.jpg", "a/2.PNG", "a/1.jpeg", "a/notes.txt", "empty/readme.md"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    found = people_folders(tmp_path)
+    assert list(found) == ["a", "b"]
+    assert [path.name for path in found["a"]] == ["1.jpeg", "2.PNG"]
+    with pytest.raises(LikenessError, match="no photos"):
+        people_folders(tmp_path / "empty")
