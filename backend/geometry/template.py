@@ -9,19 +9,20 @@ from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
-from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
 
 from backend.errors import LikenessError
+from backend.safetensors_file import BrokenTensorFileError, read_arrays, write_arrays
 
 TEMPLATE_PATH = Path(__file__).resolve().parents[2] / "assets" / "template.safetensors"
-FORMAT = "1"
+FORMAT = "2"
 REGION_NAMES: tuple[str, ...] = (
     "face", "lips", "lip_upper", "lip_lower", "lids_left", "lids_right", "mouth_interior", "nose", "brows", "cheeks",
     "forehead", "chin", "ears", "scalp", "neck", "eye_sockets",
 )  # fmt: skip
 PART_ORDER: tuple[str, ...] = ("head", "eye_left", "eye_right", "teeth_upper", "teeth_lower", "tongue", "lashes")
 UV_STEPS = 65535
+MIRROR_TOLERANCE = 2e-5
+"""Metres: fields that differ by less from a mirror image are stored as that."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,7 @@ class Template:
     quads : (F, 4) int32; a triangle repeats its last vertex. Counter-clockwise from outside.
     uv_head : (T, 2) float32 map ``Head``; uv_head_quads : (F, 4) int32. v up. All parts have their own place in it.
     uv_makehuman : (T2, 2) float32 original atlas; uv_makehuman_quads : (F, 4) int32.
-    hm08_vertex : (V,) int32.
+    hm08_vertex : (V,) int32 vertex in MakeHuman's whole base mesh, -1 for the eyeballs' extra vertices.
     mirror : (V,) int32, vertex across the median plane (eyes and other parts included).
     regions : name -> (V,) float32 in [0, 1]. At least: face (front of the head: what a photo fit may trust), lips,
         lip_upper, lip_lower, lids_left, lids_right, mouth_interior, nose, brows, cheeks, forehead, chin, ears, scalp,
@@ -138,6 +139,19 @@ def _read_embedding(arrays: Mapping[str, np.ndarray], prefix: str) -> LandmarkEm
     )
 
 
+def _mirror_sources(keys: np.ndarray, mirror: np.ndarray) -> np.ndarray:
+    """(N,) for each key (N, V, 3) the first key whose mirror image it is, or itself."""
+    flip = np.array([-1, 1, 1], np.float32)
+    sources = np.arange(len(keys))
+    for index in range(len(keys)):
+        image = keys[index][mirror] * flip
+        for earlier in range(index):
+            if sources[earlier] == earlier and np.abs(image - keys[earlier]).max() < MIRROR_TOLERANCE:
+                sources[index] = earlier
+                break
+    return sources
+
+
 def save_template(template: Template, path: Path = TEMPLATE_PATH) -> None:
     """Write ``template`` compactly (offsets in half precision, identity modes on one half of the face).
 
@@ -146,8 +160,10 @@ def save_template(template: Template, path: Path = TEMPLATE_PATH) -> None:
     half = np.flatnonzero(template.mirror >= np.arange(len(template.mirror)))
     reflected = template.identity_modes[:, template.mirror] * np.array([-1, 1, 1], np.float32)
     parity = np.sign((reflected * template.identity_modes).sum((1, 2)))
-    if np.abs(reflected - parity[:, None, None] * template.identity_modes).max() > 2e-5:
+    if np.abs(reflected - parity[:, None, None] * template.identity_modes).max() > MIRROR_TOLERANCE:
         raise ValueError("identity modes must be symmetric or antisymmetric")
+    sources = _mirror_sources(template.expressions, template.mirror)
+    stored = np.flatnonzero(sources == np.arange(len(sources)))
     arrays = {
         "parts": np.array([[p.vertex_start, p.vertex_stop, p.face_start, p.face_stop]
                            for p in (template.parts[name] for name in PART_ORDER)], dtype=np.int32),
@@ -157,7 +173,7 @@ def save_template(template: Template, path: Path = TEMPLATE_PATH) -> None:
         "uv_head_quads": template.uv_head_quads.astype(np.uint16),
         "uv_makehuman": np.round(template.uv_makehuman * UV_STEPS).astype(np.uint16),
         "uv_makehuman_quads": template.uv_makehuman_quads.astype(np.uint16),
-        "hm08_vertex": template.hm08_vertex.astype(np.uint16),
+        "hm08_vertex": template.hm08_vertex.astype(np.int16),  # at most 19,157
         "mirror": template.mirror.astype(np.uint16),
         "regions": np.round(np.stack([template.regions[name] for name in REGION_NAMES]) * 255).astype(np.uint8),
         **_embedding_arrays("landmarks68", template.landmarks68),
@@ -168,12 +184,13 @@ def save_template(template: Template, path: Path = TEMPLATE_PATH) -> None:
         "jaw_axis": template.jaw_axis.astype(np.float32),
         "eye_pivots": template.eye_pivots.astype(np.float32),
         "eye_radius": np.array([template.eye_radius], dtype=np.float32),
-        "expressions": template.expressions.astype(np.float16),
+        "expressions": template.expressions[stored].astype(np.float16),
+        "expression_source": sources.astype(np.int8),
         "identity_half": template.identity_modes[:, half].astype(np.float16),
         "identity_parity": parity.astype(np.int8),
     }  # fmt: skip
     arrays = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
-    save_file(arrays, path, metadata={"format": FORMAT, "sha256": _digest(arrays)})
+    write_arrays(path, arrays, {"format": FORMAT, "sha256": _digest(arrays)})
 
 
 def read_template(path: Path) -> Template:
@@ -184,13 +201,12 @@ def read_template(path: Path) -> Template:
     LikenessError("missing_part") : the file is missing, truncated, changed, or of another format.
     """
     try:
-        with safe_open(path, framework="numpy") as file:
-            metadata = file.metadata() or {}
-            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (safe_open is no mapping)
-    except (OSError, SafetensorError) as error:
+        file = read_arrays(path)
+    except (OSError, BrokenTensorFileError) as error:
         raise LikenessError(
             "missing_part", f"The face template {path.name} cannot be read ({error}).", "Install Likeness again."
         ) from error
+    arrays, metadata = file.arrays, file.metadata
     if metadata.get("format") != FORMAT or metadata.get("sha256") != _digest(arrays):
         raise LikenessError(
             "missing_part",
@@ -205,6 +221,11 @@ def read_template(path: Path) -> Template:
     flip = arrays["identity_parity"][:, None, None] * np.array([-1, 1, 1], np.float32)
     modes[:, mirror[half]] = modes[:, half] * flip
     modes[:, half] = arrays["identity_half"]
+    sources = arrays["expression_source"].astype(np.int64)
+    stored = np.flatnonzero(sources == np.arange(len(sources)))
+    expressions = arrays["expressions"].astype(np.float32)[np.searchsorted(stored, sources)]
+    images = np.flatnonzero(sources != np.arange(len(sources)))
+    expressions[images] = expressions[images][:, mirror] * np.array([-1, 1, 1], np.float32)
     return Template(
         parts=parts,
         vertices=arrays["vertices"],
@@ -226,7 +247,7 @@ def read_template(path: Path) -> Template:
         jaw_axis=arrays["jaw_axis"],
         eye_pivots=arrays["eye_pivots"],
         eye_radius=float(arrays["eye_radius"][0]),
-        expressions=arrays["expressions"].astype(np.float32),
+        expressions=expressions,
         identity_modes=modes,
     )
 

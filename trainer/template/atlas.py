@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import scipy.sparse as sp
 
+from backend.geometry.subdivision import linear_split
 from trainer.template.makehuman import BaseMesh
 from trainer.template.topology import Selection
 
@@ -52,6 +53,16 @@ def makehuman_map(base: BaseMesh, selection: Selection) -> UVMap:
     """The template's share of MakeHuman's original atlas."""
     used, quads = np.unique(base.uv_quads[selection.hm08_face], return_inverse=True)
     return UVMap(base.uv[used], quads.reshape(-1, 4))
+
+
+def split_quads(uv_map: UVMap, start: int, stop: int) -> UVMap:
+    """The map with its quads ``start:stop`` (whole charts) split in four each, in place of their parents."""
+    used, own = np.unique(uv_map.quads[start:stop], return_inverse=True)
+    matrix, finer = linear_split(own.reshape(-1, 4), len(used))
+    added = (matrix @ uv_map.uv[used])[len(used) :]
+    names = np.concatenate([used, len(uv_map.uv) + np.arange(len(added))])
+    quads = np.concatenate([uv_map.quads[:start], names[finer], uv_map.quads[stop:]])
+    return UVMap(np.concatenate([uv_map.uv, added]), quads)
 
 
 def chart_labels(quads: np.ndarray, count: int) -> np.ndarray:

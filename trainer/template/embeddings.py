@@ -22,14 +22,12 @@ def read_landmarks68(selection: Selection) -> LandmarkEmbedding:
     return LandmarkEmbedding(vertices, barycentrics, np.full(68, 1.5, np.float32), np.ones(68, bool))
 
 
-def read_landmarks478(selection: Selection) -> LandmarkEmbedding:
-    """The 478 calibrated landmarks of ``assets/landmarks478_hm08.json`` (see ``calibration.py``)."""
-    table = json.loads((ASSETS / "landmarks478_hm08.json").read_text())
-    lookup = {int(vertex): index for index, vertex in enumerate(selection.hm08_vertex)}
-    vertices = np.array([[lookup[vertex] for vertex in triangle] for triangle in table["tri"]], dtype=np.int32)
+def read_landmarks478() -> LandmarkEmbedding:
+    """The 478 calibrated landmarks of ``assets/landmarks478.json`` (see ``calibration.py``), in template vertices."""
+    table = json.loads((ASSETS / "landmarks478.json").read_text())
     return LandmarkEmbedding(
-        vertices,
-        np.array(table["bary"], dtype=np.float32),
+        np.array(table["vertices"], dtype=np.int32),
+        np.array(table["barycentrics"], dtype=np.float32),
         np.array(table["deviation"], dtype=np.float32),
         np.array(table["valid"], dtype=bool),
     )

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import scipy.sparse as sp
 from scipy.sparse.linalg import splu
 
-from backend.geometry.template import LandmarkEmbedding
+from backend.geometry.symmetry import symmetric_part
+from backend.geometry.template import LandmarkEmbedding, Template
 from trainer.template.closest_point import closest_points
+from trainer.template.facekit_curves import curve_pulls
 from trainer.template.model_fit import ModelFit, fit_model
 from trainer.template.registration import (
     Pull,
@@ -21,10 +23,14 @@ from trainer.template.registration import (
     vertex_normals,
 )
 from trainer.template.scans import FaceKit, facekit_surface
-from trainer.template.seams import match_seams, seam_loop
+from trainer.template.seams import seam_loop
 
 FIT_LANDMARKS = tuple(index for index in range(17, 68) if index not in (48, 54, 60, 64))
 """iBUG landmarks that mean the same place on both: no jaw line, no mouth corners (ours sit 1-2 mm outside)."""
+
+
+POCKET_STIFFNESS = 0.02
+"""Metres over which what has no match on the scan keeps the offset of its surroundings."""
 
 
 @dataclass(frozen=True)
@@ -74,21 +80,6 @@ class HeadTopology:
         }
 
 
-def _facekit_seams(kit: FaceKit) -> dict[str, np.ndarray]:
-    quads = kit.quads[(kit.quads < kit.SOCKETS.stop).all(1)]
-    sockets = ((quads >= kit.SOCKETS.start) & (quads < kit.SOCKETS.stop)).any(1)
-    mouth = ((quads >= kit.MOUTH.start) & (quads < kit.MOUTH.stop)).any(1)
-    left = kit.neutral[quads].mean(1)[:, 0] > 0
-    return {
-        "eye_left": seam_loop(quads, sockets & left),
-        "eye_right": seam_loop(quads, sockets & ~left),
-        "mouth": seam_loop(quads, mouth),
-    }
-
-
-_SEAM_WEIGHTS = {"eye_left": 2e-5, "eye_right": 2e-5, "mouth": 1e-5}
-
-
 def fit_to_facekit(head: HeadTopology, mean: np.ndarray, modes: np.ndarray, kit: FaceKit) -> ModelFit:
     """MakeHuman's modes (K, H, 3) around ``mean`` (H, 3) fitted to ICT-FaceKit's neutral: the start of registration."""
     weights = head.matrix @ head.skin_weights(face=1.0, scalp=0.4)
@@ -98,25 +89,25 @@ def fit_to_facekit(head: HeadTopology, mean: np.ndarray, modes: np.ndarray, kit:
     )  # fmt: skip
 
 
-def register_to_facekit(head: HeadTopology, start: np.ndarray, kit: FaceKit) -> np.ndarray:
-    """(H, 3) the cage whose level-1 surface lies on ICT-FaceKit's neutral, in its frame, mirror-symmetric."""
-    flip = np.array([-1.0, 1.0, 1.0])
-    start = 0.5 * (start + start[head.mirror] * flip)
+def register_to_facekit(head: HeadTopology, template: Template, start: np.ndarray, kit: FaceKit) -> np.ndarray:
+    """(H, 3) the cage whose level-1 surface lies on ICT-FaceKit's neutral, in its frame, mirror-symmetric.
+
+    ``template`` gives the topology for the lines of lids and lips; ``start`` (H, 3) is the cage to begin with.
+    """
+    start = symmetric_part(start, head.mirror)
+    whole = template.vertices.astype(np.float64)
+    whole[: len(start)] = start
     chosen = list(FIT_LANDMARKS)
-    pulls = [Pull(head.landmark_rows(FIT_LANDMARKS), kit.neutral[kit.landmarks[chosen]], np.full(len(chosen), 3e-5))]
-    theirs = _facekit_seams(kit)
-    for name, loop in head.seams(start).items():
-        other = kit.neutral[theirs[name]]
-        pairs, share = match_seams(start[loop], other)
-        targets = other[pairs[:, 0]] * (1 - share[:, None]) + other[pairs[:, 1]] * share[:, None]
-        rows = sp.csr_matrix((np.ones(len(loop)), (np.arange(len(loop)), loop)), shape=(len(loop), len(start)))
-        pulls.append(Pull(rows, targets, np.full(len(loop), _SEAM_WEIGHTS[name])))
+    marks = Pull(head.landmark_rows(FIT_LANDMARKS), kit.neutral[kit.landmarks[chosen]], np.full(len(chosen), 3e-5))
+    # the lines hold for the smooth surface: level 1 keeps the cage's vertices first
+    smooth = head.matrix[: len(start)]
+    lines = curve_pulls(replace(template, vertices=whole), kit, kit.neutral)
+    pulls = [marks, *(Pull(p.rows @ smooth, p.targets, 0.1 * p.weights, lasting=True) for p in lines)]
     weights = head.matrix @ head.skin_weights(face=1.0, ears=0.6, scalp=0.8, neck=0.6)
     regions = head.regions
     stiffer = 1.0 + sum(regions[name] for name in ("ears", "scalp", "neck", "eye_sockets", "mouth_interior"))
     surface = Surface(head.matrix, head.fine_triangles, head.triangles, weights, stiffer)
-    cage = register(start, surface, facekit_surface(kit), pulls)
-    return 0.5 * (cage + cage[head.mirror] * flip)
+    return symmetric_part(register(start, surface, facekit_surface(kit), pulls), head.mirror)
 
 
 @dataclass(frozen=True)
@@ -127,7 +118,6 @@ class Carrier:
     ----------
     corners : (P, 3) FaceKit vertices, weights : (P, 3) barycentrics of each level-1 point's match.
     confidence : (P,) square metres, 0 without a match.
-    seams : per seam: cage vertices (N,), FaceKit vertices (N, 2), share of the second (N,), weight.
     """
 
     head: HeadTopology
@@ -135,7 +125,6 @@ class Carrier:
     corners: np.ndarray
     weights: np.ndarray
     confidence: np.ndarray
-    seams: tuple[tuple[np.ndarray, np.ndarray, np.ndarray, float], ...]
 
     def carry(self, offsets: np.ndarray, smoothing: float = 0.003) -> np.ndarray:
         """(N, H, 3) cage offsets from FaceKit offsets (N, V_kit, 3); details below ``smoothing`` metres fade."""
@@ -149,11 +138,12 @@ class Carrier:
         areas = np.maximum(vertex_areas(self.cage, self.head.triangles), 1e-8)
         plate = sp.diags(scale**2) @ laplacian
         system = plate.T @ sp.diags(1.0 / areas) @ plate + matrix.T @ sp.diags(self.confidence) @ matrix
+        # pockets without a match (nostrils, mouth, sockets) go along with their rim instead of swinging on
+        share = (matrix.T @ self.confidence) / (matrix.T @ vertex_areas(matrix @ self.cage, self.head.fine_triangles))
+        pocket = np.sqrt(np.clip(1.0 - 2.0 * share, 0.0, 1.0))
+        springs = sp.diags(pocket) @ (sp.diags(laplacian.diagonal()) - laplacian) @ sp.diags(pocket)
+        system = system + POCKET_STIFFNESS**2 * (sp.diags(np.asarray(springs.sum(1)).ravel()) - springs)
         right = matrix.T @ (self.confidence[:, None] * wanted.transpose(1, 0, 2).reshape(len(wanted[0]), -1))
-        for vertices, pairs, share, weight in self.seams:
-            values = offsets[:, pairs[:, 0]] * (1 - share[:, None]) + offsets[:, pairs[:, 1]] * share[:, None]
-            system = system + sp.csr_matrix((np.full(len(vertices), weight), (vertices, vertices)), shape=system.shape)
-            right[vertices] += weight * values.transpose(1, 0, 2).reshape(len(vertices), -1)
         solution = splu((system + 1e-13 * sp.identity(count)).tocsc()).solve(right)
         return solution.reshape(count, number, 3).transpose(1, 0, 2)
 
@@ -170,8 +160,4 @@ def make_carrier(head: HeadTopology, cage: np.ndarray, kit: FaceKit) -> Carrier:
     trust = np.clip((facing - 0.3) / 0.4, 0, 1) * np.clip(2 - distance / 0.003, 0, 1) * inner[corners].all(1)
     trust *= head.matrix @ head.skin_weights(face=1.0, ears=1.0, scalp=1.0, neck=1.0)
     confidence = trust * vertex_areas(points, head.fine_triangles)
-    theirs, seams = _facekit_seams(kit), []
-    for name, loop in head.seams(cage).items():
-        pairs, share = match_seams(cage[loop], kit.neutral[theirs[name]])
-        seams.append((loop, theirs[name][pairs], share, 10 * _SEAM_WEIGHTS[name]))
-    return Carrier(head, cage, corners, weights, confidence, tuple(seams))
+    return Carrier(head, cage, corners, weights, confidence)

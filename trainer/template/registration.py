@@ -26,11 +26,13 @@ class Pull:
     Attributes
     ----------
     rows : (L, V) sparse; targets : (L, 3) metres; weights : (L,) in square metres of surface.
+    lasting : keep the weight in all steps (for places that are known exactly); else it is lowered.
     """
 
     rows: sp.csr_matrix
     targets: np.ndarray
     weights: np.ndarray
+    lasting: bool = False
 
 
 @dataclass(frozen=True)
@@ -187,7 +189,7 @@ def _solve(
     right = np.stack([matrix.T @ pushed[:, axis] for axis in range(3)])
     diagonal = bend + sp.identity(count) * 1e-10
     for pull in pulls:
-        strength = sp.diags(pull.weights * step.landmark_weight)
+        strength = sp.diags(pull.weights * (1.0 if pull.lasting else step.landmark_weight))
         diagonal = diagonal + pull.rows.T @ strength @ pull.rows
         right += (pull.rows.T @ strength @ (pull.targets - pull.rows @ start)).T
     for i in range(3):

@@ -7,8 +7,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
+import scipy.sparse as sp
+from scipy.spatial import cKDTree
 
 from backend.exchange.face_asset import PART_NAMES
+from backend.geometry.subdivision import linear_split
 from backend.geometry.template import PartRange
 from trainer.template.makehuman import BaseMesh
 
@@ -27,15 +30,15 @@ _GROUPS = {
 
 @dataclass(frozen=True)
 class Selection:
-    """The template's share of ``hm08``.
+    """A share of ``hm08``, part by part.
 
     Attributes
     ----------
-    hm08_vertex : (V,) ``hm08`` ids in the template's order.
-    hm08_face : (F,) rows of ``BaseMesh.quads`` in the template's order.
+    hm08_vertex : (V,) ``hm08`` ids in the selection's order.
+    hm08_face : (F,) rows of ``BaseMesh.quads`` in the selection's order.
     parts : part name -> range.
-    quads : (F, 4) template vertex ids.
-    mirror : (V,) template vertex across the median plane.
+    quads : (F, 4) vertex ids of the selection.
+    mirror : (V,) vertex of the selection across the median plane.
     """
 
     hm08_vertex: np.ndarray
@@ -113,3 +116,47 @@ def select(base: BaseMesh) -> Selection:
     if (mirror < 0).any() or (mirror[mirror] != np.arange(len(mirror))).any():
         raise ValueError("the mirror map is not an involution on the template")
     return Selection(vertex_ids, face_rows, parts, lookup[base.quads[face_rows]], mirror)
+
+
+@dataclass(frozen=True)
+class Refined:
+    """The template's topology: the selection with its eyeballs subdivided once.
+
+    Attributes
+    ----------
+    matrix : (V, V_selection) sparse; rows of vertices that ``hm08`` has are unit rows.
+    hm08_vertex : (V,) ``hm08`` ids, -1 for the eyeballs' new vertices.
+    parts, quads, mirror : as in ``Selection``.
+    """
+
+    matrix: sp.csr_matrix
+    hm08_vertex: np.ndarray
+    parts: Mapping[str, PartRange]
+    quads: np.ndarray
+    mirror: np.ndarray
+
+
+def refine_eyes(selection: Selection, points: np.ndarray) -> Refined:
+    """Split every quad of the two eyeballs in four; ``points`` (V, 3) are symmetric positions (to find the mirror)."""
+    blocks, ids, quads, parts, start, face = [], [], [], {}, 0, 0
+    for name, part in selection.parts.items():
+        count = part.vertex_stop - part.vertex_start
+        faces = selection.quads[part.face_start : part.face_stop] - part.vertex_start
+        matrix = sp.identity(count, format="csr")
+        own = selection.hm08_vertex[part.vertex_start : part.vertex_stop]
+        if name.startswith("eye"):
+            matrix, faces = linear_split(faces, count)
+            own = np.concatenate([own, np.full(matrix.shape[0] - count, -1)])
+        parts[name] = PartRange(start, start + matrix.shape[0], face, face + len(faces))
+        blocks.append(matrix)
+        ids.append(own)
+        quads.append(faces + start)
+        start, face = start + matrix.shape[0], face + len(faces)
+    matrix = sp.block_diag(blocks, format="csr")
+    fine = matrix @ points
+    mirror = cKDTree(fine).query(fine * [-1.0, 1.0, 1.0])[1]
+    old = np.flatnonzero(np.concatenate(ids) >= 0)
+    mirror[old] = old[selection.mirror]
+    if (mirror[mirror] != np.arange(len(mirror))).any():
+        raise ValueError("the mirror map is not an involution on the eyeballs")
+    return Refined(matrix, np.concatenate(ids), parts, np.concatenate(quads), mirror)

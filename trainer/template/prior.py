@@ -1,0 +1,102 @@
+"""The identity prior: ICT-FaceKit's modes first, then what MakeHuman and the simulated faces can do beyond them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from backend.geometry.symmetry import mirrored
+from trainer.template.identity import principal_modes
+
+
+@dataclass(frozen=True)
+class PriorOptions:
+    """Sizes and weights of the prior.
+
+    Attributes
+    ----------
+    scan_modes : number of modes from scans.
+    extra_modes : number of modes for what they cannot express.
+    noise : metres; offsets below it are not worth a standard deviation when a face is explained by the scan modes.
+    makehuman_share : how much of the variance of MakeHuman's residuals a random person gets.
+    """
+
+    scan_modes: int = 100
+    extra_modes: int = 40
+    noise: float = 0.001
+    makehuman_share: float = 0.6
+
+
+def without_rigid_motion(offsets: np.ndarray, points: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Offsets (N, V, 3) at ``points`` (V, 3) less the small rigid motion that explains most of them.
+
+    ``weights`` (V,) say which vertices decide; size stays in the offsets.
+    """
+    arm = points - weights @ points / weights.sum()
+    rows = np.zeros((len(points), 3, 6))
+    rows[:, [0, 1, 2], [0, 1, 2]] = 1.0
+    x, y, z = arm.T
+    rows[:, 1, 3], rows[:, 2, 3] = -z, y
+    rows[:, 0, 4], rows[:, 2, 4] = z, -x
+    rows[:, 0, 5], rows[:, 1, 5] = -y, x
+    system = np.einsum("v,via,vib->ab", weights, rows, rows)
+    right = np.einsum("v,via,nvi->an", weights, rows, offsets, optimize=True)
+    return offsets - np.einsum("via,an->nvi", rows, np.linalg.solve(system, right), optimize=True)
+
+
+def explain(offsets: np.ndarray, modes: np.ndarray, weights: np.ndarray, noise: float) -> np.ndarray:
+    """(N, K) most probable coefficients of offsets (N, V, 3) in modes (K, V, 3) under a unit-variance prior.
+
+    ``weights`` (V,) sum to the effective number of independent measurements.
+    """
+    scale = np.sqrt(np.repeat(weights, 3))
+    basis = modes.reshape(len(modes), -1) * scale
+    data = offsets.reshape(len(offsets), -1) * scale
+    system = basis @ basis.T / noise**2 + np.eye(len(modes))
+    return np.linalg.solve(system, basis @ data.T / noise**2).T
+
+
+def scan_modes(offsets: np.ndarray, weights: np.ndarray, mirror: np.ndarray, options: PriorOptions) -> np.ndarray:
+    """Mirror-symmetric modes (K, V, 3) with the covariance of the scans' modes (N, V, 3), one deviation each."""
+    # principal_modes divides by the number of samples: N modes of unit variance are sqrt(N) times N samples
+    return principal_modes(offsets * np.sqrt(len(offsets)), weights, mirror, options.scan_modes)[0]
+
+
+def extra_modes(
+    modes: np.ndarray,
+    makehuman: np.ndarray,
+    registered: np.ndarray,
+    weights: np.ndarray,
+    mirror: np.ndarray,
+    options: PriorOptions,
+) -> np.ndarray:
+    """Modes (K2, V, 3) of what ``modes`` leave over of MakeHuman's random people and of registered faces.
+
+    Parameters
+    ----------
+    modes : (K, V, 3) from the scans.
+    makehuman : (N, V, 3) offsets of random MakeHuman people from their mean.
+    registered : (M, V, 3) offsets of registered faces from the mean face (M may be 0).
+    weights : (V,).
+    """
+    measurements = weights * (400.0 / weights.sum())
+    left = []
+    for offsets, share in ((makehuman, options.makehuman_share), (registered, 1.0 - options.makehuman_share)):
+        if len(offsets):
+            residual = offsets - np.tensordot(explain(offsets, modes, measurements, options.noise), modes, 1)
+            left.append(residual * np.sqrt(share / len(offsets)))
+    residuals = np.concatenate(left)
+    return principal_modes(residuals * np.sqrt(len(residuals)), weights, mirror, options.extra_modes)[0]
+
+
+def spread_mm(modes: np.ndarray, weights: np.ndarray) -> float:
+    """Root-mean-square distance in millimetres of a random person from the mean, over ``weights`` (V,)."""
+    return float(np.sqrt((weights * (modes**2).sum((0, 2))).sum() / weights.sum()) * 1e3)
+
+
+def is_symmetric(modes: np.ndarray, mirror: np.ndarray) -> bool:
+    """Whether every mode (K, V, 3) is its own mirror image or the negative of it."""
+    reflected = mirrored(modes, mirror)
+    parity = np.sign((reflected * modes).sum((1, 2)))
+    return bool(np.abs(reflected - parity[:, None, None] * modes).max() < 1e-6)
