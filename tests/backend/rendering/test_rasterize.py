@@ -218,3 +218,43 @@ def test_without_numba_the_torch_backend_serves(monkeypatch):
     finally:
         rasterize._installed.cache_clear()
         rasterize._backend.cache_clear()
+
+
+@pytest.mark.skipif(_has("pytorch3d"), reason="the real one is tested above")
+def test_pytorch3d_is_given_what_its_documentation_asks_for(monkeypatch):
+    """Its conventions (NDC x left and y up, short side -1 to 1, ids packed over the batch) played by the reference."""
+    import sys
+    from types import ModuleType, SimpleNamespace
+
+    from backend.rendering import rasterize
+
+    def rasterize_meshes(meshes, *, image_size, blur_radius, faces_per_pixel, perspective_correct, cull_backfaces):
+        assert faces_per_pixel == 1 and perspective_correct and 0 < blur_radius < 1e-6
+        height, width = image_size
+        packed = []
+        for image, (ndc, own) in enumerate(zip(meshes.verts, meshes.faces, strict=True)):
+            half = min(height, width) / 2
+            pixels = torch.stack([width / 2 - ndc[:, 0] * half, height / 2 - ndc[:, 1] * half, ndc[:, 2]], -1)
+            ids = face_ids(pixels[None], own, image_size, backend="reference", cull_backfaces=cull_backfaces)
+            packed.append(torch.where(ids < 0, -1, ids + image * len(own)))
+        return torch.cat(packed)[..., None], None, None, None
+
+    modules = {name: ModuleType(name) for name in ("pytorch3d", "pytorch3d.renderer", "pytorch3d.structures")}
+    for name in ("pytorch3d.renderer.mesh", "pytorch3d.renderer.mesh.rasterize_meshes"):
+        modules[name] = ModuleType(name)
+    modules["pytorch3d.renderer.mesh.rasterize_meshes"].rasterize_meshes = rasterize_meshes
+    modules["pytorch3d.structures"].Meshes = lambda verts, faces: SimpleNamespace(verts=verts, faces=faces)
+    for name, module in modules.items():
+        monkeypatch.setitem(sys.modules, name, module)
+    monkeypatch.delitem(sys.modules, "backend.rendering.rasterize_pytorch3d", raising=False)
+    rasterize._backend.cache_clear()
+    try:
+        points, triangles = random_scene(2, 3, 60, 80, (40, 56))
+        points[0, 5] = torch.nan
+        for cull in (False, True):
+            expected = face_ids(points, triangles, (40, 56), backend="reference", cull_backfaces=cull)
+            found = face_ids(points, triangles, (40, 56), backend="pytorch3d", cull_backfaces=cull)
+            assert (found == expected).float().mean() > 0.999
+    finally:
+        rasterize._backend.cache_clear()
+        sys.modules.pop("backend.rendering.rasterize_pytorch3d", None)
