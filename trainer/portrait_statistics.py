@@ -1,12 +1,13 @@
-"""Statistics of portraits that the photo stage uses: the mean landmarks and the identity descriptor's projection.
+"""Statistics of portraits that the photo stage uses: mean landmarks, the identity descriptor, the glasses classifier.
 
 ``python -m trainer.portrait_statistics FOLDER`` reads one portrait per person (the public-domain set) and writes
-``mean_landmarks.npz`` and ``identity_projection.npz`` next to the photo stage's code.
+``mean_landmarks.npz``, ``identity_projection.npz`` and ``glasses_classifier.npz`` next to the photo stage's code.
 """
 
 from __future__ import annotations
 
 import argparse
+import csv
 from pathlib import Path
 
 import cv2
@@ -15,6 +16,7 @@ from scipy.optimize import linear_sum_assignment
 
 from backend.photos import mediapipe_models
 from backend.photos.detect import detect_faces
+from backend.photos.glasses import strip_histogram
 from backend.photos.identity import gradient_histogram
 from backend.photos.landmarks import (
     CHIN,
@@ -29,12 +31,14 @@ from backend.photos.landmarks import (
 )
 from backend.photos.read import PhotoSource, PhotoUnreadableError, read_photo
 
+GLASSES_LABELS = Path(__file__).parent / "data" / "glasses_labels.csv"
 PHOTO_PACKAGE = Path(__file__).parents[1] / "backend" / "photos"
 _MIN_FACE_PX = 52
 _WITHIN_PRIOR = 0.3
 _DIMENSIONS = 128
 _VARIANTS = 2
 _MESH_SIDE = 512
+_GLASSES_RIDGE = 20.0
 
 
 def main() -> None:
@@ -43,13 +47,23 @@ def main() -> None:
     parser.add_argument("folder", type=Path, help="folder of portraits, one per person")
     parser.add_argument("--limit", type=int, default=2600, help="portraits to use (default 2600)")
     parser.add_argument("--landmarks", action="store_true", help="make the mean landmarks anew as well")
+    parser.add_argument("--glasses-only", action="store_true", help="make only the glasses classifier")
     arguments = parser.parse_args()
     paths = sorted(path for path in arguments.folder.iterdir() if path.suffix.lower() in (".jpg", ".jpeg", ".png"))
     np.random.default_rng(0).shuffle(paths)
     if arguments.landmarks:
-        points, mirror = mean_and_mirror([path for path in paths[:600]])
+        points, mirror = mean_and_mirror(paths[:600])
         np.savez_compressed(PHOTO_PACKAGE / "mean_landmarks.npz", points=points, mirror=mirror)
         mean_landmarks.cache_clear()
+    mean, weights, bias = glasses_classifier(arguments.folder)
+    np.savez_compressed(
+        PHOTO_PACKAGE / "glasses_classifier.npz",
+        mean=mean.astype(np.float16),
+        weights=weights.astype(np.float16),
+        bias=np.float32(bias),
+    )
+    if arguments.glasses_only:
+        return
     mean, projection = identity_projection(paths, arguments.limit)
     scale = np.abs(projection).max(axis=0) / 127
     np.savez_compressed(
@@ -90,6 +104,33 @@ def identity_projection(paths: list[Path], limit: int) -> tuple[np.ndarray, np.n
     _, directions = np.linalg.eigh(whiten @ covariance @ whiten.T)
     projection = whiten.T @ directions[:, ::-1][:, :_DIMENSIONS]
     return mean, projection / (total @ projection).std(axis=0)
+
+
+def glasses_classifier(folder: Path) -> tuple[np.ndarray, np.ndarray, float]:
+    """Mean (1024,), weights (1024,) and bias of a logistic regression on the labels of ``data/glasses_labels.csv``.
+
+    Each portrait is used plain and mirrored; the rarer class weighs more, by the square root of its rarity.
+    """
+    features, labels = [], []
+    with GLASSES_LABELS.open(newline="") as file:
+        for row in csv.DictReader(file):
+            face = _portrait(folder / row["file"])
+            if face is None:
+                continue
+            features += [strip_histogram(*face), strip_histogram(*_mirrored(*face))]
+            labels += [float(row["glasses"])] * 2
+    x, y = np.array(features, dtype=np.float64), np.array(labels)
+    mean = x.mean(axis=0)
+    design = np.concatenate([x - mean, np.ones((len(x), 1))], axis=1)
+    penalty = np.diag([_GLASSES_RIDGE] * x.shape[1] + [1e-6])
+    importance = np.where(y > 0, np.sqrt((1 - y).sum() / y.sum()), 1.0)
+    weights = np.zeros(design.shape[1])
+    for _ in range(25):  # Newton's method
+        chance = 1 / (1 + np.exp(-design @ weights))
+        gradient = design.T @ (importance * (chance - y)) + penalty @ weights
+        curvature = (design * (importance * chance * (1 - chance))[:, None]).T @ design + penalty
+        weights -= np.linalg.solve(curvature, gradient)
+    return mean, weights[:-1], float(weights[-1])
 
 
 def mean_and_mirror(paths: list[Path]) -> tuple[np.ndarray, np.ndarray]:

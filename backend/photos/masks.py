@@ -12,6 +12,8 @@ import numpy as np
 
 from backend.photos import mediapipe_models
 from backend.photos.collection import FaceClass
+from backend.photos.glasses import glasses_mask, wears_glasses
+from backend.photos.hands import hand_mask
 from backend.photos.landmarks import CHIN, FOREHEAD_TOP, landmark_window
 from backend.photos.regions import (
     BROW_RIGHT,
@@ -39,7 +41,8 @@ _SHADOW_EASE, _LIGHT_EASE = 2.5, 2.0  # brightness may differ this many times mo
 _HAIR_COMPONENTS = 3
 _DARK_LABELS = (FaceClass.BROWS, FaceClass.BROWS, FaceClass.EYES, FaceClass.EYES)
 _PART_REACH = 0.03  # of the face's height: what belongs to a brow or an eye around its landmarks
-_BEARD_SHARE = 0.25  # of the mouth's surroundings
+_BEARD_SHARE = 0.25  # of the chin
+_MOUSTACHE_TO_BEARD, _HANGING_TO_BEARD = 1.6, 1.8  # a moustache alone, and a beard under the chin, want more evidence
 _DARK_PARTS = (BROW_RIGHT, mirrored(BROW_RIGHT), EYE_RIGHT, mirrored(EYE_RIGHT))
 _SPECK = 0.0012  # of the face's area: smaller islands take their surroundings' label
 
@@ -109,6 +112,9 @@ def _label_small(pixels: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
     _label_around(labels, oval, person, skin_like, hair_like, frame, landmarks)
     _label_oval(labels, oval, distance, residual, contrast, hair_like, frame, landmarks)
     _label_parts(labels, distance, landmarks, frame)
+    if wears_glasses(pixels, landmarks, distance, frame.size):
+        labels[glasses_mask(landmarks, distance, contrast, frame.size)] = FaceClass.GLASSES
+    labels[hand_mask(pixels, oval)] = FaceClass.OCCLUDER
     return labels
 
 
@@ -221,17 +227,21 @@ def _label_oval(
     whiskers = ((distance > 0.7 * _SKIN_LIMIT) & (greyer | (contrast > 0.25))) | (contrast > 0.4)
     moustache = polygon_mask(landmarks, UPPER_LIP_SKIN, side)
     beard = np.zeros_like(oval)
-    for part in (moustache, lower & ~moustache):
-        if (whiskers & part).sum() > _BEARD_SHARE * part.sum():
-            beard |= whiskers & part
+    chin = lower & ~moustache
+    bearded = (whiskers & chin).sum() > _BEARD_SHARE * chin.sum()
+    if bearded:
+        beard |= whiskers & chin
+    if (whiskers & moustache).sum() > (1.0 if bearded else _MOUSTACHE_TO_BEARD) * _BEARD_SHARE * moustache.sum():
+        beard |= whiskers & moustache
     labels[oval] = FaceClass.SKIN
     strange = other & ~hair & ~lower & (distance > 1.4 * _SKIN_LIMIT)
     labels[_large(strange, 0.006 * frame.size**2)] = FaceClass.OCCLUDER
     labels[lower & (distance > 1.5 * _SKIN_LIMIT)] = FaceClass.OCCLUDER
     labels[grown(_large(beard, 0.003 * frame.size**2), 0.01 * frame.size) & lower] = FaceClass.FACIAL_HAIR
-    below = (frame.v > _place(frame, landmarks[LIPS_OUTER[0]])[1]) & (np.abs(frame.u) < 0.4)
-    hanging = below & (labels == FaceClass.HAIR) & ~oval & grown(oval, 0.25 * frame.size)
-    labels[_connected(hanging, grown(labels == FaceClass.FACIAL_HAIR, 3))] = FaceClass.FACIAL_HAIR
+    if (whiskers & chin).sum() > _HANGING_TO_BEARD * _BEARD_SHARE * chin.sum():
+        below = (frame.v > _place(frame, landmarks[LIPS_OUTER[0]])[1]) & (np.abs(frame.u) < 0.4)
+        hanging = below & (labels == FaceClass.HAIR) & ~oval & grown(oval, 0.2 * frame.size)
+        labels[_connected(hanging, grown(labels == FaceClass.FACIAL_HAIR, 3))] = FaceClass.FACIAL_HAIR
     labels[hair & (labels != FaceClass.FACIAL_HAIR)] = FaceClass.HAIR
 
 

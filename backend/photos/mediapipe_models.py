@@ -76,6 +76,14 @@ def person_segmenter() -> Model:
     return Model(lambda solutions: solutions.selfie_segmentation.SelfieSegmentation(model_selection=0))
 
 
+@cache
+def hand_finder() -> Model:
+    """21 landmarks of each of up to two hands."""
+    return Model(
+        lambda solutions: solutions.hands.Hands(static_image_mode=True, max_num_hands=2, min_detection_confidence=0.4)
+    )
+
+
 def _solutions() -> Any:
     os.environ.setdefault("GLOG_minloglevel", "3")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
