@@ -56,19 +56,32 @@ def lift_from_eyeball(template: Template, neutral: np.ndarray, posed: np.ndarray
     start = neutral[rows].astype(np.float64) - centre
     end = posed[rows] - centre
     least = np.minimum(radius + LID_CLEARANCE_MM * 1e-3, np.linalg.norm(start, axis=-1))
-    low, high = np.ones(least.shape), np.full(least.shape, 1.5)
     times = np.linspace(0.0, 1.0, 17)[:, None, None, None]
+    way = start + times * (end - start)
+    fine = np.linalg.norm(way, axis=-1).min(0) >= least - 1e-7
+    if fine.all():
+        return posed
+    low, high = np.ones(least.shape), np.full(least.shape, 1.5)
     for _ in range(24):
         scale = 0.5 * (low + high)
         way = start + times * (end * scale[..., None] - start)
         clear = np.linalg.norm(way, axis=-1).min(0) >= least - 1e-7
         high = np.where(clear, scale, high)
         low = np.where(clear, low, scale)
-    way = start + times * (end - start)
-    fine = np.linalg.norm(way, axis=-1).min(0) >= least - 1e-7
     lifted = posed.copy()
     lifted[rows] = centre + end * np.where(fine, 1.0, high)[..., None]
     return lifted
+
+
+def lift_lids(template: Template, neutral: np.ndarray, keys: np.ndarray) -> None:
+    """``lift_from_eyeball`` for each of ``keys`` (K, V, 3) that moves lids, in place."""
+    for eye, loops in enumerate(face_loops(template).eyes):
+        moving = np.flatnonzero(np.any(keys[:, loops.rows.ravel()] != 0.0, axis=(1, 2)))
+        for index in moving:
+            posed = neutral.astype(np.float64) + keys[index]
+            lifted = lift_from_eyeball(template, neutral, posed, eye)
+            if lifted is not posed:
+                keys[index] += lifted - posed
 
 
 def meet_lips(template: Template, neutral: np.ndarray, jaw_open: np.ndarray, mouth_close: np.ndarray) -> np.ndarray:

@@ -9,7 +9,7 @@ import numpy as np
 
 from backend.geometry.template import Template
 from backend.rig.arkit import ARKIT_INDEX, ARKIT_NAMES
-from backend.rig.contacts import close_lids, meet_lips
+from backend.rig.contacts import close_lids, lift_lids, meet_lips
 from backend.rig.deformation_transfer import SourceDeformations, source_deformations, transfer
 from backend.rig.lashes import LashBinding, bind_lashes, carry_lashes
 from backend.rig.pocket import OPEN_MOUTH_KEYS, PocketBinding, bind_pocket, keep_pocket_inside, pocket_depths
@@ -55,6 +55,7 @@ def personalise_keys(template: Template, neutral: np.ndarray) -> np.ndarray:
     keys[:, :head] = transfer(prepared.source, neutral[:head])
     for eye, name in enumerate(("eyeBlinkLeft", "eyeBlinkRight")):
         keys[ARKIT_INDEX[name]] = close_lids(template, neutral, keys[ARKIT_INDEX[name]], eye)
+    lift_lids(template, neutral, keys)
     for name, offsets, depths in zip(ARKIT_NAMES, keys, prepared.pocket_depths, strict=True):
         if name not in OPEN_MOUTH_KEYS:
             keep_pocket_inside(template, prepared.pocket, neutral, offsets, depths)

@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 
 from backend.geometry.template import Template
 from backend.rig.arkit import ARKIT_INDEX, ARKIT_NAMES, mirrored_name
-from backend.rig.contacts import close_lids, lift_from_eyeball, meet_lips
+from backend.rig.contacts import close_lids, lift_lids, meet_lips
 from backend.rig.deformation_transfer import source_deformations, transfer
 from backend.rig.lashes import bind_lashes, carry_lashes
 from backend.rig.measure import eye_sphere, fit_rigid, part_slice
 from backend.rig.pocket import OPEN_MOUTH_KEYS, bind_pocket, keep_pocket_inside
 from backend.rig.rigid_parts import JAW_KEYS
-from trainer.template.facekit_expressions import facekit_keys
 from trainer.template.lid_motion import turn_lids
-from trainer.template.makehuman import face_unit_path, read_target
-from trainer.template.scans import read_facekit
 from trainer.template.tongue import tongue_out
 
 GAINS = {
@@ -89,9 +84,7 @@ def bake_expressions(template: Template, facekit: np.ndarray | None = None) -> n
         keys[blink] = turn_lids(template, eye, *BLINK_SHARES)
         keys[down] = turn_lids(template, eye, *LOOK_DOWN_SHARES)
         keys[blink] = close_lids(template, neutral, keys[blink], eye)
-        for name in ("eyeLookDown", "eyeLookUp", "eyeLookIn", "eyeLookOut", "eyeSquint", "eyeWide"):
-            index = ARKIT_INDEX[name + side]
-            keys[index] = lift_from_eyeball(template, neutral, neutral + keys[index], eye) - neutral
+    lift_lids(template, neutral, keys)
     pocket = bind_pocket(template)
     for name, offsets in zip(ARKIT_NAMES, keys, strict=True):
         if name not in OPEN_MOUTH_KEYS:
@@ -152,11 +145,6 @@ def separate_sides(template: Template, keys: np.ndarray) -> np.ndarray:
     return keys
 
 
-def raw_face_units(hm08_vertex: np.ndarray) -> np.ndarray:
-    """(52, V, 3) float32 MakeHuman's face units on the template's vertices, metres, order of ``ARKIT_NAMES``."""
-    return np.stack([read_target(face_unit_path(name))[hm08_vertex] for name in ARKIT_NAMES]).astype(np.float32)
-
-
 def carried_face_units(doll: Template, target: np.ndarray) -> np.ndarray:
     """MakeHuman's face units (``doll.expressions``, made for ``doll.vertices``) on another face of the same topology.
 
@@ -171,16 +159,6 @@ def carried_face_units(doll: Template, target: np.ndarray) -> np.ndarray:
     source = source_deformations(own * (spread[1] / spread[0]), quads, units[:, : head.vertex_stop])
     units[:, : head.vertex_stop] = transfer(source, target[: head.vertex_stop])
     return units
-
-
-def with_baked_expressions(template: Template) -> Template:
-    """``template`` with the baked 52 keys (whatever keys it had before).
-
-    Raises ``FileNotFoundError`` when MakeHuman's data or ICT-FaceKit are missing.
-    """
-    template = replace(template, expressions=raw_face_units(template.hm08_vertex))
-    facekit = facekit_keys(template, read_facekit(), makehuman_keys(template))
-    return replace(template, expressions=bake_expressions(template, facekit))
 
 
 def _hinge(rotation: np.ndarray, translation: np.ndarray) -> tuple[float, np.ndarray]:
