@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from backend.errors import LikenessError
-from backend.exchange.assemble import asset_photo, assemble
+from backend.exchange.assemble import assemble, asset_photo
 from backend.exchange.face_asset import FaceAsset
 from backend.exchange.json_files import build_report
-from backend.exchange.preview import PhotoPreview
+from backend.exchange.preview import PhotoPreview, photo_preview
 from backend.fitting.fit import fit_face
 from backend.fitting.fitted_face import FittedFace
 from backend.fitting.options import fit_options_for
@@ -107,8 +107,5 @@ def reconstruct(
         {"quality": options.quality, "texture_size": options.texture_size, "device": options.device},
     )
     asset = assemble(template, fitted.neutral, keys, texture.albedo, photos, report)
-    previews = tuple(
-        PhotoPreview(photo.name, face.pixels, photo.camera, photo.expression, photo.light)
-        for photo, face in zip(fitted.photos, used, strict=True)
-    )
+    previews = tuple(photo_preview(face, photo) for photo, face in zip(fitted.photos, used, strict=True))
     return Reconstruction(asset, previews, collection, fitted)

@@ -17,6 +17,9 @@ from backend.rendering.render import render_linear, render_mesh
 from backend.rendering.spherical_harmonics import light_from_directions
 from backend.rig.arkit import ARKIT_NAMES
 
+RENDERED_TEXTURE = 1024
+"""Side of the albedo in renders; pictures of a head are smaller than this."""
+
 
 @dataclass(frozen=True)
 class AssetMesh:
@@ -29,7 +32,7 @@ class AssetMesh:
     keys : (52, C, 3) float32 offsets in ARKit's order.
     faces : (T, 3) int64. uv : (U, 2) float32 map ``Head``, v up. uv_faces : (T, 3) int64.
     alpha : (V,) float32, below 1 on the lashes.
-    albedo : (R, R, 3) uint8 sRGB.
+    albedo : (R, R, 3) float32 linear, R at most ``RENDERED_TEXTURE``.
     """
 
     matrix: sp.csr_matrix
@@ -134,8 +137,17 @@ def asset_mesh(asset: FaceAsset) -> AssetMesh:
         uv=np.concatenate(uvs),
         uv_faces=np.concatenate(uv_faces),
         alpha=np.concatenate(alphas).round(5),
-        albedo=asset.albedo,
+        albedo=_reduced(linear_from_srgb(asset.albedo), RENDERED_TEXTURE),
     )
+
+
+def _reduced(texture: np.ndarray, side: int) -> np.ndarray:
+    """A linear texture (R, R, 3) averaged over squares until it is at most ``side`` wide."""
+    factor = -(-len(texture) // side)
+    if factor <= 1 or len(texture) % factor:
+        return texture
+    small = len(texture) // factor
+    return texture.reshape(small, factor, small, factor, 3).mean(axis=(1, 3))
 
 
 def portrait_camera(vertices: np.ndarray, yaw_degrees: float, size: tuple[int, int], distance: float = 1.2) -> Camera:

@@ -12,6 +12,8 @@ from PIL import Image, ImageDraw, ImageFont
 
 from backend.exchange.asset_mesh import AssetMesh, asset_mesh, camera_window, neutral_light, portrait_camera
 from backend.exchange.face_asset import FaceAsset
+from backend.fitting.fitted_face import FittedPhoto
+from backend.photos.collection import PhotoFace
 from backend.rendering.camera import Camera
 
 WIDTH = 1536
@@ -36,6 +38,8 @@ class PhotoPreview:
     camera : in pixels of the crop.
     expression : (52,) weights.
     light : (9, 3) SH coefficients of the shading, head frame (see ``rendering.spherical_harmonics``).
+    inside : left, top, right and bottom in pixels of the crop between which it is photo; what is outside was filled
+        in and is not shown. None: all of it.
     """
 
     name: str
@@ -43,6 +47,18 @@ class PhotoPreview:
     camera: Camera
     expression: np.ndarray
     light: np.ndarray
+    inside: tuple[int, int, int, int] | None = None
+
+
+def photo_preview(face: PhotoFace, photo: FittedPhoto) -> PhotoPreview:
+    """What the preview shows of a used photo."""
+    edges = face.crop_scale * (np.array([[0, 0], face.source_size]) - np.array(face.crop_offset))  # (2, 2)
+    height, width = face.pixels.shape[:2]
+    left, top = np.clip(np.ceil(edges[0]), 0, [width, height]).astype(int).tolist()
+    right, bottom = np.clip(np.floor(edges[1]), 0, [width, height]).astype(int).tolist()
+    return PhotoPreview(
+        photo.name, face.pixels, photo.camera, photo.expression, photo.light, (left, top, right, bottom)
+    )
 
 
 def write_preview(asset: FaceAsset, previews: Sequence[PhotoPreview], path: Path) -> None:
@@ -85,12 +101,22 @@ def preview_picture(asset: FaceAsset, previews: Sequence[PhotoPreview]) -> np.nd
 def photo_and_fit(mesh: AssetMesh, preview: PhotoPreview, side: int) -> tuple[np.ndarray, np.ndarray]:
     """The photo around the head as (side, side, 3) uint8, and the same with the head rendered over it."""
     left, top, width = _around_head(mesh, preview)
-    part = Image.fromarray(preview.pixels).resize(
+    part = Image.fromarray(_without_filling(preview)).resize(
         (side, side), Image.Resampling.LANCZOS, box=(left, top, left + width, top + width)
     )
     camera = camera_window(preview.camera, left, top, width, width).scaled(side / width)
     photo = np.asarray(part)
     return photo, mesh.render(camera, preview.light, photo, preview.expression)
+
+
+def _without_filling(preview: PhotoPreview) -> np.ndarray:
+    """The crop with ``PAPER`` where it is not photo."""
+    if preview.inside is None:
+        return preview.pixels
+    left, top, right, bottom = preview.inside
+    pixels = np.full_like(preview.pixels, PAPER)
+    pixels[top:bottom, left:right] = preview.pixels[top:bottom, left:right]
+    return pixels
 
 
 def _around_head(mesh: AssetMesh, preview: PhotoPreview) -> tuple[int, int, int]:

@@ -11,7 +11,16 @@ from test_lash_alpha import asset_with_strip
 
 from backend.exchange.asset_mesh import asset_mesh, camera_window, neutral_light, portrait_camera
 from backend.exchange.face_asset import FaceAsset
-from backend.exchange.preview import MOST_PHOTOS, WIDTH, PhotoPreview, photo_and_fit, preview_picture
+from backend.exchange.preview import (
+    MOST_PHOTOS,
+    WIDTH,
+    PhotoPreview,
+    photo_and_fit,
+    photo_preview,
+    preview_picture,
+)
+from backend.fitting.fitted_face import FittedPhoto
+from backend.photos.collection import PhotoFace, PhotoQuality
 from backend.rig.arkit import ARKIT_INDEX
 
 
@@ -35,6 +44,32 @@ def test_the_fit_covers_the_head_and_leaves_the_photo_around_it(hand_made_asset:
     changed = (photo != fit).any(axis=-1)
     assert not changed[:8].any() and not changed[-8:].any()
     assert changed[110:130, 110:130].all()  # the head is in the middle
+
+
+def test_what_was_filled_in_around_a_photo_is_not_shown(hand_made_asset: FaceAsset) -> None:
+    """A head crop that reaches 40 pixels over the photo's upper edge and 80 over its right one, at half size."""
+    quality = PhotoQuality(1, 1, 1, 1, 1, 1)
+    landmarks, labels = np.zeros((478, 3), np.float32), np.zeros((400, 320), np.uint8)
+    face = PhotoFace(
+        name="a photo.jpg",
+        source_size=(900, 1200),
+        focal_px=None,
+        pixels=np.full((400, 320, 3), (20, 40, 200), np.uint8),
+        crop_scale=0.5,
+        crop_offset=(420.0, -80.0),
+        landmarks=landmarks,
+        labels=labels,
+        monochrome=False,
+        yaw_degrees=0.0,
+        quality=quality,
+    )
+    vertices = np.zeros((1, 3), np.float32)
+    fitted = FittedPhoto("a photo.jpg", front_camera(), np.zeros(52), vertices, neutral_light(), 1.0, 0.1, 1.0)
+    shown = photo_preview(face, fitted)
+    assert shown.inside == (0, 40, 240, 400)
+    picture, _ = photo_and_fit(asset_mesh(hand_made_asset), replace(shown, camera=front_camera((320, 400), 0.3)), 160)
+    assert tuple(picture[-1, 0]) == (20, 40, 200)
+    assert picture[0, 0].max() < 40 and picture[-1, -1].max() < 40
 
 
 def test_the_mesh_poses_as_the_parts_do(hand_made_asset: FaceAsset) -> None:
