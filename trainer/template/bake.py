@@ -33,6 +33,7 @@ from trainer.template.makehuman_people import mean_adult, people_model, random_f
 from trainer.template.mean_face import lid_triangles, place_eyes, place_lashes, place_teeth, seat_eyeballs
 from trainer.template.model_fit import similarity
 from trainer.template.part_rules import PartRules, carry_parts, make_rules
+from trainer.template.pockets import flesh_matrix, keep_pocket_behind_skin
 from trainer.template.prior import PriorOptions, extra_modes, scan_modes, spread_mm, without_rigid_motion
 from trainer.template.regions import bake_regions
 from trainer.template.scans import read_facekit, triangulate
@@ -167,6 +168,8 @@ def bake(path: Path = TEMPLATE_PATH, say: Callable[[str], None] = print) -> Temp
     start = fit_to_facekit(topology, mean, modes, kit).cage
     say("registering")
     cage = register_to_facekit(topology, template, start, kit)
+    carrier = make_carrier(topology, cage, kit)
+    cage = keep_pocket_behind_skin(cage, topology.quads, topology.mouth)
     eyes = seat_eyeballs(template, (topology.matrix @ cage)[:head], kit)
     scale, rotation, translation = similarity(mean, cage)
     before = scale * template.vertices @ rotation.T + translation
@@ -180,18 +183,23 @@ def bake(path: Path = TEMPLATE_PATH, say: Callable[[str], None] = print) -> Temp
 
     say("carrying the identity modes over")
     face = topology.regions["face"]
-    offsets = make_carrier(topology, cage, kit).carry(kit.identity.astype(np.float64))
+    offsets = carrier.carry(kit.identity.astype(np.float64))
     # from ICT-FaceKit's frame into hm08's: rigid, the size stays that of real people
     _, turn, _ = similarity(cage[face > 0.5], mean[face > 0.5])
     shift = mean[face > 0.5].mean(0) - turn @ cage[face > 0.5].mean(0)
     points, offsets = points @ turn.T + shift, offsets @ turn.T
     rules, mouth = _rules(template, points), face_loops(template).mouth
-    offsets = keep_lips_closed(without_rigid_motion(offsets, points[:head], face), points[:head], mouth)
+    flesh = flesh_matrix(points[:head], topology.quads, topology.mouth)
+
+    def tidy(moved: np.ndarray) -> np.ndarray:
+        """Head offsets without rigid motion, lips closed, the mouth's inside behind them."""
+        moved = keep_lips_closed(without_rigid_motion(moved, points[:head], face), points[:head], mouth)
+        return np.stack([flesh @ offset for offset in moved])
+
     weights = np.zeros(len(points))
     weights[:head] = np.clip(face + 0.05, 0, 1)
-    scans = scan_modes(carry_parts(rules, offsets), weights, refined.mirror, options)
-    people = without_rigid_motion(scale * (doll.people - doll.people.mean(0)), points[:head], face)
-    people = keep_lips_closed(people, points[:head], mouth)
+    scans = scan_modes(carry_parts(rules, tidy(offsets)), weights, refined.mirror, options)
+    people = tidy(scale * (doll.people - doll.people.mean(0)))
     none = np.zeros((0, len(points), 3))
     extra = extra_modes(scans, carry_parts(rules, people), none, weights, refined.mirror, options)
     known, beyond = spread_mm(scans, weights), spread_mm(extra, weights)
