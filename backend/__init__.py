@@ -1,3 +1,9 @@
 """Likeness backend: a handful of ordinary photographs of one person to a rigged, textured head."""
 
+import os
+
+# Waiting OpenMP threads sleep instead of spinning, which on a loaded machine costs twenty times the work itself
+# (docs/decisions.md, "Rendering"). It has to be set before torch is imported anywhere.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
 __version__ = "0.1.0"
