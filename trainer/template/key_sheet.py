@@ -118,14 +118,14 @@ def _colors(template: Template, fine: Subdivision) -> np.ndarray:
 
 def _camera(template: Template, size: int, yaw: float) -> Camera:
     head = template.vertices[: template.head.vertex_stop]
-    middle = np.array([0.0, template.eye_pivots[:, 1].mean() - 0.033, head[:, 2].mean()])
+    middle = np.array([0.0, template.eye_pivots[:, 1].mean() - 0.030, head[:, 2].mean()])
     c, s = np.cos(yaw), np.sin(yaw)
     turn = np.array([[c, 0.0, -s], [0.0, 1.0, 0.0], [s, 0.0, c]])  # the camera goes to the person's left
     pose = np.eye(4)
     pose[:3, :3] = np.diag([1.0, -1.0, -1.0]) @ turn
     distance = 1.2
     pose[:3, 3] = -pose[:3, :3] @ middle + [0.0, 0.0, distance]
-    focal = size * distance / 0.235
+    focal = size * distance / 0.20
     intrinsics = np.array([[focal, 0.0, size / 2], [0.0, focal, size / 2], [0.0, 0.0, 1.0]])
     return Camera(intrinsics, pose, (size, size))
 
@@ -135,7 +135,7 @@ def main() -> None:
     template = load_template()
     FOLDER.mkdir(parents=True, exist_ok=True)
     for name, sheet in (("arkit_keys", draw_keys(template)), ("arkit_combinations", draw_combinations(template))):
-        sheet.quantize(256, dither=Image.Dither.NONE).save(FOLDER / f"{name}.png", optimize=True)
+        sheet.quantize(256, kmeans=2, dither=Image.Dither.NONE).save(FOLDER / f"{name}.png", optimize=True)
 
 
 if __name__ == "__main__":
