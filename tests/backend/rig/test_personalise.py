@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pytest
+from scipy.spatial import cKDTree
 
 from backend.geometry.template import Template, load_template
 from backend.rig.arkit import ARKIT_INDEX, ARKIT_NAMES, mirrored_name
@@ -159,8 +160,7 @@ def test_lashes_stay_on_the_lids(person):
     neutral = person.neutral.astype(np.float64)
 
     def distances(mesh):
-        gaps = np.linalg.norm(mesh[place][:, None] - mesh[:head][None], axis=2)
-        return gaps.min(1)
+        return cKDTree(mesh[:head]).query(mesh[place])[0]
 
     for name in ("eyeBlinkLeft", "eyeLookDownRight", "eyeWideLeft"):
         grown = distances(person.posed(**{name: 1.0})) - distances(neutral)
