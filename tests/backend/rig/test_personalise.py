@@ -1,5 +1,6 @@
 """What personalised keys guarantee, on the mean head and on random people."""
 
+import time
 from dataclasses import dataclass
 
 import numpy as np
@@ -182,3 +183,10 @@ def test_wrong_shapes_and_values_are_refused(people):
     broken[7, 1] = np.nan
     with pytest.raises(ValueError, match="finite"):
         personalise_keys(template, broken)
+
+
+def test_all_keys_take_less_than_their_budget(people):
+    person = people["person 1"]
+    start = time.thread_time()
+    personalise_keys(person.template, person.neutral)
+    assert time.thread_time() - start < 1.5
