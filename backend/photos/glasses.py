@@ -12,7 +12,7 @@ from backend.photos.landmarks import EYE_OUTER_LEFT, EYE_OUTER_RIGHT, landmark_w
 from backend.photos.regions import BROW_RIGHT, EYE_RIGHT, grown, mirrored, polygon_mask
 from backend.photos.sampling import Window
 
-WORN, WORN_IF_DARK = 0.4, -1.5
+WORN, WORN_IF_DARK = 0.4, -0.6
 _STRIP_WIDTH, _STRIP_HEIGHT = 128, 64
 _STRIP_PER_FACE = 0.95
 _LOWERED = 0.06  # of the face's height: the strip's middle below the eyes
