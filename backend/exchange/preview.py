@@ -120,13 +120,14 @@ def _without_filling(preview: PhotoPreview) -> np.ndarray:
 
 
 def _around_head(mesh: AssetMesh, preview: PhotoPreview) -> tuple[int, int, int]:
-    """Left, top and side in pixels of a square around the projected head, as much of it as lies in the photo."""
+    """Left, top and side in pixels of a square around what the photo shows of the head."""
     height, width = preview.pixels.shape[:2]
+    left, top, right, bottom = preview.inside or (0, 0, width, height)
     points = preview.camera.project(mesh.positions(preview.expression))[:, :2]
-    low, high = points.min(axis=0), points.max(axis=0)
-    side = int(np.clip(1.2 * (high - low).max(), 16, min(width, height)))
-    left, top = ((low + high - side) / 2).astype(int)
-    return int(np.clip(left, 0, width - side)), int(np.clip(top, 0, height - side)), side
+    low, high = (np.clip(corner, (left, top), (right, bottom)) for corner in (points.min(axis=0), points.max(axis=0)))
+    side = int(np.clip(1.15 * (high - low).max(), 16, min(width, height)))
+    corner = np.clip((low + high - side) / 2, 0, (width - side, height - side)).astype(int)
+    return int(corner[0]), int(corner[1]), side
 
 
 def _label(draw: ImageDraw.ImageDraw, left: int, top: int, text: str, width: int) -> None:
