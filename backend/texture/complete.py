@@ -40,7 +40,7 @@ class HairEvidence:
 
 def pigment_prior(regions: Mapping[str, np.ndarray]) -> np.ndarray:
     """(V, 3) log offsets from plain skin where photos say nothing: redder lips, ears, nose and lid margins."""
-    haemoglobin = 1.1 * regions["lips"] + 0.30 * regions["ears"] + 0.15 * regions["nose"]
+    haemoglobin = 1.1 * regions["lips"] + 0.12 * regions["ears"] + 0.10 * regions["nose"]
     haemoglobin = haemoglobin + 0.15 * np.maximum(regions["lids_left"], regions["lids_right"])
     return -haemoglobin[:, None] * HAEMOGLOBIN_DENSITY - 0.12 * regions["lips"][:, None]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import cv2
 import numpy as np
@@ -53,6 +54,11 @@ def soft_light(x: float, y: float = 0.3, z: float = 0.8, key: float = 0.8, ambie
     return light_from_directions(direction, key * np.array([[1.05, 1.0, 0.92]]), ambient * np.array([0.95, 1.0, 1.06]))
 
 
+@lru_cache(maxsize=1)
+def _known_albedo() -> tuple[np.ndarray, np.ndarray]:
+    return known_albedo(load_template())
+
+
 def known_albedo(template: Template) -> tuple[np.ndarray, np.ndarray]:
     """A skin with lips, brows, blotches and moles that are not the same left and right; eyes; all else skin."""
     surface, space = head_surface(template), texture_space(template, TRUTH_SIZE)
@@ -92,7 +98,7 @@ def make_scene(
 ) -> Scene:
     """Photograph the template's mean face; ``fitted_light`` is what the fit believes (the truth when None)."""
     template = load_template()
-    truth, covered = known_albedo(template)
+    truth, covered = _known_albedo()
     fine = subdivision(1)
     target = template.vertices[template.parts["head"].vertex_start : template.parts["head"].vertex_stop].mean(0)
     target = np.array([0.0, template.eye_pivots[0, 1] - 0.02, target[2]])
