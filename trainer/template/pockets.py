@@ -15,6 +15,9 @@ THICKNESS = 0.006
 EDGE_ROWS = 5
 """Quads from the seam behind the lips over which the thickness grows and the flesh takes over."""
 
+LIP_ROWS = 4
+"""Rows of the lips' skin from the seam that do not push the pocket."""
+
 FLESH_RADIUS = 0.010
 """Metres around a point of the mouth's inside from which the skin moves it."""
 
@@ -38,7 +41,10 @@ def keep_pocket_behind_skin(points: np.ndarray, quads: np.ndarray, inside: np.nd
     """``points`` (H, 3) with the pocket of the quads ``inside`` (F,) bool at least ``THICKNESS`` behind the skin."""
     points = points.copy()
     pocket, away = _away_from_seam(quads, inside, len(points))
-    skin = np.concatenate([quads[~inside][:, [0, 1, 2]], quads[~inside][:, [0, 2, 3]]])
+    # not the lips' edges: one lip's pocket would be pushed behind the other lip's skin
+    outer = quads[~inside]
+    outer = outer[(_hops(quads, np.unique(quads[inside]), len(points))[outer] >= LIP_ROWS).all(1)]
+    skin = np.concatenate([outer[:, [0, 1, 2]], outer[:, [0, 2, 3]]])
     normals = vertex_normals(points, skin)
     neighbours = _neighbour_means(quads[inside], len(points))[pocket][:, pocket]
     for _ in range(40):
