@@ -13,7 +13,7 @@ from backend.photos.candidate import FaceCandidate, picture_fingerprint
 from backend.photos.collection import PhotoCollection, PhotoFace, PhotoVerdict
 from backend.photos.crop import MAX_CROP_SIDE, HeadCrop, crop_head
 from backend.photos.detect import detect_faces
-from backend.photos.identity import identity_model
+from backend.photos.identity import IdentityModel, identity_model
 from backend.photos.landmarks import find_landmarks, head_pose
 from backend.photos.masks import enlarge_labels, label_face
 from backend.photos.quality import face_size_px, is_monochrome, measure_quality
@@ -41,6 +41,7 @@ class CollectOptions:
     max_crop_side : largest side of a head crop in pixels.
     kept_crop_bytes : head crops are kept in memory up to this many bytes; the rest is decoded a second time when used.
     limits : what a file may cost.
+    identity : tells people apart; None takes the best that is installed.
     """
 
     max_photos: int = 200
@@ -48,6 +49,7 @@ class CollectOptions:
     max_crop_side: int = MAX_CROP_SIDE
     kept_crop_bytes: int = 256 * 2**20
     limits: ReadLimits = field(default_factory=ReadLimits)
+    identity: IdentityModel | None = None
 
 
 @dataclass(frozen=True)
@@ -84,6 +86,7 @@ def collect(
             f"{len(sources)} photos were given; the limit is {options.max_photos}.",
             f"Give fewer: at most {options.max_used} are used.",
         )
+    model = options.identity or identity_model()
     names = unique_names([source.name for source in sources])
     analysed: list[_Analysed] = []
     crops: dict[int, dict[int, HeadCrop]] = {}  # photo -> face -> crop, as far as they fit into memory
@@ -93,14 +96,14 @@ def collect(
         if isinstance(photo, PhotoUnreadableError):
             analysed.append(_Analysed((0, 0), None, 0, (), str(photo)))
             continue
-        result, cut = _analyse(index, photo, options)
+        result, cut = _analyse(index, photo, options, model)
         analysed.append(result)
         size = sum(crop.pixels.nbytes for crop in cut)
         if size <= room:
             crops[index] = dict(enumerate(cut))
             room -= size
     _raise_without_faces(analysed, names)
-    choice = screen([photo.faces for photo in analysed], names, identity_model(), options.max_used)
+    choice = screen([photo.faces for photo in analysed], names, model, options.max_used)
     faces = []
     for position, candidate in enumerate(choice.used):
         progress(STAGE, _ANALYSIS_SHARE + (1 - _ANALYSIS_SHARE) * position / len(choice.used))
@@ -148,7 +151,9 @@ def _decoded(sources: Sequence[PhotoSource], limits: ReadLimits) -> Iterator[Dec
             yield photo
 
 
-def _analyse(index: int, photo: DecodedPhoto, options: CollectOptions) -> tuple[_Analysed, list[HeadCrop]]:
+def _analyse(
+    index: int, photo: DecodedPhoto, options: CollectOptions, model: IdentityModel
+) -> tuple[_Analysed, list[HeadCrop]]:
     """Everything that has to be known of a photo's faces, and their head crops."""
     faces, crops = [], []
     found = detect_faces(photo.pixels)
@@ -159,13 +164,13 @@ def _analyse(index: int, photo: DecodedPhoto, options: CollectOptions) -> tuple[
         if landmarks is None:
             continue
         crop = crop_head(photo.pixels, landmarks, options.max_crop_side)
-        faces.append(_candidate(index, landmarks, crop))
+        faces.append(_candidate(index, landmarks, crop, model))
         crops.append(crop)
     failure = "" if faces else NO_FACE_REASON
     return _Analysed(photo.source_size, photo.focal_px, photo.pixels.shape[1], tuple(faces), failure), crops
 
 
-def _candidate(index: int, landmarks: np.ndarray, crop: HeadCrop) -> FaceCandidate:
+def _candidate(index: int, landmarks: np.ndarray, crop: HeadCrop, model: IdentityModel) -> FaceCandidate:
     in_crop = crop.to_crop(landmarks).astype(np.float32)
     small, factor = fit_inside(crop.pixels, _SMALL_SIDE)
     labels = label_face(small, in_crop * factor, tuple(edge * factor for edge in crop.covered))
@@ -175,7 +180,7 @@ def _candidate(index: int, landmarks: np.ndarray, crop: HeadCrop) -> FaceCandida
         landmarks=landmarks,
         size_px=face_size_px(landmarks),
         pose=pose,
-        descriptor=identity_model().describe(crop.pixels, in_crop),
+        descriptor=model.describe(crop.pixels, in_crop),
         fingerprint=picture_fingerprint(crop.pixels, in_crop),
         small_crop=small,
         small_labels=labels,

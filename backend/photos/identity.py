@@ -60,7 +60,7 @@ class IdentityModel(Protocol):
 class GradientIdentity:
     """The built-in descriptor, 128-D; similarity is the cosine."""
 
-    evidence = Evidence(same=0.32, different=0.03, stranger=0.03, consistent=0.18)
+    evidence = Evidence(same=0.32, different=0.03, stranger=0.06, consistent=0.18)
 
     def describe(self, pixels: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
         """(128,) unit vector of the face with landmarks (478, 3) in (H, W, 3) pixels."""

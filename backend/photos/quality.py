@@ -31,7 +31,7 @@ def measure_quality(
     parts = {
         "size": size_quality(landmarks),
         "sharpness": sharpness_quality(pixels, landmarks),
-        "yaw": float(np.clip(1.15 - (abs(yaw) / 70) ** 2, 0.0, 1.0)),
+        "yaw": float(np.clip(1.15 - (abs(yaw) / 58) ** 2, 0.0, 1.0)),
         "exposure": exposure_quality(small[face]),
         "occlusion": occlusion_quality(labels, face),
     }

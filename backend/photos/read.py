@@ -24,7 +24,9 @@ except ImportError:  # no wheel for this platform
 ImageFile.LOAD_TRUNCATED_IMAGES = False
 FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "TIFF", "HEIF", "AVIF", "BMP", "GIF")
 _FORMATS_TEXT = "JPEG, PNG, WebP, TIFF or HEIC"
+_ORIENTATION = 0x0112
 _GREY_BEHIND_ALPHA = 128
+_NO_CHANGE = 3  # levels; such a profile is sRGB by another name
 _SRGB = ImageCms.createProfile("sRGB")
 
 
@@ -101,9 +103,9 @@ def read_photo(source: PhotoSource, limits: ReadLimits | None = None) -> Decoded
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow's own bomb limit is lower than ours; broken EXIF is ignored
             image = _open(data)
+            _refuse_huge(image, limits)  # before EXIF is asked for, which makes the PNG reader decode
             size = _upright_size(image)
             focal = focal_length_px(image.getexif(), size)
-            _refuse_huge(image, limits)
             pixels = _decode(image, limits)
     except PhotoUnreadableError:
         raise
@@ -159,7 +161,8 @@ def _known_formats() -> list[str]:
 
 def _upright_size(image: Image.Image) -> tuple[int, int]:
     width, height = image.size
-    turned = image.format not in ("HEIF", "AVIF") and image.getexif().get(0x0112) in (5, 6, 7, 8)
+    # the HEIC reader turns by itself and says 1; the TIFF reader says the upright size at once
+    turned = image.format != "TIFF" and image.getexif().get(_ORIENTATION) in (5, 6, 7, 8)
     return (height, width) if turned else (width, height)
 
 
@@ -187,8 +190,7 @@ def _decode(image: Image.Image, limits: ReadLimits) -> np.ndarray:
     factor = math.ceil(math.sqrt(image.width * image.height / limits.kept_pixels))
     if factor > 1 and image.mode not in ("P", "PA", "1"):
         image = image.reduce((min(factor, image.width), min(factor, image.height)))
-    if image.format not in ("HEIF", "AVIF"):  # their readers have turned the picture already
-        image = ImageOps.exif_transpose(image)
+    image = ImageOps.exif_transpose(image)
     image = _flatten_depth(image)
     image = _to_srgb(image, profile)
     return np.ascontiguousarray(np.asarray(image))
@@ -225,23 +227,34 @@ def _to_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
 
 
 def _apply_profile(image: Image.Image, profile: bytes) -> Image.Image | None:
-    """The picture in sRGB, or None when the profile is broken, does not belong to this mode, or is sRGB already."""
+    """The picture in sRGB, or None when the profile is broken, does not belong to this mode, or changes nothing."""
     try:
         embedded = ImageCms.ImageCmsProfile(io.BytesIO(profile))
-        name = (ImageCms.getProfileDescription(embedded) or "").lower()
-        if image.mode in ("RGB", "L") and name.startswith(("srgb", "c2", "srgb iec")):
-            return None
-        return ImageCms.profileToProfile(
-            image, embedded, _SRGB, renderingIntent=ImageCms.Intent.RELATIVE_COLORIMETRIC, outputMode="RGB"
+        transform = ImageCms.buildTransform(
+            embedded, _SRGB, image.mode, "RGB", renderingIntent=ImageCms.Intent.RELATIVE_COLORIMETRIC
         )
+        if image.mode == "RGB":
+            swatches = Image.fromarray(_swatches())
+            change = np.asarray(ImageCms.applyTransform(swatches, transform)).astype(int) - _swatches()
+            if np.abs(change).max() <= _NO_CHANGE:
+                return None
+        return ImageCms.applyTransform(image, transform)
     except (ImageCms.PyCMSError, OSError, ValueError):
         return None
+
+
+def _swatches() -> np.ndarray:
+    """(1, 125, 3) uint8: all combinations of five levels."""
+    levels = np.array([0, 64, 128, 192, 255], np.uint8)
+    return np.stack(np.meshgrid(levels, levels, levels), axis=-1).reshape(1, -1, 3)
 
 
 def _sentence_for(error: Exception, data: bytes) -> str:
     if isinstance(error, UnidentifiedImageError):
         if data[4:8] == b"ftyp" and not HEIC_SUPPORTED:
             return "HEIC files need the package pillow-heif; install it, or export the photo as JPEG."
+        if data[:4] in (b"II*\0", b"MM\0*"):
+            return "This kind of TIFF cannot be read; save it with 8 or 16 bits a channel."
         return f"This is not a picture that can be read; give {_FORMATS_TEXT}."
     text = str(error).lower()
     if "truncated" in text or "broken" in text or "unexpected end" in text or "premature" in text:

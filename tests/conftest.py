@@ -1,0 +1,39 @@
+"""Fixtures that all tests share: the photographs beside the repository, and pictures made on the spot."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="session")
+def shared_dir() -> Path:
+    """The folder of photographs and scans beside the repository, or where LIKENESS_SHARED says; skips without it."""
+    path = Path(os.environ.get("LIKENESS_SHARED", ROOT.parent / "shared"))
+    if not path.is_dir():
+        pytest.skip(f"needs the data beside the repository ({path.name}/ is missing; set LIKENESS_SHARED)")
+    return path
+
+
+@pytest.fixture(scope="session")
+def photo_dir(shared_dir: Path) -> Path:
+    """The folder of photographs; skips without it."""
+    path = shared_dir / "photos"
+    if not path.is_dir():
+        pytest.skip("needs the photographs beside the repository (photos/ is missing)")
+    return path
+
+
+@pytest.fixture(scope="session")
+def synthetic_picture() -> np.ndarray:
+    """(240, 320, 3) uint8 sRGB: smooth colours with a bright corner at the top left and some texture; no face."""
+    rows, columns = np.mgrid[:240, :320]
+    picture = np.stack([columns * 0.5 + 40, rows * 0.7 + 30, 180 - columns * 0.3], axis=-1)
+    picture += 12 * np.sin(rows / 7)[..., None] * np.cos(columns / 9)[..., None]
+    picture[:60, :80] = [250, 240, 200]
+    return np.clip(picture, 0, 255).astype(np.uint8)
