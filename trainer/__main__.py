@@ -11,6 +11,7 @@ COMMANDS: dict[str, str] = {
     "train": "trainer.train_command",  # trains a recipe; the word may be left out
     "export": "trainer.export",  # writes a run's model for the backend
     "evaluate": "trainer.evaluate.command",  # scans, likeness: figures of what the backend makes
+    "demo-photos": "trainer.data.demo_person",  # photographs of a synthetic person, to try the product on
     "pack": "trainer.pack",  # one archive that trains elsewhere with torch and numpy alone
 }
 """Sub-command -> module with ``add_arguments(parser)`` and ``run(arguments) -> int``. One line each."""

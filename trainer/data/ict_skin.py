@@ -23,9 +23,12 @@ from trainer.data.raytrace.film import srgb_to_linear
 from trainer.data.raytrace.scene import Surface, joined, vertex_normals
 from trainer.data.scan_registration import fit_surface, robust_similarity, warp_by_landmarks
 from trainer.data.surface_landmarks import CLAY, SurfaceLandmarks, find_surface_landmarks
+from trainer.data.torso import hang_torso
 
 LEVELS = 2
 TEETH_BACK = 0.008
+BUST = ((1.12, 1.12, 0.03), (1.18, 1.18, 0.12), (1.15, 1.15, 0.5))
+"""Outline of the shirt below the head model's bust, see ``torso.hang_torso``."""
 FACE_MIDDLE = np.array([0.0, 0.0, 0.08])
 
 
@@ -219,34 +222,6 @@ class IctPerson:
         return replace(self.surface, vertices=vertices, normals=normals)
 
 
-def _torso(points: np.ndarray, faces: np.ndarray, canonical: np.ndarray, cloth: np.ndarray) -> Surface:
-    """What hangs from the bust's open rim, so that no picture shows where the head model ends."""
-    edges = np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]])
-    _, first, count = np.unique(np.sort(edges, axis=1), axis=0, return_index=True, return_counts=True)
-    rim = edges[first[count == 1]]
-    rim = rim[(canonical[rim, 1] < -0.10).all(1)]
-    ids, local = np.unique(rim, return_inverse=True)
-    local = local.reshape(-1, 2)
-    top = points[ids]
-    rings = [top, *(top * [wide, 1.0, wide] - [0, drop, 0] for wide, drop in ((1.12, 0.03), (1.18, 0.12), (1.15, 0.5)))]
-    n = len(ids)
-    strips = []
-    for ring in range(len(rings) - 1):
-        a, b = local[:, 0] + ring * n, local[:, 1] + ring * n
-        strips += [np.stack([b, a, a + n], 1), np.stack([b, a + n, b + n], 1)]
-    vertices, strip_faces = np.concatenate(rings), np.concatenate(strips)
-    size = len(vertices)
-    return Surface(
-        vertices,
-        strip_faces,
-        vertex_normals(vertices, strip_faces),
-        np.tile(cloth, (size, 1)),
-        np.full(size, 0.02),
-        np.full(size, 0.7),
-        np.zeros(size),
-    )
-
-
 def hair_mask(canonical: np.ndarray, seed: int) -> np.ndarray:
     """(P,) 0-1, where hair grows on the head, in the ICT mean face's frame."""
     x, y, z = canonical.T
@@ -321,7 +296,7 @@ def ict_person(vertices: np.ndarray, look: SkinLook) -> IctPerson:
     albedo = np.clip(albedo, 0.005, 0.95)
     head = Surface(points, fine.faces, normals, albedo, specular, roughness, translucency)
     return IctPerson(
-        joined((head, _torso(points, fine.faces, canonical, cloth))),
+        joined((head, hang_torso(points, fine.faces, canonical[:, 1] < -0.10, BUST, cloth))),
         (np.flatnonzero(fine.part == 3), np.flatnonzero(fine.part == 4)),
         np.stack([eye_centre(vertices, 0), eye_centre(vertices, 1)]),
     )

@@ -6,6 +6,20 @@ import numpy as np
 from scipy import sparse
 
 
+def edge_keys(faces: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The edges of triangles (F, 3), corner 0-1, 1-2 and 2-0 of each: (3 F, 2) directed vertex ids, and one int64 per
+    edge that is the same for both directions."""
+    edges = np.asarray(faces, dtype=np.int64)[:, [0, 1, 1, 2, 2, 0]].reshape(-1, 2)
+    return edges, (edges.min(1) << 32) | edges.max(1)
+
+
+def open_edges(faces: np.ndarray) -> np.ndarray:
+    """(E, 2) directed edges of triangles (F, 3) that have a triangle on one side only."""
+    edges, keys = edge_keys(faces)
+    _, first, count = np.unique(keys, return_index=True, return_counts=True)
+    return edges[first[count == 1]]
+
+
 def subdivide_midpoint(faces: np.ndarray, vertex_count: int, levels: int) -> tuple[np.ndarray, sparse.csr_matrix]:
     """Split every triangle into four, ``levels`` times.
 
@@ -22,8 +36,8 @@ def subdivide_midpoint(faces: np.ndarray, vertex_count: int, levels: int) -> tup
     matrix = sparse.identity(vertex_count, format="csr")
     for _ in range(levels):
         count = matrix.shape[0]
-        edges = np.sort(faces[:, [0, 1, 1, 2, 2, 0]].reshape(-1, 2), axis=1)  # (3F, 2)
-        unique, inverse = np.unique(edges, axis=0, return_inverse=True)
+        keys, inverse = np.unique(edge_keys(faces)[1], return_inverse=True)
+        unique = np.stack([keys >> 32, keys & 0xFFFFFFFF], axis=1)
         middle = (count + inverse.ravel()).reshape(-1, 3)
         a, b, c = faces.T
         ab, bc, ca = middle.T

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+
+import numba
 import numpy as np
 
 
@@ -10,16 +13,8 @@ def value_noise(points: np.ndarray, wavelength: float | tuple[float, float, floa
 
     ``wavelength`` is the lattice's spacing, one for all axes or one per axis, in the points' unit.
     """
-    scaled = points / np.asarray(wavelength, dtype=np.float64)
-    cell = np.floor(scaled).astype(np.int64)
-    t = scaled - cell
-    t = t * t * t * (t * (t * 6 - 15) + 10)
-    total = np.zeros(len(points))
-    for corner in range(8):
-        offset = np.array([corner & 1, corner >> 1 & 1, corner >> 2])
-        weight = np.where(offset == 1, t, 1 - t).prod(1)
-        total += weight * _lattice(cell + offset, seed)
-    return total
+    spacing = np.broadcast_to(np.asarray(wavelength, dtype=np.float64), 3)
+    return _value_noise(np.ascontiguousarray(points, dtype=np.float64), spacing, seed & 0xFFFFFFFFFFFFFFFF)
 
 
 def fractal_noise(points: np.ndarray, wavelength: float, seed: int, octaves: int = 4, gain: float = 0.5) -> np.ndarray:
@@ -31,14 +26,72 @@ def fractal_noise(points: np.ndarray, wavelength: float, seed: int, octaves: int
     return total / norm
 
 
-def _lattice(cell: np.ndarray, seed: int) -> np.ndarray:
-    h = (
-        cell.astype(np.uint64) * np.array([0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F, 0x165667B19E3779F9], np.uint64)
-    ).sum(1, dtype=np.uint64)
-    h = h + np.uint64(seed * 0xD6E8FEB86659FD93 & 0xFFFFFFFFFFFFFFFF)
+@numba.njit(cache=True)
+def _lattice(x, y, z, seed):  # pragma: no cover - compiled
+    """A number in [-1, 1] for an integer place: multiply and xor-shift rounds on 64 bits."""
+    h = np.uint64(x) * np.uint64(0x9E3779B97F4A7C15)
+    h += np.uint64(y) * np.uint64(0xC2B2AE3D27D4EB4F)
+    h += np.uint64(z) * np.uint64(0x165667B19E3779F9)
+    h += seed * np.uint64(0xD6E8FEB86659FD93)
+    for _ in range(2):
+        h ^= h >> np.uint64(32)
+        h *= np.uint64(0xD6E8FEB86659FD93)
     h ^= h >> np.uint64(32)
-    h *= np.uint64(0xD6E8FEB86659FD93)
-    h ^= h >> np.uint64(32)
-    h *= np.uint64(0xD6E8FEB86659FD93)
-    h ^= h >> np.uint64(32)
-    return (h >> np.uint64(40)).astype(np.float64) / 2**23 - 1.0
+    return float(h >> np.uint64(40)) / 8388608.0 - 1.0
+
+
+@numba.njit(cache=True)
+def _value_noise(points, spacing, seed):  # pragma: no cover - compiled
+    result = np.empty(len(points))
+    seed = np.uint64(seed)
+    cell = np.empty(3, np.int64)
+    t = np.empty(3)
+    for k in range(len(points)):
+        for axis in range(3):
+            scaled = points[k, axis] / spacing[axis]
+            low = math.floor(scaled)
+            cell[axis] = int(low)
+            f = scaled - low
+            t[axis] = f * f * f * (f * (f * 6 - 15) + 10)
+        total = 0.0
+        for i in range(2):
+            for j in range(2):
+                for m in range(2):
+                    weight = t[0] if i else 1 - t[0]
+                    weight *= t[1] if j else 1 - t[1]
+                    weight *= t[2] if m else 1 - t[2]
+                    total += weight * _lattice(cell[0] + i, cell[1] + j, cell[2] + m, seed)
+        result[k] = total
+    return result
+
+
+def scattered_spots(points: np.ndarray, spacing: float, radius: float, share: float, seed: int) -> np.ndarray:
+    """Soft round spots (P,), 0-1, at random places of space: in every cell of side ``spacing`` one with probability
+    ``share``, its radius between 0.4 and 1 times ``radius`` (at most ``spacing``)."""
+    return _scattered_spots(
+        np.ascontiguousarray(points, dtype=np.float64), spacing, radius, share, seed & 0xFFFFFFFFFFFFFFFF
+    )
+
+
+@numba.njit(cache=True)
+def _scattered_spots(points, spacing, radius, share, seed):  # pragma: no cover - compiled
+    result = np.zeros(len(points))
+    seed = np.uint64(seed)
+    for k in range(len(points)):
+        base = points[k] / spacing
+        x, y, z = math.floor(base[0]), math.floor(base[1]), math.floor(base[2])
+        for i in range(x - 1, x + 2):
+            for j in range(y - 1, y + 2):
+                for m in range(z - 1, z + 2):
+                    if _lattice(i, j, m, seed) > 2 * share - 1:
+                        continue
+                    offset = 0.0
+                    for axis in range(3):
+                        corner = i if axis == 0 else (j if axis == 1 else m)
+                        place = corner + 0.5 + 0.5 * _lattice(i, j, m, seed + np.uint64(1 + axis))
+                        offset += (base[axis] - place) ** 2
+                    size = radius / spacing * (0.7 + 0.3 * _lattice(i, j, m, seed + np.uint64(4)))
+                    distance = math.sqrt(offset) / size
+                    if distance < 1:
+                        result[k] = max(result[k], (1 - distance * distance) ** 2)
+    return result

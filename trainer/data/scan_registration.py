@@ -8,6 +8,7 @@ from scipy.interpolate import RBFInterpolator
 from scipy.sparse.linalg import splu
 from scipy.spatial import cKDTree
 
+from trainer.data.midpoint import open_edges
 from trainer.data.raytrace.scene import vertex_normals
 
 
@@ -58,9 +59,7 @@ def graph_laplacian(faces: np.ndarray, count: int) -> sparse.csr_matrix:
 
 def boundary_vertices(faces: np.ndarray) -> np.ndarray:
     """Ids of vertices on open edges."""
-    edges = np.sort(np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]]), axis=1)
-    unique, count = np.unique(edges, axis=0, return_counts=True)
-    return np.unique(unique[count == 1])
+    return np.unique(open_edges(faces))
 
 
 def fit_surface(

@@ -60,7 +60,7 @@ def _ggx(n_h, n_v, n_l, v_h, alpha, f0):  # pragma: no cover - compiled
     return density * shadow_v * shadow_l * fresnel / (4 * n_v)
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, parallel=True)
 def integrate(
     bounds, links, corners, face_order, faces, normals, albedo, material,
     width, height, inverse_k, rotation, centre,
@@ -78,14 +78,14 @@ def integrate(
     coverage = np.zeros((height, width), np.float32)
     depth = np.zeros((height, width), np.float32)
     translucency = np.zeros((height, width), np.float32)
-    tangents = np.empty((2, 3), np.float32)
-    sky = np.empty(3, np.float32)
     one = np.float32(1.0)
     scale = one / np.float32(samples)
     ox, oy, oz = np.float32(centre[0]), np.float32(centre[1]), np.float32(centre[2])
     side = math.ceil(math.sqrt(samples))
     mean_sky = (gradient[0] + gradient[1]) * np.float32(0.5)
-    for row in range(height):
+    for row in numba.prange(height):
+        tangents = np.empty((2, 3), np.float32)
+        sky = np.empty(3, np.float32)
         for column in range(width):
             for s in range(samples):
                 jitter_x = ((s % side) + _hash01(column, row, s, seed)) / side

@@ -1,0 +1,62 @@
+"""Something to stand a head on: a dressed body that hangs from the open rim of a head mesh."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from trainer.data.midpoint import open_edges
+from trainer.data.raytrace.scene import Surface, vertex_normals
+
+
+def hang_torso(
+    points: np.ndarray,
+    faces: np.ndarray,
+    allowed: np.ndarray,
+    outline: Sequence[tuple[float, float, float]],
+    cloth: np.ndarray,
+) -> Surface:
+    """A surface swept down from the open edges of a mesh.
+
+    Parameters
+    ----------
+    points, faces : the head, (V, 3) metres (y up) and (F, 3).
+    allowed : (V,) bool, vertices whose open edges count (the neck's rim, not the eyes').
+    outline : rings below the rim, each (width factor along x, width factor along z, metres below the rim); widths grow
+        about the rim's middle.
+    cloth : (3,) linear colour.
+
+    Raises
+    ------
+    ValueError : when the mesh has no open edge there.
+    """
+    rim = open_edges(faces)
+    rim = rim[allowed[rim].all(1)]
+    if len(rim) == 0:
+        raise ValueError("the mesh has no open rim to hang a torso from")
+    ids, local = np.unique(rim, return_inverse=True)
+    local = local.reshape(-1, 2)
+    top = points[ids]
+    middle = (top.max(0) + top.min(0)) / 2
+    rings = [top]
+    for wide, deep, drop in outline:
+        ring = (top - middle) * [wide, 1.0, deep] + middle
+        ring[:, 1] -= drop
+        rings.append(ring)
+    n = len(ids)
+    strips = []
+    for ring in range(len(rings) - 1):
+        a, b = local[:, 0] + ring * n, local[:, 1] + ring * n
+        strips += [np.stack([b, a, a + n], 1), np.stack([b, a + n, b + n], 1)]
+    vertices, strip_faces = np.concatenate(rings), np.concatenate(strips)
+    size = len(vertices)
+    return Surface(
+        vertices,
+        strip_faces,
+        vertex_normals(vertices, strip_faces),
+        np.tile(cloth, (size, 1)),
+        np.full(size, 0.02),
+        np.full(size, 0.7),
+        np.zeros(size),
+    )
