@@ -12,7 +12,7 @@ from backend.photos.landmarks import EYE_OUTER_LEFT, EYE_OUTER_RIGHT, landmark_w
 from backend.photos.regions import BROW_RIGHT, EYE_RIGHT, grown, mirrored, polygon_mask
 from backend.photos.sampling import Window
 
-WORN, WORN_IF_DARK = 0.4, -0.6
+WORN, WORN_IF_DARK, WORN_IF_BLACK = 0.4, -0.6, -4.0
 _STRIP_WIDTH, _STRIP_HEIGHT = 128, 64
 _STRIP_PER_FACE = 0.95
 _LOWERED = 0.06  # of the face's height: the strip's middle below the eyes
@@ -20,7 +20,7 @@ _BINS = 8
 _CELLS = (16, 8)
 _LENS_REACH = 0.11
 _FRAME_DISTANCE, _FRAME_CONTRAST = 2.3, 0.22
-_DARK_LENS = 3.0
+_DARK_LENS, _BLACK_LENS = 3.0, 7.0
 
 
 def glasses_score(pixels: np.ndarray, landmarks: np.ndarray) -> float:
@@ -39,7 +39,10 @@ def wears_glasses(pixels: np.ndarray, landmarks: np.ndarray, distance: np.ndarra
     ``distance`` (S, S) and ``size`` as for ``glasses_mask``.
     """
     score = glasses_score(pixels, landmarks)
-    return score > WORN or (score > WORN_IF_DARK and all(_lens_distances(landmarks, distance, size) > _DARK_LENS))
+    lenses = _lens_distances(landmarks, distance, size).min()
+    if lenses > _BLACK_LENS:
+        return score > WORN_IF_BLACK
+    return score > (WORN_IF_DARK if lenses > _DARK_LENS else WORN)
 
 
 def _lens_distances(landmarks: np.ndarray, distance: np.ndarray, size: float) -> np.ndarray:

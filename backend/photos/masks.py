@@ -33,16 +33,17 @@ from backend.photos.regions import (
     polygon_mask,
 )
 from backend.photos.sampling import fit_inside
-from backend.photos.skin_model import SkinModel, learn_skin, local_contrast, skin_features
+from backend.photos.skin_model import SHADING_EASE, SkinModel, learn_skin, local_contrast, skin_features
 
 _WORK_SIDE = 384
 _SKIN_LIMIT = 4.0  # standard deviations
-_SHADOW_EASE, _LIGHT_EASE = 2.5, 2.0  # brightness may differ this many times more than colour: shading, shine
-_HAIR_COMPONENTS = 3
+_SHADOW_EASE = 2.5  # darkness counts even less than other differences of brightness
+_HAIR_COMPONENTS = 4
+_HAIR_TO_SKIN = 1.0  # hair colours lie this many times farther from the skin's than skin does
 _DARK_LABELS = (FaceClass.BROWS, FaceClass.BROWS, FaceClass.EYES, FaceClass.EYES)
 _PART_REACH = 0.03  # of the face's height: what belongs to a brow or an eye around its landmarks
-_BEARD_SHARE = 0.25  # of the chin
-_MOUSTACHE_TO_BEARD, _HANGING_TO_BEARD = 1.6, 1.8  # a moustache alone, and a beard under the chin, want more evidence
+_BEARD_SHARE = 0.35  # of the chin
+_MOUSTACHE_TO_BEARD, _HANGING_TO_BEARD = 1.5, 1.5  # a moustache alone, and a beard under the chin, want more evidence
 _DARK_PARTS = (BROW_RIGHT, mirrored(BROW_RIGHT), EYE_RIGHT, mirrored(EYE_RIGHT))
 _SPECK = 0.0012  # of the face's area: smaller islands take their surroundings' label
 
@@ -105,7 +106,9 @@ def _label_small(pixels: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
     residual = skin.residual(features, normals)
     distance = _skin_distance(residual)
     contrast = local_contrast(features, 0.008 * frame.size)
-    hair_like = _hair_evidence(features, skin, distance, person & ~grown(oval, 0.02 * frame.size), frame)
+    hands = hand_mask(pixels, oval)
+    around = person & ~hands & ~grown(oval, 0.02 * frame.size)
+    hair_like = _hair_evidence(features, skin, distance, around, frame)
 
     labels = np.full((side, side), FaceClass.BACKGROUND, np.uint8)
     skin_like = (distance < 1.2 * _SKIN_LIMIT) & (hair_like < 1.0) & (contrast < 0.3)
@@ -114,7 +117,7 @@ def _label_small(pixels: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
     _label_parts(labels, distance, landmarks, frame)
     if wears_glasses(pixels, landmarks, distance, frame.size):
         labels[glasses_mask(landmarks, distance, contrast, frame.size)] = FaceClass.GLASSES
-    labels[hand_mask(pixels, oval)] = FaceClass.OCCLUDER
+    labels[hands] = FaceClass.OCCLUDER
     return labels
 
 
@@ -134,7 +137,7 @@ def _skin_seeds(landmarks: np.ndarray, side: int) -> np.ndarray:
 
 def _skin_distance(residual: np.ndarray) -> np.ndarray:
     """(S, S) standard deviations from the skin's colour; brightness, darkness above all, counts less than colour."""
-    level = residual[..., 0] / np.where(residual[..., 0] < 0, _SHADOW_EASE, _LIGHT_EASE)
+    level = residual[..., 0] / np.where(residual[..., 0] < 0, _SHADOW_EASE, SHADING_EASE)
     total = np.sqrt(level**2 + residual[..., 1] ** 2 + residual[..., 2] ** 2)
     return cv2.GaussianBlur(total.astype(np.float32), (0, 0), 0.7)
 
@@ -146,17 +149,21 @@ def _hair_evidence(
     seeds = around & (distance > 0.8 * _SKIN_LIMIT) & (frame.v < 0.1) & (np.hypot(frame.u, frame.v) < 1.0)
     if seeds.sum() < 0.02 * frame.size**2:
         return np.zeros(distance.shape, np.float32)
-    samples = features[seeds].astype(np.float32)
-    samples = samples[:: max(1, len(samples) // 4000)]
+    step = max(1, int(seeds.sum()) // 4000)
+    samples, strange = features[seeds][::step].astype(np.float32), distance[seeds][::step]
     criteria = (cv2.TERM_CRITERIA_EPS + cv2.TERM_CRITERIA_MAX_ITER, 20, 1e-3)
     cv2.setRNGSeed(0)
     _, member, centres = cv2.kmeans(samples, _HAIR_COMPONENTS, None, criteria, 1, cv2.KMEANS_PP_CENTERS)
-    best = np.full(distance.shape, -np.inf)
+    best = np.full(distance.shape, -np.inf, np.float32)
     for index, centre in enumerate(centres):
         own = samples[member[:, 0] == index]
-        spread = np.maximum(own.std(axis=0), [0.15, 0.04, 0.05]) if len(own) > 3 else np.array([0.3, 0.1, 0.1])
+        if len(own) < 10 or np.median(strange[member[:, 0] == index]) < _HAIR_TO_SKIN * _SKIN_LIMIT:
+            continue  # hands, or a bald head
+        spread = np.maximum(own.std(axis=0), [0.15, 0.04, 0.05])
         squared = (((features - centre) / spread) ** 2).sum(axis=-1)
-        best = np.maximum(best, np.log(len(own) / len(samples) + 1e-3) - 0.5 * squared - np.log(spread).sum())
+        best = np.maximum(best, np.log(len(own) / len(samples)) - 0.5 * squared - np.log(spread).sum())
+    if not np.isfinite(best).any():
+        return np.zeros(distance.shape, np.float32)
     like_skin = -0.5 * distance.astype(np.float64) ** 2 - np.log(skin.spread * [_SHADOW_EASE, 1, 1]).sum()
     return np.clip(best - like_skin, -20, 20).astype(np.float32)
 

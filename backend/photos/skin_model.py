@@ -10,7 +10,10 @@ import numpy as np
 
 _DARK_OFFSET = 0.02  # linear; keeps the logarithm of noisy dark pixels calm
 _ROUNDS = 4
-_INLIER_DISTANCE = 2.5
+_INLIER_DISTANCE = 3.0
+SHADING_EASE = 2.0  # brightness may differ this many times more than colour: shading is no other material
+_TINT_LOW, _TINT_HIGH = np.array([-0.35, 0.0]), np.array([0.0, 0.3])
+_TINT_PRIOR, _TINT_REACH = 0.005, 1.5
 _MIN_SPREAD = np.array([0.12, 0.035, 0.05])  # log luminance, log R/G, log B/G
 _MAX_SPREAD = np.array([0.35, 0.10, 0.14])
 _RIDGE = np.array([0.0] + [0.02] * 2 + [0.1] * 3 + [0.01] * 2 + [0.03] * 3)  # per sample, per term of the design
@@ -25,11 +28,15 @@ class SkinModel:
     ----------
     surface : (11, 3) coefficients over (1, u, v, u², v², uv, n_x, n_y, n_x², n_y², n_x n_y) of log luminance, log R/G
         and log B/G; n is the normal.
+    tint : (2,) change of log R/G and log B/G per log luminance: skin is redder in the shade.
+    level : log luminance at which the tint is none.
     spread : (3,) robust standard deviations around the surface.
     centre, unit : u, v = (pixel - centre) / unit.
     """
 
     surface: np.ndarray
+    tint: np.ndarray
+    level: float
     spread: np.ndarray
     centre: np.ndarray
     unit: float
@@ -43,7 +50,8 @@ class SkinModel:
         points = np.stack([columns, rows], axis=-1).reshape(-1, 2)
         design = _design(points, normals.reshape(-1, 2), self.centre.astype(np.float32), np.float32(self.unit))
         expected = (design @ self.surface.astype(np.float32)).reshape(features.shape)
-        return (features - expected) / self.spread.astype(np.float32)
+        untinted = _without_tint(features, self.tint.astype(np.float32), self.level)
+        return (untinted - expected) / self.spread.astype(np.float32)
 
 
 def skin_features(pixels: np.ndarray) -> np.ndarray:
@@ -78,24 +86,42 @@ def learn_skin(
     seed_values = values[inliers]
     median = np.median(seed_values, axis=0)
     inliers = inliers & (np.abs(values - median) < 3 * np.maximum(_mad(seed_values), _MIN_SPREAD)).all(axis=1)
-    surface, spread = np.zeros((len(_RIDGE), 3)), _MAX_SPREAD
+    surface, tint, spread = np.zeros((len(_RIDGE), 3)), np.zeros(2), _MAX_SPREAD
+    surface[0] = median
     for _ in range(_ROUNDS):
         if inliers.sum() < 20:
-            surface = np.zeros((len(_RIDGE), 3))
-            surface[0] = median
             break
-        chosen = design[inliers]
-        offset = np.median(values[inliers], axis=0)
-        normal = chosen.T @ chosen + np.diag(_RIDGE * inliers.sum())
-        surface = np.linalg.solve(normal, chosen.T @ (values[inliers] - offset))
-        surface[0] += offset
-        error = values - design @ surface
+        tint = _fit_tint(design[inliers], values[inliers])
+        untinted = _without_tint(values, tint, median[0])
+        surface = _fit_surface(design[inliers], untinted[inliers])
+        error = untinted - design @ surface
         spread = np.clip(_mad(error[inliers]), _MIN_SPREAD, _MAX_SPREAD)
-        distance = np.sqrt(((error / spread) ** 2).mean(axis=1) * 3)
-        inliers = distance < _INLIER_DISTANCE + 0.5
+        inliers = (((error / spread) * [1 / SHADING_EASE, 1, 1]) ** 2).sum(axis=1) < _INLIER_DISTANCE**2
     if monochrome:
         spread = spread * [1.0, 50.0, 50.0]
-    return SkinModel(surface, spread, centre, unit)
+    return SkinModel(surface, tint, float(median[0]), spread, centre, unit)
+
+
+def _fit_surface(design: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """(11, C) ridge regression of ``values`` (N, C) on ``design`` (N, 11), shrunk towards the median."""
+    offset = np.median(values, axis=0)
+    normal = design.T @ design + np.diag(_RIDGE * len(design))
+    surface = np.linalg.solve(normal, design.T @ (values - offset))
+    surface[0] += offset
+    return surface
+
+
+def _fit_tint(design: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """(2,) how log R/G and log B/G change with log luminance where place and normal are the same, within bounds."""
+    rest = values - design @ _fit_surface(design, values)
+    slope = (rest[:, :1] * rest[:, 1:]).sum(axis=0) / ((rest[:, 0] ** 2).sum() + _TINT_PRIOR * len(rest))
+    return np.clip(slope, _TINT_LOW, _TINT_HIGH)
+
+
+def _without_tint(features: np.ndarray, tint: np.ndarray, level: float) -> np.ndarray:
+    """``features`` (..., 3) with the chroma brought to the log luminance ``level``."""
+    change = np.clip(features[..., :1] - level, -_TINT_REACH, _TINT_REACH) * tint
+    return np.concatenate([features[..., :1], features[..., 1:] - change], axis=-1)
 
 
 def local_contrast(features: np.ndarray, radius: float) -> np.ndarray:
