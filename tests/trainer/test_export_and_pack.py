@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
-import tarfile
 from pathlib import Path
 
 import numpy as np
@@ -112,8 +112,7 @@ def test_unpacked_it_trains_and_exports_with_torch_and_numpy_alone(tmp_path: Pat
     archive = tmp_path / "train.tar.gz"
     size = pack(archive, [str(crops)])
     assert size == archive.stat().st_size <= 60_000_000
-    with tarfile.open(archive) as file:
-        file.extractall(tmp_path / "there", filter="data")
+    shutil.unpack_archive(archive, tmp_path / "there")
     root = tmp_path / "there" / "likeness"
     assert (root / "data" / "crops" / "a.bin").read_bytes() == b"pixels"
     assert not (root / "blender_addon").exists() and not (root / "tests").exists()
