@@ -28,7 +28,7 @@ IMPORT_NAMES = {"opencv-contrib-python": "cv2", "pillow": "PIL", "pillow-heif": 
 """Import name of the packages whose name differs from it."""
 
 INSTALL_ADVICE = "python -m pip install -e ."
-SYSTEM_LIBRARIES_ADVICE = "apt-get install libgl1 libegl1 libglib2.0-0"
+SYSTEM_LIBRARIES_ADVICE = "apt-get install libgl1 libegl1 libgles2 libglib2.0-0"
 
 
 @dataclass(frozen=True)
