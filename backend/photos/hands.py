@@ -11,7 +11,7 @@ _MIN_SCORE = 0.7
 _MIN_OUTSIDE = 0.4  # of a hand's landmarks lie outside the face; what lies all inside is a misread nose or beard
 _FINGERS = ((1, 2, 3, 4), (5, 6, 7, 8), (9, 10, 11, 12), (13, 14, 15, 16), (17, 18, 19, 20))
 _PALM = (0, 1, 2, 5, 9, 13, 17)
-_FINGER_PER_PALM = 0.27
+_FINGER_PER_PALM = 0.36
 
 
 def hand_mask(pixels: np.ndarray, oval: np.ndarray) -> np.ndarray:
