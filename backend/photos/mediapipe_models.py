@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import atexit
 import os
+import re
 import sys
+import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -17,6 +19,8 @@ from backend.errors import LikenessError
 
 _construction = threading.Lock()
 _WARM_UP_SIDE = 256
+_NATIVE_LOG = re.compile(rb"[IWEF]\d{4} \d\d:|(INFO|WARNING): (Created|All log)|\s*$")
+_FINDINGS = ("multi_face_landmarks", "multi_hand_landmarks")
 
 
 class Model:
@@ -37,9 +41,10 @@ class Model:
                 raise RuntimeError("this model was closed")
             if not self._silence:
                 return self._solution.process(np.ascontiguousarray(pixels))
-            with _quiet_stderr():  # more is logged on the first face
+            with _construction, _quiet_stderr():  # more is logged when the first face or hand is found
                 result = self._solution.process(np.ascontiguousarray(pixels))
-            self._silence = not getattr(result, "multi_face_landmarks", True)
+            findings = [getattr(result, name) for name in _FINDINGS if hasattr(result, name)]
+            self._silence = bool(findings) and not any(findings)
             return result
 
     def close(self) -> None:
@@ -100,18 +105,24 @@ def _solutions() -> Any:
 
 @contextmanager
 def _quiet_stderr() -> Iterator[None]:
-    """Drop what native code writes to file descriptor 2 meanwhile: MediaPipe logs there whatever is asked of it."""
+    """Keep native log lines off the terminal: MediaPipe writes them to file descriptor 2 whatever is asked of it.
+
+    What other threads write there meanwhile is passed on afterwards.
+    """
     try:
         sys.stderr.flush()
         kept = os.dup(2)
     except (OSError, AttributeError, ValueError):  # no standard error, as under pythonw
         yield
         return
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    try:
-        os.dup2(nowhere, 2)
-        yield
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
-        os.close(nowhere)
+    with tempfile.TemporaryFile() as caught:
+        try:
+            os.dup2(caught.fileno(), 2)
+            yield
+        finally:
+            os.dup2(kept, 2)
+            caught.seek(0)
+            for line in caught:
+                if not _NATIVE_LOG.match(line):
+                    os.write(2, line)
+            os.close(kept)
