@@ -31,13 +31,14 @@ from trainer.data.torso import hang_torso
 IDENTITY_DEVIATION = 0.9
 IDENTITY_MODES = 40
 WHITE_SKIN = np.array([0.80, 0.64, 0.54])
-MELANIN = np.array([0.95, 1.75, 2.9])
+MELANIN = np.array([1.2, 1.8, 2.45])
 HAEMOGLOBIN = np.array([0.25, 1.55, 1.25])
 """Skin without pigment, and absorption per unit of pigment, in linear R, G, B."""
 HAIRLINE = (10, 338, 297, 332, 284, 251, 389)
 """MediaPipe landmarks from the top of the face's outline to its left temple."""
 HAIRLINE_RISE = 0.004
 MOST_PHOTOS = 24
+DEFAULT_SEED = 5
 
 
 @dataclass(frozen=True)
@@ -94,7 +95,7 @@ def random_person(seed: int) -> DemoPerson:
         float(generator.uniform(0.9, 1.4)),
         float(generator.choice([0.0, 0.0, 0.35, 0.6])),
         float(generator.choice([0.0, 0.0, 0.8])) if fair else 0.0,
-        tuple(0.03 + 0.4 * generator.random(3) ** 2),
+        tuple(0.03 + 0.35 * (0.5 * generator.random(3) + 0.5 * generator.random()) ** 2),
         EyeLook(float(generator.normal(0.0117, 0.0003)), irises[int(generator.integers(4 if fair else 2))]),
         seed,
     )
@@ -344,7 +345,9 @@ def demo_photographs(person: DemoPerson, shots: tuple[Shot, ...], samples: int =
         yield take_photograph(surface, middle, shot, samples=samples, ambient_rays=4)
 
 
-def write_demo_photos(folder: Path, count: int = 5, seed: int = 0, size: tuple[int, int] = SIZE) -> tuple[Path, ...]:
+def write_demo_photos(
+    folder: Path, count: int = 5, seed: int = DEFAULT_SEED, size: tuple[int, int] = SIZE
+) -> tuple[Path, ...]:
     """Write ``photo_1.jpg`` and so on; returns their paths.
 
     Raises
@@ -370,7 +373,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of ``demo-photos``."""
     parser.add_argument("--out", type=Path, required=True, help="folder for the photos, made when missing")
     parser.add_argument("--count", type=int, default=5, help="how many (default 5)")
-    parser.add_argument("--seed", type=int, default=0, help="which person (default 0)")
+    parser.add_argument("--seed", type=int, default=DEFAULT_SEED, help=f"which person (default {DEFAULT_SEED})")
 
 
 def run(arguments: argparse.Namespace) -> int:

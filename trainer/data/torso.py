@@ -39,9 +39,14 @@ def hang_torso(
     local = local.reshape(-1, 2)
     top = points[ids]
     middle = (top.max(0) + top.min(0)) / 2
+    half = (top.max(0) - top.min(0)) / 2
+    angle = np.arctan2((top[:, 2] - middle[2]) / half[2], (top[:, 0] - middle[0]) / half[0])
+    ellipse = np.stack([half[0] * np.cos(angle), 0 * angle, half[2] * np.sin(angle)], axis=1)
     rings = [top]
-    for wide, deep, drop in outline:
-        ring = (top - middle) * [wide, 1.0, deep] + middle
+    for index, (wide, deep, drop) in enumerate(outline):
+        # from the rim's own outline and height to an even ellipse
+        even = min((index + 1) / 4, 1.0)
+        ring = ((1 - even) * (top - middle) + even * ellipse) * [wide, 1.0, deep] + middle
         ring[:, 1] -= drop
         rings.append(ring)
     n = len(ids)

@@ -1,0 +1,79 @@
+"""Time and memory of the main job: python benchmarks/reconstruct.py [--json FILE].
+
+Five photos of a synthetic person, which the repository renders itself, standard quality, all files written. The job
+runs twice in one process; the second run, with everything loaded, is reported. ``--photos FOLDER`` takes others.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch: waiting threads sleep
+
+from backend.exchange.folder import write_folder
+from backend.exchange.json_files import peak_rss_mb
+from backend.photos.read import PhotoSource
+from backend.pipeline import ReconstructOptions, reconstruct
+
+ROOT = Path(__file__).resolve().parents[1]
+PHOTOS = 5
+MOST_SECONDS = 30.0
+MOST_MEMORY_MB = 4000.0
+"""Budgets on two CPU cores."""
+
+
+def demo_photos(folder: Path) -> tuple[Path, ...]:
+    """Render the photos in a process of its own, so that its memory does not count."""
+    command = [sys.executable, "-m", "trainer", "demo-photos", "--out", str(folder), "--count", str(PHOTOS)]
+    subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
+    return tuple(sorted(folder.glob("*.jpg")))
+
+
+def timed_run(photos: tuple[Path, ...], options: ReconstructOptions, out: Path) -> dict[str, float]:
+    """Wall seconds of one reconstruction with its files, in all and per stage of ``report.json``."""
+    start = time.perf_counter()
+    result = reconstruct([PhotoSource.from_path(path) for path in photos], options)
+    write_folder(result.asset, result.previews, out)
+    total = time.perf_counter() - start
+    report = json.loads((out / "report.json").read_text())
+    stages = {key: float(value) for key, value in report.items() if key.startswith("seconds.")}
+    return {**stages, "seconds.total": total}
+
+
+def main() -> int:
+    """Print the figures, and write them where ``--json`` says; exit code 1 when a budget is overrun."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--json", type=Path, help="write the figures as flat JSON")
+    parser.add_argument("--photos", type=Path, help="a folder of photos instead of rendered ones")
+    parser.add_argument("--quality", default="standard", choices=("fast", "standard", "best"))
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        photos = tuple(sorted(arguments.photos.iterdir())) if arguments.photos else demo_photos(folder / "photos")
+        options = ReconstructOptions(quality=arguments.quality)
+        cold = timed_run(photos, options, folder / "first")
+        figures = timed_run(photos, options, folder / "second")
+    figures["seconds.first_run"] = cold["seconds.total"]
+    figures["photos"] = len(photos)
+    memory = peak_rss_mb()
+    if memory is not None:
+        figures["peak_rss_mb"] = memory
+    for key, value in figures.items():
+        print(f"{key:24} {value:10.2f}")
+    if arguments.json:
+        arguments.json.write_text(json.dumps({key: round(value, 4) for key, value in figures.items()}, indent=1) + "\n")
+    within = figures["seconds.total"] <= MOST_SECONDS and figures.get("peak_rss_mb", 0.0) <= MOST_MEMORY_MB
+    print(f"budget: {MOST_SECONDS:.0f} s and {MOST_MEMORY_MB:.0f} MB on two cores: {'kept' if within else 'overrun'}")
+    return 0 if within else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
