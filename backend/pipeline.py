@@ -9,7 +9,7 @@ from backend.errors import LikenessError
 from backend.exchange.assemble import assemble, asset_photo
 from backend.exchange.face_asset import FaceAsset
 from backend.exchange.json_files import build_report
-from backend.exchange.preview import PhotoPreview, photo_preview
+from backend.exchange.preview import PhotoPreview, photo_previews
 from backend.fitting.fit import fit_face
 from backend.fitting.fitted_face import FittedFace
 from backend.fitting.options import fit_options_for
@@ -107,5 +107,6 @@ def reconstruct(
         {"quality": options.quality, "texture_size": options.texture_size, "device": options.device},
     )
     asset = assemble(template, fitted.neutral, keys, texture.albedo, photos, report)
-    previews = tuple(photo_preview(face, photo) for photo, face in zip(fitted.photos, used, strict=True))
+    head = template.head
+    previews = photo_previews(asset, fitted, used, template.regions["face"][head.vertex_start : head.vertex_stop])
     return Reconstruction(asset, previews, collection, fitted)

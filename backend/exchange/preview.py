@@ -12,9 +12,10 @@ from PIL import Image, ImageDraw, ImageFont
 
 from backend.exchange.asset_mesh import AssetMesh, asset_mesh, camera_window, neutral_light, portrait_camera
 from backend.exchange.face_asset import FaceAsset
-from backend.fitting.fitted_face import FittedPhoto
+from backend.fitting.fitted_face import FittedFace, FittedPhoto
 from backend.photos.collection import PhotoFace
 from backend.rendering.camera import Camera
+from backend.rendering.color import linear_from_srgb
 
 WIDTH = 1536
 PORTRAIT_SIZE = (512, 640)  # width, height
@@ -50,15 +51,41 @@ class PhotoPreview:
     inside: tuple[int, int, int, int] | None = None
 
 
-def photo_preview(face: PhotoFace, photo: FittedPhoto) -> PhotoPreview:
-    """What the preview shows of a used photo."""
+def photo_previews(
+    asset: FaceAsset, fitted: FittedFace, faces: Sequence[PhotoFace], face_region: np.ndarray
+) -> tuple[PhotoPreview, ...]:
+    """What the preview shows of the used photos.
+
+    The fit's lights belong to the fit's own albedo; they are scaled to the asset's, whose tone the texture stage chose.
+
+    Parameters
+    ----------
+    faces : (P,) of ``fitted.photos``, in their order.
+    face_region : (V_head,) weights in [0, 1] of the head's vertices that photos can show.
+    """
+    gain = _albedo_change(asset, fitted.vertex_albedo, face_region)
+    return tuple(_photo_preview(face, photo, gain) for photo, face in zip(fitted.photos, faces, strict=True))
+
+
+def _albedo_change(asset: FaceAsset, vertex_albedo: np.ndarray, face_region: np.ndarray) -> np.ndarray:
+    """(3,) how much brighter the fit's albedo is than the asset's: the median over the face's vertices."""
+    head = asset.part("head")
+    uv = np.zeros((len(head.vertices), 2), np.float32)
+    uv[head.quads] = head.uv[head.uv_quads]
+    size = len(asset.albedo)
+    texel = np.clip(np.stack([uv[:, 0], 1 - uv[:, 1]]) * size, 0, size - 1).astype(int)
+    texture = linear_from_srgb(asset.albedo[texel[1], texel[0]])
+    shown = face_region > 0.5
+    return np.median(vertex_albedo[shown] / np.maximum(texture[shown], 1e-3), axis=0)
+
+
+def _photo_preview(face: PhotoFace, photo: FittedPhoto, gain: np.ndarray) -> PhotoPreview:
     edges = face.crop_scale * (np.array([[0, 0], face.source_size]) - np.array(face.crop_offset))  # (2, 2)
     height, width = face.pixels.shape[:2]
     left, top = np.clip(np.ceil(edges[0]), 0, [width, height]).astype(int).tolist()
     right, bottom = np.clip(np.floor(edges[1]), 0, [width, height]).astype(int).tolist()
-    return PhotoPreview(
-        photo.name, face.pixels, photo.camera, photo.expression, photo.light, (left, top, right, bottom)
-    )
+    inside = (left, top, right, bottom)
+    return PhotoPreview(photo.name, face.pixels, photo.camera, photo.expression, photo.light * gain, inside)
 
 
 def write_preview(asset: FaceAsset, previews: Sequence[PhotoPreview], path: Path) -> None:

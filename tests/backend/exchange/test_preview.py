@@ -16,10 +16,10 @@ from backend.exchange.preview import (
     WIDTH,
     PhotoPreview,
     photo_and_fit,
-    photo_preview,
+    photo_previews,
     preview_picture,
 )
-from backend.fitting.fitted_face import FittedPhoto
+from backend.fitting.fitted_face import FittedFace, FittedPhoto
 from backend.photos.collection import PhotoFace, PhotoQuality
 from backend.rig.arkit import ARKIT_INDEX
 
@@ -46,31 +46,52 @@ def test_the_fit_covers_the_head_and_leaves_the_photo_around_it(hand_made_asset:
     assert changed[110:130, 110:130].all()  # the head is in the middle
 
 
-def test_what_was_filled_in_around_a_photo_is_not_shown(hand_made_asset: FaceAsset) -> None:
-    """A head crop that reaches 40 pixels over the photo's upper edge and 80 over its right one, at half size."""
-    quality = PhotoQuality(1, 1, 1, 1, 1, 1)
-    landmarks, labels = np.zeros((478, 3), np.float32), np.zeros((400, 320), np.uint8)
-    face = PhotoFace(
+def fitted_to(asset: FaceAsset, brightness: float, face: PhotoFace) -> PhotoPreview:
+    """The preview of one photo whose fit took the skin for a grey of ``brightness`` (linear)."""
+    neutral = np.concatenate([part.vertices for part in asset.parts])
+    head = len(asset.parts[0].vertices)
+    photo = FittedPhoto("a photo.jpg", front_camera(), np.zeros(52), neutral, neutral_light(), 1.0, 0.1, 1.0)
+    albedo = np.full((head, 3), brightness, np.float32)
+    fitted = FittedFace(np.zeros(1), neutral, albedo, (photo,))
+    (shown,) = photo_previews(asset, fitted, (face,), np.ones(head, np.float32))
+    return shown
+
+
+def photo_face(source_size: tuple[int, int], crop_scale: float, crop_offset: tuple[float, float]) -> PhotoFace:
+    return PhotoFace(
         name="a photo.jpg",
-        source_size=(900, 1200),
+        source_size=source_size,
         focal_px=None,
         pixels=np.full((400, 320, 3), (20, 40, 200), np.uint8),
-        crop_scale=0.5,
-        crop_offset=(420.0, -80.0),
-        landmarks=landmarks,
-        labels=labels,
+        crop_scale=crop_scale,
+        crop_offset=crop_offset,
+        landmarks=np.zeros((478, 3), np.float32),
+        labels=np.zeros((400, 320), np.uint8),
         monochrome=False,
         yaw_degrees=0.0,
-        quality=quality,
+        quality=PhotoQuality(1, 1, 1, 1, 1, 1),
     )
-    vertices = np.zeros((1, 3), np.float32)
-    fitted = FittedPhoto("a photo.jpg", front_camera(), np.zeros(52), vertices, neutral_light(), 1.0, 0.1, 1.0)
-    shown = photo_preview(face, fitted)
+
+
+def test_what_was_filled_in_around_a_photo_is_not_shown(hand_made_asset: FaceAsset) -> None:
+    """A head crop that reaches 40 pixels over the photo's upper edge and 80 over its right one, at half size."""
+    shown = fitted_to(hand_made_asset, 0.2, photo_face((900, 1200), 0.5, (420.0, -80.0)))
     assert shown.inside == (0, 40, 240, 400)
     picture, _ = photo_and_fit(asset_mesh(hand_made_asset), replace(shown, camera=front_camera(distance=0.3)), 160)
     # The tile shows rows 40 to 360 and all columns, so a quarter of it at the right is not photo.
     assert (picture[4:, :112] == (20, 40, 200)).all()
     assert (picture[:, 125:].max() < 40).all()
+
+
+def test_the_fit_is_as_bright_as_the_photo_whatever_tone_the_texture_has(hand_made_asset: FaceAsset) -> None:
+    """Half the albedo needs twice the light: the overlay must not change."""
+    face = photo_face((320, 400), 1.0, (0.0, 0.0))
+    overlays = []
+    for value in (188, 137):  # linear 0.503 and 0.251
+        asset = replace(hand_made_asset, albedo=np.full((64, 64, 3), value, np.uint8))
+        shown = fitted_to(asset, 0.4, face)
+        overlays.append(photo_and_fit(asset_mesh(asset), shown, 160)[1].astype(int))
+    assert np.abs(overlays[0] - overlays[1]).max() <= 1
 
 
 def test_the_mesh_poses_as_the_parts_do(hand_made_asset: FaceAsset) -> None:
