@@ -94,7 +94,7 @@ def build_albedo(
     chosen = choose_photos(fitted, faces)
     photos = []
     for face, fit in chosen:
-        photos.append(survey_photo(template, surface, survey_space, face, fit, blocked, regions, density))
+        photos.append(survey_photo(template, surface, survey_space, face, fit, cage, blocked, regions, density))
         progress(_STAGE, 0.05 + 0.35 * len(photos) / len(chosen))
     samples = [photo.samples for photo in photos]
 
@@ -104,7 +104,7 @@ def build_albedo(
     log_base = surface.lifted(base.base).astype(np.float32)  # (V, 3)
     progress(_STAGE, 0.45)
     prior = pigment_prior(surface.regions).astype(np.float32)
-    middle = middle_band(surface, survey_space, photos, base, log_base, prior, positions, density)
+    middle = middle_band(surface, survey_space, operators, photos, base, log_base, prior, positions, density)
     prior = personal_prior(surface, survey_space.skin, middle, prior)
     progress(_STAGE, 0.55)
 
@@ -117,9 +117,7 @@ def build_albedo(
     progress(_STAGE, 0.85)
 
     brows = positions[surface.regions["brows"] > 0.5]
-    hair = find_hair(
-        surface, survey_space, photos, middle.log_fields, positions, np.log(tone.albedo), float(brows[:, 1].max())
-    )
+    hair = find_hair(surface, survey_space, photos, base, positions, float(brows[:, 1].max()))
     hair_cover = cv2.resize(hair.cover, (resolution, resolution), interpolation=cv2.INTER_LINEAR)
     canvas = np.zeros((resolution, resolution, 3), np.float32)
     skin = finish_skin(surface, space, log_skin, log_base, hair, hair_cover, opening, positions)

@@ -14,25 +14,25 @@ from dataclasses import dataclass, replace
 import cv2
 import numpy as np
 
+from backend.photos.collection import FaceClass
 from backend.texture.atlas import SurfaceAtlas
 from backend.texture.blend import ResidualBlender, masked_lowpass
 from backend.texture.complete import fill_from_mirror, fill_gaps, pore_deviation, pore_noise
-from backend.texture.delight import DelitBase, compress_bright, remove_highlights, shading
+from backend.texture.delight import BASE_LENGTH, DelitBase, shading
+from backend.texture.detail import photo_detail
 from backend.texture.select import PhotoScore, coverage, detail_weights
 from backend.texture.surface import HeadSurface, TextureSpace
-from backend.texture.surface_field import robust_consensus
-from backend.texture.survey import SurveyedPhoto
+from backend.texture.surface_field import SurfaceOperators, robust_consensus, smooth_field
+from backend.texture.survey import SurveyedPhoto, plain_skin
 from backend.texture.unwrap import photo_at_scale, sample_linear, smoothstep
 
 _MIDDLE = 0.0018  # metres: finer than this is the best photo's alone
 _CONSENSUS_SIZE = 512
 _CONSENSUS_SCALE = 0.10  # log units
 _CONSISTENT = 0.18  # log units: a photo that differs by more shows something else there
+_FOLDS = 0.65  # share of the shading of folds that goes where an expression has moved the skin
 _SKIN_CONTRAST = 0.65  # share of faint middle frequencies that is pigment and not shading
 _SKIN_CHROMA = 0.45  # share of the middle frequencies' colour that is pigment and not coloured light
-_BRIGHT_KNEE = 0.15  # log units above the smooth skin: brighter is a highlight's rest
-_MONOCHROME_DETAIL = np.array([0.86, 1.03, 1.12], np.float32)  # skin's contrast per channel, of a grey photo's
-_DARKEST = np.float32(0.003)
 
 
 @dataclass(frozen=True)
@@ -45,6 +45,7 @@ class MiddleBand:
     per_photo : (S, S, 3) each, every photo's own.
     weights : (S, S) each, for fine detail.
     cover : (S, S) in [0, 1].
+    hair : (S, S) each, 1 on brows and beards by the photo's labels.
     log_fields : (V, 3) each: a photo's linear light over exp(this) is albedo on the level of the shared base.
     """
 
@@ -52,25 +53,8 @@ class MiddleBand:
     per_photo: tuple[np.ndarray, ...]
     weights: tuple[np.ndarray, ...]
     cover: np.ndarray
+    hair: tuple[np.ndarray, ...]
     log_fields: tuple[np.ndarray, ...]
-
-
-def photo_detail(
-    linear: np.ndarray, log_field: np.ndarray, log_base: np.ndarray, prior: np.ndarray, monochrome: bool
-) -> np.ndarray:
-    """A photo's log detail (P, 3): what differs from the smooth skin after light and highlights are taken out.
-
-    Parameters
-    ----------
-    linear : (P, 3). log_field : (P, 3) as in ``MiddleBand``. log_base : (P, 3).
-    prior : (P, 3) log offset from plain skin of the colour to expect, for telling pink lips from highlights.
-    """
-    log_albedo = np.log(np.maximum(linear, _DARKEST)) - log_field
-    if monochrome:
-        detail = (log_albedo - log_base).mean(1, keepdims=True) * _MONOCHROME_DETAIL
-    else:
-        detail = remove_highlights(log_albedo, log_base + prior) - log_base
-    return np.clip(compress_bright(detail, _BRIGHT_KNEE), -3.0, 0.8)
 
 
 def feature_masks(surface: HeadSurface, atlas: SurfaceAtlas, positions: np.ndarray) -> dict[str, np.ndarray]:
@@ -97,6 +81,7 @@ def feature_masks(surface: HeadSurface, atlas: SurfaceAtlas, positions: np.ndarr
 def middle_band(
     surface: HeadSurface,
     space: TextureSpace,
+    operators: SurfaceOperators,
     photos: Sequence[SurveyedPhoto],
     base: DelitBase,
     log_base: np.ndarray,
@@ -107,35 +92,80 @@ def middle_band(
     """Divide the light out of every photo and agree on the middle frequencies; log_base, prior and positions (V, 3)."""
     atlas = space.skin
     texel_base, texel_prior = atlas.sample(log_base), atlas.sample(prior)
-    middles, scores, log_fields = [], [], []
+    texel_skin = atlas.sample(plain_skin(surface)[:, None])[:, 0] > 0.7
+    sigma = _MIDDLE * density
+    middles, calmed, scores, hairs, log_fields = [], [], [], [], []
     all_grey = all(photo.samples.monochrome for photo in photos)
     for index, photo in enumerate(photos):
         lit = np.log(shading(photo.transfer, base.lights[index]))
         field = (lit + surface.lifted(base.photo_bases[index]) - log_base).astype(np.float32)
-        detail = photo_detail(
-            photo.unwrap.linear, atlas.sample(field), texel_base, texel_prior, photo.samples.monochrome
-        )
+        hair = np.isin(photo.unwrap.labels, (FaceClass.BROWS, FaceClass.FACIAL_HAIR)).astype(np.float32)
+        grey = photo.samples.monochrome
+        raw = photo_detail(photo.unwrap.linear, atlas.sample(field), texel_base, texel_prior, 0.0 * hair, grey)
+        field = field + _offset(surface, operators, atlas, raw, photo.unwrap.weight * texel_skin)
+        hair = hair * _light_hair(photo, atlas.sample(field), texel_base, hair)
+        raw = photo_detail(photo.unwrap.linear, atlas.sample(field), texel_base, texel_prior, hair, grey)
+        detail = atlas.image(raw)
         weight = atlas.image(photo.unwrap.weight)
-        middles.append(masked_lowpass(atlas.image(detail), weight, _MIDDLE * density)[0])
-        cosine = atlas.image(photo.unwrap.cosine)
+        middle, _ = masked_lowpass(detail, weight, sigma)
+        strand = atlas.image(photo.bare) * smoothstep(0.22, 0.45, -middle.mean(2))
+        weight = weight * (1.0 - np.clip(3.0 * cv2.GaussianBlur(strand, (0, 0), 2.0 * sigma), 0.0, 1.0))
+        middle, _ = masked_lowpass(detail, weight, sigma)
+        moved = atlas.image(atlas.sample(photo.moved[:, None])[:, 0])
         quality = photo.samples.trust * (0.25 if photo.samples.monochrome and not all_grey else 1.0)
-        scores.append(PhotoScore(weight, cosine, photo.view.pixels_per_metre, quality, photo.fit.expression))
+        scores.append(
+            PhotoScore(
+                weight * (1.0 - 0.5 * moved),
+                atlas.image(photo.unwrap.cosine),
+                photo.view.pixels_per_metre,
+                quality,
+                photo.fit.expression,
+            )
+        )
+        middles.append(middle)
+        calmed.append(middle * (1.0 - _FOLDS * moved)[..., None])
+        hairs.append(cv2.GaussianBlur(atlas.image(hair), (0, 0), 1.0))
         log_fields.append(field)
     features = feature_masks(surface, atlas, positions)
     feature = np.clip(sum(mask for name, mask in features.items() if name != "nose"), 0.0, 1.0)
-    agreed = _agreed(middles, scores)
+    agreed = _agreed(calmed, scores)
     scores = [
         replace(score, weight=score.weight * _consistency(own, agreed, feature))
-        for score, own in zip(scores, middles, strict=True)
+        for score, own in zip(scores, calmed, strict=True)
     ]
     fine = detail_weights(scores, features)
-    chosen = sum(m * w[..., None] for m, w in zip(middles, fine, strict=True))
+    chosen = sum(m * w[..., None] for m, w in zip(calmed, fine, strict=True))
     brightness = agreed.mean(2, keepdims=True)
     calm = _SKIN_CONTRAST + (1.0 - _SKIN_CONTRAST) * smoothstep(0.12, 0.35, np.abs(brightness))
     agreed = calm * (brightness + _SKIN_CHROMA * (agreed - brightness))
     blended = chosen * feature[..., None] + agreed * (1.0 - feature[..., None])
-    blended = blended + _borrowed_chroma(middles, scores, fine, photos)
-    return MiddleBand(blended, tuple(middles), tuple(fine), coverage([s.weight for s in scores]), tuple(log_fields))
+    blended = blended + _borrowed_chroma(calmed, scores, fine, photos)
+    return MiddleBand(
+        blended, tuple(middles), tuple(fine), coverage([s.weight for s in scores]), tuple(hairs), tuple(log_fields)
+    )
+
+
+def _offset(
+    surface: HeadSurface, operators: SurfaceOperators, atlas: SurfaceAtlas, detail: np.ndarray, weight: np.ndarray
+) -> np.ndarray:
+    """(V, 3) what is left in a photo's detail (P, 3) of low frequencies: its base had highlights in it."""
+    mean, total = atlas.splat(detail, weight, surface.lift.shape[0])
+    cage_total = surface.lift.T @ total
+    if not (cage_total > 0).any():
+        return np.zeros((surface.lift.shape[0], 3), np.float32)
+    cage_mean = (surface.lift.T @ (mean * total[:, None])) / np.maximum(cage_total, 1e-9)[:, None]
+    share = np.clip(cage_total / np.median(cage_total[cage_total > 0]), 0.0, 1.0)
+    smooth = smooth_field(operators, cage_mean, share, BASE_LENGTH, np.zeros(3), 2e-3)
+    return surface.lifted(smooth).astype(np.float32)
+
+
+def _light_hair(photo: SurveyedPhoto, field: np.ndarray, log_base: np.ndarray, hair: np.ndarray) -> float:
+    """0-1: how surely brows and beard are lighter than the skin, so that brightness there is no highlight."""
+    shown = (hair > 0) & (photo.unwrap.weight > 0.3)
+    if shown.sum() < 50:
+        return 0.0
+    brightness = np.log(np.maximum(photo.unwrap.linear[shown], 3e-3)) - field[shown] - log_base[shown]
+    return float(smoothstep(-0.25, -0.10, np.percentile(brightness.mean(1), 20)))
 
 
 def _borrowed_chroma(
@@ -204,7 +234,8 @@ def fine_band(
     blender = ResidualBlender((height, width), levels=4)
     row, column = np.divmod(atlas.texel, size)
     boxed = (row >= rows.start) & (row < rows.stop) & (column >= columns.start) & (column < columns.stop)
-    for photo, weight, own, field in zip(photos, middle.weights, middle.per_photo, middle.log_fields, strict=True):
+    per_photo = zip(photos, middle.weights, middle.per_photo, middle.hair, middle.log_fields, strict=True)
+    for photo, weight, own, hair, field in per_photo:
         if weight.max() < 0.02:
             continue
         weight = _enlarged(weight, size)[rows, columns]
@@ -214,9 +245,12 @@ def fine_band(
         sampled = part.sample(np.concatenate([photo.view.pixels, field, log_base, prior], 1))  # (P, 11)
         pixels, scale = photo_at_scale(photo.face, photo.view.pixels_per_metre, density)
         linear = sample_linear(sampled[:, :2], pixels, scale)
-        detail = photo_detail(linear, sampled[:, 2:5], sampled[:, 5:8], sampled[:, 8:], photo.samples.monochrome)
-        residual = np.zeros((height, width, 3), np.float32)
         inside = (row[used] - rows.start, column[used] - columns.start)
+        bristles = _enlarged(hair, size)[rows, columns][inside]
+        detail = photo_detail(
+            linear, sampled[:, 2:5], sampled[:, 5:8], sampled[:, 8:], bristles, photo.samples.monochrome
+        )
+        residual = np.zeros((height, width, 3), np.float32)
         residual[inside] = detail - _enlarged(own, size)[rows, columns][inside]
         seen = np.minimum(weight * 8.0, 1.0)[..., None]  # towards nothing where the photo ends
         blender.add(residual * seen, weight)

@@ -1,4 +1,4 @@
-"""What of a photo is light: spherical-harmonics shading with self-shadowing, highlights, slow differences.
+"""What of a photo is light: spherical-harmonics shading with self-shadowing, and slow differences between photos.
 
 The fit's light is a start. Here every photo's nine coefficients are solved again, against one albedo that all photos
 share, is smooth, and is the same left and right unless the photos insist. What still differs from photo to photo over
@@ -175,7 +175,7 @@ def _shared_base(
     mean_level = _mean(operators, level, evidence)
     mean_chroma = _mean(operators, chroma, np.minimum(evidence, chroma_total))
     # a lone photo's gradients are more likely light; several photos that agree show pigment
-    level_keep = 0.35 + 0.4 * (1.0 - 1.0 / many)
+    level_keep = 0.55 + 0.35 * (1.0 - 1.0 / many)
     level = _kept(operators, level - mean_level, evidence * agreement, mirror, level_keep, 0.3 * level_keep)
     chroma = _kept(operators, chroma - mean_chroma, np.minimum(evidence, chroma_total), mirror, 0.45, 0.08)
     deviation = level + chroma - (chroma @ _LUMINANCE)[:, None]
@@ -199,40 +199,6 @@ def _kept(
     weights = np.clip(weights, 0.0, 1.0)
     both = weights + 0.3 * weights[mirror] * (weights < 0.1)  # an unseen side takes the other's values
     values = np.where((weights < 0.1)[:, None], deviation[mirror], deviation)
-    smooth = smooth_field(operators, values, both, BASE_LENGTH, np.zeros(deviation.shape[1]), 5e-3)
+    smooth = smooth_field(operators, values, both, BASE_LENGTH, np.zeros(deviation.shape[1]), 0.06)
     other = smooth[mirror]
     return symmetric * 0.5 * (smooth + other) + antisymmetric * 0.5 * (smooth - other)
-
-
-def remove_highlights(log_albedo: np.ndarray, log_base: np.ndarray, strength: float = 0.85) -> np.ndarray:
-    """Take the light's own colour out of delit skin: dichromatic reflection (Shafer 1985).
-
-    After division by the shading a highlight adds the same amount to all channels. Skin's blue-to-red ratio is known
-    from the base; the amount that restores it is ``s = (b - q r) / (1 - q)``, and only what makes a texel brighter than
-    its base counts.
-
-    Parameters
-    ----------
-    log_albedo : (P, 3) texels; log_base : (P, 3) smooth skin there.
-
-    Returns
-    -------
-    (P, 3) log albedo.
-    """
-    linear, base = np.exp(log_albedo), np.exp(log_base)
-    ratio = np.clip(base[:, 2] / np.maximum(base[:, 0], 1e-4), 0.05, 0.8)
-    amount = np.maximum(linear[:, 2] - ratio * linear[:, 0], 0.0) / (1.0 - ratio)
-    excess = np.maximum(linear.mean(1) - 1.02 * base.mean(1), 0.0)
-    amount = strength * np.minimum(amount, 1.2 * excess)
-    left = np.log(np.maximum(linear - amount[:, None], 0.3 * np.minimum(linear, base)))
-    # where much was taken away (or the photo was clipped) what is left has no colour of its own: take the base's
-    share = np.clip(amount / np.maximum(base.mean(1), 1e-4) * 5.0, 0.0, 1.0)[:, None]
-    brightness = left.mean(1, keepdims=True)
-    skin = log_base - log_base.mean(1, keepdims=True)
-    return (brightness + (left - brightness) * (1.0 - share) + skin * share).astype(log_albedo.dtype)
-
-
-def compress_bright(detail: np.ndarray, knee: float, slope: float = 0.35) -> np.ndarray:
-    """Details (P, 3) in log units whose brightness is above ``knee`` rise only with ``slope``."""
-    brightness = detail.mean(1, keepdims=True)
-    return detail - np.maximum(brightness - knee, 0.0) * (1.0 - slope)

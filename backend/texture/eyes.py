@@ -16,6 +16,7 @@ PUPIL_RADIUS = 0.00175
 SCLERA = np.array([0.66, 0.61, 0.57])  # linear light; the eye's white is not paper
 _VEIN = np.array([0.55, 0.20, 0.16])
 _IN_SOCKET = 0.7  # of the light reaches the eye under lid and lashes
+_BRIGHTEST_IRIS = 0.15
 _PUPIL = np.array([0.004, 0.004, 0.004])
 _IRIS_FAMILY = np.array(  # linear light: very dark brown, brown, hazel, green, grey, blue
     [
@@ -82,7 +83,10 @@ def iris_colour(samples: Sequence[tuple[np.ndarray, float]]) -> np.ndarray:
     if not samples:
         return DEFAULT_IRIS.copy()
     colours = np.log(np.clip(np.array([colour for colour, _ in samples]), 2e-3, 1.0))  # (n, 3)
-    weights = np.array([confidence for _, confidence in samples])
+    too_bright = np.clip(colours.mean(1) - np.log(_BRIGHTEST_IRIS), 0.0, None)  # lids or white were sampled instead
+    weights = np.array([confidence for _, confidence in samples]) * np.exp(-3.0 * too_bright)
+    if weights.max() < 0.03:
+        return DEFAULT_IRIS.copy()
     median = np.empty(3)
     for channel in range(3):
         order = np.argsort(colours[:, channel], kind="stable")
@@ -94,7 +98,7 @@ def iris_colour(samples: Sequence[tuple[np.ndarray, float]]) -> np.ndarray:
     cost = 0.3 * (fine.mean(1) - median.mean()) ** 2 + (((fine - median) @ chroma.T) ** 2).sum(1)
     nearest = fine[np.argmin(cost)]
     blended = 0.65 * median + 0.35 * nearest
-    brightness = np.clip(blended.mean(), np.log(0.010), np.log(0.20))
+    brightness = np.clip(blended.mean(), np.log(0.010), np.log(_BRIGHTEST_IRIS))
     return np.exp(blended - blended.mean() + brightness)
 
 

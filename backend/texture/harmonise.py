@@ -13,6 +13,7 @@ _FIT_DEVIATION = 0.25  # of the fit's log albedo level
 _PHOTO_DEVIATION = 0.45  # of one photo's log skin brightness as an estimate of albedo: exposure
 _COMMON_DEVIATION = 0.15  # of all photos alike
 _WHITE_BALANCE_DEVIATION = 0.12  # of one photo's log chroma
+_COMMON_CAST = 0.08  # of all photos alike: people are photographed under warm lamps
 _TYPICAL_SHADING = 0.85  # cameras expose so that what lights a face is about this, in log average
 
 
@@ -44,10 +45,19 @@ def estimate_tone(samples: Sequence[PhotoSamples], fitted_albedo: np.ndarray, sk
     if len(chromas) == 1 and any(photo.monochrome for photo in samples):
         chroma, chroma_deviation = chromas[0], np.inf  # no photo has colour; what the fit has is its own prior
     else:
-        chroma = np.average(chromas, axis=0, weights=chroma_precisions)
-        chroma_deviation = float(np.sqrt(1.0 / sum(chroma_precisions) + 0.05**2))
+        chroma = _robust_mean(np.array(chromas), np.array(chroma_precisions))
+        chroma_deviation = float(np.sqrt(1.0 / sum(chroma_precisions) + _COMMON_CAST**2))
     level_deviation = float(np.sqrt(1.0 / sum(precisions) + _COMMON_DEVIATION**2))
     return plausible_tone(np.exp(level + chroma), level_deviation, chroma_deviation)
+
+
+def _robust_mean(values: np.ndarray, weights: np.ndarray, scale: float = 0.15) -> np.ndarray:
+    """(C,) mean of rows (N, C), strangers weighted down (Geman-McClure, from the component-wise median)."""
+    centre = np.median(values, axis=0)
+    for _ in range(5):
+        robust = weights / (1.0 + ((values - centre) ** 2).sum(1) / scale**2) ** 2
+        centre = np.average(values, axis=0, weights=robust)
+    return centre
 
 
 def exposure_gain(samples: PhotoSamples, light: np.ndarray) -> np.ndarray:

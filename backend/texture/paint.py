@@ -10,9 +10,10 @@ from backend.fitting.fitted_face import FittedFace
 from backend.geometry.template import Template
 from backend.rendering.spherical_harmonics import shade
 from backend.texture import mouth
-from backend.texture.complete import HairEvidence, hair_evidence, paint_cavities, paint_hair, paint_inner
+from backend.texture.complete import paint_cavities, paint_inner
 from backend.texture.delight import DelitBase
 from backend.texture.eyes import iris_colour, iris_sample, paint_eyeball
+from backend.texture.hair import HairEvidence, hair_evidence, paint_hair, photo_hair
 from backend.texture.surface import HeadSurface, TextureSpace
 from backend.texture.survey import SurveyedPhoto
 from backend.texture.tone import HAEMOGLOBIN_DENSITY
@@ -38,9 +39,8 @@ def find_hair(
     surface: HeadSurface,
     space: TextureSpace,
     photos: Sequence[SurveyedPhoto],
-    log_fields: Sequence[np.ndarray],
+    base: DelitBase,
     positions: np.ndarray,
-    log_skin: np.ndarray,
     brow_height: float,
 ) -> HairEvidence:
     """Where the scalp carries hair and of what colour, at survey size; brow_height in metres."""
@@ -55,12 +55,11 @@ def find_hair(
     allowed = allowed * (1.0 - regions["ears"]) * (1.0 - regions["neck"])
     stacked = atlas.sample(np.stack([regions["scalp"], allowed], 1))
     return hair_evidence(
-        [p.unwrap for p in photos],
-        [atlas.sample(field) for field in log_fields],
-        [p.samples.monochrome for p in photos],
+        [photo_hair(photo.face, light) for photo, light in zip(photos, base.lights, strict=True)],
+        [photo.unwrap for photo in photos],
+        [photo.samples.trust for photo in photos],
         stacked[:, 0],
         stacked[:, 1],
-        log_skin,
         atlas.image,
     )
 

@@ -50,15 +50,24 @@ def texel_regions(
     return TexelRegions(*atlas.sample(stacked).T)
 
 
-def screened_weight(
+@dataclass(frozen=True)
+class Screened:
+    """``weight`` (P,) lowered where something else is in front; ``bare`` (P,) in [0, 1] where this person has no hair,
+    so that what is dark there is a strand or a shadow."""
+
+    weight: np.ndarray
+    bare: np.ndarray
+
+
+def screen(
     unwrap: PhotoUnwrap,
     shading: np.ndarray,
     regions: TexelRegions,
     monochrome: bool,
     atlas: SurfaceAtlas,
     density: float,
-) -> np.ndarray:
-    """The unwrap's weight (P,), lowered where the photo cannot show what the texture has there.
+) -> Screened:
+    """Find where a photo cannot show what the texture has there.
 
     Parameters
     ----------
@@ -70,11 +79,10 @@ def screened_weight(
     weight = weight * np.where(lip & (unwrap.labels != FaceClass.LIPS), 0.0, 1.0)
     sure = (weight > 0.5) & (regions.plain > 0.8) & (unwrap.labels == FaceClass.SKIN)
     if sure.sum() < 200:
-        return weight.astype(np.float32)
+        return Screened(weight.astype(np.float32), regions.hairless)
     linear = np.maximum(unwrap.linear, 1e-3)
-    flat = np.log(linear @ np.array(LUMINANCE, np.float32)) - np.log(
-        np.maximum(shading @ np.array(LUMINANCE, np.float32), 1e-3)
-    )
+    luminance = np.array(LUMINANCE, np.float32)
+    flat = np.log(linear @ luminance) - np.log(np.maximum(shading @ luminance, 1e-3))
     bad = np.zeros(len(weight), np.float32)
     if not monochrome:
         redness = np.log(linear[:, 0] / linear[:, 1])
@@ -90,10 +98,10 @@ def screened_weight(
     chin = darker[(weight > 0.5) & (regions.chin > 0.7)]
     beard = len(chin) < 100 or float(np.median(chin)) > _BEARD
     bare = regions.hairless if beard else np.maximum(regions.hairless, regions.plain)
-    strand = smoothstep(0.6 * _STRAND, _STRAND, darker) * smoothstep(0.2, 0.6, bare)
-    strand = strand * ~np.isin(unwrap.labels, (FaceClass.BROWS, FaceClass.FACIAL_HAIR))
-    bad = np.maximum(bad, strand)
-    return (weight * (1.0 - _spread(bad * (unwrap.seen > 0.02), atlas, density))).astype(np.float32)
+    bare = smoothstep(0.2, 0.6, bare) * ~np.isin(unwrap.labels, (FaceClass.BROWS, FaceClass.FACIAL_HAIR))
+    bad = np.maximum(bad, smoothstep(0.6 * _STRAND, _STRAND, darker) * bare)
+    weight = weight * (1.0 - _spread(bad * (unwrap.seen > 0.02), atlas, density))
+    return Screened(weight.astype(np.float32), bare.astype(np.float32))
 
 
 def _spread(bad: np.ndarray, atlas: SurfaceAtlas, density: float) -> np.ndarray:

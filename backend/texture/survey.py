@@ -14,7 +14,7 @@ from backend.photos.collection import FaceClass, PhotoFace
 from backend.rendering import spherical_harmonics as sh
 from backend.rendering.color import LUMINANCE
 from backend.texture.delight import PhotoSamples, shading
-from backend.texture.screening import TexelRegions, screened_weight
+from backend.texture.screening import TexelRegions, screen
 from backend.texture.surface import HeadSurface, TextureSpace
 from backend.texture.unwrap import PhotoUnwrap, SurfaceView, landmark_shift, smoothstep, unwrap_photo, view_surface
 
@@ -33,6 +33,8 @@ class SurveyedPhoto:
     unwrap : the photo at the survey atlas's texels; grey photos with three equal channels.
     transfer : (V, 9), shading = transfer @ light.
     samples : its skin at the cage's vertices.
+    bare : (P,) in [0, 1], texels where this person has no hair (``screening``).
+    moved : (V,) in [0, 1], how far the expression has moved plain skin from where it is at rest.
     """
 
     face: PhotoFace
@@ -41,6 +43,8 @@ class SurveyedPhoto:
     unwrap: PhotoUnwrap
     transfer: np.ndarray
     samples: PhotoSamples
+    bare: np.ndarray
+    moved: np.ndarray
 
 
 def choose_photos(fitted: FittedFace, faces: Sequence[PhotoFace]) -> list[tuple[PhotoFace, FittedPhoto]]:
@@ -79,6 +83,7 @@ def survey_photo(
     space: TextureSpace,
     face: PhotoFace,
     fit: FittedPhoto,
+    neutral: np.ndarray,
     blocked: np.ndarray,
     regions: TexelRegions,
     density: float,
@@ -87,7 +92,8 @@ def survey_photo(
 
     Parameters
     ----------
-    space : atlases at survey size. blocked : (C, 9) of ``occlusion.blocked_transfer`` at the cage's vertices.
+    space : atlases at survey size. neutral : (C, 3) cage at rest.
+    blocked : (C, 9) of ``occlusion.blocked_transfer`` at the cage's vertices.
     regions : masks at the survey atlas's texels. density : texels per metre at survey size.
     """
     cage = fit.vertices[: surface.count].astype(np.float64)
@@ -100,7 +106,8 @@ def survey_photo(
         unwrap = replace(unwrap, linear=np.repeat(grey[:, None], 3, axis=1))
     transfer = sh.basis(view.normals) - surface.lifted(blocked)
     lit = space.skin.sample(shading(transfer, fit.light.astype(np.float64)))
-    unwrap = replace(unwrap, weight=screened_weight(unwrap, lit, regions, face.monochrome, space.skin, density))
+    screened = screen(unwrap, lit, regions, face.monochrome, space.skin, density)
+    unwrap = replace(unwrap, weight=screened.weight)
     weight = unwrap.weight * smoothstep(0.3, 0.9, regions.plain) * np.isin(unwrap.labels, _BARE)
     mean, total = space.skin.splat(unwrap.linear, weight, len(view.vertices))  # (V, 3), (V,)
     cage_total = surface.lift.T @ total
@@ -114,4 +121,6 @@ def survey_photo(
         trust=photo_trust(face, fit),
         monochrome=face.monochrome,
     )
-    return SurveyedPhoto(face, fit, view, unwrap, transfer, samples)
+    strain = np.linalg.norm(cage - neutral, axis=1)
+    moved = surface.lifted(smoothstep(0.0015, 0.007, strain)) * np.clip(plain_skin(surface), 0.0, 1.0)
+    return SurveyedPhoto(face, fit, view, unwrap, transfer, samples, screened.bare, moved.astype(np.float32))

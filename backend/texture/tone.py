@@ -25,7 +25,7 @@ _MELANIN_LAB = np.array(  # CIE L*a*b* (D65), cheeks and foreheads from very lig
 )
 HAEMOGLOBIN_DENSITY = np.array([0.10, 0.42, 0.34])  # density of one unit, R G B: absorbs green most, then blue
 _SHEET_SPREAD = np.array([0.10, 0.05, 0.09])  # in luminance, red-green and yellow-blue log ratios
-HAEMOGLOBIN_SPREAD = 0.30
+HAEMOGLOBIN_SPREAD = 0.20
 _OPPONENT = np.array([[1 / 3, 1 / 3, 1 / 3], [1.0, -1.0, 0.0], [0.5, 0.5, -1.0]])  # log-RGB to brightness and chroma
 
 

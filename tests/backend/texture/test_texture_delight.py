@@ -7,7 +7,8 @@ import pytest
 import trimesh
 
 from backend.rendering import spherical_harmonics as sh
-from backend.texture.delight import PhotoSamples, fit_light, remove_highlights, solve_base
+from backend.texture.delight import PhotoSamples, fit_light, solve_base
+from backend.texture.detail import remove_highlights
 from backend.texture.occlusion import blocked_transfer, openness
 from backend.texture.surface_field import surface_operators
 
