@@ -181,5 +181,5 @@ def neutral_light(yaw_degrees: float = 0.0) -> np.ndarray:
     turn = np.array([[np.cos(yaw), 0, np.sin(yaw)], [0, 1, 0], [-np.sin(yaw), 0, np.cos(yaw)]])  # about y
     towards_lamps = np.array([[-0.45, 0.55, 0.70], [0.80, 0.10, 0.59]])
     towards_lamps /= np.linalg.norm(towards_lamps, axis=1, keepdims=True)
-    strengths = np.array([[0.62] * 3, [0.20] * 3])
-    return light_from_directions(towards_lamps @ turn.T, strengths, 0.34)
+    strengths = np.array([[0.80] * 3, [0.26] * 3])
+    return light_from_directions(towards_lamps @ turn.T, strengths, 0.44)
