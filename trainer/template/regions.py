@@ -74,6 +74,7 @@ def bake_regions(base: BaseMesh, selection: Selection, landmarks: np.ndarray) ->
     face = np.maximum(face, np.maximum(lips, lids))
     x, y, z = points.T
     left = (x > 0).astype(float)
+    lids = lids * (np.abs(x) > 0.008)
     mouth_line = np.interp(np.abs(x), np.abs(landmarks[[62, 63, 64], 0]), landmarks[[62, 63, 64], 1])
     upper = (y > mouth_line - 2e-4).astype(float)
     nose_line = np.concatenate([landmarks[27:31], landmarks[31:36]])

@@ -1,0 +1,333 @@
+"""Where the detector's 478 landmarks sit on the template: rendered people of the prior, detected, and fitted.
+
+The detector's landmarks have their own meaning and their own biases. Random people with MakeHuman's skins and brows are
+rendered in random poses and lights, the photo stage's own detector runs on them, and each landmark gets the point of
+the template (fixed for all people) whose projections lie nearest to the detections, robustly.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from scipy.ndimage import gaussian_filter
+
+from backend.geometry.subdivision import subdivide
+from backend.geometry.template import Template
+from backend.photos.detect import detect_faces
+from backend.photos.landmarks import find_landmarks
+from backend.rendering.camera import Camera
+from backend.rendering.render import render_linear
+from backend.rendering.spherical_harmonics import light_from_directions
+from backend.rig.arkit import ARKIT_INDEX
+from trainer.template.closest_point import closest_points
+from trainer.template.dressing import IRIS_COLOURS, Dresser, Look
+from trainer.template.registration import vertex_normals
+from trainer.template.scans import triangulate
+
+SIZE = 512
+YAW_NODES = (-60.0, -40.0, -20.0, 0.0, 20.0, 40.0, 60.0)
+OUTLINE = (
+    10, 338, 297, 332, 284, 251, 389, 356, 454, 323, 361, 288, 397, 365, 379, 378, 400, 377, 152, 148, 176, 149, 150,
+    136, 172, 58, 132, 93, 234, 127, 162, 21, 54, 103, 67, 109,
+)  # fmt: skip
+"""The face's outline, which slides over the head when it turns: calibrated on frontal pictures only."""
+
+IN_FRONT = np.array([0.0, 0.0, 0.03])
+"""Metres from the middle of the head's vertices to where the camera looks."""
+
+IRISES = tuple(range(468, 478))
+
+
+@dataclass(frozen=True)
+class Observation:
+    """One rendered and detected person.
+
+    Attributes
+    ----------
+    vertices : (V, 3) float32 posed cage, head frame.
+    camera : the picture's camera.
+    yaw : degrees, positive when the person looks to their own left.
+    landmarks : (478, 2) found, pixels.
+    scale : pixels between the eyes' outer corners, as if seen from the front.
+    """
+
+    vertices: np.ndarray
+    camera: Camera
+    yaw: float
+    landmarks: np.ndarray
+    scale: float
+
+
+def random_camera(rng: np.random.Generator, target: np.ndarray, yaw: float, pitch: float) -> Camera:
+    """A camera that looks at ``target`` (3,) so that the head turns by yaw and pitch (degrees) to it."""
+    distance = float(np.exp(rng.uniform(np.log(0.45), np.log(2.2))))
+    y, p = np.radians([-yaw, -pitch])
+    away = np.array([np.sin(y) * np.cos(p), np.sin(p), np.cos(y) * np.cos(p)])
+    forward, roll = -away, np.radians(rng.normal(0, 6))
+    right = np.cross(forward, [0.0, 1.0, 0.0])
+    right /= np.linalg.norm(right)
+    down = np.cross(forward, right)
+    right, down = np.cos(roll) * right + np.sin(roll) * down, np.cos(roll) * down - np.sin(roll) * right
+    rotation = np.stack([right, down, forward])
+    pose = np.eye(4)
+    pose[:3, :3] = rotation
+    pose[:3, 3] = -rotation @ (target + distance * away)
+    focal = SIZE * distance / rng.uniform(0.24, 0.34)
+    middle = SIZE / 2 + rng.normal(0, 12, 2)
+    intrinsics = np.array([[focal, 0, middle[0]], [0, focal, middle[1]], [0, 0, 1.0]])
+    return Camera(intrinsics, pose, (SIZE, SIZE))
+
+
+def random_expression(rng: np.random.Generator) -> np.ndarray:
+    """(52,) mild expressions: half of the people are neutral, the others smile, talk, frown or narrow their eyes."""
+    weights = np.zeros(52)
+    if rng.random() < 0.5:
+        return weights
+    both = {
+        "mouthSmile": 0.8, "browDown": 0.4, "browOuterUp": 0.4, "eyeSquint": 0.5, "eyeBlink": 0.3, "mouthFrown": 0.3,
+        "cheekSquint": 0.4, "mouthUpperUp": 0.3, "mouthStretch": 0.2,
+    }  # fmt: skip
+    for name, most in both.items():
+        if rng.random() < 0.35:
+            strength = rng.uniform(0, most)
+            for side in ("Left", "Right"):
+                weights[ARKIT_INDEX[name + side]] = np.clip(strength * rng.uniform(0.85, 1.15), 0, 1)
+    for name, most in {"jawOpen": 0.45, "browInnerUp": 0.5, "mouthPucker": 0.4}.items():
+        if rng.random() < 0.25:
+            weights[ARKIT_INDEX[name]] = rng.uniform(0, most)
+    return weights
+
+
+def random_light(rng: np.random.Generator) -> np.ndarray:
+    """(9, 3) irradiance of one strong and two weak lamps and an ambient part."""
+    directions = rng.normal(size=(3, 3)) + np.array([0.0, 0.5, 1.2])
+    directions /= np.linalg.norm(directions, axis=1, keepdims=True)
+    strength = np.array([rng.uniform(0.4, 1.2), rng.uniform(0, 0.4), rng.uniform(0, 0.4)])
+    tint = 1 + 0.12 * rng.normal(size=(3, 3))
+    light = light_from_directions(directions, strength[:, None] * tint, rng.uniform(0.3, 0.7))
+    return light * rng.uniform(0.9, 1.6) / max(float(strength.sum()), 0.8)
+
+
+def observe(
+    template: Template, dresser: Dresser, count: int, seed: int, yaws: tuple[float, float] = (-62.0, 62.0),
+    say: Callable[[str], None] = print,
+) -> list[Observation]:  # fmt: skip
+    """Render and detect ``count`` random people; those without a found face are left out."""
+    fine = subdivide(template, 2)
+    faces = np.concatenate([fine.quads[:, [0, 1, 2]], fine.quads[:, [0, 2, 3]]])
+    uv_faces = np.concatenate([fine.uv_head_quads[:, [0, 1, 2]], fine.uv_head_quads[:, [0, 2, 3]]])
+    lashes = fine.parts["lashes"]
+    count_quads = len(fine.quads)
+    quad = np.arange(2 * count_quads) % count_quads
+    shown = (quad < lashes.face_start) | (quad >= lashes.face_stop)
+    rng, found = np.random.default_rng(seed), []
+    for index in range(count):
+        identity = rng.normal(size=len(template.identity_modes)) * 0.9
+        neutral = template.vertices + np.tensordot(identity, template.identity_modes, 1)
+        cage = (neutral + np.tensordot(random_expression(rng), template.expressions, 1)).astype(np.float32)
+        yaw = rng.uniform(*yaws) * (0.35 if rng.random() < 0.4 else 1.0)
+        pitch = rng.uniform(-20, 20)
+        camera = random_camera(rng, cage[: template.head.vertex_stop].mean(0) + IN_FRONT, yaw, pitch)
+        look = Look(
+            skin=int(rng.integers(len(dresser.skins))),
+            brow=int(rng.integers(len(dresser.brows))),
+            brow_strength=float(rng.uniform(0.5, 1.1)),
+            lash_strength=float(rng.uniform(0.2, 0.9)),
+            hair=float(rng.uniform(0.5, 1.0)) if rng.random() < 0.8 else 0.0,
+            iris=int(rng.integers(len(IRIS_COLOURS))),
+            seed=int(rng.integers(1 << 30)),
+        )
+        picture = render_linear(
+            fine.positions(cage), faces[shown], camera, texture=dresser.texture(look), uv=fine.uv_head,
+            uv_faces=uv_faces[shown], light=random_light(rng), supersample=1,
+        ).over(_background(rng))  # fmt: skip
+        picture = _develop(picture, rng)
+        detected = detect_faces(picture)
+        marks = find_landmarks(picture, detected[0]) if detected else None
+        if marks is None:
+            continue
+        corners = template.landmarks478.positions(cage)[[33, 263]]
+        depth = camera.project(corners)[:, 2].mean()
+        scale = float(np.linalg.norm(corners[0] - corners[1]) * camera.intrinsics[0, 0] / depth)
+        found.append(Observation(cage, camera, yaw, marks[:, :2].astype(np.float64), scale))
+        if index % 20 == 19:
+            say(f"{index + 1} rendered, {len(found)} found")
+    return found
+
+
+def _background(rng: np.random.Generator) -> np.ndarray:
+    noise = gaussian_filter(rng.normal(size=(SIZE, SIZE, 3)), (40, 40, 0)) * 40
+    return np.clip(255 * (rng.uniform(0.15, 0.9, 3) + 0.15 * noise), 0, 255).astype(np.uint8)
+
+
+def _develop(picture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    blurred = gaussian_filter(picture.astype(np.float64), (*[rng.uniform(0.3, 1.0)] * 2, 0))
+    return np.clip(blurred + rng.normal(0, rng.uniform(0.5, 4.0), picture.shape), 0, 255).astype(np.uint8)
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """The result.
+
+    Attributes
+    ----------
+    vertices : (478, 3); barycentrics : (478, 3).
+    deviation : (478,) robust standard deviation of the reprojection, per cent of ``Observation.scale``, frontal.
+    yaw_deviation : (7, 478) the same at ``YAW_NODES``; yaw_bias : (7, 478, 2) mean error in the picture, per cent.
+    """
+
+    vertices: np.ndarray
+    barycentrics: np.ndarray
+    deviation: np.ndarray
+    yaw_deviation: np.ndarray
+    yaw_bias: np.ndarray
+
+
+def calibrate(template: Template, observations: list[Observation], iterations: int = 12) -> Calibration:
+    """Move every landmark over the mean face until its projections fit the detections best (Gauss-Newton, robust)."""
+    mean = template.vertices.astype(np.float64)
+    skin, eyes = _surfaces(template)
+    on_eyes = np.isin(np.arange(478), IRISES)
+    vertices, barycentrics = _nearest_vertices(observations, skin, eyes, on_eyes)
+    normals = [vertex_normals(o.vertices.astype(np.float64), np.concatenate([skin, eyes])) for o in observations]
+    for iteration in range(iterations):
+        system, right = np.zeros((478, 2, 2)), np.zeros((478, 2))
+        for observation, normal in zip(observations, normals, strict=True):
+            error, jacobian, facing = _residual(observation, normal, vertices, barycentrics)
+            error, jacobian = error / observation.scale * 100, jacobian / observation.scale * 100
+            width = 3.0 if iteration < 4 else 1.5
+            weight = _trust(observation.yaw, facing) / (1 + (error**2).sum(1) / width**2)
+            system += np.einsum("l,lia,lib->lab", weight, jacobian, jacobian)
+            right += np.einsum("l,lia,li->la", weight, jacobian, error)
+        system += 1e-3 * np.trace(system, axis1=1, axis2=2)[:, None, None] * np.eye(2) + 1e-9 * np.eye(2)
+        step = np.linalg.solve(system, right[..., None])[..., 0]
+        corners = mean[vertices]
+        move = step[:, :1] * (corners[:, 1] - corners[:, 0]) + step[:, 1:] * (corners[:, 2] - corners[:, 0])
+        length = np.linalg.norm(move, axis=1, keepdims=True)
+        move *= np.minimum(1.0, 0.003 / np.maximum(length, 1e-12))
+        target = (corners * barycentrics[..., None]).sum(1) + move
+        for chosen, triangles in ((~on_eyes, skin), (on_eyes, eyes)):
+            found, weights, _ = closest_points(target[chosen], mean, triangles)
+            vertices[chosen], barycentrics[chosen] = triangles[found], weights
+    return _statistics(observations, normals, vertices, barycentrics)
+
+
+def _nearest_vertices(
+    observations: list[Observation], skin: np.ndarray, eyes: np.ndarray, on_eyes: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """A start for every landmark: the vertex whose projections into the most frontal pictures are nearest by median."""
+    frontal = sorted(observations, key=lambda o: abs(o.yaw))[:40]
+    vertices, barycentrics = np.zeros((478, 3), dtype=np.int64), np.tile([1.0, 0.0, 0.0], (478, 1))
+    for chosen, triangles in ((~on_eyes, skin), (on_eyes, eyes)):
+        candidates = np.unique(triangles)
+        distance = []
+        for observation in frontal:
+            points = observation.vertices.astype(np.float64)
+            normal = vertex_normals(points, triangles)[candidates]
+            points = points[candidates]
+            place = observation.camera.project(points)[:, :2]
+            away = ((observation.camera.centre() - points) * normal).sum(1) <= 0
+            apart = np.linalg.norm(observation.landmarks[chosen][:, None] - place[None], axis=-1) / observation.scale
+            distance.append(np.where(away[None], 1.0, apart).astype(np.float32))
+        best = candidates[np.median(np.stack(distance), axis=0).argmin(1)]
+        of_vertex = np.zeros(triangles.max() + 1, dtype=np.int64)
+        for corner in range(3):
+            of_vertex[triangles[:, corner]] = np.arange(len(triangles))
+        own = triangles[of_vertex[best]]
+        vertices[chosen] = own
+        barycentrics[chosen] = (own == best[:, None]).astype(np.float64)
+    return vertices, barycentrics
+
+
+def _surfaces(template: Template) -> tuple[np.ndarray, np.ndarray]:
+    """Triangles of the visible skin and of both eyeballs."""
+    head = template.head
+    triangles = triangulate(template.quads[: head.face_stop])
+    hidden = np.maximum(template.regions["eye_sockets"], template.regions["mouth_interior"]) > 0.5
+    skin = triangles[~hidden[triangles].any(1)]
+    eyes = [template.parts[name] for name in ("eye_left", "eye_right")]
+    return skin, np.concatenate([triangulate(template.quads[part.face_start : part.face_stop]) for part in eyes])
+
+
+def _trust(yaw: float, facing: np.ndarray) -> np.ndarray:
+    """(478,) weights: how squarely the surface is seen; the outline counts from the front only."""
+    weight = np.clip((facing - 0.15) / 0.5, 0, 1)
+    outline = np.array(OUTLINE)
+    weight[outline] = np.clip(facing[outline] + 0.3, 0.05, 1) * np.clip(1.5 - abs(yaw) / 10, 0, 1)
+    return weight
+
+
+def _residual(
+    observation: Observation, normals: np.ndarray, vertices: np.ndarray, barycentrics: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Detected minus projected (478, 2) pixels, derivatives (478, 2, 2) of the projection by the second and third
+    barycentric, and cosines (478,) of the view to the surface normal."""
+    camera = observation.camera
+    corners = observation.vertices.astype(np.float64)[vertices]
+    points = (corners * barycentrics[..., None]).sum(1)
+    rotation = camera.camera_from_head[:3, :3]
+    local = points @ rotation.T + camera.camera_from_head[:3, 3]
+    focal = camera.intrinsics[0, 0]
+    projected = camera.project(points)
+    edges = np.stack([corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]], axis=-1)  # (L, 3, 2)
+    turned = np.einsum("ij,ljk->lik", rotation, edges)
+    z = local[:, 2:]
+    jacobian = np.stack([
+        focal * (turned[:, 0] - local[:, :1] / z * turned[:, 2]) / z,
+        focal * (turned[:, 1] - local[:, 1:2] / z * turned[:, 2]) / z,
+    ], axis=1)  # fmt: skip
+    normal = (normals[vertices] * barycentrics[..., None]).sum(1)
+    view = camera.centre() - points
+    facing = (normal * view).sum(1) / np.linalg.norm(view, axis=1) / np.maximum(np.linalg.norm(normal, axis=1), 1e-9)
+    return observation.landmarks - projected[:, :2], jacobian, facing
+
+
+def _statistics(
+    observations: list[Observation], normals: list[np.ndarray], vertices: np.ndarray, barycentrics: np.ndarray
+) -> Calibration:
+    errors = np.stack([
+        _residual(o, normal, vertices, barycentrics)[0] / o.scale * 100
+        for o, normal in zip(observations, normals, strict=True)
+    ])  # fmt: skip
+    yaws = np.array([o.yaw for o in observations])
+    frontal = np.abs(yaws) < 15
+    deviation = np.median(np.linalg.norm(errors[frontal], axis=2), axis=0) / 1.1774  # median of a Rayleigh law
+    by_yaw, bias = [], []
+    for node in YAW_NODES:
+        weight = np.clip(1 - np.abs(yaws - node) / 20, 0, 1)
+        chosen = weight > 0.25
+        middle = np.median(errors[chosen], axis=0)
+        bias.append(middle)
+        by_yaw.append(np.median(np.linalg.norm(errors[chosen] - middle, axis=2), axis=0) / 1.1774)
+    return Calibration(vertices, barycentrics, deviation, np.stack(by_yaw), np.stack(bias))
+
+
+def symmetric_calibration(template: Template, result: Calibration, partners: np.ndarray) -> Calibration:
+    """``result`` averaged with its mirror image; ``partners`` (478,) is each landmark's partner on the other side."""
+    mean = template.vertices.astype(np.float64)
+    skin, eyes = _surfaces(template)
+    points = (mean[result.vertices] * result.barycentrics[..., None]).sum(1)
+    both = 0.5 * (points + points[partners] * [-1.0, 1.0, 1.0])
+    vertices, barycentrics = result.vertices.copy(), result.barycentrics.copy()
+    on_eyes = np.isin(np.arange(478), IRISES)
+    for chosen, triangles in ((~on_eyes, skin), (on_eyes, eyes)):
+        found, weights, _ = closest_points(both[chosen], mean, triangles)
+        vertices[chosen], barycentrics[chosen] = triangles[found], weights
+    deviation = 0.5 * (result.deviation + result.deviation[partners])
+    yaw_deviation = 0.5 * (result.yaw_deviation + result.yaw_deviation[::-1][:, partners])
+    yaw_bias = 0.5 * (result.yaw_bias + result.yaw_bias[::-1][:, partners] * [-1.0, 1.0])
+    return Calibration(vertices, barycentrics, deviation, yaw_deviation, yaw_bias)
+
+
+def write_calibration(result: Calibration, path: Path) -> None:
+    """Write the JSON table that ``embeddings.read_landmarks478`` reads."""
+    path.write_text(json.dumps({
+        "vertices": result.vertices.tolist(),
+        "barycentrics": np.round(result.barycentrics, 5).tolist(),
+        "deviation": np.round(result.deviation, 3).tolist(),
+        "valid": [True] * len(result.vertices),
+    }))  # fmt: skip
