@@ -1,0 +1,80 @@
+"""Does a reconstruction explain a photograph that it has not seen? Landmarks of a held-out photo, projected.
+
+Only what belongs to that photo alone is solved for: the camera and the expression. The neutral shape stays.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.optimize import least_squares
+from scipy.spatial.transform import Rotation
+
+from backend.geometry.template import Template, load_template
+from trainer.data.scan_registration import similarity_transform
+from trainer.evaluate.metrics.correspondence import landmark_nme
+
+OUTER_CORNERS = (33, 263)
+EXPRESSION_PULL = 0.3
+"""Residual, in per cent of the eyes' distance, of one expression weight at 1: keeps keys that explain nothing at 0."""
+DISTANCE_PULL = 1.0
+"""The same for the camera's distance being a factor e away from ``TYPICAL_DISTANCE``."""
+TYPICAL_DISTANCE = 1.2
+
+
+@dataclass(frozen=True)
+class HeldOutFit:
+    """Mean landmark error in per cent of the eyes' outer corners' distance, projected landmarks (L, 2) in pixels,
+    expression (52,), and the camera's distance in metres."""
+
+    error_percent: float
+    projected: np.ndarray
+    expression: np.ndarray
+    distance: float
+
+
+def reproject_held_out(
+    neutral: np.ndarray, landmarks: np.ndarray, centre: tuple[float, float], template: Template | None = None
+) -> HeldOutFit:
+    """Fit camera and expression of one photo to a given neutral shape and measure what is left.
+
+    Parameters
+    ----------
+    neutral : (V, 3) cage in the template's order, metres.
+    landmarks : (478, 3) MediaPipe landmarks, x and y in pixels, z on the same scale (used for the starting pose only).
+    centre : the principal point in pixels (the middle of the whole photograph).
+    """
+    template = template or load_template()
+    marks = template.landmarks478
+    used = np.flatnonzero(marks.valid[:468])
+    base = marks.positions(neutral.astype(np.float64))[used]
+    keys = marks.positions(template.expressions.astype(np.float64))[:, used]  # (52, L, 3)
+    target = landmarks[used, :2].astype(np.float64)
+    eyes = float(np.linalg.norm(landmarks[OUTER_CORNERS[0], :2] - landmarks[OUTER_CORNERS[1], :2]))
+    pixels_per_metre, rotation, _ = similarity_transform(base, landmarks[used].astype(np.float64))
+    focal = pixels_per_metre * TYPICAL_DISTANCE
+    middle = base.mean(0)
+    turn = Rotation.from_matrix(rotation)
+    # rotation on top of ``turn``, sideways shift, logarithms of distance and of focal length per distance, expression
+    shift = (target.mean(0) - centre) / pixels_per_metre
+    start = np.concatenate([np.zeros(3), shift, [0.0, 0.0], np.full(len(keys), 0.02)])
+
+    def project(values: np.ndarray) -> np.ndarray:
+        points = base + np.tensordot(values[7:], keys, 1) - middle
+        distance = TYPICAL_DISTANCE * np.exp(values[5])
+        in_camera = (Rotation.from_rotvec(values[:3]) * turn).apply(points)
+        in_camera += [values[3] * np.exp(values[5]), values[4] * np.exp(values[5]), distance]
+        return focal * np.exp(values[5] + values[6]) * in_camera[:, :2] / in_camera[:, 2:] + centre
+
+    def residuals(values: np.ndarray) -> np.ndarray:
+        errors = (project(values) - target).ravel() / eyes * 100 / np.sqrt(len(used))
+        return np.concatenate([errors, EXPRESSION_PULL * values[7:], [DISTANCE_PULL * values[5]]])
+
+    low = np.concatenate([np.full(5, -np.inf), [-1.6, -1.5], np.zeros(len(keys))])
+    high = np.concatenate([np.full(5, np.inf), [1.6, 1.5], np.ones(len(keys))])
+    solved = least_squares(residuals, start, bounds=(low, high), x_scale="jac", max_nfev=100).x
+    projected = project(solved)
+    return HeldOutFit(
+        landmark_nme(projected, target, eyes), projected, solved[7:], float(TYPICAL_DISTANCE * np.exp(solved[5]))
+    )
