@@ -207,6 +207,7 @@ def dense_targets(
     ]
     directions = np.stack([view.direction for view in views])
     closeness = directions @ directions.T
+    nuisance_size = len(parameters[0].nuisance)
     results: list[DenseTargets | None] = []
     for number, view in enumerate(views):
         order = [other for other in np.argsort(-closeness[number]) if other != number][:MOST_PARTNERS]
@@ -216,7 +217,7 @@ def dense_targets(
             flow, confidence = _pair_flow(view, views[other], width)
             flow_sum += flow * confidence[..., None]
             weight_sum += confidence
-        results.append(_targets_of(view, flow_sum, weight_sum, mesh, face_scales[number], stage))
+        results.append(_targets_of(view, flow_sum, weight_sum, mesh, face_scales[number], stage, nuisance_size))
     return tuple(results)
 
 
@@ -227,6 +228,7 @@ def _targets_of(
     mesh: DenseMesh,
     scale: float,
     stage: DenseStage,
+    nuisance_size: int,
 ) -> DenseTargets | None:
     pixels = view.pixels[mesh.vertices]
     weight = _sample(weight_sum, pixels[:, 0], pixels[:, 1])
@@ -242,4 +244,7 @@ def _targets_of(
     deviation = max(stage.deviation_percent / 100.0 * scale, 0.25 / view.factor)
     whitening = np.broadcast_to(np.eye(2) / deviation, (int(kept.sum()), 2, 2))
     information = stage.independent_fraction * np.minimum(weight[kept], 1.0)
-    return DenseTargets(mesh.vertices[kept], PointTargets(mesh.points.take(kept), target, whitening, information))
+    nuisance = np.zeros((len(target), 2, nuisance_size))
+    return DenseTargets(
+        mesh.vertices[kept], PointTargets(mesh.points.take(kept), target, whitening, information, nuisance)
+    )

@@ -102,7 +102,8 @@ def fit_landmarks(
     cameras = tuple(camera_prior(face, prior) for face in faces)
     weights = solver_weights(prior, len(template.identity_modes), stage.outlier_scale)
     estimate = FaceEstimate(
-        np.zeros(len(template.identity_modes)), tuple(initial_parameters(template, face, prior) for face in faces)
+        np.zeros(len(template.identity_modes)),
+        tuple(initial_parameters(template, face, prior, len(model.detector.modes)) for face in faces),
     )
     # The first rounds may be far off: a wide robust scale first, then the stage's own.
     for scale in (4.0 * stage.outlier_scale, stage.outlier_scale, stage.outlier_scale):

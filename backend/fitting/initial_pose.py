@@ -40,7 +40,7 @@ def camera_prior(face: PhotoFace, prior: PriorWeights) -> CameraPrior:
     )
 
 
-def initial_parameters(template: Template, face: PhotoFace, prior: PriorWeights) -> PhotoParameters:
+def initial_parameters(template: Template, face: PhotoFace, prior: PriorWeights, nuisance_size: int) -> PhotoParameters:
     """Pose of the mean face by perspective-n-point on the landmarks that hardly move with expression."""
     embedding = template.landmarks478
     chosen = np.flatnonzero(embedding.valid)
@@ -72,4 +72,5 @@ def initial_parameters(template: Template, face: PhotoFace, prior: PriorWeights)
         centre=centre,
         size=(face.pixels.shape[1], face.pixels.shape[0]),
         expression=np.zeros(len(template.expressions)),
+        nuisance=np.zeros(nuisance_size),
     )

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from backend.fitting.detector_model import DetectorModel, expected_errors, load_detector_model
 from backend.fitting.initial_pose import face_scale
 from backend.fitting.options import LandmarkStage
 from backend.fitting.parameters import PhotoParameters
@@ -36,7 +37,7 @@ class LandmarkModel:
     ----------
     landmarks : indices (L,) of the fixed landmarks; points : their ``SurfacePoints``.
     barycentric_vertices : (L, 3) vertex ids of the landmarks' triangles, for visibility.
-    triangles : (T, 3) of the head.
+    triangles : (T, 3) of the head. detector : the detector's errors.
     outline : (O,) landmark ids; outline_rows : (O, C) vertices of each one's row, -1 padded, inside to outside.
     row_points : ``SurfacePoints`` of all row vertices, and row_index : (O, C) into it.
     """
@@ -49,6 +50,7 @@ class LandmarkModel:
     row_points: SurfacePoints
     row_index: np.ndarray
     triangles: np.ndarray
+    detector: DetectorModel
 
 
 def landmark_model(template: Template) -> LandmarkModel:
@@ -73,6 +75,7 @@ def landmark_model(template: Template) -> LandmarkModel:
         row_points=points_at_vertices(template, used),
         row_index=row_index,
         triangles=triangles_from_quads(template.quads[head.face_start : head.face_stop]),
+        detector=load_detector_model(),
     )
 
 
@@ -123,13 +126,14 @@ def landmark_targets(
     cosine = facing[np.where(on_head[:, None], model.barycentric_vertices, 0)].mean(-1)
     cosine = np.where(on_head, cosine, 1.0)
     trust = HIDDEN_SHARE + (1.0 - HIDDEN_SHARE) * np.clip((cosine + 0.1) / 0.4, 0.0, 1.0)
-    deviation = np.maximum(embedding.deviation[model.landmarks], 0.3) * scale / 100.0
-    whitening = np.eye(2)[None] / deviation[:, None, None]
+    bias, modes, deviation = expected_errors(model.detector, parameters, scale)
+    corrected = face.landmarks[:, :2].astype(np.float64) - bias
     fixed = PointTargets(
         model.points,
-        face.landmarks[model.landmarks, :2].astype(np.float64),
-        whitening,
+        corrected[model.landmarks],
+        np.eye(2) / deviation[model.landmarks, None, None],
         stage.independent_fraction * trust,
+        modes[model.landmarks],
     )
 
     # Outline: across the outline fully, along it only a little.
@@ -137,13 +141,16 @@ def landmark_targets(
     rest = embedding.positions(mesh)[model.outline]
     row_vertices = np.unique(model.outline_rows[model.outline_rows >= 0])
     chosen, slid = _outline_choice(model, row_positions, facing[row_vertices], rest)
-    observed = face.landmarks[model.outline, :2].astype(np.float64)
+    observed = corrected[model.outline]
     tangent = np.gradient(observed, axis=0)
     tangent /= np.maximum(np.linalg.norm(tangent, axis=-1, keepdims=True), 1e-6)
     normal = np.stack([-tangent[:, 1], tangent[:, 0]], axis=-1)
-    deviation = np.maximum(embedding.deviation[model.outline], 1.0) * scale / 100.0 * np.where(slid, 1.5, 1.0)
-    whitening = np.stack([normal, ALONG_OUTLINE_SHARE * tangent], axis=1) / deviation[:, None, None]
+    outline_deviation = deviation[model.outline] * np.where(slid, 1.5, 1.0)
     outline = PointTargets(
-        model.row_points.take(chosen), observed, whitening, np.full(len(chosen), stage.independent_fraction)
+        model.row_points.take(chosen),
+        observed,
+        np.stack([normal, ALONG_OUTLINE_SHARE * tangent], axis=1) / outline_deviation[:, None, None],
+        np.full(len(chosen), stage.independent_fraction),
+        modes[model.outline],
     )
     return PointTargets.joined(fixed, outline)

@@ -39,13 +39,13 @@ class LandmarkStage:
     Attributes
     ----------
     iterations : Gauss-Newton steps with all parameters free (after poses alone).
-    independent_fraction : how many of the landmarks count as independent measurements; the detector's errors are
-        strongly correlated, so taking each at face value would drown the prior.
+    independent_fraction : how many of the landmarks count as independent measurements: what the detector model leaves of
+        their errors is still correlated.
     outlier_scale : Geman-McClure scale in standard deviations of a landmark.
     """
 
     iterations: int = 14
-    independent_fraction: float = 0.12
+    independent_fraction: float = 0.5
     outlier_scale: float = 3.0
 
 
@@ -67,7 +67,7 @@ class DenseStage:
 
     face_widths: tuple[int, ...] = (128, 192, 256)
     deviation_percent: float = 1.0
-    independent_fraction: float = 0.1
+    independent_fraction: float = 0.4
     step: float = 0.6
     iterations: int = 3
 

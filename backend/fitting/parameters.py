@@ -32,6 +32,7 @@ class PhotoParameters:
     centre : (2,) the picture's centre in pixels (of the whole file, expressed in crop pixels).
     size : (width, height) of the crop in pixels.
     expression : (52,) weights in [0, 1].
+    nuisance : (M,) strength of each correlated error of the landmark detector in this photo, in standard deviations.
     """
 
     rotation: np.ndarray
@@ -43,6 +44,7 @@ class PhotoParameters:
     centre: np.ndarray
     size: tuple[int, int]
     expression: np.ndarray
+    nuisance: np.ndarray
 
     @property
     def focal(self) -> float:
@@ -74,8 +76,10 @@ class PhotoParameters:
         camera_from_head[:3, 3] = self.pivot_in_camera - self.rotation @ self.pivot
         return Camera(intrinsics, camera_from_head, self.size)
 
-    def moved(self, pose_step: np.ndarray, expression_step: np.ndarray) -> PhotoParameters:
-        """The parameters after a step (9,) of the pose and (52,) of the expression (clipped to [0, 1])."""
+    def moved(
+        self, pose_step: np.ndarray, expression_step: np.ndarray, nuisance_step: np.ndarray | float = 0.0
+    ) -> PhotoParameters:
+        """The parameters after a step (9,) of the pose, (52,) of the expression (clipped to [0, 1]) and (M,)."""
         rotation = Rotation.from_rotvec(pose_step[:3]).as_matrix() @ self.rotation
         return replace(
             self,
@@ -85,6 +89,7 @@ class PhotoParameters:
             log_distance=self.log_distance + float(pose_step[6]),
             principal_offset=self.principal_offset + pose_step[7:9],
             expression=np.clip(self.expression + expression_step, 0.0, 1.0),
+            nuisance=self.nuisance + nuisance_step,
         )
 
 

@@ -1,6 +1,7 @@
 """Joint, regularised Gauss-Newton over one identity and any number of photos.
 
-Per photo the unknowns are a pose (9) and an expression (52, bounded to [0, 1]); all photos share the identity (K).
+Per photo the unknowns are a pose (9), an expression (52, bounded to [0, 1]) and the strengths of the landmark
+detector's correlated errors (M); all photos share the identity (K).
 Each photo's unknowns are eliminated by a Schur complement, so time grows linearly with the number of photos.
 """
 
@@ -15,6 +16,8 @@ from backend.fitting.options import PriorWeights
 from backend.fitting.parameters import POSE_SIZE, PhotoParameters, project_with_derivatives
 from backend.fitting.points import SurfacePoints
 from backend.rig.arkit import ARKIT_NAMES
+
+EXPRESSION_SIZE = len(ARKIT_NAMES)
 
 COMMON_EXPRESSIONS = (
     "eyeBlink", "eyeLook", "eyeSquint", "eyeWide", "jawOpen", "mouthSmile", "browDown", "browInnerUp", "browOuterUp",
@@ -33,12 +36,14 @@ class PointTargets:
     whitening : (M, 2, 2) square-root information: residual = whitening @ (projected - target), in standard
         deviations. A row of zeros leaves that direction free (points that slide along an outline).
     information : (M,) share of a full measurement that each point counts for (correlated errors count for less).
+    nuisance : (M, 2, E) pixels by which a point's target is off per unit of ``PhotoParameters.nuisance``.
     """
 
     points: SurfacePoints
     pixels: np.ndarray
     whitening: np.ndarray
     information: np.ndarray
+    nuisance: np.ndarray
 
     @staticmethod
     def joined(first: PointTargets, second: PointTargets) -> PointTargets:
@@ -48,6 +53,7 @@ class PointTargets:
             np.concatenate([first.pixels, second.pixels]),
             np.concatenate([first.whitening, second.whitening]),
             np.concatenate([first.information, second.information]),
+            np.concatenate([first.nuisance, second.nuisance]),
         )
 
 
@@ -108,7 +114,8 @@ def solver_weights(prior: PriorWeights, identity_size: int, outlier_scale: float
 
 @dataclass(frozen=True)
 class _PhotoSystem:
-    """Normal equations of one photo: own block (61, 61), coupling (61, K), shared block (K, K), gradients, cost."""
+    """Normal equations of one photo with P = 61 + M own unknowns: own block (P, P), coupling (P, K), shared block
+    (K, K) and the gradients."""
 
     own: np.ndarray
     coupling: np.ndarray
@@ -121,7 +128,8 @@ def residuals(parameters: PhotoParameters, identity: np.ndarray, targets: PointT
     """(M, 2) whitened residuals in standard deviations."""
     positions = targets.points.positions(identity, parameters.expression)
     pixels, _, _ = project_with_derivatives(parameters, positions)
-    return np.einsum("mij,mj->mi", targets.whitening, pixels - targets.pixels)
+    off = pixels + targets.nuisance @ parameters.nuisance - targets.pixels
+    return np.einsum("mij,mj->mi", targets.whitening, off)
 
 
 def robust_cost(residual: np.ndarray, information: np.ndarray, scale: float) -> float:
@@ -141,6 +149,7 @@ def _photo_cost(
     expression = parameters.expression
     cost += 0.5 * float((weights.expression_information * expression**2).sum())
     cost += float((weights.expression_bias * expression).sum())
+    cost += 0.5 * float((parameters.nuisance**2).sum())
     for value, deviation, _ in _camera_prior_rows(parameters, camera_prior):
         cost += 0.5 * (value / deviation) ** 2
     return cost
@@ -169,15 +178,17 @@ def _photo_system(
 ) -> _PhotoSystem:
     positions = targets.points.positions(identity, parameters.expression)
     pixels, by_point, by_pose = project_with_derivatives(parameters, positions)
-    residual = np.einsum("mij,mj->mi", targets.whitening, pixels - targets.pixels)
+    off = pixels + targets.nuisance @ parameters.nuisance - targets.pixels
+    residual = np.einsum("mij,mj->mi", targets.whitening, off)
     squared = (residual**2).sum(-1)
     scale = weights.outlier_scale**2
     confidence = targets.information * (scale / (scale + squared)) ** 2
     root = np.sqrt(confidence)[:, None, None]
 
     by_point = root * (targets.whitening @ by_point)  # (M, 2, 3)
-    by_own = np.concatenate([root * (targets.whitening @ by_pose), by_point @ targets.points.expression], axis=-1)
-    by_own = by_own.reshape(-1, by_own.shape[-1])  # (2M, 61)
+    by_pose, by_nuisance = (root * (targets.whitening @ by) for by in (by_pose, targets.nuisance))
+    by_own = np.concatenate([by_pose, by_point @ targets.points.expression, by_nuisance], axis=-1)
+    by_own = by_own.reshape(-1, by_own.shape[-1])  # (2M, P)
     by_identity = (by_point @ targets.points.identity).reshape(len(by_own), -1)  # (2M, K)
     residual = (root[:, :, 0] * residual).ravel()
 
@@ -186,9 +197,12 @@ def _photo_system(
     for value, deviation, derivative in _camera_prior_rows(parameters, camera_prior):
         own[:POSE_SIZE, :POSE_SIZE] += np.outer(derivative, derivative) / deviation**2
         own_gradient[:POSE_SIZE] += derivative * value / deviation**2
-    diagonal = np.arange(POSE_SIZE, len(own))
-    own[diagonal, diagonal] += weights.expression_information
-    own_gradient[POSE_SIZE:] += weights.expression_information * parameters.expression + weights.expression_bias
+    expression, nuisance = slice(POSE_SIZE, POSE_SIZE + EXPRESSION_SIZE), slice(POSE_SIZE + EXPRESSION_SIZE, None)
+    diagonal = np.einsum("ii->i", own)  # a view
+    diagonal[expression] += weights.expression_information
+    own_gradient[expression] += weights.expression_information * parameters.expression + weights.expression_bias
+    diagonal[nuisance] += 1.0
+    own_gradient[nuisance] += parameters.nuisance
     return _PhotoSystem(
         own, by_own.T @ by_identity, by_identity.T @ by_identity, own_gradient, by_identity.T @ residual
     )
@@ -197,15 +211,15 @@ def _photo_system(
 def _solve_step(
     systems: list[_PhotoSystem], estimate: FaceEstimate, weights: SolverWeights, damping: float
 ) -> tuple[np.ndarray, list[np.ndarray]]:
-    """One damped step: (K,) for the identity and (61,) per photo; expression weights held at a bound do not move."""
+    """One damped step: (K,) for the identity and (P,) per photo; expression weights held at a bound do not move."""
     size = len(estimate.identity)
     shared = np.diag(weights.identity_information)
     shared_gradient = weights.identity_information * estimate.identity
     eliminated = []
     for system, parameters in zip(systems, estimate.photos, strict=True):
-        gradient = system.own_gradient[POSE_SIZE:]
+        gradient = system.own_gradient[POSE_SIZE : POSE_SIZE + EXPRESSION_SIZE]
         held = ((parameters.expression <= 0.0) & (gradient > 0.0)) | ((parameters.expression >= 1.0) & (gradient < 0.0))
-        free = np.concatenate([np.ones(POSE_SIZE, bool), ~held])
+        free = np.concatenate([np.ones(POSE_SIZE, bool), ~held, np.ones(len(parameters.nuisance), bool)])
         own = system.own[np.ix_(free, free)]
         own = own + damping * np.diag(np.diag(own))
         factor = cho_factor(own)
@@ -258,7 +272,7 @@ def solve(
             estimate,
             identity=estimate.identity + identity_step,
             photos=tuple(
-                parameters.moved(step[:POSE_SIZE], step[POSE_SIZE:])
+                parameters.moved(*np.split(step, [POSE_SIZE, POSE_SIZE + EXPRESSION_SIZE]))
                 for parameters, step in zip(estimate.photos, steps, strict=True)
             ),
         )

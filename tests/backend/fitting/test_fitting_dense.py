@@ -52,6 +52,7 @@ def photo(template, yaw: float) -> PhotoParameters:
         centre=np.array([SIZE / 2, SIZE / 2]),
         size=(SIZE, SIZE),
         expression=np.zeros(52),
+        nuisance=np.zeros(0),
     )
 
 
@@ -129,7 +130,11 @@ def test_cage_follows_two_views_and_stays_smooth(template) -> None:
         pixels = parameters.camera().project(truth[mesh.vertices])[:, :2]
         whitening = np.tile(np.eye(2) / 0.5, (len(pixels), 1, 1))
         information = np.full(len(pixels), 0.3)
-        targets.append(DenseTargets(mesh.vertices, PointTargets(mesh.points, pixels, whitening, information)))
+        targets.append(
+            DenseTargets(
+                mesh.vertices, PointTargets(mesh.points, pixels, whitening, information, np.zeros((len(pixels), 2, 0)))
+            )
+        )
     identity = np.zeros(len(template.identity_modes))
     offsets = solve_cage(template, photos, identity, tuple(targets), CageStage(), 3.0)
     before = np.linalg.norm(truth - template.vertices, axis=-1)[mesh.vertices]

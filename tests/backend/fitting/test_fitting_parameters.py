@@ -22,6 +22,7 @@ def some_parameters(seed: int = 0) -> PhotoParameters:
         centre=np.array([320.0, 240.0]),
         size=(640, 480),
         expression=np.zeros(52),
+        nuisance=np.zeros(0),
     )
 
 

@@ -38,6 +38,7 @@ def photo(yaw: float, pitch: float, distance: float, expression: np.ndarray, pix
         centre=np.array([400.0, 400.0]),
         size=(800, 800),
         expression=expression,
+        nuisance=np.zeros(0),
     )
 
 
@@ -49,7 +50,7 @@ def seen(template, truth: FaceEstimate, noise_px: float, seed: int = 0):
         pixels = parameters.camera().project(points.positions(truth.identity, parameters.expression))[:, :2]
         pixels = pixels + generator.normal(0, noise_px, pixels.shape) if noise_px else pixels
         whitening = np.tile(np.eye(2) / max(noise_px, 0.5), (len(points), 1, 1))
-        targets.append(PointTargets(points, pixels, whitening, np.ones(len(points))))
+        targets.append(PointTargets(points, pixels, whitening, np.ones(len(points)), np.zeros((len(points), 2, 0))))
     return tuple(targets)
 
 

@@ -1,0 +1,90 @@
+"""How the landmark detector errs: a bias that depends on the head's turn, correlated error modes, and what is left.
+
+Measured by ``python -m trainer calibrate`` on ray-traced people whose true landmarks are known. All errors are in per
+cent of ``initial_pose.face_scale``, in the head's own upright picture axes (x to the right when the head is upright).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+
+from backend.fitting.parameters import PhotoParameters
+from backend.safetensors_file import read_arrays, write_arrays
+
+DETECTOR_PATH = Path(__file__).resolve().parents[2] / "assets" / "landmark_detector.safetensors"
+YAW_UNIT, PITCH_UNIT = 45.0, 20.0  # degrees
+LARGEST_YAW, LARGEST_PITCH = 55.0, 30.0
+
+
+@dataclass(frozen=True)
+class DetectorModel:
+    """The detector's errors, per landmark.
+
+    Attributes
+    ----------
+    bias : (5, 478, 2) coefficients of ``turn_features``.
+    modes : (M, 478, 2) correlated errors of one standard deviation each, different in every photo.
+    deviation : (478,) standard deviation per axis of what neither explains.
+    """
+
+    bias: np.ndarray
+    modes: np.ndarray
+    deviation: np.ndarray
+
+
+def turn_features(yaw_degrees: np.ndarray | float, pitch_degrees: np.ndarray | float) -> np.ndarray:
+    """(..., 5) features of the head's turn: 1, yaw, yaw² - 1/2, pitch, yaw * pitch, in units of 45 and 20 degrees."""
+    yaw = np.clip(yaw_degrees, -LARGEST_YAW, LARGEST_YAW) / YAW_UNIT
+    pitch = np.clip(pitch_degrees, -LARGEST_PITCH, LARGEST_PITCH) / PITCH_UNIT
+    return np.stack([np.ones_like(yaw), yaw, yaw**2 - 0.5, pitch, yaw * pitch], axis=-1)
+
+
+def turn_of(rotation: np.ndarray, towards_camera: np.ndarray) -> tuple[float, float, np.ndarray]:
+    """Turn of a head in a picture.
+
+    Parameters
+    ----------
+    rotation : (3, 3) camera_from_head. towards_camera : (3,) from the face's middle to the camera, head frame.
+
+    Returns
+    -------
+    yaw, pitch : degrees of the camera's direction in the head frame (positive: to the person's left, above).
+    upright : (2, 2) matrix whose columns are the head's right and down axes in the picture, so that
+        ``picture_offset = upright @ head_offset``.
+    """
+    direction = towards_camera / np.linalg.norm(towards_camera)
+    yaw = float(np.degrees(np.arctan2(direction[0], direction[2])))
+    pitch = float(np.degrees(np.arcsin(np.clip(direction[1], -1.0, 1.0))))
+    down = -rotation[:2, 1] / max(float(np.linalg.norm(rotation[:2, 1])), 1e-6)
+    return yaw, pitch, np.array([[down[1], down[0]], [-down[0], down[1]]])
+
+
+def expected_errors(
+    model: DetectorModel, parameters: PhotoParameters, scale_px: float
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """What the detector gets wrong at this pose: bias (478, 2), modes (478, 2, M) and deviation (478,), in pixels."""
+    camera = parameters.camera()
+    yaw, pitch, upright = turn_of(parameters.rotation, camera.centre() - parameters.pivot)
+    percent = scale_px / 100.0
+    bias = percent * np.tensordot(turn_features(yaw, pitch), model.bias, 1) @ upright.T
+    modes = percent * (model.modes @ upright.T).transpose(1, 2, 0)
+    return bias, modes, percent * model.deviation
+
+
+@lru_cache(maxsize=1)
+def load_detector_model(path: Path = DETECTOR_PATH) -> DetectorModel:
+    """The committed model; raises ``LikenessError`` when the file is missing or damaged."""
+    arrays = read_arrays(path).arrays
+    return DetectorModel(
+        arrays["bias"].astype(np.float64), arrays["modes"].astype(np.float64), arrays["deviation"].astype(np.float64)
+    )
+
+
+def save_detector_model(model: DetectorModel, path: Path = DETECTOR_PATH) -> None:
+    """Write the model as float16."""
+    arrays = {"bias": model.bias, "modes": model.modes, "deviation": model.deviation}
+    write_arrays(path, {name: array.astype(np.float16) for name, array in arrays.items()}, {})
