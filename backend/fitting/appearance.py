@@ -66,7 +66,7 @@ def _samples(photo: PosedPhoto, triangles: np.ndarray, head_count: int) -> _Samp
     linear = linear_from_srgb(small)
     mask = class_mask(photo.face.labels, SKIN_CLASSES)
     mask = cv2.resize(mask, (columns, rows), interpolation=cv2.INTER_AREA).astype(np.float32) / 255.0
-    mask = cv2.erode(mask, np.ones((3, 3), np.uint8)) * (small.max(-1) < 250)
+    mask = cv2.erode(mask, np.ones((5, 5), np.uint8)) * (small.max(-1) < 250)
     pixels = camera.project(photo.vertices)
     ids = face_ids(torch.from_numpy(pixels[None].astype(np.float32)), torch.from_numpy(triangles), (rows, columns))[0]
     normals = vertex_normals(photo.vertices, triangles)[:head_count]

@@ -39,8 +39,8 @@ class LandmarkStage:
     Attributes
     ----------
     iterations : Gauss-Newton steps with all parameters free (after poses alone).
-    independent_fraction : how many of the landmarks count as independent measurements: what the detector model leaves of
-        their errors is still correlated.
+    independent_fraction : how many of the landmarks count as independent measurements: what the detector model
+        leaves of their errors is still correlated.
     outlier_scale : Geman-McClure scale in standard deviations of a landmark.
     """
 

@@ -1,4 +1,4 @@
-"""How the landmark detector errs on rendered people: ``backend.fitting.detector_model.DetectorModel`` from observations."""
+"""How the landmark detector errs: ``backend.fitting.detector_model.DetectorModel`` from rendered people."""
 
 from __future__ import annotations
 

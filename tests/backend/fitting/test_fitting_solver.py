@@ -118,7 +118,9 @@ def test_a_fifth_of_wild_landmarks_changes_little(template) -> None:
         wild.append(replace(target, pixels=pixels))
     start = FaceEstimate(truth.identity, truth.photos)
     found = solve(start, tuple(wild), camera_priors(2), weights, 30)
-    assert np.abs(found.identity).max() < 0.7
+    face = template.regions["face"] > 0.5
+    moved = np.tensordot(found.identity, template.identity_modes[:, face], 1)
+    assert np.linalg.norm(moved - moved.mean(0), axis=-1).mean() < 0.001
     for got, true in zip(found.photos, truth.photos, strict=True):
         assert np.degrees(Rotation.from_matrix(got.rotation @ true.rotation.T).magnitude()) < 1.5
 
