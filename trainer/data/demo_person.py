@@ -37,6 +37,7 @@ HAEMOGLOBIN = np.array([0.25, 1.55, 1.25])
 HAIRLINE = (10, 338, 297, 332, 284, 251, 389)
 """MediaPipe landmarks from the top of the face's outline to its left temple."""
 HAIRLINE_RISE = 0.004
+SCLERA = (0.50, 0.45, 0.42)
 MOST_PHOTOS = 24
 DEFAULT_SEED = 5
 
@@ -96,7 +97,7 @@ def random_person(seed: int) -> DemoPerson:
         float(generator.choice([0.0, 0.0, 0.35, 0.6])),
         float(generator.choice([0.0, 0.0, 0.8])) if fair else 0.0,
         tuple(0.03 + 0.35 * (0.5 * generator.random(3) + 0.5 * generator.random()) ** 2),
-        EyeLook(float(generator.normal(0.0117, 0.0003)), irises[int(generator.integers(4 if fair else 2))]),
+        EyeLook(float(generator.normal(0.0117, 0.0003)), irises[int(generator.integers(4 if fair else 2))], SCLERA),
         seed,
     )
     return DemoPerson(generator.normal(size=IDENTITY_MODES) * IDENTITY_DEVIATION, look)
