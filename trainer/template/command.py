@@ -11,15 +11,36 @@ from backend.geometry.template import TEMPLATE_PATH
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of ``python -m trainer template``."""
     parser.add_argument("--out", type=Path, default=TEMPLATE_PATH, help="file to write (default: the committed one)")
+    parser.add_argument(
+        "--calibrate",
+        type=int,
+        metavar="PEOPLE",
+        help="first find the 478 landmarks anew on this many rendered people (250 for the committed table)",
+    )
+    parser.add_argument("--seed", type=int, default=1, help="of the rendered people")
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Bake and say what was written."""
     from trainer.template.bake import bake
 
+    if arguments.calibrate:
+        _calibrate(arguments.calibrate, arguments.seed)
     template = bake(arguments.out)
-    size = arguments.out.stat().st_size / 1e6
-    print(
-        f"{arguments.out.name}: {len(template.vertices)} vertices, {len(template.identity_modes)} modes, {size:.2f} MB"
-    )
+    size, modes = arguments.out.stat().st_size / 1e6, len(template.identity_modes)
+    print(f"{arguments.out.name}: {len(template.vertices)} vertices, {modes} modes, {size:.2f} MB")
     return 0
+
+
+def _calibrate(people: int, seed: int) -> None:
+    """Write ``assets/landmarks478.json`` anew, with the committed template's shapes."""
+    from backend.geometry.template import load_template
+    from backend.photos.landmarks import mean_landmarks
+    from trainer.template.calibration import calibrate, observe, symmetric_calibration, write_calibration
+    from trainer.template.dressing import Dresser
+    from trainer.template.embeddings import LANDMARKS478
+
+    template = load_template()
+    observations = observe(template, Dresser(template), people, seed)
+    result = symmetric_calibration(template, calibrate(template, observations), mean_landmarks().mirror)
+    write_calibration(result, LANDMARKS478)

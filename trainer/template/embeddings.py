@@ -11,6 +11,7 @@ from backend.geometry.template import LandmarkEmbedding
 from trainer.template.topology import Selection
 
 ASSETS = Path(__file__).resolve().parents[2] / "assets"
+LANDMARKS478 = ASSETS / "landmarks478.json"
 
 
 def read_landmarks68(selection: Selection) -> LandmarkEmbedding:
@@ -24,7 +25,7 @@ def read_landmarks68(selection: Selection) -> LandmarkEmbedding:
 
 def read_landmarks478() -> LandmarkEmbedding:
     """The 478 calibrated landmarks of ``assets/landmarks478.json`` (see ``calibration.py``), in template vertices."""
-    table = json.loads((ASSETS / "landmarks478.json").read_text())
+    table = json.loads(LANDMARKS478.read_text())
     return LandmarkEmbedding(
         np.array(table["vertices"], dtype=np.int32),
         np.array(table["barycentrics"], dtype=np.float32),

@@ -62,4 +62,7 @@ def principal_modes(
         parities.append(np.full(keep.sum(), parity))
     order = np.argsort(-np.concatenate(variances))[:count]
     chosen = np.concatenate(modes)[order].reshape(len(order), -1, 3)
+    # an eigenvector's sign is arbitrary: fix it, so that every bake gives the same modes
+    direction = np.random.default_rng(0).normal(size=chosen.shape[1:])
+    chosen = chosen * np.where(np.einsum("kvi,vi->k", chosen, direction) < 0, -1.0, 1.0)[:, None, None]
     return chosen, np.concatenate(parities)[order]

@@ -17,11 +17,11 @@ from trainer.template.key_sheet import FOLDER
 COLUMNS, ROWS = 4, 4
 YAWS = (0.0, 38.0)
 TILE = 220
-SPAN = 0.27
+SPAN = 0.295
 """Metres across a tile."""
 
 LIGHT = light_from_directions(
-    np.array([[-0.5, 0.6, 0.8], [0.7, 0.1, 0.5], [0.0, 0.2, 1.0]]), np.array([[1.3], [0.45], [0.25]]) * np.ones(3), 0.35
+    np.array([[-0.5, 0.6, 0.8], [0.7, 0.1, 0.5], [0.0, 0.2, 1.0]]), np.array([[1.0], [0.35], [0.2]]) * np.ones(3), 0.28
 )
 WHITE_SKIN = np.array([0.76, 0.60, 0.50])
 MELANIN, BLOOD = np.array([0.95, 1.75, 2.9]), np.array([0.25, 1.55, 1.25])
