@@ -340,7 +340,7 @@ def demo_photographs(person: DemoPerson, shots: tuple[Shot, ...], samples: int =
     dressed = dressed_template(person)
     template = load_template()
     marks = template.landmarks478.positions(demo_cage(person))
-    middle = 0.5 * marks[[1, 152]].mean(0) + 0.5 * marks[168]
+    middle = 0.5 * marks[[1, 152]].mean(0) + 0.5 * marks[168]  # between nose and eyes
     for index, shot in enumerate(shots):
         surface = dressed.surface(demo_expression(index, person.look.seed), shot_camera(shot, middle).centre())
         yield take_photograph(surface, middle, shot, samples=samples, ambient_rays=4)

@@ -9,11 +9,18 @@ from pathlib import Path
 import numpy as np
 
 from trainer.data.ict_head import EYES, SKIN_STOP, load_ict
-from trainer.data.ict_skin import fine_ict, ict_person
+from trainer.data.ict_skin import fine_ict, ict_person, openness
 from trainer.data.photographs import six_shots
 from trainer.data.raytrace.bvh import build_bvh, closest_points
 from trainer.data.raytrace.scene import Surface
-from trainer.data.scan_heads import person_look, photograph_head
+from trainer.data.scan_heads import (
+    ScanTruth,
+    face_middle,
+    person_look,
+    photograph_head,
+    tragus_ids,
+    truth_from_marks,
+)
 
 IDENTITY_MODES = 60
 IDENTITY_DEVIATION = 0.8
@@ -47,10 +54,18 @@ def ict_photos(seed: int, smiling: bool) -> tuple[Path, ...]:
             vertices = load_ict().shaped(ict_identity(seed), weights)
             marks = fine_ict().landmarks.on(vertices[: EYES[1][1]], fine_ict().coarse_faces)
             person = ict_person(vertices, person_look(seed, 300 + seed))
-            return person.looking_at, marks[[1, 152]].mean(0) * 0.5 + marks[168] * 0.5
+            return person.looking_at, face_middle(marks)
 
         paths += photograph_head(f"ict_{seed}_{sorted(weights.items())}", (shot,), make, f"ict_{seed}")
     return tuple(paths)
+
+
+def neutral_scan(seed: int) -> ScanTruth:
+    """The neutral face of random person ``seed`` as if it were a scan: the skin that can be seen."""
+    vertices = load_ict().shaped(ict_identity(seed))
+    marks = fine_ict().landmarks.on(vertices[: EYES[1][1]], fine_ict().coarse_faces)
+    seen = openness(vertices[:SKIN_STOP], load_ict().skin) > 0.45
+    return truth_from_marks(f"ict_{seed}", vertices[:SKIN_STOP][seen], marks, vertices[list(tragus_ids())])
 
 
 @lru_cache(maxsize=1)

@@ -44,6 +44,7 @@ SEVEN = (33, 133, 362, 263, 2, 61, 291)
 nose, the mouth's corners."""
 NOSE_TIP = 1
 BRIDGE = 168
+CHIN = 152
 TRAGUS_X, TRAGUS_YZ = 0.0745, (0.012, 0.012)
 RENDERER_VERSION = "8"
 """Part of the cache's key: raise it when photographs would come out differently."""
@@ -61,31 +62,50 @@ IRISES = ((0.09, 0.045, 0.02), (0.05, 0.025, 0.012), (0.12, 0.17, 0.22), (0.10, 
 
 
 @dataclass(frozen=True)
-class ScanHead:
-    """A head to photograph and its truth, all in one frame: metres, looking along +z, y up.
+class ScanTruth:
+    """A person's true shape, to measure from. One frame: metres, looking along +z, y up.
 
     Attributes
     ----------
-    name : ``SIMPOP_15`` and so on. surface_looking_at : what the ray tracer sees when the
-        eyes look at a point. middle : (3,) the middle of the face.
-    scan_vertices : (N, 3) true surface points to measure from, only those that were photographed.
-    scan_faces : (F, 3) of the scan's triangles between those points.
-    seven : (7, 3) alignment points on the scan, order of ``SEVEN``. nose_tip, bridge (between the eyes) : (3,).
-    ears : (2, 3) the tragi, left and
-        right of the person (NaN when the head has none).
-    residual_mm : median distance of the photographed surface from the scan.
+    name : ``SIMPOP_15`` and so on.
+    scan_vertices : (N, 3) true surface points. seven : (7, 3) alignment points on the scan, order of ``SEVEN``.
+    nose_tip, bridge (between the eyes) : (3,).
+    ears : (2, 3) the tragi, left and right of the person (NaN when the scan has none).
     """
 
     name: str
-    surface_looking_at: Callable[[np.ndarray], Surface]
-    middle: np.ndarray
     scan_vertices: np.ndarray
-    scan_faces: np.ndarray
     seven: np.ndarray
     nose_tip: np.ndarray
     bridge: np.ndarray
     ears: np.ndarray
+
+
+@dataclass(frozen=True)
+class ScanHead:
+    """A held-out head, ready to be photographed.
+
+    Attributes
+    ----------
+    truth : its shape, only points that can be seen in the photographs.
+    surface_looking_at : what the ray tracer sees when the eyes look at a point (3,). middle : (3,) of the face.
+    residual_mm : median distance of the photographed surface from the scan.
+    """
+
+    truth: ScanTruth
+    surface_looking_at: Callable[[np.ndarray], Surface]
+    middle: np.ndarray
     residual_mm: float
+
+
+def truth_from_marks(name: str, scan_vertices: np.ndarray, marks: np.ndarray, ears: np.ndarray) -> ScanTruth:
+    """``ScanTruth`` with its points taken from MediaPipe landmarks (478, 3) on the scan."""
+    return ScanTruth(name, scan_vertices, marks[list(SEVEN)], marks[NOSE_TIP], marks[BRIDGE], ears)
+
+
+def face_middle(marks: np.ndarray) -> np.ndarray:
+    """(3,) where cameras aim: half-way between the bridge of the nose and the middle of nose tip and chin."""
+    return 0.5 * marks[[NOSE_TIP, CHIN]].mean(0) + 0.5 * marks[BRIDGE]
 
 
 def read_obj(path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
@@ -214,20 +234,8 @@ def scan_head(name: str) -> ScanHead:
     person = ict_person(moved, person_look(number, number))
     skin = build_bvh(moved[:SKIN_STOP], load_ict().skin)
     _, distance, _ = closest_points(skin, vertices)
-    used = distance < PHOTOGRAPHED_WITHIN
-    renumber = np.cumsum(used) - 1
-    return ScanHead(
-        name,
-        person.looking_at,
-        marks[[1, 152]].mean(0) * 0.5 + marks[168] * 0.5,
-        vertices[used],
-        renumber[faces[used[faces].all(1)]],
-        marks[list(SEVEN)],
-        marks[NOSE_TIP],
-        marks[BRIDGE],
-        moved[list(tragus_ids())],
-        float(np.median(distance) * 1000),
-    )
+    truth = truth_from_marks(name, vertices[distance < PHOTOGRAPHED_WITHIN], marks, moved[list(tragus_ids())])
+    return ScanHead(truth, person.looking_at, face_middle(marks), float(np.median(distance) * 1000))
 
 
 def _james() -> ScanHead:
@@ -257,18 +265,8 @@ def _james() -> ScanHead:
     )
     middle = np.array([-0.025, 0.0, -0.03])
     marks = find_surface_landmarks(points, fine_faces, middle, surface.albedo).positions
-    return ScanHead(
-        "james",
-        lambda _: surface,
-        marks[[1, 152]].mean(0) * 0.5 + marks[168] * 0.5,
-        vertices,
-        faces,
-        marks[list(SEVEN)],
-        marks[NOSE_TIP],
-        marks[BRIDGE],
-        np.full((2, 3), np.nan),
-        0.0,
-    )
+    truth = truth_from_marks("james", vertices, marks, np.full((2, 3), np.nan))
+    return ScanHead(truth, lambda _: surface, face_middle(marks), 0.0)
 
 
 def photograph_head(

@@ -22,6 +22,7 @@ from trainer.data.photographs import lighting
 from trainer.data.raytrace.bvh import build_bvh
 from trainer.data.raytrace.film import Film, develop
 from trainer.data.raytrace.render import look_at, trace_view
+from trainer.data.scan_heads import face_middle
 from trainer.evaluate.metrics.identity import face_embedding, identity_distance
 
 PHOTO_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".heic", ".tif", ".tiff")
@@ -49,7 +50,7 @@ def neutral_renders(asset: FaceAsset) -> dict[tuple[str, str], np.ndarray]:
     marks = load_template().landmarks478
     cage = np.concatenate([part.vertices for part in asset.parts]).astype(np.float64)
     positions = marks.positions(cage)
-    middle = 0.5 * positions[[1, 152]].mean(0) + 0.5 * positions[168]
+    middle = face_middle(positions)
     pictures = {}
     for light_name, light, turn in LIGHTS:
         for view_name, yaw in VIEWS:

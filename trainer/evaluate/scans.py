@@ -12,9 +12,9 @@ from rich.table import Table
 from backend.errors import LikenessError
 from backend.geometry.template import load_template
 from trainer.data.ict_head import load_ict
-from trainer.data.ict_people import ict_photos, true_template_positions
+from trainer.data.ict_people import ict_photos, neutral_scan, true_template_positions
 from trainer.data.ict_skin import fine_ict
-from trainer.data.scan_heads import HELD_OUT, SIMPOP_HELD_OUT, ScanHead, scan_head, scan_photos, tragus_ids
+from trainer.data.scan_heads import HELD_OUT, SIMPOP_HELD_OUT, ScanTruth, scan_head, scan_photos, tragus_ids
 from trainer.evaluate.estimate import Estimate, Fit, as_estimate, fit_photos, template_only
 from trainer.evaluate.metrics.correspondence import per_vertex_error
 from trainer.evaluate.metrics.scan_distance import ScanDistance, scan_to_mesh
@@ -35,13 +35,13 @@ class ScanOptions:
     quality: str = "standard"
 
 
-def measure(head: ScanHead, estimate: Estimate) -> ScanDistance:
+def measure(truth: ScanTruth, estimate: Estimate) -> ScanDistance:
     """NoW-style distance of a held-out scan from an estimate."""
     return scan_to_mesh(
-        head.scan_vertices,
-        head.seven,
-        head.nose_tip,
-        head.bridge,
+        truth.scan_vertices,
+        truth.seven,
+        truth.nose_tip,
+        truth.bridge,
         estimate.vertices,
         estimate.faces,
         estimate.seven,
@@ -55,26 +55,37 @@ def template_tragi(cage: np.ndarray) -> np.ndarray:
     return cage[[int(np.argmin(np.linalg.norm(laid - tragus, axis=1))) for tragus in tragi]]
 
 
-def depth_ratio(head: ScanHead, estimate: Estimate) -> tuple[float, float]:
+def depth_ratio(truth: ScanTruth, estimate: Estimate) -> tuple[float, float]:
     """Depth from the nose's tip to the ears, estimate over truth: with the estimate scaled to the scan (similarity of
     the face), and at its own scale. Depth is along the scan's z axis after alignment; both ears' mean."""
-    alignment = measure(head, estimate).alignment
+    alignment = measure(truth, estimate).alignment
     points = np.concatenate([estimate.nose_tip[None], template_tragi(estimate.cage)])
     placed = alignment.apply(points)
     depth = placed[0, 2] - placed[1:, 2].mean()
-    true = head.nose_tip[2] - head.ears[:, 2].mean()
+    true = truth.nose_tip[2] - truth.ears[:, 2].mean()
     return float(depth / true), float(depth / alignment.scale / true)
 
 
-def smile_errors(seed: int, fit: Fit) -> tuple[float, float]:
-    """Mean per-vertex mm of the neutral face of random person ``seed``: from smiling and from neutral photos."""
+@dataclass(frozen=True)
+class NeutralErrors:
+    """Of one person's estimated neutral face: mean per-vertex error at known correspondence (its floor is how well the
+    template's vertices can be placed on another topology, about 1.5 mm), and the median scan-to-mesh distance."""
+
+    per_vertex: float
+    median: float
+
+
+def smile_errors(seed: int, fit: Fit) -> tuple[NeutralErrors, NeutralErrors]:
+    """Errors in mm of the neutral face of random person ``seed``: from smiling and from neutral photos."""
     template = load_template()
     face = np.flatnonzero(template.regions["face"][: template.head.vertex_stop] > 0.5)
     true = true_template_positions(seed)
+    scan = neutral_scan(seed)
     errors = []
     for smiling in (True, False):
         cage = fit(ict_photos(seed, smiling)).astype(np.float64)
-        errors.append(per_vertex_error(cage[: len(true)], true, chosen=face).mean)
+        per_vertex = per_vertex_error(cage[: len(true)], true, chosen=face).mean
+        errors.append(NeutralErrors(per_vertex, measure(scan, as_estimate(cage)).median))
     return errors[0], errors[1]
 
 
@@ -83,7 +94,7 @@ def evaluate_scans(options: ScanOptions, fit: Fit, console: Console) -> dict[str
     names = HELD_OUT[: options.heads]
     figures: dict[str, float] = {}
     for name in names:
-        head = scan_head(name)
+        head = scan_head(name).truth
         baseline = measure(head, as_estimate(template_only(())))
         _note(figures, name, "template", baseline)
         for count in options.photos_per_head:
@@ -96,7 +107,7 @@ def evaluate_scans(options: ScanOptions, fit: Fit, console: Console) -> dict[str
         for distance in DISTANCES:
             pairs = []
             for name in [name for name in names if name in SIMPOP_HELD_OUT]:
-                head = scan_head(name)
+                head = scan_head(name).truth
                 pair = depth_ratio(head, as_estimate(fit(scan_photos(name, distance))))
                 figures[f"head.{name}.depth_ratio.{distance:g}"] = pair[0]
                 pairs.append(pair)
@@ -105,14 +116,16 @@ def evaluate_scans(options: ScanOptions, fit: Fit, console: Console) -> dict[str
             figures[f"depth_error_max.{distance:g}"] = float(np.max([abs(pair[0] - 1) for pair in pairs]))
             console.print(f"from {distance:g} m: depth ratio {figures[f'depth_ratio.{distance:g}']:.3f}")
     if options.smile:
-        smiling, neutral = np.mean([smile_errors(seed, fit) for seed in SMILING_PEOPLE], axis=0)
-        figures["smile.per_vertex_mm"] = float(smiling)
-        figures["smile.per_vertex_mm_neutral"] = float(neutral)
-        figures["smile.per_vertex_ratio"] = float(smiling / neutral)
+        pairs = [smile_errors(seed, fit) for seed in SMILING_PEOPLE]
+        for name in ("per_vertex", "median"):
+            smiling, neutral = np.mean([[getattr(errors, name) for errors in pair] for pair in pairs], axis=0)
+            figures[f"smile.{name}_mm"] = float(smiling)
+            figures[f"smile.{name}_mm_neutral"] = float(neutral)
+            figures[f"smile.{name}_ratio"] = float(smiling / neutral)
     return figures
 
 
-def _fitted(head: ScanHead, count: int, fit: Fit, console: Console) -> ScanDistance:
+def _fitted(head: ScanTruth, count: int, fit: Fit, console: Console) -> ScanDistance:
     try:
         cage = fit(scan_photos(head.name)[:count])
     except LikenessError as problem:

@@ -8,7 +8,7 @@ from rich.console import Console
 
 from backend.errors import LikenessError
 from backend.geometry.template import load_template
-from trainer.data.scan_heads import ScanHead
+from trainer.data.scan_heads import ScanHead, ScanTruth
 from trainer.evaluate import command, scans
 from trainer.evaluate.estimate import as_estimate
 
@@ -25,18 +25,9 @@ def wider_cage(amount: float) -> np.ndarray:
 def made_up_head(name: str) -> ScanHead:
     estimate = as_estimate(wider_cage(0.006))
     near = np.linalg.norm(estimate.vertices - estimate.nose_tip, axis=1) < 0.09
-    return ScanHead(
-        name,
-        lambda _: None,
-        estimate.nose_tip,
-        estimate.vertices[near & (estimate.vertices[:, 2] > estimate.nose_tip[2] - 0.06)],
-        np.zeros((0, 3), int),
-        estimate.seven,
-        estimate.nose_tip,
-        estimate.bridge,
-        np.full((2, 3), np.nan),
-        0.0,
-    )
+    scan = estimate.vertices[near & (estimate.vertices[:, 2] > estimate.nose_tip[2] - 0.06)]
+    truth = ScanTruth(name, scan, estimate.seven, estimate.nose_tip, estimate.bridge, np.full((2, 3), np.nan))
+    return ScanHead(truth, lambda _: None, estimate.nose_tip, 0.0)
 
 
 @pytest.fixture
