@@ -100,7 +100,8 @@ def build_albedo(
 
     tone = estimate_tone(samples, fitted.vertex_albedo, plain_skin(surface)[: surface.count])
     operators = surface_operators(cage, surface.cage_triangles)
-    base = solve_base(samples, tone.albedo, operators, surface.mirror)
+    pigment = np.clip(1.0 - 0.8 * surface.regions["neck"] - 0.5 * surface.regions["ears"], 0.0, 1.0)[: surface.count]
+    base = solve_base(samples, tone.albedo, operators, surface.mirror, pigment)
     log_base = surface.lifted(base.base).astype(np.float32)  # (V, 3)
     progress(_STAGE, 0.45)
     prior = pigment_prior(surface.regions).astype(np.float32)

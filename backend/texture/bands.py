@@ -57,25 +57,39 @@ class MiddleBand:
     log_fields: tuple[np.ndarray, ...]
 
 
-def feature_masks(surface: HeadSurface, atlas: SurfaceAtlas, positions: np.ndarray) -> dict[str, np.ndarray]:
-    """Soft masks (S, S) of the features that must come from one photo; positions (V, 3) neutral."""
+def feature_masks(
+    surface: HeadSurface, atlas: SurfaceAtlas, photos: Sequence[SurveyedPhoto], positions: np.ndarray
+) -> dict[str, np.ndarray]:
+    """Soft masks (S, S) of the features that must come from one photo; positions (V, 3) neutral.
+
+    Brows sit higher or lower from person to person, so theirs are where the photos' labels say.
+    """
     regions = surface.regions
     left = smoothstep(-0.004, 0.004, positions[:, 0])
-    masks = {
-        "brow_left": regions["brows"] * left,
-        "brow_right": regions["brows"] * (1.0 - left),
-        "lids_left": regions["lids_left"],
-        "lids_right": regions["lids_right"],
-        "lips": regions["lips"],
-        "nose": regions["nose"],
+    votes = [p.samples.trust * p.unwrap.weight * (p.unwrap.labels == FaceClass.BROWS) for p in photos]
+    total = sum(p.samples.trust * p.unwrap.weight for p in photos)
+    voted = atlas.image((sum(votes) / np.maximum(total, 1e-3)).astype(np.float32))
+    names = ("brows", "lids_left", "lids_right", "lips", "nose")
+    stacked = atlas.image(atlas.sample(np.stack([*(regions[name] for name in names), left], 1).astype(np.float32)))
+    brows, lids_left, lids_right, lips, nose, side = np.moveaxis(stacked, 2, 0)
+    if (voted > 0.5).sum() > 0.2 * (brows > 0.5).sum():
+        brows = smoothstep(0.15, 0.4, voted)
+    around, between = atlas.resolution // 200, atlas.resolution // 60
+    return {
+        "lips": _grown(lips, around, 0),
+        "nose": _grown(nose, around, 0),
+        "eye_left": _grown(np.maximum(lids_left, brows * side), 2 * around, between),
+        "eye_right": _grown(np.maximum(lids_right, brows * (1.0 - side)), 2 * around, between),
     }
-    grow = max(3, round(atlas.resolution / 120)) | 1
-    images = {}
-    for name, mask in masks.items():
-        image = atlas.image(atlas.sample(mask[:, None].astype(np.float32))[:, 0])
-        image = cv2.dilate(image, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (grow, grow)))
-        images[name] = cv2.GaussianBlur(image, (0, 0), grow / 3.0)
-    return images
+
+
+def _grown(mask: np.ndarray, radius: int, gap: int) -> np.ndarray:
+    """A soft mask (S, S) without gaps of ``gap`` pixels, grown by ``radius`` and blurred."""
+    for operation, size in ((cv2.MORPH_CLOSE, gap), (cv2.MORPH_DILATE, radius)):
+        if size > 0:
+            disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * size + 1, 2 * size + 1))
+            mask = cv2.morphologyEx(np.ascontiguousarray(mask), operation, disc)
+    return cv2.GaussianBlur(mask, (0, 0), max(radius, 1) * 0.7)
 
 
 def middle_band(
@@ -94,6 +108,8 @@ def middle_band(
     texel_base, texel_prior = atlas.sample(log_base), atlas.sample(prior)
     texel_skin = atlas.sample(plain_skin(surface)[:, None])[:, 0] > 0.7
     sigma = _MIDDLE * density
+    features = feature_masks(surface, atlas, photos, positions)
+    feature = np.clip(sum(mask for name, mask in features.items() if name != "nose"), 0.0, 1.0)
     middles, calmed, scores, hairs, log_fields = [], [], [], [], []
     all_grey = all(photo.samples.monochrome for photo in photos)
     for index, photo in enumerate(photos):
@@ -111,12 +127,13 @@ def middle_band(
         strand = atlas.image(photo.bare) * smoothstep(0.22, 0.45, -middle.mean(2))
         weight = weight * (1.0 - np.clip(3.0 * cv2.GaussianBlur(strand, (0, 0), 2.0 * sigma), 0.0, 1.0))
         middle, _ = masked_lowpass(detail, weight, sigma)
-        moved = atlas.image(atlas.sample(photo.moved[:, None])[:, 0])
+        moved = atlas.image(atlas.sample(photo.moved[:, None])[:, 0]) * (1.0 - feature)
         quality = photo.samples.trust * (0.25 if photo.samples.monochrome and not all_grey else 1.0)
         scores.append(
             PhotoScore(
                 weight * (1.0 - 0.5 * moved),
                 atlas.image(photo.unwrap.cosine),
+                np.zeros_like(weight),
                 photo.view.pixels_per_metre,
                 quality,
                 photo.fit.expression,
@@ -126,12 +143,10 @@ def middle_band(
         calmed.append(middle * (1.0 - _FOLDS * moved)[..., None])
         hairs.append(cv2.GaussianBlur(atlas.image(hair), (0, 0), 1.0))
         log_fields.append(field)
-    features = feature_masks(surface, atlas, positions)
-    feature = np.clip(sum(mask for name, mask in features.items() if name != "nose"), 0.0, 1.0)
     agreed = _agreed(calmed, scores)
     scores = [
-        replace(score, weight=score.weight * _consistency(own, agreed, feature))
-        for score, own in zip(scores, calmed, strict=True)
+        replace(score, weight=score.weight * _consistency(strange, feature), strangeness=strange)
+        for score, strange in zip(scores, (np.abs((own - agreed).mean(2)) for own in calmed), strict=True)
     ]
     fine = detail_weights(scores, features)
     chosen = sum(m * w[..., None] for m, w in zip(calmed, fine, strict=True))
@@ -140,9 +155,7 @@ def middle_band(
     agreed = calm * (brightness + _SKIN_CHROMA * (agreed - brightness))
     blended = chosen * feature[..., None] + agreed * (1.0 - feature[..., None])
     blended = blended + _borrowed_chroma(calmed, scores, fine, photos)
-    return MiddleBand(
-        blended, tuple(middles), tuple(fine), coverage([s.weight for s in scores]), tuple(hairs), tuple(log_fields)
-    )
+    return MiddleBand(blended, tuple(middles), tuple(fine), coverage(scores, fine), tuple(hairs), tuple(log_fields))
 
 
 def _offset(
@@ -201,9 +214,8 @@ def _agreed(middles: Sequence[np.ndarray], scores: Sequence[PhotoScore]) -> np.n
     return cv2.resize(image, (size, size), interpolation=cv2.INTER_CUBIC)
 
 
-def _consistency(own: np.ndarray, agreed: np.ndarray, feature: np.ndarray) -> np.ndarray:
-    """(S, S) 1 where a photo looks like the consensus or a feature is, towards 0 where something is in front."""
-    distance = np.abs((own - agreed).mean(2))
+def _consistency(distance: np.ndarray, feature: np.ndarray) -> np.ndarray:
+    """(S, S) 1 where a photo is near the consensus or a feature is, towards 0 where something is in front."""
     factor = 1.0 / (1.0 + (distance / _CONSISTENT) ** 2) ** 2
     return (factor * (1.0 - feature) + feature).astype(np.float32)
 
@@ -300,7 +312,7 @@ def compose_skin(
     # middle frequencies: gaps from around, the far side from the mirror, the rest from the prior
     step = survey_size / size
     prior_image = cv2.resize(atlas.image(texel_prior), (survey_size, survey_size), interpolation=cv2.INTER_AREA)
-    reach = 0.004 * density * step
+    reach = 0.007 * density * step
     mirrored, cover = fill_from_mirror(middle.blended, middle.cover)
     filled = fill_gaps(mirrored, np.clip(cover, 0.0, 1.0), prior_image, reach)
     detail = atlas.gather(_enlarged(filled, size))

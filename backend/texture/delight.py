@@ -105,6 +105,7 @@ def solve_base(
     tone: np.ndarray,
     operators: SurfaceOperators,
     mirror: np.ndarray,
+    pigment: np.ndarray | float = 1.0,
     iterations: int = 4,
 ) -> DelitBase:
     """Split every photo into light and a smooth albedo that all photos share.
@@ -113,6 +114,7 @@ def solve_base(
     ----------
     tone : (3,) linear skin albedo to start from; its level stays, because photos cannot tell it from the light's.
     mirror : (V,) vertex on the other side of the face.
+    pigment : (V,) or number in [0, 1], how far what varies slowly may be skin; low where shadows always fall (neck).
     """
     log_tone = np.log(tone)
     count = len(samples[0].linear)
@@ -129,7 +131,7 @@ def solve_base(
             lights[index] = fit_light(photo, albedo, lights[index] if iteration else _matched(photo, albedo))
             lit = shading(photo.transfer, lights[index])
             delit[index] = np.log(np.maximum(photo.linear, 1e-4)) - np.log(lit)
-        base, spread = _shared_base(delit, weights, colour, log_tone, operators, mirror)
+        base, spread = _shared_base(delit, weights, colour, log_tone, operators, mirror, pigment)
     photo_bases = np.stack(
         [
             smooth_field(operators, delit[i], weights[i] / max(weights[i].max(), 1e-6), BASE_LENGTH, base, 2e-3)
@@ -156,6 +158,7 @@ def _shared_base(
     log_tone: np.ndarray,
     operators: SurfaceOperators,
     mirror: np.ndarray,
+    pigment: np.ndarray | float,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Robust agreement of (P, V, 3) log albedos: smooth, near symmetric, ``log_tone`` on average."""
     brightness = delit @ _LUMINANCE  # (P, V)
@@ -178,6 +181,7 @@ def _shared_base(
     level_keep = 0.55 + 0.35 * (1.0 - 1.0 / many)
     level = _kept(operators, level - mean_level, evidence * agreement, mirror, level_keep, 0.3 * level_keep)
     chroma = _kept(operators, chroma - mean_chroma, np.minimum(evidence, chroma_total), mirror, 0.45, 0.08)
+    level = level * np.reshape(pigment, (-1, 1))
     deviation = level + chroma - (chroma @ _LUMINANCE)[:, None]
     return log_tone + deviation, spread
 

@@ -35,10 +35,9 @@ def photo_detail(
     detail = np.clip(detail, -3.0, 0.9)
     brightness = detail.mean(1, keepdims=True)
     chroma = detail - brightness
-    # dark hairs look grey or blue through a camera's noise; they carry melanin like the skin around them
-    chroma = chroma * (1.0 - 0.6 * np.clip((-0.25 - brightness) / 0.5, 0.0, 1.0))
     expected = prior - prior.mean(1, keepdims=True)
-    off = chroma - expected
+    # dark hairs look grey or blue through a camera's noise; they carry melanin like the skin around them
+    off = (chroma - expected) * (1.0 - 0.75 * np.clip((-0.10 - brightness) / 0.35, 0.0, 1.0))
     size = np.linalg.norm(off, axis=1, keepdims=True)
     limit = _CHROMA_LIMIT + np.linalg.norm(expected, axis=1, keepdims=True) * 0.5 + 0.3 * hair[:, None]
     return (brightness + expected + off * limit / np.maximum(limit, size)).astype(np.float32)

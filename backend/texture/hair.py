@@ -21,6 +21,7 @@ from backend.texture.unwrap import PhotoUnwrap, smoothstep
 
 _SKIN_LABELS = (FaceClass.SKIN, FaceClass.BROWS, FaceClass.NECK, FaceClass.EARS)
 _SOME_HAIR = 0.10  # hair above the eyes over skin, in pixels: less is a shadow beside a bald head
+_AMONG_STRANDS = 0.8  # of the light reaches the strands that are seen
 _WORK_SIDE = 256
 _BROWS = (105, 334)  # landmarks at the middle of the brows
 _UP = np.array([0.0, 0.7, 0.714])
@@ -65,7 +66,10 @@ def photo_hair(face: PhotoFace, light: np.ndarray) -> PhotoHair:
     if inner.sum() < 40:
         return PhotoHair(amount, None)
     lit = np.maximum(shade(_UP[None], light)[0], 0.05)
-    log_color = np.median(np.log(np.maximum(linear_from_srgb(pixels[inner]), 2e-3)), axis=0) - np.log(lit)
+    linear = np.maximum(linear_from_srgb(pixels[inner]), 2e-3)
+    luminance = linear @ np.array(LUMINANCE)
+    low, high = np.percentile(luminance, (45, 85))  # strands shade each other, and shine
+    log_color = np.log(linear[(luminance >= low) & (luminance <= high)]).mean(0) - np.log(_AMONG_STRANDS * lit)
     if face.monochrome:
         log_color = np.full(3, log_color @ np.array(LUMINANCE))
     return PhotoHair(amount, log_color)
@@ -115,10 +119,25 @@ def hair_evidence(
     size = stacked.shape[0]
     mean, support = masked_lowpass(stacked[..., :1], stacked[..., 1], size / 60.0)
     sure = np.clip(support * 2.0, 0.0, 1.0)
-    cover = sure * mean[..., 0] + (1.0 - sure) * stacked[..., 2]
-    cover = 0.5 * (cover + np.maximum(cover, cover[:, ::-1] * (1.0 - sure)))
-    cover = cv2.GaussianBlur(cover, (0, 0), size / 90.0) * stacked[..., 3]
-    return HairEvidence(cover.astype(np.float32), log_color)
+    cover = (sure * mean[..., 0] + (1.0 - sure) * stacked[..., 2]) * stacked[..., 3]
+    cover = _one_piece(cover, stacked[..., 2])
+    return HairEvidence(cv2.GaussianBlur(cover, (0, 0), size / 110.0), log_color)
+
+
+def _one_piece(cover: np.ndarray, scalp: np.ndarray) -> np.ndarray:
+    """(S, S) float32 0 or 1: hair without islands on the face and without holes between the hair line and the scalp."""
+    size = cover.shape[0]
+    hair = (cover > 0.45).astype(np.uint8)
+    for operation, radius in (
+        (cv2.MORPH_OPEN, size // 100),
+        (cv2.MORPH_CLOSE, size // 24),
+        (cv2.MORPH_OPEN, size // 60),
+    ):
+        disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1))
+        hair = cv2.morphologyEx(hair, operation, disc)
+    _, pieces = cv2.connectedComponents(hair)
+    kept = np.unique(pieces[(scalp > 0.9) & (hair > 0)])
+    return (np.isin(pieces, kept) & (hair > 0)).astype(np.float32)
 
 
 def _weighted_median(values: np.ndarray, weights: np.ndarray) -> float:

@@ -49,7 +49,7 @@ def find_hair(
     # hair grows on the scalp, and on what is high on the face or beside it; what hangs lower is not painted
     high = smoothstep(brow_height + 0.022, brow_height + 0.034, positions[:, 1])
     beside = smoothstep(0.054, 0.064, np.abs(positions[:, 0])) * smoothstep(
-        brow_height - 0.02, brow_height - 0.005, positions[:, 1]
+        brow_height - 0.03, brow_height + 0.005, positions[:, 1]
     )
     allowed = np.maximum.reduce([regions["scalp"], regions["face"] * high, regions["face"] * beside])
     allowed = allowed * (1.0 - regions["ears"]) * (1.0 - regions["neck"])

@@ -15,7 +15,7 @@ from backend.texture.unwrap import PhotoUnwrap, smoothstep
 
 _TOOTH_REDNESS = 0.06  # log red over green by which a lip may be less red than skin
 _BEARD = 0.20  # log units by which a bearded chin is darker than skin
-_MARGIN = 0.0025  # metres
+_MARGIN, _LIP_MARGIN = 0.0025, 0.0006  # metres
 _STRAND = 0.75  # log units darker than skin under the same light: hair or a hard shadow, not skin
 
 
@@ -99,14 +99,16 @@ def screen(
     beard = len(chin) < 100 or float(np.median(chin)) > _BEARD
     bare = regions.hairless if beard else np.maximum(regions.hairless, regions.plain)
     bare = smoothstep(0.2, 0.6, bare) * ~np.isin(unwrap.labels, (FaceClass.BROWS, FaceClass.FACIAL_HAIR))
-    bad = np.maximum(bad, smoothstep(0.6 * _STRAND, _STRAND, darker) * bare)
-    weight = weight * (1.0 - _spread(bad * (unwrap.seen > 0.02), atlas, density))
+    strand = smoothstep(0.6 * _STRAND, _STRAND, darker) * bare
+    seen = unwrap.seen > 0.02
+    weight = weight * (1.0 - _spread(bad * seen, atlas, _LIP_MARGIN * density))
+    weight = weight * (1.0 - _spread(strand * seen, atlas, _MARGIN * density))
     return Screened(weight.astype(np.float32), bare.astype(np.float32))
 
 
-def _spread(bad: np.ndarray, atlas: SurfaceAtlas, density: float) -> np.ndarray:
-    """(P,) ``bad`` widened by ``_MARGIN`` metres and softened; specks of a texel or two are no reason."""
+def _spread(bad: np.ndarray, atlas: SurfaceAtlas, margin: float) -> np.ndarray:
+    """(P,) ``bad`` widened by ``margin`` texels and softened; specks of a texel or two are no reason."""
     image = cv2.morphologyEx(atlas.image(bad.astype(np.float32)), cv2.MORPH_OPEN, np.ones((2, 2), np.uint8))
-    radius = max(1, round(_MARGIN * density))
+    radius = max(1, round(margin))
     disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1))
     return np.clip(atlas.gather(cv2.GaussianBlur(cv2.dilate(image, disc), (0, 0), 0.5 * radius)), 0.0, 1.0)

@@ -17,10 +17,14 @@ _ENOUGH_DENSITY = 3500.0  # pixels per metre at which a photo resolves what the 
 
 # expressions that change how a feature looks; a photo without them is preferred for it
 _DISTURBING: Mapping[str, tuple[tuple[str, float], ...]] = {
-    "brow_left": (("browInnerUp", 0.5), ("browOuterUpLeft", 0.7), ("browDownLeft", 0.7)),
-    "brow_right": (("browInnerUp", 0.5), ("browOuterUpRight", 0.7), ("browDownRight", 0.7)),
-    "lids_left": (("eyeBlinkLeft", 1.5), ("eyeSquintLeft", 0.7), ("eyeWideLeft", 0.4), ("mouthSmileLeft", 0.4)),
-    "lids_right": (("eyeBlinkRight", 1.5), ("eyeSquintRight", 0.7), ("eyeWideRight", 0.4), ("mouthSmileRight", 0.4)),
+    "eye_left": (
+        ("browInnerUp", 0.4), ("browOuterUpLeft", 0.5), ("browDownLeft", 0.5), ("eyeBlinkLeft", 1.2),
+        ("eyeSquintLeft", 0.5), ("eyeWideLeft", 0.3), ("mouthSmileLeft", 0.3),
+    ),
+    "eye_right": (
+        ("browInnerUp", 0.4), ("browOuterUpRight", 0.5), ("browDownRight", 0.5), ("eyeBlinkRight", 1.2),
+        ("eyeSquintRight", 0.5), ("eyeWideRight", 0.3), ("mouthSmileRight", 0.3),
+    ),
     "lips": (
         ("jawOpen", 1.5), ("mouthSmileLeft", 0.7), ("mouthSmileRight", 0.7), ("mouthPucker", 1.0),
         ("mouthFunnel", 1.0), ("mouthRollUpper", 0.7), ("mouthRollLower", 0.7),
@@ -32,11 +36,12 @@ FEATURES = tuple(_DISTURBING)
 
 @dataclass(frozen=True)
 class PhotoScore:
-    """What selection knows of one photo: ``weight`` (S, S) and ``cosine`` (S, S) in UV, ``pixels_per_metre``,
-    ``quality`` 0-1 (sharpness and trust together), ``expression`` (52,)."""
+    """What selection knows of one photo: ``weight`` (S, S) and ``cosine`` (S, S) in UV, ``strangeness`` (S, S) distance
+    from the other photos in log units, ``pixels_per_metre``, ``quality`` 0-1, ``expression`` (52,)."""
 
     weight: np.ndarray
     cosine: np.ndarray
+    strangeness: np.ndarray
     pixels_per_metre: float
     quality: float
     expression: np.ndarray
@@ -78,11 +83,13 @@ def detail_weights(photos: Sequence[PhotoScore], features: Mapping[str, np.ndarr
         for photo, s in zip(photos, strength, strict=True):
             shown = float((mask * photo.weight).sum()) / total
             frontal = float((mask * photo.weight * photo.cosine).sum()) / max(total * shown, 1e-9)
-            values.append(s * shown**3 * frontal * neutrality(photo.expression, name))
+            strange = float((mask * photo.weight * photo.strangeness).sum()) / max(total * shown, 1e-9)
+            loyal = _LOYALTY if len(values) == first else 1.0
+            values.append(loyal * s * shown**3 * frontal * neutrality(photo.expression, name) * np.exp(-strange / 0.1))
         chosen = int(np.argmax(values))
         if values[chosen] <= 0:
             continue
-        strict = 0.9 if name.startswith("brow") or name == "nose" else 1.0  # lips and lids: from no other photo
+        strict = 0.9 if name == "nose" else 1.0  # eyes and lips: from no other photo
         scores = [
             score * (1.0 - strict * mask) if i != chosen else score * (1.0 - mask) + mask * np.maximum(score, best)
             for i, score in enumerate(scores)
@@ -95,9 +102,7 @@ def detail_weights(photos: Sequence[PhotoScore], features: Mapping[str, np.ndarr
     return [(w / np.maximum(total, 1e-6) * (total > 1e-6)).astype(np.float32) for w in weights]
 
 
-def coverage(weights: Sequence[np.ndarray]) -> np.ndarray:
-    """(S, S) float32 in [0, 1]: how surely any photo shows bare face at each texel."""
-    missing = np.ones_like(weights[0])
-    for weight in weights:
-        missing = missing * (1.0 - smoothstep(0.03, 0.35, weight))
-    return (1.0 - missing).astype(np.float32)
+def coverage(photos: Sequence[PhotoScore], fine: Sequence[np.ndarray]) -> np.ndarray:
+    """(S, S) float32 in [0, 1]: how surely the photo that gives a texel its detail shows bare face there."""
+    total = sum(w * smoothstep(0.03, 0.35, photo.weight) for photo, w in zip(photos, fine, strict=True))
+    return np.clip(total, 0.0, 1.0).astype(np.float32)

@@ -109,6 +109,7 @@ def survey_photo(
     screened = screen(unwrap, lit, regions, face.monochrome, space.skin, density)
     unwrap = replace(unwrap, weight=screened.weight)
     weight = unwrap.weight * smoothstep(0.3, 0.9, regions.plain) * np.isin(unwrap.labels, _BARE)
+    weight = weight * smoothstep(0.2, 0.6, unwrap.cosine)  # grazing light and grazing views mislead
     mean, total = space.skin.splat(unwrap.linear, weight, len(view.vertices))  # (V, 3), (V,)
     cage_total = surface.lift.T @ total
     cage_mean = (surface.lift.T @ (mean * total[:, None])) / np.maximum(cage_total, 1e-9)[:, None]

@@ -230,7 +230,7 @@ def unwrap_photo(face: PhotoFace, view: SurfaceView, atlas: SurfaceAtlas, texels
     inner = label_distance(face.labels, np.array([FaceClass.EYES, FaceClass.MOUTH_INTERIOR]), view.pixels_per_metre)
     clean = smoothstep(0.0015, 0.008, _remap(away, positions, cv2.INTER_LINEAR))
     pixel = 1.0 / view.pixels_per_metre
-    clean *= smoothstep(max(0.0004, 0.8 * pixel), max(0.0014, 2.5 * pixel), _remap(inner, positions, cv2.INTER_LINEAR))
+    clean *= smoothstep(max(0.0004, 0.4 * pixel), max(0.0014, 1.5 * pixel), _remap(inner, positions, cv2.INTER_LINEAR))
     clean *= np.isin(labels, _SURE)
     brightest = linear.max(1)
     exposed = 1.0 - 0.9 * smoothstep(0.88, 0.99, brightest)
