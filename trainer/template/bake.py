@@ -20,7 +20,7 @@ from trainer.template.expressions import bake_expressions, carried_face_units, m
 from trainer.template.facekit_expressions import facekit_keys
 from trainer.template.facekit_prior import HeadTopology, fit_to_facekit, make_carrier, register_to_facekit
 from trainer.template.identity import principal_modes, rigid_align
-from trainer.template.lip_contact import keep_lips_closed
+from trainer.template.lip_contact import keep_lips_closed, touch_lips
 from trainer.template.makehuman import (
     BaseMesh,
     face_unit_path,
@@ -169,6 +169,7 @@ def bake(path: Path = TEMPLATE_PATH, say: Callable[[str], None] = print) -> Temp
     say("registering")
     cage = register_to_facekit(topology, template, start, kit)
     carrier = make_carrier(topology, cage, kit)
+    cage = touch_lips(cage, topology.matrix[:head], face_loops(template).mouth)
     cage = keep_pocket_behind_skin(cage, topology.quads, topology.mouth)
     eyes = seat_eyeballs(template, (topology.matrix @ cage)[:head], kit)
     scale, rotation, translation = similarity(mean, cage)
@@ -200,8 +201,7 @@ def bake(path: Path = TEMPLATE_PATH, say: Callable[[str], None] = print) -> Temp
     weights[:head] = np.clip(face + 0.05, 0, 1)
     scans = scan_modes(carry_parts(rules, tidy(offsets)), weights, refined.mirror, options)
     people = tidy(scale * (doll.people - doll.people.mean(0)))
-    none = np.zeros((0, len(points), 3))
-    extra = extra_modes(scans, carry_parts(rules, people), none, weights, refined.mirror, options)
+    extra = extra_modes(scans, carry_parts(rules, people), weights, refined.mirror, options)
     known, beyond = spread_mm(scans, weights), spread_mm(extra, weights)
     say(f"a random face is {known:.2f} mm from the mean by the scans' modes, {beyond:.2f} mm by what goes beyond them")
     identity = np.concatenate([scans, extra])

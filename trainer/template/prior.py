@@ -1,4 +1,4 @@
-"""The identity prior: ICT-FaceKit's modes first, then what MakeHuman and the simulated faces can do beyond them."""
+"""The identity prior: ICT-FaceKit's modes first, then what MakeHuman can do beyond them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from backend.geometry.symmetry import mirrored
 from trainer.template.identity import principal_modes
 
 
@@ -64,39 +63,21 @@ def scan_modes(offsets: np.ndarray, weights: np.ndarray, mirror: np.ndarray, opt
 
 
 def extra_modes(
-    modes: np.ndarray,
-    makehuman: np.ndarray,
-    registered: np.ndarray,
-    weights: np.ndarray,
-    mirror: np.ndarray,
-    options: PriorOptions,
+    modes: np.ndarray, people: np.ndarray, weights: np.ndarray, mirror: np.ndarray, options: PriorOptions
 ) -> np.ndarray:
-    """Modes (K2, V, 3) of what ``modes`` leave over of MakeHuman's random people and of registered faces.
+    """Modes (K2, V, 3) of what ``modes`` leave over of other people.
 
     Parameters
     ----------
     modes : (K, V, 3) from the scans.
-    makehuman : (N, V, 3) offsets of random MakeHuman people from their mean.
-    registered : (M, V, 3) offsets of registered faces from the mean face (M may be 0).
+    people : (N, V, 3) offsets of random MakeHuman people from their mean.
     weights : (V,).
     """
     measurements = weights * (400.0 / weights.sum())
-    left = []
-    for offsets, share in ((makehuman, options.makehuman_share), (registered, 1.0 - options.makehuman_share)):
-        if len(offsets):
-            residual = offsets - np.tensordot(explain(offsets, modes, measurements, options.noise), modes, 1)
-            left.append(residual * np.sqrt(share / len(offsets)))
-    residuals = np.concatenate(left)
-    return principal_modes(residuals * np.sqrt(len(residuals)), weights, mirror, options.extra_modes)[0]
+    residuals = people - np.tensordot(explain(people, modes, measurements, options.noise), modes, 1)
+    return principal_modes(residuals * np.sqrt(options.makehuman_share), weights, mirror, options.extra_modes)[0]
 
 
 def spread_mm(modes: np.ndarray, weights: np.ndarray) -> float:
     """Root-mean-square distance in millimetres of a random person from the mean, over ``weights`` (V,)."""
     return float(np.sqrt((weights * (modes**2).sum((0, 2))).sum() / weights.sum()) * 1e3)
-
-
-def is_symmetric(modes: np.ndarray, mirror: np.ndarray) -> bool:
-    """Whether every mode (K, V, 3) is its own mirror image or the negative of it."""
-    reflected = mirrored(modes, mirror)
-    parity = np.sign((reflected * modes).sum((1, 2)))
-    return bool(np.abs(reflected - parity[:, None, None] * modes).max() < 1e-6)
