@@ -210,7 +210,8 @@ def bake(path: Path = TEMPLATE_PATH, say: Callable[[str], None] = print) -> Temp
     pivots = eyes.centres @ turn.T + shift
     upright = UVMap(template.uv_head, template.uv_head_quads)
     marks = template.landmarks68.positions(points)
-    rows = bake_contour_rows(upright, template.quads[: template.head.face_stop], points, marks, refined.mirror)
+    quads = template.quads[: template.head.face_stop]
+    rows = bake_contour_rows(upright, quads, points, marks, refined.mirror, template.regions["ears"])
     template = replace(
         template,
         vertices=points.astype(np.float32),

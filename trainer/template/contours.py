@@ -8,10 +8,13 @@ from trainer.template.atlas import UVMap
 
 ROWS_PER_SIDE = 14
 ROW_LENGTH = 22
+LONGEST_STEP = 0.018
+"""Metres between neighbours in a row: a longer step would be one over the ear."""
 
 
-def bake_contour_rows(head_map: UVMap, quads: np.ndarray, points: np.ndarray, landmarks: np.ndarray,
-                      mirror: np.ndarray) -> np.ndarray:  # fmt: skip
+def bake_contour_rows(
+    head_map: UVMap, quads: np.ndarray, points: np.ndarray, landmarks: np.ndarray, mirror: np.ndarray, ears: np.ndarray
+) -> np.ndarray:
     """(R, C) int32 rows from the middle of the cheek (or chin) outwards, -1 padded: from the left ear's height over
     the chin to the right ear's.
 
@@ -22,10 +25,11 @@ def bake_contour_rows(head_map: UVMap, quads: np.ndarray, points: np.ndarray, la
     quads : (F, 4) the head's quads, corner by corner with ``head_map.quads[:F]``.
     points : (V, 3) positions.
     landmarks : (68, 3) positions of the landmarks on ``points``.
+    ears : (V,) mask of the ears, where rows end.
     """
     vertex_uv = np.full((len(points), 2), np.nan)
     vertex_uv[quads.ravel()] = head_map.uv[head_map.quads[: len(quads)].ravel()]
-    surface = np.flatnonzero(np.isfinite(vertex_uv[:, 0]) & (vertex_uv[:, 1] > 0.17))
+    surface = np.flatnonzero(np.isfinite(vertex_uv[:, 0]) & (vertex_uv[:, 1] > 0.17) & (ears < 0.3))
 
     def chart_place(position: np.ndarray) -> np.ndarray:
         return vertex_uv[surface[np.linalg.norm(points[surface] - position, axis=1).argmin()]]
@@ -39,7 +43,9 @@ def bake_contour_rows(head_map: UVMap, quads: np.ndarray, points: np.ndarray, la
         samples = centre + np.linspace(0.45, 1.45, 160)[:, None] * (place - centre)
         distance = np.linalg.norm(vertex_uv[surface][None] - samples[:, None], axis=-1)
         nearest = surface[distance.argmin(1)][distance.min(1) < 0.02]
-        row = list(dict.fromkeys(nearest.tolist()))[:ROW_LENGTH]
+        row = np.array(list(dict.fromkeys(nearest.tolist())))
+        jumps = np.linalg.norm(np.diff(points[row], axis=0), axis=1) > LONGEST_STEP
+        row = row[: int(np.argmax(jumps)) + 1 if jumps.any() else None][:ROW_LENGTH].tolist()
         rows.append(row + [-1] * (ROW_LENGTH - len(row)))
     left = np.array(rows)[::-1]  # ear to chin
     right = np.where(left >= 0, mirror[left], -1)[::-1]

@@ -34,20 +34,21 @@ def spherical_cage(directions: np.ndarray, quads: np.ndarray) -> np.ndarray:
 def seat(behind: np.ndarray, edge: np.ndarray, guess: np.ndarray) -> tuple[np.ndarray, float]:
     """Centre (3,) and radius of an eyeball on which the lids rest.
 
+    Only the depth of the centre is sought: the pupil stays where it is between the lids.
+
     Parameters
     ----------
     behind : (N, 3) points just behind the lids' edges, which lie on the ball.
     edge : (M, 3) points of the edges, which stay outside it.
-    guess : (3,) about where the centre is; it counts a little, because the curve is almost flat.
+    guess : (3,) about where the centre is; its depth counts a little, because the curve is almost flat.
     """
     centre = guess.astype(np.float64)
     anchor = 0.2 * np.sqrt(len(behind))
     for _ in range(50):
         arm = behind - centre
         distance = np.linalg.norm(arm, axis=1)
-        rows = -arm / distance[:, None]
-        system = np.concatenate([rows - rows.mean(0), anchor * np.eye(3)])
-        right = np.concatenate([distance.mean() - distance, anchor * (guess - centre)])
-        centre = centre + np.linalg.lstsq(system, right, rcond=None)[0]
+        slope = -arm[:, 2] / distance
+        slope, gap = slope - slope.mean(), distance.mean() - distance
+        centre[2] += (slope @ gap + anchor**2 * (guess[2] - centre[2])) / (slope @ slope + anchor**2)
     resting = np.linalg.norm(behind - centre, axis=1).mean()
     return centre, float(min(resting, np.linalg.norm(edge - centre, axis=1).min() - CLEARANCE))
