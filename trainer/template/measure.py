@@ -1,0 +1,136 @@
+"""How well the identity prior fits faces that it was not made from: ``python -m trainer.template.measure``.
+
+Fits the modes (most probable coefficients, similarity with scale) to random people of ICT-FaceKit and to the simulated
+faces that are for measuring only, and prints median and mean distances from the scan to the fitted level-1 surface in
+millimetres, within 95 mm of the nose tip, beside the same for MakeHuman's modes alone and for the mean face.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import scipy.sparse as sp
+
+from backend.geometry.template import Template, load_template
+from trainer.data.surface_landmarks import find_surface_landmarks
+from trainer.template.bake import head_topology, make_doll
+from trainer.template.closest_point import closest_points
+from trainer.template.facekit_prior import FIT_LANDMARKS
+from trainer.template.model_fit import fit_model
+from trainer.template.scans import MEASURING_SIMPOP, TriangleMesh, facekit_surface, read_facekit, read_simulated
+
+RADIUS = 0.095
+"""Metres from the nose tip within which distances count."""
+
+STEADY = (33, 133, 362, 263, 1, 4, 5, 6, 168, 61, 291, 0, 17, 48, 278)
+"""MediaPipe landmarks that start the fit to a simulated face: eye corners, nose, mouth."""
+
+NOSE_TIP_68, NOSE_TIP_478 = 30, 4
+ITERATIONS = 16
+
+
+@dataclass(frozen=True)
+class ScanTarget:
+    """A face to fit.
+
+    Attributes
+    ----------
+    scan : its surface. indices : of the landmarks, in the template's embedding named by ``mesh478``.
+    landmarks : (L, 3) positions on the scan. nose : (3,) its tip. counted : scan vertices that may count.
+    """
+
+    scan: TriangleMesh
+    indices: tuple[int, ...]
+    mesh478: bool
+    landmarks: np.ndarray
+    nose: np.ndarray
+    counted: np.ndarray
+
+
+def facekit_targets(count: int, seed: int = 77) -> list[ScanTarget]:
+    """Random people of ICT-FaceKit."""
+    kit, rng, targets = read_facekit(), np.random.default_rng(seed), []
+    surface = facekit_surface(kit)
+    for _ in range(count):
+        points = kit.neutral + np.tensordot(rng.normal(size=len(kit.identity)), kit.identity, 1)
+        marks = points[kit.landmarks[list(FIT_LANDMARKS)]]
+        nose = points[kit.landmarks[NOSE_TIP_68]]
+        counted = np.arange(kit.FACE.start, kit.FACE.stop)
+        targets.append(ScanTarget(TriangleMesh(points, surface.triangles), FIT_LANDMARKS, False, marks, nose, counted))
+    return targets
+
+
+def simulated_targets() -> list[ScanTarget]:
+    """The simulated faces that are for measuring only; landmarks by the detector on clay renderings."""
+    targets = []
+    for number in MEASURING_SIMPOP:
+        scan = read_simulated(number)
+        found = find_surface_landmarks(scan.vertices, scan.triangles, scan.vertices.mean(0))
+        usable = tuple(index for index in STEADY if found.found[index])
+        marks = found.positions[list(usable)]
+        targets.append(
+            ScanTarget(scan, usable, True, marks, found.positions[NOSE_TIP_478], np.arange(len(scan.vertices)))
+        )
+    return targets
+
+
+def distances_mm(template: Template, modes: np.ndarray, targets: list[ScanTarget]) -> np.ndarray:
+    """(N, 2) median and mean distance of each target's scan from the fitted surface, in millimetres."""
+    topology = head_topology(template)
+    head = template.head.vertex_stop
+    mean = template.vertices[:head].astype(np.float64)
+    weights = topology.skin_weights(face=1.0)
+    coarse = topology.matrix[:head]  # the smooth surface at the cage's vertices is enough for fitting
+    figures = []
+    for target in targets:
+        embedding = template.landmarks478 if target.mesh478 else template.landmarks68
+        chosen = list(target.indices)
+        rows = sp.csr_matrix(
+            (
+                embedding.barycentrics[chosen].astype(np.float64).ravel(),
+                (np.repeat(np.arange(len(chosen)), 3), embedding.vertices[chosen].ravel()),
+            ),
+            shape=(len(chosen), head),
+        )
+        fit = fit_model(
+            mean, modes, coarse, topology.triangles, weights, target.scan, rows, target.landmarks,
+            landmark_noise=0.004 if target.mesh478 else 0.002, iterations=ITERATIONS,
+        )  # fmt: skip
+        near = np.linalg.norm(target.scan.vertices[target.counted] - target.nose, axis=1) < RADIUS
+        surface = topology.matrix @ fit.cage
+        distance = closest_points(target.scan.vertices[target.counted][near], surface, topology.fine_triangles)[2]
+        figures.append([np.median(distance) * 1e3, distance.mean() * 1e3])
+    return np.array(figures)
+
+
+def measure(facekit_people: int = 6) -> dict[str, float]:
+    """Flat name -> millimetres."""
+    template, doll = load_template(), make_doll().template
+    head = template.head.vertex_stop
+    own, makehuman = (t.identity_modes[:, :head].astype(np.float64) for t in (template, doll))
+    figures = {}
+    for name, targets in (("facekit", facekit_targets(facekit_people)), ("simulated", simulated_targets())):
+        for kind, basis, modes in (
+            ("mean", template, own[:0]),
+            ("makehuman", doll, makehuman),
+            ("prior", template, own),
+        ):
+            found = distances_mm(basis, modes, targets)
+            figures[f"{name}.{kind}.median_mm"] = float(found[:, 0].mean())
+            figures[f"{name}.{kind}.mean_mm"] = float(found[:, 1].mean())
+            print(f"{name} {kind}: median {found[:, 0].mean():.3f} mm, mean {found[:, 1].mean():.3f} mm", flush=True)
+    return figures
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--json", type=Path, help="write the figures there")
+    parser.add_argument("--people", type=int, default=6, help="random people of ICT-FaceKit")
+    arguments = parser.parse_args()
+    result = measure(arguments.people)
+    if arguments.json:
+        arguments.json.write_text(json.dumps(result, indent=1))
