@@ -68,8 +68,9 @@ def depth_ratio(truth: ScanTruth, estimate: Estimate) -> tuple[float, float]:
 
 @dataclass(frozen=True)
 class NeutralErrors:
-    """Of one person's estimated neutral face: mean per-vertex error at known correspondence (its floor is how well the
-    template's vertices can be placed on another topology: the prior's best fit is 0.85 mm off), and the median scan-to-mesh distance."""
+    """Of one person's estimated neutral face: mean per-vertex error at known correspondence, and the median
+    scan-to-mesh distance. The first has a floor, how well the template's vertices can be placed on another topology: the
+    prior's unregularised best fit is 0.85 mm off."""
 
     per_vertex: float
     median: float
@@ -157,9 +158,15 @@ def scans_table(figures: dict[str, float]) -> Table:
     for prefix, title in [*((f"head.{name}.", name) for name in names), ("", "mean")]:
         cells = [f"{figures[f'{prefix}median_mm.{c}']:.2f} ({figures[f'{prefix}mean_mm.{c}']:.2f})" for c in columns]
         table.add_row(title, *cells, end_section=title == names[-1])
+    return table
+
+
+def experiments_table(figures: dict[str, float]) -> Table:
+    """The figures of the distance and smile experiments, a row each."""
+    table = Table("experiment", "value", title="Camera distance, smiling people")
     for key, value in figures.items():
         if key.startswith(("depth_", "smile.")):
-            table.add_row(key, f"{value:.3f}", *([""] * (len(columns) - 1)))
+            table.add_row(key, f"{value:.3f}")
     return table
 
 
@@ -180,4 +187,6 @@ def run(arguments: argparse.Namespace, console: Console) -> dict[str, float]:
     )
     figures = evaluate_scans(options, lambda paths: fit_photos(paths, options.quality), console)
     console.print(scans_table(figures))
+    if options.distances or options.smile:
+        console.print(experiments_table(figures))
     return figures
