@@ -69,7 +69,7 @@ def depth_ratio(truth: ScanTruth, estimate: Estimate) -> tuple[float, float]:
 @dataclass(frozen=True)
 class NeutralErrors:
     """Of one person's estimated neutral face: mean per-vertex error at known correspondence, and the median
-    scan-to-mesh distance. The first has a floor, how well the template's vertices can be placed on another topology: the
+    scan-to-mesh distance. The first has a floor, how well the template's vertices can be placed on other topology: the
     prior's unregularised best fit is 0.85 mm off."""
 
     per_vertex: float
