@@ -105,7 +105,7 @@ def build_albedo(
     log_base = surface.lifted(base.base).astype(np.float32)  # (V, 3)
     progress(_STAGE, 0.45)
     prior = pigment_prior(surface.regions).astype(np.float32)
-    middle = middle_band(surface, survey_space, operators, photos, base, log_base, prior, positions, density)
+    middle = middle_band(surface, survey_space, photos, base.base, log_base, prior, positions, density)
     prior = personal_prior(surface, survey_space.skin, middle, prior)
     progress(_STAGE, 0.55)
 

@@ -1,8 +1,9 @@
 """The skin's three bands: smooth base, middle, fine; each decided in its own way, then put together.
 
-- *base*, coarser than about a centimetre: what ``delight`` solved on the mesh;
-- *middle*: on plain skin a robust consensus of the photos, so that cast shadows and highlights drop out; on features
-  (brows, lids, lips, nose) one photo's;
+- *base*, coarser than about a centimetre: what ``delight`` solved on the mesh, for what no photo shows and for the
+  level of all photos;
+- *middle*: the photos' mean, each divided by its smooth light alone (spherical harmonics, nothing cast or blocked), so
+  that what makes a face this face (the depth of the lids, the fold of a lip) is not taken for light;
 - *fine*: the best photo's, one photo for a whole feature (``select``), blended by pyramids.
 """
 
@@ -15,14 +16,15 @@ import cv2
 import numpy as np
 
 from backend.photos.collection import FaceClass
+from backend.rendering import spherical_harmonics as sh
 from backend.texture.atlas import SurfaceAtlas
 from backend.texture.blend import ResidualBlender, masked_lowpass
 from backend.texture.complete import fill_from_mirror, fill_gaps, pore_deviation, pore_noise
-from backend.texture.delight import BASE_LENGTH, DelitBase, shading
+from backend.texture.delight import fit_light, shading
 from backend.texture.detail import photo_detail
 from backend.texture.select import PhotoScore, coverage, detail_weights
 from backend.texture.surface import HeadSurface, TextureSpace
-from backend.texture.surface_field import SurfaceOperators, robust_consensus, smooth_field
+from backend.texture.surface_field import robust_consensus
 from backend.texture.survey import SurveyedPhoto, plain_skin
 from backend.texture.unwrap import photo_at_scale, sample_linear, smoothstep
 
@@ -30,9 +32,6 @@ _MIDDLE = 0.0018  # metres: finer than this is the best photo's alone
 _CONSENSUS_SIZE = 512
 _CONSENSUS_SCALE = 0.10  # log units
 _CONSISTENT = 0.18  # log units: a photo that differs by more shows something else there
-_FOLDS = 0.65  # share of the shading of folds that goes where an expression has moved the skin
-_SKIN_CONTRAST = 0.65  # share of faint middle frequencies that is pigment and not shading
-_SKIN_CHROMA = 0.45  # share of the middle frequencies' colour that is pigment and not coloured light
 
 
 @dataclass(frozen=True)
@@ -95,30 +94,27 @@ def _grown(mask: np.ndarray, radius: int, gap: int) -> np.ndarray:
 def middle_band(
     surface: HeadSurface,
     space: TextureSpace,
-    operators: SurfaceOperators,
     photos: Sequence[SurveyedPhoto],
-    base: DelitBase,
+    base: np.ndarray,
     log_base: np.ndarray,
     prior: np.ndarray,
     positions: np.ndarray,
     density: float,
 ) -> MiddleBand:
-    """Divide the light out of every photo and agree on the middle frequencies; log_base, prior and positions (V, 3)."""
+    """Divide the light out of every photo and agree on the middle frequencies; log_base, prior and positions (V, 3);
+    base (C, 3) log at the cage."""
     atlas = space.skin
     texel_base, texel_prior = atlas.sample(log_base), atlas.sample(prior)
     texel_skin = atlas.sample(plain_skin(surface)[:, None])[:, 0] > 0.7
     sigma = _MIDDLE * density
     features = feature_masks(surface, atlas, photos, positions)
     feature = np.clip(sum(mask for name, mask in features.items() if name != "nose"), 0.0, 1.0)
-    middles, calmed, scores, hairs, log_fields = [], [], [], [], []
+    middles, scores, hairs, log_fields = [], [], [], []
     all_grey = all(photo.samples.monochrome for photo in photos)
-    for index, photo in enumerate(photos):
-        lit = np.log(shading(photo.transfer, base.lights[index]))
-        field = (lit + surface.lifted(base.photo_bases[index]) - log_base).astype(np.float32)
+    for photo in photos:
+        field = _light_field(photo, base, atlas, texel_base, photo.unwrap.weight * texel_skin)
         hair = np.isin(photo.unwrap.labels, (FaceClass.BROWS, FaceClass.FACIAL_HAIR)).astype(np.float32)
         grey = photo.samples.monochrome
-        raw = photo_detail(photo.unwrap.linear, atlas.sample(field), texel_base, texel_prior, 0.0 * hair, grey)
-        field = field + _offset(surface, operators, atlas, raw, photo.unwrap.weight * texel_skin)
         hair = hair * _light_hair(photo, atlas.sample(field), texel_base, hair)
         raw = photo_detail(photo.unwrap.linear, atlas.sample(field), texel_base, texel_prior, hair, grey)
         detail = atlas.image(raw)
@@ -140,36 +136,42 @@ def middle_band(
             )
         )
         middles.append(middle)
-        calmed.append(middle * (1.0 - _FOLDS * moved)[..., None])
         hairs.append(cv2.GaussianBlur(atlas.image(hair), (0, 0), 1.0))
         log_fields.append(field)
-    agreed = _agreed(calmed, scores)
+    agreed = _agreed(middles, scores)
     scores = [
         replace(score, weight=score.weight * _consistency(strange, feature), strangeness=strange)
-        for score, strange in zip(scores, (np.abs((own - agreed).mean(2)) for own in calmed), strict=True)
+        for score, strange in zip(scores, (np.abs((own - agreed).mean(2)) for own in middles), strict=True)
     ]
     fine = detail_weights(scores, features)
-    chosen = sum(m * w[..., None] for m, w in zip(calmed, fine, strict=True))
-    brightness = agreed.mean(2, keepdims=True)
-    calm = _SKIN_CONTRAST + (1.0 - _SKIN_CONTRAST) * smoothstep(0.12, 0.35, np.abs(brightness))
-    agreed = calm * (brightness + _SKIN_CHROMA * (agreed - brightness))
-    blended = chosen * feature[..., None] + agreed * (1.0 - feature[..., None])
-    blended = blended + _borrowed_chroma(calmed, scores, fine, photos)
+    shares = [score.weight * score.cosine**2 * score.quality for score in scores]
+    total = np.maximum(sum(shares), 1e-4)[..., None]
+    blended = sum(m * share[..., None] for m, share in zip(middles, shares, strict=True)) / total
+    blended = blended + _borrowed_chroma(middles, scores, fine, photos)
     return MiddleBand(blended, tuple(middles), tuple(fine), coverage(scores, fine), tuple(hairs), tuple(log_fields))
 
 
-def _offset(
-    surface: HeadSurface, operators: SurfaceOperators, atlas: SurfaceAtlas, detail: np.ndarray, weight: np.ndarray
+def _light_field(
+    photo: SurveyedPhoto, base: np.ndarray, atlas: SurfaceAtlas, texel_base: np.ndarray, weight: np.ndarray
 ) -> np.ndarray:
-    """(V, 3) what is left in a photo's detail (P, 3) of low frequencies: its base had highlights in it."""
-    mean, total = atlas.splat(detail, weight, surface.lift.shape[0])
-    cage_total = surface.lift.T @ total
-    if not (cage_total > 0).any():
-        return np.zeros((surface.lift.shape[0], 3), np.float32)
-    cage_mean = (surface.lift.T @ (mean * total[:, None])) / np.maximum(cage_total, 1e-9)[:, None]
-    share = np.clip(cage_total / np.median(cage_total[cage_total > 0]), 0.0, 1.0)
-    smooth = smooth_field(operators, cage_mean, share, BASE_LENGTH, np.zeros(3), 2e-3)
-    return surface.lifted(smooth).astype(np.float32)
+    """(V, 3) log of a photo's smooth light, on the level at which its plain skin has the shared base's tone.
+
+    The light is half the fit's and half the one that best explains the photo on an unblocked surface: the second alone
+    takes hollows that every photo shows for light, the first alone trusts a fit that may be wrong.
+
+    base : (C, 3) log of the shared smooth skin at the cage's vertices; texel_base : (P, 3) at texels.
+    weight : (P,) where plain skin shows.
+    """
+    basis = sh.basis(photo.view.normals.astype(np.float64))
+    samples = replace(photo.samples, transfer=basis[: len(base)])
+    fitted = photo.fit.light.astype(np.float64)
+    light = 0.5 * (fitted + fit_light(samples, np.exp(base), fitted))
+    lit = np.log(np.maximum(shading(basis, light), 1e-4))
+    shown = weight > 0.3
+    if shown.sum() > 50:
+        log_photo = np.log(np.maximum(photo.unwrap.linear[shown], 3e-3))
+        lit = lit + np.median(log_photo - atlas.sample(lit.astype(np.float32))[shown] - texel_base[shown], axis=0)
+    return lit.astype(np.float32)
 
 
 def _light_hair(photo: SurveyedPhoto, field: np.ndarray, log_base: np.ndarray, hair: np.ndarray) -> float:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 import numpy as np
+from scipy.spatial import cKDTree
 
 from backend.photos.collection import FaceClass, PhotoFace
 from backend.rendering.color import LUMINANCE, linear_from_srgb
@@ -15,6 +16,7 @@ IRIS_RADIUS = 0.00585  # metres: the visible iris is 11.7 mm across
 PUPIL_RADIUS = 0.00175
 SCLERA = np.array([0.66, 0.61, 0.57])  # linear light; the eye's white is not paper
 _VEIN = np.array([0.55, 0.20, 0.16])
+_UNDER_LIDS = 0.8  # of the light reaches the middle of the open eye
 _IN_SOCKET = 0.7  # of the light reaches the eye under lid and lashes
 _BRIGHTEST_IRIS = 0.15
 _PUPIL = np.array([0.004, 0.004, 0.004])
@@ -149,3 +151,14 @@ def paint_eyeball(points: np.ndarray, iris: np.ndarray, seed: int) -> np.ndarray
 
     limbus = (1.0 - _smoothstep(IRIS_RADIUS - 0.0004, IRIS_RADIUS + 0.0005, radius)) * front
     return (iris_rgb * limbus[:, None] + sclera * (1.0 - limbus[:, None])).astype(np.float32)
+
+
+def lid_shadow(points: np.ndarray, lids: np.ndarray, centre_height: float) -> np.ndarray:
+    """(N,) share of the light that lids and lashes let reach an eyeball's points (N, 3) in the resting pose.
+
+    It is part of the eye's colour because neither a viewport nor a game engine casts the lashes' shadow, and an eye
+    without it stares. lids : (L, 3) the lids' skin; centre_height : y of the eye's centre, metres.
+    """
+    distance, nearest = cKDTree(lids).query(points)
+    upper = np.clip((lids[nearest, 1] - centre_height) / 0.003, 0.0, 1.0)
+    return (_UNDER_LIDS * (1.0 - (0.35 + 0.35 * upper) * np.exp(-distance / 0.002))).astype(np.float32)

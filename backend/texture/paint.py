@@ -12,7 +12,7 @@ from backend.rendering.spherical_harmonics import shade
 from backend.texture import mouth
 from backend.texture.complete import paint_cavities, paint_inner
 from backend.texture.delight import DelitBase
-from backend.texture.eyes import iris_colour, iris_sample, paint_eyeball
+from backend.texture.eyes import iris_colour, iris_sample, lid_shadow, paint_eyeball
 from backend.texture.hair import HairEvidence, hair_evidence, paint_hair, photo_hair
 from backend.texture.surface import HeadSurface, TextureSpace
 from backend.texture.survey import SurveyedPhoto
@@ -111,6 +111,8 @@ def paint_everything_else(
             part = template.parts[name]
             centre = _eye_centre(fitted.neutral[part.vertex_start : part.vertex_stop])
             colour = paint_eyeball(points - centre, iris, seed=5 if name == "eye_left" else 6)
+            lids = positions[regions["lids_left" if name == "eye_left" else "lids_right"] > 0.3]
+            colour = colour * lid_shadow(points, lids, float(centre[1]))[:, None]
         elif name.startswith("teeth"):
             colour = mouth.paint_teeth(points, upper=name == "teeth_upper")
         elif name == "tongue":

@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from backend.fitting.fitted_face import FittedFace, FittedPhoto
-from backend.geometry.normals import vertex_normals
 from backend.geometry.template import Template
 from backend.photos.collection import FaceClass, PhotoFace
 from backend.rendering import spherical_harmonics as sh
@@ -16,7 +15,7 @@ from backend.rendering.color import LUMINANCE
 from backend.texture.delight import PhotoSamples, shading
 from backend.texture.screening import TexelRegions, screen
 from backend.texture.surface import HeadSurface, TextureSpace
-from backend.texture.unwrap import PhotoUnwrap, SurfaceView, landmark_shift, smoothstep, unwrap_photo, view_surface
+from backend.texture.unwrap import PhotoUnwrap, SurfaceView, smoothstep, unwrap_photo, view_surface
 
 MAX_PHOTOS = 12
 _BARE = (FaceClass.SKIN, FaceClass.NECK, FaceClass.EARS)
@@ -97,9 +96,7 @@ def survey_photo(
     regions : masks at the survey atlas's texels. density : texels per metre at survey size.
     """
     cage = fit.vertices[: surface.count].astype(np.float64)
-    cage_normals = vertex_normals(cage, surface.cage_triangles)
-    shift = landmark_shift(cage, cage_normals, fit.camera, template.landmarks478, face.landmarks)
-    view = view_surface(surface.lifted(cage), surface.triangles, fit.camera, surface.lifted(shift))
+    view = view_surface(surface.lifted(cage), surface.triangles, fit.camera)
     unwrap = unwrap_photo(face, view, space.skin, density)
     if face.monochrome:
         grey = unwrap.linear @ np.array(LUMINANCE, np.float32)
@@ -107,7 +104,9 @@ def survey_photo(
     transfer = sh.basis(view.normals) - surface.lifted(blocked)
     lit = space.skin.sample(shading(transfer, fit.light.astype(np.float64)))
     screened = screen(unwrap, lit, regions, face.monochrome, space.skin, density)
-    unwrap = replace(unwrap, weight=screened.weight)
+    region = surface.regions["lids_left"] + surface.regions["lids_right"]
+    lids = smoothstep(0.1, 0.5, space.skin.sample(region[:, None].astype(np.float32))[:, 0])
+    unwrap = replace(unwrap, weight=(screened.weight * (1.0 - lids) + unwrap.near_eye * lids).astype(np.float32))
     weight = unwrap.weight * smoothstep(0.3, 0.9, regions.plain) * np.isin(unwrap.labels, _BARE)
     weight = weight * smoothstep(0.2, 0.6, unwrap.cosine)  # grazing light and grazing views mislead
     mean, total = space.skin.splat(unwrap.linear, weight, len(view.vertices))  # (V, 3), (V,)

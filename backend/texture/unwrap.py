@@ -8,7 +8,6 @@ import cv2
 import numpy as np
 
 from backend.geometry.normals import vertex_normals
-from backend.geometry.template import LandmarkEmbedding
 from backend.photos.collection import FaceClass, PhotoFace
 from backend.rendering.camera import Camera
 from backend.rendering.color import linear_from_srgb
@@ -17,11 +16,15 @@ from backend.texture.atlas import SurfaceAtlas
 
 _DEPTH_SIDE = 640  # pixels: depth buffers finer than this bring nothing
 _STEP = 0.010  # metres: a jump in depth that is an outline
-_SURE = (FaceClass.SKIN, FaceClass.BROWS, FaceClass.LIPS, FaceClass.FACIAL_HAIR, FaceClass.NECK, FaceClass.EARS)
-_FACE_OVAL = (
-    10, 338, 297, 332, 284, 251, 389, 356, 454, 323, 361, 288, 397, 365, 379, 378, 400, 377, 152, 148, 176, 149, 150,
-    136, 172, 58, 132, 93, 234, 127, 162, 21, 54, 103, 67, 109,
-)  # fmt: skip
+_SURE = (
+    FaceClass.SKIN,
+    FaceClass.BROWS,
+    FaceClass.LIPS,
+    FaceClass.FACIAL_HAIR,
+    FaceClass.NECK,
+    FaceClass.EARS,
+    FaceClass.EYES,
+)
 
 
 @dataclass(frozen=True)
@@ -60,6 +63,8 @@ class PhotoUnwrap:
     seen : (P,) float32 in [0, 1]: the photo shows this texel (visibility, angle, distance to outlines), whatever is
         there.
     weight : (P,) float32 in [0, 1]: and it shows bare face there (labels, exposure, distance to other things).
+    near_eye : (P,) float32 in [0, 1]: the weight for the lids, where lashes and shadow are part of the look, so that
+        only glasses, hair, hands and background count against it.
     cosine : (P,) float32.
     """
 
@@ -67,6 +72,7 @@ class PhotoUnwrap:
     labels: np.ndarray
     seen: np.ndarray
     weight: np.ndarray
+    near_eye: np.ndarray
     cosine: np.ndarray
 
 
@@ -76,53 +82,10 @@ def smoothstep(low: float, high: float, x: np.ndarray) -> np.ndarray:
     return t * t * (3.0 - 2.0 * t)
 
 
-def landmark_shift(
-    cage: np.ndarray,
-    cage_normals: np.ndarray,
-    camera: Camera,
-    embedding: LandmarkEmbedding,
-    landmarks: np.ndarray,
-    reach: float = 0.007,
-    limit: float = 0.006,
-) -> np.ndarray:
-    """How far the fit's features are from the photo's, spread over the surface.
-
-    What the fit leaves of the landmarks' error would put the rim of a lip or a lid beside its place in the texture.
-
-    Parameters
-    ----------
-    cage : (V, 3) posed vertices; cage_normals : (V, 3).
-    landmarks : (478, 2) found in the photo, crop pixels.
-    reach : metres over which a landmark has a say; limit : metres that a shift may be at most.
-
-    Returns
-    -------
-    (V, 2) pixels to add to projected positions; fades to zero away from landmarks.
-    """
-    rows = np.flatnonzero(embedding.valid[:468])
-    rows = rows[~np.isin(rows, _FACE_OVAL)]
-    corners, weights = embedding.vertices[rows], embedding.barycentrics[rows]
-    points = (cage[corners] * weights[:, :, None]).sum(1)  # (L, 3)
-    normals = (cage_normals[corners] * weights[:, :, None]).sum(1)
-    facing = smoothstep(0.15, 0.5, facing_cosine(points, normals, camera))
-    projected = camera.project(points.astype(np.float64))
-    scale = camera.intrinsics[0, 0] / float(np.median(projected[:, 2]))  # pixels per metre
-    error = landmarks[rows, :2] - projected[:, :2]
-    length = np.linalg.norm(error, axis=1, keepdims=True)
-    error = error * np.minimum(1.0, limit * scale / np.maximum(length, 1e-9))
-    deviation = np.asarray(embedding.deviation, np.float64)[rows]
-    trust = facing / (1.0 + (deviation / max(float(np.median(deviation)), 1e-6)) ** 2)
-    squared = ((cage[:, None, :] - points[None]) ** 2).sum(2)  # (V, L)
-    kernel = np.exp(-0.5 * squared / reach**2) * trust
-    total = kernel.sum(1, keepdims=True)
-    return (kernel @ error) / (total + 0.25)
-
-
 def view_surface(
     vertices: np.ndarray,
     triangles: np.ndarray,
     camera: Camera,
-    shift: np.ndarray | None = None,
     skin_count: int | None = None,
 ) -> SurfaceView:
     """Project a posed mesh into a photo and find what of it is seen.
@@ -130,7 +93,6 @@ def view_surface(
     Parameters
     ----------
     vertices : (V, 3) posed, head frame, metres; triangles : (F, 3).
-    shift : (V, 2) pixels added to the projection (``landmark_shift``).
     skin_count : only the first so many vertices are asked for; the others still hide what is behind them.
     """
     width, height = camera.size
@@ -144,7 +106,7 @@ def view_surface(
     cosine = facing_cosine(skin, normals, camera)
     visible = np.where(cosine > 0, point_visibility(skin, small, depth, bias=0.002), 0.0)
     projected = camera.project(skin)
-    pixels = projected[:, :2] + (0.0 if shift is None else shift[:count])
+    pixels = projected[:, :2]
     middle = float(np.median(projected[:, 2]))
     return SurfaceView(
         skin,
@@ -227,7 +189,7 @@ def unwrap_photo(face: PhotoFace, view: SurfaceView, atlas: SurfaceAtlas, texels
         np.array([FaceClass.BACKGROUND, FaceClass.OCCLUDER, FaceClass.HAIR, FaceClass.GLASSES]),
         view.pixels_per_metre,
     )
-    inner = label_distance(face.labels, np.array([FaceClass.EYES, FaceClass.MOUTH_INTERIOR]), view.pixels_per_metre)
+    inner = label_distance(face.labels, np.array([FaceClass.MOUTH_INTERIOR]), view.pixels_per_metre)
     clean = smoothstep(0.0015, 0.008, _remap(away, positions, cv2.INTER_LINEAR))
     pixel = 1.0 / view.pixels_per_metre
     clean *= smoothstep(max(0.0004, 0.4 * pixel), max(0.0014, 1.5 * pixel), _remap(inner, positions, cv2.INTER_LINEAR))
@@ -235,4 +197,5 @@ def unwrap_photo(face: PhotoFace, view: SurfaceView, atlas: SurfaceAtlas, texels
     brightest = linear.max(1)
     exposed = 1.0 - 0.9 * smoothstep(0.88, 0.99, brightest)
     weight = (seen * clean * exposed).astype(np.float32)
-    return PhotoUnwrap(linear, labels, seen.astype(np.float32), weight, cosine)
+    near_eye = (seen * exposed * smoothstep(0.0, 0.003, _remap(away, positions, cv2.INTER_LINEAR))).astype(np.float32)
+    return PhotoUnwrap(linear, labels, seen.astype(np.float32), weight, near_eye, cosine)
