@@ -28,7 +28,7 @@ from backend.texture.surface_field import robust_consensus
 from backend.texture.survey import SurveyedPhoto, plain_skin
 from backend.texture.unwrap import photo_at_scale, sample_linear, smoothstep
 
-_MIDDLE = 0.0018  # metres: finer than this is the best photo's alone
+_MIDDLE = 0.0008  # metres: finer than this is the best photo's alone
 _CONSENSUS_SIZE = 512
 _CONSENSUS_SCALE = 0.10  # log units
 _CONSISTENT = 0.18  # log units: a photo that differs by more shows something else there
