@@ -96,17 +96,14 @@ class FitOptions:
     landmarks: LandmarkStage = field(default_factory=LandmarkStage)
     dense: DenseStage | None = field(default_factory=DenseStage)
     cage: CageStage | None = field(default_factory=CageStage)
-    device: str = "cpu"
 
 
-def fit_options_for(quality: str, device: str = "cpu") -> FitOptions:
+def fit_options_for(quality: str) -> FitOptions:
     """Options of a quality level: ``fast``, ``standard`` or ``best``. Raises ``ValueError`` for another name."""
     if quality == "fast":
-        return FitOptions(dense=None, cage=None, device=device)
+        return FitOptions(dense=None, cage=None)
     if quality == "standard":
-        return FitOptions(device=device)
+        return FitOptions()
     if quality == "best":
-        return FitOptions(
-            dense=DenseStage(face_widths=(128, 192, 256, 384, 384)), cage=CageStage(rounds=2), device=device
-        )
+        return FitOptions(dense=DenseStage(face_widths=(128, 192, 256, 384, 384)), cage=CageStage(rounds=2))
     raise ValueError(f"unknown quality {quality!r}: use fast, standard or best")

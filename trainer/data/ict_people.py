@@ -43,6 +43,12 @@ def smile(strength: float) -> dict[str, float]:
     }
 
 
+def neutral_face_middle(seed: int) -> np.ndarray:
+    """(3,) the middle of the neutral face of random person ``seed``, which the cameras of its photographs aim at."""
+    vertices = load_ict().shaped(ict_identity(seed))
+    return face_middle(fine_ict().landmarks.on(vertices[: EYES[1][1]], fine_ict().coarse_faces))
+
+
 def ict_photos(seed: int, smiling: bool) -> tuple[Path, ...]:
     """Six photographs of random person ``seed``; smiling in all of them (0.55 to 1.0) or in none."""
     strengths = np.random.default_rng(seed + 5).uniform(0.55, 1.0, 6) if smiling else np.zeros(6)

@@ -91,3 +91,12 @@ def cross_validated_percent(table: ErrorTable, folds: int = 8) -> tuple[float, f
         kept = ErrorTable(table.errors[~held_out], table.features[~held_out], table.people[~held_out])
         after[held_out] = table.errors[held_out] - np.tensordot(table.features[held_out], fit_bias(kept), 1)
     return tuple(float(np.median(np.linalg.norm(errors, axis=-1))) for errors in (table.errors, after))
+
+
+def joined(first: ErrorTable, second: ErrorTable) -> ErrorTable:
+    """Both tables, one after the other; their people must not share numbers."""
+    return ErrorTable(
+        np.concatenate([first.errors, second.errors]),
+        np.concatenate([first.features, second.features]),
+        np.concatenate([first.people, second.people]),
+    )
