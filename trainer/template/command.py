@@ -76,5 +76,5 @@ def _measure_detector(people: int, seed: int) -> None:
     before, after = cross_validated_percent(table)
     save_detector_model(fit_detector_model(table))
     print(
-        f"landmark detector, people held out: median error {before:.2f} % of the face scale, {after:.2f} % after the bias"
+        f"landmark detector, people held out: median error {before:.2f} % of the face scale, {after:.2f} % without bias"
     )
