@@ -44,7 +44,7 @@ class ReconstructOptions:
     ----------
     quality : ``fast`` (landmarks only), ``standard`` or ``best``.
     texture_size : side of the albedo texture in pixels.
-    device : ``auto``, ``cpu`` or ``cuda``.
+    device : ``auto``, ``cpu`` or ``cuda``: where trained models run. Fit, rig and texture run on the CPU.
     collect : limits and settings of the photo stage.
     """
 
@@ -104,7 +104,7 @@ def reconstruct(
         fitted.rejected,
         photos,
         clock.seconds,
-        {"quality": options.quality, "texture_size": options.texture_size, "device": options.device},
+        {"quality": options.quality, "texture_size": options.texture_size, "device": "cpu"},
     )
     asset = assemble(template, fitted.neutral, keys, texture.albedo, photos, report)
     head = template.head
