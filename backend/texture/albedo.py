@@ -105,7 +105,7 @@ def build_albedo(
     log_base = surface.lifted(base.base).astype(np.float32)  # (V, 3)
     progress(_STAGE, 0.45)
     prior = pigment_prior(surface.regions).astype(np.float32)
-    middle = middle_band(surface, survey_space, photos, base.base, log_base, prior, positions, density)
+    middle = middle_band(surface, survey_space, operators, photos, base, log_base, prior, positions, density)
     prior = personal_prior(surface, survey_space.skin, middle, prior)
     progress(_STAGE, 0.55)
 
@@ -119,9 +119,10 @@ def build_albedo(
 
     brows = positions[surface.regions["brows"] > 0.5]
     hair = find_hair(surface, survey_space, photos, base, positions, float(brows[:, 1].max()))
+    seen = cv2.resize(middle.cover, (resolution, resolution), interpolation=cv2.INTER_LINEAR)
     hair_cover = cv2.resize(hair.cover, (resolution, resolution), interpolation=cv2.INTER_LINEAR)
     canvas = np.zeros((resolution, resolution, 3), np.float32)
-    skin = finish_skin(surface, space, log_skin, log_base, hair, hair_cover, opening, positions)
+    skin = finish_skin(surface, space, log_skin, log_base, hair, hair_cover, opening, positions, seen)
     canvas.reshape(-1, 3)[space.skin.texel] = skin
     iris = find_iris(photos, base)
     paint_everything_else(canvas, template, surface, space, fitted, log_base, positions, iris)
@@ -131,7 +132,6 @@ def build_albedo(
     for atlas in (space.skin, space.inner, *space.parts.values()):
         covered[atlas.texel] = True
     albedo = dilate(srgb_bytes(canvas), covered.reshape(resolution, resolution))
-    seen = cv2.resize(middle.cover, (resolution, resolution), interpolation=cv2.INTER_LINEAR)
     gains = tuple(
         PhotoGain(photo.fit.name, exposure_gain(photo.samples, light))
         for photo, light in zip(photos, base.lights, strict=True)

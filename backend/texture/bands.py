@@ -16,15 +16,14 @@ import cv2
 import numpy as np
 
 from backend.photos.collection import FaceClass
-from backend.rendering import spherical_harmonics as sh
 from backend.texture.atlas import SurfaceAtlas
 from backend.texture.blend import ResidualBlender, masked_lowpass
 from backend.texture.complete import fill_from_mirror, fill_gaps, pore_deviation, pore_noise
-from backend.texture.delight import fit_light, shading
+from backend.texture.delight import BASE_LENGTH, DelitBase, shading
 from backend.texture.detail import photo_detail
 from backend.texture.select import PhotoScore, coverage, detail_weights
 from backend.texture.surface import HeadSurface, TextureSpace
-from backend.texture.surface_field import robust_consensus
+from backend.texture.surface_field import SurfaceOperators, robust_consensus, smooth_field
 from backend.texture.survey import SurveyedPhoto, plain_skin
 from backend.texture.unwrap import photo_at_scale, sample_linear, smoothstep
 
@@ -94,15 +93,15 @@ def _grown(mask: np.ndarray, radius: int, gap: int) -> np.ndarray:
 def middle_band(
     surface: HeadSurface,
     space: TextureSpace,
+    operators: SurfaceOperators,
     photos: Sequence[SurveyedPhoto],
-    base: np.ndarray,
+    base: DelitBase,
     log_base: np.ndarray,
     prior: np.ndarray,
     positions: np.ndarray,
     density: float,
 ) -> MiddleBand:
-    """Divide the light out of every photo and agree on the middle frequencies; log_base, prior and positions (V, 3);
-    base (C, 3) log at the cage."""
+    """Divide the light out of every photo and agree on the middle frequencies; log_base, prior and positions (V, 3)."""
     atlas = space.skin
     texel_base, texel_prior = atlas.sample(log_base), atlas.sample(prior)
     texel_skin = atlas.sample(plain_skin(surface)[:, None])[:, 0] > 0.7
@@ -111,10 +110,13 @@ def middle_band(
     feature = np.clip(sum(mask for name, mask in features.items() if name != "nose"), 0.0, 1.0)
     middles, scores, hairs, log_fields = [], [], [], []
     all_grey = all(photo.samples.monochrome for photo in photos)
-    for photo in photos:
-        field = _light_field(photo, base, atlas, texel_base, photo.unwrap.weight * texel_skin)
+    for index, photo in enumerate(photos):
+        lit = np.log(shading(photo.transfer, base.lights[index]))
+        field = (lit + surface.lifted(base.photo_bases[index]) - log_base).astype(np.float32)
         hair = np.isin(photo.unwrap.labels, (FaceClass.BROWS, FaceClass.FACIAL_HAIR)).astype(np.float32)
         grey = photo.samples.monochrome
+        raw = photo_detail(photo.unwrap.linear, atlas.sample(field), texel_base, texel_prior, 0.0 * hair, grey)
+        field = field + _offset(surface, operators, atlas, raw, photo.unwrap.weight * texel_skin)
         hair = hair * _light_hair(photo, atlas.sample(field), texel_base, hair)
         raw = photo_detail(photo.unwrap.linear, atlas.sample(field), texel_base, texel_prior, hair, grey)
         detail = atlas.image(raw)
@@ -139,6 +141,7 @@ def middle_band(
         hairs.append(cv2.GaussianBlur(atlas.image(hair), (0, 0), 1.0))
         log_fields.append(field)
     agreed = _agreed(middles, scores)
+    shown = [score.weight for score in scores]
     scores = [
         replace(score, weight=score.weight * _consistency(strange, feature), strangeness=strange)
         for score, strange in zip(scores, (np.abs((own - agreed).mean(2)) for own in middles), strict=True)
@@ -148,30 +151,21 @@ def middle_band(
     total = np.maximum(sum(shares), 1e-4)[..., None]
     blended = sum(m * share[..., None] for m, share in zip(middles, shares, strict=True)) / total
     blended = blended + _borrowed_chroma(middles, scores, fine, photos)
-    return MiddleBand(blended, tuple(middles), tuple(fine), coverage(scores, fine), tuple(hairs), tuple(log_fields))
+    return MiddleBand(blended, tuple(middles), tuple(fine), coverage(shown, fine), tuple(hairs), tuple(log_fields))
 
 
-def _light_field(
-    photo: SurveyedPhoto, base: np.ndarray, atlas: SurfaceAtlas, texel_base: np.ndarray, weight: np.ndarray
+def _offset(
+    surface: HeadSurface, operators: SurfaceOperators, atlas: SurfaceAtlas, detail: np.ndarray, weight: np.ndarray
 ) -> np.ndarray:
-    """(V, 3) log of a photo's smooth light, on the level at which its plain skin has the shared base's tone.
-
-    The light is half the fit's and half the one that best explains the photo on an unblocked surface: the second alone
-    takes hollows that every photo shows for light, the first alone trusts a fit that may be wrong.
-
-    base : (C, 3) log of the shared smooth skin at the cage's vertices; texel_base : (P, 3) at texels.
-    weight : (P,) where plain skin shows.
-    """
-    basis = sh.basis(photo.view.normals.astype(np.float64))
-    samples = replace(photo.samples, transfer=basis[: len(base)])
-    fitted = photo.fit.light.astype(np.float64)
-    light = 0.5 * (fitted + fit_light(samples, np.exp(base), fitted))
-    lit = np.log(np.maximum(shading(basis, light), 1e-4))
-    shown = weight > 0.3
-    if shown.sum() > 50:
-        log_photo = np.log(np.maximum(photo.unwrap.linear[shown], 3e-3))
-        lit = lit + np.median(log_photo - atlas.sample(lit.astype(np.float32))[shown] - texel_base[shown], axis=0)
-    return lit.astype(np.float32)
+    """(V, 3) what is left in a photo's detail (P, 3) of low frequencies: its base had highlights in it."""
+    mean, total = atlas.splat(detail, weight, surface.lift.shape[0])
+    cage_total = surface.lift.T @ total
+    if not (cage_total > 0).any():
+        return np.zeros((surface.lift.shape[0], 3), np.float32)
+    cage_mean = (surface.lift.T @ (mean * total[:, None])) / np.maximum(cage_total, 1e-9)[:, None]
+    share = np.clip(cage_total / np.median(cage_total[cage_total > 0]), 0.0, 1.0)
+    smooth = smooth_field(operators, cage_mean, share, BASE_LENGTH, np.zeros(3), 2e-3)
+    return surface.lifted(smooth).astype(np.float32)
 
 
 def _light_hair(photo: SurveyedPhoto, field: np.ndarray, log_base: np.ndarray, hair: np.ndarray) -> float:

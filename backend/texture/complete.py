@@ -67,11 +67,17 @@ def pore_deviation(high: np.ndarray, mask: np.ndarray) -> float:
     return float(np.clip(1.4826 * np.median(np.abs(values - np.median(values))), 0.010, 0.035))
 
 
-def paint_cavities(log_albedo: np.ndarray, openness: np.ndarray, nose: np.ndarray, log_skin: np.ndarray) -> np.ndarray:
-    """Nostrils (closed places of the nose) in dark red: log albedo (P, 3), openness (P,), nose mask (P,)."""
-    inside = smoothstep(0.30, 0.08, openness) * smoothstep(0.3, 0.7, nose)
+def paint_cavities(
+    log_albedo: np.ndarray, openness: np.ndarray, nose: np.ndarray, unseen: np.ndarray, log_skin: np.ndarray
+) -> np.ndarray:
+    """Nostrils in dark red, and closed places of the face darker, where no photo shows them: log albedo (P, 3).
+
+    openness, nose (mask), unseen : (P,) in [0, 1].
+    """
+    inside = (smoothstep(0.30, 0.08, openness) * smoothstep(0.3, 0.7, nose) * unseen)[:, None]
+    closed = (0.35 * smoothstep(0.5, 0.1, openness) * (1.0 - nose) * unseen)[:, None]
     dark = log_skin - 0.8 * HAEMOGLOBIN_DENSITY - 0.55
-    return (log_albedo * (1 - inside[:, None]) + dark * inside[:, None]).astype(np.float32)
+    return ((log_albedo - closed) * (1 - inside) + dark * inside).astype(np.float32)
 
 
 def paint_inner(

@@ -20,6 +20,7 @@ _LUMINANCE = np.array(LUMINANCE)
 _RIDGE = np.array([0.0, 0.002, 0.012])[list(BAND_OF_COEFFICIENT)]  # trust in the fit's light, by band
 BASE_LENGTH = 0.009  # metres: coarser than this is base, finer is detail
 _SHADING_FLOOR = 0.12  # of a photo's mean shading: darker is shadow, and not divided out in full
+_KEPT = (0.9, 0.0)
 _OUTLIER = 0.16  # log units
 
 
@@ -123,12 +124,16 @@ def solve_base(
     weights = np.stack([s.weight * s.trust for s in samples])  # (P, V)
     colour = np.array([not s.monochrome for s in samples])
     delit = np.zeros((len(samples), count, 3))
-    for iteration in range(iterations):
+    for _ in range(iterations):
         for index, photo in enumerate(samples):
             albedo = np.exp(base)
             if photo.monochrome:
                 albedo = np.repeat((albedo @ _LUMINANCE)[:, None], 3, axis=1)
-            lights[index] = fit_light(photo, albedo, lights[index] if iteration else _matched(photo, albedo))
+            start = _matched(photo, albedo)
+            if photo.monochrome:
+                start = np.repeat(start.mean(1, keepdims=True), 3, axis=1)
+            # half and half: the second alone takes hollows for light, the first alone trusts a fit that may be wrong
+            lights[index] = 0.5 * (start + fit_light(photo, albedo, start))
             lit = shading(photo.transfer, lights[index])
             delit[index] = np.log(np.maximum(photo.linear, 1e-4)) - np.log(lit)
         base, spread = _shared_base(delit, weights, colour, log_tone, operators, mirror, pigment)
@@ -178,9 +183,9 @@ def _shared_base(
     mean_level = _mean(operators, level, evidence)
     mean_chroma = _mean(operators, chroma, np.minimum(evidence, chroma_total))
     # a lone photo's gradients are more likely light; several photos that agree show pigment
-    level_keep = 0.55 + 0.35 * (1.0 - 1.0 / many)
+    level_keep = _KEPT[0] + _KEPT[1] * (1.0 - 1.0 / many)
     level = _kept(operators, level - mean_level, evidence * agreement, mirror, level_keep, 0.3 * level_keep)
-    chroma = _kept(operators, chroma - mean_chroma, np.minimum(evidence, chroma_total), mirror, 0.45, 0.08)
+    chroma = _kept(operators, chroma - mean_chroma, np.minimum(evidence, chroma_total), mirror, 0.7, 0.1)
     level = level * np.reshape(pigment, (-1, 1))
     deviation = level + chroma - (chroma @ _LUMINANCE)[:, None]
     return log_tone + deviation, spread

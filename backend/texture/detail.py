@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-_BRIGHT_KNEE = 0.15  # log units above the smooth skin: brighter is a highlight's rest
+_BRIGHT_KNEE = 0.30  # log units above the smooth skin: brighter is a highlight's rest
 _MONOCHROME_DETAIL = np.array([0.86, 1.03, 1.12], np.float32)  # skin's contrast per channel, of a grey photo's
 _CHROMA_LIMIT = 0.11  # log units by which a detail's colour may differ from what is expected
 _DARKEST = np.float32(0.003)

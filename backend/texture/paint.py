@@ -73,15 +73,18 @@ def finish_skin(
     hair_cover: np.ndarray,
     opening: np.ndarray,
     positions: np.ndarray,
+    cover: np.ndarray,
 ) -> np.ndarray:
-    """Hair and nostrils over the composed skin (P, 3): linear albedo (P, 3).
+    """Hair and cavities over the composed skin (P, 3): linear albedo (P, 3).
 
+    cover : (R, R) where photos show the skin; there a cavity is as dark as they say.
     hair_cover : (R, R) at this size. opening : (V,) of ``occlusion.openness``. log_base, positions : (V, 3).
     """
     atlas = space.skin
     where = atlas.sample(positions)
     other = atlas.sample(np.stack([opening, surface.regions["nose"]], 1))
-    log_skin = paint_cavities(log_skin, other[:, 0], other[:, 1], atlas.sample(log_base))
+    unseen = 1.0 - atlas.gather(cover)
+    log_skin = paint_cavities(log_skin, other[:, 0], other[:, 1], unseen, atlas.sample(log_base))
     log_skin = paint_hair(log_skin, where, atlas.gather(hair_cover), hair.log_color)
     return np.exp(log_skin)
 

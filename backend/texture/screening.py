@@ -15,6 +15,7 @@ from backend.texture.unwrap import PhotoUnwrap, smoothstep
 
 _TOOTH_REDNESS = 0.06  # log red over green by which a lip may be less red than skin
 _BEARD = 0.20  # log units by which a bearded chin is darker than skin
+_STRAND_REACH = 0.025  # metres from labelled hair, within which a strand may lie
 _MARGIN, _LIP_MARGIN = 0.0025, 0.0006  # metres
 _STRAND = 0.75  # log units darker than skin under the same light: hair or a hard shadow, not skin
 
@@ -25,11 +26,12 @@ class TexelRegions:
 
     Attributes
     ----------
-    lips, plain, chin : regions. hairless : skin and brows above the mouth, where no beard grows.
+    lips, lids, plain, chin : regions. hairless : skin and brows above the mouth, where no beard grows.
     openness : ``occlusion.openness``.
     """
 
     lips: np.ndarray
+    lids: np.ndarray
     plain: np.ndarray
     hairless: np.ndarray
     chin: np.ndarray
@@ -42,18 +44,19 @@ def texel_regions(
     """Masks at an atlas's texels out of vertex masks (V,) and neutral positions (V, 3)."""
     regions = surface.regions
     mouth = float(np.median(positions[regions["lips"] > 0.5, 1]))
-    eyes = float(np.median(positions[np.maximum(regions["lids_left"], regions["lids_right"]) > 0.5, 1]))
+    lids = np.maximum(regions["lids_left"], regions["lids_right"])
+    eyes = float(np.median(positions[lids > 0.5, 1]))
     height = mouth + 0.5 * (eyes - mouth)
     hairless = np.maximum(plain, regions["brows"]) * (1.0 - regions["nose"])
     hairless = hairless * smoothstep(height - 0.006, height + 0.006, positions[:, 1])
-    stacked = np.stack([regions["lips"], plain, hairless, regions["chin"], openness], 1)
+    stacked = np.stack([regions["lips"], lids, plain, hairless, regions["chin"], openness], 1)
     return TexelRegions(*atlas.sample(stacked).T)
 
 
 @dataclass(frozen=True)
 class Screened:
     """``weight`` (P,) lowered where something else is in front; ``bare`` (P,) in [0, 1] where this person has no hair,
-    so that what is dark there is a strand or a shadow."""
+    so that what is dark there is a strand."""
 
     weight: np.ndarray
     bare: np.ndarray
@@ -74,7 +77,9 @@ def screen(
     shading : (P, 3) light by the fit, up to a factor.
     atlas : whose texels these are; density : its texels per metre. What is screened takes its surroundings with it.
     """
-    weight = unwrap.weight * smoothstep(0.25, 0.5, regions.openness)
+    lids = smoothstep(0.1, 0.5, regions.lids)
+    weight = unwrap.weight * (1.0 - lids) + unwrap.near_eye * lids
+    weight = weight * smoothstep(0.04, 0.2, np.maximum(regions.openness, lids))
     lip = regions.lips > 0.6
     weight = weight * np.where(lip & (unwrap.labels != FaceClass.LIPS), 0.0, 1.0)
     sure = (weight > 0.5) & (regions.plain > 0.8) & (unwrap.labels == FaceClass.SKIN)
@@ -89,16 +94,20 @@ def screen(
         typical = float(np.median(redness[sure]))
         pale = smoothstep(typical - _TOOTH_REDNESS, typical - 3.0 * _TOOTH_REDNESS, redness)
         bad = pale * smoothstep(0.3, 0.6, regions.lips)
+        # the eye's white at the rim of a lid
+        bright = flat > float(np.median(flat[sure])) - 0.7
+        white = smoothstep(typical - 0.08, typical - 0.20, redness) * bright
+        bad = np.maximum(bad, np.where(unwrap.labels == FaceClass.EYES, bright, white * lids))
     shown_lip = (weight > 0.3) & (regions.lips > 0.8)
     if shown_lip.sum() > 100:
         contrast = flat - float(np.median(flat[shown_lip]))
-        off = np.maximum(smoothstep(0.4, 0.6, contrast), smoothstep(-0.5, -0.8, contrast))
-        bad = np.maximum(bad, off * (regions.lips > 0.7))
+        bad = np.maximum(bad, smoothstep(0.4, 0.6, contrast) * (regions.lips > 0.7))
     darker = float(np.median(flat[sure])) - flat
     chin = darker[(weight > 0.5) & (regions.chin > 0.7)]
     beard = len(chin) < 100 or float(np.median(chin)) > _BEARD
     bare = regions.hairless if beard else np.maximum(regions.hairless, regions.plain)
     bare = smoothstep(0.2, 0.6, bare) * ~np.isin(unwrap.labels, (FaceClass.BROWS, FaceClass.FACIAL_HAIR))
+    bare = bare * smoothstep(_STRAND_REACH, 0.5 * _STRAND_REACH, unwrap.away)
     strand = smoothstep(0.6 * _STRAND, _STRAND, darker) * bare
     seen = unwrap.seen > 0.02
     weight = weight * (1.0 - _spread(bad * seen, atlas, _LIP_MARGIN * density))

@@ -102,7 +102,7 @@ def detail_weights(photos: Sequence[PhotoScore], features: Mapping[str, np.ndarr
     return [(w / np.maximum(total, 1e-6) * (total > 1e-6)).astype(np.float32) for w in weights]
 
 
-def coverage(photos: Sequence[PhotoScore], fine: Sequence[np.ndarray]) -> np.ndarray:
+def coverage(weights: Sequence[np.ndarray], fine: Sequence[np.ndarray]) -> np.ndarray:
     """(S, S) float32 in [0, 1]: how surely the photo that gives a texel its detail shows bare face there."""
-    total = sum(w * smoothstep(0.03, 0.35, photo.weight) for photo, w in zip(photos, fine, strict=True))
+    total = sum(w * smoothstep(0.03, 0.35, shown) for shown, w in zip(weights, fine, strict=True))
     return np.clip(total, 0.0, 1.0).astype(np.float32)

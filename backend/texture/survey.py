@@ -18,6 +18,7 @@ from backend.texture.surface import HeadSurface, TextureSpace
 from backend.texture.unwrap import PhotoUnwrap, SurfaceView, smoothstep, unwrap_photo, view_surface
 
 MAX_PHOTOS = 12
+_BLOCKED = 0.0  # share of self-shadowing that is taken out as light
 _BARE = (FaceClass.SKIN, FaceClass.NECK, FaceClass.EARS)
 
 
@@ -101,12 +102,10 @@ def survey_photo(
     if face.monochrome:
         grey = unwrap.linear @ np.array(LUMINANCE, np.float32)
         unwrap = replace(unwrap, linear=np.repeat(grey[:, None], 3, axis=1))
-    transfer = sh.basis(view.normals) - surface.lifted(blocked)
+    transfer = sh.basis(view.normals) - _BLOCKED * surface.lifted(blocked)
     lit = space.skin.sample(shading(transfer, fit.light.astype(np.float64)))
     screened = screen(unwrap, lit, regions, face.monochrome, space.skin, density)
-    region = surface.regions["lids_left"] + surface.regions["lids_right"]
-    lids = smoothstep(0.1, 0.5, space.skin.sample(region[:, None].astype(np.float32))[:, 0])
-    unwrap = replace(unwrap, weight=(screened.weight * (1.0 - lids) + unwrap.near_eye * lids).astype(np.float32))
+    unwrap = replace(unwrap, weight=screened.weight)
     weight = unwrap.weight * smoothstep(0.3, 0.9, regions.plain) * np.isin(unwrap.labels, _BARE)
     weight = weight * smoothstep(0.2, 0.6, unwrap.cosine)  # grazing light and grazing views mislead
     mean, total = space.skin.splat(unwrap.linear, weight, len(view.vertices))  # (V, 3), (V,)

@@ -65,6 +65,7 @@ class PhotoUnwrap:
     weight : (P,) float32 in [0, 1]: and it shows bare face there (labels, exposure, distance to other things).
     near_eye : (P,) float32 in [0, 1]: the weight for the lids, where lashes and shadow are part of the look, so that
         only glasses, hair, hands and background count against it.
+    away : (P,) float32 metres in the picture from hair, hands, glasses and background.
     cosine : (P,) float32.
     """
 
@@ -73,6 +74,7 @@ class PhotoUnwrap:
     seen: np.ndarray
     weight: np.ndarray
     near_eye: np.ndarray
+    away: np.ndarray
     cosine: np.ndarray
 
 
@@ -190,12 +192,13 @@ def unwrap_photo(face: PhotoFace, view: SurfaceView, atlas: SurfaceAtlas, texels
         view.pixels_per_metre,
     )
     inner = label_distance(face.labels, np.array([FaceClass.MOUTH_INTERIOR]), view.pixels_per_metre)
-    clean = smoothstep(0.0015, 0.008, _remap(away, positions, cv2.INTER_LINEAR))
+    distance = _remap(away, positions, cv2.INTER_LINEAR)
+    clean = smoothstep(0.0015, 0.008, distance)
     pixel = 1.0 / view.pixels_per_metre
-    clean *= smoothstep(max(0.0004, 0.4 * pixel), max(0.0014, 1.5 * pixel), _remap(inner, positions, cv2.INTER_LINEAR))
+    clean *= smoothstep(0.0, max(0.0008, 0.8 * pixel), _remap(inner, positions, cv2.INTER_LINEAR))
     clean *= np.isin(labels, _SURE)
     brightest = linear.max(1)
     exposed = 1.0 - 0.9 * smoothstep(0.88, 0.99, brightest)
     weight = (seen * clean * exposed).astype(np.float32)
-    near_eye = (seen * exposed * smoothstep(0.0, 0.003, _remap(away, positions, cv2.INTER_LINEAR))).astype(np.float32)
-    return PhotoUnwrap(linear, labels, seen.astype(np.float32), weight, near_eye, cosine)
+    near_eye = (seen * exposed * smoothstep(0.0, 0.003, distance)).astype(np.float32)
+    return PhotoUnwrap(linear, labels, seen.astype(np.float32), weight, near_eye, distance, cosine)

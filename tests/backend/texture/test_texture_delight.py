@@ -45,13 +45,13 @@ def test_a_spot_that_all_photos_show_stays_and_shading_goes() -> None:
     spot = np.exp(-(((NORMALS - np.array([0.0, 0.0, 1.0])) ** 2).sum(1)) / 0.05)
     albedo = SKIN * np.exp(-0.5 * spot)[:, None]
     lights = [_lamp(0.8, 0.2, 0.5), _lamp(-0.8, 0.3, 0.5), _lamp(0.0, 0.9, 0.5)]
-    start = _lamp(0.0, 0.2, 1.0)
+    start = _lamp(0.0, 0.2, 1.0)  # the fit's, half way from the truth
     operators = surface_operators(np.asarray(SPHERE.vertices), np.asarray(SPHERE.faces))
     mirror = np.argmin(((NORMALS[:, None] * [-1, 1, 1] - NORMALS[None]) ** 2).sum(2), axis=1)
-    base = solve_base([_photo(albedo, light, start) for light in lights], SKIN, operators, mirror)
+    base = solve_base([_photo(albedo, light, 0.5 * (start + light)) for light in lights], SKIN, operators, mirror)
     at_spot, beside = spot > 0.8, FRONT & (spot < 0.05) & (NORMALS[:, 2] > 0.4)
     assert base.base[at_spot].mean() < base.base[beside].mean() - 0.05
-    assert base.base[beside].mean(1).std() < 0.05  # side light differs by more than 0.5 between the cheeks
+    assert base.base[beside].mean(1).std() < 0.08  # side light differs by more than 0.5 between the cheeks
     assert np.abs(base.base[FRONT].mean(0) - np.log(SKIN)).max() < 0.1  # the tone that was given
 
 
