@@ -5,5 +5,8 @@ import os
 # Waiting OpenMP threads sleep instead of spinning, which on a loaded machine costs twenty times the work itself
 # (docs/decisions.md, "Rendering"). It has to be set before torch is imported anywhere.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+# The fit multiplies many small matrices; sharing each one among threads costs more than it saves (docs/decisions.md,
+# "Fitting"). It has to be set before numpy is imported anywhere.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 __version__ = "0.1.0"
