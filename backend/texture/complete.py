@@ -76,7 +76,7 @@ def paint_cavities(
     """
     inside = (smoothstep(0.30, 0.08, openness) * smoothstep(0.3, 0.7, nose) * unseen)[:, None]
     closed = (0.35 * smoothstep(0.5, 0.1, openness) * (1.0 - nose) * unseen)[:, None]
-    dark = log_skin - 0.8 * HAEMOGLOBIN_DENSITY - 0.55
+    dark = log_skin - 0.8 * HAEMOGLOBIN_DENSITY - 1.3
     return ((log_albedo - closed) * (1 - inside) + dark * inside).astype(np.float32)
 
 

@@ -20,7 +20,6 @@ _LUMINANCE = np.array(LUMINANCE)
 _RIDGE = np.array([0.0, 0.002, 0.012])[list(BAND_OF_COEFFICIENT)]  # trust in the fit's light, by band
 BASE_LENGTH = 0.009  # metres: coarser than this is base, finer is detail
 _SHADING_FLOOR = 0.12  # of a photo's mean shading: darker is shadow, and not divided out in full
-_KEPT = (0.9, 0.0)
 _OUTLIER = 0.16  # log units
 
 
@@ -179,11 +178,10 @@ def _shared_base(
     spread = np.sqrt(residual.sum(0) / np.maximum(weights.sum(0), 1e-9)) * (photos > 1)
     evidence = total / max(float(np.percentile(total[total > 0], 90)) if (total > 0).any() else 1.0, 1e-9)
     agreement = 1.0 / (1.0 + (spread / 0.1) ** 2)
-    many = float((weights.sum(1) > 0).sum())
     mean_level = _mean(operators, level, evidence)
     mean_chroma = _mean(operators, chroma, np.minimum(evidence, chroma_total))
-    # a lone photo's gradients are more likely light; several photos that agree show pigment
-    level_keep = _KEPT[0] + _KEPT[1] * (1.0 - 1.0 / many)
+    # what is the same left and right is the face's, what is not is more likely light
+    level_keep = 0.9
     level = _kept(operators, level - mean_level, evidence * agreement, mirror, level_keep, 0.3 * level_keep)
     chroma = _kept(operators, chroma - mean_chroma, np.minimum(evidence, chroma_total), mirror, 0.7, 0.1)
     level = level * np.reshape(pigment, (-1, 1))

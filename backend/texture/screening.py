@@ -15,7 +15,7 @@ from backend.texture.unwrap import PhotoUnwrap, smoothstep
 
 _TOOTH_REDNESS = 0.06  # log red over green by which a lip may be less red than skin
 _BEARD = 0.20  # log units by which a bearded chin is darker than skin
-_STRAND_REACH = 0.025  # metres from labelled hair, within which a strand may lie
+_STRAND_REACH = 0.014  # metres from labelled hair, within which a strand may lie
 _MARGIN, _LIP_MARGIN = 0.0025, 0.0006  # metres
 _STRAND = 0.75  # log units darker than skin under the same light: hair or a hard shadow, not skin
 
@@ -26,12 +26,13 @@ class TexelRegions:
 
     Attributes
     ----------
-    lips, lids, plain, chin : regions. hairless : skin and brows above the mouth, where no beard grows.
+    lips, lids, nose, plain, chin : regions. hairless : skin and brows above the mouth, where no beard grows.
     openness : ``occlusion.openness``.
     """
 
     lips: np.ndarray
     lids: np.ndarray
+    nose: np.ndarray
     plain: np.ndarray
     hairless: np.ndarray
     chin: np.ndarray
@@ -49,7 +50,7 @@ def texel_regions(
     height = mouth + 0.5 * (eyes - mouth)
     hairless = np.maximum(plain, regions["brows"]) * (1.0 - regions["nose"])
     hairless = hairless * smoothstep(height - 0.006, height + 0.006, positions[:, 1])
-    stacked = np.stack([regions["lips"], lids, plain, hairless, regions["chin"], openness], 1)
+    stacked = np.stack([regions["lips"], lids, regions["nose"], plain, hairless, regions["chin"], openness], 1)
     return TexelRegions(*atlas.sample(stacked).T)
 
 
@@ -79,7 +80,7 @@ def screen(
     """
     lids = smoothstep(0.1, 0.5, regions.lids)
     weight = unwrap.weight * (1.0 - lids) + unwrap.near_eye * lids
-    weight = weight * smoothstep(0.04, 0.2, np.maximum(regions.openness, lids))
+    weight = weight * smoothstep(0.04, 0.2, np.maximum.reduce([regions.openness, lids, regions.nose]))
     lip = regions.lips > 0.6
     weight = weight * np.where(lip & (unwrap.labels != FaceClass.LIPS), 0.0, 1.0)
     sure = (weight > 0.5) & (regions.plain > 0.8) & (unwrap.labels == FaceClass.SKIN)

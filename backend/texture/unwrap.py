@@ -15,6 +15,7 @@ from backend.rendering.visibility import depth_map, facing_cosine, point_visibil
 from backend.texture.atlas import SurfaceAtlas
 
 _DEPTH_SIDE = 640  # pixels: depth buffers finer than this bring nothing
+_SPECK = 1.2e-4  # m²
 _STEP = 0.010  # metres: a jump in depth that is an outline
 _SURE = (
     FaceClass.SKIN,
@@ -155,6 +156,19 @@ def sample_linear(atlas_positions: np.ndarray, pixels: np.ndarray, scale: float)
     return linear_from_srgb(sampled)
 
 
+def without_specks(labels: np.ndarray, pixels_per_metre: float) -> np.ndarray:
+    """Labels (H, W) in which islands of hair, hand or background inside the face that are smaller than ``_SPECK`` are
+    skin: nostrils, corners of the mouth and moles that the parsing took for something else."""
+    result = labels
+    for label in (FaceClass.OCCLUDER, FaceClass.HAIR, FaceClass.BACKGROUND):
+        count, pieces, statistics, _ = cv2.connectedComponentsWithStats((labels == label).astype(np.uint8))
+        small = statistics[:, cv2.CC_STAT_AREA] < _SPECK * pixels_per_metre**2
+        small[0] = False
+        if count > 1 and small.any():
+            result = np.where(small[pieces], np.uint8(FaceClass.SKIN), result)
+    return result
+
+
 def label_distance(labels: np.ndarray, forbidden: np.ndarray, pixels_per_metre: float) -> np.ndarray:
     """(H, W) float32 metres from each pixel to the nearest whose label is in ``forbidden``; 1 m where there is none."""
     bad = np.isin(labels, forbidden)
@@ -176,22 +190,23 @@ def unwrap_photo(face: PhotoFace, view: SurfaceView, atlas: SurfaceAtlas, texels
     positions, visible, cosine = sampled[:, :2], sampled[:, 2], sampled[:, 3]
     pixels, scale = photo_at_scale(face, view.pixels_per_metre, texels_per_metre)
     linear = sample_linear(positions, pixels, scale)
-    labels = _remap(face.labels, positions, cv2.INTER_NEAREST)
-    height, width = face.labels.shape
+    all_labels = without_specks(face.labels, view.pixels_per_metre)
+    labels = _remap(all_labels, positions, cv2.INTER_NEAREST)
+    height, width = all_labels.shape
     inside = smoothstep(
         0.0,
         4.0,
         np.minimum.reduce([positions[:, 0], positions[:, 1], width - positions[:, 0], height - positions[:, 1]]),
     )
     outline = _remap(view.outline_distance, positions * np.float32(view.outline_scale), cv2.INTER_LINEAR)
-    seen = smoothstep(0.5, 1.0, visible) * smoothstep(0.12, 0.45, cosine) * smoothstep(0.0015, 0.006, outline) * inside
+    seen = smoothstep(0.5, 1.0, visible) * smoothstep(0.12, 0.45, cosine) * smoothstep(0.0008, 0.003, outline) * inside
 
     away = label_distance(
-        face.labels,
+        all_labels,
         np.array([FaceClass.BACKGROUND, FaceClass.OCCLUDER, FaceClass.HAIR, FaceClass.GLASSES]),
         view.pixels_per_metre,
     )
-    inner = label_distance(face.labels, np.array([FaceClass.MOUTH_INTERIOR]), view.pixels_per_metre)
+    inner = label_distance(all_labels, np.array([FaceClass.MOUTH_INTERIOR]), view.pixels_per_metre)
     distance = _remap(away, positions, cv2.INTER_LINEAR)
     clean = smoothstep(0.0015, 0.008, distance)
     pixel = 1.0 / view.pixels_per_metre
