@@ -14,7 +14,6 @@ from backend.geometry.template import Template
 from backend.photos.collection import PhotoFace
 from backend.progress import ProgressReporter, silent
 from backend.rendering.color import srgb_bytes
-from backend.rendering.uv_space import dilate
 from backend.texture.bands import compose_skin, fine_band, middle_band, personal_prior
 from backend.texture.complete import pigment_prior
 from backend.texture.delight import solve_base
@@ -128,10 +127,7 @@ def build_albedo(
     paint_everything_else(canvas, template, surface, space, fitted, log_base, positions, iris)
     progress(_STAGE, 0.95)
 
-    covered = np.zeros(resolution**2, bool)
-    for atlas in (space.skin, space.inner, *space.parts.values()):
-        covered[atlas.texel] = True
-    albedo = dilate(srgb_bytes(canvas), covered.reshape(resolution, resolution))
+    albedo = srgb_bytes(canvas).reshape(-1, 3)[space.gutter].reshape(resolution, resolution, 3)
     gains = tuple(
         PhotoGain(photo.fit.name, exposure_gain(photo.samples, light))
         for photo, light in zip(photos, base.lights, strict=True)

@@ -17,7 +17,7 @@ import numpy as np
 
 from backend.photos.collection import FaceClass
 from backend.texture.atlas import SurfaceAtlas
-from backend.texture.blend import ResidualBlender, masked_lowpass
+from backend.texture.blend import ResidualBlender, channel_mean, masked_lowpass
 from backend.texture.complete import fill_from_mirror, fill_gaps, pore_deviation, pore_noise
 from backend.texture.delight import BASE_LENGTH, DelitBase, shading
 from backend.texture.detail import photo_detail
@@ -122,7 +122,7 @@ def middle_band(
         detail = atlas.image(raw)
         weight = atlas.image(photo.unwrap.weight)
         middle, _ = masked_lowpass(detail, weight, sigma)
-        strand = atlas.image(photo.bare) * smoothstep(0.22, 0.45, -middle.mean(2))
+        strand = atlas.image(photo.bare) * smoothstep(0.22, 0.45, -channel_mean(middle))
         weight = weight * (1.0 - np.clip(3.0 * cv2.GaussianBlur(strand, (0, 0), 2.0 * sigma), 0.0, 1.0))
         middle, _ = masked_lowpass(detail, weight, sigma)
         moved = atlas.image(atlas.sample(photo.moved[:, None])[:, 0]) * (1.0 - feature)
@@ -144,7 +144,7 @@ def middle_band(
     shown = [score.weight for score in scores]
     scores = [
         replace(score, weight=score.weight * _consistency(strange, feature), strangeness=strange)
-        for score, strange in zip(scores, (np.abs((own - agreed).mean(2)) for own in middles), strict=True)
+        for score, strange in zip(scores, (np.abs(channel_mean(own - agreed)) for own in middles), strict=True)
     ]
     fine = detail_weights(scores, features)
     shares = [score.weight * score.cosine**2 * score.quality for score in scores]
@@ -189,7 +189,7 @@ def _borrowed_chroma(
         return 0.0
     total = sum(s.weight for s, g in zip(scores, grey, strict=True) if not g)
     chroma = sum(
-        (m - m.mean(2, keepdims=True)) * s.weight[..., None]
+        (m - channel_mean(m)[..., None]) * s.weight[..., None]
         for m, s, g in zip(middles, scores, grey, strict=True)
         if not g
     )
@@ -304,7 +304,7 @@ def compose_skin(
     size = atlas.resolution
     survey_size = middle.cover.shape[0]
     texel_prior = atlas.sample(prior)
-    chroma = texel_prior - texel_prior.mean(1, keepdims=True)
+    chroma = texel_prior - channel_mean(texel_prior)[:, None]
     # middle frequencies: gaps from around, the far side from the mirror, the rest from the prior
     step = survey_size / size
     prior_image = cv2.resize(atlas.image(texel_prior), (survey_size, survey_size), interpolation=cv2.INTER_AREA)

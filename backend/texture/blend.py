@@ -13,6 +13,11 @@ import cv2
 import numpy as np
 
 
+def channel_mean(image: np.ndarray) -> np.ndarray:
+    """Mean over the last axis of three channels; several times as fast as ``mean(-1)``."""
+    return (image[..., 0] + image[..., 1] + image[..., 2]) * np.float32(1 / 3)
+
+
 def masked_lowpass(values: np.ndarray, weights: np.ndarray, sigma: float) -> tuple[np.ndarray, np.ndarray]:
     """Gaussian mean of the weighted pixels (normalised convolution, Knutsson and Westin 1993).
 

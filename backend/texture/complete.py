@@ -74,10 +74,14 @@ def paint_cavities(
 
     openness, nose (mask), unseen : (P,) in [0, 1].
     """
+    result = log_albedo.astype(np.float32)
+    used = np.flatnonzero((openness < 0.5) & (unseen > 0.01))
+    openness, nose, unseen = openness[used], nose[used], unseen[used]
     inside = (smoothstep(0.30, 0.08, openness) * smoothstep(0.3, 0.7, nose) * unseen)[:, None]
     closed = (0.35 * smoothstep(0.5, 0.1, openness) * (1.0 - nose) * unseen)[:, None]
-    dark = log_skin - 0.8 * HAEMOGLOBIN_DENSITY - 1.3
-    return ((log_albedo - closed) * (1 - inside) + dark * inside).astype(np.float32)
+    dark = log_skin[used] - 0.8 * HAEMOGLOBIN_DENSITY - 1.3
+    result[used] = (result[used] - closed) * (1 - inside) + dark * inside
+    return result
 
 
 def paint_inner(

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import numpy as np
+from numba import njit, prange
 
-_BRIGHT_KNEE = 0.30  # log units above the smooth skin: brighter is a highlight's rest
-_MONOCHROME_DETAIL = np.array([0.86, 1.03, 1.12], np.float32)  # skin's contrast per channel, of a grey photo's
+_BRIGHT_KNEE = 0.30  # log units above the smooth skin: brighter is a highlight's rest,
+_BRIGHT_SLOPE = 0.35  # and rises only this steeply
+_HIGHLIGHT_STRENGTH = 0.85  # share of what looks like a highlight that is taken out
+_MONOCHROME_DETAIL = (0.86, 1.03, 1.12)  # skin's contrast per channel, of a grey photo's
 _CHROMA_LIMIT = 0.11  # log units by which a detail's colour may differ from what is expected
-_DARKEST = np.float32(0.003)
+_DARKEST = 0.003
 
 
 def photo_detail(
@@ -18,37 +21,30 @@ def photo_detail(
     hair: np.ndarray,
     monochrome: bool,
 ) -> np.ndarray:
-    """A photo's log detail (P, 3).
+    """A photo's log detail (P, 3) float32.
+
+    Highlights go (``remove_highlights``), what is left of them is pressed down, and colours far from what is expected
+    are drawn towards it: dark hairs look grey or blue through a camera's noise, but carry melanin like the skin.
 
     Parameters
     ----------
     linear : (P, 3). log_field : (P, 3), linear light over exp(this) is albedo on the level of log_base (P, 3).
     prior : (P, 3) log offset from plain skin of the colour to expect, for telling pink lips from highlights.
-    hair : (P,) in [0, 1], brows and beards: what is bright there is grey hair, no highlight.
+    hair : (P,) in [0, 1], light brows and beards: what is bright there is grey hair, no highlight.
     """
-    log_albedo = np.log(np.maximum(linear, _DARKEST)) - log_field
-    if monochrome:
-        detail = (log_albedo - log_base).mean(1, keepdims=True) * _MONOCHROME_DETAIL
-    else:
-        matt = compress_bright(remove_highlights(log_albedo, log_base + prior) - log_base, _BRIGHT_KNEE)
-        detail = matt + (log_albedo - log_base - matt) * hair[:, None]
-    detail = np.clip(detail, -3.0, 0.9)
-    brightness = detail.mean(1, keepdims=True)
-    chroma = detail - brightness
-    expected = prior - prior.mean(1, keepdims=True)
-    # dark hairs look grey or blue through a camera's noise; they carry melanin like the skin around them
-    off = (chroma - expected) * (1.0 - 0.75 * np.clip((-0.10 - brightness) / 0.35, 0.0, 1.0))
-    size = np.linalg.norm(off, axis=1, keepdims=True)
-    limit = _CHROMA_LIMIT + np.linalg.norm(expected, axis=1, keepdims=True) * 0.5 + 0.3 * hair[:, None]
-    return (brightness + expected + off * limit / np.maximum(limit, size)).astype(np.float32)
+    out = np.empty(linear.shape, np.float32)
+    arrays = [np.ascontiguousarray(a, np.float32) for a in (linear, log_field, log_base, prior, hair)]
+    _details(*arrays, monochrome, out)
+    return out
 
 
-def remove_highlights(log_albedo: np.ndarray, log_base: np.ndarray, strength: float = 0.85) -> np.ndarray:
+def remove_highlights(log_albedo: np.ndarray, log_base: np.ndarray) -> np.ndarray:
     """Take the light's own colour out of delit skin: dichromatic reflection (Shafer 1985).
 
     After division by the shading a highlight adds the same amount to all channels. Skin's blue-to-red ratio is known
     from the base; the amount that restores it is ``s = (b - q r) / (1 - q)``, and only what makes a texel brighter than
-    its base counts.
+    its base counts. Where much was taken away (or the photo was clipped) what is left has no colour of its own and gets
+    the base's.
 
     Parameters
     ----------
@@ -56,22 +52,76 @@ def remove_highlights(log_albedo: np.ndarray, log_base: np.ndarray, strength: fl
 
     Returns
     -------
-    (P, 3) log albedo.
+    (P, 3) log albedo, float32.
     """
-    linear, base = np.exp(log_albedo), np.exp(log_base)
-    ratio = np.clip(base[:, 2] / np.maximum(base[:, 0], 1e-4), 0.05, 0.8)
-    amount = np.maximum(linear[:, 2] - ratio * linear[:, 0], 0.0) / (1.0 - ratio)
-    excess = np.maximum(linear.mean(1) - 1.02 * base.mean(1), 0.0)
-    amount = strength * np.minimum(amount, 1.2 * excess)
-    left = np.log(np.maximum(linear - amount[:, None], 0.3 * np.minimum(linear, base)))
-    # where much was taken away (or the photo was clipped) what is left has no colour of its own: take the base's
-    share = np.clip(amount / np.maximum(base.mean(1), 1e-4) * 5.0, 0.0, 1.0)[:, None]
-    brightness = left.mean(1, keepdims=True)
-    skin = log_base - log_base.mean(1, keepdims=True)
-    return (brightness + (left - brightness) * (1.0 - share) + skin * share).astype(log_albedo.dtype)
+    out = np.empty(log_albedo.shape, np.float32)
+    _remove(np.ascontiguousarray(log_albedo, np.float32), np.ascontiguousarray(log_base, np.float32), out)
+    return out
 
 
-def compress_bright(detail: np.ndarray, knee: float, slope: float = 0.35) -> np.ndarray:
-    """Details (P, 3) in log units whose brightness is above ``knee`` rise only with ``slope``."""
-    brightness = detail.mean(1, keepdims=True)
-    return detail - np.maximum(brightness - knee, 0.0) * (1.0 - slope)
+@njit(cache=True)
+def _matt(red, green, blue, base_red, base_green, base_blue):
+    """``remove_highlights`` for one texel, all in log units."""
+    r, g, b = np.exp(red), np.exp(green), np.exp(blue)
+    br, bg, bb = np.exp(base_red), np.exp(base_green), np.exp(base_blue)
+    ratio = min(max(bb / max(br, 1e-4), 0.05), 0.8)
+    mean = (br + bg + bb) / 3.0
+    amount = max(b - ratio * r, 0.0) / (1.0 - ratio)
+    amount = _HIGHLIGHT_STRENGTH * min(amount, 1.2 * max((r + g + b) / 3.0 - 1.02 * mean, 0.0))
+    if amount <= 0.0:
+        return red, green, blue
+    left_red = np.log(max(r - amount, 0.3 * min(r, br)))
+    left_green = np.log(max(g - amount, 0.3 * min(g, bg)))
+    left_blue = np.log(max(b - amount, 0.3 * min(b, bb)))
+    share = min(5.0 * amount / max(mean, 1e-4), 1.0)
+    shift = (left_red + left_green + left_blue - base_red - base_green - base_blue) / 3.0
+    return (
+        left_red + share * (base_red + shift - left_red),
+        left_green + share * (base_green + shift - left_green),
+        left_blue + share * (base_blue + shift - left_blue),
+    )
+
+
+@njit(cache=True, parallel=True)
+def _remove(log_albedo, log_base, out):
+    for i in prange(len(log_albedo)):
+        a, b = log_albedo[i], log_base[i]
+        out[i, 0], out[i, 1], out[i, 2] = _matt(a[0], a[1], a[2], b[0], b[1], b[2])
+
+
+@njit(cache=True, parallel=True)
+def _details(linear, log_field, log_base, prior, hair, monochrome, out):
+    for i in prange(len(linear)):
+        red = np.log(max(linear[i, 0], _DARKEST)) - log_field[i, 0] - log_base[i, 0]
+        green = np.log(max(linear[i, 1], _DARKEST)) - log_field[i, 1] - log_base[i, 1]
+        blue = np.log(max(linear[i, 2], _DARKEST)) - log_field[i, 2] - log_base[i, 2]
+        p0, p1, p2 = prior[i, 0], prior[i, 1], prior[i, 2]
+        if monochrome:
+            grey = (red + green + blue) / 3.0
+            red, green, blue = (
+                grey * _MONOCHROME_DETAIL[0],
+                grey * _MONOCHROME_DETAIL[1],
+                grey * _MONOCHROME_DETAIL[2],
+            )
+        else:
+            b0, b1, b2 = log_base[i, 0], log_base[i, 1], log_base[i, 2]
+            m0, m1, m2 = _matt(red + b0, green + b1, blue + b2, b0 + p0, b1 + p1, b2 + p2)
+            m0, m1, m2 = m0 - b0, m1 - b1, m2 - b2
+            over = max((m0 + m1 + m2) / 3.0 - _BRIGHT_KNEE, 0.0) * (1.0 - _BRIGHT_SLOPE)
+            m0, m1, m2 = m0 - over, m1 - over, m2 - over
+            keep = hair[i]
+            red, green, blue = m0 + keep * (red - m0), m1 + keep * (green - m1), m2 + keep * (blue - m2)
+        red, green, blue = min(max(red, -3.0), 0.9), min(max(green, -3.0), 0.9), min(max(blue, -3.0), 0.9)
+        level = (red + green + blue) / 3.0
+        expected = (p0 + p1 + p2) / 3.0
+        e0, e1, e2 = p0 - expected, p1 - expected, p2 - expected
+        dark = 1.0 - 0.75 * min(max((-0.10 - level) / 0.35, 0.0), 1.0)
+        o0, o1, o2 = (red - level - e0) * dark, (green - level - e1) * dark, (blue - level - e2) * dark
+        size = np.sqrt(o0 * o0 + o1 * o1 + o2 * o2)
+        limit = _CHROMA_LIMIT + 0.5 * np.sqrt(e0 * e0 + e1 * e1 + e2 * e2) + 0.3 * hair[i]
+        shrink = limit / max(limit, size)
+        out[i, 0], out[i, 1], out[i, 2] = (
+            level + e0 + o0 * shrink,
+            level + e1 + o1 * shrink,
+            level + e2 + o2 * shrink,
+        )

@@ -12,6 +12,7 @@ from scipy.sparse.csgraph import connected_components
 from backend.geometry.subdivision import subdivide
 from backend.geometry.template import Template
 from backend.geometry.topology import triangulate
+from backend.rendering.uv_space import gutter_source
 from backend.texture.atlas import SurfaceAtlas, build_atlas
 
 LEVEL = 1
@@ -54,12 +55,14 @@ class TextureSpace:
     Attributes
     ----------
     skin : atlas of the face's own chart. inner : atlas of the head's other charts. parts : part name -> atlas (cage
-    vertices of the whole template) of eyes, teeth, tongue and lashes.
+    vertices of the whole template) of eyes, teeth, tongue and lashes. gutter : (R * R,) int32 for every texel the flat
+    index of the covered texel whose colour it shows; itself where covered.
     """
 
     skin: SurfaceAtlas
     inner: SurfaceAtlas
     parts: Mapping[str, SurfaceAtlas]
+    gutter: np.ndarray
 
 
 _surfaces: list[tuple[Template, HeadSurface]] = []
@@ -126,7 +129,11 @@ def texture_space(template: Template, resolution: int) -> TextureSpace:
         split = triangulate(template.quads[part.face_start : part.face_stop])
         uv_triangles = split.apply(template.uv_head_quads[part.face_start : part.face_stop])
         parts[name] = build_atlas(template.uv_head, uv_triangles, split.faces, resolution)
-    space = TextureSpace(skin, inner, parts)
+    covered = np.zeros(resolution**2, bool)
+    for atlas in (skin, inner, *parts.values()):
+        covered[atlas.texel] = True
+    gutter = gutter_source(covered.reshape(resolution, resolution)).ravel().astype(np.int32)
+    space = TextureSpace(skin, inner, parts, gutter)
     _spaces[:] = [*_spaces[-1:], (surface, resolution, space)]
     return space
 

@@ -212,7 +212,7 @@ def unwrap_photo(face: PhotoFace, view: SurfaceView, atlas: SurfaceAtlas, texels
     pixel = 1.0 / view.pixels_per_metre
     clean *= smoothstep(0.0, max(0.0008, 0.8 * pixel), _remap(inner, positions, cv2.INTER_LINEAR))
     clean *= np.isin(labels, _SURE)
-    brightest = linear.max(1)
+    brightest = np.maximum(np.maximum(linear[:, 0], linear[:, 1]), linear[:, 2])
     exposed = 1.0 - 0.9 * smoothstep(0.88, 0.99, brightest)
     weight = (seen * clean * exposed).astype(np.float32)
     near_eye = (seen * exposed * smoothstep(0.0, 0.003, distance)).astype(np.float32)
