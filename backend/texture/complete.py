@@ -13,6 +13,7 @@ from backend.texture.unwrap import smoothstep
 
 PORE_OCTAVES = (0.0016, 0.0008, 0.0004)  # metres
 MOUTH_FRONT = np.array([0.36, 0.13, 0.115])
+NOSTRIL = -0.8 * HAEMOGLOBIN_DENSITY - 1.5  # log, relative to the skin around
 MOUTH_BACK = np.array([0.10, 0.028, 0.026])
 
 
@@ -79,19 +80,25 @@ def paint_cavities(
     openness, nose, unseen = openness[used], nose[used], unseen[used]
     inside = (smoothstep(0.30, 0.08, openness) * smoothstep(0.3, 0.7, nose) * unseen)[:, None]
     closed = (0.35 * smoothstep(0.5, 0.1, openness) * (1.0 - nose) * unseen)[:, None]
-    dark = log_skin[used] - 0.8 * HAEMOGLOBIN_DENSITY - 1.3
+    dark = log_skin[used] + NOSTRIL
     result[used] = (result[used] - closed) * (1 - inside) + dark * inside
     return result
 
 
 def paint_inner(
-    positions: np.ndarray, mouth: np.ndarray, lip_depth: np.ndarray, log_skin: np.ndarray, log_lips: np.ndarray
+    positions: np.ndarray,
+    mouth: np.ndarray,
+    sockets: np.ndarray,
+    neck: np.ndarray,
+    lip_depth: np.ndarray,
+    log_skin: np.ndarray,
+    log_lips: np.ndarray,
 ) -> np.ndarray:
-    """Linear albedo (P, 3) of the head's small charts: the mouth's inside, eye sockets, nostrils, front of the neck.
+    """Linear albedo (P, 3) of the head's small charts: the mouth's inside, eye sockets, front of the neck, nostrils.
 
     Parameters
     ----------
-    positions : (P, 3) neutral, metres. mouth : (P,) mask of the mouth's inside.
+    positions : (P, 3) neutral, metres. mouth, sockets, neck : (P,) masks; what is none of them is a nostril.
     lip_depth : (P,) metres behind the lips. log_skin : (P, 3) base there; log_lips : (3,).
     """
     mottle = 1.0 + 0.05 * fractal_noise(positions, 0.004, 3, 91)[:, None]
@@ -99,4 +106,10 @@ def paint_inner(
     front = 0.5 * np.exp(log_lips) + 0.5 * MOUTH_FRONT
     inside = (front * (1 - depth) + MOUTH_BACK * depth) * mottle
     skin = np.exp(log_skin + 0.02 * fractal_noise(positions, 0.002, 3, 92)[:, None])
-    return (inside * mouth[:, None] + skin * (1.0 - mouth[:, None])).astype(np.float32)
+    socket = np.exp(log_skin - 0.8 * HAEMOGLOBIN_DENSITY - 0.4)
+    nostril = np.exp(log_skin + NOSTRIL)
+    other = np.clip(1.0 - mouth - sockets - neck, 0.0, 1.0)[:, None]
+    shares = (mouth[:, None], sockets[:, None], neck[:, None], other)
+    total = np.maximum(sum(shares), 1e-6)
+    mixed = inside * shares[0] + socket * shares[1] + skin * shares[2] + nostril * shares[3]
+    return (mixed / total).astype(np.float32)

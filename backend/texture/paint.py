@@ -104,10 +104,12 @@ def paint_everything_else(
     log_lips = np.median(log_base, axis=0) - HAEMOGLOBIN_DENSITY - 0.12
     regions = surface.regions
     lips = positions[regions["lips"] > 0.5]
-    stacked = np.concatenate([positions, regions["mouth_interior"][:, None], log_base], 1)
-    inner = space.inner.sample(stacked)  # (P, 7)
+    masks = [regions[name][:, None] for name in ("mouth_interior", "eye_sockets", "neck")]
+    inner = space.inner.sample(np.concatenate([positions, *masks, log_base], 1))  # (P, 9)
     lip_depth = float(np.percentile(lips[:, 2], 90)) - inner[:, 2]
-    flat[space.inner.texel] = paint_inner(inner[:, :3], inner[:, 3], lip_depth, inner[:, 4:7], log_lips)
+    flat[space.inner.texel] = paint_inner(
+        inner[:, :3], inner[:, 3], inner[:, 4], inner[:, 5], lip_depth, inner[:, 6:], log_lips
+    )
     for name, atlas in space.parts.items():
         points = atlas.sample(fitted.neutral)
         if name.startswith("eye"):
