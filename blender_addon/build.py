@@ -1,0 +1,134 @@
+"""``python -m blender_addon.build``: the extension's zips for Linux, Windows and macOS, made and validated.
+
+Each zip holds the add-on, the wheels of pyzmq for its platform, and the backend's source with its assets
+(``backend.zip``), out of which *Install backend* makes an environment of its own. Run it in a checkout.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import subprocess
+import sys
+import tempfile
+import tomllib
+import zipfile
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from blender_addon.packaging_wheels import PLATFORMS, Platform, wheels_for
+
+ROOT = Path(__file__).resolve().parents[1]
+SOURCE = ROOT / "blender_addon"
+BACKEND_PARTS = ("backend", "assets", "pyproject.toml", "README.md", "LICENSE")
+NOT_PACKED = ("build.py", "packaging_wheels.py")
+_EPOCH = (1980, 1, 1, 0, 0, 0)
+
+
+def tracked(parts: Iterable[str]) -> list[str]:
+    """Names of files under ``parts`` of the checkout that git tracks or would track, sorted.
+
+    Outside a git checkout: every file there except what Python leaves behind.
+    """
+    command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard", "--", *parts]
+    listed = subprocess.run(command, cwd=ROOT, capture_output=True)
+    if listed.returncode == 0:
+        names = [name for name in listed.stdout.decode().split("\0") if name]
+    else:
+        found = [path for part in parts for path in ([ROOT / part] if (ROOT / part).is_file() else (ROOT / part).rglob("*"))]
+        names = [path.relative_to(ROOT).as_posix() for path in found if path.is_file()]
+    return sorted(name for name in set(names) if "__pycache__" not in name and (ROOT / name).is_file())
+
+
+def write_zip(target: Path, files: Iterable[tuple[str, bytes]]) -> None:
+    """Write ``(name, content)`` pairs with fixed dates, so that the same files give the same zip."""
+    with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED, compresslevel=6) as archive:
+        for name, content in files:
+            item = zipfile.ZipInfo(name, _EPOCH)
+            item.external_attr = 0o644 << 16
+            item.compress_type = zipfile.ZIP_STORED if name.endswith((".whl", ".zip")) else zipfile.ZIP_DEFLATED
+            archive.writestr(item, content)
+
+
+def backend_archive(target: Path) -> None:
+    """The backend's source, assets and project file as one zip."""
+    write_zip(target, ((name, (ROOT / name).read_bytes()) for name in tracked(BACKEND_PARTS)))
+
+
+def manifest_for(platform: Platform, wheels: Sequence[Path]) -> str:
+    """The committed manifest with the lists of one platform and its wheels."""
+    text = (SOURCE / "blender_manifest.toml").read_text("utf-8")
+    listed = ",\n".join(f'  "./wheels/{wheel.name}"' for wheel in wheels)
+    head, table, rest = text.partition("[permissions]")
+    made = f'{head}platforms = ["{platform.blender}"]\nwheels = [\n{listed},\n]\n\n{table}{rest}'
+    tomllib.loads(made)
+    return made
+
+
+def build(platform: Platform, out: Path, wheel_folder: Path) -> Path:
+    """Write the zip of one platform into ``out`` and return its path. Wheels that are there already are used again."""
+    wheels = wheels_for(platform, wheel_folder)
+    manifest = manifest_for(platform, wheels)
+    version = tomllib.loads(manifest)["version"]
+    out.mkdir(parents=True, exist_ok=True)
+    target = out / f"likeness-{version}-{platform.blender.replace('-', '_')}.zip"
+    with tempfile.TemporaryDirectory() as scratch:
+        backend = Path(scratch) / "backend.zip"
+        backend_archive(backend)
+        files = [("blender_manifest.toml", manifest.encode())]
+        for name in tracked(["blender_addon"]):
+            inside = name.removeprefix("blender_addon/")
+            if inside not in (*NOT_PACKED, "blender_manifest.toml"):
+                files.append((inside, (ROOT / name).read_bytes()))
+        files.append(("LICENSE", (ROOT / "LICENSE").read_bytes()))
+        files.append(("backend.zip", backend.read_bytes()))
+        files += [(f"wheels/{wheel.name}", wheel.read_bytes()) for wheel in wheels]
+        write_zip(target, files)
+    return target
+
+
+def blender_command_line() -> Path | None:
+    """Blender's own extension tool out of the ``bpy`` wheel of this Python, or None where there is none."""
+    found = importlib.util.find_spec("bpy")
+    if found is None or not found.submodule_search_locations:
+        return None
+    tools = sorted(Path(found.submodule_search_locations[0]).glob("*/scripts/addons_core/bl_pkg/cli/blender_ext.py"))
+    return tools[-1] if tools else None
+
+
+def validate(package: Path) -> str:
+    """Let Blender's extension tool judge ``package``; returns what it said, or why nothing was checked.
+
+    Raises ``RuntimeError`` with its words when it finds a fault.
+    """
+    tool = blender_command_line()
+    if tool is None:
+        return "not validated: Blender's extension tool is not installed here (pip install bpy)"
+    done = subprocess.run([sys.executable, str(tool), "validate", str(package)], capture_output=True, text=True)
+    said = (done.stdout + done.stderr).strip()
+    if done.returncode != 0:
+        raise RuntimeError(f"{package.name} is not valid: {said}")
+    return said.splitlines()[-1] if said else "valid"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Build and validate what the arguments ask for; returns the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m blender_addon.build", description=__doc__.splitlines()[0])
+    parser.add_argument("--out", type=Path, default=ROOT / "dist", help="folder of the zips (default: dist)")
+    parser.add_argument("--wheels", type=Path, help="folder that keeps downloaded wheels (default: OUT/wheels)")
+    names = [platform.blender for platform in PLATFORMS]
+    parser.add_argument("--platform", action="append", choices=names, help="only this platform; may be repeated")
+    given = parser.parse_args(arguments)
+    wanted = [platform for platform in PLATFORMS if given.platform is None or platform.blender in given.platform]
+    try:
+        for platform in wanted:
+            package = build(platform, given.out, given.wheels or given.out / "wheels")
+            print(f"{package} ({package.stat().st_size / 1e6:.1f} MB): {validate(package)}")
+    except RuntimeError as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
