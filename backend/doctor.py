@@ -24,7 +24,7 @@ from backend.errors import EXIT_CODES
 ROOT = Path(__file__).resolve().parents[1]
 ASSETS = ROOT / "assets"
 
-IMPORT_NAMES = {"opencv-contrib-python": "cv2", "pillow": "PIL", "pillow-heif": "pillow_heif"}
+IMPORT_NAMES = {"opencv-contrib-python": "cv2", "pillow": "PIL", "pillow-heif": "pillow_heif", "pyzmq": "zmq"}
 """Import name of the packages whose name differs from it."""
 
 INSTALL_ADVICE = "python -m pip install -e ."

@@ -10,6 +10,7 @@ EXIT_CODES: dict[str, int] = {
     "disk": 6,
     "missing_part": 7,
     "cancelled": 8,
+    "in_use": 9,
     "internal": 1,
 }
 """Exit code of the command line for each ``LikenessError.code`` (documented in README.md)."""

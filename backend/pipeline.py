@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from backend.errors import LikenessError
 from backend.exchange.assemble import assemble, asset_photo
 from backend.exchange.face_asset import FaceAsset
@@ -17,7 +19,7 @@ from backend.geometry.template import load_template
 from backend.photos.collect import CollectOptions, collect
 from backend.photos.collection import PhotoCollection
 from backend.photos.read import PhotoSource
-from backend.progress import ProgressReporter, StageClock, silent
+from backend.progress import HeadPreview, PreviewReceiver, ProgressReporter, StageClock, no_preview, silent
 from backend.rig.personalise import personalise_keys
 from backend.texture.albedo import build_albedo
 
@@ -75,8 +77,11 @@ def reconstruct(
     sources: Sequence[PhotoSource],
     options: ReconstructOptions | None = None,
     progress: ProgressReporter = silent,
+    preview: PreviewReceiver = no_preview,
 ) -> Reconstruction:
     """Reconstruct one person's head from photos.
+
+    ``preview`` is called with the head as far as it is whenever the fit has come further.
 
     Raises
     ------
@@ -86,10 +91,17 @@ def reconstruct(
     options = options or ReconstructOptions()
     clock = StageClock()
     template = load_template()
+    head = template.head
+
+    def show(stage: str, neutral: np.ndarray, colors: np.ndarray | None = None) -> None:
+        vertices = neutral[head.vertex_start : head.vertex_stop].astype(np.float32)
+        preview(HeadPreview(stage, vertices, template.quads[head.face_start : head.face_stop], colors))
+
     with clock.stage("photos"):
         collection = collect(sources, progress=progress, options=options.collect)
     with clock.stage("fit"):
-        fitted = fit_face(collection, fit_options_for(options.quality), progress, template)
+        fitted = fit_face(collection, fit_options_for(options.quality), progress, template, show)
+        show("appearance", fitted.neutral, fitted.vertex_albedo)
     faces = {face.name: face for face in collection.faces}
     used = tuple(faces[photo.name] for photo in fitted.photos)
     with clock.stage("rig"):
@@ -107,6 +119,5 @@ def reconstruct(
         {"quality": options.quality, "texture_size": options.texture_size, "device": "cpu"},
     )
     asset = assemble(template, fitted.neutral, keys, texture.albedo, photos, report)
-    head = template.head
     previews = photo_previews(asset, fitted, used, template.regions["face"][head.vertex_start : head.vertex_stop])
     return Reconstruction(asset, previews, collection, fitted)

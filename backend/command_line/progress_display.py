@@ -2,53 +2,13 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from types import TracebackType
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 
-
-class TimeLeft:
-    """Estimates the time left from each stage's usual share of the whole.
-
-    Parameters
-    ----------
-    shares : stage -> usual share of the whole time, in the order of the stages; any positive scale. A stage that is
-        not in it moves nothing.
-    now : the clock, in seconds.
-    """
-
-    def __init__(self, shares: Mapping[str, float], now: Callable[[], float] = time.monotonic) -> None:
-        total = sum(shares.values()) or 1.0
-        self._now = now
-        self._start = now()
-        self._shares = {stage: share / total for stage, share in shares.items()}
-        self._before: dict[str, float] = {}
-        passed = 0.0
-        for stage, share in self._shares.items():
-            self._before[stage] = passed
-            passed += share
-        self.fraction = 0.0
-
-    def update(self, stage: str, fraction: float) -> None:
-        """Note that ``stage`` is done to ``fraction`` (0-1). What is done stays done: going back moves nothing."""
-        if stage in self._shares:
-            reached = self._before[stage] + self._shares[stage] * min(max(fraction, 0.0), 1.0)
-            self.fraction = max(self.fraction, reached)
-
-    @property
-    def elapsed(self) -> float:
-        """Seconds since the start."""
-        return self._now() - self._start
-
-    @property
-    def seconds_left(self) -> float | None:
-        """Estimated seconds left; None while there is too little to go by."""
-        if self.fraction < 0.02 or self.elapsed < 0.5:
-            return None
-        return self.elapsed * (1.0 - self.fraction) / self.fraction
+from backend.progress import TimeLeft
 
 
 class TerminalProgress:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -23,6 +24,13 @@ from backend.progress import ProgressReporter, silent
 REJECT_RATIO = 2.0
 """A photo whose landmarks disagree with the joint face this many times more than the median photo's is left out."""
 DENSE_POINTS = 1400
+
+EstimateReceiver = Callable[[str, np.ndarray], None]
+"""Called with a stage's name and neutral vertices (V, 3) float, head frame, metres."""
+
+
+def _nobody(stage: str, neutral: np.ndarray) -> None:
+    """An ``EstimateReceiver`` that looks at nothing."""
 
 
 @dataclass(frozen=True)
@@ -51,22 +59,27 @@ def fit_face(
     options: FitOptions | None = None,
     progress: ProgressReporter = silent,
     template: Template | None = None,
+    on_estimate: EstimateReceiver | None = None,
 ) -> FittedFace:
     """Fit one person to all photos of a collection.
 
-    Reports progress under the stage names ``landmarks``, ``dense``, ``cage`` and ``appearance``.
+    Reports progress under the stage names ``landmarks``, ``dense``, ``cage`` and ``appearance``. ``on_estimate`` is
+    called with the stage's name and the neutral vertices (V, 3) whenever there is a better estimate.
     """
     options = options or FitOptions()
     template = template or load_template()
+    on_estimate = on_estimate or _nobody
     progress("landmarks", 0.0)
     state = run_landmark_stage(template, collection.faces, options)
     progress("landmarks", 1.0)
+    on_estimate("landmarks", state.neutral())
     if options.dense is not None and len(state.faces) > 1:
-        state = run_dense_stage(state, options, options.dense, progress)
+        state = run_dense_stage(state, options, options.dense, progress, on_estimate)
     if options.cage is not None and len(state.faces) > 1:
         for turn in range(options.cage.rounds):
             state = run_cage_stage(state, options, options.cage)
             progress("cage", (turn + 1) / options.cage.rounds)
+            on_estimate("cage", state.neutral())
     progress("appearance", 0.0)
     fitted = _fitted_face(state)
     progress("appearance", 1.0)
@@ -140,7 +153,11 @@ def dense_mesh(template: Template) -> DenseMesh:
 
 
 def run_dense_stage(
-    state: FitState, options: FitOptions, stage: DenseStage, progress: ProgressReporter = silent
+    state: FitState,
+    options: FitOptions,
+    stage: DenseStage,
+    progress: ProgressReporter = silent,
+    on_estimate: EstimateReceiver = _nobody,
 ) -> FitState:
     """Align the photos with each other through the mesh, coarse to fine, landmarks still holding."""
     template, faces = state.template, state.faces
@@ -157,6 +174,7 @@ def run_dense_stage(
         )
         estimate = solve(state.estimate, targets, cameras, weights, stage.iterations)
         state = replace(state, estimate=estimate, targets=landmarks)
+        on_estimate("dense", state.neutral())
     progress("dense", 1.0)
     return state
 
