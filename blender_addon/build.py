@@ -35,7 +35,9 @@ def tracked(parts: Iterable[str]) -> list[str]:
     if listed.returncode == 0:
         names = [name for name in listed.stdout.decode().split("\0") if name]
     else:
-        found = [path for part in parts for path in ([ROOT / part] if (ROOT / part).is_file() else (ROOT / part).rglob("*"))]
+        found = [
+            path for part in parts for path in ([ROOT / part] if (ROOT / part).is_file() else (ROOT / part).rglob("*"))
+        ]
         names = [path.relative_to(ROOT).as_posix() for path in found if path.is_file()]
     return sorted(name for name in set(names) if "__pycache__" not in name and (ROOT / name).is_file())
 

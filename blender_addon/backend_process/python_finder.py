@@ -1,0 +1,128 @@
+"""Finds a Python 3.11 or 3.12 that can make the backend's environment."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..errors import AddonError
+
+WANTED = ((3, 12), (3, 11))
+_PROBE = "import sys, struct, venv, ensurepip; print(*sys.version_info[:3], struct.calcsize('P') * 8, sys.executable)"
+_SECONDS = 15
+
+
+@dataclass(frozen=True)
+class FoundPython:
+    """An interpreter that ran: its path and version."""
+
+    path: Path
+    version: tuple[int, int, int]
+
+    @property
+    def text(self) -> str:
+        """For labels: ``Python 3.12.1``."""
+        return "Python " + ".".join(str(part) for part in self.version)
+
+
+def clean_environment() -> dict[str, str]:
+    """This process's environment without what ties a child Python to Blender's own Python."""
+    dropped = {"PYTHONHOME", "PYTHONPATH", "PYTHONSTARTUP", "PYTHONEXECUTABLE", "VIRTUAL_ENV", "__PYVENV_LAUNCHER__"}
+    return {name: value for name, value in os.environ.items() if name not in dropped}
+
+
+def hidden_window() -> dict[str, int]:
+    """Arguments for ``subprocess`` that keep Windows from opening a console."""
+    return {"creationflags": subprocess.CREATE_NO_WINDOW} if sys.platform == "win32" else {}
+
+
+def probe(command: Sequence[str]) -> FoundPython | None:
+    """Run an interpreter and ask what it is; None where it does not run, lacks ``venv``, or is a 32-bit one."""
+    try:
+        done = subprocess.run(
+            [*command, "-I", "-c", _PROBE],
+            capture_output=True,
+            text=True,
+            timeout=_SECONDS,
+            env=clean_environment(),
+            stdin=subprocess.DEVNULL,
+            **hidden_window(),
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    parts = done.stdout.strip().split(" ", 4)
+    if done.returncode != 0 or len(parts) != 5 or parts[3] != "64":
+        return None
+    return FoundPython(Path(parts[4]), (int(parts[0]), int(parts[1]), int(parts[2])))
+
+
+def candidates(own: str = sys.executable) -> Iterator[list[str]]:
+    """Commands that may be a wanted Python, likeliest first; ``own`` is the Python that Blender runs."""
+    names = [f"python{major}.{minor}" for major, minor in WANTED] + ["python3", "python"]
+    for name in names:
+        if found := shutil.which(name):
+            yield [found]
+    if sys.platform == "win32":
+        if launcher := shutil.which("py"):
+            yield from ([launcher, f"-{major}.{minor}"] for major, minor in WANTED)
+        programs = Path(os.environ.get("LOCALAPPDATA", "")) / "Programs" / "Python"
+        yield from ([str(programs / f"Python{major}{minor}" / "python.exe")] for major, minor in WANTED)
+    for folder in _usual_folders():
+        yield from ([str(folder / name)] for name in names[: len(WANTED)])
+    home = Path.home()
+    for major, minor in WANTED:
+        managed = [home / ".pyenv" / "versions", home / ".local" / "share" / "uv" / "python"]
+        for versions in managed:
+            for installed in sorted(versions.glob(f"*{major}.{minor}*"), reverse=True):
+                yield [str(installed / "bin" / "python3")]
+    if own:
+        yield [own]
+
+
+def _usual_folders() -> Iterable[Path]:
+    if sys.platform == "darwin":
+        frameworks = Path("/", "Library", "Frameworks", "Python.framework", "Versions")
+        yield from (frameworks / f"{major}.{minor}" / "bin" for major, minor in WANTED)
+        yield Path("/", "opt", "homebrew", "bin")
+    if sys.platform != "win32":
+        yield Path("/", "usr", "local", "bin")
+        yield Path("/", "usr", "bin")
+
+
+def find_python(told: str = "", commands: Iterable[Sequence[str]] | None = None) -> FoundPython:
+    """The Python that the person named in ``told``, else the first wanted one among ``commands`` (``candidates()``).
+
+    Raises
+    ------
+    AddonError : code ``no_python``, saying what to install or enter.
+    """
+    wanted = " or ".join(f"{major}.{minor}" for major, minor in reversed(WANTED))
+    if told.strip():
+        found = probe([os.path.expanduser(told.strip())])
+        if found is None:
+            raise AddonError(
+                f"{told} is not a Python that can make an environment.",
+                f"Choose the program of a 64-bit Python {wanted}, or leave the field empty.",
+                "no_python",
+            )
+        if found.version[:2] not in WANTED:
+            raise AddonError(f"{told} is {found.text}.", f"The backend needs Python {wanted}.", "no_python")
+        return found
+    seen: set[tuple[str, ...]] = set()
+    for command in candidates() if commands is None else commands:
+        if tuple(command) in seen:
+            continue
+        seen.add(tuple(command))
+        found = probe(command)
+        if found is not None and found.version[:2] in WANTED:
+            return found
+    raise AddonError(
+        f"No Python {wanted} was found on this computer.",
+        f"Install Python {WANTED[0][0]}.{WANTED[0][1]} from python.org, or enter its program in the field Python.",
+        "no_python",
+    )

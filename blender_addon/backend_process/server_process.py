@@ -1,0 +1,164 @@
+"""The server process that this Blender started: its start, its ready line, its last words, its end."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import subprocess
+import threading
+import time
+from collections import deque
+from collections.abc import Sequence
+from pathlib import Path
+
+from ..client.keys import ServerAddress
+from ..errors import AddonError
+from .python_finder import clean_environment, hidden_window
+
+PORT_TAKEN = 9
+OUT_OF_MEMORY = 5
+MISSING_PART = 7
+_KEPT_LINES = 400
+
+
+class ServerProcess:
+    """``python -m backend serve`` as a child process.
+
+    Parameters
+    ----------
+    python : interpreter of the backend's environment.
+    source : folder that holds the package ``backend``, or None where the environment finds it by itself.
+    arguments : for ``serve``. log : file that gets what the server logs, written anew.
+
+    Raises
+    ------
+    AddonError : ``cannot_start`` where the operating system refuses to start it.
+    """
+
+    def __init__(
+        self, python: Path, source: Path | None, arguments: Sequence[str] = (), log: Path | None = None
+    ) -> None:
+        self.owner_token = secrets.token_hex(16)
+        self._lines: deque[str] = deque(maxlen=_KEPT_LINES)
+        self._address: ServerAddress | None = None
+        self._log = log
+        environment = clean_environment() | {"LIKENESS_OWNER_TOKEN": self.owner_token, "PYTHONUNBUFFERED": "1"}
+        if source is not None:
+            environment["PYTHONPATH"] = str(source)
+        command = [str(python), "-m", "backend", "serve", "--parent", str(os.getpid()), *arguments]
+        try:
+            self._process = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                env=environment,
+                cwd=str(source) if source is not None else None,
+                **hidden_window(),
+            )
+        except OSError as error:
+            raise AddonError(
+                f"The backend could not be started ({error.strerror or error}).",
+                "Choose Repair in the extension's preferences.",
+                "cannot_start",
+            ) from error
+        self.started = time.monotonic()
+        self._readers = [
+            threading.Thread(target=self._read_ready_line, name="likeness-server-out", daemon=True),
+            threading.Thread(target=self._read_log, name="likeness-server-log", daemon=True),
+        ]
+        for reader in self._readers:
+            reader.start()
+
+    @property
+    def pid(self) -> int:
+        """Process id."""
+        return self._process.pid
+
+    @property
+    def address(self) -> ServerAddress | None:
+        """Where it listens, once it said so."""
+        return self._address
+
+    @property
+    def exit_code(self) -> int | None:
+        """None while it runs; negative where a signal ended it."""
+        return self._process.poll()
+
+    @property
+    def log_lines(self) -> list[str]:
+        """The last lines of what it logged."""
+        return list(self._lines)
+
+    def why_it_ended(self) -> AddonError:
+        """A sentence about a process that ended by itself, from its exit code and its last words."""
+        code = self.exit_code
+        for reader in self._readers:
+            reader.join(0.5)
+        said = " ".join(line for line in self._lines if line)[-400:]
+        if code == PORT_TAKEN:
+            return AddonError(
+                said or "The port of the backend is taken, or another backend of yours runs.",
+                "Stop the other one, or leave the port field in the preferences at 0 for any free one.",
+                "port_taken",
+            )
+        if code == OUT_OF_MEMORY or code == -9:
+            return AddonError(
+                "The backend was ended by the system, most likely because memory ran out.",
+                "Close other programs, and use fewer photos or a smaller texture.",
+                "out_of_memory",
+            )
+        if code == MISSING_PART or "ModuleNotFoundError" in said or "No module named" in said:
+            last = self._lines[-1] if self._lines else ""
+            return AddonError(
+                f"A part of the backend is missing ({last})." if last else "A part of the backend is missing.",
+                "Choose Repair in the extension's preferences.",
+                "missing_part",
+            )
+        last = self._lines[-1] if self._lines else "it said nothing"
+        return AddonError(
+            f"The backend ended with code {code}: {last}",
+            "Try again; if it happens again, choose Repair in the extension's preferences.",
+            "server_died",
+        )
+
+    def stop(self, wait_seconds: float = 3.0) -> None:
+        """End the process: ask it to (a signal), then make it."""
+        if self._process.poll() is None:
+            self._process.terminate()
+            try:
+                self._process.wait(wait_seconds)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.wait(5)
+        for reader in self._readers:
+            reader.join(1)
+
+    def _read_ready_line(self) -> None:
+        assert self._process.stdout is not None
+        with self._process.stdout as stream:
+            for raw in stream:
+                try:
+                    said = json.loads(raw)
+                    if said["event"] == "ready":
+                        self._address = ServerAddress(
+                            said["endpoint"], said["public_key"], said.get("instance"), said.get("pid")
+                        )
+                except (ValueError, KeyError, TypeError):
+                    self._lines.append(raw.decode("utf-8", "replace").rstrip())
+
+    def _read_log(self) -> None:
+        assert self._process.stderr is not None
+        try:
+            log = open(self._log, "w", encoding="utf-8") if self._log is not None else None  # noqa: SIM115
+        except OSError:  # a log is not worth failing for
+            log = None
+        with self._process.stderr as stream:
+            for raw in stream:
+                line = raw.decode("utf-8", "replace").rstrip()
+                self._lines.append(line)
+                if log is not None:
+                    print(line, file=log, flush=True)
+        if log is not None:
+            log.close()

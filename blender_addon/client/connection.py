@@ -1,0 +1,348 @@
+"""One connection to a service, on a thread of its own: commands go in by methods, events come out of a queue."""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ..errors import AddonError
+from ..protocol.preview import decode_preview
+from ..protocol.result import decode_result
+from . import messages
+from .events import Arrived, Event, GaveUp, JobFailed, Lost, Previewed, Welcomed
+from .keys import KeyPair, ServerAddress
+from .photo_files import read_photos
+
+TICK_SECONDS = 0.03
+
+
+@dataclass(frozen=True)
+class PhotoFile:
+    """A photo to send: its label, unique among the job's, and either its path or its bytes."""
+
+    label: str
+    path: Path | None = None
+    data: bytes | None = None
+
+
+@dataclass(frozen=True)
+class Submission:
+    """A job as the client knows it; ``token`` is random and ours."""
+
+    token: str
+    photos: tuple[PhotoFile, ...]
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Patience:
+    """Seconds: for the first answer to ``hello``, and for reaching a server again that fell silent."""
+
+    hello: float = 5.0
+    again: float = 10.0
+
+
+class Connection:
+    """A client of the service.
+
+    ``start`` begins; ``submit``, ``cancel`` and ``close`` return at once; ``take`` gives the events so far. After
+    ``GaveUp`` or ``close`` the thread has ended and the connection is of no more use.
+    """
+
+    def __init__(self, address: ServerAddress, keys: KeyPair, client: str, patience: Patience | None = None) -> None:
+        self.address = address
+        self._keys = keys
+        self._client = client
+        self._patience = patience or Patience()
+        self._commands: queue.SimpleQueue[tuple[str, Any]] = queue.SimpleQueue()
+        self._events: queue.SimpleQueue[Event] = queue.SimpleQueue()
+        self._closing = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="likeness-client", daemon=True)
+
+    def start(self) -> None:
+        """Connect; ``Welcomed`` or ``GaveUp`` follows."""
+        self._thread.start()
+
+    def submit(self, submission: Submission) -> None:
+        """Send a job; exactly one ``Arrived`` or ``JobFailed`` with its token follows, unless the thread gives up."""
+        self._commands.put(("submit", submission))
+
+    def cancel(self, token: str) -> None:
+        """Ask the server to stop a job; its ``JobFailed`` (``cancelled``) follows."""
+        self._commands.put(("cancel", token))
+
+    def shutdown(self, owner_token: str) -> None:
+        """Ask the server to stop; only its starter can."""
+        self._commands.put(("shutdown", owner_token))
+
+    def close(self, wait_seconds: float = 1.0) -> None:
+        """Say good-bye and end the thread, waiting for it for at most ``wait_seconds``."""
+        self._closing.set()
+        if self._thread.is_alive():
+            self._thread.join(wait_seconds)
+
+    @property
+    def alive(self) -> bool:
+        """Whether the thread runs."""
+        return self._thread.is_alive()
+
+    def take(self) -> list[Event]:
+        """Events since the last call, oldest first."""
+        taken = []
+        while True:
+            try:
+                taken.append(self._events.get_nowait())
+            except queue.Empty:
+                return taken
+
+    def _run(self) -> None:
+        try:
+            import zmq
+        except ImportError as error:
+            advice = "Install the extension from its own zip for this system; that carries pyzmq."
+            self._events.put(GaveUp("no_zmq", f"pyzmq could not be loaded ({error}).", advice))
+            return
+        context = zmq.Context()
+        talk = _Conversation(context, self.address, self._keys, self._client, self._patience, self._events.put)
+        try:
+            talk.open()
+            while not self._closing.is_set():
+                talk.serve()
+                self._obey(talk)
+            talk.say_bye()
+        except AddonError as error:
+            self._events.put(GaveUp(error.code, error.sentence, error.advice))
+        except Exception as error:  # a fault of ours must not leave the window waiting for ever
+            advice = "Please report it; the system console has more."
+            self._events.put(GaveUp("internal", f"The connection failed: {error!r}.", advice))
+            raise
+        finally:
+            talk.close()
+            context.term()
+
+    def _obey(self, talk: _Conversation) -> None:
+        while talk.ready:
+            try:
+                name, value = self._commands.get_nowait()
+            except queue.Empty:
+                return
+            {"submit": talk.submit, "cancel": talk.cancel, "shutdown": talk.shutdown}[name](value)
+
+
+class _Conversation:
+    """The thread's side: one DEALER, replaced when the server fell silent."""
+
+    def __init__(self, context: Any, address: ServerAddress, keys: KeyPair, client: str, patience: Patience, tell: Any):
+        self._context, self._address, self._keys, self._client = context, address, keys, client
+        self._patience, self._tell = patience, tell
+        self._socket: Any = None
+        self._monitor: Any = None
+        self._trouble = ""
+        self._jobs: dict[str, Submission] = {}
+        self._cancelled: set[str] = set()
+        self._welcome: Welcomed | None = None
+        self.ready = False
+
+    def open(self) -> None:
+        """A fresh socket and ``hello``."""
+        import zmq
+
+        self._drop_socket()
+        socket = self._context.socket(zmq.DEALER)
+        socket.setsockopt(zmq.LINGER, 300)
+        socket.setsockopt(zmq.RECONNECT_IVL, 100)
+        socket.setsockopt(zmq.RECONNECT_IVL_MAX, 1000)
+        socket.setsockopt(zmq.SNDHWM, 0)
+        socket.setsockopt(zmq.RCVHWM, 0)
+        socket.curve_serverkey = self._address.public_key.encode()
+        socket.curve_publickey = self._keys.public.encode()
+        socket.curve_secretkey = self._keys.secret.encode()
+        self._monitor = socket.get_monitor_socket()
+        socket.connect(self._address.endpoint)
+        self._socket = socket
+        self.ready = False
+        now = time.monotonic()
+        self._heard = self._pinged = self._opened = now
+        self._send({"type": "hello", "protocol": messages.PROTOCOL, "client": self._client})
+
+    def serve(self) -> None:
+        """Take in what came within a tick, keep the heartbeat. Raises ``AddonError`` to give up."""
+        self._socket.poll(int(TICK_SECONDS * 1000))
+        while self._socket.poll(0):
+            frames = self._socket.recv_multipart(copy=True)
+            self._heard = time.monotonic()
+            self._take_in(frames)
+        self._watch_monitor()
+        self._keep_time()
+
+    def close(self) -> None:
+        """Drop the socket; what was sent still leaves for a moment."""
+        self._drop_socket()
+
+    def submit(self, submission: Submission) -> None:
+        assert self._welcome is not None
+        try:
+            contents = read_photos(
+                [(photo.label, photo.path, photo.data) for photo in submission.photos], self._welcome.limits
+            )
+        except AddonError as error:
+            self._tell(JobFailed(submission.token, error.code, error.sentence, error.advice))
+            return
+        self._jobs[submission.token] = submission
+        described = [
+            {"name": photo.label, "bytes": len(content)}
+            for photo, content in zip(submission.photos, contents, strict=True)
+        ]
+        header = {"type": "submit", "request": "submit", "token": submission.token, "photos": described}
+        self._send({**header, "options": dict(submission.options)}, contents)
+
+    def cancel(self, token: str) -> None:
+        self._cancelled.add(token)
+        if token in self._jobs:
+            self._send({"type": "cancel", "request": "cancel", "token": token})
+
+    def shutdown(self, owner_token: str) -> None:
+        self._send({"type": "shutdown", "request": "shutdown", "token": owner_token})
+
+    def say_bye(self) -> None:
+        """Leave; jobs go on."""
+        self._send({"type": "bye"})
+
+    def _send(self, header: Mapping[str, Any], contents: Sequence[bytes] = ()) -> None:
+        self._socket.send_multipart([messages.header_frame(header), *contents], copy=not contents)
+
+    def _take_in(self, frames: list[bytes]) -> None:
+        header = messages.parse_header(frames[0])
+        kind, token = header["type"], messages.text_of(header, "token")
+        if kind == "ping":
+            answer = {"type": "pong"}
+            self._send({**answer, "request": header["request"]} if "request" in header else answer)
+        elif kind == "welcome":
+            self._welcome_back(header)
+        elif kind == "error":
+            self._take_error(header, token)
+        elif kind == "bye":
+            self._server_leaves(messages.text_of(header, "reason"))
+        elif token in self._jobs:
+            self._take_job_message(kind, token, header, frames[1:])
+
+    def _take_job_message(self, kind: str, token: str, header: dict[str, Any], buffers: list[bytes]) -> None:
+        if kind == "queued":
+            self._tell(messages.queued(header))
+        elif kind == "progress":
+            self._tell(messages.progressed(header))
+        elif kind == "preview":
+            try:
+                self._tell(Previewed(token, decode_preview(header, buffers)))
+            except AddonError:
+                return  # the result is what counts
+        elif kind == "result":
+            try:
+                event: Event = Arrived(token, decode_result(header, buffers))
+            except AddonError as error:
+                event = JobFailed(token, error.code, error.sentence, error.advice)
+            self._end_job(token, event)
+            if job := messages.text_of(header, "job"):
+                self._send({"type": "forget", "request": "forget", "job": job})
+
+    def _end_job(self, token: str, event: Event) -> None:
+        self._jobs.pop(token, None)
+        self._cancelled.discard(token)
+        self._tell(event)
+
+    def _welcome_back(self, header: dict[str, Any]) -> None:
+        before = self._welcome.instance if self._welcome else None
+        welcome = messages.welcomed(header, before)
+        self._welcome, self.ready = welcome, True
+        self._tell(welcome)
+        for token in list(self._jobs):
+            if welcome.same_server:
+                self._send({"type": "fetch", "request": "fetch", "token": token})
+            else:
+                sentence = "The backend stopped while it worked on these photos, and runs again."
+                self._end_job(token, JobFailed(token, "server_died", sentence, "Click Reconstruct Face once more."))
+
+    def _take_error(self, header: dict[str, Any], token: str) -> None:
+        code, request = messages.text_of(header, "code"), messages.text_of(header, "request")
+        if code == "version":
+            sentence = f"The backend does not speak version {messages.PROTOCOL} of the protocol."
+            raise AddonError(sentence, "Bring the extension and the backend to the same version.", "version")
+        if code == "hello_first":  # it forgot us
+            self.open()
+        elif code in ("malformed", "too_many_connections") and not self.ready:
+            raise AddonError(messages.text_of(header, "sentence"), messages.text_of(header, "advice"), code)
+        elif request == "fetch" and code == "unknown_job" and token in self._jobs:
+            submission = self._jobs.pop(token)
+            if token in self._cancelled:
+                failed = JobFailed(token, "cancelled", "The reconstruction was cancelled.", "")
+                self._end_job(token, failed)
+            else:  # the submit never arrived
+                self.submit(submission)
+        elif token in self._jobs and request in ("", "submit", "fetch"):
+            self._end_job(token, messages.job_failed(header, token))
+
+    def _server_leaves(self, reason: str) -> None:
+        for token in list(self._jobs):
+            sentence = f"The backend stopped ({reason or 'no reason given'}) before the head was finished."
+            self._end_job(token, JobFailed(token, "stopped", sentence, "Click Reconstruct Face to start it again."))
+        raise AddonError("The backend has stopped.", "It starts again with the next click.", "left")
+
+    def _keep_time(self) -> None:
+        now = time.monotonic()
+        if not self.ready:
+            limit = self._patience.again if self._welcome else self._patience.hello
+            if now - self._opened > limit:
+                raise self._unreachable()
+            return
+        assert self._welcome is not None
+        if now - self._pinged >= self._welcome.ping_seconds:
+            self._pinged = now
+            self._send({"type": "ping"})
+        if now - self._heard > self._welcome.silence_seconds:
+            self._tell(Lost(f"The backend at {self._address.endpoint} does not answer; trying again."))
+            self.open()
+
+    def _watch_monitor(self) -> None:
+        import zmq
+        from zmq.utils.monitor import recv_monitor_message
+
+        refused = (
+            zmq.EVENT_HANDSHAKE_FAILED_AUTH,
+            zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL,
+            zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL,
+        )
+        while self._monitor.poll(0):
+            event = recv_monitor_message(self._monitor)["event"]
+            if event in refused:
+                self._trouble = "refused"
+            elif event == zmq.EVENT_DISCONNECTED and self.ready:
+                # ZeroMQ connects again by itself, and the server then knows nothing of us.
+                self._tell(Lost("The connection to the backend broke; trying again."))
+                self.open()
+                return
+
+    def _unreachable(self) -> AddonError:
+        endpoint = self._address.endpoint
+        if self._trouble == "refused":
+            return AddonError(
+                f"The backend at {endpoint} refused the connection: the keys do not fit.",
+                "Check its public key in the preferences, and add this computer's key to its authorized_clients.",
+                "refused",
+            )
+        return AddonError(
+            f"No backend answers at {endpoint}.",
+            "Check that it runs, that the address and public key are right, and that no firewall is between.",
+            "unreachable",
+        )
+
+    def _drop_socket(self) -> None:
+        if self._socket is not None:
+            self._socket.disable_monitor()
+            self._monitor.close(0)
+            self._socket.close()
+            self._socket = self._monitor = None

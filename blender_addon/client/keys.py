@@ -1,0 +1,126 @@
+"""Where the service keeps its keys and says that it runs, and the client's own key pair."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..errors import AddonError
+
+KEY_PATTERN = re.compile(r"[0-9A-Za-z.\-:+=^!/*?&<>()\[\]{}@%$#]{40}")
+"""A CURVE key in Z85."""
+
+
+@dataclass(frozen=True)
+class KeyPair:
+    """A CURVE key pair, both in Z85."""
+
+    public: str
+    secret: str
+
+
+@dataclass(frozen=True)
+class ServerAddress:
+    """Where a service listens and the key that proves that it is the right one; ``instance`` where it is known."""
+
+    endpoint: str
+    public_key: str
+    instance: str | None = None
+    pid: int | None = None
+
+
+def config_folder() -> Path:
+    """The service's configuration folder of this user, as docs/protocol.md has it."""
+    if told := os.environ.get("LIKENESS_CONFIG_DIR"):
+        return Path(told)
+    if sys.platform == "win32":
+        return Path(os.environ.get("APPDATA") or Path.home() / "AppData" / "Roaming") / "likeness"
+    if sys.platform == "darwin":
+        return Path.home() / "Library" / "Application Support" / "likeness"
+    return Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "likeness"
+
+
+def remote_address(endpoint: str, public_key: str) -> ServerAddress:
+    """The address of a service that a person typed in.
+
+    Raises ``AddonError`` (code ``address``) for what cannot be one.
+    """
+    endpoint, public_key = endpoint.strip(), public_key.strip()
+    if endpoint and "://" not in endpoint:
+        endpoint = f"tcp://{endpoint}"
+    if not re.fullmatch(r"tcp://[^\s/]+:\d{1,5}", endpoint):
+        raise AddonError(
+            f"{endpoint or 'The empty address'} is not the address of a service.",
+            "Write it like tcp://192.168.0.7:5555, in the extension's preferences.",
+            "address",
+        )
+    if not KEY_PATTERN.fullmatch(public_key):
+        raise AddonError(
+            "The public key of the service has to be 40 characters long.",
+            "Copy it from the other machine's server_key.json into the extension's preferences.",
+            "address",
+        )
+    return ServerAddress(endpoint, public_key)
+
+
+def is_loopback(endpoint: str) -> bool:
+    """Whether ``endpoint`` is on this machine, so that no network is used."""
+    host = endpoint.removeprefix("tcp://").rsplit(":", 1)[0].strip("[]")
+    return host in ("localhost", "::1") or host.startswith("127.")
+
+
+def running_server(folder: Path) -> ServerAddress | None:
+    """What ``server.json`` says; or None. It may be left over from a server that was killed."""
+    try:
+        state = json.loads((folder / "server.json").read_text("utf-8"))
+        address = ServerAddress(
+            str(state["endpoint"]), str(state["public_key"]), str(state["instance"]), int(state["pid"])
+        )
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return address if KEY_PATTERN.fullmatch(address.public_key) else None
+
+
+def client_keys(folder: Path) -> KeyPair:
+    """This user's client key pair out of ``client_key.json``, made where it is missing (mode 0600, never overwritten).
+
+    Raises ``AddonError`` where the file can be neither read nor made.
+    """
+    path = folder / "client_key.json"
+    try:
+        if not path.exists():
+            _make_keys(path)
+        stored = json.loads(path.read_text("utf-8"))
+        pair = KeyPair(str(stored["public_key"]), str(stored["secret_key"]))
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise AddonError(
+            f"The key file {path} cannot be used ({error}).", "Delete it, and a new one is made.", "keys"
+        ) from error
+    if not (KEY_PATTERN.fullmatch(pair.public) and KEY_PATTERN.fullmatch(pair.secret)):
+        raise AddonError(f"The key file {path} holds no keys.", "Delete it, and a new one is made.", "keys")
+    return pair
+
+
+def _make_keys(path: Path) -> None:
+    import zmq
+
+    public, secret = zmq.curve_keypair()
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    text = json.dumps({"public_key": public.decode(), "secret_key": secret.decode()})
+    part = path.with_name(f"{path.name}.{os.getpid()}.part")
+    handle = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(handle, "w", encoding="utf-8") as file:
+        file.write(text)
+    try:
+        os.link(part, path)  # fails where somebody else was quicker: theirs is used then
+    except FileExistsError:
+        pass
+    except OSError:  # a file system without links
+        if not path.exists():
+            os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)

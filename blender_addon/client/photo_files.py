@@ -1,0 +1,65 @@
+"""Photo files as buffers of a ``submit``, held against the server's limits before anything is sent."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from ..errors import AddonError
+from .events import Limits
+
+
+def unique_labels(names: Sequence[str]) -> tuple[str, ...]:
+    """Names as labels of a job: printable, at most 255 characters, no two alike (``front.jpg``, ``front (2).jpg``)."""
+    labels: list[str] = []
+    for name in names:
+        clean = "".join(c for c in name if c.isprintable()).strip()[-240:] or "photo"
+        label, again = clean, 1
+        while label in labels:
+            again += 1
+            stem, dot, ending = clean.rpartition(".")
+            label = f"{stem} ({again}).{ending}" if dot and stem else f"{clean} ({again})"
+        labels.append(label)
+    return tuple(labels)
+
+
+def read_photos(photos: Sequence[tuple[str, Path | None, bytes | None]], limits: Limits) -> list[bytes]:
+    """The bytes of each (label, path, bytes): read from its path where it has no bytes yet.
+
+    Raises
+    ------
+    AddonError : ``no_photo`` for a file that cannot be read, ``too_large`` for what the server would refuse.
+    """
+    if len(photos) > limits.photos:
+        raise AddonError(
+            f"The backend takes at most {limits.photos} photos, the list has {len(photos)}.",
+            "Remove some; the best ten are enough.",
+            "too_large",
+        )
+    contents = []
+    for label, path, data in photos:
+        if data is None:
+            assert path is not None
+            try:
+                data = path.read_bytes()
+            except OSError as error:
+                why = error.strerror or str(error)
+                raise AddonError(
+                    f"{label} could not be read ({why}).", "Put the file back, or remove it from the list.", "no_photo"
+                ) from error
+        if not data:
+            raise AddonError(f"{label} is an empty file.", "Remove it from the list.", "no_photo")
+        if len(data) > limits.frame_bytes:
+            raise AddonError(
+                f"{label} has {len(data) / 2**20:.0f} MiB, the backend takes {limits.frame_bytes / 2**20:.0f} a photo.",
+                "Save it smaller, as a JPEG for example.",
+                "too_large",
+            )
+        contents.append(data)
+    if sum(map(len, contents)) > limits.message_bytes - 65536:
+        raise AddonError(
+            f"The photos together are larger than the {limits.message_bytes / 2**20:.0f} MiB that the backend takes.",
+            "Remove some, or save them smaller.",
+            "too_large",
+        )
+    return contents

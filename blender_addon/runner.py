@@ -1,0 +1,289 @@
+"""One job from click to result, without ``bpy``: finds or starts the backend, connects, submits, follows, tells its fate.
+
+``Runner.tick`` never blocks; a timer of Blender's calls it, and so does a loop in background mode.
+"""
+
+from __future__ import annotations
+
+import enum
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from .backend_process.server_process import PORT_TAKEN, ServerProcess
+from .client.connection import Connection, Patience, Submission
+from .client.events import Arrived, Event, GaveUp, JobFailed, Lost, Previewed, Progressed, Queued, Welcomed
+from .client.keys import ServerAddress, client_keys, running_server
+from .errors import AddonError
+
+START_SECONDS = 120.0
+"""A start that takes longer has failed; reading torch from a slow disk for the first time may take half of it."""
+CANCEL_SECONDS = 5.0
+"""After so long a cancelled job counts as cancelled even if the server has not confirmed."""
+
+
+class Phase(enum.Enum):
+    """Where a job is."""
+
+    IDLE = "idle"
+    STARTING = "starting"
+    QUEUED = "queued"
+    RUNNING = "running"
+    CANCELLING = "cancelling"
+    DONE = "done"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+    @property
+    def busy(self) -> bool:
+        """Whether a job is under way."""
+        return self in (Phase.STARTING, Phase.QUEUED, Phase.RUNNING, Phase.CANCELLING)
+
+
+@dataclass(frozen=True)
+class JobView:
+    """What there is to show: the phase, a sentence, the fraction done (0–1), seconds left where known, advice on failure."""
+
+    phase: Phase = Phase.IDLE
+    sentence: str = ""
+    fraction: float = 0.0
+    seconds_left: float | None = None
+    code: str = ""
+    advice: str = ""
+
+
+@dataclass(frozen=True)
+class LocalBackend:
+    """A backend of this computer: ``python`` runs it, out of ``source`` where it is not installed in ``python``.
+
+    ``arguments`` go to ``serve``; ``log`` is the file for what it logs.
+    """
+
+    python: Path
+    source: Path | None = None
+    arguments: tuple[str, ...] = ()
+    log: Path | None = None
+
+
+class Runner:
+    """Runs one job at a time, and keeps the backend and the connection between jobs.
+
+    Parameters
+    ----------
+    client : name and version of this client. config : the service's configuration folder.
+    """
+
+    def __init__(self, client: str, config: Path) -> None:
+        self.view = JobView()
+        self.welcome: Welcomed | None = None
+        self._client, self._config = client, config
+        self._backend: LocalBackend | ServerAddress | None = None
+        self._connection: Connection | None = None
+        self._process: ServerProcess | None = None
+        self._submission: Submission | None = None
+        self._submitted = False
+        self._looking = False
+        self._cancelled_at = 0.0
+
+    @property
+    def busy(self) -> bool:
+        """Whether a job is under way."""
+        return self.view.phase.busy
+
+    @property
+    def connected(self) -> bool:
+        """Whether there is anything that ``tick`` has to look after."""
+        return self._connection is not None or self._process is not None
+
+    @property
+    def process(self) -> ServerProcess | None:
+        """The backend that this runner started, while it is there."""
+        return self._process
+
+    def begin(self, submission: Submission, backend: LocalBackend | ServerAddress) -> None:
+        """Start a job. Raises ``AddonError`` ``busy`` while another one is under way."""
+        if self.busy:
+            raise AddonError("A reconstruction is already running.", "Wait for it, or cancel it.", "busy")
+        if backend != self._backend:
+            self.stop()
+        self._backend, self._submission, self._submitted = backend, submission, False
+        self.view = JobView(Phase.STARTING, "Starting the backend")
+        try:
+            if self._process is not None and self._process.exit_code is not None:
+                self._drop()
+            if self._connection is not None and self._connection.alive:
+                if self.welcome is not None:
+                    self._submit()
+            else:
+                self._drop_connection()
+                self._reach()
+        except AddonError as error:
+            self._fail(error)
+
+    def cancel(self) -> None:
+        """Stop the job; its phase becomes ``CANCELLED`` at once or within seconds."""
+        if not self.busy or self.view.phase is Phase.CANCELLING:
+            return
+        if not self._submitted or self._connection is None:
+            self._submission = None
+            self.view = JobView(Phase.CANCELLED, "Cancelled.")
+            return
+        assert self._submission is not None
+        self._connection.cancel(self._submission.token)
+        self._cancelled_at = time.monotonic()
+        self.view = replace(self.view, phase=Phase.CANCELLING, sentence="Cancelling", seconds_left=None)
+
+    def stop(self) -> None:
+        """Leave the backend; one that this runner started ends."""
+        if self.busy:
+            self.view = JobView(Phase.CANCELLED, "Stopped.")
+        self._submission = None
+        self._drop()
+        self.view = JobView()
+
+    def tick(self) -> list[Previewed | Arrived]:
+        """Look after everything; previews and the result of the current job come back, oldest first."""
+        delivered: list[Previewed | Arrived] = []
+        try:
+            self._watch_process()
+            for event in self._connection.take() if self._connection is not None else ():
+                self._take_in(event, delivered)
+            if self.view.phase is Phase.CANCELLING and time.monotonic() - self._cancelled_at > CANCEL_SECONDS:
+                self._submission = None
+                self.view = JobView(Phase.CANCELLED, "Cancelled.")
+        except AddonError as error:
+            self._fail(error)
+        return delivered
+
+    def _reach(self) -> None:
+        """Connect to the given service, or one of this computer that runs already, or start one."""
+        if isinstance(self._backend, ServerAddress):
+            self.view = replace(self.view, sentence=f"Connecting to {self._backend.endpoint}")
+            self._connect(self._backend, Patience())
+        elif (found := running_server(self._config)) is not None:
+            self._looking = True
+            self._connect(found, Patience(hello=3.0, again=5.0))
+        else:
+            self._start_process()
+
+    def _connect(self, address: ServerAddress, patience: Patience) -> None:
+        self.welcome = None
+        self._connection = Connection(address, client_keys(self._config), self._client, patience)
+        self._connection.start()
+
+    def _start_process(self) -> None:
+        assert isinstance(self._backend, LocalBackend)
+        self._looking = False
+        backend = self._backend
+        self._process = ServerProcess(backend.python, backend.source, backend.arguments, backend.log)
+
+    def _watch_process(self) -> None:
+        process = self._process
+        if process is None:
+            return
+        if process.exit_code is not None:
+            self._process_ended(process)
+        elif self._connection is None:
+            if process.address is not None:
+                self._connect(process.address, Patience(hello=10.0))
+            elif time.monotonic() - process.started > START_SECONDS:
+                self._drop()
+                raise AddonError(
+                    "The backend did not start within two minutes.",
+                    "Try again, or choose Repair in the extension's preferences.",
+                    "cannot_start",
+                )
+
+    def _process_ended(self, process: ServerProcess) -> None:
+        was_running = self._submitted and self.busy
+        why = process.why_it_ended()
+        self._process = None
+        self._drop_connection()
+        if process.exit_code == PORT_TAKEN and self.busy and (found := running_server(self._config)) is not None:
+            self._connect(found, Patience())  # another Blender was quicker
+            return
+        if was_running and self.view.phase is not Phase.CANCELLING:
+            self._start_process()  # so that the next click finds it running
+            advice = "It has been started again; click Reconstruct Face once more."
+            sentence = why.sentence.rstrip(".") + ", and this reconstruction is lost."
+            raise AddonError(
+                sentence, advice if why.code != "out_of_memory" else f"{why.advice} {advice}", "server_died"
+            )
+        if self.view.phase is Phase.CANCELLING:
+            self.view = JobView(Phase.CANCELLED, "Cancelled.")
+        elif self.busy:
+            raise why
+
+    def _take_in(self, event: Event, delivered: list[Previewed | Arrived]) -> None:
+        if isinstance(event, Welcomed):
+            self._looking = False
+            self.welcome = event
+            if self.busy and not self._submitted and self._submission is not None:
+                self._submit()
+        elif isinstance(event, GaveUp):
+            self._gave_up(event)
+        elif isinstance(event, Lost):
+            if self.busy:
+                self.view = replace(self.view, sentence=event.sentence, seconds_left=None)
+        elif self._submission is not None and event.token == self._submission.token:
+            self._take_in_job(event, delivered)
+
+    def _take_in_job(self, event: Event, delivered: list[Previewed | Arrived]) -> None:
+        cancelling = self.view.phase is Phase.CANCELLING
+        if isinstance(event, Arrived):
+            self._submission = None
+            delivered.append(event)
+            self.view = JobView(Phase.DONE, "Finished.", 1.0)
+        elif isinstance(event, JobFailed):
+            if event.code == "cancelled" or cancelling:
+                self._submission = None
+                self.view = JobView(Phase.CANCELLED, "Cancelled.")
+            else:
+                raise AddonError(event.sentence, event.advice, event.code)
+        elif cancelling:
+            return
+        elif isinstance(event, Queued):
+            waiting = "Waiting for the backend"
+            if event.position:
+                jobs = "1 other job" if event.position == 1 else f"{event.position} other jobs"
+                waiting = f"Waiting for {jobs}"
+            self.view = JobView(Phase.QUEUED, waiting)
+        elif isinstance(event, Progressed):
+            sentence = event.sentence or event.stage
+            self.view = JobView(Phase.RUNNING, sentence, event.fraction, event.seconds_left)
+        elif isinstance(event, Previewed):
+            delivered.append(event)
+
+    def _gave_up(self, event: GaveUp) -> None:
+        looking, self._looking = self._looking, False
+        self._drop_connection()
+        if looking and self.busy:
+            self._start_process()  # what server.json spoke of is gone
+        elif self.view.phase is Phase.CANCELLING:
+            self.view = JobView(Phase.CANCELLED, "Cancelled.")
+        elif self.busy:
+            self._drop()
+            raise AddonError(event.sentence, event.advice, event.code)
+
+    def _submit(self) -> None:
+        assert self._connection is not None and self._submission is not None
+        self._connection.submit(self._submission)
+        self._submitted = True
+        self.view = replace(self.view, sentence="Sending the photos")
+
+    def _fail(self, error: AddonError) -> None:
+        self._submission = None
+        self.view = JobView(Phase.FAILED, error.sentence, code=error.code, advice=error.advice)
+
+    def _drop_connection(self) -> None:
+        if self._connection is not None:
+            self._connection.close(wait_seconds=0.0)
+        self._connection = self.welcome = None
+
+    def _drop(self) -> None:
+        if self._connection is not None:
+            self._connection.close(wait_seconds=0.5)
+        self._connection = self.welcome = None
+        if self._process is not None:
+            self._process.stop()
+        self._process = None
