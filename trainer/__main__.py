@@ -12,6 +12,7 @@ COMMANDS: dict[str, str] = {
     "export": "trainer.export",  # writes a run's model for the backend
     "evaluate": "trainer.evaluate.command",  # scans, likeness: figures of what the backend makes
     "demo-photos": "trainer.data.demo_person",  # photographs of a synthetic person, to try the product on
+    "portraits": "trainer.data.portraits.prepare",  # real photographs, cropped and labelled once
     "pack": "trainer.pack",  # one archive that trains elsewhere with torch and numpy alone
 }
 """Sub-command -> module with ``add_arguments(parser)`` and ``run(arguments) -> int``. One line each."""

@@ -12,6 +12,7 @@ KINDS: dict[str, dict[str, str]] = {
     "source": {
         "drawn_faces": "trainer.data.drawn_faces:DrawnFacesConfig",
         "people": "trainer.data.people:PeopleConfig",
+        "portraits": "trainer.data.portraits:PortraitsConfig",
     },
 }
 """Family -> kind -> ``module:class``. One line for each stage and each data source."""

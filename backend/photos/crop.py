@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 
 from backend.photos.landmarks import MESH_COUNT, head_pose
+from backend.photos.sampling import Window
 
 MAX_CROP_SIDE = 2048
 _CROP_PER_FACE = 2.4
@@ -56,6 +57,18 @@ def crop_head(pixels: np.ndarray, landmarks: np.ndarray, max_side: int = MAX_CRO
     scale = min(side, max_side) / side
     edges = np.clip(scale * (np.array([0, 0, pixels.shape[1], pixels.shape[0]]) - np.tile(corner, 2)), 0, side * scale)
     return HeadCrop(cut, scale, (float(corner[0]), float(corner[1])), tuple(float(edge) for edge in edges))
+
+
+def face_square(landmarks: np.ndarray) -> Window:
+    """The upright square that LAP's nets see, by landmarks (478, 2 or 3): brows to chin, a little to spare.
+
+    The crop of the authors' demo (half-side 1.1 (h + w) / 4 of a detector's box, moved down by 0.15 of the half-side)
+    with the landmarks' extent for the box: that box ends at the middle of the forehead where ours ends at the hair,
+    so ours need not be moved.
+    """
+    low, high = landmarks[:MESH_COUNT, :2].min(axis=0), landmarks[:MESH_COUNT, :2].max(axis=0)
+    middle = (low + high) / 2
+    return Window((float(middle[0]), float(middle[1])), float(1.1 * (high - low).mean()))
 
 
 def _cut_padded(pixels: np.ndarray, corner: np.ndarray, side: int) -> np.ndarray:

@@ -1,0 +1,88 @@
+"""Fit the classifier that tells drawings from photographs, to portraits that were sorted by eye.
+
+``python -m trainer.data.portraits.fit_drawings FOLDER`` reads ``drawing_labels.csv`` and its pictures in FOLDER,
+prints the accuracy on portraits that were left out in turn, and writes ``drawing_classifier.npz``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+from pathlib import Path
+
+import numpy as np
+
+from backend.photos.crop import face_square
+from backend.photos.detect import detect_faces
+from backend.photos.landmarks import find_landmarks
+from backend.photos.read import PhotoSource, read_photo
+from trainer.data.portraits.drawings import CLASSIFIER_PATH, drawing_features
+
+LABELS_PATH = Path(__file__).parent / "drawing_labels.csv"
+_RIDGE = 100.0
+_FOLDS = 10
+
+
+def main() -> None:
+    """Command line: see the module's text."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder", type=Path, help="folder with the portraits that drawing_labels.csv names")
+    arguments = parser.parse_args()
+    features, labels = [], []
+    with LABELS_PATH.open(newline="") as file:
+        for row in csv.DictReader(file):
+            face = _face(arguments.folder / row["file"])
+            if face is not None:
+                features += [drawing_features(face), drawing_features(face[:, ::-1])]
+                labels += [float(row["drawing"])] * 2
+    x, y = np.array(features), np.array(labels)
+    for name, share in held_out_accuracy(x, y).items():
+        print(f"{name}: {share:.3f}")
+    mean, scale = x.mean(axis=0), x.std(axis=0) + 1e-6
+    weights, bias = logistic_regression((x - mean) / scale, y)
+    np.savez_compressed(
+        CLASSIFIER_PATH,
+        mean=mean.astype(np.float32),
+        scale=scale.astype(np.float32),
+        weights=weights.astype(np.float32),
+        bias=np.float32(bias),
+    )
+
+
+def held_out_accuracy(x: np.ndarray, y: np.ndarray) -> dict[str, float]:
+    """Shares of drawings and photographs that are told right by classifiers that did not see them; a picture and its
+    mirror image, neighbours in ``x`` (P, F), stay together."""
+    fold = np.arange(len(y)) // 2 % _FOLDS
+    right = np.zeros(len(y), dtype=bool)
+    for index in range(_FOLDS):
+        inside = fold != index
+        mean, scale = x[inside].mean(axis=0), x[inside].std(axis=0) + 1e-6
+        weights, bias = logistic_regression((x[inside] - mean) / scale, y[inside])
+        right[~inside] = (((x[~inside] - mean) / scale) @ weights + bias > 0) == (y[~inside] > 0)
+    return {"drawings found": float(right[y > 0].mean()), "photographs kept": float(right[y == 0].mean())}
+
+
+def logistic_regression(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, float]:
+    """Weights (F,) and bias of a ridge-penalised logistic regression, by Newton's method; both classes weigh alike."""
+    design = np.concatenate([x, np.ones((len(x), 1))], axis=1)
+    penalty = np.diag([_RIDGE] * x.shape[1] + [1e-6])
+    importance = np.where(y > 0, (1 - y).sum() / max(y.sum(), 1.0), 1.0)
+    weights = np.zeros(design.shape[1])
+    for _ in range(25):
+        chance = 1 / (1 + np.exp(-np.clip(design @ weights, -30, 30)))
+        gradient = design.T @ (importance * (chance - y)) + penalty @ weights
+        curvature = (design * (importance * chance * (1 - chance))[:, None]).T @ design + penalty
+        weights -= np.linalg.solve(curvature, gradient)
+    return weights[:-1], float(weights[-1])
+
+
+def _face(path: Path) -> np.ndarray | None:
+    """(64, 64, 3) face square of the largest face."""
+    pixels = read_photo(PhotoSource.from_path(path)).pixels
+    found = detect_faces(pixels)
+    landmarks = find_landmarks(pixels, found[0]) if found else None
+    return None if landmarks is None else face_square(landmarks).cut(pixels, 64)
+
+
+if __name__ == "__main__":
+    main()

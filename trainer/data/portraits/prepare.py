@@ -1,0 +1,239 @@
+"""Prepare portraits for training: find the faces, crop, label, sort out drawings; go on where it stopped.
+
+``python -m trainer portraits FOLDER --out DIR``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from backend.photos.candidate import SAME_PICTURE
+from backend.photos.crop import crop_head, face_square
+from backend.photos.detect import detect_faces
+from backend.photos.landmarks import find_landmarks, head_pose, landmark_window
+from backend.photos.masks import label_face
+from backend.photos.read import PhotoSource, PhotoUnreadableError, read_photo
+from backend.photos.sampling import Window
+from trainer.data.portraits.cache import (
+    INDEX_NAME,
+    REASONS,
+    CacheSettings,
+    PortraitCache,
+    Verdict,
+    create_cache,
+    open_cache,
+)
+from trainer.data.portraits.drawings import drawing_chance, hue_spread
+from trainer.data.portraits.files import list_portraits
+
+_DRAWING_SIDE = 64
+_FLUSH_EVERY = 64
+_REPEATED = 0.99
+_UNKNOWN = 255
+
+
+@dataclass(frozen=True)
+class Portrait:
+    """What a cache keeps of one picture; see ``PortraitCache``."""
+
+    crop: np.ndarray
+    labels: np.ndarray
+    landmarks: np.ndarray
+    yaw: float
+    face_px: float
+    hue_spread: float
+    drawing: float
+    fingerprint: np.ndarray
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of ``python -m trainer portraits``."""
+    parser.add_argument("folder", type=Path, help="portraits; each sub-folder is one person")
+    parser.add_argument("--out", type=Path, required=True, help="where the prepared collection goes")
+    parser.add_argument("--size", type=int, default=128, help="side of the crops in pixels (default 128)")
+    parser.add_argument("--framing", choices=("face", "head"), default="face", help="LAP's crop, or the parsing net's")
+    parser.add_argument("--smallest-face", type=float, default=40.0, help="pixels of the photo (default 40)")
+    parser.add_argument("--drawings", action="store_true", help="keep drawings, engravings and paintings")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Prepare; returns the exit code."""
+    settings = CacheSettings(
+        arguments.size, arguments.framing, arguments.smallest_face, arguments.drawings, labels_by="label_face"
+    )
+    try:
+        cache = prepare(arguments.folder, arguments.out, settings, _progress_line)
+    except (OSError, ValueError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    counts = np.bincount(cache.verdicts, minlength=len(Verdict))
+    print("\n" + ", ".join(f"{counts[verdict]} {reason}" for verdict, reason in REASONS.items() if counts[verdict]))
+    print(f"left out: see {arguments.out / 'left_out.csv'}")
+    return 0
+
+
+def prepare(
+    folder: Path, out: Path, settings: CacheSettings, progress: Callable[[int, int, float], None] | None = None
+) -> PortraitCache:
+    """Prepare the portraits of ``folder`` in ``out``; what is there already is kept, so a stopped run goes on.
+
+    ``progress`` is told how many files are done, of how many, and the seconds left. ``left_out.csv`` beside the
+    arrays names every file that is not used, and why.
+
+    Raises
+    ------
+    FileNotFoundError : no pictures. ValueError : ``out`` holds another collection. OSError : no room.
+    """
+    files = list_portraits(folder)
+    if (out / INDEX_NAME).is_file():
+        cache = open_cache(out, writable=True)
+        if cache.settings != settings or cache.files != files:
+            raise ValueError(f"{out} holds portraits that were prepared otherwise; choose another folder or delete it")
+    else:
+        cache = create_cache(out, settings, files, str(folder))
+    todo = np.flatnonzero(cache.verdicts == Verdict.UNSEEN)
+    started = time.monotonic()
+    pending: dict[int, Verdict] = {}
+    for count, index in enumerate(todo, start=1):
+        pending[int(index)] = _prepare_one(cache, int(index), folder / files[index].path)
+        if count % _FLUSH_EVERY == 0 or count == len(todo):
+            _vouch(cache, pending)
+            pending = {}
+        if progress is not None:
+            progress(
+                len(files) - len(todo) + count, len(files), (time.monotonic() - started) / count * (len(todo) - count)
+            )
+    _mark_repeated(cache)
+    cache.flush()
+    _write_left_out(cache, out / "left_out.csv")
+    return cache
+
+
+def _prepare_one(cache: PortraitCache, index: int, path: Path) -> Verdict:
+    """Fill row ``index``; the verdict is not written yet."""
+    try:
+        pixels = read_photo(PhotoSource.from_path(path)).pixels
+    except PhotoUnreadableError:
+        return Verdict.BROKEN
+    portrait = portrait_of(pixels, cache.settings)
+    if portrait is None:
+        return Verdict.NO_FACE
+    cache.crops[index] = portrait.crop
+    cache.labels[index] = portrait.labels
+    cache.landmarks[index] = portrait.landmarks
+    cache.yaw[index] = portrait.yaw
+    cache.face_px[index] = portrait.face_px
+    cache.hue_spread[index] = portrait.hue_spread
+    cache.drawing[index] = portrait.drawing
+    cache.fingerprint[index] = portrait.fingerprint
+    if portrait.face_px < cache.settings.smallest_face:
+        return Verdict.SMALL_FACE
+    if portrait.drawing > 0.5 and not cache.settings.drawings:
+        return Verdict.DRAWING
+    return Verdict.KEPT
+
+
+def portrait_of(pixels: np.ndarray, settings: CacheSettings) -> Portrait | None:
+    """The largest face of (H, W, 3) uint8 pixels as a cache keeps it; None when there is none."""
+    faces = detect_faces(pixels)
+    landmarks = find_landmarks(pixels, faces[0]) if faces else None
+    if landmarks is None:
+        return None
+    head = crop_head(pixels, landmarks)
+    labels = label_face(head.pixels, head.to_crop(landmarks).astype(np.float32), head.covered)
+    labels = labels.copy()
+    left, top, right, bottom = (max(0, round(edge)) for edge in head.covered)
+    outside = np.ones(labels.shape, dtype=bool)
+    outside[top:bottom, left:right] = False
+    labels[outside] = _UNKNOWN
+    square = face_square(landmarks)
+    if settings.framing == "head":
+        side = head.pixels.shape[0] / head.scale
+        square = Window((head.offset[0] + side / 2, head.offset[1] + side / 2), side)
+    factor = settings.size / square.side
+    corner = np.array(square.centre) - square.side / 2
+    small = square.cut(pixels, _DRAWING_SIDE) if settings.framing == "face" else face_square(landmarks).cut(pixels, 64)
+    return Portrait(
+        crop=square.cut(pixels, settings.size),
+        labels=_cut_labels(labels, head.scale, np.array(head.offset), corner, factor, settings.size),
+        landmarks=((landmarks[:, :2] - corner) * factor).astype(np.float32),
+        yaw=head_pose(landmarks).yaw,
+        face_px=landmark_window(landmarks, 1.0).side,
+        hue_spread=hue_spread(small),
+        drawing=drawing_chance(small),
+        fingerprint=_fingerprint(small),
+    )
+
+
+def _cut_labels(
+    labels: np.ndarray, scale: float, offset: np.ndarray, corner: np.ndarray, factor: float, size: int
+) -> np.ndarray:
+    """(size, size) labels at the pixels of another crop, from those of a head crop, nearest; outside it unknown."""
+    middle = (np.arange(size) + 0.5) / factor
+    x = np.floor((middle + corner[0] - offset[0]) * scale).astype(int)
+    y = np.floor((middle + corner[1] - offset[1]) * scale).astype(int)
+    side = labels.shape[0]
+    result = labels[np.clip(y, 0, side - 1)[:, None], np.clip(x, 0, side - 1)[None]]
+    inside = ((y >= 0) & (y < side))[:, None] & ((x >= 0) & (x < side))[None]
+    return np.where(inside, result, _UNKNOWN).astype(np.uint8)
+
+
+def _fingerprint(face: np.ndarray) -> np.ndarray:
+    """(64,) int8: the face's grey levels without their mean, of length about 120."""
+    grey = cv2.resize(cv2.cvtColor(face, cv2.COLOR_RGB2GRAY), (8, 8), interpolation=cv2.INTER_AREA)
+    centred = grey.astype(np.float64).ravel() - grey.mean()
+    return np.round(120 * centred / max(np.abs(centred).max(), 1.0)).astype(np.int8)
+
+
+def _mark_repeated(cache: PortraitCache) -> None:
+    """The same picture in two files of different people or of one: all but the first are left out."""
+    rows = np.flatnonzero(cache.verdicts == Verdict.KEPT)
+    vectors = cache.fingerprint[rows].astype(np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True).clip(1e-6)
+    for start in range(0, len(rows), 1024):
+        close = vectors[start : start + 1024] @ vectors.T > _REPEATED
+        for row, column in np.argwhere(close):
+            first, second = rows[start + row], rows[column]
+            if first < second and _same_picture(cache.crops[first], cache.crops[second]):
+                cache.verdicts[second] = Verdict.REPEATED
+
+
+def _same_picture(first: np.ndarray, second: np.ndarray) -> bool:
+    """Correlation of the fine structure of two crops; see ``backend.photos.candidate``."""
+    details = []
+    for crop in (first, second):
+        grey = cv2.resize(cv2.cvtColor(crop, cv2.COLOR_RGB2GRAY), (64, 64), interpolation=cv2.INTER_AREA)
+        detail = grey.astype(np.float32) - cv2.GaussianBlur(grey.astype(np.float32), (0, 0), 6)
+        details.append(detail.ravel() / max(float(np.linalg.norm(detail)), 1e-6))
+    return float(details[0] @ details[1]) > SAME_PICTURE
+
+
+def _vouch(cache: PortraitCache, verdicts: dict[int, Verdict]) -> None:
+    """Everything to disk, then the verdicts: a row with a verdict is whole, whenever the machine stops."""
+    cache.flush()
+    for index, verdict in verdicts.items():
+        cache.verdicts[index] = verdict
+    cache.verdicts.flush()
+
+
+def _write_left_out(cache: PortraitCache, path: Path) -> None:
+    with path.open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["file", "reason"])
+        for entry, verdict in zip(cache.files, cache.verdicts, strict=True):
+            if verdict != Verdict.KEPT:
+                writer.writerow([entry.path, REASONS[Verdict(verdict)]])
+
+
+def _progress_line(done: int, total: int, seconds_left: float) -> None:
+    if done % 16 == 0 or done == total:
+        print(f"\r{done} of {total}, {seconds_left:.0f} s left ", end="", file=sys.stderr, flush=True)
