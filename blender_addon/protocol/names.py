@@ -1,0 +1,19 @@
+"""Names that the protocol and the scene share."""
+
+from __future__ import annotations
+
+PART_NAMES: tuple[str, ...] = ("head", "eye_left", "eye_right", "teeth_upper", "teeth_lower", "tongue", "lashes")
+"""The objects of a head; the first one drives the others."""
+
+_BOTH_SIDES = (
+    "eyeBlink eyeLookDown eyeLookIn eyeLookOut eyeLookUp eyeSquint eyeWide mouthSmile mouthFrown mouthDimple "
+    "mouthStretch mouthPress mouthLowerDown mouthUpperUp browDown browOuterUp cheekSquint noseSneer"
+)
+_SINGLE = (
+    "jawForward jawLeft jawRight jawOpen mouthClose mouthFunnel mouthPucker mouthLeft mouthRight mouthRollLower "
+    "mouthRollUpper mouthShrugLower mouthShrugUpper browInnerUp cheekPuff tongueOut"
+)
+ARKIT_NAMES: frozenset[str] = frozenset(
+    [name + side for name in _BOTH_SIDES.split() for side in ("Left", "Right")] + _SINGLE.split()
+)
+"""The 52 shape keys of a head; a result says in which order it has them."""

@@ -1,0 +1,239 @@
+"""A ``result`` message, checked and taken apart (docs/protocol.md)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ..errors import AddonError
+from .buffers import NamedBuffers, checked_field, malformed
+from .names import ARKIT_NAMES, PART_NAMES
+
+RESULT_VERSION = 1
+MOST_VERTICES = 200_000
+"""Of one part; a head has 4,200."""
+MOST_PHOTOS = 256
+MOST_PIXELS_A_SIDE = 16_384
+LARGEST_METRES = 10.0
+"""No coordinate and no offset of a head is larger than this; ``hm08`` has the floor as its origin's height or below."""
+LAST_HM08_VERTEX = 19_157
+
+
+@dataclass(frozen=True)
+class ResultPart:
+    """One mesh of the head, in the head frame: metres, x to the person's left, y up, z out of the face.
+
+    Attributes
+    ----------
+    name : one of ``PART_NAMES``.
+    vertices : (V, 3) float32 neutral.
+    quads : (F, 4) int32, counter-clockwise from outside; a triangle repeats its last vertex.
+    uv, uv_quads : (T, 2) float32, (F, 4) int32 map ``Head``, v up, corner by corner with ``quads``.
+    uv_makehuman, uv_makehuman_quads : the same for map ``MakeHuman``.
+    hm08_vertex : (V,) int32 vertex of MakeHuman's whole base mesh, -1 for none.
+    key_names : ARKit names of the keys; keys : (K, V, 3) float32 offsets from ``vertices`` at weight 1.
+    alpha : (V,) float32 opacity 0-1, or None where the part is opaque.
+    """
+
+    name: str
+    vertices: np.ndarray
+    quads: np.ndarray
+    uv: np.ndarray
+    uv_quads: np.ndarray
+    uv_makehuman: np.ndarray
+    uv_makehuman_quads: np.ndarray
+    hm08_vertex: np.ndarray
+    key_names: tuple[str, ...]
+    keys: np.ndarray
+    alpha: np.ndarray | None
+
+
+@dataclass(frozen=True)
+class ResultPhoto:
+    """A used photo.
+
+    Attributes
+    ----------
+    intrinsics : (3, 3) float64 K in pixels of the whole file after EXIF rotation, whose size is ``size`` (W, H).
+    camera_from_head : (4, 4) float64 rigid; camera: x right, y down, z forward.
+    expression : ARKit name -> weight in [0, 1], all 52.
+    landmark_error_percent, photometric_error : of the fit, None where not known.
+    """
+
+    name: str
+    size: tuple[int, int]
+    intrinsics: np.ndarray
+    camera_from_head: np.ndarray
+    expression: Mapping[str, float]
+    landmark_error_percent: float | None
+    photometric_error: float | None
+
+
+@dataclass(frozen=True)
+class HeadResult:
+    """A finished head.
+
+    Attributes
+    ----------
+    arkit_names : the 52 names in the result's order.
+    parts : in the order of ``PART_NAMES``.
+    albedo_png : PNG file, 8-bit sRGB, row 0 is v = 1 of map ``Head``; albedo_size : (width, height).
+    photos : the used ones, best first.
+    report : provenance, JSON-ready (docs/files.md).
+    """
+
+    arkit_names: tuple[str, ...]
+    parts: tuple[ResultPart, ...]
+    albedo_png: bytes
+    albedo_size: tuple[int, int]
+    photos: tuple[ResultPhoto, ...]
+    report: Mapping[str, Any]
+
+    @property
+    def head(self) -> ResultPart:
+        """The head itself."""
+        return self.parts[0]
+
+
+def decode_result(header: Mapping[str, Any], buffers: Sequence[bytes]) -> HeadResult:
+    """Check a ``result`` message and take it apart. The arrays are read-only views of the buffers, nothing is copied.
+
+    Parameters
+    ----------
+    header : the message's JSON object.
+    buffers : its buffers, bytes or anything with the buffer protocol.
+
+    Raises
+    ------
+    AddonError : code ``malformed`` (one sentence says what is wrong), or ``version`` for a newer format.
+    """
+    version = checked_field(header, "version", int)
+    if version != RESULT_VERSION:
+        raise AddonError(
+            f"The backend's result has format {version}, this extension reads format {RESULT_VERSION}.",
+            "Update the extension and the backend to the same version.",
+            "version",
+        )
+    named = NamedBuffers(checked_field(header, "buffers", list), buffers)
+    names = checked_field(header, "arkit_names", list)
+    if not all(isinstance(name, str) for name in names) or len(names) != 52 or set(names) != ARKIT_NAMES:
+        raise malformed("its shape keys are not the 52 of ARKit")
+    arkit_names = tuple(names)
+    parts = tuple(_part(named, entry, arkit_names) for entry in checked_field(header, "parts", list))
+    if tuple(part.name for part in parts) != PART_NAMES:
+        raise malformed("its parts are not " + ", ".join(PART_NAMES))
+    png, albedo_size = named.picture(checked_field(header, "albedo", str), MOST_PIXELS_A_SIDE)
+    photo_entries = checked_field(header, "photos", list)
+    if len(photo_entries) > MOST_PHOTOS:
+        raise malformed(f"it has {len(photo_entries)} photos")
+    photos = tuple(_photo(entry, arkit_names) for entry in photo_entries)
+    if len({photo.name for photo in photos}) != len(photos):
+        raise malformed("two of its photos have the same name")
+    return HeadResult(arkit_names, parts, png, albedo_size, photos, checked_field(header, "report", dict))
+
+
+def _part(named: NamedBuffers, entry: Any, arkit_names: tuple[str, ...]) -> ResultPart:
+    name = checked_field(entry, "name", str)
+    if name not in PART_NAMES:
+        raise malformed("it has a part of an unknown name")
+
+    def array(field: str, dtype: str, *shape: int | None) -> np.ndarray:
+        return named.array(checked_field(entry, field, str), dtype, shape)
+
+    vertices = array("vertices", "<f4", None, 3)
+    count = len(vertices)
+    if not 3 <= count <= MOST_VERTICES:
+        raise malformed(f"part {name} has {count} vertices")
+    quads = array("quads", "<i4", None, 4)
+    faces = len(quads)
+    if not 1 <= faces <= 2 * MOST_VERTICES:
+        raise malformed(f"part {name} has {faces} faces")
+    uv, uv_makehuman = array("uv", "<f4", None, 2), array("uv_makehuman", "<f4", None, 2)
+    uv_quads, uv_makehuman_quads = array("uv_quads", "<i4", faces, 4), array("uv_makehuman_quads", "<i4", faces, 4)
+    for numbers, limit in ((quads, count), (uv_quads, len(uv)), (uv_makehuman_quads, len(uv_makehuman))):
+        if numbers.min() < 0 or numbers.max() >= limit:
+            raise malformed(f"a face of part {name} points outside of its vertices")
+    _check_quads(name, quads)
+    hm08_vertex = array("hm08_vertex", "<i4", count)
+    if hm08_vertex.min() < -1 or hm08_vertex.max() > LAST_HM08_VERTEX:
+        raise malformed(f"part {name} points outside of MakeHuman's mesh")
+    key_names = _key_names(name, checked_field(entry, "key_names", list), arkit_names)
+    keys = array("keys", "<f4", len(key_names), count, 3)
+    for values, limit in ((vertices, LARGEST_METRES), (keys, LARGEST_METRES), (uv, 100.0), (uv_makehuman, 100.0)):
+        _check_numbers(name, values, limit)
+    alpha = array("alpha", "<f4", count) if entry.get("alpha") is not None else None
+    if alpha is not None and not (np.isfinite(alpha).all() and alpha.min() >= 0 and alpha.max() <= 1):
+        raise malformed(f"the opacity of part {name} is not between 0 and 1")
+    return ResultPart(
+        name, vertices, quads, uv, uv_quads, uv_makehuman, uv_makehuman_quads, hm08_vertex, key_names, keys, alpha
+    )
+
+
+def _check_quads(name: str, quads: np.ndarray) -> None:
+    """Every face has four different vertices, or three and the last one twice."""
+    a, b, c, d = quads.T
+    if ((a == b) | (b == c) | (a == c) | (a == d) | (b == d)).any():
+        raise malformed(f"a face of part {name} is not a quad and not a triangle")
+
+
+def _key_names(part: str, names: list[Any], arkit_names: tuple[str, ...]) -> tuple[str, ...]:
+    if part == "head" and tuple(names) != arkit_names:
+        raise malformed("the head does not have all 52 shape keys in their order")
+    if not all(isinstance(name, str) and name in ARKIT_NAMES for name in names) or len(set(names)) != len(names):
+        raise malformed(f"part {part} has an unknown shape key or one of them twice")
+    return tuple(names)
+
+
+def _check_numbers(part: str, values: np.ndarray, limit: float) -> None:
+    if values.size and not np.abs(values).max() <= limit:  # False for NaN, too
+        raise malformed(f"a number of part {part} is not finite or far too large")
+
+
+def _photo(entry: Any, arkit_names: tuple[str, ...]) -> ResultPhoto:
+    name = checked_field(entry, "name", str)
+    if not 1 <= len(name) <= 255 or not name.isprintable():
+        raise malformed("a photo's name is empty, too long or has control characters")
+    size = checked_field(entry, "width", int), checked_field(entry, "height", int)
+    if not all(1 <= side <= 1_000_000 for side in size):
+        raise malformed(f"photo {name} has an impossible size")
+    intrinsics = _matrix(entry, "intrinsics", (3, 3))
+    focal = intrinsics[[0, 1], [0, 1]]
+    rest = intrinsics[[0, 1, 2, 2, 2], [1, 0, 0, 1, 2]]
+    if not (focal > 0).all() or np.abs(rest - [0, 0, 0, 0, 1]).max() > 1e-6 * focal.min():
+        raise malformed(f"the camera of photo {name} is not one of focal length and principal point")
+    pose = _matrix(entry, "camera_from_head", (4, 4))
+    rotation = pose[:3, :3]
+    if (
+        np.abs(rotation @ rotation.T - np.eye(3)).max() > 1e-3
+        or np.linalg.det(rotation) < 0
+        or np.abs(pose[3] - [0, 0, 0, 1]).max() > 1e-6
+        or np.abs(pose[:3, 3]).max() > 1000
+    ):
+        raise malformed(f"the position of photo {name} is not a rotation and a translation")
+    weights = checked_field(entry, "expression", list)
+    if len(weights) != 52 or not all(_is_number(w) and -1e-4 <= w <= 1 + 1e-4 for w in weights):
+        raise malformed(f"the expression of photo {name} is not 52 weights between 0 and 1")
+    expression = {key: min(max(float(w), 0.0), 1.0) for key, w in zip(arkit_names, weights, strict=True)}
+    errors = [
+        float(entry[field]) if _is_number(entry.get(field)) else None
+        for field in ("landmark_error_percent", "photometric_error")
+    ]
+    return ResultPhoto(name, size, intrinsics, pose, expression, *errors)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e30
+
+
+def _matrix(entry: Mapping[str, Any], field: str, shape: tuple[int, int]) -> np.ndarray:
+    rows = checked_field(entry, field, list)
+    if (
+        len(rows) != shape[0]
+        or not all(isinstance(row, list) and len(row) == shape[1] for row in rows)
+        or not all(_is_number(value) for row in rows for value in row)
+    ):
+        raise malformed(f"{field} is not a matrix of {shape[0]} by {shape[1]} numbers")
+    return np.array(rows, np.float64)

@@ -1,0 +1,129 @@
+"""A solved camera as Blender's, and the photo behind it."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import bpy
+import numpy as np
+from mathutils import Matrix
+
+from ..protocol.result import ResultPhoto
+from . import tags
+from .frames import BLENDER_FROM_HEAD
+from .photo_files import Turn
+
+SENSOR_MM = 36.0
+_BLENDER_FROM_OPENCV = np.diag([1.0, -1.0, -1.0, 1.0])
+
+
+@dataclass(frozen=True)
+class Lens:
+    """What Blender's camera needs for a K: the sensor is ``SENSOR_MM`` along the longer side of the picture.
+
+    Attributes
+    ----------
+    fit : ``HORIZONTAL`` or ``VERTICAL``. focal_mm, shift_x, shift_y : as in ``bpy.types.Camera``.
+    pixel_aspect : (x, y) as in ``RenderSettings``; not (1, 1) only where K has two focal lengths.
+    """
+
+    fit: str
+    focal_mm: float
+    shift_x: float
+    shift_y: float
+    pixel_aspect: tuple[float, float]
+
+
+def lens_of(intrinsics: np.ndarray, size: tuple[int, int]) -> Lens:
+    """Blender's lens for K (3, 3) in pixels of a picture of ``size`` (width, height); exact, without skew.
+
+    Blender measures shifts in parts of the side that the sensor is fitted to, in units of the render's square pixels.
+    """
+    (width, height), (fx, fy) = size, intrinsics[[0, 1], [0, 1]]
+    aspect = fx / fy  # height of a pixel over its width
+    horizontal = width >= height * aspect
+    side = width if horizontal else height * aspect  # in widths of a pixel
+    return Lens(
+        fit="HORIZONTAL" if horizontal else "VERTICAL",
+        focal_mm=float(fx * SENSOR_MM / side),
+        shift_x=float((width / 2 - intrinsics[0, 2]) / side),
+        shift_y=float((intrinsics[1, 2] - height / 2) * aspect / side),
+        pixel_aspect=(float(max(1.0, 1 / aspect)), float(max(1.0, aspect))),
+    )
+
+
+def camera_matrix(camera_from_head: np.ndarray) -> Matrix:
+    """A camera object's matrix in the frame of the head object, from the (4, 4) OpenCV pose."""
+    return Matrix((BLENDER_FROM_HEAD @ np.linalg.inv(camera_from_head) @ _BLENDER_FROM_OPENCV).tolist())
+
+
+def new_camera(photo: ResultPhoto) -> bpy.types.Object:
+    """A camera object for the photo, without a background."""
+    data = bpy.data.cameras.new(photo.name)
+    data.display_size = 0.05
+    data.clip_start, data.clip_end = 0.01, 100.0
+    data.passepartout_alpha = 0.8
+    return bpy.data.objects.new(photo.name, data)
+
+
+def update_camera(camera: bpy.types.Object, photo: ResultPhoto) -> None:
+    """Write the photo's solved camera and expression into a camera object that is parented to the head."""
+    lens = lens_of(photo.intrinsics, photo.size)
+    data = camera.data
+    data.type = "PERSP"
+    data.lens_unit = "MILLIMETERS"
+    data.sensor_fit = lens.fit
+    data.sensor_width = data.sensor_height = SENSOR_MM
+    data.lens = lens.focal_mm
+    data.shift_x, data.shift_y = lens.shift_x, lens.shift_y
+    camera.matrix_parent_inverse = Matrix.Identity(4)
+    camera.matrix_basis = camera_matrix(photo.camera_from_head)
+    camera[tags.PHOTO] = photo.name
+    camera[tags.PHOTO_SIZE] = list(photo.size)
+    camera[tags.PIXEL_ASPECT] = list(lens.pixel_aspect)
+    camera[tags.EXPRESSION] = dict(photo.expression)
+
+
+def set_background(camera: bpy.types.Object, image: bpy.types.Image, turn: Turn) -> None:
+    """Show ``image`` behind what the camera sees, upright: Blender itself does not look at EXIF orientations."""
+    data = camera.data
+    data.show_background_images = True
+    background = next((b for b in data.background_images if b.image in (None, image)), None)
+    background = background or data.background_images.new()
+    background.image = image
+    background.frame_method = "STRETCH" if turn.quarters % 2 == 0 else "FIT"
+    background.display_depth = "BACK"
+    background.alpha = 1.0
+    background.use_flip_x = turn.mirrored
+    background.rotation = -math.pi / 2 * turn.quarters
+    # A quarter turn comes after Blender has fitted the lying picture into the standing frame, or the other way round.
+    width, height = camera[tags.PHOTO_SIZE]
+    background.scale = max(width, height) / min(width, height) if turn.quarters % 2 else 1.0
+
+
+def look_through(context: bpy.types.Context, camera: bpy.types.Object) -> None:
+    """Make ``camera`` the scene's, give the render the photo's shape, and let the 3D views look through it."""
+    scene = context.scene
+    scene.camera = camera
+    render = scene.render
+    width, height = camera[tags.PHOTO_SIZE]
+    render.resolution_x, render.resolution_y = int(width), int(height)
+    render.pixel_aspect_x, render.pixel_aspect_y = camera[tags.PIXEL_ASPECT]
+    for space in _views(context):
+        space.region_3d.view_perspective = "CAMERA"
+
+
+def leave_cameras(context: bpy.types.Context) -> None:
+    """Let the 3D views that look through a camera look freely again."""
+    for space in _views(context):
+        if space.region_3d.view_perspective == "CAMERA":
+            space.region_3d.view_perspective = "PERSP"
+
+
+def _views(context: bpy.types.Context) -> list[bpy.types.SpaceView3D]:
+    """The 3D view that the mouse is in, else all of the window's."""
+    if context.area is not None and context.area.type == "VIEW_3D":
+        return [context.space_data]
+    areas = context.window.screen.areas if context.window else ()
+    return [area.spaces.active for area in areas if area.type == "VIEW_3D"]

@@ -1,0 +1,25 @@
+"""Values of the head's shape keys."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import bpy
+
+from ..protocol.names import ARKIT_NAMES
+
+
+def set_expression(head: bpy.types.Object, weights: Mapping[str, float]) -> None:
+    """Set the head's 52 keys; those that ``weights`` leaves out become 0, other keys stay. The parts follow."""
+    keys = head.data.shape_keys
+    if keys is None:
+        return
+    for block in keys.key_blocks[1:]:
+        if block.name in ARKIT_NAMES:
+            block.value = weights.get(block.name, 0.0)
+    head.data.update_tag()
+
+
+def reset_expression(head: bpy.types.Object) -> None:
+    """Set the head's 52 keys to 0."""
+    set_expression(head, {})

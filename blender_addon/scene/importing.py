@@ -1,0 +1,284 @@
+"""A result into the scene, slice by slice, so that the window stays alive meanwhile."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Callable, Generator, Iterator, Sequence
+
+import bpy
+
+from ..errors import AddonError
+from ..protocol.result import HeadResult, ResultPart, ResultPhoto
+from . import tags
+from .cameras import new_camera, set_background, update_camera
+from .drivers import drive_keys
+from .images import file_bytes, packed_image, replace_packed
+from .materials import material_for_part
+from .meshes import add_keys, new_mesh, same_topology, update_mesh
+from .photo_files import PhotoFile, exif_turn
+
+KEYS_PER_SLICE = 18
+COLLECTION_NAME = "Likeness"
+CAMERAS_NAME = "Photos"
+
+
+def import_steps(
+    result: HeadResult,
+    context: bpy.types.Context,
+    photos: Sequence[PhotoFile] = (),
+    into: str | None = None,
+    pack_photos: bool = True,
+) -> Generator[float, None, str]:
+    """Build a head, or bring one up to date, in slices of well under 100 ms.
+
+    The caller runs the generator to its end on the main thread and pushes one undo step then (an operator with the
+    option ``UNDO`` does by finishing). Closing it earlier, or an error, removes what a new head had got so far. Between
+    slices nothing is held but names, so that an undo in between ends in an ``AddonError`` and not in a crash.
+
+    Parameters
+    ----------
+    photos : the files that were submitted, used or not, in the order of the submit. They are stored in the .blend
+        (``pack_photos``) or referred to by their paths, are the cameras' backgrounds, and are there to solve again.
+    into : ``collection[tags.HEAD_ID]`` of the head to solve again: its collection, objects, materials, modifiers,
+        animation and foreign shape keys stay; shapes, textures and cameras are replaced. None makes a new head.
+
+    Yields
+    ------
+    The fraction done.
+
+    Returns
+    -------
+    The name of the head's collection.
+
+    Raises
+    ------
+    AddonError : one sentence, when the head was removed meanwhile or the data makes no valid mesh.
+    """
+    if into is not None and tags.collection_of_id(into) is None:
+        raise AddonError("The head that was to be solved again is not in this file any more.", "", "head_gone")
+    build = _Build(result, context.scene.name, context.view_layer.name, tuple(photos), into, pack_photos)
+    steps = list(build.steps())
+    try:
+        for number, step in enumerate(steps):
+            step()
+            if number + 1 < len(steps):
+                yield (number + 1) / len(steps)
+    except BaseException:
+        if into is None:
+            remove_head(build.head_id)
+        raise
+    return build.collection().name
+
+
+def import_head(
+    result: HeadResult,
+    context: bpy.types.Context,
+    photos: Sequence[PhotoFile] = (),
+    into: str | None = None,
+    pack_photos: bool = True,
+) -> bpy.types.Collection:
+    """``import_steps`` at once; returns the head's collection."""
+    steps = import_steps(result, context, photos, into, pack_photos)
+    while True:
+        try:
+            next(steps)
+        except StopIteration as stop:
+            return bpy.data.collections[stop.value]
+
+
+def remove_head(head_id: str) -> None:
+    """Remove all data of the head ``head_id`` from the file."""
+    owned = [
+        item
+        for items in (bpy.data.objects, bpy.data.collections, bpy.data.materials, bpy.data.images)
+        for item in items
+        if item.get(tags.HEAD_ID) == head_id or item.get(tags.CAMERAS) == head_id
+    ]
+    owned += [item.data for item in owned if isinstance(item, bpy.types.Object) and item.data is not None]
+    bpy.data.batch_remove(owned)
+
+
+class _Build:
+    """The slices of one import. Every slice looks its data up again."""
+
+    def __init__(
+        self,
+        result: HeadResult,
+        scene: str,
+        view_layer: str,
+        photos: tuple[PhotoFile, ...],
+        into: str | None,
+        pack_photos: bool,
+    ) -> None:
+        self.result, self.scene, self.view_layer = result, scene, view_layer
+        self.photos, self.pack_photos = photos, pack_photos
+        self.new = into is None
+        self.head_id = into or uuid.uuid4().hex
+
+    def steps(self) -> Iterator[Callable[[], None]]:
+        if self.new:
+            yield self._make_collection
+        for part in self.result.parts:
+            yield from self._part_steps(part)
+        yield self._albedo
+        for part in self.result.parts[1:]:
+            yield lambda part=part: drive_keys(self.object_of(part.name), self.object_of("head"))
+        for photo in self._given_photos():
+            yield lambda photo=photo: self._store_photo(photo)
+        for photo in self.result.photos:
+            yield lambda photo=photo: self._camera(photo)
+        yield self._provenance
+        yield self._show
+
+    def collection(self) -> bpy.types.Collection:
+        found = tags.collection_of_id(self.head_id)
+        if found is None:
+            raise AddonError("The head was removed while it was being imported.", "Import it again.", "head_gone")
+        return found
+
+    def object_of(self, part: str) -> bpy.types.Object:
+        found = tags.part_object(self.collection(), part)
+        if found is None:
+            raise AddonError("The head was changed while it was being imported.", "Import it again.", "head_gone")
+        return found
+
+    def _make_collection(self) -> None:
+        collection = bpy.data.collections.new(COLLECTION_NAME)
+        collection[tags.HEAD_ID] = self.head_id
+        cameras = bpy.data.collections.new(CAMERAS_NAME)
+        cameras[tags.CAMERAS] = self.head_id
+        collection.children.link(cameras)
+
+    def _part_steps(self, part: ResultPart) -> Iterator[Callable[[], None]]:
+        present = None if self.new else tags.part_object(self.collection(), part.name)
+        if present is not None and same_topology(present.data, part):
+            yield lambda: update_mesh(self.object_of(part.name), part)
+            return
+        yield lambda: self._new_part(part)
+        for first in range(0, len(part.key_names), KEYS_PER_SLICE):
+            names = part.key_names[first : first + KEYS_PER_SLICE]
+            yield lambda names=names: add_keys(self.object_of(part.name), part, names)
+
+    def _new_part(self, part: ResultPart) -> None:
+        """A new object; or new data for one whose faces were edited or which came from another version."""
+        collection = self.collection()
+        obj = tags.part_object(collection, part.name)
+        mesh = new_mesh(part)
+        if obj is not None:
+            before = obj.data
+            for material in before.materials:
+                mesh.materials.append(material)
+            obj.data = mesh
+            if before.users == 0:
+                bpy.data.meshes.remove(before)
+            return
+        obj = bpy.data.objects.new(part.name, mesh)
+        obj[tags.PART] = part.name
+        obj[tags.HEAD_ID] = self.head_id
+        collection.objects.link(obj)
+        if part.name != "head":
+            obj.parent = tags.part_object(collection, "head")
+        modifier = obj.modifiers.new("Subdivision", "SUBSURF")
+        modifier.levels, modifier.render_levels = 1, 2
+        modifier.uv_smooth = "NONE"  # the albedo was made for maps that are split linearly
+
+    def _albedo(self) -> None:
+        collection = self.collection()
+        image = collection.get(tags.ALBEDO)
+        if image is None:
+            image = packed_image("albedo", self.result.albedo_png)
+            image[tags.HEAD_ID] = self.head_id
+            collection[tags.ALBEDO] = image
+        else:
+            replace_packed(image, self.result.albedo_png)
+        made: dict[str, bpy.types.Material] = {}
+        for part in self.result.parts:
+            obj = self.object_of(part.name)
+            if not obj.data.materials:
+                material = material_for_part(part.name, image, made)
+                material[tags.HEAD_ID] = self.head_id
+                obj.data.materials.append(material)
+
+    def _given_photos(self) -> tuple[PhotoFile, ...]:
+        """The submitted files; the used photos' names alone where the caller has no files."""
+        given = {photo.name for photo in self.photos}
+        return self.photos + tuple(PhotoFile(p.name) for p in self.result.photos if p.name not in given)
+
+    def _store_photo(self, photo: PhotoFile) -> None:
+        image = self._photo_image(photo.name)
+        data = photo.read()
+        if data is None:
+            return
+        if image is not None and file_bytes(image) == data:
+            return
+        if image is None:
+            if self.pack_photos or photo.path is None:
+                image = packed_image(photo.name, data)
+            else:
+                image = bpy.data.images.load(photo.path)
+            image[tags.HEAD_ID], image[tags.PHOTO] = self.head_id, photo.name
+        else:
+            replace_packed(image, data)
+
+    def _photo_image(self, name: str) -> bpy.types.Image | None:
+        own = (image for image in bpy.data.images if image.get(tags.HEAD_ID) == self.head_id)
+        return next((image for image in own if image.get(tags.PHOTO) == name), None)
+
+    def _camera(self, photo: ResultPhoto) -> None:
+        collection = self.collection()
+        camera = tags.camera_of_photo(collection, photo.name)
+        if camera is None:
+            camera = new_camera(photo)
+            camera[tags.HEAD_ID] = self.head_id
+            camera.parent = self.object_of("head")
+            cameras = next((c for c in collection.children if c.get(tags.CAMERAS) == self.head_id), collection)
+            cameras.objects.link(camera)
+        update_camera(camera, photo)
+        image = self._photo_image(photo.name)
+        if image is not None:
+            set_background(camera, image, exif_turn(file_bytes(image) or b""))
+
+    def _provenance(self) -> None:
+        collection = self.collection()
+        said = {entry.get("name"): entry for entry in _dicts(self.result.report.get("photos"))}
+        used = {photo.name: photo for photo in self.result.photos}
+        groups = []
+        for photo in self._given_photos():
+            entry, solved = said.get(photo.name, {}), used.get(photo.name)
+            group = {"name": photo.name, "used": solved is not None, "reason": str(entry.get("reason", ""))}
+            image = self._photo_image(photo.name)
+            if image is not None:
+                group["image"] = image
+            if solved is not None:
+                for field in ("landmark_error_percent", "photometric_error"):
+                    if getattr(solved, field) is not None:
+                        group[field] = getattr(solved, field)
+            groups.append(group)
+        collection[tags.PHOTOS] = groups
+        collection[tags.REPORT] = json.dumps(self.result.report, ensure_ascii=False)
+        for camera in tags.camera_objects(collection):
+            if camera[tags.PHOTO] not in used:  # was used before, and is not any more
+                data = camera.data
+                bpy.data.objects.remove(camera)
+                bpy.data.cameras.remove(data)
+
+    def _show(self) -> None:
+        """Link a new head into the scene, select it alone and make it active."""
+        scene = bpy.data.scenes.get(self.scene)
+        if scene is None:
+            raise AddonError("The scene was removed while the head was being imported.", "Import it again.")
+        collection = self.collection()
+        if self.new:
+            scene.collection.children.link(collection)
+        layer = scene.view_layers.get(self.view_layer) or scene.view_layers[0]
+        for obj in list(layer.objects.selected):
+            obj.select_set(False, view_layer=layer)
+        head = self.object_of("head")
+        if head.name in layer.objects:
+            head.select_set(True, view_layer=layer)
+            layer.objects.active = head
+
+
+def _dicts(entries: object) -> list[dict]:
+    return [entry for entry in entries if isinstance(entry, dict)] if isinstance(entries, list) else []

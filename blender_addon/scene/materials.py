@@ -1,0 +1,138 @@
+"""Materials of a head: skin, eyes, teeth, mouth, lashes, all out of one albedo."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import bpy
+
+from .meshes import ALPHA, UV_HEAD
+
+
+@dataclass(frozen=True)
+class Look:
+    """A Principled BSDF's inputs other than the base colour, by their names, and what else makes the surface."""
+
+    name: str
+    inputs: Mapping[str, float | tuple[float, ...]]
+    see_through: bool = False
+    pores: bool = False
+    parts: tuple[str, ...] = field(default=())
+
+
+LOOKS: tuple[Look, ...] = (
+    Look(
+        "Skin",
+        {
+            "Roughness": 0.48,
+            "Specular IOR Level": 0.4,
+            "Subsurface Weight": 0.35,
+            "Subsurface Radius": (1.0, 0.35, 0.2),
+            "Subsurface Scale": 0.0035,  # metres that red light travels under the skin
+        },
+        pores=True,
+        parts=("head",),
+    ),
+    Look(
+        "Eyes",
+        # A matt ball in a clear coat: the tear film's and the cornea's highlight on top of an unlit-looking iris.
+        {
+            "Roughness": 0.45,
+            "Specular IOR Level": 0.2,
+            "Coat Weight": 1.0,
+            "Coat Roughness": 0.02,
+            "Coat IOR": 1.376,
+            "Subsurface Weight": 0.05,
+            "Subsurface Radius": (1.0, 0.5, 0.35),
+            "Subsurface Scale": 0.001,
+        },
+        parts=("eye_left", "eye_right"),
+    ),
+    Look(
+        "Teeth",
+        {
+            "Roughness": 0.22,
+            "Specular IOR Level": 0.5,
+            "Subsurface Weight": 0.2,
+            "Subsurface Radius": (1.0, 0.8, 0.6),
+            "Subsurface Scale": 0.001,
+            "Coat Weight": 0.4,
+            "Coat Roughness": 0.06,
+        },
+        parts=("teeth_upper", "teeth_lower"),
+    ),
+    Look(
+        "Tongue",
+        {
+            "Roughness": 0.35,
+            "Subsurface Weight": 0.3,
+            "Subsurface Radius": (1.0, 0.3, 0.2),
+            "Subsurface Scale": 0.002,
+            "Coat Weight": 0.3,
+            "Coat Roughness": 0.15,
+        },
+        parts=("tongue",),
+    ),
+    Look("Lashes", {"Roughness": 0.6, "Specular IOR Level": 0.2}, see_through=True, parts=("lashes",)),
+)
+
+
+def material_for_part(part: str, albedo: bpy.types.Image, made: dict[str, bpy.types.Material]) -> bpy.types.Material:
+    """The part's material, made on first use; ``made`` remembers those of this head by the names of their looks."""
+    look = next(look for look in LOOKS if part in look.parts)
+    if look.name not in made:
+        made[look.name] = _new_material(look, albedo)
+    return made[look.name]
+
+
+def _new_material(look: Look, albedo: bpy.types.Image) -> bpy.types.Material:
+    material = bpy.data.materials.new(look.name)
+    if material.node_tree is None:  # from 6.0 on every material has nodes and the switch is gone
+        material.use_nodes = True
+    tree = material.node_tree
+    tree.nodes.clear()
+    output = _node(tree, "ShaderNodeOutputMaterial", 400, 0)
+    shader = _node(tree, "ShaderNodeBsdfPrincipled", 0, 0)
+    for name, value in look.inputs.items():
+        shader.inputs[name].default_value = value
+    tree.links.new(shader.outputs["BSDF"], output.inputs["Surface"])
+    uv = _node(tree, "ShaderNodeUVMap", -900, 0)
+    uv.uv_map = UV_HEAD
+    texture = _node(tree, "ShaderNodeTexImage", -600, 100)
+    texture.image, texture.name, texture.label = albedo, "Albedo", "Albedo"
+    tree.links.new(uv.outputs["UV"], texture.inputs["Vector"])
+    tree.links.new(texture.outputs["Color"], shader.inputs["Base Color"])
+    if look.pores:
+        _add_pores(tree, uv, shader)
+    if look.see_through:
+        opacity = _node(tree, "ShaderNodeVertexColor", -600, -250)
+        opacity.layer_name = ALPHA
+        tree.links.new(opacity.outputs["Alpha"], shader.inputs["Alpha"])
+        material.surface_render_method = "DITHERED"
+        material.use_transparent_shadow = True
+    return material
+
+
+def _add_pores(tree: bpy.types.NodeTree, uv: bpy.types.Node, shader: bpy.types.Node) -> None:
+    """Fine relief that no photo resolves: cells of about half a millimetre, as a bump a few hundredths deep."""
+    cells = _node(tree, "ShaderNodeTexVoronoi", -600, -350)
+    cells.name = cells.label = "Pores"
+    cells.feature = "SMOOTH_F1"
+    cells.inputs["Scale"].default_value = PORES_ACROSS_MAP
+    cells.inputs["Smoothness"].default_value = 0.6
+    bump = _node(tree, "ShaderNodeBump", -300, -350)
+    bump.inputs["Strength"].default_value = 0.12
+    bump.inputs["Distance"].default_value = 0.0001
+    tree.links.new(uv.outputs["UV"], cells.inputs["Vector"])
+    tree.links.new(cells.outputs["Distance"], bump.inputs["Height"])
+    tree.links.new(bump.outputs["Normal"], shader.inputs["Normal"])
+
+
+PORES_ACROSS_MAP = 600.0
+
+
+def _node(tree: bpy.types.NodeTree, kind: str, x: float, y: float) -> bpy.types.Node:
+    node = tree.nodes.new(kind)
+    node.location = (x, y)
+    return node

@@ -1,0 +1,122 @@
+"""Mesh data: vertices, faces, UV maps, attributes and shape keys of one part."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import bpy
+import numpy as np
+
+from ..protocol.buffers import malformed
+from ..protocol.result import ResultPart
+from .frames import to_blender
+
+UV_HEAD, UV_MAKEHUMAN = "Head", "MakeHuman"
+HM08_VERTEX = "hm08_vertex"
+ALPHA = "lash_alpha"
+
+
+def new_mesh(part: ResultPart) -> bpy.types.Mesh:
+    """A mesh of the part's neutral shape with its UV maps and attributes, smooth, without shape keys.
+
+    Raises ``AddonError`` ``malformed`` when the faces do not make a mesh that Blender holds valid.
+    """
+    mesh = bpy.data.meshes.new(part.name)
+    try:
+        _fill(mesh, part)
+    except BaseException:
+        bpy.data.meshes.remove(mesh)
+        raise
+    return mesh
+
+
+def _fill(mesh: bpy.types.Mesh, part: ResultPart) -> None:
+    corners = np.ones(part.quads.shape, bool)
+    corners[:, 3] = part.quads[:, 3] != part.quads[:, 2]  # a triangle has three
+    sizes = corners.sum(axis=1)
+    starts = np.concatenate([[0], np.cumsum(sizes)[:-1]]).astype(np.int32)
+    mesh.vertices.add(len(part.vertices))
+    mesh.loops.add(int(sizes.sum()))
+    mesh.polygons.add(len(part.quads))
+    mesh.vertices.foreach_set("co", to_blender(part.vertices).ravel())
+    mesh.loops.foreach_set("vertex_index", part.quads[corners])
+    mesh.polygons.foreach_set("loop_start", starts)
+    for name, uv, quads in (
+        (UV_HEAD, part.uv, part.uv_quads),
+        (UV_MAKEHUMAN, part.uv_makehuman, part.uv_makehuman_quads),
+    ):
+        layer = mesh.uv_layers.new(name=name, do_init=False)
+        layer.uv.foreach_set("vector", np.ascontiguousarray(uv[quads[corners]]).ravel())
+    mesh.uv_layers[UV_HEAD].active = True
+    mesh.uv_layers[UV_HEAD].active_render = True
+    attribute = mesh.attributes.new(HM08_VERTEX, "INT", "POINT")
+    attribute.data.foreach_set("value", part.hm08_vertex)
+    if part.alpha is not None:
+        _set_alpha(mesh, part.alpha)
+    mesh.update(calc_edges=True)
+    if mesh.validate():
+        raise malformed(f"the faces of part {part.name} do not make a mesh")
+    mesh.shade_smooth()
+
+
+def _set_alpha(mesh: bpy.types.Mesh, alpha: np.ndarray) -> None:
+    attribute = mesh.attributes.get(ALPHA) or mesh.attributes.new(ALPHA, "FLOAT_COLOR", "POINT")
+    colors = np.ones((len(alpha), 4), np.float32)
+    colors[:, 3] = alpha
+    attribute.data.foreach_set("color", colors.ravel())
+
+
+def add_keys(obj: bpy.types.Object, part: ResultPart, names: Sequence[str]) -> None:
+    """Add the part's shape keys ``names`` at value 0, and ``Basis`` before the first one."""
+    basis = to_blender(part.vertices)
+    if obj.data.shape_keys is None:
+        obj.shape_key_add(name="Basis", from_mix=False)
+        obj.data.shape_keys.name = part.name
+    for name in names:
+        block = obj.shape_key_add(name=name, from_mix=False)
+        block.value = 0.0  # a new key starts at 1 from Blender 5.0 on
+        block.points.foreach_set("co", (basis + to_blender(part.keys[part.key_names.index(name)])).ravel())
+
+
+def same_topology(mesh: bpy.types.Mesh, part: ResultPart) -> bool:
+    """Whether the part can be written into ``mesh``, because nobody edited its faces."""
+    triangles = part.quads[:, 3] == part.quads[:, 2]
+    sizes = np.where(triangles, 3, 4)
+    if (len(mesh.vertices), len(mesh.polygons), len(mesh.loops)) != (len(part.vertices), len(sizes), sizes.sum()):
+        return False
+    corners = np.empty(len(mesh.loops), np.int32)
+    mesh.loops.foreach_get("vertex_index", corners)
+    keep = np.ones(part.quads.shape, bool)
+    keep[triangles, 3] = False
+    return bool((corners == part.quads[keep]).all())
+
+
+def update_mesh(obj: bpy.types.Object, part: ResultPart) -> None:
+    """Write another result's shape into an object that has the part's topology (``same_topology``).
+
+    The part's own keys are replaced, missing ones are added. Keys that somebody else made keep their offsets. Values,
+    drivers, animation, vertex groups and materials stay.
+    """
+    mesh = obj.data
+    basis = to_blender(part.vertices)
+    before = np.empty(basis.size, np.float32)
+    reference = mesh.shape_keys.reference_key.points if mesh.shape_keys else mesh.vertices
+    reference.foreach_get("co", before)
+    change = basis.ravel() - before
+    own = {name: number for number, name in enumerate(part.key_names)}
+    if mesh.shape_keys:
+        key = np.empty_like(before)
+        for block in mesh.shape_keys.key_blocks:
+            if block.name in own:
+                offsets = to_blender(part.keys[own[block.name]])
+                block.points.foreach_set("co", (basis + offsets).ravel())
+            else:
+                block.points.foreach_get("co", key)
+                block.points.foreach_set("co", key + change)
+    mesh.vertices.foreach_set("co", basis.ravel())
+    if part.key_names:
+        present = set(mesh.shape_keys.key_blocks.keys()) if mesh.shape_keys else set()
+        add_keys(obj, part, [name for name in part.key_names if name not in present])
+    if part.alpha is not None:
+        _set_alpha(mesh, part.alpha)
+    mesh.update()

@@ -1,0 +1,64 @@
+"""Custom properties by which a head's data is found again: names may be changed by anybody, objects come and go."""
+
+from __future__ import annotations
+
+import bpy
+
+HEAD_ID = "likeness_id"
+"""On a head's collection: a random text. On its objects and images: the same, to tell whose they are."""
+PART = "likeness_part"
+"""On an object: which part of the head it is."""
+PHOTO = "likeness_photo"
+"""On a camera object and on an image: the photo's name."""
+EXPRESSION = "likeness_expression"
+"""On a camera object: ARKit name -> weight that the photo shows."""
+PHOTO_SIZE = "likeness_photo_size"
+"""On a camera object: width and height of the photo after EXIF rotation."""
+PIXEL_ASPECT = "likeness_pixel_aspect"
+"""On a camera object: the photo's pixel aspect x, y."""
+PHOTOS = "likeness_photos"
+"""On a head's collection: one group per given photo: name, used, reason, image and error figures."""
+REPORT = "likeness_report"
+"""On a head's collection: the backend's report, JSON."""
+ALBEDO = "likeness_albedo"
+"""On a head's collection: the albedo image."""
+CAMERAS = "likeness_cameras"
+"""On the collection of a head's cameras: the head's id."""
+
+
+def head_collections() -> list[bpy.types.Collection]:
+    """All heads in the file."""
+    return [collection for collection in bpy.data.collections if HEAD_ID in collection]
+
+
+def collection_of_id(head_id: str) -> bpy.types.Collection | None:
+    """The collection of the head ``head_id``, None when it is gone."""
+    return next((c for c in bpy.data.collections if c.get(HEAD_ID) == head_id), None)
+
+
+def active_head(context: bpy.types.Context) -> bpy.types.Collection | None:
+    """The head that the active object belongs to, else the scene's only one, else None."""
+    active = context.active_object
+    in_scene = [c for c in context.scene.collection.children_recursive if HEAD_ID in c]
+    if active is not None:
+        for collection in in_scene:
+            if active.get(HEAD_ID) == collection[HEAD_ID] and active.name in collection.all_objects:
+                return collection
+    return in_scene[0] if len(in_scene) == 1 else None
+
+
+def part_object(collection: bpy.types.Collection, part: str) -> bpy.types.Object | None:
+    """A head's object for ``part``, None when it was deleted."""
+    return next((o for o in collection.all_objects if o.get(PART) == part and o.type == "MESH"), None)
+
+
+def camera_objects(collection: bpy.types.Collection) -> list[bpy.types.Object]:
+    """A head's cameras, in the order in which the photos were solved."""
+    cameras = [o for o in collection.all_objects if PHOTO in o and o.type == "CAMERA"]
+    order = {group["name"]: number for number, group in enumerate(collection.get(PHOTOS, ()))}
+    return sorted(cameras, key=lambda camera: order.get(camera[PHOTO], len(order)))
+
+
+def camera_of_photo(collection: bpy.types.Collection, photo: str) -> bpy.types.Object | None:
+    """A head's camera for the photo of that name, None when there is none."""
+    return next((camera for camera in camera_objects(collection) if camera[PHOTO] == photo), None)
