@@ -1,4 +1,4 @@
-"""One job from click to result, without ``bpy``: finds or starts the backend, connects, submits, follows, tells its fate.
+"""One job from click to result, without ``bpy``: find or start the backend, connect, submit, follow, tell its fate.
 
 ``Runner.tick`` never blocks; a timer of Blender's calls it, and so does a loop in background mode.
 """
@@ -42,7 +42,7 @@ class Phase(enum.Enum):
 
 @dataclass(frozen=True)
 class JobView:
-    """What there is to show: the phase, a sentence, the fraction done (0–1), seconds left where known, advice on failure."""
+    """What there is to show: a sentence, the fraction done (0–1), seconds left or None; code and advice on failure."""
 
     phase: Phase = Phase.IDLE
     sentence: str = ""
@@ -133,12 +133,10 @@ class Runner:
         self._cancelled_at = time.monotonic()
         self.view = replace(self.view, phase=Phase.CANCELLING, sentence="Cancelling", seconds_left=None)
 
-    def stop(self) -> None:
-        """Leave the backend; one that this runner started ends."""
-        if self.busy:
-            self.view = JobView(Phase.CANCELLED, "Stopped.")
+    def stop(self, wait: bool = False) -> None:
+        """Leave the backend; one that this runner started ends, and ``wait`` waits for that (for a few seconds)."""
         self._submission = None
-        self._drop()
+        self._drop(wait)
         self.view = JobView()
 
     def tick(self) -> list[Previewed | Arrived]:
@@ -280,10 +278,10 @@ class Runner:
             self._connection.close(wait_seconds=0.0)
         self._connection = self.welcome = None
 
-    def _drop(self) -> None:
+    def _drop(self, wait: bool = False) -> None:
         if self._connection is not None:
-            self._connection.close(wait_seconds=0.5)
+            self._connection.close(wait_seconds=0.5 if wait else 0.0)
         self._connection = self.welcome = None
         if self._process is not None:
-            self._process.stop()
+            self._process.stop(wait)
         self._process = None

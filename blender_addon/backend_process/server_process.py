@@ -123,12 +123,15 @@ class ServerProcess:
             "server_died",
         )
 
-    def stop(self, wait_seconds: float = 3.0) -> None:
-        """End the process: ask it to (a signal), then make it."""
+    def stop(self, wait: bool = True) -> None:
+        """End the process: ask it to (a signal), after three seconds make it. Without ``wait`` a thread does that."""
+        if not wait:
+            threading.Thread(target=self.stop, name="likeness-server-stop", daemon=True).start()
+            return
         if self._process.poll() is None:
             self._process.terminate()
             try:
-                self._process.wait(wait_seconds)
+                self._process.wait(3)
             except subprocess.TimeoutExpired:
                 self._process.kill()
                 self._process.wait(5)

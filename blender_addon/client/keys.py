@@ -106,8 +106,11 @@ def client_keys(folder: Path) -> KeyPair:
 
 
 def _make_keys(path: Path) -> None:
-    import zmq
-
+    try:
+        import zmq
+    except ImportError as error:
+        advice = "Install the extension from its own zip for this system; that carries pyzmq."
+        raise AddonError(f"pyzmq could not be loaded ({error}).", advice, "no_zmq") from error
     public, secret = zmq.curve_keypair()
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     text = json.dumps({"public_key": public.decode(), "secret_key": secret.decode()})

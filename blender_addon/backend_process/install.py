@@ -1,0 +1,281 @@
+"""*Install backend*: an environment of its own, made on a thread, with a log that can be watched and a stop button."""
+
+from __future__ import annotations
+
+import json
+import queue
+import shutil
+import subprocess
+import sys
+import threading
+import tomllib
+import zipfile
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..errors import AddonError
+from .folders import BackendFolder, Installed, folder_bytes
+from .pip_log import PipProgress, why_pip_failed
+from .python_finder import clean_environment, find_python, hidden_window
+
+CPU_BYTES = 2_600_000_000
+CUDA_BYTES = 8_500_000_000
+"""Room that an installation needs at its largest, downloads included, with some to spare."""
+_CHECK = (
+    "import json, torch, mediapipe, numba, zmq, backend; "
+    "print(json.dumps({'version': backend.__version__, 'torch': torch.__version__, 'cuda': torch.cuda.is_available()}))"
+)
+
+
+@dataclass(frozen=True)
+class InstallPlan:
+    """What to install and how.
+
+    Attributes
+    ----------
+    archive : ``backend.zip`` of the extension, or a folder with the backend's source.
+    told_python : what the person entered, "" to search. fresh : throw away an environment that is there.
+    cuda : install a CUDA build of torch. uv : let ``uv`` choose torch's build for this computer, if it can be had.
+    pip_arguments : further arguments for pip.
+    """
+
+    archive: Path
+    told_python: str = ""
+    fresh: bool = False
+    cuda: bool = False
+    uv: bool = True
+    pip_arguments: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class InstallView:
+    """What there is to show; ``error`` is set when it failed, ``finished`` when it ended either way."""
+
+    sentence: str = ""
+    fraction: float = 0.0
+    finished: bool = False
+    error: AddonError | None = None
+
+
+def has_nvidia() -> bool:
+    """Whether ``nvidia-smi`` runs and lists a card."""
+    program = shutil.which("nvidia-smi")
+    if program is None:
+        return False
+    try:
+        done = subprocess.run([program, "-L"], capture_output=True, text=True, timeout=10, **hidden_window())
+    except (OSError, subprocess.TimeoutExpired):
+        return False
+    return done.returncode == 0 and "GPU" in done.stdout
+
+
+def needed_bytes(cuda: bool) -> int:
+    """Room that an installation takes."""
+    return CUDA_BYTES if cuda else CPU_BYTES
+
+
+class Installation:
+    """One run of the installer. ``start`` returns at once; ``view`` and ``lines`` tell how it goes."""
+
+    def __init__(self, folder: BackendFolder, plan: InstallPlan) -> None:
+        self.view = InstallView("Starting")
+        self.lines: deque[str] = deque(maxlen=2000)
+        self._folder, self._plan = folder, plan
+        self._stopped = threading.Event()
+        self._child: subprocess.Popen[str] | None = None
+        self._log: queue.SimpleQueue[str] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._run, name="likeness-install", daemon=True)
+
+    def start(self) -> None:
+        """Begin."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End it; the view says so when it has ended."""
+        self._stopped.set()
+        if (child := self._child) is not None:
+            child.terminate()
+
+    def join(self, seconds: float | None = None) -> None:
+        """Wait for its end."""
+        self._thread.join(seconds)
+
+    def _run(self) -> None:
+        try:
+            installed = self._install()
+            self._folder.mark_installed(installed)
+            self.view = InstallView(f"The backend {installed.version} is installed.", 1.0, True)
+        except AddonError as error:
+            self._say(str(error))
+            self.view = InstallView(error.sentence, self.view.fraction, True, error)
+        except OSError as error:
+            failed = _system_error(error)
+            self._say(str(failed))
+            self.view = InstallView(failed.sentence, self.view.fraction, True, failed)
+        except Exception as error:  # a fault of ours must not leave the preferences waiting for ever
+            failed = AddonError(f"The installation failed: {error!r}.", "Please report it.")
+            self.view = InstallView(failed.sentence, self.view.fraction, True, failed)
+            raise
+
+    def _install(self) -> Installed:
+        folder, plan = self._folder, self._plan
+        folder.root.mkdir(parents=True, exist_ok=True)
+        folder.install_log.write_text("", "utf-8")
+        folder.mark_incomplete()
+        self._step("Looking for Python", 0.0)
+        python = find_python(plan.told_python)
+        self._say(f"{python.text}: {python.path}")
+        if plan.fresh and folder.environment.exists():
+            self._step("Removing the old environment", 0.01)
+            shutil.rmtree(folder.environment)
+        free = shutil.disk_usage(folder.root).free
+        needed = needed_bytes(plan.cuda) - (folder_bytes(folder.environment) if folder.environment.exists() else 0)
+        if free < needed:
+            raise AddonError(
+                f"The disk has {free / 1e9:.1f} GB left, the backend needs {needed / 1e9:.1f} GB.",
+                f"Make room on the disk that holds {folder.root}.",
+                "disk",
+            )
+        self._step("Unpacking the backend", 0.02)
+        self._unpack()
+        if not folder.python.exists():
+            self._step("Making an environment", 0.03)
+            self._command([str(python.path), "-I", "-m", "venv", str(folder.environment)])
+        self._packages(_requirements(folder.source))
+        self._step("Checking the installation", 0.96)
+        said = self._command([str(folder.python), "-c", _CHECK], PYTHONPATH=str(folder.source))
+        facts = json.loads(said[-1])
+        self._step("Measuring its size", 0.99)
+        return Installed(facts["version"], python.text, facts["torch"], facts["cuda"], folder_bytes(folder.root))
+
+    def _unpack(self) -> None:
+        target, archive = self._folder.source, self._plan.archive
+        part = target.with_name("source.part")
+        shutil.rmtree(part, ignore_errors=True)
+        if archive.is_dir():
+            ignored = shutil.ignore_patterns("__pycache__", ".git", "node_modules")
+            part.mkdir(parents=True)
+            for name in ("backend", "assets"):
+                shutil.copytree(archive / name, part / name, ignore=ignored)
+            shutil.copy2(archive / "pyproject.toml", part)
+        elif archive.is_file():
+            with zipfile.ZipFile(archive) as packed:
+                packed.extractall(part)
+        else:
+            raise AddonError(
+                f"There is no backend in {archive}.",
+                "Install the extension from a zip that its build made.",
+                "no_source",
+            )
+        shutil.rmtree(target, ignore_errors=True)
+        part.rename(target)
+
+    def _packages(self, requirements: Sequence[str]) -> None:
+        """Install ``requirements``: with uv, which knows torch's builds, where that can be had; else with pip."""
+        plan, python = self._plan, str(self._folder.python)
+        pip = [python, "-m", "pip", "install", "--disable-pip-version-check", "--no-input", "--progress-bar", "off"]
+        pip += plan.pip_arguments
+        if plan.uv and sys.platform != "darwin" and not plan.pip_arguments:
+            self._step("Choosing a build of torch", 0.05)
+            build = "auto" if plan.cuda else "cpu"
+            uv = [python, "-m", "uv", "pip", "install", "--python", python, "--torch-backend", build, "--no-progress"]
+            try:
+                self._command([*pip, "uv"])
+                self._command([*uv, *requirements], PipProgress(len(requirements)))
+                return
+            except AddonError as error:
+                if error.code in ("cancelled", "disk"):
+                    raise
+                self._say("uv could not do it; pip tries.")
+        self._command([*pip, *requirements], PipProgress(len(requirements)))
+
+    def _command(self, command: Sequence[str], progress: PipProgress | None = None, **environment: str) -> list[str]:
+        """Run a program to its end, its lines into the log; returns them. Raises ``AddonError`` where it fails."""
+        if self._stopped.is_set():
+            raise _cancelled()
+        said: list[str] = []
+        self._say("$ " + " ".join(command))
+        self._child = subprocess.Popen(
+            list(command),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            encoding="utf-8",
+            errors="replace",
+            env=clean_environment() | {"PYTHONUNBUFFERED": "1", "PYTHONUTF8": "1"} | environment,
+            **hidden_window(),
+        )
+        with self._child as child:
+            assert child.stdout is not None
+            for line in child.stdout:
+                line = line.rstrip()
+                said.append(line)
+                self._say(line)
+                if progress is not None and progress.read(line):
+                    self.view = InstallView(progress.sentence, 0.05 + 0.9 * progress.fraction)
+        code, self._child = child.returncode, None
+        if self._stopped.is_set():
+            raise _cancelled()
+        if code != 0:
+            raise why_pip_failed(said, code)
+        return said
+
+    def _step(self, sentence: str, fraction: float) -> None:
+        if self._stopped.is_set():
+            raise _cancelled()
+        self.view = InstallView(sentence, fraction)
+        self._say(f"== {sentence}")
+
+    def _say(self, line: str) -> None:
+        self.lines.append(line)
+        try:
+            with self._folder.install_log.open("a", encoding="utf-8") as log:
+                print(line, file=log)
+        except OSError:
+            return
+
+
+class Removal(Installation):
+    """Deletes the environment and the source, on a thread like an installation."""
+
+    def __init__(self, folder: BackendFolder) -> None:
+        super().__init__(folder, InstallPlan(Path()))
+
+    def _run(self) -> None:
+        try:
+            self._folder.mark_incomplete()
+            self.view = InstallView("Removing the backend", 0.5)
+            for path in (self._folder.environment, self._folder.source):
+                if path.exists():
+                    shutil.rmtree(path)
+            for path in (self._folder.install_log, self._folder.server_log):
+                path.unlink(missing_ok=True)
+            self.view = InstallView("The backend was removed.", 1.0, True)
+        except OSError as error:
+            failed = AddonError(
+                f"The backend could not be removed ({error.strerror or error}).",
+                f"Close programs that use it, or delete {self._folder.root} yourself.",
+                "disk",
+            )
+            self.view = InstallView(failed.sentence, 0.5, True, failed)
+
+
+def _requirements(source: Path) -> list[str]:
+    """What the backend's project file asks for."""
+    return list(tomllib.loads((source / "pyproject.toml").read_text("utf-8"))["project"]["dependencies"])
+
+
+def _cancelled() -> AddonError:
+    return AddonError("The installation was cancelled.", "Install starts it again.", "cancelled")
+
+
+def _system_error(error: OSError) -> AddonError:
+    if error.errno == 28 or getattr(error, "winerror", None) == 112:
+        return AddonError("The disk is full.", "Make room, then choose Repair.", "disk")
+    where = f" {error.filename}" if error.filename else ""
+    return AddonError(
+        f"The system refused it:{where} {error.strerror or error}.", "Check the folder's permissions.", "disk"
+    )
