@@ -1,0 +1,76 @@
+"""Light as in photographs: an environment of three bands, and one or two lamps with edges."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from backend.rendering.spherical_harmonics import light_from_directions
+
+LAMPS = 3
+
+
+@dataclass(frozen=True)
+class LightParameters:
+    """The light of one picture, in the camera's axes turned upright: x right in the picture, y up, z to the camera.
+
+    Attributes
+    ----------
+    directions : (L, 3) unit vectors towards the lamps; the first is the key light. colours : (L, 3) linear.
+    softness : (L,) 0 for the sun, 1 for a large window. ambient : (9, 3) coefficients of the shading by everything
+        else, as ``backend.rendering.spherical_harmonics`` has lights.
+    """
+
+    directions: np.ndarray
+    colours: np.ndarray
+    softness: np.ndarray
+    ambient: np.ndarray
+
+
+def draw_light(generator: np.random.Generator) -> LightParameters:
+    """Overcast sky, sun, window, room, flash, studio."""
+    kind = generator.choice(6, p=[0.26, 0.16, 0.22, 0.2, 0.07, 0.09])
+    sky_share = (0.9, 0.45, 0.35, 0.55, 0.25, 0.35)[kind]
+    sky_share *= float(np.exp(generator.normal(0, 0.2)))
+    softness = (0.9, generator.uniform(0.05, 0.25), generator.uniform(0.5, 0.9), generator.uniform(0.3, 0.8), 0.35,
+                generator.uniform(0.3, 0.9))[kind]  # fmt: skip
+    elevation = np.radians((generator.uniform(35, 85), generator.uniform(20, 70), generator.uniform(0, 40),
+                            generator.uniform(25, 75), generator.uniform(0, 15), generator.uniform(10, 55))[kind])  # fmt: skip
+    azimuth = np.radians((generator.uniform(-90, 90), generator.uniform(-110, 110), generator.uniform(-100, 100),
+                          generator.uniform(-80, 80), generator.normal(0, 5), generator.uniform(-70, 70))[kind])  # fmt: skip
+    key = _direction(azimuth, elevation)
+    warm = np.clip(generator.normal(0.0, 0.5), -1.2, 1.2)
+    key_colour = _tint(warm) * (1 - min(sky_share, 0.95)) * 1.5
+    fill = _direction(np.radians(generator.uniform(-180, 180)), np.radians(generator.uniform(-20, 50)))
+    fill_colour = _tint(generator.normal(-0.2 * warm, 0.4)) * generator.exponential(0.10)
+    rim = _direction(
+        np.radians(generator.choice([-1, 1]) * generator.uniform(110, 165)), np.radians(generator.uniform(5, 60))
+    )
+    rim_colour = _tint(generator.normal(0, 0.6)) * generator.exponential(0.25) * float(generator.random() < 0.4)
+    # the environment: brighter above than below, some colour from the ground
+    blobs = 8
+    directions = generator.standard_normal((blobs, 3))
+    directions[:, 1] = directions[:, 1] * 0.7 + 0.45
+    directions /= np.linalg.norm(directions, axis=1, keepdims=True)
+    strength = generator.exponential(1.0, blobs)
+    colours = np.stack([_tint(t) for t in generator.normal(-0.3 * warm, 0.45, blobs)]) * strength[:, None]
+    ambient = light_from_directions(directions, colours, float(strength.sum() * 0.25))
+    ambient *= sky_share / max(float(ambient[0].mean()) * 0.2820948, 1e-6)
+    return LightParameters(
+        np.stack([key, fill, rim]).astype(np.float32),
+        np.stack([key_colour, fill_colour, rim_colour]).astype(np.float32),
+        np.array([softness, 0.8, 0.6], np.float32),
+        ambient.astype(np.float32),
+    )
+
+
+def _direction(azimuth: float, elevation: float) -> np.ndarray:
+    """(3,) from the camera's side; azimuth to the right, elevation up."""
+    return np.array([np.sin(azimuth) * np.cos(elevation), np.sin(elevation), np.cos(azimuth) * np.cos(elevation)])
+
+
+def _tint(warmth: float) -> np.ndarray:
+    """(3,) colour of mean 1 from bluish (-1) to orange (1)."""
+    colour = np.exp(np.array([0.22, 0.0, -0.30]) * warmth)
+    return colour / colour.mean()

@@ -1,0 +1,79 @@
+"""What keeps light off: shadow maps of distant lamps, and how open the mean face is to the sky."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from backend.geometry.normals import vertex_normals
+from backend.rendering.interpolate import fragment_barycentrics, fragment_values, fragments
+from backend.rendering.rasterize import face_ids
+
+REACH = 0.17
+"""Half side of the square that a shadow map covers, metres."""
+BIAS = 0.0035
+"""Metres by which a vertex may lie behind the shadow map and still be lit."""
+_AWAY = 2.0
+
+
+def lamp_axes(directions: Tensor) -> Tensor:
+    """(N, 3, 3) rotations whose third row is the direction (N, 3) towards the lamp."""
+    helper = torch.where(
+        (directions[:, 1:2].abs() < 0.9), directions.new_tensor([0.0, 1.0, 0.0]), directions.new_tensor([1.0, 0.0, 0.0])
+    )
+    across = torch.nn.functional.normalize(torch.linalg.cross(helper, directions), dim=-1)
+    return torch.stack([across, torch.linalg.cross(directions, across), directions], 1)
+
+
+def lamp_visibility(
+    vertices: Tensor, faces: Tensor, directions: Tensor, softness: Tensor, resolution: int, backend: str = "auto"
+) -> Tensor:
+    """(N, V) share of a distant lamp that vertices (N, V, 3) see past the triangles faces (F, 3).
+
+    directions : (N, 3) unit, towards the lamp. softness : (N,) 0 for the sun, 1 for a large window.
+    """
+    n, count, _ = vertices.shape
+    centre = vertices.new_tensor([0.0, 0.70, 0.04])
+    turned = (vertices - centre) @ lamp_axes(directions).transpose(1, 2)  # (N, V, 3)
+    place = (turned[..., :2] / REACH + 1) * (resolution / 2)
+    seen = torch.cat([place, _AWAY - turned[..., 2:]], -1)
+    found = fragments(face_ids(seen, faces, (resolution, resolution), backend=backend), faces)
+    depth = found.scatter(fragment_values(seen[..., 2:], found, fragment_barycentrics(seen, found)), 9.0)
+    depth = depth.view(n, resolution * resolution)
+    total = torch.zeros(n, count, device=vertices.device)
+    spacing = (0.7 + 2.6 * softness)[:, None] * resolution / 128
+    taps = [(x, y) for x in (-1.5, -0.5, 0.5, 1.5) for y in (-1.5, -0.5, 0.5, 1.5)]
+    own = seen[..., 2]
+    for dx, dy in taps:
+        column = (place[..., 0] + dx * spacing).floor().clamp(0, resolution - 1).long()
+        row = (place[..., 1] + dy * spacing).floor().clamp(0, resolution - 1).long()
+        blocker = depth.gather(1, row * resolution + column)
+        allowed = BIAS + (0.0012 * (abs(dx) + abs(dy))) * spacing
+        total += ((own - blocker - allowed) / 0.003).clamp(0, 1)
+    return 1 - total / len(taps)
+
+
+def openness(vertices: Tensor, faces: Tensor, directions: int = 96, resolution: int = 128) -> Tensor:
+    """(V,) share of the light of an even sky that reaches vertices (V, 3) past faces (F, 3), weighted by the cosine."""
+    step = np.arange(directions) + 0.5
+    z = 1 - 2 * step / directions
+    turn = np.pi * (1 + 5**0.5) * step
+    radius = np.sqrt(1 - z * z)
+    sphere = torch.from_numpy(np.stack([radius * np.cos(turn), radius * np.sin(turn), z], -1).astype(np.float32))
+    sphere = sphere.to(vertices.device)
+    normals = vertex_normals(vertices, faces)
+    lit, total = torch.zeros(len(vertices), device=vertices.device), torch.zeros(len(vertices), device=vertices.device)
+    for start in range(0, directions, 16):
+        part = sphere[start : start + 16]
+        visible = lamp_visibility(
+            vertices.expand(len(part), -1, -1),
+            faces,
+            part,
+            torch.full((len(part),), 0.2, device=part.device),
+            resolution,
+        )
+        cosine = (part @ normals.t()).clamp(min=0)
+        lit += (visible * cosine).sum(0)
+        total += cosine.sum(0)
+    return lit / total.clamp(min=1e-6)
