@@ -9,9 +9,21 @@ import torch
 from torch import Tensor
 
 from backend.geometry.template import Template
-from trainer.data.people.attachments.layers import AttachmentMesh
+from trainer.data.people.attachments.clothes import clothes_layer, draw_clothes, neck_rim
+from trainer.data.people.attachments.glasses import draw_glasses, glasses_layers
+from trainer.data.people.attachments.hair import HatPressure, hair_layers
+from trainer.data.people.attachments.hair_styles import LOCKS, draw_hair
+from trainer.data.people.attachments.hats import KINDS, draw_hat, hat_layer
+from trainer.data.people.attachments.hull import head_hull, hull_surface
+from trainer.data.people.attachments.layers import AttachmentMesh, join_layers
 from trainer.data.people.attachments.parameters import AttachmentParameters
+from trainer.data.people.attachments.stacking import stack
 from trainer.data.people.look import PersonLook
+
+EYE_CORNERS = ((42, 45), (36, 39))
+"""Of the 68 landmarks: outer and inner corners of the person's left and right eye."""
+NOSE_BRIDGE = 27
+EAR_FRONT = (16, 0)
 
 
 class Attachments:
@@ -22,6 +34,8 @@ class Attachments:
 
     def __init__(self, template: Template, *, detail: float = 1.0) -> None:
         self.template, self.detail = template, detail
+        self._locks = max(64, round(LOCKS * detail))
+        self._hull, self._rim = head_hull(template), neck_rim(template)
 
     def draw(
         self, generator: np.random.Generator, look: PersonLook, like: AttachmentParameters | None = None
@@ -31,7 +45,16 @@ class Attachments:
         ``like``: what was drawn for another picture of the same person; colour, length and style of the hair, the
         beard and usually the glasses stay, single locks, hats, clothes and hands are drawn anew.
         """
-        raise NotImplementedError
+        hair = draw_hair(generator, look, self._hull, self._locks, like.hair if like else None)
+        hat = draw_hat(generator, look, self._hull)
+        wrapped = KINDS[int(hat.kind)] in ("headscarf", "hood")
+        return AttachmentParameters(
+            hair_colour=hair.colour,
+            hair=hair,
+            hat=hat,
+            glasses=draw_glasses(generator, look, like.glasses if like else None),
+            clothes=draw_clothes(generator, look, self._rim, wrapped),
+        )
 
     def mesh(self, parameters: Sequence[AttachmentParameters], head_vertices: Tensor) -> AttachmentMesh:
         """Triangles for a batch, on the device of ``head_vertices``.
@@ -39,4 +62,20 @@ class Attachments:
         ``head_vertices`` : (N, V, 3) posed and expressed vertices of the whole template (all parts), or at least the
         head's, in the head frame, metres.
         """
-        raise NotImplementedError
+        device = head_vertices.device
+        drawn = stack(parameters, device)
+        head = head_vertices.float()
+        surface = hull_surface(self._hull, head, drawn.hair.ear_room)
+        landmarks = self._landmarks(head)
+        eyes = torch.stack([landmarks[:, list(corners)].mean(1) for corners in EYE_CORNERS], 1)
+        ears = landmarks[:, list(EAR_FRONT)] + head.new_tensor([[0.004, 0.006, -0.012], [-0.004, 0.006, -0.012]])
+        locks, wisps = hair_layers(drawn.hair, self._hull, surface, HatPressure(drawn.hat.rim, drawn.hat.press))
+        frames, lenses = glasses_layers(drawn.glasses, eyes, landmarks[:, NOSE_BRIDGE], ears, surface.scale)
+        hats = hat_layer(drawn.hat, surface)
+        clothes = clothes_layer(drawn.clothes, self._rim, head, surface.scale)
+        return AttachmentMesh(join_layers((locks, hats, frames, clothes)), join_layers((wisps, lenses)))
+
+    def _landmarks(self, head: Tensor) -> Tensor:
+        embedding = self.template.landmarks68
+        corners = head[:, torch.from_numpy(embedding.vertices.astype(np.int64)).to(head.device)]
+        return (corners * torch.from_numpy(embedding.barycentrics).to(head.device)[..., None]).sum(2)

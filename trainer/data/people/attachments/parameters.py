@@ -1,48 +1,26 @@
-"""The random numbers behind one person's hair, hat, glasses, beard, clothes and what is in front of the face.
-
-All are drawn in numpy, per person, so that the same index is the same person on any device. ``stack`` puts those of a
-batch into tensors: the same dataclasses, with a leading axis N.
-"""
+"""The random numbers behind one person's hair, hat, glasses, beard, clothes and what is in front of the face."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, fields, is_dataclass
-from typing import Any, TypeVar
+from dataclasses import dataclass
 
-import numpy as np
-import torch
-from torch import Tensor
-
-Numbers = np.ndarray | Tensor
-"""An array of one person, or with a leading axis N a tensor of a batch."""
+from trainer.data.people.attachments.clothes import ClothesParameters
+from trainer.data.people.attachments.glasses import GlassesParameters
+from trainer.data.people.attachments.hair_parameters import HairParameters
+from trainer.data.people.attachments.hats import HatParameters
+from trainer.data.people.attachments.stacking import Numbers
 
 
 @dataclass(frozen=True)
 class AttachmentParameters:
-    """One person in one picture (or after ``stack`` a batch); see the modules of the parts.
+    """One person in one picture (after ``stack`` a batch); see the modules of the parts.
 
     ``hair_colour`` (3,) is the linear albedo of the hair as it is drawn (dyed or highlighted hair differs from
     ``PersonLook.hair``).
     """
 
     hair_colour: Numbers
-    hair: Any
-    beard: Any
-    hat: Any
-    glasses: Any
-    hand: Any
-    thing: Any
-    clothes: Any
-
-
-T = TypeVar("T")
-
-
-def stack(items: Sequence[T], device: torch.device | str) -> T:
-    """The parameters of a batch as one object of tensors (N, ...), float32."""
-    first = items[0]
-    if is_dataclass(first):
-        values = {f.name: stack([getattr(item, f.name) for item in items], device) for f in fields(first)}
-        return type(first)(**values)
-    return torch.from_numpy(np.stack([np.asarray(item, np.float32) for item in items])).to(device)
+    hair: HairParameters
+    hat: HatParameters
+    glasses: GlassesParameters
+    clothes: ClothesParameters

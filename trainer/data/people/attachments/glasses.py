@@ -1,0 +1,248 @@
+"""Glasses: frames of many outlines, temples to the ears, and lenses with tint and reflections."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from backend.photos.collection import FaceClass
+from trainer.data.people.attachments.layers import PLAIN, SurfaceLayer, join_layers
+from trainer.data.people.attachments.meshes import grid_faces, grid_normals, layer_of, tube
+from trainer.data.people.attachments.stacking import Numbers
+from trainer.data.people.look import PersonLook
+
+OUTLINE = 32
+LENS_ROWS = 5
+
+
+@dataclass(frozen=True)
+class GlassesParameters:
+    """A pair of glasses; lengths in metres.
+
+    Attributes
+    ----------
+    worn : 0 or 1. width, height : of a lens. power : 2 for an ellipse, more for a box. sweep : how far the outer upper
+        corner rises (cat's eye); narrow : how much narrower the lens is at the bottom; drop : how far it sags outwards
+        (aviators). distance : from eye to lens. low : of the lens' middle under the eye's. wrap : bend around the face
+        (1/m); tilt : radians. spread : of the lenses beyond the eyes.
+    rim, rim_below : thickness of the frame above and below; depth : front to back. bridge : its height along the lens,
+        -1 to 1, bridge_thickness. temple : height of the temples at the hinge, hinge : where they start, -1 to 1.
+    colour, temple_colour : (3,) linear; metal : 0 plastic, 1 metal. lens_colour : (3,); lens_alpha : opacity at the top
+        and the bottom (2,). glare : (5,) strength, place, slope, width and second strength of reflections.
+    """
+
+    worn: Numbers
+    width: Numbers
+    height: Numbers
+    power: Numbers
+    sweep: Numbers
+    narrow: Numbers
+    drop: Numbers
+    distance: Numbers
+    low: Numbers
+    wrap: Numbers
+    tilt: Numbers
+    spread: Numbers
+    rim: Numbers
+    rim_below: Numbers
+    depth: Numbers
+    bridge: Numbers
+    bridge_thickness: Numbers
+    temple: Numbers
+    hinge: Numbers
+    colour: Numbers
+    temple_colour: Numbers
+    metal: Numbers
+    lens_colour: Numbers
+    lens_alpha: Numbers
+    glare: Numbers
+
+
+def draw_glasses(
+    generator: np.random.Generator, look: PersonLook, like: GlassesParameters | None = None
+) -> GlassesParameters:
+    """Glasses of one person; with ``like`` usually the same ones again."""
+    worn = generator.random() < 0.22 + 0.2 * np.clip((look.age - 35) / 40, 0, 1)
+    if like is not None and generator.random() < 0.75:
+        return GlassesParameters(
+            **{
+                **like.__dict__,
+                "glare": _glare(generator, bool(like.lens_alpha[0] > 0.4)),
+                "low": generator.uniform(0, 0.006),
+            }
+        )
+    kind = generator.choice(5, p=[0.30, 0.30, 0.12, 0.12, 0.16])  # plastic, metal, half rim, rimless, bold
+    sun = generator.random() < 0.2
+    tinted = generator.random() < 0.12
+    rim = (
+        generator.uniform(0.0022, 0.0042),
+        generator.uniform(0.0009, 0.0016),
+        generator.uniform(0.0012, 0.0035),
+        0.0005,
+        generator.uniform(0.004, 0.0075),
+    )[kind]
+    below = rim * (1.0, 1.0, 0.15, 1.0, generator.uniform(0.6, 1.0))[kind]
+    metal = float(kind in (1, 3) or (kind == 2 and generator.random() < 0.5))
+    colour = _frame_colour(generator, metal > 0)
+    if kind == 3:
+        colour = np.array([0.25, 0.25, 0.25])
+    temple_colour = _frame_colour(generator, metal > 0) if kind == 3 or generator.random() < 0.1 else colour
+    big = generator.random() ** 1.5 * (1.0 + 0.4 * sun)
+    if sun:
+        alpha = (
+            np.sort(generator.uniform(0.6, 0.99, 2))[::-1]
+            if generator.random() < 0.4
+            else np.full(2, generator.uniform(0.75, 0.99))
+        )
+        tint = generator.uniform(0.005, 0.05) * generator.uniform(0.6, 1.4, 3)
+    else:
+        alpha = np.full(2, generator.uniform(0.1, 0.4) if tinted else generator.uniform(0.0, 0.06))
+        tint = generator.uniform(0.02, 0.2, 3) if tinted else np.full(3, 0.4)
+    return GlassesParameters(
+        worn=float(worn),
+        width=generator.uniform(0.044, 0.051) + 0.009 * big,
+        height=generator.uniform(0.026, 0.038) + 0.016 * big,
+        power=generator.choice([2.0, 2.3, 2.8, 3.5, 5.0]) * generator.uniform(0.95, 1.1),
+        sweep=max(generator.normal(0.001, 0.002), 0) * (1 + 2 * look.femininity),
+        narrow=generator.uniform(0.0, 0.22),
+        drop=max(generator.normal(0, 0.002), 0) + 0.004 * (sun and generator.random() < 0.4),
+        distance=generator.uniform(0.0105, 0.0155),
+        low=generator.uniform(0.0, 0.006),
+        wrap=generator.uniform(0.8, 2.6) + 1.5 * sun,
+        tilt=generator.uniform(0.03, 0.2),
+        spread=generator.uniform(-0.001, 0.003) + 0.002 * big,
+        rim=rim,
+        rim_below=below,
+        depth=generator.uniform(0.002, 0.004) if kind != 1 else 0.0016,
+        bridge=generator.uniform(0.1, 0.6),
+        bridge_thickness=max(rim * generator.uniform(0.8, 1.3), 0.0014),
+        temple=generator.uniform(0.0012, 0.003) if metal else generator.uniform(0.003, 0.010),
+        hinge=generator.uniform(0.1, 0.75),
+        colour=colour,
+        temple_colour=temple_colour,
+        metal=metal,
+        lens_colour=tint,
+        lens_alpha=alpha,
+        glare=_glare(generator, sun),
+    )
+
+
+def _frame_colour(generator: np.random.Generator, metal: bool) -> np.ndarray:
+    palette = (
+        [(0.35, 0.25, 0.11), (0.34, 0.34, 0.35), (0.10, 0.10, 0.11), (0.02, 0.02, 0.02), (0.30, 0.17, 0.12)]
+        if metal
+        else [(0.008, 0.008, 0.009), (0.008, 0.008, 0.009), (0.06, 0.022, 0.010), (0.12, 0.05, 0.02), (0.02, 0.03, 0.09),
+              (0.28, 0.02, 0.02), (0.5, 0.5, 0.48), (0.05, 0.10, 0.07), (0.35, 0.22, 0.12)]
+    )  # fmt: skip
+    return np.array(palette[generator.integers(len(palette))]) * generator.uniform(0.7, 1.4)
+
+
+def _glare(generator: np.random.Generator, sun: bool) -> np.ndarray:
+    strength = generator.uniform(0.05, 0.5) if generator.random() < 0.55 else generator.uniform(0, 0.05)
+    return np.array([strength * (0.6 if sun else 1.0), generator.uniform(-0.9, 0.9), generator.uniform(-1.2, 1.2),
+                     generator.uniform(0.12, 0.5), strength * generator.uniform(0, 0.8)])  # fmt: skip
+
+
+def glasses_layers(
+    glasses: GlassesParameters, eyes: Tensor, bridge: Tensor, ears: Tensor, scale: Tensor
+) -> tuple[SurfaceLayer, SurfaceLayer]:
+    """Frames (opaque) and lenses (veil).
+
+    ``eyes`` (N, 2, 3) middles of the lids' openings, the person's left first; ``bridge`` (N, 3) of the nose between
+    them; ``ears`` (N, 2, 3) where temples rest; ``scale`` (N,) size of the head.
+    """
+    n, device = len(eyes), eyes.device
+    g, sc = glasses, scale * glasses.worn
+    angle = torch.linspace(0, 2 * torch.pi, OUTLINE + 1, device=device)
+
+    def outline(grow: Tensor) -> Tensor:
+        """(N, OUTLINE + 1, 2) in the lens' plane, x outwards; grown by metres (N, OUTLINE + 1)."""
+        c, s = angle.cos(), angle.sin()
+        exponent = 2 / g.power[:, None]
+        x = c.sign() * c.abs().clamp(min=1e-4) ** exponent
+        y = s.sign() * s.abs().clamp(min=1e-4) ** exponent
+        half_w, half_h = g.width[:, None] / 2, g.height[:, None] / 2
+        outer = x.clamp(min=0)
+        px = x * half_w * (1 + g.narrow[:, None] * (y - 1) * 0.5)
+        py = y * half_h + g.sweep[:, None] * outer * (y + 0.5) - g.drop[:, None] * outer * (1 - y) * 0.5
+        flat = torch.stack([px, py], -1)
+        return flat + functional.normalize(flat, dim=-1) * grow[..., None]
+
+    def place(flat: Tensor, forward: Tensor, side: int) -> Tensor:
+        """(N, ..., 3) of points (N, ..., 2) of the lens' plane, ``forward`` metres before it."""
+        sign = 1.0 if side == 0 else -1.0
+        shape = (n,) + (1,) * (flat.ndim - 2)
+        middle = eyes.mean(1)
+        centre_x = (eyes[:, 0, 0] - eyes[:, 1, 0]) / 2 + g.spread * sc
+        x = centre_x.view(shape) + flat[..., 0] * sc.view(shape)
+        y = (flat[..., 1] - g.low.view(shape)) * sc.view(shape)
+        nose = (bridge[:, 2] - middle[:, 2] - 0.002).clamp(min=0)
+        z = torch.maximum(g.distance * scale, nose).view(shape) + forward
+        z = z - g.wrap.view(shape) * x**2 + g.tilt.view(shape) * y
+        return middle.view(n, *(1,) * (flat.ndim - 2), 3) + torch.stack([sign * x, y, z], -1)
+
+    above = 0.5 + 0.5 * angle.sin()
+    rim = g.rim_below[:, None] + (g.rim - g.rim_below)[:, None] * (above * 1.6 - 0.3).clamp(0, 1)
+    zero = torch.zeros_like(rim)
+    inner, outer = outline(zero), outline(rim)
+    opaque, lenses = [], []
+    for side in (0, 1):
+        front = (0.5 * g.depth)[:, None].expand_as(rim)
+        ring = [place(inner, front, side), place(outer, front, side), place(outer, -front, side),
+                place(inner, -front, side), place(inner, front, side)]  # fmt: skip
+        vertices = torch.stack(ring, 1)  # (N, 5, OUTLINE + 1, 3)
+        normals = grid_normals(vertices) * (1.0 if side == 1 else -1.0)
+        opaque.append(_frame(vertices, normals, g.colour, g, grid_faces(5, OUTLINE + 1, device)))
+        # lens: rings from the middle to the frame
+        share = torch.linspace(0, 1, LENS_ROWS, device=device)[:, None, None]
+        flat = inner[:, None] * share  # (N, LENS_ROWS, OUTLINE + 1, 2)
+        glass = place(flat, 0.0008 * (1 - share[..., 0] ** 2), side)
+        normal = functional.normalize(glass - (eyes[:, side] - eyes.new_tensor([0, 0, 0.05]))[:, None, None], dim=-1)
+        up = flat[..., 1] / g.height[:, None, None] + 0.5
+        alpha = (g.lens_alpha[:, 1, None, None] + (g.lens_alpha[:, 0] - g.lens_alpha[:, 1])[:, None, None] * up).clamp(
+            0, 1
+        )
+        across = (flat[..., 0] * (1 if side == 0 else -1) + g.glare[:, 2, None, None] * flat[..., 1]) / (
+            g.width[:, None, None] / 2
+        )
+        offset = (across - g.glare[:, 1, None, None]) / g.glare[:, 3, None, None]
+        mirror = g.glare[:, 0, None, None] * torch.exp(-(offset**4)) + g.glare[:, 4, None, None] * 0.3 * (
+            up - 0.4
+        ).clamp(min=0)
+        # rimless lenses show their edge
+        edge = (share[..., 0] > 0.99) * (g.rim < 0.001)[:, None, None]
+        alpha = torch.maximum(alpha, 0.35 * edge)
+        lenses.append(layer_of(glass, normal, grid_faces(LENS_ROWS, OUTLINE + 1, device), int(FaceClass.GLASSES),
+                               g.lens_colour[:, None, None], specular=0.5, roughness=0.1,
+                               alpha=alpha * g.worn[:, None, None], mirror=mirror * g.worn[:, None, None]))  # fmt: skip
+        hinge = torch.stack([g.width / 2 + 0.7 * g.rim, g.hinge * g.height / 2], -1)
+        start = place(hinge[:, None], zero[:, :1], side)[:, 0]
+        ear = ears[:, side]
+        beyond = ear + (ear - start) * 0.28 - ear.new_tensor([0.0, 0.012, 0.0])
+        bow = start + (ear - start) * 0.12 + ear.new_tensor([0.004 if side == 0 else -0.004, 0.0, 0.0])
+        path = torch.stack([start, bow, start + (ear - start) * 0.5, ear, beyond], 1)
+        path = start[:, None] + (path - start[:, None]) * g.worn[:, None, None]
+        thickness = torch.linspace(1, 0.6, 5, device=device) * (g.temple * sc)[:, None]
+        vertices, normals = tube(path, thickness / 2, 5, flatten=0.4)
+        opaque.append(_frame(vertices, normals, g.temple_colour, g, grid_faces(5, 5, device)))
+    # bridge
+    t = torch.linspace(-1, 1, 7, device=device)
+    inside = torch.stack([-g.width / 2 * (1 - 0.12), g.bridge * g.height / 2], -1)
+    ends = [place(inside[:, None], zero[:, :1], side)[:, 0] for side in (0, 1)]
+    path = ends[1][:, None] + (ends[0] - ends[1])[:, None] * (0.5 + 0.5 * t)[:, None]
+    path = path + path.new_tensor([0.0, 0.0025, 0.003]) * (1 - t**2)[:, None]
+    vertices, normals = tube(path, (0.5 * g.bridge_thickness * sc)[:, None].expand(-1, 7), 5)
+    opaque.append(_frame(vertices, normals, g.colour, g, grid_faces(7, 5, device)))
+    return join_layers(tuple(opaque)), join_layers(tuple(lenses))
+
+
+def _frame(vertices: Tensor, normals: Tensor, colour: Tensor, g: GlassesParameters, faces: Tensor) -> SurfaceLayer:
+    worn = g.worn[:, None, None, None] > 0.5
+    vertices = torch.where(worn, vertices, vertices[:, :1, :1])
+    detail = vertices.new_zeros(*vertices.shape[:3], 4) + PLAIN
+    return layer_of(vertices, normals, faces, int(FaceClass.GLASSES), colour[:, None, None],
+                    specular=0.5 + 0.5 * g.metal, roughness=0.28 - 0.08 * g.metal, detail=detail)  # fmt: skip

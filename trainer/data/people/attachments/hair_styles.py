@@ -1,0 +1,333 @@
+"""Hairstyles, and drawing one person's hair."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from trainer.data.people.attachments.hair_parameters import Flow, HairParameters, Locks
+from trainer.data.people.attachments.hull import AZIMUTHS, HeadHull, azimuths
+from trainer.data.people.look import PersonLook
+
+CAP_ROWS = 10
+WISPS = 72
+LOCKS = 380
+CHARACTER = 32
+Range = tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Style:
+    """Ranges of a hairstyle; lengths in metres. See ``Flow`` and ``Locks``.
+
+    ``men``, ``women`` : how common it is. ``top``, ``sides`` : length on top, and at the sides and behind. ``fringe`` :
+    chance that the front falls over the forehead. ``curl`` : amplitude of waves, ``wave`` their length, ``wild`` their
+    irregularity. ``ears`` : room for covered ears. ``bundle`` : chance of a bun or a tail.
+    """
+
+    name: str
+    men: float
+    women: float
+    top: Range
+    sides: Range
+    up: Range = (0.2, 0.4)
+    bend: Range = (0.8, 1.0)
+    radial: Range = (0.6, 1.0)
+    forward: Range = (0.0, 0.2)
+    backward: Range = (0.0, 0.2)
+    sideways: Range = (0.0, 0.3)
+    parting: Range = (-0.05, 0.05)
+    gravity: Range = (0.8, 1.0)
+    window: Range = (0.8, 1.1)
+    cut: Range = (0.6, 0.6)
+    volume: Range = (0.02, 0.035)
+    width: Range = (0.008, 0.012)
+    taper: Range = (0.7, 0.95)
+    turn: float = 0.25
+    fringe: float = 0.0
+    curl: Range = (0.0, 0.002)
+    wave: Range = (0.06, 0.12)
+    wild: Range = (0.0, 0.001)
+    ears: Range = (0.0, 0.0)
+    tied: bool = False
+    bundle: float = 0.0
+    roll: float = 0.3
+
+
+STYLES: tuple[Style, ...] = (
+    Style("shaved", 0.5, 0.03, (0.0, 0.0), (0.0, 0.0)),
+    Style("buzz", 1.0, 0.05, (0.006, 0.012), (0.003, 0.006), up=(0.5, 0.8), width=(0.005, 0.007), window=(0.5, 0.6)),
+    Style("crew", 1.6, 0.05, (0.020, 0.035), (0.006, 0.014), up=(0.5, 0.85), forward=(0.2, 0.8), width=(0.005, 0.008),
+          bend=(0.3, 0.8), turn=0.4),
+    Style("side part", 2.0, 0.15, (0.06, 0.10), (0.015, 0.035), up=(0.25, 0.5), sideways=(1.2, 2.2), radial=(0.3, 0.6),
+          parting=(-0.05, 0.05), backward=(0.1, 0.7), width=(0.007, 0.011), turn=0.15, bend=(0.9, 1.1)),
+    Style("slicked back", 0.8, 0.2, (0.08, 0.14), (0.03, 0.06), up=(0.15, 0.4), radial=(0.0, 0.15),
+          backward=(1.0, 1.0), sideways=(0.0, 0.2), gravity=(0.3, 0.6), turn=0.12, volume=(0.012, 0.03)),
+    Style("quiff", 0.8, 0.1, (0.05, 0.08), (0.008, 0.02), up=(0.6, 0.85), radial=(0.0, 0.2), backward=(0.7, 1.0),
+          sideways=(0.0, 0.8), bend=(0.5, 0.9), volume=(0.04, 0.06), turn=0.25),
+    Style("forward crop", 1.0, 0.1, (0.03, 0.055), (0.01, 0.025), up=(0.3, 0.5), radial=(0.4, 0.8),
+          forward=(0.6, 1.0), fringe=1.0, turn=0.3, width=(0.006, 0.010)),
+    Style("messy", 1.0, 0.3, (0.04, 0.07), (0.02, 0.04), up=(0.45, 0.75), turn=0.8, forward=(0.0, 0.6), fringe=0.5,
+          bend=(0.6, 1.1), curl=(0.001, 0.005), wild=(0.001, 0.003), roll=0.8),
+    Style("mop", 0.6, 0.3, (0.10, 0.16), (0.08, 0.13), up=(0.2, 0.4), fringe=0.7, ears=(0.012, 0.018),
+          turn=0.3, curl=(0.0, 0.005), cut=(0.22, 0.27), window=(0.7, 0.95), width=(0.010, 0.014)),
+    Style("pixie", 0.1, 0.9, (0.05, 0.08), (0.02, 0.045), up=(0.25, 0.45), sideways=(0.3, 1.5), fringe=0.6, turn=0.35),
+    Style("bob", 0.15, 1.6, (0.22, 0.30), (0.18, 0.24), up=(0.2, 0.35), sideways=(0.8, 1.6), radial=(0.3, 0.5),
+          cut=(0.225, 0.30), ears=(0.013, 0.02), fringe=0.35, window=(0.65, 1.0), turn=0.08, width=(0.011, 0.016),
+          volume=(0.02, 0.035), curl=(0.0, 0.004)),
+    Style("long straight", 0.25, 2.0, (0.36, 0.52), (0.3, 0.45), up=(0.15, 0.3), sideways=(0.9, 1.8),
+          radial=(0.2, 0.4), ears=(0.006, 0.018), fringe=0.25, window=(0.65, 1.15), turn=0.07,
+          width=(0.012, 0.018), volume=(0.016, 0.03), curl=(0.0, 0.003)),
+    Style("long wavy", 0.2, 1.8, (0.32, 0.48), (0.28, 0.42), up=(0.2, 0.4), sideways=(0.7, 1.6), radial=(0.2, 0.5),
+          ears=(0.008, 0.02), fringe=0.2, window=(0.6, 1.1), turn=0.2, width=(0.010, 0.016), volume=(0.025, 0.05),
+          curl=(0.004, 0.012), wave=(0.07, 0.14), wild=(0.0, 0.004)),
+    Style("long behind the ears", 0.25, 0.8, (0.30, 0.46), (0.28, 0.42), up=(0.1, 0.25), sideways=(0.4, 1.4),
+          radial=(0.1, 0.4), backward=(0.2, 0.8), window=(1.25, 1.6), turn=0.1, volume=(0.012, 0.022),
+          width=(0.011, 0.016), curl=(0.0, 0.006)),
+    Style("tied back", 0.15, 1.8, (0.22, 0.28), (0.14, 0.22), up=(0.05, 0.15), radial=(0.0, 0.1), backward=(0.2, 0.5),
+          tied=True, turn=0.03, bundle=0.9, volume=(0.007, 0.016), width=(0.010, 0.015), taper=(0.3, 0.5),
+          fringe=0.25),
+    Style("afro short", 0.5, 0.35, (0.015, 0.03), (0.010, 0.02), up=(0.95, 1.0), bend=(0.0, 0.1), turn=1.0,
+          gravity=(0.0, 0.1), volume=(0.5, 0.5), width=(0.008, 0.012), taper=(0.3, 0.5), curl=(0.001, 0.002),
+          wild=(0.001, 0.003), roll=1.6),
+    Style("afro", 0.25, 0.5, (0.05, 0.11), (0.04, 0.09), up=(0.92, 1.0), bend=(0.0, 0.15), turn=1.2,
+          gravity=(0.0, 0.1), volume=(0.5, 0.5), width=(0.014, 0.022), taper=(0.2, 0.4), curl=(0.002, 0.004),
+          wave=(0.02, 0.03), wild=(0.004, 0.007), roll=1.6),
+    Style("curls", 0.5, 0.5, (0.06, 0.11), (0.03, 0.08), up=(0.5, 0.8), bend=(0.6, 1.0), turn=0.8, fringe=0.5,
+          curl=(0.005, 0.009), wave=(0.025, 0.04), wild=(0.002, 0.005), width=(0.007, 0.011), volume=(0.04, 0.07),
+          roll=1.0, taper=(0.4, 0.7), cut=(0.25, 0.3)),
+    Style("long curls", 0.15, 1.0, (0.24, 0.36), (0.2, 0.32), up=(0.4, 0.7), bend=(0.8, 1.0), turn=0.6,
+          sideways=(0.4, 1.2), ears=(0.01, 0.02), fringe=0.3, curl=(0.007, 0.013), wave=(0.035, 0.06),
+          wild=(0.004, 0.009), width=(0.009, 0.013), volume=(0.05, 0.09), roll=1.0, window=(0.55, 0.95),
+          taper=(0.4, 0.7)),
+    Style("locs", 0.15, 0.2, (0.14, 0.30), (0.12, 0.28), up=(0.3, 0.5), turn=0.5, sideways=(0.0, 1.0),
+          ears=(0.008, 0.016), curl=(0.001, 0.003), wild=(0.001, 0.002), width=(0.008, 0.011), taper=(0.0, 0.15),
+          volume=(0.025, 0.045), window=(0.6, 1.0), roll=0.5, fringe=0.2),
+)  # fmt: skip
+TIED = tuple(index for index, style in enumerate(STYLES) if style.tied)
+_COILED = {"afro short", "afro", "locs", "curls", "long curls"}
+
+
+def draw_hair(
+    generator: np.random.Generator, look: PersonLook, hull: HeadHull, locks: int, like: HairParameters | None = None
+) -> HairParameters:
+    """One person's hair for one picture; with ``like`` the same person's hair of another picture."""
+    if like is None:
+        index = _pick_style(generator, look)
+        character = generator.random(CHARACTER)
+    else:
+        index = int(like.style)
+        character = np.clip(like.character + generator.normal(0, 0.04, CHARACTER), 0, 1)
+        character[24:] = like.character[24:]
+    style = STYLES[index]
+    drawn = iter(character)
+
+    def within(span: Range) -> float:
+        return span[0] + (span[1] - span[0]) * float(next(drawn))
+
+    top, sides, up, bend = within(style.top), within(style.sides), within(style.up), within(style.bend)
+    width, taper, curl, wave = within(style.width), within(style.taper), within(style.curl), within(style.wave)
+    wild, ears = within(style.wild), within(style.ears)
+    fringed = next(drawn) < style.fringe
+    tie_place, bundle_kind = next(drawn), next(drawn)
+    tie = _tie(tie_place)
+    flow = Flow(
+        whorl=np.array([0.02 * (next(drawn) - 0.5), -0.035 - 0.02 * next(drawn)]),
+        radial=within(style.radial),
+        forward=within(style.forward),
+        backward=within(style.backward),
+        sideways=within(style.sideways),
+        parting=within(style.parting) * (0.2 if style.sides[0] > 0.15 and next(drawn) < 0.6 else 1.0),
+        tied=float(style.tied),
+        tie=tie[:2],
+        gravity=within(style.gravity),
+        window=within(style.window),
+        cut=within(style.cut),
+        fringe_drop=generator.uniform(-0.025, 0.012),
+        volume=within(style.volume),
+    )
+    colours = _colours(generator, look, character[24:], like)
+    edge, bald = _hairline(generator, look, hull, character[28:])
+    a, s = _roots(generator, locks, hull, edge)
+    haired = generator.random(locks) > bald(a, s)
+    on_top = np.clip((np.where(np.abs(a) < 0.8, 0.19, 0.115) - s) / 0.035, 0, 1)
+    length = (sides + (top - sides) * on_top) * generator.uniform(0.75, 1.08, locks) * haired
+    front = (np.abs(a) < 0.85) & (s > 0.045)
+    fringe = front & fringed & (generator.random(locks) < 0.9)
+    length = np.where(fringe & (length > 0.11), generator.uniform(0.08, 0.14, locks), length)
+    side_locks = s > 0.75 * hull.line(a, edge)
+    group = np.sin(23 * a + 90 * s + generator.uniform(0, 6)) + generator.normal(0, 0.6, locks)
+    spread = style.turn * generator.normal(0, 0.6, (2, locks)) + 0.25 * style.turn * group
+    hair = Locks(
+        azimuth=a,
+        s=s,
+        length=length,
+        base=np.full(locks, 0.002) + 0.002 * generator.random(locks),
+        floor=0.0025 + 0.004 * generator.random(locks) + 0.010 * np.clip(length, 0, 0.3) * (1 - s / 0.2),
+        up=np.clip(up * generator.uniform(0.7, 1.25, locks) * np.where(side_locks, 0.75, 1.0), 0, 1),
+        bend=np.clip(bend + generator.normal(0, 0.08, locks), 0, 1.2),
+        forward=np.where(fringe, 1.0, 0.0),
+        turn_x=spread[0],
+        turn_z=spread[1] + 2.0 * fringe,
+        drift=0.15 * style.turn * group + generator.normal(0, 0.06, locks),
+        fringe=fringe.astype(np.float64),
+        tied=np.where(fringe, 0.0, 1.0),
+        cut_jitter=generator.normal(0, 0.006, locks) * (1 + 2 * style.turn),
+        width=width * generator.uniform(0.6, 1.25, locks) * np.clip(length / 0.03, 0.6, 1),
+        taper=np.clip(taper + generator.normal(0, 0.08, locks), 0, 0.97),
+        roll=style.roll * generator.normal(0, 1, locks),
+        amplitude=curl * generator.uniform(0.6, 1.3, locks),
+        waves=length / wave * generator.uniform(0.85, 1.15, locks),
+        phase=2 * np.pi * generator.random() + 1.5 * group,
+        wild=wild * generator.uniform(0.4, 1.4, locks),
+        tone=np.exp(generator.normal(0, 0.16, locks) + 0.08 * group),
+        second=(generator.random(locks) < colours.second_share) * generator.uniform(0.4, 1.0, locks),
+    )
+    cap_mix = 1.0 if style.name != "buzz" else generator.uniform(0.5, 0.95)
+    rows = np.linspace(0, 1, CAP_ROWS)
+    cap_a = np.broadcast_to(azimuths()[None], (CAP_ROWS, AZIMUTHS))
+    cover = 1 - bald(cap_a, rows[:, None] * edge)
+    thick = 0.0022 if style.name == "buzz" else 0.0032
+    cap = -0.006 + (thick + 0.006) * np.clip(cover * 2 - 0.5, 0, 1) * (length.max(initial=0) > 0)
+    bundled = float(style.tied and bundle_kind < style.bundle)
+    return HairParameters(
+        style=float(index),
+        character=character,
+        flow=flow,
+        locks=hair,
+        wisps=_wisps(generator, hair, style, haired.any()),
+        wisp_alpha=generator.uniform(0.25, 0.75, WISPS),
+        cap_height=cap,
+        cap_edge=edge,
+        cap_mix=cap_mix,
+        ear_room=ears,
+        colour=colours.first,
+        second_colour=colours.second,
+        root_colour=colours.root,
+        root_length=colours.root_length,
+        shine=generator.uniform(0.15, 0.6) * (0.35 if style.name in _COILED else 1.0),
+        bundle=_bundle(tie, bundled, bundle_kind, character[20:24]),
+        scalp=np.array(look.skin),
+    )
+
+
+def _pick_style(generator: np.random.Generator, look: PersonLook) -> int:
+    f = look.femininity
+    weights = np.array([style.men * (1 - f) + style.women * f for style in STYLES])
+    coiled = np.array([style.name in _COILED for style in STYLES])
+    weights = np.where(coiled, weights * (0.35 + 2.0 * look.melanin), weights * (1.25 - 0.8 * look.melanin))
+    weights[0] *= 0.3 + 2.5 * look.baldness
+    if look.baldness > 0.55:
+        weights *= [style.top[1] < 0.12 for style in STYLES]
+    return int(generator.choice(len(STYLES), p=weights / weights.sum()))
+
+
+def _tie(place: float) -> np.ndarray:
+    """(3,) x, z in the plane and s of where hair is tied: nape, back of the head, crown, or a side."""
+    s = 0.04 + 0.17 * place if place > 0.12 else 0.02
+    angle = np.pi - (0.5 if 0.45 < place < 0.55 else 0.0)
+    return np.array([s * np.sin(angle), s * np.cos(angle), s])
+
+
+def _bundle(tie: np.ndarray, present: float, kind: float, numbers: np.ndarray) -> np.ndarray:
+    azimuth = np.arctan2(tie[0], tie[1])
+    bun = kind < 0.5
+    radius = 0.026 + 0.02 * numbers[0] if bun else 0.016 + 0.012 * numbers[0]
+    length = radius * 0.5 if bun else 0.12 + 0.22 * numbers[1]
+    lobes = 0.0 if bun or numbers[2] < 0.6 else 1.0
+    return np.array([present, azimuth, tie[2], radius, length, 0.75 + 0.3 * numbers[3], lobes, float(not bun)])
+
+
+def _roots(
+    generator: np.random.Generator, count: int, hull: HeadHull, edge: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Azimuth and s (count,) of roots, evenly over the scalp (additive recurrence, shifted at random)."""
+    number = np.arange(count)[:, None]
+    u, v = ((number * [0.7548776662466927, 0.5698402909980532] + generator.random(2)) % 1).T
+    a = (u - 0.5) * 2 * np.pi
+    s = v**0.62 * hull.line(a, edge) * 0.985
+    return a, s
+
+
+def _hairline(generator: np.random.Generator, look: PersonLook, hull: HeadHull, character: np.ndarray):
+    """s of the hairline (AZIMUTHS,), and a function (azimuth, s) -> share of bald skin 0-1."""
+    b, a = look.baldness, np.abs(azimuths())
+    forehead = 0.012 * (character[0] - 0.45) + 0.020 * b
+    temples = (0.004 + 0.012 * character[1]) * (1 - 0.7 * look.femininity) + 0.035 * np.clip(b * 1.3, 0, 1)
+    front = np.clip(1.25 - a, 0, 0.4) / 0.4
+    corner = np.exp(-(((a - 0.66) / 0.26) ** 2))
+    ragged = generator.normal(0, 0.0012, AZIMUTHS)
+    sideburn = (character[2] - 0.45) * 0.03 * np.exp(-(((a - 1.12) / 0.13) ** 2)) * (1 - 0.6 * look.femininity)
+    nape = (character[3] - 0.3) * 0.02 * (a > 2)
+    edge = hull.hairline - forehead * front - temples * corner + ragged + sideburn + nape
+    patch = 0.075 * np.clip((b - 0.35) / 0.3, 0, 1)
+    horseshoe = np.clip((b - 0.6) / 0.12, 0, 1)
+    rim = 0.085 + 0.03 * np.clip((b - 0.6) / 0.4, 0, 1)
+
+    def bald(azimuth: np.ndarray, s: np.ndarray) -> np.ndarray:
+        x, z = s * np.sin(azimuth), s * np.cos(azimuth) + 0.04
+        vertex = np.clip((patch - np.hypot(x, z)) / 0.02, 0, 1)
+        front_limit = np.clip((1.15 - np.abs(azimuth)) / 0.25, 0, 1)
+        top = horseshoe * np.maximum(np.clip((rim - s) / 0.012, 0, 1), front_limit)
+        return np.clip(np.maximum(vertex, top), 0, 1)
+
+    return edge, bald
+
+
+@dataclass(frozen=True)
+class _HairColours:
+    first: np.ndarray
+    second: np.ndarray
+    second_share: float
+    root: np.ndarray
+    root_length: float
+
+
+def _colours(
+    generator: np.random.Generator, look: PersonLook, character: np.ndarray, like: HairParameters | None
+) -> _HairColours:
+    """Colours of the hair, its highlights or grey hairs, and its roots. ``character`` (4,) decides what was dyed."""
+    base = np.array(look.hair)
+    if like is not None:
+        first, second, root = like.colour, like.second_colour, like.root_colour
+        return _HairColours(first, second, float(character[1]), root, float(like.root_length))
+    share, root, root_length = float(character[1]) * 0.5, base.copy(), 0.02
+    grey = np.array([0.40, 0.39, 0.38])
+    if 0.05 < look.greyness < 0.9:
+        second = base + (grey - base) * 0.6
+    elif look.femininity > 0.4 and character[0] < 0.25:  # dyed lighter, roots grown out
+        first = np.array([0.36, 0.22, 0.10]) * generator.uniform(0.5, 1.3)
+        return _HairColours(first, first * 1.35, share, base, float(generator.uniform(0.01, 0.09)))
+    else:
+        second = base * generator.uniform(0.8, 2.2) + 0.01 * generator.random()
+    return _HairColours(base * generator.uniform(0.85, 1.2), np.clip(second, 0, 0.8), share, root, root_length)
+
+
+def _wisps(generator: np.random.Generator, locks: Locks, style: Style, haired: bool) -> Locks:
+    """Thin loose strands: copies of locks that go their own way, some out of the front over forehead and temples."""
+    order = np.argsort(np.where(np.abs(locks.azimuth) < 1.2, -locks.s, 0.0) + 0.05 * generator.random(len(locks.s)))
+    pick = np.concatenate([order[: WISPS // 2], generator.integers(0, len(order), WISPS - WISPS // 2)])
+    n, chosen = WISPS, {name: np.asarray(value)[pick] for name, value in locks.__dict__.items()}
+    loose = generator.random(n) < np.where(np.arange(n) < n // 2, 0.35, 0.0)
+    length = chosen["length"] * generator.uniform(0.6, 1.1, n)
+    length = np.where(loose & (length > 0.02), generator.uniform(0.03, 0.12, n), length) * haired
+    chosen |= {
+        "length": length * (generator.random(n) < generator.uniform(0.3, 1.0)),
+        "base": chosen["base"] + 0.002,
+        "floor": chosen["floor"] + 0.002 + 0.004 * generator.random(n),
+        "up": np.clip(chosen["up"] * generator.uniform(0.9, 1.8, n), 0, 1),
+        "bend": chosen["bend"] * generator.uniform(0.5, 1.0, n),
+        "turn_x": chosen["turn_x"] + generator.normal(0, 0.35 + style.turn, n),
+        "turn_z": chosen["turn_z"] + generator.normal(0, 0.35 + style.turn, n),
+        "drift": chosen["drift"] + generator.normal(0, 0.25, n),
+        "fringe": np.maximum(chosen["fringe"], loose * 1.0),
+        "forward": np.maximum(chosen["forward"], loose * 1.0),
+        "tied": chosen["tied"] * (1 - loose),
+        "cut_jitter": chosen["cut_jitter"] + np.where(loose, generator.uniform(0.0, 0.09, n), generator.normal(0, 0.02, n)),
+        "width": generator.uniform(0.0008, 0.0028, n),
+        "taper": generator.uniform(0.5, 0.95, n),
+        "wild": chosen["wild"] + generator.uniform(0, 0.003, n),
+        "amplitude": chosen["amplitude"] + generator.uniform(0, 0.004, n),
+    }  # fmt: skip
+    return Locks(**chosen)

@@ -1,0 +1,199 @@
+"""What is worn on the head: knitted caps, caps with a visor, hats with a brim, scarves, turbans, bands, helmets."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from backend.photos.collection import FaceClass
+from trainer.data.people.attachments.hull import AZIMUTHS, HeadHull, HullSurface, azimuths
+from trainer.data.people.attachments.layers import CHECKS, KNIT, PLAIN, STRIPES, WEAVE, SurfaceLayer
+from trainer.data.people.attachments.meshes import grid_faces, grid_normals, layer_of
+from trainer.data.people.attachments.stacking import Numbers
+from trainer.data.people.look import PersonLook
+
+SHELL_ROWS, BRIM_ROWS = 14, 4
+KINDS = ("none", "beanie", "visor cap", "brim", "headscarf", "band", "turban", "helmet", "hood")
+
+
+@dataclass(frozen=True)
+class HatParameters:
+    """A hat.
+
+    Attributes
+    ----------
+    kind : index of ``KINDS``. rim : (AZIMUTHS,) s where it ends, -1 without hat; start : (AZIMUTHS,) s where it
+        begins (0, or a band's upper edge). height : (SHELL_ROWS, AZIMUTHS) above the hull. press : height to which hair
+        is pressed beneath it. brim : (AZIMUTHS,) length outwards; brim_drop, brim_bend : down per metre of it, and for
+        a visor how far its sides sink. colour, band_colour : (3,); band : rows at the rim with the band's colour.
+    detail : (3,) kind, strength and scale of the cloth's pattern. shine : specular.
+    """
+
+    kind: Numbers
+    rim: Numbers
+    start: Numbers
+    height: Numbers
+    press: Numbers
+    brim: Numbers
+    brim_drop: Numbers
+    brim_bend: Numbers
+    colour: Numbers
+    band_colour: Numbers
+    band: Numbers
+    detail: Numbers
+    shine: Numbers
+
+
+def draw_hat(generator: np.random.Generator, look: PersonLook, hull: HeadHull, chance: float = 0.13) -> HatParameters:
+    """A hat, or none."""
+    a = azimuths()
+    kind = "none"
+    if generator.random() < chance:
+        weights = np.array([3.0, 3.5, 2.0, 1.6, 1.0, 0.7, 0.5, 0.8])
+        weights[3] *= 0.2 + 1.6 * look.femininity
+        weights[5] *= 1.2 - look.femininity
+        kind = str(generator.choice(KINDS[1:], p=weights / weights.sum()))
+    t = np.linspace(0, 1, SHELL_ROWS)[:, None]
+    cos, wide = np.cos(a), np.abs(a)
+    height = np.full((SHELL_ROWS, AZIMUTHS), 0.009)
+    rim, start, brim = np.full(AZIMUTHS, -1.0), np.zeros(AZIMUTHS), np.zeros(AZIMUTHS)
+    colour, other = cloth_colour(generator), cloth_colour(generator)
+    drop = bend = band = shine = 0.0
+    detail = np.array([WEAVE, 0.15, generator.uniform(200, 500)])
+    wobble = generator.uniform(0.001, 0.004) * np.sin(a * generator.integers(2, 6) + generator.uniform(0, 6))
+    if kind in ("beanie", "visor cap", "brim", "helmet", "turban"):
+        front = hull.line(np.zeros(1), hull.hairline)[0] + generator.uniform(-0.012, 0.03)
+        ear = generator.uniform(0.115, 0.135) + (0.02 * generator.random() if kind == "beanie" else 0)
+        nape = generator.uniform(0.16, 0.205) if kind in ("beanie", "turban") else generator.uniform(0.13, 0.17)
+        side = np.where(wide < np.pi / 2, front + (ear - front) * (1 - cos), ear + (nape - ear) * -cos)
+        rim = side + 0.3 * wobble
+    if kind == "beanie":
+        slouch = generator.uniform(0.0, 0.05) * (generator.random() < 0.5)
+        back = 0.4 + 0.6 * np.clip(-cos, 0, 1)
+        height = 0.008 + 0.004 * np.sin(np.pi * t) + slouch * (1 - t**1.5) * back + 0 * a
+        fold = generator.random() < 0.6
+        band = float(generator.integers(3, 6)) if fold else 0.0
+        height = height + 0.005 * (t > 1 - band / SHELL_ROWS) * fold
+        detail = np.array([KNIT, generator.uniform(0.1, 0.35), generator.uniform(150, 400)])
+        other = colour if generator.random() < 0.7 else other
+    elif kind == "visor cap":
+        crown = generator.uniform(0.012, 0.03)
+        height = 0.008 + crown * np.clip(1 - t**2, 0, 1) * (0.6 + 0.5 * cos) + 0 * a
+        direction = np.pi if generator.random() < 0.12 else generator.normal(0, 0.12)
+        away = np.abs((a - direction + np.pi) % (2 * np.pi) - np.pi)
+        brim = generator.uniform(0.055, 0.075) * np.clip(1 - (away / 0.95) ** 4, 0, 1) ** 0.5
+        drop, bend = generator.uniform(0.15, 0.55), generator.uniform(2.0, 7.0)
+        shine = 0.05
+        other = colour if generator.random() < 0.6 else other
+        band = 0.0
+    elif kind == "brim":
+        crown = generator.uniform(0.03, 0.075)
+        height = 0.009 + crown * (1 - t**4) + 0 * a
+        brim = np.full(AZIMUTHS, generator.uniform(0.035, 0.11)) + wobble * 2
+        drop, bend = generator.uniform(-0.15, 0.35), generator.uniform(-1.0, 1.0)
+        band = 3.0
+    elif kind == "helmet":
+        height = 0.02 + generator.uniform(0.01, 0.03) * (1 - t**2) + 0 * a
+        brim = generator.uniform(0.012, 0.03) * (0.4 + 0.6 * np.clip(cos, 0, 1))
+        drop, shine = 0.3, 0.6
+        detail = np.array([PLAIN, 0.0, 1.0])
+    elif kind == "turban":
+        swirl = np.sin(9 * t + 2 * a + generator.uniform(0, 6))
+        height = 0.016 + generator.uniform(0.02, 0.045) * np.sin(np.pi * np.clip(t * 0.9 + 0.1, 0, 1)) + 0.003 * swirl
+        other, band = colour, 0.0
+    elif kind == "band":
+        width = generator.uniform(0.02, 0.06)
+        middle = hull.line(np.zeros(1), hull.hairline)[0] + generator.uniform(-0.04, 0.02)
+        rim = np.where(wide < np.pi / 2, middle + (0.125 - middle) * (1 - cos), 0.125 + 0.03 * -cos) + width / 2
+        start = rim - width
+        height = 0.007 + 0.003 * np.sin(np.pi * t) + 0 * a
+    elif kind in ("headscarf", "hood"):
+        front = hull.line(np.zeros(1), hull.hairline)[0] + generator.uniform(-0.02, 0.022)
+        opening = generator.uniform(0.72, 0.95)
+        fall = np.clip((wide - 0.30) / (opening - 0.30), 0, 1)
+        rim = front + (0.44 - front) * fall**2.2
+        thick = generator.uniform(0.008, 0.014) if kind == "headscarf" else generator.uniform(0.018, 0.035)
+        folds = generator.uniform(0.001, 0.004) * np.sin(22 * t + 3 * wide + generator.uniform(0, 6))
+        height = thick + 0.012 * (np.sin(np.pi * t)) + folds + 0 * a
+        other, band = colour, 0.0
+    if kind in ("beanie", "headscarf", "band", "turban") and generator.random() < 0.25:
+        detail = np.array(
+            [generator.choice([STRIPES, CHECKS]), generator.uniform(0.2, 0.6), generator.uniform(60, 250)]
+        )
+    return HatParameters(
+        kind=float(KINDS.index(kind)),
+        rim=rim,
+        start=start,
+        height=height,
+        press=0.0045 if kind != "band" else 0.006,
+        brim=brim,
+        brim_drop=drop,
+        brim_bend=bend,
+        colour=colour,
+        band_colour=other,
+        band=band,
+        detail=detail,
+        shine=shine,
+    )
+
+
+def cloth_colour(generator: np.random.Generator) -> np.ndarray:
+    """(3,) linear colour of cloth: often black, white, grey, blue; any other now and then."""
+    dice = generator.random()
+    if dice < 0.28:
+        return np.full(3, generator.uniform(0.008, 0.06)) * generator.uniform(0.85, 1.15, 3)
+    if dice < 0.45:
+        return np.full(3, generator.uniform(0.45, 0.85)) * generator.uniform(0.93, 1.05, 3)
+    if dice < 0.58:
+        return np.full(3, generator.uniform(0.08, 0.4)) * generator.uniform(0.9, 1.1, 3)
+    if dice < 0.75:
+        return np.array([0.03, 0.06, 0.18]) * generator.uniform(0.3, 3.0) * generator.uniform(0.8, 1.2, 3)
+    hue, deep, value = generator.random(), generator.uniform(0.3, 0.97), generator.uniform(0.08, 0.75)
+    wheel = np.clip(np.abs((hue * 6 + np.array([0, 4, 2])) % 6 - 3) - 1, 0, 1)
+    return np.clip(value * (1 - deep + deep * wheel), 0.005, 0.9)
+
+
+def hat_layer(hat: HatParameters, surface: HullSurface) -> SurfaceLayer:
+    """Shell and brim of the hats of a batch (collapsed where there is none)."""
+    device, n = hat.rim.device, len(hat.rim)
+    a = torch.from_numpy(azimuths()).float().to(device)
+
+    def closed(values: Tensor) -> Tensor:
+        return torch.cat([values, values[..., :1]], -1)
+
+    a, rim, start, brim = closed(a), closed(hat.rim), closed(hat.start), closed(hat.brim)
+    t = torch.linspace(0, 1, SHELL_ROWS, device=device)[:, None]
+    s = (start[:, None] + (rim - start)[:, None] * t).clamp(min=0)
+    points, normals = surface.sample(a.expand_as(s), s)
+    height = closed(hat.height) * surface.scale[:, None, None]
+    shell = points + normals * height[..., None]
+    edge, direction = shell[:, -1:], normals[:, -1:]
+    flat = functional.normalize(direction * direction.new_tensor([1.0, 0.0, 1.0]), dim=-1)
+    reach = torch.linspace(0, 1, BRIM_ROWS + 1, device=device)[1:, None] * brim[:, None]  # (N, BRIM_ROWS, A + 1)
+    outwards = torch.stack([a.sin(), torch.zeros_like(a), a.cos()], -1)
+    front = (hat.brim_bend > 1.5)[:, None, None, None]
+    straight = torch.where(front, flat.new_tensor([0.0, 0.0, 1.0]) * outwards[..., 2:].sign(), flat)
+    sink = -hat.brim_drop[:, None, None] * reach - hat.brim_bend[:, None, None] * (edge[..., 0] ** 2) * reach / 0.07
+    out = edge + (0.35 * flat + 0.65 * straight) * reach[..., None]
+    out = out + torch.stack([torch.zeros_like(sink), sink, torch.zeros_like(sink)], -1)
+    vertices = torch.cat([shell, out], 1)
+    worn = (hat.kind > 0.5)[:, None, None, None]
+    vertices = torch.where(worn, vertices, vertices[:, :1, :1])
+    shading = grid_normals(vertices, closed=True)
+    shading = torch.where((normals[:, 1:2] * shading[:, 1:2]).sum(-1, keepdim=True) < 0, -shading, shading)
+    shading = torch.cat([functional.normalize(normals[:, :1] + 1e-6, dim=-1), shading[:, 1:]], 1)
+    row = torch.arange(SHELL_ROWS + BRIM_ROWS, device=device)[:, None].float()
+    banded = (row >= SHELL_ROWS - hat.band[:, None, None]) & (row < SHELL_ROWS)
+    colour = torch.where(banded[..., None], hat.band_colour[:, None, None], hat.colour[:, None, None])
+    colour = colour.expand(n, -1, len(a), -1)
+    shade = torch.where(row < SHELL_ROWS, 1.0, 0.85)[..., None]
+    down = torch.cat([s, s[:, -1:] + reach], 1)
+    scale = hat.detail[:, 2, None, None]
+    kind, strength = hat.detail[:, 0, None, None].expand_as(down), hat.detail[:, 1, None, None].expand_as(down)
+    detail = torch.stack([kind, strength, a.expand_as(down) * 0.09 * scale, down * scale], -1)
+    return layer_of(vertices, shading, grid_faces(SHELL_ROWS + BRIM_ROWS, len(a), device), int(FaceClass.OCCLUDER),
+                    colour * shade, specular=hat.shine, roughness=0.3, detail=detail)  # fmt: skip

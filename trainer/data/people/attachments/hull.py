@@ -1,0 +1,252 @@
+"""The surface along which hair falls and hats sit: the skull, and below its widest rim a curtain that hangs down.
+
+Points of it have polar coordinates: the azimuth ``a`` about the vertical axis through the skull (0 in front, positive
+to the person's left, in (-pi, pi]) and ``s``, the length in metres of the way down from the crown along the mean head.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from backend.geometry.template import Template
+
+AZIMUTHS = 64
+ROW_STEP = 0.0125
+ROWS = 49
+AXIS_Z = 0.030
+CENTRE_Y = 0.760
+CURTAIN_INWARDS = 0.22
+"""How far the curtain follows the neck inwards, metres per metre downwards."""
+NEIGHBOURS = 4
+
+HAIRLINE = np.array(
+    [
+        (0, 0.808), (20, 0.808), (33, 0.803), (43, 0.788), (50, 0.766), (57, 0.742), (63, 0.728), (69, 0.730),
+        (75, 0.748), (92, 0.750), (101, 0.733), (108, 0.705), (122, 0.690), (150, 0.674), (180, 0.668),
+    ]
+)  # fmt: skip
+"""Azimuth in degrees and height on the mean head of a full hairline."""
+BROW_LINE = np.array([(0, 0.752), (15, 0.757), (32, 0.755), (45, 0.746), (60, 0.735), (180, 0.735)])
+"""Azimuth in degrees and height of the brows, and on round the head."""
+
+
+@dataclass(frozen=True)
+class HeadHull:
+    """Where the hull's grid hangs on the head; made once from the mean head.
+
+    Attributes
+    ----------
+    vertices : (G, 4) int64 head vertices near each grid point, G = ROWS * AZIMUTHS; weights : (G, 4).
+    offset : (G, 3) metres from the weighted mean of these to the grid point.
+    ear : (G,) 0-1, near an ear. mean : (ROWS, AZIMUTHS, 3) the hull of the mean head.
+    hairline, brow_line : (AZIMUTHS,) s where hair ends and where the brows are.
+    extent : index of the vertices whose bounding box gives a head's size; mean_size : that of the mean head.
+    """
+
+    vertices: np.ndarray
+    weights: np.ndarray
+    offset: np.ndarray
+    ear: np.ndarray
+    mean: np.ndarray
+    hairline: np.ndarray
+    brow_line: np.ndarray
+    extent: np.ndarray
+    mean_size: float
+
+    def line(self, azimuth: np.ndarray, values: np.ndarray) -> np.ndarray:
+        """Values (AZIMUTHS,) at any azimuths, linear and periodic."""
+        place = (azimuth / (2 * np.pi) + 0.5) * AZIMUTHS
+        low = np.floor(place).astype(int)
+        t = place - low
+        return values[low % AZIMUTHS] * (1 - t) + values[(low + 1) % AZIMUTHS] * t
+
+    def s_at_height(self, azimuth: np.ndarray, height: np.ndarray) -> np.ndarray:
+        """s at which the mean hull passes a height (metres, as in the template), for azimuths of the same shape."""
+        column = np.round((azimuth / (2 * np.pi) + 0.5) * AZIMUTHS).astype(int) % AZIMUTHS
+        flat_height, flat = np.broadcast_to(height, column.shape).ravel(), column.ravel()
+        found = [
+            np.interp(-y, np.maximum.accumulate(-self.mean[:, c, 1]), np.arange(ROWS) * ROW_STEP)
+            for y, c in zip(flat_height, flat, strict=True)
+        ]
+        return np.array(found).reshape(column.shape)
+
+
+def azimuths() -> np.ndarray:
+    """(AZIMUTHS,) azimuths of the grid's columns."""
+    return (np.arange(AZIMUTHS) / AZIMUTHS - 0.5) * 2 * np.pi
+
+
+@lru_cache(maxsize=2)
+def _hull(template_id: int, holder: tuple[Template, ...]) -> HeadHull:
+    template = holder[0]
+    head = template.vertices[: template.head.vertex_stop].astype(np.float64)
+    ears = template.regions["ears"][: len(head)]
+    hidden = template.regions["mouth_interior"][: len(head)] > 0.3
+    quads = template.quads[: template.head.face_stop]
+    triangles = np.concatenate([quads[:, :3], quads[:, [0, 2, 3]]])
+    triangles = triangles[~((ears[triangles] > 0.3).any(1) | hidden[triangles].any(1))]
+    profiles = [_profile(head, triangles, azimuth) for azimuth in azimuths()]
+    crown = np.mean([profile[0] for profile in profiles], axis=0)
+    for profile in profiles:
+        profile[0] = crown
+    mean = np.stack([_resampled(profile, ROWS, ROW_STEP) for profile in profiles], axis=1)  # (ROWS, AZIMUTHS, 3)
+    points = mean.reshape(-1, 3)
+    usable = np.flatnonzero((ears < 0.3) & ~hidden)
+    distance = ((points[:, None] - head[usable][None]) ** 2).sum(-1)
+    near = np.argpartition(distance, NEIGHBOURS, axis=1)[:, :NEIGHBOURS]
+    weights = 1 / (np.take_along_axis(distance, near, 1) + 1e-6)
+    weights /= weights.sum(1, keepdims=True)
+    vertices = usable[near]
+    offset = points - (head[vertices] * weights[..., None]).sum(1)
+    ear_points = head[ears > 0.6]
+    to_ear = np.sqrt(((points[:, None] - ear_points[None]) ** 2).sum(-1).min(1))
+    extent = usable[head[usable, 1] > 0.64]
+    draft = HeadHull(
+        vertices=vertices,
+        weights=weights.astype(np.float32),
+        offset=offset.astype(np.float32),
+        ear=np.clip(1.3 - to_ear / 0.022, 0, 1).astype(np.float32),
+        mean=mean,
+        hairline=np.zeros(AZIMUTHS),
+        brow_line=np.zeros(AZIMUTHS),
+        extent=extent,
+        mean_size=float((head[extent].max(0) - head[extent].min(0)).mean()),
+    )
+    degrees = np.abs(np.degrees(azimuths()))
+    lines = [
+        draft.s_at_height(azimuths(), np.interp(degrees, table[:, 0], table[:, 1])) for table in (HAIRLINE, BROW_LINE)
+    ]
+    return HeadHull(**{**draft.__dict__, "hairline": lines[0], "brow_line": lines[1]})
+
+
+def head_hull(template: Template) -> HeadHull:
+    """The hull of a template's mean head (kept)."""
+    return _hull(id(template), _Same((template,)))
+
+
+class _Same(tuple):
+    """A tuple that hashes by the identity of what it holds."""
+
+    def __hash__(self) -> int:
+        return id(self[0])
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Same) and self[0] is other[0]
+
+
+def _profile(head: np.ndarray, triangles: np.ndarray, azimuth: float) -> np.ndarray:
+    """(P, 3) from the crown down over the skull's outline in one half plane, then down the curtain."""
+    out, across = np.array([np.sin(azimuth), np.cos(azimuth)]), np.array([np.cos(azimuth), -np.sin(azimuth)])
+    flat = head[:, [0, 2]] - [0.0, AXIS_Z]
+    away, side = flat @ out, flat @ across
+    crossing = (side[triangles] > 0).any(1) & (side[triangles] <= 0).any(1)
+    segments = []
+    for corners in triangles[crossing]:
+        ends = []
+        for i, j in ((0, 1), (1, 2), (2, 0)):
+            p, q = corners[i], corners[j]
+            if (side[p] > 0) != (side[q] > 0):
+                t = side[p] / (side[p] - side[q])
+                ends.append([away[p] + t * (away[q] - away[p]), head[p, 1] + t * (head[q, 1] - head[p, 1])])
+        segments.append(ends)
+    start, stop = np.array(segments).transpose(1, 0, 2)  # each (K, 2): distance from the axis, height
+
+    def farthest(origin: np.ndarray, directions: np.ndarray) -> np.ndarray:
+        """(D,) distance of the last hit along rays, nan where there is none."""
+        step = stop - start
+        offset = start - origin
+        det = directions[:, :1] * step[:, 1] - directions[:, 1:] * step[:, 0]
+        det = np.where(np.abs(det) < 1e-12, 1e-12, det)
+        t = (offset[:, 0] * step[:, 1] - offset[:, 1] * step[:, 0]) / det
+        u = (offset[:, 0] * directions[:, 1:] - offset[:, 1] * directions[:, :1]) / det
+        t = np.where((t > 1e-4) & (u >= -1e-6) & (u <= 1 + 1e-6), t, -1.0)
+        best = t.max(1)
+        return np.where(best > 0, best, np.nan)
+
+    angle = np.linspace(0, np.pi / 2, 61)
+    rays = np.stack([np.sin(angle), np.cos(angle)], axis=1)
+    reach = _filled(farthest(np.array([0.0, CENTRE_Y]), rays))
+    top = np.array([0.0, CENTRE_Y]) + rays * reach[:, None]
+    heights = np.arange(CENTRE_Y - 0.004, 0.2, -0.004)
+    radius = np.concatenate([farthest(np.array([0.0, y]), np.array([[1.0, 0.0]])) for y in heights])
+    curtain, previous = [], top[-1, 0]
+    for y, skin in zip(heights, radius, strict=True):
+        inwards = CURTAIN_INWARDS if y > 0.60 else -0.10
+        previous = max(previous - inwards * 0.004, skin + 0.001 if np.isfinite(skin) and y > 0.60 else 0.0)
+        curtain.append([previous, y])
+    line = np.concatenate([top, np.array(curtain)])
+    kernel = np.ones(7) / 7
+    smooth = np.convolve(np.pad(line[:, 0], 3, mode="edge"), kernel, mode="valid")
+    line[8:, 0] = np.maximum(smooth, line[:, 0] - 0.002)[8:]
+    return np.stack([line[:, 0] * out[0], line[:, 1], line[:, 0] * out[1] + AXIS_Z], axis=1)
+
+
+def _filled(values: np.ndarray) -> np.ndarray:
+    known = np.isfinite(values)
+    return np.interp(np.arange(len(values)), np.flatnonzero(known), values[known])
+
+
+def _resampled(line: np.ndarray, count: int, step: float) -> np.ndarray:
+    length = np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(line, axis=0), axis=1))])
+    places = np.arange(count) * step
+    return np.stack([np.interp(places, length, line[:, k]) for k in range(3)], axis=1)
+
+
+@dataclass(frozen=True)
+class HullSurface:
+    """The hulls of a batch of heads.
+
+    Attributes
+    ----------
+    maps : (N, 6, ROWS, AZIMUTHS + 1) position and unit normal; the last column repeats the first.
+    scale : (N,) size of each head relative to the mean one.
+    """
+
+    maps: Tensor
+    scale: Tensor
+
+    def sample(self, azimuth: Tensor, s: Tensor) -> tuple[Tensor, Tensor]:
+        """Positions and unit normals (N, ..., 3) at (N, ...) azimuths (any turn) and s in metres."""
+        shape = azimuth.shape
+        turn = (azimuth / (2 * torch.pi) + 0.5).remainder(1.0)
+        grid = torch.stack([turn * 2 - 1, s / (ROW_STEP * (ROWS - 1)) * 2 - 1], -1)
+        grid = grid.reshape(shape[0], -1, 1, 2)
+        found = functional.grid_sample(self.maps, grid, mode="bilinear", padding_mode="border", align_corners=True)
+        found = found[..., 0].transpose(1, 2).reshape(*shape, 6)
+        return found[..., :3], found[..., 3:]
+
+
+def hull_surface(hull: HeadHull, head_vertices: Tensor, ear_room: Tensor) -> HullSurface:
+    """Hulls of heads (N, V, 3); ``ear_room`` (N,) metres by which the hull keeps outside of the ears."""
+    device, n = head_vertices.device, len(head_vertices)
+    vertices = torch.from_numpy(hull.vertices).to(device)
+    weights = torch.from_numpy(hull.weights).to(device)
+    extent = head_vertices[:, torch.from_numpy(hull.extent).to(device)]
+    scale = (extent.amax(1) - extent.amin(1)).mean(-1) / hull.mean_size
+    points = (head_vertices[:, vertices] * weights[None, :, :, None]).sum(2)
+    points = points + torch.from_numpy(hull.offset).to(device) * scale[:, None, None]
+    points = points.view(n, ROWS, AZIMUTHS, 3)
+    normals = _normals(points)
+    room = torch.from_numpy(hull.ear).to(device).view(ROWS, AZIMUTHS) * (ear_room * scale)[:, None, None]
+    points = points + normals * room[..., None]
+    maps = torch.cat([points, _normals(points)], -1)
+    maps = torch.cat([maps, maps[:, :, :1]], 2)  # (N, ROWS, AZIMUTHS + 1, 6)
+    return HullSurface(maps.permute(0, 3, 1, 2).contiguous(), scale)
+
+
+def _normals(points: Tensor) -> Tensor:
+    """Outward unit normals (N, ROWS, AZIMUTHS, 3) of hull grids."""
+    around = points.roll(-1, 2) - points.roll(1, 2)
+    down = torch.cat(
+        [points[:, 1:2] - points[:, :1], points[:, 2:] - points[:, :-2], points[:, -1:] - points[:, -2:-1]], 1
+    )
+    normal = torch.linalg.cross(down, around)
+    up = normal.new_tensor([0.0, 1.0, 0.0]).expand_as(normal[:, :1])
+    normal = torch.cat([up, normal[:, 1:]], 1)
+    return functional.normalize(normal, dim=-1)

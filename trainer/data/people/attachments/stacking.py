@@ -1,0 +1,29 @@
+"""From numbers of single persons to tensors of a batch.
+
+All random numbers are drawn in numpy, per person, so that the same index is the same person on any device. ``stack``
+puts those of a batch into tensors: the same dataclasses, with a leading axis N.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import fields, is_dataclass
+from typing import TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+Numbers = np.ndarray | Tensor
+"""An array of one person, or with a leading axis N a tensor of a batch."""
+
+T = TypeVar("T")
+
+
+def stack(items: Sequence[T], device: torch.device | str) -> T:
+    """The parameters of a batch as one object of tensors (N, ...), float32."""
+    first = items[0]
+    if is_dataclass(first):
+        values = {f.name: stack([getattr(item, f.name) for item in items], device) for f in fields(first)}
+        return type(first)(**values)
+    return torch.from_numpy(np.stack([np.asarray(item, np.float32) for item in items])).to(device)

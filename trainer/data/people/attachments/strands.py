@@ -1,0 +1,144 @@
+"""Locks of hair: ribbons that start on the scalp, follow a field of directions along the hull, and taper."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from trainer.data.people.attachments.hair_parameters import Flow, Locks
+from trainer.data.people.attachments.hull import HullSurface
+
+ROUND = 0.55
+"""How far normals turn away at the edges of a lock: it is shaded as a rounded bundle, not as a flat ribbon."""
+
+
+def grow(
+    locks: Locks, flow: Flow, hairline: Tensor, brow_line: Tensor, segments: int
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Paths of locks in the hull's coordinates.
+
+    At each step a lock moves along its style's direction (combed from the whorl, back, forward, away from the parting,
+    towards where it is tied), more and more straight down as it leaves the top, and out of the window in front of the
+    face. ``hairline`` and ``brow_line`` : (A,) s on the hull's azimuths.
+
+    Returns
+    -------
+    azimuth, s, height above the hull : (N, L, segments + 1); step : (N, L, segments) lengths in metres.
+    """
+    a, s = locks.azimuth, locks.s
+    height = locks.base
+    path = [(a, s, height)]
+    steps = []
+    fraction = [(k / segments) ** 1.25 for k in range(segments + 1)]
+    whorl_x, whorl_z = flow.whorl[:, :1], flow.whorl[:, 1:]
+    tie_x, tie_z = flow.tie[:, :1], flow.tie[:, 1:]
+    root_x = s * a.sin()
+    part_side = torch.where(root_x >= flow.parting[:, None], 1.0, -1.0)
+    for k in range(segments):
+        t = 0.5 * (fraction[k] + fraction[k + 1])
+        length = locks.length * (fraction[k + 1] - fraction[k])
+        sin, cos = a.sin(), a.cos()
+        x, z = s * sin, s * cos
+        ex = locks.turn_x + flow.sideways[:, None] * part_side
+        ez = locks.turn_z + flow.forward[:, None] * locks.forward - flow.backward[:, None] * (1 - locks.forward)
+        from_whorl = torch.stack([x - whorl_x, z - whorl_z], -1)
+        from_whorl = functional.normalize(from_whorl, dim=-1) * flow.radial[:, None, None]
+        ex, ez = ex + from_whorl[..., 0], ez + from_whorl[..., 1]
+        to_tie_x, to_tie_z = tie_x - x, tie_z - z
+        to_tie = (to_tie_x**2 + to_tie_z**2).sqrt().clamp(min=1e-4)
+        tied = flow.tied[:, None] * locks.tied
+        ex = ex * (1 - tied) + tied * to_tie_x / to_tie
+        ez = ez * (1 - tied) + tied * to_tie_z / to_tie
+        down, around = ex * sin + ez * cos, ex * cos - ez * sin
+        size = (down**2 + around**2).sqrt().clamp(min=1e-4)
+        down, around = down / size, around / size
+        # gravity: from the rim of the skull on hair hangs
+        hang = _smooth((s - 0.055) / 0.09) * flow.gravity[:, None] * (1 - tied) * min(1.0, 0.35 + 1.3 * t)
+        down, around = down * (1 - hang) + hang, around * (1 - hang) + hang * locks.drift
+        # the window: hair that is not a fringe parts in front of the face
+        inside = (1 - a.abs() / flow.window[:, None]).clamp(min=0) * (1 - locks.fringe)
+        below = _smooth((s - _along(hairline, a) + 0.012) / 0.02)
+        leave = (4.0 * inside).clamp(max=1) * below * (1 - tied)
+        outwards = torch.where(a.abs() < 0.12, part_side, torch.where(a >= 0, 1.0, -1.0))
+        around = around * (1 - leave) + leave * outwards * 1.4
+        down = down * (1 - 0.8 * leave)
+        size = (down**2 + around**2).sqrt().clamp(min=1e-4)
+        down, around = down / size, around / size
+        rise = locks.up * torch.cos(torch.as_tensor(torch.pi * t) * locks.bend)
+        flat = (1 - rise**2).clamp(min=0.05).sqrt()
+        radius = 0.085 * torch.sin((s / 0.09).clamp(max=1.5))
+        advance = length * flat
+        if k > 0:  # a lock ends where the cut is, or where it is tied
+            advance = torch.minimum(advance, (to_tie + (1 - tied) * 9.0).clamp(min=1e-5))
+        limit = torch.where(
+            locks.fringe > 0.5,
+            _along(brow_line, a) + locks.cut_jitter + flow.fringe_drop[:, None],
+            flow.cut[:, None] + locks.cut_jitter,
+        )
+        ds = torch.minimum(advance * down, (limit - s).clamp(min=0.0005))
+        turn = (advance * around / radius.clamp(min=0.006)).clamp(-0.9, 0.9)
+        new_s = s + ds
+        a = a + turn + torch.where(new_s < 0, torch.pi, 0.0)
+        a = (a + torch.pi).remainder(2 * torch.pi) - torch.pi
+        s = new_s.abs()
+        height = (height + length * rise).clamp(min=locks.floor)
+        path.append((a, s, height))
+        steps.append(length)
+    azimuth, down_s, heights = (torch.stack([p[i] for p in path], -1) for i in range(3))
+    limit = flow.volume[:, None, None]
+    heights = limit * (1 - torch.exp(-heights / limit))
+    return azimuth, down_s, torch.maximum(heights, locks.floor[..., None]), torch.stack(steps, -1)
+
+
+def ribbons(
+    surface: HullSurface, locks: Locks, azimuth: Tensor, s: Tensor, height: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Positions, normals and tangents (N, L, P, 2, 3) of the two edges of each lock along its path of P points."""
+    points, normal = surface.sample(azimuth, s)  # (N, L, P, 3)
+    centre = points + normal * (height * surface.scale[:, None, None])[..., None]
+    tangent = _differences(centre)
+    side = functional.normalize(torch.linalg.cross(normal, tangent), dim=-1)
+    count = azimuth.shape[-1]
+    t = torch.linspace(0, 1, count, device=azimuth.device)
+    ramp = (t * 3).clamp(max=1)
+    phase = locks.phase[..., None] + 2 * torch.pi * locks.waves[..., None] * t
+    swing = locks.amplitude[..., None] * ramp
+    centre = centre + side * (swing * phase.sin())[..., None] + normal * (0.6 * swing * phase.cos())[..., None]
+    wild = locks.wild[..., None] * ramp
+    jitter = torch.sin(phase * 2.7 + locks.phase[..., None] * 31 * (1 + t)) * wild
+    centre = centre + side * jitter[..., None] + normal * (jitter.roll(1, -1))[..., None]
+    tangent = functional.normalize(_differences(centre), dim=-1)
+    side = functional.normalize(torch.linalg.cross(normal, tangent) + 1e-6, dim=-1)
+    roll = locks.roll[..., None, None]
+    side = side * roll.cos() + torch.linalg.cross(tangent, side) * roll.sin()
+    taper = (1 - locks.taper[..., None] * t**1.6).clamp(min=0.06) * (0.55 + 0.45 * (t * 6).clamp(max=1))
+    half = (0.5 * locks.width[..., None] * taper * surface.scale[:, None, None])[..., None] * side
+    edges = torch.stack([centre - half, centre + half], -2)
+    outer = functional.normalize(normal - tangent * (normal * tangent).sum(-1, keepdim=True) * 0.7, dim=-1)
+    normals = torch.stack([outer - ROUND * side, outer + ROUND * side], -2)
+    normals = functional.normalize(normals, dim=-1)
+    return edges, normals, tangent[..., None, :].expand_as(edges)
+
+
+def ribbon_faces(locks: int, points: int) -> Tensor:
+    """(F, 3) int64 for vertices in the order (lock, point, edge)."""
+    start = (torch.arange(locks)[:, None] * points + torch.arange(points - 1)) * 2  # (locks, points - 1)
+    a = start.reshape(-1)
+    return torch.cat([torch.stack([a, a + 1, a + 2], 1), torch.stack([a + 1, a + 3, a + 2], 1)])
+
+
+def _differences(points: Tensor) -> Tensor:
+    inner = points[..., 2:, :] - points[..., :-2, :]
+    return torch.cat([points[..., 1:2, :] - points[..., :1, :], inner, points[..., -1:, :] - points[..., -2:-1, :]], -2)
+
+
+def _smooth(x: Tensor) -> Tensor:
+    x = x.clamp(0, 1)
+    return x * x * (3 - 2 * x)
+
+
+def _along(line: Tensor, azimuth: Tensor) -> Tensor:
+    """Values of a line (A,) on the hull's azimuths, nearest column."""
+    column = ((azimuth / (2 * torch.pi) + 0.5) * len(line)).round().long().remainder(len(line))
+    return line[column]
