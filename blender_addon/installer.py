@@ -1,0 +1,79 @@
+"""The one installation that may run, and where its result lies."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import bpy
+
+from .backend_process.folders import BackendFolder
+from .backend_process.install import Installation, InstallPlan, InstallView, Removal, has_nvidia
+from .errors import AddonError
+from .identity import PACKAGE
+
+_current: Installation | None = None
+_cuda = False
+
+
+def backend_folder() -> BackendFolder:
+    """The extension's own folder in the user's Blender folder; it survives updates."""
+    try:
+        root = bpy.utils.extension_path_user(PACKAGE, path="backend")
+    except ValueError:  # not installed as an extension but imported from a checkout
+        root = bpy.utils.user_resource("DATAFILES", path="likeness/backend")
+    return BackendFolder(Path(root))
+
+
+def look_for_card() -> None:
+    """Find out on a thread whether there is an NVIDIA card: the question may take seconds."""
+
+    def ask() -> None:
+        global _cuda
+        _cuda = has_nvidia()
+
+    threading.Thread(target=ask, name="likeness-card", daemon=True).start()
+
+
+def cuda_card() -> bool:
+    """Whether an NVIDIA card was found so far."""
+    return _cuda
+
+
+def view() -> InstallView | None:
+    """How the installation goes, or went; None where there was none."""
+    return None if _current is None else _current.view
+
+
+def running() -> bool:
+    """Whether something is being installed or removed."""
+    return _current is not None and not _current.view.finished
+
+
+def last_lines(count: int) -> list[str]:
+    """The last lines of its log."""
+    return [] if _current is None else list(_current.lines)[-count:]
+
+
+def start(plan: InstallPlan | None) -> Installation:
+    """Begin an installation, or with None a removal. Raises ``AddonError`` while one runs."""
+    global _current
+    if running():
+        raise AddonError("An installation is already running.", "Wait for it, or stop it.", "busy")
+    folder = backend_folder()
+    _current = Removal(folder) if plan is None else Installation(folder, plan)
+    _current.start()
+    return _current
+
+
+def stop() -> None:
+    """End the installation that runs."""
+    if _current is not None and not _current.view.finished:
+        _current.stop()
+
+
+def forget() -> None:
+    """End everything and remember nothing: the extension is being disabled."""
+    global _current
+    stop()
+    _current = None

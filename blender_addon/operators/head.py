@@ -1,0 +1,97 @@
+"""What one does with a finished head: look through a photo's camera, take its expression, reset, apply to MPFB."""
+
+from __future__ import annotations
+
+import bpy
+from bpy.props import StringProperty
+
+from ..errors import AddonError
+from ..scene import cameras, expressions, tags
+
+
+def _head(context: bpy.types.Context) -> bpy.types.Object | None:
+    collection = tags.active_head(context)
+    return None if collection is None else tags.part_object(collection, "head")
+
+
+class LookThroughPhoto(bpy.types.Operator):
+    """Look through this photo's camera, and give the head its expression"""
+
+    bl_idname = "likeness.look_through"
+    bl_label = "Look Through Photo"
+    bl_options = {"REGISTER", "UNDO"}
+
+    photo: StringProperty(name="Photo", options={"SKIP_SAVE"})
+
+    @classmethod
+    def poll(cls, context: bpy.types.Context) -> bool:
+        return tags.active_head(context) is not None
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        collection = tags.active_head(context)
+        camera = tags.camera_of_photo(collection, self.photo)
+        head = tags.part_object(collection, "head")
+        if camera is None or head is None:
+            self.report({"WARNING"}, f"The camera of {self.photo} is not in the file any more.")
+            return {"CANCELLED"}
+        expressions.set_expression(head, dict(camera[tags.EXPRESSION]))
+        cameras.look_through(context, camera)
+        return {"FINISHED"}
+
+
+class LeavePhoto(bpy.types.Operator):
+    """Look freely again, and put the expression back to neutral"""
+
+    bl_idname = "likeness.leave_photo"
+    bl_label = "Leave Photo"
+    bl_options = {"REGISTER", "UNDO"}
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        cameras.leave_cameras(context)
+        if (head := _head(context)) is not None:
+            expressions.reset_expression(head)
+        return {"FINISHED"}
+
+
+class ResetExpression(bpy.types.Operator):
+    """Set all 52 shape keys of the head to 0"""
+
+    bl_idname = "likeness.reset_expression"
+    bl_label = "Reset Expression"
+    bl_options = {"REGISTER", "UNDO"}
+
+    @classmethod
+    def poll(cls, context: bpy.types.Context) -> bool:
+        return _head(context) is not None
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        expressions.reset_expression(_head(context))
+        return {"FINISHED"}
+
+
+class ApplyToBody(bpy.types.Operator):
+    """Write the head's shape and shape keys into the selected MakeHuman or MPFB body"""
+
+    bl_idname = "likeness.apply_to_mpfb"
+    bl_label = "Apply to MPFB Body"
+    bl_options = {"REGISTER", "UNDO"}
+
+    @classmethod
+    def poll(cls, context: bpy.types.Context) -> bool:
+        from ..scene import mpfb
+
+        return mpfb.can_apply(context)
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        from ..scene import mpfb
+
+        try:
+            said = mpfb.apply(context)
+        except AddonError as error:
+            self.report({"ERROR"}, str(error))
+            return {"CANCELLED"}
+        self.report({"INFO"}, said)
+        return {"FINISHED"}
+
+
+CLASSES = (LookThroughPhoto, LeavePhoto, ResetExpression, ApplyToBody)

@@ -1,0 +1,123 @@
+"""The photo list: add, drop, remove, clear."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import bpy
+from bpy.props import BoolProperty, CollectionProperty, IntProperty, StringProperty
+
+ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".heic", ".heif")
+
+
+def add_files(scene: bpy.types.Scene, paths: list[Path]) -> tuple[int, list[str]]:
+    """Add photos to the scene's list; returns how many, and a sentence per file that was left out."""
+    settings = scene.likeness
+    listed = {bpy.path.abspath(photo.path) for photo in settings.photos}
+    added, refused = 0, []
+    for path in paths:
+        if path.suffix.lower() not in ENDINGS:
+            refused.append(f"{path.name} is not a photo that the backend reads")
+        elif not path.is_file():
+            refused.append(f"{path.name} does not exist")
+        elif str(path) in listed:
+            refused.append(f"{path.name} is in the list already")
+        else:
+            photo = settings.photos.add()
+            photo.name, photo.path = path.name, str(path)
+            listed.add(str(path))
+            added += 1
+    if added:
+        settings.active_photo = len(settings.photos) - 1
+    return added, refused
+
+
+class AddPhotos(bpy.types.Operator):
+    """Add photos of one person, several at once"""
+
+    bl_idname = "likeness.add_photos"
+    bl_label = "Add Photos"
+    bl_options = {"REGISTER", "UNDO", "INTERNAL"}
+
+    filepath: StringProperty(subtype="FILE_PATH", options={"SKIP_SAVE", "HIDDEN"})
+    directory: StringProperty(subtype="DIR_PATH", options={"SKIP_SAVE", "HIDDEN"})
+    files: CollectionProperty(type=bpy.types.OperatorFileListElement, options={"SKIP_SAVE", "HIDDEN"})
+    filter_image: BoolProperty(default=True, options={"HIDDEN"})
+    filter_folder: BoolProperty(default=True, options={"HIDDEN"})
+    filter_glob: StringProperty(default=";".join(f"*{ending}" for ending in ENDINGS), options={"HIDDEN"})
+    display_type: StringProperty(default="THUMBNAIL", options={"HIDDEN"})
+
+    def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
+        if self.directory and self.files:  # dropped files
+            return self.execute(context)
+        context.window_manager.fileselect_add(self)
+        return {"RUNNING_MODAL"}
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        names = [file.name for file in self.files if file.name]
+        paths = [Path(self.directory) / name for name in names] or ([Path(self.filepath)] if self.filepath else [])
+        added, refused = add_files(context.scene, paths)
+        for sentence in refused:
+            self.report({"WARNING"}, f"{sentence}.")
+        if not added:
+            if not refused:
+                self.report({"WARNING"}, "No photo was chosen.")
+            return {"CANCELLED"}
+        return {"FINISHED"}
+
+
+class RemovePhoto(bpy.types.Operator):
+    """Take the photo out of the list; the file stays"""
+
+    bl_idname = "likeness.remove_photo"
+    bl_label = "Remove Photo"
+    bl_options = {"REGISTER", "UNDO", "INTERNAL"}
+
+    index: IntProperty(name="Index", description="-1: the active photo", default=-1, options={"SKIP_SAVE"})
+
+    @classmethod
+    def poll(cls, context: bpy.types.Context) -> bool:
+        return len(context.scene.likeness.photos) > 0
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        settings = context.scene.likeness
+        index = settings.active_photo if self.index < 0 else self.index
+        if not 0 <= index < len(settings.photos):
+            self.report({"WARNING"}, "There is no such photo in the list.")
+            return {"CANCELLED"}
+        settings.photos.remove(index)
+        settings.active_photo = max(min(settings.active_photo, len(settings.photos) - 1), 0)
+        return {"FINISHED"}
+
+
+class ClearPhotos(bpy.types.Operator):
+    """Take all photos out of the list; the files stay"""
+
+    bl_idname = "likeness.clear_photos"
+    bl_label = "Clear Photos"
+    bl_options = {"REGISTER", "UNDO", "INTERNAL"}
+
+    @classmethod
+    def poll(cls, context: bpy.types.Context) -> bool:
+        return len(context.scene.likeness.photos) > 0
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        context.scene.likeness.photos.clear()
+        context.scene.likeness.active_photo = 0
+        return {"FINISHED"}
+
+
+class PhotoDrop(bpy.types.FileHandler):
+    """Photos that are dropped onto the 3D View."""
+
+    bl_idname = "LIKENESS_FH_photos"
+    bl_label = "Add to Likeness Photos"
+    bl_import_operator = AddPhotos.bl_idname
+    bl_file_extensions = ";".join(ENDINGS)
+
+    @classmethod
+    def poll_drop(cls, context: bpy.types.Context) -> bool:
+        return context.area is not None and context.area.type == "VIEW_3D"
+
+
+CLASSES = (AddPhotos, RemovePhoto, ClearPhotos, PhotoDrop)

@@ -1,0 +1,127 @@
+"""Reconstruct Face: starts a job and, in a window, watches for ESC; in background mode it runs to the end."""
+
+from __future__ import annotations
+
+import bpy
+from bpy.props import BoolProperty
+
+from ..again import photos_to_solve
+from ..errors import AddonError
+from ..runner import Phase
+from ..scene import tags
+from ..session import Job, listed_photos, run_to_end, session, start_timer
+from ..ui.preferences import chosen_backend, preferences
+
+
+class ReconstructFace(bpy.types.Operator):
+    """Make a rigged, textured head out of the photos in the list"""
+
+    bl_idname = "likeness.reconstruct"
+    bl_label = "Reconstruct Face"
+    bl_options = {"REGISTER"}
+
+    again: BoolProperty(
+        name="Solve Again",
+        description="Instead of making a new head, solve the active one again with its photos and those of the list",
+        default=False,
+        options={"SKIP_SAVE"},
+    )
+
+    @classmethod
+    def poll(cls, context: bpy.types.Context) -> bool:
+        if session().busy:
+            cls.poll_message_set("A reconstruction is running")
+            return False
+        return True
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        """Runs to the end: for scripts and background mode."""
+        if not self._begin(context):
+            return {"CANCELLED"}
+        view = run_to_end()
+        if view.phase is Phase.DONE:
+            self.report({"INFO"}, view.sentence)
+            return {"FINISHED"}
+        self.report({"ERROR"}, f"{view.sentence} {view.advice}".strip())
+        return {"CANCELLED"}
+
+    def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
+        if bpy.app.background:
+            return self.execute(context)
+        if not self._begin(context):
+            return {"CANCELLED"}
+        start_timer()
+        self._timer = context.window_manager.event_timer_add(0.1, window=context.window)
+        context.window_manager.modal_handler_add(self)
+        return {"RUNNING_MODAL"}
+
+    def modal(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
+        current = session()
+        if not current.busy:
+            view = current.view
+            if view.phase is Phase.FAILED:
+                self.report({"ERROR"}, f"{view.sentence} {view.advice}".strip())
+            elif view.phase is Phase.DONE:
+                self.report({"INFO"}, view.sentence)
+            self.cancel(context)
+            return {"FINISHED"}
+        if event.type == "ESC" and event.value == "PRESS":
+            current.cancel()
+            return {"RUNNING_MODAL"}
+        if current.importing and event.type not in {"TIMER", "MOUSEMOVE", "INBETWEEN_MOUSEMOVE", "WINDOW_DEACTIVATE"}:
+            return {"RUNNING_MODAL"}  # for the moment of the import nobody edits what it builds
+        return {"PASS_THROUGH"}
+
+    def cancel(self, context: bpy.types.Context) -> None:
+        if getattr(self, "_timer", None) is not None:
+            context.window_manager.event_timer_remove(self._timer)
+            self._timer = None
+
+    def _begin(self, context: bpy.types.Context) -> bool:
+        try:
+            session().begin(self._job(context), chosen_backend(context))
+        except AddonError as error:
+            self.report({"ERROR"}, str(error))
+            return False
+        return True
+
+    def _job(self, context: bpy.types.Context) -> Job:
+        settings, chosen = context.scene.likeness, preferences(context)
+        into = None
+        if self.again:
+            collection = tags.active_head(context)
+            if collection is None:
+                raise AddonError("There is no head to solve again.", "Select a head that Likeness made.", "no_head")
+            into = str(collection[tags.HEAD_ID])
+            photos, given = photos_to_solve(collection, context.scene)
+        else:
+            photos, given = listed_photos(context.scene)
+        return Job(
+            scene=context.scene.name,
+            photos=photos,
+            given=given,
+            quality=settings.quality,
+            texture_size=int(settings.texture_size),
+            into=into,
+            frame=chosen.frame_head and not self.again,
+            pack_photos=chosen.pack_photos,
+        )
+
+
+class CancelReconstruction(bpy.types.Operator):
+    """Stop the reconstruction (ESC does the same)"""
+
+    bl_idname = "likeness.cancel"
+    bl_label = "Cancel"
+    bl_options = {"INTERNAL"}
+
+    @classmethod
+    def poll(cls, context: bpy.types.Context) -> bool:
+        return session().busy and session().view.phase is not Phase.CANCELLING
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        session().cancel()
+        return {"FINISHED"}
+
+
+CLASSES = (ReconstructFace, CancelReconstruction)

@@ -1,0 +1,239 @@
+"""The one reconstruction that may run in this Blender: a timer drives it, its result goes into the scene in slices."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import bpy
+
+from .client.connection import PhotoFile, Submission
+from .client.events import Arrived, Previewed
+from .client.keys import ServerAddress, config_folder
+from .client.photo_files import unique_labels
+from .errors import AddonError
+from .identity import client_name
+from .protocol.preview import Preview
+from .protocol.result import HeadResult
+from .runner import JobView, LocalBackend, Phase, Runner
+from .scene import photo_files
+from .scene.importing import import_steps
+from .ui import redraw, statuses
+from .ui.view_frame import frame_head
+
+BUSY_SECONDS, IDLE_SECONDS = 0.03, 0.5
+SLICE_SECONDS = 0.03
+"""After so long the next slice of the import waits for the next tick."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """What the artist asked for.
+
+    Attributes
+    ----------
+    scene : name of the scene whose list the photos come from.
+    photos : what is sent, old and new. given : the list's paths with the labels they were sent under.
+    into : id of the head to solve again, None for a new one.
+    """
+
+    scene: str
+    photos: tuple[PhotoFile, ...]
+    given: tuple[tuple[str, str], ...]
+    quality: str
+    texture_size: int
+    into: str | None = None
+    frame: bool = True
+    pack_photos: bool = True
+
+
+class Session:
+    """What one Blender does with the backend."""
+
+    def __init__(self) -> None:
+        self.runner = Runner(client_name(), config_folder())
+        self.job: Job | None = None
+        self.preview: Preview | None = None
+        self.head: str | None = None
+        self._result: HeadResult | None = None
+        self._import: Generator[float, None, str] | None = None
+        self._import_view: JobView | None = None
+
+    @property
+    def view(self) -> JobView:
+        """What there is to show."""
+        return self._import_view or self.runner.view
+
+    @property
+    def busy(self) -> bool:
+        """Whether a reconstruction runs or its result is being imported."""
+        return self.view.phase.busy
+
+    @property
+    def importing(self) -> bool:
+        """Whether slices of a result are going into the scene right now."""
+        return self._import is not None
+
+    def begin(self, job: Job, backend: LocalBackend | ServerAddress) -> None:
+        """Start. Raises ``AddonError`` ``busy``."""
+        if self.busy:
+            raise AddonError("A reconstruction is already running.", "Wait for it, or cancel it.", "busy")
+        options = {"quality": job.quality, "texture_size": job.texture_size, "device": "auto"}
+        self.job, self.preview, self.head, self._result, self._import_view = job, None, None, None, None
+        self.runner.begin(Submission(secrets.token_hex(16), job.photos, options), backend)
+
+    def cancel(self) -> None:
+        """Stop: the job at the backend, or the result that waits for the scene."""
+        if self._result is not None or self._import is not None:
+            self._end_import(JobView(Phase.CANCELLED, "Cancelled."))
+        else:
+            self.runner.cancel()
+
+    def tick(self) -> None:
+        """Look after everything once; on the main thread only."""
+        for event in self.runner.tick():
+            if isinstance(event, Previewed):
+                self.preview = event.preview
+            elif isinstance(event, Arrived) and self.job is not None:
+                self._result = event.result
+                self._import_view = JobView(Phase.RUNNING, "Putting the head into the scene", 1.0)
+        if self._result is not None:
+            self._place()
+        if not self.busy:
+            self.preview = None
+
+    def stop(self) -> None:
+        """End the job and the backend; the extension is being disabled or Blender quits."""
+        if self._import is not None:
+            self._import.close()
+        self.__init_import()
+        self.runner.stop(wait=True)
+
+    def _place(self) -> None:
+        """Slices of the import for a moment; all of it in one undo step."""
+        job, result = self.job, self._result
+        assert job is not None and result is not None
+        context = bpy.context
+        if self._import is None:
+            if context.mode != "OBJECT":
+                sentence = "The head is ready: leave the mode you are in (Object Mode) to get it"
+                self._import_view = JobView(Phase.RUNNING, sentence, 1.0)
+                return
+            files = [
+                photo_files.PhotoFile(photo.label, photo.data, str(photo.path) if photo.path else None)
+                for photo in job.photos
+            ]
+            self._import = _guarded(result, context, files, job)
+        until = time.monotonic() + SLICE_SECONDS
+        try:
+            while time.monotonic() < until:
+                done = next(self._import)
+                self._import_view = JobView(Phase.RUNNING, "Putting the head into the scene", done)
+        except StopIteration as stop:
+            self._arrived(job, result, stop.value)
+        except AddonError as error:
+            self._end_import(JobView(Phase.FAILED, error.sentence, code=error.code, advice=error.advice))
+        except Exception as error:  # a fault of ours must not leave the panel busy for ever
+            self._end_import(
+                JobView(
+                    Phase.FAILED, f"The head could not be put into the scene: {error!r}.", advice="Please report it."
+                )
+            )
+            raise
+
+    def _arrived(self, job: Job, result: HeadResult, collection: str) -> None:
+        self.head = collection
+        scene = bpy.data.scenes.get(job.scene) or bpy.context.scene
+        statuses.write(scene, job.given, result.report)
+        self._end_import(JobView(Phase.DONE, statuses.summary(result.report), 1.0))
+        if not bpy.app.background:
+            if job.frame:
+                frame_head(collection)
+            redraw.push_undo("Reconstruct Face")
+
+    def _end_import(self, view: JobView) -> None:
+        if self._import is not None:
+            self._import.close()
+        self.__init_import()
+        self._import_view = view
+
+    def __init_import(self) -> None:
+        self._import, self._result, self._import_view = None, None, None
+
+
+def _guarded(
+    result: HeadResult, context: bpy.types.Context, files: Sequence[photo_files.PhotoFile], job: Job
+) -> Generator[float, None, str]:
+    """The import; where the head to solve again is gone, a new one is made."""
+    try:
+        return (yield from import_steps(result, context, files, job.into, job.pack_photos))
+    except AddonError as error:
+        if error.code != "head_gone" or job.into is None:
+            raise
+    return (yield from import_steps(result, context, files, None, job.pack_photos))
+
+
+def listed_photos(scene: bpy.types.Scene) -> tuple[tuple[PhotoFile, ...], tuple[tuple[str, str], ...]]:
+    """The scene's photo list as files to send, and (path as listed, label) for the statuses afterwards.
+
+    Raises ``AddonError`` ``no_photo`` for an empty list.
+    """
+    listed = list(scene.likeness.photos)
+    if not listed:
+        raise AddonError("There are no photos in the list.", "Add a few photos of one person.", "no_photo")
+    labels = unique_labels([photo.name for photo in listed])
+    paths = [Path(bpy.path.abspath(photo.path)) for photo in listed]
+    files = tuple(PhotoFile(label, path) for label, path in zip(labels, paths, strict=True))
+    return files, tuple((photo.path, label) for photo, label in zip(listed, labels, strict=True))
+
+
+_session: Session | None = None
+
+
+def session() -> Session:
+    """The session of this Blender."""
+    global _session
+    if _session is None:
+        _session = Session()
+    return _session
+
+
+def start_timer() -> None:
+    """Have Blender call the session's ``tick`` from now on; nothing where it does already."""
+    if not bpy.app.background and not bpy.app.timers.is_registered(_on_timer):
+        bpy.app.timers.register(_on_timer, first_interval=0.0, persistent=True)
+
+
+def _on_timer() -> float | None:
+    current = session()
+    before = current.view
+    was_preview = current.preview
+    current.tick()
+    if current.view is not before or current.preview is not was_preview:
+        redraw.everything()
+    if current.busy:
+        return BUSY_SECONDS
+    return IDLE_SECONDS if current.runner.connected else None
+
+
+def run_to_end(seconds_between: float = 0.02) -> JobView:
+    """Drive the session until the reconstruction has ended: for background mode, where timers do not run."""
+    current = session()
+    while current.busy:
+        current.tick()
+        if current.busy and not current.importing:
+            time.sleep(seconds_between)
+    return current.view
+
+
+def shut_down() -> None:
+    """Stop everything; the next ``session()`` is a new one."""
+    global _session
+    if bpy.app.timers.is_registered(_on_timer):
+        bpy.app.timers.unregister(_on_timer)
+    if _session is not None:
+        _session.stop()
+    _session = None

@@ -1,0 +1,1 @@
+"""What the artist sees: properties, preferences, panels, status bar, thumbnails, the head that grows in the corner."""

@@ -1,0 +1,213 @@
+"""The sidebar's tab: photos, options, the button, progress, and what one does with a finished head."""
+
+from __future__ import annotations
+
+import bpy
+
+from .. import installer
+from ..errors import AddonError
+from ..operators.photos import AddPhotos
+from ..runner import JobView, Phase
+from ..scene import tags
+from ..session import session
+from .preferences import chosen_backend, preferences
+from .text import draw_error, draw_wrapped, time_left
+from .thumbnails import photo_icon
+
+TAB = "Likeness"
+STATUS_ICONS = {"NEW": "NONE", "USED": "CHECKMARK", "LEFT_OUT": "CANCEL"}
+
+
+class PhotoList(bpy.types.UIList):
+    """One row per photo: thumbnail, name, whether it was used."""
+
+    bl_idname = "LIKENESS_UL_photos"
+
+    def draw_item(self, context, layout, data, item, icon, active_data, active_property, index=0, flt_flag=0):
+        thumbnail = photo_icon(item.path)
+        row = layout.row(align=True)
+        row.active = item.status != "LEFT_OUT"
+        if thumbnail:
+            row.label(text=item.name, icon_value=thumbnail)
+        else:
+            row.label(text=item.name, icon="FILE_IMAGE")
+        if item.status != "NEW":
+            row.label(text="", icon=STATUS_ICONS[item.status])
+
+
+class MainPanel(bpy.types.Panel):
+    """Photos to a head."""
+
+    bl_idname = "LIKENESS_PT_main"
+    bl_label = "Likeness"
+    bl_space_type = "VIEW_3D"
+    bl_region_type = "UI"
+    bl_category = TAB
+
+    def draw(self, context: bpy.types.Context) -> None:
+        layout, settings = self.layout, context.scene.likeness
+        _draw_photos(layout, settings)
+        view = session().view
+        column = layout.column()
+        column.enabled = not view.phase.busy
+        column.use_property_split = True
+        column.use_property_decorate = False
+        column.row().prop(settings, "quality", expand=True)
+        column.row().prop(settings, "texture_size", expand=True)
+        if view.phase.busy:
+            draw_progress(layout, view)
+            layout.prop(settings, "show_preview")
+            return
+        problem = _backend_problem(context)
+        if problem is not None:
+            _draw_missing_backend(layout, context, problem)
+        row = layout.row()
+        row.scale_y = 1.6
+        row.enabled = problem is None and len(settings.photos) > 0
+        row.operator("likeness.reconstruct", icon="USER").again = False
+        if view.phase is Phase.FAILED:
+            draw_error(layout, view.sentence, view.advice)
+        elif view.phase is Phase.DONE:
+            draw_wrapped(layout, view.sentence, icon="CHECKMARK")
+        elif view.phase is Phase.CANCELLED:
+            draw_wrapped(layout, view.sentence, icon="INFO")
+
+
+class HeadPanel(bpy.types.Panel):
+    """The active head: its photos' cameras, its expression, solving again."""
+
+    bl_idname = "LIKENESS_PT_head"
+    bl_label = "Head"
+    bl_space_type = "VIEW_3D"
+    bl_region_type = "UI"
+    bl_category = TAB
+
+    @classmethod
+    def poll(cls, context: bpy.types.Context) -> bool:
+        return tags.active_head(context) is not None
+
+    def draw(self, context: bpy.types.Context) -> None:
+        layout, collection = self.layout, tags.active_head(context)
+        cameras = tags.camera_objects(collection)
+        if cameras:
+            layout.label(text="Look through a photo:")
+            column = layout.column(align=True)
+            for camera in cameras:
+                name = camera[tags.PHOTO]
+                through = context.scene.camera == camera and _looks_through_camera(context)
+                row = column.operator("likeness.look_through", text=name, icon="CAMERA_DATA", depress=through)
+                row.photo = name
+        row = layout.row(align=True)
+        row.operator("likeness.leave_photo", icon="VIEW3D")
+        row.operator("likeness.reset_expression", text="Neutral", icon="LOOP_BACK")
+        column = layout.column()
+        column.enabled = not session().busy and _backend_problem(context) is None
+        column.operator("likeness.reconstruct", text="Add Photos and Solve Again", icon="FILE_REFRESH").again = True
+        layout.operator("likeness.apply_to_mpfb", icon="ARMATURE_DATA")
+
+
+def draw_progress(layout: bpy.types.UILayout, view: JobView) -> None:
+    """Bar, stage, time left, and the button that stops it."""
+    box = layout.box()
+    draw_wrapped(box, view.sentence)
+    box.progress(factor=view.fraction, text=f"{view.fraction:.0%}  {time_left(view.seconds_left)}".strip())
+    row = box.row()
+    row.scale_y = 1.2
+    row.operator("likeness.cancel", text="Cancel (ESC)", icon="X")
+
+
+def draw_status_bar(self: bpy.types.Header, context: bpy.types.Context) -> None:
+    """Progress at the bottom of the window while something runs."""
+    view = session().view
+    if not view.phase.busy:
+        return
+    row = self.layout.row(align=True)
+    left = time_left(view.seconds_left)
+    row.label(text=f"{view.sentence}{', ' if left else ''}{left}", icon="USER")
+    bar = row.row()
+    bar.ui_units_x = 6
+    bar.progress(factor=view.fraction, text=f"{view.fraction:.0%}")
+    row.operator("likeness.cancel", text="", icon="X")
+
+
+def _draw_photos(layout: bpy.types.UILayout, settings: bpy.types.PropertyGroup) -> None:
+    photos = settings.photos
+    row = layout.row()
+    row.template_list(
+        PhotoList.bl_idname, "", settings, "photos", settings, "active_photo", rows=5, maxrows=10, sort_lock=True
+    )
+    column = row.column(align=True)
+    column.enabled = not session().busy
+    column.operator("likeness.add_photos", text="", icon="ADD")
+    column.operator("likeness.remove_photo", text="", icon="REMOVE").index = -1
+    column.separator()
+    column.operator("likeness.clear_photos", text="", icon="TRASH")
+    if not photos:
+        draw_wrapped(layout, "Add a few photos of one person: from the front, from both sides, without sunglasses.")
+        layout.operator(AddPhotos.bl_idname, icon="IMAGE_DATA")
+        return
+    if 0 <= settings.active_photo < len(photos):
+        _draw_photo(layout, photos[settings.active_photo])
+
+
+def _draw_photo(layout: bpy.types.UILayout, photo: bpy.types.PropertyGroup) -> None:
+    icon = photo_icon(photo.path)
+    if icon:
+        layout.template_icon(icon_value=icon, scale=6)
+    else:
+        draw_wrapped(layout, f"{photo.name} is not there any more.", icon="ERROR")
+    if photo.reason:
+        draw_wrapped(layout, photo.reason, icon="INFO")
+
+
+def _draw_missing_backend(layout: bpy.types.UILayout, context: bpy.types.Context, problem: AddonError) -> None:
+    view = installer.view()
+    if view is not None and not view.finished:
+        box = layout.box()
+        draw_wrapped(box, view.sentence)
+        box.progress(factor=view.fraction, text=f"{view.fraction:.0%}")
+        box.operator("likeness.stop_installation", icon="X")
+        return
+    if view is not None and view.error is not None:
+        draw_error(layout, view.error.sentence, view.error.advice)
+    else:
+        box = layout.box()
+        draw_wrapped(box, problem.sentence, icon="INFO")
+    if problem.code in ("no_backend", "version") and preferences(context).where == "INSTALLED":
+        text = "Install Backend" if problem.code == "no_backend" else "Update Backend"
+        layout.operator("likeness.install_backend", text=text, icon="IMPORT").fresh = False
+    layout.operator("preferences.addon_show", text="Preferences", icon="PREFERENCES").module = _module()
+
+
+def _backend_problem(context: bpy.types.Context) -> AddonError | None:
+    """Why no backend could be used, or None."""
+    try:
+        chosen_backend(context)
+    except AddonError as error:
+        return error
+    return None
+
+
+def _looks_through_camera(context: bpy.types.Context) -> bool:
+    return context.region_data is not None and context.region_data.view_perspective == "CAMERA"
+
+
+def _module() -> str:
+    from ..identity import PACKAGE
+
+    return PACKAGE
+
+
+CLASSES = (PhotoList, MainPanel, HeadPanel)
+
+
+def register() -> None:
+    for cls in CLASSES:
+        bpy.utils.register_class(cls)
+    bpy.types.STATUSBAR_HT_header.append(draw_status_bar)
+
+
+def unregister() -> None:
+    bpy.types.STATUSBAR_HT_header.remove(draw_status_bar)
+    for cls in reversed(CLASSES):
+        bpy.utils.unregister_class(cls)

@@ -1,0 +1,191 @@
+"""The extension's preferences: which backend, its installation, the service of another machine."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import bpy
+from bpy.props import BoolProperty, EnumProperty, IntProperty, StringProperty
+
+from .. import installer
+from ..backend_process.install import needed_bytes
+from ..client.keys import is_loopback, remote_address
+from ..errors import AddonError
+from ..identity import PACKAGE, version
+from ..runner import LocalBackend, ServerAddress
+from .text import draw_error, draw_wrapped, gigabytes
+
+WHERE = (
+    ("INSTALLED", "Own", "A backend that this extension installs and looks after"),
+    ("EXISTING", "Existing", "A backend that is on this computer already"),
+    ("REMOTE", "Another Machine", "A backend that listens on another machine"),
+)
+DEVICES = (
+    ("auto", "Automatic", "CUDA where there is a card, else the CPU"),
+    ("cpu", "CPU", "The processor"),
+    ("cuda", "CUDA", "An NVIDIA card"),
+)
+
+
+class LikenessPreferences(bpy.types.AddonPreferences):
+    """Preferences of the extension."""
+
+    bl_idname = PACKAGE
+
+    where: EnumProperty(name="Backend", items=WHERE, default="INSTALLED")
+    python: StringProperty(
+        name="Python",
+        description="Program of a Python 3.11 or 3.12 to make the environment with; empty: search for one",
+        subtype="FILE_PATH",
+    )
+    existing_python: StringProperty(
+        name="Python", description="Program of the environment that the backend is installed in", subtype="FILE_PATH"
+    )
+    existing_source: StringProperty(
+        name="Source",
+        description="Folder that holds the package backend, where the environment does not know it",
+        subtype="DIR_PATH",
+    )
+    endpoint: StringProperty(name="Address", description="Like tcp://192.168.0.7:5555")
+    public_key: StringProperty(name="Public Key", description="The service's public key, 40 characters")
+    device: EnumProperty(name="Device", items=DEVICES, default="auto")
+    port: IntProperty(
+        name="Port", description="Port of the backend on this computer; 0: any free one", min=0, max=65535
+    )
+    frame_head: BoolProperty(
+        name="Show the Head When It Arrives", description="Move the view to the new head", default=True
+    )
+    pack_photos: BoolProperty(
+        name="Keep Photos in the .blend File",
+        description="So that the head can be solved again on any computer",
+        default=True,
+    )
+
+    def draw(self, context: bpy.types.Context) -> None:
+        layout = self.layout
+        layout.use_property_split = True
+        layout.row().prop(self, "where", expand=True)
+        box = layout.box()
+        {"INSTALLED": self._draw_own, "EXISTING": self._draw_existing, "REMOTE": self._draw_remote}[self.where](box)
+        if self.where != "REMOTE":
+            layout.prop(self, "device")
+            layout.prop(self, "port")
+        layout.prop(self, "frame_head")
+        layout.prop(self, "pack_photos")
+
+    def _draw_own(self, layout: bpy.types.UILayout) -> None:
+        folder, view = installer.backend_folder(), installer.view()
+        installed = folder.installed()
+        if view is not None and not view.finished:
+            layout.progress(factor=view.fraction, text=view.sentence)
+            layout.operator("likeness.stop_installation", icon="X")
+            self._draw_log(layout)
+            return
+        if installed is not None:
+            kind = "CUDA" if installed.cuda else "CPU"
+            said = f"Backend {installed.version} ({kind}, {installed.python}), {gigabytes(installed.size_bytes)}"
+            layout.label(text=said, icon="CHECKMARK")
+            if installed.version != version():
+                draw_wrapped(layout, f"The extension is version {version()}: choose Repair to update.", icon="INFO")
+        else:
+            cuda = installer.cuda_card()
+            layout.label(text="The backend is not installed.", icon="INFO")
+            what = "for your NVIDIA card" if cuda else "for the CPU"
+            draw_wrapped(layout, f"It will be installed {what} and take about {gigabytes(needed_bytes(cuda))}.")
+        if view is not None and view.error is not None:
+            draw_error(layout, view.error.sentence, view.error.advice)
+            self._draw_log(layout)
+        layout.prop(self, "python")
+        row = layout.row()
+        if installed is None:
+            row.operator("likeness.install_backend", text="Install Backend", icon="IMPORT").fresh = False
+        else:
+            row.operator("likeness.install_backend", text="Repair", icon="FILE_REFRESH").fresh = True
+            row.operator("likeness.remove_backend", text="Remove", icon="TRASH")
+        row = layout.row()
+        row.operator("likeness.show_log", text="Installation Log", icon="TEXT").which = "INSTALL"
+        row.operator("likeness.show_log", text="Backend Log", icon="TEXT").which = "SERVER"
+
+    def _draw_existing(self, layout: bpy.types.UILayout) -> None:
+        layout.prop(self, "existing_python")
+        layout.prop(self, "existing_source")
+        layout.operator("likeness.show_log", text="Backend Log", icon="TEXT").which = "SERVER"
+
+    def _draw_remote(self, layout: bpy.types.UILayout) -> None:
+        layout.prop(self, "endpoint")
+        layout.prop(self, "public_key")
+        layout.operator("likeness.copy_own_key", icon="COPYDOWN")
+        draw_wrapped(layout, "That machine has to know this computer's key: paste it into its authorized_clients.")
+
+    def _draw_log(self, layout: bpy.types.UILayout) -> None:
+        column = layout.column(align=True)
+        column.scale_y = 0.7
+        for line in installer.last_lines(8):
+            column.label(text=line[:160])
+
+
+def preferences(context: bpy.types.Context) -> LikenessPreferences:
+    """The extension's preferences. Raises ``AddonError`` where it was not enabled as an add-on."""
+    entry = context.preferences.addons.get(PACKAGE)
+    if entry is None or entry.preferences is None:
+        raise AddonError("The extension Likeness is not enabled.", "Enable it in the preferences.", "not_enabled")
+    return entry.preferences
+
+
+def chosen_backend(context: bpy.types.Context) -> LocalBackend | ServerAddress:
+    """The backend that the preferences name.
+
+    Raises ``AddonError`` with what to do: nothing installed, no program there, no network permission.
+    """
+    chosen = preferences(context)
+    folder = installer.backend_folder()
+    arguments = ("--device", chosen.device)
+    if chosen.port:
+        arguments += ("--bind", f"tcp://127.0.0.1:{chosen.port}")
+    if chosen.where == "REMOTE":
+        address = remote_address(chosen.endpoint, chosen.public_key)
+        if not is_loopback(address.endpoint):
+            require_online("reach another machine")
+        return address
+    folder.root.mkdir(parents=True, exist_ok=True)
+    if chosen.where == "EXISTING":
+        python = Path(os.path.expanduser(bpy.path.abspath(chosen.existing_python)))
+        if not chosen.existing_python or not python.is_file():
+            raise AddonError(
+                "The existing backend's Python was not found.",
+                "Enter the program of its environment in the extension's preferences.",
+                "no_backend",
+            )
+        source = Path(bpy.path.abspath(chosen.existing_source)) if chosen.existing_source else None
+        return LocalBackend(python, source, arguments, folder.server_log)
+    installed = folder.installed()
+    if installed is None:
+        raise AddonError(
+            "The backend is not installed yet.", "Choose Install Backend in the extension's preferences.", "no_backend"
+        )
+    if installed.version != version():
+        raise AddonError(
+            f"The backend has version {installed.version}, the extension {version()}.",
+            "Choose Repair in the extension's preferences.",
+            "version",
+        )
+    return LocalBackend(folder.python, folder.source, arguments, folder.server_log)
+
+
+def require_online(why: str) -> None:
+    """Raises ``AddonError`` where Blender's preferences forbid the network."""
+    if not bpy.app.online_access:
+        raise AddonError(
+            f"Blender may not use the network, which is needed to {why}.",
+            "Turn on Preferences > System > Allow Online Access.",
+            "offline",
+        )
+
+
+def register() -> None:
+    bpy.utils.register_class(LikenessPreferences)
+
+
+def unregister() -> None:
+    bpy.utils.unregister_class(LikenessPreferences)

@@ -1,0 +1,67 @@
+"""The photo list and the settings of a scene, kept in the .blend file."""
+
+from __future__ import annotations
+
+import bpy
+from bpy.props import BoolProperty, CollectionProperty, EnumProperty, FloatProperty, IntProperty, StringProperty
+
+QUALITIES = (
+    ("fast", "Fast", "Landmarks only: a rough head within seconds"),
+    ("standard", "Standard", "Landmarks, then the pictures themselves"),
+    ("best", "Best", "Takes its time for the last details"),
+)
+TEXTURE_SIZES = (
+    ("1024", "1 k", "Albedo of 1024 by 1024 pixels"),
+    ("2048", "2 k", "Albedo of 2048 by 2048 pixels"),
+    ("4096", "4 k", "Albedo of 4096 by 4096 pixels"),
+)
+STATUSES = (
+    ("NEW", "New", "Not used in a reconstruction yet"),
+    ("USED", "Used", "Took part in the last reconstruction"),
+    ("LEFT_OUT", "Left out", "Was left out of the last reconstruction"),
+)
+
+
+class LikenessPhoto(bpy.types.PropertyGroup):
+    """A photo of the list. ``name`` is what is shown and, made unique, what the backend knows it by."""
+
+    path: StringProperty(name="File", subtype="FILE_PATH")
+    status: EnumProperty(name="Status", items=STATUSES, default="NEW")
+    reason: StringProperty(name="Reason", description="Why it was left out, or a remark")
+    landmark_error: FloatProperty(
+        name="Landmark error", description="In per cent of the distance of the eyes' outer corners", default=-1.0
+    )
+
+
+class LikenessSettings(bpy.types.PropertyGroup):
+    """What a scene remembers for the next reconstruction."""
+
+    photos: CollectionProperty(type=LikenessPhoto)
+    active_photo: IntProperty(name="Active photo", default=0)
+    quality: EnumProperty(name="Quality", description="How much time to spend", items=QUALITIES, default="standard")
+    texture_size: EnumProperty(
+        name="Texture", description="Size of the head's texture", items=TEXTURE_SIZES, default="2048"
+    )
+    show_preview: BoolProperty(
+        name="Live Preview", description="Show the head in a corner of the view while it is made", default=True
+    )
+
+
+def settings_of(scene: bpy.types.Scene) -> LikenessSettings:
+    """The settings of a scene."""
+    return scene.likeness
+
+
+CLASSES = (LikenessPhoto, LikenessSettings)
+
+
+def register() -> None:
+    for cls in CLASSES:
+        bpy.utils.register_class(cls)
+    bpy.types.Scene.likeness = bpy.props.PointerProperty(type=LikenessSettings)
+
+
+def unregister() -> None:
+    del bpy.types.Scene.likeness
+    for cls in reversed(CLASSES):
+        bpy.utils.unregister_class(cls)

@@ -1,0 +1,39 @@
+"""What the backend's report says of each photo, into the photo list."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import bpy
+
+
+def write(scene: bpy.types.Scene, given: Sequence[tuple[str, str]], report: Mapping[str, Any]) -> None:
+    """Write status and reason to the photos that are still in the list; ``given`` has (path as listed, label)."""
+    said = {entry.get("name"): entry for entry in _entries(report)}
+    of_path = {path: said[label] for path, label in given if label in said}
+    for photo in scene.likeness.photos:
+        entry = of_path.get(photo.path)
+        if entry is None:
+            continue
+        photo.status = "USED" if entry.get("used") else "LEFT_OUT"
+        photo.reason = str(entry.get("reason") or "")
+        error = entry.get("landmark_error_percent")
+        photo.landmark_error = float(error) if isinstance(error, int | float) else -1.0
+
+
+def summary(report: Mapping[str, Any]) -> str:
+    """One sentence about a finished reconstruction."""
+    entries = _entries(report)
+    used = sum(bool(entry.get("used")) for entry in entries)
+    seconds = report.get("seconds")
+    total = seconds.get("total") if isinstance(seconds, Mapping) else None
+    took = f" in {total:.0f} s" if isinstance(total, int | float) else ""
+    left_out = len(entries) - used
+    rest = f", {left_out} left out" if left_out else ""
+    return f"A head from {used} photo{'' if used == 1 else 's'}{rest}{took}."
+
+
+def _entries(report: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    entries = report.get("photos")
+    return [entry for entry in entries if isinstance(entry, Mapping)] if isinstance(entries, list) else []

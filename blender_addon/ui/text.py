@@ -1,0 +1,53 @@
+"""Words in panels: wrapped to the region's width, times and sizes as people say them."""
+
+from __future__ import annotations
+
+import textwrap
+
+import bpy
+
+PIXELS_PER_LETTER = 6.6
+"""Mean width of a letter in Blender's default font at interface scale 1."""
+MARGIN_PIXELS = 55
+
+
+def letters_per_line(width: int, ui_scale: float) -> int:
+    """How many letters fit into a panel of ``width`` pixels."""
+    return max(int((width / ui_scale - MARGIN_PIXELS) / PIXELS_PER_LETTER), 16)
+
+
+def draw_wrapped(layout: bpy.types.UILayout, sentence: str, icon: str = "NONE") -> None:
+    """``sentence`` in as many labels as it takes."""
+    region = bpy.context.region
+    letters = letters_per_line(region.width, bpy.context.preferences.system.ui_scale) if region else 60
+    column = layout.column(align=True)
+    column.scale_y = 0.8
+    blank = "NONE" if icon == "NONE" else "BLANK1"
+    for number, line in enumerate(textwrap.wrap(sentence, letters - (3 if icon != "NONE" else 0))):
+        column.label(text=line, icon=icon if number == 0 else blank)
+
+
+def draw_error(layout: bpy.types.UILayout, sentence: str, advice: str) -> None:
+    """What went wrong, and below what to do."""
+    box = layout.box()
+    column = box.column()
+    column.alert = True
+    draw_wrapped(column, sentence, icon="ERROR")
+    if advice:
+        draw_wrapped(box, advice, icon="BLANK1")
+
+
+def time_left(seconds: float | None) -> str:
+    """``about 20 s left``, ``about 3 min left``, or nothing where it is not known."""
+    if seconds is None:
+        return ""
+    if seconds < 2:
+        return "nearly done"
+    if seconds < 100:
+        return f"about {round(seconds) if seconds < 20 else round(seconds, -1):.0f} s left"
+    return f"about {seconds / 60:.0f} min left"
+
+
+def gigabytes(count: float) -> str:
+    """``1.4 GB``."""
+    return f"{count / 1e9:.1f} GB"
