@@ -15,6 +15,9 @@ from .frames import BLENDER_FROM_HEAD
 from .photo_files import Turn
 
 SENSOR_MM = 36.0
+RENDER_BEFORE, CAMERA_BEFORE = "likeness_render_before", "likeness_camera_before"
+"""On a scene while it looks through a photo: what it had before."""
+_RENDER_SHAPE = ("resolution_x", "resolution_y", "pixel_aspect_x", "pixel_aspect_y")
 _BLENDER_FROM_OPENCV = np.diag([1.0, -1.0, -1.0, 1.0])
 
 
@@ -105,6 +108,9 @@ def set_background(camera: bpy.types.Object, image: bpy.types.Image, turn: Turn)
 def look_through(context: bpy.types.Context, camera: bpy.types.Object) -> None:
     """Make ``camera`` the scene's, give the render the photo's shape, and let the 3D views look through it."""
     scene = context.scene
+    if RENDER_BEFORE not in scene:
+        scene[RENDER_BEFORE] = {name: getattr(scene.render, name) for name in _RENDER_SHAPE}
+        scene[CAMERA_BEFORE] = scene.camera
     scene.camera = camera
     render = scene.render
     width, height = camera[tags.PHOTO_SIZE]
@@ -115,7 +121,14 @@ def look_through(context: bpy.types.Context, camera: bpy.types.Object) -> None:
 
 
 def leave_cameras(context: bpy.types.Context) -> None:
-    """Let the 3D views that look through a camera look freely again."""
+    """Let the 3D views that look through a camera look freely again; the scene's own camera and render size return."""
+    scene = context.scene
+    if RENDER_BEFORE in scene:
+        for name, value in scene[RENDER_BEFORE].items():
+            setattr(scene.render, name, value)
+        scene.camera = scene.get(CAMERA_BEFORE)
+        for name in (RENDER_BEFORE, CAMERA_BEFORE):
+            scene.pop(name, None)
     for space in _views(context):
         if space.region_3d.view_perspective == "CAMERA":
             space.region_3d.view_perspective = "PERSP"

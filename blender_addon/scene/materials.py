@@ -25,7 +25,7 @@ LOOKS: tuple[Look, ...] = (
     Look(
         "Skin",
         {
-            "Roughness": 0.48,
+            "Roughness": 0.52,
             "Specular IOR Level": 0.4,
             "Subsurface Weight": 0.35,
             "Subsurface Radius": (1.0, 0.35, 0.2),

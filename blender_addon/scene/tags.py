@@ -37,14 +37,12 @@ def collection_of_id(head_id: str) -> bpy.types.Collection | None:
 
 
 def active_head(context: bpy.types.Context) -> bpy.types.Collection | None:
-    """The head that the active object belongs to, else the scene's only one, else None."""
-    active = context.active_object
-    in_scene = [c for c in context.scene.collection.children_recursive if HEAD_ID in c]
-    if active is not None:
-        for collection in in_scene:
-            if active.get(HEAD_ID) == collection[HEAD_ID] and active.name in collection.all_objects:
-                return collection
-    return in_scene[0] if len(in_scene) == 1 else None
+    """The head that the active object belongs to, else a selected one, else the scene's only head, else None."""
+    in_scene = {c[HEAD_ID]: c for c in context.scene.collection.children_recursive if HEAD_ID in c}
+    for obj in [context.active_object, *context.selected_objects]:
+        if obj is not None and obj.get(HEAD_ID) in in_scene:
+            return in_scene[obj[HEAD_ID]]
+    return next(iter(in_scene.values())) if len(in_scene) == 1 else None
 
 
 def part_object(collection: bpy.types.Collection, part: str) -> bpy.types.Object | None:

@@ -1,0 +1,204 @@
+"""Apply to MPFB body: a head's shape and expressions into a whole body of MakeHuman's ``hm08`` mesh."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import bpy
+import numpy as np
+from mathutils.kdtree import KDTree
+
+from ..errors import AddonError
+from ..protocol.names import ARKIT_NAMES, PART_NAMES
+from . import tags
+from .body_fit import LARGEST_MISFIT, NECK_WEIGHT, REST_WEIGHT, Placement, place, seam_weights
+from .meshes import HM08_VERTEX
+
+SKIN_VERTICES, ALL_VERTICES = 13_380, 19_158
+"""A body without MakeHuman's helper geometry, and with it. The skin comes first."""
+KEY_NAME = "Likeness"
+NEAREST = 4
+"""So many skin vertices carry a helper vertex along."""
+
+
+@dataclass(frozen=True)
+class _Shape:
+    """Vertices of the body, by their numbers there: rest position (N, 3) and offsets of the keys (N, 3), of a head."""
+
+    numbers: np.ndarray
+    rest: np.ndarray
+    keys: Mapping[str, np.ndarray]
+
+
+def body_of(context: bpy.types.Context) -> bpy.types.Object | None:
+    """The selected MakeHuman body, the active one first; None when there is none."""
+    for obj in [context.active_object, *context.selected_objects]:
+        if (
+            obj is not None
+            and obj.type == "MESH"
+            and tags.PART not in obj
+            and len(obj.data.vertices) in (SKIN_VERTICES, ALL_VERTICES)
+        ):
+            return obj
+    return None
+
+
+def can_apply(context: bpy.types.Context) -> bool:
+    """Whether there is a head, and a body selected."""
+    return context.mode == "OBJECT" and body_of(context) is not None and tags.active_head(context) is not None
+
+
+def apply(context: bpy.types.Context) -> str:
+    """Write the active head into the selected body; returns a sentence that says what was done.
+
+    Raises ``AddonError`` where there is no head, no body, or the body's vertices are in another order.
+    """
+    body, collection = body_of(context), tags.active_head(context)
+    if collection is None:
+        raise AddonError("There is no head to apply.", "Select one object of the head together with the body.")
+    if body is None:
+        raise AddonError(
+            "No MakeHuman body is selected.",
+            f"Select a mesh with MPFB's {ALL_VERTICES:,} vertices, or its {SKIN_VERTICES:,} without helpers.",
+        )
+    apply_head(collection, body)
+    return f"{body.name} has the head's shape as the shape key {KEY_NAME}, and its 52 expressions."
+
+
+def apply_head(collection: bpy.types.Collection, body: bpy.types.Object) -> Placement:
+    """Write a head into ``body``: its shape as the shape key ``Likeness`` at 1, its 52 expressions as keys at 0.
+
+    The head keeps its size in metres; the neck turns from the body's into the head's over a few centimetres. The
+    body's own shape keys stay as they are: the new key makes up the difference to what they show together now. Eyes,
+    teeth, tongue and lashes among the helpers take the head's shape, too; all other helpers follow the skin around
+    them. Applying again replaces the keys.
+    """
+    head = tags.part_object(collection, "head")
+    if head is None:
+        raise AddonError("The head's mesh is not in the file any more.", "Undo its removal, or reconstruct again.")
+    before = body.data.shape_keys.key_blocks.get(KEY_NAME) if body.data.shape_keys else None
+    if before is not None:
+        body.shape_key_remove(before)
+    basis, now = _body_shape(body)
+    skin = _shape_of(head, len(basis))
+    if skin is None:
+        raise AddonError(
+            "The head's mesh has lost the attribute hm08_vertex.", "Undo what removed it, or reconstruct again."
+        )
+    weights = _seam(head.data, skin)
+    placement = place(skin.rest, now[skin.numbers], np.where(weights < 1, NECK_WEIGHT, REST_WEIGHT))
+    if placement.misfit > LARGEST_MISFIT:
+        raise AddonError(
+            f"{body.name} has as many vertices as a MakeHuman body, but in another order or shape.",
+            "Select a body that MPFB made, without edits to its faces.",
+        )
+    offsets = np.zeros_like(now)
+    offsets[skin.numbers] = weights[:, None] * (placement.points(skin.rest) - now[skin.numbers])
+    expressions = {name: np.zeros_like(now) for name in skin.keys}
+    for name, moves in skin.keys.items():
+        expressions[name][skin.numbers] = weights[:, None] * placement.offsets(moves)
+    own = [skin.numbers]
+    for part in PART_NAMES[1:]:
+        obj = tags.part_object(collection, part)
+        shape = None if obj is None else _shape_of(obj, len(basis))
+        if shape is None or not len(shape.numbers):
+            continue
+        own.append(shape.numbers)
+        offsets[shape.numbers] = placement.points(shape.rest) - now[shape.numbers]
+        for name, moves in shape.keys.items():
+            expressions[name][shape.numbers] = placement.offsets(moves)
+    _carry_helpers(now, np.concatenate(own), [offsets, *expressions.values()])
+    _write_keys(body, basis, offsets, expressions)
+    return placement
+
+
+def _body_shape(body: bpy.types.Object) -> tuple[np.ndarray, np.ndarray]:
+    """(V, 3) the body's basis, and what its shape keys show now apart from the 52 expressions."""
+    count = len(body.data.vertices)
+    basis, now = np.empty(3 * count, np.float32), np.empty(3 * count, np.float32)
+    if body.data.shape_keys is None:
+        body.data.vertices.foreach_get("co", basis)
+        now[:] = basis
+    else:
+        body.data.shape_keys.reference_key.points.foreach_get("co", basis)
+        expressions = [block for block in body.data.shape_keys.key_blocks if block.name in ARKIT_NAMES]
+        were_mute = [block.mute for block in expressions]
+        for block in expressions:
+            block.mute = True
+        mixed = body.shape_key_add(name=KEY_NAME, from_mix=True)
+        mixed.points.foreach_get("co", now)
+        body.shape_key_remove(mixed)
+        for block, was_mute in zip(expressions, were_mute, strict=True):
+            block.mute = was_mute
+    return basis.reshape(-1, 3).astype(np.float64), now.reshape(-1, 3).astype(np.float64)
+
+
+def _shape_of(obj: bpy.types.Object, body_vertices: int) -> _Shape | None:
+    """A part's vertices that the body has; None without the attribute ``hm08_vertex``."""
+    attribute = obj.data.attributes.get(HM08_VERTEX)
+    if attribute is None or attribute.domain != "POINT" or attribute.data_type != "INT":
+        return None
+    count = len(obj.data.vertices)
+    numbers = np.empty(count, np.int32)
+    attribute.data.foreach_get("value", numbers)
+    here = (numbers >= 0) & (numbers < body_vertices)
+    blocks = obj.data.shape_keys.key_blocks if obj.data.shape_keys else ()
+    rest = np.empty(3 * count, np.float32)
+    (obj.data.shape_keys.reference_key.points if blocks else obj.data.vertices).foreach_get("co", rest)
+    keys = {}
+    for block in blocks:
+        if block.name in ARKIT_NAMES:
+            moved = np.empty_like(rest)
+            block.points.foreach_get("co", moved)
+            keys[block.name] = (moved - rest).reshape(-1, 3)[here].astype(np.float64)
+    return _Shape(numbers[here], rest.reshape(-1, 3)[here].astype(np.float64), keys)
+
+
+def _seam(mesh: bpy.types.Mesh, skin: _Shape) -> np.ndarray:
+    """Weights of the head's vertices across the cut through the neck."""
+    edges = np.empty(2 * len(mesh.edges), np.int32)
+    mesh.edges.foreach_get("vertices", edges)
+    corner_edges = np.empty(len(mesh.loops), np.int32)
+    mesh.loops.foreach_get("edge_index", corner_edges)
+    edges = edges.reshape(-1, 2)
+    border = edges[np.bincount(corner_edges, minlength=len(edges)) == 1]
+    if len(skin.numbers) != len(mesh.vertices) or not len(border):
+        raise AddonError("The head's mesh was edited too much to fit a body.", "Reconstruct again.")
+    return seam_weights(skin.rest, edges, border)
+
+
+def _carry_helpers(body: np.ndarray, own: np.ndarray, fields: list[np.ndarray]) -> None:
+    """Fill ``fields`` (V, 3) at the helpers that no part has, from the nearest skin vertices."""
+    free = np.ones(len(body), bool)
+    free[:SKIN_VERTICES] = False
+    free[own] = False
+    helpers = np.flatnonzero(free)
+    if not len(helpers):
+        return
+    tree = KDTree(SKIN_VERTICES)
+    for number, point in enumerate(body[:SKIN_VERTICES].tolist()):
+        tree.insert(point, number)
+    tree.balance()
+    nearest = np.empty((len(helpers), NEAREST), int)
+    shares = np.empty((len(helpers), NEAREST))
+    for row, point in enumerate(body[helpers].tolist()):
+        found = tree.find_n(point, NEAREST)
+        nearest[row] = [number for _, number, _ in found]
+        shares[row] = [1.0 / max(distance, 1e-9) for _, _, distance in found]
+    shares /= shares.sum(axis=1, keepdims=True)
+    for field in fields:
+        field[helpers] = (shares[:, :, None] * field[nearest]).sum(axis=1)
+
+
+def _write_keys(
+    body: bpy.types.Object, basis: np.ndarray, offsets: np.ndarray, expressions: Mapping[str, np.ndarray]
+) -> None:
+    if body.data.shape_keys is None:
+        body.shape_key_add(name="Basis", from_mix=False)
+    blocks = body.data.shape_keys.key_blocks
+    for name, moves, value in [(KEY_NAME, offsets, 1.0), *((name, moves, 0.0) for name, moves in expressions.items())]:
+        block = blocks.get(name) or body.shape_key_add(name=name, from_mix=False)
+        block.points.foreach_set("co", (basis + moves).astype(np.float32).ravel())
+        block.value = value
+    body.data.update()

@@ -1,0 +1,57 @@
+"""Which photos a head is solved again from: those that the .blend holds, and those that the list adds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import bpy
+
+from ..client.connection import PhotoFile
+from ..client.photo_files import unique_labels
+from ..errors import AddonError
+from . import tags
+from .images import file_bytes
+
+
+def stored_photos(collection: bpy.types.Collection) -> tuple[PhotoFile, ...]:
+    """The photos that were given for a head, used or not, as files out of the .blend, without those that are gone."""
+    found = []
+    for group in collection.get(tags.PHOTOS, ()):
+        image = group.get("image")
+        data = None if image is None else file_bytes(image)
+        if data:
+            found.append(PhotoFile(str(group["name"]), None, data))
+    return tuple(found)
+
+
+def photos_of(
+    collection: bpy.types.Collection, scene: bpy.types.Scene
+) -> tuple[tuple[PhotoFile, ...], tuple[tuple[str, str], ...]]:
+    """What to send to solve a head again, and (path as listed, label) of the scene's list for the statuses afterwards.
+
+    A listed file that the head has already, byte for byte, is not sent twice.
+
+    Raises ``AddonError`` ``no_photo`` when neither the head nor the list has a photo.
+    """
+    stored = stored_photos(collection)
+    name_of = {photo.data: photo.label for photo in stored}
+    added: list[tuple[str, str, Path]] = []
+    given: list[tuple[str, str]] = []
+    for entry in scene.likeness.photos:
+        path = Path(bpy.path.abspath(entry.path))
+        try:
+            known = name_of.get(path.read_bytes())
+        except OSError:
+            known = None  # sending it will say what is wrong
+        if known is None:
+            added.append((entry.path, entry.name, path))
+        else:
+            given.append((entry.path, known))
+    labels = unique_labels([photo.label for photo in stored] + [name for _, name, _ in added])[len(stored) :]
+    given += [(listed, label) for (listed, _, _), label in zip(added, labels, strict=True)]
+    photos = stored + tuple(PhotoFile(label, path) for label, (_, _, path) in zip(labels, added, strict=True))
+    if not photos:
+        raise AddonError(
+            "The photos of this head are not in the file any more.", "Add them to the list again.", "no_photo"
+        )
+    return photos, tuple(given)
