@@ -1,4 +1,4 @@
-"""``python -m backend``: reconstruct · doctor."""
+"""``python -m backend``: serve · reconstruct · doctor."""
 
 from __future__ import annotations
 
@@ -20,6 +20,11 @@ def main(argv: Sequence[str] | None = None) -> int:
             from backend.doctor import run_doctor
 
             return run_doctor()
+        if arguments.command == "serve":
+            from backend.command_line.serve_command import run_serve
+
+            run_serve(arguments)
+            return 0
         from backend.command_line.reconstruct_command import run_reconstruct
 
         run_reconstruct(arguments)

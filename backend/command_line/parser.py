@@ -41,6 +41,14 @@ files written to DIR (all or none; described in docs/files.md):
   preview.png       the head from three sides and the fit beside each photo
   report.json       which photos were used and why not, errors, seconds, versions"""
 
+_SERVE_DESCRIPTION = """\
+Run the service that the Blender extension talks to (docs/protocol.md), until Ctrl-C.
+
+It listens on this machine only unless told otherwise; connections are encrypted, and only clients with a known key
+are let in. Keys are made at the first start and lie in the configuration folder: LIKENESS_CONFIG_DIR, or likeness in
+the user's own. To listen for other machines, give their public keys with --allow or in the file
+authorized_clients there."""
+
 
 def build_parser() -> argparse.ArgumentParser:
     """The parser; its result has ``command`` and that command's arguments."""
@@ -53,6 +61,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"Likeness {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _add_reconstruct(commands)
+    _add_serve(commands)
     commands.add_parser(
         "doctor",
         help="say what is installed, which device is used, what is missing and how to get it",
@@ -91,6 +100,40 @@ def _add_reconstruct(commands: argparse._SubParsersAction) -> None:
     reconstruct.add_argument(
         "--traceback", action="store_true", help="on an error, also print where in the code it happened"
     )
+
+
+def _add_serve(commands: argparse._SubParsersAction) -> None:
+    serve = commands.add_parser(
+        "serve",
+        help="wait for photos from the Blender extension and send heads back",
+        description=_SERVE_DESCRIPTION,
+        epilog=f"exit codes:\n{_exit_code_lines()}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    serve.add_argument(
+        "--bind",
+        default="tcp://127.0.0.1:0",
+        metavar="ADDRESS",
+        help="where to listen, like tcp://127.0.0.1:5555 (default: any free port on this machine only)",
+    )
+    serve.add_argument(
+        "--device", choices=DEVICES, default="auto", help="auto (default) uses a CUDA GPU where there is one"
+    )
+    serve.add_argument(
+        "--allow", action="append", default=[], metavar="KEY", help="let a client in by its public key; may be repeated"
+    )
+    serve.add_argument(
+        "--idle-exit", type=_positive, metavar="SECONDS", help="stop after so long without a job or a message"
+    )
+    serve.add_argument("--parent", type=int, metavar="PID", help="stop when this process is gone")
+    serve.add_argument("--traceback", action="store_true", help="on an error, also print where in the code it happened")
+
+
+def _positive(text: str) -> float:
+    value = float(text)
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text} is not a positive number")
+    return value
 
 
 def _exit_code_lines() -> str:

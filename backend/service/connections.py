@@ -1,0 +1,121 @@
+"""Who is connected, and sending to them without ever waiting for anybody."""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+import zmq
+
+from backend.service.limits import Timing
+
+_log = logging.getLogger(__name__)
+MOST_UNSENT = 64
+"""Messages that wait for a connection that does not read; a connection that falls behind further is forgotten."""
+
+
+@dataclass
+class Connection:
+    """A connection that said hello.
+
+    Attributes
+    ----------
+    heard : when it last said something. pinged : when it was last pinged.
+    unsent : messages for which ZeroMQ had no room.
+    large : the last large message, whose memory ZeroMQ still holds until it is ``done``.
+    """
+
+    identity: bytes
+    client: str
+    heard: float
+    pinged: float = 0.0
+    unsent: deque[list[bytes]] = field(default_factory=deque)
+    large: zmq.MessageTracker | None = None
+
+    @property
+    def takes_large(self) -> bool:
+        """Whether the last large message is on its way."""
+        return not self.unsent and (self.large is None or self.large.done)
+
+
+class Connections:
+    """Connections by identity, over one ROUTER socket with ``ROUTER_MANDATORY``."""
+
+    def __init__(self, router: zmq.Socket, timing: Timing) -> None:
+        self._router, self._timing = router, timing
+        self._all: dict[bytes, Connection] = {}
+
+    def __len__(self) -> int:
+        return len(self._all)
+
+    def __iter__(self) -> Iterator[Connection]:
+        return iter(list(self._all.values()))
+
+    def find(self, identity: bytes | None, client: str | None = None) -> Connection | None:
+        """The connection; None where there is none, or it belongs to another client than ``client``."""
+        found = self._all.get(identity or b"")
+        return found if found is not None and client in (None, found.client) else None
+
+    def add(self, identity: bytes, client: str, now: float) -> Connection:
+        """Remember a connection that said hello."""
+        self._all[identity] = Connection(identity, client, now)
+        return self._all[identity]
+
+    def remove(self, identity: bytes) -> None:
+        """Forget a connection."""
+        self._all.pop(identity, None)
+
+    def send(
+        self,
+        connection: Connection,
+        header: Mapping[str, Any],
+        buffers: Sequence[bytes] = (),
+        may_be_lost: bool = False,
+    ) -> None:
+        """Send, or keep for later where the connection is slow (not if the message ``may_be_lost``)."""
+        message = [connection.identity, msgspec.json.encode(header), *buffers]
+        if not connection.unsent and self._sent(connection, message):
+            return
+        if may_be_lost or connection.identity not in self._all:
+            return
+        if len(connection.unsent) >= MOST_UNSENT:
+            _log.info("a connection reads too slowly and is forgotten")
+            self.remove(connection.identity)
+            return
+        connection.unsent.append(message)
+
+    def answer_stranger(self, identity: bytes, header: Mapping[str, Any]) -> None:
+        """Send to somebody who has not said hello; lost where that would have to wait."""
+        self._sent(Connection(identity, "", 0.0), [identity, msgspec.json.encode(header)])
+
+    def look_after(self, now: float) -> None:
+        """Send what waits, ping the silent, forget the gone."""
+        for connection in self:
+            while connection.unsent and self._sent(connection, connection.unsent[0]):
+                connection.unsent.popleft()
+            silent = now - connection.heard
+            if silent > self._timing.silence:
+                self.remove(connection.identity)
+            elif silent > self._timing.heartbeat and now - connection.pinged > self._timing.heartbeat:
+                connection.pinged = now
+                self.send(connection, {"type": "ping"}, may_be_lost=True)
+
+    def _sent(self, connection: Connection, message: Sequence[bytes]) -> bool:
+        """Whether the message is ZeroMQ's now; forgets a connection that is gone."""
+        large = len(message) > 2
+        try:
+            tracker = self._router.send_multipart(message, zmq.DONTWAIT, copy=not large, track=large)
+        except zmq.Again:
+            return False
+        except zmq.ZMQError as error:
+            if error.errno != zmq.EHOSTUNREACH:
+                raise
+            self.remove(connection.identity)
+            return False
+        if large:
+            connection.large = tracker
+        return True

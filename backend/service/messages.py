@@ -1,0 +1,176 @@
+"""What clients say, checked while it is decoded, and the errors that they may hear (docs/protocol.md)."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Annotated, Literal
+
+import msgspec
+
+from backend.service.limits import Limits
+
+PROTOCOL = 1
+PROTOCOLS = (1,)
+QUALITIES = ("fast", "standard", "best")
+TEXTURE_SIZES = (1024, 2048, 4096)
+DEVICES = ("auto", "cpu", "cuda")
+
+_Request = Annotated[str, msgspec.Meta(max_length=64)] | None
+_JobId = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{32}\Z")]
+_Token = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_-]{1,64}\Z")]
+
+
+class ProtocolError(Exception):
+    """A message that is answered with an error."""
+
+    def __init__(self, code: str, sentence: str, advice: str = "", request: str | None = None) -> None:
+        super().__init__(sentence)
+        self.code, self.sentence, self.advice, self.request = code, sentence, advice, request
+
+
+class _Message(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", forbid_unknown_fields=True):
+    request: _Request = None
+
+
+class Hello(_Message, frozen=True, kw_only=True, tag="hello", forbid_unknown_fields=False):
+    """The first message; a later version may say more in it."""
+
+    protocol: int
+    client: Annotated[str, msgspec.Meta(max_length=200)] = ""
+
+
+class JobOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a job may be told."""
+
+    quality: Literal["fast", "standard", "best"] = "standard"
+    texture_size: Literal[1024, 2048, 4096] = 2048
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+
+
+class PhotoHeader(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One photo of a submit: its name, and its buffer's length."""
+
+    name: str
+    bytes: int
+
+
+class Submit(_Message, frozen=True, kw_only=True, tag="submit"):
+    """A job."""
+
+    token: _Token
+    photos: tuple[PhotoHeader, ...]
+    options: JobOptions = JobOptions()
+
+
+class _AboutJob(_Message, frozen=True, kw_only=True):
+    job: _JobId | None = None
+    token: _Token | None = None
+
+
+class Cancel(_AboutJob, frozen=True, kw_only=True, tag="cancel"):
+    """Stop a job."""
+
+
+class Fetch(_AboutJob, frozen=True, kw_only=True, tag="fetch"):
+    """Hear of a job on this connection."""
+
+
+class Forget(_AboutJob, frozen=True, kw_only=True, tag="forget"):
+    """Delete a finished job."""
+
+
+class List(_Message, frozen=True, kw_only=True, tag="list"):
+    """Which jobs of mine are there?"""
+
+
+class Ping(_Message, frozen=True, kw_only=True, tag="ping"):
+    """Are you there?"""
+
+
+class Pong(_Message, frozen=True, kw_only=True, tag="pong"):
+    """I am."""
+
+
+class Bye(_Message, frozen=True, kw_only=True, tag="bye"):
+    """The client leaves."""
+
+
+class Shutdown(_Message, frozen=True, kw_only=True, tag="shutdown"):
+    """Stop the server."""
+
+    token: Annotated[str, msgspec.Meta(max_length=128)]
+
+
+AboutJob = Cancel | Fetch | Forget
+ClientMessage = Hello | Submit | Cancel | Fetch | Forget | List | Ping | Pong | Bye | Shutdown
+
+_decoder = msgspec.json.Decoder(ClientMessage)
+
+
+class _OnlyRequest(msgspec.Struct, frozen=True):
+    request: _Request = None
+
+
+def decode(header: bytes, buffers: Sequence[memoryview], limits: Limits) -> ClientMessage:
+    """A client's message, complete and within the limits. Raises ``ProtocolError``."""
+    if len(header) > limits.header_bytes:
+        raise ProtocolError("too_large", f"The header has {len(header)} bytes; the limit is {limits.header_bytes}.")
+    try:
+        message = _decoder.decode(header)
+    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
+        raise ProtocolError(
+            "malformed", f"Not a message of this protocol: {error}.", "Update the client.", _request_of(header)
+        ) from error
+    try:
+        if isinstance(message, AboutJob) and (message.job is None) == (message.token is None):
+            raise ProtocolError("malformed", "The message has to name either the job or its token.")
+        if isinstance(message, Submit):
+            _check_submit(message, buffers, limits)
+        elif buffers:
+            raise ProtocolError("malformed", "This message has no buffers.")
+    except ProtocolError as error:
+        error.request = message.request
+        raise
+    return message
+
+
+def _check_submit(message: Submit, buffers: Sequence[memoryview], limits: Limits) -> None:
+    photos = message.photos
+    if not photos:
+        raise ProtocolError("no_photo", "No photo was given.", "Give at least one photo of the person's face.")
+    if len(photos) > limits.photos:
+        raise ProtocolError(
+            "too_large",
+            f"{len(photos)} photos were given; the limit is {limits.photos}.",
+            "Give fewer; about ten good ones are enough.",
+        )
+    if len(buffers) != len(photos):
+        raise ProtocolError("malformed", f"{len(photos)} photos are named and {len(buffers)} came.")
+    for photo, buffer in zip(photos, buffers, strict=True):
+        if len(photo.name) > limits.name_characters:
+            raise ProtocolError("too_large", f"A photo's name has more than {limits.name_characters} characters.")
+        if not photo.name or not photo.name.isprintable():
+            raise ProtocolError("malformed", "A photo's name is empty or has control characters.", "Rename the photo.")
+        if photo.bytes != buffer.nbytes:
+            raise ProtocolError("malformed", f"{photo.name} has {buffer.nbytes} bytes and not {photo.bytes}.")
+        if buffer.nbytes > limits.frame_bytes:
+            raise ProtocolError("too_large", f"{photo.name} has more than {limits.frame_bytes // 2**20} MiB.")
+    twice = [name for name, count in Counter(photo.name for photo in photos).items() if count > 1]
+    if twice:
+        raise ProtocolError("malformed", f"Two photos are called {twice[0]}.", "Names have to be unique.")
+    total = sum(buffer.nbytes for buffer in buffers)
+    if total > limits.message_bytes:
+        raise ProtocolError(
+            "too_large",
+            f"The photos have {total // 2**20} MiB together; the limit is {limits.message_bytes // 2**20} MiB.",
+            "Give fewer or smaller photos.",
+        )
+
+
+def _request_of(header: bytes) -> str | None:
+    """The request that a malformed message names, if that much can be read."""
+    try:
+        return msgspec.json.decode(header, type=_OnlyRequest).request
+    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
+        return None

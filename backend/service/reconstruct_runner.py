@@ -1,0 +1,99 @@
+"""What the worker runs: photos to a head (see ``worker`` for the interface)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from backend.errors import LikenessError
+from backend.exchange.asset_mesh import portrait_camera
+from backend.exchange.wire import BufferList, WireMessage, encode_face
+from backend.geometry.template import load_template
+from backend.geometry.topology import triangles_from_quads
+from backend.models.checkpoints import ASSETS
+from backend.photos import mediapipe_models
+from backend.photos.identity import identity_model
+from backend.photos.read import PhotoSource
+from backend.pipeline import ReconstructOptions, reconstruct
+from backend.progress import HeadPreview
+from backend.rendering.render import STUDIO_LIGHT, render_mesh
+from backend.service.stages import SENDING
+from backend.service.worker import JobReporter, Task
+
+MODELS = ("parsing", "lap", "learned_basis", "graph_face", "detail")
+PREVIEW_SIDE = 256
+PREVIEW_YAW = 20.0
+_BACKGROUND = (58, 58, 58)
+_server_device = "auto"
+
+
+def warm(device: str) -> dict[str, Any]:
+    """Load what every job needs; says where it computes and which trained models are there.
+
+    Raises ``LikenessError`` ("missing_part") for CUDA that is not there.
+    """
+    global _server_device
+    _server_device = device
+    found = _device(device)
+    mediapipe_models.face_detector(False)
+    mediapipe_models.face_detector(True)
+    mediapipe_models.face_mesh()
+    mediapipe_models.person_segmenter()
+    mediapipe_models.hand_finder()
+    identity_model()
+    template = load_template()
+    head = template.head
+    preview_message(HeadPreview("", template.vertices[: head.vertex_stop], template.quads[: head.face_stop]))
+    name = (
+        torch.cuda.get_device_name(0)
+        if found == "cuda"
+        else f"CPU with {torch.get_num_threads()} thread{'s' * (torch.get_num_threads() != 1)}"
+    )
+    trained = {model: any((ASSETS / model).glob("*.safetensors")) for model in MODELS}
+    return {"device": {"kind": found, "name": name}, "models": trained}
+
+
+def run(task: Task, report: JobReporter) -> WireMessage:
+    """One reconstruction. Raises ``LikenessError``."""
+    wanted = task.options.device if task.options.device != "auto" else _server_device
+    options = ReconstructOptions(
+        quality=task.options.quality, texture_size=task.options.texture_size, device=_device(wanted)
+    )
+    sources = [PhotoSource(name, path=Path(path)) for name, path in zip(task.names, task.paths, strict=True)]
+
+    def show(preview: HeadPreview) -> None:
+        report.preview(preview.stage, preview_message(preview))
+
+    asset = reconstruct(sources, options, report, show).asset
+    report(SENDING, 0.0)
+    message = encode_face(asset)
+    report(SENDING, 1.0)
+    return message
+
+
+def preview_message(preview: HeadPreview) -> WireMessage:
+    """Vertices, quads and a picture of the head as far as it is."""
+    triangles = triangles_from_quads(preview.quads)
+    camera = portrait_camera(preview.vertices, PREVIEW_YAW, (PREVIEW_SIDE, PREVIEW_SIDE))
+    picture = render_mesh(
+        preview.vertices, triangles, camera, colors=preview.colors, light=STUDIO_LIGHT, background=_BACKGROUND
+    )
+    buffers = BufferList()
+    buffers.add_array("vertices", preview.vertices, "<f4")
+    buffers.add_array("quads", preview.quads, "<i4")
+    buffers.add_picture("picture", picture)
+    return buffers.message({})
+
+
+def _device(wanted: str) -> str:
+    """``cpu`` or ``cuda``; raises ``LikenessError`` ("missing_part") for CUDA that is not there."""
+    cuda = torch.cuda.is_available()
+    if wanted == "cuda" and not cuda:
+        raise LikenessError(
+            "missing_part",
+            "The backend finds no CUDA device.",
+            "Choose automatic or the CPU, or install the backend's CUDA build.",
+        )
+    return "cuda" if cuda and wanted != "cpu" else "cpu"

@@ -1,0 +1,347 @@
+"""The server: one ROUTER socket, one loop, nothing in it that waits (docs/protocol.md)."""
+
+from __future__ import annotations
+
+import hmac
+import logging
+import os
+import secrets
+import time
+from collections.abc import Mapping, Sequence
+from types import TracebackType
+from typing import Any
+
+import msgspec
+import zmq
+
+from backend import __version__
+from backend.errors import LikenessError
+from backend.service.answers import job_entry, job_error, protocol_error, welcome, with_request
+from backend.service.authenticator import Authenticator
+from backend.service.bind_address import bind
+from backend.service.config_folder import make_private_folder
+from backend.service.connections import Connection, Connections
+from backend.service.desk import Desk
+from backend.service.discovery import ServerLock, ServerState, process_runs, remove_state, write_state
+from backend.service.frames import BrokenFramesError, read_frames
+from backend.service.job import Job, JobError
+from backend.service.job_book import JobBook
+from backend.service.keys import AUTHORIZED_CLIENTS, CLIENT_KEY, SERVER_KEY, load_or_make_keys, read_authorized_clients
+from backend.service.messages import (
+    PROTOCOL,
+    PROTOCOLS,
+    AboutJob,
+    Bye,
+    Cancel,
+    ClientMessage,
+    Fetch,
+    Hello,
+    List,
+    Ping,
+    Pong,
+    ProtocolError,
+    Shutdown,
+    Submit,
+    decode,
+)
+from backend.service.settings import ServerSettings
+from backend.service.worker_process import EVENTS_ENDPOINT, WorkerProcess
+
+_log = logging.getLogger(__name__)
+_AT_ONCE = 64
+"""Messages that are taken from a socket before the rest of the loop has its turn."""
+
+
+class Server:
+    """A server that listens as soon as it is made; ``run`` answers until it is stopped, ``close`` cleans up.
+
+    Raises ``LikenessError``: "in_use" when the port is taken or a server runs already, "usage" for an address that
+    does not exist or needs keys that are not there, "disk" when keys or state cannot be written.
+    """
+
+    def __init__(self, settings: ServerSettings) -> None:
+        self._settings = settings
+        self._limits, self._timing = settings.limits, settings.timing
+        folder = settings.config_folder
+        self._reason: str | None = None
+        self._waiting_results: list[tuple[bytes, str, str | None]] = []
+        self._active = self._parent_seen = time.monotonic()
+        self.instance = secrets.token_hex(16)
+        self._lock: ServerLock | None = None
+        self._context = zmq.Context()
+        self._authenticator: Authenticator | None = None
+        try:
+            make_private_folder(folder)
+            self._lock = ServerLock(folder)
+            keys = load_or_make_keys(folder / SERVER_KEY)
+            self.public_key = keys.public
+            self._authenticator = Authenticator(self._context, self._known_clients())
+            self._authenticator.start()
+            self._router = self._make_router(keys.secret)
+            self.endpoint = bind(self._router, settings.bind)
+            self._worker_events = self._context.socket(zmq.PULL)
+            self._worker_events.bind(EVENTS_ENDPOINT)
+            self._connections = Connections(self._router, self._timing)
+            self._book = JobBook(folder / "jobs", self._limits)
+            self._desk = Desk(self._book, self._start_worker, self._limits, self._timing, self)
+            write_state(folder, ServerState(self.endpoint, keys.public, os.getpid(), self.instance))
+        except OSError as error:
+            self._release()
+            raise LikenessError(
+                "disk", f"The folder {folder} cannot be used: {error.strerror}.", "Check its permissions."
+            ) from error
+        except BaseException:
+            self._release()
+            raise
+
+    def __enter__(self) -> Server:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _known_clients(self) -> frozenset[str]:
+        folder, bind_address = self._settings.config_folder, self._settings.bind
+        known = read_authorized_clients(folder / AUTHORIZED_CLIENTS) | self._settings.allow
+        own = load_or_make_keys(folder / CLIENT_KEY)
+        if bind_address.loopback:
+            return known | {own.public}
+        if not known:
+            raise LikenessError(
+                "usage",
+                f"{bind_address} can be reached from other machines, and no client's key is given.",
+                f"Give the clients' public keys with --allow, or one per line in {folder / AUTHORIZED_CLIENTS}.",
+            )
+        return known
+
+    def _make_router(self, secret_key: str) -> zmq.Socket:
+        router = self._context.socket(zmq.ROUTER)
+        router.router_mandatory = True
+        router.maxmsgsize = max(self._limits.frame_bytes, self._limits.header_bytes)
+        router.rcvhwm, router.sndhwm = 8, 32
+        router.handshake_ivl = 10_000
+        router.heartbeat_ivl, router.heartbeat_timeout = 5_000, 15_000
+        router.linger = 1_000
+        router.zap_domain = b"likeness"
+        router.curve_server = True
+        router.curve_secretkey = secret_key.encode()
+        return router
+
+    def _start_worker(self, generation: int) -> WorkerProcess:
+        settings = self._settings
+        return WorkerProcess(self._context, generation, settings.runner, settings.device, settings.search_path)
+
+    @property
+    def worker_pid(self) -> int | None:
+        """The worker's process id; None while there is none."""
+        return self._desk.worker_pid
+
+    def stop(self, reason: str) -> None:
+        """Make ``run`` return soon; may be called from a signal handler or another thread."""
+        self._reason = self._reason or reason
+
+    def run(self) -> str:
+        """Serve until stopped; returns why: ``shutdown``, ``idle``, ``parent`` or what ``stop`` was told."""
+        poller = zmq.Poller()
+        poller.register(self._router, zmq.POLLIN)
+        poller.register(self._worker_events, zmq.POLLIN)
+        while self._reason is None:
+            poller.poll(50 if self._desk.busy or self._waiting_results else 200)
+            self._take_messages()
+            self._take_worker_events()
+            now = time.monotonic()
+            self._desk.look_after(now)
+            self._connections.look_after(now)
+            self._send_waiting_results()
+            self._look_for_reasons_to_stop(now)
+        self._desk.stop(time.monotonic())
+        for connection in self._connections:
+            self._connections.send(connection, {"type": "bye", "reason": self._reason}, may_be_lost=True)
+        return self._reason
+
+    def close(self) -> None:
+        """End everything that still runs and remove the state file and all jobs."""
+        self._desk.stop(time.monotonic())
+        self._book.close()
+        remove_state(self._settings.config_folder, self.instance)
+        self._release()
+
+    def _release(self) -> None:
+        if self._authenticator is not None:
+            self._authenticator.stop()
+        self._context.destroy(linger=1_000)
+        if self._lock is not None:
+            self._lock.release()
+
+    def _look_for_reasons_to_stop(self, now: float) -> None:
+        idle, parent = self._settings.idle_exit, self._settings.parent
+        if self._desk.busy:
+            self._active = now
+        if idle is not None and now - self._active > idle:
+            self.stop("idle")
+        if parent is not None and now - self._parent_seen > 0.5:
+            self._parent_seen = now
+            if not process_runs(parent):
+                self.stop("parent")
+
+    def _take_worker_events(self) -> None:
+        for _ in range(_AT_ONCE):
+            try:
+                generation, header, *buffers = self._worker_events.recv_multipart(zmq.DONTWAIT)
+            except zmq.Again:
+                return
+            self._desk.worker_said(int(generation), msgspec.json.decode(header), buffers, time.monotonic())
+
+    def _take_messages(self) -> None:
+        for _ in range(_AT_ONCE):
+            try:
+                frames = self._router.recv_multipart(zmq.DONTWAIT, copy=False)
+            except zmq.Again:
+                return
+            identity = frames[0].bytes
+            if not identity.startswith(b"\0"):
+                continue  # a chosen identity could be taken over by somebody else
+            try:
+                self._take_message(identity, frames[0].get("User-Id"), frames[1:], time.monotonic())
+            except ProtocolError as error:
+                self._answer_error(identity, error)
+            except Exception:
+                _log.exception("a message could not be handled")
+                self._answer_error(identity, ProtocolError("internal", "The server could not handle a message."))
+
+    def _take_message(self, identity: bytes, client: str, frames: Sequence[zmq.Frame], now: float) -> None:
+        connection = self._connections.find(identity, client)
+        if connection is not None:
+            connection.heard = self._active = now
+        if len(frames) > self._limits.photos + 1:
+            raise ProtocolError("too_large", f"A message has at most {self._limits.photos + 1} frames.")
+        header = frames[0].bytes if frames else b""
+        message = decode(header, [frame.buffer for frame in frames[1:]], self._limits)
+        if isinstance(message, Hello):
+            self._welcome(identity, client, message, now)
+        elif connection is not None:
+            self._handle(connection, message, [frame.buffer for frame in frames[1:]], now)
+        elif not isinstance(message, Bye | Pong):
+            raise ProtocolError("hello_first", "Say hello first.", "", message.request)
+
+    def _welcome(self, identity: bytes, client: str, message: Hello, now: float) -> None:
+        if message.protocol not in PROTOCOLS:
+            raise ProtocolError(
+                "version",
+                f"The client speaks protocol {message.protocol}, this server {PROTOCOL} (Likeness {__version__}).",
+                "Install the extension and the backend of the same version.",
+                message.request,
+            )
+        known = self._connections.find(identity, client)
+        if known is None and len(self._connections) >= self._limits.connections:
+            sentence = f"{self._limits.connections} clients are connected already."
+            raise ProtocolError("too_many_connections", sentence, "Try again later.", message.request)
+        connection = known or self._connections.add(identity, client, now)
+        can_stop = self._settings.owner_token is not None
+        content = welcome(self.instance, self._desk.facts, can_stop, self._limits, self._timing)
+        self._answer(connection, message, "welcome", content)
+
+    def _handle(
+        self, connection: Connection, message: ClientMessage, buffers: Sequence[memoryview], now: float
+    ) -> None:
+        if isinstance(message, Submit):
+            job = self._desk.submit(connection.client, connection.identity, message, buffers)
+            self._tell_where_it_stands(connection, job, message.request, now)
+        elif isinstance(message, AboutJob):
+            self._handle_job(connection, message, now)
+        elif isinstance(message, List):
+            jobs = [
+                job_entry(job, self._desk.position(job) if job.unfinished else None, self._limits, now)
+                for job in self._book
+                if job.client == connection.client
+            ]
+            self._answer(connection, message, "jobs", {"jobs": jobs})
+        elif isinstance(message, Ping):
+            self._answer(connection, message, "pong", {})
+        elif isinstance(message, Bye):
+            self._connections.remove(connection.identity)
+        elif isinstance(message, Shutdown):
+            owner = self._settings.owner_token
+            if owner is None or not hmac.compare_digest(owner.encode(), message.token.encode()):
+                raise ProtocolError("not_owner", "Only who started the server may stop it.", "", message.request)
+            self.stop("shutdown")
+
+    def _handle_job(self, connection: Connection, message: AboutJob, now: float) -> None:
+        job = self._book.find(connection.client, message.job, message.token)
+        if job is None:
+            raise ProtocolError(
+                "unknown_job", "The server does not know this job, or not any more.", "Start again.", message.request
+            )
+        if isinstance(message, Fetch):
+            job.listener = connection.identity
+            self._tell_where_it_stands(connection, job, message.request, now)
+        elif isinstance(message, Cancel):
+            if not job.unfinished:
+                raise ProtocolError("finished", "The job is finished already.", "", message.request)
+            job.listener = job.listener if self._connections.find(job.listener) else connection.identity
+            self._desk.cancel(job, now)
+        elif job.unfinished:
+            raise ProtocolError("unfinished", "The job is not finished.", "Cancel it first.", message.request)
+        else:
+            self._book.forget(job)
+            self._answer(connection, message, "forgotten", {"job": job.id})
+
+    def _tell_where_it_stands(self, connection: Connection, job: Job, request: str | None, now: float) -> None:
+        if not job.unfinished:
+            self._tell_end(connection, job, request)
+            return
+        job.position = self._desk.position(job)
+        header = self._desk.queued(job, job.position)
+        self._connections.send(connection, {**header, **with_request(request)})
+        self._desk.progress_of(job, now)
+
+    def job_said(self, job: Job, header: Mapping[str, Any], buffers: Sequence[bytes], may_be_lost: bool) -> None:
+        """Pass a message about a job on to whoever listens."""
+        connection = self._connections.find(job.listener, job.client)
+        if connection is not None:
+            self._connections.send(connection, header, buffers, may_be_lost)
+
+    def job_ended(self, job: Job) -> None:
+        """Tell whoever listens how a job ended."""
+        connection = self._connections.find(job.listener, job.client)
+        if connection is not None:
+            self._tell_end(connection, job, None)
+
+    def _tell_end(self, connection: Connection, job: Job, request: str | None) -> None:
+        if job.error is not None:
+            self._connections.send(connection, job_error(job, job.error, request))
+        elif (connection.identity, job.id) not in [waiting[:2] for waiting in self._waiting_results]:
+            self._waiting_results.append((connection.identity, job.id, request))
+
+    def _send_waiting_results(self) -> None:
+        """Send results to connections that have taken what they were sent before; one at a time in memory each."""
+        still_waiting = []
+        for identity, identifier, request in self._waiting_results:
+            connection = self._connections.find(identity)
+            job = None if connection is None else self._book.find(connection.client, identifier, None)
+            if connection is None or job is None:
+                continue
+            if connection.takes_large:
+                self._send_result(connection, job, request)
+            else:
+                still_waiting.append((identity, identifier, request))
+        self._waiting_results = still_waiting
+
+    def _send_result(self, connection: Connection, job: Job, request: str | None) -> None:
+        try:
+            with open(job.result_path, "rb") as file:
+                header, *buffers = read_frames(file) or [b"{}"]
+        except (OSError, BrokenFramesError):
+            _log.exception("a result cannot be read")
+            lost = JobError("disk", "The result was lost on the server's disk.", "Submit the photos again.")
+            self._connections.send(connection, job_error(job, lost, request))
+            return
+        self._connections.send(connection, {**msgspec.json.decode(header), **with_request(request)}, buffers)
+
+    def _answer(self, connection: Connection, to: ClientMessage, kind: str, content: Mapping[str, Any]) -> None:
+        self._connections.send(connection, {"type": kind, **with_request(to.request), **content})
+
+    def _answer_error(self, identity: bytes, error: ProtocolError) -> None:
+        self._connections.answer_stranger(identity, protocol_error(error))

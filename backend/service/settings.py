@@ -1,0 +1,38 @@
+"""How a server is set up."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from backend.service.bind_address import BindAddress
+from backend.service.limits import Limits, Timing
+
+RUNNER = "backend.service.reconstruct_runner"
+
+
+@dataclass(frozen=True)
+class ServerSettings:
+    """How a server is set up.
+
+    Attributes
+    ----------
+    config_folder : keys, state and job files lie in it.
+    owner_token : who knows it may stop the server; None: nobody.
+    allow : public keys that are let in besides those in the configuration folder.
+    idle_exit : seconds without job and message after which the server stops; None: never.
+    parent : process id; when that process is gone, the server stops.
+    runner, search_path : the worker's module and where it is looked for (see ``worker``).
+    """
+
+    config_folder: Path
+    bind: BindAddress = field(default_factory=BindAddress)
+    device: str = "auto"
+    owner_token: str | None = None
+    allow: frozenset[str] = frozenset()
+    idle_exit: float | None = None
+    parent: int | None = None
+    limits: Limits = field(default_factory=Limits)
+    timing: Timing = field(default_factory=Timing)
+    runner: str = RUNNER
+    search_path: tuple[Path, ...] = ()

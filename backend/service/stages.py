@@ -1,0 +1,37 @@
+"""The stages of a job as a person reads them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A stage's name, its usual share of the whole time, and what it does in words."""
+
+    name: str
+    share: float
+    sentence: str
+
+
+STARTING, SENDING = "starting", "sending"
+STAGES: tuple[Stage, ...] = (
+    Stage(STARTING, 0.0, "Starting up"),
+    Stage("photos", 0.20, "Looking at the photos"),
+    Stage("landmarks", 0.10, "Finding the face's shape"),
+    Stage("dense", 0.15, "Aligning the photos with each other"),
+    Stage("cage", 0.05, "Refining the shape"),
+    Stage("appearance", 0.05, "Estimating light and skin colour"),
+    Stage("rig", 0.05, "Making the shape keys"),
+    Stage("texture", 0.37, "Painting the texture"),
+    Stage(SENDING, 0.03, "Packing the head"),
+)
+"""In order."""
+
+SENTENCES = {stage.name: stage.sentence for stage in STAGES}
+SHARES = {stage.name: stage.share for stage in STAGES}
+
+
+def sentence_for(stage: str) -> str:
+    """What ``stage`` does, in words."""
+    return SENTENCES.get(stage) or stage.capitalize()

@@ -1,0 +1,218 @@
+"""The worker process: ``python -m backend.service.worker RUNNER DEVICE``, started by the server only.
+
+It speaks in ``frames`` on what were its standard input and output. RUNNER is the name of a module with
+
+- ``warm(device: str) -> dict``: whatever makes the first job fast; returns ``{"device": {…}, "models": {…}}``;
+- ``run(task: Task, report: JobReporter) -> WireMessage``: one job. It raises ``LikenessError`` for what a person can
+  do something about.
+"""
+
+from __future__ import annotations
+
+import gc
+import importlib
+import logging
+import os
+import queue
+import signal
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import msgspec
+
+from backend.errors import Cancelled
+from backend.exchange.wire import WireMessage
+from backend.progress import TimeLeft
+from backend.service.explain import explain
+from backend.service.frames import BrokenFramesError, read_frames, write_frames
+from backend.service.limits import RESULT_HEADER_BYTES
+from backend.service.messages import JobOptions
+from backend.service.stages import SHARES
+
+PROGRESS_SECONDS = 0.1
+
+
+class Task(msgspec.Struct, frozen=True):
+    """A job as the worker gets it."""
+
+    job: str
+    token: str
+    options: JobOptions
+    names: tuple[str, ...]
+    paths: tuple[str, ...]
+    result: str
+
+
+@dataclass(frozen=True)
+class Instruction:
+    """What the server says: a task, or that one is to stop."""
+
+    type: str
+    task: Task | None = None
+    job: str | None = None
+
+
+class Channel:
+    """Both directions to the server; sending is safe from several threads."""
+
+    def __init__(self, incoming: BinaryIO, outgoing: BinaryIO) -> None:
+        self._incoming, self._outgoing = incoming, outgoing
+        self._lock = threading.Lock()
+
+    def send(self, header: dict[str, Any], buffers: tuple[bytes, ...] = ()) -> None:
+        """Raises ``OSError`` when the server is gone."""
+        with self._lock:
+            write_frames(self._outgoing, [msgspec.json.encode(header), *buffers])
+
+    def receive(self) -> Instruction | None:
+        """The next instruction; None when the server is gone."""
+        try:
+            frames = read_frames(self._incoming)
+        except (BrokenFramesError, OSError):
+            return None
+        return None if frames is None else msgspec.json.decode(frames[0], type=Instruction)
+
+
+class JobReporter:
+    """A ``ProgressReporter`` that tells the server, and raises ``Cancelled`` when the server said so."""
+
+    def __init__(self, channel: Channel, job: str, cancelled: Callable[[], bool]) -> None:
+        self._channel, self._job, self._cancelled = channel, job, cancelled
+        self._time = TimeLeft(SHARES)
+        self._told: tuple[str, float] = ("", 0.0)
+        self._previews = 0
+
+    def __call__(self, stage: str, fraction: float) -> None:
+        """Report progress; raises ``Cancelled``."""
+        if self._cancelled():
+            raise Cancelled
+        self._time.update(stage, fraction)
+        now = time.monotonic()
+        if stage == self._told[0] and now - self._told[1] < PROGRESS_SECONDS:
+            return
+        self._told = (stage, now)
+        left = self._time.seconds_left
+        self._channel.send(
+            {
+                "type": "progress",
+                "job": self._job,
+                "stage": stage,
+                "stage_fraction": round(min(max(fraction, 0.0), 1.0), 4),
+                "fraction": round(self._time.fraction, 4),
+                "seconds_left": None if left is None else round(left, 1),
+            }
+        )
+
+    def preview(self, stage: str, message: WireMessage) -> None:
+        """Show the head as far as it is; raises ``Cancelled``."""
+        if self._cancelled():
+            raise Cancelled
+        self._previews += 1
+        header = {"type": "preview", "job": self._job, "stage": stage, "number": self._previews, **message.header}
+        self._channel.send(header, message.buffers)
+
+
+class Worker:
+    """Runs tasks one after the other while a thread of its own listens to the server."""
+
+    def __init__(self, channel: Channel, runner: Any) -> None:
+        self._channel, self._runner = channel, runner
+        self._tasks: queue.SimpleQueue[Task] = queue.SimpleQueue()
+        self._cancelled: set[str] = set()
+
+    def work(self, device: str) -> None:
+        """Warm up, then run tasks until the server is gone. Never returns normally."""
+        threading.Thread(target=self._listen, name="listener", daemon=True).start()
+        try:
+            facts = self._runner.warm(device)
+        except BaseException as error:
+            traceback.print_exc()
+            told = explain(error)
+            self._channel.send({"type": "broken", "code": told.code, "sentence": told.sentence, "advice": told.advice})
+            raise SystemExit(1) from error
+        self._channel.send({"type": "ready", **facts})
+        while True:
+            task = self._tasks.get()
+            self._channel.send(self._outcome(task))
+            self._cancelled.discard(task.job)
+            gc.collect()
+
+    def _listen(self) -> None:
+        while (instruction := self._channel.receive()) is not None:
+            if instruction.task is not None:
+                self._tasks.put(instruction.task)
+            elif instruction.job is not None:
+                self._cancelled.add(instruction.job)
+        os._exit(0)  # the server is gone, whatever the other threads are doing
+
+    def _outcome(self, task: Task) -> dict[str, Any]:
+        """Run a task; what to tell the server at its end."""
+        report = JobReporter(self._channel, task.job, lambda: task.job in self._cancelled)
+        try:
+            message = self._runner.run(task, report)
+            _write_result(task, message)
+        except BaseException as error:
+            told = explain(error)
+            if told.code == "internal":
+                traceback.print_exc()
+            return {
+                "type": "failed",
+                "job": task.job,
+                "code": told.code,
+                "sentence": told.sentence,
+                "advice": told.advice,
+            }
+        return {"type": "done", "job": task.job}
+
+
+def _write_result(task: Task, message: WireMessage) -> None:
+    """Put the complete result message into the task's file, whole or not at all."""
+    header = msgspec.json.encode({"type": "result", "job": task.job, "token": task.token, **message.header})
+    if len(header) > RESULT_HEADER_BYTES:
+        raise ValueError(f"the result's header has {len(header)} bytes")
+    path = Path(task.result)
+    temporary = path.with_name("result.part")
+    with open(temporary, "wb") as file:
+        write_frames(file, [header, *message.buffers])
+    os.replace(temporary, path)
+
+
+def _take_over_pipes() -> Channel:
+    """Standard input and output become the channel; whatever prints, prints to standard error from now on."""
+    if sys.platform == "win32":
+        import msvcrt
+
+        for descriptor in (0, 1):
+            msvcrt.setmode(descriptor, os.O_BINARY)
+    incoming, outgoing = os.dup(0), os.dup(1)
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    os.close(nothing)
+    os.dup2(2, 1)
+    return Channel(os.fdopen(incoming, "rb"), os.fdopen(outgoing, "wb"))
+
+
+def main(arguments: list[str]) -> None:
+    """Work until the server is gone."""
+    channel = _take_over_pipes()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C in the terminal is the server's business
+    logging.basicConfig(level=logging.WARNING, format="worker: %(message)s")
+    runner_name, device = arguments
+    try:
+        runner = importlib.import_module(runner_name)
+    except Exception as error:
+        traceback.print_exc()
+        told = explain(error)
+        channel.send({"type": "broken", "code": told.code, "sentence": told.sentence, "advice": told.advice})
+        raise SystemExit(1) from error
+    Worker(channel, runner).work(device)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,106 @@
+"""The server's end of the worker: a process of its own, so that its crash is not the server's."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import zmq
+
+from backend.service.config_folder import CONFIG_VARIABLE
+from backend.service.frames import BrokenFramesError, read_frames, write_frames
+
+EVENTS_ENDPOINT = "inproc://worker-events"
+ENDED = "ended"
+OWNER_TOKEN_VARIABLE = "LIKENESS_OWNER_TOKEN"
+_SOURCE = Path(__file__).resolve().parents[2]
+
+
+class WorkerProcess:
+    """One worker. What it says arrives as messages ``[generation, header, buffers…]`` at ``EVENTS_ENDPOINT``; the last
+    one is ``{"type": "ended", "exit_code": N}`` when the process is gone.
+
+    Parameters
+    ----------
+    context : of the socket that is bound to ``EVENTS_ENDPOINT``.
+    generation : tells this worker's events from those of others.
+    runner : name of the module that does the work (see ``worker``).
+    search_path : folders where modules are looked for first.
+    """
+
+    def __init__(
+        self, context: zmq.Context, generation: int, runner: str, device: str, search_path: Sequence[Path] = ()
+    ) -> None:
+        paths = [str(path) for path in (*search_path, _SOURCE)]
+        environment = {name: value for name, value in os.environ.items() if name != OWNER_TOKEN_VARIABLE}
+        environment["PYTHONPATH"] = os.pathsep.join([*paths, environment.get("PYTHONPATH", "")]).rstrip(os.pathsep)
+        environment.pop(CONFIG_VARIABLE, None)
+        self.generation = generation
+        self._context = context
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "backend.service.worker", runner, device],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env=environment,
+            creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
+        )
+        _prefer_as_victim(self._process.pid)
+        self._reader = threading.Thread(target=self._read, name=f"worker-{generation}", daemon=True)
+        self._reader.start()
+
+    @property
+    def pid(self) -> int:
+        """The process' id."""
+        return self._process.pid
+
+    def send(self, header: Mapping[str, Any]) -> None:
+        """Tell the worker something; when it is gone, its ``ended`` event says so."""
+        assert self._process.stdin is not None
+        with suppress(OSError, ValueError):
+            write_frames(self._process.stdin, [msgspec.json.encode(header)])
+
+    def kill(self) -> None:
+        """End the process at once; its ``ended`` event follows."""
+        with suppress(OSError):
+            self._process.kill()
+
+    def close(self) -> None:
+        """Kill the process and wait for it."""
+        self.kill()
+        self._reader.join(timeout=5)
+
+    def _read(self) -> None:
+        """Pass on what the worker says; its own thread."""
+        assert self._process.stdout is not None and self._process.stdin is not None
+        name = str(self.generation).encode()
+        events = self._context.socket(zmq.PUSH)
+        events.linger = 0
+        try:
+            events.connect(EVENTS_ENDPOINT)
+            with suppress(OSError, BrokenFramesError):
+                while (frames := read_frames(self._process.stdout)) is not None:
+                    events.send_multipart([name, *frames])
+            self.kill()  # it closed its end or says what nobody understands
+            exit_code = self._process.wait()
+            for pipe in (self._process.stdin, self._process.stdout):
+                with suppress(OSError):
+                    pipe.close()
+            events.linger = 1000
+            events.send_multipart([name, msgspec.json.encode({"type": ENDED, "exit_code": exit_code})])
+        except zmq.ContextTerminated:
+            pass
+        finally:
+            events.close()
+
+
+def _prefer_as_victim(pid: int) -> None:
+    """When memory runs out, Linux should end the worker and not the server or the artist's Blender."""
+    with suppress(OSError):
+        Path(f"/proc/{pid}/oom_score_adj").write_text("900")
