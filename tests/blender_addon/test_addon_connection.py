@@ -1,0 +1,199 @@
+"""The client's thread against a server that does what the protocol says, or does not."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import zmq
+from scripted_server import Header, ScriptedServer, progress
+
+from blender_addon.client.connection import Connection, Patience, PhotoFile, Submission
+from blender_addon.client.events import Event, GaveUp, JobFailed, Lost, Progressed, Queued, Welcomed
+from blender_addon.client.keys import KeyPair, ServerAddress
+from blender_addon.client.photo_files import unique_labels
+
+LEFT: dict[Connection, list[Event]] = {}
+PATIENCE = Patience(hello=1.0, again=1.5)
+
+
+def until(connection: Connection, wanted: Callable[[Event], bool], seconds: float = 8.0) -> list[Event]:
+    """All events up to the first wanted one; what came after it waits for the next call."""
+    events: list[Event] = []
+    waiting = LEFT.setdefault(connection, [])
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        waiting += connection.take()
+        while waiting:
+            events.append(waiting.pop(0))
+            if wanted(events[-1]):
+                return events
+        time.sleep(0.01)
+    raise AssertionError(f"it never came; there were {events}")
+
+
+def is_a(kind: type) -> Callable[[Event], bool]:
+    return lambda event: isinstance(event, kind)
+
+
+@pytest.fixture
+def connect() -> Iterator[Callable[..., Connection]]:
+    opened: list[Connection] = []
+
+    def start(server: ScriptedServer, public_key: str | None = None) -> Connection:
+        keys = KeyPair(*(key.decode() for key in zmq.curve_keypair()))
+        address = ServerAddress(server.endpoint, public_key or server.public_key)
+        opened.append(Connection(address, keys, "test 1", PATIENCE))
+        opened[-1].start()
+        return opened[-1]
+
+    yield start
+    for connection in opened:
+        connection.close(2)
+        assert not connection.alive
+
+
+def test_a_job_from_submit_to_error(tmp_path: Path, connect: Callable[..., Connection]) -> None:
+    def submitted(server: ScriptedServer, peer: bytes, header: Header, photos: list[bytes]) -> None:
+        token = header["token"]
+        server.send(peer, {"type": "queued", "request": "submit", "job": "j", "token": token, "position": 2})
+        server.send(peer, progress(token, 0.5, 14.0))
+        server.send(
+            peer, {"type": "error", "job": "j", "token": token, "code": "no_face", "sentence": "S.", "advice": "A."}
+        )
+
+    path = tmp_path / "b.jpg"
+    path.write_bytes(b"second")
+    with ScriptedServer(submitted) as server:
+        connection = connect(server)
+        connection.submit(
+            Submission("t1", (PhotoFile("a.jpg", data=b"first"), PhotoFile("b.jpg", path)), {"quality": "fast"})
+        )
+        events = until(connection, is_a(JobFailed))
+        assert [type(event) for event in events] == [Welcomed, Queued, Progressed, JobFailed]
+        welcome, queued, progressed, failed = events
+        assert welcome.instance == server.instance and welcome.same_server and welcome.limits.photos == 4
+        assert queued == Queued("t1", 2)
+        assert progressed == Progressed("t1", "dense", "Aligning the photos with each other", 0.5, 14.0)
+        assert failed == JobFailed("t1", "no_face", "S.", "A.")
+        assert server.photos == [[b"first", b"second"]]
+        submit = next(header for header in server.seen if header["type"] == "submit")
+        assert submit["photos"] == [{"name": "a.jpg", "bytes": 5}, {"name": "b.jpg", "bytes": 6}]
+        assert submit["options"] == {"quality": "fast"}
+
+
+def test_cancel_is_confirmed_and_heartbeats_flow(connect: Callable[..., Connection]) -> None:
+    with ScriptedServer() as server:
+        connection = connect(server)
+        connection.submit(Submission("t2", (PhotoFile("a.jpg", data=b"x"),)))
+        time.sleep(0.7)
+        connection.cancel("t2")
+        failed = until(connection, is_a(JobFailed))[-1]
+        assert failed.code == "cancelled"
+        assert sum(header["type"] == "ping" for header in server.seen) >= 2
+
+
+@pytest.mark.parametrize(
+    ("photo", "code"),
+    [
+        (PhotoFile("gone.jpg", Path("nowhere") / "gone.jpg"), "no_photo"),
+        (PhotoFile("empty.jpg", data=b""), "no_photo"),
+        (PhotoFile("huge.jpg", data=bytes(2**20 + 1)), "too_large"),
+    ],
+)
+def test_photos_that_the_server_would_refuse_are_not_sent(
+    photo: PhotoFile, code: str, connect: Callable[..., Connection]
+) -> None:
+    with ScriptedServer() as server:
+        connection = connect(server)
+        connection.submit(Submission("t3", (photo,)))
+        failed = until(connection, is_a(JobFailed))[-1]
+        assert failed.code == code and photo.label in failed.sentence and failed.advice
+        assert server.photos == []
+
+
+def test_a_killed_server_is_given_up_with_a_sentence(connect: Callable[..., Connection]) -> None:
+    with ScriptedServer() as server:
+        connection = connect(server)
+        until(connection, is_a(Welcomed))
+    events = until(connection, is_a(GaveUp))
+    assert any(isinstance(event, Lost) for event in events)
+    assert events[-1].code == "unreachable" and server.endpoint in events[-1].sentence and events[-1].advice
+
+
+def test_a_silent_server_is_tried_again_and_the_job_goes_on(connect: Callable[..., Connection]) -> None:
+    def submitted(server: ScriptedServer, peer: bytes, header: Header, photos: list[bytes]) -> None:
+        server.send(peer, {"type": "queued", "job": "j", "token": header["token"], "position": 0})
+
+    with ScriptedServer(submitted) as server:
+        server.silence_seconds = 1.0
+        connection = connect(server)
+        connection.submit(Submission("t4", (PhotoFile("a.jpg", data=b"x"),)))
+        until(connection, is_a(Queued))
+        server.silent = True
+        until(connection, is_a(Lost))
+        server.silent = False
+        welcome = until(connection, is_a(Welcomed))[-1]
+        assert welcome.same_server
+        until(connection, is_a(Queued))  # it did not know the job any more, so it got the photos again
+        assert len(server.photos) == 2
+
+
+def test_another_server_at_the_same_place_has_lost_the_job(connect: Callable[..., Connection]) -> None:
+    with ScriptedServer() as server:
+        server.silence_seconds = 1.0
+        connection = connect(server)
+        connection.submit(Submission("t5", (PhotoFile("a.jpg", data=b"x"),)))
+        while not server.photos:
+            time.sleep(0.01)
+        server.instance, server.silent = "another", True
+        until(connection, is_a(Lost))
+        server.silent = False
+        failed = until(connection, is_a(JobFailed))[-1]
+        assert failed.code == "server_died" and "once more" in failed.advice
+
+
+def test_a_wrong_key_is_called_that(connect: Callable[..., Connection]) -> None:
+    wrong = zmq.curve_keypair()[0].decode()
+    with ScriptedServer() as server:
+        connection = connect(server, wrong)
+        gave_up = until(connection, is_a(GaveUp))[-1]
+        assert gave_up.code in ("refused", "unreachable") and "key" in gave_up.advice
+        assert server.seen == []
+
+
+def test_another_protocol_version_is_said_in_words(connect: Callable[..., Connection]) -> None:
+    with ScriptedServer() as server:
+        server.welcome = {"type": "error", "code": "version", "sentence": "?", "advice": "", "protocols": [2]}
+        gave_up = until(connect(server), is_a(GaveUp))[-1]
+        assert gave_up.code == "version" and "version" in gave_up.advice
+
+
+@pytest.mark.parametrize("limits", [None, {"photos": "many"}, {"photos": 4, "frame_bytes": 1}])
+def test_a_malformed_welcome_ends_the_connection(limits: object, connect: Callable[..., Connection]) -> None:
+    with ScriptedServer() as server:
+        server.welcome = {"limits": limits}
+        gave_up = until(connect(server), is_a(GaveUp))[-1]
+        assert gave_up.code == "malformed"
+
+
+def test_a_broken_result_fails_the_job_and_not_the_connection(connect: Callable[..., Connection]) -> None:
+    def submitted(server: ScriptedServer, peer: bytes, header: Header, photos: list[bytes]) -> None:
+        server.send(peer, {"type": "preview", "job": "j", "token": header["token"], "buffers": "none"})
+        server.send(peer, {"type": "result", "job": "j", "token": header["token"], "version": 1, "buffers": []})
+
+    with ScriptedServer(submitted) as server:
+        connection = connect(server)
+        for token in ("t6", "t7"):
+            connection.submit(Submission(token, (PhotoFile("a.jpg", data=b"x"),)))
+            assert until(connection, is_a(JobFailed))[-1].code == "malformed"
+
+
+def test_labels_are_unique_and_printable() -> None:
+    labels = unique_labels(["a.jpg", "a.jpg", "a.jpg", "b\n.jpg", "", "noending", "noending", "x" * 300 + ".jpg"])
+    assert labels[:4] == ("a.jpg", "a (2).jpg", "a (3).jpg", "b.jpg")
+    assert labels[4:7] == ("photo", "noending", "noending (2)")
+    assert len(labels[7]) <= 255 and labels[7].endswith(".jpg")
+    assert len(set(labels)) == len(labels)

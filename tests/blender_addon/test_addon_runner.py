@@ -1,0 +1,201 @@
+"""From click to end, with a stand-in for the backend's process: found, started, died, cancelled."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from scripted_server import Header, ScriptedServer
+
+from blender_addon.client.connection import PhotoFile, Submission
+from blender_addon.client.keys import ServerAddress, client_keys, remote_address, running_server
+from blender_addon.errors import AddonError
+from blender_addon.runner import LocalBackend, Phase, Runner
+
+SUBMISSION = Submission("t1", (PhotoFile("a.jpg", data=b"x"),))
+
+
+@pytest.fixture
+def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    folder = tmp_path / "config"
+    folder.mkdir()
+    monkeypatch.setenv("LIKENESS_CONFIG_DIR", str(folder))
+    return folder
+
+
+@pytest.fixture
+def runner(config: Path) -> Iterator[Runner]:
+    made = Runner("test 1", config)
+    yield made
+    made.stop(wait=True)
+
+
+@pytest.fixture
+def backend(tmp_path: Path) -> LocalBackend:
+    """A folder whose ``python -m backend serve`` is the scripted server."""
+    package = tmp_path / "source" / "backend"
+    package.mkdir(parents=True)
+    (package / "__init__.py").write_text("")
+    here = Path(__file__).parent
+    (package / "__main__.py").write_text(
+        f"import sys\nsys.path.insert(0, {str(here)!r})\nimport scripted_server\nscripted_server.serve_as_process()\n"
+    )
+    return LocalBackend(Path(sys.executable), package.parent, log=tmp_path / "server.log")
+
+
+def until(runner: Runner, wanted: Callable[[Runner], bool], seconds: float = 15.0) -> None:
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        runner.tick()
+        if wanted(runner):
+            return
+        time.sleep(0.01)
+    raise AssertionError(f"it never came; the runner is at {runner.view}")
+
+
+def runs(runner: Runner) -> bool:
+    return runner.view.phase is Phase.RUNNING
+
+
+def ended(runner: Runner) -> bool:
+    return not runner.busy
+
+
+def alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except OSError:
+        return False
+    return True
+
+
+def test_starts_the_backend_follows_the_job_and_cancels_it(runner: Runner, backend: LocalBackend) -> None:
+    runner.begin(SUBMISSION, backend)
+    assert runner.view.phase is Phase.STARTING
+    until(runner, runs)
+    assert (runner.view.fraction, runner.view.seconds_left) == (0.25, 12.0)
+    assert runner.view.sentence == "Aligning the photos with each other"
+    with pytest.raises(AddonError, match="already running"):
+        runner.begin(SUBMISSION, backend)
+    runner.cancel()
+    assert runner.view.phase is Phase.CANCELLING
+    until(runner, ended, 2.0)
+    assert runner.view.phase is Phase.CANCELLED
+    pid = runner.process.pid
+    runner.begin(Submission("t2", SUBMISSION.photos), backend)  # the second job meets the same process
+    until(runner, runs)
+    assert runner.process.pid == pid
+    runner.stop(wait=True)
+    assert not alive(pid)
+
+
+def test_cancel_before_the_backend_is_there(runner: Runner, backend: LocalBackend) -> None:
+    runner.begin(SUBMISSION, backend)
+    runner.cancel()
+    assert runner.view.phase is Phase.CANCELLED
+
+
+def test_a_killed_backend_ends_the_job_in_words_and_is_started_again(runner: Runner, backend: LocalBackend) -> None:
+    runner.begin(SUBMISSION, backend)
+    until(runner, runs)
+    pid = runner.process.pid
+    os.kill(pid, signal.SIGKILL)
+    until(runner, ended)
+    assert runner.view.phase is Phase.FAILED and runner.view.code == "server_died"
+    assert "lost" in runner.view.sentence and "once more" in runner.view.advice
+    until(runner, lambda runner: runner.welcome is not None)
+    assert runner.process.pid != pid
+    runner.begin(Submission("t2", SUBMISSION.photos), backend)
+    until(runner, runs)
+
+
+def test_one_that_runs_already_is_used_and_survives(runner: Runner, backend: LocalBackend, config: Path) -> None:
+    other = Runner("test 2", config)
+    try:
+        other.begin(SUBMISSION, backend)
+        until(other, runs)
+        runner.begin(Submission("t2", SUBMISSION.photos), backend)
+        until(runner, runs)
+        assert runner.process is None
+        runner.stop(wait=True)
+        assert alive(other.process.pid)
+    finally:
+        other.stop(wait=True)
+
+
+def test_a_state_file_left_by_a_killed_server_is_no_obstacle(
+    runner: Runner, backend: LocalBackend, config: Path
+) -> None:
+    with ScriptedServer() as gone:
+        state = f'{{"endpoint": "{gone.endpoint}", "public_key": "{gone.public_key}", "pid": 1, "instance": "a"}}'
+    (config / "server.json").write_text(state)
+    assert running_server(config).endpoint == gone.endpoint
+    runner.begin(SUBMISSION, backend)
+    until(runner, runs)
+    assert runner.process is not None
+
+
+@pytest.mark.parametrize(
+    ("code", "words", "expected"),
+    [
+        (9, "The port 5555 is taken.", "port_taken"),
+        (5, "", "out_of_memory"),
+        (7, "torch is not installed.", "missing_part"),
+        (1, "No module named backend", "missing_part"),
+        (1, "It went wrong.", "server_died"),
+    ],
+)
+def test_a_backend_that_cannot_start_says_why(
+    code: int, words: str, expected: str, runner: Runner, backend: LocalBackend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SCRIPTED_EXIT", str(code))
+    monkeypatch.setenv("SCRIPTED_WORDS", words)
+    runner.begin(SUBMISSION, backend)
+    until(runner, ended)
+    assert (runner.view.phase, runner.view.code) == (Phase.FAILED, expected)
+    assert runner.view.sentence.endswith(".") and runner.view.advice.endswith(".")
+
+
+def test_a_python_that_is_not_there(runner: Runner, tmp_path: Path) -> None:
+    runner.begin(SUBMISSION, LocalBackend(tmp_path / "no-python"))
+    assert (runner.view.phase, runner.view.code) == (Phase.FAILED, "cannot_start")
+
+
+def test_another_machine_and_its_error(runner: Runner) -> None:
+    def submitted(server: ScriptedServer, peer: bytes, header: Header, photos: list[bytes]) -> None:
+        said = {"code": "no_face", "sentence": "No face was found.", "advice": "Give photos with a face."}
+        server.send(peer, {"type": "error", "job": "j", "token": header["token"]} | said)
+
+    with ScriptedServer(submitted) as server:
+        runner.begin(SUBMISSION, remote_address(server.endpoint, server.public_key))
+        until(runner, ended)
+    view = runner.view
+    assert (view.phase, view.code, view.sentence) == (Phase.FAILED, "no_face", "No face was found.")
+    assert view.advice == "Give photos with a face."
+
+
+def test_client_keys_are_made_once_and_private(config: Path) -> None:
+    first = client_keys(config)
+    assert client_keys(config) == first
+    assert (config / "client_key.json").stat().st_mode & 0o077 == 0
+    assert [path.name for path in config.iterdir()] == ["client_key.json"]
+    (config / "client_key.json").write_text("{}")
+    with pytest.raises(AddonError, match="Delete it"):
+        client_keys(config)
+
+
+@pytest.mark.parametrize("endpoint", ["", "tcp://host", "http://host:1", "host:port", "tcp://host:123456"])
+def test_an_address_has_to_be_one(endpoint: str) -> None:
+    with pytest.raises(AddonError, match="preferences"):
+        remote_address(endpoint, "k" * 40)
+
+
+def test_an_address_without_a_scheme_is_completed() -> None:
+    assert remote_address(" host:5555 ", "k" * 40) == ServerAddress("tcp://host:5555", "k" * 40)
+    with pytest.raises(AddonError, match="40 characters"):
+        remote_address("host:5555", "short")
