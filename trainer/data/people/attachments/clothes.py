@@ -156,7 +156,7 @@ def clothes_layer(clothes: ClothesParameters, rim: NeckRim, head: Tensor, scale:
     ring = torch.cat([ring, ring[:, :1]], 1)  # (N, C, 3)
     a = torch.from_numpy(np.append(rim.azimuth, rim.azimuth[0])).float().to(device)
     body = _body(clothes, ring, a, scale)  # (N, R, C, 3)
-    normals = -grid_normals(body, closed=True)
+    normals = grid_normals(body, closed=True)
     rows, columns = body.shape[1], body.shape[2]
     v = torch.linspace(0, 1, rows, device=device)
     shade = (0.72 + 0.28 * (v * 5).clamp(max=1))[:, None, None]

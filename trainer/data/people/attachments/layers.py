@@ -93,7 +93,7 @@ def surface_tone(detail: Tensor) -> Tensor:
     kind, strength, u, v = detail.unbind(-1)
     kind = kind.round()
     streak = _noise(u, v, 1.0)
-    row = (u * 0.5).frac() - 0.5
+    row = (u * 0.5).remainder(1) - 0.5
     knit = 1 - 4 * (((u + 0.5 * (v * 0.5).floor().remainder(2)).remainder(1) - 0.5) ** 2 + (v.remainder(1) - 0.5) ** 2)
     stripes = torch.where(row.abs() < 0.25, 1.0, -1.0)
     column = torch.where((v * 0.5).remainder(1) < 0.5, 1.0, -1.0)

@@ -26,4 +26,6 @@ def stack(items: Sequence[T], device: torch.device | str) -> T:
     if is_dataclass(first):
         values = {f.name: stack([getattr(item, f.name) for item in items], device) for f in fields(first)}
         return type(first)(**values)
+    if isinstance(first, tuple):
+        return type(first)(stack([item[k] for item in items], device) for k in range(len(first)))
     return torch.from_numpy(np.stack([np.asarray(item, np.float32) for item in items])).to(device)
