@@ -6,7 +6,7 @@ import bpy
 from bpy.props import StringProperty
 
 from ..errors import AddonError
-from ..scene import cameras, expressions, tags
+from ..scene import cameras, expressions, mpfb, tags
 
 
 def _head(context: bpy.types.Context) -> bpy.types.Object | None:
@@ -78,13 +78,9 @@ class ApplyToBody(bpy.types.Operator):
 
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
-        from ..scene import mpfb
-
         return mpfb.can_apply(context)
 
     def execute(self, context: bpy.types.Context) -> set[str]:
-        from ..scene import mpfb
-
         try:
             said = mpfb.apply(context)
         except AddonError as error:

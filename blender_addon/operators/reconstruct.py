@@ -5,10 +5,9 @@ from __future__ import annotations
 import bpy
 from bpy.props import BoolProperty
 
-from ..again import photos_to_solve
 from ..errors import AddonError
 from ..runner import Phase
-from ..scene import tags
+from ..scene import solve_again, tags
 from ..session import Job, listed_photos, run_to_end, session, start_timer
 from ..ui.preferences import chosen_backend, preferences
 
@@ -93,7 +92,7 @@ class ReconstructFace(bpy.types.Operator):
             if collection is None:
                 raise AddonError("There is no head to solve again.", "Select a head that Likeness made.", "no_head")
             into = str(collection[tags.HEAD_ID])
-            photos, given = photos_to_solve(collection, context.scene)
+            photos, given = solve_again.photos_of(collection, context.scene)
         else:
             photos, given = listed_photos(context.scene)
         return Job(
