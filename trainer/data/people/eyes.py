@@ -1,4 +1,4 @@
-"""Eyeballs, teeth, tongue and the bust's clothes, painted per pixel."""
+"""Eyeballs, teeth and tongue, painted per pixel."""
 
 from __future__ import annotations
 
@@ -18,13 +18,12 @@ LOWER_TOOTH_EDGES = (0.0, 0.0054, 0.0112, 0.0178, 0.0246, 0.031)
 
 @dataclass(frozen=True)
 class PartsParameters:
-    """Looks of eyes, teeth and clothes. Colours linear.
+    """Looks of eyes and teeth. Colours linear.
 
     Attributes
     ----------
     iris : colour. iris_radius : metres. pupil : share of the iris. ring : darkness of its rim. sclera : colour.
-    veins : redness of the sclera. teeth : colour. cloth : colour of what is worn, second of its stripes.
-    collar : metres below the rim of the neck. neckline : how much deeper in front, metres. stripes : strength.
+    veins : redness of the sclera. teeth : colour.
     """
 
     iris: tuple[float, float, float]
@@ -34,19 +33,13 @@ class PartsParameters:
     sclera: tuple[float, float, float]
     veins: float
     teeth: tuple[float, float, float]
-    cloth: tuple[float, float, float]
-    second: tuple[float, float, float]
-    collar: float
-    neckline: float
-    stripes: float
 
 
 def draw_parts(generator: np.random.Generator, look: PersonLook) -> PartsParameters:
     """What belongs to a person of these looks."""
     g = generator
     yellow = np.clip(g.normal(0.10 + 0.003 * (look.age - 20), 0.10), 0, 0.6)
-    white = g.uniform(0.42, 0.62)
-    cloth = np.exp(g.normal(-2.0, 1.0)) * np.exp(g.normal(0, 0.5, 3))
+    white = g.uniform(0.36, 0.54)
     return PartsParameters(
         iris=look.iris,
         iris_radius=float(np.clip(g.normal(0.0061, 0.0002), 0.0055, 0.0067)),
@@ -55,11 +48,6 @@ def draw_parts(generator: np.random.Generator, look: PersonLook) -> PartsParamet
         sclera=(white, white * g.uniform(0.90, 0.97), white * g.uniform(0.84, 0.95)),
         veins=float(g.exponential(0.25)),
         teeth=tuple(np.array([0.62, 0.60, 0.55]) * (1 - yellow * np.array([0.1, 0.28, 0.75]))),
-        cloth=tuple(np.clip(cloth, 0.01, 0.85)),
-        second=tuple(np.clip(np.exp(g.normal(-1.5, 1.0)) * np.exp(g.normal(0, 0.4, 3)), 0.01, 0.85)),
-        collar=float(g.uniform(0.035, 0.075)),
-        neckline=float(g.exponential(0.02)),
-        stripes=float(g.random() < 0.2) * float(g.uniform(0.3, 1)),
     )
 
 
@@ -113,20 +101,5 @@ def paint_mouth(rest: Tensor, tooth: Tensor, lower: Tensor, columns: Columns, im
     teeth = columns.at("teeth", image) * (1 - 0.45 * gap - 6 * (x - 0.01).clamp(min=0))[:, None].clamp(min=0.2)
     tongue = rest.new_tensor([0.33, 0.11, 0.10]).expand_as(teeth)
     labels = torch.full_like(image, int(FaceClass.MOUTH_INTERIOR), dtype=torch.uint8)
-    gloss, rough = torch.where(tooth, 1.6, 0.8), torch.where(tooth, 0.22, 0.35)
+    gloss, rough = torch.where(tooth, 0.6, 0.5), torch.where(tooth, 0.3, 0.4)
     return Painted(torch.where(tooth[:, None], teeth, tongue), labels, gloss, rough)
-
-
-def paint_bust(rest: Tensor, skin: Tensor, tiles: Tensor, top: float, columns: Columns, image: Tensor) -> Painted:
-    """Neck and clothes. rest (P, 3) on the mean bust, skin (P, 3) its bare colour, top : height of the neck's rim."""
-    front = (rest[:, 2] > 0.0) * torch.exp(-((rest[:, 0] / 0.06) ** 2))
-    edge = top - columns.at("collar", image) - columns.at("neckline", image) * front
-    dressed = rest[:, 1] < edge
-    weave = 1 + 0.05 * tiles[2] + 0.05 * tiles[1]
-    stripe = columns.at("stripes", image) * (torch.sin(rest[:, 1] * 420) > 0)
-    cloth = columns.at("cloth", image).lerp(columns.at("second", image), stripe[:, None]) * weave[:, None]
-    labels = torch.full_like(image, int(FaceClass.NECK), dtype=torch.uint8)
-    labels = labels.masked_fill(dressed, int(FaceClass.BACKGROUND))
-    near = smoothstep(0.004, 0.0, (rest[:, 1] - edge).abs())
-    albedo = torch.where(dressed[:, None], cloth, skin) * (1 - 0.4 * near)[:, None]
-    return Painted(albedo, labels, torch.where(dressed, 0.1, 0.8), torch.where(dressed, 0.8, 0.42))

@@ -10,10 +10,12 @@ from torch import Tensor
 
 from trainer.data.people.surface import EYE_LEFT, EYE_RIGHT, PeopleSurface
 
-BUMPS = 24
+BUMPS = 20
+BANK = 256
+"""Smooth bumps, and as many mirror images, that people share."""
 _SPREAD = 0.95
 _LIMIT = 3.2
-_AMPLITUDE = 0.0011
+_AMPLITUDE = 0.0013
 _ASYMMETRY = 0.45
 
 
@@ -24,31 +26,25 @@ class IdentityParameters:
     Attributes
     ----------
     coefficients : (K,) of the identity modes, in standard deviations.
-    centre : (B,) uniform in [0, 1), place of each bump among the head's vertices. offset : (B, 3) metres.
-    radius : (B,) metres. mirrored : (B,) 1 where the bump has a mirror image, 0 where not.
+    bumps : (2 * BANK, 3) offsets of the bumps, in units of each bump's size; the second half are mirror images.
     """
 
     coefficients: np.ndarray
-    centre: np.ndarray
-    offset: np.ndarray
-    radius: np.ndarray
-    mirrored: np.ndarray
+    bumps: np.ndarray
 
 
 def draw_identity(generator: np.random.Generator, modes: int) -> IdentityParameters:
-    """One person: Student's t with 7 degrees of freedom instead of a normal distribution, and 24 smooth bumps."""
+    """One person: Student's t with 7 degrees of freedom instead of a normal distribution, and 20 smooth bumps."""
     tails = np.sqrt(7 / generator.chisquare(7)) * np.sqrt(5 / 7)
     own = np.sqrt(7 / generator.chisquare(7, modes)) * np.sqrt(5 / 7)
     coefficients = _SPREAD * tails * own * generator.standard_normal(modes)
-    radius = np.exp(generator.uniform(np.log(0.008), np.log(0.05), BUMPS))
-    size = _AMPLITUDE * (radius / 0.02) ** 0.7
-    return IdentityParameters(
-        coefficients=np.clip(coefficients, -_LIMIT, _LIMIT).astype(np.float32),
-        centre=generator.random(BUMPS).astype(np.float32),
-        offset=(generator.standard_normal((BUMPS, 3)) * size[:, None]).astype(np.float32),
-        radius=radius.astype(np.float32),
-        mirrored=(generator.random(BUMPS) > _ASYMMETRY).astype(np.float32),
-    )
+    bumps = np.zeros((2 * BANK, 3), np.float32)
+    chosen = generator.choice(BANK, BUMPS, replace=False)
+    offsets = generator.standard_normal((BUMPS, 3))
+    mirrored = generator.random(BUMPS) > _ASYMMETRY
+    bumps[chosen] = offsets
+    bumps[chosen + BANK] = offsets * [-1, 1, 1] * mirrored[:, None]
+    return IdentityParameters(np.clip(coefficients, -_LIMIT, _LIMIT).astype(np.float32), bumps)
 
 
 class IdentityShapes:
@@ -56,20 +52,7 @@ class IdentityShapes:
 
     def __init__(self, surface: PeopleSurface) -> None:
         self.surface = surface
-        template = surface.template
-        regions = template.regions
-        head = template.head.vertex_stop
-        calm = np.maximum(regions["eye_sockets"], np.maximum(regions["lips"], regions["mouth_interior"]))
-        near_eyes = np.zeros(len(template.vertices), np.float32)
-        for pivot in template.eye_pivots:
-            distance = np.linalg.norm(template.vertices - pivot, axis=1)
-            near_eyes = np.maximum(near_eyes, np.exp(-((distance / 0.022) ** 2)))
-        share = 1 - np.clip(np.maximum(0.85 * calm, 0.95 * near_eyes), 0, 0.95)
-        share[head:] = 0  # eyes, teeth and tongue keep their places
-        self._share = torch.from_numpy(share.astype(np.float32)).to(surface.device)
-        face = regions["face"][:head] + 0.3
-        self._order = np.cumsum(face) / face.sum()
-        self._outline = template.vertices
+        self._bank = torch.from_numpy(_bump_bank(surface)).to(surface.device)
 
     def neutral(self, people: list[IdentityParameters]) -> Tensor:
         """(N, V, 3) neutral cages."""
@@ -78,23 +61,36 @@ class IdentityShapes:
         coefficients = torch.from_numpy(np.stack([one.coefficients for one in people])).to(device)
         shape = coefficients @ surface.modes.flatten(1)  # (N, V * 3)
         cage = surface.mean + shape.view(len(people), -1, 3)
-        return cage + self._bumps(people) * self._share[:, None]
+        bumps = torch.from_numpy(np.stack([one.bumps for one in people])).to(device)  # (N, B, 3)
+        moved = bumps.transpose(1, 2).reshape(-1, 2 * BANK) @ self._bank  # (N * 3, V)
+        return cage + moved.view(len(people), 3, -1).transpose(1, 2)
 
-    def _bumps(self, people: list[IdentityParameters]) -> Tensor:
-        """(N, V, 3) sum of Gaussian bumps and their mirror images."""
-        device, mean = self.surface.device, self.surface.mean
-        centres = np.stack([self._outline[np.searchsorted(self._order, one.centre)] for one in people])  # (N, B, 3)
-        centre = torch.from_numpy(centres).to(device)
-        offset = torch.from_numpy(np.stack([one.offset for one in people])).to(device)
-        radius = torch.from_numpy(np.stack([one.radius for one in people])).to(device)
-        mirrored = torch.from_numpy(np.stack([one.mirrored for one in people])).to(device)
-        flip = mean.new_tensor([-1.0, 1.0, 1.0])
-        total = torch.zeros(len(people), len(mean), 3, device=device)
-        for place, move in ((centre, offset), (centre * flip, offset * flip * mirrored[..., None])):
-            squared = ((mean[None, None] - place[:, :, None]) ** 2).sum(-1)  # (N, B, V)
-            weight = torch.exp(-squared / (2 * radius[..., None] ** 2))
-            total += torch.einsum("nbv,nbc->nvc", weight, move)
-        return total
+
+def _bump_bank(surface: PeopleSurface) -> np.ndarray:
+    """(2 * BANK, V) float32 Gaussian bumps times their sizes in metres, weak around eyes and mouth.
+
+    The weakening depends on the place alone, so that what lies behind the skin moves with it; eyeballs stay.
+    """
+    template = surface.template
+    vertices = template.vertices.astype(np.float64)
+    generator = np.random.Generator(np.random.Philox(key=7))
+    head = template.head.vertex_stop
+    weight = template.regions["face"][:head] + 0.3
+    centres = vertices[generator.choice(head, BANK, replace=False, p=weight / weight.sum())]
+    radius = np.exp(generator.uniform(np.log(0.008), np.log(0.05), BANK))
+    size = _AMPLITUDE * (radius / 0.02) ** 0.7
+    calm = np.zeros(len(vertices))
+    marks = template.landmarks478.positions(vertices)
+    for place, reach in ((template.eye_pivots[0], 0.022), (template.eye_pivots[1], 0.022), (marks[13], 0.030)):
+        calm = np.maximum(calm, np.exp(-((np.linalg.norm(vertices - place, axis=1) / reach) ** 2)))
+    share = 1 - 0.95 * calm
+    eyes = template.parts["eye_left"].vertex_start, template.parts["eye_right"].vertex_stop
+    share[eyes[0] : eyes[1]] = 0
+    bank = []
+    for side in (1.0, -1.0):
+        squared = ((vertices[None] - (centres * [side, 1, 1])[:, None]) ** 2).sum(-1)  # (B, V)
+        bank.append(np.exp(-squared / (2 * radius[:, None] ** 2)) * size[:, None] * share)
+    return np.concatenate(bank).astype(np.float32)
 
 
 def eye_centres(surface: PeopleSurface, cage: Tensor) -> Tensor:

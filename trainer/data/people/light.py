@@ -31,7 +31,7 @@ class LightParameters:
 def draw_light(generator: np.random.Generator) -> LightParameters:
     """Overcast sky, sun, window, room, flash, studio."""
     kind = generator.choice(6, p=[0.26, 0.16, 0.22, 0.2, 0.07, 0.09])
-    sky_share = (0.9, 0.45, 0.35, 0.55, 0.25, 0.35)[kind]
+    sky_share = (0.80, 0.30, 0.24, 0.42, 0.18, 0.22)[kind]
     sky_share *= float(np.exp(generator.normal(0, 0.2)))
     softness = (0.9, generator.uniform(0.05, 0.25), generator.uniform(0.5, 0.9), generator.uniform(0.3, 0.8), 0.35,
                 generator.uniform(0.3, 0.9))[kind]  # fmt: skip

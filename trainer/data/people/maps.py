@@ -78,14 +78,15 @@ def _head_maps(points: np.ndarray, regions: Mapping[str, np.ndarray], marks: np.
     maps["nose"] = regions["nose"]
     # brows
     brow = _spline((marks[list(BROW_UPPER[1])] + marks[list(BROW_LOWER[1])])[::-1] / 2, 65)
-    along, across = np.full(len(points), -1.0), np.full(len(points), 0.03)
-    near = np.flatnonzero(np.linalg.norm(both - brow[32], axis=1) < 0.05)
-    distance, place, offset = _to_curve(both[near], brow)
-    along[near], across[near] = place, np.sign(offset[:, 1]) * distance
+    above = np.sign(y - np.interp(x, *_by_x(brow)))
+    along, across = np.full(len(points), -0.5), 0.03 * above
+    near = np.flatnonzero(np.linalg.norm(both - brow[32], axis=1) < 0.09)
+    distance, place, _ = _to_curve(both[near], brow)
+    along[near], across[near] = place, above[near] * distance
     maps["brow_along"], maps["brow_across"] = np.clip(along, -0.5, 1.5), np.clip(across, -0.03, 0.03) * 100
     # lids
     upper, lower = _spline(marks[list(LID_UPPER[1])], 65), _spline(marks[list(LID_LOWER[1])], 65)
-    maps["lash"] = np.maximum(_lash(both, upper, 0.0013), 0.45 * _lash(both, lower, 0.0009))
+    maps["lash"] = np.maximum(_lash(both, upper, 0.0036), 0.45 * _lash(both, lower, 0.0020))
     lid_distance, _, _ = _to_curve(both, upper)
     above = _smoothstep(0.0, 0.002, y - np.interp(x, *_by_x(upper)))
     maps["lid"] = np.exp(-((lid_distance / 0.008) ** 2)) * above

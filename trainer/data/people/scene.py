@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from backend.rendering.spherical_harmonics import light_from_directions, rotate
 from trainer.data.people.attachments.parameters import AttachmentParameters
 from trainer.data.people.background import BackgroundParameters
 from trainer.data.people.expression import ExpressionParameters, gaze_angles, lid_weights
@@ -19,18 +20,17 @@ from trainer.data.people.look import PersonLook
 from trainer.data.people.maps import LID_LOWER, LID_UPPER
 from trainer.data.people.skin import SkinParameters
 from trainer.data.people.surface import EYE_LEFT, EYE_RIGHT, PeopleSurface
-from trainer.data.people.view import Cameras, ViewParameters, body_rotation, camera_rotation, extrinsics, frame, turn
+from trainer.data.people.view import Cameras, ViewParameters, camera_rotation, extrinsics, frame, turn
 
 
 @dataclass(frozen=True)
 class Person:
-    """What stays the same in all pictures of somebody. ``build`` (2,): width of the shoulders, length of the neck."""
+    """What stays the same in all pictures of somebody."""
 
     identity: IdentityParameters
     look: PersonLook
     skin: SkinParameters
     parts: PartsParameters
-    build: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class Posed:
 
     Attributes
     ----------
-    cage : (N, V, 3) template vertices. drawn : (N, W, 3) of ``PeopleSurface``. eyes : (N, 2, 3) centres of the eyeballs.
+    cage : (N, V, 3) template vertices. drawn : (N, V, 3) of ``PeopleSurface``. eyes : (N, 2, 3) centres of the eyeballs.
     eye_turns : (N, 2, 3, 3). lids : (N, 2, 2, 9, 2) azimuth and elevation, radians, of the left and right eye's upper
         and lower lid seen from the eye's centre. weights : (N, 52), gaze : (N, 2, 2) radians left and up.
     coefficients : (N, K). cameras : of the pictures.
@@ -106,9 +106,7 @@ class Stage:
         for side, own in enumerate(self._eye_vertices):
             middle = eyes[:, side, None]
             cage[:, own] = (neutral[:, own] - middle) @ eye_turns[:, side].transpose(1, 2) + middle
-        body = torch.from_numpy(np.stack([body_rotation(shot.view) for shot in shots]).astype(np.float32)).to(device)
-        build = torch.from_numpy(np.stack([shot.person.build for shot in shots]).astype(np.float32)).to(device)
-        drawn = surface.drawn(cage, body, build)
+        drawn = surface.drawn(cage)
         marks = self.landmarks478(drawn)
         camera_from_head = torch.from_numpy(poses.astype(np.float32)).to(device)
         cameras = frame([shot.view for shot in shots], camera_from_head, marks[:, :468], size, framing)
@@ -160,8 +158,6 @@ class HeadLight:
 
 def light_in_head(shots: list[Shot], device: torch.device) -> HeadLight:
     """Turn every picture's light with its camera."""
-    from backend.rendering.spherical_harmonics import light_from_directions, rotate
-
     directions, ambients, totals = [], [], []
     for shot in shots:
         rotation = camera_rotation(shot.view).T @ np.diag([1.0, -1.0, -1.0])

@@ -15,6 +15,18 @@ REACH = 0.17
 BIAS = 0.0035
 """Metres by which a vertex may lie behind the shadow map and still be lit."""
 _AWAY = 2.0
+_TAPS = (
+    (0.2, 0.4),
+    (1.0, -0.5),
+    (-0.7, 0.9),
+    (-1.1, -0.6),
+    (0.3, -1.5),
+    (1.5, 1.0),
+    (-0.3, 1.6),
+    (-1.7, 0.4),
+    (0.4, 0.1),
+)
+"""Places in the shadow map that are averaged."""
 
 
 def lamp_axes(directions: Tensor) -> Tensor:
@@ -43,15 +55,14 @@ def lamp_visibility(
     depth = depth.view(n, resolution * resolution)
     total = torch.zeros(n, count, device=vertices.device)
     spacing = (0.7 + 2.6 * softness)[:, None] * resolution / 128
-    taps = [(x, y) for x in (-1.5, -0.5, 0.5, 1.5) for y in (-1.5, -0.5, 0.5, 1.5)]
     own = seen[..., 2]
-    for dx, dy in taps:
+    for dx, dy in _TAPS:
         column = (place[..., 0] + dx * spacing).floor().clamp(0, resolution - 1).long()
         row = (place[..., 1] + dy * spacing).floor().clamp(0, resolution - 1).long()
         blocker = depth.gather(1, row * resolution + column)
         allowed = BIAS + (0.0012 * (abs(dx) + abs(dy))) * spacing
         total += ((own - blocker - allowed) / 0.003).clamp(0, 1)
-    return 1 - total / len(taps)
+    return 1 - total / len(_TAPS)
 
 
 def openness(vertices: Tensor, faces: Tensor, directions: int = 96, resolution: int = 128) -> Tensor:

@@ -87,7 +87,7 @@ def draw_skin(generator: np.random.Generator, look: PersonLook) -> SkinParameter
         melanin=look.melanin,
         redness=look.redness,
         blotch=float(np.exp(g.normal(0, 0.35))),
-        flush=float(np.clip(g.normal(0.28, 0.16), 0.02, 0.8)),
+        flush=float(np.clip(g.normal(0.20, 0.12), 0.02, 0.6)),
         freckles=float(g.beta(0.5, 2.5) * np.clip(1.3 - 2.2 * look.melanin, 0.05, 1) * (1 - 0.6 * look.make_up)),
         brow_colour=look.brow_hair,
         brow_density=float(np.clip(g.normal(0.78, 0.18), 0.25, 1.0)),
@@ -181,7 +181,7 @@ def paint_skin(maps: Tensor, tiles: Tensor, hair: Tensor, columns: Columns, imag
     melanin = melanin + number("bags") * 0.10 * at["eye_bag"] + lips * number("lip_melanin")
     folds = number("folds") * at["nasolabial"] + number("lines") * at["forehead_lines"] * (0.7 + 0.3 * noise["mid"])
     folds = folds + number("crows") * at["crows_feet"] + number("frown") * at["frown_lines"]
-    blood = number("redness") + number("flush") * at["redness"] * (1 + 0.25 * noise["mid"])
+    blood = number("redness") + number("flush") * at["redness"] * (1 + 0.08 * noise["mid"])
     blood = blood + (0.05 * blotch) * noise["mid"] + 0.025 * noise["fine"] + 0.12 * folds
     blood = blood + lips * number("lip_blood") * (1 + 0.10 * streaks["strands"]) + number("blush") * 0.5 * at["cheeks"]
     blood = blood + 0.05 * number("bags") * at["eye_bag"]
@@ -207,7 +207,7 @@ def paint_skin(maps: Tensor, tiles: Tensor, hair: Tensor, columns: Columns, imag
     beard = torch.maximum(beard, number("chin") * at["chin"])
     beard = torch.maximum(beard, number("jaw") * at["jaw"])
     grain = 0.30 * noise["fine"] + 0.30 * streaks["strands"]
-    cover = smoothstep(0.12, 0.62, beard + 0.22 * grain * (beard > 0.03))
+    cover = smoothstep(0.12, 0.62, beard + (0.22 * grain + 0.10 * noise["mid"]) * (beard > 0.03))
     where = torch.maximum(torch.maximum(at["moustache"], at["chin"]), at["jaw"])
     day = number("stubble") * where * (0.34 + 0.13 * noise["fine"]) * (1 - cover)
     beard_colour = number("beard_colour")
@@ -222,12 +222,12 @@ def paint_skin(maps: Tensor, tiles: Tensor, hair: Tensor, columns: Columns, imag
     albedo = albedo.lerp(number("brow_colour"), brow[:, None])
     labels = labels.masked_fill(body > BROW_LABEL, int(FaceClass.BROWS))
 
-    lash = at["lash"] * (0.55 + 0.4 * number("liner"))
-    albedo = albedo.lerp(0.4 * number("brow_colour"), lash.clamp(0, 0.92)[:, None])
+    lash = at["lash"] * (0.75 + 0.25 * number("liner"))
+    albedo = albedo.lerp(0.25 * number("brow_colour"), lash.clamp(0, 0.95)[:, None])
     labels = labels.masked_fill(at["mouth"] > 0.5, int(FaceClass.MOUTH_INTERIOR))
     oily = 1 + 0.5 * at["nose"] + 0.9 * lips + 0.1 * noise["mid"]
     gloss = number("shine") * oily * (1 - 0.8 * torch.maximum(cover, brow)) * (1 - 0.5 * inside)
-    roughness = 0.42 - 0.10 * lips + 0.2 * torch.maximum(cover, buzz)
+    roughness = 0.40 - 0.10 * lips + 0.2 * torch.maximum(cover, buzz)
     return Painted(albedo, labels, gloss, roughness)
 
 

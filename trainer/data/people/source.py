@@ -12,9 +12,12 @@ from torch import Tensor
 from backend.geometry.template import load_template
 from backend.rendering.color import srgb_from_linear
 from trainer.contracts import SourceConfig
+from trainer.data.people.attachments.attachments import Attachments
+from trainer.data.people.background import background_pictures, draw_background
 from trainer.data.people.batch import PeopleBatch
 from trainer.data.people.expression import draw_expression
 from trainer.data.people.eyes import draw_parts
+from trainer.data.people.film import develop, draw_film
 from trainer.data.people.identity import draw_identity
 from trainer.data.people.light import draw_light
 from trainer.data.people.look import draw_look
@@ -24,7 +27,7 @@ from trainer.data.people.skin import Columns, draw_skin
 from trainer.data.people.surface import PeopleSurface
 from trainer.data.people.view import draw_view, repeat_edges
 
-PERSON, PHOTO = 0, 1
+PERSON, PHOTO, WORN, BEHIND, FILM = range(5)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,6 +40,8 @@ class PeopleConfig(SourceConfig):
     """Other seeds give other people."""
     framing: Literal["head", "face"] = "head"
     """``head``: the crop that the parsing net sees; ``face``: that of LAP."""
+    film: bool = True
+    """Whether pictures go through a camera: blur, exposure, noise, tone curve, JPEG. Without it they are clean."""
     rasterizer: str = "auto"
     """See ``backend.rendering.rasterize.face_ids``."""
     supersampling: float = 0.0
@@ -56,6 +61,7 @@ class People:
 
     def __init__(self, config: PeopleConfig) -> None:
         self.config = config
+        self._attachments = Attachments(load_template(), detail=0.5 if config.size < 96 else 1.0)
         self._parts: dict[torch.device, tuple[Stage, Renderer]] = {}
 
     def batch(self, indices: range, device: torch.device) -> PeopleBatch:
@@ -82,13 +88,21 @@ class People:
             look=look,
             skin=draw_skin(g, look),
             parts=draw_parts(g, look),
-            build=np.array([g.normal(1.04 - 0.12 * look.femininity, 0.06), g.normal(1.0, 0.12)]),
         )
 
     def _shot(self, index: int, photo: int = 0) -> Shot:
         person = self._person(index)
         g = self._generator(index, PHOTO, photo)
-        return Shot(person, draw_expression(g), draw_view(g), draw_light(g), None, None, None)
+        worn = self._attachments.draw(self._generator(index, WORN, photo), person.look)
+        return Shot(
+            person=person,
+            expression=draw_expression(g),
+            view=draw_view(g),
+            light=draw_light(g),
+            worn=worn,
+            background=draw_background(self._generator(index, BEHIND, photo)),
+            film=draw_film(self._generator(index, FILM, photo)),
+        )
 
     def _tools(self, device: torch.device) -> tuple[Stage, Renderer]:
         if device not in self._parts:
@@ -104,8 +118,15 @@ class People:
         light = light_in_head(shots, device)
         skin = Columns([shot.person.skin for shot in shots], device)
         parts = Columns([shot.person.parts for shot in shots], device)
-        background = torch.full((len(shots), 3, 8, 8), 0.25, device=device)
-        picture = renderer.draw(posed, light, skin, parts, None, background)
+        background = background_pictures([shot.background for shot in shots], self.config.size, device)
+        worn = self._attachments.mesh([shot.worn for shot in shots], posed.drawn)
+        picture = renderer.draw(posed, light, skin, parts, worn, background)
+        exposed = picture.linear * _exposure(picture.skin_level)[:, None, None, None]
+        images = develop(exposed, [shot.film for shot in shots]) if self.config.film else srgb_from_linear(exposed)
         views = [shot.view for shot in shots]
-        images = srgb_from_linear(picture.linear)
         return repeat_edges(images, views), repeat_edges(picture.labels, views)
+
+
+def _exposure(skin_level: Tensor) -> Tensor:
+    """(N,) factor by which people are exposed for their faces (half way), from the skin's mean luminance (N,)."""
+    return torch.where(skin_level > 0, (0.24 / skin_level.clamp(min=0.004)) ** 0.55, torch.ones_like(skin_level))

@@ -1,64 +1,18 @@
-"""The template as the renderer of people wants it: tensors on a device, smoothed, UV seams cut open, on a bust."""
+"""The template as the renderer of people wants it: tensors on a device, smoothed, UV seams cut open."""
 
 from __future__ import annotations
-
-from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from backend.geometry.template import Template
-from backend.geometry.topology import boundary_edges, triangulate
+from backend.geometry.topology import triangulate
 
 PARTS = ("head", "eye_left", "eye_right", "teeth_upper", "teeth_lower", "tongue")
 """The template's parts that are drawn; lashes are painted."""
-HEAD, EYE_LEFT, EYE_RIGHT, TEETH_UPPER, TEETH_LOWER, TONGUE, BUST = range(7)
+HEAD, EYE_LEFT, EYE_RIGHT, TEETH_UPPER, TEETH_LOWER, TONGUE = range(6)
 """Kinds of vertices in ``PeopleSurface.kind``."""
-BUST_RINGS = (
-    # half-widths along x and z in metres (0: the rim's own times the next factor), drop, centre's shift along z
-    (0.0, 1.0, 0.012, -0.002),
-    (0.0, 1.0, 0.028, -0.006),
-    (0.0, 1.03, 0.042, -0.011),
-    (0.0, 1.14, 0.054, -0.015),
-    (0.095, 0.082, 0.066, -0.019),
-    (0.125, 0.094, 0.078, -0.022),
-    (0.158, 0.103, 0.094, -0.024),
-    (0.186, 0.110, 0.116, -0.025),
-    (0.207, 0.116, 0.150, -0.025),
-    (0.218, 0.122, 0.210, -0.025),
-    (0.222, 0.130, 0.420, -0.020),
-)
-"""The bust below the head model's rim: neck, trapezius, shoulders, arms."""
-TURNED_FROM = 5
-"""Rings from this one on do not turn with the head."""
-
-
-@dataclass(frozen=True)
-class Bust:
-    """The open rim of the neck, in order around it, and what hangs from it.
-
-    Attributes
-    ----------
-    rim : (L,) template vertices. ring : (R * L,) which ring (0 is ``BUST_RINGS[0]``). place : (R * L,) index on the rim.
-    """
-
-    rim: np.ndarray
-    ring: np.ndarray
-    place: np.ndarray
-
-
-def find_bust(template: Template) -> Bust:
-    """Walk around the head's only open border."""
-    head = template.head
-    following = dict(boundary_edges(template.quads[head.face_start : head.face_stop]).tolist())
-    start = min(following)
-    rim = [start]
-    while following[rim[-1]] != start:
-        rim.append(following[rim[-1]])
-    count = len(rim)
-    ring, place = np.divmod(np.arange(len(BUST_RINGS) * count), count)
-    return Bust(np.array(rim), ring, place)
 
 
 def smoothing(quads: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -102,38 +56,28 @@ def smoothing(quads: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray, np
 class PeopleSurface:
     """The triangles that are drawn, for one device.
 
-    V template vertices; W = V' + bust vertices of the drawn mesh before its UV seams are cut; X vertices after.
+    V template vertices; X vertices after the UV seams are cut open.
 
     Attributes
     ----------
     template : where all comes from. mean (V, 3), modes (K, V, 3), expressions (52, V, 3): the template's, on the device;
         the eyeballs do not move by expressions, they are turned.
-    faces : (F, 3) of the mesh before cutting, into W vertices; used for normals. cut_faces : (F, 3) into X.
-    source : (X,) vertex among W. uv : (X, 2) in [0, 1], v up, meaningless on the bust.
-    kind : (W,) part of each vertex, ``HEAD`` to ``BUST``. face_kind : (F,).
-    rest : (W, 3) the mean face with its bust, metres.
+    faces : (F, 3) of the mesh before cutting; used for normals. cut_faces : (F, 3) into X.
+    source : (X,) vertex among V. uv : (X, 2) in [0, 1], v up.
+    kind : (V,) part of each vertex, ``HEAD`` to ``TONGUE``, -1 for those that are not drawn. face_kind : (F,).
+    rest : (V, 3) the mean face as it is drawn, metres.
     """
 
     def __init__(self, template: Template, device: torch.device) -> None:
         self.template, self.device = template, device
-        self.bust = find_bust(template)
         ranges = [template.parts[name] for name in PARTS]
         quads = np.concatenate([template.quads[part.face_start : part.face_stop] for part in ranges])
         uv_quads = np.concatenate([template.uv_head_quads[part.face_start : part.face_stop] for part in ranges])
         triangles = triangulate(quads)
-        count = len(template.vertices)
-        bust_faces = self._bust_faces(count)
-        faces = np.concatenate([triangles.faces, bust_faces])
         uv_faces = triangles.apply(uv_quads)
         pairs, cut = np.unique(np.stack([triangles.faces.ravel(), uv_faces.ravel()], 1), axis=0, return_inverse=True)
-        bust_count = len(self.bust.ring)
-        cut_of_vertex = np.zeros(count + bust_count, np.int64)
-        cut_of_vertex[pairs[:, 0]] = np.arange(len(pairs))
-        cut_of_vertex[count:] = len(pairs) + np.arange(bust_count)
-        cut_faces = np.concatenate([cut.reshape(-1, 3), cut_of_vertex[bust_faces]])
-        source = np.concatenate([pairs[:, 0], count + np.arange(bust_count)])
-        uv = np.concatenate([template.uv_head[pairs[:, 1]], np.zeros((bust_count, 2), np.float32)])
-        kind = np.full(count + bust_count, BUST, np.int64)
+        count = len(template.vertices)
+        kind = np.full(count, -1, np.int64)
         for number, part in enumerate(ranges):
             kind[part.vertex_start : part.vertex_stop] = number
         expressions = template.expressions.copy()
@@ -155,60 +99,16 @@ class PeopleSurface:
         self.mean = torch.from_numpy(template.vertices).to(device)
         self.modes = torch.from_numpy(template.identity_modes).to(device)
         self.expressions = torch.from_numpy(expressions).to(device)
-        self.faces = torch.from_numpy(faces).to(device)
-        self.cut_faces = torch.from_numpy(cut_faces).to(device)
-        self.source = torch.from_numpy(source).to(device)
-        self.uv = torch.from_numpy(uv.astype(np.float32)).to(device)
+        self.faces = torch.from_numpy(triangles.faces).to(device)
+        self.cut_faces = torch.from_numpy(cut.reshape(-1, 3)).to(device)
+        self.source = torch.from_numpy(pairs[:, 0]).to(device)
+        self.uv = torch.from_numpy(template.uv_head[pairs[:, 1]].astype(np.float32)).to(device)
         self.kind = torch.from_numpy(kind).to(device)
-        self.face_kind = self.kind[self.faces[:, 0]].clone()
-        self.face_kind[len(triangles.faces) :] = BUST
-        self._rim = torch.from_numpy(self.bust.rim).to(device)
-        still = torch.eye(3, device=device)[None]
-        self.rest = self.drawn(self.mean[None], still, torch.ones(1, 2, device=device))[0]
+        self.face_kind = self.kind[self.faces[:, 0]]
+        self.rest = self.drawn(self.mean[None])[0]
 
-    def _bust_faces(self, count: int) -> np.ndarray:
-        """(F', 3) triangles between the rim and the rings, outside counter-clockwise."""
-        length = len(self.bust.rim)
-        rings = [self.bust.rim] + [count + np.arange(length) + length * ring for ring in range(len(BUST_RINGS))]
-        faces = []
-        for upper, lower in zip(rings[:-1], rings[1:], strict=True):
-            a, b, c, d = upper, np.roll(upper, -1), lower, np.roll(lower, -1)
-            faces += [np.stack([b, a, c], 1), np.stack([b, c, d], 1)]
-        return np.concatenate(faces)
-
-    def drawn(self, cage: Tensor, body_from_head: Tensor, build: Tensor) -> Tensor:
-        """(N, W, 3) vertices that are drawn, from cages (N, V, 3).
-
-        body_from_head : (N, 3, 3) rotation of the shoulders against the head. build : (N, 2) factors on the width of
-        the neck's base and shoulders and on the neck's length.
-        """
+    def drawn(self, cage: Tensor) -> Tensor:
+        """(N, V, 3) vertices where one Catmull-Clark step has those of cages (N, V, 3)."""
         n, count, _ = cage.shape
         planes = cage.permute(1, 0, 2).reshape(count, n * 3)
-        smooth = torch.sparse.mm(self._smoothing, planes).view(count, n, 3).permute(1, 0, 2)
-        return torch.cat([smooth, self._hang_bust(smooth, body_from_head, build)], 1)
-
-    def _hang_bust(self, vertices: Tensor, body_from_head: Tensor, build: Tensor) -> Tensor:
-        """(N, R * L, 3) rings below the rim of vertices (N, V, 3)."""
-        rim = vertices[:, self._rim]  # (N, L, 3)
-        middle = (rim.amax(1, keepdim=True) + rim.amin(1, keepdim=True)) / 2
-        half = (rim.amax(1, keepdim=True) - rim.amin(1, keepdim=True)) / 2
-        offset = rim - middle
-        angle = torch.atan2(offset[..., 2] / half[..., 2], offset[..., 0] / half[..., 0])  # (N, L)
-        circle = torch.stack([torch.cos(angle), torch.zeros_like(angle), torch.sin(angle)], -1)
-        rings = []
-        base = middle - middle.new_tensor([0.0, 0.06, 0.01])
-        for number, (wide, deep, drop, back) in enumerate(BUST_RINGS):
-            if wide == 0.0:
-                even = number / 4
-                ring = (1 - even) * offset * offset.new_tensor([deep, 1.0, deep]) + even * deep * circle * half
-            else:
-                share = build[:, :1, None] * offset.new_tensor([wide, 0.0, deep])  # (N, 1, 3)
-                ring = circle * share
-            # in front the neck ends lower than behind, towards the collar bones
-            slope = circle[..., 2] * 0.022 * min(number / 3, 1.0)
-            height = -drop * build[:, 1:2] - slope
-            ring = ring + middle + torch.stack([0 * height, height, 0 * height + back], -1)
-            turn = min((number + 1) / (TURNED_FROM + 1), 1.0)
-            turned = (ring - base) @ body_from_head.transpose(1, 2) + base
-            rings.append(torch.lerp(ring, turned, turn))
-        return torch.cat(rings, 1)
+        return torch.sparse.mm(self._smoothing, planes).view(count, n, 3).permute(1, 0, 2)

@@ -25,7 +25,6 @@ class ViewParameters:
     distance : metres from the camera to between the eyes. aside : (2,) tangents of the angles, right and down, at which
         the head is seen off the optical axis.
     zoom : factor on the crop's side. shift : (2,) of the crop, in its sides.
-    body : (3,) radians that the shoulders are turned against the head: left, up, clockwise.
     edges : (4,) how far the photo reaches beyond the crop to the left, top, right, bottom, in the crop's sides; less
         than 0 where the photo ends inside it.
     """
@@ -37,7 +36,6 @@ class ViewParameters:
     aside: np.ndarray
     zoom: float
     shift: np.ndarray
-    body: np.ndarray
     edges: np.ndarray
 
 
@@ -55,8 +53,6 @@ def draw_view(generator: np.random.Generator) -> ViewParameters:
     low, high = (0.3, 0.65) if selfie else (0.8, 4.0)
     distance = float(np.exp(generator.uniform(np.log(low), np.log(high))))
     yaw, pitch, roll = np.radians([np.clip(yaw, -88, 88), np.clip(pitch, -40, 40), np.clip(roll, -50, 50)])
-    turned = np.array([-yaw * generator.uniform(0, 0.8), -pitch * 0.5, -roll * generator.uniform(0.2, 1.0)])
-    body = turned + np.radians(generator.normal(0, 1, 3) * [8, 3, 3])
     # how far photos reach: most go on, some end at the hair or the chin
     edges = np.where(generator.random(4) < [0.06, 0.16, 0.06, 0.12], -generator.uniform(0.01, 0.2, 4), 1.0)
     return ViewParameters(
@@ -67,7 +63,6 @@ def draw_view(generator: np.random.Generator) -> ViewParameters:
         aside=(generator.normal(0, 0.10, 2) * (1.0 if selfie else 0.6)).astype(np.float32),
         zoom=float(np.exp(generator.normal(0, 0.05))),
         shift=(generator.normal(0, 0.02, 2)).astype(np.float32),
-        body=np.clip(body, -0.7, 0.7).astype(np.float32),
         edges=edges.astype(np.float32),
     )
 
@@ -93,11 +88,6 @@ def camera_rotation(view: ViewParameters) -> np.ndarray:
     return turn(2, view.roll) @ facing @ head_rotation(view.yaw, view.pitch)
 
 
-def body_rotation(view: ViewParameters) -> np.ndarray:
-    """(3, 3) turn of the shoulders against the head, in the head frame."""
-    return head_rotation(view.body[0], view.body[1]) @ turn(2, -view.body[2])
-
-
 @dataclass(frozen=True)
 class Cameras:
     """Cameras of a batch, of crops of S x S pixels.
@@ -109,6 +99,11 @@ class Cameras:
 
     intrinsics: Tensor
     camera_from_head: Tensor
+
+    def places(self) -> Tensor:
+        """(N, 3) where the cameras are, in the head frame."""
+        rotation, translation = self.camera_from_head[:, :3, :3], self.camera_from_head[:, :3, 3:]
+        return -(rotation.transpose(1, 2) @ translation)[..., 0]
 
     def in_camera(self, points: Tensor) -> Tensor:
         """(N, P, 3) head-frame points in the camera's frame."""

@@ -1,0 +1,75 @@
+"""Light on surfaces: bands of an environment, lamps with soft terminators, highlights."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from backend.rendering.spherical_harmonics import shade
+from trainer.data.people.scene import HeadLight
+from trainer.data.people.skin import Painted
+
+WRAP = (0.26, 0.12, 0.07)
+"""How far red, green and blue light creep past the terminator of skin."""
+REFLECTANCE = 0.034
+"""Of skin, seen straight on."""
+
+
+@dataclass(frozen=True)
+class KeyLight:
+    """The first lamp at each pixel: direction (P, 3) towards it, colour (P, 3)."""
+
+    direction: Tensor
+    colour: Tensor
+
+    def at(self, chosen: Tensor) -> KeyLight:
+        """Of some of the pixels."""
+        return KeyLight(self.direction.index_select(0, chosen), self.colour.index_select(0, chosen))
+
+
+def key_light(light: HeadLight, image: Tensor) -> KeyLight:
+    """The key lamp at pixels of images (P,)."""
+    return KeyLight(light.directions[:, 0].index_select(0, image), light.colours[:, 0].index_select(0, image))
+
+
+def unit(vectors: Tensor) -> Tensor:
+    """Vectors (..., 3) divided by their length."""
+    x, y, z = vectors.unbind(-1)
+    return vectors * (x * x + y * y + z * z).clamp(min=1e-20).rsqrt()[..., None]
+
+
+def even_light(normals: Tensor, opened: Tensor, light: HeadLight) -> Tensor:
+    """(N, V, 3) light of everything but the key lamp at unit normals (N, V, 3), of which ``opened`` (N, V) arrives."""
+    even = shade(normals, light.ambient).clamp(min=0)
+    wrap = normals.new_tensor(WRAP)
+    for lamp in range(1, light.directions.shape[1]):
+        cosine = (normals @ light.directions[:, lamp, :, None] + wrap) / (1 + wrap)
+        even = even + cosine.clamp(min=0) * light.colours[:, lamp, None]
+    return even * opened[..., None]
+
+
+def shade_surface(
+    paint: Painted, normal: Tensor, sight: Tensor, even: Tensor, visible: Tensor, key: KeyLight
+) -> Tensor:
+    """(P, 3) light towards the camera.
+
+    normal, sight (P, 3) unit; even (P, 3) light of all but the key lamp; visible (P,) share of the key lamp. The
+    highlight is Blinn's, normalised, with Schlick's Fresnel term for the environment.
+    """
+    cosine = (normal * key.direction).sum(-1)
+    wrap = normal.new_tensor(WRAP)
+    diffuse = ((cosine[:, None] + wrap) / (1 + wrap)).clamp(min=0) * visible[:, None]
+    facing = (normal * sight).sum(-1).clamp(0, 1)
+    half = unit(key.direction + sight)
+    alpha = (paint.roughness * paint.roughness).clamp(min=0.01)
+    power = 0.5 / (alpha * alpha) + 2
+    lobe = ((power + 8) / 8) * (normal * half).sum(-1).clamp(min=1e-4, max=1) ** power
+    lobe = lobe * cosine.clamp(min=0) * visible
+    away = 1 - facing
+    squared = away * away
+    fresnel = REFLECTANCE + 0.45 * squared * squared * away
+    glow = even * (fresnel * paint.gloss.clamp(max=2.0) * (1 - paint.roughness))[:, None]
+    shine = (REFLECTANCE * paint.gloss * lobe).clamp(max=6)
+    return paint.albedo * (even + diffuse * key.colour) + key.colour * shine[:, None] + glow
