@@ -4,26 +4,32 @@ from __future__ import annotations
 
 import bpy
 
+VARIABLE = "head"
+"""Name of the variable of our drivers."""
+
 
 def drive_keys(part: bpy.types.Object, head: bpy.types.Object) -> None:
-    """Let every key of ``part`` that the head has, and that is neither driven nor animated, take the head's value.
+    """Let every key of ``part`` that the head has take the head's value.
 
-    The drivers sum one variable, so that they need no Python and work where scripts of files are not allowed.
+    Keys that somebody drives otherwise are left alone; our own drivers are turned to the head's present keys. The
+    drivers sum one variable, so that they need no Python and work where scripts of files are not allowed.
     """
     keys, head_keys = part.data.shape_keys, head.data.shape_keys
     if keys is None or head_keys is None:
         return
-    driven = {curve.data_path for curve in keys.animation_data.drivers} if keys.animation_data else set()
+    present = {curve.data_path: curve.driver for curve in keys.animation_data.drivers} if keys.animation_data else {}
     for block in keys.key_blocks[1:]:
-        path = f'key_blocks["{block.name}"].value'
-        if block.name not in head_keys.key_blocks or path in driven:
+        if block.name not in head_keys.key_blocks:
             continue
-        driver = block.driver_add("value").driver
-        driver.type = "SUM"
-        variable = driver.variables.new()
-        variable.name = "head"
-        variable.type = "SINGLE_PROP"
-        target = variable.targets[0]
-        target.id_type = "KEY"
-        target.id = head_keys
-        target.data_path = path
+        path = f'key_blocks["{block.name}"].value'
+        driver = present.get(path)
+        if driver is None:
+            driver = block.driver_add("value").driver
+            driver.type = "SUM"
+            variable = driver.variables.new()
+            variable.name, variable.type = VARIABLE, "SINGLE_PROP"
+            variable.targets[0].id_type = "KEY"
+        for variable in driver.variables:
+            if variable.name == VARIABLE and variable.targets[0].id_type == "KEY":
+                variable.targets[0].id = head_keys
+                variable.targets[0].data_path = path

@@ -272,6 +272,7 @@ class _Build:
         if self.new:
             scene.collection.children.link(collection)
         layer = scene.view_layers.get(self.view_layer) or scene.view_layers[0]
+        layer.update()
         for obj in list(layer.objects.selected):
             obj.select_set(False, view_layer=layer)
         head = self.object_of("head")

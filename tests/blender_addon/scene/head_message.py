@@ -1,6 +1,6 @@
 """A ``result`` message with the template's face, as the backend sends it; saved for a Blender without the backend.
 
-``python tests/blender_addon/scene/head_message.py FILE`` saves one; ``LIKENESS_TEST_MESSAGE=FILE`` makes the tests take it.
+``python tests/blender_addon/scene/head_message.py FILE`` saves it; ``LIKENESS_TEST_MESSAGE=FILE`` has tests use it.
 """
 
 from __future__ import annotations
@@ -56,7 +56,9 @@ def make() -> HeadMessage:
     template = load_template()
     parts = face_parts(template, template.vertices, template.expressions)
     ramp = np.linspace(60, 220, 256).astype(np.uint8)
-    albedo = np.stack([np.tile(ramp, (256, 1)), np.tile(ramp[:, None], (1, 256)), np.full((256, 256), 120, np.uint8)], -1)
+    albedo = np.stack(
+        [np.tile(ramp, (256, 1)), np.tile(ramp[:, None], (1, 256)), np.full((256, 256), 120, np.uint8)], -1
+    )
     centre = parts[0].vertices.mean(axis=0)
     photos, files = [], {}
     for number, (name, size, focal, shift, orientation) in enumerate(

@@ -1,0 +1,144 @@
+"""Blender's cameras against K and the pose; the photos behind them."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import pytest
+from head_message import HeadMessage, jpeg
+from scene_helpers import evaluated
+
+from blender_addon.protocol.result import HeadResult
+from blender_addon.scene.photo_files import Turn, exif_turn
+
+pytest.importorskip("bpy")
+pytestmark = pytest.mark.blender
+
+from bpy_extras.object_utils import world_to_camera_view  # noqa: E402
+from mathutils import Euler, Vector  # noqa: E402
+
+from blender_addon.scene import cameras, tags  # noqa: E402
+
+PHOTOS = ("portrait.jpg", "landscape äö.jpg", "crop.jpg", "square.jpg")
+
+
+def projected(result: HeadResult, name: str) -> np.ndarray:
+    """(V, 2) pixels of the head's vertices by the message's own numbers."""
+    photo = next(photo for photo in result.photos if photo.name == name)
+    points = result.head.vertices.astype(float) @ photo.camera_from_head[:3, :3].T + photo.camera_from_head[:3, 3]
+    pixels = points @ photo.intrinsics.T
+    return pixels[:, :2] / pixels[:, 2:]
+
+
+def seen(bpy, points: np.ndarray, camera) -> np.ndarray:
+    """(V, 2) pixels of world points by Blender's camera and render size."""
+    scene = bpy.context.scene
+    size = np.array([scene.render.resolution_x, scene.render.resolution_y])
+    views = np.array([world_to_camera_view(scene, camera, Vector(point))[:2] for point in points])
+    return np.stack([views[:, 0], 1 - views[:, 1]], axis=1) * size
+
+
+@pytest.mark.parametrize("name", PHOTOS)
+def test_blenders_camera_is_the_solved_one(bpy, collection, result: HeadResult, name: str) -> None:
+    for modifier in tags.part_object(collection, "head").modifiers:
+        modifier.show_viewport = False
+    camera = tags.camera_of_photo(collection, name)
+    cameras.look_through(bpy.context, camera)
+    assert bpy.context.scene.camera == camera
+    points = evaluated(bpy, tags.part_object(collection, "head"))[::40]
+    expected = projected(result, name)[::40]
+    assert np.ptp(expected[:, 1]) > 50
+    np.testing.assert_allclose(seen(bpy, points, camera), expected, atol=0.1)
+
+
+def test_cameras_follow_a_head_that_is_moved_and_turned(bpy, collection, result: HeadResult) -> None:
+    head = tags.part_object(collection, "head")
+    head.location, head.rotation_euler = (1.0, -2.0, 0.5), Euler((0.3, -0.2, 1.0))
+    head.modifiers[0].show_viewport = False
+    camera = tags.camera_of_photo(collection, "crop.jpg")
+    cameras.look_through(bpy.context, camera)
+    points = evaluated(bpy, head)[::40]
+    np.testing.assert_allclose(seen(bpy, points, camera), projected(result, "crop.jpg")[::40], atol=0.1)
+
+
+@pytest.mark.parametrize(
+    ("size", "fy"), [((640, 400), 560.0), ((640, 400), 800.0), ((400, 640), 800.0), ((500, 480), 900.0)]
+)
+def test_two_focal_lengths_become_a_pixel_aspect(bpy, size: tuple[int, int], fy: float) -> None:
+    intrinsics = np.array([[700.0, 0, 300.0], [0, fy, 220.0], [0, 0, 1]])
+    lens = cameras.lens_of(intrinsics, size)
+    data = bpy.data.cameras.new("c")
+    camera = bpy.data.objects.new("c", data)
+    bpy.context.scene.collection.objects.link(camera)
+    data.sensor_fit, data.lens = lens.fit, lens.focal_mm
+    data.sensor_width = data.sensor_height = cameras.SENSOR_MM
+    data.shift_x, data.shift_y = lens.shift_x, lens.shift_y
+    render = bpy.context.scene.render
+    render.resolution_x, render.resolution_y = size
+    render.pixel_aspect_x, render.pixel_aspect_y = lens.pixel_aspect
+    bpy.context.view_layer.update()
+    points = np.array([[0.1, 0.05, -1.0], [-0.2, -0.1, -1.5], [0.0, 0.2, -0.8]])  # Blender's camera looks along -z
+    expected = (points * [1, -1, -1]) @ intrinsics.T
+    np.testing.assert_allclose(seen(bpy, points, camera), expected[:, :2] / expected[:, 2:], atol=0.1)
+
+
+def test_photos_are_behind_their_cameras(collection, message: HeadMessage) -> None:
+    found = tags.camera_objects(collection)
+    assert [camera[tags.PHOTO] for camera in found] == list(PHOTOS)
+    for camera in found:
+        (background,) = camera.data.background_images
+        assert camera.data.show_background_images
+        assert bytes(background.image.packed_file.data) == message.photos[camera[tags.PHOTO]]
+    turned = tags.camera_of_photo(collection, "crop.jpg").data.background_images[0]
+    assert turned.rotation == pytest.approx(-np.pi / 2) and turned.scale == pytest.approx(500 / 360)
+    upright = tags.camera_of_photo(collection, "portrait.jpg").data.background_images[0]
+    assert (upright.rotation, upright.scale, upright.use_flip_x) == (0.0, 1.0, False)
+
+
+def test_leaving_gives_the_scene_its_camera_and_size_back(bpy, collection) -> None:
+    scene = bpy.context.scene
+    own = bpy.data.objects.new("own", bpy.data.cameras.new("own"))
+    scene.collection.objects.link(own)
+    scene.camera = own
+    scene.render.resolution_x, scene.render.resolution_y = 1234, 567
+    for name in PHOTOS[:2]:
+        cameras.look_through(bpy.context, tags.camera_of_photo(collection, name))
+    assert (scene.render.resolution_x, scene.render.resolution_y) == (640, 400)
+    cameras.leave_cameras(bpy.context)
+    assert (scene.render.resolution_x, scene.render.resolution_y) == (1234, 567)
+    assert scene.camera == own
+    scene.render.resolution_x = 99
+    cameras.leave_cameras(bpy.context)  # nothing to leave
+    assert scene.render.resolution_x == 99
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_exif_orientations(orientation: int) -> None:
+    image_module = pytest.importorskip("PIL.Image")
+    ops = pytest.importorskip("PIL.ImageOps")
+    picture = image_module.fromarray(np.arange(6 * 4 * 3, dtype=np.uint8).reshape(6, 4, 3))
+    exif = image_module.Exif()
+    exif[0x0112] = orientation
+    file = io.BytesIO()
+    picture.save(file, "JPEG", exif=exif)
+    stored = image_module.open(io.BytesIO(file.getvalue()))
+    turn = exif_turn(file.getvalue())
+    pixels = np.asarray(stored)
+    mirrored = pixels[:, ::-1] if turn.mirrored else pixels
+    np.testing.assert_array_equal(np.rot90(mirrored, -turn.quarters), np.asarray(ops.exif_transpose(stored)))
+
+
+@pytest.mark.parametrize(
+    "data", [b"", b"\xff\xd8", b"\xff\xd8\xff\xe1\0\x10Exif\0\0II*\0\xff\xff\xff\xff", b"\x89PNG", b"\xff" * 99]
+)
+def test_files_without_orientation_stay_as_they_are(data: bytes) -> None:
+    assert exif_turn(data) == Turn(False, 0)
+
+
+def test_every_cut_of_a_photo_is_survived() -> None:
+    pytest.importorskip("PIL")
+    data = jpeg((8, 8), 6)
+    assert exif_turn(data) == Turn(False, 1)
+    for end in range(0, 80):
+        exif_turn(data[:end])

@@ -1,0 +1,189 @@
+"""What becomes of a head afterwards: undo, saving, solving again, exporting."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from head_message import HeadMessage
+from scene_helpers import coordinates, counts, evaluated
+
+from blender_addon.protocol.names import PART_NAMES
+from blender_addon.protocol.result import HeadResult
+
+pytest.importorskip("bpy")
+pytestmark = pytest.mark.blender
+
+from blender_addon.scene import importing, tags  # noqa: E402
+from blender_addon.scene.frames import to_blender  # noqa: E402
+from blender_addon.scene.photo_files import PhotoFile  # noqa: E402
+from blender_addon.scene.solve_again import stored_photos  # noqa: E402
+
+
+@pytest.fixture
+def second_result(result: HeadResult) -> HeadResult:
+    """The head a tenth larger with half of every expression, without its first photo."""
+    parts = tuple(replace(part, vertices=part.vertices * 1.1, keys=part.keys * 0.5) for part in result.parts)
+    return replace(result, parts=parts, photos=result.photos[1:])
+
+
+def test_an_import_is_undone_and_redone_in_one_step(bpy, result: HeadResult, photo_files) -> None:
+    bpy.ops.ed.undo_push(message="before")
+    importing.import_head(result, bpy.context, photo_files)
+    bpy.ops.ed.undo_push(message="Reconstruct Face")
+    full = counts(bpy)
+    bpy.ops.ed.undo()
+    assert sum(counts(bpy).values()) == 0
+    bpy.ops.ed.redo()
+    assert counts(bpy) == full
+    (collection,) = tags.head_collections()
+    tags.part_object(collection, "head").data.shape_keys.key_blocks["jawOpen"].value = 1
+    bpy.context.view_layer.update()
+    assert tags.part_object(collection, "teeth_lower").data.shape_keys.key_blocks["jawOpen"].value == 1
+    assert bytes(collection[tags.ALBEDO].packed_file.data) == result.albedo_png
+
+
+def test_solving_again_is_undone_in_one_step(bpy, collection, result: HeadResult, second_result: HeadResult) -> None:
+    bpy.ops.ed.undo_push(message="before")
+    importing.import_head(second_result, bpy.context, into=collection[tags.HEAD_ID])
+    bpy.ops.ed.undo_push(message="Solve Again")
+    bpy.ops.ed.undo()
+    (collection,) = tags.head_collections()
+    head = tags.part_object(collection, "head")
+    np.testing.assert_array_equal(coordinates(head.data.vertices), to_blender(result.head.vertices))
+    assert len(tags.camera_objects(collection)) == 4
+
+
+def test_a_saved_file_holds_everything(
+    bpy, collection, result: HeadResult, message: HeadMessage, tmp_path: Path
+) -> None:
+    bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "head.blend"))
+    bpy.ops.wm.read_factory_settings(use_empty=True)
+    bpy.ops.wm.open_mainfile(filepath=str(tmp_path / "head.blend"))
+    (collection,) = tags.head_collections()
+    head, teeth = tags.part_object(collection, "head"), tags.part_object(collection, "teeth_lower")
+    assert [block.name for block in head.data.shape_keys.key_blocks[1:]] == list(result.arkit_names)
+    before = evaluated(bpy, teeth)
+    head.data.shape_keys.key_blocks["jawOpen"].value = 1
+    assert evaluated(bpy, teeth)[:, 2].mean() < before[:, 2].mean() - 0.005
+    assert bytes(collection[tags.ALBEDO].packed_file.data) == result.albedo_png
+    assert {photo.label: photo.data for photo in stored_photos(collection)} == message.photos
+    camera = tags.camera_of_photo(collection, "square.jpg")
+    assert camera[tags.EXPRESSION]["mouthSmileLeft"] == pytest.approx(0.6)
+    assert json.loads(collection[tags.REPORT])["versions"] == {"likeness": "0.1.0"}
+
+
+def test_solving_again_keeps_what_the_artist_made(bpy, collection, second_result: HeadResult, photo_files) -> None:
+    head = tags.part_object(collection, "head")
+    head.name, collection.name = "Grandma", "Family"
+    own_material = bpy.data.materials.new("Clay")
+    head.data.materials[0] = own_material
+    head.modifiers.new("Mine", "SMOOTH")
+    group = head.vertex_groups.new(name="nose")
+    group.add([1, 2, 3], 1.0, "REPLACE")
+    own_key = head.shape_key_add(name="mine", from_mix=False)
+    rest = coordinates(head.data.vertices)
+    own_key.points.foreach_set("co", (rest + np.float32([0, 0, 0.01])).ravel())
+    smile = head.data.shape_keys.key_blocks["mouthSmileLeft"]
+    smile.value = 0.25
+    smile.keyframe_insert("value", frame=1)
+    before, identity = counts(bpy), (head.as_pointer(), head.data.as_pointer(), collection[tags.ALBEDO].as_pointer())
+
+    again = importing.import_head(second_result, bpy.context, photo_files, into=collection[tags.HEAD_ID])
+
+    assert again == collection and again.name == "Family"
+    head = tags.part_object(again, "head")
+    assert (head.as_pointer(), head.data.as_pointer(), again[tags.ALBEDO].as_pointer()) == identity
+    assert head.name == "Grandma" and head.data.materials[0] == own_material
+    assert [modifier.name for modifier in head.modifiers] == ["Subdivision", "Mine"]
+    assert [vertex.groups[0].weight for vertex in head.data.vertices[1:4]] == [1.0] * 3
+    new_rest = to_blender(second_result.head.vertices)
+    blocks = head.data.shape_keys.key_blocks
+    np.testing.assert_array_equal(coordinates(head.data.vertices), new_rest)
+    np.testing.assert_array_equal(coordinates(blocks["Basis"].points), new_rest)
+    np.testing.assert_allclose(
+        coordinates(blocks["mine"].points) - new_rest, np.tile([0, 0, 0.01], (4200, 1)), atol=1e-6
+    )
+    jaw = second_result.head.keys[second_result.arkit_names.index("jawOpen")]
+    np.testing.assert_allclose(coordinates(blocks["jawOpen"].points) - new_rest, to_blender(jaw), atol=1e-6)
+    assert blocks["mouthSmileLeft"].value == 0.25 and head.data.shape_keys.animation_data.action is not None
+    assert [camera[tags.PHOTO] for camera in tags.camera_objects(again)] == [
+        "landscape äö.jpg",
+        "crop.jpg",
+        "square.jpg",
+    ]
+    assert [photo["used"] for photo in again[tags.PHOTOS]] == [False, True, True, True, False]
+    after = counts(bpy)
+    assert after == {**before, "objects": before["objects"] - 1, "cameras": before["cameras"] - 1}
+
+
+def test_solving_again_puts_new_pixels_behind_the_material(
+    bpy, collection, result: HeadResult, message: HeadMessage
+) -> None:
+    image = collection[tags.ALBEDO]
+    assert tuple(image.size) == (256, 256)
+    picture = next(iter(message.photos.values()))  # any other file that Blender reads
+    importing.import_head(replace(result, albedo_png=picture), bpy.context, into=collection[tags.HEAD_ID])
+    assert collection[tags.ALBEDO] == image and tuple(image.size) == (300, 400)
+
+
+def test_solving_again_a_head_whose_faces_were_edited(bpy, collection, second_result: HeadResult) -> None:
+    import bmesh
+
+    head = tags.part_object(collection, "head")
+    material = head.data.materials[0]
+    edit = bmesh.new()
+    edit.from_mesh(head.data)
+    edit.verts.ensure_lookup_table()
+    bmesh.ops.delete(edit, geom=edit.verts[:5], context="VERTS")
+    edit.to_mesh(head.data)
+    edit.free()
+    bpy.data.objects.remove(tags.part_object(collection, "tongue"))
+    importing.import_head(second_result, bpy.context, into=collection[tags.HEAD_ID])
+    assert tags.part_object(collection, "head") == head and len(head.data.vertices) == 4200
+    assert list(head.data.materials) == [material]
+    assert tags.part_object(collection, "tongue").parent == head  # a part that was deleted is there again
+    head.data.shape_keys.key_blocks["jawOpen"].value = 1
+    bpy.context.view_layer.update()
+    for part in ("teeth_lower", "tongue"):
+        assert tags.part_object(collection, part).data.shape_keys.key_blocks["jawOpen"].value == 1
+
+
+def test_a_new_photo_joins_the_head(bpy, collection, result: HeadResult, photo_files, message: HeadMessage) -> None:
+    added = replace(result.photos[0], name="fifth.jpg")
+    files = [*photo_files, PhotoFile("fifth.jpg", message.photos["portrait.jpg"] + b"\0")]
+    grown = replace(result, photos=(*result.photos, added))
+    importing.import_head(grown, bpy.context, files, into=collection[tags.HEAD_ID])
+    assert len(tags.camera_objects(collection)) == 5
+    assert [photo.label for photo in stored_photos(collection)] == [*message.photos, "fifth.jpg"]
+
+
+def test_photos_by_path_stay_outside_of_the_file(bpy, result: HeadResult, message: HeadMessage, tmp_path: Path) -> None:
+    files = []
+    for name, data in message.photos.items():
+        (tmp_path / name).write_bytes(data)
+        files.append(PhotoFile(name, None, str(tmp_path / name)))
+    collection = importing.import_head(result, bpy.context, files, pack_photos=False)
+    assert all(group["image"].packed_file is None for group in collection[tags.PHOTOS])
+    assert {photo.label: photo.data for photo in stored_photos(collection)} == message.photos
+    (tmp_path / "square.jpg").unlink()
+    assert len(stored_photos(collection)) == len(message.photos) - 1
+
+
+def test_gltf_export_keeps_the_names(bpy, collection, result: HeadResult, tmp_path: Path) -> None:
+    bpy.ops.export_scene.gltf(
+        filepath=str(tmp_path / "head.gltf"), export_format="GLTF_SEPARATE", export_morph=True, export_cameras=True
+    )
+    content = json.loads((tmp_path / "head.gltf").read_text("utf-8"))
+    meshes = {content["meshes"][node["mesh"]]["name"]: node for node in content["nodes"] if "mesh" in node}
+    assert set(meshes) == set(PART_NAMES)
+    targets = {mesh["name"]: tuple(mesh.get("extras", {}).get("targetNames", ())) for mesh in content["meshes"]}
+    assert targets == {part.name: part.key_names for part in result.parts}
+    assert len(content["cameras"]) == 4
+    assert any(image["name"] == "albedo" for image in content["images"])
+    assert {
+        len(mesh["primitives"][0]["attributes"].keys() & {"TEXCOORD_0", "TEXCOORD_1"}) for mesh in content["meshes"]
+    } == {2}
