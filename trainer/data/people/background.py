@@ -171,9 +171,7 @@ def _boxes(
     return shapes, own + (base - own) * generator.uniform(0, 0.6)
 
 
-def _discs(
-    generator: np.random.Generator, count: int, soft: float, tint: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
+def _discs(generator: np.random.Generator, count: int, soft: float, tint: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     shapes, _ = _boxes(generator, count, soft, (0.01, 0.02), tint)
     radius = generator.uniform(0.01, 0.06) + 0.02 * generator.random(SHAPES)
     shapes[:, 2], shapes[:, 3], shapes[:, 7], shapes[:, 5] = radius, radius, 1.0, 0.006 + 0.3 * radius.mean()

@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from backend.geometry.template import Template
+from trainer.data.people.attachments.beard import beard_layer, beard_roots, draw_beard
 from trainer.data.people.attachments.clothes import clothes_layer, draw_clothes, neck_rim
 from trainer.data.people.attachments.glasses import draw_glasses, glasses_layers
 from trainer.data.people.attachments.hair import HatPressure, hair_layers
 from trainer.data.people.attachments.hair_styles import LOCKS, draw_hair
+from trainer.data.people.attachments.hands import draw_hand, hand_layer
 from trainer.data.people.attachments.hats import KINDS, draw_hat, hat_layer
 from trainer.data.people.attachments.hull import head_hull, hull_surface
 from trainer.data.people.attachments.layers import AttachmentMesh, join_layers
 from trainer.data.people.attachments.parameters import AttachmentParameters
 from trainer.data.people.attachments.stacking import stack
+from trainer.data.people.attachments.things import draw_thing, thing_layer
 from trainer.data.people.look import PersonLook
 
 EYE_CORNERS = ((42, 45), (36, 39))
@@ -36,6 +40,7 @@ class Attachments:
         self.template, self.detail = template, detail
         self._locks = max(64, round(LOCKS * detail))
         self._hull, self._rim = head_hull(template), neck_rim(template)
+        self._beard = beard_roots(template)
 
     def draw(
         self, generator: np.random.Generator, look: PersonLook, like: AttachmentParameters | None = None
@@ -48,12 +53,18 @@ class Attachments:
         hair = draw_hair(generator, look, self._hull, self._locks, like.hair if like else None)
         hat = draw_hat(generator, look, self._hull)
         wrapped = KINDS[int(hat.kind)] in ("headscarf", "hood")
+        thing = draw_thing(generator, self._hull)
+        beard = draw_beard(generator, look, self._beard, like.beard if like else None)
+        shown = beard if thing.mask == 0 else replace(beard, length=np.zeros_like(beard.length))
         return AttachmentParameters(
             hair_colour=hair.colour,
             hair=hair,
             hat=hat,
             glasses=draw_glasses(generator, look, like.glasses if like else None),
             clothes=draw_clothes(generator, look, self._rim, wrapped),
+            beard=shown,
+            hand=draw_hand(generator, look),
+            thing=thing,
         )
 
     def mesh(self, parameters: Sequence[AttachmentParameters], head_vertices: Tensor) -> AttachmentMesh:
@@ -73,7 +84,12 @@ class Attachments:
         frames, lenses = glasses_layers(drawn.glasses, eyes, landmarks[:, NOSE_BRIDGE], ears, surface.scale)
         hats = hat_layer(drawn.hat, surface)
         clothes = clothes_layer(drawn.clothes, self._rim, head, surface.scale)
-        return AttachmentMesh(join_layers((locks, hats, frames, clothes)), join_layers((wisps, lenses)))
+        beards = beard_layer(drawn.beard, self._beard, head, surface.scale)
+        hands = hand_layer(drawn.hand, landmarks, surface.scale)
+        things = thing_layer(drawn.thing, landmarks, surface)
+        return AttachmentMesh(
+            join_layers((locks, hats, frames, clothes, beards, hands, things)), join_layers((wisps, lenses))
+        )
 
     def _landmarks(self, head: Tensor) -> Tensor:
         embedding = self.template.landmarks68

@@ -12,20 +12,12 @@ from torch.nn import functional
 from backend.geometry.template import Template
 from backend.photos.collection import FaceClass
 from trainer.data.people.attachments.hats import cloth_colour
+from trainer.data.people.attachments.hull import BODY_ROWS
 from trainer.data.people.attachments.layers import CHECKS, KNIT, STRIPES, WEAVE, SurfaceLayer, join_layers
 from trainer.data.people.attachments.meshes import grid_faces, grid_normals, layer_of
 from trainer.data.people.attachments.stacking import Numbers
 from trainer.data.people.look import PersonLook
 
-ROWS = np.array(
-    [
-        (0.068, 0.074, -0.034, 0.594), (0.078, 0.076, -0.044, 0.583), (0.100, 0.080, -0.052, 0.571),
-        (0.132, 0.086, -0.059, 0.559), (0.162, 0.093, -0.065, 0.545), (0.186, 0.101, -0.069, 0.527),
-        (0.201, 0.109, -0.072, 0.500), (0.210, 0.116, -0.075, 0.455), (0.215, 0.121, -0.077, 0.390),
-        (0.220, 0.122, -0.080, 0.250),
-    ]
-)  # fmt: skip
-"""Rings of a body under the neck's rim: half width, front and back z, height."""
 CLOTH_ROWS, COLLAR_ROWS, TIE_ROWS = 8, 5, 6
 KINDS = ("t-shirt", "v-neck", "shirt", "suit", "turtleneck", "open jacket", "wide neck", "hood down", "scarf", "bare")
 
@@ -37,7 +29,7 @@ class ClothesParameters:
     Attributes
     ----------
     skin : (3,) linear. breadth, slope : of the shoulders relative to the mean. yaw : of the body under the head.
-    inner, outer : (43,) row of the body (see ``ROWS``) where each layer of cloth begins around the neck, above 10: none.
+    inner, outer : (43,) row of the body (``BODY_ROWS``) where each layer of cloth begins around the neck, above 10: none.
     inner_colour, outer_colour, collar_colour : (3,). collar : height, lean outwards, fold and thickness (metres, 0:
         none) (4,). collar_open : azimuth of the collar's gap in front. tie : width, 0: none; tie_colour : (3,).
     inner_detail, outer_detail : (3,) pattern: kind, strength, scale.
@@ -160,7 +152,10 @@ def clothes_layer(clothes: ClothesParameters, rim: NeckRim, head: Tensor, scale:
     rows, columns = body.shape[1], body.shape[2]
     v = torch.linspace(0, 1, rows, device=device)
     shade = (0.72 + 0.28 * (v * 5).clamp(max=1))[:, None, None]
-    parts = [layer_of(body, normals, grid_faces(rows, columns, device), int(FaceClass.NECK),
+    row = torch.arange(rows, device=device)[:, None]
+    covered = (row - torch.minimum(clothes.inner, clothes.outer)[:, None] - 0.3).clamp(0, 1)
+    under = body - normals * (0.014 * covered)[..., None]  # what cloth hides must not show through it
+    parts = [layer_of(under, normals, grid_faces(rows, columns, device), int(FaceClass.NECK),
                       clothes.skin[:, None, None] * shade, specular=0.15, roughness=0.45)]  # fmt: skip
     parts.append(_cloth(body, normals, clothes.inner, 0.003, clothes.inner_colour, clothes.inner_detail, a))
     parts.append(_cloth(body, normals, clothes.outer, 0.009, clothes.outer_colour, clothes.outer_detail, a))
@@ -170,7 +165,7 @@ def clothes_layer(clothes: ClothesParameters, rim: NeckRim, head: Tensor, scale:
 
 
 def _body(clothes: ClothesParameters, ring: Tensor, a: Tensor, scale: Tensor) -> Tensor:
-    table = torch.from_numpy(ROWS).float().to(ring.device)
+    table = torch.from_numpy(BODY_ROWS).float().to(ring.device)
     middle = ring.mean(1)
     half, front, back, height = (table[:, k] for k in range(4))
     k = torch.arange(len(table), device=ring.device, dtype=torch.float32)

@@ -142,7 +142,7 @@ def _frame_colour(generator: np.random.Generator, metal: bool) -> np.ndarray:
 
 
 def _glare(generator: np.random.Generator, sun: bool) -> np.ndarray:
-    strength = generator.uniform(0.05, 0.5) if generator.random() < 0.55 else generator.uniform(0, 0.05)
+    strength = generator.uniform(0.05, 0.5) if generator.random() < 0.35 else generator.uniform(0, 0.03)
     return np.array([strength * (0.6 if sun else 1.0), generator.uniform(-0.9, 0.9), generator.uniform(-1.2, 1.2),
                      generator.uniform(0.12, 0.5), strength * generator.uniform(0, 0.8)])  # fmt: skip
 
@@ -217,7 +217,7 @@ def glasses_layers(
         edge = (share[..., 0] > 0.99) * (g.rim < 0.001)[:, None, None]
         alpha = torch.maximum(alpha, 0.35 * edge)
         lenses.append(layer_of(glass, normal, grid_faces(LENS_ROWS, OUTLINE + 1, device), int(FaceClass.GLASSES),
-                               g.lens_colour[:, None, None], specular=0.5, roughness=0.1,
+                               g.lens_colour[:, None, None], specular=0.2, roughness=0.1,
                                alpha=alpha * g.worn[:, None, None], mirror=mirror * g.worn[:, None, None]))  # fmt: skip
         hinge = torch.stack([g.width / 2 + 0.7 * g.rim, g.hinge * g.height / 2], -1)
         start = place(hinge[:, None], zero[:, :1], side)[:, 0]

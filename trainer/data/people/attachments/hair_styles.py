@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -24,6 +24,7 @@ class Style:
     ``men``, ``women`` : how common it is. ``top``, ``sides`` : length on top, and at the sides and behind. ``fringe`` :
     chance that the front falls over the forehead. ``curl`` : amplitude of waves, ``wave`` their length, ``wild`` their
     irregularity. ``ears`` : room for covered ears. ``bundle`` : chance of a bun or a tail.
+    ``bulk`` : share of the length that is a closed body of hair on which the locks stand.
     """
 
     name: str
@@ -53,6 +54,7 @@ class Style:
     tied: bool = False
     bundle: float = 0.0
     roll: float = 0.3
+    bulk: float = 0.0
 
 
 STYLES: tuple[Style, ...] = (
@@ -89,14 +91,14 @@ STYLES: tuple[Style, ...] = (
           tied=True, turn=0.03, bundle=0.9, volume=(0.007, 0.016), width=(0.010, 0.015), taper=(0.3, 0.5),
           fringe=0.25),
     Style("afro short", 0.5, 0.35, (0.015, 0.03), (0.010, 0.02), up=(0.95, 1.0), bend=(0.0, 0.1), turn=1.0,
-          gravity=(0.0, 0.1), volume=(0.5, 0.5), width=(0.008, 0.012), taper=(0.3, 0.5), curl=(0.001, 0.002),
-          wild=(0.001, 0.003), roll=1.6),
+          gravity=(0.0, 0.1), volume=(0.5, 0.5), width=(0.006, 0.010), taper=(0.5, 0.7), curl=(0.001, 0.002),
+          wild=(0.001, 0.003), roll=1.6, bulk=0.6),
     Style("afro", 0.25, 0.5, (0.05, 0.11), (0.04, 0.09), up=(0.92, 1.0), bend=(0.0, 0.15), turn=1.2,
-          gravity=(0.0, 0.1), volume=(0.5, 0.5), width=(0.014, 0.022), taper=(0.2, 0.4), curl=(0.002, 0.004),
-          wave=(0.02, 0.03), wild=(0.004, 0.007), roll=1.6),
+          gravity=(0.0, 0.1), volume=(0.5, 0.5), width=(0.008, 0.013), taper=(0.4, 0.6), curl=(0.002, 0.004),
+          wave=(0.02, 0.03), wild=(0.003, 0.006), roll=1.6, bulk=0.75),
     Style("curls", 0.5, 0.5, (0.06, 0.11), (0.03, 0.08), up=(0.5, 0.8), bend=(0.6, 1.0), turn=0.8, fringe=0.5,
           curl=(0.005, 0.009), wave=(0.025, 0.04), wild=(0.002, 0.005), width=(0.007, 0.011), volume=(0.04, 0.07),
-          roll=1.0, taper=(0.4, 0.7), cut=(0.25, 0.3)),
+          roll=1.0, taper=(0.4, 0.7), cut=(0.25, 0.3), bulk=0.15),
     Style("long curls", 0.15, 1.0, (0.24, 0.36), (0.2, 0.32), up=(0.4, 0.7), bend=(0.8, 1.0), turn=0.6,
           sideways=(0.4, 1.2), ears=(0.01, 0.02), fringe=0.3, curl=(0.007, 0.013), wave=(0.035, 0.06),
           wild=(0.004, 0.009), width=(0.009, 0.013), volume=(0.05, 0.09), roll=1.0, window=(0.55, 0.95),
@@ -189,6 +191,13 @@ def draw_hair(
     cap_a = np.broadcast_to(azimuths()[None], (CAP_ROWS, AZIMUTHS))
     cover = 1 - bald(cap_a, rows[:, None] * edge)
     thick = 0.0022 if style.name == "buzz" else 0.0032
+    if style.bulk > 0:
+        reach = style.bulk * np.clip(length, 0, 0.2).max(initial=0)
+        lumps = 1 + 0.10 * generator.normal(0, 1, (CAP_ROWS, AZIMUTHS))
+        thick = 0.0032 + reach * (1 - rows[:, None] ** 5) * lumps
+        hair = replace(
+            hair, base=hair.base + reach * (1 - (s / hull.line(a, edge)) ** 5), length=length * (1 - 0.7 * style.bulk)
+        )
     cap = -0.006 + (thick + 0.006) * np.clip(cover * 2 - 0.5, 0, 1) * (length.max(initial=0) > 0)
     bundled = float(style.tied and bundle_kind < style.bundle)
     return HairParameters(

@@ -91,11 +91,11 @@ def draw_hat(generator: np.random.Generator, look: PersonLook, hull: HeadHull, c
         other = colour if generator.random() < 0.6 else other
         band = 0.0
     elif kind == "brim":
-        crown = generator.uniform(0.03, 0.075)
-        height = 0.009 + crown * (1 - t**4) + 0 * a
-        brim = np.full(AZIMUTHS, generator.uniform(0.035, 0.11)) + wobble * 2
+        crown = generator.uniform(0.02, 0.055)
+        height = 0.009 + crown * (1 - t**5) + 0 * a
+        brim = np.full(AZIMUTHS, generator.uniform(0.03, 0.085)) + wobble * 2
         drop, bend = generator.uniform(-0.15, 0.35), generator.uniform(-1.0, 1.0)
-        band = 3.0
+        band = float(generator.random() < 0.7)
     elif kind == "helmet":
         height = 0.02 + generator.uniform(0.01, 0.03) * (1 - t**2) + 0 * a
         brim = generator.uniform(0.012, 0.03) * (0.4 + 0.6 * np.clip(cos, 0, 1))

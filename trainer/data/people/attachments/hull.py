@@ -32,6 +32,15 @@ HAIRLINE = np.array(
     ]
 )  # fmt: skip
 """Azimuth in degrees and height on the mean head of a full hairline."""
+BODY_ROWS = np.array(
+    [
+        (0.068, 0.074, -0.034, 0.594), (0.078, 0.076, -0.044, 0.583), (0.100, 0.080, -0.052, 0.571),
+        (0.132, 0.086, -0.059, 0.559), (0.162, 0.093, -0.065, 0.545), (0.186, 0.101, -0.069, 0.527),
+        (0.201, 0.109, -0.072, 0.500), (0.210, 0.116, -0.075, 0.455), (0.215, 0.121, -0.077, 0.390),
+        (0.220, 0.122, -0.080, 0.250),
+    ]
+)  # fmt: skip
+"""Rings of a body under the neck's rim: half width, front and back z, height."""
 BROW_LINE = np.array([(0, 0.752), (15, 0.757), (32, 0.755), (45, 0.746), (60, 0.735), (180, 0.735)])
 """Azimuth in degrees and height of the brows, and on round the head."""
 
@@ -176,15 +185,25 @@ def _profile(head: np.ndarray, triangles: np.ndarray, azimuth: float) -> np.ndar
     heights = np.arange(CENTRE_Y - 0.004, 0.2, -0.004)
     radius = np.concatenate([farthest(np.array([0.0, y]), np.array([[1.0, 0.0]])) for y in heights])
     curtain, previous = [], top[-1, 0]
-    for y, skin in zip(heights, radius, strict=True):
-        inwards = CURTAIN_INWARDS if y > 0.60 else -0.10
-        previous = max(previous - inwards * 0.004, skin + 0.001 if np.isfinite(skin) and y > 0.60 else 0.0)
+    body = _body_radius(azimuth, heights)
+    for y, skin, chest in zip(heights, radius, body, strict=True):
+        follow = previous - CURTAIN_INWARDS * 0.004
+        follow = max(follow, skin + 0.001 if np.isfinite(skin) and y > 0.60 else 0.0)
+        previous = max(follow, min(chest + 0.010, previous + 0.005))
         curtain.append([previous, y])
     line = np.concatenate([top, np.array(curtain)])
     kernel = np.ones(7) / 7
     smooth = np.convolve(np.pad(line[:, 0], 3, mode="edge"), kernel, mode="valid")
     line[8:, 0] = np.maximum(smooth, line[:, 0] - 0.002)[8:]
     return np.stack([line[:, 0] * out[0], line[:, 1], line[:, 0] * out[1] + AXIS_Z], axis=1)
+
+
+def _body_radius(azimuth: float, heights: np.ndarray) -> np.ndarray:
+    """Distance of chest and shoulders from the axis at heights below the neck, at most 0.14 m; 0 above."""
+    half, front, back = (np.interp(-heights, -BODY_ROWS[:, 3], BODY_ROWS[:, k]) for k in range(3))
+    depth = np.where(np.cos(azimuth) > 0, front - AXIS_Z, AXIS_Z - back)
+    radius = 1 / np.sqrt((np.sin(azimuth) / half) ** 2 + (np.cos(azimuth) / depth) ** 2)
+    return np.where(heights < BODY_ROWS[0, 3], np.minimum(radius, 0.14), 0.0)
 
 
 def _filled(values: np.ndarray) -> np.ndarray:

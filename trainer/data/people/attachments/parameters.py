@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from trainer.data.people.attachments.beard import BeardParameters
 from trainer.data.people.attachments.clothes import ClothesParameters
 from trainer.data.people.attachments.glasses import GlassesParameters
 from trainer.data.people.attachments.hair_parameters import HairParameters
+from trainer.data.people.attachments.hands import HandParameters
 from trainer.data.people.attachments.hats import HatParameters
 from trainer.data.people.attachments.stacking import Numbers
+from trainer.data.people.attachments.things import ThingParameters
 
 
 @dataclass(frozen=True)
@@ -24,3 +27,6 @@ class AttachmentParameters:
     hat: HatParameters
     glasses: GlassesParameters
     clothes: ClothesParameters
+    beard: BeardParameters
+    hand: HandParameters
+    thing: ThingParameters
