@@ -1,6 +1,6 @@
-"""How the landmark detector errs: a bias that depends on the head's turn, correlated error modes, and what is left.
+"""How the landmark detector errs: a bias by the head's turn and nearness, correlated error modes, and what is left.
 
-Measured by ``python -m trainer calibrate`` on ray-traced people whose true landmarks are known. All errors are in per
+Measured by ``python -m trainer template --detector`` on ray-traced people whose true landmarks are known. All errors are in per
 cent of ``initial_pose.face_scale``, in the head's own upright picture axes (x to the right when the head is upright).
 """
 
@@ -18,6 +18,7 @@ from backend.safetensors_file import read_arrays, write_arrays
 DETECTOR_PATH = Path(__file__).resolve().parents[2] / "assets" / "landmark_detector.safetensors"
 YAW_UNIT, PITCH_UNIT = 45.0, 20.0  # degrees
 LARGEST_YAW, LARGEST_PITCH = 55.0, 30.0
+NEAR_METRES = 0.5
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,7 @@ class DetectorModel:
 
     Attributes
     ----------
-    bias : (5, 478, 2) coefficients of ``turn_features``.
+    bias : (8, 478, 2) coefficients of ``view_features``.
     modes : (M, 478, 2) correlated errors of one standard deviation each, different in every photo.
     deviation : (478,) standard deviation per axis of what neither explains.
     """
@@ -36,11 +37,18 @@ class DetectorModel:
     deviation: np.ndarray
 
 
-def turn_features(yaw_degrees: np.ndarray | float, pitch_degrees: np.ndarray | float) -> np.ndarray:
-    """(..., 5) features of the head's turn: 1, yaw, yaw² - 1/2, pitch, yaw * pitch, in units of 45 and 20 degrees."""
+def view_features(
+    yaw_degrees: np.ndarray | float, pitch_degrees: np.ndarray | float, distance_metres: np.ndarray | float
+) -> np.ndarray:
+    """(..., 8) features of a view: 1, yaw, yaw² - 1/2, pitch, yaw * pitch, in units of 45 and 20 degrees, and the
+    nearness, alone and times yaw and pitch.
+
+    The detector has seen few faces from very near and pulls their strong perspective towards what it knows.
+    """
     yaw = np.clip(yaw_degrees, -LARGEST_YAW, LARGEST_YAW) / YAW_UNIT
     pitch = np.clip(pitch_degrees, -LARGEST_PITCH, LARGEST_PITCH) / PITCH_UNIT
-    return np.stack([np.ones_like(yaw), yaw, yaw**2 - 0.5, pitch, yaw * pitch], axis=-1)
+    near = np.clip(NEAR_METRES / np.asarray(distance_metres, dtype=np.float64), 0.0, 2.0) - 0.5
+    return np.stack([np.ones_like(yaw), yaw, yaw**2 - 0.5, pitch, yaw * pitch, near, near * yaw, near * pitch], axis=-1)
 
 
 def turn_of(rotation: np.ndarray, towards_camera: np.ndarray) -> tuple[float, float, np.ndarray]:
@@ -70,7 +78,8 @@ def expected_errors(
     camera = parameters.camera()
     yaw, pitch, upright = turn_of(parameters.rotation, camera.centre() - parameters.pivot)
     percent = scale_px / 100.0
-    bias = percent * np.tensordot(turn_features(yaw, pitch), model.bias, 1) @ upright.T
+    features = view_features(yaw, pitch, parameters.distance)
+    bias = percent * np.tensordot(features, model.bias, 1) @ upright.T
     modes = percent * (model.modes @ upright.T).transpose(1, 2, 0)
     return bias, modes, percent * model.deviation
 

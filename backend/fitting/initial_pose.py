@@ -34,6 +34,7 @@ def camera_prior(face: PhotoFace, prior: PriorWeights) -> CameraPrior:
     return CameraPrior(
         log_distance=math.log(prior.distance_metres),
         log_distance_deviation=prior.distance_log_deviation if not known else 2.0,
+        set_deviation=prior.distance_set_deviation,
         log_focal=math.log(face.focal_px * face.crop_scale) if face.focal_px is not None else None,
         log_focal_deviation=prior.focal_log_deviation,
         principal_deviation=prior.principal_point_deviation * (0.1 if known else 1.0),

@@ -16,7 +16,8 @@ class PriorWeights:
     rare_expression_deviation : σ of all other keys.
     expression_bias : pull towards 0 per unit of weight (sparsity), in units of the cost.
     distance_metres : median of the log-normal prior over the camera's distance when no focal length is known.
-    distance_log_deviation : its σ in natural logarithms.
+    distance_log_deviation : its σ in natural logarithms, within the photos of one set.
+    distance_set_deviation : σ of the sets' own medians, in natural logarithms.
     focal_log_deviation : σ of the log focal length when EXIF gives one.
     principal_point_deviation : σ of the principal point's offset from the picture's centre, as a fraction of the
         focal length (crops), used when EXIF gives no focal length; a hundredth of it otherwise.
@@ -27,7 +28,8 @@ class PriorWeights:
     rare_expression_deviation: float = 0.2
     expression_bias: float = 0.2
     distance_metres: float = 1.2
-    distance_log_deviation: float = 0.6
+    distance_log_deviation: float = 0.4
+    distance_set_deviation: float = 0.6
     focal_log_deviation: float = 0.02
     principal_point_deviation: float = 0.05
 

@@ -2,7 +2,8 @@
 
 Per photo the unknowns are a pose (9), an expression (52, bounded to [0, 1]) and the strengths of the landmark
 detector's correlated errors (M); all photos share the identity (K).
-Each photo's unknowns are eliminated by a Schur complement, so time grows linearly with the number of photos.
+Each photo's unknowns are eliminated by a Schur complement, so time grows linearly with the number of photos. Shared with the identity is one more
+number, the distance from which this person's photos tend to be taken (see ``CameraPrior``).
 """
 
 from __future__ import annotations
@@ -59,10 +60,16 @@ class PointTargets:
 
 @dataclass(frozen=True)
 class CameraPrior:
-    """Prior over one photo's camera: log distance (mean, σ), log focal length or None, principal point's σ."""
+    """Prior over one photo's camera: log distance (mean, σ), log focal length or None, principal point's σ.
+
+    The mean of the log distance is ``log_distance + set_deviation * h`` with one h, of unit variance, for all photos: the
+    photos of one person are alike in this more often than those of different people, and the perspective of six faces
+    together says more of it than that of one.
+    """
 
     log_distance: float
     log_distance_deviation: float
+    set_deviation: float
     log_focal: float | None
     log_focal_deviation: float
     principal_deviation: float
@@ -70,10 +77,11 @@ class CameraPrior:
 
 @dataclass(frozen=True)
 class FaceEstimate:
-    """The solver's state: identity (K,) in σ, and one ``PhotoParameters`` per photo."""
+    """The solver's state: identity (K,) in σ, one ``PhotoParameters`` per photo, and ``CameraPrior``'s h."""
 
     identity: np.ndarray
     photos: tuple[PhotoParameters, ...]
+    distance_habit: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -114,8 +122,8 @@ def solver_weights(prior: PriorWeights, identity_size: int, outlier_scale: float
 
 @dataclass(frozen=True)
 class _PhotoSystem:
-    """Normal equations of one photo with P = 61 + M own unknowns: own block (P, P), coupling (P, K), shared block
-    (K, K) and the gradients."""
+    """Normal equations of one photo with P = 61 + M own unknowns: own block (P, P), coupling (P, K + 1), shared block
+    (K + 1, K + 1) and the gradients; shared are the identity and the distance habit."""
 
     own: np.ndarray
     coupling: np.ndarray
@@ -140,43 +148,46 @@ def robust_cost(residual: np.ndarray, information: np.ndarray, scale: float) -> 
 
 def _photo_cost(
     parameters: PhotoParameters,
-    identity: np.ndarray,
+    estimate: FaceEstimate,
     targets: PointTargets,
     camera_prior: CameraPrior,
     weights: SolverWeights,
 ) -> float:
-    cost = robust_cost(residuals(parameters, identity, targets), targets.information, weights.outlier_scale)
+    cost = robust_cost(residuals(parameters, estimate.identity, targets), targets.information, weights.outlier_scale)
     expression = parameters.expression
     cost += 0.5 * float((weights.expression_information * expression**2).sum())
     cost += float((weights.expression_bias * expression).sum())
     cost += 0.5 * float((parameters.nuisance**2).sum())
-    for value, deviation, _ in _camera_prior_rows(parameters, camera_prior):
+    for value, deviation, _, _ in _camera_prior_rows(parameters, estimate.distance_habit, camera_prior):
         cost += 0.5 * (value / deviation) ** 2
     return cost
 
 
-def _camera_prior_rows(parameters: PhotoParameters, prior: CameraPrior) -> list[tuple[float, float, np.ndarray]]:
-    """(residual, σ, derivative by the pose step (9,)) of each camera prior term."""
+def _camera_prior_rows(
+    parameters: PhotoParameters, habit: float, prior: CameraPrior
+) -> list[tuple[float, float, np.ndarray, float]]:
+    """(residual, σ, derivative by the pose step (9,), derivative by the habit) of each camera prior term."""
     unit = np.eye(POSE_SIZE)
+    nearness = parameters.log_distance - prior.log_distance - prior.set_deviation * habit
     rows = [
-        (parameters.log_distance - prior.log_distance, prior.log_distance_deviation, unit[6]),
-        (float(parameters.principal_offset[0]), prior.principal_deviation, unit[7]),
-        (float(parameters.principal_offset[1]), prior.principal_deviation, unit[8]),
+        (nearness, prior.log_distance_deviation, unit[6], -prior.set_deviation),
+        (float(parameters.principal_offset[0]), prior.principal_deviation, unit[7], 0.0),
+        (float(parameters.principal_offset[1]), prior.principal_deviation, unit[8], 0.0),
     ]
     if prior.log_focal is not None:
         log_focal = parameters.log_scale + parameters.log_distance
-        rows.append((log_focal - prior.log_focal, prior.log_focal_deviation, unit[5] + unit[6]))
+        rows.append((log_focal - prior.log_focal, prior.log_focal_deviation, unit[5] + unit[6], 0.0))
     return rows
 
 
 def _photo_system(
     parameters: PhotoParameters,
-    identity: np.ndarray,
+    estimate: FaceEstimate,
     targets: PointTargets,
     camera_prior: CameraPrior,
     weights: SolverWeights,
 ) -> _PhotoSystem:
-    positions = targets.points.positions(identity, parameters.expression)
+    positions = targets.points.positions(estimate.identity, parameters.expression)
     pixels, by_point, by_pose = project_with_derivatives(parameters, positions)
     off = pixels + targets.nuisance @ parameters.nuisance - targets.pixels
     residual = np.einsum("mij,mj->mi", targets.whitening, off)
@@ -190,31 +201,36 @@ def _photo_system(
     by_own = np.concatenate([by_pose, by_point @ targets.points.expression, by_nuisance], axis=-1)
     by_own = by_own.reshape(-1, by_own.shape[-1])  # (2M, P)
     by_identity = (by_point @ targets.points.identity).reshape(len(by_own), -1)  # (2M, K)
+    by_shared = np.concatenate([by_identity, np.zeros((len(by_own), 1))], axis=1)  # (2M, K + 1)
     residual = (root[:, :, 0] * residual).ravel()
 
     own = by_own.T @ by_own
     own_gradient = by_own.T @ residual
-    for value, deviation, derivative in _camera_prior_rows(parameters, camera_prior):
-        own[:POSE_SIZE, :POSE_SIZE] += np.outer(derivative, derivative) / deviation**2
-        own_gradient[:POSE_SIZE] += derivative * value / deviation**2
+    coupling, shared, shared_gradient = by_own.T @ by_shared, by_shared.T @ by_shared, by_shared.T @ residual
+    for value, deviation, by_step, by_habit in _camera_prior_rows(parameters, estimate.distance_habit, camera_prior):
+        own[:POSE_SIZE, :POSE_SIZE] += np.outer(by_step, by_step) / deviation**2
+        own_gradient[:POSE_SIZE] += by_step * value / deviation**2
+        coupling[:POSE_SIZE, -1] += by_step * by_habit / deviation**2
+        shared[-1, -1] += by_habit**2 / deviation**2
+        shared_gradient[-1] += by_habit * value / deviation**2
     expression, nuisance = slice(POSE_SIZE, POSE_SIZE + EXPRESSION_SIZE), slice(POSE_SIZE + EXPRESSION_SIZE, None)
     diagonal = np.einsum("ii->i", own)  # a view
     diagonal[expression] += weights.expression_information
     own_gradient[expression] += weights.expression_information * parameters.expression + weights.expression_bias
     diagonal[nuisance] += 1.0
     own_gradient[nuisance] += parameters.nuisance
-    return _PhotoSystem(
-        own, by_own.T @ by_identity, by_identity.T @ by_identity, own_gradient, by_identity.T @ residual
-    )
+    return _PhotoSystem(own, coupling, shared, own_gradient, shared_gradient)
 
 
 def _solve_step(
     systems: list[_PhotoSystem], estimate: FaceEstimate, weights: SolverWeights, damping: float
 ) -> tuple[np.ndarray, list[np.ndarray]]:
-    """One damped step: (K,) for the identity and (P,) per photo; expression weights held at a bound do not move."""
-    size = len(estimate.identity)
-    shared = np.diag(weights.identity_information)
-    shared_gradient = weights.identity_information * estimate.identity
+    """One damped step: (K + 1,) for identity and distance habit, and (P,) per photo; expression weights held at a bound
+    do not move."""
+    size = len(estimate.identity) + 1
+    information = np.append(weights.identity_information, 1.0)
+    shared = np.diag(information)
+    shared_gradient = information * np.append(estimate.identity, estimate.distance_habit)
     eliminated = []
     for system, parameters in zip(systems, estimate.photos, strict=True):
         gradient = system.own_gradient[POSE_SIZE : POSE_SIZE + EXPRESSION_SIZE]
@@ -229,13 +245,13 @@ def _solve_step(
         shared_gradient = shared_gradient + system.shared_gradient - coupling.T @ solved[:, size]
         eliminated.append((free, solved))
     shared[np.arange(size), np.arange(size)] *= 1.0 + damping
-    identity_step = -cho_solve(cho_factor(shared), shared_gradient)
+    shared_step = -cho_solve(cho_factor(shared), shared_gradient)
     steps = []
     for free, solved in eliminated:
         step = np.zeros(len(free))
-        step[free] = -solved[:, size] - solved[:, :size] @ identity_step
+        step[free] = -solved[:, size] - solved[:, :size] @ shared_step
         steps.append(step)
-    return identity_step, steps
+    return shared_step, steps
 
 
 def solve(
@@ -254,8 +270,9 @@ def solve(
 
     def total_cost(candidate: FaceEstimate) -> float:
         cost = 0.5 * float((weights.identity_information * candidate.identity**2).sum())
+        cost += 0.5 * candidate.distance_habit**2
         for parameters, target, prior in zip(candidate.photos, targets, camera_priors, strict=True):
-            cost += _photo_cost(parameters, candidate.identity, target, prior, weights)
+            cost += _photo_cost(parameters, candidate, target, prior, weights)
         return cost
 
     damping = 1e-3
@@ -264,13 +281,14 @@ def solve(
     for _ in range(iterations):
         if systems is None:
             systems = [
-                _photo_system(parameters, estimate.identity, target, prior, weights)
+                _photo_system(parameters, estimate, target, prior, weights)
                 for parameters, target, prior in zip(estimate.photos, targets, camera_priors, strict=True)
             ]
-        identity_step, steps = _solve_step(systems, estimate, weights, damping)
+        shared_step, steps = _solve_step(systems, estimate, weights, damping)
         candidate = replace(
             estimate,
-            identity=estimate.identity + identity_step,
+            identity=estimate.identity + shared_step[:-1],
+            distance_habit=estimate.distance_habit + float(shared_step[-1]),
             photos=tuple(
                 parameters.moved(*np.split(step, [POSE_SIZE, POSE_SIZE + EXPRESSION_SIZE]))
                 for parameters, step in zip(estimate.photos, steps, strict=True)

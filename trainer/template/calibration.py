@@ -64,7 +64,7 @@ class Observation:
 
 def random_camera(rng: np.random.Generator, target: np.ndarray, yaw: float, pitch: float) -> Camera:
     """A camera that looks at ``target`` (3,) so that the head turns by yaw and pitch (degrees) to it."""
-    distance = float(np.exp(rng.uniform(np.log(0.45), np.log(2.2))))
+    distance = float(np.exp(rng.uniform(np.log(0.3), np.log(3.0))))
     y, p = np.radians([-yaw, -pitch])
     away = np.array([np.sin(y) * np.cos(p), np.sin(p), np.cos(y) * np.cos(p)])
     forward, roll = -away, np.radians(rng.normal(0, 6))

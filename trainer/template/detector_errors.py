@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from backend.fitting.detector_model import DetectorModel, turn_features, turn_of
+from backend.fitting.detector_model import DetectorModel, turn_of, view_features
 from backend.fitting.initial_pose import face_scale
 from backend.geometry.template import Template
 from trainer.template.calibration import Observation
@@ -25,7 +25,7 @@ class ErrorTable:
     Attributes
     ----------
     errors : (P, 478, 2) found minus true, per cent of ``face_scale``, the common shift of a picture taken out.
-    features : (P, 5) ``turn_features``. people : (P,) whose pictures belong together (for cross-validation).
+    features : (P, 8) ``view_features``. people : (P,) whose pictures belong together (for cross-validation).
     """
 
     errors: np.ndarray
@@ -37,24 +37,25 @@ def error_table(
     template: Template, observations: list[Observation], people: np.ndarray, partners: np.ndarray
 ) -> ErrorTable:
     """Errors of all observations and of their mirror images; ``partners`` (478,) is each landmark's mirror partner."""
-    errors, turns = [], []
+    errors, views = [], []
     for observation in observations:
         camera = observation.camera
         head = observation.vertices[: template.head.vertex_stop].astype(np.float64)
         middle = head[template.regions["face"][: len(head)] > 0.5].mean(0)
-        yaw, pitch, upright = turn_of(camera.camera_from_head[:3, :3], camera.centre() - middle)
+        towards = camera.centre() - middle
+        yaw, pitch, upright = turn_of(camera.camera_from_head[:3, :3], towards)
         true = camera.project(template.landmarks478.positions(observation.vertices.astype(np.float64)))[:, :2]
         found = np.asarray(observation.landmarks[:, :2], dtype=np.float64)
         error = 100.0 / face_scale(found) * (found - true) @ upright
         errors.append(error - np.median(error, axis=0))
-        turns.append((yaw, pitch))
+        views.append((yaw, pitch, float(np.linalg.norm(towards))))
     both = np.concatenate([np.stack(errors), np.stack(errors)[:, partners] * [-1.0, 1.0]])
-    yaws, pitches = np.concatenate([turns, np.array(turns) * [-1.0, 1.0]]).T
-    return ErrorTable(both, turn_features(yaws, pitches), np.concatenate([people, people]))
+    features = view_features(*np.concatenate([views, np.array(views) * [-1.0, 1.0, 1.0]]).T)
+    return ErrorTable(both, features, np.concatenate([people, people]))
 
 
 def fit_bias(table: ErrorTable) -> np.ndarray:
-    """(5, 478, 2) robust ridge regression of the errors on the turn."""
+    """(8, 478, 2) robust ridge regression of the errors on the view."""
     features, errors = table.features, table.errors
     weight = np.ones(errors.shape[:2])
     bias = np.zeros((features.shape[1], *errors.shape[1:]))

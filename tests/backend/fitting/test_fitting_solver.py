@@ -56,7 +56,7 @@ def seen(template, truth: FaceEstimate, noise_px: float, seed: int = 0):
 
 def camera_priors(count: int, known_focal: float | None = None) -> tuple[CameraPrior, ...]:
     log_focal = None if known_focal is None else float(np.log(known_focal))
-    return tuple(CameraPrior(np.log(1.2), 0.6, log_focal, 0.02, 0.01) for _ in range(count))
+    return tuple(CameraPrior(np.log(1.2), 0.6, 0.5, log_focal, 0.02, 0.01) for _ in range(count))
 
 
 def start_from(truth: FaceEstimate) -> FaceEstimate:
@@ -134,3 +134,22 @@ def test_without_evidence_the_prior_wins(template) -> None:
     found = solve(start, (silent,), camera_priors(1), weights, 30)
     assert np.abs(found.identity).max() < 1e-3
     assert found.photos[0].expression.max() < 1e-3
+
+
+def test_a_photo_without_evidence_takes_the_distance_of_the_others(template) -> None:
+    views = (*VIEWS, (0.0, 0.0))
+    truth = FaceEstimate(
+        np.zeros(len(template.identity_modes)), tuple(photo(y, p, 0.35, np.zeros(52)) for y, p in views)
+    )
+    targets = list(seen(template, truth, 0.3))
+    targets[-1] = replace(targets[-1], information=np.full(len(targets[-1].information), 1e-9))
+    weights = solver_weights(PriorWeights(), len(truth.identity), 3.0)
+    start = replace(truth, photos=tuple(replace(p, log_distance=float(np.log(1.2))) for p in truth.photos))
+    distances = {}
+    for shared in (0.0, 0.6):
+        priors = tuple(replace(p, log_distance_deviation=0.4, set_deviation=shared) for p in camera_priors(5))
+        found = solve(start, tuple(targets), priors, weights, 60)
+        distances[shared] = found.photos[-1].distance
+        assert found.photos[0].distance == pytest.approx(0.35, rel=0.15)
+    assert distances[0.0] == pytest.approx(1.2, rel=0.02)
+    assert distances[0.6] < 0.65

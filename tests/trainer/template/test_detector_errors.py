@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import numpy as np
 
-from backend.fitting.detector_model import turn_features, turn_of
+from backend.fitting.detector_model import turn_of, view_features
 from backend.photos.landmarks import mean_landmarks
 from trainer.template.detector_errors import ErrorTable, cross_validated_percent, fit_bias, fit_detector_model
 
 
 def made_up_table(seed: int = 0, pictures: int = 80) -> tuple[ErrorTable, np.ndarray]:
     generator = np.random.default_rng(seed)
-    features = turn_features(generator.uniform(-50, 50, pictures), generator.uniform(-20, 20, pictures))
-    bias = generator.normal(0, 1.0, (5, 478, 2))
+    turns = generator.uniform(-50, 50, pictures), generator.uniform(-20, 20, pictures)
+    features = view_features(*turns, np.exp(generator.uniform(-1.2, 1.1, pictures)))
+    bias = generator.normal(0, 1.0, (8, 478, 2))
     mode = generator.normal(0, 1.0, (478, 2))
     errors = np.tensordot(features, bias, 1) + generator.normal(0, 1, (pictures, 1, 1)) * mode
     errors += generator.normal(0, 0.5, errors.shape)
