@@ -58,6 +58,7 @@ class Session:
         self.job: Job | None = None
         self.preview: Preview | None = None
         self.head: str | None = None
+        self._begun = 0.0
         self._result: HeadResult | None = None
         self._import: Generator[float, None, str] | None = None
         self._import_view: JobView | None = None
@@ -83,6 +84,7 @@ class Session:
             raise AddonError("A reconstruction is already running.", "Wait for it, or cancel it.", "busy")
         options = {"quality": job.quality, "texture_size": job.texture_size, "device": "auto"}
         self.job, self.preview, self.head, self._result, self._import_view = job, None, None, None, None
+        self._begun = time.monotonic()
         self.runner.begin(Submission(secrets.token_hex(16), job.photos, options), backend)
 
     def cancel(self) -> None:
@@ -148,7 +150,7 @@ class Session:
         self.head = collection
         scene = bpy.data.scenes.get(job.scene) or bpy.context.scene
         statuses.write(scene, job.given, result.report)
-        self._end_import(JobView(Phase.DONE, statuses.summary(result.report), 1.0))
+        self._end_import(JobView(Phase.DONE, statuses.summary(result.report, time.monotonic() - self._begun), 1.0))
         if not bpy.app.background:
             if job.frame:
                 frame_head(collection)

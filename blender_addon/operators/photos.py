@@ -7,6 +7,8 @@ from pathlib import Path
 import bpy
 from bpy.props import BoolProperty, CollectionProperty, IntProperty, StringProperty
 
+from ..ui import redraw
+
 ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".heic", ".heif")
 
 
@@ -63,6 +65,7 @@ class AddPhotos(bpy.types.Operator):
             if not refused:
                 self.report({"WARNING"}, "No photo was chosen.")
             return {"CANCELLED"}
+        redraw.everything()
         return {"FINISHED"}
 
 

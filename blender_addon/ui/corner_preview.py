@@ -57,7 +57,7 @@ class _Drawn:
             framebuffer.clear(color=(0.0, 0.0, 0.0, 0.0), depth=1.0)
             gpu.state.depth_test_set("LESS_EQUAL")
             gpu.state.depth_mask_set(True)
-            with gpu.matrix.push_pop():
+            with gpu.matrix.push_pop(), gpu.matrix.push_pop_projection():
                 gpu.matrix.load_matrix(view)
                 gpu.matrix.load_projection_matrix(projection)
                 self.batch.draw(self.shader)
@@ -85,11 +85,16 @@ def clay_shading(vertices: np.ndarray, triangles: np.ndarray) -> np.ndarray:
     light = np.full(len(vertices), _AMBIENT, np.float32)
     for direction, strength in _LIGHTS:
         light += strength * np.clip(normals @ (direction / np.linalg.norm(direction)), 0, None)
-    return (np.clip(light, 0, 1)[:, None] ** (1 / 2.2) * CLAY).astype(np.float32)
+    return (np.clip(light, 0, 1)[:, None] ** 0.8 * CLAY).astype(np.float32)
 
 
-def draw() -> None:
+def _draw() -> None:
     """Called by Blender after it has drawn a 3D View."""
+    draw_corner()
+
+
+def draw_corner() -> None:
+    """Draw the current preview, where there is one, into the corner of the region that is being drawn."""
     global _drawn
     preview = session().preview
     context = bpy.context
@@ -103,8 +108,9 @@ def draw() -> None:
     _drawn.render(angle)
     scale = context.preferences.system.ui_scale
     side, margin = SIDE_PIXELS * scale, MARGIN_PIXELS * scale
+    tools = sum(region.width for region in context.area.regions if region.type == "TOOLS" and region.width > 1)
     gpu.state.blend_set("ALPHA_PREMULT")
-    draw_texture_2d(_drawn.offscreen.texture_color, (margin, margin), side, side)
+    draw_texture_2d(_drawn.offscreen.texture_color, (tools + margin, margin), side, side)
     gpu.state.blend_set("NONE")
 
 
@@ -119,7 +125,7 @@ def forget() -> None:
 def register() -> None:
     global _handle
     if not bpy.app.background:
-        _handle = bpy.types.SpaceView3D.draw_handler_add(draw, (), "WINDOW", "POST_PIXEL")
+        _handle = bpy.types.SpaceView3D.draw_handler_add(_draw, (), "WINDOW", "POST_PIXEL")
 
 
 def unregister() -> None:

@@ -52,8 +52,8 @@ class MainPanel(bpy.types.Panel):
         column.enabled = not view.phase.busy
         column.use_property_split = True
         column.use_property_decorate = False
-        column.row().prop(settings, "quality", expand=True)
-        column.row().prop(settings, "texture_size", expand=True)
+        column.prop(settings, "quality")
+        column.prop(settings, "texture_size")
         if view.phase.busy:
             draw_progress(layout, view)
             layout.prop(settings, "show_preview")

@@ -17,9 +17,9 @@ from ..runner import LocalBackend, ServerAddress
 from .text import draw_error, draw_wrapped, gigabytes
 
 WHERE = (
-    ("INSTALLED", "Own", "A backend that this extension installs and looks after"),
+    ("INSTALLED", "Installed", "A backend that this extension installs and looks after"),
     ("EXISTING", "Existing", "A backend that is on this computer already"),
-    ("REMOTE", "Another Machine", "A backend that listens on another machine"),
+    ("REMOTE", "Remote", "A backend that listens on another machine"),
 )
 DEVICES = (
     ("auto", "Automatic", "CUDA where there is a card, else the CPU"),
@@ -54,7 +54,9 @@ class LikenessPreferences(bpy.types.AddonPreferences):
         name="Port", description="Port of the backend on this computer; 0: any free one", min=0, max=65535
     )
     frame_head: BoolProperty(
-        name="Show the Head When It Arrives", description="Move the view to the new head", default=True
+        name="Show the Head When It Arrives",
+        description="Move the view to the new head and show its texture",
+        default=True,
     )
     pack_photos: BoolProperty(
         name="Keep Photos in the .blend File",

@@ -7,6 +7,8 @@ import bpy
 
 def everything() -> None:
     """Draw what shows progress: sidebars of 3D views, preferences, the status bar."""
+    if bpy.app.background:
+        return
     manager = bpy.context.window_manager
     for window in manager.windows:
         for area in window.screen.areas:

@@ -22,16 +22,13 @@ def write(scene: bpy.types.Scene, given: Sequence[tuple[str, str]], report: Mapp
         photo.landmark_error = float(error) if isinstance(error, int | float) else -1.0
 
 
-def summary(report: Mapping[str, Any]) -> str:
-    """One sentence about a finished reconstruction."""
+def summary(report: Mapping[str, Any], seconds: float) -> str:
+    """One sentence about a reconstruction that took ``seconds`` from click to head."""
     entries = _entries(report)
     used = sum(bool(entry.get("used")) for entry in entries)
-    seconds = report.get("seconds")
-    total = seconds.get("total") if isinstance(seconds, Mapping) else None
-    took = f" in {total:.0f} s" if isinstance(total, int | float) else ""
     left_out = len(entries) - used
     rest = f", {left_out} left out" if left_out else ""
-    return f"A head from {used} photo{'' if used == 1 else 's'}{rest}{took}."
+    return f"A head from {used} photo{'' if used == 1 else 's'}{rest}, in {seconds:.0f} s."
 
 
 def _entries(report: Mapping[str, Any]) -> list[Mapping[str, Any]]:

@@ -21,6 +21,9 @@ def frame_head(collection: str) -> None:
         region = next((region for region in area.regions if region.type == "WINDOW"), None)
         if region is None:
             continue
+        shading = area.spaces.active.shading
+        if shading.type == "SOLID" and shading.color_type == "MATERIAL":
+            shading.color_type = "TEXTURE"
         with bpy.context.temp_override(window=window, area=area, region=region):
             bpy.ops.view3d.view_axis(type="FRONT")
             bpy.ops.view3d.view_selected()

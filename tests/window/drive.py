@@ -1,0 +1,75 @@
+"""The extension in a Blender with a window, by hand: ``python tests/window/drive.py --tool T --suite S --out DIR``.
+
+The tool is a program with ``run SUITE SCRIPT [blender arguments]`` that starts a Blender of that name with a window (or
+under Xvfb) and mounts the script's folder where the script runs. The backend runs beside it, out of this checkout or
+``--source``, in the Python that runs this file.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def main() -> int:
+    """Build the zip, lay out the folder, start the backend, run Blender, print the figures."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--tool", type=Path, required=True)
+    parser.add_argument("--suite", required=True)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--photos", type=Path, help="folder of photos (default: the demo person's, made here)")
+    parser.add_argument("--source", type=Path, default=ROOT, help="folder that holds the backend")
+    parser.add_argument("--size", default="1100x700")
+    parser.add_argument("--ui-scale", type=float, default=1.0)
+    parser.add_argument("--tab-pixels", type=int, default=270, help="our tab's distance from the sidebar's top")
+    parser.add_argument("--texture", default="1024")
+    parser.add_argument("--material-preview", action="store_true", help="slow without a graphics card")
+    given = parser.parse_args()
+    out: Path = given.out.resolve()
+    out.mkdir(parents=True, exist_ok=True)
+    build = [sys.executable, "-m", "blender_addon.build", "--platform", "linux-x64", "--out", str(out / "dist")]
+    subprocess.run(build, cwd=ROOT, check=True)
+    shutil.copy2(next((out / "dist").glob("*.zip")), out / "likeness.zip")
+    shutil.copy2(Path(__file__).with_name("in_blender.py"), out)
+    if given.photos:
+        shutil.copytree(given.photos, out / "photos", dirs_exist_ok=True)
+    elif not (out / "photos").exists():
+        subprocess.run(
+            [sys.executable, "-m", "trainer", "demo-photos", "--out", str(out / "photos")], cwd=ROOT, check=True
+        )
+    settings = {
+        "ui_scale": given.ui_scale,
+        "texture_size": given.texture,
+        "photo": 0,
+        "tab_pixels": given.tab_pixels,
+        "screen_height": 900,
+    }
+    settings["material_preview"] = given.material_preview
+    (out / "settings.json").write_text(json.dumps(settings))
+    (out / "figures.json").unlink(missing_ok=True)
+    environment = os.environ | {"LIKENESS_CONFIG_DIR": str(out / "config"), "PYTHONPATH": str(given.source)}
+    serve = [sys.executable, "-m", "backend", "serve", "--parent", str(os.getpid())]
+    with (out / "server.log").open("w") as log:
+        server = subprocess.Popen(serve, env=environment, cwd=given.source, stdout=subprocess.PIPE, stderr=log)
+        try:
+            assert server.stdout is not None and server.stdout.readline(), "the backend did not start"
+            width, height = given.size.split("x")
+            run = ["bash", str(given.tool), "run", given.suite, str(out / "in_blender.py")]
+            code = subprocess.run([*run, "-p", "0", "0", width, height]).returncode
+        finally:
+            server.terminate()
+            server.wait()
+    figures = out / "figures.json"
+    print(figures.read_text() if figures.exists() else "no figures")
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

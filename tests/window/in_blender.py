@@ -1,0 +1,261 @@
+"""Runs inside a Blender with a window: zip to head, with screenshots and the longest gap between two timer ticks.
+
+Started by ``drive.py``, which lays out the folder that this file lies in: ``likeness.zip``, ``photos/``, ``config/``
+(of a backend that runs already) and ``settings.json``. Writes ``figures.json`` and pictures beside itself.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import subprocess
+import sys
+import time
+import traceback
+from collections.abc import Generator
+from pathlib import Path
+from typing import Any
+
+import bpy
+
+HERE = Path(__file__).resolve().parent
+SETTINGS = json.loads((HERE / "settings.json").read_text())
+PACKAGE = "bl_ext.user_default.likeness"
+TICK_SECONDS = 0.01
+
+figures: dict[str, Any] = {"blender": bpy.app.version_string, "python": sys.version.split()[0]}
+gaps: dict[str, list[float]] = {}
+calls: dict[str, list[float]] = {}
+phase = "before"
+last_tick = 0.0
+
+
+def addon(name: str) -> Any:
+    return importlib.import_module(f"{PACKAGE}.{name}")
+
+
+def session() -> Any:
+    return addon("session").session()
+
+
+def forget_gap() -> None:
+    """What this script itself does for long is nobody's freeze."""
+    global last_tick
+    last_tick = time.monotonic()
+
+
+def screenshot(name: str) -> None:
+    window = bpy.context.window_manager.windows[0]
+    crop = f"{window.width}x{window.height}+0+{SETTINGS['screen_height'] - window.height}"
+    command = ["import", "-window", "root", "-crop", crop, "+repage", str(HERE / f"{name}.png")]
+    subprocess.run(command, check=True)
+    forget_gap()
+
+
+def view3d() -> tuple[bpy.types.Window, bpy.types.Area, bpy.types.Region]:
+    window = bpy.context.window_manager.windows[0]
+    area = max((a for a in window.screen.areas if a.type == "VIEW_3D"), key=lambda a: a.width * a.height)
+    return window, area, next(r for r in area.regions if r.type == "WINDOW")
+
+
+def call(operator: Any, *arguments: Any, **values: Any) -> Any:
+    window, area, region = view3d()
+    with bpy.context.temp_override(window=window, area=area, region=region):
+        return operator(*arguments, **values)
+
+
+def heads() -> int:
+    return sum("likeness_id" in collection for collection in bpy.data.collections)
+
+
+def until(condition: Any, seconds: float, what: str) -> Generator[float, None, None]:
+    end = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > end:
+            raise AssertionError(f"{what} did not happen; the view is {session().view}")
+        yield 0.02
+
+
+def time_calls(module: Any, name: str) -> None:
+    """Record how long the calls of a function take: what is ours of a gap, and what is Blender's drawing."""
+    function = getattr(module, name)
+
+    def timed(*arguments: Any, **values: Any) -> Any:
+        start = time.monotonic()
+        try:
+            return function(*arguments, **values)
+        finally:
+            calls.setdefault(f"{name}.{phase}", []).append(time.monotonic() - start)
+
+    setattr(module, name, timed)
+
+
+def show_sidebar() -> None:
+    _, area, _ = view3d()
+    area.spaces.active.show_region_ui = True
+    sidebar = next(r for r in area.regions if r.type == "UI")
+    try:
+        sidebar.active_panel_category = "Likeness"
+    except AttributeError:  # before 5.0 only a click on the tab does it
+        x, y = sidebar.x + sidebar.width - 10, sidebar.y + sidebar.height - SETTINGS["tab_pixels"]
+        window = bpy.context.window_manager.windows[0]
+        window.event_simulate(type="MOUSEMOVE", value="NOTHING", x=x, y=y)
+        window.event_simulate(type="LEFTMOUSE", value="PRESS", x=x, y=y)
+        window.event_simulate(type="LEFTMOUSE", value="RELEASE", x=x, y=y)
+
+
+def story() -> Generator[float, None, None]:
+    """What an artist does, in steps; yields the seconds to wait."""
+    global phase
+    bpy.context.window_manager.windows[0].event_simulate(type="ESC", value="PRESS", x=5, y=5)  # the splash screen
+    bpy.context.window_manager.windows[0].event_simulate(type="ESC", value="RELEASE", x=5, y=5)
+    yield 0.5
+    bpy.context.preferences.view.ui_scale = SETTINGS["ui_scale"]
+    start = time.monotonic()
+    bpy.ops.extensions.package_install_files(
+        filepath=str(HERE / "likeness.zip"), repo="user_default", enable_on_install=True
+    )
+    figures["install_zip_seconds"] = round(time.monotonic() - start, 2)
+    time_calls(addon("session").Session, "tick")
+    time_calls(addon("session"), "frame_head")
+    time_calls(addon("ui.redraw"), "push_undo")
+    time_calls(addon("ui.redraw"), "everything")
+    time_calls(addon("ui.corner_preview"), "draw_corner")
+    if bpy.data.objects.get("Cube"):
+        bpy.data.objects.remove(bpy.data.objects["Cube"])
+    yield 1.0
+    view3d()[1].spaces.active.show_region_ui = True
+    yield 1.0
+    show_sidebar()
+    yield 1.0
+    screenshot("1_installed")
+    chosen = bpy.context.preferences.addons[PACKAGE].preferences
+    chosen.where, chosen.existing_python = "EXISTING", "/bin/sh"  # a backend runs already, and is found
+    names = sorted(path.name for path in (HERE / "photos").iterdir())
+    call(bpy.ops.likeness.add_photos, directory=str(HERE / "photos"), files=[{"name": name} for name in names])
+    bpy.context.scene.likeness.texture_size = SETTINGS["texture_size"]
+    forget_gap()
+    yield 2.5
+    screenshot("2_photos")
+    phase = "waiting"
+    call(bpy.ops.likeness.reconstruct, "INVOKE_DEFAULT")
+    began = time.monotonic()
+    yield from until(lambda: session().view.phase.value == "running", 20, "the first progress")
+    figures["first_progress_seconds"] = round(time.monotonic() - began, 2)
+    yield from until(lambda: session().view.fraction > 0.1, 90, "progress")
+    window, _, region = view3d()
+    x, y = region.x + region.width // 3, region.y + region.height // 2
+    window.event_simulate(type="MOUSEMOVE", value="NOTHING", x=x, y=y)
+    yield 0.1
+    began = time.monotonic()
+    window.event_simulate(type="ESC", value="PRESS", x=x, y=y)
+    window.event_simulate(type="ESC", value="RELEASE", x=x, y=y)
+    yield from until(lambda: not session().busy, 5, "the cancelling")
+    figures["cancel_seconds"] = round(time.monotonic() - began, 2)
+    assert session().view.phase.value == "cancelled" and heads() == 0
+    yield 0.5
+    screenshot("3_cancelled")
+    call(bpy.ops.likeness.reconstruct, "INVOKE_DEFAULT")
+    yield from until(lambda: session().preview is not None, 120, "the preview")
+    yield 1.0
+    screenshot("4_running")
+    yield from until(lambda: session().importing or not session().busy, 180, "the result")
+    phase = "import"
+    yield from until(lambda: not session().busy, 30, "the import")
+    yield 0.2
+    phase = "after"
+    assert session().view.phase.value == "done", session().view
+    assert heads() == 1 and len(bpy.data.objects["head"].data.shape_keys.key_blocks) == 53
+    figures["summary"] = session().view.sentence
+    yield 2.0
+    screenshot("5_head")
+    yield from after()
+
+
+def after() -> Generator[float, None, None]:
+    """Undo, redo, look through a photo, an expression, save, reopen."""
+    call(bpy.ops.ed.undo)
+    yield 1.0
+    assert heads() == 0, "one undo takes the head away"
+    screenshot("6_undone")
+    call(bpy.ops.ed.redo)
+    yield 1.0
+    assert heads() == 1 and "head" in bpy.data.objects
+    _, area, _ = view3d()
+    area.spaces.active.shading.type = "MATERIAL" if SETTINGS["material_preview"] else "SOLID"
+    area.spaces.active.shading.color_type = "TEXTURE"
+    area.spaces.active.overlay.show_floor = False
+    yield 2.0
+    screenshot("7_redone")
+    name = bpy.context.scene.likeness.photos[SETTINGS["photo"]].name
+    assert call(bpy.ops.likeness.look_through, photo=name) == {"FINISHED"}
+    yield 2.0
+    screenshot("8_through_photo")
+    call(bpy.ops.likeness.leave_photo)
+    keys = bpy.data.objects["head"].data.shape_keys.key_blocks
+    for key, value in (("mouthSmileLeft", 0.9), ("mouthSmileRight", 0.9), ("jawOpen", 0.25), ("browInnerUp", 0.6)):
+        keys[key].value = value
+    yield 2.0
+    screenshot("9_expression")
+    call(bpy.ops.likeness.reset_expression)
+    assert all(key.value == 0 for key in keys[1:])
+    target = HERE / "saved.blend"
+    call(bpy.ops.wm.save_as_mainfile, filepath=str(target))
+    figures["saved_mb"] = round(target.stat().st_size / 1e6, 1)
+    call(bpy.ops.wm.open_mainfile, filepath=str(target))
+    yield 2.0
+    assert heads() == 1 and bpy.data.images["albedo"].packed_file is not None
+    assert len(bpy.data.objects["head"].data.shape_keys.key_blocks) == 53
+    assert [photo.status for photo in bpy.context.scene.likeness.photos].count("USED") >= 1
+    yield 1.0
+    show_sidebar()
+    yield 1.0
+    screenshot("10_reopened")
+    bpy.ops.screen.userpref_show()
+    bpy.context.preferences.active_section = "ADDONS"
+    bpy.context.window_manager.addon_search = "Likeness"
+    bpy.ops.preferences.addon_expand(module=PACKAGE)
+    bpy.context.preferences.addons[PACKAGE].preferences.where = "INSTALLED"
+    yield 2.0
+    screenshot("11_preferences")
+
+
+running = story()
+wake_at = 0.0
+
+
+def tick() -> float | None:
+    """Ticks as often as Blender lets it; the gaps between ticks are what an artist feels."""
+    global last_tick, wake_at
+    now = time.monotonic()
+    if last_tick:
+        gaps.setdefault(phase, []).append(now - last_tick)
+    last_tick = now
+    try:
+        if now >= wake_at:
+            wake_at = time.monotonic() + next(running)
+        return TICK_SECONDS
+    except StopIteration:
+        finish()
+    except BaseException:
+        figures["failed"] = traceback.format_exc()
+        screenshot("failed")
+        finish()
+    return None
+
+
+def finish() -> None:
+    for name, values in gaps.items():
+        ordered = sorted(values)
+        figures[f"gap_ms.{name}.longest"] = round(ordered[-1] * 1000)
+        figures[f"gap_ms.{name}.p99"] = round(ordered[int(0.99 * (len(ordered) - 1))] * 1000)
+    figures.update({f"call_ms.{name}.longest": round(max(taken) * 1000) for name, taken in calls.items()})
+    (HERE / "figures.json").write_text(json.dumps(figures, indent=1))
+    addon("session").shut_down()
+    sys.stdout.flush()
+    os._exit(1 if "failed" in figures else 0)
+
+
+os.environ["LIKENESS_CONFIG_DIR"] = str(HERE / "config")
+bpy.app.timers.register(tick, first_interval=1.0, persistent=True)
