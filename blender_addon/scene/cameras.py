@@ -99,7 +99,7 @@ def set_background(camera: bpy.types.Object, image: bpy.types.Image, turn: Turn)
     background.display_depth = "BACK"
     background.alpha = 1.0
     background.use_flip_x = turn.mirrored
-    background.rotation = -math.pi / 2 * turn.quarters
+    background.rotation = math.pi / 2 * turn.quarters  # clockwise, as Blender draws it
     # A quarter turn comes after Blender has fitted the lying picture into the standing frame, or the other way round.
     width, height = camera[tags.PHOTO_SIZE]
     background.scale = max(width, height) / min(width, height) if turn.quarters % 2 else 1.0

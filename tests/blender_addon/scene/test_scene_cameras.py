@@ -91,7 +91,7 @@ def test_photos_are_behind_their_cameras(collection, message: HeadMessage) -> No
         assert camera.data.show_background_images
         assert bytes(background.image.packed_file.data) == message.photos[camera[tags.PHOTO]]
     turned = tags.camera_of_photo(collection, "crop.jpg").data.background_images[0]
-    assert turned.rotation == pytest.approx(-np.pi / 2) and turned.scale == pytest.approx(500 / 360)
+    assert turned.rotation == pytest.approx(np.pi / 2) and turned.scale == pytest.approx(500 / 360)
     upright = tags.camera_of_photo(collection, "portrait.jpg").data.background_images[0]
     assert (upright.rotation, upright.scale, upright.use_flip_x) == (0.0, 1.0, False)
 
