@@ -1,29 +1,41 @@
-"""Pictures and label maps made smaller."""
+"""Pictures and label maps made smaller by at most two."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
-from backend.photos.collection import FaceClass
+
+def _pairs(large: int, small: int, device: torch.device) -> tuple[Tensor, Tensor]:
+    """(S,) first and last of the one or two samples that each pixel covers most of."""
+    if not small <= large <= 2 * small:
+        raise ValueError(f"{large} samples cannot be averaged to {small} pixels")
+    steps = torch.arange(small, device=device)
+    first = torch.div(steps * large, small, rounding_mode="floor")
+    last = torch.div((steps + 1) * large - 1, small, rounding_mode="floor")
+    return first, last
 
 
 def smaller(images: Tensor, size: int) -> Tensor:
-    """Pictures (N, C, S', S') averaged down to ``size``."""
-    if images.shape[-1] == size:
+    """Pictures (N, S', S', C) averaged down to (N, size, size, C); S' is between size and twice that."""
+    if images.shape[1] == size:
         return images
-    return functional.interpolate(images, (size, size), mode="area")
+    first, last = _pairs(images.shape[1], size, images.device)
+    rows = (images.index_select(1, first) + images.index_select(1, last)) * 0.5
+    return (rows.index_select(2, first) + rows.index_select(2, last)) * 0.5
 
 
 def smaller_labels(labels: Tensor, size: int) -> Tensor:
-    """(N, size, size) uint8 the class that covers most of each pixel; among equals the lowest."""
+    """(N, size, size) uint8 the class of most of the four samples in each pixel, of labels (N, S', S') uint8.
+
+    Of two pairs the one that holds the upper left sample; of four classes that sample's.
+    """
     if labels.shape[-1] == size:
         return labels
-    best = torch.zeros(len(labels), size, size, device=labels.device)
-    result = torch.zeros(len(labels), size, size, dtype=torch.uint8, device=labels.device)
-    for one in FaceClass:
-        share = smaller((labels == int(one))[:, None].float(), size)[:, 0]
-        result.masked_fill_(share > best, int(one))
-        best = torch.maximum(best, share)
+    first, last = _pairs(labels.shape[-1], size, labels.device)
+    upper, lower = labels.index_select(1, first), labels.index_select(1, last)
+    a, b = upper.index_select(2, first), upper.index_select(2, last)
+    c, d = lower.index_select(2, first), lower.index_select(2, last)
+    paired = (a == b) | (a == c) | (a == d)
+    result = torch.where(paired, a, torch.where((b == c) | (b == d), b, torch.where(c == d, c, a)))
     return result

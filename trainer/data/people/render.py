@@ -35,13 +35,15 @@ class Picture:
     Attributes
     ----------
     linear : (N, 3, S, S) linear light before exposure. labels : (N, S, S) uint8 of ``FaceClass``.
-    albedo : (N, 3, S, S) linear, zero on the background. skin_level : (N,) mean luminance of the visible skin.
+    albedo : (N, 3, S, S) linear, zero on the background, None where nobody asked. skin_level : (N,) mean luminance of the visible skin.
+    depth : (N, S', S') metres of everything opaque, inf on the background, at the resolution that was rendered.
     """
 
     linear: Tensor
     labels: Tensor
-    albedo: Tensor
+    albedo: Tensor | None
     skin_level: Tensor
+    depth: Tensor
 
 
 @dataclass(frozen=True)
@@ -84,7 +86,14 @@ class Renderer:
         return value.clamp(0.02, 1) ** 1.2
 
     def draw(
-        self, posed: Posed, light: HeadLight, skin: Columns, parts: Columns, worn: AttachmentMesh, background: Tensor
+        self,
+        posed: Posed,
+        light: HeadLight,
+        skin: Columns,
+        parts: Columns,
+        worn: AttachmentMesh,
+        background: Tensor,
+        albedo: bool = False,
     ) -> Picture:
         """Everything opaque in one pass, then what is half transparent; background (N, 3, S, S) linear."""
         mesh = self._mesh(posed, light, worn)
@@ -100,17 +109,18 @@ class Renderer:
         paint, fibre = self._paint(found, weights, mesh.face_kind, posed, skin, parts, worn, normal, sight, key)
         color = shade_surface(paint, normal, sight, even, visible, key)
         color = color + key.colour * (fibre * visible)[:, None]
-        canvas = torch.cat([color, paint.albedo, torch.ones_like(visible)[:, None]], -1)
-        image = found.scatter(canvas).permute(0, 3, 1, 2)  # (N, 7, H, W)
-        labels = found.scatter(paint.labels.int()[:, None], 0)[..., 0].to(torch.uint8)
+        covered = torch.ones_like(visible)[:, None]
+        image = found.scatter(torch.cat([color, covered, paint.albedo] if albedo else [color, covered], -1))
+        labels = found.scatter(paint.labels[:, None])[..., 0]
         behind = functional.interpolate(background, (self.inner, self.inner), mode="bilinear", align_corners=False)
-        linear = image[:, :3] + behind * (1 - image[:, 6:])
+        linear = image[..., :3] + behind.permute(0, 2, 3, 1) * (1 - image[..., 3:4])
         depth = found.scatter(values[:, 10:], torch.inf)[..., 0]
         linear, labels = lay_veil(linear, labels, depth, worn.veil, posed.cameras, light, scale, self.backend)
         return Picture(
-            linear=smaller(linear, self.size).contiguous(),
+            linear=smaller(linear, self.size).permute(0, 3, 1, 2).contiguous(),
             labels=smaller_labels(labels, self.size),
-            albedo=smaller(image[:, 3:6], self.size),
+            albedo=smaller(image[..., 4:], self.size).permute(0, 3, 1, 2) if albedo else None,
+            depth=depth,
             skin_level=_skin_level(color, paint.labels, found.image, len(posed.drawn)),
         )
 

@@ -52,13 +52,14 @@ class Posed:
 
     Attributes
     ----------
-    cage : (N, V, 3) template vertices. drawn : (N, V, 3) of ``PeopleSurface``. eyes : (N, 2, 3) centres of the eyeballs.
+    cage : (N, V, 3) template vertices, neutral : without expression. drawn : (N, V, 3) of ``PeopleSurface``. eyes : (N, 2, 3) centres of the eyeballs.
     eye_turns : (N, 2, 3, 3). lids : (N, 2, 2, 9, 2) azimuth and elevation, radians, of the left and right eye's upper
         and lower lid seen from the eye's centre. weights : (N, 52), gaze : (N, 2, 2) radians left and up.
     coefficients : (N, K). cameras : of the pictures.
     """
 
     cage: Tensor
+    neutral: Tensor
     drawn: Tensor
     eyes: Tensor
     eye_turns: Tensor
@@ -113,6 +114,7 @@ class Stage:
         coefficients = torch.from_numpy(np.stack([shot.person.identity.coefficients for shot in shots])).to(device)
         return Posed(
             cage=cage,
+            neutral=neutral,
             drawn=drawn,
             eyes=eyes,
             eye_turns=eye_turns,

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -13,21 +12,19 @@ from backend.geometry.template import load_template
 from backend.rendering.color import srgb_from_linear
 from trainer.contracts import SourceConfig
 from trainer.data.people.attachments.attachments import Attachments
-from trainer.data.people.background import background_pictures, draw_background
-from trainer.data.people.batch import PeopleBatch
-from trainer.data.people.expression import draw_expression
-from trainer.data.people.eyes import draw_parts
-from trainer.data.people.film import develop, draw_film
-from trainer.data.people.identity import draw_identity
-from trainer.data.people.light import draw_light
-from trainer.data.people.look import draw_look
+from trainer.data.people.background import background_pictures
+from trainer.data.people.batch import PeopleBatch, join_batches
+from trainer.data.people.casting import Casting
+from trainer.data.people.film import develop
+from trainer.data.people.geometry_labels import LandmarkLabels, head_depth
 from trainer.data.people.render import Renderer
-from trainer.data.people.scene import Person, Shot, Stage, light_in_head
-from trainer.data.people.skin import Columns, draw_skin
+from trainer.data.people.scene import Shot, Stage, light_in_head
+from trainer.data.people.skin import Columns
 from trainer.data.people.surface import PeopleSurface
-from trainer.data.people.view import draw_view, repeat_edges
+from trainer.data.people.view import photo_border
 
-PERSON, PHOTO, WORN, BEHIND, FILM = range(5)
+_PIXELS_AT_ONCE = {"cpu": 8 * 192**2, "cuda": 64 * 384**2}
+"""Rendered pixels in flight: few enough for a CPU's caches, enough to fill a GPU."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,22 +35,42 @@ class PeopleConfig(SourceConfig):
     """Side of the pictures in pixels."""
     seed: int = 0
     """Other seeds give other people."""
+    photos: int = 1
+    """Pictures of each person; a batch of n people has n * photos pictures, those of a person in a row."""
+    clips: bool = False
+    """The pictures of a person are successive frames of one take, instead of photos from different days."""
     framing: Literal["head", "face"] = "head"
-    """``head``: the crop that the parsing net sees; ``face``: that of LAP."""
+    """``head``: the crop that the parsing net sees; ``face``: that of LAP's nets."""
+    depth: bool = False
+    """Whether depth and normals of the bare head are wanted."""
+    albedo: bool = False
+    """Whether the albedo is wanted."""
     film: bool = True
     """Whether pictures go through a camera: blur, exposure, noise, tone curve, JPEG. Without it they are clean."""
     rasterizer: str = "auto"
     """See ``backend.rendering.rasterize.face_ids``."""
     supersampling: float = 0.0
-    """Pixels are averaged from so many samples each way; 0: 2 below 96 px, else 1.5."""
+    """Samples per pixel each way, 1 to 2; 0: 2 below 96 px, else 1.5."""
 
     def __post_init__(self) -> None:
-        if self.size < 16:
-            raise ValueError(f"size must be at least 16, not {self.size}")
+        if self.size < 16 or self.photos < 1:
+            raise ValueError(f"size must be at least 16 and photos at least 1, not {self.size} and {self.photos}")
+        if self.supersampling and not 1 <= self.supersampling <= 2:
+            raise ValueError(f"supersampling must be 0 or from 1 to 2, not {self.supersampling}")
 
     def build(self) -> People:
         """Make the source."""
         return People(self)
+
+
+@dataclass(frozen=True)
+class _Tools:
+    """What is made once per device."""
+
+    stage: Stage
+    renderer: Renderer
+    landmarks68: LandmarkLabels
+    landmarks478: LandmarkLabels
 
 
 class People:
@@ -61,70 +78,85 @@ class People:
 
     def __init__(self, config: PeopleConfig) -> None:
         self.config = config
-        self._attachments = Attachments(load_template(), detail=0.5 if config.size < 96 else 1.0)
-        self._parts: dict[torch.device, tuple[Stage, Renderer]] = {}
+        template = load_template()
+        self.attachments = Attachments(template, detail=0.5 if config.size < 96 else 1.0)
+        self.casting = Casting(config.seed, len(template.identity_modes), self.attachments)
+        self._tools: dict[torch.device, _Tools] = {}
 
+    def shots(self, index: int) -> list[Shot]:
+        """The parameters of all pictures of person ``index``."""
+        if self.config.clips:
+            return self.casting.clip(index, self.config.photos)
+        return self.casting.photos(index, self.config.photos)
+
+    @torch.no_grad()
     def batch(self, indices: range, device: torch.device) -> PeopleBatch:
         """People number ``indices``."""
-        chunk = max(1, round(8 * (128 / self.config.size) ** 2)) if torch.device(device).type == "cpu" else 64
-        images, labels = [], []
-        for start in range(0, len(indices), chunk):
-            shots = [self._shot(index) for index in indices[start : start + chunk]]
-            image, label = self._render(shots, torch.device(device))
-            images.append(image)
-            labels.append(label)
-        person = torch.tensor(list(indices), device=device)
-        return PeopleBatch(torch.cat(images), torch.cat(labels), 1, person)
+        device = torch.device(device)
+        inner = self._supersampling * self.config.size
+        chunk = max(1, round(_PIXELS_AT_ONCE.get(device.type, _PIXELS_AT_ONCE["cuda"]) / inner**2))
+        shots = [(index, shot) for index in indices for shot in self.shots(index)]
+        return join_batches([self._render(shots[k : k + chunk], device) for k in range(0, len(shots), chunk)])
 
-    def _generator(self, index: int, stream: int, photo: int = 0) -> np.random.Generator:
-        """Random numbers for one purpose: the same whatever else is drawn."""
-        return np.random.Generator(np.random.Philox(key=[self.config.seed, index], counter=[0, 0, photo, stream]))
+    @property
+    def _supersampling(self) -> float:
+        return self.config.supersampling or (2.0 if self.config.size < 96 else 1.5)
 
-    def _person(self, index: int) -> Person:
-        g = self._generator(index, PERSON)
-        look = draw_look(g)
-        return Person(
-            identity=draw_identity(g, len(load_template().identity_modes)),
-            look=look,
-            skin=draw_skin(g, look),
-            parts=draw_parts(g, look),
-        )
+    def _tools_on(self, device: torch.device) -> _Tools:
+        if device not in self._tools:
+            template = load_template()
+            surface = PeopleSurface(template, device)
+            self._tools[device] = _Tools(
+                Stage(surface),
+                Renderer(surface, self.config.size, self._supersampling, self.config.rasterizer),
+                LandmarkLabels(template.landmarks68, device),
+                LandmarkLabels(template.landmarks478, device),
+            )
+        return self._tools[device]
 
-    def _shot(self, index: int, photo: int = 0) -> Shot:
-        person = self._person(index)
-        g = self._generator(index, PHOTO, photo)
-        worn = self._attachments.draw(self._generator(index, WORN, photo), person.look)
-        return Shot(
-            person=person,
-            expression=draw_expression(g),
-            view=draw_view(g),
-            light=draw_light(g),
-            worn=worn,
-            background=draw_background(self._generator(index, BEHIND, photo)),
-            film=draw_film(self._generator(index, FILM, photo)),
-        )
-
-    def _tools(self, device: torch.device) -> tuple[Stage, Renderer]:
-        if device not in self._parts:
-            surface = PeopleSurface(load_template(), device)
-            size = self.config.size
-            supersampling = self.config.supersampling or (2.0 if size < 96 else 1.5)
-            self._parts[device] = Stage(surface), Renderer(surface, size, supersampling, self.config.rasterizer)
-        return self._parts[device]
-
-    def _render(self, shots: list[Shot], device: torch.device) -> tuple[Tensor, Tensor]:
-        stage, renderer = self._tools(device)
-        posed = stage.pose(shots, self.config.size, self.config.framing)
+    def _render(self, numbered: list[tuple[int, Shot]], device: torch.device) -> PeopleBatch:
+        config, tools = self.config, self._tools_on(device)
+        shots = [shot for _, shot in numbered]
+        posed = tools.stage.pose(shots, config.size, config.framing)
         light = light_in_head(shots, device)
         skin = Columns([shot.person.skin for shot in shots], device)
         parts = Columns([shot.person.parts for shot in shots], device)
-        background = background_pictures([shot.background for shot in shots], self.config.size, device)
-        worn = self._attachments.mesh([shot.worn for shot in shots], posed.drawn)
-        picture = renderer.draw(posed, light, skin, parts, worn, background)
-        exposed = picture.linear * _exposure(picture.skin_level)[:, None, None, None]
-        images = develop(exposed, [shot.film for shot in shots]) if self.config.film else srgb_from_linear(exposed)
-        views = [shot.view for shot in shots]
-        return repeat_edges(images, views), repeat_edges(picture.labels, views)
+        background = background_pictures([shot.background for shot in shots], config.size, device)
+        worn = self.attachments.mesh([shot.worn for shot in shots], posed.drawn)
+        picture = tools.renderer.draw(posed, light, skin, parts, worn, background, config.albedo)
+        exposure = _exposure(picture.skin_level)
+        exposed = picture.linear * exposure[:, None, None, None]
+        images = develop(exposed, [shot.film for shot in shots]) if config.film else srgb_from_linear(exposed)
+        border = photo_border([shot.view for shot in shots], config.size, device)
+        inside = border.inside()
+        depth = normals = None
+        if config.depth:
+            depth, normals = head_depth(posed, tools.stage.surface, config.size, config.rasterizer)
+            depth, normals = depth * inside, normals * inside[:, None]
+        marks68 = tools.landmarks68(posed, picture.depth, config.size)
+        marks478 = tools.landmarks478(posed, picture.depth, config.size)
+        return PeopleBatch(
+            images=border.repeat(images),
+            labels=border.repeat(picture.labels),
+            photos=config.photos,
+            person=torch.tensor([index for index, _ in numbered], device=device),
+            inside=inside,
+            intrinsics=posed.cameras.intrinsics,
+            camera_from_head=posed.cameras.camera_from_head,
+            light=light.total * exposure[:, None, None],
+            identity=posed.coefficients,
+            expression=posed.weights,
+            gaze=posed.gaze,
+            vertices=posed.cage,
+            neutral=posed.neutral,
+            landmarks68=marks68.places,
+            landmarks478=marks478.places,
+            visible68=marks68.visible,
+            visible478=marks478.visible,
+            depth=depth,
+            normals=normals,
+            albedo=None if picture.albedo is None else picture.albedo * inside[:, None],
+        )
 
 
 def _exposure(skin_level: Tensor) -> Tensor:

@@ -15,13 +15,13 @@ from trainer.data.people.view import Cameras
 
 def lay_veil(linear: Tensor, labels: Tensor, depth: Tensor, layer: SurfaceLayer, cameras: Cameras, light: HeadLight,
              scale: float, backend: str) -> tuple[Tensor, Tensor]:  # fmt: skip
-    """Pictures (N, 3, H, W) and labels (N, H, W) with ``layer`` over them where it is nearer than depth (N, H, W).
+    """Pictures (N, H, W, 3) and labels (N, H, W) with ``layer`` over them where it is nearer than depth (N, H, W).
 
     ``scale`` : pixels of these pictures per pixel of the cameras.
     """
     if len(layer.faces) == 0:
         return linear, labels
-    size = linear.shape[-2:]
+    size = linear.shape[1:3]
     pixels = cameras.project(layer.vertices) * linear.new_tensor([scale, scale, 1.0])
     found = fragments(face_ids(pixels, layer.faces, (size[0], size[1]), backend=backend), layer.faces)
     weights = fragment_barycentrics(pixels, found)
@@ -42,8 +42,8 @@ def lay_veil(linear: Tensor, labels: Tensor, depth: Tensor, layer: SurfaceLayer,
     alpha = torch.where(own_depth < found.gather(depth), alpha, torch.zeros_like(alpha)).clamp(0, 1)
     color = (color + key.colour * shine[:, None]) * alpha[:, None]
     color = color + torch.where(alpha > 0, mirror, torch.zeros_like(mirror))[:, None]
-    over = found.scatter(torch.cat([color, alpha[:, None]], -1)).permute(0, 3, 1, 2)
-    linear = linear * (1 - over[:, 3:]) + over[:, :3]
+    over = found.scatter(torch.cat([color, alpha[:, None]], -1))
+    linear = linear * (1 - over[..., 3:]) + over[..., :3]
     own = layer.labels.flatten()[found.image * len(layer.faces) + found.face].int()
     own = torch.where(alpha >= VEIL_LABEL_ALPHA, own, torch.full_like(own, -1))
     veiled = found.scatter(own[:, None], -1)[..., 0]

@@ -157,16 +157,37 @@ def frame(views: list[ViewParameters], poses: Tensor, landmarks: Tensor, size: i
     return Cameras(intrinsics, poses)
 
 
-def repeat_edges(images: Tensor, views: list[ViewParameters]) -> Tensor:
-    """Pictures (N, C, S, S) or labels (N, S, S) with the photo's last row or column repeated where the photo ends."""
-    size = images.shape[-1]
-    edges = torch.tensor(np.stack([view.edges for view in views]), device=images.device) * size
-    low = (-edges[:, :2]).round().clamp(0, size - 1).long()  # (N, 2) first column, first row
-    high = size - 1 - (-edges[:, 2:]).round().clamp(0, size - 1).long()
-    steps = torch.arange(size, device=images.device)
-    columns = torch.minimum(torch.maximum(steps, low[:, :1]), high[:, :1])  # (N, S)
-    rows = torch.minimum(torch.maximum(steps, low[:, 1:]), high[:, 1:])
-    flat = (rows[:, :, None] * size + columns[:, None]).flatten(1)  # (N, S * S)
-    if images.dim() == 3:
-        return images.flatten(1).gather(1, flat).view_as(images)
-    return images.flatten(2).gather(2, flat[:, None].expand(-1, images.shape[1], -1)).view_as(images)
+@dataclass(frozen=True)
+class PhotoBorder:
+    """Where the photos of a batch end: first and last columns and rows, all (N,) int64, of crops of ``size`` pixels."""
+
+    size: int
+    left: Tensor
+    top: Tensor
+    right: Tensor
+    bottom: Tensor
+
+    def inside(self) -> Tensor:
+        """(N, S, S) bool."""
+        steps = torch.arange(self.size, device=self.left.device)
+        columns = (steps >= self.left[:, None]) & (steps <= self.right[:, None])
+        rows = (steps >= self.top[:, None]) & (steps <= self.bottom[:, None])
+        return rows[:, :, None] & columns[:, None]
+
+    def repeat(self, images: Tensor) -> Tensor:
+        """Pictures (N, C, S, S) or labels (N, S, S) with the photo's last row or column repeated beyond its end."""
+        steps = torch.arange(self.size, device=images.device)
+        columns = torch.minimum(torch.maximum(steps, self.left[:, None]), self.right[:, None])  # (N, S)
+        rows = torch.minimum(torch.maximum(steps, self.top[:, None]), self.bottom[:, None])
+        flat = (rows[:, :, None] * self.size + columns[:, None]).flatten(1)  # (N, S * S)
+        if images.dim() == 3:
+            return images.flatten(1).gather(1, flat).view_as(images)
+        return images.flatten(2).gather(2, flat[:, None].expand(-1, images.shape[1], -1)).view_as(images)
+
+
+def photo_border(views: list[ViewParameters], size: int, device: torch.device) -> PhotoBorder:
+    """Where the photos end in crops of ``size`` pixels."""
+    edges = np.stack([view.edges for view in views]).astype(np.float64) * size
+    into = np.clip(np.round(-edges), 0, size // 2 - 1).astype(np.int64)  # (N, 4) pixels that are missing
+    left, top, right, bottom = torch.from_numpy(into).to(device).unbind(1)
+    return PhotoBorder(size, left, top, size - 1 - right, size - 1 - bottom)
