@@ -1,7 +1,8 @@
 """How the landmark detector errs: a bias by the head's turn and nearness, correlated error modes, and what is left.
 
-Measured by ``python -m trainer template --detector`` on ray-traced people whose true landmarks are known. All errors are in per
-cent of ``initial_pose.face_scale``, in the head's own upright picture axes (x to the right when the head is upright).
+Measured by ``python -m trainer template --detector`` on rendered people whose true landmarks are known. All errors are
+in per cent of ``initial_pose.face_scale``, in the head's own upright picture axes (x to the right when the head is
+upright).
 """
 
 from __future__ import annotations

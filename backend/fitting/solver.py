@@ -2,8 +2,8 @@
 
 Per photo the unknowns are a pose (9), an expression (52, bounded to [0, 1]) and the strengths of the landmark
 detector's correlated errors (M); all photos share the identity (K).
-Each photo's unknowns are eliminated by a Schur complement, so time grows linearly with the number of photos. Shared with the identity is one more
-number, the distance from which this person's photos tend to be taken (see ``CameraPrior``).
+Each photo's unknowns are eliminated by a Schur complement, so time grows linearly with the number of photos. Shared
+with the identity is one more number, the distance from which this person's photos tend to be taken (``CameraPrior``).
 """
 
 from __future__ import annotations
@@ -62,9 +62,9 @@ class PointTargets:
 class CameraPrior:
     """Prior over one photo's camera: log distance (mean, σ), log focal length or None, principal point's σ.
 
-    The mean of the log distance is ``log_distance + set_deviation * h`` with one h, of unit variance, for all photos: the
-    photos of one person are alike in this more often than those of different people, and the perspective of six faces
-    together says more of it than that of one.
+    The mean of the log distance is ``log_distance + set_deviation * h`` with one h, of unit variance, for all photos:
+    the photos of one person are alike in this more often than those of different people, and the perspective of six
+    faces together says more of it than that of one.
     """
 
     log_distance: float
