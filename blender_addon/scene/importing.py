@@ -16,7 +16,7 @@ from .drivers import drive_keys
 from .images import file_bytes, packed_image, replace_packed
 from .materials import material_for_part
 from .meshes import add_keys, new_mesh, same_topology, update_mesh
-from .photo_files import PhotoFile, exif_turn
+from .photo_files import PhotoFile, blender_reads, exif_turn
 
 KEYS_PER_SLICE = 18
 COLLECTION_NAME = "Likeness"
@@ -236,8 +236,9 @@ class _Build:
             cameras.objects.link(camera)
         update_camera(camera, photo)
         image = self._photo_image(photo.name)
-        if image is not None:
-            set_background(camera, image, exif_turn(file_bytes(image) or b""))
+        data = b"" if image is None else file_bytes(image) or b""
+        if blender_reads(data):
+            set_background(camera, image, exif_turn(data))
 
     def _provenance(self) -> None:
         collection = self.collection()

@@ -32,6 +32,12 @@ class Turn:
     quarters: int
 
 
+def blender_reads(data: bytes) -> bool:
+    """Whether a file's first bytes are of a format that every Blender shows (HEIC and AVIF are not)."""
+    starts = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"II*\0", b"MM\0*", b"BM")
+    return data.startswith(starts) or (data[:4] == b"RIFF" and data[8:12] == b"WEBP")
+
+
 _TURN_OF_ORIENTATION = {
     1: Turn(False, 0),
     2: Turn(True, 0),

@@ -10,7 +10,7 @@ from head_message import HeadMessage, jpeg
 from scene_helpers import evaluated
 
 from blender_addon.protocol.result import HeadResult
-from blender_addon.scene.photo_files import Turn, exif_turn
+from blender_addon.scene.photo_files import PhotoFile, Turn, exif_turn
 
 pytest.importorskip("bpy")
 pytestmark = pytest.mark.blender
@@ -19,6 +19,8 @@ from bpy_extras.object_utils import world_to_camera_view  # noqa: E402
 from mathutils import Euler, Vector  # noqa: E402
 
 from blender_addon.scene import cameras, tags  # noqa: E402
+from blender_addon.scene.importing import import_head  # noqa: E402
+from blender_addon.scene.solve_again import stored_photos  # noqa: E402
 
 PHOTOS = ("portrait.jpg", "landscape äö.jpg", "crop.jpg", "square.jpg")
 
@@ -134,6 +136,14 @@ def test_exif_orientations(orientation: int) -> None:
 )
 def test_files_without_orientation_stay_as_they_are(data: bytes) -> None:
     assert exif_turn(data) == Turn(False, 0)
+
+
+def test_a_photo_that_blender_cannot_show_has_its_camera_all_the_same(bpy, result: HeadResult) -> None:
+    heic = b"\0\0\0\x18ftypheic" + bytes(100)
+    collection = import_head(result, bpy.context, [PhotoFile("crop.jpg", heic)])
+    camera = tags.camera_of_photo(collection, "crop.jpg")
+    assert not camera.data.background_images and camera.data.lens > 1
+    assert stored_photos(collection)[0].data == heic  # it is still there to solve again
 
 
 def test_every_cut_of_a_photo_is_survived() -> None:
