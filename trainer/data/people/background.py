@@ -54,7 +54,7 @@ def draw_background(generator: np.random.Generator) -> BackgroundParameters:
     angle = generator.uniform(0, 2 * np.pi)
     octaves = np.array([0.10, 0.06, 0.03, 0.02, 0.01]) * generator.uniform(0, 1.5)
     noise_colour = first * generator.uniform(0.2, 1.6)
-    soft = 10 ** generator.uniform(-2.4, -0.9)
+    soft = 10 ** generator.uniform(-2.6, -1.0)
     shapes, colours = _no_shapes(), np.zeros((SHAPES, 3))
     stripes = np.array([1.0, 0.0, 0.0, 1.0, 0.0])
     spot = np.array([generator.normal(0, 0.2), generator.normal(0, 0.2), generator.uniform(0.3, 0.8), 0.0])

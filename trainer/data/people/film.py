@@ -73,22 +73,22 @@ def draw_film(generator: np.random.Generator) -> FilmParameters:
     old = grey and generator.random() < 0.6
     warm = generator.normal(0, 0.07)
     white = np.array([1 + warm, 1 + generator.normal(0, 0.015), 1 - warm])
-    noisy = 10 ** generator.uniform(-3.0, -1.75) * (1.6 if old else 1.0)
+    noisy = 10 ** generator.uniform(-3.2, -1.9) * (1.7 if old else 1.0)
     tint = np.ones(3)
     if grey and generator.random() < 0.4:
         tint = np.array([1.06, 1.0, 0.86]) ** generator.uniform(0, 1.5)
     return FilmParameters(
-        target=0.20 * 2 ** generator.normal(0, 0.45),
-        automatic=generator.uniform(0.4, 0.95),
+        target=0.22 * 2 ** generator.normal(0, 0.35),
+        automatic=generator.uniform(0.0, 0.45),
         white=white,
         kernel=_kernel(generator, old),
-        coarse=generator.uniform(0.35, 0.9) if generator.random() < 0.22 else 1.0,
+        coarse=generator.uniform(0.4, 0.9) if generator.random() < 0.15 else 1.0,
         vignette=generator.uniform(0, 0.5) if generator.random() < 0.4 else 0.0,
         flare=generator.uniform(0, 0.05) if generator.random() < 0.3 else 0.0,
         noise=np.array([noisy * 0.4, noisy, generator.random()]),
         noise_seed=float(generator.integers(1 << 23)),
-        contrast=np.clip(generator.normal(0.25, 0.3), -0.4, 0.9) + 0.2 * old,
-        gamma=2 ** generator.normal(0, 0.18),
+        contrast=np.clip(generator.normal(0.2, 0.22), -0.3, 0.7) + 0.15 * old,
+        gamma=2 ** generator.normal(0, 0.15),
         saturation=np.clip(generator.normal(1.0, 0.2), 0.3, 1.7),
         black=generator.uniform(0, 0.08) if generator.random() < 0.25 else 0.0,
         white_point=generator.uniform(0.85, 1.0) if generator.random() < 0.25 else 1.0,

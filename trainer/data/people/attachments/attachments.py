@@ -80,7 +80,7 @@ class Attachments:
         landmarks = self._landmarks(head)
         eyes = torch.stack([landmarks[:, list(corners)].mean(1) for corners in EYE_CORNERS], 1)
         ears = landmarks[:, list(EAR_FRONT)] + head.new_tensor([[0.004, 0.006, -0.012], [-0.004, 0.006, -0.012]])
-        locks, wisps = hair_layers(drawn.hair, self._hull, surface, HatPressure(drawn.hat.rim, drawn.hat.press))
+        hair, wisps = hair_layers(drawn.hair, self._hull, surface, HatPressure(drawn.hat.rim, drawn.hat.press))
         frames, lenses = glasses_layers(drawn.glasses, eyes, landmarks[:, NOSE_BRIDGE], ears, surface.scale)
         hats = hat_layer(drawn.hat, surface)
         clothes = clothes_layer(drawn.clothes, self._rim, head, surface.scale)
@@ -88,7 +88,8 @@ class Attachments:
         hands = hand_layer(drawn.hand, landmarks, surface.scale)
         things = thing_layer(drawn.thing, landmarks, surface)
         return AttachmentMesh(
-            join_layers((locks, hats, frames, clothes, beards, hands, things)), join_layers((wisps, lenses))
+            join_layers((*hair, hats, frames, clothes, beards, hands, things), opaque=True),
+            join_layers((wisps, lenses)),
         )
 
     def _landmarks(self, head: Tensor) -> Tensor:

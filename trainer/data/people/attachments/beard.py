@@ -7,11 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from backend.geometry.template import Template
 from backend.photos.collection import FaceClass
 from trainer.data.people.attachments.layers import STRANDS, SurfaceLayer
+from trainer.data.people.attachments.meshes import unit
 from trainer.data.people.attachments.stacking import Numbers
 from trainer.data.people.attachments.strands import ribbon_faces
 from trainer.data.people.look import PersonLook
@@ -114,28 +114,26 @@ def beard_layer(beard: BeardParameters, roots: BeardRoots, head: Tensor, scale: 
     corners = head.gather(1, triangles.view(n, -1, 1).expand(-1, -1, 3)).view(n, LOCKS, 3, 3)
     root = (corners * beard.weights[..., None]).sum(2)
     normal = torch.linalg.cross(corners[:, :, 1] - corners[:, :, 0], corners[:, :, 2] - corners[:, :, 0])
-    normal = functional.normalize(normal, dim=-1)
+    normal = unit(normal)
     down = normal.new_tensor([0.0, -1.0, 0.0])
-    along = functional.normalize(down - normal * (normal * down).sum(-1, keepdim=True) + 1e-5, dim=-1)
+    along = unit(down - normal * (normal * down).sum(-1, keepdim=True) + 1e-5)
     middle = head[:, triangles[0, :1, 0]].new_tensor([1.0, 0.0, 0.0])
     side = beard.side[..., None] * torch.where(root[..., :1] >= 0, 1.0, -1.0) * middle
-    start = functional.normalize(along + normal * beard.lift[..., None] + side, dim=-1)
+    start = unit(along + normal * beard.lift[..., None] + side)
     step = (beard.length * scale[:, None])[..., None] / SEGMENTS
     points = [root + normal * 0.0006]
     for k in range(SEGMENTS):
         t = (k + 0.5) / SEGMENTS * (beard.length[..., None] / 0.05).clamp(max=1)
         direction = start + (normal.new_tensor([0.0, -1.0, 0.12]) - start) * t
-        points.append(points[-1] + functional.normalize(direction, dim=-1) * step)
+        points.append(points[-1] + unit(direction) * step)
     path = torch.stack(points, 2)  # (N, L, P, 3)
-    tangent = functional.normalize(
-        torch.cat([path[:, :, 1:] - path[:, :, :-1], path[:, :, -1:] - path[:, :, -2:-1]], 2), dim=-1
-    )
-    across = functional.normalize(torch.linalg.cross(normal[:, :, None].expand_as(tangent), tangent) + 1e-6, dim=-1)
+    tangent = unit(torch.cat([path[:, :, 1:] - path[:, :, :-1], path[:, :, -1:] - path[:, :, -2:-1]], 2))
+    across = unit(torch.linalg.cross(normal[:, :, None].expand_as(tangent), tangent) + 1e-6)
     t = torch.linspace(0, 1, SEGMENTS + 1, device=device)
     half = (0.5 * beard.width[..., None] * (1 - 0.85 * t**1.5) * scale[:, None, None])[..., None] * across
     edges = torch.stack([path - half, path + half], 3)
-    outer = functional.normalize(normal[:, :, None] - 0.5 * tangent, dim=-1)
-    normals = functional.normalize(torch.stack([outer - 0.5 * across, outer + 0.5 * across], 3), dim=-1)
+    outer = unit(normal[:, :, None] - 0.5 * tangent)
+    normals = unit(torch.stack([outer - 0.5 * across, outer + 0.5 * across], 3))
     gone = (beard.length < SHORTEST)[..., None, None, None]
     edges = torch.where(gone, edges[:, :, :1, :1], edges).reshape(n, -1, 3)
     colour = beard.colour[:, None, None] * (beard.tone[..., None] * (0.6 + 0.4 * t))[..., None]

@@ -7,14 +7,13 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from backend.geometry.template import Template
 from backend.photos.collection import FaceClass
 from trainer.data.people.attachments.hats import cloth_colour
 from trainer.data.people.attachments.hull import BODY_ROWS
 from trainer.data.people.attachments.layers import CHECKS, KNIT, STRIPES, WEAVE, SurfaceLayer, join_layers
-from trainer.data.people.attachments.meshes import grid_faces, grid_normals, layer_of
+from trainer.data.people.attachments.meshes import grid_faces, grid_normals, layer_of, unit
 from trainer.data.people.attachments.stacking import Numbers
 from trainer.data.people.look import PersonLook
 
@@ -204,7 +203,7 @@ def _cloth(
     last = body.shape[1] - 1.001
     t = torch.linspace(0, 1, CLOTH_ROWS, device=body.device)[:, None] ** 1.3
     row = (start[:, None] + (last - start[:, None]) * t).clamp(max=last)
-    out = functional.normalize(_at_rows(normals, row), dim=-1)
+    out = unit(_at_rows(normals, row))
     lift = height * (0.5 + 0.5 * (t * 8).clamp(max=1))
     vertices = _at_rows(body, row) + out * lift[..., None]
     worn = (start.amin(1) < 20)[:, None, None, None]
@@ -222,7 +221,7 @@ def _collar(clothes: ClothesParameters, body: Tensor, normals: Tensor, a: Tensor
     """Stands up from the neck and folds over."""
     tall, lean, fold, thick = (clothes.collar[:, k, None, None] for k in range(4))
     base = _at_rows(body, torch.minimum(clothes.inner, clothes.inner * 0 + 1.5)[:, None].clamp(max=9))
-    out = functional.normalize(base - base.mean(2, keepdim=True), dim=-1) * base.new_tensor([1.0, 0.0, 1.0])
+    out = unit(base - base.mean(2, keepdim=True)) * base.new_tensor([1.0, 0.0, 1.0])
     t = torch.linspace(0, 1, COLLAR_ROWS, device=body.device)[:, None]
     up = torch.where(t < 0.5, 2 * t, 1 - (2 * t - 1) * fold)  # (N, K, 1)
     away = thick * (0.6 + 1.5 * t) + tall * lean * up + tall * fold * 0.35 * (t > 0.5) * (2 * t - 1)
@@ -245,13 +244,13 @@ def _tie(clothes: ClothesParameters, body: Tensor, normals: Tensor, a: Tensor) -
     last = body.shape[1] - 1.001
     row = torch.linspace(0.5, last, TIE_ROWS, device=body.device).view(1, -1, 1).expand(len(body), -1, 1)
     centre = _at_rows(body[:, :, column : column + 1], row)[:, :, 0]
-    out = functional.normalize(_at_rows(normals[:, :, column : column + 1], row)[:, :, 0], dim=-1)
+    out = unit(_at_rows(normals[:, :, column : column + 1], row)[:, :, 0])
     wide = torch.tensor([0.75, 0.8, 0.55, 0.8, 1.0, 1.3], device=body.device)
-    side = functional.normalize(torch.linalg.cross(out.new_tensor([0.0, 1.0, 0.0]).expand_as(out), out), dim=-1)
+    side = unit(torch.linalg.cross(out.new_tensor([0.0, 1.0, 0.0]).expand_as(out), out))
     half = side * (wide * 0.5 * clothes.tie[:, None])[..., None]
     centre = centre + out * 0.008
     vertices = torch.stack([centre - half, centre + out * 0.006, centre + half], 2)
     vertices = torch.where((clothes.tie > 0)[:, None, None, None], vertices, vertices[:, :1, :1])
-    shading = functional.normalize(torch.stack([out - 0.5 * side, out, out + 0.5 * side], 2), dim=-1)
+    shading = unit(torch.stack([out - 0.5 * side, out, out + 0.5 * side], 2))
     return layer_of(vertices, shading, grid_faces(TIE_ROWS, 3, body.device), int(FaceClass.BACKGROUND),
                     clothes.tie_colour[:, None, None], specular=0.15)  # fmt: skip

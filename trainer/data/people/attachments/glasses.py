@@ -7,11 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from backend.photos.collection import FaceClass
 from trainer.data.people.attachments.layers import PLAIN, SurfaceLayer, join_layers
-from trainer.data.people.attachments.meshes import grid_faces, grid_normals, layer_of, tube
+from trainer.data.people.attachments.meshes import grid_faces, grid_normals, layer_of, tube, unit
 from trainer.data.people.attachments.stacking import Numbers
 from trainer.data.people.look import PersonLook
 
@@ -170,7 +169,7 @@ def glasses_layers(
         px = x * half_w * (1 + g.narrow[:, None] * (y - 1) * 0.5)
         py = y * half_h + g.sweep[:, None] * outer * (y + 0.5) - g.drop[:, None] * outer * (1 - y) * 0.5
         flat = torch.stack([px, py], -1)
-        return flat + functional.normalize(flat, dim=-1) * grow[..., None]
+        return flat + unit(flat) * grow[..., None]
 
     def place(flat: Tensor, forward: Tensor, side: int) -> Tensor:
         """(N, ..., 3) of points (N, ..., 2) of the lens' plane, ``forward`` metres before it."""
@@ -201,7 +200,7 @@ def glasses_layers(
         share = torch.linspace(0, 1, LENS_ROWS, device=device)[:, None, None]
         flat = inner[:, None] * share  # (N, LENS_ROWS, OUTLINE + 1, 2)
         glass = place(flat, 0.0008 * (1 - share[..., 0] ** 2), side)
-        normal = functional.normalize(glass - (eyes[:, side] - eyes.new_tensor([0, 0, 0.05]))[:, None, None], dim=-1)
+        normal = unit(glass - (eyes[:, side] - eyes.new_tensor([0, 0, 0.05]))[:, None, None])
         up = flat[..., 1] / g.height[:, None, None] + 0.5
         alpha = (g.lens_alpha[:, 1, None, None] + (g.lens_alpha[:, 0] - g.lens_alpha[:, 1])[:, None, None] * up).clamp(
             0, 1

@@ -12,7 +12,7 @@ from trainer.data.people.attachments.hair_parameters import HairParameters, Lock
 from trainer.data.people.attachments.hair_styles import CAP_ROWS
 from trainer.data.people.attachments.hull import AZIMUTHS, HeadHull, HullSurface, azimuths
 from trainer.data.people.attachments.layers import STRANDS, SurfaceLayer
-from trainer.data.people.attachments.meshes import grid_faces, grid_normals, layer_of
+from trainer.data.people.attachments.meshes import grid_faces, grid_normals, layer_of, unit
 from trainer.data.people.attachments.strands import grow, ribbon_faces, ribbons
 
 SEGMENTS = 10
@@ -29,13 +29,11 @@ class HatPressure:
 
 def hair_layers(
     hair: HairParameters, hull: HeadHull, surface: HullSurface, pressure: HatPressure
-) -> tuple[SurfaceLayer, SurfaceLayer]:
-    """The opaque layer (locks, cover, bundle) and the veil (loose strands)."""
+) -> tuple[tuple[SurfaceLayer, ...], SurfaceLayer]:
+    """The opaque layers (locks, cover, bundle) and the veil (loose strands)."""
     locks = _lock_layer(hair, hair.locks, hull, surface, pressure, None)
     wisps = _lock_layer(hair, hair.wisps, hull, surface, pressure, hair.wisp_alpha)
-    from trainer.data.people.attachments.layers import join_layers
-
-    return join_layers((locks, _cover(hair, surface), _bundle(hair, surface))), wisps
+    return (locks, _cover(hair, surface), _bundle(hair, surface)), wisps
 
 
 def _lock_layer(
@@ -94,7 +92,7 @@ def _lock_layer(
 
 def _cover(hair: HairParameters, surface: HullSurface) -> SurfaceLayer:
     """The scalp's cover: close above the skin where hair grows, under it elsewhere."""
-    device, n = hair.cap_edge.device, len(hair.cap_edge)
+    device = hair.cap_edge.device
     rows = torch.linspace(0, 1, CAP_ROWS, device=device)
     rows = torch.cat([rows, rows.new_tensor([1.025])])
     a = torch.from_numpy(azimuths()).float().to(device)
@@ -137,8 +135,8 @@ def _bundle(hair: HairParameters, surface: HullSurface) -> SurfaceLayer:
     thick_tail = (0.35 + 0.9 * (t * 5).clamp(max=1)) * (1 - t**2.5) * (1 + lobes[:, None] * 0.18 * torch.sin(t * 30))
     thick = torch.where(tail[:, None] > 0, thick_tail.expand(len(tail), -1), torch.sin(torch.pi * t).clamp(min=0)[None])
     thick = thick * radius[:, None]
-    side = torch.nn.functional.normalize(torch.linalg.cross(out, down) + 1e-5, dim=-1)
-    axis = torch.where(tail[:, None] > 0, torch.nn.functional.normalize(out + down, dim=-1), out)
+    side = unit(torch.linalg.cross(out, down) + 1e-5)
+    axis = torch.where(tail[:, None] > 0, unit(out + down), out)
     other = torch.linalg.cross(axis, side)
     ring = side[:, None, None] * angle.cos()[:, None] + other[:, None, None] * angle.sin()[:, None]
     vertices = centre[:, :, None] + ring * thick[:, :, None, None]

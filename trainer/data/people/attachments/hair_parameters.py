@@ -18,7 +18,8 @@ class Flow:
         combed to the front, the back, and away from the line x = parting. tied : 0 or 1, towards the place tie (2,).
     gravity : 0 for hair that stands, 1 for hair that hangs beyond the top. window : half the azimuth of the gap in front
         of the face. cut : s where the hair ends at the sides and behind; fringe_drop : how far below the brows the
-        fringe ends. volume : the greatest height above the hull.
+        fringe ends. volume : the greatest height above the hull. gather : how much
+        long hair comes forward over the chest, 0-1.
     """
 
     whorl: Numbers
@@ -34,6 +35,7 @@ class Flow:
     cut: Numbers
     fringe_drop: Numbers
     volume: Numbers
+    gather: Numbers
 
 
 @dataclass(frozen=True)

@@ -148,6 +148,7 @@ def draw_hair(
         cut=within(style.cut),
         fringe_drop=generator.uniform(-0.025, 0.012),
         volume=within(style.volume),
+        gather=generator.uniform(0.4, 1.0) * (generator.random() < 0.6),
     )
     colours = _colours(generator, look, character[24:], like)
     edge, bald = _hairline(generator, look, hull, character[28:])
@@ -336,7 +337,7 @@ def _wisps(generator: np.random.Generator, locks: Locks, style: Style, haired: b
         "cut_jitter": chosen["cut_jitter"] + np.where(loose, generator.uniform(0.0, 0.09, n), generator.normal(0, 0.02, n)),
         "width": generator.uniform(0.0008, 0.0028, n),
         "taper": generator.uniform(0.5, 0.95, n),
-        "wild": chosen["wild"] + generator.uniform(0, 0.003, n),
-        "amplitude": chosen["amplitude"] + generator.uniform(0, 0.004, n),
+        "wild": chosen["wild"] + generator.uniform(0, 0.0015, n),
+        "amplitude": chosen["amplitude"] + generator.uniform(0, 0.003, n),
     }  # fmt: skip
     return Locks(**chosen)

@@ -7,12 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from backend.photos.collection import FaceClass
 from trainer.data.people.attachments.hats import cloth_colour
 from trainer.data.people.attachments.layers import SurfaceLayer, join_layers
-from trainer.data.people.attachments.meshes import grid_faces, layer_of, tube
+from trainer.data.people.attachments.meshes import grid_faces, layer_of, tube, unit
 from trainer.data.people.attachments.stacking import Numbers
 from trainer.data.people.look import PersonLook
 
@@ -159,7 +158,7 @@ def _palm(n: int, device: torch.device) -> tuple[Tensor, Tensor]:
     x, z = rows[:, :1] * angle.cos(), -rows[:, 1:2] * angle.sin()
     vertices = torch.stack([x, rows[:, 2:].expand_as(x), z], -1)
     normals = torch.stack([angle.cos() / rows[:, :1], 0 * x, -angle.sin() / rows[:, 1:2]], -1)
-    normals = functional.normalize(normals, dim=-1)
+    normals = unit(normals)
     return vertices.expand(n, -1, -1, -1), normals.expand(n, -1, -1, -1)
 
 
@@ -167,14 +166,14 @@ def _placement(hand: HandParameters, landmarks: Tensor, scale: Tensor) -> tuple[
     """Rotation (N, 3, 3) and place of the wrist (N, 3)."""
     anchor = (landmarks * hand.anchor[..., None]).sum(1)
     middle = landmarks.mean(1) - landmarks.new_tensor([0.0, 0.0, 0.085])
-    outwards = functional.normalize((anchor - middle) * anchor.new_tensor([1.0, 0.5, 1.0]), dim=-1)
+    outwards = unit((anchor - middle) * anchor.new_tensor([1.0, 0.5, 1.0]))
     # the palm (-z) faces the skin; fingers point up and inwards
     sign = torch.where(hand.mirrored > 0.5, -1.0, 1.0)
     plane = sign * hand.turn[:, 0]
     up = torch.stack([plane.sin(), plane.cos(), torch.zeros_like(plane)], -1)
-    up = functional.normalize(up - outwards * (up * outwards).sum(-1, keepdim=True), dim=-1)
-    up = functional.normalize(up + outwards * hand.turn[:, 1:2], dim=-1)
-    z = functional.normalize(outwards - up * (outwards * up).sum(-1, keepdim=True), dim=-1)
+    up = unit(up - outwards * (up * outwards).sum(-1, keepdim=True))
+    up = unit(up + outwards * hand.turn[:, 1:2])
+    z = unit(outwards - up * (outwards * up).sum(-1, keepdim=True))
     x = torch.linalg.cross(up, z)
     roll = hand.turn[:, 2:3]
     x, z = x * roll.cos() + z * roll.sin(), z * roll.cos() - x * roll.sin()

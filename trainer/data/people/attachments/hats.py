@@ -7,12 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from backend.photos.collection import FaceClass
 from trainer.data.people.attachments.hull import AZIMUTHS, HeadHull, HullSurface, azimuths
 from trainer.data.people.attachments.layers import CHECKS, KNIT, PLAIN, STRIPES, WEAVE, SurfaceLayer
-from trainer.data.people.attachments.meshes import grid_faces, grid_normals, layer_of
+from trainer.data.people.attachments.meshes import grid_faces, grid_normals, layer_of, unit
 from trainer.data.people.attachments.stacking import Numbers
 from trainer.data.people.look import PersonLook
 
@@ -172,7 +171,7 @@ def hat_layer(hat: HatParameters, surface: HullSurface) -> SurfaceLayer:
     height = closed(hat.height) * surface.scale[:, None, None]
     shell = points + normals * height[..., None]
     edge, direction = shell[:, -1:], normals[:, -1:]
-    flat = functional.normalize(direction * direction.new_tensor([1.0, 0.0, 1.0]), dim=-1)
+    flat = unit(direction * direction.new_tensor([1.0, 0.0, 1.0]))
     reach = torch.linspace(0, 1, BRIM_ROWS + 1, device=device)[1:, None] * brim[:, None]  # (N, BRIM_ROWS, A + 1)
     outwards = torch.stack([a.sin(), torch.zeros_like(a), a.cos()], -1)
     front = (hat.brim_bend > 1.5)[:, None, None, None]
@@ -185,7 +184,7 @@ def hat_layer(hat: HatParameters, surface: HullSurface) -> SurfaceLayer:
     vertices = torch.where(worn, vertices, vertices[:, :1, :1])
     shading = grid_normals(vertices, closed=True)
     shading = torch.where((normals[:, 1:2] * shading[:, 1:2]).sum(-1, keepdim=True) < 0, -shading, shading)
-    shading = torch.cat([functional.normalize(normals[:, :1] + 1e-6, dim=-1), shading[:, 1:]], 1)
+    shading = torch.cat([unit(normals[:, :1] + 1e-6), shading[:, 1:]], 1)
     row = torch.arange(SHELL_ROWS + BRIM_ROWS, device=device)[:, None].float()
     banded = (row >= SHELL_ROWS - hat.band[:, None, None]) & (row < SHELL_ROWS)
     colour = torch.where(banded[..., None], hat.band_colour[:, None, None], hat.colour[:, None, None])

@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from backend.geometry.template import Template
+from trainer.data.people.attachments.meshes import unit
 
 AZIMUTHS = 64
 ROW_STEP = 0.0125
@@ -189,7 +190,7 @@ def _profile(head: np.ndarray, triangles: np.ndarray, azimuth: float) -> np.ndar
     for y, skin, chest in zip(heights, radius, body, strict=True):
         follow = previous - CURTAIN_INWARDS * 0.004
         follow = max(follow, skin + 0.001 if np.isfinite(skin) and y > 0.60 else 0.0)
-        previous = max(follow, min(chest + 0.010, previous + 0.005))
+        previous = max(follow, min(chest + 0.010, previous + 0.004))
         curtain.append([previous, y])
     line = np.concatenate([top, np.array(curtain)])
     kernel = np.ones(7) / 7
@@ -199,11 +200,13 @@ def _profile(head: np.ndarray, triangles: np.ndarray, azimuth: float) -> np.ndar
 
 
 def _body_radius(azimuth: float, heights: np.ndarray) -> np.ndarray:
-    """Distance of chest and shoulders from the axis at heights below the neck, at most 0.14 m; 0 above."""
+    """Distance of the chest from the axis at heights below the neck, at most 0.12 m; 0 above and beside the chest:
+    hair that falls there lies behind the shoulders."""
     half, front, back = (np.interp(-heights, -BODY_ROWS[:, 3], BODY_ROWS[:, k]) for k in range(3))
     depth = np.where(np.cos(azimuth) > 0, front - AXIS_Z, AXIS_Z - back)
     radius = 1 / np.sqrt((np.sin(azimuth) / half) ** 2 + (np.cos(azimuth) / depth) ** 2)
-    return np.where(heights < BODY_ROWS[0, 3], np.minimum(radius, 0.14), 0.0)
+    on_chest = (heights < BODY_ROWS[0, 3]) & (np.abs(azimuth) < 1.2)
+    return np.where(on_chest, np.minimum(radius, 0.12), 0.0)
 
 
 def _filled(values: np.ndarray) -> np.ndarray:
@@ -268,4 +271,4 @@ def _normals(points: Tensor) -> Tensor:
     normal = torch.linalg.cross(down, around)
     up = normal.new_tensor([0.0, 1.0, 0.0]).expand_as(normal[:, :1])
     normal = torch.cat([up, normal[:, 1:]], 1)
-    return functional.normalize(normal, dim=-1)
+    return unit(normal)

@@ -64,8 +64,8 @@ class AttachmentMesh:
     veil: SurfaceLayer
 
 
-def join_layers(layers: tuple[SurfaceLayer, ...]) -> SurfaceLayer:
-    """One layer out of several of the same batch."""
+def join_layers(layers: tuple[SurfaceLayer, ...], *, opaque: bool = False) -> SurfaceLayer:
+    """One layer out of several of the same batch; ``opaque``: their alpha is 1 and their mirror 0."""
     starts = [0]
     for layer in layers:
         starts.append(starts[-1] + layer.vertices.shape[1])
@@ -73,8 +73,9 @@ def join_layers(layers: tuple[SurfaceLayer, ...]) -> SurfaceLayer:
     def along_vertices(name: str) -> Tensor:
         return torch.cat([getattr(layer, name) for layer in layers], 1)
 
+    vertices = along_vertices("vertices")
     return SurfaceLayer(
-        vertices=along_vertices("vertices"),
+        vertices=vertices,
         normals=along_vertices("normals"),
         faces=torch.cat([layer.faces + start for layer, start in zip(layers, starts, strict=False)]),
         labels=along_vertices("labels"),
@@ -82,8 +83,8 @@ def join_layers(layers: tuple[SurfaceLayer, ...]) -> SurfaceLayer:
         specular=along_vertices("specular"),
         roughness=along_vertices("roughness"),
         tangent=along_vertices("tangent"),
-        alpha=along_vertices("alpha"),
-        mirror=along_vertices("mirror"),
+        alpha=torch.ones_like(vertices[..., 0]) if opaque else along_vertices("alpha"),
+        mirror=torch.zeros_like(vertices[..., 0]) if opaque else along_vertices("mirror"),
         detail=along_vertices("detail"),
     )
 

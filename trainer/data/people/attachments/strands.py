@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from trainer.data.people.attachments.hair_parameters import Flow, Locks
 from trainer.data.people.attachments.hull import HullSurface
+from trainer.data.people.attachments.meshes import unit
 
 ROUND = 0.55
 """How far normals turn away at the edges of a lock: it is shaded as a rounded bundle, not as a flat ribbon."""
@@ -43,7 +43,7 @@ def grow(
         ex = locks.turn_x + flow.sideways[:, None] * part_side
         ez = locks.turn_z + flow.forward[:, None] * locks.forward - flow.backward[:, None] * (1 - locks.forward)
         from_whorl = torch.stack([x - whorl_x, z - whorl_z], -1)
-        from_whorl = functional.normalize(from_whorl, dim=-1) * flow.radial[:, None, None]
+        from_whorl = unit(from_whorl) * flow.radial[:, None, None]
         ex, ez = ex + from_whorl[..., 0], ez + from_whorl[..., 1]
         to_tie_x, to_tie_z = tie_x - x, tie_z - z
         to_tie = (to_tie_x**2 + to_tie_z**2).sqrt().clamp(min=1e-4)
@@ -56,6 +56,9 @@ def grow(
         # gravity: from the rim of the skull on hair hangs
         hang = _smooth((s - 0.055) / 0.09) * flow.gravity[:, None] * (1 - tied) * min(1.0, 0.35 + 1.3 * t)
         down, around = down * (1 - hang) + hang, around * (1 - hang) + hang * locks.drift
+        # some wear long hair over the chest and not behind the shoulders
+        beside = _smooth((s - 0.21) / 0.05) * ((a.abs() - 0.8) / 0.15).clamp(0, 1) * ((2.1 - a.abs()) / 0.3).clamp(0, 1)
+        around = around - flow.gather[:, None] * beside * torch.where(a >= 0, 0.9, -0.9)
         # the window: hair that is not a fringe parts in front of the face
         inside = (1 - a.abs() / flow.window[:, None]).clamp(min=0) * (1 - locks.fringe)
         below = _smooth((s - _along(hairline, a) + 0.012) / 0.02)
@@ -98,7 +101,7 @@ def ribbons(
     points, normal = surface.sample(azimuth, s)  # (N, L, P, 3)
     centre = points + normal * (height * surface.scale[:, None, None])[..., None]
     tangent = _differences(centre)
-    side = functional.normalize(torch.linalg.cross(normal, tangent), dim=-1)
+    side = unit(torch.linalg.cross(normal, tangent))
     count = azimuth.shape[-1]
     t = torch.linspace(0, 1, count, device=azimuth.device)
     ramp = (t * 3).clamp(max=1)
@@ -108,16 +111,16 @@ def ribbons(
     wild = locks.wild[..., None] * ramp
     jitter = torch.sin(phase * 2.7 + locks.phase[..., None] * 31 * (1 + t)) * wild
     centre = centre + side * jitter[..., None] + normal * (jitter.roll(1, -1))[..., None]
-    tangent = functional.normalize(_differences(centre), dim=-1)
-    side = functional.normalize(torch.linalg.cross(normal, tangent) + 1e-6, dim=-1)
+    tangent = unit(_differences(centre))
+    side = unit(torch.linalg.cross(normal, tangent) + 1e-6)
     roll = locks.roll[..., None, None]
     side = side * roll.cos() + torch.linalg.cross(tangent, side) * roll.sin()
     taper = (1 - locks.taper[..., None] * t**1.6).clamp(min=0.06) * (0.55 + 0.45 * (t * 6).clamp(max=1))
     half = (0.5 * locks.width[..., None] * taper * surface.scale[:, None, None])[..., None] * side
     edges = torch.stack([centre - half, centre + half], -2)
-    outer = functional.normalize(normal - tangent * (normal * tangent).sum(-1, keepdim=True) * 0.7, dim=-1)
+    outer = unit(normal - tangent * (normal * tangent).sum(-1, keepdim=True) * 0.7)
     normals = torch.stack([outer - ROUND * side, outer + ROUND * side], -2)
-    normals = functional.normalize(normals, dim=-1)
+    normals = unit(normals)
     return edges, normals, tangent[..., None, :].expand_as(edges)
 
 

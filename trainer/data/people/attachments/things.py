@@ -7,14 +7,13 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from backend.photos.collection import FaceClass
 from backend.rendering.camera_models import rotation_from_euler
 from trainer.data.people.attachments.hats import cloth_colour
 from trainer.data.people.attachments.hull import HeadHull, HullSurface
 from trainer.data.people.attachments.layers import KNIT, PLAIN, WEAVE, SurfaceLayer, join_layers
-from trainer.data.people.attachments.meshes import grid_faces, grid_normals, layer_of
+from trainer.data.people.attachments.meshes import grid_faces, grid_normals, layer_of, unit
 from trainer.data.people.attachments.stacking import Numbers
 
 ROWS, COLUMNS = 9, 15
@@ -164,7 +163,7 @@ def _mask(thing: ThingParameters, surface: HullSurface, n: int, device: torch.de
     scale = thing.mask_detail[:, 2, None, None]
     kind, strength = (thing.mask_detail[:, k, None, None].expand_as(a) for k in range(2))
     detail = torch.stack([kind, strength, a * 0.09 * scale, s.expand_as(a) * scale], -1)
-    return layer_of(vertices, functional.normalize(shading + 1e-6, dim=-1), grid_faces(MASK_ROWS, MASK_COLUMNS, device),
+    return layer_of(vertices, unit(shading + 1e-6), grid_faces(MASK_ROWS, MASK_COLUMNS, device),
                     int(FaceClass.OCCLUDER), thing.mask_colour[:, None, None], specular=0.03, detail=detail)  # fmt: skip
 
 
