@@ -81,9 +81,11 @@ def _bump_bank(surface: PeopleSurface) -> np.ndarray:
     size = _AMPLITUDE * (radius / 0.02) ** 0.7
     calm = np.zeros(len(vertices))
     marks = template.landmarks478.positions(vertices)
-    for place, reach in ((template.eye_pivots[0], 0.022), (template.eye_pivots[1], 0.022), (marks[13], 0.030)):
-        calm = np.maximum(calm, np.exp(-((np.linalg.norm(vertices - place, axis=1) / reach) ** 2)))
-    share = 1 - 0.95 * calm
+    for place, inner, outer in ((template.eye_pivots[0], 0.021, 0.040), (template.eye_pivots[1], 0.021, 0.040),
+                                (marks[13], 0.022, 0.050)):  # fmt: skip
+        t = np.clip((outer - np.linalg.norm(vertices - place, axis=1)) / (outer - inner), 0, 1)
+        calm = np.maximum(calm, t * t * (3 - 2 * t))
+    share = 1 - 0.96 * calm
     eyes = template.parts["eye_left"].vertex_start, template.parts["eye_right"].vertex_stop
     share[eyes[0] : eyes[1]] = 0
     bank = []

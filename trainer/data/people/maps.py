@@ -86,7 +86,7 @@ def _head_maps(points: np.ndarray, regions: Mapping[str, np.ndarray], marks: np.
     maps["brow_along"], maps["brow_across"] = np.clip(along, -0.5, 1.5), np.clip(across, -0.03, 0.03) * 100
     # lids
     upper, lower = _spline(marks[list(LID_UPPER[1])], 65), _spline(marks[list(LID_LOWER[1])], 65)
-    maps["lash"] = np.maximum(_lash(both, upper, 0.0036), 0.45 * _lash(both, lower, 0.0020))
+    maps["lash"] = np.maximum(_lash(both, upper, 0.0052), 0.4 * _lash(both, lower, 0.0026))
     lid_distance, _, _ = _to_curve(both, upper)
     above = _smoothstep(0.0, 0.002, y - np.interp(x, *_by_x(upper)))
     maps["lid"] = np.exp(-((lid_distance / 0.008) ** 2)) * above
@@ -125,8 +125,8 @@ def _head_maps(points: np.ndarray, regions: Mapping[str, np.ndarray], marks: np.
     brow_top = marks[334, 1]
     lines = np.zeros(len(points))
     for height, width in ((0.012, 0.035), (0.021, 0.038), (0.030, 0.036)):
-        bend = brow_top + height - 5 * x**2 * 0.6 + 0.0012 * np.sin(x * 260 + height * 900)
-        lines += np.exp(-(((y - bend) / 0.0011) ** 2)) * _smoothstep(width, width * 0.6, x) * (z > 0.08)
+        bend = brow_top + height - 5 * x**2 * 0.6 + 0.0007 * np.sin(x * 130 + height * 900)
+        lines += np.exp(-(((y - bend) / 0.0016) ** 2)) * _smoothstep(width, width * 0.6, x) * (z > 0.08)
     maps["forehead_lines"] = lines
     outer = marks[263]
     crow = np.zeros(len(points))

@@ -14,6 +14,7 @@ from trainer.data.people.maps import MAP_NAMES, TILE_NAMES
 
 BROW_LABEL = 0.42
 BEARD_LABEL = 0.45
+LASHES = (0.016, 0.011, 0.009)
 
 
 @dataclass(frozen=True)
@@ -176,13 +177,13 @@ def paint_skin(maps: Tensor, tiles: Tensor, hair: Tensor, columns: Columns, imag
 
     lips = smoothstep(0.25, 0.75, at["lips"])
     blotch = number("blotch")
-    melanin = number("melanin") * (1 + 0.07 * blotch * noise["low"] + 0.035 * noise["mid"])
+    melanin = number("melanin") * (1 + 0.07 * blotch * noise["low"] + 0.018 * noise["mid"])
     melanin = melanin + 0.16 * number("freckles") * noise["spots"] * (1 - lips) * (0.3 + at["redness"])
     melanin = melanin + number("bags") * 0.10 * at["eye_bag"] + lips * number("lip_melanin")
-    folds = number("folds") * at["nasolabial"] + number("lines") * at["forehead_lines"] * (0.7 + 0.3 * noise["mid"])
+    folds = number("folds") * at["nasolabial"] + 0.6 * number("lines") * at["forehead_lines"] * (0.7 + 0.3 * noise["low"])
     folds = folds + number("crows") * at["crows_feet"] + number("frown") * at["frown_lines"]
     blood = number("redness") + number("flush") * at["redness"] * (1 + 0.08 * noise["mid"])
-    blood = blood + (0.05 * blotch) * noise["mid"] + 0.025 * noise["fine"] + 0.12 * folds
+    blood = blood + (0.03 * blotch) * noise["mid"] + (0.03 * blotch) * noise["low"] + 0.025 * noise["fine"] + 0.12 * folds
     blood = blood + lips * number("lip_blood") * (1 + 0.10 * streaks["strands"]) + number("blush") * 0.5 * at["cheeks"]
     blood = blood + 0.05 * number("bags") * at["eye_bag"]
     density = melanin[:, None] * maps.new_tensor(MELANIN_ABSORPTION) + blood[:, None] * maps.new_tensor(
@@ -223,7 +224,7 @@ def paint_skin(maps: Tensor, tiles: Tensor, hair: Tensor, columns: Columns, imag
     labels = labels.masked_fill(body > BROW_LABEL, int(FaceClass.BROWS))
 
     lash = at["lash"] * (0.75 + 0.25 * number("liner"))
-    albedo = albedo.lerp(0.25 * number("brow_colour"), lash.clamp(0, 0.95)[:, None])
+    albedo = albedo.lerp(maps.new_tensor(LASHES), lash.clamp(0, 0.95)[:, None])
     labels = labels.masked_fill(at["mouth"] > 0.5, int(FaceClass.MOUTH_INTERIOR))
     oily = 1 + 0.5 * at["nose"] + 0.9 * lips + 0.1 * noise["mid"]
     gloss = number("shine") * oily * (1 - 0.8 * torch.maximum(cover, brow)) * (1 - 0.5 * inside)
