@@ -12,6 +12,7 @@ KINDS: dict[str, dict[str, str]] = {
     "source": {
         "drawn_faces": "trainer.data.drawn_faces:DrawnFacesConfig",
         "people": "trainer.data.people:PeopleConfig",
+        "stored": "trainer.data.stored:StoredConfig",
         "portraits": "trainer.data.portraits:PortraitsConfig",
     },
 }

@@ -1,0 +1,97 @@
+"""Labelled pictures that are made once and read many times: for machines that make them slower than a net learns."""
+
+from __future__ import annotations
+
+import inspect
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from trainer.contracts import Source, SourceConfig
+from trainer.data.disk_cache import cache_folder, content_key
+from trainer.data.drawn_faces import DrawnFacesConfig, LabelledPictures
+
+
+@dataclass(frozen=True, kw_only=True)
+class StoredConfig(SourceConfig):
+    """The first ``count`` samples of another source, kept on disk as 8-bit pictures and labels.
+
+    They are found again by the configuration and the code that made them; they are made when they are first asked for.
+    """
+
+    source: SourceConfig = field(default_factory=DrawnFacesConfig)
+    """Where the pictures come from; its batches have ``images`` and ``labels``."""
+    count: int = 10000
+    """Pictures that are kept; then they come again in the same order. A stage's augmentation varies them."""
+    folder: str = ""
+    """Where they are kept; empty: in the user's cache folder."""
+
+    def __post_init__(self) -> None:
+        if self.count < 1:
+            raise ValueError(f"count must be at least 1, not {self.count}")
+
+    def build(self) -> Stored:
+        """Make the source; pictures follow when they are asked for."""
+        return Stored(self)
+
+
+class Stored:
+    """See ``StoredConfig``."""
+
+    def __init__(self, config: StoredConfig) -> None:
+        self.config = config
+        self._source: Source = config.source.build()
+        root = Path(config.folder) if config.folder else cache_folder() / "pictures"
+        self._folder = root / content_key(config.source, config.count, *_code_of(self._source))
+        self._images: np.ndarray | None = None
+        self._labels: np.ndarray | None = None
+        self._made: np.ndarray | None = None
+
+    def batch(self, indices: range, device: torch.device) -> LabelledPictures:
+        """Samples ``indices`` modulo ``count``."""
+        rows = np.array([index % self.config.count for index in indices])
+        if self._made is None or not self._made[rows].all():
+            self._make(rows, device)
+        images = torch.from_numpy(self._images[rows]).to(device).float() / 255
+        return LabelledPictures(images, torch.from_numpy(self._labels[rows]).to(device))
+
+    def _make(self, rows: np.ndarray, device: torch.device) -> None:
+        """Make the rows that are missing, neighbours together; a row is marked when all of it is in its files."""
+        if self._made is None:
+            first = self._source.batch(range(int(rows[0]), int(rows[0]) + 1), device)
+            self._open(tuple(first.images.shape[1:]))
+        missing = np.unique(rows[self._made[rows] == 0])
+        for run in np.split(missing, np.flatnonzero(np.diff(missing) > 1) + 1):
+            if len(run):
+                made = self._source.batch(range(int(run[0]), int(run[-1]) + 1), device)
+                self._images[run] = (made.images * 255).round().clamp(0, 255).byte().cpu().numpy()
+                self._labels[run] = made.labels.cpu().numpy()
+                self._made[run] = 1
+
+    def _open(self, shape: tuple[int, int, int]) -> None:
+        """Map the files into memory; they are made, sparse, when they are not there."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        count, size = self.config.count, shape[1:]
+        self._images = _mapped(self._folder / "images.npy", (count, *shape))
+        self._labels = _mapped(self._folder / "labels.npy", (count, *size))
+        self._made = _mapped(self._folder / "made.npy", (count,))
+
+
+def _mapped(path: Path, shape: tuple[int, ...]) -> np.ndarray:
+    """(…) uint8 of a file that is made, full of zeros, when it is not there."""
+    if not path.is_file():
+        partial = path.with_suffix(".part")
+        np.lib.format.open_memmap(partial, mode="w+", dtype=np.uint8, shape=shape).flush()
+        partial.replace(path)
+    array = np.load(path, mmap_mode="r+", allow_pickle=False)
+    if array.shape != shape or array.dtype != np.uint8:
+        raise ValueError(f"{path} does not fit; delete its folder")
+    return array
+
+
+def _code_of(source: Source) -> list[Path]:
+    """The files of the source's package: when they change, pictures are made anew."""
+    path = Path(inspect.getfile(type(source)))
+    return sorted(path.parent.rglob("*.py")) if path.parent.name != "data" else [path]
