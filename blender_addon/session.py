@@ -193,6 +193,7 @@ def listed_photos(scene: bpy.types.Scene) -> tuple[tuple[PhotoFile, ...], tuple[
 
 
 _session: Session | None = None
+_pace = redraw.Pace()
 
 
 def session() -> Session:
@@ -211,11 +212,19 @@ def start_timer() -> None:
 
 def _on_timer() -> float | None:
     current = session()
-    before = current.view
-    was_preview = current.preview
+    view, preview = current.view, current.preview
     current.tick()
-    if current.view is not before or current.preview is not was_preview:
+    ended = view.phase.busy and not current.busy
+    words, head = _pace.tick(
+        time.monotonic(), current.view is not view, current.preview is not preview, current.preview is not None
+    )
+    if ended:
         redraw.everything()
+    elif words:
+        redraw.regions("UI")
+        redraw.status_bar()
+    if head:
+        redraw.regions("WINDOW")
     if current.busy:
         return BUSY_SECONDS
     return IDLE_SECONDS if current.runner.connected else None

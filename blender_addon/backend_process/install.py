@@ -23,10 +23,11 @@ from .python_finder import clean_environment, find_python, hidden_window
 CPU_BYTES = 2_600_000_000
 CUDA_BYTES = 8_500_000_000
 """Room that an installation needs at its largest, downloads included, with some to spare."""
-_CHECK = (
+CHECK = (
     "import json, torch, mediapipe, numba, zmq, backend; "
     "print(json.dumps({'version': backend.__version__, 'torch': torch.__version__, 'cuda': torch.cuda.is_available()}))"
 )
+"""Run by the new environment: fails where a package is missing or broken, else says in JSON what is there."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,7 @@ class InstallPlan:
     archive : ``backend.zip`` of the extension, or a folder with the backend's source.
     told_python : what the person entered, "" to search. fresh : throw away an environment that is there.
     cuda : install a CUDA build of torch. uv : let ``uv`` choose torch's build for this computer, if it can be had.
-    pip_arguments : further arguments for pip.
+    pip_arguments : further arguments for pip. check : what the environment has to run in the end, see ``CHECK``.
     """
 
     archive: Path
@@ -47,6 +48,7 @@ class InstallPlan:
     cuda: bool = False
     uv: bool = True
     pip_arguments: tuple[str, ...] = ()
+    check: str = CHECK
 
 
 @dataclass(frozen=True)
@@ -145,7 +147,7 @@ class Installation:
             self._command([str(python.path), "-I", "-m", "venv", str(folder.environment)])
         self._packages(_requirements(folder.source))
         self._step("Checking the installation", 0.96)
-        said = self._command([str(folder.python), "-c", _CHECK], PYTHONPATH=str(folder.source))
+        said = self._command([str(folder.python), "-c", plan.check], PYTHONPATH=str(folder.source))
         facts = json.loads(said[-1])
         self._step("Measuring its size", 0.99)
         return Installed(facts["version"], python.text, facts["torch"], facts["cuda"], folder_bytes(folder.root))

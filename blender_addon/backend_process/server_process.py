@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import secrets
 import subprocess
+import sys
 import threading
 import time
 from collections import deque
@@ -14,12 +16,13 @@ from pathlib import Path
 
 from ..client.keys import ServerAddress
 from ..errors import AddonError
-from .python_finder import clean_environment, hidden_window
+from .python_finder import clean_environment
 
 PORT_TAKEN = 9
 OUT_OF_MEMORY = 5
 MISSING_PART = 7
 _KEPT_LINES = 400
+LOWER_PRIORITY = 5
 
 
 class ServerProcess:
@@ -55,7 +58,7 @@ class ServerProcess:
                 stderr=subprocess.PIPE,
                 env=environment,
                 cwd=str(source) if source is not None else None,
-                **hidden_window(),
+                **_quietly(),
             )
         except OSError as error:
             raise AddonError(
@@ -63,6 +66,7 @@ class ServerProcess:
                 "Choose Repair in the extension's preferences.",
                 "cannot_start",
             ) from error
+        _yield_to_the_window(self._process.pid)
         self.started = time.monotonic()
         self._readers = [
             threading.Thread(target=self._read_ready_line, name="likeness-server-out", daemon=True),
@@ -165,3 +169,17 @@ class ServerProcess:
                     print(line, file=log, flush=True)
         if log is not None:
             log.close()
+
+
+def _quietly() -> dict[str, int]:
+    """Arguments for ``subprocess``: no console and a lower priority on Windows."""
+    if sys.platform == "win32":
+        return {"creationflags": subprocess.CREATE_NO_WINDOW | subprocess.BELOW_NORMAL_PRIORITY_CLASS}
+    return {}
+
+
+def _yield_to_the_window(pid: int) -> None:
+    """Elsewhere: a lower priority for the backend and what it starts, so that Blender's window stays smooth."""
+    if sys.platform != "win32":
+        with contextlib.suppress(OSError):
+            os.setpriority(os.PRIO_PROCESS, pid, os.getpriority(os.PRIO_PROCESS, 0) + LOWER_PRIORITY)

@@ -4,17 +4,62 @@ from __future__ import annotations
 
 import bpy
 
+WORDS_SECONDS = 0.2
+"""Progress is not drawn more often than this."""
+TURN_SECONDS = 0.05
+SLOW_TICK_SECONDS = 0.1
+"""Where a tick after a drawn 3D View comes later than this, drawing is slow here, and the head does not turn."""
+
 
 def everything() -> None:
-    """Draw what shows progress: sidebars of 3D views, preferences, the status bar."""
+    """Draw all of what shows progress: 3D views, preferences, the status bar."""
     if bpy.app.background:
         return
-    manager = bpy.context.window_manager
-    for window in manager.windows:
+    for window in bpy.context.window_manager.windows:
         for area in window.screen.areas:
             if area.type in ("VIEW_3D", "PREFERENCES"):
                 area.tag_redraw()
-        window.workspace.status_text_set(None)  # there is no other way to have the status bar drawn
+    status_bar()
+
+
+def status_bar() -> None:
+    """Draw the status bar; there is no other way to have it drawn than to set the (empty) text of the workspace."""
+    for window in bpy.context.window_manager.windows:
+        window.workspace.status_text_set(None)
+
+
+def regions(kind: str) -> None:
+    """Draw the regions of one kind in all 3D views: ``UI`` is the sidebar, ``WINDOW`` the view itself."""
+    for window in bpy.context.window_manager.windows:
+        for area in window.screen.areas:
+            if area.type == "VIEW_3D":
+                for region in area.regions:
+                    if region.type == kind:
+                        region.tag_redraw()
+
+
+class Pace:
+    """Decides on every tick what has to be drawn, so that drawing never holds up what it shows."""
+
+    def __init__(self) -> None:
+        self._dirty = False
+        self._words_at = self._view_at = self._ticked_at = 0.0
+        self._view_drawn = False
+        self._slow = False
+
+    def tick(self, now: float, words_changed: bool, head_changed: bool, turning: bool) -> tuple[bool, bool]:
+        """Whether to draw words (sidebar, status bar) and whether to draw the 3D View, at time ``now`` in seconds."""
+        if self._view_drawn and now - self._ticked_at > SLOW_TICK_SECONDS:
+            self._slow = True
+        self._ticked_at, self._dirty = now, self._dirty or words_changed
+        words = self._dirty and now - self._words_at >= WORDS_SECONDS
+        view = head_changed or (turning and not self._slow and now - self._view_at >= TURN_SECONDS)
+        if words:
+            self._words_at, self._dirty = now, False
+        if view:
+            self._view_at = now
+        self._view_drawn = view
+        return words, view
 
 
 def push_undo(message: str) -> None:
