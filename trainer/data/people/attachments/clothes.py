@@ -17,6 +17,7 @@ from trainer.data.people.attachments.meshes import grid_faces, grid_normals, lay
 from trainer.data.people.attachments.stacking import Numbers
 from trainer.data.people.look import PersonLook
 
+BODY_Z = 0.012
 CLOTH_ROWS, COLLAR_ROWS, TIE_ROWS = 8, 5, 6
 KINDS = ("t-shirt", "v-neck", "shirt", "suit", "turtleneck", "open jacket", "wide neck", "hood down", "scarf", "bare")
 
@@ -53,10 +54,12 @@ class ClothesParameters:
 
 @dataclass(frozen=True)
 class NeckRim:
-    """The head's lower rim: vertices (42,) int64 in the order of their azimuth, and these azimuths on the mean head."""
+    """The head's lower rim: vertices (42,) int64 in the order of their azimuth, these azimuths on the mean head, and the
+    mean z of the rim there (twice counting the first)."""
 
     vertices: np.ndarray
     azimuth: np.ndarray
+    middle: float
 
 
 def neck_rim(template: Template) -> NeckRim:
@@ -69,7 +72,8 @@ def neck_rim(template: Template) -> NeckRim:
     rim = rim[template.vertices[rim, 1] < 0.66]
     azimuth = np.arctan2(template.vertices[rim, 0], template.vertices[rim, 2] - 0.03)
     order = np.argsort(azimuth)
-    return NeckRim(rim[order].astype(np.int64), azimuth[order])
+    closed = rim[np.append(order, order[0])]
+    return NeckRim(rim[order].astype(np.int64), azimuth[order], float(template.vertices[closed, 2].mean()))
 
 
 def draw_clothes(
@@ -146,7 +150,7 @@ def clothes_layer(clothes: ClothesParameters, rim: NeckRim, head: Tensor, scale:
     ring = head[:, torch.from_numpy(rim.vertices).to(device)]
     ring = torch.cat([ring, ring[:, :1]], 1)  # (N, C, 3)
     a = torch.from_numpy(np.append(rim.azimuth, rim.azimuth[0])).float().to(device)
-    body = _body(clothes, ring, a, scale)  # (N, R, C, 3)
+    body = _body(clothes, ring, a, scale, BODY_Z - rim.middle)  # (N, R, C, 3)
     normals = grid_normals(body, closed=True)
     rows, columns = body.shape[1], body.shape[2]
     v = torch.linspace(0, 1, rows, device=device)
@@ -163,7 +167,8 @@ def clothes_layer(clothes: ClothesParameters, rim: NeckRim, head: Tensor, scale:
     return join_layers(tuple(parts))
 
 
-def _body(clothes: ClothesParameters, ring: Tensor, a: Tensor, scale: Tensor) -> Tensor:
+def _body(clothes: ClothesParameters, ring: Tensor, a: Tensor, scale: Tensor, forward: float) -> Tensor:
+    """(N, R, C, 3) rings from the rim down; ``forward`` : z from the rim's middle to the body's axis."""
     table = torch.from_numpy(BODY_ROWS).float().to(ring.device)
     middle = ring.mean(1)
     half, front, back, height = (table[:, k] for k in range(4))
@@ -181,10 +186,9 @@ def _body(clothes: ClothesParameters, ring: Tensor, a: Tensor, scale: Tensor) ->
     x, z = x * yaw.cos()[..., None] + z * yaw.sin()[..., None], z * yaw.cos()[..., None] - x * yaw.sin()[..., None]
     # the first rings keep the rim's slant: it lies higher behind
     slant = (ring[..., 1] - middle[:, None, 1])[:, None] * (1 - (k / 4).clamp(max=1))[:, None]
-    low = ring[:, None, :, 1].amin(-1)[..., None] * 0 + middle[:, 1].view(-1, 1, 1)
-    y = low + (drop * scale[:, None])[..., None] - 0.012 + slant
+    y = middle[:, 1].view(-1, 1, 1) + (drop * scale[:, None])[..., None] - 0.012 + slant
     rows = torch.stack([x * scale[:, None, None] + middle[:, 0].view(-1, 1, 1), y,
-                        z * scale[:, None, None] + 0.012 + 0 * x], -1)  # fmt: skip
+                        (z + forward) * scale[:, None, None] + middle[:, 2].view(-1, 1, 1) + 0 * x], -1)  # fmt: skip
     return torch.cat([ring[:, None], rows], 1)
 
 

@@ -33,7 +33,7 @@ def hair_layers(
     """The opaque layers (locks, cover, bundle) and the veil (loose strands)."""
     locks = _lock_layer(hair, hair.locks, hull, surface, pressure, None)
     wisps = _lock_layer(hair, hair.wisps, hull, surface, pressure, hair.wisp_alpha)
-    return (locks, _cover(hair, surface), _bundle(hair, surface)), wisps
+    return (locks, _cover(hair, surface, pressure), _bundle(hair, surface)), wisps
 
 
 def _lock_layer(
@@ -90,7 +90,7 @@ def _lock_layer(
     )
 
 
-def _cover(hair: HairParameters, surface: HullSurface) -> SurfaceLayer:
+def _cover(hair: HairParameters, surface: HullSurface, pressure: HatPressure) -> SurfaceLayer:
     """The scalp's cover: close above the skin where hair grows, under it elsewhere."""
     device = hair.cap_edge.device
     rows = torch.linspace(0, 1, CAP_ROWS, device=device)
@@ -101,6 +101,9 @@ def _cover(hair: HairParameters, surface: HullSurface) -> SurfaceLayer:
     s = rows[:, None] * edge[:, None]  # (N, R, A + 1)
     height = torch.cat([hair.cap_height, torch.full_like(hair.cap_height[:, :1], -0.006)], 1)
     height = torch.cat([height, height[..., :1]], 2)
+    rim = torch.cat([pressure.rim, pressure.rim[:, :1]], 1)[:, None]
+    pressed = torch.minimum(height, 0.7 * pressure.height[:, None, None])
+    height = height + (pressed - height) * ((rim - s) / 0.02).clamp(0, 1)
     points, normals = surface.sample(a.expand_as(s), s)
     vertices = points + normals * height[..., None]
     colour = hair.root_colour + (hair.colour - hair.root_colour) * (hair.cap_mix < 1)[:, None]

@@ -176,7 +176,10 @@ def hat_layer(hat: HatParameters, surface: HullSurface) -> SurfaceLayer:
     outwards = torch.stack([a.sin(), torch.zeros_like(a), a.cos()], -1)
     front = (hat.brim_bend > 1.5)[:, None, None, None]
     straight = torch.where(front, flat.new_tensor([0.0, 0.0, 1.0]) * outwards[..., 2:].sign(), flat)
-    sink = -hat.brim_drop[:, None, None] * reach - hat.brim_bend[:, None, None] * (edge[..., 0] ** 2) * reach / 0.07
+    sink = (
+        -hat.brim_drop[:, None, None] * reach
+        - hat.brim_bend[:, None, None] * ((edge - shell[:, :1])[..., 0] ** 2) * reach / 0.07
+    )
     out = edge + (0.35 * flat + 0.65 * straight) * reach[..., None]
     out = out + torch.stack([torch.zeros_like(sink), sink, torch.zeros_like(sink)], -1)
     vertices = torch.cat([shell, out], 1)

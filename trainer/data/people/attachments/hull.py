@@ -241,7 +241,7 @@ class HullSurface:
         grid = grid.reshape(shape[0], -1, 1, 2)
         found = functional.grid_sample(self.maps, grid, mode="bilinear", padding_mode="border", align_corners=True)
         found = found[..., 0].transpose(1, 2).reshape(*shape, 6)
-        return found[..., :3], found[..., 3:]
+        return found[..., :3], unit(found[..., 3:])
 
 
 def hull_surface(hull: HeadHull, head_vertices: Tensor, ear_room: Tensor) -> HullSurface:

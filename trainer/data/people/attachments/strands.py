@@ -132,8 +132,12 @@ def ribbon_faces(locks: int, points: int) -> Tensor:
 
 
 def _differences(points: Tensor) -> Tensor:
+    # where a lock has come to its end, the little it still moves is rounding error: there its whole course decides
+    course = unit(points[..., -1:, :] - points[..., :1, :] + 1e-4) * 5e-4
     inner = points[..., 2:, :] - points[..., :-2, :]
-    return torch.cat([points[..., 1:2, :] - points[..., :1, :], inner, points[..., -1:, :] - points[..., -2:-1, :]], -2)
+    return course + torch.cat(
+        [points[..., 1:2, :] - points[..., :1, :], inner, points[..., -1:, :] - points[..., -2:-1, :]], -2
+    )
 
 
 def _smooth(x: Tensor) -> Tensor:
@@ -142,6 +146,8 @@ def _smooth(x: Tensor) -> Tensor:
 
 
 def _along(line: Tensor, azimuth: Tensor) -> Tensor:
-    """Values of a line (A,) on the hull's azimuths, nearest column."""
-    column = ((azimuth / (2 * torch.pi) + 0.5) * len(line)).round().long().remainder(len(line))
-    return line[column]
+    """Values of a periodic line (A,) on the hull's azimuths, linear between them."""
+    place = (azimuth / (2 * torch.pi) + 0.5) * len(line)
+    low = place.floor()
+    t, column = place - low, low.long().remainder(len(line))
+    return line[column] * (1 - t) + line[(column + 1).remainder(len(line))] * t
