@@ -1,4 +1,4 @@
-"""What is behind people: studio paper, walls, rooms, shelves, curtains, leaves, sky, lights out of focus, other people."""
+"""What is behind people: paper, walls, rooms, shelves, curtains, leaves, sky, lights out of focus, other people."""
 
 from __future__ import annotations
 
@@ -62,8 +62,8 @@ def draw_background(generator: np.random.Generator) -> BackgroundParameters:
         spot[3] = generator.uniform(0, 0.8) * light
         octaves = octaves * generator.choice([0.2, 1.5])
     elif kind == "wall":
-        stripes = np.array([10 ** generator.uniform(0.4, 1.4), generator.choice([0, np.pi / 2]) + generator.normal(0, 0.05),
-                            generator.uniform(0.05, 0.5), generator.uniform(1, 8), generator.uniform(0, 6)])  # fmt: skip
+        upright = generator.choice([0, np.pi / 2]) + generator.normal(0, 0.05)
+        stripes = np.array([10 ** generator.uniform(0.4, 1.4), upright, *generator.uniform((0.05, 1, 0), (0.5, 8, 6))])
         shapes, colours = _boxes(generator, int(generator.integers(0, 5)), soft, (0.05, 0.3), first)
     elif kind in ("room", "clutter"):
         count = int(generator.integers(5, 14) if kind == "room" else SHAPES)
@@ -83,7 +83,7 @@ def draw_background(generator: np.random.Generator) -> BackgroundParameters:
         second = first * generator.uniform(0.5, 3)
         noise_colour = np.array([0.25, 0.4, 0.08]) * generator.uniform(0.3, 2.5)
         fine = np.clip(np.array([0, 0, 0.3, 0.6, 0.9]) - 2.5 * (soft - 0.01) / 0.1, 0, 1)
-        octaves = np.array([0.3, 0.4, 0.5, 0.5, 0.5]) * np.clip(fine + [1, 1, 0.6, 0, 0], 0, 1)
+        octaves = np.array([0.3, 0.4, 0.5, 0.5, 0.5]) * np.clip(fine + np.array([1, 1, 0.6, 0, 0]), 0, 1)
         shapes, colours = _discs(generator, int(generator.integers(0, 8)), soft, np.array([0.7, 0.8, 0.6]))
     elif kind == "sky":
         first = np.array([0.25, 0.42, 0.75]) * generator.uniform(0.3, 1.3)

@@ -38,7 +38,8 @@ class FilmParameters:
 
     Attributes
     ----------
-    target : mean brightness that exposure aims at (linear); automatic : how far it gets there, 0-1. white : (3,) factors.
+    target : mean brightness that exposure aims at (linear); automatic : how far it gets there, 0-1. white : (3,)
+        factors.
     kernel : (KERNEL, KERNEL) blur of lens and movement, sums to 1. coarse : 1, or the share of its size that the
         picture once had. vignette : loss of light in the corners. flare : veiling light.
     noise : standard deviations of read and shot noise, and the share that is grain of 2 pixels (3,); noise_seed.
@@ -146,7 +147,7 @@ def develop(linear: Tensor, parameters: Sequence[FilmParameters]) -> Tensor:
 
 
 def _blurred(linear: Tensor, kernel: Tensor, coarse: Tensor) -> Tensor:
-    n, _, height, width = linear.shape
+    _, _, height, width = linear.shape
     wide = kernel[:, KERNEL // 2, KERNEL // 2] < 0.9
     out = linear
     if bool(wide.any()):

@@ -29,7 +29,7 @@ class ClothesParameters:
     Attributes
     ----------
     skin : (3,) linear. breadth, slope : of the shoulders relative to the mean. yaw : of the body under the head.
-    inner, outer : (43,) row of the body (``BODY_ROWS``) where each layer of cloth begins around the neck, above 10: none.
+    inner, outer : (43,) row of the body (``BODY_ROWS``) where each layer of cloth begins, above 10: none.
     inner_colour, outer_colour, collar_colour : (3,). collar : height, lean outwards, fold and thickness (metres, 0:
         none) (4,). collar_open : azimuth of the collar's gap in front. tie : width, 0: none; tie_colour : (3,).
     inner_detail, outer_detail : (3,) pattern: kind, strength, scale.
@@ -54,8 +54,8 @@ class ClothesParameters:
 
 @dataclass(frozen=True)
 class NeckRim:
-    """The head's lower rim: vertices (42,) int64 in the order of their azimuth, these azimuths on the mean head, and the
-    mean z of the rim there (twice counting the first)."""
+    """The head's lower rim: vertices (42,) int64 in the order of their azimuth, these azimuths on the mean head, and
+    the mean z of the rim there (twice counting the first)."""
 
     vertices: np.ndarray
     azimuth: np.ndarray

@@ -46,7 +46,7 @@ def _lock_layer(
 ) -> SurfaceLayer:
     device = locks.s.device
     lines = [torch.from_numpy(line).float().to(device) for line in (hull.hairline, hull.brow_line)]
-    azimuth, s, height, step = grow(locks, hair.flow, *lines, SEGMENTS)
+    azimuth, s, height = grow(locks, hair.flow, *lines, SEGMENTS)
     column = ((azimuth / (2 * torch.pi) + 0.5) * AZIMUTHS).round().long().remainder(AZIMUTHS)
     rim = pressure.rim[:, None].expand(-1, azimuth.shape[1], -1).gather(2, column)
     cover = ((rim - s) / 0.02).clamp(0, 1)

@@ -16,8 +16,8 @@ class Flow:
     ----------
     whorl : (2,) where the hair radiates from, with strength radial. forward, backward, sideways : strengths of being
         combed to the front, the back, and away from the line x = parting. tied : 0 or 1, towards the place tie (2,).
-    gravity : 0 for hair that stands, 1 for hair that hangs beyond the top. window : half the azimuth of the gap in front
-        of the face. cut : s where the hair ends at the sides and behind; fringe_drop : how far below the brows the
+    gravity : 0 for hair that stands, 1 for hair that hangs beyond the top. window : half the azimuth of the gap before
+        the face. cut : s where the hair ends at the sides and behind; fringe_drop : how far below the brows the
         fringe ends. volume : the greatest height above the hull. gather : how much
         long hair comes forward over the chest, 0-1.
     """

@@ -334,7 +334,8 @@ def _wisps(generator: np.random.Generator, locks: Locks, style: Style, haired: b
         "fringe": np.maximum(chosen["fringe"], loose * 1.0),
         "forward": np.maximum(chosen["forward"], loose * 1.0),
         "tied": chosen["tied"] * (1 - loose),
-        "cut_jitter": chosen["cut_jitter"] + np.where(loose, generator.uniform(0.0, 0.09, n), generator.normal(0, 0.02, n)),
+        "cut_jitter": chosen["cut_jitter"]
+        + np.where(loose, generator.uniform(0.0, 0.09, n), generator.normal(0, 0.02, n)),
         "width": generator.uniform(0.0008, 0.0028, n),
         "taper": generator.uniform(0.5, 0.95, n),
         "wild": chosen["wild"] + generator.uniform(0, 0.0015, n),

@@ -109,9 +109,9 @@ def hand_layer(hand: HandParameters, landmarks: Tensor, scale: Tensor) -> Surfac
     sleeve = row > hand.sleeved[:, None, None, None]
     arm = torch.where(sleeve, arm * arm.new_tensor([1.25, 1.0, 1.3]), arm)
     arm_colour = torch.where(sleeve, hand.sleeve[:, None, None], hand.skin[:, None, None])
+    finger = grid_faces(FINGER_POINTS, SIDES, device)
     parts = [
-        (vertices, normals, torch.cat([grid_faces(FINGER_POINTS, SIDES, device) + k * FINGER_POINTS * SIDES for k in range(5)]),
-         hand.skin[:, None, None]),
+        (vertices, normals, torch.cat([finger + k * FINGER_POINTS * SIDES for k in range(5)]), hand.skin[:, None, None]),
         (palm, palm_normals, grid_faces(palm.shape[1], palm.shape[2], device), hand.skin[:, None, None]),
         (arm, arm_normals, grid_faces(4, 12, device), arm_colour),
     ]  # fmt: skip

@@ -39,7 +39,7 @@ class SurfaceLayer:
     vertices : (N, V, 3). normals : (N, V, 3) unit. faces : (F, 3) int64, the same for every batch of one
         ``Attachments``; both sides are visible. labels : (N, F) uint8 ``FaceClass`` of each face.
     albedo : (N, V, 3) linear. specular : (N, V) 0-1. roughness : (N, V) 0-1. tangent : (N, V, 3) unit along fibres, or
-        zero. alpha : (N, V) opacity, 1 everywhere in the opaque layer. mirror : (N, V) added light, 0 in the opaque one.
+        zero. alpha : (N, V) opacity, 1 in the opaque layer. mirror : (N, V) added light, 0 in the opaque one.
     detail : (N, V, 4): kind, strength, and two texture coordinates for ``surface_tone``.
     """
 

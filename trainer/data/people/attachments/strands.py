@@ -13,9 +13,7 @@ ROUND = 0.55
 """How far normals turn away at the edges of a lock: it is shaded as a rounded bundle, not as a flat ribbon."""
 
 
-def grow(
-    locks: Locks, flow: Flow, hairline: Tensor, brow_line: Tensor, segments: int
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+def grow(locks: Locks, flow: Flow, hairline: Tensor, brow_line: Tensor, segments: int) -> tuple[Tensor, Tensor, Tensor]:
     """Paths of locks in the hull's coordinates.
 
     At each step a lock moves along its style's direction (combed from the whorl, back, forward, away from the parting,
@@ -24,12 +22,11 @@ def grow(
 
     Returns
     -------
-    azimuth, s, height above the hull : (N, L, segments + 1); step : (N, L, segments) lengths in metres.
+    azimuth, s, height above the hull : (N, L, segments + 1).
     """
     a, s = locks.azimuth, locks.s
     height = locks.base
     path = [(a, s, height)]
-    steps = []
     fraction = [(k / segments) ** 1.25 for k in range(segments + 1)]
     whorl_x, whorl_z = flow.whorl[:, :1], flow.whorl[:, 1:]
     tie_x, tie_z = flow.tie[:, :1], flow.tie[:, 1:]
@@ -87,11 +84,10 @@ def grow(
         s = new_s.abs()
         height = (height + length * rise).clamp(min=locks.floor)
         path.append((a, s, height))
-        steps.append(length)
     azimuth, down_s, heights = (torch.stack([p[i] for p in path], -1) for i in range(3))
     limit = flow.volume[:, None, None]
     heights = limit * (1 - torch.exp(-heights / limit))
-    return azimuth, down_s, torch.maximum(heights, locks.floor[..., None]), torch.stack(steps, -1)
+    return azimuth, down_s, torch.maximum(heights, locks.floor[..., None])
 
 
 def ribbons(

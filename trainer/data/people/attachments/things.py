@@ -30,8 +30,8 @@ class ThingParameters:
     present : 0 or 1. anchor : (68,) weights of landmarks. shift : (2, 3) metres from there to the parts' middles.
     turn : (3,) Euler angles. half : (2, 3) half sizes; square : (2, 2) exponents, 1 round, towards 0 boxy.
     colour : (2, 3); shine.
-    mask : 0 or 1; mask_top, mask_bottom : s in front where it begins and ends; mask_wide : its azimuth; mask_colour (3,);
-    mask_detail : (3,) pattern.
+    mask : 0 or 1; mask_top, mask_bottom : s in front where it begins and ends; mask_wide : its azimuth;
+    mask_colour : (3,); mask_detail : (3,) pattern.
     """
 
     present: Numbers
@@ -62,7 +62,7 @@ def draw_thing(
     if kind == "microphone":
         size = generator.uniform(0.018, 0.03)
         shift[0] = [generator.normal(0, 0.02), -size - generator.uniform(-0.01, 0.03), generator.uniform(0.025, 0.07)]
-        shift[1] = shift[0] + [0, -size - 0.08, 0.0]
+        shift[1] = shift[0] - np.array([0, size + 0.08, 0.0])
         half[0], half[1] = [size, size * generator.uniform(1, 1.4), size], [size * 0.5, 0.09, size * 0.5]
         square[1] = [1.0, 0.2]
         first = np.full(3, generator.uniform(0.01, 0.2))
@@ -93,7 +93,7 @@ def draw_thing(
         half[0, 2] = half[0, 0]
     else:
         spot = int(generator.integers(68))
-        shift[0] = generator.normal(0, 0.04, 3) + [0, 0, 0.06]
+        shift[0] = generator.normal(0, 0.04, 3) + np.array([0, 0, 0.06])
         half[0] = generator.uniform(0.01, 0.07, 3)
         square[0] = generator.uniform(0.1, 1.2, 2)
         turn = generator.uniform(-np.pi, np.pi, 3)
