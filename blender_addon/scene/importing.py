@@ -55,8 +55,8 @@ def import_steps(
     ------
     AddonError : one sentence, when the head was removed meanwhile or the data makes no valid mesh.
     """
-    if into is not None and tags.collection_of_id(into) is None:
-        raise AddonError("The head that was to be solved again is not in this file any more.", "", "head_gone")
+    if into is not None:
+        _check_editable(tags.collection_of_id(into))
     build = _Build(result, context.scene.name, context.view_layer.name, tuple(photos), into, pack_photos)
     steps = list(build.steps())
     try:
@@ -69,6 +69,17 @@ def import_steps(
             remove_head(build.head_id)
         raise
     return build.collection().name
+
+
+def _check_editable(collection: bpy.types.Collection | None) -> None:
+    if collection is None:
+        raise AddonError("The head that was to be solved again is not in this file any more.", "", "head_gone")
+    if collection.library is not None:
+        raise AddonError(
+            f"The head {collection.name} is linked from another file.",
+            "Open that file and solve it again there.",
+            "linked",
+        )
 
 
 def import_head(
@@ -201,9 +212,11 @@ class _Build:
                 obj.data.materials.append(material)
 
     def _given_photos(self) -> tuple[PhotoFile, ...]:
-        """The submitted files; the used photos' names alone where the caller has no files."""
+        """The submitted files; where the caller has none, the names of those stored before and of the used ones."""
+        names = [] if self.photos or self.new else [str(g["name"]) for g in self.collection().get(tags.PHOTOS, ())]
+        names += [photo.name for photo in self.result.photos]
         given = {photo.name for photo in self.photos}
-        return self.photos + tuple(PhotoFile(p.name) for p in self.result.photos if p.name not in given)
+        return self.photos + tuple(PhotoFile(name) for name in dict.fromkeys(names) if name not in given)
 
     def _store_photo(self, photo: PhotoFile) -> None:
         image = self._photo_image(photo.name)
@@ -273,13 +286,15 @@ class _Build:
         if self.new:
             scene.collection.children.link(collection)
         layer = scene.view_layers.get(self.view_layer) or scene.view_layers[0]
-        layer.update()
-        for obj in list(layer.objects.selected):
-            obj.select_set(False, view_layer=layer)
         head = self.object_of("head")
-        if head.name in layer.objects:
+        try:
             head.select_set(True, view_layer=layer)
-            layer.objects.active = head
+        except RuntimeError:  # the artist has taken it out of the view layer
+            return
+        layer.objects.active = head
+        for obj in list(layer.objects.selected):
+            if obj != head:
+                obj.select_set(False, view_layer=layer)
 
 
 def _dicts(entries: object) -> list[dict]:

@@ -11,6 +11,7 @@ import pytest
 from head_message import HeadMessage
 from scene_helpers import coordinates, counts, evaluated
 
+from blender_addon.errors import AddonError
 from blender_addon.protocol.names import PART_NAMES
 from blender_addon.protocol.result import HeadResult
 
@@ -159,6 +160,23 @@ def test_a_new_photo_joins_the_head(bpy, collection, result: HeadResult, photo_f
     importing.import_head(grown, bpy.context, files, into=collection[tags.HEAD_ID])
     assert len(tags.camera_objects(collection)) == 5
     assert [photo.label for photo in stored_photos(collection)] == [*message.photos, "fifth.jpg"]
+
+
+def test_solving_again_without_files_forgets_none(
+    bpy, collection, second_result: HeadResult, message: HeadMessage
+) -> None:
+    importing.import_head(second_result, bpy.context, into=collection[tags.HEAD_ID])
+    assert {photo.label: photo.data for photo in stored_photos(collection)} == message.photos
+
+
+def test_a_linked_head_is_not_touched(bpy, collection, result: HeadResult, tmp_path: Path) -> None:
+    bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "library.blend"))
+    bpy.ops.wm.read_factory_settings(use_empty=True)
+    with bpy.data.libraries.load(str(tmp_path / "library.blend"), link=True) as (source, target):
+        target.collections = [name for name in source.collections if name == "Likeness"]
+    (linked,) = tags.head_collections()
+    with pytest.raises(AddonError, match="linked"):
+        importing.import_head(result, bpy.context, into=linked[tags.HEAD_ID])
 
 
 def test_photos_by_path_stay_outside_of_the_file(bpy, result: HeadResult, message: HeadMessage, tmp_path: Path) -> None:

@@ -1,0 +1,107 @@
+"""Time of a head's way into Blender: python benchmarks/import_head.py [--json FILE]; needs bpy (extra ``blender``).
+
+A result with the template's face, 52 keys and a 2 k albedo is decoded and imported by the extension. The peer is
+Blender's own glTF importer on the same head's ``face.glb``, in the same run. Medians of several runs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+import bpy
+import numpy as np
+
+from backend.exchange.assemble import face_parts
+from backend.exchange.face_asset import FaceAsset
+from backend.exchange.gltf import write_glb
+from backend.exchange.wire import encode_face
+from backend.geometry.template import load_template
+from blender_addon.protocol.result import decode_result
+from blender_addon.scene.importing import import_steps
+
+RUNS = 7
+MOST_SECONDS, LONGEST_SLICE = 1.0, 0.1
+"""Budgets."""
+
+
+def made_head(texture_size: int = 2048) -> FaceAsset:
+    """The template's mean face under a texture that compresses like skin: smooth, with a little noise."""
+    template = load_template()
+    rng = np.random.default_rng(0)
+    rows, columns = np.mgrid[:texture_size, :texture_size] / texture_size
+    skin = np.stack([190 - 30 * rows, 140 - 20 * columns, 110 - 25 * rows * columns], -1)
+    albedo = np.clip(skin + rng.normal(0, 3, skin.shape), 0, 255).astype(np.uint8)
+    return FaceAsset(face_parts(template, template.vertices, template.expressions), albedo, (), {})
+
+
+def empty_file() -> None:
+    bpy.ops.wm.read_factory_settings(use_empty=True)
+
+
+def our_seconds(header: dict, buffers: tuple[bytes, ...]) -> dict[str, float]:
+    """Seconds of decoding, of all slices and of the longest one, and of the first evaluation afterwards."""
+    empty_file()
+    start = time.perf_counter()
+    result = decode_result(header, buffers)
+    decoded = time.perf_counter()
+    slices, before = [], decoded
+    for _ in import_steps(result, bpy.context):
+        now = time.perf_counter()
+        slices.append(now - before)
+        before = now
+    imported = time.perf_counter()
+    slices.append(imported - before)
+    bpy.context.view_layer.update()
+    return {
+        "seconds.decode": decoded - start,
+        "seconds.import": imported - decoded,
+        "seconds.longest_slice": max(slices),
+        "seconds.first_evaluation": time.perf_counter() - imported,
+    }
+
+
+def gltf_seconds(path: Path) -> float:
+    """Seconds of Blender's glTF importer."""
+    empty_file()
+    start = time.perf_counter()
+    bpy.ops.import_scene.gltf(filepath=str(path))
+    return time.perf_counter() - start
+
+
+def main() -> int:
+    """Print the figures, and write them where ``--json`` says; exit code 1 when a budget is overrun."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--json", type=Path, help="write the figures as flat JSON")
+    arguments = parser.parse_args()
+    asset = made_head()
+    message = encode_face(asset)
+    header = json.loads(json.dumps(message.header))
+    with tempfile.TemporaryDirectory() as temporary:
+        path = Path(temporary) / "face.glb"
+        write_glb(asset, path)
+        runs = [(our_seconds(header, message.buffers), gltf_seconds(path)) for _ in range(RUNS)]
+    figures = {key: statistics.median(ours[key] for ours, _ in runs) for key in runs[0][0]}
+    figures["seconds.gltf_import"] = statistics.median(gltf for _, gltf in runs)
+    figures["ratio.import_to_gltf"] = statistics.median(
+        (ours["seconds.decode"] + ours["seconds.import"]) / gltf for ours, gltf in runs
+    )
+    figures["message_mb"] = sum(map(len, message.buffers)) / 1e6
+    for key, value in figures.items():
+        print(f"{key:26} {value:10.4f}")
+    if arguments.json:
+        arguments.json.write_text(json.dumps({key: round(value, 5) for key, value in figures.items()}, indent=1) + "\n")
+    within = figures["seconds.import"] <= MOST_SECONDS and figures["seconds.longest_slice"] <= LONGEST_SLICE
+    print(f"budget: {MOST_SECONDS:.0f} s, slices of {LONGEST_SLICE} s: {'kept' if within else 'overrun'}")
+    return 0 if within else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
