@@ -13,6 +13,7 @@ COMMANDS: dict[str, str] = {
     "evaluate": "trainer.evaluate.command",  # scans, likeness: figures of what the backend makes
     "demo-photos": "trainer.data.demo_person",  # photographs of a synthetic person, to try the product on
     "portraits": "trainer.data.portraits.prepare",  # real photographs, cropped and labelled once
+    "preview-data": "trainer.data.people.preview",  # contact sheets of synthetic people
     "pack": "trainer.pack",  # one archive that trains elsewhere with torch and numpy alone
 }
 """Sub-command -> module with ``add_arguments(parser)`` and ``run(arguments) -> int``. One line each."""
