@@ -16,7 +16,7 @@ SHAPES = 22
 NOISE_SIDES = (3, 6, 13, 28, 60)
 """Lattice sizes of the octaves of noise."""
 KINDS = ("paper", "wall", "room", "shelves", "curtain", "leaves", "sky", "lights", "people", "clutter", "snapshot")
-_CHANCES = (0.20, 0.11, 0.14, 0.06, 0.08, 0.09, 0.08, 0.07, 0.06, 0.08, 0.03)
+_CHANCES = (0.22, 0.10, 0.18, 0.05, 0.05, 0.09, 0.08, 0.06, 0.07, 0.08, 0.02)
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class BackgroundParameters:
 def draw_background(generator: np.random.Generator) -> BackgroundParameters:
     """Kind and numbers of one background."""
     kind = str(generator.choice(KINDS, p=np.array(_CHANCES) / sum(_CHANCES)))
-    light = generator.uniform(0.02, 0.9)
+    light = generator.uniform(0.004, 0.08) if generator.random() < 0.22 else generator.uniform(0.05, 0.9)
     first = _colour(generator, 0.5) * light
     second = np.clip(first * generator.uniform(0.35, 1.5) + generator.normal(0, 0.03, 3), 0.002, 1.2)
     angle = generator.uniform(0, 2 * np.pi)
@@ -134,7 +134,8 @@ def background_pictures(
     spot = p.spot[:, :, None, None]
     distance = ((x - spot[:, 0]) ** 2 + (y - spot[:, 1]) ** 2) / spot[:, 2] ** 2
     image = image + (spot[:, 3] * torch.exp(-distance))[:, None] * image.mean((2, 3), keepdim=True) * 2
-    image = image * (1 + _stripes(p.stripes, x, y)[:, None]).clamp(min=0.05)
+    warp = functional.interpolate(p.noise[1], size=(work, work), mode="bicubic", align_corners=True)[:, 0] * 0.05
+    image = image * (1 + _stripes(p.stripes, x + warp, y + warp)[:, None]).clamp(min=0.05)
     image = _with_shapes(image, p.shapes, p.shape_colours, x, y)
     noise = torch.zeros_like(image[:, :1])
     for octave, lattice in enumerate(p.noise):

@@ -14,7 +14,7 @@ from trainer.data.people.attachments.beard import beard_layer, beard_roots, draw
 from trainer.data.people.attachments.clothes import clothes_layer, draw_clothes, neck_rim
 from trainer.data.people.attachments.glasses import draw_glasses, glasses_layers
 from trainer.data.people.attachments.hair import HatPressure, hair_layers
-from trainer.data.people.attachments.hair_styles import LOCKS, draw_hair
+from trainer.data.people.attachments.hair_styles import LOCKS, draw_hair, without_locks
 from trainer.data.people.attachments.hands import draw_hand, hand_layer
 from trainer.data.people.attachments.hats import KINDS, draw_hat, hat_layer
 from trainer.data.people.attachments.hull import head_hull, hull_surface
@@ -52,7 +52,9 @@ class Attachments:
         """
         hair = draw_hair(generator, look, self._hull, self._locks, like.hair if like else None)
         hat = draw_hat(generator, look, self._hull)
-        wrapped = KINDS[int(hat.kind)] in ("headscarf", "hood")
+        wrapped = hat.colour if KINDS[int(hat.kind)] in ("headscarf", "hood") else None
+        if KINDS[int(hat.kind)] == "headscarf" and generator.random() < 0.7:  # the hair is hidden
+            hair = without_locks(hair)
         thing = draw_thing(generator, self._hull)
         beard = draw_beard(generator, look, self._beard, like.beard if like else None)
         shown = beard if thing.mask == 0 else replace(beard, length=np.zeros_like(beard.length))

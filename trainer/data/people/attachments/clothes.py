@@ -77,12 +77,12 @@ def neck_rim(template: Template) -> NeckRim:
 
 
 def draw_clothes(
-    generator: np.random.Generator, look: PersonLook, rim: NeckRim, wrapped: bool = False
+    generator: np.random.Generator, look: PersonLook, rim: NeckRim, wrapped: np.ndarray | None = None
 ) -> ClothesParameters:
-    """Clothes of one picture; ``wrapped``: a headscarf or hood goes around the neck."""
+    """Clothes of one picture; ``wrapped``: (3,) colour of a headscarf or hood that goes around the neck."""
     f = look.femininity
     weights = np.array([2.0, 0.8 + f, 1.6, 2.2 - 1.4 * f, 0.5, 1.0, 0.2 + 0.9 * f, 0.6, 0.35, 0.15 + 0.15 * f])
-    kind = "scarf" if wrapped else str(generator.choice(KINDS, p=weights / weights.sum()))
+    kind = "scarf" if wrapped is not None else str(generator.choice(KINDS, p=weights / weights.sum()))
     a = np.append(rim.azimuth, rim.azimuth[0])
     front = np.abs(a)
     none = np.full(len(a), 99.0)
@@ -116,7 +116,7 @@ def draw_clothes(
     elif kind == "scarf":
         inner = np.full(len(a), 0.5)
         collar = np.array([generator.uniform(0.02, 0.05), 0.25, 0.6, generator.uniform(0.01, 0.02)])
-        if wrapped:
+        if wrapped is not None:
             collar = np.array([0.05, 0.16, 0.3, 0.012])
     elif kind == "bare":
         inner = none
@@ -129,7 +129,7 @@ def draw_clothes(
         outer=outer,
         inner_colour=first,
         outer_colour=second,
-        collar_colour=second if kind in ("hood down", "scarf") else first,
+        collar_colour=wrapped if wrapped is not None else second if kind in ("hood down", "scarf") else first,
         collar=collar,
         collar_open=opening,
         tie=tie,

@@ -141,7 +141,7 @@ def _frame_colour(generator: np.random.Generator, metal: bool) -> np.ndarray:
 
 
 def _glare(generator: np.random.Generator, sun: bool) -> np.ndarray:
-    strength = generator.uniform(0.05, 0.5) if generator.random() < 0.35 else generator.uniform(0, 0.03)
+    strength = generator.uniform(0.05, 0.5) if generator.random() < 0.28 else generator.uniform(0, 0.03)
     return np.array([strength * (0.6 if sun else 1.0), generator.uniform(-0.9, 0.9), generator.uniform(-1.2, 1.2),
                      generator.uniform(0.12, 0.5), strength * generator.uniform(0, 0.8)])  # fmt: skip
 

@@ -222,6 +222,12 @@ def draw_hair(
     )
 
 
+def without_locks(hair: HairParameters) -> HairParameters:
+    """The same hair out of sight but for the scalp's cover."""
+    locks, wisps = (replace(each, length=np.zeros_like(each.length)) for each in (hair.locks, hair.wisps))
+    return replace(hair, locks=locks, wisps=wisps, bundle=hair.bundle * 0.0)
+
+
 def _pick_style(generator: np.random.Generator, look: PersonLook) -> int:
     f = look.femininity
     weights = np.array([style.men * (1 - f) + style.women * f for style in STYLES])

@@ -111,7 +111,8 @@ def hand_layer(hand: HandParameters, landmarks: Tensor, scale: Tensor) -> Surfac
     arm_colour = torch.where(sleeve, hand.sleeve[:, None, None], hand.skin[:, None, None])
     finger = grid_faces(FINGER_POINTS, SIDES, device)
     parts = [
-        (vertices, normals, torch.cat([finger + k * FINGER_POINTS * SIDES for k in range(5)]), hand.skin[:, None, None]),
+        (vertices, normals, torch.cat([finger + k * FINGER_POINTS * SIDES for k in range(5)]),
+         hand.skin[:, None, None]),
         (palm, palm_normals, grid_faces(palm.shape[1], palm.shape[2], device), hand.skin[:, None, None]),
         (arm, arm_normals, grid_faces(4, 12, device), arm_colour),
     ]  # fmt: skip

@@ -186,7 +186,6 @@ def hat_layer(hat: HatParameters, surface: HullSurface) -> SurfaceLayer:
     worn = (hat.kind > 0.5)[:, None, None, None]
     vertices = torch.where(worn, vertices, vertices[:, :1, :1])
     shading = grid_normals(vertices, closed=True)
-    shading = torch.where((normals[:, 1:2] * shading[:, 1:2]).sum(-1, keepdim=True) < 0, -shading, shading)
     shading = torch.cat([unit(normals[:, :1] + 1e-6), shading[:, 1:]], 1)
     row = torch.arange(SHELL_ROWS + BRIM_ROWS, device=device)[:, None].float()
     banded = (row >= SHELL_ROWS - hat.band[:, None, None]) & (row < SHELL_ROWS)

@@ -164,7 +164,7 @@ def _mask(thing: ThingParameters, surface: HullSurface, n: int, device: torch.de
     kind, strength = (thing.mask_detail[:, k, None, None].expand_as(a) for k in range(2))
     detail = torch.stack([kind, strength, a * 0.09 * scale, s.expand_as(a) * scale], -1)
     return layer_of(vertices, unit(shading + 1e-6), grid_faces(MASK_ROWS, MASK_COLUMNS, device),
-                    int(FaceClass.OCCLUDER), thing.mask_colour[:, None, None], specular=0.03, detail=detail)  # fmt: skip
+                    int(FaceClass.OCCLUDER), thing.mask_colour[:, None, None], detail=detail)  # fmt: skip
 
 
 def _power(values: Tensor, exponent: Tensor) -> Tensor:
