@@ -49,7 +49,7 @@ class ServerProcess:
         environment = clean_environment() | {"LIKENESS_OWNER_TOKEN": self.owner_token, "PYTHONUNBUFFERED": "1"}
         if source is not None:
             environment["PYTHONPATH"] = str(source)
-        command = [str(python), "-m", "backend", "serve", "--parent", str(os.getpid()), *arguments]
+        command = [str(python), "-P", "-m", "backend", "serve", "--parent", str(os.getpid()), *arguments]
         try:
             self._process = subprocess.Popen(
                 command,

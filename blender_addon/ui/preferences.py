@@ -9,7 +9,7 @@ import bpy
 from bpy.props import BoolProperty, EnumProperty, IntProperty, StringProperty
 
 from .. import installer
-from ..backend_process.install import needed_bytes
+from ..backend_process.install import installed_bytes
 from ..client.keys import is_loopback, remote_address
 from ..errors import AddonError
 from ..identity import PACKAGE, version
@@ -94,7 +94,7 @@ class LikenessPreferences(bpy.types.AddonPreferences):
             cuda = installer.cuda_card()
             layout.label(text="The backend is not installed.", icon="INFO")
             what = "for your NVIDIA card" if cuda else "for the CPU"
-            draw_wrapped(layout, f"It will be installed {what} and take about {gigabytes(needed_bytes(cuda))}.")
+            draw_wrapped(layout, f"It will be installed {what} and take about {gigabytes(installed_bytes(cuda))}.")
         if view is not None and view.error is not None:
             draw_error(layout, view.error.sentence, view.error.advice)
             self._draw_log(layout)

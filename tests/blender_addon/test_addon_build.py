@@ -1,0 +1,111 @@
+"""The extension's zip: what is in it, that Blender's tool finds it valid and Blender's operator installs it."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+import tomllib
+import zipfile
+from pathlib import Path
+
+import pytest
+
+import backend
+from blender_addon.build import build, manifest_for, validate
+from blender_addon.packaging_wheels import PLATFORMS, PYTHONS, retag
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(scope="module")
+def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("dist")
+    try:
+        return build(PLATFORMS[0], out, out / "wheels")
+    except RuntimeError as error:
+        pytest.skip(f"needs pyzmq's wheels: {error}")
+
+
+def test_versions_agree() -> None:
+    manifest = tomllib.loads((ROOT / "blender_addon" / "blender_manifest.toml").read_text("utf-8"))
+    assert manifest["version"] == backend.__version__
+
+
+@pytest.mark.parametrize("platform", PLATFORMS, ids=lambda platform: platform.blender)
+def test_the_manifest_of_a_platform(platform: object) -> None:
+    manifest = tomllib.loads(manifest_for(platform, [Path("a.whl"), Path("b.whl")]))
+    assert manifest["platforms"] == [platform.blender]
+    assert manifest["wheels"] == ["./wheels/a.whl", "./wheels/b.whl"]
+    for sentence in (manifest["tagline"], *manifest["permissions"].values()):
+        assert len(sentence) <= 64 and not sentence.endswith(".")
+
+
+def test_what_is_in_the_zip(package: Path) -> None:
+    with zipfile.ZipFile(package) as archive:
+        names = archive.namelist()
+        manifest = tomllib.loads(archive.read("blender_manifest.toml").decode())
+        with archive.open("backend.zip") as inner, zipfile.ZipFile(inner) as source:
+            packed = source.namelist()
+    assert {f"./{name}" for name in names if name.endswith(".whl")} == set(manifest["wheels"])
+    for python in PYTHONS:
+        assert sum(f"-cp{python}-cp{python}-" in wheel for wheel in manifest["wheels"]) == 1
+    assert {"__init__.py", "registration.py", "scene/importing.py", "LICENSE"} <= set(names)
+    assert not [name for name in names if name in ("build.py", "packaging_wheels.py") or "__pycache__" in name]
+    assert {"backend/__main__.py", "assets/template.safetensors", "pyproject.toml"} <= set(packed)
+    assert not [name for name in packed if name.startswith(("trainer", "blender_addon", "tests"))]
+    assert package.stat().st_size < 60e6
+
+
+def test_a_wheel_under_another_tag(tmp_path: Path) -> None:
+    wheel = tmp_path / "thing-1.0-cp312-abi3-manylinux_2_26_x86_64.manylinux_2_28_x86_64.whl"
+    with zipfile.ZipFile(wheel, "w") as archive:
+        archive.writestr("thing.py", "x = 1\n")
+        archive.writestr("thing-1.0.dist-info/WHEEL", "Wheel-Version: 1.0\nTag: cp312-abi3-manylinux_2_26_x86_64\n")
+        archive.writestr("thing-1.0.dist-info/RECORD", "thing.py,sha256=a,6\nthing-1.0.dist-info/WHEEL,sha256=b,1\n")
+    copy = retag(wheel, "314", tmp_path / "out")
+    assert copy.name == "thing-1.0-cp314-cp314-manylinux_2_26_x86_64.manylinux_2_28_x86_64.whl"
+    with zipfile.ZipFile(copy) as archive:
+        said = archive.read("thing-1.0.dist-info/WHEEL")
+        record = archive.read("thing-1.0.dist-info/RECORD").decode().splitlines()
+        assert archive.read("thing.py") == b"x = 1\n"
+    assert b"cp312" not in said and said.count(b"Tag: cp314-cp314-manylinux_2_2") == 2
+    import base64
+
+    digest = base64.urlsafe_b64encode(hashlib.sha256(said).digest()).rstrip(b"=").decode()
+    assert record == ["thing.py,sha256=a,6", f"thing-1.0.dist-info/WHEEL,sha256={digest},{len(said)}"]
+
+
+@pytest.mark.blender
+@pytest.mark.skipif(importlib.util.find_spec("bpy") is None, reason="needs bpy")
+def test_blender_finds_it_valid_and_installs_it(package: Path, tmp_path: Path) -> None:
+    assert "Success" in validate(package)
+    script = f"""
+import bpy, json
+bpy.ops.extensions.package_install_files(filepath={str(package)!r}, repo="user_default", enable_on_install=True)
+from bl_ext.user_default.likeness import identity, installer
+import zmq
+scene = bpy.context.scene
+print("SAID", json.dumps([identity.PACKAGE, identity.version(), identity.backend_archive().name, zmq.__file__,
+    str(installer.backend_folder().root), scene.likeness.quality, bpy.ops.likeness.reconstruct.poll()]))
+bpy.ops.preferences.addon_disable(module="bl_ext.user_default.likeness")
+print("GONE", not hasattr(bpy.types.Scene, "likeness"))
+"""
+    environment = os.environ | {
+        "BLENDER_USER_RESOURCES": str(tmp_path),
+        "LIKENESS_CONFIG_DIR": str(tmp_path / "config"),
+    }
+    environment.pop("PYTHONPATH", None)
+    done = subprocess.run(
+        [sys.executable, "-c", script], env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 0, done.stderr
+    line = next(line for line in done.stdout.splitlines() if line.startswith("SAID"))
+    name, version, archive, _, folder, quality, poll = json.loads(line.removeprefix("SAID "))
+    assert (name, version) == ("bl_ext.user_default.likeness", backend.__version__)
+    assert (archive, quality, poll) == ("backend.zip", "standard", True)
+    assert folder.startswith(str(tmp_path)) and ".user" in folder  # survives an update of the extension
+    assert "GONE True" in done.stdout

@@ -1,0 +1,224 @@
+"""The installer: finds a Python, makes an environment out of a small package, reads pip, says why it failed."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+import zipfile
+from collections import namedtuple
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from blender_addon.backend_process import install
+from blender_addon.backend_process.folders import BackendFolder, Installed, folder_bytes
+from blender_addon.backend_process.install import Installation, InstallPlan, Removal
+from blender_addon.backend_process.pip_log import PipProgress, why_pip_failed
+from blender_addon.backend_process.python_finder import find_python, probe
+from blender_addon.errors import AddonError
+
+CHECK = (
+    "import json, pebble, backend; "
+    "print(json.dumps({'version': backend.__version__, 'torch': pebble.__version__, 'cuda': False}))"
+)
+
+
+def wheel(folder: Path, name: str, version: str) -> None:
+    """A package with one line of code, without a build tool."""
+    info = f"{name}-{version}.dist-info"
+    with zipfile.ZipFile(folder / f"{name}-{version}-py3-none-any.whl", "w") as archive:
+        archive.writestr(f"{name}.py", f"__version__ = {version!r}\n")
+        archive.writestr(f"{info}/METADATA", f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
+        archive.writestr(
+            f"{info}/WHEEL", "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+        )
+        archive.writestr(f"{info}/RECORD", "")
+
+
+@pytest.fixture(autouse=True)
+def little_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is installed here is small."""
+    monkeypatch.setattr(install, "needed_bytes", lambda cuda: 50_000_000)
+
+
+@pytest.fixture(scope="module")
+def plan(tmp_path_factory: pytest.TempPathFactory) -> InstallPlan:
+    """A backend that needs one small package, which lies in a folder beside it."""
+    tmp_path = tmp_path_factory.mktemp("given")
+    source, packages = tmp_path / "given", tmp_path / "packages"
+    (source / "backend").mkdir(parents=True)
+    (source / "assets").mkdir()
+    packages.mkdir()
+    (source / "backend" / "__init__.py").write_text("__version__ = '1.2.3'\n")
+    (source / "pyproject.toml").write_text('[project]\nname = "b"\ndependencies = ["pebble==2.0"]\n')
+    wheel(packages, "pebble", "2.0")
+    with zipfile.ZipFile(tmp_path / "backend.zip", "w") as archive:
+        for path in source.rglob("*"):
+            if path.is_file():
+                archive.write(path, path.relative_to(source))
+    return InstallPlan(
+        tmp_path / "backend.zip",
+        sys.executable,
+        pip_arguments=("--no-index", "--find-links", str(packages)),
+        check=CHECK,
+    )
+
+
+def run(folder: BackendFolder, plan: InstallPlan) -> Installation:
+    installation = Installation(folder, plan)
+    installation.start()
+    installation.join(120)
+    assert installation.view.finished
+    return installation
+
+
+@pytest.fixture(scope="module")
+def shared_folder(tmp_path_factory: pytest.TempPathFactory) -> BackendFolder:
+    """One folder for several tests: making an environment takes seconds."""
+    return BackendFolder(tmp_path_factory.mktemp("shared") / "own")
+
+
+def test_from_nothing_to_an_environment(plan: InstallPlan, shared_folder: BackendFolder) -> None:
+    folder = shared_folder
+    assert folder.installed() is None
+    installation = run(folder, plan)
+    assert installation.view.error is None, list(installation.lines)
+    installed = folder.installed()
+    assert (installed.version, installed.torch, installed.cuda) == ("1.2.3", "2.0", False)
+    assert installed.size_bytes > 1_000_000 and installed.python.startswith("Python 3.")
+    assert "Successfully installed pebble-2.0" in folder.install_log.read_text()
+    assert any("Making an environment" in line for line in installation.lines)
+
+
+def test_a_repair_brings_the_source_back(plan: InstallPlan, shared_folder: BackendFolder) -> None:
+    source = shared_folder.source / "backend" / "__init__.py"
+    source.parent.mkdir(parents=True, exist_ok=True)
+    source.write_text("__version__ = '0'\n")
+    assert run(shared_folder, plan).view.error is None
+    assert shared_folder.installed().version == "1.2.3"
+
+
+def test_a_package_that_cannot_be_had_leaves_nothing_that_looks_installed(
+    plan: InstallPlan, shared_folder: BackendFolder
+) -> None:
+    elsewhere = replace(plan, pip_arguments=("--no-index", "--force-reinstall"))
+    error = run(shared_folder, elsewhere).view.error
+    assert error.code == "no_package" and "pebble==2.0" in error.sentence
+    assert shared_folder.installed() is None
+
+
+def test_a_broken_environment_is_noticed(plan: InstallPlan, shared_folder: BackendFolder) -> None:
+    error = run(shared_folder, replace(plan, check="import granite")).view.error
+    assert "granite" in error.sentence and shared_folder.installed() is None
+
+
+def test_it_can_be_stopped(plan: InstallPlan, shared_folder: BackendFolder) -> None:
+    installation = Installation(shared_folder, replace(plan, check="import time; time.sleep(60)"))
+    installation.start()
+    end = time.monotonic() + 60
+    while installation.view.sentence != "Checking the installation":
+        assert time.monotonic() < end and not installation.view.finished, list(installation.lines)
+        time.sleep(0.02)
+    installation.stop()
+    installation.join(10)
+    assert installation.view.error.code == "cancelled" and shared_folder.installed() is None
+
+
+def test_removing_leaves_an_empty_folder(plan: InstallPlan, shared_folder: BackendFolder) -> None:
+    run(shared_folder, plan)
+    removal = Removal(shared_folder)
+    removal.start()
+    removal.join(60)
+    assert removal.view.finished and removal.view.error is None
+    assert shared_folder.installed() is None and list(shared_folder.root.iterdir()) == []
+
+
+def test_a_disk_without_room_is_said_before_anything_is_downloaded(
+    plan: InstallPlan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usage = namedtuple("usage", "total used free")
+    monkeypatch.setattr(install.shutil, "disk_usage", lambda path: usage(10**9, 10**9, 10**6))
+    folder = BackendFolder(tmp_path / "own")
+    error = run(folder, plan).view.error
+    assert error.code == "disk" and "GB left" in error.sentence and str(folder.root) in error.advice
+    assert not folder.environment.exists()
+
+
+def test_an_extension_without_a_backend_says_so(tmp_path: Path) -> None:
+    error = run(BackendFolder(tmp_path / "own"), InstallPlan(tmp_path / "none.zip", sys.executable)).view.error
+    assert error.code in ("no_source", "disk")
+
+
+def test_a_damaged_note_counts_as_not_installed(tmp_path: Path) -> None:
+    folder = BackendFolder(tmp_path)
+    folder.mark_installed(Installed("1", "Python 3.11.1", "2", False, 5))
+    assert folder.installed() is None  # there is no Python
+    (tmp_path / "installed.json").write_text("{")
+    assert folder.installed() is None
+    assert folder_bytes(tmp_path) == 1
+
+
+def python(folder: Path, name: str, said: str, code: int = 0) -> Path:
+    path = folder / name
+    path.write_text(f"#!/bin/sh\necho '{said}'\nexit {code}\n")
+    path.chmod(0o755)
+    return path
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="writes shell scripts")
+def test_the_first_wanted_python_is_taken(tmp_path: Path) -> None:
+    old = python(tmp_path, "old", "3 9 2 64 /x/python3.9")
+    small = python(tmp_path, "small", "3 12 1 32 /x/small")
+    broken = python(tmp_path, "broken", "3 12 1 64 /x/broken", 1)
+    silent = python(tmp_path, "silent", "hello")
+    new = python(tmp_path, "new", "3 13 0 64 /x/new")
+    good = python(tmp_path, "good", "3 12 4 64 /a path/python3.12")
+    commands = [[str(path)] for path in (old, small, broken, silent, new, tmp_path / "gone", good)]
+    found = find_python("", commands)
+    assert (str(found.path), found.text) == ("/a path/python3.12", "Python 3.12.4")
+    with pytest.raises(AddonError, match=r"No Python 3\.11 or 3\.12.*Install Python 3\.12"):
+        find_python("", commands[:-1])
+    with pytest.raises(AddonError, match=r"Python 3\.13\.0"):
+        find_python(str(new))
+    with pytest.raises(AddonError, match="is not a Python"):
+        find_python(str(broken))
+    assert probe([sys.executable]).version == sys.version_info[:3]
+
+
+@pytest.mark.parametrize(
+    ("line", "code"),
+    [
+        ("ERROR: Could not install packages due to an OSError: [Errno 28] No space left on device", "disk"),
+        (
+            "WARNING: Retrying after connection broken by 'NewConnectionError(...: [Errno -2] Name or service)'",
+            "network",
+        ),
+        ("  cause: dns error", "network"),
+        ("ERROR: No matching distribution found for torch==2.13.0", "no_package"),
+        ("MemoryError", "memory"),
+        ("Error: Command '[...]' returned non-zero: No module named ensurepip", "no_python"),
+        ("ERROR: Could not install packages due to an OSError: [Errno 13] Permission denied: '/x'", "disk"),
+        ("ERROR: something new", "install"),
+    ],
+)
+def test_why_pip_failed(line: str, code: str) -> None:
+    error = why_pip_failed(["Collecting torch", line, "trailing words"], 1)
+    assert error.code == code
+    assert error.advice.endswith(".")
+    if code == "install":
+        assert "something new" in error.sentence
+
+
+def test_progress_of_pip_and_uv() -> None:
+    progress = PipProgress(2)
+    pip = ["Collecting torch==2.13.0", "  Downloading torch-2.13.0-cp311-cp311-linux.whl (180.3 MB)", "x"]
+    assert [progress.read(line) for line in pip] == [True, True, False]
+    assert progress.sentence == "Downloading torch (180.3 MB)" and 0 < progress.fraction < 0.8
+    before = progress.fraction
+    assert progress.read("Downloading opencv-contrib-python (65.1MiB)")
+    assert progress.sentence == "Downloading opencv-contrib-python (65.1MiB)" and progress.fraction > before
+    assert progress.read("Installing collected packages: torch, numpy") and progress.fraction == 0.8
+    assert progress.read("Successfully installed torch-2.13.0") and progress.fraction == 1.0
+    assert json.dumps(progress.sentence)
