@@ -17,7 +17,9 @@ from .photo_files import Turn
 SENSOR_MM = 36.0
 RENDER_BEFORE, CAMERA_BEFORE = "likeness_render_before", "likeness_camera_before"
 """On a scene while it looks through a photo: what it had before."""
-_RENDER_SHAPE = ("resolution_x", "resolution_y", "pixel_aspect_x", "pixel_aspect_y")
+_RENDER_SHAPE = ("resolution_x", "resolution_y", "resolution_percentage", "pixel_aspect_x", "pixel_aspect_y")
+MOST_RENDERED = 2048
+"""Pixels along the longer side of a render through a photo's camera; photos are larger than anybody wants to wait for."""
 _BLENDER_FROM_OPENCV = np.diag([1.0, -1.0, -1.0, 1.0])
 
 
@@ -82,6 +84,7 @@ def update_camera(camera: bpy.types.Object, photo: ResultPhoto) -> None:
     data.shift_x, data.shift_y = lens.shift_x, lens.shift_y
     camera.matrix_parent_inverse = Matrix.Identity(4)
     camera.matrix_basis = camera_matrix(photo.camera_from_head)
+    camera.lock_location = camera.lock_rotation = camera.lock_scale = (True, True, True)  # orbiting would move it
     camera[tags.PHOTO] = photo.name
     camera[tags.PHOTO_SIZE] = list(photo.size)
     camera[tags.PIXEL_ASPECT] = list(lens.pixel_aspect)
@@ -115,6 +118,7 @@ def look_through(context: bpy.types.Context, camera: bpy.types.Object) -> None:
     render = scene.render
     width, height = camera[tags.PHOTO_SIZE]
     render.resolution_x, render.resolution_y = int(width), int(height)
+    render.resolution_percentage = min(100, max(1, 100 * MOST_RENDERED // max(int(width), int(height))))
     render.pixel_aspect_x, render.pixel_aspect_y = camera[tags.PIXEL_ASPECT]
     for space in _views(context):
         space.region_3d.view_perspective = "CAMERA"

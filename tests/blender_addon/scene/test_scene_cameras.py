@@ -64,6 +64,15 @@ def test_cameras_follow_a_head_that_is_moved_and_turned(bpy, collection, result:
     np.testing.assert_allclose(seen(bpy, points, camera), projected(result, "crop.jpg")[::40], atol=0.1)
 
 
+def test_a_large_photo_is_not_rendered_at_full_size(bpy, collection) -> None:
+    camera = tags.camera_of_photo(collection, "portrait.jpg")
+    render = bpy.context.scene.render
+    for size, percentage in (((300, 400), 100), ((6000, 4000), 34), ((3000, 8192), 25)):
+        camera[tags.PHOTO_SIZE] = list(size)
+        cameras.look_through(bpy.context, camera)
+        assert (render.resolution_x, render.resolution_y, render.resolution_percentage) == (*size, percentage)
+
+
 @pytest.mark.parametrize(
     ("size", "fy"), [((640, 400), 560.0), ((640, 400), 800.0), ((400, 640), 800.0), ((500, 480), 900.0)]
 )
