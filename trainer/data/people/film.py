@@ -177,9 +177,10 @@ def _blurred(linear: Tensor, kernel: Tensor, coarse: Tensor) -> Tensor:
 
 def _grain(p: FilmParameters, light: Tensor) -> Tensor:
     n, channels, height, width = light.shape
-    pixel = torch.arange(channels * height * width, device=light.device, dtype=torch.int64)
-    white = _gaussian(pixel[None] + p.noise_seed.long()[:, None] * 9176).view(n, channels, height, width)
-    coarse = functional.avg_pool2d(functional.pad(white, (1, 0, 1, 0), mode="replicate"), 2, 1) * 2
+    pixel = torch.arange(channels * height * width, device=light.device, dtype=torch.int32)
+    white = _gaussian(pixel[None] + p.noise_seed.to(torch.int32)[:, None] * 9176).view(n, channels, height, width)
+    coarse = white + white.roll(1, -1)  # grain of two pixels, of the same strength
+    coarse = (coarse + coarse.roll(1, -2)) * 0.5
     mixed = white + (coarse - white) * p.noise[:, 2].view(n, 1, 1, 1)
     mono = mixed[:, :1].expand_as(mixed)
     mixed = torch.where(p.grey.view(n, 1, 1, 1) > 0, mono, mixed)
@@ -188,12 +189,13 @@ def _grain(p: FilmParameters, light: Tensor) -> Tensor:
 
 
 def _gaussian(number: Tensor) -> Tensor:
-    """Nearly normal numbers from integers: the sum of four bytes of a hash."""
-    h = (number * 0x9E3779B1 + 0x7F4A7C15) & 0xFFFFFFFF
-    h = ((h ^ (h >> 15)) * 0x2C1B3C6D) & 0xFFFFFFFF
-    h = ((h ^ (h >> 12)) * 0x297A2D39) & 0xFFFFFFFF
-    h = h ^ (h >> 15)
-    total = (h & 255) + ((h >> 8) & 255) + ((h >> 16) & 255) + ((h >> 24) & 255)
+    """Nearly normal numbers from int32 numbers: the sum of four bytes of a hash (products wrap around)."""
+    h = number * -1640531535 + 2135587861
+    h = (h ^ ((h >> 15) & 0x1FFFF)) * 739982445
+    h = (h ^ ((h >> 12) & 0xFFFFF)) * 695872825
+    h = h ^ ((h >> 15) & 0x1FFFF)
+    pairs = (h & 0x00FF00FF) + ((h >> 8) & 0x00FF00FF)
+    total = (pairs & 0xFFFF) + ((pairs >> 16) & 0xFFFF)
     return (total.float() - 510.0) / 147.8
 
 
