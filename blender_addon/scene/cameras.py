@@ -19,7 +19,7 @@ RENDER_BEFORE, CAMERA_BEFORE = "likeness_render_before", "likeness_camera_before
 """On a scene while it looks through a photo: what it had before."""
 _RENDER_SHAPE = ("resolution_x", "resolution_y", "resolution_percentage", "pixel_aspect_x", "pixel_aspect_y")
 MOST_RENDERED = 2048
-"""Pixels along the longer side of a render through a photo's camera; photos are larger than anybody wants to wait for."""
+"""Pixels along the longer side of a render through a photo's camera; photos are larger than one wants to wait for."""
 _BLENDER_FROM_OPENCV = np.diag([1.0, -1.0, -1.0, 1.0])
 
 
