@@ -14,12 +14,14 @@ from backend.geometry.template import Template
 from backend.photos.collection import PhotoFace
 from backend.progress import ProgressReporter, silent
 from backend.rendering.color import srgb_bytes
+from backend.texture.agree import agree
 from backend.texture.bands import compose_skin, fine_band, middle_band, personal_prior
 from backend.texture.complete import pigment_prior
 from backend.texture.delight import solve_base
+from backend.texture.hair import hair_grows
 from backend.texture.harmonise import estimate_tone, exposure_gain
 from backend.texture.occlusion import blocked_transfer, openness
-from backend.texture.paint import find_hair, find_iris, finish_skin, paint_everything_else
+from backend.texture.paint import find_eyes, find_hair, finish_skin, paint_everything_else
 from backend.texture.screening import texel_regions
 from backend.texture.surface import head_surface, texels_per_metre, texture_space
 from backend.texture.surface_field import surface_operators
@@ -87,7 +89,8 @@ def build_albedo(
     positions = surface.lifted(cage)  # (V, 3)
     blocked = blocked_transfer(cage, surface.cage_triangles, vertex_normals(cage, surface.cage_triangles))
     opening = surface.lifted(openness(blocked))
-    regions = texel_regions(surface, survey_space.skin, plain_skin(surface), opening, positions)
+    hairy = hair_grows(surface, positions)
+    regions = texel_regions(surface, survey_space.skin, plain_skin(surface), opening, hairy, positions)
     density = texels_per_metre(surface, positions, survey_size)
 
     chosen = choose_photos(fitted, faces)
@@ -101,30 +104,30 @@ def build_albedo(
     operators = surface_operators(cage, surface.cage_triangles)
     pigment = np.clip(1.0 - 0.8 * surface.regions["neck"] - 0.5 * surface.regions["ears"], 0.0, 1.0)[: surface.count]
     base = solve_base(samples, tone.albedo, operators, surface.mirror, pigment)
-    log_base = surface.lifted(base.base).astype(np.float32)  # (V, 3)
+    hair = find_hair(surface, survey_space, photos, base, hairy)
+    agreement = agree(surface, survey_space.skin, photos, base, hair, hairy, operators, tone.albedo)
+    log_base = agreement.log_base  # (V, 3)
     progress(_STAGE, 0.45)
+    middle = middle_band(surface, survey_space, photos, agreement, hairy, positions, density)
+    grey_only = all(photo.monochrome for photo in samples)
     prior = pigment_prior(surface.regions).astype(np.float32)
-    middle = middle_band(surface, survey_space, operators, photos, base, log_base, prior, positions, density)
-    prior = personal_prior(surface, survey_space.skin, middle, prior)
+    prior = personal_prior(surface, survey_space.skin, middle, prior, grey_only)
     progress(_STAGE, 0.55)
 
     space = texture_space(template, resolution)
     full_density = density * resolution / survey_size
-    fine = fine_band(space.skin, photos, middle, log_base, prior, full_density)
+    fine = fine_band(space.skin, photos, middle, agreement, full_density)
     progress(_STAGE, 0.75)
-    grey_only = all(photo.monochrome for photo in samples)
     log_skin = compose_skin(surface, space.skin, middle, fine, log_base, prior, positions, full_density, grey_only)
     progress(_STAGE, 0.85)
 
-    brows = positions[surface.regions["brows"] > 0.5]
-    hair = find_hair(surface, survey_space, photos, base, positions, float(brows[:, 1].max()))
     seen = cv2.resize(middle.cover, (resolution, resolution), interpolation=cv2.INTER_LINEAR)
     hair_cover = cv2.resize(hair.cover, (resolution, resolution), interpolation=cv2.INTER_LINEAR)
     canvas = np.zeros((resolution, resolution, 3), np.float32)
-    skin = finish_skin(surface, space, log_skin, log_base, hair, hair_cover, opening, positions, seen)
+    skin = finish_skin(surface, space, log_skin, log_base, hair_cover, opening, positions, seen)
     canvas.reshape(-1, 3)[space.skin.texel] = skin
-    iris = find_iris(photos, base)
-    paint_everything_else(canvas, template, surface, space, fitted, log_base, positions, iris)
+    eyes = find_eyes(photos, tone.albedo)
+    paint_everything_else(canvas, template, surface, space, fitted, log_base, positions, eyes)
     progress(_STAGE, 0.95)
 
     albedo = srgb_bytes(canvas).reshape(-1, 3)[space.gutter].reshape(resolution, resolution, 3)
@@ -133,4 +136,4 @@ def build_albedo(
         for photo, light in zip(photos, base.lights, strict=True)
     )
     progress(_STAGE, 1.0)
-    return AlbedoResult(albedo, seen, iris, tone.albedo, gains)
+    return AlbedoResult(albedo, seen, eyes.iris, tone.albedo, gains)

@@ -1,7 +1,6 @@
 """The skin's three bands: smooth base, middle, fine; each decided in its own way, then put together.
 
-- *base*, coarser than about a centimetre: what ``delight`` solved on the mesh, for what no photo shows and for the
-  level of all photos;
+- *base*, coarser than about a centimetre: what the photos ``agree`` on, on the mesh;
 - *middle*: the photos' mean, each divided by its smooth light alone (spherical harmonics, nothing cast or blocked), so
   that what makes a face this face (the depth of the lids, the fold of a lip) is not taken for light;
 - *fine*: the best photo's, one photo for a whole feature (``select``), blended by pyramids.
@@ -16,21 +15,26 @@ import cv2
 import numpy as np
 
 from backend.photos.collection import FaceClass
+from backend.texture.agree import Agreement
 from backend.texture.atlas import SurfaceAtlas
 from backend.texture.blend import ResidualBlender, channel_mean, masked_lowpass
 from backend.texture.complete import fill_from_mirror, fill_gaps, pore_deviation, pore_noise
-from backend.texture.delight import BASE_LENGTH, DelitBase, shading
 from backend.texture.detail import photo_detail
 from backend.texture.select import PhotoScore, coverage, detail_weights
 from backend.texture.surface import HeadSurface, TextureSpace
-from backend.texture.surface_field import SurfaceOperators, robust_consensus, smooth_field
-from backend.texture.survey import SurveyedPhoto, plain_skin
+from backend.texture.surface_field import robust_consensus
+from backend.texture.survey import SurveyedPhoto
 from backend.texture.unwrap import photo_at_scale, sample_linear, smoothstep
 
 _MIDDLE = 0.0008  # metres: finer than this is the best photo's alone
 _CONSENSUS_SIZE = 512
-_CONSENSUS_SCALE = 0.10  # log units
-_CONSISTENT = 0.18  # log units: a photo that differs by more shows something else there
+_CONSENSUS_SCALE = 0.25  # log units
+_CONSISTENT = 0.30  # log units: a photo that differs by more shows something else there
+_FEATURES_CONSISTENT = 0.45  # the same for eyes, brows and lips, which move
+_MOVED_LESS = 0.85  # by which skin that an expression moves counts less
+_HAIR_CONSISTENT = 1.0  # and for the hair line, which is never sharp
+_STRANGE_AROUND = 2.0  # of the middle band's width
+_HAIRS = (FaceClass.BROWS, FaceClass.FACIAL_HAIR, FaceClass.HAIR)
 
 
 @dataclass(frozen=True)
@@ -44,7 +48,6 @@ class MiddleBand:
     weights : (S, S) each, for fine detail.
     cover : (S, S) in [0, 1].
     hair : (S, S) each, 1 on brows and beards by the photo's labels.
-    log_fields : (V, 3) each: a photo's linear light over exp(this) is albedo on the level of the shared base.
     """
 
     blended: np.ndarray
@@ -52,7 +55,6 @@ class MiddleBand:
     weights: tuple[np.ndarray, ...]
     cover: np.ndarray
     hair: tuple[np.ndarray, ...]
-    log_fields: tuple[np.ndarray, ...]
 
 
 def feature_masks(
@@ -93,43 +95,42 @@ def _grown(mask: np.ndarray, radius: int, gap: int) -> np.ndarray:
 def middle_band(
     surface: HeadSurface,
     space: TextureSpace,
-    operators: SurfaceOperators,
     photos: Sequence[SurveyedPhoto],
-    base: DelitBase,
-    log_base: np.ndarray,
-    prior: np.ndarray,
+    agreement: Agreement,
+    hairy: np.ndarray,
     positions: np.ndarray,
     density: float,
 ) -> MiddleBand:
-    """Divide the light out of every photo and agree on the middle frequencies; log_base, prior and positions (V, 3)."""
+    """Agree on the middle frequencies; hairy (V,) of ``hair.hair_grows``, positions (V, 3) neutral."""
     atlas = space.skin
-    texel_base, texel_prior = atlas.sample(log_base), atlas.sample(prior)
-    texel_skin = atlas.sample(plain_skin(surface)[:, None])[:, 0] > 0.7
+    texel_base, texel_skin = atlas.sample(agreement.log_base), atlas.sample(agreement.log_skin)
     sigma = _MIDDLE * density
     features = feature_masks(surface, atlas, photos, positions)
     feature = np.clip(sum(mask for name, mask in features.items() if name != "nose"), 0.0, 1.0)
-    middles, scores, hairs, log_fields = [], [], [], []
+    hairline = atlas.image(atlas.sample(hairy[:, None])[:, 0])
+    middles, scores, hairs = [], [], []
     all_grey = all(photo.samples.monochrome for photo in photos)
-    for index, photo in enumerate(photos):
-        lit = np.log(shading(photo.transfer, base.lights[index]))
-        field = (lit + surface.lifted(base.photo_bases[index]) - log_base).astype(np.float32)
-        hair = np.isin(photo.unwrap.labels, (FaceClass.BROWS, FaceClass.FACIAL_HAIR)).astype(np.float32)
+    for photo, field in zip(photos, agreement.log_fields, strict=True):
+        texel_field = atlas.sample(field)
         grey = photo.samples.monochrome
-        raw = photo_detail(photo.unwrap.linear, atlas.sample(field), texel_base, texel_prior, 0.0 * hair, grey)
-        field = field + _offset(surface, operators, atlas, raw, photo.unwrap.weight * texel_skin)
-        hair = hair * _light_hair(photo, atlas.sample(field), texel_base, hair)
-        raw = photo_detail(photo.unwrap.linear, atlas.sample(field), texel_base, texel_prior, hair, grey)
-        detail = atlas.image(raw)
-        weight = atlas.image(photo.unwrap.weight)
+        hair = np.isin(photo.unwrap.labels, _HAIRS).astype(np.float32)
+        hair = hair * _light_hair(photo, texel_field, texel_base, hair)
+        detail = atlas.image(photo_detail(photo.unwrap.linear, texel_field, texel_base, texel_skin, hair, grey))
+        weight = atlas.image(photo.shown)
         middle, _ = masked_lowpass(detail, weight, sigma)
-        strand = atlas.image(photo.bare) * smoothstep(0.22, 0.45, -channel_mean(middle))
+        around, _ = masked_lowpass(channel_mean(middle)[..., None], weight, 8.0 * sigma)
+        strand = (
+            atlas.image(photo.bare)
+            * (1.0 - hairline)
+            * smoothstep(0.22, 0.45, np.abs(around[..., 0] - channel_mean(middle)))
+        )
         weight = weight * (1.0 - np.clip(3.0 * cv2.GaussianBlur(strand, (0, 0), 2.0 * sigma), 0.0, 1.0))
         middle, _ = masked_lowpass(detail, weight, sigma)
         moved = atlas.image(atlas.sample(photo.moved[:, None])[:, 0]) * (1.0 - feature)
-        quality = photo.samples.trust * (0.25 if photo.samples.monochrome and not all_grey else 1.0)
+        quality = photo.samples.trust * (0.25 if grey and not all_grey else 1.0)
         scores.append(
             PhotoScore(
-                weight * (1.0 - 0.5 * moved),
+                weight * (1.0 - _MOVED_LESS * moved),
                 atlas.image(photo.unwrap.cosine),
                 np.zeros_like(weight),
                 photo.view.pixels_per_metre,
@@ -139,33 +140,21 @@ def middle_band(
         )
         middles.append(middle)
         hairs.append(cv2.GaussianBlur(atlas.image(hair), (0, 0), 1.0))
-        log_fields.append(field)
     agreed = _agreed(middles, scores)
+    tolerance = (
+        _CONSISTENT + (_FEATURES_CONSISTENT - _CONSISTENT) * feature + (_HAIR_CONSISTENT - _CONSISTENT) * hairline
+    )
     shown = [score.weight for score in scores]
     scores = [
-        replace(score, weight=score.weight * _consistency(strange, feature), strangeness=strange)
-        for score, strange in zip(scores, (np.abs(channel_mean(own - agreed)) for own in middles), strict=True)
+        replace(score, weight=score.weight * _consistency(strange, tolerance), strangeness=strange)
+        for score, strange in zip(scores, (_strangeness(own, agreed, sigma) for own in middles), strict=True)
     ]
     fine = detail_weights(scores, features)
     shares = [score.weight * score.cosine**2 * score.quality for score in scores]
     total = np.maximum(sum(shares), 1e-4)[..., None]
     blended = sum(m * share[..., None] for m, share in zip(middles, shares, strict=True)) / total
     blended = blended + _borrowed_chroma(middles, scores, fine, photos)
-    return MiddleBand(blended, tuple(middles), tuple(fine), coverage(shown, fine), tuple(hairs), tuple(log_fields))
-
-
-def _offset(
-    surface: HeadSurface, operators: SurfaceOperators, atlas: SurfaceAtlas, detail: np.ndarray, weight: np.ndarray
-) -> np.ndarray:
-    """(V, 3) what is left in a photo's detail (P, 3) of low frequencies: its base had highlights in it."""
-    mean, total = atlas.splat(detail, weight, surface.lift.shape[0])
-    cage_total = surface.lift.T @ total
-    if not (cage_total > 0).any():
-        return np.zeros((surface.lift.shape[0], 3), np.float32)
-    cage_mean = (surface.lift.T @ (mean * total[:, None])) / np.maximum(cage_total, 1e-9)[:, None]
-    share = np.clip(cage_total / np.median(cage_total[cage_total > 0]), 0.0, 1.0)
-    smooth = smooth_field(operators, cage_mean, share, BASE_LENGTH, np.zeros(3), 2e-3)
-    return surface.lifted(smooth).astype(np.float32)
+    return MiddleBand(blended, tuple(middles), tuple(fine), coverage(shown, fine), tuple(hairs))
 
 
 def _light_hair(photo: SurveyedPhoto, field: np.ndarray, log_base: np.ndarray, hair: np.ndarray) -> float:
@@ -205,24 +194,34 @@ def _agreed(middles: Sequence[np.ndarray], scores: Sequence[PhotoScore]) -> np.n
     small = (min(_CONSENSUS_SIZE, size),) * 2
     values = [cv2.resize(m, small, interpolation=cv2.INTER_AREA).reshape(-1, 3) for m in middles]
     weights = [cv2.resize(s.weight, small, interpolation=cv2.INTER_AREA).ravel() * s.quality for s in scores]
-    consensus, _ = robust_consensus(np.stack(values), np.stack(weights), _CONSENSUS_SCALE, iterations=3, quantile=0.6)
+    consensus, _ = robust_consensus(np.stack(values), np.stack(weights), _CONSENSUS_SCALE, iterations=3)
     image = consensus.astype(np.float32).reshape(*small, 3)
     return cv2.resize(image, (size, size), interpolation=cv2.INTER_CUBIC)
 
 
-def _consistency(distance: np.ndarray, feature: np.ndarray) -> np.ndarray:
-    """(S, S) 1 where a photo is near the consensus or a feature is, towards 0 where something is in front."""
-    factor = 1.0 / (1.0 + (distance / _CONSISTENT) ** 2) ** 2
-    return (factor * (1.0 - feature) + feature).astype(np.float32)
+def _strangeness(own: np.ndarray, agreed: np.ndarray, sigma: float) -> np.ndarray:
+    """(S, S) log units by which a photo's detail differs from the consensus, over a few millimetres."""
+    return cv2.GaussianBlur(np.abs(channel_mean(own - agreed)), (0, 0), _STRANGE_AROUND * sigma)
 
 
-def personal_prior(surface: HeadSurface, atlas: SurfaceAtlas, middle: MiddleBand, prior: np.ndarray) -> np.ndarray:
-    """``prior`` (V, 3) with the colour that this person's lips have in the photos; atlas: at survey size."""
+def _consistency(strangeness: np.ndarray, tolerance: np.ndarray) -> np.ndarray:
+    """(S, S) 1 where a photo is near the consensus, towards 0 where something is in front."""
+    return (1.0 / (1.0 + (strangeness / tolerance) ** 2) ** 2).astype(np.float32)
+
+
+def personal_prior(
+    surface: HeadSurface, atlas: SurfaceAtlas, middle: MiddleBand, prior: np.ndarray, without_colour: bool
+) -> np.ndarray:
+    """``prior`` (V, 3) with the colour that this person's lips have in the photos; only the brightness from photos
+    ``without_colour``; atlas: at survey size."""
     lips = atlas.image(atlas.sample(surface.regions["lips"][:, None])[:, 0])
     shown = (lips > 0.8) & (middle.cover > 0.8)
     if shown.sum() < 100:
         return prior
     own = np.median(middle.blended[shown], axis=0)
+    if without_colour:
+        expected = np.median(prior[surface.regions["lips"] > 0.8], axis=0)
+        own = own.mean() + expected - expected.mean()
     share = surface.regions["lips"][:, None]
     return (prior * (1.0 - share) + own * share).astype(np.float32)
 
@@ -231,8 +230,7 @@ def fine_band(
     atlas: SurfaceAtlas,
     photos: Sequence[SurveyedPhoto],
     middle: MiddleBand,
-    log_base: np.ndarray,
-    prior: np.ndarray,
+    agreement: Agreement,
     density: float,
 ) -> np.ndarray:
     """The finest frequencies (R, R, 3) at full size, from one photo at a time; density: texels per metre here."""
@@ -242,7 +240,7 @@ def fine_band(
     blender = ResidualBlender((height, width), levels=4)
     row, column = np.divmod(atlas.texel, size)
     boxed = (row >= rows.start) & (row < rows.stop) & (column >= columns.start) & (column < columns.stop)
-    per_photo = zip(photos, middle.weights, middle.per_photo, middle.hair, middle.log_fields, strict=True)
+    per_photo = zip(photos, middle.weights, middle.per_photo, middle.hair, agreement.log_fields, strict=True)
     for photo, weight, own, hair, field in per_photo:
         if weight.max() < 0.02:
             continue
@@ -250,14 +248,14 @@ def fine_band(
         used = np.flatnonzero(boxed)
         used = used[weight[row[used] - rows.start, column[used] - columns.start] > 1e-3]
         part = SurfaceAtlas(size, atlas.texel[used], atlas.corners[used], atlas.barycentrics[used])
-        sampled = part.sample(np.concatenate([photo.view.pixels, field, log_base, prior], 1))  # (P, 11)
+        vertex_values = [photo.view.pixels, field, agreement.log_base, agreement.log_skin]
+        sampled = part.sample(np.concatenate(vertex_values, 1))  # (P, 11)
         pixels, scale = photo_at_scale(photo.face, photo.view.pixels_per_metre, density)
         linear = sample_linear(sampled[:, :2], pixels, scale)
         inside = (row[used] - rows.start, column[used] - columns.start)
         bristles = _enlarged(hair, size)[rows, columns][inside]
-        detail = photo_detail(
-            linear, sampled[:, 2:5], sampled[:, 5:8], sampled[:, 8:], bristles, photo.samples.monochrome
-        )
+        fields = (sampled[:, 2:5], sampled[:, 5:8], sampled[:, 8:])
+        detail = photo_detail(linear, *fields, bristles, photo.samples.monochrome)
         residual = np.zeros((height, width, 3), np.float32)
         residual[inside] = detail - _enlarged(own, size)[rows, columns][inside]
         seen = np.minimum(weight * 8.0, 1.0)[..., None]  # towards nothing where the photo ends

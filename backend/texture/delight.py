@@ -52,14 +52,11 @@ class DelitBase:
     Attributes
     ----------
     base : (V, 3) logarithm of the smooth skin albedo that all photos agree on.
-    photo_bases : (P, V, 3) logarithm of each photo's own smooth skin after division by ``lights``; photo minus this
-        is detail, free of light.
     lights : (P, 9, 3) light per photo.
     spread : (V,) how far photos disagree, log units (0 where only one sees).
     """
 
     base: np.ndarray
-    photo_bases: np.ndarray
     lights: np.ndarray
     spread: np.ndarray
 
@@ -136,13 +133,7 @@ def solve_base(
             lit = shading(photo.transfer, lights[index])
             delit[index] = np.log(np.maximum(photo.linear, 1e-4)) - np.log(lit)
         base, spread = _shared_base(delit, weights, colour, log_tone, operators, mirror, pigment)
-    photo_bases = np.stack(
-        [
-            smooth_field(operators, delit[i], weights[i] / max(weights[i].max(), 1e-6), BASE_LENGTH, base, 2e-3)
-            for i in range(len(samples))
-        ]
-    )
-    return DelitBase(base, photo_bases, lights, spread)
+    return DelitBase(base, lights, spread)
 
 
 def _matched(photo: PhotoSamples, albedo: np.ndarray) -> np.ndarray:

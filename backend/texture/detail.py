@@ -5,11 +5,12 @@ from __future__ import annotations
 import numpy as np
 from numba import njit, prange
 
-_BRIGHT_KNEE = 0.30  # log units above the smooth skin: brighter is a highlight's rest,
+_BRIGHT_KNEE = 0.15  # log units above bright skin: brighter is a highlight's rest,
 _BRIGHT_SLOPE = 0.35  # and rises only this steeply
 _HIGHLIGHT_STRENGTH = 0.85  # share of what looks like a highlight that is taken out
 _MONOCHROME_DETAIL = (0.86, 1.03, 1.12)  # skin's contrast per channel, of a grey photo's
-_CHROMA_LIMIT = 0.11  # log units by which a detail's colour may differ from what is expected
+_CHROMA_LIMIT = 0.3  # log units by which a detail's colour may differ from what is around
+_DARK_GREY = 0.5  # share of its own colour that dark detail loses
 _DARKEST = 0.003
 
 
@@ -17,23 +18,24 @@ def photo_detail(
     linear: np.ndarray,
     log_field: np.ndarray,
     log_base: np.ndarray,
-    prior: np.ndarray,
+    log_skin: np.ndarray,
     hair: np.ndarray,
     monochrome: bool,
 ) -> np.ndarray:
     """A photo's log detail (P, 3) float32.
 
-    Highlights go (``remove_highlights``), what is left of them is pressed down, and colours far from what is expected
+    Highlights go (``remove_highlights``), what is left of them is pressed down, and colours far from what is around
     are drawn towards it: dark hairs look grey or blue through a camera's noise, but carry melanin like the skin.
 
     Parameters
     ----------
     linear : (P, 3). log_field : (P, 3), linear light over exp(this) is albedo on the level of log_base (P, 3).
-    prior : (P, 3) log offset from plain skin of the colour to expect, for telling pink lips from highlights.
+    log_skin : (P, 3) bright plain skin there; what is brighter is a highlight. ``log_base`` will not do: beside a brow
+        or the hair line it is dark itself.
     hair : (P,) in [0, 1], light brows and beards: what is bright there is grey hair, no highlight.
     """
     out = np.empty(linear.shape, np.float32)
-    arrays = [np.ascontiguousarray(a, np.float32) for a in (linear, log_field, log_base, prior, hair)]
+    arrays = [np.ascontiguousarray(a, np.float32) for a in (linear, log_field, log_base, log_skin, hair)]
     _details(*arrays, monochrome, out)
     return out
 
@@ -90,12 +92,11 @@ def _remove(log_albedo, log_base, out):
 
 
 @njit(cache=True, parallel=True)
-def _details(linear, log_field, log_base, prior, hair, monochrome, out):
+def _details(linear, log_field, log_base, log_skin, hair, monochrome, out):
     for i in prange(len(linear)):
         red = np.log(max(linear[i, 0], _DARKEST)) - log_field[i, 0] - log_base[i, 0]
         green = np.log(max(linear[i, 1], _DARKEST)) - log_field[i, 1] - log_base[i, 1]
         blue = np.log(max(linear[i, 2], _DARKEST)) - log_field[i, 2] - log_base[i, 2]
-        p0, p1, p2 = prior[i, 0], prior[i, 1], prior[i, 2]
         if monochrome:
             grey = (red + green + blue) / 3.0
             red, green, blue = (
@@ -105,23 +106,17 @@ def _details(linear, log_field, log_base, prior, hair, monochrome, out):
             )
         else:
             b0, b1, b2 = log_base[i, 0], log_base[i, 1], log_base[i, 2]
-            m0, m1, m2 = _matt(red + b0, green + b1, blue + b2, b0 + p0, b1 + p1, b2 + p2)
-            m0, m1, m2 = m0 - b0, m1 - b1, m2 - b2
-            over = max((m0 + m1 + m2) / 3.0 - _BRIGHT_KNEE, 0.0) * (1.0 - _BRIGHT_SLOPE)
-            m0, m1, m2 = m0 - over, m1 - over, m2 - over
+            s0, s1, s2 = log_skin[i, 0], log_skin[i, 1], log_skin[i, 2]
+            m0, m1, m2 = _matt(red + b0, green + b1, blue + b2, s0, s1, s2)
+            over = max((m0 + m1 + m2 - s0 - s1 - s2) / 3.0 - _BRIGHT_KNEE, 0.0) * (1.0 - _BRIGHT_SLOPE)
+            m0, m1, m2 = m0 - b0 - over, m1 - b1 - over, m2 - b2 - over
             keep = hair[i]
             red, green, blue = m0 + keep * (red - m0), m1 + keep * (green - m1), m2 + keep * (blue - m2)
         red, green, blue = min(max(red, -3.0), 0.9), min(max(green, -3.0), 0.9), min(max(blue, -3.0), 0.9)
         level = (red + green + blue) / 3.0
-        expected = (p0 + p1 + p2) / 3.0
-        e0, e1, e2 = p0 - expected, p1 - expected, p2 - expected
-        dark = 1.0 - 0.75 * min(max((-0.10 - level) / 0.35, 0.0), 1.0)
-        o0, o1, o2 = (red - level - e0) * dark, (green - level - e1) * dark, (blue - level - e2) * dark
+        dark = 1.0 - _DARK_GREY * min(max((-0.10 - level) / 0.35, 0.0), 1.0)
+        o0, o1, o2 = (red - level) * dark, (green - level) * dark, (blue - level) * dark
         size = np.sqrt(o0 * o0 + o1 * o1 + o2 * o2)
-        limit = _CHROMA_LIMIT + 0.5 * np.sqrt(e0 * e0 + e1 * e1 + e2 * e2) + 0.3 * hair[i]
+        limit = _CHROMA_LIMIT + 0.3 * hair[i]
         shrink = limit / max(limit, size)
-        out[i, 0], out[i, 1], out[i, 2] = (
-            level + e0 + o0 * shrink,
-            level + e1 + o1 * shrink,
-            level + e2 + o2 * shrink,
-        )
+        out[i, 0], out[i, 1], out[i, 2] = level + o0 * shrink, level + o1 * shrink, level + o2 * shrink

@@ -18,6 +18,9 @@ SCLERA = np.array([0.66, 0.61, 0.57])  # linear light; the eye's white is not pa
 _VEIN = np.array([0.55, 0.20, 0.16])
 _UNDER_LIDS = 0.8  # of the light reaches the middle of the open eye
 _IN_SOCKET = 0.7  # of the light reaches the eye under lid and lashes
+_WHITE_RANGE = (0.32, 0.62)  # the eyes' white, mean over channels
+_LEAST_SHADED = 0.75  # quantile over photos
+_EYE_REACH = 3.5  # iris radii
 _BRIGHTEST_IRIS = 0.15
 _PUPIL = np.array([0.004, 0.004, 0.004])
 _IRIS_FAMILY = np.array(  # linear light: very dark brown, brown, hazel, green, grey, blue
@@ -38,36 +41,44 @@ def _smoothstep(edge0: float, edge1: float, x: np.ndarray) -> np.ndarray:
     return t * t * (3.0 - 2.0 * t)
 
 
+def _eyes_of(face: PhotoFace) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """Per eye that is large enough and inside the picture: linear light (N, 3) of pixels around the iris, places (N, 2)
+    in units of its radius (y down), labels (N,)."""
+    eyes = []
+    height, width = face.pixels.shape[:2]
+    for centre_row in (468, 473):
+        centre = face.landmarks[centre_row, :2]
+        radius = float(np.linalg.norm(face.landmarks[centre_row + 1 : centre_row + 5, :2] - centre, axis=1).mean())
+        if radius < 2.0 or (centre < radius).any() or (centre > (width - radius, height - radius)).any():
+            continue
+        x0, y0 = np.maximum(np.floor(centre - _EYE_REACH * radius), 0).astype(int)
+        x1, y1 = np.minimum(np.ceil(centre + _EYE_REACH * radius), (width - 1, height - 1)).astype(int)
+        ys, xs = (grid.ravel() for grid in np.mgrid[y0 : y1 + 1, x0 : x1 + 1])
+        place = (np.stack([xs, ys], 1) + 0.5 - centre) / radius
+        eyes.append((linear_from_srgb(face.pixels[ys, xs]), place, face.labels[ys, xs]))
+    return eyes
+
+
 def iris_sample(face: PhotoFace, shading: np.ndarray) -> tuple[np.ndarray, float] | None:
     """The iris colour that one photo shows.
 
     Parameters
     ----------
     face : the photo; landmarks 468-472 and 473-477 are the irises' centres and four rims each.
-    shading : (3,) linear light that falls on a surface facing forward; divides the colour.
+    shading : (3,) linear light that falls on the skin around; divides the colour.
 
     Returns
     -------
     ((3,) linear-light albedo, confidence 0-1), or None when no iris is large and clear enough.
     """
     samples, areas = [], []
-    for centre_row in (468, 473):
-        centre = face.landmarks[centre_row, :2]
-        rims = face.landmarks[centre_row + 1 : centre_row + 5, :2]
-        radius = float(np.linalg.norm(rims - centre, axis=1).mean())
-        if radius < 2.0:
-            continue
-        x0, y0 = np.floor(centre - radius).astype(int)
-        x1, y1 = np.ceil(centre + radius).astype(int)
-        if x0 < 0 or y0 < 0 or x1 >= face.pixels.shape[1] or y1 >= face.pixels.shape[0]:
-            continue
-        ys, xs = np.mgrid[y0 : y1 + 1, x0 : x1 + 1]
-        distance = np.hypot(xs + 0.5 - centre[0], ys + 0.5 - centre[1]) / radius
-        ring = (distance > 0.42) & (distance < 0.85) & (face.labels[ys, xs] == FaceClass.EYES)
-        ring &= ys + 0.5 > centre[1] - 0.35 * radius  # the upper lid shades the top
+    for linear, place, labels in _eyes_of(face):
+        distance = np.hypot(place[:, 0], place[:, 1])
+        ring = (distance > 0.42) & (distance < 0.85) & (labels == FaceClass.EYES)
+        ring &= place[:, 1] > -0.35  # the upper lid shades the top
         if ring.sum() < 8:
             continue
-        linear = linear_from_srgb(face.pixels[ys, xs][ring])  # (n, 3)
+        linear = linear[ring]  # (n, 3)
         order = np.argsort(linear @ LUMINANCE)
         middle = order[len(order) // 4 : max(len(order) * 7 // 10, len(order) // 4 + 1)]  # no catchlight, no lash
         samples.append(np.median(linear[middle], axis=0))
@@ -75,8 +86,42 @@ def iris_sample(face: PhotoFace, shading: np.ndarray) -> tuple[np.ndarray, float
     if not samples:
         return None
     colour = np.average(samples, axis=0, weights=areas) / np.maximum(_IN_SOCKET * shading, 1e-3)
-    confidence = float(np.clip(sum(areas) / 250.0, 0.05, 1.0))
-    return colour, confidence
+    return colour, float(np.clip(sum(areas) / 250.0, 0.05, 1.0))
+
+
+def white_sample(face: PhotoFace, shading: np.ndarray) -> tuple[np.ndarray, float] | None:
+    """The colour of the eyes' white in one photo, as ``iris_sample`` gives the iris's."""
+    found, areas = [], []
+    for linear, place, labels in _eyes_of(face):
+        distance = np.hypot(place[:, 0], place[:, 1])
+        white = linear[(distance > 1.15) & (labels == FaceClass.EYES)]
+        if len(white) < 20:
+            continue
+        order = np.argsort(white @ LUMINANCE)  # lids' rims and corners are dark, wet lines bright
+        found.append(white[order[len(order) * 6 // 10 : len(order) * 9 // 10]].mean(0))
+        areas.append(len(white))
+    if not found:
+        return None
+    colour = np.average(found, axis=0, weights=areas) / np.maximum(_IN_SOCKET * shading, 1e-3)
+    return colour, float(np.clip(sum(areas) / 500.0, 0.05, 1.0))
+
+
+def white_colour(samples: Sequence[tuple[np.ndarray, float]]) -> np.ndarray:
+    """One colour (3,) in linear light of the eyes' white out of per-photo ``(colour, confidence)``.
+
+    A high quantile of brightness, bounded: brows shade eyes in some light, nothing brightens them. The hue is a white's
+    own, drawn a third of the way to the photos'. ``SCLERA`` without samples."""
+    if not samples:
+        return SCLERA.copy()
+    colours = np.log(np.clip(np.array([colour for colour, _ in samples]), 0.02, 1.0))  # (n, 3)
+    weights = np.array([confidence for _, confidence in samples])
+    order = np.argsort(colours.mean(1), kind="stable")
+    cumulative = np.cumsum(weights[order])
+    level = float(colours[order, :].mean(1)[np.searchsorted(cumulative, _LEAST_SHADED * cumulative[-1])])
+    hue = np.average(colours - colours.mean(1, keepdims=True), axis=0, weights=weights)
+    own = np.log(SCLERA)
+    level = float(np.clip(level, *np.log(_WHITE_RANGE)))
+    return np.exp(level + 0.33 * hue + 0.67 * (own - own.mean()))
 
 
 def iris_colour(samples: Sequence[tuple[np.ndarray, float]]) -> np.ndarray:
@@ -104,7 +149,7 @@ def iris_colour(samples: Sequence[tuple[np.ndarray, float]]) -> np.ndarray:
     return np.exp(blended - blended.mean() + brightness)
 
 
-def paint_eyeball(points: np.ndarray, iris: np.ndarray, seed: int) -> np.ndarray:
+def paint_eyeball(points: np.ndarray, iris: np.ndarray, seed: int, white: np.ndarray = SCLERA) -> np.ndarray:
     """Albedo of an eyeball that looks straight ahead.
 
     Parameters
@@ -112,6 +157,7 @@ def paint_eyeball(points: np.ndarray, iris: np.ndarray, seed: int) -> np.ndarray
     points : (N, 3) metres relative to the eye's centre of rotation, z out of the face.
     iris : (3,) linear-light iris colour.
     seed : pattern of fibres and veins.
+    white : (3,) linear-light colour of the sclera.
 
     Returns
     -------
@@ -143,7 +189,7 @@ def paint_eyeball(points: np.ndarray, iris: np.ndarray, seed: int) -> np.ndarray
     thin = np.exp(-((gradient_noise(stretched, 0.0021, seed + 8) / 0.10) ** 2))
     fine = np.exp(-((gradient_noise(stretched, 0.0011, seed + 9) / 0.12) ** 2))
     vein = np.clip((0.30 * thin + 0.14 * fine) * away * (0.3 + 0.7 * side), 0.0, 0.5)
-    sclera = SCLERA * (1.0 + 0.015 * fractal_noise(points, 0.004, 2, seed + 10))[:, None]
+    sclera = white * (1.0 + 0.015 * fractal_noise(points, 0.004, 2, seed + 10))[:, None]
     sclera = sclera * (1.0 - np.outer(away * side, [0.05, 0.16, 0.20]))
     sclera = sclera * (1.0 - vein[:, None]) + _VEIN * vein[:, None]
     back = _smoothstep(0.0, -0.006, points[:, 2])

@@ -17,6 +17,7 @@ from backend.rendering.color import LUMINANCE, linear_from_srgb
 from backend.rendering.spherical_harmonics import shade
 from backend.texture.blend import masked_lowpass
 from backend.texture.noise import fractal_noise, gradient_noise
+from backend.texture.surface import HeadSurface
 from backend.texture.unwrap import PhotoUnwrap, smoothstep
 
 _SKIN_LABELS = (FaceClass.SKIN, FaceClass.BROWS, FaceClass.NECK, FaceClass.EARS)
@@ -47,6 +48,18 @@ class HairEvidence:
 
     cover: np.ndarray
     log_color: np.ndarray
+
+
+def hair_grows(surface: HeadSurface, positions: np.ndarray) -> np.ndarray:
+    """(V,) in [0, 1] where a head may carry hair: on the scalp, high on the face and beside it; what hangs lower is not
+    painted. positions : (V, 3) neutral, metres."""
+    regions = surface.regions
+    brow_height = float(positions[regions["brows"] > 0.5, 1].max())
+    height = positions[:, 1] - brow_height
+    high = smoothstep(0.022, 0.034, height)
+    beside = smoothstep(0.054, 0.064, np.abs(positions[:, 0])) * smoothstep(-0.03, 0.005, height)
+    allowed = np.maximum.reduce([regions["scalp"], regions["face"] * high, regions["face"] * beside])
+    return allowed * (1.0 - regions["ears"]) * (1.0 - regions["neck"])
 
 
 def photo_hair(face: PhotoFace, light: np.ndarray) -> PhotoHair:
@@ -147,7 +160,7 @@ def _weighted_median(values: np.ndarray, weights: np.ndarray) -> float:
 
 
 def paint_hair(log_albedo: np.ndarray, positions: np.ndarray, cover: np.ndarray, log_color: np.ndarray) -> np.ndarray:
-    """Short hair over skin: log albedo (P, 3) with ``cover`` (P,) in [0, 1] of it painted in ``log_color`` (3,)."""
+    """Short hair over skin: log albedo (P, 3) with ``cover`` (P,) in [0, 1] of it painted in ``log_color`` (P, 3)."""
     result = log_albedo.astype(np.float32)
     used = np.flatnonzero(cover > 0.05)
     if len(used) == 0:
@@ -157,7 +170,7 @@ def paint_hair(log_albedo: np.ndarray, positions: np.ndarray, cover: np.ndarray,
     pattern = 0.6 * gradient_noise(strands, 0.0011, 71) + 0.4 * gradient_noise(strands, 0.0005, 72)
     patches = fractal_noise(where, 0.012, 2, 73)
     share = smoothstep(0.15, 0.70, cover[used] + 0.07 * pattern + 0.03 * patches)[:, None] * 0.95
-    hair = log_color + (0.16 * pattern + 0.05 * patches)[:, None]
+    hair = log_color[used] + (0.16 * pattern + 0.05 * patches)[:, None]
     mixed = (1.0 - share) * np.exp(result[used]) + share * np.exp(hair)
     result[used] = np.log(np.maximum(mixed, 1e-3))
     return result

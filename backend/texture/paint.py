@@ -3,36 +3,46 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
 from backend.fitting.fitted_face import FittedFace
 from backend.geometry.template import Template
-from backend.rendering.spherical_harmonics import shade
 from backend.texture import mouth
 from backend.texture.complete import paint_cavities, paint_inner
 from backend.texture.delight import DelitBase
-from backend.texture.eyes import iris_colour, iris_sample, lid_shadow, paint_eyeball
+from backend.texture.eyes import iris_colour, iris_sample, lid_shadow, paint_eyeball, white_colour, white_sample
 from backend.texture.hair import HairEvidence, hair_evidence, paint_hair, photo_hair
 from backend.texture.surface import HeadSurface, TextureSpace
 from backend.texture.survey import SurveyedPhoto
 from backend.texture.tone import HAEMOGLOBIN_DENSITY
-from backend.texture.unwrap import smoothstep
 
 
-def find_iris(photos: Sequence[SurveyedPhoto], base: DelitBase) -> np.ndarray:
-    """(3,) linear-light iris colour out of the photos that show one in colour."""
-    samples = []
-    for photo, light in zip(photos, base.lights, strict=True):
-        if photo.samples.monochrome:
+@dataclass(frozen=True)
+class EyeColours:
+    """Linear-light ``iris`` (3,) and ``white`` (3,) of this person's eyes."""
+
+    iris: np.ndarray
+    white: np.ndarray
+
+
+def find_eyes(photos: Sequence[SurveyedPhoto], tone: np.ndarray) -> EyeColours:
+    """The eyes' colours out of the photos that show them in colour, measured against skin of albedo ``tone`` (3,): an
+    eye is as bright as it is beside this face, whatever lit both."""
+    irises, whites = [], []
+    for photo in photos:
+        used = photo.samples.weight > 0.3
+        if photo.samples.monochrome or used.sum() < 20:
             continue
-        forward = photo.fit.camera.centre() - photo.view.vertices.mean(0)
-        forward = np.array([0.0, 0.0, 1.0]) + forward / max(float(np.linalg.norm(forward)), 1e-9)
-        falling = np.maximum(shade((forward / np.linalg.norm(forward))[None], light)[0], 0.05)
-        sample = iris_sample(photo.face, falling)
-        if sample is not None:
-            samples.append((sample[0], sample[1] * photo.samples.trust))
-    return iris_colour(samples)
+        falling = np.median(photo.samples.linear[used], axis=0) / tone
+        for samples, sample in (
+            (irises, iris_sample(photo.face, falling)),
+            (whites, white_sample(photo.face, falling)),
+        ):
+            if sample is not None:
+                samples.append((sample[0], sample[1] * photo.samples.trust))
+    return EyeColours(iris_colour(irises), white_colour(whites))
 
 
 def find_hair(
@@ -40,20 +50,11 @@ def find_hair(
     space: TextureSpace,
     photos: Sequence[SurveyedPhoto],
     base: DelitBase,
-    positions: np.ndarray,
-    brow_height: float,
+    hairy: np.ndarray,
 ) -> HairEvidence:
-    """Where the scalp carries hair and of what colour, at survey size; brow_height in metres."""
+    """Where the scalp carries hair and of what colour, at survey size; hairy (V,) of ``hair_grows``."""
     atlas = space.skin
-    regions = surface.regions
-    # hair grows on the scalp, and on what is high on the face or beside it; what hangs lower is not painted
-    high = smoothstep(brow_height + 0.022, brow_height + 0.034, positions[:, 1])
-    beside = smoothstep(0.054, 0.064, np.abs(positions[:, 0])) * smoothstep(
-        brow_height - 0.03, brow_height + 0.005, positions[:, 1]
-    )
-    allowed = np.maximum.reduce([regions["scalp"], regions["face"] * high, regions["face"] * beside])
-    allowed = allowed * (1.0 - regions["ears"]) * (1.0 - regions["neck"])
-    stacked = atlas.sample(np.stack([regions["scalp"], allowed], 1))
+    stacked = atlas.sample(np.stack([surface.regions["scalp"], hairy], 1))
     return hair_evidence(
         [photo_hair(photo.face, light) for photo, light in zip(photos, base.lights, strict=True)],
         [photo.unwrap for photo in photos],
@@ -69,7 +70,6 @@ def finish_skin(
     space: TextureSpace,
     log_skin: np.ndarray,
     log_base: np.ndarray,
-    hair: HairEvidence,
     hair_cover: np.ndarray,
     opening: np.ndarray,
     positions: np.ndarray,
@@ -85,7 +85,7 @@ def finish_skin(
     other = atlas.sample(np.stack([opening, surface.regions["nose"]], 1))
     unseen = 1.0 - atlas.gather(cover)
     log_skin = paint_cavities(log_skin, other[:, 0], other[:, 1], unseen, atlas.sample(log_base))
-    log_skin = paint_hair(log_skin, where, atlas.gather(hair_cover), hair.log_color)
+    log_skin = paint_hair(log_skin, where, atlas.gather(hair_cover) * unseen, atlas.sample(log_base))
     return np.exp(log_skin)
 
 
@@ -97,7 +97,7 @@ def paint_everything_else(
     fitted: FittedFace,
     log_base: np.ndarray,
     positions: np.ndarray,
-    iris: np.ndarray,
+    eyes: EyeColours,
 ) -> None:
     """Fill the other charts of ``canvas`` (R, R, 3) linear, in place: mouth's inside, sockets, neck, and all parts."""
     flat = canvas.reshape(-1, 3)
@@ -115,7 +115,7 @@ def paint_everything_else(
         if name.startswith("eye"):
             part = template.parts[name]
             centre = _eye_centre(fitted.neutral[part.vertex_start : part.vertex_stop])
-            colour = paint_eyeball(points - centre, iris, seed=5 if name == "eye_left" else 6)
+            colour = paint_eyeball(points - centre, eyes.iris, 5 if name == "eye_left" else 6, eyes.white)
             lids = positions[regions["lids_left" if name == "eye_left" else "lids_right"] > 0.3]
             colour = colour * lid_shadow(points, lids, float(centre[1]))[:, None]
         elif name.startswith("teeth"):

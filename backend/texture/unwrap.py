@@ -27,6 +27,8 @@ _SURE = (
     FaceClass.EYES,
 )
 
+_IN_THE_WAY = (FaceClass.BACKGROUND, FaceClass.OCCLUDER, FaceClass.GLASSES)
+
 
 @dataclass(frozen=True)
 class SurfaceView:
@@ -66,6 +68,7 @@ class PhotoUnwrap:
     weight : (P,) float32 in [0, 1]: and it shows bare face there (labels, exposure, distance to other things).
     near_eye : (P,) float32 in [0, 1]: the weight for the lids, where lashes and shadow are part of the look, so that
         only glasses, hair, hands and background count against it.
+    with_hair : (P,) float32 in [0, 1]: and it shows bare face or hair there.
     away : (P,) float32 metres in the picture from hair, hands, glasses and background.
     cosine : (P,) float32.
     """
@@ -75,6 +78,7 @@ class PhotoUnwrap:
     seen: np.ndarray
     weight: np.ndarray
     near_eye: np.ndarray
+    with_hair: np.ndarray
     away: np.ndarray
     cosine: np.ndarray
 
@@ -201,14 +205,11 @@ def unwrap_photo(face: PhotoFace, view: SurfaceView, atlas: SurfaceAtlas, texels
     outline = _remap(view.outline_distance, positions * np.float32(view.outline_scale), cv2.INTER_LINEAR)
     seen = smoothstep(0.5, 1.0, visible) * smoothstep(0.12, 0.45, cosine) * smoothstep(0.0008, 0.003, outline) * inside
 
-    away = label_distance(
-        all_labels,
-        np.array([FaceClass.BACKGROUND, FaceClass.OCCLUDER, FaceClass.HAIR, FaceClass.GLASSES]),
-        view.pixels_per_metre,
-    )
+    away = label_distance(all_labels, np.array([*_IN_THE_WAY, FaceClass.HAIR]), view.pixels_per_metre)
+    clear = label_distance(all_labels, np.array(_IN_THE_WAY), view.pixels_per_metre)
     inner = label_distance(all_labels, np.array([FaceClass.MOUTH_INTERIOR]), view.pixels_per_metre)
     distance = _remap(away, positions, cv2.INTER_LINEAR)
-    clean = smoothstep(0.0015, 0.008, distance)
+    clean = smoothstep(0.001, 0.006, distance)
     pixel = 1.0 / view.pixels_per_metre
     clean *= smoothstep(0.0, max(0.0008, 0.8 * pixel), _remap(inner, positions, cv2.INTER_LINEAR))
     clean *= np.isin(labels, _SURE)
@@ -216,4 +217,8 @@ def unwrap_photo(face: PhotoFace, view: SurfaceView, atlas: SurfaceAtlas, texels
     exposed = 1.0 - 0.9 * smoothstep(0.88, 0.99, brightest)
     weight = (seen * clean * exposed).astype(np.float32)
     near_eye = (seen * exposed * smoothstep(0.0, 0.003, distance)).astype(np.float32)
-    return PhotoUnwrap(linear, labels, seen.astype(np.float32), weight, near_eye, distance, cosine)
+    head = np.isin(labels, (*_SURE, FaceClass.HAIR)) * smoothstep(
+        0.001, 0.005, _remap(clear, positions, cv2.INTER_LINEAR)
+    )
+    with_hair = (seen * head * exposed).astype(np.float32)
+    return PhotoUnwrap(linear, labels, seen.astype(np.float32), weight, near_eye, with_hair, distance, cosine)

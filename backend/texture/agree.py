@@ -1,0 +1,189 @@
+"""What the photos agree on: every photo brought to one level, smoothly, so that their mean has no seams.
+
+A photo over its smooth light is albedo up to what spherical harmonics cannot say: the light's rest, exposure, cast
+shadows. That rest is found as the photo's smooth difference from what all photos agree on, and goes out with the light.
+Nothing is compared with plain skin here: a beard, brows, lips and the shade in a fold, which all photos show, stay.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from backend.texture.atlas import SurfaceAtlas
+from backend.texture.delight import BASE_LENGTH, DelitBase, shading
+from backend.texture.hair import HairEvidence
+from backend.texture.surface import HeadSurface
+from backend.texture.surface_field import SurfaceOperators, robust_consensus, smooth_field
+from backend.texture.survey import SurveyedPhoto, plain_skin
+
+LIGHT_LENGTH = 0.004  # metres: light is divided out down to this; finer shade is the look of folds
+_DIFFERENCE_LENGTH = 0.020  # metres: a photo may differ from the others over this
+_OUTLIER = 0.25  # log units
+_SIDED = 0.3  # share of what differs left and right over centimetres that may be skin
+_REACH = 0.02  # pull of plain skin or hair on what no photo shows: felt after 6 cm
+_SKIN_RANGE = 0.45  # log units by which skin is brighter than its mean, on the bridge of a nose, say
+_ROUNDS = 4
+_DARKEST = 0.003
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """V subdivided vertices of the head.
+
+    Attributes
+    ----------
+    log_fields : (V, 3) float32 per photo; a photo's linear light over exp(this) is albedo on the common level.
+    log_base : (V, 3) float32, the smooth part of the albedo that the photos agree on, carried on to what none shows.
+    log_skin : (V, 3) float32, the brightest that plain skin is: what is brighter shines.
+    """
+
+    log_fields: tuple[np.ndarray, ...]
+    log_base: np.ndarray
+    log_skin: np.ndarray
+
+
+def agree(
+    surface: HeadSurface,
+    atlas: SurfaceAtlas,
+    photos: Sequence[SurveyedPhoto],
+    base: DelitBase,
+    hair: HairEvidence,
+    hairy: np.ndarray,
+    operators: SurfaceOperators,
+    tone: np.ndarray,
+) -> Agreement:
+    """Bring the photos to one level.
+
+    Parameters
+    ----------
+    atlas : at survey size. hair : of ``hair.hair_evidence``.
+    hairy : (V,) of ``hair.hair_grows``.
+    tone : (3,) linear albedo that plain skin gets.
+    """
+    lights, delit = [], []
+    for index, photo in enumerate(photos):
+        lights.append(smooth_light(operators, photo.samples.transfer, base.lights[index]))  # (C, 3)
+        brightness = np.log(np.maximum(photo.unwrap.linear, _DARKEST))
+        delit.append(brightness - atlas.sample(surface.lifted(lights[-1])))  # (P, 3)
+    grey = np.array([photo.samples.monochrome for photo in photos])
+    values, weight = _at_cage(surface, atlas, photos, delit, [photo.unwrap.weight for photo in photos])
+    rests = _differences(operators, values, weight, grey)  # hair moves and shines: the light's rest is what faces say
+    common = _consensus(values - rests, weight, grey)
+    total = weight.sum(0)
+    skin = plain_skin(surface)[: surface.count] * total * operators.mass
+    level = np.log(tone) - _weighted_median(common, skin)  # not the mean: beards and shade are no skin tone
+    smooth = smooth_field(operators, common, _share(total), _DIFFERENCE_LENGTH, None, 1e-3)
+    correction = level - (1.0 - _SIDED) * 0.5 * (smooth - smooth[surface.mirror])
+    face = _carried_on(surface, operators, common + correction, _share(total), base.base)
+    share = hairy[: surface.count, None]
+    values, weight = _at_cage(surface, atlas, photos, delit, [photo.shown for photo in photos])
+    rests = rests + share * _differences(operators, values - rests, weight * share[:, 0], grey)
+    common = _consensus(values - rests, weight, grey)
+    seen = _share(weight.sum(0))
+    unseen = _unseen_hair(surface, atlas, hair, common + correction, seen, base.base)
+    head = _carried_on(surface, operators, common + correction, seen, unseen)
+    log_base = surface.lifted(face * (1.0 - share) + head * share).astype(np.float32)
+    fields = tuple(
+        surface.lifted(light + rest - correction).astype(np.float32) for light, rest in zip(lights, rests, strict=True)
+    )
+    return Agreement(fields, log_base, surface.lifted(base.base + _SKIN_RANGE).astype(np.float32))
+
+
+def _weighted_median(values: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    """(3,) medians of columns (C, 3) under weights (C,)."""
+    order = np.argsort(values, axis=0, kind="stable")
+    cumulative = np.cumsum(weight[order], axis=0)  # (C, 3)
+    place = (cumulative < 0.5 * cumulative[-1:]).sum(0).clip(max=len(values) - 1)
+    return np.take_along_axis(values, np.take_along_axis(order, place[None], 0), 0)[0]
+
+
+def _share(total: np.ndarray) -> np.ndarray:
+    """(C,) in [0, 1] of summed weights (C,)."""
+    typical = float(np.percentile(total[total > 0], 60)) if (total > 0).any() else 1.0
+    return np.clip(total / typical, 0.0, 1.0)
+
+
+def _carried_on(
+    surface: HeadSurface,
+    operators: SurfaceOperators,
+    values: np.ndarray,
+    seen: np.ndarray,
+    unseen: np.ndarray,
+) -> np.ndarray:
+    """(C, 3) smooth field through values (C, 3): an unseen side takes the other's values, the rest tends to ``unseen``."""
+    other = seen < 0.1
+    completed = np.where(other[:, None], values[surface.mirror], values)
+    trusted = np.where(other, 0.5 * seen[surface.mirror], seen)
+    return smooth_field(operators, completed, trusted, BASE_LENGTH, unseen, _REACH)
+
+
+def _unseen_hair(
+    surface: HeadSurface,
+    atlas: SurfaceAtlas,
+    hair: HairEvidence,
+    values: np.ndarray,
+    seen: np.ndarray,
+    skin: np.ndarray,
+) -> np.ndarray:
+    """(C, 3) log albedo where no photo looks: ``skin`` (C, 3), and on a scalp with hair the colour that hair has where
+    photos show it on the surface (values (C, 3), seen (C,)), if they do."""
+    mean, total = atlas.splat(atlas.gather(hair.cover)[:, None], np.ones(len(atlas.texel)), surface.lift.shape[0])
+    cage_total = surface.lift.T @ total
+    share = (surface.lift.T @ (mean * total[:, None])) / np.maximum(cage_total, 1e-9)[:, None]  # (C, 1)
+    shown = (share[:, 0] > 0.7) & (seen > 0.1)
+    colour = np.average(values[shown], axis=0, weights=seen[shown]) if shown.sum() > 30 else hair.log_color
+    return skin * (1.0 - share) + colour * share
+
+
+def smooth_light(operators: SurfaceOperators, transfer: np.ndarray, light: np.ndarray) -> np.ndarray:
+    """(C, 3) logarithm of the light on the cage, (C, 9) transfer and (9, 3) light, without its finest relief: where
+    spherical harmonics call a fold or a lip's underside dark, bounced light fills it in, and dividing would bleach it.
+    """
+    lit = np.log(shading(transfer, light))
+    return smooth_field(operators, lit, np.ones(len(lit)), LIGHT_LENGTH, None, 1e-3)
+
+
+def _at_cage(
+    surface: HeadSurface,
+    atlas: SurfaceAtlas,
+    photos: Sequence[SurveyedPhoto],
+    values: Sequence[np.ndarray],
+    weights: Sequence[np.ndarray],
+) -> tuple[np.ndarray, np.ndarray]:
+    """Every photo's texel values (P, 3) around the cage's vertices (N, C, 3), and their weight (N, C) in [0, 1]."""
+    means, totals = [], []
+    for photo, value, weight in zip(photos, values, weights, strict=True):
+        mean, total = atlas.splat(value, weight * np.maximum(photo.unwrap.cosine, 0.0) ** 2, surface.lift.shape[0])
+        cage_total = surface.lift.T @ total
+        means.append((surface.lift.T @ (mean * total[:, None])) / np.maximum(cage_total, 1e-9)[:, None])
+        typical = float(np.median(cage_total[cage_total > 0])) if (cage_total > 0).any() else 1.0
+        totals.append(np.clip(cage_total / typical, 0.0, 1.0) * photo.samples.trust)
+    return np.stack(means), np.stack(totals)
+
+
+def _differences(operators: SurfaceOperators, values: np.ndarray, weight: np.ndarray, grey: np.ndarray) -> np.ndarray:
+    """(N, C, 3) each photo's smooth difference from what all agree on; values (N, C, 3), weight (N, C)."""
+    differences = np.zeros_like(values)
+    for _ in range(_ROUNDS if len(values) > 1 else 0):
+        common = _consensus(values - differences, weight, grey)
+        for index, own in enumerate(weight):
+            if own.max() > 0:
+                difference = values[index] - common
+                differences[index] = smooth_field(
+                    operators, difference, own / own.max(), _DIFFERENCE_LENGTH, None, 1e-3
+                )
+    return differences
+
+
+def _consensus(values: np.ndarray, weight: np.ndarray, grey: np.ndarray) -> np.ndarray:
+    """(C, 3) robust mean of (P, C, 3); colour from photos that have it."""
+    common, _ = robust_consensus(values, weight, _OUTLIER, iterations=3)
+    if not grey.any() or grey.all():
+        return common
+    coloured, total = robust_consensus(values[~grey], weight[~grey], _OUTLIER, iterations=3)
+    chroma = coloured - coloured.mean(1, keepdims=True)
+    share = np.clip(total / 0.05, 0.0, 1.0)[:, None]
+    return common + share * (chroma - (common - common.mean(1, keepdims=True)))
