@@ -16,7 +16,7 @@ SHAPES = 22
 NOISE_SIDES = (3, 6, 13, 28, 60)
 """Lattice sizes of the octaves of noise."""
 KINDS = ("paper", "wall", "room", "shelves", "curtain", "leaves", "sky", "lights", "people", "clutter", "snapshot")
-_CHANCES = (0.22, 0.10, 0.18, 0.05, 0.05, 0.09, 0.08, 0.06, 0.07, 0.08, 0.02)
+_CHANCES = (0.24, 0.11, 0.20, 0.03, 0.05, 0.09, 0.08, 0.05, 0.08, 0.05, 0.02)
 
 
 @dataclass(frozen=True)

@@ -43,10 +43,11 @@ class BeardParameters:
 
 @dataclass(frozen=True)
 class BeardRoots:
-    """Where beards grow: triangles (T, 3) of head vertices and the chance of each as moustache, chin and jaw (3, T)."""
+    """Where beards grow: triangles (T, 3) of head vertices, and (3, T) the running sum of the chance of each to carry a
+    lock of moustache, chin and jaw."""
 
     triangles: np.ndarray
-    chance: np.ndarray
+    cumulative: np.ndarray
 
 
 def beard_roots(template: Template) -> BeardRoots:
@@ -70,26 +71,26 @@ def beard_roots(template: Template) -> BeardRoots:
     line = np.interp(x, [0.02, 0.045, 0.060, 0.075], [0.652, 0.668, 0.690, 0.722])
     on_jaw = (y < line) & (y > chin[1] - 0.008) & (z > 0.060) & (x > 0.026) & ~upper
     masks = np.stack([upper, on_chin, on_jaw]) & outside
-    return BeardRoots(triangles, masks * area / (masks * area).sum(1, keepdims=True))
+    return BeardRoots(triangles, np.cumsum(masks * area / (masks * area).sum(1, keepdims=True), axis=1))
 
 
 def draw_beard(
     generator: np.random.Generator, look: PersonLook, roots: BeardRoots, like: BeardParameters | None = None
 ) -> BeardParameters:
-    """One person's beard; nearly all lengths 0 where the look has none."""
+    """One person's beard; all lengths 0 where the look has none."""
     if like is not None:
         factor = generator.uniform(0.85, 1.15)
         return BeardParameters(**{**like.__dict__, "length": like.length * factor,
                                   "tone": np.exp(generator.normal(0, 0.16, LOCKS))})  # fmt: skip
     share = np.array([look.moustache * 0.8, look.chin * 1.1, look.jaw * 2.2])
-    grown = look.beard > 0.3 and share.sum() > 0
-    if not grown:
-        share = np.ones(3)
-    area = generator.choice(3, size=LOCKS, p=share / share.sum())
+    if look.beard <= 0.3 or share.sum() == 0:
+        nothing = np.zeros(LOCKS)
+        return BeardParameters(nothing, np.full((LOCKS, 3), 1 / 3), *([nothing] * 5), np.array(look.beard_hair))
+    area = np.searchsorted(np.cumsum(share / share.sum())[:2], generator.random(LOCKS))
     triangle = np.empty(LOCKS)
     for k in range(3):
         of_it = area == k
-        triangle[of_it] = generator.choice(len(roots.triangles), size=int(of_it.sum()), p=roots.chance[k])
+        triangle[of_it] = np.searchsorted(roots.cumulative[k][:-1], generator.random(int(of_it.sum())))
     u, v = np.sort(generator.random((2, LOCKS)), axis=0)
     long = generator.random() < 0.25
     length = (0.03 + 0.11 * generator.random() ** 2) if long else generator.uniform(0.006, 0.022) * (0.4 + look.beard)
@@ -98,7 +99,7 @@ def draw_beard(
     return BeardParameters(
         triangle=triangle,
         weights=np.stack([u, v - u, 1 - v], 1),
-        length=np.where(grown & (lengths > SHORTEST), lengths, 0.0),
+        length=np.where(lengths > SHORTEST, lengths, 0.0),
         lift=generator.uniform(0.1, 0.55, LOCKS) + 0.15 * (area == 2),
         side=generator.normal(0, 0.2, LOCKS) + np.where(area == 0, 0.9, 0.0),
         width=generator.uniform(0.004, 0.008, LOCKS) * np.clip(lengths / 0.012, 0.7, 1.5),

@@ -81,7 +81,7 @@ def draw_clothes(
 ) -> ClothesParameters:
     """Clothes of one picture; ``wrapped``: (3,) colour of a headscarf or hood that goes around the neck."""
     f = look.femininity
-    weights = np.array([2.0, 0.8 + f, 1.6, 2.2 - 1.4 * f, 0.5, 1.0, 0.2 + 0.9 * f, 0.6, 0.35, 0.15 + 0.15 * f])
+    weights = np.array([2.0, 0.8 + f, 1.6, 3.4 - 2.4 * f, 0.5, 1.0, 0.2 + 0.9 * f, 0.6, 0.35, 0.15 + 0.15 * f])
     kind = "scarf" if wrapped is not None else str(generator.choice(KINDS, p=weights / weights.sum()))
     a = np.append(rim.azimuth, rim.azimuth[0])
     front = np.abs(a)
