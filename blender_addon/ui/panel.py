@@ -97,6 +97,8 @@ class HeadPanel(bpy.types.Panel):
                 through = context.scene.camera == camera and _looks_through_camera(context)
                 row = column.operator("likeness.look_through", text=name, icon="CAMERA_DATA", depress=through)
                 row.photo = name
+                if through:
+                    _draw_comparison(column, camera)
         row = layout.row(align=True)
         row.operator("likeness.leave_photo", icon="VIEW3D")
         row.operator("likeness.reset_expression", text="Neutral", icon="LOOP_BACK")
@@ -104,6 +106,15 @@ class HeadPanel(bpy.types.Panel):
         column.enabled = not session().busy and _backend_problem(context) is None
         column.operator("likeness.reconstruct", text="Add Photos and Solve Again", icon="FILE_REFRESH").again = True
         layout.operator("likeness.apply_to_mpfb", icon="ARMATURE_DATA")
+
+
+def _draw_comparison(layout: bpy.types.UILayout, camera: bpy.types.Object) -> None:
+    """How strongly the photo shows, and whether behind the head or over it."""
+    backgrounds = camera.data.background_images
+    if len(backgrounds):
+        row = layout.row(align=True)
+        row.prop(backgrounds[0], "display_depth", expand=True)
+        row.prop(backgrounds[0], "alpha", text="Photo", slider=True)
 
 
 def draw_progress(layout: bpy.types.UILayout, view: JobView) -> None:
