@@ -200,7 +200,8 @@ def _backend_problem(context: bpy.types.Context) -> AddonError | None:
 
 
 def _looks_through_camera(context: bpy.types.Context) -> bool:
-    return context.region_data is not None and context.region_data.view_perspective == "CAMERA"
+    space = context.space_data  # context.region_data is None while the sidebar is drawn
+    return space is not None and space.type == "VIEW_3D" and space.region_3d.view_perspective == "CAMERA"
 
 
 def _module() -> str:
