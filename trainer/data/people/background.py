@@ -134,7 +134,7 @@ def background_pictures(
     spot = p.spot[:, :, None, None]
     distance = ((x - spot[:, 0]) ** 2 + (y - spot[:, 1]) ** 2) / spot[:, 2] ** 2
     image = image + (spot[:, 3] * torch.exp(-distance))[:, None] * image.mean((2, 3), keepdim=True) * 2
-    warp = functional.interpolate(p.noise[1], size=(work, work), mode="bicubic", align_corners=True)[:, 0] * 0.05
+    warp = functional.interpolate(p.noise[1], size=(work, work), mode="bicubic", align_corners=True)[:, 0] * 0.02
     image = image * (1 + _stripes(p.stripes, x + warp, y + warp)[:, None]).clamp(min=0.05)
     image = _with_shapes(image, p.shapes, p.shape_colours, x, y)
     noise = torch.zeros_like(image[:, :1])

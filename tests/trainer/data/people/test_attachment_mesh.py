@@ -247,3 +247,14 @@ def test_hair_that_is_dyed_or_grey_varies_between_strands():
     hair = draw_hair(np.random.default_rng(1), look, hull, 200)
     assert hair.locks.tone.std() > 0.05
     assert not np.allclose(hair.colour, hair.second_colour)
+
+
+def test_glasses_look_outwards(attachments, people):
+    _, drawn, heads = people
+    worn = [replace(person, glasses=replace(person.glasses, worn=1.0, tilt=0.0, wrap=0.0)) for person in drawn]
+    layer = attachments.mesh(worn, heads).opaque
+    for person in range(len(drawn)):
+        faces = layer.faces[layer.labels[person] == int(FaceClass.GLASSES)]
+        points, normals = layer.vertices[person, faces].mean(1), layer.normals[person, faces].mean(1)
+        front = points[:, 2] > points[:, 2].max() - 0.0006
+        assert normals[front, 2].mean() > 0.3

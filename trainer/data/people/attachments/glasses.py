@@ -194,7 +194,7 @@ def glasses_layers(
         ring = [place(inner, front, side), place(outer, front, side), place(outer, -front, side),
                 place(inner, -front, side), place(inner, front, side)]  # fmt: skip
         vertices = torch.stack(ring, 1)  # (N, 5, OUTLINE + 1, 3)
-        normals = grid_normals(vertices) * (1.0 if side == 1 else -1.0)
+        normals = grid_normals(vertices) * (-1.0 if side == 1 else 1.0)
         opaque.append(_frame(vertices, normals, g.colour, g, grid_faces(5, OUTLINE + 1, device)))
         # lens: rings from the middle to the frame
         share = torch.linspace(0, 1, LENS_ROWS, device=device)[:, None, None]

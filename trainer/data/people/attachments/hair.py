@@ -144,6 +144,8 @@ def _bundle(hair: HairParameters, surface: HullSurface) -> SurfaceLayer:
     ring = side[:, None, None] * angle.cos()[:, None] + other[:, None, None] * angle.sin()[:, None]
     vertices = centre[:, :, None] + ring * thick[:, :, None, None]
     normals = grid_normals(vertices, closed=True)
+    inwards = ((normals * ring).sum(-1).mean((1, 2)) < 0)[:, None, None, None]
+    normals = torch.where(inwards, -normals, normals)
     u, v = torch.broadcast_tensors(angle * 5, t[:, None] * (length[:, None, None] / 0.03 + 2))
     zeros = torch.zeros_like(v)
     twist = torch.where(tail[:, None, None] > 0, torch.zeros_like(v), t[:, None] * 14)
