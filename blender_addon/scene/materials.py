@@ -27,7 +27,7 @@ class Look:
 SKIN_ROUGHNESS, SKIN_SPECULAR = 0.52, 0.4
 HAIR_ROUGHNESS, HAIR_SPECULAR = 0.85, 0.1
 HAIR_DARK = (0.03, 0.10)
-"""Linear luminance of the albedo below which the scalp is all hair, and above which it is all skin."""
+"""Linear luminance of the albedo below which the scalp is surely hair, and above which it may be fair hair or skin."""
 SCALP_V = (0.68, 0.80)
 """Map ``Head`` has no scalp below the first v, and only scalp above the second."""
 PORES_ACROSS_MAP = 600.0
@@ -142,13 +142,13 @@ def _add_pores(tree: bpy.types.NodeTree, uv: bpy.types.Node, shader: bpy.types.N
 
 
 def _dull_hair(tree: bpy.types.NodeTree, uv: bpy.types.Node, texture: bpy.types.Node, shader: bpy.types.Node) -> None:
-    """Where the scalp is dark there is hair: without this it would shine like a helmet."""
+    """Where the scalp is dark there is hair, elsewhere there may be: without this it would shine like a helmet."""
     height = _node(tree, "ShaderNodeSeparateXYZ", -600, -650)
     tree.links.new(uv.outputs["UV"], height.inputs["Vector"])
     scalp = _map_range(tree, height.outputs["Y"], SCALP_V, (0.0, 1.0), -400, -650)
     light = _node(tree, "ShaderNodeRGBToBW", -600, -800)
     tree.links.new(texture.outputs["Color"], light.inputs["Color"])
-    dark = _map_range(tree, light.outputs["Val"], HAIR_DARK, (1.0, 0.0), -400, -900)
+    dark = _map_range(tree, light.outputs["Val"], HAIR_DARK, (1.0, 0.5), -400, -900)
     hair = _node(tree, "ShaderNodeMath", -220, -750)
     hair.operation, hair.name, hair.label = "MULTIPLY", "Hair", "Hair"
     tree.links.new(scalp, hair.inputs[0])
