@@ -118,10 +118,7 @@ def gaze_angles(expression: ExpressionParameters, eyes: np.ndarray, camera: np.n
     eyes : (2, 3) centres of the eyeballs, camera : (3,) its place, both in the head frame, metres. People turn their
     eyes at most some 30 degrees; what lies beyond is looked at from the corner of the eye.
     """
-    if expression.at_camera:
-        target = camera - eyes
-    else:
-        target = np.tile([0.0, 0.0, 1.0], (2, 1))
+    target = camera - eyes if expression.at_camera else np.tile([0.0, 0.0, 1.0], (2, 1))
     left = np.arctan2(target[:, 0], np.maximum(target[:, 2], 0.05))
     up = np.arctan2(target[:, 1], np.hypot(target[:, 0], target[:, 2]))
     angles = np.stack([left, up], -1) + expression.glance

@@ -28,33 +28,28 @@ class LightParameters:
     ambient: np.ndarray
 
 
-def draw_light(generator: np.random.Generator) -> LightParameters:
+def draw_light(g: np.random.Generator) -> LightParameters:
     """Overcast sky, sun, window, room, flash, studio."""
-    kind = generator.choice(6, p=[0.26, 0.16, 0.22, 0.2, 0.07, 0.09])
+    kind = g.choice(6, p=[0.26, 0.16, 0.22, 0.2, 0.07, 0.09])
     sky_share = (0.80, 0.30, 0.24, 0.42, 0.18, 0.22)[kind]
-    sky_share *= float(np.exp(generator.normal(0, 0.2)))
-    softness = (0.9, generator.uniform(0.05, 0.25), generator.uniform(0.5, 0.9), generator.uniform(0.3, 0.8), 0.35,
-                generator.uniform(0.3, 0.9))[kind]  # fmt: skip
-    elevation = np.radians((generator.uniform(35, 85), generator.uniform(20, 70), generator.uniform(0, 40),
-                            generator.uniform(25, 75), generator.uniform(0, 15), generator.uniform(10, 55))[kind])  # fmt: skip
-    azimuth = np.radians((generator.uniform(-90, 90), generator.uniform(-110, 110), generator.uniform(-100, 100),
-                          generator.uniform(-80, 80), generator.normal(0, 5), generator.uniform(-70, 70))[kind])  # fmt: skip
+    sky_share *= float(np.exp(g.normal(0, 0.2)))
+    softness = g.uniform(*((0.9, 0.9), (0.05, 0.25), (0.5, 0.9), (0.3, 0.8), (0.35, 0.35), (0.3, 0.9))[kind])
+    elevation = np.radians(g.uniform(*((35, 85), (20, 70), (0, 40), (25, 75), (0, 15), (10, 55))[kind]))
+    azimuth = np.radians(g.uniform(*((-90, 90), (-110, 110), (-100, 100), (-80, 80), (-8, 8), (-70, 70))[kind]))
     key = _direction(azimuth, elevation)
-    warm = np.clip(generator.normal(0.0, 0.5), -1.2, 1.2)
+    warm = np.clip(g.normal(0.0, 0.5), -1.2, 1.2)
     key_colour = _tint(warm) * (1 - min(sky_share, 0.95)) * 1.5
-    fill = _direction(np.radians(generator.uniform(-180, 180)), np.radians(generator.uniform(-20, 50)))
-    fill_colour = _tint(generator.normal(-0.2 * warm, 0.4)) * generator.exponential(0.10)
-    rim = _direction(
-        np.radians(generator.choice([-1, 1]) * generator.uniform(110, 165)), np.radians(generator.uniform(5, 60))
-    )
-    rim_colour = _tint(generator.normal(0, 0.6)) * generator.exponential(0.25) * float(generator.random() < 0.4)
+    fill = _direction(np.radians(g.uniform(-180, 180)), np.radians(g.uniform(-20, 50)))
+    fill_colour = _tint(g.normal(-0.2 * warm, 0.4)) * g.exponential(0.10)
+    rim = _direction(np.radians(g.choice([-1, 1]) * g.uniform(110, 165)), np.radians(g.uniform(5, 60)))
+    rim_colour = _tint(g.normal(0, 0.6)) * g.exponential(0.25) * float(g.random() < 0.4)
     # the environment: brighter above than below, some colour from the ground
     blobs = 8
-    directions = generator.standard_normal((blobs, 3))
+    directions = g.standard_normal((blobs, 3))
     directions[:, 1] = directions[:, 1] * 0.7 + 0.45
     directions /= np.linalg.norm(directions, axis=1, keepdims=True)
-    strength = generator.exponential(1.0, blobs)
-    colours = np.stack([_tint(t) for t in generator.normal(-0.3 * warm, 0.45, blobs)]) * strength[:, None]
+    strength = g.exponential(1.0, blobs)
+    colours = np.stack([_tint(t) for t in g.normal(-0.3 * warm, 0.45, blobs)]) * strength[:, None]
     ambient = light_from_directions(directions, colours, float(strength.sum() * 0.25))
     ambient *= sky_share / max(float(ambient[0].mean()) * 0.2820948, 1e-6)
     return LightParameters(

@@ -86,7 +86,7 @@ def draw_look(generator: np.random.Generator) -> PersonLook:
     old = np.clip((age - 35) / 45, 0, 1)
     femininity = float(np.clip(generator.beta(0.35, 0.35), 0, 1))
     melanin = float(np.clip(generator.beta(0.9, 1.5) * 1.02, 0, 1))
-    redness = float(np.clip(generator.normal(0.10, 0.10), -0.1, 0.45))
+    redness = float(np.clip(generator.normal(0.10, 0.10), -0.1, 0.45)) * (1 - 0.7 * melanin)
     # dark hair and eyes with dark skin; pale people have any colour
     pale = np.clip(1.0 - melanin / 0.35, 0, 1)
     hair = _pick(generator, _HAIR_COLOURS, np.array([1.2 - 0.9 * pale, 0.4 + 0.4 * pale, 0.8 * pale, 0.6 * pale,

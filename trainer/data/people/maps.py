@@ -87,9 +87,10 @@ def _head_maps(points: np.ndarray, regions: Mapping[str, np.ndarray], marks: np.
     # lids
     upper, lower = _spline(marks[list(LID_UPPER[1])], 65), _spline(marks[list(LID_LOWER[1])], 65)
     maps["lash"] = np.maximum(_lash(both, upper, 0.0052), 0.4 * _lash(both, lower, 0.0026))
-    lid_distance, _, _ = _to_curve(both, upper)
-    above = _smoothstep(0.0, 0.002, y - np.interp(x, *_by_x(upper)))
-    maps["lid"] = np.exp(-((lid_distance / 0.008) ** 2)) * above
+    near = np.flatnonzero(np.linalg.norm(both - upper[32], axis=1) < 0.045)
+    over = np.zeros(len(points))
+    over[near] = np.exp(-((_to_curve(both[near], upper)[0] / 0.008) ** 2))
+    maps["lid"] = over * _smoothstep(0.0, 0.002, y - np.interp(x, *_by_x(upper)))
     # where beards grow
     bare = 1 - np.maximum(regions["lips"], regions["mouth_interior"])
     nose_base, lip_top, lip_bottom = marks[2, 1], marks[0, 1], marks[17, 1]
@@ -119,8 +120,8 @@ def _head_maps(points: np.ndarray, regions: Mapping[str, np.ndarray], marks: np.
     maps["redness"] = np.clip(0.8 * cheeks + 0.9 * tip + 0.35 * chin + 0.6 * regions["ears"], 0, 1.5)
     # lines of age
     wing, mouth = marks[358], marks[291]
-    fold = _spline(np.stack([wing + [0.006, 0.004, 0], (wing + mouth) / 2 + [0.010, 0.001, 0],
-                             mouth + [0.008, -0.002, 0], mouth + [0.007, -0.016, -0.002]]), 33)  # fmt: skip
+    offsets = np.array([[0.006, 0.004, 0], [0.010, 0.001, 0], [0.008, -0.002, 0], [0.007, -0.016, -0.002]])
+    fold = _spline(np.stack([wing, (wing + mouth) / 2, mouth, mouth]) + offsets, 33)
     maps["nasolabial"] = _line(both, fold, 0.0028)
     brow_top = marks[334, 1]
     lines = np.zeros(len(points))
@@ -134,7 +135,8 @@ def _head_maps(points: np.ndarray, regions: Mapping[str, np.ndarray], marks: np.
         ray = outer + np.linspace(0.006, 0.024, 17)[:, None] * np.array([0.8, rise, -0.6])
         crow = np.maximum(crow, _line(both, ray, 0.0014))
     maps["crows_feet"] = crow
-    bag = _spline(np.stack([marks[362], marks[374] + [0, -0.008, 0], marks[263] + [0.0, -0.008, 0]]), 33)
+    below = np.array([[0.0, 0, 0], [0, -0.008, 0], [0, -0.008, 0]])
+    bag = _spline(marks[[362, 374, 263]] + below, 33)
     maps["eye_bag"] = _line(both, bag, 0.0035)
     between = np.array([[0.006, marks[336, 1] - 0.006, 0], [0.0065, marks[336, 1] + 0.008, 0]])
     between[:, 2] = marks[9, 2]
@@ -148,8 +150,11 @@ def _by_x(curve: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _lash(points: np.ndarray, curve: np.ndarray, width: float) -> np.ndarray:
-    distance, place, _ = _to_curve(points, curve)
-    return _smoothstep(width, width * 0.3, distance) * _smoothstep(1.02, 0.85, place)
+    value = np.zeros(len(points))
+    near = np.flatnonzero(np.linalg.norm(points - curve[len(curve) // 2], axis=1) < 0.03)
+    distance, place, _ = _to_curve(points[near], curve)
+    value[near] = _smoothstep(width, width * 0.3, distance) * _smoothstep(1.02, 0.85, place)
+    return value
 
 
 @lru_cache(maxsize=1)

@@ -1,6 +1,6 @@
 """Contact sheets of synthetic people: single portraits, sets, clips and labels.
 
-``python -m trainer preview-data`` writes ``people.jpg``, ``sets.jpg``, ``clips.jpg``, ``parsing.jpg`` and ``labels.jpg``.
+``python -m trainer preview-data`` writes ``people.jpg``, ``sets.jpg``, ``clips.jpg``, ``parsing.jpg``, ``labels.jpg``.
 """
 
 from __future__ import annotations

@@ -35,7 +35,8 @@ class Picture:
     Attributes
     ----------
     linear : (N, 3, S, S) linear light before exposure. labels : (N, S, S) uint8 of ``FaceClass``.
-    albedo : (N, 3, S, S) linear, zero on the background, None where nobody asked. skin_level : (N,) mean luminance of the visible skin.
+    albedo : (N, 3, S, S) linear, zero on the background, None where nobody asked. skin_level : (N,) mean luminance of
+        the visible skin.
     depth : (N, S', S') metres of everything opaque, inf on the background, at the resolution that was rendered.
     """
 
@@ -149,8 +150,19 @@ class Renderer:
             light=torch.cat([on_head[:, surface.source], on_worn], 1),
         )
 
-    def _paint(self, found: Fragments, weights: Tensor, face_kind: Tensor, posed: Posed, skin: Columns, parts: Columns,
-               worn: AttachmentMesh, normal: Tensor, sight: Tensor, key: KeyLight) -> tuple[Painted, Tensor]:  # fmt: skip
+    def _paint(
+        self,
+        found: Fragments,
+        weights: Tensor,
+        face_kind: Tensor,
+        posed: Posed,
+        skin: Columns,
+        parts: Columns,
+        worn: AttachmentMesh,
+        normal: Tensor,
+        sight: Tensor,
+        key: KeyLight,
+    ) -> tuple[Painted, Tensor]:
         """Paint every covered pixel by the kind of its face; and (P,) the highlight of fibres, for the key lamp."""
         kind = face_kind.index_select(0, found.face)
         count = len(kind)

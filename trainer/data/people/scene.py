@@ -52,7 +52,8 @@ class Posed:
 
     Attributes
     ----------
-    cage : (N, V, 3) template vertices, neutral : without expression. drawn : (N, V, 3) of ``PeopleSurface``. eyes : (N, 2, 3) centres of the eyeballs.
+    cage : (N, V, 3) template vertices, neutral : without expression. drawn : (N, V, 3) of ``PeopleSurface``.
+    eyes : (N, 2, 3) centres of the eyeballs.
     eye_turns : (N, 2, 3, 3). lids : (N, 2, 2, 9, 2) azimuth and elevation, radians, of the left and right eye's upper
         and lower lid seen from the eye's centre. weights : (N, 52), gaze : (N, 2, 2) radians left and up.
     coefficients : (N, K). cameras : of the pictures.
@@ -88,7 +89,7 @@ class Stage:
         return (vertices[:, self._mark_vertices] * self._mark_weights[..., None]).sum(2)
 
     def pose(self, shots: list[Shot], size: int, framing: str) -> Posed:
-        """Shape, expression, gaze and camera of every picture; pictures of ``size`` pixels, framed as ``frame`` has it."""
+        """Shape, expression, gaze and camera of every picture of ``size`` pixels, framed as ``frame`` has it."""
         surface, device = self.surface, self.surface.device
         neutral = self.shapes.neutral([shot.person.identity for shot in shots])
         eyes = eye_centres(surface, neutral)

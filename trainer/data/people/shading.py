@@ -10,7 +10,7 @@ from backend.rendering.spherical_harmonics import shade
 from trainer.data.people.scene import HeadLight
 from trainer.data.people.skin import Painted
 
-WRAP = (0.26, 0.12, 0.07)
+WRAP = (0.19, 0.10, 0.06)
 """How far red, green and blue light creep past the terminator of skin."""
 REFLECTANCE = 0.034
 """Of skin, seen straight on."""

@@ -65,7 +65,7 @@ def lamp_visibility(
     return 1 - total / len(_TAPS)
 
 
-def openness(vertices: Tensor, faces: Tensor, directions: int = 96, resolution: int = 128) -> Tensor:
+def openness(vertices: Tensor, faces: Tensor, directions: int = 64, resolution: int = 112) -> Tensor:
     """(V,) share of the light of an even sky that reaches vertices (V, 3) past faces (F, 3), weighted by the cosine."""
     step = np.arange(directions) + 0.5
     z = 1 - 2 * step / directions

@@ -88,7 +88,7 @@ def draw_skin(generator: np.random.Generator, look: PersonLook) -> SkinParameter
         melanin=look.melanin,
         redness=look.redness,
         blotch=float(np.exp(g.normal(0, 0.35))),
-        flush=float(np.clip(g.normal(0.20, 0.12), 0.02, 0.6)),
+        flush=float(np.clip(g.normal(0.20, 0.12), 0.02, 0.6)) * (1 - 0.6 * look.melanin),
         freckles=float(g.beta(0.5, 2.5) * np.clip(1.3 - 2.2 * look.melanin, 0.05, 1) * (1 - 0.6 * look.make_up)),
         brow_colour=look.brow_hair,
         brow_density=float(np.clip(g.normal(0.78, 0.18), 0.25, 1.0)),
@@ -147,7 +147,8 @@ class Painted:
 
     Attributes
     ----------
-    albedo : (P, 3) linear. labels : (P,) uint8 of ``FaceClass``. gloss : (P,) factor on the highlight, roughness : (P,).
+    albedo : (P, 3) linear. labels : (P,) uint8 of ``FaceClass``. gloss : (P,) factor on the highlight.
+    roughness : (P,).
     """
 
     albedo: Tensor
@@ -180,10 +181,11 @@ def paint_skin(maps: Tensor, tiles: Tensor, hair: Tensor, columns: Columns, imag
     melanin = number("melanin") * (1 + 0.07 * blotch * noise["low"] + 0.018 * noise["mid"])
     melanin = melanin + 0.16 * number("freckles") * noise["spots"] * (1 - lips) * (0.3 + at["redness"])
     melanin = melanin + number("bags") * 0.10 * at["eye_bag"] + lips * number("lip_melanin")
-    folds = number("folds") * at["nasolabial"] + 0.6 * number("lines") * at["forehead_lines"] * (0.7 + 0.3 * noise["low"])
+    lines = at["forehead_lines"] * (0.42 + 0.18 * noise["low"])
+    folds = number("folds") * at["nasolabial"] + number("lines") * lines
     folds = folds + number("crows") * at["crows_feet"] + number("frown") * at["frown_lines"]
     blood = number("redness") + number("flush") * at["redness"] * (1 + 0.08 * noise["mid"])
-    blood = blood + (0.03 * blotch) * noise["mid"] + (0.03 * blotch) * noise["low"] + 0.025 * noise["fine"] + 0.12 * folds
+    blood = blood + (0.03 * blotch) * (noise["mid"] + noise["low"]) + 0.025 * noise["fine"] + 0.12 * folds
     blood = blood + lips * number("lip_blood") * (1 + 0.10 * streaks["strands"]) + number("blush") * 0.5 * at["cheeks"]
     blood = blood + 0.05 * number("bags") * at["eye_bag"]
     density = melanin[:, None] * maps.new_tensor(MELANIN_ABSORPTION) + blood[:, None] * maps.new_tensor(

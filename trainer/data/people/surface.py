@@ -60,8 +60,8 @@ class PeopleSurface:
 
     Attributes
     ----------
-    template : where all comes from. mean (V, 3), modes (K, V, 3), expressions (52, V, 3): the template's, on the device;
-        the eyeballs do not move by expressions, they are turned.
+    template : where all comes from. mean (V, 3), modes (K, V, 3), expressions (52, V, 3): the template's, on the
+        device; the eyeballs do not move by expressions, they are turned.
     faces : (F, 3) of the mesh before cutting; used for normals. cut_faces : (F, 3) into X.
     source : (X,) vertex among V. uv : (X, 2) in [0, 1], v up.
     kind : (V,) part of each vertex, ``HEAD`` to ``TONGUE``, -1 for those that are not drawn. face_kind : (F,).
