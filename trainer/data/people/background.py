@@ -15,8 +15,21 @@ from trainer.data.people.attachments.stacking import Numbers, stack
 SHAPES = 22
 NOISE_SIDES = (3, 6, 13, 28, 60)
 """Lattice sizes of the octaves of noise."""
-KINDS = ("paper", "wall", "room", "shelves", "curtain", "leaves", "sky", "lights", "people", "clutter", "snapshot")
-_CHANCES = (0.24, 0.11, 0.20, 0.03, 0.05, 0.09, 0.08, 0.05, 0.08, 0.05, 0.02)
+KINDS = (
+    "paper",
+    "wall",
+    "room",
+    "shelves",
+    "curtain",
+    "leaves",
+    "sky",
+    "lights",
+    "people",
+    "clutter",
+    "snapshot",
+    "lettering",
+)
+_CHANCES = (0.24, 0.11, 0.20, 0.03, 0.05, 0.09, 0.08, 0.05, 0.08, 0.05, 0.02, 0.05)
 
 
 @dataclass(frozen=True)
@@ -96,7 +109,9 @@ def draw_background(generator: np.random.Generator) -> BackgroundParameters:
         first, second = first * 0.12, second * 0.12
         shapes, colours = _discs(generator, SHAPES, soft, np.array([1.2, 0.9, 0.6]))
     elif kind == "people":
-        shapes, colours = _strangers(generator, max(soft, 0.008))
+        shapes, colours = _strangers(generator, max(soft, 0.02))
+    elif kind == "lettering":
+        shapes, colours = _letters(generator, soft * 0.4, first)
     elif kind == "snapshot":
         octaves = generator.uniform(0, 0.7, 5)
         noise_colour = _colour(generator, 0.9)
@@ -191,6 +206,22 @@ def _books(generator: np.random.Generator, soft: float) -> tuple[np.ndarray, np.
     shapes[:, 2] = 0.5 / per_row * generator.uniform(0.5, 1.1, SHAPES)
     shapes[:, 3] = 0.42 / rows * generator.uniform(0.8, 1.0, SHAPES)
     return shapes, colours
+
+
+def _letters(generator: np.random.Generator, soft: float, base: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Lines of strokes in one colour, as on posters and banners."""
+    shapes, _ = _boxes(generator, SHAPES, soft, (0.01, 0.03), base)
+    lines = int(generator.integers(1, 4))
+    height, line = generator.uniform(0.025, 0.09), np.arange(SHAPES) % lines
+    place = np.arange(SHAPES) // lines
+    shapes[:, 0] = (place + 0.5) / (SHAPES // lines) - 0.5 + generator.normal(0, 0.008, SHAPES)
+    shapes[:, 1] = np.sort(generator.uniform(-0.45, 0.35, lines))[line] + height * generator.normal(0, 0.25, SHAPES)
+    upright = generator.random(SHAPES) < 0.6
+    shapes[:, 2] = np.where(upright, 0.2, generator.uniform(0.4, 0.9, SHAPES)) * height
+    shapes[:, 3] = np.where(upright, generator.uniform(0.6, 1.0, SHAPES), 0.25) * height
+    shapes[:, 7] = generator.random(SHAPES) < 0.25
+    ink = _colour(generator, 0.9) * generator.uniform(0.01, 0.9)
+    return shapes, np.broadcast_to(ink, (SHAPES, 3))
 
 
 def _strangers(generator: np.random.Generator, soft: float) -> tuple[np.ndarray, np.ndarray]:
