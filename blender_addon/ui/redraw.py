@@ -6,9 +6,9 @@ import bpy
 
 WORDS_SECONDS = 0.2
 """Progress is not drawn more often than this."""
-TURN_SECONDS = 0.05
+TURN_SECONDS, SLOW_TURN_SECONDS = 0.05, 0.7
 SLOW_TICK_SECONDS = 0.1
-"""Where a tick after a drawn 3D View comes later than this, drawing is slow here, and the head does not turn."""
+"""Where a tick after a drawn 3D View comes later than this, drawing is slow here, and the head turns in large steps."""
 
 
 def everything() -> None:
@@ -53,7 +53,8 @@ class Pace:
             self._slow = True
         self._ticked_at, self._dirty = now, self._dirty or words_changed
         words = self._dirty and now - self._words_at >= WORDS_SECONDS
-        view = head_changed or (turning and not self._slow and now - self._view_at >= TURN_SECONDS)
+        pause = SLOW_TURN_SECONDS if self._slow else TURN_SECONDS
+        view = head_changed or (turning and now - self._view_at >= pause)
         if words:
             self._words_at, self._dirty = now, False
         if view:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -209,6 +210,41 @@ def test_a_head_by_the_real_backend_after_a_cancel_and_a_crash(enabled: None, de
     assert moved < 0.005
 
 
+@pytest.mark.skipif(not Path("/proc").exists(), reason="looks into /proc")
+def test_the_backend_ends_with_blender(tmp_path: Path) -> None:
+    """Even with a Blender that ends without a word."""
+    script = f"""
+import os, sys, time
+sys.path.insert(0, {str(ROOT)!r})
+import bpy, addon_utils
+from pathlib import Path
+addon_utils.enable("blender_addon", default_set=True)
+from blender_addon import installer
+from blender_addon.backend_process.folders import BackendFolder
+installer.backend_folder = lambda: BackendFolder(Path({str(tmp_path)!r}))
+chosen = bpy.context.preferences.addons["blender_addon"].preferences
+chosen.where, chosen.existing_python, chosen.existing_source = "EXISTING", sys.executable, {str(ROOT)!r}
+from blender_addon.client.connection import PhotoFile, Submission
+from blender_addon.session import session
+from blender_addon.ui.preferences import chosen_backend
+session().runner.begin(Submission("t", (PhotoFile("a.jpg", data=b"x"),)), chosen_backend(bpy.context))
+while session().runner.welcome is None:
+    session().tick()
+    time.sleep(0.01)
+print("PID", session().runner.process.pid, flush=True)
+os._exit(0)
+"""
+    environment = os.environ | {"LIKENESS_CONFIG_DIR": str(tmp_path / "config")}
+    done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, timeout=60)
+    assert "PID" in done.stdout, done.stderr
+    pid = int(done.stdout.split("PID ")[1])
+    end = time.monotonic() + 15
+    while Path(f"/proc/{pid}").exists():
+        assert time.monotonic() < end, "the backend outlived Blender"
+        time.sleep(0.1)
+    assert not (tmp_path / "config" / "server.json").exists()
+
+
 def test_the_pace_of_drawing() -> None:
     from blender_addon.ui.redraw import Pace
 
@@ -218,8 +254,10 @@ def test_the_pace_of_drawing() -> None:
     assert pace.tick(10.25, False, False, False) == (True, False)  # but none is lost
     assert pace.tick(10.30, False, True, True) == (False, True)
     assert pace.tick(10.36, False, False, True) == (False, True)  # the head turns
-    assert pace.tick(10.60, False, False, True) == (False, False)  # drawing it took too long: it stops turning
+    assert pace.tick(10.60, False, False, True) == (False, False)  # drawing it took too long: it turns in large steps
     assert pace.tick(10.90, False, True, True) == (False, True)  # a new head is drawn all the same
+    assert pace.tick(11.50, False, False, True) == (False, False)
+    assert pace.tick(11.65, False, False, True) == (False, True)
 
 
 def test_shading_of_the_preview() -> None:
