@@ -104,6 +104,11 @@ class Connections:
                 connection.pinged = now
                 self.send(connection, {"type": "ping"}, may_be_lost=True)
 
+    def drop_gone(self) -> None:
+        """Forget connections whose other end is gone, without waiting for their silence."""
+        for connection in self:
+            self.send(connection, {"type": "ping"}, may_be_lost=True)
+
     def _sent(self, connection: Connection, message: Sequence[bytes]) -> bool:
         """Whether the message is ZeroMQ's now; forgets a connection that is gone."""
         large = len(message) > 2

@@ -215,14 +215,13 @@ class Server:
         connection = self._connections.find(identity, client)
         if connection is not None:
             connection.heard = self._active = now
-        if len(frames) > self._limits.photos + 1:
-            raise ProtocolError("too_large", f"A message has at most {self._limits.photos + 1} frames.")
         header = frames[0].bytes if frames else b""
-        message = decode(header, [frame.buffer for frame in frames[1:]], self._limits)
+        buffers = [frame.buffer for frame in frames[1:]]
+        message = decode(header, buffers, self._limits)
         if isinstance(message, Hello):
             self._welcome(identity, client, message, now)
         elif connection is not None:
-            self._handle(connection, message, [frame.buffer for frame in frames[1:]], now)
+            self._handle(connection, message, buffers, now)
         elif not isinstance(message, Bye | Pong):
             raise ProtocolError("hello_first", "Say hello first.", "", message.request)
 
@@ -235,6 +234,8 @@ class Server:
                 message.request,
             )
         known = self._connections.find(identity, client)
+        if known is None and len(self._connections) >= self._limits.connections:
+            self._connections.drop_gone()
         if known is None and len(self._connections) >= self._limits.connections:
             sentence = f"{self._limits.connections} clients are connected already."
             raise ProtocolError("too_many_connections", sentence, "Try again later.", message.request)

@@ -94,7 +94,7 @@ class JobReporter:
             raise Cancelled
         self._time.update(stage, fraction)
         now = time.monotonic()
-        if stage == self._told[0] and now - self._told[1] < PROGRESS_SECONDS:
+        if stage == self._told[0] and fraction < 1 and now - self._told[1] < PROGRESS_SECONDS:
             return
         self._told = (stage, now)
         left = self._time.seconds_left

@@ -1,0 +1,54 @@
+"""Servers in processes of their own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from service_client import ServerProcess, ServiceClient
+
+QUICK = {"heartbeat": 0.4, "silence": 3.0}
+
+
+@pytest.fixture(scope="module")
+def shared_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
+    """One server for a whole file of tests; a test that harms it makes those after it fail."""
+    server = ServerProcess(tmp_path_factory.mktemp("config") / "likeness", timing=QUICK, owner_token="the owner")
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def server(shared_server: ServerProcess) -> Iterator[ServerProcess]:
+    """The file's server; a test's clients are closed after it, and their jobs cancelled."""
+    yield shared_server
+    shared_server.close_clients()
+    cleaner = shared_server.client()
+    for job in cleaner.ask({"type": "list"})["jobs"]:
+        if job["state"] in ("queued", "running"):
+            cleaner.send({"type": "cancel", "job": job["job"]})
+            cleaner.last_message(job["job"])
+    shared_server.close_clients()
+
+
+@pytest.fixture
+def client(server: ServerProcess) -> ServiceClient:
+    """A welcomed client."""
+    return server.client()
+
+
+@pytest.fixture
+def start_server(tmp_path: Path) -> Iterator[Callable[..., ServerProcess]]:
+    """Starts a server for one test; its folder is ``tmp_path / "likeness"``."""
+    servers: list[ServerProcess] = []
+
+    def start(**options: Any) -> ServerProcess:
+        options.setdefault("timing", QUICK)
+        servers.append(ServerProcess(tmp_path / "likeness", **options))
+        return servers[-1]
+
+    yield start
+    for server in servers:
+        server.close()

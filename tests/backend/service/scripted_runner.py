@@ -1,0 +1,82 @@
+"""What the worker runs in tests: the first photo's bytes say what the job does (see ``backend.service.worker``)."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from backend.errors import LikenessError
+from backend.exchange.wire import BufferList, WireMessage
+from backend.service.worker import JobReporter, Task
+
+
+def warm(device: str) -> dict[str, Any]:
+    """Ready at once; dies where the environment says so."""
+    mode = os.environ.get("SCRIPTED_WARM", "")
+    if mode == "missing":
+        raise ImportError("no such thing", name="mediapipe")
+    if mode == "crash":
+        os._exit(7)
+    if mode == "slow":
+        time.sleep(2.0)
+    return {"device": {"kind": "cpu", "name": f"scripted {device}"}, "models": {"parsing": True}}
+
+
+def run(task: Task, report: JobReporter) -> WireMessage:
+    """Do what the first photo says; the result holds all photos' sizes."""
+    data = [Path(path).read_bytes() for path in task.paths]
+    word, _, argument = data[0].decode("latin-1").partition(" ")
+    if word == "answer":
+        _answer(report)
+    elif word == "sleep":
+        _sleep(float(argument), report)
+    elif word == "stuck":
+        report("photos", 0.0)
+        time.sleep(float(argument))
+    elif word == "frozen":
+        report("photos", 0.0)
+        os.kill(os.getpid(), signal.SIGSTOP)
+    elif word == "exit":
+        os._exit(int(argument))
+    elif word == "kill":
+        os.kill(os.getpid(), signal.SIGKILL)
+    elif word == "memory":
+        raise MemoryError
+    elif word == "bug":
+        raise ValueError("a bug")
+    elif word == "no_face":
+        raise LikenessError("no_face", "No face was found.", "Give another photo.")
+    elif word == "noise":
+        print("this goes to the terminal")
+        os.write(1, b"\0\1\2 so does this\n")
+        sys.stdin.read()
+    buffers = BufferList()
+    buffers.add_array("sizes", np.array([len(one) for one in data]), "<i4")
+    size = int(argument) if word == "large" else 16
+    buffers.add_array("ballast", np.zeros(size // 4), "<f4")
+    header = {"names": list(task.names), "pid": os.getpid(), "texture_size": task.options.texture_size}
+    return buffers.message(header)
+
+
+def _answer(report: JobReporter) -> None:
+    for stage in ("photos", "landmarks", "dense"):
+        for step in range(3):
+            report(stage, step / 2)
+        buffers = BufferList()
+        buffers.add_array("vertices", np.arange(12).reshape(4, 3), "<f4")
+        buffers.add_array("quads", np.array([[0, 1, 2, 3]]), "<i4")
+        buffers.add_picture("picture", np.zeros((8, 8, 3), np.uint8))
+        report.preview(stage, buffers.message({}))
+
+
+def _sleep(seconds: float, report: JobReporter) -> None:
+    end = time.monotonic() + seconds
+    while (left := end - time.monotonic()) > 0:
+        report("photos", 1 - left / seconds)
+        time.sleep(0.02)

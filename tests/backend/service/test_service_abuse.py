@@ -1,0 +1,260 @@
+"""Clients that are broken, strange, slow or hostile: the server lives and the next job works."""
+
+from __future__ import annotations
+
+import json
+import random
+import time
+from contextlib import suppress
+from typing import Any
+
+import pytest
+import zmq
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from service_client import ServerProcess, ServiceClient, photo_headers
+
+SUBMIT: dict[str, Any] = {"type": "submit", "token": "t", "photos": [{"name": "a.jpg", "bytes": 3}]}
+
+
+def assert_still_works(server: ServerProcess, token: str) -> None:
+    client = server.client()
+    assert client.last_message(client.submit(token, "answer")["job"]).type == "result"
+
+
+def changed(**fields: Any) -> bytes:
+    return json.dumps({**SUBMIT, **fields}).encode()
+
+
+@pytest.mark.parametrize(
+    ("header", "buffers", "code"),
+    [
+        (b"", (), "malformed"),
+        (b"hello", (), "malformed"),
+        (b"\xff\xfe\x00", (), "malformed"),
+        (b"null", (), "malformed"),
+        (b"[1, 2]", (), "malformed"),
+        (b"{}", (), "malformed"),
+        (b"[" * 60_000, (), "malformed"),
+        (b'{"type":' * 6_000, (), "malformed"),
+        (b'{"type": "explode"}', (), "malformed"),
+        (b'{"type": "ping", "extra": 1}', (), "malformed"),
+        (b'{"type": "ping", "request": 7}', (), "malformed"),
+        (b'{"type": "ping", "request": "' + b"x" * 65 + b'"}', (), "malformed"),
+        (b'{"type": "ping"}', (b"a buffer",), "malformed"),
+        (b'{"type": "ping"' + b" " * 70_000 + b"}", (), "too_large"),
+        (b'{"type": "cancel"}', (), "malformed"),
+        (b'{"type": "fetch", "job": "../../etc/passwd"}', (), "malformed"),
+        (b'{"type": "fetch", "job": "' + b"0" * 32 + b'"}', (), "unknown_job"),
+        (b'{"type": "fetch", "job": "' + b"0" * 32 + b'\\n"}', (), "malformed"),
+        (b'{"type": "shutdown", "token": "guess"}', (), "not_owner"),
+        (changed(), (), "malformed"),
+        (changed(), (b"abcd",), "malformed"),
+        (changed(), (b"abc", b"abc"), "malformed"),
+        (changed(token="../x"), (b"abc",), "malformed"),
+        (changed(token=""), (b"abc",), "malformed"),
+        (changed(photos=[]), (), "no_photo"),
+        (changed(photos=[{"name": "a", "bytes": -1}]), (b"",), "malformed"),
+        (changed(photos=[{"name": "", "bytes": 3}]), (b"abc",), "malformed"),
+        (changed(photos=[{"name": "a\nb", "bytes": 3}]), (b"abc",), "malformed"),
+        (changed(photos=[{"name": "a" * 256, "bytes": 3}]), (b"abc",), "too_large"),
+        (changed(photos=[{"name": "a", "bytes": 3}] * 2), (b"abc", b"abc"), "malformed"),
+        (changed(photos=[{"name": str(n), "bytes": 1} for n in range(65)]), (b"a",) * 65, "too_large"),
+        (changed(options={"quality": "superb"}), (b"abc",), "malformed"),
+        (changed(options={"texture_size": 123}), (b"abc",), "malformed"),
+        (changed(options={"device": "tpu"}), (b"abc",), "malformed"),
+        (changed(options={"runner": "os"}), (b"abc",), "malformed"),
+        (json.dumps(SUBMIT).replace("3", "1e400").encode(), (b"abc",), "malformed"),
+        (json.dumps(SUBMIT).replace("3", "NaN").encode(), (b"abc",), "malformed"),
+    ],
+)
+def test_malformed_messages(client: ServiceClient, header: bytes, buffers: tuple[bytes, ...], code: str) -> None:
+    client.send_raw(header, *buffers)
+    error = client.receive()
+    assert error.type == "error" and error["code"] == code and error["sentence"]
+    assert client.ask({"type": "ping"}).type == "pong"
+
+
+def test_an_error_carries_the_request_back(client: ServiceClient) -> None:
+    assert client.ask({"type": "explode"})["code"] == "malformed"
+    assert client.ask({**SUBMIT, "photos": []})["code"] == "no_photo"
+
+
+def test_after_all_that_a_job_works(server: ServerProcess) -> None:
+    assert_still_works(server, "after-malformed")
+
+
+def test_hello_comes_first(server: ServerProcess) -> None:
+    client = server.connect()
+    assert client.ask({"type": "list"})["code"] == "hello_first"
+    assert client.submit("no-hello", "answer")["code"] == "hello_first"
+    assert client.hello().type == "welcome"
+
+
+def test_another_version(server: ServerProcess) -> None:
+    client = server.connect()
+    error = client.ask({"type": "hello", "protocol": 2, "news": ["of", "the", "future"]})
+    assert error["code"] == "version" and error["protocols"] == [1]
+    assert "same version" in error["advice"]
+    assert client.ask({"type": "list"})["code"] == "hello_first"
+    assert client.hello().type == "welcome"
+
+
+def test_unknown_keys_get_no_answer(server: ServerProcess) -> None:
+    known, someone = server.keys(), tuple(key.decode() for key in zmq.curve_keypair())
+    other_server = zmq.curve_keypair()[0].decode()
+    strangers = [
+        ServiceClient(server.endpoint, server.public_key, someone),
+        ServiceClient(server.endpoint, other_server, known),
+        ServiceClient(server.endpoint, "", None),
+    ]
+    try:
+        for stranger in strangers:
+            stranger.socket.sndtimeo = 0
+            with suppress(zmq.Again):  # when the handshake has failed already, there is nobody to send to
+                stranger.send({"type": "hello", "protocol": 1})
+        time.sleep(0.5)
+        assert not any(stranger.socket.poll(0) for stranger in strangers)
+    finally:
+        for stranger in strangers:
+            stranger.close()
+    assert_still_works(server, "after-strangers")
+
+
+def test_a_chosen_identity_is_ignored(server: ServerProcess) -> None:
+    client = server.connect(identity=b"somebody")
+    client.send({"type": "hello", "protocol": 1})
+    assert client.is_silent(0.4)
+
+
+def test_clients_do_not_see_each_others_jobs(start_server, tmp_path) -> None:
+    public, secret = (key.decode() for key in zmq.curve_keypair())
+    folder = tmp_path / "likeness"
+    folder.mkdir()
+    (folder / "authorized_clients").write_text(f"{public} a guest\n")
+    server = start_server()
+    mine, theirs = server.client(), server.client((public, secret))
+    job = mine.submit("mine", "sleep 0.5")["job"]
+    assert theirs.ask({"type": "list"})["jobs"] == []
+    for kind in ("fetch", "cancel", "forget"):
+        assert theirs.ask({"type": kind, "job": job})["code"] == "unknown_job"
+        assert theirs.ask({"type": kind, "token": "mine"})["code"] == "unknown_job"
+    other = theirs.submit("mine", "answer")
+    assert other["job"] != job
+    assert mine.last_message(job).type == "result"
+    assert theirs.last_message(other["job"]).type == "result"
+
+
+def test_frames_over_the_limit_close_the_connection(start_server) -> None:
+    limits = {"frame_bytes": 100_000, "message_bytes": 250_000, "photos": 4}
+    server = start_server(limits=limits)
+    client = server.client()
+    too_much = [bytes(90_000)] * 3
+    answer = client.ask({**SUBMIT, "photos": photo_headers(too_much)}, *too_much)
+    assert answer["code"] == "too_large" and "together" in answer["sentence"]
+    answer = client.ask({**SUBMIT, "photos": photo_headers([b""] * 5)}, *[b""] * 5)
+    assert answer["code"] == "too_large" and "5 photos" in answer["sentence"]
+    assert client.ask({"type": "ping"}, *[b""] * 1000)["code"] == "malformed"
+    client.send({**SUBMIT, "photos": photo_headers([bytes(100_001)])}, bytes(100_001))
+    assert client.is_silent(0.5)
+    assert_still_works(server, "after-oversized")
+
+
+def test_limits_of_jobs(start_server) -> None:
+    server = start_server(limits={"jobs_per_client": 2, "queue": 3, "waiting_bytes": 1000})
+    client = server.client()
+    jobs = [client.submit(f"j{number}", "sleep 0.3")["job"] for number in range(2)]
+    assert client.submit("one-more", "answer")["code"] == "too_many_jobs"
+    for job in jobs:
+        client.last_message(job)
+    assert client.submit("large", b"answer", bytes(1000))["code"] == "queue_full"
+    assert client.last_message(client.submit("one-more", "answer")["job"]).type == "result"
+
+
+def test_limit_of_connections(start_server) -> None:
+    server = start_server(limits={"connections": 2})
+    first, _second = server.client(), server.client()
+    third = server.connect()
+    assert third.ask({"type": "hello", "protocol": 1})["code"] == "too_many_connections"
+    first.send({"type": "bye"})
+    assert first.is_silent(0.3)
+    assert third.hello().type == "welcome"
+
+
+def test_a_client_that_does_not_read_blocks_nobody(server: ServerProcess) -> None:
+    slow = server.connect(rcvhwm=1)
+    slow.hello()
+    job = slow.submit("slow", f"large {8 * 2**20}")["job"]
+    slow.last_message(job)
+    for _ in range(30):
+        slow.send({"type": "fetch", "job": job})  # 240 MB that nobody reads
+    quick = server.client()
+    start = time.monotonic()
+    assert quick.last_message(quick.submit("quick", "answer")["job"]).type == "result"
+    assert time.monotonic() - start < 3
+    with open(f"/proc/{server.process.pid}/status") as file:
+        resident = next(int(line.split()[1]) for line in file if line.startswith("VmRSS"))
+    assert resident < 200_000  # kB: it holds one of the thirty, not all
+
+
+def test_a_thousand_random_messages(server: ServerProcess) -> None:
+    """Bytes, broken JSON and messages of the protocol with fields exchanged, on one connection."""
+    chance = random.Random(5)
+    client = server.client()
+    kinds = ["hello", "submit", "cancel", "fetch", "forget", "list", "ping", "pong", "shutdown", "error", "result", ""]
+    values: list[Any] = [None, 0, 1, -1, 2**70, 1.5, "", "a", "x" * 100, [], {}, [[]], {"a": 1}, True, "0" * 32]
+    names = ["request", "protocol", "token", "job", "photos", "options", "client", "extra"]
+
+    def header() -> bytes:
+        kind = chance.random()
+        if kind < 0.2:
+            return chance.randbytes(chance.randrange(200))
+        fields = {name: chance.choice(values) for name in chance.sample(names, chance.randrange(4))}
+        text = json.dumps({"type": chance.choice(kinds), **fields}).encode()
+        if kind < 0.4:
+            start = chance.randrange(len(text))
+            return text[:start] + chance.randbytes(3) + text[start + chance.randrange(10) :]
+        return text
+
+    answers = 0
+    for number in range(1000):
+        client.send_raw(header(), *(chance.randbytes(chance.randrange(50)) for _ in range(chance.randrange(3))))
+        while client.socket.poll(0):
+            client.socket.recv_multipart()
+            answers += 1
+        if number % 20 == 0:
+            time.sleep(0.005)
+    end = time.monotonic() + 2
+    while time.monotonic() < end and client.socket.poll(300):
+        client.socket.recv_multipart()
+        answers += 1
+    assert answers > 500
+    assert server.process.poll() is None
+    assert_still_works(server, "after-random")
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    max_leaves=8,
+)
+FIELDS = st.dictionaries(
+    st.sampled_from(["type", "request", "token", "job", "photos", "options", "protocol"]), JSON, max_size=6
+)
+KINDS = st.sampled_from(["hello", "submit", "cancel", "fetch", "forget", "list", "ping", "shutdown"])
+
+
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(header=FIELDS, kind=KINDS, buffers=st.lists(st.binary(max_size=20), max_size=3))
+def test_decoding_answers_or_refuses(header: dict[str, Any], kind: str, buffers: list[bytes]) -> None:
+    from backend.service.limits import Limits
+    from backend.service.messages import ProtocolError, Submit, decode
+
+    try:
+        message = decode(
+            json.dumps({**header, "type": kind}).encode(), [memoryview(buffer) for buffer in buffers], Limits()
+        )
+    except ProtocolError as error:
+        assert error.sentence
+    else:
+        assert not buffers or isinstance(message, Submit)

@@ -1,0 +1,244 @@
+"""Jobs over the wire, with a scripted worker in place of the reconstruction."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+
+import numpy as np
+import pytest
+from service_client import ServerProcess, ServiceClient, processes_of
+
+
+def test_hello_tells_versions_and_limits(client: ServiceClient) -> None:
+    welcome = client.hello()
+    assert welcome["protocol"] == 1 and 1 in welcome["protocols"]
+    assert len(welcome["instance"]) == 32 and welcome["pid"] > 0
+    assert {"photos", "frame_bytes", "message_bytes", "queue", "seconds_per_job"} <= set(welcome["limits"])
+    assert welcome["qualities"] == ["fast", "standard", "best"]
+    assert set(welcome["capabilities"]) == {"preview", "fetch", "list", "shutdown"}
+    assert [stage["name"] for stage in welcome["stages"]][:2] == ["starting", "photos"]
+
+
+def test_a_job_from_photos_to_result(client: ServiceClient) -> None:
+    queued = client.submit("full", b"answer", b"12345", texture_size=1024)
+    assert queued.type == "queued" and queued["position"] == 0 and queued["token"] == "full"
+    result = client.last_message(queued["job"])
+    assert result.type == "result"
+    assert result["names"] == ["photo 0.jpg", "photo 1.jpg"] and result["texture_size"] == 1024
+    assert np.frombuffer(result.buffers[0], "<i4").tolist() == [6, 5]
+    assert [entry["name"] for entry in result["buffers"]] == ["sizes", "ballast"]
+    progress = [message for message in client.ignored if message.type == "progress"]
+    fractions = [message["fraction"] for message in progress]
+    assert fractions == sorted(fractions) and fractions[-1] > 0.4
+    assert {message["stage"] for message in progress} >= {"photos", "landmarks", "dense"}
+    assert all(message["sentence"] for message in progress)
+    previews = [message for message in client.ignored if message.type == "preview"]
+    assert [message["number"] for message in previews] == [1, 2, 3]
+    assert np.frombuffer(previews[0].buffers[0], "<f4").reshape(4, 3)[1].tolist() == [3, 4, 5]
+    assert previews[0].buffers[2].startswith(b"\x89PNG")
+    facts = client.hello()
+    assert facts["device"]["kind"] == "cpu" and facts["models"] == {"parsing": True}
+
+
+def test_submitting_twice_is_one_job(client: ServiceClient) -> None:
+    first = client.submit("twice", "sleep 0.3")
+    second = client.submit("twice", "sleep 0.3")
+    assert first["job"] == second["job"]
+    client.last_message(first["job"])
+    third = client.submit("twice", "sleep 0.3")
+    assert third.type == "result" and third["job"] == first["job"]
+
+
+def test_photos_are_gone_when_the_job_is(server: ServerProcess, client: ServiceClient) -> None:
+    job = client.submit("private", "sleep 0.4")["job"]
+    folder = server.folder / "jobs" / job
+    assert (folder / "photo_0").read_bytes() == b"sleep 0.4"
+    assert folder.stat().st_mode & 0o077 == 0
+    client.last_message(job)
+    assert os.listdir(folder) == ["result"]
+    assert client.ask({"type": "forget", "job": job}).type == "forgotten"
+    assert not folder.exists()
+    assert client.ask({"type": "fetch", "job": job})["code"] == "unknown_job"
+
+
+def test_what_the_runner_prints_harms_nothing(client: ServiceClient) -> None:
+    assert client.last_message(client.submit("noise", "noise")["job"]).type == "result"
+
+
+@pytest.mark.parametrize(
+    ("script", "code", "words"),
+    [
+        ("no_face", "no_face", "No face"),
+        ("bug", "internal", "ValueError: a bug"),
+        ("memory", "out_of_memory", "memory"),
+        ("exit 5", "worker_died", "exit code 5"),
+        ("kill", "worker_died", "killed"),
+    ],
+)
+def test_a_job_that_fails_takes_nothing_with_it(client: ServiceClient, script: str, code: str, words: str) -> None:
+    failed = client.submit(f"fails-{code}-{len(script)}", script)["job"]
+    following = client.submit(f"after-{code}-{len(script)}", "answer")["job"]
+    error = client.last_message(failed)
+    assert error["code"] == code and words in error["sentence"]
+    assert client.last_message(following).type == "result"
+    assert client.ask({"type": "fetch", "job": failed})["code"] == code
+
+
+def test_a_worker_that_is_killed_from_outside(server: ServerProcess, client: ServiceClient) -> None:
+    job = client.submit("killed", "sleep 20")["job"]
+    client.wait_until_running(job)
+    workers = processes_of("backend.service.worker scripted_runner")
+    mine = [pid for pid in workers if _parent(pid) == server.process.pid]
+    assert len(mine) == 1
+    os.kill(mine[0], signal.SIGKILL)
+    assert client.last_message(job)["code"] == "worker_died"
+    assert client.last_message(client.submit("killed-next", "answer")["job"]).type == "result"
+
+
+def _parent(pid: int) -> int:
+    with open(f"/proc/{pid}/stat") as file:
+        return int(file.read().rsplit(")", 1)[1].split()[1])
+
+
+@pytest.mark.parametrize("script", ["sleep 30", "stuck 30", "frozen"])
+def test_cancelling_takes_less_than_a_second(client: ServiceClient, script: str) -> None:
+    job = client.submit(f"cancel-{script.split()[0]}", script)["job"]
+    client.wait_until_running(job)
+    start = time.monotonic()
+    client.send({"type": "cancel", "job": job})
+    assert client.last_message(job)["code"] == "cancelled"
+    assert time.monotonic() - start < 1.0
+    assert client.last_message(client.submit(f"next-{script.split()[0]}", "answer")["job"]).type == "result"
+    assert client.ask({"type": "cancel", "job": job})["code"] == "finished"
+
+
+def test_cancelling_by_itself_keeps_the_worker_warm(client: ServiceClient) -> None:
+    before = client.last_message(client.submit("warm-1", "answer")["job"])["pid"]
+    job = client.submit("warm-2", "sleep 30")["job"]
+    client.wait_until_running(job)
+    client.send({"type": "cancel", "token": "warm-2"})
+    client.last_message(job)
+    assert client.last_message(client.submit("warm-3", "answer")["job"])["pid"] == before
+
+
+def test_a_waiting_job_is_cancelled_at_once(client: ServiceClient) -> None:
+    running = client.submit("runs", "sleep 0.5")["job"]
+    waiting = client.submit("waits", "answer")
+    assert waiting["position"] == 1
+    client.send({"type": "cancel", "job": waiting["job"]})
+    assert client.last_message(waiting["job"], 0.4)["code"] == "cancelled"
+    assert client.last_message(running).type == "result"
+
+
+def test_clients_take_turns(server: ServerProcess) -> None:
+    eager, modest = server.client(), server.client()
+    jobs = [eager.submit(f"eager-{number}", "sleep 0.3")["job"] for number in range(3)]
+    late = modest.submit("modest", "answer")
+    assert late["position"] == 1
+    assert modest.last_message(late["job"]).type == "result"
+    states = {job["job"]: job["state"] for job in modest.ask({"type": "list"})["jobs"]}
+    assert [states[job] for job in jobs[:1]] == ["done"] and states[jobs[2]] == "queued"
+    assert [eager.last_message(job).type for job in jobs] == ["result"] * 3
+    moved = [
+        message["position"] for message in eager.ignored if message.type == "queued" and "request" not in message.header
+    ]
+    assert 2 in moved or 1 in moved
+    assert 0 in moved
+
+
+def test_the_position_is_told_when_it_changes(client: ServiceClient) -> None:
+    client.submit("p-1", "sleep 0.3")
+    second = client.submit("p-2", "answer")
+    assert second["position"] == 1
+    moved = client.wait_for(lambda message: message.type == "queued" and message["job"] == second["job"])
+    assert moved["position"] == 0 and "request" not in moved.header
+    client.last_message(second["job"])
+
+
+def test_a_result_can_be_fetched_by_another_connection(server: ServerProcess) -> None:
+    first = server.client()
+    job = first.submit("left", "sleep 0.6")["job"]
+    first.send({"type": "bye"})
+    while not first.is_silent(0.05):
+        pass
+    second = server.client()
+    answer = second.ask({"type": "fetch", "token": "left"})
+    assert answer.type == "queued" and answer["job"] == job
+    assert second.last_message(job).type == "result"
+    again = second.ask({"type": "fetch", "job": job})
+    assert again.type == "result" and len(again.buffers) == 2
+    (entry,) = [entry for entry in second.ask({"type": "list"})["jobs"] if entry["job"] == job]
+    assert entry["state"] == "done" and entry["fraction"] == 1.0 and entry["expires_in"] > 3000
+    assert first.is_silent(0.2)
+
+
+def test_an_unfinished_job_is_not_forgotten(client: ServiceClient) -> None:
+    job = client.submit("unfinished", "sleep 0.3")["job"]
+    assert client.ask({"type": "forget", "job": job})["code"] == "unfinished"
+    assert client.last_message(job).type == "result"
+
+
+def test_heartbeats(client: ServiceClient) -> None:
+    assert client.ask({"type": "ping"}).type == "pong"
+    job = client.submit("stuck", "stuck 1.2")["job"]
+    client.last_message(job)
+    told = [message for message in client.ignored if message.type == "progress" and message["stage"] == "photos"]
+    assert len(told) >= 3  # though the worker said it once
+    assert client.socket.poll(2000)  # the server asks whether a silent client is still there
+    assert b"ping" in client.socket.recv_multipart()[0]
+
+
+def test_a_client_that_stays_silent_is_forgotten(start_server) -> None:
+    server = start_server(timing={"heartbeat": 0.1, "silence": 0.4})
+    client = server.client()
+    time.sleep(1.0)
+    while client.socket.poll(0):
+        client.socket.recv_multipart()
+    assert client.ask({"type": "list"})["code"] == "hello_first"
+    assert client.hello().type == "welcome"
+    assert client.ask({"type": "list"}).type == "jobs"
+
+
+def test_the_time_limit(start_server) -> None:
+    server = start_server(limits={"seconds_per_job": 0.5})
+    client = server.client()
+    job = client.submit("long", "stuck 30")["job"]
+    start = time.monotonic()
+    assert client.last_message(job)["code"] == "time_limit"
+    assert client.last_message(client.submit("short", "answer")["job"]).type == "result"
+    assert time.monotonic() - start < 15
+
+
+def test_old_results_go(start_server) -> None:
+    server = start_server(limits={"result_seconds": 0.5, "result_bytes": 3000})
+    client = server.client()
+    jobs = [client.submit(f"r{number}", "large 2000")["job"] for number in range(2)]
+    for job in jobs:
+        assert client.last_message(job).type == "result"
+    assert client.ask({"type": "fetch", "job": jobs[0]})["code"] == "unknown_job"  # too large together
+    assert client.ask({"type": "fetch", "job": jobs[1]}).type == "result"
+    time.sleep(1.0)
+    assert client.ask({"type": "fetch", "job": jobs[1]})["code"] == "unknown_job"  # too old
+    assert os.listdir(server.folder / "jobs") == []
+
+
+@pytest.mark.parametrize(("mode", "code"), [("missing", "missing_part"), ("crash", "worker_died")])
+def test_a_worker_that_cannot_start(start_server, mode: str, code: str) -> None:
+    server = start_server(environment={"SCRIPTED_WARM": mode})
+    client = server.client()
+    error = client.last_message(client.submit("never", "answer")["job"])
+    assert error["code"] == code and error["advice"]
+    assert client.ask({"type": "ping"}).type == "pong"
+
+
+def test_progress_while_the_worker_warms_up(start_server) -> None:
+    server = start_server(environment={"SCRIPTED_WARM": "slow"})
+    client = server.client()
+    job = client.submit("cold", "answer")["job"]
+    first = client.receive(1.0)
+    assert first.type == "progress" and first["stage"] == "starting"
+    client.send({"type": "cancel", "job": job})
+    assert client.last_message(job, 1.0)["code"] == "cancelled"
+    assert client.last_message(client.submit("warm", "answer")["job"]).type == "result"
