@@ -122,7 +122,7 @@ def gaze_angles(expression: ExpressionParameters, eyes: np.ndarray, camera: np.n
     left = np.arctan2(target[:, 0], np.maximum(target[:, 2], 0.05))
     up = np.arctan2(target[:, 1], np.hypot(target[:, 0], target[:, 2]))
     angles = np.stack([left, up], -1) + expression.glance
-    limit = np.radians([30.0, 20.0])
+    limit = np.radians([30.0, 16.0])
     return (limit * np.tanh(angles / limit)).astype(np.float32)
 
 

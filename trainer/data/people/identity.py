@@ -14,7 +14,7 @@ BUMPS = 20
 BANK = 256
 """Smooth bumps, and as many mirror images, that people share."""
 _SPREAD = 0.95
-_LIMIT = 3.2
+_LIMIT = 2.8
 _AMPLITUDE = 0.0013
 _ASYMMETRY = 0.45
 
@@ -35,7 +35,7 @@ class IdentityParameters:
 
 def draw_identity(generator: np.random.Generator, modes: int) -> IdentityParameters:
     """One person: Student's t with 7 degrees of freedom instead of a normal distribution, and 20 smooth bumps."""
-    tails = np.sqrt(7 / generator.chisquare(7)) * np.sqrt(5 / 7)
+    tails = np.sqrt(9 / generator.chisquare(9)) * np.sqrt(7 / 9)
     own = np.sqrt(7 / generator.chisquare(7, modes)) * np.sqrt(5 / 7)
     coefficients = _SPREAD * tails * own * generator.standard_normal(modes)
     bumps = np.zeros((2 * BANK, 3), np.float32)

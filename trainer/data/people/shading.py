@@ -68,7 +68,7 @@ def shade_surface(
     lobe = lobe * cosine.clamp(min=0) * visible
     away = 1 - facing
     squared = away * away
-    fresnel = REFLECTANCE + 0.45 * squared * squared * away
+    fresnel = REFLECTANCE + 0.22 * squared * squared * away
     glow = even * (fresnel * paint.gloss.clamp(max=2.0) * (1 - paint.roughness))[:, None]
     shine = (REFLECTANCE * paint.gloss * lobe).clamp(max=6)
     return paint.albedo * (even + diffuse * key.colour) + key.colour * shine[:, None] + glow

@@ -228,7 +228,7 @@ def paint_skin(maps: Tensor, tiles: Tensor, hair: Tensor, columns: Columns, imag
     lash = at["lash"] * (0.75 + 0.25 * number("liner"))
     albedo = albedo.lerp(maps.new_tensor(LASHES), lash.clamp(0, 0.95)[:, None])
     labels = labels.masked_fill(at["mouth"] > 0.5, int(FaceClass.MOUTH_INTERIOR))
-    oily = 1 + 0.5 * at["nose"] + 0.9 * lips + 0.1 * noise["mid"]
+    oily = 1 + 0.5 * at["nose"] + 0.45 * lips + 0.1 * noise["mid"]
     gloss = number("shine") * oily * (1 - 0.8 * torch.maximum(cover, brow)) * (1 - 0.5 * inside)
     roughness = 0.40 - 0.10 * lips + 0.2 * torch.maximum(cover, buzz)
     return Painted(albedo, labels, gloss, roughness)
