@@ -1,0 +1,138 @@
+"""Parts of the service without sockets."""
+
+from __future__ import annotations
+
+import io
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from backend.errors import LikenessError
+from backend.service.discovery import ServerLock, ServerState, process_runs, read_state, remove_state, write_state
+from backend.service.explain import explain
+from backend.service.frames import BrokenFramesError, read_frames, write_frames
+from backend.service.job import Job, JobState
+from backend.service.job_book import JobBook
+from backend.service.limits import Limits
+from backend.service.messages import PhotoHeader, Submit
+from backend.service.stages import SHARES, STAGES, sentence_for
+
+
+@given(st.lists(st.lists(st.binary(max_size=40), max_size=5), max_size=4))
+def test_frames_survive_a_stream(messages: list[list[bytes]]) -> None:
+    stream = io.BytesIO()
+    for message in messages:
+        write_frames(stream, message)
+    stream.seek(0)
+    assert [read_frames(stream) for _ in messages] == messages
+    assert read_frames(stream) is None
+
+
+@given(st.lists(st.binary(max_size=9), min_size=1, max_size=4), st.data())
+def test_a_stream_that_ends_early_is_noticed(message: list[bytes], data: st.DataObject) -> None:
+    stream = io.BytesIO()
+    write_frames(stream, message)
+    cut = data.draw(st.integers(1, len(stream.getvalue()) - 1))
+    with pytest.raises(BrokenFramesError):
+        read_frames(io.BytesIO(stream.getvalue()[:cut]))
+
+
+def test_frames_of_absurd_size_are_refused() -> None:
+    with pytest.raises(BrokenFramesError):
+        read_frames(io.BytesIO(b"\xff" * 100))
+    with pytest.raises(BrokenFramesError):
+        read_frames(io.BytesIO(b"\1\0\0\0" + b"\xff" * 100))
+
+
+def submit(book: JobBook, connection: bytes, token: str) -> Job:
+    photo = memoryview(b"photo")
+    return book.submit("key", connection, Submit(token=token, photos=(PhotoHeader("a", 5),)), [photo])
+
+
+def test_everybody_gets_a_turn(tmp_path: Path) -> None:
+    book = JobBook(tmp_path / "jobs", Limits(jobs_per_client=10))
+    for token in ("a1", "a2", "a3"):
+        submit(book, b"a", token)
+    for token in ("b1", "b2"):
+        submit(book, b"b", token)
+    order = []
+    while book.waiting():
+        assert book.waiting()[0] is book.waiting()[0]
+        job = book.waiting()[0]
+        book.start(job)
+        order.append(job.token)
+        if job.token == "b1":
+            submit(book, b"c", "c1")  # new, and had no turn yet
+        book.finish(job, JobState.CANCELLED, now=0.0)
+    assert order == ["a1", "b1", "c1", "a2", "b2", "a3"]
+
+
+def test_only_so_many_finished_jobs_are_remembered(tmp_path: Path) -> None:
+    book = JobBook(tmp_path / "jobs", Limits(finished_jobs=2))
+    for number in range(4):
+        job = submit(book, b"a", f"t{number}")
+        book.finish(job, JobState.CANCELLED, now=float(number))
+        book.expire(now=float(number))
+    assert [job.token for job in book] == ["t2", "t3"]
+    book.close()
+    assert not (tmp_path / "jobs").exists()
+
+
+def test_the_stages_are_those_of_the_pipeline() -> None:
+    from backend.pipeline import STAGES as PIPELINE_STAGES
+
+    told = [stage.name for stage in STAGES]
+    assert told[0] == "starting" and told[-1] == "sending"
+    assert told[1:-1] == [name for name, _ in PIPELINE_STAGES if name != "writing files"]
+    assert sum(SHARES.values()) == pytest.approx(1.0)
+    assert sentence_for("unheard of") == "Unheard of"
+
+
+def test_the_state_file(tmp_path: Path) -> None:
+    assert read_state(tmp_path) is None
+    state = ServerState("tcp://127.0.0.1:1", "k" * 40, 1, "a" * 32)
+    write_state(tmp_path, state)
+    assert read_state(tmp_path) == state
+    remove_state(tmp_path, "b" * 32)  # another server's
+    assert read_state(tmp_path) == state
+    remove_state(tmp_path, "a" * 32)
+    assert read_state(tmp_path) is None
+    (tmp_path / "server.json").write_text("{")
+    assert read_state(tmp_path) is None
+
+
+def test_the_lock(tmp_path: Path) -> None:
+    lock = ServerLock(tmp_path)
+    with pytest.raises(LikenessError, match="runs already"):
+        ServerLock(tmp_path)
+    lock.release()
+    ServerLock(tmp_path).release()
+
+
+def test_whether_a_process_runs() -> None:
+    assert process_runs(os.getpid()) and process_runs(1)
+    child = subprocess.Popen([sys.executable, "-c", ""])
+    child.communicate()
+    assert not process_runs(child.pid)
+    assert not process_runs(0) and not process_runs(-1)
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (MemoryError(), "out_of_memory"),
+        (OSError(28, "No space left on device"), "disk"),
+        (OSError(2, "No such file"), "internal"),
+        (ImportError("no", name="mediapipe"), "missing_part"),
+        (LikenessError("no_face", "No face."), "no_face"),
+        (ZeroDivisionError("x"), "internal"),
+    ],
+)
+def test_errors_in_words(error: Exception, code: str) -> None:
+    told = explain(error)
+    assert told.code == code and told.sentence

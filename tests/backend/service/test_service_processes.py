@@ -1,0 +1,236 @@
+"""Two processes, and what happens when one of them ends."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import stat
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pytest
+import zmq
+from service_client import HERE, ROOT, ServerProcess, ServiceClient
+
+from backend.errors import EXIT_CODES
+
+CLIENT_THAT_WAITS = """
+import json, sys, time
+sys.path.insert(0, sys.argv[1])
+from service_client import ServiceClient
+client = ServiceClient(sys.argv[2], sys.argv[3], tuple(sys.argv[4:6]))
+client.hello()
+print(json.dumps(client.submit("mine", "sleep 1.5").header), flush=True)
+time.sleep(60)
+"""
+
+
+def children(pid: int) -> list[int]:
+    """Process ids of the children of ``pid`` (Linux)."""
+    return [int(text) for text in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def wait_until(happens: Callable[[], bool], seconds: float = 5.0) -> bool:
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if happens():
+            return True
+        time.sleep(0.02)
+    return happens()
+
+
+def test_a_server_killed_in_the_middle_of_a_job(start_server: Callable[..., ServerProcess]) -> None:
+    server = start_server()
+    client = server.client()
+    old_instance = client.hello()["instance"]
+    job = client.submit("lost", "stuck 60")["job"]
+    client.wait_until_running(job)
+    (worker,) = children(server.process.pid)
+    server.process.send_signal(signal.SIGKILL)
+    server.process.wait()
+    assert wait_until(lambda: not Path(f"/proc/{worker}").exists()), "the worker outlived its server"
+    assert (server.folder / "server.json").exists()
+    assert (server.folder / "jobs" / job / "photo_0").exists()
+    following = start_server()
+    assert list((server.folder / "jobs").iterdir()) == []  # nobody's photos stay
+    assert following.public_key == server.public_key
+    client = following.client()
+    assert client.hello()["instance"] != old_instance
+    assert client.ask({"type": "fetch", "job": job})["code"] == "unknown_job"
+    assert client.last_message(client.submit("again", "answer")["job"]).type == "result"
+
+
+def test_a_client_killed_in_the_middle_of_a_job(start_server: Callable[..., ServerProcess]) -> None:
+    server = start_server()
+    command = [sys.executable, "-c", CLIENT_THAT_WAITS, str(HERE), server.endpoint, server.public_key, *server.keys()]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        job = json.loads(process.stdout.readline())["job"]
+        process.kill()
+    client = server.client()
+    assert client.last_message(client.submit("other", "answer")["job"]).type == "result"
+    found = client.ask({"type": "fetch", "token": "mine"})
+    assert found["job"] == job
+    assert found.type == "result" or client.last_message(job).type == "result"
+
+
+def test_the_owner_stops_the_server(start_server: Callable[..., ServerProcess]) -> None:
+    server = start_server(owner_token="secret")
+    client, other = server.client(), server.client()
+    job = other.submit("unlucky", "stuck 60")["job"]
+    other.wait_until_running(job)
+    (worker,) = children(server.process.pid)
+    assert client.ask({"type": "shutdown", "token": "wrong"})["code"] == "not_owner"
+    client.send({"type": "shutdown", "token": "secret"})
+    assert client.receive().header == {"type": "bye", "reason": "shutdown"}
+    assert other.last_message(job)["code"] == "stopped"
+    assert other.wait_for(lambda message: message.type == "bye")["reason"] == "shutdown"
+    assert server.reason() == "shutdown"
+    assert wait_until(lambda: not Path(f"/proc/{worker}").exists())
+    assert sorted(os.listdir(server.folder)) == ["client_key.json", "server.lock", "server_key.json"]
+
+
+def test_without_an_owner_nobody_stops_it(start_server: Callable[..., ServerProcess]) -> None:
+    client = start_server().client()
+    assert "shutdown" not in client.hello()["capabilities"]
+    assert client.ask({"type": "shutdown", "token": ""})["code"] == "not_owner"
+
+
+def test_it_stops_when_idle(start_server: Callable[..., ServerProcess]) -> None:
+    server = start_server(idle_exit=0.6, timing={"heartbeat": 30})
+    client = server.client()
+    job = client.submit("busy", "sleep 1")["job"]
+    assert client.last_message(job).type == "result"
+    assert client.wait_for(lambda message: message.type == "bye")["reason"] == "idle"
+    assert server.reason() == "idle"
+
+
+def test_it_stops_with_its_parent(start_server: Callable[..., ServerProcess]) -> None:
+    parent = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+    server = start_server(parent=parent.pid)
+    assert server.client().hello().type == "welcome"
+    parent.kill()  # and nobody waits for it: a zombie counts as gone
+    assert server.reason() == "parent"
+    parent.wait()
+
+
+def test_a_signal_stops_it_in_order(start_server: Callable[..., ServerProcess]) -> None:
+    server = start_server()
+    client = server.client()
+    server.process.terminate()
+    assert client.receive().header == {"type": "bye", "reason": "signal"}
+    assert server.reason() == "signal" and server.process.returncode == 0
+
+
+def serve(folder: Path, *arguments: str) -> subprocess.Popen[str]:
+    environment = {
+        **os.environ,
+        "PYTHONPATH": str(ROOT),
+        "OMP_NUM_THREADS": "1",
+        "LIKENESS_CONFIG_DIR": str(folder),
+        "LIKENESS_OWNER_TOKEN": "secret",
+    }
+    command = [sys.executable, "-m", "backend", "serve", *arguments]
+    return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def fails(folder: Path, arguments: Sequence[str], code: str) -> str:
+    """Run ``serve``, which must fail with that code; what it prints."""
+    process = serve(folder, *arguments)
+    out, err = process.communicate(timeout=30)
+    assert process.returncode == EXIT_CODES[code], err
+    assert out == "" and "Traceback" not in err
+    return err
+
+
+def test_the_command(tmp_path: Path) -> None:
+    """``python -m backend serve``: the line that it prints, its files, and that there is only one."""
+    folder = tmp_path / "config"
+    process = serve(folder)
+    try:
+        assert process.stdout is not None
+        ready = json.loads(process.stdout.readline())
+        assert ready["event"] == "ready" and ready["protocol"] == 1 and ready["pid"] == process.pid
+        assert ready["config_dir"] == str(folder)
+        state = json.loads((folder / "server.json").read_text())
+        assert {name: ready[name] for name in ("endpoint", "public_key", "pid", "instance")} == {
+            name: state[name] for name in ("endpoint", "public_key", "pid", "instance")
+        }
+        assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+        for name in ("server.json", "server_key.json", "client_key.json", "server.lock"):
+            assert stat.S_IMODE((folder / name).stat().st_mode) == 0o600, name
+        assert f"process {process.pid}" in fails(folder, [], "in_use")
+        port = ready["endpoint"].rsplit(":", 1)[1]
+        assert "taken" in fails(tmp_path / "other", ["--bind", f"tcp://127.0.0.1:{port}"], "in_use")
+        keys = json.loads((folder / "client_key.json").read_text())
+        client = ServiceClient(ready["endpoint"], ready["public_key"], (keys["public_key"], keys["secret_key"]))
+        try:
+            assert client.hello()["instance"] == ready["instance"]
+            client.send({"type": "shutdown", "token": "secret"})
+            assert client.receive().type == "bye"
+        finally:
+            client.close()
+        out, _ = process.communicate(timeout=30)
+        assert process.returncode == 0 and out == ""
+        assert not (folder / "server.json").exists()
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def test_other_machines_need_keys(tmp_path: Path) -> None:
+    printed = fails(tmp_path, ["--bind", "tcp://0.0.0.0:0"], "usage")
+    assert "--allow" in printed and "other machines" in printed
+    fails(tmp_path, ["--bind", "tcp://*:0"], "usage")
+    fails(tmp_path, ["--bind", "tcp://127.0.0.1:0", "--allow", "short"], "usage")
+
+
+def test_other_machines_with_keys(tmp_path: Path) -> None:
+    """A given key is let in, the user's own is not."""
+    public, secret = (key.decode() for key in zmq.curve_keypair())
+    process = serve(tmp_path, "--bind", "tcp://0.0.0.0:0", "--allow", public)
+    try:
+        assert process.stdout is not None
+        ready = json.loads(process.stdout.readline())
+        endpoint = ready["endpoint"].replace("0.0.0.0", "127.0.0.1")
+        own = json.loads((tmp_path / "client_key.json").read_text())
+        allowed = ServiceClient(endpoint, ready["public_key"], (public, secret))
+        refused = ServiceClient(endpoint, ready["public_key"], (own["public_key"], own["secret_key"]))
+        try:
+            refused.send({"type": "hello", "protocol": 1})
+            assert allowed.hello().type == "welcome"
+            assert refused.is_silent(0.3)
+        finally:
+            allowed.close()
+            refused.close()
+    finally:
+        process.kill()
+        process.communicate()
+
+
+@pytest.mark.parametrize(
+    "address", ["127.0.0.1:5555", "ipc://x", "tcp://127.0.0.1", "tcp://127.0.0.1:99999", "tcp://:1"]
+)
+def test_what_is_no_address(tmp_path: Path, address: str) -> None:
+    from backend.errors import LikenessError
+    from backend.service.bind_address import parse_bind_address
+
+    with pytest.raises(LikenessError, match="no address"):
+        parse_bind_address(address)
+
+
+def test_an_address_of_another_machine(tmp_path: Path) -> None:
+    public = zmq.curve_keypair()[0].decode()
+    printed = fails(tmp_path, ["--bind", "tcp://192.0.2.1:5555", "--allow", public], "usage")
+    assert "cannot listen" in printed
+
+
+def test_a_port_that_another_program_has(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        printed = fails(tmp_path, ["--bind", f"tcp://127.0.0.1:{taken.getsockname()[1]}"], "in_use")
+    assert "taken by another program" in printed and not (tmp_path / "server.json").exists()
