@@ -271,7 +271,7 @@ class _Session:
         config = trainee.config
         with trainee.evaluating():
             figures = dict(trainee.stage.metrics(self._held_out_batches(config, held_out)))
-            first = held_out.batch(range(min(8, config.validation_samples)), self.world.device)
+            first = self._held_out_batch(held_out, range(min(8, config.validation_samples)))
             pictures = trainee.stage.pictures(first)
         self.log.scalars("validation", self._place(config), figures)
         self.log.pictures(self._place(config), pictures)
@@ -288,7 +288,12 @@ class _Session:
 
     def _held_out_batches(self, config: StageConfig, source: Source) -> Iterator[object]:
         for start in range(0, config.validation_samples, config.batch):
-            yield source.batch(range(start, min(start + config.batch, config.validation_samples)), self.world.device)
+            yield self._held_out_batch(source, range(start, min(start + config.batch, config.validation_samples)))
+
+    def _held_out_batch(self, source: Source, indices: range) -> object:
+        """Samples as ``Source`` promises to make them: a stage that evaluates asks from within its own autocast."""
+        with torch.autocast(self.world.device.type, enabled=False):
+            return source.batch(indices, self.world.device)
 
     def _checkpoint_is_due(self) -> bool:
         if self.recipe.checkpoint_steps and self.state.step % self.recipe.checkpoint_steps == 0:

@@ -42,6 +42,7 @@ class PointSource:
         self.seen: list[int] = []
 
     def batch(self, indices: range, device: torch.device) -> Points:
+        assert not torch.is_autocast_enabled(device.type), "sources are asked without autocast"
         self.seen.extend(indices)
         rows = [torch.randn(4, generator=torch.Generator().manual_seed(self.config.seed * 10**6 + i)) for i in indices]
         x = torch.stack(rows).to(device)

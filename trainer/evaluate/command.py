@@ -15,6 +15,7 @@ from rich.console import Console
 WHATS: dict[str, tuple[str, str]] = {
     "scans": ("trainer.evaluate.scans", "held-out 3D faces, rendered as photographs, in millimetres"),
     "reprojection": ("trainer.evaluate.reprojection", "landmarks of a held-out photo against the others' head"),
+    "parsing": ("trainer.evaluate.parsing", "classes of pixels of held-out synthetic people; a sheet of photographs"),
     "likeness": ("trainer.evaluate.likeness", "face-embedding distance of neutral renders to a person's photos"),
 }
 """What can be evaluated: name -> module with ``add_arguments(parser)`` and

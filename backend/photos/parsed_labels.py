@@ -1,0 +1,79 @@
+"""Labels of a head crop by the parsing net, made to agree with the landmarks."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from backend.models.parsing import FaceParser
+from backend.photos.collection import FaceClass
+from backend.photos.landmarks import landmark_window
+from backend.photos.regions import (
+    BROW_RIGHT,
+    EYE_RIGHT,
+    FACE_OVAL,
+    LIPS_OUTER,
+    grown,
+    mirrored,
+    polygon_mask,
+)
+
+_OF_THE_HEAD = (
+    FaceClass.SKIN, FaceClass.BROWS, FaceClass.EYES, FaceClass.GLASSES, FaceClass.LIPS, FaceClass.MOUTH_INTERIOR,
+    FaceClass.HAIR, FaceClass.FACIAL_HAIR, FaceClass.EARS, FaceClass.NECK,
+)  # fmt: skip
+_PLACES = {
+    FaceClass.EYES: (0.05, (EYE_RIGHT, mirrored(EYE_RIGHT))),
+    FaceClass.BROWS: (0.07, (BROW_RIGHT, mirrored(BROW_RIGHT))),
+    FaceClass.LIPS: (0.05, (LIPS_OUTER,)),
+    FaceClass.MOUTH_INTERIOR: (0.03, (LIPS_OUTER,)),
+}
+"""How far from its landmarks, in heights of the face, a part can be: elsewhere it is somebody else's, or a mistake."""
+_SPECK = 0.0006  # of the face's area
+
+
+def label_by_net(parser: FaceParser, pixels: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
+    """(S, S) uint8 of ``FaceClass`` for a head crop (S, S, 3) uint8 sRGB with landmarks (478, 3) in its pixels.
+
+    Other people in the crop become BACKGROUND; parts that lie far from their landmarks, skin.
+    """
+    labels = parser.labels(pixels)
+    side, size = pixels.shape[0], landmark_window(landmarks, 1.0).side
+    for label, (reach, outlines) in _PLACES.items():
+        near = np.logical_or.reduce(
+            [grown(polygon_mask(landmarks, outline, side), reach * size) for outline in outlines]
+        )
+        labels[(labels == label) & ~near] = FaceClass.SKIN
+    labels = _without_specks(labels, _SPECK * size**2)
+    oval = polygon_mask(landmarks, FACE_OVAL, side)
+    head = np.isin(labels, _OF_THE_HEAD)
+    labels[head & ~_connected(head | oval, oval)] = FaceClass.BACKGROUND
+    return labels
+
+
+def _without_specks(labels: np.ndarray, area: float) -> np.ndarray:
+    """Labels in which connected parts of less than ``area`` pixels take the label of what surrounds them."""
+    result = labels.copy()
+    specks = np.zeros(labels.shape, dtype=bool)
+    for label in np.unique(labels):
+        _, index, stats, _ = cv2.connectedComponentsWithStats((labels == label).astype(np.uint8), connectivity=4)
+        small = stats[:, cv2.CC_STAT_AREA] < area
+        small[0] = False
+        specks |= small[index]
+    if specks.any() and not specks.all():
+        _, nearest = cv2.distanceTransformWithLabels(
+            specks.astype(np.uint8), cv2.DIST_L2, 3, labelType=cv2.DIST_LABEL_PIXEL
+        )
+        label_of = np.zeros(nearest.max() + 1, dtype=labels.dtype)
+        label_of[nearest[~specks]] = labels[~specks]
+        result[specks] = label_of[nearest[specks]]
+    return result
+
+
+def _connected(mask: np.ndarray, anchor: np.ndarray) -> np.ndarray:
+    """The connected parts of ``mask`` that touch ``anchor``."""
+    count, index = cv2.connectedComponents(mask.astype(np.uint8), connectivity=4)
+    touched = np.zeros(count, dtype=bool)
+    touched[np.unique(index[mask & anchor])] = True
+    touched[0] = False
+    return touched[index]

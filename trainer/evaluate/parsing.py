@@ -1,0 +1,106 @@
+"""How well the shipped parsing net labels held-out synthetic people, and a sheet of photographs to be looked at."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from rich.console import Console
+from rich.table import Table
+
+from backend.models.parsing import CLASS_NAMES, FaceParser, colour_labels
+from backend.photos.crop import crop_head
+from backend.photos.detect import detect_faces
+from backend.photos.landmarks import find_landmarks
+from backend.photos.masks import label_face
+from backend.photos.read import PhotoSource, PhotoUnreadableError, read_photo
+from trainer.data.people import PeopleConfig
+from trainer.losses.segmentation import confusion_matrix, intersection_over_union
+
+HELD_OUT_SEED = 901
+"""People that no recipe trains or validates on."""
+_BATCH = 8
+_TILE = 144
+_COLUMNS = 10
+_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".heic", ".tif", ".tiff"})
+
+
+def held_out_figures(parser: FaceParser, people: int) -> dict[str, float]:
+    """``iou.<class>`` and ``iou.mean`` over the pixels of ``people`` synthetic people, and ``accuracy``."""
+    source = PeopleConfig(size=parser.size, seed=HELD_OUT_SEED).build()
+    count = len(CLASS_NAMES)
+    confusion = torch.zeros(count, count, dtype=torch.int64)
+    for start in range(0, people, _BATCH):
+        batch = source.batch(range(start, min(start + _BATCH, people)), torch.device("cpu"))
+        pictures = (batch.images.permute(0, 2, 3, 1) * 255).round().byte().numpy()
+        for picture, labels in zip(pictures, batch.labels, strict=True):
+            found = torch.from_numpy(parser.labels(picture))
+            confusion += confusion_matrix(found[None], labels[None], count)
+    iou = intersection_over_union(confusion)
+    present = confusion.sum(1) > 0
+    figures = {f"iou.{CLASS_NAMES[number]}": float(iou[number]) for number in range(count) if present[number]}
+    figures["iou.mean"] = float(iou[present].mean())
+    figures["accuracy"] = float(confusion.diagonal().sum() / confusion.sum())
+    return figures
+
+
+def head_crops(paths: Iterable[Path]) -> Iterator[tuple[Path, np.ndarray, np.ndarray]]:
+    """(path, (S, S, 3) uint8 head crop, (S, S) uint8 labels as the product has them) of every photo with a face."""
+    for path in paths:
+        try:
+            pixels = read_photo(PhotoSource.from_path(path)).pixels
+        except PhotoUnreadableError:
+            continue
+        faces = detect_faces(pixels)
+        landmarks = find_landmarks(pixels, faces[0]) if faces else None
+        if landmarks is None:
+            continue
+        crop = crop_head(pixels, landmarks, max_side=512)
+        yield path, crop.pixels, label_face(crop.pixels, crop.to_crop(landmarks), crop.covered)
+
+
+def contact_sheet(pairs: Iterable[tuple[np.ndarray, np.ndarray]]) -> np.ndarray:
+    """(H, W, 3) uint8: rows of pictures, each row with its labels below."""
+    tiles = [
+        np.concatenate(
+            [
+                cv2.resize(pixels, (_TILE, _TILE), interpolation=cv2.INTER_AREA),
+                colour_labels(cv2.resize(labels, (_TILE, _TILE), interpolation=cv2.INTER_NEAREST)),
+            ]
+        )
+        for pixels, labels in pairs
+    ]
+    blank = np.zeros_like(tiles[0])
+    tiles += [blank] * (-len(tiles) % _COLUMNS)
+    return np.concatenate(
+        [np.concatenate(tiles[start : start + _COLUMNS], axis=1) for start in range(0, len(tiles), _COLUMNS)]
+    )
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Options of ``evaluate parsing``."""
+    parser.add_argument("--people", type=int, default=400, help="held-out synthetic people (default 400)")
+    parser.add_argument("--photos", type=Path, help="a folder of photographs for the sheet")
+    parser.add_argument("--sheet", type=Path, help="where the sheet goes (PNG)")
+    parser.add_argument("--count", type=int, default=100, help="photographs on the sheet, drawn from the folder")
+    parser.add_argument("--seed", type=int, default=0, help="which photographs")
+
+
+def run(arguments: argparse.Namespace, console: Console) -> dict[str, float]:
+    """Flat figures of ``evaluate parsing``."""
+    figures = held_out_figures(FaceParser.load(), arguments.people) if arguments.people else {}
+    table = Table("class", "IoU", title=f"{arguments.people} held-out synthetic people")
+    for name, value in figures.items():
+        table.add_row(name.removeprefix("iou."), f"{value:.3f}")
+    console.print(table)
+    if arguments.photos and arguments.sheet:
+        paths = sorted(path for path in arguments.photos.rglob("*") if path.suffix.lower() in _SUFFIXES)
+        np.random.default_rng(arguments.seed).shuffle(paths)
+        pairs = [(pixels, labels) for _, pixels, labels in head_crops(paths[: arguments.count])]
+        cv2.imwrite(str(arguments.sheet), contact_sheet(pairs)[..., ::-1])
+        console.print(f"{len(pairs)} photographs: {arguments.sheet}")
+    return figures
