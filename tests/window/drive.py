@@ -27,6 +27,7 @@ def main() -> int:
     parser.add_argument("--photos", type=Path, help="folder of photos (default: the demo person's, made here)")
     parser.add_argument("--source", type=Path, default=ROOT, help="folder that holds the backend")
     parser.add_argument("--size", default="1100x700")
+    parser.add_argument("--prefix", default="", help="before the window's command, like 'chrt -r 1' on a busy machine")
     parser.add_argument("--ui-scale", type=float, default=1.0)
     parser.add_argument("--tab-pixels", type=int, default=270, help="our tab's distance from the sidebar's top")
     parser.add_argument("--texture", default="1024")
@@ -61,7 +62,7 @@ def main() -> int:
         try:
             assert server.stdout is not None and server.stdout.readline(), "the backend did not start"
             width, height = given.size.split("x")
-            run = ["bash", str(given.tool), "run", given.suite, str(out / "in_blender.py")]
+            run = [*given.prefix.split(), "bash", str(given.tool), "run", given.suite, str(out / "in_blender.py")]
             code = subprocess.run([*run, "-p", "0", "0", width, height]).returncode
         finally:
             server.terminate()

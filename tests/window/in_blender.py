@@ -255,6 +255,8 @@ def finish() -> None:
     for name, values in gaps.items():
         ordered = sorted(values)
         figures[f"gap_ms.{name}.longest"] = round(ordered[-1] * 1000)
+        figures[f"gap_ms.{name}.over_100"] = sum(value > 0.1 for value in ordered)
+        figures[f"gap_ms.{name}.count"] = len(ordered)
         figures[f"gap_ms.{name}.p99"] = round(ordered[int(0.99 * (len(ordered) - 1))] * 1000)
     figures.update({f"call_ms.{name}.longest": round(max(taken) * 1000) for name, taken in calls.items()})
     (HERE / "figures.json").write_text(json.dumps(figures, indent=1))
