@@ -202,7 +202,10 @@ class Desk:
             "type": "progress",
             "job": job.id,
             "token": job.token,
-            **msgspec.to_builtins(progress),
+            "stage": progress.stage,
+            "stage_fraction": progress.stage_fraction,
+            "fraction": progress.fraction,
+            "seconds_left": progress.seconds_left_at(now),
             "seconds": 0.0 if job.started is None else round(now - job.started, 1),
             "sentence": sentence_for(progress.stage),
         }
@@ -224,7 +227,7 @@ class Desk:
             return
         elif kind == "progress":
             job.progress = JobProgress(
-                header["stage"], header["stage_fraction"], header["fraction"], header["seconds_left"]
+                header["stage"], header["stage_fraction"], header["fraction"], header["seconds_left"], now
             )
             self._tell_progress(job, now)
         elif kind == "preview":

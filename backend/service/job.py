@@ -34,12 +34,19 @@ class JobError:
 
 @dataclass(frozen=True)
 class JobProgress:
-    """How far a job is; ``seconds_left`` is an estimate, None where there is none yet."""
+    """How far a job was at the server's time ``noted``; ``seconds_left`` is an estimate, None where there is none."""
 
     stage: str = STARTING
     stage_fraction: float = 0.0
     fraction: float = 0.0
     seconds_left: float | None = None
+    noted: float = 0.0
+
+    def seconds_left_at(self, now: float) -> float | None:
+        """The estimate, less what has passed since; never quite nothing."""
+        if self.seconds_left is None:
+            return None
+        return round(max(self.seconds_left - (now - self.noted), min(self.seconds_left, 0.5)), 1)
 
 
 @dataclass

@@ -17,16 +17,16 @@ class Stage:
 STARTING, SENDING = "starting", "sending"
 STAGES: tuple[Stage, ...] = (
     Stage(STARTING, 0.0, "Starting up"),
-    Stage("photos", 0.20, "Looking at the photos"),
-    Stage("landmarks", 0.10, "Finding the face's shape"),
-    Stage("dense", 0.15, "Aligning the photos with each other"),
-    Stage("cage", 0.05, "Refining the shape"),
-    Stage("appearance", 0.05, "Estimating light and skin colour"),
-    Stage("rig", 0.05, "Making the shape keys"),
-    Stage("texture", 0.37, "Painting the texture"),
-    Stage(SENDING, 0.03, "Packing the head"),
+    Stage("photos", 0.13, "Looking at the photos"),
+    Stage("landmarks", 0.05, "Finding the face's shape"),
+    Stage("dense", 0.20, "Aligning the photos with each other"),
+    Stage("cage", 0.08, "Refining the shape"),
+    Stage("appearance", 0.02, "Estimating light and skin colour"),
+    Stage("rig", 0.03, "Making the shape keys"),
+    Stage("texture", 0.47, "Painting the texture"),
+    Stage(SENDING, 0.02, "Packing the head"),
 )
-"""In order."""
+"""In order; shares as measured with three photos, standard quality and a 1024 px texture on two cores."""
 
 SENTENCES = {stage.name: stage.sentence for stage in STAGES}
 SHARES = {stage.name: stage.share for stage in STAGES}

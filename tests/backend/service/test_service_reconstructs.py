@@ -1,0 +1,83 @@
+"""Real photographs through the real service: ``python -m backend serve`` in a process of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from service_client import ROOT, ServiceClient
+
+from backend.exchange.face_asset import PART_NAMES
+from backend.exchange.wire import decode_face
+from backend.rig.arkit import ARKIT_NAMES
+
+pytestmark = [pytest.mark.photos, pytest.mark.slow]
+LONG = 240.0
+
+
+@pytest.fixture
+def photos(photo_dir: Path) -> list[bytes]:
+    """Two photographs of one person."""
+    found = sorted((photo_dir / "people" / "john_simm").glob("*.jp*g"))[:2]
+    if len(found) < 2:
+        pytest.skip("needs the photographs people/john_simm")
+    return [path.read_bytes() for path in found]
+
+
+@pytest.fixture
+def client(tmp_path: Path) -> Iterator[ServiceClient]:
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "LIKENESS_CONFIG_DIR": str(tmp_path)}
+    command = [sys.executable, "-m", "backend", "serve", "--parent", str(os.getpid())]
+    process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    ready = json.loads(process.stdout.readline())
+    keys = json.loads((tmp_path / "client_key.json").read_text())
+    connection = ServiceClient(ready["endpoint"], ready["public_key"], (keys["public_key"], keys["secret_key"]))
+    yield connection
+    connection.close()
+    process.terminate()
+    process.communicate(timeout=20)
+
+
+def test_photographs_become_a_head(client: ServiceClient, photos: list[bytes]) -> None:
+    start = time.monotonic()
+    client.hello()
+    cancelled = client.submit("first", *photos, quality="fast", texture_size=1024)["job"]
+    first = client.wait_for(lambda message: message.type == "progress", 10)
+    assert first["stage"] == "starting" and time.monotonic() - start < 10
+    client.wait_for(lambda message: message.type == "progress" and message["stage"] == "texture", LONG)
+    asked = time.monotonic()
+    client.send({"type": "cancel", "job": cancelled})
+    assert client.last_message(cancelled)["code"] == "cancelled"
+    assert time.monotonic() - asked < 1.0
+    client.ignored.clear()
+
+    job = client.submit("second", *photos, quality="fast", texture_size=1024)["job"]
+    result = client.last_message(job, LONG)
+    assert result.type == "result", result.header
+    asset = decode_face(json.dumps(result.header).encode(), result.buffers)
+    assert tuple(part.name for part in asset.parts) == PART_NAMES
+    head = asset.part("head")
+    assert list(head.keys) == list(ARKIT_NAMES)
+    assert asset.albedo.shape == (1024, 1024, 3)
+    assert 0.15 < np.ptp(head.vertices[:, 1]) < 0.4  # metres, chin to crown
+    assert np.abs(head.keys["jawOpen"]).max() > 0.01
+    assert [photo["used"] for photo in asset.report["photos"]].count(True) == len(asset.photos) >= 1
+    assert {photo.name for photo in asset.photos} <= {"photo 0.jpg", "photo 1.jpg"}
+
+    previews = [message for message in client.ignored if message.type == "preview"]
+    assert previews
+    vertices, quads, picture = previews[-1].buffers
+    shown = np.frombuffer(vertices, "<f4").reshape(-1, 3)
+    assert shown.shape == head.vertices.shape and np.frombuffer(quads, "<i4").size == head.quads.size
+    assert np.abs(shown - head.vertices).max() < 0.005  # the last preview is nearly the result
+    assert picture.startswith(b"\x89PNG")
+    fractions = [message["fraction"] for message in client.ignored if message.type == "progress"]
+    assert fractions == sorted(fractions) and fractions[-1] > 0.95
