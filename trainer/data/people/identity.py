@@ -34,7 +34,7 @@ class IdentityParameters:
 
 
 def draw_identity(generator: np.random.Generator, modes: int) -> IdentityParameters:
-    """One person: Student's t with 7 degrees of freedom instead of a normal distribution, and 20 smooth bumps."""
+    """One person: tails as heavy as those of Student's t instead of a normal distribution, and 20 smooth bumps."""
     tails = np.sqrt(9 / generator.chisquare(9)) * np.sqrt(7 / 9)
     own = np.sqrt(7 / generator.chisquare(7, modes)) * np.sqrt(5 / 7)
     coefficients = _SPREAD * tails * own * generator.standard_normal(modes)

@@ -160,5 +160,5 @@ class People:
 
 
 def _exposure(skin_level: Tensor) -> Tensor:
-    """(N,) factor by which people are exposed for their faces (half way), from the skin's mean luminance (N,)."""
-    return torch.where(skin_level > 0, (0.24 / skin_level.clamp(min=0.004)) ** 0.55, torch.ones_like(skin_level))
+    """(N,) factor by which people are exposed for their faces (two thirds of the way), from the skin's mean luminance (N,)."""
+    return torch.where(skin_level > 0, (0.26 / skin_level.clamp(min=0.004)) ** 0.65, torch.ones_like(skin_level))
