@@ -9,8 +9,6 @@ import bpy
 import gpu
 import numpy as np
 from gpu_extras.batch import batch_for_shader
-from gpu_extras.presets import draw_texture_2d
-from mathutils import Matrix
 
 from ..protocol.preview import Preview
 from ..session import session
@@ -19,6 +17,8 @@ SIDE_PIXELS = 220
 MARGIN_PIXELS = 16
 TURN_SECONDS = 8.0
 TURN_DEGREES = 35.0
+FRAME = 1.12
+"""Half the square's side over the head's half size."""
 CLAY = np.array([0.80, 0.66, 0.58], np.float32)
 _LIGHTS = (  # direction towards the light in the head's frame, strength
     (np.array([0.45, 0.5, 0.75], np.float32), 0.75),
@@ -31,42 +31,40 @@ _drawn: _Drawn | None = None
 
 
 class _Drawn:
-    """One preview on the graphics card."""
+    """One preview, ready to be drawn from any side.
+
+    Triangles go to the screen from back to front, without a depth buffer: the view's own one holds the scene, and
+    a picture drawn aside would come out in other colours in some Blenders than in others.
+    """
 
     def __init__(self, preview: Preview) -> None:
         self.preview = preview
+        self.triangles = triangles_of(preview.quads)
         vertices = preview.vertices
-        triangles = triangles_of(preview.quads)
-        self.middle = (vertices.min(axis=0) + vertices.max(axis=0)) / 2
-        self.radius = float(np.abs(vertices - self.middle).max()) or 1.0
-        colors = np.ones((len(vertices), 4), np.float32)
-        colors[:, :3] = clay_shading(vertices, triangles)
-        shader = gpu.shader.from_builtin("SMOOTH_COLOR")
-        content = {"pos": vertices, "color": colors}
-        self.batch = batch_for_shader(shader, "TRIS", content, indices=triangles)
-        self.shader = shader
-        self.offscreen = gpu.types.GPUOffScreen(2 * SIDE_PIXELS, 2 * SIDE_PIXELS)
+        middle = (vertices.min(axis=0) + vertices.max(axis=0)) / 2
+        self.vertices = (vertices - middle) / (np.abs(vertices - middle).max() or 1.0)
+        self.colors = np.ones((len(vertices), 4), np.float32)
+        self.colors[:, :3] = clay_shading(vertices, self.triangles)
+        self.shader = gpu.shader.from_builtin("SMOOTH_COLOR")
 
-    def render(self, angle: float) -> None:
-        """Draw the head, turned by ``angle`` (radians) about its vertical axis, into the offscreen picture."""
-        r = self.radius * 1.12
-        projection = Matrix(((1 / r, 0, 0, 0), (0, 1 / r, 0, 0), (0, 0, -1 / (4 * r), 0), (0, 0, 0, 1)))
-        view = Matrix.Rotation(angle, 4, "Y") @ Matrix.Translation([float(-c) for c in self.middle])
-        with self.offscreen.bind():
-            framebuffer = gpu.state.active_framebuffer_get()
-            framebuffer.clear(color=(0.0, 0.0, 0.0, 0.0), depth=1.0)
-            gpu.state.depth_test_set("LESS_EQUAL")
-            gpu.state.depth_mask_set(True)
-            with gpu.matrix.push_pop(), gpu.matrix.push_pop_projection():
-                gpu.matrix.load_matrix(view)
-                gpu.matrix.load_projection_matrix(projection)
-                self.batch.draw(self.shader)
-            gpu.state.depth_mask_set(False)
-            gpu.state.depth_test_set("NONE")
+    def draw(self, angle: float, left: float, bottom: float, side: float) -> None:
+        """Draw the head, turned by ``angle`` (radians) about the vertical, into a square of the region (pixels)."""
+        turned, triangles = seen_from(self.vertices, self.triangles, angle)
+        places = np.zeros_like(turned)
+        places[:, :2] = np.array([left, bottom], np.float32) + (turned[:, :2] / FRAME + 1) * (side / 2)
+        batch = batch_for_shader(self.shader, "TRIS", {"pos": places, "color": self.colors}, indices=triangles)
+        batch.draw(self.shader)
 
-    def free(self) -> None:
-        """Give the picture's memory back."""
-        self.offscreen.free()
+
+def seen_from(vertices: np.ndarray, triangles: np.ndarray, angle: float) -> tuple[np.ndarray, np.ndarray]:
+    """Vertices (V, 3) turned about y by ``angle``, and the triangles that face +z then, from back to front."""
+    c, s = math.cos(angle), math.sin(angle)
+    turned = (vertices @ np.array([[c, 0, -s], [0, 1, 0], [s, 0, c]])).astype(np.float32)
+    corners = turned[triangles]
+    edges = corners[:, 1:, :2] - corners[:, :1, :2]
+    facing = np.flatnonzero(edges[:, 0, 0] * edges[:, 1, 1] - edges[:, 0, 1] * edges[:, 1, 0] > 0)
+    order = facing[np.argsort(corners[facing, :, 2].mean(axis=1))]
+    return turned, np.ascontiguousarray(triangles[order])
 
 
 def triangles_of(quads: np.ndarray) -> np.ndarray:
@@ -99,27 +97,15 @@ def draw_corner() -> None:
     preview = session().preview
     context = bpy.context
     if preview is None or not context.scene.likeness.show_preview:
-        forget()
+        _drawn = None
         return
     if _drawn is None or _drawn.preview is not preview:
-        forget()
         _drawn = _Drawn(preview)
     angle = math.radians(TURN_DEGREES) * math.sin(time.monotonic() * 2 * math.pi / TURN_SECONDS)
-    _drawn.render(angle)
     scale = context.preferences.system.ui_scale
     side, margin = SIDE_PIXELS * scale, MARGIN_PIXELS * scale
     tools = sum(region.width for region in context.area.regions if region.type == "TOOLS" and region.width > 1)
-    gpu.state.blend_set("ALPHA_PREMULT")
-    draw_texture_2d(_drawn.offscreen.texture_color, (tools + margin, margin), side, side)
-    gpu.state.blend_set("NONE")
-
-
-def forget() -> None:
-    """Free what is on the graphics card."""
-    global _drawn
-    if _drawn is not None:
-        _drawn.free()
-    _drawn = None
+    _drawn.draw(angle, tools + margin, margin, side)
 
 
 def register() -> None:
@@ -129,8 +115,7 @@ def register() -> None:
 
 
 def unregister() -> None:
-    global _handle
+    global _handle, _drawn
     if _handle is not None:
         bpy.types.SpaceView3D.draw_handler_remove(_handle, "WINDOW")
-        forget()
-    _handle = None
+    _handle = _drawn = None

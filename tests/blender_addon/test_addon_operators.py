@@ -274,6 +274,23 @@ def test_shading_of_the_preview() -> None:
     assert (lit.mean() > 2 * dark.mean()) and lit.max() <= 1
 
 
+def test_the_preview_is_drawn_from_back_to_front() -> None:
+    import numpy as np
+
+    from blender_addon.ui.corner_preview import seen_from
+
+    corner = np.array([[0, 0, 0], [1, 0, 0], [0, 1, 0]], np.float32)
+    towards = np.array([0, 0, 1], np.float32)
+    vertices = np.concatenate([corner + towards, corner, corner - towards])
+    triangles = np.array([[0, 1, 2], [3, 5, 4], [6, 7, 8]], np.int32)
+    turned, seen = seen_from(vertices, triangles, 0.0)
+    np.testing.assert_allclose(turned, vertices)
+    assert seen.tolist() == [[6, 7, 8], [0, 1, 2]]  # the second one faces away
+    turned, seen = seen_from(vertices, triangles, np.pi)
+    assert seen.tolist() == [[3, 5, 4]]
+    np.testing.assert_allclose(seen_from(np.eye(3)[2:], triangles[:0], np.pi / 2)[0], [[1, 0, 0]], atol=1e-6)
+
+
 def test_words() -> None:
     from blender_addon.ui.text import gigabytes, letters_per_line, time_left
 
