@@ -280,6 +280,8 @@ class Runner:
 
     def _drop(self, wait: bool = False) -> None:
         if self._connection is not None:
+            if self._process is not None:
+                self._connection.shutdown(self._process.owner_token)
             self._connection.close(wait_seconds=0.5 if wait else 0.0)
         self._connection = self.welcome = None
         if self._process is not None:

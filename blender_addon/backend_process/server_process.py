@@ -128,12 +128,16 @@ class ServerProcess:
         )
 
     def stop(self, wait: bool = True) -> None:
-        """End the process: ask it to (a signal), after three seconds make it. Without ``wait`` a thread does that."""
+        """End the process: ask it to, after three seconds make it. Without ``wait`` a thread does that.
+
+        Asking is a signal; on Windows, which has none, it is the message ``shutdown`` that was sent before.
+        """
         if not wait:
             threading.Thread(target=self.stop, name="likeness-server-stop", daemon=True).start()
             return
         if self._process.poll() is None:
-            self._process.terminate()
+            if sys.platform != "win32":
+                self._process.terminate()
             try:
                 self._process.wait(3)
             except subprocess.TimeoutExpired:

@@ -114,6 +114,7 @@ class Connection:
             while not self._closing.is_set():
                 talk.serve()
                 self._obey(talk)
+            self._obey(talk)
             talk.say_bye()
         except AddonError as error:
             self._events.put(GaveUp(error.code, error.sentence, error.advice))
