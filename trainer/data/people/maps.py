@@ -23,8 +23,9 @@ LID_LOWER = ((33, 7, 163, 144, 145, 153, 154, 155, 133), (263, 249, 390, 373, 37
 
 MAP_NAMES = (
     "lips", "mouth", "ears", "neck", "brow_along", "brow_across", "lash", "lid", "moustache", "chin", "jaw", "scalp",
-    "redness", "nasolabial", "forehead_lines", "crows_feet", "eye_bag", "frown_lines", "cheeks", "nose",
+    "redness", "nasolabial", "forehead_lines", "crows_feet", "eye_bag", "frown_lines", "cheeks", "nose", "relief",
 )  # fmt: skip
+"""``relief`` is how light from above falls on the grooves of age: dark where they begin, bright where they end."""
 FULL_RESOLUTION = 512
 TILE = 512
 TILE_NAMES = ("low", "mid", "fine", "strands", "spots")
@@ -141,6 +142,7 @@ def _head_maps(points: np.ndarray, regions: Mapping[str, np.ndarray], marks: np.
     between = np.array([[0.006, marks[336, 1] - 0.006, 0], [0.0065, marks[336, 1] + 0.008, 0]])
     between[:, 2] = marks[9, 2]
     maps["frown_lines"] = _line(both * [1, 1, 0], _spline(between, 17) * [1, 1, 0], 0.0013) * (z > 0.1)
+    maps["relief"] = np.clip(maps["nasolabial"] + 0.8 * maps["eye_bag"] + 0.7 * lines + 0.7 * crow, 0, 1.5)
     return maps
 
 
@@ -180,7 +182,10 @@ def full_maps() -> Tensor:
     stacked = torch.from_numpy(np.stack([maps[name] for name in MAP_NAMES], 1)).float()
     images = found.scatter(stacked)[0].permute(2, 0, 1)
     covered = found.scatter(torch.ones(len(stacked), 1))[0].permute(2, 0, 1)
-    return _fill_gutter(images, covered)
+    images = _fill_gutter(images, covered)
+    groove = images[MAP_NAMES.index("relief")].clone()
+    images[MAP_NAMES.index("relief")] = torch.roll(groove, -2, 0) - torch.roll(groove, 2, 0)
+    return images
 
 
 def _fill_gutter(images: Tensor, covered: Tensor, passes: int = 10) -> Tensor:

@@ -84,7 +84,7 @@ class Renderer:
         mouth = torch.from_numpy(surface.template.regions["mouth_interior"]).to(value.device) > 0.5
         value = torch.where(mouth, torch.minimum(inside, torch.full_like(value, 0.5)), value)
         value = torch.where((kind == EYE_LEFT) | (kind == EYE_RIGHT), torch.full_like(value, 0.62), value)
-        return value.clamp(0.02, 1) ** 1.2
+        return value.clamp(0.02, 1) ** 1.5
 
     def draw(
         self,

@@ -191,7 +191,8 @@ def paint_skin(maps: Tensor, tiles: Tensor, hair: Tensor, columns: Columns, imag
     density = melanin[:, None] * maps.new_tensor(MELANIN_ABSORPTION) + blood[:, None] * maps.new_tensor(
         BLOOD_ABSORPTION
     )
-    density = density + (0.34 * folds)[:, None]
+    worn = (number("folds") + number("lines") + number("bags")) * (1 / 3)
+    density = density + (0.30 * folds + 0.45 * worn * at["relief"])[:, None]
     albedo = maps.new_tensor(PALE_SKIN) * torch.exp(-density)
     albedo = albedo.lerp(number("lipstick_colour"), (number("lipstick") * lips)[:, None] * 0.9)
     albedo = albedo.lerp(number("eye_shadow_colour"), (number("eye_shadow") * at["lid"])[:, None] * 0.8)
