@@ -27,6 +27,7 @@ TICK_SECONDS = 0.01
 figures: dict[str, Any] = {"blender": bpy.app.version_string, "python": sys.version.split()[0]}
 gaps: dict[str, list[float]] = {}
 calls: dict[str, list[float]] = {}
+long_gaps: list[str] = []
 phase = "before"
 last_tick = 0.0
 
@@ -126,8 +127,7 @@ def story() -> Generator[float, None, None]:
     time_calls(addon("ui.redraw"), "push_undo")
     time_calls(addon("ui.redraw"), "everything")
     time_calls(addon("ui.corner_preview"), "draw_corner")
-    if bpy.data.objects.get("Cube"):
-        bpy.data.objects.remove(bpy.data.objects["Cube"])
+    bpy.data.batch_remove(list(bpy.data.objects))
     yield 1.0
     view3d()[1].spaces.active.show_region_ui = True
     yield 1.0
@@ -218,13 +218,22 @@ def after() -> Generator[float, None, None]:
     show_sidebar()
     yield 1.0
     screenshot("10_reopened")
-    bpy.ops.screen.userpref_show()
+    yield from preferences()
+
+
+def preferences() -> Generator[float, None, None]:
+    """The extension's preferences, in place of the 3D View."""
+    area = view3d()[1]
+    area.type = "PREFERENCES"
     bpy.context.preferences.active_section = "ADDONS"
     bpy.context.window_manager.addon_search = "Likeness"
     bpy.ops.preferences.addon_expand(module=PACKAGE)
-    bpy.context.preferences.addons[PACKAGE].preferences.where = "INSTALLED"
-    yield 2.0
-    screenshot("11_preferences")
+    chosen = bpy.context.preferences.addons[PACKAGE].preferences
+    for where in ("INSTALLED", "REMOTE"):
+        chosen.where = where
+        area.tag_redraw()
+        yield 1.5
+        screenshot(f"11_preferences_{where.lower()}")
 
 
 running = story()
@@ -237,6 +246,11 @@ def tick() -> float | None:
     now = time.monotonic()
     if last_tick:
         gaps.setdefault(phase, []).append(now - last_tick)
+        if phase == "waiting" and now - last_tick > 0.1:
+            view = session().view
+            long_gaps.append(
+                f"{1000 * (now - last_tick):.0f} ms at {view.fraction:.0%}, {view.phase.value}: {view.sentence}"
+            )
     last_tick = now
     try:
         if now >= wake_at:
@@ -259,6 +273,7 @@ def finish() -> None:
         figures[f"gap_ms.{name}.count"] = len(ordered)
         figures[f"gap_ms.{name}.p99"] = round(ordered[int(0.99 * (len(ordered) - 1))] * 1000)
     figures.update({f"call_ms.{name}.longest": round(max(taken) * 1000) for name, taken in calls.items()})
+    figures["gaps_over_100_ms_while_waiting"] = long_gaps
     (HERE / "figures.json").write_text(json.dumps(figures, indent=1))
     addon("session").shut_down()
     sys.stdout.flush()
