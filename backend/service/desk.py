@@ -234,13 +234,16 @@ class Desk:
             self._audience.job_said(job, {**header, "token": job.token}, buffers, may_be_lost=True)
         elif kind == "done":
             self._current = None
-            self._finish(job, JobState.DONE, now, None)
+            if job.stop_by is None:
+                self._finish(job, JobState.DONE, now, None)
+            else:  # too late to stop the work, and not to keep the promise
+                self._finish(job, JobState.CANCELLED, now, _CANCELLED)
         elif kind == "failed":
             self._job_failed(job, JobError(header["code"], header["sentence"], header["advice"]), now)
 
     def _job_failed(self, job: Job, error: JobError, now: float) -> None:
         self._current = None
-        if error.code == "cancelled":
+        if error.code == "cancelled" or job.stop_by is not None:
             self._finish(job, JobState.CANCELLED, now, _CANCELLED)
         else:
             self._finish(job, JobState.FAILED, now, error)
@@ -276,6 +279,11 @@ class Desk:
             lost = JobError("disk", "The result could not be kept.", "Make room on the disk of the server.")
             self._book.finish(job, JobState.FAILED, now, lost)
         self._audience.job_ended(job)
+
+    def kill_worker(self) -> None:
+        """Kill the worker as if it had crashed: its job fails and a new one starts."""
+        if self._worker is not None:
+            self._worker.kill()
 
     def stop(self, now: float) -> None:
         """End the worker and every unfinished job."""

@@ -6,6 +6,7 @@ import os
 import secrets
 import shutil
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from backend.service.config_folder import make_private_folder
@@ -109,15 +110,19 @@ class JobBook:
         job.state = JobState.RUNNING
 
     def finish(self, job: Job, state: JobState, now: float, error: JobError | None = None) -> None:
-        """Note a job's end; its photos are deleted, its result stays."""
-        job.state, job.error, job.finished, job.stop_by = state, error, now, None
-        for path in job.photo_paths:
-            path.unlink(missing_ok=True)
+        """Note a job's end; its photos are deleted, its result stays.
+
+        Raises ``OSError``, having done nothing, when a job that is done has no result.
+        """
         if state is JobState.DONE:
             job.result_bytes = os.path.getsize(job.result_path)
-        else:
-            shutil.rmtree(job.folder, ignore_errors=True)
+        job.state, job.error, job.finished, job.stop_by = state, error, now, None
         job.photo_bytes = 0
+        for path in job.photo_paths:
+            with suppress(OSError):  # Windows: a worker that is being killed may still have it open
+                path.unlink()
+        if state is not JobState.DONE:
+            shutil.rmtree(job.folder, ignore_errors=True)
 
     def forget(self, job: Job) -> None:
         """Delete a finished job and its result."""

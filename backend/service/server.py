@@ -119,7 +119,8 @@ class Server:
     def _make_router(self, secret_key: str) -> zmq.Socket:
         router = self._context.socket(zmq.ROUTER)
         router.router_mandatory = True
-        router.maxmsgsize = max(self._limits.frame_bytes, self._limits.header_bytes)
+        # Frames are that little larger when they are encrypted; what is too large by less gets an answer.
+        router.maxmsgsize = max(self._limits.frame_bytes, self._limits.header_bytes) + 4096
         router.rcvhwm, router.sndhwm = 8, 32
         router.handshake_ivl = 10_000
         router.heartbeat_ivl, router.heartbeat_timeout = 5_000, 15_000
@@ -192,7 +193,11 @@ class Server:
                 generation, header, *buffers = self._worker_events.recv_multipart(zmq.DONTWAIT)
             except zmq.Again:
                 return
-            self._desk.worker_said(int(generation), msgspec.json.decode(header), buffers, time.monotonic())
+            try:
+                self._desk.worker_said(int(generation), msgspec.json.decode(header), buffers, time.monotonic())
+            except Exception:
+                _log.exception("the worker said something strange and is killed")
+                self._desk.kill_worker()
 
     def _take_messages(self) -> None:
         for _ in range(_AT_ONCE):

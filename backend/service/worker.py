@@ -121,15 +121,17 @@ class JobReporter:
 class Worker:
     """Runs tasks one after the other while a thread of its own listens to the server."""
 
-    def __init__(self, channel: Channel, runner: Any) -> None:
-        self._channel, self._runner = channel, runner
+    def __init__(self, channel: Channel) -> None:
+        self._channel = channel
+        self._runner: Any = None
         self._tasks: queue.SimpleQueue[Task] = queue.SimpleQueue()
         self._cancelled: set[str] = set()
 
-    def work(self, device: str) -> None:
-        """Warm up, then run tasks until the server is gone. Never returns normally."""
+    def work(self, runner: str, device: str) -> None:
+        """Load the runner, warm up, then run tasks until the server is gone. Never returns normally."""
         threading.Thread(target=self._listen, name="listener", daemon=True).start()
         try:
+            self._runner = importlib.import_module(runner)
             facts = self._runner.warm(device)
         except BaseException as error:
             traceback.print_exc()
@@ -203,15 +205,7 @@ def main(arguments: list[str]) -> None:
     channel = _take_over_pipes()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C in the terminal is the server's business
     logging.basicConfig(level=logging.WARNING, format="worker: %(message)s")
-    runner_name, device = arguments
-    try:
-        runner = importlib.import_module(runner_name)
-    except Exception as error:
-        traceback.print_exc()
-        told = explain(error)
-        channel.send({"type": "broken", "code": told.code, "sentence": told.sentence, "advice": told.advice})
-        raise SystemExit(1) from error
-    Worker(channel, runner).work(device)
+    Worker(channel).work(*arguments)
 
 
 if __name__ == "__main__":

@@ -14,7 +14,6 @@ from typing import Any
 import msgspec
 import zmq
 
-from backend.service.config_folder import CONFIG_VARIABLE
 from backend.service.frames import BrokenFramesError, read_frames, write_frames
 
 EVENTS_ENDPOINT = "inproc://worker-events"
@@ -41,7 +40,6 @@ class WorkerProcess:
         paths = [str(path) for path in (*search_path, _SOURCE)]
         environment = {name: value for name, value in os.environ.items() if name != OWNER_TOKEN_VARIABLE}
         environment["PYTHONPATH"] = os.pathsep.join([*paths, environment.get("PYTHONPATH", "")]).rstrip(os.pathsep)
-        environment.pop(CONFIG_VARIABLE, None)
         self.generation = generation
         self._context = context
         self._process = subprocess.Popen(

@@ -155,8 +155,12 @@ def test_frames_over_the_limit_close_the_connection(start_server) -> None:
     answer = client.ask({**SUBMIT, "photos": photo_headers([b""] * 5)}, *[b""] * 5)
     assert answer["code"] == "too_large" and "5 photos" in answer["sentence"]
     assert client.ask({"type": "ping"}, *[b""] * 1000)["code"] == "malformed"
-    client.send({**SUBMIT, "photos": photo_headers([bytes(100_001)])}, bytes(100_001))
+    exactly, over = b"answer " + bytes(100_000 - 7), bytes(100_001)
+    assert client.last_message(client.submit("exactly", exactly)["job"]).type == "result"
+    assert client.submit("over", over)["code"] == "too_large"
+    client.send({**SUBMIT, "photos": photo_headers([bytes(110_000)])}, bytes(110_000))
     assert client.is_silent(0.5)
+    assert client.ask({"type": "ping"})["code"] == "hello_first"  # connected anew
     assert_still_works(server, "after-oversized")
 
 
