@@ -34,6 +34,12 @@ _REASONS = (
         "network",
     ),
     (
+        r"(?P<what>lib[\w+.-]+\.so[\w.]*): cannot open shared object file",
+        "The system library {what} is missing.",
+        "On Debian and Ubuntu: sudo apt-get install libgl1 libegl1 libgles2 libglib2.0-0; then choose Repair.",
+        "missing_part",
+    ),
+    (
         r"(?i)certificate verify failed|SSLError",
         "The package server's certificate was not accepted.",
         "Check the computer's clock and, in a company, its certificates.",

@@ -200,6 +200,7 @@ def test_the_first_wanted_python_is_taken(tmp_path: Path) -> None:
         ("MemoryError", "memory"),
         ("Error: Command '[...]' returned non-zero: No module named ensurepip", "no_python"),
         ("ERROR: Could not install packages due to an OSError: [Errno 13] Permission denied: '/x'", "disk"),
+        ("ImportError: libGL.so.1: cannot open shared object file: No such file or directory", "missing_part"),
         ("ERROR: something new", "install"),
     ],
 )
