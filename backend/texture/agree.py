@@ -24,6 +24,8 @@ _DIFFERENCE_LENGTH = 0.020  # metres: a photo may differ from the others over th
 _OUTLIER = 0.25  # log units
 _SIDED = 0.3  # share of what differs left and right over centimetres that may be skin
 _REACH = 0.02  # pull of plain skin or hair on what no photo shows: felt after 6 cm
+_COLOUR_RANGE = 0.10  # log units of chroma
+_FEATURE_COLOUR = 0.3  # the same for lips and lids, and for hair
 _SKIN_RANGE = 0.45  # log units by which skin is brighter than its mean, on the bridge of a nose, say
 _ROUNDS = 4
 _DARKEST = 0.003
@@ -38,11 +40,13 @@ class Agreement:
     log_fields : (V, 3) float32 per photo; a photo's linear light over exp(this) is albedo on the common level.
     log_base : (V, 3) float32, the smooth part of the albedo that the photos agree on, carried on to what none shows.
     log_skin : (V, 3) float32, the brightest that plain skin is: what is brighter shines.
+    colour_range : (V, 1) float32 log units by which finer detail's colour may differ from ``log_base``'s.
     """
 
     log_fields: tuple[np.ndarray, ...]
     log_base: np.ndarray
     log_skin: np.ndarray
+    colour_range: np.ndarray
 
 
 def agree(
@@ -77,6 +81,7 @@ def agree(
     level = np.log(tone) - _weighted_median(common, skin)  # not the mean: beards and shade are no skin tone
     smooth = smooth_field(operators, common, _share(total), _DIFFERENCE_LENGTH, None, 1e-3)
     correction = level - (1.0 - _SIDED) * 0.5 * (smooth - smooth[surface.mirror])
+    correction = correction - _strange_colour(smooth + correction, base.base)
     face = _carried_on(surface, operators, common + correction, _share(total), base.base)
     share = hairy[: surface.count, None]
     values, weight = _at_cage(surface, atlas, photos, delit, [photo.shown for photo in photos])
@@ -89,7 +94,10 @@ def agree(
     fields = tuple(
         surface.lifted(light + rest - correction).astype(np.float32) for light, rest in zip(lights, rests, strict=True)
     )
-    return Agreement(fields, log_base, surface.lifted(base.base + _SKIN_RANGE).astype(np.float32))
+    features = np.maximum.reduce([surface.regions[name] for name in ("lips", "lids_left", "lids_right")])
+    colour_range = np.maximum(_COLOUR_RANGE + _FEATURE_COLOUR * features, _FEATURE_COLOUR * hairy)[:, None]
+    log_skin = surface.lifted(base.base + _SKIN_RANGE).astype(np.float32)
+    return Agreement(fields, log_base, log_skin, colour_range.astype(np.float32))
 
 
 def _weighted_median(values: np.ndarray, weight: np.ndarray) -> np.ndarray:
@@ -98,6 +106,15 @@ def _weighted_median(values: np.ndarray, weight: np.ndarray) -> np.ndarray:
     cumulative = np.cumsum(weight[order], axis=0)  # (C, 3)
     place = (cumulative < 0.5 * cumulative[-1:]).sum(0).clip(max=len(values) - 1)
     return np.take_along_axis(values, np.take_along_axis(order, place[None], 0), 0)[0]
+
+
+def _strange_colour(smooth: np.ndarray, skin: np.ndarray) -> np.ndarray:
+    """(C, 3) by which the colour of smooth log albedo (C, 3) is farther from ``skin``'s (C, 3) than blushes and
+    shadows of beards are: coloured light at the rim of a face."""
+    difference = smooth - skin
+    difference = difference - difference.mean(1, keepdims=True)
+    size = np.linalg.norm(difference, axis=1, keepdims=True)
+    return difference * (1.0 - np.minimum(1.0, _COLOUR_RANGE / np.maximum(size, 1e-9)))
 
 
 def _share(total: np.ndarray) -> np.ndarray:
@@ -113,7 +130,7 @@ def _carried_on(
     seen: np.ndarray,
     unseen: np.ndarray,
 ) -> np.ndarray:
-    """(C, 3) smooth field through values (C, 3): an unseen side takes the other's values, the rest tends to ``unseen``."""
+    """(C, 3) smooth field through values (C, 3): an unseen side takes the other's, the rest tends to ``unseen``."""
     other = seen < 0.1
     completed = np.where(other[:, None], values[surface.mirror], values)
     trusted = np.where(other, 0.5 * seen[surface.mirror], seen)

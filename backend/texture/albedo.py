@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -105,6 +105,8 @@ def build_albedo(
     pigment = np.clip(1.0 - 0.8 * surface.regions["neck"] - 0.5 * surface.regions["ears"], 0.0, 1.0)[: surface.count]
     base = solve_base(samples, tone.albedo, operators, surface.mirror, pigment)
     hair = find_hair(surface, survey_space, photos, base, hairy)
+    if not hair.cover.any():  # what photos call hair is something else
+        photos = [replace(photo, shown=photo.unwrap.weight) for photo in photos]
     agreement = agree(surface, survey_space.skin, photos, base, hair, hairy, operators, tone.albedo)
     log_base = agreement.log_base  # (V, 3)
     progress(_STAGE, 0.45)

@@ -20,7 +20,7 @@ from backend.texture.atlas import SurfaceAtlas
 from backend.texture.blend import ResidualBlender, channel_mean, masked_lowpass
 from backend.texture.complete import fill_from_mirror, fill_gaps, pore_deviation, pore_noise
 from backend.texture.detail import photo_detail
-from backend.texture.select import PhotoScore, coverage, detail_weights
+from backend.texture.select import PhotoScore, coverage, detail_weights, resting
 from backend.texture.surface import HeadSurface, TextureSpace
 from backend.texture.surface_field import robust_consensus
 from backend.texture.survey import SurveyedPhoto
@@ -104,6 +104,7 @@ def middle_band(
     """Agree on the middle frequencies; hairy (V,) of ``hair.hair_grows``, positions (V, 3) neutral."""
     atlas = space.skin
     texel_base, texel_skin = atlas.sample(agreement.log_base), atlas.sample(agreement.log_skin)
+    texel_range = atlas.sample(agreement.colour_range)
     sigma = _MIDDLE * density
     features = feature_masks(surface, atlas, photos, positions)
     feature = np.clip(sum(mask for name, mask in features.items() if name != "nose"), 0.0, 1.0)
@@ -115,7 +116,9 @@ def middle_band(
         grey = photo.samples.monochrome
         hair = np.isin(photo.unwrap.labels, _HAIRS).astype(np.float32)
         hair = hair * _light_hair(photo, texel_field, texel_base, hair)
-        detail = atlas.image(photo_detail(photo.unwrap.linear, texel_field, texel_base, texel_skin, hair, grey))
+        detail = atlas.image(
+            photo_detail(photo.unwrap.linear, texel_field, texel_base, texel_skin, texel_range, hair, grey)
+        )
         weight = atlas.image(photo.shown)
         middle, _ = masked_lowpass(detail, weight, sigma)
         around, _ = masked_lowpass(channel_mean(middle)[..., None], weight, 8.0 * sigma)
@@ -150,7 +153,10 @@ def middle_band(
         for score, strange in zip(scores, (_strangeness(own, agreed, sigma) for own in middles), strict=True)
     ]
     fine = detail_weights(scores, features)
-    shares = [score.weight * score.cosine**2 * score.quality for score in scores]
+    shares = [
+        score.weight * score.cosine**2 * smoothstep(0.15, 0.5, score.cosine) * score.quality * rest
+        for score, rest in zip(scores, resting(scores, features), strict=True)
+    ]
     total = np.maximum(sum(shares), 1e-4)[..., None]
     blended = sum(m * share[..., None] for m, share in zip(middles, shares, strict=True)) / total
     blended = blended + _borrowed_chroma(middles, scores, fine, photos)
@@ -248,13 +254,13 @@ def fine_band(
         used = np.flatnonzero(boxed)
         used = used[weight[row[used] - rows.start, column[used] - columns.start] > 1e-3]
         part = SurfaceAtlas(size, atlas.texel[used], atlas.corners[used], atlas.barycentrics[used])
-        vertex_values = [photo.view.pixels, field, agreement.log_base, agreement.log_skin]
-        sampled = part.sample(np.concatenate(vertex_values, 1))  # (P, 11)
+        vertex_values = [photo.view.pixels, field, agreement.log_base, agreement.log_skin, agreement.colour_range]
+        sampled = part.sample(np.concatenate(vertex_values, 1))  # (P, 12)
         pixels, scale = photo_at_scale(photo.face, photo.view.pixels_per_metre, density)
         linear = sample_linear(sampled[:, :2], pixels, scale)
         inside = (row[used] - rows.start, column[used] - columns.start)
         bristles = _enlarged(hair, size)[rows, columns][inside]
-        fields = (sampled[:, 2:5], sampled[:, 5:8], sampled[:, 8:])
+        fields = (sampled[:, 2:5], sampled[:, 5:8], sampled[:, 8:11], sampled[:, 11:])
         detail = photo_detail(linear, *fields, bristles, photo.samples.monochrome)
         residual = np.zeros((height, width, 3), np.float32)
         residual[inside] = detail - _enlarged(own, size)[rows, columns][inside]

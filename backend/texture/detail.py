@@ -9,7 +9,6 @@ _BRIGHT_KNEE = 0.15  # log units above bright skin: brighter is a highlight's re
 _BRIGHT_SLOPE = 0.35  # and rises only this steeply
 _HIGHLIGHT_STRENGTH = 0.85  # share of what looks like a highlight that is taken out
 _MONOCHROME_DETAIL = (0.86, 1.03, 1.12)  # skin's contrast per channel, of a grey photo's
-_CHROMA_LIMIT = 0.3  # log units by which a detail's colour may differ from what is around
 _DARK_GREY = 0.5  # share of its own colour that dark detail loses
 _DARKEST = 0.003
 
@@ -19,6 +18,7 @@ def photo_detail(
     log_field: np.ndarray,
     log_base: np.ndarray,
     log_skin: np.ndarray,
+    colour_range: np.ndarray,
     hair: np.ndarray,
     monochrome: bool,
 ) -> np.ndarray:
@@ -32,10 +32,11 @@ def photo_detail(
     linear : (P, 3). log_field : (P, 3), linear light over exp(this) is albedo on the level of log_base (P, 3).
     log_skin : (P, 3) bright plain skin there; what is brighter is a highlight. ``log_base`` will not do: beside a brow
         or the hair line it is dark itself.
+    colour_range : (P, 1) log units by which the colour may differ from ``log_base``'s.
     hair : (P,) in [0, 1], light brows and beards: what is bright there is grey hair, no highlight.
     """
     out = np.empty(linear.shape, np.float32)
-    arrays = [np.ascontiguousarray(a, np.float32) for a in (linear, log_field, log_base, log_skin, hair)]
+    arrays = [np.ascontiguousarray(a, np.float32) for a in (linear, log_field, log_base, log_skin, colour_range, hair)]
     _details(*arrays, monochrome, out)
     return out
 
@@ -92,7 +93,7 @@ def _remove(log_albedo, log_base, out):
 
 
 @njit(cache=True, parallel=True)
-def _details(linear, log_field, log_base, log_skin, hair, monochrome, out):
+def _details(linear, log_field, log_base, log_skin, colour_range, hair, monochrome, out):
     for i in prange(len(linear)):
         red = np.log(max(linear[i, 0], _DARKEST)) - log_field[i, 0] - log_base[i, 0]
         green = np.log(max(linear[i, 1], _DARKEST)) - log_field[i, 1] - log_base[i, 1]
@@ -117,6 +118,6 @@ def _details(linear, log_field, log_base, log_skin, hair, monochrome, out):
         dark = 1.0 - _DARK_GREY * min(max((-0.10 - level) / 0.35, 0.0), 1.0)
         o0, o1, o2 = (red - level) * dark, (green - level) * dark, (blue - level) * dark
         size = np.sqrt(o0 * o0 + o1 * o1 + o2 * o2)
-        limit = _CHROMA_LIMIT + 0.3 * hair[i]
+        limit = colour_range[i, 0] + 0.3 * hair[i]
         shrink = limit / max(limit, size)
         out[i, 0], out[i, 1], out[i, 2] = level + o0 * shrink, level + o1 * shrink, level + o2 * shrink

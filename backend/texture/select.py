@@ -52,6 +52,17 @@ def neutrality(expression: np.ndarray, feature: str) -> float:
     return float(np.exp(-2.0 * sum(w * expression[ARKIT_INDEX[name]] for name, w in _DISTURBING[feature])))
 
 
+def resting(photos: Sequence[PhotoScore], features: Mapping[str, np.ndarray]) -> list[np.ndarray]:
+    """(S, S) float32 per photo, 1 outside features (S, S) and lower within those that its expression changes more than
+    the photo at best rest does: a raised brow averaged with a lowered one is a thick one."""
+    result = [np.ones_like(photo.weight) for photo in photos]
+    for name, mask in features.items():
+        rests = np.array([neutrality(photo.expression, name) for photo in photos])
+        for image, rest in zip(result, rests / rests.max(), strict=True):
+            image *= 1.0 - mask * np.float32(1.0 - rest)
+    return result
+
+
 def detail_weights(photos: Sequence[PhotoScore], features: Mapping[str, np.ndarray]) -> list[np.ndarray]:
     """Blending weights for fine detail.
 

@@ -187,6 +187,16 @@ def label_distance(labels: np.ndarray, forbidden: np.ndarray, pixels_per_metre: 
     return cv2.resize(distance, labels.shape[::-1], interpolation=cv2.INTER_LINEAR) if step > 1 else distance
 
 
+def _edge_distance(face: PhotoFace, positions: np.ndarray) -> np.ndarray:
+    """(P,) pixels from positions (P, 2) in the crop to the edge of what was photographed, negative outside. A crop may
+    reach over the file's edge, and what it is padded with shows nothing."""
+    size = np.array(face.pixels.shape[1::-1], np.float64)
+    offset = np.array(face.crop_offset)
+    low = np.maximum(-offset * face.crop_scale, 0.0)
+    high = np.minimum((np.array(face.source_size) - offset) * face.crop_scale, size)
+    return np.minimum(positions - low, high - positions).min(1)
+
+
 def unwrap_photo(face: PhotoFace, view: SurfaceView, atlas: SurfaceAtlas, texels_per_metre: float) -> PhotoUnwrap:
     """Sample one photo at the atlas's texels and weigh it there; the atlas must cover only ``view``'s vertices."""
     stacked = np.concatenate([view.pixels, view.visible[:, None], view.cosine[:, None]], 1)
@@ -196,20 +206,15 @@ def unwrap_photo(face: PhotoFace, view: SurfaceView, atlas: SurfaceAtlas, texels
     linear = sample_linear(positions, pixels, scale)
     all_labels = without_specks(face.labels, view.pixels_per_metre)
     labels = _remap(all_labels, positions, cv2.INTER_NEAREST)
-    height, width = all_labels.shape
-    inside = smoothstep(
-        0.0,
-        4.0,
-        np.minimum.reduce([positions[:, 0], positions[:, 1], width - positions[:, 0], height - positions[:, 1]]),
-    )
+    inside = smoothstep(0.0, 4.0, _edge_distance(face, positions))
     outline = _remap(view.outline_distance, positions * np.float32(view.outline_scale), cv2.INTER_LINEAR)
-    seen = smoothstep(0.5, 1.0, visible) * smoothstep(0.12, 0.45, cosine) * smoothstep(0.0008, 0.003, outline) * inside
+    seen = smoothstep(0.5, 1.0, visible) * smoothstep(0.15, 0.5, cosine) * smoothstep(0.0008, 0.003, outline) * inside
 
     away = label_distance(all_labels, np.array([*_IN_THE_WAY, FaceClass.HAIR]), view.pixels_per_metre)
     clear = label_distance(all_labels, np.array(_IN_THE_WAY), view.pixels_per_metre)
     inner = label_distance(all_labels, np.array([FaceClass.MOUTH_INTERIOR]), view.pixels_per_metre)
     distance = _remap(away, positions, cv2.INTER_LINEAR)
-    clean = smoothstep(0.001, 0.006, distance)
+    clean = smoothstep(0.0015, 0.008, distance)
     pixel = 1.0 / view.pixels_per_metre
     clean *= smoothstep(0.0, max(0.0008, 0.8 * pixel), _remap(inner, positions, cv2.INTER_LINEAR))
     clean *= np.isin(labels, _SURE)
