@@ -34,6 +34,8 @@ def run(task: Task, report: JobReporter) -> WireMessage:
     word, _, argument = data[0].decode("latin-1").partition(" ")
     if word == "answer":
         _answer(report)
+    elif word == "face":
+        return _face(task, report)
     elif word == "sleep":
         _sleep(float(argument), report)
     elif word == "stuck":
@@ -80,3 +82,30 @@ def _sleep(seconds: float, report: JobReporter) -> None:
     while (left := end - time.monotonic()) > 0:
         report("photos", 1 - left / seconds)
         time.sleep(0.02)
+
+
+def _face(task: Task, report: JobReporter) -> WireMessage:
+    """The template's own face, as a reconstruction would send it."""
+    from backend.exchange.assemble import assemble
+    from backend.exchange.face_asset import AssetPhoto
+    from backend.exchange.wire import encode_face
+    from backend.geometry.template import load_template
+    from backend.progress import HeadPreview
+    from backend.rendering.camera import Camera
+    from backend.service.reconstruct_runner import preview_message
+
+    template = load_template()
+    report("landmarks", 1.0)
+    head = template.head
+    shown = HeadPreview("landmarks", template.vertices[: head.vertex_stop], template.quads[: head.face_stop])
+    report.preview("landmarks", preview_message(shown))
+    intrinsics = np.array([[900.0, 0, 320], [0, 900, 240], [0, 0, 1]])
+    pose = np.diag([1.0, -1, -1, 1])
+    pose[:3, 3] = [0, 0.1, 1.0]
+    photo = AssetPhoto(task.names[0], Camera(intrinsics, pose, (640, 480)), np.zeros(52), 1.5, float("nan"))
+    report_entry = {"name": task.names[0], "used": True, "reason": ""}
+    albedo = np.full((64, 64, 3), 200, np.uint8)
+    asset = assemble(
+        template, template.vertices, template.expressions, albedo, (photo,), {"version": 1, "photos": [report_entry]}
+    )
+    return encode_face(asset)

@@ -1,0 +1,99 @@
+"""Both ends are real: the Blender extension's connection and the server, with a scripted worker behind it."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Callable, Iterator
+from typing import TypeVar
+
+import pytest
+from service_client import ServerProcess
+
+from backend.rig.arkit import ARKIT_NAMES
+from blender_addon.client.connection import Connection, Patience, PhotoFile, Submission
+from blender_addon.client.events import Arrived, Event, GaveUp, JobFailed, Previewed, Progressed, Queued, Welcomed
+from blender_addon.client.keys import KeyPair, ServerAddress
+
+Kind = TypeVar("Kind", bound=Event)
+
+
+class Extension:
+    """The extension's connection, and all events so far."""
+
+    def __init__(self, server: ServerProcess, patience: Patience | None = None) -> None:
+        address = ServerAddress(server.endpoint, server.public_key)
+        self.connection = Connection(address, KeyPair(*server.keys()), "test", patience)
+        self.events: list[Event] = []
+        self.connection.start()
+
+    def wait_for(self, kind: type[Kind], seconds: float = 20.0) -> Kind:
+        """The next event of a kind."""
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            for event in self.connection.take():
+                self.events.append(event)
+                if isinstance(event, kind):
+                    return event
+            time.sleep(0.02)
+        raise AssertionError(f"no {kind.__name__} came, but {self.events}")
+
+    def submit(self, token: str, script: str) -> None:
+        self.connection.submit(Submission(token, (PhotoFile("front.jpg", data=script.encode()),)))
+
+
+@pytest.fixture
+def extend() -> Iterator[Callable[..., Extension]]:
+    opened: list[Extension] = []
+
+    def connect(server: ServerProcess, patience: Patience | None = None) -> Extension:
+        opened.append(Extension(server, patience))
+        return opened[-1]
+
+    yield connect
+    for extension in opened:
+        extension.connection.close(2)
+
+
+def test_a_face_arrives(server: ServerProcess, extend: Callable[..., Extension]) -> None:
+    extension = extend(server)
+    welcomed = extension.wait_for(Welcomed)
+    assert welcomed.limits.photos == 64 and welcomed.pid is not None
+    extension.submit("face", "face")
+    result = extension.wait_for(Arrived).result
+    assert any(isinstance(event, Queued) for event in extension.events)
+    assert any(isinstance(event, Progressed) and event.sentence for event in extension.events)
+    (preview,) = [event.preview for event in extension.events if isinstance(event, Previewed)]
+    head = result.parts[0]
+    assert head.name == "head" and head.key_names == ARKIT_NAMES
+    assert preview.vertices.shape == head.vertices.shape
+    assert result.photos[0].name == "front.jpg"
+
+
+def test_cancel_and_failure(server: ServerProcess, extend: Callable[..., Extension]) -> None:
+    extension = extend(server)
+    extension.wait_for(Welcomed)
+    extension.submit("ext-cancel", "sleep 30")
+    extension.wait_for(Progressed)
+    start = time.monotonic()
+    extension.connection.cancel("ext-cancel")
+    assert extension.wait_for(JobFailed).code == "cancelled"
+    assert time.monotonic() - start < 1.2
+    extension.submit("ext-crash", "exit 3")
+    failed = extension.wait_for(JobFailed)
+    assert failed.token == "ext-crash" and failed.code == "worker_died" and failed.advice
+    extension.submit("ext-next", "face")
+    assert extension.wait_for(Arrived).token == "ext-next"
+
+
+def test_a_server_that_dies_is_noticed(
+    start_server: Callable[..., ServerProcess], extend: Callable[..., Extension]
+) -> None:
+    server = start_server(timing={"heartbeat": 0.3, "silence": 1.5})
+    extension = extend(server, Patience(hello=3.0, again=1.0))
+    extension.wait_for(Welcomed)
+    extension.submit("doomed", "stuck 60")
+    extension.wait_for(Progressed)
+    server.process.send_signal(signal.SIGKILL)
+    gone = extension.wait_for(GaveUp)
+    assert gone.code == "unreachable" and gone.sentence and gone.advice
