@@ -21,6 +21,7 @@ from trainer.data.people.render import Renderer
 from trainer.data.people.scene import Shot, Stage, light_in_head
 from trainer.data.people.skin import Columns
 from trainer.data.people.surface import PeopleSurface
+from trainer.data.people.threads import single_threaded_pool
 from trainer.data.people.view import photo_border
 
 _PIXELS_AT_ONCE = {"cpu": 8 * 192**2, "cuda": 64 * 384**2}
@@ -89,14 +90,24 @@ class People:
             return self.casting.clip(index, self.config.photos)
         return self.casting.photos(index, self.config.photos)
 
-    @torch.no_grad()
     def batch(self, indices: range, device: torch.device) -> PeopleBatch:
         """People number ``indices``."""
         device = torch.device(device)
         inner = self._supersampling * self.config.size
-        chunk = max(1, round(_PIXELS_AT_ONCE.get(device.type, _PIXELS_AT_ONCE["cuda"]) / inner**2))
-        shots = [(index, shot) for index in indices for shot in self.shots(index)]
-        return join_batches([self._render(shots[k : k + chunk], device) for k in range(0, len(shots), chunk)])
+        pictures = max(1, round(_PIXELS_AT_ONCE.get(device.type, _PIXELS_AT_ONCE["cuda"]) / inner**2))
+        workers = torch.get_num_threads() if device.type == "cpu" else 1
+        people = max(1, min(pictures // self.config.photos, -(-len(indices) // workers)))
+        chunks = [indices[k : k + people] for k in range(0, len(indices), people)]
+        self._tools_on(device)
+
+        def render(chunk: range) -> PeopleBatch:
+            shots = [(index, shot) for index in chunk for shot in self.shots(index)]
+            parts = [self._render(shots[k : k + pictures], device) for k in range(0, len(shots), pictures)]
+            return join_batches(parts)
+
+        if workers == 1 or len(chunks) == 1:
+            return join_batches([render(chunk) for chunk in chunks])
+        return join_batches(list(single_threaded_pool(workers).map(render, chunks)))
 
     @property
     def _supersampling(self) -> float:
@@ -114,6 +125,7 @@ class People:
             )
         return self._tools[device]
 
+    @torch.no_grad()
     def _render(self, numbered: list[tuple[int, Shot]], device: torch.device) -> PeopleBatch:
         config, tools = self.config, self._tools_on(device)
         shots = [shot for _, shot in numbered]
@@ -160,5 +172,5 @@ class People:
 
 
 def _exposure(skin_level: Tensor) -> Tensor:
-    """(N,) factor by which people are exposed for their faces (two thirds of the way), from the skin's mean luminance (N,)."""
+    """(N,) factor that exposes for the face, two thirds of the way, from the skin's mean luminance (N,)."""
     return torch.where(skin_level > 0, (0.26 / skin_level.clamp(min=0.004)) ** 0.65, torch.ones_like(skin_level))

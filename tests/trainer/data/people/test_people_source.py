@@ -84,12 +84,12 @@ def test_landmarks_lie_on_what_they_mark(crowd: PeopleBatch) -> None:
     assert hits([4, 195, 5], FaceClass.SKIN) > 0.92  # in profile the tip is on the edge
     assert hits([205, 425, 50, 280], FaceClass.SKIN, FaceClass.FACIAL_HAIR) > 0.9
     assert hits([11, 12, 15, 16], FaceClass.LIPS, FaceClass.MOUTH_INTERIOR) > 0.85
+    # eyes are a pixel and a half high here: look at the neighbours too
+    near_eye = torch.nn.functional.max_pool2d((crowd.labels == int(FaceClass.EYES)).float()[:, None], 3, 1, 1)
     open_eyes = (crowd.expression[:, 0] + crowd.expression[:, 7]) < 0.3
-    irises = found[open_eyes][:, [468, 473]]
+    irises = near_eye.flatten(1).gather(1, places[:, [468, 473], 1] * 64 + places[:, [468, 473], 0])[open_eyes] > 0
     seen_irises = seen[open_eyes][:, [468, 473]]
-    assert ((irises == int(FaceClass.EYES)) & seen_irises).sum() > 0.5 * seen_irises.sum(), (
-        "eyes are two pixels high here"
-    )
+    assert (irises & seen_irises).sum() > 0.8 * seen_irises.sum()
 
 
 def test_depth_is_that_of_the_vertices(crowd: PeopleBatch) -> None:
@@ -193,3 +193,19 @@ def test_a_gpu_draws_the_same_people() -> None:
     config = PeopleConfig(size=64, seed=2, film=False)
     there, here = config.build().batch(range(6), torch.device("cuda")), config.build().batch(range(6), CPU)
     assert share_within(there.images.cpu(), here.images, 2 / 255) >= 0.999
+
+
+def test_threads_change_nothing() -> None:
+    before = torch.get_num_threads()
+    try:
+        source = PeopleConfig(size=32, seed=9).build()
+        torch.set_num_threads(1)
+        alone = source.batch(range(5), CPU)
+        torch.set_num_threads(2)
+        shared = source.batch(range(5), CPU)
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+    assert shared.person.tolist() == list(range(5))
+    assert share_within(alone.images, shared.images, 2 / 255) >= 0.999
+    assert (alone.labels == shared.labels).float().mean() >= 0.999
