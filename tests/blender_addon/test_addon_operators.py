@@ -145,6 +145,20 @@ def until(condition: object, seconds: float = 90.0) -> None:
         time.sleep(0.01)
 
 
+def test_opening_another_file_cancels(enabled: None, pictures: Path) -> None:
+    from blender_addon.client.keys import ServerAddress
+    from blender_addon.runner import Phase
+    from blender_addon.session import Job, listed_photos, session
+
+    add(pictures, "a.jpg")
+    photos, given = listed_photos(bpy.context.scene)
+    nowhere = ServerAddress("tcp://127.0.0.1:9", "k" * 40)
+    session().begin(Job(bpy.context.scene.name, photos, given, "fast", 1024), nowhere)
+    assert session().busy
+    bpy.ops.wm.read_homefile(use_empty=True)
+    assert session().view.phase is Phase.CANCELLED
+
+
 @pytest.fixture(scope="module")
 def demo_photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from trainer.data.demo_person import write_demo_photos
