@@ -7,8 +7,8 @@ from scipy.ndimage import map_coordinates
 
 from backend.exchange.face_asset import FaceAsset, FacePart
 from backend.exchange.subdivided import subdivided
+from backend.rendering.color import linear_from_srgb
 from trainer.data.midpoint import subdivide_midpoint
-from trainer.data.raytrace.film import srgb_to_linear
 from trainer.data.raytrace.scene import Surface, joined, vertex_normals
 
 HEAD_LEVELS = 2
@@ -50,7 +50,7 @@ def sample_texture(albedo: np.ndarray, uv: np.ndarray) -> np.ndarray:
     """(P, 3) linear-light colours of an (R, R, 3) uint8 sRGB texture at ``uv`` (P, 2), v up, bilinear."""
     height, width = albedo.shape[:2]
     place = [(1 - uv[:, 1]) * height - 0.5, uv[:, 0] * width - 0.5]
-    linear = srgb_to_linear(albedo.astype(np.float32) / 255)
+    linear = linear_from_srgb(albedo.astype(np.float32) / 255)
     return np.stack([map_coordinates(linear[..., c], place, order=1, mode="nearest") for c in range(3)], axis=1)
 
 

@@ -13,13 +13,13 @@ from scipy.ndimage import map_coordinates
 from scipy.spatial import cKDTree
 
 from backend.geometry.template import load_template
+from backend.rendering.color import linear_from_srgb
 from trainer.data.disk_cache import cache_folder, content_key, save_arrays
 from trainer.data.face_paint import EyeLook, brow_density, lash_density, paint_eyeball, smoothstep
 from trainer.data.ict_head import EYES, SKIN_STOP, SOCKETS_STOP, TEETH_STOP, load_ict, shared_folder
 from trainer.data.midpoint import subdivide_midpoint
 from trainer.data.noise3d import fractal_noise, value_noise
 from trainer.data.raytrace.bvh import build_bvh, closest_hits
-from trainer.data.raytrace.film import srgb_to_linear
 from trainer.data.raytrace.scene import Surface, joined, vertex_normals
 from trainer.data.scan_registration import fit_surface, robust_similarity, warp_by_landmarks
 from trainer.data.surface_landmarks import CLAY, SurfaceLandmarks, find_surface_landmarks
@@ -193,7 +193,7 @@ def fine_ict() -> FineIct:
 
 
 def _sample_map(path: Path, uv: np.ndarray) -> np.ndarray:
-    picture = srgb_to_linear(np.asarray(Image.open(path).convert("RGB"), dtype=np.float64) / 255)
+    picture = linear_from_srgb(np.asarray(Image.open(path).convert("RGB"), dtype=np.float64) / 255)
     height, width = picture.shape[:2]
     rows, columns = (1 - uv[:, 1]) * height - 0.5, uv[:, 0] * width - 0.5
     return np.stack([map_coordinates(picture[..., c], [rows, columns], order=1, mode="nearest") for c in range(3)], 1)

@@ -18,6 +18,7 @@ from PIL import Image
 from scipy.ndimage import map_coordinates
 from scipy.spatial import cKDTree
 
+from backend.rendering.color import linear_from_srgb
 from trainer.data.disk_cache import cache_folder, content_key, save_arrays, write_bytes
 from trainer.data.face_paint import LID_LOWER, LID_UPPER, EyeLook
 from trainer.data.ict_head import EYES, SKIN_STOP, load_ict, shared_folder
@@ -25,7 +26,6 @@ from trainer.data.ict_skin import SkinLook, eye_centre, fine_ict, ict_person, op
 from trainer.data.midpoint import subdivide_midpoint
 from trainer.data.photographs import Shot, shot_camera, six_shots, take_photograph
 from trainer.data.raytrace.bvh import build_bvh, closest_points
-from trainer.data.raytrace.film import srgb_to_linear
 from trainer.data.raytrace.scene import Surface, vertex_normals
 from trainer.data.scan_registration import (
     fit_surface,
@@ -244,7 +244,7 @@ def _james() -> ScanHead:
     vertices = vertices * MILLIMETRE
     fine_faces, matrix = subdivide_midpoint(faces, len(vertices), 3)
     fine_uv_faces, uv_matrix = subdivide_midpoint(uv_faces, len(uv), 3)
-    picture = srgb_to_linear(np.asarray(Image.open(folder / "james.jpg").convert("RGB"), dtype=np.float64) / 255)
+    picture = linear_from_srgb(np.asarray(Image.open(folder / "james.jpg").convert("RGB"), dtype=np.float64) / 255)
     fine_uv = uv_matrix @ uv
     place = [(1 - fine_uv[:, 1]) * picture.shape[0] - 0.5, fine_uv[:, 0] * picture.shape[1] - 0.5]
     colour = np.stack([map_coordinates(picture[..., c], place, order=1, mode="nearest") for c in range(3)], 1)

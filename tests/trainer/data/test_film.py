@@ -4,19 +4,20 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from trainer.data.raytrace.film import Film, develop, jpeg_bytes, linear_to_srgb, scatter, srgb_to_linear
+from backend.rendering.color import linear_from_srgb, srgb_from_linear
+from trainer.data.raytrace.film import Film, develop, jpeg_bytes, scatter
 
 
 def test_srgb_there_and_back():
     values = np.linspace(0, 1, 101)
-    np.testing.assert_allclose(linear_to_srgb(srgb_to_linear(values)), values, atol=1e-6)
-    assert linear_to_srgb(np.array(0.214))[()] == pytest.approx(0.5, abs=2e-3)
+    np.testing.assert_allclose(srgb_from_linear(linear_from_srgb(values)), values, atol=1e-6)
+    assert srgb_from_linear(np.array(0.214))[()] == pytest.approx(0.5, abs=2e-3)
 
 
 def test_exposure_and_white_balance_act_on_linear_light():
     film = Film(exposure=2.0, white_balance=(1.0, 0.5, 0.0), noise=0, blur=0)
     picture = develop(np.full((4, 4, 3), 0.107), film, np.random.default_rng(0))
-    expected = np.round(255 * linear_to_srgb(np.array([0.214, 0.107, 0])))
+    expected = np.round(255 * srgb_from_linear(np.array([0.214, 0.107, 0])))
     assert (picture == expected).all()
 
 
@@ -29,7 +30,7 @@ def test_highlights_roll_off_instead_of_clipping_hard():
 def test_noise_has_the_asked_strength_in_the_dark():
     film = Film(noise=0.01, blur=0)
     light = np.full((64, 64, 3), 0.2)
-    seen = srgb_to_linear(develop(light, film, np.random.default_rng(0)) / 255)
+    seen = linear_from_srgb(develop(light, film, np.random.default_rng(0)) / 255)
     assert seen.std() == pytest.approx(0.01 + 0.03 * np.sqrt(0.2), rel=0.15)
 
 

@@ -10,6 +10,8 @@ import numpy as np
 from PIL import Image
 from scipy.ndimage import gaussian_filter
 
+from backend.rendering.color import srgb_from_linear
+
 SCATTER_METRES = np.array([0.0016, 0.0008, 0.0005])
 """Standard deviation of the spread of red, green and blue light under skin."""
 
@@ -75,17 +77,6 @@ def scatter(
     return image
 
 
-def linear_to_srgb(linear: np.ndarray) -> np.ndarray:
-    """Linear light to sRGB (IEC 61966-2-1), both 0-1; values outside are clipped."""
-    linear = np.clip(linear, 0.0, 1.0)
-    return np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
-
-
-def srgb_to_linear(srgb: np.ndarray) -> np.ndarray:
-    """sRGB to linear light (IEC 61966-2-1), both 0-1."""
-    return np.where(srgb <= 0.04045, srgb / 12.92, ((srgb + 0.055) / 1.055) ** 2.4)
-
-
 def develop(linear: np.ndarray, film: Film, generator: np.random.Generator) -> np.ndarray:
     """Linear light (H, W, 3) to an (H, W, 3) uint8 sRGB picture: exposure, soft highlights, noise, blur."""
     light = linear * film.exposure * np.asarray(film.white_balance)
@@ -96,7 +87,7 @@ def develop(linear: np.ndarray, film: Film, generator: np.random.Generator) -> n
     light = np.maximum(light + grain, 0.0)
     knee = 0.8  # highlights roll off above this
     light = np.where(light > knee, knee + (1 - knee) * (1 - np.exp(-(light - knee) / (1 - knee))), light)
-    encoded = linear_to_srgb(light)
+    encoded = srgb_from_linear(light)
     curved = encoded * encoded * (3 - 2 * encoded)
     encoded = encoded + film.contrast * (curved - encoded)
     return np.round(encoded * 255).astype(np.uint8)
