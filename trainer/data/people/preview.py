@@ -31,6 +31,8 @@ def run(arguments: argparse.Namespace) -> int:
     """Write the sheets; returns the exit code."""
     size, seed, columns = arguments.size, arguments.seed, arguments.columns
     device = torch.device(arguments.device)
+    if arguments.people < columns:
+        raise SystemExit(f"--people must be at least --columns, {columns}")
     arguments.out.mkdir(parents=True, exist_ok=True)
     single = PeopleConfig(size=size, seed=seed).build()
     portraits = single.batch(range(arguments.people), device)
@@ -41,7 +43,8 @@ def run(arguments: argparse.Namespace) -> int:
     clip = moving.batch(range(columns + 4, columns + 8), device)
     every_third = clip.grouped(clip.images)[:, ::3].flatten(0, 1)
     _save(arguments.out / "clips.jpg", _bytes(every_third), columns)
-    rows = _rows(_bytes(portraits.images[: 3 * columns]), label_picture(portraits.labels[: 3 * columns]), columns)
+    shown = min(3, arguments.people // columns) * columns
+    rows = _rows(_bytes(portraits.images[:shown]), label_picture(portraits.labels[:shown]), columns)
     _save(arguments.out / "parsing.jpg", rows, columns)
     full = PeopleConfig(size=size, seed=seed, depth=True, albedo=True).build().batch(range(columns), device)
     kinds = [

@@ -139,7 +139,7 @@ class People:
         exposure = _exposure(picture.skin_level)
         exposed = picture.linear * exposure[:, None, None, None]
         images = develop(exposed, [shot.film for shot in shots]) if config.film else srgb_from_linear(exposed)
-        border = photo_border([shot.view for shot in shots], config.size, device)
+        border = photo_border([shot.view for shot in shots], config.size, config.framing, device)
         inside = border.inside()
         depth = normals = None
         if config.depth:

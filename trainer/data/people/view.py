@@ -25,8 +25,8 @@ class ViewParameters:
     distance : metres from the camera to between the eyes. aside : (2,) tangents of the angles, right and down, at which
         the head is seen off the optical axis.
     zoom : factor on the crop's side. shift : (2,) of the crop, in its sides.
-    edges : (4,) how far the photo reaches beyond the crop to the left, top, right, bottom, in the crop's sides; less
-        than 0 where the photo ends inside it.
+    edges : (4,) how far the photo reaches beyond the head's crop to the left, top, right, bottom, in the crop's sides;
+        less than 0 where the photo ends inside it.
     """
 
     yaw: float
@@ -186,9 +186,12 @@ class PhotoBorder:
         return images.flatten(2).gather(2, flat[:, None].expand(-1, images.shape[1], -1)).view_as(images)
 
 
-def photo_border(views: list[ViewParameters], size: int, device: torch.device) -> PhotoBorder:
-    """Where the photos end in crops of ``size`` pixels."""
+def photo_border(views: list[ViewParameters], size: int, framing: str, device: torch.device) -> PhotoBorder:
+    """Where the photos end in crops of ``size`` pixels; ``framing`` as for ``frame``."""
     edges = np.stack([view.edges for view in views]).astype(np.float64) * size
+    if framing == "face":  # that crop lies well inside the other
+        share = FACE_CROP / CROP_PER_FACE
+        edges = (edges + (1 - share) / 2 * size) / share
     into = np.clip(np.round(-edges), 0, size // 2 - 1).astype(np.int64)  # (N, 4) pixels that are missing
     left, top, right, bottom = torch.from_numpy(into).to(device).unbind(1)
     return PhotoBorder(size, left, top, size - 1 - right, size - 1 - bottom)

@@ -64,12 +64,14 @@ def test_crops_are_those_of_the_photo_stage(surface: PeopleSurface, yaw: float, 
 
 
 def test_beyond_the_photo_its_edge_is_repeated() -> None:
-    border = photo_border([straight(edges=np.array([-0.25, 1.0, 1.0, -0.125]))], 8, CPU)
+    view = straight(edges=np.array([-0.25, 1.0, 1.0, -0.125]))
+    border = photo_border([view], 8, "head", CPU)
     picture = torch.arange(64.0).view(1, 1, 8, 8)
     repeated = border.repeat(picture)[0, 0]
     assert torch.equal(repeated[:7, 2:], picture[0, 0, :7, 2:])
     assert torch.equal(repeated[:7, 0], picture[0, 0, :7, 2]) and torch.equal(repeated[7], repeated[6])
     assert border.inside().sum() == 6 * 7
+    assert photo_border([view], 8, "face", CPU).inside().all(), "the face lies inside the photo"
     assert torch.equal(border.repeat(picture[:, 0].to(torch.uint8))[0].float(), repeated)
 
 

@@ -152,6 +152,19 @@ def test_clips_move_smoothly() -> None:
     assert torch.equal(batch.light[0], batch.light[0])
 
 
+def test_preview_writes_sheets(tmp_path: Path) -> None:
+    from PIL import Image
+
+    from trainer.__main__ import main
+
+    out = tmp_path / "sheets"
+    assert main(["preview-data", "--out", str(out), "--size", "32", "--people", "6", "--columns", "2"]) == 0
+    sizes = {path.stem: Image.open(path).size for path in out.iterdir()}
+    assert sizes == {
+        "people": (64, 96), "sets": (64, 128), "clips": (64, 128), "parsing": (64, 192), "labels": (64, 192)
+    }  # fmt: skip
+
+
 def test_wrong_configurations_are_refused() -> None:
     with pytest.raises(ValueError, match="size"):
         PeopleConfig(size=8)
