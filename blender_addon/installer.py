@@ -13,7 +13,7 @@ from .errors import AddonError
 from .identity import PACKAGE
 
 _current: Installation | None = None
-_cuda = False
+_cuda = _asked = False
 
 
 def backend_folder() -> BackendFolder:
@@ -25,18 +25,17 @@ def backend_folder() -> BackendFolder:
     return BackendFolder(Path(root))
 
 
-def look_for_card() -> None:
-    """Find out on a thread whether there is an NVIDIA card: the question may take seconds."""
+def cuda_card() -> bool:
+    """Whether an NVIDIA card was found so far; the first call asks on a thread, for the answer may take seconds."""
+    global _asked
 
     def ask() -> None:
         global _cuda
         _cuda = has_nvidia()
 
-    threading.Thread(target=ask, name="likeness-card", daemon=True).start()
-
-
-def cuda_card() -> bool:
-    """Whether an NVIDIA card was found so far."""
+    if not _asked:
+        _asked = True
+        threading.Thread(target=ask, name="likeness-card", daemon=True).start()
     return _cuda
 
 

@@ -28,7 +28,6 @@ def register() -> None:
     for part in PARTS:
         part.register()
     bpy.app.handlers.load_pre.append(_before_load)
-    installer.look_for_card()
 
 
 def unregister() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import queue
 import shutil
 import subprocess
 import sys
@@ -40,14 +39,14 @@ class InstallPlan:
     ----------
     archive : ``backend.zip`` of the extension, or a folder with the backend's source.
     told_python : what the person entered, "" to search. fresh : throw away an environment that is there.
-    cuda : install a CUDA build of torch. uv : let ``uv`` choose torch's build for this computer, if it can be had.
+    cuda : install a CUDA build of torch; None: where there is an NVIDIA card. uv : let ``uv`` choose torch's build for this computer, if it can be had.
     pip_arguments : further arguments for pip. check : what the environment has to run in the end, see ``CHECK``.
     """
 
     archive: Path
     told_python: str = ""
     fresh: bool = False
-    cuda: bool = False
+    cuda: bool | None = None
     uv: bool = True
     pip_arguments: tuple[str, ...] = ()
     check: str = CHECK
@@ -92,9 +91,9 @@ class Installation:
         self.view = InstallView("Starting")
         self.lines: deque[str] = deque(maxlen=2000)
         self._folder, self._plan = folder, plan
+        self._cuda = False
         self._stopped = threading.Event()
         self._child: subprocess.Popen[str] | None = None
-        self._log: queue.SimpleQueue[str] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="likeness-install", daemon=True)
 
     def start(self) -> None:
@@ -139,8 +138,9 @@ class Installation:
         if plan.fresh and folder.environment.exists():
             self._step("Removing the old environment", 0.01)
             shutil.rmtree(folder.environment)
+        self._cuda = has_nvidia() if plan.cuda is None else plan.cuda
         free = shutil.disk_usage(folder.root).free
-        needed = needed_bytes(plan.cuda) - (folder_bytes(folder.environment) if folder.environment.exists() else 0)
+        needed = needed_bytes(self._cuda) - (folder_bytes(folder.environment) if folder.environment.exists() else 0)
         if free < needed:
             raise AddonError(
                 f"The disk has {free / 1e9:.1f} GB left, the backend needs {needed / 1e9:.1f} GB.",
@@ -149,8 +149,9 @@ class Installation:
             )
         self._step("Unpacking the backend", 0.02)
         self._unpack()
-        if not folder.python.exists():
+        if not self._environment_works():
             self._step("Making an environment", 0.03)
+            shutil.rmtree(folder.environment, ignore_errors=True)
             self._command([str(python.path), "-I", "-m", "venv", str(folder.environment)])
         self._packages(_requirements(folder.source))
         self._step("Checking the installation", 0.96)
@@ -158,6 +159,18 @@ class Installation:
         facts = json.loads(said[-1])
         self._step("Measuring its size", 0.99)
         return Installed(facts["version"], python.text, facts["torch"], facts["cuda"], folder_bytes(folder.root))
+
+    def _environment_works(self) -> bool:
+        """Whether Python and pip of the environment run; they do not where it was interrupted or lost its base Python."""
+        if not self._folder.python.exists():
+            return False
+        try:
+            self._command([str(self._folder.python), "-m", "pip", "--version"])
+        except (AddonError, OSError):
+            if self._stopped.is_set():
+                raise
+            return False
+        return True
 
     def _unpack(self) -> None:
         target, archive = self._folder.source, self._plan.archive
@@ -188,7 +201,7 @@ class Installation:
         pip += plan.pip_arguments
         if plan.uv and sys.platform != "darwin" and not plan.pip_arguments:
             self._step("Choosing a build of torch", 0.05)
-            build = "auto" if plan.cuda else "cpu"
+            build = "auto" if self._cuda else "cpu"
             uv = [python, "-m", "uv", "pip", "install", "--python", python, "--torch-backend", build, "--no-progress"]
             try:
                 self._command([*pip, "uv"])

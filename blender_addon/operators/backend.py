@@ -59,9 +59,7 @@ class InstallBackend(_Installing):
         except AddonError as error:
             self.report({"ERROR"}, str(error))
             return {"CANCELLED"}
-        plan = InstallPlan(
-            backend_archive(), bpy.path.abspath(told) if told else "", fresh=self.fresh, cuda=installer.cuda_card()
-        )
+        plan = InstallPlan(backend_archive(), bpy.path.abspath(told) if told else "", fresh=self.fresh)
         return self._begin(plan)
 
 

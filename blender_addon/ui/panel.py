@@ -167,6 +167,8 @@ def _draw_photo(layout: bpy.types.UILayout, photo: bpy.types.PropertyGroup) -> N
         layout.template_icon(icon_value=icon, scale=6)
     else:
         draw_wrapped(layout, f"{photo.name} is not there any more.", icon="ERROR")
+    if photo.status == "USED" and photo.landmark_error >= 0:
+        draw_wrapped(layout, f"Used; landmarks fit to {photo.landmark_error:.1f} % of the eyes' distance.")
     if photo.reason:
         draw_wrapped(layout, photo.reason, icon="INFO")
 

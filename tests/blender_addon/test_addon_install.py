@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 import time
 import zipfile
@@ -124,6 +125,14 @@ def test_it_can_be_stopped(plan: InstallPlan, shared_folder: BackendFolder) -> N
     installation.stop()
     installation.join(10)
     assert installation.view.error.code == "cancelled" and shared_folder.installed() is None
+
+
+def test_an_environment_that_was_interrupted_is_made_again(plan: InstallPlan, shared_folder: BackendFolder) -> None:
+    for pip in shared_folder.environment.glob("**/site-packages/pip"):
+        shutil.rmtree(pip)
+    installation = run(shared_folder, plan)
+    assert installation.view.error is None and shared_folder.installed() is not None
+    assert any("Making an environment" in line for line in installation.lines)
 
 
 def test_removing_leaves_an_empty_folder(plan: InstallPlan, shared_folder: BackendFolder) -> None:
