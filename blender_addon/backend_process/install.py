@@ -39,7 +39,8 @@ class InstallPlan:
     ----------
     archive : ``backend.zip`` of the extension, or a folder with the backend's source.
     told_python : what the person entered, "" to search. fresh : throw away an environment that is there.
-    cuda : install a CUDA build of torch; None: where there is an NVIDIA card. uv : let ``uv`` choose torch's build for this computer, if it can be had.
+    cuda : install a CUDA build of torch; None: where there is an NVIDIA card.
+    uv : let ``uv`` choose torch's build for this computer, if it can be had.
     pip_arguments : further arguments for pip. check : what the environment has to run in the end, see ``CHECK``.
     """
 
@@ -161,7 +162,7 @@ class Installation:
         return Installed(facts["version"], python.text, facts["torch"], facts["cuda"], folder_bytes(folder.root))
 
     def _environment_works(self) -> bool:
-        """Whether Python and pip of the environment run; they do not where it was interrupted or lost its base Python."""
+        """Whether Python and pip of the environment run; not where it was interrupted or lost its base Python."""
         if not self._folder.python.exists():
             return False
         try:
