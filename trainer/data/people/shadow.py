@@ -15,7 +15,7 @@ REACH = 0.17
 BIAS = 0.0035
 """Metres by which a vertex may lie behind the shadow map and still be lit."""
 _AWAY = 2.0
-_TAPS = (
+_TAPS = ((0.2, 0.5), (1.1, -0.5), (-0.8, 1.1), (-1.2, -0.5), (0.3, -1.5), (1.4, 1.2))
     (0.2, 0.4),
     (1.0, -0.5),
     (-0.7, 0.9),
