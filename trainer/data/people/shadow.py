@@ -16,16 +16,6 @@ BIAS = 0.0035
 """Metres by which a vertex may lie behind the shadow map and still be lit."""
 _AWAY = 2.0
 _TAPS = ((0.2, 0.5), (1.1, -0.5), (-0.8, 1.1), (-1.2, -0.5), (0.3, -1.5), (1.4, 1.2))
-    (0.2, 0.4),
-    (1.0, -0.5),
-    (-0.7, 0.9),
-    (-1.1, -0.6),
-    (0.3, -1.5),
-    (1.5, 1.0),
-    (-0.3, 1.6),
-    (-1.7, 0.4),
-    (0.4, 0.1),
-)
 """Places in the shadow map that are averaged."""
 
 
