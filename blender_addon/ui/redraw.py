@@ -43,7 +43,7 @@ class Pace:
 
     def __init__(self) -> None:
         self._dirty = False
-        self._words_at = self._view_at = self._ticked_at = 0.0
+        self._dirty_at = self._words_at = self._view_at = self._ticked_at = 0.0
         self._view_drawn = False
         self._slow = False
 
@@ -51,10 +51,14 @@ class Pace:
         """Whether to draw words (sidebar, status bar) and whether to draw the 3D View, at time ``now`` in seconds."""
         if self._view_drawn and now - self._ticked_at > SLOW_TICK_SECONDS:
             self._slow = True
-        self._ticked_at, self._dirty = now, self._dirty or words_changed
-        words = self._dirty and now - self._words_at >= WORDS_SECONDS
+        if words_changed and not self._dirty:
+            self._dirty, self._dirty_at = True, now
+        self._ticked_at = now
         pause = SLOW_TURN_SECONDS if self._slow else TURN_SECONDS
         view = head_changed or (turning and now - self._view_at >= pause)
+        # Both at once would take twice as long; but words do not wait for ever.
+        waited = now - self._dirty_at
+        words = self._dirty and now - self._words_at >= WORDS_SECONDS and (not view or waited >= WORDS_SECONDS)
         if words:
             self._words_at, self._dirty = now, False
         if view:

@@ -272,6 +272,10 @@ def test_the_pace_of_drawing() -> None:
     assert pace.tick(10.90, False, True, True) == (False, True)  # a new head is drawn all the same
     assert pace.tick(11.50, False, False, True) == (False, False)
     assert pace.tick(11.65, False, False, True) == (False, True)
+    assert pace.tick(12.00, True, True, True) == (False, True)  # not both at once
+    assert pace.tick(12.05, False, False, True) == (True, False)
+    assert pace.tick(12.30, True, True, True) == (False, True)
+    assert pace.tick(12.51, True, True, True) == (True, True)  # but words do not wait for ever
 
 
 def test_shading_of_the_preview() -> None:
