@@ -6,9 +6,10 @@ import bpy
 
 WORDS_SECONDS = 0.2
 """Progress is not drawn more often than this."""
-TURN_SECONDS, SLOW_TURN_SECONDS = 0.05, 0.7
-SLOW_TICK_SECONDS = 0.1
-"""Where a tick after a drawn 3D View comes later than this, drawing is slow here, and the head turns in large steps."""
+TURN_SECONDS = 0.05
+TURN_SHARE = 0.2
+"""Turning the head takes at most this share of the time: where drawing is slow, it turns in larger steps."""
+USUAL_TICK_SECONDS = 0.03
 
 
 def everything() -> None:
@@ -45,16 +46,16 @@ class Pace:
         self._dirty = False
         self._dirty_at = self._words_at = self._view_at = self._ticked_at = 0.0
         self._view_drawn = False
-        self._slow = False
+        self._cost = 0.0
 
     def tick(self, now: float, words_changed: bool, head_changed: bool, turning: bool) -> tuple[bool, bool]:
         """Whether to draw words (sidebar, status bar) and whether to draw the 3D View, at time ``now`` in seconds."""
-        if self._view_drawn and now - self._ticked_at > SLOW_TICK_SECONDS:
-            self._slow = True
+        if self._view_drawn:
+            self._cost = max(now - self._ticked_at - USUAL_TICK_SECONDS, 0.0)
         if words_changed and not self._dirty:
             self._dirty, self._dirty_at = True, now
         self._ticked_at = now
-        pause = SLOW_TURN_SECONDS if self._slow else TURN_SECONDS
+        pause = max(TURN_SECONDS, self._cost / TURN_SHARE)
         view = head_changed or (turning and now - self._view_at >= pause)
         # Both at once would take twice as long; but words do not wait for ever.
         waited = now - self._dirty_at
