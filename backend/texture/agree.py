@@ -23,9 +23,10 @@ LIGHT_LENGTH = 0.004  # metres: light is divided out down to this; finer shade i
 _DIFFERENCE_LENGTH = 0.020  # metres: a photo may differ from the others over this
 _OUTLIER = 0.25  # log units
 _SIDED = 0.3  # share of what differs left and right over centimetres that may be skin
-_REACH = 0.02  # pull of plain skin or hair on what no photo shows: felt after 6 cm
+_REACH = 0.02  # pull of plain skin on what no photo shows: felt after 6 cm,
+_HAIR_REACH = 0.5  # that of hair after one
 _COLOUR_RANGE = 0.10  # log units of chroma
-_FEATURE_COLOUR = 0.3  # the same for lips and lids, and for hair
+_FEATURE_COLOUR = 0.3  # the same for lips and hair
 _SKIN_RANGE = 0.45  # log units by which skin is brighter than its mean, on the bridge of a nose, say
 _ROUNDS = 4
 _DARKEST = 0.003
@@ -82,20 +83,21 @@ def agree(
     smooth = smooth_field(operators, common, _share(total), _DIFFERENCE_LENGTH, None, 1e-3)
     correction = level - (1.0 - _SIDED) * 0.5 * (smooth - smooth[surface.mirror])
     correction = correction - _strange_colour(smooth + correction, base.base)
-    face = _carried_on(surface, operators, common + correction, _share(total), base.base)
+    face = _carried_on(surface, operators, common + correction, _share(total), base.base, _REACH)
     share = hairy[: surface.count, None]
     values, weight = _at_cage(surface, atlas, photos, delit, [photo.shown for photo in photos])
     rests = rests + share * _differences(operators, values - rests, weight * share[:, 0], grey)
     common = _consensus(values - rests, weight, grey)
     seen = _share(weight.sum(0))
-    unseen = _unseen_hair(surface, atlas, hair, common + correction, seen, base.base)
-    head = _carried_on(surface, operators, common + correction, seen, unseen)
+    covered = _at_vertices(surface, atlas, hair.cover)
+    unseen = _unseen_hair(covered, hair, common + correction, seen, base.base)
+    reach = _REACH + (_HAIR_REACH - _REACH) * covered
+    head = _carried_on(surface, operators, common + correction, seen, unseen, reach)
     log_base = surface.lifted(face * (1.0 - share) + head * share).astype(np.float32)
     fields = tuple(
         surface.lifted(light + rest - correction).astype(np.float32) for light, rest in zip(lights, rests, strict=True)
     )
-    features = np.maximum.reduce([surface.regions[name] for name in ("lips", "lids_left", "lids_right")])
-    colour_range = np.maximum(_COLOUR_RANGE + _FEATURE_COLOUR * features, _FEATURE_COLOUR * hairy)[:, None]
+    colour_range = np.maximum(_COLOUR_RANGE, _FEATURE_COLOUR * np.maximum(surface.regions["lips"], hairy))[:, None]
     log_skin = surface.lifted(base.base + _SKIN_RANGE).astype(np.float32)
     return Agreement(fields, log_base, log_skin, colour_range.astype(np.float32))
 
@@ -129,30 +131,31 @@ def _carried_on(
     values: np.ndarray,
     seen: np.ndarray,
     unseen: np.ndarray,
+    reach: float | np.ndarray,
 ) -> np.ndarray:
-    """(C, 3) smooth field through values (C, 3): an unseen side takes the other's, the rest tends to ``unseen``."""
+    """(C, 3) smooth field through values (C, 3): an unseen side takes the other's, the rest tends to ``unseen`` (C, 3),
+    the sooner the larger ``reach`` is (number or (C,))."""
     other = seen < 0.1
     completed = np.where(other[:, None], values[surface.mirror], values)
     trusted = np.where(other, 0.5 * seen[surface.mirror], seen)
-    return smooth_field(operators, completed, trusted, BASE_LENGTH, unseen, _REACH)
+    return smooth_field(operators, completed, trusted, BASE_LENGTH, unseen, reach)
+
+
+def _at_vertices(surface: HeadSurface, atlas: SurfaceAtlas, image: np.ndarray) -> np.ndarray:
+    """(C,) mean of an image (S, S) around the cage's vertices."""
+    mean, total = atlas.splat(atlas.gather(image)[:, None], np.ones(len(atlas.texel)), surface.lift.shape[0])
+    cage_total = surface.lift.T @ total
+    return (surface.lift.T @ (mean[:, 0] * total)) / np.maximum(cage_total, 1e-9)
 
 
 def _unseen_hair(
-    surface: HeadSurface,
-    atlas: SurfaceAtlas,
-    hair: HairEvidence,
-    values: np.ndarray,
-    seen: np.ndarray,
-    skin: np.ndarray,
+    covered: np.ndarray, hair: HairEvidence, values: np.ndarray, seen: np.ndarray, skin: np.ndarray
 ) -> np.ndarray:
-    """(C, 3) log albedo where no photo looks: ``skin`` (C, 3), and on a scalp with hair the colour that hair has where
-    photos show it on the surface (values (C, 3), seen (C,)), if they do."""
-    mean, total = atlas.splat(atlas.gather(hair.cover)[:, None], np.ones(len(atlas.texel)), surface.lift.shape[0])
-    cage_total = surface.lift.T @ total
-    share = (surface.lift.T @ (mean * total[:, None])) / np.maximum(cage_total, 1e-9)[:, None]  # (C, 1)
-    shown = (share[:, 0] > 0.7) & (seen > 0.1)
-    colour = np.average(values[shown], axis=0, weights=seen[shown]) if shown.sum() > 30 else hair.log_color
-    return skin * (1.0 - share) + colour * share
+    """(C, 3) log albedo where no photo looks: ``skin`` (C, 3), and where hair has ``covered`` the scalp (C,) the colour
+    that it has where photos show it on the surface (values (C, 3), seen (C,)), if they do."""
+    shown = (covered > 0.7) & (seen > 0.1)
+    colour = _weighted_median(values[shown], seen[shown]) if shown.sum() > 30 else hair.log_color
+    return skin * (1.0 - covered[:, None]) + colour * covered[:, None]
 
 
 def smooth_light(operators: SurfaceOperators, transfer: np.ndarray, light: np.ndarray) -> np.ndarray:

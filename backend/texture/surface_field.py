@@ -52,7 +52,7 @@ def smooth_field(
     weights: np.ndarray,
     length: float,
     anchor: np.ndarray | None = None,
-    anchor_weight: float = 1e-4,
+    anchor_weight: float | np.ndarray = 1e-4,
 ) -> np.ndarray:
     """The smooth field that follows weighted samples: a screened Poisson equation on the surface.
 
@@ -61,7 +61,8 @@ def smooth_field(
     Parameters
     ----------
     values : (V, C) samples; weights : (V,) 0 where there is none; length : metres over which a sample is spread.
-    anchor : (V, C) or (C,) value to return to far away from every sample (the weighted mean if None).
+    anchor : (V, C) or (C,) value to return to far away from every sample (the weighted mean if None);
+        anchor_weight : number or (V,), how strongly.
 
     Returns
     -------

@@ -88,6 +88,53 @@ def test_features_keep_their_contrast(three_views: tuple[Scene, AlbedoResult]) -
         assert np.abs(contrast - expected).max() < 0.2 * np.abs(expected).max() + 0.05, name
 
 
+def test_a_beard_that_all_photos_show_is_no_light() -> None:
+    scene = make_scene(SIDES, beard=1.2)
+    result = build_albedo(scene.template, scene.fitted, scene.faces, SIZE)
+    chin, cheeks = (_region(scene, name) & (result.coverage > 0.8) for name in ("chin", "cheeks"))
+    chin &= ~_region(scene, "lips", 0.02)
+    found, truth = (
+        np.log(np.median(image[chin], 0) / np.median(image[cheeks], 0)).mean()
+        for image in (_linear(result), _truth(scene))
+    )
+    assert truth < -1.0
+    assert abs(found - truth) < 0.15 * abs(truth)
+
+
+def test_what_a_crop_is_padded_with_is_never_sampled() -> None:
+    scene = make_scene([Shot(0.0), Shot(10.0, soft_light(-0.3))])
+    faces = []
+    for face in scene.faces:
+        pixels, edge = face.pixels.copy(), 215
+        pixels[:, :edge] = (0, 40, 255)  # the file begins here
+        height, width = face.labels.shape
+        faces.append(replace(face, pixels=pixels, crop_offset=(-float(edge), 0.0), source_size=(width - edge, height)))
+    found = _linear(build_albedo(scene.template, scene.fitted, faces, SIZE))
+    assert (found[..., 2] - found[..., 0])[_region(scene, "face", 0.5)].max() < 0.02
+
+
+def test_the_hair_line_is_the_photos() -> None:
+    """Dark hair above the forehead: the scalp takes its colour, and goes on in it where no photo looks."""
+    scene = make_scene([Shot(0.0), Shot(25.0, soft_light(-0.3)), Shot(-25.0, soft_light(0.4))])
+    faces, black = [], np.array([52, 36, 27], np.uint8)
+    for face in scene.faces:
+        brows = face.landmarks[[105, 334], 1].mean()
+        height = np.arange(len(face.labels))[:, None] < brows - 55  # pixels; 512 are 34 cm
+        hair = height & (face.labels != FaceClass.BACKGROUND)
+        pixels, labels = face.pixels.copy(), face.labels.copy()
+        pixels[hair], labels[hair] = black, FaceClass.HAIR
+        faces.append(with_labels(face, labels, pixels))
+    result = build_albedo(scene.template, scene.fitted, faces, SIZE)
+    brightness = np.log(_linear(result)).mean(2)
+    scalp, cheeks = _region(scene, "scalp", 0.95), _region(scene, "cheeks")
+    skin = np.median(brightness[cheeks])
+    front = scalp & (np.arange(SIZE)[:, None] < SIZE // 5) & (result.coverage > 0.9)
+    assert front.sum() > 2000 and np.median(brightness[front]) < skin - 1.0
+    top = scalp & (np.arange(SIZE)[:, None] < SIZE // 8) & (result.coverage < 0.1)  # behind what photos show
+    assert top.sum() > 2000 and np.median(brightness[top]) < skin - 1.0
+    assert abs(np.median(brightness[_region(scene, "forehead") & (result.coverage > 0.8)]) - skin) < 0.25
+
+
 def test_no_hole_and_no_background(three_views: tuple[Scene, AlbedoResult]) -> None:
     scene, result = three_views
     found, covered = _linear(result), _covered(scene)

@@ -7,7 +7,17 @@ import pytest
 
 from backend.photos.collection import FaceClass, PhotoFace, PhotoQuality
 from backend.rendering.color import srgb_bytes
-from backend.texture.eyes import DEFAULT_IRIS, IRIS_RADIUS, PUPIL_RADIUS, iris_colour, iris_sample, paint_eyeball
+from backend.texture.eyes import (
+    DEFAULT_IRIS,
+    IRIS_RADIUS,
+    PUPIL_RADIUS,
+    SCLERA,
+    iris_colour,
+    iris_sample,
+    paint_eyeball,
+    white_colour,
+    white_sample,
+)
 
 RADIUS = 0.012
 BLUE = np.array([0.11, 0.16, 0.21])
@@ -37,10 +47,10 @@ def test_painting_is_deterministic() -> None:
     np.testing.assert_array_equal(paint_eyeball(_ball(500), BLUE, 3), paint_eyeball(_ball(500), BLUE, 3))
 
 
-def _eye_photo(iris: np.ndarray, labels_value: int = FaceClass.EYES) -> PhotoFace:
+def _eye_photo(iris: np.ndarray, labels_value: int = FaceClass.EYES, white: float = 0.5) -> PhotoFace:
     size, centres, radius = 200, ((60.0, 100.0), (140.0, 100.0)), 14.0
     ys, xs = np.mgrid[0:size, 0:size] + 0.5
-    linear = np.full((size, size, 3), 0.5)
+    linear = np.full((size, size, 3), white)
     for x, y in centres:
         distance = np.hypot(xs - x, ys - y)
         linear[distance < radius] = iris
@@ -66,3 +76,17 @@ def test_iris_colour_is_found_beside_the_catchlight(iris: np.ndarray) -> None:
 def test_glasses_and_missing_irises_give_no_sample() -> None:
     assert iris_sample(_eye_photo(BLUE, FaceClass.GLASSES), np.ones(3)) is None
     np.testing.assert_array_equal(iris_colour([]), DEFAULT_IRIS)
+
+
+def test_the_eyes_white_is_as_bright_as_beside_the_skin() -> None:
+    dim, bright = (white_colour([white_sample(_eye_photo(BLUE, white=0.7 * w), np.ones(3))]) for w in (0.38, 0.55))
+    np.testing.assert_allclose([dim.mean(), bright.mean()], [0.38, 0.55], rtol=0.1)
+    # the same picture, twice as much light on the face: an eye half as bright beside it
+    half = white_colour([white_sample(_eye_photo(BLUE, white=0.7 * 0.8), np.full(3, 2.0))])
+    assert half.mean() == pytest.approx(0.4, rel=0.1)
+
+
+def test_shaded_sockets_do_not_darken_the_white() -> None:
+    shaded, lit = (np.full(3, value) for value in (0.2, 0.5))
+    assert white_colour([(shaded, 1.0), (shaded, 1.0), (lit, 1.0), (lit, 1.0)]).mean() == pytest.approx(0.5, rel=0.1)
+    np.testing.assert_array_equal(white_colour([]), SCLERA)

@@ -54,13 +54,14 @@ def soft_light(x: float, y: float = 0.3, z: float = 0.8, key: float = 0.8, ambie
     return light_from_directions(direction, key * np.array([[1.05, 1.0, 0.92]]), ambient * np.array([0.95, 1.0, 1.06]))
 
 
-@lru_cache(maxsize=1)
-def _known_albedo() -> tuple[np.ndarray, np.ndarray]:
-    return known_albedo(load_template())
+@lru_cache(maxsize=2)
+def _known_albedo(beard: float) -> tuple[np.ndarray, np.ndarray]:
+    return known_albedo(load_template(), beard)
 
 
-def known_albedo(template: Template) -> tuple[np.ndarray, np.ndarray]:
-    """A skin with lips, brows, blotches and moles that are not the same left and right; eyes; all else skin."""
+def known_albedo(template: Template, beard: float = 0.0) -> tuple[np.ndarray, np.ndarray]:
+    """A skin with lips, brows, blotches and moles that are not the same left and right; eyes; all else skin. ``beard``:
+    log units by which the chin is darker."""
     surface, space = head_surface(template), texture_space(template, TRUTH_SIZE)
     positions = surface.lifted(template.vertices[: surface.count])
     where = space.skin.sample(positions)
@@ -71,6 +72,7 @@ def known_albedo(template: Template) -> tuple[np.ndarray, np.ndarray]:
     log = log - moles * np.array([0.8, 1.4, 1.6])
     log = log - masks[:, :1] * np.array([0.15, 0.55, 0.40])
     log = log - masks[:, 1:] * (1.0 + 0.3 * fractal_noise(where, 0.0015, 2, 4)[:, None]) * np.array([1.2, 1.3, 1.3])
+    log = log - beard * space.skin.sample(surface.regions["chin"][:, None]) * (1.0 - masks[:, :1])
     image = np.broadcast_to(TONE, (TRUTH_SIZE, TRUTH_SIZE, 3)).astype(np.float32).copy()
     image.reshape(-1, 3)[space.skin.texel] = np.exp(log)
     for index, name in enumerate(("eye_left", "eye_right")):
@@ -94,11 +96,14 @@ def camera_at(yaw: float, size: int, target: np.ndarray, distance: float = 0.9, 
 
 
 def make_scene(
-    shots: list[Shot], background: tuple[int, int, int] = (0, 255, 0), fitted_light: np.ndarray | None = None
+    shots: list[Shot],
+    background: tuple[int, int, int] = (0, 255, 0),
+    fitted_light: np.ndarray | None = None,
+    beard: float = 0.0,
 ) -> Scene:
     """Photograph the template's mean face; ``fitted_light`` is what the fit believes (the truth when None)."""
     template = load_template()
-    truth, covered = _known_albedo()
+    truth, covered = _known_albedo(beard)
     fine = subdivision(1)
     target = template.vertices[template.parts["head"].vertex_start : template.parts["head"].vertex_stop].mean(0)
     target = np.array([0.0, template.eye_pivots[0, 1] - 0.02, target[2]])
