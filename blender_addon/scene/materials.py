@@ -123,6 +123,9 @@ def _new_material(look: Look, albedo: bpy.types.Image) -> bpy.types.Material:
         tree.links.new(opacity.outputs["Alpha"], shader.inputs["Alpha"])
         material.surface_render_method = "DITHERED"
         material.use_transparent_shadow = True
+        # Solid shading knows no opacity per vertex and would show black cards: it gets one for all, and no texture.
+        tree.nodes.active = shader
+        material.diffuse_color = (0.03, 0.02, 0.015, 0.35)
     return material
 
 
