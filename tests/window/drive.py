@@ -52,6 +52,7 @@ def main() -> int:
         "tab_pixels": given.tab_pixels,
         "screen_height": 900,
     }
+    settings["photos"] = sorted(path.name for path in (out / "photos").iterdir())
     settings["material_preview"] = given.material_preview
     (out / "settings.json").write_text(json.dumps(settings))
     (out / "figures.json").unlink(missing_ok=True)

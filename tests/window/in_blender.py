@@ -128,6 +128,7 @@ def story() -> Generator[float, None, None]:
     time_calls(addon("ui.redraw"), "everything")
     time_calls(addon("ui.corner_preview"), "draw_corner")
     bpy.data.batch_remove(list(bpy.data.objects))
+    addon("ui.redraw").push_undo("Empty scene")
     yield 1.0
     view3d()[1].spaces.active.show_region_ui = True
     yield 1.0
@@ -136,8 +137,14 @@ def story() -> Generator[float, None, None]:
     screenshot("1_installed")
     chosen = bpy.context.preferences.addons[PACKAGE].preferences
     chosen.where, chosen.existing_python = "EXISTING", "/bin/sh"  # a backend runs already, and is found
-    names = sorted(path.name for path in (HERE / "photos").iterdir())
-    call(bpy.ops.likeness.add_photos, directory=str(HERE / "photos"), files=[{"name": name} for name in names])
+    names = SETTINGS["photos"]
+    call(
+        bpy.ops.likeness.add_photos,
+        "EXEC_DEFAULT",
+        True,
+        directory=str(HERE / "photos"),
+        files=[{"name": name} for name in names],
+    )
     bpy.context.scene.likeness.texture_size = SETTINGS["texture_size"]
     forget_gap()
     yield 2.5
@@ -184,6 +191,7 @@ def after() -> Generator[float, None, None]:
     call(bpy.ops.ed.undo)
     yield 1.0
     assert heads() == 0, "one undo takes the head away"
+    assert len(bpy.context.scene.likeness.photos) == len(SETTINGS["photos"]), "and nothing else"
     screenshot("6_undone")
     call(bpy.ops.ed.redo)
     yield 1.0
