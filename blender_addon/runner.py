@@ -183,7 +183,7 @@ class Runner:
             self._process_ended(process)
         elif self._connection is None:
             if process.address is not None:
-                self._connect(process.address, Patience(hello=10.0))
+                self._connect(process.address, Patience(hello=10.0, again=30.0))
             elif time.monotonic() - process.started > START_SECONDS:
                 self._drop()
                 raise AddonError(

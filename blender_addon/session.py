@@ -57,6 +57,7 @@ class Session:
         self.runner = Runner(client_name(), config_folder())
         self.job: Job | None = None
         self.preview: Preview | None = None
+        self.preview_at = 0.0
         self.head: str | None = None
         self._begun = 0.0
         self._result: HeadResult | None = None
@@ -98,7 +99,7 @@ class Session:
         """Look after everything once; on the main thread only."""
         for event in self.runner.tick():
             if isinstance(event, Previewed):
-                self.preview = event.preview
+                self.preview, self.preview_at = event.preview, time.monotonic()
             elif isinstance(event, Arrived) and self.job is not None:
                 self._result = event.result
                 self._import_view = JobView(Phase.RUNNING, "Putting the head into the scene", 1.0)
@@ -215,9 +216,9 @@ def _on_timer() -> float | None:
     view, preview = current.view, current.preview
     current.tick()
     ended = view.phase.busy and not current.busy
-    words, head = _pace.tick(
-        time.monotonic(), current.view is not view, current.preview is not preview, current.preview is not None
-    )
+    now = time.monotonic()
+    turning = current.preview is not None and now - current.preview_at < redraw.SWING_SECONDS + redraw.TURN_SECONDS
+    words, head = _pace.tick(now, current.view is not view, current.preview is not preview, turning)
     if ended:
         redraw.everything()
     elif words:

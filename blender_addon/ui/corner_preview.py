@@ -12,10 +12,10 @@ from gpu_extras.batch import batch_for_shader
 
 from ..protocol.preview import Preview
 from ..session import session
+from .redraw import SWING_SECONDS
 
 SIDE_PIXELS = 220
 MARGIN_PIXELS = 16
-TURN_SECONDS = 8.0
 TURN_DEGREES = 35.0
 FRAME = 1.12
 """Half the square's side over the head's half size."""
@@ -101,7 +101,8 @@ def draw_corner() -> None:
         return
     if _drawn is None or _drawn.preview is not preview:
         _drawn = _Drawn(preview)
-    angle = math.radians(TURN_DEGREES) * math.sin(time.monotonic() * 2 * math.pi / TURN_SECONDS)
+    swing = min((time.monotonic() - session().preview_at) / SWING_SECONDS, 1.0)
+    angle = math.radians(TURN_DEGREES) * math.sin(swing * 2 * math.pi)
     scale = context.preferences.system.ui_scale
     side, margin = SIDE_PIXELS * scale, MARGIN_PIXELS * scale
     tools = sum(region.width for region in context.area.regions if region.type == "TOOLS" and region.width > 1)

@@ -6,8 +6,10 @@ import bpy
 
 WORDS_SECONDS = 0.2
 """Progress is not drawn more often than this."""
-TURN_SECONDS = 0.05
-TURN_SHARE = 0.2
+SWING_SECONDS = 6.0
+"""After each preview the head turns to one side, to the other and back, once."""
+TURN_SECONDS = 0.08
+TURN_SHARE = 0.15
 """Turning the head takes at most this share of the time: where drawing is slow, it turns in larger steps."""
 USUAL_TICK_SECONDS = 0.03
 

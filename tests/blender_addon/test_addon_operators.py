@@ -268,12 +268,13 @@ def test_the_pace_of_drawing() -> None:
     assert pace.tick(10.25, False, False, False) == (True, False)  # but none is lost
     assert pace.tick(10.30, False, True, True) == (False, True)
     assert pace.tick(10.33, False, False, True) == (False, False)
-    assert pace.tick(10.36, False, False, True) == (False, True)  # the head turns
-    assert pace.tick(10.53, False, False, True) == (False, False)  # drawing took 140 ms: it turns in large steps
+    assert pace.tick(10.39, False, False, True) == (False, True)  # the head turns
+    assert pace.tick(10.56, False, False, True) == (False, False)  # drawing took 140 ms: it turns in large steps
     assert pace.tick(10.80, False, True, True) == (False, True)  # a new head is drawn all the same
-    assert pace.tick(10.85, False, False, True) == (False, False)  # drawing took 20 ms
-    assert pace.tick(10.91, False, False, True) == (False, True)
-    assert pace.tick(10.94, False, False, True) == (False, False)
+    assert pace.tick(10.86, False, False, True) == (False, False)  # drawing took 30 ms
+    assert pace.tick(11.01, False, False, True) == (False, True)
+    assert pace.tick(11.04, False, False, True) == (False, False)
+    assert pace.tick(11.50, False, False, False) == (False, False)  # and rests
     assert pace.tick(12.00, True, True, True) == (False, True)  # not both at once
     assert pace.tick(12.05, False, False, True) == (True, False)
     assert pace.tick(12.30, True, True, True) == (False, True)
