@@ -57,7 +57,7 @@ def main() -> int:
     (out / "settings.json").write_text(json.dumps(settings))
     (out / "figures.json").unlink(missing_ok=True)
     environment = os.environ | {"LIKENESS_CONFIG_DIR": str(out / "config"), "PYTHONPATH": str(given.source)}
-    serve = ["nice", "-n", "5", sys.executable, "-m", "backend", "serve", "--parent", str(os.getpid())]
+    serve = [sys.executable, "-m", "backend", "serve", "--parent", str(os.getpid())]
     with (out / "server.log").open("w") as log:
         server = subprocess.Popen(serve, env=environment, cwd=given.source, stdout=subprocess.PIPE, stderr=log)
         try:
