@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from backend import __version__
+from backend.command_line.transfer_parser import add_transfer
 from backend.errors import EXIT_CODES
 
 QUALITIES = ("fast", "standard", "best")
@@ -62,6 +63,7 @@ def build_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _add_reconstruct(commands)
     _add_serve(commands)
+    add_transfer(commands)
     commands.add_parser(
         "doctor",
         help="say what is installed, which device is used, what is missing and how to get it",

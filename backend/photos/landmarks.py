@@ -21,6 +21,8 @@ FOREHEAD_TOP, CHIN, NOSE_TIP = 10, 152, 1
 _RESOLUTION = 256
 _WINDOW_PER_FACE = 1.9
 _VARIANTS = tuple(product((0.88, 1.12), (-0.1, 0.1), (False, True)))  # scale, radians, mirrored
+_FOLLOW_VARIANTS = ((0.95, -0.05, False), (1.05, 0.05, True), (1.05, -0.05, True), (0.95, 0.05, False))
+_FOLLOW_SHIFT, _FOLLOW_SIZE = 0.45, 1.5  # of the face's size, and its ratio: how much it may change in a frame
 _AGREEMENT = 0.03  # of the face's size: an answer farther from the median of all is dropped
 
 
@@ -87,6 +89,26 @@ def find_landmarks(pixels: np.ndarray, face: DetectedFace) -> np.ndarray | None:
     return np.mean([answer for answer, far in zip(answers, apart, strict=True) if far <= limit], axis=0).astype(
         np.float32
     )
+
+
+def follow_landmarks(pixels: np.ndarray, previous: np.ndarray) -> np.ndarray | None:
+    """Landmarks (478, 3) float32 of the face that had landmarks ``previous`` one frame before, None when it is gone.
+
+    The mean over four windows around the old place, half of them mirrored.
+    """
+    window = landmark_window(previous, _WINDOW_PER_FACE)
+    size = landmark_window(previous, 1.0).side
+    answers = []
+    for scale, turn, flipped in _FOLLOW_VARIANTS:
+        points = _run_mesh(pixels, Window(window.centre, window.side * scale, window.angle + turn, flipped))
+        if points is None:
+            return None  # four windows this much alike agree on a face that is there
+        now = landmark_window(points, 1.0)
+        moved = np.hypot(now.centre[0] - window.centre[0], now.centre[1] - window.centre[1])
+        if moved > _FOLLOW_SHIFT * size or not 1 / _FOLLOW_SIZE < now.side / size < _FOLLOW_SIZE:
+            return None
+        answers.append(points)
+    return np.mean(answers, axis=0).astype(np.float32)
 
 
 def landmark_window(points: np.ndarray, per_face: float) -> Window:

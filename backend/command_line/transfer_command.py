@@ -1,0 +1,65 @@
+"""``python -m backend transfer``: pictures of a face in, ``expression.json`` out."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from pathlib import Path
+
+from rich.console import Console
+
+from backend.command_line.photo_paths import PHOTO_SUFFIXES, find_photos
+from backend.command_line.progress_display import TerminalProgress, format_seconds
+from backend.errors import LikenessError
+
+
+def run_transfer(arguments: argparse.Namespace) -> None:
+    """Solve expressions as the arguments say; a summary goes to standard output, progress to standard error.
+
+    Raises ``LikenessError`` for everything that the person can do something about, ``KeyboardInterrupt`` on Ctrl-C.
+    """
+    start = time.monotonic()
+    out, err = Console(), Console(stderr=True)
+    _check_writable(arguments.out)
+    identity = None if arguments.identity == "auto" else Path(arguments.identity)
+    sources: list[Path] = arguments.sources
+    name = sources[0].name
+    # Here and not above: these imports take seconds, and may find that something is not installed.
+    if len(sources) == 1 and sources[0].suffix.lower() == ".csv":
+        from backend.expression.live_link import read_live_link
+
+        take = read_live_link(sources[0])
+    else:
+        from backend.expression.transfer import STAGES, transfer_photos, transfer_sequence, transfer_video
+
+        with TerminalProgress(err, dict(STAGES)) as progress:
+            if any(source.is_dir() or source.suffix.lower() in PHOTO_SUFFIXES for source in sources):
+                photos = find_photos(sources)
+                if arguments.fps is None:
+                    take = transfer_photos(name, photos, identity, progress)
+                else:
+                    take = transfer_sequence(name, [path for _, path in photos], arguments.fps, identity, progress)
+            elif len(sources) == 1:
+                take = transfer_video(sources[0], identity, progress)
+            else:
+                raise LikenessError("usage", "Only photos can be given together.", "Give one video at a time.")
+    from backend.expression.take_file import write_take
+
+    write_take(take, arguments.out)
+    frames = "photos" if take.fps is None else f"frames at {take.fps:g} a second"
+    filled = int((take.marks == 1).sum() + (take.marks == 2).sum())
+    without = f", {filled} of them without a face and interpolated" if filled else ""
+    for photo, reason in take.left_out:
+        out.print(f"Left out {photo}: {reason}", highlight=False, soft_wrap=True, markup=False)
+    took = format_seconds(time.monotonic() - start)
+    line = f"Wrote {arguments.out} in {took}: {len(take)} {frames}{without}."
+    out.print(line, highlight=False, soft_wrap=True, markup=False)
+
+
+def _check_writable(path: Path) -> None:
+    """Fail before any work is done when ``path`` cannot be written."""
+    from backend.exchange.folder import check_writable
+
+    if path.is_dir():
+        raise LikenessError("disk", f"{path} is a folder.", "Give --out a file name that ends in .json.")
+    check_writable(path.absolute().parent)

@@ -1,0 +1,35 @@
+"""A whole frame or photo with landmarks, as the fit wants faces."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from backend.photos.collection import PhotoFace, PhotoQuality
+from backend.photos.landmarks import head_pose
+
+_UNRATED = PhotoQuality(1.0, 1.0, 1.0, 1.0, 1.0, 1.0)
+
+
+def face_in_frame(
+    name: str,
+    pixels: np.ndarray,
+    landmarks: np.ndarray,
+    source_size: tuple[int, int] | None = None,
+    focal_px: float | None = None,
+) -> PhotoFace:
+    """``PhotoFace`` whose crop is the whole picture (H, W, 3), which may be a reduced ``source_size``; no parsing."""
+    height, width = pixels.shape[:2]
+    source_size = source_size or (width, height)
+    return PhotoFace(
+        name=name,
+        source_size=source_size,
+        focal_px=focal_px,
+        pixels=pixels,
+        crop_scale=width / source_size[0],
+        crop_offset=(0.0, 0.0),
+        landmarks=landmarks,
+        labels=np.zeros((1, 1), np.uint8),
+        monochrome=False,
+        yaw_degrees=head_pose(landmarks).yaw,
+        quality=_UNRATED,
+    )

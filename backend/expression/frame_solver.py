@@ -1,0 +1,189 @@
+"""Pose and expression of one picture with the identity held fixed, and how well the picture determines them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from scipy.linalg import cho_factor, cho_solve
+
+from backend.expression.priors import FramePrior
+from backend.expression.subject import Subject
+from backend.fitting.initial_pose import face_scale
+from backend.fitting.landmark_targets import landmark_targets
+from backend.fitting.options import LandmarkStage
+from backend.fitting.parameters import POSE_SIZE, PhotoParameters, project_with_derivatives
+from backend.fitting.solver import EXPRESSION_SIZE, PointTargets
+from backend.photos.collection import PhotoFace
+
+STATE_SIZE = 6 + EXPRESSION_SIZE
+"""Rotation (3), lateral position (2), log distance, expression (52): what a frame hands on to the smoother."""
+_NO_IDENTITY = np.zeros(0)
+_EXPRESSION = slice(POSE_SIZE, POSE_SIZE + EXPRESSION_SIZE)
+_KEPT = np.r_[0:5, 6, POSE_SIZE : POSE_SIZE + EXPRESSION_SIZE]
+
+
+@dataclass(frozen=True)
+class SolvedFrame:
+    """One picture's solution.
+
+    Attributes
+    ----------
+    parameters : pose, camera, expression, detector errors.
+    information : (58, 58) second derivative of the cost by the state, everything else eliminated (the state is
+        ``STATE_SIZE``; its rotation part is a step of ``PhotoParameters.moved``).
+    gradient : (58,) first derivative there; not zero where a weight sits at a bound.
+    error_percent : median distance of projected and found landmarks, in per cent of the face's scale.
+    """
+
+    parameters: PhotoParameters
+    information: np.ndarray
+    gradient: np.ndarray
+    error_percent: float
+
+
+def solve_frame(
+    subject: Subject,
+    face: PhotoFace,
+    start: PhotoParameters,
+    prior: FramePrior,
+    rounds: tuple[tuple[float, int], ...],
+) -> SolvedFrame:
+    """Levenberg-Marquardt with bounded expression weights.
+
+    Parameters
+    ----------
+    start : where to begin. rounds : (factor on the robust scale, iterations) of each round; targets are renewed before
+        each.
+    """
+    parameters = start
+    targets = system = None
+    for factor, iterations in rounds:
+        targets = landmark_targets(subject.template, subject.model, face, parameters, _NO_IDENTITY, LandmarkStage())
+        parameters = _descend(
+            parameters, targets, replace(prior, outlier_scale=factor * prior.outlier_scale), iterations
+        )
+    system = _system(parameters, targets, prior)
+    information, gradient = _eliminated(system[1], system[2])
+    off = np.linalg.norm(_residual(parameters, targets)[1], axis=-1)
+    return SolvedFrame(parameters, information, gradient, float(100.0 * np.median(off) / face_scale(face.landmarks)))
+
+
+def _descend(parameters: PhotoParameters, targets: PointTargets, prior: FramePrior, iterations: int) -> PhotoParameters:
+    damping = 1e-3
+    cost, hessian, gradient = _system(parameters, targets, prior)
+    for _ in range(iterations):
+        candidate = _step(parameters, hessian, gradient, damping)
+        candidate_cost = _cost(candidate, targets, prior)
+        if candidate_cost < cost:
+            converged = cost - candidate_cost < 1e-4 * cost
+            parameters = candidate
+            damping = max(damping / 5.0, 1e-6)
+            if converged:
+                break
+            cost, hessian, gradient = _system(parameters, targets, prior)
+        else:
+            damping *= 10.0
+    return parameters
+
+
+def _step(parameters: PhotoParameters, hessian: np.ndarray, gradient: np.ndarray, damping: float) -> PhotoParameters:
+    """One damped step; weights at a bound that want to leave it are held, as are those the step would carry over."""
+    held = np.zeros(len(gradient), bool)
+    by_weight = gradient[_EXPRESSION]
+    weights = parameters.expression
+    held[_EXPRESSION] = ((weights <= 0.0) & (by_weight > 0.0)) | ((weights >= 1.0) & (by_weight < 0.0))
+    step = np.zeros(len(gradient))
+    damped = hessian + damping * np.diag(np.diag(hessian))
+    for _ in range(4):
+        free = ~held
+        # Weights already moved onto their bound act on the others' right-hand side.
+        right = -gradient[free] - damped[np.ix_(free, held)] @ step[held]
+        step[free] = cho_solve(cho_factor(damped[np.ix_(free, free)]), right)
+        moved = weights + step[_EXPRESSION]
+        over = ((moved < 0.0) | (moved > 1.0)) & ~held[_EXPRESSION]
+        if not over.any():
+            break
+        step[_EXPRESSION][over] = np.where(moved[over] < 0.0, 0.0, 1.0) - weights[over]
+        held[_EXPRESSION] |= over
+    return parameters.moved(*np.split(step, [POSE_SIZE, POSE_SIZE + EXPRESSION_SIZE]))
+
+
+def _residual(parameters: PhotoParameters, targets: PointTargets) -> tuple[np.ndarray, np.ndarray]:
+    """(M, 2) whitened residuals, and the same in pixels."""
+    positions = targets.points.positions(_NO_IDENTITY, parameters.expression)
+    pixels, _, _ = project_with_derivatives(parameters, positions)
+    off = pixels + targets.nuisance @ parameters.nuisance - targets.pixels
+    return np.einsum("mij,mj->mi", targets.whitening, off), off
+
+
+def _prior_terms(parameters: PhotoParameters, prior: FramePrior) -> tuple[float, np.ndarray, np.ndarray]:
+    """Cost, diagonal-block Hessian (P, P) and gradient (P,) of all priors."""
+    size = POSE_SIZE + EXPRESSION_SIZE + len(parameters.nuisance)
+    hessian, gradient = np.zeros((size, size)), np.zeros(size)
+    camera = prior.camera
+    unit = np.eye(POSE_SIZE)
+    rows = [
+        (parameters.log_distance - camera.log_distance, camera.log_distance_deviation, unit[6]),
+        (float(parameters.principal_offset[0]), camera.principal_deviation, unit[7]),
+        (float(parameters.principal_offset[1]), camera.principal_deviation, unit[8]),
+    ]
+    if camera.log_focal is not None:
+        log_focal = parameters.log_scale + parameters.log_distance
+        rows.append((log_focal - camera.log_focal, camera.log_focal_deviation, unit[5] + unit[6]))
+    cost = 0.0
+    for value, deviation, by_step in rows:
+        cost += 0.5 * (value / deviation) ** 2
+        hessian[:POSE_SIZE, :POSE_SIZE] += np.outer(by_step, by_step) / deviation**2
+        gradient[:POSE_SIZE] += by_step * value / deviation**2
+    weights = parameters.expression
+    pulled = prior.expression_information @ weights
+    cost += 0.5 * float(weights @ pulled) + float(prior.expression_bias @ weights)
+    hessian[_EXPRESSION, _EXPRESSION] = prior.expression_information
+    gradient[_EXPRESSION] = pulled + prior.expression_bias
+    off = parameters.nuisance - prior.nuisance_mean
+    place = slice(POSE_SIZE + EXPRESSION_SIZE, None)
+    information = prior.nuisance_deviation**-2
+    cost += 0.5 * information * float(off @ off)
+    hessian[place, place] = information * np.eye(len(off))
+    gradient[place] = information * off
+    return cost, hessian, gradient
+
+
+def _cost(parameters: PhotoParameters, targets: PointTargets, prior: FramePrior) -> float:
+    residual, _ = _residual(parameters, targets)
+    return _robust_cost(residual, targets.information, prior.outlier_scale) + _prior_terms(parameters, prior)[0]
+
+
+def _robust_cost(residual: np.ndarray, information: np.ndarray, scale: float) -> float:
+    squared = (residual**2).sum(-1)
+    return float(0.5 * (information * scale**2 * squared / (scale**2 + squared)).sum())
+
+
+def _system(
+    parameters: PhotoParameters, targets: PointTargets, prior: FramePrior
+) -> tuple[float, np.ndarray, np.ndarray]:
+    """Cost, Gauss-Newton Hessian (P, P) and gradient (P,); P = pose 9, expression 52, detector errors M."""
+    positions = targets.points.positions(_NO_IDENTITY, parameters.expression)
+    pixels, by_point, by_pose = project_with_derivatives(parameters, positions)
+    off = pixels + targets.nuisance @ parameters.nuisance - targets.pixels
+    residual = np.einsum("mij,mj->mi", targets.whitening, off)
+    squared = (residual**2).sum(-1)
+    scale = prior.outlier_scale**2
+    root = (np.sqrt(targets.information) * scale / (scale + squared))[:, None, None]
+    by_own = np.concatenate([by_pose, by_point @ targets.points.expression, targets.nuisance], axis=-1)  # (M, 2, P)
+    by_own = (root * (targets.whitening @ by_own)).reshape(-1, by_own.shape[-1])
+    cost, hessian, gradient = _prior_terms(parameters, prior)
+    cost += _robust_cost(residual, targets.information, prior.outlier_scale)
+    hessian = hessian + by_own.T @ by_own
+    gradient = gradient + by_own.T @ (root[:, :, 0] * residual).ravel()
+    return cost, hessian, gradient
+
+
+def _eliminated(hessian: np.ndarray, gradient: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(58, 58) and (58,) of the state, with focal length, principal point and detector errors at their best."""
+    other = np.setdiff1d(np.arange(len(gradient)), _KEPT)
+    factor = cho_factor(hessian[np.ix_(other, other)])
+    coupling = hessian[np.ix_(_KEPT, other)]
+    information = hessian[np.ix_(_KEPT, _KEPT)] - coupling @ cho_solve(factor, coupling.T)
+    return (information + information.T) / 2.0, gradient[_KEPT] - coupling @ cho_solve(factor, gradient[other])

@@ -1,0 +1,106 @@
+"""Whose face is seen: the neutral head and its keys, held fixed while expressions are solved."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pygltflib
+
+from backend.errors import LikenessError
+from backend.exchange.assemble import face_parts
+from backend.exchange.split_mesh import split_at_seams
+from backend.fitting.fit import run_landmark_stage
+from backend.fitting.landmark_targets import LandmarkModel, landmark_model
+from backend.fitting.options import fit_options_for
+from backend.geometry.template import Template, load_template
+from backend.photos.collection import PhotoFace
+from backend.rig.personalise import personalise_keys
+
+MOST_GLB_BYTES = 512 * 2**20
+_ADVICE = "Give the folder that 'python -m backend reconstruct' wrote, or --identity auto."
+
+
+@dataclass(frozen=True)
+class Subject:
+    """One person's rig.
+
+    Attributes
+    ----------
+    template : the template with this person's neutral vertices and keys, and no identity modes.
+    model : the landmarks' places on it.
+    """
+
+    template: Template
+    model: LandmarkModel
+
+
+def subject_of(neutral: np.ndarray) -> Subject:
+    """The rig of neutral vertices (V, 3) in the template's order, head frame, metres."""
+    template = load_template()
+    neutral = np.ascontiguousarray(neutral, dtype=np.float32)
+    own = replace(
+        template,
+        vertices=neutral,
+        expressions=personalise_keys(template, neutral),
+        identity_modes=np.zeros((0, *neutral.shape), np.float32),
+    )
+    return Subject(own, landmark_model(own))
+
+
+def read_subject(folder: Path) -> Subject:
+    """The person whom ``reconstruct`` wrote into ``folder``.
+
+    Raises ``LikenessError`` with code "usage" when there is no ``face.glb`` of this version in it.
+    """
+    return subject_of(read_neutral(folder))
+
+
+def read_neutral(folder: Path) -> np.ndarray:
+    """(V, 3) float32 neutral vertices, template order, out of ``face.glb``; raises as ``read_subject``."""
+    path = Path(folder) / "face.glb"
+    if not path.is_file():
+        raise LikenessError("usage", f"There is no face.glb in {folder}.", _ADVICE)
+    broken = LikenessError("usage", f"{path} is not a head that this version of Likeness wrote.", _ADVICE)
+    if path.stat().st_size > MOST_GLB_BYTES:
+        raise broken
+    template = load_template()
+    neutral = np.full(template.vertices.shape, np.nan, np.float32)
+    try:
+        gltf = pygltflib.GLTF2.load_binary(str(path))
+        nodes = {node.name: node for node in gltf.nodes}
+        for part in face_parts(template, template.vertices, template.expressions):
+            source = split_at_seams(part).source
+            accessor = gltf.meshes[nodes[part.name].mesh].primitives[0].attributes.POSITION
+            positions = _positions(gltf, accessor)
+            if len(positions) != len(source):
+                raise broken
+            neutral[template.parts[part.name].vertex_start + source] = positions
+    except LikenessError:
+        raise
+    except Exception as error:  # a parser of somebody else's on a file that may be anything
+        raise broken from error
+    if not np.isfinite(neutral).all() or np.abs(neutral).max() > 10.0:
+        raise broken
+    return neutral
+
+
+def _positions(gltf: pygltflib.GLTF2, number: int) -> np.ndarray:
+    """(N, 3) float32 of a plain accessor."""
+    accessor = gltf.accessors[number]
+    view = gltf.bufferViews[accessor.bufferView]
+    if (
+        accessor.componentType != pygltflib.FLOAT
+        or accessor.type != pygltflib.VEC3
+        or view.byteStride not in (None, 12)
+    ):
+        raise ValueError("not packed float32 vectors")
+    start = (view.byteOffset or 0) + (accessor.byteOffset or 0)
+    return np.frombuffer(gltf.binary_blob(), "<f4", 3 * accessor.count, start).reshape(-1, 3)
+
+
+def subject_from_faces(faces: tuple[PhotoFace, ...]) -> Subject:
+    """The person on some pictures, by the joint landmark fit (pictures that show somebody else are left out)."""
+    template = load_template()
+    return subject_of(run_landmark_stage(template, faces, fit_options_for("fast")).neutral())

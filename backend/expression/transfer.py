@@ -1,0 +1,258 @@
+"""From pictures to an ``ExpressionTake``: the whole story on one page."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import replace
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from scipy.spatial.transform import Rotation
+
+from backend.errors import LikenessError
+from backend.expression.calibrate import FROM_SCRATCH, calibrate, solve_photo
+from backend.expression.follow import FaceFollower
+from backend.expression.frame_face import face_in_frame
+from backend.expression.frame_solver import solve_frame
+from backend.expression.photo_sequence import PhotoSequence
+from backend.expression.priors import FramePrior
+from backend.expression.smooth import MeasuredFrame, SmoothFrame, smoothed
+from backend.expression.subject import Subject, read_subject, subject_from_faces
+from backend.expression.take import ExpressionTake, FrameMark, gaze_of_weights
+from backend.expression.video import Video, VideoFrame
+from backend.fitting.initial_pose import initial_parameters
+from backend.fitting.options import PriorWeights
+from backend.fitting.parameters import FACING_CAMERA, PhotoParameters
+from backend.photos.collection import PhotoFace
+from backend.photos.detect import detect_faces
+from backend.photos.landmarks import find_landmarks
+from backend.photos.read import PhotoSource, PhotoUnreadableError, read_photo
+from backend.progress import ProgressReporter, silent
+
+STAGES: tuple[tuple[str, float], ...] = (("identity", 0.15), ("expression", 0.85))
+"""Stage names of ``progress`` and their usual share of the time."""
+
+ANCHORS = 8
+"""Frames that tell the camera, and the identity where none is given."""
+MOST_IDENTITY_PHOTOS = 16
+TRACKING = ((1.0, 7),)
+"""Rounds of ``solve_frame`` that start from the frame before."""
+NO_FACE = LikenessError(
+    "no_face", "No face was found in any of the pictures.", "Give pictures in which the face is large and in the light."
+)
+
+
+class FrameSource(Protocol):
+    """A video, or what can be read like one; ``frames`` may be called once."""
+
+    fps: float
+    frame_count: int
+
+    def frames(self, every: int = 1) -> Iterator[VideoFrame]: ...
+
+
+def transfer_video(path: Path, identity: Path | None, progress: ProgressReporter = silent) -> ExpressionTake:
+    """The take of a video file.
+
+    Parameters
+    ----------
+    identity : folder that ``reconstruct`` wrote for this person; None: solved from the video's own first good frames.
+
+    Raises ``LikenessError``: "no_photo" (not a video), "no_face", "usage" (not such a folder), "cancelled".
+    """
+    return transfer_frames(Path(path).name, lambda: Video(path), identity, progress)
+
+
+def transfer_sequence(
+    name: str, paths: Sequence[Path], fps: float, identity: Path | None, progress: ProgressReporter = silent
+) -> ExpressionTake:
+    """The take of picture files that are frames at ``fps``, in this order; as ``transfer_video``."""
+    return transfer_frames(name, lambda: PhotoSequence(paths, fps), identity, progress)
+
+
+def transfer_frames(
+    name: str,
+    open_source: Callable[[], AbstractContextManager[FrameSource]],
+    identity: Path | None,
+    progress: ProgressReporter = silent,
+) -> ExpressionTake:
+    """The take of a source of frames, which is read twice; in memory at once are a few hundred frames' solutions, one
+    frame's pixels, and the take."""
+    progress("identity", 0.0)
+    subject = None if identity is None else read_subject(identity)
+    with open_source() as source:
+        anchors = _anchors(source, progress)
+    if not anchors:
+        raise NO_FACE
+    subject = subject or subject_from_faces(anchors)
+    prior = calibrate(subject, anchors).prior
+    progress("identity", 1.0)
+    with open_source() as source:
+        fps = source.fps
+        measured = _measured(subject, prior, source, progress)
+        frames = list(smoothed(measured, fps))
+    progress("expression", 1.0)
+    pivot = _pivot(subject, anchors[0])
+    return _take(name, "video", fps, frames, pivot)
+
+
+def _anchors(source: FrameSource, progress: ProgressReporter) -> tuple[PhotoFace, ...]:
+    """Up to ``ANCHORS`` frames with a face, about half a second apart, from the take's start."""
+    every = max(1, round(source.fps / 2))
+    if source.frame_count:
+        every = max(1, min(every, source.frame_count // ANCHORS))
+    follow, found = FaceFollower(), []
+    for frame in source.frames(every):
+        progress(
+            "identity", 0.8 * max(len(found) / ANCHORS, min(frame.slot / max(source.frame_count, frame.slot + 1), 1))
+        )
+        landmarks = follow(frame.pixels)
+        if landmarks is not None:
+            found.append(_without_pixels(face_in_frame(f"frame {frame.slot}", frame.pixels, landmarks)))
+        if len(found) == ANCHORS:
+            break
+    return tuple(found)
+
+
+def _without_pixels(face: PhotoFace) -> PhotoFace:
+    """The face without its picture's memory: only the size is looked at from here on."""
+    return replace(face, pixels=np.broadcast_to(np.uint8(0), face.pixels.shape))
+
+
+def _measured(
+    subject: Subject, prior: FramePrior, source: FrameSource, progress: ProgressReporter
+) -> Iterator[MeasuredFrame]:
+    """Each slot's solution, in order."""
+    follow = FaceFollower()
+    last: PhotoParameters | None = None
+    expected = 0
+    for frame in source.frames():
+        progress("expression", min(frame.slot / source.frame_count, 0.999) if source.frame_count else 0.0)
+        for _ in range(expected, frame.slot):
+            yield MeasuredFrame(None, FrameMark.DROPPED)
+        expected = frame.slot + 1
+        landmarks = follow(frame.pixels)
+        if landmarks is None:
+            last = None
+            yield MeasuredFrame(None, FrameMark.NO_FACE)
+            continue
+        face = face_in_frame(f"frame {frame.slot}", frame.pixels, landmarks)
+        measured = _measure(subject, prior, face, last)
+        last = None if measured.solved is None else measured.solved.parameters
+        yield measured
+
+
+def _measure(subject: Subject, prior: FramePrior, face: PhotoFace, last: PhotoParameters | None) -> MeasuredFrame:
+    try:
+        if last is not None:
+            solved = solve_frame(subject, face, last, prior, TRACKING)
+        else:
+            start = initial_parameters(subject.template, face, PriorWeights(), len(prior.nuisance_mean))
+            solved = solve_frame(subject, face, _with_focal(start, prior), prior, FROM_SCRATCH)
+    except (ValueError, np.linalg.LinAlgError):  # no pose explains these landmarks
+        return MeasuredFrame(None, FrameMark.NO_FACE)
+    if not np.isfinite(solved.information).all():
+        return MeasuredFrame(None, FrameMark.NO_FACE)
+    return MeasuredFrame(solved, FrameMark.MEASURED)
+
+
+def _with_focal(start: PhotoParameters, prior: FramePrior) -> PhotoParameters:
+    """A first pose at the take's focal length: the same size in the picture, nearer or farther."""
+    if prior.camera.log_focal is None:
+        return start
+    return replace(start, log_distance=prior.camera.log_focal - start.log_scale)
+
+
+def transfer_photos(
+    name: str, photos: Sequence[tuple[str, Path]], identity: Path | None, progress: ProgressReporter = silent
+) -> ExpressionTake:
+    """The expressions of photos (name, path), each by itself; photos without a usable face are in ``left_out``.
+
+    Raises ``LikenessError``: "no_photo" when none can be read, "no_face", "usage" (not such a folder), "cancelled".
+    """
+    progress("identity", 0.0)
+    subject = None if identity is None else read_subject(identity)
+    faces, left_out, unreadable = [], [], 0
+    for number, (photo, path) in enumerate(photos):
+        progress("identity", 0.8 * number / len(photos))
+        try:
+            faces.append(_photo_face(photo, path))
+        except PhotoUnreadableError as error:
+            left_out.append((photo, str(error)))
+            unreadable += 1
+        except LikenessError as error:
+            left_out.append((photo, error.sentence))
+    if unreadable == len(photos):
+        raise LikenessError("no_photo", f"No photo can be read: {left_out[0][1]}", "")
+    if not faces:
+        raise NO_FACE
+    if subject is None:
+        step = max(1, len(faces) // MOST_IDENTITY_PHOTOS)
+        subject = subject_from_faces(tuple(faces[::step][:MOST_IDENTITY_PHOTOS]))
+    progress("identity", 1.0)
+    frames, names = [], []
+    for number, face in enumerate(faces):
+        progress("expression", number / len(faces))
+        try:
+            solved = solve_photo(subject, face)
+        except (ValueError, np.linalg.LinAlgError):
+            left_out.append((face.name, "No pose of this head explains its landmarks."))
+            continue
+        found = solved.parameters
+        frames.append(
+            SmoothFrame(
+                found.rotation, found.pivot_in_camera, found.expression, FrameMark.MEASURED, solved.error_percent
+            )
+        )
+        names.append(face.name)
+    if not frames:
+        raise NO_FACE
+    progress("expression", 1.0)
+    return _take(name, "photos", None, frames, _pivot(subject, faces[0]), tuple(names), tuple(left_out))
+
+
+def _photo_face(name: str, path: Path) -> PhotoFace:
+    photo = read_photo(PhotoSource(name, path=path))
+    for detected in detect_faces(photo.pixels):
+        landmarks = find_landmarks(photo.pixels, detected)
+        if landmarks is not None:
+            face = face_in_frame(name, photo.pixels, landmarks, photo.source_size, photo.focal_px)
+            return _without_pixels(face)
+    raise LikenessError("no_face", "No face was found in it.")
+
+
+def _pivot(subject: Subject, face: PhotoFace) -> np.ndarray:
+    return initial_parameters(subject.template, face, PriorWeights(), 0).pivot
+
+
+def _take(
+    name: str,
+    kind: str,
+    fps: float | None,
+    frames: list[SmoothFrame],
+    pivot: np.ndarray,
+    frame_names: tuple[str, ...] = (),
+    left_out: tuple[tuple[str, str], ...] = (),
+) -> ExpressionTake:
+    weights = np.array([frame.weights for frame in frames], np.float32)
+    rotations = FACING_CAMERA @ np.array([frame.rotation for frame in frames])
+    quaternions = np.roll(Rotation.from_matrix(rotations).as_quat(), 1, axis=1)  # w first
+    if kind == "video":
+        flips = np.sign((quaternions[1:] * quaternions[:-1]).sum(1))
+        quaternions[1:] *= np.cumprod(np.where(flips == 0, 1.0, flips))[:, None]
+    return ExpressionTake(
+        source=name,
+        kind=kind,
+        fps=fps,
+        frame_names=frame_names,
+        weights=weights,
+        head_positions=np.array([frame.position for frame in frames]).astype(np.float32) @ FACING_CAMERA.astype("f4"),
+        head_rotations=quaternions.astype(np.float32),
+        gaze=gaze_of_weights(weights),
+        marks=np.array([frame.mark for frame in frames], np.uint8),
+        errors=np.array([frame.error_percent for frame in frames], np.float32),
+        pivot=np.asarray(pivot, np.float32),
+        left_out=left_out,
+    )
