@@ -6,11 +6,11 @@ import bpy
 from bpy.app.handlers import persistent
 
 from . import installer, session
-from .operators import backend, head, photos, reconstruct
-from .ui import corner_preview, panel, preferences, properties, thumbnails
+from .operators import backend, head, photos, reconstruct, transfer, transfer_mapping, transfer_settings
+from .ui import corner_preview, panel, preferences, properties, thumbnails, transfer_panel
 
-OPERATOR_MODULES = (photos, reconstruct, backend, head)
-PARTS = (properties, preferences, thumbnails, panel, corner_preview)
+OPERATOR_MODULES = (photos, reconstruct, backend, head, transfer, transfer_mapping)
+PARTS = (properties, transfer_settings, preferences, thumbnails, panel, transfer_panel, corner_preview)
 
 
 @persistent

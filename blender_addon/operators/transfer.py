@@ -1,0 +1,194 @@
+"""Transfer to Selected and Load Expression File: values and animation onto one or several rigs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import bpy
+import numpy as np
+from bpy.props import BoolProperty, EnumProperty, FloatProperty, IntProperty, StringProperty
+from bpy_extras.io_utils import ImportHelper
+
+from ..errors import AddonError
+from ..transfer import apply, clips, pose
+from ..transfer.actions import animated_keys, driven_keys, fcurves_of, linear_curve, read_curve
+from ..transfer.mapping import apply_links
+from ..transfer.sliced import SlicedOperator, Steps, cancel_work, current_work
+from .transfer_settings import LikenessTransfer, links_for, selected_meshes, settings_of, source_of
+
+MOST_FRAMES = 1_000_000
+WHAT = (
+    ("AUTO", "Automatic", "The animation where the source has one, else the expression"),
+    ("EXPRESSION", "Expression", "What the source shows at this moment"),
+    ("ACTION", "Animation", "All keyframes of the source's shape keys"),
+)
+
+
+class TransferToSelected(SlicedOperator, bpy.types.Operator):
+    """Give the source's expression, or its whole animation, to the selected meshes"""
+
+    bl_idname = "likeness.transfer_to_selected"
+    bl_label = "Transfer to Selected"
+    bl_options = {"REGISTER", "UNDO"}
+    doing = "Transferring"
+
+    what: EnumProperty(name="What", items=WHAT, default="AUTO", options={"SKIP_SAVE"})
+
+    @classmethod
+    def can_run(cls, context: bpy.types.Context) -> bool:
+        return source_of(context) is not None
+
+    def steps(self, context: bpy.types.Context) -> Steps:
+        settings, source = settings_of(context), source_of(context)
+        targets = selected_meshes(context, source)
+        animate = self.what == "ACTION" or (self.what == "AUTO" and apply.has_animation(source))
+        frame, names = context.scene.frame_current_final, apply.key_names(source)
+        outcomes, problems = [], []
+        for number, target in enumerate(targets):
+            links = links_for(settings, names, target)
+            try:
+                if animate:
+                    outcomes.append(apply.copy_action(source, target, links))
+                else:
+                    outcomes.append(apply.copy_expression(source, target, links, frame))
+            except AddonError as error:
+                if len(targets) == 1:
+                    raise
+                problems.append(str(error))
+            yield (number + 1) / len(targets)
+        problems += _copy_pose(settings, source, animate)
+        return said(outcomes, problems, "animation" if animate else "expression")
+
+
+def _copy_pose(settings: LikenessTransfer, source: bpy.types.Object, animate: bool) -> list[str]:
+    """The head's turning from rig to rig, where the artist chose both ends; what there is to know comes back."""
+    giver, taker = settings.pose_from, settings.pose_to
+    if giver is None or taker is None:
+        return []
+    frames = np.array([bpy.context.scene.frame_current_final])
+    if animate:
+        keyed = [read_curve(f).points[:, 0] for item in (giver, source.data.shape_keys) for f in fcurves_of(item)]
+        ends = np.concatenate(keyed)
+        frames = np.arange(np.floor(ends.min()), np.ceil(ends.max()) + 1)
+    turns = pose.sampled_turns(giver, settings.pose_from_bone, frames)
+    warning = pose.apply_turns(taker, settings.pose_to_bone, frames, turns, animate)
+    return [warning] if warning else []
+
+
+def said(outcomes: Sequence[apply.Outcome], problems: Sequence[str], what: str) -> str:
+    """One sentence about all targets, and a line per thing to know."""
+    count = sum(outcome.written for outcome in outcomes)
+    meshes = f"{len(outcomes)} mesh{'' if len(outcomes) == 1 else 'es'}"
+    lines = [f"Transferred the {what} to {meshes}: {count} key{'' if count == 1 else 's'}."]
+    lines += [outcome.warning for outcome in outcomes if outcome.warning] + list(problems)
+    return "\n".join(lines)
+
+
+class LoadExpressionFile(SlicedOperator, bpy.types.Operator, ImportHelper):
+    """Put an expression.json of the backend, or a CSV of Live Link Face, onto the selected meshes"""
+
+    bl_idname = "likeness.load_expression_file"
+    bl_label = "Load Expression File"
+    bl_options = {"REGISTER", "UNDO"}
+    doing = "Loading the expressions"
+    filename_ext = ".json"
+
+    filter_glob: StringProperty(default="*.json;*.csv", options={"HIDDEN"})
+    start: IntProperty(name="First Frame", description="Where the animation begins", default=1)
+    gain: FloatProperty(name="Gain", description="Stronger or weaker", default=1.0, min=0.0, soft_max=2)
+    head_pose: BoolProperty(name="Head Pose", description="Turn the chosen bone or object, too", default=True)
+    set_range: BoolProperty(
+        name="Fit Frame Range", description="Let the scene end where the animation does", default=False
+    )
+
+    def steps(self, context: bpy.types.Context) -> Steps:
+        clip = clips.read_clip(Path(bpy.path.abspath(self.filepath)))
+        settings, render = settings_of(context), context.scene.render
+        rate = render.fps / render.fps_base
+        if clip.seconds[-1] * rate > MOST_FRAMES:
+            raise AddonError("This film is too long for an animation.", "Cut it into parts.", "bad_clip")
+        many = len(clip.seconds) > 1
+        clip = clips.resample(clip, rate)
+        frames = self.start + np.round(clip.seconds * rate)
+        targets = selected_meshes(context, None)
+        outcomes: list[apply.Outcome] = []
+        for number, target in enumerate(targets):
+            if not apply.key_names(target) and len(targets) > 1:
+                continue
+            yield from _apply_clip(settings, clip, target, frames if many else None, self.gain, context, outcomes)
+            yield (number + 1) / len(targets)
+        problems = []
+        if self.head_pose and clip.rotation is not None and settings.pose_to is not None:
+            turns = pose.in_blender(clip.rotation)
+            problems = [pose.apply_turns(settings.pose_to, settings.pose_to_bone, frames, turns, many)]
+        if many and self.set_range:
+            context.scene.frame_start, context.scene.frame_end = int(frames[0]), int(frames[-1])
+        guessed = int((~clip.found).sum())
+        if guessed:
+            problems.append(f"{guessed} of {len(clip.found)} frames showed no sure face and are interpolated.")
+        return said(outcomes, [problem for problem in problems if problem], "animation" if many else "expression")
+
+
+def _apply_clip(
+    settings: LikenessTransfer,
+    clip: clips.ExpressionClip,
+    target: bpy.types.Object,
+    frames: np.ndarray | None,
+    gain: float,
+    context: bpy.types.Context,
+    outcomes: list[apply.Outcome],
+) -> Steps:
+    """Keys of one target from a clip: keyframes at ``frames``, or without frames the first expression as values."""
+    keys = apply.shape_keys(target)
+    values = {name: clip.weights[:, column] * gain for column, name in enumerate(clip.names)}
+    values = apply_links(links_for(settings, clip.names, target), values)
+    if frames is None:
+        single = {name: float(column[0]) for name, column in values.items()}
+        outcomes.append(apply.set_values(target, single, context.scene.frame_current_final))
+        return ""
+    driven = driven_keys(keys) & set(values)
+    names = [name for name in values if name not in driven]
+    for first in range(0, len(names), 8):
+        part = {name: linear_curve(frames, values[name]) for name in names[first : first + 8]}
+        apply.write_curves(target, part)
+        yield first / len(names)
+    outcomes.append(apply.Outcome(target.name, len(names), tuple(sorted(driven))))
+    return ""
+
+
+class ResetTargets(bpy.types.Operator):
+    """Set the shape keys of the selected meshes that no driver or action sets to 0"""
+
+    bl_idname = "likeness.reset_selected"
+    bl_label = "Neutral"
+    bl_options = {"REGISTER", "UNDO"}
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        for obj in context.selected_objects:
+            if obj.type == "MESH" and obj.data.shape_keys is not None:
+                keys = obj.data.shape_keys
+                busy = driven_keys(keys) | {name for name, _ in animated_keys(keys)}
+                for name in apply.key_names(obj):
+                    if name not in busy:
+                        keys.key_blocks[name].value = 0.0
+        return {"FINISHED"}
+
+
+class CancelTransfer(bpy.types.Operator):
+    """Stop the transfer (ESC does the same)"""
+
+    bl_idname = "likeness.cancel_transfer"
+    bl_label = "Cancel"
+    bl_options = {"INTERNAL"}
+
+    @classmethod
+    def poll(cls, context: bpy.types.Context) -> bool:
+        return current_work() is not None
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        cancel_work()
+        return {"FINISHED"}
+
+
+CLASSES = (TransferToSelected, LoadExpressionFile, ResetTargets, CancelTransfer)

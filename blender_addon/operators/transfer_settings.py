@@ -1,0 +1,120 @@
+"""What a scene remembers for transfers: source, the edited mapping, where the head's pose goes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import bpy
+from bpy.props import BoolProperty, CollectionProperty, FloatProperty, IntProperty, PointerProperty, StringProperty
+
+from ..errors import AddonError
+from ..transfer.apply import key_names
+from ..transfer.mapping import KeyLink, suggest
+
+
+def _has_keys(_: object, obj: bpy.types.Object) -> bool:
+    return obj.type == "MESH" and len(key_names(obj)) > 0
+
+
+class LikenessKeyLink(bpy.types.PropertyGroup):
+    """A row of the mapping."""
+
+    source: StringProperty(name="Source", description="Shape key of the source")
+    target: StringProperty(name="Target", description="Shape key of the targets")
+    weight: FloatProperty(
+        name="Gain", description="How much of the source's value", default=1.0, soft_min=-1, soft_max=2
+    )
+    lowest: FloatProperty(
+        name="Lowest", description="What goes below this is held", default=0.0, soft_min=-1, soft_max=1
+    )
+    highest: FloatProperty(
+        name="Highest", description="What goes above this is held", default=1.0, soft_min=0, soft_max=2
+    )
+
+
+class LikenessTransfer(bpy.types.PropertyGroup):
+    """Settings of transfers."""
+
+    source: PointerProperty(
+        name="Source", description="The rig whose expression or keys others get", type=bpy.types.Object, poll=_has_keys
+    )
+    gain: FloatProperty(name="Gain", description="Stronger or weaker than the source", default=1.0, min=0.0, soft_max=2)
+    use_links: BoolProperty(
+        name="Own Mapping", description="Use the list instead of the names on every target that it fits", default=False
+    )
+    links: CollectionProperty(type=LikenessKeyLink)
+    active_link: IntProperty()
+    pose_from: PointerProperty(
+        name="Pose From", description="Object whose turning the head's bone gets, too", type=bpy.types.Object
+    )
+    pose_from_bone: StringProperty(name="Bone", description="Bone of it; empty for the object itself")
+    pose_to: PointerProperty(
+        name="Pose To", description="Object or armature that gets the turning of the head", type=bpy.types.Object
+    )
+    pose_to_bone: StringProperty(name="Bone", description="Bone of it; empty for the object itself")
+
+
+def settings_of(context: bpy.types.Context) -> LikenessTransfer:
+    """The scene's transfer settings."""
+    return context.scene.likeness_transfer
+
+
+def listed_links(settings: LikenessTransfer) -> tuple[KeyLink, ...]:
+    """The rows of the list."""
+    return tuple(KeyLink(row.source, row.target, row.weight, row.lowest, row.highest) for row in settings.links)
+
+
+def fill_list(settings: LikenessTransfer, links: Sequence[KeyLink]) -> None:
+    """Replace the rows of the list."""
+    settings.links.clear()
+    for link in links:
+        row = settings.links.add()
+        row.name = row.source = link.source
+        row.target, row.weight, row.lowest, row.highest = link.target, link.weight, link.lowest, link.highest
+    settings.active_link = 0
+
+
+def links_for(settings: LikenessTransfer, sources: Sequence[str], target: bpy.types.Object) -> tuple[KeyLink, ...]:
+    """The links onto one target: the artist's where they fit and are wanted, else the suggested ones; with the gain."""
+    names = key_names(target)
+    links: tuple[KeyLink, ...] = ()
+    if settings.use_links:
+        links = tuple(link for link in listed_links(settings) if link.target in names and link.source in sources)
+    if not links:
+        links = suggest(sources, names)
+    return tuple(replace(link, weight=link.weight * settings.gain) for link in links)
+
+
+def source_of(context: bpy.types.Context) -> bpy.types.Object | None:
+    """The chosen source, else the active object, where it has shape keys."""
+    chosen = settings_of(context).source
+    obj = chosen if chosen is not None and chosen.name in context.scene.objects else context.active_object
+    return obj if obj is not None and _has_keys(None, obj) else None
+
+
+def selected_meshes(context: bpy.types.Context, source: bpy.types.Object | None) -> list[bpy.types.Object]:
+    """Selected meshes but the source, each mesh data once. Raises ``AddonError`` ``no_target`` where there are none."""
+    found = {
+        obj.data.name_full: obj
+        for obj in context.selected_objects
+        if obj.type == "MESH" and (source is None or obj.data != source.data)
+    }
+    if not found:
+        raise AddonError("No other mesh is selected.", "Select the meshes that shall get it.", "no_target")
+    return list(found.values())
+
+
+CLASSES = (LikenessKeyLink, LikenessTransfer)
+
+
+def register() -> None:
+    for cls in CLASSES:
+        bpy.utils.register_class(cls)
+    bpy.types.Scene.likeness_transfer = PointerProperty(type=LikenessTransfer)
+
+
+def unregister() -> None:
+    del bpy.types.Scene.likeness_transfer
+    for cls in reversed(CLASSES):
+        bpy.utils.unregister_class(cls)

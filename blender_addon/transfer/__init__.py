@@ -1,0 +1,1 @@
+"""Expressions from rig to rig: names, mappings, clips, actions, deformation transfer. Only numpy and ``bpy``."""

@@ -1,0 +1,166 @@
+"""Values and animation of shape keys from one rig onto another; drivers are left alone."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import bpy
+import numpy as np
+
+from ..errors import AddonError
+from .actions import (
+    Curve,
+    animated_keys,
+    driven_keys,
+    fcurves_of,
+    fcurves_to_write,
+    key_path,
+    linear_curve,
+    read_curve,
+    write_curve,
+)
+from .mapping import KeyLink, apply_links
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What happened to one target: how many keys were set, which were left alone because drivers set them."""
+
+    target: str
+    written: int
+    driven: tuple[str, ...] = ()
+
+    @property
+    def warning(self) -> str:
+        """A sentence where there is something to know, else nothing."""
+        if not self.written and not self.driven:
+            return f"No key of {self.target} fits a key of the source."
+        if self.driven:
+            some = ", ".join(self.driven[:3]) + (", …" if len(self.driven) > 3 else "")
+            return f"Left alone on {self.target}, since drivers set them: {some}."
+        return ""
+
+
+def key_names(obj: bpy.types.Object) -> tuple[str, ...]:
+    """Names of a mesh's shape keys without the reference key; empty where it has none."""
+    keys = getattr(obj.data, "shape_keys", None)
+    return () if keys is None else tuple(block.name for block in keys.key_blocks if block != keys.reference_key)
+
+
+def shape_keys(obj: bpy.types.Object) -> bpy.types.Key:
+    """A mesh's shape keys. Raises ``AddonError`` ``no_keys``, or ``linked`` where they cannot be changed."""
+    keys = getattr(obj.data, "shape_keys", None)
+    if keys is None or len(keys.key_blocks) < 2:
+        raise AddonError(f"{obj.name} has no shape keys.", "Use Make ARKit Keys on it first.", "no_keys")
+    return keys
+
+
+def _editable(obj: bpy.types.Object) -> bpy.types.Key:
+    keys = shape_keys(obj)
+    if keys.library is not None:
+        raise AddonError(f"{obj.name} is linked from another file.", "Make it local or override it.", "linked")
+    return keys
+
+
+def set_values(target: bpy.types.Object, values: Mapping[str, float], frame: float) -> Outcome:
+    """Set keys of ``target``, held within their sliders; keys that an action animates get a keyframe at ``frame``."""
+    keys = _editable(target)
+    driven = driven_keys(keys) & set(values)
+    animated = dict(animated_keys(keys))
+    written = 0
+    for name, value in values.items():
+        block = keys.key_blocks.get(name)
+        if block is None or name in driven:
+            continue
+        block.value = float(np.clip(value, block.slider_min, block.slider_max))
+        written += 1
+        if name in animated:
+            animated[name].keyframe_points.insert(frame, block.value)
+    target.data.update_tag()
+    return Outcome(target.name, written, tuple(sorted(driven)))
+
+
+def copy_expression(
+    source: bpy.types.Object, target: bpy.types.Object, links: Iterable[KeyLink], frame: float
+) -> Outcome:
+    """Give ``target`` the expression that ``source`` shows at this moment."""
+    blocks = shape_keys(source).key_blocks
+    shown = {name: np.array(0.0 if blocks[name].mute else blocks[name].value) for name in key_names(source)}
+    return set_values(target, {name: float(v) for name, v in apply_links(links, shown).items()}, frame)
+
+
+def copy_action(source: bpy.types.Object, target: bpy.types.Object, links: Sequence[KeyLink]) -> Outcome:
+    """Give ``target`` the animation of ``source``'s keys, with their keyframes and handles.
+
+    A key that one animated key leads gets the same keyframes; where several do, it gets keyframes where any of them has
+    one. Keys that stand still on the source are set. Raises ``AddonError`` ``no_action`` where nothing is animated.
+    """
+    from_keys, keys = shape_keys(source), _editable(target)
+    curves = {name: fcurve for name, fcurve in animated_keys(from_keys) if not fcurve.mute}
+    if not curves:
+        raise AddonError(
+            f"No shape key of {source.name} has keyframes.", "Transfer the expression instead.", "no_action"
+        )
+    by_target: dict[str, list[KeyLink]] = defaultdict(list)
+    for link in links:
+        if link.source in from_keys.key_blocks and link.target in keys.key_blocks:
+            by_target[link.target].append(link)
+    driven = driven_keys(keys) & set(by_target)
+    still, moving = {}, {}
+    for name, leading in by_target.items():
+        if name in driven:
+            continue
+        if any(link.source in curves for link in leading):
+            moving[name] = _led_curve(leading, curves, from_keys)
+        else:
+            values = {link.source: np.array(from_keys.key_blocks[link.source].value) for link in leading}
+            still[name] = float(apply_links(leading, values)[name])
+    if moving:
+        write_curves(target, moving)
+    frame = min(curve.points[0, 0] for curve in moving.values()) if moving else 0.0
+    set_values(target, still, float(frame))
+    return Outcome(target.name, len(moving) + len(still), tuple(sorted(driven)))
+
+
+def write_curves(target: bpy.types.Object, curves: Mapping[str, Curve]) -> None:
+    """Put curves into the action of the target's keys (a new one where it has none), held within their sliders."""
+    keys = _editable(target)
+    fcurves = fcurves_to_write(keys, f"{target.name} expression")
+    for name, curve in curves.items():
+        block = keys.key_blocks[name]
+        write_curve(fcurves, key_path(name), _held(curve, 1.0, block.slider_min, block.slider_max))
+
+
+def _led_curve(leading: Sequence[KeyLink], curves: Mapping[str, bpy.types.FCurve], keys: bpy.types.Key) -> Curve:
+    if len(leading) == 1:
+        link = leading[0]
+        return _held(read_curve(curves[link.source]), link.weight, link.lowest, link.highest)
+    frames = np.unique(
+        np.concatenate([read_curve(curves[link.source]).points[:, 0] for link in leading if link.source in curves])
+    )
+    values = {}
+    for link in leading:
+        if link.source in curves:
+            evaluate = curves[link.source].evaluate
+            values[link.source] = np.array([evaluate(frame) for frame in frames])
+        else:
+            values[link.source] = np.full(len(frames), keys.key_blocks[link.source].value)
+    return linear_curve(frames, apply_links(leading, values)[leading[0].target])
+
+
+def _held(curve: Curve, weight: float, lowest: float, highest: float) -> Curve:
+    """The curve's values times ``weight``, and within limits."""
+    fields = {}
+    for field in ("points", "left", "right"):
+        pairs = getattr(curve, field).copy()
+        pairs[:, 1] = np.clip(pairs[:, 1] * weight, lowest, highest)
+        fields[field] = pairs
+    return replace(curve, **fields)
+
+
+def has_animation(obj: bpy.types.Object) -> bool:
+    """Whether an action animates any of the object's shape keys."""
+    keys = getattr(obj.data, "shape_keys", None)
+    return keys is not None and len(fcurves_of(keys)) > 0 and any(True for _ in animated_keys(keys))

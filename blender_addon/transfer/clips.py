@@ -1,0 +1,180 @@
+"""Expressions over time, as files hold them: ``expression.json`` of the backend and Live Link Face's CSV."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ..errors import AddonError
+from ..protocol.names import ARKIT_NAMES
+from .names import Tier, meaning
+
+_ADVICE = "Choose an expression.json of the backend, or a CSV that Live Link Face recorded."
+FORMAT, VERSION = "likeness-expression", 1
+CSV_RATES = (24.0, 25.0, 30.0, 60.0)
+
+
+@dataclass(frozen=True)
+class ExpressionClip:
+    """Weights and head poses of F frames, F >= 1.
+
+    names : K ARKit names. weights : (F, K). seconds : (F,), rising from 0. found : (F,) bool, False where the face was
+    not seen and the values come from the frames around it. rotation : (F, 3, 3) or None, of the head against its rest
+    in the head frame (x to the person's left, y up, z out of the face). translation : (F, 3) metres in the same frame,
+    or None.
+    """
+
+    names: tuple[str, ...]
+    weights: np.ndarray
+    seconds: np.ndarray
+    found: np.ndarray
+    rotation: np.ndarray | None = None
+    translation: np.ndarray | None = None
+
+
+def read_clip(path: Path) -> ExpressionClip:
+    """Read a file by what it contains. Raises ``AddonError`` ``bad_clip`` or ``no_file``."""
+    try:
+        text = path.read_text("utf-8-sig")
+    except OSError as error:
+        raise AddonError(f"{path.name} could not be read.", "Check the file.", "no_file") from error
+    except UnicodeDecodeError as error:
+        raise AddonError(f"{path.name} is no text file.", _ADVICE, "bad_clip") from error
+    try:
+        return parse_json(text) if text.lstrip().startswith("{") else parse_csv(text)
+    except (ValueError, KeyError, TypeError, IndexError) as error:
+        raise AddonError(f"{path.name} holds no expressions that can be read.", _ADVICE, "bad_clip") from error
+
+
+def parse_json(text: str) -> ExpressionClip:
+    """The backend's ``expression.json`` (docs/expressions.md). Photos have no order in time: one second for each.
+
+    Raises ``AddonError`` for a later version, ``ValueError`` and its like for anything else.
+    """
+    data = json.loads(text)
+    if data["format"] != FORMAT:
+        raise ValueError("another format")
+    if int(data["version"]) > VERSION:
+        raise AddonError("This expression file is from a later version.", "Update the extension.", "bad_clip")
+    count = int(data["frame_count"])
+    weights = np.array(data["weights"], float).reshape(count, len(data["names"]))
+    rate = data["fps"] or 1.0
+    marks = np.array(data["marks"], int)
+    rotation = translation = None
+    rows = data["head"]
+    known = np.array([row is not None for row in rows], bool)
+    if known.any():
+        head = np.array([row if row is not None else [np.nan] * 7 for row in rows], float)
+        frames = np.arange(count)
+        for column in range(7):
+            head[:, column] = np.interp(frames, frames[known], head[known, column])
+        rotation, translation = _turn(head[:, 3:]), head[:, :3]
+    return _clip(data["names"], weights, np.arange(count) / rate, marks == 0, rotation, translation)
+
+
+def _turn(quaternions: np.ndarray) -> np.ndarray:
+    """(F, 3, 3) of quaternions (F, 4) w x y z of any length."""
+    w, x, y, z = (quaternions / np.linalg.norm(quaternions, axis=1, keepdims=True)).T
+    rows = [
+        [1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y)],
+        [2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x)],
+        [2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y)],
+    ]
+    return np.moveaxis(np.array(rows), -1, 0)
+
+
+def parse_csv(text: str) -> ExpressionClip:
+    """Live Link Face's CSV: time code, count, 52 weights, then head and eye angles in radians.
+
+    The frame rate is the lowest usual one that the time code's frame numbers allow, 30 where they do not say.
+    Yaw, pitch and roll turn about y, x and z, in this order from outside to inside.
+    """
+    rows = [row for row in csv.reader(io.StringIO(text)) if row]
+    head, body = [cell.strip() for cell in rows[0]], rows[1:]
+    if not body or head[0].lower() != "timecode":
+        raise ValueError("no time code")
+    columns = {}
+    for number, cell in enumerate(head[2:], 2):
+        known = meaning(cell)
+        if known is not None and known.tier is not Tier.SYNONYM:
+            columns.update({name: number for name in ARKIT_NAMES if name.lower() == cell.lower()})
+    if not columns:
+        raise ValueError("no weights")
+    names = tuple(sorted(columns))
+    table = np.array([[float(row[columns[name]]) for name in names] for row in body])
+    angles = {cell.lower(): number for number, cell in enumerate(head)}
+    rotation = None
+    if {"headyaw", "headpitch", "headroll"} <= set(angles):
+        yaw, pitch, roll = (
+            np.array([float(row[angles[name]]) for row in body]) for name in ("headyaw", "headpitch", "headroll")
+        )
+        rotation = _about(1, yaw) @ _about(0, pitch) @ _about(2, roll)
+    return _clip(names, table, _csv_seconds([row[0] for row in body]), None, rotation, None)
+
+
+def _csv_seconds(codes: list[str]) -> np.ndarray:
+    """Seconds from the first frame for ``HH:MM:SS:FF.fraction``, or plain frame numbers."""
+    parts = [code.strip().split(":") for code in codes]
+    if len(parts[0]) < 4:
+        return (np.arange(len(codes))) / 30.0
+    fields = np.array([[float(field) for field in part[:4]] for part in parts])
+    most = fields[:, 3].max()
+    rate = next((r for r in CSV_RATES[(2 if len(codes) < 60 else 0) :] if most < r), 60.0)
+    seconds = fields[:, :3] @ [3600.0, 60.0, 1.0] + fields[:, 3] / rate
+    return np.maximum.accumulate(np.where(seconds < seconds[0], seconds + 86_400.0, seconds) - seconds[0])
+
+
+def _about(axis: int, angle: np.ndarray) -> np.ndarray:
+    """(F, 3, 3) turns about a coordinate axis."""
+    out = np.tile(np.eye(3), (len(angle), 1, 1))
+    i, j = (axis + 1) % 3, (axis + 2) % 3
+    out[:, i, i] = out[:, j, j] = np.cos(angle)
+    out[:, j, i] = np.sin(angle)
+    out[:, i, j] = -out[:, j, i]
+    return out
+
+
+def _clip(names, weights, seconds, found, rotation, translation) -> ExpressionClip:
+    """Check shapes and numbers."""
+    weights, seconds = np.asarray(weights, float), np.asarray(seconds, float)
+    count = len(weights)
+    found = np.ones(count, bool) if found is None else np.asarray(found, bool)
+    if weights.shape != (count, len(names)) or not count or seconds.shape != (count,) or found.shape != (count,):
+        raise ValueError("sizes do not fit")
+    for item, shape in ((rotation, (count, 3, 3)), (translation, (count, 3))):
+        if item is not None and (item.shape != shape or not np.isfinite(item).all()):
+            raise ValueError("poses do not fit")
+    if not (np.isfinite(weights).all() and np.isfinite(seconds).all()) or (np.diff(seconds) < 0).any():
+        raise ValueError("numbers do not fit")
+    return ExpressionClip(tuple(names), weights, seconds, found, rotation, translation)
+
+
+def resample(clip: ExpressionClip, rate: float) -> ExpressionClip:
+    """The clip at ``rate`` frames a second: linear between its frames, over the same time, at least one frame.
+
+    Turns are interpolated as matrices and made orthonormal again.
+    """
+    if len(clip.seconds) < 2 or clip.seconds[-1] <= 0:
+        return clip
+    times = np.arange(int(np.floor(clip.seconds[-1] * rate + 1e-6)) + 1) / rate
+    after = np.clip(np.searchsorted(clip.seconds, times, side="right"), 1, len(clip.seconds) - 1)
+    gap = clip.seconds[after] - clip.seconds[after - 1]
+    share = np.clip((times - clip.seconds[after - 1]) / np.where(gap > 0, gap, 1.0), 0.0, 1.0)
+
+    def between(values: np.ndarray) -> np.ndarray:
+        part = share.reshape(-1, *[1] * (values.ndim - 1))
+        return values[after - 1] * (1 - part) + values[after] * part
+
+    rotation = None
+    if clip.rotation is not None:
+        u, _, vt = np.linalg.svd(between(clip.rotation))
+        u[:, :, 2] *= np.linalg.det(u @ vt)[:, None]
+        rotation = u @ vt
+    translation = None if clip.translation is None else between(clip.translation)
+    found = clip.found[np.where(share < 0.5, after - 1, after)]
+    return ExpressionClip(clip.names, between(clip.weights), times, found, rotation, translation)

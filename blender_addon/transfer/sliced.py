@@ -1,0 +1,134 @@
+"""Long work in slices: a modal operator takes a few milliseconds of it at a time, a script all of it at once."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Generator
+from dataclasses import dataclass
+
+import bpy
+
+from ..errors import AddonError
+from ..ui import redraw
+
+SLICE_SECONDS = 0.03
+"""After so long the next step waits for the next tick; steps themselves stay well below 100 ms."""
+
+Steps = Generator[float, None, str]
+"""Yields the fraction done, returns the sentence for the artist. Closing it early takes back what it has done."""
+
+
+@dataclass
+class Work:
+    """What runs at the moment, for the panel."""
+
+    sentence: str
+    fraction: float = 0.0
+    cancelled: bool = False
+
+
+_current: Work | None = None
+
+
+def current_work() -> Work | None:
+    """What runs, None when nothing does."""
+    return _current
+
+
+def cancel_work() -> None:
+    """Ask what runs to stop."""
+    if _current is not None:
+        _current.cancelled = True
+
+
+class SlicedOperator:
+    """Mix-in for operators. They implement ``steps(context)``; ``doing`` is the sentence that shows meanwhile.
+
+    In a window the steps run between the window's own events, ESC stops them, and the operator's own undo step is
+    pushed at the end. Called from a script, or in background mode, all run at once.
+    """
+
+    doing = "Working"
+
+    @classmethod
+    def poll(cls, context: bpy.types.Context) -> bool:
+        if _current is not None:
+            cls.poll_message_set("Another transfer is running")
+            return False
+        return cls.can_run(context)
+
+    @classmethod
+    def can_run(cls, context: bpy.types.Context) -> bool:
+        """Whether the operator makes sense now."""
+        return True
+
+    def steps(self, context: bpy.types.Context) -> Steps:
+        raise AttributeError("an operator has to say what its steps are")
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        steps = self.steps(context)
+        try:
+            while True:
+                next(steps)
+        except StopIteration as stop:
+            return self._done(stop.value)
+        except AddonError as error:
+            self.report({"ERROR"}, str(error))
+            return {"CANCELLED"}
+
+    def start(self, context: bpy.types.Context) -> set[str]:
+        """What ``invoke`` does once everything is chosen."""
+        global _current
+        if bpy.app.background:
+            return self.execute(context)
+        _current = self._work = Work(self.doing)
+        self._steps = self.steps(context)
+        self._timer = context.window_manager.event_timer_add(0.02, window=context.window)
+        context.window_manager.modal_handler_add(self)
+        return {"RUNNING_MODAL"}
+
+    def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
+        return self.start(context)
+
+    def modal(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
+        if self._work.cancelled or (event.type == "ESC" and event.value == "PRESS"):
+            self.cancel(context)
+            self.report({"INFO"}, "Cancelled.")
+            return {"CANCELLED"}
+        if event.type != "TIMER":
+            view_only = {"MOUSEMOVE", "INBETWEEN_MOUSEMOVE", "WINDOW_DEACTIVATE", "LEFTMOUSE"}
+            return {"PASS_THROUGH"} if event.type in view_only else {"RUNNING_MODAL"}
+        until = time.monotonic() + SLICE_SECONDS
+        try:
+            while time.monotonic() < until:
+                self._work.fraction = next(self._steps)
+        except StopIteration as stop:
+            self._end(context)
+            return self._done(stop.value)
+        except AddonError as error:
+            self._end(context)
+            self.report({"ERROR"}, str(error))
+            return {"CANCELLED"}
+        except BaseException:
+            self._end(context)
+            raise
+        redraw.regions("UI")
+        return {"RUNNING_MODAL"}
+
+    def cancel(self, context: bpy.types.Context) -> None:
+        if getattr(self, "_steps", None) is not None:
+            self._steps.close()
+        self._end(context)
+
+    def _end(self, context: bpy.types.Context) -> None:
+        global _current
+        _current = None
+        if getattr(self, "_timer", None) is not None:
+            context.window_manager.event_timer_remove(self._timer)
+            self._timer = None
+        redraw.everything()
+
+    def _done(self, sentence: str) -> set[str]:
+        warning = "\n" in sentence  # what there is to know comes in further lines
+        self.report({"WARNING"} if warning else {"INFO"}, sentence)
+        return {"FINISHED"}

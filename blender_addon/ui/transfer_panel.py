@@ -1,0 +1,138 @@
+"""The sidebar's panel for expressions: from files, from rig to rig, and keys for meshes that have none."""
+
+from __future__ import annotations
+
+import bpy
+
+from ..operators.transfer_settings import settings_of, source_of
+from ..transfer.sliced import current_work
+from .panel import TAB
+from .text import draw_wrapped
+
+
+class KeyLinkList(bpy.types.UIList):
+    """One row per link: from, to, how much."""
+
+    bl_idname = "LIKENESS_UL_key_links"
+
+    def draw_item(self, context, layout, data, item, icon, active_data, active_property, index=0, flt_flag=0):
+        row = layout.row(align=True)
+        split = row.split(factor=0.4, align=True)
+        split.prop(item, "source", text="", emboss=False)
+        split = split.split(factor=0.68, align=True)
+        split.prop(item, "target", text="", emboss=False)
+        split.prop(item, "weight", text="", emboss=False)
+
+
+class ExpressionPanel(bpy.types.Panel):
+    """Expressions onto rigs."""
+
+    bl_idname = "LIKENESS_PT_expression"
+    bl_label = "Expressions"
+    bl_space_type = "VIEW_3D"
+    bl_region_type = "UI"
+    bl_category = TAB
+    bl_options = {"DEFAULT_CLOSED"}  # noqa: RUF012 (Blender wants a set)
+
+    def draw(self, context: bpy.types.Context) -> None:
+        layout, settings = self.layout, settings_of(context)
+        work = current_work()
+        if work is not None:
+            box = layout.box()
+            draw_wrapped(box, work.sentence)
+            box.progress(factor=work.fraction, text=f"{work.fraction:.0%}")
+            box.operator("likeness.cancel_transfer", text="Cancel (ESC)", icon="X")
+            return
+        layout.operator_context = "INVOKE_DEFAULT"
+        layout.operator("likeness.load_expression_file", text="Load Expression File…", icon="IMPORT")
+        column = layout.column()
+        column.use_property_split = True
+        column.use_property_decorate = False
+        column.prop(settings, "source")
+        source = source_of(context)
+        if source is None:
+            draw_wrapped(layout, "Choose a mesh with shape keys as source, and select those that shall get them.")
+        elif settings.source is None:
+            draw_wrapped(layout, f"The source is {source.name}, the active object.", icon="INFO")
+        column.prop(settings, "gain")
+        column = layout.column(align=True)
+        column.scale_y = 1.2
+        column.operator("likeness.transfer_to_selected", icon="SHAPEKEY_DATA")
+        # make keys
+        layout.operator("likeness.reset_selected", text="Neutral", icon="LOOP_BACK")
+
+
+class MappingPanel(bpy.types.Panel):
+    """The artist's own mapping."""
+
+    bl_idname = "LIKENESS_PT_mapping"
+    bl_parent_id = ExpressionPanel.bl_idname
+    bl_label = "Mapping"
+    bl_space_type = "VIEW_3D"
+    bl_region_type = "UI"
+    bl_options = {"DEFAULT_CLOSED"}  # noqa: RUF012 (Blender wants a set)
+
+    def draw_header(self, context: bpy.types.Context) -> None:
+        self.layout.prop(settings_of(context), "use_links", text="")
+
+    def draw(self, context: bpy.types.Context) -> None:
+        layout, settings = self.layout, settings_of(context)
+        layout.operator("likeness.suggest_mapping", icon="SHADERFX")
+        row = layout.row()
+        row.template_list(KeyLinkList.bl_idname, "", settings, "links", settings, "active_link", rows=5)
+        column = row.column(align=True)
+        column.operator("likeness.add_link", text="", icon="ADD")
+        column.operator("likeness.remove_link", text="", icon="REMOVE")
+        column.separator()
+        column.operator("likeness.save_mapping", text="", icon="EXPORT")
+        column.operator("likeness.load_mapping", text="", icon="IMPORT")
+        if 0 <= settings.active_link < len(settings.links):
+            _draw_link(layout, context, settings.links[settings.active_link])
+
+
+def _draw_link(layout: bpy.types.UILayout, context: bpy.types.Context, link: bpy.types.PropertyGroup) -> None:
+    source = source_of(context)
+    target = next((o for o in context.selected_objects if o != source and getattr(o.data, "shape_keys", None)), None)
+    column = layout.column(align=True)
+    for obj, field in ((source, "source"), (target, "target")):
+        if obj is not None:
+            column.prop_search(link, field, obj.data.shape_keys, "key_blocks")
+        else:
+            column.prop(link, field)
+    row = column.row(align=True)
+    for field in ("weight", "lowest", "highest"):
+        row.prop(link, field)
+
+
+class PosePanel(bpy.types.Panel):
+    """Where the head's turning comes from and goes to."""
+
+    bl_idname = "LIKENESS_PT_head_pose"
+    bl_parent_id = ExpressionPanel.bl_idname
+    bl_label = "Head Pose"
+    bl_space_type = "VIEW_3D"
+    bl_region_type = "UI"
+    bl_options = {"DEFAULT_CLOSED"}  # noqa: RUF012 (Blender wants a set)
+
+    def draw(self, context: bpy.types.Context) -> None:
+        layout, settings = self.layout, settings_of(context)
+        layout.use_property_split = True
+        layout.use_property_decorate = False
+        for end in ("pose_from", "pose_to"):
+            layout.prop(settings, end)
+            obj = getattr(settings, end)
+            if obj is not None and obj.type == "ARMATURE":
+                layout.prop_search(settings, f"{end}_bone", obj.data, "bones")
+
+
+CLASSES = (KeyLinkList, ExpressionPanel, MappingPanel, PosePanel)
+
+
+def register() -> None:
+    for cls in CLASSES:
+        bpy.utils.register_class(cls)
+
+
+def unregister() -> None:
+    for cls in reversed(CLASSES):
+        bpy.utils.unregister_class(cls)

@@ -1,0 +1,299 @@
+"""Expressions, actions, head poses and files onto rigs, by the extension's operators in background mode."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+bpy = pytest.importorskip("bpy")
+import addon_utils  # noqa: E402
+
+sys.path.insert(0, str(Path(__file__).parent))
+from test_transfer_names import live_link_csv, take  # noqa: E402
+from transfer_rigs import animate, rig, select, values_at  # noqa: E402
+
+from blender_addon.protocol.names import ARKIT_NAMES  # noqa: E402
+from blender_addon.transfer.actions import animated_keys, fcurves_of, read_curve  # noqa: E402
+
+pytestmark = pytest.mark.blender
+ARKIT = sorted(ARKIT_NAMES)
+
+
+@pytest.fixture(autouse=True)
+def enabled() -> Iterator[None]:
+    bpy.ops.wm.read_factory_settings(use_empty=True)
+    assert addon_utils.enable("blender_addon", default_set=True) is not None
+    yield
+    addon_utils.disable("blender_addon", default_set=True)
+
+
+def settings():
+    return bpy.context.scene.likeness_transfer
+
+
+def value(obj, key: str) -> float:
+    return obj.data.shape_keys.key_blocks[key].value
+
+
+def test_an_expression_onto_several_rigs_at_once() -> None:
+    source = rig(bpy, "source", ["eyeBlinkLeft", "jawOpen", "mouthSmileLeft"])
+    spelled = rig(bpy, "spelled", ["EyeBlink_L", "Jaw_Open", "other"])
+    vrm = rig(bpy, "vrm", ["Fcl_MTH_A", "Fcl_EYE_Close"])
+    for key, amount in (("eyeBlinkLeft", 0.8), ("jawOpen", 0.4), ("mouthSmileLeft", 1.0)):
+        source.data.shape_keys.key_blocks[key].value = amount
+    spelled.data.shape_keys.key_blocks["other"].value = 0.3
+    select(bpy, source, spelled, vrm)
+    assert bpy.ops.likeness.transfer_to_selected() == {"FINISHED"}
+    assert value(spelled, "EyeBlink_L") == pytest.approx(0.8) and value(spelled, "Jaw_Open") == pytest.approx(0.4)
+    assert value(spelled, "other") == pytest.approx(0.3)
+    assert value(vrm, "Fcl_MTH_A") == pytest.approx(0.4) and value(vrm, "Fcl_EYE_Close") == pytest.approx(0.4)
+    settings().gain = 2.0
+    bpy.ops.likeness.transfer_to_selected()
+    assert value(spelled, "EyeBlink_L") == 1.0 and value(spelled, "Jaw_Open") == pytest.approx(0.8)  # held at 1
+    bpy.ops.likeness.reset_selected()
+    assert value(spelled, "EyeBlink_L") == value(source, "jawOpen") == 0.0
+
+
+def test_a_source_may_be_chosen_and_need_not_be_selected() -> None:
+    source, target = rig(bpy, "source", ["jawOpen"]), rig(bpy, "target", ["jawOpen"])
+    source.data.shape_keys.key_blocks["jawOpen"].value = 0.6
+    settings().source = source
+    select(bpy, target)
+    bpy.ops.likeness.transfer_to_selected()
+    assert value(target, "jawOpen") == pytest.approx(0.6)
+    select(bpy, source)
+    with pytest.raises(RuntimeError, match="No other mesh is selected"):
+        bpy.ops.likeness.transfer_to_selected()
+
+
+def test_drivers_are_left_alone_with_a_warning(capfd: pytest.CaptureFixture) -> None:
+    source, target = rig(bpy, "source", ["jawOpen", "cheekPuff"]), rig(bpy, "target", ["jawOpen", "cheekPuff"])
+    target.data.shape_keys.key_blocks["jawOpen"].driver_add("value").driver.expression = "0.25"
+    for key in ("jawOpen", "cheekPuff"):
+        animate(source, key, (1, 10), (0.0, 0.9))
+    bpy.context.scene.frame_set(10)
+    select(bpy, source, target)
+    for what in ("EXPRESSION", "ACTION"):
+        assert bpy.ops.likeness.transfer_to_selected(what=what) == {"FINISHED"}
+        assert "Left alone on target, since drivers set them: jawOpen" in capfd.readouterr().out
+        assert value(target, "jawOpen") == pytest.approx(0.25)
+    assert [name for name, _ in animated_keys(target.data.shape_keys)] == ["cheekPuff"]
+    assert len(target.data.shape_keys.animation_data.drivers) == 1
+
+
+def test_an_action_keeps_its_keyframes_handles_and_interpolation() -> None:
+    source, target = (
+        rig(bpy, "source", ["jawOpen", "eyeBlinkLeft", "cheekPuff"]),
+        rig(bpy, "t", ["JawOpen", "eyeBlink"]),
+    )
+    animate(source, "jawOpen", (1, 7, 20.5), (0.0, 1.0, 0.25))
+    animate(source, "eyeBlinkLeft", (3, 5), (0.0, 1.0))
+    fcurve = dict(animated_keys(source.data.shape_keys))["jawOpen"]
+    fcurve.keyframe_points[0].interpolation = "CONSTANT"
+    fcurve.keyframe_points[1].handle_right_type = "FREE"
+    fcurve.keyframe_points[1].handle_right = (9.0, 0.5)
+    before = read_curve(fcurve)
+    select(bpy, source, target)
+    settings().gain = 0.5
+    bpy.ops.likeness.transfer_to_selected()
+    after = read_curve(dict(animated_keys(target.data.shape_keys))["JawOpen"])
+    np.testing.assert_allclose(after.points, before.points * [1.0, 0.5], atol=1e-6)
+    np.testing.assert_array_equal(after.interpolation, before.interpolation)
+    frames = [1, 4, 7, 8, 11.5, 15, 20.5]
+    expected = values_at(bpy, source, "jawOpen", frames)
+    np.testing.assert_allclose(values_at(bpy, target, "JawOpen", frames), np.multiply(expected, 0.5), atol=1e-3)
+    assert value(target, "eyeBlink") == pytest.approx(0.25)  # half of the left one's, times the gain
+    assert source.data.shape_keys.animation_data.action != target.data.shape_keys.animation_data.action
+
+
+def test_several_keys_that_lead_one_are_added_up_per_keyframe() -> None:
+    source, target = rig(bpy, "source", ["eyeBlinkLeft", "eyeBlinkRight"]), rig(bpy, "t", ["Fcl_EYE_Close"])
+    animate(source, "eyeBlinkLeft", (1, 11), (0.0, 1.0))
+    animate(source, "eyeBlinkRight", (6, 16), (0.0, 0.5))
+    select(bpy, source, target)
+    bpy.ops.likeness.transfer_to_selected()
+    curve = read_curve(dict(animated_keys(target.data.shape_keys))["Fcl_EYE_Close"])
+    np.testing.assert_allclose(curve.points[:, 0], [1, 6, 11, 16])
+    np.testing.assert_allclose(curve.points[[0, 3], 1], [0.0, 0.75], atol=1e-5)
+
+
+def test_keyframes_outside_and_other_channels_stay() -> None:
+    source, target = rig(bpy, "source", ["jawOpen"]), rig(bpy, "target", ["jawOpen", "mine"])
+    animate(source, "jawOpen", (10, 20), (0.0, 1.0))
+    animate(target, "jawOpen", (1, 15, 30), (0.1, 0.2, 0.3))
+    animate(target, "mine", (1, 30), (0.0, 1.0))
+    select(bpy, source, target)
+    bpy.ops.likeness.transfer_to_selected()
+    curves = dict(animated_keys(target.data.shape_keys))
+    np.testing.assert_allclose(read_curve(curves["jawOpen"]).points[:, 0], [1, 10, 20, 30])
+    np.testing.assert_allclose(read_curve(curves["mine"]).points[:, 0], [1, 30])
+
+
+def test_an_action_that_others_use_is_copied_first() -> None:
+    source, one, two = (rig(bpy, name, ["jawOpen"]) for name in ("source", "one", "two"))
+    animate(source, "jawOpen", (1, 5), (0.0, 1.0))
+    animate(one, "jawOpen", (1, 5), (0.5, 0.5))
+    data = two.data.shape_keys.animation_data_create()
+    data.action = one.data.shape_keys.animation_data.action
+    if hasattr(data, "action_slot"):
+        data.action_slot = one.data.shape_keys.animation_data.action_slot
+    select(bpy, source, one)
+    bpy.ops.likeness.transfer_to_selected()
+    assert values_at(bpy, one, "jawOpen", [5]) == [1.0] and values_at(bpy, two, "jawOpen", [5]) == [0.5]
+
+
+def test_the_mapping_is_suggested_edited_saved_and_loaded(tmp_path: Path) -> None:
+    source, target = rig(bpy, "source", ["jawOpen", "eyeBlinkLeft"]), rig(bpy, "target", ["Jaw_Open", "odd"])
+    for key in ("jawOpen", "eyeBlinkLeft"):
+        source.data.shape_keys.key_blocks[key].value = 1.0
+    select(bpy, source, target)
+    bpy.ops.likeness.suggest_mapping()
+    assert [(row.source, row.target) for row in settings().links] == [("jawOpen", "Jaw_Open")] and settings().use_links
+    bpy.ops.likeness.add_link()
+    row = settings().links[1]
+    row.source, row.target, row.weight, row.highest = "eyeBlinkLeft", "odd", 0.75, 0.6
+    path = tmp_path / "mapping.json"
+    bpy.ops.likeness.save_mapping(filepath=str(path))
+    bpy.ops.likeness.remove_link()
+    assert len(settings().links) == 1
+    bpy.ops.likeness.load_mapping(filepath=str(path))
+    bpy.ops.likeness.transfer_to_selected()
+    assert value(target, "Jaw_Open") == 1.0 and value(target, "odd") == pytest.approx(0.6)
+    path.write_text("{}")
+    with pytest.raises(RuntimeError, match="not a mapping"):
+        bpy.ops.likeness.load_mapping(filepath=str(path))
+
+
+def test_a_rig_with_other_names_gets_all_it_can_show_without_a_hand_on_it() -> None:
+    arkit = rig(bpy, "arkit", ARKIT)
+    other = [
+        name.replace("Left", "_L").replace("Right", "_R") if name not in ("jawLeft", "jawRight") else name
+        for name in ARKIT
+    ]
+    other = [f"Face.M_F00_{name[0].upper()}{name[1:]}" for name in other]
+    target = rig(bpy, "other", other)
+    for number, name in enumerate(ARKIT):
+        arkit.data.shape_keys.key_blocks[name].value = (number + 1) / 60
+    select(bpy, arkit, target)
+    bpy.ops.likeness.transfer_to_selected()
+    for number, name in enumerate(other):
+        assert value(target, name) == pytest.approx((number + 1) / 60, abs=1e-6), name
+
+
+def test_300_frames_onto_52_keys_take_less_than_two_seconds() -> None:
+    source, target = rig(bpy, "source", ARKIT, 2000), rig(bpy, "target", ARKIT, 2000)
+    path = Path(bpy.app.tempdir) / "clip.json"
+    path.write_text(json.dumps(take(300)))
+    bpy.context.scene.render.fps = 30
+    select(bpy, source)
+    begun = time.process_time()
+    bpy.ops.likeness.load_expression_file(filepath=str(path))
+    loaded = time.process_time()
+    select(bpy, source, target)
+    bpy.ops.likeness.transfer_to_selected()
+    copied = time.process_time()
+    print(f"file {loaded - begun:.3f} s, rig to rig {copied - loaded:.3f} s")
+    assert loaded - begun < 2.0 and copied - loaded < 2.0
+    for obj in (source, target):
+        curves = dict(animated_keys(obj.data.shape_keys))
+        assert set(curves) == ARKIT_NAMES and all(len(c.keyframe_points) == 300 for c in curves.values())
+    assert values_at(bpy, target, "jawOpen", [300]) == [pytest.approx(1.0)]
+
+
+@pytest.mark.parametrize("rate", [24, 60])
+def test_a_file_at_another_frame_rate(rate: int, tmp_path: Path) -> None:
+    target = rig(bpy, "target", ["JawOpen"])
+    (tmp_path / "clip.json").write_text(json.dumps(take(61)))
+    (tmp_path / "live.csv").write_text(live_link_csv(61))
+    bpy.context.scene.render.fps = rate
+    select(bpy, target)
+    bpy.ops.likeness.load_expression_file(filepath=str(tmp_path / "clip.json"), start=5, set_range=True)
+    assert values_at(bpy, target, "JawOpen", [5, 5 + rate, 5 + 2 * rate]) == pytest.approx([0.0, 0.5, 1.0], abs=1e-5)
+    assert (bpy.context.scene.frame_start, bpy.context.scene.frame_end) == (5, 5 + 2 * rate)
+    bpy.ops.likeness.load_expression_file(filepath=str(tmp_path / "live.csv"), start=5)
+    assert values_at(bpy, target, "JawOpen", [5 + 2 * rate]) == pytest.approx([60 / 61], abs=1e-4)
+    with pytest.raises(RuntimeError, match="could not be read"):
+        bpy.ops.likeness.load_expression_file(filepath=str(tmp_path / "none.json"))
+
+
+def test_a_single_expression_is_set_without_keyframes(tmp_path: Path) -> None:
+    target = rig(bpy, "target", ["jawOpen"])
+    single = take(1, None)
+    single["weights"][0][single["names"].index("jawOpen")] = 0.7
+    (tmp_path / "clip.json").write_text(json.dumps(single))
+    select(bpy, target)
+    bpy.ops.likeness.load_expression_file(filepath=str(tmp_path / "clip.json"))
+    assert value(target, "jawOpen") == pytest.approx(0.7) and not fcurves_of(target.data.shape_keys)
+
+
+def armature(rolled: float):
+    """An armature, turned, with a bone ``head`` that points up and is rolled."""
+    data = bpy.data.armatures.new("skeleton")
+    obj = bpy.data.objects.new("skeleton", data)
+    bpy.context.scene.collection.objects.link(obj)
+    bpy.context.view_layer.objects.active = obj
+    bpy.ops.object.mode_set(mode="EDIT")
+    bone = data.edit_bones.new("head")
+    bone.head, bone.tail, bone.roll = (0, 0, 1), (0, 0.05, 1.2), rolled
+    bpy.ops.object.mode_set(mode="OBJECT")
+    bpy.context.view_layer.update()
+    return obj
+
+
+def world_turn(owner, bone: str) -> np.ndarray:
+    bpy.context.view_layer.update()
+    rest = owner.matrix_world @ owner.pose.bones[bone].bone.matrix_local
+    now = owner.matrix_world @ owner.pose.bones[bone].matrix
+    return np.array(now.to_3x3() @ rest.to_3x3().inverted())
+
+
+@pytest.mark.parametrize("mode", ["QUATERNION", "XYZ", "AXIS_ANGLE"])
+def test_the_head_pose_of_a_file_turns_a_bone(mode: str, tmp_path: Path) -> None:
+    target, skeleton = rig(bpy, "target", ["jawOpen"]), armature(0.4)
+    skeleton.pose.bones["head"].rotation_mode = mode
+    settings().pose_to, settings().pose_to_bone = skeleton, "head"
+    (tmp_path / "clip.json").write_text(json.dumps(take(61)))
+    bpy.context.scene.render.fps = 30
+    select(bpy, target)
+    bpy.ops.likeness.load_expression_file(filepath=str(tmp_path / "clip.json"))
+    for frame in (1, 31, 61):
+        bpy.context.scene.frame_set(frame)
+        angle = 0.6 * (frame - 1) / 60  # about the head's y, which is Blender's z: to the person's left
+        expected = [[np.cos(angle), -np.sin(angle), 0], [np.sin(angle), np.cos(angle), 0], [0, 0, 1]]
+        np.testing.assert_allclose(world_turn(skeleton, "head"), expected, atol=1e-4)
+
+
+def test_the_head_pose_goes_from_an_object_to_a_bone_with_the_action() -> None:
+    source, target, skeleton = rig(bpy, "source", ["jawOpen"]), rig(bpy, "target", ["jawOpen"]), armature(-0.3)
+    animate(source, "jawOpen", (1, 11), (0.0, 1.0))
+    for frame, angle in ((1, 0.0), (11, 0.5)):
+        source.rotation_euler = (angle, 0.0, 0.2 * angle)
+        source.keyframe_insert("rotation_euler", frame=frame)
+    settings().pose_from, settings().pose_to, settings().pose_to_bone = source, skeleton, "head"
+    select(bpy, source, target)
+    bpy.ops.likeness.transfer_to_selected()
+    for frame in (1, 6, 11):
+        bpy.context.scene.frame_set(frame)
+        turn = np.array(source.matrix_world.to_3x3())
+        np.testing.assert_allclose(world_turn(skeleton, "head"), turn, atol=1e-4)
+    settings().pose_to_bone = "nothing"
+    with pytest.raises(RuntimeError, match="no bone nothing"):
+        bpy.ops.likeness.transfer_to_selected()
+
+
+def test_keys_that_fit_nothing_are_said(capfd: pytest.CaptureFixture) -> None:
+    source, target = rig(bpy, "source", ["jawOpen"]), rig(bpy, "target", ["odd"])
+    select(bpy, source, target)
+    bpy.ops.likeness.transfer_to_selected()
+    assert "No key of target fits" in capfd.readouterr().out
+    plain = bpy.data.objects.new("plain", bpy.data.meshes.new("plain"))
+    bpy.context.scene.collection.objects.link(plain)
+    select(bpy, source, plain)
+    with pytest.raises(RuntimeError, match=r"no shape keys\. Use Make ARKit Keys"):
+        bpy.ops.likeness.transfer_to_selected()
