@@ -135,7 +135,7 @@ def test_an_older_backend_has_to_be_repaired(enabled: None, pictures: Path) -> N
         bpy.ops.likeness.reconstruct()
 
 
-def until(condition: object, seconds: float = 90.0) -> None:
+def until(condition: object, seconds: float = 240.0) -> None:
     from blender_addon.session import session
 
     end = time.monotonic() + seconds

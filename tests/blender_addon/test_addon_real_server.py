@@ -49,7 +49,7 @@ def runner(tmp_path: Path) -> Iterator[Runner]:
     made.stop(wait=True)
 
 
-def run_to_end(runner: Runner, seconds: float = 60.0) -> None:
+def run_to_end(runner: Runner, seconds: float = 240.0) -> None:
     end = time.monotonic() + seconds
     while runner.busy:
         assert time.monotonic() < end, runner.view
