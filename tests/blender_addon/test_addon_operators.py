@@ -194,7 +194,7 @@ def test_a_head_by_the_real_backend_after_a_cancel_and_a_crash(enabled: None, de
     session().cancel()
     start = time.monotonic()
     until(lambda: not session().busy)
-    assert session().view.phase is Phase.CANCELLED and time.monotonic() - start < 1.5
+    assert session().view.phase is Phase.CANCELLED and time.monotonic() - start < 3
 
     begin()
     until(lambda: session().view.phase is Phase.RUNNING)
