@@ -27,7 +27,7 @@ def main() -> int:
     parser.add_argument("--photos", type=Path, help="folder of photos (default: the demo person's, made here)")
     parser.add_argument("--source", type=Path, default=ROOT, help="folder that holds the backend")
     parser.add_argument("--size", default="1100x700")
-    parser.add_argument("--prefix", default="", help="before the window's command, like 'nice -n -15' on a busy machine")
+    parser.add_argument("--prefix", default="", help="before the window's command: 'nice -n -15'")
     parser.add_argument("--ui-scale", type=float, default=1.0)
     parser.add_argument("--tab-pixels", type=int, default=270, help="our tab's distance from the sidebar's top")
     parser.add_argument("--texture", default="1024")
