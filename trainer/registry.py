@@ -8,12 +8,16 @@ from typing import Any
 KINDS: dict[str, dict[str, str]] = {
     "stage": {
         "parsing": "trainer.stages.parsing:ParsingStageConfig",
+        "lap": "trainer.stages.lap:LapStageConfig",
     },
     "source": {
         "drawn_faces": "trainer.data.drawn_faces:DrawnFacesConfig",
         "people": "trainer.data.people:PeopleConfig",
         "stored": "trainer.data.stored:StoredConfig",
         "portraits": "trainer.data.portraits:PortraitsConfig",
+        "lap_people": "trainer.data.lap:LapPeopleConfig",
+        "lap_portraits": "trainer.data.lap:LapPortraitsConfig",
+        "lap_mix": "trainer.data.lap:LapMixConfig",
     },
 }
 """Family -> kind -> ``module:class``. One line for each stage and each data source."""

@@ -1,0 +1,278 @@
+"""Learning to aggregate and personalize: canonical depth and albedo of a person from any number of photos.
+
+Zhang et al., "Learning to Aggregate and Personalize 3D Face from In-the-Wild Photo Collection" (CVPR 2021), on
+Unsup3D's networks (Wu et al., CVPR 2020). Codes of all photos of a set are averaged with channel-wise softmax weights
+and decoded once (section 4.1); light, view and confidence come from each photo; the attribute-refining networks
+modify the shared face for one photo (section 4.2).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from backend.models.checkpoints import load_model, load_weights_into
+from backend.models.lap_blocks import (
+    CodeEncoder,
+    ConfidenceNet,
+    ConvolutionDecoder,
+    LinearDecoder,
+    PlainEncoder,
+    RefiningNet,
+    level_count,
+)
+from backend.rendering.camera_models import (
+    LAP_ROTATION_DEGREES,
+    LAP_TRANSLATION,
+    CanonicalCamera,
+    View,
+    view_from_network,
+)
+from backend.rendering.depth_surface import normals_from_depth
+from backend.rendering.lambert import LambertLight, lambert_image, lambert_shading, light_from_network
+
+MODEL_NAME = "lap"
+_EDGE = 0.97
+"""Canonical values are kept within this part of their range where they are turned back into raw ones."""
+
+
+@dataclass(frozen=True)
+class LapConfig:
+    """Size of the networks; the defaults are the paper's.
+
+    Attributes
+    ----------
+    size : side of the photos and of canonical maps in aggregation, a power of two from 16 on.
+    target_size : side of the target photo and of the personalised maps; 0: ``size``.
+    depth_width, albedo_width : channels of the aggregation encoders' (and the paper's decoders') first level.
+    code : channels of the identity codes. pooled : length of the vector of each of the encoder's levels; 0: only the
+        last level counts.
+    fusion : ``adaptive`` softmax weights, or ``average``.
+    decoder : ``convolution`` (the paper), or ``linear``: mean, basis and a correction that starts at zero.
+    depth_components, albedo_components : of the linear bases. depth_basis_size, albedo_basis_size : sides of their
+        maps; 0: ``size``. depth_residual, albedo_residual : width of the corrections; 0: none.
+    scene_width : first level of the encoders of light and view. confidence_width, confidence_code : of the confidence.
+    refine_width : first level of the refining networks. injection, filtered : see ``RefiningNet``.
+    refine_residual : the refining networks give changes to the shared maps instead of new ones.
+    depth_range : canonical depth. border_columns, border_depth : the outermost columns left and right are set to this.
+    rotation_degrees, translation : largest turn and shifts of a view.
+    """
+
+    size: int = 128
+    target_size: int = 0
+    depth_width: int = 64
+    albedo_width: int = 64
+    code: int = 256
+    pooled: int = 64
+    fusion: Literal["adaptive", "average"] = "adaptive"
+    decoder: Literal["convolution", "linear"] = "convolution"
+    depth_components: int = 96
+    albedo_components: int = 64
+    depth_basis_size: int = 0
+    albedo_basis_size: int = 0
+    depth_residual: int = 8
+    albedo_residual: int = 8
+    scene_width: int = 32
+    confidence_width: int = 64
+    confidence_code: int = 128
+    refine_width: int = 64
+    injection: Literal["selected", "vector"] = "selected"
+    filtered: bool = True
+    refine_residual: bool = False
+    depth_range: tuple[float, float] = (0.9, 1.1)
+    border_columns: int = 2
+    border_depth: float = 1.05
+    rotation_degrees: float = LAP_ROTATION_DEGREES
+    translation: tuple[float, float, float] = LAP_TRANSLATION
+
+    def __post_init__(self) -> None:
+        level_count(self.size)
+        level_count(self.personal_size)
+        if self.depth_range[0] >= self.depth_range[1]:
+            raise ValueError(f"depth_range must rise, not {self.depth_range}")
+
+    @property
+    def personal_size(self) -> int:
+        """Side of the personalised maps."""
+        return self.target_size or self.size
+
+    @property
+    def view_depth_range(self) -> tuple[float, float]:
+        """Depths that a view can show: the canonical ones with the paper's margin, and the shift."""
+        margin = 0.1 + self.translation[2]
+        return self.depth_range[0] - margin, self.depth_range[1] + margin
+
+    @staticmethod
+    def from_json(values: Mapping[str, Any]) -> LapConfig:
+        """From the configuration in an exported model; other keys are ignored."""
+        known = {field.name for field in fields(LapConfig)}
+        chosen = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
+        return LapConfig(**{name: value for name, value in chosen.items() if name in known})
+
+    def to_json(self) -> dict[str, Any]:
+        """What ``from_json`` reads."""
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
+
+
+@dataclass(frozen=True)
+class CanonicalFace:
+    """Depth (G, S, S) and albedo (G, 3, S, S) in [-1, 1], facing the camera; sRGB as the paper has it."""
+
+    depth: Tensor
+    albedo: Tensor
+
+    def flipped(self) -> CanonicalFace:
+        """Left and right exchanged."""
+        return CanonicalFace(self.depth.flip(-1), self.albedo.flip(-1))
+
+    def of(self, rows: Tensor) -> CanonicalFace:
+        """Those of the sets ``rows`` (N,)."""
+        return CanonicalFace(self.depth.index_select(0, rows), self.albedo.index_select(0, rows))
+
+    def shaded(self, light: LambertLight) -> Tensor:
+        """(G, 3, S, S) the canonical picture in [-1, 1] under one light each."""
+        camera = CanonicalCamera(tuple(self.depth.shape[-2:]))
+        return lambert_image(self.albedo, lambert_shading(normals_from_depth(self.depth, camera), light))
+
+
+@dataclass(frozen=True)
+class Scene:
+    """What belongs to each of N photos: light and view."""
+
+    light: LambertLight
+    view: View
+
+
+@dataclass(frozen=True)
+class Codes:
+    """Identity codes (N, C) and the logits (N, C) of their weights, for depth and for albedo."""
+
+    depth: Tensor
+    depth_logits: Tensor
+    albedo: Tensor
+    albedo_logits: Tensor
+
+
+class LapNet(nn.Module):
+    """All networks. Pictures are (N, 3, S, S) in [-1, 1], sRGB, the square of ``backend.photos.crop.face_square``."""
+
+    def __init__(self, config: LapConfig) -> None:
+        super().__init__()
+        self.config = c = config
+        self.depth_encoder = CodeEncoder(c.size, c.depth_width, c.code, c.pooled, c.pooled > 0)
+        self.albedo_encoder = CodeEncoder(c.size, c.albedo_width, c.code, c.pooled, c.pooled > 0)
+        if c.decoder == "linear":
+            sides = c.depth_basis_size or c.size, c.albedo_basis_size or c.size
+            self.depth_decoder: nn.Module = LinearDecoder(
+                c.size, c.code, 1, c.depth_components, sides[0], c.depth_residual
+            )
+            self.albedo_decoder: nn.Module = LinearDecoder(
+                c.size, c.code, 3, c.albedo_components, sides[1], c.albedo_residual
+            )
+        else:
+            self.depth_decoder = ConvolutionDecoder(c.size, c.depth_width, c.code, 1)
+            self.albedo_decoder = ConvolutionDecoder(c.size, c.albedo_width, c.code, 3)
+        self.light = PlainEncoder(c.size, c.scene_width, 4)
+        self.view = PlainEncoder(c.size, c.scene_width, 6)
+        self.confidence = ConfidenceNet(c.size, c.confidence_width, c.confidence_code)
+        self.depth_refiner = RefiningNet(c.personal_size, c.refine_width, 1, c.injection, c.filtered)
+        self.albedo_refiner = RefiningNet(c.personal_size, c.refine_width, 3, c.injection, c.filtered)
+
+    def encode(self, pictures: Tensor) -> Codes:
+        """The codes of each picture alone."""
+        return Codes(*self.depth_encoder(pictures), *self.albedo_encoder(pictures))
+
+    def aggregate(self, codes: Codes, set_of: Tensor) -> CanonicalFace:
+        """The shared face of each set (equation 4); ``set_of`` (N,) int64 names the set of each code, from 0 on."""
+        adaptive = self.config.fusion == "adaptive"
+        depth = fuse_codes(codes.depth, codes.depth_logits if adaptive else None, set_of)
+        albedo = fuse_codes(codes.albedo, codes.albedo_logits if adaptive else None, set_of)
+        return self.decode(depth, albedo)
+
+    def decode(self, depth_code: Tensor, albedo_code: Tensor) -> CanonicalFace:
+        """The faces of fused codes (G, C)."""
+        raw = self.depth_decoder(depth_code)[:, 0].float()
+        if self.config.decoder == "convolution":
+            raw = raw - raw.mean((1, 2), keepdim=True)
+        return CanonicalFace(self.depth_from_raw(raw), torch.tanh(self.albedo_decoder(albedo_code).float()))
+
+    def scene(self, pictures: Tensor) -> Scene:
+        """Light and view of each picture."""
+        view = view_from_network(
+            self.view(pictures).float(),
+            rotation_degrees=self.config.rotation_degrees,
+            translation=self.config.translation,
+        )
+        return Scene(light_from_network(self.light(pictures).float()), view)
+
+    def personalize(self, pictures: Tensor, face: CanonicalFace) -> CanonicalFace:
+        """The faces (N, ...) of sets, changed towards target pictures (N, 3, T, T), T being ``personal_size``."""
+        size = self.config.personal_size
+        depth, albedo = _resized(face.depth[:, None], size), _resized(face.albedo, size)
+        near, far = self.config.depth_range
+        unit = (depth - (near + far) / 2) / ((far - near) / 2)  # the networks see both in [-1, 1]
+        raw_depth = self.depth_refiner(unit, pictures)[:, 0].float()
+        raw_albedo = self.albedo_refiner(albedo, pictures).float()
+        if self.config.refine_residual:
+            raw_depth = raw_depth + self.raw_depth(depth[:, 0])
+            raw_albedo = raw_albedo + torch.atanh(albedo.clamp(-_EDGE, _EDGE))
+        else:
+            raw_depth = raw_depth - raw_depth.mean((1, 2), keepdim=True)
+        return CanonicalFace(self.depth_from_raw(raw_depth), torch.tanh(raw_albedo))
+
+    def depth_from_raw(self, raw: Tensor) -> Tensor:
+        """Raw maps (N, S, S) to canonical depth, with the border's columns set."""
+        near, far = self.config.depth_range
+        depth = (near + far) / 2 + (far - near) / 2 * torch.tanh(raw)
+        columns = self.config.border_columns
+        if columns:
+            inner = depth[:, :, columns:-columns]
+            depth = functional.pad(inner, (columns, columns), value=self.config.border_depth)
+        return depth
+
+    def raw_depth(self, depth: Tensor) -> Tensor:
+        """The inverse of ``depth_from_raw``, within the range."""
+        near, far = self.config.depth_range
+        return torch.atanh(((depth - (near + far) / 2) / ((far - near) / 2)).clamp(-_EDGE, _EDGE))
+
+    def forward(self, pictures: Tensor, set_of: Tensor) -> tuple[CanonicalFace, Scene]:
+        """The shared faces of all sets, light and view of all pictures."""
+        return self.aggregate(self.encode(pictures), set_of), self.scene(pictures)
+
+
+def fuse_codes(codes: Tensor, logits: Tensor | None, set_of: Tensor) -> Tensor:
+    """Codes (N, C) of photos to codes (G, C) of sets: sum of softmax weights times codes, or the mean without logits.
+
+    The order of the photos does not matter beyond rounding; a set of one keeps its code.
+    """
+    counts = torch.bincount(set_of)
+    start = torch.cumsum(counts, 0) - counts
+    order = torch.argsort(set_of, stable=True)
+    slot = torch.empty_like(set_of)
+    slot[order] = torch.arange(len(set_of), device=set_of.device) - start[set_of[order]]
+    shape = (len(counts), int(counts.max()), codes.shape[1])
+    weights = torch.full(shape, -torch.inf, device=codes.device)
+    weights[set_of, slot] = torch.zeros_like(codes).float() if logits is None else logits.float()
+    padded = torch.zeros(shape, device=codes.device)
+    padded[set_of, slot] = codes.float()
+    return (weights.softmax(1) * padded).sum(1)
+
+
+def _resized(maps: Tensor, size: int) -> Tensor:
+    if maps.shape[-1] == size:
+        return maps
+    return functional.interpolate(maps, (size, size), mode="bilinear", align_corners=False, antialias=True)
+
+
+def load_lap(folder: Path | None = None, device: torch.device | str = "cpu") -> LapNet:
+    """The trained networks in eval mode, from ``assets/lap`` or ``folder``; raises ``LikenessError`` without them."""
+    weights = load_model(MODEL_NAME, folder)
+    network = LapNet(LapConfig.from_json(weights.config))
+    load_weights_into(network, weights)
+    return network.to(device).eval()

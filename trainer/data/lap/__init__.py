@@ -1,0 +1,6 @@
+"""Photo sets as LAP's stage wants them: synthetic people with canonical depth and albedo, real portraits, mixtures."""
+
+from trainer.data.lap.batch import CanonicalTruth, LapBatch
+from trainer.data.lap.source import LapMixConfig, LapPeopleConfig, LapPortraitsConfig
+
+__all__ = ["CanonicalTruth", "LapBatch", "LapMixConfig", "LapPeopleConfig", "LapPortraitsConfig"]

@@ -1,0 +1,99 @@
+"""What LAP's stage learns from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+import torch
+from torch import Tensor
+
+from backend.photos.collection import FaceClass
+
+FACE_CLASSES = (
+    FaceClass.SKIN,
+    FaceClass.BROWS,
+    FaceClass.EYES,
+    FaceClass.GLASSES,
+    FaceClass.LIPS,
+    FaceClass.MOUTH_INTERIOR,
+    FaceClass.FACIAL_HAIR,
+)
+"""What the canonical surface explains in a photo."""
+CHANGING_CLASSES = (FaceClass.BROWS, FaceClass.EYES, FaceClass.LIPS, FaceClass.MOUTH_INTERIOR)
+"""What differs most between photos of one person: the paper's mouth, eyes and brow."""
+
+
+@dataclass(frozen=True)
+class CanonicalTruth:
+    """What is known of synthetic people, in LAP's units: n photos of g sets, canonical and view pictures of S x S.
+
+    Canonical frame: that of ``CanonicalCamera``, x right, y down, z forward; one unit is about a metre.
+
+    Attributes
+    ----------
+    depth : (g, S, S) canonical depth of the neutral face, 0 where there is none. albedo : (g, 3, S, S) sRGB in [0, 1],
+        mean over the photos; albedo_seen : (g, S, S) bool, where any photo shows it.
+    personal_depth : (n, S, S) canonical depth with the photo's expression.
+    rotation : (n, 3, 3), translation : (n, 3) of the ``View`` that comes closest to the photo's camera.
+    view_depth : (n, S, S) depth of the face in the photo, in the view's frame; 0 where there is none.
+    """
+
+    depth: Tensor
+    albedo: Tensor
+    albedo_seen: Tensor
+    personal_depth: Tensor
+    rotation: Tensor
+    translation: Tensor
+    view_depth: Tensor
+
+
+@dataclass(frozen=True)
+class LapBatch:
+    """N photos of G sets; photos of a set, that is of one person, are in a row.
+
+    Attributes
+    ----------
+    images : (N, 3, S, S) float32 in [0, 1], sRGB, the square of ``backend.photos.crop.face_square``.
+    labels : (N, S, S) uint8 of ``FaceClass``, 255 where nobody knows.
+    is_grey : (N,) bool; their colours say nothing.
+    set_of : (N,) int64, ascending from 0.
+    truth : of the first sets, None when there is none at all.
+    """
+
+    images: Tensor
+    labels: Tensor
+    is_grey: Tensor
+    set_of: Tensor
+    truth: CanonicalTruth | None
+
+
+def join_lap(batches: list[LapBatch]) -> LapBatch:
+    """One batch after the other. Raises ``ValueError`` when one without truth stands before one with truth."""
+    known = [batch.truth is not None for batch in batches]
+    if sorted(known, reverse=True) != known:
+        raise ValueError("batches with truth come first")
+    sets, start = [], 0
+    for batch in batches:
+        sets.append(batch.set_of + start)
+        start += int(batch.set_of[-1]) + 1
+    truths = [batch.truth for batch in batches if batch.truth is not None]
+    return LapBatch(
+        images=torch.cat([batch.images for batch in batches]),
+        labels=torch.cat([batch.labels for batch in batches]),
+        is_grey=torch.cat([batch.is_grey for batch in batches]),
+        set_of=torch.cat(sets),
+        truth=_join_truth(truths) if truths else None,
+    )
+
+
+def _join_truth(truths: list[CanonicalTruth]) -> CanonicalTruth:
+    return CanonicalTruth(
+        **{field.name: torch.cat([getattr(t, field.name) for t in truths]) for field in fields(CanonicalTruth)}
+    )
+
+
+def class_mask(labels: Tensor, classes: tuple[FaceClass, ...]) -> Tensor:
+    """(...) bool: label is one of ``classes``."""
+    wanted = torch.zeros(256, dtype=torch.bool, device=labels.device)
+    wanted[[int(c) for c in classes]] = True
+    return wanted[labels.long()]

@@ -1,0 +1,146 @@
+"""Sources of ``LapBatch``: ``kind = "lap_people"``, ``"lap_portraits"`` and ``"lap_mix"`` in recipes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import torch
+
+from trainer.contracts import Source, SourceConfig
+from trainer.data.lap.batch import LapBatch, join_lap
+from trainer.data.lap.stored import StoredSets
+from trainer.data.lap.truth import TruthMaker
+from trainer.data.people import PeopleConfig
+from trainer.data.portraits import PortraitsConfig
+
+
+@dataclass(frozen=True, kw_only=True)
+class LapPeopleConfig(SourceConfig):
+    """Sets of photos of synthetic people, with canonical truth; an index is a person."""
+
+    size: int = 64
+    """Side of the pictures in pixels, and of the canonical ones."""
+    seed: int = 0
+    """Other seeds give other people."""
+    photos: int = 6
+    """Photos of each person: the paper's largest set."""
+    keep: int = 0
+    """People that are kept on disk and come again; 0: new people without end, for machines that make them fast."""
+    folder: str = ""
+    """Where they are kept; empty: in the user's cache folder."""
+    film: bool = True
+    """Whether pictures go through a camera."""
+
+    def __post_init__(self) -> None:
+        if self.keep < 0:
+            raise ValueError(f"keep must be 0 or more, not {self.keep}")
+
+    def people(self) -> PeopleConfig:
+        """The source of the pictures."""
+        return PeopleConfig(
+            size=self.size,
+            seed=self.seed,
+            photos=self.photos,
+            framing="face",
+            depth=True,
+            albedo=True,
+            film=self.film,
+        )
+
+    def build(self) -> Source:
+        """Make the source."""
+        fresh = LapPeople(self)
+        return StoredSets(fresh, self.people(), self.keep, self.folder) if self.keep else fresh
+
+
+class LapPeople:
+    """See ``LapPeopleConfig``; without a store."""
+
+    def __init__(self, config: LapPeopleConfig) -> None:
+        self.config = config
+        self._people = config.people().build()
+        self._makers: dict[torch.device, TruthMaker] = {}
+
+    @torch.no_grad()
+    def batch(self, indices: range, device: torch.device) -> LapBatch:
+        """People number ``indices``."""
+        device = torch.device(device)
+        if device not in self._makers:
+            self._makers[device] = TruthMaker(device)
+        people = self._people.batch(indices, device)
+        count = len(people.images)
+        return LapBatch(
+            images=people.images,
+            labels=people.labels,
+            is_grey=torch.zeros(count, dtype=torch.bool, device=device),
+            set_of=torch.arange(count, device=device) // self.config.photos,
+            truth=self._makers[device](people),
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class LapPortraitsConfig(SourceConfig):
+    """Real portraits, prepared with ``framing = "face"``; without truth."""
+
+    portraits: PortraitsConfig
+    """Which ones; ``photos`` is the size of the sets."""
+
+    def build(self) -> LapPortraits:
+        """Open the collection; see ``PortraitsConfig.build``."""
+        return LapPortraits(self)
+
+
+class LapPortraits:
+    """See ``LapPortraitsConfig``."""
+
+    def __init__(self, config: LapPortraitsConfig) -> None:
+        self._photos = config.portraits.photos
+        self._source = config.portraits.build()
+
+    def batch(self, indices: range, device: torch.device) -> LapBatch:
+        """People number ``indices``."""
+        found = self._source.batch(indices, device)
+        sets = torch.arange(len(found.images), device=device) // self._photos
+        return LapBatch(found.images, found.labels, found.is_grey, sets, None)
+
+
+@dataclass(frozen=True, kw_only=True)
+class LapMixConfig(SourceConfig):
+    """Sets of both kinds in each batch, those with truth first."""
+
+    people: SourceConfig = field(default_factory=LapPeopleConfig)
+    """Sets with truth."""
+    real: SourceConfig
+    """Sets without."""
+    real_share: float = 0.5
+    """Of the sets of a batch, those without truth."""
+
+    def __post_init__(self) -> None:
+        if not 0 < self.real_share < 1:
+            raise ValueError(f"real_share must be between 0 and 1, not {self.real_share}")
+
+    def build(self) -> LapMix:
+        """Make both."""
+        return LapMix(self)
+
+
+class LapMix:
+    """See ``LapMixConfig``: every index has its kind, so that a sample is the same in whatever company."""
+
+    def __init__(self, config: LapMixConfig) -> None:
+        self._share = config.real_share
+        self._people, self._real = config.people.build(), config.real.build()
+
+    def batch(self, indices: range, device: torch.device) -> LapBatch:
+        """Sets number ``indices``."""
+        first, last = self._real_before(indices.start), self._real_before(indices.stop)
+        people = range(indices.start - first, indices.stop - last)
+        parts = []
+        if len(people):
+            parts.append(self._people.batch(people, device))
+        if last > first:
+            parts.append(self._real.batch(range(first, last), device))
+        return join_lap(parts)
+
+    def _real_before(self, index: int) -> int:
+        return int(index * self._share + 1e-9)

@@ -1,0 +1,136 @@
+"""Sets of synthetic people that are made once and read many times, in the precision of a file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from trainer.contracts import SourceConfig
+from trainer.data.disk_cache import cache_folder, content_key
+from trainer.data.lap.batch import CanonicalTruth, LapBatch
+
+_LOWEST, _STEP = 0.5, 1.0 / 65534
+"""Depths are kept as 16-bit steps over [0.5, 1.5]; 0 means none."""
+_MADE_AT_ONCE = 16
+
+
+class SetSource(Protocol):
+    """What is stored: sets of equal size, all with truth."""
+
+    def batch(self, indices: range, device: torch.device) -> LapBatch:
+        """See ``trainer.contracts.Source``."""
+        ...
+
+
+class StoredSets:
+    """The first ``count`` people of a source, on disk; then they come again in the same order."""
+
+    def __init__(self, source: SetSource, key: SourceConfig, count: int, folder: str = "") -> None:
+        self._source, self._count = source, count
+        here = Path(__file__).resolve().parent
+        code = [here / "truth.py", here / "stored.py", *sorted((here.parent / "people").rglob("*.py"))]
+        root = Path(folder) if folder else cache_folder() / "lap"
+        self._folder = root / content_key(key, count, *code)
+        self._arrays: dict[str, np.ndarray] | None = None
+
+    def batch(self, indices: range, device: torch.device) -> LapBatch:
+        """People ``indices`` modulo the count."""
+        rows = np.array([index % self._count for index in indices])
+        if self._arrays is None or not self._arrays["made"][rows].all():
+            self._make(rows, device)
+        arrays = self._arrays
+
+        def read(name: str) -> Tensor:
+            return torch.from_numpy(arrays[name][rows]).to(device)
+
+        photos = arrays["images"].shape[1]
+        view = read("view").flatten(0, 1)
+        truth = CanonicalTruth(
+            depth=_depth(read("depth")),
+            albedo=read("albedo").float() / 255,
+            albedo_seen=read("albedo_seen") > 0,
+            personal_depth=_depth(read("personal_depth").flatten(0, 1)),
+            rotation=view[:, :9].reshape(-1, 3, 3),
+            translation=view[:, 9:],
+            view_depth=_depth(read("view_depth").flatten(0, 1)),
+        )
+        return LapBatch(
+            images=read("images").flatten(0, 1).float() / 255,
+            labels=read("labels").flatten(0, 1),
+            is_grey=torch.zeros(len(rows) * photos, dtype=torch.bool, device=device),
+            set_of=torch.arange(len(rows) * photos, device=device) // photos,
+            truth=truth,
+        )
+
+    def _make(self, rows: np.ndarray, device: torch.device) -> None:
+        """Make the rows that are missing, neighbours together; a row is marked when all of it is in its files."""
+        if self._arrays is None:
+            first = self._source.batch(range(int(rows[0]), int(rows[0]) + 1), device)
+            self._open(len(first.images), first.images.shape[-1])
+        missing = np.unique(rows[self._arrays["made"][rows] == 0])
+        for run in np.split(missing, np.flatnonzero(np.diff(missing) > 1) + 1):
+            for start in range(0, len(run), _MADE_AT_ONCE):
+                part = run[start : start + _MADE_AT_ONCE]
+                self._write(part, self._source.batch(range(int(part[0]), int(part[-1]) + 1), device))
+
+    def _open(self, photos: int, size: int) -> None:
+        """Map the files into memory; they are made, sparse, when they are not there."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        sq, n = (size, size), self._count
+        shapes = {
+            "images": ((n, photos, 3, *sq), np.uint8),
+            "labels": ((n, photos, *sq), np.uint8),
+            "depth": ((n, *sq), np.uint16),
+            "albedo": ((n, 3, *sq), np.uint8),
+            "albedo_seen": ((n, *sq), np.uint8),
+            "personal_depth": ((n, photos, *sq), np.uint16),
+            "view_depth": ((n, photos, *sq), np.uint16),
+            "view": ((n, photos, 12), np.float32),
+            "made": ((n,), np.uint8),
+        }
+        self._arrays = {name: _mapped(self._folder / f"{name}.npy", *what) for name, what in shapes.items()}
+
+    def _write(self, rows: np.ndarray, batch: LapBatch) -> None:
+        arrays, truth, n = self._arrays, batch.truth, len(rows)
+
+        def put(name: str, value: Tensor) -> None:
+            arrays[name][rows] = value.reshape(n, *arrays[name].shape[1:]).cpu().numpy()
+
+        put("images", _bytes(batch.images))
+        put("labels", batch.labels)
+        put("albedo", _bytes(truth.albedo))
+        put("albedo_seen", truth.albedo_seen.byte())
+        put("view", torch.cat([truth.rotation.flatten(1), truth.translation], 1))
+        for name in ("depth", "personal_depth", "view_depth"):
+            put(name, _steps(getattr(truth, name)))
+        arrays["made"][rows] = 1
+
+
+def _bytes(values: Tensor) -> Tensor:
+    return (values * 255).round().clamp(0, 255).byte()
+
+
+def _steps(depth: Tensor) -> Tensor:
+    steps = ((depth - _LOWEST) / _STEP).round().clamp(0, 65534) + 1
+    return torch.where(depth > 0, steps, 0.0).to(torch.int32)
+
+
+def _depth(steps: Tensor) -> Tensor:
+    wide = steps.to(torch.int32)
+    return torch.where(wide > 0, (wide.float() - 1) * _STEP + _LOWEST, 0.0)
+
+
+def _mapped(path: Path, shape: tuple[int, ...], dtype: type) -> np.ndarray:
+    """An array in a file that is made, full of zeros, when it is not there."""
+    if not path.is_file():
+        partial = path.with_suffix(".part")
+        np.lib.format.open_memmap(partial, mode="w+", dtype=dtype, shape=shape).flush()
+        partial.replace(path)
+    array = np.load(path, mmap_mode="r+", allow_pickle=False)
+    if array.shape != shape or array.dtype != np.dtype(dtype):
+        raise ValueError(f"{path} does not fit; delete its folder")
+    return array

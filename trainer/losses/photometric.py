@@ -1,0 +1,71 @@
+"""Losses between pictures that were rendered and photos, with confidence: Unsup3D's, and LAP's relaxed consistency."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+EPSILON = 1e-7
+_LUMINANCE = (0.299, 0.587, 0.114)
+
+
+def photometric(rendered: Tensor, photos: Tensor, sigma: Tensor, mask: Tensor, relax: Tensor | None = None) -> Tensor:
+    """LAP's equation 3: masked mean of sqrt(2) |a - b| / sigma + log(sqrt(2) sigma); with ``relax``, equation 5.
+
+    Parameters
+    ----------
+    rendered, photos : (N, 3, H, W) in [-1, 1]. sigma : (N, 1, H, W) above 0.
+    mask : (N, H, W) in [0, 1], the pixels that count. relax : (N, H, W) factors of the differences, 1 where the photos
+        of a person agree, lower (0.3) where they need not; the relaxed regions count by as much less.
+    """
+    difference = (rendered - photos).abs()
+    weight = mask[:, None]
+    if relax is not None:
+        difference = difference * relax[:, None]
+        weight = weight * relax[:, None]
+    value = math.sqrt(2) * difference / (sigma + EPSILON) + torch.log(math.sqrt(2) * (sigma + EPSILON))
+    return _masked_mean(value, mask[:, None]) if relax is None else _normalised(value, mask[:, None], weight)
+
+
+def plain_difference(rendered: Tensor, photos: Tensor, mask: Tensor) -> Tensor:
+    """Masked mean of |a - b| of pictures (N, 3, H, W), mask (N, H, W)."""
+    return _masked_mean((rendered - photos).abs(), mask[:, None])
+
+
+def feature_distance(rendered: Tensor, photos: Tensor, sigma: Tensor, mask: Tensor) -> Tensor:
+    """Unsup3D's perceptual loss: masked mean of (f1 - f2)^2 / (2 sigma^2) + log sigma.
+
+    rendered, photos : (N, C, h, w) features. sigma : (N, 1, any, any) above 0 and mask : (N, H, W) are brought to h, w.
+    """
+    size = rendered.shape[-2:]
+    if sigma.shape[-2:] != size:
+        sigma = functional.interpolate(sigma, size, mode="bilinear", align_corners=False)
+    weight = functional.adaptive_avg_pool2d(mask[:, None], size)
+    value = (rendered - photos) ** 2 / (2 * sigma**2 + EPSILON) + torch.log(sigma + EPSILON)
+    return _masked_mean(value, weight)
+
+
+def smoothness(maps: Tensor) -> Tensor:
+    """Mean size of second differences of maps (N, H, W), along rows and columns, times 1,000."""
+    across = maps[:, :, 2:] - 2 * maps[:, :, 1:-1] + maps[:, :, :-2]
+    down = maps[:, 2:] - 2 * maps[:, 1:-1] + maps[:, :-2]
+    return 1000.0 * (across.abs().mean() + down.abs().mean())
+
+
+def grey_where(pictures: Tensor, is_grey: Tensor) -> Tensor:
+    """Pictures (N, 3, H, W), those with ``is_grey`` (N,) as their luminance in all channels."""
+    luminance = (pictures * pictures.new_tensor(_LUMINANCE).view(1, 3, 1, 1)).sum(1, keepdim=True)
+    return torch.where(is_grey[:, None, None, None], luminance.expand_as(pictures), pictures)
+
+
+def _masked_mean(values: Tensor, mask: Tensor) -> Tensor:
+    """Mean of (N, C, H, W) over a mask (N, 1, H, W); 0 for an empty one."""
+    return (values * mask).sum() / (mask.sum() * values.shape[1]).clamp(min=1)
+
+
+def _normalised(values: Tensor, mask: Tensor, weight: Tensor) -> Tensor:
+    """Sum over a mask by |M_re|, the sum of the relaxed mask."""
+    return (values * mask).sum() / (weight.sum() * values.shape[1]).clamp(min=1)

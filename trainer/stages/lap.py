@@ -1,0 +1,381 @@
+"""Stage ``lap``: learning to aggregate and personalize, from photo sets with or without truth."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import ClassVar, Literal
+
+import torch
+from torch import Tensor, nn
+
+from backend.models.lap import MODEL_NAME, CanonicalFace, LapConfig, LapNet, Scene
+from backend.models.lap_render import render_face, shaded_surface, studio_light, turned_view
+from backend.rendering.camera_models import CanonicalCamera, View
+from backend.rendering.depth_surface import ViewedSurface, normals_from_depth, unwarp_to_canonical
+from backend.rendering.lambert import lambert_image, lambert_shading
+from trainer.contracts import ExportedModel, ParameterGroup, Stage, StageConfig
+from trainer.data.lap.batch import CHANGING_CLASSES, FACE_CLASSES, CanonicalTruth, LapBatch, class_mask
+from trainer.losses import canonical
+from trainer.losses.perceptual import PerceptualConfig, build_features
+from trainer.losses.photometric import feature_distance, grey_where, photometric, smoothness
+from trainer.stages.lap_metrics import depth_figures
+from trainer.stages.lap_sets import (
+    FARTHEST_KNOWN,
+    Subsets,
+    filled_depth,
+    give_bases,
+    random_subsets,
+    single_photos,
+)
+
+_BASIS_BATCH = 32
+
+
+@dataclass(frozen=True, kw_only=True)
+class LapWeights:
+    """Weights of the loss terms; a term with weight 0 is not computed. The defaults are the paper's."""
+
+    photometric: float = 1.0
+    """Equation 3, or 5 where differences are relaxed."""
+    flip: float = 0.5
+    """The same for the flipped face."""
+    perceptual: float = 1.0
+    """Features of rendered pictures and photos."""
+    flip_perceptual: float = 0.5
+    """The same for the flipped face."""
+    smooth: float = 0.0
+    """Second differences of depth."""
+    mean_view: float = 0.0
+    """Keeps the canonical frame in the middle of all views."""
+    coefficients: float = 0.0
+    """Squared coefficients of the linear depth basis, in deviations."""
+    depth: float = 0.0
+    """Canonical depth against truth."""
+    normal: float = 0.0
+    """Canonical normals against truth."""
+    albedo: float = 0.0
+    """Canonical albedo against truth."""
+    albedo_edges: float = 0.0
+    """Differences between the albedo's neighbours against truth."""
+    view: float = 0.0
+    """Where views put points of the face, against truth."""
+    light: float = 0.0
+    """True albedo and surface under the predicted light against the photo."""
+    personal_depth: float = 0.0
+    """Personalised depth against truth with the photo's expression."""
+    personal_normal: float = 0.0
+    """Personalised normals against truth."""
+    change: float = 0.0
+    """How far personalised depth leaves the shared one, in hundredths."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LapStageConfig(StageConfig):
+    """Trains ``backend.models.lap.LapNet``; ``batch`` counts people."""
+
+    network: LapConfig = field(default_factory=LapConfig)
+    """Sizes of the networks."""
+    phase: Literal["aggregate", "refine", "together"] = "aggregate"
+    """The paper's three steps: all but the refining networks; these alone; all."""
+    weights: LapWeights = field(default_factory=LapWeights)
+    """Weights of the loss terms."""
+    perceptual: PerceptualConfig = field(default_factory=PerceptualConfig)
+    """Features of the perceptual terms."""
+    multi_image: bool = True
+    """False: every photo is a set of its own, which is Unsup3D."""
+    set_sizes: tuple[int, int] = (1, 6)
+    """Smallest and largest set; sizes are random."""
+    relaxed: float = 0.3
+    """Equation 5: factor of differences at mouth, eyes and brows while aggregating; 1: no relaxing."""
+    smallest_face: float = 0.25
+    """Photos whose parsed face covers less of the crop are left out of the pictures' terms."""
+    basis_people: int = 512
+    """People whose maps give the linear decoders' first basis."""
+    basis_rate: float = 0.02
+    """Factor on the learning rate of means and bases."""
+    depth_frozen: float = 0.0
+    """Fraction of the stage in which depth and view do not learn."""
+    depth_rate: float = 1.0
+    """Factor on their learning rate afterwards."""
+    rasterizer: str = "auto"
+    """See ``backend.rendering.rasterize.face_ids``."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 1 <= self.set_sizes[0] <= self.set_sizes[1]:
+            raise ValueError(f"set_sizes must rise from 1, not {self.set_sizes}")
+        if not 0 <= self.depth_frozen < 1 or not 0 < self.relaxed <= 1:
+            raise ValueError("depth_frozen must be in [0, 1) and relaxed in (0, 1]")
+        if self.network.personal_size != self.network.size:
+            raise ValueError("training needs target_size equal to size: photos come in one size")
+
+    def build(self, device: torch.device) -> LapStage:
+        """See ``StageConfig``."""
+        return LapStage(self, device)
+
+
+class LapStage(Stage):
+    """See ``LapStageConfig``."""
+
+    SUMMARY: ClassVar[str] = (
+        "Canonical depth and albedo of a person from any number of photos, light and view of each photo, and the face "
+        "changed for one photo. Input: square sRGB crops of the face; output: maps of the same size, facing the camera."
+    )
+    LIMITS: ClassVar[str] = (
+        "Made for upright crops of one face from brows to chin. It knows one grey lamp and no shadows. Hair, glasses "
+        "and hands are not modelled; the sides of a face that no photo shows are guessed."
+    )
+
+    def __init__(self, config: LapStageConfig, device: torch.device) -> None:
+        self.config = config
+        self.device = device
+        self.network = LapNet(config.network).to(device)
+        self.modules = nn.ModuleDict({"net": self.network})
+        weights = config.weights
+        wanted = weights.perceptual or weights.flip_perceptual
+        self._features = build_features(config.perceptual, device) if wanted else None
+        self._has_basis = config.network.decoder != "linear"
+
+    def step(self, batch: LapBatch, fraction: float) -> Mapping[str, Tensor]:
+        """Terms named as in ``LapWeights``, those whose weight is not 0 and for which the batch has what is needed."""
+        self._need_basis(batch)
+        config, weights = self.config, self.config.weights
+        subsets = self._subsets(batch.set_of)
+        pictures = batch.images * 2 - 1
+        refining = config.phase == "refine"
+        with torch.set_grad_enabled(not refining):
+            codes = self.network.encode(pictures)
+            shared = self.network.aggregate(codes, subsets.set_of)
+            scene = self.network.scene(pictures)
+        own = shared.of(subsets.set_of)
+        if config.phase != "aggregate":
+            own = self.network.personalize(pictures, own)
+        terms: dict[str, Tensor] = {}
+        if weights.photometric or weights.flip or self._features is not None:
+            terms |= self._picture_terms(batch, pictures, own, scene)
+        with torch.autocast(self.device.type, enabled=False):
+            if weights.smooth:
+                terms["smooth"] = smoothness(own.depth)
+            if weights.mean_view and not refining:
+                terms["mean_view"] = canonical.mean_view(scene.view)
+            if weights.coefficients and config.network.decoder == "linear" and not refining:
+                terms["coefficients"] = self._coefficients(codes.depth)
+            if weights.change and config.phase != "aggregate":
+                terms["change"] = 100.0 * (own.depth - shared.depth[subsets.set_of].detach()).abs().mean()
+            if batch.truth is not None:
+                if not refining:
+                    terms |= self._shared_truth(batch.truth, shared, subsets)
+                    terms |= self._scene_truth(batch, pictures, scene)
+                if config.phase != "aggregate":
+                    terms |= self._personal_truth(batch.truth, own)
+        return terms
+
+    def _subsets(self, set_of: Tensor) -> Subsets:
+        if self.config.multi_image:
+            return random_subsets(set_of, *self.config.set_sizes)
+        return single_photos(set_of)
+
+    def _picture_terms(self, batch: LapBatch, pictures: Tensor, face: CanonicalFace, scene: Scene) -> dict[str, Tensor]:
+        """Rendered pictures of the faces and their mirror images against the photos."""
+        config, weights = self.config, self.config.weights
+        mirrored = weights.flip or weights.flip_perceptual
+        sigma, feature_sigma = self.network.confidence(pictures)
+        relax = None
+        if config.phase == "aggregate" and config.relaxed < 1:
+            changing = class_mask(batch.labels, CHANGING_CLASSES)
+            relax = torch.where(changing, config.relaxed, 1.0)
+        with torch.autocast(self.device.type, enabled=False):
+            sigma, feature_sigma = sigma.float(), feature_sigma.float()
+            face_mask = class_mask(batch.labels, FACE_CLASSES)
+            large = face_mask.float().mean((1, 2)) >= config.smallest_face
+            face_mask = face_mask & large[:, None, None]
+            if mirrored:
+                flipped = face.flipped()
+                both = CanonicalFace(torch.cat([face.depth, flipped.depth]), torch.cat([face.albedo, flipped.albedo]))
+                rendered = render_face(both, _twice(scene), config.network, config.rasterizer)
+            else:
+                rendered = render_face(face, scene, config.network, config.rasterizer)
+            images = rendered.image.chunk(2) if mirrored else (rendered.image,)
+            masks = rendered.mask.chunk(2) if mirrored else (rendered.mask,)
+            photos = grey_where(pictures, batch.is_grey)
+            terms: dict[str, Tensor] = {}
+            seen = face_mask
+            for half, names in enumerate((("photometric", "perceptual"), ("flip", "flip_perceptual"))[: len(images)]):
+                seen = seen & masks[half]  # for the flipped face the product of both masks
+                image = grey_where(images[half], batch.is_grey)
+                mask = seen.float()
+                if getattr(weights, names[0]):
+                    terms[names[0]] = photometric(image, photos, sigma[:, half : half + 1], mask, relax)
+                if getattr(weights, names[1]):
+                    kept = torch.where(seen[:, None], image, photos)  # what is not the face's must not disturb features
+                    with torch.autocast(self.device.type, enabled=self.device.type == "cuda", dtype=torch.bfloat16):
+                        found, true = self._features(kept), self._features(photos)
+                    terms[names[1]] = feature_distance(
+                        found.float(), true.float(), feature_sigma[:, half : half + 1], mask
+                    )
+        return terms
+
+    def _shared_truth(self, truth: CanonicalTruth, face: CanonicalFace, subsets: Subsets) -> dict[str, Tensor]:
+        """Terms of the shared faces of labelled sets."""
+        weights = self.config.weights
+        labelled = (subsets.owner < len(truth.depth)).nonzero()[:, 0]
+        owner = subsets.owner[labelled]
+        true = truth.depth[owner]
+        mask = ((true > 0) & (true < FARTHEST_KNOWN)).float()
+        depth, albedo = face.depth[labelled], face.albedo[labelled]
+        terms = {}
+        if weights.depth:
+            terms["depth"] = canonical.depth_error(depth, true, mask)
+        if weights.normal:
+            terms["normal"] = canonical.normal_error(depth, torch.where(true > 0, true, depth.detach()), mask)
+        if weights.albedo or weights.albedo_edges:
+            wanted, seen = truth.albedo[owner] * 2 - 1, truth.albedo_seen[owner].float()
+            if weights.albedo:
+                terms["albedo"] = canonical.albedo_error(albedo, wanted, seen)
+            if weights.albedo_edges:
+                terms["albedo_edges"] = canonical.gradient_error(albedo, wanted, seen)
+        return terms
+
+    def _scene_truth(self, batch: LapBatch, pictures: Tensor, scene: Scene) -> dict[str, Tensor]:
+        """Terms of view and light of labelled photos."""
+        weights, truth = self.config.weights, batch.truth
+        count = len(truth.rotation)
+        view = View(truth.rotation, truth.translation)
+        terms = {}
+        if weights.view or weights.light:
+            depth = filled_depth(truth.personal_depth)
+            if weights.view:
+                found = View(scene.view.rotation[:count], scene.view.translation[:count])
+                terms["view"] = canonical.view_error(found, view, depth)
+            if weights.light:
+                camera = CanonicalCamera(tuple(depth.shape[-2:]))
+                shown = (truth.view_depth > 0) & class_mask(batch.labels[:count], FACE_CLASSES)
+                surface = ViewedSurface(torch.where(shown, truth.view_depth, 0.0), shown, depth.new_zeros(0))
+                photo, seen = unwarp_to_canonical(pictures[:count], depth, surface, view, camera)
+                light = type(scene.light)(
+                    scene.light.ambient[:count], scene.light.diffuse[:count], scene.light.direction[:count]
+                )
+                rows = batch.set_of[:count]
+                albedo = truth.albedo[rows] * 2 - 1
+                image = lambert_image(albedo, lambert_shading(normals_from_depth(depth, camera), light))
+                known = (seen & truth.albedo_seen[rows]).float()
+                terms["light"] = canonical.albedo_error(image.mean(1, True), photo.mean(1, True), known) * 3
+        return terms
+
+    def _personal_truth(self, truth: CanonicalTruth, face: CanonicalFace) -> dict[str, Tensor]:
+        """Terms of the personalised faces of labelled photos."""
+        weights, true = self.config.weights, truth.personal_depth
+        depth = face.depth[: len(true)]
+        mask = ((true > 0) & (true < FARTHEST_KNOWN)).float()
+        terms = {}
+        if weights.personal_depth:
+            terms["personal_depth"] = canonical.depth_error(depth, true, mask)
+        if weights.personal_normal:
+            filled = torch.where(true > 0, true, depth.detach())
+            terms["personal_normal"] = canonical.normal_error(depth, filled, mask)
+        return terms
+
+    def _coefficients(self, codes: Tensor) -> Tensor:
+        return (self.network.depth_decoder.coefficients(codes.float()) ** 2).mean()
+
+    def _need_basis(self, batch: LapBatch) -> None:
+        """Give the linear decoders their first basis, from the people of the source, unless weights brought one."""
+        if self._has_basis:
+            return
+        self._has_basis = True
+        if self.network.depth_decoder.ready.item() > 0.5:
+            return
+        source, truths = self.config.source.build(), []
+        with torch.no_grad(), torch.autocast(self.device.type, enabled=False):
+            for start in range(0, self.config.basis_people, _BASIS_BATCH):
+                found = source.batch(
+                    range(start, min(start + _BASIS_BATCH, self.config.basis_people)), batch.images.device
+                ).truth
+                if found is None:
+                    raise ValueError("a linear decoder's first basis needs people with truth in the source")
+                truths.append(found)
+            give_bases(self.network, truths)
+
+    def metrics(self, batches: Iterable[LapBatch]) -> Mapping[str, float]:
+        """See ``lap_metrics.depth_figures``; ``personal.*`` in the phases that train the refining networks."""
+        with torch.autocast(self.device.type, enabled=False):
+            return depth_figures(self.network, batches, self.config.phase != "aggregate")
+
+    def pictures(self, batch: LapBatch) -> Mapping[str, Tensor]:
+        """``faces``: a row for each of up to six people. Photo, its reconstruction; shared surface, albedo, relit;
+        turned by 40 degrees to either side; the surface changed for the photo; the true one, where it is known."""
+        pictures = batch.images * 2 - 1
+        with torch.autocast(self.device.type, enabled=False):
+            return {"faces": contact_sheet(self.network, batch, pictures)}
+
+    def parameter_groups(self) -> Sequence[ParameterGroup]:
+        """Refining networks; means and bases; depth and view; the rest. The phase decides who learns."""
+        config, network = self.config, self.network
+        refining = config.phase == "refine"
+        named: dict[str, list[nn.Parameter]] = {"refine": [], "basis": [], "depth": [], "rest": []}
+        for name, parameter in network.named_parameters():
+            part, _, tail = name.partition(".")
+            if part.endswith("_refiner"):
+                named["refine"].append(parameter)
+            elif part.endswith("_decoder") and tail in ("mean", "basis"):
+                named["basis"].append(parameter)
+            elif part in ("depth_encoder", "depth_decoder", "view"):
+                named["depth"].append(parameter)
+            else:
+                named["rest"].append(parameter)
+
+        def late(fraction: float) -> float:
+            return 0.0 if fraction < config.depth_frozen else config.depth_rate
+
+        rates = {
+            "refine": lambda fraction: 0.0 if config.phase == "aggregate" else 1.0,
+            "basis": lambda fraction: 0.0 if refining else config.basis_rate * late(fraction),
+            "depth": lambda fraction: 0.0 if refining else late(fraction),
+            "rest": lambda fraction: 0.0 if refining else 1.0,
+        }
+        return tuple(ParameterGroup(name, tuple(found), rates[name]) for name, found in named.items() if found)
+
+    def export(self) -> ExportedModel:
+        """All networks, for ``backend.models.lap.load_lap``."""
+        return ExportedModel(
+            MODEL_NAME, self.config.network.to_json(), self.network.state_dict(), self.SUMMARY, self.LIMITS
+        )
+
+
+def contact_sheet(network: LapNet, batch: LapBatch, pictures: Tensor, rows: int = 6) -> Tensor:
+    """(3, H, W) in [0, 1]; see ``LapStage.pictures``."""
+    face, scene = network(pictures, batch.set_of)
+    first = torch.searchsorted(batch.set_of, torch.arange(min(rows, len(face.depth)), device=batch.set_of.device))
+    face = face.of(batch.set_of[first])
+    own = Scene(
+        type(scene.light)(scene.light.ambient[first], scene.light.diffuse[first], scene.light.direction[first]),
+        View(scene.view.rotation[first], scene.view.translation[first]),
+    )
+    config, count = network.config, len(first)
+    rendered = render_face(face, own, config)
+    columns = [batch.images[first], _unit(rendered.image) * rendered.mask[:, None]]
+    columns += [shaded_surface(face.depth), _unit(face.albedo)]
+    studio = studio_light(count, face.depth)
+    columns.append(_unit(face.shaded(studio)))
+    for yaw in (-40.0, 40.0):
+        angle = torch.full((count,), yaw, device=face.depth.device)
+        turned = render_face(face, Scene(studio, turned_view(angle, angle * 0)), config)
+        columns.append(_unit(turned.image) * turned.mask[:, None])
+    columns.append(shaded_surface(network.personalize(pictures[first], face).depth))
+    if batch.truth is not None and count <= len(batch.truth.depth):
+        columns.append(shaded_surface(filled_depth(batch.truth.depth[:count])))
+    return torch.cat([torch.cat(list(column), 1) for column in columns], 2).float()
+
+
+def _unit(pictures: Tensor) -> Tensor:
+    return (pictures / 2 + 0.5).clamp(0, 1)
+
+
+def _twice(scene: Scene) -> Scene:
+    """The same light and view for the faces and their mirror images."""
+    light, view = scene.light, scene.view
+    return Scene(
+        type(light)(light.ambient.repeat(2), light.diffuse.repeat(2), light.direction.repeat(2, 1)),
+        View(view.rotation.repeat(2, 1, 1), view.translation.repeat(2, 1)),
+    )

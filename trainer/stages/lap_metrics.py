@@ -1,0 +1,123 @@
+"""Depth and normal errors of LAP's networks on sets with truth, on the device that trains.
+
+``trainer.evaluate.metrics.depth`` defines the measures; these are the same for batches, with torch alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from backend.models.lap import CanonicalFace, LapNet
+from backend.models.lap_render import view_of
+from backend.rendering.camera_models import CanonicalCamera, View
+from backend.rendering.depth_surface import normals_from_depth
+from trainer.data.lap.batch import FACE_CLASSES, LapBatch, class_mask
+from trainer.stages.lap_sets import filled_depth
+
+
+def eroded(mask: Tensor) -> Tensor:
+    """(N, H, W) bool, eroded by one pixel; the picture's border counts as outside."""
+    outside = functional.pad((~mask).float(), (1, 1, 1, 1), value=1.0)
+    return functional.max_pool2d(outside[:, None], 3, 1)[:, 0] < 0.5
+
+
+def side_per_photo(predicted: Tensor, true: Tensor, mask: Tensor) -> Tensor:
+    """(N,) scale-invariant depth error; nan for an empty mask. (N, H, W) all."""
+    weight = mask.float()
+    count = weight.sum((1, 2))
+    difference = torch.where(mask, predicted.clamp(min=1e-3).log() - true.clamp(min=1e-3).log(), 0.0)
+    mean = difference.sum((1, 2)) / count
+    return (((difference - mean[:, None, None]) ** 2 * weight).sum((1, 2)) / count).sqrt()
+
+
+def mad_per_photo(predicted: Tensor, true: Tensor, mask: Tensor) -> Tensor:
+    """(N,) mean angle in degrees between normals (N, H, W, 3); nan for an empty mask."""
+    angle = torch.rad2deg((predicted * true).sum(-1).clamp(-1, 1).acos())
+    return torch.where(mask, angle, 0.0).sum((1, 2)) / mask.sum((1, 2))
+
+
+@dataclass(frozen=True)
+class Errors:
+    """Errors of N photos, (N,) each."""
+
+    side: Tensor
+    mad: Tensor
+
+
+def view_errors(face: CanonicalFace, view: View, batch: LapBatch, rows: Tensor, network: LapNet) -> Errors:
+    """Errors of faces in views against the photos ``rows`` of a batch with truth."""
+    surface = view_of(face, view, network.config)
+    size = surface.depth.shape[-1]
+    true = batch.truth.view_depth[rows]
+    shown = class_mask(batch.labels[rows], FACE_CLASSES) & (true > 0)
+    if true.shape[-1] != size:
+        raise ValueError(f"maps of {size} px cannot be compared with truth of {true.shape[-1]} px")
+    mask = eroded(shown) & eroded(surface.mask)
+    camera = CanonicalCamera((size, size))
+    # neighbours of an eroded pixel are known, so filling does not matter
+    normals = (normals_from_depth(torch.where(depth > 0, depth, 1.0), camera) for depth in (surface.depth, true))
+    return Errors(side_per_photo(surface.depth, true, mask), mad_per_photo(*normals, mask))
+
+
+def first_photos(set_of: Tensor, count: int) -> Tensor:
+    """(M,) rows of the first ``count`` photos of every set."""
+    sizes = torch.bincount(set_of)
+    start = torch.cumsum(sizes, 0) - sizes
+    place = torch.arange(len(set_of), device=set_of.device) - start[set_of]
+    return (place < count).nonzero()[:, 0]
+
+
+def batch_errors(network: LapNet, batch: LapBatch, personal: bool) -> dict[str, Errors]:
+    """``n1`` … with the first photo of each person as the target and more and more photos beside it; ``mean_face`` and
+    ``mean_face_true_view``: the mean of the batch's true faces instead of the network's; ``floor``: truth itself."""
+    pictures = batch.images * 2 - 1
+    codes, scene = network.encode(pictures), network.scene(pictures)
+    targets = first_photos(batch.set_of, 1)
+    view = View(scene.view.rotation[targets], scene.view.translation[targets])
+    largest = int(torch.bincount(batch.set_of).min())
+    found = {}
+    for count in range(1, largest + 1):
+        rows = first_photos(batch.set_of, count)
+        chosen = type(codes)(*(getattr(codes, name)[rows] for name in codes.__dataclass_fields__))
+        face = network.aggregate(chosen, batch.set_of[rows])
+        found[f"n{count}"] = view_errors(face, view, batch, targets, network)
+        if personal:
+            own = network.personalize(pictures[targets], face)
+            found[f"personal.n{count}"] = view_errors(own, view, batch, targets, network)
+    truth = batch.truth
+    true_view = View(truth.rotation[targets], truth.translation[targets])
+    mean = filled_depth(truth.depth).mean(0).expand(len(targets), -1, -1)
+    own_depth = filled_depth(truth.personal_depth[targets])
+    for name, depth, seen in (
+        ("mean_face", mean, view),
+        ("mean_face_true_view", mean, true_view),
+        ("floor", own_depth, true_view),
+    ):
+        blank = CanonicalFace(depth, depth.new_zeros(len(depth), 3, *depth.shape[1:]))
+        found[name] = view_errors(blank, seen, batch, targets, network)
+    return found
+
+
+def view_degrees(network: LapNet, batch: LapBatch) -> Tensor:
+    """(N,) angle in degrees between the networks' view and the true one."""
+    rotation = network.scene(batch.images * 2 - 1).view.rotation
+    trace = (rotation * batch.truth.rotation).sum((1, 2))
+    return torch.rad2deg(((trace - 1) / 2).clamp(-1, 1).acos())
+
+
+def depth_figures(network: LapNet, batches: Iterable[LapBatch], personal: bool) -> dict[str, float]:
+    """``side.NAME`` (times 100) and ``mad.NAME`` (degrees), means over all photos; ``view.degrees``."""
+    sums: dict[str, list[Tensor]] = {}
+    for batch in batches:
+        if batch.truth is None:
+            raise ValueError("depth can only be measured on sets with truth")
+        for name, errors in batch_errors(network, batch, personal).items():
+            sums.setdefault(f"side.{name}", []).append(100 * errors.side)
+            sums.setdefault(f"mad.{name}", []).append(errors.mad)
+        sums.setdefault("view.degrees", []).append(view_degrees(network, batch))
+    return {name: torch.cat(parts).nanmean().item() for name, parts in sums.items()}
