@@ -62,26 +62,25 @@ def transfer_video(path: Path, identity: Path | None, progress: ProgressReporter
 
     Raises ``LikenessError``: "no_photo" (not a video), "no_face", "usage" (not such a folder), "cancelled".
     """
-    return transfer_frames(Path(path).name, lambda: Video(path), identity, progress)
+    return transfer_frames(Path(path).name, lambda: Video(path), _subject(identity), progress)
 
 
 def transfer_sequence(
     name: str, paths: Sequence[Path], fps: float, identity: Path | None, progress: ProgressReporter = silent
 ) -> ExpressionTake:
     """The take of picture files that are frames at ``fps``, in this order; as ``transfer_video``."""
-    return transfer_frames(name, lambda: PhotoSequence(paths, fps), identity, progress)
+    return transfer_frames(name, lambda: PhotoSequence(paths, fps), _subject(identity), progress)
 
 
 def transfer_frames(
     name: str,
     open_source: Callable[[], AbstractContextManager[FrameSource]],
-    identity: Path | None,
+    subject: Subject | None,
     progress: ProgressReporter = silent,
 ) -> ExpressionTake:
     """The take of a source of frames, which is read twice; in memory at once are a few hundred frames' solutions, one
-    frame's pixels, and the take."""
+    frame's pixels, and the take. ``subject`` None: solved from the first good frames."""
     progress("identity", 0.0)
-    subject = None if identity is None else read_subject(identity)
     with open_source() as source:
         anchors = _anchors(source, progress)
     if not anchors:
@@ -96,6 +95,10 @@ def transfer_frames(
     progress("expression", 1.0)
     pivot = _pivot(subject, anchors[0])
     return _take(name, "video", fps, frames, pivot)
+
+
+def _subject(identity: Path | None) -> Subject | None:
+    return None if identity is None else read_subject(identity)
 
 
 def _anchors(source: FrameSource, progress: ProgressReporter) -> tuple[PhotoFace, ...]:
@@ -173,7 +176,7 @@ def transfer_photos(
     Raises ``LikenessError``: "no_photo" when none can be read, "no_face", "usage" (not such a folder), "cancelled".
     """
     progress("identity", 0.0)
-    subject = None if identity is None else read_subject(identity)
+    subject = _subject(identity)
     faces, left_out, unreadable = [], [], 0
     for number, (photo, path) in enumerate(photos):
         progress("identity", 0.8 * number / len(photos))

@@ -17,6 +17,7 @@ WHATS: dict[str, tuple[str, str]] = {
     "reprojection": ("trainer.evaluate.reprojection", "landmarks of a held-out photo against the others' head"),
     "parsing": ("trainer.evaluate.parsing", "classes of pixels of held-out synthetic people; a sheet of photographs"),
     "likeness": ("trainer.evaluate.likeness", "face-embedding distance of neutral renders to a person's photos"),
+    "expressions": ("trainer.evaluate.expressions", "52 weights, head pose, jitter and blinks read off pictures"),
 }
 """What can be evaluated: name -> module with ``add_arguments(parser)`` and
 ``run(arguments, console) -> dict[str, float]``, and a line of help."""

@@ -1,0 +1,118 @@
+"""``expression.json`` and Live Link Face takes."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from backend.errors import LikenessError
+from backend.expression.live_link import read_live_link
+from backend.expression.take import ExpressionTake, FrameMark, gaze_of_weights
+from backend.expression.take_file import read_take, write_take
+from backend.rig.arkit import ARKIT_INDEX, ARKIT_NAMES
+
+
+def small_take() -> ExpressionTake:
+    weights = np.random.default_rng(0).uniform(0, 1, (3, 52)).astype(np.float32).round(3)
+    return ExpressionTake(
+        source="take.mp4",
+        kind="video",
+        fps=29.97,
+        frame_names=(),
+        weights=weights,
+        head_positions=np.array([[0, 0, -1], [0.1, 0, -1], [np.nan] * 3], np.float32),
+        head_rotations=np.array([[1, 0, 0, 0], [0.6, 0.8, 0, 0], [np.nan] * 4], np.float32),
+        gaze=gaze_of_weights(weights),
+        marks=np.array([FrameMark.MEASURED, FrameMark.UNCERTAIN, FrameMark.NO_FACE], np.uint8),
+        errors=np.array([0.5, 1.5, np.nan], np.float32),
+        pivot=np.array([0, 1.5, 0.1], np.float32),
+        left_out=(("a.jpg", "No face was found in it."),),
+    )
+
+
+def test_a_take_survives_its_file(tmp_path: Path) -> None:
+    take = small_take()
+    write_take(take, tmp_path / "new" / "expression.json")
+    read = read_take(tmp_path / "new" / "expression.json")
+    assert (read.source, read.kind, read.fps, read.left_out) == (take.source, take.kind, take.fps, take.left_out)
+    np.testing.assert_allclose(read.weights, take.weights, atol=6e-4)
+    np.testing.assert_allclose(read.head_positions, take.head_positions, atol=1e-5)
+    np.testing.assert_allclose(read.head_rotations, take.head_rotations, atol=1e-5)
+    np.testing.assert_array_equal(read.marks, take.marks)
+    assert [path.name for path in (tmp_path / "new").iterdir()] == ["expression.json"]
+
+
+def test_the_file_is_what_its_page_says(tmp_path: Path) -> None:
+    write_take(small_take(), tmp_path / "expression.json")
+    text = (tmp_path / "expression.json").read_text("utf-8")
+    content = json.loads(text)
+    page = (Path(__file__).resolve().parents[3] / "docs" / "expressions.md").read_text("utf-8")
+    for field in content:
+        assert f"`{field}`" in page
+    assert content["names"] == list(ARKIT_NAMES)
+    assert content["frame_count"] == len(content["weights"]) == len(content["head"]) == len(content["marks"]) == 3
+    assert content["head"][2] is None
+    assert content["errors"] == [0.5, 1.5, None]
+    assert content["mark_names"][content["marks"][2]] == "no_face"
+
+
+@pytest.mark.parametrize("content", [b"", b"{}", b"\xff\xd8\xff", b'{"format": "likeness-expression", "version": 9}'])
+def test_other_files_are_refused_with_a_sentence(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "expression.json"
+    path.write_bytes(content)
+    with pytest.raises(LikenessError, match="is not an expression file"):
+        read_take(path)
+
+
+def test_an_output_that_is_a_folder_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(LikenessError) as raised:
+        write_take(small_take(), tmp_path)
+    assert raised.value.code == "disk"
+    assert list(tmp_path.iterdir()) == []
+
+
+def live_link_lines(slots: list[int], fps: int = 60) -> list[str]:
+    names = [name[0].upper() + name[1:] for name in ARKIT_NAMES]
+    lines = [",".join(["Timecode", "BlendShapeCount", *names, "HeadYaw", "HeadPitch", "HeadRoll", "LeftEyeYaw"])]
+    for slot in slots:
+        values = np.zeros(52)
+        values[ARKIT_INDEX["jawOpen"]] = slot / 100
+        seconds, frame = divmod(slot, fps)
+        row = [f"23:59:{50 + seconds:02d}:{frame:02d}.125", "61", *map(str, values), "0.2", "0.1", "0", "0.3"]
+        lines.append(",".join(row))
+    return lines
+
+
+def test_live_link_keeps_its_rate_and_fills_in_dropped_lines(tmp_path: Path) -> None:
+    slots = [*range(20), *range(23, 80)]
+    path = tmp_path / "take.csv"
+    path.write_text("\n".join(live_link_lines(slots)), "utf-8")
+    take = read_live_link(path)
+    assert take.fps == 60
+    assert len(take) == 80
+    assert np.flatnonzero(take.marks == FrameMark.DROPPED).tolist() == [20, 21, 22]
+    np.testing.assert_allclose(take.weights[:, ARKIT_INDEX["jawOpen"]], np.arange(80) / 100, atol=1e-6)
+    # Yaw 0.2 about the upward axis and pitch up: the face's own z axis turns to x > 0 and y > 0.
+    w, x, y, z = take.head_rotations[5]
+    forward = np.array([2 * (x * z + w * y), 2 * (y * z - w * x), 1 - 2 * (x * x + y * y)])
+    assert forward[0] == pytest.approx(np.sin(0.2) * np.cos(0.1), abs=1e-5)
+    assert forward[1] == pytest.approx(np.sin(0.1), abs=1e-5)
+
+
+def test_live_link_lines_without_a_face_are_dropped_frames(tmp_path: Path) -> None:
+    lines = live_link_lines([*range(70)])
+    head, rest = lines[11].split(",", 1)
+    lines[11] = head + "," * (rest.count(",") + 1)
+    path = tmp_path / "take.csv"
+    path.write_text("\ufeff" + "\r\n".join(lines), "utf-8")
+    assert np.flatnonzero(read_live_link(path).marks).tolist() == [10]
+
+
+@pytest.mark.parametrize("text", ["", "a,b\n1,2\n", "Timecode,EyeBlinkLeft\nnoon,0.1\n", "Timecode,EyeBlinkLeft\n"])
+def test_other_csv_files_are_refused_with_a_sentence(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "take.csv"
+    path.write_text(text, "utf-8")
+    with pytest.raises(LikenessError) as raised:
+        read_live_link(path)
+    assert raised.value.code == "no_photo"

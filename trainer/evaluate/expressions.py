@@ -1,0 +1,223 @@
+"""Expressions read off pictures of synthetic people whose weights, poses and blinks are known."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from types import TracebackType
+
+import cv2
+import numpy as np
+import torch
+from rich.console import Console
+from rich.table import Table
+from scipy.ndimage import label
+from scipy.spatial.transform import Rotation
+
+from backend.errors import LikenessError
+from backend.expression.calibrate import solve_photo
+from backend.expression.frame_face import face_in_frame
+from backend.expression.subject import Subject, subject_of
+from backend.expression.take import ExpressionTake
+from backend.expression.transfer import transfer_frames
+from backend.expression.video import VideoFrame
+from backend.fitting.parameters import FACING_CAMERA
+from backend.photos.detect import detect_faces
+from backend.photos.landmarks import find_landmarks
+from backend.rig.arkit import ARKIT_INDEX, ARKIT_NAMES
+from trainer.data.people.casting import FRAMES_PER_SECOND
+from trainer.data.people.source import PeopleConfig
+
+SEED = 9100
+"""Of people that no training run uses."""
+BLINK_CLOSED, BLINK_FALSE = 0.5, 0.25
+"""A lid's weight above which a run of frames counts as a blink; an estimated run is false when the truth stays below
+the second."""
+MARGIN = 2.0
+"""Side of a whole frame in sides of the head's crop."""
+
+
+@dataclass(frozen=True)
+class KnownPictures:
+    """Pictures of one synthetic person, as a camera with its axis in the middle of the picture takes them.
+
+    Attributes
+    ----------
+    pictures : F of (S, S, 3) uint8 sRGB. rotations : (F, 3, 3) camera_from_head. weights : (F, 52).
+    neutral : (V, 3) vertices.
+    """
+
+    pictures: tuple[np.ndarray, ...]
+    rotations: np.ndarray
+    weights: np.ndarray
+    neutral: np.ndarray
+
+
+def known_pictures(config: PeopleConfig, index: int) -> KnownPictures:
+    """Person number ``index``, each crop put back into a whole frame: one focal length, principal point in its middle
+    (the rest of the frame repeats the crop's edge)."""
+    batch = config.build().batch(range(index, index + 1), torch.device("cpu"))
+    intrinsics = batch.intrinsics.numpy().astype(np.float64)
+    side = round(MARGIN * config.size)
+    camera = np.eye(3)
+    camera[0, 0] = camera[1, 1] = np.median(intrinsics[:, 0, 0])
+    camera[:2, 2] = side / 2
+    half = np.array([[1, 0, -0.5], [0, 1, -0.5], [0, 0, 1.0]])  # cv2 counts pixel centres from 0
+    pictures = []
+    for image, own in zip(batch.images, intrinsics, strict=True):
+        pixels = np.ascontiguousarray((image.permute(1, 2, 0).numpy() * 255.0 + 0.5).astype(np.uint8))
+        to_frame = half @ camera @ np.linalg.inv(own) @ np.linalg.inv(half)
+        pictures.append(cv2.warpAffine(pixels, to_frame[:2], (side, side), borderMode=cv2.BORDER_REPLICATE))
+    return KnownPictures(
+        tuple(pictures),
+        batch.camera_from_head.numpy()[:, :3, :3].astype(np.float64),
+        batch.expression.numpy(),
+        batch.neutral[0].numpy(),
+    )
+
+
+class PictureSource:
+    """Pictures in memory, read as a video."""
+
+    def __init__(self, pictures: Sequence[np.ndarray], fps: float) -> None:
+        self._pictures, self.fps, self.frame_count = pictures, fps, len(pictures)
+
+    def __enter__(self) -> PictureSource:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Nothing is held open."""
+
+    def frames(self, every: int = 1) -> Iterator[VideoFrame]:
+        """As ``Video.frames``."""
+        for slot in range(0, len(self._pictures), every):
+            yield VideoFrame(slot, self._pictures[slot])
+
+
+@dataclass(frozen=True)
+class Read:
+    """What was read beside what is true: weights (F, 52) and angle of the rotation between both poses (F,) degrees."""
+
+    truth: np.ndarray
+    found: np.ndarray
+    pose_degrees: np.ndarray
+
+
+def read_photos(known: KnownPictures, subject: Subject) -> Read:
+    """Each picture by itself; those without a face that is found are left out."""
+    rows = []
+    for number, picture in enumerate(known.pictures):
+        for face in detect_faces(picture)[:1]:
+            landmarks = find_landmarks(picture, face)
+            if landmarks is None:
+                continue
+            parameters = solve_photo(subject, face_in_frame(str(number), picture, landmarks)).parameters
+            off = np.degrees(Rotation.from_matrix(known.rotations[number].T @ parameters.rotation).magnitude())
+            rows.append((known.weights[number], parameters.expression, off))
+    truth, found, off = zip(*rows, strict=True) if rows else ((), (), ())
+    return Read(np.array(truth).reshape(-1, 52), np.array(found).reshape(-1, 52), np.array(off))
+
+
+def read_clip(known: KnownPictures, subject: Subject) -> tuple[Read, ExpressionTake]:
+    """All pictures as one video. Raises ``LikenessError`` when no face is found."""
+    take = transfer_frames("clip", lambda: PictureSource(known.pictures, FRAMES_PER_SECOND), subject)
+    found = FACING_CAMERA @ Rotation.from_quat(np.roll(take.head_rotations, -1, axis=1)).as_matrix()
+    off = Rotation.from_matrix(known.rotations.transpose(0, 2, 1) @ found).magnitude()
+    return Read(known.weights, take.weights, np.degrees(off)), take
+
+
+def jitter(values: np.ndarray) -> float:
+    """Mean absolute second difference along the first axis."""
+    return float(np.abs(np.diff(values, 2, axis=0)).mean())
+
+
+def blinks(truth: np.ndarray, found: np.ndarray) -> tuple[int, int, int]:
+    """True blinks, how many of them were found, and false ones, of one clip's weights (F, 52); both lids' mean counts.
+
+    A blink is found when the estimate closes within a frame of it.
+    """
+    lids = [ARKIT_INDEX["eyeBlinkLeft"], ARKIT_INDEX["eyeBlinkRight"]]
+    true_lid, found_lid = truth[:, lids].mean(1), found[:, lids].mean(1)
+    runs, count = label(true_lid > BLINK_CLOSED)
+    hits = 0
+    for run in range(1, count + 1):
+        frames = np.flatnonzero(runs == run)
+        hits += bool((found_lid[max(frames[0] - 1, 0) : frames[-1] + 2] > BLINK_CLOSED).any())
+    found_runs, found_count = label(found_lid > BLINK_CLOSED)
+    false = sum(true_lid[found_runs == run].max() < BLINK_FALSE for run in range(1, found_count + 1))
+    return count, hits, int(false)
+
+
+def weight_figures(prefix: str, reads: Sequence[Read]) -> dict[str, float]:
+    """Mean absolute errors, by key too, and pose errors."""
+    truth, found = (np.concatenate([getattr(read, name) for read in reads]) for name in ("truth", "found"))
+    pose = np.concatenate([read.pose_degrees for read in reads])
+    error = np.abs(found - truth)
+    figures = {
+        f"{prefix}.pictures": len(truth),
+        f"{prefix}.weights_mae": error.mean(),
+        f"{prefix}.weights_mae_of_zero": truth.mean(),
+        f"{prefix}.pose_degrees_mean": pose.mean(),
+        f"{prefix}.pose_degrees_median": np.median(pose),
+        f"{prefix}.pose_degrees_p95": np.percentile(pose, 95),
+    }
+    figures |= {f"{prefix}.mae.{name}": error[:, key].mean() for key, name in enumerate(ARKIT_NAMES)}
+    for key, name in enumerate(ARKIT_NAMES):
+        if (truth[:, key] > 0.1).sum() >= 3:  # how much of a movement arrives: slope through 0
+            figures[f"{prefix}.gain.{name}"] = (truth[:, key] @ found[:, key]) / (truth[:, key] @ truth[:, key])
+    return figures
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of ``evaluate expressions``."""
+    parser.add_argument("--people", type=int, default=24, help="people of whom two photos are read (default 24)")
+    parser.add_argument("--clips", type=int, default=12, help="clips of two seconds (default 12)")
+    parser.add_argument("--size", type=int, default=224, help="side of the head's crop in pixels (default 224)")
+    parser.add_argument("--identity", choices=("known", "auto"), default="known", help="of clips (default known)")
+
+
+def run(arguments: argparse.Namespace, console: Console) -> dict[str, float]:
+    """Figures as documented in docs/expressions.md."""
+    torch.set_num_threads(1)
+    photos = PeopleConfig(size=arguments.size, seed=SEED, photos=2)
+    reads = []
+    for index in range(arguments.people):
+        known = known_pictures(photos, index)
+        reads.append(read_photos(known, subject_of(known.neutral)))
+    figures = weight_figures("photos", reads) if arguments.people else {}
+    clips = PeopleConfig(size=arguments.size, seed=SEED, photos=24, clips=True)
+    reads, ratios, blink_counts = [], [], []
+    for index in range(1000, 1000 + arguments.clips):
+        known = known_pictures(clips, index)
+        try:
+            read, _ = read_clip(known, subject_of(known.neutral) if arguments.identity == "known" else None)
+        except LikenessError:
+            console.print(f"clip {index}: no face")
+            continue
+        reads.append(read)
+        ratios.append((jitter(read.found), jitter(read.truth)))
+        blink_counts.append(blinks(read.truth, read.found))
+    if reads:
+        figures |= weight_figures("clips", reads)
+        found, true = np.mean(ratios, axis=0)
+        count, hits, false = np.sum(blink_counts, axis=0)
+        figures["clips.jitter_ratio"] = found / true
+        figures["clips.blinks"] = count
+        figures["clips.blinks_found"] = hits / max(count, 1)
+        figures["clips.blinks_false_per_minute"] = 60.0 * false / (len(reads) * 24 / FRAMES_PER_SECOND)
+    _print(figures, console)
+    return figures
+
+
+def _print(figures: dict[str, float], console: Console) -> None:
+    table = Table(box=None, header_style="bold")
+    for column in ("", "photos", "clips"):
+        table.add_column(column, justify="left" if not column else "right")
+    names = dict.fromkeys(name.split(".", 1)[1] for name in figures)
+    for name in names:
+        cells = [figures.get(f"{kind}.{name}") for kind in ("photos", "clips")]
+        table.add_row(name, *("" if cell is None else f"{cell:.3f}" for cell in cells))
+    console.print(table)
