@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import bpy
 
+from ..operators.transfer_keys import POINT_NAMES
 from ..operators.transfer_settings import settings_of, source_of
+from ..transfer.meshes import points_on
 from ..transfer.sliced import current_work
 from .panel import TAB
 from .text import draw_wrapped
@@ -58,7 +60,7 @@ class ExpressionPanel(bpy.types.Panel):
         column = layout.column(align=True)
         column.scale_y = 1.2
         column.operator("likeness.transfer_to_selected", icon="SHAPEKEY_DATA")
-        # make keys
+        column.operator("likeness.make_arkit_keys", icon="ADD")
         layout.operator("likeness.reset_selected", text="Neutral", icon="LOOP_BACK")
 
 
@@ -104,6 +106,32 @@ def _draw_link(layout: bpy.types.UILayout, context: bpy.types.Context, link: bpy
         row.prop(link, field)
 
 
+class PointsPanel(bpy.types.Panel):
+    """Points that the artist marks where a face is not found by itself."""
+
+    bl_idname = "LIKENESS_PT_points"
+    bl_parent_id = ExpressionPanel.bl_idname
+    bl_label = "Corresponding Points"
+    bl_space_type = "VIEW_3D"
+    bl_region_type = "UI"
+    bl_options = {"DEFAULT_CLOSED"}  # noqa: RUF012 (Blender wants a set)
+
+    def draw(self, context: bpy.types.Context) -> None:
+        layout, obj = self.layout, context.active_object
+        draw_wrapped(layout, "Where Make ARKit Keys misses the face: mark at least four points on both meshes.")
+        if obj is None or obj.type != "MESH":
+            return
+        present = points_on(obj)
+        column = layout.column(align=True)
+        for name in POINT_NAMES:
+            done = name in present
+            text = name.replace("_", " ").capitalize()
+            column.operator(
+                "likeness.mark_point", text=text, icon="CHECKMARK" if done else "DOT", depress=done
+            ).name = name
+        layout.operator("likeness.clear_points", icon="TRASH")
+
+
 class PosePanel(bpy.types.Panel):
     """Where the head's turning comes from and goes to."""
 
@@ -125,7 +153,7 @@ class PosePanel(bpy.types.Panel):
                 layout.prop_search(settings, f"{end}_bone", obj.data, "bones")
 
 
-CLASSES = (KeyLinkList, ExpressionPanel, MappingPanel, PosePanel)
+CLASSES = (KeyLinkList, ExpressionPanel, MappingPanel, PointsPanel, PosePanel)
 
 
 def register() -> None:

@@ -1,0 +1,159 @@
+"""A similarity that lays one face onto another mesh: from marked points, or found by trying. Only numpy."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..errors import AddonError
+from .nearest import nearest
+from .surface import Surface, unit
+
+HEAD_SHARES = (1.0, 0.8, 0.62, 0.45, 0.3, 0.14)
+"""Heights of the source against the target's that are tried: a head, with neck, a bust, half a body, a whole one."""
+YAWS = (0.0, np.pi / 2, np.pi, -np.pi / 2)
+TRIED_POINTS, TRIED_TARGET = 350, 2500
+FINE_POINTS, FINE_TARGET = 800, 8000
+
+
+@dataclass(frozen=True)
+class Similarity:
+    """``x -> scale * rotation @ x + shift``."""
+
+    scale: float
+    rotation: np.ndarray
+    shift: np.ndarray
+
+    def __call__(self, points: np.ndarray) -> np.ndarray:
+        return self.scale * points @ self.rotation.T + self.shift
+
+
+def fit_similarity(points: np.ndarray, onto: np.ndarray, weights: np.ndarray | None = None) -> Similarity:
+    """The least-squares similarity (Umeyama 1991) of points (N, 3), N >= 3, onto others."""
+    w = np.ones(len(points)) if weights is None else weights
+    w = w / w.sum()
+    from_mean, to_mean = w @ points, w @ onto
+    p, q = points - from_mean, onto - to_mean
+    u, s, vt = np.linalg.svd((q * w[:, None]).T @ p)
+    sign = np.array([1.0, 1.0, np.sign(np.linalg.det(u @ vt)) or 1.0])
+    rotation = (u * sign) @ vt
+    scale = float((s * sign).sum() / max((w * (p * p).sum(axis=1)).sum(), 1e-30))
+    return Similarity(scale, rotation, to_mean - scale * rotation @ from_mean)
+
+
+def align_by_points(points: np.ndarray, onto: np.ndarray) -> Similarity:
+    """From marked points (N, 3) of both. Raises ``AddonError`` ``few_points`` for fewer than four, or all in a line."""
+    spread = np.linalg.svd(points - points.mean(axis=0), compute_uv=False) if len(points) >= 4 else [0.0, 0.0]
+    if len(points) < 4 or spread[1] < 0.1 * spread[0]:
+        raise AddonError(
+            "Too few points are marked on both meshes.", "Mark at least four, not in a line.", "few_points"
+        )
+    return fit_similarity(points, onto)
+
+
+def find_alignment(source: Surface, face: np.ndarray, target: Surface):
+    """Lay the source's face onto the target where it fits best; yields between slices, returns a ``Similarity``.
+
+    Both stand upright along z. The target may look along -y, or be turned by quarters, may be a head, a bust or a body,
+    and of any size. Tried are starting sizes and directions at the target's top, each refined by iterative closest
+    points; the one whose trimmed distance, relative to its size, is the least wins.
+
+    Parameters
+    ----------
+    face : (N,) numbers of the source's vertices that make its face.
+    """
+    points, normals = source.vertices[face], source.normals[face]
+    some = _spread(len(face), TRIED_POINTS)
+    coarse = _spread(len(target.vertices), TRIED_TARGET)
+    trials = []
+    for start in _starts(source, target):
+        fitted, cost = yield from _closest_points(
+            points[some], normals[some], target.vertices[coarse], target.normals[coarse], start, 10
+        )
+        trials.append((cost, len(trials), fitted))
+    fine = _spread(len(target.vertices), FINE_TARGET)
+    some = _spread(len(face), FINE_POINTS)
+    best = []
+    for _, number, fitted in sorted(trials)[:3]:
+        fitted, cost = yield from _closest_points(
+            points[some], normals[some], target.vertices[fine], target.normals[fine], fitted, 12
+        )
+        best.append((cost, number, fitted))
+    return min(best)[2]
+
+
+def refine_alignment(source: Surface, face: np.ndarray, target: Surface, start: Similarity):
+    """Iterative closest points from ``start``; yields between slices, returns a ``Similarity``."""
+    some, fine = face[_spread(len(face), FINE_POINTS)], _spread(len(target.vertices), FINE_TARGET)
+    fitted, _ = yield from _closest_points(
+        source.vertices[some], source.normals[some], target.vertices[fine], target.normals[fine], start, 12
+    )
+    return fitted
+
+
+def _spread(count: int, most: int) -> np.ndarray:
+    return np.random.default_rng(0).permutation(count)[:most]
+
+
+def _starts(source: Surface, target: Surface):
+    low, high = source.vertices.min(axis=0), source.vertices.max(axis=0)
+    target_low, target_high = target.vertices.min(axis=0), target.vertices.max(axis=0)
+    top = np.array([(low[0] + high[0]) / 2, (low[1] + high[1]) / 2, high[2]])
+    for share in HEAD_SHARES:
+        scale = share * (target_high[2] - target_low[2]) / max(high[2] - low[2], 1e-12)
+        upper = target.vertices[target.vertices[:, 2] >= target_high[2] - share * (target_high[2] - target_low[2])]
+        middle = (upper.min(axis=0) + upper.max(axis=0)) / 2
+        for yaw in YAWS:
+            c, s = np.cos(yaw), np.sin(yaw)
+            rotation = np.array([[c, -s, 0], [s, c, 0], [0, 0, 1.0]])
+            onto = np.array([middle[0], middle[1], target_high[2]])
+            yield Similarity(scale, rotation, onto - scale * rotation @ top)
+
+
+def _closest_points(points, normals, target, target_normals, start: Similarity, rounds: int):
+    """Iterative closest points with normals; the worst third is left out. Returns the fit and its relative cost."""
+    fitted, cost = start, np.inf
+    size = np.linalg.norm(points.max(axis=0) - points.min(axis=0))
+    for _ in range(rounds):
+        reach = 0.15 * fitted.scale * size  # a normal turned by 60 degrees counts as this distance
+        moved, turned = fitted(points), normals @ fitted.rotation.T
+        found, distance = yield from nearest(
+            np.hstack([moved, reach * turned]), np.hstack([target, reach * target_normals])
+        )
+        limit = np.quantile(distance, 0.7)
+        keep = distance <= limit
+        cost = float(distance[keep].mean() / (fitted.scale * size))
+        onto = target[found]
+        along = np.einsum("nd,nd->n", onto - moved, target_normals[found])[:, None] * target_normals[found]
+        goal = moved + along + 0.3 * (onto - moved - along)
+        new = fit_similarity(points[keep], goal[keep])
+        tilt = np.degrees(np.arccos(np.clip((np.trace(new.rotation.T @ start.rotation) - 1) / 2, -1, 1)))
+        if not 0.6 < new.scale / start.scale < 1.7 or tilt > 50:
+            return fitted, np.inf
+        fitted = new
+    return fitted, cost
+
+
+def local_frames(rest: Surface, shape: np.ndarray) -> np.ndarray:
+    """(V, 3, 3) per vertex the least-squares linear map of its surroundings from ``rest`` to ``shape`` (V, 3).
+
+    Across the surface, where neighbours say nothing, normals map to normals, as long as the map stretches on average.
+    """
+    i, j = np.concatenate([rest.edges, rest.edges[:, ::-1]]).T
+    before, after = rest.vertices[j] - rest.vertices[i], shape[j] - shape[i]
+    weight = 1.0 / np.maximum(np.einsum("ed,ed->e", before, before), 1e-20)
+    count = len(rest.vertices)
+    rows = np.arange(len(i))
+    cross = np.einsum("e,ea,eb->eab", weight, after, before).reshape(len(i), 9)
+    square = np.einsum("e,ea,eb->eab", weight, before, before).reshape(len(i), 9)
+    sums = np.stack([np.bincount(i, column[rows], count) for column in (*cross.T, *square.T)], -1)
+    cross, square = sums[:, :9].reshape(-1, 3, 3), sums[:, 9:].reshape(-1, 3, 3)
+    stretch = np.sqrt(
+        np.bincount(i, np.einsum("ed,ed->e", after, after) * weight, count) / np.maximum(np.bincount(i, None, count), 1)
+    )
+    turned = unit(rest.moved(shape).normals) * stretch[:, None]
+    strength = np.maximum(np.einsum("vaa->v", square), 1e-12)
+    cross = cross + np.einsum("v,va,vb->vab", strength, turned, rest.normals)
+    square = square + np.einsum("v,va,vb->vab", strength, rest.normals, rest.normals) + 1e-6 * np.eye(3)
+    return np.einsum("vab,vbc->vac", cross, np.linalg.inv(square))

@@ -1,0 +1,151 @@
+"""Pieces of a mesh beside its skin: eyeballs, teeth, tongue, lashes. Only numpy."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from .alignment import Similarity, fit_similarity
+from .nearest import nearest
+from .surface import EdgeOperator, Surface
+
+STIFF = 0.05
+"""A part whose motions differ from rigid ones by less than this share is stiff: an eyeball, teeth."""
+CLINGS = 0.5
+"""A part that more than this share of the keys move clings to the skin, like lashes."""
+SAME = 0.4
+"""Shared volume of the bounding boxes of a piece and of the stiff part that it is, against the volume of both."""
+MARGIN = 0.1
+"""A piece whose middle is in a part's bounding box, wider by this share of its diagonal, may belong to it."""
+ROOTS = 0.3
+"""This share of a lash's or brow's vertices, the nearest to the skin, are its roots."""
+FOLLOW = 0.05
+"""Pieces whose roots are further from the skin than this share of the face's size do not follow it."""
+
+
+@dataclass(frozen=True)
+class PlacedPart:
+    """A part of the source beside its skin, and where the registration puts it.
+
+    placed : (S, 3). motions : (K, S, 3) at rest. turns : (K, 3, 3) and shifts : (K, 3) of its middle, the motions as
+    rigid ones at rest. clings : whether it moves as the skin does.
+    """
+
+    placed: np.ndarray
+    motions: np.ndarray
+    place: Similarity
+    turns: np.ndarray
+    shifts: np.ndarray
+    stiff: bool
+    clings: bool
+
+    def rigid(self, points: np.ndarray, middle: np.ndarray) -> np.ndarray:
+        """(K, N, 3) rigid motions of points (N, 3), turned about ``middle`` (3,)."""
+        turn = self.place.rotation
+        turns = turn @ self.turns @ turn.T - np.eye(3)
+        return np.einsum("kab,nb->kna", turns, points - middle) + self.place.scale * (self.shifts @ turn.T)[:, None]
+
+    @property
+    def middle(self) -> np.ndarray:
+        """(3,) middle of the bounding box where it is placed."""
+        return (self.placed.min(axis=0) + self.placed.max(axis=0)) / 2
+
+
+def place_part(vertices: np.ndarray, motions: np.ndarray, skin: np.ndarray, bent: np.ndarray) -> PlacedPart:
+    """Put a part (S, 3) of the source where the skin (V, 3) around it went, ``bent`` (V, 3)."""
+    away = np.linalg.norm(skin - vertices.mean(axis=0), axis=1)
+    around = np.argsort(away)[: max(min(300, len(skin) // 4), 4)]
+    place = fit_similarity(skin[around], bent[around])
+    mean = vertices.mean(axis=0)
+    middle = (vertices.min(axis=0) + vertices.max(axis=0)) / 2
+    turns, shifts, stiff, moving = np.tile(np.eye(3), (len(motions), 1, 1)), np.zeros((len(motions), 3)), True, 0
+    for number, motion in enumerate(motions):
+        size = np.linalg.norm(motion)
+        if size <= 0:
+            continue
+        moving += 1
+        to = (vertices + motion).mean(axis=0)
+        u, _, vt = np.linalg.svd((vertices + motion - to).T @ (vertices - mean))
+        turn = (u * [1.0, 1.0, np.sign(np.linalg.det(u @ vt)) or 1.0]) @ vt
+        turns[number], shifts[number] = turn, turn @ (middle - mean) + to - middle
+        stiff &= bool(np.linalg.norm((vertices - mean) @ turn.T + to - vertices - motion) < STIFF * size)
+    clings = moving > CLINGS * len(motions)
+    return PlacedPart(place(vertices), motions, place, turns, shifts, stiff, clings)
+
+
+def move_pieces(
+    out: np.ndarray,
+    mesh: Surface,
+    pieces: np.ndarray,
+    skin_index: np.ndarray,
+    placed: Sequence[PlacedPart],
+    face_size: float,
+):
+    """Write the motions of a target's pieces into ``out`` (K, V, 3), which holds its skin's; yields between slices.
+
+    A piece that fills the place of a stiff part moves like it, about its own middle; one between several parts, so in
+    the mouth, like those nearest to its vertices; any other one hangs on the skin by its roots.
+    """
+    own = [part for part in placed if not part.clings]
+    for piece in pieces:
+        index = np.flatnonzero(mesh.pieces == piece)
+        points = mesh.vertices[index]
+        same = [_shared_volume(points, part.placed) if part.stiff else 0.0 for part in own]
+        if own and max(same) > SAME:
+            middle = (points.min(axis=0) + points.max(axis=0)) / 2
+            out[:, index] = own[int(np.argmax(same))].rigid(points, middle)
+            yield
+            continue
+        around = [part for part in own if _holds(part.placed, points.mean(axis=0))]
+        if len(around) > 1:
+            out[:, index] = yield from _like_parts(points, around)
+            if len(index) > 300:
+                yield from _smooth(out, mesh, index)
+            continue
+        to_skin, distance = yield from nearest(points, mesh.vertices[skin_index])
+        roots = np.argsort(distance, kind="stable")[: max(int(ROOTS * len(index)), 1)]
+        root, _ = yield from nearest(points, points[roots])
+        follows = np.clip(2.0 - distance[roots].mean() / (0.5 * FOLLOW * face_size), 0.0, 1.0)
+        out[:, index] = out[:, skin_index[to_skin[roots[root]]]] * np.float32(follows)
+        yield
+
+
+def _shared_volume(a: np.ndarray, b: np.ndarray) -> float:
+    low, high = np.maximum(a.min(axis=0), b.min(axis=0)), np.minimum(a.max(axis=0), b.max(axis=0))
+    shared = float(np.prod(np.clip(high - low, 0.0, None)))
+    return shared / max(float(np.prod(np.ptp(a, axis=0)) + np.prod(np.ptp(b, axis=0))) - shared, 1e-30)
+
+
+def _holds(part: np.ndarray, point: np.ndarray) -> bool:
+    margin = MARGIN * np.linalg.norm(np.ptp(part, axis=0))
+    return bool(((point > part.min(axis=0) - margin) & (point < part.max(axis=0) + margin)).all())
+
+
+def _like_parts(points: np.ndarray, parts: Sequence[PlacedPart]):
+    """(K, N, 3) motions of the parts nearest to each point."""
+    best, out = np.full(len(points), np.inf), np.zeros((len(parts[0].motions), len(points), 3), np.float32)
+    for part in parts:
+        found, distance = yield from nearest(points, part.placed)
+        mine = distance < best
+        best[mine] = distance[mine]
+        if part.stiff:
+            out[:, mine] = part.rigid(points[mine], part.middle)
+        else:
+            out[:, mine] = part.place.scale * part.motions[:, found[mine]] @ part.place.rotation.T
+    return out
+
+
+def _smooth(out: np.ndarray, mesh: Surface, index: np.ndarray):
+    keep = np.zeros(len(mesh.vertices), bool)
+    keep[index] = True
+    piece, _ = mesh.part(keep)
+    mean = EdgeOperator(piece.edges, np.ones(len(piece.edges)), len(index))
+    for key in range(len(out)):
+        motion = out[key, index]
+        if np.abs(motion).max() > 0:
+            for _ in range(12):
+                motion = 0.5 * motion + 0.5 * mean.neighbours(motion) / np.maximum(mean.diagonal, 1.0)
+            out[key, index] = motion
+        yield

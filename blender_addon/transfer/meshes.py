@@ -1,0 +1,136 @@
+"""Meshes of the scene as arrays in the world, and motions back as shape keys."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import bpy
+import numpy as np
+
+from ..errors import AddonError
+from ..protocol.names import ARKIT_NAMES
+from ..scene import tags
+from .apply import key_names
+from .keys_for_mesh import MarkedPoints, SourcePart
+
+POINT = "likeness_point"
+"""On an empty: which corresponding point it marks on the mesh that is its parent."""
+
+
+def keys_to_give(source: bpy.types.Object) -> tuple[str, ...]:
+    """The ARKit keys of a source; where it has none of these names, all its keys. Without its muted ones."""
+    names = [name for name in key_names(source) if not source.data.shape_keys.key_blocks[name].mute]
+    arkit = tuple(name for name in names if name in ARKIT_NAMES)
+    return arkit or tuple(names)
+
+
+def source_parts(source: bpy.types.Object, names: Sequence[str]) -> list[SourcePart]:
+    """The source's mesh and, of a head that Likeness made, its eyes, teeth, tongue and lashes."""
+    objects = [source]
+    if source.get(tags.PART) == "head":
+        head_id = source.get(tags.HEAD_ID)
+        objects += [
+            o for o in source.children if o.type == "MESH" and tags.PART in o and o.get(tags.HEAD_ID) == head_id
+        ]
+    return [_part(obj, names) for obj in objects]
+
+
+def _part(obj: bpy.types.Object, names: Sequence[str]) -> SourcePart:
+    world = np.array(obj.matrix_world)
+    rest = rest_coordinates(obj)
+    motions = np.zeros((len(names), len(rest), 3), np.float32)
+    blocks = obj.data.shape_keys.key_blocks if obj.data.shape_keys else {}
+    for number, name in enumerate(names):
+        if name in blocks:
+            against = _coordinates(blocks[name].relative_key.points)
+            motions[number] = (_coordinates(blocks[name].points) - against) @ world[:3, :3].T
+    return SourcePart(rest @ world[:3, :3].T + world[:3, 3], triangles_of(obj), motions)
+
+
+def rest_coordinates(obj: bpy.types.Object) -> np.ndarray:
+    """(V, 3) the mesh at rest: its reference key where it has one."""
+    keys = obj.data.shape_keys
+    return _coordinates(keys.reference_key.points if keys else obj.data.vertices)
+
+
+def _coordinates(points: bpy.types.bpy_prop_collection) -> np.ndarray:
+    flat = np.empty(3 * len(points), np.float32)
+    points.foreach_get("co", flat)
+    return flat.reshape(-1, 3).astype(np.float64)
+
+
+def triangles_of(obj: bpy.types.Object) -> np.ndarray:
+    """(T, 3) the mesh's faces as triangles."""
+    mesh = obj.data
+    mesh.calc_loop_triangles()
+    flat = np.empty(3 * len(mesh.loop_triangles), np.int32)
+    mesh.loop_triangles.foreach_get("vertices", flat)
+    return flat.reshape(-1, 3).astype(np.int64)
+
+
+def world_rest(obj: bpy.types.Object) -> np.ndarray:
+    """(V, 3) the mesh at rest in the world."""
+    world = np.array(obj.matrix_world)
+    return rest_coordinates(obj) @ world[:3, :3].T + world[:3, 3]
+
+
+def into_object(obj: bpy.types.Object, motions: np.ndarray) -> np.ndarray:
+    """Motions (..., 3) of the world in the object's own axes. Raises ``AddonError`` ``flat`` for a scale of zero."""
+    axes = np.array(obj.matrix_world)[:3, :3]
+    if abs(np.linalg.det(axes)) < 1e-18:
+        raise AddonError(f"{obj.name} has a scale of zero.", "Give it a size.", "flat")
+    return motions @ np.linalg.inv(axes).T
+
+
+def add_key(obj: bpy.types.Object, name: str, motion: np.ndarray) -> None:
+    """Add a shape key at 0 with motions (V, 3) in the object's axes; one of that name gets the new shape."""
+    if obj.data.shape_keys is None:
+        obj.shape_key_add(name="Basis", from_mix=False)
+    block = obj.data.shape_keys.key_blocks.get(name)
+    if block is None:
+        block = obj.shape_key_add(name=name, from_mix=False)
+        block.value = 0.0  # a new key starts at 1 from Blender 5.0 on
+    block.relative_key = obj.data.shape_keys.reference_key
+    block.points.foreach_set("co", (rest_coordinates(obj) + motion).astype(np.float32).ravel())
+
+
+def remove_keys(obj: bpy.types.Object, names: Sequence[str], with_basis: bool) -> None:
+    """Remove the named keys, and the reference key after them where ``with_basis``."""
+    for name in names:
+        block = obj.data.shape_keys.key_blocks.get(name) if obj.data.shape_keys else None
+        if block is not None:
+            obj.shape_key_remove(block)
+    if with_basis and obj.data.shape_keys is not None and len(obj.data.shape_keys.key_blocks) == 1:
+        obj.shape_key_remove(obj.data.shape_keys.key_blocks[0])
+
+
+def key_coordinates(obj: bpy.types.Object, name: str) -> np.ndarray:
+    """(3 V,) float32 the shape of a key, to be put back by ``restore_keys``."""
+    flat = np.empty(3 * len(obj.data.vertices), np.float32)
+    obj.data.shape_keys.key_blocks[name].points.foreach_get("co", flat)
+    return flat
+
+
+def restore_keys(obj: bpy.types.Object, before: Mapping[str, np.ndarray]) -> None:
+    """Give keys the shapes that ``key_coordinates`` told."""
+    for name, flat in before.items():
+        block = obj.data.shape_keys.key_blocks.get(name) if obj.data.shape_keys else None
+        if block is not None and len(block.points) * 3 == len(flat):
+            block.points.foreach_set("co", flat)
+
+
+def marked_points(source: bpy.types.Object, target: bpy.types.Object) -> MarkedPoints | None:
+    """The points that are marked on both, None where there are none."""
+    here, there = points_on(source), points_on(target)
+    both = sorted(here.keys() & there.keys())
+    if not both:
+        return None
+    return MarkedPoints(
+        np.array([here[n].matrix_world.translation for n in both]),
+        np.array([there[n].matrix_world.translation for n in both]),
+    )
+
+
+def points_on(obj: bpy.types.Object) -> dict[str, bpy.types.Object]:
+    """The empties that mark points of ``obj``, by the point's name."""
+    return {str(child[POINT]): child for child in obj.children if child.type == "EMPTY" and POINT in child}
