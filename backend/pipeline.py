@@ -16,8 +16,11 @@ from backend.fitting.fit import fit_face
 from backend.fitting.fitted_face import FittedFace
 from backend.fitting.options import fit_options_for
 from backend.geometry.template import load_template
+from backend.models.checkpoints import MODEL_NAMES, NOT_TRAINED
+from backend.models.parsing import MODEL_NAME as PARSING
 from backend.photos.collect import CollectOptions, collect
 from backend.photos.collection import PhotoCollection
+from backend.photos.masks import face_parser
 from backend.photos.read import PhotoSource
 from backend.progress import HeadPreview, PreviewReceiver, ProgressReporter, StageClock, no_preview, silent
 from backend.rig.personalise import personalise_keys
@@ -111,12 +114,14 @@ def reconstruct(
     with clock.stage("texture"):
         texture = build_albedo(template, fitted, used, options.texture_size, progress)
     photos = tuple(asset_photo(photo, face) for photo, face in zip(fitted.photos, used, strict=True))
+    parser = face_parser()
     report = build_report(
         collection.verdicts,
         fitted.rejected,
         photos,
         clock.seconds,
         {"quality": options.quality, "texture_size": options.texture_size, "device": "cpu"},
+        dict.fromkeys(MODEL_NAMES, NOT_TRAINED) | ({} if parser is None else {PARSING: parser.version}),
     )
     asset = assemble(template, fitted.neutral, keys, texture.albedo, photos, report)
     previews = photo_previews(asset, fitted, used, template.regions["face"][head.vertex_start : head.vertex_stop])

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from backend.photos import mediapipe_models
 from backend.photos.collection import FaceClass
 from backend.photos.glasses import glasses_mask, wears_glasses
 from backend.photos.hands import hand_mask
 from backend.photos.landmarks import CHIN, FOREHEAD_TOP, landmark_window
+from backend.photos.person import person_probability
 from backend.photos.regions import (
     BROW_RIGHT,
     CHEEK_RIGHT,
@@ -56,11 +56,6 @@ class FaceFrame:
     u: np.ndarray
     v: np.ndarray
     size: float
-
-
-def person_probability(pixels: np.ndarray) -> np.ndarray:
-    """(H, W) float32, 0 to 1: how likely each pixel belongs to a person."""
-    return np.asarray(mediapipe_models.person_segmenter().process(pixels).segmentation_mask, dtype=np.float32)
 
 
 def label_by_colour(pixels: np.ndarray, landmarks: np.ndarray) -> np.ndarray:

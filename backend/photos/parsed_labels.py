@@ -8,6 +8,7 @@ import numpy as np
 from backend.models.parsing import FaceParser
 from backend.photos.collection import FaceClass
 from backend.photos.landmarks import landmark_window
+from backend.photos.person import person_probability
 from backend.photos.regions import (
     BROW_RIGHT,
     EYE_RIGHT,
@@ -29,13 +30,18 @@ _PLACES = {
     FaceClass.MOUTH_INTERIOR: (0.03, (LIPS_OUTER,)),
 }
 """How far from its landmarks, in heights of the face, a part can be: elsewhere it is somebody else's, or a mistake."""
+_FILLED = (FaceClass.BROWS, FaceClass.EYES, FaceClass.LIPS)
 _SPECK = 0.0006  # of the face's area
+_AROUND = (FaceClass.HAIR, FaceClass.OCCLUDER, FaceClass.NECK, FaceClass.EARS)
+_PERSON, _REACH = 0.2, 0.04  # least probability; how far beyond it hair may stand off, in heights of the face
 
 
 def label_by_net(parser: FaceParser, pixels: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
     """(S, S) uint8 of ``FaceClass`` for a head crop (S, S, 3) uint8 sRGB with landmarks (478, 3) in its pixels.
 
-    Other people in the crop become BACKGROUND; parts that lie far from their landmarks, skin.
+    Other people in the crop become BACKGROUND, and so does what looks like hair or like something in front of the face
+    where MediaPipe sees nobody. Brows, eyes and lips that lie far from their landmarks become skin, and skin within the
+    landmarks' outlines becomes brows, eyes and lips.
     """
     labels = parser.labels(pixels)
     side, size = pixels.shape[0], landmark_window(landmarks, 1.0).side
@@ -44,8 +50,13 @@ def label_by_net(parser: FaceParser, pixels: np.ndarray, landmarks: np.ndarray) 
             [grown(polygon_mask(landmarks, outline, side), reach * size) for outline in outlines]
         )
         labels[(labels == label) & ~near] = FaceClass.SKIN
-    labels = _without_specks(labels, _SPECK * size**2)
+        if label in _FILLED:
+            inside = np.logical_or.reduce([polygon_mask(landmarks, outline, side) for outline in outlines])
+            labels[inside & (labels == FaceClass.SKIN)] = label
     oval = polygon_mask(landmarks, FACE_OVAL, side)
+    person = grown(person_probability(pixels) > _PERSON, _REACH * size) | oval
+    labels[np.isin(labels, _AROUND) & ~person] = FaceClass.BACKGROUND
+    labels = _without_specks(labels, _SPECK * size**2)
     head = np.isin(labels, _OF_THE_HEAD)
     labels[head & ~_connected(head | oval, oval)] = FaceClass.BACKGROUND
     return labels

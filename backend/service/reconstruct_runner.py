@@ -12,9 +12,10 @@ from backend.exchange.asset_mesh import portrait_camera
 from backend.exchange.wire import BufferList, WireMessage, encode_face
 from backend.geometry.template import load_template
 from backend.geometry.topology import triangles_from_quads
-from backend.models.checkpoints import ASSETS
+from backend.models.checkpoints import ASSETS, MODEL_NAMES
 from backend.photos import mediapipe_models
 from backend.photos.identity import identity_model
+from backend.photos.masks import face_parser
 from backend.photos.read import PhotoSource
 from backend.pipeline import ReconstructOptions, reconstruct
 from backend.progress import HeadPreview
@@ -22,7 +23,6 @@ from backend.rendering.render import STUDIO_LIGHT, render_mesh
 from backend.service.stages import SENDING
 from backend.service.worker import JobReporter, Task
 
-MODELS = ("parsing", "lap", "learned_basis", "graph_face", "detail")
 PREVIEW_SIDE = 256
 PREVIEW_YAW = 20.0
 _BACKGROUND = (58, 58, 58)
@@ -43,6 +43,7 @@ def warm(device: str) -> dict[str, Any]:
     mediapipe_models.person_segmenter()
     mediapipe_models.hand_finder()
     identity_model()
+    face_parser()
     template = load_template()
     head = template.head
     preview_message(HeadPreview("", template.vertices[: head.vertex_stop], template.quads[: head.face_stop]))
@@ -51,7 +52,7 @@ def warm(device: str) -> dict[str, Any]:
         if found == "cuda"
         else f"CPU with {torch.get_num_threads()} thread{'s' * (torch.get_num_threads() != 1)}"
     )
-    trained = {model: any((ASSETS / model).glob("*.safetensors")) for model in MODELS}
+    trained = {model: any((ASSETS / model).glob("*.safetensors")) for model in MODEL_NAMES}
     return {"device": {"kind": found, "name": name}, "models": trained}
 
 

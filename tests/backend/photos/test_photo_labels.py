@@ -1,0 +1,87 @@
+"""Labels of a head crop: by the net where it is trained, by colours otherwise, tidied by the landmarks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from backend.errors import LikenessError
+from backend.models.parsing import FaceParser
+from backend.photos import masks
+from backend.photos.collection import FaceClass
+from backend.photos.crop import crop_head
+from backend.photos.detect import detect_faces
+from backend.photos.landmarks import find_landmarks
+from backend.photos.masks import label_face
+from backend.photos.parsed_labels import label_by_net
+from backend.photos.read import PhotoSource, read_photo
+
+
+@pytest.fixture(scope="module")
+def head(photo_dir: Path) -> tuple[np.ndarray, np.ndarray]:
+    """A smiling woman's head crop and the landmarks in it."""
+    path = sorted((photo_dir / "people" / "emotions_a").glob("*"))[0]
+    pixels = read_photo(PhotoSource.from_path(path)).pixels
+    landmarks = find_landmarks(pixels, detect_faces(pixels)[0])
+    crop = crop_head(pixels, landmarks, max_side=384)
+    return crop.pixels, crop.to_crop(landmarks)
+
+
+class _Scripted:
+    """In the place of a net: says what it is told."""
+
+    def __init__(self, labels: np.ndarray) -> None:
+        self._labels = labels
+
+    def labels(self, pixels: np.ndarray) -> np.ndarray:
+        return self._labels.copy()
+
+
+def test_parts_far_from_their_landmarks_specks_and_other_people_are_tidied_away(
+    head: tuple[np.ndarray, np.ndarray],
+) -> None:
+    pixels, landmarks = head
+    side = pixels.shape[0]
+    low, high = landmarks[:468, :2].min(axis=0).astype(int), landmarks[:468, :2].max(axis=0).astype(int)
+    labels = np.full((side, side), FaceClass.BACKGROUND, np.uint8)
+    labels[low[1] : high[1], low[0] : high[0]] = FaceClass.SKIN
+    labels[: high[1] // 2, :20] = FaceClass.HAIR  # somebody at the edge of the photo
+    nose = landmarks[1, :2].astype(int)
+    labels[nose[1] - 1 : nose[1] + 2, nose[0] - 1 : nose[0] + 2] = FaceClass.HAIR
+    forehead = landmarks[10, :2].astype(int)
+    labels[forehead[1] + 4 : forehead[1] + 12, forehead[0] - 15 : forehead[0] + 15] = FaceClass.LIPS
+    tidy = label_by_net(_Scripted(labels), pixels, landmarks)
+    assert (tidy[: high[1] // 2, :20] == FaceClass.BACKGROUND).all()
+    assert tidy[nose[1], nose[0]] == FaceClass.SKIN
+    assert not (tidy == FaceClass.LIPS).any()
+
+
+def test_without_a_net_colours_and_landmarks_do(
+    head: tuple[np.ndarray, np.ndarray], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def missing() -> FaceParser:
+        raise LikenessError("missing_part", "It is not trained.", "Train it.")
+
+    monkeypatch.setattr(FaceParser, "load", staticmethod(missing))
+    masks.face_parser.cache_clear()
+    try:
+        labels = label_face(*head)
+    finally:
+        masks.face_parser.cache_clear()
+    x, y = head[1][1, :2].astype(int)
+    assert labels[y, x] == FaceClass.SKIN
+    assert {FaceClass.HAIR, FaceClass.EYES, FaceClass.LIPS} <= set(np.unique(labels))
+
+
+def test_the_shipped_net_finds_a_womans_parts(head: tuple[np.ndarray, np.ndarray]) -> None:
+    pixels, landmarks = head
+    assert masks.face_parser() is not None, "assets/parsing is missing"
+    labels = label_face(pixels, landmarks)
+    found = {label: int((labels == label).sum()) for label in FaceClass}
+    face = float(np.prod(np.ptp(landmarks[:468, :2], axis=0)))
+    assert found[FaceClass.SKIN] > 0.4 * face
+    assert found[FaceClass.HAIR] > 0.15 * face
+    assert 0.005 * face < found[FaceClass.LIPS] + found[FaceClass.MOUTH_INTERIOR] < 0.15 * face
+    assert found[FaceClass.FACIAL_HAIR] < 0.01 * face and found[FaceClass.GLASSES] < 0.01 * face
