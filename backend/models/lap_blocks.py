@@ -209,7 +209,7 @@ class ConfidenceNet(nn.Module):
         self.code = nn.Sequential(nn.Conv2d(widths[-1], code, 4, 1, 0, bias=False), nn.ReLU(inplace=True))
         self.start = nn.Sequential(nn.ConvTranspose2d(code, widths[-1], 4, 1, 0, bias=False), nn.ReLU(inplace=True))
         falling = widths[::-1]
-        self.up = nn.Sequential(*(double(a, b) for a, b in itertools.pairwise(falling)))
+        self.up = nn.Sequential(*(double(a, b) for a, b in itertools.pairwise(falling[:-1])))
         self.features = nn.Conv2d(falling[-2], 2, 3, 1, 1)
         self.fine = nn.Sequential(
             double(falling[-2], falling[-1]), nn.Upsample(scale_factor=2), nn.Conv2d(falling[-1], 2, 5, 1, 2)

@@ -1,4 +1,7 @@
-"""A world in which LAP's assumptions hold exactly: smooth faces under one lamp, seen in known views."""
+"""A world in which LAP's assumptions hold exactly: smooth faces under one lamp, seen in known views.
+
+How wide a face and how long a nose is shows in the places of eyes and mouth.
+"""
 
 from __future__ import annotations
 
@@ -83,12 +86,12 @@ class ToySets:
         g = torch.Generator().manual_seed(self.config.seed * 100003 + index)
         y, x = _plane()
         wide, nose, tilt = (torch.rand(3, generator=g) * 2 - 1).tolist()
-        relief = 0.05 * (1 - (1 + 0.3 * wide) * x**2 - 0.8 * y**2)
+        relief = 0.05 * (1 - (1 + 0.5 * wide) * x**2 - 0.8 * y**2)
         relief = relief + (0.03 + 0.02 * nose) * torch.exp(-((x**2 + (y - 0.1) ** 2) / 0.03))
         depth = (1.02 - relief + 0.01 * tilt * y).clamp(0.91, 1.09)
         tone = torch.rand(3, 1, 1, generator=g) * 0.6 - 0.1
-        mouth = torch.exp(-(((y - 0.45) / 0.1) ** 2 + (x / 0.3) ** 2))
-        eyes = torch.exp(-(((y + 0.2) / 0.1) ** 2 + ((x.abs() - 0.35) / 0.15) ** 2))
+        mouth = torch.exp(-(((y - 0.45 - 0.1 * nose) / 0.1) ** 2 + (x / 0.3) ** 2))
+        eyes = torch.exp(-(((y + 0.2) / 0.1) ** 2 + ((x.abs() - 0.35 - 0.1 * wide) / 0.15) ** 2))
         albedo = tone - mouth * torch.tensor([0.1, 0.5, 0.5]).view(3, 1, 1) - 0.6 * eyes
         n = self.config.photos
         angles = torch.randn(n, 3, generator=g) * torch.tensor([0.12, 0.3, 0.08])

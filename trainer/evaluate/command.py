@@ -8,6 +8,7 @@ import json
 import os
 import sys
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 
 from rich.console import Console
@@ -16,11 +17,15 @@ WHATS: dict[str, tuple[str, str]] = {
     "scans": ("trainer.evaluate.scans", "held-out 3D faces, rendered as photographs, in millimetres"),
     "reprojection": ("trainer.evaluate.reprojection", "landmarks of a held-out photo against the others' head"),
     "parsing": ("trainer.evaluate.parsing", "classes of pixels of held-out synthetic people; a sheet of photographs"),
+    "lap": (
+        "trainer.evaluate.lap",
+        "LAP's depth on held-out synthetic people, by number of photos; a sheet of portraits",
+    ),
     "likeness": ("trainer.evaluate.likeness", "face-embedding distance of neutral renders to a person's photos"),
     "expressions": ("trainer.evaluate.expressions", "52 weights, head pose, jitter and blinks read off pictures"),
 }
 """What can be evaluated: name -> module with ``add_arguments(parser)`` and
-``run(arguments, console) -> dict[str, float]``, and a line of help."""
+``run(arguments, console) -> dict[str, float | str]``, and a line of help."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -42,12 +47,13 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def write_figures(path: Path, figures: dict[str, float]) -> None:
-    """Write flat name -> number JSON, whole or not at all."""
+def write_figures(path: Path, figures: Mapping[str, float | str]) -> None:
+    """Write flat name -> number JSON (or a word, such as "not trained"), whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=path.name)
     with os.fdopen(handle, "w") as file:
-        json.dump({key: round(float(value), 5) for key, value in figures.items()}, file, indent=1)
+        rounded = {k: v if isinstance(v, str) else round(float(v), 5) for k, v in figures.items()}
+        json.dump(rounded, file, indent=1)
         file.write("\n")
     os.chmod(name, 0o644)
     os.replace(name, path)

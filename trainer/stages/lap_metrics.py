@@ -110,14 +110,43 @@ def view_degrees(network: LapNet, batch: LapBatch) -> Tensor:
     return torch.rad2deg(((trace - 1) / 2).clamp(-1, 1).acos())
 
 
-def depth_figures(network: LapNet, batches: Iterable[LapBatch], personal: bool) -> dict[str, float]:
-    """``side.NAME`` (times 100) and ``mad.NAME`` (degrees), means over all photos; ``view.degrees``."""
-    sums: dict[str, list[Tensor]] = {}
+def depth_errors(network: LapNet, batches: Iterable[LapBatch], personal: bool) -> dict[str, Tensor]:
+    """``side.NAME`` (times 100) and ``mad.NAME`` (degrees), one figure per person, and ``view.degrees``, per photo.
+
+    Raises ``ValueError`` for sets without truth.
+    """
+    found: dict[str, list[Tensor]] = {}
     for batch in batches:
         if batch.truth is None:
             raise ValueError("depth can only be measured on sets with truth")
         for name, errors in batch_errors(network, batch, personal).items():
-            sums.setdefault(f"side.{name}", []).append(100 * errors.side)
-            sums.setdefault(f"mad.{name}", []).append(errors.mad)
-        sums.setdefault("view.degrees", []).append(view_degrees(network, batch))
-    return {name: torch.cat(parts).nanmean().item() for name, parts in sums.items()}
+            found.setdefault(f"side.{name}", []).append(100 * errors.side)
+            found.setdefault(f"mad.{name}", []).append(errors.mad)
+        found.setdefault("view.degrees", []).append(view_degrees(network, batch))
+    return {name: torch.cat(parts) for name, parts in found.items()}
+
+
+def depth_figures(network: LapNet, batches: Iterable[LapBatch], personal: bool) -> dict[str, float]:
+    """Means of ``depth_errors``; people whose first photo shows too little of the face are left out."""
+    return {name: values.nanmean().item() for name, values in depth_errors(network, batches, personal).items()}
+
+
+def spread_figures(network: LapNet, batches: Iterable[LapBatch], size: int = 3, subsets: int = 4) -> dict[str, float]:
+    """How much a person's canonical depth depends on the photos: ``spread.subsets`` is the deviation over random
+    subsets of ``size`` photos, ``spread.people`` that over people (both times 100, mean over pixels)."""
+    within, faces = [], []
+    generator = torch.Generator().manual_seed(0)
+    for batch in batches:
+        codes = network.encode(batch.images * 2 - 1)
+        for number in range(int(batch.set_of[-1]) + 1):
+            rows = (batch.set_of == number).nonzero()[:, 0]
+            picks = torch.cat([rows[torch.randperm(len(rows), generator=generator)[:size]] for _ in range(subsets)])
+            chosen = type(codes)(*(getattr(codes, name)[picks] for name in codes.__dataclass_fields__))
+            taken = len(picks) // subsets
+            depth = network.aggregate(chosen, torch.arange(len(picks), device=picks.device) // taken).depth
+            within.append(depth.std(0).mean())
+            faces.append(depth.mean(0))
+    return {
+        "spread.subsets": 100 * torch.stack(within).mean().item(),
+        "spread.people": 100 * torch.stack(faces).std(0).mean().item(),
+    }

@@ -1,0 +1,145 @@
+"""Canonical truth of synthetic people, sets on disk, mixtures."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+import torch
+
+from backend.models.lap import CanonicalFace, LapConfig
+from backend.rendering.camera_models import View
+from trainer.contracts import SourceConfig
+from trainer.data.lap import LapBatch, LapMixConfig, LapPeopleConfig
+from trainer.data.lap.batch import FACE_CLASSES, class_mask, join_lap
+from trainer.data.lap.stored import StoredSets
+from trainer.stages.lap_metrics import view_errors
+from trainer.stages.lap_sets import filled_depth
+
+CPU = torch.device("cpu")
+PEOPLE = LapPeopleConfig(size=32, photos=3, seed=7, film=False)
+VIEWS = LapConfig(size=32, translation=(0.1, 0.1, 0.25))
+
+
+@pytest.fixture(scope="module")
+def people() -> LapBatch:
+    return PEOPLE.build().batch(range(2), CPU)
+
+
+class _Sized:
+    """What ``view_errors`` wants of a network."""
+
+    config = VIEWS
+
+
+def test_depth_in_a_view_is_the_canonical_depth_moved_there(people: LapBatch) -> None:
+    truth = people.truth
+    depth = filled_depth(truth.personal_depth)
+    face = CanonicalFace(depth, depth.new_zeros(len(depth), 3, 32, 32))
+    rows = torch.arange(len(depth))
+    view = View(truth.rotation, truth.translation)
+    error = view_errors(face, view, people, rows, _Sized())
+    wrong = view_errors(face, View(truth.rotation.flip(0), truth.translation.flip(0)), people, rows, _Sized())
+    assert error.side.nanmedian() < 0.008 and error.mad.nanmedian() < 20
+    assert wrong.side.nanmedian() > 2 * error.side.nanmedian()
+
+
+def test_canonical_faces_fill_the_square_and_look_at_the_camera(people: LapBatch) -> None:
+    depth = people.truth.depth
+    assert depth.shape == (2, 32, 32)
+    known = depth > 0
+    assert depth[known].min() >= 0.9 and depth[known].max() <= 1.1
+    assert known[:, 10:22, 10:22].all()
+    nose = depth[:, 14:22, 13:19].flatten(1).amin(1)
+    cheeks = torch.stack([depth[:, 18, 6], depth[:, 18, 25]]).amin(0)
+    assert (nose < cheeks - 0.02).all(), "the nose is nearest"
+
+
+def test_albedo_is_skin_and_the_same_person_is_in_all_photos(people: LapBatch) -> None:
+    seen = people.truth.albedo_seen
+    assert (seen[:, 12:20, 12:20].float().mean((1, 2)) > 0.6).all()
+    values = people.truth.albedo.permute(0, 2, 3, 1)[seen]
+    assert values.min() > 0.05 and values.max() <= 1 and (values[:, 0] > values[:, 2]).float().mean() > 0.9
+    assert people.set_of.tolist() == [0, 0, 0, 1, 1, 1]
+
+
+def test_views_reach_what_networks_can_say(people: LapBatch) -> None:
+    assert people.truth.translation[:, :2].abs().max() < 0.1 and people.truth.translation[:, 2].abs().max() < 0.25
+    eye = people.truth.rotation @ people.truth.rotation.transpose(1, 2)
+    torch.testing.assert_close(eye, torch.eye(3).expand_as(eye), atol=1e-5, rtol=0)
+    assert people.truth.rotation[:, 2, 2].min() > 0, "they face the camera"
+
+
+class _Counting:
+    """Gives rows of a batch that was made before, and counts."""
+
+    def __init__(self, made: LapBatch) -> None:
+        self.made, self.asked = made, []
+
+    def batch(self, indices: range, device: torch.device) -> LapBatch:
+        self.asked.append(list(indices))
+        rows = torch.tensor([3 * (i % 2) + k for i in indices for k in range(3)])
+        sets = torch.tensor([i % 2 for i in indices])
+        of_set = ("depth", "albedo", "albedo_seen")
+        t = self.made.truth
+        truth = dataclasses.replace(
+            t, **{f.name: getattr(t, f.name)[sets if f.name in of_set else rows] for f in dataclasses.fields(t)}
+        )
+        return LapBatch(
+            self.made.images[rows], self.made.labels[rows], self.made.is_grey[rows], torch.arange(len(rows)) // 3, truth
+        )
+
+
+def test_stored_sets_are_the_same_and_are_made_once(people: LapBatch, tmp_path: Path) -> None:
+    source = _Counting(people)
+    stored = StoredSets(source, PEOPLE.people(), 2, str(tmp_path))
+    first = stored.batch(range(2), CPU)
+    made = len(source.asked)
+    again = StoredSets(source, PEOPLE.people(), 2, str(tmp_path)).batch(range(2, 4), CPU)
+    assert len(source.asked) <= made + 1, "at most one look at the shapes"
+    for name, tolerance in (("depth", 2e-5), ("view_depth", 2e-5), ("albedo", 3e-3), ("rotation", 0.0)):
+        torch.testing.assert_close(getattr(first.truth, name), getattr(people.truth, name), atol=tolerance, rtol=0)
+        assert torch.equal(getattr(first.truth, name), getattr(again.truth, name))
+    assert torch.equal(first.labels, people.labels) and torch.equal(first.truth.albedo_seen, people.truth.albedo_seen)
+    torch.testing.assert_close(first.images, people.images, atol=2.1e-3, rtol=0)
+    assert torch.equal(first.set_of, people.set_of)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class _Marked(SourceConfig):
+    """Single pictures whose pixels are their index, with or without truth."""
+
+    made: LapBatch
+    known: bool
+
+    def build(self) -> _Marked:
+        return self
+
+    def batch(self, indices: range, device: torch.device) -> LapBatch:
+        found = _Counting(self.made).batch(indices, device)
+        one = torch.arange(0, 3 * len(indices), 3)
+        images = torch.tensor([float(i) for i in indices]).view(-1, 1, 1, 1).expand(-1, 3, 32, 32)
+        if self.known:
+            return dataclasses.replace(found, images=images.repeat_interleave(3, 0))
+        return LapBatch(images, found.labels[one], torch.ones(len(one), dtype=torch.bool), torch.arange(len(one)), None)
+
+
+def test_a_mixture_gives_every_sample_once_whatever_the_batches(people: LapBatch) -> None:
+    mix = LapMixConfig(people=_Marked(made=people, known=True), real=_Marked(made=people, known=False), real_share=0.75)
+    source = mix.build()
+    whole = source.batch(range(0, 8), CPU)
+    assert len(whole.truth.depth) == 2 and len(whole.truth.rotation) == 6 and int(whole.set_of[-1]) == 7
+    assert whole.is_grey.tolist() == [False] * 6 + [True] * 6
+    parts = [source.batch(range(start, start + 4), CPU) for start in (0, 4)]
+    real = torch.cat([part.images[part.is_grey, 0, 0, 0] for part in parts])
+    assert real.tolist() == whole.images[whole.is_grey, 0, 0, 0].tolist() == [0, 1, 2, 3, 4, 5]
+    known = torch.cat([part.images[~part.is_grey, 0, 0, 0] for part in parts])
+    assert known.tolist() == whole.images[~whole.is_grey, 0, 0, 0].tolist() == [0, 0, 0, 1, 1, 1]
+    with pytest.raises(ValueError, match="truth come first"):
+        join_lap([dataclasses.replace(people, truth=None), people])
+
+
+def test_face_classes_are_found() -> None:
+    labels = torch.tensor([[0, 1, 255, 7, 5]], dtype=torch.uint8)
+    assert class_mask(labels, FACE_CLASSES).tolist() == [[False, True, False, False, True]]

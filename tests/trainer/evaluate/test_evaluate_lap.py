@@ -1,0 +1,77 @@
+"""``evaluate lap``: figures of a model, and what it says when there is none."""
+
+from __future__ import annotations
+
+import argparse
+import io
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from rich.console import Console
+
+from backend.models.checkpoints import ModelWeights, fingerprint, half_precision, save_model
+from backend.models.lap import LapConfig, LapNet
+from trainer.evaluate import lap
+from trainer.evaluate.command import write_figures
+
+
+def arguments(*words: str) -> argparse.Namespace:
+    parser = argparse.ArgumentParser()
+    lap.add_arguments(parser)
+    return parser.parse_args(list(words))
+
+
+def saved(folder: Path) -> Path:
+    torch.manual_seed(0)
+    config = LapConfig(
+        size=32,
+        depth_width=4,
+        albedo_width=4,
+        code=8,
+        pooled=4,
+        scene_width=4,
+        confidence_width=4,
+        confidence_code=8,
+        refine_width=4,
+        refine_residual=True,
+        border_columns=0,
+    )
+    tensors = half_precision(LapNet(config).state_dict())
+    save_model(ModelWeights("lap", config.to_json(), tensors, fingerprint(tensors)), folder)
+    return folder
+
+
+def test_figures_of_a_model_by_number_of_photos(tmp_path: Path) -> None:
+    model = str(saved(tmp_path / "model"))
+    words = ("--model", model, "--people", "3", "--kept", str(tmp_path), "--unsup3d", model)
+    figures = lap.run(arguments(*words, "--ablation", f"average={model}"), Console(file=io.StringIO()))
+    for count in range(1, 7):
+        assert 0.1 < figures[f"side.n{count}"] < 10 and 1 < figures[f"mad.n{count}"] < 90
+    assert figures["side.floor"] < figures["side.n1"], "truth is better than an untrained network"
+    assert figures["ratio.n4_n1"] == pytest.approx(figures["side.n4"] / figures["side.n1"], rel=1e-4)
+    assert figures["ratio.n4_n1.low"] <= figures["ratio.n4_n1"] <= figures["ratio.n4_n1.high"]
+    assert figures["unsup3d.side"] == pytest.approx(figures["side.n1"])
+    assert figures["ablation.average.side"] == pytest.approx(figures["side.n1"])
+    assert figures["ablation.injection.side"] == "not trained"
+    assert figures["spread.people"] >= 0
+
+
+def test_without_a_model_it_says_not_trained(tmp_path: Path) -> None:
+    (tmp_path / "nothing").mkdir()
+    figures = lap.run(arguments("--model", str(tmp_path / "nothing")), Console(file=io.StringIO()))
+    assert figures["side.n1"] == figures["unsup3d.mad"] == "not trained"
+    write_figures(tmp_path / "figures.json", figures)
+    assert json.loads((tmp_path / "figures.json").read_text())["ablation.relaxed.side"] == "not trained"
+
+
+def test_the_interval_of_a_ratio_narrows_with_people() -> None:
+    torch.manual_seed(0)
+    below = torch.rand(400) + 1
+    above = 0.9 * below + 0.1 * torch.randn(400)
+    above[0] = torch.nan
+    middle, low, high = lap.ratio_interval(above, below)
+    few = lap.ratio_interval(above[:20], below[:20])
+    assert low < middle < high and middle == pytest.approx(0.9, abs=0.02)
+    assert high - low < few[2] - few[1]

@@ -1,0 +1,193 @@
+"""LAP's stage: sets, terms, who learns in which phase, metrics, and that it learns a world that it can explain."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from lap_parts import SMALL_NET, ToySetsConfig
+
+from backend.models.lap import CanonicalFace
+from backend.models.lap_render import view_of
+from backend.rendering.camera_models import CanonicalCamera, View
+from trainer.contracts import OptimizerConfig
+from trainer.evaluate.metrics.depth import comparison_mask, depth_normals, mad, side
+from trainer.logs import read_log
+from trainer.loop import RunOptions, train
+from trainer.losses.perceptual import PerceptualConfig
+from trainer.recipe import RECIPES, Recipe, load_recipe
+from trainer.stages.lap import LapStageConfig, LapWeights
+from trainer.stages.lap_metrics import eroded, mad_per_photo, side_per_photo, view_errors
+from trainer.stages.lap_sets import principal_maps, random_subsets, single_photos
+
+CPU = torch.device("cpu")
+NO_PICTURES = {"photometric": 0.0, "flip": 0.0, "perceptual": 0.0, "flip_perceptual": 0.0}
+KNOWN = LapWeights(**NO_PICTURES, depth=1.0, normal=5.0, albedo=5.0, albedo_edges=1.0, view=0.3, light=1.0)
+SHIPPED_BYTES = 14e6
+
+
+def small_stage(**changes: object) -> LapStageConfig:
+    values = {
+        "steps": 40,
+        "batch": 3,
+        "network": SMALL_NET,
+        "source": ToySetsConfig(),
+        "weights": KNOWN,
+        "basis_people": 24,
+        "set_sizes": (1, 3),
+        "perceptual": PerceptualConfig(kind="gradients"),
+        "optimizer": OptimizerConfig(learning_rate=3e-3),
+    }
+    return LapStageConfig(**(values | changes))
+
+
+def test_random_subsets_use_every_photo_once_and_mix_no_people() -> None:
+    torch.manual_seed(0)
+    set_of = torch.tensor([0] * 6 + [1] * 6 + [2])
+    sizes = set()
+    for _ in range(30):
+        cut = random_subsets(set_of, 1, 6)
+        assert torch.equal(cut.owner[cut.set_of], set_of)
+        assert torch.unique(cut.set_of).tolist() == list(range(len(cut.owner)))
+        sizes |= set(torch.bincount(cut.set_of).tolist())
+    assert sizes == {1, 2, 3, 4, 5, 6}
+    alone = single_photos(set_of)
+    assert alone.set_of.tolist() == list(range(13)) and torch.equal(alone.owner, set_of)
+
+
+@pytest.mark.parametrize("phase", ["aggregate", "refine", "together"])
+def test_the_phase_decides_who_learns(phase: str) -> None:
+    weights = dataclasses.replace(
+        KNOWN,
+        photometric=1.0,
+        flip=0.5,
+        perceptual=1.0,
+        flip_perceptual=0.5,
+        personal_depth=1.0,
+        smooth=0.1,
+        change=0.1,
+    )
+    stage = small_stage(phase=phase, weights=weights).build(CPU)
+    for refiner in (stage.network.depth_refiner, stage.network.albedo_refiner):
+        torch.nn.init.normal_(refiner.last[1].weight, std=0.01)  # it starts at zero, which hides what lies before
+    terms = stage.step(ToySetsConfig().build().batch(range(2), CPU), 0.0)
+    assert all(torch.isfinite(value) for value in terms.values())
+    assert {"photometric", "flip", "perceptual", "flip_perceptual", "smooth"} <= set(terms)
+    assert ("depth" in terms) == (phase != "refine") and ("personal_depth" in terms) == (phase != "aggregate")
+    sum(terms.values()).backward()
+    moving = {g.name for g in stage.parameter_groups() if g.rate(0.5) > 0}
+    assert moving == {"aggregate": {"basis", "depth", "rest"}, "refine": {"refine"}}.get(
+        phase, {"basis", "depth", "rest", "refine"}
+    )
+    for group in stage.parameter_groups():
+        moved = [p.grad is not None and p.grad.abs().sum() > 0 for p in group.parameters]
+        if group.name in moving:
+            assert np.mean(moved) > 0.5, f"{group.name} gets gradients"
+
+
+def test_terms_without_truth_are_those_of_pictures() -> None:
+    weights = dataclasses.replace(KNOWN, photometric=1.0, mean_view=1.0, coefficients=0.1)
+    config = small_stage(weights=weights)
+    stage = config.build(CPU)
+    stage.step(ToySetsConfig().build().batch(range(2), CPU), 0.0)  # makes the basis
+    terms = stage.step(ToySetsConfig(known=False).build().batch(range(2), CPU), 0.0)
+    assert set(terms) == {"photometric", "mean_view", "coefficients"}
+
+
+def test_photos_without_a_face_and_relaxed_regions_do_not_pull() -> None:
+    batch = ToySetsConfig().build().batch(range(2), CPU)
+    weights = LapWeights(**(NO_PICTURES | {"photometric": 1.0}))
+    empty = dataclasses.replace(batch, labels=torch.zeros_like(batch.labels))
+    stage = small_stage(weights=weights).build(CPU)
+    assert stage.step(empty, 0.0)["photometric"] == 0
+    lips = dataclasses.replace(batch, labels=torch.where(batch.labels > 0, 5, 0).byte())
+    torch.manual_seed(1)
+    skin_term = stage.step(batch, 0.0)["photometric"]
+    torch.manual_seed(1)
+    lip_term = stage.step(lips, 0.0)["photometric"]
+    assert lip_term != skin_term
+
+
+def test_depth_and_view_can_be_held_back() -> None:
+    stage = small_stage(depth_frozen=0.3, depth_rate=0.1).build(CPU)
+    rates = {group.name: [group.rate(f) for f in (0.1, 0.5)] for group in stage.parameter_groups()}
+    assert rates["depth"] == [0.0, 0.1] and rates["rest"] == [1.0, 1.0] and rates["basis"][1] == pytest.approx(0.002)
+
+
+def test_batched_measures_equal_those_that_define_them() -> None:
+    g = torch.Generator().manual_seed(0)
+    true = 0.9 + 0.2 * torch.rand(2, 16, 16, generator=g)
+    found = true * (1 + 0.02 * torch.rand(2, 16, 16, generator=g))
+    mask = torch.rand(2, 16, 16, generator=g) > 0.1
+    torch.testing.assert_close(eroded(mask)[0], torch.from_numpy(comparison_mask(mask[0].numpy(), mask[0].numpy())))
+    inner = torch.zeros_like(mask)
+    inner[:, 2:-2, 2:-2] = True
+    from backend.rendering.depth_surface import normals_from_depth
+
+    camera = CanonicalCamera((16, 16))
+    sides = side_per_photo(found, true, inner)
+    mads = mad_per_photo(normals_from_depth(found, camera), normals_from_depth(true, camera), inner)
+    for k in range(2):
+        assert sides[k].item() == pytest.approx(side(found[k].numpy(), true[k].numpy(), inner[k].numpy()), rel=1e-4)
+        normals = [depth_normals(d[k].double().numpy(), camera.intrinsics) for d in (found, true)]
+        assert mads[k].item() == pytest.approx(mad(*normals, inner[k].numpy()), rel=1e-3)
+
+
+def test_truth_itself_has_no_error() -> None:
+    batch = ToySetsConfig().build().batch(range(2), CPU)
+    truth, rows = batch.truth, torch.arange(6)
+    depth = torch.where(truth.personal_depth > 0, truth.personal_depth, 1.05)
+    face = CanonicalFace(depth, torch.zeros(6, 3, 32, 32))
+    network = small_stage().build(CPU).network
+    errors = view_errors(face, View(truth.rotation, truth.translation), batch, rows, network)
+    assert errors.side.max() < 2e-3
+    assert view_of(face, View(truth.rotation, truth.translation), SMALL_NET).mask.any()
+
+
+def test_principal_maps_span_what_they_are_made_of() -> None:
+    g = torch.Generator().manual_seed(0)
+    directions = torch.randn(2, 1, 8, 8, generator=g)
+    directions = directions + directions.flip(-1)  # mirror images add nothing
+    maps = 1.0 + (torch.randn(20, 2, generator=g) @ directions.flatten(1)).view(20, 1, 8, 8)
+    mean, basis = principal_maps(maps, 2)
+    left = (maps - mean).flatten(1)
+    weights = torch.linalg.lstsq(basis.flatten(1).t(), left.t()).solution
+    torch.testing.assert_close((basis.flatten(1).t() @ weights).t(), left, atol=1e-4, rtol=0)
+    assert weights.pow(2).mean(1).tolist() == pytest.approx([1, 1], rel=0.01), "components are one deviation"
+
+
+@pytest.mark.usefixtures("no_tensorboard", "one_thread")
+def test_it_learns_depth_albedo_view_and_light_of_a_world_that_it_can_explain(tmp_path: Path) -> None:
+    stage = small_stage(steps=140, batch=8, validation=ToySetsConfig(seed=5), validation_samples=12, select="-side.n3")
+    recipe = Recipe(name="toy", seed=1, log_steps=5, validate_steps=60, stages=(stage,))
+    train(recipe, RunOptions(tmp_path, device="cpu"))
+    rows = read_log(tmp_path)
+    losses = [row["values"] for row in rows if row["kind"] == "train"]
+    for term, share in (("albedo", 0.9), ("view", 0.8), ("light", 0.9), ("loss", 0.85)):
+        first, last = (np.mean([row[term] for row in part]) for part in (losses[:4], losses[-6:]))
+        assert last < share * first, term
+    found = [row["values"] for row in rows if row["kind"] == "validation"][-1]
+    assert found["view.degrees"] < 12, "untrained it is 16"
+    assert found["side.n3"] < found["side.mean_face"], "better than the mean face in the same views"
+    assert found["side.floor"] < 0.1
+    assert list((tmp_path / "pictures").rglob("*.png"))
+
+
+@pytest.mark.parametrize("path", sorted(RECIPES.glob("lap_*.toml")), ids=lambda path: path.stem)
+def test_shipped_networks_keep_to_their_budget(path: Path) -> None:
+    model = load_recipe(path).stages[-1].build(CPU).export()
+    assert sum(tensor.numel() for tensor in model.tensors.values()) * 2 < SHIPPED_BYTES
+
+
+def test_the_papers_recipe_has_the_papers_numbers() -> None:
+    for size in (64, 128, 256):
+        recipe = load_recipe(RECIPES / "paper" / f"lap_{size}.toml")
+        assert [stage.phase for stage in recipe.stages] == ["aggregate", "aggregate", "refine", "together"]
+        for stage in recipe.stages:
+            assert (stage.batch, stage.optimizer.learning_rate, stage.set_sizes) == (64, 1e-4, (1, 6))
+            assert stage.network.size == size and stage.network.decoder == "convolution"
+            assert stage.weights == LapWeights()
+        assert [stage.relaxed for stage in recipe.stages] == [0.3, 0.3, 1.0, 1.0]

@@ -1,0 +1,140 @@
+"""LAP on held-out synthetic people: depth and normal errors by number of photos, baselines and ablations, a sheet."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from rich.console import Console
+from rich.table import Table
+from torch import Tensor
+
+from backend.errors import LikenessError
+from backend.models.lap import LapNet, load_lap
+from trainer.data.lap import LapBatch, LapPeopleConfig, LapPortraitsConfig
+from trainer.data.portraits import PortraitsConfig
+from trainer.stages.lap import contact_sheet
+from trainer.stages.lap_metrics import depth_errors, spread_figures
+
+HELD_OUT_SEED = 902
+"""People that no recipe trains or validates on."""
+PHOTOS = 6
+ABLATIONS = ("curriculum", "relaxed", "average", "filtered", "injection")
+"""Without the curriculum, without relaxed consistency, average fusion, no filtered connection, no injection."""
+_BATCH = 4
+_RESAMPLES = 1000
+_SHEET_ROWS = 10
+
+
+def held_out(size: int, people: int, folder: str = "") -> Iterator[LapBatch]:
+    """Batches of held-out people, six photos each; kept on disk, since several models are measured on them."""
+    source = LapPeopleConfig(size=size, seed=HELD_OUT_SEED, photos=PHOTOS, keep=people, folder=folder).build()
+    for start in range(0, people, _BATCH):
+        yield source.batch(range(start, min(start + _BATCH, people)), torch.device("cpu"))
+
+
+@torch.no_grad()
+def model_figures(network: LapNet, people: int, folder: str = "") -> dict[str, float]:
+    """``side.nK`` (times 100) and ``mad.nK`` of the personalised depth of a fixed photo when K photos are given,
+    ``shared.side.nK`` of the canonical face itself, mean face and floor, ``ratio.n4_n1`` with its interval."""
+    size = network.config.size
+    errors = depth_errors(network, held_out(size, people, folder), personal=True)
+    figures = {}
+    for name, values in errors.items():
+        measure, _, rest = name.partition(".")
+        if rest.startswith("personal."):
+            figures[f"{measure}.{rest.removeprefix('personal.')}"] = values.nanmean().item()
+        elif rest.startswith("n"):
+            figures[f"shared.{name}"] = values.nanmean().item()
+        else:
+            figures[name] = values.nanmean().item()
+    middle, low, high = ratio_interval(errors["side.personal.n4"], errors["side.personal.n1"])
+    figures |= {"ratio.n4_n1": middle, "ratio.n4_n1.low": low, "ratio.n4_n1.high": high}
+    return figures | spread_figures(network, held_out(size, people, folder))
+
+
+def ratio_interval(above: Tensor, below: Tensor) -> tuple[float, float, float]:
+    """Ratio of two means over the same people and its 95 % bootstrap interval; people without a figure are left out."""
+    known = torch.isfinite(above) & torch.isfinite(below)
+    pair = torch.stack([above[known], below[known]]).double().numpy()  # (2, P)
+    picks = np.random.default_rng(0).integers(0, pair.shape[1], (_RESAMPLES, pair.shape[1]))
+    ratios = pair[0][picks].mean(1) / pair[1][picks].mean(1)
+    low, high = np.quantile(ratios, [0.025, 0.975])
+    return float(pair[0].mean() / pair[1].mean()), float(low), float(high)
+
+
+@torch.no_grad()
+def portrait_sheet(network: LapNet, folder: Path, count: int, seed: int) -> np.ndarray:
+    """(H, W, 3) uint8 sheet of held-out portraits; a row each, ``LapStage.pictures`` names the columns."""
+    config = PortraitsConfig(folder=str(folder), part="held_out", seed=seed)
+    source = LapPortraitsConfig(portraits=config).build()
+    parts = []
+    for start in range(0, count, _SHEET_ROWS):
+        batch = source.batch(range(start, min(start + _SHEET_ROWS, count)), torch.device("cpu"))
+        parts.append(contact_sheet(network, batch, batch.images * 2 - 1, _SHEET_ROWS))
+    sheet = torch.cat(parts, 1).permute(1, 2, 0)
+    return (sheet * 255).round().clamp(0, 255).byte().numpy()
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Options of ``evaluate lap``."""
+    parser.add_argument("--people", type=int, default=200, help="held-out synthetic people (default 200)")
+    parser.add_argument("--model", type=Path, help="folder of an exported model (default: the shipped one)")
+    parser.add_argument("--unsup3d", type=Path, help="exported model trained with multi_image = false")
+    parser.add_argument(
+        "--ablation",
+        action="append",
+        default=[],
+        metavar="NAME=FOLDER",
+        help=f"exported model of an ablation: {', '.join(ABLATIONS)}",
+    )
+    parser.add_argument("--kept", default="", metavar="FOLDER", help="where held-out pictures are kept")
+    parser.add_argument("--portraits", type=Path, help="a prepared collection (framing face) for the sheet")
+    parser.add_argument("--sheet", type=Path, help="where the sheet goes (PNG)")
+    parser.add_argument("--count", type=int, default=100, help="portraits on the sheet")
+    parser.add_argument("--seed", type=int, default=0, help="which portraits")
+
+
+def run(arguments: argparse.Namespace, console: Console) -> dict[str, float | str]:
+    """Flat figures of ``evaluate lap``; "not trained" for models that are not there."""
+    figures: dict[str, float | str] = {}
+    network = _load(arguments.model)
+    if network is None:
+        names = [f"{measure}.n{count}" for measure in ("side", "mad") for count in range(1, PHOTOS + 1)]
+        figures |= dict.fromkeys(names, "not trained")
+    else:
+        figures |= model_figures(network, arguments.people, arguments.kept)
+    baseline = _load(arguments.unsup3d) if arguments.unsup3d else None
+    for measure in ("side", "mad"):
+        figures[f"unsup3d.{measure}"] = "not trained"
+    if baseline is not None:
+        found = model_figures(baseline, arguments.people, arguments.kept)
+        figures |= {f"unsup3d.{measure}": found[f"{measure}.n1"] for measure in ("side", "mad")}
+    given = dict(text.partition("=")[::2] for text in arguments.ablation)
+    for name in ABLATIONS:
+        other = _load(Path(given[name])) if name in given else None
+        found = model_figures(other, arguments.people, arguments.kept) if other is not None else {}
+        figures[f"ablation.{name}.side"] = found.get("side.n1", "not trained")
+    table = Table("figure", "value", title=f"{arguments.people} held-out synthetic people")
+    for name, value in figures.items():
+        table.add_row(name, value if isinstance(value, str) else f"{value:.4f}")
+    console.print(table)
+    if network is not None and arguments.portraits and arguments.sheet:
+        sheet = portrait_sheet(network, arguments.portraits, arguments.count, arguments.seed)
+        cv2.imwrite(str(arguments.sheet), sheet[..., ::-1])
+        console.print(f"{arguments.count} portraits: {arguments.sheet}")
+    return figures
+
+
+def _load(folder: Path | None) -> LapNet | None:
+    """The networks, None where they are not trained; other damage is an error."""
+    try:
+        return load_lap(folder)
+    except LikenessError:
+        if folder is not None and any(folder.glob("*.safetensors")):
+            raise
+        return None
