@@ -12,6 +12,10 @@ from .surface import Surface, unit
 
 HEAD_SHARES = (1.0, 0.8, 0.62, 0.45, 0.3, 0.14)
 """Heights of the source against the target's that are tried: a head, with neck, a bust, half a body, a whole one."""
+MASK_SHARES = (1.1, 0.9)
+"""Heights of the source's face against the target's, in case that is no more than a face."""
+WORST_FIT = 0.055
+"""Mean distance against the face's size: heads of all kinds fit to 0.01 to 0.03, a tube or a sphere to 0.09."""
 YAWS = (0.0, np.pi / 2, np.pi, -np.pi / 2)
 TRIED_POINTS, TRIED_TARGET = 350, 2500
 FINE_POINTS, FINE_TARGET = 800, 8000
@@ -58,6 +62,7 @@ def find_alignment(source: Surface, face: np.ndarray, target: Surface):
     Both stand upright along z. The target may look along -y, or be turned by quarters, may be a head, a bust or a body,
     and of any size. Tried are starting sizes and directions at the target's top, each refined by iterative closest
     points; the one whose trimmed distance, relative to its size, is the least wins.
+    Raises ``AddonError`` ``no_face`` where none fits.
 
     Parameters
     ----------
@@ -67,7 +72,7 @@ def find_alignment(source: Surface, face: np.ndarray, target: Surface):
     some = _spread(len(face), TRIED_POINTS)
     coarse = _spread(len(target.vertices), TRIED_TARGET)
     trials = []
-    for start in _starts(source, target):
+    for start in (*_starts(source, target), *_mask_starts(points, target)):
         fitted, cost = yield from _closest_points(
             points[some], normals[some], target.vertices[coarse], target.normals[coarse], start, 10
         )
@@ -80,7 +85,12 @@ def find_alignment(source: Surface, face: np.ndarray, target: Surface):
             points[some], normals[some], target.vertices[fine], target.normals[fine], fitted, 12
         )
         best.append((cost, number, fitted))
-    return min(best)[2]
+    cost, _, fitted = min(best)
+    if cost > WORST_FIT:
+        raise AddonError(
+            "The target shows no face like the source's.", "Mark a few corresponding points on both.", "no_face"
+        )
+    return fitted
 
 
 def refine_alignment(source: Surface, face: np.ndarray, target: Surface, start: Similarity):
@@ -109,6 +119,17 @@ def _starts(source: Surface, target: Surface):
             rotation = np.array([[c, -s, 0], [s, c, 0], [0, 0, 1.0]])
             onto = np.array([middle[0], middle[1], target_high[2]])
             yield Similarity(scale, rotation, onto - scale * rotation @ top)
+
+
+def _mask_starts(face: np.ndarray, target: Surface):
+    low, high = target.vertices.min(axis=0), target.vertices.max(axis=0)
+    for share in MASK_SHARES:
+        scale = share * (high[2] - low[2]) / max(np.ptp(face[:, 2]), 1e-12)
+        for yaw in YAWS:
+            c, s = np.cos(yaw), np.sin(yaw)
+            rotation = np.array([[c, -s, 0], [s, c, 0], [0, 0, 1.0]])
+            middle = (face.min(axis=0) + face.max(axis=0)) / 2
+            yield Similarity(scale, rotation, (low + high) / 2 - scale * rotation @ middle)
 
 
 def _closest_points(points, normals, target, target_normals, start: Similarity, rounds: int):

@@ -7,7 +7,7 @@ Vertices without a sure partner follow their neighbours. Only numpy.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -15,8 +15,12 @@ from .alignment import local_frames
 from .registration import Correspondence
 from .surface import EdgeOperator, Surface, solve
 
-FILL = 0.02
+FILL = 0.2
 """How strongly neighbours hold on to each other, against a sure partner."""
+FRAME_ROUNDS = 20
+"""How often the local deformation gradients are averaged with their neighbours': folds inside the lips upset them."""
+TEAR = 0.5
+"""Neighbours whose partners move apart by this gradient in all keys are half as sure: one is on the wrong lip."""
 KEYS_PER_SLICE = 4
 
 
@@ -33,9 +37,35 @@ class Carrier:
     partner: Correspondence
 
 
-def make_carrier(source: Surface, bent: np.ndarray, target: Surface, partner: Correspondence) -> Carrier:
-    """``bent`` (S, 3) are the source's vertices on the target."""
-    return Carrier(source, target, local_frames(source, bent), partner)
+def make_carrier(
+    source: Surface, bent: np.ndarray, target: Surface, partner: Correspondence, motions: np.ndarray, scale: float
+) -> Carrier:
+    """``bent`` (S, 3): the source's vertices on the target, ``scale`` the target's size over the source's.
+
+    motions : (K, S, 3) of the source, which tell where partners of neighbours do not belong together.
+    """
+    frames = local_frames(source, bent).reshape(-1, 9)
+    mean = EdgeOperator(source.edges, np.ones(len(source.edges)), len(source.vertices))
+    for _ in range(FRAME_ROUNDS):
+        frames = 0.5 * frames + 0.5 * mean.neighbours(frames) / np.maximum(mean.diagonal, 1.0)
+    sure = partner.sure * _agreement(source, target, partner, motions, scale)
+    return Carrier(source, target, frames.reshape(-1, 3, 3), replace(partner, sure=sure))
+
+
+def _agreement(
+    source: Surface, target: Surface, partner: Correspondence, motions: np.ndarray, scale: float
+) -> np.ndarray:
+    """(V,) 0-1 how alike a target vertex's partner moves to those of its neighbours."""
+    each = motions.transpose(1, 0, 2).reshape(len(source.vertices), -1)
+    short = each @ np.random.default_rng(0).normal(size=(each.shape[1], 16)) / 4.0  # keeps distances to a quarter or so
+    moves = np.einsum("vk,vkd->vd", partner.bary, short[source.triangles[partner.triangle]])
+    i, j = np.concatenate([target.edges, target.edges[:, ::-1]]).T
+    length = np.linalg.norm(target.vertices[i] - target.vertices[j], axis=1) / scale
+    smallest = 2e-3 * np.linalg.norm(np.ptp(source.vertices, axis=0))
+    gradient = np.linalg.norm(moves[i] - moves[j], axis=1) / (length + smallest) * partner.sure[j]
+    count = len(target.vertices)
+    gradient = np.bincount(i, gradient, count) / np.maximum(np.bincount(i, partner.sure[j], count), 1e-9)
+    return 1.0 / (1.0 + (gradient / (TEAR * np.sqrt(len(motions) / 52.0))) ** 2)
 
 
 def carry(carrier: Carrier, motions: np.ndarray):

@@ -25,8 +25,8 @@ class ExpressionClip:
 
     names : K ARKit names. weights : (F, K). seconds : (F,), rising from 0. found : (F,) bool, False where the face was
     not seen and the values come from the frames around it. rotation : (F, 3, 3) or None, of the head against its rest
-    in the head frame (x to the person's left, y up, z out of the face). translation : (F, 3) metres in the same frame,
-    or None.
+    (the take's usual pose) in the head frame (x to the person's left, y up, z out of the face). translation : (F, 3)
+    metres in the camera's place with the head's axes, or None.
     """
 
     names: tuple[str, ...]
@@ -74,6 +74,8 @@ def parse_json(text: str) -> ExpressionClip:
         for column in range(7):
             head[:, column] = np.interp(frames, frames[known], head[known, column])
         rotation, translation = _turn(head[:, 3:]), head[:, :3]
+        if data.get("rest_head") is not None:
+            rotation = _turn(np.array(data["rest_head"], float)[None, 3:])[0].T @ rotation
     return _clip(data["names"], weights, np.arange(count) / rate, marks == 0, rotation, translation)
 
 

@@ -73,7 +73,7 @@ def transfer_keys(
     bent_surface = rest.moved(bent)
     partner = yield from _stage(correspond(skin, bent_surface, face_size), 0.6, 0.65, 60)
     _check_fit(bent_surface, face, partner)
-    carrier = make_carrier(source, bent, skin, partner)
+    carrier = make_carrier(source, bent, skin, partner, motions, fit.scale)
     yield 0.66
     of_skin = yield from _scaled(carry(carrier, motions), 0.66, 0.9)
     out = np.zeros((len(motions), len(mesh.vertices), 3), np.float32)

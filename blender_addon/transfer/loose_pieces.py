@@ -19,6 +19,8 @@ SAME = 0.4
 """Shared volume of the bounding boxes of a piece and of the stiff part that it is, against the volume of both."""
 MARGIN = 0.1
 """A piece whose middle is in a part's bounding box, wider by this share of its diagonal, may belong to it."""
+SMALL = 0.6
+"""A piece smaller than this share of a part of the mouth is all its own, like a tooth of a row."""
 ROOTS = 0.3
 """This share of a lash's or brow's vertices, the nearest to the skin, are its roots."""
 FOLLOW = 0.05
@@ -125,11 +127,18 @@ def _holds(part: np.ndarray, point: np.ndarray) -> bool:
 
 def _like_parts(points: np.ndarray, parts: Sequence[PlacedPart]):
     """(K, N, 3) motions of the parts nearest to each point."""
-    best, out = np.full(len(points), np.inf), np.zeros((len(parts[0].motions), len(points), 3), np.float32)
+    out = np.zeros((len(parts[0].motions), len(points), 3), np.float32)
+    partners, away = [], []
     for part in parts:
         found, distance = yield from nearest(points, part.placed)
-        mine = distance < best
-        best[mine] = distance[mine]
+        partners.append(found)
+        away.append(distance)
+    owner = np.argmin(away, axis=0)
+    main = int(np.argmin(np.mean(away, axis=1)))
+    if np.linalg.norm(np.ptp(points, axis=0)) < SMALL * np.linalg.norm(np.ptp(parts[main].placed, axis=0)):
+        owner[:] = main  # a single tooth
+    for number, (part, found) in enumerate(zip(parts, partners, strict=True)):
+        mine = owner == number
         if part.stiff:
             out[:, mine] = part.rigid(points[mine], part.middle)
         else:

@@ -22,6 +22,8 @@ FIRST_REACH, LAST_REACH = 0.12, 0.03
 """Points further away than this share of the face's size pull nothing."""
 SLIDE = 0.15
 """How much of the pull along the surface counts."""
+MEETS = 0.006
+"""Surfaces this share of the face's size apart count as partners by a third."""
 MARKED_PULL = 50.0
 
 
@@ -130,7 +132,7 @@ def correspond(target: Surface, bent: Surface, face_size: float):
         yield
     corner_normals = bent.normals[bent.triangles[triangle[near]]]
     facing = np.einsum("nd,nkd,nk->n", target.normals[near], corner_normals, bary[near])
-    sure[near] = np.clip(1.0 - best / (0.6 * reach), 0.0, 1.0) * np.clip((facing - 0.2) / 0.5, 0.0, 1.0)
+    sure[near] = np.exp(-((best / (MEETS * face_size)) ** 2)) * np.clip((facing - 0.2) / 0.5, 0.0, 1.0)
     return Correspondence(triangle, bary, sure)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +18,7 @@ HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE), str(HERE / "scene")]
 from head_message import load_or_make  # noqa: E402
 from scene_helpers import coordinates  # noqa: E402
-from transfer_rigs import rig, select  # noqa: E402
+from transfer_rigs import select  # noqa: E402
 
 from blender_addon.protocol.names import ARKIT_NAMES  # noqa: E402
 from blender_addon.protocol.result import decode_result  # noqa: E402
@@ -98,11 +98,119 @@ def test_an_ict_head_gets_keys_like_its_own(head) -> None:
         skin[name] = cosine(moved[:ICT_SKIN], truth[name][:ICT_SKIN])
         whole[name] = cosine(moved, truth[name])
     print({name: round(c, 2) for name, c in skin.items()})
-    print(
-        f"{len(skin)} keys, skin {np.mean(list(skin.values())):.3f}, whole {np.mean(list(whole.values())):.3f}, {seconds:.1f} s"
-    )
+    means = np.mean(list(skin.values())), np.mean(list(whole.values()))
+    print(f"{len(skin)} keys, skin {means[0]:.3f}, whole {means[1]:.3f}, {seconds:.1f} s")
     assert len(skin) == 51
-    assert np.mean(list(skin.values())) > 0.85 and min(skin.values()) > 0.5
+    assert means[0] > 0.87 and min(skin.values()) > 0.5
+    assert means[1] > 0.75  # with teeth and with eyeballs, which its own keys leave still
     for side, name in ((1, "mouthSmileLeft"), (-1, "mouthSmileRight")):
         weight = np.linalg.norm(motions(obj, name), axis=1)
         assert side * (weight * coordinates(obj.data.vertices)[:, 0]).sum() > 0
+
+
+def subdivided(head, name: str, turn: float = 0.0):
+    """The head's skin with four times the faces, other vertices, no keys, no hint of whose it is."""
+    obj = head.copy()
+    obj.data = head.data.copy()
+    obj.name, obj.parent = name, None
+    for tag in (tags.PART, tags.HEAD_ID):
+        del obj[tag]
+    bpy.context.scene.collection.objects.link(obj)
+    obj.shape_key_clear()
+    obj.data.attributes.remove(obj.data.attributes["hm08_vertex"])
+    select(bpy, obj)
+    bpy.ops.object.modifier_apply(modifier="Subdivision")
+    obj.rotation_euler.z = turn
+    bpy.context.view_layer.update()
+    return obj
+
+
+def likeness(head, dense, names: Iterable[str]) -> dict[str, float]:
+    """Cosines of keys of the subdivided mesh against the head's own, each at the nearest of its vertices."""
+    from blender_addon.transfer.nearest import nearest
+    from blender_addon.transfer.surface import finish
+
+    found, _ = finish(nearest(coordinates(dense.data.vertices), coordinates(head.data.vertices)))
+    return {name: cosine(motions(dense, name), motions(head, name)[found]) for name in names}
+
+
+def test_a_denser_copy_gets_the_same_motions_and_keeps_its_own_keys(head, capfd: pytest.CaptureFixture) -> None:
+    dense = subdivided(head, "dense", turn=np.pi)
+    dense.shape_key_add(name="Basis", from_mix=False)
+    mine = dense.shape_key_add(name="jawOpen", from_mix=False)
+    mine.value = 0.0
+    mine.points[7].co.z += 0.1
+    select(bpy, head, dense)
+    bpy.ops.likeness.make_arkit_keys()
+    assert "Made 51 keys on 1 mesh." in capfd.readouterr().out
+    assert np.count_nonzero(np.abs(motions(dense, "jawOpen")).max(axis=1) > 1e-6) == 1
+    names = sorted(ARKIT_NAMES - {"jawOpen", "tongueOut"})  # on the skin the tongue hardly shows
+    cosines = likeness(head, dense, names)
+    print({name: round(c, 2) for name, c in cosines.items() if c < 0.95})
+    assert np.mean(list(cosines.values())) > 0.95 and min(cosines.values()) > 0.8
+    with pytest.raises(RuntimeError, match="has all these keys already"):
+        bpy.ops.likeness.make_arkit_keys()
+    bpy.ops.likeness.make_arkit_keys(replace=True)
+    assert likeness(head, dense, ["jawOpen"])["jawOpen"] > 0.95
+    head.data.shape_keys.key_blocks["mouthSmileLeft"].value = 0.6
+    bpy.ops.likeness.transfer_to_selected()
+    assert dense.data.shape_keys.key_blocks["mouthSmileLeft"].value == pytest.approx(0.6)
+
+
+def test_stopping_early_leaves_the_target_as_it_was(head) -> None:
+    from blender_addon.operators.transfer_keys import _make
+
+    dense = subdivided(head, "dense")
+    names = ("jawOpen", "mouthSmileLeft", "cheekPuff")
+    for until in (0.5, 0.95):
+        steps = _make(head, dense, names, False, [])
+        slowest, begun = 0.0, time.thread_time()
+        for done in steps:
+            slowest, begun = max(slowest, time.thread_time() - begun), time.thread_time()
+            if done > until:
+                break
+        steps.close()
+        print(f"longest slice {slowest:.3f} s")
+        assert dense.data.shape_keys is None
+        assert slowest < 0.1  # of processor time: a window draws between
+
+
+def test_marked_points_find_a_face_that_lies_on_its_back(head) -> None:
+    dense = subdivided(head, "dense")
+    dense.rotation_euler = (-1.9, 0.4, 2.5)
+    dense.location = (3.0, -1.0, 0.5)
+    bpy.context.view_layer.update()
+    rest = coordinates(head.data.vertices)
+    places = {"nose": (0.0, -0.17, 0.69), "left": (0.046, -0.117, 0.729), "right": (-0.046, -0.117, 0.729)}
+    places["chin"] = (0.0, -0.14, 0.61)
+    for obj in (head, dense):
+        select(bpy, obj)
+        for name, place in places.items():
+            vertex = int(np.linalg.norm(rest - place, axis=1).argmin())
+            bpy.context.scene.cursor.location = obj.matrix_world @ head.data.vertices[vertex].co
+            assert bpy.ops.likeness.mark_point(name=name) == {"FINISHED"}
+    bpy.context.view_layer.update()
+    select(bpy, head, dense)
+    bpy.ops.likeness.make_arkit_keys()
+    cosines = likeness(head, dense, ["jawOpen", "browInnerUp"])
+    assert min(cosines.values()) > 0.9, cosines
+    bpy.ops.likeness.clear_points()
+    assert not [child for child in head.children if child.type == "EMPTY"]
+
+
+def test_what_is_no_face_is_refused_and_left_alone(head) -> None:
+    tube, few = mesh_object("tube", *cylinder(40, 60)), mesh_object("few", np.eye(3), np.array([[0, 1, 2]]))
+    for obj in (tube, few):
+        select(bpy, head, obj)
+        with pytest.raises(RuntimeError, match="no face"):
+            bpy.ops.likeness.make_arkit_keys()
+        assert obj.data.shape_keys is None
+
+
+def cylinder(around: int, high: int) -> tuple[np.ndarray, np.ndarray]:
+    angle = np.arange(around) * 2 * np.pi / around
+    ring = np.stack([0.1 * np.cos(angle), 0.1 * np.sin(angle)], -1)
+    vertices = np.concatenate([np.column_stack([ring, np.full(around, 0.005 * z)]) for z in range(high)])
+    i, j = (grid.ravel() for grid in np.meshgrid(np.arange(around), np.arange(high - 1)))
+    k = (i + 1) % around
+    return vertices, np.stack([i + around * j, k + around * j, k + around * (j + 1), i + around * (j + 1)], -1)
