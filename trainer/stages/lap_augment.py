@@ -1,0 +1,106 @@
+"""Random changes to photo sets that keep their truth true: mirror images, turns in the plane, size, place, exposure."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from backend.rendering.camera_models import CanonicalCamera, rotation_from_euler
+from trainer.data.lap.batch import CanonicalTruth, LapBatch
+
+
+@dataclass(frozen=True, kw_only=True)
+class LapAugmentConfig:
+    """How far photos are changed; the defaults leave them as they are, as the paper does."""
+
+    mirror: float = 0.0
+    """How often a person is exchanged for the mirror image, all photos and truth alike."""
+    rotate_degrees: float = 0.0
+    """Standard deviation of the turn in the plane."""
+    zoom: float = 0.0
+    """Standard deviation of the logarithm of the size."""
+    shift: float = 0.0
+    """Standard deviation of the move, in sides of the picture."""
+    exposure: float = 0.0
+    """Standard deviation of the logarithm of a factor on all channels; half as much on each channel."""
+    gamma: float = 0.0
+    """Standard deviation of the logarithm of the exponent."""
+
+
+def augment_sets(batch: LapBatch, config: LapAugmentConfig) -> LapBatch:
+    """The batch, changed; draws from torch's global generators."""
+    device, sets = batch.images.device, int(batch.set_of[-1]) + 1
+    if config.mirror:
+        batch = _mirrored(batch, torch.rand(sets, device=device) < config.mirror)
+    if config.rotate_degrees or config.zoom or config.shift:
+        batch = _moved(batch, config)
+    if config.exposure or config.gamma:
+        count = len(batch.images)
+        gain = torch.randn(count, 1, 1, 1, device=device) + 0.5 * torch.randn(count, 3, 1, 1, device=device)
+        power = torch.exp(torch.randn(count, 1, 1, 1, device=device) * config.gamma)
+        images = (batch.images.clamp(1e-4, 1) ** power * torch.exp(gain * config.exposure)).clamp(0, 1)
+        batch = dataclasses.replace(batch, images=images)
+    return batch
+
+
+def _mirrored(batch: LapBatch, chosen: Tensor) -> LapBatch:
+    """The batch with the sets ``chosen`` (G,) bool mirrored."""
+    photos = chosen[batch.set_of]
+    truth = batch.truth
+    if truth is not None:
+        people, some = chosen[: len(truth.depth)], photos[: len(truth.rotation)]
+        side = truth.rotation.new_tensor([-1.0, 1.0, 1.0])
+        truth = CanonicalTruth(
+            depth=_flip_where(people, truth.depth),
+            albedo=_flip_where(people, truth.albedo),
+            albedo_seen=_flip_where(people, truth.albedo_seen),
+            personal_depth=_flip_where(some, truth.personal_depth),
+            rotation=torch.where(some[:, None, None], truth.rotation * side * side[:, None], truth.rotation),
+            translation=torch.where(some[:, None], truth.translation * side, truth.translation),
+            view_depth=_flip_where(some, truth.view_depth),
+        )
+    return dataclasses.replace(
+        batch, images=_flip_where(photos, batch.images), labels=_flip_where(photos, batch.labels), truth=truth
+    )
+
+
+def _flip_where(chosen: Tensor, maps: Tensor) -> Tensor:
+    return torch.where(chosen.view(-1, *[1] * (maps.dim() - 1)), maps.flip(-1), maps)
+
+
+def _moved(batch: LapBatch, config: LapAugmentConfig) -> LapBatch:
+    """Turned, zoomed, shifted photos. A turn is exact; size is taken for nearness, which a narrow camera forgives."""
+    count, device, side = len(batch.images), batch.images.device, batch.images.shape[-1]
+    angle = torch.randn(count, device=device) * math.radians(config.rotate_degrees)
+    zoom = torch.exp(torch.randn(count, device=device) * config.zoom)
+    shift = torch.randn(count, 2, device=device) * config.shift
+    cosine, sine = torch.cos(angle), torch.sin(angle)
+    # a pixel at p is taken from Rot(-angle) (p - shift) / zoom
+    back = torch.stack([cosine, sine, -sine, cosine], 1).view(-1, 2, 2) / zoom[:, None, None]
+    offset = -(back @ (2 * shift)[..., None])
+    grid = functional.affine_grid(torch.cat([back, offset], 2), [count, 1, side, side], align_corners=False)
+
+    def sample(maps: Tensor, mode: str, padding: str) -> Tensor:
+        return functional.grid_sample(maps, grid[: len(maps)], mode, padding, align_corners=False)
+
+    images = sample(batch.images, "bilinear", "border")
+    labels = sample(batch.labels[:, None].float(), "nearest", "border")[:, 0].to(batch.labels.dtype)
+    truth = batch.truth
+    if truth is not None:
+        known = len(truth.rotation)
+        turn = rotation_from_euler(torch.stack([angle * 0, angle * 0, angle], 1))[:known]
+        distance = 1 + truth.translation[:, 2]
+        nearer = distance / zoom[:known]
+        placed = (turn @ truth.translation[..., None])[..., 0]
+        aside = shift[:known] * (side / CanonicalCamera((side, side)).focal) * nearer[:, None]
+        translation = torch.cat([placed[:, :2] + aside, (nearer - 1)[:, None]], 1)
+        whole = torch.stack([truth.view_depth, (truth.view_depth > 0).float()], 1)
+        depth, share = sample(whole, "bilinear", "zeros").unbind(1)
+        depth = torch.where(share > 0.999, depth + (nearer - distance)[:, None, None], 0.0)
+        truth = dataclasses.replace(truth, rotation=turn @ truth.rotation, translation=translation, view_depth=depth)
+    return dataclasses.replace(batch, images=images, labels=labels, truth=truth)
