@@ -25,6 +25,11 @@ ARCH_WIDTH = 0.93
 
 TONGUE_DROP = np.array([0.0, -0.004, -0.003])
 """Metres by which the tongue lies lower and further back than MakeHuman's."""
+SEATS: dict[str, tuple[float, float, float]] = {
+    "teeth_upper": (0.0, -0.0038, 0.0), "teeth_lower": (0.0, 0.0020, -0.0010), "tongue": (0.0, -0.0050, -0.0070),
+}  # fmt: skip
+"""Metres from where ICT-FaceKit has them: its upper teeth end where the lips meet, so an open smile shows none, and
+a tongue that lies on its lower teeth fills the mouth."""
 
 
 @dataclass(frozen=True)
@@ -94,6 +99,8 @@ def place_teeth(points: np.ndarray, parts: Mapping[str, PartRange], kit: FaceKit
         if name == "teeth_lower":
             tongue = _span(parts, "tongue")
             points[tongue] = points[tongue] * scale + shift + TONGUE_DROP
+    for name, offset in SEATS.items():
+        points[_span(parts, name)] += offset
     return points
 
 

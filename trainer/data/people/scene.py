@@ -108,7 +108,7 @@ class Stage:
         for side, own in enumerate(self._eye_vertices):
             middle = eyes[:, side, None]
             cage[:, own] = (neutral[:, own] - middle) @ eye_turns[:, side].transpose(1, 2) + middle
-        drawn = surface.drawn(cage) + surface.seat
+        drawn = surface.drawn(cage)
         marks = self.landmarks478(drawn)
         camera_from_head = torch.from_numpy(poses.astype(np.float32)).to(device)
         cameras = frame([shot.view for shot in shots], camera_from_head, marks[:, :468], size, framing)

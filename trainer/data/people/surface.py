@@ -13,8 +13,6 @@ PARTS = ("head", "eye_left", "eye_right", "teeth_upper", "teeth_lower", "tongue"
 """The template's parts that are drawn; lashes are painted."""
 HEAD, EYE_LEFT, EYE_RIGHT, TEETH_UPPER, TEETH_LOWER, TONGUE = range(6)
 """Kinds of vertices in ``PeopleSurface.kind``."""
-SEATS = {TEETH_UPPER: (0.0, -0.0038, 0.0), TEETH_LOWER: (0.0, 0.002, -0.001), TONGUE: (0.0, -0.005, -0.007)}
-"""The template's upper teeth end where the lips meet, and its tongue fills the mouth: smiles would show no teeth."""
 
 
 def smoothing(quads: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -68,7 +66,6 @@ class PeopleSurface:
     source : (X,) vertex among V. uv : (X, 2) in [0, 1], v up.
     kind : (V,) part of each vertex, ``HEAD`` to ``TONGUE``, -1 for those that are not drawn. face_kind : (F,).
     rest : (V, 3) the mean face as it is drawn, metres.
-    seat : (V, 3) metres by which teeth and tongue are drawn off their places: see ``SEATS``.
     """
 
     def __init__(self, template: Template, device: torch.device) -> None:
@@ -108,11 +105,7 @@ class PeopleSurface:
         self.uv = torch.from_numpy(template.uv_head[pairs[:, 1]].astype(np.float32)).to(device)
         self.kind = torch.from_numpy(kind).to(device)
         self.face_kind = self.kind[self.faces[:, 0]]
-        seat = np.zeros((count, 3), np.float32)
-        for number, offset in SEATS.items():
-            seat[kind == number] = offset
-        self.seat = torch.from_numpy(seat).to(device)
-        self.rest = self.drawn(self.mean[None])[0] + self.seat
+        self.rest = self.drawn(self.mean[None])[0]
 
     def drawn(self, cage: Tensor) -> Tensor:
         """(N, V, 3) vertices where one Catmull-Clark step has those of cages (N, V, 3)."""
