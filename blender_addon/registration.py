@@ -6,10 +6,20 @@ import bpy
 from bpy.app.handlers import persistent
 
 from . import installer, session
-from .operators import backend, head, photos, reconstruct, transfer, transfer_keys, transfer_mapping, transfer_settings
+from .operators import (
+    backend,
+    head,
+    photos,
+    reconstruct,
+    transfer,
+    transfer_keys,
+    transfer_mapping,
+    transfer_pictures,
+    transfer_settings,
+)
 from .ui import corner_preview, panel, preferences, properties, thumbnails, transfer_panel
 
-OPERATOR_MODULES = (photos, reconstruct, backend, head, transfer, transfer_keys, transfer_mapping)
+OPERATOR_MODULES = (photos, reconstruct, backend, head, transfer, transfer_keys, transfer_mapping, transfer_pictures)
 PARTS = (properties, transfer_settings, preferences, thumbnails, panel, transfer_panel, corner_preview)
 
 

@@ -14,7 +14,7 @@ from ..errors import AddonError
 from ..transfer import apply, clips, pose
 from ..transfer.actions import animated_keys, driven_keys, fcurves_of, linear_curve, read_curve
 from ..transfer.mapping import apply_links
-from ..transfer.sliced import SlicedOperator, Steps, cancel_work, current_work
+from ..transfer.sliced import SlicedFileOperator, SlicedOperator, Steps, cancel_work, current_work
 from .transfer_settings import LikenessTransfer, links_for, selected_meshes, settings_of, source_of
 
 MOST_FRAMES = 1_000_000
@@ -85,7 +85,7 @@ def said(outcomes: Sequence[apply.Outcome], problems: Sequence[str], what: str) 
     return "\n".join(lines)
 
 
-class LoadExpressionFile(SlicedOperator, bpy.types.Operator, ImportHelper):
+class LoadExpressionFile(SlicedFileOperator, bpy.types.Operator, ImportHelper):
     """Put an expression.json of the backend, or a CSV of Live Link Face, onto the selected meshes"""
 
     bl_idname = "likeness.load_expression_file"
@@ -93,8 +93,10 @@ class LoadExpressionFile(SlicedOperator, bpy.types.Operator, ImportHelper):
     bl_options = {"REGISTER", "UNDO"}
     doing = "Loading the expressions"
     filename_ext = ".json"
+    kept = ("filepath", "start", "gain", "head_pose", "set_range")
 
     filter_glob: StringProperty(default="*.json;*.csv", options={"HIDDEN"})
+    chosen: BoolProperty(default=False, options={"HIDDEN", "SKIP_SAVE"})
     start: IntProperty(name="First Frame", description="Where the animation begins", default=1)
     gain: FloatProperty(name="Gain", description="Stronger or weaker", default=1.0, min=0.0, soft_max=2)
     head_pose: BoolProperty(name="Head Pose", description="Turn the chosen bone or object, too", default=True)
@@ -104,30 +106,37 @@ class LoadExpressionFile(SlicedOperator, bpy.types.Operator, ImportHelper):
 
     def steps(self, context: bpy.types.Context) -> Steps:
         clip = clips.read_clip(Path(bpy.path.abspath(self.filepath)))
-        settings, render = settings_of(context), context.scene.render
-        rate = render.fps / render.fps_base
-        if clip.seconds[-1] * rate > MOST_FRAMES:
-            raise AddonError("This film is too long for an animation.", "Cut it into parts.", "bad_clip")
-        many = len(clip.seconds) > 1
-        clip = clips.resample(clip, rate)
-        frames = self.start + np.round(clip.seconds * rate)
-        targets = selected_meshes(context, None)
-        outcomes: list[apply.Outcome] = []
-        for number, target in enumerate(targets):
-            if not apply.key_names(target) and len(targets) > 1:
-                continue
-            yield from _apply_clip(settings, clip, target, frames if many else None, self.gain, context, outcomes)
-            yield (number + 1) / len(targets)
-        problems = []
-        if self.head_pose and clip.rotation is not None and settings.pose_to is not None:
-            turns = pose.in_blender(clip.rotation)
-            problems = [pose.apply_turns(settings.pose_to, settings.pose_to_bone, frames, turns, many)]
-        if many and self.set_range:
-            context.scene.frame_start, context.scene.frame_end = int(frames[0]), int(frames[-1])
-        guessed = int((~clip.found).sum())
-        if guessed:
-            problems.append(f"{guessed} of {len(clip.found)} frames showed no sure face and are interpolated.")
-        return said(outcomes, [problem for problem in problems if problem], "animation" if many else "expression")
+        return (yield from clip_steps(context, clip, self.start, self.gain, self.head_pose, self.set_range))
+
+
+def clip_steps(
+    context: bpy.types.Context, clip: clips.ExpressionClip, start: int, gain: float, head_pose: bool, set_range: bool
+) -> Steps:
+    """Put a clip onto the selected meshes: keyframes from frame ``start`` on, or the values of a single expression."""
+    settings, render = settings_of(context), context.scene.render
+    rate = render.fps / render.fps_base
+    if clip.seconds[-1] * rate > MOST_FRAMES:
+        raise AddonError("This film is too long for an animation.", "Cut it into parts.", "bad_clip")
+    many = len(clip.seconds) > 1
+    clip = clips.resample(clip, rate)
+    frames = start + np.round(clip.seconds * rate)
+    targets = selected_meshes(context, None)
+    outcomes: list[apply.Outcome] = []
+    for number, target in enumerate(targets):
+        if not apply.key_names(target) and len(targets) > 1:
+            continue
+        yield from _apply_clip(settings, clip, target, frames if many else None, gain, context, outcomes)
+        yield (number + 1) / len(targets)
+    problems = []
+    if head_pose and clip.rotation is not None and settings.pose_to is not None:
+        turns = pose.in_blender(clip.rotation)
+        problems = [pose.apply_turns(settings.pose_to, settings.pose_to_bone, frames, turns, many)]
+    if many and set_range:
+        context.scene.frame_start, context.scene.frame_end = int(frames[0]), int(frames[-1])
+    guessed = int((~clip.found).sum())
+    if guessed:
+        problems.append(f"{guessed} of {len(clip.found)} frames showed no sure face and are interpolated.")
+    return said(outcomes, [problem for problem in problems if problem], "animation" if many else "expression")
 
 
 def _apply_clip(

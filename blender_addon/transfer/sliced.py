@@ -35,6 +35,12 @@ def current_work() -> Work | None:
     return _current
 
 
+def say(sentence: str) -> None:
+    """Show another sentence for what runs."""
+    if _current is not None:
+        _current.sentence = sentence
+
+
 def cancel_work() -> None:
     """Ask what runs to stop."""
     if _current is not None:
@@ -132,3 +138,37 @@ class SlicedOperator:
         warning = "\n" in sentence  # what there is to know comes in further lines
         self.report({"WARNING"} if warning else {"INFO"}, sentence)
         return {"FINISHED"}
+
+
+class SlicedFileOperator(SlicedOperator):
+    """The same for operators that ask for a file first: the file browser's own call cannot become a modal one.
+
+    When the browser calls ``execute``, a timer calls the operator once more with ``chosen`` set; that call is modal.
+    Operators add the hidden property ``chosen``, and ``kept`` names those of their properties that the call takes over.
+    """
+
+    kept: tuple[str, ...] = ("filepath",)
+    _asked = False
+
+    def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
+        if self.chosen:
+            return self.start(context)
+        self._asked = True
+        context.window_manager.fileselect_add(self)
+        return {"RUNNING_MODAL"}
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        if not self._asked or bpy.app.background:
+            return super().execute(context)
+        module, name = self.bl_idname.split(".")
+        operator = getattr(getattr(bpy.ops, module), name)
+        window = context.window
+        values = {field: getattr(self, field) for field in self.kept}
+
+        def again() -> None:
+            with bpy.context.temp_override(window=window):
+                if operator.poll():
+                    operator("INVOKE_DEFAULT", chosen=True, **values)
+
+        bpy.app.timers.register(again, first_interval=0.0)
+        return {"CANCELLED"}

@@ -46,7 +46,10 @@ class ExpressionPanel(bpy.types.Panel):
             box.operator("likeness.cancel_transfer", text="Cancel (ESC)", icon="X")
             return
         layout.operator_context = "INVOKE_DEFAULT"
-        layout.operator("likeness.load_expression_file", text="Load Expression File…", icon="IMPORT")
+        row = layout.column(align=True)
+        row.operator("likeness.expression_from_photo", text="Expression from Photo…", icon="IMAGE_DATA")
+        row.operator("likeness.animate_from_video", text="Animate from Video…", icon="FILE_MOVIE")
+        row.operator("likeness.load_expression_file", text="Load Expression File…", icon="IMPORT")
         column = layout.column()
         column.use_property_split = True
         column.use_property_decorate = False
