@@ -190,7 +190,9 @@ class LinearDecoder(nn.Module):
 
     def forward(self, code: Tensor) -> Tensor:
         """See the class."""
-        maps = self.mean + (self.coefficients(code) @ self.basis.flatten(1)).view(-1, *self.basis.shape[1:])
+        with torch.autocast(code.device.type, enabled=False):  # in half precision normals would be noise
+            weights = self.coefficients(code.float())
+            maps = self.mean + (weights @ self.basis.flatten(1)).view(-1, *self.basis.shape[1:])
         if maps.shape[-1] != self.size:
             maps = functional.interpolate(maps, (self.size, self.size), mode="bilinear", align_corners=False)
         return maps if self.residual is None else maps + self.residual(code)
