@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy.linalg import cho_factor, cho_solve
 
+from backend.expression.gaps import GAP_INFORMATION, GapTargets, gap_targets, without_hidden_irises
 from backend.expression.priors import FramePrior
 from backend.expression.subject import Subject
 from backend.fitting.initial_pose import face_scale
@@ -57,31 +58,34 @@ def solve_frame(
         each.
     """
     parameters = start
-    targets = system = None
+    gaps = gap_targets(subject.model, face.landmarks)
     for factor, iterations in rounds:
         targets = landmark_targets(subject.template, subject.model, face, parameters, _NO_IDENTITY, LandmarkStage())
+        targets = without_hidden_irises(targets, subject.model, face.landmarks)
         parameters = _descend(
-            parameters, targets, replace(prior, outlier_scale=factor * prior.outlier_scale), iterations
+            parameters, targets, gaps, replace(prior, outlier_scale=factor * prior.outlier_scale), iterations
         )
-    system = _system(parameters, targets, prior)
-    information, gradient = _eliminated(system[1], system[2])
-    off = np.linalg.norm(_residual(parameters, targets)[1], axis=-1)
+    _, hessian, gradient = _system(parameters, targets, gaps, prior)
+    information, gradient = _eliminated(hessian, gradient)
+    off = np.linalg.norm(_off(parameters, targets), axis=-1)
     return SolvedFrame(parameters, information, gradient, float(100.0 * np.median(off) / face_scale(face.landmarks)))
 
 
-def _descend(parameters: PhotoParameters, targets: PointTargets, prior: FramePrior, iterations: int) -> PhotoParameters:
+def _descend(
+    parameters: PhotoParameters, targets: PointTargets, gaps: GapTargets, prior: FramePrior, iterations: int
+) -> PhotoParameters:
     damping = 1e-3
-    cost, hessian, gradient = _system(parameters, targets, prior)
+    cost, hessian, gradient = _system(parameters, targets, gaps, prior)
     for _ in range(iterations):
         candidate = _step(parameters, hessian, gradient, damping)
-        candidate_cost = _cost(candidate, targets, prior)
+        candidate_cost = _cost(candidate, targets, gaps, prior)
         if candidate_cost < cost:
             converged = cost - candidate_cost < 1e-4 * cost
             parameters = candidate
             damping = max(damping / 5.0, 1e-6)
             if converged:
                 break
-            cost, hessian, gradient = _system(parameters, targets, prior)
+            cost, hessian, gradient = _system(parameters, targets, gaps, prior)
         else:
             damping *= 10.0
     return parameters
@@ -109,12 +113,10 @@ def _step(parameters: PhotoParameters, hessian: np.ndarray, gradient: np.ndarray
     return parameters.moved(*np.split(step, [POSE_SIZE, POSE_SIZE + EXPRESSION_SIZE]))
 
 
-def _residual(parameters: PhotoParameters, targets: PointTargets) -> tuple[np.ndarray, np.ndarray]:
-    """(M, 2) whitened residuals, and the same in pixels."""
-    positions = targets.points.positions(_NO_IDENTITY, parameters.expression)
-    pixels, _, _ = project_with_derivatives(parameters, positions)
-    off = pixels + targets.nuisance @ parameters.nuisance - targets.pixels
-    return np.einsum("mij,mj->mi", targets.whitening, off), off
+def _off(parameters: PhotoParameters, targets: PointTargets) -> np.ndarray:
+    """(M, 2) pixels from targets to points, the detector's errors explained away."""
+    pixels, _, _ = project_with_derivatives(parameters, targets.points.positions(_NO_IDENTITY, parameters.expression))
+    return pixels + targets.nuisance @ parameters.nuisance - targets.pixels
 
 
 def _prior_terms(parameters: PhotoParameters, prior: FramePrior) -> tuple[float, np.ndarray, np.ndarray]:
@@ -150,9 +152,21 @@ def _prior_terms(parameters: PhotoParameters, prior: FramePrior) -> tuple[float,
     return cost, hessian, gradient
 
 
-def _cost(parameters: PhotoParameters, targets: PointTargets, prior: FramePrior) -> float:
-    residual, _ = _residual(parameters, targets)
-    return _robust_cost(residual, targets.information, prior.outlier_scale) + _prior_terms(parameters, prior)[0]
+def _cost(parameters: PhotoParameters, targets: PointTargets, gaps: GapTargets, prior: FramePrior) -> float:
+    positions = targets.points.positions(_NO_IDENTITY, parameters.expression)
+    pixels, _, _ = project_with_derivatives(parameters, positions)
+    off = pixels - targets.pixels
+    wide = _gap_residual(pixels, targets, gaps)
+    residual = np.einsum("mij,mj->mi", targets.whitening, off + targets.nuisance @ parameters.nuisance)
+    cost = _robust_cost(residual, targets.information, prior.outlier_scale)
+    return cost + 0.5 * GAP_INFORMATION * float((wide**2).sum()) + _prior_terms(parameters, prior)[0]
+
+
+def _gap_residual(pixels: np.ndarray, targets: PointTargets, gaps: GapTargets) -> np.ndarray:
+    """(G, 2) by how many standard deviations the gaps of points at ``pixels`` (M, 2) are too wide."""
+    found = pixels[gaps.upper] - pixels[gaps.lower]
+    wanted = gaps.share[:, None] * (targets.pixels[gaps.upper] - targets.pixels[gaps.lower])
+    return (found - wanted) / gaps.deviation[:, None]
 
 
 def _robust_cost(residual: np.ndarray, information: np.ndarray, scale: float) -> float:
@@ -161,22 +175,27 @@ def _robust_cost(residual: np.ndarray, information: np.ndarray, scale: float) ->
 
 
 def _system(
-    parameters: PhotoParameters, targets: PointTargets, prior: FramePrior
+    parameters: PhotoParameters, targets: PointTargets, gaps: GapTargets, prior: FramePrior
 ) -> tuple[float, np.ndarray, np.ndarray]:
     """Cost, Gauss-Newton Hessian (P, P) and gradient (P,); P = pose 9, expression 52, detector errors M."""
     positions = targets.points.positions(_NO_IDENTITY, parameters.expression)
     pixels, by_point, by_pose = project_with_derivatives(parameters, positions)
-    off = pixels + targets.nuisance @ parameters.nuisance - targets.pixels
-    residual = np.einsum("mij,mj->mi", targets.whitening, off)
+    off = pixels - targets.pixels
+    residual = np.einsum("mij,mj->mi", targets.whitening, off + targets.nuisance @ parameters.nuisance)
     squared = (residual**2).sum(-1)
     scale = prior.outlier_scale**2
     root = (np.sqrt(targets.information) * scale / (scale + squared))[:, None, None]
     by_own = np.concatenate([by_pose, by_point @ targets.points.expression, targets.nuisance], axis=-1)  # (M, 2, P)
+    by_gap = (by_own[gaps.upper] - by_own[gaps.lower]) / gaps.deviation[:, None, None]  # (G, 2, P)
+    by_gap[:, :, POSE_SIZE + EXPRESSION_SIZE :] = 0.0  # in differences the detector's large errors cancel
+    by_gap = by_gap.reshape(-1, by_own.shape[-1])
+    wide = _gap_residual(pixels, targets, gaps).ravel()
     by_own = (root * (targets.whitening @ by_own)).reshape(-1, by_own.shape[-1])
     cost, hessian, gradient = _prior_terms(parameters, prior)
     cost += _robust_cost(residual, targets.information, prior.outlier_scale)
-    hessian = hessian + by_own.T @ by_own
-    gradient = gradient + by_own.T @ (root[:, :, 0] * residual).ravel()
+    cost += 0.5 * GAP_INFORMATION * float(wide @ wide)
+    hessian = hessian + by_own.T @ by_own + GAP_INFORMATION * by_gap.T @ by_gap
+    gradient = gradient + by_own.T @ (root[:, :, 0] * residual).ravel() + GAP_INFORMATION * by_gap.T @ wide
     return cost, hessian, gradient
 
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from backend.fitting.options import FitOptions, PriorWeights
-from backend.fitting.solver import CameraPrior, solver_weights
+from backend.fitting.options import LandmarkStage
+from backend.fitting.solver import CameraPrior
 from backend.rig.arkit import ARKIT_INDEX, ARKIT_NAMES, mirrored_name
 
 SIDES_DIFFER = 0.5
@@ -15,6 +15,22 @@ SIDES_DIFFER = 0.5
 
 EYES_DIFFER = 0.12
 """Deviation of the difference of what the two eyes do that move together: gaze."""
+
+
+DEVIATIONS: dict[str, float] = {
+    "eyeBlink": 1.0, "eyeLookUp": 0.35, "eyeLookDown": 0.35, "eyeLookIn": 0.5, "eyeLookOut": 0.5, "eyeSquint": 0.35,
+    "eyeWide": 0.3, "jawOpen": 0.8, "jawForward": 0.1, "jawLeft": 0.12, "jawRight": 0.12, "mouthClose": 0.15,
+    "mouthFunnel": 0.4, "mouthPucker": 0.5, "mouthLeft": 0.15, "mouthRight": 0.15, "mouthSmile": 0.7,
+    "mouthFrown": 0.35, "mouthDimple": 0.2, "mouthStretch": 0.25, "mouthRoll": 0.25, "mouthShrugLower": 0.25,
+    "mouthShrugUpper": 0.15, "mouthPress": 0.2, "mouthLowerDown": 0.4, "mouthUpperUp": 0.4, "browDown": 0.5,
+    "browInnerUp": 0.6, "browOuterUp": 0.5, "cheekPuff": 0.2, "cheekSquint": 0.3, "noseSneer": 0.4, "tongueOut": 0.2,
+}  # fmt: skip
+"""Standard deviation of a weight, by the start of the key's name. Several keys lower a lid or part the lips: the one
+that people mostly do it with has the larger deviation and gets the movement (a blink, and not half a blink with half a
+look down)."""
+
+PULL, BLINK_PULL = 0.2, 0.05
+"""Linear pull of a weight towards 0, in units of the cost."""
 
 
 @dataclass(frozen=True)
@@ -37,9 +53,10 @@ class FramePrior:
     outlier_scale: float
 
 
-def expression_information(prior: PriorWeights) -> np.ndarray:
+def expression_information() -> np.ndarray:
     """(52, 52) inverse covariance of the weights: a variance per key, sides alike, both eyes looking the same way."""
-    diagonal = solver_weights(prior, 0, 1.0).expression_information
+    deviations = [next(value for start, value in DEVIATIONS.items() if name.startswith(start)) for name in ARKIT_NAMES]
+    diagonal = np.array(deviations) ** -2.0
     information = np.diag(diagonal)
 
     def couple(first: str, second: str, deviation: float) -> None:
@@ -68,12 +85,12 @@ def expression_information(prior: PriorWeights) -> np.ndarray:
 
 def frame_prior(camera: CameraPrior, nuisance_mean: np.ndarray, nuisance_deviation: float) -> FramePrior:
     """The prior of one picture with the fit's own numbers."""
-    options = FitOptions()
+    pull = [BLINK_PULL if name.startswith("eyeBlink") else PULL for name in ARKIT_NAMES]
     return FramePrior(
-        expression_information=expression_information(options.prior),
-        expression_bias=np.full(len(ARKIT_NAMES), options.prior.expression_bias),
+        expression_information=expression_information(),
+        expression_bias=np.array(pull),
         camera=camera,
         nuisance_mean=nuisance_mean,
         nuisance_deviation=nuisance_deviation,
-        outlier_scale=options.landmarks.outlier_scale,
+        outlier_scale=LandmarkStage().outlier_scale,
     )

@@ -21,13 +21,18 @@ from backend.rig.arkit import ARKIT_NAMES
 
 CHUNK, OVERLAP, MOST_HELD = 192, 24, 800
 ROUNDS = 6
+INDEPENDENT_SHARE = 0.5
+"""How much of a frame's information is its own: what the detector gets wrong lasts for some frames."""
 UNCERTAIN_RATIO = 2.5
 """A frame whose landmarks fit this many times worse than the window's median is trusted less."""
 
-FAST = ("eyeBlink", "eyeLook", "mouthClose", "mouthPress", "mouthRoll", "jaw", "tongue")
-SLOW = ("brow", "cheek", "noseSneer", "mouthFrown", "mouthDimple")
-FAST_ACCELERATION, MIDDLE_ACCELERATION, SLOW_ACCELERATION = 14.0, 7.0, 4.0
-"""Scale of the second derivative of a weight, per second squared."""
+ACCELERATIONS: dict[str, float] = {
+    "eyeBlink": 40.0, "eyeLook": 8.0, "jawOpen": 8.0, "mouthClose": 8.0, "mouthPress": 6.0, "mouthRoll": 6.0,
+    "tongueOut": 6.0, "mouthPucker": 6.0, "mouthFunnel": 5.0, "mouthSmile": 4.0, "mouthLowerDown": 5.0,
+    "mouthUpperUp": 5.0, "eye": 4.0, "jaw": 2.0, "mouthLeft": 2.0, "mouthRight": 2.0, "mouthShrug": 2.5, "mouth": 3.0,
+    "brow": 3.0, "cheek": 2.0, "nose": 2.5,
+}  # fmt: skip
+"""Scale of the second derivative of a weight, per second squared, by the start of the key's name."""
 ROTATION_ACCELERATION, PLACE_ACCELERATION = 4.0, 1.0
 """Radians, and tangents or log metres, per second squared."""
 SPEED = 6.0
@@ -79,14 +84,7 @@ def smoothed(frames: Iterable[MeasuredFrame], fps: float) -> Iterator[SmoothFram
 
 def acceleration_scales(fps: float) -> np.ndarray:
     """(58,) scale of the second difference of each state variable per frame squared."""
-    weights = [
-        FAST_ACCELERATION
-        if name.startswith(FAST)
-        else SLOW_ACCELERATION
-        if name.startswith(SLOW)
-        else MIDDLE_ACCELERATION
-        for name in ARKIT_NAMES
-    ]
+    weights = [next(value for start, value in ACCELERATIONS.items() if name.startswith(start)) for name in ARKIT_NAMES]
     scales = np.array([ROTATION_ACCELERATION] * 3 + [PLACE_ACCELERATION] * 3 + weights)
     return scales / fps**2
 
@@ -103,11 +101,12 @@ def _smooth_window(window: list[MeasuredFrame], fps: float) -> list[SmoothFrame]
     trust = np.where(np.isnan(trust), 1.0, trust)
     # A trusted frame keeps its own; a bad one counts for a tenth at most of what it claims.
     trust = np.where(trust < 1.0, 0.1 * trust, 1.0)
+    trust = INDEPENDENT_SHARE * trust
     information *= trust[:, None, None]
     gradient *= trust[:, None]
     result = smooth_states(states, information, gradient, acceleration_scales(fps), SPEED / fps)
     frames = []
-    for frame, state, error, share in zip(window, result, errors, trust, strict=True):
+    for frame, state, error, share in zip(window, result, errors, trust / INDEPENDENT_SHARE, strict=True):
         depth = float(np.exp(state[5]))
         mark = FrameMark.UNCERTAIN if frame.mark == FrameMark.MEASURED and share < 1.0 else frame.mark
         frames.append(
@@ -187,9 +186,11 @@ def smooth_states(
     bounded = np.zeros(size, bool)
     bounded[6:] = True
     slow = np.full(size, speed**-2) * np.where(bounded, 1.0, 0.1)
+    blind = ~information.any((1, 2))
+    blind = blind[:-2] | blind[1:-1] | blind[2:]  # (F - 2,) nothing tells when it happened: not all at once
     for _ in range(ROUNDS):
         second = np.diff(current, 2, axis=0)
-        weight = 1.0 / (scales**2 + second**2)  # Cauchy
+        weight = 1.0 / (scales**2 + np.where(blind[:, None], 0.0, second) ** 2)  # Cauchy
         band = _banded(information, weight, slow)
         bound = np.where(held, np.round(np.clip(current, 0.0, 1.0)), 0.0)
         stiff = 1e10 * held

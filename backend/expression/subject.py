@@ -13,7 +13,7 @@ from backend.exchange.assemble import face_parts
 from backend.exchange.split_mesh import split_at_seams
 from backend.fitting.fit import run_landmark_stage
 from backend.fitting.landmark_targets import LandmarkModel, landmark_model
-from backend.fitting.options import fit_options_for
+from backend.fitting.options import PriorWeights, fit_options_for
 from backend.geometry.template import Template, load_template
 from backend.photos.collection import PhotoFace
 from backend.rig.personalise import personalise_keys
@@ -68,6 +68,9 @@ def read_neutral(folder: Path) -> np.ndarray:
     template = load_template()
     neutral = np.full(template.vertices.shape, np.nan, np.float32)
     try:
+        with path.open("rb") as file:
+            if file.read(8) != b"glTF\2\0\0\0":  # binary glTF, version 2
+                raise broken
         gltf = pygltflib.GLTF2.load_binary(str(path))
         nodes = {node.name: node for node in gltf.nodes}
         for part in face_parts(template, template.vertices, template.expressions):
@@ -100,7 +103,7 @@ def _positions(gltf: pygltflib.GLTF2, number: int) -> np.ndarray:
     return np.frombuffer(gltf.binary_blob(), "<f4", 3 * accessor.count, start).reshape(-1, 3)
 
 
-def subject_from_faces(faces: tuple[PhotoFace, ...]) -> Subject:
+def subject_from_faces(faces: tuple[PhotoFace, ...], weights: PriorWeights | None = None) -> Subject:
     """The person on some pictures, by the joint landmark fit (pictures that show somebody else are left out)."""
-    template = load_template()
-    return subject_of(run_landmark_stage(template, faces, fit_options_for("fast")).neutral())
+    options = replace(fit_options_for("fast"), prior=weights or PriorWeights())
+    return subject_of(run_landmark_stage(load_template(), faces, options).neutral())

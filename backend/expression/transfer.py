@@ -12,7 +12,14 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 from backend.errors import LikenessError
-from backend.expression.calibrate import FROM_SCRATCH, calibrate, solve_photo
+from backend.expression.calibrate import (
+    FRAME_WEIGHTS,
+    FROM_SCRATCH,
+    assumed_focal,
+    calibrate,
+    seen_subject,
+    solve_photo,
+)
 from backend.expression.follow import FaceFollower
 from backend.expression.frame_face import face_in_frame
 from backend.expression.frame_solver import solve_frame
@@ -85,8 +92,8 @@ def transfer_frames(
         anchors = _anchors(source, progress)
     if not anchors:
         raise NO_FACE
-    subject = subject or subject_from_faces(anchors)
-    prior = calibrate(subject, anchors).prior
+    calibration = calibrate(subject or subject_from_faces(anchors, FRAME_WEIGHTS), anchors)
+    subject, prior = calibration.subject, calibration.prior
     progress("identity", 1.0)
     with open_source() as source:
         fps = source.fps
@@ -113,10 +120,14 @@ def _anchors(source: FrameSource, progress: ProgressReporter) -> tuple[PhotoFace
         )
         landmarks = follow(frame.pixels)
         if landmarks is not None:
-            found.append(_without_pixels(face_in_frame(f"frame {frame.slot}", frame.pixels, landmarks)))
+            found.append(_without_pixels(_frame_face(frame, landmarks)))
         if len(found) == ANCHORS:
             break
     return tuple(found)
+
+
+def _frame_face(frame: VideoFrame, landmarks: np.ndarray) -> PhotoFace:
+    return face_in_frame(f"frame {frame.slot}", frame.pixels, landmarks, focal_px=assumed_focal(frame.pixels))
 
 
 def _without_pixels(face: PhotoFace) -> PhotoFace:
@@ -141,7 +152,7 @@ def _measured(
             last = None
             yield MeasuredFrame(None, FrameMark.NO_FACE)
             continue
-        face = face_in_frame(f"frame {frame.slot}", frame.pixels, landmarks)
+        face = _frame_face(frame, landmarks)
         measured = _measure(subject, prior, face, last)
         last = None if measured.solved is None else measured.solved.parameters
         yield measured
@@ -194,6 +205,8 @@ def transfer_photos(
     if subject is None:
         step = max(1, len(faces) // MOST_IDENTITY_PHOTOS)
         subject = subject_from_faces(tuple(faces[::step][:MOST_IDENTITY_PHOTOS]))
+    else:
+        subject = seen_subject(subject, tuple(faces))
     progress("identity", 1.0)
     frames, names = [], []
     for number, face in enumerate(faces):

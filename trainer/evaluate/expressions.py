@@ -34,8 +34,9 @@ SEED = 9100
 BLINK_CLOSED, BLINK_FALSE = 0.5, 0.25
 """A lid's weight above which a run of frames counts as a blink; an estimated run is false when the truth stays below
 the second."""
-MARGIN = 2.0
-"""Side of a whole frame in sides of the head's crop."""
+FOCAL_PER_SIDE, SIDES = 0.9, (1.3, 4.0)
+"""Focal length over the side of a whole frame, as of phones and webcams, as far as the side stays within these
+multiples of the head's crop."""
 
 
 @dataclass(frozen=True)
@@ -59,9 +60,9 @@ def known_pictures(config: PeopleConfig, index: int) -> KnownPictures:
     (the rest of the frame repeats the crop's edge)."""
     batch = config.build().batch(range(index, index + 1), torch.device("cpu"))
     intrinsics = batch.intrinsics.numpy().astype(np.float64)
-    side = round(MARGIN * config.size)
     camera = np.eye(3)
     camera[0, 0] = camera[1, 1] = np.median(intrinsics[:, 0, 0])
+    side = round(float(np.clip(camera[0, 0] / FOCAL_PER_SIDE, *(factor * config.size for factor in SIDES))))
     camera[:2, 2] = side / 2
     half = np.array([[1, 0, -0.5], [0, 1, -0.5], [0, 0, 1.0]])  # cv2 counts pixel centres from 0
     pictures = []
@@ -147,8 +148,11 @@ def blinks(truth: np.ndarray, found: np.ndarray) -> tuple[int, int, int]:
         frames = np.flatnonzero(runs == run)
         hits += bool((found_lid[max(frames[0] - 1, 0) : frames[-1] + 2] > BLINK_CLOSED).any())
     found_runs, found_count = label(found_lid > BLINK_CLOSED)
-    false = sum(true_lid[found_runs == run].max() < BLINK_FALSE for run in range(1, found_count + 1))
-    return count, hits, int(false)
+    false = 0
+    for run in range(1, found_count + 1):
+        frames = np.flatnonzero(found_runs == run)
+        false += bool(true_lid[max(frames[0] - 1, 0) : frames[-1] + 2].max() < BLINK_FALSE)
+    return count, hits, false
 
 
 def weight_figures(prefix: str, reads: Sequence[Read]) -> dict[str, float]:

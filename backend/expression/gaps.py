@@ -1,0 +1,72 @@
+"""How far lids and lips are apart: differences of two landmarks, in which the detector errs less than in either."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from backend.fitting.initial_pose import face_scale
+from backend.fitting.landmark_targets import LandmarkModel
+from backend.fitting.solver import PointTargets
+
+LID_PAIRS = ((159, 145), (158, 153), (160, 144), (386, 374), (385, 380), (387, 373))
+LIP_PAIRS = ((13, 14), (82, 87), (312, 317), (81, 178), (311, 402))
+EYES = (((159, 145), (33, 133), range(468, 473)), ((386, 374), (263, 362), range(473, 478)))
+"""Per eye, right first: upper and lower lid, corners, iris."""
+LID_PERCENT, LIP_PERCENT = 0.7, 0.8
+"""Standard deviation of a gap in per cent of the face's scale."""
+GAP_INFORMATION = 0.5
+SHUT, OPEN = 0.09, 0.22
+"""Lid gap over the eye's width, as the detector sees it, of a shut eye and of one open enough to see the iris."""
+
+
+@dataclass(frozen=True)
+class GapTargets:
+    """Differences of points in the picture.
+
+    Attributes
+    ----------
+    upper, lower : (G,) rows of the ``PointTargets`` they belong to.
+    deviation : (G,) pixels.
+    share : (G,) of the gap between the targets that is believed.
+    """
+
+    upper: np.ndarray
+    lower: np.ndarray
+    deviation: np.ndarray
+    share: np.ndarray
+
+
+def lid_opening(landmarks: np.ndarray, eye: int) -> float:
+    """Gap of the lids over the eye's width, of landmarks (478, 3); eye 0 is the person's right."""
+    (top, bottom), (inner, outer), _ = EYES[eye]
+    width = np.linalg.norm(landmarks[inner, :2] - landmarks[outer, :2])
+    return float(np.linalg.norm(landmarks[top, :2] - landmarks[bottom, :2]) / max(width, 1e-6))
+
+
+def gap_targets(model: LandmarkModel, landmarks: np.ndarray) -> GapTargets:
+    """The gaps between the rows that ``landmark_targets`` makes of ``model.landmarks``, for landmarks (478, 3).
+
+    Lids that are shut look ``SHUT`` eye widths apart to the detector; below ``OPEN`` that is taken off in proportion.
+    """
+    scale_px = face_scale(landmarks)
+    pairs = np.array(LID_PAIRS + LIP_PAIRS)
+    percent = np.array([LID_PERCENT] * len(LID_PAIRS) + [LIP_PERCENT] * len(LIP_PAIRS))
+    known = np.isin(pairs, model.landmarks).all(1)
+    rows = np.searchsorted(model.landmarks, pairs[known])
+    share = np.ones(len(pairs))
+    for eye in range(2):
+        opening = lid_opening(landmarks, eye)
+        if opening < OPEN:
+            share[3 * eye : 3 * eye + 3] = max(opening - SHUT, 0.0) / max(opening, 1e-6) * OPEN / (OPEN - SHUT)
+    return GapTargets(rows[:, 0], rows[:, 1], percent[known] * scale_px / 100.0, share[known])
+
+
+def without_hidden_irises(targets: PointTargets, model: LandmarkModel, landmarks: np.ndarray) -> PointTargets:
+    """The targets with the irises counting for as much as open lids let one see of them; landmarks (478, 3)."""
+    information = targets.information.copy()
+    for eye, (_, _, iris) in enumerate(EYES):
+        rows = np.flatnonzero(np.isin(model.landmarks, list(iris)))
+        information[rows] *= np.clip((lid_opening(landmarks, eye) - SHUT) / (OPEN - SHUT), 0.0, 1.0)
+    return replace(targets, information=information)

@@ -1,0 +1,138 @@
+"""``transfer`` from end to end: a rendered clip as a video file, photos, bad input."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from backend.__main__ import main
+from backend.errors import Cancelled, LikenessError
+from backend.expression.subject import read_neutral, subject_of
+from backend.expression.take import ExpressionTake, FrameMark
+from backend.expression.take_file import read_take
+from backend.expression.transfer import transfer_video
+from backend.expression.video import _next_slot
+from backend.geometry.template import load_template
+from backend.rig.arkit import ARKIT_INDEX
+from trainer.data.people.source import PeopleConfig
+from trainer.evaluate.expressions import SEED, blinks, known_pictures, read_photos
+
+FPS = 12.0
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, np.ndarray]:
+    """A video of 12 frames of a person, with two grey frames after the fourth; true weights (12, 52)."""
+    torch.set_num_threads(1)
+    known = known_pictures(PeopleConfig(size=160, seed=SEED, photos=12, clips=True, film=False), 1001)
+    path = tmp_path_factory.mktemp("video") / "clip.mp4"
+    side = len(known.pictures[0]) // 2 * 2
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"mp4v"), FPS, (side, side))
+    grey = [np.full((side, side, 3), 90, np.uint8)] * 2
+    for picture in [*known.pictures[:4], *grey, *known.pictures[4:]]:
+        writer.write(cv2.cvtColor(np.ascontiguousarray(picture[:side, :side]), cv2.COLOR_RGB2BGR))
+    writer.release()
+    return path, known.weights
+
+
+@pytest.fixture(scope="module")
+def take(clip: tuple[Path, np.ndarray], tmp_path_factory: pytest.TempPathFactory) -> ExpressionTake:
+    out = tmp_path_factory.mktemp("take") / "expression.json"
+    assert main(["transfer", "--from", str(clip[0]), "--out", str(out)]) == 0
+    return read_take(out)
+
+
+def test_a_video_keeps_its_frames_and_rate(take: ExpressionTake) -> None:
+    assert (take.kind, take.fps, len(take)) == ("video", FPS, 14)
+    assert take.weights.min() >= 0
+    assert take.weights.max() <= 1
+    assert np.isfinite(take.head_positions).all()
+    np.testing.assert_allclose(np.linalg.norm(take.head_rotations, axis=1), 1, atol=1e-3)
+    assert (take.head_positions[:, 2] < -0.2).all()
+
+
+def test_faceless_frames_are_marked_and_interpolated(take: ExpressionTake) -> None:
+    assert np.flatnonzero(take.marks == FrameMark.NO_FACE).tolist() == [4, 5]
+    assert np.isnan(take.errors[4])
+    assert np.isfinite(take.errors[[3, 6]]).all()
+    assert np.abs(np.diff(take.head_rotations[3:7], axis=0)).max() < 0.1
+
+
+def test_cancelling_stops_a_video(clip: tuple[Path, np.ndarray]) -> None:
+    def stop(stage: str, fraction: float) -> None:
+        raise Cancelled
+
+    with pytest.raises(Cancelled):
+        transfer_video(clip[0], None, stop)
+
+
+def test_photos_of_a_known_person_are_read_better_than_not_at_all() -> None:
+    known = known_pictures(PeopleConfig(size=200, seed=SEED, photos=2, film=False), 0)
+    read = read_photos(known, subject_of(known.neutral))
+    assert len(read.found) == 2
+    smile = [ARKIT_INDEX["mouthSmileLeft"], ARKIT_INDEX["mouthSmileRight"]]
+    assert np.abs(read.found - read.truth)[:, smile].mean() < 0.2
+    assert np.median(read.pose_degrees) < 8
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "sentence"),
+    [
+        ("missing.mp4", None, "no file"),
+        ("empty.mp4", b"", "is empty"),
+        ("text.mp4", b"not a video at all", "not a video"),
+        ("grey.png", "grey", "No face was found"),
+    ],
+)
+def test_bad_input_gets_one_sentence(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str, content: bytes | str | None, sentence: str
+) -> None:
+    path = tmp_path / name
+    if content == "grey":
+        cv2.imwrite(str(path), np.full((64, 64, 3), 128, np.uint8))
+    elif isinstance(content, bytes):
+        path.write_bytes(content)
+    assert main(["transfer", "--from", str(path), "--out", str(tmp_path / "out" / "e.json")]) in (3, 4)
+    assert sentence in capsys.readouterr().err
+    assert not (tmp_path / "out" / "e.json").exists()
+
+
+def test_a_folder_without_photos_and_one_without_a_head_are_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["transfer", "--from", str(tmp_path), "--out", str(tmp_path / "e.json")]) == 3
+    assert "holds no photo" in capsys.readouterr().err
+    with pytest.raises(LikenessError, match=r"no face\.glb"):
+        read_neutral(tmp_path)
+    (tmp_path / "face.glb").write_bytes(b"glTF, or so it says")
+    with pytest.raises(LikenessError, match="is not a head"):
+        read_neutral(tmp_path)
+
+
+def test_a_written_head_is_read_back(tmp_path: Path) -> None:
+    from backend.exchange.assemble import assemble
+    from backend.exchange.gltf import write_glb
+
+    template = load_template()
+    neutral = (template.vertices + 0.5 * template.identity_modes[0]).astype(np.float32)
+    albedo = np.zeros((8, 8, 3), np.uint8)
+    write_glb(assemble(template, neutral, template.expressions, albedo, (), {}), tmp_path / "face.glb")
+    np.testing.assert_allclose(read_neutral(tmp_path), neutral, atol=1e-6)
+
+
+def test_slots_follow_the_time_stamps_where_these_make_sense() -> None:
+    assert _next_slot(4, 5 / 30, 30.0) == 5
+    assert _next_slot(4, 8 / 30, 30.0) == 8  # three frames were dropped
+    assert _next_slot(4, 4 / 30, 30.0) == 5  # the clock stood still
+    assert _next_slot(4, float("nan"), 30.0) == 5
+    assert _next_slot(4, 3600.0, 30.0) == 5  # a leap of an hour
+
+
+def test_blinks_are_counted_by_closed_lids() -> None:
+    truth, found = np.zeros((2, 20, 52))
+    lids = [ARKIT_INDEX["eyeBlinkLeft"], ARKIT_INDEX["eyeBlinkRight"]]
+    truth[np.ix_([4, 5, 12], lids)] = 0.9
+    found[np.ix_([6, 17], lids)] = 0.8
+    assert blinks(truth, found) == (2, 1, 1)
