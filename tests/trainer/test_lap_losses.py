@@ -70,6 +70,10 @@ def test_canonical_errors_by_hand() -> None:
     still = View(torch.eye(3)[None], torch.zeros(1, 3))
     moved = View(torch.eye(3)[None], torch.tensor([[0.01, 0.0, 0.0]]))
     assert canonical.view_error(moved, still, depth).item() == pytest.approx(1.0, rel=1e-3)
+    nearer = View(torch.eye(3)[None], torch.tensor([[0.0, 0.0, -0.1]]))
+    turned = View(rotation_from_euler(torch.tensor([[0.0, 0.17, 0.0]])), torch.zeros(1, 3))
+    size, turn = (canonical.view_error(other, still, depth).item() for other in (nearer, turned))
+    assert 0.3 < size < turn < 1.5, "a tenth nearer is seen less than ten degrees"
     angles = torch.tensor([[0.0, 0.5, 0.0], [0.0, -0.5, 0.0]])
     balanced = View(rotation_from_euler(angles), torch.zeros(2, 3))
     aside = View(rotation_from_euler(angles.abs()), torch.zeros(2, 3))

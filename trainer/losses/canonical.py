@@ -41,11 +41,20 @@ def gradient_error(albedo: Tensor, truth: Tensor, mask: Tensor) -> Tensor:
 
 
 def view_error(view: View, truth: View, depth: Tensor) -> Tensor:
-    """Mean distance, in hundredths of a unit, between where two views put points of canonical surfaces (N, H, W)."""
+    """Mean distance, in hundredths of a unit, between where two views put points of canonical surfaces (N, H, W).
+
+    Points are compared by their place in the picture and their depth behind the mean of all: a common shift along the
+    axis, which is large in numbers and hardly seen, counts by the size that it gives to the face.
+    """
     camera = CanonicalCamera(tuple(depth.shape[-2:]))
     step = max(1, depth.shape[-1] * _GRID // 64)
     points = points_from_depth(depth, camera)[:, step // 2 :: step, step // 2 :: step].flatten(1, 2)
-    return 100.0 * (view.apply(points) - truth.apply(points)).norm(dim=-1).mean()
+    return 100.0 * (_seen(view.apply(points)) - _seen(truth.apply(points))).norm(dim=-1).mean()
+
+
+def _seen(points: Tensor) -> Tensor:
+    """Camera points (N, P, 3) as place at depth 1 and depth relative to the mean."""
+    return torch.cat([points[..., :2] / points[..., 2:], points[..., 2:] - points[..., 2:].mean(1, keepdim=True)], -1)
 
 
 def mean_view(view: View) -> Tensor:

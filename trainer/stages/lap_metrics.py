@@ -73,8 +73,9 @@ def first_photos(set_of: Tensor, count: int) -> Tensor:
 
 
 def batch_errors(network: LapNet, batch: LapBatch, personal: bool) -> dict[str, Errors]:
-    """``n1`` … with the first photo of each person as the target and more and more photos beside it; ``mean_face`` and
-    ``mean_face_true_view``: the mean of the batch's true faces instead of the network's; ``floor``: truth itself."""
+    """``n1`` … with the first photo of each person as the target and more and more photos beside it; ``mean_face``,
+    ``mean_face_true_view``, ``mean_face_no_view``: the mean of the batch's true faces in the view that was predicted,
+    in the true one, from the front; ``floor``: truth itself in its own view."""
     pictures = batch.images * 2 - 1
     codes, scene = network.encode(pictures), network.scene(pictures)
     targets = first_photos(batch.set_of, 1)
@@ -91,11 +92,13 @@ def batch_errors(network: LapNet, batch: LapBatch, personal: bool) -> dict[str, 
             found[f"personal.n{count}"] = view_errors(own, view, batch, targets, network)
     truth = batch.truth
     true_view = View(truth.rotation[targets], truth.translation[targets])
+    straight = View(torch.eye(3).to(true_view.rotation).expand_as(true_view.rotation), 0 * true_view.translation)
     mean = filled_depth(truth.depth).mean(0).expand(len(targets), -1, -1)
     own_depth = filled_depth(truth.personal_depth[targets])
     for name, depth, seen in (
         ("mean_face", mean, view),
         ("mean_face_true_view", mean, true_view),
+        ("mean_face_no_view", mean, straight),
         ("floor", own_depth, true_view),
     ):
         blank = CanonicalFace(depth, depth.new_zeros(len(depth), 3, *depth.shape[1:]))
