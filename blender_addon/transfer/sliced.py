@@ -11,7 +11,7 @@ import bpy
 from ..errors import AddonError
 from ..ui import redraw
 
-SLICE_SECONDS = 0.03
+SLICE_SECONDS = 0.04
 """After so long the next step waits for the next tick; steps themselves stay well below 100 ms."""
 
 Steps = Generator[float, None, str]
@@ -25,6 +25,8 @@ class Work:
     sentence: str
     fraction: float = 0.0
     cancelled: bool = False
+    drawn_at: float = 0.0
+    draw_at: float = 0.0
 
 
 _current: Work | None = None
@@ -106,6 +108,7 @@ class SlicedOperator:
             return {"PASS_THROUGH"} if event.type in view_only else {"RUNNING_MODAL"}
         until = time.monotonic() + SLICE_SECONDS
         try:
+            self._pace(time.monotonic())
             while time.monotonic() < until:
                 self._work.fraction = next(self._steps)
         except StopIteration as stop:
@@ -118,8 +121,17 @@ class SlicedOperator:
         except BaseException:
             self._end(context)
             raise
-        redraw.regions("UI")
+        if time.monotonic() > self._work.draw_at:
+            self._work.drawn_at = time.monotonic()
+            redraw.regions("UI")
         return {"RUNNING_MODAL"}
+
+    def _pace(self, now: float) -> None:
+        """Drawing takes a fifth of the time at most: what the last one took is the time until this call."""
+        work = self._work
+        if work.drawn_at:
+            work.draw_at = now + max(redraw.WORDS_SECONDS, 4.0 * (now - work.drawn_at))
+            work.drawn_at = 0.0
 
     def cancel(self, context: bpy.types.Context) -> None:
         if getattr(self, "_steps", None) is not None:
