@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from backend.expression.frame_solver import SolvedFrame, solve_frame
+from backend.expression.gaps import lid_opening
 from backend.expression.priors import FramePrior, frame_prior
 from backend.expression.subject import Subject
 from backend.fitting.fit import fit_landmarks
@@ -29,6 +30,8 @@ FOCAL_PER_SIDE, FOCAL_DEVIATION = 0.9, 0.3
 """Focal length of video cameras (webcams, phones, portraits with a longer lens) in longer sides of the picture, and the
 deviation of its logarithm: videos are seldom crops."""
 FRAME_WEIGHTS = PriorWeights(focal_log_deviation=FOCAL_DEVIATION)
+PHOTO_WEIGHTS = PriorWeights(principal_point_deviation=0.01)
+"""A turn of the head and an unknown crop look alike: the pose is meant relative to the picture's middle."""
 SEEN_DEVIATION = 0.3
 """How far the shape that the landmarks of a take agree on may be from the given one, in deviations of the identity
 modes."""
@@ -49,7 +52,7 @@ def assumed_focal(pixels: np.ndarray) -> float:
 
 def solve_photo(subject: Subject, face: PhotoFace, weights: PriorWeights | None = None) -> SolvedFrame:
     """One picture by itself. Raises ``ValueError`` when no pose explains its landmarks."""
-    weights = weights or PriorWeights()
+    weights = weights or PHOTO_WEIGHTS
     modes = len(subject.model.detector.modes)
     start = initial_parameters(subject.template, face, weights, modes)
     camera = camera_prior(face, weights)
@@ -68,7 +71,9 @@ def calibrate(subject: Subject, faces: tuple[PhotoFace, ...]) -> Calibration:
         log_distance_deviation=2.0,
         principal_deviation=1e-3,
     )
-    return Calibration(subject, frame_prior(camera, CONSTANT_SHARE * nuisance, CHANGING_DEVIATION))
+    prior = frame_prior(camera, CONSTANT_SHARE * nuisance, CHANGING_DEVIATION)
+    lids = [float(np.median([lid_opening(face.landmarks, eye) for face in faces])) for eye in range(2)]
+    return Calibration(subject, replace(prior, open_lids=(lids[0], lids[1])))
 
 
 def _focal(solved: list[SolvedFrame]) -> float:

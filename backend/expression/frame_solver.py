@@ -58,7 +58,7 @@ def solve_frame(
         each.
     """
     parameters = start
-    gaps = gap_targets(subject.model, face.landmarks)
+    gaps = gap_targets(subject.model, face.landmarks, prior.open_lids)
     for factor, iterations in rounds:
         targets = landmark_targets(subject.template, subject.model, face, parameters, _NO_IDENTITY, LandmarkStage())
         targets = without_hidden_irises(targets, subject.model, face.landmarks)

@@ -45,10 +45,11 @@ def lid_opening(landmarks: np.ndarray, eye: int) -> float:
     return float(np.linalg.norm(landmarks[top, :2] - landmarks[bottom, :2]) / max(width, 1e-6))
 
 
-def gap_targets(model: LandmarkModel, landmarks: np.ndarray) -> GapTargets:
+def gap_targets(model: LandmarkModel, landmarks: np.ndarray, open_lids: tuple[float, float]) -> GapTargets:
     """The gaps between the rows that ``landmark_targets`` makes of ``model.landmarks``, for landmarks (478, 3).
 
-    Lids that are shut look ``SHUT`` eye widths apart to the detector; below ``OPEN`` that is taken off in proportion.
+    Lids that are shut look ``SHUT`` eye widths apart to the detector; of lids that are less open than
+    ``open_lids`` (right, left; ``lid_opening`` of this person as usual) that is taken off in proportion.
     """
     scale_px = face_scale(landmarks)
     pairs = np.array(LID_PAIRS + LIP_PAIRS)
@@ -58,8 +59,9 @@ def gap_targets(model: LandmarkModel, landmarks: np.ndarray) -> GapTargets:
     share = np.ones(len(pairs))
     for eye in range(2):
         opening = lid_opening(landmarks, eye)
-        if opening < OPEN:
-            share[3 * eye : 3 * eye + 3] = max(opening - SHUT, 0.0) / max(opening, 1e-6) * OPEN / (OPEN - SHUT)
+        usual = max(open_lids[eye], 1.5 * SHUT)
+        if opening < usual:
+            share[3 * eye : 3 * eye + 3] = max(opening - SHUT, 0.0) / max(opening, 1e-6) * usual / (usual - SHUT)
     return GapTargets(rows[:, 0], rows[:, 1], percent[known] * scale_px / 100.0, share[known])
 
 

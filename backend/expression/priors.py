@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from backend.expression.gaps import OPEN
 from backend.fitting.options import LandmarkStage
 from backend.fitting.solver import CameraPrior
 from backend.rig.arkit import ARKIT_INDEX, ARKIT_NAMES, mirrored_name
@@ -43,6 +44,7 @@ class FramePrior:
     camera : see ``CameraPrior`` (its set deviation is not used).
     nuisance_mean : (M,) expected detector errors of this person, in σ; nuisance_deviation : their spread.
     outlier_scale : Geman-McClure scale in standard deviations of a landmark.
+    open_lids : how far this person's right and left lids are usually open (``gaps.lid_opening``).
     """
 
     expression_information: np.ndarray
@@ -51,6 +53,7 @@ class FramePrior:
     nuisance_mean: np.ndarray
     nuisance_deviation: float
     outlier_scale: float
+    open_lids: tuple[float, float] = (OPEN, OPEN)
 
 
 def expression_information() -> np.ndarray:

@@ -90,7 +90,7 @@ def test_a_long_gap_is_bridged_and_keeps_its_marks(monkeypatch: pytest.MonkeyPat
     jaw = np.array([frame.weights[ARKIT_INDEX["jawOpen"]] for frame in result])
     assert np.all(np.isfinite(jaw))
     assert abs(jaw[19] - 0.4) < 0.1
-    assert np.abs(np.diff(jaw)).max() < 0.08
+    assert np.abs(np.diff(jaw)).max() < 0.12
 
 
 def test_a_take_of_faceless_frames_is_still_as_long() -> None:
