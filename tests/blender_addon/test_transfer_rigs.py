@@ -360,3 +360,50 @@ def test_stopping_ends_the_backend(fake_backend: None, tmp_path: Path) -> None:
     assert solver.stage == "frames"
     solver.stop()
     assert solver._process.poll() is not None and not solver.out.parent.exists()
+
+
+class CheckedLayout:
+    """Stands in for a ``UILayout``: every operator, property and icon that is drawn has to exist."""
+
+    icons = bpy.types.UILayout.bl_rna.functions["label"].parameters["icon"].enum_items
+
+    def __init__(self, drawn: list[str]) -> None:
+        object.__setattr__(self, "drawn", drawn)
+
+    def __getattr__(self, name: str):
+        def call(*arguments, **options):
+            assert options.get("icon", "NONE") in self.icons
+            return self
+
+        return call
+
+    def operator(self, name: str, **options):
+        assert options.get("icon", "NONE") in self.icons
+        properties = getattr(bpy.ops.likeness, name.removeprefix("likeness.")).get_rna_type().properties
+        self.drawn.append(name)
+        return type("Set", (), {"__setattr__": lambda _, key, value: properties[key]})()
+
+    def prop(self, data, name: str, **options) -> None:
+        self.drawn.append(data.bl_rna.properties[name].identifier)
+
+    def prop_search(self, data, name: str, where, collection: str, **options) -> None:
+        assert collection in where.bl_rna.properties
+        self.prop(data, name)
+
+
+def test_the_panels_draw_what_exists() -> None:
+    from types import SimpleNamespace
+
+    from blender_addon.ui import transfer_panel
+
+    source, target, skeleton = rig(bpy, "source", ["jawOpen"]), rig(bpy, "target", ["Jaw_Open"]), armature(0.0)
+    settings().pose_to = skeleton
+    select(bpy, source, target)
+    bpy.ops.likeness.suggest_mapping()
+    drawn: list[str] = []
+    for panel in transfer_panel.CLASSES[1:]:
+        panel.draw(SimpleNamespace(layout=CheckedLayout(drawn)), bpy.context)
+    wanted = {"expression_from_photo", "animate_from_video", "load_expression_file", "transfer_to_selected"}
+    wanted |= {"make_arkit_keys", "suggest_mapping", "save_mapping", "mark_point", "clear_points"}
+    assert {f"likeness.{name}" for name in wanted} <= set(drawn)
+    assert {"source", "gain", "weight", "lowest", "highest", "pose_to", "pose_to_bone"} <= set(drawn)
