@@ -128,7 +128,8 @@ def test_photos_of_a_set_share_the_person_alone() -> None:
     assert batch.person.tolist() == [2, 2, 2, 3, 3, 3] and batch.photos == 3
     neutral, light = batch.grouped(batch.neutral), batch.grouped(batch.light)
     assert neutral.shape[:2] == (2, 3)
-    assert torch.equal(neutral[:, 0], neutral[:, 1]) and torch.equal(neutral[:, 0], neutral[:, 2])
+    # rows of one matrix product may differ in their last bit
+    torch.testing.assert_close(neutral, neutral[:, :1].expand_as(neutral), atol=1e-6, rtol=0)
     assert (neutral[0, 0] - neutral[1, 0]).norm(dim=-1).mean() > 0.001
     assert (light[:, 0] - light[:, 1]).abs().amax((1, 2)).min() > 0.01
     poses = batch.grouped(batch.camera_from_head)
