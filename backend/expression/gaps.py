@@ -17,8 +17,9 @@ EYES = (((159, 145), (33, 133), range(468, 473)), ((386, 374), (263, 362), range
 LID_PERCENT, LIP_PERCENT = 0.7, 0.8
 """Standard deviation of a gap in per cent of the face's scale."""
 GAP_INFORMATION = 0.5
-SHUT, OPEN = 0.09, 0.22
-"""Lid gap over the eye's width, as the detector sees it, of a shut eye and of one open enough to see the iris."""
+SHUT, IRIS_SEEN, OPEN = 0.09, 0.15, 0.22
+"""Lid gap over the eye's width, as the detector sees it, of a shut eye, of one open enough to see
+the iris, and of one that is open, where a person's own is not known."""
 
 
 @dataclass(frozen=True)
@@ -70,5 +71,5 @@ def without_hidden_irises(targets: PointTargets, model: LandmarkModel, landmarks
     information = targets.information.copy()
     for eye, (_, _, iris) in enumerate(EYES):
         rows = np.flatnonzero(np.isin(model.landmarks, list(iris)))
-        information[rows] *= np.clip((lid_opening(landmarks, eye) - SHUT) / (OPEN - SHUT), 0.0, 1.0)
+        information[rows] *= np.clip((lid_opening(landmarks, eye) - SHUT) / (IRIS_SEEN - SHUT), 0.0, 1.0)
     return replace(targets, information=information)
