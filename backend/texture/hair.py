@@ -21,7 +21,7 @@ from backend.texture.surface import HeadSurface
 from backend.texture.unwrap import PhotoUnwrap, smoothstep
 
 _SKIN_LABELS = (FaceClass.SKIN, FaceClass.BROWS, FaceClass.NECK, FaceClass.EARS)
-_SOME_HAIR = 0.10  # hair above the eyes over skin, in pixels: less is a shadow beside a bald head
+_SOME_HAIR = 0.04  # hair above the eyes over skin, in pixels: less is a shadow beside a bald head
 _AMONG_STRANDS = 0.8  # of the light reaches the strands that are seen
 _WORK_SIDE = 256
 _BROWS = (105, 334)  # landmarks at the middle of the brows
