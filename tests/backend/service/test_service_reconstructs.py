@@ -56,7 +56,7 @@ def test_photographs_become_a_head(client: ServiceClient, photos: list[bytes]) -
     asked = time.monotonic()
     client.send({"type": "cancel", "job": cancelled})
     assert client.last_message(cancelled)["code"] == "cancelled"
-    assert time.monotonic() - asked < 1.0
+    assert time.monotonic() - asked < 2.0  # 0.5 s where nothing else runs
     client.ignored.clear()
 
     job = client.submit("second", *photos, quality="fast", texture_size=1024)["job"]
