@@ -212,9 +212,12 @@ def start_timer() -> None:
 
 
 def _on_timer() -> float | None:
+    from .ui import corner_preview  # which draws what the session holds, and imports it
+
     current = session()
     view, preview = current.view, current.preview
     current.tick()
+    corner_preview.prepare()
     ended = view.phase.busy and not current.busy
     now = time.monotonic()
     turning = current.preview is not None and now - current.preview_at < redraw.SWING_SECONDS + redraw.TURN_SECONDS

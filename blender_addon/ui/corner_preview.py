@@ -45,15 +45,15 @@ class _Drawn:
         self.vertices = (vertices - middle) / (np.abs(vertices - middle).max() or 1.0)
         self.colors = np.ones((len(vertices), 4), np.float32)
         self.colors[:, :3] = clay_shading(vertices, self.triangles)
-        self.shader = gpu.shader.from_builtin("SMOOTH_COLOR")
 
     def draw(self, angle: float, left: float, bottom: float, side: float) -> None:
         """Draw the head, turned by ``angle`` (radians) about the vertical, into a square of the region (pixels)."""
         turned, triangles = seen_from(self.vertices, self.triangles, angle)
         places = np.zeros_like(turned)
         places[:, :2] = np.array([left, bottom], np.float32) + (turned[:, :2] / FRAME + 1) * (side / 2)
-        batch = batch_for_shader(self.shader, "TRIS", {"pos": places, "color": self.colors}, indices=triangles)
-        batch.draw(self.shader)
+        shader = gpu.shader.from_builtin("SMOOTH_COLOR")
+        batch = batch_for_shader(shader, "TRIS", {"pos": places, "color": self.colors}, indices=triangles)
+        batch.draw(shader)
 
 
 def seen_from(vertices: np.ndarray, triangles: np.ndarray, angle: float) -> tuple[np.ndarray, np.ndarray]:
@@ -76,9 +76,8 @@ def triangles_of(quads: np.ndarray) -> np.ndarray:
 def clay_shading(vertices: np.ndarray, triangles: np.ndarray) -> np.ndarray:
     """(V, 3) display colour of a clay head under two fixed lights, from area-weighted vertex normals."""
     a, b, c = (vertices[triangles[:, corner]] for corner in range(3))
-    normals = np.zeros_like(vertices)
-    for corner in range(3):
-        np.add.at(normals, triangles[:, corner], np.cross(b - a, c - a))
+    across = np.repeat(np.cross(b - a, c - a), 3, axis=0)  # in the order of triangles.ravel()
+    normals = np.stack([np.bincount(triangles.ravel(), axis, len(vertices)) for axis in across.T], axis=1)
     normals /= np.linalg.norm(normals, axis=1, keepdims=True) + 1e-12
     light = np.full(len(vertices), _AMBIENT, np.float32)
     for direction, strength in _LIGHTS:
@@ -91,16 +90,22 @@ def _draw() -> None:
     draw_corner()
 
 
-def draw_corner() -> None:
-    """Draw the current preview, where there is one, into the corner of the region that is being drawn."""
+def prepare() -> None:
+    """Get the session's newest preview ready; from the timer, so that drawing does not wait for it."""
     global _drawn
     preview = session().preview
-    context = bpy.context
-    if preview is None or not context.scene.likeness.show_preview:
+    if preview is None:
         _drawn = None
-        return
-    if _drawn is None or _drawn.preview is not preview:
+    elif _drawn is None or _drawn.preview is not preview:
         _drawn = _Drawn(preview)
+
+
+def draw_corner() -> None:
+    """Draw the current preview, where there is one, into the corner of the region that is being drawn."""
+    context = bpy.context
+    prepare()
+    if _drawn is None or not context.scene.likeness.show_preview:
+        return
     swing = min((time.monotonic() - session().preview_at) / SWING_SECONDS, 1.0)
     angle = math.radians(TURN_DEGREES) * math.sin(swing * 2 * math.pi)
     scale = context.preferences.system.ui_scale
