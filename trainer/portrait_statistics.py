@@ -30,6 +30,7 @@ from backend.photos.landmarks import (
     mean_landmarks,
 )
 from backend.photos.read import PhotoSource, PhotoUnreadableError, read_photo
+from trainer.logistic import logistic_regression
 
 GLASSES_LABELS = Path(__file__).parent / "data" / "glasses_labels.csv"
 PHOTO_PACKAGE = Path(__file__).parents[1] / "backend" / "photos"
@@ -121,16 +122,7 @@ def glasses_classifier(folder: Path) -> tuple[np.ndarray, np.ndarray, float]:
             labels += [float(row["glasses"])] * 2
     x, y = np.array(features, dtype=np.float64), np.array(labels)
     mean = x.mean(axis=0)
-    design = np.concatenate([x - mean, np.ones((len(x), 1))], axis=1)
-    penalty = np.diag([_GLASSES_RIDGE] * x.shape[1] + [1e-6])
-    importance = np.where(y > 0, np.sqrt((1 - y).sum() / y.sum()), 1.0)
-    weights = np.zeros(design.shape[1])
-    for _ in range(25):  # Newton's method
-        chance = 1 / (1 + np.exp(-design @ weights))
-        gradient = design.T @ (importance * (chance - y)) + penalty @ weights
-        curvature = (design * (importance * chance * (1 - chance))[:, None]).T @ design + penalty
-        weights -= np.linalg.solve(curvature, gradient)
-    return mean, weights[:-1], float(weights[-1])
+    return mean, *logistic_regression(x - mean, y, _GLASSES_RIDGE, rarity=0.5)
 
 
 def mean_and_mirror(paths: list[Path]) -> tuple[np.ndarray, np.ndarray]:

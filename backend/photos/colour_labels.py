@@ -24,6 +24,7 @@ from backend.photos.regions import (
     NOSE,
     NOSE_BRIDGE,
     UPPER_LIP_SKIN,
+    connected,
     face_normals,
     grown,
     mirrored,
@@ -149,20 +150,20 @@ def _label_around(
     near = grown(oval, 0.05 * frame.size)
     hair = outside & ~skin_like & ((frame.v < chin[1] - 0.25) | (hair_like > 0.0)) & (frame.v < chin[1] + 0.35)
     hair &= (frame.u > low - 0.7) & (frame.u < high + 0.7)
-    hair = _connected(hair, grown(oval, 0.25 * frame.size) & (frame.v < 0.1))
+    hair = connected(hair, grown(oval, 0.25 * frame.size) & (frame.v < 0.1))
     for beside in ((frame.u > low - 0.3) & (frame.u < low - 0.12), (frame.u < high + 0.3) & (frame.u > high + 0.12)):
         if hair[beside & (np.abs(frame.v) < 0.15)].mean() < 0.3:  # short hair does not hang beside the face
             hair &= ~((frame.v > 0.15) & (np.sign(frame.u) == np.sign(frame.u[beside].mean())))
     labels[hair] = FaceClass.HAIR
     ears = outside & skin_like & (frame.u > low - 0.2) & (frame.u < high + 0.2) & (frame.v > -0.2) & (frame.v < 0.2)
-    ears = _large(_connected(ears, near), 0.002 * frame.size**2)
+    ears = _large(connected(ears, near), 0.002 * frame.size**2)
     labels[_small(ears, 0.05 * frame.size**2)] = FaceClass.EARS
     neck = outside & skin_like & (frame.v > chin[1] - 0.25) & (frame.v < chin[1] + 0.6)
     neck &= (frame.u > low - 0.1) & (frame.u < high + 0.1) & (labels != FaceClass.EARS)
-    labels[_connected(neck, near)] = FaceClass.NECK
+    labels[connected(neck, near)] = FaceClass.NECK
     forehead = outside & skin_like & (frame.v < -0.22) & (frame.v > top[1] - 0.3)
     forehead &= (frame.u > low) & (frame.u < high)
-    labels[_connected(forehead, grown(oval, 0.03 * frame.size))] = FaceClass.SKIN
+    labels[connected(forehead, grown(oval, 0.03 * frame.size))] = FaceClass.SKIN
 
 
 def _label_oval(
@@ -193,7 +194,7 @@ def _label_oval(
         & ~shine
         & ((hair_like + hair_prior > 0) & ((distance > 2.0) | (contrast > 0.3)) | other)
     )
-    hair = _connected(hair, (labels == FaceClass.HAIR) | ((edge < 0.03) & (frame.v < 0.1) & oval))
+    hair = connected(hair, (labels == FaceClass.HAIR) | ((edge < 0.03) & (frame.v < 0.1) & oval))
     hair = grown(_large(hair, _SPECK * frame.size**2), 0.008 * frame.size) & oval & ~features
     greyer = residual[..., 1] < -1.0
     whiskers = ((distance > 0.7 * _SKIN_LIMIT) & (greyer | (contrast > 0.25))) | (contrast > 0.4)
@@ -213,7 +214,7 @@ def _label_oval(
     if (whiskers & chin).sum() > _HANGING_TO_BEARD * _BEARD_SHARE * chin.sum():
         below = (frame.v > _place(frame, landmarks[LIPS_OUTER[0]])[1]) & (np.abs(frame.u) < 0.4)
         hanging = below & (labels == FaceClass.HAIR) & ~oval & grown(oval, 0.2 * frame.size)
-        labels[_connected(hanging, grown(labels == FaceClass.FACIAL_HAIR, 3))] = FaceClass.FACIAL_HAIR
+        labels[connected(hanging, grown(labels == FaceClass.FACIAL_HAIR, 3))] = FaceClass.FACIAL_HAIR
     labels[hair & (labels != FaceClass.FACIAL_HAIR)] = FaceClass.HAIR
 
 
@@ -239,15 +240,6 @@ def _place(frame: FaceFrame, point: np.ndarray) -> tuple[float, float]:
     row = int(np.clip(point[1], 0, frame.u.shape[0] - 1))
     column = int(np.clip(point[0], 0, frame.u.shape[1] - 1))
     return float(frame.u[row, column]), float(frame.v[row, column])
-
-
-def _connected(mask: np.ndarray, anchor: np.ndarray) -> np.ndarray:
-    """The connected parts of ``mask`` that touch ``anchor``."""
-    count, index = cv2.connectedComponents(mask.astype(np.uint8), connectivity=4)
-    touched = np.zeros(count, dtype=bool)
-    touched[np.unique(index[mask & anchor])] = True
-    touched[0] = False
-    return touched[index]
 
 
 def _large(mask: np.ndarray, area: float) -> np.ndarray:

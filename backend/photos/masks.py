@@ -42,11 +42,16 @@ def label_face(
     if factor != 1.0:
         labels = enlarge_labels(labels, pixels)
     if covered is not None:
-        left, top, right, bottom = (max(0, round(edge)) for edge in covered)
-        outside = np.ones(labels.shape, dtype=bool)
-        outside[top:bottom, left:right] = False
-        labels[outside] = FaceClass.BACKGROUND
+        labels[padding(covered, labels.shape)] = FaceClass.BACKGROUND
     return labels
+
+
+def padding(covered: tuple[float, float, float, float], shape: tuple[int, ...]) -> np.ndarray:
+    """(H, W) bool of a crop of ``shape``: what lies outside of ``covered`` (left, top, right, bottom), the photo."""
+    left, top, right, bottom = (max(0, round(edge)) for edge in covered)
+    outside = np.ones(shape, dtype=bool)
+    outside[top:bottom, left:right] = False
+    return outside
 
 
 def enlarge_labels(labels: np.ndarray, pixels: np.ndarray) -> np.ndarray:

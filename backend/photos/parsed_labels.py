@@ -14,6 +14,7 @@ from backend.photos.regions import (
     EYE_RIGHT,
     FACE_OVAL,
     LIPS_OUTER,
+    connected,
     grown,
     mirrored,
     polygon_mask,
@@ -58,7 +59,7 @@ def label_by_net(parser: FaceParser, pixels: np.ndarray, landmarks: np.ndarray) 
     labels[np.isin(labels, _AROUND) & ~person] = FaceClass.BACKGROUND
     labels = _without_specks(labels, _SPECK * size**2)
     head = np.isin(labels, _OF_THE_HEAD)
-    labels[head & ~_connected(head | oval, oval)] = FaceClass.BACKGROUND
+    labels[head & ~connected(head | oval, oval)] = FaceClass.BACKGROUND
     return labels
 
 
@@ -79,12 +80,3 @@ def _without_specks(labels: np.ndarray, area: float) -> np.ndarray:
         label_of[nearest[~specks]] = labels[~specks]
         result[specks] = label_of[nearest[specks]]
     return result
-
-
-def _connected(mask: np.ndarray, anchor: np.ndarray) -> np.ndarray:
-    """The connected parts of ``mask`` that touch ``anchor``."""
-    count, index = cv2.connectedComponents(mask.astype(np.uint8), connectivity=4)
-    touched = np.zeros(count, dtype=bool)
-    touched[np.unique(index[mask & anchor])] = True
-    touched[0] = False
-    return touched[index]

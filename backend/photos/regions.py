@@ -66,6 +66,15 @@ def face_normals(landmarks: np.ndarray, side: int) -> np.ndarray:
     return cv2.resize(spread.astype(np.float32), (side, side), interpolation=cv2.INTER_LINEAR)
 
 
+def connected(mask: np.ndarray, anchor: np.ndarray) -> np.ndarray:
+    """The connected parts of ``mask`` that touch ``anchor``."""
+    count, index = cv2.connectedComponents(mask.astype(np.uint8), connectivity=4)
+    touched = np.zeros(count, dtype=bool)
+    touched[np.unique(index[mask & anchor])] = True
+    touched[0] = False
+    return touched[index]
+
+
 def grown(mask: np.ndarray, pixels: float) -> np.ndarray:
     """``mask`` (H, W) bool dilated (``pixels`` > 0) or eroded (< 0) by a disc."""
     radius = round(abs(pixels))

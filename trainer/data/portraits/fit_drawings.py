@@ -17,6 +17,7 @@ from backend.photos.detect import detect_faces
 from backend.photos.landmarks import find_landmarks
 from backend.photos.read import PhotoSource, read_photo
 from trainer.data.portraits.drawings import CLASSIFIER_PATH, drawing_features
+from trainer.logistic import logistic_regression
 
 LABELS_PATH = Path(__file__).parent / "drawing_labels.csv"
 _RIDGE = 100.0
@@ -39,7 +40,7 @@ def main() -> None:
     for name, share in held_out_accuracy(x, y).items():
         print(f"{name}: {share:.3f}")
     mean, scale = x.mean(axis=0), x.std(axis=0) + 1e-6
-    weights, bias = logistic_regression((x - mean) / scale, y)
+    weights, bias = logistic_regression((x - mean) / scale, y, _RIDGE, rarity=1.0)
     np.savez_compressed(
         CLASSIFIER_PATH,
         mean=mean.astype(np.float32),
@@ -57,23 +58,9 @@ def held_out_accuracy(x: np.ndarray, y: np.ndarray) -> dict[str, float]:
     for index in range(_FOLDS):
         inside = fold != index
         mean, scale = x[inside].mean(axis=0), x[inside].std(axis=0) + 1e-6
-        weights, bias = logistic_regression((x[inside] - mean) / scale, y[inside])
+        weights, bias = logistic_regression((x[inside] - mean) / scale, y[inside], _RIDGE, rarity=1.0)
         right[~inside] = (((x[~inside] - mean) / scale) @ weights + bias > 0) == (y[~inside] > 0)
     return {"drawings found": float(right[y > 0].mean()), "photographs kept": float(right[y == 0].mean())}
-
-
-def logistic_regression(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, float]:
-    """Weights (F,) and bias of a ridge-penalised logistic regression, by Newton's method; both classes weigh alike."""
-    design = np.concatenate([x, np.ones((len(x), 1))], axis=1)
-    penalty = np.diag([_RIDGE] * x.shape[1] + [1e-6])
-    importance = np.where(y > 0, (1 - y).sum() / max(y.sum(), 1.0), 1.0)
-    weights = np.zeros(design.shape[1])
-    for _ in range(25):
-        chance = 1 / (1 + np.exp(-np.clip(design @ weights, -30, 30)))
-        gradient = design.T @ (importance * (chance - y)) + penalty @ weights
-        curvature = (design * (importance * chance * (1 - chance))[:, None]).T @ design + penalty
-        weights -= np.linalg.solve(curvature, gradient)
-    return weights[:-1], float(weights[-1])
 
 
 def _face(path: Path) -> np.ndarray | None:

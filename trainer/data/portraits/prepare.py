@@ -20,7 +20,7 @@ from backend.photos.candidate import SAME_PICTURE
 from backend.photos.crop import crop_head, face_square
 from backend.photos.detect import detect_faces
 from backend.photos.landmarks import find_landmarks, head_pose, landmark_window
-from backend.photos.masks import label_face
+from backend.photos.masks import label_face, padding
 from backend.photos.read import PhotoSource, PhotoUnreadableError, read_photo
 from backend.photos.sampling import Window
 from trainer.data.portraits.cache import (
@@ -150,18 +150,14 @@ def portrait_of(pixels: np.ndarray, settings: CacheSettings) -> Portrait | None:
         return None
     head = crop_head(pixels, landmarks)
     labels = label_face(head.pixels, head.to_crop(landmarks).astype(np.float32), head.covered)
-    labels = labels.copy()
-    left, top, right, bottom = (max(0, round(edge)) for edge in head.covered)
-    outside = np.ones(labels.shape, dtype=bool)
-    outside[top:bottom, left:right] = False
-    labels[outside] = _UNKNOWN
-    square = face_square(landmarks)
+    labels[padding(head.covered, labels.shape)] = _UNKNOWN
+    face = square = face_square(landmarks)
     if settings.framing == "head":
         side = head.pixels.shape[0] / head.scale
         square = Window((head.offset[0] + side / 2, head.offset[1] + side / 2), side)
     factor = settings.size / square.side
     corner = np.array(square.centre) - square.side / 2
-    small = square.cut(pixels, _DRAWING_SIDE) if settings.framing == "face" else face_square(landmarks).cut(pixels, 64)
+    small = face.cut(pixels, _DRAWING_SIDE)
     return Portrait(
         crop=square.cut(pixels, settings.size),
         labels=_cut_labels(labels, head.scale, np.array(head.offset), corner, factor, settings.size),
