@@ -12,7 +12,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ..errors import AddonError
-from .python_finder import clean_environment, hidden_window
+from .child import start_backend
+from .python_finder import hidden_window
 
 _STAGE = re.compile(r"^\s*[\d.]+ s  (.+)$")
 _KEPT_LINES = 50
@@ -35,37 +36,12 @@ class PictureSolver:
         self.out = Path(self._folder.name) / "expression.json"
         self.stage = ""
         self._lines: deque[str] = deque(maxlen=_KEPT_LINES)
-        environment = clean_environment() | {"PYTHONUNBUFFERED": "1"}
-        if source is not None:
-            environment["PYTHONPATH"] = str(source)
-        command = [
-            str(python),
-            "-P",
-            "-m",
-            "backend",
-            "transfer",
-            "--from",
-            *map(str, pictures),
-            "--out",
-            str(self.out),
-        ]
+        arguments = ["transfer", "--from", *map(str, pictures), "--out", str(self.out)]
         try:
-            self._process = subprocess.Popen(
-                command,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.PIPE,
-                env=environment,
-                cwd=str(source) if source is not None else None,
-                **hidden_window(),
-            )
-        except OSError as error:
+            self._process = start_backend(python, source, arguments, subprocess.DEVNULL, hidden_window())
+        except AddonError:
             self._folder.cleanup()
-            raise AddonError(
-                f"The backend could not be started ({error.strerror or error}).",
-                "Choose Repair in the extension's preferences.",
-                "cannot_start",
-            ) from error
+            raise
         self._reader = threading.Thread(target=self._read, name="likeness-pictures", daemon=True)
         self._reader.start()
 

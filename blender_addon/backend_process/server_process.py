@@ -16,7 +16,7 @@ from pathlib import Path
 
 from ..client.keys import ServerAddress
 from ..errors import AddonError
-from .python_finder import clean_environment
+from .child import start_backend
 
 PORT_TAKEN = 9
 OUT_OF_MEMORY = 5
@@ -46,26 +46,14 @@ class ServerProcess:
         self._lines: deque[str] = deque(maxlen=_KEPT_LINES)
         self._address: ServerAddress | None = None
         self._log = log
-        environment = clean_environment() | {"LIKENESS_OWNER_TOKEN": self.owner_token, "PYTHONUNBUFFERED": "1"}
-        if source is not None:
-            environment["PYTHONPATH"] = str(source)
-        command = [str(python), "-P", "-m", "backend", "serve", "--parent", str(os.getpid()), *arguments]
-        try:
-            self._process = subprocess.Popen(
-                command,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                env=environment,
-                cwd=str(source) if source is not None else None,
-                **_quietly(),
-            )
-        except OSError as error:
-            raise AddonError(
-                f"The backend could not be started ({error.strerror or error}).",
-                "Choose Repair in the extension's preferences.",
-                "cannot_start",
-            ) from error
+        self._process = start_backend(
+            python,
+            source,
+            ["serve", "--parent", str(os.getpid()), *arguments],
+            subprocess.PIPE,
+            _quietly(),
+            {"LIKENESS_OWNER_TOKEN": self.owner_token},
+        )
         _yield_to_the_window(self._process.pid)
         self.started = time.monotonic()
         self._readers = [
