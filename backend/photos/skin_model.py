@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache
 
 import cv2
 import numpy as np
+
+from backend.rendering.color import LUMINANCE, linear_from_srgb
 
 _DARK_OFFSET = 0.02  # linear; keeps the logarithm of noisy dark pixels calm
 _ROUNDS = 4
@@ -56,17 +57,10 @@ class SkinModel:
 
 def skin_features(pixels: np.ndarray) -> np.ndarray:
     """(H, W, 3) float32 log luminance, log R/G, log B/G of (H, W, 3) uint8 sRGB pixels, in linear light."""
-    linear = _linear_levels()[pixels]
+    linear = linear_from_srgb(pixels)
     logs = np.log(linear + np.float32(_DARK_OFFSET))
-    luminance = np.log(linear @ np.array([0.2126, 0.7152, 0.0722], np.float32) + np.float32(_DARK_OFFSET))
+    luminance = np.log(linear @ np.array(LUMINANCE, np.float32) + np.float32(_DARK_OFFSET))
     return np.stack([luminance, logs[..., 0] - logs[..., 1], logs[..., 2] - logs[..., 1]], axis=-1)
-
-
-@cache
-def _linear_levels() -> np.ndarray:
-    """(256,) float32 linear light of each sRGB level."""
-    values = np.arange(256) / 255
-    return np.where(values <= 0.04045, values / 12.92, ((values + 0.055) / 1.055) ** 2.4).astype(np.float32)
 
 
 def learn_skin(
