@@ -60,12 +60,13 @@ class FrameSource(Protocol):
     def frames(self, every: int = 1) -> Iterator[VideoFrame]: ...
 
 
-def transfer_video(path: Path, identity: Path | None, progress: ProgressReporter = silent) -> ExpressionTake:
+def transfer_video(path: Path, identity: Path | Subject | None, progress: ProgressReporter = silent) -> ExpressionTake:
     """The take of a video file.
 
     Parameters
     ----------
-    identity : folder that ``reconstruct`` wrote for this person; None: solved from the video's own first good frames.
+    identity : folder that ``reconstruct`` wrote for this person, or the person's rig; None: solved from the video's own
+        first good frames.
 
     Raises ``LikenessError``: "no_photo" (not a video), "no_face", "usage" (not such a folder), "cancelled".
     """
@@ -73,7 +74,7 @@ def transfer_video(path: Path, identity: Path | None, progress: ProgressReporter
 
 
 def transfer_sequence(
-    name: str, paths: Sequence[Path], fps: float, identity: Path | None, progress: ProgressReporter = silent
+    name: str, paths: Sequence[Path], fps: float, identity: Path | Subject | None, progress: ProgressReporter = silent
 ) -> ExpressionTake:
     """The take of picture files that are frames at ``fps``, in this order; as ``transfer_video``."""
     return transfer_frames(name, lambda: PhotoSequence(paths, fps), _subject(identity), progress)
@@ -104,8 +105,8 @@ def transfer_frames(
     return _take(name, "video", fps, frames, pivot)
 
 
-def _subject(identity: Path | None) -> Subject | None:
-    return None if identity is None else read_subject(identity)
+def _subject(identity: Path | Subject | None) -> Subject | None:
+    return read_subject(identity) if isinstance(identity, Path) else identity
 
 
 def _anchors(source: FrameSource, progress: ProgressReporter) -> tuple[PhotoFace, ...]:
@@ -180,7 +181,7 @@ def _with_focal(start: PhotoParameters, prior: FramePrior) -> PhotoParameters:
 
 
 def transfer_photos(
-    name: str, photos: Sequence[tuple[str, Path]], identity: Path | None, progress: ProgressReporter = silent
+    name: str, photos: Sequence[tuple[str, Path]], identity: Path | Subject | None, progress: ProgressReporter = silent
 ) -> ExpressionTake:
     """The expressions of photos (name, path), each by itself; photos without a usable face are in ``left_out``.
 
