@@ -117,6 +117,12 @@ class BufferList:
         self.buffers.append(data)
         return name
 
+    def add_file(self, name: str, data: bytes, media_type: str) -> str:
+        """Append a whole file's bytes; returns ``name``."""
+        self.entries.append(BufferEntry(name, media_type=media_type, bytes=len(data)))
+        self.buffers.append(data)
+        return name
+
     def message(self, header: Mapping[str, Any]) -> WireMessage:
         """The header with ``buffers`` added, and the buffers."""
         return WireMessage({**header, "buffers": msgspec.to_builtins(self.entries)}, tuple(self.buffers))

@@ -11,7 +11,7 @@ from backend import __version__
 from backend.service.job import Job, JobError, JobState
 from backend.service.limits import Limits, Timing
 from backend.service.messages import DEVICES, PROTOCOL, PROTOCOLS, QUALITIES, TEXTURE_SIZES, ProtocolError
-from backend.service.stages import STAGES
+from backend.service.stages import STAGES, TRANSFER_STAGES
 
 
 def with_request(request: str | None) -> dict[str, str]:
@@ -20,7 +20,7 @@ def with_request(request: str | None) -> dict[str, str]:
 
 
 def welcome(
-    instance: str, facts: Mapping[str, Any] | None, can_stop: bool, limits: Limits, timing: Timing
+    instance: str, facts: Mapping[str, Any] | None, can_stop: bool, may_give_paths: bool, limits: Limits, timing: Timing
 ) -> dict[str, Any]:
     """The fields of ``welcome``; ``facts`` is what the worker said of itself, None before it did."""
     return {
@@ -30,11 +30,12 @@ def welcome(
         "instance": instance,
         "pid": os.getpid(),
         **(facts or {"device": None, "models": None}),
-        "capabilities": ["preview", "fetch", "list"] + ["shutdown"] * can_stop,
+        "capabilities": ["preview", "fetch", "list", "transfer"] + ["path"] * may_give_paths + ["shutdown"] * can_stop,
         "qualities": QUALITIES,
         "texture_sizes": TEXTURE_SIZES,
         "devices": DEVICES,
         "stages": [asdict(stage) for stage in STAGES],
+        "transfer_stages": [asdict(stage) for stage in TRANSFER_STAGES],
         "limits": asdict(limits),
         "heartbeat": {"interval_seconds": timing.heartbeat, "silence_seconds": timing.silence},
     }
@@ -51,7 +52,8 @@ def job_entry(job: Job, position: int | None, limits: Limits, now: float) -> dic
         "stage": job.progress.stage,
         "fraction": 1.0 if job.state is JobState.DONE else job.progress.fraction,
         "seconds": 0.0 if job.started is None else round(end - job.started, 1),
-        "photos": len(job.photos),
+        "kind": job.kind,
+        "photos": len(job.names),
         "expires_in": None if job.finished is None else round(job.finished + limits.result_seconds - now, 1),
         "code": job.error.code if job.error else None,
     }

@@ -8,18 +8,30 @@ from typing import Any, Protocol
 
 import msgspec
 
-from backend.service.job import Job, JobError, JobProgress, JobState
+from backend.service.job import Job, JobError, JobKind, JobProgress, JobState
 from backend.service.job_book import JobBook
 from backend.service.limits import Limits, Timing
-from backend.service.messages import Submit
+from backend.service.messages import NewJob
 from backend.service.stages import STARTING, sentence_for
 from backend.service.worker_process import ENDED, WorkerProcess
 
 _log = logging.getLogger(__name__)
-_CANCELLED = JobError("cancelled", "The reconstruction was cancelled.")
-_STOPPED = JobError("stopped", "The server stops.", "Start it again and submit the photos once more.")
+_CANCELLED = {
+    JobKind.RECONSTRUCT: JobError("cancelled", "The reconstruction was cancelled."),
+    JobKind.TRANSFER: JobError("cancelled", "The transfer was cancelled."),
+}
+_STOPPED = JobError("stopped", "The server stops.", "Start it again and submit the pictures once more.")
 _LONGEST_PAUSE = 60.0
 """Seconds between attempts to start a worker that does not become ready."""
+
+
+def _too_long(job: Job, limits: Limits) -> JobError:
+    minutes = limits.seconds_of(job.kind) / 60
+    if job.kind is JobKind.TRANSFER:
+        sentence, advice = "The transfer", "Cut the video into parts."
+    else:
+        sentence, advice = "The reconstruction", "Give fewer photos, or choose a lower quality or a smaller texture."
+    return JobError("time_limit", f"{sentence} took longer than the limit of {minutes:.0f} minutes.", advice)
 
 
 class Audience(Protocol):
@@ -74,7 +86,7 @@ class Desk:
         """The worker's process id; None while there is none."""
         return None if self._worker is None else self._worker.pid
 
-    def submit(self, client: str, connection: bytes, message: Submit, buffers: Sequence[memoryview]) -> Job:
+    def submit(self, client: str, connection: bytes, message: NewJob, buffers: Sequence[memoryview]) -> Job:
         """See ``JobBook.submit``."""
         return self._book.submit(client, connection, message, buffers)
 
@@ -87,7 +99,7 @@ class Desk:
     def cancel(self, job: Job, now: float) -> None:
         """Stop an unfinished job: at once while it waits, else by the worker itself, else with the worker."""
         if job is not self._current:
-            self._finish(job, JobState.CANCELLED, now, _CANCELLED)
+            self._finish(job, JobState.CANCELLED, now, _CANCELLED[job.kind])
         elif job.stop_by is None:
             job.stop_by = now + self._timing.cancel_grace
             if self._worker is not None:
@@ -113,16 +125,10 @@ class Desk:
         if job is not None and job.stop_by is not None and now >= job.stop_by:
             _log.info("the worker did not stop by itself and is killed")
             self._end_worker()
-            self._finish(job, JobState.CANCELLED, now, _CANCELLED)
-        elif job is not None and job.started is not None and now - job.started > self._limits.seconds_per_job:
+            self._finish(job, JobState.CANCELLED, now, _CANCELLED[job.kind])
+        elif job is not None and job.started is not None and now - job.started > self._limits.seconds_of(job.kind):
             self._end_worker()
-            minutes = self._limits.seconds_per_job / 60
-            error = JobError(
-                "time_limit",
-                f"The reconstruction took longer than the limit of {minutes:.0f} minutes.",
-                "Give fewer photos, or choose a lower quality or a smaller texture.",
-            )
-            self._finish(job, JobState.FAILED, now, error)
+            self._finish(job, JobState.FAILED, now, _too_long(job, self._limits))
         elif self._worker is not None and not self._ready and now > self._start_by:
             _log.warning("the worker did not become ready and is killed")
             self._end_worker()
@@ -175,9 +181,12 @@ class Desk:
                 "task": {
                     "job": job.id,
                     "token": job.token,
+                    "kind": job.kind,
                     "options": msgspec.to_builtins(job.options),
-                    "names": job.photos,
-                    "paths": [str(path) for path in job.photo_paths],
+                    "names": job.names,
+                    "paths": [str(path) for path in job.paths],
+                    "video": job.has_video,
+                    "identity": None if job.identity_path is None else str(job.identity_path),
                     "result": str(job.result_path),
                 },
             }
@@ -237,14 +246,14 @@ class Desk:
             if job.stop_by is None:
                 self._finish(job, JobState.DONE, now, None)
             else:  # too late to stop the work, and not to keep the promise
-                self._finish(job, JobState.CANCELLED, now, _CANCELLED)
+                self._finish(job, JobState.CANCELLED, now, _CANCELLED[job.kind])
         elif kind == "failed":
             self._job_failed(job, JobError(header["code"], header["sentence"], header["advice"]), now)
 
     def _job_failed(self, job: Job, error: JobError, now: float) -> None:
         self._current = None
         if error.code == "cancelled" or job.stop_by is not None:
-            self._finish(job, JobState.CANCELLED, now, _CANCELLED)
+            self._finish(job, JobState.CANCELLED, now, _CANCELLED[job.kind])
         else:
             self._finish(job, JobState.FAILED, now, error)
         if error.code == "out_of_memory":
@@ -259,7 +268,7 @@ class Desk:
                 self._start_failed(now, broken)
             return
         if job.stop_by is not None:
-            self._finish(job, JobState.CANCELLED, now, _CANCELLED)
+            self._finish(job, JobState.CANCELLED, now, _CANCELLED[job.kind])
             return
         killed = exit_code == -9
         error = JobError(

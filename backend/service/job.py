@@ -6,8 +6,15 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
-from backend.service.messages import JobOptions
+from backend.service.messages import JobOptions, NewJob, Submit
 from backend.service.stages import STARTING
+
+
+class JobKind(StrEnum):
+    """What a job makes."""
+
+    RECONSTRUCT = "reconstruct"
+    TRANSFER = "transfer"
 
 
 class JobState(StrEnum):
@@ -58,8 +65,9 @@ class Job:
     number : counts up; the order in which jobs came.
     client : public key of the client that gave it. group : who takes turns with whom: client and first connection.
     listener : identity of the connection that hears of it, None when that is gone.
-    folder : holds the photos while the job is unfinished, and later the result.
-    photos : names. photo_bytes, result_bytes : on the disk.
+    message : what the client asked for.
+    folder : holds the photos or the video while the job is unfinished, and later the result.
+    file_bytes, result_bytes : on the disk.
     position : as last told to the listener, None before.
     started : when the worker got it, None while it waits.
     stop_by : when the worker is killed if the job has not stopped by then, None while nobody wants it stopped.
@@ -71,10 +79,9 @@ class Job:
     client: str
     group: tuple[str, bytes]
     listener: bytes | None
-    options: JobOptions
-    photos: tuple[str, ...]
+    message: NewJob
     folder: Path
-    photo_bytes: int
+    file_bytes: int
     result_bytes: int = 0
     state: JobState = JobState.QUEUED
     progress: JobProgress = field(default_factory=JobProgress)
@@ -91,9 +98,46 @@ class Job:
         return self.state in UNFINISHED
 
     @property
-    def photo_paths(self) -> tuple[Path, ...]:
-        """Where the photos lie, in order."""
-        return tuple(self.folder / f"photo_{number}" for number in range(len(self.photos)))
+    def kind(self) -> JobKind:
+        """What the job makes."""
+        return JobKind.RECONSTRUCT if isinstance(self.message, Submit) else JobKind.TRANSFER
+
+    @property
+    def options(self) -> JobOptions:
+        """What the job was told; a transfer has no options."""
+        return self.message.options if isinstance(self.message, Submit) else JobOptions()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the photos, or of the video."""
+        video = None if isinstance(self.message, Submit) else self.message.video
+        return tuple(photo.name for photo in self.message.photos) if video is None else (video.name,)
+
+    @property
+    def paths(self) -> tuple[Path, ...]:
+        """Where the photos or the video lie, in order; a video may lie where the client has it."""
+        if self.has_video:
+            own = self.message.video.path
+            return (Path(own) if own is not None else self.folder / "video",)
+        return tuple(self.folder / f"photo_{number}" for number in range(len(self.message.photos)))
+
+    @property
+    def own_paths(self) -> tuple[Path, ...]:
+        """Of ``paths`` and ``identity_path`` those that are the server's, and go with the job."""
+        identity = self.identity_path
+        candidates = self.paths if identity is None else (*self.paths, identity)
+        return tuple(path for path in candidates if path.parent == self.folder)
+
+    @property
+    def has_video(self) -> bool:
+        """Whether the job is about a video."""
+        return not isinstance(self.message, Submit) and self.message.video is not None
+
+    @property
+    def identity_path(self) -> Path | None:
+        """Where the neutral head lies that came with the job."""
+        given = not isinstance(self.message, Submit) and self.message.identity
+        return self.folder / "identity" if given else None
 
     @property
     def result_path(self) -> Path:

@@ -12,7 +12,7 @@ from pathlib import Path
 from backend.service.config_folder import make_private_folder
 from backend.service.job import Job, JobError, JobState
 from backend.service.limits import Limits
-from backend.service.messages import ProtocolError, Submit
+from backend.service.messages import NewJob, ProtocolError
 
 
 class JobBook:
@@ -37,8 +37,8 @@ class JobBook:
     def __iter__(self) -> Iterator[Job]:
         return iter(self._jobs.values())
 
-    def submit(self, client: str, connection: bytes, message: Submit, buffers: Sequence[memoryview]) -> Job:
-        """A new job with its photos on the disk, or the one that this client's token names already.
+    def submit(self, client: str, connection: bytes, message: NewJob, buffers: Sequence[memoryview]) -> Job:
+        """A new job with its photos or its video on the disk, or the one that this client's token names already.
 
         Raises ``ProtocolError`` ("too_many_jobs", "queue_full", "disk").
         """
@@ -56,20 +56,18 @@ class JobBook:
             client=client,
             group=(client, connection),
             listener=connection,
-            options=message.options,
-            photos=tuple(photo.name for photo in message.photos),
+            message=message,
             folder=self._folder / identifier,
-            photo_bytes=sum(buffer.nbytes for buffer in buffers),
+            file_bytes=sum(buffer.nbytes for buffer in buffers),
         )
         try:
             make_private_folder(job.folder)
-            for path, buffer in zip(job.photo_paths, buffers, strict=True):
-                path.write_bytes(buffer)
+            _write_files(job, buffers)
         except OSError as error:
             shutil.rmtree(job.folder, ignore_errors=True)
             raise ProtocolError(
                 "disk",
-                f"The server could not keep the photos: {error.strerror}.",
+                f"The server could not keep the files: {error.strerror}.",
                 "Make room on the disk of the machine that computes.",
                 message.request,
             ) from error
@@ -83,7 +81,7 @@ class JobBook:
         if sum(job.client == client for job in unfinished) >= limits.jobs_per_client:
             sentence = f"{limits.jobs_per_client} of your jobs are unfinished already."
             raise ProtocolError("too_many_jobs", sentence, "Wait for them or cancel one.", request)
-        waiting_bytes = sum(job.photo_bytes for job in unfinished) + size
+        waiting_bytes = sum(job.file_bytes for job in unfinished) + size
         if len(unfinished) >= limits.queue or waiting_bytes > limits.waiting_bytes:
             raise ProtocolError("queue_full", "The server has too much to do already.", "Try again later.", request)
 
@@ -110,15 +108,15 @@ class JobBook:
         job.state = JobState.RUNNING
 
     def finish(self, job: Job, state: JobState, now: float, error: JobError | None = None) -> None:
-        """Note a job's end; its photos are deleted, its result stays.
+        """Note a job's end; its files are deleted, its result stays.
 
         Raises ``OSError``, having done nothing, when a job that is done has no result.
         """
         if state is JobState.DONE:
             job.result_bytes = os.path.getsize(job.result_path)
         job.state, job.error, job.finished, job.stop_by = state, error, now, None
-        job.photo_bytes = 0
-        for path in job.photo_paths:
+        job.file_bytes = 0
+        for path in job.own_paths:
             with suppress(OSError):  # Windows: a worker that is being killed may still have it open
                 path.unlink()
         if state is not JobState.DONE:
@@ -147,3 +145,17 @@ class JobBook:
     def close(self) -> None:
         """Delete everything."""
         shutil.rmtree(self._folder, ignore_errors=True)
+
+
+def _write_files(job: Job, buffers: Sequence[memoryview]) -> None:
+    """A transfer's neutral head is the last buffer; of the others each is a photo, or all together are a video."""
+    if job.identity_path is not None:
+        job.identity_path.write_bytes(buffers[-1])
+        buffers = buffers[:-1]
+    if not job.has_video:
+        for path, buffer in zip(job.paths, buffers, strict=True):
+            path.write_bytes(buffer)
+    elif buffers:
+        with open(job.paths[0], "wb") as file:
+            for buffer in buffers:
+                file.write(buffer)

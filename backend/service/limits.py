@@ -15,9 +15,11 @@ class Limits:
     Attributes
     ----------
     header_bytes, frame_bytes, message_bytes : of a client's message: its header, one buffer, all frames together.
+        A connection that sends more than ``message_bytes`` without an end is closed (see ``inflow``).
+    identity_bytes : of the neutral head that a transfer may bring.
     photos, name_characters : of one job.
     jobs_per_client : unfinished jobs per client key. queue : unfinished jobs of everybody.
-    seconds_per_job : of running.
+    seconds_per_job, seconds_per_transfer : of running; an hour of video takes a transfer about an hour.
     result_seconds : how long a finished job is remembered.
     waiting_bytes : photos of unfinished jobs on the disk. result_bytes : results on the disk; the oldest go first.
     finished_jobs : remembered; the oldest go first.
@@ -27,16 +29,22 @@ class Limits:
     header_bytes: int = 64 * 2**10
     frame_bytes: int = 64 * 2**20
     message_bytes: int = 512 * 2**20
+    identity_bytes: int = 2**20
     photos: int = 64
     name_characters: int = 255
     jobs_per_client: int = 4
     queue: int = 32
     seconds_per_job: float = 900.0
+    seconds_per_transfer: float = 6 * 3600.0
     result_seconds: float = 3600.0
     waiting_bytes: int = 2 * 2**30
     result_bytes: int = 2 * 2**30
     finished_jobs: int = 256
     connections: int = 64
+
+    def seconds_of(self, kind: str) -> float:
+        """How long a job of a kind may run."""
+        return self.seconds_per_transfer if kind == "transfer" else self.seconds_per_job
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated, Literal
 
 import msgspec
@@ -63,6 +64,23 @@ class Submit(_Message, frozen=True, kw_only=True, tag="submit"):
     options: JobOptions = JobOptions()
 
 
+class VideoHeader(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A video: its name, and either how many bytes its buffers have together, or its path on the server's machine."""
+
+    name: str
+    bytes: int | None = None
+    path: Annotated[str, msgspec.Meta(max_length=4096)] | None = None
+
+
+class Transfer(_Message, frozen=True, kw_only=True, tag="transfer"):
+    """A job that reads expressions off photos or off a video; ``identity``: the last buffer is the neutral head."""
+
+    token: _Token
+    photos: tuple[PhotoHeader, ...] = ()
+    video: VideoHeader | None = None
+    identity: bool = False
+
+
 class _AboutJob(_Message, frozen=True, kw_only=True):
     job: _JobId | None = None
     token: _Token | None = None
@@ -103,7 +121,8 @@ class Shutdown(_Message, frozen=True, kw_only=True, tag="shutdown"):
 
 
 AboutJob = Cancel | Fetch | Forget
-ClientMessage = Hello | Submit | Cancel | Fetch | Forget | List | Ping | Pong | Bye | Shutdown
+NewJob = Submit | Transfer
+ClientMessage = Hello | Submit | Transfer | Cancel | Fetch | Forget | List | Ping | Pong | Bye | Shutdown
 
 _decoder = msgspec.json.Decoder(ClientMessage)
 
@@ -126,7 +145,9 @@ def decode(header: bytes, buffers: Sequence[memoryview], limits: Limits) -> Clie
         if isinstance(message, AboutJob) and (message.job is None) == (message.token is None):
             raise ProtocolError("malformed", "The message has to name either the job or its token.")
         if isinstance(message, Submit):
-            _check_submit(message, buffers, limits)
+            _check_photos(message.photos, buffers, limits)
+        elif isinstance(message, Transfer):
+            _check_transfer(message, buffers, limits)
         elif buffers:
             raise ProtocolError("malformed", "This message has no buffers.")
     except ProtocolError as error:
@@ -135,8 +156,53 @@ def decode(header: bytes, buffers: Sequence[memoryview], limits: Limits) -> Clie
     return message
 
 
-def _check_submit(message: Submit, buffers: Sequence[memoryview], limits: Limits) -> None:
-    photos = message.photos
+def _check_transfer(message: Transfer, buffers: Sequence[memoryview], limits: Limits) -> None:
+    if message.identity:
+        if not buffers:
+            raise ProtocolError("malformed", "The buffer of the neutral head is missing.")
+        head, buffers = buffers[-1], buffers[:-1]
+        if not head.nbytes or head.nbytes % 12 or head.nbytes > limits.identity_bytes:
+            raise ProtocolError("malformed", f"A neutral head has {head.nbytes} bytes; it has to be <f4 (V, 3).")
+    if message.video is None:
+        _check_photos(message.photos, buffers, limits)
+    elif message.photos:
+        raise ProtocolError("malformed", "Photos and a video were given.", "Give either.")
+    else:
+        _check_video(message.video, buffers, limits)
+
+
+def _check_video(video: VideoHeader, buffers: Sequence[memoryview], limits: Limits) -> None:
+    _check_name(video.name, limits)
+    if (video.path is None) == (video.bytes is None):
+        raise ProtocolError("malformed", "The message has to give either the video's bytes or its path.")
+    if video.path is not None:
+        if buffers:
+            raise ProtocolError("malformed", "A video that is given by its path has no buffers.")
+        if "\0" in video.path or not Path(video.path).is_absolute():
+            raise ProtocolError("malformed", f"The path of {video.name} is not an absolute one.")
+        return
+    total = sum(buffer.nbytes for buffer in buffers)
+    if total != video.bytes:
+        raise ProtocolError("malformed", f"{video.name} has {total} bytes and not {video.bytes}.")
+    if not total:
+        raise ProtocolError("no_photo", f"{video.name} is empty.", "Copy or export it again.")
+    most = max((buffer.nbytes for buffer in buffers), default=0)
+    if total > limits.message_bytes or most > limits.frame_bytes or len(buffers) > limits.photos:
+        raise ProtocolError(
+            "too_large",
+            f"{video.name} is larger than the {limits.message_bytes // 2**20} MiB that the server takes.",
+            "Cut it, or export it smaller: faces of 300 pixels are large enough.",
+        )
+
+
+def _check_name(name: str, limits: Limits) -> None:
+    if len(name) > limits.name_characters:
+        raise ProtocolError("too_large", f"A file's name has more than {limits.name_characters} characters.")
+    if not name or not name.isprintable():
+        raise ProtocolError("malformed", "A file's name is empty or has control characters.", "Rename the file.")
+
+
+def _check_photos(photos: Sequence[PhotoHeader], buffers: Sequence[memoryview], limits: Limits) -> None:
     if not photos:
         raise ProtocolError("no_photo", "No photo was given.", "Give at least one photo of the person's face.")
     if len(photos) > limits.photos:
@@ -148,10 +214,7 @@ def _check_submit(message: Submit, buffers: Sequence[memoryview], limits: Limits
     if len(buffers) != len(photos):
         raise ProtocolError("malformed", f"{len(photos)} photos are named and {len(buffers)} came.")
     for photo, buffer in zip(photos, buffers, strict=True):
-        if len(photo.name) > limits.name_characters:
-            raise ProtocolError("too_large", f"A photo's name has more than {limits.name_characters} characters.")
-        if not photo.name or not photo.name.isprintable():
-            raise ProtocolError("malformed", "A photo's name is empty or has control characters.", "Rename the photo.")
+        _check_name(photo.name, limits)
         if photo.bytes != buffer.nbytes:
             raise ProtocolError("malformed", f"{photo.name} has {buffer.nbytes} bytes and not {photo.bytes}.")
         if buffer.nbytes > limits.frame_bytes:

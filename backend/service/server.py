@@ -24,6 +24,7 @@ from backend.service.connections import Connection, Connections
 from backend.service.desk import Desk
 from backend.service.discovery import ServerLock, ServerState, process_runs, remove_state, write_state
 from backend.service.frames import BrokenFramesError, read_frames
+from backend.service.inflow import Inflow
 from backend.service.job import Job, JobError
 from backend.service.job_book import JobBook
 from backend.service.keys import AUTHORIZED_CLIENTS, CLIENT_KEY, SERVER_KEY, load_or_make_keys, read_authorized_clients
@@ -37,11 +38,12 @@ from backend.service.messages import (
     Fetch,
     Hello,
     List,
+    NewJob,
     Ping,
     Pong,
     ProtocolError,
     Shutdown,
-    Submit,
+    Transfer,
     decode,
 )
 from backend.service.settings import ServerSettings
@@ -67,6 +69,7 @@ class Server:
         self._waiting_results: list[tuple[bytes, str, str | None]] = []
         self._active = self._parent_seen = time.monotonic()
         self.instance = secrets.token_hex(16)
+        self._own_client: str | None = None
         self._lock: ServerLock | None = None
         self._context = zmq.Context()
         self._authenticator: Authenticator | None = None
@@ -78,6 +81,8 @@ class Server:
             self._authenticator = Authenticator(self._context, self._known_clients())
             self._authenticator.start()
             self._router = self._make_router(keys.secret)
+            limits = self._limits
+            self._inflow = Inflow(self._router, limits.header_bytes + limits.message_bytes, limits.waiting_bytes)
             self.endpoint = bind(self._router, settings.bind)
             self._worker_events = self._context.socket(zmq.PULL)
             self._worker_events.bind(EVENTS_ENDPOINT)
@@ -107,6 +112,7 @@ class Server:
         known = read_authorized_clients(folder / AUTHORIZED_CLIENTS) | self._settings.allow
         own = load_or_make_keys(folder / CLIENT_KEY)
         if bind_address.loopback:
+            self._own_client = own.public
             return known | {own.public}
         if not known:
             raise LikenessError(
@@ -155,6 +161,7 @@ class Server:
             now = time.monotonic()
             self._desk.look_after(now)
             self._connections.look_after(now)
+            self._inflow.look_after()
             self._send_waiting_results()
             self._look_for_reasons_to_stop(now)
         self._desk.stop(time.monotonic())
@@ -206,6 +213,7 @@ class Server:
             except zmq.Again:
                 return
             identity = frames[0].bytes
+            self._inflow.delivered(frames[0])
             if not identity.startswith(b"\0"):
                 continue  # a chosen identity could be taken over by somebody else
             try:
@@ -246,13 +254,15 @@ class Server:
             raise ProtocolError("too_many_connections", sentence, "Try again later.", message.request)
         connection = known or self._connections.add(identity, client, now)
         can_stop = self._settings.owner_token is not None
-        content = welcome(self.instance, self._desk.facts, can_stop, self._limits, self._timing)
+        paths = client == self._own_client
+        content = welcome(self.instance, self._desk.facts, can_stop, paths, self._limits, self._timing)
         self._answer(connection, message, "welcome", content)
 
     def _handle(
         self, connection: Connection, message: ClientMessage, buffers: Sequence[memoryview], now: float
     ) -> None:
-        if isinstance(message, Submit):
+        if isinstance(message, NewJob):
+            self._check_path(connection, message)
             job = self._desk.submit(connection.client, connection.identity, message, buffers)
             self._tell_where_it_stands(connection, job, message.request, now)
         elif isinstance(message, AboutJob):
@@ -273,6 +283,13 @@ class Server:
             if owner is None or not hmac.compare_digest(owner.encode(), message.token.encode()):
                 raise ProtocolError("not_owner", "Only who started the server may stop it.", "", message.request)
             self.stop("shutdown")
+
+    def _check_path(self, connection: Connection, message: NewJob) -> None:
+        """Files of this machine are opened for its own user only, whoever else may come through a tunnel."""
+        video = message.video if isinstance(message, Transfer) else None
+        if video is not None and video.path is not None and connection.client != self._own_client:
+            sentence = f"The server does not open files by their paths for this client ({video.name})."
+            raise ProtocolError("no_path", sentence, "Send the video's bytes.", message.request)
 
     def _handle_job(self, connection: Connection, message: AboutJob, now: float) -> None:
         job = self._book.find(connection.client, message.job, message.token)

@@ -8,7 +8,7 @@ from pathlib import Path
 from backend.service.bind_address import BindAddress
 from backend.service.limits import Limits, Timing
 
-RUNNER = "backend.service.reconstruct_runner"
+RUNNER = "backend.service.job_runner"
 
 
 @dataclass(frozen=True)

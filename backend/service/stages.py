@@ -28,8 +28,16 @@ STAGES: tuple[Stage, ...] = (
 )
 """In order; shares as measured with three photos, standard quality and a 1024 px texture on two cores."""
 
-SENTENCES = {stage.name: stage.sentence for stage in STAGES}
+TRANSFER_STAGES: tuple[Stage, ...] = (
+    Stage(STARTING, 0.0, "Starting up"),
+    Stage("identity", 0.15, "Getting to know the face"),
+    Stage("expression", 0.85, "Following the expression"),
+)
+"""The same of a transfer."""
+
+SENTENCES = {stage.name: stage.sentence for stage in STAGES + TRANSFER_STAGES}
 SHARES = {stage.name: stage.share for stage in STAGES}
+TRANSFER_SHARES = {stage.name: stage.share for stage in TRANSFER_STAGES}
 
 
 def sentence_for(stage: str) -> str:

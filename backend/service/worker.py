@@ -33,20 +33,27 @@ from backend.service.explain import explain
 from backend.service.frames import BrokenFramesError, read_frames, write_frames
 from backend.service.limits import RESULT_HEADER_BYTES
 from backend.service.messages import JobOptions
-from backend.service.stages import SHARES
+from backend.service.stages import SHARES, TRANSFER_SHARES
 
 PROGRESS_SECONDS = 0.1
 
 
-class Task(msgspec.Struct, frozen=True):
-    """A job as the worker gets it."""
+class Task(msgspec.Struct, frozen=True, kw_only=True):
+    """A job as the worker gets it.
+
+    kind : ``reconstruct`` or ``transfer`` (``JobKind``). names, paths : of the photos, or of one ``video``.
+    identity : file with the neutral head of a transfer, ``<f4`` (V, 3); None where it is to be solved.
+    """
 
     job: str
     token: str
+    kind: str
     options: JobOptions
     names: tuple[str, ...]
     paths: tuple[str, ...]
     result: str
+    video: bool = False
+    identity: str | None = None
 
 
 @dataclass(frozen=True)
@@ -82,9 +89,9 @@ class Channel:
 class JobReporter:
     """A ``ProgressReporter`` that tells the server, and raises ``Cancelled`` when the server said so."""
 
-    def __init__(self, channel: Channel, job: str, cancelled: Callable[[], bool]) -> None:
-        self._channel, self._job, self._cancelled = channel, job, cancelled
-        self._time = TimeLeft(SHARES)
+    def __init__(self, channel: Channel, task: Task, cancelled: Callable[[], bool]) -> None:
+        self._channel, self._job, self._cancelled = channel, task.job, cancelled
+        self._time = TimeLeft(TRANSFER_SHARES if task.kind == "transfer" else SHARES)
         self._told: tuple[str, float] = ("", 0.0)
         self._previews = 0
 
@@ -155,7 +162,7 @@ class Worker:
 
     def _outcome(self, task: Task) -> dict[str, Any]:
         """Run a task; what to tell the server at its end."""
-        report = JobReporter(self._channel, task.job, lambda: task.job in self._cancelled)
+        report = JobReporter(self._channel, task, lambda: task.job in self._cancelled)
         try:
             message = self._runner.run(task, report)
             _write_result(task, message)

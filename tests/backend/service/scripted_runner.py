@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import sys
@@ -32,6 +33,10 @@ def run(task: Task, report: JobReporter) -> WireMessage:
     """Do what the first photo says; the result holds all photos' sizes."""
     data = [Path(path).read_bytes() for path in task.paths]
     word, _, argument = data[0].decode("latin-1").partition(" ")
+    if word.startswith("transfer") or (task.kind == "transfer" and word == "sleep"):
+        if word == "sleep":
+            _sleep(float(argument), report)
+        return _transfer(task, data, report)
     if word == "answer":
         _answer(report)
     elif word == "face":
@@ -64,6 +69,17 @@ def run(task: Task, report: JobReporter) -> WireMessage:
     buffers.add_array("ballast", np.zeros(size // 4), "<f4")
     header = {"names": list(task.names), "pid": os.getpid(), "texture_size": task.options.texture_size}
     return buffers.message(header)
+
+
+def _transfer(task: Task, data: list[bytes], report: JobReporter) -> WireMessage:
+    """What came, as the file that a transfer makes."""
+    report("identity", 1.0)
+    report("expression", 0.5)
+    identity = None if task.identity is None else len(Path(task.identity).read_bytes())
+    said = {"names": task.names, "sizes": [len(one) for one in data], "video": task.video, "identity": identity}
+    buffers = BufferList()
+    buffers.add_file("expression", json.dumps(said).encode(), "application/json")
+    return buffers.message({"kind": task.kind, "version": 1})
 
 
 def _answer(report: JobReporter) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import sys
 import time
 from contextlib import suppress
 from typing import Any
@@ -164,6 +165,29 @@ def test_frames_over_the_limit_close_the_connection(start_server) -> None:
     assert_still_works(server, "after-oversized")
 
 
+def resident_kb(server: ServerProcess) -> int:
+    with open(f"/proc/{server.process.pid}/status") as file:
+        return next(int(line.split()[1]) for line in file if line.startswith("VmRSS"))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells how much a connection has sent")
+def test_frames_without_end_do_not_fill_the_memory(start_server) -> None:
+    server = start_server(limits={"frame_bytes": 2**20, "message_bytes": 4 * 2**20, "waiting_bytes": 8 * 2**20})
+    endless = server.client()
+    before = most = resident_kb(server)
+    endless.socket.sndhwm = 0
+    endless.send_raw(b"{}", *[bytes(2**20)] * 400)  # far more than the 4 MiB of a message
+    other, end = server.client(), time.monotonic() + 4
+    while time.monotonic() < end:
+        most = max(most, resident_kb(server))
+        assert other.ask({"type": "ping"}).type == "pong"  # nobody else is disturbed
+        time.sleep(0.05)
+    assert most - before < 250_000  # kB
+    assert endless.ask({"type": "ping"})["code"] == "hello_first"  # connected anew
+    job = other.submit("after-endless", b"answer", bytes(2**20), bytes(2**20))["job"]
+    assert other.last_message(job).type == "result"
+
+
 def test_limits_of_jobs(start_server) -> None:
     server = start_server(limits={"jobs_per_client": 2, "queue": 3, "waiting_bytes": 1000})
     client = server.client()
@@ -196,9 +220,7 @@ def test_a_client_that_does_not_read_blocks_nobody(server: ServerProcess) -> Non
     start = time.monotonic()
     assert quick.last_message(quick.submit("quick", "answer")["job"]).type == "result"
     assert time.monotonic() - start < 3
-    with open(f"/proc/{server.process.pid}/status") as file:
-        resident = next(int(line.split()[1]) for line in file if line.startswith("VmRSS"))
-    assert resident < 200_000  # kB: it holds one of the thirty, not all
+    assert resident_kb(server) < 200_000  # kB: it holds one of the thirty, not all
 
 
 def test_a_thousand_random_messages(server: ServerProcess) -> None:

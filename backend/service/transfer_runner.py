@@ -1,0 +1,58 @@
+"""A transfer in the worker: photos or a video to the content of ``expression.json``."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from backend.errors import LikenessError
+from backend.exchange.wire import BufferList, WireMessage
+from backend.expression.subject import Subject, subject_of
+from backend.expression.take import ExpressionTake
+from backend.expression.take_file import take_bytes
+from backend.expression.transfer import transfer_photos, transfer_video
+from backend.geometry.template import load_template
+from backend.progress import ProgressReporter
+from backend.service.worker import Task
+
+FORMAT_VERSION = 1
+LARGEST_METRES = 10.0
+
+
+def run(task: Task, progress: ProgressReporter) -> WireMessage:
+    """One transfer. Raises ``LikenessError``."""
+    subject = None if task.identity is None else _subject(Path(task.identity))
+    buffers = BufferList()
+    buffers.add_file("expression", take_bytes(_take(task, subject, progress)), "application/json")
+    return buffers.message({"kind": "transfer", "version": FORMAT_VERSION})
+
+
+def _take(task: Task, subject: Subject | None, progress: ProgressReporter) -> ExpressionTake:
+    paths = [Path(path) for path in task.paths]
+    if not task.video:
+        name = task.names[0] if len(task.names) == 1 else f"{len(task.names)} photos"
+        return transfer_photos(name, list(zip(task.names, paths, strict=True)), subject, progress)
+    try:
+        take = transfer_video(paths[0], subject, progress)
+    except LikenessError as error:  # it names the file as the server keeps it
+        raise LikenessError(error.code, error.sentence.replace(str(paths[0]), task.names[0]), error.advice) from error
+    return _named(take, task.names[0])
+
+
+def _named(take: ExpressionTake, name: str) -> ExpressionTake:
+    return replace(take, source=name)
+
+
+def _subject(path: Path) -> Subject:
+    """The rig of the neutral head in a file. Raises ``LikenessError`` with code "usage" where it is not a head."""
+    vertices = np.frombuffer(path.read_bytes(), "<f4").reshape(-1, 3)
+    wanted = load_template().vertices.shape
+    if vertices.shape != wanted or not np.isfinite(vertices).all() or np.abs(vertices).max() > LARGEST_METRES:
+        raise LikenessError(
+            "usage",
+            "The head that came with the pictures is not one that this version of Likeness made.",
+            "Choose a head of this version that has all its parts, or let the face be solved from the pictures.",
+        )
+    return subject_of(vertices)
