@@ -11,15 +11,19 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from .backend_process.server_process import PORT_TAKEN, ServerProcess
-from .client.connection import Connection, Patience, Submission
-from .client.events import Arrived, Event, GaveUp, JobFailed, Lost, Previewed, Progressed, Queued, Welcomed
+from .client.connection import Connection, Patience
+from .client.events import Arrived, Event, GaveUp, JobFailed, Lost, Previewed, Progressed, Queued, Solved, Welcomed
 from .client.keys import ServerAddress, client_keys, running_server
+from .client.submissions import AnyJob
 from .errors import AddonError
 
 START_SECONDS = 120.0
 """A start that takes longer has failed; reading torch from a slow disk for the first time may take half of it."""
 CANCEL_SECONDS = 5.0
 """After so long a cancelled job counts as cancelled even if the server has not confirmed."""
+
+
+Delivered = Previewed | Arrived | Solved
 
 
 class Phase(enum.Enum):
@@ -80,7 +84,7 @@ class Runner:
         self._backend: LocalBackend | ServerAddress | None = None
         self._connection: Connection | None = None
         self._process: ServerProcess | None = None
-        self._submission: Submission | None = None
+        self._submission: AnyJob | None = None
         self._submitted = False
         self._looking = False
         self._cancelled_at = 0.0
@@ -100,10 +104,10 @@ class Runner:
         """The backend that this runner started, while it is there."""
         return self._process
 
-    def begin(self, submission: Submission, backend: LocalBackend | ServerAddress) -> None:
+    def begin(self, submission: AnyJob, backend: LocalBackend | ServerAddress) -> None:
         """Start a job. Raises ``AddonError`` ``busy`` while another one is under way."""
         if self.busy:
-            raise AddonError("A reconstruction is already running.", "Wait for it, or cancel it.", "busy")
+            raise AddonError("The backend is busy already.", "Wait for it, or cancel it.", "busy")
         if backend != self._backend:
             self.stop()
         self._backend, self._submission, self._submitted = backend, submission, False
@@ -139,9 +143,9 @@ class Runner:
         self._drop(wait)
         self.view = JobView()
 
-    def tick(self) -> list[Previewed | Arrived]:
+    def tick(self) -> list[Delivered]:
         """Look after everything; previews and the result of the current job come back, oldest first."""
-        delivered: list[Previewed | Arrived] = []
+        delivered: list[Delivered] = []
         try:
             self._watch_process()
             for event in self._connection.take() if self._connection is not None else ():
@@ -202,8 +206,10 @@ class Runner:
             return
         if was_running and self.view.phase is not Phase.CANCELLING:
             self._start_process()  # so that the next click finds it running
-            advice = "It has been started again; click Reconstruct Face once more."
-            sentence = why.sentence.rstrip(".") + ", and this reconstruction is lost."
+            assert self._submission is not None
+            words = self._submission.words
+            advice = f"It has been started again. {words.again}"
+            sentence = why.sentence.rstrip(".") + f", and this {words.what} is lost."
             raise AddonError(
                 sentence, advice if why.code != "out_of_memory" else f"{why.advice} {advice}", "server_died"
             )
@@ -212,7 +218,7 @@ class Runner:
         elif self.busy:
             raise why
 
-    def _take_in(self, event: Event, delivered: list[Previewed | Arrived]) -> None:
+    def _take_in(self, event: Event, delivered: list[Delivered]) -> None:
         if isinstance(event, Welcomed):
             self._looking = False
             self.welcome = event
@@ -226,9 +232,9 @@ class Runner:
         elif self._submission is not None and event.token == self._submission.token:
             self._take_in_job(event, delivered)
 
-    def _take_in_job(self, event: Event, delivered: list[Previewed | Arrived]) -> None:
+    def _take_in_job(self, event: Event, delivered: list[Delivered]) -> None:
         cancelling = self.view.phase is Phase.CANCELLING
-        if isinstance(event, Arrived):
+        if isinstance(event, Arrived | Solved):
             self._submission = None
             delivered.append(event)
             self.view = JobView(Phase.DONE, "Finished.", 1.0)
@@ -267,7 +273,7 @@ class Runner:
         assert self._connection is not None and self._submission is not None
         self._connection.submit(self._submission)
         self._submitted = True
-        self.view = replace(self.view, sentence="Sending the photos")
+        self.view = replace(self.view, sentence=self._submission.words.sending)
 
     def _fail(self, error: AddonError) -> None:
         self._submission = None

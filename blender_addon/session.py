@@ -10,10 +10,10 @@ from pathlib import Path
 
 import bpy
 
-from .client.connection import PhotoFile, Submission
 from .client.events import Arrived, Previewed
 from .client.keys import ServerAddress, config_folder
 from .client.photo_files import unique_labels
+from .client.submissions import PhotoFile, Submission
 from .errors import AddonError
 from .identity import client_name
 from .protocol.preview import Preview
@@ -55,6 +55,8 @@ class Session:
 
     def __init__(self) -> None:
         self.runner = Runner(client_name(), config_folder())
+        self._runner_is_mine = False
+        self._lent = False
         self.job: Job | None = None
         self.preview: Preview | None = None
         self.preview_at = 0.0
@@ -66,13 +68,13 @@ class Session:
 
     @property
     def view(self) -> JobView:
-        """What there is to show."""
-        return self._import_view or self.runner.view
+        """What there is to show of the reconstruction."""
+        return self._import_view or (self.runner.view if self._runner_is_mine else JobView())
 
     @property
     def busy(self) -> bool:
-        """Whether a reconstruction runs or its result is being imported."""
-        return self.view.phase.busy
+        """Whether a reconstruction runs or its result is being imported, or the runner is lent."""
+        return self.view.phase.busy or self._lent or self.runner.busy
 
     @property
     def importing(self) -> bool:
@@ -81,12 +83,26 @@ class Session:
 
     def begin(self, job: Job, backend: LocalBackend | ServerAddress) -> None:
         """Start. Raises ``AddonError`` ``busy``."""
-        if self.busy:
-            raise AddonError("A reconstruction is already running.", "Wait for it, or cancel it.", "busy")
+        self._check_idle()
+        self._runner_is_mine = True
         options = {"quality": job.quality, "texture_size": job.texture_size, "device": "auto"}
         self.job, self.preview, self.head, self._result, self._import_view = job, None, None, None, None
         self._begun = time.monotonic()
         self.runner.begin(Submission(secrets.token_hex(16), job.photos, options), backend)
+
+    def lend(self) -> Runner:
+        """The runner, for a job of somebody else who ticks it until ``take_back``. Raises ``AddonError`` ``busy``."""
+        self._check_idle()
+        self._lent, self._runner_is_mine = True, False
+        return self.runner
+
+    def take_back(self) -> None:
+        """Whoever had the runner is done with it; a job that is being cancelled is looked after from here."""
+        self._lent = False
+
+    def _check_idle(self) -> None:
+        if self.busy:
+            raise AddonError("The backend is busy already.", "Wait for it, or cancel what runs.", "busy")
 
     def cancel(self) -> None:
         """Stop: the job at the backend, or the result that waits for the scene."""
@@ -97,6 +113,8 @@ class Session:
 
     def tick(self) -> None:
         """Look after everything once; on the main thread only."""
+        if self._lent:
+            return
         for event in self.runner.tick():
             if isinstance(event, Previewed):
                 self.preview, self.preview_at = event.preview, time.monotonic()

@@ -69,6 +69,7 @@ def protocol_error(error: ProtocolError) -> dict[str, Any]:
     header: dict[str, Any] = {
         "type": "error",
         **with_request(error.request),
+        **({} if error.token is None else {"token": error.token}),
         "code": error.code,
         "sentence": error.sentence,
         "advice": error.advice,

@@ -23,11 +23,12 @@ _Token = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_-]{1,64}\Z")]
 
 
 class ProtocolError(Exception):
-    """A message that is answered with an error."""
+    """A message that is answered with an error; ``token`` is that of the job which there will not be."""
 
     def __init__(self, code: str, sentence: str, advice: str = "", request: str | None = None) -> None:
         super().__init__(sentence)
         self.code, self.sentence, self.advice, self.request = code, sentence, advice, request
+        self.token: str | None = None
 
 
 class _Message(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", forbid_unknown_fields=True):
@@ -47,6 +48,7 @@ class JobOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     quality: Literal["fast", "standard", "best"] = "standard"
     texture_size: Literal[1024, 2048, 4096] = 2048
     device: Literal["auto", "cpu", "cuda"] = "auto"
+    lap: bool = True
 
 
 class PhotoHeader(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -152,6 +154,7 @@ def decode(header: bytes, buffers: Sequence[memoryview], limits: Limits) -> Clie
             raise ProtocolError("malformed", "This message has no buffers.")
     except ProtocolError as error:
         error.request = message.request
+        error.token = message.token if isinstance(message, NewJob) else None
         raise
     return message
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from backend.canonical.networks import lap_model
 from backend.errors import LikenessError
 from backend.exchange.asset_mesh import portrait_camera
 from backend.exchange.wire import BufferList, WireMessage, encode_face
@@ -44,6 +45,7 @@ def warm(device: str) -> dict[str, Any]:
     mediapipe_models.hand_finder()
     identity_model()
     face_parser()
+    lap_model(found)
     template = load_template()
     head = template.head
     preview_message(HeadPreview("", template.vertices[: head.vertex_stop], template.quads[: head.face_stop]))
@@ -60,7 +62,10 @@ def run(task: Task, report: JobReporter) -> WireMessage:
     """One reconstruction. Raises ``LikenessError``."""
     wanted = task.options.device if task.options.device != "auto" else _server_device
     options = ReconstructOptions(
-        quality=task.options.quality, texture_size=task.options.texture_size, device=_device(wanted)
+        quality=task.options.quality,
+        texture_size=task.options.texture_size,
+        device=_device(wanted),
+        lap=task.options.lap,
     )
     sources = [PhotoSource(name, path=Path(path)) for name, path in zip(task.names, task.paths, strict=True)]
 

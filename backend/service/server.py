@@ -262,8 +262,12 @@ class Server:
         self, connection: Connection, message: ClientMessage, buffers: Sequence[memoryview], now: float
     ) -> None:
         if isinstance(message, NewJob):
-            self._check_path(connection, message)
-            job = self._desk.submit(connection.client, connection.identity, message, buffers)
+            try:
+                self._check_path(connection, message)
+                job = self._desk.submit(connection.client, connection.identity, message, buffers)
+            except ProtocolError as error:
+                error.token = message.token
+                raise
             self._tell_where_it_stands(connection, job, message.request, now)
         elif isinstance(message, AboutJob):
             self._handle_job(connection, message, now)
@@ -287,9 +291,14 @@ class Server:
     def _check_path(self, connection: Connection, message: NewJob) -> None:
         """Files of this machine are opened for its own user only, whoever else may come through a tunnel."""
         video = message.video if isinstance(message, Transfer) else None
-        if video is not None and video.path is not None and connection.client != self._own_client:
+        if video is None or video.path is None:
+            return
+        sentence = f"There is no file {video.path} where the server runs."
+        if connection.client != self._own_client:
             sentence = f"The server does not open files by their paths for this client ({video.name})."
-            raise ProtocolError("no_path", sentence, "Send the video's bytes.", message.request)
+        elif os.path.isfile(video.path):
+            return
+        raise ProtocolError("no_path", sentence, "Send the video's bytes.", message.request)
 
     def _handle_job(self, connection: Connection, message: AboutJob, now: float) -> None:
         job = self._book.find(connection.client, message.job, message.token)

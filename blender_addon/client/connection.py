@@ -6,37 +6,19 @@ import queue
 import threading
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ..errors import AddonError
+from ..protocol.expression import TRANSFER, decode_expression
 from ..protocol.preview import decode_preview
 from ..protocol.result import decode_result
 from . import messages
-from .events import Arrived, Event, GaveUp, JobFailed, Lost, Previewed, Welcomed
+from .events import Arrived, Event, GaveUp, JobFailed, Lost, Previewed, Solved, Welcomed
 from .keys import KeyPair, ServerAddress
-from .photo_files import read_photos
+from .submissions import AnyJob, composed
 
 TICK_SECONDS = 0.03
-
-
-@dataclass(frozen=True)
-class PhotoFile:
-    """A photo to send: its label, unique among the job's, and either its path or its bytes."""
-
-    label: str
-    path: Path | None = None
-    data: bytes | None = None
-
-
-@dataclass(frozen=True)
-class Submission:
-    """A job as the client knows it; ``token`` is random and ours."""
-
-    token: str
-    photos: tuple[PhotoFile, ...]
-    options: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -68,8 +50,8 @@ class Connection:
         """Connect; ``Welcomed`` or ``GaveUp`` follows."""
         self._thread.start()
 
-    def submit(self, submission: Submission) -> None:
-        """Send a job; exactly one ``Arrived`` or ``JobFailed`` with its token follows, unless the thread gives up."""
+    def submit(self, submission: AnyJob) -> None:
+        """Send a job; one ``Arrived``, ``Solved`` or ``JobFailed`` of its token follows, if the thread lives on."""
         self._commands.put(("submit", submission))
 
     def cancel(self, token: str) -> None:
@@ -144,7 +126,7 @@ class _Conversation:
         self._socket: Any = None
         self._monitor: Any = None
         self._trouble = ""
-        self._jobs: dict[str, Submission] = {}
+        self._jobs: dict[str, AnyJob] = {}
         self._cancelled: set[str] = set()
         self._welcome: Welcomed | None = None
         self.ready = False
@@ -185,22 +167,15 @@ class _Conversation:
         """Drop the socket; what was sent still leaves for a moment."""
         self._drop_socket()
 
-    def submit(self, submission: Submission) -> None:
+    def submit(self, submission: AnyJob) -> None:
         assert self._welcome is not None
         try:
-            contents = read_photos(
-                [(photo.label, photo.path, photo.data) for photo in submission.photos], self._welcome.limits
-            )
+            header, contents = composed(submission, self._welcome)
         except AddonError as error:
             self._tell(JobFailed(submission.token, error.code, error.sentence, error.advice))
             return
         self._jobs[submission.token] = submission
-        described = [
-            {"name": photo.label, "bytes": len(content)}
-            for photo, content in zip(submission.photos, contents, strict=True)
-        ]
-        header = {"type": "submit", "request": "submit", "token": submission.token, "photos": described}
-        self._send({**header, "options": dict(submission.options)}, contents)
+        self._send(header, contents)
 
     def cancel(self, token: str) -> None:
         self._cancelled.add(token)
@@ -244,7 +219,10 @@ class _Conversation:
                 return  # the result is what counts
         elif kind == "result":
             try:
-                event: Event = Arrived(token, decode_result(header, buffers))
+                if header.get("kind") == TRANSFER:
+                    event: Event = Solved(token, decode_expression(header, buffers))
+                else:
+                    event = Arrived(token, decode_result(header, buffers))
             except AddonError as error:
                 event = JobFailed(token, error.code, error.sentence, error.advice)
             self._end_job(token, event)
@@ -261,12 +239,12 @@ class _Conversation:
         welcome = messages.welcomed(header, before)
         self._welcome, self.ready = welcome, True
         self._tell(welcome)
-        for token in list(self._jobs):
+        for token, job in list(self._jobs.items()):
             if welcome.same_server:
                 self._send({"type": "fetch", "request": "fetch", "token": token})
             else:
-                sentence = "The backend stopped while it worked on these photos, and runs again."
-                self._end_job(token, JobFailed(token, "server_died", sentence, "Click Reconstruct Face once more."))
+                sentence = f"The backend stopped during the {job.words.what}, and runs again."
+                self._end_job(token, JobFailed(token, "server_died", sentence, job.words.again))
 
     def _take_error(self, header: dict[str, Any], token: str) -> None:
         code, request = messages.text_of(header, "code"), messages.text_of(header, "request")
@@ -280,17 +258,24 @@ class _Conversation:
         elif request == "fetch" and code == "unknown_job" and token in self._jobs:
             submission = self._jobs.pop(token)
             if token in self._cancelled:
-                failed = JobFailed(token, "cancelled", "The reconstruction was cancelled.", "")
+                failed = JobFailed(token, "cancelled", f"The {submission.words.what} was cancelled.", "")
                 self._end_job(token, failed)
             else:  # the submit never arrived
                 self.submit(submission)
+        elif code == "no_path" and token in self._jobs and self._welcome is not None:
+            # The same user, but not the same files, as out of a container: send the bytes.
+            self._welcome = replace(self._welcome, capabilities=self._welcome.capabilities - {"path"})
+            self.submit(self._jobs[token])
         elif token in self._jobs and request in ("", "submit", "fetch"):
             self._end_job(token, messages.job_failed(header, token))
+        elif not token and request == "submit":  # what was sent could not even be read
+            for unread in list(self._jobs):
+                self._end_job(unread, messages.job_failed(header, unread))
 
     def _server_leaves(self, reason: str) -> None:
-        for token in list(self._jobs):
-            sentence = f"The backend stopped ({reason or 'no reason given'}) before the head was finished."
-            self._end_job(token, JobFailed(token, "stopped", sentence, "Click Reconstruct Face to start it again."))
+        for token, job in list(self._jobs.items()):
+            sentence = f"The backend stopped ({reason or 'no reason given'}) during the {job.words.what}."
+            self._end_job(token, JobFailed(token, "stopped", sentence, job.words.again))
         raise AddonError("The backend has stopped.", "It starts again with the next click.", "left")
 
     def _keep_time(self) -> None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from ..protocol.preview import Preview
 from ..protocol.result import HeadResult
+from ..transfer.clips import ExpressionClip
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,7 @@ class Welcomed:
     likeness : version of the backend. instance : of this run of the server. pid : of its process.
     device : in words, "" until its worker has started. limits : what it accepts.
     same_server : whether it is the server of before, so that jobs of before are still there; True the first time.
+    capabilities : names of what it can do besides.
     ping_seconds, silence_seconds : how often it wants to hear from us, and after how much silence either side is gone.
     """
 
@@ -37,6 +39,7 @@ class Welcomed:
     same_server: bool
     ping_seconds: float
     silence_seconds: float
+    capabilities: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -75,6 +78,14 @@ class Arrived:
 
 
 @dataclass(frozen=True)
+class Solved:
+    """The result of a transfer."""
+
+    token: str
+    clip: ExpressionClip
+
+
+@dataclass(frozen=True)
 class JobFailed:
     """The job ended without a result; ``code`` as in docs/protocol.md or one of our own."""
 
@@ -103,4 +114,4 @@ class GaveUp:
     advice: str
 
 
-Event = Welcomed | Queued | Progressed | Previewed | Arrived | JobFailed | Lost | GaveUp
+Event = Welcomed | Queued | Progressed | Previewed | Arrived | Solved | JobFailed | Lost | GaveUp

@@ -64,6 +64,7 @@ def welcomed(header: Mapping[str, Any], instance_before: str | None) -> Welcomed
         same_server=instance_before in (None, instance),
         ping_seconds=min(max(number_of(heartbeat, "interval_seconds") or 2.0, 0.2), 60.0),
         silence_seconds=min(max(number_of(heartbeat, "silence_seconds") or 15.0, 1.0), 600.0),
+        capabilities=frozenset(name for name in header.get("capabilities") or () if isinstance(name, str)),
     )
 
 

@@ -8,6 +8,9 @@ from pathlib import Path
 from ..errors import AddonError
 from .events import Limits
 
+PIECE_BYTES = 32 * 2**20
+"""Of a video; a piece is a buffer of its own."""
+
 
 def unique_labels(names: Sequence[str]) -> tuple[str, ...]:
     """Names as labels of a job: printable, at most 255 characters, no two alike (``front.jpg``, ``front (2).jpg``)."""
@@ -63,3 +66,29 @@ def read_photos(photos: Sequence[tuple[str, Path | None, bytes | None]], limits:
             "too_large",
         )
     return contents
+
+
+def read_video(path: Path, limits: Limits) -> list[bytes]:
+    """A video's bytes, in pieces that the server takes.
+
+    Raises
+    ------
+    AddonError : ``no_photo`` for a file that cannot be read, ``too_large`` for what the server would refuse.
+    """
+    most = limits.message_bytes - 2**20  # a header and a head come with it
+    try:
+        if path.stat().st_size > most:
+            raise AddonError(
+                f"{path.name} is larger than the {most / 2**20:.0f} MiB that a backend on another machine takes.",
+                "Cut it, or export it smaller: faces of 300 pixels are large enough.",
+                "too_large",
+            )
+        size = min(PIECE_BYTES, limits.frame_bytes)
+        with path.open("rb") as file:
+            pieces = list(iter(lambda: file.read(size), b""))
+    except OSError as error:
+        why = error.strerror or str(error)
+        raise AddonError(f"{path.name} could not be read ({why}).", "Choose it again.", "no_photo") from error
+    if not pieces:
+        raise AddonError(f"{path.name} is an empty file.", "Copy or export it again.", "no_photo")
+    return pieces

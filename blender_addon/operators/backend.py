@@ -27,7 +27,7 @@ class _Installing(bpy.types.Operator):
     def _begin(self, plan: InstallPlan | None) -> set[str]:
         try:
             if session().busy:
-                raise AddonError("A reconstruction is running.", "Wait for it, or cancel it first.", "busy")
+                raise AddonError("The backend is at work.", "Wait for it, or cancel it first.", "busy")
             session().runner.stop(wait=False)  # the backend cannot be replaced while it runs
             installation = installer.start(plan)
         except AddonError as error:

@@ -29,7 +29,7 @@ class ReconstructFace(bpy.types.Operator):
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
         if session().busy:
-            cls.poll_message_set("A reconstruction is running")
+            cls.poll_message_set("The backend is busy")
             return False
         return True
 

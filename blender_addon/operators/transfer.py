@@ -106,13 +106,20 @@ class LoadExpressionFile(SlicedFileOperator, bpy.types.Operator, ImportHelper):
 
     def steps(self, context: bpy.types.Context) -> Steps:
         clip = clips.read_clip(Path(bpy.path.abspath(self.filepath)))
-        return (yield from clip_steps(context, clip, self.start, self.gain, self.head_pose, self.set_range))
+        targets = selected_meshes(context, None)
+        return (yield from clip_steps(context, clip, targets, self.start, self.gain, self.head_pose, self.set_range))
 
 
 def clip_steps(
-    context: bpy.types.Context, clip: clips.ExpressionClip, start: int, gain: float, head_pose: bool, set_range: bool
+    context: bpy.types.Context,
+    clip: clips.ExpressionClip,
+    targets: Sequence[bpy.types.Object],
+    start: int,
+    gain: float,
+    head_pose: bool,
+    set_range: bool = False,
 ) -> Steps:
-    """Put a clip onto the selected meshes: keyframes from frame ``start`` on, or the values of a single expression."""
+    """Put a clip onto meshes: keyframes from frame ``start`` on, or the values of a single expression."""
     settings, render = settings_of(context), context.scene.render
     rate = render.fps / render.fps_base
     if clip.seconds[-1] * rate > MOST_FRAMES:
@@ -120,7 +127,6 @@ def clip_steps(
     many = len(clip.seconds) > 1
     clip = clips.resample(clip, rate)
     frames = start + np.round(clip.seconds * rate)
-    targets = selected_meshes(context, None)
     outcomes: list[apply.Outcome] = []
     for number, target in enumerate(targets):
         if not apply.key_names(target) and len(targets) > 1:

@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
-import time
+import secrets
+from collections.abc import Generator
 from pathlib import Path
 
 import bpy
 from bpy.props import BoolProperty, FloatProperty, IntProperty, StringProperty
 from bpy_extras.io_utils import ImportHelper
 
-from ..backend_process.picture_solver import PictureSolver
+from ..client.submissions import PhotoFile, Transfer
 from ..errors import AddonError
-from ..runner import LocalBackend
-from ..transfer import clips
-from ..transfer.sliced import SlicedFileOperator, Steps, say
+from ..runner import JobView
+from ..scene.neutral_head import neutral_head
+from ..session import session, start_timer
+from ..solving import solved
+from ..transfer.clips import ExpressionClip
+from ..transfer.sliced import SlicedFileOperator, Steps, Waiting, say
 from ..ui.preferences import chosen_backend
 from .transfer import clip_steps
-from .transfer_settings import selected_meshes
+from .transfer_settings import selected_meshes, settings_of
 
 PHOTOS = "*.jpg;*.jpeg;*.png;*.webp;*.tif;*.tiff;*.heic;*.heif"
 VIDEOS = "*.mp4;*.mov;*.avi;*.mkv;*.webm;*.m4v"
-_WAIT_SECONDS = 0.01
 
 
 class _FromPictures(SlicedFileOperator, ImportHelper):
@@ -32,36 +35,30 @@ class _FromPictures(SlicedFileOperator, ImportHelper):
     gain: FloatProperty(name="Gain", description="Stronger or weaker", default=1.0, min=0.0, soft_max=2)
     head_pose: BoolProperty(name="Head Pose", description="Turn the chosen bone or object, too", default=True)
 
-    def pictures(self) -> list[Path]:
-        """The chosen files."""
-        return [Path(bpy.path.abspath(self.filepath))]
+    @classmethod
+    def can_run(cls, context: bpy.types.Context) -> bool:
+        if session().busy:
+            cls.poll_message_set("The backend is busy")
+            return False
+        return True
+
+    def job(self, path: Path, head: bytes | None) -> Transfer:
+        """What the backend is asked for."""
+        raise AttributeError("an operator has to say what it asks for")
 
     def steps(self, context: bpy.types.Context) -> Steps:
-        selected_meshes(context, None)  # says at once where nothing is selected
-        pictures = self.pictures()
-        for path in pictures:
-            if not path.is_file():
-                raise AddonError(f"{path.name} could not be read.", "Choose it again.", "no_file")
-        backend = chosen_backend(context)
-        if not isinstance(backend, LocalBackend):
-            raise AddonError(
-                "Expressions from pictures need a backend on this computer.",
-                "Choose Installed or Existing in the extension's preferences.",
-                "remote",
-            )
-        solver = PictureSolver(backend.python, backend.source, pictures)
-        try:
-            say("Starting the backend")
-            while not solver.finished:
-                if solver.stage:
-                    say(solver.stage.capitalize())
-                yield 0.0
-                time.sleep(_WAIT_SECONDS)
-            clip = clips.read_clip(solver.out)
-        finally:
-            solver.stop()
+        meshes = [mesh.name for mesh in selected_meshes(context, None)]
+        path, person = Path(bpy.path.abspath(self.filepath)), settings_of(context).person
+        if not path.is_file():
+            raise AddonError(f"{path.name} could not be read.", "Choose it again.", "no_file")
+        head = None if person is None else neutral_head(person)
+        start_timer()  # which keeps looking after the backend when this is done
+        clip = yield from _waiting(solved(self.job(path, head), chosen_backend(context)))
         say("Writing the keys")
-        return (yield from clip_steps(context, clip, self.first_frame(context), self.gain, self.head_pose, False))
+        targets = [mesh for name in meshes if (mesh := bpy.data.objects.get(name)) is not None]
+        if not targets:
+            raise AddonError("The meshes that should get it are gone.", "Select others, and try again.", "no_target")
+        return (yield from clip_steps(context, clip, targets, self.first_frame(context), self.gain, self.head_pose))
 
     def first_frame(self, context: bpy.types.Context) -> int:
         """Where an animation begins."""
@@ -79,6 +76,9 @@ class ExpressionFromPhoto(_FromPictures, bpy.types.Operator):
 
     filter_glob: StringProperty(default=PHOTOS, options={"HIDDEN"})
 
+    def job(self, path: Path, head: bytes | None) -> Transfer:
+        return Transfer(secrets.token_hex(16), photos=(PhotoFile(path.name[-240:], path),), head=head)
+
 
 class AnimateFromVideo(_FromPictures, bpy.types.Operator):
     """Give the selected meshes the performance that a video shows, as keyframes at the scene's frame rate"""
@@ -93,8 +93,23 @@ class AnimateFromVideo(_FromPictures, bpy.types.Operator):
     filter_glob: StringProperty(default=VIDEOS, options={"HIDDEN"})
     start: IntProperty(name="First Frame", description="Where the animation begins", default=1)
 
+    def job(self, path: Path, head: bytes | None) -> Transfer:
+        return Transfer(secrets.token_hex(16), video=path, head=head)
+
     def first_frame(self, context: bpy.types.Context) -> int:
         return self.start
+
+
+def _waiting(steps: Generator[JobView, None, ExpressionClip]) -> Generator[Waiting, None, ExpressionClip]:
+    """What the backend does, as something to wait for."""
+    try:
+        while True:
+            view = next(steps)
+            yield Waiting(view.sentence, view.fraction, view.seconds_left)
+    except StopIteration as stop:
+        return stop.value
+    finally:
+        steps.close()
 
 
 CLASSES = (ExpressionFromPhoto, AnimateFromVideo)

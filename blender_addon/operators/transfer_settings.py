@@ -9,12 +9,17 @@ import bpy
 from bpy.props import BoolProperty, CollectionProperty, FloatProperty, IntProperty, PointerProperty, StringProperty
 
 from ..errors import AddonError
+from ..scene.tags import HEAD_ID
 from ..transfer.apply import key_names
 from ..transfer.mapping import KeyLink, suggest
 
 
 def _has_keys(_: object, obj: bpy.types.Object) -> bool:
     return obj.type == "MESH" and len(key_names(obj)) > 0
+
+
+def _is_head(_: object, collection: bpy.types.Collection) -> bool:
+    return HEAD_ID in collection
 
 
 class LikenessKeyLink(bpy.types.PropertyGroup):
@@ -38,6 +43,12 @@ class LikenessTransfer(bpy.types.PropertyGroup):
 
     source: PointerProperty(
         name="Source", description="The rig whose expression or keys others get", type=bpy.types.Object, poll=_has_keys
+    )
+    person: PointerProperty(
+        name="Person",
+        description="Likeness head of the person in the pictures; empty: their face is solved from the pictures",
+        type=bpy.types.Collection,
+        poll=_is_head,
     )
     gain: FloatProperty(name="Gain", description="Stronger or weaker than the source", default=1.0, min=0.0, soft_max=2)
     use_links: BoolProperty(

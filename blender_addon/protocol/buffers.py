@@ -91,6 +91,13 @@ class NamedBuffers:
             raise malformed("a picture has another size than the header says")
         return data, (width, height)
 
+    def file(self, name: str, media_type: str) -> memoryview:
+        """The bytes of the file called ``name``."""
+        description, view = self._get(name)
+        if description.get("media_type") != media_type:
+            raise malformed("a file has another type than it should")
+        return view
+
     def _get(self, name: str) -> tuple[Mapping[str, Any], memoryview]:
         if name not in self._found:
             raise malformed("a buffer that the header names is missing")

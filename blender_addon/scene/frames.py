@@ -15,3 +15,12 @@ def to_blender(points: np.ndarray) -> np.ndarray:
     np.negative(points[..., 2], out=out[..., 1])
     out[..., 2] = points[..., 1]
     return out
+
+
+def to_head(points: np.ndarray) -> np.ndarray:
+    """Blender's points or offsets (..., 3) in the head frame, as contiguous float32."""
+    out = np.empty(points.shape, np.float32)
+    out[..., 0] = points[..., 0]
+    out[..., 1] = points[..., 2]
+    np.negative(points[..., 1], out=out[..., 2])
+    return out

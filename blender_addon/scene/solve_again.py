@@ -6,8 +6,8 @@ from pathlib import Path
 
 import bpy
 
-from ..client.connection import PhotoFile
 from ..client.photo_files import unique_labels
+from ..client.submissions import PhotoFile
 from ..errors import AddonError
 from . import tags
 from .images import file_bytes

@@ -11,11 +11,23 @@ import bpy
 from ..errors import AddonError
 from ..ui import redraw
 
+WAIT_SECONDS = 0.01
 SLICE_SECONDS = 0.04
 """After so long the next step waits for the next tick; steps themselves stay well below 100 ms."""
 
-Steps = Generator[float, None, str]
-"""Yields the fraction done, returns the sentence for the artist. Closing it early takes back what it has done."""
+
+@dataclass(frozen=True)
+class Waiting:
+    """What somebody else is doing meanwhile: a sentence, the fraction done (0-1), seconds left or None."""
+
+    sentence: str
+    fraction: float
+    seconds_left: float | None = None
+
+
+Steps = Generator[float | Waiting, None, str]
+"""Yields the fraction done, or ``Waiting`` where there is nothing to do until the next tick, and the artist may go on
+working; returns the sentence for the artist. Closing it early takes back what it has done."""
 
 
 @dataclass
@@ -24,6 +36,8 @@ class Work:
 
     sentence: str
     fraction: float = 0.0
+    seconds_left: float | None = None
+    waiting: bool = False
     cancelled: bool = False
     drawn_at: float = 0.0
     draw_at: float = 0.0
@@ -77,7 +91,8 @@ class SlicedOperator:
         steps = self.steps(context)
         try:
             while True:
-                next(steps)
+                if isinstance(next(steps), Waiting):
+                    time.sleep(WAIT_SECONDS)
         except StopIteration as stop:
             return self._done(stop.value)
         except AddonError as error:
@@ -104,13 +119,21 @@ class SlicedOperator:
             self.report({"INFO"}, "Cancelled.")
             return {"CANCELLED"}
         if event.type != "TIMER":
+            if self._work.waiting:
+                return {"PASS_THROUGH"}
             view_only = {"MOUSEMOVE", "INBETWEEN_MOUSEMOVE", "WINDOW_DEACTIVATE", "LEFTMOUSE"}
             return {"PASS_THROUGH"} if event.type in view_only else {"RUNNING_MODAL"}
         until = time.monotonic() + SLICE_SECONDS
         try:
             self._pace(time.monotonic())
             while time.monotonic() < until:
-                self._work.fraction = next(self._steps)
+                done = next(self._steps)
+                self._work.waiting = isinstance(done, Waiting)
+                if isinstance(done, Waiting):
+                    self._work.sentence, self._work.fraction = done.sentence, done.fraction
+                    self._work.seconds_left = done.seconds_left
+                    break
+                self._work.fraction, self._work.seconds_left = done, None
         except StopIteration as stop:
             self._end(context)
             return self._done(stop.value)
@@ -124,6 +147,7 @@ class SlicedOperator:
         if time.monotonic() > self._work.draw_at:
             self._work.drawn_at = time.monotonic()
             redraw.regions("UI")
+            redraw.status_bar()
         return {"RUNNING_MODAL"}
 
     def _pace(self, now: float) -> None:

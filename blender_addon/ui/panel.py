@@ -10,6 +10,7 @@ from ..operators.photos import AddPhotos
 from ..runner import JobView, Phase
 from ..scene import tags
 from ..session import session
+from ..transfer.sliced import Work, current_work
 from .preferences import chosen_backend, preferences
 from .text import draw_error, draw_wrapped, time_left
 from .thumbnails import photo_icon
@@ -129,16 +130,21 @@ def draw_progress(layout: bpy.types.UILayout, view: JobView) -> None:
 
 def draw_status_bar(self: bpy.types.Header, context: bpy.types.Context) -> None:
     """Progress at the bottom of the window while something runs."""
-    view = session().view
-    if not view.phase.busy:
-        return
-    row = self.layout.row(align=True)
-    left = time_left(view.seconds_left)
-    row.label(text=f"{view.sentence}{', ' if left else ''}{left}", icon="USER")
+    view, work = session().view, current_work()
+    if view.phase.busy:
+        _draw_bar(self.layout, view, "likeness.cancel")
+    elif work is not None:
+        _draw_bar(self.layout, work, "likeness.cancel_transfer")
+
+
+def _draw_bar(layout: bpy.types.UILayout, shown: JobView | Work, cancel: str) -> None:
+    row = layout.row(align=True)
+    left = time_left(shown.seconds_left)
+    row.label(text=f"{shown.sentence}{', ' if left else ''}{left}", icon="USER")
     bar = row.row()
     bar.ui_units_x = 6
-    bar.progress(factor=view.fraction, text=f"{view.fraction:.0%}")
-    row.operator("likeness.cancel", text="", icon="X")
+    bar.progress(factor=shown.fraction, text=f"{shown.fraction:.0%}")
+    row.operator(cancel, text="", icon="X")
 
 
 def _draw_photos(layout: bpy.types.UILayout, settings: bpy.types.PropertyGroup) -> None:

@@ -9,7 +9,7 @@ from ..operators.transfer_settings import settings_of, source_of
 from ..transfer.meshes import points_on
 from ..transfer.sliced import current_work
 from .panel import TAB
-from .text import draw_wrapped
+from .text import draw_wrapped, time_left
 
 
 class KeyLinkList(bpy.types.UIList):
@@ -42,7 +42,8 @@ class ExpressionPanel(bpy.types.Panel):
         if work is not None:
             box = layout.box()
             draw_wrapped(box, work.sentence)
-            box.progress(factor=work.fraction, text=f"{work.fraction:.0%}")
+            text = f"{work.fraction:.0%}  {time_left(work.seconds_left)}".strip()
+            box.progress(factor=work.fraction, text=text)
             box.operator("likeness.cancel_transfer", text="Cancel (ESC)", icon="X")
             return
         layout.operator_context = "INVOKE_DEFAULT"
@@ -53,6 +54,8 @@ class ExpressionPanel(bpy.types.Panel):
         column = layout.column()
         column.use_property_split = True
         column.use_property_decorate = False
+        column.prop(settings, "person")
+        column.separator()
         column.prop(settings, "source")
         source = source_of(context)
         if source is None:

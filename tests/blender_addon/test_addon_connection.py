@@ -10,10 +10,11 @@ import pytest
 import zmq
 from scripted_server import Header, ScriptedServer, progress
 
-from blender_addon.client.connection import Connection, Patience, PhotoFile, Submission
+from blender_addon.client.connection import Connection, Patience
 from blender_addon.client.events import Event, GaveUp, JobFailed, Lost, Progressed, Queued, Welcomed
 from blender_addon.client.keys import KeyPair, ServerAddress
 from blender_addon.client.photo_files import unique_labels
+from blender_addon.client.submissions import PhotoFile, Submission
 
 LEFT: dict[Connection, list[Event]] = {}
 PATIENCE = Patience(hello=1.0, again=1.5)

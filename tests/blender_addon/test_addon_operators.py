@@ -238,7 +238,7 @@ from blender_addon.backend_process.folders import BackendFolder
 installer.backend_folder = lambda: BackendFolder(Path({str(tmp_path)!r}))
 chosen = bpy.context.preferences.addons["blender_addon"].preferences
 chosen.where, chosen.existing_python, chosen.existing_source = "EXISTING", sys.executable, {str(ROOT)!r}
-from blender_addon.client.connection import PhotoFile, Submission
+from blender_addon.client.submissions import PhotoFile, Submission
 from blender_addon.session import session
 from blender_addon.ui.preferences import chosen_backend
 session().runner.begin(Submission("t", (PhotoFile("a.jpg", data=b"x"),)), chosen_backend(bpy.context))

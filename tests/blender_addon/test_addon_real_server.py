@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from blender_addon.client.connection import PhotoFile, Submission
 from blender_addon.client.keys import ServerAddress, client_keys, remote_address, running_server
+from blender_addon.client.submissions import PhotoFile, Submission
 from blender_addon.runner import LocalBackend, Phase, Runner
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 from scripted_server import Header, ScriptedServer
 
-from blender_addon.client.connection import PhotoFile, Submission
 from blender_addon.client.keys import ServerAddress, client_keys, remote_address, running_server
+from blender_addon.client.submissions import PhotoFile, Submission
 from blender_addon.errors import AddonError
 from blender_addon.runner import LocalBackend, Phase, Runner
 

@@ -299,69 +299,6 @@ def test_keys_that_fit_nothing_are_said(capfd: pytest.CaptureFixture) -> None:
         bpy.ops.likeness.transfer_to_selected()
 
 
-BACKEND = """
-import json, sys, time
-arguments = sys.argv[1:]
-assert arguments[0] == "transfer", arguments
-picture, out = arguments[arguments.index("--from") + 1], arguments[arguments.index("--out") + 1]
-print("   0.1 s  frames", file=sys.stderr, flush=True)
-if "bad" in picture:
-    print("No face was found.", file=sys.stderr)
-    print("Choose another photo.", file=sys.stderr)
-    sys.exit(3)
-if "slow" in picture:
-    time.sleep(60)
-open(out, "w").write(open(picture).read())
-"""
-
-
-@pytest.fixture
-def fake_backend(tmp_path: Path) -> None:
-    """A backend whose answer is what the picture file contains."""
-    package = tmp_path / "source" / "backend"
-    package.mkdir(parents=True)
-    (package / "__init__.py").touch()
-    (package / "__main__.py").write_text(BACKEND)
-    chosen = bpy.context.preferences.addons["blender_addon"].preferences
-    chosen.where, chosen.existing_python, chosen.existing_source = "EXISTING", sys.executable, str(package.parent)
-
-
-def test_a_photo_and_a_video(fake_backend: None, tmp_path: Path) -> None:
-    target = rig(bpy, "target", ["jawOpen"])
-    select(bpy, target)
-    for name, frames in (("photo.jpg", 1), ("video.mp4", 31)):
-        content = take(frames, None if frames == 1 else 30.0)
-        content["weights"][-1][content["names"].index("jawOpen")] = 0.9
-        (tmp_path / name).write_text(json.dumps(content))
-    assert bpy.ops.likeness.expression_from_photo(filepath=str(tmp_path / "photo.jpg")) == {"FINISHED"}
-    assert value(target, "jawOpen") == pytest.approx(0.9) and not fcurves_of(target.data.shape_keys)
-    bpy.context.scene.render.fps = 60
-    assert bpy.ops.likeness.animate_from_video(filepath=str(tmp_path / "video.mp4"), start=10) == {"FINISHED"}
-    assert values_at(bpy, target, "jawOpen", [70]) == [pytest.approx(0.9)]
-    (tmp_path / "bad.jpg").touch()
-    with pytest.raises(RuntimeError, match=r"No face was found\. Choose another photo\."):
-        bpy.ops.likeness.expression_from_photo(filepath=str(tmp_path / "bad.jpg"))
-    with pytest.raises(RuntimeError, match="could not be read"):
-        bpy.ops.likeness.expression_from_photo(filepath=str(tmp_path / "none.jpg"))
-    bpy.context.preferences.addons["blender_addon"].preferences.where = "REMOTE"
-    with pytest.raises(RuntimeError):
-        bpy.ops.likeness.expression_from_photo(filepath=str(tmp_path / "photo.jpg"))
-
-
-def test_stopping_ends_the_backend(fake_backend: None, tmp_path: Path) -> None:
-    from blender_addon.backend_process.picture_solver import PictureSolver
-
-    (tmp_path / "slow.mp4").touch()
-    solver = PictureSolver(Path(sys.executable), tmp_path / "source", [tmp_path / "slow.mp4"])
-    end = time.monotonic() + 20
-    while not solver.stage and time.monotonic() < end:
-        assert not solver.finished
-        time.sleep(0.01)
-    assert solver.stage == "frames"
-    solver.stop()
-    assert solver._process.poll() is not None and not solver.out.parent.exists()
-
-
 class CheckedLayout:
     """Stands in for a ``UILayout``: every operator, property and icon that is drawn has to exist."""
 

@@ -37,6 +37,8 @@ def run(task: Task, report: JobReporter) -> WireMessage:
         if word == "sleep":
             _sleep(float(argument), report)
         return _transfer(task, data, report)
+    if word == "clip":
+        return _clip()
     if word == "answer":
         _answer(report)
     elif word == "face":
@@ -80,6 +82,22 @@ def _transfer(task: Task, data: list[bytes], report: JobReporter) -> WireMessage
     buffers = BufferList()
     buffers.add_file("expression", json.dumps(said).encode(), "application/json")
     return buffers.message({"kind": task.kind, "version": 1})
+
+
+def _clip() -> WireMessage:
+    """An expression file of two frames."""
+    from backend.expression.take import ExpressionTake
+    from backend.expression.take_file import take_bytes
+
+    rotations = np.tile(np.array([1, 0, 0, 0], np.float32), (2, 1))
+    zeros = [np.zeros((2, count), np.float32) for count in (52, 3, 4)]
+    marks, errors = np.zeros(2, np.uint8), np.zeros(2, np.float32)
+    take = ExpressionTake(
+        "clip", "video", 24.0, (), zeros[0], zeros[1], rotations, zeros[2], marks, errors, np.zeros(3, np.float32)
+    )
+    buffers = BufferList()
+    buffers.add_file("expression", take_bytes(take), "application/json")
+    return buffers.message({"kind": "transfer", "version": 1})
 
 
 def _answer(report: JobReporter) -> None:

@@ -79,6 +79,8 @@ def test_a_video_of_this_machine_is_read_where_it_lies(client: ServiceClient, tm
     queued = transfer(client, "path", video={"name": "long.mp4", "path": str(path)})
     assert json.loads(client.last_message(queued["job"]).buffers[0])["sizes"] == [10_009]
     assert path.exists()
+    missing = transfer(client, "missing", video={"name": "long.mp4", "path": str(tmp_path / "none.mp4")})
+    assert (missing["code"], missing["token"]) == ("no_path", "missing")
 
 
 def test_paths_are_for_the_servers_own_user_only(start_server: Callable[..., ServerProcess], tmp_path: Path) -> None:
@@ -90,7 +92,7 @@ def test_paths_are_for_the_servers_own_user_only(start_server: Callable[..., Ser
     secret = tmp_path / "secret.mp4"
     secret.write_bytes(b"transfer")
     refused = transfer(guest, "secret", video={"name": "a.mp4", "path": str(secret)})
-    assert (refused.type, refused["code"]) == ("error", "no_path") and refused["advice"]
+    assert (refused.type, refused["code"], refused["token"]) == ("error", "no_path", "secret") and refused["advice"]
     assert guest.last_message(video(guest, "bytes", b"transfer")["job"]).type == "result"
 
 

@@ -5,15 +5,27 @@ from __future__ import annotations
 import signal
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import TypeVar
 
 import pytest
 from service_client import ServerProcess
 
 from backend.rig.arkit import ARKIT_NAMES
-from blender_addon.client.connection import Connection, Patience, PhotoFile, Submission
-from blender_addon.client.events import Arrived, Event, GaveUp, JobFailed, Previewed, Progressed, Queued, Welcomed
+from blender_addon.client.connection import Connection, Patience
+from blender_addon.client.events import (
+    Arrived,
+    Event,
+    GaveUp,
+    JobFailed,
+    Previewed,
+    Progressed,
+    Queued,
+    Solved,
+    Welcomed,
+)
 from blender_addon.client.keys import KeyPair, ServerAddress
+from blender_addon.client.submissions import PhotoFile, Submission, Transfer
 
 Kind = TypeVar("Kind", bound=Event)
 
@@ -84,6 +96,29 @@ def test_cancel_and_failure(server: ServerProcess, extend: Callable[..., Extensi
     assert failed.token == "ext-crash" and failed.code == "worker_died" and failed.advice
     extension.submit("ext-next", "face")
     assert extension.wait_for(Arrived).token == "ext-next"
+
+
+def test_refused_jobs_end_and_videos_go_by_bytes_where_paths_mean_nothing(
+    start_server: Callable[..., ServerProcess], extend: Callable[..., Extension], tmp_path: Path
+) -> None:
+    server = start_server(limits={"waiting_bytes": 1000})
+    extension = extend(server)
+    assert "path" in extension.wait_for(Welcomed).capabilities
+    extension.submit("full", "answer" + " " * 2000)
+    assert extension.wait_for(JobFailed).code == "queue_full"
+    clip = tmp_path / "clip.mp4"
+    clip.write_bytes(b"clip")
+    extension.connection.submit(Transfer("by-path", video=clip))
+    assert extension.wait_for(Solved).clip.weights.shape == (2, 52)
+
+    class Elsewhere(type(clip)):
+        """A path that has another name where the server looks."""
+
+        def absolute(self) -> Path:
+            return tmp_path / "somewhere" / "else.mp4"
+
+    extension.connection.submit(Transfer("by-bytes", video=Elsewhere(clip)))
+    assert extension.wait_for(Solved).token == "by-bytes"
 
 
 def test_a_server_that_dies_is_noticed(

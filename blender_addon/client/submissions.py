@@ -1,0 +1,103 @@
+"""Jobs as the client knows them, and the messages that ask for them (docs/protocol.md)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ..errors import AddonError
+from .events import Welcomed
+from .photo_files import read_photos, read_video
+
+
+@dataclass(frozen=True)
+class PhotoFile:
+    """A photo to send: its label, unique among the job's, and either its path or its bytes."""
+
+    label: str
+    path: Path | None = None
+    data: bytes | None = None
+
+
+@dataclass(frozen=True)
+class JobWords:
+    """How to speak of a kind of job: what it is, what is sent, what to do to have it once more."""
+
+    what: str
+    sending: str
+    again: str
+
+
+@dataclass(frozen=True)
+class Submission:
+    """Photos to a head; ``token`` is random and ours."""
+
+    token: str
+    photos: tuple[PhotoFile, ...]
+    options: Mapping[str, Any] = field(default_factory=dict)
+    words = JobWords("reconstruction", "Sending the photos", "Click Reconstruct Face once more.")
+
+
+@dataclass(frozen=True)
+class Transfer:
+    """Photos, or a video, to expressions.
+
+    Attributes
+    ----------
+    head : neutral vertices of the person in the pictures, ``<f4`` (V, 3), parts in the order of ``PART_NAMES``, head
+        frame; None where the face is to be solved from the pictures.
+    """
+
+    token: str
+    photos: tuple[PhotoFile, ...] = ()
+    video: Path | None = None
+    head: bytes | None = None
+    words = JobWords("transfer", "Sending the pictures", "Click the button once more.")
+
+
+AnyJob = Submission | Transfer
+
+
+def composed(job: AnyJob, welcome: Welcomed) -> tuple[dict[str, Any], list[bytes]]:
+    """Header and buffers that ask a server for a job. Reads the files.
+
+    Raises
+    ------
+    AddonError : ``no_photo`` for a file that cannot be read, ``too_large`` for what the server would refuse,
+        ``version`` for a server that knows no transfers.
+    """
+    if isinstance(job, Transfer):
+        return _transfer(job, welcome)
+    described, contents = _photos(job.photos, welcome)
+    header = {"type": "submit", "request": "submit", "token": job.token, "photos": described}
+    return header | {"options": dict(job.options)}, contents
+
+
+def _transfer(job: Transfer, welcome: Welcomed) -> tuple[dict[str, Any], list[bytes]]:
+    if "transfer" not in welcome.capabilities:
+        raise AddonError(
+            f"This backend ({welcome.likeness}) cannot read expressions off pictures.",
+            "Bring the extension and the backend to the same version.",
+            "version",
+        )
+    header: dict[str, Any] = {"type": "transfer", "request": "submit", "token": job.token}
+    contents: list[bytes] = []
+    if job.video is None:
+        header["photos"], contents = _photos(job.photos, welcome)
+    elif "path" in welcome.capabilities:
+        header["video"] = {"name": job.video.name[-240:], "path": str(job.video.absolute())}
+    else:
+        contents = read_video(job.video, welcome.limits)
+        header["video"] = {"name": job.video.name[-240:], "bytes": sum(map(len, contents))}
+    if job.head is not None:
+        header["identity"] = True
+        contents = [*contents, job.head]
+    return header, contents
+
+
+def _photos(photos: tuple[PhotoFile, ...], welcome: Welcomed) -> tuple[list[dict[str, Any]], list[bytes]]:
+    contents = read_photos([(photo.label, photo.path, photo.data) for photo in photos], welcome.limits)
+    described = [{"name": photo.label, "bytes": len(content)} for photo, content in zip(photos, contents, strict=True)]
+    return described, contents

@@ -1,0 +1,33 @@
+"""A head in the scene as the neutral vertices that the backend knows it by."""
+
+from __future__ import annotations
+
+import bpy
+import numpy as np
+
+from ..errors import AddonError
+from ..protocol.names import PART_NAMES
+from .frames import to_head
+from .tags import part_object
+
+
+def neutral_head(collection: bpy.types.Collection) -> bytes:
+    """``<f4`` (V, 3): the rest shapes of all parts in the order of ``PART_NAMES``, head frame, metres.
+
+    Raises ``AddonError`` ``no_head`` where a part is missing.
+    """
+    shapes = []
+    for part in PART_NAMES:
+        obj = part_object(collection, part)
+        if obj is None:
+            raise AddonError(
+                f"The head {collection.name} has no {part} any more.",
+                "Choose another head as Person, or none to solve the face from the pictures.",
+                "no_head",
+            )
+        keys = obj.data.shape_keys
+        points = obj.data.vertices if keys is None else keys.reference_key.points
+        flat = np.empty(3 * len(points), np.float32)
+        points.foreach_get("co", flat)
+        shapes.append(to_head(flat.reshape(-1, 3)))
+    return np.concatenate(shapes).astype("<f4").tobytes()

@@ -1,0 +1,36 @@
+"""Expressions off pictures: the session's runner, lent for one transfer."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+
+from .client.events import Solved
+from .client.keys import ServerAddress
+from .client.submissions import Transfer
+from .errors import AddonError
+from .runner import JobView, LocalBackend, Phase
+from .session import session
+from .transfer.clips import ExpressionClip
+
+
+def solved(job: Transfer, backend: LocalBackend | ServerAddress) -> Generator[JobView, None, ExpressionClip]:
+    """Yields how far the transfer is, returns what it found; closing it early cancels the job.
+
+    Raises ``AddonError`` with the backend's words, or ``busy``.
+    """
+    current = session()
+    runner = current.lend()
+    try:
+        runner.begin(job, backend)
+        while True:
+            for event in runner.tick():
+                if isinstance(event, Solved):
+                    return event.clip
+            view = runner.view
+            if not view.phase.busy:
+                sentence = view.sentence if view.phase is Phase.FAILED else "The transfer was cancelled."
+                raise AddonError(sentence, view.advice, view.code or "cancelled")
+            yield view
+    finally:
+        runner.cancel()
+        current.take_back()
