@@ -14,6 +14,7 @@ KINDS: dict[str, dict[str, str]] = {
         "drawn_faces": "trainer.data.drawn_faces:DrawnFacesConfig",
         "people": "trainer.data.people:PeopleConfig",
         "stored": "trainer.data.stored:StoredConfig",
+        "mixed": "trainer.data.mixed:MixedConfig",
         "portraits": "trainer.data.portraits:PortraitsConfig",
         "lap_people": "trainer.data.lap:LapPeopleConfig",
         "lap_portraits": "trainer.data.lap:LapPortraitsConfig",

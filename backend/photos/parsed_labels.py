@@ -19,6 +19,7 @@ from backend.photos.regions import (
     mirrored,
     polygon_mask,
 )
+from backend.photos.two_scales import class_probabilities
 
 _OF_THE_HEAD = (
     FaceClass.SKIN, FaceClass.BROWS, FaceClass.EYES, FaceClass.GLASSES, FaceClass.LIPS, FaceClass.MOUTH_INTERIOR,
@@ -34,17 +35,25 @@ _PLACES = {
 _FILLED = (FaceClass.BROWS, FaceClass.EYES, FaceClass.LIPS)
 _SPECK = 0.0006  # of the face's area
 _AROUND = (FaceClass.HAIR, FaceClass.OCCLUDER, FaceClass.NECK, FaceClass.EARS)
+_FEW = 0.25
+"""Less than this share of what is on top of a head is a mistake for the rest of it."""
 _PERSON, _REACH = 0.2, 0.04  # least probability; how far beyond it hair may stand off, in heights of the face
 
 
 def label_by_net(parser: FaceParser, pixels: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
-    """(S, S) uint8 of ``FaceClass`` for a head crop (S, S, 3) uint8 sRGB with landmarks (478, 3) in its pixels.
+    """(S, S) uint8 of ``FaceClass`` for a head crop (S, S, 3) uint8 sRGB with landmarks (478, 3) in its pixels."""
+    labels = class_probabilities(parser, pixels, landmarks).argmax(axis=0).astype(np.uint8)
+    return agree_with_landmarks(labels, pixels, landmarks)
+
+
+def agree_with_landmarks(labels: np.ndarray, pixels: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
+    """A net's labels (S, S) uint8 of a head crop (S, S, 3) uint8 sRGB, without what landmarks (478, 2 or 3) contradict.
 
     Other people in the crop become BACKGROUND, and so does what looks like hair or like something in front of the face
     where MediaPipe sees nobody. Brows, eyes and lips that lie far from their landmarks become skin, and skin within the
-    landmarks' outlines becomes brows, eyes and lips.
+    landmarks' outlines becomes brows, eyes and lips. A little OCCLUDER in hair is hair, a little hair in a hat is hat.
     """
-    labels = parser.labels(pixels)
+    labels = labels.copy()
     side, size = pixels.shape[0], landmark_window(landmarks, 1.0).side
     for label, (reach, outlines) in _PLACES.items():
         near = np.logical_or.reduce(
@@ -58,9 +67,28 @@ def label_by_net(parser: FaceParser, pixels: np.ndarray, landmarks: np.ndarray) 
     person = grown(person_probability(pixels) > _PERSON, _REACH * size) | oval
     labels[np.isin(labels, _AROUND) & ~person] = FaceClass.BACKGROUND
     labels = _without_specks(labels, _SPECK * size**2)
+    labels = _hair_or_hat(labels)
     head = np.isin(labels, _OF_THE_HEAD)
     labels[head & ~connected(head | oval, oval)] = FaceClass.BACKGROUND
     return labels
+
+
+def _hair_or_hat(labels: np.ndarray) -> np.ndarray:
+    """Connected hair and occluder above the eyes are one thing where one of them is most of it."""
+    result = labels.copy()
+    eyes = np.flatnonzero((labels == FaceClass.EYES).any(axis=1))
+    below = labels.shape[0] if len(eyes) == 0 else int(eyes[0])
+    both = np.isin(labels[:below], (FaceClass.HAIR, FaceClass.OCCLUDER)).astype(np.uint8)
+    count, index = cv2.connectedComponents(both, connectivity=4)
+    occluder = labels[:below] == FaceClass.OCCLUDER
+    for part in range(1, count):
+        inside = index == part
+        share = occluder[inside].mean()
+        if share < _FEW:
+            result[:below][inside] = FaceClass.HAIR
+        elif share > 1 - _FEW:
+            result[:below][inside] = FaceClass.OCCLUDER
+    return result
 
 
 def _without_specks(labels: np.ndarray, area: float) -> np.ndarray:

@@ -15,7 +15,7 @@ from backend.photos.crop import crop_head
 from backend.photos.detect import detect_faces
 from backend.photos.landmarks import find_landmarks
 from backend.photos.masks import label_face
-from backend.photos.parsed_labels import label_by_net
+from backend.photos.parsed_labels import agree_with_landmarks
 from backend.photos.read import PhotoSource, read_photo
 
 
@@ -27,16 +27,6 @@ def head(photo_dir: Path) -> tuple[np.ndarray, np.ndarray]:
     landmarks = find_landmarks(pixels, detect_faces(pixels)[0])
     crop = crop_head(pixels, landmarks, max_side=384)
     return crop.pixels, crop.to_crop(landmarks)
-
-
-class _Scripted:
-    """In the place of a net: says what it is told."""
-
-    def __init__(self, labels: np.ndarray) -> None:
-        self._labels = labels
-
-    def labels(self, pixels: np.ndarray) -> np.ndarray:
-        return self._labels.copy()
 
 
 def test_parts_far_from_their_landmarks_specks_and_other_people_are_tidied_away(
@@ -52,12 +42,27 @@ def test_parts_far_from_their_landmarks_specks_and_other_people_are_tidied_away(
     labels[nose[1] - 1 : nose[1] + 2, nose[0] - 1 : nose[0] + 2] = FaceClass.HAIR
     forehead = landmarks[10, :2].astype(int)
     labels[forehead[1] + 4 : forehead[1] + 12, forehead[0] - 15 : forehead[0] + 15] = FaceClass.LIPS
-    tidy = label_by_net(_Scripted(labels), pixels, landmarks)
+    tidy = agree_with_landmarks(labels, pixels, landmarks)
     assert (tidy[: high[1] // 2, :20] == FaceClass.BACKGROUND).all()
     assert tidy[nose[1], nose[0]] == FaceClass.SKIN
     assert (tidy[forehead[1] + 6 : forehead[1] + 10, forehead[0] - 8 : forehead[0] + 8] == FaceClass.SKIN).all()
     mouth = landmarks[[0, 13], :2].mean(axis=0).astype(int)  # in the upper lip, which the net called skin
     assert tidy[mouth[1], mouth[0]] == FaceClass.LIPS
+
+
+def test_patches_in_hair_are_hair_and_a_hat_stays_a_hat(head: tuple[np.ndarray, np.ndarray]) -> None:
+    pixels, landmarks = head
+    top, middle = landmarks[10, :2].astype(int)[::-1]
+    labels = np.full(pixels.shape[:2], FaceClass.BACKGROUND, np.uint8)
+    low, high = landmarks[:468, :2].min(axis=0).astype(int), landmarks[:468, :2].max(axis=0).astype(int)
+    labels[low[1] : high[1], low[0] : high[0]] = FaceClass.SKIN
+    labels[top - 40 : top, middle - 40 : middle + 40] = FaceClass.HAIR
+    labels[top - 30 : top - 18, middle - 20 : middle + 5] = FaceClass.OCCLUDER  # a shine on the hair
+    tidy = agree_with_landmarks(labels, pixels, landmarks)
+    assert (tidy[top - 28 : top - 20, middle - 18 : middle + 3] == FaceClass.HAIR).all()
+    labels[top - 40 : top - 10, middle - 40 : middle + 40] = FaceClass.OCCLUDER  # a cap over hair
+    tidy = agree_with_landmarks(labels, pixels, landmarks)
+    assert (tidy[top - 28 : top - 20, middle - 18 : middle + 3] == FaceClass.OCCLUDER).all()
 
 
 def test_without_a_net_colours_and_landmarks_do(

@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from backend.photos.collection import FaceClass
+
 
 def _pairs(large: int, small: int, device: torch.device) -> tuple[Tensor, Tensor]:
     """(S,) first and last of the one or two samples that each pixel covers most of."""
@@ -28,7 +30,8 @@ def smaller(images: Tensor, size: int) -> Tensor:
 def smaller_labels(labels: Tensor, size: int) -> Tensor:
     """(N, size, size) uint8 the class of most of the four samples in each pixel, of labels (N, S', S') uint8.
 
-    Of two pairs the one that holds the upper left sample; of four classes that sample's.
+    Of two pairs the one that holds the upper left sample; of four classes that sample's. One sample of glasses is
+    enough for GLASSES: a wire frame is thinner than a pixel, while it is plain to see in the picture.
     """
     if labels.shape[-1] == size:
         return labels
@@ -38,4 +41,6 @@ def smaller_labels(labels: Tensor, size: int) -> Tensor:
     c, d = lower.index_select(2, first), lower.index_select(2, last)
     paired = (a == b) | (a == c) | (a == d)
     result = torch.where(paired, a, torch.where((b == c) | (b == d), b, torch.where(c == d, c, a)))
-    return result
+    glasses = int(FaceClass.GLASSES)
+    seen = (a == glasses) | (b == glasses) | (c == glasses) | (d == glasses)
+    return result.masked_fill(seen, glasses)

@@ -70,7 +70,7 @@ class FilmParameters:
 
 def draw_film(generator: np.random.Generator) -> FilmParameters:
     """The camera, its settings, and what happened to the picture afterwards."""
-    grey = generator.random() < 0.16
+    grey = generator.random() < 0.26
     old = grey and generator.random() < 0.6
     warm = generator.normal(0, 0.07)
     white = np.array([1 + warm, 1 + generator.normal(0, 0.015), 1 - warm])

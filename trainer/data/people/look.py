@@ -99,11 +99,11 @@ def draw_look(generator: np.random.Generator) -> PersonLook:
     greyness = float(np.clip(generator.normal(1.5 * old - 0.35, 0.3), 0, 1)) * float(not dyed)
     grey = _GREY_HAIR * generator.uniform(0.7, 1.5)
     brow_hair = hair * generator.uniform(0.45, 1.0) if not dyed else _HAIR_COLOURS[1] * generator.uniform(0.5, 2.0)
-    bearded = femininity < 0.45 and generator.random() < 0.48
+    bearded = femininity < 0.45 and generator.random() < 0.42 + 0.14 * old
     style = generator.random(3)
     beard = float(generator.beta(2, 1.2)) if bearded else 0.0
     moustache = beard * float(style[0] < 0.85)
-    chin = beard * float(style[1] < 0.85 or style[0] >= 0.85)
+    chin = beard * float(style[1] < 0.62 or style[0] >= 0.85)  # about a third wear a moustache alone
     jaw = beard * float(style[2] < 0.62) * float(chin > 0)
     stubble = float(generator.random() ** 1.5) if femininity < 0.45 else 0.0
     baldness = float(np.clip(generator.normal(0.9 * old - 0.15, 0.35), 0, 1)) if femininity < 0.5 else 0.0

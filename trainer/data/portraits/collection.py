@@ -12,6 +12,7 @@ from torch import Tensor
 
 from trainer.contracts import SourceConfig
 from trainer.data.portraits.cache import PortraitCache, Verdict, open_cache
+from trainer.data.portraits.close_up import close_up
 
 COLOUR_FROM = 6.0
 """``hue_spread`` above which a picture has colours of its own; a toned black-and-white print has one hue."""
@@ -55,6 +56,8 @@ class PortraitsConfig(SourceConfig):
     """Degrees to either side."""
     mirror: bool = False
     """Mirror every other picture, all photos of a person alike; landmarks are not given names again: left is right."""
+    close_up: bool = False
+    """Cut the face's square (``backend.photos.crop.face_square``) out of a collection of head crops."""
     seed: int = 0
     """Order of the people, and which of their photos."""
 
@@ -118,6 +121,8 @@ class Portraits:
         landmarks = torch.where(
             flip[:, None, None], landmarks.new_tensor([size, 0]) + landmarks * landmarks.new_tensor([-1, 1]), landmarks
         )
+        if self.config.close_up:
+            images, labels, landmarks = close_up(images, labels, landmarks)
         return PortraitBatch(
             images, labels, landmarks, torch.tensor(who, device=device), torch.from_numpy(self.grey[chosen]).to(device)
         )

@@ -65,7 +65,7 @@ def draw_glasses(
     generator: np.random.Generator, look: PersonLook, like: GlassesParameters | None = None
 ) -> GlassesParameters:
     """Glasses of one person; with ``like`` usually the same ones again."""
-    worn = generator.random() < 0.22 + 0.2 * np.clip((look.age - 35) / 40, 0, 1)
+    worn = generator.random() < 0.26 + 0.2 * np.clip((look.age - 35) / 40, 0, 1)
     if like is not None and generator.random() < 0.75:
         return GlassesParameters(
             **{
@@ -74,12 +74,12 @@ def draw_glasses(
                 "low": generator.uniform(0, 0.006),
             }
         )
-    kind = generator.choice(5, p=[0.30, 0.30, 0.12, 0.12, 0.16])  # plastic, metal, half rim, rimless, bold
-    sun = generator.random() < 0.2
+    kind = generator.choice(5, p=[0.22, 0.42, 0.12, 0.12, 0.12])  # plastic, metal, half rim, rimless, bold
+    sun = generator.random() < 0.14
     tinted = generator.random() < 0.12
     rim = (
         generator.uniform(0.0022, 0.0042),
-        generator.uniform(0.0009, 0.0016),
+        generator.uniform(0.0007, 0.0016),
         generator.uniform(0.0012, 0.0035),
         0.0005,
         generator.uniform(0.004, 0.0075),

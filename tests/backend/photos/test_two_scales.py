@@ -1,0 +1,60 @@
+"""The second look at the face finds what is thinner than a pixel of the first, in its place, and nowhere else."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from backend.photos.landmarks import mean_landmarks
+from backend.photos.two_scales import class_probabilities
+
+SIDE = 512
+
+
+class _Reddish:
+    """In the place of a net of 64 px: class 4 where a pixel is more red than not, else class 1."""
+
+    size = 64
+
+    def probabilities(self, pixels: np.ndarray) -> np.ndarray:
+        small = cv2.resize(pixels, (self.size, self.size), interpolation=cv2.INTER_AREA)
+        red = (small[..., 0] > 150).astype(np.float32)
+        return np.stack([0 * red, 1 - red, 0 * red, 0 * red, red])
+
+
+def _landmarks(centre: tuple[float, float], extent: float) -> np.ndarray:
+    """(478, 2) the mean face, ``extent`` pixels high."""
+    points = mean_landmarks().points[:, :2].astype(np.float64)
+    points = (points - points.mean(0)) / np.ptp(points[:, 1])
+    return points * extent + centre
+
+
+def test_a_thin_line_across_the_face_is_found_where_it_is() -> None:
+    pixels = np.full((SIDE, SIDE, 3), 60, np.uint8)
+    pixels[250:253, 180:330] = (255, 0, 0)
+    landmarks = _landmarks((256.0, 270.0), 200.0)
+    alone = class_probabilities(_Reddish(), pixels, landmarks, near_share=0.0).argmax(0)
+    both = class_probabilities(_Reddish(), pixels, landmarks, near_share=0.7).argmax(0)
+    assert not (alone == 4).any()
+    rows, columns = np.nonzero(both == 4)
+    assert abs(rows.mean() + 0.5 - 251.5) < 2.0
+    assert 175 < columns.min() < 190 and 320 < columns.max() < 335
+
+
+def test_outside_the_face_only_the_whole_counts() -> None:
+    pixels = np.full((SIDE, SIDE, 3), 60, np.uint8)
+    pixels[20:60] = (255, 0, 0)
+    pixels[480:483] = (255, 0, 0)
+    landmarks = _landmarks((256.0, 270.0), 200.0)
+    np.testing.assert_array_equal(
+        class_probabilities(_Reddish(), pixels, landmarks, near_share=0.7)[:, :120],
+        class_probabilities(_Reddish(), pixels, landmarks, near_share=0.0)[:, :120],
+    )
+
+
+def test_a_face_that_reaches_out_of_the_crop_keeps_probabilities() -> None:
+    pixels = np.random.default_rng(0).integers(0, 255, (96, 96, 3), dtype=np.uint8)
+    for centre in ((5.0, 90.0), (48.0, 48.0), (-300.0, 10.0)):
+        found = class_probabilities(_Reddish(), pixels, _landmarks(centre, 150.0), near_share=0.7)
+        assert found.shape == (5, 96, 96)
+        np.testing.assert_allclose(found.sum(0), 1.0, atol=1e-5)

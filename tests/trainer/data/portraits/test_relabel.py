@@ -1,0 +1,88 @@
+"""Labels for self-training: what people saw rules out classes, doubt becomes unknown, close-ups fit their labels."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from backend.photos.collection import FaceClass
+from backend.photos.landmarks import mean_landmarks
+from trainer.data.portraits.close_up import close_up
+from trainer.data.portraits.relabel import BEARD, MOUSTACHE, NO, TRAITS_PATH, Traits, correct, read_traits
+
+SIDE = 128
+CLASSES = len(FaceClass)
+
+
+def _landmarks() -> np.ndarray:
+    """(478, 2) of a face in the middle of a crop of ``SIDE`` pixels."""
+    points = mean_landmarks().points[:, :2].astype(np.float64)
+    points = (points - points.mean(0)) / np.ptp(points[:, 1])
+    return points * 60 + 64
+
+
+def _doubtful(other: FaceClass, share: float) -> np.ndarray:
+    odds = np.zeros((CLASSES, SIDE, SIDE), np.float32)
+    odds[FaceClass.SKIN], odds[other] = 1 - share, share
+    return odds
+
+
+@pytest.mark.parametrize("other", [FaceClass.GLASSES, FaceClass.FACIAL_HAIR])
+def test_what_nobody_saw_is_ruled_out(other: FaceClass) -> None:
+    corrected = correct(_doubtful(other, 0.9), _landmarks(), Traits(NO, False, False))
+    assert (corrected[other] == 0).all()
+    np.testing.assert_allclose(corrected.sum(0), 1.0, atol=1e-5)
+
+
+def test_what_was_seen_needs_less_certainty() -> None:
+    assert (correct(_doubtful(FaceClass.GLASSES, 0.3), _landmarks(), Traits(NO, True, False)).argmax(0) == 4).all()
+    beard = correct(_doubtful(FaceClass.FACIAL_HAIR, 0.3), _landmarks(), Traits(BEARD, None, None))
+    assert (beard.argmax(0) == FaceClass.FACIAL_HAIR).all()
+
+
+def test_a_moustache_is_on_the_upper_lip_alone() -> None:
+    landmarks = _landmarks()
+    odds = correct(_doubtful(FaceClass.FACIAL_HAIR, 0.4), landmarks, Traits(MOUSTACHE, False, False))
+    found = odds.argmax(0) == FaceClass.FACIAL_HAIR
+    lip, chin, cheek = (landmarks[k].round().astype(int) for k in (164, 152, 205))
+    assert found[lip[1], lip[0]]
+    assert not found[chin[1], chin[0]] and not found[cheek[1], cheek[0]]
+
+
+def test_who_could_not_tell_changes_nothing() -> None:
+    odds = _doubtful(FaceClass.GLASSES, 0.4)
+    np.testing.assert_allclose(correct(odds, _landmarks(), Traits(None, None, None)), odds, atol=1e-6)
+
+
+def test_the_table_is_read_and_nines_mean_unknown(tmp_path: Path) -> None:
+    path = tmp_path / "traits.csv"
+    path.write_text("file,facial_hair,glasses,headwear\na.jpg,1,0,9\nb.jpg,9,1,0\n")
+    traits = read_traits(path)
+    assert traits == {"a.jpg": Traits(1, False, None), "b.jpg": Traits(None, True, False)}
+    shipped = read_traits(TRAITS_PATH)
+    assert len(shipped) > 1000 and {seen.facial_hair for seen in shipped.values()} >= {NO, MOUSTACHE, BEARD}
+
+
+def test_a_close_up_holds_the_face_and_its_labels_move_along() -> None:
+    landmarks = torch.from_numpy(_landmarks()).float()[None]
+    rows, columns = torch.meshgrid(torch.arange(SIDE), torch.arange(SIDE), indexing="ij")
+    images = torch.stack([rows, columns, rows * 0]).float()[None] / SIDE
+    labels = (columns // 16).to(torch.uint8)[None]
+    cut, classes, moved = close_up(images, labels, landmarks)
+    mesh = moved[0, :468]
+    torch.testing.assert_close((mesh.amin(0) + mesh.amax(0)) / 2, torch.full((2,), SIDE / 2), atol=0.5, rtol=0)
+    assert SIDE / 1.1 * 0.9 < (mesh.amax(0) - mesh.amin(0)).mean() < SIDE / 1.1 * 1.1
+    there = cut[0, 1] * SIDE  # the column that each pixel shows
+    known = classes[0] != 255
+    assert known.all()  # the whole square lies in the picture
+    assert (classes[0].float() - torch.floor((there + 0.5) / 16)).abs().max() <= 1
+    assert ((classes[0].float() - torch.floor((there + 0.5) / 16)) == 0).float().mean() > 0.9
+
+
+def test_what_lies_outside_the_picture_is_unknown() -> None:
+    landmarks = torch.from_numpy(_landmarks()).float()[None] - 40
+    _, classes, _ = close_up(torch.zeros(1, 3, SIDE, SIDE), torch.zeros(1, SIDE, SIDE, dtype=torch.uint8), landmarks)
+    assert (classes == 255).any() and (classes == 0).any()

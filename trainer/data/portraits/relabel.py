@@ -1,0 +1,148 @@
+"""Label maps of real portraits that a parsing net can learn from: its teacher's, corrected by what people saw.
+
+``python -m trainer relabel-portraits CACHE``: self-training (Lee 2013; Xie et al. 2020) with weak labels. The teacher
+is the parsing net at hand. Where ``traits.csv`` says that somebody wears no glasses, no beard or no hat, the class is
+ruled out; where it says that they do, less certainty is enough. Pixels that stay doubtful become unknown (255).
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from backend.models.parsing import FaceParser
+from backend.photos.collection import FaceClass
+from backend.photos.landmarks import landmark_window
+from backend.photos.parsed_labels import agree_with_landmarks
+from backend.photos.regions import EYE_RIGHT, LIPS_OUTER, UPPER_LIP_SKIN, grown, mirrored, polygon_mask
+from backend.photos.two_scales import class_probabilities
+from trainer.data.portraits.cache import PortraitCache, Verdict, open_cache
+
+TRAITS_PATH = Path(__file__).parent / "traits.csv"
+UNKNOWN = 255
+NO, MOUSTACHE, BEARD, WHISKERS = 0, 1, 2, 3
+"""Values of ``Traits.facial_hair``."""
+_CANNOT_TELL = 9
+_SURE = 0.55
+_LIKELIER = 3.0
+_LEAST_GLASSES = 0.01  # of the face window's area
+_AROUND_EYES, _AROUND_LIP = 0.14, 0.05  # heights of the face
+
+
+@dataclass(frozen=True)
+class Traits:
+    """What somebody saw on a portrait; None where they could not tell.
+
+    Attributes
+    ----------
+    facial_hair : ``NO``, ``MOUSTACHE`` (alone), ``BEARD`` (chin or cheeks, with a moustache or without), ``WHISKERS``
+        (at the sides alone); a day's stubble is none. glasses, headwear : worn or not.
+    """
+
+    facial_hair: int | None
+    glasses: bool | None
+    headwear: bool | None
+
+
+def read_traits(path: Path = TRAITS_PATH) -> dict[str, Traits]:
+    """File name -> traits, from a CSV with the columns file, facial_hair, glasses, headwear; 9: cannot tell."""
+
+    def number(text: str) -> int | None:
+        return None if int(text) == _CANNOT_TELL else int(text)
+
+    def yes(text: str) -> bool | None:
+        return None if int(text) == _CANNOT_TELL else bool(int(text))
+
+    with path.open(newline="", encoding="utf-8") as file:
+        return {
+            row["file"]: Traits(number(row["facial_hair"]), yes(row["glasses"]), yes(row["headwear"]))
+            for row in csv.DictReader(file)
+        }
+
+
+def correct(probabilities: np.ndarray, landmarks: np.ndarray, traits: Traits) -> np.ndarray:
+    """(C, S, S) class probabilities made to agree with ``traits``; landmarks (478, 2 or 3) in their pixels."""
+    side = probabilities.shape[1]
+    odds = probabilities.astype(np.float32).copy()
+    if traits.glasses is not None:
+        odds[FaceClass.GLASSES] *= _LIKELIER if traits.glasses else 0.0
+    if traits.headwear is False:
+        odds[FaceClass.OCCLUDER] *= 0.1
+    hair = odds[FaceClass.FACIAL_HAIR]
+    if traits.facial_hair == NO:
+        hair[:] = 0.0
+    elif traits.facial_hair in (MOUSTACHE, BEARD):
+        hair *= _LIKELIER
+        if traits.facial_hair == MOUSTACHE:
+            size = landmark_window(landmarks, 1.0).side
+            lip = polygon_mask(landmarks, UPPER_LIP_SKIN, side) | polygon_mask(landmarks, LIPS_OUTER, side)
+            hair *= grown(lip, _AROUND_LIP * size)
+    return odds / np.maximum(odds.sum(axis=0), 1e-6)
+
+
+def teach(parser: FaceParser, pixels: np.ndarray, landmarks: np.ndarray, traits: Traits) -> np.ndarray:
+    """(S, S) uint8 of ``FaceClass``, 255 where nobody knows, of a head crop (S, S, 3) uint8 with landmarks (478, 2)."""
+    side, size = pixels.shape[0], landmark_window(landmarks, 1.0).side
+    flipped = landmarks * [-1, 1] + [side, 0]
+    mirror = class_probabilities(parser, np.ascontiguousarray(pixels[:, ::-1]), flipped)[:, :, ::-1]
+    odds = correct((class_probabilities(parser, pixels, landmarks) + mirror) / 2, landmarks, traits)
+    labels = agree_with_landmarks(odds.argmax(axis=0).astype(np.uint8), pixels, landmarks)
+    certainty = np.take_along_axis(odds, labels[None].astype(int), axis=0)[0]
+    result = np.where(certainty < _SURE, UNKNOWN, labels)
+    if traits.glasses and (labels == FaceClass.GLASSES).sum() < _LEAST_GLASSES * size**2:  # they are there, but where?
+        eyes = polygon_mask(landmarks, EYE_RIGHT, side) | polygon_mask(landmarks, mirrored(EYE_RIGHT), side)
+        near = grown(eyes, _AROUND_EYES * size)
+        result[near & np.isin(labels, (FaceClass.SKIN, FaceClass.BROWS))] = UNKNOWN
+    return result.astype(np.uint8)
+
+
+def relabel(cache: PortraitCache, parser: FaceParser, traits: dict[str, Traits]) -> int:
+    """Replace the label maps of a writable cache of head crops; who is not in ``traits`` becomes unknown throughout.
+
+    Returns how many portraits have labels now. Raises ``ValueError`` for other framings.
+    """
+    if cache.settings.framing != "head":
+        raise ValueError("relabelling needs head crops; prepare the portraits with --framing head")
+    count = 0
+    for row in np.flatnonzero(cache.verdicts == Verdict.KEPT):
+        seen = traits.get(cache.files[row].path)
+        outside = cache.labels[row] == UNKNOWN
+        if seen is None:
+            cache.labels[row] = UNKNOWN
+            continue
+        covered = _photo_part(outside)
+        labels = teach(parser, np.ascontiguousarray(cache.crops[row]), np.asarray(cache.landmarks[row]), seen)
+        cache.labels[row] = np.where(covered, labels, UNKNOWN)
+        count += 1
+    cache.flush()
+    return count
+
+
+def _photo_part(unknown: np.ndarray) -> np.ndarray:
+    """(S, S) bool: the rectangle that is not wholly unknown."""
+    known = ~unknown
+    return known.any(axis=1)[:, None] & known.any(axis=0)[None]
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of ``python -m trainer relabel-portraits``."""
+    parser.add_argument("cache", type=Path, help="head crops that `python -m trainer portraits --framing head` made")
+    parser.add_argument("--teacher", type=Path, help="folder of an exported parsing net (default: the shipped one)")
+    parser.add_argument("--traits", type=Path, default=TRAITS_PATH, help="what people saw on the portraits")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Relabel; returns the exit code."""
+    try:
+        cache = open_cache(arguments.cache, writable=True)
+        count = relabel(cache, FaceParser.load(arguments.teacher), read_traits(arguments.traits))
+    except (OSError, ValueError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    print(f"{count} portraits have labels to learn from")
+    return 0
