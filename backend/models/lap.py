@@ -57,7 +57,8 @@ class LapConfig:
     decoder : ``convolution`` (the paper), or ``linear``: mean, basis and a correction that starts at zero.
     depth_components, albedo_components : of the linear bases. depth_basis_size, albedo_basis_size : sides of their
         maps; 0: ``size``. depth_residual, albedo_residual : width of the corrections; 0: none.
-    scene_width : first level of the encoders of light and view. confidence_width, confidence_code : of the confidence.
+    scene_width : first level of the encoders of light and view. view_head : the depth encoder's features have a say in
+        the view. confidence_width, confidence_code : of the confidence.
     refine_width : first level of the refining networks. injection, filtered : see ``RefiningNet``.
     refine_residual : the refining networks give changes to the shared maps instead of new ones.
     depth_range : canonical depth. border_columns, border_depth : the outermost columns left and right are set to this.
@@ -79,6 +80,7 @@ class LapConfig:
     depth_residual: int = 8
     albedo_residual: int = 8
     scene_width: int = 32
+    view_head: bool = False
     confidence_width: int = 64
     confidence_code: int = 128
     refine_width: int = 64
@@ -151,12 +153,14 @@ class Scene:
 
 @dataclass(frozen=True)
 class Codes:
-    """Identity codes (N, C) and the logits (N, C) of their weights, for depth and for albedo."""
+    """Identity codes (N, C) and the logits (N, C) of their weights, for depth and for albedo; the features (N, F) of
+    the depth encoder, of which the view may be made."""
 
     depth: Tensor
     depth_logits: Tensor
     albedo: Tensor
     albedo_logits: Tensor
+    features: Tensor
 
 
 class LapNet(nn.Module):
@@ -180,13 +184,19 @@ class LapNet(nn.Module):
             self.albedo_decoder = ConvolutionDecoder(c.size, c.albedo_width, c.code, 3)
         self.light = PlainEncoder(c.size, c.scene_width, 4)
         self.view = PlainEncoder(c.size, c.scene_width, 6)
+        self.view_head = nn.Linear(self.depth_encoder.fuse.in_features, 6) if c.view_head else None
+        if self.view_head is not None:
+            nn.init.zeros_(self.view_head.weight)
+            nn.init.zeros_(self.view_head.bias)
         self.confidence = ConfidenceNet(c.size, c.confidence_width, c.confidence_code)
         self.depth_refiner = RefiningNet(c.personal_size, c.refine_width, 1, c.injection, c.filtered)
         self.albedo_refiner = RefiningNet(c.personal_size, c.refine_width, 3, c.injection, c.filtered)
 
     def encode(self, pictures: Tensor) -> Codes:
         """The codes of each picture alone."""
-        return Codes(*self.depth_encoder(pictures), *self.albedo_encoder(pictures))
+        depth, depth_logits, features = self.depth_encoder(pictures)
+        albedo, albedo_logits, _ = self.albedo_encoder(pictures)
+        return Codes(depth, depth_logits, albedo, albedo_logits, features)
 
     def aggregate(self, codes: Codes, set_of: Tensor) -> CanonicalFace:
         """The shared face of each set (equation 4); ``set_of`` (N,) int64 names the set of each code, from 0 on."""
@@ -197,19 +207,35 @@ class LapNet(nn.Module):
 
     def decode(self, depth_code: Tensor, albedo_code: Tensor) -> CanonicalFace:
         """The faces of fused codes (G, C)."""
+        return CanonicalFace(self.decode_depth(depth_code), torch.tanh(self.albedo_decoder(albedo_code).float()))
+
+    def decode_depth(self, depth_code: Tensor) -> Tensor:
+        """The depth (G, S, S) of fused codes (G, C)."""
         raw = self.depth_decoder(depth_code)[:, 0].float()
         if self.config.decoder == "convolution":
             raw = raw - raw.mean((1, 2), keepdim=True)
-        return CanonicalFace(self.depth_from_raw(raw), torch.tanh(self.albedo_decoder(albedo_code).float()))
+        return self.depth_from_raw(raw)
 
-    def scene(self, pictures: Tensor) -> Scene:
-        """Light and view of each picture."""
-        view = view_from_network(
-            self.view(pictures).float(),
+    def shape(self, pictures: Tensor, set_of: Tensor) -> tuple[Tensor, View]:
+        """Depth (G, S, S) of the sets and views of the pictures alone, as ``forward`` gives them, at half its cost."""
+        codes, logits, features = self.depth_encoder(pictures)
+        fused = fuse_codes(codes, logits if self.config.fusion == "adaptive" else None, set_of)
+        return self.decode_depth(fused), self._view(pictures, features)
+
+    def scene(self, pictures: Tensor, codes: Codes | None = None) -> Scene:
+        """Light and view of each picture; ``codes`` of the same pictures, where they are known, save work."""
+        features = None if codes is None else codes.features
+        if features is None and self.view_head is not None:
+            features = self.depth_encoder.features(pictures)
+        return Scene(light_from_network(self.light(pictures).float()), self._view(pictures, features))
+
+    def _view(self, pictures: Tensor, features: Tensor | None) -> View:
+        more = None if self.view_head is None else self.view_head(features)
+        return view_from_network(
+            self.view(pictures, more).float(),
             rotation_degrees=self.config.rotation_degrees,
             translation=self.config.translation,
         )
-        return Scene(light_from_network(self.light(pictures).float()), view)
 
     def personalize(self, pictures: Tensor, face: CanonicalFace) -> CanonicalFace:
         """The faces (N, ...) of sets, changed towards target pictures (N, 3, T, T), T being ``personal_size``."""
@@ -243,7 +269,8 @@ class LapNet(nn.Module):
 
     def forward(self, pictures: Tensor, set_of: Tensor) -> tuple[CanonicalFace, Scene]:
         """The shared faces of all sets, light and view of all pictures."""
-        return self.aggregate(self.encode(pictures), set_of), self.scene(pictures)
+        codes = self.encode(pictures)
+        return self.aggregate(codes, set_of), self.scene(pictures, codes)
 
 
 def fuse_codes(codes: Tensor, logits: Tensor | None, set_of: Tensor) -> Tensor:

@@ -65,9 +65,11 @@ class PlainEncoder(nn.Module):
         with torch.no_grad():
             last.weight.mul_(0.1)
 
-    def forward(self, pictures: Tensor) -> Tensor:
-        """See the class."""
-        return self.layers(pictures).flatten(1)
+    def forward(self, pictures: Tensor, more: Tensor | None = None) -> Tensor:
+        """See the class; ``more`` (N, outputs) is added before the last activation."""
+        if more is None:
+            return self.layers(pictures).flatten(1)
+        return torch.tanh(self.layers[:-1](pictures).flatten(1) + more)
 
 
 class CodeEncoder(nn.Module):
@@ -92,16 +94,20 @@ class CodeEncoder(nn.Module):
             self.weigh.weight.zero_()
             self.weigh.bias.zero_()
 
-    def forward(self, pictures: Tensor) -> tuple[Tensor, Tensor]:
-        """See the class."""
+    def features(self, pictures: Tensor) -> Tensor:
+        """(N, F) what code and weights are made of, F being the input of ``fuse``."""
         vectors, x = [], pictures
         for number, layer in enumerate(self.down):
             x = layer(x)
             if self.pool is not None:
                 vectors.append(functional.leaky_relu(self.pool[number](x), 0.2).mean((2, 3)))
         vectors.append(functional.leaky_relu(self.top(x), 0.2).flatten(1))
-        joined = torch.cat(vectors, 1)
-        return self.fuse(joined), self.weigh(joined)
+        return torch.cat(vectors, 1)
+
+    def forward(self, pictures: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Codes, logits, features."""
+        joined = self.features(pictures)
+        return self.fuse(joined), self.weigh(joined), joined
 
 
 class ConvolutionDecoder(nn.Module):

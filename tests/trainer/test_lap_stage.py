@@ -58,6 +58,29 @@ def test_random_subsets_use_every_photo_once_and_mix_no_people() -> None:
     assert alone.set_of.tolist() == list(range(13)) and torch.equal(alone.owner, set_of)
 
 
+def test_a_stage_for_shape_alone_gives_the_same_terms_and_leaves_albedo_and_light_alone() -> None:
+    weights = LapWeights(**NO_PICTURES, depth=1.0, normal=5.0, view=0.3)
+    short, whole = (
+        small_stage(weights=w, network=dataclasses.replace(SMALL_NET, view_head=True)).build(CPU)
+        for w in (weights, KNOWN)
+    )
+    batch = ToySetsConfig().build().batch(range(3), CPU)
+    for stage in (short, whole):
+        torch.manual_seed(4)
+        stage.step(batch, 0.0)  # takes the first basis
+    short.network.load_state_dict(whole.network.state_dict())
+    found = []
+    for stage in (short, whole):
+        torch.manual_seed(5)
+        found.append(stage.step(batch, 0.0))
+    assert set(found[0]) == {"depth", "normal", "view"} < set(found[1])
+    for name, value in found[0].items():
+        torch.testing.assert_close(value, found[1][name])
+    sum(found[0].values()).backward()
+    assert short.network.view_head.weight.grad.abs().max() > 0
+    assert all(p.grad is None for p in short.network.albedo_encoder.parameters())
+
+
 @pytest.mark.parametrize("phase", ["aggregate", "refine", "together"])
 def test_the_phase_decides_who_learns(phase: str) -> None:
     weights = dataclasses.replace(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -17,6 +18,7 @@ from backend.errors import LikenessError
 from backend.models.lap import LapNet, load_lap
 from trainer.data.lap import LapBatch, LapPeopleConfig, LapPortraitsConfig
 from trainer.data.portraits import PortraitsConfig
+from trainer.evaluate.lap_portraits import portrait_errors, portrait_figures, resized
 from trainer.stages.lap import contact_sheet
 from trainer.stages.lap_metrics import depth_errors, spread_figures
 
@@ -75,6 +77,7 @@ def portrait_sheet(network: LapNet, folder: Path, count: int, seed: int) -> np.n
     parts = []
     for start in range(0, count, _SHEET_ROWS):
         batch = source.batch(range(start, min(start + _SHEET_ROWS, count)), torch.device("cpu"))
+        batch = replace(batch, images=resized(batch.images, network.config.size))
         parts.append(contact_sheet(network, batch, batch.images * 2 - 1, _SHEET_ROWS))
     sheet = torch.cat(parts, 1).permute(1, 2, 0)
     return (sheet * 255).round().clamp(0, 255).byte().numpy()
@@ -119,6 +122,8 @@ def run(arguments: argparse.Namespace, console: Console) -> dict[str, float | st
         other = _load(Path(given[name])) if name in given else None
         found = model_figures(other, arguments.people, arguments.kept) if other is not None else {}
         figures[f"ablation.{name}.side"] = found.get("side.n1", "not trained")
+    if network is not None and arguments.portraits:
+        figures |= portrait_figures(portrait_errors(network, arguments.portraits, arguments.count, arguments.seed))
     table = Table("figure", "value", title=f"{arguments.people} held-out synthetic people")
     for name, value in figures.items():
         table.add_row(name, value if isinstance(value, str) else f"{value:.4f}")

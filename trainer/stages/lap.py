@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import ClassVar, Literal
 
 import torch
@@ -148,11 +148,13 @@ class LapStage(Stage):
             batch = augment_sets(batch, config.augment)
         subsets = self._subsets(batch.set_of)
         pictures = batch.images * 2 - 1
+        if self._shape_only():
+            return self._shape_terms(batch, pictures, subsets)
         refining = config.phase == "refine"
         with torch.set_grad_enabled(not refining):
             codes = self.network.encode(pictures)
             shared = self.network.aggregate(codes, subsets.set_of)
-            scene = self.network.scene(pictures)
+            scene = self.network.scene(pictures, codes)
         own = shared.of(subsets.set_of)
         if config.phase != "aggregate":
             own = self.network.personalize(pictures, own)
@@ -174,6 +176,24 @@ class LapStage(Stage):
                     terms |= self._scene_truth(batch, pictures, scene)
                 if config.phase != "aggregate":
                     terms |= self._personal_truth(batch.truth, own)
+        return terms
+
+    def _shape_only(self) -> bool:
+        """Whether nothing but canonical depth and views learns, so that the other networks need not run."""
+        wanted = {field.name for field in fields(LapWeights) if getattr(self.config.weights, field.name)}
+        return self.config.phase == "aggregate" and wanted <= {"depth", "normal", "view"}
+
+    def _shape_terms(self, batch: LapBatch, pictures: Tensor, subsets: Subsets) -> dict[str, Tensor]:
+        depth, view = self.network.shape(pictures, subsets.set_of)
+        if batch.truth is None:
+            return {}
+        with torch.autocast(self.device.type, enabled=False):
+            terms = self._shared_truth(batch.truth, CanonicalFace(depth, depth[:, None]), subsets)
+            if self.config.weights.view:
+                truth, count = batch.truth, len(batch.truth.rotation)
+                found = View(view.rotation[:count], view.translation[:count])
+                wanted = View(truth.rotation, truth.translation)
+                terms["view"] = canonical.view_error(found, wanted, filled_depth(truth.personal_depth))
         return terms
 
     def _subsets(self, set_of: Tensor) -> Subsets:
@@ -325,7 +345,7 @@ class LapStage(Stage):
                 named["refine"].append(parameter)
             elif part.endswith("_decoder") and tail in ("mean", "basis"):
                 named["basis"].append(parameter)
-            elif part in ("depth_encoder", "depth_decoder", "view"):
+            elif part in ("depth_encoder", "depth_decoder", "view", "view_head"):
                 named["depth"].append(parameter)
             else:
                 named["rest"].append(parameter)

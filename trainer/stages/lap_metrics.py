@@ -77,7 +77,8 @@ def batch_errors(network: LapNet, batch: LapBatch, personal: bool) -> dict[str, 
     ``mean_face_true_view``, ``mean_face_no_view``: the mean of the batch's true faces in the view that was predicted,
     in the true one, from the front; ``floor``: truth itself in its own view."""
     pictures = batch.images * 2 - 1
-    codes, scene = network.encode(pictures), network.scene(pictures)
+    codes = network.encode(pictures)
+    scene = network.scene(pictures, codes)
     targets = first_photos(batch.set_of, 1)
     view = View(scene.view.rotation[targets], scene.view.translation[targets])
     largest = int(torch.bincount(batch.set_of).min())

@@ -65,6 +65,31 @@ def test_the_order_of_the_photos_does_not_matter() -> None:
 
 
 @torch.no_grad()
+@pytest.mark.parametrize("decoder", ["convolution", "linear"])
+def test_shape_alone_is_what_the_whole_network_says(decoder: str) -> None:
+    net, pictures, sets = (
+        small_net(view_head=True, decoder=decoder),
+        torch.rand(4, 3, 32, 32) * 2 - 1,
+        torch.arange(4) // 2,
+    )
+    torch.nn.init.normal_(net.view_head.weight, std=0.3)
+    face, scene = net(pictures, sets)
+    depth, view = net.shape(pictures, sets)
+    torch.testing.assert_close(depth, face.depth)
+    torch.testing.assert_close(view.rotation, scene.view.rotation)
+    torch.testing.assert_close(net.scene(pictures).view.translation, view.translation)
+
+
+@torch.no_grad()
+def test_the_view_head_says_nothing_at_first_and_then_turns_the_view() -> None:
+    with_head, without, pictures = small_net(view_head=True), small_net(), torch.rand(2, 3, 32, 32) * 2 - 1
+    without.load_state_dict({n: v for n, v in with_head.state_dict().items() if not n.startswith("view_head")})
+    torch.testing.assert_close(with_head.scene(pictures).view.rotation, without.scene(pictures).view.rotation)
+    with_head.view_head.bias.fill_(0.5)
+    assert (with_head.scene(pictures).view.rotation - without.scene(pictures).view.rotation).abs().max() > 0.05
+
+
+@torch.no_grad()
 def test_a_photo_more_changes_the_face_and_average_fusion_differs() -> None:
     net, pictures = small_net(), torch.rand(3, 3, 32, 32) * 2 - 1
     two, _ = net(pictures[:2], torch.zeros(2, dtype=torch.int64))
