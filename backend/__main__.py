@@ -1,4 +1,4 @@
-"""``python -m backend``: serve · reconstruct · transfer · doctor."""
+"""``python -m backend``: serve · reconstruct · canonical · transfer · doctor."""
 
 from __future__ import annotations
 
@@ -24,6 +24,11 @@ def main(argv: Sequence[str] | None = None) -> int:
             from backend.command_line.serve_command import run_serve
 
             run_serve(arguments)
+            return 0
+        if arguments.command == "canonical":
+            from backend.command_line.canonical_command import run_canonical
+
+            run_canonical(arguments)
             return 0
         if arguments.command == "transfer":
             from backend.command_line.transfer_command import run_transfer

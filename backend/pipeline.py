@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from backend.canonical.canonical_face import CanonicalFace
+from backend.canonical.networks import canonical_face, computing_device, lap_model
 from backend.errors import LikenessError
 from backend.exchange.assemble import assemble, asset_photo
 from backend.exchange.face_asset import FaceAsset
@@ -17,9 +19,10 @@ from backend.fitting.fitted_face import FittedFace
 from backend.fitting.options import fit_options_for
 from backend.geometry.template import load_template
 from backend.models.checkpoints import MODEL_NAMES, NOT_TRAINED
+from backend.models.lap import MODEL_NAME as LAP
 from backend.models.parsing import MODEL_NAME as PARSING
 from backend.photos.collect import CollectOptions, collect
-from backend.photos.collection import PhotoCollection
+from backend.photos.collection import PhotoCollection, PhotoFace
 from backend.photos.masks import face_parser
 from backend.photos.read import PhotoSource
 from backend.progress import HeadPreview, PreviewReceiver, ProgressReporter, StageClock, no_preview, silent
@@ -30,7 +33,8 @@ QUALITIES = ("fast", "standard", "best")
 TEXTURE_SIZES = (1024, 2048, 4096)
 STAGES: tuple[tuple[str, float], ...] = (
     ("photos", 0.15),
-    ("landmarks", 0.10),
+    ("landmarks", 0.08),
+    ("canonical", 0.02),
     ("dense", 0.15),
     ("cage", 0.05),
     ("appearance", 0.05),
@@ -50,12 +54,14 @@ class ReconstructOptions:
     quality : ``fast`` (landmarks only), ``standard`` or ``best``.
     texture_size : side of the albedo texture in pixels.
     device : ``auto``, ``cpu`` or ``cuda``: where trained models run. Fit, rig and texture run on the CPU.
+    lap : whether LAP's canonical face takes part, where its networks are trained.
     collect : limits and settings of the photo stage.
     """
 
     quality: str = "standard"
     texture_size: int = 2048
     device: str = "auto"
+    lap: bool = True
     collect: CollectOptions = field(default_factory=CollectOptions)
 
     def __post_init__(self) -> None:
@@ -100,10 +106,15 @@ def reconstruct(
         vertices = neutral[head.vertex_start : head.vertex_stop].astype(np.float32)
         preview(HeadPreview(stage, vertices, template.quads[head.face_start : head.face_stop], colors))
 
+    networks = lap_model(computing_device(options.device)) if options.lap else None
+
+    def canonical(photos: tuple[PhotoFace, ...]) -> CanonicalFace | None:
+        return None if networks is None else canonical_face(photos, networks, progress)
+
     with clock.stage("photos"):
         collection = collect(sources, progress=progress, options=options.collect)
     with clock.stage("fit"):
-        fitted = fit_face(collection, fit_options_for(options.quality), progress, template, show)
+        fitted = fit_face(collection, fit_options_for(options.quality), progress, template, show, canonical)
         show("appearance", fitted.neutral, fitted.vertex_albedo)
     faces = {face.name: face for face in collection.faces}
     used = tuple(faces[photo.name] for photo in fitted.photos)
@@ -115,13 +126,18 @@ def reconstruct(
         texture = build_albedo(template, fitted, used, options.texture_size, progress)
     photos = tuple(asset_photo(photo, face) for photo, face in zip(fitted.photos, used, strict=True))
     parser = face_parser()
+    models = dict.fromkeys(MODEL_NAMES, NOT_TRAINED)
+    if parser is not None:
+        models[PARSING] = parser.version
+    if networks is not None:
+        models[LAP] = networks.version
     report = build_report(
         collection.verdicts,
         fitted.rejected,
         photos,
         clock.seconds,
-        {"quality": options.quality, "texture_size": options.texture_size, "device": "cpu"},
-        dict.fromkeys(MODEL_NAMES, NOT_TRAINED) | ({} if parser is None else {PARSING: parser.version}),
+        {"quality": options.quality, "texture_size": options.texture_size, "device": "cpu", "lap": options.lap},
+        models,
     )
     asset = assemble(template, fitted.neutral, keys, texture.albedo, photos, report)
     previews = photo_previews(asset, fitted, used, template.regions["face"][head.vertex_start : head.vertex_stop])

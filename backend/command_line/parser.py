@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from backend import __version__
+from backend.command_line.canonical_parser import add_canonical
 from backend.command_line.transfer_parser import add_transfer
 from backend.errors import EXIT_CODES
 
@@ -63,6 +64,7 @@ def build_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _add_reconstruct(commands)
     _add_serve(commands)
+    add_canonical(commands, DEVICES)
     add_transfer(commands)
     commands.add_parser(
         "doctor",
@@ -98,6 +100,9 @@ def _add_reconstruct(commands: argparse._SubParsersAction) -> None:
     )
     reconstruct.add_argument(
         "--device", choices=DEVICES, default="auto", help="auto (default) uses a CUDA GPU where there is one"
+    )
+    reconstruct.add_argument(
+        "--no-lap", action="store_true", help="do without the canonical face that the networks of LAP give"
     )
     reconstruct.add_argument(
         "--traceback", action="store_true", help="on an error, also print where in the code it happened"

@@ -26,17 +26,22 @@ def run_reconstruct(arguments: argparse.Namespace) -> None:
     start = time.monotonic()
     out, err = Console(), Console(stderr=True)
     photos = find_photos(arguments.photos)
-    with _terminate_like_ctrl_c():
+    with terminate_like_ctrl_c():
         # Here and not above: these imports take seconds, and may find that something is not installed.
         from backend.exchange.folder import check_writable, write_folder
 
         check_writable(arguments.out)
-        _check_device(arguments.device)
+        check_device(arguments.device)
         from backend.photos.read import PhotoSource
         from backend.pipeline import STAGES, ReconstructOptions, reconstruct
 
         sources = [PhotoSource(name, path=path) for name, path in photos]
-        options = ReconstructOptions(quality=arguments.quality, texture_size=arguments.texture, device=arguments.device)
+        options = ReconstructOptions(
+            quality=arguments.quality,
+            texture_size=arguments.texture,
+            device=arguments.device,
+            lap=not arguments.no_lap,
+        )
         with TerminalProgress(err, dict(STAGES)) as progress:
             reconstruction = reconstruct(sources, options, progress)
             write_folder(reconstruction.asset, reconstruction.previews, arguments.out, progress)
@@ -46,7 +51,7 @@ def run_reconstruct(arguments: argparse.Namespace) -> None:
     out.print(f"Wrote {arguments.out} in {took}. Look at {preview} first.", highlight=False, soft_wrap=True)
 
 
-def _check_device(name: str) -> None:
+def check_device(name: str) -> None:
     """Raises ``LikenessError`` with code "missing_part" when CUDA is asked for and not there."""
     import torch
 
@@ -78,7 +83,7 @@ def verdict_table(photos: Sequence[Mapping[str, Any]]) -> Table:
 
 
 @contextmanager
-def _terminate_like_ctrl_c() -> Iterator[None]:
+def terminate_like_ctrl_c() -> Iterator[None]:
     """While it lasts, SIGTERM raises ``KeyboardInterrupt`` too, so that temporary files go away."""
 
     def interrupt(number: int, frame: object) -> None:

@@ -56,7 +56,6 @@ def write_folder(
     ------
     LikenessError : code "disk" when the disk is full, the folder may not be written, or ``out_dir`` is a file.
     """
-    out_dir = Path(out_dir)
     start = time.perf_counter()
     steps: list[Callable[[Path], None]] = [
         lambda folder: write_glb(asset, folder / "face.glb"),
@@ -67,13 +66,27 @@ def write_folder(
         lambda folder: write_preview(asset, previews, folder / "preview.png"),
         lambda folder: write_report(with_seconds_of(asset.report, "files", start), folder / "report.json"),
     ]
+    write_together(out_dir, FILE_NAMES, steps, progress)
+
+
+def write_together(
+    out_dir: Path,
+    names: Sequence[str],
+    steps: Sequence[Callable[[Path], None]],
+    progress: ProgressReporter = silent,
+) -> None:
+    """Write the files ``names`` into ``out_dir``, all or none; the steps make them in the folder that they are given.
+
+    Raises ``LikenessError`` with code "disk".
+    """
+    out_dir = Path(out_dir)
     with _disk_errors_named(out_dir), _temporary_folder(out_dir) as temporary:
         for number, step in enumerate(steps):
             progress(STAGE, number / len(steps))
             step(temporary)
-        for name in FILE_NAMES:
+        for name in names:
             _flush_to_disk(temporary / name)
-        _move_into_place(temporary, out_dir)
+        _move_into_place(temporary, out_dir, names)
     progress(STAGE, 1.0)
 
 
@@ -107,16 +120,16 @@ def _temporary_folder(out_dir: Path) -> Iterator[Path]:
                 folder.rmdir()
 
 
-def _move_into_place(temporary: Path, out_dir: Path) -> None:
-    """Move ``FILE_NAMES`` from ``temporary`` to ``out_dir``; puts the earlier files back when one cannot be moved."""
+def _move_into_place(temporary: Path, out_dir: Path, names: Sequence[str]) -> None:
+    """Move the files from ``temporary`` to ``out_dir``; puts the earlier ones back when one cannot be moved."""
     if not out_dir.exists():
         temporary.chmod(0o777 & ~_umask())  # mkdtemp made it private
         temporary.rename(out_dir)
         return
     earlier = temporary / "earlier"
     earlier.mkdir()
-    moves = [(out_dir / name, earlier / name) for name in FILE_NAMES if (out_dir / name).exists()]
-    moves += [(temporary / name, out_dir / name) for name in FILE_NAMES]
+    moves = [(out_dir / name, earlier / name) for name in names if (out_dir / name).exists()]
+    moves += [(temporary / name, out_dir / name) for name in names]
     done: list[tuple[Path, Path]] = []
     try:
         for source, target in moves:

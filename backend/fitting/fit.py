@@ -7,15 +7,17 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from backend.canonical.canonical_face import CanonicalFace
 from backend.fitting.appearance import Appearance, PosedPhoto, estimate_appearance
 from backend.fitting.cage import solve_cage
+from backend.fitting.canonical_stage import canonical_belief, canonical_mesh
 from backend.fitting.dense_targets import DenseMesh, DenseTargets, dense_targets
 from backend.fitting.fitted_face import FittedFace, FittedPhoto
 from backend.fitting.initial_pose import camera_prior, face_scale, initial_parameters
 from backend.fitting.landmark_targets import LandmarkModel, landmark_model, landmark_targets
-from backend.fitting.options import CageStage, DenseStage, FitOptions
+from backend.fitting.options import CageStage, CanonicalStage, DenseStage, FitOptions
 from backend.fitting.points import points_at_vertices
-from backend.fitting.solver import FaceEstimate, PointTargets, residuals, solve, solver_weights
+from backend.fitting.solver import FaceEstimate, IdentityBelief, PointTargets, residuals, solve, solver_weights
 from backend.geometry.template import Template, load_template
 from backend.geometry.topology import triangles_from_quads
 from backend.photos.collection import PhotoCollection, PhotoFace
@@ -24,6 +26,9 @@ from backend.progress import ProgressReporter, silent
 REJECT_RATIO = 2.0
 """A photo whose landmarks disagree with the joint face this many times more than the median photo's is left out."""
 DENSE_POINTS = 1400
+
+CanonicalSource = Callable[[tuple[PhotoFace, ...]], CanonicalFace | None]
+"""Gives the canonical face of one person's photos, or None where nothing is known."""
 
 EstimateReceiver = Callable[[str, np.ndarray], None]
 """Called with a stage's name and neutral vertices (V, 3) float, head frame, metres."""
@@ -35,13 +40,15 @@ def _nobody(stage: str, neutral: np.ndarray) -> None:
 
 @dataclass(frozen=True)
 class FitState:
-    """What the stages hand on: the photos that are still in, the estimate, and the template with its cage offsets."""
+    """What the stages hand on: the photos that are still in, the estimate, the template with its cage offsets, and what
+    the canonical face says about the identity."""
 
     template: Template
     faces: tuple[PhotoFace, ...]
     estimate: FaceEstimate
     targets: tuple[PointTargets, ...]
     rejected: tuple[tuple[str, str], ...]
+    belief: IdentityBelief | None = None
 
     def neutral(self) -> np.ndarray:
         """(V, 3) neutral vertices."""
@@ -60,11 +67,13 @@ def fit_face(
     progress: ProgressReporter = silent,
     template: Template | None = None,
     on_estimate: EstimateReceiver | None = None,
+    canonical: CanonicalSource = lambda faces: None,
 ) -> FittedFace:
     """Fit one person to all photos of a collection.
 
     Reports progress under the stage names ``landmarks``, ``dense``, ``cage`` and ``appearance``. ``on_estimate`` is
-    called with the stage's name and the neutral vertices (V, 3) whenever there is a better estimate.
+    called with the stage's name and the neutral vertices (V, 3) whenever there is a better estimate. ``canonical`` is
+    asked for the canonical face of the photos that are left after screening.
     """
     options = options or FitOptions()
     template = template or load_template()
@@ -73,6 +82,10 @@ def fit_face(
     state = run_landmark_stage(template, collection.faces, options)
     progress("landmarks", 1.0)
     on_estimate("landmarks", state.neutral())
+    face = canonical(state.faces) if options.canonical is not None else None
+    if face is not None and options.canonical is not None:
+        state = run_canonical_stage(state, options, options.canonical, face)
+        on_estimate("landmarks", state.neutral())
     if options.dense is not None and len(state.faces) > 1:
         state = run_dense_stage(state, options, options.dense, progress, on_estimate)
     if options.cage is not None and len(state.faces) > 1:
@@ -139,6 +152,20 @@ def _all_landmark_targets(
     )
 
 
+def run_canonical_stage(state: FitState, options: FitOptions, stage: CanonicalStage, face: CanonicalFace) -> FitState:
+    """Register the canonical face and let its depth and normals move the identity, landmarks still holding."""
+    template, faces = state.template, state.faces
+    mesh, model = canonical_mesh(template), landmark_model(template)
+    cameras = tuple(camera_prior(one, options.prior) for one in faces)
+    weights = solver_weights(options.prior, len(template.identity_modes), options.landmarks.outlier_scale)
+    for _ in range(stage.rounds):
+        belief = canonical_belief(template, mesh, face, state.estimate.identity, stage)
+        targets = _all_landmark_targets(template, model, faces, state.estimate, options)
+        estimate = solve(state.estimate, targets, cameras, weights, stage.iterations, belief)
+        state = replace(state, estimate=estimate, targets=targets, belief=belief)
+    return state
+
+
 def dense_mesh(template: Template) -> DenseMesh:
     """The face's skin without the mouth's inside, and about ``DENSE_POINTS`` of its vertices."""
     head = template.head
@@ -172,7 +199,7 @@ def run_dense_stage(
             one if more is None else PointTargets.joined(one, more.targets)
             for one, more in zip(landmarks, dense, strict=True)
         )
-        estimate = solve(state.estimate, targets, cameras, weights, stage.iterations)
+        estimate = solve(state.estimate, targets, cameras, weights, stage.iterations, state.belief)
         state = replace(state, estimate=estimate, targets=landmarks)
         on_estimate("dense", state.neutral())
     progress("dense", 1.0)

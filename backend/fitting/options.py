@@ -52,6 +52,31 @@ class LandmarkStage:
 
 
 @dataclass(frozen=True)
+class CanonicalStage:
+    """Depth and normals of LAP's canonical surface, registered to the head, as terms on the identity.
+
+    Attributes
+    ----------
+    depth_information : how many independent measurements the depths are together worth; 0: none.
+    normal_information : the same of the normals.
+    depth_deviation_mm : σ of a depth. normal_deviation_degrees : σ of a slope between neighbouring vertices.
+    bump_deviation_mm : σ of smooth errors over the whole face, which are unknowns.
+    place_iterations : Gauss-Newton steps of the registration.
+    rounds : times that the surface is registered and the fit solved again.
+    iterations : Gauss-Newton steps of each.
+    """
+
+    depth_information: float = 0.0
+    normal_information: float = 100.0
+    depth_deviation_mm: float = 2.0
+    normal_deviation_degrees: float = 8.0
+    bump_deviation_mm: float = 3.0
+    place_iterations: int = 8
+    rounds: int = 2
+    iterations: int = 6
+
+
+@dataclass(frozen=True)
 class DenseStage:
     """Photometric alignment of the photos with each other through the mesh, coarse to fine.
 
@@ -96,6 +121,7 @@ class FitOptions:
 
     prior: PriorWeights = field(default_factory=PriorWeights)
     landmarks: LandmarkStage = field(default_factory=LandmarkStage)
+    canonical: CanonicalStage | None = field(default_factory=CanonicalStage)
     dense: DenseStage | None = field(default_factory=DenseStage)
     cage: CageStage | None = field(default_factory=CageStage)
 

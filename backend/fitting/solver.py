@@ -121,6 +121,23 @@ def solver_weights(prior: PriorWeights, identity_size: int, outlier_scale: float
 
 
 @dataclass(frozen=True)
+class IdentityBelief:
+    """What something other than points says about the identity a: a cost of 1/2 a^T information a - pull^T a.
+
+    Attributes
+    ----------
+    information : (K, K) symmetric, positive semidefinite. pull : (K,).
+    """
+
+    information: np.ndarray
+    pull: np.ndarray
+
+    def cost(self, identity: np.ndarray) -> float:
+        """Up to a constant."""
+        return float(0.5 * identity @ self.information @ identity - self.pull @ identity)
+
+
+@dataclass(frozen=True)
 class _PhotoSystem:
     """Normal equations of one photo with P = 61 + M own unknowns: own block (P, P), coupling (P, K + 1), shared block
     (K + 1, K + 1) and the gradients; shared are the identity and the distance habit."""
@@ -223,7 +240,11 @@ def _photo_system(
 
 
 def _solve_step(
-    systems: list[_PhotoSystem], estimate: FaceEstimate, weights: SolverWeights, damping: float
+    systems: list[_PhotoSystem],
+    estimate: FaceEstimate,
+    weights: SolverWeights,
+    damping: float,
+    belief: IdentityBelief | None,
 ) -> tuple[np.ndarray, list[np.ndarray]]:
     """One damped step: (K + 1,) for identity and distance habit, and (P,) per photo; expression weights held at a bound
     do not move."""
@@ -231,6 +252,9 @@ def _solve_step(
     information = np.append(weights.identity_information, 1.0)
     shared = np.diag(information)
     shared_gradient = information * np.append(estimate.identity, estimate.distance_habit)
+    if belief is not None:
+        shared[:-1, :-1] += belief.information
+        shared_gradient[:-1] += belief.information @ estimate.identity - belief.pull
     eliminated = []
     for system, parameters in zip(systems, estimate.photos, strict=True):
         gradient = system.own_gradient[POSE_SIZE : POSE_SIZE + EXPRESSION_SIZE]
@@ -260,17 +284,20 @@ def solve(
     camera_priors: tuple[CameraPrior, ...],
     weights: SolverWeights,
     iterations: int,
+    belief: IdentityBelief | None = None,
 ) -> FaceEstimate:
     """Minimise the robust, regularised reprojection error by Levenberg-Marquardt with bounded expressions.
 
     Parameters
     ----------
     estimate : start; targets, camera_priors : one per photo. iterations : accepted or refused steps.
+    belief : what else is known about the identity.
     """
 
     def total_cost(candidate: FaceEstimate) -> float:
         cost = 0.5 * float((weights.identity_information * candidate.identity**2).sum())
         cost += 0.5 * candidate.distance_habit**2
+        cost += 0.0 if belief is None else belief.cost(candidate.identity)
         for parameters, target, prior in zip(candidate.photos, targets, camera_priors, strict=True):
             cost += _photo_cost(parameters, candidate, target, prior, weights)
         return cost
@@ -284,7 +311,7 @@ def solve(
                 _photo_system(parameters, estimate, target, prior, weights)
                 for parameters, target, prior in zip(estimate.photos, targets, camera_priors, strict=True)
             ]
-        shared_step, steps = _solve_step(systems, estimate, weights, damping)
+        shared_step, steps = _solve_step(systems, estimate, weights, damping, belief)
         candidate = replace(
             estimate,
             identity=estimate.identity + shared_step[:-1],
@@ -296,7 +323,7 @@ def solve(
         )
         candidate_cost = total_cost(candidate)
         if candidate_cost < cost:
-            converged = cost - candidate_cost < 1e-5 * cost
+            converged = cost - candidate_cost < 1e-5 * abs(cost)
             estimate, cost, systems = candidate, candidate_cost, None
             damping = max(damping / 5.0, 1e-6)
             if converged:

@@ -1,0 +1,197 @@
+"""LAP's networks run on the faces of a photo collection."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from backend.canonical.canonical_face import CanonicalFace, CanonicalPhoto, PhotoAlignment
+from backend.canonical.placing import place_landmarks
+from backend.errors import LikenessError
+from backend.models import lap
+from backend.models.checkpoints import load_model
+from backend.models.lap_render import view_of
+from backend.photos.collection import PhotoFace
+from backend.photos.crop import face_square
+from backend.photos.landmarks import head_pose
+from backend.photos.sampling import Window
+from backend.progress import ProgressReporter, silent
+from backend.rendering.camera_models import CanonicalCamera, View
+from backend.rendering.depth_surface import normals_from_depth, points_from_depth, view_grid
+
+STAGE = "canonical"
+FOLDER_VARIABLE = "LIKENESS_LAP"
+"""Names another folder of weights than ``assets/lap``: to try a training before it is shipped."""
+_LEAST_COSINE = 0.15
+"""A canonical pixel that a photo sees at a flatter angle says nothing."""
+_SEEN_TOLERANCE = 0.006
+"""Metres by which a canonical pixel may lie behind what the view shows and still count as seen."""
+
+
+@dataclass(frozen=True)
+class LapModel:
+    """The trained networks in eval mode, where they compute, and the version of their weights."""
+
+    network: lap.LapNet
+    device: torch.device
+    version: str
+
+
+def computing_device(wanted: str) -> str:
+    """``cpu`` or ``cuda`` for ``auto``, ``cpu`` or ``cuda``: the GPU where there is one, unless "cpu" is asked."""
+    return "cuda" if wanted != "cpu" and torch.cuda.is_available() else "cpu"
+
+
+def load_lap_model(device: str = "cpu") -> LapModel:
+    """The shipped networks. Raises ``LikenessError`` ("missing_part") when they are not trained, or damaged."""
+    named = os.environ.get(FOLDER_VARIABLE, "")
+    return _loaded(Path(named) if named else None, device)
+
+
+@lru_cache(maxsize=2)
+def _loaded(folder: Path | None, device: str) -> LapModel:
+    version = load_model(lap.MODEL_NAME, folder).version
+    return LapModel(lap.load_lap(folder, device), torch.device(device), version)
+
+
+def lap_model(device: str = "cpu") -> LapModel | None:
+    """``load_lap_model``, None where there are no usable weights."""
+    try:
+        return load_lap_model(device)
+    except LikenessError:
+        return None
+
+
+def upright_square(landmarks: np.ndarray) -> Window:
+    """``face_square`` of a face whose head is not tilted in the picture: its tilt is taken out first.
+
+    landmarks : (478, 3) in the picture's pixels.
+    """
+    angle = np.radians(head_pose(landmarks).roll)
+    cos, sin = np.cos(angle), np.sin(angle)
+    axes = np.array([[cos, sin], [-sin, cos]])  # rows: the window's x and y in the picture
+    square = face_square(landmarks[:, :2] @ axes.T)
+    middle = np.asarray(square.centre) @ axes
+    return Window((float(middle[0]), float(middle[1])), square.side, float(angle))
+
+
+@torch.inference_mode()
+def canonical_face(faces: Sequence[PhotoFace], model: LapModel, progress: ProgressReporter = silent) -> CanonicalFace:
+    """Run LAP on all faces of one person; their order does not matter beyond rounding.
+
+    Black-and-white photos say nothing about the colours as long as there is one in colour. Reports progress under
+    ``canonical``.
+
+    Raises
+    ------
+    ValueError : no face was given.
+    """
+    if not faces:
+        raise ValueError("a canonical face needs at least one photo")
+    progress(STAGE, 0.0)
+    network, config = model.network, model.network.config
+    windows = [upright_square(face.landmarks) for face in faces]
+    pictures = _pictures(faces, windows, config.size, model.device)
+    codes, scene = network.encode(pictures), network.scene(pictures)
+    progress(STAGE, 0.4)
+    together = torch.zeros(len(faces), dtype=torch.int64, device=model.device)
+    shared = network.aggregate(codes, together)
+    colour = torch.tensor([not face.monochrome for face in faces], device=model.device)
+    if colour.any() and not colour.all():
+        in_colour = lap.Codes(*(getattr(codes, one.name)[colour] for one in fields(codes)))
+        shared = replace(shared, albedo=network.aggregate(in_colour, together[colour]).albedo)
+    sigma = network.confidence(pictures)[0][:, 0].float()  # (N, S, S)
+    targets = pictures
+    if config.personal_size != config.size:
+        targets = _pictures(faces, windows, config.personal_size, model.device)
+    own = network.personalize(targets, shared.of(together))
+    progress(STAGE, 0.8)
+    confidence = _confidence(shared, scene.view, sigma, config)
+    photos = tuple(
+        CanonicalPhoto(
+            face.name,
+            window,
+            PhotoAlignment(),
+            rotation,
+            translation,
+            float(ambient),
+            float(diffuse),
+            direction,
+            depth,
+            albedo,
+        )
+        for face, window, rotation, translation, ambient, diffuse, direction, depth, albedo in zip(
+            faces,
+            windows,
+            *map(_array, (scene.view.rotation, scene.view.translation)),
+            *map(_array, (scene.light.ambient, scene.light.diffuse, scene.light.direction)),
+            _array(own.depth),
+            _unit(own.albedo),
+            strict=True,
+        )
+    )
+    camera = CanonicalCamera(tuple(shared.depth.shape[-2:]))
+    result = CanonicalFace(
+        depth=_array(shared.depth[0]),
+        normals=-_array(normals_from_depth(shared.depth, camera)[0]),
+        albedo=_unit(shared.albedo)[0],
+        confidence=_array(confidence),
+        landmarks=np.zeros((0, 3)),
+        landmark_weights=np.zeros(0),
+        photos=photos,
+        version=model.version,
+    )
+    squares = [_in_square(face, photo) for face, photo in zip(faces, photos, strict=True)]
+    result = place_landmarks(result, squares, config.view_depth_range)
+    progress(STAGE, 1.0)
+    return result
+
+
+def _pictures(faces: Sequence[PhotoFace], windows: Sequence[Window], size: int, device: torch.device) -> Tensor:
+    """(N, 3, S, S) in [-1, 1]."""
+    cut = np.stack([window.cut(face.pixels, size) for face, window in zip(faces, windows, strict=True)])
+    return torch.from_numpy(cut).to(device).permute(0, 3, 1, 2).float() / 127.5 - 1
+
+
+def _in_square(face: PhotoFace, photo: CanonicalPhoto) -> np.ndarray:
+    """(468, 2) landmarks in the square's own units: 0 to 1 from edge to edge."""
+    window = photo.window
+    cos, sin = np.cos(window.angle), np.sin(window.angle)
+    offset = face.landmarks[:468, :2].astype(np.float64) - window.centre
+    return offset @ np.array([[cos, -sin], [sin, cos]]) / window.side + 0.5
+
+
+def _confidence(face: lap.CanonicalFace, view: View, sigma: Tensor, config: lap.LapConfig) -> Tensor:
+    """(S, S) in [0, 1]: the most that any photo says there. It says much where it sees the surface from the front and
+    where its sigma is small beside what is usual in it."""
+    count, size = len(sigma), face.depth.shape[-1]
+    many = face.of(torch.zeros(count, dtype=torch.int64, device=sigma.device))
+    camera = CanonicalCamera((size, size))
+    surface = view_of(many, view, config)
+    usual = torch.stack([s[m].median() if m.any() else s.median() for s, m in zip(sigma, surface.mask, strict=True)])
+    trust = 1 / (1 + (sigma / usual[:, None, None].clamp(min=1e-6)) ** 2) * 2
+    grid = view_grid(many.depth, view, camera)
+    sampled = torch.nn.functional.grid_sample(trust[:, None], grid, align_corners=False)[:, 0]
+    placed = view.apply(points_from_depth(many.depth, camera))[..., 2]
+    far = torch.where(surface.mask, surface.depth, torch.inf)[:, None]
+    nearest = torch.nn.functional.grid_sample(far, grid, mode="nearest", align_corners=False)[:, 0]
+    normals = normals_from_depth(many.depth, camera) @ view.rotation[:, None].transpose(-1, -2)
+    cosine = ((normals[..., 2] - _LEAST_COSINE) / (0.6 - _LEAST_COSINE)).clamp(0, 1)
+    inside = (grid.abs() <= 1).all(-1) & (placed <= nearest + _SEEN_TOLERANCE)
+    return (sampled.clamp(0, 1) * cosine * inside).amax(0)
+
+
+def _array(values: Tensor) -> np.ndarray:
+    return values.double().cpu().numpy()
+
+
+def _unit(albedo: Tensor) -> np.ndarray:
+    """(N, 3, S, S) in [-1, 1] to (N, S, S, 3) in [0, 1]."""
+    return np.ascontiguousarray(_array(albedo).transpose(0, 2, 3, 1)) / 2 + 0.5

@@ -1,0 +1,40 @@
+"""``python -m backend canonical``: photos in, pictures of the canonical face out."""
+
+from __future__ import annotations
+
+import argparse
+import time
+
+from rich.console import Console
+
+from backend.command_line.photo_paths import find_photos
+from backend.command_line.progress_display import TerminalProgress, format_seconds
+from backend.command_line.reconstruct_command import check_device, terminate_like_ctrl_c, verdict_table
+
+
+def run_canonical(arguments: argparse.Namespace) -> None:
+    """Make the pictures as the arguments say; the table goes to standard output, progress to standard error.
+
+    Raises ``LikenessError`` for everything that the person can do something about, ``KeyboardInterrupt`` on Ctrl-C.
+    """
+    start = time.monotonic()
+    out, err = Console(), Console(stderr=True)
+    photos = find_photos(arguments.photos)
+    with terminate_like_ctrl_c():
+        # Here and not above: these imports take seconds, and may find that something is not installed.
+        from backend.exchange.canonical_folder import write_canonical_folder
+        from backend.exchange.folder import check_writable
+
+        check_writable(arguments.out)
+        check_device(arguments.device)
+        from backend.canonical_pipeline import STAGES, make_canonical
+        from backend.photos.read import PhotoSource
+
+        sources = [PhotoSource(name, path=path) for name, path in photos]
+        with TerminalProgress(err, dict(STAGES)) as progress:
+            made = make_canonical(sources, arguments.device, progress)
+            write_canonical_folder(made.face, made.pictures, made.in_head, made.verdicts, arguments.out, progress)
+    out.print(verdict_table(made.verdicts))
+    took = format_seconds(time.monotonic() - start)
+    sheet = arguments.out / "canonical_photos.png"
+    out.print(f"Wrote {arguments.out} in {took}. Look at {sheet} first.", highlight=False, soft_wrap=True)

@@ -1,0 +1,125 @@
+"""The output folder of ``python -m backend canonical``: pictures, a textured OBJ and each photo's light and view."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import torch
+from PIL import Image
+
+from backend import __version__
+from backend.canonical.canonical_face import CanonicalFace
+from backend.canonical.pictures import DEPTH_RANGE, CanonicalPictures, surface_cells
+from backend.exchange.folder import write_together
+from backend.progress import ProgressReporter, silent
+from backend.rendering.depth_surface import points_from_depth
+
+CANONICAL_FILE_NAMES: tuple[str, ...] = (
+    "canonical_depth.png",
+    "canonical_normals.png",
+    "canonical_albedo.png",
+    "canonical_confidence.png",
+    "canonical_relit.png",
+    "canonical_turned.png",
+    "canonical_photos.png",
+    "canonical.obj",
+    "canonical.mtl",
+    "canonical.json",
+)
+"""Every file that the command writes."""
+
+
+def write_canonical_folder(
+    face: CanonicalFace,
+    pictures: CanonicalPictures,
+    place_in_head: Callable[[np.ndarray], np.ndarray],
+    verdicts: Sequence[Mapping[str, Any]],
+    out_dir: Path,
+    progress: ProgressReporter = silent,
+) -> None:
+    """Write all of ``CANONICAL_FILE_NAMES`` into ``out_dir``, all or none.
+
+    Parameters
+    ----------
+    place_in_head : canonical points (..., 3) to the head frame in metres, for the OBJ.
+    verdicts : name, used and reason of every given photo.
+
+    Raises
+    ------
+    LikenessError : code "disk".
+    """
+    maps = {
+        "depth": pictures.depth,
+        "normals": pictures.normals,
+        "albedo": pictures.albedo,
+        "confidence": pictures.confidence,
+        "relit": pictures.relit,
+        "turned": pictures.turned,
+        "photos": pictures.photos,
+    }
+
+    def picture(name: str) -> Callable[[Path], None]:
+        return lambda folder: Image.fromarray(maps[name]).save(folder / f"canonical_{name}.png")
+
+    steps = [
+        *(picture(name) for name in maps),
+        lambda folder: _write_obj(face, place_in_head, folder),
+        lambda folder: _write_json(face, verdicts, folder / "canonical.json"),
+    ]
+    write_together(out_dir, CANONICAL_FILE_NAMES, steps, progress)
+
+
+def _write_obj(face: CanonicalFace, place_in_head: Callable[[np.ndarray], np.ndarray], folder: Path) -> None:
+    """The surface in quads, a texture coordinate per pixel centre of ``canonical_albedo.png`` (v up)."""
+    size = len(face.depth)
+    points = points_from_depth(torch.from_numpy(face.depth)[None], face.camera)[0].numpy().reshape(-1, 3)
+    row, column = np.nonzero(surface_cells(face))
+    corner = row * size + column
+    quads = np.stack([corner, corner + size, corner + size + 1, corner + 1], axis=1)  # counter-clockwise from outside
+    used, numbers = np.unique(quads, return_inverse=True)
+    numbers = numbers.reshape(quads.shape) + 1
+    vertices = place_in_head(points[used])
+    u, v = (used % size + 0.5) / size, 1.0 - (used // size + 0.5) / size
+    lines = [
+        f"# Likeness {__version__}: canonical face; metres, y up, x to the person's left",
+        "mtllib canonical.mtl",
+        "o canonical",
+        *(f"v {x:.6f} {y:.6f} {z:.6f}" for x, y, z in vertices.tolist()),
+        *(f"vt {a:.6f} {b:.6f}" for a, b in zip(u.tolist(), v.tolist(), strict=True)),
+        "usemtl canonical",
+        "s 1",
+        *(f"f {a}/{a} {b}/{b} {c}/{c} {d}/{d}" for a, b, c, d in numbers.tolist()),
+    ]
+    (folder / "canonical.obj").write_text("\n".join(lines) + "\n", encoding="utf-8", newline="\n")
+    material = "newmtl canonical\nKa 0 0 0\nKd 1 1 1\nKs 0 0 0\nd 1\nillum 1\nmap_Kd canonical_albedo.png\n"
+    (folder / "canonical.mtl").write_text(material, encoding="utf-8", newline="\n")
+
+
+def _write_json(face: CanonicalFace, verdicts: Sequence[Mapping[str, Any]], path: Path) -> None:
+    content = {
+        "version": 1,
+        "model": face.version,
+        "size": len(face.depth),
+        "depth_range": DEPTH_RANGE,
+        "fov_degrees": face.camera.fov_degrees,
+        "given": list(verdicts),
+        "photos": [
+            {
+                "name": photo.name,
+                "rotation": photo.rotation.tolist(),
+                "translation": photo.translation.tolist(),
+                "ambient": photo.ambient,
+                "diffuse": photo.diffuse,
+                "light_direction": photo.direction.tolist(),
+                "scale": float(photo.alignment.scale),
+                "tilt_degrees": float(np.degrees(photo.alignment.tilt + photo.window.angle)),
+                "offset": [float(value) / len(face.depth) for value in photo.alignment.offset],
+            }
+            for photo in face.photos
+        ],
+    }
+    path.write_bytes(msgspec.json.format(msgspec.json.encode(content), indent=2) + b"\n")

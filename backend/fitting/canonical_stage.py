@@ -1,0 +1,231 @@
+"""The canonical surface as a term of the fit: its depth, its normals, and how far they are trusted."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from backend.canonical.canonical_face import CanonicalFace
+from backend.fitting.canonical_place import (
+    PLACE_SIZE,
+    CanonicalPlace,
+    SurfaceSamples,
+    place_by_points,
+    sample_surface,
+)
+from backend.fitting.landmark_targets import OUTLINE_LANDMARKS
+from backend.fitting.options import CanonicalStage
+from backend.fitting.points import SurfacePoints, points_at_vertices
+from backend.fitting.solver import IdentityBelief
+from backend.geometry.normals import vertex_normals
+from backend.geometry.subdivision import subdivision_matrix
+from backend.geometry.template import Template
+from backend.geometry.topology import triangles_from_quads, unique_edges
+from backend.rendering.camera_models import LAP_PIVOT
+
+_LEAST_FACING = 0.35
+"""Cosine to the canonical camera below which the canonical picture hardly shows a surface."""
+_LANDMARK_METRES = 0.003
+_LANDMARK_SHARE = 0.2
+_BUMPS = ((2, 0), (1, 1), (0, 2), (3, 0), (2, 1), (1, 2), (0, 3))
+"""Powers of x and y, in units of the face's half-width: what the networks get wrong over the whole face."""
+_HALF_WIDTH = 0.07
+
+
+@dataclass(frozen=True)
+class CanonicalMesh:
+    """What the canonical picture shows of the template: its drawn (smoothed) surface at some vertices.
+
+    Attributes
+    ----------
+    points : M ``SurfacePoints``, neutral. edges : (E, 2) of neighbours among them, lengths : (E,) metres.
+    facing : (M,) cosine of the mean face's normals to the canonical camera. landmarks : (468,) usable ones.
+    """
+
+    points: SurfacePoints
+    edges: np.ndarray
+    lengths: np.ndarray
+    facing: np.ndarray
+    landmarks: np.ndarray
+
+
+def canonical_mesh(template: Template) -> CanonicalMesh:
+    """The face's skin as far as it faces the front, without the mouth's inside."""
+    count = template.head.vertex_stop
+    smooth = subdivision_matrix(1)[:count, :count]
+    quads = template.quads[: template.head.face_stop]
+    surface = smooth @ template.vertices[:count]
+    normals = vertex_normals(surface.astype(np.float64), triangles_from_quads(quads))
+    regions = template.regions
+    shown = (regions["face"][:count] > 0.5) & (regions["mouth_interior"][:count] < 0.3)
+    shown &= (regions["eye_sockets"][:count] < 0.5) & (normals[:, 2] > _LEAST_FACING)
+    vertices = np.flatnonzero(shown)
+    cage = points_at_vertices(template, np.arange(count))
+    rows = smooth[vertices].astype(np.float64)
+
+    def drawn(values: np.ndarray) -> np.ndarray:
+        return (rows @ values.reshape(count, -1)).reshape(len(vertices), *values.shape[1:])
+
+    points = SurfacePoints(drawn(cage.base), drawn(cage.identity), drawn(cage.expression))
+    number = np.full(count, -1)
+    number[vertices] = np.arange(len(vertices))
+    edges = number[unique_edges(quads)]
+    edges = edges[(edges >= 0).all(-1)]
+    lengths = np.linalg.norm(points.base[edges[:, 0]] - points.base[edges[:, 1]], axis=-1)
+    return CanonicalMesh(points, edges, lengths, normals[vertices, 2], usable_landmarks(template))
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """Weighted residuals (R,) of depth and normals, and their derivatives by the identity (R, K), place and bumps."""
+
+    residual: np.ndarray
+    by_identity: np.ndarray
+    by_other: np.ndarray
+
+
+def usable_landmarks(template: Template) -> np.ndarray:
+    """(468,) bool: landmarks with a place on the template that does not slide along the outline."""
+    usable = template.landmarks478.valid[:468].copy()
+    usable[list(OUTLINE_LANDMARKS)] = False
+    return usable
+
+
+def place_by_landmarks(template: Template, face: CanonicalFace) -> CanonicalPlace:
+    """Where the canonical face lies on the mean head, by landmarks alone.
+
+    Where the photos place hardly any on it, the place that the networks are trained for is taken: it looks along the
+    head's z axis, and its middle is the pivot.
+    """
+    neutral = _neutral_landmarks(template, np.zeros(len(template.identity_modes)))
+    weights = face.landmark_weights * usable_landmarks(template)
+    if (weights > 0.1).sum() < 8:
+        middle = (neutral.min(0) + neutral.max(0)) / 2
+        return CanonicalPlace(1.0, np.diag([1.0, -1.0, -1.0]), middle, np.array(LAP_PIVOT))
+    return place_by_points(neutral, face.landmarks, weights)
+
+
+def place_on_head(
+    template: Template, mesh: CanonicalMesh, face: CanonicalFace, identity: np.ndarray, stage: CanonicalStage
+) -> CanonicalPlace:
+    """Register the canonical face to the head with ``identity`` (K,): landmarks first, then the surface as well."""
+    landmarks = _neutral_landmarks(template, identity)
+    weights = face.landmark_weights * mesh.landmarks
+    place = place_by_points(landmarks, face.landmarks, weights)
+    for _ in range(stage.place_iterations):
+        rows = _rows(mesh, face, place, identity, stage)
+        information, gradient = _other_system(rows, landmarks, face, weights, place, stage)
+        place = place.moved(-np.linalg.solve(information, gradient)[:PLACE_SIZE])
+    return place
+
+
+def canonical_belief(
+    template: Template, mesh: CanonicalMesh, face: CanonicalFace, identity: np.ndarray, stage: CanonicalStage
+) -> IdentityBelief:
+    """What the canonical surface says about the identity, linearised at ``identity`` (K,).
+
+    The surface's place on the head, and smooth bumps over the whole face by which the networks are wrong, are unknowns
+    that are eliminated (Schur complement): only what they cannot explain moves the identity.
+    """
+    place = place_on_head(template, mesh, face, identity, stage)
+    rows = _rows(mesh, face, place, identity, stage)
+    landmarks = _neutral_landmarks(template, identity)
+    weights = face.landmark_weights * mesh.landmarks
+    information, gradient = _other_system(rows, landmarks, face, weights, place, stage)
+    at_zero = rows.residual - rows.by_identity @ identity
+    gradient = gradient + rows.by_other.T @ (at_zero - rows.residual)
+    coupling = rows.by_identity.T @ rows.by_other  # (K, 7 + bumps)
+    solved = np.linalg.solve(information, np.column_stack([coupling.T, gradient]))
+    return IdentityBelief(
+        rows.by_identity.T @ rows.by_identity - coupling @ solved[:, :-1],
+        -(rows.by_identity.T @ at_zero - coupling @ solved[:, -1]),
+    )
+
+
+def _neutral_landmarks(template: Template, identity: np.ndarray) -> np.ndarray:
+    """(468, 3) metres, head frame."""
+    neutral = template.vertices + np.tensordot(identity, template.identity_modes, 1)
+    return template.landmarks478.positions(neutral)[:468].astype(np.float64)
+
+
+def _rows(
+    mesh: CanonicalMesh, face: CanonicalFace, place: CanonicalPlace, identity: np.ndarray, stage: CanonicalStage
+) -> _Rows:
+    head = mesh.points.base + mesh.points.identity @ identity
+    seen = place.apply(head)
+    samples = sample_surface(face, seen)
+    by_point, by_step = place.derivatives(seen)
+    behind, by_head, by_place = (
+        samples.behind / place.scale,
+        (samples.gradient @ by_point) / place.scale,
+        np.einsum("mi,mik->mk", samples.gradient, by_step) / place.scale,
+    )  # metres
+    by_other = np.concatenate([by_place, _bumps(seen, place)], axis=1)
+    by_identity = np.einsum("mi,mik->mk", by_head, mesh.points.identity)
+    parts = [
+        _weighted(_depth_weights(mesh, samples, stage), behind, by_identity, by_other, stage.depth_information),
+        _weighted(
+            _normal_weights(mesh, samples, stage),
+            *(_across(mesh, values) for values in (behind, by_identity, by_other)),
+            stage.normal_information,
+        ),
+    ]
+    return _Rows(*(np.concatenate(both) for both in zip(*parts, strict=True)))
+
+
+def _depth_weights(mesh: CanonicalMesh, samples: SurfaceSamples, stage: CanonicalStage) -> np.ndarray:
+    """(M,) inverse deviations: distance from the surface is what counts, which is less than depth on slopes."""
+    return np.sqrt(samples.confidence) * mesh.facing / (stage.depth_deviation_mm / 1000.0)
+
+
+def _normal_weights(mesh: CanonicalMesh, samples: SurfaceSamples, stage: CanonicalStage) -> np.ndarray:
+    """(E,) inverse deviations of slopes along edges, in radians."""
+    facing = mesh.facing[mesh.edges].min(-1)
+    return np.sqrt(samples.confidence[mesh.edges].min(-1)) * facing**2 / np.radians(stage.normal_deviation_degrees)
+
+
+def _across(mesh: CanonicalMesh, values: np.ndarray) -> np.ndarray:
+    """Differences of (M, ...) along the mesh's edges, per metre (E, ...): slopes of the surface."""
+    lengths = mesh.lengths.reshape(-1, *[1] * (values.ndim - 1))
+    return (values[mesh.edges[:, 1]] - values[mesh.edges[:, 0]]) / lengths
+
+
+def _weighted(
+    weights: np.ndarray, residual: np.ndarray, by_identity: np.ndarray, by_other: np.ndarray, information: float
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Rows in standard deviations; Geman-McClure at three; all of them together say as much as ``information``
+    independent ones would."""
+    whitened = weights * residual
+    robust = 1.0 / (1.0 + (whitened / 3.0) ** 2)
+    share = np.sqrt(information / max(float((weights > 0).sum()), 1.0))
+    scale = weights * robust * share
+    return scale * residual, scale[:, None] * by_identity, scale[:, None] * by_other
+
+
+def _bumps(seen: np.ndarray, place: CanonicalPlace) -> np.ndarray:
+    """(M, B) metres of depth per metre of each bump."""
+    x, y = ((seen - place.pivot)[:, :2] / (place.scale * _HALF_WIDTH)).T
+    return np.stack([x**i * y**j for i, j in _BUMPS], axis=1)
+
+
+def _other_system(
+    rows: _Rows,
+    landmarks: np.ndarray,
+    face: CanonicalFace,
+    weights: np.ndarray,
+    place: CanonicalPlace,
+    stage: CanonicalStage,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Normal equations of place and bumps: information (P, P) and gradient (P,), with landmarks and priors."""
+    seen = place.apply(landmarks)
+    _, by_step = place.derivatives(seen)
+    off = (seen - face.landmarks) / place.scale / _LANDMARK_METRES  # (468, 3)
+    robust = weights * _LANDMARK_SHARE / (1.0 + (off**2).sum(-1) / 9.0) ** 2
+    by_step = by_step / place.scale / _LANDMARK_METRES
+    information, gradient = rows.by_other.T @ rows.by_other, rows.by_other.T @ rows.residual
+    information[:PLACE_SIZE, :PLACE_SIZE] += np.einsum("m,mik,mil->kl", robust, by_step, by_step)
+    gradient[:PLACE_SIZE] += np.einsum("m,mi,mik->k", robust, off, by_step)
+    bumps = np.arange(PLACE_SIZE, len(gradient))
+    information[bumps, bumps] += (stage.bump_deviation_mm / 1000.0) ** -2
+    return information, gradient

@@ -1,0 +1,91 @@
+"""``python -m backend canonical``: every file is written, and what is wrong is said in one sentence."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import trimesh
+from PIL import Image
+
+from backend import canonical_pipeline
+from backend.__main__ import main
+from backend.canonical.networks import FOLDER_VARIABLE
+from backend.errors import EXIT_CODES
+from backend.exchange.canonical_folder import CANONICAL_FILE_NAMES
+from backend.photos.collection import PhotoCollection, PhotoVerdict
+
+sys.path.append(str(Path(__file__).parent / "backend" / "canonical"))
+from canonical_hand_made import made_photo, save_tiny
+
+
+@pytest.fixture
+def photos(tmp_path: Path, monkeypatch) -> list[str]:
+    """Two files, and a photo stage that finds a face in one of them."""
+    monkeypatch.setenv(FOLDER_VARIABLE, str(save_tiny(tmp_path / "tiny")))
+    verdicts = (PhotoVerdict("0.png", True, ""), PhotoVerdict("1.png", False, "It is somebody else."))
+    found = PhotoCollection((made_photo(0),), verdicts)
+    monkeypatch.setattr(canonical_pipeline, "collect", lambda sources, progress: found)
+    paths = [tmp_path / "0.png", tmp_path / "1.png"]
+    for path in paths:
+        Image.new("RGB", (8, 8)).save(path)
+    return [str(path) for path in paths]
+
+
+def test_all_files_are_written(photos: list[str], tmp_path: Path, capsys) -> None:
+    out = tmp_path / "out"
+    assert main(["canonical", *photos, "--out", str(out), "--device", "cpu"]) == 0
+    assert sorted(path.name for path in out.iterdir()) == sorted(CANONICAL_FILE_NAMES)
+    printed = capsys.readouterr()
+    assert "It is somebody else." in printed.out.replace("\n", " ")
+    assert "canonical" in printed.err
+    depth = np.asarray(Image.open(out / "canonical_depth.png"))
+    assert depth.shape == (32, 32) and depth.max() > 255  # sixteen bits
+    turned = np.asarray(Image.open(out / "canonical_turned.png"))
+    assert turned.shape == (512, 7 * 256, 3) and turned.std() > 5
+    assert np.asarray(Image.open(out / "canonical_photos.png")).shape == (256, 4 * 256, 3)
+    content = json.loads((out / "canonical.json").read_text())
+    assert [photo["name"] for photo in content["photos"]] == ["0.png"]
+    assert content["given"][1] == {"name": "1.png", "used": False, "reason": "It is somebody else."}
+    assert len(content["photos"][0]["light_direction"]) == 3
+    mesh = trimesh.load(out / "canonical.obj", process=False)
+    assert len(mesh.faces) > 20
+    assert (mesh.face_normals[:, 2] > 0).mean() > 0.95  # out of the face
+    assert mesh.visual.uv.min() >= 0 and mesh.visual.uv.max() <= 1
+
+
+def test_earlier_files_stay_when_it_fails(photos: list[str], tmp_path: Path, capsys, monkeypatch) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "canonical.json").write_text("earlier")
+    monkeypatch.setattr("backend.exchange.canonical_folder.surface_cells", lambda face: 1 / 0)
+    assert main(["canonical", *photos, "--out", str(out)]) == EXIT_CODES["internal"]
+    assert [path.name for path in out.iterdir()] == ["canonical.json"]
+    assert (out / "canonical.json").read_text() == "earlier"
+    assert "Traceback" not in capsys.readouterr().err
+
+
+def test_networks_that_are_not_there_are_one_sentence(photos: list[str], tmp_path: Path, capsys, monkeypatch) -> None:
+    monkeypatch.setenv(FOLDER_VARIABLE, str(tmp_path / "nothing"))
+    assert main(["canonical", *photos, "--out", str(tmp_path / "out")]) == EXIT_CODES["missing_part"]
+    assert "not trained" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_no_photo_is_one_sentence(tmp_path: Path, capsys, monkeypatch) -> None:
+    monkeypatch.setenv(FOLDER_VARIABLE, str(save_tiny(tmp_path / "tiny")))
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    assert main(["canonical", str(empty), "--out", str(tmp_path / "out")]) == EXIT_CODES["no_photo"]
+    assert "holds no photo" in capsys.readouterr().err
+    assert main(["canonical", str(tmp_path / "gone.jpg"), "--out", str(tmp_path / "out")]) == EXIT_CODES["no_photo"]
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_output_that_is_a_file_is_one_sentence(photos: list[str], tmp_path: Path, capsys) -> None:
+    (tmp_path / "file").write_text("")
+    assert main(["canonical", *photos, "--out", str(tmp_path / "file")]) == EXIT_CODES["disk"]
+    assert "is not a folder" in capsys.readouterr().err
