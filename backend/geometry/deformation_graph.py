@@ -1,0 +1,218 @@
+"""The deformation graph of the learned face model: a few hundred nodes on the skin that the rest of it follows.
+
+Paper 3 (Mallikarjun et al., Learning Complete 3D Morphable Face Models from Images and Videos, CVPR 2021), equation 2:
+M = U M_g with a fixed matrix U that couples G = 521 nodes to all vertices. Weights as in Sumner et al., Embedded
+Deformation for Shape Manipulation (SIGGRAPH 2007), equation 4, over distances along the skin, so that the lower lip
+does not follow the upper one; then smoothed. Needs numpy alone.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+
+from backend.geometry.template import PartRange, Template, load_template
+from backend.geometry.topology import unique_edges
+
+PAPER_NODES = 521
+INFLUENCES = 8
+"""Nodes that a vertex follows before smoothing."""
+SMOOTHING = 3
+"""Rounds of averaging weights with those of the neighbours."""
+_FACE, _FINE, _BEHIND, _HIDDEN = 1.0, 1.7, 0.45, 0.3
+"""How much longer distances count: on the face, at lips and lids, on scalp, neck and ears, inside mouth and sockets."""
+_REACH = 5.0
+"""Distances count up to so many times the largest one from a vertex to its nearest node."""
+_FAR = np.float32(1e3)
+
+
+@dataclass(frozen=True)
+class DeformationGraph:
+    """G nodes at vertices of the head's cage (V vertices).
+
+    Attributes
+    ----------
+    nodes : (G,) int64 head vertices. mirror : (G,) int64 the node across the median plane.
+    edges : (E, 2) int64 neighbours, smaller first; symmetric across the median plane.
+    weights : (V, G) float32 the matrix U at the cage: rows sum to 1, none is negative, most entries are 0.
+    """
+
+    nodes: np.ndarray
+    mirror: np.ndarray
+    edges: np.ndarray
+    weights: np.ndarray
+
+    def offsets(self, deltas: np.ndarray) -> np.ndarray:
+        """Vertex offsets (..., V, 3) of node offsets (..., G, 3)."""
+        return np.matmul(self.weights, deltas)
+
+    def fitted(self, offsets: np.ndarray, importance: np.ndarray | None = None, smooth: float = 1e-3) -> np.ndarray:
+        """Node offsets (..., G, 3) whose vertex offsets come closest to ``offsets`` (..., V, 3).
+
+        Least squares with weights ``importance`` (V,), and ``smooth`` times the squared differences between neighbours
+        relative to the mean weight of a node's vertices, which decides where no vertex of importance is.
+        """
+        weights = self.weights.astype(np.float64)
+        each = np.ones(len(weights)) if importance is None else importance.astype(np.float64)
+        system = weights.T @ (each[:, None] * weights)  # (G, G)
+        system += smooth * np.trace(system) / len(system) * self.laplacian()
+        system += 1e-9 * np.trace(system) / len(system) * np.eye(len(system))
+        right = np.matmul((each[:, None] * weights).T, offsets.astype(np.float64))  # (..., G, 3)
+        return np.linalg.solve(system, right).astype(np.float32)
+
+    def laplacian(self) -> np.ndarray:
+        """(G, G) float64, x^T L x = sum over edges of (x_i - x_j)^2."""
+        matrix = np.zeros((len(self.nodes), len(self.nodes)))
+        a, b = self.edges.T
+        matrix[a, b] = matrix[b, a] = -1
+        return matrix - np.diag(matrix.sum(1))
+
+
+def build_graph(template: Template, count: int = PAPER_NODES) -> DeformationGraph:
+    """The graph of ``count`` nodes: farthest points along the skin, always with their mirror images.
+
+    Nodes lie closer where ``region_density`` says so. The same template gives the same graph.
+
+    Raises
+    ------
+    ValueError : fewer than 8 nodes or more than a quarter of the head's vertices.
+    """
+    head = template.head.vertex_stop
+    if not 8 <= count <= head // 4:
+        raise ValueError(f"a graph has 8 to {head // 4} nodes, not {count}")
+    mirror = template.mirror[:head].astype(np.int64)
+    skin = _Skin(template.vertices[:head].astype(np.float64), template.quads, template.head, region_density(template))
+    nodes, radius = _farthest_points(skin, mirror, count)
+    place = np.full(head, -1, np.int64)
+    place[nodes] = np.arange(count)
+    node_mirror = place[mirror[nodes]]
+    distance = np.empty((head, count), np.float32)
+    for number, image in enumerate(node_mirror):
+        if number <= image:
+            distance[:, number] = skin.distances(nodes[number], limit=_REACH * radius)
+            distance[:, image] = distance[mirror, number]
+    weights = _influences(distance)
+    weights = skin.averaged(weights, SMOOTHING)
+    weights = 0.5 * (weights + weights[mirror][:, node_mirror])
+    weights[weights < 1e-4] = 0
+    weights /= weights.sum(1, keepdims=True)
+    return DeformationGraph(nodes, node_mirror, _neighbours(skin.edges, distance, node_mirror), weights)
+
+
+@lru_cache(maxsize=4)
+def deformation_graph(count: int = PAPER_NODES) -> DeformationGraph:
+    """``build_graph`` of the committed template, made once per process."""
+    return build_graph(load_template(), count)
+
+
+def region_density(template: Template) -> np.ndarray:
+    """(V_head,) factor on lengths: nodes are as much closer to each other."""
+    head = template.head.vertex_stop
+    region = {name: values[:head].astype(np.float64) for name, values in template.regions.items()}
+    density = _BEHIND + (_FACE - _BEHIND) * region["face"]
+    fine = np.maximum.reduce([region["lips"], region["lids_left"], region["lids_right"]])
+    density += (_FINE - density) * fine
+    hidden = np.maximum(region["mouth_interior"], region["eye_sockets"])
+    return density + (_HIDDEN - density) * hidden
+
+
+class _Skin:
+    """Distances along the head's edges and across its quads."""
+
+    def __init__(self, vertices: np.ndarray, quads: np.ndarray, head: PartRange, density: np.ndarray) -> None:
+        self.vertices = vertices
+        quads = quads[head.face_start : head.face_stop].astype(np.int64)
+        self.edges = unique_edges(quads)
+        diagonals = np.concatenate([quads[:, [0, 2]], quads[:, [1, 3]]])
+        links = np.concatenate([self.edges, diagonals])
+        links = np.concatenate([links, links[:, ::-1]])
+        length = np.linalg.norm(vertices[links[:, 0]] - vertices[links[:, 1]], axis=1) * density[links].mean(1)
+        self.beside, self._length = _table(links, length, len(vertices), _FAR)
+        both = np.concatenate([self.edges, self.edges[:, ::-1]])
+        self._ring, share = _table(both, np.ones(len(both)), len(vertices), 0.0)
+        self._share = share / share.sum(1, keepdims=True)
+        self.density = density
+
+    def distances(self, node: int, at_most: np.ndarray | None = None, limit: float = np.inf) -> np.ndarray:
+        """(V,) from a vertex, or ``at_most`` where that is less; only what comes nearer is followed, to ``limit``."""
+        found = np.full(len(self.vertices), _FAR, np.float32) if at_most is None else at_most.copy()
+        found[node] = 0
+        active = np.array([node])
+        while len(active):
+            mark = np.zeros(len(found), bool)
+            mark[self.beside[active]] = True
+            reached = np.flatnonzero(mark)
+            through = (found[self.beside[reached]] + self._length[reached]).min(1)
+            nearer = (through < found[reached] - 1e-9) & (through < limit)
+            active = reached[nearer]
+            found[active] = through[nearer]
+        return found
+
+    def averaged(self, values: np.ndarray, rounds: int) -> np.ndarray:
+        """Values (V, C), each half its own and half the mean of its neighbours', repeatedly."""
+        done = []
+        for part in np.array_split(values, -(-values.shape[1] // 64), axis=1):  # what fits into a cache
+            for _ in range(rounds):
+                mean = np.zeros_like(part)
+                for column, share in zip(self._ring.T, self._share.T.astype(part.dtype), strict=True):
+                    mean += share[:, None] * part[column]
+                part = 0.5 * (part + mean)
+            done.append(part)
+        return np.concatenate(done, 1)
+
+
+def _table(links: np.ndarray, values: np.ndarray, count: int, empty: float) -> tuple[np.ndarray, np.ndarray]:
+    """(V, K) neighbours and values by directed links (M, 2); free places hold the vertex itself and ``empty``."""
+    order = np.lexsort((links[:, 1], links[:, 0]))
+    links, values = links[order], values[order]
+    number = np.bincount(links[:, 0], minlength=count)
+    slot = np.arange(len(links)) - (np.cumsum(number) - number)[links[:, 0]]
+    beside = np.repeat(np.arange(count)[:, None], number.max(), 1)
+    lengths = np.full(beside.shape, empty, np.float32)
+    beside[links[:, 0], slot] = links[:, 1]
+    lengths[links[:, 0], slot] = values
+    return beside, lengths
+
+
+def _farthest_points(skin: _Skin, mirror: np.ndarray, count: int) -> tuple[np.ndarray, float]:
+    """(count,) int64 vertices, mirror images after each other; begins at the foremost point of the median plane.
+
+    And how far the farthest vertex is from its node.
+    """
+    own = mirror == np.arange(len(mirror))
+    across = np.where(own, _FAR, 2 * np.abs(skin.vertices[:, 0]) * skin.density)  # to the mirror image
+    depth = np.where(own, skin.vertices[:, 2], -np.inf)
+    chosen = [int(depth.argmax())]
+    nearest = skin.distances(chosen[0])
+    while len(chosen) < count:
+        room = np.minimum(nearest, across)
+        if len(chosen) == count - 1:
+            room = np.where(own, room, -1.0)
+        room = np.round(room, 7)  # mirror images are equally far, whatever the sums' order
+        first = int(room.argmax())
+        chosen += dict.fromkeys((first, int(mirror[first])))
+        nearest = skin.distances(first, nearest)
+        nearest = np.minimum(nearest, nearest[mirror])
+    return np.array(chosen, np.int64), float(nearest.max())
+
+
+def _influences(distance: np.ndarray) -> np.ndarray:
+    """(V, G) weights (1 - d / d_max)^2 of the nearest nodes, d_max the distance of the next one; rows sum to 1."""
+    order = np.argpartition(distance, INFLUENCES, axis=1)[:, : INFLUENCES + 1]
+    order = np.take_along_axis(order, np.argsort(np.take_along_axis(distance, order, 1), axis=1, kind="stable"), 1)
+    near = np.take_along_axis(distance, order, 1)
+    share = np.maximum(1 - near[:, :-1] / near[:, -1:], 0) ** 2 + 1e-12
+    weights = np.zeros_like(distance)
+    np.put_along_axis(weights, order[:, :-1], share / share.sum(1, keepdims=True), 1)
+    return weights
+
+
+def _neighbours(edges: np.ndarray, distance: np.ndarray, mirror: np.ndarray) -> np.ndarray:
+    """(E, 2) nodes whose cells (vertices nearest to them) touch, and the mirror images of such pairs."""
+    cell = distance.argmin(1)
+    pairs = cell[edges]
+    pairs = np.concatenate([pairs, mirror[pairs]])
+    pairs = np.sort(pairs[pairs[:, 0] != pairs[:, 1]], axis=1)
+    return np.unique(pairs, axis=0)

@@ -1,0 +1,174 @@
+"""The siamese encoder of the learned face model: one tower for all photos, one identity for all photos of a person.
+
+Section 3.3 of Mallikarjun et al. (CVPR 2021): expression, light and pose come from each photo's own features; identity
+and reflectance from features that are pooled over the photos of a set, through a small network. How many photos there
+are and in which order does not matter.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from backend.rendering.camera_models import PerspectiveCameras, rotation_from_euler
+from backend.rendering.spherical_harmonics import BASIS_CONSTANTS
+
+MIDDLE = (0.0, 0.70, 0.11)
+"""Metres in the head frame: the point of the head that poses are about, some way behind the base of the nose."""
+FACE_SIDE = 0.176
+"""Metres that a photo's side spans at the face, before anything is learned: ``backend.photos.crop.face_square``."""
+USUAL_DISTANCE = 1.0
+_SHIFT, _SCALE, _DISTANCE = 0.5, 0.8, 1.6
+"""Largest shift in sides of the photo, and logarithms of scale and distance."""
+_FACING = (1.0, -1.0, -1.0)
+_CORNERS = 4
+_GROUPS = 8
+
+
+@dataclass(frozen=True)
+class FacePose:
+    """Where the heads of N photos are, for cameras that look at the middle of a square photo.
+
+    Attributes
+    ----------
+    angles : (N, 3) Euler angles in radians about the camera's x, y, z axes; zero faces the camera.
+    shift : (N, 2) where ``MIDDLE`` is seen, right and down of the photo's middle, in sides of the photo.
+    scale : (N,) how large a metre at ``MIDDLE`` is seen, in sides of the photo. distance : (N,) metres.
+    """
+
+    angles: Tensor
+    shift: Tensor
+    scale: Tensor
+    distance: Tensor
+
+    def cameras(self, size: int) -> PerspectiveCameras:
+        """Cameras of photos of ``size`` x ``size`` pixels: phi(v) = R v + t and pi of section 3.2."""
+        facing = self.angles.new_tensor(_FACING)
+        rotation = rotation_from_euler(self.angles) * facing  # columns: the head's axes
+        focal = self.scale * self.distance  # in sides of the photo
+        place = torch.cat([self.shift / self.scale[:, None], self.distance[:, None]], 1)
+        middle = self.angles.new_tensor(MIDDLE)
+        intrinsics = self.angles.new_zeros(len(focal), 3, 3)
+        intrinsics[:, 0, 0] = intrinsics[:, 1, 1] = focal * size
+        intrinsics[:, :2, 2] = size / 2
+        intrinsics[:, 2, 2] = 1
+        return PerspectiveCameras(intrinsics, rotation, place - rotation @ middle)
+
+
+@dataclass(frozen=True)
+class FaceCode:
+    """What the encoder predicts for N photos of G sets: p_i = (alpha, beta, delta_i, gamma_i, phi_i).
+
+    Attributes
+    ----------
+    identity : (G, m_i) alpha and reflectance : (G, m_r) beta, one for each set. expression : (N, m_e) delta.
+    light : (N, 9, 3) gamma, as ``backend.rendering.spherical_harmonics`` has lights, head frame. pose : phi.
+    set_of : (N,) int64.
+    """
+
+    identity: Tensor
+    reflectance: Tensor
+    expression: Tensor
+    light: Tensor
+    pose: FacePose
+    set_of: Tensor
+
+
+class _Block(nn.Module):
+    """Two 3 x 3 convolutions beside a shortcut (He et al. 2016), the first with a stride; GroupNorm."""
+
+    def __init__(self, inputs: int, outputs: int, stride: int) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False)
+        self.first_norm = nn.GroupNorm(_GROUPS, outputs)
+        self.second = nn.Conv2d(outputs, outputs, 3, 1, 1, bias=False)
+        self.second_norm = nn.GroupNorm(_GROUPS, outputs)
+        self.shortcut = nn.Conv2d(inputs, outputs, 1, bias=False) if inputs != outputs else nn.Identity()
+        self.stride = stride
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, inputs, H, W) to (N, outputs, ceil(H / stride), ceil(W / stride))."""
+        y = functional.relu(self.first_norm(self.first(x)))
+        y = self.second_norm(self.second(y))
+        skipped = functional.avg_pool2d(x, self.stride, ceil_mode=True) if self.stride > 1 else x
+        return functional.relu(y + self.shortcut(skipped))
+
+
+class FaceEncoder(nn.Module):
+    """Photos (N, 3, S, S) in [-1, 1] to ``FaceCode``; for the arguments see ``LearnedBasisConfig``."""
+
+    def __init__(
+        self,
+        *,
+        width: int,
+        stages: int,
+        feature: int,
+        identity: int,
+        reflectance: int,
+        expression: int,
+        focal: float,
+        angle_degrees: float,
+        light_start: float,
+    ) -> None:
+        super().__init__()
+        self.focal, self.angle = focal, math.radians(angle_degrees)
+        widths = [width * min(2**stage, 8) for stage in range(stages)]
+        self.stem = nn.Conv2d(3, width, 5, 2, 2, bias=False)
+        self.stem_norm = nn.GroupNorm(_GROUPS, width)
+        self.blocks = nn.ModuleList(_Block(inputs, outputs, 2) for inputs, outputs in itertools.pairwise(widths))
+        self.narrow = nn.Conv2d(widths[-1], max(_GROUPS, widths[-1] // 4), 1)
+        self.top = nn.Linear(self.narrow.out_channels * _CORNERS**2, feature)
+        self.pooled = nn.Sequential(nn.Linear(feature, feature), nn.ReLU())
+        self.identity = nn.Linear(feature, identity)
+        self.reflectance = nn.Linear(feature, reflectance)
+        self.expression = nn.Linear(feature, expression)
+        self.light = nn.Linear(feature, 27)
+        self.pose = nn.Linear(feature, 7)
+        light = torch.zeros(9, 3)
+        light[0] = light_start / BASIS_CONSTANTS[0]
+        with torch.no_grad():  # begins near the mean face, from the front, under even light
+            for head in (self.identity, self.reflectance, self.expression, self.light, self.pose):
+                head.weight.mul_(0.3)
+                head.bias.zero_()
+            self.light.bias.copy_(light.flatten())
+
+    def features(self, pictures: Tensor) -> Tensor:
+        """(N, F) features of each photo alone."""
+        x = functional.relu(self.stem_norm(self.stem(pictures)))
+        for block in self.blocks:
+            x = block(x)
+        x = functional.adaptive_avg_pool2d(functional.relu(self.narrow(x)), _CORNERS)
+        return functional.relu(self.top(x.flatten(1)))
+
+    def forward(self, pictures: Tensor, set_of: Tensor) -> FaceCode:
+        """See the class; ``set_of`` (N,) int64 from 0, every number at least once."""
+        own = self.features(pictures)
+        shared = self.pooled(mean_of_sets(own, set_of))
+        identity, reflectance = self.identity(shared), self.reflectance(shared)
+        return FaceCode(
+            identity=identity.float(),
+            reflectance=reflectance.float(),
+            expression=self.expression(own).float(),
+            light=self.light(own).float().view(-1, 9, 3),
+            pose=self._pose(self.pose(own).float()),
+            set_of=set_of,
+        )
+
+    def _pose(self, raw: Tensor) -> FacePose:
+        """Seven outputs (N, 7) to poses within their limits."""
+        bounded = torch.tanh(raw)
+        scale = torch.exp(_SCALE * bounded[:, 5]) / FACE_SIDE
+        distance = self.focal / scale if self.focal else USUAL_DISTANCE * torch.exp(_DISTANCE * bounded[:, 6])
+        return FacePose(self.angle * bounded[:, :3], _SHIFT * bounded[:, 3:5], scale, distance)
+
+
+def mean_of_sets(features: Tensor, set_of: Tensor) -> Tensor:
+    """(G, F) means of the rows (N, F) of each set (N,)."""
+    number = torch.bincount(set_of)
+    total = features.new_zeros(len(number), features.shape[1]).index_add(0, set_of, features)
+    return total / number[:, None].to(features.dtype)
