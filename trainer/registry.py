@@ -9,6 +9,7 @@ KINDS: dict[str, dict[str, str]] = {
     "stage": {
         "parsing": "trainer.stages.parsing:ParsingStageConfig",
         "lap": "trainer.stages.lap:LapStageConfig",
+        "learned_basis": "trainer.stages.learned_basis:LearnedBasisStageConfig",
     },
     "source": {
         "drawn_faces": "trainer.data.drawn_faces:DrawnFacesConfig",
@@ -19,6 +20,9 @@ KINDS: dict[str, dict[str, str]] = {
         "lap_people": "trainer.data.lap:LapPeopleConfig",
         "lap_portraits": "trainer.data.lap:LapPortraitsConfig",
         "lap_mix": "trainer.data.lap:LapMixConfig",
+        "face_people": "trainer.data.face_model:FacePeopleConfig",
+        "face_portraits": "trainer.data.face_model:FacePortraitsConfig",
+        "face_mix": "trainer.data.face_model:FaceMixConfig",
     },
 }
 """Family -> kind -> ``module:class``. One line for each stage and each data source."""

@@ -18,6 +18,7 @@ from backend.geometry.template import Template, load_template
 from backend.geometry.topology import triangles_from_quads
 
 EYES = ("eye_left", "eye_right")
+_REGIONS = ("face", "lip_upper", "lip_lower", "mouth_interior", "eye_sockets")
 _LEAST = 1e-4
 """Weights below are dropped, and the others of the row scaled to sum 1 again."""
 
@@ -32,7 +33,7 @@ class GraphSurface:
     mean : (V, 3) float32 metres. faces : (F, 3) int64, what photos show: face, mouth's inside, sockets, eyes.
     rows, columns, values : (M,) the sparse matrix U (V, G) of the skin; the eyeballs' rows move them as a whole.
     nodes : G. edges : (E, 2) int64 neighbouring nodes.
-    face : (V,) float32 in [0, 1], region ``face``, 0 for eyeballs. lips : (V,) the same of region ``lips``.
+    face, lip_upper, lip_lower : (V,) float32 in [0, 1], the template's regions; 0 for eyeballs.
     """
 
     level: int
@@ -46,7 +47,8 @@ class GraphSurface:
     nodes: int
     edges: Tensor
     face: Tensor
-    lips: Tensor
+    lip_upper: Tensor
+    lip_lower: Tensor
 
     def upsampling(self, eyes: bool) -> Tensor:
         """(V, G) sparse U of equation 2; ``eyes`` False: the eyeballs stay where they are (expressions)."""
@@ -70,18 +72,16 @@ def build_surface(template: Template, graph: DeformationGraph, level: int) -> Gr
     head = template.head
     cage = head.vertex_stop
     quads = template.quads[head.face_start : head.face_stop].astype(np.int64)
-    region = np.stack(
-        [template.regions[name][:cage] for name in ("face", "lips", "mouth_interior", "eye_sockets")], 1
-    ).astype(np.float32)
+    region = np.stack([template.regions[name][:cage] for name in _REGIONS], 1).astype(np.float32)
     fields = torch.from_numpy(np.concatenate([template.vertices[:cage], region, graph.weights], 1).astype(np.float32))
     for step in refinements(quads, cage, level):
         fields, quads = step(fields), step.refined
     skin = len(fields)
-    mean, region, weights = fields[:, :3], fields[:, 3:7], fields[:, 7:]
+    mean, region, weights = fields.split([3, len(_REGIONS), len(graph.nodes)], 1)
     weights = torch.where(weights < _LEAST, 0.0, weights)
     weights = weights / weights.sum(1, keepdim=True)
     shown = triangles_from_quads(quads)
-    seen = (region[:, [0, 2, 3]].amax(1) > 0.02).numpy()
+    seen = (region[:, [0, 3, 4]].amax(1) > 0.02).numpy()
     shown = shown[seen[shown].all(1)]
     rows, columns = weights.nonzero().unbind(1)
     parts = {"rows": [rows], "columns": [columns], "values": [weights[rows, columns]]}
@@ -108,8 +108,9 @@ def build_surface(template: Template, graph: DeformationGraph, level: int) -> Gr
         faces=torch.from_numpy(np.concatenate(faces)),
         nodes=len(graph.nodes),
         edges=torch.from_numpy(graph.edges),
-        face=torch.cat([region[:, 0].clamp(0, 1), none]),
-        lips=torch.cat([region[:, 1].clamp(0, 1), none]),
+        face=torch.cat([region[:, 0], none]),
+        lip_upper=torch.cat([region[:, 1], none]),
+        lip_lower=torch.cat([region[:, 2], none]),
         **{name: torch.cat(values) for name, values in parts.items()},
     )
 

@@ -1,0 +1,227 @@
+"""Sources of ``FaceBatch``: ``kind = "face_people"``, ``"face_portraits"`` and ``"face_mix"`` in recipes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from backend.geometry.template import load_template
+from backend.rendering.color import srgb_from_linear
+from trainer.contracts import Source, SourceConfig
+from trainer.data.face_model.batch import LANDMARKS, FaceBatch, FaceTruth, join_faces
+from trainer.data.face_model.stored import StoredFaces
+from trainer.data.people import PeopleConfig
+from trainer.data.people.scene import Shot
+from trainer.data.people.source import People
+from trainer.data.people.surface import PeopleSurface
+from trainer.data.portraits import PortraitsConfig
+
+NEUTRAL_MM = 0.5
+"""Root mean square move of the face's skin up to which a face counts as neutral."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FacePeopleConfig(SourceConfig):
+    """Photos or clips of synthetic people, with truth; an index is a person."""
+
+    size: int = 128
+    """Side of the pictures in pixels."""
+    seed: int = 0
+    """Other seeds give other people."""
+    photos: int = 4
+    """Photos or frames of each person: N_f of the paper."""
+    clips: bool = False
+    """Frames of one take, the same light and camera, instead of photos from different days."""
+    span: int = 36
+    """Frames, at twelve a second, over which the frames of a clip are spread."""
+    neutral: bool = False
+    """Everybody has a calm face: for the identity stage and for disentanglement."""
+    film: bool = True
+    """Whether pictures go through a camera."""
+    keep: int = 0
+    """People that are kept on disk and come again; 0: new people without end, for machines that make them fast."""
+    folder: str = ""
+    """Where they are kept; empty: in the user's cache folder."""
+
+    def __post_init__(self) -> None:
+        if self.keep < 0 or self.photos < 1 or self.span < self.photos:
+            raise ValueError("keep must be 0 or more, photos 1 or more, and span no less than photos")
+
+    def build(self) -> Source:
+        """Make the source."""
+        fresh = FacePeople(self)
+        if not self.keep:
+            return fresh
+        return StoredFaces(fresh, replace(self, keep=0, folder=""), self.keep, self.folder)
+
+
+class _Actors(People):
+    """People who keep calm, or who are filmed for longer, as the configuration wants it."""
+
+    def __init__(self, config: FacePeopleConfig) -> None:
+        super().__init__(
+            PeopleConfig(
+                size=config.size,
+                seed=config.seed,
+                photos=config.photos,
+                clips=config.clips,
+                framing="face",
+                albedo=True,
+                film=config.film,
+            )
+        )
+        self._wanted = config
+
+    def shots(self, index: int) -> list[Shot]:
+        """See ``People``."""
+        wanted = self._wanted
+        if wanted.clips:
+            frames = self.casting.clip(index, wanted.span)
+            shots = [frames[round(k)] for k in np.linspace(0, wanted.span - 1, wanted.photos)]
+        else:
+            shots = self.casting.photos(index, wanted.photos)
+        if wanted.neutral:
+            shots = [
+                replace(s, expression=replace(s.expression, weights=np.zeros_like(s.expression.weights))) for s in shots
+            ]
+        return shots
+
+
+class FacePeople:
+    """See ``FacePeopleConfig``; without a store."""
+
+    def __init__(self, config: FacePeopleConfig) -> None:
+        self.config = config
+        self._people = _Actors(config)
+        self._surfaces: dict[torch.device, PeopleSurface] = {}
+        template = load_template()
+        self._head = template.head.vertex_stop
+        self._face = torch.from_numpy(template.regions["face"][: self._head] > 0.5)
+        self._weight = torch.from_numpy(landmark_weights())
+
+    @torch.no_grad()
+    def batch(self, indices: range, device: torch.device) -> FaceBatch:
+        """People number ``indices``."""
+        device = torch.device(device)
+        if device not in self._surfaces:
+            self._surfaces[device] = PeopleSurface(load_template(), device)
+        surface = self._surfaces[device]
+        people = self._people.batch(indices, device)
+        neutral = surface.drawn(people.neutral)[:, : self._head]
+        vertices = surface.drawn(people.vertices)[:, : self._head]
+        count = len(people.images)
+        return FaceBatch(
+            images=people.images,
+            labels=people.labels,
+            landmarks=people.landmarks478[:, :LANDMARKS],
+            landmark_weight=people.visible478[:, :LANDMARKS] * self._weight.to(device),
+            slides=torch.zeros(count, dtype=torch.bool, device=device),
+            is_grey=torch.zeros(count, dtype=torch.bool, device=device),
+            neutral=self.is_neutral(neutral, vertices),
+            set_of=torch.arange(count, device=device) // self.config.photos,
+            truth=FaceTruth(
+                neutral=neutral,
+                vertices=vertices,
+                intrinsics=people.intrinsics,
+                camera_from_head=people.camera_from_head,
+                light=people.light,
+                albedo=srgb_from_linear(people.albedo).clamp(0, 1),
+            ),
+        )
+
+    def is_neutral(self, neutral: Tensor, vertices: Tensor) -> Tensor:
+        """(N,) bool: the face's skin moves by less than ``NEUTRAL_MM``."""
+        moved = (vertices - neutral)[:, self._face.to(vertices.device)] * 1000
+        return moved.square().sum(-1).mean(1).sqrt() < NEUTRAL_MM
+
+
+def landmark_weights() -> np.ndarray:
+    """(468,) float32 weights of squared residuals by how well the detector places a landmark; 0 for invalid ones."""
+    marks = load_template().landmarks478
+    deviation = marks.deviation[:LANDMARKS]
+    usual = np.median(deviation[marks.valid[:LANDMARKS]])
+    weight = np.clip(usual / np.maximum(deviation, 1e-6), 0.3, 1.5) ** 2
+    return np.where(marks.valid[:LANDMARKS], weight, 0.0).astype(np.float32)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FacePortraitsConfig(SourceConfig):
+    """Real portraits, prepared with ``framing = "face"``; without truth."""
+
+    portraits: PortraitsConfig
+    """Which ones; ``photos`` is the size of the sets."""
+
+    def build(self) -> FacePortraits:
+        """Open the collection; see ``PortraitsConfig.build``."""
+        return FacePortraits(self)
+
+
+class FacePortraits:
+    """See ``FacePortraitsConfig``. Nobody measured whether they are neutral, so none counts as that."""
+
+    def __init__(self, config: FacePortraitsConfig) -> None:
+        self._photos = config.portraits.photos
+        self._source = config.portraits.build()
+        self._weight = torch.from_numpy(landmark_weights())
+
+    def batch(self, indices: range, device: torch.device) -> FaceBatch:
+        """People number ``indices``."""
+        found = self._source.batch(indices, device)
+        count, size = len(found.images), found.images.shape[-1]
+        marks = found.landmarks[:, :LANDMARKS]
+        inside = ((marks >= 0) & (marks < size)).all(-1)
+        return FaceBatch(
+            images=found.images,
+            labels=found.labels,
+            landmarks=marks,
+            landmark_weight=inside * self._weight.to(marks.device),
+            slides=torch.ones(count, dtype=torch.bool, device=marks.device),
+            is_grey=found.is_grey,
+            neutral=torch.zeros(count, dtype=torch.bool, device=marks.device),
+            set_of=torch.arange(count, device=marks.device) // self._photos,
+            truth=None,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class FaceMixConfig(SourceConfig):
+    """Sets of several sources in turn: the paper's neutral images and clips, 1 to 3. Those with truth come first."""
+
+    sources: tuple[SourceConfig, ...]
+    """Where the sets come from; a source without truth stands after those with truth."""
+    shares: tuple[int, ...]
+    """How many sets of each follow each other before the next source's turn."""
+
+    def __post_init__(self) -> None:
+        if not self.sources or len(self.shares) != len(self.sources) or min(self.shares) < 1:
+            raise ValueError("a mix needs sources, and for each a share of at least 1")
+
+    def build(self) -> FaceMix:
+        """Make all of them."""
+        return FaceMix(self)
+
+
+class FaceMix:
+    """See ``FaceMixConfig``: every index has its source, so that a sample is the same in whatever company."""
+
+    def __init__(self, config: FaceMixConfig) -> None:
+        self._sources = [source.build() for source in config.sources]
+        self._shares = config.shares
+
+    def batch(self, indices: range, device: torch.device) -> FaceBatch:
+        """Sets number ``indices``."""
+        parts = []
+        for number, source in enumerate(self._sources):
+            first, last = self._before(indices.start, number), self._before(indices.stop, number)
+            if last > first:
+                parts.append(source.batch(range(first, last), device))
+        return join_faces(parts)
+
+    def _before(self, index: int, number: int) -> int:
+        """Sets of a source among the first ``index``."""
+        rounds, place = divmod(index, sum(self._shares))
+        turn = sum(self._shares[:number])
+        return rounds * self._shares[number] + min(max(place - turn, 0), self._shares[number])

@@ -1,0 +1,300 @@
+"""Stage ``learned_basis``: a complete face model and its encoder, learned from photos and clips of people.
+
+Mallikarjun et al., "Learning Complete 3D Morphable Face Models from Images and Videos" (CVPR 2021): pose pretraining,
+identity pretraining on neutral faces, combined training (section 4). Terms against the truth of synthetic people are
+ours and have weight 0 by default.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import ClassVar, Literal
+
+import torch
+from torch import Tensor, nn
+
+from backend.geometry.normals import vertex_normals
+from backend.models.learned_basis import MODEL_NAME, LearnedBasisConfig, LearnedBasisNet, ModelledFace
+from backend.models.learned_basis_encoder import FaceCode
+from backend.rendering.camera_models import PerspectiveCameras
+from trainer.contracts import ExportedModel, ParameterGroup, Stage, StageConfig
+from trainer.data.face_model import FaceBatch, FaceTruth
+from trainer.data.lap.batch import class_mask
+from trainer.losses import face_model as losses
+from trainer.losses.lip_contour import contour_error, lip_masks, mesh_contours, photo_contours
+from trainer.losses.perceptual import PerceptualConfig, build_features
+from trainer.losses.photometric import grey_where
+from trainer.stages.learned_basis_augment import FaceAugmentConfig, augment_faces
+from trainer.stages.learned_basis_metrics import contact_sheet, face_figures
+from trainer.stages.learned_basis_render import FaceMarks, RenderedFace, lip_grid, render_face
+from trainer.stages.learned_basis_start import REFLECTANCE_CLASSES, begin_from_prior, begin_reflectance
+
+_START_BATCH = 16
+
+
+@dataclass(frozen=True, kw_only=True)
+class FaceModelWeights:
+    """Weights of the loss terms; a term with weight 0 is not computed.
+
+    The paper's weights are not published; equation 5 gives the landmarks weight 1, the others here are ours.
+    """
+
+    landmark: float = 1.0
+    """Equation 6: landmarks in the photo, per cent of its side, squared."""
+    mean_landmark: float = 1.0
+    """The same of the mean face: bases must not learn the head's pose."""
+    lips: float = 1.0
+    """Equation 7: contours of both lips."""
+    photometric: float = 20.0
+    """Equation 8: colours."""
+    perceptual: float = 0.5
+    """Equation 9: features."""
+    smooth: float = 0.1
+    """Equation 10: differences between neighbouring nodes, mm squared."""
+    disentangle: float = 0.1
+    """Equation 11: expression codes of neutral faces."""
+    basis_smooth: float = 0.0
+    """Equation 10 of the bases themselves (ours)."""
+    identity_prior: float = 0.01
+    """Squared identity codes."""
+    reflectance_prior: float = 0.01
+    """Squared reflectance codes."""
+    expression_prior: float = 0.01
+    """Squared expression codes."""
+    shape: float = 0.0
+    """Neutral face against truth, mm."""
+    expression: float = 0.0
+    """What the expression moves against truth, mm."""
+    pose: float = 0.0
+    """Where the predicted camera sees the true face, per cent."""
+    light: float = 0.0
+    """Shading of the mean face's skin by the predicted and by the true light."""
+    albedo: float = 0.0
+    """Rendered reflectance against the true one, where the photo shows skin."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LearnedBasisStageConfig(StageConfig):
+    """Trains ``backend.models.learned_basis.LearnedBasisNet``; ``batch`` counts sets, that is people or clips."""
+
+    network: LearnedBasisConfig = field(default_factory=LearnedBasisConfig)
+    """Sizes of the model."""
+    phase: Literal["pose", "identity", "together"] = "together"
+    """The paper's three: pose alone on the mean face; identity, expressions held at zero; all."""
+    weights: FaceModelWeights = field(default_factory=FaceModelWeights)
+    """Weights of the loss terms."""
+    perceptual: PerceptualConfig = field(default_factory=PerceptualConfig)
+    """Features of the perceptual term."""
+    augment: FaceAugmentConfig = field(default_factory=FaceAugmentConfig)
+    """Random changes to the training photos."""
+    start: Literal["zero", "prior"] = "zero"
+    """Bases begin at zero (the paper) or with the template's modes and the reflectance of ``start_people``."""
+    start_people: int = 512
+    """People whose reflectance gives the mean, and with ``prior`` the first basis; 0: one skin tone for all."""
+    lip_threshold: float = 6.0
+    """Contours farther apart than so many per cent of the picture's side are not believed."""
+    geometry_rate: float = 1.0
+    """Factor on the learning rate of identity and expression bases, which are in millimetres."""
+    reflectance_rate: float = 0.1
+    """Factor on that of the reflectance basis and the mean reflectance."""
+    rasterizer: str = "auto"
+    """See ``backend.rendering.rasterize.face_ids``."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.start_people < 0 or self.lip_threshold <= 0:
+            raise ValueError("start_people must be at least 0 and lip_threshold above 0")
+
+    def build(self, device: torch.device) -> LearnedBasisStage:
+        """See ``StageConfig``."""
+        return LearnedBasisStage(self, device)
+
+
+class LearnedBasisStage(Stage):
+    """See ``LearnedBasisStageConfig``."""
+
+    SUMMARY: ClassVar[str] = (
+        "Linear bases of identity, expression and reflectance of faces, and an encoder that predicts their "
+        "coefficients, light and pose from any number of photos of one person. Input: square sRGB crops of the face."
+    )
+    LIMITS: ClassVar[str] = (
+        "Made for upright crops of one face from brows to chin. It knows diffuse light without shadows, no gaze, no "
+        "teeth, no hair. What it has learned of skin and shape is what its training people have."
+    )
+
+    def __init__(self, config: LearnedBasisStageConfig, device: torch.device) -> None:
+        self.config = config
+        self.device = device
+        self.network = LearnedBasisNet(config.network).to(device)
+        self.modules = nn.ModuleDict({"net": self.network})
+        self.network.register_buffer("begun", torch.zeros((), device=device))  # 1 where bases have had their beginning
+        self._marks = FaceMarks().to(device)
+        self._lips = lip_grid().to(device)
+        self._features = build_features(config.perceptual, device) if config.weights.perceptual else None
+
+    def step(self, batch: FaceBatch, fraction: float) -> Mapping[str, Tensor]:
+        """Terms named as in ``FaceModelWeights``, those whose weight is not 0 and for which the batch has what is
+        needed."""
+        self._begin()
+        config = self.config
+        with torch.autocast(self.device.type, enabled=False):
+            batch = augment_faces(batch, config.augment)
+        code = self.network(batch.images * 2 - 1, batch.set_of)
+        with torch.autocast(self.device.type, enabled=False):
+            if config.phase == "identity":
+                code = replace(code, expression=torch.zeros_like(code.expression))
+            cameras = code.pose.cameras(batch.images.shape[-1])
+            terms = self._pose_terms(batch, cameras)
+            if config.phase != "pose":
+                face = self.network.face(code)
+                terms |= self._data_terms(batch, code, face, cameras)
+                terms |= self._regularisers(batch, code, face)
+                if batch.truth is not None:
+                    terms |= self._truth_terms(batch.truth, code, face)
+        return terms
+
+    def _pose_terms(self, batch: FaceBatch, cameras: PerspectiveCameras) -> dict[str, Tensor]:
+        """Landmarks of the mean face, and cameras against true ones."""
+        weights, size, terms = self.config.weights, batch.images.shape[-1], {}
+        if weights.mean_landmark:
+            mean = self.network.bases.mean.expand(len(batch.images), -1, -1)
+            normals = vertex_normals(mean[:1], self.network.bases.faces).expand_as(mean)
+            points = cameras.project(self._marks.slid(mean, normals, cameras, batch.slides))[..., :2]
+            terms["mean_landmark"] = losses.landmark_error(points, batch.landmarks, batch.landmark_weight, size)
+        if weights.pose and batch.truth is not None:
+            truth, count = batch.truth, len(batch.truth.vertices)
+            points = self._marks.points(truth.vertices)
+            pose = truth.camera_from_head
+            true = PerspectiveCameras(truth.intrinsics, pose[:, :3, :3], pose[:, :3, 3])
+            own = PerspectiveCameras(cameras.intrinsics[:count], cameras.rotation[:count], cameras.translation[:count])
+            terms["pose"] = losses.pose_error(own.project(points), true.project(points), size)
+        return terms
+
+    def _data_terms(
+        self, batch: FaceBatch, code: FaceCode, face: ModelledFace, cameras: PerspectiveCameras
+    ) -> dict[str, Tensor]:
+        """Equations 6 to 9, and the albedo where it is known."""
+        config, weights, size = self.config, self.config.weights, batch.images.shape[-1]
+        terms: dict[str, Tensor] = {}
+        pixels = cameras.project(face.vertices)
+        if weights.landmark:
+            normals = vertex_normals(face.vertices, self.network.bases.faces)
+            marks = self._marks.slid(face.vertices, normals, cameras, batch.slides)
+            points = cameras.project(marks)[..., :2]
+            terms["landmark"] = losses.landmark_error(points, batch.landmarks, batch.landmark_weight, size)
+        if weights.lips:
+            with torch.no_grad():
+                photo = photo_contours(lip_masks(batch.labels, batch.landmarks))
+            contours = mesh_contours(pixels, self._lips)
+            terms["lips"] = contour_error(contours, photo, size, config.lip_threshold)
+        if weights.photometric or weights.albedo or self._features is not None:
+            rendered = render_face(self.network.bases, face, pixels, code.light, size, config.rasterizer)
+            terms |= self._picture_terms(batch, rendered)
+        return terms
+
+    def _picture_terms(self, batch: FaceBatch, rendered: RenderedFace) -> dict[str, Tensor]:
+        weights, terms = self.config.weights, {}
+        mask = rendered.mask & class_mask(batch.labels, REFLECTANCE_CLASSES)
+        image, photos = grey_where(rendered.image, batch.is_grey), grey_where(batch.images, batch.is_grey)
+        if weights.photometric:
+            terms["photometric"] = losses.picture_error(image, photos, mask.float())
+        if self._features is not None:
+            kept = torch.where(mask[:, None], image, photos)  # what is not the face's must not disturb features
+            with torch.autocast(self.device.type, enabled=self.device.type == "cuda", dtype=torch.bfloat16):
+                found, true = self._features(kept * 2 - 1), self._features(photos * 2 - 1)
+            terms["perceptual"] = losses.feature_angle([found.float()], [true.float()])
+        if weights.albedo and batch.truth is not None:
+            count = len(batch.truth.albedo)
+            terms["albedo"] = losses.picture_error(rendered.albedo[:count], batch.truth.albedo, mask[:count].float())
+        return terms
+
+    def _regularisers(self, batch: FaceBatch, code: FaceCode, face: ModelledFace) -> dict[str, Tensor]:
+        weights, bases = self.config.weights, self.network.bases
+        edges = bases.surface.edges.to(self.device)
+        terms = {}
+        if weights.smooth:
+            terms["smooth"] = losses.graph_smoothness(face.identity_nodes + face.expression_nodes, edges)
+        if weights.basis_smooth:
+            both = losses.basis_smoothness(bases.identity_raw, edges)
+            terms["basis_smooth"] = both + losses.basis_smoothness(bases.expression, edges)
+        if weights.disentangle and self.config.phase == "together":
+            terms["disentangle"] = losses.expression_of_neutral(code.expression, batch.neutral)
+        for name in ("identity", "reflectance", "expression"):
+            if getattr(weights, f"{name}_prior"):
+                terms[f"{name}_prior"] = losses.code_prior(getattr(code, name))
+        return terms
+
+    def _truth_terms(self, truth: FaceTruth, code: FaceCode, face: ModelledFace) -> dict[str, Tensor]:
+        weights, count, cage = self.config.weights, len(truth.vertices), truth.vertices.shape[1]
+        weight = 0.05 + self.network.bases.surface.face[:cage].to(self.device)
+        terms = {}
+        neutral = face.neutral[:count, :cage]
+        if weights.shape:
+            terms["shape"] = losses.shape_error(neutral, truth.neutral, weight)
+        if weights.expression and self.config.phase == "together":
+            moved = face.vertices[:count, :cage] - neutral
+            terms["expression"] = losses.shape_error(moved, truth.vertices - truth.neutral, weight)
+        if weights.light:
+            bases = self.network.bases
+            normals = vertex_normals(bases.mean[None], bases.faces)[0, :cage]
+            skin = (bases.surface.face[:cage] > 0.9).nonzero()[::8, 0].to(self.device)
+            terms["light"] = losses.light_error(code.light[:count], truth.light, normals[skin])
+        return terms
+
+    @torch.no_grad()
+    def _begin(self) -> None:
+        """Give the bases their beginning, unless weights brought one."""
+        if self.network.begun.item() > 0.5:
+            return
+        config = self.config
+        if config.start == "prior":
+            begin_from_prior(self.network.bases)
+        if config.start_people:
+            source, batches = config.source.build(), []
+            with torch.autocast(self.device.type, enabled=False):
+                for first in range(0, config.start_people, _START_BATCH):
+                    chosen = range(first, min(first + _START_BATCH, config.start_people))
+                    batches.append(source.batch(chosen, self.device))
+                begin_reflectance(self.network.bases, batches, config.start == "prior")
+        self.network.begun.fill_(1)
+
+    def metrics(self, batches: Iterable[FaceBatch]) -> Mapping[str, float]:
+        """See ``learned_basis_metrics.face_figures``."""
+        with torch.autocast(self.device.type, enabled=False):
+            return face_figures(self.network, self._marks, batches, self.config.rasterizer)
+
+    def pictures(self, batch: FaceBatch) -> Mapping[str, Tensor]:
+        """``faces``: a row for each of up to six photos; see ``learned_basis_metrics.contact_sheet``."""
+        with torch.autocast(self.device.type, enabled=False):
+            return {"faces": contact_sheet(self.network, batch, self.config.rasterizer)}
+
+    def parameter_groups(self) -> Sequence[ParameterGroup]:
+        """Geometry bases; reflectance; the encoder's trunk with the pose; expressions; the rest. The phase decides."""
+        config, named = self.config, {name: [] for name in ("geometry", "expression", "reflectance", "pose", "rest")}
+        for name, parameter in self.network.named_parameters():
+            owner, _, tail = name.partition(".")
+            if owner == "bases":
+                kind = {"identity_raw": "geometry", "expression": "expression"}.get(tail, "reflectance")
+            else:
+                head = tail.split(".")[0]
+                kind = "rest" if head in ("pooled", "identity", "reflectance", "light", "expression") else "pose"
+            named[kind].append(parameter)
+        together, pose = config.phase == "together", config.phase == "pose"
+        rates = {
+            "geometry": 0.0 if pose else config.geometry_rate,
+            "expression": config.geometry_rate if together else 0.0,
+            "reflectance": 0.0 if pose else config.reflectance_rate,
+            "pose": 1.0,
+            "rest": 0.0 if pose else 1.0,
+        }
+        return tuple(ParameterGroup(name, tuple(found), _constant(rates[name])) for name, found in named.items())
+
+    def export(self) -> ExportedModel:
+        """Bases and encoder, for ``backend.models.learned_basis.load_learned_basis``."""
+        tensors = {name: value for name, value in self.network.state_dict().items() if name != "begun"}
+        return ExportedModel(MODEL_NAME, self.config.network.to_json(), tensors, self.SUMMARY, self.LIMITS)
+
+
+def _constant(rate: float):
+    return lambda fraction: rate

@@ -1,0 +1,86 @@
+"""Random changes to photos of faces that keep their truth true: turns in the plane, size, place, exposure."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn.functional import affine_grid, grid_sample
+
+from trainer.data.face_model import FaceBatch
+
+_UNKNOWN = 255
+
+
+@dataclass(frozen=True, kw_only=True)
+class FaceAugmentConfig:
+    """How far photos are changed; the defaults leave them as they are, as the paper does."""
+
+    rotate_degrees: float = 0.0
+    """Standard deviation of the turn in the plane."""
+    zoom: float = 0.0
+    """Standard deviation of the logarithm of the size."""
+    shift: float = 0.0
+    """Standard deviation of the move, in sides of the picture."""
+    exposure: float = 0.0
+    """Standard deviation of the logarithm of a factor on all channels of the encoded picture; half as much on each."""
+
+
+def augment_faces(batch: FaceBatch, config: FaceAugmentConfig) -> FaceBatch:
+    """The batch, changed; draws from torch's global generators. True light does not follow a changed exposure."""
+    if config.rotate_degrees or config.zoom or config.shift:
+        batch = _moved(batch, config)
+    if config.exposure:
+        count, device = len(batch.images), batch.images.device
+        gain = torch.randn(count, 1, 1, 1, device=device) + 0.5 * torch.randn(count, 3, 1, 1, device=device)
+        images = (batch.images * torch.exp(gain * config.exposure)).clamp(0, 1)
+        batch = dataclasses.replace(batch, images=images)
+    return batch
+
+
+def _moved(batch: FaceBatch, config: FaceAugmentConfig) -> FaceBatch:
+    """Each photo turned, sized and moved by A (in its pixels): pictures, labels, landmarks, and K' = A K."""
+    count, size, device = len(batch.images), batch.images.shape[-1], batch.images.device
+    angle = torch.randn(count, device=device) * math.radians(config.rotate_degrees)
+    factor = torch.exp(torch.randn(count, device=device) * config.zoom)
+    move = torch.randn(count, 2, device=device) * config.shift  # in sides
+    cosine, sine = factor * angle.cos(), factor * angle.sin()
+    turn = torch.stack([cosine, -sine, sine, cosine], 1).view(-1, 2, 2)
+    back = torch.linalg.inv(turn)
+    grid = affine_grid(
+        torch.cat([back, -(back @ (2 * move[..., None]))], 2), [count, 1, size, size], align_corners=False
+    )
+    images = grid_sample(batch.images, grid, padding_mode="border", align_corners=False)
+    labels = _labels(batch.labels, grid)
+    middle = size / 2
+    landmarks = (batch.landmarks - middle) @ turn.transpose(1, 2) + middle + size * move[:, None]
+    inside = ((landmarks >= 0) & (landmarks < size)).all(-1)
+    truth = batch.truth
+    if truth is not None:
+        known = len(truth.albedo)
+        affine = torch.eye(3, device=device).repeat(known, 1, 1)
+        affine[:, :2, :2] = turn[:known]
+        affine[:, :2, 2] = middle + size * move[:known] - (turn[:known] @ turn.new_full((2, 1), middle))[..., 0]
+        truth = dataclasses.replace(
+            truth,
+            intrinsics=affine @ truth.intrinsics,
+            albedo=grid_sample(truth.albedo, grid[:known], padding_mode="border", align_corners=False),
+        )
+    return dataclasses.replace(
+        batch,
+        images=images,
+        labels=labels,
+        landmarks=landmarks,
+        landmark_weight=batch.landmark_weight * inside,
+        truth=truth,
+    )
+
+
+def _labels(labels: Tensor, grid: Tensor) -> Tensor:
+    """Labels (N, S, S) at the nearest places of a grid (N, S, S, 2); unknown outside the picture."""
+    values = labels[:, None].float() - _UNKNOWN
+    found = grid_sample(values, grid, mode="nearest", padding_mode="zeros", align_corners=False)
+    return (found[:, 0] + _UNKNOWN).round().to(labels.dtype)

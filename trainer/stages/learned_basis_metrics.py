@@ -1,0 +1,139 @@
+"""Figures and pictures of the learned face model on held-out photos, one pass of the encoder, no fitting."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor
+
+from backend.geometry.normals import vertex_normals
+from backend.models.learned_basis import LearnedBasisNet, ModelledFace
+from backend.rendering.spherical_harmonics import light_from_directions
+from trainer.data.face_model import FaceBatch
+from trainer.data.lap.batch import class_mask
+from trainer.losses.face_model import METRES_TO_MM
+from trainer.losses.lip_contour import lip_masks
+from trainer.stages.learned_basis_render import FaceMarks, lip_pictures, render_face
+from trainer.stages.learned_basis_start import REFLECTANCE_CLASSES
+
+_SMALLEST_LIP = 6
+"""Pixels; of less no overlap is measured."""
+
+
+@torch.no_grad()
+def face_figures(
+    network: LearnedBasisNet, marks: FaceMarks, batches: Iterable[FaceBatch], rasterizer: str = "auto"
+) -> dict[str, float]:
+    """Means over photos, or people, NaN figures left out.
+
+    ``landmark`` (per cent of the picture's side; ``landmark.mean_face`` of the mean mesh in the same poses), ``turn``
+    (degrees between predicted and true camera axes), ``neutral`` and ``expression`` (mm over the face against truth;
+    ``.mean_face`` and ``.none`` for the mean face and no expression), ``neutral.moved`` (mm that the expression basis
+    moves faces that are neutral: the paper's AE), ``photometric`` (mean absolute, 0 to 1), ``lip_iou.upper`` and
+    ``.lower``.
+    """
+    total: dict[str, float] = {}
+    count: dict[str, int] = {}
+
+    def add(name: str, values: Tensor) -> None:
+        values = values[torch.isfinite(values)]
+        total[name] = total.get(name, 0.0) + float(values.double().sum())
+        count[name] = count.get(name, 0) + len(values)
+
+    for batch in batches:
+        for name, values in photo_figures(network, marks, batch, rasterizer).items():
+            add(name, values)
+    return {name: total[name] / count[name] if count[name] else float("nan") for name in total}
+
+
+@torch.no_grad()
+def photo_figures(
+    network: LearnedBasisNet, marks: FaceMarks, batch: FaceBatch, rasterizer: str = "auto"
+) -> dict[str, Tensor]:
+    """The figures of ``face_figures`` for each photo, (N,) or (n,)."""
+    size, bases = batch.images.shape[-1], network.bases
+    code = network(batch.images * 2 - 1, batch.set_of)
+    face = network.face(code)
+    cameras = code.pose.cameras(size)
+    pixels = cameras.project(face.vertices)
+    figures = {}
+    mean = bases.mean.expand(len(batch.images), -1, -1)
+    for name, vertices in (("landmark", face.vertices), ("landmark.mean_face", mean)):
+        points = cameras.project(marks.slid(vertices, vertex_normals(vertices, bases.faces), cameras, batch.slides))
+        apart = (points[..., :2] - batch.landmarks).norm(dim=-1) * (100.0 / size)
+        weight = (batch.landmark_weight > 0).float()
+        figures[name] = (apart * weight).sum(1) / weight.sum(1)
+    rendered = render_face(bases, face, pixels, code.light, size, rasterizer)
+    mask = (rendered.mask & class_mask(batch.labels, REFLECTANCE_CLASSES)).float()
+    difference = (rendered.image - batch.images).abs().mean(1) * mask
+    figures["photometric"] = torch.where(batch.is_grey, torch.nan, difference.sum((1, 2)) / mask.sum((1, 2)))
+    figures |= lip_figures(network, pixels, batch, rasterizer)
+    skin = bases.surface.face[: bases.surface.cage].to(pixels.device) > 0.5
+    cage = bases.surface.cage
+    moved = (face.vertices - face.neutral)[:, :cage][:, skin].norm(dim=-1).mean(1) * METRES_TO_MM
+    figures["neutral.moved"] = torch.where(batch.neutral, moved, torch.nan)
+    if batch.truth is not None:
+        figures |= _truth_figures(face, batch, skin, bases.mean[:cage])
+        known = len(batch.truth.vertices)
+        axes = (cameras.rotation[:known, 2] * batch.truth.camera_from_head[:, 2, :3]).sum(-1)
+        figures["turn"] = axes.clamp(-1, 1).acos() * (180 / math.pi)
+    return figures
+
+
+def lip_figures(network: LearnedBasisNet, pixels: Tensor, batch: FaceBatch, rasterizer: str) -> dict[str, Tensor]:
+    """(N,) overlap of each lip, rendered and parsed; NaN where the photo shows next to nothing of it."""
+    masks = lip_masks(batch.labels, batch.landmarks)
+    seen = lip_pictures(network.bases, pixels, batch.images.shape[-1], rasterizer)
+    figures = {}
+    for name, found, wanted in zip(("upper", "lower"), seen, (masks.upper, masks.lower), strict=True):
+        both, either = (found & wanted).sum((1, 2)), (found | wanted).sum((1, 2))
+        figures[f"lip_iou.{name}"] = torch.where(wanted.sum((1, 2)) >= _SMALLEST_LIP, both / either, torch.nan)
+    return figures
+
+
+def _truth_figures(face: ModelledFace, batch: FaceBatch, skin: Tensor, mean: Tensor) -> dict[str, Tensor]:
+    """Millimetres over the face's skin against truth, head frame, not aligned."""
+    truth, count, cage = batch.truth, len(batch.truth.vertices), len(mean)
+
+    def apart(found: Tensor, wanted: Tensor) -> Tensor:
+        return (found - wanted)[:, skin].norm(dim=-1).mean(1) * METRES_TO_MM
+
+    neutral = face.neutral[:count, :cage]
+    moved, wanted = face.vertices[:count, :cage] - neutral, truth.vertices - truth.neutral
+    return {
+        "neutral": apart(neutral, truth.neutral),
+        "neutral.mean_face": apart(mean.expand_as(neutral), truth.neutral),
+        "expression": apart(moved, wanted),
+        "expression.none": apart(torch.zeros_like(moved), wanted),
+    }
+
+
+@torch.no_grad()
+def contact_sheet(network: LearnedBasisNet, batch: FaceBatch, rasterizer: str = "auto", rows: int = 6) -> Tensor:
+    """(3, H, W) in [0, 1], a row a photo: photo, reconstruction over it, reflectance, surface, neutral surface."""
+    size, bases = batch.images.shape[-1], network.bases
+    code = network(batch.images * 2 - 1, batch.set_of)
+    face = network.face(code)
+    pixels = code.pose.cameras(size).project(face.vertices)
+    neutral_pixels = code.pose.cameras(size).project(face.neutral)
+    rendered = render_face(bases, face, pixels, code.light, size, rasterizer)
+    clay = ModelledFace(
+        face.vertices, face.neutral, face.identity_nodes, face.expression_nodes, torch.full_like(face.reflectance, 0.5)
+    )
+    lamp = light_from_directions(torch.tensor([[0.45, 0.6, 0.66]]), torch.tensor([[0.9, 0.9, 0.9]]), 0.15)
+    light = lamp.to(pixels).expand(len(pixels), -1, -1)
+    surface = render_face(bases, clay, pixels, light, size, rasterizer)
+    calm = ModelledFace(
+        face.neutral, face.neutral, face.identity_nodes, face.expression_nodes, torch.full_like(face.reflectance, 0.5)
+    )
+    plain = render_face(bases, calm, neutral_pixels, light, size, rasterizer)
+    columns = [
+        batch.images,
+        torch.where(rendered.mask[:, None], rendered.image, batch.images),
+        rendered.albedo,
+        surface.image,
+        plain.image,
+    ]
+    return torch.cat([torch.cat(list(column[:rows]), 1) for column in columns], 2).float()
