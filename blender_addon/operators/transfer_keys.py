@@ -73,7 +73,8 @@ def _make(source: bpy.types.Object, target: bpy.types.Object, names: tuple[str, 
     rest, triangles = meshes.world_rest(target), meshes.triangles_of(target)
     marked = meshes.marked_points(source, target)
     yield 0.01
-    steps = transfer_keys(parts, rest, triangles, marked)
+    blinks = [number for number, name in enumerate(wanted) if name.startswith("eyeBlink")]
+    steps = transfer_keys(parts, rest, triangles, marked, blinks)
     while True:
         try:
             yield 0.01 + 0.9 * next(steps)

@@ -10,7 +10,8 @@ import numpy as np
 from ..errors import AddonError
 from .alignment import align_by_points, find_alignment, refine_alignment
 from .carry import carry, make_carrier
-from .loose_pieces import move_pieces, place_part
+from .lids import shut_lids
+from .loose_pieces import eyeballs, move_pieces, place_part
 from .nearest import nearest
 from .registration import Correspondence, correspond, register
 from .surface import Surface, welded
@@ -40,13 +41,17 @@ class MarkedPoints:
 
 
 def transfer_keys(
-    parts: Sequence[SourcePart], vertices: np.ndarray, triangles: np.ndarray, marked: MarkedPoints | None = None
+    parts: Sequence[SourcePart],
+    vertices: np.ndarray,
+    triangles: np.ndarray,
+    marked: MarkedPoints | None = None,
+    blinks: Sequence[int] = (),
 ):
     """Motions (K, V, 3) float32 of the target's vertices (V, 3); yields the fraction done.
 
     Both stand upright along z in the same kind of frame (Blender's world); size, place and direction by quarters do not
-    matter, and with ``marked`` points (at least four) nothing does. Raises ``AddonError`` ``no_face`` where the source
-    moves nothing or the target shows nothing like its face.
+    matter, and with ``marked`` points (at least four) nothing does. ``blinks`` are the numbers of the keys that shut an
+    eye. Raises ``AddonError`` ``no_face`` where the source moves nothing or the target shows nothing like its face.
     """
     source, motions, loose = _split_source(parts)
     mesh, number = welded(np.asarray(vertices, float), triangles)
@@ -75,11 +80,14 @@ def transfer_keys(
     _check_fit(bent_surface, face, partner)
     carrier = make_carrier(source, bent, skin, partner, motions, fit.scale)
     yield 0.66
-    of_skin = yield from _scaled(carry(carrier, motions), 0.66, 0.9)
+    of_skin = yield from _scaled(carry(carrier, motions), 0.66, 0.88)
     out = np.zeros((len(motions), len(mesh.vertices), 3), np.float32)
-    out[:, skin_index] = of_skin
     placed = [place_part(*piece, source.vertices, bent) for piece in loose]
     others = [p for p in range(len(sizes)) if sizes[p] < SKIN_SHARE * sizes[0]]
+    eyes = eyeballs(mesh, np.array(others, int), placed)
+    for key in blinks:
+        yield from _stage(shut_lids(of_skin[key], skin, eyes, partner.sure), 0.88, 0.9, 60)
+    out[:, skin_index] = of_skin
     if others:
         steps = move_pieces(out, mesh, np.array(others), skin_index, placed, face_size)
         yield from _stage(steps, 0.9, 0.97, 100)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from .alignment import Similarity, fit_similarity
+from .lids import Eyeball
 from .nearest import nearest
 from .surface import EdgeOperator, Surface
 
@@ -75,6 +76,26 @@ def place_part(vertices: np.ndarray, motions: np.ndarray, skin: np.ndarray, bent
         stiff &= bool(np.linalg.norm((vertices - mean) @ turn.T + to - vertices - motion) < STIFF * size)
     clings = moving > CLINGS * len(motions)
     return PlacedPart(place(vertices), motions, place, turns, shifts, stiff, clings)
+
+
+def eyeballs(mesh: Surface, pieces: np.ndarray, placed: Sequence[PlacedPart]) -> list[Eyeball]:
+    """The target's pieces that are the source's eyeballs: stiff parts that some key turns about their own middle."""
+    found = []
+    for part in placed:
+        size = np.linalg.norm(np.ptp(part.placed, axis=0)) / part.place.scale
+        turned = np.einsum("kaa->k", part.turns) < 1 + 2 * np.cos(np.radians(8.0))
+        about_itself = np.linalg.norm(part.shifts, axis=1) < 0.05 * size
+        if not part.stiff or part.clings or not (turned & about_itself).any():
+            continue
+        candidates = [mesh.vertices[mesh.pieces == piece] for piece in pieces]
+        shared = [_shared_volume(points, part.placed) for points in candidates]
+        if shared and max(shared) > SAME:
+            points = candidates[int(np.argmax(shared))]
+            middle = (points.min(axis=0) + points.max(axis=0)) / 2
+            radius = float(np.median(np.linalg.norm(points - middle, axis=1)))
+            inside = [p for p in candidates if np.linalg.norm(p.mean(axis=0) - middle) < 0.5 * radius]
+            found.append(Eyeball(middle, radius, np.concatenate(inside)))
+    return found
 
 
 def move_pieces(

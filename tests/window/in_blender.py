@@ -109,9 +109,8 @@ def show_sidebar() -> None:
         window.event_simulate(type="LEFTMOUSE", value="RELEASE", x=x, y=y)
 
 
-def story() -> Generator[float, None, None]:
-    """What an artist does, in steps; yields the seconds to wait."""
-    global phase
+def installed() -> Generator[float, None, None]:
+    """The extension out of its zip, with a backend that runs already."""
     bpy.context.window_manager.windows[0].event_simulate(type="ESC", value="PRESS", x=5, y=5)  # the splash screen
     bpy.context.window_manager.windows[0].event_simulate(type="ESC", value="RELEASE", x=5, y=5)
     yield 0.5
@@ -121,6 +120,14 @@ def story() -> Generator[float, None, None]:
         filepath=str(HERE / "likeness.zip"), repo="user_default", enable_on_install=True
     )
     figures["install_zip_seconds"] = round(time.monotonic() - start, 2)
+    chosen = bpy.context.preferences.addons[PACKAGE].preferences
+    chosen.where, chosen.existing_python = "EXISTING", "/bin/sh"  # a backend runs already, and is found
+
+
+def story() -> Generator[float, None, None]:
+    """What an artist does, in steps; yields the seconds to wait."""
+    global phase
+    yield from installed()
     time_calls(addon("session").Session, "_place")
     time_calls(addon("session").Session, "tick")
     time_calls(addon("session"), "frame_head")
@@ -135,8 +142,6 @@ def story() -> Generator[float, None, None]:
     show_sidebar()
     yield 1.0
     screenshot("1_installed")
-    chosen = bpy.context.preferences.addons[PACKAGE].preferences
-    chosen.where, chosen.existing_python = "EXISTING", "/bin/sh"  # a backend runs already, and is found
     names = SETTINGS["photos"]
     call(
         bpy.ops.likeness.add_photos,
@@ -244,7 +249,15 @@ def preferences() -> Generator[float, None, None]:
         screenshot(f"11_preferences_{where.lower()}")
 
 
-running = story()
+def told() -> Generator[float, None, None]:
+    """The story that the settings name."""
+    if SETTINGS["story"] == "head":
+        return story()
+    sys.path.insert(0, str(HERE))
+    return importlib.import_module(f"{SETTINGS['story']}_in_blender").story(sys.modules[__name__])
+
+
+running = told()
 wake_at = 0.0
 
 

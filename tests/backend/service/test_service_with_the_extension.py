@@ -39,7 +39,7 @@ class Extension:
         self.events: list[Event] = []
         self.connection.start()
 
-    def wait_for(self, kind: type[Kind], seconds: float = 20.0) -> Kind:
+    def wait_for(self, kind: type[Kind], seconds: float = 60.0) -> Kind:
         """The next event of a kind."""
         end = time.monotonic() + seconds
         while time.monotonic() < end:

@@ -1,0 +1,176 @@
+"""The Expressions panel in a window: a photo, a video, keys for a stranger, a mapping. Told by ``in_blender.py``.
+
+Needs in its folder, besides: ``head.blend`` with a Likeness head, ``expression.jpg``, ``clip.mp4``, ``stranger.obj``.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Generator
+from typing import Any
+
+import bpy
+
+Story = Generator[float, None, None]
+
+
+def open_panels(tools: Any, *names: str) -> None:
+    """Panels of ours that are not wanted start closed, the others open; before they are drawn for the first time."""
+    panels = [tools.addon("ui.panel").MainPanel, tools.addon("ui.panel").HeadPanel]
+    panels += [cls for cls in tools.addon("ui.transfer_panel").CLASSES if issubclass(cls, bpy.types.Panel)]
+    for panel in reversed(panels):
+        bpy.utils.unregister_class(panel)
+    for panel in panels:
+        panel.bl_options = set() if panel.__name__ in names else {"DEFAULT_CLOSED"}
+        bpy.utils.register_class(panel)
+
+
+def working(tools: Any) -> Any:
+    return tools.addon("transfer.sliced").current_work()
+
+
+def select(active: bpy.types.Object, *others: bpy.types.Object) -> None:
+    for obj in bpy.context.view_layer.objects:
+        obj.select_set(obj in (active, *others))
+    bpy.context.view_layer.objects.active = active
+
+
+def values(obj: bpy.types.Object) -> dict[str, float]:
+    return {block.name: block.value for block in obj.data.shape_keys.key_blocks[1:]}
+
+
+def show(tools: Any, *objects: bpy.types.Object) -> None:
+    """The view from the front, on some objects, without what distracts."""
+    window, area, region = tools.view3d()
+    area.spaces.active.shading.color_type = "TEXTURE"
+    area.spaces.active.overlay.show_floor = False
+    selected = list(bpy.context.selected_objects)
+    active = bpy.context.view_layer.objects.active
+    select(objects[0], *objects[1:])
+    with bpy.context.temp_override(window=window, area=area, region=region):
+        bpy.ops.view3d.view_axis(type="FRONT")
+        bpy.ops.view3d.view_selected()
+    select(active, *selected)
+
+
+def run(tools: Any, operator: Any, seconds: float, figure: str, **options: Any) -> Story:
+    """Call an operator as a click does and wait for its end."""
+    began = time.monotonic()
+    tools.phase = figure
+    tools.call(operator, "INVOKE_DEFAULT", **options)
+    yield from tools.until(lambda: working(tools) is None, seconds, figure)
+    tools.figures[f"{figure}_seconds"] = round(time.monotonic() - began, 2)
+    yield 1.0
+
+
+def story(tools: Any) -> Story:
+    here, ops = tools.HERE, bpy.ops.likeness
+    yield from tools.installed()
+    tools.call(bpy.ops.wm.open_mainfile, filepath=str(here / "head.blend"), load_ui=False)
+    yield 1.0
+    open_panels(tools, "ExpressionPanel")
+    yield 0.5
+    tools.show_sidebar()
+    head = bpy.data.objects["head"]
+    select(head)
+    show(tools, head)
+    tools.addon("ui.redraw").push_undo("Opened")
+    yield 1.5
+    tools.screenshot("1_panel")
+
+    yield from run(tools, ops.expression_from_photo, 200, "photo", chosen=True, filepath=str(here / "expression.jpg"))
+    shown = values(head)
+    assert sum(value > 0.05 for value in shown.values()) > 3, shown
+    tools.screenshot("2_photo")
+    tools.call(bpy.ops.ed.undo)
+    yield 1.0
+    head = bpy.data.objects["head"]
+    assert not any(values(head).values()), "one undo takes the expression away"
+    yield from run(
+        tools, ops.expression_from_photo, 100, "photo_warm", chosen=True, filepath=str(here / "expression.jpg")
+    )
+
+    clip = {"chosen": True, "filepath": str(here / "clip.mp4")}
+    tools.call(ops.animate_from_video, "INVOKE_DEFAULT", **clip)
+    yield from tools.until(lambda: working(tools) is None or working(tools).fraction > 0.4, 200, "progress")
+    yield 0.3
+    tools.screenshot("3_video_running")
+    window = bpy.context.window_manager.windows[0]
+    began = time.monotonic()
+    window.event_simulate(type="ESC", value="PRESS", x=400, y=300)
+    window.event_simulate(type="ESC", value="RELEASE", x=400, y=300)
+    yield from tools.until(lambda: working(tools) is None, 5, "the cancelling")
+    tools.figures["cancel_seconds"] = round(time.monotonic() - began, 2)
+    assert head.data.shape_keys.animation_data is None
+    yield from tools.until(lambda: not tools.session().busy, 10, "the backend's answer")
+    yield from run(tools, ops.animate_from_video, 300, "video", **clip)
+    action = head.data.shape_keys.animation_data.action
+    assert action is not None
+    frames = [int(frame) for frame in action.frame_range]
+    bpy.context.scene.frame_start, bpy.context.scene.frame_end = frames
+    widest = max(range(frames[0], frames[1] + 1), key=lambda frame: moved(head, frame))
+    bpy.context.scene.frame_set(widest)
+    yield 1.5
+    tools.screenshot("4_video")
+    yield from stranger(tools, head)
+
+
+def moved(obj: bpy.types.Object, frame: int) -> float:
+    """How far from neutral a frame is."""
+    bpy.context.scene.frame_set(frame)
+    return sum(values(obj).values())
+
+
+def stranger(tools: Any, head: bpy.types.Object) -> Story:
+    """A mesh of another topology without keys gets some, then the animation, then by names of its own."""
+    tools.call(bpy.ops.wm.obj_import, filepath=str(tools.HERE / "stranger.obj"))
+    other = bpy.context.view_layer.objects.active
+    other.name = "stranger"
+    other.location.x = 0.26
+    thin = other.modifiers.new("Decimate", "DECIMATE")
+    thin.ratio = 0.6
+    tools.call(bpy.ops.object.modifier_apply, modifier=thin.name)
+    for polygon in other.data.polygons:
+        polygon.use_smooth = True
+    bpy.context.scene.likeness_transfer.source = head
+    select(other)
+    show(tools, head, other)
+    tools.addon("ui.redraw").push_undo("A stranger")
+    yield 1.0
+    assert other.data.shape_keys is None
+    yield from run(tools, bpy.ops.likeness.make_arkit_keys, 300, "make_keys")
+    other = bpy.data.objects["stranger"]
+    assert len(other.data.shape_keys.key_blocks) == 53
+    yield from run(tools, bpy.ops.likeness.transfer_to_selected, 60, "transfer_animation")
+    assert other.data.shape_keys.animation_data.action is not None
+    tools.screenshot("5_stranger")
+    tools.call(bpy.ops.ed.undo)
+    yield 1.0
+    other, head = bpy.data.objects["stranger"], bpy.data.objects["head"]
+    assert other.data.shape_keys.animation_data is None and len(other.data.shape_keys.key_blocks) == 53
+    tools.call(bpy.ops.ed.redo)
+    yield 1.0
+    other, head = bpy.data.objects["stranger"], bpy.data.objects["head"]
+    other.data.shape_keys.animation_data_clear()
+    for block in other.data.shape_keys.key_blocks[1:]:
+        side = {"Left": "_L", "Right": "_R"}
+        for word, letter in side.items():
+            if block.name.endswith(word) and block.name not in ("jawLeft", "jawRight", "mouthLeft", "mouthRight"):
+                block.name = block.name.removesuffix(word) + letter
+        block.name = f"face.{block.name}"
+        block.value = 0.0
+    _, area, _ = tools.view3d()
+    area.spaces.active.show_region_ui = False
+    yield 0.5
+    open_panels(tools, "ExpressionPanel", "MappingPanel")
+    yield 0.5
+    tools.show_sidebar()
+    select(other)
+    assert tools.call(bpy.ops.likeness.suggest_mapping) == {"FINISHED"}
+    links = bpy.context.scene.likeness_transfer.links
+    tools.figures["links"] = len(links)
+    bpy.context.scene.likeness_transfer.active_link = 17
+    links[17].weight = 0.8
+    yield from run(tools, bpy.ops.likeness.transfer_to_selected, 60, "transfer_mapped")
+    yield 1.0
+    tools.screenshot("6_mapping")
