@@ -107,8 +107,9 @@ def lip_grid(template: Template | None = None) -> LipGrid:
             last = int(np.flatnonzero(values > 0.5).max(initial=mouth.contact))
             after = values[min(last + 1, len(values) - 1)]
             border[column] = last + np.clip((values[last] - 0.5) / max(values[last] - after, 1e-3), 0, 1)
-        grids.append(torch.from_numpy(rows.astype(np.int64)))
-        borders.append(torch.from_numpy(np.minimum(border, len(rows) - 1)))
+        first = int(np.flatnonzero((inside > 0.5).any(1)).min())  # what lies farther inside is the mouth's pocket
+        grids.append(torch.from_numpy(rows[first:].astype(np.int64)))
+        borders.append(torch.from_numpy(np.minimum(border, len(rows) - 1) - first))
     return LipGrid(*grids, *borders)
 
 
