@@ -32,6 +32,7 @@ def main() -> int:
     parser.add_argument("--prefix", default="", help="before the window's command: 'nice -n -15'")
     parser.add_argument("--ui-scale", type=float, default=1.0)
     parser.add_argument("--tab-pixels", type=int, default=270, help="our tab's distance from the sidebar's top")
+    parser.add_argument("--patience", type=float, default=1.0, help="waits this many times as long as usual")
     parser.add_argument("--texture", default="1024")
     parser.add_argument("--material-preview", action="store_true", help="slow without a graphics card")
     given = parser.parse_args()
@@ -56,6 +57,7 @@ def main() -> int:
         "photo": 0,
         "tab_pixels": given.tab_pixels,
         "screen_height": 900,
+        "patience": given.patience,
     }
     settings["story"] = given.story
     settings["photos"] = sorted(path.name for path in (out / "photos").glob("*"))

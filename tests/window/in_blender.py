@@ -71,7 +71,7 @@ def heads() -> int:
 
 
 def until(condition: Any, seconds: float, what: str) -> Generator[float, None, None]:
-    end = time.monotonic() + seconds
+    end = time.monotonic() + seconds * SETTINGS["patience"]
     while not condition():
         if time.monotonic() > end:
             raise AssertionError(f"{what} did not happen; the view is {session().view}")
