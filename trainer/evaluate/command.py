@@ -21,6 +21,7 @@ WHATS: dict[str, tuple[str, str]] = {
         "trainer.evaluate.lap",
         "LAP's depth on held-out synthetic people, by number of photos; a sheet of portraits",
     ),
+    "basis": ("trainer.evaluate.basis", "the learned face model: bases against the prior, the encoder alone"),
     "likeness": ("trainer.evaluate.likeness", "face-embedding distance of neutral renders to a person's photos"),
     "expressions": ("trainer.evaluate.expressions", "52 weights, head pose, jitter and blinks read off pictures"),
 }

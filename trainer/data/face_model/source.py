@@ -58,7 +58,7 @@ class FacePeopleConfig(SourceConfig):
         return StoredFaces(fresh, replace(self, keep=0, folder=""), self.keep, self.folder)
 
 
-class _Actors(People):
+class Actors(People):
     """People who keep calm, or who are filmed for longer, as the configuration wants it."""
 
     def __init__(self, config: FacePeopleConfig) -> None:
@@ -73,11 +73,11 @@ class _Actors(People):
                 film=config.film,
             )
         )
-        self._wanted = config
+        self.wanted = config
 
     def shots(self, index: int) -> list[Shot]:
         """See ``People``."""
-        wanted = self._wanted
+        wanted = self.wanted
         if wanted.clips:
             frames = self.casting.clip(index, wanted.span)
             shots = [frames[round(k)] for k in np.linspace(0, wanted.span - 1, wanted.photos)]
@@ -91,11 +91,11 @@ class _Actors(People):
 
 
 class FacePeople:
-    """See ``FacePeopleConfig``; without a store."""
+    """See ``FacePeopleConfig``; without a store. ``actors`` may be others of the same sizes."""
 
-    def __init__(self, config: FacePeopleConfig) -> None:
+    def __init__(self, config: FacePeopleConfig, actors: Actors | None = None) -> None:
         self.config = config
-        self._people = _Actors(config)
+        self._people = Actors(config) if actors is None else actors
         self._surfaces: dict[torch.device, PeopleSurface] = {}
         template = load_template()
         self._head = template.head.vertex_stop
