@@ -99,7 +99,7 @@ class SlicedOperator:
             self.report({"ERROR"}, str(error))
             return {"CANCELLED"}
 
-    def start(self, context: bpy.types.Context) -> set[str]:
+    def run_in_slices(self, context: bpy.types.Context) -> set[str]:
         """What ``invoke`` does once everything is chosen."""
         global _current
         if bpy.app.background:
@@ -111,7 +111,7 @@ class SlicedOperator:
         return {"RUNNING_MODAL"}
 
     def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
-        return self.start(context)
+        return self.run_in_slices(context)
 
     def modal(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
         if self._work.cancelled or (event.type == "ESC" and event.value == "PRESS"):
@@ -188,7 +188,7 @@ class SlicedFileOperator(SlicedOperator):
 
     def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
         if self.chosen:
-            return self.start(context)
+            return self.run_in_slices(context)
         self._asked = True
         context.window_manager.fileselect_add(self)
         return {"RUNNING_MODAL"}

@@ -45,7 +45,8 @@ class ExpressionPanel(bpy.types.Panel):
             text = f"{work.fraction:.0%}  {time_left(work.seconds_left)}".strip()
             box.progress(factor=work.fraction, text=text)
             box.operator("likeness.cancel_transfer", text="Cancel (ESC)", icon="X")
-            return
+            layout = layout.column()
+            layout.enabled = False
         layout.operator_context = "INVOKE_DEFAULT"
         row = layout.column(align=True)
         row.operator("likeness.expression_from_photo", text="Expression from Photo…", icon="IMAGE_DATA")

@@ -344,3 +344,15 @@ def test_the_panels_draw_what_exists() -> None:
     wanted |= {"make_arkit_keys", "suggest_mapping", "save_mapping", "mark_point", "clear_points"}
     assert {f"likeness.{name}" for name in wanted} <= set(drawn)
     assert {"source", "gain", "weight", "lowest", "highest", "pose_to", "pose_to_bone"} <= set(drawn)
+
+
+def test_no_property_hides_what_runs_an_operator_in_a_window() -> None:
+    """A property becomes a value on the operator: one that is called like a method takes the method's place."""
+    from blender_addon.operators import transfer, transfer_keys, transfer_pictures
+    from blender_addon.transfer.sliced import SlicedOperator
+
+    operators = [cls for module in (transfer, transfer_keys, transfer_pictures) for cls in module.CLASSES]
+    sliced = [cls for cls in operators if issubclass(cls, SlicedOperator)]
+    assert len(sliced) >= 5
+    for cls in sliced:
+        assert not set(cls.bl_rna.properties.keys()) & (set(dir(SlicedOperator)) - {"poll"}), cls

@@ -43,7 +43,8 @@ def show(tools: Any, *objects: bpy.types.Object) -> None:
     """The view from the front, on some objects, without what distracts."""
     window, area, region = tools.view3d()
     area.spaces.active.shading.color_type = "TEXTURE"
-    area.spaces.active.overlay.show_floor = False
+    overlay = area.spaces.active.overlay
+    overlay.show_floor = overlay.show_extras = overlay.show_outline_selected = overlay.show_relationship_lines = False
     selected = list(bpy.context.selected_objects)
     active = bpy.context.view_layer.objects.active
     select(objects[0], *objects[1:])
@@ -60,6 +61,9 @@ def run(tools: Any, operator: Any, seconds: float, figure: str, **options: Any) 
     tools.call(operator, "INVOKE_DEFAULT", **options)
     yield from tools.until(lambda: working(tools) is None, seconds, figure)
     tools.figures[f"{figure}_seconds"] = round(time.monotonic() - began, 2)
+    for _ in range(4):  # panels find their places within a few drawings
+        yield 1.0
+        tools.addon("ui.redraw").everything()
     yield 1.0
 
 
