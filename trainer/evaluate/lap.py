@@ -19,8 +19,8 @@ from backend.models.lap import LapNet, load_lap
 from trainer.data.lap import LapBatch, LapPeopleConfig, LapPortraitsConfig
 from trainer.data.portraits import PortraitsConfig
 from trainer.evaluate.lap_portraits import portrait_errors, portrait_figures, resized
-from trainer.stages.lap import contact_sheet
 from trainer.stages.lap_metrics import depth_errors, spread_figures
+from trainer.stages.lap_sheet import contact_sheet
 
 HELD_OUT_SEED = 902
 """People that no recipe trains or validates on."""
