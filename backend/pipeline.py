@@ -33,8 +33,8 @@ QUALITIES = ("fast", "standard", "best")
 TEXTURE_SIZES = (1024, 2048, 4096)
 STAGES: tuple[tuple[str, float], ...] = (
     ("photos", 0.15),
-    ("landmarks", 0.08),
     ("canonical", 0.02),
+    ("landmarks", 0.08),
     ("dense", 0.15),
     ("cage", 0.05),
     ("appearance", 0.05),

@@ -99,7 +99,8 @@ def canonical_face(faces: Sequence[PhotoFace], model: LapModel, progress: Progre
     network, config = model.network, model.network.config
     windows = [upright_square(face.landmarks) for face in faces]
     pictures = _pictures(faces, windows, config.size, model.device)
-    codes, scene = network.encode(pictures), network.scene(pictures)
+    codes = network.encode(pictures)
+    scene = network.scene(pictures, codes)
     progress(STAGE, 0.4)
     together = torch.zeros(len(faces), dtype=torch.int64, device=model.device)
     shared = network.aggregate(codes, together)

@@ -131,7 +131,12 @@ def _split_tone(log_albedo: np.ndarray, log_shading: np.ndarray, monochrome: np.
 
 
 def estimate_appearance(
-    photos: tuple[PosedPhoto, ...], triangles: np.ndarray, head_count: int, mirror: np.ndarray, skin: np.ndarray
+    photos: tuple[PosedPhoto, ...],
+    triangles: np.ndarray,
+    head_count: int,
+    mirror: np.ndarray,
+    skin: np.ndarray,
+    first_lights: tuple[np.ndarray, ...] = (),
 ) -> Appearance:
     """Alternate light and albedo in closed form, robustly.
 
@@ -139,12 +144,16 @@ def estimate_appearance(
     ----------
     triangles : (T, 3) of all parts (for occlusion). head_count : vertices [0, head_count) are the head's.
     mirror : (V_head,) vertex across the median plane. skin : (V_head,) in [0, 1], where the skin tone is measured.
+    first_lights : per photo (9, 3), of any brightness: the albedo of the first round is what they leave of the photos;
+        without them it is the mean skin's everywhere.
     """
     samples = [_samples(photo, triangles, head_count) for photo in photos]
     monochrome = np.array([photo.face.monochrome for photo in photos])
     albedo = np.tile(MEAN_SKIN, (head_count, 1))
     weights = [sample.weight for sample in samples]
     lights = [np.zeros((9, 3))] * len(photos)
+    if first_lights:
+        albedo = _unlit(samples, first_lights, head_count)
     for _ in range(ROUNDS):
         lights = [_light(s, albedo, w) for s, w in zip(samples, weights, strict=True)]
         shadings = [_shading(s, light) for s, light in zip(samples, lights, strict=True)]
@@ -179,6 +188,19 @@ def estimate_appearance(
     errors = np.array([_error(s, albedo, light) for s, light in zip(samples, lights, strict=True)])
     seen = sum(sample.weight for sample in samples)
     return Appearance(albedo, np.stack(lights), errors, seen)
+
+
+def _unlit(samples: list[_Samples], lights: tuple[np.ndarray, ...], count: int) -> np.ndarray:
+    """(V_head, 3) mean over the photos of what lights leave of their colours, each as bright as mean skin on average;
+    mean skin where no photo sees."""
+    total = np.full((count, 1), 0.05)
+    mean_log = np.zeros((count, 3))
+    for sample, light in zip(samples, lights, strict=True):
+        unlit = np.log(np.clip(sample.color / _shading(sample, light), 0.01, 10.0))
+        weight = sample.weight[:, None]
+        mean_log += weight * (unlit - (weight * unlit).sum(0) / max(float(weight.sum()), 1e-9))
+        total += weight
+    return np.exp(np.clip(mean_log / total, -1.5, 1.5)) * MEAN_SKIN
 
 
 def _mean_tone(albedo: np.ndarray, skin: np.ndarray, weights: list[np.ndarray]) -> np.ndarray:

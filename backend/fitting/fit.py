@@ -10,7 +10,8 @@ import numpy as np
 from backend.canonical.canonical_face import CanonicalFace
 from backend.fitting.appearance import Appearance, PosedPhoto, estimate_appearance
 from backend.fitting.cage import solve_cage
-from backend.fitting.canonical_stage import canonical_belief, canonical_mesh
+from backend.fitting.canonical_stage import canonical_belief, canonical_mesh, place_by_landmarks
+from backend.fitting.canonical_start import head_lights, start_from_view
 from backend.fitting.dense_targets import DenseMesh, DenseTargets, dense_targets
 from backend.fitting.fitted_face import FittedFace, FittedPhoto
 from backend.fitting.initial_pose import camera_prior, face_scale, initial_parameters
@@ -40,8 +41,8 @@ def _nobody(stage: str, neutral: np.ndarray) -> None:
 
 @dataclass(frozen=True)
 class FitState:
-    """What the stages hand on: the photos that are still in, the estimate, the template with its cage offsets, and what
-    the canonical face says about the identity."""
+    """What the stages hand on: the photos that are still in, the estimate, the template with its cage offsets, the
+    canonical face of these photos, and what it says about the identity."""
 
     template: Template
     faces: tuple[PhotoFace, ...]
@@ -49,6 +50,7 @@ class FitState:
     targets: tuple[PointTargets, ...]
     rejected: tuple[tuple[str, str], ...]
     belief: IdentityBelief | None = None
+    canonical: CanonicalFace | None = None
 
     def neutral(self) -> np.ndarray:
         """(V, 3) neutral vertices."""
@@ -73,18 +75,20 @@ def fit_face(
 
     Reports progress under the stage names ``landmarks``, ``dense``, ``cage`` and ``appearance``. ``on_estimate`` is
     called with the stage's name and the neutral vertices (V, 3) whenever there is a better estimate. ``canonical`` is
-    asked for the canonical face of the photos that are left after screening.
+    asked for the canonical face of the photos, and again of those that are left when some are left out.
     """
     options = options or FitOptions()
     template = template or load_template()
     on_estimate = on_estimate or _nobody
     progress("landmarks", 0.0)
-    state = run_landmark_stage(template, collection.faces, options)
+    first = canonical(collection.faces) if options.canonical is not None else None
+    state = run_landmark_stage(template, collection.faces, options, first)
     progress("landmarks", 1.0)
     on_estimate("landmarks", state.neutral())
-    face = canonical(state.faces) if options.canonical is not None else None
-    if face is not None and options.canonical is not None:
-        state = run_canonical_stage(state, options, options.canonical, face)
+    if first is not None and options.canonical is not None:
+        same = len(state.faces) == len(collection.faces)
+        state = replace(state, canonical=first if same else canonical(state.faces))
+        state = run_canonical_stage(state, options, options.canonical)
         on_estimate("landmarks", state.neutral())
     if options.dense is not None and len(state.faces) > 1:
         state = run_dense_stage(state, options, options.dense, progress, on_estimate)
@@ -99,10 +103,15 @@ def fit_face(
     return fitted
 
 
-def run_landmark_stage(template: Template, faces: tuple[PhotoFace, ...], options: FitOptions) -> FitState:
-    """Joint landmark fit; photos that do not show this person's shape are left out and the rest is fitted again."""
+def run_landmark_stage(
+    template: Template, faces: tuple[PhotoFace, ...], options: FitOptions, canonical: CanonicalFace | None = None
+) -> FitState:
+    """Joint landmark fit; photos that do not show this person's shape are left out and the rest is fitted again.
+
+    canonical : of the same photos; poses start from its views where those fit better.
+    """
     model = landmark_model(template)
-    state = fit_landmarks(template, model, faces, options)
+    state = fit_landmarks(template, model, faces, options, canonical)
     if len(faces) < 3:
         return state
     errors = np.array(
@@ -121,16 +130,22 @@ def run_landmark_stage(template: Template, faces: tuple[PhotoFace, ...], options
 
 
 def fit_landmarks(
-    template: Template, model: LandmarkModel, faces: tuple[PhotoFace, ...], options: FitOptions
+    template: Template,
+    model: LandmarkModel,
+    faces: tuple[PhotoFace, ...],
+    options: FitOptions,
+    canonical: CanonicalFace | None = None,
 ) -> FitState:
     """Joint landmark fit; visibility and outline are renewed while it runs."""
     stage, prior = options.landmarks, options.prior
     cameras = tuple(camera_prior(face, prior) for face in faces)
     weights = solver_weights(prior, len(template.identity_modes), stage.outlier_scale)
-    estimate = FaceEstimate(
-        np.zeros(len(template.identity_modes)),
-        tuple(initial_parameters(template, face, prior, len(model.detector.modes)) for face in faces),
-    )
+    starts = tuple(initial_parameters(template, face, prior, len(model.detector.modes)) for face in faces)
+    if canonical is not None:
+        place = place_by_landmarks(template, canonical)
+        views = zip(faces, starts, canonical.photos, strict=True)
+        starts = tuple(start_from_view(template, face, start, photo, place) for face, start, photo in views)
+    estimate = FaceEstimate(np.zeros(len(template.identity_modes)), starts)
     # The first rounds may be far off: a wide robust scale first, then the stage's own.
     for scale in (4.0 * stage.outlier_scale, stage.outlier_scale, stage.outlier_scale):
         targets = _all_landmark_targets(template, model, faces, estimate, options)
@@ -152,9 +167,11 @@ def _all_landmark_targets(
     )
 
 
-def run_canonical_stage(state: FitState, options: FitOptions, stage: CanonicalStage, face: CanonicalFace) -> FitState:
+def run_canonical_stage(state: FitState, options: FitOptions, stage: CanonicalStage) -> FitState:
     """Register the canonical face and let its depth and normals move the identity, landmarks still holding."""
-    template, faces = state.template, state.faces
+    template, faces, face = state.template, state.faces, state.canonical
+    if face is None or stage.depth_information + stage.normal_information <= 0:
+        return state
     mesh, model = canonical_mesh(template), landmark_model(template)
     cameras = tuple(camera_prior(one, options.prior) for one in faces)
     weights = solver_weights(options.prior, len(template.identity_modes), options.landmarks.outlier_scale)
@@ -243,7 +260,10 @@ def appearance_of(state: FitState) -> Appearance:
     not_skin = regions["lips"] + regions["brows"] + regions["mouth_interior"] + regions["scalp"] + regions["ears"]
     skin = (regions["face"] * np.clip(1.0 - not_skin, 0.0, 1.0))[:count]
     triangles = triangles_from_quads(template.quads)
-    return estimate_appearance(photos, triangles, count, template.mirror[:count], skin)
+    lights = ()
+    if state.canonical is not None:
+        lights = head_lights(state.canonical, place_by_landmarks(template, state.canonical))
+    return estimate_appearance(photos, triangles, count, template.mirror[:count], skin, lights)
 
 
 def _fitted_face(state: FitState) -> FittedFace:

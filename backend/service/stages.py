@@ -18,8 +18,8 @@ STARTING, SENDING = "starting", "sending"
 STAGES: tuple[Stage, ...] = (
     Stage(STARTING, 0.0, "Starting up"),
     Stage("photos", 0.13, "Looking at the photos"),
-    Stage("landmarks", 0.05, "Finding the face's shape"),
     Stage("canonical", 0.01, "Getting to know the face's surface"),
+    Stage("landmarks", 0.05, "Finding the face's shape"),
     Stage("dense", 0.19, "Aligning the photos with each other"),
     Stage("cage", 0.08, "Refining the shape"),
     Stage("appearance", 0.02, "Estimating light and skin colour"),

@@ -83,6 +83,24 @@ def test_albedo_is_recovered_up_to_the_prior_on_its_level(template) -> None:
     assert found.photometric_error.max() < 0.04
 
 
+def test_good_first_lights_bring_the_albedo_nearer_in_one_round(template, monkeypatch) -> None:
+    """Their brightness does not matter: that is the prior's to say."""
+    count = template.head.vertex_stop
+    triangles, skin = triangles_from_quads(template.quads), template.regions["face"][:count]
+    darker = np.clip(1.0 - 0.6 * (template.vertices[:count, 0] > 0), 0, 1)[:, None]  # half the face: not to be light
+    truth = np.array([0.45, 0.27, 0.19]) * darker
+    photos = render_people(template, truth)[:1]
+    lamp = np.array([[0.5, 0.4, 0.77]]) / np.linalg.norm([0.5, 0.4, 0.77])
+    lights = (3.0 * light_from_directions(lamp, np.array([[0.7, 0.68, 0.66]]), 0.4),)
+    monkeypatch.setattr("backend.fitting.appearance.ROUNDS", 1)
+    errors = []
+    for first in ((), lights):
+        found = estimate_appearance(photos, triangles, count, template.mirror[:count], skin, first)
+        ratio = np.log(found.albedo / truth)[found.seen > 0.5]
+        errors.append(np.abs(ratio - np.median(ratio, axis=0)).mean())
+    assert errors[1] < 0.7 * errors[0]
+
+
 def test_dark_and_light_skin_stay_apart(template) -> None:
     count = template.head.vertex_stop
     levels = []

@@ -1,0 +1,72 @@
+"""Light and view that LAP sees in each photo, as the fit's first guess."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import numpy as np
+from scipy.spatial.transform import Rotation
+
+from backend.canonical.canonical_face import CanonicalFace, CanonicalPhoto
+from backend.fitting.canonical_place import CanonicalPlace
+from backend.fitting.canonical_stage import usable_landmarks
+from backend.fitting.parameters import PhotoParameters
+from backend.geometry.template import Template
+from backend.photos.collection import PhotoFace
+from backend.rendering.color import linear_from_srgb
+from backend.rendering.spherical_harmonics import light_from_directions
+
+
+def start_from_view(
+    template: Template,
+    face: PhotoFace,
+    parameters: PhotoParameters,
+    photo: CanonicalPhoto,
+    place: CanonicalPlace,
+) -> PhotoParameters:
+    """``parameters``, or the pose that LAP sees in the photo where the mean face's landmarks fit better with it.
+
+    Parameters
+    ----------
+    parameters : the pose by perspective-n-point; its focal length stays. place : on the mean head.
+    """
+    roll = Rotation.from_euler("z", photo.window.angle + photo.alignment.tilt).as_matrix()
+    rotation = roll @ photo.rotation @ place.rotation
+    chosen = np.flatnonzero(usable_landmarks(template))
+    points = template.landmarks478.positions(template.vertices)[chosen].astype(np.float64)
+    found = face.landmarks[chosen, :2].astype(np.float64)
+    turned = (points - parameters.pivot) @ rotation.T
+    # pixel - centre = scale * turned_xy / nearness + shift / nearness is linear in scale and shift
+    nearness = 1.0 + turned[:, 2:] / parameters.distance  # (M, 1)
+    design = np.zeros((2 * len(points), 3))
+    design[:, 0] = (turned[:, :2] / nearness).ravel()
+    design[0::2, 1] = design[1::2, 2] = 1.0 / nearness[:, 0]
+    scale, *shift = np.linalg.lstsq(design, (found - parameters.principal_point).ravel(), rcond=None)[0]
+    if scale <= 0:
+        return parameters
+    log_scale = math.log(scale)
+    log_distance = parameters.log_distance + parameters.log_scale - log_scale
+    lateral = np.array(shift) / scale / math.exp(log_distance)
+    other = replace(parameters, rotation=rotation, log_scale=log_scale, log_distance=log_distance, lateral=lateral)
+
+    def error(guess: PhotoParameters) -> float:
+        return float(np.median(np.linalg.norm(guess.camera().project(points)[:, :2] - found, axis=-1)))
+
+    return other if error(other) < error(parameters) else parameters
+
+
+def head_light(photo: CanonicalPhoto, place: CanonicalPlace) -> np.ndarray:
+    """(9, 3) SH coefficients of the shading that LAP sees, grey, head frame.
+
+    LAP's light multiplies sRGB values; its strengths in the dark and in full light are taken over into linear light.
+    """
+    dark, full = linear_from_srgb(np.clip([photo.ambient, photo.ambient + photo.diffuse], 0.0, 1.0).astype(np.float64))
+    to_lamp = place.rotation.T @ -photo.direction
+    lamp, ambient = np.full((1, 3), max(full - dark, 0.0)), np.full(3, max(dark, 0.05))
+    return np.asarray(light_from_directions(to_lamp[None], lamp, ambient), dtype=np.float64)
+
+
+def head_lights(face: CanonicalFace, place: CanonicalPlace) -> tuple[np.ndarray, ...]:
+    """``head_light`` of every photo."""
+    return tuple(head_light(photo, place) for photo in face.photos)
