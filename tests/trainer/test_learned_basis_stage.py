@@ -1,0 +1,265 @@
+"""The stage of the learned face model: terms, phases, beginnings, that it learns, resumes exactly and exports."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from basis_parts import CPU, KNOWN, SIZE, SMALL_NET, ReplayConfig, chosen_sets, small_people, small_stage, without
+
+from backend.geometry.template import load_template
+from backend.models.learned_basis import FaceBases, LearnedBasisNet
+from backend.models.learned_basis_encoder import FacePose
+from backend.rendering.camera_models import PerspectiveCameras
+from trainer.export import export_run
+from trainer.logs import read_log
+from trainer.loop import RunOptions, train
+from trainer.losses.lip_contour import contour_error, lip_masks, mesh_contours, photo_contours
+from trainer.recipe import RECIPES, Recipe, load_recipe
+from trainer.stages.learned_basis_augment import FaceAugmentConfig, augment_faces
+from trainer.stages.learned_basis_metrics import face_figures
+from trainer.stages.learned_basis_render import FaceMarks, lip_grid, render_face
+from trainer.stages.learned_basis_start import begin_from_prior, begin_reflectance, principal, seen_reflectance
+
+TEMPLATE = load_template()
+SHIPPED_BYTES = 12e6
+
+
+def true_cameras(truth) -> PerspectiveCameras:
+    pose = truth.camera_from_head
+    return PerspectiveCameras(truth.intrinsics, pose[:, :3, :3], pose[:, :3, 3])
+
+
+@pytest.mark.parametrize("phase", ["pose", "identity", "together"])
+def test_the_phase_decides_who_learns_and_from_what(phase: str) -> None:
+    torch.manual_seed(0)
+    stage = small_stage(phase=phase).build(CPU)
+    terms = stage.step(small_people(), 0.0)
+    assert all(torch.isfinite(value) for value in terms.values())
+    pose = {"mean_landmark", "pose"}
+    assert set(terms) == pose if phase == "pose" else pose < set(terms)
+    assert ("disentangle" in terms) == ("expression" in terms) == (phase == "together")
+    sum(terms.values()).backward()
+    moving = {g.name for g in stage.parameter_groups() if g.rate(0.5) > 0}
+    assert (
+        moving
+        == {
+            "pose": {"pose"},
+            "identity": {"pose", "rest", "geometry", "reflectance"},
+            "together": {"pose", "rest", "geometry", "reflectance", "expression"},
+        }[phase]
+    )
+    for group in stage.parameter_groups():
+        if group.name in moving:
+            assert any(p.grad is not None and p.grad.abs().sum() > 0 for p in group.parameters), group.name
+
+
+def test_without_truth_terms_are_those_of_the_paper() -> None:
+    stage = small_stage(start_people=0).build(CPU)
+    terms = stage.step(chosen_sets(small_people(), [0, 4], known=False), 0.0)
+    assert not {"shape", "expression", "pose", "light", "albedo"} & set(terms)
+    assert {"landmark", "mean_landmark", "lips", "photometric", "perceptual", "smooth", "disentangle"} <= set(terms)
+
+
+def test_disentanglement_looks_at_neutral_faces_alone() -> None:
+    people = small_people()
+    assert people.neutral.tolist()[-1] and not people.neutral.all()
+    stage = small_stage(start_people=0).build(CPU)
+    assert stage.step(chosen_sets(people, [4]), 0.0)["disentangle"] > 0
+    moving = chosen_sets(people, [0])
+    moving = dataclasses.replace(moving, neutral=torch.zeros_like(moving.neutral))
+    assert stage.step(moving, 0.0)["disentangle"] == 0
+
+
+def test_the_true_face_in_the_true_camera_fits_landmarks_and_lips() -> None:
+    people = small_people()
+    cameras = true_cameras(people.truth)
+    pixels = cameras.project(people.truth.vertices)
+    marks = FaceMarks()
+    apart = (cameras.project(marks.points(people.truth.vertices))[..., :2] - people.landmarks).norm(dim=-1)
+    assert apart.max() < 0.05, "pixels"
+    contours, photo = (
+        mesh_contours(pixels, lip_grid()),
+        photo_contours(lip_masks(people.labels, people.landmarks)),
+    )
+    fitting = contour_error(contours, photo, SIZE, 10.0)
+    for shift in (-2.0, 2.0):
+        moved = tuple(line + torch.tensor([0.0, shift]) for line in contours)
+        assert contour_error(moved, photo, SIZE, 10.0) > 1.15 * fitting
+
+
+def test_an_outline_slides_inwards_where_the_face_turns_away() -> None:
+    bases = FaceBases(SMALL_NET)
+    marks, vertices = FaceMarks(), bases.mean[None].expand(2, -1, -1)
+    from backend.geometry.normals import vertex_normals
+
+    normals = vertex_normals(vertices, bases.faces)
+    angles = torch.tensor([[0.0, 0.0, 0.0], [0.0, 0.7, 0.0]])
+    cameras = FacePose(angles, torch.zeros(2, 2), torch.full((2,), 5.0), torch.ones(2)).cameras(100)
+    fixed = marks.points(vertices)
+    slid = marks.slid(vertices, normals, cameras, torch.tensor([True, True]))
+    moved = (slid - fixed).norm(dim=-1)
+    inner = np.setdiff1d(np.arange(468), marks.outline.numpy())
+    assert moved[:, inner].max() == 0
+    assert moved[1].max() > 0.01 > moved[0].mean(), "metres"
+    still = marks.slid(vertices, normals, cameras, torch.tensor([False, False]))
+    torch.testing.assert_close(still, fixed)
+
+
+def test_changed_photos_keep_their_truth_true() -> None:
+    torch.manual_seed(1)
+    config = FaceAugmentConfig(rotate_degrees=15.0, zoom=0.1, shift=0.05, exposure=0.2)
+    people = small_people()
+    changed = augment_faces(people, config)
+    assert (changed.landmarks - people.landmarks).abs().max() > 2
+    seen = true_cameras(changed.truth).project(FaceMarks().points(changed.truth.vertices))[..., :2]
+    assert (seen - changed.landmarks).norm(dim=-1).max() < 0.05
+    assert set(changed.labels.unique().tolist()) <= {*people.labels.unique().tolist(), 255}
+    # the pictures moved along: skin is where the true face says
+    back, _ = seen_reflectance(dataclasses.replace(changed, truth=changed.truth))
+    before, known = seen_reflectance(people)
+    assert (back - before)[known].abs().median() < 0.03
+    torch.testing.assert_close(augment_faces(people, FaceAugmentConfig()).images, people.images)
+
+
+def test_principal_directions_span_what_they_are_made_of() -> None:
+    g = np.random.default_rng(0)
+    metric = np.diag(g.uniform(0.5, 2, 5))
+    vectors = g.normal(size=(3, 5, 3))
+    found = principal(vectors, metric, 4).astype(np.float64)
+    assert not found[3].any(), "rank 3"
+    gram = np.einsum("igc,gh,jhc->ij", found[:3], metric, found[:3])
+    np.testing.assert_allclose(gram, np.diag(np.diag(gram)), atol=1e-5)
+    covariance = [np.tensordot(v, v, (0, 0)) for v in (vectors.reshape(3, -1), found.reshape(4, -1))]
+    np.testing.assert_allclose(covariance[0], covariance[1], atol=1e-5)
+
+
+def test_a_beginning_from_the_prior_can_express_the_templates_expressions() -> None:
+    bases = FaceBases(dataclasses.replace(SMALL_NET, expression=52, identity=140))
+    begin_from_prior(bases)
+    head = TEMPLATE.head.vertex_stop
+    spread = bases.surface.upsampling(eyes=True).to_dense()[:head]
+    modes = torch.einsum("vg,mgc->mvc", spread, bases.expression.detach()).flatten(1) * 1e-3
+    wanted = torch.from_numpy(TEMPLATE.expressions[:, :head]).flatten(1)
+    left = wanted - torch.linalg.lstsq(modes.T, wanted.T, driver="gelsd").solution.T @ modes
+    assert left.norm() < 0.35 * wanted.norm(), "60 nodes are few"
+    long, short = (
+        torch.einsum("vg,mgc->mvc", spread, m.detach()).norm() for m in (bases.identity_raw, bases.identity())
+    )
+    assert 0.2 * long < short < long, "what expressions do is taken out of identity"
+
+
+def test_the_first_reflectance_is_that_of_people_and_symmetric() -> None:
+    people = small_people()
+    bases = FaceBases(SMALL_NET)
+    begin_reflectance(bases, [people], with_basis=True)
+    mean = bases.reflectance_mean.detach()
+    mirror = torch.from_numpy(TEMPLATE.mirror[: TEMPLATE.head.vertex_stop].astype(np.int64))
+    torch.testing.assert_close(mean[: len(mirror)][mirror], mean[: len(mirror)], atol=1e-5, rtol=0)
+    skin = bases.surface.face[: len(mirror)] > 0.9
+    cheek = mean[: len(mirror)][skin].mean(0)
+    assert cheek[0] > cheek[1] > cheek[2] > 0.01, "skin is red before it is blue"
+    values, known = seen_reflectance(people)
+    assert known.float().mean() > 0.2
+    reached = bases.reflectance_of(torch.randn(200, 4))[:, : len(mirror)]
+    assert reached[:, skin].std(0).mean() > 0.1 * values[:, skin][known[:, skin]].std()
+
+
+def test_rendered_truth_looks_like_the_photo() -> None:
+    """The renderer, light and true shape together explain most of a photo's skin."""
+    people = small_people()
+    bases = FaceBases(SMALL_NET)
+    begin_reflectance(bases, [people], with_basis=False)
+    from backend.models.learned_basis import ModelledFace
+
+    eyes = bases.mean[bases.surface.skin :].expand(len(people.images), -1, -1)
+    vertices = torch.cat([people.truth.vertices, eyes], 1)
+    reflectance = bases.reflectance_of(torch.zeros(len(vertices), 4))
+    face = ModelledFace(vertices, vertices, None, None, reflectance)
+    pixels = true_cameras(people.truth).project(vertices)
+    with torch.no_grad():
+        found = render_face(bases, face, pixels, people.truth.light, SIZE)
+    from trainer.data.lap.batch import class_mask
+    from trainer.stages.learned_basis_start import REFLECTANCE_CLASSES
+
+    skin = class_mask(people.labels, REFLECTANCE_CLASSES)
+    assert (found.mask & skin).sum() > 0.85 * skin.sum()
+    mask = (found.mask & skin)[:, None].expand_as(found.image)
+    x, y = found.image[mask], people.images[mask]
+    assert torch.corrcoef(torch.stack([x, y]))[0, 1] > 0.5
+
+
+@pytest.mark.usefixtures("no_tensorboard", "one_thread")
+def test_it_learns_and_its_export_is_what_the_backend_loads(tmp_path: Path) -> None:
+    stage = small_stage(
+        start="prior", steps=60, validation=ReplayConfig(), validation_samples=5, select="-neutral", geometry_rate=3.0
+    )
+    train(
+        Recipe(name="toy", seed=1, log_steps=5, validate_steps=60, stages=(stage,)), RunOptions(tmp_path, device="cpu")
+    )
+    rows = read_log(tmp_path)
+    losses = [row["values"] for row in rows if row["kind"] == "train"]
+    for term, share in (("landmark", 0.5), ("pose", 0.6), ("shape", 0.95), ("light", 0.8), ("loss", 0.7)):
+        first, last = (np.mean([row[term] for row in part]) for part in (losses[:2], losses[-2:]))
+        assert last < share * first, term
+    found = [row["values"] for row in rows if row["kind"] == "validation"][-1]
+    assert found["neutral"] < found["neutral.mean_face"] and 0 <= found["lip_iou.upper"] <= 1
+    assert list((tmp_path / "pictures").rglob("*.png"))
+    export_run(tmp_path, tmp_path / "model")
+    from backend.models.learned_basis import load_learned_basis
+
+    network = load_learned_basis(tmp_path / "model")
+    assert isinstance(network, LearnedBasisNet)
+    figures = face_figures(network, FaceMarks(), [small_people()])
+    assert figures["landmark"] == pytest.approx(found["landmark"], rel=0.2)
+
+
+@pytest.mark.usefixtures("no_tensorboard", "one_thread")
+def test_a_resumed_run_ends_with_the_same_bits(tmp_path: Path) -> None:
+    weights = without(KNOWN, "perceptual")
+    stages = (
+        small_stage(name="pose", phase="pose", steps=2, batch=3, weights=weights),
+        small_stage(name="all", steps=4, batch=3, weights=weights, augment=FaceAugmentConfig(rotate_degrees=5.0)),
+    )
+    recipe = Recipe(name="toy", seed=1, log_steps=1, validate_steps=100, checkpoint_minutes=1e6, stages=stages)
+    whole = train(recipe, RunOptions(tmp_path / "whole", device="cpu"))
+    ticks = iter(range(10**6))
+    parts = RunOptions(tmp_path / "parts", minutes=0.2, device="cpu")
+    state = train(recipe, parts, clock=lambda: float(next(ticks)))
+    sessions = 1
+    while not state.finished:
+        state = train(recipe, dataclasses.replace(parts, resume=True), clock=lambda: float(next(ticks)))
+        sessions += 1
+    assert whole.finished and sessions > 1
+    logs = [[r["values"]["loss"] for r in read_log(tmp_path / n) if r["kind"] == "train"] for n in ("whole", "parts")]
+    assert logs[0] == logs[1]
+
+
+@pytest.mark.parametrize("name", ["learned_basis_cpu", "learned_basis_gpu"])
+def test_shipped_models_keep_to_their_budget(name: str) -> None:
+    model = load_recipe(RECIPES / f"{name}.toml").stages[-1].build(CPU).export()
+    assert sum(tensor.numel() for tensor in model.tensors.values()) * 2 < SHIPPED_BYTES
+
+
+def test_the_papers_recipe_has_the_papers_numbers() -> None:
+    recipe = load_recipe(RECIPES / "paper" / "learned_basis.toml")
+    assert [stage.phase for stage in recipe.stages] == ["pose", "identity", "together"]
+    assert sum(stage.steps for stage in recipe.stages) == 650_000
+    for stage in recipe.stages:
+        net, weights = stage.network, stage.weights
+        assert (net.size, net.nodes, net.level, net.identity, net.reflectance, net.expression) == (
+            240,
+            521,
+            2,
+            80,
+            80,
+            64,
+        )
+        assert stage.batch == 1 and stage.start == "zero" and net.orthogonal
+        assert not any((weights.shape, weights.expression, weights.pose, weights.light, weights.albedo))
+    mixed, neutral = recipe.stages[2].source, recipe.stages[1].source
+    assert mixed.shares == (1, 3) and mixed.sources[0] == neutral and neutral.neutral
+    assert mixed.sources[1].clips and mixed.sources[1].photos == 4
