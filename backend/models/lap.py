@@ -58,7 +58,8 @@ class LapConfig:
     depth_components, albedo_components : of the linear bases. depth_basis_size, albedo_basis_size : sides of their
         maps; 0: ``size``. depth_residual, albedo_residual : width of the corrections; 0: none.
     scene_width : first level of the encoders of light and view. view_head : the depth encoder's features have a say in
-        the view. confidence_width, confidence_code : of the confidence.
+        the view. mirrored_views : in eval mode views are the mean of what picture and mirror image say.
+    confidence_width, confidence_code : of the confidence.
     refine_width : first level of the refining networks. injection, filtered : see ``RefiningNet``.
     refine_residual : the refining networks give changes to the shared maps instead of new ones.
     depth_range : canonical depth. border_columns, border_depth : the outermost columns left and right are set to this.
@@ -81,6 +82,7 @@ class LapConfig:
     albedo_residual: int = 8
     scene_width: int = 32
     view_head: bool = False
+    mirrored_views: bool = False
     confidence_width: int = 64
     confidence_code: int = 128
     refine_width: int = 64
@@ -227,7 +229,12 @@ class LapNet(nn.Module):
         features = None if codes is None else codes.features
         if features is None and self.view_head is not None:
             features = self.depth_encoder.features(pictures)
-        return Scene(light_from_network(self.light(pictures).float()), self._view(pictures, features))
+        view = self._view(pictures, features)
+        if self.config.mirrored_views and not self.training:
+            mirrored = pictures.flip(-1)
+            features = self.depth_encoder.features(mirrored) if self.view_head is not None else None
+            view = mean_of_views(view, mirrored_view(self._view(mirrored, features)))
+        return Scene(light_from_network(self.light(pictures).float()), view)
 
     def _view(self, pictures: Tensor, features: Tensor | None) -> View:
         more = None if self.view_head is None else self.view_head(features)
@@ -271,6 +278,20 @@ class LapNet(nn.Module):
         """The shared faces of all sets, light and view of all pictures."""
         codes = self.encode(pictures)
         return self.aggregate(codes, set_of), self.scene(pictures, codes)
+
+
+def mirrored_view(view: View) -> View:
+    """The view of a mirror image, left and right exchanged."""
+    side = view.rotation.new_tensor([-1.0, 1.0, 1.0])
+    return View(view.rotation * side * side[:, None], view.translation * side)
+
+
+def mean_of_views(first: View, second: View) -> View:
+    """Half way between two views, (N, 3, 3) and (N, 3) each."""
+    u, _, vh = torch.linalg.svd((first.rotation + second.rotation) / 2)
+    sign = torch.ones_like(u[:, 0])
+    sign[:, 2] = torch.linalg.det(u @ vh)
+    return View((u * sign[:, None]) @ vh, (first.translation + second.translation) / 2)
 
 
 def fuse_codes(codes: Tensor, logits: Tensor | None, set_of: Tensor) -> Tensor:

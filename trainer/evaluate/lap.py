@@ -18,6 +18,7 @@ from backend.errors import LikenessError
 from backend.models.lap import LapNet, load_lap
 from trainer.data.lap import LapBatch, LapPeopleConfig, LapPortraitsConfig
 from trainer.data.portraits import PortraitsConfig
+from trainer.evaluate.lap_people import collect_people, held_back, people_figures
 from trainer.evaluate.lap_portraits import portrait_errors, portrait_figures, resized
 from trainer.stages.lap_metrics import depth_errors, spread_figures
 from trainer.stages.lap_sheet import contact_sheet
@@ -42,7 +43,8 @@ def held_out(size: int, people: int, folder: str = "") -> Iterator[LapBatch]:
 @torch.no_grad()
 def model_figures(network: LapNet, people: int, folder: str = "") -> dict[str, float]:
     """``side.nK`` (times 100) and ``mad.nK`` of the personalised depth of a fixed photo when K photos are given,
-    ``shared.side.nK`` of the canonical face itself, mean face and floor, ``ratio.n4_n1`` with its interval."""
+    ``shared.side.nK`` of the canonical face in the same view, ``side.canonical.nK`` facing the camera, mean face and
+    floor, ``ratio.n4_n1`` with its interval, ``ratio.canonical.n4_n1``."""
     size = network.config.size
     errors = depth_errors(network, held_out(size, people, folder), personal=True)
     figures = {}
@@ -56,6 +58,8 @@ def model_figures(network: LapNet, people: int, folder: str = "") -> dict[str, f
             figures[name] = values.nanmean().item()
     middle, low, high = ratio_interval(errors["side.personal.n4"], errors["side.personal.n1"])
     figures |= {"ratio.n4_n1": middle, "ratio.n4_n1.low": low, "ratio.n4_n1.high": high}
+    middle, low, high = ratio_interval(errors["side.canonical.n4"], errors["side.canonical.n1"])
+    figures |= {"ratio.canonical.n4_n1": middle, "ratio.canonical.low": low, "ratio.canonical.high": high}
     return figures | spread_figures(network, held_out(size, people, folder))
 
 
@@ -99,6 +103,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--portraits", type=Path, help="a prepared collection (framing face) for the sheet")
     parser.add_argument("--sheet", type=Path, help="where the sheet goes (PNG)")
     parser.add_argument("--count", type=int, default=100, help="portraits on the sheet")
+    parser.add_argument("--photos", type=Path, help="a folder with a folder of photos per person: held-out photos")
+    parser.add_argument("--photos-each", type=int, default=4, help="photos of each of them (default 4)")
     parser.add_argument("--seed", type=int, default=0, help="which portraits")
 
 
@@ -124,6 +130,8 @@ def run(arguments: argparse.Namespace, console: Console) -> dict[str, float | st
         figures[f"ablation.{name}.side"] = found.get("side.n1", "not trained")
     if network is not None and arguments.portraits:
         figures |= portrait_figures(portrait_errors(network, arguments.portraits, arguments.count, arguments.seed))
+    if network is not None and arguments.photos:
+        figures |= people_figures(held_back(network, collect_people(arguments.photos, arguments.photos_each)))
     table = Table("figure", "value", title=f"{arguments.people} held-out synthetic people")
     for name, value in figures.items():
         table.add_row(name, value if isinstance(value, str) else f"{value:.4f}")

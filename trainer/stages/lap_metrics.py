@@ -17,7 +17,7 @@ from backend.models.lap_render import view_of
 from backend.rendering.camera_models import CanonicalCamera, View
 from backend.rendering.depth_surface import normals_from_depth
 from trainer.data.lap.batch import FACE_CLASSES, LapBatch, class_mask
-from trainer.stages.lap_sets import filled_depth
+from trainer.stages.lap_sets import FARTHEST_KNOWN, filled_depth
 
 
 def eroded(mask: Tensor) -> Tensor:
@@ -64,6 +64,14 @@ def view_errors(face: CanonicalFace, view: View, batch: LapBatch, rows: Tensor, 
     return Errors(side_per_photo(surface.depth, true, mask), mad_per_photo(*normals, mask))
 
 
+def canonical_errors(depth: Tensor, true: Tensor) -> Errors:
+    """Errors of canonical depths (N, S, S) where truth is known: identity alone, without views."""
+    mask = eroded((true > 0) & (true < FARTHEST_KNOWN))
+    camera = CanonicalCamera(tuple(true.shape[-2:]))
+    normals = (normals_from_depth(maps, camera) for maps in (depth, filled_depth(true)))
+    return Errors(side_per_photo(depth, true, mask), mad_per_photo(*normals, mask))
+
+
 def first_photos(set_of: Tensor, count: int) -> Tensor:
     """(M,) rows of the first ``count`` photos of every set."""
     sizes = torch.bincount(set_of)
@@ -73,7 +81,8 @@ def first_photos(set_of: Tensor, count: int) -> Tensor:
 
 
 def batch_errors(network: LapNet, batch: LapBatch, personal: bool) -> dict[str, Errors]:
-    """``n1`` … with the first photo of each person as the target and more and more photos beside it; ``mean_face``,
+    """``n1`` … with the first photo of each person as the target and more and more photos beside it; ``canonical.``: of
+    the canonical face itself, facing the camera; ``mean_face``,
     ``mean_face_true_view``, ``mean_face_no_view``: the mean of the batch's true faces in the view that was predicted,
     in the true one, from the front; ``floor``: truth itself in its own view."""
     pictures = batch.images * 2 - 1
@@ -88,6 +97,7 @@ def batch_errors(network: LapNet, batch: LapBatch, personal: bool) -> dict[str, 
         chosen = type(codes)(*(getattr(codes, name)[rows] for name in codes.__dataclass_fields__))
         face = network.aggregate(chosen, batch.set_of[rows])
         found[f"n{count}"] = view_errors(face, view, batch, targets, network)
+        found[f"canonical.n{count}"] = canonical_errors(face.depth, batch.truth.depth)
         if personal:
             own = network.personalize(pictures[targets], face)
             found[f"personal.n{count}"] = view_errors(own, view, batch, targets, network)
@@ -96,6 +106,7 @@ def batch_errors(network: LapNet, batch: LapBatch, personal: bool) -> dict[str, 
     straight = View(torch.eye(3).to(true_view.rotation).expand_as(true_view.rotation), 0 * true_view.translation)
     mean = filled_depth(truth.depth).mean(0).expand(len(targets), -1, -1)
     own_depth = filled_depth(truth.personal_depth[targets])
+    found["canonical.mean_face"] = canonical_errors(mean, truth.depth)
     for name, depth, seen in (
         ("mean_face", mean, view),
         ("mean_face_true_view", mean, true_view),

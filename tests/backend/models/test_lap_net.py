@@ -9,10 +9,19 @@ import pytest
 import torch
 
 from backend.models.checkpoints import ModelWeights, fingerprint, half_precision, save_model
-from backend.models.lap import CanonicalFace, LapConfig, LapNet, Scene, fuse_codes, load_lap
+from backend.models.lap import (
+    CanonicalFace,
+    LapConfig,
+    LapNet,
+    Scene,
+    fuse_codes,
+    load_lap,
+    mean_of_views,
+    mirrored_view,
+)
 from backend.models.lap_blocks import ConfidenceNet, LinearDecoder
 from backend.models.lap_render import render_face, turned_view
-from backend.rendering.camera_models import View
+from backend.rendering.camera_models import View, rotation_from_euler
 from backend.rendering.lambert import LambertLight
 
 SMALL = LapConfig(
@@ -87,6 +96,27 @@ def test_the_view_head_says_nothing_at_first_and_then_turns_the_view() -> None:
     torch.testing.assert_close(with_head.scene(pictures).view.rotation, without.scene(pictures).view.rotation)
     with_head.view_head.bias.fill_(0.5)
     assert (with_head.scene(pictures).view.rotation - without.scene(pictures).view.rotation).abs().max() > 0.05
+
+
+@torch.no_grad()
+def test_mirrored_views_of_a_mirror_image_are_mirrored() -> None:
+    net, pictures = small_net(mirrored_views=True, view_head=True), torch.rand(3, 3, 32, 32) * 2 - 1
+    torch.nn.init.normal_(net.view_head.weight, std=0.3)
+    view, mirrored = net.scene(pictures).view, mirrored_view(net.scene(pictures.flip(-1)).view)
+    torch.testing.assert_close(view.rotation, mirrored.rotation, atol=1e-5, rtol=0)
+    torch.testing.assert_close(view.translation, mirrored.translation, atol=1e-6, rtol=0)
+    torch.testing.assert_close(view.rotation @ view.rotation.mT, torch.eye(3).expand(3, 3, 3), atol=1e-5, rtol=0)
+    assert (torch.linalg.det(view.rotation) > 0).all()
+    net.train()
+    assert (net.scene(pictures).view.rotation - view.rotation).abs().max() > 1e-3, "training learns from what was said"
+
+
+def test_the_mean_of_two_views_is_half_way() -> None:
+    angles = torch.tensor([[0.1, -0.4, 0.2]])
+    turned, straight = rotation_from_euler(angles), torch.eye(3)[None]
+    middle = mean_of_views(View(turned, torch.ones(1, 3)), View(straight, torch.zeros(1, 3)))
+    torch.testing.assert_close(middle.rotation @ middle.rotation, turned, atol=1e-5, rtol=0)
+    torch.testing.assert_close(middle.translation, torch.full((1, 3), 0.5))
 
 
 @torch.no_grad()

@@ -56,6 +56,8 @@ def test_figures_of_a_model_by_number_of_photos(tmp_path: Path) -> None:
     assert figures["ablation.average.side"] == pytest.approx(figures["side.n1"])
     assert figures["ablation.injection.side"] == "not trained"
     assert figures["spread.people"] >= 0
+    assert figures["side.canonical.mean_face"] < figures["side.canonical.n1"], "untrained networks know no faces"
+    assert figures["ratio.canonical.n4_n1"] == pytest.approx(1, abs=0.05)
 
 
 def test_without_a_model_it_says_not_trained(tmp_path: Path) -> None:
