@@ -19,7 +19,7 @@ class Limits:
     identity_bytes : of the neutral head that a transfer may bring.
     photos, name_characters : of one job.
     jobs_per_client : unfinished jobs per client key. queue : unfinished jobs of everybody.
-    seconds_per_job, seconds_per_transfer : of running; an hour of video takes a transfer about an hour.
+    seconds_per_job, seconds_per_transfer : of running. An hour of video takes about two.
     result_seconds : how long a finished job is remembered.
     waiting_bytes : photos of unfinished jobs on the disk. result_bytes : results on the disk; the oldest go first.
     finished_jobs : remembered; the oldest go first.

@@ -70,7 +70,7 @@ class ExpressionFromPhoto(_FromPictures, bpy.types.Operator):
 
     bl_idname = "likeness.expression_from_photo"
     bl_label = "Expression from Photo"
-    bl_options = {"REGISTER", "UNDO"}
+    bl_options = {"UNDO"}  # no REGISTER: another gain would solve it all again, with the window frozen
     doing = "Looking at the photo"
     filename_ext = ""
 
@@ -85,7 +85,7 @@ class AnimateFromVideo(_FromPictures, bpy.types.Operator):
 
     bl_idname = "likeness.animate_from_video"
     bl_label = "Animate from Video"
-    bl_options = {"REGISTER", "UNDO"}
+    bl_options = {"UNDO"}  # no REGISTER: another gain would solve it all again, with the window frozen
     doing = "Watching the video"
     kept = ("filepath", "gain", "head_pose", "start")
     filename_ext = ""
