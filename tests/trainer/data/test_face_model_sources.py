@@ -108,3 +108,23 @@ def test_portraits_have_no_truth_their_outline_slides_and_none_counts_as_neutral
     assert found.slides.tolist() == [False] * 2 + [True] * 4 and not found.neutral[2:].any()
     assert sorted(found.is_grey[2:].tolist()) == [False, False, True, True]
     assert (found.landmark_weight[2:, 7] == 0).all() and found.landmark_weight[2:].max() > 0
+
+
+def test_portraits_can_be_reduced_to_the_size_of_a_model(tmp_path: Path) -> None:
+    settings = CacheSettings(size=24, framing="face", smallest_face=0.0, drawings=False, labels_by="nobody")
+    cache = create_cache(tmp_path, settings, (PortraitFile("0.jpg", 0),), "photos")
+    cache.crops[0, :12], cache.crops[0, 12:] = 40, 200
+    cache.labels[0, :, :8], cache.labels[0, :, 8:] = 1, 2
+    cache.landmarks[0] = 12.0
+    cache.verdicts[:] = int(Verdict.KEPT)
+    cache.flush()
+    portraits = PortraitsConfig(folder=str(tmp_path), photos=1)
+    whole = FacePortraitsConfig(portraits=portraits).build().batch(range(1), CPU)
+    small = FacePortraitsConfig(portraits=portraits, size=6).build().batch(range(1), CPU)
+    assert small.images.shape == (1, 3, 6, 6) and small.labels.shape == (1, 6, 6)
+    assert torch.allclose(small.images.mean(), whole.images.mean()) and (small.images[0, :, 2] < 0.2).all()
+    assert small.labels[0, 0].tolist() == [1, 1, 2, 2, 2, 2]
+    assert torch.allclose(small.landmarks, whole.landmarks / 4)
+    assert torch.equal(small.landmark_weight, whole.landmark_weight)
+    with pytest.raises(ValueError, match="divisors"):
+        FacePortraitsConfig(portraits=portraits, size=7).build().batch(range(1), CPU)

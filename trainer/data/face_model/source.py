@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.functional import avg_pool2d
 
 from backend.geometry.template import load_template
 from backend.rendering.color import srgb_from_linear
@@ -111,7 +112,9 @@ class FacePeople:
             self._surfaces[device] = PeopleSurface(load_template(), device)
         surface = self._surfaces[device]
         people = self._people.batch(indices, device)
-        neutral = surface.drawn(people.neutral)[:, : self._head]
+        # one neutral face for all photos of a person: their copies differ by rounding
+        neutral = surface.drawn(people.neutral[:: self.config.photos])[:, : self._head]
+        neutral = neutral.repeat_interleave(self.config.photos, 0)
         vertices = surface.drawn(people.vertices)[:, : self._head]
         count = len(people.images)
         return FaceBatch(
@@ -154,6 +157,8 @@ class FacePortraitsConfig(SourceConfig):
 
     portraits: PortraitsConfig
     """Which ones; ``photos`` is the size of the sets."""
+    size: int = 0
+    """Side in pixels that the prepared crops are reduced to, a divisor of theirs; 0: as they were prepared."""
 
     def build(self) -> FacePortraits:
         """Open the collection; see ``PortraitsConfig.build``."""
@@ -164,19 +169,24 @@ class FacePortraits:
     """See ``FacePortraitsConfig``. Nobody measured whether they are neutral, so none counts as that."""
 
     def __init__(self, config: FacePortraitsConfig) -> None:
-        self._photos = config.portraits.photos
+        self._photos, self._size = config.portraits.photos, config.size
         self._source = config.portraits.build()
         self._weight = torch.from_numpy(landmark_weights())
 
     def batch(self, indices: range, device: torch.device) -> FaceBatch:
         """People number ``indices``."""
         found = self._source.batch(indices, device)
-        count, size = len(found.images), found.images.shape[-1]
-        marks = found.landmarks[:, :LANDMARKS]
+        prepared = found.images.shape[-1]
+        size = self._size or prepared
+        if prepared % size:
+            raise ValueError(f"crops of {prepared} pixels cannot be reduced to {size}; take one of its divisors")
+        step = prepared // size
+        count = len(found.images)
+        marks = found.landmarks[:, :LANDMARKS] / step
         inside = ((marks >= 0) & (marks < size)).all(-1)
         return FaceBatch(
-            images=found.images,
-            labels=found.labels,
+            images=avg_pool2d(found.images, step) if step > 1 else found.images,
+            labels=found.labels[:, step // 2 :: step, step // 2 :: step],
             landmarks=marks,
             landmark_weight=inside * self._weight.to(marks.device),
             slides=torch.ones(count, dtype=torch.bool, device=marks.device),
