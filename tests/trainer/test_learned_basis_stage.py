@@ -10,17 +10,20 @@ import pytest
 import torch
 from basis_parts import CPU, KNOWN, SIZE, SMALL_NET, ReplayConfig, chosen_sets, small_people, small_stage, without
 
+from backend.geometry.normals import vertex_normals
 from backend.geometry.template import load_template
+from backend.geometry.topology import triangles_from_quads
 from backend.models.learned_basis import FaceBases, LearnedBasisNet
 from backend.models.learned_basis_encoder import FacePose
 from backend.rendering.camera_models import PerspectiveCameras
+from backend.rendering.spherical_harmonics import shade
 from trainer.evaluate.basis import cage_modes, closest_mm, people_heads
 from trainer.export import export_run
 from trainer.logs import read_log
 from trainer.loop import RunOptions, train
 from trainer.losses.lip_contour import contour_error, lip_masks, mesh_contours, photo_contours
 from trainer.recipe import RECIPES, Recipe, load_recipe
-from trainer.stages.learned_basis_augment import FaceAugmentConfig, augment_faces
+from trainer.stages.learned_basis_augment import FaceAugmentConfig, augment_faces, mirrored_faces
 from trainer.stages.learned_basis_metrics import face_figures
 from trainer.stages.learned_basis_render import FaceMarks, lip_grid, render_face
 from trainer.stages.learned_basis_start import (
@@ -130,6 +133,29 @@ def test_changed_photos_keep_their_truth_true() -> None:
     before, known = seen_reflectance(people)
     assert (back - before)[known].abs().median() < 0.03
     torch.testing.assert_close(augment_faces(people, FaceAugmentConfig()).images, people.images)
+
+
+def test_faces_in_a_mirror_keep_their_truth_true() -> None:
+    people = small_people()
+    which = torch.arange(len(people.images)) % 2 == 0
+    changed = mirrored_faces(people, which)
+    seen = true_cameras(changed.truth).project(FaceMarks().points(changed.truth.vertices))[..., :2]
+    assert (seen - changed.landmarks).norm(dim=-1).max() < 0.05
+    torch.testing.assert_close(changed.images[which], people.images[which].flip(-1))
+    torch.testing.assert_close(changed.images[~which], people.images[~which])
+    # the shading of a mirrored surface by the mirrored light is the mirrored shading
+    faces = torch.from_numpy(triangles_from_quads(TEMPLATE.quads)).long()
+    cage = people.truth.vertices.shape[1]
+    faces = faces[(faces < cage).all(1)]
+    mirror = torch.from_numpy(TEMPLATE.mirror[:cage].astype(np.int64))
+    before, after = (
+        shade(vertex_normals(truth.vertices, faces), truth.light) for truth in (people.truth, changed.truth)
+    )
+    torch.testing.assert_close(after[which], before[which][:, mirror], atol=2e-3, rtol=0)
+    assert (after[~which] - before[~which]).abs().max() < 1e-6 and (before - before[:, mirror]).abs().max() > 0.05
+    twice = mirrored_faces(changed, which)
+    torch.testing.assert_close(twice.truth.camera_from_head, people.truth.camera_from_head)
+    torch.testing.assert_close(twice.landmarks, people.landmarks)
 
 
 def test_principal_directions_span_what_they_are_made_of() -> None:

@@ -1,18 +1,24 @@
-"""Random changes to photos of faces that keep their truth true: turns in the plane, size, place, exposure."""
+"""Random changes to photos of faces that keep their truth true: mirrors, turns in the plane, size, place, exposure."""
 
 from __future__ import annotations
 
 import dataclasses
 import math
 from dataclasses import dataclass
+from functools import cache
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.functional import affine_grid, grid_sample
 
-from trainer.data.face_model import FaceBatch
+from backend.geometry.template import load_template
+from trainer.data.face_model import FaceBatch, FaceTruth
+from trainer.data.face_model.batch import LANDMARKS
 
 _UNKNOWN = 255
+_ODD_ACROSS = (1.0, 1.0, 1.0, -1.0, -1.0, 1.0, 1.0, -1.0, 1.0)
+"""Signs of spherical harmonics seen in a mirror: x, xy and xz change theirs."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,12 +31,17 @@ class FaceAugmentConfig:
     """Standard deviation of the logarithm of the size."""
     shift: float = 0.0
     """Standard deviation of the move, in sides of the picture."""
+    mirror: float = 0.0
+    """Share of the sets, that is of the people, who are seen as in a mirror."""
     exposure: float = 0.0
     """Standard deviation of the logarithm of a factor on all channels of the encoded picture; half as much on each."""
 
 
 def augment_faces(batch: FaceBatch, config: FaceAugmentConfig) -> FaceBatch:
     """The batch, changed; draws from torch's global generators. True light does not follow a changed exposure."""
+    if config.mirror:
+        sets = torch.rand(int(batch.set_of[-1]) + 1, device=batch.images.device) < config.mirror
+        batch = mirrored_faces(batch, sets[batch.set_of])
     if config.rotate_degrees or config.zoom or config.shift:
         batch = _moved(batch, config)
     if config.exposure:
@@ -39,6 +50,50 @@ def augment_faces(batch: FaceBatch, config: FaceAugmentConfig) -> FaceBatch:
         images = (batch.images * torch.exp(gain * config.exposure)).clamp(0, 1)
         batch = dataclasses.replace(batch, images=images)
     return batch
+
+
+@cache
+def landmark_mirror() -> np.ndarray:
+    """(468,) int64: the landmark of the other side, by the template's symmetry."""
+    template = load_template()
+    places = template.landmarks478.positions(template.vertices)[:LANDMARKS]
+    return np.linalg.norm(places[:, None] * (-1, 1, 1) - places[None], axis=-1).argmin(1)
+
+
+def mirrored_faces(batch: FaceBatch, which: Tensor) -> FaceBatch:
+    """The photos ``which`` (N,) bool as in a mirror, with all that is known of them: the left eye is then the right."""
+    size = batch.images.shape[-1]
+    names = torch.from_numpy(landmark_mirror()).to(which.device)
+    flipped = batch.landmarks[:, names]
+    flipped = torch.stack([size - flipped[..., 0], flipped[..., 1]], -1)
+
+    def chosen(changed: Tensor, value: Tensor) -> Tensor:
+        return torch.where(which[: len(value)].view(-1, *[1] * (value.dim() - 1)), changed, value)
+
+    truth = batch.truth
+    if truth is not None:
+        across = truth.vertices.new_tensor([-1.0, 1.0, 1.0])
+        pairs = torch.from_numpy(load_template().mirror[: truth.vertices.shape[1]].astype(np.int64)).to(which.device)
+        intrinsics = truth.intrinsics.clone()
+        intrinsics[:, 0, 2] = size - intrinsics[:, 0, 2]
+        plane = torch.diag(truth.camera_from_head.new_tensor([-1.0, 1.0, 1.0, 1.0]))
+        odd = truth.light.new_tensor(_ODD_ACROSS)[:, None]
+        truth = FaceTruth(
+            neutral=chosen(truth.neutral[:, pairs] * across, truth.neutral),
+            vertices=chosen(truth.vertices[:, pairs] * across, truth.vertices),
+            intrinsics=chosen(intrinsics, truth.intrinsics),
+            camera_from_head=chosen(plane @ truth.camera_from_head @ plane, truth.camera_from_head),
+            light=chosen(truth.light * odd, truth.light),
+            albedo=chosen(truth.albedo.flip(-1), truth.albedo),
+        )
+    return dataclasses.replace(
+        batch,
+        images=chosen(batch.images.flip(-1), batch.images),
+        labels=chosen(batch.labels.flip(-1), batch.labels),
+        landmarks=chosen(flipped, batch.landmarks),
+        landmark_weight=chosen(batch.landmark_weight[:, names], batch.landmark_weight),
+        truth=truth,
+    )
 
 
 def _moved(batch: FaceBatch, config: FaceAugmentConfig) -> FaceBatch:
