@@ -112,10 +112,3 @@ def cotangent_laplacian(vertices: np.ndarray, faces: np.ndarray) -> csr_matrix:
     offdiagonal = coo_matrix((np.concatenate(weights), (np.concatenate(rows), np.concatenate(columns))), shape=shape)
     offdiagonal = offdiagonal.tocsr()
     return (offdiagonal - diags(np.asarray(offdiagonal.sum(1))[:, 0])).tocsr()
-
-
-def face_components(faces: np.ndarray, vertex_count: int) -> np.ndarray:
-    """(V,) int connected component of every vertex."""
-    from scipy.sparse.csgraph import connected_components
-
-    return connected_components(vertex_adjacency(faces, vertex_count), directed=False)[1]

@@ -91,13 +91,6 @@ def cotangent_laplacian(vertices: np.ndarray, triangles: np.ndarray) -> sp.csr_m
     return sp.diags(np.asarray(adjacency.sum(1)).ravel()) - adjacency
 
 
-def thin_plate(vertices: np.ndarray, triangles: np.ndarray) -> sp.csr_matrix:
-    """(V, V) matrix of the integral of |Laplace d|^2, unit 1 / square metre."""
-    stiffness = cotangent_laplacian(vertices, triangles)
-    areas = np.maximum(vertex_areas(vertices, triangles), 1e-8)
-    return (stiffness @ sp.diags(1.0 / areas) @ stiffness).tocsr()
-
-
 def border_vertices(triangles: np.ndarray, count: int) -> np.ndarray:
     """(V,) bool, vertices on the border of a mesh."""
     sides = np.sort(np.concatenate([triangles[:, [0, 1]], triangles[:, [1, 2]], triangles[:, [2, 0]]]), axis=1)

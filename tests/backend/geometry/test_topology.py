@@ -4,7 +4,6 @@ import pytest
 from backend.geometry.topology import (
     boundary_edges,
     cotangent_laplacian,
-    face_components,
     triangles_from_quads,
     triangulate,
     uniform_laplacian,
@@ -46,8 +45,6 @@ def test_adjacency_and_components():
     adjacency = vertex_adjacency(QUADS, 7).toarray()
     assert (adjacency == adjacency.T).all() and adjacency[1].nonzero()[0].tolist() == [0, 2, 4, 5]
     assert adjacency[6].sum() == 0
-    parts = face_components(np.array([[0, 1, 2, 2], [3, 4, 5, 5]]), 6)
-    assert parts[0] == parts[2] != parts[3]
 
 
 def test_uniform_laplacian():

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from trainer.evaluate.metrics.correspondence import landmark_nme, per_vertex_error
-from trainer.evaluate.metrics.pictures import class_iou, mask_iou, photometric_error
+from trainer.evaluate.metrics.pictures import mask_iou, photometric_error
 
 
 def test_alignment_takes_away_a_similarity_and_nothing_else():
@@ -36,7 +36,6 @@ def test_intersection_over_union_by_hand():
     second = np.array([0, 1, 1, 1, 0], bool)
     assert mask_iou(first, second) == pytest.approx(0.5)
     assert mask_iou(np.zeros(3, bool), np.zeros(3, bool)) == 1.0
-    assert class_iou(np.array([5, 5, 1]), np.array([5, 1, 1]), 5) == pytest.approx(0.5)
 
 
 def test_photometric_error_counts_only_the_mask():
