@@ -9,6 +9,8 @@ import numpy as np
 
 from backend.canonical.canonical_face import CanonicalFace
 from backend.canonical.networks import canonical_face, computing_device, lap_model
+from backend.encoded.encoded_face import EncodedFace
+from backend.encoded.networks import basis_model, encoded_face
 from backend.errors import LikenessError
 from backend.exchange.assemble import assemble, asset_photo
 from backend.exchange.face_asset import FaceAsset
@@ -20,6 +22,7 @@ from backend.fitting.options import fit_options_for
 from backend.geometry.template import load_template
 from backend.models.checkpoints import MODEL_NAMES, NOT_TRAINED
 from backend.models.lap import MODEL_NAME as LAP
+from backend.models.learned_basis import MODEL_NAME as LEARNED_BASIS
 from backend.models.parsing import MODEL_NAME as PARSING
 from backend.photos.collect import CollectOptions, collect
 from backend.photos.collection import PhotoCollection, PhotoFace
@@ -34,7 +37,8 @@ TEXTURE_SIZES = (1024, 2048, 4096)
 STAGES: tuple[tuple[str, float], ...] = (
     ("photos", 0.15),
     ("canonical", 0.02),
-    ("landmarks", 0.08),
+    ("encoder", 0.01),
+    ("landmarks", 0.07),
     ("dense", 0.15),
     ("cage", 0.05),
     ("appearance", 0.05),
@@ -55,6 +59,7 @@ class ReconstructOptions:
     texture_size : side of the albedo texture in pixels.
     device : ``auto``, ``cpu`` or ``cuda``: where trained models run. Fit, rig and texture run on the CPU.
     lap : whether LAP's canonical face takes part, where its networks are trained.
+    learned_basis : whether the learned face model's encoder starts the fit, where it is trained.
     collect : limits and settings of the photo stage.
     """
 
@@ -62,6 +67,7 @@ class ReconstructOptions:
     texture_size: int = 2048
     device: str = "auto"
     lap: bool = True
+    learned_basis: bool = True
     collect: CollectOptions = field(default_factory=CollectOptions)
 
     def __post_init__(self) -> None:
@@ -106,16 +112,20 @@ def reconstruct(
         vertices = neutral[head.vertex_start : head.vertex_stop].astype(np.float32)
         preview(HeadPreview(stage, vertices, template.quads[head.face_start : head.face_stop], colors))
 
-    device = computing_device(options.device) if options.lap else "cpu"
+    device = computing_device(options.device) if options.lap or options.learned_basis else "cpu"
     networks = lap_model(device) if options.lap else None
+    basis = basis_model(device) if options.learned_basis else None
 
     def canonical(photos: tuple[PhotoFace, ...]) -> CanonicalFace | None:
         return None if networks is None else canonical_face(photos, networks, progress)
 
+    def encoded(photos: tuple[PhotoFace, ...]) -> EncodedFace | None:
+        return None if basis is None else encoded_face(photos, basis, progress)
+
     with clock.stage("photos"):
         collection = collect(sources, progress=progress, options=options.collect)
     with clock.stage("fit"):
-        fitted = fit_face(collection, fit_options_for(options.quality), progress, template, show, canonical)
+        fitted = fit_face(collection, fit_options_for(options.quality), progress, template, show, canonical, encoded)
         show("appearance", fitted.neutral, fitted.vertex_albedo)
     faces = {face.name: face for face in collection.faces}
     used = tuple(faces[photo.name] for photo in fitted.photos)
@@ -132,12 +142,20 @@ def reconstruct(
         models[PARSING] = parser.version
     if networks is not None:
         models[LAP] = networks.version
+    if basis is not None:
+        models[LEARNED_BASIS] = basis.version
     report = build_report(
         collection.verdicts,
         fitted.rejected,
         photos,
         clock.seconds,
-        {"quality": options.quality, "texture_size": options.texture_size, "device": device, "lap": options.lap},
+        {
+            "quality": options.quality,
+            "texture_size": options.texture_size,
+            "device": device,
+            "lap": options.lap,
+            "learned_basis": options.learned_basis,
+        },
         models,
     )
     asset = assemble(template, fitted.neutral, keys, texture.albedo, photos, report)

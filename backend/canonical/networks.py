@@ -19,8 +19,7 @@ from backend.models import lap
 from backend.models.checkpoints import load_model
 from backend.models.lap_render import view_of
 from backend.photos.collection import PhotoFace
-from backend.photos.crop import face_square
-from backend.photos.landmarks import head_pose
+from backend.photos.crop import upright_square
 from backend.photos.sampling import Window
 from backend.progress import ProgressReporter, silent
 from backend.rendering.camera_models import CanonicalCamera, View
@@ -67,19 +66,6 @@ def lap_model(device: str = "cpu") -> LapModel | None:
         return load_lap_model(device)
     except LikenessError:
         return None
-
-
-def upright_square(landmarks: np.ndarray) -> Window:
-    """``face_square`` of a face whose head is not tilted in the picture: its tilt is taken out first.
-
-    landmarks : (478, 3) in the picture's pixels.
-    """
-    angle = np.radians(head_pose(landmarks).roll)
-    cos, sin = np.cos(angle), np.sin(angle)
-    axes = np.array([[cos, sin], [-sin, cos]])  # rows: the window's x and y in the picture
-    square = face_square(landmarks[:, :2] @ axes.T)
-    middle = np.asarray(square.centre) @ axes
-    return Window((float(middle[0]), float(middle[1])), square.side, float(angle))
 
 
 @torch.inference_mode()

@@ -105,6 +105,9 @@ def _add_reconstruct(commands: argparse._SubParsersAction) -> None:
         "--no-lap", action="store_true", help="do without the canonical face that the networks of LAP give"
     )
     reconstruct.add_argument(
+        "--no-learned-basis", action="store_true", help="start the fit cold, not from the learned face model's encoder"
+    )
+    reconstruct.add_argument(
         "--traceback", action="store_true", help="on an error, also print where in the code it happened"
     )
 

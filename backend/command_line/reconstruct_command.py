@@ -41,6 +41,7 @@ def run_reconstruct(arguments: argparse.Namespace) -> None:
             texture_size=arguments.texture,
             device=arguments.device,
             lap=not arguments.no_lap,
+            learned_basis=not arguments.no_learned_basis,
         )
         with TerminalProgress(err, dict(STAGES)) as progress:
             reconstruction = reconstruct(sources, options, progress)

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import math
-from dataclasses import replace
-
 import numpy as np
 from scipy.spatial.transform import Rotation
 
 from backend.canonical.canonical_face import CanonicalFace, CanonicalPhoto
 from backend.fitting.canonical_place import CanonicalPlace
 from backend.fitting.canonical_stage import usable_landmarks
+from backend.fitting.initial_pose import turned_to
 from backend.fitting.parameters import PhotoParameters
 from backend.geometry.template import Template
 from backend.photos.collection import PhotoFace
@@ -36,19 +34,9 @@ def start_from_view(
     chosen = np.flatnonzero(usable_landmarks(template))
     points = template.landmarks478.positions(template.vertices)[chosen].astype(np.float64)
     found = face.landmarks[chosen, :2].astype(np.float64)
-    turned = (points - parameters.pivot) @ rotation.T
-    # pixel - centre = scale * turned_xy / nearness + shift / nearness is linear in scale and shift
-    nearness = 1.0 + turned[:, 2:] / parameters.distance  # (M, 1)
-    design = np.zeros((2 * len(points), 3))
-    design[:, 0] = (turned[:, :2] / nearness).ravel()
-    design[0::2, 1] = design[1::2, 2] = 1.0 / nearness[:, 0]
-    scale, *shift = np.linalg.lstsq(design, (found - parameters.principal_point).ravel(), rcond=None)[0]
-    if scale <= 0:
+    other = turned_to(parameters, rotation, points, found, keep_focal=True)
+    if other is None:
         return parameters
-    log_scale = math.log(scale)
-    log_distance = parameters.log_distance + parameters.log_scale - log_scale
-    lateral = np.array(shift) / scale / math.exp(log_distance)
-    other = replace(parameters, rotation=rotation, log_scale=log_scale, log_distance=log_distance, lateral=lateral)
 
     def error(guess: PhotoParameters) -> float:
         return float(np.median(np.linalg.norm(guess.camera().project(points)[:, :2] - found, axis=-1)))

@@ -8,15 +8,17 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from backend.canonical.canonical_face import CanonicalFace
+from backend.encoded.encoded_face import EncodedFace
 from backend.fitting.appearance import Appearance, PosedPhoto, estimate_appearance
 from backend.fitting.cage import solve_cage
 from backend.fitting.canonical_stage import canonical_belief, canonical_mesh, place_by_landmarks
 from backend.fitting.canonical_start import head_lights, start_from_view
 from backend.fitting.dense_targets import DenseMesh, DenseTargets, dense_targets
+from backend.fitting.encoded_start import encoded_belief, started_estimate
 from backend.fitting.fitted_face import FittedFace, FittedPhoto
 from backend.fitting.initial_pose import camera_prior, face_scale, initial_parameters
 from backend.fitting.landmark_targets import LandmarkModel, landmark_model, landmark_targets
-from backend.fitting.options import CageStage, CanonicalStage, DenseStage, FitOptions
+from backend.fitting.options import CageStage, CanonicalStage, DenseStage, FitOptions, started_options
 from backend.fitting.points import points_at_vertices
 from backend.fitting.solver import FaceEstimate, IdentityBelief, PointTargets, residuals, solve, solver_weights
 from backend.geometry.template import Template, load_template
@@ -31,6 +33,9 @@ DENSE_POINTS = 1400
 CanonicalSource = Callable[[tuple[PhotoFace, ...]], CanonicalFace | None]
 """Gives the canonical face of one person's photos, or None where nothing is known."""
 
+EncodedSource = Callable[[tuple[PhotoFace, ...]], EncodedFace | None]
+"""Gives what the learned face model's encoder sees in one person's photos, or None where it is not trained."""
+
 EstimateReceiver = Callable[[str, np.ndarray], None]
 """Called with a stage's name and neutral vertices (V, 3) float, head frame, metres."""
 
@@ -42,7 +47,8 @@ def _nobody(stage: str, neutral: np.ndarray) -> None:
 @dataclass(frozen=True)
 class FitState:
     """What the stages hand on: the photos that are still in, the estimate, the template with its cage offsets, the
-    canonical face of these photos, and what it says about the identity."""
+    canonical face of these photos, and what it and the encoder say about the identity (``encoder_belief``: the
+    encoder alone)."""
 
     template: Template
     faces: tuple[PhotoFace, ...]
@@ -51,6 +57,7 @@ class FitState:
     rejected: tuple[tuple[str, str], ...]
     belief: IdentityBelief | None = None
     canonical: CanonicalFace | None = None
+    encoder_belief: IdentityBelief | None = None
 
     def neutral(self) -> np.ndarray:
         """(V, 3) neutral vertices."""
@@ -70,19 +77,24 @@ def fit_face(
     template: Template | None = None,
     on_estimate: EstimateReceiver | None = None,
     canonical: CanonicalSource = lambda faces: None,
+    encoded: EncodedSource = lambda faces: None,
 ) -> FittedFace:
     """Fit one person to all photos of a collection.
 
     Reports progress under the stage names ``landmarks``, ``dense``, ``cage`` and ``appearance``. ``on_estimate`` is
     called with the stage's name and the neutral vertices (V, 3) whenever there is a better estimate. ``canonical`` is
-    asked for the canonical face of the photos, and again of those that are left when some are left out.
+    asked for the canonical face of the photos, and again of those that are left when some are left out. ``encoded`` is
+    asked for what the encoder sees in them: the fit then starts there, and its stages are shorter.
     """
     options = options or FitOptions()
     template = template or load_template()
     on_estimate = on_estimate or _nobody
     first = canonical(collection.faces) if options.canonical is not None else None
+    started = encoded(collection.faces) if options.encoded is not None else None
     progress("landmarks", 0.0)
-    state = run_landmark_stage(template, collection.faces, options, first)
+    state = run_landmark_stage(template, collection.faces, options, first, started)
+    if started is not None and not state.rejected:  # else the fit has started anew, cold
+        options = started_options(options)
     progress("landmarks", 1.0)
     on_estimate("landmarks", state.neutral())
     if first is not None and options.canonical is not None:
@@ -104,14 +116,19 @@ def fit_face(
 
 
 def run_landmark_stage(
-    template: Template, faces: tuple[PhotoFace, ...], options: FitOptions, canonical: CanonicalFace | None = None
+    template: Template,
+    faces: tuple[PhotoFace, ...],
+    options: FitOptions,
+    canonical: CanonicalFace | None = None,
+    encoded: EncodedFace | None = None,
 ) -> FitState:
     """Joint landmark fit; photos that do not show this person's shape are left out and the rest is fitted again.
 
-    canonical : of the same photos; poses start from its views where those fit better.
+    canonical : of the same photos; poses start from its views where those fit better. encoded : of the same photos;
+    the fit starts from it. Where a photo is left out, the fit of the rest starts anew without either.
     """
     model = landmark_model(template)
-    state = fit_landmarks(template, model, faces, options, canonical)
+    state = fit_landmarks(template, model, faces, options, canonical, encoded)
     if len(faces) < 3:
         return state
     errors = np.array(
@@ -135,6 +152,7 @@ def fit_landmarks(
     faces: tuple[PhotoFace, ...],
     options: FitOptions,
     canonical: CanonicalFace | None = None,
+    encoded: EncodedFace | None = None,
 ) -> FitState:
     """Joint landmark fit; visibility and outline are renewed while it runs."""
     stage, prior = options.landmarks, options.prior
@@ -147,11 +165,18 @@ def fit_landmarks(
         starts = tuple(start_from_view(template, face, start, photo, place) for face, start, photo in views)
     estimate = FaceEstimate(np.zeros(len(template.identity_modes)), starts)
     # The first rounds may be far off: a wide robust scale first, then the stage's own.
-    for scale in (4.0 * stage.outlier_scale, stage.outlier_scale, stage.outlier_scale):
+    scales, iterations, belief = (4.0, 1.0, 1.0), stage.iterations, None
+    if encoded is not None and options.encoded is not None:
+        estimate = started_estimate(template, faces, starts, encoded, prior, options.encoded)
+        scales, iterations = options.encoded.outlier_scales, options.encoded.iterations
+        if options.encoded.information > 0:
+            belief = encoded_belief(template, encoded, options.encoded, options.encoded.information)
+    for scale in scales:
         targets = _all_landmark_targets(template, model, faces, estimate, options)
-        estimate = solve(estimate, targets, cameras, replace(weights, outlier_scale=scale), stage.iterations)
+        own = replace(weights, outlier_scale=scale * stage.outlier_scale)
+        estimate = solve(estimate, targets, cameras, own, iterations, belief)
     targets = _all_landmark_targets(template, model, faces, estimate, options)
-    return FitState(template, faces, estimate, targets, ())
+    return FitState(template, faces, estimate, targets, (), belief, encoder_belief=belief)
 
 
 def _all_landmark_targets(
@@ -176,7 +201,7 @@ def run_canonical_stage(state: FitState, options: FitOptions, stage: CanonicalSt
     cameras = tuple(camera_prior(one, options.prior) for one in faces)
     weights = solver_weights(options.prior, len(template.identity_modes), options.landmarks.outlier_scale)
     for _ in range(stage.rounds):
-        belief = canonical_belief(template, mesh, face, state.estimate.identity, stage)
+        belief = canonical_belief(template, mesh, face, state.estimate.identity, stage).and_also(state.encoder_belief)
         targets = _all_landmark_targets(template, model, faces, state.estimate, options)
         estimate = solve(state.estimate, targets, cameras, weights, stage.iterations, belief)
         state = replace(state, estimate=estimate, targets=targets, belief=belief)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -41,11 +42,14 @@ def camera_prior(face: PhotoFace, prior: PriorWeights) -> CameraPrior:
     )
 
 
-def initial_parameters(template: Template, face: PhotoFace, prior: PriorWeights, nuisance_size: int) -> PhotoParameters:
-    """Pose of the mean face by perspective-n-point on the landmarks that hardly move with expression."""
+def initial_parameters(
+    template: Template, face: PhotoFace, prior: PriorWeights, nuisance_size: int, shape: np.ndarray | None = None
+) -> PhotoParameters:
+    """Pose by perspective-n-point on the landmarks of ``shape`` (V, 3), without it of the mean face."""
     embedding = template.landmarks478
     chosen = np.flatnonzero(embedding.valid)
-    model = embedding.positions(template.vertices)[chosen].astype(np.float64)
+    shape = template.vertices if shape is None else shape
+    model = embedding.positions(shape)[chosen].astype(np.float64)
     image = face.landmarks[chosen, :2].astype(np.float64)
     width, height = face.source_size
     offset = np.asarray(face.crop_offset, dtype=np.float64)
@@ -53,8 +57,8 @@ def initial_parameters(template: Template, face: PhotoFace, prior: PriorWeights,
     if face.focal_px is not None:
         focal = face.focal_px * face.crop_scale
     else:
-        mean_landmarks = embedding.positions(template.vertices) * [1.0, -1.0, 1.0]
-        focal = face_scale(face.landmarks) / face_scale(mean_landmarks) * prior.distance_metres
+        upright = embedding.positions(shape) * [1.0, -1.0, 1.0]
+        focal = face_scale(face.landmarks) / face_scale(upright) * prior.distance_metres
     intrinsics = np.array([[focal, 0.0, centre[0]], [0.0, focal, centre[1]], [0.0, 0.0, 1.0]])
     found, rotation_vector, translation = cv2.solvePnP(model, image, intrinsics, None, flags=cv2.SOLVEPNP_SQPNP)
     rotation, _ = cv2.Rodrigues(rotation_vector)
@@ -75,3 +79,29 @@ def initial_parameters(template: Template, face: PhotoFace, prior: PriorWeights,
         expression=np.zeros(len(template.expressions)),
         nuisance=np.zeros(nuisance_size),
     )
+
+
+def turned_to(
+    parameters: PhotoParameters, rotation: np.ndarray, points: np.ndarray, found: np.ndarray, keep_focal: bool
+) -> PhotoParameters | None:
+    """The pose with another turn, its place and size by least squares on landmarks; None where none has them upright.
+
+    Parameters
+    ----------
+    rotation : (3, 3) camera_from_head. points : (M, 3) landmarks on the head. found : (M, 2) in the crop's pixels.
+    keep_focal : the focal length stays and the distance follows from the size; else the distance stays.
+    """
+    turned = (points - parameters.pivot) @ rotation.T
+    # pixel - centre = scale * turned_xy / nearness + shift / nearness is linear in scale and shift
+    nearness = 1.0 + turned[:, 2:] / parameters.distance  # (M, 1)
+    design = np.zeros((2 * len(points), 3))
+    design[:, 0] = (turned[:, :2] / nearness).ravel()
+    design[0::2, 1] = design[1::2, 2] = 1.0 / nearness[:, 0]
+    scale, *shift = np.linalg.lstsq(design, (found - parameters.principal_point).ravel(), rcond=None)[0]
+    if scale <= 0:
+        return None
+    log_scale, log_distance = math.log(scale), parameters.log_distance
+    if keep_focal:
+        log_distance += parameters.log_scale - log_scale
+    lateral = np.array(shift) / scale / math.exp(log_distance)
+    return replace(parameters, rotation=rotation, log_scale=log_scale, log_distance=log_distance, lateral=lateral)

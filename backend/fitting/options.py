@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 
 @dataclass(frozen=True)
@@ -80,6 +80,32 @@ class CanonicalStage:
 
 
 @dataclass(frozen=True)
+class EncodedStage:
+    """The fit started by the learned face model's encoder, and the shorter stages that such a start allows.
+
+    Attributes
+    ----------
+    deviation_mm : σ of the encoder's shapes at a vertex, and of what the fit's modes and keys cannot express of them.
+    shown_share : how much of a person's difference from the mean head the encoder shows (regression to the mean).
+    information : how many independent measurements its neutral face is worth in the whole fit; 0: a start alone.
+    expression_information : the same of its expression, for the weights that the fit starts from.
+    outlier_scales : robust scales of the landmark rounds, as factors; a cold start begins with a wide one.
+    iterations : Gauss-Newton steps of each landmark round.
+    canonical_rounds : rounds of the canonical stage.
+    face_widths : rounds of the dense stage; () keeps those of ``DenseStage``.
+    """
+
+    deviation_mm: float = 2.0
+    shown_share: float = 1.0
+    information: float = 0.0
+    expression_information: float = 60.0
+    outlier_scales: tuple[float, ...] = (1.0, 1.0)
+    iterations: int = 7
+    canonical_rounds: int = 1
+    face_widths: tuple[int, ...] = (256,)
+
+
+@dataclass(frozen=True)
 class DenseStage:
     """Photometric alignment of the photos with each other through the mesh, coarse to fine.
 
@@ -125,8 +151,22 @@ class FitOptions:
     prior: PriorWeights = field(default_factory=PriorWeights)
     landmarks: LandmarkStage = field(default_factory=LandmarkStage)
     canonical: CanonicalStage | None = field(default_factory=CanonicalStage)
+    encoded: EncodedStage | None = field(default_factory=EncodedStage)
     dense: DenseStage | None = field(default_factory=DenseStage)
     cage: CageStage | None = field(default_factory=CageStage)
+
+
+def started_options(options: FitOptions) -> FitOptions:
+    """The options of a fit that the encoder has started: stages as short as ``options.encoded`` says."""
+    stage = options.encoded
+    if stage is None:
+        return options
+    canonical, dense = options.canonical, options.dense
+    if canonical is not None:
+        canonical = replace(canonical, rounds=min(canonical.rounds, stage.canonical_rounds))
+    if dense is not None and stage.face_widths:
+        dense = replace(dense, face_widths=stage.face_widths)
+    return replace(options, canonical=canonical, dense=dense)
 
 
 def fit_options_for(quality: str) -> FitOptions:

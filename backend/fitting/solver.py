@@ -136,6 +136,12 @@ class IdentityBelief:
         """Up to a constant."""
         return float(0.5 * identity @ self.information @ identity - self.pull @ identity)
 
+    def and_also(self, other: IdentityBelief | None) -> IdentityBelief:
+        """Both at once, as if independent."""
+        if other is None:
+            return self
+        return IdentityBelief(self.information + other.information, self.pull + other.pull)
+
 
 @dataclass(frozen=True)
 class _PhotoSystem:

@@ -49,6 +49,7 @@ class JobOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     texture_size: Literal[1024, 2048, 4096] = 2048
     device: Literal["auto", "cpu", "cuda"] = "auto"
     lap: bool = True
+    learned_basis: bool = True
 
 
 class PhotoHeader(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

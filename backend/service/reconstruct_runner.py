@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from backend.canonical.networks import lap_model
+from backend.encoded.networks import basis_model
 from backend.errors import LikenessError
 from backend.exchange.asset_mesh import portrait_camera
 from backend.exchange.wire import BufferList, WireMessage, encode_face
@@ -46,6 +47,7 @@ def warm(device: str) -> dict[str, Any]:
     identity_model()
     face_parser()
     lap_model(found)
+    basis_model(found)
     template = load_template()
     head = template.head
     preview_message(HeadPreview("", template.vertices[: head.vertex_stop], template.quads[: head.face_stop]))
@@ -66,6 +68,7 @@ def run(task: Task, report: JobReporter) -> WireMessage:
         texture_size=task.options.texture_size,
         device=_device(wanted),
         lap=task.options.lap,
+        learned_basis=task.options.learned_basis,
     )
     sources = [PhotoSource(name, path=Path(path)) for name, path in zip(task.names, task.paths, strict=True)]
 

@@ -1,0 +1,103 @@
+"""The learned face model's encoder run on the faces of a photo collection: one pass, no fitting."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from backend.encoded.encoded_face import EncodedFace, EncodedPhoto
+from backend.errors import LikenessError
+from backend.geometry.deformation_graph import deformation_graph
+from backend.models.checkpoints import load_model
+from backend.models.learned_basis import MILLIMETRE, MODEL_NAME, LearnedBasisNet, load_learned_basis
+from backend.photos.collection import PhotoFace
+from backend.photos.crop import upright_square
+from backend.photos.sampling import Window
+from backend.progress import ProgressReporter, silent
+
+STAGE = "encoder"
+FOLDER_VARIABLE = "LIKENESS_LEARNED_BASIS"
+"""Names another folder of weights than ``assets/learned_basis``: to try a training before it is shipped."""
+
+
+@dataclass(frozen=True)
+class BasisModel:
+    """The trained model in eval mode, where it computes, and the version of its weights."""
+
+    network: LearnedBasisNet
+    device: torch.device
+    version: str
+
+
+def load_basis_model(device: str = "cpu") -> BasisModel:
+    """The shipped model. Raises ``LikenessError`` ("missing_part") when it is not trained, or damaged."""
+    named = os.environ.get(FOLDER_VARIABLE, "")
+    return _loaded(Path(named) if named else None, device)
+
+
+@lru_cache(maxsize=2)
+def _loaded(folder: Path | None, device: str) -> BasisModel:
+    version = load_model(MODEL_NAME, folder).version
+    return BasisModel(load_learned_basis(folder, device), torch.device(device), version)
+
+
+def basis_model(device: str = "cpu") -> BasisModel | None:
+    """``load_basis_model``, None where there are no usable weights."""
+    try:
+        return load_basis_model(device)
+    except LikenessError:
+        return None
+
+
+def encoder_pictures(faces: Sequence[PhotoFace], size: int) -> tuple[list[Window], Tensor]:
+    """The upright square around each face, and what it shows: (N, 3, size, size) in [0, 1]."""
+    windows = [upright_square(face.landmarks) for face in faces]
+    cut = np.stack([window.cut(face.pixels, size) for face, window in zip(faces, windows, strict=True)])
+    return windows, torch.from_numpy(cut).permute(0, 3, 1, 2).float() / 255
+
+
+@torch.inference_mode()
+def encoded_face(faces: Sequence[PhotoFace], model: BasisModel, progress: ProgressReporter = silent) -> EncodedFace:
+    """Run the encoder once over all faces of one person. Reports progress under ``encoder``.
+
+    Raises
+    ------
+    ValueError : no face was given.
+    """
+    if not faces:
+        raise ValueError("an encoded face needs at least one photo")
+    progress(STAGE, 0.0)
+    network = model.network
+    windows, pictures = encoder_pictures(faces, network.config.size)
+    together = torch.zeros(len(faces), dtype=torch.int64, device=model.device)
+    code = network(pictures.to(model.device) * 2 - 1, together)
+    face = network.face(code)
+    graph = deformation_graph(network.config.nodes)
+    rotation = code.pose.cameras(network.config.size).rotation
+    photos = tuple(
+        EncodedPhoto(photo.name, window, *arrays)
+        for photo, window, *arrays in zip(
+            faces,
+            windows,
+            MILLIMETRE * graph.offsets(_array(face.expression_nodes)),
+            _array(rotation),
+            _array(code.pose.distance).tolist(),
+            _array(code.light),
+            strict=True,
+        )
+    )
+    progress(STAGE, 1.0)
+    identity = MILLIMETRE * graph.offsets(_array(face.identity_nodes[0]))
+    reflectance = _array(face.reflectance[0, : len(identity)])
+    return EncodedFace(identity, reflectance, photos, model.version)
+
+
+def _array(values: Tensor) -> np.ndarray:
+    return values.double().cpu().numpy()

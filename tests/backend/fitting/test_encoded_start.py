@@ -1,0 +1,135 @@
+"""The encoder's face as the fit's first estimate."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy.spatial.transform import Rotation
+
+sys.path.append(str(Path(__file__).resolve().parents[1] / "encoded"))
+from encoded_hand_made import encoded_of, nothing_known, photo_of
+
+from backend.fitting.encoded_start import encoded_belief, projected_expression, projected_identity, started_photo
+from backend.fitting.fit import fit_landmarks
+from backend.fitting.initial_pose import initial_parameters
+from backend.fitting.landmark_targets import landmark_model
+from backend.fitting.options import EncodedStage, FitOptions, PriorWeights, started_options
+from backend.fitting.solver import IdentityBelief
+from backend.geometry.template import load_template
+from backend.rig.arkit import ARKIT_INDEX
+
+STAGE, PRIOR = EncodedStage(), PriorWeights()
+
+
+@pytest.fixture(scope="module")
+def template():
+    return load_template()
+
+
+def person(template, size: float = 1.5) -> np.ndarray:
+    """A person in the fit's modes: a few of the first ones."""
+    identity = np.zeros(len(template.identity_modes))
+    identity[:6] = size * np.array([1.0, -0.7, 0.5, 0.9, -1.0, 0.6])
+    return identity
+
+
+def face_mm(template, first: np.ndarray, second: np.ndarray) -> float:
+    """Mean distance over the face of two identities."""
+    face = template.regions["face"] > 0.5
+    return 1e3 * np.linalg.norm(np.tensordot(first - second, template.identity_modes[:, face], 1), axis=-1).mean()
+
+
+def test_a_face_in_the_modes_comes_back_and_less_of_it_where_it_is_less_trusted(template) -> None:
+    truth = person(template)
+    encoded = encoded_of(template, truth, [])
+    found = projected_identity(template, encoded, STAGE, 1.0)
+    assert face_mm(template, found, truth) < 0.05 * face_mm(template, 0 * truth, truth)
+    doubtful = projected_identity(template, encoded, replace(STAGE, deviation_mm=200.0), 1.0)
+    assert np.linalg.norm(doubtful) < 0.7 * np.linalg.norm(found)
+    half_shown = projected_identity(
+        template, replace(encoded, identity=0.5 * encoded.identity), replace(STAGE, shown_share=0.5), 1.0
+    )
+    assert face_mm(template, half_shown, truth) < 0.1 * face_mm(template, 0 * truth, truth)
+
+
+def test_the_belief_is_the_cost_that_its_docstring_says(template) -> None:
+    truth = person(template)
+    encoded = encoded_of(template, truth, [])
+    stage = replace(STAGE, deviation_mm=2.0, shown_share=0.8)
+    belief = encoded_belief(template, encoded, stage, 30.0)
+    from backend.fitting.encoded_start import compared_vertices
+
+    chosen = compared_vertices(template)
+    modes = template.identity_modes[:, chosen].astype(np.float64)
+
+    def cost(a: np.ndarray) -> float:
+        apart = encoded.identity[chosen] - 0.8 * np.tensordot(a, modes, 1)
+        return 30.0 / (2 * len(chosen) * 0.002**2) * float((apart**2).sum())
+
+    some = np.random.default_rng(0).normal(size=len(truth))
+    assert cost(some) - cost(truth) == pytest.approx(belief.cost(some) - belief.cost(truth), rel=1e-6)
+    both = belief.and_also(IdentityBelief(np.eye(len(truth)), some))
+    assert both.cost(truth) == pytest.approx(belief.cost(truth) + 0.5 * truth @ truth - some @ truth)
+    assert belief.and_also(None) is belief
+
+
+def test_expressions_come_back_as_weights_within_their_bounds(template) -> None:
+    weights = np.zeros(52)
+    weights[[ARKIT_INDEX["jawOpen"], ARKIT_INDEX["mouthSmileLeft"]]] = 0.6, 0.5
+    photo = photo_of(template, person(template), weights, 0.0, 1.0)[1]
+    sure = replace(STAGE, expression_information=5000.0)
+    found = projected_expression(template, photo, PRIOR, sure)
+    assert found.min() >= 0 and found.max() <= 1
+    assert found[ARKIT_INDEX["jawOpen"]] == pytest.approx(0.6, abs=0.05)
+    assert found[ARKIT_INDEX["mouthSmileLeft"]] > 4 * found[ARKIT_INDEX["mouthSmileRight"]] > -1
+    beyond = replace(photo, expression=3 * photo.expression)
+    assert projected_expression(template, beyond, PRIOR, sure).max() == pytest.approx(1.0)
+    shy = projected_expression(template, photo, PRIOR, replace(STAGE, expression_information=0.001))
+    assert shy.max() == 0, "the prior's pull to zero wins where little is known"
+
+
+def test_the_pose_is_the_one_that_explains_the_landmarks(template) -> None:
+    truth, weights = person(template), np.zeros(52)
+    face, photo = photo_of(template, truth, weights, 25.0, 0.6)
+    cold = initial_parameters(template, face, PRIOR, 0)
+    started = started_photo(template, face, cold, photo, truth, weights, PRIOR)
+    assert started.distance == pytest.approx(0.6, rel=0.05), "the encoder's distance explains the perspective"
+    turn = Rotation.from_matrix(started.rotation @ photo.rotation.T).magnitude()
+    assert np.degrees(turn) < 1
+    wrong = replace(photo, rotation=np.diag([1.0, -1.0, -1.0]), distance=1.2)
+    nothing = started_photo(template, face, cold, wrong, -2 * truth, weights, PRIOR)
+    assert nothing is cold
+
+
+def test_a_started_fit_reaches_in_few_steps_what_a_cold_one_does_not(template) -> None:
+    truth = person(template, 2.0)
+    weights = np.zeros(52)
+    weights[ARKIT_INDEX["jawOpen"]] = 0.5
+    pairs = [
+        photo_of(template, truth, weights * (number > 0), yaw, 0.8, number)
+        for number, yaw in enumerate((0.0, 25.0, -25.0))
+    ]
+    faces = tuple(face for face, _ in pairs)
+    encoded = encoded_of(template, truth, [photo for _, photo in pairs])
+    model = landmark_model(template)
+    options = FitOptions(encoded=replace(STAGE, outlier_scales=(1.0,), iterations=1))
+    found = fit_landmarks(template, model, faces, options, None, encoded)
+    ignorant = fit_landmarks(template, model, faces, options, None, nothing_known(encoded))
+    off, cold = (face_mm(template, state.estimate.identity, truth) for state in (found, ignorant))
+    assert off < 0.7 * cold
+    told = replace(options, encoded=replace(options.encoded, information=500.0))
+    assert fit_landmarks(template, model, faces, told, None, encoded).encoder_belief is not None
+
+
+def test_started_stages_are_shorter_and_none_is_added() -> None:
+    whole = FitOptions()
+    short = started_options(whole)
+    assert short.dense.face_widths == STAGE.face_widths and short.canonical.rounds == STAGE.canonical_rounds
+    assert started_options(replace(whole, dense=None)).dense is None
+    assert started_options(replace(whole, encoded=None)) == replace(whole, encoded=None)
+    kept = replace(whole, encoded=replace(STAGE, face_widths=()))
+    assert started_options(kept).dense == whole.dense
