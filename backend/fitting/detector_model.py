@@ -10,16 +10,22 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from backend.fitting.parameters import PhotoParameters
 from backend.safetensors_file import read_arrays, write_arrays
+
+if TYPE_CHECKING:  # training machines have no scipy, which parameters need
+    from backend.fitting.parameters import PhotoParameters
 
 DETECTOR_PATH = Path(__file__).resolve().parents[2] / "assets" / "landmark_detector.safetensors"
 YAW_UNIT, PITCH_UNIT = 45.0, 20.0  # degrees
 LARGEST_YAW, LARGEST_PITCH = 55.0, 30.0
 NEAR_METRES = 0.5
+OUTER_EYE_CORNERS = (33, 263)
+UPRIGHT = (10, 152)
+"""MediaPipe landmarks at the outer corners of the right and left eye; at the forehead's top and the chin."""
 
 
 @dataclass(frozen=True)

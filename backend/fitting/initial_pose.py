@@ -8,17 +8,12 @@ from dataclasses import replace
 import cv2
 import numpy as np
 
+from backend.fitting.detector_model import OUTER_EYE_CORNERS, UPRIGHT
 from backend.fitting.options import PriorWeights
 from backend.fitting.parameters import PhotoParameters
 from backend.fitting.solver import CameraPrior
 from backend.geometry.template import Template
 from backend.photos.collection import PhotoFace
-
-OUTER_EYE_CORNERS = (33, 263)
-"""MediaPipe landmarks at the outer corners of the person's right and left eye."""
-
-UPRIGHT = (10, 152)
-"""MediaPipe landmarks at the top of the forehead and at the chin."""
 
 
 def face_scale(landmarks: np.ndarray) -> float:

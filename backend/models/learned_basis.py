@@ -44,6 +44,8 @@ class LearnedBasisConfig:
     feature : length of a photo's feature vector.
     focal : the camera's focal length over the photo's side, as in the paper one for all photos; 0: the distance is
         predicted too, and the focal length follows from the face's size.
+    landmark_components : principal components of a detector's landmarks that the encoder reads beside the picture
+        (ours, since the product has them and small nets learn poses faster by them); 0, the paper: pictures alone.
     angle_degrees : largest turn. light_start : ambient light before anything is learned.
     """
 
@@ -59,6 +61,7 @@ class LearnedBasisConfig:
     stages: int = 5
     feature: int = 512
     focal: float = 4.0
+    landmark_components: int = 0
     angle_degrees: float = 90.0
     light_start: float = 0.8
 
@@ -185,11 +188,13 @@ class LearnedBasisNet(nn.Module):
             focal=config.focal,
             angle_degrees=config.angle_degrees,
             light_start=config.light_start,
+            landmark_components=config.landmark_components,
         )
 
-    def forward(self, pictures: Tensor, set_of: Tensor) -> FaceCode:
-        """Codes of photos (N, 3, S, S) in [-1, 1]; ``set_of`` (N,) int64 says whose they are, from 0."""
-        return self.encoder(pictures, set_of)
+    def forward(self, pictures: Tensor, set_of: Tensor, landmarks: Tensor | None = None) -> FaceCode:
+        """Codes of photos (N, 3, S, S) in [-1, 1]; ``set_of`` (N,) int64 says whose they are, from 0; ``landmarks``
+        (N, LANDMARKS, 2) in sides of the picture where the configuration has ``landmark_components``."""
+        return self.encoder(pictures, set_of, landmarks)
 
     def face(self, code: FaceCode) -> ModelledFace:
         """The faces of all photos of a code; to be called without autocast."""

@@ -23,6 +23,10 @@ MIDDLE = (0.0, 0.70, 0.11)
 FACE_SIDE = 0.176
 """Metres that a photo's side spans at the face, before anything is learned: ``backend.photos.crop.face_square``."""
 USUAL_DISTANCE = 1.0
+LANDMARKS = 468
+"""MediaPipe's, without the irises."""
+_LANDMARK_NOISE = 0.002
+"""Sides of the picture; components that vary less than the detector errs do not count more than others."""
 _SHIFT, _SCALE, _DISTANCE = 0.5, 0.8, 1.6
 """Largest shift in sides of the photo, and logarithms of scale and distance."""
 _FACING = (1.0, -1.0, -1.0)
@@ -99,6 +103,43 @@ class _Block(nn.Module):
         return functional.relu(y + self.shortcut(skipped))
 
 
+class LandmarkFeatures(nn.Module):
+    """What a detector's landmarks say (ours): ``LANDMARKS`` points to a feature vector, by their principal components.
+
+    ``mean`` and ``basis`` belong to the weights; the training stage measures them (``whitening``).
+    """
+
+    def __init__(self, components: int, feature: int) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(LANDMARKS * 2))
+        self.register_buffer("basis", torch.zeros(LANDMARKS * 2, components))
+        self.first = nn.Linear(components, feature)
+        self.second = nn.Linear(feature, feature)
+
+    def forward(self, landmarks: Tensor) -> Tensor:
+        """(N, LANDMARKS, 2) in sides of the picture to (N, F)."""
+        with torch.autocast(landmarks.device.type, enabled=False):  # thousandths of the picture's side matter
+            components = (landmarks.float().flatten(1) - self.mean) @ self.basis
+        return self.second(functional.relu(self.first(components)))
+
+    @torch.no_grad()
+    def whitening(self, landmarks: Tensor) -> None:
+        """Take mean and components, of variance one, from landmarks (N, LANDMARKS, 2) of many photos, as float16 can
+        hold them.
+
+        Raises ``ValueError`` for fewer photos than components.
+        """
+        count = self.basis.shape[1]
+        if len(landmarks) < count:
+            raise ValueError(f"{count} components need as many photos, not {len(landmarks)}")
+        flat = landmarks.flatten(1).double()
+        mean = flat.mean(0)
+        _, strengths, directions = torch.linalg.svd(flat - mean, full_matrices=False)
+        deviation = (strengths[:count] / len(flat) ** 0.5).square().add(_LANDMARK_NOISE**2).sqrt()
+        self.mean.copy_(mean.half())
+        self.basis.copy_((directions[:count] / deviation[:, None]).T.half())
+
+
 class FaceEncoder(nn.Module):
     """Photos (N, 3, S, S) in [-1, 1] to ``FaceCode``; for the arguments see ``LearnedBasisConfig``."""
 
@@ -114,6 +155,7 @@ class FaceEncoder(nn.Module):
         focal: float,
         angle_degrees: float,
         light_start: float,
+        landmark_components: int = 0,
     ) -> None:
         super().__init__()
         self.focal, self.angle = focal, math.radians(angle_degrees)
@@ -123,6 +165,7 @@ class FaceEncoder(nn.Module):
         self.blocks = nn.ModuleList(_Block(inputs, outputs, 2) for inputs, outputs in itertools.pairwise(widths))
         self.narrow = nn.Conv2d(widths[-1], max(_GROUPS, widths[-1] // 4), 1)
         self.top = nn.Linear(self.narrow.out_channels * _CORNERS**2, feature)
+        self.landmarks = LandmarkFeatures(landmark_components, feature) if landmark_components else None
         self.pooled = nn.Sequential(nn.Linear(feature, feature), nn.ReLU())
         self.identity = nn.Linear(feature, identity)
         self.reflectance = nn.Linear(feature, reflectance)
@@ -137,17 +180,26 @@ class FaceEncoder(nn.Module):
                 head.bias.zero_()
             self.light.bias.copy_(light.flatten())
 
-    def features(self, pictures: Tensor) -> Tensor:
-        """(N, F) features of each photo alone."""
+    def features(self, pictures: Tensor, landmarks: Tensor | None = None) -> Tensor:
+        """(N, F) features of each photo alone.
+
+        Raises ``ValueError`` when there are no landmarks for an encoder that reads them.
+        """
         x = functional.relu(self.stem_norm(self.stem(pictures)))
         for block in self.blocks:
             x = block(x)
         x = functional.adaptive_avg_pool2d(functional.relu(self.narrow(x)), _CORNERS)
-        return functional.relu(self.top(x.flatten(1)))
+        x = self.top(x.flatten(1))
+        if self.landmarks is not None:
+            if landmarks is None:
+                raise ValueError("this encoder reads landmarks beside pictures: pass them")
+            x = x + self.landmarks(landmarks)
+        return functional.relu(x)
 
-    def forward(self, pictures: Tensor, set_of: Tensor) -> FaceCode:
-        """See the class; ``set_of`` (N,) int64 from 0, every number at least once."""
-        own = self.features(pictures)
+    def forward(self, pictures: Tensor, set_of: Tensor, landmarks: Tensor | None = None) -> FaceCode:
+        """See the class; ``set_of`` (N,) int64 from 0, every number at least once; ``landmarks`` (N, LANDMARKS, 2) of
+        a detector, in sides of the picture, for an encoder that reads them."""
+        own = self.features(pictures, landmarks)
         shared = self.pooled(mean_of_sets(own, set_of))
         identity, reflectance = self.identity(shared), self.reflectance(shared)
         return FaceCode(

@@ -27,6 +27,7 @@ from trainer.losses.lip_contour import contour_error, lip_masks, mesh_contours, 
 from trainer.losses.perceptual import PerceptualConfig, build_features
 from trainer.losses.photometric import grey_where
 from trainer.stages.learned_basis_augment import FaceAugmentConfig, augment_faces
+from trainer.stages.learned_basis_detector import DetectorErrors, encode
 from trainer.stages.learned_basis_metrics import contact_sheet, face_figures
 from trainer.stages.learned_basis_render import FaceMarks, RenderedFace, lip_grid, render_face
 from trainer.stages.learned_basis_start import (
@@ -37,6 +38,8 @@ from trainer.stages.learned_basis_start import (
 )
 
 _START_BATCH = 16
+_LANDMARK_SETS, _LANDMARK_CHANGES = 96, 8
+"""Sets, and random changes to each, whose landmarks give the encoder's components."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -139,6 +142,7 @@ class LearnedBasisStage(Stage):
         self.modules = nn.ModuleDict({"net": self.network})
         self.network.register_buffer("begun", torch.zeros((), device=device))  # 1 where bases have had their beginning
         self._marks = FaceMarks().to(device)
+        self._errors = DetectorErrors().to(device)
         self._lips = lip_grid().to(device)
         self._features = build_features(config.perceptual, device) if config.weights.perceptual else None
 
@@ -149,7 +153,7 @@ class LearnedBasisStage(Stage):
         config = self.config
         with torch.autocast(self.device.type, enabled=False):
             batch = augment_faces(batch, config.augment)
-        code = self.network(batch.images * 2 - 1, batch.set_of)
+        code = encode(self.network, batch, self._errors, None)
         with _exact(self.device):
             if config.phase == "identity":
                 code = replace(code, expression=torch.zeros_like(code.expression))
@@ -253,10 +257,16 @@ class LearnedBasisStage(Stage):
 
     @torch.no_grad()
     def _begin(self) -> None:
-        """Give the bases their beginning, unless weights brought one."""
+        """Give the bases and the landmarks' components their beginning, unless weights brought one."""
+        config = self.config
+        reader = self.network.encoder.landmarks
+        if reader is not None and not reader.basis.any():
+            with torch.autocast(self.device.type, enabled=False):
+                whole = config.source.build().batch(range(_LANDMARK_SETS), self.device)
+                changed = [augment_faces(whole, config.augment) for _ in range(_LANDMARK_CHANGES)]
+                reader.whitening(torch.cat([self._errors.detected(batch) for batch in changed]))
         if self.network.begun.item() > 0.5:
             return
-        config = self.config
         if config.start == "prior":
             begin_from_prior(self.network.bases)
         elif config.start == "people":

@@ -15,6 +15,7 @@ from trainer.data.face_model import FaceBatch
 from trainer.data.lap.batch import class_mask
 from trainer.losses.face_model import METRES_TO_MM
 from trainer.losses.lip_contour import lip_masks
+from trainer.stages.learned_basis_detector import encode_again
 from trainer.stages.learned_basis_render import FaceMarks, lip_pictures, render_face
 from trainer.stages.learned_basis_start import REFLECTANCE_CLASSES
 
@@ -30,7 +31,8 @@ def face_figures(
 
     ``landmark`` (per cent of the picture's side; ``landmark.mean_face`` of the mean mesh in the same poses), ``turn``
     (degrees between predicted and true camera axes), ``neutral`` and ``expression`` (mm over the face against truth;
-    ``.mean_face`` and ``.none`` for the mean face and no expression), ``neutral.moved`` (mm that the expression basis
+    ``.mean_face`` and ``.none`` for the mean face and no expression), ``shape`` (``neutral`` after the similarity that
+    brings it nearest to the truth: a photo does not show how large a head is, nor where its frame begins), ``neutral.moved`` (mm that the expression basis
     moves faces that are neutral: the paper's AE), ``photometric`` (mean absolute, 0 to 1), ``lip_iou.upper`` and
     ``.lower``.
     """
@@ -54,7 +56,7 @@ def photo_figures(
 ) -> dict[str, Tensor]:
     """The figures of ``face_figures`` for each photo, (N,) or (n,)."""
     size, bases = batch.images.shape[-1], network.bases
-    code = network(batch.images * 2 - 1, batch.set_of)
+    code = encode_again(network, batch)
     face = network.face(code)
     cameras = code.pose.cameras(size)
     pixels = cameras.project(face.vertices)
@@ -103,6 +105,8 @@ def _truth_figures(face: ModelledFace, batch: FaceBatch, skin: Tensor, mean: Ten
     neutral = face.neutral[:count, :cage]
     moved, wanted = face.vertices[:count, :cage] - neutral, truth.vertices - truth.neutral
     return {
+        "shape": apart(_nearest_similar(neutral, truth.neutral, skin), truth.neutral),
+        "shape.mean_face": apart(_nearest_similar(mean.expand_as(neutral), truth.neutral, skin), truth.neutral),
         "neutral": apart(neutral, truth.neutral),
         "neutral.mean_face": apart(mean.expand_as(neutral), truth.neutral),
         "expression": apart(moved, wanted),
@@ -110,11 +114,23 @@ def _truth_figures(face: ModelledFace, batch: FaceBatch, skin: Tensor, mean: Ten
     }
 
 
+def _nearest_similar(points: Tensor, wanted: Tensor, chosen: Tensor) -> Tensor:
+    """Points (n, V, 3) after the similarity that brings those ``chosen`` (V,) nearest to the wanted (Umeyama 1991)."""
+    a, b = points[:, chosen], wanted[:, chosen]
+    middle, goal = a.mean(1, keepdim=True), b.mean(1, keepdim=True)
+    u, strengths, vh = torch.linalg.svd((b - goal).transpose(1, 2) @ (a - middle))
+    signs = torch.ones_like(strengths)
+    signs[:, 2] = torch.det(u @ vh).sign()
+    turn = (u * signs[:, None]) @ vh
+    scale = (strengths * signs).sum(1) / (a - middle).square().sum((1, 2))
+    return scale[:, None, None] * (points - middle) @ turn.transpose(1, 2) + goal
+
+
 @torch.no_grad()
 def contact_sheet(network: LearnedBasisNet, batch: FaceBatch, rasterizer: str = "auto", rows: int = 6) -> Tensor:
     """(3, H, W) in [0, 1], a row a photo: photo, reconstruction over it, reflectance, surface, neutral surface."""
     size, bases = batch.images.shape[-1], network.bases
-    code = network(batch.images * 2 - 1, batch.set_of)
+    code = encode_again(network, batch)
     face = network.face(code)
     pixels = code.pose.cameras(size).project(face.vertices)
     neutral_pixels = code.pose.cameras(size).project(face.neutral)

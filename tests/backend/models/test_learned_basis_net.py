@@ -15,7 +15,7 @@ from backend.geometry.graph_surface import GraphSurface, build_surface
 from backend.geometry.template import load_template
 from backend.models.checkpoints import ModelWeights, half_precision, load_weights_into, save_model
 from backend.models.learned_basis import FaceBases, LearnedBasisConfig, LearnedBasisNet, load_learned_basis
-from backend.models.learned_basis_encoder import FaceCode, FacePose
+from backend.models.learned_basis_encoder import LANDMARKS, FaceCode, FacePose
 
 NODES = 60
 SMALL = LearnedBasisConfig(
@@ -111,6 +111,28 @@ def test_codes_of_a_set_do_not_depend_on_the_order_of_its_photos() -> None:
     torch.testing.assert_close(alone.expression, code.expression[:1])
     assert (alone.identity - code.identity[:1]).abs().max() > 1e-5, "the other photos have a say in identity"
     assert code.expression.std(0).min() > 1e-4, "and none in expression, which differs"
+
+
+def test_an_encoder_may_read_landmarks_beside_pictures() -> None:
+    torch.manual_seed(0)
+    net = LearnedBasisNet(dataclasses.replace(SMALL, landmark_components=6), small_surface()).eval()
+    pictures, set_of = torch.rand(8, 3, 32, 32) * 2 - 1, torch.arange(8)
+    shape = 0.5 + 0.1 * torch.randn(1, LANDMARKS, 2)
+    spread = torch.randn(5, LANDMARKS, 2)
+    landmarks = shape + 0.01 * torch.einsum("nk,klc->nlc", torch.randn(40, 5), spread)
+    reader = net.encoder.landmarks
+    reader.whitening(landmarks)
+    components = (landmarks.flatten(1) - reader.mean) @ reader.basis
+    assert (components[:, :5].var(0, correction=0) - 1).abs().max() < 0.05 and components[:, 5:].var() < 0.01
+    weights = half_precision(net.state_dict())
+    assert torch.equal(weights["encoder.landmarks.basis"].float(), reader.basis), "nothing is lost in float16"
+    with torch.no_grad():
+        code, other = net(pictures, set_of, landmarks[:8]), net(pictures, set_of, landmarks[8:16])
+    assert (code.pose.angles - other.pose.angles).abs().max() > 1e-4
+    with pytest.raises(ValueError, match="landmarks"):
+        net(pictures, set_of)
+    with pytest.raises(ValueError, match="components"):
+        reader.whitening(landmarks[:4])
 
 
 @pytest.mark.parametrize("focal", [0.0, 4.0])
