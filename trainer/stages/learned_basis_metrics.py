@@ -32,9 +32,9 @@ def face_figures(
     ``landmark`` (per cent of the picture's side; ``landmark.mean_face`` of the mean mesh in the same poses), ``turn``
     (degrees between predicted and true camera axes), ``neutral`` and ``expression`` (mm over the face against truth;
     ``.mean_face`` and ``.none`` for the mean face and no expression), ``shape`` (``neutral`` after the similarity that
-    brings it nearest to the truth: a photo does not show how large a head is, nor where its frame begins), ``neutral.moved`` (mm that the expression basis
-    moves faces that are neutral: the paper's AE), ``photometric`` (mean absolute, 0 to 1), ``lip_iou.upper`` and
-    ``.lower``.
+    brings it nearest to the truth: a photo does not show how large a head is, nor where its frame begins),
+    ``neutral.moved`` (mm that the expression basis moves faces that are neutral: the paper's AE), ``photometric``
+    (mean absolute, 0 to 1), ``lip_iou.upper`` and ``.lower``.
     """
     total: dict[str, float] = {}
     count: dict[str, int] = {}
