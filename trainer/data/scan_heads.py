@@ -1,9 +1,9 @@
 """The held-out heads of ``faces3d``, dressed as people and photographed, with their true shape.
 
-SIMPOP 15-20 are face masks without eyes, ears or colour. The ICT head is registered onto each of them, so that its
-surface there *is* the scan's (to about a tenth of a millimetre) and continues to ears, neck, skull and eyeballs; it
-carries skin, brows and hair (``ict_skin``). ``james`` is a whole textured scan and is photographed as it is. Never used
-for training.
+SIMPOP 15-20 are face masks without eyes, ears or colour. The likeliest ICT head is laid onto each of them, so that its
+surface there *is* the scan's (to about a tenth of a millimetre) and continues to ears, neck, skull and eyeballs
+(``carried_head``); it carries skin, brows and hair (``ict_skin``). ``james`` is a whole textured scan and is
+photographed as it is. Never used for training.
 """
 
 from __future__ import annotations
@@ -16,22 +16,17 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 from scipy.ndimage import map_coordinates
-from scipy.spatial import cKDTree
 
 from backend.rendering.color import linear_from_srgb
+from trainer.data.carried_head import carry_onto_scan
 from trainer.data.disk_cache import cache_folder, content_key, save_arrays, write_bytes
-from trainer.data.face_paint import LID_LOWER, LID_UPPER, EyeLook
-from trainer.data.ict_head import EYES, SKIN_STOP, load_ict, shared_folder
-from trainer.data.ict_skin import SkinLook, eye_centre, fine_ict, ict_person, openness
+from trainer.data.face_paint import EyeLook
+from trainer.data.ict_head import SKIN_STOP, load_ict, shared_folder
+from trainer.data.ict_skin import SkinLook, ict_person
 from trainer.data.midpoint import subdivide_midpoint
 from trainer.data.photographs import Shot, shot_camera, six_shots, take_photograph
 from trainer.data.raytrace.bvh import build_bvh, closest_points
 from trainer.data.raytrace.scene import Surface, vertex_normals
-from trainer.data.scan_registration import (
-    fit_surface,
-    robust_similarity,
-    warp_by_landmarks,
-)
 from trainer.data.surface_landmarks import find_surface_landmarks
 
 SIMPOP_HELD_OUT = tuple(f"SIMPOP_{index}" for index in range(15, 21))
@@ -48,6 +43,8 @@ CHIN = 152
 TRAGUS_X, TRAGUS_YZ = 0.0745, (0.012, 0.012)
 RENDERER_VERSION = "8"
 """Part of the cache's key: raise it when photographs would come out differently."""
+CARRIED_VERSION = "v8"
+"""The same for the heads that continue the simulated faces, and for their photographs alone."""
 
 SKINS = (
     ("young_lightskinned_male_diffuse.jpg", (0.031, 0.018, 0.010), 0.009),
@@ -150,62 +147,6 @@ def person_look(index: int, seed: int) -> SkinLook:
     )
 
 
-def carry_onto_scan(vertices: np.ndarray, faces: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Lay the ICT head onto a face scan.
-
-    Returns
-    -------
-    ICT vertices (V, 3) on the scan, the scan's 478 landmarks (NaN where missed), and the rotation (3, 3) and
-    translation (3,) that bring the scan upright onto the ICT head's place, at the scan's own scale:
-    ``upright = points @ rotation.T + translation``. All results are upright already.
-    """
-    model, fine = load_ict(), fine_ict()
-    count = EYES[1][1]
-    source = fine.landmarks.positions
-    found = find_surface_landmarks(vertices, faces, (vertices.max(0) + vertices.min(0)) / 2)
-    marks = found.positions
-    good = fine.landmarks.steady & found.steady
-    scale, rotation, translation = robust_similarity(source[good], marks[good])
-    rotation, translation = rotation.T, -rotation.T @ translation
-    vertices, marks = vertices @ rotation.T + translation, marks @ rotation.T + translation
-    placed, placed_marks = scale * model.neutral[:count], scale * source
-    good &= np.nan_to_num(np.linalg.norm(placed_marks - marks, axis=1), nan=1.0) < 0.012
-    warped = warp_by_landmarks(placed, placed_marks[good], marks[good])
-    dense_faces, matrix = subdivide_midpoint(faces, len(vertices), 2)
-    skin = model.skin
-    movable = (openness(placed[:SKIN_STOP], skin) > 0.45).astype(float)
-    fitted = fit_surface(warped[:SKIN_STOP], skin, movable, matrix @ vertices, dense_faces)
-    moved = warped.copy()
-    # sockets, mouth and teeth follow the skin around them; eyeballs keep their shape
-    near_distance, near = cKDTree(warped[:SKIN_STOP]).query(warped[SKIN_STOP:], k=6)
-    share = 1 / np.maximum(near_distance, 1e-4) ** 2
-    share /= share.sum(1, keepdims=True)
-    moved[SKIN_STOP:] += ((fitted - warped[:SKIN_STOP])[near] * share[..., None]).sum(1)
-    moved[:SKIN_STOP] = fitted
-    fitted_marks = fine.landmarks.on(moved, fine.coarse_faces)
-    for eye, (start, stop) in enumerate(EYES):
-        moved[start:stop] = _seat_eyeball(model.neutral, moved, eye, source, fitted_marks)
-    return moved, marks, rotation, translation
-
-
-def _seat_eyeball(
-    neutral: np.ndarray, moved: np.ndarray, eye: int, marks: np.ndarray, moved_marks: np.ndarray
-) -> np.ndarray:
-    """Vertices of an eyeball placed behind the lids of ``moved``: upright, sized and centred by the lid opening, far
-    enough back that the lids lie in front of it."""
-    start, stop = EYES[eye]
-    ids = sorted({*LID_UPPER[1 - eye], *LID_LOWER[1 - eye]})
-    opening, moved_opening = marks[ids], moved_marks[ids]
-    scale = np.ptp(moved_opening[:, 0]) / np.ptp(opening[:, 0])
-    centre = eye_centre(neutral, eye)
-    middle, moved_middle = ((points.max(0) + points.min(0)) / 2 for points in (opening, moved_opening))
-    seat = moved_middle + scale * (centre - middle)
-    lids = np.flatnonzero(np.linalg.norm(neutral[:SKIN_STOP] - centre, axis=1) < 0.0175)
-    gap = np.linalg.norm(moved[lids] - seat, axis=1) - scale * np.linalg.norm(neutral[lids] - centre, axis=1)
-    seat[2] += min(float(np.percentile(gap, 25)), 0.0)
-    return seat + scale * (neutral[start:stop] - centre)
-
-
 def tragus_ids() -> tuple[int, int]:
     """ICT vertex ids of the left and the right tragus: those nearest to two fixed places on the neutral face."""
     neutral = load_ict().neutral[:SKIN_STOP]
@@ -223,10 +164,11 @@ def scan_head(name: str) -> ScanHead:
     path = shared_folder() / "faces3d" / "simulated_population" / f"{name}.obj"
     vertices, faces, _, _ = read_obj(path)
     vertices = vertices * MILLIMETRE
-    cached = cache_folder() / f"carried_{name}_{content_key('v7', vertices, load_ict().neutral)}.npz"
+    cached = cache_folder() / f"carried_{name}_{content_key(CARRIED_VERSION, vertices, load_ict().neutral)}.npz"
     if not cached.exists():
-        moved, marks, rotation, translation = carry_onto_scan(vertices, faces)
-        save_arrays(cached, moved=moved, marks=marks, rotation=rotation, translation=translation)
+        head = carry_onto_scan(vertices, faces)
+        arrays = {"moved": head.vertices, "marks": head.marks}
+        save_arrays(cached, **arrays, rotation=head.rotation, translation=head.translation)
     with np.load(cached) as data:
         moved, marks = data["moved"], data["marks"]
         vertices = vertices @ data["rotation"].T + data["translation"]
@@ -299,4 +241,5 @@ def scan_photos(name: str, distance: float | None = None) -> tuple[Path, ...]:
         return head.surface_looking_at, head.middle
 
     seed = 1000 + HELD_OUT.index(name)
-    return photograph_head(name, six_shots(seed, distance), make, name)
+    known_as = f"{name} {CARRIED_VERSION}" if name in SIMPOP_HELD_OUT else name
+    return photograph_head(known_as, six_shots(seed, distance), make, name)

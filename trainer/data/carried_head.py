@@ -1,0 +1,132 @@
+"""Continues a face scan to a whole head: the likeliest one by ICT-FaceKit's statistics whose face is the scan's.
+
+The scans of the simulated population are masks that end 22 to 32 mm in front of the ears. What is behind follows from
+what is scanned: first ICT's identity modes, regularised by their deviations, are fitted to the scan (the conditional
+mean of the head given the scanned part, Blanz et al., "A statistical method for robust 3D surface reconstruction from
+sparse data", 2004), then a small smooth field makes the scanned part exact and fades out behind it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import sparse
+from scipy.spatial import cKDTree
+
+from trainer.data.face_paint import LID_LOWER, LID_UPPER, smoothstep
+from trainer.data.ict_head import EYES, SKIN_STOP, IctModel, load_ict
+from trainer.data.ict_skin import FineIct, eye_centre, fine_ict, openness
+from trainer.data.midpoint import subdivide_midpoint
+from trainer.data.raytrace.scene import vertex_normals
+from trainer.data.scan_registration import fit_surface, robust_similarity
+from trainer.data.surface_landmarks import find_surface_landmarks
+from trainer.template.model_fit import fit_model
+from trainer.template.scans import TriangleMesh
+
+SEEN = 0.45
+"""Openness from which a vertex counts as skin that a scanner sees (not nostrils, inner lips, lid pockets)."""
+LANDMARK_REACH = 0.012
+"""Landmarks that are farther than this from the placed mean head's are not used, metres."""
+FADING, FADES = 0.004, (0.015, 0.025)
+"""The field that makes the scanned part exact fades over four edges (about 15 mm) from where the scan is that many
+metres away: nearer are nostrils, lips and lids, which follow the skin around them."""
+
+BEHIND, REACH = 0.0008, 0.006
+"""The inside of a nostril stays this far behind the scan's surface, where that is within reach; metres."""
+
+
+@dataclass(frozen=True)
+class CarriedHead:
+    """The ICT head whose face is a scan's, upright, at the scan's own scale.
+
+    Attributes
+    ----------
+    vertices : (V, 3) metres, ICT's vertices up to the eyeballs. marks : (478, 3) landmarks of the scan, NaN where
+    missed. rotation (3, 3), translation (3,) : bring the scan there, ``upright = points @ rotation.T + translation``.
+    """
+
+    vertices: np.ndarray
+    marks: np.ndarray
+    rotation: np.ndarray
+    translation: np.ndarray
+
+
+def carry_onto_scan(vertices: np.ndarray, faces: np.ndarray) -> CarriedHead:
+    """The likeliest head for a face scan, vertices (N, 3) in metres and triangles (F, 3), which looks along +z."""
+    model, fine = load_ict(), fine_ict()
+    source = fine.landmarks.positions
+    found = find_surface_landmarks(vertices, faces, (vertices.max(0) + vertices.min(0)) / 2)
+    marks = found.positions
+    good = fine.landmarks.steady & found.steady
+    scale, rotation, translation = robust_similarity(source[good], marks[good])
+    rotation, translation = rotation.T, -rotation.T @ translation
+    vertices, marks = vertices @ rotation.T + translation, marks @ rotation.T + translation
+    good &= np.nan_to_num(np.linalg.norm(scale * source - marks, axis=1), nan=1.0) < LANDMARK_REACH
+    likeliest = likeliest_head(model, fine, TriangleMesh(vertices, faces), marks, np.flatnonzero(good))
+    dense_faces, matrix = subdivide_midpoint(faces, len(vertices), 2)
+    start = likeliest[:SKIN_STOP]
+    movable = (openness(start, model.skin) > SEEN).astype(float)
+    target = matrix @ vertices
+    away = cKDTree(target).query(start)[0]
+    fading = FADING * smoothstep(*FADES, away)
+    fitted = fit_surface(start, model.skin, movable, target, dense_faces, fading=fading)
+    fitted = tucked_in(fitted, model.skin, TriangleMesh(target, dense_faces))
+    moved = likeliest.copy()
+    # sockets, mouth and teeth follow the skin around them; eyeballs keep their shape
+    near_distance, near = cKDTree(start).query(likeliest[SKIN_STOP:], k=6)
+    share = 1 / np.maximum(near_distance, 1e-4) ** 2
+    share /= share.sum(1, keepdims=True)
+    moved[SKIN_STOP:] += ((fitted - start)[near] * share[..., None]).sum(1)
+    moved[:SKIN_STOP] = fitted
+    fitted_marks = fine.landmarks.on(moved, fine.coarse_faces)
+    for eye, (first, stop) in enumerate(EYES):
+        moved[first:stop] = _seat_eyeball(model.neutral, moved, eye, source, fitted_marks)
+    return CarriedHead(moved, marks, rotation, translation)
+
+
+def likeliest_head(
+    model: IctModel, fine: FineIct, scan: TriangleMesh, marks: np.ndarray, chosen: np.ndarray
+) -> np.ndarray:
+    """(V, 3) the most probable ICT head (free similarity) given an upright ``scan`` and some of its landmarks.
+
+    marks : (478, 3) landmarks on the scan; chosen : (L,) ids of those that are used.
+    """
+    count = EYES[1][1]
+    corners = fine.coarse_faces[fine.landmarks.faces[chosen]]
+    row = np.repeat(np.arange(len(chosen)), 3)
+    weights = fine.landmarks.barycentrics[chosen].ravel()
+    rows = sparse.csr_matrix((weights, (row, corners.ravel())), shape=(len(chosen), count))
+    seen = (openness(model.neutral[:SKIN_STOP], model.skin) > SEEN).astype(float)
+    skin = sparse.identity(count, format="csr")[:SKIN_STOP]
+    mean, modes = model.neutral[:count], model.identity[:, :count].astype(np.float64)
+    return fit_model(mean, modes, skin, model.skin, seen, scan, rows, marks[chosen]).cage
+
+
+def tucked_in(vertices: np.ndarray, faces: np.ndarray, scan: TriangleMesh) -> np.ndarray:
+    """Vertices (V, 3) of which none that faces away from the scan's surface (the inside of a nostril) pokes through it:
+    such ones are moved to ``BEHIND`` it. ``scan`` is dense."""
+    normals, scan_normals = vertex_normals(vertices, faces), vertex_normals(scan.vertices, scan.triangles)
+    distance, near = cKDTree(scan.vertices).query(vertices)
+    outward = scan_normals[near]
+    above = ((vertices - scan.vertices[near]) * outward).sum(1)
+    pokes = (distance < REACH) & (above > -BEHIND) & ((normals * outward).sum(1) < 0)
+    return vertices - (pokes * (above + BEHIND))[:, None] * outward
+
+
+def _seat_eyeball(
+    neutral: np.ndarray, moved: np.ndarray, eye: int, marks: np.ndarray, moved_marks: np.ndarray
+) -> np.ndarray:
+    """Vertices of an eyeball placed behind the lids of ``moved``: upright, sized and centred by the lid opening, far
+    enough back that the lids lie in front of it."""
+    start, stop = EYES[eye]
+    ids = sorted({*LID_UPPER[1 - eye], *LID_LOWER[1 - eye]})
+    opening, moved_opening = marks[ids], moved_marks[ids]
+    scale = np.ptp(moved_opening[:, 0]) / np.ptp(opening[:, 0])
+    centre = eye_centre(neutral, eye)
+    middle, moved_middle = ((points.max(0) + points.min(0)) / 2 for points in (opening, moved_opening))
+    seat = moved_middle + scale * (centre - middle)
+    lids = np.flatnonzero(np.linalg.norm(neutral[:SKIN_STOP] - centre, axis=1) < 0.0175)
+    gap = np.linalg.norm(moved[lids] - seat, axis=1) - scale * np.linalg.norm(neutral[lids] - centre, axis=1)
+    seat[2] += min(float(np.percentile(gap, 25)), 0.0)
+    return seat + scale * (neutral[start:stop] - centre)
