@@ -17,6 +17,7 @@ from backend.errors import LikenessError
 from backend.geometry.deformation_graph import deformation_graph
 from backend.models.checkpoints import load_model
 from backend.models.learned_basis import MILLIMETRE, MODEL_NAME, LearnedBasisNet, load_learned_basis
+from backend.models.learned_basis_encoder import LANDMARKS
 from backend.photos.collection import PhotoFace
 from backend.photos.crop import upright_square
 from backend.photos.sampling import Window
@@ -56,11 +57,30 @@ def basis_model(device: str = "cpu") -> BasisModel | None:
         return None
 
 
-def encoder_pictures(faces: Sequence[PhotoFace], size: int) -> tuple[list[Window], Tensor]:
-    """The upright square around each face, and what it shows: (N, 3, size, size) in [0, 1]."""
-    windows = [upright_square(face.landmarks) for face in faces]
+@dataclass(frozen=True)
+class EncoderInput:
+    """What the encoder is given of N photos.
+
+    Attributes
+    ----------
+    windows : the upright square around each face. pictures : (N, 3, S, S) in [0, 1], what it shows.
+    landmarks : (N, LANDMARKS, 2) in sides of the square.
+    """
+
+    windows: tuple[Window, ...]
+    pictures: Tensor
+    landmarks: Tensor
+
+
+def encoder_input(faces: Sequence[PhotoFace], size: int) -> EncoderInput:
+    """Cut N faces out of their crops, ``size`` pixels a side."""
+    windows = tuple(upright_square(face.landmarks) for face in faces)
     cut = np.stack([window.cut(face.pixels, size) for face, window in zip(faces, windows, strict=True)])
-    return windows, torch.from_numpy(cut).permute(0, 3, 1, 2).float() / 255
+    marks = np.stack(
+        [w.from_picture(face.landmarks[:LANDMARKS, :2], 1.0) for face, w in zip(faces, windows, strict=True)]
+    )
+    pictures = torch.from_numpy(cut).permute(0, 3, 1, 2).float() / 255
+    return EncoderInput(windows, pictures, torch.from_numpy(marks).float())
 
 
 @torch.inference_mode()
@@ -75,9 +95,9 @@ def encoded_face(faces: Sequence[PhotoFace], model: BasisModel, progress: Progre
         raise ValueError("an encoded face needs at least one photo")
     progress(STAGE, 0.0)
     network = model.network
-    windows, pictures = encoder_pictures(faces, network.config.size)
+    given = encoder_input(faces, network.config.size)
     together = torch.zeros(len(faces), dtype=torch.int64, device=model.device)
-    code = network(pictures.to(model.device) * 2 - 1, together)
+    code = network(given.pictures.to(model.device) * 2 - 1, together, given.landmarks.to(model.device))
     face = network.face(code)
     graph = deformation_graph(network.config.nodes)
     rotation = code.pose.cameras(network.config.size).rotation
@@ -85,7 +105,7 @@ def encoded_face(faces: Sequence[PhotoFace], model: BasisModel, progress: Progre
         EncodedPhoto(photo.name, window, *arrays)
         for photo, window, *arrays in zip(
             faces,
-            windows,
+            given.windows,
             MILLIMETRE * graph.offsets(_array(face.expression_nodes)),
             _array(rotation),
             _array(code.pose.distance).tolist(),

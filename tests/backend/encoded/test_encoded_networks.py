@@ -11,7 +11,14 @@ import torch
 from encoded_hand_made import TINY, photo_of, save_tiny, tiny_network
 from scipy.spatial.transform import Rotation
 
-from backend.encoded.networks import FOLDER_VARIABLE, BasisModel, basis_model, encoded_face, load_basis_model
+from backend.encoded.networks import (
+    FOLDER_VARIABLE,
+    BasisModel,
+    basis_model,
+    encoded_face,
+    encoder_input,
+    load_basis_model,
+)
 from backend.errors import LikenessError
 from backend.geometry.deformation_graph import deformation_graph
 from backend.geometry.template import load_template
@@ -42,16 +49,24 @@ def test_one_person_whatever_the_order_and_offsets_of_the_cage(model: BasisModel
     assert encoded.identity.shape == encoded.reflectance.shape == encoded.photos[0].expression.shape == (count, 3)
     # level 0: the model's own mesh is the cage, so that its vertices say the same
     with torch.no_grad():
-        from backend.encoded.networks import encoder_pictures
-
-        pictures = encoder_pictures(given, TINY.size)[1]
-        face = model.network.face(model.network(pictures * 2 - 1, torch.zeros(3, dtype=torch.long)))
+        fed = encoder_input(given, TINY.size)
+        face = model.network.face(model.network(fed.pictures * 2 - 1, torch.zeros(3, dtype=torch.long), fed.landmarks))
     offsets = face.neutral[0, :count].numpy() - template.vertices[:count]
     np.testing.assert_allclose(encoded.identity, offsets, atol=2e-6)
     assert 1e-4 < np.abs(encoded.identity).max() < 0.1
     assert deformation_graph(TINY.nodes).weights.shape == (count, TINY.nodes)
     with pytest.raises(ValueError, match="at least one"):
         encoded_face((), model)
+
+
+def test_landmarks_are_given_in_sides_of_what_is_shown() -> None:
+    given = faces()
+    fed = encoder_input(given, 50)
+    assert fed.pictures.shape == (3, 3, 50, 50) and fed.landmarks.shape == (3, 468, 2)
+    back = fed.windows[1].to_picture(fed.landmarks[1].numpy() * 50, 50)
+    np.testing.assert_allclose(back, given[1].landmarks[:468, :2], atol=1e-2)
+    low, high = fed.landmarks[0].amin(0), fed.landmarks[0].amax(0)
+    assert low.min() > 0 and high.max() < 1 and (high - low).min() > 0.7
 
 
 def test_the_turn_of_the_window_is_the_heads_tilt(model: BasisModel) -> None:

@@ -10,9 +10,6 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-sys.path.append(str(Path(__file__).resolve().parents[1] / "encoded"))
-from encoded_hand_made import encoded_of, nothing_known, photo_of
-
 from backend.fitting.encoded_start import encoded_belief, projected_expression, projected_identity, started_photo
 from backend.fitting.fit import fit_landmarks
 from backend.fitting.initial_pose import initial_parameters
@@ -21,6 +18,9 @@ from backend.fitting.options import EncodedStage, FitOptions, PriorWeights, star
 from backend.fitting.solver import IdentityBelief
 from backend.geometry.template import load_template
 from backend.rig.arkit import ARKIT_INDEX
+
+sys.path.append(str(Path(__file__).resolve().parents[1] / "encoded"))
+from encoded_hand_made import encoded_of, nothing_known, photo_of
 
 STAGE, PRIOR = EncodedStage(), PriorWeights()
 

@@ -1,0 +1,113 @@
+"""How well colours of photos are explained: by the learned model, and by the prior, which has no reflectance."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from backend.geometry.deformation_graph import deformation_graph
+from backend.geometry.normals import vertex_normals
+from backend.geometry.template import load_template
+from backend.models.learned_basis import MILLIMETRE, FaceBases, LearnedBasisNet, ModelledFace
+from backend.rendering.color import linear_from_srgb
+from backend.rendering.interpolate import fragment_barycentrics, fragment_values, fragments
+from backend.rendering.rasterize import face_ids
+from backend.rendering.spherical_harmonics import basis as harmonics
+from trainer.data.face_model import FaceBatch
+from trainer.data.lap.batch import class_mask
+from trainer.evaluate.basis_heads import nearest_codes
+from trainer.stages.learned_basis_detector import encode_again
+from trainer.stages.learned_basis_render import render_face
+from trainer.stages.learned_basis_start import REFLECTANCE_CLASSES
+
+_RIDGE = 1e-3
+_LEAST_REFLECTANCE = 0.003
+
+
+def best_lights(bases: FaceBases, face: ModelledFace, pixels: Tensor, images: Tensor, mask: Tensor) -> Tensor:
+    """(N, 9, 3) lights that bring the faces nearest to photos: weighted least squares in linear light.
+
+    Colours of equation 4 are linear in the light. Weights are the slopes of sRGB at the photo's colours, so that errors
+    count as they are measured. pixels : (N, V, 3) projected vertices. images : (N, 3, S, S) sRGB. mask : (N, S, S).
+    """
+    size = images.shape[-1]
+    directions = harmonics(vertex_normals(face.vertices, bases.faces))  # (N, V, 9)
+    found = fragments(face_ids(pixels, bases.faces, (size, size), cull_backfaces=True), bases.faces)
+    mix = fragment_barycentrics(pixels, found)
+    covered = found.scatter(torch.ones_like(mix[:, 0])) > 0.5
+    lights = torch.zeros(len(images), 9, 3)
+    for channel in range(3):
+        terms = found.scatter(fragment_values(directions * face.reflectance[..., channel : channel + 1], found, mix))
+        for number in range(len(images)):
+            used = covered[number] & (mask[number] > 0)
+            seen = images[number, channel][used].double()
+            slope = 1.0 / (0.03 + linear_from_srgb(seen)) ** 0.6
+            design = terms[number][used].double() * slope[:, None]
+            system = design.T @ design
+            system += _RIDGE * system.diagonal().mean() * torch.eye(9, dtype=system.dtype)
+            solved = torch.linalg.solve(system, design.T @ (linear_from_srgb(seen) * slope))
+            lights[number, :, channel] = solved.float()
+    return lights
+
+
+def colour_errors(bases: FaceBases, face: ModelledFace, pixels: Tensor, light: Tensor, batch: FaceBatch) -> Tensor:
+    """(N,) mean absolute difference of render and photo over skin, lips, brows, beard, 0 to 1; NaN for grey photos."""
+    rendered = render_face(bases, face, pixels, light, batch.images.shape[-1])
+    mask = (rendered.mask & class_mask(batch.labels, REFLECTANCE_CLASSES)).float()
+    difference = (rendered.image - batch.images).abs().mean(1) * mask
+    return torch.where(batch.is_grey, torch.nan, difference.sum((1, 2)) / mask.sum((1, 2)))
+
+
+@torch.no_grad()
+def prior_face(bases: FaceBases, face: ModelledFace) -> ModelledFace:
+    """The prior's face nearest to a modelled one: as many of its identity modes, its 52 keys, and the mean reflectance.
+
+    The prior has no reflectance; it is given the learned model's mean, that of people who look like nobody.
+    """
+    template = load_template()
+    head = template.head.vertex_stop
+    importance = 0.02 + template.regions["face"][:head].astype(np.float64)
+    graph = bases.surface
+    count = bases.config.identity
+    identity = template.identity_modes[:count, :head].astype(np.float64)
+    keys = template.expressions[:, :head].astype(np.float64)
+    neutral = (face.neutral - bases.mean)[:, : graph.cage].double().numpy()
+    moved = (face.vertices - face.neutral)[:, : graph.cage].double().numpy()
+    nodes = deformation_graph(bases.config.nodes)
+    offsets = [
+        np.tensordot(nearest_codes(modes, target, importance), modes, 1)
+        for modes, target in ((identity, neutral), (keys, moved))
+    ]
+    identity_nodes, expression_nodes = (
+        torch.from_numpy(nodes.fitted(part, importance) / MILLIMETRE).float() for part in offsets
+    )
+    calm = bases.vertices(identity_nodes)
+    return ModelledFace(
+        vertices=bases.vertices(identity_nodes, expression_nodes),
+        neutral=calm,
+        identity_nodes=identity_nodes,
+        expression_nodes=expression_nodes,
+        reflectance=bases.reflectance_mean.clamp(min=_LEAST_REFLECTANCE).expand(len(calm), -1, -1),
+    )
+
+
+@torch.no_grad()
+def photometric_figures(network: LearnedBasisNet, batch: FaceBatch) -> dict[str, float]:
+    """Mean absolute differences on held-out photos, one pass of the encoder: ``photometric.learned`` with its light,
+    ``photometric.learned_best_light`` and ``photometric.prior`` (``prior_face``) with the light that fits best."""
+    bases, size = network.bases, batch.images.shape[-1]
+    code = encode_again(network, batch)
+    face = network.face(code)
+    cameras = code.pose.cameras(size)
+    errors: dict[str, list[Tensor]] = {"learned": [], "learned_best_light": [], "prior": []}
+    skin = class_mask(batch.labels, REFLECTANCE_CLASSES)
+    pixels = cameras.project(face.vertices)
+    errors["learned"].append(colour_errors(bases, face, pixels, code.light, batch))
+    light = best_lights(bases, face, pixels, batch.images, skin)
+    errors["learned_best_light"].append(colour_errors(bases, face, pixels, light, batch))
+    prior = prior_face(bases, face)
+    pixels = cameras.project(prior.vertices)
+    light = best_lights(bases, prior, pixels, batch.images, skin)
+    errors["prior"].append(colour_errors(bases, prior, pixels, light, batch))
+    return {f"photometric.{name}": float(torch.cat(parts).nanmean()) for name, parts in errors.items()}
