@@ -14,6 +14,7 @@ KINDS: dict[str, dict[str, str]] = {
     "source": {
         "drawn_faces": "trainer.data.drawn_faces:DrawnFacesConfig",
         "people": "trainer.data.people:PeopleConfig",
+        "dressed_people": "trainer.data.dressed:DressedPeopleConfig",
         "stored": "trainer.data.stored:StoredConfig",
         "mixed": "trainer.data.mixed:MixedConfig",
         "portraits": "trainer.data.portraits:PortraitsConfig",

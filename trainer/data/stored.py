@@ -79,6 +79,10 @@ class Stored:
 
 
 def _code_of(source: Source) -> list[Path]:
-    """The files of the source's package: when they change, pictures are made anew."""
-    path = Path(inspect.getfile(type(source)))
+    """The files of the packages of the source's classes: when they change, pictures are made anew."""
+    paths = [Path(inspect.getfile(each)) for each in type(source).__mro__[:-1]]
+    return [file for path in paths for file in _files_beside(path)]
+
+
+def _files_beside(path: Path) -> list[Path]:
     return sorted(path.parent.rglob("*.py")) if path.parent.name != "data" else [path]

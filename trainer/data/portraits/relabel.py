@@ -2,7 +2,8 @@
 
 ``python -m trainer relabel-portraits CACHE``: self-training (Lee 2013; Xie et al. 2020) with weak labels. The teacher
 is the parsing net at hand. Where ``traits.csv`` says that somebody wears no glasses, no beard or no hat, the class is
-ruled out; where it says that they do, less certainty is enough. Pixels that stay doubtful become unknown (255).
+ruled out; where it says that they do, as little certainty is enough as it takes to find one in its place. Pixels that
+stay doubtful become unknown (255).
 """
 
 from __future__ import annotations
@@ -19,7 +20,17 @@ from backend.models.parsing import FaceParser
 from backend.photos.collection import FaceClass
 from backend.photos.landmarks import landmark_window
 from backend.photos.parsed_labels import agree_with_landmarks
-from backend.photos.regions import LIPS_OUTER, UPPER_LIP_SKIN, eyes_mask, grown, polygon_mask
+from backend.photos.regions import (
+    BROW_RIGHT,
+    FACE_OVAL,
+    LIPS_OUTER,
+    MOUTH_SURROUNDINGS,
+    UPPER_LIP_SKIN,
+    eyes_mask,
+    grown,
+    mirrored,
+    polygon_mask,
+)
 from backend.photos.two_scales import class_probabilities
 from trainer.data.portraits.cache import PortraitCache, Verdict, open_cache
 
@@ -30,8 +41,12 @@ NO, MOUSTACHE, BEARD, WHISKERS = 0, 1, 2, 3
 _CANNOT_TELL = 9
 _SURE = 0.55
 _LIKELIER = 3.0
+_MORE = (3.0, 6.0, 12.0, 24.0)
+"""Factors on the odds of a beard or a hat that somebody saw, least first."""
+_THERE = 0.55
+"""Mean probability over the place of a beard or a hat from which it counts as found."""
 _LEAST_GLASSES = 0.01  # of the face window's area
-_AROUND_EYES, _AROUND_LIP = 0.14, 0.05  # heights of the face
+_AROUND_EYES, _AROUND_LIP, _BEYOND_OVAL = 0.14, 0.05, 0.02  # heights of the face
 
 
 @dataclass(frozen=True)
@@ -71,18 +86,49 @@ def correct(probabilities: np.ndarray, landmarks: np.ndarray, traits: Traits) ->
     odds = probabilities.astype(np.float32).copy()
     if traits.glasses is not None:
         odds[FaceClass.GLASSES] *= _LIKELIER if traits.glasses else 0.0
+    above = _above(landmarks, side)
     if traits.headwear is False:
         odds[FaceClass.OCCLUDER] *= 0.1
+    elif traits.headwear:
+        odds[FaceClass.SKIN][above] = 0.0  # there is the hat, or hair under it
+        odds[FaceClass.OCCLUDER] *= np.where(above, _factor(odds, FaceClass.OCCLUDER, above & _person(odds)), 1.0)
     hair = odds[FaceClass.FACIAL_HAIR]
     if traits.facial_hair == NO:
         hair[:] = 0.0
     elif traits.facial_hair in (MOUSTACHE, BEARD):
-        hair *= _LIKELIER
-        if traits.facial_hair == MOUSTACHE:
-            size = landmark_window(landmarks, 1.0).side
-            lip = polygon_mask(landmarks, UPPER_LIP_SKIN, side) | polygon_mask(landmarks, LIPS_OUTER, side)
-            hair *= grown(lip, _AROUND_LIP * size)
+        lips = polygon_mask(landmarks, LIPS_OUTER, side)
+        lip = polygon_mask(landmarks, UPPER_LIP_SKIN, side)
+        alone = traits.facial_hair == MOUSTACHE
+        chin = lip if alone else polygon_mask(landmarks, MOUTH_SURROUNDINGS, side) & ~lip
+        hair *= _factor(odds, FaceClass.FACIAL_HAIR, chin & ~lips)
+        if alone:
+            hair *= grown(lip | lips, _AROUND_LIP * landmark_window(landmarks, 1.0).side)
     return odds / np.maximum(odds.sum(axis=0), 1e-6)
+
+
+def _above(landmarks: np.ndarray, side: int) -> np.ndarray:
+    """(S, S) bool: above the brows and outside of the face's outline."""
+    brows = landmarks[list(BROW_RIGHT + mirrored(BROW_RIGHT)), 1].min()
+    rows = np.arange(side) + 0.5 < brows
+    size = landmark_window(landmarks, 1.0).side
+    return rows[:, None] & ~grown(polygon_mask(landmarks, FACE_OVAL, side), _BEYOND_OVAL * size)
+
+
+def _person(odds: np.ndarray) -> np.ndarray:
+    """(S, S) bool: more likely somebody than background."""
+    return odds[FaceClass.BACKGROUND] < 0.5 * odds.sum(axis=0)
+
+
+def _factor(odds: np.ndarray, face_class: FaceClass, where: np.ndarray) -> float:
+    """The least of ``_MORE`` on the odds of a class that makes it likely over ``where`` (S, S) bool; else the most."""
+    if not where.any():
+        return _MORE[0]
+    own = odds[face_class][where]
+    rest = odds[:, where].sum(axis=0) - own
+    for factor in _MORE:
+        if (factor * own / np.maximum(factor * own + rest, 1e-6)).mean() > _THERE:
+            return factor
+    return _MORE[-1]
 
 
 def teach(parser: FaceParser, pixels: np.ndarray, landmarks: np.ndarray, traits: Traits) -> np.ndarray:

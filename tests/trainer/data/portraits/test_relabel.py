@@ -52,6 +52,26 @@ def test_a_moustache_is_on_the_upper_lip_alone() -> None:
     assert not found[chin[1], chin[0]] and not found[cheek[1], cheek[0]]
 
 
+def test_a_beard_that_the_teacher_hardly_sees_is_found_on_the_chin() -> None:
+    landmarks = _landmarks()
+    odds = _doubtful(FaceClass.FACIAL_HAIR, 0.06)
+    chin = landmarks[152].round().astype(int) - [0, 5]
+    found = correct(odds, landmarks, Traits(BEARD, False, False)).argmax(0)
+    assert found[chin[1], chin[0]] == FaceClass.FACIAL_HAIR
+    assert (correct(odds, landmarks, Traits(NO, False, False)).argmax(0) == FaceClass.SKIN).all()
+
+
+def test_above_the_brows_a_hat_that_somebody_saw_is_neither_skin_nor_hair() -> None:
+    landmarks = _landmarks()
+    odds = np.zeros((CLASSES, SIDE, SIDE), np.float32)
+    odds[FaceClass.SKIN], odds[FaceClass.HAIR], odds[FaceClass.OCCLUDER] = 0.6, 0.3, 0.1
+    found = correct(odds, landmarks, Traits(NO, False, True)).argmax(0)
+    top = int(landmarks[10, 1]) - 8
+    assert found[top, SIDE // 2] == FaceClass.OCCLUDER
+    nose = landmarks[4].round().astype(int)
+    assert found[nose[1], nose[0]] == FaceClass.SKIN
+
+
 def test_who_could_not_tell_changes_nothing() -> None:
     odds = _doubtful(FaceClass.GLASSES, 0.4)
     np.testing.assert_allclose(correct(odds, _landmarks(), Traits(None, None, None)), odds, atol=1e-6)
