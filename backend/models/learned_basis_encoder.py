@@ -32,6 +32,8 @@ _SHIFT, _SCALE, _DISTANCE = 0.5, 0.8, 1.6
 _FACING = (1.0, -1.0, -1.0)
 _CORNERS = 4
 _GROUPS = 8
+_TONES = 8
+"""Side of the small copy of a photo whose colours go past the tower."""
 
 
 @dataclass(frozen=True)
@@ -165,6 +167,7 @@ class FaceEncoder(nn.Module):
         self.blocks = nn.ModuleList(_Block(inputs, outputs, 2) for inputs, outputs in itertools.pairwise(widths))
         self.narrow = nn.Conv2d(widths[-1], max(_GROUPS, widths[-1] // 4), 1)
         self.top = nn.Linear(self.narrow.out_channels * _CORNERS**2, feature)
+        self.tones = nn.Linear(3 * _TONES**2, feature)  # normalised layers do not know how bright a photo is
         self.landmarks = LandmarkFeatures(landmark_components, feature) if landmark_components else None
         self.pooled = nn.Sequential(nn.Linear(feature, feature), nn.ReLU())
         self.identity = nn.Linear(feature, identity)
@@ -189,7 +192,7 @@ class FaceEncoder(nn.Module):
         for block in self.blocks:
             x = block(x)
         x = functional.adaptive_avg_pool2d(functional.relu(self.narrow(x)), _CORNERS)
-        x = self.top(x.flatten(1))
+        x = self.top(x.flatten(1)) + self.tones(functional.adaptive_avg_pool2d(pictures, _TONES).flatten(1))
         if self.landmarks is not None:
             if landmarks is None:
                 raise ValueError("this encoder reads landmarks beside pictures: pass them")

@@ -113,6 +113,17 @@ def test_codes_of_a_set_do_not_depend_on_the_order_of_its_photos() -> None:
     assert code.expression.std(0).min() > 1e-4, "and none in expression, which differs"
 
 
+def test_the_encoder_sees_how_bright_a_photo_is() -> None:
+    torch.manual_seed(1)
+    net = network()
+    picture = torch.rand(1, 3, 32, 32)
+    with torch.no_grad():
+        net.encoder.stem.weight.sub_(net.encoder.stem.weight.mean((1, 2, 3), keepdim=True))  # blind to even light
+        net.encoder.top.weight.zero_()
+        bright, dark = (net(k * picture * 2 - 1, torch.zeros(1, dtype=torch.long)).light for k in (1.0, 0.5))
+    assert (bright - dark).abs().max() > 1e-3
+
+
 def test_an_encoder_may_read_landmarks_beside_pictures() -> None:
     torch.manual_seed(0)
     net = LearnedBasisNet(dataclasses.replace(SMALL, landmark_components=6), small_surface()).eval()
