@@ -19,6 +19,7 @@ from backend.exchange.preview import PhotoPreview, photo_previews
 from backend.fitting.fit import fit_face
 from backend.fitting.fitted_face import FittedFace
 from backend.fitting.options import fit_options_for
+from backend.fitting.personalise_bases import personalise
 from backend.geometry.template import load_template
 from backend.models.checkpoints import MODEL_NAMES, NOT_TRAINED
 from backend.models.lap import MODEL_NAME as LAP
@@ -37,6 +38,7 @@ TEXTURE_SIZES = (1024, 2048, 4096)
 STAGES: tuple[tuple[str, float], ...] = (
     ("photos", 0.15),
     ("canonical", 0.02),
+    ("personalise", 0.0),
     ("encoder", 0.01),
     ("landmarks", 0.07),
     ("dense", 0.15),
@@ -60,6 +62,7 @@ class ReconstructOptions:
     device : ``auto``, ``cpu`` or ``cuda``: where trained models run. Fit, rig and texture run on the CPU.
     lap : whether LAP's canonical face takes part, where its networks are trained.
     learned_basis : whether the learned face model's encoder starts the fit, where it is trained.
+    personalise : whether its bases are tuned on the photos first.
     collect : limits and settings of the photo stage.
     """
 
@@ -68,6 +71,7 @@ class ReconstructOptions:
     device: str = "auto"
     lap: bool = True
     learned_basis: bool = True
+    personalise: bool = False
     collect: CollectOptions = field(default_factory=CollectOptions)
 
     def __post_init__(self) -> None:
@@ -124,6 +128,11 @@ def reconstruct(
 
     with clock.stage("photos"):
         collection = collect(sources, progress=progress, options=options.collect)
+    personal = None
+    if options.personalise and basis is not None:
+        with clock.stage("personalise"):
+            personal = personalise(collection.faces, basis, progress=progress)
+            basis = personal.model
     with clock.stage("fit"):
         fitted = fit_face(collection, fit_options_for(options.quality), progress, template, show, canonical, encoded)
         show("appearance", fitted.neutral, fitted.vertex_albedo)
@@ -155,9 +164,12 @@ def reconstruct(
             "device": device,
             "lap": options.lap,
             "learned_basis": options.learned_basis,
+            "personalise": options.personalise,
         },
         models,
     )
+    if options.personalise:
+        report["personalised"] = NOT_TRAINED if personal is None else personal.to_report()
     asset = assemble(template, fitted.neutral, keys, texture.albedo, photos, report)
     previews = photo_previews(asset, fitted, used, template.regions["face"][head.vertex_start : head.vertex_stop])
     return Reconstruction(asset, previews, collection, fitted)

@@ -108,6 +108,11 @@ def _add_reconstruct(commands: argparse._SubParsersAction) -> None:
         "--no-learned-basis", action="store_true", help="start the fit cold, not from the learned face model's encoder"
     )
     reconstruct.add_argument(
+        "--personalise",
+        action="store_true",
+        help="tune the learned face model to these photos first (seconds; kept where a held-out photo gains)",
+    )
+    reconstruct.add_argument(
         "--traceback", action="store_true", help="on an error, also print where in the code it happened"
     )
 

@@ -42,6 +42,7 @@ def run_reconstruct(arguments: argparse.Namespace) -> None:
             device=arguments.device,
             lap=not arguments.no_lap,
             learned_basis=not arguments.no_learned_basis,
+            personalise=arguments.personalise,
         )
         with TerminalProgress(err, dict(STAGES)) as progress:
             reconstruction = reconstruct(sources, options, progress)

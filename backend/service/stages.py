@@ -19,6 +19,7 @@ STAGES: tuple[Stage, ...] = (
     Stage(STARTING, 0.0, "Starting up"),
     Stage("photos", 0.13, "Looking at the photos"),
     Stage("canonical", 0.01, "Getting to know the face's surface"),
+    Stage("personalise", 0.0, "Tuning the face model to this person"),
     Stage("encoder", 0.01, "Getting a first idea of the face"),
     Stage("landmarks", 0.04, "Finding the face's shape"),
     Stage("dense", 0.19, "Aligning the photos with each other"),

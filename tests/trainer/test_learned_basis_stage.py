@@ -15,9 +15,10 @@ from backend.geometry.template import load_template
 from backend.geometry.topology import triangles_from_quads
 from backend.models.learned_basis import FaceBases, LearnedBasisNet
 from backend.models.learned_basis_encoder import FacePose
+from backend.models.learned_basis_picture import render_face
 from backend.rendering.camera_models import PerspectiveCameras
 from backend.rendering.spherical_harmonics import shade
-from trainer.evaluate.basis import cage_modes, closest_mm, people_heads
+from trainer.evaluate.basis_heads import cage_modes, closest_mm, people_heads
 from trainer.export import export_run
 from trainer.logs import read_log
 from trainer.loop import RunOptions, train
@@ -25,7 +26,7 @@ from trainer.losses.lip_contour import contour_error, lip_masks, mesh_contours, 
 from trainer.recipe import RECIPES, Recipe, load_recipe
 from trainer.stages.learned_basis_augment import FaceAugmentConfig, augment_faces, mirrored_faces
 from trainer.stages.learned_basis_metrics import face_figures
-from trainer.stages.learned_basis_render import FaceMarks, lip_grid, render_face
+from trainer.stages.learned_basis_render import FaceMarks, lip_grid
 from trainer.stages.learned_basis_start import (
     begin_from_people,
     begin_from_prior,

@@ -10,6 +10,7 @@ from backend.geometry.deformation_graph import deformation_graph
 from backend.geometry.normals import vertex_normals
 from backend.geometry.template import load_template
 from backend.models.learned_basis import MILLIMETRE, FaceBases, LearnedBasisNet, ModelledFace
+from backend.models.learned_basis_picture import render_face
 from backend.rendering.color import linear_from_srgb
 from backend.rendering.interpolate import fragment_barycentrics, fragment_values, fragments
 from backend.rendering.rasterize import face_ids
@@ -18,7 +19,6 @@ from trainer.data.face_model import FaceBatch
 from trainer.data.lap.batch import class_mask
 from trainer.evaluate.basis_heads import nearest_codes
 from trainer.stages.learned_basis_detector import encode_again
-from trainer.stages.learned_basis_render import render_face
 from trainer.stages.learned_basis_start import REFLECTANCE_CLASSES
 
 _RIDGE = 1e-3

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from backend.geometry.normals import vertex_normals
 from backend.models.learned_basis import MODEL_NAME, LearnedBasisConfig, LearnedBasisNet, ModelledFace
 from backend.models.learned_basis_encoder import FaceCode
+from backend.models.learned_basis_picture import RenderedFace, render_face
 from backend.rendering.camera_models import PerspectiveCameras
 from trainer.contracts import ExportedModel, ParameterGroup, Stage, StageConfig
 from trainer.data.face_model import FaceBatch, FaceTruth
@@ -29,7 +30,7 @@ from trainer.losses.photometric import grey_where
 from trainer.stages.learned_basis_augment import FaceAugmentConfig, augment_faces
 from trainer.stages.learned_basis_detector import DetectorErrors, encode
 from trainer.stages.learned_basis_metrics import contact_sheet, face_figures
-from trainer.stages.learned_basis_render import FaceMarks, RenderedFace, lip_grid, render_face
+from trainer.stages.learned_basis_render import FaceMarks, lip_grid
 from trainer.stages.learned_basis_start import (
     REFLECTANCE_CLASSES,
     begin_from_people,

@@ -10,13 +10,14 @@ from torch import Tensor
 
 from backend.geometry.normals import vertex_normals
 from backend.models.learned_basis import LearnedBasisNet, ModelledFace
+from backend.models.learned_basis_picture import render_face
 from backend.rendering.spherical_harmonics import light_from_directions
 from trainer.data.face_model import FaceBatch
 from trainer.data.lap.batch import class_mask
 from trainer.losses.face_model import METRES_TO_MM
 from trainer.losses.lip_contour import lip_masks
 from trainer.stages.learned_basis_detector import encode_again
-from trainer.stages.learned_basis_render import FaceMarks, lip_pictures, render_face
+from trainer.stages.learned_basis_render import FaceMarks, lip_pictures
 from trainer.stages.learned_basis_start import REFLECTANCE_CLASSES
 
 _SMALLEST_LIP = 6

@@ -1,21 +1,16 @@
-"""The modelled face in photos: landmarks, the outline that slides, the lips' grid, and pictures."""
+"""The modelled face in photos: landmarks, the outline that slides, the lips' grid, and where lips are seen."""
 
 from __future__ import annotations
-
-from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from backend.geometry.normals import vertex_normals
 from backend.geometry.template import Template, load_template
-from backend.models.learned_basis import FaceBases, ModelledFace
+from backend.models.learned_basis import FaceBases
 from backend.rendering.camera_models import PerspectiveCameras
-from backend.rendering.color import srgb_from_linear
 from backend.rendering.interpolate import fragment_barycentrics, fragment_values, fragments
 from backend.rendering.rasterize import face_ids
-from backend.rendering.spherical_harmonics import shade
 from backend.rig.face_loops import face_loops
 from trainer.data.face_model.batch import LANDMARKS
 from trainer.losses.lip_contour import LipGrid
@@ -26,20 +21,6 @@ OUTLINE = (
 )  # fmt: skip
 """MediaPipe's landmarks of the face's outline."""
 _FACING = 0.05
-
-
-@dataclass(frozen=True)
-class RenderedFace:
-    """Pictures of N faces.
-
-    Attributes
-    ----------
-    image : (N, 3, S, S) sRGB in [0, 1] and albedo : the same of the reflectance alone. mask : (N, S, S) bool, covered.
-    """
-
-    image: Tensor
-    albedo: Tensor
-    mask: Tensor
 
 
 class FaceMarks(nn.Module):
@@ -111,23 +92,6 @@ def lip_grid(template: Template | None = None) -> LipGrid:
         grids.append(torch.from_numpy(rows[first:].astype(np.int64)))
         borders.append(torch.from_numpy(np.minimum(border, len(rows) - 1) - first))
     return LipGrid(*grids, *borders)
-
-
-def render_face(
-    bases: FaceBases, face: ModelledFace, pixels: Tensor, light: Tensor, size: int, rasterizer: str = "auto"
-) -> RenderedFace:
-    """Equation 4 at the vertices, their colours interpolated over the triangles (section 3.2).
-
-    pixels : (N, V, 3) projected vertices. light : (N, 9, 3), head frame.
-    """
-    normals = vertex_normals(face.vertices, bases.faces)
-    colour = face.reflectance * shade(normals, light).clamp(min=0)
-    found = fragments(face_ids(pixels, bases.faces, (size, size), backend=rasterizer, cull_backfaces=True), bases.faces)
-    values = fragment_values(torch.cat([colour, face.reflectance], -1), found, fragment_barycentrics(pixels, found))
-    encoded = srgb_from_linear(values.clamp(1e-4, 1.0))
-    pictures = found.scatter(encoded).permute(0, 3, 1, 2)
-    mask = found.scatter(torch.ones_like(values[:, 0])) > 0.5
-    return RenderedFace(pictures[:, :3], pictures[:, 3:], mask)
 
 
 def lip_pictures(bases: FaceBases, pixels: Tensor, size: int, rasterizer: str = "auto") -> tuple[Tensor, Tensor]:

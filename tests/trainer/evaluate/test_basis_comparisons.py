@@ -15,11 +15,12 @@ from backend.encoded.networks import BasisModel
 from backend.fitting.options import FitOptions
 from backend.geometry.template import load_template
 from backend.models.learned_basis import LearnedBasisNet
+from backend.models.learned_basis_picture import render_face
 from backend.photos.collection import PhotoCollection
 from backend.rendering.spherical_harmonics import light_from_directions
 from trainer.evaluate import basis_pairs, basis_photometric, basis_reenactment
 from trainer.evaluate.basis_start import timed_fit
-from trainer.stages.learned_basis_render import FaceMarks, render_face
+from trainer.stages.learned_basis_render import FaceMarks
 
 sys.path.append(str(Path(__file__).resolve().parents[2] / "backend" / "encoded"))
 sys.path.append(str(Path(__file__).resolve().parents[2] / "trainer"))
