@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
+from backend.geometry.similarity import nearest_similarity
 from backend.photos import mediapipe_models
 from backend.photos.detect import detect_faces
 from backend.photos.glasses import strip_histogram
@@ -158,10 +159,11 @@ def _symmetric_mean(shapes: np.ndarray, mirror: np.ndarray) -> np.ndarray:
     """Generalised Procrustes mean (Gower 1975), upright, symmetric about x = 0, eye corners 1 apart."""
     mean = shapes[0]
     for _ in range(6):
-        mean = np.mean([_similarity(shape, mean) for shape in shapes], axis=0)
+        mean = np.mean([nearest_similarity(shape, mean).apply(shape) for shape in shapes], axis=0)
     mean = mean - mean[:MESH_COUNT].mean(axis=0)
     for _ in range(8):
-        mean = (mean + _similarity((mean * [-1, 1, 1])[mirror], mean)) / 2
+        image = (mean * [-1, 1, 1])[mirror]
+        mean = (mean + nearest_similarity(image, mean).apply(image)) / 2
     across = mean - mean[mirror]
     across = across[np.linalg.norm(across, axis=1) > 1]
     x_axis = (across * np.sign(across[:, :1])).mean(axis=0)
@@ -173,14 +175,6 @@ def _symmetric_mean(shapes: np.ndarray, mirror: np.ndarray) -> np.ndarray:
     mean -= [mean[:, 0].mean(), 0, 0]
     mean = (mean + (mean * [-1, 1, 1])[mirror]) / 2
     return (mean / np.linalg.norm(mean[EYE_OUTER_LEFT] - mean[EYE_OUTER_RIGHT])).astype(np.float32)
-
-
-def _similarity(shape: np.ndarray, target: np.ndarray) -> np.ndarray:
-    """``shape`` after the similarity transform that brings it closest to ``target`` (Umeyama 1991)."""
-    a, b = shape - shape.mean(axis=0), target - target.mean(axis=0)
-    u, singular, vt = np.linalg.svd(a.T @ b)
-    signs = np.array([1.0, 1.0, np.sign(np.linalg.det(u @ vt))])
-    return (singular * signs).sum() / (a**2).sum() * a @ (u * signs) @ vt + target.mean(axis=0)
 
 
 def _mesh(square: np.ndarray) -> np.ndarray | None:

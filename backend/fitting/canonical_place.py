@@ -9,6 +9,7 @@ from scipy.ndimage import map_coordinates
 from scipy.spatial.transform import Rotation
 
 from backend.canonical.canonical_face import CanonicalFace
+from backend.geometry.similarity import nearest_similarity
 
 PLACE_SIZE = 7
 """Rotation vector (3), translation (3) and log scale."""
@@ -71,13 +72,9 @@ def place_by_points(head: np.ndarray, canonical: np.ndarray, weights: np.ndarray
         raise ValueError("a similarity needs at least four points")
     robust = weights
     for _ in range(rounds):
-        share = (robust / robust.sum())[:, None]
-        origin, pivot = (share * head).sum(0), (share * canonical).sum(0)
-        a, b = head - origin, canonical - pivot
-        u, values, vt = np.linalg.svd((share * b).T @ a)
-        sign = np.array([1.0, 1.0, np.sign(np.linalg.det(u @ vt))])
-        rotation = (u * sign) @ vt
-        place = CanonicalPlace(float((values * sign).sum() / (share * a * a).sum()), rotation, origin, pivot)
+        found = nearest_similarity(head, canonical, robust)
+        origin = robust @ head / robust.sum()
+        place = CanonicalPlace(found.scale, found.rotation, origin, found.apply(origin))
         off = np.linalg.norm(place.apply(head) - canonical, axis=-1) / place.scale / _ROBUST_METRES
         robust = weights / (1 + off**2) ** 2
     return place

@@ -9,6 +9,7 @@ from itertools import product
 
 import numpy as np
 
+from backend.geometry.similarity import nearest_similarity
 from backend.photos import mediapipe_models
 from backend.photos.detect import DetectedFace
 from backend.photos.sampling import Window
@@ -138,9 +139,8 @@ def head_pose(points: np.ndarray) -> HeadPose:
 def rotation_from_mean(points: np.ndarray) -> np.ndarray:
     """(3, 3) rotation that takes the mean face's axes to those of landmarks (478, 3)."""
     mean = mean_landmarks().points[rigid_indices()]
-    mine = np.asarray(points, dtype=np.float64)[rigid_indices()]
-    u, _, vt = np.linalg.svd((mine - mine.mean(axis=0)).T @ (mean - mean.mean(axis=0)))
-    return u @ np.diag([1.0, 1.0, np.sign(np.linalg.det(u @ vt))]) @ vt
+    mine = np.asarray(points)[rigid_indices()]
+    return nearest_similarity(mean, mine, with_scale=False).rotation
 
 
 @cache

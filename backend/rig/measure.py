@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from backend.geometry.similarity import nearest_similarity
 from backend.geometry.template import PartRange, Template
 from backend.rig.face_loops import EyeLoops, MouthLoops, face_loops
 
@@ -26,16 +27,6 @@ def fit_sphere(points: np.ndarray) -> tuple[np.ndarray, float]:
     solution = np.linalg.lstsq(system, (local**2).sum(1), rcond=None)[0]
     radius = float(np.sqrt(solution[3] + solution[:3] @ solution[:3]))
     return solution[:3] + middle, radius
-
-
-def fit_rigid(source: np.ndarray, target: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Rotation (3, 3) and translation (3,) that carry ``source`` onto ``target`` (N, 3): R p + t (Kabsch 1976)."""
-    source = np.asarray(source, dtype=np.float64)
-    target = np.asarray(target, dtype=np.float64)
-    mean_source, mean_target = source.mean(0), target.mean(0)
-    u, _, vt = np.linalg.svd((target - mean_target).T @ (source - mean_source))
-    rotation = u @ np.diag([1.0, 1.0, np.sign(np.linalg.det(u @ vt))]) @ vt
-    return rotation, mean_target - rotation @ mean_source
 
 
 def part_slice(part: PartRange) -> slice:
@@ -140,7 +131,7 @@ def lip_gap_mm(template: Template, vertices: np.ndarray) -> float:
 def rigidity_mm(template: Template, neutral: np.ndarray, vertices: np.ndarray, part: str) -> float:
     """The largest distance of a part's vertices from the best rigid motion of its neutral shape."""
     place = part_slice(template.parts[part])
-    rotation, translation = fit_rigid(neutral[place], vertices[place])
+    _, rotation, translation = nearest_similarity(neutral[place], vertices[place], with_scale=False)
     moved = neutral[place] @ rotation.T + translation
     return float(np.linalg.norm(moved - vertices[place], axis=1).max() * 1e3)
 

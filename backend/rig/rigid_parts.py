@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from backend.geometry.similarity import nearest_similarity
 from backend.geometry.template import Template
 from backend.rig.arkit import ARKIT_INDEX, ARKIT_NAMES
-from backend.rig.measure import eye_sphere, fit_rigid, part_slice
+from backend.rig.measure import eye_sphere, part_slice
 
 JAW_KEYS = ("jawOpen", "jawForward", "jawLeft", "jawRight")
 _CHIN_WEIGHT = 0.95
@@ -27,7 +28,7 @@ def rotate_eyes(template: Template, neutral: np.ndarray, keys: np.ndarray) -> No
                 keys[index, place] = 0.0
                 continue
             shape = template.vertices[place].astype(np.float64)
-            rotation, _ = fit_rigid(shape, shape + offsets)
+            rotation = nearest_similarity(shape, shape + offsets, with_scale=False).rotation
             keys[index, place] = (neutral[place] - centre) @ (rotation - np.eye(3)).T
 
 
@@ -48,7 +49,9 @@ def move_jaw_parts(template: Template, neutral: np.ndarray, keys: np.ndarray) ->
         keys[index, tongue] = size * template.expressions[index, tongue]
         if name not in JAW_KEYS:
             continue
-        rotation, translation = fit_rigid(base[teeth], base[teeth] + template.expressions[index, teeth])
+        _, rotation, translation = nearest_similarity(
+            base[teeth], base[teeth] + template.expressions[index, teeth], with_scale=False
+        )
         skin = template.expressions[index, chin] - (base[chin] @ rotation.T + translation - base[chin])
         target_skin = keys[index, chin] - (face[chin] @ rotation.T - face[chin])
         target_translation = (target_skin - size * skin).mean(0)

@@ -8,35 +8,19 @@ from scipy.interpolate import RBFInterpolator
 from scipy.sparse.linalg import splu
 from scipy.spatial import cKDTree
 
+from backend.geometry.similarity import Similarity, nearest_similarity
 from trainer.data.midpoint import open_edges
 from trainer.data.raytrace.scene import vertex_normals
 
 
-def similarity_transform(source: np.ndarray, target: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]:
-    """Least-squares scale, rotation (3, 3) and translation (3,) with target = scale * rotation @ source + translation.
-
-    Umeyama (1991), equations 39 to 42, for (N, 3) point sets.
-    """
-    mean_source, mean_target = source.mean(0), target.mean(0)
-    centred = source - mean_source
-    u, singular, vt = np.linalg.svd((target - mean_target).T @ centred)
-    sign = np.ones(3)
-    sign[2] = np.sign(np.linalg.det(u @ vt))
-    rotation = (u * sign) @ vt
-    scale = float((singular * sign).sum() / (centred**2).sum())
-    return scale, rotation, mean_target - scale * rotation @ mean_source
-
-
-def robust_similarity(
-    source: np.ndarray, target: np.ndarray, keep: float = 0.7
-) -> tuple[float, np.ndarray, np.ndarray]:
-    """``similarity_transform`` of the share ``keep`` of the pairs that agree best (trimmed, ten passes)."""
+def robust_similarity(source: np.ndarray, target: np.ndarray, keep: float = 0.7) -> Similarity:
+    """``nearest_similarity`` of the share ``keep`` of the pairs that agree best (trimmed, ten passes)."""
     chosen = np.arange(len(source))
     for _ in range(10):
-        scale, rotation, translation = similarity_transform(source[chosen], target[chosen])
-        distance = np.linalg.norm(scale * source @ rotation.T + translation - target, axis=1)
+        found = nearest_similarity(source[chosen], target[chosen])
+        distance = np.linalg.norm(found.apply(source) - target, axis=1)
         chosen = np.argsort(distance)[: max(int(len(source) * keep), 4)]
-    return scale, rotation, translation
+    return found
 
 
 def warp_by_landmarks(

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from backend.geometry.similarity import nearest_similarity
 from backend.geometry.subdivision import subdivide
 from backend.geometry.symmetry import symmetric_part
 from backend.geometry.template import TEMPLATE_PATH, Template, save_template
@@ -31,7 +32,6 @@ from trainer.template.makehuman import (
 )
 from trainer.template.makehuman_people import mean_adult, people_model, random_faces
 from trainer.template.mean_face import lid_triangles, place_eyes, place_lashes, place_teeth, seat_eyeballs
-from trainer.template.model_fit import similarity
 from trainer.template.part_rules import PartRules, carry_parts, make_rules
 from trainer.template.pockets import flesh_matrix, keep_pocket_behind_skin
 from trainer.template.prior import PriorOptions, extra_modes, scan_modes, spread_mm, without_rigid_motion
@@ -172,8 +172,8 @@ def bake(path: Path = TEMPLATE_PATH, say: Callable[[str], None] = print) -> Temp
     cage = touch_lips(cage, topology.matrix[:head], face_loops(template).mouth)
     cage = keep_pocket_behind_skin(cage, topology.quads, topology.mouth)
     eyes = seat_eyeballs(template, (topology.matrix @ cage)[:head], kit)
-    scale, rotation, translation = similarity(mean, cage)
-    before = scale * template.vertices @ rotation.T + translation
+    placed = nearest_similarity(mean, cage)
+    before = placed.apply(template.vertices)
     points = before.copy()
     points[:head] = cage
     points = place_eyes(points, refined.parts, refined.quads, eyes)
@@ -186,7 +186,7 @@ def bake(path: Path = TEMPLATE_PATH, say: Callable[[str], None] = print) -> Temp
     face = topology.regions["face"]
     offsets = carrier.carry(kit.identity.astype(np.float64))
     # from ICT-FaceKit's frame into hm08's: rigid, the size stays that of real people
-    _, turn, _ = similarity(cage[face > 0.5], mean[face > 0.5])
+    turn = nearest_similarity(cage[face > 0.5], mean[face > 0.5]).rotation
     shift = mean[face > 0.5].mean(0) - turn @ cage[face > 0.5].mean(0)
     points, offsets = points @ turn.T + shift, offsets @ turn.T
     rules, mouth = _rules(template, points), face_loops(template).mouth
@@ -200,7 +200,7 @@ def bake(path: Path = TEMPLATE_PATH, say: Callable[[str], None] = print) -> Temp
     weights = np.zeros(len(points))
     weights[:head] = np.clip(face + 0.05, 0, 1)
     scans = scan_modes(carry_parts(rules, tidy(offsets)), weights, refined.mirror, options)
-    people = tidy(scale * (doll.people - doll.people.mean(0)))
+    people = tidy(placed.scale * (doll.people - doll.people.mean(0)))
     extra = extra_modes(scans, carry_parts(rules, people), weights, refined.mirror, options)
     known, beyond = spread_mm(scans, weights), spread_mm(extra, weights)
     say(f"a random face is {known:.2f} mm from the mean by the scans' modes, {beyond:.2f} mm by what goes beyond them")

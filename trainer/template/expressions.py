@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
+from backend.geometry.similarity import nearest_similarity
 from backend.geometry.template import Template
 from backend.rig.arkit import ARKIT_INDEX, ARKIT_NAMES, mirrored_name
 from backend.rig.contacts import close_lids, lift_lids, meet_lips
 from backend.rig.deformation_transfer import source_deformations, transfer
 from backend.rig.lashes import bind_lashes, carry_lashes
-from backend.rig.measure import eye_sphere, fit_rigid, part_slice
+from backend.rig.measure import eye_sphere, part_slice
 from backend.rig.pocket import OPEN_MOUTH_KEYS, bind_pocket, keep_pocket_inside
 from backend.rig.rigid_parts import JAW_KEYS
 from trainer.template.lid_motion import turn_lids
@@ -177,7 +178,7 @@ def _open_jaw(template: Template, raw: np.ndarray, gain: float) -> np.ndarray:
     """``jawOpen`` with ``gain`` times the angle: each vertex keeps its share of the jaw's turn, the rest is scaled."""
     neutral = template.vertices.astype(np.float64)
     teeth = part_slice(template.parts["teeth_lower"])
-    rotation, translation = fit_rigid(neutral[teeth], neutral[teeth] + raw[teeth])
+    _, rotation, translation = nearest_similarity(neutral[teeth], neutral[teeth] + raw[teeth], with_scale=False)
     angle, pivot = _hinge(rotation, translation)
     arm = neutral - pivot
     old = arm @ (_about_x(angle) - np.eye(3)).T
@@ -197,7 +198,9 @@ def _move_teeth(template: Template, raw: np.ndarray, keys: np.ndarray) -> None:
             if name != "tongueOut":
                 keys[index, tongue] = 0.0
             continue
-        rotation, translation = fit_rigid(neutral[teeth], neutral[teeth] + raw[index, teeth])
+        _, rotation, translation = nearest_similarity(
+            neutral[teeth], neutral[teeth] + raw[index, teeth], with_scale=False
+        )
         if name == "jawOpen":
             angle, pivot = _hinge(rotation, translation)
             rotation = _about_x(GAINS[name] * angle)

@@ -14,6 +14,7 @@ import numpy as np
 import scipy.sparse as sp
 from scipy.sparse.linalg import splu
 
+from backend.geometry.similarity import nearest_similarity
 from backend.geometry.template import Template
 from backend.rig.arkit import ARKIT_NAMES
 from backend.rig.deformation_transfer import source_deformations, transfer
@@ -60,8 +61,8 @@ def register_facekit(template: Template, kit: FaceKit) -> RegisteredKit:
     triangles = triangulate(template.quads[head.face_start : head.face_stop])
     marks = list(_LANDMARKS)
     own = template.landmarks68.positions(template.vertices)[marks].astype(np.float64)
-    turn, shift = _similarity(kit.neutral[kit.landmarks[marks]], own)
-    aligned = kit.neutral @ turn.T + shift
+    placed = nearest_similarity(kit.neutral[kit.landmarks[marks]], own)
+    aligned = placed.apply(kit.neutral)
     scan = facekit_surface(kit)
     scan = TriangleMesh(aligned, scan.triangles)
     rows = sp.csr_matrix(
@@ -81,7 +82,9 @@ def register_facekit(template: Template, kit: FaceKit) -> RegisteredKit:
     )
     registered = register(vertices, surface, scan, pulls)
     under, barycentrics, distance = _spots(template, kit, registered, scan)
-    return RegisteredKit(registered, aligned, turn, under, barycentrics, (weights > 0.5) & (distance < _REACH))
+    return RegisteredKit(
+        registered, aligned, placed.scale * placed.rotation, under, barycentrics, (weights > 0.5) & (distance < _REACH)
+    )
 
 
 def _spots(
@@ -175,12 +178,3 @@ def _fade_out(template: Template, found: RegisteredKit, difference: np.ndarray) 
     faded = difference.copy()
     faded[:, free] = solution.reshape(len(free), len(difference), 3).transpose(1, 0, 2)
     return faded
-
-
-def _similarity(source: np.ndarray, target: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Linear part (3, 3) and shift (3,) of the least-squares similarity (Umeyama 1991)."""
-    a, b = source - source.mean(0), target - target.mean(0)
-    u, s, vt = np.linalg.svd(b.T @ a)
-    flip = np.array([1.0, 1.0, np.sign(np.linalg.det(u @ vt))])
-    turn = (u * flip) @ vt * ((s * flip).sum() / (a**2).sum())
-    return turn, target.mean(0) - turn @ source.mean(0)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import scipy.sparse as sp
 
+from backend.geometry.similarity import nearest_similarity
 from trainer.template.closest_point import closest_points
 from trainer.template.registration import border_vertices, vertex_areas, vertex_normals
 from trainer.template.scans import TriangleMesh
@@ -21,19 +22,6 @@ class ModelFit:
     rotation: np.ndarray
     translation: np.ndarray
     cage: np.ndarray  # (V, 3) in the scan's frame
-
-
-def similarity(source: np.ndarray, target: np.ndarray, with_scale: bool = True) -> tuple[float, np.ndarray, np.ndarray]:
-    """Scale, rotation (3, 3) and translation (3,) that bring points ``source`` (N, 3) nearest to ``target``.
-
-    Umeyama, "Least-squares estimation of transformation parameters between two point patterns", 1991.
-    """
-    a, b = source - source.mean(0), target - target.mean(0)
-    u, singular, vt = np.linalg.svd(b.T @ a)
-    flip = np.array([1.0, 1.0, np.sign(np.linalg.det(u @ vt))])
-    rotation = (u * flip) @ vt
-    scale = float((singular * flip).sum() / (a**2).sum()) if with_scale else 1.0
-    return scale, rotation, target.mean(0) - scale * rotation @ source.mean(0)
 
 
 def fit_model(
@@ -64,7 +52,7 @@ def fit_model(
     noise, landmark_noise : standard deviations in metres of a patch of one square centimetre and of a landmark.
     """
     count = len(modes)
-    scale, rotation, translation = similarity(landmark_rows @ mean, landmark_targets, with_scale)
+    scale, rotation, translation = nearest_similarity(landmark_rows @ mean, landmark_targets, with_scale=with_scale)
     coefficients = np.zeros(count)
     normals = vertex_normals(scan.vertices, scan.triangles)
     border = border_vertices(scan.triangles, len(scan.vertices))

@@ -7,7 +7,7 @@ import pytest
 import scipy.sparse as sp
 
 from trainer.template.closest_point import closest_points
-from trainer.template.model_fit import fit_model, similarity
+from trainer.template.model_fit import fit_model
 from trainer.template.registration import (
     Pull,
     Step,
@@ -88,18 +88,6 @@ def test_a_lasting_pull_holds_its_vertex():
     surface = Surface(sp.identity(count, format="csr"), triangles, triangles, np.ones(count), np.ones(count))
     found = register(flat, surface, TriangleMesh(target, fine), [pull], schedule=(Step(0.01, 0.02, 5, 0.0),))
     np.testing.assert_allclose(found[middle], pull.targets[0], atol=2e-4)
-
-
-def test_similarity_is_recovered_and_never_a_reflection():
-    rng = np.random.default_rng(1)
-    source = rng.normal(size=(20, 3))
-    turn = np.linalg.qr(rng.normal(size=(3, 3)))[0]
-    turn *= np.sign(np.linalg.det(turn))
-    scale, rotation, translation = similarity(source, 1.7 * source @ turn.T + [1, 2, 3])
-    assert scale == pytest.approx(1.7)
-    np.testing.assert_allclose(rotation, turn, atol=1e-9)
-    np.testing.assert_allclose(translation, [1, 2, 3], atol=1e-9)
-    assert np.linalg.det(similarity(source, source * [-1, 1, 1])[1]) > 0
 
 
 def test_fit_model_finds_its_own_face():

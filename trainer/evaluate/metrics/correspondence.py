@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from trainer.data.scan_registration import similarity_transform
+from backend.geometry.similarity import nearest_similarity
 
 
 @dataclass(frozen=True)
@@ -26,8 +26,7 @@ def per_vertex_error(
     if chosen is not None:
         predicted, true = predicted[chosen], true[chosen]
     if align:
-        scale, rotation, translation = similarity_transform(predicted, true)
-        predicted = scale * predicted @ rotation.T + translation
+        predicted = nearest_similarity(predicted, true).apply(predicted)
     distance = np.linalg.norm(predicted - true, axis=1) * 1000
     return VertexError(float(distance.mean()), float(np.median(distance)), float(np.sqrt((distance**2).mean())))
 

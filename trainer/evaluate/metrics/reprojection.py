@@ -11,8 +11,8 @@ import numpy as np
 from scipy.optimize import least_squares
 from scipy.spatial.transform import Rotation
 
+from backend.geometry.similarity import nearest_similarity
 from backend.geometry.template import Template, load_template
-from trainer.data.scan_registration import similarity_transform
 from trainer.evaluate.metrics.correspondence import landmark_nme
 
 OUTER_CORNERS = (33, 263)
@@ -52,7 +52,7 @@ def reproject_held_out(
     keys = marks.positions(template.expressions.astype(np.float64))[:, used]  # (52, L, 3)
     target = landmarks[used, :2].astype(np.float64)
     eyes = float(np.linalg.norm(landmarks[OUTER_CORNERS[0], :2] - landmarks[OUTER_CORNERS[1], :2]))
-    pixels_per_metre, rotation, _ = similarity_transform(base, landmarks[used].astype(np.float64))
+    pixels_per_metre, rotation, _ = nearest_similarity(base, landmarks[used])
     focal = pixels_per_metre * TYPICAL_DISTANCE
     middle = base.mean(0)
     turn = Rotation.from_matrix(rotation)

@@ -6,24 +6,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from backend.geometry.similarity import Similarity, nearest_similarity
 from trainer.data.raytrace.bvh import build_bvh, closest_points
-from trainer.data.scan_registration import similarity_transform
 
 ICP_PASSES = 40
 CROP_FACTOR = 0.7
-
-
-@dataclass(frozen=True)
-class Similarity:
-    """``points -> scale * points @ rotation.T + translation``."""
-
-    scale: float
-    rotation: np.ndarray
-    translation: np.ndarray
-
-    def apply(self, points: np.ndarray) -> np.ndarray:
-        """Transformed points (..., 3)."""
-        return self.scale * points @ self.rotation.T + self.translation
 
 
 @dataclass(frozen=True)
@@ -80,7 +67,7 @@ def scan_to_mesh(
     """
     chosen = np.flatnonzero(np.linalg.norm(scan - nose_tip, axis=1) < crop_radius(scan_seven, bridge))
     points = scan[chosen]
-    start = Similarity(*similarity_transform(seven, scan_seven))
+    start = nearest_similarity(seven, scan_seven)
     alignment = refine_alignment(points, vertices, faces, start)
     placed = alignment.apply(vertices)
     _, distance, _ = closest_points(build_bvh(placed, faces), points)
