@@ -37,10 +37,11 @@ class PersonaliseOptions:
     Attributes
     ----------
     steps : of Adam. most_photos : that are learned from, the best ones.
-    geometry_rate : millimetres per step and code. reflectance_rate : of linear reflectance per step and code.
+    geometry_rate : millimetres that a node of this person may move in a step. reflectance_rate : the same of linear
+        reflectance.
     photometric, landmark : weights of the data terms, squared colours and squared per cent of the picture's side.
     smooth : weight of the squared differences, mm, between neighbouring nodes of what was changed.
-    stay : weight of the squared changes themselves, of nodes in mm and of reflectance in tenths.
+    stay : weight of the squared changes of this person, of nodes in mm and of reflectance in tenths.
     """
 
     steps: int = 40
@@ -162,10 +163,14 @@ def _tune(
     code = _of(code, slice(count))
     geometry, reflectance = (bases.identity_raw, bases.expression), (bases.reflectance,)
     before = [basis.detach().clone() for basis in (*geometry, *reflectance)]
+    # Adam moves every number of a basis by about its rate: by the codes' sum in all, which is divided out.
+    sums = [code.identity, code.expression, code.reflectance]
+    reach = [float(codes.abs().sum(1).mean().clamp(min=1e-3)) for codes in sums]
+    rates = (options.geometry_rate, options.geometry_rate, options.reflectance_rate)
     optimizer = torch.optim.Adam(
         [
-            {"params": geometry, "lr": options.geometry_rate},
-            {"params": reflectance, "lr": options.reflectance_rate},
+            {"params": (basis,), "lr": rate / far}
+            for basis, rate, far in zip((*geometry, *reflectance), rates, reach, strict=True)
         ]
     )
     marks, vertices, weights = _fixed_landmarks(bases)
@@ -184,7 +189,8 @@ def _tune(
         own = torch.einsum("nm,mgc->ngc", code.identity, change[0])
         moves = torch.cat([own, torch.einsum("nm,mgc->ngc", code.expression, change[1])])
         bend = (moves[:, edges[:, 0]] - moves[:, edges[:, 1]]).square().sum(-1).mean()
-        stay = sum(c.square().sum(0).mean() for c in change[:2]) + 100 * change[2].square().sum(0).mean()
+        colours = torch.einsum("nm,mrc->nrc", code.reflectance, change[2])
+        stay = moves.square().sum(-1).mean() + 100 * colours.square().sum(-1).mean()
         loss = options.photometric * colour + options.landmark * off.square().sum(-1).mean()
         loss = loss + options.smooth * bend + options.stay * stay
         optimizer.zero_grad()

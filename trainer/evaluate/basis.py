@@ -24,9 +24,11 @@ from trainer.data.ict_head import shared_folder
 from trainer.data.people.scene import Shot
 from trainer.data.portraits import PortraitsConfig
 from trainer.evaluate.basis_heads import HELD_OUT_SEED, head_figures
+from trainer.evaluate.basis_keys import key_figures
 from trainer.evaluate.basis_pairs import verification_figures
 from trainer.evaluate.basis_photometric import photometric_figures
 from trainer.evaluate.basis_reenactment import reenactment_figures
+from trainer.evaluate.basis_sheets import write_sheets
 from trainer.evaluate.basis_start import start_figures
 from trainer.evaluate.trained import trained_or_none
 from trainer.losses.face_model import METRES_TO_MM
@@ -38,6 +40,7 @@ _ENCODED = ("lip_iou.upper", "lip_iou.lower", "photometric.synthetic", "neutral.
 _SEPARATION = tuple(f"separation.{what}_mm.{who}" for what in ("identity", "expression") for who in ("same", "other"))
 _FITTED = tuple(f"{what}.{way}" for what in ("scan.median_mm", "fit_seconds") for way in ("cold", "encoder"))
 _COLOURS = ("photometric.learned", "photometric.prior")
+_KEYS = ("keys.moved_mm", "keys.refused", "keys.explained_mm.template", "keys.explained_mm.corrected")
 _PAIRS = ("verification.eer", "verification.emd")
 _REENACTED = ("reenactment.landmark", "reenactment.photometric")
 _BATCH = 8
@@ -121,6 +124,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--kept", default="", metavar="FOLDER", help="where held-out pictures are kept")
     parser.add_argument("--portraits", type=Path, help="a prepared collection (framing face, the model's size)")
     parser.add_argument("--sheet", type=Path, help="where a sheet of them goes (PNG)")
+    parser.add_argument(
+        "--sheets", type=Path, metavar="DIR", help="where pictures of synthetic people and modes go (PNG)"
+    )
     parser.add_argument("--count", type=int, default=100, help="portraits that are measured")
     parser.add_argument("--seed", type=int, default=0, help="which portraits")
 
@@ -130,19 +136,22 @@ def run(arguments: argparse.Namespace, console: Console) -> dict[str, float | st
     network = trained_or_none(load_learned_basis, arguments.model)
     figures = head_figures(network, arguments.people, scans=not arguments.no_scans)
     if network is None:
-        names = (*_ENCODED, *_COLOURS, *_SEPARATION, *_REENACTED, *_PAIRS, *_FITTED)
+        names = (*_ENCODED, *_KEYS, *_COLOURS, *_SEPARATION, *_REENACTED, *_PAIRS, *_FITTED)
         figures |= dict.fromkeys(names, NOT_TRAINED)
     else:
         figures |= encoder_figures(network, arguments.people, arguments.kept)
+        figures |= key_figures(network.bases, held_out(network.config.size, arguments.people, arguments.kept))
         figures |= portrait_figures(network, arguments)
         figures |= dict.fromkeys(_REENACTED, "left out: no clips were wanted")
         if arguments.clips:
             figures |= reenactment_figures(network, arguments.clips, arguments.kept)
         figures |= pair_figures(network, arguments.pairs)
         figures |= dict.fromkeys(_FITTED, "left out: not asked for")
+        model = BasisModel(network, torch.device("cpu"), load_model(MODEL_NAME, arguments.model).version)
+        if arguments.sheets:
+            figures |= write_sheets(model, arguments.sheets)
         if not arguments.no_scans:
-            version = load_model(MODEL_NAME, arguments.model).version
-            figures |= start_figures(BasisModel(network, torch.device("cpu"), version), console)
+            figures |= start_figures(model, console)
     table = Table("figure", "value", title=f"{arguments.people} held-out synthetic people")
     for name, value in figures.items():
         table.add_row(name, value if isinstance(value, str) else f"{value:.4f}")
