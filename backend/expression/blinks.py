@@ -1,4 +1,8 @@
-"""Blinks are whole: lids that shut and open again at once have been shut, even where a picture shows half of it."""
+"""Blinks are whole: lids that shut and open again at once have been shut, even where a picture shows half of it.
+
+What counts is how far what the reader says of the lids, and how far apart the detector has them, stand out of the
+take's own trembling: on faces seen from the side or with small eyes a whole blink is read as a tenth of one.
+"""
 
 from __future__ import annotations
 
@@ -10,14 +14,23 @@ import numpy as np
 
 from backend.expression.expected import LIDS
 from backend.expression.frame_face import SeenFace
+from backend.expression.gaps import EYES, lid_opening
 from backend.expression.reading import Reading
 from backend.expression.take import FrameMark
 
 REACH_SECONDS = 0.35
 """Before and after a blink's deepest frame within which the lids are open."""
 LONGEST_SECONDS = 0.5
-RISE, RISE_OF_EACH = 0.22, 0.1
-"""How much deeper than before and after both lids together, and each of them, are read in a blink."""
+RISE, RISE_OF_EACH = 0.22, 0.3
+"""How much deeper than before and after both lids together are read in a plain blink; and each of them, relative to
+that, in any."""
+PLAIN_SCORE, SCORE, SCORE_OF_EACH = 3.5, 5.0, 1.0
+"""How far a plain blink stands out (sum of ``blink_scores``), and one that is read as less than ``RISE``, which reading
+and opening both have to show."""
+READING_FLOOR, OPENING_FLOOR, MOST_OPENING_SCORE = 0.02, 0.04, 6.0
+"""Least trembling of the reading and of the logarithm of the opening; most that the opening counts for."""
+RUN_SHARE = 0.35
+"""Share of the peak's score above which frames belong to the blink."""
 WHOLE = 0.95
 
 ReadFrame = tuple[SeenFace, Reading] | FrameMark
@@ -25,19 +38,25 @@ ReadFrame = tuple[SeenFace, Reading] | FrameMark
 
 
 def with_whole_blinks(frames: Iterable[ReadFrame], fps: float) -> Iterator[ReadFrame]:
-    """The frames with blinks made whole; holds some 1.5 s of them."""
-    reach = math.ceil(REACH_SECONDS * fps)
+    """The frames with blinks made whole; holds some 3 s of them."""
+    reach = _context(fps)
     window: list[ReadFrame] = []
     at = 0  # the window's first frame that is not out yet
     for frame in frames:
         window.append(frame)
-        if len(window) - at > 2 * reach:
+        if len(window) - at > reach:
             yield _whole(window, at, fps)
             at += 1
-            if at > 2 * reach:
+            if at > reach:
                 window, at = window[1:], at - 1
     for number in range(at, len(window)):
         yield _whole(window, number, fps)
+
+
+def _context(fps: float) -> int:
+    """Frames before and after one that decide whether it is part of a blink: its peak may be ``LONGEST_SECONDS`` away,
+    and is judged by ``blink_scores``, which look three times ``REACH_SECONDS`` around."""
+    return math.ceil(LONGEST_SECONDS * fps) + 3 * math.ceil(REACH_SECONDS * fps) + 2
 
 
 def _whole(window: list[ReadFrame], at: int, fps: float) -> ReadFrame:
@@ -46,28 +65,67 @@ def _whole(window: list[ReadFrame], at: int, fps: float) -> ReadFrame:
         return frame
     unseen = np.full(2, np.nan)
     lids = np.array([unseen if isinstance(one, FrameMark) else one[1].weights[list(LIDS)] for one in window])
+    openings = np.array(
+        [np.nan if isinstance(one, FrameMark) else eyes_opening(one[0].evidence.landmarks) for one in window]
+    )
     seen, reading = frame
     weights = reading.weights.copy()
-    weights[list(LIDS)] = whole_blinks(lids, fps)[at]
+    weights[list(LIDS)] = whole_blinks(lids, openings, fps)[at]
     return seen, replace(reading, weights=weights)
 
 
-def whole_blinks(lids: np.ndarray, fps: float) -> np.ndarray:
+def eyes_opening(landmarks: np.ndarray) -> float:
+    """How far the lids are apart over the eye's width, of landmarks (478, 3): mostly of the eye that is seen better."""
+    widths = np.array([np.linalg.norm(landmarks[corners[0], :2] - landmarks[corners[1], :2]) for _, corners, _ in EYES])
+    share = widths**2 / max(float((widths**2).sum()), 1e-9)
+    return float(share @ [lid_opening(landmarks, eye) for eye in range(2)])
+
+
+def blink_scores(lids: np.ndarray, openings: np.ndarray, fps: float) -> np.ndarray:
+    """(2, F) by how many of its own usual deviations the reading, and the opening, stand out of the frames around.
+
+    lids : (F, 2) weights; openings : (F,) ``eyes_opening``; finite.
+    """
+    reach = math.ceil(REACH_SECONDS * fps)
+    reading = _standing_out(lids.mean(1), reach, READING_FLOOR)
+    opening = _standing_out(-np.log(np.maximum(openings, 0.02)), reach, OPENING_FLOOR)
+    return np.stack([reading, np.clip(opening, -2.0, MOST_OPENING_SCORE)])
+
+
+def _standing_out(values: np.ndarray, reach: int, floor: float) -> np.ndarray:
+    """(F,) values less the median around them, over the usual size of that, which is at least ``floor``."""
+    off = values - _medians(values, reach)
+    return off / np.maximum(1.4826 * _medians(np.abs(off), 2 * reach), floor)
+
+
+def _medians(values: np.ndarray, reach: int) -> np.ndarray:
+    """(F,) medians over ``reach`` frames before and after each; beyond the ends the values are mirrored."""
+    padded = np.pad(values, reach, mode="symmetric")
+    return np.median(np.lib.stride_tricks.sliding_window_view(padded, 2 * reach + 1), axis=1)
+
+
+def whole_blinks(lids: np.ndarray, openings: np.ndarray, fps: float) -> np.ndarray:
     """Lids' weights (F, 2), NaN where there was no face, with every blink as deep as ``WHOLE``.
 
-    A blink is a peak of both lids that rises ``RISE`` over the lowest values within ``REACH_SECONDS`` before and after
-    it, and is over in ``LONGEST_SECONDS``. At the take's ends one side is enough.
+    A blink is a peak of ``blink_scores`` in which both lids rise, and that is over in ``LONGEST_SECONDS``. Plain ones,
+    whose lids rise ``RISE`` over the lowest values within ``REACH_SECONDS`` before and after, need ``PLAIN_SCORE``, and
+    at the take's ends one side is enough; others need ``SCORE``. openings : (F,) ``eyes_opening``.
     """
     reach = math.ceil(REACH_SECONDS * fps)
     result = lids.copy()
-    if np.isnan(lids).all():
-        return result
     known = np.flatnonzero(~np.isnan(lids[:, 0]))
-    filled = np.column_stack([np.interp(np.arange(len(lids)), known, lids[known, eye]) for eye in range(2)])
+    if not len(known):
+        return result
+    frames = np.arange(len(lids))
+    filled = np.column_stack([np.interp(frames, known, lids[known, eye]) for eye in range(2)])
+    parts = blink_scores(filled, np.interp(frames, known, openings[known]), fps)
+    scores = parts.sum(0)
     both = filled.mean(1)
-    for peak in range(len(lids)):
-        near = both[max(peak - 2, 0) : peak + 3]
-        if both[peak] < near.max() or both[peak] < RISE:
+    for peak in known:
+        plain = both[peak] >= both[max(peak - 2, 0) : peak + 3].max() and scores[peak] >= PLAIN_SCORE
+        clear = scores[peak] >= max(SCORE, scores[max(peak - 2, 0) : peak + 3].max())
+        clear = clear and parts[:, peak].min() >= SCORE_OF_EACH and 2 <= peak < len(lids) - 2
+        if not plain and not clear:
             continue
         sides = [filled[max(peak - reach, 0) : peak], filled[peak + 1 : peak + 1 + reach]]
         lowest = [side[side.mean(1).argmin()] for side in sides if len(side)]
@@ -75,9 +133,11 @@ def whole_blinks(lids: np.ndarray, fps: float) -> np.ndarray:
             continue
         base = np.max(lowest, axis=0)  # (2,)
         height = filled[peak] - base
-        if height.mean() < RISE or height.min() < RISE_OF_EACH:
+        if height.min() < RISE_OF_EACH * height.mean() or height.mean() <= 0.0:
             continue
-        raised = both > base.mean() + 0.25 * height.mean()
+        if not clear and height.mean() < RISE:
+            continue
+        raised = both > base.mean() + 0.25 * height.mean() if plain else scores > RUN_SHARE * scores[peak]
         first, last = peak, peak
         while first > 0 and raised[first - 1]:
             first -= 1
@@ -85,7 +145,7 @@ def whole_blinks(lids: np.ndarray, fps: float) -> np.ndarray:
             last += 1
         if (last - first + 1) / fps > LONGEST_SECONDS:
             continue
-        gain = np.maximum((WHOLE - base) / height, 1.0)
+        gain = np.maximum((WHOLE - base) / np.maximum(height, 1e-3), 1.0)
         part = slice(first, last + 1)
         deeper = np.clip(base + gain * (filled[part] - base), 0.0, 1.0)
         result[part] = np.where(np.isnan(lids[part]), np.nan, np.maximum(result[part], deeper))

@@ -6,11 +6,13 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from backend.expression.appearance import turn_by_appearance, turned
 from backend.expression.expected import LIDS, expect, read_subject_face
 from backend.expression.frame_face import SeenFace
 from backend.expression.frame_solver import SolvedFrame, solve_frame
 from backend.expression.gaps import lid_opening
 from backend.expression.priors import FramePrior, frame_prior
+from backend.expression.reading import load_reader
 from backend.expression.subject import Subject
 from backend.fitting.initial_pose import camera_prior, initial_parameters
 from backend.fitting.options import PriorWeights
@@ -41,11 +43,13 @@ class Calibration:
     Attributes
     ----------
     prior : what every frame is solved with. open_lids : (2,) what the reader says of this person's left and right lid
-        while the eyes are open.
+        while the eyes are open. turn : (3,) rotation vector in the head's axes, by how much heads are turned beside
+        their solutions (``turn_by_appearance``); zero where the person's skin is not known.
     """
 
     prior: FramePrior
     open_lids: np.ndarray
+    turn: np.ndarray
 
 
 def assumed_focal(pixels: np.ndarray) -> float:
@@ -53,8 +57,24 @@ def assumed_focal(pixels: np.ndarray) -> float:
     return FOCAL_PER_SIDE * max(pixels.shape[:2])
 
 
-def solve_photo(subject: Subject, seen: SeenFace, weights: PriorWeights | None = None) -> SolvedFrame:
-    """One picture by itself. Raises ``ValueError`` when no pose explains its landmarks."""
+def solve_photo(subject: Subject, seen: SeenFace) -> SolvedFrame:
+    """One picture by itself, turned as the person's skin says where it is known. Raises ``ValueError`` when no pose
+    explains its landmarks."""
+    solved = _solve_landmarks(subject, seen)
+    return replace(solved, parameters=turned(solved.parameters, _turn(subject, seen, solved)))
+
+
+def _turn(subject: Subject, seen: SeenFace, solved: SolvedFrame) -> np.ndarray:
+    if subject.appearance is None:
+        return np.zeros(3)
+    covariance = load_reader().rotation_covariance
+    landmarks = seen.evidence.landmarks
+    return turn_by_appearance(
+        subject.template, subject.appearance, seen.window, landmarks, solved.parameters, covariance
+    )
+
+
+def _solve_landmarks(subject: Subject, seen: SeenFace, weights: PriorWeights | None = None) -> SolvedFrame:
     weights = weights or PHOTO_WEIGHTS
     modes = len(subject.model.detector.modes)
     start = initial_parameters(subject.template, seen.face, weights, modes)
@@ -69,9 +89,11 @@ def solve_photo(subject: Subject, seen: SeenFace, weights: PriorWeights | None =
 
 def calibrate(subject: Subject, seen: tuple[SeenFace, ...]) -> Calibration:
     """From some frames of a take (at least one); all were taken with one focal length, centred."""
-    focal = _focal([solve_photo(subject, one, FRAME_WEIGHTS) for one in seen])
+    focal = _focal([_solve_landmarks(subject, one, FRAME_WEIGHTS) for one in seen])
     known = tuple(replace(one, face=replace(one.face, focal_px=focal)) for one in seen)
-    nuisance = np.mean([solve_photo(subject, one).parameters.nuisance for one in known], axis=0)
+    solved = [_solve_landmarks(subject, one) for one in known]
+    nuisance = np.mean([one.parameters.nuisance for one in solved], axis=0)
+    turn = np.median([_turn(subject, one, found) for one, found in zip(known, solved, strict=True)], axis=0)
     camera = replace(
         camera_prior(known[0].face, PriorWeights()),
         log_focal_deviation=1e-3,
@@ -81,7 +103,7 @@ def calibrate(subject: Subject, seen: tuple[SeenFace, ...]) -> Calibration:
     prior = frame_prior(camera, CONSTANT_SHARE * nuisance, CHANGING_DEVIATION)
     lids = [float(np.median([lid_opening(one.face.landmarks, eye) for one in seen])) for eye in range(2)]
     read = np.array([read_subject_face(subject, one.evidence).weights[list(LIDS)] for one in seen])
-    return Calibration(replace(prior, open_lids=(lids[0], lids[1])), np.median(read, axis=0))
+    return Calibration(replace(prior, open_lids=(lids[0], lids[1])), np.median(read, axis=0), turn)
 
 
 def _focal(solved: list[SolvedFrame]) -> float:

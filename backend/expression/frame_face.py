@@ -6,9 +6,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from backend.expression.evidence import FaceEvidence, evidence_of
+from backend.expression.evidence import WINDOW_PER_FACE, WINDOW_PIXELS, FaceEvidence, evidence_of_window
 from backend.photos.collection import PhotoFace, PhotoQuality
-from backend.photos.landmarks import head_pose
+from backend.photos.landmarks import head_pose, landmark_window
 
 _UNRATED = PhotoQuality(1.0, 1.0, 1.0, 1.0, 1.0, 1.0)
 
@@ -40,11 +40,17 @@ def face_in_frame(
 
 @dataclass(frozen=True)
 class SeenFace:
-    """A face in a picture: ``face`` without the memory of its pixels, of which only the size is looked at, and what
-    these say, ``evidence``."""
+    """A face in a picture.
+
+    Attributes
+    ----------
+    face : without the memory of its pixels, of which only the size is looked at. evidence : what these say.
+    window : (144, 144, 3) uint8 sRGB, the upright face (``landmark_window``, ``WINDOW_PER_FACE``).
+    """
 
     face: PhotoFace
     evidence: FaceEvidence
+    window: np.ndarray
 
 
 def seen_in_frame(
@@ -56,4 +62,6 @@ def seen_in_frame(
 ) -> SeenFace:
     """As ``face_in_frame``."""
     face = face_in_frame(name, pixels, landmarks, source_size, focal_px)
-    return SeenFace(replace(face, pixels=np.broadcast_to(np.uint8(0), pixels.shape)), evidence_of(pixels, landmarks))
+    window = landmark_window(landmarks, WINDOW_PER_FACE).cut(pixels, WINDOW_PIXELS)
+    evidence = evidence_of_window(window, landmarks, pixels.shape[1])
+    return SeenFace(replace(face, pixels=np.broadcast_to(np.uint8(0), pixels.shape)), evidence, window)

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import io
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import pygltflib
+from PIL import Image
 
 from backend.errors import LikenessError
 from backend.exchange.assemble import face_parts
 from backend.exchange.split_mesh import split_at_seams
+from backend.expression.appearance import Appearance, appearance_of_texture
 from backend.fitting.fit import run_landmark_stage
 from backend.fitting.landmark_targets import LandmarkModel, landmark_model
 from backend.fitting.options import PriorWeights, fit_options_for
@@ -19,6 +22,7 @@ from backend.photos.collection import PhotoFace
 from backend.rig.personalise import personalise_keys
 
 MOST_GLB_BYTES = 512 * 2**20
+MOST_TEXTURE_PIXELS = 8192
 _ADVICE = "Give the folder that 'python -m backend reconstruct' wrote, or --identity auto."
 
 
@@ -30,13 +34,15 @@ class Subject:
     ----------
     template : the template with this person's neutral vertices and keys, and no identity modes.
     model : the landmarks' places on it.
+    appearance : the person's skin, None where it is not known.
     """
 
     template: Template
     model: LandmarkModel
+    appearance: Appearance | None = None
 
 
-def subject_of(neutral: np.ndarray) -> Subject:
+def subject_of(neutral: np.ndarray, appearance: Appearance | None = None) -> Subject:
     """The rig of neutral vertices (V, 3) in the template's order, head frame, metres."""
     template = load_template()
     neutral = np.ascontiguousarray(neutral, dtype=np.float32)
@@ -46,7 +52,7 @@ def subject_of(neutral: np.ndarray) -> Subject:
         expressions=personalise_keys(template, neutral),
         identity_modes=np.zeros((0, *neutral.shape), np.float32),
     )
-    return Subject(own, landmark_model(own))
+    return Subject(own, landmark_model(own), appearance)
 
 
 def read_subject(folder: Path) -> Subject:
@@ -54,7 +60,23 @@ def read_subject(folder: Path) -> Subject:
 
     Raises ``LikenessError`` with code "usage" when there is no ``face.glb`` of this version in it.
     """
-    return subject_of(read_neutral(folder))
+    neutral = read_neutral(folder)
+    texture = read_texture(folder)
+    return subject_of(neutral, None if texture is None else appearance_of_texture(load_template(), texture))
+
+
+def read_texture(folder: Path) -> np.ndarray | None:
+    """(R, R, 3) uint8 sRGB albedo in ``face.glb``, None where there is no picture of that kind in it."""
+    try:
+        gltf = pygltflib.GLTF2.load_binary(str(Path(folder) / "face.glb"))
+        view = gltf.bufferViews[gltf.images[0].bufferView]
+        start = view.byteOffset or 0
+        with Image.open(io.BytesIO(gltf.binary_blob()[start : start + view.byteLength])) as image:
+            if image.width != image.height or image.width > MOST_TEXTURE_PIXELS:
+                return None
+            return np.asarray(image.convert("RGB"))
+    except Exception:  # somebody else's parser; the head is used without its texture
+        return None
 
 
 def read_neutral(folder: Path) -> np.ndarray:

@@ -12,6 +12,7 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 from backend.errors import LikenessError
+from backend.expression.appearance import turned
 from backend.expression.blinks import ReadFrame, with_whole_blinks
 from backend.expression.calibrate import (
     FRAME_WEIGHTS,
@@ -106,6 +107,15 @@ def transfer_frames(
     return _take(name, "video", fps, frames, pivot)
 
 
+def identity_of_frames(open_source: Callable[[], AbstractContextManager[FrameSource]]) -> Subject:
+    """Whom ``transfer_frames`` solves where no subject is given. Raises ``LikenessError`` "no_face"."""
+    with open_source() as source:
+        anchors = _anchors(source, silent)
+    if not anchors:
+        raise NO_FACE
+    return subject_from_faces(tuple(one.face for one in anchors), FRAME_WEIGHTS)
+
+
 def _subject(identity: Path | Subject | None) -> Subject | None:
     return read_subject(identity) if isinstance(identity, Path) else identity
 
@@ -175,6 +185,7 @@ def _measure(subject: Subject, calibration: Calibration, seen: SeenFace, reading
         return MeasuredFrame(None, FrameMark.NO_FACE)
     if not np.isfinite(solved.information).all():
         return MeasuredFrame(None, FrameMark.NO_FACE)
+    solved = replace(solved, parameters=turned(solved.parameters, calibration.turn))
     return MeasuredFrame(solved, FrameMark.MEASURED)
 
 

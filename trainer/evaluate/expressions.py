@@ -15,22 +15,28 @@ from scipy.ndimage import label
 from scipy.spatial.transform import Rotation
 
 from backend.errors import LikenessError
+from backend.expression.appearance import face_vertices
 from backend.expression.calibrate import solve_photo
 from backend.expression.frame_face import seen_in_frame
 from backend.expression.subject import Subject, subject_of
 from backend.expression.take import ExpressionTake
-from backend.expression.transfer import transfer_frames
+from backend.expression.transfer import identity_of_frames, transfer_frames
 from backend.expression.video import VideoFrame
-from backend.fitting.parameters import FACING_CAMERA
+from backend.fitting.parameters import FACING_CAMERA, PhotoParameters
+from backend.geometry.template import load_template
 from backend.photos.detect import detect_faces
 from backend.photos.landmarks import find_landmarks
 from backend.rig.arkit import ARKIT_INDEX, ARKIT_NAMES
 from trainer.data.people.casting import FRAMES_PER_SECOND
-from trainer.data.people.source import PeopleConfig
+from trainer.data.people.source import People, PeopleConfig
+from trainer.evaluate.blink_clips import BlinkPeople, yaw_of
+from trainer.evaluate.pose_errors import PoseErrors, pose_errors, turn_between
+from trainer.evaluate.seen_skin import seen_appearance
 from trainer.expressions.pictures import frame_camera, put_into_frame
 
 SEED = 9100
 """Of people that no training run uses."""
+KINDS = ("photos", "clips", "blinks")
 BLINK_CLOSED, BLINK_FALSE = 0.5, 0.25
 """A lid's weight above which a run of frames counts as a blink; an estimated run is false when the truth stays below
 the second."""
@@ -42,30 +48,37 @@ class KnownPictures:
 
     Attributes
     ----------
-    pictures : F of (S, S, 3) uint8 sRGB. rotations : (F, 3, 3) camera_from_head. weights : (F, 52).
-    neutral : (V, 3) vertices. focal_px : focal length in pixels.
+    pictures : F of (S, S, 3) uint8 sRGB. rotations : (F, 3, 3) camera_from_head. places : (F, 3) of the face's middle
+    in the camera frame, metres. weights : (F, 52). neutral : (V, 3) vertices. focal_px : focal length in pixels.
     """
 
     pictures: tuple[np.ndarray, ...]
     rotations: np.ndarray
+    places: np.ndarray
     weights: np.ndarray
     neutral: np.ndarray
     focal_px: float
 
 
-def known_pictures(config: PeopleConfig, index: int) -> KnownPictures:
+def known_pictures(source: PeopleConfig | People, index: int) -> KnownPictures:
     """Person number ``index``, each crop put back into a whole frame: one focal length, principal point in its middle
     (the rest of the frame repeats the crop's edge)."""
-    batch = config.build().batch(range(index, index + 1), torch.device("cpu"))
+    people = source.build() if isinstance(source, PeopleConfig) else source
+    config = people.config
+    batch = people.batch(range(index, index + 1), torch.device("cpu"))
     intrinsics = batch.intrinsics.numpy().astype(np.float64)
     camera, side = frame_camera(float(np.median(intrinsics[:, 0, 0])), config.size)
     pictures = []
     for image, own in zip(batch.images, intrinsics, strict=True):
         pixels = np.ascontiguousarray((image.permute(1, 2, 0).numpy() * 255.0 + 0.5).astype(np.uint8))
         pictures.append(put_into_frame(pixels, own, camera, side))
+    poses = batch.camera_from_head.numpy().astype(np.float64)
+    template = load_template()
+    middle = template.landmarks478.positions(batch.neutral[0].numpy())[template.landmarks478.valid].mean(0)
     return KnownPictures(
         tuple(pictures),
-        batch.camera_from_head.numpy()[:, :3, :3].astype(np.float64),
+        poses[:, :3, :3],
+        poses[:, :3, :3] @ middle + poses[:, :3, 3],
         batch.expression.numpy(),
         batch.neutral[0].numpy(),
         float(camera[0, 0]),
@@ -94,17 +107,18 @@ class PictureSource:
 
 @dataclass(frozen=True)
 class Read:
-    """What was read beside what is true: weights (F, 52), and angle of the rotation between both poses (F,) degrees, as
-    the product found it and, for photos, with the focal length given (EXIF; else empty)."""
+    """What was read beside what is true: weights (F, 52), and the poses' errors, as the product found them, for photos
+    with the focal length given (EXIF), and for heads that were reconstructed between the faces laid onto each other."""
 
     truth: np.ndarray
     found: np.ndarray
-    pose_degrees: np.ndarray
-    exif_pose_degrees: np.ndarray
+    pose: PoseErrors
+    exif_pose: PoseErrors | None = None
+    aligned_pose: PoseErrors | None = None
 
 
 def read_photos(known: KnownPictures, subject: Subject) -> Read:
-    """Each picture by itself; those without a face that is found are left out."""
+    """Each picture by itself; those without a face that is found are left out. Raises ``LikenessError`` if all are."""
     rows = []
     for number, picture in enumerate(known.pictures):
         for face in detect_faces(picture)[:1]:
@@ -114,21 +128,38 @@ def read_photos(known: KnownPictures, subject: Subject) -> Read:
             seen = seen_in_frame(str(number), picture, landmarks)
             parameters = solve_photo(subject, seen).parameters
             told = solve_photo(subject, replace(seen, face=replace(seen.face, focal_px=known.focal_px))).parameters
-            off = [
-                np.degrees(Rotation.from_matrix(known.rotations[number].T @ one.rotation).magnitude())
-                for one in (parameters, told)
-            ]
-            rows.append((known.weights[number], parameters.expression, *off))
-    truth, found, off, told_off = zip(*rows, strict=True) if rows else ((), (), (), ())
-    return Read(np.array(truth).reshape(-1, 52), np.array(found).reshape(-1, 52), np.array(off), np.array(told_off))
+            rows.append((number, parameters, told))
+    if not rows:
+        raise LikenessError("no_face", "No face was found in any of the pictures.", "")
+    seen_in, found, told = zip(*rows, strict=True)
+    weights = np.array([one.expression for one in found])
+    errors = [_errors(known, np.array(seen_in), solved) for solved in (found, told)]
+    return Read(known.weights[list(seen_in)], weights, *errors)
+
+
+def _errors(known: KnownPictures, numbers: np.ndarray, solved: Sequence[PhotoParameters]) -> PoseErrors:
+    rotations, places = (np.array([getattr(one, name) for one in solved]) for name in ("rotation", "pivot_in_camera"))
+    return pose_errors(known.rotations[numbers], known.places[numbers], rotations, places)
 
 
 def read_clip(known: KnownPictures, subject: Subject) -> tuple[Read, ExpressionTake]:
-    """All pictures as one video. Raises ``LikenessError`` when no face is found."""
-    take = transfer_frames("clip", lambda: PictureSource(known.pictures, FRAMES_PER_SECOND), subject)
+    """All pictures as one video, of a person who is solved from them where ``subject`` is None. Raises
+    ``LikenessError`` when no face is found."""
+
+    def source() -> PictureSource:
+        return PictureSource(known.pictures, FRAMES_PER_SECOND)
+
+    own = subject or identity_of_frames(source)
+    take = transfer_frames("clip", source, own)
     found = FACING_CAMERA @ Rotation.from_quat(np.roll(take.head_rotations, -1, axis=1)).as_matrix()
-    off = Rotation.from_matrix(known.rotations.transpose(0, 2, 1) @ found).magnitude()
-    return Read(known.weights, take.weights, np.degrees(off), np.zeros(0)), take
+    places = take.head_positions.astype(np.float64) @ FACING_CAMERA
+    errors = pose_errors(known.rotations, known.places, found, places)
+    if subject is not None:
+        return Read(known.weights, take.weights, errors), take
+    face = face_vertices(own.template)
+    found = found @ turn_between(own.template.vertices[face], known.neutral[face])
+    aligned = pose_errors(known.rotations, known.places, found, places)
+    return Read(known.weights, take.weights, errors, aligned_pose=aligned), take
 
 
 def jitter(values: np.ndarray) -> float:
@@ -159,20 +190,16 @@ def blinks(truth: np.ndarray, found: np.ndarray) -> tuple[int, int, int]:
 def weight_figures(prefix: str, reads: Sequence[Read]) -> dict[str, float]:
     """Mean absolute errors, by key too, and pose errors."""
     truth, found = (np.concatenate([getattr(read, name) for read in reads]) for name in ("truth", "found"))
-    pose = np.concatenate([read.pose_degrees for read in reads])
     error = np.abs(found - truth)
     figures = {
         f"{prefix}.pictures": len(truth),
         f"{prefix}.weights_mae": error.mean(),
         f"{prefix}.weights_mae_of_zero": truth.mean(),
-        f"{prefix}.pose_degrees_mean": pose.mean(),
-        f"{prefix}.pose_degrees_median": np.median(pose),
-        f"{prefix}.pose_degrees_p95": np.percentile(pose, 95),
     }
-    told = np.concatenate([read.exif_pose_degrees for read in reads])
-    if len(told):
-        figures[f"{prefix}.pose_exif_degrees_mean"] = told.mean()
-        figures[f"{prefix}.pose_exif_degrees_median"] = np.median(told)
+    for name, kind in (("pose", "pose"), ("exif_pose", "pose_exif"), ("aligned_pose", "pose_aligned")):
+        errors = [getattr(read, name) for read in reads if getattr(read, name) is not None]
+        if errors:
+            figures |= PoseErrors.joined(errors).figures(f"{prefix}.{kind}_degrees")
     figures |= {f"{prefix}.mae.{name}": error[:, key].mean() for key, name in enumerate(ARKIT_NAMES)}
     for key, name in enumerate(ARKIT_NAMES):
         if (truth[:, key] > 0.1).sum() >= 3:  # how much of a movement arrives: slope through 0
@@ -185,24 +212,37 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--people", type=int, default=24, help="people of whom two photos are read (default 24)")
     parser.add_argument("--clips", type=int, default=12, help="clips of two seconds (default 12)")
     parser.add_argument("--size", type=int, default=224, help="side of the head's crop in pixels (default 224)")
-    parser.add_argument("--identity", choices=("known", "auto"), default="known", help="of clips (default known)")
+    parser.add_argument(
+        "--identity",
+        choices=("known", "textured", "auto"),
+        default="known",
+        help="the person's true neutral head (default), with skin as four other photos show it, or solved (clips only)",
+    )
+    parser.add_argument("--blink-clips", type=int, default=0, help="clips with two blinks each, from all sides")
 
 
 def run(arguments: argparse.Namespace, console: Console) -> dict[str, float]:
     """Figures as documented in docs/expressions.md."""
     torch.set_num_threads(1)
     photos = PeopleConfig(size=arguments.size, seed=SEED, photos=2)
+    textured = arguments.identity == "textured"
     reads = []
     for index in range(arguments.people):
         known = known_pictures(photos, index)
-        reads.append(read_photos(known, subject_of(known.neutral)))
-    figures = weight_figures("photos", reads) if arguments.people else {}
+        skin = seen_appearance(photos, index) if textured else None
+        try:
+            reads.append(read_photos(known, subject_of(known.neutral, skin)))
+        except LikenessError:
+            console.print(f"person {index}: no face")
+    figures = weight_figures("photos", reads) if reads else {}
     clips = PeopleConfig(size=arguments.size, seed=SEED, photos=24, clips=True)
     reads, ratios, blink_counts = [], [], []
     for index in range(1000, 1000 + arguments.clips):
         known = known_pictures(clips, index)
+        skin = seen_appearance(photos, index) if textured else None
+        subject = None if arguments.identity == "auto" else subject_of(known.neutral, skin)
         try:
-            read, _ = read_clip(known, subject_of(known.neutral) if arguments.identity == "known" else None)
+            read, _ = read_clip(known, subject)
         except LikenessError:
             console.print(f"clip {index}: no face")
             continue
@@ -217,16 +257,38 @@ def run(arguments: argparse.Namespace, console: Console) -> dict[str, float]:
         figures["clips.blinks"] = count
         figures["clips.blinks_found"] = hits / max(count, 1)
         figures["clips.blinks_false_per_minute"] = 60.0 * false / (len(reads) * 24 / FRAMES_PER_SECOND)
+    if arguments.blink_clips:
+        figures |= _blink_figures(arguments.blink_clips, console)
     _print(figures, console)
     return figures
 
 
+def _blink_figures(count: int, console: Console) -> dict[str, float]:
+    """``blinks.*``: of clips that are made to be blinked in; blinks of which no frame shows a face count as missed."""
+    people, counts = BlinkPeople(), {}
+    for index in range(count):
+        known = known_pictures(people, index)
+        try:
+            read, _ = read_clip(known, subject_of(known.neutral))
+            found = np.array(blinks(read.truth, read.found))
+        except LikenessError:
+            console.print(f"blink clip {index}: no face")
+            found = np.array([blinks(known.weights, np.zeros_like(known.weights))[0], 0, 0])
+        yaw = abs(yaw_of(index))
+        counts[yaw] = counts.get(yaw, 0) + found
+    total = np.sum(list(counts.values()), axis=0)
+    figures = {"blinks.blinks": total[0], "blinks.found": total[1] / total[0], "blinks.false": total[2]}
+    for yaw, (blinked, found, _) in sorted(counts.items()):
+        figures[f"blinks.found_yaw_{yaw:.0f}"] = found / max(blinked, 1)
+    return {name: float(value) for name, value in figures.items()}
+
+
 def _print(figures: dict[str, float], console: Console) -> None:
     table = Table(box=None, header_style="bold")
-    for column in ("", "photos", "clips"):
+    for column in ("", *KINDS):
         table.add_column(column, justify="left" if not column else "right")
     names = dict.fromkeys(name.split(".", 1)[1] for name in figures)
     for name in names:
-        cells = [figures.get(f"{kind}.{name}") for kind in ("photos", "clips")]
+        cells = [figures.get(f"{kind}.{name}") for kind in KINDS]
         table.add_row(name, *("" if cell is None else f"{cell:.3f}" for cell in cells))
     console.print(table)

@@ -7,17 +7,22 @@ from dataclasses import replace
 import numpy as np
 
 from backend.rig.arkit import ARKIT_INDEX, ARKIT_NAMES, mirrored_name
-from trainer.data.people.expression import ExpressionParameters, draw_expression
+from trainer.data.people.expression import MOOD_NAMES, ExpressionParameters, draw_expression
 from trainer.data.people.scene import Shot
 from trainer.data.people.source import People
 
 WIDE_SHARE = 0.5
+ANY_MOOD_SHARE = 0.5
+"""Of wide expressions, those whose mood is as often a rare one (fear, sulking, disgust) as a smile."""
+TURNED_SHARE, TURNED_DEGREES = 0.12, (35.0, 80.0)
+"""Of all pictures, those from the side beside what ``draw_view`` has of them: they are the hardest to read."""
 _KEYS = tuple(name for name in ARKIT_NAMES if not name.startswith(("eyeLook", "eyeBlink", "tongue", "mouthClose")))
 
 
 def draw_wide(generator: np.random.Generator) -> ExpressionParameters:
     """A mood and a few keys of any strength, lids anywhere, now and then a wide open mouth or a tongue."""
-    base = draw_expression(generator)
+    rare = generator.random() < ANY_MOOD_SHARE
+    base = draw_expression(generator, MOOD_NAMES[generator.integers(len(MOOD_NAMES))] if rare else None)
     weights = base.weights * generator.uniform(0.0, 1.2)
     for _ in range(1 + generator.poisson(2.0)):
         name = _KEYS[generator.integers(len(_KEYS))]
@@ -44,7 +49,12 @@ class WidePeople(People):
     def shots(self, index: int) -> list[Shot]:
         """The parameters of all pictures of person ``index``."""
         generator = np.random.Generator(np.random.Philox(key=[self.config.seed, index], counter=[0, 0, 0, 77]))
-        return [
-            replace(shot, expression=draw_wide(generator)) if generator.random() < WIDE_SHARE else shot
-            for shot in super().shots(index)
-        ]
+        shots = []
+        for shot in super().shots(index):
+            if generator.random() < WIDE_SHARE:
+                shot = replace(shot, expression=draw_wide(generator))
+            if generator.random() < TURNED_SHARE:
+                yaw = generator.choice([-1.0, 1.0]) * np.radians(generator.uniform(*TURNED_DEGREES))
+                shot = replace(shot, view=replace(shot.view, yaw=float(yaw)))
+            shots.append(shot)
+        return shots

@@ -1,9 +1,12 @@
 """Blinks are made whole, other movements of lids are not."""
 
+from types import SimpleNamespace
+
 import numpy as np
 
-from backend.expression.blinks import whole_blinks, with_whole_blinks
+from backend.expression.blinks import eyes_opening, whole_blinks, with_whole_blinks
 from backend.expression.expected import LIDS
+from backend.expression.gaps import EYES
 from backend.expression.reading import Reading
 from backend.expression.take import FrameMark
 
@@ -19,9 +22,18 @@ def lids_with(*bumps: tuple[float, float, float, float]) -> np.ndarray:
     return lids
 
 
+def openings_with(*bumps: tuple[float, float, float]) -> np.ndarray:
+    """(72,) of bumps: second, width in seconds, share by which the eyes shut."""
+    seconds = np.arange(72) / FPS
+    return 0.3 * np.prod([1 - share * np.exp(-(((seconds - at) / width) ** 2)) for at, width, share in bumps], axis=0)
+
+
+STEADY = np.full(72, 0.3)
+
+
 def test_half_a_blink_becomes_a_whole_one_and_only_there() -> None:
     lids = lids_with((1.0, 0.08, 0.4, 0.3))
-    whole = whole_blinks(lids, FPS)
+    whole = whole_blinks(lids, STEADY, FPS)
     assert whole[24].min() > 0.9
     np.testing.assert_array_equal(whole[40:], lids[40:])
     np.testing.assert_array_equal(whole[:15], lids[:15])
@@ -30,26 +42,58 @@ def test_half_a_blink_becomes_a_whole_one_and_only_there() -> None:
 def test_trembling_winks_and_slowly_narrowing_eyes_stay() -> None:
     for bump in ((1.0, 0.08, 0.12, 0.12), (1.0, 0.08, 0.8, 0.0), (1.0, 0.6, 0.4, 0.4)):
         lids = lids_with(bump)
-        np.testing.assert_array_equal(whole_blinks(lids, FPS), lids)
+        np.testing.assert_array_equal(whole_blinks(lids, STEADY, FPS), lids)
 
 
 def test_a_blink_at_the_takes_start_is_seen_too() -> None:
-    assert whole_blinks(lids_with((0.0, 0.08, 0.4, 0.4)), FPS)[0].min() > 0.9
+    assert whole_blinks(lids_with((0.0, 0.08, 0.4, 0.4)), STEADY, FPS)[0].min() > 0.9
+
+
+def test_a_faint_blink_counts_where_the_opening_shows_it_too() -> None:
+    """On a face seen from the side a blink is read as a tenth of one."""
+    lids = lids_with((1.0, 0.08, 0.12, 0.1))
+    whole = whole_blinks(lids, openings_with((1.0, 0.08, 0.3)), FPS)
+    assert whole[24].min() > 0.9
+    np.testing.assert_array_equal(whole[40:], lids[40:])
+    np.testing.assert_array_equal(whole_blinks(lids, STEADY, FPS), lids)
+
+
+def test_a_plain_rise_is_no_blink_among_lids_that_tremble_as_much() -> None:
+    """Eyes that are read as open, then half shut, from frame to frame."""
+    generator = np.random.default_rng(0)
+    lids = 0.05 + 0.35 * generator.random((72, 1)) * np.ones(2)
+    np.testing.assert_array_equal(whole_blinks(lids, STEADY, FPS), lids)
+    blinked = lids + lids_with((1.0, 0.08, 0.9, 0.9)) - 0.05
+    assert whole_blinks(np.clip(blinked, 0, 1), openings_with((1.0, 0.08, 0.7)), FPS)[24].min() > 0.9
+
+
+def test_the_opening_is_that_of_the_nearer_eye() -> None:
+    landmarks = np.zeros((478, 3))
+    for eye, width, gap in ((0, 40.0, 12.0), (1, 8.0, 8.0)):
+        (top, bottom), (inner, outer), _ = EYES[eye]
+        landmarks[outer, 0], landmarks[inner, 0] = 100.0 * eye, 100.0 * eye + width
+        landmarks[top, 1], landmarks[bottom, 1] = 0.0, gap
+    assert 0.3 <= eyes_opening(landmarks) < 0.33
 
 
 def test_a_stream_gives_what_the_whole_take_gives() -> None:
     lids = lids_with((0.5, 0.08, 0.4, 0.4), (2.2, 0.1, 0.3, 0.35))
     lids[33:36] = np.nan
+    openings = openings_with((0.5, 0.08, 0.5), (2.2, 0.1, 0.3))
 
     def frames():
-        for pair in lids:
+        for pair, opening in zip(lids, openings, strict=True):
             weights = np.zeros(52)
             weights[list(LIDS)] = pair
-            yield FrameMark.NO_FACE if np.isnan(pair).any() else (None, Reading(weights, np.eye(3), 90.0))
+            landmarks = np.zeros((478, 3))
+            for (_, bottom), (inner, _), _ in EYES:
+                landmarks[inner, 0], landmarks[bottom, 1] = 1.0, opening
+            seen = SimpleNamespace(evidence=SimpleNamespace(landmarks=landmarks))
+            yield FrameMark.NO_FACE if np.isnan(pair).any() else (seen, Reading(weights, np.eye(3), 90.0))
 
     streamed = list(with_whole_blinks(frames(), FPS))
     assert [number for number, frame in enumerate(streamed) if isinstance(frame, FrameMark)] == [33, 34, 35]
-    whole = whole_blinks(lids, FPS)
+    whole = whole_blinks(lids, openings, FPS)
     for frame, expected in zip(streamed, whole, strict=True):
         if not isinstance(frame, FrameMark):
             np.testing.assert_allclose(frame[1].weights[list(LIDS)], expected)

@@ -76,7 +76,7 @@ def test_photos_of_a_known_person_are_read_better_than_not_at_all() -> None:
     assert off.mean() < read.truth.mean()  # that is what all zeros would be off by
     smile = [ARKIT_INDEX["mouthSmileLeft"], ARKIT_INDEX["mouthSmileRight"]]
     assert off[:, smile].mean() < 0.25  # the second picture's sneer looks like one: 0.30
-    assert np.median(read.pose_degrees) < 8
+    assert np.median(np.linalg.norm(read.pose.off, axis=1)) < 8
 
 
 @pytest.mark.parametrize(

@@ -34,6 +34,7 @@ _MOODS: Mapping[str, tuple[float, Mapping[str, float]]] = {
     "mm": (0.01, {"mouthRollLower": 0.3, "mouthRollUpper": 0.3, "mouthPress": 0.4}),
     "puff": (0.01, {"cheekPuff": 0.8, "mouthPucker": 0.2}),
 }  # fmt: skip
+MOOD_NAMES = tuple(_MOODS)
 _SPARSE = tuple(n for n in range(len(ARKIT_NAMES)) if not ARKIT_NAMES[n].startswith(("eyeLook", "eyeBlink", "tongue")))
 SPEECH = ("aa", "ee", "oo", "oh", "ff", "mm")
 LOOK_LIMIT = np.radians(28.0)

@@ -1,0 +1,101 @@
+"""A head that comes with its skin is turned as the picture shows it."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from backend.exchange.assemble import assemble
+from backend.exchange.gltf import write_glb
+from backend.expression.appearance import appearance_of_texture, face_vertices, turn_by_appearance, turned
+from backend.expression.calibrate import solve_photo
+from backend.expression.frame_face import SeenFace, seen_in_frame
+from backend.expression.subject import read_subject, read_texture, subject_of
+from backend.fitting.initial_pose import initial_parameters
+from backend.fitting.options import PriorWeights
+from backend.fitting.parameters import PhotoParameters
+from backend.geometry.template import load_template
+from backend.photos.detect import detect_faces
+from backend.photos.landmarks import find_landmarks
+from backend.rendering.color import linear_from_srgb
+from trainer.data.people.source import PeopleConfig
+from trainer.evaluate.expressions import SEED, KnownPictures, known_pictures
+from trainer.evaluate.seen_skin import seen_appearance
+
+COVARIANCE = np.radians(5.0) ** 2 * np.eye(3)
+
+
+@pytest.fixture(scope="module")
+def person() -> tuple[KnownPictures, SeenFace, PhotoParameters]:
+    """A person, the first picture, and its true pose and expression."""
+    torch.set_num_threads(1)
+    known = known_pictures(PeopleConfig(size=160, seed=SEED, photos=1, film=False), 0)
+    landmarks = find_landmarks(known.pictures[0], detect_faces(known.pictures[0])[0])
+    seen = seen_in_frame("0", known.pictures[0], landmarks, focal_px=known.focal_px)
+    start = initial_parameters(load_template(), seen.face, PriorWeights(), 0)
+    place = known.places[0] + known.rotations[0] @ (start.pivot - _middle(known))
+    true = replace(
+        start,
+        rotation=known.rotations[0],
+        lateral=place[:2] / place[2],
+        log_distance=float(np.log(place[2])),
+        log_scale=float(np.log(known.focal_px / place[2])),
+        expression=known.weights[0].astype(np.float64),
+    )
+    return known, seen, true
+
+
+def _middle(known: KnownPictures) -> np.ndarray:
+    embedding = load_template().landmarks478
+    return embedding.positions(known.neutral)[embedding.valid].mean(0)
+
+
+def test_a_head_that_was_turned_away_turns_back(person: tuple[KnownPictures, SeenFace, PhotoParameters]) -> None:
+    known, seen, true = person
+    subject = subject_of(known.neutral, seen_appearance(PeopleConfig(size=160, seed=SEED, film=False), 0))
+    for axis in range(2):  # pitch, yaw
+        left = []
+        for sign in (-1.0, 1.0):
+            off = turned(true, sign * np.radians(5.0) * np.eye(3)[axis])
+            landmarks = seen.evidence.landmarks
+            turn = turn_by_appearance(subject.template, subject.appearance, seen.window, landmarks, off, COVARIANCE)
+            left.append(np.degrees(turn[axis]))
+        assert left[0] - left[1] > 4.0, (axis, left)  # of ten degrees between the two starts
+
+
+def test_without_its_skin_nothing_turns(person: tuple[KnownPictures, SeenFace, PhotoParameters]) -> None:
+    known, seen, _ = person
+    plain = solve_photo(subject_of(known.neutral), seen)
+    vertices = face_vertices(load_template())
+    grey = subject_of(known.neutral, appearance_of_texture(load_template(), np.full((64, 64, 3), 128, np.uint8)))
+    skin = solve_photo(grey, seen)
+    np.testing.assert_array_equal(plain.parameters.expression, skin.parameters.expression)
+    assert len(grey.appearance.vertices) == len(vertices)
+    assert not np.allclose(plain.parameters.rotation, skin.parameters.rotation)  # shading alone tells something too
+    assert np.isfinite(skin.parameters.rotation).all()
+
+
+def test_the_texture_of_a_written_head_is_read_where_its_face_is(tmp_path: Path) -> None:
+    template = load_template()
+    rows, columns = np.mgrid[0:256, 0:256]
+    albedo = np.stack([columns, rows, np.full_like(rows, 90)], axis=-1).astype(np.uint8)
+    write_glb(assemble(template, template.vertices, template.expressions, albedo, (), {}), tmp_path / "face.glb")
+    read = read_subject(tmp_path).appearance
+    np.testing.assert_array_equal(read.vertices, face_vertices(template))
+    uv = np.zeros((len(template.vertices), 2))
+    uv[template.quads] = template.uv_head[template.uv_head_quads]
+    expected = np.column_stack(
+        [uv[read.vertices, 0], 1.0 - uv[read.vertices, 1], np.full(len(read.vertices), 90 / 255)]
+    )
+    np.testing.assert_allclose(read.albedo, linear_from_srgb(expected), atol=0.03)
+
+
+def test_a_head_without_a_usable_texture_is_used_without(tmp_path: Path) -> None:
+    assert read_texture(tmp_path) is None
+    template = load_template()
+    albedo = np.zeros((8, 16, 3), np.uint8)
+    write_glb(assemble(template, template.vertices, template.expressions, albedo, (), {}), tmp_path / "face.glb")
+    assert read_texture(tmp_path) is None
+    assert read_subject(tmp_path).appearance is None

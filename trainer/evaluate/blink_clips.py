@@ -1,0 +1,54 @@
+"""Clips made to be blinked in: two blinks each, from the front to the profile."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from backend.rig.arkit import ARKIT_INDEX
+from trainer.data.people.casting import FRAMES_PER_SECOND
+from trainer.data.people.scene import Shot
+from trainer.data.people.source import People, PeopleConfig
+
+BLINK_SEED = 9200
+FRAMES, SIZE = 24, 160
+YAWS = (0.0, 12.0, 25.0, 40.0, 55.0, 72.0)
+"""Degrees from which the clips are seen, in turn, from both sides."""
+SECONDS, JITTER_SECONDS, WIDTH_SECONDS = (0.5, 1.5), 0.12, 0.11
+"""Middles of the blinks, how much they are drawn around that, and a lid's Gaussian width."""
+LIDS = [ARKIT_INDEX["eyeBlinkLeft"], ARKIT_INDEX["eyeBlinkRight"]]
+
+
+class BlinkPeople(People):
+    """Clips of ``People`` whose lids do nothing but two whole blinks; clip n is seen from ``yaw_of(n)``."""
+
+    def __init__(self) -> None:
+        super().__init__(PeopleConfig(size=SIZE, seed=BLINK_SEED, photos=FRAMES, clips=True))
+
+    def shots(self, index: int) -> list[Shot]:
+        """The parameters of all frames of person ``index``."""
+        generator = np.random.default_rng([BLINK_SEED, index])
+        middles = np.array(SECONDS) + generator.uniform(-JITTER_SECONDS, JITTER_SECONDS, len(SECONDS))
+        frames = super().shots(index)
+        turned = np.radians(yaw_of(index)) - frames[0].view.yaw
+        return [_blinking(shot, number, middles, turned) for number, shot in enumerate(frames)]
+
+
+def yaw_of(index: int) -> float:
+    """Degrees from which clip ``index`` is seen in its first frame."""
+    return YAWS[index % len(YAWS)] * (-1.0) ** (index // len(YAWS))
+
+
+def blinking_lids(number: int, middles: Sequence[float] | np.ndarray) -> float:
+    """How far lids are shut in frame ``number`` that blink at ``middles`` (seconds)."""
+    off = (number / FRAMES_PER_SECOND - np.asarray(middles)) / WIDTH_SECONDS
+    return float(np.exp(-(off**2)).max())
+
+
+def _blinking(shot: Shot, number: int, middles: np.ndarray, turned: float) -> Shot:
+    weights = shot.expression.weights.copy()
+    weights[LIDS] = blinking_lids(number, middles)
+    expression = replace(shot.expression, weights=weights)
+    return replace(shot, expression=expression, view=replace(shot.view, yaw=shot.view.yaw + turned))
