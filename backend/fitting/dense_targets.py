@@ -28,8 +28,6 @@ SMALLEST_COSINE = 0.25
 """Surfaces that face the camera less than this carry no usable texture."""
 BORDER = 12
 """Pixels around the face that take part."""
-MOST_PARTNERS = 4
-"""A photo is compared with at most this many others: the nearest in viewing direction."""
 LOWEST_CORRELATION = 0.3
 """Local correlation of prediction and photo (after the flow) below which a flow vector is not used."""
 
@@ -210,7 +208,7 @@ def dense_targets(
     nuisance_size = len(parameters[0].nuisance)
     results: list[DenseTargets | None] = []
     for number, view in enumerate(views):
-        order = [other for other in np.argsort(-closeness[number]) if other != number][:MOST_PARTNERS]
+        order = [other for other in np.argsort(-closeness[number]) if other != number][: stage.partners]
         flow_sum = np.zeros((*view.normalised.shape, 2), np.float32)
         weight_sum = np.zeros(view.normalised.shape, np.float32)
         for other in order:

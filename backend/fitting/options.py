@@ -92,7 +92,8 @@ class EncodedStage:
     outlier_scales : robust scales of the landmark rounds, as factors; a cold start begins with a wide one.
     iterations : Gauss-Newton steps of each landmark round.
     canonical_rounds : rounds of the canonical stage.
-    face_widths : rounds of the dense stage; () keeps those of ``DenseStage``.
+    face_widths : rounds of the dense stage; () keeps ``DenseStage`` as it is.
+    step, partners : as in ``DenseStage``, with these rounds.
     """
 
     deviation_mm: float = 2.0
@@ -102,7 +103,9 @@ class EncodedStage:
     outlier_scales: tuple[float, ...] = (1.0, 1.0)
     iterations: int = 7
     canonical_rounds: int = 1
-    face_widths: tuple[int, ...] = (256,)
+    face_widths: tuple[int, ...] = (192,)
+    step: float = 0.8
+    partners: int = 4
 
 
 @dataclass(frozen=True)
@@ -119,6 +122,7 @@ class DenseStage:
     independent_fraction : as in ``LandmarkStage``.
     step : fraction of the flow that one round applies (both photos of a pair move).
     iterations : Gauss-Newton steps per round.
+    partners : a photo is compared with at most so many others, the nearest in viewing direction.
     """
 
     face_widths: tuple[int, ...] = (128, 192, 256)
@@ -126,6 +130,7 @@ class DenseStage:
     independent_fraction: float = 0.4
     step: float = 0.6
     iterations: int = 3
+    partners: int = 4
 
 
 @dataclass(frozen=True)
@@ -165,7 +170,7 @@ def started_options(options: FitOptions) -> FitOptions:
     if canonical is not None:
         canonical = replace(canonical, rounds=min(canonical.rounds, stage.canonical_rounds))
     if dense is not None and stage.face_widths:
-        dense = replace(dense, face_widths=stage.face_widths)
+        dense = replace(dense, face_widths=stage.face_widths, step=stage.step, partners=stage.partners)
     return replace(options, canonical=canonical, dense=dense)
 
 

@@ -41,6 +41,7 @@ class PersonaliseOptions:
         reflectance.
     photometric, landmark : weights of the data terms, squared colours and squared per cent of the picture's side.
     smooth : weight of the squared differences, mm, between neighbouring nodes of what was changed.
+    even : weight of those of reflectance, in tenths, between neighbouring vertices.
     stay : weight of the squared changes of this person, of nodes in mm and of reflectance in tenths.
     """
 
@@ -51,6 +52,7 @@ class PersonaliseOptions:
     photometric: float = 20.0
     landmark: float = 0.1
     smooth: float = 0.2
+    even: float = 10.0
     stay: float = 0.02
 
 
@@ -175,6 +177,13 @@ def _tune(
     )
     marks, vertices, weights = _fixed_landmarks(bases)
     edges = bases.surface.edges.to(pictures.device)
+    sides = bases.faces[:, [0, 1, 1, 2]].reshape(-1, 2)
+
+    def spread(values: Tensor) -> Tensor:
+        """(N, R, 3) of the vertices that have a reflectance basis to all (N, V, 3)."""
+        whole = values.new_zeros(len(values), len(bases.mean), 3)
+        return whole.index_add(1, bases.covered, values)
+
     for step in range(options.steps):
         progress(STAGE, step / options.steps)
         face = network.face(code)
@@ -192,7 +201,9 @@ def _tune(
         colours = torch.einsum("nm,mrc->nrc", code.reflectance, change[2])
         stay = moves.square().sum(-1).mean() + 100 * colours.square().sum(-1).mean()
         loss = options.photometric * colour + options.landmark * off.square().sum(-1).mean()
-        loss = loss + options.smooth * bend + options.stay * stay
+        painted = spread(colours)
+        patches = (painted[:, sides[:, 0]] - painted[:, sides[:, 1]]).square().sum(-1).mean()
+        loss = loss + options.smooth * bend + options.stay * stay + options.even * 100 * patches
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()

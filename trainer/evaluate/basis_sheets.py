@@ -77,8 +77,8 @@ def modes_sheet(network: LearnedBasisNet, basis: str) -> np.ndarray:
 
 
 def people_batch(seed: int, count: int, photos: int) -> FaceBatch:
-    """Held-out synthetic people at the size of a tile."""
-    config = FacePeopleConfig(size=TILE, seed=seed, photos=photos)
+    """Held-out synthetic people at the size of a tile, in clear pictures."""
+    config = FacePeopleConfig(size=TILE, seed=seed, photos=photos, film=False)
     return config.build().batch(range(count), torch.device("cpu"))
 
 
