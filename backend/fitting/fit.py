@@ -47,8 +47,8 @@ def _nobody(stage: str, neutral: np.ndarray) -> None:
 @dataclass(frozen=True)
 class FitState:
     """What the stages hand on: the photos that are still in, the estimate, the template with its cage offsets, the
-    canonical face of these photos, and what it and the encoder say about the identity (``encoder_belief``: the
-    encoder alone)."""
+    canonical face of these photos, what it and the encoder say about the identity (``encoder_belief``: the encoder
+    alone), and whether the fit was ``started`` by the encoder."""
 
     template: Template
     faces: tuple[PhotoFace, ...]
@@ -58,6 +58,7 @@ class FitState:
     belief: IdentityBelief | None = None
     canonical: CanonicalFace | None = None
     encoder_belief: IdentityBelief | None = None
+    started: bool = False
 
     def neutral(self) -> np.ndarray:
         """(V, 3) neutral vertices."""
@@ -93,7 +94,7 @@ def fit_face(
     started = encoded(collection.faces) if options.encoded is not None else None
     progress("landmarks", 0.0)
     state = run_landmark_stage(template, collection.faces, options, first, started)
-    if started is not None and not state.rejected:  # else the fit has started anew, cold
+    if state.started:
         options = started_options(options)
     progress("landmarks", 1.0)
     on_estimate("landmarks", state.neutral())
@@ -125,25 +126,31 @@ def run_landmark_stage(
     """Joint landmark fit; photos that do not show this person's shape are left out and the rest is fitted again.
 
     canonical : of the same photos; poses start from its views where those fit better. encoded : of the same photos;
-    the fit starts from it. Where a photo is left out, the fit of the rest starts anew without either.
+    the fit starts from it. A photo is left out only by a cold fit; the fit of the rest starts anew without either.
     """
     model = landmark_model(template)
     state = fit_landmarks(template, model, faces, options, canonical, encoded)
-    if len(faces) < 3:
-        return state
-    errors = np.array(
-        [
-            np.sqrt(np.median((residuals(photo, state.estimate.identity, target) ** 2).sum(-1)))
-            for photo, target in zip(state.estimate.photos, state.targets, strict=True)
-        ]
-    )
-    outliers = errors > REJECT_RATIO * np.median(errors)
+    outliers = _outliers(state)
+    if outliers.any() and state.started:  # its few steps may not have come to the end of the way
+        state = fit_landmarks(template, model, faces, options, canonical)
+        outliers = _outliers(state)
     if not outliers.any():
         return state
     kept = tuple(face for face, outlier in zip(faces, outliers, strict=True) if not outlier)
     reason = "Its face does not have the shape that the other photos agree on; is it the same person?"
     rejected = tuple((face.name, reason) for face, outlier in zip(faces, outliers, strict=True) if outlier)
     return replace(fit_landmarks(template, model, kept, options), rejected=rejected)
+
+
+def _outliers(state: FitState) -> np.ndarray:
+    """(P,) bool: photos whose landmarks disagree with the joint face; none of fewer than three."""
+    errors = np.array(
+        [
+            np.sqrt(np.median((residuals(photo, state.estimate.identity, target) ** 2).sum(-1)))
+            for photo, target in zip(state.estimate.photos, state.targets, strict=True)
+        ]
+    )
+    return (errors > REJECT_RATIO * np.median(errors)) & (len(errors) >= 3)
 
 
 def fit_landmarks(
@@ -166,6 +173,7 @@ def fit_landmarks(
     estimate = FaceEstimate(np.zeros(len(template.identity_modes)), starts)
     # The first rounds may be far off: a wide robust scale first, then the stage's own.
     scales, iterations, belief = (4.0, 1.0, 1.0), stage.iterations, None
+    started = encoded is not None and options.encoded is not None
     if encoded is not None and options.encoded is not None:
         estimate = started_estimate(template, faces, starts, encoded, prior, options.encoded)
         scales, iterations = options.encoded.outlier_scales, options.encoded.iterations
@@ -176,7 +184,7 @@ def fit_landmarks(
         own = replace(weights, outlier_scale=scale * stage.outlier_scale)
         estimate = solve(estimate, targets, cameras, own, iterations, belief)
     targets = _all_landmark_targets(template, model, faces, estimate, options)
-    return FitState(template, faces, estimate, targets, (), belief, encoder_belief=belief)
+    return FitState(template, faces, estimate, targets, (), belief, encoder_belief=belief, started=started)
 
 
 def _all_landmark_targets(

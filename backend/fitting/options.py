@@ -93,7 +93,8 @@ class EncodedStage:
     iterations : Gauss-Newton steps of each landmark round.
     canonical_rounds : rounds of the canonical stage.
     face_widths : rounds of the dense stage; () keeps ``DenseStage`` as it is.
-    step, partners : as in ``DenseStage``, with these rounds.
+    step, partners : as in ``DenseStage``, with these rounds. One round of 192 pixels halves the fit's time; it is as
+        good on the faces that the fit was developed on, but not on the held-out scans.
     """
 
     deviation_mm: float = 2.0
@@ -103,7 +104,7 @@ class EncodedStage:
     outlier_scales: tuple[float, ...] = (1.0, 1.0)
     iterations: int = 7
     canonical_rounds: int = 1
-    face_widths: tuple[int, ...] = (192,)
+    face_widths: tuple[int, ...] = ()
     step: float = 0.8
     partners: int = 4
 

@@ -10,7 +10,14 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from backend.fitting.encoded_start import encoded_belief, projected_expression, projected_identity, started_photo
+from backend.fitting import fit
+from backend.fitting.encoded_start import (
+    compared_vertices,
+    encoded_belief,
+    projected_expression,
+    projected_identity,
+    started_photo,
+)
 from backend.fitting.fit import fit_landmarks
 from backend.fitting.initial_pose import initial_parameters
 from backend.fitting.landmark_targets import landmark_model
@@ -61,7 +68,6 @@ def test_the_belief_is_the_cost_that_its_docstring_says(template) -> None:
     encoded = encoded_of(template, truth, [])
     stage = replace(STAGE, deviation_mm=2.0, shown_share=0.8)
     belief = encoded_belief(template, encoded, stage, 30.0)
-    from backend.fitting.encoded_start import compared_vertices
 
     chosen = compared_vertices(template)
     modes = template.identity_modes[:, chosen].astype(np.float64)
@@ -128,8 +134,29 @@ def test_a_started_fit_reaches_in_few_steps_what_a_cold_one_does_not(template) -
 def test_started_stages_are_shorter_and_none_is_added() -> None:
     whole = FitOptions()
     short = started_options(whole)
-    assert short.dense.face_widths == STAGE.face_widths and short.canonical.rounds == STAGE.canonical_rounds
+    assert short.dense == whole.dense and short.canonical.rounds == STAGE.canonical_rounds < whole.canonical.rounds
+    fast = replace(whole, encoded=replace(STAGE, face_widths=(192,), step=0.8, partners=3))
+    assert started_options(fast).dense == replace(whole.dense, face_widths=(192,), step=0.8, partners=3)
     assert started_options(replace(whole, dense=None)).dense is None
     assert started_options(replace(whole, encoded=None)) == replace(whole, encoded=None)
-    kept = replace(whole, encoded=replace(STAGE, face_widths=()))
-    assert started_options(kept).dense == whole.dense
+
+
+def test_a_photo_is_left_out_only_where_a_cold_fit_leaves_it_out_too(template, monkeypatch) -> None:
+    truth, weights = person(template), np.zeros(52)
+    pairs = [photo_of(template, truth, weights, yaw, 1.0, number) for number, yaw in enumerate((0.0, 20.0, -20.0))]
+    faces = tuple(face for face, _ in pairs)
+    encoded = encoded_of(template, truth, [photo for _, photo in pairs])
+    ways: list[bool] = []
+
+    def doubted(state) -> np.ndarray:
+        ways.append(state.started)
+        return np.array([False, False, state.started])
+
+    monkeypatch.setattr(fit, "_outliers", doubted)
+    state = fit.run_landmark_stage(template, faces, FitOptions(), None, encoded)
+    assert ways == [True, False] and not state.rejected and not state.started and len(state.faces) == 3
+    monkeypatch.setattr(fit, "_outliers", lambda state: np.array([False, False, True]))
+    state = fit.run_landmark_stage(template, faces, FitOptions(), None, encoded)
+    assert [name for name, _ in state.rejected] == [faces[2].name] and not state.started
+    monkeypatch.setattr(fit, "_outliers", lambda state: np.zeros(3, bool))
+    assert fit.run_landmark_stage(template, faces, FitOptions(), None, encoded).started
