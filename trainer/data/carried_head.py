@@ -1,9 +1,10 @@
 """Continues a face scan to a whole head: the likeliest one by ICT-FaceKit's statistics whose face is the scan's.
 
-The scans of the simulated population are masks that end 22 to 32 mm in front of the ears. What is behind follows from
-what is scanned: first ICT's identity modes, regularised by their deviations, are fitted to the scan (the conditional
-mean of the head given the scanned part, Blanz et al., "A statistical method for robust 3D surface reconstruction from
-sparse data", 2004), then a small smooth field makes the scanned part exact and fades out behind it.
+The scans of the simulated population are masks that end 22 to 32 mm in front of the ears. The ICT head is registered
+onto them, and what lies behind follows from what is scanned: ICT's identity modes, regularised by their deviations, are
+fitted to the scan (the conditional mean of the head given its face; Blanz et al., "A statistical method for robust 3D
+surface reconstruction from sparse data", 2004). A small smooth field makes up what they leave at the scan's border and
+fades out behind it.
 """
 
 from __future__ import annotations
@@ -14,26 +15,27 @@ import numpy as np
 from scipy import sparse
 from scipy.spatial import cKDTree
 
-from trainer.data.face_paint import LID_LOWER, LID_UPPER, smoothstep
+from trainer.data.face_paint import LID_LOWER, LID_UPPER
 from trainer.data.ict_head import EYES, SKIN_STOP, IctModel, load_ict
 from trainer.data.ict_skin import FineIct, eye_centre, fine_ict, openness
 from trainer.data.midpoint import subdivide_midpoint
-from trainer.data.raytrace.scene import vertex_normals
-from trainer.data.scan_registration import fit_surface, robust_similarity
+from trainer.data.scan_registration import (
+    boundary_vertices,
+    fit_surface,
+    robust_similarity,
+    spread_field,
+    warp_by_landmarks,
+)
 from trainer.data.surface_landmarks import find_surface_landmarks
 from trainer.template.model_fit import fit_model
 from trainer.template.scans import TriangleMesh
 
 SEEN = 0.45
 """Openness from which a vertex counts as skin that a scanner sees (not nostrils, inner lips, lid pockets)."""
-LANDMARK_REACH = 0.012
-"""Landmarks that are farther than this from the placed mean head's are not used, metres."""
-FADING, FADES = 0.004, (0.015, 0.025)
-"""The field that makes the scanned part exact fades over four edges (about 15 mm) from where the scan is that many
-metres away: nearer are nostrils, lips and lids, which follow the skin around them."""
-
-BEHIND, REACH = 0.0008, 0.006
-"""The inside of a nostril stays this far behind the scan's surface, where that is within reach; metres."""
+ON_SCAN, BESIDE_SCAN = 0.0006, 0.015
+"""Metres from the scan within which seen skin, and hidden skin (nostrils, lips, lids), belong to the scanned part."""
+FADING_EDGES = 4.0
+"""Edges (of about 4 mm) over which the field fades behind the scan."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,7 @@ class CarriedHead:
 def carry_onto_scan(vertices: np.ndarray, faces: np.ndarray) -> CarriedHead:
     """The likeliest head for a face scan, vertices (N, 3) in metres and triangles (F, 3), which looks along +z."""
     model, fine = load_ict(), fine_ict()
+    count = EYES[1][1]
     source = fine.landmarks.positions
     found = find_surface_landmarks(vertices, faces, (vertices.max(0) + vertices.min(0)) / 2)
     marks = found.positions
@@ -62,27 +65,37 @@ def carry_onto_scan(vertices: np.ndarray, faces: np.ndarray) -> CarriedHead:
     scale, rotation, translation = robust_similarity(source[good], marks[good])
     rotation, translation = rotation.T, -rotation.T @ translation
     vertices, marks = vertices @ rotation.T + translation, marks @ rotation.T + translation
-    good &= np.nan_to_num(np.linalg.norm(scale * source - marks, axis=1), nan=1.0) < LANDMARK_REACH
-    likeliest = likeliest_head(model, fine, TriangleMesh(vertices, faces), marks, np.flatnonzero(good))
+    placed, placed_marks = scale * model.neutral[:count], scale * source
+    good &= np.nan_to_num(np.linalg.norm(placed_marks - marks, axis=1), nan=1.0) < 0.012
+    warped = warp_by_landmarks(placed, placed_marks[good], marks[good])
     dense_faces, matrix = subdivide_midpoint(faces, len(vertices), 2)
-    start = likeliest[:SKIN_STOP]
-    movable = (openness(start, model.skin) > SEEN).astype(float)
-    target = matrix @ vertices
-    away = cKDTree(target).query(start)[0]
-    fading = FADING * smoothstep(*FADES, away)
-    fitted = fit_surface(start, model.skin, movable, target, dense_faces, fading=fading)
-    fitted = tucked_in(fitted, model.skin, TriangleMesh(target, dense_faces))
-    moved = likeliest.copy()
+    dense = matrix @ vertices
+    seen = openness(placed[:SKIN_STOP], model.skin) > SEEN
+    fitted = fit_surface(warped[:SKIN_STOP], model.skin, seen.astype(float), dense, dense_faces)
+    scanned = scanned_part(fitted, seen, dense, boundary_vertices(dense_faces))
+    moved = warped.copy()
     # sockets, mouth and teeth follow the skin around them; eyeballs keep their shape
-    near_distance, near = cKDTree(start).query(likeliest[SKIN_STOP:], k=6)
+    near_distance, near = cKDTree(warped[:SKIN_STOP]).query(warped[SKIN_STOP:], k=6)
     share = 1 / np.maximum(near_distance, 1e-4) ** 2
     share /= share.sum(1, keepdims=True)
-    moved[SKIN_STOP:] += ((fitted - start)[near] * share[..., None]).sum(1)
-    moved[:SKIN_STOP] = fitted
+    moved[SKIN_STOP:] += ((fitted - warped[:SKIN_STOP])[near] * share[..., None]).sum(1)
+    likeliest = likeliest_head(model, fine, TriangleMesh(vertices, faces), marks, np.flatnonzero(good))[:SKIN_STOP]
+    moved[:SKIN_STOP] = likeliest + spread_field(model.skin, scanned, fitted - likeliest, FADING_EDGES)
     fitted_marks = fine.landmarks.on(moved, fine.coarse_faces)
     for eye, (first, stop) in enumerate(EYES):
         moved[first:stop] = _seat_eyeball(model.neutral, moved, eye, source, fitted_marks)
     return CarriedHead(moved, marks, rotation, translation)
+
+
+def scanned_part(skin: np.ndarray, seen: np.ndarray, scan: np.ndarray, rim: np.ndarray) -> np.ndarray:
+    """(V,) bool: vertices of ``skin`` (V, 3) that lie on the scan, and hidden ones (not ``seen``) right beside it.
+
+    scan : (N, 3) dense points; rim : ids of those on its border, beyond which nothing was scanned.
+    """
+    distance, near = cKDTree(scan).query(skin)
+    on_rim = np.zeros(len(scan), bool)
+    on_rim[rim] = True
+    return (distance < np.where(seen, ON_SCAN, BESIDE_SCAN)) & ~on_rim[near]
 
 
 def likeliest_head(
@@ -101,17 +114,6 @@ def likeliest_head(
     skin = sparse.identity(count, format="csr")[:SKIN_STOP]
     mean, modes = model.neutral[:count], model.identity[:, :count].astype(np.float64)
     return fit_model(mean, modes, skin, model.skin, seen, scan, rows, marks[chosen]).cage
-
-
-def tucked_in(vertices: np.ndarray, faces: np.ndarray, scan: TriangleMesh) -> np.ndarray:
-    """Vertices (V, 3) of which none that faces away from the scan's surface (the inside of a nostril) pokes through it:
-    such ones are moved to ``BEHIND`` it. ``scan`` is dense."""
-    normals, scan_normals = vertex_normals(vertices, faces), vertex_normals(scan.vertices, scan.triangles)
-    distance, near = cKDTree(scan.vertices).query(vertices)
-    outward = scan_normals[near]
-    above = ((vertices - scan.vertices[near]) * outward).sum(1)
-    pokes = (distance < REACH) & (above > -BEHIND) & ((normals * outward).sum(1) < 0)
-    return vertices - (pokes * (above + BEHIND))[:, None] * outward
 
 
 def _seat_eyeball(

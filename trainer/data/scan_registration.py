@@ -54,7 +54,6 @@ def fit_surface(
     target_faces: np.ndarray,
     stiffness: tuple[float, ...] = (30.0, 10.0, 3.0, 1.0, 0.3, 0.1),
     reach: float = 0.012,
-    fading: np.ndarray | float = 0.0,
 ) -> np.ndarray:
     """Non-rigid closest-point registration of a mesh that already lies near the target.
 
@@ -67,8 +66,6 @@ def fit_surface(
     movable : (V,) 0-1, how much a vertex may be drawn (0: it only follows).
     target_vertices, target_faces : dense target, (T, 3) and (G, 3).
     reach : no pull from farther than this, metres.
-    fading : (V,) or one number, how strongly a vertex goes back to its start, per unit of stiffness: the displacement
-        fades over about fading^(-1/4) edges; 0 lets it follow all the way.
 
     Returns
     -------
@@ -80,7 +77,7 @@ def fit_surface(
     on_rim[boundary_vertices(target_faces)] = True
     smooth = graph_laplacian(faces, len(vertices))
     smooth = smooth.T @ smooth
-    fading = np.broadcast_to(fading, len(vertices))
+    anchor = sparse.identity(len(vertices)) * 1e-6
     moved = vertices.copy()
     for weight in stiffness:
         for _ in range(2):
@@ -90,7 +87,19 @@ def fit_surface(
             # the plane through the closest point: sliding along the surface costs nothing
             gap = ((target_vertices[index] - moved) * normals_target[index]).sum(1, keepdims=True)
             goal = moved + gap * normals_target[index] - vertices
-            anchor = sparse.diags(1e-6 + weight * fading)
             system = (sparse.diags(use) + weight * smooth + anchor).tocsc()
             moved = vertices + splu(system).solve(use[:, None] * goal)
     return moved
+
+
+def spread_field(
+    faces: np.ndarray, held: np.ndarray, displacement: np.ndarray, fading: float, stiffness: float = 0.1
+) -> np.ndarray:
+    """(V, 3) a smooth field (bi-Laplacian) that is ``displacement`` (V, 3) where ``held`` (V,) and fades out elsewhere,
+    over about ``fading`` edges of the mesh with triangles ``faces`` (F, 3)."""
+    smooth = graph_laplacian(faces, len(held))
+    smooth = stiffness * (smooth.T @ smooth)
+    # |L u|^2 + fading^-4 |u|^2 decays over ``fading`` edges
+    weight = np.where(held, 1e3, stiffness * fading**-4)
+    field = splu((smooth + sparse.diags(weight)).tocsc()).solve(np.where(held, 1e3, 0.0)[:, None] * displacement)
+    return np.where(held[:, None], displacement, field)

@@ -3,9 +3,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from trainer.data.carried_head import BEHIND, likeliest_head, tucked_in
+from trainer.data.carried_head import likeliest_head, scanned_part
 from trainer.data.ict_head import SKIN_STOP, load_ict, shared_folder
-from trainer.data.scan_registration import fit_surface
+from trainer.data.scan_registration import boundary_vertices, spread_field
 from trainer.template.scans import TriangleMesh
 
 
@@ -19,26 +19,23 @@ def sheet(size: int, z: float, half: float = 0.05) -> tuple[np.ndarray, np.ndarr
     return np.stack([x, y, np.full_like(x, z)], -1).reshape(-1, 3), faces
 
 
-def test_a_fading_field_leaves_what_is_far_from_the_scan_where_it_was():
-    vertices, faces = sheet(21, 0.0)
-    target, target_faces = sheet(61, 0.003)
-    movable = (vertices[:, 0] < -0.01).astype(float)
-    following = fit_surface(vertices, faces, movable, target, target_faces)
-    fading = fit_surface(vertices, faces, movable, target, target_faces, fading=0.01 * (vertices[:, 0] > 0.0))
-    far = vertices[:, 0] > 0.022
-    assert following[far, 2].min() > 0.0025
-    assert np.abs(fading[far, 2]).max() < 0.0003
-    np.testing.assert_allclose(fading[vertices[:, 0] < -0.022, 2], 0.003, atol=3e-5)
+def test_a_field_is_kept_where_it_is_held_and_fades_behind():
+    vertices, faces = sheet(41, 0.0)  # edges of 2.5 mm
+    held = vertices[:, 0] < -0.02
+    displacement = np.where(held[:, None], [0.0, 0.001, 0.002], 7.0)
+    field = spread_field(faces, held, displacement, fading=4.0)
+    np.testing.assert_allclose(field[held], displacement[held])
+    beside, far = np.abs(vertices[:, 0] + 0.0175) < 1e-6, vertices[:, 0] > 0.02
+    assert field[beside, 2].min() > 0.0015
+    assert np.abs(field[far]).max() < 0.0001
 
 
-def test_only_what_faces_away_is_tucked_behind_the_scan():
-    scan = TriangleMesh(*sheet(61, 0.0))
-    outside, faces = sheet(11, 0.001, 0.03)
-    np.testing.assert_allclose(tucked_in(outside, faces, scan), outside)
-    inside = tucked_in(outside, faces[:, ::-1], scan)
-    np.testing.assert_allclose(inside[:, 2], -BEHIND)
-    deep, _ = sheet(11, -0.002, 0.03)
-    np.testing.assert_allclose(tucked_in(deep, faces[:, ::-1], scan), deep)
+def test_the_scanned_part_has_hidden_skin_beside_it_but_nothing_beyond_the_rim():
+    scan, scan_faces = sheet(61, 0.0)
+    skin = np.array([[0.01, 0, 0.0001], [0.01, 0, 0.002], [0.01, 0, -0.008], [0.01, 0, -0.03], [0.06, 0, 0.0]])
+    rim = boundary_vertices(scan_faces)
+    assert scanned_part(skin, np.ones(5, bool), scan, rim).tolist() == [True, False, False, False, False]
+    assert scanned_part(skin, np.zeros(5, bool), scan, rim).tolist() == [True, True, True, False, False]
 
 
 @pytest.mark.skipif(not (shared_folder() / "faces3d").is_dir(), reason="needs ../shared/faces3d")
