@@ -1,0 +1,38 @@
+"""How the command line tells the pipeline about the learned face model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from backend import pipeline
+from backend.__main__ import main
+from backend.errors import EXIT_CODES, LikenessError
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[pipeline.ReconstructOptions]:
+    """A pipeline that notes its options and finds nobody."""
+    found: list[pipeline.ReconstructOptions] = []
+
+    def reconstruct(sources, options, progress):
+        found.append(options)
+        raise LikenessError("no_face", "There is nobody.", "Take another photo.")
+
+    monkeypatch.setattr(pipeline, "reconstruct", reconstruct)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("flags", "learned_basis", "personalise"),
+    [([], True, False), (["--no-learned-basis"], False, False), (["--personalise"], True, True)],
+)
+def test_flags_reach_the_pipeline(
+    asked: list, tmp_path: Path, flags: list[str], learned_basis: bool, personalise: bool
+) -> None:
+    photo = tmp_path / "photo.jpg"
+    photo.write_bytes(b"")
+    code = main(["reconstruct", str(photo), "--out", str(tmp_path / "out"), *flags])
+    assert code == EXIT_CODES["no_face"]
+    assert (asked[0].learned_basis, asked[0].personalise) == (learned_basis, personalise)
