@@ -99,7 +99,7 @@ class EncodedStage:
 
     deviation_mm: float = 2.0
     shown_share: float = 1.0
-    information: float = 0.0
+    information: float = 10.0
     expression_information: float = 60.0
     outlier_scales: tuple[float, ...] = (1.0, 1.0)
     iterations: int = 7
