@@ -29,7 +29,7 @@ FACE_SHARE = 0.5
 BLURS = (0.03, 0.015)
 """Standard deviations by which the picture is smoothed, coarse to fine, in window pixels per face height."""
 LIGHT_ROUNDS, ROUNDS, STEPS = 6, 2, 5
-INFORMATION = 0.05
+INFORMATION = 0.02
 """How many independent measurements a vertex's colour is worth: what light and skin leave is alike all around."""
 OUTLIER = 1.2
 """Residuals, in robust standard deviations, from which on a vertex counts little: hair, glasses, hands, shadows."""
@@ -97,6 +97,25 @@ def turn_by_appearance(
     return Rotation.from_matrix(solved.rotation.T @ current.rotation).as_rotvec()
 
 
+def skin_misfit(
+    template: Template,
+    appearance: Appearance,
+    window: np.ndarray,
+    landmarks: np.ndarray,
+    parameters: PhotoParameters,
+    deviation: float | None = None,
+) -> tuple[float, float]:
+    """How unlike the picture the skin looks at ``parameters``: mean robust misfit, 0 to 1, and the deviation that it is
+    measured in, which is the one given or that of what is left here. Arguments as of ``turn_by_appearance``."""
+    aligner = _Aligner(template, appearance, window, landmarks, parameters, np.eye(3))
+    picture, trust = aligner.smoothed(BLURS[-1]), aligner.trust(parameters)
+    seen = _sample(picture, aligner.places(parameters)[0])
+    expected, left = aligner.lit(seen, trust)
+    deviation = deviation or left
+    squared = ((seen - expected) / (OUTLIER * deviation)) ** 2
+    return float((trust[:, None] * squared / (1.0 + squared)).sum() / max(3.0 * float(trust.sum()), 1e-6)), deviation
+
+
 class _Aligner:
     """One picture: its window, the skin's points with their expression, and what is believed before."""
 
@@ -130,16 +149,12 @@ class _Aligner:
 
     def aligned(self, start: PhotoParameters, blur: float) -> PhotoParameters:
         """A few Gauss-Newton steps of the pose under the light that fits best at ``start``."""
-        sigma = max(blur * WINDOW_PIXELS / WINDOW_PER_FACE, 0.5)
-        picture = cv2.GaussianBlur(self.picture, (0, 0), sigma)
+        picture, trust = self.smoothed(blur), self.trust(start)
         slopes = np.stack([np.gradient(picture, axis=axis) for axis in (1, 0)], axis=-1)  # (144, 144, 3, 2)
-        camera = start.camera().centre() - self.points
-        facing = (self.normals * camera).sum(1) / np.linalg.norm(camera, axis=1)
-        trust = np.clip((facing - 0.15) / 0.35, 0.0, 1.0)
-        expected, deviation = self._lit(_sample(picture, self._places(start)[0]), trust)
+        expected, deviation = self.lit(_sample(picture, self.places(start)[0]), trust)
         current = start
         for _ in range(STEPS):
-            places, by_pose = self._places(current)
+            places, by_pose = self.places(current)
             off = (_sample(picture, places) - expected) / deviation  # (K, 3)
             slope = _sample(slopes.reshape(WINDOW_PIXELS, WINDOW_PIXELS, 6), places).reshape(-1, 3, 2) / deviation
             rows = np.einsum("kci,kip->kcp", slope, by_pose).reshape(-1, 6)
@@ -152,7 +167,17 @@ class _Aligner:
             current = current.moved(step, np.zeros_like(current.expression))
         return current
 
-    def _places(self, parameters: PhotoParameters) -> tuple[np.ndarray, np.ndarray]:
+    def smoothed(self, blur: float) -> np.ndarray:
+        """(144, 144, 3) square roots of linear light."""
+        return cv2.GaussianBlur(self.picture, (0, 0), max(blur * WINDOW_PIXELS / WINDOW_PER_FACE, 0.5))
+
+    def trust(self, parameters: PhotoParameters) -> np.ndarray:
+        """(K,) 0 where the skin is turned away from the camera, 1 where it faces it."""
+        towards = parameters.camera().centre() - self.points
+        facing = (self.normals * towards).sum(1) / np.linalg.norm(towards, axis=1)
+        return np.clip((facing - 0.15) / 0.35, 0.0, 1.0)
+
+    def places(self, parameters: PhotoParameters) -> tuple[np.ndarray, np.ndarray]:
         """(K, 2) window pixels of the points, and their derivatives (K, 2, 6) by the pose."""
         pixels, _, by_pose = project_with_derivatives(parameters, self.points)
         return pixels @ self.to_window.T + self.offset, self.to_window @ by_pose[:, :, _POSE]
@@ -163,7 +188,7 @@ class _Aligner:
         scale = parameters.log_scale - self.solved.log_scale
         return np.concatenate([turn, parameters.lateral - self.solved.lateral, [scale]])
 
-    def _lit(self, seen: np.ndarray, trust: np.ndarray) -> tuple[np.ndarray, float]:
+    def lit(self, seen: np.ndarray, trust: np.ndarray) -> tuple[np.ndarray, float]:
         """Square roots of the colours (K, 3) that the skin has under the light that best explains those ``seen``
         (K, 3), and the robust standard deviation of what is left."""
         weight = np.repeat(trust[:, None], 3, axis=1)

@@ -6,13 +6,13 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from backend.expression.appearance import turn_by_appearance, turned
-from backend.expression.expected import LIDS, expect, read_subject_face
+from backend.expression.appearance import skin_misfit, turn_by_appearance, turned
+from backend.expression.expected import LIDS, expect, from_open_lids, read_subject_face
 from backend.expression.frame_face import SeenFace
 from backend.expression.frame_solver import SolvedFrame, solve_frame
 from backend.expression.gaps import lid_opening
 from backend.expression.priors import FramePrior, frame_prior
-from backend.expression.reading import load_reader
+from backend.expression.reading import Reading, load_reader
 from backend.expression.subject import Subject
 from backend.fitting.initial_pose import camera_prior, initial_parameters
 from backend.fitting.options import PriorWeights
@@ -34,6 +34,12 @@ PHOTO_FOCAL_PER_SIDE, PHOTO_FOCAL_DEVIATION = 1.1, 0.5
 """The same of photographs without EXIF: portraits, and crops."""
 PHOTO_WEIGHTS = PriorWeights(principal_point_deviation=0.01)
 """A turn of the head and an unknown crop look alike: the pose is meant relative to the picture's middle."""
+
+
+FOCAL_STEPS = (1.0, 0.6, 0.77, 1.3, 1.69)
+"""Focal lengths that are tried where the person's skin is known, relative to what landmarks say."""
+SKIN_SAMPLES = 150.0
+"""How many independent measurements the skin's mean misfit (``skin_misfit``) is worth beside the prior."""
 
 
 @dataclass(frozen=True)
@@ -90,10 +96,11 @@ def _solve_landmarks(subject: Subject, seen: SeenFace, weights: PriorWeights | N
 def calibrate(subject: Subject, seen: tuple[SeenFace, ...]) -> Calibration:
     """From some frames of a take (at least one); all were taken with one focal length, centred."""
     focal = _focal([_solve_landmarks(subject, one, FRAME_WEIGHTS) for one in seen])
-    known = tuple(replace(one, face=replace(one.face, focal_px=focal)) for one in seen)
+    if subject.appearance is not None:
+        focal = _focal_by_skin(subject, seen, focal)
+    known = tuple(_with_focal(one, focal) for one in seen)
     solved = [_solve_landmarks(subject, one) for one in known]
     nuisance = np.mean([one.parameters.nuisance for one in solved], axis=0)
-    turn = np.median([_turn(subject, one, found) for one, found in zip(known, solved, strict=True)], axis=0)
     camera = replace(
         camera_prior(known[0].face, PriorWeights()),
         log_focal_deviation=1e-3,
@@ -102,8 +109,53 @@ def calibrate(subject: Subject, seen: tuple[SeenFace, ...]) -> Calibration:
     )
     prior = frame_prior(camera, CONSTANT_SHARE * nuisance, CHANGING_DEVIATION)
     lids = [float(np.median([lid_opening(one.face.landmarks, eye) for one in seen])) for eye in range(2)]
-    read = np.array([read_subject_face(subject, one.evidence).weights[list(LIDS)] for one in seen])
-    return Calibration(replace(prior, open_lids=(lids[0], lids[1])), np.median(read, axis=0), turn)
+    prior = replace(prior, open_lids=(lids[0], lids[1]))
+    readings = [read_subject_face(subject, one.evidence) for one in seen]
+    open_lids = np.median([reading.weights[list(LIDS)] for reading in readings], axis=0)
+    turns = np.zeros((1, 3))
+    if subject.appearance is not None:
+        read = [from_open_lids(reading, open_lids) for reading in readings]
+        turns = np.array(
+            [
+                _turn(subject, one, solve_in_take(subject, one, reading, prior))
+                for one, reading in zip(seen, read, strict=True)
+            ]
+        )
+    return Calibration(prior, open_lids, np.median(turns, axis=0))
+
+
+def solve_in_take(subject: Subject, seen: SeenFace, reading: Reading, prior: FramePrior) -> SolvedFrame:
+    """A frame of a take with ``Calibration.prior``, by what was read of it. Raises ``ValueError`` when no pose explains
+    its landmarks."""
+    start = initial_parameters(subject.template, seen.face, PriorWeights(), len(prior.nuisance_mean))
+    if prior.camera.log_focal is not None:  # the same size in the picture, nearer or farther
+        start = replace(start, log_distance=prior.camera.log_focal - start.log_scale)
+    start, prior = expect(start, prior, reading)
+    return solve_frame(subject, seen.face, start, prior, FROM_READING)
+
+
+def _with_focal(seen: SeenFace, focal: float) -> SeenFace:
+    return replace(seen, face=replace(seen.face, focal_px=focal))
+
+
+def _focal_by_skin(subject: Subject, seen: tuple[SeenFace, ...], focal: float) -> float:
+    """The focal length in pixels of ``FOCAL_STEPS`` around ``focal`` with which the skin looks most like every second
+    of the pictures, whose ``focal_px`` is what is believed before."""
+    deviations: list[float | None] = [None] * len(seen)
+    costs = []
+    for step in FOCAL_STEPS:
+        misfits = []
+        for number, one in list(enumerate(seen))[::2]:
+            known = _with_focal(one, step * focal)
+            solved = _solve_landmarks(subject, known)
+            placed = turned(solved.parameters, _turn(subject, known, solved))
+            misfit, deviations[number] = skin_misfit(
+                subject.template, subject.appearance, one.window, one.evidence.landmarks, placed, deviations[number]
+            )
+            misfits.append(misfit)
+        off = np.log(step * focal / (seen[0].face.focal_px * seen[0].face.crop_scale)) / FOCAL_DEVIATION
+        costs.append(SKIN_SAMPLES * float(np.mean(misfits)) + 0.5 * off**2)
+    return FOCAL_STEPS[int(np.argmin(costs))] * focal
 
 
 def _focal(solved: list[SolvedFrame]) -> float:

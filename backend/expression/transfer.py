@@ -16,18 +16,16 @@ from backend.expression.appearance import turned
 from backend.expression.blinks import ReadFrame, with_whole_blinks
 from backend.expression.calibrate import (
     FRAME_WEIGHTS,
-    FROM_READING,
     Calibration,
     assumed_focal,
     calibrate,
+    solve_in_take,
     solve_photo,
 )
-from backend.expression.expected import expect, from_open_lids, read_subject_face
+from backend.expression.expected import from_open_lids, read_subject_face
 from backend.expression.follow import FaceFollower
 from backend.expression.frame_face import SeenFace, seen_in_frame
-from backend.expression.frame_solver import solve_frame
 from backend.expression.photo_sequence import PhotoSequence
-from backend.expression.priors import FramePrior
 from backend.expression.reading import Reading
 from backend.expression.smooth import MeasuredFrame, SmoothFrame, smoothed
 from backend.expression.subject import Subject, read_subject, subject_from_faces
@@ -35,7 +33,7 @@ from backend.expression.take import ExpressionTake, FrameMark, gaze_of_weights
 from backend.expression.video import Video, VideoFrame
 from backend.fitting.initial_pose import initial_parameters
 from backend.fitting.options import PriorWeights
-from backend.fitting.parameters import FACING_CAMERA, PhotoParameters
+from backend.fitting.parameters import FACING_CAMERA
 from backend.photos.collection import PhotoFace
 from backend.photos.detect import detect_faces
 from backend.photos.landmarks import find_landmarks
@@ -176,24 +174,14 @@ def _read(
 
 
 def _measure(subject: Subject, calibration: Calibration, seen: SeenFace, reading: Reading) -> MeasuredFrame:
-    prior = calibration.prior
     try:
-        start = initial_parameters(subject.template, seen.face, PriorWeights(), len(prior.nuisance_mean))
-        start, prior = expect(_with_focal(start, prior), prior, reading)
-        solved = solve_frame(subject, seen.face, start, prior, FROM_READING)
+        solved = solve_in_take(subject, seen, reading, calibration.prior)
     except (ValueError, np.linalg.LinAlgError):  # no pose explains these landmarks
         return MeasuredFrame(None, FrameMark.NO_FACE)
     if not np.isfinite(solved.information).all():
         return MeasuredFrame(None, FrameMark.NO_FACE)
     solved = replace(solved, parameters=turned(solved.parameters, calibration.turn))
     return MeasuredFrame(solved, FrameMark.MEASURED)
-
-
-def _with_focal(start: PhotoParameters, prior: FramePrior) -> PhotoParameters:
-    """A first pose at the take's focal length: the same size in the picture, nearer or farther."""
-    if prior.camera.log_focal is None:
-        return start
-    return replace(start, log_distance=prior.camera.log_focal - start.log_scale)
 
 
 def transfer_photos(

@@ -14,7 +14,7 @@ from trainer.data.disk_cache import cache_folder
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of ``python -m trainer expressions``."""
     parser.add_argument("--out", type=Path, default=READER_PATH, help="file to write (default: the committed one)")
-    parser.add_argument("--people", type=int, default=1400, help="people to draw, two pictures each (default 1400)")
+    parser.add_argument("--people", type=int, default=3200, help="people to draw, two pictures each (default 3200)")
     parser.add_argument("--minutes", type=float, default=60.0, help="drawing stops after so long (default 60)")
     parser.add_argument("--epochs", type=int, default=None, help="of the networks")
     parser.add_argument(

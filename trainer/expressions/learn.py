@@ -23,7 +23,7 @@ class LearningOptions:
     """How the networks are trained."""
 
     hidden: int = 256
-    epochs: int = 40
+    epochs: int = 30
     batch: int = 128
     rate: float = 2.5e-3
     decay: float = 0.03
