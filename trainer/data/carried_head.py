@@ -20,8 +20,8 @@ from trainer.data.ict_head import EYES, SKIN_STOP, IctModel, load_ict
 from trainer.data.ict_skin import FineIct, eye_centre, fine_ict, openness
 from trainer.data.midpoint import subdivide_midpoint
 from trainer.data.scan_registration import (
-    boundary_vertices,
     fit_surface,
+    longest_border,
     robust_similarity,
     spread_field,
     warp_by_landmarks,
@@ -32,8 +32,8 @@ from trainer.template.scans import TriangleMesh
 
 SEEN = 0.45
 """Openness from which a vertex counts as skin that a scanner sees (not nostrils, inner lips, lid pockets)."""
-ON_SCAN, BESIDE_SCAN = 0.0006, 0.015
-"""Metres from the scan within which seen skin, and hidden skin (nostrils, lips, lids), belong to the scanned part."""
+BESIDE_SCAN = 0.015
+"""Metres from the scan within which skin belongs to it: nostrils, lips, lids, what holes leave out."""
 FADING_EDGES = 4.0
 """Edges (of about 4 mm) over which the field fades behind the scan."""
 
@@ -72,7 +72,7 @@ def carry_onto_scan(vertices: np.ndarray, faces: np.ndarray) -> CarriedHead:
     dense = matrix @ vertices
     seen = openness(placed[:SKIN_STOP], model.skin) > SEEN
     fitted = fit_surface(warped[:SKIN_STOP], model.skin, seen.astype(float), dense, dense_faces)
-    scanned = scanned_part(fitted, seen, dense, boundary_vertices(dense_faces))
+    scanned = scanned_part(fitted, dense, longest_border(dense_faces))
     moved = warped.copy()
     # sockets, mouth and teeth follow the skin around them; eyeballs keep their shape
     near_distance, near = cKDTree(warped[:SKIN_STOP]).query(warped[SKIN_STOP:], k=6)
@@ -87,15 +87,15 @@ def carry_onto_scan(vertices: np.ndarray, faces: np.ndarray) -> CarriedHead:
     return CarriedHead(moved, marks, rotation, translation)
 
 
-def scanned_part(skin: np.ndarray, seen: np.ndarray, scan: np.ndarray, rim: np.ndarray) -> np.ndarray:
-    """(V,) bool: vertices of ``skin`` (V, 3) that lie on the scan, and hidden ones (not ``seen``) right beside it.
+def scanned_part(skin: np.ndarray, scan: np.ndarray, border: np.ndarray) -> np.ndarray:
+    """(V,) bool: vertices of ``skin`` (V, 3) that lie on or beside the scan, but not beyond its border.
 
-    scan : (N, 3) dense points; rim : ids of those on its border, beyond which nothing was scanned.
+    scan : (N, 3) dense points; border : ids of those behind which nothing was scanned (holes are inside).
     """
     distance, near = cKDTree(scan).query(skin)
-    on_rim = np.zeros(len(scan), bool)
-    on_rim[rim] = True
-    return (distance < np.where(seen, ON_SCAN, BESIDE_SCAN)) & ~on_rim[near]
+    at_border = np.zeros(len(scan), bool)
+    at_border[border] = True
+    return (distance < BESIDE_SCAN) & ~at_border[near]
 
 
 def likeliest_head(

@@ -43,7 +43,7 @@ CHIN = 152
 TRAGUS_X, TRAGUS_YZ = 0.0745, (0.012, 0.012)
 RENDERER_VERSION = "8"
 """Part of the cache's key: raise it when photographs would come out differently."""
-CARRIED_VERSION = "v9"
+CARRIED_VERSION = "v10"
 """The same for the heads that continue the simulated faces, and for their photographs alone."""
 
 SKINS = (

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy import sparse
 from scipy.interpolate import RBFInterpolator
+from scipy.sparse.csgraph import connected_components
 from scipy.sparse.linalg import splu
 from scipy.spatial import cKDTree
 
@@ -44,6 +45,17 @@ def graph_laplacian(faces: np.ndarray, count: int) -> sparse.csr_matrix:
 def boundary_vertices(faces: np.ndarray) -> np.ndarray:
     """Ids of vertices on open edges."""
     return np.unique(open_edges(faces))
+
+
+def longest_border(faces: np.ndarray) -> np.ndarray:
+    """Ids of vertices on the connected line of open edges that is the longest: the rim of a mask, not its holes."""
+    edges = open_edges(faces)
+    count = int(edges.max()) + 1
+    _, line = connected_components(
+        sparse.coo_matrix((np.ones(len(edges)), (edges[:, 0], edges[:, 1])), shape=(count, count)), directed=False
+    )
+    longest = np.bincount(line[edges[:, 0]]).argmax()
+    return np.unique(edges[line[edges[:, 0]] == longest])
 
 
 def fit_surface(
