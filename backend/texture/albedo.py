@@ -21,7 +21,7 @@ from backend.texture.delight import solve_base
 from backend.texture.hair import hair_grows, shown_with_hair
 from backend.texture.harmonise import estimate_tone, exposure_gain
 from backend.texture.occlusion import blocked_transfer, openness
-from backend.texture.paint import find_eyes, find_hair, finish_skin, paint_everything_else
+from backend.texture.paint import find_eyes, find_hair, finish_skin, paint_everything_else, paint_lash_lines
 from backend.texture.screening import texel_regions
 from backend.texture.surface import head_surface, texels_per_metre, texture_space
 from backend.texture.surface_field import surface_operators
@@ -127,6 +127,7 @@ def build_albedo(
     seen = cv2.resize(middle.cover, (resolution, resolution), interpolation=cv2.INTER_LINEAR)
     canvas = np.zeros((resolution, resolution, 3), np.float32)
     skin = finish_skin(surface, space, log_skin, made_up, opening, seen)
+    skin = paint_lash_lines(skin, space.skin, template, surface, fitted, positions)
     canvas.reshape(-1, 3)[space.skin.texel] = skin
     eyes = find_eyes(photos, tone.albedo)
     paint_everything_else(canvas, template, surface, space, fitted, made_up, positions, eyes)

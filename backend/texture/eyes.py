@@ -18,6 +18,9 @@ SCLERA = np.array([0.66, 0.61, 0.57])  # linear light; the eye's white is not pa
 _VEIN = np.array([0.55, 0.20, 0.16])
 _UNDER_LIDS = 0.8  # of the light reaches the middle of the open eye
 _IN_SOCKET = 0.7  # of the light reaches the eye under lid and lashes
+_TOUCHING = 0.0006  # metres: lids' skin that is nearer to the eyeball is their rim
+_LASH_ROOTS = 0.0022  # metres from there to where lashes grow
+_UPPER_LASHES, _LOWER_LASHES = 0.45, 0.15  # share of the light that they take
 _WHITE_RANGE = (0.32, 0.62)  # the eyes' white, mean over channels
 _LEAST_SHADED = 0.75  # quantile over photos
 _EYE_REACH = 3.5  # iris radii
@@ -195,7 +198,7 @@ def paint_eyeball(points: np.ndarray, iris: np.ndarray, seed: int, white: np.nda
     back = _smoothstep(0.0, -0.006, points[:, 2])
     sclera = sclera * (1.0 - 0.5 * back[:, None]) + _VEIN * 0.5 * back[:, None]
 
-    limbus = (1.0 - _smoothstep(IRIS_RADIUS - 0.0004, IRIS_RADIUS + 0.0005, radius)) * front
+    limbus = (1.0 - _smoothstep(IRIS_RADIUS - 0.0008, IRIS_RADIUS + 0.0006, radius)) * front
     return (iris_rgb * limbus[:, None] + sclera * (1.0 - limbus[:, None])).astype(np.float32)
 
 
@@ -207,4 +210,22 @@ def lid_shadow(points: np.ndarray, lids: np.ndarray, centre_height: float) -> np
     """
     distance, nearest = cKDTree(lids).query(points)
     upper = np.clip((lids[nearest, 1] - centre_height) / 0.003, 0.0, 1.0)
-    return (_UNDER_LIDS * (1.0 - (0.35 + 0.35 * upper) * np.exp(-distance / 0.002))).astype(np.float32)
+    return (_UNDER_LIDS * (1.0 - (0.35 + 0.45 * upper) * np.exp(-distance / 0.0025))).astype(np.float32)
+
+
+def lash_line(points: np.ndarray, lids: np.ndarray, centre: np.ndarray, radius: float) -> np.ndarray:
+    """(N,) share of the light that the roots of the lashes leave to skin at points (N, 3) in the resting pose.
+
+    Photos that are laid onto the lids are a millimetre off now and then, and lose the dark line that a lid ends in;
+    without it eyes look cut out. lids : (L, 3) the lids' skin; centre (3,), radius : of the eyeball, metres.
+    """
+    offset = lids - centre
+    touching = np.abs(np.linalg.norm(offset, axis=1) - radius) < _TOUCHING
+    rim = lids[touching & (offset[:, 2] > 0.35 * radius)]
+    if len(rim) == 0:
+        return np.ones(len(points), np.float32)
+    distance, nearest = cKDTree(rim).query(points)
+    edge = np.exp(-((distance / _LASH_ROOTS) ** 2))
+    upper = _smoothstep(-0.003, 0.001, rim[nearest, 1] - centre[1])
+    corner = _smoothstep(0.0135, 0.0105, np.abs(points[:, 0] - centre[0]))
+    return (1.0 - (_LOWER_LASHES + (_UPPER_LASHES - _LOWER_LASHES) * upper) * corner * edge).astype(np.float32)

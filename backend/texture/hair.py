@@ -32,6 +32,10 @@ _UNNATURAL = 0.30  # log chroma by which what is called hair may differ from any
 _GREY, _DARKER = 0.30, 0.5  # log units: chroma of grey hair; by how much other hair is darker than skin
 _CROWN = np.array([0.0, 0.85, -0.527])  # unit vector from the skull's middle to where hair parts
 _SKULL = 0.09  # metres, its radius
+_NEAR, _BESIDE = 200.0, 90.0  # of the survey's side: where hair thins out, and the skin between it and the seen face
+_OTHER_SIDE = 0.2  # of a vote that counts for the mirrored place
+_SOME_VOTES = 0.25  # share of the photos that make hair: it is longer in one than in another
+_THINNING = 80.0  # of the survey's side: hair thins out over this and back, five millimetres
 _ALONG = 0.12  # strands change so many times slower along than across
 
 
@@ -52,14 +56,17 @@ class HairEvidence:
     cover : (S, S) float32 in [0, 1], 1 where the scalp carries hair; 0 everywhere for bald and unknown heads. It goes
         on over the chart's rim, so that no seam shows.
     log_color : (3,) logarithm of its linear albedo.
+    thick : (S, S) float32 in [0, 1], how thick: as ``cover``, but thinning out over a centimetre at the line.
     """
 
     cover: np.ndarray
     log_color: np.ndarray
+    thick: np.ndarray
 
-    def near(self) -> np.ndarray:
-        """(S, S) in [0, 1]: hair, and the millimetres before the hair line where it thins out."""
-        return smoothstep(0.03, 0.3, cv2.GaussianBlur(self.cover, (0, 0), self.cover.shape[0] / 200.0))
+    def near(self, share: float = _NEAR) -> np.ndarray:
+        """(S, S) in [0, 1]: hair, and the millimetres before the hair line where it thins out; ``share`` of the
+        image's side makes them more or fewer."""
+        return smoothstep(0.03, 0.3, cv2.GaussianBlur(self.cover, (0, 0), self.cover.shape[0] / share))
 
 
 def hair_grows(surface: HeadSurface, positions: np.ndarray) -> np.ndarray:
@@ -108,7 +115,8 @@ def shown_with_hair(unwrap: PhotoUnwrap, atlas: SurfaceAtlas, hair: HairEvidence
     within, either at the hair line. A strand over the cheek and a scalp between strands are not what it has."""
     if not hair.cover.any():  # what photos call hair is something else
         return unwrap.weight
-    cover, near = atlas.gather(hair.cover), atlas.gather(hair.near())
+    cover = atlas.gather(hair.cover)
+    near = np.where(unwrap.labels == FaceClass.HAIR, atlas.gather(hair.near()), atlas.gather(hair.near(_BESIDE)))
     inside = smoothstep(0.8, 1.0, cover)
     hairy = unwrap.with_hair * near * (1.0 - inside * (unwrap.labels != FaceClass.HAIR))
     return np.maximum(unwrap.weight * (1.0 - smoothstep(0.3, 0.7, cover)), hairy).astype(np.float32)
@@ -155,16 +163,22 @@ def hair_evidence(
     bare = float(skin_votes[top].sum()) > _BARE_TOP * float(total[top].sum())
     log_color = hair_colour(hairs, trusts, log_skin if bare else None)
     if log_color is None:
-        return HairEvidence(np.zeros(stacked.shape[:2], np.float32), np.log(np.array([0.03, 0.02, 0.014])))
+        none = np.zeros(stacked.shape[:2], np.float32)
+        return HairEvidence(none, np.log(np.array([0.03, 0.02, 0.014])), none)
     size = stacked.shape[0]
-    mean, support = masked_lowpass(stacked[..., :1], stacked[..., 1], size / 60.0)
+    sides = stacked[..., 1] + _OTHER_SIDE * stacked[:, ::-1, 1]  # where this side is hardly seen the other one decides
+    both = stacked[..., 0] * stacked[..., 1] + _OTHER_SIDE * stacked[:, ::-1, 0] * stacked[:, ::-1, 1]
+    agreed = np.minimum(both / np.maximum(sides, 1e-6) * (0.5 / _SOME_VOTES), 1.0)
+    mean, support = masked_lowpass(agreed[..., None], np.minimum(sides, 1.0), size / 60.0)
     sure = np.clip(support * 2.0, 0.0, 1.0)
     cover = (sure * mean[..., 0] + (1.0 - sure) * stacked[..., 2]) * stacked[..., 3]
     chart = to_image(np.ones((len(scalp), 1), np.float32))[..., 0]
     cover = _one_piece(cover, stacked[..., 2])
     smooth, _ = masked_lowpass(cover[..., None], chart, size / 60.0)  # labels are ragged, hair lines hardly
-    soft, _ = masked_lowpass((smooth > 0.5).astype(np.float32), chart, size / 150.0)
-    return HairEvidence(soft[..., 0], log_color)
+    hair = (smooth > 0.5).astype(np.float32)
+    soft, _ = masked_lowpass(hair, chart, size / 150.0)
+    thick, _ = masked_lowpass(hair, chart, size / _THINNING)
+    return HairEvidence(soft[..., 0], log_color, thick[..., 0])
 
 
 def hair_colour(
@@ -242,7 +256,7 @@ def paint_hair(log_albedo: np.ndarray, positions: np.ndarray, cover: np.ndarray,
     pattern = 0.55 * gradient_noise(combed, 0.0013, 71) + 0.45 * gradient_noise(combed, 0.0006, 72)
     locks = gradient_noise(combed, 0.007, 74)
     patches = fractal_noise(where, 0.014, 2, 73)
-    share = smoothstep(0.15, 0.85, cover[used] + 0.12 * pattern + 0.05 * patches)
+    share = smoothstep(0.25, 0.75, cover[used] + 0.22 * pattern * (1.0 - cover[used]) + 0.05 * patches)
     hair = log_color[used] + (0.17 * pattern + 0.07 * locks + 0.03 * patches)[:, None]
     mixed = (1.0 - share[:, None]) * np.exp(result[used]) + share[:, None] * np.exp(hair)
     result[used] = np.log(np.maximum(mixed, 1e-3))

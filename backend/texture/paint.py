@@ -10,9 +10,18 @@ import numpy as np
 from backend.fitting.fitted_face import FittedFace
 from backend.geometry.template import Template
 from backend.texture import mouth
+from backend.texture.atlas import SurfaceAtlas
 from backend.texture.complete import paint_cavities, paint_inner
 from backend.texture.delight import DelitBase
-from backend.texture.eyes import iris_colour, iris_sample, lid_shadow, paint_eyeball, white_colour, white_sample
+from backend.texture.eyes import (
+    iris_colour,
+    iris_sample,
+    lash_line,
+    lid_shadow,
+    paint_eyeball,
+    white_colour,
+    white_sample,
+)
 from backend.texture.hair import HairEvidence, hair_evidence, photo_hair
 from backend.texture.surface import HeadSurface, TextureSpace
 from backend.texture.survey import SurveyedPhoto
@@ -110,7 +119,7 @@ def paint_everything_else(
         points = atlas.sample(fitted.neutral)
         if name.startswith("eye"):
             part = template.parts[name]
-            centre = _eye_centre(fitted.neutral[part.vertex_start : part.vertex_stop])
+            centre, _ = _eyeball(fitted.neutral[part.vertex_start : part.vertex_stop])
             colour = paint_eyeball(points - centre, eyes.iris, 5 if name == "eye_left" else 6, eyes.white)
             lids = positions[regions["lids_left" if name == "eye_left" else "lids_right"] > 0.3]
             colour = colour * lid_shadow(points, lids, float(centre[1]))[:, None]
@@ -123,9 +132,32 @@ def paint_everything_else(
         flat[atlas.texel] = colour
 
 
-def _eye_centre(vertices: np.ndarray) -> np.ndarray:
-    """(3,) centre of the sphere that fits an eyeball's vertices (V, 3) best (linear least squares)."""
+def paint_lash_lines(
+    skin: np.ndarray,
+    atlas: SurfaceAtlas,
+    template: Template,
+    surface: HeadSurface,
+    fitted: FittedFace,
+    positions: np.ndarray,
+) -> np.ndarray:
+    """Linear albedo (P, 3) of the skin with the lids' lash lines; skin (P, 3), positions (V, 3) neutral."""
+    result = skin.copy()
+    regions = np.stack([surface.regions[f"lids_{side}"] for side in ("left", "right")], 1)
+    lids = atlas.sample(regions)
+    for column, side in enumerate(("left", "right")):
+        part = template.parts[f"eye_{side}"]
+        used = np.flatnonzero(lids[:, column] > 0.1)
+        near = SurfaceAtlas(atlas.resolution, atlas.texel[used], atlas.corners[used], atlas.barycentrics[used])
+        ball = _eyeball(fitted.neutral[part.vertex_start : part.vertex_stop])
+        skin_of_lids = positions[regions[:, column] > 0.3]
+        result[used] *= lash_line(near.sample(positions), skin_of_lids, *ball)[:, None]
+    return result
+
+
+def _eyeball(vertices: np.ndarray) -> tuple[np.ndarray, float]:
+    """Centre (3,) and radius of the sphere that fits an eyeball's vertices (V, 3) best (linear least squares)."""
     points = vertices.astype(np.float64)
     design = np.concatenate([2.0 * points, np.ones((len(points), 1))], 1)
     solution = np.linalg.lstsq(design, (points**2).sum(1), rcond=None)[0]
-    return solution[:3].astype(np.float32)
+    centre = solution[:3]
+    return centre.astype(np.float32), float(np.sqrt(solution[3] + centre @ centre))

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from backend.geometry.normals import vertex_normals
 from backend.photos.collection import FaceClass
 from backend.texture.agree import image_at_cage
 from backend.texture.atlas import SurfaceAtlas
@@ -23,23 +24,46 @@ from backend.texture.surface_field import SurfaceOperators, smooth_field
 from backend.texture.survey import SurveyedPhoto, plain_skin
 from backend.texture.unwrap import smoothstep
 
-FADE = 0.008  # metres inside the border of what photos show
+FADE = 0.007  # metres inside the border of what photos show
 _HOLE = 6e-4  # m²: unseen spots smaller than this have no border of their own (nostrils, specks, closed eyes)
-_GRAZING = (0.15, 0.45)  # cosine
+_GRAZING = (0.08, 0.30)  # cosine
+_HAIR_GRAZING = (0.05, 0.20)  # the same for hair, which does not shine at its rim: temples are seen aslant in portraits
+_HAIR_FADE = 0.5  # of the fade, for hair: what is made up has its colour
 _SHOWN = 0.35
 _SKIN_LENGTH = 0.030  # metres over which the made-up skin follows the seen
+_SHARP = (1000.0, 2500.0)  # pixels per metre: a coarse photo's border is wide,
+_COARSE = 0.4  # by this share at most
+_ASLANT = (0.75, 0.50)  # cosine
 _HAIR_LENGTH = 0.030
 _MUCH_HAIR = 60.0  # vertices of seen hair that count as much as the colour of the photos' hair as a whole
 _BEARD_LENGTH = 0.012
-_LIT, _SHADE = 0.65, 0.15  # quantile of seen skin's brightness that counts as lit; log units around it
+_LIT = 0.65  # quantile of seen skin's brightness that counts as lit
 _BETWEEN_HAIRS = 0.10  # log units by which a beard is darker than its smooth colour
 _ASYMMETRY = 0.3  # share of what differs left and right that made-up skin keeps
 _CHROMA_RANGE = 0.06  # log units by which the smooth colour of skin that is seen aslant may differ from the made-up
-_BRIGHTER = 0.16  # log units by which it may be brighter: more is a rim light
+_UNDER_GRAZING = (0.50, 0.25)  # cosine: what faces down is in the chin's shadow, and seen aslant at best
+_SHADED = 0.12  # log units by which its smooth colour may be darker than the made-up
+_BRIGHTER = 0.14  # log units by which it may be brighter: more is a rim light
 _FACE = (FaceClass.SKIN, FaceClass.FACIAL_HAIR, FaceClass.NECK, FaceClass.LIPS, FaceClass.BROWS)
 _BLOTCHES = np.array([0.014, 0.026, 0.026], np.float32)  # log units, of made-up skin
 _BRISTLES = np.array([1.0, 0.4, 0.6], np.float32)
 _BEARD_DROP = 0.050  # metres below the chin's lowest point where a beard ends
+
+
+@dataclass(frozen=True)
+class SkinWays:
+    """How smooth skin follows what is seen: ``shade`` log units around lit skin that count, ``anchor`` pull of the one
+    typical colour, ``reach`` log units of brightness by which it may differ from that, ``chroma`` share of its own
+    colour that it keeps."""
+
+    shade: float
+    anchor: float
+    reach: float
+    chroma: float
+
+
+_PLAINEST = SkinWays(0.15, 0.03, 0.15, 0.4)  # nearly one colour: what rims are judged by
+_NEAREST = SkinWays(0.40, 0.005, 0.45, 0.9)  # goes on in the colour of the seen skin beside it
 
 
 @dataclass(frozen=True)
@@ -65,17 +89,26 @@ class MadeUp:
 
 
 def believed(
-    shown: Sequence[np.ndarray], cosines: Sequence[np.ndarray], cover: np.ndarray, atlas: SurfaceAtlas, density: float
+    shown: Sequence[np.ndarray],
+    cosines: Sequence[np.ndarray],
+    cover: np.ndarray,
+    atlas: SurfaceAtlas,
+    density: float,
+    fade: float = FADE,
 ) -> np.ndarray:
-    """(S, S) float32 in [0, 1]: 1 well inside of what photos show, falling to 0 at its border over ``FADE``.
+    """(S, S) float32 in [0, 1]: 1 well inside of what photos show, falling to 0 at its border over ``fade`` metres.
 
     Parameters
     ----------
     shown, cosines : (P,) per photo at the atlas's texels. cover : (S, S) hair; a mirrored side counts as shown where
         both have hair or neither. density : texels per metre.
     """
+    hairy = smoothstep(0.3, 0.7, atlas.gather(cover))
     evidence = np.maximum.reduce(
-        [weight * smoothstep(*_GRAZING, cosine) for weight, cosine in zip(shown, cosines, strict=True)]
+        [
+            weight * (smoothstep(*_GRAZING, cosine) * (1.0 - hairy) + smoothstep(*_HAIR_GRAZING, cosine) * hairy)
+            for weight, cosine in zip(shown, cosines, strict=True)
+        ]
     )
     known = atlas.image(evidence > _SHOWN)
     chart = atlas.image(np.ones(len(atlas.texel), bool))
@@ -86,7 +119,8 @@ def believed(
     if count > 1:
         known |= small[pieces]
     distance = cv2.distanceTransform((known | ~chart).astype(np.uint8), cv2.DIST_L2, 5) / np.float32(density)
-    return (smoothstep(0.001, FADE, distance) * (known | ~chart)).astype(np.float32)
+    width = fade * (1.0 - (1.0 - _HAIR_FADE) * atlas.image(hairy))
+    return (smoothstep(0.0, 1.0, (distance - 0.001) / (width - 0.001)) * (known | ~chart)).astype(np.float32)
 
 
 def make_up(
@@ -108,7 +142,13 @@ def make_up(
     plain skin. positions : (V, 3) neutral, metres.
     """
     count = surface.count
-    sure = believed([p.shown for p in photos], [p.unwrap.cosine for p in photos], hair.cover, atlas, density)
+    under = _under_jaw(surface, positions)
+    in_shade = atlas.sample(surface.lifted(under[:, None]))[:, 0]
+    shown = [p.shown * (1.0 - in_shade * smoothstep(*_UNDER_GRAZING, p.unwrap.cosine)) for p in photos]
+    sharp = [float(smoothstep(*_SHARP, p.view.pixels_per_metre)) for p in photos]
+    facing = [p.unwrap.cosine * (1.0 - _COARSE * (1.0 - own)) for p, own in zip(photos, sharp, strict=True)]
+    coarse = 1.0 - max(sharp)
+    sure = believed(shown, facing, hair.cover, atlas, density, FADE * (1.0 + _COARSE * coarse))
     weight = image_at_cage(surface, atlas, sure)  # (C,)
     covered = image_at_cage(surface, atlas, hair.cover)
     bearded, looked = _beard_votes(surface, atlas, photos)
@@ -117,11 +157,14 @@ def make_up(
     bearded = np.maximum(bearded, _dark_below(surface, own, weight * plain, positions))
     skin_weight = weight**2 * plain * (1.0 - smoothstep(0.02, 0.3, covered)) * (1.0 - smoothstep(0.05, 0.4, bearded))
     skin_weight = skin_weight * (1.0 - 0.8 * surface.regions["neck"][:count])
-    skin = _skin(surface, operators, own, skin_weight, tone)
+    plainest = _skin(surface, operators, own, skin_weight, tone, _PLAINEST)
     facing = atlas.image(np.maximum.reduce([p.shown * p.unwrap.cosine for p in photos]).astype(np.float32))
-    rim = smoothstep(0.85, 0.60, image_at_cage(surface, atlas, facing))
+    rim = smoothstep(*(np.array(_ASLANT) + 0.1 * coarse), image_at_cage(surface, atlas, facing))
     bare = rim * plain * (1.0 - smoothstep(0.1, 0.5, covered)) * (1.0 - smoothstep(0.1, 0.5, bearded))
-    calm = own + bare[:, None] * (_calmed(own - skin) + skin - own)
+    calm = own + bare[:, None] * (_calmed(own - plainest) + plainest - own)
+    shade = (under * plain * (1.0 - smoothstep(0.1, 0.5, bearded)))[:, None]
+    calm = calm + shade * (_not_darker(calm - plainest) + plainest - calm)
+    skin = _skin(surface, operators, calm, skin_weight, tone, _NEAREST)
     hairs = _hair(operators, own, weight * smoothstep(0.6, 0.95, covered), hair.log_color)
     share = np.zeros(count)
     shown = (bearded > 0.6) & (weight > 0.3)
@@ -133,7 +176,7 @@ def make_up(
         colour = _near(smooth_field(operators, own, sure_beard, _BEARD_LENGTH, typical, 0.02), typical, 0.4)
         skin = np.log(np.exp(skin) * (1.0 - share[:, None]) + np.exp(colour - _BETWEEN_HAIRS) * share[:, None])
     lifted = (surface.lifted(values).astype(np.float32) for values in (skin, hairs, calm, share))
-    return MadeUp(sure, *lifted, hair.cover)
+    return MadeUp(sure, *lifted, hair.thick)
 
 
 def made_up_skin(atlas: SurfaceAtlas, made_up: MadeUp, detail: np.ndarray, positions: np.ndarray) -> np.ndarray:
@@ -153,20 +196,25 @@ def made_up_skin(atlas: SurfaceAtlas, made_up: MadeUp, detail: np.ndarray, posit
 
 
 def _skin(
-    surface: HeadSurface, operators: SurfaceOperators, own: np.ndarray, weight: np.ndarray, tone: np.ndarray
+    surface: HeadSurface,
+    operators: SurfaceOperators,
+    own: np.ndarray,
+    weight: np.ndarray,
+    tone: np.ndarray,
+    ways: SkinWays,
 ) -> np.ndarray:
-    """(C, 3) smooth skin through the well-seen (C, 3), its colour nearly one, left and right alike."""
+    """(C, 3) smooth skin through the well-seen (C, 3), left and right nearly alike."""
     if weight.sum() < 20:
         return np.broadcast_to(np.log(tone), own.shape).copy()
     brightness = own.mean(1)
     order = np.argsort(brightness, kind="stable")
     share = np.cumsum(weight[order] * operators.mass[order])
     level = float(brightness[order][np.searchsorted(share, _LIT * share[-1])])
-    weight = weight / (1.0 + ((brightness - level) / _SHADE) ** 2) ** 2
+    weight = weight / (1.0 + ((brightness - level) / ways.shade) ** 2) ** 2
     typical = np.average(own, axis=0, weights=weight * operators.mass)
-    field = smooth_field(operators, own, weight, _SKIN_LENGTH, typical, 0.03)
+    field = smooth_field(operators, own, weight, _SKIN_LENGTH, typical, ways.anchor)
     field = field - (1.0 - _ASYMMETRY) * 0.5 * (field - field[surface.mirror])
-    return _near(field, typical, 0.15)
+    return _near(field, typical, ways.reach, ways.chroma)
 
 
 def _calmed(difference: np.ndarray) -> np.ndarray:
@@ -178,6 +226,21 @@ def _calmed(difference: np.ndarray) -> np.ndarray:
     return np.where(level > 0, _BRIGHTER * np.tanh(level / _BRIGHTER), level) + chroma
 
 
+def _not_darker(difference: np.ndarray) -> np.ndarray:
+    """(C, 3) the difference (C, 3) of seen from made-up skin without the shadow that a chin casts."""
+    level = difference.mean(1, keepdims=True)
+    return difference + np.where(level < 0, _SHADED * np.tanh(level / _SHADED) - level, 0.0)
+
+
+def _under_jaw(surface: HeadSurface, positions: np.ndarray) -> np.ndarray:
+    """(C,) in [0, 1], below the lips and facing down; positions (V, 3) neutral, metres."""
+    count = surface.count
+    normals = vertex_normals(positions[:count], surface.cage_triangles)
+    lips = float(np.median(positions[surface.regions["lips"] > 0.5, 1]))
+    below = smoothstep(lips - 0.015, lips - 0.025, positions[:count, 1])
+    return below * smoothstep(0.25, 0.65, -normals[:, 1])
+
+
 def _hair(operators: SurfaceOperators, own: np.ndarray, weight: np.ndarray, log_color: np.ndarray) -> np.ndarray:
     """(C, 3) smooth hair through the seen (C, 3), towards one colour far from it."""
     if weight.sum() < 10:
@@ -187,11 +250,11 @@ def _hair(operators: SurfaceOperators, own: np.ndarray, weight: np.ndarray, log_
     return _near(smooth_field(operators, own, weight, _HAIR_LENGTH, typical, 0.10), typical, 0.35)
 
 
-def _near(field: np.ndarray, typical: np.ndarray, reach: float) -> np.ndarray:
+def _near(field: np.ndarray, typical: np.ndarray, reach: float, chroma: float = 0.4) -> np.ndarray:
     """(C, 3) log colours that differ from the typical (3,) by at most ``reach`` in brightness and less in chroma."""
     difference = field - typical
     level = difference.mean(1, keepdims=True)
-    return typical + np.clip(level, -reach, reach) + 0.4 * (difference - level)
+    return typical + np.clip(level, -reach, reach) + chroma * (difference - level)
 
 
 def _beard_votes(
