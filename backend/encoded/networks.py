@@ -14,7 +14,7 @@ from torch import Tensor
 
 from backend.encoded.encoded_face import EncodedFace, EncodedPhoto
 from backend.errors import LikenessError
-from backend.geometry.deformation_graph import deformation_graph
+from backend.geometry.deformation_graph import DeformationGraph, deformation_graph
 from backend.models.checkpoints import load_model
 from backend.models.learned_basis import MILLIMETRE, MODEL_NAME, LearnedBasisNet, load_learned_basis
 from backend.models.learned_basis_encoder import LANDMARKS
@@ -98,7 +98,7 @@ def encoded_face(faces: Sequence[PhotoFace], model: BasisModel, progress: Progre
     given = encoder_input(faces, network.config.size)
     together = torch.zeros(len(faces), dtype=torch.int64, device=model.device)
     code = network(given.pictures.to(model.device) * 2 - 1, together, given.landmarks.to(model.device))
-    face = network.face(code)
+    identity_nodes, expression_nodes = network.bases.node_offsets(code.identity, code.expression)
     graph = deformation_graph(network.config.nodes)
     rotation = code.pose.cameras(network.config.size).rotation
     photos = tuple(
@@ -106,7 +106,7 @@ def encoded_face(faces: Sequence[PhotoFace], model: BasisModel, progress: Progre
         for photo, window, *arrays in zip(
             faces,
             given.windows,
-            MILLIMETRE * graph.offsets(_array(face.expression_nodes)),
+            _metres(graph, expression_nodes),
             _array(rotation),
             _array(code.pose.distance).tolist(),
             _array(code.light),
@@ -114,9 +114,14 @@ def encoded_face(faces: Sequence[PhotoFace], model: BasisModel, progress: Progre
         )
     )
     progress(STAGE, 1.0)
-    identity = MILLIMETRE * graph.offsets(_array(face.identity_nodes[0]))
-    reflectance = _array(face.reflectance[0, : len(identity)])
+    identity = _metres(graph, identity_nodes)[0]
+    reflectance = _array(network.bases.reflectance_of(code.reflectance)[0, : len(identity)])
     return EncodedFace(identity, reflectance, photos, model.version)
+
+
+def _metres(graph: DeformationGraph, nodes: Tensor) -> np.ndarray:
+    """(N, V_head, 3) float64 offsets of the cage of node offsets (N, G, 3) in millimetres."""
+    return MILLIMETRE * graph.offsets(nodes.cpu().numpy()).astype(np.float64)
 
 
 def _array(values: Tensor) -> np.ndarray:
