@@ -38,7 +38,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run", type=Path, help="folder of a training run")
     parser.add_argument("--out", type=Path, help="folder to write to; default: assets/<model>")
     parser.add_argument(
-        "--mean-with", type=Path, nargs="+", default=[], help="other runs: write the mean of all weights"
+        "--mean-with",
+        type=Path,
+        nargs="+",
+        default=[],
+        help="runs: write the mean of all weights; named twice, it counts twice",
     )
     parser.add_argument("--licence", default="CC0-1.0", help="licence of the weights, for the model card")
 
@@ -65,7 +69,7 @@ def export_run(
     """Write the model of a run's last stage: its best weights where the recipe selects them, else the latest.
 
     With ``others``, runs of the same network that have a beginning in common, the mean of the weights of all (Wortsman
-    et al., Model soups, ICML 2022).
+    et al., Model soups, ICML 2022); one that is named twice, ``run_folder`` too, counts twice.
 
     Raises
     ------
@@ -88,7 +92,8 @@ def export_run(
     folder = ASSETS / model.model if out is None else out
     shards = save_model(ModelWeights(model.model, model.config, tensors, version), folder, limit)
     card = folder / CARD
-    facts = _CardFacts(recipe, model, stage, checkpoint, version, licence, shards, len(others))
+    foreign = {other.resolve() for other in others} - {run_folder.resolve()}
+    facts = _CardFacts(recipe, model, stage, checkpoint, version, licence, shards, len(foreign))
     card.write_text(_model_card(facts, read_log(run_folder), read_sessions(run_folder)), encoding="utf-8")
     return Export(folder, shards, version, card)
 

@@ -7,6 +7,7 @@ import numpy as np
 
 from backend.models.parsing import FaceParser
 from backend.photos.collection import FaceClass
+from backend.photos.glasses import glasses_score
 from backend.photos.landmarks import landmark_window
 from backend.photos.person import person_probability
 from backend.photos.regions import (
@@ -43,7 +44,8 @@ _PERSON, _REACH = 0.2, 0.04  # least probability; how far beyond it hair may sta
 
 def label_by_net(parser: FaceParser, pixels: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
     """(S, S) uint8 of ``FaceClass`` for a head crop (S, S, 3) uint8 sRGB with landmarks (478, 3) in its pixels."""
-    odds = settle_what_is_worn(class_probabilities(parser, pixels, landmarks), landmarks)
+    seen = class_probabilities(parser, pixels, landmarks)
+    odds = settle_what_is_worn(seen, landmarks, glasses_score(pixels, landmarks))
     labels = odds.argmax(axis=0).astype(np.uint8)
     return agree_with_landmarks(labels, pixels, landmarks)
 

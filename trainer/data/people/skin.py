@@ -13,7 +13,7 @@ from trainer.data.people.look import BLOOD_ABSORPTION, MELANIN_ABSORPTION, PALE_
 from trainer.data.people.maps import MAP_NAMES, TILE_NAMES
 
 BROW_LABEL = 0.42
-BEARD_LABEL = 0.45
+BEARD_LABEL = 0.25
 LASHES = (0.016, 0.011, 0.009)
 
 

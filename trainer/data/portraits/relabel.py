@@ -31,6 +31,7 @@ from backend.photos.regions import (
     mirrored,
     polygon_mask,
 )
+from backend.photos.rims import rim_band
 from backend.photos.two_scales import class_probabilities
 from trainer.data.portraits.cache import PortraitCache, Verdict, open_cache
 
@@ -40,7 +41,7 @@ NO, MOUSTACHE, BEARD, WHISKERS = 0, 1, 2, 3
 """Values of ``Traits.facial_hair``."""
 _CANNOT_TELL = 9
 _SURE = 0.55
-_LIKELIER = 3.0
+_LIKELIER, _ON_RIMS = 3.0, 8.0
 _MORE = (3.0, 6.0, 12.0, 24.0)
 """Factors on the odds of a beard or a hat that somebody saw, least first."""
 _THERE = 0.55
@@ -84,8 +85,11 @@ def correct(probabilities: np.ndarray, landmarks: np.ndarray, traits: Traits) ->
     """(C, S, S) class probabilities made to agree with ``traits``; landmarks (478, 2 or 3) in their pixels."""
     side = probabilities.shape[1]
     odds = probabilities.astype(np.float32).copy()
-    if traits.glasses is not None:
-        odds[FaceClass.GLASSES] *= _LIKELIER if traits.glasses else 0.0
+    if traits.glasses is False:
+        odds[FaceClass.GLASSES] = 0.0
+    elif traits.glasses:
+        rims = rim_band(odds[FaceClass.GLASSES], landmarks)
+        odds[FaceClass.GLASSES] *= _LIKELIER if rims is None else np.where(rims, _ON_RIMS, _LIKELIER / 2)
     above = _above(landmarks, side)
     if traits.headwear is False:
         odds[FaceClass.OCCLUDER] *= 0.1
