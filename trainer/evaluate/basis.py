@@ -23,6 +23,7 @@ from trainer.data.face_model.source import Actors, FacePeople
 from trainer.data.ict_head import shared_folder
 from trainer.data.people.scene import Shot
 from trainer.data.portraits import PortraitsConfig
+from trainer.data.portraits.cache import open_cache
 from trainer.evaluate.basis_heads import HELD_OUT_SEED, head_figures
 from trainer.evaluate.basis_keys import key_figures
 from trainer.evaluate.basis_pairs import verification_figures
@@ -109,8 +110,9 @@ def encoder_figures(network: LearnedBasisNet, people: int, folder: str = "") -> 
 
 
 def portrait_batch(folder: Path, count: int, seed: int, size: int) -> FaceBatch:
-    """Held-out real portraits of a prepared collection, ``size`` pixels a side."""
-    config = PortraitsConfig(folder=str(folder), part="held_out", seed=seed)
+    """Held-out real portraits of a prepared collection, ``size`` pixels a side; faces are cut out of head crops."""
+    heads = open_cache(folder).settings.framing == "head"
+    config = PortraitsConfig(folder=str(folder), part="held_out", close_up=heads, seed=seed)
     return FacePortraitsConfig(portraits=config, size=size).build().batch(range(count), torch.device("cpu"))
 
 
@@ -122,7 +124,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--clips", type=int, default=8, help="clips of synthetic people that are reenacted (default 8)")
     parser.add_argument("--pairs", type=int, default=200, help="people whose photos are told apart (default 200)")
     parser.add_argument("--kept", default="", metavar="FOLDER", help="where held-out pictures are kept")
-    parser.add_argument("--portraits", type=Path, help="a prepared collection (framing face, the model's size)")
+    parser.add_argument("--portraits", type=Path, help="a prepared collection of faces or heads")
     parser.add_argument("--sheet", type=Path, help="where a sheet of them goes (PNG)")
     parser.add_argument(
         "--sheets", type=Path, metavar="DIR", help="where pictures of synthetic people and modes go (PNG)"
