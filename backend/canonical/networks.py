@@ -152,7 +152,7 @@ def _in_square(face: PhotoFace, photo: CanonicalPhoto) -> np.ndarray:
     return photo.window.from_picture(face.landmarks[:468, :2], 1.0)
 
 
-def _confidence(face: lap.CanonicalFace, view: View, sigma: Tensor, config: lap.LapConfig) -> Tensor:
+def _confidence(face: lap.CanonicalMaps, view: View, sigma: Tensor, config: lap.LapConfig) -> Tensor:
     """(S, S) in [0, 1]: the most that any photo says there. It says much where it sees the surface from the front and
     where its sigma is small beside what is usual in it."""
     count, size = len(sigma), face.depth.shape[-1]

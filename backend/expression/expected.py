@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from backend.expression.canonical import towards_point
 from backend.expression.evidence import FaceEvidence
+from backend.expression.frontalised import towards_point
 from backend.expression.priors import FramePrior, key_deviations
 from backend.expression.reading import Reading, load_reader, read_face
 from backend.expression.subject import Subject

@@ -1,4 +1,4 @@
-"""Expression and turn of a canonical face by one bounded linear least-squares problem: what plain geometry says."""
+"""Expression and turn of a frontalised face by one bounded linear least-squares problem: what plain geometry says."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from functools import cache
 
 import numpy as np
 
-from backend.expression.canonical import CanonicalFace, steady_landmarks
+from backend.expression.frontalised import FrontalisedFace, steady_landmarks
 from backend.expression.priors import expression_information
 from backend.fitting.detector_model import load_detector_model, view_features
 from backend.geometry.template import load_template
@@ -37,7 +37,7 @@ def _whitened_errors() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return information, weighted, np.linalg.inv(np.eye(len(modes)) + weighted @ modes.T)
 
 
-def linear_expression(face: CanonicalFace) -> tuple[np.ndarray, np.ndarray]:
+def linear_expression(face: FrontalisedFace) -> tuple[np.ndarray, np.ndarray]:
     """Weights (52,) in [0, 1] and turn (3,) radians in the head's axes: rotation = ``face.rotation`` exp(turn)."""
     seen, steady = face.seen, steady_landmarks()
     yaw, pitch = np.degrees(face.turn)

@@ -14,8 +14,8 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 from scipy.special import erf
 
-from backend.expression.canonical import CanonicalFace, canonical_face
 from backend.expression.evidence import FaceEvidence
+from backend.expression.frontalised import FrontalisedFace, frontalised_face
 from backend.expression.linear import linear_expression
 from backend.fitting.initial_pose import face_scale
 from backend.photos.landmarks import mean_landmarks
@@ -76,7 +76,7 @@ class RawFeatures:
     plain: np.ndarray
 
 
-def raw_features(evidence: FaceEvidence, face: CanonicalFace) -> tuple[RawFeatures, RawFeatures]:
+def raw_features(evidence: FaceEvidence, face: FrontalisedFace) -> tuple[RawFeatures, RawFeatures]:
     """Of a picture and of its mirror image, whose pose, residuals and weights are mirrored."""
     weights, turn = linear_expression(face)
     mirror = mean_landmarks().mirror
@@ -131,7 +131,7 @@ def run_network(layers: tuple[tuple[np.ndarray, np.ndarray], ...], inputs: np.nd
 def read_face(reader: FaceReader, evidence: FaceEvidence, neutral: np.ndarray) -> Reading:
     """Read a face of somebody whose neutral landmarks are at (478, 3) metres, head frame; the mean over the picture and
     its mirror image. Raises ``ValueError`` when no pose explains the landmarks."""
-    face = canonical_face(evidence.landmarks, neutral)
+    face = frontalised_face(evidence.landmarks, neutral)
     inputs = np.array([reduced(reader, raw) for raw in raw_features(evidence, face)])
     plain, flipped = run_network(reader.layers, inputs)
     weights = 0.5 * (plain[:52] + flipped[:52][MIRRORED_KEYS])

@@ -125,19 +125,19 @@ class LapConfig:
 
 
 @dataclass(frozen=True)
-class CanonicalFace:
+class CanonicalMaps:
     """Depth (G, S, S) and albedo (G, 3, S, S) in [-1, 1], facing the camera; sRGB as the paper has it."""
 
     depth: Tensor
     albedo: Tensor
 
-    def flipped(self) -> CanonicalFace:
+    def flipped(self) -> CanonicalMaps:
         """Left and right exchanged."""
-        return CanonicalFace(self.depth.flip(-1), self.albedo.flip(-1))
+        return CanonicalMaps(self.depth.flip(-1), self.albedo.flip(-1))
 
-    def of(self, rows: Tensor) -> CanonicalFace:
+    def of(self, rows: Tensor) -> CanonicalMaps:
         """Those of the sets ``rows`` (N,)."""
-        return CanonicalFace(self.depth.index_select(0, rows), self.albedo.index_select(0, rows))
+        return CanonicalMaps(self.depth.index_select(0, rows), self.albedo.index_select(0, rows))
 
     def shaded(self, light: LambertLight) -> Tensor:
         """(G, 3, S, S) the canonical picture in [-1, 1] under one light each."""
@@ -204,16 +204,16 @@ class LapNet(nn.Module):
         albedo, albedo_logits, _ = self.albedo_encoder(pictures)
         return Codes(depth, depth_logits, albedo, albedo_logits, features)
 
-    def aggregate(self, codes: Codes, set_of: Tensor) -> CanonicalFace:
+    def aggregate(self, codes: Codes, set_of: Tensor) -> CanonicalMaps:
         """The shared face of each set (equation 4); ``set_of`` (N,) int64 names the set of each code, from 0 on."""
         adaptive = self.config.fusion == "adaptive"
         depth = fuse_codes(codes.depth, codes.depth_logits if adaptive else None, set_of)
         albedo = fuse_codes(codes.albedo, codes.albedo_logits if adaptive else None, set_of)
         return self.decode(depth, albedo)
 
-    def decode(self, depth_code: Tensor, albedo_code: Tensor) -> CanonicalFace:
+    def decode(self, depth_code: Tensor, albedo_code: Tensor) -> CanonicalMaps:
         """The faces of fused codes (G, C)."""
-        return CanonicalFace(self.decode_depth(depth_code), torch.tanh(self.albedo_decoder(albedo_code).float()))
+        return CanonicalMaps(self.decode_depth(depth_code), torch.tanh(self.albedo_decoder(albedo_code).float()))
 
     def decode_depth(self, depth_code: Tensor) -> Tensor:
         """The depth (G, S, S) of fused codes (G, C)."""
@@ -248,7 +248,7 @@ class LapNet(nn.Module):
             translation=self.config.translation,
         )
 
-    def personalize(self, pictures: Tensor, face: CanonicalFace) -> CanonicalFace:
+    def personalize(self, pictures: Tensor, face: CanonicalMaps) -> CanonicalMaps:
         """The faces (N, ...) of sets, changed towards target pictures (N, 3, T, T), T being ``personal_size``."""
         size = self.config.personal_size
         depth, albedo = _resized(face.depth[:, None], size), _resized(face.albedo, size)
@@ -261,7 +261,7 @@ class LapNet(nn.Module):
             raw_albedo = raw_albedo + torch.atanh(albedo.clamp(-_EDGE, _EDGE))
         else:
             raw_depth = raw_depth - raw_depth.mean((1, 2), keepdim=True)
-        return CanonicalFace(self.depth_from_raw(raw_depth), torch.tanh(raw_albedo))
+        return CanonicalMaps(self.depth_from_raw(raw_depth), torch.tanh(raw_albedo))
 
     def depth_from_raw(self, raw: Tensor) -> Tensor:
         """Raw maps (N, S, S) to canonical depth, with the border's columns set."""
@@ -278,7 +278,7 @@ class LapNet(nn.Module):
         near, far = self.config.depth_range
         return torch.atanh(((depth - (near + far) / 2) / ((far - near) / 2)).clamp(-_EDGE, _EDGE))
 
-    def forward(self, pictures: Tensor, set_of: Tensor) -> tuple[CanonicalFace, Scene]:
+    def forward(self, pictures: Tensor, set_of: Tensor) -> tuple[CanonicalMaps, Scene]:
         """The shared faces of all sets, light and view of all pictures."""
         codes = self.encode(pictures)
         return self.aggregate(codes, set_of), self.scene(pictures, codes)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from backend.models.lap import CanonicalFace, LapConfig, Scene
+from backend.models.lap import CanonicalMaps, LapConfig, Scene
 from backend.rendering.camera_models import CanonicalCamera, View, rotation_from_euler
 from backend.rendering.depth_surface import ViewedSurface, normals_from_depth, view_surface
 from backend.rendering.lambert import LambertLight, lambert_shading
@@ -30,13 +30,13 @@ class RenderedFace:
         return self.surface.mask
 
 
-def view_of(face: CanonicalFace, view: View, config: LapConfig, backend: str = "auto") -> ViewedSurface:
+def view_of(face: CanonicalMaps, view: View, config: LapConfig, backend: str = "auto") -> ViewedSurface:
     """The surfaces of N faces in one view each."""
     camera = CanonicalCamera(tuple(face.depth.shape[-2:]))
     return view_surface(face.depth, view, camera, depth_range=config.view_depth_range, backend=backend)
 
 
-def render_face(face: CanonicalFace, scene: Scene, config: LapConfig, backend: str = "auto") -> RenderedFace:
+def render_face(face: CanonicalMaps, scene: Scene, config: LapConfig, backend: str = "auto") -> RenderedFace:
     """Equation 1: N faces lit in the canonical frame, then seen in their photos' views."""
     surface = view_of(face, scene.view, config, backend)
     return RenderedFace(surface.sample(face.shaded(scene.light)), surface)

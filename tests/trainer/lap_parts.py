@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from backend.models.lap import CanonicalFace, LapConfig, Scene
+from backend.models.lap import CanonicalMaps, LapConfig, Scene
 from backend.models.lap_render import render_face
 from backend.photos.collection import FaceClass
 from backend.rendering.camera_models import View, rotation_from_euler
@@ -57,7 +57,7 @@ class ToySets:
     def batch(self, indices: range, device: torch.device) -> LapBatch:
         made = [self._person(index) for index in indices]
         photos = self.config.photos
-        face = CanonicalFace(torch.stack([m[0] for m in made]), torch.stack([m[1] for m in made]))
+        face = CanonicalMaps(torch.stack([m[0] for m in made]), torch.stack([m[1] for m in made]))
         rows = torch.arange(len(made) * photos) // photos
         scene = Scene(
             LambertLight(

@@ -10,7 +10,7 @@ import pytest
 import torch
 from lap_parts import SMALL_NET, ToySetsConfig
 
-from backend.models.lap import CanonicalFace
+from backend.models.lap import CanonicalMaps
 from backend.models.lap_render import view_of
 from backend.rendering.camera_models import CanonicalCamera, View
 from trainer.contracts import OptimizerConfig
@@ -163,7 +163,7 @@ def test_truth_itself_has_no_error() -> None:
     batch = ToySetsConfig().build().batch(range(2), CPU)
     truth, rows = batch.truth, torch.arange(6)
     depth = torch.where(truth.personal_depth > 0, truth.personal_depth, 1.05)
-    face = CanonicalFace(depth, torch.zeros(6, 3, 32, 32))
+    face = CanonicalMaps(depth, torch.zeros(6, 3, 32, 32))
     network = small_stage().build(CPU).network
     errors = view_errors(face, View(truth.rotation, truth.translation), batch, rows, network)
     assert errors.side.max() < 2e-3

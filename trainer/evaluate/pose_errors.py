@@ -8,7 +8,7 @@ from itertools import pairwise
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-from backend.expression.canonical import towards_point
+from backend.expression.frontalised import towards_point
 
 AXES = ("pitch", "yaw", "roll")
 YAW_EDGES = (0.0, 20.0, 45.0, 90.0)

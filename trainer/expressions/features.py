@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-from backend.expression.canonical import canonical_face, steady_landmarks, towards_point
 from backend.expression.evidence import evidence_of_window
+from backend.expression.frontalised import frontalised_face, steady_landmarks, towards_point
 from backend.expression.reading import BASES, MIRRORED_KEYS, raw_features
 from backend.geometry.template import load_template
 from trainer.expressions.observe import Observed
@@ -24,7 +24,7 @@ class FeatureTable:
     Attributes
     ----------
     person : (N,). plain : (N, P). long : by ``BASES``, (N, R, D) (R = 2 eyes, else 1).
-    weights : (N, 52). turn : (N, 3) radians, rotation vector in the head's axes that takes ``CanonicalFace.rotation``
+    weights : (N, 52). turn : (N, 3) radians, rotation vector in the head's axes that takes ``FrontalisedFace.rotation``
         to the true rotation relative to the line of sight.
     plainly : (N,) bool, rows as the product sees them: not mirrored, true head.
     """
@@ -55,7 +55,7 @@ def feature_table(observed: Observed, seed: int = 1) -> FeatureTable:
         seen = towards_point(middle[:2] / middle[2]).T @ pose[:3, :3]
         for neutral, plainly in ((own, True), (other, False)):
             try:
-                face = canonical_face(evidence.landmarks, neutral)
+                face = frontalised_face(evidence.landmarks, neutral)
             except ValueError:
                 continue
             turn = Rotation.from_matrix(face.rotation.T @ seen).as_rotvec()

@@ -9,7 +9,7 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
-from backend.models.lap import MODEL_NAME, CanonicalFace, LapConfig, LapNet, Scene
+from backend.models.lap import MODEL_NAME, CanonicalMaps, LapConfig, LapNet, Scene
 from backend.models.lap_render import render_face
 from backend.rendering.camera_models import CanonicalCamera, View
 from backend.rendering.depth_surface import ViewedSurface, normals_from_depth, unwarp_to_canonical
@@ -189,7 +189,7 @@ class LapStage(Stage):
         if batch.truth is None:
             return {}
         with torch.autocast(self.device.type, enabled=False):
-            terms = self._shared_truth(batch.truth, CanonicalFace(depth, depth[:, None]), subsets)
+            terms = self._shared_truth(batch.truth, CanonicalMaps(depth, depth[:, None]), subsets)
             if self.config.weights.view:
                 truth, count = batch.truth, len(batch.truth.rotation)
                 found = View(view.rotation[:count], view.translation[:count])
@@ -202,7 +202,7 @@ class LapStage(Stage):
             return random_subsets(set_of, *self.config.set_sizes)
         return single_photos(set_of)
 
-    def _picture_terms(self, batch: LapBatch, pictures: Tensor, face: CanonicalFace, scene: Scene) -> dict[str, Tensor]:
+    def _picture_terms(self, batch: LapBatch, pictures: Tensor, face: CanonicalMaps, scene: Scene) -> dict[str, Tensor]:
         """Rendered pictures of the faces and their mirror images against the photos."""
         config, weights = self.config, self.config.weights
         mirrored = weights.flip or weights.flip_perceptual
@@ -218,7 +218,7 @@ class LapStage(Stage):
             face_mask = face_mask & large[:, None, None]
             if mirrored:
                 flipped = face.flipped()
-                both = CanonicalFace(torch.cat([face.depth, flipped.depth]), torch.cat([face.albedo, flipped.albedo]))
+                both = CanonicalMaps(torch.cat([face.depth, flipped.depth]), torch.cat([face.albedo, flipped.albedo]))
                 rendered = render_face(both, _twice(scene), config.network, config.rasterizer)
             else:
                 rendered = render_face(face, scene, config.network, config.rasterizer)
@@ -242,7 +242,7 @@ class LapStage(Stage):
                     )
         return terms
 
-    def _shared_truth(self, truth: CanonicalTruth, face: CanonicalFace, subsets: Subsets) -> dict[str, Tensor]:
+    def _shared_truth(self, truth: CanonicalTruth, face: CanonicalMaps, subsets: Subsets) -> dict[str, Tensor]:
         """Terms of the shared faces of labelled sets."""
         weights = self.config.weights
         labelled = (subsets.owner < len(truth.depth)).nonzero()[:, 0]
@@ -289,7 +289,7 @@ class LapStage(Stage):
                 terms["light"] = canonical.albedo_error(image.mean(1, True), photo.mean(1, True), known) * 3
         return terms
 
-    def _personal_truth(self, truth: CanonicalTruth, face: CanonicalFace) -> dict[str, Tensor]:
+    def _personal_truth(self, truth: CanonicalTruth, face: CanonicalMaps) -> dict[str, Tensor]:
         """Terms of the personalised faces of labelled photos."""
         weights, true = self.config.weights, truth.personal_depth
         depth = face.depth[: len(true)]

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from backend.models.lap import CanonicalFace, LapNet
+from backend.models.lap import CanonicalMaps, LapNet
 from backend.models.lap_render import view_of
 from backend.rendering.camera_models import CanonicalCamera, View
 from backend.rendering.depth_surface import normals_from_depth
@@ -49,7 +49,7 @@ class Errors:
     mad: Tensor
 
 
-def view_errors(face: CanonicalFace, view: View, batch: LapBatch, rows: Tensor, network: LapNet) -> Errors:
+def view_errors(face: CanonicalMaps, view: View, batch: LapBatch, rows: Tensor, network: LapNet) -> Errors:
     """Errors of faces in views against the photos ``rows`` of a batch with truth."""
     surface = view_of(face, view, network.config)
     size = surface.depth.shape[-1]
@@ -113,7 +113,7 @@ def batch_errors(network: LapNet, batch: LapBatch, personal: bool, mean: Tensor 
         ("mean_face_no_view", mean, straight),
         ("floor", own_depth, true_view),
     ):
-        blank = CanonicalFace(depth, depth.new_zeros(len(depth), 3, *depth.shape[1:]))
+        blank = CanonicalMaps(depth, depth.new_zeros(len(depth), 3, *depth.shape[1:]))
         found[name] = view_errors(blank, seen, batch, targets, network)
     return found
 

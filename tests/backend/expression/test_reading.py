@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from backend.expression.canonical import canonical_face, towards_point
 from backend.expression.evidence import evidence_of
 from backend.expression.expected import EMPHASIS, LIDS, TONGUE, emphasised, from_open_lids, read_subject_face
+from backend.expression.frontalised import frontalised_face, towards_point
 from backend.expression.linear import bounded_least_squares, key_motions, linear_expression
 from backend.expression.reading import MIRRORED_KEYS, Reading, load_reader, read_face, save_reader
 from backend.expression.subject import subject_of
@@ -42,7 +42,7 @@ def noise_picture() -> np.ndarray:
 
 def test_a_neutral_face_leaves_nothing_but_its_pose() -> None:
     found, rotation = picture_of(np.zeros(52), (0.15, -0.3, 0.1))
-    face = canonical_face(found, neutral_landmarks())
+    face = frontalised_face(found, neutral_landmarks())
     off = Rotation.from_matrix(face.rotation.T @ towards_point((face.middle - SIDE / 2) / FOCAL).T @ rotation)
     assert np.degrees(off.magnitude()) < 0.3
     assert np.abs(face.residual[:, :2]).max() < 0.3
@@ -53,7 +53,7 @@ def test_plain_geometry_finds_an_open_jaw_and_which_brow_is_up() -> None:
     weights = np.zeros(52)
     weights[[ARKIT_INDEX["jawOpen"], ARKIT_INDEX["browOuterUpLeft"]]] = 0.6, 0.8
     found, _ = picture_of(weights, (0.05, 0.2, 0.0))
-    read, _ = linear_expression(canonical_face(found, neutral_landmarks()))
+    read, _ = linear_expression(frontalised_face(found, neutral_landmarks()))
     assert read[ARKIT_INDEX["jawOpen"]] > 0.3
     assert read[ARKIT_INDEX["browOuterUpLeft"]] > 2 * read[ARKIT_INDEX["browOuterUpRight"]]
 

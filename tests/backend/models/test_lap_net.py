@@ -10,7 +10,7 @@ import torch
 
 from backend.models.checkpoints import ModelWeights, fingerprint, half_precision, save_model
 from backend.models.lap import (
-    CanonicalFace,
+    CanonicalMaps,
     LapConfig,
     LapNet,
     Scene,
@@ -154,7 +154,7 @@ def test_sizes_and_decoders(size: int, decoder: str) -> None:
 def test_refining_works_at_a_size_of_its_own_and_begins_with_the_shared_face() -> None:
     net = small_net(target_size=64, refine_residual=True, border_columns=0)
     line = torch.linspace(0.95, 1.05, 32)
-    face = CanonicalFace(line.expand(2, 32, 32).contiguous(), torch.rand(2, 3, 32, 32) - 0.5)
+    face = CanonicalMaps(line.expand(2, 32, 32).contiguous(), torch.rand(2, 3, 32, 32) - 0.5)
     own = net.personalize(torch.rand(2, 3, 64, 64), face)
     assert own.depth.shape == (2, 64, 64) and own.albedo.shape == (2, 3, 64, 64)
     down = torch.nn.functional.avg_pool2d(own.depth[:, None], 2)[:, 0]
@@ -213,7 +213,7 @@ def test_a_saved_model_loads_and_gives_the_same(tmp_path: Path) -> None:
 def test_a_turned_face_shows_its_side_and_the_straight_view_is_the_canonical_picture() -> None:
     y, x = torch.meshgrid(*2 * [(torch.arange(32) + 0.5) / 16 - 1], indexing="ij")
     depth = (0.96 + 0.06 * (x**2 + y**2))[None]
-    face = CanonicalFace(depth, torch.stack([x, y, x * 0]).clamp(-0.9, 0.9)[None])
+    face = CanonicalMaps(depth, torch.stack([x, y, x * 0]).clamp(-0.9, 0.9)[None])
     light = LambertLight(torch.ones(1), torch.zeros(1), torch.tensor([[0.0, 0.0, 1.0]]))
     straight = View(torch.eye(3)[None], torch.zeros(1, 3))
     picture = render_face(face, Scene(light, straight), SMALL)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from backend.models.lap import CanonicalFace, LapConfig
+from backend.models.lap import CanonicalMaps, LapConfig
 from backend.rendering.camera_models import View
 from trainer.contracts import SourceConfig
 from trainer.data.lap import LapBatch, LapMixConfig, LapPeopleConfig
@@ -38,7 +38,7 @@ def _floor(batch: LapBatch) -> Errors:
     """Errors of the truth itself."""
     truth = batch.truth
     depth = filled_depth(truth.personal_depth)
-    face = CanonicalFace(depth, depth.new_zeros(len(depth), 3, 32, 32))
+    face = CanonicalMaps(depth, depth.new_zeros(len(depth), 3, 32, 32))
     view = View(truth.rotation, truth.translation)
     return view_errors(face, view, batch, torch.arange(len(depth)), _Sized())
 

@@ -3,7 +3,7 @@
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-from backend.expression.canonical import towards_point
+from backend.expression.frontalised import towards_point
 from backend.fitting.parameters import FACING_CAMERA
 from trainer.evaluate.blink_clips import YAWS, blinking_lids, yaw_of
 from trainer.evaluate.pose_errors import PoseErrors, pose_errors, turn_between

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from backend.expression.canonical import steady_landmarks
+from backend.expression.frontalised import steady_landmarks
 from backend.expression.reading import load_reader, reduced, run_network
 from backend.fitting.initial_pose import face_scale
 from backend.geometry.template import load_template

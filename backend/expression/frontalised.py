@@ -27,7 +27,7 @@ def steady_landmarks() -> np.ndarray:
 
 
 @dataclass(frozen=True)
-class CanonicalFace:
+class FrontalisedFace:
     """A face with its rigid pose taken out.
 
     Attributes
@@ -48,7 +48,7 @@ class CanonicalFace:
     turn: np.ndarray
 
 
-def canonical_face(found: np.ndarray, neutral: np.ndarray) -> CanonicalFace:
+def frontalised_face(found: np.ndarray, neutral: np.ndarray) -> FrontalisedFace:
     """Landmarks (478, 3) in pixels of a person whose neutral ones are at (478, 3) metres, head frame.
 
     Raises ``ValueError`` when no pose explains them.
@@ -69,7 +69,7 @@ def canonical_face(found: np.ndarray, neutral: np.ndarray) -> CanonicalFace:
     depth -= depth[steady].mean()
     towards = -rotation.T @ translation - points.mean(0)
     towards /= np.linalg.norm(towards)
-    return CanonicalFace(
+    return FrontalisedFace(
         rotation,
         middle,
         100.0 / scale * np.column_stack([across, depth]),
