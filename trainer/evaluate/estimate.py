@@ -10,6 +10,8 @@ import numpy as np
 
 from backend.canonical.canonical_face import CanonicalFace
 from backend.canonical.networks import canonical_face, lap_model
+from backend.encoded.encoded_face import EncodedFace
+from backend.encoded.networks import basis_model, encoded_face
 from backend.fitting.fit import fit_face
 from backend.fitting.options import fit_options_for
 from backend.geometry.subdivision import subdivision
@@ -58,18 +60,25 @@ def as_estimate(cage: np.ndarray) -> Estimate:
     )
 
 
-def fit_photos(paths: Sequence[Path], quality: str = "standard", lap: bool = True) -> np.ndarray:
+def fit_photos(
+    paths: Sequence[Path], quality: str = "standard", lap: bool = True, learned_basis: bool = True
+) -> np.ndarray:
     """The shape part of ``backend.pipeline.reconstruct`` (photos, then fit; no rig, no texture) at default settings.
 
-    lap : whether LAP's canonical face takes part, where its networks are trained.
+    lap, learned_basis : whether LAP's canonical face takes part and whether the learned face model's encoder starts the
+    fit, where their networks are trained.
     """
     collection = collect([PhotoSource.from_path(path) for path in paths])
     model = lap_model() if lap else None
+    basis = basis_model() if learned_basis else None
 
     def canonical(faces: tuple[PhotoFace, ...]) -> CanonicalFace | None:
         return None if model is None else canonical_face(faces, model)
 
-    return fit_face(collection, fit_options_for(quality), canonical=canonical).neutral
+    def encoded(faces: tuple[PhotoFace, ...]) -> EncodedFace | None:
+        return None if basis is None else encoded_face(faces, basis)
+
+    return fit_face(collection, fit_options_for(quality), canonical=canonical, encoded=encoded).neutral
 
 
 def template_only(paths: Sequence[Path]) -> np.ndarray:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from rich.console import Console
@@ -27,7 +29,7 @@ SMILING_PEOPLE = (1, 2)
 @dataclass(frozen=True)
 class ScanOptions:
     """How much to evaluate: the first ``heads`` held-out heads, fits from these numbers of photos, the distance and
-    smile experiments or not; with LAP's canonical face or without."""
+    smile experiments or not; with LAP's canonical face or without, started by the learned model's encoder or cold."""
 
     heads: int = len(HELD_OUT)
     photos_per_head: tuple[int, ...] = (1, 6)
@@ -35,6 +37,7 @@ class ScanOptions:
     smile: bool = True
     quality: str = "standard"
     lap: bool = True
+    learned_basis: bool = True
 
 
 def measure(truth: ScanTruth, estimate: Estimate) -> ScanDistance:
@@ -183,6 +186,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--photos-per-head", default="1,6", help="numbers of photos to fit, comma-separated")
     parser.add_argument("--quality", default="standard", choices=("fast", "standard", "best"))
     parser.add_argument("--no-lap", action="store_true", help="without the canonical face of LAP's networks")
+    parser.add_argument("--no-learned-basis", action="store_true", help="fits start cold, not from the encoder's face")
     parser.add_argument("--no-distances", action="store_true", help="leave out the 0.35, 0.8 and 2.5 m experiment")
     parser.add_argument("--no-smile", action="store_true", help="leave out the smiling people")
 
@@ -197,8 +201,13 @@ def run(arguments: argparse.Namespace, console: Console) -> dict[str, float]:
         not arguments.no_smile,
         arguments.quality,
         not arguments.no_lap,
+        not arguments.no_learned_basis,
     )
-    figures = evaluate_scans(options, lambda paths: fit_photos(paths, options.quality, options.lap), console)
+
+    def fit(paths: Sequence[Path]) -> np.ndarray:
+        return fit_photos(paths, options.quality, options.lap, options.learned_basis)
+
+    figures = evaluate_scans(options, fit, console)
     console.print(scans_table(figures))
     if options.distances or options.smile:
         console.print(experiments_table(figures))
