@@ -41,10 +41,12 @@ _ALONG = 0.12  # strands change so many times slower along than across
 
 @dataclass(frozen=True)
 class PhotoHair:
-    """Hair in one photo: ``amount`` relative to the face's skin, ``log_color`` (3,) of its linear albedo or None."""
+    """Hair in one photo: ``amount`` relative to the face's skin, ``log_color`` (3,) of its linear albedo or None;
+    ``hidden`` where a hat or a band covers more than shows, so that the amount says nothing."""
 
     amount: float
     log_color: np.ndarray | None
+    hidden: bool = False
 
 
 @dataclass(frozen=True)
@@ -97,9 +99,11 @@ def photo_hair(face: PhotoFace, light: np.ndarray) -> PhotoHair:
     above = (xs - right[0]) * across[1] - (ys - right[1]) * across[0] > 0
     hair = (labels == FaceClass.HAIR) & above
     amount = float(hair.sum()) / max(skin, 1.0)
+    covered = float(((labels == FaceClass.OCCLUDER) & above).sum()) / max(skin, 1.0)
+    hidden = covered > max(_SOME_HAIR, amount)
     inner = cv2.erode(hair.astype(np.uint8), np.ones((5, 5), np.uint8), borderValue=0) > 0
     if inner.sum() < 40:
-        return PhotoHair(amount, None)
+        return PhotoHair(amount, None, hidden)
     lit = np.maximum(shade(_UP[None], light)[0], 0.05)
     linear = np.maximum(linear_from_srgb(pixels[inner]), 2e-3)
     luminance = linear @ np.array(LUMINANCE)
@@ -107,7 +111,7 @@ def photo_hair(face: PhotoFace, light: np.ndarray) -> PhotoHair:
     log_color = np.log(linear[(luminance >= low) & (luminance <= high)]).mean(0) - np.log(_AMONG_STRANDS * lit)
     if face.monochrome:
         log_color = np.full(3, log_color @ np.array(LUMINANCE))
-    return PhotoHair(amount, log_color)
+    return PhotoHair(amount, log_color, hidden)
 
 
 def shown_with_hair(unwrap: PhotoUnwrap, atlas: SurfaceAtlas, hair: HairEvidence) -> np.ndarray:
@@ -188,15 +192,17 @@ def hair_colour(
 
     With ``log_skin`` (3,), which is given where most photos show bare skin on top of the head, shine and background
     beside it that look like hair to the parsing are told from a ring of hair: half of the photos must show a colour
-    that hair has and this skin has not.
+    that hair has and this skin has not. Photos in which headgear hides the hair say nothing of its amount.
     """
-    weights = np.array(trusts, np.float64)
-    if _weighted_median(np.array([h.amount for h in hairs]), weights) < _SOME_HAIR:
-        return None
+    telling = [(hair.amount, trust) for hair, trust in zip(hairs, trusts, strict=True) if not hair.hidden]
+    if telling:
+        amounts, weights = np.array(telling, np.float64).T
+        if _weighted_median(amounts, weights) < _SOME_HAIR:
+            return None
     known = [(h.log_color, t) for h, t in zip(hairs, trusts, strict=True) if h.log_color is not None]
     if log_skin is not None:
         known = [(color, trust) for color, trust in known if _hair_not_skin(color, log_skin)]
-        if sum(trust for _, trust in known) < 0.5 * weights.sum():
+        if sum(trust for _, trust in known) < 0.5 * sum(trust for _, trust in telling):
             return None
     if not known:
         return None

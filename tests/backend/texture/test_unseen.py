@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import cv2
 import numpy as np
 from texture_scene import Scene, Shot, make_scene, soft_light, with_labels
@@ -11,7 +13,7 @@ from backend.rendering.color import linear_from_srgb
 from backend.texture.albedo import AlbedoResult, build_albedo
 from backend.texture.atlas import SurfaceAtlas
 from backend.texture.blend import masked_lowpass
-from backend.texture.hair import PhotoHair, hair_colour, hair_grows
+from backend.texture.hair import PhotoHair, hair_colour, hair_grows, photo_hair
 from backend.texture.surface import head_surface, texture_space
 from backend.texture.unseen import FADE, believed
 
@@ -114,6 +116,37 @@ def test_a_ring_of_white_hair_is_hair() -> None:
 
 def test_little_hair_is_none() -> None:
     assert hair_colour([PhotoHair(0.01, np.log([0.03, 0.02, 0.01]))] * 3, [1.0] * 3) is None
+
+
+def test_hats_do_not_make_a_head_bald() -> None:
+    black = np.log([0.03, 0.02, 0.01])
+    hats = [PhotoHair(0.01, None, hidden=True)] * 3
+    assert hair_colour([*hats, PhotoHair(0.3, black), PhotoHair(0.25, black)], [1.0] * 5) is not None
+    assert hair_colour([*hats, PhotoHair(0.3, black), PhotoHair(0.25, black)], [1.0] * 5, SKIN) is not None
+    assert hair_colour([*hats, PhotoHair(0.01, black), PhotoHair(0.01, None)], [1.0] * 5) is None, (
+        "seen without one: bald"
+    )
+    assert hair_colour(hats, [1.0] * 3) is None
+
+
+def test_a_hat_above_the_brows_hides_the_hair() -> None:
+    labels = np.full((100, 100), FaceClass.BACKGROUND, np.uint8)
+    labels[45:90, 25:75] = FaceClass.SKIN
+    labels[20:45, 25:75] = FaceClass.OCCLUDER
+    labels[45:60, 20:25] = FaceClass.HAIR
+    landmarks = np.zeros((478, 3), np.float32)
+    landmarks[105, :2], landmarks[334, :2] = (35, 55), (65, 55)
+    face = SimpleNamespace(
+        labels=labels, pixels=np.full((100, 100, 3), 60, np.uint8), landmarks=landmarks, monochrome=False
+    )
+    light = np.zeros((9, 3))
+    light[0] = 1 / 0.2820948
+    assert photo_hair(face, light).hidden
+    labels[20:45, 25:75] = FaceClass.HAIR
+    found = photo_hair(face, light)
+    assert not found.hidden and found.amount > 0.3
+    labels[80:90, 25:75] = FaceClass.OCCLUDER  # a hand below
+    assert not photo_hair(face, light).hidden
 
 
 def test_a_beard_goes_on_below_the_chin() -> None:
