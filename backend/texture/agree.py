@@ -2,8 +2,7 @@
 
 A photo over its smooth light is albedo up to what spherical harmonics cannot say: the light's rest, exposure, cast
 shadows. That rest is found as the photo's smooth difference from what all photos agree on, and goes out with the light.
-A beard, brows, lips and the shade in a fold, which all photos show, stay; bare skin is nowhere much darker or brighter
-than the rest of it, and nowhere of another colour.
+Nothing is compared with plain skin here: a beard, brows, lips and the shade in a fold, which all photos show, stay.
 """
 
 from __future__ import annotations
@@ -13,7 +12,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from backend.photos.collection import FaceClass
 from backend.texture.atlas import SurfaceAtlas
 from backend.texture.delight import BASE_LENGTH, DelitBase, shading
 from backend.texture.hair import HairEvidence
@@ -29,7 +27,6 @@ _REACH = 0.02  # pull of plain skin on what no photo shows: felt after 6 cm,
 _HAIR_REACH = 0.5  # that of hair after one
 _COLOUR_RANGE = 0.10  # log units of chroma
 _FEATURE_COLOUR = 0.3  # the same for lips and hair
-_SHADE_RANGE = 0.25  # log units by which bare skin is darker or brighter over centimetres than all of it
 _SKIN_RANGE = 0.45  # log units by which skin is brighter than its mean, on the bridge of a nose, say
 _ROUNDS = 4
 _DARKEST = 0.003
@@ -86,8 +83,6 @@ def agree(
     smooth = smooth_field(operators, common, _share(total), _DIFFERENCE_LENGTH, None, 1e-3)
     correction = level - (1.0 - _SIDED) * 0.5 * (smooth - smooth[surface.mirror])
     correction = correction - _strange_colour(smooth + correction, base.base)
-    bare = plain_skin(surface)[: surface.count] * (1.0 - _bearded(surface, atlas, photos))
-    correction = correction - bare[:, None] * _strange_shade(smooth + correction, np.log(tone))
     face = _carried_on(surface, operators, common + correction, _share(total), base.base, _REACH)
     share = hairy[: surface.count, None]
     values, weight = _at_cage(surface, atlas, photos, delit, [photo.shown for photo in photos])
@@ -122,26 +117,6 @@ def _strange_colour(smooth: np.ndarray, skin: np.ndarray) -> np.ndarray:
     difference = difference - difference.mean(1, keepdims=True)
     size = np.linalg.norm(difference, axis=1, keepdims=True)
     return difference * (1.0 - np.minimum(1.0, _COLOUR_RANGE / np.maximum(size, 1e-9)))
-
-
-def _strange_shade(smooth: np.ndarray, skin: np.ndarray) -> np.ndarray:
-    """(C, 1) by which smooth log albedo (C, 3) is brighter or darker than ``skin`` (3,) more than bare skin is from
-    place to place: what spherical harmonics do not know of the light, and all photos have, as under a high sun."""
-    difference = (smooth - skin).mean(1, keepdims=True)
-    return np.sign(difference) * np.maximum(np.abs(difference) - _SHADE_RANGE, 0.0)
-
-
-def _bearded(surface: HeadSurface, atlas: SurfaceAtlas, photos: Sequence[SurveyedPhoto]) -> np.ndarray:
-    """(C,) in [0, 1], for how many of the photos that show it there is a beard."""
-    values, weight = _at_cage(
-        surface,
-        atlas,
-        photos,
-        [(photo.unwrap.labels == FaceClass.FACIAL_HAIR).astype(np.float32)[:, None] for photo in photos],
-        [photo.unwrap.seen for photo in photos],
-    )
-    votes = (values[..., 0] * weight).sum(0) / np.maximum(weight.sum(0), 1e-6)
-    return np.clip(2.0 * votes, 0.0, 1.0)
 
 
 def _share(total: np.ndarray) -> np.ndarray:

@@ -9,7 +9,7 @@ import numpy as np
 from texture_scene import Scene, Shot, make_scene, soft_light, with_labels
 
 from backend.photos.collection import FaceClass, PhotoFace
-from backend.rendering.color import linear_from_srgb, srgb_bytes
+from backend.rendering.color import linear_from_srgb
 from backend.texture.albedo import AlbedoResult, build_albedo
 from backend.texture.atlas import SurfaceAtlas
 from backend.texture.blend import masked_lowpass
@@ -217,20 +217,3 @@ def test_the_other_side_counts_where_both_have_hair_or_neither() -> None:
     parted[:, :20] = 1.0
     sure = believed([shown], [np.ones_like(shown)], parted, atlas, density)
     assert (sure[:, 48:] == 0).all() and (sure[:, :15] == 1).all()
-
-
-def test_shade_that_all_photos_have_is_no_dark_skin() -> None:
-    """A high sun that every photo has: what lies below the cheekbones is in a shade that smooth light does not know."""
-    scene, faces = _scene(), []
-    for face in scene.faces:
-        nose, chin = face.landmarks[1, 1], face.landmarks[152, 1]
-        down = np.arange(face.labels.shape[0])[:, None, None]
-        shade = 1.0 - 0.45 * np.clip((down - nose) / (0.3 * (chin - nose)), 0.0, 1.0)  # of the light
-        pixels = srgb_bytes(linear_from_srgb(face.pixels) * shade)
-        faces.append(with_labels(face, face.labels, pixels))
-    log, _ = _built(scene, faces)
-    plain, _ = _built(scene, scene.faces)
-    (cheeks,) = _regions(scene, "cheeks")
-    skin = cheeks > 0.9
-    darker = (_smooth(log, skin.astype(np.float32)) - _smooth(plain, skin.astype(np.float32))).mean(2)[skin]
-    assert np.percentile(darker, 95) - np.percentile(darker, 5) < 0.5  # 0.59 where nothing is done about it
