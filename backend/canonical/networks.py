@@ -56,8 +56,8 @@ def load_lap_model(device: str = "cpu") -> LapModel:
 
 @lru_cache(maxsize=2)
 def _loaded(folder: Path | None, device: str) -> LapModel:
-    version = load_model(lap.MODEL_NAME, folder).version
-    return LapModel(lap.load_lap(folder, device), torch.device(device), version)
+    weights = load_model(lap.MODEL_NAME, folder)
+    return LapModel(lap.lap_of(weights, device), torch.device(device), weights.version)
 
 
 def lap_model(device: str = "cpu") -> LapModel | None:

@@ -16,7 +16,7 @@ from backend.encoded.encoded_face import EncodedFace, EncodedPhoto
 from backend.errors import LikenessError
 from backend.geometry.deformation_graph import DeformationGraph, deformation_graph
 from backend.models.checkpoints import load_model
-from backend.models.learned_basis import MILLIMETRE, MODEL_NAME, LearnedBasisNet, load_learned_basis
+from backend.models.learned_basis import MILLIMETRE, MODEL_NAME, LearnedBasisNet, learned_basis_of
 from backend.models.learned_basis_encoder import LANDMARKS
 from backend.photos.collection import PhotoFace
 from backend.photos.crop import upright_square
@@ -45,8 +45,8 @@ def load_basis_model(device: str = "cpu") -> BasisModel:
 
 @lru_cache(maxsize=2)
 def _loaded(folder: Path | None, device: str) -> BasisModel:
-    version = load_model(MODEL_NAME, folder).version
-    return BasisModel(load_learned_basis(folder, device), torch.device(device), version)
+    weights = load_model(MODEL_NAME, folder)
+    return BasisModel(learned_basis_of(weights, device), torch.device(device), weights.version)
 
 
 def basis_model(device: str = "cpu") -> BasisModel | None:

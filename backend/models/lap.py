@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from backend.models.checkpoints import load_model, load_weights_into
+from backend.models.checkpoints import ModelWeights, load_model, load_weights_into
 from backend.models.lap_blocks import (
     CodeEncoder,
     ConfidenceNet,
@@ -324,7 +324,11 @@ def _resized(maps: Tensor, size: int) -> Tensor:
 
 def load_lap(folder: Path | None = None, device: torch.device | str = "cpu") -> LapNet:
     """The trained networks in eval mode, from ``assets/lap`` or ``folder``; raises ``LikenessError`` without them."""
-    weights = load_model(MODEL_NAME, folder)
+    return lap_of(load_model(MODEL_NAME, folder), device)
+
+
+def lap_of(weights: ModelWeights, device: torch.device | str = "cpu") -> LapNet:
+    """The networks in eval mode, with weights that are loaded already."""
     network = LapNet(LapConfig.from_json(weights.config))
     load_weights_into(network, weights)
     return network.to(device).eval()

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from backend.geometry.graph_surface import GraphSurface, graph_surface
-from backend.models.checkpoints import load_model, load_weights_into
+from backend.models.checkpoints import ModelWeights, load_model, load_weights_into
 from backend.models.learned_basis_encoder import FaceCode, FaceEncoder
 
 MODEL_NAME = "learned_basis"
@@ -216,7 +216,11 @@ def load_learned_basis(folder: Path | None = None, device: torch.device | str = 
 
     Raises ``LikenessError`` where it is not trained.
     """
-    weights = load_model(MODEL_NAME, folder)
+    return learned_basis_of(load_model(MODEL_NAME, folder), device)
+
+
+def learned_basis_of(weights: ModelWeights, device: torch.device | str = "cpu") -> LearnedBasisNet:
+    """The model in eval mode, with weights that are loaded already."""
     network = LearnedBasisNet(LearnedBasisConfig.from_json(weights.config))
     load_weights_into(network, weights)
     return network.to(device).eval()

@@ -24,7 +24,7 @@ FACE_SIDE = 0.176
 """Metres that a photo's side spans at the face, before anything is learned: ``backend.photos.crop.face_square``."""
 USUAL_DISTANCE = 1.0
 LANDMARKS = 468
-"""MediaPipe's, without the irises."""
+"""MediaPipe's, without the irises: the model knows no gaze."""
 _LANDMARK_NOISE = 0.002
 """Sides of the picture; components that vary less than the detector errs do not count more than others."""
 _SHIFT, _SCALE, _DISTANCE = 0.5, 0.8, 1.6

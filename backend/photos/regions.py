@@ -6,9 +6,10 @@ import cv2
 import numpy as np
 
 from backend.photos.frontal_texture import mesh_triangles
-from backend.photos.landmarks import MESH_COUNT, mean_landmarks
+from backend.photos.landmarks import MESH_COUNT, landmark_window, mean_landmarks
 
 _NORMAL_REDUCTION = 4
+_BEYOND_OVAL = 0.02  # heights of the face
 
 # Indices into MediaPipe's 478 landmarks, in order around each part; "right" is the person's right.
 _OVAL_LEFT = (10, 338, 297, 332, 284, 251, 389, 356, 454, 323, 361, 288, 397, 365, 379, 378, 400, 377)
@@ -88,3 +89,11 @@ def grown(mask: np.ndarray, pixels: float) -> np.ndarray:
     disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1))
     work = mask.astype(np.uint8)
     return (cv2.dilate(work, disc) if pixels > 0 else cv2.erode(work, disc)).astype(bool)
+
+
+def above_brows(landmarks: np.ndarray, side: int) -> np.ndarray:
+    """(side, side) bool: where hair or a hat is, above the brows and outside of the face's outline."""
+    brows = landmarks[list(BROW_RIGHT + mirrored(BROW_RIGHT)), 1].min()
+    rows = np.arange(side) + 0.5 < brows
+    size = landmark_window(landmarks, 1.0).side
+    return rows[:, None] & ~grown(polygon_mask(landmarks, FACE_OVAL, side), _BEYOND_OVAL * size)

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from backend.photos.collection import FaceClass
 from backend.photos.landmarks import landmark_window
 from backend.photos.regions import (
-    BROW_RIGHT,
-    FACE_OVAL,
     LIPS_OUTER,
     MOUTH_SURROUNDINGS,
     UPPER_LIP_SKIN,
+    above_brows,
     eyes_mask,
     grown,
-    mirrored,
     polygon_mask,
 )
 from backend.photos.rims import rim_band
@@ -27,7 +27,7 @@ _MORE, _THERE = (2.0, 4.0, 8.0), 0.6
 _SCORE_WEIGHT, _SCORE_NEUTRAL = 0.3, 0.5
 _LIKELIER = 2.0
 _ON_RIMS, _OFF_RIMS = 6.0, 1.5
-_AROUND_EYES, _BEYOND_OVAL, _OVER = 0.13, 0.02, 0.3  # heights of the face
+_AROUND_EYES, _OVER = 0.13, 0.3  # heights of the face
 
 
 def settle_what_is_worn(
@@ -52,8 +52,9 @@ def settle_what_is_worn(
     hair = odds[FaceClass.FACIAL_HAIR]
     for where, least in ((lip, _MOUSTACHE), (chin, _BEARD)):
         if where.any():
-            hair[where] *= _enough(hair[where]) if hair[where].mean() > least else 0.0
-    above = _above_brows(landmarks, side)
+            there = hair[where]
+            hair[where] *= least_factor(there, 1 - there, _MORE, _THERE) if there.mean() > least else 0.0
+    above = above_brows(landmarks, side)
     on_top = odds[:, above & _over_face(landmarks, side)][[FaceClass.SKIN, FaceClass.HAIR, FaceClass.OCCLUDER]].sum(
         axis=1
     )
@@ -63,14 +64,6 @@ def settle_what_is_worn(
     return odds / np.maximum(odds.sum(axis=0), 1e-6)
 
 
-def _above_brows(landmarks: np.ndarray, side: int) -> np.ndarray:
-    """(side, side) bool: where hair or a hat is, above the brows and outside of the face's outline."""
-    brows = landmarks[list(BROW_RIGHT + mirrored(BROW_RIGHT)), 1].min()
-    rows = np.arange(side) + 0.5 < brows
-    size = landmark_window(landmarks, 1.0).side
-    return rows[:, None] & ~grown(polygon_mask(landmarks, FACE_OVAL, side), _BEYOND_OVAL * size)
-
-
 def _over_face(landmarks: np.ndarray, side: int) -> np.ndarray:
     """(side, side) bool: columns of the face, to ``_OVER`` of its height above it; others' hats are beyond."""
     places = np.arange(side) + 0.5
@@ -78,12 +71,16 @@ def _over_face(landmarks: np.ndarray, side: int) -> np.ndarray:
     return (places > landmarks[:, 1].min() - _OVER * landmark_window(landmarks, 1.0).side)[:, None] & columns
 
 
-def _enough(probability: np.ndarray) -> float:
-    """The least of ``_MORE`` on the odds that makes what somebody wears likely over its place; else the most."""
-    for factor in _MORE:
-        if (factor * probability / (1 - probability + factor * probability)).mean() > _THERE:
+def least_factor(own: np.ndarray, rest: np.ndarray, factors: Sequence[float], enough: float) -> float:
+    """The least of ``factors``, in ascending order, on the odds of what a face wears that makes it likely over its
+    place; else the last.
+
+    own, rest : (P,) probabilities of it and of all else there. enough : mean probability from which it is likely.
+    """
+    for factor in factors:
+        if (factor * own / np.maximum(factor * own + rest, 1e-6)).mean() > enough:
             return factor
-    return _MORE[-1]
+    return factors[-1]
 
 
 def _glasses_factor(

@@ -9,18 +9,15 @@ from dataclasses import dataclass
 import numpy as np
 from rich.console import Console
 
-from backend.canonical.canonical_face import CanonicalFace
-from backend.canonical.networks import canonical_face, lap_model
-from backend.encoded.encoded_face import EncodedFace
-from backend.encoded.networks import BasisModel, encoded_face
-from backend.fitting.fit import fit_face
+from backend.canonical.networks import lap_model
+from backend.encoded.networks import BasisModel
 from backend.fitting.fitted_face import FittedFace
 from backend.fitting.options import FitOptions, fit_options_for
 from backend.photos.collect import collect
-from backend.photos.collection import PhotoCollection, PhotoFace
+from backend.photos.collection import PhotoCollection
 from backend.photos.read import PhotoSource
 from trainer.data.scan_heads import HELD_OUT, scan_head, scan_photos
-from trainer.evaluate.estimate import as_estimate
+from trainer.evaluate.estimate import as_estimate, fit_with
 from trainer.evaluate.scans import measure
 
 _COUNTS = (1, 6)
@@ -37,15 +34,8 @@ class TimedFit:
 def timed_fit(collection: PhotoCollection, model: BasisModel | None, options: FitOptions) -> TimedFit:
     """Fit as ``backend.pipeline`` does, from the encoder's face with a ``model``, cold without one."""
     networks = lap_model()
-
-    def canonical(faces: tuple[PhotoFace, ...]) -> CanonicalFace | None:
-        return None if networks is None else canonical_face(faces, networks)
-
-    def encoded(faces: tuple[PhotoFace, ...]) -> EncodedFace | None:
-        return None if model is None else encoded_face(faces, model)
-
     start = time.process_time()
-    fitted = fit_face(collection, options, canonical=canonical, encoded=encoded)
+    fitted = fit_with(collection, options, networks, model)
     return TimedFit(fitted, time.process_time() - start)
 
 

@@ -9,15 +9,16 @@ from pathlib import Path
 import numpy as np
 
 from backend.canonical.canonical_face import CanonicalFace
-from backend.canonical.networks import canonical_face, lap_model
+from backend.canonical.networks import LapModel, canonical_face, lap_model
 from backend.encoded.encoded_face import EncodedFace
-from backend.encoded.networks import basis_model, encoded_face
+from backend.encoded.networks import BasisModel, basis_model, encoded_face
 from backend.fitting.fit import fit_face
-from backend.fitting.options import fit_options_for
+from backend.fitting.fitted_face import FittedFace
+from backend.fitting.options import FitOptions, fit_options_for
 from backend.geometry.subdivision import subdivision
 from backend.geometry.template import load_template
 from backend.photos.collect import collect
-from backend.photos.collection import PhotoFace
+from backend.photos.collection import PhotoCollection, PhotoFace
 from backend.photos.read import PhotoSource
 from trainer.data.scan_heads import BRIDGE, NOSE_TIP, SEVEN
 
@@ -69,16 +70,23 @@ def fit_photos(
     fit, where their networks are trained.
     """
     collection = collect([PhotoSource.from_path(path) for path in paths])
-    model = lap_model() if lap else None
+    networks = lap_model() if lap else None
     basis = basis_model() if learned_basis else None
+    return fit_with(collection, fit_options_for(quality), networks, basis).neutral
+
+
+def fit_with(
+    collection: PhotoCollection, options: FitOptions, networks: LapModel | None, basis: BasisModel | None
+) -> FittedFace:
+    """Fit as ``backend.pipeline`` does: with LAP's canonical face and from the encoder's, each where it is given."""
 
     def canonical(faces: tuple[PhotoFace, ...]) -> CanonicalFace | None:
-        return None if model is None else canonical_face(faces, model)
+        return None if networks is None else canonical_face(faces, networks)
 
     def encoded(faces: tuple[PhotoFace, ...]) -> EncodedFace | None:
         return None if basis is None else encoded_face(faces, basis)
 
-    return fit_face(collection, fit_options_for(quality), canonical=canonical, encoded=encoded).neutral
+    return fit_face(collection, options, canonical=canonical, encoded=encoded)
 
 
 def template_only(paths: Sequence[Path]) -> np.ndarray:

@@ -13,8 +13,8 @@ from torch import Tensor
 from torch.nn.functional import affine_grid, grid_sample
 
 from backend.geometry.template import load_template
+from backend.models.learned_basis_encoder import LANDMARKS
 from trainer.data.face_model import FaceBatch, FaceTruth
-from trainer.data.face_model.batch import LANDMARKS
 
 _UNKNOWN = 255
 _ODD_ACROSS = (1.0, 1.0, 1.0, -1.0, -1.0, 1.0, 1.0, -1.0, 1.0)

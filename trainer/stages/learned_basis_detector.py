@@ -15,9 +15,8 @@ from backend.fitting.detector_model import (
     view_features,
 )
 from backend.models.learned_basis import LearnedBasisNet
-from backend.models.learned_basis_encoder import MIDDLE, FaceCode
+from backend.models.learned_basis_encoder import LANDMARKS, MIDDLE, FaceCode
 from trainer.data.face_model import FaceBatch, FaceTruth
-from trainer.data.face_model.batch import LANDMARKS
 
 
 class DetectorErrors(nn.Module):

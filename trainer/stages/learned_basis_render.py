@@ -8,11 +8,11 @@ from torch import Tensor, nn
 
 from backend.geometry.template import Template, load_template
 from backend.models.learned_basis import FaceBases
+from backend.models.learned_basis_encoder import LANDMARKS
 from backend.rendering.camera_models import PerspectiveCameras
 from backend.rendering.interpolate import fragment_barycentrics, fragment_values, fragments
 from backend.rendering.rasterize import face_ids
 from backend.rig.face_loops import face_loops
-from trainer.data.face_model.batch import LANDMARKS
 from trainer.losses.lip_contour import LipGrid
 
 OUTLINE = (

@@ -7,9 +7,6 @@ from dataclasses import dataclass, fields
 import torch
 from torch import Tensor
 
-LANDMARKS = 468
-"""MediaPipe's, without the irises: the model knows no gaze."""
-
 
 @dataclass(frozen=True)
 class FaceTruth:

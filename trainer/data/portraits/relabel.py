@@ -21,18 +21,17 @@ from backend.photos.collection import FaceClass
 from backend.photos.landmarks import landmark_window
 from backend.photos.parsed_labels import agree_with_landmarks
 from backend.photos.regions import (
-    BROW_RIGHT,
-    FACE_OVAL,
     LIPS_OUTER,
     MOUTH_SURROUNDINGS,
     UPPER_LIP_SKIN,
+    above_brows,
     eyes_mask,
     grown,
-    mirrored,
     polygon_mask,
 )
 from backend.photos.rims import rim_band
 from backend.photos.two_scales import class_probabilities
+from backend.photos.worn import least_factor
 from trainer.data.portraits.cache import PortraitCache, Verdict, open_cache
 
 TRAITS_PATH = Path(__file__).parent / "traits.csv"
@@ -47,7 +46,7 @@ _MORE = (3.0, 6.0, 12.0, 24.0)
 _THERE = 0.55
 """Mean probability over the place of a beard or a hat from which it counts as found."""
 _LEAST_GLASSES = 0.01  # of the face window's area
-_AROUND_EYES, _AROUND_LIP, _BEYOND_OVAL = 0.14, 0.05, 0.02  # heights of the face
+_AROUND_EYES, _AROUND_LIP = 0.14, 0.05  # heights of the face
 
 
 @dataclass(frozen=True)
@@ -90,7 +89,7 @@ def correct(probabilities: np.ndarray, landmarks: np.ndarray, traits: Traits) ->
     elif traits.glasses:
         rims = rim_band(odds[FaceClass.GLASSES], landmarks)
         odds[FaceClass.GLASSES] *= _LIKELIER if rims is None else np.where(rims, _ON_RIMS, _LIKELIER / 2)
-    above = _above(landmarks, side)
+    above = above_brows(landmarks, side)
     if traits.headwear is False:
         odds[FaceClass.OCCLUDER] *= 0.1
     elif traits.headwear:
@@ -110,14 +109,6 @@ def correct(probabilities: np.ndarray, landmarks: np.ndarray, traits: Traits) ->
     return odds / np.maximum(odds.sum(axis=0), 1e-6)
 
 
-def _above(landmarks: np.ndarray, side: int) -> np.ndarray:
-    """(S, S) bool: above the brows and outside of the face's outline."""
-    brows = landmarks[list(BROW_RIGHT + mirrored(BROW_RIGHT)), 1].min()
-    rows = np.arange(side) + 0.5 < brows
-    size = landmark_window(landmarks, 1.0).side
-    return rows[:, None] & ~grown(polygon_mask(landmarks, FACE_OVAL, side), _BEYOND_OVAL * size)
-
-
 def _person(odds: np.ndarray) -> np.ndarray:
     """(S, S) bool: more likely somebody than background."""
     return odds[FaceClass.BACKGROUND] < 0.5 * odds.sum(axis=0)
@@ -128,11 +119,7 @@ def _factor(odds: np.ndarray, face_class: FaceClass, where: np.ndarray) -> float
     if not where.any():
         return _MORE[0]
     own = odds[face_class][where]
-    rest = odds[:, where].sum(axis=0) - own
-    for factor in _MORE:
-        if (factor * own / np.maximum(factor * own + rest, 1e-6)).mean() > _THERE:
-            return factor
-    return _MORE[-1]
+    return least_factor(own, odds[:, where].sum(axis=0) - own, _MORE, _THERE)
 
 
 def teach(parser: FaceParser, pixels: np.ndarray, landmarks: np.ndarray, traits: Traits) -> np.ndarray:
