@@ -9,6 +9,7 @@ KINDS: dict[str, dict[str, str]] = {
     "stage": {
         "parsing": "trainer.stages.parsing:ParsingStageConfig",
         "lap": "trainer.stages.lap:LapStageConfig",
+        "landmarks": "trainer.stages.landmarks:LandmarkStageConfig",
         "learned_basis": "trainer.stages.learned_basis:LearnedBasisStageConfig",
     },
     "source": {
@@ -18,6 +19,7 @@ KINDS: dict[str, dict[str, str]] = {
         "stored": "trainer.data.stored:StoredConfig",
         "mixed": "trainer.data.mixed:MixedConfig",
         "portraits": "trainer.data.portraits:PortraitsConfig",
+        "landmark_people": "trainer.data.landmark_people:LandmarkPeopleConfig",
         "lap_people": "trainer.data.lap:LapPeopleConfig",
         "lap_portraits": "trainer.data.lap:LapPortraitsConfig",
         "lap_mix": "trainer.data.lap:LapMixConfig",

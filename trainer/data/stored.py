@@ -45,7 +45,7 @@ class Stored:
         self.config = config
         self._source: Source = config.source.build()
         root = Path(config.folder) if config.folder else cache_folder() / "pictures"
-        self._folder = root / content_key(config.source, config.count, *_code_of(self._source))
+        self._folder = root / content_key(config.source, config.count, *code_of(self._source))
         self._images: np.ndarray | None = None
         self._labels: np.ndarray | None = None
         self._made: np.ndarray | None = None
@@ -78,7 +78,7 @@ class Stored:
         self._made = mapped(self._folder / "made.npy", (count,))
 
 
-def _code_of(source: Source) -> list[Path]:
+def code_of(source: Source) -> list[Path]:
     """The files of the packages of the source's classes: when they change, pictures are made anew."""
     paths = [Path(inspect.getfile(each)) for each in type(source).__mro__[:-1]]
     return [file for path in paths for file in _files_beside(path)]

@@ -48,7 +48,7 @@ def augment(images: Tensor, labels: Tensor, config: AugmentConfig) -> tuple[Tens
             labels[:, None].float(), grid, mode="nearest", padding_mode="border", align_corners=False
         )
         labels = moved[:, 0].to(labels.dtype)
-    return _change_light(images, config), labels
+    return change_light(images, config), labels
 
 
 def _random_grid(images: Tensor, config: AugmentConfig) -> Tensor | None:
@@ -65,7 +65,7 @@ def _random_grid(images: Tensor, config: AugmentConfig) -> Tensor | None:
     return functional.affine_grid(rows.view(count, 2, 3), list(images.shape), align_corners=False)
 
 
-def _change_light(images: Tensor, config: AugmentConfig) -> Tensor:
+def change_light(images: Tensor, config: AugmentConfig) -> Tensor:
     """White balance, exposure, contrast, colour, resolution and noise."""
     count, device = len(images), images.device
 

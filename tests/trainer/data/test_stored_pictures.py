@@ -10,7 +10,7 @@ import torch
 from trainer.data.drawn_faces import DrawnFaces, DrawnFacesConfig
 from trainer.data.dressed import DressedPeopleConfig
 from trainer.data.people import PeopleConfig
-from trainer.data.stored import StoredConfig, _code_of
+from trainer.data.stored import StoredConfig, code_of
 
 DEVICE = torch.device("cpu")
 
@@ -47,7 +47,7 @@ def test_another_configuration_has_pictures_of_its_own(tmp_path: Path) -> None:
         StoredConfig(count=0)
 
 
-def test_other_code_of_a_source_or_of_what_it_builds_on_makes_pictures_anew() -> None:
-    plain = {path.name for path in _code_of(PeopleConfig(size=32).build())}
-    dressed = {path.name for path in _code_of(DressedPeopleConfig(size=32).build())}
+def test_othercode_of_a_source_or_of_what_it_builds_on_makes_pictures_anew() -> None:
+    plain = {path.name for path in code_of(PeopleConfig(size=32).build())}
+    dressed = {path.name for path in code_of(DressedPeopleConfig(size=32).build())}
     assert "headgear.py" in dressed - plain and plain < dressed

@@ -40,8 +40,9 @@ class PeopleConfig(SourceConfig):
     """Pictures of each person; a batch of n people has n * photos pictures, those of a person in a row."""
     clips: bool = False
     """The pictures of a person are successive frames of one take, instead of photos from different days."""
-    framing: Literal["head", "face"] = "head"
-    """``head``: the crop that the parsing net sees; ``face``: that of LAP's nets."""
+    framing: Literal["head", "face", "roomy"] = "head"
+    """``head``: the crop that the parsing net sees; ``face``: that of LAP's nets; ``roomy``: the face and as much
+    around it as the landmark net's windows may be moved and turned by."""
     depth: bool = False
     """Whether depth and normals of the bare head are wanted."""
     albedo: bool = False

@@ -13,6 +13,8 @@ RAISED = 0.04
 BEHIND = 0.25
 FACE_CROP = 1.1
 """As ``backend.photos.crop`` cuts heads (``crop_head``) and faces (``face_square``): tests hold them equal."""
+ROOMY_CROP = 1.8
+"""The larger extent of a face, and room around it to turn and move a smaller window in."""
 
 
 @dataclass(frozen=True)
@@ -132,7 +134,7 @@ def extrinsics(views: list[ViewParameters], eyes: np.ndarray) -> np.ndarray:
 def frame(views: list[ViewParameters], poses: Tensor, landmarks: Tensor, size: int, framing: str) -> Cameras:
     """Cameras whose pictures are the crops around landmarks (N, 468, 3) in the head frame.
 
-    poses : (N, 4, 4). framing : ``head`` (``backend.photos.crop.crop_head``) or ``face`` (``face_square``).
+    poses : (N, 4, 4). framing : ``head`` (``backend.photos.crop.crop_head``), ``face`` (``face_square``) or ``roomy``.
     """
     n, device = len(views), landmarks.device
     unit = Cameras(torch.eye(3, device=device).repeat(n, 1, 1), poses)
@@ -146,6 +148,8 @@ def frame(views: list[ViewParameters], poses: Tensor, landmarks: Tensor, size: i
         right = torch.stack([torch.cos(roll), torch.sin(roll)], -1)
         middle = middle + extent[:, None] * (RAISED * up - BEHIND * torch.sin(yaw)[:, None] * right)
         side = CROP_PER_FACE * extent
+    elif framing == "roomy":
+        side = ROOMY_CROP * extent
     else:
         side = FACE_CROP * (high - low).mean(1)
     side = side * zoom
@@ -189,8 +193,8 @@ class PhotoBorder:
 def photo_border(views: list[ViewParameters], size: int, framing: str, device: torch.device) -> PhotoBorder:
     """Where the photos end in crops of ``size`` pixels; ``framing`` as for ``frame``."""
     edges = np.stack([view.edges for view in views]).astype(np.float64) * size
-    if framing == "face":  # that crop lies well inside the other
-        share = FACE_CROP / CROP_PER_FACE
+    if framing != "head":  # those crops lie well inside the head's
+        share = {"face": FACE_CROP, "roomy": ROOMY_CROP}[framing] / CROP_PER_FACE
         edges = (edges + (1 - share) / 2 * size) / share
     into = np.clip(np.round(-edges), 0, size // 2 - 1).astype(np.int64)  # (N, 4) pixels that are missing
     left, top, right, bottom = torch.from_numpy(into).to(device).unbind(1)

@@ -1,0 +1,170 @@
+"""Where 478 points of a face's surface are in a picture, and how sure that is.
+
+A residual network (He et al. 2016) looks at an upright window around the face and guesses all points at once; then each
+point looks at the features around its own place and corrects itself, twice. Every point comes with a standard
+deviation, learned by the likelihood of the errors (Wood et al., 3D Face Reconstruction with Dense Landmarks, ECCV 2022,
+eq. 1). The points are those of the template's ``landmarks478``, hidden ones too: unlike a landmark detector's, which
+people have drawn, they keep their place on the surface when the head turns.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+MODEL_NAME = "landmarks"
+LANDMARKS = 478
+WINDOW_PER_FACE = 1.25
+"""Side of the window that the net sees, in larger extents of the face's landmarks."""
+
+
+@dataclass(frozen=True)
+class LandmarkNetConfig:
+    """Size of the net.
+
+    Attributes
+    ----------
+    widths : channels at 1/2, 1/4, 1/8 and 1/16 of the input's size, and those at 1/32.
+    depths : residual blocks at 1/4, 1/8, 1/16 and 1/32.
+    size : side of the square input in pixels, a multiple of 16.
+    hidden : width of the layer that makes the first guess. squeeze : channels that it sees of each place.
+    embedding : numbers that tell the correcting layers which point they look at.
+    rounds : how often the points correct themselves.
+    """
+
+    widths: tuple[int, int, int, int, int] = (32, 48, 96, 160, 224)
+    depths: tuple[int, int, int, int] = (2, 2, 2, 2)
+    size: int = 112
+    hidden: int = 256
+    squeeze: int = 64
+    embedding: int = 32
+    rounds: int = 2
+
+    def __post_init__(self) -> None:
+        if self.size % 16 or self.size < 32:
+            raise ValueError(f"size must be a multiple of 16, not {self.size}")
+        if min(*self.widths, *self.depths, self.hidden, self.squeeze, self.embedding) < 1 or self.rounds < 0:
+            raise ValueError("widths, depths, hidden, squeeze and embedding must be at least 1, rounds at least 0")
+
+    @staticmethod
+    def from_json(values: Mapping[str, Any]) -> LandmarkNetConfig:
+        """From the configuration in an exported model; other keys are ignored."""
+        numbers = {name: values[name] for name in ("size", "hidden", "squeeze", "embedding", "rounds")}
+        return LandmarkNetConfig(tuple(values["widths"]), tuple(values["depths"]), **numbers)
+
+    def to_json(self) -> dict[str, Any]:
+        """What ``from_json`` reads."""
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
+
+
+@dataclass(frozen=True)
+class LandmarkGuess:
+    """places : (N, 478, 2) in sides of the picture, from its upper left corner, x right, y down. deviation : (N, 478)
+    standard deviation of x and of y, in sides."""
+
+    places: Tensor
+    deviation: Tensor
+
+
+class _Residual(nn.Module):
+    """Two 3 x 3 convolutions and a shortcut."""
+
+    def __init__(self, inputs: int, outputs: int, stride: int) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False)
+        self.first_norm = nn.BatchNorm2d(outputs)
+        self.second = nn.Conv2d(outputs, outputs, 3, 1, 1, bias=False)
+        self.second_norm = nn.BatchNorm2d(outputs)
+        same = stride == 1 and inputs == outputs
+        self.shortcut = nn.Identity() if same else nn.Conv2d(inputs, outputs, 1, stride)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, inputs, H, W) to (N, outputs, H / stride, W / stride)."""
+        y = functional.relu(self.first_norm(self.first(x)))
+        return functional.relu(self.second_norm(self.second(y)) + self.shortcut(x))
+
+
+class LandmarkNet(nn.Module):
+    """Pictures (N, 3, S, S) in [0, 1], sRGB, of ``config.size``, to the first guess and its corrections."""
+
+    def __init__(self, config: LandmarkNetConfig, mean: Tensor | None = None) -> None:
+        """mean : (478, 2) where the points are on average, in sides; loaded with the weights otherwise."""
+        super().__init__()
+        self.config = config
+        widths = config.widths
+        self.stem = nn.Conv2d(3, widths[0], 3, 2, 1, bias=False)
+        self.stem_norm = nn.BatchNorm2d(widths[0])
+        self.levels = nn.ModuleList()
+        for before, width, depth in zip(widths, widths[1:], config.depths, strict=False):
+            blocks = [
+                _Residual(before if block == 0 else width, width, 2 if block == 0 else 1) for block in range(depth)
+            ]
+            self.levels.append(nn.Sequential(*blocks))
+        cells = (-(-config.size // 32)) ** 2
+        self.squeeze = nn.Conv2d(widths[4], config.squeeze, 1)
+        self.hidden = nn.Linear(config.squeeze * cells, config.hidden)
+        self.guess = nn.Linear(config.hidden, 3 * LANDMARKS)
+        self.fine, self.coarse = nn.Conv2d(widths[1], 48, 1), nn.Conv2d(widths[2], 48, 1)
+        self.which = nn.Parameter(torch.randn(LANDMARKS, config.embedding) * 0.5)
+        looks = 5 * 48 + 48 + config.embedding + 64
+        self.context = nn.Linear(config.hidden, 64)
+        self.correct = nn.ModuleList(
+            nn.Sequential(nn.Linear(looks, 128), nn.ReLU(), nn.Linear(128, 64), nn.ReLU(), nn.Linear(64, 3))
+            for _ in range(config.rounds)
+        )
+        self.register_buffer("mean", torch.full((LANDMARKS, 2), 0.5) if mean is None else mean.clone())
+        with torch.no_grad():
+            for layer in (self.guess, *(each[-1] for each in self.correct)):
+                layer.weight.mul_(0.1)
+                layer.bias.zero_()
+
+    def forward(self, pictures: Tensor) -> list[LandmarkGuess]:
+        """The first guess, then one for every round; the last is the best.
+
+        Raises ``ValueError`` for other shapes.
+        """
+        side = self.config.size
+        if pictures.dim() != 4 or pictures.shape[1:] != (3, side, side):
+            raise ValueError(f"pictures must be (N, 3, {side}, {side}), not {tuple(pictures.shape)}")
+        x = functional.relu(self.stem_norm(self.stem((pictures - 0.45) * 4.0)))
+        scales = []
+        for level in self.levels:
+            x = level(x)
+            scales.append(x)
+        hidden = functional.relu(self.hidden(self.squeeze(x).flatten(1)))
+        guess = self.guess(hidden).float().view(-1, LANDMARKS, 3)
+        places, spread = self.mean + 0.1 * guess[..., :2], guess[..., 2]
+        guesses = [_as_guess(places, spread)]
+        fine, coarse = self.fine(scales[0]), self.coarse(scales[1])
+        context = self.context(hidden)[:, None].expand(-1, LANDMARKS, -1)
+        which = self.which[None].expand(len(pictures), -1, -1)
+        for correct in self.correct:
+            around = torch.cat([*_looked_up(fine, places.detach(), 1.0), *_looked_up(coarse, places.detach(), 0.0)], -1)
+            more = correct(torch.cat([around, which.to(around.dtype), context.to(around.dtype)], -1)).float()
+            places, spread = places + 0.02 * more[..., :2], spread + more[..., 2]
+            guesses.append(_as_guess(places, spread))
+        return guesses
+
+
+def _as_guess(places: Tensor, spread: Tensor) -> LandmarkGuess:
+    return LandmarkGuess(places, 0.02 * torch.exp(spread.clamp(-4.0, 3.0)))
+
+
+def _looked_up(features: Tensor, places: Tensor, step: float) -> list[Tensor]:
+    """Features (N, C, H, W) at places (N, L, 2) in sides: there, and ``step`` cells to all four sides of it where it is
+    not 0; (N, L, C) each."""
+    side = features.shape[-1]
+    offsets = [(0.0, 0.0)] + ([(-step, 0.0), (step, 0.0), (0.0, -step), (0.0, step)] if step else [])
+    found = []
+    for offset in offsets:
+        grid = 2.0 * (places + places.new_tensor(offset) / side) - 1.0
+        looked = functional.grid_sample(
+            features, grid[:, :, None].to(features.dtype), mode="bilinear", padding_mode="border", align_corners=False
+        )
+        found.append(looked[..., 0].transpose(1, 2))
+    return found

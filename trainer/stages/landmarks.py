@@ -1,0 +1,213 @@
+"""Stage ``landmarks``: the net that finds points of a face's surface, from synthetic people."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from backend.fitting.detector_model import OUTER_EYE_CORNERS, UPRIGHT
+from backend.geometry.template import load_template
+from backend.models.landmarks import (
+    MODEL_NAME,
+    WINDOW_PER_FACE,
+    LandmarkGuess,
+    LandmarkNet,
+    LandmarkNetConfig,
+)
+from trainer.contracts import ExportedModel, Stage, StageConfig
+from trainer.data.landmark_people import LandmarkBatch
+from trainer.stages.augment import AugmentConfig, change_light
+
+MESH = 468
+"""Landmarks without the irises; they decide where the window is."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LandmarkWeights:
+    """Weights of the loss terms."""
+
+    likelihood: float = 1.0
+    """Negative logarithm of the errors' probability, with the deviations that the net claims."""
+    distance: float = 0.5
+    """Mean distance in per cent of the window's side, whatever the net claims."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LandmarkStageConfig(StageConfig):
+    """Trains ``backend.models.landmarks.LandmarkNet``."""
+
+    network: LandmarkNetConfig = field(default_factory=LandmarkNetConfig)
+    """Size of the net."""
+    weights: LandmarkWeights = field(default_factory=LandmarkWeights)
+    """Weights of the loss terms."""
+    light: AugmentConfig = field(default_factory=AugmentConfig)
+    """Random changes of colour, sharpness and noise; its moves are not used."""
+    turn_degrees: float = 4.0
+    """Standard deviation of the window's turn: as far as the first window's landmarks are off."""
+    scale: float = 0.05
+    """Standard deviation of the logarithm of the window's size."""
+    shift: float = 0.025
+    """Standard deviation of the window's move, in its sides."""
+    covered: float = 0.2
+    """How often a patch of the picture is covered by flat colour."""
+
+    def build(self, device: torch.device) -> LandmarkStage:
+        """See ``StageConfig``."""
+        return LandmarkStage(self, device)
+
+
+class LandmarkStage(Stage):
+    """See ``LandmarkStageConfig``."""
+
+    SUMMARY: ClassVar[str] = (
+        "478 points of a face's surface in a picture of it, hidden ones too, each with a standard deviation. Input: "
+        "the upright square window around a face; output: places in sides of the window."
+    )
+    LIMITS: ClassVar[str] = (
+        "Made for one face that a detector has found: the window is that of its landmarks, 1.25 times their larger "
+        "extent. It has only seen synthetic people; where a face is covered it guesses, and says so by its deviations."
+    )
+
+    def __init__(self, config: LandmarkStageConfig, device: torch.device) -> None:
+        self.config = config
+        self.modules = nn.ModuleDict({"net": LandmarkNet(config.network, mean_places())}).to(device)
+        self._partners = torch.from_numpy(mirror_partners()).to(device)
+
+    def step(self, batch: LandmarkBatch, fraction: float) -> Mapping[str, Tensor]:
+        """Terms ``likelihood`` and ``distance``: means over the guesses, each counting twice the one before."""
+        config = self.config
+        images, truth = windows(batch, config.network.size, self._random_moves(len(batch.images), batch.images.device))
+        flip = torch.rand(len(images), device=images.device) < 0.5
+        images = torch.where(flip[:, None, None, None], images.flip(-1), images)
+        mirrored = truth[:, self._partners] * truth.new_tensor([-1.0, 1.0]) + truth.new_tensor([1.0, 0.0])
+        truth = torch.where(flip[:, None, None], mirrored, truth)
+        guesses = self.modules["net"](_covered(change_light(images, config.light), config.covered))
+        shares = torch.tensor([2.0**k for k in range(len(guesses))])
+        terms = {"likelihood": 0.0, "distance": 0.0}
+        for share, guess in zip((shares / shares.sum()).tolist(), guesses, strict=True):
+            apart = (guess.places - truth).square().sum(-1)
+            likelihood = 2.0 * guess.deviation.log() + 0.5 * apart / guess.deviation.square()
+            terms["likelihood"] += share * likelihood.mean()
+            terms["distance"] += share * 100.0 * (apart + 1e-8).sqrt().mean()
+        return terms
+
+    def metrics(self, batches: Iterable[LandmarkBatch]) -> Mapping[str, float]:
+        """``percent``: mean distance in per cent of ``initial_pose.face_scale``; ``percent.first``: before corrections;
+        ``percent.shape``: without the picture's mean error; ``surprise``: mean squared error over the claimed one."""
+        rows = []
+        for batch in batches:
+            images, truth = windows(batch, self.config.network.size)
+            guesses = self.modules["net"](images)
+            scale = face_scales(truth)
+            first, last = (100.0 * (guess.places - truth) / scale[:, None, None] for guess in (guesses[0], guesses[-1]))
+            alone = last - last.mean(1, keepdim=True)
+            claimed = (guesses[-1].places - truth).square().sum(-1) / (2.0 * guesses[-1].deviation.square())
+            rows.append(torch.stack([last.norm(dim=-1), first.norm(dim=-1), alone.norm(dim=-1), claimed]).mean((1, 2)))
+        names = ("percent", "percent.first", "percent.shape", "surprise")
+        return dict(zip(names, torch.stack(rows).mean(0).tolist(), strict=True))
+
+    def pictures(self, batch: LandmarkBatch) -> Mapping[str, Tensor]:
+        """``landmarks``: found points in white over the windows, true ones in black below them."""
+        images, truth = windows(batch, self.config.network.size)
+        found = self.modules["net"](images)[-1]
+        return {
+            "landmarks": torch.cat([_drawn(images, found, 1.0), _drawn(images, LandmarkGuess(truth, truth), 0.0)], 1)
+        }
+
+    def export(self) -> ExportedModel:
+        """The net, for ``backend.photos.surface_landmarks``."""
+        state = self.modules["net"].state_dict()
+        tensors = {name: value for name, value in state.items() if not name.endswith("num_batches_tracked")}
+        return ExportedModel(MODEL_NAME, self.config.network.to_json(), tensors, self.SUMMARY, self.LIMITS)
+
+    def _random_moves(self, count: int, device: torch.device) -> Tensor:
+        """(N, 4) for ``windows``."""
+        config, normal = self.config, torch.randn(count, 4, device=device)
+        turn, size = math.radians(config.turn_degrees) * normal[:, :1], torch.exp(config.scale * normal[:, 1:2])
+        return torch.cat([turn, size, config.shift * normal[:, 2:]], 1)
+
+
+def mean_places() -> Tensor:
+    """(478, 2) where the landmarks of the mean face, seen from the front from afar, are in their window, in sides."""
+    template = load_template()
+    points = torch.from_numpy(template.landmarks478.positions(template.vertices)).float()[:, :2] * torch.tensor(
+        [1.0, -1.0]
+    )
+    low, high = points[:MESH].amin(0), points[:MESH].amax(0)
+    return (points - (low + high) / 2) / (WINDOW_PER_FACE * (high - low).max()) + 0.5
+
+
+def mirror_partners() -> np.ndarray:
+    """(478,) the landmark on the other side of the face, by the mean face."""
+    template = load_template()
+    points = template.landmarks478.positions(template.vertices)
+    apart = np.linalg.norm(points[:, None] * [-1.0, 1.0, 1.0] - points[None], axis=-1)
+    return apart.argmin(1)
+
+
+def windows(batch: LandmarkBatch, size: int, moves: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    """Windows (N, 3, size, size) around true landmarks and these landmarks (N, 478, 2) in the windows' sides.
+
+    They lie as ``backend.photos.landmarks.landmark_window`` lays them, moved by ``moves`` (N, 4): turn in radians,
+    factor of the side, move in sides."""
+    marks, stored = batch.landmarks, batch.images.shape[-1]
+    line = marks[:, OUTER_EYE_CORNERS[1]] - marks[:, OUTER_EYE_CORNERS[0]]
+    down = marks[:, UPRIGHT[1]] - marks[:, UPRIGHT[0]]
+    angle = torch.atan2(line[:, 1] - down[:, 0], line[:, 0] + down[:, 1])
+    inward = _turns(angle)  # (N, 2, 2) picture's directions to the window's
+    turned = torch.einsum("nij,nlj->nli", inward, marks[:, :MESH])
+    low, high = turned.amin(1), turned.amax(1)
+    middle = torch.einsum("nji,nj->ni", inward, (low + high) / 2)
+    side = WINDOW_PER_FACE * (high - low).amax(1)
+    if moves is not None:
+        middle = middle + moves[:, 2:] * side[:, None]
+        side = side * moves[:, 1]
+        inward = _turns(angle + moves[:, 0])
+    steps = (torch.arange(size, device=marks.device) + 0.5) / size - 0.5
+    cells = torch.stack(torch.meshgrid(steps, steps, indexing="xy"), -1)  # (size, size, 2)
+    grid = torch.einsum("nji,hwj->nhwi", inward, cells) * side[:, None, None, None] + middle[:, None, None]
+    images = functional.grid_sample(
+        batch.images, 2.0 * grid / stored - 1.0, mode="bilinear", padding_mode="border", align_corners=False
+    )
+    places = torch.einsum("nij,nlj->nli", inward, marks - middle[:, None]) / side[:, None, None] + 0.5
+    return images, places
+
+
+def _turns(angle: Tensor) -> Tensor:
+    """(N, 2, 2) whose rows are the axes of windows turned by ``angle`` (N,)."""
+    cos, sin = torch.cos(angle), torch.sin(angle)
+    return torch.stack([torch.stack([cos, sin], -1), torch.stack([-sin, cos], -1)], 1)
+
+
+def face_scales(landmarks: Tensor) -> Tensor:
+    """(N,) ``backend.fitting.initial_pose.face_scale`` of landmarks (N, 478, 2)."""
+    across, along = (
+        (landmarks[:, one] - landmarks[:, other]).norm(dim=-1) for one, other in (OUTER_EYE_CORNERS, UPRIGHT)
+    )
+    return torch.maximum(across, 0.5 * along)
+
+
+def _covered(images: Tensor, share: float) -> Tensor:
+    """Pictures (N, 3, S, S), ``share`` of them with a rectangle of flat colour."""
+    count, device = len(images), images.device
+    middle, half = torch.rand(count, 2, device=device), 0.05 + 0.15 * torch.rand(count, 2, device=device)
+    steps = (torch.arange(images.shape[-1], device=device) + 0.5) / images.shape[-1]
+    near = (steps - middle[..., None]).abs() < half[..., None]  # (N, 2, S)
+    patch = near[:, 0, None, :] & near[:, 1, :, None] & (torch.rand(count, device=device) < share)[:, None, None]
+    return torch.where(patch[:, None], torch.rand(count, 3, 1, 1, device=device), images)
+
+
+def _drawn(images: Tensor, guess: LandmarkGuess, tone: float) -> Tensor:
+    """(3, S, N S) pictures side by side with points of one tone."""
+    drawn, side = images.float().clone(), images.shape[-1]
+    cells = (guess.places * side).long().clamp(0, side - 1)
+    for picture, cell in zip(drawn, cells, strict=True):
+        picture[:, cell[:, 1], cell[:, 0]] = tone
+    return torch.cat(list(drawn), 2)
