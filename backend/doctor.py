@@ -66,6 +66,7 @@ class TrainedModel:
 
 TRAINED_MODELS = (
     TrainedModel("parsing", "masks of skin, hair, glasses and so on", "landmark regions and colours are used"),
+    TrainedModel("landmarks", "points of the face's surface", "the fit takes the detector's landmarks"),
     TrainedModel("lap", "canonical depth and albedo", "the fit starts from landmarks"),
     TrainedModel("learned_basis", "a face model whose encoder starts the fit", "the fit starts cold, from landmarks"),
     TrainedModel("graph_face", "a non-linear face model", "the MakeHuman prior is used"),

@@ -10,6 +10,7 @@ COMMANDS: dict[str, str] = {
     "template": "trainer.template.command",  # bakes assets/template.safetensors
     "expressions": "trainer.expressions.command",  # learns to read expressions, writes assets/expressions
     "train": "trainer.train_command",  # trains a recipe; the word may be left out
+    "landmark-errors": "trainer.landmark_errors",  # how the landmark net errs, for the fit
     "export": "trainer.export",  # writes a run's model for the backend
     "evaluate": "trainer.evaluate.command",  # scans, likeness: figures of what the backend makes
     "demo-photos": "trainer.data.demo_person",  # photographs of a synthetic person, to try the product on

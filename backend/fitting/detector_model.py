@@ -19,7 +19,10 @@ from backend.safetensors_file import read_arrays, write_arrays
 if TYPE_CHECKING:  # training machines have no scipy, which parameters need
     from backend.fitting.parameters import PhotoParameters
 
-DETECTOR_PATH = Path(__file__).resolve().parents[2] / "assets" / "landmark_detector.safetensors"
+_ASSETS = Path(__file__).resolve().parents[2] / "assets"
+DETECTOR_PATH = _ASSETS / "landmark_detector.safetensors"
+SURFACE_ERRORS_PATH = _ASSETS / "landmarks" / "errors.safetensors"
+"""Of the landmark net; its ``deviation`` is a share of the deviation that the net claims."""
 YAW_UNIT, PITCH_UNIT = 45.0, 20.0  # degrees
 LARGEST_YAW, LARGEST_PITCH = 55.0, 30.0
 NEAR_METRES = 0.5
@@ -91,13 +94,18 @@ def expected_errors(
     return bias, modes, percent * model.deviation
 
 
-@lru_cache(maxsize=1)
+@lru_cache(maxsize=2)
 def load_detector_model(path: Path = DETECTOR_PATH) -> DetectorModel:
     """The committed model; raises ``LikenessError`` when the file is missing or damaged."""
     arrays = read_arrays(path).arrays
     return DetectorModel(
         arrays["bias"].astype(np.float64), arrays["modes"].astype(np.float64), arrays["deviation"].astype(np.float64)
     )
+
+
+def load_surface_errors(path: Path = SURFACE_ERRORS_PATH) -> DetectorModel | None:
+    """How the landmark net errs, None where that was never measured."""
+    return load_detector_model(path) if path.is_file() else None
 
 
 def save_detector_model(model: DetectorModel, path: Path = DETECTOR_PATH) -> None:

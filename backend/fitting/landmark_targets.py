@@ -1,4 +1,5 @@
-"""Targets from the 478 detected landmarks, with the outline that slides over the face when the head turns."""
+"""Targets from 478 landmarks: the landmark net's, which lie on the surface, else the detector's, whose outline slides
+over the face when the head turns."""
 
 from __future__ import annotations
 
@@ -6,7 +7,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from backend.fitting.detector_model import DetectorModel, expected_errors, load_detector_model
+from backend.fitting.detector_model import (
+    DetectorModel,
+    expected_errors,
+    load_detector_model,
+    load_surface_errors,
+)
 from backend.fitting.initial_pose import face_scale
 from backend.fitting.options import LandmarkStage
 from backend.fitting.parameters import PhotoParameters
@@ -15,7 +21,7 @@ from backend.fitting.solver import PointTargets
 from backend.geometry.normals import vertex_normals
 from backend.geometry.template import Template
 from backend.geometry.topology import triangles_from_quads
-from backend.photos.collection import PhotoFace
+from backend.photos.collection import PhotoFace, SurfaceLandmarks
 
 OUTLINE_LANDMARKS = (
     454, 323, 361, 288, 397, 365, 379, 378, 400, 377, 152, 148, 176, 149, 150, 136, 172, 58, 132, 93, 234,
@@ -24,6 +30,9 @@ OUTLINE_LANDMARKS = (
 
 HIDDEN_SHARE = 0.25
 """Trust in a landmark on the side that is turned away, which the detector can only guess."""
+
+LEAST_SURFACE_PERCENT = 0.3
+"""Per cent of the face's scale: the landmark net is not believed to be surer of a point than this."""
 
 ALONG_OUTLINE_SHARE = 0.3
 """Trust in an outline landmark along the outline, relative to across it."""
@@ -35,15 +44,17 @@ class LandmarkModel:
 
     Attributes
     ----------
-    landmarks : indices (L,) of the fixed landmarks; points : their ``SurfacePoints``.
+    landmarks : indices (L,) of the fixed landmarks; points : their ``SurfacePoints``; all_points : of all 478.
     barycentric_vertices : (L, 3) vertex ids of the landmarks' triangles, for visibility.
     triangles : (T, 3) of the head. detector : the detector's errors.
     outline : (O,) landmark ids; outline_rows : (O, C) vertices of each one's row, -1 padded, inside to outside.
     row_points : ``SurfacePoints`` of all row vertices, and row_index : (O, C) into it.
+    surface_errors : those of the landmark net, None where it is not trained.
     """
 
     landmarks: np.ndarray
     points: SurfacePoints
+    all_points: SurfacePoints
     barycentric_vertices: np.ndarray
     outline: np.ndarray
     outline_rows: np.ndarray
@@ -51,11 +62,13 @@ class LandmarkModel:
     row_index: np.ndarray
     triangles: np.ndarray
     detector: DetectorModel
+    surface_errors: DetectorModel | None
 
 
 def landmark_model(template: Template) -> LandmarkModel:
     """Restrict the template's bases to landmarks and outline rows."""
     embedding = template.landmarks478
+    everywhere = points_at_landmarks(template, embedding)
     outline = np.array(OUTLINE_LANDMARKS)
     fixed = np.setdiff1d(np.flatnonzero(embedding.valid), outline)
     mean_landmarks = embedding.positions(template.vertices)
@@ -68,7 +81,8 @@ def landmark_model(template: Template) -> LandmarkModel:
     head = template.head
     return LandmarkModel(
         landmarks=fixed,
-        points=points_at_landmarks(template, embedding).take(fixed),
+        points=everywhere.take(fixed),
+        all_points=everywhere,
         barycentric_vertices=embedding.vertices[fixed],
         outline=outline,
         outline_rows=outline_rows,
@@ -76,6 +90,27 @@ def landmark_model(template: Template) -> LandmarkModel:
         row_index=row_index,
         triangles=triangles_from_quads(template.quads[head.face_start : head.face_stop]),
         detector=load_detector_model(),
+        surface_errors=load_surface_errors(),
+    )
+
+
+def _surface_targets(
+    model: LandmarkModel,
+    errors: DetectorModel,
+    found: SurfaceLandmarks,
+    parameters: PhotoParameters,
+    stage: LandmarkStage,
+) -> PointTargets:
+    """Targets of what the landmark net has found: the places themselves, hidden ones by what the net thinks of them."""
+    bias, modes, share = expected_errors(errors, parameters, face_scale(found.places))
+    percent = face_scale(found.places) / 100.0
+    deviation = np.maximum(found.deviation * share / percent, LEAST_SURFACE_PERCENT * percent)
+    return PointTargets(
+        model.all_points,
+        found.places - bias,
+        np.eye(2) / deviation[:, None, None],
+        np.full(len(deviation), stage.surface_fraction),
+        modes,
     )
 
 
@@ -107,6 +142,8 @@ def landmark_targets(
     stage: LandmarkStage,
 ) -> PointTargets:
     """Targets of one photo at the current estimate (visibility and the outline depend on the pose)."""
+    if face.surface is not None and model.surface_errors is not None:
+        return _surface_targets(model, model.surface_errors, face.surface, parameters, stage)
     scale = face_scale(face.landmarks)
     embedding = template.landmarks478
     head = template.head

@@ -43,11 +43,13 @@ class LandmarkStage:
     iterations : Gauss-Newton steps with all parameters free (after poses alone).
     independent_fraction : how many of the landmarks count as independent measurements: what the detector model
         leaves of their errors is still correlated.
+    surface_fraction : the same of the landmark net's points.
     outlier_scale : Geman-McClure scale in standard deviations of a landmark.
     """
 
     iterations: int = 14
     independent_fraction: float = 0.5
+    surface_fraction: float = 0.5
     outlier_scale: float = 3.0
 
 

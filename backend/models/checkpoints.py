@@ -20,7 +20,7 @@ from backend.errors import LikenessError
 from backend.safetensors_file import BrokenTensorFileError, RawTensor, read_raw, write_raw
 
 ASSETS = Path(__file__).resolve().parents[2] / "assets"
-MODEL_NAMES: tuple[str, ...] = ("parsing", "lap", "learned_basis", "graph_face", "detail")
+MODEL_NAMES: tuple[str, ...] = ("parsing", "landmarks", "lap", "learned_basis", "graph_face", "detail")
 """Every network of the design; one that is not trained yet is named as such wherever models are listed."""
 NOT_TRAINED = "not trained"
 SHARD_BYTES = 16_000_000

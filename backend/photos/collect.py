@@ -20,6 +20,7 @@ from backend.photos.quality import face_size_px, is_monochrome, measure_quality
 from backend.photos.read import DecodedPhoto, PhotoSource, PhotoUnreadableError, ReadLimits, read_photo
 from backend.photos.sampling import fit_inside
 from backend.photos.screen import Choice, screen
+from backend.photos.surface_landmarks import surface_landmarker
 from backend.progress import ProgressReporter, silent
 
 STAGE = "photos"
@@ -42,6 +43,7 @@ class CollectOptions:
     kept_crop_bytes : head crops are kept in memory up to this many bytes; the rest is decoded a second time when used.
     limits : what a file may cost.
     identity : tells people apart; None takes the best that is installed.
+    surface : whether the landmark net looks at the faces that are used, where it is trained.
     """
 
     max_photos: int = 200
@@ -50,6 +52,7 @@ class CollectOptions:
     kept_crop_bytes: int = 256 * 2**20
     limits: ReadLimits = field(default_factory=ReadLimits)
     identity: IdentityModel | None = None
+    surface: bool = True
 
 
 @dataclass(frozen=True)
@@ -114,7 +117,7 @@ def collect(
             crop = crop_head(
                 read_photo(sources[candidate.photo], options.limits).pixels, candidate.landmarks, options.max_crop_side
             )
-        faces.append(_photo_face(names[candidate.photo], photo, candidate, crop))
+        faces.append(_photo_face(names[candidate.photo], photo, candidate, crop, options.surface))
     progress(STAGE, 1.0)
     return PhotoCollection(tuple(faces), tuple(_verdicts(analysed, names, choice)))
 
@@ -189,7 +192,9 @@ def _candidate(index: int, landmarks: np.ndarray, crop: HeadCrop, model: Identit
     )
 
 
-def _photo_face(name: str, photo: _Analysed, candidate: FaceCandidate, crop: HeadCrop) -> PhotoFace:
+def _photo_face(name: str, photo: _Analysed, candidate: FaceCandidate, crop: HeadCrop, with_surface: bool) -> PhotoFace:
+    landmarker = surface_landmarker() if with_surface else None
+    landmarks = crop.to_crop(candidate.landmarks).astype(np.float32)
     reduced = photo.decoded_width / photo.source_size[0]
     return PhotoFace(
         name=name,
@@ -198,11 +203,12 @@ def _photo_face(name: str, photo: _Analysed, candidate: FaceCandidate, crop: Hea
         pixels=crop.pixels,
         crop_scale=crop.scale * reduced,
         crop_offset=(crop.offset[0] / reduced, crop.offset[1] / reduced),
-        landmarks=crop.to_crop(candidate.landmarks).astype(np.float32),
+        landmarks=landmarks,
         labels=enlarge_labels(candidate.small_labels, crop.pixels),
         monochrome=is_monochrome(candidate.small_crop, candidate.small_labels),
         yaw_degrees=candidate.pose.yaw,
         quality=candidate.quality,
+        surface=None if landmarker is None else landmarker.find(crop.pixels, landmarks),
     )
 
 

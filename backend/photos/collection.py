@@ -39,6 +39,20 @@ class PhotoQuality:
 
 
 @dataclass(frozen=True)
+class SurfaceLandmarks:
+    """Points of the face's surface in a picture, hidden ones too, as the landmark net sees them.
+
+    Attributes
+    ----------
+    places : (478, 2) float64 of the template's ``landmarks478``, x and y in crop pixels.
+    deviation : (478,) float64 standard deviation of x and of y that the net claims, crop pixels.
+    """
+
+    places: np.ndarray
+    deviation: np.ndarray
+
+
+@dataclass(frozen=True)
 class PhotoFace:
     """One person's face in one photo, cut out of it.
 
@@ -58,6 +72,7 @@ class PhotoFace:
     monochrome : True for black-and-white and sepia photos (colour losses use luminance).
     yaw_degrees : rough yaw from the landmarks, positive when the person looks to their own left.
     quality : see ``PhotoQuality``.
+    surface : what the landmark net sees, None where it is not trained or was not asked.
     """
 
     name: str
@@ -71,6 +86,7 @@ class PhotoFace:
     monochrome: bool
     yaw_degrees: float
     quality: PhotoQuality
+    surface: SurfaceLandmarks | None = None
 
 
 @dataclass(frozen=True)

@@ -156,7 +156,7 @@ def windows(batch: LandmarkBatch, size: int, moves: Tensor | None = None) -> tup
     """Windows (N, 3, size, size) around true landmarks and these landmarks (N, 478, 2) in the windows' sides.
 
     They lie as ``backend.photos.landmarks.landmark_window`` lays them, moved by ``moves`` (N, 4): turn in radians,
-    factor of the side, move in sides."""
+    factor of the side, move in sides along the window's axes."""
     marks, stored = batch.landmarks, batch.images.shape[-1]
     line = marks[:, OUTER_EYE_CORNERS[1]] - marks[:, OUTER_EYE_CORNERS[0]]
     down = marks[:, UPRIGHT[1]] - marks[:, UPRIGHT[0]]
@@ -167,7 +167,7 @@ def windows(batch: LandmarkBatch, size: int, moves: Tensor | None = None) -> tup
     middle = torch.einsum("nji,nj->ni", inward, (low + high) / 2)
     side = WINDOW_PER_FACE * (high - low).amax(1)
     if moves is not None:
-        middle = middle + moves[:, 2:] * side[:, None]
+        middle = middle + torch.einsum("nji,nj->ni", inward, moves[:, 2:]) * side[:, None]
         side = side * moves[:, 1]
         inward = _turns(angle + moves[:, 0])
     steps = (torch.arange(size, device=marks.device) + 0.5) / size - 0.5

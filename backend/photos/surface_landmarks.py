@@ -1,0 +1,82 @@
+"""Points of the face's surface by the landmark net, in windows around a face that the detector has found."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from itertools import product
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from backend.errors import LikenessError
+from backend.models.checkpoints import load_model, load_weights_into
+from backend.models.landmarks import MODEL_NAME, WINDOW_PER_FACE, LandmarkNet, LandmarkNetConfig
+from backend.photos.collection import SurfaceLandmarks
+from backend.photos.landmarks import landmark_window, mean_landmarks
+from backend.photos.sampling import Window
+
+_FIRST = ((1.0, 0.0, False), (1.0, 0.0, True))
+_VARIANTS = tuple(product((0.96,), (-0.05, 0.05), (False, True))) + tuple(
+    product((1.04,), (-0.05, 0.05), (False, True))
+)
+"""Factors of the window's side, radians, mirrored: the mean over them forgets where the window happened to lie."""
+
+
+class SurfaceLandmarker:
+    """The trained net, ready for photographs."""
+
+    def __init__(self, network: LandmarkNet, version: str) -> None:
+        self.version = version
+        self._network = network.eval().to(memory_format=torch.channels_last)
+
+    @staticmethod
+    def load(folder: Path | None = None) -> SurfaceLandmarker:
+        """Load ``assets/landmarks`` (or ``folder``).
+
+        Raises
+        ------
+        LikenessError : ``missing_part`` when the net is not trained or its files are damaged.
+        """
+        weights = load_model(MODEL_NAME, folder)
+        network = LandmarkNet(LandmarkNetConfig.from_json(weights.config))
+        load_weights_into(network, weights)
+        return SurfaceLandmarker(network, weights.version)
+
+    def find(self, pixels: np.ndarray, landmarks: np.ndarray) -> SurfaceLandmarks:
+        """The surface of the face that has detected ``landmarks`` (478, 2 or 3) in a picture (H, W, 3) uint8 sRGB.
+
+        The first window is theirs, the others are those of the net's own answer, so that the answer hardly depends on
+        the detector.
+        """
+        first = self._look(pixels, landmark_window(landmarks, WINDOW_PER_FACE), _FIRST)
+        return self._look(pixels, landmark_window(first.places, WINDOW_PER_FACE), _VARIANTS)
+
+    @torch.inference_mode()
+    def _look(
+        self, pixels: np.ndarray, window: Window, variants: tuple[tuple[float, float, bool], ...]
+    ) -> SurfaceLandmarks:
+        size, mirror = self._network.config.size, mean_landmarks().mirror
+        windows = [
+            Window(window.centre, window.side * scale, window.angle + turn, flipped)
+            for scale, turn, flipped in variants
+        ]
+        cut = np.stack([one.cut(pixels, size) for one in windows])
+        pictures = torch.from_numpy(cut).permute(0, 3, 1, 2).float() / 255.0
+        guess = self._network(pictures.contiguous(memory_format=torch.channels_last))[-1]
+        found = zip(windows, guess.places.double().numpy(), guess.deviation.double().numpy(), strict=True)
+        places, deviations = [], []
+        for one, place, deviation in found:
+            order = mirror if one.flipped else slice(None)
+            places.append(one.to_picture(place, 1)[order])
+            deviations.append(one.side * deviation[order])
+        return SurfaceLandmarks(np.mean(places, axis=0), np.mean(deviations, axis=0))
+
+
+@lru_cache(maxsize=1)
+def surface_landmarker() -> SurfaceLandmarker | None:
+    """The shipped net; None where there is none, or it is damaged."""
+    try:
+        return SurfaceLandmarker.load()
+    except LikenessError:
+        return None

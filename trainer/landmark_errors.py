@@ -1,0 +1,101 @@
+"""Measure how the landmark net errs on people it has not seen: ``python -m trainer landmark-errors``."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from backend.fitting.detector_model import SURFACE_ERRORS_PATH, DetectorModel, save_detector_model, turn_of
+from backend.fitting.initial_pose import face_scale
+from backend.photos.detect import DetectedFace
+from backend.photos.landmarks import find_landmarks, landmark_window, mean_landmarks
+from backend.photos.surface_landmarks import SurfaceLandmarker
+from trainer.data.people import PeopleConfig
+from trainer.data.people.batch import PeopleBatch
+
+MODE_COUNT = 16
+SEED = 44
+SIZE = 256
+PEOPLE_AT_ONCE = 20
+BOX_PER_FACE = 0.8
+"""Side of the detector's box over the landmarks' larger extent."""
+LARGEST_PERCENT = 8.0
+
+
+@dataclass(frozen=True)
+class SurfaceErrors:
+    """Errors in the head's upright picture axes, per cent of ``face_scale``: found minus true (P, 478, 2), the
+    deviations that the net claimed (P, 478), and those of the detector's landmarks (P, 478, 2)."""
+
+    errors: np.ndarray
+    claimed: np.ndarray
+    detector: np.ndarray
+
+
+def surface_errors(landmarker: SurfaceLandmarker, count: int, seed: int = SEED) -> SurfaceErrors:
+    """Errors on ``count`` synthetic people, the window found as the photo stage finds it."""
+    people = PeopleConfig(size=SIZE, framing="roomy", seed=seed).build()
+    rows = []
+    for first in range(0, count, PEOPLE_AT_ONCE):
+        batch = people.batch(range(first, min(first + PEOPLE_AT_ONCE, count)), torch.device("cpu"))
+        rows += [row for number in range(len(batch.images)) if (row := _errors(landmarker, batch, number)) is not None]
+    return SurfaceErrors(*(np.stack(column) for column in zip(*rows, strict=True)))
+
+
+def _errors(
+    landmarker: SurfaceLandmarker, batch: PeopleBatch, number: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
+    pixels = np.ascontiguousarray((batch.images[number].permute(1, 2, 0).numpy() * 255.0 + 0.5).astype(np.uint8))
+    true = batch.landmarks478[number].numpy().astype(np.float64)
+    around = landmark_window(true, BOX_PER_FACE)
+    detected = find_landmarks(pixels, DetectedFace(around.centre, around.side, around.angle, 1.0))
+    if detected is None:
+        return None
+    found = landmarker.find(pixels, detected)
+    pose = batch.camera_from_head[number].numpy().astype(np.float64)
+    *_, upright = turn_of(pose[:3, :3], -pose[:3, :3].T @ pose[:3, 3])
+    percent = 100.0 / face_scale(true)
+    return (
+        percent * (found.places - true) @ upright,
+        percent * found.deviation,
+        percent * (detected[:, :2] - true) @ upright,
+    )
+
+
+def fit_surface_model(measured: SurfaceErrors, mode_count: int = MODE_COUNT) -> DetectorModel:
+    """Correlated errors, and what is left of the claimed deviations when they are known; no bias by view: the net has
+    learned from such people that it has none."""
+    partners = mean_landmarks().mirror
+    errors = np.clip(measured.errors, -LARGEST_PERCENT, LARGEST_PERCENT)
+    both = np.concatenate([errors, errors[:, partners] * [-1.0, 1.0]])
+    flat = both.reshape(len(both), -1)
+    _, strengths, directions = np.linalg.svd(flat, full_matrices=False)
+    modes = directions[:mode_count] * strengths[:mode_count, None] / np.sqrt(len(flat))
+    rest = flat - flat @ directions[:mode_count].T @ directions[:mode_count]
+    # What the modes take from the pictures they were found in is more than they take from new ones.
+    freedom = max(1.0 - 2.0 * mode_count / len(flat), 0.2)
+    left = np.sqrt((rest.reshape(both.shape) ** 2).mean((0, 2)) / freedom)
+    claimed = np.sqrt((np.concatenate([measured.claimed, measured.claimed[:, partners]]) ** 2).mean(0))
+    return DetectorModel(np.zeros((8, *both.shape[1:])), modes.reshape(mode_count, *both.shape[1:]), left / claimed)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Options of ``python -m trainer landmark-errors``."""
+    parser.add_argument("--people", type=int, default=600, help="synthetic people, one picture each")
+    parser.add_argument("--model", type=Path, help="folder of an exported landmark net; default: the shipped one")
+    parser.add_argument("--out", type=Path, default=SURFACE_ERRORS_PATH, help="file to write")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Measure, say and write."""
+    measured = surface_errors(SurfaceLandmarker.load(arguments.model), arguments.people)
+    save_detector_model(fit_surface_model(measured), arguments.out)
+    for name, errors in (("landmark net", measured.errors), ("detector", measured.detector)):
+        alone = errors - np.median(errors, axis=1, keepdims=True)
+        median, shape = (float(np.median(np.linalg.norm(e, axis=-1))) for e in (errors, alone))
+        print(f"{name}: median error {median:.2f} % of the face scale, {shape:.2f} % without the common shift")
+    return 0
