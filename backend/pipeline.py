@@ -22,6 +22,7 @@ from backend.fitting.options import fit_options_for
 from backend.fitting.personalise_bases import personalise
 from backend.geometry.template import load_template
 from backend.models.checkpoints import MODEL_NAMES, NOT_TRAINED
+from backend.models.landmarks import MODEL_NAME as LANDMARKS
 from backend.models.lap import MODEL_NAME as LAP
 from backend.models.learned_basis import MODEL_NAME as LEARNED_BASIS
 from backend.models.parsing import MODEL_NAME as PARSING
@@ -29,6 +30,7 @@ from backend.photos.collect import CollectOptions, collect
 from backend.photos.collection import PhotoCollection, PhotoFace
 from backend.photos.masks import face_parser
 from backend.photos.read import PhotoSource
+from backend.photos.surface_landmarks import surface_landmarker
 from backend.progress import HeadPreview, PreviewReceiver, ProgressReporter, StageClock, no_preview, silent
 from backend.rig.personalise import personalise_keys
 from backend.texture.albedo import build_albedo
@@ -149,6 +151,9 @@ def reconstruct(
     models = dict.fromkeys(MODEL_NAMES, NOT_TRAINED)
     if parser is not None:
         models[PARSING] = parser.version
+    landmarker = surface_landmarker()
+    if landmarker is not None:
+        models[LANDMARKS] = landmarker.version
     if networks is not None:
         models[LAP] = networks.version
     if basis is not None:
@@ -162,6 +167,7 @@ def reconstruct(
             "quality": options.quality,
             "texture_size": options.texture_size,
             "device": device,
+            "landmark_net": options.collect.surface,
             "lap": options.lap,
             "learned_basis": options.learned_basis,
             "personalise": options.personalise,

@@ -11,6 +11,7 @@ import torch
 
 from backend.fitting.detector_model import SURFACE_ERRORS_PATH, DetectorModel, save_detector_model, turn_of
 from backend.fitting.initial_pose import face_scale
+from backend.geometry.template import load_template
 from backend.photos.detect import DetectedFace
 from backend.photos.landmarks import find_landmarks, landmark_window, mean_landmarks
 from backend.photos.surface_landmarks import SurfaceLandmarker
@@ -24,16 +25,24 @@ PEOPLE_AT_ONCE = 20
 BOX_PER_FACE = 0.8
 """Side of the detector's box over the landmarks' larger extent."""
 LARGEST_PERCENT = 8.0
+SHARE_RIDGE = 0.5
 
 
 @dataclass(frozen=True)
 class SurfaceErrors:
-    """Errors in the head's upright picture axes, per cent of ``face_scale``: found minus true (P, 478, 2), the
-    deviations that the net claimed (P, 478), and those of the detector's landmarks (P, 478, 2)."""
+    """P pictures; per cent of ``face_scale``, in the head's upright picture axes.
+
+    Attributes
+    ----------
+    errors : (P, 478, 2) found minus true. claimed : (P, 478) deviations that the net claimed.
+    detector : (P, 478, 2) errors of the detector's landmarks.
+    person : (P, 478, 2) by how much the true landmarks differ from the mean face's with this expression, seen alike.
+    """
 
     errors: np.ndarray
     claimed: np.ndarray
     detector: np.ndarray
+    person: np.ndarray
 
 
 def surface_errors(landmarker: SurfaceLandmarker, count: int, seed: int = SEED) -> SurfaceErrors:
@@ -63,7 +72,44 @@ def _errors(
         percent * (found.places - true) @ upright,
         percent * found.deviation,
         percent * (detected[:, :2] - true) @ upright,
+        percent * (true - _of_mean_face(batch, number)) @ upright,
     )
+
+
+def _of_mean_face(batch: PeopleBatch, number: int) -> np.ndarray:
+    """(478, 2) where the landmarks of the mean face with this picture's expression would be, pixels."""
+    template = load_template()
+    moved = (batch.vertices[number] - batch.neutral[number]).numpy().astype(np.float64) + template.vertices
+    pose = batch.camera_from_head[number].numpy().astype(np.float64)
+    points = template.landmarks478.positions(moved) @ pose[:3, :3].T + pose[:3, 3]
+    intrinsics = batch.intrinsics[number].numpy().astype(np.float64)
+    return (points / points[:, 2:] @ intrinsics.T)[:, :2]
+
+
+def shown_share(errors: np.ndarray, person: np.ndarray, where: np.ndarray) -> np.ndarray:
+    """(478,) how much of a person's deviation ``person`` (P, 478, 2) landmarks with ``errors`` (P, 478, 2) show.
+
+    Size, place and turn are left out, a pose explains them; ``where`` (478, 2) are the mean face's landmarks.
+
+    Least squares per landmark, drawn towards that of all landmarks together by ``SHARE_RIDGE`` of their spread.
+    """
+    errors, person = (without_similarity(one, where) for one in (errors, person))
+    products, squares = (errors * person).sum((0, 2)), (person**2).sum((0, 2))
+    common = products.sum() / squares.sum()
+    ridge = SHARE_RIDGE * squares.mean()
+    return 1.0 + (products + ridge * common) / (squares + ridge)
+
+
+def without_similarity(fields: np.ndarray, where: np.ndarray) -> np.ndarray:
+    """Displacements (P, L, 2) at places (L, 2) without what moving, sizing and turning all of them explains."""
+    x, y = (where - where.mean(0)).T
+    one, none = np.ones_like(x), np.zeros_like(x)
+    basis = np.stack(
+        [np.stack([one, none], -1), np.stack([none, one], -1), np.stack([x, y], -1), np.stack([-y, x], -1)]
+    )
+    directions = np.linalg.qr(basis.reshape(4, -1).T)[0]
+    flat = fields.reshape(len(fields), -1)
+    return (flat - flat @ directions @ directions.T).reshape(fields.shape)
 
 
 def fit_surface_model(measured: SurfaceErrors, mode_count: int = MODE_COUNT) -> DetectorModel:
@@ -80,7 +126,10 @@ def fit_surface_model(measured: SurfaceErrors, mode_count: int = MODE_COUNT) -> 
     freedom = max(1.0 - 2.0 * mode_count / len(flat), 0.2)
     left = np.sqrt((rest.reshape(both.shape) ** 2).mean((0, 2)) / freedom)
     claimed = np.sqrt((np.concatenate([measured.claimed, measured.claimed[:, partners]]) ** 2).mean(0))
-    return DetectorModel(np.zeros((8, *both.shape[1:])), modes.reshape(mode_count, *both.shape[1:]), left / claimed)
+    shown = shown_share(measured.errors, measured.person, mean_landmarks().points[:, :2])
+    shown = 0.5 * (shown + shown[partners])
+    modes = modes.reshape(mode_count, *both.shape[1:])
+    return DetectorModel(np.zeros((8, *both.shape[1:])), modes, left / claimed, shown)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -97,5 +146,7 @@ def run(arguments: argparse.Namespace) -> int:
     for name, errors in (("landmark net", measured.errors), ("detector", measured.detector)):
         alone = errors - np.median(errors, axis=1, keepdims=True)
         median, shape = (float(np.median(np.linalg.norm(e, axis=-1))) for e in (errors, alone))
+        share = shown_share(errors, measured.person, mean_landmarks().points[:, :2])
+        print(f"{name}: shows {np.median(share):.2f} of a person (landmarks: {np.percentile(share, [5, 95])})")
         print(f"{name}: median error {median:.2f} % of the face scale, {shape:.2f} % without the common shift")
     return 0

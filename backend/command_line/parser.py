@@ -102,6 +102,9 @@ def _add_reconstruct(commands: argparse._SubParsersAction) -> None:
         "--device", choices=DEVICES, default="auto", help="auto (default) uses a CUDA GPU where there is one"
     )
     reconstruct.add_argument(
+        "--no-landmark-net", action="store_true", help="fit to the detector's landmarks alone, not to our net's as well"
+    )
+    reconstruct.add_argument(
         "--no-lap", action="store_true", help="do without the canonical face that the networks of LAP give"
     )
     reconstruct.add_argument(

@@ -32,6 +32,7 @@ def run_reconstruct(arguments: argparse.Namespace) -> None:
 
         check_writable(arguments.out)
         check_device(arguments.device)
+        from backend.photos.collect import CollectOptions
         from backend.photos.read import PhotoSource
         from backend.pipeline import STAGES, ReconstructOptions, reconstruct
 
@@ -43,6 +44,7 @@ def run_reconstruct(arguments: argparse.Namespace) -> None:
             lap=not arguments.no_lap,
             learned_basis=not arguments.no_learned_basis,
             personalise=arguments.personalise,
+            collect=CollectOptions(surface=not arguments.no_landmark_net),
         )
         with TerminalProgress(err, dict(STAGES)) as progress:
             reconstruction = reconstruct(sources, options, progress)

@@ -82,7 +82,7 @@ def _turn(subject: Subject, seen: SeenFace, solved: SolvedFrame) -> np.ndarray:
 
 def _solve_landmarks(subject: Subject, seen: SeenFace, weights: PriorWeights | None = None) -> SolvedFrame:
     weights = weights or PHOTO_WEIGHTS
-    modes = len(subject.model.detector.modes)
+    modes = subject.model.nuisance_size
     start = initial_parameters(subject.template, seen.face, weights, modes)
     camera = camera_prior(seen.face, weights)
     if camera.log_focal is None:

@@ -35,6 +35,7 @@ class FaceEvidence:
     colours : (2, C) CIELAB of the mouth at ``COLOURS`` pixels relative to the face, and its mirror image: teeth, tongue
         and a dark mouth.
     tongue : how far a tongue is out, 0 to 1 (see ``tongue_out``).
+    surface : (478, 2) what the landmark net sees, pixels; None where it is not trained.
     """
 
     landmarks: np.ndarray
@@ -44,22 +45,36 @@ class FaceEvidence:
     face: np.ndarray
     colours: np.ndarray
     tongue: float = 0.0
+    surface: np.ndarray | None = None
+
+    def on_surface(self) -> np.ndarray:
+        """(478, 3) the net's landmarks with the detector's depth; the detector's where there are no others."""
+        if self.surface is None:
+            return self.landmarks
+        return np.column_stack([self.surface, self.landmarks[:, 2]])
 
     def mirrored(self) -> FaceEvidence:
         """The evidence of the mirrored picture."""
-        landmarks = self.landmarks[mean_landmarks().mirror].copy()
-        landmarks[:, 0] = self.width - landmarks[:, 0]
+        landmarks = self._swapped(self.landmarks)
+        surface = None if self.surface is None else self._swapped(self.surface)
         swapped = self.eyes[::-1], self.mouth[::-1], self.face[::-1], self.colours[::-1]
-        return FaceEvidence(landmarks, self.width, *swapped, self.tongue)
+        return FaceEvidence(landmarks, self.width, *swapped, self.tongue, surface)
+
+    def _swapped(self, landmarks: np.ndarray) -> np.ndarray:
+        mirrored = landmarks[mean_landmarks().mirror].copy()
+        mirrored[:, 0] = self.width - mirrored[:, 0]
+        return mirrored
 
 
-def evidence_of(pixels: np.ndarray, landmarks: np.ndarray) -> FaceEvidence:
-    """The evidence of a face with landmarks (478, 3) in (H, W, 3) uint8 sRGB pixels."""
+def evidence_of(pixels: np.ndarray, landmarks: np.ndarray, surface: np.ndarray | None = None) -> FaceEvidence:
+    """The evidence of a face with landmarks (478, 3) in (H, W, 3) uint8 sRGB pixels; ``surface`` as in the result."""
     window = landmark_window(landmarks, WINDOW_PER_FACE).cut(pixels, WINDOW_PIXELS)
-    return evidence_of_window(window, landmarks, pixels.shape[1])
+    return evidence_of_window(window, landmarks, pixels.shape[1], surface)
 
 
-def evidence_of_window(window: np.ndarray, landmarks: np.ndarray, width: int) -> FaceEvidence:
+def evidence_of_window(
+    window: np.ndarray, landmarks: np.ndarray, width: int, surface: np.ndarray | None = None
+) -> FaceEvidence:
     """As ``evidence_of``, of the upright window (144, 144, 3) that it cuts out of a picture ``width`` pixels wide."""
     grey = cv2.cvtColor(window, cv2.COLOR_RGB2GRAY)
     points = _in_window(landmarks)
@@ -78,6 +93,7 @@ def evidence_of_window(window: np.ndarray, landmarks: np.ndarray, width: int) ->
         face=np.stack([_gradients(face, FACE), _gradients(face[:, ::-1], FACE)]),
         colours=np.stack([colours.ravel(), colours[:, ::-1].ravel()]),
         tongue=tongue_out(window, points),
+        surface=surface,
     )
 
 

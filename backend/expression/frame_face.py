@@ -9,6 +9,7 @@ import numpy as np
 from backend.expression.evidence import WINDOW_PER_FACE, WINDOW_PIXELS, FaceEvidence, evidence_of_window
 from backend.photos.collection import PhotoFace, PhotoQuality
 from backend.photos.landmarks import head_pose, landmark_window
+from backend.photos.surface_landmarks import surface_landmarker
 
 _UNRATED = PhotoQuality(1.0, 1.0, 1.0, 1.0, 1.0, 1.0)
 
@@ -62,6 +63,10 @@ def seen_in_frame(
 ) -> SeenFace:
     """As ``face_in_frame``."""
     face = face_in_frame(name, pixels, landmarks, source_size, focal_px)
+    landmarker = surface_landmarker()
+    if landmarker is not None:
+        face = replace(face, surface=landmarker.find(pixels, landmarks))
     window = landmark_window(landmarks, WINDOW_PER_FACE).cut(pixels, WINDOW_PIXELS)
-    evidence = evidence_of_window(window, landmarks, pixels.shape[1])
+    surface = None if face.surface is None else face.surface.places
+    evidence = evidence_of_window(window, landmarks, pixels.shape[1], surface)
     return SeenFace(replace(face, pixels=np.broadcast_to(np.uint8(0), pixels.shape)), evidence, window)

@@ -63,7 +63,10 @@ def solve_frame(
     for factor, iterations in rounds:
         targets = landmark_targets(subject.template, subject.model, face, parameters, _NO_IDENTITY, LandmarkStage())
         targets = without_hidden_irises(targets, subject.model, face.landmarks)
-        targets = replace(targets, information=prior.landmark_share * targets.information)
+        share = np.full(len(targets.points), prior.landmark_share)
+        if face.surface is not None:
+            share[-len(face.surface.places) :] = prior.surface_share
+        targets = replace(targets, information=share * targets.information)
         parameters = _descend(
             parameters, targets, gaps, replace(prior, outlier_scale=factor * prior.outlier_scale), iterations
         )

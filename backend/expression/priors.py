@@ -59,6 +59,7 @@ class FramePrior:
     open_lids: tuple[float, float] = (OPEN, OPEN)
     rotation: np.ndarray | None = None
     rotation_information: np.ndarray | None = None
+    surface_share: float = 0.02
     landmark_share: float = 1.0
 
 

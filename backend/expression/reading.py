@@ -26,7 +26,7 @@ READER_PATH = Path(__file__).resolve().parents[2] / "assets" / "expressions" / "
 LARGEST_RESIDUAL = 25.0
 LID_ROWS = ((386, 374), (385, 380), (387, 373)), ((159, 145), (158, 153), (160, 144))
 """Upper and lower lid's landmarks of the left and the right eye."""
-BASES = ("landmarks", "eye", "mouth", "face", "colours")
+BASES = ("landmarks", "surface", "eye", "mouth", "face", "colours")
 ROTATION_UNIT = 0.2
 """Radians of a unit of the network's last three outputs."""
 MIRRORED_KEYS = np.array([ARKIT_INDEX[mirrored_name(name)] for name in ARKIT_NAMES])
@@ -76,29 +76,40 @@ class RawFeatures:
     plain: np.ndarray
 
 
-def raw_features(evidence: FaceEvidence, face: FrontalisedFace) -> tuple[RawFeatures, RawFeatures]:
-    """Of a picture and of its mirror image, whose pose, residuals and weights are mirrored."""
+def raw_features(
+    evidence: FaceEvidence, face: FrontalisedFace, on_surface: FrontalisedFace
+) -> tuple[RawFeatures, RawFeatures]:
+    """Of a picture and of its mirror image, whose pose, residuals and weights are mirrored; ``face`` by the detector's
+    landmarks, ``on_surface`` by ``evidence.on_surface()``."""
     weights, turn = linear_expression(face)
     mirror = mean_landmarks().mirror
+    residuals = face.residual, on_surface.residual
+    swapped = tuple(one[mirror] * [-1.0, 1.0, 1.0] for one in residuals)
     return (
-        _raw(evidence, face.residual, face.turn, weights, turn),
+        _raw(evidence, *residuals, on_surface.turn, weights, turn),
         _raw(
-            evidence.mirrored(), face.residual[mirror] * [-1.0, 1.0, 1.0], face.turn * [-1.0, 1.0],
-            weights[MIRRORED_KEYS], turn * [1.0, -1.0, -1.0],
+            evidence.mirrored(), *swapped, on_surface.turn * [-1.0, 1.0], weights[MIRRORED_KEYS],
+            turn * [1.0, -1.0, -1.0],
         ),
     )  # fmt: skip
 
 
 def _raw(
-    evidence: FaceEvidence, residual: np.ndarray, view: np.ndarray, weights: np.ndarray, turn: np.ndarray
+    evidence: FaceEvidence,
+    residual: np.ndarray,
+    surface: np.ndarray,
+    view: np.ndarray,
+    weights: np.ndarray,
+    turn: np.ndarray,
 ) -> RawFeatures:
     yaw, pitch = view
-    lids = [residual[top, :2] - residual[bottom, :2] for eye in LID_ROWS for top, bottom in eye]
+    lids = [of[top, :2] - of[bottom, :2] for of in (residual, surface) for eye in LID_ROWS for top, bottom in eye]
     views = [yaw, pitch, yaw**2, pitch**2, yaw * pitch]
     plain = np.concatenate([views, np.clip(np.ravel(lids), -15.0, 15.0), weights, turn])
-    clipped = np.clip(residual, -LARGEST_RESIDUAL, LARGEST_RESIDUAL).ravel()
+    clipped, on_surface = (np.clip(one, -LARGEST_RESIDUAL, LARGEST_RESIDUAL).ravel() for one in (residual, surface))
     long = {
         "landmarks": [clipped],
+        "surface": [on_surface],
         "eye": [evidence.eyes[0], evidence.eyes[1]],
         "mouth": [evidence.mouth[0]],
         "face": [evidence.face[0]],
@@ -131,12 +142,12 @@ def run_network(layers: tuple[tuple[np.ndarray, np.ndarray], ...], inputs: np.nd
 def read_face(reader: FaceReader, evidence: FaceEvidence, neutral: np.ndarray) -> Reading:
     """Read a face of somebody whose neutral landmarks are at (478, 3) metres, head frame; the mean over the picture and
     its mirror image. Raises ``ValueError`` when no pose explains the landmarks."""
-    face = frontalised_face(evidence.landmarks, neutral)
-    inputs = np.array([reduced(reader, raw) for raw in raw_features(evidence, face)])
+    face, on_surface = (frontalised_face(one, neutral) for one in (evidence.landmarks, evidence.on_surface()))
+    inputs = np.array([reduced(reader, raw) for raw in raw_features(evidence, face, on_surface)])
     plain, flipped = run_network(reader.layers, inputs)
     weights = 0.5 * (plain[:52] + flipped[:52][MIRRORED_KEYS])
     turn = 0.5 * ROTATION_UNIT * (plain[52:] + flipped[52:] * [1.0, -1.0, -1.0])
-    rotation = face.rotation @ Rotation.from_rotvec(turn).as_matrix()
+    rotation = on_surface.rotation @ Rotation.from_rotvec(turn).as_matrix()
     return Reading(np.clip(weights, 0.0, 1.0), rotation, face_scale(evidence.landmarks))
 
 

@@ -40,11 +40,14 @@ class DetectorModel:
     bias : (8, 478, 2) coefficients of ``view_features``.
     modes : (M, 478, 2) correlated errors of one standard deviation each, different in every photo.
     deviation : (478,) standard deviation per axis of what neither explains.
+    shown : (478,) how much of a person's difference from the mean face the landmarks show: what learns to err little on
+        average stays near the mean where it is unsure.
     """
 
     bias: np.ndarray
     modes: np.ndarray
     deviation: np.ndarray
+    shown: np.ndarray
 
 
 def view_features(
@@ -98,9 +101,9 @@ def expected_errors(
 def load_detector_model(path: Path = DETECTOR_PATH) -> DetectorModel:
     """The committed model; raises ``LikenessError`` when the file is missing or damaged."""
     arrays = read_arrays(path).arrays
-    return DetectorModel(
-        arrays["bias"].astype(np.float64), arrays["modes"].astype(np.float64), arrays["deviation"].astype(np.float64)
-    )
+    bias, modes, deviation = (arrays[name].astype(np.float64) for name in ("bias", "modes", "deviation"))
+    shown = arrays["shown"].astype(np.float64) if "shown" in arrays else np.ones(len(deviation))
+    return DetectorModel(bias, modes, deviation, shown)
 
 
 def load_surface_errors(path: Path = SURFACE_ERRORS_PATH) -> DetectorModel | None:
@@ -110,5 +113,5 @@ def load_surface_errors(path: Path = SURFACE_ERRORS_PATH) -> DetectorModel | Non
 
 def save_detector_model(model: DetectorModel, path: Path = DETECTOR_PATH) -> None:
     """Write the model as float16."""
-    arrays = {"bias": model.bias, "modes": model.modes, "deviation": model.deviation}
+    arrays = {"bias": model.bias, "modes": model.modes, "deviation": model.deviation, "shown": model.shown}
     write_arrays(path, {name: array.astype(np.float16) for name, array in arrays.items()}, {})

@@ -165,7 +165,7 @@ def fit_landmarks(
     stage, prior = options.landmarks, options.prior
     cameras = tuple(camera_prior(face, prior) for face in faces)
     weights = solver_weights(prior, len(template.identity_modes), stage.outlier_scale)
-    starts = tuple(initial_parameters(template, face, prior, len(model.detector.modes)) for face in faces)
+    starts = tuple(initial_parameters(template, face, prior, model.nuisance_size) for face in faces)
     if canonical is not None:
         place = place_by_landmarks(template, canonical)
         views = zip(faces, starts, canonical.photos, strict=True)

@@ -3,7 +3,7 @@ over the face when the head turns."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -19,7 +19,7 @@ from backend.fitting.parameters import PhotoParameters
 from backend.fitting.points import SurfacePoints, points_at_landmarks, points_at_vertices
 from backend.fitting.solver import PointTargets
 from backend.geometry.normals import vertex_normals
-from backend.geometry.template import Template
+from backend.geometry.template import Template, load_template
 from backend.geometry.topology import triangles_from_quads
 from backend.photos.collection import PhotoFace, SurfaceLandmarks
 
@@ -45,6 +45,7 @@ class LandmarkModel:
     Attributes
     ----------
     landmarks : indices (L,) of the fixed landmarks; points : their ``SurfacePoints``; all_points : of all 478.
+    mean_places : (478, 3) where they are on the mean face, whosever face the template is.
     barycentric_vertices : (L, 3) vertex ids of the landmarks' triangles, for visibility.
     triangles : (T, 3) of the head. detector : the detector's errors.
     outline : (O,) landmark ids; outline_rows : (O, C) vertices of each one's row, -1 padded, inside to outside.
@@ -55,6 +56,7 @@ class LandmarkModel:
     landmarks: np.ndarray
     points: SurfacePoints
     all_points: SurfacePoints
+    mean_places: np.ndarray
     barycentric_vertices: np.ndarray
     outline: np.ndarray
     outline_rows: np.ndarray
@@ -63,6 +65,11 @@ class LandmarkModel:
     triangles: np.ndarray
     detector: DetectorModel
     surface_errors: DetectorModel | None
+
+    @property
+    def nuisance_size(self) -> int:
+        """Correlated errors of the detector and, after them, of the landmark net."""
+        return len(self.detector.modes) + (0 if self.surface_errors is None else len(self.surface_errors.modes))
 
 
 def landmark_model(template: Template) -> LandmarkModel:
@@ -83,6 +90,7 @@ def landmark_model(template: Template) -> LandmarkModel:
         landmarks=fixed,
         points=everywhere.take(fixed),
         all_points=everywhere,
+        mean_places=embedding.positions(load_template().vertices).astype(np.float64),
         barycentric_vertices=embedding.vertices[fixed],
         outline=outline,
         outline_rows=outline_rows,
@@ -105,8 +113,12 @@ def _surface_targets(
     bias, modes, share = expected_errors(errors, parameters, face_scale(found.places))
     percent = face_scale(found.places) / 100.0
     deviation = np.maximum(found.deviation * share / percent, LEAST_SURFACE_PERCENT * percent)
+    shown = 1.0 - stage.surface_shown * (1.0 - errors.shown)
+    own = model.all_points
+    base = model.mean_places + shown[:, None] * (own.base - model.mean_places)
+    points = replace(own, base=base, identity=shown[:, None, None] * own.identity)
     return PointTargets(
-        model.all_points,
+        points,
         found.places - bias,
         np.eye(2) / deviation[:, None, None],
         np.full(len(deviation), stage.surface_fraction),
@@ -141,9 +153,28 @@ def landmark_targets(
     identity: np.ndarray,
     stage: LandmarkStage,
 ) -> PointTargets:
-    """Targets of one photo at the current estimate (visibility and the outline depend on the pose)."""
-    if face.surface is not None and model.surface_errors is not None:
-        return _surface_targets(model, model.surface_errors, face.surface, parameters, stage)
+    """Targets of one photo at the current estimate (visibility and the outline depend on the pose): the detector's
+    landmarks, and the landmark net's where there are some. Each kind has errors of its own."""
+    if face.surface is None or model.surface_errors is None:
+        found = _detector_targets(template, model, face, parameters, identity, stage)
+        return found.with_nuisance(0, model.nuisance_size)
+    found = _detector_targets(template, model, face, parameters, identity, stage)
+    found = replace(found, information=stage.beside_surface * found.information)
+    surface = _surface_targets(model, model.surface_errors, face.surface, parameters, stage)
+    return PointTargets.joined(
+        found.with_nuisance(0, model.nuisance_size),
+        surface.with_nuisance(len(model.detector.modes), model.nuisance_size),
+    )
+
+
+def _detector_targets(
+    template: Template,
+    model: LandmarkModel,
+    face: PhotoFace,
+    parameters: PhotoParameters,
+    identity: np.ndarray,
+    stage: LandmarkStage,
+) -> PointTargets:
     scale = face_scale(face.landmarks)
     embedding = template.landmarks478
     head = template.head

@@ -46,6 +46,12 @@ class PointTargets:
     information: np.ndarray
     nuisance: np.ndarray
 
+    def with_nuisance(self, start: int, size: int) -> PointTargets:
+        """The same with errors that are the unknowns from ``start`` on of ``size``."""
+        nuisance = np.zeros((*self.nuisance.shape[:2], size))
+        nuisance[..., start : start + self.nuisance.shape[2]] = self.nuisance
+        return replace(self, nuisance=nuisance)
+
     @staticmethod
     def joined(first: PointTargets, second: PointTargets) -> PointTargets:
         """Both sets, one after the other."""

@@ -17,7 +17,7 @@ from backend.fitting.fitted_face import FittedFace
 from backend.fitting.options import FitOptions, fit_options_for
 from backend.geometry.subdivision import subdivision
 from backend.geometry.template import load_template
-from backend.photos.collect import collect
+from backend.photos.collect import CollectOptions, collect
 from backend.photos.collection import PhotoCollection, PhotoFace
 from backend.photos.read import PhotoSource
 from trainer.data.scan_heads import BRIDGE, NOSE_TIP, SEVEN
@@ -62,14 +62,19 @@ def as_estimate(cage: np.ndarray) -> Estimate:
 
 
 def fit_photos(
-    paths: Sequence[Path], quality: str = "standard", lap: bool = True, learned_basis: bool = True
+    paths: Sequence[Path],
+    quality: str = "standard",
+    lap: bool = True,
+    learned_basis: bool = True,
+    landmark_net: bool = True,
 ) -> np.ndarray:
     """The shape part of ``backend.pipeline.reconstruct`` (photos, then fit; no rig, no texture) at default settings.
 
     lap, learned_basis : whether LAP's canonical face takes part and whether the learned face model's encoder starts the
-    fit, where their networks are trained.
+    fit, where their networks are trained. landmark_net : whether the fit takes the landmark net's points.
     """
-    collection = collect([PhotoSource.from_path(path) for path in paths])
+    options = CollectOptions(surface=landmark_net)
+    collection = collect([PhotoSource.from_path(path) for path in paths], options=options)
     networks = lap_model() if lap else None
     basis = basis_model() if learned_basis else None
     return fit_with(collection, fit_options_for(quality), networks, basis).neutral

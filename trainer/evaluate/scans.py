@@ -29,7 +29,8 @@ SMILING_PEOPLE = (1, 2)
 @dataclass(frozen=True)
 class ScanOptions:
     """How much to evaluate: the first ``heads`` held-out heads, fits from these numbers of photos, the distance and
-    smile experiments or not; with LAP's canonical face or without, started by the learned model's encoder or cold."""
+    smile experiments or not; with LAP's canonical face or without, started by the learned model's encoder or cold, with
+    the landmark net's points or without."""
 
     heads: int = len(HELD_OUT)
     photos_per_head: tuple[int, ...] = (1, 6)
@@ -38,6 +39,7 @@ class ScanOptions:
     quality: str = "standard"
     lap: bool = True
     learned_basis: bool = True
+    landmark_net: bool = True
 
 
 def measure(truth: ScanTruth, estimate: Estimate) -> ScanDistance:
@@ -185,6 +187,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--heads", type=int, default=len(HELD_OUT), help="only the first N held-out heads")
     parser.add_argument("--photos-per-head", default="1,6", help="numbers of photos to fit, comma-separated")
     parser.add_argument("--quality", default="standard", choices=("fast", "standard", "best"))
+    parser.add_argument("--no-landmark-net", action="store_true", help="by the detector's landmarks alone")
     parser.add_argument("--no-lap", action="store_true", help="without the canonical face of LAP's networks")
     parser.add_argument("--no-learned-basis", action="store_true", help="fits start cold, not from the encoder's face")
     parser.add_argument("--no-distances", action="store_true", help="leave out the 0.35, 0.8 and 2.5 m experiment")
@@ -202,10 +205,11 @@ def run(arguments: argparse.Namespace, console: Console) -> dict[str, float]:
         arguments.quality,
         not arguments.no_lap,
         not arguments.no_learned_basis,
+        not arguments.no_landmark_net,
     )
 
     def fit(paths: Sequence[Path]) -> np.ndarray:
-        return fit_photos(paths, options.quality, options.lap, options.learned_basis)
+        return fit_photos(paths, options.quality, options.lap, options.learned_basis, options.landmark_net)
 
     figures = evaluate_scans(options, fit, console)
     console.print(scans_table(figures))

@@ -49,17 +49,21 @@ def feature_table(observed: Observed, seed: int = 1) -> FeatureTable:
         own = mean + embedding.positions(observed.neutral[number].astype(np.float64)) / 1000.0
         other = own + np.tensordot(generator.normal(0, OTHER_HEAD, len(modes)), modes, 1)
         pose, width = observed.camera_from_head[number].astype(np.float64), float(observed.side[number])
-        evidence = evidence_of_window(observed.window[number], observed.found[number], width)
+        evidence = evidence_of_window(
+            observed.window[number], observed.found[number], width, observed.surface[number].astype(np.float64)
+        )
         weights = observed.weights[number].astype(np.float32)
         middle = pose[:3, :3] @ own[steady].mean(0) + pose[:3, 3]
         seen = towards_point(middle[:2] / middle[2]).T @ pose[:3, :3]
         for neutral, plainly in ((own, True), (other, False)):
             try:
-                face = frontalised_face(evidence.landmarks, neutral)
+                face, on_surface = (
+                    frontalised_face(one, neutral) for one in (evidence.landmarks, evidence.on_surface())
+                )
             except ValueError:
                 continue
-            turn = Rotation.from_matrix(face.rotation.T @ seen).as_rotvec()
-            straight, flipped = raw_features(evidence, face)
+            turn = Rotation.from_matrix(on_surface.rotation.T @ seen).as_rotvec()
+            straight, flipped = raw_features(evidence, face, on_surface)
             person = int(observed.person[number])
             rows.append((person, straight.plain, straight.long, weights, turn, plainly))
             rows.append((person, flipped.plain, flipped.long, weights[MIRRORED_KEYS], turn * [1.0, -1.0, -1.0], False))

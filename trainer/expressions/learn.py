@@ -12,7 +12,7 @@ from backend.expression.reading import BASES, ROTATION_UNIT, FaceReader, run_net
 from backend.rig.arkit import ARKIT_NAMES
 from trainer.expressions.features import FeatureTable
 
-COMPONENTS = {"landmarks": 130, "eye": 50, "mouth": 50, "face": 60, "colours": 30}
+COMPONENTS = {"landmarks": 130, "surface": 130, "eye": 50, "mouth": 50, "face": 60, "colours": 30}
 FLOOR = 0.05
 """Share of the largest component's deviation by which small ones are held back from being blown up."""
 BLINKS = np.array([name.startswith("eyeBlink") for name in ARKIT_NAMES])

@@ -14,6 +14,7 @@ from backend.expression.evidence import WINDOW_PER_FACE, WINDOW_PIXELS
 from backend.geometry.template import load_template
 from backend.photos.detect import DetectedFace
 from backend.photos.landmarks import find_landmarks, landmark_window
+from backend.photos.surface_landmarks import SurfaceLandmarker
 from trainer.data.disk_cache import save_arrays
 from trainer.data.people.batch import PeopleBatch
 from trainer.data.people.source import PeopleConfig
@@ -38,6 +39,7 @@ class Observed:
     person : (N,) int64. found : (N, 478, 3) float32 landmarks, pixels of the whole frame. side : (N,) its side.
     focal : (N,) pixels; the principal point is in the middle. camera_from_head : (N, 4, 4). weights : (N, 52).
     neutral : (N, 5376, 3) float16 offsets of the person's neutral vertices from the template's, millimetres.
+    surface : (N, 478, 2) float32 what the landmark net sees, pixels of the whole frame.
     window : (N, 144, 144, 3) uint8 of the upright face, ``landmark_window(found, WINDOW_PER_FACE)``.
     """
 
@@ -48,10 +50,11 @@ class Observed:
     camera_from_head: np.ndarray
     weights: np.ndarray
     neutral: np.ndarray
+    surface: np.ndarray
     window: np.ndarray
 
 
-def observe(batch: PeopleBatch, size: int) -> Observed:
+def observe(batch: PeopleBatch, size: int, landmarker: SurfaceLandmarker) -> Observed:
     """Landmarks of every picture of a batch; those in which the detector sees no face are left out.
 
     The face's box is given, not searched: it only starts the landmark detector, and searching takes most of the time.
@@ -65,11 +68,13 @@ def observe(batch: PeopleBatch, size: int) -> Observed:
         if found is None:
             continue
         window = landmark_window(found, WINDOW_PER_FACE).cut(pixels, WINDOW_PIXELS)
+        surface = landmarker.find(pixels, found).places
         camera, side = frame_camera(float(own[0, 0]), size)
         found[:, :2] += camera[:2, 2] - own[:2, 2]  # the frame is the crop, continued
+        surface = (surface + camera[:2, 2] - own[:2, 2]).astype(np.float32)
         neutral = (1000.0 * (batch.neutral[number].numpy() - mean)).astype(np.float16)
         pose, weights = batch.camera_from_head[number].numpy(), batch.expression[number].numpy()
-        rows.append((int(batch.person[number]), found, side, camera[0, 0], pose, weights, neutral, window))
+        rows.append((int(batch.person[number]), found, side, camera[0, 0], pose, weights, neutral, surface, window))
     columns = [np.array(column) for column in zip(*rows, strict=True)]
     return Observed(**{field.name: column for field, column in zip(fields(Observed), columns, strict=True)})
 
@@ -77,6 +82,7 @@ def observe(batch: PeopleBatch, size: int) -> Observed:
 def collect(folder: Path, people: range, minutes: float) -> None:
     """Draw and detect people into ``folder``, a file for every ``PEOPLE_AT_ONCE``; files that are there stay."""
     folder.mkdir(parents=True, exist_ok=True)
+    landmarker = SurfaceLandmarker.load()
     end = time.monotonic() + 60.0 * minutes
     for first in range(people.start, people.stop, PEOPLE_AT_ONCE):
         path = folder / f"{first:06d}.npz"
@@ -87,7 +93,7 @@ def collect(folder: Path, people: range, minutes: float) -> None:
         size = SIZES[(first // PEOPLE_AT_ONCE) % len(SIZES)]
         source = WidePeople(PeopleConfig(size=size, seed=SEED, photos=PICTURES_OF_EACH))
         last = min(first + PEOPLE_AT_ONCE, people.stop)
-        save_arrays(path, **vars(observe(source.batch(range(first, last), torch.device("cpu")), size)))
+        save_arrays(path, **vars(observe(source.batch(range(first, last), torch.device("cpu")), size, landmarker)))
 
 
 def read_observed(folder: Path) -> Observed:
