@@ -113,10 +113,9 @@ def _surface_targets(
     bias, modes, share = expected_errors(errors, parameters, face_scale(found.places))
     percent = face_scale(found.places) / 100.0
     deviation = np.maximum(found.deviation * share / percent, LEAST_SURFACE_PERCENT * percent)
-    shown = 1.0 - stage.surface_shown * (1.0 - errors.shown)
-    own = model.all_points
-    base = model.mean_places + shown[:, None] * (own.base - model.mean_places)
-    points = replace(own, base=base, identity=shown[:, None, None] * own.identity)
+    own, shown = model.all_points, errors.shown[:, None]
+    base = model.mean_places + shown * (own.base - model.mean_places)
+    points = replace(own, base=base, identity=shown[..., None] * own.identity)
     return PointTargets(
         points,
         found.places - bias,

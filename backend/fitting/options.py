@@ -43,16 +43,15 @@ class LandmarkStage:
     iterations : Gauss-Newton steps with all parameters free (after poses alone).
     independent_fraction : how many of the landmarks count as independent measurements: what the detector model
         leaves of their errors is still correlated.
-    surface_fraction : the same of the landmark net's points. beside_surface : factor on the detector's landmarks where
-        there are such points.
+    surface_fraction : the same of the landmark net's points.
+    beside_surface : factor on the detector's landmarks where there are such points, which err half as much.
     outlier_scale : Geman-McClure scale in standard deviations of a landmark.
     """
 
     iterations: int = 14
     independent_fraction: float = 0.5
-    surface_fraction: float = 0.5
-    beside_surface: float = 1.0
-    surface_shown: float = 0.0
+    surface_fraction: float = 0.2
+    beside_surface: float = 0.1
     outlier_scale: float = 3.0
 
 
