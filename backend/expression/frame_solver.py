@@ -63,10 +63,7 @@ def solve_frame(
     for factor, iterations in rounds:
         targets = landmark_targets(subject.template, subject.model, face, parameters, _NO_IDENTITY, LandmarkStage())
         targets = without_hidden_irises(targets, subject.model, face.landmarks)
-        share = np.full(len(targets.points), prior.landmark_share)
-        if face.surface is not None:
-            share[-len(face.surface.places) :] = prior.surface_share
-        targets = replace(targets, information=share * targets.information)
+        targets = replace(targets, information=_shares(targets, face, prior) * targets.information)
         parameters = _descend(
             parameters, targets, gaps, replace(prior, outlier_scale=factor * prior.outlier_scale), iterations
         )
@@ -74,6 +71,14 @@ def solve_frame(
     information, gradient = _eliminated(hessian, gradient)
     off = np.linalg.norm(_off(parameters, targets), axis=-1)
     return SolvedFrame(parameters, information, gradient, float(100.0 * np.median(off) / face_scale(face.landmarks)))
+
+
+def _shares(targets: PointTargets, face: PhotoFace, prior: FramePrior) -> np.ndarray:
+    """(M,) by how much targets count: the detector's, then those of the landmark net."""
+    shares = np.full(len(targets.points), prior.landmark_share)
+    if face.surface is not None:
+        shares[-len(face.surface.places) :] = prior.surface_share
+    return shares
 
 
 def _descend(

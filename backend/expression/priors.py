@@ -47,7 +47,8 @@ class FramePrior:
     open_lids : how far this person's right and left lids are usually open (``gaps.lid_opening``).
     rotation : (3, 3) camera_from_head that is expected, None where nothing is; rotation_information : (3, 3) inverse
         covariance of the turn from it, camera frame, rad^-2.
-    landmark_share : how much of the landmarks' information counts beside a reading, which has seen them too.
+    landmark_share : how much of the detector's landmarks' information counts beside a reading, which has seen them too.
+    surface_share : the same of the landmark net's points.
     """
 
     expression_information: np.ndarray
@@ -59,8 +60,8 @@ class FramePrior:
     open_lids: tuple[float, float] = (OPEN, OPEN)
     rotation: np.ndarray | None = None
     rotation_information: np.ndarray | None = None
-    surface_share: float = 0.02
     landmark_share: float = 1.0
+    surface_share: float = 1.0
 
 
 def key_deviations() -> np.ndarray:

@@ -50,7 +50,7 @@ class LandmarkStage:
 
     iterations: int = 14
     independent_fraction: float = 0.5
-    surface_fraction: float = 0.2
+    surface_fraction: float = 0.1
     beside_surface: float = 0.1
     outlier_scale: float = 3.0
 
@@ -72,7 +72,7 @@ class CanonicalStage:
     iterations : Gauss-Newton steps of each.
     """
 
-    shown_share: float = 0.4
+    shown_share: float = 0.5
     depth_information: float = 30.0
     normal_information: float = 150.0
     depth_deviation_mm: float = 2.0
@@ -103,7 +103,7 @@ class EncodedStage:
 
     deviation_mm: float = 2.0
     shown_share: float = 1.0
-    information: float = 10.0
+    information: float = 0.0
     expression_information: float = 60.0
     outlier_scales: tuple[float, ...] = (1.0, 1.0)
     iterations: int = 7
