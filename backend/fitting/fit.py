@@ -272,7 +272,7 @@ def run_cage_stage(state: FitState, options: FitOptions, stage: CageStage) -> Fi
     """Let the cage leave the identity prior smoothly, towards what the photos and landmarks agree on."""
     template = state.template
     mesh = dense_mesh(template)
-    dense = _dense_targets(state, mesh, (options.dense or DenseStage()).face_widths[-1], options.dense or DenseStage())
+    dense = _dense_targets(state, mesh, stage.face_width, options.dense or DenseStage())
     used = [(photo, target) for photo, target in zip(state.estimate.photos, dense, strict=True) if target is not None]
     if not used:
         return state

@@ -144,12 +144,13 @@ class CageStage:
 
     Attributes
     ----------
-    rounds : times that targets are renewed.
+    rounds : times that targets are renewed. face_width : their working resolution, as in ``DenseStage``.
     smoothness : weight of the bending energy against the targets.
     magnitude_deviation_mm : σ of an offset's length.
     """
 
     rounds: int = 1
+    face_width: int = 256
     smoothness: float = 30.0
     magnitude_deviation_mm: float = 1.0
 
@@ -186,5 +187,7 @@ def fit_options_for(quality: str) -> FitOptions:
     if quality == "standard":
         return FitOptions()
     if quality == "best":
-        return FitOptions(dense=DenseStage(face_widths=(128, 192, 256, 384, 384)), cage=CageStage(rounds=2))
+        return FitOptions(
+            dense=DenseStage(face_widths=(128, 192, 256, 384, 384)), cage=CageStage(rounds=2, face_width=384)
+        )
     raise ValueError(f"unknown quality {quality!r}: use fast, standard or best")

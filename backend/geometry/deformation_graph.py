@@ -60,7 +60,9 @@ class DeformationGraph:
         system += smooth * np.trace(system) / len(system) * self.laplacian()
         system += 1e-9 * np.trace(system) / len(system) * np.eye(len(system))
         right = np.matmul((each[:, None] * weights).T, offsets.astype(np.float64))  # (..., G, 3)
-        return np.linalg.solve(system, right).astype(np.float32)
+        columns = np.moveaxis(right, -2, 0)  # all fields at once, so that the system is factorised once
+        solved = np.linalg.solve(system, columns.reshape(len(system), -1)).reshape(columns.shape)
+        return np.moveaxis(solved, 0, -2).astype(np.float32)
 
     def laplacian(self) -> np.ndarray:
         """(G, G) float64, x^T L x = sum over edges of (x_i - x_j)^2."""

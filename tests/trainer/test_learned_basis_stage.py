@@ -28,11 +28,14 @@ from trainer.stages.learned_basis_augment import FaceAugmentConfig, augment_face
 from trainer.stages.learned_basis_metrics import face_figures
 from trainer.stages.learned_basis_render import FaceMarks, lip_grid
 from trainer.stages.learned_basis_start import (
+    ALONG_SHARE,
     begin_from_people,
     begin_from_prior,
     begin_reflectance,
     principal,
+    refit_identity,
     seen_reflectance,
+    surface_metric,
 )
 
 TEMPLATE = load_template()
@@ -44,7 +47,7 @@ def true_cameras(truth) -> PerspectiveCameras:
     return PerspectiveCameras(truth.intrinsics, pose[:, :3, :3], pose[:, :3, 3])
 
 
-@pytest.mark.parametrize("phase", ["pose", "identity", "together"])
+@pytest.mark.parametrize("phase", ["pose", "identity", "together", "appearance"])
 def test_the_phase_decides_who_learns_and_from_what(phase: str) -> None:
     torch.manual_seed(0)
     stage = small_stage(phase=phase).build(CPU)
@@ -59,13 +62,16 @@ def test_the_phase_decides_who_learns_and_from_what(phase: str) -> None:
         moving
         == {
             "pose": {"pose"},
-            "identity": {"pose", "rest", "geometry", "reflectance"},
-            "together": {"pose", "rest", "geometry", "reflectance", "expression"},
+            "identity": {"pose", "rest", "geometry", "reflectance", "appearance"},
+            "together": {"pose", "rest", "geometry", "reflectance", "appearance", "expression"},
+            "appearance": {"reflectance", "appearance"},
         }[phase]
     )
     for group in stage.parameter_groups():
         if group.name in moving:
             assert any(p.grad is not None and p.grad.abs().sum() > 0 for p in group.parameters), group.name
+        elif phase == "appearance":
+            assert all(p.grad is None for p in group.parameters), group.name
 
 
 def test_without_truth_terms_are_those_of_the_paper() -> None:
@@ -169,6 +175,42 @@ def test_principal_directions_span_what_they_are_made_of() -> None:
     np.testing.assert_allclose(gram, np.diag(np.diag(gram)), atol=1e-5)
     covariance = [np.tensordot(v, v, (0, 0)) for v in (vectors.reshape(3, -1), found.reshape(4, -1))]
     np.testing.assert_allclose(covariance[0], covariance[1], atol=1e-5)
+
+
+def test_sliding_along_the_skin_counts_less_than_moving_it() -> None:
+    metric = surface_metric(60).reshape(60, 3, 60, 3)
+    np.testing.assert_allclose(metric, metric.transpose(2, 3, 0, 1), atol=1e-12)
+    shift = np.einsum("gahb->ab", metric)  # squared lengths of shifts of the whole face
+    assert np.trace(shift) == pytest.approx(1 + 2 * ALONG_SHARE), "one of three directions is across the skin"
+    assert shift[2, 2] > shift[0, 0] > ALONG_SHARE, "a face looks forward"
+
+
+def test_a_refit_keeps_the_faces_that_the_encoder_gives() -> None:
+    network = LearnedBasisNet(dataclasses.replace(SMALL_NET, identity=40, nodes=100, orthogonal=False))
+    begin_from_prior(network.bases)
+    with torch.no_grad():
+        network.encoder.identity.weight.mul_(5)
+    codes = torch.randn(20, SMALL_NET.feature, generator=torch.Generator().manual_seed(2))
+
+    def faces() -> np.ndarray:
+        return np.tensordot(network.encoder.identity(codes).detach().numpy(), cage_modes(network.bases), 1)
+
+    before, basis = faces(), network.bases.identity_raw.detach().clone()
+    refit_identity(network, 100)
+    skin = TEMPLATE.regions["face"][: TEMPLATE.head.vertex_stop] > 0.5
+    off = np.linalg.norm(faces() - before, axis=-1)[:, skin].mean()
+    assert off < 0.4 * np.linalg.norm(before, axis=-1)[:, skin].mean(), "40 directions are few"
+    assert (network.bases.identity_raw - basis).norm() > 0.5 * basis.norm()
+
+
+def test_a_trained_models_bases_are_not_begun_again() -> None:
+    stage = small_stage(start_people=0).build(CPU)
+    with torch.no_grad():
+        stage.network.bases.identity_raw.fill_(
+            0.3
+        )  # as from an exported model, which does not say that they have begun
+    stage.step(small_people(), 0.0)
+    assert bool((stage.network.bases.identity_raw == 0.3).all())
 
 
 def test_a_beginning_from_the_prior_can_express_the_templates_expressions() -> None:

@@ -36,6 +36,7 @@ from trainer.stages.learned_basis_start import (
     begin_from_people,
     begin_from_prior,
     begin_reflectance,
+    refit_identity,
 )
 
 _START_BATCH = 16
@@ -90,8 +91,9 @@ class LearnedBasisStageConfig(StageConfig):
 
     network: LearnedBasisConfig = field(default_factory=LearnedBasisConfig)
     """Sizes of the model."""
-    phase: Literal["pose", "identity", "together"] = "together"
-    """The paper's three: pose alone on the mean face; identity, expressions held at zero; all."""
+    phase: Literal["pose", "identity", "together", "appearance"] = "together"
+    """The paper's three: pose alone on the mean face; identity, expressions held at zero; all. And ours: light and
+    reflectance alone, of an encoder that is trained already."""
     weights: FaceModelWeights = field(default_factory=FaceModelWeights)
     """Weights of the loss terms."""
     perceptual: PerceptualConfig = field(default_factory=PerceptualConfig)
@@ -103,6 +105,8 @@ class LearnedBasisStageConfig(StageConfig):
     ``start_shapes`` synthetic people and the template's expressions."""
     start_shapes: int = 1000
     """People whose neutral shapes give the first identity basis, with ``people``."""
+    refit_identity: bool = False
+    """A model that is trained already gets the identity basis of ``start = "people"``, its encoder along with it."""
     start_people: int = 512
     """People whose reflectance gives the mean, and unless bases begin at zero the first basis; 0: one skin tone."""
     lip_threshold: float = 6.0
@@ -141,11 +145,15 @@ class LearnedBasisStage(Stage):
         self.device = device
         self.network = LearnedBasisNet(config.network).to(device)
         self.modules = nn.ModuleDict({"net": self.network})
-        self.network.register_buffer("begun", torch.zeros((), device=device))  # 1 where bases have had their beginning
+        self.network.register_buffer("begun", torch.zeros((), device=device))  # 1: bases began; 2: anew
         self._marks = FaceMarks().to(device)
         self._errors = DetectorErrors().to(device)
         self._lips = lip_grid().to(device)
         self._features = build_features(config.perceptual, device) if config.weights.perceptual else None
+        if config.phase == "appearance":  # no gradients through the tower, which is most of the time
+            for group in self.parameter_groups():
+                for parameter in group.parameters:
+                    parameter.requires_grad_(group.rate(0.0) > 0)
 
     def step(self, batch: FaceBatch, fraction: float) -> Mapping[str, Tensor]:
         """Terms named as in ``FaceModelWeights``, those whose weight is not 0 and for which the batch has what is
@@ -266,19 +274,25 @@ class LearnedBasisStage(Stage):
                 whole = config.source.build().batch(range(_LANDMARK_SETS), self.device)
                 changed = [augment_faces(whole, config.augment) for _ in range(_LANDMARK_CHANGES)]
                 reader.whitening(torch.cat([self._errors.detected(batch) for batch in changed]))
-        if self.network.begun.item() > 0.5:
+        bases = self.network.bases
+        if config.refit_identity and self.network.begun.item() < 2:
+            if not bases.identity_raw.any():
+                raise ValueError("refit_identity needs the weights of a trained model: --init-from")
+            refit_identity(self.network, config.start_shapes)
+            self.network.begun.fill_(2)
+        if self.network.begun.item() > 0.5 or bases.identity_raw.any():  # an exported model has bases and no mark
             return
         if config.start == "prior":
-            begin_from_prior(self.network.bases)
+            begin_from_prior(bases)
         elif config.start == "people":
-            begin_from_people(self.network.bases, config.start_shapes)
+            begin_from_people(bases, config.start_shapes)
         if config.start_people:
             source, batches = config.source.build(), []
             with torch.autocast(self.device.type, enabled=False):
                 for first in range(0, config.start_people, _START_BATCH):
                     chosen = range(first, min(first + _START_BATCH, config.start_people))
                     batches.append(source.batch(chosen, self.device))
-                begin_reflectance(self.network.bases, batches, config.start != "zero")
+                begin_reflectance(bases, batches, config.start != "zero")
         self.network.begun.fill_(1)
 
     def metrics(self, batches: Iterable[FaceBatch]) -> Mapping[str, float]:
@@ -292,23 +306,27 @@ class LearnedBasisStage(Stage):
             return {"faces": contact_sheet(self.network, batch, self.config.rasterizer)}
 
     def parameter_groups(self) -> Sequence[ParameterGroup]:
-        """Geometry bases; reflectance; the encoder's trunk with the pose; expressions; the rest. The phase decides."""
-        config, named = self.config, {name: [] for name in ("geometry", "expression", "reflectance", "pose", "rest")}
+        """Geometry bases; reflectance; the encoder's trunk with the pose; expressions; light and reflectance of the
+        encoder; the rest of it. The phase decides."""
+        kinds = ("geometry", "expression", "reflectance", "pose", "appearance", "rest")
+        config, named = self.config, {name: [] for name in kinds}
         for name, parameter in self.network.named_parameters():
             owner, _, tail = name.partition(".")
             if owner == "bases":
                 kind = {"identity_raw": "geometry", "expression": "expression"}.get(tail, "reflectance")
             else:
                 head = tail.split(".")[0]
-                kind = "rest" if head in ("pooled", "identity", "reflectance", "light", "expression") else "pose"
+                kind = "rest" if head in ("pooled", "identity", "expression") else "pose"
+                kind = "appearance" if head in ("reflectance", "light") else kind
             named[kind].append(parameter)
-        together, pose = config.phase == "together", config.phase == "pose"
+        together, pose, appearance = (config.phase == name for name in ("together", "pose", "appearance"))
         rates = {
-            "geometry": 0.0 if pose else config.geometry_rate,
+            "geometry": 0.0 if pose or appearance else config.geometry_rate,
             "expression": config.geometry_rate if together else 0.0,
             "reflectance": 0.0 if pose else config.reflectance_rate,
-            "pose": 1.0,
-            "rest": 0.0 if pose else 1.0,
+            "pose": 0.0 if appearance else 1.0,
+            "appearance": 0.0 if pose else 1.0,
+            "rest": 0.0 if pose or appearance else 1.0,
         }
         return tuple(ParameterGroup(name, tuple(found), _constant(rates[name])) for name, found in named.items())
 
