@@ -80,7 +80,9 @@ def fit_detector_model(table: ErrorTable, mode_count: int = MODE_COUNT) -> Detec
     # What the modes take from the pictures they were found in is more than they take from new ones.
     freedom = 1.0 - 2.0 * mode_count / len(flat)
     deviation = np.sqrt((rest.reshape(left.shape) ** 2).mean((0, 2)) / max(freedom, 0.2))
-    return DetectorModel(bias, modes.reshape(mode_count, *left.shape[1:]), np.maximum(deviation, SMALLEST_DEVIATION))
+    modes = modes.reshape(mode_count, *left.shape[1:])
+    # what the detector shows of a person is known but not undone: it differs between photographs and renderings
+    return DetectorModel(bias, modes, np.maximum(deviation, SMALLEST_DEVIATION), np.ones(len(deviation)))
 
 
 def cross_validated_percent(table: ErrorTable, folds: int = 8) -> tuple[float, float]:

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from backend.photos.collect import CollectOptions
 from trainer.evaluate import estimate
 
 
@@ -23,15 +24,21 @@ def test_networks_take_part_as_they_do_in_the_pipeline(
         return SimpleNamespace(neutral=np.zeros((1, 3)))
 
     monkeypatch.setattr(estimate.PhotoSource, "from_path", lambda path: path)
-    monkeypatch.setattr(estimate, "collect", lambda sources: "photos")
+
+    def collect(sources: object, options: CollectOptions) -> str:
+        asked["surface"] = options.surface
+        return "photos"
+
+    monkeypatch.setattr(estimate, "collect", collect)
     monkeypatch.setattr(estimate, "fit_face", fit)
     monkeypatch.setattr(estimate, "lap_model", lambda: "lap")
     monkeypatch.setattr(estimate, "basis_model", lambda: "basis")
     monkeypatch.setattr(estimate, "canonical_face", lambda faces, model: (faces, model))
     monkeypatch.setattr(estimate, "encoded_face", lambda faces, model: (faces, model))
-    flags = {} if lap and learned_basis else {"lap": lap, "learned_basis": learned_basis}
+    flags = {} if lap and learned_basis else {"lap": lap, "learned_basis": learned_basis, "landmark_net": lap}
     estimate.fit_photos([Path("a.jpg")], **flags)
     assert asked == {
+        "surface": lap,
         "canonical": (("photos",), "lap") if lap else None,
         "encoded": (("photos",), "basis") if learned_basis else None,
     }
