@@ -24,6 +24,7 @@ from backend.models.landmarks import (
 from trainer.contracts import ExportedModel, Stage, StageConfig
 from trainer.data.landmark_people import LandmarkBatch
 from trainer.stages.augment import AugmentConfig, change_light
+from trainer.stages.face_scales import face_scales
 
 MESH = 468
 """Landmarks without the irises; they decide where the window is."""
@@ -184,14 +185,6 @@ def _turns(angle: Tensor) -> Tensor:
     """(N, 2, 2) whose rows are the axes of windows turned by ``angle`` (N,)."""
     cos, sin = torch.cos(angle), torch.sin(angle)
     return torch.stack([torch.stack([cos, sin], -1), torch.stack([-sin, cos], -1)], 1)
-
-
-def face_scales(landmarks: Tensor) -> Tensor:
-    """(N,) ``backend.fitting.initial_pose.face_scale`` of landmarks (N, 478, 2)."""
-    across, along = (
-        (landmarks[:, one] - landmarks[:, other]).norm(dim=-1) for one, other in (OUTER_EYE_CORNERS, UPRIGHT)
-    )
-    return torch.maximum(across, 0.5 * along)
 
 
 def _covered(images: Tensor, share: float) -> Tensor:

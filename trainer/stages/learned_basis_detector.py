@@ -7,8 +7,6 @@ import torch
 from torch import Tensor, nn
 
 from backend.fitting.detector_model import (
-    OUTER_EYE_CORNERS,
-    UPRIGHT,
     DetectorModel,
     load_detector_model,
     turn_of,
@@ -17,6 +15,7 @@ from backend.fitting.detector_model import (
 from backend.models.learned_basis import LearnedBasisNet
 from backend.models.learned_basis_encoder import LANDMARKS, MIDDLE, FaceCode
 from trainer.data.face_model import FaceBatch, FaceTruth
+from trainer.stages.face_scales import face_scales
 
 
 class DetectorErrors(nn.Module):
@@ -48,7 +47,7 @@ class DetectorErrors(nn.Module):
         shares = torch.randn(len(landmarks), len(self.modes), generator=generator).to(device)
         alone = torch.randn(landmarks.shape, generator=generator).to(device) * self.deviation[:, None]
         percent = bias + torch.einsum("nm,mlc->nlc", shares, self.modes) + alone
-        return landmarks + _face_scale(landmarks)[:, None, None] / 100 * percent @ upright.to(device).transpose(1, 2)
+        return landmarks + face_scales(landmarks)[:, None, None] / 100 * percent @ upright.to(device).transpose(1, 2)
 
 
 def _views(truth: FaceTruth) -> tuple[Tensor, Tensor]:
@@ -60,15 +59,6 @@ def _views(truth: FaceTruth) -> tuple[Tensor, Tensor]:
         features.append(view_features(yaw, pitch, float(np.linalg.norm(towards))))
         axes.append(upright)
     return torch.from_numpy(np.stack(features)).float(), torch.from_numpy(np.stack(axes)).float()
-
-
-def _face_scale(landmarks: Tensor) -> Tensor:
-    """(n,) ``backend.fitting.initial_pose.face_scale`` of each photo's landmarks."""
-
-    def apart(pair: tuple[int, int]) -> Tensor:
-        return (landmarks[:, pair[0]] - landmarks[:, pair[1]]).norm(dim=-1)
-
-    return torch.maximum(apart(OUTER_EYE_CORNERS), 0.5 * apart(UPRIGHT))
 
 
 def encode(

@@ -1,0 +1,119 @@
+"""Targets from the detector's landmarks and from the landmark net's, and what the fit makes of them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from scipy.spatial.transform import Rotation
+
+from backend.fitting.detector_model import DetectorModel
+from backend.fitting.fit import fit_face
+from backend.fitting.initial_pose import initial_parameters
+from backend.fitting.landmark_targets import LandmarkModel, landmark_model, landmark_targets
+from backend.fitting.options import FitOptions, LandmarkStage, PriorWeights
+from backend.fitting.parameters import FACING_CAMERA, PhotoParameters
+from backend.geometry.similarity import nearest_similarity
+from backend.geometry.template import load_template
+from backend.photos.collection import PhotoCollection, PhotoFace, PhotoQuality, SurfaceLandmarks
+
+SIZE = 600
+TEMPLATE = load_template()
+
+
+@pytest.fixture(scope="module")
+def model() -> LandmarkModel:
+    """With a net that shows half of a person and has two correlated errors."""
+    own = landmark_model(TEMPLATE)
+    modes = np.random.default_rng(1).normal(size=(2, 478, 2))
+    errors = DetectorModel(np.zeros((8, 478, 2)), modes, np.full(478, 0.8), np.full(478, 0.5))
+    return replace(own, surface_errors=errors)
+
+
+def camera(yaw: float) -> PhotoParameters:
+    return PhotoParameters(
+        rotation=FACING_CAMERA @ Rotation.from_euler("y", yaw, degrees=True).as_matrix(),
+        pivot=TEMPLATE.landmarks478.positions(TEMPLATE.vertices).mean(0).astype(np.float64),
+        lateral=np.zeros(2),
+        log_scale=float(np.log(2200.0)),
+        log_distance=float(np.log(1.2)),
+        principal_offset=np.zeros(2),
+        centre=np.array([SIZE / 2, SIZE / 2]),
+        size=(SIZE, SIZE),
+        expression=np.zeros(52),
+        nuisance=np.zeros(0),
+    )
+
+
+def face(name: str, yaw: float, detected: np.ndarray, surface: np.ndarray | None) -> PhotoFace:
+    """Landmarks of neutral vertices (V, 3) as the detector and as the net see them."""
+    view = camera(yaw).camera()
+    places = None if surface is None else view.project(TEMPLATE.landmarks478.positions(surface))[:, :2]
+    return PhotoFace(
+        name=name,
+        source_size=(SIZE, SIZE),
+        focal_px=2200.0 * 1.2,
+        pixels=np.zeros((SIZE, SIZE, 3), np.uint8),
+        crop_scale=1.0,
+        crop_offset=(0.0, 0.0),
+        landmarks=view.project(TEMPLATE.landmarks478.positions(detected)).astype(np.float32),
+        labels=np.zeros((SIZE, SIZE), np.uint8),
+        monochrome=False,
+        yaw_degrees=-yaw,
+        quality=PhotoQuality(1, 1, 1, 1, 1, 1),
+        surface=None if places is None else SurfaceLandmarks(places, np.full(478, 1.0)),
+    )
+
+
+def test_each_kind_of_landmark_has_errors_of_its_own(model: LandmarkModel) -> None:
+    mean = TEMPLATE.vertices.astype(np.float64)
+    seen = face("a", 10.0, mean, mean)
+    stage = LandmarkStage()
+    parameters = initial_parameters(TEMPLATE, seen, PriorWeights(), model.nuisance_size)
+    nobody = np.zeros(len(TEMPLATE.identity_modes))
+    both = landmark_targets(TEMPLATE, model, seen, parameters, nobody, stage)
+    alone = landmark_targets(TEMPLATE, model, replace(seen, surface=None), parameters, nobody, stage)
+    first, own = len(alone.points), len(model.detector.modes)
+    assert len(both.points) == first + 478
+    assert both.nuisance.shape[2] == alone.nuisance.shape[2] == own + 2
+    assert not both.nuisance[:first, :, own:].any() and not both.nuisance[first:, :, :own].any()
+    np.testing.assert_allclose(both.information[:first], stage.beside_surface * alone.information)
+    np.testing.assert_allclose(both.pixels[first:], seen.surface.places)
+
+
+def test_the_nets_points_are_compared_with_the_share_of_the_person_that_they_show(model: LandmarkModel) -> None:
+    identity = np.random.default_rng(2).normal(size=len(TEMPLATE.identity_modes))
+    person = TEMPLATE.vertices + np.tensordot(identity, TEMPLATE.identity_modes, 1)
+    marks = TEMPLATE.landmarks478
+    mean, own = marks.positions(TEMPLATE.vertices), marks.positions(person)
+    seen = face("a", 0.0, person, person)
+    parameters = initial_parameters(TEMPLATE, seen, PriorWeights(), model.nuisance_size)
+    nobody = np.zeros(len(identity))
+    fitted = landmark_targets(TEMPLATE, model, seen, parameters, identity, LandmarkStage())
+    np.testing.assert_allclose(fitted.points.positions(identity, np.zeros(52))[-478:], (mean + own) / 2, atol=1e-6)
+    # the same where the person is the template, as when expressions are read
+    theirs = replace(TEMPLATE, vertices=person.astype(np.float32))
+    known = replace(landmark_model(theirs), surface_errors=model.surface_errors)
+    fixed = landmark_targets(theirs, known, seen, parameters, nobody, LandmarkStage())
+    np.testing.assert_allclose(fixed.points.positions(nobody, np.zeros(52))[-478:], (mean + own) / 2, atol=1e-6)
+
+
+def test_a_fit_follows_the_net_where_the_detector_sees_the_mean_face() -> None:
+    """The detector shows nothing of the person, the net as much as it always does."""
+    errors = landmark_model(TEMPLATE).surface_errors
+    assert errors is not None, "the shipped net has measured errors"
+    identity = np.zeros(len(TEMPLATE.identity_modes))
+    identity[:12] = np.random.default_rng(3).normal(size=12)
+    person = TEMPLATE.vertices + np.tensordot(identity, TEMPLATE.identity_modes, 1)
+    shown = TEMPLATE.vertices + float(np.median(errors.shown)) * (person - TEMPLATE.vertices)
+    options = FitOptions(canonical=None, encoded=None, dense=None, cage=None)
+    skin = TEMPLATE.regions["face"] > 0.5
+
+    def error(surface: np.ndarray | None) -> float:
+        faces = tuple(face(str(yaw), yaw, TEMPLATE.vertices, surface) for yaw in (-35.0, 0.0, 35.0))
+        fitted = fit_face(PhotoCollection(faces), options).neutral
+        laid = nearest_similarity(fitted[skin], person[skin]).apply(fitted[skin])
+        return float(np.linalg.norm(laid - person[skin], axis=1).mean())
+
+    assert error(shown) < 0.6 * error(None)
