@@ -13,15 +13,19 @@ from backend.rendering.color import LUMINANCE, linear_from_srgb
 from backend.texture.noise import fractal_noise, gradient_noise
 
 IRIS_RADIUS = 0.00585  # metres: the visible iris is 11.7 mm across
-PUPIL_RADIUS = 0.00175
+PUPIL_RADIUS = 0.0021  # as wide as in portraits taken indoors
 SCLERA = np.array([0.66, 0.61, 0.57])  # linear light; the eye's white is not paper
 _VEIN = np.array([0.55, 0.20, 0.16])
 _UNDER_LIDS = 0.8  # of the light reaches the middle of the open eye
-_IN_SOCKET = 0.7  # of the light reaches the eye under lid and lashes
+_UPPER_SHADE, _UPPER_REACH = 0.80, 0.0027  # what upper lid and lashes take at their edge; metres to a third of it
+_LOWER_SHADE, _LOWER_REACH = 0.45, 0.0012  # the same of the lower lid
+_CAUSTIC = 0.35  # by which the cornea gathers light from above on the iris's lower half
+_IN_SOCKET = 0.7  # of the light reaches the iris under lid and lashes
+_WHITE_IN_SOCKET = 0.87  # the same for the white where it is brightest, beside the iris
 _TOUCHING = 0.0006  # metres: lids' skin that is nearer to the eyeball is their rim
 _LASH_ROOTS = 0.0022  # metres from there to where lashes grow
-_UPPER_LASHES, _LOWER_LASHES = 0.45, 0.15  # share of the light that they take
-_WHITE_RANGE = (0.32, 0.62)  # the eyes' white, mean over channels
+_UPPER_LASHES, _LOWER_LASHES = 0.55, 0.15  # share of the light that they take
+_WHITE_RANGE = (0.26, 0.50)  # the eyes' white, mean over channels
 _LEAST_SHADED = 0.75  # quantile over photos
 _EYE_REACH = 3.5  # iris radii
 _BRIGHTEST_IRIS = 0.15
@@ -105,7 +109,7 @@ def white_sample(face: PhotoFace, shading: np.ndarray) -> tuple[np.ndarray, floa
         areas.append(len(white))
     if not found:
         return None
-    colour = np.average(found, axis=0, weights=areas) / np.maximum(_IN_SOCKET * shading, 1e-3)
+    colour = np.average(found, axis=0, weights=areas) / np.maximum(_WHITE_IN_SOCKET * shading, 1e-3)
     return colour, float(np.clip(sum(areas) / 500.0, 0.05, 1.0))
 
 
@@ -176,12 +180,13 @@ def paint_eyeball(points: np.ndarray, iris: np.ndarray, seed: int, white: np.nda
     fibre_space = np.concatenate([ring, relative[:, None] * 0.35], 1)  # long along the radius, thin around it
     fibres = 0.6 * gradient_noise(fibre_space, 0.09, seed) + 0.4 * gradient_noise(fibre_space, 0.04, seed + 1)
     blotches = gradient_noise(points, 0.004, seed + 2)
-    tone = 1.0 + 0.16 * fibres + 0.08 * blotches
+    tone = 1.0 + 0.26 * fibres + 0.10 * blotches
     collarette = np.exp(-(((relative - 0.28) / 0.13) ** 2))
-    rim = _smoothstep(0.62, 1.0, relative)
+    rim = _smoothstep(0.66, 0.96, relative)
+    gathered = 1.0 - _CAUSTIC * points[:, 1] / IRIS_RADIUS
     warm = np.array([1.12, 1.0, 0.82])
     iris_rgb = iris * tone[:, None] * (1.0 + 0.30 * collarette[:, None] * warm)
-    iris_rgb *= 0.95 - 0.5 * rim[:, None]
+    iris_rgb *= (gathered * (0.98 - 0.6 * rim))[:, None]
     pupil = 1.0 - _smoothstep(PUPIL_RADIUS - 0.00018, PUPIL_RADIUS + 0.00022, radius)
     iris_rgb = iris_rgb * (1.0 - pupil[:, None]) + _PUPIL * pupil[:, None]
 
@@ -208,9 +213,13 @@ def lid_shadow(points: np.ndarray, lids: np.ndarray, centre_height: float) -> np
     It is part of the eye's colour because neither a viewport nor a game engine casts the lashes' shadow, and an eye
     without it stares. lids : (L, 3) the lids' skin; centre_height : y of the eye's centre, metres.
     """
-    distance, nearest = cKDTree(lids).query(points)
-    upper = np.clip((lids[nearest, 1] - centre_height) / 0.003, 0.0, 1.0)
-    return (_UNDER_LIDS * (1.0 - (0.35 + 0.45 * upper) * np.exp(-distance / 0.0025))).astype(np.float32)
+    upper = lids[:, 1] > centre_height
+    share = np.full(len(points), _UNDER_LIDS)
+    for lid, shade, reach in ((lids[upper], _UPPER_SHADE, _UPPER_REACH), (lids[~upper], _LOWER_SHADE, _LOWER_REACH)):
+        if len(lid) > 0:
+            distance, _ = cKDTree(lid).query(points)
+            share *= 1.0 - shade * np.exp(-((distance / reach) ** 1.5))
+    return share.astype(np.float32)
 
 
 def lash_line(points: np.ndarray, lids: np.ndarray, centre: np.ndarray, radius: float) -> np.ndarray:

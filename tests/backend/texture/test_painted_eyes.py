@@ -15,6 +15,7 @@ from backend.texture.eyes import (
     iris_colour,
     iris_sample,
     lash_line,
+    lid_shadow,
     paint_eyeball,
     white_colour,
     white_sample,
@@ -80,10 +81,10 @@ def test_glasses_and_missing_irises_give_no_sample() -> None:
 
 
 def test_the_eyes_white_is_as_bright_as_beside_the_skin() -> None:
-    dim, bright = (white_colour([white_sample(_eye_photo(BLUE, white=0.7 * w), np.ones(3))]) for w in (0.38, 0.55))
-    np.testing.assert_allclose([dim.mean(), bright.mean()], [0.38, 0.55], rtol=0.1)
+    dim, bright = (white_colour([white_sample(_eye_photo(BLUE, white=0.87 * w), np.ones(3))]) for w in (0.30, 0.45))
+    np.testing.assert_allclose([dim.mean(), bright.mean()], [0.30, 0.45], rtol=0.1)
     # the same picture, twice as much light on the face: an eye half as bright beside it
-    half = white_colour([white_sample(_eye_photo(BLUE, white=0.7 * 0.8), np.full(3, 2.0))])
+    half = white_colour([white_sample(_eye_photo(BLUE, white=0.87 * 0.8), np.full(3, 2.0))])
     assert half.mean() == pytest.approx(0.4, rel=0.1)
 
 
@@ -91,6 +92,22 @@ def test_shaded_sockets_do_not_darken_the_white() -> None:
     shaded, lit = (np.full(3, value) for value in (0.2, 0.5))
     assert white_colour([(shaded, 1.0), (shaded, 1.0), (lit, 1.0), (lit, 1.0)]).mean() == pytest.approx(0.5, rel=0.1)
     np.testing.assert_array_equal(white_colour([]), SCLERA)
+
+
+def test_the_upper_lid_shades_the_eye_to_its_middle() -> None:
+    """In portraits an eye is five times as bright at the lower lid as under the upper one, and the cornea gathers the
+    light on the iris's lower half."""
+    turn = np.linspace(-np.pi, np.pi, 200, endpoint=False)
+    x, y = 0.011 * np.cos(turn), 0.005 * np.sin(turn)
+    rim = np.stack([x, y, np.sqrt(RADIUS**2 - x**2 - y**2)], 1)
+    height = np.array([0.0045, 0.0, -0.002])
+    column = np.stack([0 * height, height, np.sqrt(RADIUS**2 - height**2)], 1)
+    top, middle, below = lid_shadow(column, rim, 0.0)
+    assert top < 0.3 and 2.0 * top < middle < below
+    iris = np.array([[0.0, h, np.sqrt(RADIUS**2 - h**2)] for h in (-0.0035, 0.0035)], np.float32)
+    lower, upper = (np.mean([paint_eyeball(iris[[k]], BLUE, seed) for seed in range(40)]) for k in (0, 1))
+    assert lower > 1.3 * upper
+    np.testing.assert_allclose(lid_shadow(column, rim[y < -0.001], 0.0)[0], 0.8, rtol=0.05)  # no upper lid, no shade
 
 
 def test_lids_end_in_a_dark_line() -> None:
