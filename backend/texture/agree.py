@@ -12,12 +12,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from backend.photos.collection import FaceClass
 from backend.texture.atlas import SurfaceAtlas
 from backend.texture.delight import BASE_LENGTH, DelitBase, shading
+from backend.texture.gloss import gloss
 from backend.texture.hair import HairEvidence
 from backend.texture.surface import HeadSurface
 from backend.texture.surface_field import SurfaceOperators, robust_consensus, smooth_field
 from backend.texture.survey import SurveyedPhoto, plain_skin
+from backend.texture.unwrap import SHARP, smoothstep
 
 LIGHT_LENGTH = 0.004  # metres: light is divided out down to this; finer shade is the look of folds
 _DIFFERENCE_LENGTH = 0.020  # metres: a photo may differ from the others over this
@@ -26,6 +29,7 @@ _SIDED = 0.3  # share of what differs left and right over centimetres that may b
 _REACH = 0.02  # pull of plain skin on what no photo shows: felt after 6 cm,
 _HAIR_REACH = 0.5  # that of hair after one
 _COLOUR_RANGE = 0.10  # log units of chroma
+_COARSE_COLOUR = 0.4  # of it where no photo is sharp: small pictures store one colour for several pixels
 _FEATURE_COLOUR = 0.3  # the same for lips and hair
 _SKIN_RANGE = 0.45  # log units by which skin is brighter than its mean, on the bridge of a nose, say
 _ROUNDS = 4
@@ -82,23 +86,31 @@ def agree(
     level = np.log(tone) - _weighted_median(common, skin)  # not the mean: beards and shade are no skin tone
     smooth = smooth_field(operators, common, _share(total), _DIFFERENCE_LENGTH, None, 1e-3)
     correction = level - (1.0 - _SIDED) * 0.5 * (smooth - smooth[surface.mirror])
-    correction = correction - _strange_colour(smooth + correction, base.base)
-    face = _carried_on(surface, operators, common + correction, _share(total), base.base, _REACH)
+    bare = plain_skin(surface)[: surface.count] * _share(total) * (1.0 - hairy[: surface.count])
+    bare = bare * (1.0 - smoothstep(0.05, 0.3, _bearded(surface, atlas, photos)))  # grey hair is grey, and bright
+    correction = correction - gloss(smooth + correction, bare, operators)
+    correction = correction + (np.log(tone) - _weighted_median(common + correction, skin)).mean()
+    matt = base.base - gloss(base.base, bare, operators)
+    matt = matt + (np.log(tone) - _weighted_median(matt, skin)).mean()
+    correction = correction - _strange_colour(smooth + correction, matt)
+    face = _carried_on(surface, operators, common + correction, _share(total), matt, _REACH)
     share = hairy[: surface.count, None]
     values, weight = _at_cage(surface, atlas, photos, delit, [photo.shown for photo in photos])
     rests = rests + share * _differences(operators, values - rests, weight * share[:, 0], grey)
     common = _consensus(values - rests, weight, grey)
     seen = _share(weight.sum(0))
     covered = image_at_cage(surface, atlas, hair.cover)
-    unseen = _unseen_hair(covered, hair, common + correction, seen, base.base)
+    unseen = _unseen_hair(covered, hair, common + correction, seen, matt)
     reach = _REACH + (_HAIR_REACH - _REACH) * covered
     head = _carried_on(surface, operators, common + correction, seen, unseen, reach)
     log_base = surface.lifted(face * (1.0 - share) + head * share).astype(np.float32)
     fields = tuple(
         surface.lifted(light + rest - correction).astype(np.float32) for light, rest in zip(lights, rests, strict=True)
     )
-    colour_range = np.maximum(_COLOUR_RANGE, _FEATURE_COLOUR * np.maximum(surface.regions["lips"], hairy))[:, None]
-    log_skin = surface.lifted(base.base + _SKIN_RANGE).astype(np.float32)
+    sharp = max(float(smoothstep(*SHARP, photo.view.pixels_per_metre)) for photo in photos)
+    plain_range = _COLOUR_RANGE * (_COARSE_COLOUR + (1.0 - _COARSE_COLOUR) * sharp)
+    colour_range = np.maximum(plain_range, _FEATURE_COLOUR * np.maximum(surface.regions["lips"], hairy))[:, None]
+    log_skin = surface.lifted(matt + _SKIN_RANGE).astype(np.float32)
     return Agreement(fields, log_base, log_skin, colour_range.astype(np.float32))
 
 
@@ -182,6 +194,13 @@ def _at_cage(
         typical = float(np.median(cage_total[cage_total > 0])) if (cage_total > 0).any() else 1.0
         totals.append(np.clip(cage_total / typical, 0.0, 1.0) * photo.samples.trust)
     return np.stack(means), np.stack(totals)
+
+
+def _bearded(surface: HeadSurface, atlas: SurfaceAtlas, photos: Sequence[SurveyedPhoto]) -> np.ndarray:
+    """(C,) in [0, 1], share of what photos show around each vertex that is labelled beard."""
+    labelled = [(p.unwrap.labels == FaceClass.FACIAL_HAIR).astype(np.float32)[:, None] for p in photos]
+    values, weight = _at_cage(surface, atlas, photos, labelled, [p.unwrap.weight for p in photos])
+    return (values[..., 0] * weight).sum(0) / np.maximum(weight.sum(0), 1e-9)
 
 
 def _differences(operators: SurfaceOperators, values: np.ndarray, weight: np.ndarray, grey: np.ndarray) -> np.ndarray:

@@ -19,7 +19,7 @@ from backend.texture.bands import compose_skin, fine_band, middle_band, personal
 from backend.texture.complete import pigment_prior
 from backend.texture.delight import solve_base
 from backend.texture.hair import hair_grows, shown_with_hair
-from backend.texture.harmonise import estimate_tone, exposure_gain
+from backend.texture.harmonise import estimate_tone, exposure_gain, light_cast
 from backend.texture.occlusion import blocked_transfer, openness
 from backend.texture.paint import find_eyes, find_hair, finish_skin, paint_everything_else, paint_lash_lines
 from backend.texture.screening import texel_regions
@@ -104,7 +104,11 @@ def build_albedo(
     pigment = np.clip(1.0 - 0.8 * surface.regions["neck"] - 0.5 * surface.regions["ears"], 0.0, 1.0)[: surface.count]
     base = solve_base(samples, tone.albedo, operators, surface.mirror, pigment)
     hair = find_hair(surface, survey_space, photos, base, hairy)
-    photos = [replace(photo, shown=shown_with_hair(photo.unwrap, survey_space.skin, hair)) for photo in photos]
+    casts = [light_cast(photo.samples, tone.albedo) for photo in photos]
+    photos = [
+        replace(photo, shown=shown_with_hair(photo.unwrap, survey_space.skin, hair, cast))
+        for photo, cast in zip(photos, casts, strict=True)
+    ]
     hairy = surface.lifted(image_at_cage(surface, survey_space.skin, hair.near()))
     agreement = agree(surface, survey_space.skin, photos, base, hair, hairy, operators, tone.albedo)
     made_up = make_up(

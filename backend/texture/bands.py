@@ -34,6 +34,7 @@ _CONSISTENT = 0.30  # log units: a photo that differs by more shows something el
 _FEATURES_CONSISTENT = 0.45  # the same for eyes, brows and lips, which move
 _MOVED_LESS = 0.85  # by which skin that an expression moves counts less
 _HAIR_CONSISTENT = 1.0  # and for the hair line, which is never sharp
+_GAP = 0.015  # metres that surroundings reach into what no photo shows: a patch without them stands out
 _STRANGE_AROUND = 2.0  # of the middle band's width
 _HAIRS = (FaceClass.BROWS, FaceClass.FACIAL_HAIR, FaceClass.HAIR)
 
@@ -313,7 +314,7 @@ def compose_skin(
     # middle frequencies: gaps from around, the far side from the mirror, the rest from the prior
     step = survey_size / size
     prior_image = cv2.resize(atlas.image(texel_prior), (survey_size, survey_size), interpolation=cv2.INTER_AREA)
-    reach = 0.007 * density * step
+    reach = _GAP * density * step
     mirrored, cover = fill_from_mirror(middle.blended, middle.cover)
     filled = fill_gaps(mirrored, np.clip(cover, 0.0, 1.0), prior_image, reach)
     detail = atlas.gather(_enlarged(filled, size))

@@ -29,6 +29,9 @@ _BROWS = (105, 334)  # landmarks at the middle of the brows
 _UP = np.array([0.0, 0.7, 0.714])
 _BARE_TOP = 0.6  # share of skin on the scalp from which on hair beside it wants better evidence
 _UNNATURAL = 0.30  # log chroma by which what is called hair may differ from any hair's
+_REDDEST = (1.5, 0.10)  # melanins: log red over green is at most so many times green over blue, and so much more
+_STRANGE = (0.10, 0.30)  # log units beyond that from which on it is cloth; the same for what is greener than hair
+_TOO_DARK = (0.004, 0.015)  # linear light: darker has no colour to tell
 _GREY, _DARKER = 0.30, 0.5  # log units: chroma of grey hair; by how much other hair is darker than skin
 _CROWN = np.array([0.0, 0.85, -0.527])  # unit vector from the skull's middle to where hair parts
 _SKULL = 0.09  # metres, its radius
@@ -114,23 +117,39 @@ def photo_hair(face: PhotoFace, light: np.ndarray) -> PhotoHair:
     return PhotoHair(amount, log_color, hidden)
 
 
-def shown_with_hair(unwrap: PhotoUnwrap, atlas: SurfaceAtlas, hair: HairEvidence) -> np.ndarray:
+def shown_with_hair(
+    unwrap: PhotoUnwrap, atlas: SurfaceAtlas, hair: HairEvidence, cast: np.ndarray | None = None
+) -> np.ndarray:
     """(P,) float32 in [0, 1], how far a photo shows what the texture has there: bare skin outside of the hair, hair
-    within, either at the hair line. A strand over the cheek and a scalp between strands are not what it has."""
+    within, either at the hair line. A strand over the cheek, a scalp between strands and a headband that is called hair
+    are not what it has. cast : (3,) log colour of the photo's light, None for a grey photo."""
     if not hair.cover.any():  # what photos call hair is something else
         return unwrap.weight
     cover = atlas.gather(hair.cover)
     near = np.where(unwrap.labels == FaceClass.HAIR, atlas.gather(hair.near()), atlas.gather(hair.near(_BESIDE)))
     inside = smoothstep(0.8, 1.0, cover)
     hairy = unwrap.with_hair * near * (1.0 - inside * (unwrap.labels != FaceClass.HAIR))
+    if cast is not None:
+        hairy = hairy * np.where(unwrap.labels == FaceClass.HAIR, coloured_like_hair(unwrap.linear, cast), 1.0)
     return np.maximum(unwrap.weight * (1.0 - smoothstep(0.3, 0.7, cover)), hairy).astype(np.float32)
+
+
+def coloured_like_hair(linear: np.ndarray, cast: np.ndarray) -> np.ndarray:
+    """(P,) in [0, 1], 0 where linear light (P, 3) is pink, red or green as no hair is: headbands, caps, lawns behind
+    thin hair. cast : (3,) log colour of the light."""
+    red, green, blue = (np.log(np.maximum(linear, 2e-3)) - cast).T
+    red_green, green_blue = red - green, np.maximum(green - blue, 0.0)
+    natural = 1.0 - smoothstep(*_STRANGE, red_green - _REDDEST[0] * green_blue - _REDDEST[1])
+    natural = natural * (1.0 - smoothstep(*_STRANGE, -red_green))
+    return 1.0 - (1.0 - natural) * smoothstep(*_TOO_DARK, linear.mean(1))
 
 
 def natural_hair(log_color: np.ndarray) -> np.ndarray:
     """The nearest natural hair colour, log linear (3,): melanins only, from black over brown and red to white."""
     brightness = float(np.clip(log_color.mean(), np.log(0.010), np.log(0.58)))
     green_blue = float(np.clip(log_color[1] - log_color[2], 0.02, 0.75))
-    red_green = float(np.clip(log_color[0] - log_color[1], 0.5 * green_blue, 0.65))  # never green
+    reddest = min(_REDDEST[0] * green_blue + _REDDEST[1], 0.65)
+    red_green = float(np.clip(log_color[0] - log_color[1], 0.5 * green_blue, reddest))  # never green, never pink
     chroma = np.array([red_green, 0.0, -green_blue])
     return brightness + chroma - chroma.mean()
 
@@ -206,6 +225,7 @@ def hair_colour(
             return None
     if not known:
         return None
+    known = [(color, trust) for color, trust in known if _coloured_naturally(color)] or known
     colors, of_known = np.stack([c for c, _ in known]), np.array([t for _, t in known])
     return natural_hair(np.array([_weighted_median(channel, of_known) for channel in colors.T]))
 
@@ -213,10 +233,16 @@ def hair_colour(
 def _hair_not_skin(log_color: np.ndarray, log_skin: np.ndarray) -> bool:
     """Whether a colour (3,) is one that hair has, and much darker than skin (3,) or grey: what is as light as skin and
     has a colour is skin that shines."""
-    chroma, natural = (color - color.mean() for color in (log_color, natural_hair(log_color)))
-    if np.linalg.norm(chroma - natural) > _UNNATURAL:
+    if not _coloured_naturally(log_color):
         return False
+    chroma = log_color - log_color.mean()
     return bool(np.linalg.norm(chroma) < _GREY or log_skin.mean() - log_color.mean() > _DARKER)
+
+
+def _coloured_naturally(log_color: np.ndarray) -> bool:
+    """Whether a colour (3,) is near one that hair has; a headband's is not."""
+    chroma, natural = (color - color.mean() for color in (log_color, natural_hair(log_color)))
+    return bool(np.linalg.norm(chroma - natural) <= _UNNATURAL)
 
 
 def _one_piece(cover: np.ndarray, scalp: np.ndarray) -> np.ndarray:

@@ -66,3 +66,15 @@ def exposure_gain(samples: PhotoSamples, light: np.ndarray) -> np.ndarray:
     if not used.any():
         return np.ones(3)
     return np.average(shading(samples.transfer[used], light), axis=0, weights=samples.weight[used])
+
+
+def light_cast(samples: PhotoSamples, tone: np.ndarray) -> np.ndarray | None:
+    """(3,) log colour of a photo's light, without its brightness: the photo's skin over skin of albedo ``tone`` (3,).
+    None for a grey photo; zero where hardly any skin shows."""
+    if samples.monochrome:
+        return None
+    used = samples.weight > 0.3
+    if used.sum() < 20:
+        return np.zeros(3)
+    cast = np.median(np.log(np.maximum(samples.linear[used], 1e-4)), axis=0) - np.log(tone)
+    return cast - cast.mean()

@@ -22,7 +22,7 @@ from backend.texture.noise import fractal_noise, gradient_noise
 from backend.texture.surface import HeadSurface
 from backend.texture.surface_field import SurfaceOperators, smooth_field
 from backend.texture.survey import SurveyedPhoto, plain_skin
-from backend.texture.unwrap import smoothstep
+from backend.texture.unwrap import SHARP, smoothstep
 
 FADE = 0.007  # metres inside the border of what photos show
 _HOLE = 6e-4  # m²: unseen spots smaller than this have no border of their own (nostrils, specks, closed eyes)
@@ -31,8 +31,7 @@ _HAIR_GRAZING = (0.05, 0.20)  # the same for hair, which does not shine at its r
 _HAIR_FADE = 0.5  # of the fade, for hair: what is made up has its colour
 _SHOWN = 0.35
 _SKIN_LENGTH = 0.030  # metres over which the made-up skin follows the seen
-_SHARP = (1000.0, 2500.0)  # pixels per metre: a coarse photo's border is wide,
-_COARSE = 0.4  # by this share at most
+_COARSE = 0.4  # share by which a coarse photo's border is wider than a sharp one's, at most
 _ASLANT = (0.75, 0.50)  # cosine
 _HAIR_LENGTH = 0.030
 _MUCH_HAIR = 60.0  # vertices of seen hair that count as much as the colour of the photos' hair as a whole
@@ -44,6 +43,8 @@ _CHROMA_RANGE = 0.06  # log units by which the smooth colour of skin that is see
 _UNDER_GRAZING = (0.50, 0.25)  # cosine: what faces down is in the chin's shadow, and seen aslant at best
 _SHADED = 0.12  # log units by which its smooth colour may be darker than the made-up
 _BRIGHTER = 0.14  # log units by which it may be brighter: more is a rim light
+_DARKER = 0.10  # by which it may be darker: more is the shadow of the hair beside it, or strands
+_BORDER = (1.0, 0.2)  # of being believed: where a photo's end is near
 _FACE = (FaceClass.SKIN, FaceClass.FACIAL_HAIR, FaceClass.NECK, FaceClass.LIPS, FaceClass.BROWS)
 _BLOTCHES = np.array([0.014, 0.026, 0.026], np.float32)  # log units, of made-up skin
 _BRISTLES = np.array([1.0, 0.4, 0.6], np.float32)
@@ -145,7 +146,7 @@ def make_up(
     under = _under_jaw(surface, positions)
     in_shade = atlas.sample(surface.lifted(under[:, None]))[:, 0]
     shown = [p.shown * (1.0 - in_shade * smoothstep(*_UNDER_GRAZING, p.unwrap.cosine)) for p in photos]
-    sharp = [float(smoothstep(*_SHARP, p.view.pixels_per_metre)) for p in photos]
+    sharp = [float(smoothstep(*SHARP, p.view.pixels_per_metre)) for p in photos]
     facing = [p.unwrap.cosine * (1.0 - _COARSE * (1.0 - own)) for p, own in zip(photos, sharp, strict=True)]
     coarse = 1.0 - max(sharp)
     sure = believed(shown, facing, hair.cover, atlas, density, FADE * (1.0 + _COARSE * coarse))
@@ -160,8 +161,9 @@ def make_up(
     plainest = _skin(surface, operators, own, skin_weight, tone, _PLAINEST)
     facing = atlas.image(np.maximum.reduce([p.shown * p.unwrap.cosine for p in photos]).astype(np.float32))
     rim = smoothstep(*(np.array(_ASLANT) + 0.1 * coarse), image_at_cage(surface, atlas, facing))
+    rim = np.maximum(rim, smoothstep(*_BORDER, weight))
     bare = rim * plain * (1.0 - smoothstep(0.1, 0.5, covered)) * (1.0 - smoothstep(0.1, 0.5, bearded))
-    calm = own + bare[:, None] * (_calmed(own - plainest) + plainest - own)
+    calm = own + bare[:, None] * (calmed(own - plainest) + plainest - own)
     shade = (under * plain * (1.0 - smoothstep(0.1, 0.5, bearded)))[:, None]
     calm = calm + shade * (_not_darker(calm - plainest) + plainest - calm)
     skin = _skin(surface, operators, calm, skin_weight, tone, _NEAREST)
@@ -217,13 +219,14 @@ def _skin(
     return _near(field, typical, ways.reach, ways.chroma)
 
 
-def _calmed(difference: np.ndarray) -> np.ndarray:
-    """(C, 3) the difference (C, 3) of seen from made-up skin without strange colour and without rim light."""
+def calmed(difference: np.ndarray) -> np.ndarray:
+    """(C, 3) the difference (C, 3) of seen from made-up skin without strange colour, rim light and shadow of hair."""
     level = difference.mean(1, keepdims=True)
     chroma = difference - level
     size = np.linalg.norm(chroma, axis=1, keepdims=True)
     chroma = chroma * _CHROMA_RANGE * np.tanh(size / _CHROMA_RANGE) / np.maximum(size, 1e-9)
-    return np.where(level > 0, _BRIGHTER * np.tanh(level / _BRIGHTER), level) + chroma
+    most = np.where(level > 0, _BRIGHTER, _DARKER)
+    return most * np.tanh(level / most) + chroma
 
 
 def _not_darker(difference: np.ndarray) -> np.ndarray:

@@ -16,6 +16,7 @@ from backend.texture.atlas import SurfaceAtlas
 
 _DEPTH_SIDE = 640  # pixels: depth buffers finer than this bring nothing
 _SPECK = 1.2e-4  # m²
+SHARP = (1000.0, 2500.0)  # pixels per metre: from coarse to sharp
 _STEP = 0.010  # metres: a jump in depth that is an outline
 _SURE = (
     FaceClass.SKIN,

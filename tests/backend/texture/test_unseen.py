@@ -13,9 +13,9 @@ from backend.rendering.color import linear_from_srgb
 from backend.texture.albedo import AlbedoResult, build_albedo
 from backend.texture.atlas import SurfaceAtlas
 from backend.texture.blend import masked_lowpass
-from backend.texture.hair import PhotoHair, hair_colour, hair_grows, photo_hair
+from backend.texture.hair import PhotoHair, coloured_like_hair, hair_colour, hair_grows, photo_hair
 from backend.texture.surface import head_surface, texture_space
-from backend.texture.unseen import FADE, believed
+from backend.texture.unseen import FADE, believed, calmed
 
 SIZE = 512
 SKIN = np.log([0.40, 0.25, 0.18])
@@ -64,6 +64,14 @@ def test_light_along_the_rim_leaves_no_border() -> None:
     step = np.linalg.norm(np.roll(smooth, 8, axis=1) - smooth, axis=2)  # over 6 mm
     both = skin & np.roll(skin, 8, axis=1)
     assert np.percentile(step[both], 99.5) < 0.22
+
+
+def test_at_a_border_light_shadow_and_strange_colour_are_bounded() -> None:
+    """Light from behind brightens, hair beside the face darkens and browns; small differences are the skin's."""
+    bright, dark, brown, skin = calmed(np.array([[0.5] * 3, [-0.5] * 3, [0.0, -0.2, -0.4], [0.03, 0.02, 0.01]]))
+    assert 0.10 < bright.mean() < 0.15 and -0.11 < dark.mean() < -0.08
+    assert np.linalg.norm(brown - brown.mean()) < 0.07
+    np.testing.assert_allclose(skin, [0.03, 0.02, 0.01], atol=0.003)
 
 
 def test_loose_hair_beside_the_face_is_not_on_the_cheeks() -> None:
@@ -116,6 +124,22 @@ def test_a_ring_of_white_hair_is_hair() -> None:
 
 def test_little_hair_is_none() -> None:
     assert hair_colour([PhotoHair(0.01, np.log([0.03, 0.02, 0.01]))] * 3, [1.0] * 3) is None
+
+
+def test_a_headband_that_is_called_hair_gives_no_colour() -> None:
+    pink, black = np.log([0.60, 0.30, 0.33]), np.log([0.03, 0.02, 0.014])
+    colour = hair_colour([PhotoHair(0.3, pink)] * 3 + [PhotoHair(0.3, black)], [1.0] * 4)
+    np.testing.assert_allclose(colour, black, atol=0.05)
+    assert hair_colour([PhotoHair(0.3, pink)], [1.0]) is not None  # dyed hair: nothing else is known
+
+
+def test_cloth_and_lawn_are_told_from_hair_by_their_colour() -> None:
+    cloth = np.array([[0.60, 0.28, 0.33], [0.30, 0.06, 0.05], [0.10, 0.20, 0.08]])
+    hair = np.array([[0.03, 0.02, 0.014], [0.25, 0.10, 0.04], [0.40, 0.28, 0.15], [0.35, 0.36, 0.39], [0.004] * 3])
+    assert coloured_like_hair(cloth, np.zeros(3)).max() < 0.1
+    assert coloured_like_hair(hair, np.zeros(3)).min() > 0.9
+    warm = np.array([0.3, 0.0, -0.3])
+    assert coloured_like_hair(hair * np.exp(warm), warm).min() > 0.9
 
 
 def test_hats_do_not_make_a_head_bald() -> None:
