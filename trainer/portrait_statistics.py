@@ -1,7 +1,8 @@
-"""Statistics of portraits that the photo stage uses: mean landmarks, the identity descriptor, the glasses classifier.
+"""Statistics of portraits that the photo stage uses: mean landmarks, the identity descriptor, linear classifiers.
 
 ``python -m trainer.portrait_statistics FOLDER`` reads one portrait per person (the public-domain set) and writes
-``mean_landmarks.npz``, ``identity_projection.npz`` and ``glasses_classifier.npz`` next to the photo stage's code.
+``mean_landmarks.npz``, ``identity_projection.npz`` and the classifiers of glasses, moustaches and beards next to the
+photo stage's code.
 """
 
 from __future__ import annotations
@@ -16,7 +17,9 @@ from scipy.optimize import linear_sum_assignment
 
 from backend.geometry.similarity import nearest_similarity
 from backend.photos import mediapipe_models
+from backend.photos.crop import crop_head
 from backend.photos.detect import detect_faces
+from backend.photos.facial_hair import lower_face_features
 from backend.photos.glasses import strip_histogram
 from backend.photos.identity import gradient_histogram
 from backend.photos.landmarks import (
@@ -31,6 +34,7 @@ from backend.photos.landmarks import (
     mean_landmarks,
 )
 from backend.photos.read import PhotoSource, PhotoUnreadableError, read_photo
+from trainer.data.portraits.relabel import BEARD, MOUSTACHE, NO, read_traits
 from trainer.logistic import logistic_regression
 
 GLASSES_LABELS = Path(__file__).parent / "data" / "glasses_labels.csv"
@@ -39,8 +43,9 @@ _MIN_FACE_PX = 52
 _WITHIN_PRIOR = 0.3
 _DIMENSIONS = 128
 _VARIANTS = 2
+_LOOKED_AT = 384  # pixels of a head crop's side, as in ``backend.photos.masks``
 _MESH_SIDE = 512
-_GLASSES_RIDGE = 20.0
+_RIDGE = 20.0
 
 
 def main() -> None:
@@ -49,7 +54,7 @@ def main() -> None:
     parser.add_argument("folder", type=Path, help="folder of portraits, one per person")
     parser.add_argument("--limit", type=int, default=2600, help="portraits to use (default 2600)")
     parser.add_argument("--landmarks", action="store_true", help="make the mean landmarks anew as well")
-    parser.add_argument("--glasses-only", action="store_true", help="make only the glasses classifier")
+    parser.add_argument("--classifiers-only", action="store_true", help="make only the classifiers")
     arguments = parser.parse_args()
     paths = sorted(path for path in arguments.folder.iterdir() if path.suffix.lower() in (".jpg", ".jpeg", ".png"))
     np.random.default_rng(0).shuffle(paths)
@@ -57,14 +62,10 @@ def main() -> None:
         points, mirror = mean_and_mirror(paths[:600])
         np.savez_compressed(PHOTO_PACKAGE / "mean_landmarks.npz", points=points, mirror=mirror)
         mean_landmarks.cache_clear()
-    mean, weights, bias = glasses_classifier(arguments.folder)
-    np.savez_compressed(
-        PHOTO_PACKAGE / "glasses_classifier.npz",
-        mean=mean.astype(np.float16),
-        weights=weights.astype(np.float16),
-        bias=np.float32(bias),
-    )
-    if arguments.glasses_only:
+    _save_classifier("glasses", *glasses_classifier(arguments.folder))
+    for name, classifier in facial_hair_classifiers(arguments.folder).items():
+        _save_classifier(name, *classifier)
+    if arguments.classifiers_only:
         return
     mean, projection = identity_projection(paths, arguments.limit)
     scale = np.abs(projection).max(axis=0) / 127
@@ -123,7 +124,41 @@ def glasses_classifier(folder: Path) -> tuple[np.ndarray, np.ndarray, float]:
             labels += [float(row["glasses"])] * 2
     x, y = np.array(features, dtype=np.float64), np.array(labels)
     mean = x.mean(axis=0)
-    return mean, *logistic_regression(x - mean, y, _GLASSES_RIDGE, rarity=0.5)
+    return mean, *logistic_regression(x - mean, y, _RIDGE, rarity=0.5)
+
+
+def facial_hair_classifiers(folder: Path) -> dict[str, tuple[np.ndarray, np.ndarray, float]]:
+    """Mean (1152,), weights (1152,) and bias for ``moustache`` and ``beard``, from the labels of ``traits.csv``.
+
+    A moustache or beard is told from bare lips, a beard from bare chins, moustaches alone among them.
+    Each portrait is used plain and mirrored, in the size in which the photo stage looks at it.
+    """
+    features, hair = [], []
+    for name, traits in read_traits().items():
+        if traits.facial_hair not in (NO, MOUSTACHE, BEARD):
+            continue
+        face = _portrait(folder / name)
+        if face is None:
+            continue
+        crop = crop_head(face[0], face[1], max_side=_LOOKED_AT)
+        head = crop.pixels, crop.to_crop(face[1])
+        features += [lower_face_features(*head), lower_face_features(*_mirrored(*head))]
+        hair += [traits.facial_hair] * 2
+    x, y = np.array(features, dtype=np.float64), np.array(hair)
+    mean = x.mean(axis=0)
+    return {
+        "moustache": (mean, *logistic_regression(x - mean, (y != NO).astype(float), _RIDGE, rarity=0.5)),
+        "beard": (mean, *logistic_regression(x - mean, (y == BEARD).astype(float), _RIDGE, rarity=0.5)),
+    }
+
+
+def _save_classifier(name: str, mean: np.ndarray, weights: np.ndarray, bias: float) -> None:
+    np.savez_compressed(
+        PHOTO_PACKAGE / f"{name}_classifier.npz",
+        mean=mean.astype(np.float16),
+        weights=weights.astype(np.float16),
+        bias=np.float32(bias),
+    )
 
 
 def mean_and_mirror(paths: list[Path]) -> tuple[np.ndarray, np.ndarray]:

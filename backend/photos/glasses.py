@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-from functools import cache
-from importlib.resources import files
-
 import cv2
 import numpy as np
 
+from backend.photos.edge_strip import edge_strip, eye_line_angle, load_classifier
 from backend.photos.landmarks import EYE_OUTER_LEFT, EYE_OUTER_RIGHT, landmark_window
 from backend.photos.regions import BROW_RIGHT, EYE_RIGHT, grown, mirrored, polygon_mask
-from backend.photos.sampling import Window
 
 WORN, WORN_IF_DARK, WORN_IF_BLACK = 0.4, -0.6, -4.0
-_STRIP_WIDTH, _STRIP_HEIGHT = 128, 64
 _STRIP_PER_FACE = 0.95
 _LOWERED = 0.06  # of the face's height: the strip's middle below the eyes
-_BINS = 8
-_CELLS = (16, 8)
 _LENS_REACH = 0.11
 _FRAME_DISTANCE, _FRAME_CONTRAST = 2.3, 0.22
 _DARK_LENS, _BLACK_LENS = 3.0, 7.0
@@ -29,8 +23,7 @@ def glasses_score(pixels: np.ndarray, landmarks: np.ndarray) -> float:
     A linear classifier on oriented gradients of the strip around the eyes, trained on hand-labelled portraits
     (``trainer.portrait_statistics``).
     """
-    mean, weights, bias = _classifier()
-    return float((strip_histogram(pixels, landmarks) - mean) @ weights + bias)
+    return load_classifier("glasses_classifier").log_odds(strip_histogram(pixels, landmarks))
 
 
 def wears_glasses(pixels: np.ndarray, landmarks: np.ndarray, distance: np.ndarray, size: float) -> bool:
@@ -56,27 +49,12 @@ def _lens_distances(landmarks: np.ndarray, distance: np.ndarray, size: float) ->
 
 
 def strip_histogram(pixels: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
-    """(1024,) float32: normalised histograms of undirected gradients in 16 x 8 cells of the strip around the eyes."""
-    right, left = landmarks[EYE_OUTER_RIGHT, :2], landmarks[EYE_OUTER_LEFT, :2]
-    line = left - right
-    angle = float(np.arctan2(line[1], line[0]))
+    """(1024,) float32: the edges of the strip around the eyes (``edge_strip``)."""
+    angle = eye_line_angle(landmarks)
     size = landmark_window(landmarks, 1.0).side
-    centre = (right + left) / 2 + np.array([-np.sin(angle), np.cos(angle)]) * _LOWERED * size
-    square = Window((float(centre[0]), float(centre[1])), _STRIP_PER_FACE * size, angle).cut(pixels, _STRIP_WIDTH)
-    margin = (_STRIP_WIDTH - _STRIP_HEIGHT) // 2
-    grey = cv2.cvtColor(square[margin : margin + _STRIP_HEIGHT], cv2.COLOR_RGB2GRAY).astype(np.float32)
-    grey = cv2.GaussianBlur(np.sqrt(grey / 255), (0, 0), 0.8)
-    grey = (grey - grey.mean()) / (grey.std() + 0.02)
-    across, down = cv2.Sobel(grey, cv2.CV_32F, 1, 0), cv2.Sobel(grey, cv2.CV_32F, 0, 1)
-    strength = np.hypot(across, down)
-    place = (np.arctan2(down, across) % np.pi) / np.pi * _BINS
-    histogram = np.empty((_CELLS[1], _CELLS[0], _BINS), np.float32)
-    for index in range(_BINS):
-        apart = np.abs((place - index + _BINS / 2) % _BINS - _BINS / 2)
-        part = cv2.GaussianBlur((np.clip(1 - apart, 0, 1) * strength).astype(np.float32), (0, 0), 3)
-        histogram[..., index] = cv2.resize(part, _CELLS, interpolation=cv2.INTER_AREA)
-    typical = np.sqrt((histogram**2).sum(axis=-1)).mean()
-    return np.sqrt(histogram / (typical + histogram.sum(axis=-1, keepdims=True) * 0.5 + 0.05)).ravel()
+    middle = (landmarks[EYE_OUTER_RIGHT, :2] + landmarks[EYE_OUTER_LEFT, :2]) / 2
+    centre = middle + np.array([-np.sin(angle), np.cos(angle)]) * _LOWERED * size
+    return edge_strip(pixels, centre, _STRIP_PER_FACE * size, angle).edges
 
 
 def glasses_mask(landmarks: np.ndarray, distance: np.ndarray, contrast: np.ndarray, size: float) -> np.ndarray:
@@ -111,9 +89,3 @@ def _between(lenses: list[np.ndarray], side: int) -> np.ndarray:
     rows = np.nonzero(lenses[0].any(axis=1))[0]
     cv2.line(bridge, middles[0], middles[1], 1, max(1, len(rows) // 2))
     return bridge.astype(bool)
-
-
-@cache
-def _classifier() -> tuple[np.ndarray, np.ndarray, float]:
-    with files("backend.photos").joinpath("glasses_classifier.npz").open("rb") as file, np.load(file) as data:
-        return data["mean"].astype(np.float32), data["weights"].astype(np.float32), float(data["bias"])

@@ -7,8 +7,9 @@ import numpy as np
 
 from backend.models.parsing import FaceParser
 from backend.photos.collection import FaceClass
-from backend.photos.glasses import glasses_score
+from backend.photos.hands import hand_mask
 from backend.photos.landmarks import landmark_window
+from backend.photos.pale_hair import with_pale_hair
 from backend.photos.person import person_probability
 from backend.photos.regions import (
     BROW_RIGHT,
@@ -20,8 +21,8 @@ from backend.photos.regions import (
     mirrored,
     polygon_mask,
 )
-from backend.photos.two_scales import class_probabilities
-from backend.photos.worn import settle_what_is_worn
+from backend.photos.three_scales import class_probabilities
+from backend.photos.worn import look_at_edges, settle_what_is_worn
 
 _OF_THE_HEAD = (
     FaceClass.SKIN, FaceClass.BROWS, FaceClass.EYES, FaceClass.GLASSES, FaceClass.LIPS, FaceClass.MOUTH_INTERIOR,
@@ -36,18 +37,22 @@ _PLACES = {
 """How far from its landmarks, in heights of the face, a part can be: elsewhere it is somebody else's, or a mistake."""
 _FILLED = (FaceClass.BROWS, FaceClass.EYES, FaceClass.LIPS)
 _SPECK = 0.0006  # of the face's area
-_AROUND = (FaceClass.HAIR, FaceClass.OCCLUDER, FaceClass.NECK, FaceClass.EARS)
+_AROUND = (FaceClass.HAIR, FaceClass.NECK, FaceClass.EARS)
 _FEW = 0.25
 """Less than this share of what is on top of a head is a mistake for the rest of it."""
-_PERSON, _REACH = 0.2, 0.04  # least probability; how far beyond it hair may stand off, in heights of the face
+_PATCH = 0.06  # of the face's area: an occluder in the hair that is smaller is hair, not a hand
+_PERSON, _HAND, _REACH = 0.4, 0.2, 0.03
+"""Least probability of somebody, of what may be a hand; how far hair may stand off, in heights of the face."""
 
 
 def label_by_net(parser: FaceParser, pixels: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
     """(S, S) uint8 of ``FaceClass`` for a head crop (S, S, 3) uint8 sRGB with landmarks (478, 3) in its pixels."""
     seen = class_probabilities(parser, pixels, landmarks)
-    odds = settle_what_is_worn(seen, landmarks, glasses_score(pixels, landmarks))
-    labels = odds.argmax(axis=0).astype(np.uint8)
-    return agree_with_landmarks(labels, pixels, landmarks)
+    odds = settle_what_is_worn(seen, landmarks, pixels, look_at_edges(pixels, landmarks))
+    labels = with_pale_hair(odds.argmax(axis=0).astype(np.uint8), odds[FaceClass.HAIR], pixels, landmarks)
+    labels = agree_with_landmarks(labels, pixels, landmarks)
+    labels[hand_mask(pixels, polygon_mask(landmarks, FACE_OVAL, pixels.shape[0]))] = FaceClass.OCCLUDER
+    return labels
 
 
 def agree_with_landmarks(labels: np.ndarray, pixels: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
@@ -68,10 +73,13 @@ def agree_with_landmarks(labels: np.ndarray, pixels: np.ndarray, landmarks: np.n
             inside = np.logical_or.reduce([polygon_mask(landmarks, outline, side) for outline in outlines])
             labels[inside & (labels == FaceClass.SKIN)] = label
     oval = polygon_mask(landmarks, FACE_OVAL, side)
-    person = grown(person_probability(pixels) > _PERSON, _REACH * size) | oval
-    labels[np.isin(labels, _AROUND) & ~person] = FaceClass.BACKGROUND
+    somebody = person_probability(pixels)
+    for kinds, least in ((_AROUND, _PERSON), ((FaceClass.OCCLUDER,), _HAND)):
+        person = grown(somebody > least, _REACH * size) | oval
+        labels[np.isin(labels, kinds) & ~person] = FaceClass.BACKGROUND
     labels = _without_specks(labels, _SPECK * size**2)
     labels = _hair_or_hat(labels)
+    labels = _without_patches(labels, _PATCH * size**2)
     head = np.isin(labels, _OF_THE_HEAD)
     labels[head & ~connected(head | oval, oval)] = FaceClass.BACKGROUND
     return labels
@@ -92,6 +100,19 @@ def _hair_or_hat(labels: np.ndarray) -> np.ndarray:
             result[:below][inside] = FaceClass.HAIR
         elif share > 1 - _FEW:
             result[:below][inside] = FaceClass.OCCLUDER
+    return result
+
+
+def _without_patches(labels: np.ndarray, area: float) -> np.ndarray:
+    """Labels in which a connected occluder of less than ``area`` pixels is hair if mostly hair surrounds it."""
+    result = labels.copy()
+    count, index, stats, _ = cv2.connectedComponentsWithStats(
+        (labels == FaceClass.OCCLUDER).astype(np.uint8), connectivity=4
+    )
+    for part in range(1, count):
+        inside = index == part
+        if stats[part, cv2.CC_STAT_AREA] < area and (labels[grown(inside, 1) & ~inside] == FaceClass.HAIR).mean() > 0.5:
+            result[inside] = FaceClass.HAIR
     return result
 
 

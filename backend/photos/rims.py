@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import cache
 
 import cv2
@@ -17,14 +18,29 @@ _OUTWARDS = (-0.06, 0.03, 0.12)  # of its middle, in eye widths
 _DOWN = (-0.08, 0.04, 0.16, 0.28)
 _POWERS = (2.0, 2.8, 4.5)  # of the superellipse
 _POINTS = 40
+_FRACTION_BITS = 4
 _BESIDE = (0.72, 1.28)  # curves inside and outside of the rim, where there is none
 _BLUR, _HALF_WIDTH = 0.008, 0.014  # heights of the face
 _FOUND = 0.06
 """Least mean probability on the rims above that beside them."""
+_LENS = 0.84  # of a rim's size: what is surely inside of it, thick rims too
 
 
-def rim_band(probability: np.ndarray, landmarks: np.ndarray) -> np.ndarray | None:
-    """(S, S) bool: a band along both rims and the bridge, of glasses of which ``probability`` (S, S) shows enough.
+@dataclass(frozen=True)
+class Rims:
+    """Where glasses are.
+
+    Attributes
+    ----------
+    band : (S, S) bool along both rims and the bridge. lenses : (S, S) bool within the rims, beside the band.
+    """
+
+    band: np.ndarray
+    lenses: np.ndarray
+
+
+def find_rims(probability: np.ndarray, landmarks: np.ndarray) -> Rims | None:
+    """Both rims and the bridge of glasses of which ``probability`` (S, S) shows enough.
 
     landmarks (478, 2 or 3) in its pixels. Both lenses have one shape, as broad as the eye that they are before looks
     (which is narrower on the far side of a turned face): half a frame shows where the other half is. None where no
@@ -53,21 +69,27 @@ def rim_band(probability: np.ndarray, landmarks: np.ndarray) -> np.ndarray | Non
     if score[best] < _FOUND:
         return None
     side = probability.shape[0]
-    band = np.zeros((side, side), np.uint8)
+    band, lenses = np.zeros((side, side), np.uint8), np.zeros((side, side), np.uint8)
     thickness = max(1, round(2 * _HALF_WIDTH * size))
     for middle, outwards in places:
         rim = middle + curves[best, 0, :, :1] * outwards + curves[best, 0, :, 1:] * (down * unit)
         _draw(band, rim, thickness, closed=True)
+        lens = rim.mean(axis=0) + _LENS * (rim - rim.mean(axis=0))
+        cv2.fillPoly(lenses, [_subpixels(lens)], 1, shift=_FRACTION_BITS)
     inner = [
         middle + (curves[best, 0, :, 0].min() * outwards) + curves[best, 0, :, 1].mean() * 0.5 * down * unit
         for middle, outwards in places
     ]
     _draw(band, np.stack(inner), 2 * thickness, closed=False)
-    return band.astype(bool)
+    return Rims(band.astype(bool), lenses.astype(bool) & ~band.astype(bool))
 
 
 def _draw(band: np.ndarray, points: np.ndarray, thickness: int, *, closed: bool) -> None:
-    cv2.polylines(band, [np.round((points - 0.5) * 16).astype(np.int32)], closed, 1, thickness, shift=4)
+    cv2.polylines(band, [_subpixels(points)], closed, 1, thickness, shift=_FRACTION_BITS)
+
+
+def _subpixels(points: np.ndarray) -> np.ndarray:
+    return np.round((points - 0.5) * (1 << _FRACTION_BITS)).astype(np.int32)
 
 
 @cache

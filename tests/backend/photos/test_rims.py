@@ -8,7 +8,7 @@ import pytest
 
 from backend.photos.landmarks import mean_landmarks
 from backend.photos.regions import EYE_RIGHT, mirrored
-from backend.photos.rims import rim_band
+from backend.photos.rims import find_rims
 
 SIDE = 160
 
@@ -33,19 +33,24 @@ def _rim(landmarks: np.ndarray, eye: tuple[int, ...]) -> np.ndarray:
 def test_half_a_frame_shows_where_the_other_half_is(landmarks: np.ndarray) -> None:
     right, left = (_rim(landmarks, eye) for eye in (EYE_RIGHT, mirrored(EYE_RIGHT)))
     upper = np.arange(SIDE)[:, None] < landmarks[list(mirrored(EYE_RIGHT)), 1].mean()
-    band = rim_band(0.7 * right + 0.3 * left * upper, landmarks)
-    assert band is not None
+    rims = find_rims(0.7 * right + 0.3 * left * upper, landmarks)
+    assert rims is not None
+    band = rims.band
     for rim in (right, left):
         assert band[rim > 0.5].mean() > 0.85
-    assert not any(band[tuple(landmarks[k, ::-1].astype(int))] for k in (468, 473, 4)), "pupils and nose are off it"
+    pupils, nose = landmarks[[468, 473], ::-1].astype(int), landmarks[4, ::-1].astype(int)
+    assert not any(band[tuple(point)] for point in (*pupils, nose)), "pupils and nose are off it"
+    assert all(rims.lenses[tuple(point)] for point in pupils)
+    assert not (rims.lenses & band).any()
 
 
 def test_a_turned_head_has_a_narrower_far_lens(landmarks: np.ndarray) -> None:
     turned = landmarks.copy()
     aside = turned[:, 0] > SIDE / 2
     turned[aside, 0] = SIDE / 2 + 0.6 * (turned[aside, 0] - SIDE / 2)
-    band = rim_band(_rim(landmarks, EYE_RIGHT), turned)
-    assert band is not None
+    rims = find_rims(_rim(landmarks, EYE_RIGHT), turned)
+    assert rims is not None
+    band = rims.band
     middle = round(SIDE / 2)
     near_width = np.ptp(np.flatnonzero(band[:, : middle - 8].any(0)))
     far_width = np.ptp(np.flatnonzero(band[:, middle + 8 :].any(0)))
@@ -53,9 +58,9 @@ def test_a_turned_head_has_a_narrower_far_lens(landmarks: np.ndarray) -> None:
 
 
 def test_no_rims_where_nothing_stands_out(landmarks: np.ndarray) -> None:
-    assert rim_band(np.full((SIDE, SIDE), 0.5, np.float32), landmarks) is None
-    assert rim_band(np.zeros((SIDE, SIDE), np.float32), landmarks) is None
+    assert find_rims(np.full((SIDE, SIDE), 0.5, np.float32), landmarks) is None
+    assert find_rims(np.zeros((SIDE, SIDE), np.float32), landmarks) is None
     speck = np.zeros((SIDE, SIDE), np.float32)
     x, y = np.round(landmarks[33]).astype(int)
     speck[y - 1 : y + 2, x - 1 : x + 2] = 0.9
-    assert rim_band(speck, landmarks) is None
+    assert find_rims(speck, landmarks) is None

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import pytest
 
 from backend.photos.collection import FaceClass
+from backend.photos.facial_hair import FacialHairScores
 from backend.photos.landmarks import mean_landmarks
-from backend.photos.worn import settle_what_is_worn
+from backend.photos.worn import EdgeEvidence, settle_what_is_worn
 
 SIDE = 160
+GREY = np.full((SIDE, SIDE, 3), 128, np.uint8)
 
 
 @pytest.fixture
@@ -17,6 +20,12 @@ def landmarks() -> np.ndarray:
     """(478, 2) of a face in the middle of the crop."""
     points = mean_landmarks().points[:, :2].astype(np.float64)
     return (points - points.mean(0)) / np.ptp(points[:, 1]) * 90 + SIDE / 2
+
+
+def _settled(odds: np.ndarray, landmarks: np.ndarray, glasses: float = 0.0, hair: float = 0.0) -> np.ndarray:
+    """Settled probabilities of a grey picture in which edges say ``glasses`` and ``hair`` (log odds)."""
+    edges = EdgeEvidence(glasses, FacialHairScores(hair, hair))
+    return settle_what_is_worn(odds, landmarks, GREY, edges)
 
 
 def _skin() -> np.ndarray:
@@ -41,12 +50,12 @@ def test_a_speck_of_glasses_goes_and_a_doubtful_frame_becomes_whole(landmarks: n
     eyes = landmarks[[33, 133, 362, 263], :2]
     speck = _skin()
     _mark(speck, FaceClass.GLASSES, _box(eyes[0], 1, 1), 0.9)
-    assert not (settle_what_is_worn(speck, landmarks).argmax(0) == FaceClass.GLASSES).any()
+    assert not (_settled(speck, landmarks).argmax(0) == FaceClass.GLASSES).any()
     frame = _skin()
     across = _box(eyes.mean(0), 30, 3)
     _mark(frame, FaceClass.GLASSES, across, 0.4)
     assert (frame.argmax(0) != FaceClass.GLASSES).all()
-    assert (settle_what_is_worn(frame, landmarks).argmax(0)[across] == FaceClass.GLASSES).all()
+    assert (_settled(frame, landmarks, glasses=5.0).argmax(0)[across] == FaceClass.GLASSES).all()
 
 
 def test_a_moustache_does_not_make_a_beard_and_whiskers_stay(landmarks: np.ndarray) -> None:
@@ -59,7 +68,7 @@ def test_a_moustache_does_not_make_a_beard_and_whiskers_stay(landmarks: np.ndarr
     _mark(odds, FaceClass.FACIAL_HAIR, moustache, 0.45)
     _mark(odds, FaceClass.FACIAL_HAIR, chin, 0.6)
     _mark(odds, FaceClass.FACIAL_HAIR, cheek, 0.6)
-    found = settle_what_is_worn(odds, landmarks).argmax(0) == FaceClass.FACIAL_HAIR
+    found = _settled(odds, landmarks, hair=2.0).argmax(0) == FaceClass.FACIAL_HAIR
     x, y = np.round(landmarks[164]).astype(int)
     assert found[y, x - 3 : x + 4].all()
     assert not found[chin].any()
@@ -68,22 +77,22 @@ def test_a_moustache_does_not_make_a_beard_and_whiskers_stay(landmarks: np.ndarr
 
 def test_probabilities_stay_probabilities(landmarks: np.ndarray) -> None:
     odds = np.random.default_rng(0).random((len(FaceClass), SIDE, SIDE), np.float32)
-    settled = settle_what_is_worn(odds / odds.sum(0), landmarks)
+    settled = _settled(odds / odds.sum(0), landmarks)
     np.testing.assert_allclose(settled.sum(0), 1.0, atol=1e-5)
 
 
 def test_edges_have_a_say_in_whether_glasses_are_worn(landmarks: np.ndarray) -> None:
     frame, across = _skin(), _box(landmarks[[33, 133, 362, 263], :2].mean(0), 30, 3)
     _mark(frame, FaceClass.GLASSES, across, 0.45)
-    for score, worn in ((-9.0, False), (None, True), (9.0, True)):
-        found = settle_what_is_worn(frame, landmarks, score).argmax(0)[across] == FaceClass.GLASSES
+    for score, worn in ((-9.0, False), (9.0, True)):
+        found = _settled(frame, landmarks, score).argmax(0)[across] == FaceClass.GLASSES
         assert found.any() == worn
     faint = _skin()
     _mark(faint, FaceClass.GLASSES, across, 0.35)
     faint[:, across] *= 0.1  # most of it is something else
     faint[FaceClass.BROWS][across] += 0.9
-    for score, worn in ((None, False), (9.0, True)):
-        settled = settle_what_is_worn(faint, landmarks, score)[FaceClass.GLASSES][across]
+    for score, worn in ((0.0, False), (20.0, True)):
+        settled = _settled(faint, landmarks, score)[FaceClass.GLASSES][across]
         assert (settled > 0.03).all() == worn
 
 
@@ -92,19 +101,58 @@ def test_a_hat_is_one_thing_and_a_patch_of_one_is_not(landmarks: np.ndarray) -> 
     top[: round(landmarks[10, 1]) - 4] = True
     hat = _skin()
     hat[:, top] = 0.0
-    hat[FaceClass.SKIN][top], hat[FaceClass.HAIR][top], hat[FaceClass.OCCLUDER][top] = 0.4, 0.2, 0.4
-    assert (settle_what_is_worn(hat, landmarks).argmax(0)[top] == FaceClass.OCCLUDER).all()
+    hat[FaceClass.SKIN][top], hat[FaceClass.HAIR][top], hat[FaceClass.OCCLUDER][top] = 0.3, 0.2, 0.5
+    assert (_settled(hat, landmarks).argmax(0)[top] == FaceClass.OCCLUDER).all()
     patch = _skin()
     patch[:, top] = 0.0
     patch[FaceClass.HAIR][top] = 1.0
     _mark(patch, FaceClass.OCCLUDER, _box(np.array([80, 12]), 6, 4), 0.45)
     patch /= patch.sum(0)
-    assert not (settle_what_is_worn(patch, landmarks).argmax(0) == FaceClass.OCCLUDER).any()
+    assert not (_settled(patch, landmarks).argmax(0) == FaceClass.OCCLUDER).any()
 
 
 def test_little_certainty_is_enough_for_a_moustache_that_is_worn(landmarks: np.ndarray) -> None:
     x, y = np.round(landmarks[164]).astype(int)
-    for share, worn in ((0.45, True), (0.15, False)):
+    for share, edges, worn in ((0.45, 1.0, True), (0.45, -4.0, False), (0.2, 1.0, False), (0.2, 5.0, True)):
         odds = _skin()
         _mark(odds, FaceClass.FACIAL_HAIR, _box(landmarks[164], 14, 8), share)
-        assert (settle_what_is_worn(odds, landmarks).argmax(0)[y, x] == FaceClass.FACIAL_HAIR) == worn
+        found = _settled(odds, landmarks, hair=edges).argmax(0) == FaceClass.FACIAL_HAIR
+        assert found[y, x] == worn
+
+
+def test_without_a_moustache_or_a_beard_there_are_no_specks_of_one(landmarks: np.ndarray) -> None:
+    cheek = _box(landmarks[132] + [6, 0], 2, 6)
+    odds = _skin()
+    _mark(odds, FaceClass.FACIAL_HAIR, cheek, 0.6)
+    assert not (_settled(odds, landmarks, hair=-2.0).argmax(0) == FaceClass.FACIAL_HAIR).any()
+
+
+def test_a_moustache_hangs_a_little_beyond_the_lips_and_no_further(landmarks: np.ndarray) -> None:
+    odds = _skin()
+    _mark(odds, FaceClass.FACIAL_HAIR, _box(landmarks[164], 12, 6), 0.9)
+    hanging = _box(landmarks[61] + [0, 3], 1, 2)
+    _mark(odds, FaceClass.FACIAL_HAIR, hanging, 0.9)
+    _mark(odds, FaceClass.FACIAL_HAIR, _box(landmarks[175], 3, 2), 0.9)
+    found = _settled(odds, landmarks, hair=1.0).argmax(0) == FaceClass.FACIAL_HAIR
+    assert found[hanging].all()
+    assert not found[_box(landmarks[175], 3, 2)].any()
+
+
+def test_clear_lenses_are_no_glasses_and_dark_ones_are(landmarks: np.ndarray) -> None:
+    odds, rim = _skin(), np.zeros((SIDE, SIDE), np.uint8)
+    for eye in ((33, 133), (362, 263)):
+        centre = np.round(landmarks[list(eye)].mean(0) * 16).astype(int).tolist()
+        width = np.ptp(landmarks[list(eye), 0])
+        axes = [round(0.92 * width * 16), round(0.6 * width * 16)]
+        cv2.ellipse(rim, centre, axes, 0, 0, 360, 1, -1, 8, 4)
+        cv2.ellipse(rim, centre, axes, 0, 0, 360, 2, 3, 8, 4)
+    _mark(odds, FaceClass.GLASSES, rim == 1, 0.55)
+    _mark(odds, FaceClass.GLASSES, rim == 2, 0.95)
+    hair = FacialHairScores(-2.0, -2.0)
+    x, y = np.round(landmarks[[33, 133]].mean(0)).astype(int)
+    for level, worn in ((128, False), (30, True)):
+        pixels = GREY.copy()
+        pixels[rim == 1] = level
+        found = settle_what_is_worn(odds, landmarks, pixels, EdgeEvidence(3.0, hair)).argmax(0) == FaceClass.GLASSES
+        assert found[rim == 2].mean() > 0.9
+        assert found[y + 5, x] == worn

@@ -29,8 +29,8 @@ from backend.photos.regions import (
     grown,
     polygon_mask,
 )
-from backend.photos.rims import rim_band
-from backend.photos.two_scales import class_probabilities
+from backend.photos.rims import find_rims
+from backend.photos.three_scales import class_probabilities
 from backend.photos.worn import least_factor
 from trainer.data.portraits.cache import PortraitCache, Verdict, open_cache
 
@@ -87,8 +87,8 @@ def correct(probabilities: np.ndarray, landmarks: np.ndarray, traits: Traits) ->
     if traits.glasses is False:
         odds[FaceClass.GLASSES] = 0.0
     elif traits.glasses:
-        rims = rim_band(odds[FaceClass.GLASSES], landmarks)
-        odds[FaceClass.GLASSES] *= _LIKELIER if rims is None else np.where(rims, _ON_RIMS, _LIKELIER / 2)
+        rims = find_rims(odds[FaceClass.GLASSES], landmarks)
+        odds[FaceClass.GLASSES] *= _LIKELIER if rims is None else np.where(rims.band, _ON_RIMS, _LIKELIER / 2)
     above = above_brows(landmarks, side)
     if traits.headwear is False:
         odds[FaceClass.OCCLUDER] *= 0.1

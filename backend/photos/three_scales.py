@@ -1,0 +1,63 @@
+"""The parsing net looks at the head, at the face alone, where small things are, and at what is between."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from backend.models.parsing import FaceParser
+from backend.photos.crop import face_square
+from backend.photos.sampling import Window
+
+_BETWEEN_SHARE, _NEAR_SHARE = 0.5, 0.6
+_RAMP = 0.12  # of a square's side: how far inside its border a look counts fully
+
+
+def class_probabilities(parser: FaceParser, pixels: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
+    """(C, S, S) float32 class probabilities for a head crop (S, S, 3) uint8 sRGB with landmarks (478, 3) in its pixels.
+
+    The face is 0.4 of a head crop's side: at 256 px a wire frame is thinner than a pixel. So the square around the face
+    (``face_square``) is looked at by itself, and a square half-way between it and the crop; each is averaged into what
+    was found before, within its square.
+    """
+    side = pixels.shape[0]
+    result = _resized(parser.probabilities(pixels), (side, side))
+    face = face_square(landmarks)
+    middle = (np.asarray(face.centre) + side / 2) / 2
+    between = Window((float(middle[0]), float(middle[1])), (face.side + side) / 2)
+    _average_in(result, _mirrored_look(parser, between.cut(pixels, parser.size)), between, _BETWEEN_SHARE)
+    near = face.cut(pixels, parser.size)
+    _average_in(result, (parser.probabilities(near) + _mirrored_look(parser, near)) / 2, face, _NEAR_SHARE)
+    return result
+
+
+def _mirrored_look(parser: FaceParser, pixels: np.ndarray) -> np.ndarray:
+    """What the net says of the mirror image, mirrored back: its mistakes there are others."""
+    return parser.probabilities(np.ascontiguousarray(pixels[:, ::-1]))[:, :, ::-1]
+
+
+def _average_in(result: np.ndarray, look: np.ndarray, window: Window, most: float) -> None:
+    """Average probabilities ``look`` (C, R, R) of an upright window into those of the crop (C, S, S), in place."""
+    side = result.shape[1]
+    corner = np.round(np.asarray(window.centre) - window.side / 2).astype(int)
+    length = max(8, round(window.side))
+    low, high = np.maximum(corner, 0), np.minimum(corner + length, side)
+    if (high <= low).any():
+        return
+    inside = np.s_[:, low[1] - corner[1] : high[1] - corner[1], low[0] - corner[0] : high[0] - corner[0]]
+    share = most * _fading(length)[inside[1:]]
+    part = result[:, low[1] : high[1], low[0] : high[0]]
+    part += share * (_resized(look, (length, length))[inside] - part)
+
+
+def _resized(probabilities: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """(C, height, width) float32, bilinear or, where smaller, averaged."""
+    way = cv2.INTER_AREA if size[0] < probabilities.shape[1] else cv2.INTER_LINEAR
+    return np.stack([cv2.resize(channel, size[::-1], interpolation=way) for channel in probabilities])
+
+
+def _fading(length: int) -> np.ndarray:
+    """(length, length) float32: 1 inside, falling to 0 at the border."""
+    border = np.minimum(np.arange(length) + 0.5, np.arange(length)[::-1] + 0.5) / (_RAMP * length)
+    edge = np.clip(border, 0, 1).astype(np.float32)
+    return np.minimum(edge[:, None], edge[None])
