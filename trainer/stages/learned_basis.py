@@ -278,14 +278,16 @@ class LearnedBasisStage(Stage):
         if config.refit_identity and self.network.begun.item() < 2:
             if not bases.identity_raw.any():
                 raise ValueError("refit_identity needs the weights of a trained model: --init-from")
-            refit_identity(self.network, config.start_shapes)
+            with _exact(self.device):
+                refit_identity(self.network, config.start_shapes)
             self.network.begun.fill_(2)
         if self.network.begun.item() > 0.5 or bases.identity_raw.any():  # an exported model has bases and no mark
             return
-        if config.start == "prior":
-            begin_from_prior(bases)
-        elif config.start == "people":
-            begin_from_people(bases, config.start_shapes)
+        with _exact(self.device):  # bfloat16 would round people's shapes
+            if config.start == "prior":
+                begin_from_prior(bases)
+            elif config.start == "people":
+                begin_from_people(bases, config.start_shapes)
         if config.start_people:
             source, batches = config.source.build(), []
             with torch.autocast(self.device.type, enabled=False):
