@@ -40,7 +40,8 @@ _SPECK = 0.0006  # of the face's area
 _AROUND = (FaceClass.HAIR, FaceClass.NECK, FaceClass.EARS)
 _FEW = 0.25
 """Less than this share of what is on top of a head is a mistake for the rest of it."""
-_PATCH = 0.06  # of the face's area: an occluder in the hair that is smaller is hair, not a hand
+_PATCH = 0.06  # of the face's area: an occluder by the hair that is smaller is hair; hands are found by themselves
+_MUCH_HAIR = 0.3  # of its outline; the rest may be the face, which long hair hangs beside
 _PERSON, _HAND, _REACH = 0.4, 0.2, 0.03
 """Least probability of somebody, of what may be a hand; how far hair may stand off, in heights of the face."""
 
@@ -104,14 +105,15 @@ def _hair_or_hat(labels: np.ndarray) -> np.ndarray:
 
 
 def _without_patches(labels: np.ndarray, area: float) -> np.ndarray:
-    """Labels in which a connected occluder of less than ``area`` pixels is hair if mostly hair surrounds it."""
+    """Labels in which a connected occluder of less than ``area`` pixels is hair if much hair surrounds it."""
     result = labels.copy()
     count, index, stats, _ = cv2.connectedComponentsWithStats(
         (labels == FaceClass.OCCLUDER).astype(np.uint8), connectivity=4
     )
     for part in range(1, count):
         inside = index == part
-        if stats[part, cv2.CC_STAT_AREA] < area and (labels[grown(inside, 1) & ~inside] == FaceClass.HAIR).mean() > 0.5:
+        around = labels[grown(inside, 1) & ~inside]
+        if stats[part, cv2.CC_STAT_AREA] < area and (around == FaceClass.HAIR).mean() > _MUCH_HAIR:
             result[inside] = FaceClass.HAIR
     return result
 

@@ -60,6 +60,12 @@ def test_patches_in_hair_are_hair_and_a_hat_stays_a_hat(head: tuple[np.ndarray, 
     labels[top - 30 : top - 18, middle - 20 : middle + 5] = FaceClass.OCCLUDER  # a shine on the hair
     tidy = agree_with_landmarks(labels, pixels, landmarks)
     assert (tidy[top - 28 : top - 20, middle - 18 : middle + 3] == FaceClass.HAIR).all()
+    beside = np.s_[top + 30 : top + 50, low[0] - 6 : low[0] + 6]
+    locks = np.s_[top : top + 70, low[0] - 25 : low[0] - 6]
+    labels[locks], labels[beside] = FaceClass.HAIR, FaceClass.OCCLUDER  # between hair and cheek
+    assert (agree_with_landmarks(labels, pixels, landmarks)[beside] == FaceClass.HAIR).all()
+    labels[locks] = FaceClass.BACKGROUND  # something that is held to a cheek
+    assert (agree_with_landmarks(labels, pixels, landmarks)[beside] == FaceClass.OCCLUDER).any()
     labels[top - 40 : top - 10, middle - 40 : middle + 40] = FaceClass.OCCLUDER  # a cap over hair
     tidy = agree_with_landmarks(labels, pixels, landmarks)
     assert (tidy[top - 28 : top - 20, middle - 18 : middle + 3] == FaceClass.OCCLUDER).all()
