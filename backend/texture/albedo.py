@@ -19,9 +19,16 @@ from backend.texture.bands import compose_skin, fine_band, middle_band, personal
 from backend.texture.complete import pigment_prior
 from backend.texture.delight import solve_base
 from backend.texture.hair import hair_grows, shown_with_hair
-from backend.texture.harmonise import estimate_tone, exposure_gain, light_cast
+from backend.texture.harmonise import estimate_tone, exposure_gain
 from backend.texture.occlusion import blocked_transfer, openness
-from backend.texture.paint import find_eyes, find_hair, finish_skin, paint_everything_else, paint_lash_lines
+from backend.texture.paint import (
+    find_eyes,
+    find_hair,
+    finish_skin,
+    headgear_cast,
+    paint_everything_else,
+    paint_lash_lines,
+)
 from backend.texture.screening import texel_regions
 from backend.texture.surface import head_surface, texels_per_metre, texture_space
 from backend.texture.surface_field import surface_operators
@@ -104,7 +111,7 @@ def build_albedo(
     pigment = np.clip(1.0 - 0.8 * surface.regions["neck"] - 0.5 * surface.regions["ears"], 0.0, 1.0)[: surface.count]
     base = solve_base(samples, tone.albedo, operators, surface.mirror, pigment)
     hair = find_hair(surface, survey_space, photos, base, hairy)
-    casts = [light_cast(photo.samples, tone.albedo) for photo in photos]
+    casts = [headgear_cast(photo, light, tone.albedo) for photo, light in zip(photos, base.lights, strict=True)]
     photos = [
         replace(photo, shown=shown_with_hair(photo.unwrap, survey_space.skin, hair, cast))
         for photo, cast in zip(photos, casts, strict=True)

@@ -122,7 +122,8 @@ def shown_with_hair(
 ) -> np.ndarray:
     """(P,) float32 in [0, 1], how far a photo shows what the texture has there: bare skin outside of the hair, hair
     within, either at the hair line. A strand over the cheek, a scalp between strands and a headband that is called hair
-    are not what it has. cast : (3,) log colour of the photo's light, None for a grey photo."""
+    are not what it has. cast : (3,) log colour of the photo's light where
+    its hair has a colour that hair has not, else None."""
     if not hair.cover.any():  # what photos call hair is something else
         return unwrap.weight
     cover = atlas.gather(hair.cover)
@@ -225,7 +226,7 @@ def hair_colour(
             return None
     if not known:
         return None
-    known = [(color, trust) for color, trust in known if _coloured_naturally(color)] or known
+    known = [(color, trust) for color, trust in known if coloured_naturally(color)] or known
     colors, of_known = np.stack([c for c, _ in known]), np.array([t for _, t in known])
     return natural_hair(np.array([_weighted_median(channel, of_known) for channel in colors.T]))
 
@@ -233,13 +234,13 @@ def hair_colour(
 def _hair_not_skin(log_color: np.ndarray, log_skin: np.ndarray) -> bool:
     """Whether a colour (3,) is one that hair has, and much darker than skin (3,) or grey: what is as light as skin and
     has a colour is skin that shines."""
-    if not _coloured_naturally(log_color):
+    if not coloured_naturally(log_color):
         return False
     chroma = log_color - log_color.mean()
     return bool(np.linalg.norm(chroma) < _GREY or log_skin.mean() - log_color.mean() > _DARKER)
 
 
-def _coloured_naturally(log_color: np.ndarray) -> bool:
+def coloured_naturally(log_color: np.ndarray) -> bool:
     """Whether a colour (3,) is near one that hair has; a headband's is not."""
     chroma, natural = (color - color.mean() for color in (log_color, natural_hair(log_color)))
     return bool(np.linalg.norm(chroma - natural) <= _UNNATURAL)

@@ -22,7 +22,8 @@ from backend.texture.eyes import (
     white_colour,
     white_sample,
 )
-from backend.texture.hair import HairEvidence, hair_evidence, photo_hair
+from backend.texture.hair import HairEvidence, coloured_naturally, hair_evidence, photo_hair
+from backend.texture.harmonise import light_cast
 from backend.texture.surface import HeadSurface, TextureSpace
 from backend.texture.survey import SurveyedPhoto
 from backend.texture.tone import HAEMOGLOBIN_DENSITY
@@ -74,6 +75,13 @@ def find_hair(
         atlas.image,
         base.base.mean(0),
     )
+
+
+def headgear_cast(photo: SurveyedPhoto, light: np.ndarray, tone: np.ndarray) -> np.ndarray | None:
+    """(3,) log colour of a photo's light where what is called hair in it has no colour of hair, so that texels have to
+    be told one by one; None where it is hair, whose single strands may be of any colour."""
+    color = photo_hair(photo.face, light).log_color
+    return None if color is None or coloured_naturally(color) else light_cast(photo.samples, tone)
 
 
 def finish_skin(
