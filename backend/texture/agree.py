@@ -31,7 +31,7 @@ _HAIR_REACH = 0.5  # that of hair after one
 _COLOUR_RANGE = 0.10  # log units of chroma
 _COARSE_COLOUR = 0.4  # of it where no photo is sharp: small pictures store one colour for several pixels
 _FEATURE_COLOUR = 0.3  # the same for lips and hair
-_SKIN_RANGE = 0.45  # log units by which skin is brighter than its mean, on the bridge of a nose, say
+SKIN_RANGE = 0.45  # log units by which skin is brighter than its mean, on the bridge of a nose, say
 _ROUNDS = 4
 _DARKEST = 0.003
 
@@ -110,7 +110,7 @@ def agree(
     sharp = max(float(smoothstep(*SHARP, photo.view.pixels_per_metre)) for photo in photos)
     plain_range = _COLOUR_RANGE * (_COARSE_COLOUR + (1.0 - _COARSE_COLOUR) * sharp)
     colour_range = np.maximum(plain_range, _FEATURE_COLOUR * np.maximum(surface.regions["lips"], hairy))[:, None]
-    log_skin = surface.lifted(matt + _SKIN_RANGE).astype(np.float32)
+    log_skin = surface.lifted(matt + SKIN_RANGE).astype(np.float32)
     return Agreement(fields, log_base, log_skin, colour_range.astype(np.float32))
 
 

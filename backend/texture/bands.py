@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 
 from backend.photos.collection import FaceClass
-from backend.texture.agree import Agreement
+from backend.texture.agree import SKIN_RANGE, Agreement
 from backend.texture.atlas import SurfaceAtlas
 from backend.texture.blend import ResidualBlender, channel_mean, masked_lowpass
 from backend.texture.complete import fill_from_mirror, fill_gaps, pore_deviation, pore_noise
@@ -36,7 +36,7 @@ _MOVED_LESS = 0.85  # by which skin that an expression moves counts less
 _HAIR_CONSISTENT = 1.0  # and for the hair line, which is never sharp
 _GAP = 0.015  # metres that surroundings reach into what no photo shows: a patch without them stands out
 _STRANGE_AROUND = 2.0  # of the middle band's width
-_HAIRS = (FaceClass.BROWS, FaceClass.FACIAL_HAIR, FaceClass.HAIR)
+_FACE_HAIR = (FaceClass.BROWS, FaceClass.FACIAL_HAIR)
 
 
 @dataclass(frozen=True)
@@ -116,8 +116,7 @@ def middle_band(
     for photo, field in zip(photos, agreement.log_fields, strict=True):
         texel_field = atlas.sample(field)
         grey = photo.samples.monochrome
-        hair = np.isin(photo.unwrap.labels, _HAIRS).astype(np.float32)
-        hair = hair * _light_hair(photo, texel_field, texel_base, hair)
+        hair = _light_hair(photo, texel_field, texel_base, texel_skin - SKIN_RANGE)
         detail = atlas.image(
             photo_detail(photo.unwrap.linear, texel_field, texel_base, texel_skin, texel_range, hair, grey)
         )
@@ -165,13 +164,22 @@ def middle_band(
     return MiddleBand(blended, tuple(middles), tuple(fine), coverage(shown, fine), tuple(hairs))
 
 
-def _light_hair(photo: SurveyedPhoto, field: np.ndarray, log_base: np.ndarray, hair: np.ndarray) -> float:
-    """0-1: how surely brows and beard are lighter than the skin, so that brightness there is no highlight."""
-    shown = (hair > 0) & (photo.unwrap.weight > 0.3)
-    if shown.sum() < 50:
-        return 0.0
-    brightness = np.log(np.maximum(photo.unwrap.linear[shown], 3e-3)) - field[shown] - log_base[shown]
-    return float(smoothstep(-0.25, -0.10, np.percentile(brightness.mean(1), 20)))
+def _light_hair(photo: SurveyedPhoto, field: np.ndarray, log_base: np.ndarray, log_skin: np.ndarray) -> np.ndarray:
+    """(P,) float32 in [0, 1]: how surely a texel is hair lighter than the skin; its brightness is no highlight then.
+
+    Brows and beard are compared with what lies under them (``log_base``), the hair of a grey head, whose brows may be
+    dark, with plain skin: by the median, because between its strands there is shade.
+    """
+    light = np.zeros(len(field), np.float32)
+    head_hair = (FaceClass.HAIR,), log_skin, photo.shown, 50
+    for classes, ground, weight, percentile in ((_FACE_HAIR, log_base, photo.unwrap.weight, 20), head_hair):
+        hair = np.isin(photo.unwrap.labels, classes)
+        shown = hair & (weight > 0.3)
+        if shown.sum() < 50:
+            continue
+        brightness = np.log(np.maximum(photo.unwrap.linear[shown], 3e-3)) - field[shown] - ground[shown]
+        light[hair] = smoothstep(-0.25, -0.10, np.percentile(brightness.mean(1), percentile))
+    return light
 
 
 def _borrowed_chroma(
