@@ -12,9 +12,9 @@ import torch
 from backend.fitting.detector_model import SURFACE_ERRORS_PATH, DetectorModel, save_detector_model, turn_of
 from backend.fitting.initial_pose import face_scale
 from backend.geometry.template import load_template
-from backend.photos.detect import DetectedFace
-from backend.photos.landmarks import find_landmarks, landmark_window, mean_landmarks
+from backend.photos.landmarks import mean_landmarks
 from backend.photos.surface_landmarks import SurfaceLandmarker
+from trainer.data.given_box import landmarks_in_given_box
 from trainer.data.people import PeopleConfig
 from trainer.data.people.batch import PeopleBatch
 
@@ -22,8 +22,6 @@ MODE_COUNT = 16
 SEED = 44
 SIZE = 256
 PEOPLE_AT_ONCE = 20
-BOX_PER_FACE = 0.8
-"""Side of the detector's box over the landmarks' larger extent."""
 LARGEST_PERCENT = 8.0
 SHARE_RIDGE = 0.5
 
@@ -60,8 +58,7 @@ def _errors(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
     pixels = np.ascontiguousarray((batch.images[number].permute(1, 2, 0).numpy() * 255.0 + 0.5).astype(np.uint8))
     true = batch.landmarks478[number].numpy().astype(np.float64)
-    around = landmark_window(true, BOX_PER_FACE)
-    detected = find_landmarks(pixels, DetectedFace(around.centre, around.side, around.angle, 1.0))
+    detected = landmarks_in_given_box(pixels, true)
     if detected is None:
         return None
     found = landmarker.find(pixels, detected)

@@ -12,10 +12,10 @@ import torch
 
 from backend.expression.evidence import WINDOW_PER_FACE, WINDOW_PIXELS
 from backend.geometry.template import load_template
-from backend.photos.detect import DetectedFace
-from backend.photos.landmarks import find_landmarks, landmark_window
+from backend.photos.landmarks import landmark_window
 from backend.photos.surface_landmarks import SurfaceLandmarker
 from trainer.data.disk_cache import save_arrays
+from trainer.data.given_box import landmarks_in_given_box
 from trainer.data.people.batch import PeopleBatch
 from trainer.data.people.source import PeopleConfig
 from trainer.expressions.cast import WidePeople
@@ -26,8 +26,6 @@ SIZES = (224, 160)
 """Sides of the heads' crops in pixels."""
 PICTURES_OF_EACH = 2
 PEOPLE_AT_ONCE = 20
-BOX_PER_FACE = 0.8
-"""Side of the detector's box over the landmarks' larger extent."""
 
 
 @dataclass(frozen=True)
@@ -55,16 +53,12 @@ class Observed:
 
 
 def observe(batch: PeopleBatch, size: int, landmarker: SurfaceLandmarker) -> Observed:
-    """Landmarks of every picture of a batch; those in which the detector sees no face are left out.
-
-    The face's box is given, not searched: it only starts the landmark detector, and searching takes most of the time.
-    """
+    """Landmarks of every picture of a batch; those in which the detector sees no face are left out."""
     rows = []
     mean = load_template().vertices
     for number, (image, own) in enumerate(zip(batch.images, batch.intrinsics.numpy().astype(np.float64), strict=True)):
         pixels = np.ascontiguousarray((image.permute(1, 2, 0).numpy() * 255.0 + 0.5).astype(np.uint8))
-        around = landmark_window(batch.landmarks478[number].numpy().astype(np.float64), BOX_PER_FACE)
-        found = find_landmarks(pixels, DetectedFace(around.centre, around.side, around.angle, 1.0))
+        found = landmarks_in_given_box(pixels, batch.landmarks478[number].numpy())
         if found is None:
             continue
         window = landmark_window(found, WINDOW_PER_FACE).cut(pixels, WINDOW_PIXELS)
