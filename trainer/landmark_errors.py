@@ -14,15 +14,15 @@ from backend.fitting.initial_pose import face_scale
 from backend.geometry.template import load_template
 from backend.photos.landmarks import mean_landmarks
 from backend.photos.surface_landmarks import SurfaceLandmarker
+from backend.rendering.camera import Camera
 from trainer.data.given_box import landmarks_in_given_box
 from trainer.data.people import PeopleConfig
 from trainer.data.people.batch import PeopleBatch
+from trainer.template.detector_errors import LARGEST_PERCENT, MODE_COUNT, correlated_errors
 
-MODE_COUNT = 16
 SEED = 44
 SIZE = 256
 PEOPLE_AT_ONCE = 20
-LARGEST_PERCENT = 8.0
 SHARE_RIDGE = 0.5
 
 
@@ -55,32 +55,32 @@ def surface_errors(landmarker: SurfaceLandmarker, count: int, seed: int = SEED) 
 
 def _errors(
     landmarker: SurfaceLandmarker, batch: PeopleBatch, number: int
-) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray] | None:
+    """A row of ``SurfaceErrors``; None where the detector sees no face."""
     pixels = np.ascontiguousarray((batch.images[number].permute(1, 2, 0).numpy() * 255.0 + 0.5).astype(np.uint8))
     true = batch.landmarks478[number].numpy().astype(np.float64)
     detected = landmarks_in_given_box(pixels, true)
     if detected is None:
         return None
     found = landmarker.find(pixels, detected)
-    pose = batch.camera_from_head[number].numpy().astype(np.float64)
-    *_, upright = turn_of(pose[:3, :3], -pose[:3, :3].T @ pose[:3, 3])
+    intrinsics, pose = (of[number].numpy().astype(np.float64) for of in (batch.intrinsics, batch.camera_from_head))
+    camera = Camera(intrinsics, pose, pixels.shape[1::-1])
+    mean_face = camera.project(_mean_face_landmarks(batch, number))[:, :2]
+    *_, upright = turn_of(pose[:3, :3], camera.centre())
     percent = 100.0 / face_scale(true)
     return (
         percent * (found.places - true) @ upright,
         percent * found.deviation,
         percent * (detected[:, :2] - true) @ upright,
-        percent * (true - _of_mean_face(batch, number)) @ upright,
+        percent * (true - mean_face) @ upright,
     )
 
 
-def _of_mean_face(batch: PeopleBatch, number: int) -> np.ndarray:
-    """(478, 2) where the landmarks of the mean face with this picture's expression would be, pixels."""
+def _mean_face_landmarks(batch: PeopleBatch, number: int) -> np.ndarray:
+    """(478, 3) landmarks of the mean face with this picture's expression, head frame, metres."""
     template = load_template()
-    moved = (batch.vertices[number] - batch.neutral[number]).numpy().astype(np.float64) + template.vertices
-    pose = batch.camera_from_head[number].numpy().astype(np.float64)
-    points = template.landmarks478.positions(moved) @ pose[:3, :3].T + pose[:3, 3]
-    intrinsics = batch.intrinsics[number].numpy().astype(np.float64)
-    return (points / points[:, 2:] @ intrinsics.T)[:, :2]
+    moved = (batch.vertices[number] - batch.neutral[number]).numpy().astype(np.float64)
+    return template.landmarks478.positions(template.vertices + moved)
 
 
 def shown_share(errors: np.ndarray, person: np.ndarray, where: np.ndarray) -> np.ndarray:
@@ -115,17 +115,10 @@ def fit_surface_model(measured: SurfaceErrors, mode_count: int = MODE_COUNT) -> 
     partners = mean_landmarks().mirror
     errors = np.clip(measured.errors, -LARGEST_PERCENT, LARGEST_PERCENT)
     both = np.concatenate([errors, errors[:, partners] * [-1.0, 1.0]])
-    flat = both.reshape(len(both), -1)
-    _, strengths, directions = np.linalg.svd(flat, full_matrices=False)
-    modes = directions[:mode_count] * strengths[:mode_count, None] / np.sqrt(len(flat))
-    rest = flat - flat @ directions[:mode_count].T @ directions[:mode_count]
-    # What the modes take from the pictures they were found in is more than they take from new ones.
-    freedom = max(1.0 - 2.0 * mode_count / len(flat), 0.2)
-    left = np.sqrt((rest.reshape(both.shape) ** 2).mean((0, 2)) / freedom)
+    modes, left = correlated_errors(both, mode_count)
     claimed = np.sqrt((np.concatenate([measured.claimed, measured.claimed[:, partners]]) ** 2).mean(0))
     shown = shown_share(measured.errors, measured.person, mean_landmarks().points[:, :2])
     shown = 0.5 * (shown + shown[partners])
-    modes = modes.reshape(mode_count, *both.shape[1:])
     return DetectorModel(np.zeros((8, *both.shape[1:])), modes, left / claimed, shown)
 
 

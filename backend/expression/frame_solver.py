@@ -60,10 +60,14 @@ def solve_frame(
     """
     parameters = start
     gaps = gap_targets(subject.model, face.landmarks, prior.open_lids)
+    usual = LandmarkStage()
+    stage = LandmarkStage(
+        independent_fraction=prior.landmark_share * usual.independent_fraction,
+        surface_fraction=prior.surface_share * usual.surface_fraction,
+    )
     for factor, iterations in rounds:
-        targets = landmark_targets(subject.template, subject.model, face, parameters, _NO_IDENTITY, LandmarkStage())
+        targets = landmark_targets(subject.template, subject.model, face, parameters, _NO_IDENTITY, stage)
         targets = without_hidden_irises(targets, subject.model, face.landmarks)
-        targets = replace(targets, information=_shares(targets, face, prior) * targets.information)
         parameters = _descend(
             parameters, targets, gaps, replace(prior, outlier_scale=factor * prior.outlier_scale), iterations
         )
@@ -71,14 +75,6 @@ def solve_frame(
     information, gradient = _eliminated(hessian, gradient)
     off = np.linalg.norm(_off(parameters, targets), axis=-1)
     return SolvedFrame(parameters, information, gradient, float(100.0 * np.median(off) / face_scale(face.landmarks)))
-
-
-def _shares(targets: PointTargets, face: PhotoFace, prior: FramePrior) -> np.ndarray:
-    """(M,) by how much targets count: the detector's, then those of the landmark net."""
-    shares = np.full(len(targets.points), prior.landmark_share)
-    if face.surface is not None:
-        shares[-len(face.surface.places) :] = prior.surface_share
-    return shares
 
 
 def _descend(

@@ -110,9 +110,9 @@ def _surface_targets(
     stage: LandmarkStage,
 ) -> PointTargets:
     """Targets of what the landmark net has found: the places themselves, hidden ones by what the net thinks of them."""
-    bias, modes, share = expected_errors(errors, parameters, face_scale(found.places))
-    percent = face_scale(found.places) / 100.0
-    deviation = np.maximum(found.deviation * share / percent, LEAST_SURFACE_PERCENT * percent)
+    scale = face_scale(found.places)
+    bias, modes, _ = expected_errors(errors, parameters, scale)
+    deviation = np.maximum(errors.deviation * found.deviation, LEAST_SURFACE_PERCENT / 100.0 * scale)
     own, shown = model.all_points, errors.shown[:, None]
     base = model.mean_places + shown * (own.base - model.mean_places)
     points = replace(own, base=base, identity=shown[..., None] * own.identity)
@@ -154,16 +154,13 @@ def landmark_targets(
 ) -> PointTargets:
     """Targets of one photo at the current estimate (visibility and the outline depend on the pose): the detector's
     landmarks, and the landmark net's where there are some. Each kind has errors of its own."""
+    detected = _detector_targets(template, model, face, parameters, identity, stage)
+    detected = detected.with_nuisance(0, model.nuisance_size)
     if face.surface is None or model.surface_errors is None:
-        found = _detector_targets(template, model, face, parameters, identity, stage)
-        return found.with_nuisance(0, model.nuisance_size)
-    found = _detector_targets(template, model, face, parameters, identity, stage)
-    found = replace(found, information=stage.beside_surface * found.information)
+        return detected
+    detected = replace(detected, information=stage.beside_surface * detected.information)
     surface = _surface_targets(model, model.surface_errors, face.surface, parameters, stage)
-    return PointTargets.joined(
-        found.with_nuisance(0, model.nuisance_size),
-        surface.with_nuisance(len(model.detector.modes), model.nuisance_size),
-    )
+    return PointTargets.joined(detected, surface.with_nuisance(len(model.detector.modes), model.nuisance_size))
 
 
 def _detector_targets(

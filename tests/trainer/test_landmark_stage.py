@@ -14,7 +14,8 @@ from backend.models.landmarks import WINDOW_PER_FACE, LandmarkNet, LandmarkNetCo
 from backend.photos.landmarks import landmark_window, mean_landmarks
 from trainer.data.landmark_people import LandmarkBatch, LandmarkPeopleConfig
 from trainer.data.people import PeopleConfig
-from trainer.stages.landmarks import LandmarkStage, LandmarkStageConfig, mean_places, mirror_partners, windows
+from trainer.stages.landmark_mirror import landmark_mirror
+from trainer.stages.landmarks import LandmarkStage, LandmarkStageConfig, mean_places, windows
 
 CPU = torch.device("cpu")
 SMALL = LandmarkNetConfig(
@@ -71,7 +72,7 @@ def test_moved_windows_show_the_same_points(batch: LandmarkBatch) -> None:
 
 
 def test_partners_are_the_detectors_and_the_mean_face_is_upright() -> None:
-    np.testing.assert_array_equal(mirror_partners(), mean_landmarks().mirror)
+    np.testing.assert_array_equal(landmark_mirror(), mean_landmarks().mirror)
     places = mean_places()
     assert places[152, 1] > places[1, 1] > places[10, 1], "chin, nose and forehead from below"
     assert places[:468].min() > 0.05 and places[:468].max() < 0.95

@@ -7,7 +7,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import ClassVar
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -25,6 +24,7 @@ from trainer.contracts import ExportedModel, Stage, StageConfig
 from trainer.data.landmark_people import LandmarkBatch
 from trainer.stages.augment import AugmentConfig, change_light
 from trainer.stages.face_scales import face_scales
+from trainer.stages.landmark_mirror import landmark_mirror
 
 MESH = 468
 """Landmarks without the irises; they decide where the window is."""
@@ -79,7 +79,7 @@ class LandmarkStage(Stage):
     def __init__(self, config: LandmarkStageConfig, device: torch.device) -> None:
         self.config = config
         self.modules = nn.ModuleDict({"net": LandmarkNet(config.network, mean_places())}).to(device)
-        self._partners = torch.from_numpy(mirror_partners()).to(device)
+        self._partners = torch.from_numpy(landmark_mirror()).to(device)
 
     def step(self, batch: LandmarkBatch, fraction: float) -> Mapping[str, Tensor]:
         """Terms ``likelihood`` and ``distance``: means over the guesses, each counting twice the one before."""
@@ -143,14 +143,6 @@ def mean_places() -> Tensor:
     )
     low, high = points[:MESH].amin(0), points[:MESH].amax(0)
     return (points - (low + high) / 2) / (WINDOW_PER_FACE * (high - low).max()) + 0.5
-
-
-def mirror_partners() -> np.ndarray:
-    """(478,) the landmark on the other side of the face, by the mean face."""
-    template = load_template()
-    points = template.landmarks478.positions(template.vertices)
-    apart = np.linalg.norm(points[:, None] * [-1.0, 1.0, 1.0] - points[None], axis=-1)
-    return apart.argmin(1)
 
 
 def windows(batch: LandmarkBatch, size: int, moves: Tensor | None = None) -> tuple[Tensor, Tensor]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import math
 from dataclasses import dataclass
-from functools import cache
 
 import numpy as np
 import torch
@@ -15,6 +14,7 @@ from torch.nn.functional import affine_grid, grid_sample
 from backend.geometry.template import load_template
 from backend.models.learned_basis_encoder import LANDMARKS
 from trainer.data.face_model import FaceBatch, FaceTruth
+from trainer.stages.landmark_mirror import landmark_mirror
 
 _UNKNOWN = 255
 _ODD_ACROSS = (1.0, 1.0, 1.0, -1.0, -1.0, 1.0, 1.0, -1.0, 1.0)
@@ -52,18 +52,10 @@ def augment_faces(batch: FaceBatch, config: FaceAugmentConfig) -> FaceBatch:
     return batch
 
 
-@cache
-def landmark_mirror() -> np.ndarray:
-    """(468,) int64: the landmark of the other side, by the template's symmetry."""
-    template = load_template()
-    places = template.landmarks478.positions(template.vertices)[:LANDMARKS]
-    return np.linalg.norm(places[:, None] * (-1, 1, 1) - places[None], axis=-1).argmin(1)
-
-
 def mirrored_faces(batch: FaceBatch, which: Tensor) -> FaceBatch:
     """The photos ``which`` (N,) bool as in a mirror, with all that is known of them: the left eye is then the right."""
     size = batch.images.shape[-1]
-    names = torch.from_numpy(landmark_mirror()).to(which.device)
+    names = torch.from_numpy(landmark_mirror()[:LANDMARKS]).to(which.device)
     flipped = batch.landmarks[:, names]
     flipped = torch.stack([size - flipped[..., 0], flipped[..., 1]], -1)
 

@@ -72,17 +72,22 @@ def fit_detector_model(table: ErrorTable, mode_count: int = MODE_COUNT) -> Detec
     """Bias, the leading correlated errors, and what is left per landmark."""
     bias = fit_bias(table)
     left = np.clip(table.errors - np.tensordot(table.features, bias, 1), -LARGEST_PERCENT, LARGEST_PERCENT)
-    flat = left.reshape(len(left), -1)
-    _, strengths, directions = np.linalg.svd(flat, full_matrices=False)
+    modes, deviation = correlated_errors(left, mode_count)
+    # what the detector shows of a person is known but not undone: it differs between photographs and renderings
+    return DetectorModel(bias, modes, np.maximum(deviation, SMALLEST_DEVIATION), np.ones(len(deviation)))
 
+
+def correlated_errors(errors: np.ndarray, mode_count: int) -> tuple[np.ndarray, np.ndarray]:
+    """The leading correlated errors (mode_count, L, 2) of one standard deviation each in errors (P, L, 2), and the
+    deviation (L,) per axis of what they leave."""
+    flat = errors.reshape(len(errors), -1)
+    _, strengths, directions = np.linalg.svd(flat, full_matrices=False)
     modes = directions[:mode_count] * strengths[:mode_count, None] / np.sqrt(len(flat))
     rest = flat - flat @ directions[:mode_count].T @ directions[:mode_count]
     # What the modes take from the pictures they were found in is more than they take from new ones.
     freedom = 1.0 - 2.0 * mode_count / len(flat)
-    deviation = np.sqrt((rest.reshape(left.shape) ** 2).mean((0, 2)) / max(freedom, 0.2))
-    modes = modes.reshape(mode_count, *left.shape[1:])
-    # what the detector shows of a person is known but not undone: it differs between photographs and renderings
-    return DetectorModel(bias, modes, np.maximum(deviation, SMALLEST_DEVIATION), np.ones(len(deviation)))
+    deviation = np.sqrt((rest.reshape(errors.shape) ** 2).mean((0, 2)) / max(freedom, 0.2))
+    return modes.reshape(mode_count, *errors.shape[1:]), deviation
 
 
 def cross_validated_percent(table: ErrorTable, folds: int = 8) -> tuple[float, float]:
