@@ -151,7 +151,7 @@ def reconstruct(
     models = dict.fromkeys(MODEL_NAMES, NOT_TRAINED)
     if parser is not None:
         models[PARSING] = parser.version
-    landmarker = surface_landmarker()
+    landmarker = surface_landmarker() if options.collect.surface else None
     if landmarker is not None:
         models[LANDMARKS] = landmarker.version
     if networks is not None:

@@ -1,4 +1,4 @@
-"""How the command line tells the pipeline about the learned face model."""
+"""How the command line tells the pipeline which networks take part."""
 
 from __future__ import annotations
 
@@ -36,3 +36,11 @@ def test_flags_reach_the_pipeline(
     code = main(["reconstruct", str(photo), "--out", str(tmp_path / "out"), *flags])
     assert code == EXIT_CODES["no_face"]
     assert (asked[0].learned_basis, asked[0].personalise) == (learned_basis, personalise)
+
+
+@pytest.mark.parametrize(("flags", "wanted"), [([], True), (["--no-landmark-net"], False)])
+def test_the_landmark_net_can_be_left_out(asked: list, tmp_path: Path, flags: list[str], wanted: bool) -> None:
+    photo = tmp_path / "photo.jpg"
+    photo.write_bytes(b"")
+    main(["reconstruct", str(photo), "--out", str(tmp_path / "out"), *flags])
+    assert asked[0].collect.surface == wanted
