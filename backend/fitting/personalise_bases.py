@@ -138,8 +138,9 @@ def _code_without_last(network: LearnedBasisNet, given: EncoderInput, device: to
     pictures, landmarks = (given.pictures * 2 - 1).to(device), given.landmarks.to(device)
     sets = torch.zeros(count, dtype=torch.int64, device=device)
     sets[-1] = 1
-    code = network(pictures, sets, landmarks)
-    return replace(code, identity=code.identity[:1], reflectance=code.reflectance[:1], set_of=torch.zeros_like(sets))
+    code = network.encoder(pictures, sets, landmarks)
+    code = replace(code, identity=code.identity[:1], reflectance=code.reflectance[:1], set_of=torch.zeros_like(sets))
+    return network.lit(code, pictures)
 
 
 def _of(code: FaceCode, chosen: slice) -> FaceCode:

@@ -11,7 +11,7 @@ orthogonal to expression in every pass (section 3.3). Codes are in standard devi
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from backend.geometry.graph_surface import GraphSurface, graph_surface
 from backend.models.checkpoints import ModelWeights, load_model, load_weights_into
 from backend.models.learned_basis_encoder import FaceCode, FaceEncoder
+from backend.models.learned_basis_light import SMALLEST_REGION, solved_light, vertex_areas
 
 MODEL_NAME = "learned_basis"
 MILLIMETRE = 1e-3
@@ -47,6 +48,8 @@ class LearnedBasisConfig:
     landmark_components : principal components of a detector's landmarks that the encoder reads beside the picture
         (ours, since the product has them and small nets learn poses faster by them); 0, the paper: pictures alone.
     angle_degrees : largest turn. light_start : ambient light before anything is learned.
+    light : ``predicted`` by the encoder, as in the paper, or ``solved`` in the same pass from the photo's colours, with
+        the face that the encoder predicts (``learned_basis_light``).
     """
 
     size: int = 240
@@ -64,12 +67,15 @@ class LearnedBasisConfig:
     landmark_components: int = 0
     angle_degrees: float = 90.0
     light_start: float = 0.8
+    light: Literal["predicted", "solved"] = "predicted"
 
     def __post_init__(self) -> None:
         if self.size < 2**self.stages * 2:
             raise ValueError(f"photos of {self.size} pixels are too small for {self.stages} halvings")
         if min(self.identity, self.reflectance, self.expression) < 1 or self.focal < 0:
             raise ValueError("identity, reflectance and expression must be at least 1, focal at least 0")
+        if self.light not in ("predicted", "solved"):
+            raise ValueError(f"light must be predicted or solved, not {self.light!r}")
 
     @staticmethod
     def from_json(values: Mapping[str, Any]) -> LearnedBasisConfig:
@@ -108,6 +114,7 @@ class FaceBases(nn.Module):
             "metric": surface.metric(),
             "with_eyes": surface.upsampling(eyes=True),
             "without_eyes": surface.upsampling(eyes=False),
+            "light_areas": _light_areas(surface),
         }.items():
             self.register_buffer(name, value, persistent=False)
 
@@ -145,6 +152,13 @@ class FaceBases(nn.Module):
         own = torch.einsum("nm,mrc->nrc", codes, self.reflectance)
         whole = self.reflectance_mean.expand(len(codes), -1, -1).index_add(1, self.covered, own)
         return whole.clamp(min=_LEAST_REFLECTANCE)
+
+
+def _light_areas(surface: GraphSurface) -> Tensor:
+    """(V,) what the vertices by which light is solved count: those of the cage that lie in the face."""
+    areas = vertex_areas(surface.mean, surface.faces)
+    areas[surface.cage :] = 0
+    return torch.where(surface.face > SMALLEST_REGION, areas, 0.0)
 
 
 def _spread(matrix: Tensor, nodes: Tensor) -> Tensor:
@@ -194,7 +208,22 @@ class LearnedBasisNet(nn.Module):
     def forward(self, pictures: Tensor, set_of: Tensor, landmarks: Tensor | None = None) -> FaceCode:
         """Codes of photos (N, 3, S, S) in [-1, 1]; ``set_of`` (N,) int64 says whose they are, from 0; ``landmarks``
         (N, LANDMARKS, 2) in sides of the picture where the configuration has ``landmark_components``."""
-        return self.encoder(pictures, set_of, landmarks)
+        return self.lit(self.encoder(pictures, set_of, landmarks), pictures)
+
+    def lit(self, code: FaceCode, pictures: Tensor) -> FaceCode:
+        """The code with the light of photos (N, 3, S, S) in [-1, 1] on its faces, where the configuration has lights
+        solved; needed again for codes that are put together from several."""
+        if self.config.light == "predicted":
+            return code
+        with torch.autocast(pictures.device.type, enabled=False):
+            return replace(code, light=self.light_on(self.face(code), code, pictures.float()))
+
+    def light_on(self, face: ModelledFace, code: FaceCode, pictures: Tensor) -> Tensor:
+        """(N, 9, 3) lights of photos (N, 3, S, S) in [-1, 1], solved for these faces in the code's poses."""
+        bases, cameras = self.bases, code.pose.cameras(pictures.shape[-1])
+        return solved_light(
+            (pictures + 1) / 2, face.vertices, bases.faces, face.reflectance, cameras, code.light, bases.light_areas
+        )
 
     def face(self, code: FaceCode) -> ModelledFace:
         """The faces of all photos of a code; to be called without autocast."""

@@ -333,6 +333,13 @@ def test_shipped_models_keep_to_their_budget(name: str) -> None:
     assert sum(tensor.numel() for tensor in model.tensors.values()) * 2 < SHIPPED_BYTES
 
 
+def test_an_exported_model_may_solve_for_its_light() -> None:
+    stage = load_recipe(RECIPES / "learned_basis_cpu_appearance.toml").stages[-1]
+    assert stage.network.light == "predicted" and stage.build(CPU).export().config["light"] == "solved"
+    trained = dataclasses.replace(stage, exported_light="as_trained")
+    assert trained.build(CPU).export().config["light"] == "predicted"
+
+
 def test_the_papers_recipe_has_the_papers_numbers() -> None:
     recipe = load_recipe(RECIPES / "paper" / "learned_basis.toml")
     assert [stage.phase for stage in recipe.stages] == ["pose", "identity", "together"]

@@ -18,7 +18,7 @@ from backend.rendering.spherical_harmonics import basis as harmonics
 from trainer.data.face_model import FaceBatch
 from trainer.data.lap.batch import class_mask
 from trainer.evaluate.basis_heads import nearest_codes
-from trainer.stages.learned_basis_detector import encode_again
+from trainer.stages.learned_basis_detector import predicted_again
 from trainer.stages.learned_basis_start import REFLECTANCE_CLASSES
 
 _RIDGE = 1e-3
@@ -94,20 +94,27 @@ def prior_face(bases: FaceBases, face: ModelledFace) -> ModelledFace:
 
 @torch.no_grad()
 def photometric_figures(network: LearnedBasisNet, batch: FaceBatch) -> dict[str, float]:
-    """Mean absolute differences on held-out photos, one pass of the encoder: ``photometric.learned`` with its light,
-    ``photometric.learned_best_light`` and ``photometric.prior`` (``prior_face``) with the light that fits best."""
+    """Mean absolute differences on held-out photos, one pass of the encoder, nothing fitted but lights.
+
+    ``photometric.learned`` : with the model's own light, that of its pass. ``.learned_predicted_light`` : the encoder's
+    alone. ``.learned_best_light`` and ``.prior`` (``prior_face``) : the light that fits best. ``.prior_solved_light`` :
+    the prior's face with the step by which a model with solved lights has its own.
+    """
     bases, size = network.bases, batch.images.shape[-1]
-    code = encode_again(network, batch)
-    face = network.face(code)
-    cameras = code.pose.cameras(size)
-    errors: dict[str, list[Tensor]] = {"learned": [], "learned_best_light": [], "prior": []}
-    skin = class_mask(batch.labels, REFLECTANCE_CLASSES)
-    pixels = cameras.project(face.vertices)
-    errors["learned"].append(colour_errors(bases, face, pixels, code.light, batch))
-    light = best_lights(bases, face, pixels, batch.images, skin)
-    errors["learned_best_light"].append(colour_errors(bases, face, pixels, light, batch))
+    predicted = predicted_again(network, batch)
+    pictures = batch.images * 2 - 1
+    face, cameras = network.face(predicted), predicted.pose.cameras(size)
     prior = prior_face(bases, face)
-    pixels = cameras.project(prior.vertices)
-    light = best_lights(bases, prior, pixels, batch.images, skin)
-    errors["prior"].append(colour_errors(bases, prior, pixels, light, batch))
-    return {f"photometric.{name}": float(torch.cat(parts).nanmean()) for name, parts in errors.items()}
+    skin = class_mask(batch.labels, REFLECTANCE_CLASSES)
+    pixels, prior_pixels = cameras.project(face.vertices), cameras.project(prior.vertices)
+
+    def figure(shown: ModelledFace, places: Tensor, light: Tensor) -> float:
+        return float(colour_errors(bases, shown, places, light, batch).nanmean())
+
+    return {
+        "photometric.learned": figure(face, pixels, network.lit(predicted, pictures).light),
+        "photometric.learned_predicted_light": figure(face, pixels, predicted.light),
+        "photometric.learned_best_light": figure(face, pixels, best_lights(bases, face, pixels, batch.images, skin)),
+        "photometric.prior": figure(prior, prior_pixels, best_lights(bases, prior, prior_pixels, batch.images, skin)),
+        "photometric.prior_solved_light": figure(prior, prior_pixels, network.light_on(prior, predicted, pictures)),
+    }

@@ -59,7 +59,8 @@ def held_frames(network: LearnedBasisNet, batch: FaceBatch, frames: int) -> Held
         reflectance=marks.reflectance[early_set],
         set_of=batch.set_of[late],
     )
-    return HeldFrames(carried, own, chosen_photos(batch, late))
+    held = chosen_photos(batch, late)
+    return HeldFrames(network.lit(carried, held.images * 2 - 1), own, held)
 
 
 @torch.no_grad()

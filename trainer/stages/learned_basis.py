@@ -115,6 +115,8 @@ class LearnedBasisStageConfig(StageConfig):
     """Factor on the learning rate of identity and expression bases, which are in millimetres."""
     reflectance_rate: float = 0.1
     """Factor on that of the reflectance basis and the mean reflectance."""
+    exported_light: Literal["as_trained", "solved"] = "as_trained"
+    """``network.light`` of the exported model: a light that was learned may be where a solved one begins."""
     rasterizer: str = "auto"
     """See ``backend.rendering.rasterize.face_ids``."""
 
@@ -335,7 +337,10 @@ class LearnedBasisStage(Stage):
     def export(self) -> ExportedModel:
         """Bases and encoder, for ``backend.models.learned_basis.load_learned_basis``."""
         tensors = {name: value for name, value in self.network.state_dict().items() if name != "begun"}
-        return ExportedModel(MODEL_NAME, self.config.network.to_json(), tensors, self.SUMMARY, self.LIMITS)
+        network = self.config.network
+        if self.config.exported_light != "as_trained":
+            network = replace(network, light=self.config.exported_light)
+        return ExportedModel(MODEL_NAME, network.to_json(), tensors, self.SUMMARY, self.LIMITS)
 
 
 def _constant(rate: float) -> Callable[[float], float]:

@@ -65,11 +65,22 @@ def encode(
     network: LearnedBasisNet, batch: FaceBatch, errors: DetectorErrors, generator: torch.Generator | None
 ) -> FaceCode:
     """Codes of all photos of a batch; ``generator`` (CPU) draws the detector's errors, the global one without."""
+    return network.lit(_predicted(network, batch, errors, generator), batch.images * 2 - 1)
+
+
+def _predicted(
+    network: LearnedBasisNet, batch: FaceBatch, errors: DetectorErrors, generator: torch.Generator | None
+) -> FaceCode:
     landmarks = errors.detected(batch, generator) if network.config.landmark_components else None
-    return network(batch.images * 2 - 1, batch.set_of, landmarks)
+    return network.encoder(batch.images * 2 - 1, batch.set_of, landmarks)
 
 
 def encode_again(network: LearnedBasisNet, batch: FaceBatch) -> FaceCode:
     """``encode`` with errors that are the same at every call, for figures and pictures."""
+    return network.lit(predicted_again(network, batch), batch.images * 2 - 1)
+
+
+def predicted_again(network: LearnedBasisNet, batch: FaceBatch) -> FaceCode:
+    """``encode_again`` with the light that the encoder predicts, whatever the configuration says."""
     errors = DetectorErrors().to(batch.images.device)
-    return encode(network, batch, errors, torch.Generator().manual_seed(len(batch.images)))
+    return _predicted(network, batch, errors, torch.Generator().manual_seed(len(batch.images)))

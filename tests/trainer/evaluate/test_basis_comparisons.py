@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -91,6 +92,18 @@ def test_the_priors_face_is_near_and_has_nobodys_reflectance(network: LearnedBas
     apart = (prior.neutral - face.neutral).norm(dim=-1).mean()
     assert apart < (mean - face.neutral).norm(dim=-1).mean()
     torch.testing.assert_close(prior.reflectance[0], network.bases.reflectance_mean)
+
+
+def test_colours_are_compared_under_the_same_kinds_of_light(network: LearnedBasisNet) -> None:
+    solved = copy.copy(network)
+    solved.config = replace(network.config, light="solved")
+    people = small_people()
+    paper, ours = (basis_photometric.photometric_figures(one, people) for one in (network, solved))
+    own, predicted = "photometric.learned", "photometric.learned_predicted_light"
+    assert paper[own] == paper[predicted] == ours[predicted] > ours[own] > 0
+    rest = {name: value for name, value in ours.items() if name != own}
+    assert rest == {name: paper[name] for name in rest}, "the prior and other lights know nothing of it"
+    assert {"photometric.prior", "photometric.prior_solved_light", "photometric.learned_best_light"} < set(rest)
 
 
 def test_held_frames_get_who_they_are_from_the_others(network: LearnedBasisNet) -> None:
