@@ -83,15 +83,15 @@ def agree(
     common = _consensus(values - rests, weight, grey)
     total = weight.sum(0)
     skin = plain_skin(surface)[: surface.count] * total * operators.mass
-    level = np.log(tone) - _weighted_median(common, skin)  # not the mean: beards and shade are no skin tone
+    level = np.log(tone) - weighted_median(common, skin)  # not the mean: beards and shade are no skin tone
     smooth = smooth_field(operators, common, _share(total), _DIFFERENCE_LENGTH, None, 1e-3)
     correction = level - (1.0 - _SIDED) * 0.5 * (smooth - smooth[surface.mirror])
     bare = plain_skin(surface)[: surface.count] * _share(total) * (1.0 - hairy[: surface.count])
     bare = bare * (1.0 - smoothstep(0.05, 0.3, _bearded(surface, atlas, photos)))  # grey hair is grey, and bright
     correction = correction - gloss(smooth + correction, bare, operators)
-    correction = correction + (np.log(tone) - _weighted_median(common + correction, skin)).mean()
+    correction = correction + (np.log(tone) - weighted_median(common + correction, skin)).mean()
     matt = base.base - gloss(base.base, bare, operators)
-    matt = matt + (np.log(tone) - _weighted_median(matt, skin)).mean()
+    matt = matt + (np.log(tone) - weighted_median(matt, skin)).mean()
     correction = correction - _strange_colour(smooth + correction, matt)
     face = _carried_on(surface, operators, common + correction, _share(total), matt, _REACH)
     share = hairy[: surface.count, None]
@@ -114,7 +114,7 @@ def agree(
     return Agreement(fields, log_base, log_skin, colour_range.astype(np.float32))
 
 
-def _weighted_median(values: np.ndarray, weight: np.ndarray) -> np.ndarray:
+def weighted_median(values: np.ndarray, weight: np.ndarray) -> np.ndarray:
     """(3,) medians of columns (C, 3) under weights (C,)."""
     order = np.argsort(values, axis=0, kind="stable")
     cumulative = np.cumsum(weight[order], axis=0)  # (C, 3)
@@ -166,7 +166,7 @@ def _unseen_hair(
     """(C, 3) log albedo where no photo looks: ``skin`` (C, 3), and where hair has ``covered`` the scalp (C,) the colour
     that it has where photos show it on the surface (values (C, 3), seen (C,)), if they do."""
     shown = (covered > 0.7) & (seen > 0.1)
-    colour = _weighted_median(values[shown], seen[shown]) if shown.sum() > 30 else hair.log_color
+    colour = weighted_median(values[shown], seen[shown]) if shown.sum() > 30 else hair.log_color
     return skin * (1.0 - covered[:, None]) + colour * covered[:, None]
 
 

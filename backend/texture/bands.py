@@ -34,6 +34,7 @@ _CONSISTENT = 0.30  # log units: a photo that differs by more shows something el
 _FEATURES_CONSISTENT = 0.45  # the same for eyes, brows and lips, which move
 _MOVED_LESS = 0.85  # by which skin that an expression moves counts less
 _HAIR_CONSISTENT = 1.0  # and for the hair line, which is never sharp
+_RIM_DETAIL = 0.85  # of the details that coarse photos lose where they see bare skin aslant or end
 _GAP = 0.015  # metres that surroundings reach into what no photo shows: a patch without them stands out
 _STRANGE_AROUND = 2.0  # of the middle band's width
 _FACE_HAIR = (FaceClass.BROWS, FaceClass.FACIAL_HAIR)
@@ -333,8 +334,9 @@ def compose_skin(
     fine, fine_cover = fill_from_mirror(fine, full_cover)
     pores = pore_noise(atlas.sample(positions), deviation, seed=17)
     believed = atlas.gather_small(made_up.believed)[:, None]
-    kept = np.clip(atlas.gather(fine_cover), 0.0, 1.0)[:, None]
-    shown = atlas.sample(made_up.log_base) + detail + atlas.gather(fine) * kept + pores * (1.0 - kept)
+    clear = 1.0 - _RIM_DETAIL * atlas.sample(made_up.rim[:, None])
+    kept = np.clip(atlas.gather(fine_cover), 0.0, 1.0)[:, None] * clear
+    shown = atlas.sample(made_up.log_base) + detail * clear + atlas.gather(fine) * kept + pores * (1.0 - kept)
     if without_colour:
         shown = shown + chroma
     return believed * shown + (1.0 - believed) * made_up_skin(atlas, made_up, texel_prior + pores, positions)

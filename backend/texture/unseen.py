@@ -15,7 +15,7 @@ import numpy as np
 
 from backend.geometry.normals import vertex_normals
 from backend.photos.collection import FaceClass
-from backend.texture.agree import image_at_cage
+from backend.texture.agree import image_at_cage, weighted_median
 from backend.texture.atlas import SurfaceAtlas
 from backend.texture.hair import HairEvidence, paint_hair
 from backend.texture.noise import fractal_noise, gradient_noise
@@ -34,6 +34,8 @@ _SKIN_LENGTH = 0.030  # metres over which the made-up skin follows the seen
 _COARSE = 0.4  # share by which a coarse photo's border is wider than a sharp one's, at most
 _ASLANT = (0.75, 0.50)  # cosine
 _HAIR_LENGTH = 0.030
+_HAIR_SHOWN = (0.014, 0.008)  # metres from the hair line that sharp and coarse photos show; locks further in never meet
+_STRAND_RANGE = 0.30  # log units by which the smooth colour of hair in coarse photos may differ from hair around it
 _MUCH_HAIR = 60.0  # vertices of seen hair that count as much as the colour of the photos' hair as a whole
 _BEARD_LENGTH = 0.012
 _LIT = 0.65  # quantile of seen skin's brightness that counts as lit
@@ -78,6 +80,7 @@ class MadeUp:
     log_hair : (V, 3) float32 smooth hair.
     log_base : (V, 3) float32, the photos' own smooth albedo without rim light.
     beard : (V,) float32 in [0, 1], its share in ``log_skin``.
+    rim : (V,) float32 in [0, 1], how far bare skin is seen too badly for details.
     hair : (S, S) float32 in [0, 1], how far hair covers.
     """
 
@@ -86,6 +89,7 @@ class MadeUp:
     log_hair: np.ndarray
     log_base: np.ndarray
     beard: np.ndarray
+    rim: np.ndarray
     hair: np.ndarray
 
 
@@ -151,6 +155,8 @@ def make_up(
     coarse = 1.0 - max(sharp)
     sure = believed(shown, facing, hair.cover, atlas, density, FADE * (1.0 + _COARSE * coarse))
     weight = image_at_cage(surface, atlas, sure)  # (C,)
+    line = _HAIR_SHOWN[0] + (_HAIR_SHOWN[1] - _HAIR_SHOWN[0]) * coarse
+    sure = sure * (1.0 - smoothstep(line, 2.0 * line, _inside(hair.cover, density)))
     covered = image_at_cage(surface, atlas, hair.cover)
     bearded, looked = _beard_votes(surface, atlas, photos)
     plain = plain_skin(surface)[:count]
@@ -167,7 +173,10 @@ def make_up(
     shade = (under * plain * (1.0 - smoothstep(0.1, 0.5, bearded)))[:, None]
     calm = calm + shade * (_not_darker(calm - plainest) + plainest - calm)
     skin = _skin(surface, operators, calm, skin_weight, tone, _NEAREST)
-    hairs = _hair(operators, own, weight * smoothstep(0.6, 0.95, covered), hair.log_color)
+    hair_weight = weight * smoothstep(0.9, 0.995, covered)
+    hairs = _hair(operators, own, hair_weight, hair.log_color)
+    share_of_hair = (coarse * smoothstep(0.5, 0.95, covered))[:, None]
+    calm = calm + share_of_hair * (_near(calm, hairs, _STRAND_RANGE) - calm)
     share = np.zeros(count)
     shown = (bearded > 0.6) & (weight > 0.3)
     low = surface.regions["chin"][:count] > 0.5
@@ -177,7 +186,7 @@ def make_up(
         typical = np.average(own, axis=0, weights=sure_beard * operators.mass)
         colour = _near(smooth_field(operators, own, sure_beard, _BEARD_LENGTH, typical, 0.02), typical, 0.4)
         skin = np.log(np.exp(skin) * (1.0 - share[:, None]) + np.exp(colour - _BETWEEN_HAIRS) * share[:, None])
-    lifted = (surface.lifted(values).astype(np.float32) for values in (skin, hairs, calm, share))
+    lifted = (surface.lifted(values).astype(np.float32) for values in (skin, hairs, calm, share, coarse * bare))
     return MadeUp(sure, *lifted, hair.thick)
 
 
@@ -249,8 +258,13 @@ def _hair(operators: SurfaceOperators, own: np.ndarray, weight: np.ndarray, log_
     if weight.sum() < 10:
         return np.broadcast_to(log_color, own.shape).copy()
     share = weight.sum() / (weight.sum() + _MUCH_HAIR)  # little of it is a fringe with the forehead shining through
-    typical = share * np.average(own, axis=0, weights=weight * operators.mass) + (1.0 - share) * log_color
+    typical = share * weighted_median(own, weight * operators.mass) + (1.0 - share) * log_color
     return _near(smooth_field(operators, own, weight, _HAIR_LENGTH, typical, 0.10), typical, 0.35)
+
+
+def _inside(cover: np.ndarray, density: float) -> np.ndarray:
+    """(S, S) metres from the hair line inwards; 0 outside."""
+    return cv2.distanceTransform((cover > 0.5).astype(np.uint8), cv2.DIST_L2, 5) / np.float32(density)
 
 
 def _near(field: np.ndarray, typical: np.ndarray, reach: float, chroma: float = 0.4) -> np.ndarray:

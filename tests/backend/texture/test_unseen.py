@@ -241,3 +241,44 @@ def test_the_other_side_counts_where_both_have_hair_or_neither() -> None:
     parted[:, :20] = 1.0
     sure = believed([shown], [np.ones_like(shown)], parted, atlas, density)
     assert (sure[:, 48:] == 0).all() and (sure[:, :15] == 1).all()
+
+
+def test_what_lies_between_locks_is_not_painted_into_the_hair() -> None:
+    """Lawn and light between the locks of small photos, elsewhere in each: behind the hair line there is one hair."""
+    scene, faces = _scene(), []
+    for number, face in enumerate(scene.faces):
+        height = np.arange(len(face.labels))[:, None] < face.landmarks[[105, 334], 1].mean() - 55
+        hair = height & (face.labels != FaceClass.BACKGROUND)
+        between = hair & (np.sin((np.arange(len(face.labels)) + 9 * number)[None] / 6.0) > 0.5)
+        pixels, labels = face.pixels.copy(), face.labels.copy()
+        pixels[hair], pixels[between], labels[hair] = (52, 36, 27), (88, 110, 70), FaceClass.HAIR
+        faces.append(with_labels(face, labels, pixels))
+    log, _ = _built(scene, faces)
+    (scalp,) = _regions(scene, "scalp")
+    line = np.where(log.mean(2) < -1.8, 0, np.arange(SIZE)[:, None]).astype(np.float32)
+    line = np.array([np.flatnonzero(column)[0] if column.any() else SIZE for column in line.T])  # topmost skin
+    above = line[None] - np.arange(SIZE)[:, None]
+    deep = (scalp > 0.95) & (above > SIZE / 36) & (above < SIZE / 10)
+    smooth = _smooth(log, deep)[deep]
+    assert deep.sum() > 3000
+    assert smooth.mean(1).std() < 0.1, "no locks"
+    assert np.percentile(smooth[:, 1] - smooth[:, 0], 99) < -0.15, "no lawn"
+
+
+def test_blotches_at_the_rim_of_small_photos_are_not_on_the_cheeks() -> None:
+    """Where skin is seen aslant, compression, strands and shade make spots that are elsewhere in every photo."""
+    scene, faces = _scene(), []
+    for number, face in enumerate(scene.faces):
+        inside = (face.labels != FaceClass.BACKGROUND).astype(np.uint8)
+        rim = np.clip(1.0 - cv2.distanceTransform(inside, cv2.DIST_L2, 5) / 60.0, 0.0, 1.0) * inside
+        spots = np.random.default_rng(number).random((len(rim) // 8, len(rim) // 8)) < 0.4
+        spots = cv2.resize(spots.astype(np.float32), rim.shape, interpolation=cv2.INTER_LINEAR)
+        pixels = face.pixels * (1.0 - 0.5 * spots * (rim > 0.1))[..., None]
+        faces.append(with_labels(face, face.labels, pixels.astype(np.uint8)))
+    log, _ = _built(scene, faces)
+    face, brows, ears, scalp, lips = _regions(scene, "face", "brows", "ears", "scalp", "lips")
+    side = np.abs(np.arange(SIZE)[None] - SIZE / 2) > 0.17 * SIZE
+    skin = (face > 0.3) & (np.maximum.reduce([brows, ears, scalp, lips]) < 0.02) & side
+    fine = _smooth(log, skin) - masked_lowpass(log.astype(np.float32), skin.astype(np.float32), SIZE / 24)[0]
+    assert skin.sum() > 2000
+    assert fine[skin].mean(1).std() < 0.13
