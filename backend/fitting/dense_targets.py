@@ -1,50 +1,24 @@
 """Targets from the photos themselves: each photo compared with what the others, carried over the mesh, predict for it.
 
 For a pair of photos the second is warped through the current mesh into the first's view; the optical flow between
-that prediction and the photo says where the mesh is wrong. Both pictures are locally normalised first, so that light
-and exposure matter little.
+that prediction and the photo says where the mesh is wrong.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
-import torch
 
+from backend.fitting.dense_views import DenseMesh, View, pair_flow, sample, view_of
 from backend.fitting.options import DenseStage
 from backend.fitting.parameters import PhotoParameters
-from backend.fitting.points import SurfacePoints
 from backend.fitting.solver import PointTargets
-from backend.geometry.normals import vertex_normals
-from backend.photos.collection import FaceClass, PhotoFace, class_mask
-from backend.rendering.camera import Camera
-from backend.rendering.interpolate import fragment_barycentrics, fragments
-from backend.rendering.rasterize import face_ids
+from backend.photos.collection import PhotoFace
 
-USABLE_CLASSES = (FaceClass.SKIN, FaceClass.BROWS, FaceClass.LIPS, FaceClass.EYES)
-SMALLEST_COSINE = 0.25
-"""Surfaces that face the camera less than this carry no usable texture."""
-BORDER = 12
-"""Pixels around the face that take part."""
-LOWEST_CORRELATION = 0.3
-"""Local correlation of prediction and photo (after the flow) below which a flow vector is not used."""
-
-
-@dataclass(frozen=True)
-class DenseMesh:
-    """The part of the mesh that takes part.
-
-    Attributes
-    ----------
-    triangles : (T, 3) into the full vertex array: the face's skin, no mouth interior.
-    vertices : (M,) vertex ids that get targets; points : their ``SurfacePoints``.
-    """
-
-    triangles: np.ndarray
-    vertices: np.ndarray
-    points: SurfacePoints
+LEAST_WEIGHT = 0.1
+"""Summed confidence of the flow at a vertex below which a photo gets no target there."""
+FEWEST_TARGETS = 50
 
 
 @dataclass(frozen=True)
@@ -53,134 +27,6 @@ class DenseTargets:
 
     vertices: np.ndarray
     targets: PointTargets
-
-
-@dataclass(frozen=True)
-class _View:
-    """One photo at working resolution with the mesh in it."""
-
-    factor: float  # working pixels per crop pixel
-    corner: np.ndarray  # (2,) upper left corner of this window, in working pixels
-    normalised: np.ndarray  # (H, W) float32, locally normalised luminance
-    usable: np.ndarray  # (H, W) float32 mask
-    pixels: np.ndarray  # (V, 3) projected vertices and depth
-    cosine: np.ndarray  # (V,) facing the camera
-    covered: np.ndarray  # (P,) flat pixel index
-    corners: np.ndarray  # (P, 3) vertex ids
-    barycentrics: np.ndarray  # (P, 3)
-    depth: np.ndarray  # (H, W), inf where empty
-    direction: np.ndarray  # (3,) unit vector from the head to the camera
-
-
-def locally_normalised(pixels: np.ndarray, radius: float) -> np.ndarray:
-    """Luminance (H, W) float32 with local mean 0 and about unit contrast, from (H, W, 3) uint8 sRGB."""
-    luminance = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY).astype(np.float32)
-    detail = luminance - cv2.GaussianBlur(luminance, (0, 0), radius)
-    contrast = np.sqrt(cv2.GaussianBlur(detail**2, (0, 0), 2.0 * radius))
-    return detail / (contrast + 4.0)
-
-
-def _view(
-    face: PhotoFace, camera: Camera, vertices: np.ndarray, mesh: DenseMesh, width: float, scale_px: float
-) -> _View:
-    factor = min(width / scale_px, 1.0)
-    camera = camera.scaled(factor)
-    pixels = camera.project(vertices)
-    on_face = pixels[mesh.vertices, :2]
-    low = np.clip(np.floor(on_face.min(0)).astype(int) - BORDER, 0, None)
-    high = np.minimum(np.ceil(on_face.max(0)).astype(int) + BORDER, camera.size)
-    window = slice(low[1], max(high[1], low[1] + 2)), slice(low[0], max(high[0], low[0] + 2))
-    small = cv2.resize(face.pixels, camera.size, interpolation=cv2.INTER_AREA)[window]
-    usable = cv2.resize(class_mask(face.labels, USABLE_CLASSES), camera.size, interpolation=cv2.INTER_AREA)[window]
-    rows, columns = small.shape[:2]
-    pixels[:, :2] -= low
-    ids = face_ids(torch.from_numpy(pixels[None].astype(np.float32)), torch.from_numpy(mesh.triangles), (rows, columns))
-    found = fragments(ids, torch.from_numpy(mesh.triangles))
-    barycentrics = fragment_barycentrics(torch.from_numpy(pixels[None]), found).numpy()
-    covered, corners = found.pixel.numpy(), found.corners.numpy()
-    depth = np.full(rows * columns, np.inf, dtype=np.float32)
-    depth[covered] = (pixels[corners, 2] * barycentrics).sum(-1)
-    normals = vertex_normals(vertices, mesh.triangles)
-    towards = camera.centre() - vertices
-    towards /= np.linalg.norm(towards, axis=-1, keepdims=True)
-    direction = camera.centre() - vertices[mesh.vertices].mean(0)
-    return _View(
-        factor,
-        low,
-        locally_normalised(small, width / 24.0),
-        usable.astype(np.float32) / 255.0,
-        pixels,
-        (normals * towards).sum(-1),
-        covered,
-        corners,
-        barycentrics,
-        depth.reshape(rows, columns),
-        direction / np.linalg.norm(direction),
-    )
-
-
-def _sample(image: np.ndarray, x: np.ndarray, y: np.ndarray, outside: float = 0.0) -> np.ndarray:
-    """Bilinear samples of a float32 image at pixel coordinates (pixel centres at i + 0.5)."""
-    rows = -(-len(x) // 1024)  # OpenCV wants pictures less than 32,768 wide
-    maps = np.zeros((2, rows * 1024), np.float32)
-    maps[0, : len(x)], maps[1, : len(x)] = x - 0.5, y - 0.5
-    maps = maps.reshape(2, rows, 1024)
-    sampled = cv2.remap(image, *maps, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=outside)
-    return sampled.reshape(-1)[: len(x)]
-
-
-def _predicted(target: _View, source: _View) -> tuple[np.ndarray, np.ndarray]:
-    """The source photo carried over the mesh into the target's view: picture and confidence, both (H, W)."""
-    shape = target.normalised.shape
-    mix = target.barycentrics[:, :, None]
-    in_source = (source.pixels[target.corners] * mix).sum(1)  # (P, 3)
-    cosine = np.minimum(
-        (source.cosine[target.corners] * target.barycentrics).sum(-1),
-        (target.cosine[target.corners] * target.barycentrics).sum(-1),
-    )
-    nearest = _sample(np.where(np.isfinite(source.depth), source.depth, 1e3), in_source[:, 0], in_source[:, 1], 1e3)
-    visible = in_source[:, 2] < nearest + 0.004
-    confidence = np.clip((cosine - SMALLEST_COSINE) / 0.35, 0.0, 1.0) * visible
-    confidence *= _sample(source.usable, in_source[:, 0], in_source[:, 1])
-    picture, weight = np.zeros(shape, np.float32), np.zeros(shape, np.float32)
-    picture.reshape(-1)[target.covered] = _sample(source.normalised, in_source[:, 0], in_source[:, 1])
-    weight.reshape(-1)[target.covered] = confidence
-    return picture, weight * target.usable
-
-
-def _to_bytes(picture: np.ndarray) -> np.ndarray:
-    return np.clip(128.0 + 45.0 * picture, 0, 255).astype(np.uint8)
-
-
-def _local_correlation(first: np.ndarray, second: np.ndarray, weight: np.ndarray, radius: float) -> np.ndarray:
-    """Weighted zero-mean correlation (H, W) in a Gaussian window."""
-
-    def mean(values: np.ndarray) -> np.ndarray:
-        return cv2.GaussianBlur(values * weight, (0, 0), radius) / norm
-
-    norm = cv2.GaussianBlur(weight, (0, 0), radius) + 1e-4
-    mean_first, mean_second = mean(first), mean(second)
-    covariance = mean(first * second) - mean_first * mean_second
-    variance = (mean(first**2) - mean_first**2) * (mean(second**2) - mean_second**2)
-    return covariance / np.sqrt(np.maximum(variance, 1e-3))
-
-
-def _pair_flow(target: _View, source: _View, width: float) -> tuple[np.ndarray, np.ndarray]:
-    """Flow (H, W, 2) from the source's prediction to the target photo, and its confidence (H, W)."""
-    predicted, weight = _predicted(target, source)
-    shown = target.normalised
-    # Outside the prediction both pictures are made equal, so that its border draws no flow.
-    soft = cv2.GaussianBlur(weight, (0, 0), 1.5)
-    filled = predicted * soft + shown * (1.0 - soft)
-    solver = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
-    solver.setFinestScale(0)
-    flow = solver.calc(_to_bytes(filled), _to_bytes(shown), None)
-    rows, columns = shown.shape
-    grid_x, grid_y = np.meshgrid(np.arange(columns, dtype=np.float32), np.arange(rows, dtype=np.float32))
-    moved = cv2.remap(shown, grid_x + flow[..., 0], grid_y + flow[..., 1], cv2.INTER_LINEAR)
-    correlation = _local_correlation(predicted, moved, weight, width / 20.0)
-    confidence = weight * np.clip((correlation - LOWEST_CORRELATION) / (1.0 - LOWEST_CORRELATION), 0.0, 1.0)
-    return flow, confidence
 
 
 def dense_targets(
@@ -199,10 +45,7 @@ def dense_targets(
     meshes : posed vertices (V, 3) of each photo, head frame. face_scales : ``initial_pose.face_scale`` of each photo.
     width : working resolution, pixels per ``1.5 * face_scale`` (about the face's width).
     """
-    views = [
-        _view(face, photo.camera(), posed, mesh, width, 1.5 * scale)
-        for face, photo, posed, scale in zip(faces, parameters, meshes, face_scales, strict=True)
-    ]
+    views = views_of(faces, parameters, meshes, face_scales, mesh, width)
     directions = np.stack([view.direction for view in views])
     closeness = directions @ directions.T
     nuisance_size = len(parameters[0].nuisance)
@@ -212,15 +55,30 @@ def dense_targets(
         flow_sum = np.zeros((*view.normalised.shape, 2), np.float32)
         weight_sum = np.zeros(view.normalised.shape, np.float32)
         for other in order:
-            flow, confidence = _pair_flow(view, views[other], width)
+            flow, confidence = pair_flow(view, views[other], width)
             flow_sum += flow * confidence[..., None]
             weight_sum += confidence
         results.append(_targets_of(view, flow_sum, weight_sum, mesh, face_scales[number], stage, nuisance_size))
     return tuple(results)
 
 
+def views_of(
+    faces: tuple[PhotoFace, ...],
+    parameters: tuple[PhotoParameters, ...],
+    meshes: tuple[np.ndarray, ...],
+    face_scales: tuple[float, ...],
+    mesh: DenseMesh,
+    width: int,
+) -> list[View]:
+    """Every photo at working resolution; for the arguments see ``dense_targets``."""
+    return [
+        view_of(face, photo.camera(), posed, mesh, width, 1.5 * scale)
+        for face, photo, posed, scale in zip(faces, parameters, meshes, face_scales, strict=True)
+    ]
+
+
 def _targets_of(
-    view: _View,
+    view: View,
     flow_sum: np.ndarray,
     weight_sum: np.ndarray,
     mesh: DenseMesh,
@@ -228,21 +86,40 @@ def _targets_of(
     stage: DenseStage,
     nuisance_size: int,
 ) -> DenseTargets | None:
-    pixels = view.pixels[mesh.vertices]
-    weight = _sample(weight_sum, pixels[:, 0], pixels[:, 1])
-    nearest = _sample(np.where(np.isfinite(view.depth), view.depth, 1e3), pixels[:, 0], pixels[:, 1], 1e3)
-    kept = (weight > 0.1) & (view.cosine[mesh.vertices] > SMALLEST_COSINE) & (pixels[:, 2] < nearest + 0.004)
-    if kept.sum() < 50:
-        return None
+    places = view.pixels[mesh.vertices, :2]
+    weight = sample(weight_sum, places[:, 0], places[:, 1])
+    kept = (weight > LEAST_WEIGHT) & view.shows(mesh.vertices)
     flow = np.stack(
-        [_sample(np.ascontiguousarray(flow_sum[..., axis]), pixels[:, 0], pixels[:, 1]) for axis in (0, 1)], -1
+        [sample(np.ascontiguousarray(flow_sum[..., axis]), places[:, 0], places[:, 1]) for axis in (0, 1)], -1
     )
-    flow = flow[kept] / weight[kept, None]
-    target = (pixels[kept, :2] + view.corner + stage.step * flow) / view.factor
-    deviation = max(stage.deviation_percent / 100.0 * scale, 0.25 / view.factor)
-    whitening = np.broadcast_to(np.eye(2) / deviation, (int(kept.sum()), 2, 2))
+    off = flow / np.maximum(weight, LEAST_WEIGHT)[:, None] / view.factor
+    return targets_at(mesh, kept, view.in_crop(mesh.vertices), off, weight, scale, view.factor, stage, nuisance_size)
+
+
+def targets_at(
+    mesh: DenseMesh,
+    kept: np.ndarray,
+    places: np.ndarray,
+    off: np.ndarray,
+    weight: np.ndarray,
+    scale: float,
+    factor: float,
+    stage: DenseStage,
+    nuisance_size: int,
+) -> DenseTargets | None:
+    """Targets of one photo at the vertices ``kept`` (M,) bool; None when they are too few.
+
+    places : (M, 2) crop pixels where vertices are seen. off : (M, 2) by how much they are off. weight : (M,) summed
+    confidence. scale : ``face_scale``. factor : working pixels per crop pixel.
+    """
+    count = int(kept.sum())
+    if count < FEWEST_TARGETS:
+        return None
+    deviation = max(stage.deviation_percent / 100.0 * scale, 0.25 / factor)
+    whitening = np.broadcast_to(np.eye(2) / deviation, (count, 2, 2))
     information = stage.independent_fraction * np.minimum(weight[kept], 1.0)
-    nuisance = np.zeros((len(target), 2, nuisance_size))
+    nuisance = np.zeros((count, 2, nuisance_size))
+    target = places[kept] + stage.step * off[kept]
     return DenseTargets(
         mesh.vertices[kept], PointTargets(mesh.points.take(kept), target, whitening, information, nuisance)
     )

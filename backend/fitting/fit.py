@@ -13,7 +13,9 @@ from backend.fitting.appearance import Appearance, PosedPhoto, estimate_appearan
 from backend.fitting.cage import solve_cage
 from backend.fitting.canonical_stage import canonical_belief, canonical_mesh, place_by_landmarks
 from backend.fitting.canonical_start import head_lights, start_from_view
-from backend.fitting.dense_targets import DenseMesh, DenseTargets, dense_targets
+from backend.fitting.dense_matches import DenseMatches, dense_matches, matched_targets
+from backend.fitting.dense_targets import DenseTargets, dense_targets
+from backend.fitting.dense_views import DenseMesh
 from backend.fitting.encoded_start import encoded_belief, started_estimate
 from backend.fitting.fitted_face import FittedFace, FittedPhoto
 from backend.fitting.initial_pose import camera_prior, face_scale, initial_parameters
@@ -48,7 +50,7 @@ def _nobody(stage: str, neutral: np.ndarray) -> None:
 class FitState:
     """What the stages hand on: the photos that are still in, the estimate, the template with its cage offsets, the
     canonical face of these photos, what it and the encoder say about the identity (``encoder_belief``: the encoder
-    alone), and whether the fit was ``started`` by the encoder."""
+    alone), whether the fit was ``started`` by the encoder, and the last ``matches`` of a dense stage with such."""
 
     template: Template
     faces: tuple[PhotoFace, ...]
@@ -59,6 +61,7 @@ class FitState:
     canonical: CanonicalFace | None = None
     encoder_belief: IdentityBelief | None = None
     started: bool = False
+    matches: DenseMatches | None = None
 
     def neutral(self) -> np.ndarray:
         """(V, 3) neutral vertices."""
@@ -243,6 +246,8 @@ def run_dense_stage(
     weights = solver_weights(options.prior, len(template.identity_modes), options.landmarks.outlier_scale)
     for round_number, width in enumerate(stage.face_widths):
         progress("dense", round_number / len(stage.face_widths))
+        if stage.matched:
+            state = replace(state, matches=_matches(state, mesh, width, stage))
         dense = _dense_targets(state, mesh, width, stage)
         landmarks = _all_landmark_targets(template, model, faces, state.estimate, options)
         targets = tuple(
@@ -256,23 +261,30 @@ def run_dense_stage(
     return state
 
 
+def _matches(state: FitState, mesh: DenseMesh, width: int, stage: DenseStage) -> DenseMatches:
+    return dense_matches(state.faces, state.estimate.photos, *_seen_heads(state), mesh, width, stage.partners)
+
+
 def _dense_targets(state: FitState, mesh: DenseMesh, width: int, stage: DenseStage) -> tuple[DenseTargets | None, ...]:
-    return dense_targets(
-        state.faces,
-        state.estimate.photos,
-        tuple(state.posed(number) for number in range(len(state.faces))),
-        tuple(face_scale(face.landmarks) for face in state.faces),
-        mesh,
-        width,
-        stage,
-    )
+    """From matches where there are any, else from new flow."""
+    photos, seen = state.estimate.photos, _seen_heads(state)
+    if state.matches is not None:
+        return matched_targets(state.matches, photos, *seen, mesh, stage)
+    return dense_targets(state.faces, photos, *seen, mesh, width, stage)
+
+
+def _seen_heads(state: FitState) -> tuple[tuple[np.ndarray, ...], tuple[float, ...]]:
+    """Posed vertices and face scale of every photo."""
+    meshes = tuple(state.posed(number) for number in range(len(state.faces)))
+    return meshes, tuple(face_scale(face.landmarks) for face in state.faces)
 
 
 def run_cage_stage(state: FitState, options: FitOptions, stage: CageStage) -> FitState:
     """Let the cage leave the identity prior smoothly, towards what the photos and landmarks agree on."""
     template = state.template
     mesh = dense_mesh(template)
-    dense = _dense_targets(state, mesh, stage.face_width, options.dense or DenseStage())
+    trust = replace(options.dense or DenseStage(), independent_fraction=stage.independent_fraction)
+    dense = _dense_targets(state, mesh, stage.face_width, trust)
     used = [(photo, target) for photo, target in zip(state.estimate.photos, dense, strict=True) if target is not None]
     if not used:
         return state

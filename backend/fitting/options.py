@@ -84,36 +84,6 @@ class CanonicalStage:
 
 
 @dataclass(frozen=True)
-class EncodedStage:
-    """The fit started by the learned face model's encoder, and the shorter stages that such a start allows.
-
-    Attributes
-    ----------
-    deviation_mm : σ of the encoder's shapes at a vertex, and of what the fit's modes and keys cannot express of them.
-    shown_share : how much of a person's difference from the mean head the encoder shows (regression to the mean).
-    information : how many independent measurements its neutral face is worth in the whole fit; 0: a start alone.
-    expression_information : the same of its expression, for the weights that the fit starts from.
-    outlier_scales : robust scales of the landmark rounds, as factors; a cold start begins with a wide one.
-    iterations : Gauss-Newton steps of each landmark round.
-    canonical_rounds : rounds of the canonical stage.
-    face_widths : rounds of the dense stage; () keeps ``DenseStage`` as it is.
-    step, partners : as in ``DenseStage``, with these rounds. One round of 192 pixels halves the fit's time; it is as
-        good on the faces that the fit was developed on, but not on the held-out scans.
-    """
-
-    deviation_mm: float = 2.0
-    shown_share: float = 1.0
-    information: float = 0.0
-    expression_information: float = 60.0
-    outlier_scales: tuple[float, ...] = (1.0, 1.0)
-    iterations: int = 7
-    canonical_rounds: int = 1
-    face_widths: tuple[int, ...] = ()
-    step: float = 0.8
-    partners: int = 4
-
-
-@dataclass(frozen=True)
 class DenseStage:
     """Photometric alignment of the photos with each other through the mesh, coarse to fine.
 
@@ -128,6 +98,8 @@ class DenseStage:
     step : fraction of the flow that one round applies (both photos of a pair move).
     iterations : Gauss-Newton steps per round.
     partners : a photo is compared with at most so many others, the nearest in viewing direction.
+    matched : one flow for each pair of photos instead of one for each photo and partner, kept as matches: the cage
+        takes those of the last round, as the estimate sees them then, instead of new flow.
     """
 
     face_widths: tuple[int, ...] = (128, 192, 256)
@@ -136,6 +108,36 @@ class DenseStage:
     step: float = 0.6
     iterations: int = 3
     partners: int = 4
+    matched: bool = False
+
+
+@dataclass(frozen=True)
+class EncodedStage:
+    """The fit started by the learned face model's encoder, and the shorter stages that such a start allows.
+
+    Attributes
+    ----------
+    deviation_mm : σ of the encoder's shapes at a vertex, and of what the fit's modes and keys cannot express of them.
+    shown_share : how much of a person's difference from the mean head the encoder shows (regression to the mean).
+    information : how many independent measurements its neutral face is worth in the whole fit; 0: a start alone.
+    expression_information : the same of its expression, for the weights that the fit starts from.
+    outlier_scales : robust scales of the landmark rounds, as factors; a cold start begins with a wide one.
+    iterations : Gauss-Newton steps of each landmark round.
+    canonical_rounds : rounds of the canonical stage.
+    dense : the dense stage of a fit that was started; None: the fit's own. Numbers by twelve ICT people, six photos
+        (docs/decisions.md).
+    """
+
+    deviation_mm: float = 2.0
+    shown_share: float = 1.0
+    information: float = 0.0
+    expression_information: float = 60.0
+    outlier_scales: tuple[float, ...] = (1.0, 1.0)
+    iterations: int = 7
+    canonical_rounds: int = 1
+    dense: DenseStage | None = DenseStage(
+        face_widths=(128, 256), independent_fraction=0.2, step=1.0, iterations=7, matched=True
+    )
 
 
 @dataclass(frozen=True)
@@ -146,11 +148,13 @@ class CageStage:
     ----------
     rounds : times that targets are renewed. face_width : their working resolution, as in ``DenseStage``.
     smoothness : weight of the bending energy against the targets.
+    independent_fraction : as in ``DenseStage``, for the offsets.
     magnitude_deviation_mm : σ of an offset's length.
     """
 
     rounds: int = 1
     face_width: int = 256
+    independent_fraction: float = 0.4
     smoothness: float = 30.0
     magnitude_deviation_mm: float = 1.0
 
@@ -175,8 +179,8 @@ def started_options(options: FitOptions) -> FitOptions:
     canonical, dense = options.canonical, options.dense
     if canonical is not None:
         canonical = replace(canonical, rounds=min(canonical.rounds, stage.canonical_rounds))
-    if dense is not None and stage.face_widths:
-        dense = replace(dense, face_widths=stage.face_widths, step=stage.step, partners=stage.partners)
+    if dense is not None and stage.dense is not None:
+        dense = stage.dense
     return replace(options, canonical=canonical, dense=dense)
 
 
@@ -188,6 +192,8 @@ def fit_options_for(quality: str) -> FitOptions:
         return FitOptions()
     if quality == "best":
         return FitOptions(
-            dense=DenseStage(face_widths=(128, 192, 256, 384, 384)), cage=CageStage(rounds=2, face_width=384)
+            encoded=EncodedStage(dense=None),  # time is not what is wanted here
+            dense=DenseStage(face_widths=(128, 192, 256, 384, 384)),
+            cage=CageStage(rounds=2, face_width=384),
         )
     raise ValueError(f"unknown quality {quality!r}: use fast, standard or best")

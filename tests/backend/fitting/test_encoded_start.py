@@ -21,7 +21,7 @@ from backend.fitting.encoded_start import (
 from backend.fitting.fit import fit_landmarks
 from backend.fitting.initial_pose import initial_parameters
 from backend.fitting.landmark_targets import landmark_model
-from backend.fitting.options import EncodedStage, FitOptions, PriorWeights, started_options
+from backend.fitting.options import EncodedStage, FitOptions, PriorWeights, fit_options_for, started_options
 from backend.fitting.solver import IdentityBelief
 from backend.geometry.template import load_template
 from backend.rig.arkit import ARKIT_INDEX
@@ -134,9 +134,11 @@ def test_a_started_fit_reaches_in_few_steps_what_a_cold_one_does_not(template) -
 def test_started_stages_are_shorter_and_none_is_added() -> None:
     whole = FitOptions()
     short = started_options(whole)
-    assert short.dense == whole.dense and short.canonical.rounds == STAGE.canonical_rounds < whole.canonical.rounds
-    fast = replace(whole, encoded=replace(STAGE, face_widths=(192,), step=0.8, partners=3))
-    assert started_options(fast).dense == replace(whole.dense, face_widths=(192,), step=0.8, partners=3)
+    assert short.canonical.rounds == STAGE.canonical_rounds < whole.canonical.rounds
+    assert short.dense == STAGE.dense and len(STAGE.dense.face_widths) < len(whole.dense.face_widths)
+    assert started_options(replace(whole, encoded=replace(STAGE, dense=None))).dense == whole.dense
+    best = fit_options_for("best")
+    assert started_options(best).dense == best.dense
     assert started_options(replace(whole, dense=None)).dense is None
     assert started_options(replace(whole, encoded=None)) == replace(whole, encoded=None)
 

@@ -1,0 +1,141 @@
+"""Matches between photos: what one flow for a pair of photos says at the mesh's vertices, whatever the mesh does next.
+
+A flow vector says that two places, one in each photo, show the same skin. That stays true when mesh and poses move, so
+there are targets for both photos, and again for a later estimate, without another look at the photos.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from backend.fitting.dense_targets import LEAST_WEIGHT, DenseTargets, targets_at, views_of
+from backend.fitting.dense_views import DenseMesh, pair_flow, sample
+from backend.fitting.options import DenseStage
+from backend.fitting.parameters import PhotoParameters, project_with_derivatives
+from backend.geometry.normals import vertex_normals
+from backend.photos.collection import PhotoFace
+
+_LEAST_CONFIDENCE = 0.02
+"""Flow that counts less makes no match."""
+_EDGE_ON = 1e-4
+"""Ridge that bounds steps in a tangent plane that has come to be seen from the side; matches are made at 0.25 and more
+of the full view, where it changes steps by 0.1 %."""
+
+
+@dataclass(frozen=True)
+class PairMatches:
+    """Two photos, and where both show the same skin.
+
+    Attributes
+    ----------
+    first, second : numbers of the photos. rows : (M,) into ``DenseMesh.vertices``.
+    in_first, in_second : (M, 2) crop pixels. weight : (M,) the flow's confidence.
+    """
+
+    first: int
+    second: int
+    rows: np.ndarray
+    in_first: np.ndarray
+    in_second: np.ndarray
+    weight: np.ndarray
+
+
+@dataclass(frozen=True)
+class DenseMatches:
+    """All pairs, and for each photo the working pixels per crop pixel of their flow."""
+
+    pairs: tuple[PairMatches, ...]
+    factors: tuple[float, ...]
+
+
+def compared_pairs(directions: np.ndarray, partners: int) -> list[tuple[int, int]]:
+    """Pairs of photos of which one is among the other's ``partners`` nearest in viewing direction (P, 3)."""
+    closeness = directions @ directions.T
+    pairs = set()
+    for number in range(len(directions)):
+        order = [int(other) for other in np.argsort(-closeness[number]) if other != number][:partners]
+        pairs |= {(min(number, other), max(number, other)) for other in order}
+    return sorted(pairs)
+
+
+def dense_matches(
+    faces: tuple[PhotoFace, ...],
+    parameters: tuple[PhotoParameters, ...],
+    meshes: tuple[np.ndarray, ...],
+    face_scales: tuple[float, ...],
+    mesh: DenseMesh,
+    width: int,
+    partners: int,
+) -> DenseMatches:
+    """One flow for each pair of photos; the arguments are those of ``dense_targets``."""
+    views = views_of(faces, parameters, meshes, face_scales, mesh, width)
+    shown = [view.shows(mesh.vertices) for view in views]
+    places = [view.in_crop(mesh.vertices) for view in views]
+    pairs = []
+    for first, second in compared_pairs(np.stack([view.direction for view in views]), partners):
+        flow, confidence = pair_flow(views[first], views[second], width)
+        x, y = views[first].pixels[mesh.vertices, :2].T
+        weight = sample(confidence, x, y) * shown[first] * shown[second]
+        rows = np.flatnonzero(weight > _LEAST_CONFIDENCE)
+        off = np.stack([sample(np.ascontiguousarray(flow[..., axis]), x, y) for axis in (0, 1)], -1)
+        found = places[first] + off / views[first].factor
+        pairs.append(PairMatches(first, second, rows, found[rows], places[second][rows], weight[rows]))
+    return DenseMatches(tuple(pairs), tuple(view.factor for view in views))
+
+
+def matched_targets(
+    matches: DenseMatches,
+    parameters: tuple[PhotoParameters, ...],
+    meshes: tuple[np.ndarray, ...],
+    face_scales: tuple[float, ...],
+    mesh: DenseMesh,
+    stage: DenseStage,
+) -> tuple[DenseTargets | None, ...]:
+    """Targets of every photo for ``mesh.vertices`` under another estimate; None for a photo without matches.
+
+    A match (q, q') of photos a and b: the mesh shows in b at q' the point that lies u = B^-1 (q' - p') beside the
+    vertex, in its tangent plane, with p' where the vertex is seen in b, and B (2, 2) how b sees the plane. In a it is
+    seen at p + A u and found at q, so the vertex is off by q - p - A B^-1 (q' - p') there; in b the other way round.
+    """
+    count = len(parameters)
+    seen = [_seen(own, posed, mesh) for own, posed in zip(parameters, meshes, strict=True)]
+    off = np.zeros((count, len(mesh.vertices), 2))
+    weights = np.zeros((count, len(mesh.vertices)))
+    for pair in matches.pairs:
+        ends = ((pair.first, pair.in_first), (pair.second, pair.in_second))
+        for (own, found), (other, found_there) in (ends, ends[::-1]):
+            place, plane = (values[pair.rows] for values in seen[own])
+            place_there, plane_there = (values[pair.rows] for values in seen[other])
+            beside = _solved(plane_there, found_there - place_there)
+            gap = found - place - (plane @ beside[..., None])[..., 0]
+            off[own, pair.rows] += pair.weight[:, None] * gap
+            weights[own, pair.rows] += pair.weight
+    results: list[DenseTargets | None] = []
+    for number, (place, _) in enumerate(seen):
+        weight = weights[number]
+        kept = weight > LEAST_WEIGHT
+        gap = off[number] / np.maximum(weight, LEAST_WEIGHT)[:, None]
+        size = len(parameters[number].nuisance)
+        factor = matches.factors[number]
+        results.append(targets_at(mesh, kept, place, gap, weight, face_scales[number], factor, stage, size))
+    return tuple(results)
+
+
+def _seen(parameters: PhotoParameters, posed: np.ndarray, mesh: DenseMesh) -> tuple[np.ndarray, np.ndarray]:
+    """Where the mesh's vertices are seen (M, 2), and how their tangent planes are (M, 2, 2), in crop pixels."""
+    normals = vertex_normals(posed, mesh.triangles)[mesh.vertices]
+    helper = np.where(np.abs(normals[:, :1]) < 0.8, [[1.0, 0.0, 0.0]], [[0.0, 1.0, 0.0]])
+    across = np.cross(normals, helper)
+    across /= np.linalg.norm(across, axis=-1, keepdims=True)
+    tangents = np.stack([across, np.cross(normals, across)], -1)  # (M, 3, 2)
+    pixels, by_point, _ = project_with_derivatives(parameters, posed[mesh.vertices])
+    return pixels, by_point @ tangents
+
+
+def _solved(planes: np.ndarray, steps: np.ndarray) -> np.ndarray:
+    """(M, 2) steps in tangent planes (M, 2, 2) that are seen as steps (M, 2)."""
+    squared = planes.transpose(0, 2, 1) @ planes
+    ridge = _EDGE_ON * np.trace(squared, axis1=1, axis2=2)[:, None, None] * np.eye(2)
+    return np.linalg.solve(squared + ridge, planes.transpose(0, 2, 1) @ steps[..., None])[..., 0]

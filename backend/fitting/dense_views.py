@@ -1,0 +1,181 @@
+"""Photos seen through the mesh: what one photo, carried over it, says another should look like, and the optical flow
+between that prediction and the photo.
+
+Both pictures are locally normalised first, so that light and exposure matter little.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import torch
+
+from backend.fitting.points import SurfacePoints
+from backend.geometry.normals import vertex_normals
+from backend.photos.collection import FaceClass, PhotoFace, class_mask
+from backend.rendering.camera import Camera
+from backend.rendering.interpolate import fragment_barycentrics, fragments
+from backend.rendering.rasterize import face_ids
+
+USABLE_CLASSES = (FaceClass.SKIN, FaceClass.BROWS, FaceClass.LIPS, FaceClass.EYES)
+SMALLEST_COSINE = 0.25
+"""Surfaces that face the camera less than this carry no usable texture."""
+BORDER = 12
+"""Pixels around the face that take part."""
+LOWEST_CORRELATION = 0.3
+"""Local correlation of prediction and photo (after the flow) below which a flow vector is not used."""
+
+
+@dataclass(frozen=True)
+class DenseMesh:
+    """The part of the mesh that takes part.
+
+    Attributes
+    ----------
+    triangles : (T, 3) into the full vertex array: the face's skin, no mouth interior.
+    vertices : (M,) vertex ids that get targets; points : their ``SurfacePoints``.
+    """
+
+    triangles: np.ndarray
+    vertices: np.ndarray
+    points: SurfacePoints
+
+
+@dataclass(frozen=True)
+class View:
+    """One photo at working resolution with the mesh in it."""
+
+    factor: float  # working pixels per crop pixel
+    corner: np.ndarray  # (2,) upper left corner of this window, in working pixels
+    normalised: np.ndarray  # (H, W) float32, locally normalised luminance
+    usable: np.ndarray  # (H, W) float32 mask
+    pixels: np.ndarray  # (V, 3) projected vertices and depth
+    cosine: np.ndarray  # (V,) facing the camera
+    covered: np.ndarray  # (P,) flat pixel index
+    corners: np.ndarray  # (P, 3) vertex ids
+    barycentrics: np.ndarray  # (P, 3)
+    depth: np.ndarray  # (H, W), inf where empty
+    direction: np.ndarray  # (3,) unit vector from the head to the camera
+
+    def shows(self, vertices: np.ndarray) -> np.ndarray:
+        """(M,) bool: vertices (M,) that face the camera with nothing in front of them."""
+        x, y, depth = self.pixels[vertices].T
+        nearest = sample(np.where(np.isfinite(self.depth), self.depth, 1e3), x, y, 1e3)
+        return (self.cosine[vertices] > SMALLEST_COSINE) & (depth < nearest + 0.004)
+
+    def in_crop(self, vertices: np.ndarray) -> np.ndarray:
+        """(M, 2) where vertices (M,) are seen, in crop pixels."""
+        return (self.pixels[vertices, :2] + self.corner) / self.factor
+
+
+def locally_normalised(pixels: np.ndarray, radius: float) -> np.ndarray:
+    """Luminance (H, W) float32 with local mean 0 and about unit contrast, from (H, W, 3) uint8 sRGB."""
+    luminance = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY).astype(np.float32)
+    detail = luminance - cv2.GaussianBlur(luminance, (0, 0), radius)
+    contrast = np.sqrt(cv2.GaussianBlur(detail**2, (0, 0), 2.0 * radius))
+    return detail / (contrast + 4.0)
+
+
+def view_of(
+    face: PhotoFace, camera: Camera, vertices: np.ndarray, mesh: DenseMesh, width: float, scale_px: float
+) -> View:
+    factor = min(width / scale_px, 1.0)
+    camera = camera.scaled(factor)
+    pixels = camera.project(vertices)
+    on_face = pixels[mesh.vertices, :2]
+    low = np.clip(np.floor(on_face.min(0)).astype(int) - BORDER, 0, None)
+    high = np.minimum(np.ceil(on_face.max(0)).astype(int) + BORDER, camera.size)
+    window = slice(low[1], max(high[1], low[1] + 2)), slice(low[0], max(high[0], low[0] + 2))
+    small = cv2.resize(face.pixels, camera.size, interpolation=cv2.INTER_AREA)[window]
+    usable = cv2.resize(class_mask(face.labels, USABLE_CLASSES), camera.size, interpolation=cv2.INTER_AREA)[window]
+    rows, columns = small.shape[:2]
+    pixels[:, :2] -= low
+    ids = face_ids(torch.from_numpy(pixels[None].astype(np.float32)), torch.from_numpy(mesh.triangles), (rows, columns))
+    found = fragments(ids, torch.from_numpy(mesh.triangles))
+    barycentrics = fragment_barycentrics(torch.from_numpy(pixels[None]), found).numpy()
+    covered, corners = found.pixel.numpy(), found.corners.numpy()
+    depth = np.full(rows * columns, np.inf, dtype=np.float32)
+    depth[covered] = (pixels[corners, 2] * barycentrics).sum(-1)
+    normals = vertex_normals(vertices, mesh.triangles)
+    towards = camera.centre() - vertices
+    towards /= np.linalg.norm(towards, axis=-1, keepdims=True)
+    direction = camera.centre() - vertices[mesh.vertices].mean(0)
+    return View(
+        factor,
+        low,
+        locally_normalised(small, width / 24.0),
+        usable.astype(np.float32) / 255.0,
+        pixels,
+        (normals * towards).sum(-1),
+        covered,
+        corners,
+        barycentrics,
+        depth.reshape(rows, columns),
+        direction / np.linalg.norm(direction),
+    )
+
+
+def sample(image: np.ndarray, x: np.ndarray, y: np.ndarray, outside: float = 0.0) -> np.ndarray:
+    """Bilinear samples of a float32 image at pixel coordinates (pixel centres at i + 0.5)."""
+    rows = -(-len(x) // 1024)  # OpenCV wants pictures less than 32,768 wide
+    maps = np.zeros((2, rows * 1024), np.float32)
+    maps[0, : len(x)], maps[1, : len(x)] = x - 0.5, y - 0.5
+    maps = maps.reshape(2, rows, 1024)
+    sampled = cv2.remap(image, *maps, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=outside)
+    return sampled.reshape(-1)[: len(x)]
+
+
+def _predicted(target: View, source: View) -> tuple[np.ndarray, np.ndarray]:
+    """The source photo carried over the mesh into the target's view: picture and confidence, both (H, W)."""
+    shape = target.normalised.shape
+    mix = target.barycentrics[:, :, None]
+    in_source = (source.pixels[target.corners] * mix).sum(1)  # (P, 3)
+    cosine = np.minimum(
+        (source.cosine[target.corners] * target.barycentrics).sum(-1),
+        (target.cosine[target.corners] * target.barycentrics).sum(-1),
+    )
+    nearest = sample(np.where(np.isfinite(source.depth), source.depth, 1e3), in_source[:, 0], in_source[:, 1], 1e3)
+    visible = in_source[:, 2] < nearest + 0.004
+    confidence = np.clip((cosine - SMALLEST_COSINE) / 0.35, 0.0, 1.0) * visible
+    confidence *= sample(source.usable, in_source[:, 0], in_source[:, 1])
+    picture, weight = np.zeros(shape, np.float32), np.zeros(shape, np.float32)
+    picture.reshape(-1)[target.covered] = sample(source.normalised, in_source[:, 0], in_source[:, 1])
+    weight.reshape(-1)[target.covered] = confidence
+    return picture, weight * target.usable
+
+
+def _to_bytes(picture: np.ndarray) -> np.ndarray:
+    return np.clip(128.0 + 45.0 * picture, 0, 255).astype(np.uint8)
+
+
+def _local_correlation(first: np.ndarray, second: np.ndarray, weight: np.ndarray, radius: float) -> np.ndarray:
+    """Weighted zero-mean correlation (H, W) in a Gaussian window."""
+
+    def mean(values: np.ndarray) -> np.ndarray:
+        return cv2.GaussianBlur(values * weight, (0, 0), radius) / norm
+
+    norm = cv2.GaussianBlur(weight, (0, 0), radius) + 1e-4
+    mean_first, mean_second = mean(first), mean(second)
+    covariance = mean(first * second) - mean_first * mean_second
+    variance = (mean(first**2) - mean_first**2) * (mean(second**2) - mean_second**2)
+    return covariance / np.sqrt(np.maximum(variance, 1e-3))
+
+
+def pair_flow(target: View, source: View, width: float) -> tuple[np.ndarray, np.ndarray]:
+    """Flow (H, W, 2) from the source's prediction to the target photo, and its confidence (H, W)."""
+    predicted, weight = _predicted(target, source)
+    shown = target.normalised
+    # Outside the prediction both pictures are made equal, so that its border draws no flow.
+    soft = cv2.GaussianBlur(weight, (0, 0), 1.5)
+    filled = predicted * soft + shown * (1.0 - soft)
+    solver = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+    solver.setFinestScale(0)
+    flow = solver.calc(_to_bytes(filled), _to_bytes(shown), None)
+    rows, columns = shown.shape
+    grid_x, grid_y = np.meshgrid(np.arange(columns, dtype=np.float32), np.arange(rows, dtype=np.float32))
+    moved = cv2.remap(shown, grid_x + flow[..., 0], grid_y + flow[..., 1], cv2.INTER_LINEAR)
+    correlation = _local_correlation(predicted, moved, weight, width / 20.0)
+    confidence = weight * np.clip((correlation - LOWEST_CORRELATION) / (1.0 - LOWEST_CORRELATION), 0.0, 1.0)
+    return flow, confidence
