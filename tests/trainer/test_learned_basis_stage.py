@@ -62,9 +62,9 @@ def test_the_phase_decides_who_learns_and_from_what(phase: str) -> None:
         moving
         == {
             "pose": {"pose"},
-            "identity": {"pose", "rest", "geometry", "reflectance", "appearance"},
-            "together": {"pose", "rest", "geometry", "reflectance", "appearance", "expression"},
-            "appearance": {"reflectance", "appearance"},
+            "identity": {"pose", "rest", "geometry", "reflectance", "appearance", "light"},
+            "together": {"pose", "rest", "geometry", "reflectance", "appearance", "light", "expression"},
+            "appearance": {"reflectance", "appearance", "light"},
         }[phase]
     )
     for group in stage.parameter_groups():
@@ -72,6 +72,13 @@ def test_the_phase_decides_who_learns_and_from_what(phase: str) -> None:
             assert any(p.grad is not None and p.grad.abs().sum() > 0 for p in group.parameters), group.name
         elif phase == "appearance":
             assert all(p.grad is None for p in group.parameters), group.name
+
+
+def test_a_light_that_solved_ones_are_held_to_does_not_drift() -> None:
+    solved = dataclasses.replace(SMALL_NET, light="solved")
+    for phase, learns in (("appearance", False), ("together", True)):
+        groups = small_stage(phase=phase, network=solved).build(CPU).parameter_groups()
+        assert {group.rate(0.5) > 0 for group in groups if group.name == "light"} == {learns}
 
 
 def test_without_truth_terms_are_those_of_the_paper() -> None:

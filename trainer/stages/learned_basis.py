@@ -310,9 +310,10 @@ class LearnedBasisStage(Stage):
             return {"faces": contact_sheet(self.network, batch, self.config.rasterizer)}
 
     def parameter_groups(self) -> Sequence[ParameterGroup]:
-        """Geometry bases; reflectance; the encoder's trunk with the pose; expressions; light and reflectance of the
-        encoder; the rest of it. The phase decides."""
-        kinds = ("geometry", "expression", "reflectance", "pose", "appearance", "rest")
+        """Geometry bases; reflectance; the encoder's trunk with the pose; expressions; its reflectance; its light; the
+        rest of it. The phase decides; a light that solved ones are held to is left alone once it is trained, since next
+        to nothing would show what it becomes."""
+        kinds = ("geometry", "expression", "reflectance", "pose", "appearance", "light", "rest")
         config, named = self.config, {name: [] for name in kinds}
         for name, parameter in self.network.named_parameters():
             owner, _, tail = name.partition(".")
@@ -321,7 +322,7 @@ class LearnedBasisStage(Stage):
             else:
                 head = tail.split(".")[0]
                 kind = "rest" if head in ("pooled", "identity", "expression") else "pose"
-                kind = "appearance" if head in ("reflectance", "light") else kind
+                kind = {"reflectance": "appearance", "light": "light"}.get(head, kind)
             named[kind].append(parameter)
         together, pose, appearance = (config.phase == name for name in ("together", "pose", "appearance"))
         rates = {
@@ -330,6 +331,7 @@ class LearnedBasisStage(Stage):
             "reflectance": 0.0 if pose else config.reflectance_rate,
             "pose": 0.0 if appearance else 1.0,
             "appearance": 0.0 if pose else 1.0,
+            "light": 0.0 if pose or (appearance and config.network.light == "solved") else 1.0,
             "rest": 0.0 if pose or appearance else 1.0,
         }
         return tuple(ParameterGroup(name, tuple(found), _constant(rates[name])) for name, found in named.items())
