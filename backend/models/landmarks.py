@@ -1,10 +1,11 @@
 """Where 478 points of a face's surface are in a picture, and how sure that is.
 
 A residual network (He et al. 2016) looks at an upright window around the face and guesses all points at once; then each
-point looks at the features around its own place and corrects itself, twice. Every point comes with a standard
-deviation, learned by the likelihood of the errors (Wood et al., 3D Face Reconstruction with Dense Landmarks, ECCV 2022,
-eq. 1). The points are those of the template's ``landmarks478``, hidden ones too: unlike a landmark detector's, which
-people have drawn, they keep their place on the surface when the head turns.
+point looks at the features around its own place, corrects itself, and tells the others what it saw, so that all move
+together; twice. Every point comes with a standard deviation, learned by the likelihood of the errors (Wood et al., 3D
+Face Reconstruction with Dense Landmarks, ECCV 2022, eq. 1). The points are those of the template's ``landmarks478``,
+hidden ones too: unlike a landmark detector's, which people have drawn, they keep their place on the surface when the
+head turns.
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ MODEL_NAME = "landmarks"
 LANDMARKS = 478
 WINDOW_PER_FACE = 1.25
 """Side of the window that the net sees, in larger extents of the face's landmarks."""
+SEEN = 64
+"""Numbers that a point knows of its surroundings when it has looked."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +38,7 @@ class LandmarkNetConfig:
     hidden : width of the layer that makes the first guess. squeeze : channels that it sees of each place.
     embedding : numbers that tell the correcting layers which point they look at.
     rounds : how often the points correct themselves.
+    message : numbers that a point tells the others in a round.
     """
 
     widths: tuple[int, int, int, int, int] = (32, 48, 96, 160, 224)
@@ -44,17 +48,20 @@ class LandmarkNetConfig:
     squeeze: int = 64
     embedding: int = 32
     rounds: int = 2
+    message: int = 4
 
     def __post_init__(self) -> None:
         if self.size % 16 or self.size < 32:
             raise ValueError(f"size must be a multiple of 16, not {self.size}")
-        if min(*self.widths, *self.depths, self.hidden, self.squeeze, self.embedding) < 1 or self.rounds < 0:
-            raise ValueError("widths, depths, hidden, squeeze and embedding must be at least 1, rounds at least 0")
+        if min(*self.widths, *self.depths, self.hidden, self.squeeze, self.embedding, self.message) < 1:
+            raise ValueError("widths, depths, hidden, squeeze, embedding and message must be at least 1")
+        if self.rounds < 0:
+            raise ValueError(f"rounds must be at least 0, not {self.rounds}")
 
     @staticmethod
     def from_json(values: Mapping[str, Any]) -> LandmarkNetConfig:
         """From the configuration in an exported model; other keys are ignored."""
-        numbers = {name: values[name] for name in ("size", "hidden", "squeeze", "embedding", "rounds")}
+        numbers = {name: values[name] for name in ("size", "hidden", "squeeze", "embedding", "rounds", "message")}
         return LandmarkNetConfig(tuple(values["widths"]), tuple(values["depths"]), **numbers)
 
     def to_json(self) -> dict[str, Any]:
@@ -64,11 +71,20 @@ class LandmarkNetConfig:
 
 @dataclass(frozen=True)
 class LandmarkGuess:
-    """places : (N, 478, 2) in sides of the picture, from its upper left corner, x right, y down. deviation : (N, 478)
-    standard deviation of x and of y, in sides."""
+    """What the net thinks of N pictures.
+
+    Attributes
+    ----------
+    places : (N, 478, 2) in sides of the picture, from its upper left corner, x right, y down. deviation : (N, 478)
+        standard deviation of x and of y, in sides.
+    hidden : (N, H) what the whole picture said so far. seen : (N, 478, ``SEEN``) what the points saw last, None before
+        they have looked. For what is learned beside.
+    """
 
     places: Tensor
     deviation: Tensor
+    hidden: Tensor
+    seen: Tensor | None
 
 
 class _Residual(nn.Module):
@@ -114,12 +130,14 @@ class LandmarkNet(nn.Module):
         looks = 5 * 48 + 48 + config.embedding + 64
         self.context = nn.Linear(config.hidden, 64)
         self.correct = nn.ModuleList(
-            nn.Sequential(nn.Linear(looks, 128), nn.ReLU(), nn.Linear(128, 64), nn.ReLU(), nn.Linear(64, 3))
+            nn.Sequential(nn.Linear(looks, 128), nn.ReLU(), nn.Linear(128, SEEN), nn.ReLU(), nn.Linear(SEEN, 3))
             for _ in range(config.rounds)
         )
+        self.say = nn.ModuleList(nn.Linear(SEEN, config.message) for _ in range(config.rounds))
+        self.listen = nn.ModuleList(nn.Linear(LANDMARKS * config.message, config.hidden) for _ in range(config.rounds))
         self.register_buffer("mean", torch.full((LANDMARKS, 2), 0.5) if mean is None else mean.clone())
         with torch.no_grad():
-            for layer in (self.guess, *(each[-1] for each in self.correct)):
+            for layer in (self.guess, *self.listen, *(each[-1] for each in self.correct)):
                 layer.weight.mul_(0.1)
                 layer.bias.zero_()
 
@@ -137,22 +155,31 @@ class LandmarkNet(nn.Module):
             x = level(x)
             scales.append(x)
         hidden = functional.relu(self.hidden(self.squeeze(x).flatten(1)))
-        guess = self.guess(hidden).float().view(-1, LANDMARKS, 3)
-        places, spread = self.mean + 0.1 * guess[..., :2], guess[..., 2]
-        guesses = [_as_guess(places, spread)]
+        offsets = self._all_points(hidden, self.guess.bias)
+        places, spread = self.mean + offsets[..., :2], offsets[..., 2]
+        guesses = [_as_guess(places, spread, hidden, None)]
         fine, coarse = self.fine(scales[0]), self.coarse(scales[1])
-        context = self.context(hidden)[:, None].expand(-1, LANDMARKS, -1)
         which = self.which[None].expand(len(pictures), -1, -1)
-        for correct in self.correct:
+        for correct, say, listen in zip(self.correct, self.say, self.listen, strict=True):
+            context = self.context(hidden)[:, None].expand(-1, LANDMARKS, -1)
             around = torch.cat([*_looked_up(fine, places.detach(), 1.0), *_looked_up(coarse, places.detach(), 0.0)], -1)
-            more = correct(torch.cat([around, which.to(around.dtype), context.to(around.dtype)], -1)).float()
-            places, spread = places + 0.02 * more[..., :2], spread + more[..., 2]
-            guesses.append(_as_guess(places, spread))
+            seen = correct[:-1](torch.cat([around, which.to(around.dtype), context.to(around.dtype)], -1))
+            told = listen(functional.relu(say(seen)).flatten(1))
+            offsets, more = self._all_points(told), correct[-1](seen).float()
+            places = places + offsets[..., :2] + 0.02 * more[..., :2]
+            spread = spread + offsets[..., 2] + more[..., 2]
+            hidden = hidden + told
+            guesses.append(_as_guess(places, spread, hidden, seen))
         return guesses
 
+    def _all_points(self, hidden: Tensor, bias: Tensor | None = None) -> Tensor:
+        """(N, 478, 3) offsets of places and logarithms of spreads."""
+        values = functional.linear(hidden, self.guess.weight, bias).float().view(-1, LANDMARKS, 3)
+        return values * values.new_tensor([0.1, 0.1, 1.0])
 
-def _as_guess(places: Tensor, spread: Tensor) -> LandmarkGuess:
-    return LandmarkGuess(places, 0.02 * torch.exp(spread.clamp(-4.0, 3.0)))
+
+def _as_guess(places: Tensor, spread: Tensor, hidden: Tensor, seen: Tensor | None) -> LandmarkGuess:
+    return LandmarkGuess(places, 0.02 * torch.exp(spread.clamp(-4.0, 3.0)), hidden, seen)
 
 
 def _looked_up(features: Tensor, places: Tensor, step: float) -> list[Tensor]:

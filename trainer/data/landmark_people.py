@@ -9,22 +9,28 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from backend.geometry.template import load_template
 from trainer.contracts import SourceConfig
 from trainer.data.disk_cache import cache_folder, content_key
 from trainer.data.kept_rows import mapped, missing_runs
 from trainer.data.people import PeopleConfig
 from trainer.data.stored import code_of
 
+KEPT = ("images", "landmarks", "depths", "distance")
+"""Parts of a batch; other parts are another folder."""
 _STEP = 1 / 64
-"""Pixels; landmarks are kept as 16-bit steps."""
+"""Pixels; landmarks and their depths are kept as 16-bit steps."""
 
 
 @dataclass(frozen=True)
 class LandmarkBatch:
-    """images : (N, 3, S, S) float32 in [0, 1], sRGB. landmarks : (N, 478, 2) true places in pixels, hidden ones too."""
+    """images : (N, 3, S, S) float32 in [0, 1], sRGB. landmarks : (N, 478, 2) true places in pixels, hidden ones too.
+    depths : (N, 478), distance : (N,) see ``depths_in_pixels``."""
 
     images: Tensor
     landmarks: Tensor
+    depths: Tensor
+    distance: Tensor
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,12 +60,15 @@ class LandmarkPeople:
         self.config = config
         self._people = config.people.build()
         root = Path(config.folder) if config.folder else cache_folder() / "landmarks"
-        folder = root / content_key(config.people, config.count, *code_of(self._people))
+        folder = root / content_key(config.people, config.count, *code_of(self._people), *KEPT)
         folder.mkdir(parents=True, exist_ok=True)
         size, count = config.people.size, config.count
         self._images = mapped(folder / "images.npy", (count, 3, size, size))
         self._landmarks = mapped(folder / "landmarks.npy", (count, 478, 2), np.int16)
+        self._depths = mapped(folder / "depths.npy", (count, 478), np.int16)
+        self._distance = mapped(folder / "distance.npy", (count,), np.float32)
         self._made = mapped(folder / "made.npy", (count,))
+        self._embedding = load_template().landmarks478
 
     def batch(self, indices: range, device: torch.device) -> LandmarkBatch:
         """Pictures ``indices`` modulo ``count``."""
@@ -67,10 +76,40 @@ class LandmarkPeople:
         for run in missing_runs(self._made, rows, len(rows)):
             made = self._people.batch(range(int(run[0]), int(run[-1]) + 1), device)
             self._images[run] = (made.images * 255).round().clamp(0, 255).byte().cpu().numpy()
-            steps = (made.landmarks478 / _STEP).round().clamp(-32768, 32767)
-            self._landmarks[run] = steps.cpu().numpy().astype(np.int16)
+            self._landmarks[run] = _steps(made.landmarks478)
+            points = torch.from_numpy(self._embedding.positions(made.vertices.cpu().numpy())).to(device)
+            depths, self._distance[run] = depths_in_pixels(points, made.camera_from_head, made.intrinsics)
+            self._depths[run] = _steps(depths)
             self._made[run] = 1
         return LandmarkBatch(
             torch.from_numpy(self._images[rows]).to(device).float() / 255,
             torch.from_numpy(self._landmarks[rows]).to(device).float() * _STEP,
+            torch.from_numpy(self._depths[rows]).to(device).float() * _STEP,
+            torch.from_numpy(self._distance[rows]).to(device),
         )
+
+
+def depths_in_pixels(points: Tensor, camera_from_head: Tensor, intrinsics: Tensor) -> tuple[Tensor, Tensor]:
+    """What of the third dimension a picture without a known focal length can show, in pixels at the points' middle.
+
+    Parameters
+    ----------
+    points : (N, L, 3) head frame, metres. camera_from_head : (N, 4, 4). intrinsics : (N, 3, 3) K in pixels.
+
+    Returns
+    -------
+    (N, L) depths along the line of sight to the points' middle, away from the camera, and (N,) the middle's distance
+    from the camera: both times the focal length, divided by the middle's depth along the optical axis.
+    """
+    seen = points.to(camera_from_head.dtype) @ camera_from_head[:, :3, :3].transpose(1, 2)
+    seen = seen + camera_from_head[:, None, :3, 3]
+    middle = seen.mean(1)
+    distance = middle.norm(dim=-1)
+    depths = torch.einsum("nlj,nj->nl", seen, middle / distance[:, None]) - distance[:, None]
+    pixels = intrinsics[:, 0, 0] / middle[:, 2]
+    return depths * pixels[:, None], distance * pixels
+
+
+def _steps(values: Tensor) -> np.ndarray:
+    """Values in 16-bit steps."""
+    return (values / _STEP).round().clamp(-32768, 32767).cpu().numpy().astype(np.int16)

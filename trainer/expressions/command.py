@@ -32,13 +32,15 @@ def run(arguments: argparse.Namespace) -> int:
     import torch
 
     from backend.expression.reading import save_reader
+    from backend.photos.surface_landmarks import SurfaceLandmarker
     from trainer.expressions.features import feature_table
     from trainer.expressions.learn import LearningOptions, hold_out, learn_reader
     from trainer.expressions.observe import collect, read_observed
 
     torch.set_num_threads(1)
-    folder = arguments.data or cache_folder() / "expression_pictures"
-    collect(folder, range(arguments.people), arguments.minutes)
+    landmarker = SurfaceLandmarker.load()
+    folder = arguments.data or cache_folder() / "expression_pictures" / landmarker.version
+    collect(folder, range(arguments.people), arguments.minutes, landmarker)
     observed = read_observed(folder)
     table = feature_table(observed)
     options = LearningOptions()

@@ -73,10 +73,9 @@ def observe(batch: PeopleBatch, size: int, landmarker: SurfaceLandmarker) -> Obs
     return Observed(**{field.name: column for field, column in zip(fields(Observed), columns, strict=True)})
 
 
-def collect(folder: Path, people: range, minutes: float) -> None:
+def collect(folder: Path, people: range, minutes: float, landmarker: SurfaceLandmarker) -> None:
     """Draw and detect people into ``folder``, a file for every ``PEOPLE_AT_ONCE``; files that are there stay."""
     folder.mkdir(parents=True, exist_ok=True)
-    landmarker = SurfaceLandmarker.load()
     end = time.monotonic() + 60.0 * minutes
     for first in range(people.start, people.stop, PEOPLE_AT_ONCE):
         path = folder / f"{first:06d}.npz"

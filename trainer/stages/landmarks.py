@@ -16,7 +16,6 @@ from backend.geometry.template import load_template
 from backend.models.landmarks import (
     MODEL_NAME,
     WINDOW_PER_FACE,
-    LandmarkGuess,
     LandmarkNet,
     LandmarkNetConfig,
 )
@@ -24,6 +23,7 @@ from trainer.contracts import ExportedModel, Stage, StageConfig
 from trainer.data.landmark_people import LandmarkBatch
 from trainer.stages.augment import AugmentConfig, change_light
 from trainer.stages.face_scales import face_scales
+from trainer.stages.landmark_depths import DepthHeads
 from trainer.stages.landmark_mirror import landmark_mirror
 
 MESH = 468
@@ -38,6 +38,10 @@ class LandmarkWeights:
     """Negative logarithm of the errors' probability, with the deviations that the net claims."""
     distance: float = 0.5
     """Mean distance in per cent of the window's side, whatever the net claims."""
+    depth: float = 0.3
+    """Negative logarithm of the depths' probability."""
+    camera: float = 0.1
+    """Negative logarithm of the probability of the camera's distance."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,49 +82,61 @@ class LandmarkStage(Stage):
 
     def __init__(self, config: LandmarkStageConfig, device: torch.device) -> None:
         self.config = config
-        self.modules = nn.ModuleDict({"net": LandmarkNet(config.network, mean_places())}).to(device)
+        mean = mean_places()
+        heads = DepthHeads(config.network, mean[:, 2])
+        self.modules = nn.ModuleDict({"net": LandmarkNet(config.network, mean[:, :2]), "depths": heads}).to(device)
         self._partners = torch.from_numpy(landmark_mirror()).to(device)
 
     def step(self, batch: LandmarkBatch, fraction: float) -> Mapping[str, Tensor]:
-        """Terms ``likelihood`` and ``distance``: means over the guesses, each counting twice the one before."""
+        """Terms ``likelihood``, ``distance``, ``depth``, ``camera``: means over the guesses, each counting twice the
+        one before."""
         config = self.config
-        images, truth = windows(batch, config.network.size, self._random_moves(len(batch.images), batch.images.device))
+        moves = self._random_moves(len(batch.images), batch.images.device)
+        images, truth, side = windows(batch, config.network.size, moves)
+        depths, log_distance = batch.depths / side[:, None], torch.log(batch.distance / side)
         flip = torch.rand(len(images), device=images.device) < 0.5
         images = torch.where(flip[:, None, None, None], images.flip(-1), images)
         mirrored = truth[:, self._partners] * truth.new_tensor([-1.0, 1.0]) + truth.new_tensor([1.0, 0.0])
         truth = torch.where(flip[:, None, None], mirrored, truth)
+        depths = torch.where(flip[:, None], depths[:, self._partners], depths)
         guesses = self.modules["net"](_covered(change_light(images, config.light), config.covered))
         shares = torch.tensor([2.0**k for k in range(len(guesses))])
-        terms = {"likelihood": 0.0, "distance": 0.0}
-        for share, guess in zip((shares / shares.sum()).tolist(), guesses, strict=True):
+        terms = {"likelihood": 0.0, "distance": 0.0, "depth": 0.0, "camera": 0.0}
+        beside = self.modules["depths"](guesses)
+        for share, guess, deep in zip((shares / shares.sum()).tolist(), guesses, beside, strict=True):
             apart = (guess.places - truth).square().sum(-1)
             likelihood = 2.0 * guess.deviation.log() + 0.5 * apart / guess.deviation.square()
             terms["likelihood"] += share * likelihood.mean()
             terms["distance"] += share * 100.0 * (apart + 1e-8).sqrt().mean()
+            terms["depth"] += share * _unlikeliness(deep.depths - depths, deep.deviation)
+            terms["camera"] += share * _unlikeliness(deep.log_distance - log_distance, deep.distance_deviation)
         return terms
 
     def metrics(self, batches: Iterable[LandmarkBatch]) -> Mapping[str, float]:
         """``percent``: mean distance in per cent of ``initial_pose.face_scale``; ``percent.first``: before corrections;
-        ``percent.shape``: without the picture's mean error; ``surprise``: mean squared error over the claimed one."""
+        ``percent.shape``: without the picture's mean error; ``surprise``: mean squared error over the claimed one;
+        ``depth``: mean error of the depths in the same per cent; ``camera``: that of the distance's logarithm."""
         rows = []
         for batch in batches:
-            images, truth = windows(batch, self.config.network.size)
+            images, truth, side = windows(batch, self.config.network.size)
             guesses = self.modules["net"](images)
             scale = face_scales(truth)
             first, last = (100.0 * (guess.places - truth) / scale[:, None, None] for guess in (guesses[0], guesses[-1]))
             alone = last - last.mean(1, keepdim=True)
             claimed = (guesses[-1].places - truth).square().sum(-1) / (2.0 * guesses[-1].deviation.square())
-            rows.append(torch.stack([last.norm(dim=-1), first.norm(dim=-1), alone.norm(dim=-1), claimed]).mean((1, 2)))
-        names = ("percent", "percent.first", "percent.shape", "surprise")
+            beside = self.modules["depths"](guesses)[-1]
+            deep = 100.0 * (beside.depths - batch.depths / side[:, None]).abs() / scale[:, None]
+            far = (beside.log_distance - torch.log(batch.distance / side)).abs()[:, None].expand_as(deep)
+            parts = [last.norm(dim=-1), first.norm(dim=-1), alone.norm(dim=-1), claimed, deep, far]
+            rows.append(torch.stack(parts).mean((1, 2)))
+        names = ("percent", "percent.first", "percent.shape", "surprise", "depth", "camera")
         return dict(zip(names, torch.stack(rows).mean(0).tolist(), strict=True))
 
     def pictures(self, batch: LandmarkBatch) -> Mapping[str, Tensor]:
         """``landmarks``: found points in white over the windows, true ones in black below them."""
-        images, truth = windows(batch, self.config.network.size)
-        found = self.modules["net"](images)[-1]
-        return {
-            "landmarks": torch.cat([_drawn(images, found, 1.0), _drawn(images, LandmarkGuess(truth, truth), 0.0)], 1)
-        }
+        images, truth, _ = windows(batch, self.config.network.size)
+        found = self.modules["net"](images)[-1].places
+        return {"landmarks": torch.cat([_drawn(images, found, 1.0), _drawn(images, truth, 0.0)], 1)}
 
     def export(self) -> ExportedModel:
         """The net, for ``backend.photos.surface_landmarks``."""
@@ -136,17 +152,24 @@ class LandmarkStage(Stage):
 
 
 def mean_places() -> Tensor:
-    """(478, 2) where the landmarks of the mean face, seen from the front from afar, are in their window, in sides."""
+    """(478, 3) where the landmarks of the mean face, seen from the front from afar, are in their window, and their
+    depths, in sides."""
     template = load_template()
-    points = torch.from_numpy(template.landmarks478.positions(template.vertices)).float()[:, :2] * torch.tensor(
-        [1.0, -1.0]
-    )
+    points = torch.from_numpy(template.landmarks478.positions(template.vertices)).float()
+    points = points * torch.tensor([1.0, -1.0, -1.0])
     low, high = points[:MESH].amin(0), points[:MESH].amax(0)
-    return (points - (low + high) / 2) / (WINDOW_PER_FACE * (high - low).max()) + 0.5
+    places = (points - (low + high) / 2) / (WINDOW_PER_FACE * (high - low)[:2].max())
+    return torch.cat([places[:, :2] + 0.5, (places - places.mean(0))[:, 2:]], 1)
 
 
-def windows(batch: LandmarkBatch, size: int, moves: Tensor | None = None) -> tuple[Tensor, Tensor]:
-    """Windows (N, 3, size, size) around true landmarks and these landmarks (N, 478, 2) in the windows' sides.
+def _unlikeliness(errors: Tensor, deviation: Tensor) -> Tensor:
+    """Mean negative logarithm of normal errors' probability under the claimed deviations, up to a constant."""
+    return (deviation.log() + 0.5 * (errors / deviation).square()).mean()
+
+
+def windows(batch: LandmarkBatch, size: int, moves: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
+    """Windows (N, 3, size, size) around true landmarks, these landmarks (N, 478, 2) in the windows' sides, and the
+    sides (N,) in stored pixels.
 
     They lie as ``backend.photos.landmarks.landmark_window`` lays them, moved by ``moves`` (N, 4): turn in radians,
     factor of the side, move in sides along the window's axes."""
@@ -170,7 +193,7 @@ def windows(batch: LandmarkBatch, size: int, moves: Tensor | None = None) -> tup
         batch.images, 2.0 * grid / stored - 1.0, mode="bilinear", padding_mode="border", align_corners=False
     )
     places = torch.einsum("nij,nlj->nli", inward, marks - middle[:, None]) / side[:, None, None] + 0.5
-    return images, places
+    return images, places, side
 
 
 def _turns(angle: Tensor) -> Tensor:
@@ -189,10 +212,10 @@ def _covered(images: Tensor, share: float) -> Tensor:
     return torch.where(patch[:, None], torch.rand(count, 3, 1, 1, device=device), images)
 
 
-def _drawn(images: Tensor, guess: LandmarkGuess, tone: float) -> Tensor:
-    """(3, S, N S) pictures side by side with points of one tone."""
+def _drawn(images: Tensor, places: Tensor, tone: float) -> Tensor:
+    """(3, S, N S) pictures side by side with points (N, 478, 2) of one tone."""
     drawn, side = images.float().clone(), images.shape[-1]
-    cells = (guess.places * side).long().clamp(0, side - 1)
+    cells = (places * side).long().clamp(0, side - 1)
     for picture, cell in zip(drawn, cells, strict=True):
         picture[:, cell[:, 1], cell[:, 0]] = tone
     return torch.cat(list(drawn), 2)

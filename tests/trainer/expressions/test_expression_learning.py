@@ -10,6 +10,7 @@ from backend.expression.frontalised import steady_landmarks
 from backend.expression.reading import load_reader, reduced, run_network
 from backend.fitting.initial_pose import face_scale
 from backend.geometry.template import load_template
+from backend.photos.surface_landmarks import SurfaceLandmarker
 from backend.rig.arkit import ARKIT_INDEX
 from trainer.expressions import observe as observing
 from trainer.expressions.cast import draw_wide
@@ -25,9 +26,10 @@ def observed(tmp_path_factory: pytest.TempPathFactory) -> Observed:
     folder = tmp_path_factory.mktemp("people")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(observing, "SIZES", (160,))
-        collect(folder, range(2), 5.0)
+        landmarker = SurfaceLandmarker.load()
+        collect(folder, range(2), 5.0, landmarker)
         files = {path: path.stat().st_mtime_ns for path in folder.iterdir()}
-        collect(folder, range(2), 5.0)
+        collect(folder, range(2), 5.0, landmarker)
         assert {path: path.stat().st_mtime_ns for path in folder.iterdir()} == files
     return read_observed(folder)
 
@@ -107,5 +109,5 @@ def test_wide_expressions_are_weights() -> None:
 
 
 def test_the_folder_is_made(tmp_path: Path) -> None:
-    collect(tmp_path / "new", range(0), 1.0)
+    collect(tmp_path / "new", range(0), 1.0, SurfaceLandmarker.load())
     assert (tmp_path / "new").is_dir()
