@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-_STEPS = 25
+_STEPS, _ENOUGH = 25, 1e-9  # of the weights
 
 
 def logistic_regression(x: np.ndarray, y: np.ndarray, ridge: float, rarity: float) -> tuple[np.ndarray, float]:
@@ -21,5 +21,8 @@ def logistic_regression(x: np.ndarray, y: np.ndarray, ridge: float, rarity: floa
         chance = 1 / (1 + np.exp(-np.clip(design @ weights, -30, 30)))
         gradient = design.T @ (importance * (chance - y)) + penalty @ weights
         curvature = (design * (importance * chance * (1 - chance))[:, None]).T @ design + penalty
-        weights -= np.linalg.solve(curvature, gradient)
+        change = np.linalg.solve(curvature, gradient)
+        weights -= change
+        if np.abs(change).max() < _ENOUGH:
+            break
     return weights[:-1], float(weights[-1])

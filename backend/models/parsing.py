@@ -21,6 +21,7 @@ from backend.models.checkpoints import load_model, load_weights_into
 from backend.photos.collection import FaceClass
 
 MODEL_NAME = "parsing"
+_QUARTER = 2  # index into ``ParsingNet.described``
 CLASS_NAMES: tuple[str, ...] = tuple(face_class.name.lower() for face_class in FaceClass)
 CLASS_COLOURS: np.ndarray = np.array(
     [
@@ -133,6 +134,14 @@ class ParsingNet(nn.Module):
 
     def forward(self, pictures: Tensor) -> Tensor:
         """See the class; raises ``ValueError`` for other shapes."""
+        return self.logits(self.described(pictures)[-1])
+
+    def logits(self, finest: Tensor) -> Tensor:
+        """(N, C, S, S) from the last of what ``described`` returns."""
+        return functional.pixel_shuffle(self.head(finest), 2)
+
+    def described(self, pictures: Tensor) -> list[Tensor]:
+        """What the way up has of pictures (N, 3, S, S) at 1/16, 1/8, 1/4 and 1/2 of their size."""
         if pictures.dim() != 4 or pictures.shape[1] != 3 or pictures.shape[2] % 32 or pictures.shape[3] % 32:
             raise ValueError(f"pictures must be (N, 3, H, W) with sides of a multiple of 32, not {pictures.shape}")
         x = self.stem((pictures - 0.45) * 4.0)
@@ -141,9 +150,11 @@ class ParsingNet(nn.Module):
             x = blocks(x)
             scales.append(x)
         x = functional.relu(x + self.context(x.mean((2, 3), keepdim=True)))
+        found = []
         for block, skip in zip(self.up, scales[-2::-1], strict=True):
             x = block(x, skip)
-        return functional.pixel_shuffle(self.head(x), 2)
+            found.append(x)
+        return found
 
     def fused(self) -> ParsingNet:
         """A copy for inference with every batch norm folded into its convolution."""
@@ -170,6 +181,23 @@ class UpBlock(nn.Module):
         """(N, inputs, H, W) and (N, outputs, 2H, 2W) to (N, outputs, 2H, 2W)."""
         larger = functional.interpolate(self.narrow(x), scale_factor=2, mode="bilinear", align_corners=False)
         return self.blocks(functional.relu(larger + self.skip(skip)))
+
+
+@dataclass(frozen=True)
+class Look:
+    """What the net makes of one picture.
+
+    Attributes
+    ----------
+    probabilities : (C, size, size) float32 of the classes. features : (F, size / 4, size / 4) float32 of its way up.
+    """
+
+    probabilities: np.ndarray
+    features: np.ndarray
+
+    def mirrored(self) -> Look:
+        """Of the mirror image."""
+        return Look(self.probabilities[:, :, ::-1], self.features[:, :, ::-1])
 
 
 class FaceParser:
@@ -226,15 +254,26 @@ class FaceParser:
         """(C, size, size) float32 class probabilities of a (S, S, 3) uint8 crop at the net's own resolution."""
         return self._logits(pixels).softmax(1)[0].cpu().numpy()
 
+    @torch.inference_mode()
+    def look(self, pixels: np.ndarray) -> Look:
+        """Class probabilities of a (S, S, 3) uint8 crop at the net's own resolution, and what they came from."""
+        described = self._network.described(self._picture(pixels))
+        probabilities = self._network.logits(described[-1]).float().softmax(1)
+        return Look(probabilities[0].cpu().numpy(), described[_QUARTER][0].float().cpu().numpy())
+
     def _logits(self, pixels: np.ndarray) -> Tensor:
         """(1, C, size, size) float32."""
+        return self._network(self._picture(pixels)).float()
+
+    def _picture(self, pixels: np.ndarray) -> Tensor:
+        """(1, 3, size, size) float32 in [0, 1]."""
         if pixels.ndim != 3 or pixels.shape[2] != 3 or pixels.shape[0] != pixels.shape[1] or pixels.dtype != np.uint8:
             raise ValueError(f"pixels must be (S, S, 3) uint8, not {pixels.shape} {pixels.dtype}")
         picture = torch.from_numpy(np.ascontiguousarray(pixels)).to(self.device).permute(2, 0, 1)[None].float() / 255.0
         picture = functional.interpolate(
             picture, (self.size, self.size), mode="bilinear", align_corners=False, antialias=True
         )
-        return self._network(picture.contiguous(memory_format=torch.channels_last)).float()
+        return picture.contiguous(memory_format=torch.channels_last)
 
 
 def colour_labels(labels: np.ndarray) -> np.ndarray:

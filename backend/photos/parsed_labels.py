@@ -9,6 +9,8 @@ from backend.models.parsing import FaceParser
 from backend.photos.collection import FaceClass
 from backend.photos.hands import hand_mask
 from backend.photos.landmarks import landmark_window
+from backend.photos.loose_hair import with_loose_hair
+from backend.photos.net_evidence import evidence_of_net, net_evidence
 from backend.photos.pale_hair import with_pale_hair
 from backend.photos.person import person_probability
 from backend.photos.regions import (
@@ -21,7 +23,7 @@ from backend.photos.regions import (
     mirrored,
     polygon_mask,
 )
-from backend.photos.three_scales import class_probabilities
+from backend.photos.three_scales import look_at_head
 from backend.photos.worn import look_at_edges, settle_what_is_worn
 
 _OF_THE_HEAD = (
@@ -41,6 +43,8 @@ _AROUND = (FaceClass.HAIR, FaceClass.NECK, FaceClass.EARS)
 _FEW = 0.25
 """Less than this share of what is on top of a head is a mistake for the rest of it."""
 _PATCH = 0.06  # of the face's area: an occluder by the hair that is smaller is hair; hands are found by themselves
+_ISLAND, _IN_HAIR, _IN_SKIN = 0.04, 0.5, 0.8
+"""Of the face's area; of its outline. A strand on the forehead hangs from the hair; shine on a bald head does not."""
 _MUCH_HAIR = 0.3  # of its outline; the rest may be the face, which long hair hangs beside
 _PERSON, _HAND, _REACH = 0.4, 0.2, 0.03
 """Least probability of somebody, of what may be a hand; how far hair may stand off, in heights of the face."""
@@ -48,23 +52,32 @@ _PERSON, _HAND, _REACH = 0.4, 0.2, 0.03
 
 def label_by_net(parser: FaceParser, pixels: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
     """(S, S) uint8 of ``FaceClass`` for a head crop (S, S, 3) uint8 sRGB with landmarks (478, 3) in its pixels."""
-    seen = class_probabilities(parser, pixels, landmarks)
-    odds = settle_what_is_worn(seen, landmarks, pixels, look_at_edges(pixels, landmarks))
+    seen = look_at_head(parser, pixels, landmarks)
+    somebody = person_probability(pixels)
+    evidence = None
+    if parser.version == evidence_of_net():
+        evidence = net_evidence(seen.features, seen.mirrored, seen.landmarks)
+    edges = look_at_edges(pixels, landmarks)
+    odds = settle_what_is_worn(seen.probabilities, landmarks, pixels, edges, evidence)
+    odds = with_loose_hair(odds, somebody, pixels, landmarks)
     labels = with_pale_hair(odds.argmax(axis=0).astype(np.uint8), odds[FaceClass.HAIR], pixels, landmarks)
-    labels = agree_with_landmarks(labels, pixels, landmarks)
+    labels = agree_with_landmarks(labels, somebody, landmarks)
     labels[hand_mask(pixels, polygon_mask(landmarks, FACE_OVAL, pixels.shape[0]))] = FaceClass.OCCLUDER
     return labels
 
 
-def agree_with_landmarks(labels: np.ndarray, pixels: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
-    """A net's labels (S, S) uint8 of a head crop (S, S, 3) uint8 sRGB, without what landmarks (478, 2 or 3) contradict.
+def agree_with_landmarks(labels: np.ndarray, somebody: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
+    """A net's labels (S, S) uint8 of a head crop without what landmarks (478, 2 or 3) contradict.
+
+    somebody (S, S) : probability of a person, by MediaPipe (``person_probability``).
 
     Other people in the crop become BACKGROUND, and so does what looks like hair or like something in front of the face
     where MediaPipe sees nobody. Brows, eyes and lips that lie far from their landmarks become skin, and skin within the
-    landmarks' outlines becomes brows, eyes and lips. A little OCCLUDER in hair is hair, a little hair in a hat is hat.
+    landmarks' outlines becomes brows, eyes and lips. A little OCCLUDER in hair is hair, a little hair in a hat is hat;
+    skin that hair cuts off from the face is hair, hair that skin cuts off from the rest is skin.
     """
     labels = labels.copy()
-    side, size = pixels.shape[0], landmark_window(landmarks, 1.0).side
+    side, size = labels.shape[0], landmark_window(landmarks, 1.0).side
     for label, (reach, outlines) in _PLACES.items():
         near = np.logical_or.reduce(
             [grown(polygon_mask(landmarks, outline, side), reach * size) for outline in outlines]
@@ -74,13 +87,13 @@ def agree_with_landmarks(labels: np.ndarray, pixels: np.ndarray, landmarks: np.n
             inside = np.logical_or.reduce([polygon_mask(landmarks, outline, side) for outline in outlines])
             labels[inside & (labels == FaceClass.SKIN)] = label
     oval = polygon_mask(landmarks, FACE_OVAL, side)
-    somebody = person_probability(pixels)
     for kinds, least in ((_AROUND, _PERSON), ((FaceClass.OCCLUDER,), _HAND)):
         person = grown(somebody > least, _REACH * size) | oval
         labels[np.isin(labels, kinds) & ~person] = FaceClass.BACKGROUND
     labels = _without_specks(labels, _SPECK * size**2)
     labels = _hair_or_hat(labels)
     labels = _without_patches(labels, _PATCH * size**2)
+    labels = _without_islands(labels, _ISLAND * size**2)
     head = np.isin(labels, _OF_THE_HEAD)
     labels[head & ~connected(head | oval, oval)] = FaceClass.BACKGROUND
     return labels
@@ -115,6 +128,21 @@ def _without_patches(labels: np.ndarray, area: float) -> np.ndarray:
         around = labels[grown(inside, 1) & ~inside]
         if stats[part, cv2.CC_STAT_AREA] < area and (around == FaceClass.HAIR).mean() > _MUCH_HAIR:
             result[inside] = FaceClass.HAIR
+    return result
+
+
+def _without_islands(labels: np.ndarray, area: float) -> np.ndarray:
+    """Labels in which skin of less than ``area`` pixels that lies apart in hair is hair, and the other way round."""
+    result = labels.copy()
+    for own, other, least in ((FaceClass.SKIN, FaceClass.HAIR, _IN_HAIR), (FaceClass.HAIR, FaceClass.SKIN, _IN_SKIN)):
+        count, index, stats, _ = cv2.connectedComponentsWithStats((result == own).astype(np.uint8), connectivity=4)
+        sizes = stats[:, cv2.CC_STAT_AREA]
+        for part in range(1, count):
+            if sizes[part] == sizes[1:].max() or sizes[part] >= area:
+                continue
+            inside = index == part
+            if (result[grown(inside, 1) & ~inside] == other).mean() > least:
+                result[inside] = other
     return result
 
 

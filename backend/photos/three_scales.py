@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import cv2
 import numpy as np
 
-from backend.models.parsing import FaceParser
+from backend.models.parsing import FaceParser, Look
 from backend.photos.crop import face_square
 from backend.photos.sampling import Window
 
@@ -13,8 +15,30 @@ _BETWEEN_SHARE, _NEAR_SHARE = 0.5, 0.6
 _RAMP = 0.12  # of a square's side: how far inside its border a look counts fully
 
 
+@dataclass(frozen=True)
+class Seen:
+    """What the net sees of a head.
+
+    Attributes
+    ----------
+    probabilities : (C, S, S) float32 class probabilities of the head's crop.
+    features, mirrored : (F, R, R) float32, the net's features of the face's square and of its mirror image, mirrored
+        back. landmarks : (478, 2) in that square's pixels, as the net sees it.
+    """
+
+    probabilities: np.ndarray
+    features: np.ndarray
+    mirrored: np.ndarray
+    landmarks: np.ndarray
+
+
 def class_probabilities(parser: FaceParser, pixels: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
-    """(C, S, S) float32 class probabilities for a head crop (S, S, 3) uint8 sRGB with landmarks (478, 3) in its pixels.
+    """(C, S, S) float32 class probabilities: see ``look_at_head``."""
+    return look_at_head(parser, pixels, landmarks).probabilities
+
+
+def look_at_head(parser: FaceParser, pixels: np.ndarray, landmarks: np.ndarray) -> Seen:
+    """Look at a head crop (S, S, 3) uint8 sRGB with landmarks (478, 2 or 3) in its pixels.
 
     The face is 0.4 of a head crop's side: at 256 px a wire frame is thinner than a pixel. So the square around the face
     (``face_square``) is looked at by itself, and a square half-way between it and the crop; each is averaged into what
@@ -25,15 +49,18 @@ def class_probabilities(parser: FaceParser, pixels: np.ndarray, landmarks: np.nd
     face = face_square(landmarks)
     middle = (np.asarray(face.centre) + side / 2) / 2
     between = Window((float(middle[0]), float(middle[1])), (face.side + side) / 2)
-    _average_in(result, _mirrored_look(parser, between.cut(pixels, parser.size)), between, _BETWEEN_SHARE)
+    _average_in(result, _mirrored_look(parser, between.cut(pixels, parser.size)).probabilities, between, _BETWEEN_SHARE)
     near = face.cut(pixels, parser.size)
-    _average_in(result, (parser.probabilities(near) + _mirrored_look(parser, near)) / 2, face, _NEAR_SHARE)
-    return result
+    look, mirrored = parser.look(near), _mirrored_look(parser, near)
+    _average_in(result, (look.probabilities + mirrored.probabilities) / 2, face, _NEAR_SHARE)
+    corner = np.asarray(face.centre) - face.side / 2
+    places = (landmarks[:, :2] - corner) * (parser.size / face.side)
+    return Seen(result, look.features, mirrored.features, places)
 
 
-def _mirrored_look(parser: FaceParser, pixels: np.ndarray) -> np.ndarray:
+def _mirrored_look(parser: FaceParser, pixels: np.ndarray) -> Look:
     """What the net says of the mirror image, mirrored back: its mistakes there are others."""
-    return parser.probabilities(np.ascontiguousarray(pixels[:, ::-1]))[:, :, ::-1]
+    return parser.look(np.ascontiguousarray(pixels[:, ::-1])).mirrored()
 
 
 def _average_in(result: np.ndarray, look: np.ndarray, window: Window, most: float) -> None:

@@ -16,6 +16,7 @@ from backend.photos.detect import detect_faces
 from backend.photos.landmarks import find_landmarks
 from backend.photos.masks import label_face
 from backend.photos.parsed_labels import agree_with_landmarks
+from backend.photos.person import person_probability
 from backend.photos.read import PhotoSource, read_photo
 
 
@@ -42,7 +43,7 @@ def test_parts_far_from_their_landmarks_specks_and_other_people_are_tidied_away(
     labels[nose[1] - 1 : nose[1] + 2, nose[0] - 1 : nose[0] + 2] = FaceClass.HAIR
     forehead = landmarks[10, :2].astype(int)
     labels[forehead[1] + 4 : forehead[1] + 12, forehead[0] - 15 : forehead[0] + 15] = FaceClass.LIPS
-    tidy = agree_with_landmarks(labels, pixels, landmarks)
+    tidy = agree_with_landmarks(labels, person_probability(pixels), landmarks)
     assert (tidy[: high[1] // 2, :20] == FaceClass.BACKGROUND).all()
     assert tidy[nose[1], nose[0]] == FaceClass.SKIN
     assert (tidy[forehead[1] + 6 : forehead[1] + 10, forehead[0] - 8 : forehead[0] + 8] == FaceClass.SKIN).all()
@@ -58,17 +59,36 @@ def test_patches_in_hair_are_hair_and_a_hat_stays_a_hat(head: tuple[np.ndarray, 
     labels[low[1] : high[1], low[0] : high[0]] = FaceClass.SKIN
     labels[top - 40 : top, middle - 40 : middle + 40] = FaceClass.HAIR
     labels[top - 30 : top - 18, middle - 20 : middle + 5] = FaceClass.OCCLUDER  # a shine on the hair
-    tidy = agree_with_landmarks(labels, pixels, landmarks)
+    tidy = agree_with_landmarks(labels, person_probability(pixels), landmarks)
     assert (tidy[top - 28 : top - 20, middle - 18 : middle + 3] == FaceClass.HAIR).all()
     beside = np.s_[top + 30 : top + 50, low[0] - 6 : low[0] + 6]
     locks = np.s_[top : top + 70, low[0] - 25 : low[0] - 6]
     labels[locks], labels[beside] = FaceClass.HAIR, FaceClass.OCCLUDER  # between hair and cheek
-    assert (agree_with_landmarks(labels, pixels, landmarks)[beside] == FaceClass.HAIR).all()
+    assert (agree_with_landmarks(labels, person_probability(pixels), landmarks)[beside] == FaceClass.HAIR).all()
     labels[locks] = FaceClass.BACKGROUND  # something that is held to a cheek
-    assert (agree_with_landmarks(labels, pixels, landmarks)[beside] == FaceClass.OCCLUDER).any()
+    assert (agree_with_landmarks(labels, person_probability(pixels), landmarks)[beside] == FaceClass.OCCLUDER).any()
     labels[top - 40 : top - 10, middle - 40 : middle + 40] = FaceClass.OCCLUDER  # a cap over hair
-    tidy = agree_with_landmarks(labels, pixels, landmarks)
+    tidy = agree_with_landmarks(labels, person_probability(pixels), landmarks)
     assert (tidy[top - 28 : top - 20, middle - 18 : middle + 3] == FaceClass.OCCLUDER).all()
+
+
+def test_islands_of_skin_in_hair_and_of_hair_in_skin_belong_to_what_is_around(
+    head: tuple[np.ndarray, np.ndarray],
+) -> None:
+    pixels, landmarks = head
+    low, high = landmarks[:468, :2].min(axis=0).astype(int), landmarks[:468, :2].max(axis=0).astype(int)
+    top, middle = landmarks[10, :2].astype(int)[::-1]
+    labels = np.full(pixels.shape[:2], FaceClass.BACKGROUND, np.uint8)
+    labels[low[1] - 5 : high[1], low[0] : high[0]] = FaceClass.SKIN
+    labels[top - 45 : top - 4, low[0] : high[0]] = FaceClass.HAIR
+    strand = np.s_[top - 4 : top + 8, middle - 30 : middle - 26]
+    labels[strand] = FaceClass.HAIR  # hangs from the hair
+    shine, bald = (np.s_[y : y + 10, middle : middle + 20] for y in (top + 6, top - 30))
+    labels[shine], labels[bald] = FaceClass.HAIR, FaceClass.SKIN
+    tidy = agree_with_landmarks(labels, np.ones(labels.shape, np.float32), landmarks)
+    assert (tidy[shine] == FaceClass.SKIN).all()
+    assert (tidy[bald] == FaceClass.HAIR).all()
+    assert (tidy[strand] == FaceClass.HAIR).all()
 
 
 def test_without_a_net_colours_and_landmarks_do(

@@ -5,8 +5,9 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
+from backend.models.parsing import Look
 from backend.photos.landmarks import mean_landmarks
-from backend.photos.three_scales import class_probabilities
+from backend.photos.three_scales import class_probabilities, look_at_head
 
 SIDE = 512
 
@@ -20,6 +21,9 @@ class _Reddish:
         small = cv2.resize(pixels, (self.size, self.size), interpolation=cv2.INTER_AREA)
         red = (small[..., 0] > 150).astype(np.float32)
         return np.stack([0 * red, 1 - red, 0 * red, 0 * red, red])
+
+    def look(self, pixels: np.ndarray) -> Look:
+        return Look(self.probabilities(pixels), self.probabilities(pixels)[:, ::4, ::4])
 
 
 def _landmarks(centre: tuple[float, float], extent: float) -> np.ndarray:
@@ -69,3 +73,15 @@ def test_a_face_that_reaches_out_of_the_crop_keeps_probabilities() -> None:
         found = class_probabilities(_Reddish(), pixels, _landmarks(centre, 150.0))
         assert found.shape == (5, 96, 96)
         np.testing.assert_allclose(found.sum(0), 1.0, atol=1e-5)
+
+
+def test_features_are_of_the_face_s_square_and_landmarks_lie_in_it() -> None:
+    pixels = np.full((SIDE, SIDE, 3), 60, np.uint8)
+    landmarks = _landmarks((256.0, 270.0), 200.0)
+    eye = np.round(landmarks[33]).astype(int)
+    pixels[eye[1] - 12 : eye[1] + 13, eye[0] - 12 : eye[0] + 13] = (255, 0, 0)
+    seen = look_at_head(_Reddish(), pixels, landmarks)
+    for features in (seen.features, seen.mirrored):
+        rows, columns = np.nonzero(features[4] > 0.5)
+        middle = np.array([columns.mean() + 0.5, rows.mean() + 0.5]) * 4
+        assert np.abs(middle - seen.landmarks[33]).max() < 4

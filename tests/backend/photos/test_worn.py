@@ -9,9 +9,12 @@ import pytest
 from backend.photos.collection import FaceClass
 from backend.photos.facial_hair import FacialHairScores
 from backend.photos.landmarks import mean_landmarks
+from backend.photos.net_evidence import NetEvidence
 from backend.photos.worn import EdgeEvidence, settle_what_is_worn
 
 SIDE = 160
+BARE = NetEvidence(-2.0, -1.5)
+"""Of a face of which nobody could tell."""
 GREY = np.full((SIDE, SIDE, 3), 128, np.uint8)
 
 
@@ -23,9 +26,9 @@ def landmarks() -> np.ndarray:
 
 
 def _settled(odds: np.ndarray, landmarks: np.ndarray, glasses: float = 0.0, hair: float = 0.0) -> np.ndarray:
-    """Settled probabilities of a grey picture in which edges say ``glasses`` and ``hair`` (log odds)."""
+    """Settled probabilities of a grey picture in which edges and the net's features say ``glasses`` and ``hair``."""
     edges = EdgeEvidence(glasses, FacialHairScores(hair, hair))
-    return settle_what_is_worn(odds, landmarks, GREY, edges)
+    return settle_what_is_worn(odds, landmarks, GREY, edges, NetEvidence(glasses + BARE.glasses, hair + BARE.chin))
 
 
 def _skin() -> np.ndarray:
@@ -153,6 +156,8 @@ def test_clear_lenses_are_no_glasses_and_dark_ones_are(landmarks: np.ndarray) ->
     for level, worn in ((128, False), (30, True)):
         pixels = GREY.copy()
         pixels[rim == 1] = level
-        found = settle_what_is_worn(odds, landmarks, pixels, EdgeEvidence(3.0, hair)).argmax(0) == FaceClass.GLASSES
+        found = (
+            settle_what_is_worn(odds, landmarks, pixels, EdgeEvidence(3.0, hair), BARE).argmax(0) == FaceClass.GLASSES
+        )
         assert found[rim == 2].mean() > 0.9
         assert found[y + 5, x] == worn

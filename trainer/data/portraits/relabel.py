@@ -20,6 +20,7 @@ from backend.models.parsing import FaceParser
 from backend.photos.collection import FaceClass
 from backend.photos.landmarks import landmark_window
 from backend.photos.parsed_labels import agree_with_landmarks
+from backend.photos.person import person_probability
 from backend.photos.regions import (
     LIPS_OUTER,
     MOUTH_SURROUNDINGS,
@@ -128,7 +129,7 @@ def teach(parser: FaceParser, pixels: np.ndarray, landmarks: np.ndarray, traits:
     flipped = landmarks * [-1, 1] + [side, 0]
     mirror = class_probabilities(parser, np.ascontiguousarray(pixels[:, ::-1]), flipped)[:, :, ::-1]
     odds = correct((class_probabilities(parser, pixels, landmarks) + mirror) / 2, landmarks, traits)
-    labels = agree_with_landmarks(odds.argmax(axis=0).astype(np.uint8), pixels, landmarks)
+    labels = agree_with_landmarks(odds.argmax(axis=0).astype(np.uint8), person_probability(pixels), landmarks)
     certainty = np.take_along_axis(odds, labels[None].astype(int), axis=0)[0]
     result = np.where(certainty < _SURE, UNKNOWN, labels)
     if traits.glasses and (labels == FaceClass.GLASSES).sum() < _LEAST_GLASSES * size**2:  # they are there, but where?
