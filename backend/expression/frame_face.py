@@ -7,10 +7,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from backend.expression.evidence import WINDOW_PER_FACE, WINDOW_PIXELS, FaceEvidence, evidence_of_window
+from backend.fitting.initial_pose import face_scale
 from backend.photos.collection import PhotoFace, PhotoQuality
 from backend.photos.landmarks import head_pose, landmark_window
 from backend.photos.surface_landmarks import surface_landmarker
 
+COVERED_PERCENT = 6.0
+"""Per cent of the face's scale; usual are 0.7 to 2, a face behind a cap and a collar has 15."""
 _UNRATED = PhotoQuality(1.0, 1.0, 1.0, 1.0, 1.0, 1.0)
 
 
@@ -52,6 +55,15 @@ class SeenFace:
     face: PhotoFace
     evidence: FaceEvidence
     window: np.ndarray
+
+    @property
+    def covered(self) -> bool:
+        """Whether next to nothing of the face shows: the landmark net claims deviations of several times those that it
+        has in profiles and beside hands. What would be read is anybody's guess."""
+        surface = self.face.surface
+        if surface is None:
+            return False
+        return bool(np.median(surface.deviation) > COVERED_PERCENT / 100.0 * face_scale(surface.places))
 
 
 def seen_in_frame(

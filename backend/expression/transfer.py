@@ -129,8 +129,9 @@ def _anchors(source: FrameSource, progress: ProgressReporter) -> tuple[SeenFace,
             "identity", 0.8 * max(len(found) / ANCHORS, min(frame.slot / max(source.frame_count, frame.slot + 1), 1))
         )
         landmarks = follow(frame.pixels)
-        if landmarks is not None:
-            found.append(_frame_face(frame, landmarks))
+        seen = None if landmarks is None else _frame_face(frame, landmarks)
+        if seen is not None and not seen.covered:
+            found.append(seen)
         if len(found) == ANCHORS:
             break
     return tuple(found)
@@ -167,6 +168,9 @@ def _read(
             yield FrameMark.NO_FACE
             continue
         seen = _frame_face(frame, landmarks)
+        if seen.covered:
+            yield FrameMark.NO_FACE
+            continue
         try:
             yield seen, from_open_lids(read_subject_face(subject, seen.evidence), calibration.open_lids)
         except (ValueError, np.linalg.LinAlgError):  # no pose explains these landmarks
@@ -234,11 +238,16 @@ def transfer_photos(
 
 def _photo_face(name: str, path: Path) -> SeenFace:
     photo = read_photo(PhotoSource(name, path=path))
+    sentence = "No face was found in it."
     for detected in detect_faces(photo.pixels):
         landmarks = find_landmarks(photo.pixels, detected)
-        if landmarks is not None:
-            return seen_in_frame(name, photo.pixels, landmarks, photo.source_size, photo.focal_px)
-    raise LikenessError("no_face", "No face was found in it.")
+        if landmarks is None:
+            continue
+        seen = seen_in_frame(name, photo.pixels, landmarks, photo.source_size, photo.focal_px)
+        if not seen.covered:
+            return seen
+        sentence = "Next to nothing of the face in it shows; give one in which it is not covered."
+    raise LikenessError("no_face", sentence)
 
 
 def _pivot(subject: Subject, face: PhotoFace) -> np.ndarray:

@@ -118,7 +118,9 @@ class Read:
 
 
 def read_photos(known: KnownPictures, subject: Subject) -> Read:
-    """Each picture by itself; those without a face that is found are left out. Raises ``LikenessError`` if all are."""
+    """Each picture by itself; those without a face that is found, or with one that is covered, are left out.
+
+    Raises ``LikenessError`` if all are."""
     rows = []
     for number, picture in enumerate(known.pictures):
         for face in detect_faces(picture)[:1]:
@@ -126,6 +128,8 @@ def read_photos(known: KnownPictures, subject: Subject) -> Read:
             if landmarks is None:
                 continue
             seen = seen_in_frame(str(number), picture, landmarks)
+            if seen.covered:  # the product says so
+                continue
             parameters = solve_photo(subject, seen).parameters
             told = solve_photo(subject, replace(seen, face=replace(seen.face, focal_px=known.focal_px))).parameters
             rows.append((number, parameters, told))
