@@ -79,7 +79,7 @@ def mouth_features(features: np.ndarray, landmarks: np.ndarray, mirror: bool = F
 
 def _sampled(features: np.ndarray, points: np.ndarray, mirror: bool) -> np.ndarray:
     points = (points[:, ::-1] if mirror else points).reshape(-1, 2)
-    places = points[:, ::-1].T / _PIXELS_PER_FEATURE - 0.5  # beyond the square there is nothing, as when they were fitted
+    places = points[:, ::-1].T / _PIXELS_PER_FEATURE - 0.5  # beyond the square: nothing, as in fitting
     smooth = [cv2.blur(channel, (3, 3), borderType=cv2.BORDER_CONSTANT) for channel in features]
     sampled = [map_coordinates(channel, places, order=1, mode="nearest") for channel in smooth]
     return np.stack(sampled, axis=-1).astype(np.float32).ravel()
