@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,7 +15,7 @@ def mapped(path: Path, shape: tuple[int, ...], dtype: type = np.uint8) -> np.nda
     Raises ``ValueError`` when the file holds another shape or type.
     """
     if not path.is_file():
-        partial = path.with_suffix(".part")
+        partial = path.with_suffix(f".{uuid.uuid4().hex}.part")  # another process may be about to make it too
         np.lib.format.open_memmap(partial, mode="w+", dtype=dtype, shape=shape).flush()
         partial.replace(path)
     array = np.load(path, mmap_mode="r+", allow_pickle=False)
