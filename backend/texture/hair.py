@@ -27,7 +27,8 @@ _AMONG_STRANDS = 0.8  # of the light reaches the strands that are seen
 _WORK_SIDE = 256
 _BROWS = (105, 334)  # landmarks at the middle of the brows
 _UP = np.array([0.0, 0.7, 0.714])
-_BARE_TOP = 0.6  # share of skin on the scalp from which on hair beside it wants better evidence
+_BARE_TOP = 0.45  # share of skin on the scalp from which on hair beside it wants better evidence
+_ALIKE = 0.8  # log units: one person's hair is as bright as that in all photos; shine and what is behind a head are not
 _UNNATURAL = 0.30  # log chroma by which what is called hair may differ from any hair's
 _REDDEST = (1.5, 0.10)  # melanins: log red over green is at most so many times green over blue, and so much more
 _STRANGE = (0.10, 0.30)  # log units beyond that from which on it is cloth; the same for what is greener than hair
@@ -212,7 +213,8 @@ def hair_colour(
 
     With ``log_skin`` (3,), which is given where most photos show bare skin on top of the head, shine and background
     beside it that look like hair to the parsing are told from a ring of hair: half of the photos must show a colour
-    that hair has and this skin has not. Photos in which headgear hides the hair say nothing of its amount.
+    that hair has and this skin has not, and nearly the same. Photos in which headgear hides the hair say nothing of its
+    amount.
     """
     telling = [(hair.amount, trust) for hair, trust in zip(hairs, trusts, strict=True) if not hair.hidden]
     if telling:
@@ -222,6 +224,10 @@ def hair_colour(
     known = [(h.log_color, t) for h, t in zip(hairs, trusts, strict=True) if h.log_color is not None]
     if log_skin is not None:
         known = [(color, trust) for color, trust in known if _hair_not_skin(color, log_skin)]
+        if known:
+            levels, of_known = np.array([(color.mean(), trust) for color, trust in known]).T
+            level = _weighted_median(levels, of_known)
+            known = [(color, trust) for color, trust in known if abs(color.mean() - level) < _ALIKE]
         if sum(trust for _, trust in known) < 0.5 * sum(trust for _, trust in telling):
             return None
     if not known:

@@ -282,3 +282,21 @@ def test_blotches_at_the_rim_of_small_photos_are_not_on_the_cheeks() -> None:
     fine = _smooth(log, skin) - masked_lowpass(log.astype(np.float32), skin.astype(np.float32), SIZE / 24)[0]
     assert skin.sum() > 2000
     assert fine[skin].mean(1).std() < 0.13
+
+
+def test_a_shaved_head_before_six_backgrounds_is_bald() -> None:
+    """What six photos of a shaved head call hair: shine, a racket's rim, a dark hall. A ring of grey hair is alike."""
+    skin = np.array([-1.14, -1.80, -2.30])
+    seen = [
+        (-1.10, -1.27, -1.49),
+        (0.30, 0.17, 0.13),
+        (-2.70, -3.38, -4.13),
+        (-0.67, -0.79, -0.60),
+        (0.58, 0.38, -0.07),
+    ]
+    seen.append((-0.98, -1.44, -1.89))
+    amounts, trusts = (0.305, 0.149, 0.067, 0.222, 0.163, 0.175), (0.72, 0.70, 0.69, 0.59, 0.54, 0.48)
+    shaved = [PhotoHair(amount, np.array(color)) for amount, color in zip(amounts, seen, strict=True)]
+    assert hair_colour(shaved, trusts, skin) is None
+    ring = [PhotoHair(amount, np.array([-1.5, -1.6, -1.7]) + 0.3 * k) for k, amount in enumerate(amounts[:3])]
+    assert hair_colour(ring, trusts[:3], skin) is not None
