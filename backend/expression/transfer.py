@@ -128,17 +128,21 @@ def _anchors(source: FrameSource, progress: ProgressReporter) -> tuple[SeenFace,
         progress(
             "identity", 0.8 * max(len(found) / ANCHORS, min(frame.slot / max(source.frame_count, frame.slot + 1), 1))
         )
-        landmarks = follow(frame.pixels)
-        seen = None if landmarks is None else _frame_face(frame, landmarks)
-        if seen is not None and not seen.covered:
+        seen = _frame_face(follow, frame)
+        if seen is not None:
             found.append(seen)
         if len(found) == ANCHORS:
             break
     return tuple(found)
 
 
-def _frame_face(frame: VideoFrame, landmarks: np.ndarray) -> SeenFace:
-    return seen_in_frame(f"frame {frame.slot}", frame.pixels, landmarks, focal_px=assumed_focal(frame.pixels))
+def _frame_face(follow: FaceFollower, frame: VideoFrame) -> SeenFace | None:
+    """None where no face is found, or next to nothing of it shows."""
+    landmarks = follow(frame.pixels)
+    if landmarks is None:
+        return None
+    seen = seen_in_frame(f"frame {frame.slot}", frame.pixels, landmarks, focal_px=assumed_focal(frame.pixels))
+    return None if seen.covered else seen
 
 
 def _measured(
@@ -163,12 +167,8 @@ def _read(
         for _ in range(expected, frame.slot):
             yield FrameMark.DROPPED
         expected = frame.slot + 1
-        landmarks = follow(frame.pixels)
-        if landmarks is None:
-            yield FrameMark.NO_FACE
-            continue
-        seen = _frame_face(frame, landmarks)
-        if seen.covered:
+        seen = _frame_face(follow, frame)
+        if seen is None:
             yield FrameMark.NO_FACE
             continue
         try:

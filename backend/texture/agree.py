@@ -18,7 +18,7 @@ from backend.texture.delight import BASE_LENGTH, DelitBase, shading
 from backend.texture.gloss import gloss
 from backend.texture.hair import HairEvidence
 from backend.texture.surface import HeadSurface
-from backend.texture.surface_field import SurfaceOperators, robust_consensus, smooth_field
+from backend.texture.surface_field import SurfaceOperators, robust_consensus, smooth_field, weighted_median
 from backend.texture.survey import SurveyedPhoto, plain_skin
 from backend.texture.unwrap import SHARP, smoothstep
 
@@ -112,14 +112,6 @@ def agree(
     colour_range = np.maximum(plain_range, _FEATURE_COLOUR * np.maximum(surface.regions["lips"], hairy))[:, None]
     log_skin = surface.lifted(matt + SKIN_RANGE).astype(np.float32)
     return Agreement(fields, log_base, log_skin, colour_range.astype(np.float32))
-
-
-def weighted_median(values: np.ndarray, weight: np.ndarray) -> np.ndarray:
-    """(3,) medians of columns (C, 3) under weights (C,)."""
-    order = np.argsort(values, axis=0, kind="stable")
-    cumulative = np.cumsum(weight[order], axis=0)  # (C, 3)
-    place = (cumulative < 0.5 * cumulative[-1:]).sum(0).clip(max=len(values) - 1)
-    return np.take_along_axis(values, np.take_along_axis(order, place[None], 0), 0)[0]
 
 
 def _strange_colour(smooth: np.ndarray, skin: np.ndarray) -> np.ndarray:

@@ -18,7 +18,7 @@ from backend.texture.agree import agree, image_at_cage
 from backend.texture.bands import compose_skin, fine_band, middle_band, personal_prior
 from backend.texture.complete import pigment_prior
 from backend.texture.delight import solve_base
-from backend.texture.hair import hair_grows, shown_with_hair
+from backend.texture.hair import hair_grows, photo_hair, shown_with_hair
 from backend.texture.harmonise import estimate_tone, exposure_gain
 from backend.texture.occlusion import blocked_transfer, openness
 from backend.texture.paint import (
@@ -110,8 +110,9 @@ def build_albedo(
     operators = surface_operators(cage, surface.cage_triangles)
     pigment = np.clip(1.0 - 0.8 * surface.regions["neck"] - 0.5 * surface.regions["ears"], 0.0, 1.0)[: surface.count]
     base = solve_base(samples, tone.albedo, operators, surface.mirror, pigment)
-    hair = find_hair(surface, survey_space, photos, base, hairy)
-    casts = [headgear_cast(photo, light, tone.albedo) for photo, light in zip(photos, base.lights, strict=True)]
+    hairs = [photo_hair(photo.face, light) for photo, light in zip(photos, base.lights, strict=True)]
+    hair = find_hair(surface, survey_space, photos, hairs, base, hairy)
+    casts = [headgear_cast(photo, own, tone.albedo) for photo, own in zip(photos, hairs, strict=True)]
     photos = [
         replace(photo, shown=shown_with_hair(photo.unwrap, survey_space.skin, hair, cast))
         for photo, cast in zip(photos, casts, strict=True)

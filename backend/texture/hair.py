@@ -19,6 +19,7 @@ from backend.texture.atlas import SurfaceAtlas
 from backend.texture.blend import masked_lowpass
 from backend.texture.noise import fractal_noise, gradient_noise
 from backend.texture.surface import HeadSurface
+from backend.texture.surface_field import weighted_median
 from backend.texture.unwrap import PhotoUnwrap, smoothstep
 
 _SKIN_LABELS = (FaceClass.SKIN, FaceClass.BROWS, FaceClass.NECK, FaceClass.EARS)
@@ -219,14 +220,14 @@ def hair_colour(
     telling = [(hair.amount, trust) for hair, trust in zip(hairs, trusts, strict=True) if not hair.hidden]
     if telling:
         amounts, weights = np.array(telling, np.float64).T
-        if _weighted_median(amounts, weights) < _SOME_HAIR:
+        if weighted_median(amounts[:, None], weights)[0] < _SOME_HAIR:
             return None
     known = [(h.log_color, t) for h, t in zip(hairs, trusts, strict=True) if h.log_color is not None]
     if log_skin is not None:
         known = [(color, trust) for color, trust in known if _hair_not_skin(color, log_skin)]
         if known:
             levels, of_known = np.array([(color.mean(), trust) for color, trust in known]).T
-            level = _weighted_median(levels, of_known)
+            level = weighted_median(levels[:, None], of_known)[0]
             known = [(color, trust) for color, trust in known if abs(color.mean() - level) < _ALIKE]
         if sum(trust for _, trust in known) < 0.5 * sum(trust for _, trust in telling):
             return None
@@ -234,7 +235,7 @@ def hair_colour(
         return None
     known = [(color, trust) for color, trust in known if coloured_naturally(color)] or known
     colors, of_known = np.stack([c for c, _ in known]), np.array([t for _, t in known])
-    return natural_hair(np.array([_weighted_median(channel, of_known) for channel in colors.T]))
+    return natural_hair(weighted_median(colors, of_known))
 
 
 def _hair_not_skin(log_color: np.ndarray, log_skin: np.ndarray) -> bool:
@@ -266,12 +267,6 @@ def _one_piece(cover: np.ndarray, scalp: np.ndarray) -> np.ndarray:
     _, pieces = cv2.connectedComponents(hair)
     kept = np.unique(pieces[(scalp > 0.9) & (hair > 0)])
     return (np.isin(pieces, kept) & (hair > 0)).astype(np.float32)
-
-
-def _weighted_median(values: np.ndarray, weights: np.ndarray) -> float:
-    order = np.argsort(values, kind="stable")
-    cumulative = np.cumsum(weights[order])
-    return float(values[order][np.searchsorted(cumulative, 0.5 * cumulative[-1])])
 
 
 def paint_hair(log_albedo: np.ndarray, positions: np.ndarray, cover: np.ndarray, log_color: np.ndarray) -> np.ndarray:

@@ -22,7 +22,7 @@ from backend.texture.eyes import (
     white_colour,
     white_sample,
 )
-from backend.texture.hair import HairEvidence, coloured_naturally, hair_evidence, photo_hair
+from backend.texture.hair import HairEvidence, PhotoHair, coloured_naturally, hair_evidence
 from backend.texture.harmonise import light_cast
 from backend.texture.surface import HeadSurface, TextureSpace
 from backend.texture.survey import SurveyedPhoto
@@ -60,14 +60,16 @@ def find_hair(
     surface: HeadSurface,
     space: TextureSpace,
     photos: Sequence[SurveyedPhoto],
+    hairs: Sequence[PhotoHair],
     base: DelitBase,
     hairy: np.ndarray,
 ) -> HairEvidence:
-    """Where the scalp carries hair and of what colour, at survey size; hairy (V,) of ``hair_grows``."""
+    """Where the scalp carries hair and of what colour, at survey size; ``hairs`` in the photos, hairy (V,) of
+    ``hair_grows``."""
     atlas = space.skin
     stacked = atlas.sample(np.stack([surface.regions["scalp"], hairy], 1))
     return hair_evidence(
-        [photo_hair(photo.face, light) for photo, light in zip(photos, base.lights, strict=True)],
+        hairs,
         [photo.unwrap for photo in photos],
         [photo.samples.trust for photo in photos],
         stacked[:, 0],
@@ -77,10 +79,10 @@ def find_hair(
     )
 
 
-def headgear_cast(photo: SurveyedPhoto, light: np.ndarray, tone: np.ndarray) -> np.ndarray | None:
+def headgear_cast(photo: SurveyedPhoto, hair: PhotoHair, tone: np.ndarray) -> np.ndarray | None:
     """(3,) log colour of a photo's light where what is called hair in it has no colour of hair, so that texels have to
     be told one by one; None where it is hair, whose single strands may be of any colour."""
-    color = photo_hair(photo.face, light).log_color
+    color = hair.log_color
     return None if color is None or coloured_naturally(color) else light_cast(photo.samples, tone)
 
 

@@ -105,3 +105,11 @@ def robust_consensus(
         robust = weights / (1.0 + residual / scale**2) ** 2
         consensus = np.einsum("pn,pnc->nc", robust, values) / np.maximum(robust.sum(0), 1e-12)[:, None]
     return np.where(weights.sum(0)[:, None] > 0, consensus, 0.0), robust.sum(0)
+
+
+def weighted_median(values: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    """(C,) medians of columns (N, C) under weights (N,)."""
+    order = np.argsort(values, axis=0, kind="stable")
+    cumulative = np.cumsum(weight[order], axis=0)  # (N, C)
+    place = (cumulative < 0.5 * cumulative[-1:]).sum(0).clip(max=len(values) - 1)
+    return np.take_along_axis(values, np.take_along_axis(order, place[None], 0), 0)[0]

@@ -15,12 +15,12 @@ import numpy as np
 
 from backend.geometry.normals import vertex_normals
 from backend.photos.collection import FaceClass
-from backend.texture.agree import image_at_cage, weighted_median
+from backend.texture.agree import image_at_cage
 from backend.texture.atlas import SurfaceAtlas
 from backend.texture.hair import HairEvidence, paint_hair
 from backend.texture.noise import fractal_noise, gradient_noise
 from backend.texture.surface import HeadSurface
-from backend.texture.surface_field import SurfaceOperators, smooth_field
+from backend.texture.surface_field import SurfaceOperators, smooth_field, weighted_median
 from backend.texture.survey import SurveyedPhoto, plain_skin
 from backend.texture.unwrap import SHARP, smoothstep
 
