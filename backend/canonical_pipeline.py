@@ -16,6 +16,7 @@ from backend.fitting.canonical_stage import place_by_landmarks
 from backend.geometry.template import load_template
 from backend.photos.collect import collect
 from backend.photos.read import PhotoSource
+from backend.photos.surface_landmarks import SurfaceLandmarker
 from backend.progress import ProgressReporter, silent
 
 PICTURES = "pictures"
@@ -45,10 +46,12 @@ def make_canonical(
 
     Raises
     ------
-    LikenessError : with a sentence for the person (networks not trained, no photo, no face).
+    LikenessError : with a sentence for the person (a network not trained, no photo, no face).
     errors.Cancelled : when ``progress`` raised it.
     """
     model = load_lap_model(computing_device(device))  # before the photos: without it there is nothing to wait for
+    if model.wants_surface:
+        SurfaceLandmarker.load()
     collection = collect(sources, progress=progress)
     face = canonical_face(collection.faces, model, progress)
     progress(PICTURES, 0.0)

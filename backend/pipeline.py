@@ -119,7 +119,7 @@ def reconstruct(
         preview(HeadPreview(stage, vertices, template.quads[head.face_start : head.face_stop], colors))
 
     device = computing_device(options.device) if options.lap or options.learned_basis else "cpu"
-    networks = lap_model(device) if options.lap else None
+    networks = lap_model(device, options.collect.surface) if options.lap else None
     basis = basis_model(device) if options.learned_basis else None
 
     def canonical(photos: tuple[PhotoFace, ...]) -> CanonicalFace | None:

@@ -21,6 +21,7 @@ from backend.models.lap_render import view_of
 from backend.photos.collection import PhotoFace
 from backend.photos.crop import upright_square
 from backend.photos.sampling import Window
+from backend.photos.surface_landmarks import surface_landmarker
 from backend.progress import ProgressReporter, silent
 from backend.rendering.camera_models import CanonicalCamera, View
 from backend.rendering.depth_surface import normals_from_depth, points_from_depth, view_grid
@@ -42,6 +43,11 @@ class LapModel:
     device: torch.device
     version: str
 
+    @property
+    def wants_surface(self) -> bool:
+        """Whether faces must have the landmark net's points (``PhotoFace.surface``)."""
+        return self.network.landmarks is not None
+
 
 def computing_device(wanted: str) -> str:
     """``cpu`` or ``cuda`` for ``auto``, ``cpu`` or ``cuda``: the GPU where there is one, unless "cpu" is asked."""
@@ -60,12 +66,14 @@ def _loaded(folder: Path | None, device: str) -> LapModel:
     return LapModel(lap.lap_of(weights, device), torch.device(device), weights.version)
 
 
-def lap_model(device: str = "cpu") -> LapModel | None:
-    """``load_lap_model``, None where there are no usable weights."""
+def lap_model(device: str = "cpu", surface: bool = True) -> LapModel | None:
+    """``load_lap_model``, None where there are no usable weights, or where they want the landmark net's points and the
+    photos come without (``surface``)."""
     try:
-        return load_lap_model(device)
+        model = load_lap_model(device)
     except LikenessError:
         return None
+    return None if model.wants_surface and not (surface and surface_landmarker()) else model
 
 
 @torch.inference_mode()
@@ -77,7 +85,7 @@ def canonical_face(faces: Sequence[PhotoFace], model: LapModel, progress: Progre
 
     Raises
     ------
-    ValueError : no face was given.
+    ValueError : no face was given, or the networks want the landmark net's points and a face has none.
     """
     if not faces:
         raise ValueError("a canonical face needs at least one photo")
@@ -85,10 +93,11 @@ def canonical_face(faces: Sequence[PhotoFace], model: LapModel, progress: Progre
     network, config = model.network, model.network.config
     windows = [upright_square(face.landmarks) for face in faces]
     pictures = _pictures(faces, windows, config.size, model.device)
-    codes = network.encode(pictures)
-    scene = network.scene(pictures, codes)
-    progress(STAGE, 0.4)
+    marks = marks_in(faces, windows).to(model.device) if model.wants_surface else None
+    codes = network.encode(pictures, marks)
     together = torch.zeros(len(faces), dtype=torch.int64, device=model.device)
+    scene = network.scene(pictures, codes, together)
+    progress(STAGE, 0.4)
     shared = network.aggregate(codes, together)
     colour = torch.tensor([not face.monochrome for face in faces], device=model.device)
     if colour.any() and not colour.all():
@@ -139,6 +148,20 @@ def canonical_face(faces: Sequence[PhotoFace], model: LapModel, progress: Progre
     result = place_landmarks(result, squares, config.view_depth_range)
     progress(STAGE, 1.0)
     return result
+
+
+def marks_in(faces: Sequence[PhotoFace], windows: Sequence[Window]) -> Tensor:
+    """(N, 478, 3) what the landmark net sees: x, y and standard deviation in sides of the faces' windows.
+
+    Raises ``ValueError`` for a face that the net has not seen.
+    """
+    rows = []
+    for face, window in zip(faces, windows, strict=True):
+        if face.surface is None:
+            raise ValueError(f"{face.name} has no points of the landmark net")
+        places = window.from_picture(face.surface.places, 1.0)
+        rows.append(np.column_stack([places, face.surface.deviation / window.side]))
+    return torch.from_numpy(np.stack(rows)).float()
 
 
 def _pictures(faces: Sequence[PhotoFace], windows: Sequence[Window], size: int, device: torch.device) -> Tensor:

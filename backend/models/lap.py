@@ -25,8 +25,10 @@ from backend.models.lap_blocks import (
     LinearDecoder,
     PlainEncoder,
     RefiningNet,
+    ViewOfFace,
     level_count,
 )
+from backend.models.lap_landmarks import LandmarkFeatures
 from backend.rendering.camera_models import (
     LAP_ROTATION_DEGREES,
     LAP_TRANSLATION,
@@ -53,17 +55,21 @@ class LapConfig:
     depth_width, albedo_width : channels of the aggregation encoders' (and the paper's decoders') first level.
     code : channels of the identity codes. pooled : length of the vector of each of the encoder's levels; 0: only the
         last level counts.
-    fusion : ``adaptive`` softmax weights, or ``average``.
+    fusion : ``adaptive`` softmax weights, ``average``, or ``precision`` (ours): softmax weights beside those of a code
+        of zeros, so that more photos leave less of the mean face, as a Gaussian posterior does.
+    landmark_components : principal components of the landmark net's points that encoders are told; 0: none (the paper).
     decoder : ``convolution`` (the paper), or ``linear``: mean, basis and a correction that starts at zero.
     depth_components, albedo_components : of the linear bases. depth_basis_size, albedo_basis_size : sides of their
         maps; 0: ``size``. depth_residual, albedo_residual : width of the corrections; 0: none.
     scene_width : first level of the encoders of light and view. view_head : the depth encoder's features have a say in
-        the view. mirrored_views : in eval mode views are the mean of what picture and mirror image say.
+        the view. view_knows_face : the set's depth code has, too. mirrored_views : in eval mode views are the mean of
+        what picture and mirror image say.
     confidence_width, confidence_code : of the confidence.
     refine_width : first level of the refining networks. injection, filtered : see ``RefiningNet``.
     refine_residual : the refining networks give changes to the shared maps instead of new ones.
     depth_range : canonical depth. border_columns, border_depth : the outermost columns left and right are set to this.
-    rotation_degrees, translation : largest turn and shifts of a view.
+    rotation_degrees, translation : largest turn and shifts of a view. correction_degrees, correction : with landmarks,
+        which bring a first view, those by which the networks change it.
     """
 
     size: int = 128
@@ -72,7 +78,8 @@ class LapConfig:
     albedo_width: int = 64
     code: int = 256
     pooled: int = 64
-    fusion: Literal["adaptive", "average"] = "adaptive"
+    fusion: Literal["adaptive", "average", "precision"] = "adaptive"
+    landmark_components: int = 0
     decoder: Literal["convolution", "linear"] = "convolution"
     depth_components: int = 96
     albedo_components: int = 64
@@ -82,6 +89,7 @@ class LapConfig:
     albedo_residual: int = 8
     scene_width: int = 32
     view_head: bool = False
+    view_knows_face: bool = False
     mirrored_views: bool = False
     confidence_width: int = 64
     confidence_code: int = 128
@@ -94,12 +102,16 @@ class LapConfig:
     border_depth: float = 1.05
     rotation_degrees: float = LAP_ROTATION_DEGREES
     translation: tuple[float, float, float] = LAP_TRANSLATION
+    correction_degrees: float = 20.0
+    correction: tuple[float, float, float] = (0.05, 0.05, 0.15)
 
     def __post_init__(self) -> None:
         level_count(self.size)
         level_count(self.personal_size)
         if self.depth_range[0] >= self.depth_range[1]:
             raise ValueError(f"depth_range must rise, not {self.depth_range}")
+        if self.mirrored_views and (self.landmark_components or self.view_knows_face):
+            raise ValueError("mirrored_views is for views that come from a picture and nothing else")
 
     @property
     def personal_size(self) -> int:
@@ -156,26 +168,35 @@ class Scene:
 @dataclass(frozen=True)
 class Codes:
     """Identity codes (N, C) and the logits (N, C) of their weights, for depth and for albedo; the features (N, F) of
-    the depth encoder, of which the view may be made."""
+    the depth encoder, of which the view may be made; the view by landmarks, where the networks are told of them."""
 
     depth: Tensor
     depth_logits: Tensor
     albedo: Tensor
     albedo_logits: Tensor
     features: Tensor
+    start: View | None = None
 
     def of(self, rows: Tensor) -> Codes:
         """Those of some photos, by numbers (M,) or by a mask (N,)."""
-        return Codes(*(getattr(self, field.name)[rows] for field in fields(self)))
+        start = None if self.start is None else View(self.start.rotation[rows], self.start.translation[rows])
+        tensors = (self.depth, self.depth_logits, self.albedo, self.albedo_logits, self.features)
+        return Codes(*(values[rows] for values in tensors), start)
 
 
 class LapNet(nn.Module):
-    """All networks. Pictures are (N, 3, S, S) in [-1, 1], sRGB, the square of ``backend.photos.crop.face_square``."""
+    """All networks. Pictures are (N, 3, S, S) in [-1, 1], sRGB, the square of ``backend.photos.crop.face_square``.
+
+    Marks are (N, 478, 3), what the landmark net sees in the same squares: x, y and standard deviation in sides; needed
+    where ``config.landmark_components`` is not 0, else None.
+    """
 
     def __init__(self, config: LapConfig) -> None:
         super().__init__()
         self.config = c = config
-        self.depth_encoder = CodeEncoder(c.size, c.depth_width, c.code, c.pooled, c.pooled > 0)
+        self.landmarks = LandmarkFeatures(c.size, c.landmark_components) if c.landmark_components else None
+        told = 0 if self.landmarks is None else self.landmarks.width
+        self.depth_encoder = CodeEncoder(c.size, c.depth_width, c.code, c.pooled, c.pooled > 0, told)
         self.albedo_encoder = CodeEncoder(c.size, c.albedo_width, c.code, c.pooled, c.pooled > 0)
         if c.decoder == "linear":
             sides = c.depth_basis_size or c.size, c.albedo_basis_size or c.size
@@ -194,22 +215,33 @@ class LapNet(nn.Module):
         if self.view_head is not None:
             nn.init.zeros_(self.view_head.weight)
             nn.init.zeros_(self.view_head.bias)
+        self.view_face = ViewOfFace(self.depth_encoder.fuse.in_features, c.code) if c.view_knows_face else None
         self.confidence = ConfidenceNet(c.size, c.confidence_width, c.confidence_code)
         self.depth_refiner = RefiningNet(c.personal_size, c.refine_width, 1, c.injection, c.filtered)
         self.albedo_refiner = RefiningNet(c.personal_size, c.refine_width, 3, c.injection, c.filtered)
 
-    def encode(self, pictures: Tensor) -> Codes:
-        """The codes of each picture alone."""
-        depth, depth_logits, features = self.depth_encoder(pictures)
+    def encode(self, pictures: Tensor, marks: Tensor | None = None) -> Codes:
+        """The codes of each picture alone. Raises ``ValueError`` without the marks that the networks were made for."""
+        depth, depth_logits, features, start = self._depth_codes(pictures, marks)
         albedo, albedo_logits, _ = self.albedo_encoder(pictures)
-        return Codes(depth, depth_logits, albedo, albedo_logits, features)
+        return Codes(depth, depth_logits, albedo, albedo_logits, features, start)
+
+    def _depth_codes(self, pictures: Tensor, marks: Tensor | None) -> tuple[Tensor, Tensor, Tensor, View | None]:
+        if self.landmarks is None:
+            return *self.depth_encoder(pictures), None
+        if marks is None:
+            raise ValueError("these networks want the landmark net's points beside the pictures")
+        told, start = self.landmarks(marks)
+        return *self.depth_encoder(pictures, told), start
 
     def aggregate(self, codes: Codes, set_of: Tensor) -> CanonicalMaps:
         """The shared face of each set (equation 4); ``set_of`` (N,) int64 names the set of each code, from 0 on."""
-        adaptive = self.config.fusion == "adaptive"
-        depth = fuse_codes(codes.depth, codes.depth_logits if adaptive else None, set_of)
-        albedo = fuse_codes(codes.albedo, codes.albedo_logits if adaptive else None, set_of)
-        return self.decode(depth, albedo)
+        albedo = fuse_codes(codes.albedo, codes.albedo_logits, set_of, self.config.fusion)
+        return self.decode(self.fused_depth(codes, set_of), albedo)
+
+    def fused_depth(self, codes: Codes, set_of: Tensor) -> Tensor:
+        """The depth codes (G, C) of sets."""
+        return fuse_codes(codes.depth, codes.depth_logits, set_of, self.config.fusion)
 
     def decode(self, depth_code: Tensor, albedo_code: Tensor) -> CanonicalMaps:
         """The faces of fused codes (G, C)."""
@@ -222,31 +254,39 @@ class LapNet(nn.Module):
             raw = raw - raw.mean((1, 2), keepdim=True)
         return self.depth_from_raw(raw)
 
-    def shape(self, pictures: Tensor, set_of: Tensor) -> tuple[Tensor, View]:
+    def shape(self, pictures: Tensor, set_of: Tensor, marks: Tensor | None = None) -> tuple[Tensor, View]:
         """Depth (G, S, S) of the sets and views of the pictures alone, as ``forward`` gives them, at half its cost."""
-        codes, logits, features = self.depth_encoder(pictures)
-        fused = fuse_codes(codes, logits if self.config.fusion == "adaptive" else None, set_of)
-        return self.decode_depth(fused), self._view(pictures, features)
+        codes, logits, features, start = self._depth_codes(pictures, marks)
+        fused = fuse_codes(codes, logits, set_of, self.config.fusion)
+        return self.decode_depth(fused), self._view(pictures, features, fused[set_of], start)
 
-    def scene(self, pictures: Tensor, codes: Codes | None = None) -> Scene:
-        """Light and view of each picture; ``codes`` of the same pictures, where they are known, save work."""
-        features = None if codes is None else codes.features
-        if features is None and self.view_head is not None:
-            features = self.depth_encoder.features(pictures)
-        view = self._view(pictures, features)
+    def scene(self, pictures: Tensor, codes: Codes, set_of: Tensor | None = None) -> Scene:
+        """Light and view of each picture, whose codes are given; ``set_of`` (N,) says who belongs together, None that
+        each picture is alone."""
+        together = torch.arange(len(pictures), device=pictures.device) if set_of is None else set_of
+        return self.scene_of(pictures, codes, self.fused_depth(codes, together)[together])
+
+    def scene_of(self, pictures: Tensor, codes: Codes, face: Tensor) -> Scene:
+        """Light and view of each picture when ``face`` (N, C) is the fused depth code of its person."""
+        view = self._view(pictures, codes.features, face, codes.start)
         if self.config.mirrored_views and not self.training:
             mirrored = pictures.flip(-1)
-            features = self.depth_encoder.features(mirrored) if self.view_head is not None else None
-            view = mean_of_views(view, mirrored_view(self._view(mirrored, features)))
+            features = codes.features if self.view_head is None else self.depth_encoder.features(mirrored)
+            view = mean_of_views(view, mirrored_view(self._view(mirrored, features, face, None)))
         return Scene(light_from_network(self.light(pictures).float()), view)
 
-    def _view(self, pictures: Tensor, features: Tensor | None) -> View:
-        more = None if self.view_head is None else self.view_head(features)
-        return view_from_network(
-            self.view(pictures, more).float(),
-            rotation_degrees=self.config.rotation_degrees,
-            translation=self.config.translation,
-        )
+    def _view(self, pictures: Tensor, features: Tensor, face: Tensor, start: View | None) -> View:
+        more = pictures.new_zeros(len(pictures), 6)
+        if self.view_head is not None:
+            more = more + self.view_head(features)
+        if self.view_face is not None:
+            more = more + self.view_face(features, face.detach())
+        said, config = self.view(pictures, more).float(), self.config
+        if start is None:
+            return view_from_network(said, rotation_degrees=config.rotation_degrees, translation=config.translation)
+        change = view_from_network(said, rotation_degrees=config.correction_degrees, translation=config.correction)
+        with torch.autocast(pictures.device.type, enabled=False):  # in half precision no rotation would be one
+            return View(change.rotation @ start.rotation, change.translation + start.translation)
 
     def personalize(self, pictures: Tensor, face: CanonicalMaps) -> CanonicalMaps:
         """The faces (N, ...) of sets, changed towards target pictures (N, 3, T, T), T being ``personal_size``."""
@@ -278,10 +318,10 @@ class LapNet(nn.Module):
         near, far = self.config.depth_range
         return torch.atanh(((depth - (near + far) / 2) / ((far - near) / 2)).clamp(-_EDGE, _EDGE))
 
-    def forward(self, pictures: Tensor, set_of: Tensor) -> tuple[CanonicalMaps, Scene]:
+    def forward(self, pictures: Tensor, set_of: Tensor, marks: Tensor | None = None) -> tuple[CanonicalMaps, Scene]:
         """The shared faces of all sets, light and view of all pictures."""
-        codes = self.encode(pictures)
-        return self.aggregate(codes, set_of), self.scene(pictures, codes)
+        codes = self.encode(pictures, marks)
+        return self.aggregate(codes, set_of), self.scene(pictures, codes, set_of)
 
 
 def mirrored_view(view: View) -> View:
@@ -298,19 +338,21 @@ def mean_of_views(first: View, second: View) -> View:
     return View((u * sign[:, None]) @ vh, (first.translation + second.translation) / 2)
 
 
-def fuse_codes(codes: Tensor, logits: Tensor | None, set_of: Tensor) -> Tensor:
-    """Codes (N, C) of photos to codes (G, C) of sets: sum of softmax weights times codes, or the mean without logits.
+def fuse_codes(codes: Tensor, logits: Tensor, set_of: Tensor, fusion: str = "adaptive") -> Tensor:
+    """Codes (N, C) of photos to codes (G, C) of sets: see ``LapConfig.fusion``.
 
-    The order of the photos does not matter beyond rounding; a set of one keeps its code.
+    The order of the photos does not matter beyond rounding; a set of one keeps its code unless fused by ``precision``.
     """
     counts = torch.bincount(set_of)
     start = torch.cumsum(counts, 0) - counts
     order = torch.argsort(set_of, stable=True)
     slot = torch.empty_like(set_of)
     slot[order] = torch.arange(len(set_of), device=set_of.device) - start[set_of[order]]
-    shape = (len(counts), int(counts.max()), codes.shape[1])
+    shape = (len(counts), int(counts.max()) + 1, codes.shape[1])  # the last one is the code of zeros
     weights = torch.full(shape, -torch.inf, device=codes.device)
-    weights[set_of, slot] = torch.zeros_like(codes).float() if logits is None else logits.float()
+    weights[set_of, slot] = torch.zeros_like(codes).float() if fusion == "average" else logits.float()
+    if fusion == "precision":
+        weights[:, -1] = 0.0
     padded = torch.zeros(shape, device=codes.device)
     padded[set_of, slot] = codes.float()
     return (weights.softmax(1) * padded).sum(1)

@@ -77,10 +77,11 @@ class CodeEncoder(nn.Module):
 
     LAP, section 4.1: the features of every scale go through a convolution and average pooling to a vector; the vectors
     and the 1 x 1 feature are concatenated and fused; channel-wise weights are learnt from the same. With
-    ``levels_pooled`` False only the 1 x 1 feature counts, as in Unsup3D.
+    ``levels_pooled`` False only the 1 x 1 feature counts, as in Unsup3D. ``told`` (ours): numbers from elsewhere that
+    are fused with them.
     """
 
-    def __init__(self, size: int, width: int, code: int, pooled: int, levels_pooled: bool) -> None:
+    def __init__(self, size: int, width: int, code: int, pooled: int, levels_pooled: bool, told: int = 0) -> None:
         super().__init__()
         widths = level_widths(width, level_count(size))
         self.down = nn.ModuleList(
@@ -88,26 +89,41 @@ class CodeEncoder(nn.Module):
         )
         self.pool = nn.ModuleList(nn.Conv2d(channels, pooled, 1) for channels in widths) if levels_pooled else None
         self.top = nn.Conv2d(widths[-1], code, 4, 1, 0)
-        self.fuse = nn.Linear(code + (pooled * len(widths) if levels_pooled else 0), code)
+        self.fuse = nn.Linear(code + (pooled * len(widths) if levels_pooled else 0) + told, code)
         self.weigh = nn.Linear(self.fuse.in_features, code)
         with torch.no_grad():  # begins with the plain mean
             self.weigh.weight.zero_()
             self.weigh.bias.zero_()
 
-    def features(self, pictures: Tensor) -> Tensor:
-        """(N, F) what code and weights are made of, F being the input of ``fuse``."""
+    def features(self, pictures: Tensor, told: Tensor | None = None) -> Tensor:
+        """(N, F) what code and weights are made of, F being the input of ``fuse``; told : (N, told)."""
         vectors, x = [], pictures
         for number, layer in enumerate(self.down):
             x = layer(x)
             if self.pool is not None:
                 vectors.append(functional.leaky_relu(self.pool[number](x), 0.2).mean((2, 3)))
         vectors.append(functional.leaky_relu(self.top(x), 0.2).flatten(1))
-        return torch.cat(vectors, 1)
+        return torch.cat(vectors if told is None else [*vectors, told], 1)
 
-    def forward(self, pictures: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def forward(self, pictures: Tensor, told: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
         """Codes, logits, features."""
-        joined = self.features(pictures)
+        joined = self.features(pictures, told)
         return self.fuse(joined), self.weigh(joined), joined
+
+
+class ViewOfFace(nn.Module):
+    """What a known face says about the view: a photo's features (N, F) and its person's code (N, C) to (N, 6), zero at
+    first."""
+
+    def __init__(self, features: int, code: int) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(nn.Linear(features + code, 128), nn.ReLU(), nn.Linear(128, 6))
+        nn.init.zeros_(self.layers[2].weight)
+        nn.init.zeros_(self.layers[2].bias)
+
+    def forward(self, features: Tensor, face: Tensor) -> Tensor:
+        """See the class."""
+        return self.layers(torch.cat([features, face.to(features.dtype)], 1))
 
 
 class ConvolutionDecoder(nn.Module):

@@ -49,7 +49,11 @@ class SurfaceLandmarker:
         The first window is theirs, the others are those of the net's own answer, so that the answer hardly depends on
         the detector.
         """
-        first = self._look(pixels, landmark_window(landmarks, WINDOW_PER_FACE), _FIRST)
+        return self.find_in(pixels, landmark_window(landmarks, WINDOW_PER_FACE))
+
+    def find_in(self, pixels: np.ndarray, window: Window) -> SurfaceLandmarks:
+        """The same with a first window (about ``WINDOW_PER_FACE`` times as large as the face) that is known already."""
+        first = self._look(pixels, window, _FIRST)
         return self._look(pixels, landmark_window(first.places, WINDOW_PER_FACE), _VARIANTS)
 
     @torch.inference_mode()

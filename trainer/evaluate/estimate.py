@@ -75,7 +75,7 @@ def fit_photos(
     """
     options = CollectOptions(surface=landmark_net)
     collection = collect([PhotoSource.from_path(path) for path in paths], options=options)
-    networks = lap_model() if lap else None
+    networks = lap_model(surface=landmark_net) if lap else None
     basis = basis_model() if learned_basis else None
     return fit_with(collection, fit_options_for(quality), networks, basis).neutral
 

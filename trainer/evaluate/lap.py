@@ -33,9 +33,11 @@ _RESAMPLES = 1000
 _SHEET_ROWS = 10
 
 
-def held_out(size: int, people: int, folder: str = "") -> Iterator[LapBatch]:
+def held_out(size: int, people: int, folder: str = "", marks: bool = False) -> Iterator[LapBatch]:
     """Batches of held-out people, six photos each; kept on disk, since several models are measured on them."""
-    source = LapPeopleConfig(size=size, seed=HELD_OUT_SEED, photos=PHOTOS, keep=people, folder=folder).build()
+    source = LapPeopleConfig(
+        size=size, seed=HELD_OUT_SEED, photos=PHOTOS, keep=people, folder=folder, marks=marks
+    ).build()
     for start in range(0, people, _BATCH):
         yield source.batch(range(start, min(start + _BATCH, people)), torch.device("cpu"))
 
@@ -45,9 +47,9 @@ def model_figures(network: LapNet, people: int, folder: str = "") -> dict[str, f
     """``side.nK`` (times 100) and ``mad.nK`` of the personalised depth of a fixed photo when K photos are given,
     ``shared.side.nK`` of the canonical face in the same view, ``side.canonical.nK`` facing the camera, mean face and
     floor, ``ratio.n4_n1`` with its interval, ``ratio.canonical.n4_n1``."""
-    size = network.config.size
-    mean = mean_face(held_out(size, people, folder))
-    errors = depth_errors(network, held_out(size, people, folder), personal=True, mean=mean)
+    given = network.config.size, people, folder, network.landmarks is not None
+    mean = mean_face(held_out(*given))
+    errors = depth_errors(network, held_out(*given), personal=True, mean=mean)
     figures = {}
     for name, values in errors.items():
         measure, _, rest = name.partition(".")
@@ -61,7 +63,7 @@ def model_figures(network: LapNet, people: int, folder: str = "") -> dict[str, f
     figures |= {"ratio.n4_n1": middle, "ratio.n4_n1.low": low, "ratio.n4_n1.high": high}
     middle, low, high = ratio_interval(errors["side.canonical.n4"], errors["side.canonical.n1"])
     figures |= {"ratio.canonical.n4_n1": middle, "ratio.canonical.low": low, "ratio.canonical.high": high}
-    return figures | spread_figures(network, held_out(size, people, folder))
+    return figures | spread_figures(network, held_out(*given))
 
 
 def ratio_interval(above: Tensor, below: Tensor) -> tuple[float, float, float]:
@@ -78,7 +80,7 @@ def ratio_interval(above: Tensor, below: Tensor) -> tuple[float, float, float]:
 def portrait_sheet(network: LapNet, folder: Path, count: int, seed: int) -> np.ndarray:
     """(H, W, 3) uint8 sheet of held-out portraits; a row each, ``LapStage.pictures`` names the columns."""
     config = PortraitsConfig(folder=str(folder), part="held_out", seed=seed)
-    source = LapPortraitsConfig(portraits=config).build()
+    source = LapPortraitsConfig(portraits=config, marks=network.landmarks is not None).build()
     parts = []
     for start in range(0, count, _SHEET_ROWS):
         batch = source.batch(range(start, min(start + _SHEET_ROWS, count)), torch.device("cpu"))

@@ -14,12 +14,13 @@ import cv2
 import numpy as np
 import torch
 
-from backend.canonical.networks import upright_square
+from backend.canonical.networks import marks_in
 from backend.errors import LikenessError
-from backend.models.lap import LapNet
+from backend.models.lap import CanonicalMaps, Codes, LapNet
 from backend.models.lap_render import render_face
 from backend.photos.collect import collect
 from backend.photos.collection import PhotoFace
+from backend.photos.crop import upright_square
 from backend.photos.read import PhotoSource
 from trainer.evaluate.likeness import people_folders
 from trainer.evaluate.metrics.identity import face_embedding
@@ -50,12 +51,18 @@ def held_back(network: LapNet, people: Mapping[str, Sequence[PhotoFace]]) -> dic
         for name, faces in people.items()
     }  # (N, S, S, 3) uint8
     tensors = {name: torch.from_numpy(cut).permute(0, 3, 1, 2).float() / 127.5 - 1 for name, cut in pictures.items()}
-    whole = torch.cat(list(tensors.values()))
-    mean = network.aggregate(network.encode(whole), torch.zeros(len(whole), dtype=torch.int64))
+    marks: dict[str, torch.Tensor | None] = dict.fromkeys(people)
+    if network.landmarks is not None:
+        marks = {
+            name: marks_in(faces, [upright_square(face.landmarks) for face in faces]) for name, faces in people.items()
+        }
+    everybody = {name: network.encode(given, marks[name]) for name, given in tensors.items()}
+    mean = _mean_face(network, list(everybody.values()))
     for name, given in tensors.items():
         if len(given) < 2:
             continue
-        codes, scene = network.encode(given), network.scene(given)
+        codes = everybody[name]
+        scene = network.scene(given, codes)  # of the photo alone: the face comes from the others
         other = ~torch.eye(len(given), dtype=torch.bool)
         rows = other.nonzero()[:, 1]
         set_of = other.nonzero()[:, 0]
@@ -68,6 +75,13 @@ def held_back(network: LapNet, people: Mapping[str, Sequence[PhotoFace]]) -> dic
             for photo, render, mask, plain in zip(pictures[name], rendered.image, masks, average.image, strict=True)
         ]
     return found
+
+
+def _mean_face(network: LapNet, codes: Sequence[Codes]) -> CanonicalMaps:
+    """The mean of the canonical faces (1, ...) of all photos."""
+    faces = [network.aggregate(one, torch.arange(len(one.depth))) for one in codes]
+    depth, albedo = torch.cat([face.depth for face in faces]), torch.cat([face.albedo for face in faces])
+    return CanonicalMaps(depth.mean(0, keepdim=True), albedo.mean(0, keepdim=True))
 
 
 def people_figures(found: Mapping[str, Sequence[HeldBack]]) -> dict[str, float]:

@@ -17,6 +17,8 @@ from backend.geometry.template import Template, load_template
 from backend.models.lap import LapNet
 from backend.models.lap_render import view_of
 from backend.photos.collection import PhotoFace, PhotoQuality
+from backend.photos.surface_landmarks import SurfaceLandmarker
+from trainer.data.lap.marks import marks_of
 from trainer.data.portraits import PortraitsConfig
 
 _LEAST_COSINE = 0.2
@@ -111,12 +113,14 @@ def portrait_errors(network: LapNet, folder: Path, count: int, seed: int) -> Por
     source = PortraitsConfig(folder=str(folder), part="held_out", seed=seed).build()
     template = load_template()
     model, size = landmark_model(template), network.config.size
+    landmarker = None if network.landmarks is None else SurfaceLandmarker.load()
     rows: list[tuple[float, float, float, float, float]] = []
     for start in range(0, min(count, len(source)), _BATCH):
         batch = source.batch(range(start, min(start + _BATCH, count, len(source))), torch.device("cpu"))
         full = batch.images.shape[-1]
         pictures = resized(batch.images, size) * 2 - 1
-        face, scene = network(pictures, torch.arange(len(pictures)))
+        marks = None if landmarker is None else marks_of(landmarker, batch.images)
+        face, scene = network(pictures, torch.arange(len(pictures)), marks)
         own = network.personalize(pictures, face)
         surface = view_of(own, scene.view, network.config)
         for number, landmarks in enumerate(batch.landmarks.numpy()):

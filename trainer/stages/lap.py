@@ -16,6 +16,7 @@ from backend.rendering.depth_surface import ViewedSurface, normals_from_depth, u
 from backend.rendering.lambert import lambert_image, lambert_shading
 from trainer.contracts import ExportedModel, ParameterGroup, Stage, StageConfig
 from trainer.data.lap.batch import CHANGING_CLASSES, FACE_CLASSES, CanonicalTruth, LapBatch, class_mask
+from trainer.data.lap.marks import mean_marks
 from trainer.losses import canonical
 from trainer.losses.perceptual import PerceptualConfig, build_features
 from trainer.losses.photometric import feature_distance, grey_where, photometric, smoothness
@@ -153,9 +154,9 @@ class LapStage(Stage):
             return self._shape_terms(batch, pictures, subsets)
         refining = config.phase == "refine"
         with torch.set_grad_enabled(not refining):
-            codes = self.network.encode(pictures)
+            codes = self.network.encode(pictures, batch.marks)
             shared = self.network.aggregate(codes, subsets.set_of)
-            scene = self.network.scene(pictures, codes)
+            scene = self.network.scene(pictures, codes, subsets.set_of)
         own = shared.of(subsets.set_of)
         if config.phase != "aggregate":
             own = self.network.personalize(pictures, own)
@@ -185,7 +186,7 @@ class LapStage(Stage):
         return self.config.phase == "aggregate" and wanted <= {"depth", "normal", "view"}
 
     def _shape_terms(self, batch: LapBatch, pictures: Tensor, subsets: Subsets) -> dict[str, Tensor]:
-        depth, view = self.network.shape(pictures, subsets.set_of)
+        depth, view = self.network.shape(pictures, subsets.set_of, batch.marks)
         if batch.truth is None:
             return {}
         with torch.autocast(self.device.type, enabled=False):
@@ -312,16 +313,20 @@ class LapStage(Stage):
         self._has_basis = True
         if self.network.depth_decoder.ready.item() > 0.5:
             return
-        source, truths = self.config.source.build(), []
+        source, truths, marks = self.config.source.build(), [], []
         with torch.no_grad(), torch.autocast(self.device.type, enabled=False):
             for start in range(0, self.config.basis_people, _BASIS_BATCH):
                 found = source.batch(
                     range(start, min(start + _BASIS_BATCH, self.config.basis_people)), batch.images.device
-                ).truth
-                if found is None:
+                )
+                if found.truth is None:
                     raise ValueError("a linear decoder's first basis needs people with truth in the source")
-                truths.append(found)
+                truths.append(found.truth)
+                marks.append(found.marks)
             give_bases(self.network, truths)
+            if self.network.landmarks is not None:
+                points = mean_marks(self.config.network.size, self.device)
+                self.network.landmarks.set_reference(points, torch.cat(marks))
 
     def metrics(self, batches: Iterable[LapBatch]) -> Mapping[str, float]:
         """See ``lap_metrics.depth_figures``; ``personal.*`` in the phases that train the refining networks."""

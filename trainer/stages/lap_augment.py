@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from backend.photos.landmarks import mean_landmarks
 from backend.rendering.camera_models import CanonicalCamera, rotation_from_euler
 from trainer.data.lap.batch import CanonicalTruth, LapBatch
 
@@ -64,8 +65,17 @@ def _mirrored(batch: LapBatch, chosen: Tensor) -> LapBatch:
             translation=torch.where(some[:, None], truth.translation * side, truth.translation),
             view_depth=_flip_where(some, truth.view_depth),
         )
+    marks = batch.marks
+    if marks is not None:
+        mirror = torch.from_numpy(mean_landmarks().mirror).to(marks.device)
+        other = marks[:, mirror] * marks.new_tensor([-1.0, 1.0, 1.0]) + marks.new_tensor([1.0, 0.0, 0.0])
+        marks = torch.where(photos[:, None, None], other, marks)
     return dataclasses.replace(
-        batch, images=_flip_where(photos, batch.images), labels=_flip_where(photos, batch.labels), truth=truth
+        batch,
+        images=_flip_where(photos, batch.images),
+        labels=_flip_where(photos, batch.labels),
+        truth=truth,
+        marks=marks,
     )
 
 
@@ -88,6 +98,11 @@ def _moved(batch: LapBatch, config: LapAugmentConfig) -> LapBatch:
     def sample(maps: Tensor, mode: str, padding: str) -> Tensor:
         return functional.grid_sample(maps, grid[: len(maps)], mode, padding, align_corners=False)
 
+    marks = batch.marks
+    if marks is not None:
+        forth = torch.linalg.inv(back)  # turn and size of what is seen
+        places = (marks[..., :2] - 0.5) @ forth.transpose(1, 2) + 0.5 + shift[:, None]
+        marks = torch.cat([places, marks[..., 2:] * zoom[:, None, None]], 2)
     images = sample(batch.images, "bilinear", "border")
     labels = sample(batch.labels[:, None].float(), "nearest", "border")[:, 0].to(batch.labels.dtype)
     truth = batch.truth
@@ -103,4 +118,4 @@ def _moved(batch: LapBatch, config: LapAugmentConfig) -> LapBatch:
         depth, share = sample(whole, "bilinear", "zeros").unbind(1)
         depth = torch.where(share > 0.999, depth + (nearer - distance)[:, None, None], 0.0)
         truth = dataclasses.replace(truth, rotation=turn @ truth.rotation, translation=translation, view_depth=depth)
-    return dataclasses.replace(batch, images=images, labels=labels, truth=truth)
+    return dataclasses.replace(batch, images=images, labels=labels, truth=truth, marks=marks)

@@ -86,21 +86,22 @@ def batch_errors(network: LapNet, batch: LapBatch, personal: bool, mean: Tensor 
     (S, S), the mean of the batch's true faces if there is none, in the view that was predicted, in the true one, from
     the front; ``floor``: truth itself in its own view."""
     pictures = batch.images * 2 - 1
-    codes = network.encode(pictures)
-    scene = network.scene(pictures, codes)
+    codes = network.encode(pictures, batch.marks)
     targets = first_photos(batch.set_of, 1)
-    view = View(scene.view.rotation[targets], scene.view.translation[targets])
     largest = int(torch.bincount(batch.set_of).min())
-    found = {}
+    found, views = {}, []
     for count in range(1, largest + 1):
         rows = first_photos(batch.set_of, count)
         chosen = codes.of(rows)
         face = network.aggregate(chosen, batch.set_of[rows])
-        found[f"n{count}"] = view_errors(face, view, batch, targets, network)
+        together = network.fused_depth(chosen, batch.set_of[rows])
+        seen = network.scene_of(pictures[targets], codes.of(targets), together).view
+        views.append(seen)
+        found[f"n{count}"] = view_errors(face, seen, batch, targets, network)
         found[f"canonical.n{count}"] = canonical_errors(face.depth, batch.truth.depth)
         if personal:
             own = network.personalize(pictures[targets], face)
-            found[f"personal.n{count}"] = view_errors(own, view, batch, targets, network)
+            found[f"personal.n{count}"] = view_errors(own, seen, batch, targets, network)
     truth = batch.truth
     true_view = View(truth.rotation[targets], truth.translation[targets])
     straight = View(torch.eye(3).to(true_view.rotation).expand_as(true_view.rotation), 0 * true_view.translation)
@@ -108,7 +109,7 @@ def batch_errors(network: LapNet, batch: LapBatch, personal: bool, mean: Tensor 
     own_depth = filled_depth(truth.personal_depth[targets])
     found["canonical.mean_face"] = canonical_errors(mean, truth.depth)
     for name, depth, seen in (
-        ("mean_face", mean, view),
+        ("mean_face", mean, views[0]),
         ("mean_face_true_view", mean, true_view),
         ("mean_face_no_view", mean, straight),
         ("floor", own_depth, true_view),
@@ -119,8 +120,9 @@ def batch_errors(network: LapNet, batch: LapBatch, personal: bool, mean: Tensor 
 
 
 def view_degrees(network: LapNet, batch: LapBatch) -> Tensor:
-    """(N,) angle in degrees between the networks' view and the true one."""
-    rotation = network.scene(batch.images * 2 - 1).view.rotation
+    """(N,) angle in degrees between the networks' view of each photo alone and the true one."""
+    pictures = batch.images * 2 - 1
+    rotation = network.scene(pictures, network.encode(pictures, batch.marks)).view.rotation
     trace = (rotation * batch.truth.rotation).sum((1, 2))
     return torch.rad2deg(((trace - 1) / 2).clamp(-1, 1).acos())
 
@@ -160,7 +162,7 @@ def spread_figures(network: LapNet, batches: Iterable[LapBatch], size: int = 3, 
     within, faces = [], []
     generator = torch.Generator().manual_seed(0)
     for batch in batches:
-        codes = network.encode(batch.images * 2 - 1)
+        codes = network.encode(batch.images * 2 - 1, batch.marks)
         for number in range(int(batch.set_of[-1]) + 1):
             rows = (batch.set_of == number).nonzero()[:, 0]
             picks = torch.cat([rows[torch.randperm(len(rows), generator=generator)[:size]] for _ in range(subsets)])

@@ -14,7 +14,7 @@ from trainer.stages.lap_sets import filled_depth
 
 def contact_sheet(network: LapNet, batch: LapBatch, pictures: Tensor, rows: int = 6) -> Tensor:
     """(3, H, W) in [0, 1]; see ``LapStage.pictures``."""
-    face, scene = network(pictures, batch.set_of)
+    face, scene = network(pictures, batch.set_of, batch.marks)
     first = torch.searchsorted(batch.set_of, torch.arange(min(rows, len(face.depth)), device=batch.set_of.device))
     face = face.of(batch.set_of[first])
     own = Scene(

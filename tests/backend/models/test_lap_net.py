@@ -49,6 +49,10 @@ def small_net(**changes: object) -> LapNet:
     return net
 
 
+def scene_alone(net: LapNet, pictures: torch.Tensor) -> Scene:
+    return net.scene(pictures, net.encode(pictures))
+
+
 def test_fused_codes_are_equation_4() -> None:
     codes = torch.tensor([[1.0, 2.0], [3.0, 4.0], [7.0, 8.0]])
     logits = torch.tensor([[0.0, 1.0], [0.0, -1.0], [5.0, 5.0]])
@@ -56,7 +60,7 @@ def test_fused_codes_are_equation_4() -> None:
     share = torch.softmax(torch.tensor([1.0, -1.0]), 0)
     torch.testing.assert_close(fused[0], torch.tensor([2.0, (share * torch.tensor([2.0, 4.0])).sum()]))
     torch.testing.assert_close(fused[1], codes[2])  # one photo: its own code, whatever its logits
-    torch.testing.assert_close(fuse_codes(codes, None, torch.tensor([0, 0, 0]))[0], codes.mean(0))
+    torch.testing.assert_close(fuse_codes(codes, logits, torch.tensor([0, 0, 0]), "average")[0], codes.mean(0))
 
 
 @torch.no_grad()
@@ -68,7 +72,7 @@ def test_the_order_of_the_photos_does_not_matter() -> None:
     other, scene = net(pictures[order], sets[order])
     torch.testing.assert_close(face.depth, other.depth, atol=1e-6, rtol=0)
     torch.testing.assert_close(face.albedo, other.albedo, atol=1e-5, rtol=0)
-    torch.testing.assert_close(scene.view.rotation, net.scene(pictures).view.rotation[order])
+    torch.testing.assert_close(scene.view.rotation, scene_alone(net, pictures).view.rotation[order])
     alone, _ = net(pictures[3:], torch.tensor([0, 0]))
     torch.testing.assert_close(alone.depth[0], face.depth[1], atol=1e-6, rtol=0)
 
@@ -86,29 +90,35 @@ def test_shape_alone_is_what_the_whole_network_says(decoder: str) -> None:
     depth, view = net.shape(pictures, sets)
     torch.testing.assert_close(depth, face.depth)
     torch.testing.assert_close(view.rotation, scene.view.rotation)
-    torch.testing.assert_close(net.scene(pictures).view.translation, view.translation)
+    torch.testing.assert_close(scene_alone(net, pictures).view.translation, view.translation)
 
 
 @torch.no_grad()
 def test_the_view_head_says_nothing_at_first_and_then_turns_the_view() -> None:
     with_head, without, pictures = small_net(view_head=True), small_net(), torch.rand(2, 3, 32, 32) * 2 - 1
     without.load_state_dict({n: v for n, v in with_head.state_dict().items() if not n.startswith("view_head")})
-    torch.testing.assert_close(with_head.scene(pictures).view.rotation, without.scene(pictures).view.rotation)
+    torch.testing.assert_close(
+        scene_alone(with_head, pictures).view.rotation, scene_alone(without, pictures).view.rotation
+    )
     with_head.view_head.bias.fill_(0.5)
-    assert (with_head.scene(pictures).view.rotation - without.scene(pictures).view.rotation).abs().max() > 0.05
+    assert (
+        scene_alone(with_head, pictures).view.rotation - scene_alone(without, pictures).view.rotation
+    ).abs().max() > 0.05
 
 
 @torch.no_grad()
 def test_mirrored_views_of_a_mirror_image_are_mirrored() -> None:
     net, pictures = small_net(mirrored_views=True, view_head=True), torch.rand(3, 3, 32, 32) * 2 - 1
     torch.nn.init.normal_(net.view_head.weight, std=0.3)
-    view, mirrored = net.scene(pictures).view, mirrored_view(net.scene(pictures.flip(-1)).view)
+    view, mirrored = scene_alone(net, pictures).view, mirrored_view(scene_alone(net, pictures.flip(-1)).view)
     torch.testing.assert_close(view.rotation, mirrored.rotation, atol=1e-5, rtol=0)
     torch.testing.assert_close(view.translation, mirrored.translation, atol=1e-6, rtol=0)
     torch.testing.assert_close(view.rotation @ view.rotation.mT, torch.eye(3).expand(3, 3, 3), atol=1e-5, rtol=0)
     assert (torch.linalg.det(view.rotation) > 0).all()
     net.train()
-    assert (net.scene(pictures).view.rotation - view.rotation).abs().max() > 1e-3, "training learns from what was said"
+    assert (scene_alone(net, pictures).view.rotation - view.rotation).abs().max() > 1e-3, (
+        "training learns from what was said"
+    )
 
 
 def test_the_mean_of_two_views_is_half_way() -> None:

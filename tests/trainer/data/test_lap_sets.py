@@ -9,10 +9,12 @@ import pytest
 import torch
 
 from backend.models.lap import CanonicalMaps, LapConfig
-from backend.rendering.camera_models import View
+from backend.models.lap_landmarks import LandmarkFeatures
+from backend.rendering.camera_models import LAP_PIVOT, CanonicalCamera, View
 from trainer.contracts import SourceConfig
 from trainer.data.lap import LapBatch, LapMixConfig, LapPeopleConfig
 from trainer.data.lap.batch import FACE_CLASSES, class_mask, join_lap
+from trainer.data.lap.marks import mean_marks
 from trainer.data.lap.stored import StoredSets
 from trainer.stages.lap_augment import LapAugmentConfig, augment_sets
 from trainer.stages.lap_metrics import Errors, view_errors
@@ -89,6 +91,34 @@ def test_changed_photos_keep_their_truth(people: LapBatch, change: dict[str, flo
     assert _floor(stale).side.nanmedian() > 1.5 * after.side.nanmedian(), "the view has to follow"
     untouched = augment_sets(dataclasses.replace(people, truth=None), LapAugmentConfig(exposure=0.2, gamma=0.2))
     assert untouched.truth is None and torch.equal(untouched.labels, people.labels)
+
+
+@pytest.mark.parametrize("change", [{"mirror": 1.0}, {"rotate_degrees": 15.0}, {"zoom": 0.1}, {"shift": 0.05}])
+def test_changed_photos_keep_their_marks(people: LapBatch, change: dict[str, float]) -> None:
+    reference, truth = LandmarkFeatures(32, 4), people.truth
+    points = mean_marks(32, CPU)
+    reference.points.copy_(points - points.new_tensor(LAP_PIVOT))
+    placed = View(truth.rotation, truth.translation).apply(points.expand(len(truth.rotation), -1, -1))
+    places = CanonicalCamera((32, 32)).project(placed)[..., :2] / 32
+    marked = dataclasses.replace(people, marks=torch.cat([places, torch.full_like(places[..., :1], 0.01)], 2))
+    torch.manual_seed(4)
+    changed = augment_sets(marked, LapAugmentConfig(**change))
+    assert (changed.marks - marked.marks).abs().amax((1, 2)).min() > 0.003
+    view = reference.view(changed.marks)  # where the points say that the face is
+    assert (view.rotation - changed.truth.rotation).abs().max() < 0.02, "where the truth says it is"
+    assert (view.translation - changed.truth.translation).abs().max() < 0.02
+
+
+def test_marks_are_the_landmark_nets_kept_and_the_same_again(tmp_path: Path) -> None:
+    config = dataclasses.replace(PEOPLE, size=64, marks=True, keep=3, folder=str(tmp_path))
+    first = config.build().batch(range(1, 3), CPU)
+    assert first.marks.shape == (6, 478, 3) and first.marks[..., 2].min() > 0
+    true = config.people().build().batch(range(1, 3), CPU).landmarks478
+    assert (64 * first.marks[..., :2] - true).norm(dim=-1).mean(1).median() < 1.5, "pixels"
+    kept = config.build().batch(range(1, 3), CPU)
+    assert torch.equal(kept.marks, first.marks), "from the files"
+    fresh = dataclasses.replace(config, keep=0).build().batch(range(1, 3), CPU)
+    assert (fresh.marks - kept.marks).abs().max() < 0.02, "pictures are kept in bytes, marks in steps"
 
 
 class _Counting:

@@ -58,6 +58,8 @@ class LapBatch:
     is_grey : (N,) bool; their colours say nothing.
     set_of : (N,) int64, ascending from 0.
     truth : of the first sets, None when there is none at all.
+    marks : (N, 478, 3) what the landmark net sees in the pictures, x, y and standard deviation in sides of the picture;
+        None where nobody has asked it.
     """
 
     images: Tensor
@@ -65,10 +67,12 @@ class LapBatch:
     is_grey: Tensor
     set_of: Tensor
     truth: CanonicalTruth | None
+    marks: Tensor | None = None
 
 
 def join_lap(batches: list[LapBatch]) -> LapBatch:
-    """One batch after the other. Raises ``ValueError`` when one without truth stands before one with truth."""
+    """One batch after the other, with marks if all have them. Raises ``ValueError`` when one without truth is before
+    one with truth."""
     known = [batch.truth is not None for batch in batches]
     if sorted(known, reverse=True) != known:
         raise ValueError("batches with truth come first")
@@ -77,12 +81,14 @@ def join_lap(batches: list[LapBatch]) -> LapBatch:
         sets.append(batch.set_of + start)
         start += int(batch.set_of[-1]) + 1
     truths = [batch.truth for batch in batches if batch.truth is not None]
+    marks = [batch.marks for batch in batches if batch.marks is not None]
     return LapBatch(
         images=torch.cat([batch.images for batch in batches]),
         labels=torch.cat([batch.labels for batch in batches]),
         is_grey=torch.cat([batch.is_grey for batch in batches]),
         set_of=torch.cat(sets),
         truth=_join_truth(truths) if truths else None,
+        marks=torch.cat(marks) if len(marks) == len(batches) else None,
     )
 
 

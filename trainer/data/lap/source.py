@@ -8,6 +8,7 @@ import torch
 
 from trainer.contracts import Source, SourceConfig
 from trainer.data.lap.batch import LapBatch, join_lap
+from trainer.data.lap.marks import MarkedSets
 from trainer.data.lap.stored import StoredSets
 from trainer.data.lap.truth import TruthMaker
 from trainer.data.people import PeopleConfig
@@ -30,6 +31,8 @@ class LapPeopleConfig(SourceConfig):
     """Where they are kept; empty: in the user's cache folder."""
     film: bool = True
     """Whether pictures go through a camera."""
+    marks: bool = False
+    """Whether the landmark net looks at the pictures."""
 
     def __post_init__(self) -> None:
         if self.keep < 0:
@@ -49,8 +52,10 @@ class LapPeopleConfig(SourceConfig):
 
     def build(self) -> Source:
         """Make the source."""
-        fresh = LapPeople(self)
-        return StoredSets(fresh, self.people(), self.keep, self.folder) if self.keep else fresh
+        source: Source = LapPeople(self)
+        if self.keep:
+            source = StoredSets(source, self.people(), self.keep, self.folder)
+        return MarkedSets(source, self.people(), self.keep, self.folder) if self.marks else source
 
 
 class LapPeople:
@@ -84,10 +89,13 @@ class LapPortraitsConfig(SourceConfig):
 
     portraits: PortraitsConfig
     """Which ones; ``photos`` is the size of the sets."""
+    marks: bool = False
+    """Whether the landmark net looks at the pictures, every time anew."""
 
-    def build(self) -> LapPortraits:
+    def build(self) -> Source:
         """Open the collection; see ``PortraitsConfig.build``."""
-        return LapPortraits(self)
+        source = LapPortraits(self)
+        return MarkedSets(source, self.portraits, 0) if self.marks else source
 
 
 class LapPortraits:

@@ -1,0 +1,82 @@
+"""What the landmark net sees in the pictures of a source of sets, asked once and kept."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from backend.geometry.template import load_template
+from backend.models.landmarks import LANDMARKS, WINDOW_PER_FACE
+from backend.photos.sampling import Window
+from backend.photos.surface_landmarks import SurfaceLandmarker
+from trainer.contracts import Source, SourceConfig
+from trainer.data.disk_cache import cache_folder, content_key
+from trainer.data.kept_rows import mapped
+from trainer.data.lap.batch import LapBatch
+from trainer.data.lap.truth import TruthMaker
+from trainer.data.people.view import FACE_CROP
+
+_STEP = 1 / 16384
+"""Sides of the picture; marks are kept as 16-bit steps."""
+
+
+def marks_of(landmarker: SurfaceLandmarker, pictures: Tensor) -> Tensor:
+    """(N, 478, 3) places and standard deviations in sides, of pictures (N, 3, S, S) in [0, 1] that are cut as
+    ``face_square`` cuts them; the net's first window follows from that."""
+    side = pictures.shape[-1]
+    window = Window((side / 2, side / 2), side * WINDOW_PER_FACE / FACE_CROP)
+    found = []
+    for pixels in (pictures * 255).round().clamp(0, 255).byte().permute(0, 2, 3, 1).cpu().numpy():
+        seen = landmarker.find_in(np.ascontiguousarray(pixels), window)
+        found.append(np.column_stack([seen.places, seen.deviation]) / side)
+    return torch.from_numpy(np.stack(found)).float()
+
+
+def mean_marks(size: int, device: torch.device) -> Tensor:
+    """(478, 3) where the template's landmarks are on its own face in the canonical frame of pictures of ``size``."""
+    template, maker = load_template(), TruthMaker(device)
+    neutral = torch.from_numpy(template.vertices).float().to(device)[None]
+    places = torch.from_numpy(template.landmarks478.positions(template.vertices)).float().to(device)[None]
+    return maker.frames(neutral, size).apply(places)[0]
+
+
+class MarkedSets:
+    """A source of sets whose batches have ``marks``; with ``count`` above 0 those of the first people are kept on disk.
+
+    Raises ``LikenessError`` ("missing_part") where the landmark net is not trained.
+    """
+
+    def __init__(self, source: Source, key: SourceConfig, count: int, folder: str = "") -> None:
+        self._source, self._count = source, count
+        self._landmarker = SurfaceLandmarker.load()
+        here = Path(__file__).resolve().parent
+        code = [
+            here / "marks.py",
+            here / "stored.py",
+            here / "truth.py",
+            *sorted((here.parent / "people").rglob("*.py")),
+        ]
+        root = Path(folder) if folder else cache_folder() / "lap"
+        self._folder = root / f"marks_{content_key(key, count, self._landmarker.version, *code)}"
+
+    def batch(self, indices: range, device: torch.device) -> LapBatch:
+        """See ``trainer.contracts.Source``."""
+        batch = self._source.batch(indices, device)
+        if not self._count:
+            return replace(batch, marks=marks_of(self._landmarker, batch.images).to(device))
+        rows = np.array([index % self._count for index in indices])
+        photos = len(batch.images) // len(rows)
+        self._folder.mkdir(parents=True, exist_ok=True)
+        kept = mapped(self._folder / "marks.npy", (self._count, photos, LANDMARKS, 3), np.int16)
+        made = mapped(self._folder / "made.npy", (self._count,))
+        for place, row in enumerate(rows):
+            if not made[row]:
+                marks = marks_of(self._landmarker, batch.images[place * photos : (place + 1) * photos])
+                kept[row] = (marks / _STEP).round().clamp(-32768, 32767).numpy().astype(np.int16)
+                made[row] = 1
+        marks = torch.from_numpy(kept[rows].reshape(-1, LANDMARKS, 3)).to(device).float() * _STEP
+        return replace(batch, marks=marks)
