@@ -28,7 +28,7 @@ from backend.models.lap_blocks import (
     ViewOfFace,
     level_count,
 )
-from backend.models.lap_landmarks import LandmarkFeatures
+from backend.models.lap_landmarks import LandmarkFace
 from backend.rendering.camera_models import (
     LAP_ROTATION_DEGREES,
     LAP_TRANSLATION,
@@ -57,7 +57,7 @@ class LapConfig:
         last level counts.
     fusion : ``adaptive`` softmax weights, ``average``, or ``precision`` (ours): softmax weights beside those of a code
         of zeros, so that more photos leave less of the mean face, as a Gaussian posterior does.
-    landmark_components : principal components of the landmark net's points that encoders are told; 0: none (the paper).
+    landmark_components : ways in which people differ that are read off the landmark net's points; 0: none (the paper).
     decoder : ``convolution`` (the paper), or ``linear``: mean, basis and a correction that starts at zero.
     depth_components, albedo_components : of the linear bases. depth_basis_size, albedo_basis_size : sides of their
         maps; 0: ``size``. depth_residual, albedo_residual : width of the corrections; 0: none.
@@ -168,20 +168,19 @@ class Scene:
 @dataclass(frozen=True)
 class Codes:
     """Identity codes (N, C) and the logits (N, C) of their weights, for depth and for albedo; the features (N, F) of
-    the depth encoder, of which the view may be made; the view by landmarks, where the networks are told of them."""
+    the depth encoder, of which the view may be made; the marks (N, 478, 3), where the networks are told of them."""
 
     depth: Tensor
     depth_logits: Tensor
     albedo: Tensor
     albedo_logits: Tensor
     features: Tensor
-    start: View | None = None
+    marks: Tensor | None = None
 
     def of(self, rows: Tensor) -> Codes:
         """Those of some photos, by numbers (M,) or by a mask (N,)."""
-        start = None if self.start is None else View(self.start.rotation[rows], self.start.translation[rows])
-        tensors = (self.depth, self.depth_logits, self.albedo, self.albedo_logits, self.features)
-        return Codes(*(values[rows] for values in tensors), start)
+        known = (getattr(self, field.name) for field in fields(self))
+        return Codes(*(None if values is None else values[rows] for values in known))
 
 
 class LapNet(nn.Module):
@@ -194,7 +193,7 @@ class LapNet(nn.Module):
     def __init__(self, config: LapConfig) -> None:
         super().__init__()
         self.config = c = config
-        self.landmarks = LandmarkFeatures(c.size, c.landmark_components) if c.landmark_components else None
+        self.landmarks = LandmarkFace(c.size, c.landmark_components, c.code) if c.landmark_components else None
         told = 0 if self.landmarks is None else self.landmarks.width
         self.depth_encoder = CodeEncoder(c.size, c.depth_width, c.code, c.pooled, c.pooled > 0, told)
         self.albedo_encoder = CodeEncoder(c.size, c.albedo_width, c.code, c.pooled, c.pooled > 0)
@@ -222,26 +221,32 @@ class LapNet(nn.Module):
 
     def encode(self, pictures: Tensor, marks: Tensor | None = None) -> Codes:
         """The codes of each picture alone. Raises ``ValueError`` without the marks that the networks were made for."""
-        depth, depth_logits, features, start = self._depth_codes(pictures, marks)
+        depth, depth_logits, features = self._depth_codes(pictures, marks)
         albedo, albedo_logits, _ = self.albedo_encoder(pictures)
-        return Codes(depth, depth_logits, albedo, albedo_logits, features, start)
+        return Codes(depth, depth_logits, albedo, albedo_logits, features, marks)
 
-    def _depth_codes(self, pictures: Tensor, marks: Tensor | None) -> tuple[Tensor, Tensor, Tensor, View | None]:
+    def _depth_codes(self, pictures: Tensor, marks: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
         if self.landmarks is None:
-            return *self.depth_encoder(pictures), None
+            return self.depth_encoder(pictures)
         if marks is None:
             raise ValueError("these networks want the landmark net's points beside the pictures")
-        told, start = self.landmarks(marks)
-        return *self.depth_encoder(pictures, told), start
+        return self.depth_encoder(pictures, self.landmarks.features(marks))
 
     def aggregate(self, codes: Codes, set_of: Tensor) -> CanonicalMaps:
         """The shared face of each set (equation 4); ``set_of`` (N,) int64 names the set of each code, from 0 on."""
         albedo = fuse_codes(codes.albedo, codes.albedo_logits, set_of, self.config.fusion)
-        return self.decode(self.fused_depth(codes, set_of), albedo)
+        depth, _ = self._together(codes.depth, codes.depth_logits, codes.marks, set_of)
+        return self.decode(depth, albedo)
 
-    def fused_depth(self, codes: Codes, set_of: Tensor) -> Tensor:
-        """The depth codes (G, C) of sets."""
-        return fuse_codes(codes.depth, codes.depth_logits, set_of, self.config.fusion)
+    def _together(
+        self, depth: Tensor, logits: Tensor, marks: Tensor | None, set_of: Tensor
+    ) -> tuple[Tensor, View | None]:
+        """The depth codes (G, C) of sets, and the views that go with their landmarks."""
+        fused = fuse_codes(depth, logits, set_of, self.config.fusion)
+        if self.landmarks is None:
+            return fused, None
+        faces = self.landmarks.faces(marks, set_of)
+        return fused + self.landmarks.codes(faces), faces.view
 
     def decode(self, depth_code: Tensor, albedo_code: Tensor) -> CanonicalMaps:
         """The faces of fused codes (G, C)."""
@@ -256,19 +261,17 @@ class LapNet(nn.Module):
 
     def shape(self, pictures: Tensor, set_of: Tensor, marks: Tensor | None = None) -> tuple[Tensor, View]:
         """Depth (G, S, S) of the sets and views of the pictures alone, as ``forward`` gives them, at half its cost."""
-        codes, logits, features, start = self._depth_codes(pictures, marks)
-        fused = fuse_codes(codes, logits, set_of, self.config.fusion)
+        codes, logits, features = self._depth_codes(pictures, marks)
+        fused, start = self._together(codes, logits, marks, set_of)
         return self.decode_depth(fused), self._view(pictures, features, fused[set_of], start)
 
     def scene(self, pictures: Tensor, codes: Codes, set_of: Tensor | None = None) -> Scene:
         """Light and view of each picture, whose codes are given; ``set_of`` (N,) says who belongs together, None that
         each picture is alone."""
         together = torch.arange(len(pictures), device=pictures.device) if set_of is None else set_of
-        return self.scene_of(pictures, codes, self.fused_depth(codes, together)[together])
-
-    def scene_of(self, pictures: Tensor, codes: Codes, face: Tensor) -> Scene:
-        """Light and view of each picture when ``face`` (N, C) is the fused depth code of its person."""
-        view = self._view(pictures, codes.features, face, codes.start)
+        fused, start = self._together(codes.depth, codes.depth_logits, codes.marks, together)
+        face = fused[together]
+        view = self._view(pictures, codes.features, face, start)
         if self.config.mirrored_views and not self.training:
             mirrored = pictures.flip(-1)
             features = codes.features if self.view_head is None else self.depth_encoder.features(mirrored)

@@ -1,108 +1,174 @@
-"""What LAP's networks are told by the points of the landmark net (ours): the view of a mean face, and what the points
-say of the person beyond it."""
+"""What LAP's networks are told by the points of the landmark net (ours): one shape for all photos of a person, and a
+view for each, by the likeliest landmarks."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from backend.models.landmarks import LANDMARKS
 from backend.rendering.camera_models import LAP_PIVOT, CanonicalCamera, View, rotation_from_axis_angle
 
+EXPRESSIONS = 16
+"""Ways in which an expression moves the points that a photo is free to take."""
 _HIDDEN = 256
 _SPREADS = 8
 """Numbers that the points' standard deviations are summed up in."""
-_STEPS = 5
-"""Gauss-Newton steps; three are enough from the front, profiles take five."""
+_ALONE, _TOGETHER = 3, 3
+"""Gauss-Newton steps of the mean face's view, and of shape, expressions and views."""
+_INDEPENDENT = 0.1
+"""How many of the points count as independent: what the net errs is much the same for neighbours."""
 _FIRM = 0.01
-"""Standard deviation, in sides, that a point's place on a person is given as long as nothing has been measured."""
+"""Standard deviation, in sides, of a point beside what shape, expression and view explain, until it is measured."""
 _NEAREST = 0.3
-"""Least depth that the mean face's middle may get while it is being placed."""
+"""Least depth that the face's middle may get while it is being placed."""
 
 
-class LandmarkFeatures(nn.Module):
-    """Marks (N, 478, 3), x, y and standard deviation in sides of a picture, to a view and to features.
+@dataclass(frozen=True)
+class LandmarkShapes:
+    """Canonical points of faces, as ``LandmarkFace`` is given them: the mean (478, 3), and how people's faces
+    (K, 478, 3) and their expressions (``EXPRESSIONS``, 478, 3) move them, one standard deviation each."""
 
-    A mean face is placed so that its points come closest to the marks (perspective-n-point, points weighted by how far
-    people and expressions move them and how sure the net is). What is left is turned back into the canonical frame, so
-    that photos from all sides speak of the same thing, and given to a small net by its principal components.
+    mean: Tensor
+    people: Tensor
+    expressions: Tensor
+
+
+@dataclass(frozen=True)
+class MarkedFaces:
+    """Likeliest faces of G sets of N photos. shape : (G, K) in standard deviations. certainty : (G, K) in [0, 1], how
+    much of what was unknown the photos tell. view : of the N photos."""
+
+    shape: Tensor
+    certainty: Tensor
+    view: View
+
+
+class LandmarkFace(nn.Module):
+    """Marks (N, 478, 3), x, y and standard deviation in sides of a picture, to shapes, views, features and codes.
 
     Attributes
     ----------
-    width : features that come out.
+    width : features of a photo.
     """
 
-    def __init__(self, size: int, components: int) -> None:
+    def __init__(self, size: int, components: int, code: int) -> None:
         super().__init__()
         self.focal = CanonicalCamera((size, size)).focal / size  # in sides
-        told = components + 12 + _SPREADS
+        told = 2 * components + 12 + _SPREADS
         self.width = told + _HIDDEN
         self.register_buffer("points", torch.zeros(LANDMARKS, 3))  # of the mean face, from the pivot
+        self.register_buffer("people", torch.zeros(components, LANDMARKS, 3))
+        self.register_buffer("expressions", torch.zeros(EXPRESSIONS, LANDMARKS, 3))
         self.register_buffer("spread", torch.full((LANDMARKS,), _FIRM))
-        self.register_buffer("mean", torch.zeros(LANDMARKS * 3))
-        self.register_buffer("directions", torch.zeros(components, LANDMARKS * 3))
         self.spreads = nn.Linear(LANDMARKS, _SPREADS)
         self.net = nn.Sequential(nn.Linear(told, _HIDDEN), nn.ReLU(), nn.Linear(_HIDDEN, _HIDDEN), nn.ReLU())
+        self.code = nn.Sequential(nn.Linear(2 * components, _HIDDEN), nn.ReLU(), nn.Linear(_HIDDEN, code))
 
     @torch.no_grad()
-    def set_reference(self, points: Tensor, marks: Tensor) -> None:
-        """Take canonical points (478, 3) of a mean face, and what else is needed from marks (P, 478, 3) of people."""
-        self.points.copy_(points - points.new_tensor(LAP_PIVOT))
+    def set_reference(self, shapes: LandmarkShapes, marks: Tensor) -> None:
+        """Take what is known of faces, and measure on marks (P, 478, 3) what it leaves."""
+        self.points.copy_(shapes.mean - shapes.mean.new_tensor(LAP_PIVOT))
+        self.people.copy_(shapes.people)
+        self.expressions.copy_(shapes.expressions)
         for _ in range(2):  # who is placed by the firmest points shows best which these are
-            left = self.residuals(marks, self.view(marks))
-            self.spread.copy_(left.pow(2).sum(-1).mean(0).sqrt())
-        left = self.residuals(marks, self.view(marks)).flatten(1).double()
-        self.mean.copy_(left.mean(0))
-        centred = left - left.mean(0)
-        count = min(len(self.directions), len(left) - 1)
-        _, lengths, directions = torch.linalg.svd(centred, full_matrices=False)
-        self.directions.zero_()
-        self.directions[:count] = directions[:count] / (lengths[:count] / len(left) ** 0.5)[:, None]
+            view, shape, moved = self._solved(marks, torch.arange(len(marks), device=marks.device))[:3]
+            left = self._beside(marks, view, self._of_shape(shape) + moved)
+            self.spread.copy_(left.pow(2).sum(-1).mean(0).div(2).sqrt())
 
-    def forward(self, marks: Tensor) -> tuple[Tensor, View]:
-        """(N, width) features and the views of the mean face."""
-        with torch.no_grad(), torch.autocast(marks.device.type, enabled=False):
-            view = self.view(marks.float())
-            shares = (self.residuals(marks.float(), view).flatten(1) - self.mean) @ self.directions.T
+    def features(self, marks: Tensor) -> Tensor:
+        """(N, width) what each photo alone tells."""
+        alone = self.faces(marks, torch.arange(len(marks), device=marks.device))
         spreads = self.spreads(torch.log(marks[..., 2].clamp(min=1e-4)) + 5.0)
-        told = torch.cat([shares, view.rotation.flatten(1), 10.0 * view.translation, spreads], 1)
-        return torch.cat([told, self.net(told)], 1), view
+        view = alone.view.rotation.flatten(1), 10.0 * alone.view.translation
+        told = torch.cat([alone.shape, alone.certainty, *view, spreads], 1)
+        return torch.cat([told, self.net(told)], 1)
 
-    def view(self, marks: Tensor) -> View:
-        """The view in which the mean face's points come closest to the marks."""
-        weight = 1 / (marks[..., 2] ** 2 + self.spread**2)  # (N, L)
-        weight = weight / weight.mean(1, keepdim=True)
-        rotation, translation = self._first_view(marks[..., :2] - 0.5, weight)
-        for _ in range(_STEPS):
-            turned = self.points @ rotation.transpose(1, 2)  # (N, L, 3)
-            placed = turned + translation[:, None] + turned.new_tensor(LAP_PIVOT)
-            x, y, z = placed.unbind(-1)
-            zero, scale = torch.zeros_like(x), self.focal / z
-            rows = torch.stack(
-                [
-                    torch.stack([scale, zero, -scale * x / z], -1),
-                    torch.stack([zero, scale, -scale * y / z], -1),
-                ],
-                2,
-            )  # (N, L, 2, 3) by the place
-            a, b, c = turned.unbind(-1)
-            turn = torch.stack([zero, c, -b, -c, zero, a, b, -a, zero], -1).unflatten(-1, (3, 3))  # d place / d turn
-            jacobian = torch.cat([rows @ turn, rows], -1)  # (N, L, 2, 6)
-            wanted = marks[..., :2] - 0.5 - self.focal * placed[..., :2] / placed[..., 2:]
-            weighted = jacobian * weight[..., None, None]
-            matrix = torch.einsum("nlrc,nlrd->ncd", weighted, jacobian)
-            matrix = matrix + 1e-6 * torch.diag_embed(matrix.diagonal(dim1=1, dim2=2) + 1e-6)
-            step = torch.linalg.solve(matrix, torch.einsum("nlrc,nlr->nc", weighted, wanted))
-            rotation = rotation_from_axis_angle(step[:, :3].clamp(-0.5, 0.5)) @ rotation
-            translation = translation + step[:, 3:].clamp(-0.3, 0.3)
-            depth = translation[:, 2:].clamp(min=_NEAREST - LAP_PIVOT[2])
-            translation = torch.cat([translation[:, :2], depth], 1)
-        return View(rotation, translation)
+    def codes(self, faces: MarkedFaces) -> Tensor:
+        """(G, C) what the shapes add to the sets' depth codes."""
+        return self.code(torch.cat([faces.shape, faces.certainty], 1))
 
-    def _first_view(self, places: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
-        """Rotation (N, 3, 3), translation (N, 3) of a scaled orthographic view of places (N, L, 2) from the middle."""
+    @torch.no_grad()
+    def faces(self, marks: Tensor, set_of: Tensor) -> MarkedFaces:
+        """The likeliest shape of each set, ``set_of`` (N,) naming the set of each photo from 0 on, and the views."""
+        with torch.autocast(marks.device.type, enabled=False):
+            view, shape, _, information = self._solved(marks.float(), set_of)
+            variance = torch.linalg.inv(information).diagonal(dim1=1, dim2=2)
+        return MarkedFaces(shape, (1 - variance).clamp(0, 1), view)
+
+    def _solved(self, marks: Tensor, set_of: Tensor) -> tuple[View, Tensor, Tensor, Tensor]:
+        """Views, shapes (G, K), how expressions move the points (N, L, 3), information (G, K, K) about the shapes."""
+        weight = 1 / (marks[..., 2] ** 2 + self.spread**2)
+        view = self._first_view(marks[..., :2] - 0.5, weight)
+        sets, components = int(set_of.max()) + 1, len(self.people)
+        shape = marks.new_zeros(sets, components)
+        moods = marks.new_zeros(len(marks), EXPRESSIONS)
+        prior = torch.cat([marks.new_full((6,), 1e-6), marks.new_ones(EXPRESSIONS)])
+        for step in range(_ALONE + _TOGETHER):
+            moved = torch.einsum("ne,elc->nlc", moods, self.expressions)
+            points = self._of_shape(shape)[set_of] + moved
+            by_view, rows = self._jacobian(view, points)
+            left = self._beside(marks, view, points)
+            seen = weight * _INDEPENDENT
+            if step < _ALONE:  # from far off, shape and expression would take what is the view's
+                own, by_shape = by_view, None
+            else:
+                turned = rows @ view.rotation[:, None]  # (N, L, 2, 3) by points of the face
+                own = torch.cat([by_view, torch.einsum("nlrc,elc->nlre", turned, self.expressions)], -1)
+                by_shape = torch.einsum("nlrc,klc->nlrk", turned, self.people).flatten(1, 2)
+            own = own.flatten(1, 2)  # (N, 2L, 6 or 6 + E)
+            count = own.shape[-1]
+            weighted = (own * seen.repeat_interleave(2, 1)[..., None]).transpose(1, 2)
+            matrix = weighted @ own + torch.diag(prior[:count])
+            flat = left.flatten(1)[..., None]
+            held = torch.cat([marks.new_zeros(len(marks), 6), moods], 1)[:, :count] * prior[:count]
+            right = weighted @ flat - held[..., None]
+            if by_shape is None:
+                change = torch.linalg.solve(matrix, right)[..., 0]
+            else:
+                coupling = weighted @ by_shape  # (N, 6 + E, K)
+                solved = torch.linalg.solve(matrix, torch.cat([coupling, right], 2))
+                weighted_shape = (by_shape * seen.repeat_interleave(2, 1)[..., None]).transpose(1, 2)
+                own_information = weighted_shape @ by_shape - coupling.transpose(1, 2) @ solved[..., :-1]
+                own_pull = (weighted_shape @ flat - coupling.transpose(1, 2) @ solved[..., -1:])[..., 0]
+                information = torch.eye(components, device=marks.device).repeat(sets, 1, 1)
+                information = information.index_add(0, set_of, own_information)
+                pull = (-shape).index_add(0, set_of, own_pull)
+                by_set = torch.linalg.solve(information, pull)
+                shape = (shape + by_set).clamp(-4, 4)
+                change = solved[..., -1] - (solved[..., :-1] @ by_set[set_of][..., None])[..., 0]
+                moods = (moods + change[:, 6:]).clamp(-4, 4)
+            view = _moved(view, change[:, :6])
+        moved = torch.einsum("ne,elc->nlc", moods, self.expressions)
+        return view, shape, moved, information
+
+    def _of_shape(self, shape: Tensor) -> Tensor:
+        """(G, L, 3) points from the pivot."""
+        return self.points + torch.einsum("gk,klc->glc", shape, self.people)
+
+    def _jacobian(self, view: View, points: Tensor) -> tuple[Tensor, Tensor]:
+        """(N, L, 2, 6) of places by turn and shift, (N, L, 2, 3) by the points in the view."""
+        turned = points @ view.rotation.transpose(1, 2)
+        x, y, z = (turned + view.translation[:, None] + turned.new_tensor(LAP_PIVOT)).unbind(-1)
+        zero, scale = torch.zeros_like(x), self.focal / z
+        rows = torch.stack(
+            [torch.stack([scale, zero, -scale * x / z], -1), torch.stack([zero, scale, -scale * y / z], -1)], 2
+        )
+        a, b, c = turned.unbind(-1)
+        turn = torch.stack([zero, c, -b, -c, zero, a, b, -a, zero], -1).unflatten(-1, (3, 3))  # d place / d turn
+        return torch.cat([rows @ turn, rows], -1), rows
+
+    def _beside(self, marks: Tensor, view: View, points: Tensor) -> Tensor:
+        """(N, L, 2) how far the marks lie beside points (N, L, 3) in their views, in sides."""
+        placed = points @ view.rotation.transpose(1, 2) + view.translation[:, None] + points.new_tensor(LAP_PIVOT)
+        return marks[..., :2] - 0.5 - self.focal * placed[..., :2] / placed[..., 2:]
+
+    def _first_view(self, places: Tensor, weight: Tensor) -> View:
+        """Scaled orthographic views of the mean face for places (N, L, 2) from the middle."""
         points = torch.cat([self.points, torch.ones_like(self.points[:, :1])], 1)  # (L, 4)
+        weight = weight / weight.mean(1, keepdim=True)
         matrix = torch.einsum("lc,nl,ld->ncd", points, weight, points)
         matrix = matrix + 1e-6 * torch.diag_embed(matrix.diagonal(dim1=1, dim2=2))
         affine = torch.linalg.solve(matrix, torch.einsum("lc,nl,nlr->ncr", points, weight, places)).transpose(1, 2)
@@ -111,11 +177,12 @@ class LandmarkFeatures(nn.Module):
         rotation = torch.cat([rows, torch.linalg.cross(rows[:, 0], rows[:, 1])[:, None]], 1)
         depth = self.focal / size.mean(1).clamp(min=1e-3)
         shift = affine[..., 3] * (depth / self.focal)[:, None]
-        return rotation, torch.cat([shift, depth[:, None] - LAP_PIVOT[2]], 1)
+        return View(rotation, torch.cat([shift, depth[:, None] - LAP_PIVOT[2]], 1))
 
-    def residuals(self, marks: Tensor, view: View) -> Tensor:
-        """(N, L, 3) how far the marks lie beside the mean face in a view: across the line of sight, canonical frame."""
-        pivot = marks.new_tensor(LAP_PIVOT)
-        placed = self.points @ view.rotation.transpose(1, 2) + view.translation[:, None] + pivot
-        aside = (marks[..., :2] - 0.5) * placed[..., 2:] / self.focal - placed[..., :2]
-        return functional.pad(aside, (0, 1)) @ view.rotation
+
+def _moved(view: View, change: Tensor) -> View:
+    """Views after a step of turns and shifts (N, 6), held within reason."""
+    rotation = rotation_from_axis_angle(change[:, :3].clamp(-0.5, 0.5)) @ view.rotation
+    translation = view.translation + change[:, 3:].clamp(-0.3, 0.3)
+    depth = translation[:, 2:].clamp(min=_NEAREST - LAP_PIVOT[2])
+    return View(rotation, torch.cat([translation[:, :2], depth], 1))

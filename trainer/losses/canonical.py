@@ -18,6 +18,13 @@ def depth_error(depth: Tensor, truth: Tensor, mask: Tensor) -> Tensor:
     return 100.0 * ((depth - truth).abs() * mask).sum() / mask.sum().clamp(min=1)
 
 
+def relative_depth_error(depth: Tensor, truth: Tensor, mask: Tensor) -> Tensor:
+    """As ``depth_error``, each map's mean difference taken out: a shift along the axis is no shape."""
+    wrong = torch.where(mask > 0, depth - truth, 0.0)
+    middle = wrong.sum((1, 2)) / mask.sum((1, 2)).clamp(min=1)
+    return 100.0 * ((wrong - middle[:, None, None]).abs() * mask).sum() / mask.sum().clamp(min=1)
+
+
 def normal_error(depth: Tensor, truth: Tensor, mask: Tensor) -> Tensor:
     """Masked mean of 1 - cos of the angle between the normals of two depth maps (N, H, W)."""
     camera = CanonicalCamera(tuple(depth.shape[-2:]))

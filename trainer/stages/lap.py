@@ -16,7 +16,7 @@ from backend.rendering.depth_surface import ViewedSurface, normals_from_depth, u
 from backend.rendering.lambert import lambert_image, lambert_shading
 from trainer.contracts import ExportedModel, ParameterGroup, Stage, StageConfig
 from trainer.data.lap.batch import CHANGING_CLASSES, FACE_CLASSES, CanonicalTruth, LapBatch, class_mask
-from trainer.data.lap.marks import mean_marks
+from trainer.data.lap.landmark_shapes import landmark_shapes
 from trainer.losses import canonical
 from trainer.losses.perceptual import PerceptualConfig, build_features
 from trainer.losses.photometric import feature_distance, grey_where, photometric, smoothness
@@ -69,6 +69,9 @@ class LapWeights:
     """Personalised depth against truth with the photo's expression."""
     personal_normal: float = 0.0
     """Personalised normals against truth."""
+    view_depth: float = 0.0
+    """Depth of the drawn surface in the photo's view against truth, whatever its mean, in hundredths: what SIDE
+    measures. It can make good what a narrow camera does not know of near ones."""
     change: float = 0.0
     """How far personalised depth leaves the shared one, in hundredths."""
 
@@ -140,7 +143,7 @@ class LapStage(Stage):
         weights = config.weights
         wanted = weights.perceptual or weights.flip_perceptual
         self._features = build_features(config.perceptual, device) if wanted else None
-        self._has_basis = config.network.decoder != "linear"
+        self._has_basis = config.network.decoder != "linear" and self.network.landmarks is None
 
     def step(self, batch: LapBatch, fraction: float) -> Mapping[str, Tensor]:
         """Terms named as in ``LapWeights``, those whose weight is not 0 and for which the batch has what is needed."""
@@ -161,7 +164,7 @@ class LapStage(Stage):
         if config.phase != "aggregate":
             own = self.network.personalize(pictures, own)
         terms: dict[str, Tensor] = {}
-        if weights.photometric or weights.flip or self._features is not None:
+        if weights.photometric or weights.flip or weights.view_depth or self._features is not None:
             terms |= self._picture_terms(batch, pictures, own, scene)
         with torch.autocast(self.device.type, enabled=False):
             if weights.smooth:
@@ -227,6 +230,11 @@ class LapStage(Stage):
             masks = rendered.mask.chunk(2) if mirrored else (rendered.mask,)
             photos = grey_where(pictures, batch.is_grey)
             terms: dict[str, Tensor] = {}
+            if weights.view_depth and batch.truth is not None:
+                count = len(batch.truth.view_depth)
+                depth, true = rendered.surface.depth[:count], batch.truth.view_depth
+                shown = class_mask(batch.labels[:count], FACE_CLASSES) & rendered.mask[:count] & (true > 0)
+                terms["view_depth"] = canonical.relative_depth_error(depth, true, shown.float())
             seen = face_mask
             for half, names in enumerate((("photometric", "perceptual"), ("flip", "flip_perceptual"))[: len(images)]):
                 seen = seen & masks[half]  # for the flipped face the product of both masks
@@ -307,11 +315,15 @@ class LapStage(Stage):
         return (self.network.depth_decoder.coefficients(codes.float()) ** 2).mean()
 
     def _need_basis(self, batch: LapBatch) -> None:
-        """Give the linear decoders their first basis, from the people of the source, unless weights brought one."""
+        """Give the linear decoders their first basis, and the landmarks' shapes what is known of faces, from the people
+        of the source, unless weights brought them."""
         if self._has_basis:
             return
         self._has_basis = True
-        if self.network.depth_decoder.ready.item() > 0.5:
+        network, marked = self.network, self.network.landmarks
+        bases = self.config.network.decoder == "linear" and network.depth_decoder.ready.item() < 0.5
+        shapes = marked is not None and not marked.people.any()
+        if not bases and not shapes:
             return
         source, truths, marks = self.config.source.build(), [], []
         with torch.no_grad(), torch.autocast(self.device.type, enabled=False):
@@ -323,10 +335,11 @@ class LapStage(Stage):
                     raise ValueError("a linear decoder's first basis needs people with truth in the source")
                 truths.append(found.truth)
                 marks.append(found.marks)
-            give_bases(self.network, truths)
-            if self.network.landmarks is not None:
-                points = mean_marks(self.config.network.size, self.device)
-                self.network.landmarks.set_reference(points, torch.cat(marks))
+            if bases:
+                give_bases(network, truths)
+            if shapes:
+                size, components = self.config.network.size, self.config.network.landmark_components
+                marked.set_reference(landmark_shapes(size, components, self.device), torch.cat(marks))
 
     def metrics(self, batches: Iterable[LapBatch]) -> Mapping[str, float]:
         """See ``lap_metrics.depth_figures``; ``personal.*`` in the phases that train the refining networks."""

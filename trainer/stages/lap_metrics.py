@@ -94,8 +94,9 @@ def batch_errors(network: LapNet, batch: LapBatch, personal: bool, mean: Tensor 
         rows = first_photos(batch.set_of, count)
         chosen = codes.of(rows)
         face = network.aggregate(chosen, batch.set_of[rows])
-        together = network.fused_depth(chosen, batch.set_of[rows])
-        seen = network.scene_of(pictures[targets], codes.of(targets), together).view
+        every = network.scene(pictures[rows], chosen, batch.set_of[rows]).view
+        place = torch.searchsorted(rows, targets)
+        seen = View(every.rotation[place], every.translation[place])
         views.append(seen)
         found[f"n{count}"] = view_errors(face, seen, batch, targets, network)
         found[f"canonical.n{count}"] = canonical_errors(face.depth, batch.truth.depth)

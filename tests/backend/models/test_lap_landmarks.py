@@ -10,7 +10,7 @@ from torch import Tensor
 
 from backend.models.landmarks import LANDMARKS
 from backend.models.lap import LapConfig, LapNet, fuse_codes
-from backend.models.lap_landmarks import LandmarkFeatures
+from backend.models.lap_landmarks import EXPRESSIONS, LandmarkFace, LandmarkShapes
 from backend.rendering.camera_models import CanonicalCamera, View, rotation_from_euler
 
 SIDE = 32
@@ -21,7 +21,7 @@ CONFIG = LapConfig(
     code=16,
     pooled=8,
     fusion="precision",
-    landmark_components=12,
+    landmark_components=3,
     decoder="linear",
     depth_components=5,
     albedo_components=5,
@@ -63,48 +63,78 @@ def turned_apart(first: Tensor, second: Tensor) -> Tensor:
     return torch.rad2deg((((first * second).sum((1, 2)) - 1) / 2).clamp(-1, 1).acos())
 
 
-def features() -> LandmarkFeatures:
+def shapes(components: int = 3) -> LandmarkShapes:
+    """Wider, deeper, longer faces, and a mouth that opens."""
+    mean = mean_face()
+    middle = mean - mean.mean(0)
+    people = torch.stack([middle * torch.eye(3)[axis] * 0.08 for axis in (0, 2, 1)])[:components]
+    expressions = torch.zeros(EXPRESSIONS, LANDMARKS, 3)
+    expressions[0, :, 1] = torch.where(middle[:, 1] > 0.03, 0.01, 0.0)
+    return LandmarkShapes(mean, people, expressions)
+
+
+def marked_face() -> LandmarkFace:
     torch.manual_seed(0)
-    net = LandmarkFeatures(SIDE, 12)
-    people = mean_face() + 0.002 * torch.randn(60, LANDMARKS, 3)
-    net.set_reference(mean_face(), seen(people, views(60, 30.0)))
+    net, known = LandmarkFace(SIDE, 3, 16), shapes()
+    people = known.mean + torch.einsum("pk,klc->plc", torch.randn(60, 3), known.people)
+    noise = torch.randn(60, LANDMARKS, 3) * torch.tensor([0.002, 0.002, 0.0])
+    net.set_reference(known, seen(people, views(60, 30.0)) + noise)
     return net
+
+
+def person(*coefficients: float) -> Tensor:
+    """(478, 3) the points of a face."""
+    known = shapes()
+    return known.mean + torch.einsum("k,klc->lc", torch.tensor(coefficients).float(), known.people)
 
 
 def test_the_mean_face_is_found_where_it_is_even_in_profile() -> None:
     true = views(9, 80.0)
-    found = features().view(seen(mean_face(), true))
-    assert turned_apart(found.rotation, true.rotation).max() < 0.1
-    torch.testing.assert_close(found.translation, true.translation, atol=1e-4, rtol=0)
+    found = marked_face().faces(seen(mean_face(), true), torch.arange(9))
+    assert turned_apart(found.view.rotation, true.rotation).max() < 0.3
+    torch.testing.assert_close(found.view.translation, true.translation, atol=2e-3, rtol=0)
+    assert found.shape.abs().max() < 0.1
 
 
 def test_points_that_the_net_is_unsure_of_do_not_turn_the_view() -> None:
-    true, net = views(5, 20.0), features()
+    true, net, alone = views(5, 20.0), marked_face(), torch.arange(5)
     marks = seen(mean_face(), true)
     wrong = mean_face()[:, 1] > 0.03  # those low on the face, all to one side
     marks[:, wrong, 0] += 0.05
-    disturbed = turned_apart(net.view(marks).rotation, true.rotation)
+    disturbed = turned_apart(net.faces(marks, alone).view.rotation, true.rotation)
     marks[:, wrong, 2] = 0.5
-    assert turned_apart(net.view(marks).rotation, true.rotation).max() < 0.1 and disturbed.min() > 1
+    calm = turned_apart(net.faces(marks, alone).view.rotation, true.rotation)
+    assert calm.max() < 0.3 and disturbed.min() > 1
 
 
-def test_what_a_person_is_beside_the_mean_is_the_same_thing_from_all_sides() -> None:
-    net, true = features(), views(7, 40.0)
-    wide = mean_face() + torch.tensor([1.0, 0.0, 0.0]) * 0.03 * mean_face()[:, :1]  # 3 % wider
-    left = net.residuals(seen(wide, true), true)
-    across = left[..., 0] / (mean_face()[:, 0] * 0.03)
-    firm = mean_face()[:, 0].abs() > 0.03
-    shown = true.rotation[:, 0, 0] ** 2 + true.rotation[:, 1, 0] ** 2  # of the x axis, across the line of sight
-    torch.testing.assert_close(across[:, firm].median(1).values, shown, atol=0.03, rtol=0)
+def test_photos_from_several_sides_tell_how_deep_a_face_is() -> None:
+    net, true = marked_face(), views(5, 45.0)
+    marks = seen(person(0.0, 1.2, -1.2), true)  # of no other size: size cannot be told from nearness
+    together = net.faces(marks, torch.zeros(5, dtype=torch.int64))
+    torch.testing.assert_close(together.shape[0], torch.tensor([0.0, 1.2, -1.2]), atol=0.2, rtol=0)
+    front = net.faces(marks[2:3], torch.tensor([0]))
+    assert front.certainty[0, 1] < together.certainty[0, 1] - 0.02, "from the front depth is hardly seen, and known so"
+    assert (together.certainty >= 0).all() and (together.certainty <= 1).all()
+    assert turned_apart(together.view.rotation, true.rotation).max() < 0.7
+
+
+def test_an_open_mouth_is_no_long_face_and_the_order_does_not_matter() -> None:
+    net, true = marked_face(), views(4, 30.0)
+    open_mouth = person(0.0, 0.0, 0.0) + 1.5 * shapes().expressions[0]
+    points = torch.stack([open_mouth, person(0, 0, 0), open_mouth, person(0, 0, 0)])
+    marks, sets = seen(points, true), torch.tensor([0, 0, 1, 1])
+    found = net.faces(marks, sets)
+    assert found.shape.abs().max() < 0.3
+    order = torch.tensor([1, 0, 3, 2])
+    torch.testing.assert_close(net.faces(marks[order], sets).shape, found.shape, atol=1e-3, rtol=0)
+    torch.testing.assert_close(net.faces(marks[2:], torch.tensor([0, 0])).shape[0], found.shape[1], atol=1e-3, rtol=0)
 
 
 def test_features_know_people_apart_and_are_finite_where_the_marks_are_nonsense() -> None:
-    net = features()
-    marks = seen(mean_face() + 0.002 * torch.randn(4, LANDMARKS, 3), views(4, 10.0))
-    told, _ = net(marks)
-    assert told.shape == (4, net.width) and (told[0] - told[1]).abs().max() > 0.5
-    told, view = net(torch.full((2, LANDMARKS, 3), 0.5))
-    assert told.isfinite().all() and view.rotation.isfinite().all() and view.translation.isfinite().all()
+    net = marked_face()
+    told = net.features(seen(torch.stack([person(1, 0, 0), person(-1, 0, 0)]), views(2, 10.0)))
+    assert told.shape == (2, net.width) and (told[0] - told[1]).abs().max() > 0.5
+    assert net.features(torch.full((2, LANDMARKS, 3), 0.5)).isfinite().all()
 
 
 def test_precision_leaves_less_of_the_mean_with_more_photos() -> None:
@@ -119,9 +149,9 @@ def test_precision_leaves_less_of_the_mean_with_more_photos() -> None:
 def test_views_start_where_the_landmarks_are_and_may_know_the_face() -> None:
     torch.manual_seed(0)
     net = LapNet(CONFIG).eval()
-    net.landmarks.set_reference(mean_face(), seen(mean_face() + 0.002 * torch.randn(30, LANDMARKS, 3), views(30, 30.0)))
+    net.landmarks.set_reference(shapes(), seen(mean_face() + 0.002 * torch.randn(30, LANDMARKS, 3), views(30, 30.0)))
     true, pictures = views(4, 50.0), torch.rand(4, 3, SIDE, SIDE) * 2 - 1
-    marks, sets = seen(mean_face(), true), torch.tensor([0, 0, 0, 1])
+    marks, sets = seen(person(0.5, 0.5, 0.5), true), torch.tensor([0, 0, 0, 1])
     _, scene = net(pictures, sets, marks)
     assert turned_apart(scene.view.rotation, true.rotation).max() < 6, "the networks change little at first"
     depth, view = net.shape(pictures, sets, marks)

@@ -9,12 +9,12 @@ import pytest
 import torch
 
 from backend.models.lap import CanonicalMaps, LapConfig
-from backend.models.lap_landmarks import LandmarkFeatures
+from backend.models.lap_landmarks import LandmarkFace
 from backend.rendering.camera_models import LAP_PIVOT, CanonicalCamera, View
 from trainer.contracts import SourceConfig
 from trainer.data.lap import LapBatch, LapMixConfig, LapPeopleConfig
 from trainer.data.lap.batch import FACE_CLASSES, class_mask, join_lap
-from trainer.data.lap.marks import mean_marks
+from trainer.data.lap.landmark_shapes import landmark_shapes
 from trainer.data.lap.stored import StoredSets
 from trainer.stages.lap_augment import LapAugmentConfig, augment_sets
 from trainer.stages.lap_metrics import Errors, view_errors
@@ -95,8 +95,8 @@ def test_changed_photos_keep_their_truth(people: LapBatch, change: dict[str, flo
 
 @pytest.mark.parametrize("change", [{"mirror": 1.0}, {"rotate_degrees": 15.0}, {"zoom": 0.1}, {"shift": 0.05}])
 def test_changed_photos_keep_their_marks(people: LapBatch, change: dict[str, float]) -> None:
-    reference, truth = LandmarkFeatures(32, 4), people.truth
-    points = mean_marks(32, CPU)
+    reference, truth = LandmarkFace(32, 4, 8), people.truth
+    points = landmark_shapes(32, 4, CPU).mean
     reference.points.copy_(points - points.new_tensor(LAP_PIVOT))
     placed = View(truth.rotation, truth.translation).apply(points.expand(len(truth.rotation), -1, -1))
     places = CanonicalCamera((32, 32)).project(placed)[..., :2] / 32
@@ -104,7 +104,7 @@ def test_changed_photos_keep_their_marks(people: LapBatch, change: dict[str, flo
     torch.manual_seed(4)
     changed = augment_sets(marked, LapAugmentConfig(**change))
     assert (changed.marks - marked.marks).abs().amax((1, 2)).min() > 0.003
-    view = reference.view(changed.marks)  # where the points say that the face is
+    view = reference.faces(changed.marks, torch.arange(6)).view  # where the points say that the face is
     assert (view.rotation - changed.truth.rotation).abs().max() < 0.02, "where the truth says it is"
     assert (view.translation - changed.truth.translation).abs().max() < 0.02
 

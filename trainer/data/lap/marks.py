@@ -9,7 +9,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from backend.geometry.template import load_template
 from backend.models.landmarks import LANDMARKS, WINDOW_PER_FACE
 from backend.photos.sampling import Window
 from backend.photos.surface_landmarks import SurfaceLandmarker
@@ -17,7 +16,6 @@ from trainer.contracts import Source, SourceConfig
 from trainer.data.disk_cache import cache_folder, content_key
 from trainer.data.kept_rows import mapped
 from trainer.data.lap.batch import LapBatch
-from trainer.data.lap.truth import TruthMaker
 from trainer.data.people.view import FACE_CROP
 
 _STEP = 1 / 16384
@@ -34,14 +32,6 @@ def marks_of(landmarker: SurfaceLandmarker, pictures: Tensor) -> Tensor:
         seen = landmarker.find_in(np.ascontiguousarray(pixels), window)
         found.append(np.column_stack([seen.places, seen.deviation]) / side)
     return torch.from_numpy(np.stack(found)).float()
-
-
-def mean_marks(size: int, device: torch.device) -> Tensor:
-    """(478, 3) where the template's landmarks are on its own face in the canonical frame of pictures of ``size``."""
-    template, maker = load_template(), TruthMaker(device)
-    neutral = torch.from_numpy(template.vertices).float().to(device)[None]
-    places = torch.from_numpy(template.landmarks478.positions(template.vertices)).float().to(device)[None]
-    return maker.frames(neutral, size).apply(places)[0]
 
 
 class MarkedSets:
