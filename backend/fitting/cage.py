@@ -41,16 +41,7 @@ def solve_cage(
         rows, residual = _rows(photo, identity, cage_targets, count, outlier_scale)
         system = system + rows.T @ rows
         right -= rows.T @ residual
-    offsets = np.zeros((len(template.vertices), 3))
-    offsets[:count] = splu(system.tocsc()).solve(right).reshape(count, 3)
-    for name, part in template.parts.items():
-        if name == "head":
-            continue
-        centre = template.vertices[part.vertex_start : part.vertex_stop].mean(0)
-        distance = np.linalg.norm(template.vertices[:count] - centre, axis=-1)
-        around = np.exp(-0.5 * (distance / (distance.min() + 0.01)) ** 2)
-        offsets[part.vertex_start : part.vertex_stop] = (around[:, None] * offsets[:count]).sum(0) / around.sum()
-    return offsets
+    return template.following_skin(splu(system.tocsc()).solve(right).reshape(count, 3))
 
 
 def _rows(

@@ -23,6 +23,8 @@ PART_ORDER: tuple[str, ...] = ("head", "eye_left", "eye_right", "teeth_upper", "
 UV_STEPS = 65535
 MIRROR_TOLERANCE = 2e-5
 """Metres: fields that differ by less from a mirror image are stored as that."""
+_AROUND = 0.01
+"""Metres beyond the nearest skin in which skin counts much for the eye, tooth or tongue that follows it."""
 
 
 @dataclass(frozen=True)
@@ -110,6 +112,22 @@ class Template:
     def head(self) -> PartRange:
         """The head's range."""
         return self.parts["head"]
+
+    def following_skin(self, offsets: np.ndarray) -> np.ndarray:
+        """(..., V, 3) offsets of all parts by those of the head (..., V_head, 3): eyes, teeth, tongue and lashes each
+        move as a whole with the skin around them."""
+        count = self.head.vertex_stop
+        whole = np.zeros((*offsets.shape[:-2], len(self.vertices), 3))
+        whole[..., :count, :] = offsets
+        for name, part in self.parts.items():
+            if name == "head":
+                continue
+            centre = self.vertices[part.vertex_start : part.vertex_stop].mean(0)
+            distance = np.linalg.norm(self.vertices[:count] - centre, axis=-1)
+            around = np.exp(-0.5 * (distance / (distance.min() + _AROUND)) ** 2)
+            mean = np.einsum("v,...vc->...c", around / around.sum(), offsets)
+            whole[..., part.vertex_start : part.vertex_stop, :] = mean[..., None, :]
+        return whole
 
 
 def _digest(arrays: Mapping[str, np.ndarray]) -> str:

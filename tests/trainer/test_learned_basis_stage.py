@@ -10,6 +10,7 @@ import pytest
 import torch
 from basis_parts import CPU, KNOWN, SIZE, SMALL_NET, ReplayConfig, chosen_sets, small_people, small_stage, without
 
+from backend.fitting.identity_basis import cage_modes
 from backend.geometry.normals import vertex_normals
 from backend.geometry.template import load_template
 from backend.geometry.topology import triangles_from_quads
@@ -18,7 +19,7 @@ from backend.models.learned_basis_encoder import FacePose
 from backend.models.learned_basis_picture import render_face
 from backend.rendering.camera_models import PerspectiveCameras
 from backend.rendering.spherical_harmonics import shade
-from trainer.evaluate.basis_heads import cage_modes, closest_mm, people_heads
+from trainer.evaluate.basis_heads import closest_mm, people_heads
 from trainer.export import export_run
 from trainer.logs import read_log
 from trainer.loop import RunOptions, train

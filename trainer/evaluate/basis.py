@@ -16,6 +16,7 @@ from rich.table import Table
 from torch import Tensor
 
 from backend.encoded.networks import BasisModel
+from backend.fitting.identity_basis import BASIS_NAMES
 from backend.models.checkpoints import NOT_TRAINED, load_model
 from backend.models.learned_basis import MODEL_NAME, LearnedBasisNet, load_learned_basis
 from trainer.data.face_model import FaceBatch, FacePeopleConfig, FacePortraitsConfig
@@ -39,7 +40,10 @@ from trainer.stages.learned_basis_render import FaceMarks
 
 _ENCODED = ("lip_iou.upper", "lip_iou.lower", "photometric.synthetic", "neutral.moved_mm")
 _SEPARATION = tuple(f"separation.{what}_mm.{who}" for what in ("identity", "expression") for who in ("same", "other"))
-_FITTED = tuple(f"{what}.{way}" for what in ("scan.median_mm", "fit_seconds") for way in ("cold", "encoder"))
+_FITTED = (
+    *(f"{what}.{way}" for what in ("scan.median_mm", "fit_seconds") for way in ("cold", "encoder")),
+    *(f"fit.median_mm.{basis}" for basis in BASIS_NAMES),
+)
 _COLOURS = ("photometric.learned", "photometric.prior")
 _KEYS = ("keys.moved_mm", "keys.refused", "keys.explained_mm.template", "keys.explained_mm.corrected")
 _PAIRS = ("verification.eer", "verification.emd")

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from backend.geometry.deformation_graph import deformation_graph
+from backend.fitting.identity_basis import cage_modes
 from backend.geometry.template import load_template
 from backend.models.checkpoints import NOT_TRAINED
-from backend.models.learned_basis import MILLIMETRE, FaceBases, LearnedBasisConfig, LearnedBasisNet
+from backend.models.learned_basis import LearnedBasisConfig, LearnedBasisNet
 from trainer.data.ict_head import shared_folder
 from trainer.data.people.identity import IdentityShapes, draw_identity
 from trainer.data.people.surface import PeopleSurface
@@ -17,13 +17,6 @@ from trainer.losses.face_model import METRES_TO_MM
 HELD_OUT_SEED = 903
 """People that no recipe trains or validates on."""
 _RIDGE = 1e-3
-
-
-def cage_modes(bases: FaceBases) -> np.ndarray:
-    """(m_i, V_head, 3) float64 identity basis as offsets of the head's cage in metres, one deviation each."""
-    with torch.no_grad():
-        nodes = bases.identity().cpu().double().numpy()
-    return deformation_graph(bases.config.nodes).offsets(nodes) * MILLIMETRE
 
 
 def nearest_codes(modes: np.ndarray, heads: np.ndarray, importance: np.ndarray) -> np.ndarray:

@@ -1,4 +1,5 @@
-"""What the encoder's start is worth to the fit: scan-to-mesh and landmark errors and time, with it and without."""
+"""What the learned face model is worth to the fit: scan-to-mesh and landmark errors and time, started by its encoder
+and cold; and the errors of fits that move in its identity basis."""
 
 from __future__ import annotations
 
@@ -12,7 +13,9 @@ from rich.console import Console
 from backend.canonical.networks import lap_model
 from backend.encoded.networks import BasisModel
 from backend.fitting.fitted_face import FittedFace
+from backend.fitting.identity_basis import BASIS_NAMES, in_basis
 from backend.fitting.options import FitOptions, fit_options_for
+from backend.geometry.template import Template, load_template
 from backend.photos.collect import collect
 from backend.photos.collection import PhotoCollection
 from backend.photos.read import PhotoSource
@@ -31,11 +34,13 @@ class TimedFit:
     seconds: float
 
 
-def timed_fit(collection: PhotoCollection, model: BasisModel | None, options: FitOptions) -> TimedFit:
+def timed_fit(
+    collection: PhotoCollection, model: BasisModel | None, options: FitOptions, template: Template | None = None
+) -> TimedFit:
     """Fit as ``backend.pipeline`` does, from the encoder's face with a ``model``, cold without one."""
     networks = lap_model()
     start = time.process_time()
-    fitted = fit_with(collection, options, networks, model)
+    fitted = fit_with(collection, options, networks, model, template)
     return TimedFit(fitted, time.process_time() - start)
 
 
@@ -44,22 +49,28 @@ def start_figures(
 ) -> dict[str, float]:
     """``scan.median_mm``, ``fit_seconds`` and ``fit_landmark_percent``, each ``.cold`` and ``.encoder``: means over the
     held-out heads from six photos; ``.one`` after them: from one. Seconds are the processor's, which other work on the
-    machine hardly changes."""
+    machine hardly changes. ``fit.median_mm`` of each of ``BASIS_NAMES``: of fits that the encoder starts and that move
+    in this basis."""
     options = fit_options_for("standard") if options is None else options
+    templates = {basis: in_basis(load_template(), model.network.bases, basis) for basis in BASIS_NAMES}
     rows: dict[str, list[float]] = {}
     for name in names:
         truth = scan_head(name).truth
         for count in _COUNTS:
             collection = collect([PhotoSource.from_path(path) for path in scan_photos(name)[:count]])
+            number = "" if count > 1 else ".one"
             if not rows:  # what is done once per process counts for neither
                 timed_fit(collection, model, options)
-            for way, own in (("cold", None), ("encoder", model)):
-                timed = timed_fit(collection, own, options)
-                median = measure(truth, as_estimate(timed.fitted.neutral)).median
+            cold = timed_fit(collection, None, options)
+            fits = {basis: timed_fit(collection, model, options, own) for basis, own in templates.items()}
+            medians = {basis: measure(truth, as_estimate(fit.fitted.neutral)).median for basis, fit in fits.items()}
+            for basis, median in medians.items():
+                rows.setdefault(f"fit.median_mm.{basis}{number}", []).append(median)
+            cold_median = measure(truth, as_estimate(cold.fitted.neutral)).median
+            for way, timed, median in (("cold", cold, cold_median), ("encoder", fits["prior"], medians["prior"])):
                 landmark = float(np.mean([photo.landmark_error_percent for photo in timed.fitted.photos]))
-                key = way if count > 1 else f"{way}.one"
-                rows.setdefault(f"scan.median_mm.{key}", []).append(median)
-                rows.setdefault(f"fit_seconds.{key}", []).append(timed.seconds)
-                rows.setdefault(f"fit_landmark_percent.{key}", []).append(landmark)
+                rows.setdefault(f"scan.median_mm.{way}{number}", []).append(median)
+                rows.setdefault(f"fit_seconds.{way}{number}", []).append(timed.seconds)
+                rows.setdefault(f"fit_landmark_percent.{way}{number}", []).append(landmark)
         console.print(f"{name}: " + ", ".join(f"{key} {values[-1]:.2f}" for key, values in rows.items()))
     return {key: float(np.mean(values)) for key, values in rows.items()}

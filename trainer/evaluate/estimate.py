@@ -16,7 +16,7 @@ from backend.fitting.fit import fit_face
 from backend.fitting.fitted_face import FittedFace
 from backend.fitting.options import FitOptions, fit_options_for
 from backend.geometry.subdivision import subdivision
-from backend.geometry.template import load_template
+from backend.geometry.template import Template, load_template
 from backend.photos.collect import CollectOptions, collect
 from backend.photos.collection import PhotoCollection, PhotoFace
 from backend.photos.read import PhotoSource
@@ -81,9 +81,14 @@ def fit_photos(
 
 
 def fit_with(
-    collection: PhotoCollection, options: FitOptions, networks: LapModel | None, basis: BasisModel | None
+    collection: PhotoCollection,
+    options: FitOptions,
+    networks: LapModel | None,
+    basis: BasisModel | None,
+    template: Template | None = None,
 ) -> FittedFace:
-    """Fit as ``backend.pipeline`` does: with LAP's canonical face and from the encoder's, each where it is given."""
+    """Fit as ``backend.pipeline`` does: with LAP's canonical face and from the encoder's, each where it is given;
+    ``template`` may have other identity modes than the committed one (``identity_basis``)."""
 
     def canonical(faces: tuple[PhotoFace, ...]) -> CanonicalFace | None:
         return None if networks is None else canonical_face(faces, networks)
@@ -91,7 +96,7 @@ def fit_with(
     def encoded(faces: tuple[PhotoFace, ...]) -> EncodedFace | None:
         return None if basis is None else encoded_face(faces, basis)
 
-    return fit_face(collection, options, canonical=canonical, encoded=encoded)
+    return fit_face(collection, options, template=template, canonical=canonical, encoded=encoded)
 
 
 def template_only(paths: Sequence[Path]) -> np.ndarray:

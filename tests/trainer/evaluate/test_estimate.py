@@ -19,7 +19,7 @@ def test_networks_take_part_as_they_do_in_the_pipeline(
 ) -> None:
     asked = {}
 
-    def fit(collection: object, options: object, **sources) -> SimpleNamespace:
+    def fit(collection: object, options: object, template: object, **sources) -> SimpleNamespace:
         asked.update({name: source((collection,)) for name, source in sources.items()})
         return SimpleNamespace(neutral=np.zeros((1, 3)))
 
@@ -31,7 +31,7 @@ def test_networks_take_part_as_they_do_in_the_pipeline(
 
     monkeypatch.setattr(estimate, "collect", collect)
     monkeypatch.setattr(estimate, "fit_face", fit)
-    monkeypatch.setattr(estimate, "lap_model", lambda: "lap")
+    monkeypatch.setattr(estimate, "lap_model", lambda surface: "lap" if surface else "lap without points")
     monkeypatch.setattr(estimate, "basis_model", lambda: "basis")
     monkeypatch.setattr(estimate, "canonical_face", lambda faces, model: (faces, model))
     monkeypatch.setattr(estimate, "encoded_face", lambda faces, model: (faces, model))

@@ -1,0 +1,75 @@
+"""What a fit's identity may move in beside the template's own modes: the identity basis of the learned face model, or
+one of the two and what the other has beyond it.
+
+A fit moves in the modes of the template that it is given, so another basis is another template:
+``fit_face(collection, template=in_basis(template, network.bases, "learned"))``. All other parts of the head follow.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Literal, get_args
+
+import numpy as np
+import torch
+
+from backend.geometry.deformation_graph import deformation_graph
+from backend.geometry.template import Template
+from backend.models.learned_basis import MILLIMETRE, FaceBases
+
+BasisName = Literal["prior", "learned", "both", "extended"]
+"""The template's modes; the learned basis; it and then what the modes have beyond it; the modes and then what it has
+beyond them."""
+BASIS_NAMES: tuple[BasisName, ...] = get_args(BasisName)
+_LEAST_VARIANCE = 1e-4
+"""Directions of less than this share of the greatest one's variance (a hundredth of its length) are left out: they cost
+time and move nothing."""
+_RIDGE = 1e-9
+_BEHIND = 0.02
+"""What vertices count that no photo's fit is trusted on, as in the trainer's choice of the learned basis."""
+
+
+def cage_modes(bases: FaceBases) -> np.ndarray:
+    """(m_i, V_head, 3) float64 identity basis as offsets of the head's cage in metres, one deviation each."""
+    with torch.no_grad():
+        nodes = bases.identity().cpu().double().numpy()
+    return deformation_graph(bases.config.nodes).offsets(nodes) * MILLIMETRE
+
+
+def in_basis(template: Template, bases: FaceBases, name: BasisName) -> Template:
+    """The template with the identity modes that ``name`` says, (K, V, 3), independent and of unit variance.
+
+    The variance of "both" and "extended" is the first basis's, and what is left of the second's outside of its span.
+    """
+    if name == "prior":
+        return template
+    own = template.identity_modes.astype(np.float64)
+    learned = template.following_skin(cage_modes(bases))
+    if name == "learned":
+        modes = learned
+    elif name == "both":
+        modes = np.concatenate([learned, modes_beyond(template, learned, own)])
+    else:
+        modes = np.concatenate([own, modes_beyond(template, own, learned)])
+    return replace(template, identity_modes=modes.astype(np.float32))
+
+
+def modes_beyond(template: Template, known: np.ndarray, more: np.ndarray) -> np.ndarray:
+    """(K, V, 3) principal directions, one deviation each, of what modes ``more`` (M, V, 3) have outside the span of
+    ``known`` (N, V, 3); lengths and angles are those of the head's vertices, above all the face's."""
+    given, wanted = _flat(template, known), _flat(template, more)
+    system = given @ given.T
+    system += _RIDGE * np.trace(system) / len(system) * np.eye(len(system))
+    shares = np.linalg.solve(system, given @ wanted.T)  # (N, M)
+    rest = more - np.tensordot(shares.T, known, 1)
+    flat = _flat(template, rest)
+    values, turns = np.linalg.eigh(flat @ flat.T)
+    kept = np.flatnonzero(values > _LEAST_VARIANCE * values.max())[::-1]
+    return np.tensordot(turns[:, kept].T, rest, 1)
+
+
+def _flat(template: Template, modes: np.ndarray) -> np.ndarray:
+    """(K, 3 V_head) of modes (K, V, 3), scaled so that inner products are those of the metric."""
+    count = template.head.vertex_stop
+    root = np.sqrt(_BEHIND + template.regions["face"][:count].astype(np.float64))
+    return (modes[:, :count] * root[:, None]).reshape(len(modes), -1)
