@@ -23,9 +23,9 @@ _HOLD = 0.001
 training part: 0.0455; with 0.002 and 0.004 0.0458 and 0.0465, outliers from 0.14 and 0.3 on 0.0455 and 0.0458; the
 light that is predicted 0.0577."""
 _FIRST_HOLD = 0.1
-"""The pull of the first round, halved by every further one down to ``_HOLD``: what is not skin must stand out before the
-light may bend to it. With ``_HOLD`` from the start the same portraits 0.0455, with this 0.0454 and the worst of them
-0.073 instead of 0.077; a fringe over a forehead no longer becomes a dark side of the face."""
+"""The pull of the first round, halved by every further one down to ``_HOLD``: what is not skin must stand out before
+the light may bend to it. With ``_HOLD`` from the start the same portraits 0.0455, with this 0.0454 and the worst of
+them 0.073 instead of 0.077; a fringe over a forehead no longer becomes a dark side of the face."""
 _OUTLIER = 0.2
 """Geman-McClure scale of a colour's error, in sRGB's steps near it."""
 _ROUNDS = 8
