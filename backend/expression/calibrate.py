@@ -8,6 +8,7 @@ import numpy as np
 
 from backend.expression.appearance import skin_misfit, turn_by_appearance, turned
 from backend.expression.expected import LIDS, expect, from_open_lids, read_subject_face
+from backend.expression.focal_length import FOCAL_STEPS, most_likely_focal
 from backend.expression.frame_face import SeenFace
 from backend.expression.frame_solver import SolvedFrame, solve_frame
 from backend.expression.gaps import lid_opening
@@ -16,9 +17,13 @@ from backend.expression.reading import Reading, load_reader
 from backend.expression.subject import Subject
 from backend.fitting.initial_pose import camera_prior, initial_parameters
 from backend.fitting.options import PriorWeights
+from backend.fitting.parameters import PhotoParameters
 
 FROM_READING = ((1.0, 10),)
 """Rounds of ``solve_frame`` that start from what the reader says."""
+POSE_SHARE, POSE_TRUST = 0.4, 5.0
+"""Share of the landmark net's points' information with which heads' turns are found, and how much surer than the reader
+these are: where they see weights worse than the reader, which has seen them too, they see turns better."""
 
 CONSTANT_SHARE = 0.7
 """How much of the detector's mean error over a few frames is believed to be the person's own."""
@@ -36,7 +41,7 @@ PHOTO_WEIGHTS = PriorWeights(principal_point_deviation=0.01)
 """A turn of the head and an unknown crop look alike: the pose is meant relative to the picture's middle."""
 
 
-FOCAL_STEPS = (1.0, 0.6, 0.77, 1.3, 1.69)
+SKIN_STEPS = (1.0, 0.6, 0.77, 1.3, 1.69)
 """Focal lengths that are tried where the person's skin is known, relative to what landmarks say."""
 SKIN_SAMPLES = 150.0
 """How many independent measurements the skin's mean misfit (``skin_misfit``) is worth beside the prior."""
@@ -90,12 +95,20 @@ def _solve_landmarks(subject: Subject, seen: SeenFace, weights: PriorWeights | N
         camera = replace(camera, log_focal=float(np.log(focal)), log_focal_deviation=PHOTO_FOCAL_DEVIATION)
     prior = frame_prior(camera, np.zeros(modes), 1.0)
     start, prior = expect(start, prior, read_subject_face(subject, seen.evidence))
-    return solve_frame(subject, seen.face, start, prior, FROM_READING)
+    return _solve(subject, seen, start, prior)
+
+
+def _solve(subject: Subject, seen: SeenFace, start: PhotoParameters, prior: FramePrior) -> SolvedFrame:
+    """From what the reader says: first where the head turns, mostly by the landmark net, then the rest."""
+    turned_by = replace(prior, surface_share=POSE_SHARE)
+    first = solve_frame(subject, seen.face, start, turned_by, FROM_READING).parameters
+    prior = replace(prior, rotation=first.rotation, rotation_information=POSE_TRUST * prior.rotation_information)
+    return solve_frame(subject, seen.face, replace(first, expression=start.expression), prior, FROM_READING)
 
 
 def calibrate(subject: Subject, seen: tuple[SeenFace, ...]) -> Calibration:
     """From some frames of a take (at least one); all were taken with one focal length, centred."""
-    focal = _focal([_solve_landmarks(subject, one, FRAME_WEIGHTS) for one in seen])
+    focal = _focal_by_points(subject, seen)
     if subject.appearance is not None:
         focal = _focal_by_skin(subject, seen, focal)
     known = tuple(_with_focal(one, focal) for one in seen)
@@ -127,11 +140,11 @@ def calibrate(subject: Subject, seen: tuple[SeenFace, ...]) -> Calibration:
 def solve_in_take(subject: Subject, seen: SeenFace, reading: Reading, prior: FramePrior) -> SolvedFrame:
     """A frame of a take with ``Calibration.prior``, by what was read of it. Raises ``ValueError`` when no pose explains
     its landmarks."""
+    if prior.camera.log_focal is not None:  # where the head lies, and with it where it looks, follows from that
+        seen = _with_focal(seen, float(np.exp(prior.camera.log_focal)) / seen.face.crop_scale)
     start = initial_parameters(subject.template, seen.face, PriorWeights(), len(prior.nuisance_mean))
-    if prior.camera.log_focal is not None:  # the same size in the picture, nearer or farther
-        start = replace(start, log_distance=prior.camera.log_focal - start.log_scale)
     start, prior = expect(start, prior, reading)
-    return solve_frame(subject, seen.face, start, prior, FROM_READING)
+    return _solve(subject, seen, start, prior)
 
 
 def _with_focal(seen: SeenFace, focal: float) -> SeenFace:
@@ -139,11 +152,11 @@ def _with_focal(seen: SeenFace, focal: float) -> SeenFace:
 
 
 def _focal_by_skin(subject: Subject, seen: tuple[SeenFace, ...], focal: float) -> float:
-    """The focal length in pixels of ``FOCAL_STEPS`` around ``focal`` with which the skin looks most like every second
+    """The focal length in pixels of ``SKIN_STEPS`` around ``focal`` with which the skin looks most like every second
     of the pictures, whose ``focal_px`` is what is believed before."""
     deviations: list[float | None] = [None] * len(seen)
     costs = []
-    for step in FOCAL_STEPS:
+    for step in SKIN_STEPS:
         misfits = []
         for number, one in list(enumerate(seen))[::2]:
             known = _with_focal(one, step * focal)
@@ -155,8 +168,26 @@ def _focal_by_skin(subject: Subject, seen: tuple[SeenFace, ...], focal: float) -
             misfits.append(misfit)
         off = np.log(step * focal / (seen[0].face.focal_px * seen[0].face.crop_scale)) / FOCAL_DEVIATION
         costs.append(SKIN_SAMPLES * float(np.mean(misfits)) + 0.5 * off**2)
-    return FOCAL_STEPS[int(np.argmin(costs))] * focal
+    return SKIN_STEPS[int(np.argmin(costs))] * focal
 
 
-def _focal(solved: list[SolvedFrame]) -> float:
-    return float(np.exp(np.median([one.parameters.log_scale + one.parameters.log_distance for one in solved])))
+def _focal_by_points(subject: Subject, seen: tuple[SeenFace, ...]) -> float:
+    """The likeliest focal length in pixels by the landmarks of every second of the pictures, and by what is believed
+    before, their ``focal_px``."""
+    assumed = seen[0].face.focal_px
+    costs, scales = [], []
+    for step in FOCAL_STEPS:
+        solved = [_solve_at_focal(subject, _with_focal(one, step * assumed)) for one in seen[::2]]
+        costs.append(float(np.mean([one.cost for one in solved])))
+        scales.append(float(np.median([one.parameters.log_scale for one in solved])))
+    metres = assumed * seen[0].face.crop_scale / float(np.exp(np.median(scales)))
+    return assumed * seen[0].face.crop_scale * most_likely_focal(np.array(costs), metres, FOCAL_DEVIATION)
+
+
+def _solve_at_focal(subject: Subject, seen: SeenFace) -> SolvedFrame:
+    """By all that the landmark net's points say."""
+    start = initial_parameters(subject.template, seen.face, FRAME_WEIGHTS, subject.model.nuisance_size)
+    camera = replace(camera_prior(seen.face, FRAME_WEIGHTS), log_focal_deviation=1e-3, principal_deviation=1e-3)
+    prior = frame_prior(camera, np.zeros(subject.model.nuisance_size), 1.0)
+    start, prior = expect(start, prior, read_subject_face(subject, seen.evidence))
+    return solve_frame(subject, seen.face, start, replace(prior, surface_share=1.0), FROM_READING)

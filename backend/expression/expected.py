@@ -18,9 +18,8 @@ LANDMARK_SHARE, SMALL_FACE, LARGEST_SHARE = 0.02, 45.0, 0.3
 """Share of the landmarks' information that counts beside a reading, which has seen them too, for a face whose scale is
 this many pixels, as the reader's people have it. On a larger face the detector errs less than the reader has learned
 to expect: information grows with the square of the size, up to the last number."""
-SURFACE_SHARE = 0.1
-"""The same share of the landmark net's points: more makes heads' turns better and weights worse. 14 people beside those
-of the evaluation: with 0.05, 0.1, 0.2 turns are off by 1.51, 1.35, 1.20 degrees, weights by 0.036, 0.037, 0.039."""
+SURFACE_SHARE = 0.05
+"""The same share of the landmark net's points where weights are solved; turns see ``calibrate.POSE_SHARE``."""
 SURPRISE = 0.15
 """Deviation, in the keys' own (``priors.DEVIATIONS``), of what people do that no synthetic person did."""
 SHUT_READING = 0.6

@@ -2,15 +2,41 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
-from backend.photos.detect import detect_faces
+from backend.expression.frontalised import posed_depth
+from backend.fitting.initial_pose import face_scale
+from backend.photos.collection import SurfaceLandmarks
+from backend.photos.detect import DetectedFace, detect_faces
 from backend.photos.landmarks import find_landmarks, follow_landmarks
 from backend.photos.sampling import fit_inside
+from backend.photos.surface_landmarks import surface_landmarker
 
 SEARCH_SIDE = 640
 SEARCH_EVERY = 6
 """Frames between two searches of the whole picture while no face is there (the first three frames all search)."""
+SURE_PERCENT = 4.0
+"""Median deviation of the landmark net's points in per cent of the face's scale up to which a face is there that the
+detector does not find. Profiles have 1.3 to 2.6, faces behind hair or hands 5 to 14, background 14 to 24."""
+MOST_JUMP = 0.5
+"""How far a face that only the net sees may move from frame to frame, in its scale."""
+
+
+@dataclass(frozen=True)
+class FoundFace:
+    """Where a face is in a picture.
+
+    Attributes
+    ----------
+    landmarks : (478, 3) pixels, the detector's; where it finds nothing, profiles most of all, the landmark net's, with
+        the mean face's depths.
+    surface : what the landmark net sees, where it has been asked already.
+    """
+
+    landmarks: np.ndarray
+    surface: SurfaceLandmarks | None = None
 
 
 class FaceFollower:
@@ -20,22 +46,53 @@ class FaceFollower:
         self._last: np.ndarray | None = None
         self._missing = 0
 
-    def __call__(self, pixels: np.ndarray) -> np.ndarray | None:
-        """Landmarks (478, 3) of the followed face in (H, W, 3) uint8 sRGB pixels, None where it is not seen."""
+    def __call__(self, pixels: np.ndarray) -> FoundFace | None:
+        """The followed face in (H, W, 3) uint8 sRGB pixels, None where it is not seen."""
         found = None
         if self._last is not None:
-            found = follow_landmarks(pixels, self._last)
+            found = self._follow(pixels, self._last)
         if found is None and (self._missing < 3 or self._missing % SEARCH_EVERY == 0):
             found = self._search(pixels)
         self._missing = 0 if found is not None else self._missing + 1
-        self._last = found
+        self._last = None if found is None else found.landmarks
         return found
 
-    def _search(self, pixels: np.ndarray) -> np.ndarray | None:
+    def _follow(self, pixels: np.ndarray, last: np.ndarray) -> FoundFace | None:
+        landmarks = follow_landmarks(pixels, last)
+        if landmarks is not None:
+            return FoundFace(landmarks)
+        landmarker = surface_landmarker()
+        if landmarker is None:
+            return None
+        surface = landmarker.find(pixels, last)
+        moved = np.linalg.norm(np.median(surface.places - last[:, :2], axis=0))
+        return _found_by_net(surface) if moved < MOST_JUMP * face_scale(last) else None
+
+    def _search(self, pixels: np.ndarray) -> FoundFace | None:
         small, factor = fit_inside(pixels, SEARCH_SIDE)
         for face in detect_faces(small)[:3]:
-            found = find_landmarks(small, face)
+            found = find_face(small, face)
             if found is not None:
-                found = (found / factor).astype(np.float32)
-                return found if factor == 1.0 else follow_landmarks(pixels, found)
+                return found if factor == 1.0 else self._follow(pixels, found.landmarks / np.float32(factor))
         return None
+
+
+def find_face(pixels: np.ndarray, face: DetectedFace) -> FoundFace | None:
+    """The face in a detected box; where the detector of landmarks finds none, as in profiles, as the landmark net sees
+    it. None where that is not sure either."""
+    landmarks = find_landmarks(pixels, face)
+    if landmarks is not None:
+        return FoundFace(landmarks)
+    landmarker = surface_landmarker()
+    return None if landmarker is None else _found_by_net(landmarker.find_in_box(pixels, face))
+
+
+def _found_by_net(surface: SurfaceLandmarks) -> FoundFace | None:
+    """The net's points in place of the detector's; None where they are not sure enough to say that there is a face."""
+    if np.median(surface.deviation) > SURE_PERCENT / 100.0 * face_scale(surface.places):
+        return None
+    try:
+        landmarks = np.column_stack([surface.places, posed_depth(surface.places)])
+    except ValueError:  # no pose explains them
+        return None
+    return FoundFace(landmarks.astype(np.float32), surface)

@@ -8,7 +8,7 @@ import numpy as np
 
 from backend.expression.evidence import WINDOW_PER_FACE, WINDOW_PIXELS, FaceEvidence, evidence_of_window
 from backend.fitting.initial_pose import face_scale
-from backend.photos.collection import PhotoFace, PhotoQuality
+from backend.photos.collection import PhotoFace, PhotoQuality, SurfaceLandmarks
 from backend.photos.landmarks import head_pose, landmark_window
 from backend.photos.surface_landmarks import surface_landmarker
 
@@ -72,13 +72,15 @@ def seen_in_frame(
     landmarks: np.ndarray,
     source_size: tuple[int, int] | None = None,
     focal_px: float | None = None,
+    surface: SurfaceLandmarks | None = None,
 ) -> SeenFace:
-    """As ``face_in_frame``."""
+    """As ``face_in_frame``; ``surface`` where the landmark net has been asked already."""
     face = face_in_frame(name, pixels, landmarks, source_size, focal_px)
     landmarker = surface_landmarker()
-    if landmarker is not None:
-        face = replace(face, surface=landmarker.find(pixels, landmarks))
+    if surface is None and landmarker is not None:
+        surface = landmarker.find(pixels, landmarks)
+    face = replace(face, surface=surface)
     window = landmark_window(landmarks, WINDOW_PER_FACE).cut(pixels, WINDOW_PIXELS)
-    surface = None if face.surface is None else face.surface.places
-    evidence = evidence_of_window(window, landmarks, pixels.shape[1], surface)
+    places = None if surface is None else surface.places
+    evidence = evidence_of_window(window, landmarks, pixels.shape[1], places)
     return SeenFace(replace(face, pixels=np.broadcast_to(np.uint8(0), pixels.shape)), evidence, window)

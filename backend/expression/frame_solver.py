@@ -36,12 +36,14 @@ class SolvedFrame:
         ``STATE_SIZE``; its rotation part is a step of ``PhotoParameters.moved``).
     gradient : (58,) first derivative there; not zero where a weight sits at a bound.
     error_percent : median distance of projected and found landmarks, in per cent of the face's scale.
+    cost : of the solution, priors and all.
     """
 
     parameters: PhotoParameters
     information: np.ndarray
     gradient: np.ndarray
     error_percent: float
+    cost: float = 0.0
 
 
 def solve_frame(
@@ -71,10 +73,11 @@ def solve_frame(
         parameters = _descend(
             parameters, targets, gaps, replace(prior, outlier_scale=factor * prior.outlier_scale), iterations
         )
-    _, hessian, gradient = _system(parameters, targets, gaps, prior)
+    cost, hessian, gradient = _system(parameters, targets, gaps, prior)
     information, gradient = _eliminated(hessian, gradient)
     off = np.linalg.norm(_off(parameters, targets), axis=-1)
-    return SolvedFrame(parameters, information, gradient, float(100.0 * np.median(off) / face_scale(face.landmarks)))
+    error = float(100.0 * np.median(off) / face_scale(face.landmarks))
+    return SolvedFrame(parameters, information, gradient, error, cost)
 
 
 def _descend(

@@ -80,6 +80,16 @@ def frontalised_face(found: np.ndarray, neutral: np.ndarray) -> FrontalisedFace:
     )
 
 
+def posed_depth(places: np.ndarray) -> np.ndarray:
+    """(478,) pixels: depths of landmarks that are seen at (478, 2) pixels, as the mean face has them in their pose, on
+    the scale of ``PhotoFace.landmarks``. Raises ``ValueError`` when no pose explains them."""
+    template = load_template()
+    neutral = template.landmarks478.positions(template.vertices).astype(np.float64)
+    flat = np.column_stack([places, np.zeros(len(places))])
+    face = frontalised_face(flat, neutral)
+    return -face.residual[:, 2] * face_scale(flat) / 100.0
+
+
 def _pose(points: np.ndarray, pixels: np.ndarray, focal: float, middle: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     intrinsics = np.array([[focal, 0.0, middle[0]], [0.0, focal, middle[1]], [0.0, 0.0, 1.0]])
     try:

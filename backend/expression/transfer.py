@@ -23,7 +23,7 @@ from backend.expression.calibrate import (
     solve_photo,
 )
 from backend.expression.expected import from_open_lids, read_subject_face
-from backend.expression.follow import FaceFollower
+from backend.expression.follow import FaceFollower, find_face
 from backend.expression.frame_face import SeenFace, seen_in_frame
 from backend.expression.photo_sequence import PhotoSequence
 from backend.expression.reading import Reading
@@ -36,7 +36,6 @@ from backend.fitting.options import PriorWeights
 from backend.fitting.parameters import FACING_CAMERA
 from backend.photos.collection import PhotoFace
 from backend.photos.detect import detect_faces
-from backend.photos.landmarks import find_landmarks
 from backend.photos.read import PhotoSource, PhotoUnreadableError, read_photo
 from backend.progress import ProgressReporter, silent
 
@@ -138,10 +137,11 @@ def _anchors(source: FrameSource, progress: ProgressReporter) -> tuple[SeenFace,
 
 def _frame_face(follow: FaceFollower, frame: VideoFrame) -> SeenFace | None:
     """None where no face is found, or next to nothing of it shows."""
-    landmarks = follow(frame.pixels)
-    if landmarks is None:
+    found = follow(frame.pixels)
+    if found is None:
         return None
-    seen = seen_in_frame(f"frame {frame.slot}", frame.pixels, landmarks, focal_px=assumed_focal(frame.pixels))
+    focal = assumed_focal(frame.pixels)
+    seen = seen_in_frame(f"frame {frame.slot}", frame.pixels, found.landmarks, None, focal, found.surface)
     return None if seen.covered else seen
 
 
@@ -240,10 +240,10 @@ def _photo_face(name: str, path: Path) -> SeenFace:
     photo = read_photo(PhotoSource(name, path=path))
     sentence = "No face was found in it."
     for detected in detect_faces(photo.pixels):
-        landmarks = find_landmarks(photo.pixels, detected)
-        if landmarks is None:
+        found = find_face(photo.pixels, detected)
+        if found is None:
             continue
-        seen = seen_in_frame(name, photo.pixels, landmarks, photo.source_size, photo.focal_px)
+        seen = seen_in_frame(name, photo.pixels, found.landmarks, photo.source_size, photo.focal_px, found.surface)
         if not seen.covered:
             return seen
         sentence = "Next to nothing of the face in it shows; give one in which it is not covered."

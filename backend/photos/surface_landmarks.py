@@ -13,6 +13,7 @@ from backend.errors import LikenessError
 from backend.models.checkpoints import load_model, load_weights_into
 from backend.models.landmarks import MODEL_NAME, WINDOW_PER_FACE, LandmarkNet, LandmarkNetConfig
 from backend.photos.collection import SurfaceLandmarks
+from backend.photos.detect import DetectedFace
 from backend.photos.landmarks import landmark_window, mean_landmarks
 from backend.photos.sampling import Window
 
@@ -21,6 +22,9 @@ _VARIANTS = tuple(product((0.96,), (-0.05, 0.05), (False, True))) + tuple(
     product((1.04,), (-0.05, 0.05), (False, True))
 )
 """Factors of the window's side, radians, mirrored: the mean over them forgets where the window happened to lie."""
+
+_BOX_WINDOW = 1.35
+"""Side of the first window around a detected box, per side of the box, which goes from the brows to the chin."""
 
 
 class SurfaceLandmarker:
@@ -42,6 +46,11 @@ class SurfaceLandmarker:
         network = LandmarkNet(LandmarkNetConfig.from_json(weights.config))
         load_weights_into(network, weights)
         return SurfaceLandmarker(network, weights.version)
+
+    def find_in_box(self, pixels: np.ndarray, face: DetectedFace) -> SurfaceLandmarks:
+        """The surface of a face of which nothing but a box is known, in a picture (H, W, 3) uint8 sRGB."""
+        window = Window(face.centre, _BOX_WINDOW * face.side, face.angle)
+        return self.find(pixels, self._look(pixels, window, _FIRST).places)
 
     def find(self, pixels: np.ndarray, landmarks: np.ndarray) -> SurfaceLandmarks:
         """The surface of the face that has detected ``landmarks`` (478, 2 or 3) in a picture (H, W, 3) uint8 sRGB.

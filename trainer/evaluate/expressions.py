@@ -17,6 +17,7 @@ from scipy.spatial.transform import Rotation
 from backend.errors import LikenessError
 from backend.expression.appearance import face_vertices
 from backend.expression.calibrate import solve_photo
+from backend.expression.follow import find_face
 from backend.expression.frame_face import seen_in_frame
 from backend.expression.subject import Subject, subject_of
 from backend.expression.take import ExpressionTake
@@ -25,7 +26,6 @@ from backend.expression.video import VideoFrame
 from backend.fitting.parameters import FACING_CAMERA, PhotoParameters
 from backend.geometry.template import load_template
 from backend.photos.detect import detect_faces
-from backend.photos.landmarks import find_landmarks
 from backend.rig.arkit import ARKIT_INDEX, ARKIT_NAMES
 from trainer.data.people.casting import FRAMES_PER_SECOND
 from trainer.data.people.source import People, PeopleConfig
@@ -124,10 +124,10 @@ def read_photos(known: KnownPictures, subject: Subject) -> Read:
     rows = []
     for number, picture in enumerate(known.pictures):
         for face in detect_faces(picture)[:1]:
-            landmarks = find_landmarks(picture, face)
-            if landmarks is None:
+            there = find_face(picture, face)
+            if there is None:
                 continue
-            seen = seen_in_frame(str(number), picture, landmarks)
+            seen = seen_in_frame(str(number), picture, there.landmarks, surface=there.surface)
             if seen.covered:  # the product says so
                 continue
             parameters = solve_photo(subject, seen).parameters

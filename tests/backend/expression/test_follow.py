@@ -1,0 +1,67 @@
+"""Faces that the landmark detector loses are followed by the landmark net, and by nothing where there is none."""
+
+import numpy as np
+import pytest
+import torch
+
+from backend.expression import follow
+from backend.expression.follow import FaceFollower, FoundFace, find_face
+from backend.expression.frontalised import posed_depth
+from backend.fitting.initial_pose import face_scale
+from backend.photos.detect import detect_faces
+from backend.photos.landmarks import find_landmarks
+from backend.photos.surface_landmarks import surface_landmarker
+from trainer.data.people.source import PeopleConfig
+from trainer.evaluate.expressions import SEED, known_pictures
+
+pytestmark = pytest.mark.skipif(surface_landmarker() is None, reason="needs the landmark net")
+
+
+@pytest.fixture(scope="module")
+def pictures() -> tuple[np.ndarray, ...]:
+    """Three frames of a clip in which one face is seen."""
+    torch.set_num_threads(1)
+    return known_pictures(PeopleConfig(size=160, seed=SEED, photos=3, clips=True, film=False), 1001).pictures
+
+
+def off_percent(found: FoundFace, landmarks: np.ndarray) -> float:
+    """Median distance of landmarks in per cent of the face's scale."""
+    apart = np.linalg.norm(found.landmarks[:, :2] - landmarks[:, :2], axis=1)
+    return float(100.0 * np.median(apart) / face_scale(landmarks))
+
+
+def test_a_lost_face_is_followed_until_it_is_gone(
+    pictures: tuple[np.ndarray, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    follower = FaceFollower()
+    first = follower(pictures[0])
+    assert first is not None
+    expected = surface_landmarker().find(pictures[1], first.landmarks).places
+    monkeypatch.setattr(follow, "follow_landmarks", lambda pixels, last: None)  # as it says of small profiles
+    second = follower(pictures[1])
+    assert second is not None and second.surface is not None
+    assert off_percent(second, expected) < 0.5
+    monkeypatch.setattr(follow, "detect_faces", lambda pixels: ())
+    noise = np.random.default_rng(0).integers(0, 255, pictures[0].shape, np.uint8)
+    for empty in (np.full_like(pictures[0], 90), noise):
+        follower(pictures[1])
+        assert follower(empty) is None
+
+
+def test_a_box_is_enough(pictures: tuple[np.ndarray, ...], monkeypatch: pytest.MonkeyPatch) -> None:
+    (face, *_) = detect_faces(pictures[2])
+    landmarks = find_landmarks(pictures[2], face)
+    assert landmarks is not None
+    expected = surface_landmarker().find(pictures[2], landmarks).places
+    monkeypatch.setattr(follow, "find_landmarks", lambda pixels, face: None)
+    found = find_face(pictures[2], face)
+    assert found is not None
+    assert off_percent(found, expected) < 1.0
+    assert find_face(np.full_like(pictures[2], 90), face) is None
+
+
+def test_depths_are_those_of_a_posed_face(pictures: tuple[np.ndarray, ...]) -> None:
+    (face, *_) = detect_faces(pictures[0])
+    landmarks = find_landmarks(pictures[0], face)
+    depth = posed_depth(landmarks[:, :2].astype(np.float64))
+    assert np.corrcoef(depth, landmarks[:, 2])[0, 1] > 0.9
