@@ -65,13 +65,21 @@ def _whole(window: list[ReadFrame], at: int, fps: float) -> ReadFrame:
         return frame
     unseen = np.full(2, np.nan)
     lids = np.array([unseen if isinstance(one, FrameMark) else one[1].weights[list(LIDS)] for one in window])
-    openings = np.array(
-        [np.nan if isinstance(one, FrameMark) else eyes_opening(one[0].evidence.landmarks) for one in window]
-    )
     seen, reading = frame
     weights = reading.weights.copy()
-    weights[list(LIDS)] = whole_blinks(lids, openings, fps)[at]
+    weights[list(LIDS)] = whole_blinks(lids, _openings(window), fps)[at]
     return seen, replace(reading, weights=weights)
+
+
+def _openings(window: list[ReadFrame]) -> np.ndarray:
+    """(F,) ``eyes_opening``, NaN without a face: by the detector's landmarks, or by the landmark net's in all frames
+    where there are some in which it finds nothing, because the two do not agree on how far an eye is open."""
+    faces = [None if isinstance(one, FrameMark) else one[0] for one in window]
+    by_net = any(face is not None and face.by_net for face in faces)
+    points = [
+        None if face is None else face.evidence.on_surface() if by_net else face.evidence.landmarks for face in faces
+    ]
+    return np.array([np.nan if one is None else eyes_opening(one) for one in points])
 
 
 def eyes_opening(landmarks: np.ndarray) -> float:

@@ -32,7 +32,7 @@ class FoundFace:
     ----------
     landmarks : (478, 3) pixels, the detector's; where it finds nothing, profiles most of all, the landmark net's, with
         the mean face's depths.
-    surface : what the landmark net sees, where it has been asked already.
+    surface : the landmark net's points where they are the landmarks, else None.
     """
 
     landmarks: np.ndarray

@@ -50,11 +50,13 @@ class SeenFace:
     ----------
     face : without the memory of its pixels, of which only the size is looked at. evidence : what these say.
     window : (144, 144, 3) uint8 sRGB, the upright face (``landmark_window``, ``WINDOW_PER_FACE``).
+    by_net : whether its landmarks are the landmark net's, because the detector found none.
     """
 
     face: PhotoFace
     evidence: FaceEvidence
     window: np.ndarray
+    by_net: bool = False
 
     @property
     def covered(self) -> bool:
@@ -74,7 +76,9 @@ def seen_in_frame(
     focal_px: float | None = None,
     surface: SurfaceLandmarks | None = None,
 ) -> SeenFace:
-    """As ``face_in_frame``; ``surface`` where the landmark net has been asked already."""
+    """As ``face_in_frame``; ``surface`` where the landmark net has been asked already and its points are the
+    landmarks."""
+    by_net = surface is not None
     face = face_in_frame(name, pixels, landmarks, source_size, focal_px)
     landmarker = surface_landmarker()
     if surface is None and landmarker is not None:
@@ -83,4 +87,4 @@ def seen_in_frame(
     window = landmark_window(landmarks, WINDOW_PER_FACE).cut(pixels, WINDOW_PIXELS)
     places = None if surface is None else surface.places
     evidence = evidence_of_window(window, landmarks, pixels.shape[1], places)
-    return SeenFace(replace(face, pixels=np.broadcast_to(np.uint8(0), pixels.shape)), evidence, window)
+    return SeenFace(replace(face, pixels=np.broadcast_to(np.uint8(0), pixels.shape)), evidence, window, by_net)

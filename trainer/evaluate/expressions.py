@@ -25,6 +25,7 @@ from backend.expression.transfer import identity_of_frames, transfer_frames
 from backend.expression.video import VideoFrame
 from backend.fitting.parameters import FACING_CAMERA, PhotoParameters
 from backend.geometry.template import load_template
+from backend.photos.collection import FaceClass
 from backend.photos.detect import detect_faces
 from backend.rig.arkit import ARKIT_INDEX, ARKIT_NAMES
 from trainer.data.people.casting import FRAMES_PER_SECOND
@@ -37,6 +38,8 @@ from trainer.expressions.pictures import frame_camera, put_into_frame
 SEED = 9100
 """Of people that no training run uses."""
 KINDS = ("photos", "clips", "blinks")
+LEAST_EYE_PIXELS = 6
+"""Of a crop of some 200; open eyes have 30 to 80, a profile's one 10 to 30."""
 BLINK_CLOSED, BLINK_FALSE = 0.5, 0.25
 """A lid's weight above which a run of frames counts as a blink; an estimated run is false when the truth stays below
 the second."""
@@ -50,6 +53,7 @@ class KnownPictures:
     ----------
     pictures : F of (S, S, 3) uint8 sRGB. rotations : (F, 3, 3) camera_from_head. places : (F, 3) of the face's middle
     in the camera frame, metres. weights : (F, 52). neutral : (V, 3) vertices. focal_px : focal length in pixels.
+    eye_pixels : (F,) how many pixels of the crop show an eye between its lids.
     """
 
     pictures: tuple[np.ndarray, ...]
@@ -58,6 +62,12 @@ class KnownPictures:
     weights: np.ndarray
     neutral: np.ndarray
     focal_px: float
+    eye_pixels: np.ndarray
+
+    @property
+    def eyes_show(self) -> bool:
+        """Whether eyes are seen at all: no dark glasses, hair or hands before them in most pictures."""
+        return bool(np.median(self.eye_pixels) >= LEAST_EYE_PIXELS)
 
 
 def known_pictures(source: PeopleConfig | People, index: int) -> KnownPictures:
@@ -82,6 +92,7 @@ def known_pictures(source: PeopleConfig | People, index: int) -> KnownPictures:
         batch.expression.numpy(),
         batch.neutral[0].numpy(),
         float(camera[0, 0]),
+        (batch.labels == FaceClass.EYES).flatten(1).sum(1).numpy(),
     )
 
 
@@ -222,7 +233,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="known",
         help="the person's true neutral head (default), with skin as four other photos show it, or solved (clips only)",
     )
-    parser.add_argument("--blink-clips", type=int, default=0, help="clips with two blinks each, from all sides")
+    parser.add_argument("--blink-clips", type=int, default=24, help="clips with two blinks each, from all sides")
 
 
 def run(arguments: argparse.Namespace, console: Console) -> dict[str, float]:
@@ -249,10 +260,13 @@ def run(arguments: argparse.Namespace, console: Console) -> dict[str, float]:
             read, _ = read_clip(known, subject)
         except LikenessError:
             console.print(f"clip {index}: no face")
+            blink_counts.append(blinks(known.weights, np.zeros_like(known.weights)))
             continue
         reads.append(read)
         ratios.append((jitter(read.found), jitter(read.truth)))
         blink_counts.append(blinks(read.truth, read.found))
+        off = np.linalg.norm(read.pose.off, axis=1).mean()
+        console.print(f"clip {index}: pose {off:.1f} degrees, blinks (true, found, false) {blink_counts[-1]}")
     if reads:
         figures |= weight_figures("clips", reads)
         found, true = np.mean(ratios, axis=0)
@@ -269,7 +283,7 @@ def run(arguments: argparse.Namespace, console: Console) -> dict[str, float]:
 
 def _blink_figures(count: int, console: Console) -> dict[str, float]:
     """``blinks.*``: of clips that are made to be blinked in; blinks of which no frame shows a face count as missed."""
-    people, counts = BlinkPeople(), {}
+    people, counts, shown = BlinkPeople(), {}, np.zeros(2)
     for index in range(count):
         known = known_pictures(people, index)
         try:
@@ -278,10 +292,15 @@ def _blink_figures(count: int, console: Console) -> dict[str, float]:
         except LikenessError:
             console.print(f"blink clip {index}: no face")
             found = np.array([blinks(known.weights, np.zeros_like(known.weights))[0], 0, 0])
+        if found[0] > found[1] or found[2]:
+            hidden = "" if known.eyes_show else " (eyes hidden)"
+            console.print(f"blink clip {index}, {yaw_of(index):.0f} degrees: {found} (true, found, false){hidden}")
         yaw = abs(yaw_of(index))
         counts[yaw] = counts.get(yaw, 0) + found
+        shown += found[:2] * known.eyes_show
     total = np.sum(list(counts.values()), axis=0)
     figures = {"blinks.blinks": total[0], "blinks.found": total[1] / total[0], "blinks.false": total[2]}
+    figures |= {"blinks.blinks_of_eyes_that_show": shown[0], "blinks.found_of_these": shown[1] / max(shown[0], 1)}
     for yaw, (blinked, found, _) in sorted(counts.items()):
         figures[f"blinks.found_yaw_{yaw:.0f}"] = found / max(blinked, 1)
     return {name: float(value) for name, value in figures.items()}

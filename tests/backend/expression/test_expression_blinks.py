@@ -88,7 +88,7 @@ def test_a_stream_gives_what_the_whole_take_gives() -> None:
             landmarks = np.zeros((478, 3))
             for (_, bottom), (inner, _), _ in EYES:
                 landmarks[inner, 0], landmarks[bottom, 1] = 1.0, opening
-            seen = SimpleNamespace(evidence=SimpleNamespace(landmarks=landmarks))
+            seen = SimpleNamespace(evidence=SimpleNamespace(landmarks=landmarks), by_net=False)
             yield FrameMark.NO_FACE if np.isnan(pair).any() else (seen, Reading(weights, np.eye(3), 90.0))
 
     streamed = list(with_whole_blinks(frames(), FPS))
@@ -97,3 +97,27 @@ def test_a_stream_gives_what_the_whole_take_gives() -> None:
     for frame, expected in zip(streamed, whole, strict=True):
         if not isinstance(frame, FrameMark):
             np.testing.assert_allclose(frame[1].weights[list(LIDS)], expected)
+
+
+def test_openings_are_all_by_one_kind_of_landmarks() -> None:
+    """A face that the detector loses now and then has eyes half as open where it is there: that is no blink."""
+
+    def landmarks_open(opening: float) -> np.ndarray:
+        landmarks = np.zeros((478, 3))
+        for (_, bottom), (inner, _), _ in EYES:
+            landmarks[inner, 0], landmarks[bottom, 1] = 1.0, opening
+        return landmarks
+
+    weights = np.zeros(52)
+    weights[list(LIDS)] = 0.05
+    frames = []
+    for number in range(72):
+        lost = number % 12 < 9
+        read = weights.copy()
+        read[list(LIDS)] += 0.1 * (number == 33)  # less than a plain blink rises
+        evidence = SimpleNamespace(
+            landmarks=landmarks_open(0.8 if lost else 0.3), on_surface=lambda: landmarks_open(0.8)
+        )
+        frames.append((SimpleNamespace(evidence=evidence, by_net=lost), Reading(read, np.eye(3), 90.0)))
+    whole = list(with_whole_blinks(iter(frames), FPS))
+    assert max(frame[1].weights[list(LIDS)].max() for frame in whole) < 0.3
