@@ -8,6 +8,7 @@ import sys
 
 COMMANDS: dict[str, str] = {
     "template": "trainer.template.command",  # bakes assets/template.safetensors
+    "identity-population": "trainer.template.population",  # what faces are like, for the fit
     "expressions": "trainer.expressions.command",  # learns to read expressions, writes assets/expressions
     "train": "trainer.train_command",  # trains a recipe; the word may be left out
     "landmark-errors": "trainer.landmark_errors",  # how the landmark net errs, for the fit

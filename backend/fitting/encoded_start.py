@@ -13,6 +13,7 @@ from backend.fitting.canonical_stage import usable_landmarks
 from backend.fitting.initial_pose import initial_parameters, turned_to
 from backend.fitting.options import EncodedStage, PriorWeights
 from backend.fitting.parameters import PhotoParameters
+from backend.fitting.population import standard_normal
 from backend.fitting.solver import FaceEstimate, IdentityBelief, solver_weights
 from backend.geometry.template import Template
 from backend.photos.collection import PhotoFace
@@ -61,7 +62,7 @@ def projected_expression(
     chosen = compared_vertices(template)
     keys = template.expressions[:, chosen].reshape(len(template.expressions), -1).astype(np.float64)
     weight = (stage.deviation_mm / 1000.0) ** -2 / len(chosen) * stage.expression_information
-    prior_weights = solver_weights(prior, 1, 1.0)
+    prior_weights = solver_weights(prior, standard_normal(1), 1.0)
     system = weight * (keys @ keys.T) + np.diag(prior_weights.expression_information)
     right = weight * (keys @ photo.expression[chosen].ravel()) - prior_weights.expression_bias
     root = np.linalg.cholesky(system)  # 1/2 x^T S x - r^T x = 1/2 |L^T x - L^-1 r|² + constant

@@ -22,6 +22,7 @@ from backend.fitting.initial_pose import camera_prior, face_scale, initial_param
 from backend.fitting.landmark_targets import LandmarkModel, landmark_model, landmark_targets
 from backend.fitting.options import CageStage, CanonicalStage, DenseStage, FitOptions, started_options
 from backend.fitting.points import points_at_vertices
+from backend.fitting.population import identity_prior
 from backend.fitting.solver import FaceEstimate, IdentityBelief, PointTargets, residuals, solve, solver_weights
 from backend.geometry.template import Template, load_template
 from backend.geometry.topology import triangles_from_quads
@@ -167,7 +168,7 @@ def fit_landmarks(
     """Joint landmark fit; visibility and outline are renewed while it runs."""
     stage, prior = options.landmarks, options.prior
     cameras = tuple(camera_prior(face, prior) for face in faces)
-    weights = solver_weights(prior, len(template.identity_modes), stage.outlier_scale)
+    weights = solver_weights(prior, identity_prior(template, prior), stage.outlier_scale)
     starts = tuple(initial_parameters(template, face, prior, model.nuisance_size) for face in faces)
     if canonical is not None:
         place = place_by_landmarks(template, canonical)
@@ -210,7 +211,7 @@ def run_canonical_stage(state: FitState, options: FitOptions, stage: CanonicalSt
         return state
     mesh, model = canonical_mesh(template), landmark_model(template)
     cameras = tuple(camera_prior(one, options.prior) for one in faces)
-    weights = solver_weights(options.prior, len(template.identity_modes), options.landmarks.outlier_scale)
+    weights = solver_weights(options.prior, identity_prior(template, options.prior), options.landmarks.outlier_scale)
     for _ in range(stage.rounds):
         belief = canonical_belief(template, mesh, face, state.estimate.identity, stage).and_also(state.encoder_belief)
         targets = _all_landmark_targets(template, model, faces, state.estimate, options)
@@ -243,7 +244,7 @@ def run_dense_stage(
     template, faces = state.template, state.faces
     mesh, model = dense_mesh(template), landmark_model(template)
     cameras = tuple(camera_prior(face, options.prior) for face in faces)
-    weights = solver_weights(options.prior, len(template.identity_modes), options.landmarks.outlier_scale)
+    weights = solver_weights(options.prior, identity_prior(template, options.prior), options.landmarks.outlier_scale)
     for round_number, width in enumerate(stage.face_widths):
         progress("dense", round_number / len(stage.face_widths))
         if stage.matched:

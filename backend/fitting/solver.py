@@ -91,42 +91,6 @@ class FaceEstimate:
 
 
 @dataclass(frozen=True)
-class SolverWeights:
-    """Priors in the solver's form.
-
-    Attributes
-    ----------
-    identity_information : (K,) inverse variances.
-    expression_information : (52,) inverse variances.
-    expression_bias : (52,) gradient of the linear pull towards 0.
-    outlier_scale : Geman-McClure scale in standard deviations.
-    """
-
-    identity_information: np.ndarray
-    expression_information: np.ndarray
-    expression_bias: np.ndarray
-    outlier_scale: float
-
-
-def solver_weights(prior: PriorWeights, identity_size: int, outlier_scale: float) -> SolverWeights:
-    """Turn the declared prior into the solver's form."""
-    deviation = np.array(
-        [
-            prior.common_expression_deviation
-            if name.startswith(COMMON_EXPRESSIONS)
-            else prior.rare_expression_deviation
-            for name in ARKIT_NAMES
-        ]
-    )
-    return SolverWeights(
-        np.full(identity_size, prior.identity_deviation**-2),
-        deviation**-2.0,
-        np.full(len(ARKIT_NAMES), prior.expression_bias),
-        outlier_scale,
-    )
-
-
-@dataclass(frozen=True)
 class IdentityBelief:
     """What something other than points says about the identity a: a cost of 1/2 a^T information a - pull^T a.
 
@@ -147,6 +111,42 @@ class IdentityBelief:
         if other is None:
             return self
         return IdentityBelief(self.information + other.information, self.pull + other.pull)
+
+
+@dataclass(frozen=True)
+class SolverWeights:
+    """Priors in the solver's form.
+
+    Attributes
+    ----------
+    identity : what faces are like.
+    expression_information : (52,) inverse variances.
+    expression_bias : (52,) gradient of the linear pull towards 0.
+    outlier_scale : Geman-McClure scale in standard deviations.
+    """
+
+    identity: IdentityBelief
+    expression_information: np.ndarray
+    expression_bias: np.ndarray
+    outlier_scale: float
+
+
+def solver_weights(prior: PriorWeights, identity: IdentityBelief, outlier_scale: float) -> SolverWeights:
+    """Turn the declared prior, and what faces are like, into the solver's form."""
+    deviation = np.array(
+        [
+            prior.common_expression_deviation
+            if name.startswith(COMMON_EXPRESSIONS)
+            else prior.rare_expression_deviation
+            for name in ARKIT_NAMES
+        ]
+    )
+    return SolverWeights(
+        identity,
+        deviation**-2.0,
+        np.full(len(ARKIT_NAMES), prior.expression_bias),
+        outlier_scale,
+    )
 
 
 @dataclass(frozen=True)
@@ -261,12 +261,10 @@ def _solve_step(
     """One damped step: (K + 1,) for identity and distance habit, and (P,) per photo; expression weights held at a bound
     do not move."""
     size = len(estimate.identity) + 1
-    information = np.append(weights.identity_information, 1.0)
-    shared = np.diag(information)
-    shared_gradient = information * np.append(estimate.identity, estimate.distance_habit)
-    if belief is not None:
-        shared[:-1, :-1] += belief.information
-        shared_gradient[:-1] += belief.information @ estimate.identity - belief.pull
+    known = weights.identity.and_also(belief)
+    shared = np.eye(size)
+    shared[:-1, :-1] = known.information
+    shared_gradient = np.append(known.information @ estimate.identity - known.pull, estimate.distance_habit)
     eliminated = []
     for system, parameters in zip(systems, estimate.photos, strict=True):
         gradient = system.own_gradient[POSE_SIZE : POSE_SIZE + EXPRESSION_SIZE]
@@ -303,13 +301,12 @@ def solve(
     Parameters
     ----------
     estimate : start; targets, camera_priors : one per photo. iterations : accepted or refused steps.
-    belief : what else is known about the identity.
+    belief : what else is known about this identity.
     """
 
     def total_cost(candidate: FaceEstimate) -> float:
-        cost = 0.5 * float((weights.identity_information * candidate.identity**2).sum())
+        cost = weights.identity.and_also(belief).cost(candidate.identity)
         cost += 0.5 * candidate.distance_habit**2
-        cost += 0.0 if belief is None else belief.cost(candidate.identity)
         for parameters, target, prior in zip(candidate.photos, targets, camera_priors, strict=True):
             cost += _photo_cost(parameters, candidate, target, prior, weights)
         return cost

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,8 +20,8 @@ from backend.geometry.template import Template, load_template
 from trainer.data.surface_landmarks import find_surface_landmarks
 from trainer.template.bake import head_topology, make_doll
 from trainer.template.closest_point import closest_points
-from trainer.template.facekit_prior import FIT_LANDMARKS
-from trainer.template.model_fit import fit_model
+from trainer.template.facekit_prior import FIT_LANDMARKS, HeadTopology
+from trainer.template.model_fit import ModelFit, fit_model
 from trainer.template.scans import MEASURING_SIMPOP, TriangleMesh, facekit_surface, read_facekit, read_simulated
 
 RADIUS = 0.095
@@ -64,10 +65,11 @@ def facekit_targets(count: int, seed: int = 77) -> list[ScanTarget]:
     return targets
 
 
-def simulated_targets() -> list[ScanTarget]:
-    """The simulated faces that are for measuring only; landmarks by the detector on clay renderings."""
+def simulated_targets(numbers: Sequence[int] = MEASURING_SIMPOP) -> list[ScanTarget]:
+    """Simulated faces, those that are for measuring only if no others are named; landmarks by the detector on clay
+    renderings."""
     targets = []
-    for number in MEASURING_SIMPOP:
+    for number in numbers:
         scan = read_simulated(number)
         found = find_surface_landmarks(scan.vertices, scan.triangles, scan.vertices.mean(0))
         usable = tuple(index for index in STEADY if found.found[index])
@@ -78,28 +80,31 @@ def simulated_targets() -> list[ScanTarget]:
     return targets
 
 
+def fitted(template: Template, modes: np.ndarray, topology: HeadTopology, target: ScanTarget) -> ModelFit:
+    """The most probable coefficients of modes (K, V_head, 3) for a face, and the similarity that lays them onto it."""
+    head = template.head.vertex_stop
+    embedding = template.landmarks478 if target.mesh478 else template.landmarks68
+    chosen = list(target.indices)
+    rows = sp.csr_matrix(
+        (
+            embedding.barycentrics[chosen].astype(np.float64).ravel(),
+            (np.repeat(np.arange(len(chosen)), 3), embedding.vertices[chosen].ravel()),
+        ),
+        shape=(len(chosen), head),
+    )
+    # the smooth surface at the cage's vertices is enough for fitting
+    return fit_model(
+        template.vertices[:head].astype(np.float64), modes, topology.matrix[:head], topology.triangles,
+        topology.skin_weights(face=1.0), target.scan, rows, target.landmarks,
+        landmark_noise=0.004 if target.mesh478 else 0.002, iterations=ITERATIONS,
+    )  # fmt: skip
+
+
 def distances_mm(template: Template, modes: np.ndarray, targets: list[ScanTarget]) -> np.ndarray:
     """(N, 2) median and mean distance of each target's scan from the fitted surface, in millimetres."""
-    topology = head_topology(template)
-    head = template.head.vertex_stop
-    mean = template.vertices[:head].astype(np.float64)
-    weights = topology.skin_weights(face=1.0)
-    coarse = topology.matrix[:head]  # the smooth surface at the cage's vertices is enough for fitting
-    figures = []
+    topology, figures = head_topology(template), []
     for target in targets:
-        embedding = template.landmarks478 if target.mesh478 else template.landmarks68
-        chosen = list(target.indices)
-        rows = sp.csr_matrix(
-            (
-                embedding.barycentrics[chosen].astype(np.float64).ravel(),
-                (np.repeat(np.arange(len(chosen)), 3), embedding.vertices[chosen].ravel()),
-            ),
-            shape=(len(chosen), head),
-        )
-        fit = fit_model(
-            mean, modes, coarse, topology.triangles, weights, target.scan, rows, target.landmarks,
-            landmark_noise=0.004 if target.mesh478 else 0.002, iterations=ITERATIONS,
-        )  # fmt: skip
+        fit = fitted(template, modes, topology, target)
         near = np.linalg.norm(target.scan.vertices[target.counted] - target.nose, axis=1) < RADIUS
         surface = topology.matrix @ fit.cage
         distance = closest_points(target.scan.vertices[target.counted][near], surface, topology.fine_triangles)[2]

@@ -11,6 +11,7 @@ from scipy.spatial.transform import Rotation
 from backend.fitting.options import PriorWeights
 from backend.fitting.parameters import FACING_CAMERA, PhotoParameters
 from backend.fitting.points import points_at_landmarks
+from backend.fitting.population import standard_normal
 from backend.fitting.solver import CameraPrior, FaceEstimate, PointTargets, solve, solver_weights
 from backend.geometry.template import load_template
 from backend.rig.arkit import ARKIT_INDEX
@@ -79,7 +80,7 @@ def test_recovers_pose_identity_and_expression(template) -> None:
     smile = np.zeros(52)
     smile[[ARKIT_INDEX["mouthSmileLeft"], ARKIT_INDEX["jawOpen"]]] = 0.6, 0.3
     truth = FaceEstimate(identity, tuple(photo(y, p, 0.8, smile if y == 0 else np.zeros(52)) for y, p in VIEWS))
-    weights = solver_weights(PriorWeights(), len(identity), 3.0)
+    weights = solver_weights(PriorWeights(), standard_normal(len(identity)), 3.0)
     targets = seen(template, truth, 0.3)
     found = solve(start_from(truth), targets, camera_priors(4), weights, 40)
 
@@ -98,7 +99,7 @@ def test_recovers_pose_identity_and_expression(template) -> None:
 
 def test_known_focal_length_fixes_the_distance(template) -> None:
     truth = FaceEstimate(np.zeros(len(template.identity_modes)), (photo(10, 0, 0.45, np.zeros(52)),))
-    weights = solver_weights(PriorWeights(), len(truth.identity), 3.0)
+    weights = solver_weights(PriorWeights(), standard_normal(len(truth.identity)), 3.0)
     found = solve(start_from(truth), seen(template, truth, 0.3), camera_priors(1, 2500.0 * 0.45), weights, 40)
     assert found.photos[0].distance == pytest.approx(0.45, rel=0.05)
     assert found.photos[0].focal == pytest.approx(2500.0 * 0.45, rel=0.05)
@@ -108,7 +109,7 @@ def test_a_fifth_of_wild_landmarks_changes_little(template) -> None:
     truth = FaceEstimate(
         np.zeros(len(template.identity_modes)), tuple(photo(y, p, 0.8, np.zeros(52)) for y, p in VIEWS[:2])
     )
-    weights = solver_weights(PriorWeights(), len(truth.identity), 3.0)
+    weights = solver_weights(PriorWeights(), standard_normal(len(truth.identity)), 3.0)
     clean = seen(template, truth, 0.5)
     generator = np.random.default_rng(1)
     wild = []
@@ -130,7 +131,7 @@ def test_without_evidence_the_prior_wins(template) -> None:
     target = seen(template, truth, 0.5)[0]
     silent = replace(target, information=np.full(len(target.information), 1e-9))
     start = FaceEstimate(np.ones(len(truth.identity)), (replace(truth.photos[0], expression=np.full(52, 0.5)),))
-    weights = solver_weights(PriorWeights(), len(truth.identity), 3.0)
+    weights = solver_weights(PriorWeights(), standard_normal(len(truth.identity)), 3.0)
     found = solve(start, (silent,), camera_priors(1), weights, 30)
     assert np.abs(found.identity).max() < 1e-3
     assert found.photos[0].expression.max() < 1e-3
@@ -143,7 +144,7 @@ def test_a_photo_without_evidence_takes_the_distance_of_the_others(template) -> 
     )
     targets = list(seen(template, truth, 0.3))
     targets[-1] = replace(targets[-1], information=np.full(len(targets[-1].information), 1e-9))
-    weights = solver_weights(PriorWeights(), len(truth.identity), 3.0)
+    weights = solver_weights(PriorWeights(), standard_normal(len(truth.identity)), 3.0)
     start = replace(truth, photos=tuple(replace(p, log_distance=float(np.log(1.2))) for p in truth.photos))
     distances = {}
     for shared in (0.0, 0.6):

@@ -1,0 +1,59 @@
+"""What faces are like: mean and covariance of identity coefficients over more than one population.
+
+The template's modes are one standard deviation each in the people whose scans they come from. Another population's
+faces lie around another mean, and a prior that knows of both expects less of any one face.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+
+from backend.fitting.options import PriorWeights
+from backend.fitting.solver import IdentityBelief
+from backend.geometry.template import TEMPLATE_PATH, Template, load_template
+from backend.safetensors_file import BrokenTensorFileError, read_arrays, read_metadata
+
+POPULATION_PATH = Path(__file__).resolve().parents[2] / "assets" / "identity_population.safetensors"
+
+
+def standard_normal(size: int, deviation: float = 1.0) -> IdentityBelief:
+    """Coefficients (size,) that are independent, around the mean face."""
+    return IdentityBelief(np.eye(size) / deviation**2, np.zeros(size))
+
+
+def belief_of(mean: np.ndarray, covariance: np.ndarray) -> IdentityBelief:
+    """A Gaussian of mean (K,) and covariance (K, K) in the solver's form."""
+    information = np.linalg.inv(covariance)
+    information = (information + information.T) / 2
+    return IdentityBelief(information, information @ mean)
+
+
+def identity_prior(template: Template, prior: PriorWeights) -> IdentityBelief:
+    """What is known of a face before any photo. Coefficients of other modes than the committed template's, which nobody
+    has measured, are independent; so are all where the populations' file is missing or damaged."""
+    known = populations() if template.identity_modes is load_template().identity_modes else None
+    if known is None:
+        return standard_normal(len(template.identity_modes), prior.identity_deviation)
+    mean, covariance = known
+    return belief_of(mean, covariance * prior.identity_deviation**2)
+
+
+@lru_cache(maxsize=1)
+def populations() -> tuple[np.ndarray, np.ndarray] | None:
+    """Mean (K,) and covariance (K, K) of the identity coefficients over all populations, None without the file or where
+    it is not the template's."""
+    try:
+        found = read_arrays(POPULATION_PATH)
+    except (FileNotFoundError, BrokenTensorFileError):
+        return None
+    if found.metadata.get("template") != template_fingerprint():
+        return None
+    return found.arrays["mean"].astype(np.float64), found.arrays["covariance"].astype(np.float64)
+
+
+def template_fingerprint() -> str:
+    """Whose modes the coefficients belong to."""
+    return read_metadata(TEMPLATE_PATH)["sha256"]
