@@ -16,6 +16,7 @@ from rich.table import Table
 from torch import Tensor
 
 from backend.encoded.networks import BasisModel
+from backend.errors import LikenessError
 from backend.fitting.identity_basis import BASIS_NAMES
 from backend.models.checkpoints import NOT_TRAINED, load_model
 from backend.models.learned_basis import MODEL_NAME, LearnedBasisNet, load_learned_basis
@@ -27,9 +28,10 @@ from trainer.data.portraits import PortraitsConfig
 from trainer.data.portraits.cache import open_cache
 from trainer.evaluate.basis_heads import HELD_OUT_SEED, head_figures
 from trainer.evaluate.basis_keys import key_figures
-from trainer.evaluate.basis_pairs import verification_figures
+from trainer.evaluate.basis_pairs import found_pairs, verification_figures
 from trainer.evaluate.basis_photometric import photometric_figures
 from trainer.evaluate.basis_reenactment import reenactment_figures
+from trainer.evaluate.basis_renders import render_figures
 from trainer.evaluate.basis_sheets import write_sheets
 from trainer.evaluate.basis_start import start_figures
 from trainer.evaluate.trained import trained_or_none
@@ -46,7 +48,8 @@ _FITTED = (
 )
 _COLOURS = ("photometric.learned", "photometric.prior")
 _KEYS = ("keys.moved_mm", "keys.refused", "keys.explained_mm.template", "keys.explained_mm.corrected")
-_PAIRS = ("verification.eer", "verification.emd")
+_RENDERS = tuple(f"verification.{what}.{figure}" for what in ("renders", "photos") for figure in ("emd", "eer"))
+_PAIRS = ("verification.eer", "verification.emd", *_RENDERS)
 _REENACTED = ("reenactment.landmark", "reenactment.photometric")
 _BATCH = 8
 _SHEET_ROWS = 10
@@ -182,4 +185,9 @@ def pair_figures(network: LearnedBasisNet, people: int) -> dict[str, float | str
     if not people or not folder.is_dir():
         why = "left out: not asked for" if not people else "left out: the photos of pairs are not here"
         return dict.fromkeys(_PAIRS, why)
-    return verification_figures(network, folder, people)
+    pairs = found_pairs(folder, people)
+    figures: dict[str, float | str] = {**verification_figures(network, pairs)}
+    try:
+        return figures | render_figures(network, pairs)
+    except LikenessError as problem:
+        return figures | dict.fromkeys(_RENDERS, f"left out: {problem}")

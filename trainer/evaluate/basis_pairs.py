@@ -1,7 +1,7 @@
 """Does the encoder's identity tell people apart? Pairs of photos of the same and of different people.
 
-The paper (section 4.2) compares renders in a face-recognition network's features; here the identity codes themselves
-are compared, which needs no other network and leaves reflectance out.
+Here the identity codes themselves are compared, which needs no other network and leaves reflectance out; renders, as in
+the paper, are compared by ``basis_renders``.
 """
 
 from __future__ import annotations
@@ -63,8 +63,13 @@ def similarities(first: np.ndarray, second: np.ndarray) -> tuple[np.ndarray, np.
     """Cosines between codes (P, m) of P people's first and second photos, less the mean code: (P,) of the same person,
     and (P (P - 1),) of one person's first photo with another's second."""
     middle = np.concatenate([first, second]).mean(0)
-    a, b = first - middle, second - middle
-    a, b = (codes / np.maximum(np.linalg.norm(codes, axis=1, keepdims=True), 1e-12) for codes in (a, b))
+    return cosines_of_pairs(first - middle, second - middle)
+
+
+def cosines_of_pairs(first: np.ndarray, second: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Cosines between vectors (P, m) of P people's first and second photos: (P,) of the same person, and
+    (P (P - 1),) of one person's first photo with another's second."""
+    a, b = (each / np.maximum(np.linalg.norm(each, axis=1, keepdims=True), 1e-12) for each in (first, second))
     cosines = a @ b.T
     return np.diag(cosines).copy(), cosines[~np.eye(len(a), dtype=bool)]
 
@@ -81,15 +86,19 @@ def equal_error_rate(same: np.ndarray, other: np.ndarray) -> float:
     return float((refused[nearest] + taken[nearest]) / 2)
 
 
-def verification_figures(network: LearnedBasisNet, folder: Path, people: int) -> dict[str, float]:
-    """``verification.eer`` and ``.emd`` (earth mover's distance between the cosines of same and of other pairs, larger
-    is better), and how many people both of whose photos show a face."""
+def found_pairs(folder: Path, people: int) -> list[tuple[FoundFace, FoundFace]]:
+    """The pairs of ``pairs_of_photos`` both of whose photos show a face."""
     found = [(read_face(one), read_face(two)) for one, two in pairs_of_photos(folder, people)]
-    both = [(one, two) for one, two in found if one is not None and two is not None]
-    codes = identity_codes(network, [face for pair in both for face in pair])
+    return [(one, two) for one, two in found if one is not None and two is not None]
+
+
+def verification_figures(network: LearnedBasisNet, pairs: Sequence[tuple[FoundFace, FoundFace]]) -> dict[str, float]:
+    """``verification.eer`` and ``.emd`` (earth mover's distance between the cosines of same and of other pairs, larger
+    is better), and of how many people."""
+    codes = identity_codes(network, [face for pair in pairs for face in pair])
     same, other = similarities(codes[0::2], codes[1::2])
     return {
         "verification.eer": equal_error_rate(same, other),
         "verification.emd": float(wasserstein_distance(same, other)),
-        "verification.people": float(len(both)),
+        "verification.people": float(len(pairs)),
     }

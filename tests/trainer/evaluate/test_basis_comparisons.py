@@ -12,15 +12,16 @@ import numpy as np
 import pytest
 import torch
 
-from backend.encoded.networks import BasisModel
+from backend.encoded.networks import BasisModel, encoder_input
 from backend.fitting.options import FitOptions
 from backend.geometry.template import load_template
 from backend.models.learned_basis import LearnedBasisNet
 from backend.models.learned_basis_picture import render_face
 from backend.photos.collection import PhotoCollection
 from backend.rendering.spherical_harmonics import light_from_directions
-from trainer.evaluate import basis_pairs, basis_photometric, basis_reenactment
+from trainer.evaluate import basis_pairs, basis_photometric, basis_reenactment, basis_renders
 from trainer.evaluate.basis_start import timed_fit
+from trainer.evaluate.metrics.identity import dlib_box
 from trainer.stages.learned_basis_render import FaceMarks
 
 sys.path.append(str(Path(__file__).resolve().parents[2] / "backend" / "encoded"))
@@ -131,3 +132,46 @@ def test_a_fit_is_timed_with_and_without_the_encoder(network: LearnedBasisNet) -
         timed = timed_fit(PhotoCollection(faces), own, options)
         assert timed.seconds > 0 and len(timed.fitted.photos) == 2
         assert max(photo.landmark_error_percent for photo in timed.fitted.photos) < 2
+
+
+def test_renders_show_who_it_is_without_expression(network: LearnedBasisNet) -> None:
+    template = load_template()
+    neutral, laughing = np.zeros(52), np.full(52, 0.3)
+    zero = np.zeros(len(template.identity_modes))
+    photos = [photo_of(template, zero, weights, 0.0, 1.0, 1)[0] for weights in (neutral, laughing)]
+    faces = [basis_pairs.FoundFace(photo.pixels, photo.landmarks) for photo in photos]
+    renders = list(basis_renders.identity_renders(network, faces))
+    with torch.no_grad():
+        given = encoder_input(faces, network.config.size)
+        code = network(given.pictures * 2 - 1, torch.arange(2), given.landmarks)
+    assert code.expression.abs().max() > 0.1, "the encoder sees some expression in each"
+    for number, render in enumerate(renders):
+        assert render.pixels.shape == (basis_renders.RENDER_SIDE,) * 2 + (3,) and render.landmarks.shape == (468, 2)
+        own = network.bases.vertices(network.bases.node_offsets(code.identity, code.expression)[0])[number]
+        marks = FaceMarks().points(own[None])
+        places = code.pose.cameras(basis_renders.RENDER_SIDE).project(marks.expand(2, -1, -1))[number, :, :2]
+        np.testing.assert_allclose(render.landmarks, places.detach().numpy(), atol=1e-2)
+        top, right, bottom, left = dlib_box(render.landmarks)
+        background = (render.pixels == 128).all(-1)
+        assert background.mean() > 0.05 and not background[max(top, 0) : bottom, max(left, 0) : right].all()
+
+
+def test_renders_and_photos_are_compared_in_a_recognition_networks_features(
+    network: LearnedBasisNet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    template = load_template()
+    zero = np.zeros(len(template.identity_modes)), np.zeros(52)
+    photos = [photo_of(template, *zero, 0.0, 1.0, number)[0] for number in range(4)]
+    faces = [basis_pairs.FoundFace(photo.pixels, photo.landmarks) for photo in photos]
+    asked = []
+
+    def embedding(picture: np.ndarray, box: tuple[int, int, int, int]) -> np.ndarray:
+        asked.append(picture.shape[0])
+        person = len(asked) - 1 < 4 or (len(asked) - 1) % 4 < 2  # renders: all alike; photos: two people
+        return np.array([1.0, 0.0]) if person else np.array([0.0, 1.0])
+
+    monkeypatch.setattr(basis_renders, "embedding_in", embedding)
+    found = basis_renders.render_figures(network, [(faces[0], faces[1]), (faces[2], faces[3])])
+    assert asked == [basis_renders.RENDER_SIDE] * 4 + [400] * 4
+    assert found["verification.renders.emd"] == 0 and found["verification.photos.emd"] == 1
+    assert found["verification.photos.eer"] == 0

@@ -24,6 +24,10 @@ def _recogniser():
     return face_recognition
 
 
+Box = tuple[int, int, int, int]
+"""Top, right, bottom, left of a face in pixels."""
+
+
 def face_embedding(picture: np.ndarray) -> np.ndarray | None:
     """(128,) embedding of the largest face of an (H, W, 3) uint8 sRGB picture, None when no face is found."""
     recogniser = _recogniser()
@@ -34,17 +38,24 @@ def face_embedding(picture: np.ndarray) -> np.ndarray | None:
         if box is None:
             return None
         boxes = [box]
-    largest = max(boxes, key=lambda box: (box[2] - box[0]) * (box[1] - box[3]))
-    return np.asarray(recogniser.face_encodings(picture, [largest], model="large")[0])
+    return embedding_in(picture, max(boxes, key=lambda box: (box[2] - box[0]) * (box[1] - box[3])))
 
 
-def _mediapipe_box(picture: np.ndarray) -> tuple[int, int, int, int] | None:
-    """(top, right, bottom, left) the way dlib frames faces (brows to chin, square), from MediaPipe's landmarks."""
+def embedding_in(picture: np.ndarray, box: Box) -> np.ndarray:
+    """(128,) embedding of the face in a box of an (H, W, 3) uint8 sRGB picture."""
+    return np.asarray(_recogniser().face_encodings(np.ascontiguousarray(picture), [box], model="large")[0])
+
+
+def _mediapipe_box(picture: np.ndarray) -> Box | None:
+    """``dlib_box`` of what MediaPipe finds."""
     from trainer.data.surface_landmarks import detect_landmarks
 
     marks = detect_landmarks(picture)
-    if marks is None:
-        return None
+    return None if marks is None else dlib_box(marks)
+
+
+def dlib_box(marks: np.ndarray) -> Box:
+    """The way dlib frames faces (brows to chin, square), from MediaPipe's landmarks (468 or more, 2 or 3) in pixels."""
     top, bottom = marks[[70, 300, 105, 334], 1].min(), marks[152, 1]
     x, y, half = marks[:468, 0].mean(), (top + bottom) / 2, 0.52 * (bottom - top)
     return int(y - half), int(x + half), int(y + half), int(x - half)
