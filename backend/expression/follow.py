@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from backend.expression.frame_face import COVERED_PERCENT, unsure_percent
 from backend.expression.frontalised import posed_depth
 from backend.fitting.initial_pose import face_scale
 from backend.photos.collection import SurfaceLandmarks
@@ -30,13 +31,20 @@ class FoundFace:
 
     Attributes
     ----------
-    landmarks : (478, 3) pixels, the detector's; where it finds nothing, profiles most of all, the landmark net's, with
-        the mean face's depths.
-    surface : the landmark net's points where they are the landmarks, else None.
+    landmarks : (478, 3) pixels, the detector's; where it finds nothing, profiles most of all, or something that is not
+        there, the landmark net's, with the mean face's depths.
+    surface : the landmark net's points, None where it is not trained.
+    by_net : whether these are the landmarks.
     """
 
     landmarks: np.ndarray
-    surface: SurfaceLandmarks | None = None
+    surface: SurfaceLandmarks | None
+    by_net: bool = False
+
+    @property
+    def sure(self) -> bool:
+        """Whether the landmark net, if it was asked, sees a face there."""
+        return self.surface is None or unsure_percent(self.surface) <= COVERED_PERCENT
 
 
 class FaceFollower:
@@ -58,9 +66,9 @@ class FaceFollower:
         return found
 
     def _follow(self, pixels: np.ndarray, last: np.ndarray) -> FoundFace | None:
-        landmarks = follow_landmarks(pixels, last)
-        if landmarks is not None:
-            return FoundFace(landmarks)
+        detected = _with_surface(pixels, follow_landmarks(pixels, last))
+        if detected is not None and detected.sure:
+            return detected
         landmarker = surface_landmarker()
         if landmarker is None:
             return None
@@ -78,21 +86,28 @@ class FaceFollower:
 
 
 def find_face(pixels: np.ndarray, face: DetectedFace) -> FoundFace | None:
-    """The face in a detected box; where the detector of landmarks finds none, as in profiles, as the landmark net sees
-    it. None where that is not sure either."""
-    landmarks = find_landmarks(pixels, face)
-    if landmarks is not None:
-        return FoundFace(landmarks)
+    """The face in a detected box; where the detector of landmarks finds none, as in profiles, or the landmark net sees
+    none where they are, as the net sees it. None where there is neither, the detector's where nobody is sure."""
+    detected = _with_surface(pixels, find_landmarks(pixels, face))
+    if detected is not None and detected.sure:
+        return detected
     landmarker = surface_landmarker()
-    return None if landmarker is None else _found_by_net(landmarker.find_in_box(pixels, face))
+    return (None if landmarker is None else _found_by_net(landmarker.find_in_box(pixels, face))) or detected
+
+
+def _with_surface(pixels: np.ndarray, landmarks: np.ndarray | None) -> FoundFace | None:
+    landmarker = surface_landmarker()
+    if landmarks is None or landmarker is None:
+        return None if landmarks is None else FoundFace(landmarks, None)
+    return FoundFace(landmarks, landmarker.find(pixels, landmarks))
 
 
 def _found_by_net(surface: SurfaceLandmarks) -> FoundFace | None:
     """The net's points in place of the detector's; None where they are not sure enough to say that there is a face."""
-    if np.median(surface.deviation) > SURE_PERCENT / 100.0 * face_scale(surface.places):
+    if unsure_percent(surface) > SURE_PERCENT:
         return None
     try:
         landmarks = np.column_stack([surface.places, posed_depth(surface.places)])
     except ValueError:  # no pose explains them
         return None
-    return FoundFace(landmarks.astype(np.float32), surface)
+    return FoundFace(landmarks.astype(np.float32), surface, by_net=True)

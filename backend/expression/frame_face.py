@@ -62,10 +62,12 @@ class SeenFace:
     def covered(self) -> bool:
         """Whether next to nothing of the face shows: the landmark net claims deviations of several times those that it
         has in profiles and beside hands. What would be read is anybody's guess."""
-        surface = self.face.surface
-        if surface is None:
-            return False
-        return bool(np.median(surface.deviation) > COVERED_PERCENT / 100.0 * face_scale(surface.places))
+        return self.face.surface is not None and unsure_percent(self.face.surface) > COVERED_PERCENT
+
+
+def unsure_percent(surface: SurfaceLandmarks) -> float:
+    """The median deviation that the landmark net claims, in per cent of the face's scale."""
+    return float(100.0 * np.median(surface.deviation) / face_scale(surface.places))
 
 
 def seen_in_frame(
@@ -75,10 +77,10 @@ def seen_in_frame(
     source_size: tuple[int, int] | None = None,
     focal_px: float | None = None,
     surface: SurfaceLandmarks | None = None,
+    by_net: bool = False,
 ) -> SeenFace:
-    """As ``face_in_frame``; ``surface`` where the landmark net has been asked already and its points are the
-    landmarks."""
-    by_net = surface is not None
+    """As ``face_in_frame``; ``surface`` where the landmark net has been asked already, ``by_net`` where its points are
+    the landmarks."""
     face = face_in_frame(name, pixels, landmarks, source_size, focal_px)
     landmarker = surface_landmarker()
     if surface is None and landmarker is not None:

@@ -99,6 +99,8 @@ def transfer_frames(
         fps = source.fps
         measured = _measured(subject, calibration, source, progress)
         frames = list(smoothed(measured, fps))
+    if all(frame.mark in (FrameMark.NO_FACE, FrameMark.DROPPED) for frame in frames):
+        raise NO_FACE
     progress("expression", 1.0)
     pivot = _pivot(subject, anchors[0].face)
     return _take(name, "video", fps, frames, pivot)
@@ -140,8 +142,8 @@ def _frame_face(follow: FaceFollower, frame: VideoFrame) -> SeenFace | None:
     found = follow(frame.pixels)
     if found is None:
         return None
-    focal = assumed_focal(frame.pixels)
-    seen = seen_in_frame(f"frame {frame.slot}", frame.pixels, found.landmarks, None, focal, found.surface)
+    name, focal = f"frame {frame.slot}", assumed_focal(frame.pixels)
+    seen = seen_in_frame(name, frame.pixels, found.landmarks, None, focal, found.surface, found.by_net)
     return None if seen.covered else seen
 
 
@@ -243,7 +245,8 @@ def _photo_face(name: str, path: Path) -> SeenFace:
         found = find_face(photo.pixels, detected)
         if found is None:
             continue
-        seen = seen_in_frame(name, photo.pixels, found.landmarks, photo.source_size, photo.focal_px, found.surface)
+        size, focal = photo.source_size, photo.focal_px
+        seen = seen_in_frame(name, photo.pixels, found.landmarks, size, focal, found.surface, found.by_net)
         if not seen.covered:
             return seen
         sentence = "Next to nothing of the face in it shows; give one in which it is not covered."
