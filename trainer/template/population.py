@@ -19,8 +19,8 @@ from trainer.template.bake import head_topology
 from trainer.template.measure import fitted, simulated_targets
 from trainer.template.scans import TRAINING_SIMPOP
 
-SECOND_SHARE = 0.8
-"""Of the pool, the second population. 0.5 and 0.9 were worse on people of both (docs/decisions.md)."""
+SECOND_SHARE = 0.7
+"""Of the pool, the second population (docs/decisions.md)."""
 _SAMPLE = 0.9
 """Weight of the second population's own covariance; the rest is the first one's, since a few faces know few
 directions. Leaving each of them out in turn, 0.5 and 0 were worse (docs/decisions.md)."""
