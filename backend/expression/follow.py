@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -79,9 +79,10 @@ class FaceFollower:
     def _search(self, pixels: np.ndarray) -> FoundFace | None:
         small, factor = fit_inside(pixels, SEARCH_SIDE)
         for face in detect_faces(small)[:3]:
-            found = find_face(small, face)
+            centre = (face.centre[0] / factor, face.centre[1] / factor)
+            found = find_face(pixels, replace(face, centre=centre, side=face.side / factor))
             if found is not None:
-                return found if factor == 1.0 else self._follow(pixels, found.landmarks / np.float32(factor))
+                return found
         return None
 
 

@@ -23,8 +23,8 @@ _VARIANTS = tuple(product((0.96,), (-0.05, 0.05), (False, True))) + tuple(
 )
 """Factors of the window's side, radians, mirrored: the mean over them forgets where the window happened to lie."""
 
-_BOX_WINDOW = 1.35
-"""Side of the first window around a detected box, per side of the box, which goes from the brows to the chin."""
+_BOX_WINDOWS = (1.35, 1.7)
+"""Sides of the first windows around a detected box, per side of the box, which goes from the brows to the chin."""
 
 
 class SurfaceLandmarker:
@@ -48,9 +48,10 @@ class SurfaceLandmarker:
         return SurfaceLandmarker(network, weights.version)
 
     def find_in_box(self, pixels: np.ndarray, face: DetectedFace) -> SurfaceLandmarks:
-        """The surface of a face of which nothing but a box is known, in a picture (H, W, 3) uint8 sRGB: from an upright
-        window and one that is turned like the box, which in profiles is a guess, the answer that is surer of itself."""
-        windows = [Window(face.centre, _BOX_WINDOW * face.side, angle) for angle in (face.angle, 0.0)]
+        """The surface of a face of which nothing but a box is known, in a picture (H, W, 3) uint8 sRGB: of a window
+        turned like the box, which in profiles is a guess, and an upright one, the answer that is surer of itself."""
+        turned = zip(_BOX_WINDOWS, (face.angle, 0.0), strict=True)
+        windows = [Window(face.centre, size * face.side, angle) for size, angle in turned]
         answers = [self.find(pixels, self._look(pixels, window, _FIRST).places) for window in windows]
         return min(answers, key=lambda answer: float(np.median(answer.deviation) / np.ptp(answer.places, axis=0).max()))
 
