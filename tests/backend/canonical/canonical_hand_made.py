@@ -36,20 +36,20 @@ TINY = LapConfig(
 )
 
 
-def tiny_network() -> LapNet:
+def tiny_network(config: LapConfig | None = None) -> LapNet:
     """Random weights; codes of different photos weigh differently, and albedo is not the same everywhere."""
     torch.manual_seed(3)
-    network = LapNet(TINY).eval()
+    network = LapNet(TINY if config is None else config).eval()
     for encoder in (network.depth_encoder, network.albedo_encoder):
         torch.nn.init.normal_(encoder.weigh.weight)
     return network
 
 
-def save_tiny(folder: Path) -> Path:
+def save_tiny(folder: Path, config: LapConfig | None = None) -> Path:
     """The tiny network as an exported model."""
-    network = tiny_network()
+    network = tiny_network(config)
     tensors = half_precision(network.state_dict())
-    save_model(ModelWeights(MODEL_NAME, TINY.to_json(), tensors, fingerprint(tensors)), folder)
+    save_model(ModelWeights(MODEL_NAME, network.config.to_json(), tensors, fingerprint(tensors)), folder)
     return folder
 
 

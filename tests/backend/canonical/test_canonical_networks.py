@@ -8,13 +8,21 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from canonical_hand_made import canonical_of, made_photo, save_tiny, still_photo, usual_place
+from canonical_hand_made import TINY, canonical_of, made_photo, save_tiny, still_photo, tiny_network, usual_place
 from scipy.spatial.transform import Rotation
 
 from backend.canonical.canonical_face import PhotoAlignment
-from backend.canonical.networks import FOLDER_VARIABLE, canonical_face, lap_model, load_lap_model, upright_square
+from backend.canonical.networks import (
+    FOLDER_VARIABLE,
+    LapModel,
+    canonical_face,
+    lap_model,
+    load_lap_model,
+    upright_square,
+)
 from backend.canonical.placing import align, place_landmarks
 from backend.errors import LikenessError
+from backend.photos.collection import SurfaceLandmarks
 from backend.photos.landmarks import mean_landmarks
 
 RANGE = (0.5, 1.5)
@@ -72,6 +80,38 @@ def test_without_weights_there_is_no_model(tmp_path: Path, monkeypatch) -> None:
         load_lap_model()
     monkeypatch.setenv(FOLDER_VARIABLE, str(save_tiny(tmp_path / "tiny")))
     assert len(lap_model().version) == 12
+
+
+def told_of_landmarks() -> LapModel:
+    """Networks that have learnt nothing but what landmarks say of views."""
+    network = tiny_network(replace(TINY, landmark_components=2, view_head=True))
+    bowl = torch.rand(478, 3, generator=torch.Generator().manual_seed(0)) * torch.tensor([0.15, 0.15, 0.05])
+    bowl = bowl - bowl.mean(0) + torch.tensor([0.0, 0.0, 1.0])
+    people = torch.zeros(2, 478, 3)
+    people[0], people[1] = 0.05 * (bowl - bowl.mean(0)) * torch.tensor([1.0, 0.0, 0.0]), 0.0
+    network.landmarks.points.copy_(bowl - torch.tensor([0.0, 0.0, 1.0]))
+    network.landmarks.people.copy_(people)
+    return LapModel(network, torch.device("cpu"), "told")
+
+
+def surface_of(points: np.ndarray) -> SurfaceLandmarks:
+    return SurfaceLandmarks(points[:, :2].astype(np.float64), np.full(478, 1.0))
+
+
+def test_networks_may_want_the_landmark_nets_points_and_see_views_by_them(tmp_path: Path, monkeypatch) -> None:
+    model = told_of_landmarks()
+    assert model.wants_surface
+    bowl = model.network.landmarks.points.numpy()
+    turn = Rotation.from_euler("y", 20, degrees=True).as_matrix()
+    straight, turned = (made_photo(0, surface=surface_of(points * 1500 + 150)) for points in (bowl, bowl @ turn.T))
+    face = canonical_face([straight, turned], model)
+    between = Rotation.from_matrix(face.photos[1].rotation @ face.photos[0].rotation.T).as_rotvec(degrees=True)
+    assert between[1] == pytest.approx(20, abs=4) and np.abs(between[[0, 2]]).max() < 4
+    with pytest.raises(ValueError, match=r"0\.png has no points"):
+        canonical_face([made_photo(0)], model)
+    monkeypatch.setenv(FOLDER_VARIABLE, str(save_tiny(tmp_path, model.network.config)))
+    assert lap_model(surface=False) is None, "nobody asks the landmark net"
+    assert lap_model().wants_surface
 
 
 def test_alignment_recovers_scale_offset_and_tilt_in_spite_of_outliers() -> None:
