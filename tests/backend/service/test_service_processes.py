@@ -139,6 +139,14 @@ def serve(folder: Path, *arguments: str) -> subprocess.Popen[str]:
     return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
+def announced(process: subprocess.Popen[str]) -> dict[str, str]:
+    """The line that a server prints when it is ready; fails with what it said where it has ended instead."""
+    assert process.stdout is not None
+    line = process.stdout.readline()
+    assert line, f"exit status {process.wait(10)}: {process.stderr.read() if process.stderr else ''}"
+    return json.loads(line)
+
+
 def fails(folder: Path, arguments: Sequence[str], code: str) -> str:
     """Run ``serve``, which must fail with that code; what it prints."""
     process = serve(folder, *arguments)
@@ -153,8 +161,7 @@ def test_the_command(tmp_path: Path) -> None:
     folder = tmp_path / "config"
     process = serve(folder)
     try:
-        assert process.stdout is not None
-        ready = json.loads(process.stdout.readline())
+        ready = announced(process)
         assert ready["event"] == "ready" and ready["protocol"] == 1 and ready["pid"] == process.pid
         assert ready["config_dir"] == str(folder)
         state = json.loads((folder / "server.json").read_text())
@@ -195,8 +202,7 @@ def test_other_machines_with_keys(tmp_path: Path) -> None:
     public, secret = (key.decode() for key in zmq.curve_keypair())
     process = serve(tmp_path, "--bind", "tcp://0.0.0.0:0", "--allow", public)
     try:
-        assert process.stdout is not None
-        ready = json.loads(process.stdout.readline())
+        ready = announced(process)
         endpoint = ready["endpoint"].replace("0.0.0.0", "127.0.0.1")
         own = json.loads((tmp_path / "client_key.json").read_text())
         allowed = ServiceClient(endpoint, ready["public_key"], (public, secret))
