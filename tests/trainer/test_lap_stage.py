@@ -14,13 +14,14 @@ from backend.models.lap import CanonicalMaps
 from backend.models.lap_render import view_of
 from backend.rendering.camera_models import CanonicalCamera, View
 from trainer.contracts import OptimizerConfig
+from trainer.data.lap import LapPeopleConfig
 from trainer.evaluate.metrics.depth import comparison_mask, depth_normals, mad, side
 from trainer.logs import read_log
 from trainer.loop import RunOptions, train
 from trainer.losses.perceptual import PerceptualConfig
 from trainer.recipe import RECIPES, Recipe, load_recipe
 from trainer.stages.lap import LapStageConfig, LapWeights
-from trainer.stages.lap_metrics import eroded, mad_per_photo, side_per_photo, view_errors
+from trainer.stages.lap_metrics import eroded, mad_per_photo, side_per_photo, view_degrees, view_errors
 from trainer.stages.lap_sets import principal_maps, random_subsets, single_photos
 
 CPU = torch.device("cpu")
@@ -118,6 +119,29 @@ def test_terms_without_truth_are_those_of_pictures() -> None:
     stage.step(ToySetsConfig().build().batch(range(2), CPU), 0.0)  # makes the basis
     terms = stage.step(ToySetsConfig(known=False).build().batch(range(2), CPU), 0.0)
     assert set(terms) == {"photometric", "mean_view", "coefficients"}
+
+
+def test_networks_that_are_told_of_landmarks_get_shapes_from_the_source_and_learn_from_them() -> None:
+    source = LapPeopleConfig(size=32, photos=2, seed=3, film=False, marks=True)
+    network = dataclasses.replace(
+        SMALL_NET,
+        landmark_components=4,
+        fusion="precision",
+        view_head=True,
+        view_knows_face=True,
+        translation=(0.1, 0.1, 0.25),
+    )
+    weights = dataclasses.replace(KNOWN, view_depth=1.0)
+    stage = small_stage(source=source, network=network, weights=weights, basis_people=4).build(CPU)
+    batch = source.build().batch(range(4, 6), CPU)
+    terms = stage.step(batch, 0.0)
+    assert {"depth", "view", "view_depth"} <= set(terms) and all(torch.isfinite(term) for term in terms.values())
+    landmarks = stage.network.landmarks
+    assert landmarks.people.flatten(1).norm(dim=1).min() > 0 and landmarks.spread.max() < 0.1
+    sum(terms.values()).backward()
+    assert landmarks.code[0].weight.grad.abs().sum() > 0 and landmarks.net[0].weight.grad.abs().sum() > 0
+    upright = torch.rad2deg((((batch.truth.rotation.diagonal(dim1=1, dim2=2).sum(1)) - 1) / 2).clamp(-1, 1).acos())
+    assert view_degrees(stage.network, batch).mean() < upright.mean(), "untrained, but placed by its landmarks"
 
 
 def test_photos_without_a_face_and_relaxed_regions_do_not_pull() -> None:
