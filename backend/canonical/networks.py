@@ -96,9 +96,8 @@ def canonical_face(faces: Sequence[PhotoFace], model: LapModel, progress: Progre
     marks = marks_in(faces, windows).to(model.device) if model.wants_surface else None
     codes = network.encode(pictures, marks)
     together = torch.zeros(len(faces), dtype=torch.int64, device=model.device)
-    scene = network.scene(pictures, codes, together)
+    shared, scene = network.face_and_scene(pictures, codes, together)
     progress(STAGE, 0.4)
-    shared = network.aggregate(codes, together)
     colour = torch.tensor([not face.monochrome for face in faces], device=model.device)
     if colour.any() and not colour.all():
         in_colour = codes.of(colour)

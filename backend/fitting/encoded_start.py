@@ -13,8 +13,7 @@ from backend.fitting.canonical_stage import usable_landmarks
 from backend.fitting.initial_pose import initial_parameters, turned_to
 from backend.fitting.options import EncodedStage, PriorWeights
 from backend.fitting.parameters import PhotoParameters
-from backend.fitting.population import standard_normal
-from backend.fitting.solver import FaceEstimate, IdentityBelief, solver_weights
+from backend.fitting.solver import FaceEstimate, IdentityBelief, expression_prior
 from backend.geometry.template import Template
 from backend.photos.collection import PhotoFace
 
@@ -62,9 +61,9 @@ def projected_expression(
     chosen = compared_vertices(template)
     keys = template.expressions[:, chosen].reshape(len(template.expressions), -1).astype(np.float64)
     weight = (stage.deviation_mm / 1000.0) ** -2 / len(chosen) * stage.expression_information
-    prior_weights = solver_weights(prior, standard_normal(1), 1.0)
-    system = weight * (keys @ keys.T) + np.diag(prior_weights.expression_information)
-    right = weight * (keys @ photo.expression[chosen].ravel()) - prior_weights.expression_bias
+    information, bias = expression_prior(prior)
+    system = weight * (keys @ keys.T) + np.diag(information)
+    right = weight * (keys @ photo.expression[chosen].ravel()) - bias
     root = np.linalg.cholesky(system)  # 1/2 x^T S x - r^T x = 1/2 |L^T x - L^-1 r|² + constant
     solved = lsq_linear(root.T, np.linalg.solve(root, right), bounds=(0.0, 1.0), method="bvls")
     return np.clip(solved.x, 0.0, 1.0)

@@ -133,6 +133,11 @@ class SolverWeights:
 
 def solver_weights(prior: PriorWeights, identity: IdentityBelief, outlier_scale: float) -> SolverWeights:
     """Turn the declared prior, and what faces are like, into the solver's form."""
+    return SolverWeights(identity, *expression_prior(prior), outlier_scale)
+
+
+def expression_prior(prior: PriorWeights) -> tuple[np.ndarray, np.ndarray]:
+    """``expression_information`` and ``expression_bias`` of ``SolverWeights``, (52,) each."""
     deviation = np.array(
         [
             prior.common_expression_deviation
@@ -141,12 +146,7 @@ def solver_weights(prior: PriorWeights, identity: IdentityBelief, outlier_scale:
             for name in ARKIT_NAMES
         ]
     )
-    return SolverWeights(
-        identity,
-        deviation**-2.0,
-        np.full(len(ARKIT_NAMES), prior.expression_bias),
-        outlier_scale,
-    )
+    return deviation**-2.0, np.full(len(ARKIT_NAMES), prior.expression_bias)
 
 
 @dataclass(frozen=True)
@@ -254,14 +254,12 @@ def _photo_system(
 def _solve_step(
     systems: list[_PhotoSystem],
     estimate: FaceEstimate,
-    weights: SolverWeights,
+    known: IdentityBelief,
     damping: float,
-    belief: IdentityBelief | None,
 ) -> tuple[np.ndarray, list[np.ndarray]]:
-    """One damped step: (K + 1,) for identity and distance habit, and (P,) per photo; expression weights held at a bound
-    do not move."""
+    """One damped step: (K + 1,) for identity, of which something is ``known``, and distance habit, and (P,) per photo;
+    expression weights held at a bound do not move."""
     size = len(estimate.identity) + 1
-    known = weights.identity.and_also(belief)
     shared = np.eye(size)
     shared[:-1, :-1] = known.information
     shared_gradient = np.append(known.information @ estimate.identity - known.pull, estimate.distance_habit)
@@ -303,9 +301,10 @@ def solve(
     estimate : start; targets, camera_priors : one per photo. iterations : accepted or refused steps.
     belief : what else is known about this identity.
     """
+    known = weights.identity.and_also(belief)
 
     def total_cost(candidate: FaceEstimate) -> float:
-        cost = weights.identity.and_also(belief).cost(candidate.identity)
+        cost = known.cost(candidate.identity)
         cost += 0.5 * candidate.distance_habit**2
         for parameters, target, prior in zip(candidate.photos, targets, camera_priors, strict=True):
             cost += _photo_cost(parameters, candidate, target, prior, weights)
@@ -320,7 +319,7 @@ def solve(
                 _photo_system(parameters, estimate, target, prior, weights)
                 for parameters, target, prior in zip(estimate.photos, targets, camera_priors, strict=True)
             ]
-        shared_step, steps = _solve_step(systems, estimate, weights, damping, belief)
+        shared_step, steps = _solve_step(systems, estimate, known, damping)
         candidate = replace(
             estimate,
             identity=estimate.identity + shared_step[:-1],

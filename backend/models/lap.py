@@ -234,9 +234,12 @@ class LapNet(nn.Module):
 
     def aggregate(self, codes: Codes, set_of: Tensor) -> CanonicalMaps:
         """The shared face of each set (equation 4); ``set_of`` (N,) int64 names the set of each code, from 0 on."""
-        albedo = fuse_codes(codes.albedo, codes.albedo_logits, set_of, self.config.fusion)
         depth, _ = self._together(codes.depth, codes.depth_logits, codes.marks, set_of)
-        return self.decode(depth, albedo)
+        return self._shared(codes, depth, set_of)
+
+    def _shared(self, codes: Codes, depth: Tensor, set_of: Tensor) -> CanonicalMaps:
+        """The faces of sets with depth codes (G, C)."""
+        return self.decode(depth, fuse_codes(codes.albedo, codes.albedo_logits, set_of, self.config.fusion))
 
     def _together(
         self, depth: Tensor, logits: Tensor, marks: Tensor | None, set_of: Tensor
@@ -270,7 +273,15 @@ class LapNet(nn.Module):
         each picture is alone."""
         together = torch.arange(len(pictures), device=pictures.device) if set_of is None else set_of
         fused, start = self._together(codes.depth, codes.depth_logits, codes.marks, together)
-        face = fused[together]
+        return self._scene(pictures, codes, fused[together], start)
+
+    def face_and_scene(self, pictures: Tensor, codes: Codes, set_of: Tensor) -> tuple[CanonicalMaps, Scene]:
+        """``aggregate`` and ``scene`` of the same sets, whose landmarks are solved once."""
+        fused, start = self._together(codes.depth, codes.depth_logits, codes.marks, set_of)
+        return self._shared(codes, fused, set_of), self._scene(pictures, codes, fused[set_of], start)
+
+    def _scene(self, pictures: Tensor, codes: Codes, face: Tensor, start: View | None) -> Scene:
+        """face : (N, C) fused depth code of each picture's person. start : its view by landmarks."""
         view = self._view(pictures, codes.features, face, start)
         if self.config.mirrored_views and not self.training:
             mirrored = pictures.flip(-1)
@@ -323,8 +334,7 @@ class LapNet(nn.Module):
 
     def forward(self, pictures: Tensor, set_of: Tensor, marks: Tensor | None = None) -> tuple[CanonicalMaps, Scene]:
         """The shared faces of all sets, light and view of all pictures."""
-        codes = self.encode(pictures, marks)
-        return self.aggregate(codes, set_of), self.scene(pictures, codes, set_of)
+        return self.face_and_scene(pictures, self.encode(pictures, marks), set_of)
 
 
 def mirrored_view(view: View) -> View:

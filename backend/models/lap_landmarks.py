@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from backend.models.landmarks import LANDMARKS
-from backend.rendering.camera_models import LAP_PIVOT, CanonicalCamera, View, rotation_from_axis_angle
+from backend.rendering.camera_models import LAP_PIVOT, CanonicalCamera, View, cross_matrix, rotation_from_axis_angle
 
 EXPRESSIONS = 16
 """Ways in which an expression moves the points that a photo is free to take."""
@@ -106,12 +106,12 @@ class LandmarkFace(nn.Module):
         shape = marks.new_zeros(sets, components)
         moods = marks.new_zeros(len(marks), EXPRESSIONS)
         prior = torch.cat([marks.new_full((6,), 1e-6), marks.new_ones(EXPRESSIONS)])
+        trust = _INDEPENDENT * weight.repeat_interleave(2, 1)[..., None]  # (N, 2L, 1)
         for step in range(_ALONE + _TOGETHER):
             moved = torch.einsum("ne,elc->nlc", moods, self.expressions)
             points = self._of_shape(shape)[set_of] + moved
             by_view, rows = self._jacobian(view, points)
-            left = self._beside(marks, view, points)
-            seen = weight * _INDEPENDENT
+            left = self._beside(marks, view, points).flatten(1)[..., None]
             if step < _ALONE:  # from far off, shape and expression would take what is the view's
                 own, by_shape = by_view, None
             else:
@@ -120,19 +120,18 @@ class LandmarkFace(nn.Module):
                 by_shape = torch.einsum("nlrc,klc->nlrk", turned, self.people).flatten(1, 2)
             own = own.flatten(1, 2)  # (N, 2L, 6 or 6 + E)
             count = own.shape[-1]
-            weighted = (own * seen.repeat_interleave(2, 1)[..., None]).transpose(1, 2)
+            weighted = (own * trust).transpose(1, 2)
             matrix = weighted @ own + torch.diag(prior[:count])
-            flat = left.flatten(1)[..., None]
             held = torch.cat([marks.new_zeros(len(marks), 6), moods], 1)[:, :count] * prior[:count]
-            right = weighted @ flat - held[..., None]
+            right = weighted @ left - held[..., None]
             if by_shape is None:
                 change = torch.linalg.solve(matrix, right)[..., 0]
             else:
                 coupling = weighted @ by_shape  # (N, 6 + E, K)
                 solved = torch.linalg.solve(matrix, torch.cat([coupling, right], 2))
-                weighted_shape = (by_shape * seen.repeat_interleave(2, 1)[..., None]).transpose(1, 2)
+                weighted_shape = (by_shape * trust).transpose(1, 2)
                 own_information = weighted_shape @ by_shape - coupling.transpose(1, 2) @ solved[..., :-1]
-                own_pull = (weighted_shape @ flat - coupling.transpose(1, 2) @ solved[..., -1:])[..., 0]
+                own_pull = (weighted_shape @ left - coupling.transpose(1, 2) @ solved[..., -1:])[..., 0]
                 information = torch.eye(components, device=marks.device).repeat(sets, 1, 1)
                 information = information.index_add(0, set_of, own_information)
                 pull = (-shape).index_add(0, set_of, own_pull)
@@ -156,9 +155,7 @@ class LandmarkFace(nn.Module):
         rows = torch.stack(
             [torch.stack([scale, zero, -scale * x / z], -1), torch.stack([zero, scale, -scale * y / z], -1)], 2
         )
-        a, b, c = turned.unbind(-1)
-        turn = torch.stack([zero, c, -b, -c, zero, a, b, -a, zero], -1).unflatten(-1, (3, 3))  # d place / d turn
-        return torch.cat([rows @ turn, rows], -1), rows
+        return torch.cat([-rows @ cross_matrix(turned), rows], -1), rows
 
     def _beside(self, marks: Tensor, view: View, points: Tensor) -> Tensor:
         """(N, L, 2) how far the marks lie beside points (N, L, 3) in their views, in sides."""

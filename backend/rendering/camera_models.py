@@ -90,10 +90,15 @@ def rotation_from_axis_angle(vector: torch.Tensor) -> torch.Tensor:
     angle = safe.sqrt()
     sine = torch.where(small, 1 - squared / 6, angle.sin() / angle)
     cosine = torch.where(small, 0.5 - squared / 24, (1 - angle.cos()) / safe)
+    cross = cross_matrix(vector)
+    return torch.eye(3, dtype=vector.dtype, device=vector.device) + sine * cross + cosine * (cross @ cross)
+
+
+def cross_matrix(vector: torch.Tensor) -> torch.Tensor:
+    """Matrices (..., 3, 3) that multiply as the cross product of vectors (..., 3) from the left."""
     x, y, z = vector.unbind(-1)
     zero = torch.zeros_like(x)
-    cross = torch.stack([zero, -z, y, z, zero, -x, -y, x, zero], -1).unflatten(-1, (3, 3))
-    return torch.eye(3, dtype=vector.dtype, device=vector.device) + sine * cross + cosine * (cross @ cross)
+    return torch.stack([zero, -z, y, z, zero, -x, -y, x, zero], -1).unflatten(-1, (3, 3))
 
 
 def rotation_from_euler(angles: torch.Tensor) -> torch.Tensor:

@@ -158,8 +158,7 @@ class LapStage(Stage):
         refining = config.phase == "refine"
         with torch.set_grad_enabled(not refining):
             codes = self.network.encode(pictures, batch.marks)
-            shared = self.network.aggregate(codes, subsets.set_of)
-            scene = self.network.scene(pictures, codes, subsets.set_of)
+            shared, scene = self.network.face_and_scene(pictures, codes, subsets.set_of)
         own = shared.of(subsets.set_of)
         if config.phase != "aggregate":
             own = self.network.personalize(pictures, own)

@@ -93,10 +93,9 @@ def batch_errors(network: LapNet, batch: LapBatch, personal: bool, mean: Tensor 
     for count in range(1, largest + 1):
         rows = first_photos(batch.set_of, count)
         chosen = codes.of(rows)
-        face = network.aggregate(chosen, batch.set_of[rows])
-        every = network.scene(pictures[rows], chosen, batch.set_of[rows]).view
+        face, scene = network.face_and_scene(pictures[rows], chosen, batch.set_of[rows])
         place = torch.searchsorted(rows, targets)
-        seen = View(every.rotation[place], every.translation[place])
+        seen = View(scene.view.rotation[place], scene.view.translation[place])
         views.append(seen)
         found[f"n{count}"] = view_errors(face, seen, batch, targets, network)
         found[f"canonical.n{count}"] = canonical_errors(face.depth, batch.truth.depth)

@@ -16,6 +16,7 @@ from trainer.contracts import Source, SourceConfig
 from trainer.data.disk_cache import cache_folder, content_key
 from trainer.data.kept_rows import mapped
 from trainer.data.lap.batch import LapBatch
+from trainer.data.lap.stored import code_of_sets
 from trainer.data.people.view import FACE_CROP
 
 _STEP = 1 / 16384
@@ -43,13 +44,7 @@ class MarkedSets:
     def __init__(self, source: Source, key: SourceConfig, count: int, folder: str = "") -> None:
         self._source, self._count = source, count
         self._landmarker = SurfaceLandmarker.load()
-        here = Path(__file__).resolve().parent
-        code = [
-            here / "marks.py",
-            here / "stored.py",
-            here / "truth.py",
-            *sorted((here.parent / "people").rglob("*.py")),
-        ]
+        code = [Path(__file__).resolve(), *code_of_sets()]
         root = Path(folder) if folder else cache_folder() / "lap"
         self._folder = root / f"marks_{content_key(key, count, self._landmarker.version, *code)}"
 

@@ -19,6 +19,12 @@ _LOWEST, _STEP = 0.5, 1.0 / 65534
 _MADE_AT_ONCE = 16
 
 
+def code_of_sets() -> list[Path]:
+    """The files that decide what is in stored sets: with others they are made anew."""
+    here = Path(__file__).resolve().parent
+    return [here / "truth.py", here / "stored.py", *sorted((here.parent / "people").rglob("*.py"))]
+
+
 class SetSource(Protocol):
     """What is stored: sets of equal size, all with truth."""
 
@@ -32,10 +38,8 @@ class StoredSets:
 
     def __init__(self, source: SetSource, key: SourceConfig, count: int, folder: str = "") -> None:
         self._source, self._count = source, count
-        here = Path(__file__).resolve().parent
-        code = [here / "truth.py", here / "stored.py", *sorted((here.parent / "people").rglob("*.py"))]
         root = Path(folder) if folder else cache_folder() / "lap"
-        self._folder = root / content_key(key, count, *code)
+        self._folder = root / content_key(key, count, *code_of_sets())
         self._arrays: dict[str, np.ndarray] | None = None
 
     def batch(self, indices: range, device: torch.device) -> LapBatch:
