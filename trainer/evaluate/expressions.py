@@ -11,7 +11,6 @@ import numpy as np
 import torch
 from rich.console import Console
 from rich.table import Table
-from scipy.ndimage import label
 from scipy.spatial.transform import Rotation
 
 from backend.errors import LikenessError
@@ -27,22 +26,19 @@ from backend.fitting.parameters import FACING_CAMERA, PhotoParameters
 from backend.geometry.template import load_template
 from backend.photos.collection import FaceClass
 from backend.photos.detect import detect_faces
-from backend.rig.arkit import ARKIT_INDEX, ARKIT_NAMES
+from backend.rig.arkit import ARKIT_NAMES
 from trainer.data.people.casting import FRAMES_PER_SECOND
 from trainer.data.people.source import People, PeopleConfig
+from trainer.evaluate.blink_clips import FRAMES as BLINK_FRAMES
 from trainer.evaluate.blink_clips import BlinkPeople, yaw_of
+from trainer.evaluate.blink_counts import BlinkCounts, blink_figures, count_blinks
 from trainer.evaluate.pose_errors import PoseErrors, pose_errors, turn_between
 from trainer.evaluate.seen_skin import seen_appearance
 from trainer.expressions.pictures import frame_camera, put_into_frame
 
 SEED = 9100
 """Of people that no training run uses."""
-KINDS = ("photos", "clips", "blinks")
-LEAST_EYE_PIXELS = 6
-"""Of a crop of some 200; open eyes have 30 to 80, a profile's one 10 to 30."""
-BLINK_CLOSED, BLINK_FALSE = 0.5, 0.25
-"""A lid's weight above which a run of frames counts as a blink; an estimated run is false when the truth stays below
-the second."""
+KINDS = ("photos", "clips", "blinks", "all_clips")
 
 
 @dataclass(frozen=True)
@@ -53,7 +49,7 @@ class KnownPictures:
     ----------
     pictures : F of (S, S, 3) uint8 sRGB. rotations : (F, 3, 3) camera_from_head. places : (F, 3) of the face's middle
     in the camera frame, metres. weights : (F, 52). neutral : (V, 3) vertices. focal_px : focal length in pixels.
-    eye_pixels : (F,) how many pixels of the crop show an eye between its lids.
+    eye_pixels : (F,) how many pixels show an eye between its lids, not hair, a dark lens or a hand before it.
     """
 
     pictures: tuple[np.ndarray, ...]
@@ -63,11 +59,6 @@ class KnownPictures:
     neutral: np.ndarray
     focal_px: float
     eye_pixels: np.ndarray
-
-    @property
-    def eyes_show(self) -> bool:
-        """Whether eyes are seen at all: no dark glasses, hair or hands before them in most pictures."""
-        return bool(np.median(self.eye_pixels) >= LEAST_EYE_PIXELS)
 
 
 def known_pictures(source: PeopleConfig | People, index: int) -> KnownPictures:
@@ -182,26 +173,6 @@ def jitter(values: np.ndarray) -> float:
     return float(np.abs(np.diff(values, 2, axis=0)).mean())
 
 
-def blinks(truth: np.ndarray, found: np.ndarray) -> tuple[int, int, int]:
-    """True blinks, how many of them were found, and false ones, of one clip's weights (F, 52); both lids' mean counts.
-
-    A blink is found when the estimate closes within a frame of it.
-    """
-    lids = [ARKIT_INDEX["eyeBlinkLeft"], ARKIT_INDEX["eyeBlinkRight"]]
-    true_lid, found_lid = truth[:, lids].mean(1), found[:, lids].mean(1)
-    runs, count = label(true_lid > BLINK_CLOSED)
-    hits = 0
-    for run in range(1, count + 1):
-        frames = np.flatnonzero(runs == run)
-        hits += bool((found_lid[max(frames[0] - 1, 0) : frames[-1] + 2] > BLINK_CLOSED).any())
-    found_runs, found_count = label(found_lid > BLINK_CLOSED)
-    false = 0
-    for run in range(1, found_count + 1):
-        frames = np.flatnonzero(found_runs == run)
-        false += bool(true_lid[max(frames[0] - 1, 0) : frames[-1] + 2].max() < BLINK_FALSE)
-    return count, hits, false
-
-
 def weight_figures(prefix: str, reads: Sequence[Read]) -> dict[str, float]:
     """Mean absolute errors, by key too, and pose errors."""
     truth, found = (np.concatenate([getattr(read, name) for read in reads]) for name in ("truth", "found"))
@@ -233,7 +204,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="known",
         help="the person's true neutral head (default), with skin as four other photos show it, or solved (clips only)",
     )
-    parser.add_argument("--blink-clips", type=int, default=24, help="clips with two blinks each, from all sides")
+    parser.add_argument(
+        "--blink-clips", type=int, default=48, help="clips with two blinks each, from all sides (default 48)"
+    )
 
 
 def run(arguments: argparse.Namespace, console: Console) -> dict[str, float]:
@@ -251,7 +224,7 @@ def run(arguments: argparse.Namespace, console: Console) -> dict[str, float]:
             console.print(f"person {index}: no face")
     figures = weight_figures("photos", reads) if reads else {}
     clips = PeopleConfig(size=arguments.size, seed=SEED, photos=24, clips=True)
-    reads, ratios, blink_counts = [], [], []
+    reads, ratios, total = [], [], BlinkCounts()
     for index in range(1000, 1000 + arguments.clips):
         known = known_pictures(clips, index)
         skin = seen_appearance(photos, index) if textured else None
@@ -260,50 +233,56 @@ def run(arguments: argparse.Namespace, console: Console) -> dict[str, float]:
             read, _ = read_clip(known, subject)
         except LikenessError:
             console.print(f"clip {index}: no face")
-            blink_counts.append(blinks(known.weights, np.zeros_like(known.weights)))
+            total += _missed(known)
             continue
         reads.append(read)
         ratios.append((jitter(read.found), jitter(read.truth)))
-        blink_counts.append(blinks(read.truth, read.found))
+        counts = count_blinks(read.truth, read.found, known.eye_pixels, FRAMES_PER_SECOND)
+        total += counts
         off = np.linalg.norm(read.pose.off, axis=1).mean()
-        console.print(f"clip {index}: pose {off:.1f} degrees, blinks (true, found, false) {blink_counts[-1]}")
+        console.print(f"clip {index}: pose {off:.1f} degrees, {counts}")
     if reads:
         figures |= weight_figures("clips", reads)
         found, true = np.mean(ratios, axis=0)
-        count, hits, false = np.sum(blink_counts, axis=0)
         figures["clips.jitter_ratio"] = found / true
-        figures["clips.blinks"] = count
-        figures["clips.blinks_found"] = hits / max(count, 1)
-        figures["clips.blinks_false_per_minute"] = 60.0 * false / (len(reads) * 24 / FRAMES_PER_SECOND)
+        figures |= blink_figures("clips", total, sum(len(read.truth) for read in reads) / FRAMES_PER_SECOND)
     if arguments.blink_clips:
-        figures |= _blink_figures(arguments.blink_clips, console)
+        clip_figures, counts = _read_blink_clips(arguments.blink_clips, console)
+        figures |= clip_figures
+        total += counts
+        frames = sum(len(read.truth) for read in reads) + arguments.blink_clips * BLINK_FRAMES
+        figures |= blink_figures("all_clips", total, frames / FRAMES_PER_SECOND)
     _print(figures, console)
     return figures
 
 
-def _blink_figures(count: int, console: Console) -> dict[str, float]:
+def _read_blink_clips(count: int, console: Console) -> tuple[dict[str, float], BlinkCounts]:
     """``blinks.*``: of clips that are made to be blinked in; blinks of which no frame shows a face count as missed."""
-    people, counts, shown = BlinkPeople(), {}, np.zeros(2)
+    people = BlinkPeople()
+    by_yaw: dict[float, BlinkCounts] = {}
     for index in range(count):
         known = known_pictures(people, index)
         try:
             read, _ = read_clip(known, subject_of(known.neutral))
-            found = np.array(blinks(read.truth, read.found))
+            counts = count_blinks(read.truth, read.found, known.eye_pixels, FRAMES_PER_SECOND)
         except LikenessError:
             console.print(f"blink clip {index}: no face")
-            found = np.array([blinks(known.weights, np.zeros_like(known.weights))[0], 0, 0])
-        if found[0] > found[1] or found[2]:
-            hidden = "" if known.eyes_show else " (eyes hidden)"
-            console.print(f"blink clip {index}, {yaw_of(index):.0f} degrees: {found} (true, found, false){hidden}")
+            counts = _missed(known)
+        if counts.blinks > counts.found or counts.false:
+            console.print(f"blink clip {index}, {yaw_of(index):.0f} degrees: {counts}")
         yaw = abs(yaw_of(index))
-        counts[yaw] = counts.get(yaw, 0) + found
-        shown += found[:2] * known.eyes_show
-    total = np.sum(list(counts.values()), axis=0)
-    figures = {"blinks.blinks": total[0], "blinks.found": total[1] / total[0], "blinks.false": total[2]}
-    figures |= {"blinks.blinks_of_eyes_that_show": shown[0], "blinks.found_of_these": shown[1] / max(shown[0], 1)}
-    for yaw, (blinked, found, _) in sorted(counts.items()):
-        figures[f"blinks.found_yaw_{yaw:.0f}"] = found / max(blinked, 1)
-    return {name: float(value) for name, value in figures.items()}
+        by_yaw[yaw] = by_yaw.get(yaw, BlinkCounts()) + counts
+    total = sum(by_yaw.values(), BlinkCounts())
+    figures = blink_figures("blinks", total, count * BLINK_FRAMES / FRAMES_PER_SECOND)
+    for yaw, counts in sorted(by_yaw.items()):
+        figures[f"blinks.blinks_found_yaw_{yaw:.0f}"] = counts.found / counts.blinks
+        figures[f"blinks.blinks_found_showing_yaw_{yaw:.0f}"] = counts.found_showing / max(counts.showing, 1)
+    return figures, total
+
+
+def _missed(known: KnownPictures) -> BlinkCounts:
+    """Of a clip in which no face is found."""
+    return count_blinks(known.weights, np.zeros_like(known.weights), known.eye_pixels, FRAMES_PER_SECOND)
 
 
 def _print(figures: dict[str, float], console: Console) -> None:

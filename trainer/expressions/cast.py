@@ -6,16 +6,28 @@ from dataclasses import replace
 
 import numpy as np
 
+from backend.geometry.template import load_template
 from backend.rig.arkit import ARKIT_INDEX, ARKIT_NAMES, mirrored_name
+from trainer.data.people.attachments.hats import draw_hat
+from trainer.data.people.attachments.hull import head_hull
+from trainer.data.people.attachments.things import draw_thing
 from trainer.data.people.expression import MOOD_NAMES, ExpressionParameters, draw_expression
 from trainer.data.people.scene import Shot
-from trainer.data.people.source import People
+from trainer.data.people.source import People, PeopleConfig
 
 WIDE_SHARE = 0.5
 ANY_MOOD_SHARE = 0.5
 """Of wide expressions, those whose mood is as often a rare one (fear, sulking, disgust) as a smile."""
 TURNED_SHARE, TURNED_DEGREES = 0.12, (35.0, 80.0)
 """Of all pictures, those from the side beside what ``draw_view`` has of them: they are the hardest to read."""
+HARD_TURNED_SHARE, HARD_DEGREES = 0.65, (40.0, 84.0)
+"""Of hard pictures, those from the side: there the reader was left with a few hundred pictures, of which a tenth shows
+shut eyes."""
+HARD_MASKED_SHARE, HARD_HAT_SHARE = 0.3, 0.3
+"""Of hard pictures, those with a face mask, and those with a hat or hood."""
+HARD_SHUT_SHARE, HARD_LIDS_SHARE = 0.3, 0.25
+"""Of hard pictures, those with shut eyes, and those with lids anywhere."""
+_LIDS = (ARKIT_INDEX["eyeBlinkLeft"], ARKIT_INDEX["eyeBlinkRight"])
 _KEYS = tuple(name for name in ARKIT_NAMES if not name.startswith(("eyeLook", "eyeBlink", "tongue", "mouthClose")))
 
 
@@ -58,3 +70,35 @@ class WidePeople(People):
                 shot = replace(shot, view=replace(shot.view, yaw=float(yaw)))
             shots.append(shot)
         return shots
+
+
+class HardPeople(WidePeople):
+    """Whom the detector and the reader find hardest: from the side, in masks and hoods, and with shut eyes often enough
+    to learn what these look like there."""
+
+    def __init__(self, config: PeopleConfig) -> None:
+        super().__init__(config)
+        self._hull = head_hull(load_template())
+
+    def shots(self, index: int) -> list[Shot]:
+        """The parameters of all pictures of person ``index``."""
+        generator = np.random.Generator(np.random.Philox(key=[self.config.seed, index], counter=[0, 0, 0, 78]))
+        return [self._hard(shot, generator) for shot in super().shots(index)]
+
+    def _hard(self, shot: Shot, generator: np.random.Generator) -> Shot:
+        view, worn = shot.view, shot.worn
+        if generator.random() < HARD_TURNED_SHARE:
+            yaw = generator.choice([-1.0, 1.0]) * np.radians(generator.uniform(*HARD_DEGREES))
+            view = replace(view, yaw=float(yaw))
+        if generator.random() < HARD_MASKED_SHARE:
+            bare = replace(worn.beard, length=np.zeros_like(worn.beard.length))
+            worn = replace(worn, thing=draw_thing(generator, self._hull, masked=1.0), beard=bare)
+        if generator.random() < HARD_HAT_SHARE:
+            worn = replace(worn, hat=draw_hat(generator, shot.person.look, self._hull, chance=1.0))
+        weights = shot.expression.weights.copy()
+        lids = generator.random()
+        if lids < HARD_SHUT_SHARE:
+            weights[list(_LIDS)] = generator.uniform(0.85, 1.0)
+        elif lids < HARD_SHUT_SHARE + HARD_LIDS_SHARE:
+            weights[list(_LIDS)] = generator.uniform(0.0, 1.0)
+        return replace(shot, view=view, worn=worn, expression=replace(shot.expression, weights=weights))

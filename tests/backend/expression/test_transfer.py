@@ -17,7 +17,7 @@ from backend.expression.video import _next_slot
 from backend.geometry.template import load_template
 from backend.rig.arkit import ARKIT_INDEX
 from trainer.data.people.source import PeopleConfig
-from trainer.evaluate.expressions import SEED, blinks, known_pictures, read_photos
+from trainer.evaluate.expressions import SEED, known_pictures, read_photos
 
 FPS = 12.0
 
@@ -143,11 +143,3 @@ def test_slots_follow_the_time_stamps_where_these_make_sense() -> None:
     assert _next_slot(4, 4 / 30, 30.0) == 5  # the clock stood still
     assert _next_slot(4, float("nan"), 30.0) == 5
     assert _next_slot(4, 3600.0, 30.0) == 5  # a leap of an hour
-
-
-def test_blinks_are_counted_by_closed_lids() -> None:
-    truth, found = np.zeros((2, 20, 52))
-    lids = [ARKIT_INDEX["eyeBlinkLeft"], ARKIT_INDEX["eyeBlinkRight"]]
-    truth[np.ix_([4, 5, 12], lids)] = 0.9
-    found[np.ix_([6, 17], lids)] = 0.8
-    assert blinks(truth, found) == (2, 1, 1)
