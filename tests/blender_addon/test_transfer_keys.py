@@ -18,7 +18,7 @@ HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE), str(HERE / "scene")]
 from head_message import load_or_make  # noqa: E402
 from scene_helpers import coordinates  # noqa: E402
-from transfer_rigs import select  # noqa: E402
+from transfer_rigs import select, undone_in_one_step  # noqa: E402
 
 from blender_addon.protocol.names import ARKIT_NAMES  # noqa: E402
 from blender_addon.protocol.result import decode_result  # noqa: E402
@@ -155,6 +155,18 @@ def test_a_denser_copy_gets_the_same_motions_and_keeps_its_own_keys(head, capfd:
     head.data.shape_keys.key_blocks["mouthSmileLeft"].value = 0.6
     bpy.ops.likeness.transfer_to_selected()
     assert dense.data.shape_keys.key_blocks["mouthSmileLeft"].value == pytest.approx(0.6)
+
+
+def test_keys_are_undone_in_one_step(head) -> None:
+    dense = subdivided(head, "dense")
+    select(bpy, head, dense)
+
+    def state() -> tuple[str, ...]:
+        keys = bpy.data.objects["dense"].data.shape_keys
+        return () if keys is None else tuple(block.name for block in keys.key_blocks)
+
+    undone_in_one_step(bpy, bpy.ops.likeness.make_arkit_keys, state)
+    assert len(state()) == 53
 
 
 def test_stopping_early_leaves_the_target_as_it_was(head) -> None:

@@ -19,7 +19,7 @@ import addon_utils  # noqa: E402
 HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE), str(HERE / "scene")]
 from head_message import load_or_make  # noqa: E402
-from transfer_rigs import rig, select, values_at  # noqa: E402
+from transfer_rigs import rig, select, undone_in_one_step, values_at  # noqa: E402
 
 from blender_addon.protocol.names import ARKIT_NAMES  # noqa: E402
 from blender_addon.protocol.result import decode_result  # noqa: E402
@@ -116,6 +116,18 @@ def test_a_photo_a_video_and_no_face(enabled: None, pictures: Path, capfd: pytes
     with pytest.raises(RuntimeError, match=r"none\.jpg could not be read"):
         bpy.ops.likeness.expression_from_photo(filepath=str(pictures / "none.jpg"))
     assert not session().busy and not session().view.phase.busy and not session().view.sentence
+
+
+def test_a_photo_and_a_video_are_undone_in_one_step_each(enabled: None, pictures: Path) -> None:
+    select(bpy, rig(bpy, "undone", ARKIT))
+
+    def state() -> tuple[dict[str, float], int]:
+        obj = bpy.data.objects["undone"]
+        return shown(obj), sum(len(curve.keyframe_points) for curve in fcurves_of(obj.data.shape_keys))
+
+    undone_in_one_step(bpy, bpy.ops.likeness.expression_from_photo, state, filepath=str(pictures / "photo.jpg"))
+    undone_in_one_step(bpy, bpy.ops.likeness.animate_from_video, state, filepath=str(pictures / "clip.mp4"))
+    assert state()[1] == len(ARKIT) * (2 * FRAMES - 1)
 
 
 def test_cancelling_frees_the_backend(enabled: None, pictures: Path) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 
@@ -46,3 +46,17 @@ def values_at(bpy, obj, key: str, frames: Iterable[float]) -> list[float]:
         bpy.context.scene.frame_set(int(frame), subframe=frame - int(frame))
         out.append(obj.data.shape_keys.key_blocks[key].value)
     return out
+
+
+def undone_in_one_step(bpy, operator, state: Callable[[], object], **options: object) -> None:
+    """Assert that one undo takes back all that an operator does, as one called by a click, and one redo brings it
+    back. ``state`` looks things up by name: undoing gives everything a new address."""
+    bpy.ops.ed.undo_push(message="before")
+    before = state()
+    assert operator("EXEC_DEFAULT", True, **options) == {"FINISHED"}
+    after = state()
+    assert after != before
+    bpy.ops.ed.undo()
+    assert state() == before
+    bpy.ops.ed.redo()
+    assert state() == after
