@@ -15,6 +15,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of ``python -m trainer expressions``."""
     parser.add_argument("--out", type=Path, default=READER_PATH, help="file to write (default: the committed one)")
     parser.add_argument("--people", type=int, default=3200, help="people to draw, two pictures each (default 3200)")
+    parser.add_argument("--hard", type=int, default=800, help="people from the side, masked, blinking (default 800)")
     parser.add_argument("--minutes", type=float, default=60.0, help="drawing stops after so long (default 60)")
     parser.add_argument("--epochs", type=int, default=None, help="of the networks")
     parser.add_argument(
@@ -38,9 +39,8 @@ def run(arguments: argparse.Namespace) -> int:
     from trainer.expressions.observe import collect, read_observed
 
     torch.set_num_threads(1)
-    landmarker = SurfaceLandmarker.load()
-    folder = arguments.data or cache_folder() / "expression_pictures" / landmarker.version
-    collect(folder, range(arguments.people), arguments.minutes, landmarker)
+    folder = arguments.data or cache_folder() / "expression_pictures" / SurfaceLandmarker.load().version
+    collect(folder, range(arguments.people), range(arguments.hard), arguments.minutes)
     observed = read_observed(folder)
     table = feature_table(observed)
     options = LearningOptions()
