@@ -2,9 +2,27 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import bpy
 
 from ..scene import tags
+
+EVEN_LIGHT = "paint.sl"
+"""Blender's own studio light for painting textures: under the usual one light skin looks brown, and waxen."""
+
+
+def show_albedo(shading: bpy.types.View3DShading) -> None:
+    """Solid shading with the texture's colours, under a light that leaves them as they are; only where nobody chose.
+
+    Other modes, colours and lights that the artist has set stay as they are.
+    """
+    if shading.type != "SOLID" or shading.color_type not in ("MATERIAL", "TEXTURE"):
+        return
+    shading.color_type = "TEXTURE"
+    if shading.light == "STUDIO" and shading.studio_light == "Default":
+        with suppress(TypeError):  # somebody removed that light
+            shading.studio_light = EVEN_LIGHT
 
 
 def frame_head(collection: str) -> None:
@@ -21,9 +39,7 @@ def frame_head(collection: str) -> None:
         region = next((region for region in area.regions if region.type == "WINDOW"), None)
         if region is None:
             continue
-        shading = area.spaces.active.shading
-        if shading.type == "SOLID" and shading.color_type == "MATERIAL":
-            shading.color_type = "TEXTURE"
+        show_albedo(area.spaces.active.shading)
         with bpy.context.temp_override(window=window, area=area, region=region):
             bpy.ops.view3d.view_axis(type="FRONT")
             bpy.ops.view3d.view_selected()
