@@ -1,0 +1,36 @@
+"""How a 3D View shows a head that has arrived."""
+
+from __future__ import annotations
+
+import pytest
+
+pytest.importorskip("bpy")
+pytestmark = pytest.mark.blender
+
+from blender_addon.ui.view_frame import EVEN_LIGHT, show_albedo  # noqa: E402
+
+
+@pytest.fixture
+def shading(bpy):
+    """Of a 3D View as Blender comes."""
+    bpy.ops.wm.read_factory_settings()
+    areas = (area for screen in bpy.data.screens for area in screen.areas if area.type == "VIEW_3D")
+    return next(areas).spaces.active.shading
+
+
+def test_a_fresh_view_shows_the_texture_in_even_light(shading) -> None:
+    assert (shading.type, shading.color_type, shading.light) == ("SOLID", "MATERIAL", "STUDIO")
+    show_albedo(shading)
+    assert (shading.color_type, shading.light, shading.studio_light) == ("TEXTURE", "STUDIO", EVEN_LIGHT)
+
+
+@pytest.mark.parametrize(
+    ("name", "chosen"),
+    [("type", "WIREFRAME"), ("color_type", "OBJECT"), ("light", "FLAT"), ("studio_light", "rim.sl")],
+)
+def test_what_the_artist_chose_stays(shading, name: str, chosen: str) -> None:
+    setattr(shading, name, chosen)
+    before = shading.color_type
+    show_albedo(shading)
+    assert getattr(shading, name) == chosen
+    assert shading.color_type == ("TEXTURE" if name in ("light", "studio_light") else before)
