@@ -16,7 +16,10 @@ from .photo_files import Turn
 
 SENSOR_MM = 36.0
 RENDER_BEFORE, CAMERA_BEFORE = "likeness_render_before", "likeness_camera_before"
+PROJECTION_BEFORE = "likeness_projection_before"
 """On a scene while it looks through a photo: what it had before."""
+FREE_PROJECTION = "PERSP"
+"""Of a view that looked through a camera of the artist's own before."""
 _RENDER_SHAPE = ("resolution_x", "resolution_y", "resolution_percentage", "pixel_aspect_x", "pixel_aspect_y")
 MOST_RENDERED = 2048
 """Pixels along the longer side of a render through a photo's camera; photos are larger than one wants to wait for."""
@@ -114,6 +117,7 @@ def look_through(context: bpy.types.Context, camera: bpy.types.Object) -> None:
     if RENDER_BEFORE not in scene:
         scene[RENDER_BEFORE] = {name: getattr(scene.render, name) for name in _RENDER_SHAPE}
         scene[CAMERA_BEFORE] = scene.camera
+        scene[PROJECTION_BEFORE] = next((s.region_3d.view_perspective for s in _views(context)), FREE_PROJECTION)
     scene.camera = camera
     render = scene.render
     width, height = camera[tags.PHOTO_SIZE]
@@ -125,17 +129,21 @@ def look_through(context: bpy.types.Context, camera: bpy.types.Object) -> None:
 
 
 def leave_cameras(context: bpy.types.Context) -> None:
-    """Let the 3D views that look through a camera look freely again; the scene's own camera and render size return."""
+    """Let the 3D views that look through a camera look freely again, in perspective or not as before the first photo.
+
+    The scene's own camera and render size return.
+    """
     scene = context.scene
+    projection = scene.get(PROJECTION_BEFORE, FREE_PROJECTION)
     if RENDER_BEFORE in scene:
         for name, value in scene[RENDER_BEFORE].items():
             setattr(scene.render, name, value)
         scene.camera = scene.get(CAMERA_BEFORE)
-        for name in (RENDER_BEFORE, CAMERA_BEFORE):
+        for name in (RENDER_BEFORE, CAMERA_BEFORE, PROJECTION_BEFORE):
             scene.pop(name, None)
     for space in _views(context):
         if space.region_3d.view_perspective == "CAMERA":
-            space.region_3d.view_perspective = "PERSP"
+            space.region_3d.view_perspective = projection if projection != "CAMERA" else FREE_PROJECTION
 
 
 def _views(context: bpy.types.Context) -> list[bpy.types.SpaceView3D]:

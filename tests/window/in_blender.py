@@ -203,7 +203,6 @@ def after() -> Generator[float, None, None]:
     assert heads() == 1 and "head" in bpy.data.objects
     _, area, _ = view3d()
     area.spaces.active.shading.type = "MATERIAL" if SETTINGS["material_preview"] else "SOLID"
-    area.spaces.active.shading.color_type = "TEXTURE"
     area.spaces.active.overlay.show_floor = False
     yield 2.0
     screenshot("7_redone")

@@ -124,6 +124,22 @@ def test_leaving_gives_the_scene_its_camera_and_size_back(bpy, collection) -> No
     assert scene.render.resolution_x == 99
 
 
+@pytest.mark.parametrize("projection", ["ORTHO", "PERSP"])
+def test_leaving_gives_the_view_its_projection_back(bpy, result, photo_files, projection: str) -> None:
+    bpy.ops.wm.read_factory_settings()  # with windows
+    collection = import_head(result, bpy.context, photo_files)
+    window = bpy.context.window_manager.windows[0]
+    with bpy.context.temp_override(window=window, area=None):
+        areas = [area for area in window.screen.areas if area.type == "VIEW_3D"]
+        view = areas[0].spaces.active.region_3d
+        view.view_perspective = projection
+        for name in PHOTOS[:2]:
+            cameras.look_through(bpy.context, tags.camera_of_photo(collection, name))
+        assert view.view_perspective == "CAMERA"
+        cameras.leave_cameras(bpy.context)
+        assert view.view_perspective == projection
+
+
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_exif_orientations(orientation: int) -> None:
     image_module = pytest.importorskip("PIL.Image")
