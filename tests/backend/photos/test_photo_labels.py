@@ -91,6 +91,19 @@ def test_islands_of_skin_in_hair_and_of_hair_in_skin_belong_to_what_is_around(
     assert (tidy[strand] == FaceClass.HAIR).all()
 
 
+def test_a_segmentation_that_does_not_see_the_face_takes_no_hair_away(head: tuple[np.ndarray, np.ndarray]) -> None:
+    pixels, landmarks = head
+    low, high = landmarks[:468, :2].min(axis=0).astype(int), landmarks[:468, :2].max(axis=0).astype(int)
+    labels = np.full(pixels.shape[:2], FaceClass.BACKGROUND, np.uint8)
+    labels[low[1] : high[1], low[0] : high[0]] = FaceClass.SKIN
+    hair = np.s_[low[1] - 45 : low[1], low[0] : high[0]]
+    labels[hair] = FaceClass.HAIR
+    nobody = np.zeros(labels.shape, np.float32)
+    assert (agree_with_landmarks(labels, nobody, landmarks)[hair] == FaceClass.HAIR).mean() > 0.95
+    nobody[low[1] : high[1], low[0] : high[0]] = 1.0
+    assert (agree_with_landmarks(labels, nobody, landmarks)[hair] == FaceClass.HAIR).mean() < 0.5
+
+
 def test_without_a_net_colours_and_landmarks_do(
     head: tuple[np.ndarray, np.ndarray], monkeypatch: pytest.MonkeyPatch
 ) -> None:
