@@ -18,10 +18,14 @@ import numpy as np
 
 from backend.models.parsing import FaceParser
 from backend.photos.collection import FaceClass
+from backend.photos.hands import hand_mask
 from backend.photos.landmarks import landmark_window
+from backend.photos.loose_hair import with_loose_hair
+from backend.photos.pale_hair import with_pale_hair
 from backend.photos.parsed_labels import agree_with_landmarks
 from backend.photos.person import person_probability
 from backend.photos.regions import (
+    FACE_OVAL,
     LIPS_OUTER,
     MOUTH_SURROUNDINGS,
     UPPER_LIP_SKIN,
@@ -46,6 +50,8 @@ _MORE = (3.0, 6.0, 12.0, 24.0)
 """Factors on the odds of a beard or a hat that somebody saw, least first."""
 _THERE = 0.55
 """Mean probability over the place of a beard or a hat from which it counts as found."""
+_LEAST_OWN = 0.3
+"""Probability of hair below which what ``with_loose_hair`` made hair is not learnt from: dresses of its colour."""
 _LEAST_GLASSES = 0.01  # of the face window's area
 _AROUND_EYES, _AROUND_LIP = 0.14, 0.05  # heights of the face
 
@@ -126,12 +132,17 @@ def _factor(odds: np.ndarray, face_class: FaceClass, where: np.ndarray) -> float
 def teach(parser: FaceParser, pixels: np.ndarray, landmarks: np.ndarray, traits: Traits) -> np.ndarray:
     """(S, S) uint8 of ``FaceClass``, 255 where nobody knows, of a head crop (S, S, 3) uint8 with landmarks (478, 2)."""
     side, size = pixels.shape[0], landmark_window(landmarks, 1.0).side
-    flipped = landmarks * [-1, 1] + [side, 0]
-    mirror = class_probabilities(parser, np.ascontiguousarray(pixels[:, ::-1]), flipped)[:, :, ::-1]
-    odds = correct((class_probabilities(parser, pixels, landmarks) + mirror) / 2, landmarks, traits)
-    labels = agree_with_landmarks(odds.argmax(axis=0).astype(np.uint8), person_probability(pixels), landmarks)
-    certainty = np.take_along_axis(odds, labels[None].astype(int), axis=0)[0]
-    result = np.where(certainty < _SURE, UNKNOWN, labels)
+    somebody = person_probability(pixels)
+    own = correct(class_probabilities(parser, pixels, landmarks), landmarks, traits)
+    odds = with_loose_hair(own, somebody, pixels, landmarks)
+    labels = odds.argmax(axis=0).astype(np.uint8)
+    pale = with_pale_hair(labels, odds[FaceClass.HAIR], pixels, landmarks)
+    certainty = np.where(pale == labels, odds.max(axis=0), 1.0)
+    guessed = (pale == FaceClass.HAIR) & (own[FaceClass.HAIR] < _LEAST_OWN) & (pale == labels)
+    labels = agree_with_landmarks(pale, somebody, landmarks)
+    result = np.where((certainty < _SURE) | guessed, UNKNOWN, labels)
+    hands = hand_mask(pixels, polygon_mask(landmarks, FACE_OVAL, side))
+    result[hands] = labels[hands] = FaceClass.OCCLUDER
     if traits.glasses and (labels == FaceClass.GLASSES).sum() < _LEAST_GLASSES * size**2:  # they are there, but where?
         near = grown(eyes_mask(landmarks, side), _AROUND_EYES * size)
         result[near & np.isin(labels, (FaceClass.SKIN, FaceClass.BROWS))] = UNKNOWN
