@@ -176,6 +176,6 @@ def reconstruct(
     )
     if options.personalise:
         report["personalised"] = NOT_TRAINED if personal is None else personal.to_report()
-    asset = assemble(template, fitted.neutral, keys, texture.albedo, photos, report)
+    asset = assemble(template, fitted.neutral, keys, texture.albedo, photos, report, texture.hair)
     previews = photo_previews(asset, fitted, used, template.regions["face"][head.vertex_start : head.vertex_stop])
     return Reconstruction(asset, previews, collection, fitted)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 
@@ -78,6 +79,11 @@ def assemble(
     albedo: np.ndarray,
     photos: tuple[AssetPhoto, ...],
     report: Mapping[str, object],
+    hair: np.ndarray | None = None,
 ) -> FaceAsset:
-    """Everything an artist gets, from neutral (V, 3), keys (52, V, 3) and albedo (R, R, 3) uint8 sRGB."""
-    return FaceAsset(face_parts(template, neutral, keys), albedo, photos, report)
+    """Everything an artist gets, from neutral (V, 3), keys (52, V, 3) and albedo (R, R, 3) uint8 sRGB.
+
+    hair : of the head's vertices, see ``FacePart``.
+    """
+    head, *others = face_parts(template, neutral, keys)
+    return FaceAsset((replace(head, hair=hair), *others), albedo, photos, report)

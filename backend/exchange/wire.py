@@ -58,6 +58,7 @@ class PartEntry(msgspec.Struct, frozen=True):
     keys: str
     key_names: tuple[str, ...]
     alpha: str | None
+    hair: str | None = None
 
 
 class PhotoEntry(msgspec.Struct, frozen=True):
@@ -163,6 +164,7 @@ def _encode_part(asset: FaceAsset, part: FacePart, buffers: BufferList) -> PartE
         keys=add("keys", _FLOATS, keys),
         key_names=names,
         alpha=add("alpha", _FLOATS, lash_alpha(asset)) if part.name == "lashes" else None,
+        hair=None if part.hair is None else add("hair", _FLOATS, part.hair),
     )
 
 
@@ -272,6 +274,7 @@ def _decode_part(part: PartEntry, content: Mapping[str, np.ndarray | memoryview]
         uv_makehuman_quads=take_corners(part.uv_makehuman_quads, len(quads), len(uv_makehuman)),
         hm08_vertex=take(part.hm08_vertex, _INTS, len(vertices)),
         keys=dict(zip(part.key_names, keys, strict=True)),
+        hair=None if part.hair is None else take(part.hair, _FLOATS, len(vertices)),
     )
 
 

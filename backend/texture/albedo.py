@@ -57,12 +57,14 @@ class AlbedoResult:
     coverage : (R, R) float32 in [0, 1]: 1 where photos show the skin, 0 where it was made up.
     iris : (3,) linear-light colour of the irises.
     gains : per used photo.
+    hair : (C,) float32 in [0, 1] at the vertices of the head's cage: how far hair, no beard, covers the skin.
     """
 
     albedo: np.ndarray
     coverage: np.ndarray
     iris: np.ndarray
     gains: tuple[PhotoGain, ...]
+    hair: np.ndarray
 
 
 def build_albedo(
@@ -151,4 +153,5 @@ def build_albedo(
         for photo, light in zip(photos, base.lights, strict=True)
     )
     progress(_STAGE, 1.0)
-    return AlbedoResult(albedo, seen, eyes.iris, gains)
+    covered = image_at_cage(surface, survey_space.skin, hair.cover)
+    return AlbedoResult(albedo, seen, eyes.iris, gains, np.clip(covered, 0.0, 1.0).astype(np.float32))

@@ -7,14 +7,14 @@ from dataclasses import dataclass, field
 
 import bpy
 
-from .meshes import ALPHA, UV_HEAD
+from .meshes import ALPHA, HAIR, UV_HEAD
 
 
 @dataclass(frozen=True)
 class Look:
     """A Principled BSDF's inputs other than the base colour, by their names, and what else makes the surface.
 
-    ``see_through``: the vertices' opacity counts. ``skin``: pores, and hair on the scalp shines less.
+    ``see_through``: the vertices' opacity counts. ``skin``: pores, and hair shines less.
     """
 
     name: str
@@ -25,11 +25,7 @@ class Look:
 
 
 SKIN_ROUGHNESS, SKIN_SPECULAR = 0.52, 0.4
-HAIR_ROUGHNESS, HAIR_SPECULAR = 0.85, 0.1
-HAIR_DARK = (0.03, 0.10)
-"""Linear luminance of the albedo below which the scalp is surely hair, and above which it may be fair hair or skin."""
-SCALP_V = (0.68, 0.80)
-"""Map ``Head`` has no scalp below the first v, and only scalp above the second."""
+HAIR_ROUGHNESS, HAIR_SPECULAR = 0.85, 0.05
 PORES_ACROSS_MAP = 600.0
 
 LOOKS: tuple[Look, ...] = (
@@ -116,7 +112,7 @@ def _new_material(look: Look, albedo: bpy.types.Image) -> bpy.types.Material:
     tree.links.new(texture.outputs["Color"], shader.inputs["Base Color"])
     if look.skin:
         _add_pores(tree, uv, shader)
-        _dull_hair(tree, uv, texture, shader)
+        _dull_hair(tree, shader)
     if look.see_through:
         opacity = _node(tree, "ShaderNodeVertexColor", -600, -250)
         opacity.layer_name = ALPHA
@@ -144,39 +140,18 @@ def _add_pores(tree: bpy.types.NodeTree, uv: bpy.types.Node, shader: bpy.types.N
     tree.links.new(bump.outputs["Normal"], shader.inputs["Normal"])
 
 
-def _dull_hair(tree: bpy.types.NodeTree, uv: bpy.types.Node, texture: bpy.types.Node, shader: bpy.types.Node) -> None:
-    """Where the scalp is dark there is hair, elsewhere there may be: without this it would shine like a helmet."""
-    height = _node(tree, "ShaderNodeSeparateXYZ", -600, -650)
-    tree.links.new(uv.outputs["UV"], height.inputs["Vector"])
-    scalp = _map_range(tree, height.outputs["Y"], SCALP_V, (0.0, 1.0), -400, -650)
-    light = _node(tree, "ShaderNodeRGBToBW", -600, -800)
-    tree.links.new(texture.outputs["Color"], light.inputs["Color"])
-    dark = _map_range(tree, light.outputs["Val"], HAIR_DARK, (1.0, 0.5), -400, -900)
-    hair = _node(tree, "ShaderNodeMath", -220, -750)
-    hair.operation, hair.name, hair.label = "MULTIPLY", "Hair", "Hair"
-    tree.links.new(scalp, hair.inputs[0])
-    tree.links.new(dark, hair.inputs[1])
-    for name, skin, dull in (
-        ("Roughness", SKIN_ROUGHNESS, HAIR_ROUGHNESS),
-        ("Specular IOR Level", SKIN_SPECULAR, HAIR_SPECULAR),
+def _dull_hair(tree: bpy.types.NodeTree, shader: bpy.types.Node) -> None:
+    """Where hair covers the skin the head is matt: else it would shine like a helmet."""
+    hair = _node(tree, "ShaderNodeAttribute", -600, -650)
+    hair.attribute_name, hair.name, hair.label = HAIR, "Hair", "Hair"
+    for number, (name, skin, dull) in enumerate(
+        (("Roughness", SKIN_ROUGHNESS, HAIR_ROUGHNESS), ("Specular IOR Level", SKIN_SPECULAR, HAIR_SPECULAR))
     ):
-        value = _map_range(tree, hair.outputs["Value"], (0.0, 1.0), (skin, dull), -220, -100)
-        tree.links.new(value, shader.inputs[name])
-
-
-def _map_range(
-    tree: bpy.types.NodeTree,
-    value: bpy.types.NodeSocket,
-    source: tuple[float, float],
-    target: tuple[float, float],
-    x: float,
-    y: float,
-) -> bpy.types.NodeSocket:
-    node = _node(tree, "ShaderNodeMapRange", x, y)
-    for socket, number in zip(node.inputs[1:5], (*source, *target), strict=True):
-        socket.default_value = number
-    tree.links.new(value, node.inputs[0])
-    return node.outputs[0]
+        value = _node(tree, "ShaderNodeMapRange", -300, -600 - 260 * number)
+        for socket, limit in zip(value.inputs[1:5], (0.0, 1.0, skin, dull), strict=True):
+            socket.default_value = limit
+        tree.links.new(hair.outputs["Fac"], value.inputs[0])
+        tree.links.new(value.outputs[0], shader.inputs[name])
 
 
 def _node(tree: bpy.types.NodeTree, kind: str, x: float, y: float) -> bpy.types.Node:

@@ -135,6 +135,9 @@ def test_the_hair_line_is_the_photos() -> None:
     forehead = brightness[_region(scene, "forehead") & (result.coverage > 0.8)]
     bare = forehead[forehead > skin - 0.8]
     assert 0.3 < len(bare) / len(forehead) < 0.7 and abs(np.median(bare) - skin) < 0.1
+    regions = {name: scene.template.regions[name][: len(result.hair)] > 0.95 for name in ("scalp", "cheeks", "chin")}
+    assert result.hair[regions["scalp"]].mean() > 0.8  # its rim is half skin
+    assert max(result.hair[regions["cheeks"]].max(), result.hair[regions["chin"]].max()) < 0.05
 
 
 def test_no_hole_and_no_background(three_views: tuple[Scene, AlbedoResult]) -> None:
