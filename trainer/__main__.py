@@ -17,6 +17,7 @@ COMMANDS: dict[str, str] = {
     "demo-photos": "trainer.data.demo_person",  # photographs of a synthetic person, to try the product on
     "portraits": "trainer.data.portraits.prepare",  # real photographs, cropped and labelled once
     "relabel-portraits": "trainer.data.portraits.relabel",  # their labels, for the parsing net to learn from
+    "label-portraits": "trainer.data.portraits.label_command",  # draws them to be looked at, keeps corrections
     "preview-data": "trainer.data.people.preview",  # contact sheets of synthetic people
     "pack": "trainer.pack",  # one archive that trains elsewhere with torch and numpy alone
 }

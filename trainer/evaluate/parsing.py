@@ -21,6 +21,7 @@ from backend.photos.masks import label_face
 from backend.photos.read import PhotoSource, PhotoUnreadableError, read_photo
 from backend.photos.three_scales import class_probabilities
 from trainer.data.people import PeopleConfig
+from trainer.evaluate.parsing_portraits import real_figures
 from trainer.losses.segmentation import confusion_matrix, intersection_over_union
 
 SHEET_PATH = Path(__file__).parent / "parsing_sheet.csv"
@@ -97,6 +98,7 @@ def contact_sheet(pairs: Iterable[tuple[np.ndarray, np.ndarray]]) -> np.ndarray:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of ``evaluate parsing``."""
     parser.add_argument("--people", type=int, default=400, help="held-out synthetic people (default 400)")
+    parser.add_argument("--portraits", type=Path, help="folder of the portraits that were corrected by hand")
     parser.add_argument("--photos", type=Path, help="a folder of photographs for the sheet")
     parser.add_argument("--sheet", type=Path, help="where the sheet goes (PNG)")
     parser.add_argument("--count", type=int, default=100, help="photographs on the sheet, drawn from the folder")
@@ -106,9 +108,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace, console: Console) -> dict[str, float]:
     """Flat figures of ``evaluate parsing``."""
     figures = held_out_figures(FaceParser.load(), arguments.people) if arguments.people else {}
-    table = Table("class", "IoU", title=f"{arguments.people} held-out synthetic people")
+    if arguments.portraits:
+        figures |= real_figures(arguments.portraits)
+    table = Table("class", "IoU", title=f"{arguments.people} held-out synthetic people; real: held-out portraits")
     for name, value in figures.items():
-        table.add_row(name.removeprefix("iou."), f"{value:.3f}")
+        table.add_row(name.replace("iou.", ""), f"{value:.3f}")
     console.print(table)
     if arguments.photos and arguments.sheet:
         paths = sorted(path for path in arguments.photos.rglob("*") if path.suffix.lower() in _SUFFIXES)

@@ -13,6 +13,7 @@ from torch import Tensor
 from trainer.contracts import SourceConfig
 from trainer.data.portraits.cache import PortraitCache, Verdict, open_cache
 from trainer.data.portraits.close_up import close_up
+from trainer.data.portraits.hand_labels import read_hand_labels
 
 COLOUR_FROM = 6.0
 """``hue_spread`` above which a picture has colours of its own; a toned black-and-white print has one hue."""
@@ -56,6 +57,8 @@ class PortraitsConfig(SourceConfig):
     """Degrees to either side."""
     mirror: bool = False
     """Mirror every other picture, all photos of a person alike; landmarks are not given names again: left is right."""
+    by_hand: bool = False
+    """Only portraits whose labels somebody corrected (``hand_labels.npz``), without those that are held out."""
     close_up: bool = False
     """Cut the face's square (``backend.photos.crop.face_square``) out of a collection of head crops."""
     seed: int = 0
@@ -87,6 +90,9 @@ class Portraits:
         wanted &= np.abs(np.asarray(cache.yaw)) <= config.largest_yaw
         if config.colour != "any":
             wanted &= self.grey == (config.colour == "grey")
+        if config.by_hand:
+            corrected = {name for name, portrait in read_hand_labels().items() if not portrait.held_out}
+            wanted &= np.array([file.path in corrected for file in cache.files])
         person = np.array([file.person for file in cache.files])
         if config.part != "all":
             wanted &= (person % 10 == 9) == (config.part == "held_out")

@@ -3,7 +3,8 @@
 ``python -m trainer relabel-portraits CACHE``: self-training (Lee 2013; Xie et al. 2020) with weak labels. The teacher
 is the parsing net at hand. Where ``traits.csv`` says that somebody wears no glasses, no beard or no hat, the class is
 ruled out; where it says that they do, as little certainty is enough as it takes to find one in its place. Pixels that
-stay doubtful become unknown (255).
+stay doubtful become unknown (255). Portraits that were corrected by hand (``hand_labels.npz``) keep those labels, and
+those of them that are held out have none to learn from.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 import argparse
 import csv
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -38,6 +40,7 @@ from backend.photos.rims import find_rims
 from backend.photos.three_scales import class_probabilities
 from backend.photos.worn import least_factor
 from trainer.data.portraits.cache import PortraitCache, Verdict, open_cache
+from trainer.data.portraits.hand_labels import HandLabels, read_hand_labels
 
 TRAITS_PATH = Path(__file__).parent / "traits.csv"
 UNKNOWN = 255
@@ -149,23 +152,31 @@ def teach(parser: FaceParser, pixels: np.ndarray, landmarks: np.ndarray, traits:
     return result.astype(np.uint8)
 
 
-def relabel(cache: PortraitCache, parser: FaceParser, traits: dict[str, Traits]) -> int:
-    """Replace the label maps of a writable cache of head crops; who is not in ``traits`` becomes unknown throughout.
+def relabel(
+    cache: PortraitCache,
+    parser: FaceParser,
+    traits: dict[str, Traits],
+    by_hand: Mapping[str, HandLabels] | None = None,
+) -> int:
+    """Replace the label maps of a writable cache of head crops by those of ``by_hand``, else by the teacher's.
 
-    Returns how many portraits have labels now. Raises ``ValueError`` for other framings.
+    Who is in neither list becomes unknown throughout, and so does who is held out. Returns how many portraits have
+    labels now. Raises ``ValueError`` for other framings.
     """
     if cache.settings.framing != "head":
         raise ValueError("relabelling needs head crops; prepare the portraits with --framing head")
     count = 0
     for row in np.flatnonzero(cache.verdicts == Verdict.KEPT):
-        seen = traits.get(cache.files[row].path)
-        outside = cache.labels[row] == UNKNOWN
-        if seen is None:
+        name, landmarks = cache.files[row].path, np.asarray(cache.landmarks[row])
+        seen, corrected = traits.get(name), (by_hand or {}).get(name)
+        labels = None if corrected is None else corrected.on(landmarks, cache.settings.size)
+        if labels is None and seen is not None:
+            labels = teach(parser, np.ascontiguousarray(cache.crops[row]), landmarks, seen)
+            labels[~_photo_part(cache.labels[row] == UNKNOWN)] = UNKNOWN
+        if labels is None or (corrected is not None and corrected.held_out):
             cache.labels[row] = UNKNOWN
             continue
-        covered = _photo_part(outside)
-        labels = teach(parser, np.ascontiguousarray(cache.crops[row]), np.asarray(cache.landmarks[row]), seen)
-        cache.labels[row] = np.where(covered, labels, UNKNOWN)
+        cache.labels[row] = labels
         count += 1
     cache.flush()
     return count
@@ -188,7 +199,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Relabel; returns the exit code."""
     try:
         cache = open_cache(arguments.cache, writable=True)
-        count = relabel(cache, FaceParser.load(arguments.teacher), read_traits(arguments.traits))
+        count = relabel(cache, FaceParser.load(arguments.teacher), read_traits(arguments.traits), read_hand_labels())
     except (OSError, ValueError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

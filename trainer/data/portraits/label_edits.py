@@ -1,0 +1,166 @@
+"""Corrections of label maps as somebody writes them down who looks at a picture with ticks along its sides.
+
+A line is a file name and corrections with ``/`` between them, applied in their order:
+
+``014626.jpg background+skin>hair 70,118 58,145 60,165 / glasses=@2 124,116,15,13 163,116,15,13 / neck>unknown``
+
+``A+B>C`` turns what is A or B within the polygon into C, everywhere if there is none; ``any`` is all but brows, eyes,
+glasses, lips and mouth. ``A=`` makes the polygon all that there is of A: A elsewhere becomes skin within the landmarks'
+outline of the face and background without. Several polygons have ``|`` between them. Their borders are moved by up to
+four pixels onto edges of the picture, and where there are none the labels near them become unknown; with ``!`` before
+the correction they are taken as they are. ``~W`` draws lines of W pixels instead of polygons, ``@W`` ellipses (x, y,
+and half their width and height). ``ok``: right as it is. Places are in pixels of a crop of 256.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from backend.photos.collection import FaceClass
+from backend.photos.regions import BROW_RIGHT, EYE_RIGHT, FACE_OVAL, LIPS_OUTER, mirrored, polygon_mask
+from trainer.data.portraits.hand_labels import SIDE, UNKNOWN
+
+_CODES = {face_class.name.lower(): int(face_class) for face_class in FaceClass} | {"unknown": UNKNOWN}
+_FEATURES = (FaceClass.BROWS, FaceClass.EYES, FaceClass.GLASSES, FaceClass.LIPS, FaceClass.MOUTH_INTERIOR)
+_OUTLINES = {
+    FaceClass.EYES: (EYE_RIGHT, mirrored(EYE_RIGHT)),
+    FaceClass.BROWS: (BROW_RIGHT, mirrored(BROW_RIGHT)),
+    FaceClass.LIPS: (LIPS_OUTER,),
+}
+_OPERATION = re.compile(r"^(!?)([a-z_+]+)([>=])([a-z_]*)(?:([~@])([\d.]+))?$")
+_FINER = 4  # polygons are drawn in pixels of a quarter's width
+_ON_POLYGON, _ON_LINE = 0.5, 0.35
+"""Share of a pixel that must be covered; labels of synthetic people keep a wire that one of four samples hits."""
+_SNAP_RADIUS, _SNAP_NOISE, _SNAP_REACH = 8, 4e-4, 4.0
+"""Pixels and variance of colours of the guided filter, and pixels by which a border may move: polygons that were drawn
+by eye on halftone prints were off by three to five."""
+_DOUBTFUL = (0.35, 0.65)
+"""Of the guided filter: between these the picture does not say on which side of a border a pixel is."""
+
+
+@dataclass(frozen=True)
+class Edit:
+    """One correction; see the module.
+
+    Attributes
+    ----------
+    sources : codes of the classes that are changed; None: ``any``. target : their new code.
+    whole : the shapes are all that there is of ``target``. shape : ``""``, ``"~"`` or ``"@"``; width : of its lines.
+    places : one row of numbers for each point, of each polygon. snapped : borders follow the picture's edges.
+    """
+
+    sources: tuple[int, ...] | None
+    target: int
+    whole: bool
+    shape: str
+    width: float
+    places: tuple[np.ndarray, ...]
+    snapped: bool
+
+
+def read_edits(path: Path) -> dict[str, tuple[Edit, ...]]:
+    """File name -> corrections; lines of the same file follow each other. Raises ``ValueError`` for other lines."""
+    result: dict[str, tuple[Edit, ...]] = {}
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+        name, _, text = line.partition("#")[0].strip().partition(" ")
+        if name:
+            try:
+                result[name] = result.get(name, ()) + parse_edits(text)
+            except ValueError as error:
+                raise ValueError(f"{path}, line {number}: {error}") from error
+    return result
+
+
+def parse_edits(text: str) -> tuple[Edit, ...]:
+    """The corrections of a line, without the file name."""
+    return tuple(_parse(part.split()) for part in text.split("/") if part.split() not in ([], ["ok"]))
+
+
+def _parse(words: list[str]) -> Edit:
+    match = _OPERATION.match(words[0])
+    if match is None:
+        raise ValueError(f"{words[0]} is no correction")
+    exact, first, kind, second, shape, width = match.groups()
+    target = first if kind == "=" else second
+    names = [] if kind == "=" or first == "any" else first.split("+")
+    unknown = [name for name in [*names, target] if name not in _CODES]
+    if unknown or (kind == "=" and (second or not words[1:])):
+        raise ValueError(f"{words[0]} is no correction")
+    groups = " ".join(words[1:]).split("|") if words[1:] else []
+    places = tuple(np.array([[float(x) for x in word.split(",")] for word in group.split()]) for group in groups)
+    columns = 4 if shape == "@" else 2
+    if any(points.ndim != 2 or points.shape[1] != columns for points in places):
+        raise ValueError(f"the points of {words[0]} need {columns} numbers each")
+    sources = tuple(_CODES[name] for name in names) or None
+    snapped = not exact and not shape
+    return Edit(sources, _CODES[target], kind == "=", shape or "", float(width or 0), places, snapped)
+
+
+def apply_edits(labels: np.ndarray, picture: np.ndarray, landmarks: np.ndarray, edits: tuple[Edit, ...]) -> np.ndarray:
+    """Corrected labels (256, 256) uint8 of a crop (256, 256, 3) uint8 with landmarks (478, 2 or 3).
+
+    Skin within the landmarks' outlines of brows, eyes and lips becomes these; the product does the same.
+    """
+    result = labels.copy()
+    known = labels != UNKNOWN
+    covered = known.any(axis=1)[:, None] & known.any(axis=0)[None]
+    oval = polygon_mask(landmarks, FACE_OVAL, SIDE)
+    for edit in edits:
+        within, without = _applied(edit, result, oval, True), _applied(edit, result, oval, False)
+        inside, doubtful = _drawn(edit, picture)
+        result = np.where(inside, within, without)
+        result[doubtful & (within != without)] = UNKNOWN
+    for feature, outlines in _OUTLINES.items():
+        for outline in outlines:
+            result[polygon_mask(landmarks, outline, SIDE) & (result == FaceClass.SKIN)] = feature
+    result[~covered] = UNKNOWN
+    return result
+
+
+def _applied(edit: Edit, labels: np.ndarray, oval: np.ndarray, inside: bool) -> np.ndarray:
+    """Labels (256, 256) as they become within the places of ``edit``, or without."""
+    result = labels.copy()
+    if not inside:
+        if edit.whole:
+            away = labels == edit.target
+            result[away] = np.where(oval, FaceClass.SKIN, FaceClass.BACKGROUND)[away]
+    elif edit.sources is not None:
+        result[np.isin(labels, edit.sources)] = edit.target
+    else:
+        result[np.ones_like(oval) if edit.shape else ~np.isin(labels, _FEATURES)] = edit.target
+    return result
+
+
+def _drawn(edit: Edit, picture: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(256, 256) bool: what the places of ``edit`` hold; where that is in doubt."""
+    nowhere = np.zeros((SIDE, SIDE), dtype=bool)
+    if not edit.places:
+        return ~nowhere, nowhere
+    canvas = np.zeros((SIDE * _FINER, SIDE * _FINER), np.uint8)
+    thickness = max(1, int(edit.width * _FINER))
+    for points in edit.places:
+        fine = (points * _FINER).astype(np.int32)
+        if edit.shape == "@":
+            for x, y, half_width, half_height in fine.tolist():
+                cv2.ellipse(canvas, (x, y), (half_width, half_height), 0, 0, 360, 255, thickness)
+        elif edit.shape == "~":
+            cv2.polylines(canvas, [fine], False, 255, thickness)
+        else:
+            cv2.fillPoly(canvas, [fine], 255)
+    share = cv2.resize(canvas, (SIDE, SIDE), interpolation=cv2.INTER_AREA) / 255.0
+    mask = share > (_ON_LINE if edit.shape else _ON_POLYGON)
+    return _snapped(mask, picture) if edit.snapped and mask.any() else (mask, nowhere)
+
+
+def _snapped(mask: np.ndarray, picture: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """``mask`` (H, W) bool with its border on the edges of ``picture`` (H, W, 3) uint8; where the border may be."""
+    colours = picture.astype(np.float32) / 255
+    soft = cv2.ximgproc.guidedFilter(colours, mask.astype(np.float32), _SNAP_RADIUS, _SNAP_NOISE)
+    depth = [cv2.distanceTransform(part.astype(np.uint8), cv2.DIST_L2, 3) for part in (mask, ~mask)]
+    near = np.where(mask, *depth) <= _SNAP_REACH
+    return np.where(near, soft > 0.5, mask), near & (soft > _DOUBTFUL[0]) & (soft < _DOUBTFUL[1])
