@@ -12,7 +12,7 @@ from __future__ import annotations
 import argparse
 import csv
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -48,7 +48,9 @@ NO, MOUSTACHE, BEARD, WHISKERS = 0, 1, 2, 3
 """Values of ``Traits.facial_hair``."""
 _CANNOT_TELL = 9
 _SURE = 0.55
-_LIKELIER, _ON_RIMS = 3.0, 8.0
+_LIKELIER, _OFF_RIMS = 1.5, 0.4
+_ON_RIMS = (1.0, 2.0, 4.0, 8.0)
+"""Factors on the odds of glasses that somebody saw: no more than it takes, or teachers of teachers draw goggles."""
 _MORE = (3.0, 6.0, 12.0, 24.0)
 """Factors on the odds of a beard or a hat that somebody saw, least first."""
 _THERE = 0.55
@@ -98,7 +100,11 @@ def correct(probabilities: np.ndarray, landmarks: np.ndarray, traits: Traits) ->
         odds[FaceClass.GLASSES] = 0.0
     elif traits.glasses:
         rims = find_rims(odds[FaceClass.GLASSES], landmarks)
-        odds[FaceClass.GLASSES] *= _LIKELIER if rims is None else np.where(rims.band, _ON_RIMS, _LIKELIER / 2)
+        if rims is None:
+            odds[FaceClass.GLASSES] *= _LIKELIER
+        else:
+            on_rims = _factor(odds, FaceClass.GLASSES, rims.band, _ON_RIMS)
+            odds[FaceClass.GLASSES] *= np.where(rims.band, on_rims, _OFF_RIMS)
     above = above_brows(landmarks, side)
     if traits.headwear is False:
         odds[FaceClass.OCCLUDER] *= 0.1
@@ -124,12 +130,12 @@ def _person(odds: np.ndarray) -> np.ndarray:
     return odds[FaceClass.BACKGROUND] < 0.5 * odds.sum(axis=0)
 
 
-def _factor(odds: np.ndarray, face_class: FaceClass, where: np.ndarray) -> float:
-    """The least of ``_MORE`` on the odds of a class that makes it likely over ``where`` (S, S) bool; else the most."""
+def _factor(odds: np.ndarray, face_class: FaceClass, where: np.ndarray, factors: Sequence[float] = _MORE) -> float:
+    """The least of ``factors`` on a class's odds that makes it likely over ``where`` (S, S) bool; else the most."""
     if not where.any():
-        return _MORE[0]
+        return factors[0]
     own = odds[face_class][where]
-    return least_factor(own, odds[:, where].sum(axis=0) - own, _MORE, _THERE)
+    return least_factor(own, odds[:, where].sum(axis=0) - own, factors, _THERE)
 
 
 def teach(parser: FaceParser, pixels: np.ndarray, landmarks: np.ndarray, traits: Traits) -> np.ndarray:
@@ -146,6 +152,9 @@ def teach(parser: FaceParser, pixels: np.ndarray, landmarks: np.ndarray, traits:
     result = np.where((certainty < _SURE) | guessed, UNKNOWN, labels)
     hands = hand_mask(pixels, polygon_mask(landmarks, FACE_OVAL, side))
     result[hands] = labels[hands] = FaceClass.OCCLUDER
+    rims = find_rims(own[FaceClass.GLASSES], landmarks) if traits.glasses else None
+    if rims is not None:  # frames of teachers are too broad, and grow from teacher to teacher
+        result[(labels == FaceClass.GLASSES) & ~rims.band] = UNKNOWN
     if traits.glasses and (labels == FaceClass.GLASSES).sum() < _LEAST_GLASSES * size**2:  # they are there, but where?
         near = grown(eyes_mask(landmarks, side), _AROUND_EYES * size)
         result[near & np.isin(labels, (FaceClass.SKIN, FaceClass.BROWS))] = UNKNOWN
