@@ -1,4 +1,5 @@
-"""Blinks are whole: lids that shut and open again at once have been shut, even where a picture shows half of it.
+"""Blinks are whole: lids that shut and open again at once have been shut, even where a picture shows half of it; and
+what does not stand out is trembling.
 
 What counts is how far what the reader says of the lids, and how far apart the detector has them, stand out of the
 take's own trembling: on faces seen from the side or with small eyes a whole blink is read as a tenth of one.
@@ -11,8 +12,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 import numpy as np
+from scipy.ndimage import grey_opening
 
-from backend.expression.expected import LIDS
+from backend.expression.expected import LIDS, lids_from_open
 from backend.expression.frame_face import SeenFace
 from backend.expression.gaps import EYES, lid_opening
 from backend.expression.reading import Reading
@@ -27,6 +29,10 @@ that, in any."""
 PLAIN_SCORE, SCORE, SCORE_OF_EACH = 3.5, 5.0, 1.0
 """How far a plain blink stands out (sum of ``blink_scores``), and one that is read as less than ``RISE``, which reading
 and opening both have to show."""
+END_SECONDS = 0.15
+"""Before and after which there have to be frames: nearer to the take's ends a blink needs ``SCORE`` in any case."""
+CALMED = 0.5
+"""Share that stays of a rise of both lids that is over in ``LONGEST_SECONDS`` and is no blink."""
 READING_FLOOR, OPENING_FLOOR, MOST_OPENING_SCORE = 0.02, 0.04, 6.0
 """Least trembling of the reading and of the logarithm of the opening; most that the opening counts for."""
 RUN_SHARE = 0.35
@@ -37,20 +43,21 @@ ReadFrame = tuple[SeenFace, Reading] | FrameMark
 """A frame with its reading, or why there is none."""
 
 
-def with_whole_blinks(frames: Iterable[ReadFrame], fps: float) -> Iterator[ReadFrame]:
-    """The frames with blinks made whole; holds some 3 s of them."""
+def with_whole_blinks(frames: Iterable[ReadFrame], fps: float, open_lids: np.ndarray) -> Iterator[ReadFrame]:
+    """The frames with their lids counted from ``open_lids`` (``lids_from_open``) and blinks made whole; holds some 3 s
+    of them."""
     reach = _context(fps)
     window: list[ReadFrame] = []
     at = 0  # the window's first frame that is not out yet
     for frame in frames:
         window.append(frame)
         if len(window) - at > reach:
-            yield _whole(window, at, fps)
+            yield _whole(window, at, fps, open_lids)
             at += 1
             if at > reach:
                 window, at = window[1:], at - 1
     for number in range(at, len(window)):
-        yield _whole(window, number, fps)
+        yield _whole(window, number, fps, open_lids)
 
 
 def _context(fps: float) -> int:
@@ -59,7 +66,7 @@ def _context(fps: float) -> int:
     return math.ceil(LONGEST_SECONDS * fps) + 3 * math.ceil(REACH_SECONDS * fps) + 2
 
 
-def _whole(window: list[ReadFrame], at: int, fps: float) -> ReadFrame:
+def _whole(window: list[ReadFrame], at: int, fps: float, open_lids: np.ndarray) -> ReadFrame:
     frame = window[at]
     if isinstance(frame, FrameMark):
         return frame
@@ -67,7 +74,7 @@ def _whole(window: list[ReadFrame], at: int, fps: float) -> ReadFrame:
     lids = np.array([unseen if isinstance(one, FrameMark) else one[1].weights[list(LIDS)] for one in window])
     seen, reading = frame
     weights = reading.weights.copy()
-    weights[list(LIDS)] = whole_blinks(lids, _openings(window), fps)[at]
+    weights[list(LIDS)] = whole_blinks(lids_from_open(lids, open_lids), _openings(window), fps)[at]
     return seen, replace(reading, weights=weights)
 
 
@@ -92,7 +99,8 @@ def eyes_opening(landmarks: np.ndarray) -> float:
 def blink_scores(lids: np.ndarray, openings: np.ndarray, fps: float) -> np.ndarray:
     """(2, F) by how many of its own usual deviations the reading, and the opening, stand out of the frames around.
 
-    lids : (F, 2) weights; openings : (F,) ``eyes_opening``; finite.
+    lids : (F, 2) ``lids_from_open``, with what is below 0: cut off there, calm lids would hardly tremble at all;
+    openings : (F,) ``eyes_opening``; finite.
     """
     reach = math.ceil(REACH_SECONDS * fps)
     reading = _standing_out(lids.mean(1), reach, READING_FLOOR)
@@ -113,48 +121,61 @@ def _medians(values: np.ndarray, reach: int) -> np.ndarray:
 
 
 def whole_blinks(lids: np.ndarray, openings: np.ndarray, fps: float) -> np.ndarray:
-    """Lids' weights (F, 2), NaN where there was no face, with every blink as deep as ``WHOLE``.
+    """Lids' weights (F, 2) in [0, 1], every blink as deep as ``WHOLE`` and ``CALMED`` between them, of
+    ``lids_from_open``, NaN where there was no face.
 
     A blink is a peak of ``blink_scores`` in which both lids rise, and that is over in ``LONGEST_SECONDS``. Plain ones,
     whose lids rise ``RISE`` over the lowest values within ``REACH_SECONDS`` before and after, need ``PLAIN_SCORE``, and
-    at the take's ends one side is enough; others need ``SCORE``. openings : (F,) ``eyes_opening``.
+    at the take's ends, where one side is enough, ``SCORE``; others need ``SCORE``. openings : (F,) ``eyes_opening``.
     """
-    reach = math.ceil(REACH_SECONDS * fps)
-    result = lids.copy()
+    result = np.clip(lids, 0.0, 1.0)
     known = np.flatnonzero(~np.isnan(lids[:, 0]))
     if not len(known):
         return result
     frames = np.arange(len(lids))
-    filled = np.column_stack([np.interp(frames, known, lids[known, eye]) for eye in range(2)])
-    parts = blink_scores(filled, np.interp(frames, known, openings[known]), fps)
-    scores = parts.sum(0)
-    both = filled.mean(1)
+    read = np.column_stack([np.interp(frames, known, lids[known, eye]) for eye in range(2)])
+    filled = np.clip(read, 0.0, 1.0)
+    parts = blink_scores(read, np.interp(frames, known, openings[known]), fps)
+    whole, is_blink = filled.copy(), np.zeros(len(lids), bool)
     for peak in known:
-        plain = both[peak] >= both[max(peak - 2, 0) : peak + 3].max() and scores[peak] >= PLAIN_SCORE
-        clear = scores[peak] >= max(SCORE, scores[max(peak - 2, 0) : peak + 3].max())
-        clear = clear and parts[:, peak].min() >= SCORE_OF_EACH and 2 <= peak < len(lids) - 2
-        if not plain and not clear:
+        blink = _blink_at(peak, filled, parts, fps)
+        if blink is None:
             continue
-        sides = [filled[max(peak - reach, 0) : peak], filled[peak + 1 : peak + 1 + reach]]
-        lowest = [side[side.mean(1).argmin()] for side in sides if len(side)]
-        if not lowest:
-            continue
-        base = np.max(lowest, axis=0)  # (2,)
-        height = filled[peak] - base
-        if height.min() < RISE_OF_EACH * height.mean() or height.mean() <= 0.0:
-            continue
-        if not clear and height.mean() < RISE:
-            continue
-        raised = both > base.mean() + 0.25 * height.mean() if plain else scores > RUN_SHARE * scores[peak]
-        first, last = peak, peak
-        while first > 0 and raised[first - 1]:
-            first -= 1
-        while last + 1 < len(lids) and raised[last + 1]:
-            last += 1
-        if (last - first + 1) / fps > LONGEST_SECONDS:
-            continue
-        gain = np.maximum((WHOLE - base) / np.maximum(height, 1e-3), 1.0)
-        part = slice(first, last + 1)
-        deeper = np.clip(base + gain * (filled[part] - base), 0.0, 1.0)
-        result[part] = np.where(np.isnan(lids[part]), np.nan, np.maximum(result[part], deeper))
-    return result
+        part, base = blink
+        gain = np.maximum((WHOLE - base) / np.maximum(filled[peak] - base, 1e-3), 1.0)
+        whole[part] = np.maximum(whole[part], np.clip(base + gain * (filled[part] - base), 0.0, 1.0))
+        is_blink[part] = True
+    whole = np.where(is_blink[:, None], whole, _calmed(filled, fps))
+    return np.where(np.isnan(lids), np.nan, whole)
+
+
+def _blink_at(peak: int, lids: np.ndarray, parts: np.ndarray, fps: float) -> tuple[slice, np.ndarray] | None:
+    """The frames of the blink with its deepest one at ``peak``, and how far its lids (2,) are shut before and after;
+    None where there is none. lids : (F, 2) in [0, 1]; parts : ``blink_scores``."""
+    reach, scores, both = math.ceil(REACH_SECONDS * fps), parts.sum(0), lids.mean(1)
+    near = slice(max(peak - 2, 0), peak + 3)
+    at_end = min(peak, len(lids) - 1 - peak) < math.ceil(END_SECONDS * fps)
+    plain = both[peak] >= both[near].max() and scores[peak] >= (SCORE if at_end else PLAIN_SCORE)
+    clear = scores[peak] >= max(SCORE, scores[near].max()) and parts[:, peak].min() >= SCORE_OF_EACH and not at_end
+    sides = [lids[max(peak - reach, 0) : peak], lids[peak + 1 : peak + 1 + reach]]
+    lowest = [side[side.mean(1).argmin()] for side in sides if len(side)]
+    if not (plain or clear) or not lowest:
+        return None
+    base = np.max(lowest, axis=0)  # (2,)
+    height = lids[peak] - base
+    if height.min() < RISE_OF_EACH * height.mean() or height.mean() <= 0.0 or (not clear and height.mean() < RISE):
+        return None
+    raised = both > base.mean() + 0.25 * height.mean() if plain else scores > RUN_SHARE * scores[peak]
+    first, last = peak, peak
+    while first > 0 and raised[first - 1]:
+        first -= 1
+    while last + 1 < len(lids) and raised[last + 1]:
+        last += 1
+    return None if (last - first + 1) / fps > LONGEST_SECONDS else (slice(first, last + 1), base)
+
+
+def _calmed(lids: np.ndarray, fps: float) -> np.ndarray:
+    """Lids (F, 2) with ``CALMED`` of all that both do for ``LONGEST_SECONDS`` at most; a wink stays."""
+    longest = 2 * math.ceil(0.5 * LONGEST_SECONDS * fps) + 1
+    lasting = np.column_stack([grey_opening(lids[:, eye], longest, mode="constant") for eye in range(2)])
+    return lids - (1.0 - CALMED) * (lids - lasting).min(axis=1, keepdims=True)

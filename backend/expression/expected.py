@@ -69,6 +69,10 @@ def expect(start: PhotoParameters, prior: FramePrior, reading: Reading) -> tuple
 def from_open_lids(reading: Reading, open_lids: np.ndarray) -> Reading:
     """The reading with its blinks counted from ``open_lids`` (left, right), those of the person's open eyes."""
     weights = reading.weights.copy()
-    for lid, usual in zip(LIDS, open_lids, strict=True):
-        weights[lid] = np.clip((weights[lid] - usual) / max(SHUT_READING - usual, 0.2), 0.0, 1.0)
+    weights[list(LIDS)] = np.clip(lids_from_open(weights[list(LIDS)], open_lids), 0.0, 1.0)
     return replace(reading, weights=weights)
+
+
+def lids_from_open(lids: np.ndarray, open_lids: np.ndarray) -> np.ndarray:
+    """Readings of lids (..., 2) as 0 where they are as ``open_lids`` (2,) and 1 where they are shut, or beyond."""
+    return (lids - open_lids) / np.maximum(SHUT_READING - np.asarray(open_lids), 0.2)

@@ -22,7 +22,7 @@ from backend.expression.calibrate import (
     solve_in_take,
     solve_photo,
 )
-from backend.expression.expected import from_open_lids, read_subject_face
+from backend.expression.expected import read_subject_face
 from backend.expression.follow import FaceFollower, find_face
 from backend.expression.frame_face import SeenFace, seen_in_frame
 from backend.expression.photo_sequence import PhotoSequence
@@ -151,16 +151,15 @@ def _measured(
     subject: Subject, calibration: Calibration, source: FrameSource, progress: ProgressReporter
 ) -> Iterator[MeasuredFrame]:
     """Each slot's solution, in order."""
-    for frame in with_whole_blinks(_read(subject, calibration, source, progress), source.fps):
+    read = _read(subject, source, progress)
+    for frame in with_whole_blinks(read, source.fps, calibration.open_lids):
         if isinstance(frame, FrameMark):
             yield MeasuredFrame(None, frame)
         else:
             yield _measure(subject, calibration, *frame)
 
 
-def _read(
-    subject: Subject, calibration: Calibration, source: FrameSource, progress: ProgressReporter
-) -> Iterator[ReadFrame]:
+def _read(subject: Subject, source: FrameSource, progress: ProgressReporter) -> Iterator[ReadFrame]:
     """Each slot at a glance, in order."""
     follow = FaceFollower()
     expected = 0
@@ -174,7 +173,7 @@ def _read(
             yield FrameMark.NO_FACE
             continue
         try:
-            yield seen, from_open_lids(read_subject_face(subject, seen.evidence), calibration.open_lids)
+            yield seen, read_subject_face(subject, seen.evidence)
         except (ValueError, np.linalg.LinAlgError):  # no pose explains these landmarks
             yield FrameMark.NO_FACE
 

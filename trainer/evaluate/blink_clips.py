@@ -1,4 +1,4 @@
-"""Clips made to be blinked in: two blinks each, from the front to the profile."""
+"""Clips made to be blinked in: two blinks each, from the front to the profile; and clips without their blinks."""
 
 from __future__ import annotations
 
@@ -37,6 +37,20 @@ class BlinkPeople(People):
         return [_blinking(shot, number, middles, turned) for number, shot in enumerate(frames)]
 
 
+class OpenEyed(People):
+    """The pictures of ``people`` at the same instants, lids being as they are in most of a clip's frames."""
+
+    def __init__(self, people: People) -> None:
+        super().__init__(people.config)
+        self._people = people
+
+    def shots(self, index: int) -> list[Shot]:
+        """The parameters of all frames of person ``index``."""
+        frames = self._people.shots(index)
+        usual = np.median([shot.expression.weights[LIDS] for shot in frames], axis=0)
+        return [_with_lids(shot, np.minimum(shot.expression.weights[LIDS], usual)) for shot in frames]
+
+
 def yaw_of(index: int) -> float:
     """Degrees from which clip ``index`` is seen in its first frame."""
     return YAWS[index % len(YAWS)] * (-1.0) ** (index // len(YAWS))
@@ -49,7 +63,12 @@ def blinking_lids(number: int, middles: Sequence[float] | np.ndarray) -> float:
 
 
 def _blinking(shot: Shot, number: int, middles: np.ndarray, turned: float) -> Shot:
+    return replace(
+        _with_lids(shot, blinking_lids(number, middles)), view=replace(shot.view, yaw=shot.view.yaw + turned)
+    )
+
+
+def _with_lids(shot: Shot, lids: np.ndarray | float) -> Shot:
     weights = shot.expression.weights.copy()
-    weights[LIDS] = blinking_lids(number, middles)
-    expression = replace(shot.expression, weights=weights)
-    return replace(shot, expression=expression, view=replace(shot.view, yaw=shot.view.yaw + turned))
+    weights[LIDS] = lids
+    return replace(shot, expression=replace(shot.expression, weights=weights))

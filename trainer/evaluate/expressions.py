@@ -24,14 +24,14 @@ from backend.expression.transfer import identity_of_frames, transfer_frames
 from backend.expression.video import VideoFrame
 from backend.fitting.parameters import FACING_CAMERA, PhotoParameters
 from backend.geometry.template import load_template
-from backend.photos.collection import FaceClass
 from backend.photos.detect import detect_faces
 from backend.rig.arkit import ARKIT_NAMES
+from trainer.data.people.batch import PeopleBatch
 from trainer.data.people.casting import FRAMES_PER_SECOND
 from trainer.data.people.source import People, PeopleConfig
 from trainer.evaluate.blink_clips import FRAMES as BLINK_FRAMES
-from trainer.evaluate.blink_clips import BlinkPeople, yaw_of
-from trainer.evaluate.blink_counts import BlinkCounts, blink_figures, count_blinks
+from trainer.evaluate.blink_clips import BlinkPeople, OpenEyed, yaw_of
+from trainer.evaluate.blink_counts import BlinkCounts, blink_figures, count_blinks, different_pixels
 from trainer.evaluate.pose_errors import PoseErrors, pose_errors, turn_between
 from trainer.evaluate.seen_skin import seen_appearance
 from trainer.expressions.pictures import frame_camera, put_into_frame
@@ -49,7 +49,7 @@ class KnownPictures:
     ----------
     pictures : F of (S, S, 3) uint8 sRGB. rotations : (F, 3, 3) camera_from_head. places : (F, 3) of the face's middle
     in the camera frame, metres. weights : (F, 52). neutral : (V, 3) vertices. focal_px : focal length in pixels.
-    eye_pixels : (F,) how many pixels show an eye between its lids, not hair, a dark lens or a hand before it.
+    lid_pixels : (F,) ``different_pixels`` from open eyes; none where that was not asked for.
     """
 
     pictures: tuple[np.ndarray, ...]
@@ -58,21 +58,22 @@ class KnownPictures:
     weights: np.ndarray
     neutral: np.ndarray
     focal_px: float
-    eye_pixels: np.ndarray
+    lid_pixels: np.ndarray
 
 
-def known_pictures(source: PeopleConfig | People, index: int) -> KnownPictures:
+def known_pictures(source: PeopleConfig | People, index: int, open_eyed: People | None = None) -> KnownPictures:
     """Person number ``index``, each crop put back into a whole frame: one focal length, principal point in its middle
-    (the rest of the frame repeats the crop's edge)."""
+    (the rest of the frame repeats the crop's edge). ``open_eyed``: the same without blinks, for ``lid_pixels``."""
     people = source.build() if isinstance(source, PeopleConfig) else source
     config = people.config
     batch = people.batch(range(index, index + 1), torch.device("cpu"))
     intrinsics = batch.intrinsics.numpy().astype(np.float64)
     camera, side = frame_camera(float(np.median(intrinsics[:, 0, 0])), config.size)
-    pictures = []
-    for image, own in zip(batch.images, intrinsics, strict=True):
-        pixels = np.ascontiguousarray((image.permute(1, 2, 0).numpy() * 255.0 + 0.5).astype(np.uint8))
-        pictures.append(put_into_frame(pixels, own, camera, side))
+    crops = _pixels(batch)
+    pictures = [put_into_frame(crop, own, camera, side) for crop, own in zip(crops, intrinsics, strict=True)]
+    lid_pixels = np.zeros(len(crops), int)
+    if open_eyed is not None:
+        lid_pixels = different_pixels(crops, _pixels(open_eyed.batch(range(index, index + 1), torch.device("cpu"))))
     poses = batch.camera_from_head.numpy().astype(np.float64)
     template = load_template()
     middle = template.landmarks478.positions(batch.neutral[0].numpy())[template.landmarks478.valid].mean(0)
@@ -83,8 +84,13 @@ def known_pictures(source: PeopleConfig | People, index: int) -> KnownPictures:
         batch.expression.numpy(),
         batch.neutral[0].numpy(),
         float(camera[0, 0]),
-        (batch.labels == FaceClass.EYES).flatten(1).sum(1).numpy(),
+        lid_pixels,
     )
+
+
+def _pixels(batch: PeopleBatch) -> np.ndarray:
+    """(F, S, S, 3) uint8 crops."""
+    return np.ascontiguousarray((batch.images.permute(0, 2, 3, 1).numpy() * 255.0 + 0.5).astype(np.uint8))
 
 
 class PictureSource:
@@ -223,10 +229,11 @@ def run(arguments: argparse.Namespace, console: Console) -> dict[str, float]:
         except LikenessError:
             console.print(f"person {index}: no face")
     figures = weight_figures("photos", reads) if reads else {}
-    clips = PeopleConfig(size=arguments.size, seed=SEED, photos=24, clips=True)
+    clips = PeopleConfig(size=arguments.size, seed=SEED, photos=24, clips=True).build()
+    open_eyed = OpenEyed(clips)
     reads, ratios, total = [], [], BlinkCounts()
     for index in range(1000, 1000 + arguments.clips):
-        known = known_pictures(clips, index)
+        known = known_pictures(clips, index, open_eyed)
         skin = seen_appearance(photos, index) if textured else None
         subject = None if arguments.identity == "auto" else subject_of(known.neutral, skin)
         try:
@@ -237,7 +244,7 @@ def run(arguments: argparse.Namespace, console: Console) -> dict[str, float]:
             continue
         reads.append(read)
         ratios.append((jitter(read.found), jitter(read.truth)))
-        counts = count_blinks(read.truth, read.found, known.eye_pixels, FRAMES_PER_SECOND)
+        counts = count_blinks(read.truth, read.found, known.lid_pixels)
         total += counts
         off = np.linalg.norm(read.pose.off, axis=1).mean()
         console.print(f"clip {index}: pose {off:.1f} degrees, {counts}")
@@ -259,12 +266,13 @@ def run(arguments: argparse.Namespace, console: Console) -> dict[str, float]:
 def _read_blink_clips(count: int, console: Console) -> tuple[dict[str, float], BlinkCounts]:
     """``blinks.*``: of clips that are made to be blinked in; blinks of which no frame shows a face count as missed."""
     people = BlinkPeople()
+    open_eyed = OpenEyed(people)
     by_yaw: dict[float, BlinkCounts] = {}
     for index in range(count):
-        known = known_pictures(people, index)
+        known = known_pictures(people, index, open_eyed)
         try:
             read, _ = read_clip(known, subject_of(known.neutral))
-            counts = count_blinks(read.truth, read.found, known.eye_pixels, FRAMES_PER_SECOND)
+            counts = count_blinks(read.truth, read.found, known.lid_pixels)
         except LikenessError:
             console.print(f"blink clip {index}: no face")
             counts = _missed(known)
@@ -282,7 +290,7 @@ def _read_blink_clips(count: int, console: Console) -> tuple[dict[str, float], B
 
 def _missed(known: KnownPictures) -> BlinkCounts:
     """Of a clip in which no face is found."""
-    return count_blinks(known.weights, np.zeros_like(known.weights), known.eye_pixels, FRAMES_PER_SECOND)
+    return count_blinks(known.weights, np.zeros_like(known.weights), known.lid_pixels)
 
 
 def _print(figures: dict[str, float], console: Console) -> None:

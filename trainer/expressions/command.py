@@ -32,6 +32,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     import torch
 
+    from backend.expression.expected import LIDS
     from backend.expression.reading import save_reader
     from backend.photos.surface_landmarks import SurfaceLandmarker
     from trainer.expressions.features import feature_table
@@ -46,14 +47,18 @@ def run(arguments: argparse.Namespace) -> int:
     options = LearningOptions()
     if arguments.epochs is not None:
         options = replace(options, epochs=arguments.epochs)
-    held_out = hold_out(table, options)
+    held_out, hard = hold_out(table, options)
     reader = learn_reader(table, held_out, options)
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
     save_reader(reader, arguments.out, {"pictures": str(len(observed.person))})
-    error = np.abs(held_out.found - held_out.true).mean()
-    before, left = (np.degrees(np.linalg.norm(turn, axis=1)).mean() for turn in (held_out.before, held_out.left))
-    print(
-        f"{arguments.out.name}: {len(observed.person)} pictures; on people held out weights are off by {error:.4f} "
-        f"(all zeros: {held_out.true.mean():.4f}), the turn by {left:.2f} degrees (rigid fit: {before:.2f})"
-    )
+    print(f"{arguments.out.name}: {len(observed.person)} pictures; on people held out")
+    for name, errors in (("ordinary", held_out), ("hard", hard)):
+        if not len(errors.true):
+            continue
+        off = np.abs(errors.found - errors.true)
+        before, left = (np.degrees(np.linalg.norm(turn, axis=1)).mean() for turn in (errors.before, errors.left))
+        print(
+            f"{name}: weights are off by {off.mean():.4f} (all zeros: {errors.true.mean():.4f}), lids by "
+            f"{off[:, list(LIDS)].mean():.3f}, the turn by {left:.2f} degrees (rigid fit: {before:.2f})"
+        )
     return 0

@@ -11,6 +11,7 @@ from torch import nn
 from backend.expression.reading import BASES, ROTATION_UNIT, FaceReader, run_network
 from backend.rig.arkit import ARKIT_NAMES
 from trainer.expressions.features import FeatureTable
+from trainer.expressions.observe import HARD_NUMBERS
 
 COMPONENTS = {"landmarks": 130, "surface": 130, "eye": 50, "mouth": 50, "face": 60, "colours": 30}
 FLOOR = 0.05
@@ -136,19 +137,24 @@ class HeldOut:
     before: np.ndarray
 
 
-def hold_out(table: FeatureTable, options: LearningOptions, folds: int = 5) -> HeldOut:
-    """Train without every ``folds``-th person and look at these."""
+def hold_out(table: FeatureTable, options: LearningOptions, folds: int = 5) -> tuple[HeldOut, HeldOut]:
+    """Train without every ``folds``-th person and look at these: the ordinary ones, whose errors the product expects
+    of everybody, and the hard ones."""
     held = held_out_rows(table, folds)
     kept, others = select(table, ~held), select(table, held & table.plainly)
     reduction = fit_reduction(kept)
     layers = train_layers(reduction.inputs(kept), kept, options)
     output = run_network(layers, reduction.inputs(others))
     found = np.clip(output[:, :52], 0.0, 1.0)
-    return HeldOut(found, others.weights, others.turn - ROTATION_UNIT * output[:, 52:], others.turn)
+    left, hard = others.turn - ROTATION_UNIT * output[:, 52:], others.person >= HARD_NUMBERS
+    ordinary, harder = (
+        HeldOut(found[rows], others.weights[rows], left[rows], others.turn[rows]) for rows in (~hard, hard)
+    )
+    return ordinary, harder
 
 
 def learn_reader(table: FeatureTable, held_out: HeldOut, options: LearningOptions) -> FaceReader:
-    """The reader from all people, and the errors that it had on people held out."""
+    """The reader from all people, and the errors that it had on ordinary people held out."""
     reduction = fit_reduction(table)
     layers = train_layers(reduction.inputs(table), table, options)
     error = held_out.found - held_out.true

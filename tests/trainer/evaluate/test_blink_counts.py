@@ -3,29 +3,39 @@
 import numpy as np
 import pytest
 
-from trainer.evaluate.blink_counts import LIDS, BlinkCounts, blink_figures, count_blinks, share_interval
-
-FPS = 12.0
+from trainer.evaluate.blink_counts import (
+    LIDS,
+    BlinkCounts,
+    blink_figures,
+    count_blinks,
+    different_pixels,
+    share_interval,
+)
 
 
 def test_blinks_are_counted_by_closed_lids() -> None:
     truth, found = np.zeros((2, 20, 52))
     truth[np.ix_([4, 5, 12], LIDS)] = 0.9
     found[np.ix_([6, 17], LIDS)] = 0.8
-    assert count_blinks(truth, found, np.full(20, 40), FPS) == BlinkCounts(2, 1, 2, 1, 1)
+    assert count_blinks(truth, found, np.full(20, 40)) == BlinkCounts(2, 1, 2, 1, 1)
 
 
-def test_a_blink_shows_where_open_eyes_are_seen_around_it() -> None:
-    """A hand that is gone before and after does not matter, nor do the shut eyes themselves."""
-    truth = np.zeros((40, 52))
-    truth[np.ix_([8, 9, 30], LIDS)] = 1.0
-    eye_pixels = np.full(40, 30)
-    eye_pixels[[8, 9, 30]] = 0
-    eye_pixels[14:25] = 0
-    assert count_blinks(truth, truth, eye_pixels, FPS) == BlinkCounts(2, 2, 2, 2, 0)
-    eye_pixels[26:35] = 5  # an eye's edge beside a lens
-    assert count_blinks(truth, truth, eye_pixels, FPS) == BlinkCounts(2, 2, 1, 1, 0)
-    assert count_blinks(truth, np.zeros_like(truth), eye_pixels, FPS) == BlinkCounts(2, 0, 1, 0, 0)
+def test_a_blink_shows_where_pictures_differ_from_open_eyes() -> None:
+    truth = np.zeros((20, 52))
+    truth[np.ix_([4, 5, 12], LIDS)] = 0.8
+    truth[5] *= 1.2
+    lid_pixels = np.zeros(20, int)
+    lid_pixels[5] = 30
+    assert count_blinks(truth, truth, lid_pixels) == BlinkCounts(2, 2, 1, 1, 0)
+    assert count_blinks(truth, np.zeros_like(truth), lid_pixels) == BlinkCounts(2, 0, 1, 0, 0)
+
+
+def test_pictures_differ_by_pixels_that_anybody_sees() -> None:
+    pictures = np.full((2, 8, 8, 3), 100, np.uint8)
+    others = pictures.copy()
+    others[0] += 10  # a little more light
+    others[1, :2, :3, 1] = 60
+    np.testing.assert_array_equal(different_pixels(pictures, others), [0, 6])
 
 
 def test_shares_come_with_intervals() -> None:
