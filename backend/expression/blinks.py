@@ -1,7 +1,7 @@
 """Blinks are whole: lids that shut and open again at once have been shut, even where a picture shows half of it; and
 what does not stand out is trembling.
 
-What counts is how far what the reader says of the lids, and how far apart the detector has them, stand out of the
+What counts is how far what the reader says of the lids, and how far apart the landmark net has them, stand out of the
 take's own trembling: on faces seen from the side or with small eyes a whole blink is read as a tenth of one.
 """
 
@@ -26,12 +26,12 @@ LONGEST_SECONDS = 0.5
 RISE, RISE_OF_EACH = 0.22, 0.3
 """How much deeper than before and after both lids together are read in a plain blink; and each of them, relative to
 that, in any."""
-PLAIN_SCORE, SCORE, SCORE_OF_EACH = 3.5, 5.0, 1.0
+PLAIN_SCORE, SCORE, SCORE_OF_EACH = 3.0, 5.0, 1.0
 """How far a plain blink stands out (sum of ``blink_scores``), and one that is read as less than ``RISE``, which reading
 and opening both have to show."""
 END_SECONDS = 0.15
 """Before and after which there have to be frames: nearer to the take's ends a blink needs ``SCORE`` in any case."""
-CALMED = 0.5
+CALMED = 0.4
 """Share that stays of a rise of both lids that is over in ``LONGEST_SECONDS`` and is no blink."""
 READING_FLOOR, OPENING_FLOOR, MOST_OPENING_SCORE = 0.02, 0.04, 6.0
 """Least trembling of the reading and of the logarithm of the opening; most that the opening counts for."""
@@ -79,14 +79,10 @@ def _whole(window: list[ReadFrame], at: int, fps: float, open_lids: np.ndarray) 
 
 
 def _openings(window: list[ReadFrame]) -> np.ndarray:
-    """(F,) ``eyes_opening``, NaN without a face: by the detector's landmarks, or by the landmark net's in all frames
-    where there are some in which it finds nothing, because the two do not agree on how far an eye is open."""
-    faces = [None if isinstance(one, FrameMark) else one[0] for one in window]
-    by_net = any(face is not None and face.by_net for face in faces)
-    points = [
-        None if face is None else face.evidence.on_surface() if by_net else face.evidence.landmarks for face in faces
-    ]
-    return np.array([np.nan if one is None else eyes_opening(one) for one in points])
+    """(F,) ``eyes_opening`` by the landmark net's points, NaN without a face."""
+    return np.array(
+        [np.nan if isinstance(one, FrameMark) else eyes_opening(one[0].evidence.on_surface()) for one in window]
+    )
 
 
 def eyes_opening(landmarks: np.ndarray) -> float:

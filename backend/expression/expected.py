@@ -22,7 +22,7 @@ SURFACE_SHARE = 0.05
 """The same share of the landmark net's points where weights are solved; turns see ``calibrate.POSE_SHARE``."""
 SURPRISE = 0.15
 """Deviation, in the keys' own (``priors.DEVIATIONS``), of what people do that no synthetic person did."""
-SHUT_READING = 0.6
+SHUT_READING = 0.65
 """What the reader says, as a rule, of lids that are shut: half of its doubt is about how the person's eyes look."""
 LIDS = (ARKIT_INDEX["eyeBlinkLeft"], ARKIT_INDEX["eyeBlinkRight"])
 TONGUE = ARKIT_INDEX["tongueOut"]

@@ -50,13 +50,11 @@ class SeenFace:
     ----------
     face : without the memory of its pixels, of which only the size is looked at. evidence : what these say.
     window : (144, 144, 3) uint8 sRGB, the upright face (``landmark_window``, ``WINDOW_PER_FACE``).
-    by_net : whether its landmarks are the landmark net's, because the detector found none.
     """
 
     face: PhotoFace
     evidence: FaceEvidence
     window: np.ndarray
-    by_net: bool = False
 
     @property
     def covered(self) -> bool:
@@ -77,10 +75,8 @@ def seen_in_frame(
     source_size: tuple[int, int] | None = None,
     focal_px: float | None = None,
     surface: SurfaceLandmarks | None = None,
-    by_net: bool = False,
 ) -> SeenFace:
-    """As ``face_in_frame``; ``surface`` where the landmark net has been asked already, ``by_net`` where its points are
-    the landmarks."""
+    """As ``face_in_frame``; ``surface`` where the landmark net has been asked already."""
     face = face_in_frame(name, pixels, landmarks, source_size, focal_px)
     landmarker = surface_landmarker()
     if surface is None and landmarker is not None:
@@ -89,4 +85,4 @@ def seen_in_frame(
     window = landmark_window(landmarks, WINDOW_PER_FACE).cut(pixels, WINDOW_PIXELS)
     places = None if surface is None else surface.places
     evidence = evidence_of_window(window, landmarks, pixels.shape[1], places)
-    return SeenFace(replace(face, pixels=np.broadcast_to(np.uint8(0), pixels.shape)), evidence, window, by_net)
+    return SeenFace(replace(face, pixels=np.broadcast_to(np.uint8(0), pixels.shape)), evidence, window)

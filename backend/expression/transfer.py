@@ -143,7 +143,7 @@ def _frame_face(follow: FaceFollower, frame: VideoFrame) -> SeenFace | None:
     if found is None:
         return None
     name, focal = f"frame {frame.slot}", assumed_focal(frame.pixels)
-    seen = seen_in_frame(name, frame.pixels, found.landmarks, None, focal, found.surface, found.by_net)
+    seen = seen_in_frame(name, frame.pixels, found.landmarks, None, focal, found.surface)
     return None if seen.covered else seen
 
 
@@ -245,7 +245,7 @@ def _photo_face(name: str, path: Path) -> SeenFace:
         if found is None:
             continue
         size, focal = photo.source_size, photo.focal_px
-        seen = seen_in_frame(name, photo.pixels, found.landmarks, size, focal, found.surface, found.by_net)
+        seen = seen_in_frame(name, photo.pixels, found.landmarks, size, focal, found.surface)
         if not seen.covered:
             return seen
         sentence = "Next to nothing of the face in it shows; give one in which it is not covered."

@@ -135,7 +135,7 @@ def read_photos(known: KnownPictures, subject: Subject) -> Read:
             there = find_face(picture, face)
             if there is None:
                 continue
-            seen = seen_in_frame(str(number), picture, there.landmarks, surface=there.surface, by_net=there.by_net)
+            seen = seen_in_frame(str(number), picture, there.landmarks, surface=there.surface)
             if seen.covered:  # the product says so
                 continue
             parameters = solve_photo(subject, seen).parameters

@@ -97,7 +97,7 @@ def test_landmarks_that_no_pose_explains_are_refused() -> None:
 
 def test_blinks_count_from_the_persons_own_open_eyes() -> None:
     weights = np.zeros(52)
-    weights[list(LIDS)] = 0.3, 0.6
+    weights[list(LIDS)] = 0.3, 0.7
     counted = from_open_lids(Reading(weights, np.eye(3), 90.0), np.array([0.3, 0.1])).weights
     assert counted[LIDS[0]] == 0.0
     assert counted[LIDS[1]] == 1.0
