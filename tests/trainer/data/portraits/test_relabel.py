@@ -38,7 +38,7 @@ def test_what_nobody_saw_is_ruled_out(other: FaceClass) -> None:
 
 
 def test_what_was_seen_needs_less_certainty() -> None:
-    assert (correct(_doubtful(FaceClass.GLASSES, 0.3), _landmarks(), Traits(NO, True, False)).argmax(0) == 4).all()
+    assert (correct(_doubtful(FaceClass.GLASSES, 0.45), _landmarks(), Traits(NO, True, False)).argmax(0) == 4).all()
     beard = correct(_doubtful(FaceClass.FACIAL_HAIR, 0.3), _landmarks(), Traits(BEARD, None, None))
     assert (beard.argmax(0) == FaceClass.FACIAL_HAIR).all()
 
