@@ -48,7 +48,7 @@ NO, MOUSTACHE, BEARD, WHISKERS = 0, 1, 2, 3
 """Values of ``Traits.facial_hair``."""
 _CANNOT_TELL = 9
 _SURE = 0.55
-_LIKELIER, _OFF_RIMS = 1.5, 0.4
+_OFF_RIMS = 0.4
 _ON_RIMS = (1.0, 2.0, 4.0, 8.0)
 """Factors on the odds of glasses that somebody saw: no more than it takes, or teachers of teachers draw goggles."""
 _MORE = (3.0, 6.0, 12.0, 24.0)
@@ -100,11 +100,10 @@ def correct(probabilities: np.ndarray, landmarks: np.ndarray, traits: Traits) ->
         odds[FaceClass.GLASSES] = 0.0
     elif traits.glasses:
         rims = find_rims(odds[FaceClass.GLASSES], landmarks)
-        if rims is None:
-            odds[FaceClass.GLASSES] *= _LIKELIER
-        else:
-            on_rims = _factor(odds, FaceClass.GLASSES, rims.band, _ON_RIMS)
-            odds[FaceClass.GLASSES] *= np.where(rims.band, on_rims, _OFF_RIMS)
+        around = grown(eyes_mask(landmarks, side), _AROUND_EYES * landmark_window(landmarks, 1.0).side)
+        where = around if rims is None else rims.band
+        likelier = _factor(odds, FaceClass.GLASSES, where, _ON_RIMS)
+        odds[FaceClass.GLASSES] *= likelier if rims is None else np.where(where, likelier, _OFF_RIMS)
     above = above_brows(landmarks, side)
     if traits.headwear is False:
         odds[FaceClass.OCCLUDER] *= 0.1

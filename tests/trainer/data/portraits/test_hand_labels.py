@@ -128,7 +128,7 @@ def test_shipped_labels_are_of_many_portraits_and_small() -> None:
     shipped = read_hand_labels()
     held_out = sum(portrait.held_out for portrait in shipped.values())
     assert held_out == 80 and len(shipped) - held_out > 300
-    assert HAND_LABELS_PATH.stat().st_size < 700_000
+    assert HAND_LABELS_PATH.stat().st_size < 1_000_000
 
 
 def test_agreement_forgives_two_pixels_and_counts_by_class() -> None:
