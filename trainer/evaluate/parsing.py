@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import csv
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -24,8 +23,6 @@ from trainer.data.people import PeopleConfig
 from trainer.evaluate.parsing_portraits import real_figures
 from trainer.losses.segmentation import confusion_matrix, intersection_over_union
 
-SHEET_PATH = Path(__file__).parent / "parsing_sheet.csv"
-"""The hundred photographs that the default seed draws from ``photos``; no training and no classifier sees them."""
 HELD_OUT_SEED = 901
 """People that no recipe trains or validates on."""
 _BATCH = 8
@@ -54,12 +51,6 @@ def held_out_figures(parser: FaceParser, people: int) -> dict[str, float]:
     figures["iou.mean"] = float(iou[present].mean())
     figures["accuracy"] = float(confusion.diagonal().sum() / confusion.sum())
     return figures
-
-
-def sheet_photographs() -> tuple[str, ...]:
-    """Paths of the sheet's photographs below the folder of all photographs, in its order."""
-    with SHEET_PATH.open(newline="", encoding="utf-8") as file:
-        return tuple(row["photo"] for row in csv.DictReader(file))
 
 
 def head_crops(paths: Iterable[Path]) -> Iterator[tuple[Path, np.ndarray, np.ndarray]]:

@@ -28,7 +28,7 @@ from trainer.data.portraits.hand_labels import (
     write_hand_labels,
 )
 from trainer.data.portraits.label_edits import Edit, apply_edits, read_edits
-from trainer.evaluate.parsing import sheet_photographs
+from trainer.data.portraits.parsing_sheet import sheet_photographs
 
 _TILE = 448
 _COLUMNS, _PER_SHEET = 3, 6

@@ -5,8 +5,8 @@ from __future__ import annotations
 import csv
 
 from trainer.data.portraits.hand_labels import read_hand_labels
+from trainer.data.portraits.parsing_sheet import sheet_photographs
 from trainer.data.portraits.relabel import read_traits
-from trainer.evaluate.parsing import sheet_photographs
 from trainer.portrait_statistics import GLASSES_LABELS
 
 
