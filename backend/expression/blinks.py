@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 import numpy as np
-from scipy.ndimage import grey_opening
+from scipy.ndimage import grey_opening, maximum_filter1d
 
 from backend.expression.expected import LIDS, lids_from_open
 from backend.expression.frame_face import SeenFace
@@ -33,6 +33,8 @@ END_SECONDS = 0.15
 """Before and after which there have to be frames: nearer to the take's ends a blink needs ``SCORE`` in any case."""
 CALMED = 0.4
 """Share that stays of a rise of both lids that is over in ``LONGEST_SECONDS`` and is no blink."""
+_NEAR = 5
+"""Frames of which a blink's deepest one is the deepest."""
 READING_FLOOR, OPENING_FLOOR, MOST_OPENING_SCORE = 0.02, 0.04, 6.0
 """Least trembling of the reading and of the logarithm of the opening; most that the opening counts for."""
 RUN_SHARE = 0.35
@@ -133,8 +135,10 @@ def whole_blinks(lids: np.ndarray, openings: np.ndarray, fps: float) -> np.ndarr
     filled = np.clip(read, 0.0, 1.0)
     parts = blink_scores(read, np.interp(frames, known, openings[known]), fps)
     whole, is_blink = filled.copy(), np.zeros(len(lids), bool)
-    for peak in known:
-        blink = _blink_at(peak, filled, parts, fps)
+    scores = parts.sum(0)
+    plain, clear = _peaks(filled, parts, fps)
+    for peak in known[(plain | clear)[known]]:
+        blink = _blink_at(peak, filled, scores, plain[peak], clear[peak], fps)
         if blink is None:
             continue
         part, base = blink
@@ -145,17 +149,30 @@ def whole_blinks(lids: np.ndarray, openings: np.ndarray, fps: float) -> np.ndarr
     return np.where(np.isnan(lids), np.nan, whole)
 
 
-def _blink_at(peak: int, lids: np.ndarray, parts: np.ndarray, fps: float) -> tuple[slice, np.ndarray] | None:
+def _peaks(lids: np.ndarray, parts: np.ndarray, fps: float) -> tuple[np.ndarray, np.ndarray]:
+    """(F,) bool twice: where a plain blink, or a clear one of whatever depth, may be deepest.
+
+    lids : (F, 2) in [0, 1]; parts : ``blink_scores``.
+    """
+    scores, both, frames = parts.sum(0), lids.mean(1), np.arange(len(lids))
+    deepest, clearest = (
+        values >= maximum_filter1d(values, _NEAR, mode="constant", cval=-np.inf) for values in (both, scores)
+    )
+    at_end = np.minimum(frames, len(lids) - 1 - frames) < math.ceil(END_SECONDS * fps)
+    plain = deepest & (scores >= np.where(at_end, SCORE, PLAIN_SCORE))
+    clear = clearest & (scores >= SCORE) & (parts.min(0) >= SCORE_OF_EACH) & ~at_end
+    return plain, clear
+
+
+def _blink_at(
+    peak: int, lids: np.ndarray, scores: np.ndarray, plain: bool, clear: bool, fps: float
+) -> tuple[slice, np.ndarray] | None:
     """The frames of the blink with its deepest one at ``peak``, and how far its lids (2,) are shut before and after;
-    None where there is none. lids : (F, 2) in [0, 1]; parts : ``blink_scores``."""
-    reach, scores, both = math.ceil(REACH_SECONDS * fps), parts.sum(0), lids.mean(1)
-    near = slice(max(peak - 2, 0), peak + 3)
-    at_end = min(peak, len(lids) - 1 - peak) < math.ceil(END_SECONDS * fps)
-    plain = both[peak] >= both[near].max() and scores[peak] >= (SCORE if at_end else PLAIN_SCORE)
-    clear = scores[peak] >= max(SCORE, scores[near].max()) and parts[:, peak].min() >= SCORE_OF_EACH and not at_end
+    None where there is none. lids : (F, 2) in [0, 1]; scores : (F,); plain, clear : of ``_peaks``."""
+    reach, both = math.ceil(REACH_SECONDS * fps), lids.mean(1)
     sides = [lids[max(peak - reach, 0) : peak], lids[peak + 1 : peak + 1 + reach]]
     lowest = [side[side.mean(1).argmin()] for side in sides if len(side)]
-    if not (plain or clear) or not lowest:
+    if not lowest:
         return None
     base = np.max(lowest, axis=0)  # (2,)
     height = lids[peak] - base

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import cv2
 import numpy as np
 
@@ -62,11 +64,36 @@ def label_by_net(parser: FaceParser, pixels: np.ndarray, landmarks: np.ndarray) 
         evidence = net_evidence(seen.features, seen.mirrored, seen.landmarks)
     edges = look_at_edges(pixels, landmarks)
     odds = settle_what_is_worn(seen.probabilities, landmarks, pixels, edges, evidence)
+    return settle(odds, somebody, pixels, landmarks).labels
+
+
+@dataclass(frozen=True)
+class Settled:
+    """What class probabilities come to, see ``settle``.
+
+    Attributes
+    ----------
+    labels : (S, S) uint8 of ``FaceClass``.
+    odds : (C, S, S) float32 class probabilities with loose hair.
+    pale : (S, S) bool where the colour says that skin is white hair. hands : (S, S) bool where hands are.
+    """
+
+    labels: np.ndarray
+    odds: np.ndarray
+    pale: np.ndarray
+    hands: np.ndarray
+
+
+def settle(odds: np.ndarray, somebody: np.ndarray, pixels: np.ndarray, landmarks: np.ndarray) -> Settled:
+    """The labels of a head crop (S, S, 3) uint8 sRGB with landmarks (478, 3), of class probabilities (C, S, S) in which
+    what is worn is settled; somebody (S, S) : probability of a person, by MediaPipe."""
     odds = with_loose_hair(odds, somebody, pixels, landmarks)
-    labels = with_pale_hair(odds.argmax(axis=0).astype(np.uint8), odds[FaceClass.HAIR], pixels, landmarks)
-    labels = agree_with_landmarks(labels, somebody, landmarks)
-    labels[hand_mask(pixels, polygon_mask(landmarks, FACE_OVAL, pixels.shape[0]))] = FaceClass.OCCLUDER
-    return labels
+    likeliest = odds.argmax(axis=0).astype(np.uint8)
+    coloured = with_pale_hair(likeliest, odds[FaceClass.HAIR], pixels, landmarks)
+    labels = agree_with_landmarks(coloured, somebody, landmarks)
+    hands = hand_mask(pixels, polygon_mask(landmarks, FACE_OVAL, pixels.shape[0]))
+    labels[hands] = FaceClass.OCCLUDER
+    return Settled(labels, odds, coloured != likeliest, hands)
 
 
 def agree_with_landmarks(labels: np.ndarray, somebody: np.ndarray, landmarks: np.ndarray) -> np.ndarray:

@@ -46,12 +46,14 @@ class Agreement:
     log_base : (V, 3) float32, the smooth part of the albedo that the photos agree on, carried on to what none shows.
     log_skin : (V, 3) float32, the brightest that plain skin is: what is brighter shines.
     colour_range : (V, 1) float32 log units by which finer detail's colour may differ from ``log_base``'s.
+    covered : (C,) in [0, 1] at the cage's vertices: how far hair, no beard, covers the skin.
     """
 
     log_fields: tuple[np.ndarray, ...]
     log_base: np.ndarray
     log_skin: np.ndarray
     colour_range: np.ndarray
+    covered: np.ndarray
 
 
 def agree(
@@ -111,7 +113,7 @@ def agree(
     plain_range = _COLOUR_RANGE * (_COARSE_COLOUR + (1.0 - _COARSE_COLOUR) * sharp)
     colour_range = np.maximum(plain_range, _FEATURE_COLOUR * np.maximum(surface.regions["lips"], hairy))[:, None]
     log_skin = surface.lifted(matt + SKIN_RANGE).astype(np.float32)
-    return Agreement(fields, log_base, log_skin, colour_range.astype(np.float32))
+    return Agreement(fields, log_base, log_skin, colour_range.astype(np.float32), covered)
 
 
 def _strange_colour(smooth: np.ndarray, skin: np.ndarray) -> np.ndarray:

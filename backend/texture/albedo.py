@@ -121,9 +121,7 @@ def build_albedo(
     ]
     hairy = surface.lifted(image_at_cage(surface, survey_space.skin, hair.near()))
     agreement = agree(surface, survey_space.skin, photos, base, hair, hairy, operators, tone.albedo)
-    made_up = make_up(
-        surface, survey_space.skin, photos, hair, agreement.log_base, operators, tone.albedo, positions, density
-    )
+    made_up = make_up(surface, survey_space.skin, photos, hair, agreement, operators, tone.albedo, positions, density)
     progress(_STAGE, 0.45)
     middle = middle_band(surface, survey_space, photos, agreement, hairy, positions, density)
     grey_only = all(photo.monochrome for photo in samples)
@@ -153,5 +151,4 @@ def build_albedo(
         for photo, light in zip(photos, base.lights, strict=True)
     )
     progress(_STAGE, 1.0)
-    covered = image_at_cage(surface, survey_space.skin, hair.cover)
-    return AlbedoResult(albedo, seen, eyes.iris, gains, np.clip(covered, 0.0, 1.0).astype(np.float32))
+    return AlbedoResult(albedo, seen, eyes.iris, gains, np.clip(agreement.covered, 0.0, 1.0).astype(np.float32))

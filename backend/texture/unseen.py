@@ -15,7 +15,7 @@ import numpy as np
 
 from backend.geometry.normals import vertex_normals
 from backend.photos.collection import FaceClass
-from backend.texture.agree import image_at_cage
+from backend.texture.agree import Agreement, image_at_cage
 from backend.texture.atlas import SurfaceAtlas
 from backend.texture.hair import HairEvidence, paint_hair
 from backend.texture.noise import fractal_noise, gradient_noise
@@ -133,7 +133,7 @@ def make_up(
     atlas: SurfaceAtlas,
     photos: Sequence[SurveyedPhoto],
     hair: HairEvidence,
-    log_base: np.ndarray,
+    agreement: Agreement,
     operators: SurfaceOperators,
     tone: np.ndarray,
     positions: np.ndarray,
@@ -143,7 +143,7 @@ def make_up(
 
     Parameters
     ----------
-    atlas : at survey size, ``density`` texels per metre. log_base : (V, 3) of ``agree``. tone : (3,) linear albedo of
+    atlas : at survey size, ``density`` texels per metre. agreement : of ``agree``. tone : (3,) linear albedo of
     plain skin. positions : (V, 3) neutral, metres.
     """
     count = surface.count
@@ -157,10 +157,10 @@ def make_up(
     weight = image_at_cage(surface, atlas, sure)  # (C,)
     line = _HAIR_SHOWN[0] + (_HAIR_SHOWN[1] - _HAIR_SHOWN[0]) * coarse
     sure = sure * (1.0 - smoothstep(line, 2.0 * line, _inside(hair.cover, density)))
-    covered = image_at_cage(surface, atlas, hair.cover)
+    covered = agreement.covered
     bearded, looked = _beard_votes(surface, atlas, photos)
     plain = plain_skin(surface)[:count]
-    own = log_base[:count].astype(np.float64)
+    own = agreement.log_base[:count].astype(np.float64)
     bearded = np.maximum(bearded, _dark_below(surface, own, weight * plain, positions))
     skin_weight = weight**2 * plain * (1.0 - smoothstep(0.02, 0.3, covered)) * (1.0 - smoothstep(0.05, 0.4, bearded))
     skin_weight = skin_weight * (1.0 - 0.8 * surface.regions["neck"][:count])

@@ -7,7 +7,7 @@ from dataclasses import astuple, dataclass
 import numpy as np
 from scipy.ndimage import label
 
-from backend.rig.arkit import ARKIT_INDEX
+from backend.expression.expected import LIDS
 
 CLOSED, FALSE = 0.5, 0.25
 """A lid's weight above which a run of frames counts as a blink; an estimated run is false when the truth stays below
@@ -18,7 +18,6 @@ colours, from a picture of the same instant with open eyes. Chosen by looking at
 at, of the 93 blinks of 56 other clips: with 24 pixels and fewer, behind dark or shining lenses and in blurred
 profiles, nobody can say which of the two is shut; from 30 on one can. Eye pixels of the renderer's labels say it less
 well: they do not know of glare and of half dark lenses."""
-LIDS = [ARKIT_INDEX["eyeBlinkLeft"], ARKIT_INDEX["eyeBlinkRight"]]
 CONFIDENCE = 1.96
 """Standard deviations of a 95 % interval."""
 
@@ -49,7 +48,7 @@ def count_blinks(truth: np.ndarray, found: np.ndarray, lid_pixels: np.ndarray) -
 
     A blink is found when the estimate closes within a frame of it.
     """
-    true_lid, found_lid = truth[:, LIDS].mean(1), found[:, LIDS].mean(1)
+    true_lid, found_lid = truth[:, list(LIDS)].mean(1), found[:, list(LIDS)].mean(1)
     counts = BlinkCounts()
     for frames in _runs(true_lid > CLOSED):
         hit = bool((found_lid[max(frames[0] - 1, 0) : frames[-1] + 2] > CLOSED).any())

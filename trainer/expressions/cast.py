@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from backend.expression.expected import LIDS
 from backend.geometry.template import load_template
 from backend.rig.arkit import ARKIT_INDEX, ARKIT_NAMES, mirrored_name
 from trainer.data.people.attachments.hats import draw_hat
@@ -27,7 +28,6 @@ HARD_MASKED_SHARE, HARD_HAT_SHARE = 0.3, 0.3
 """Of hard pictures, those with a face mask, and those with a hat or hood."""
 HARD_SHUT_SHARE, HARD_LIDS_SHARE = 0.3, 0.25
 """Of hard pictures, those with shut eyes, and those with lids anywhere."""
-_LIDS = (ARKIT_INDEX["eyeBlinkLeft"], ARKIT_INDEX["eyeBlinkRight"])
 _KEYS = tuple(name for name in ARKIT_NAMES if not name.startswith(("eyeLook", "eyeBlink", "tongue", "mouthClose")))
 
 
@@ -98,7 +98,7 @@ class HardPeople(WidePeople):
         weights = shot.expression.weights.copy()
         lids = generator.random()
         if lids < HARD_SHUT_SHARE:
-            weights[list(_LIDS)] = generator.uniform(0.85, 1.0)
+            weights[list(LIDS)] = generator.uniform(0.85, 1.0)
         elif lids < HARD_SHUT_SHARE + HARD_LIDS_SHARE:
-            weights[list(_LIDS)] = generator.uniform(0.0, 1.0)
+            weights[list(LIDS)] = generator.uniform(0.0, 1.0)
         return replace(shot, view=view, worn=worn, expression=replace(shot.expression, weights=weights))

@@ -20,14 +20,10 @@ import numpy as np
 
 from backend.models.parsing import FaceParser
 from backend.photos.collection import FaceClass
-from backend.photos.hands import hand_mask
 from backend.photos.landmarks import landmark_window
-from backend.photos.loose_hair import with_loose_hair
-from backend.photos.pale_hair import with_pale_hair
-from backend.photos.parsed_labels import agree_with_landmarks
+from backend.photos.parsed_labels import settle
 from backend.photos.person import person_probability
 from backend.photos.regions import (
-    FACE_OVAL,
     LIPS_OUTER,
     MOUTH_SURROUNDINGS,
     UPPER_LIP_SKIN,
@@ -40,10 +36,9 @@ from backend.photos.rims import find_rims
 from backend.photos.three_scales import class_probabilities
 from backend.photos.worn import least_factor
 from trainer.data.portraits.cache import PortraitCache, Verdict, open_cache
-from trainer.data.portraits.hand_labels import HandLabels, read_hand_labels
+from trainer.data.portraits.hand_labels import UNKNOWN, HandLabels, read_hand_labels
 
 TRAITS_PATH = Path(__file__).parent / "traits.csv"
-UNKNOWN = 255
 NO, MOUSTACHE, BEARD, WHISKERS = 0, 1, 2, 3
 """Values of ``Traits.facial_hair``."""
 _CANNOT_TELL = 9
@@ -140,17 +135,12 @@ def _factor(odds: np.ndarray, face_class: FaceClass, where: np.ndarray, factors:
 def teach(parser: FaceParser, pixels: np.ndarray, landmarks: np.ndarray, traits: Traits) -> np.ndarray:
     """(S, S) uint8 of ``FaceClass``, 255 where nobody knows, of a head crop (S, S, 3) uint8 with landmarks (478, 2)."""
     side, size = pixels.shape[0], landmark_window(landmarks, 1.0).side
-    somebody = person_probability(pixels)
     own = correct(class_probabilities(parser, pixels, landmarks), landmarks, traits)
-    odds = with_loose_hair(own, somebody, pixels, landmarks)
-    labels = odds.argmax(axis=0).astype(np.uint8)
-    pale = with_pale_hair(labels, odds[FaceClass.HAIR], pixels, landmarks)
-    certainty = np.where(pale == labels, odds.max(axis=0), 1.0)
-    guessed = (pale == FaceClass.HAIR) & (own[FaceClass.HAIR] < _LEAST_OWN) & (pale == labels)
-    labels = agree_with_landmarks(pale, somebody, landmarks)
-    result = np.where((certainty < _SURE) | guessed, UNKNOWN, labels)
-    hands = hand_mask(pixels, polygon_mask(landmarks, FACE_OVAL, side))
-    result[hands] = labels[hands] = FaceClass.OCCLUDER
+    settled = settle(own, person_probability(pixels), pixels, landmarks)
+    labels, odds = settled.labels, settled.odds
+    guessed = (odds.argmax(axis=0) == FaceClass.HAIR) & (own[FaceClass.HAIR] < _LEAST_OWN)
+    unsure = (odds.max(axis=0) < _SURE) & ~settled.pale
+    result = np.where((unsure | guessed) & ~settled.hands, UNKNOWN, labels)
     rims = find_rims(own[FaceClass.GLASSES], landmarks) if traits.glasses else None
     if rims is not None:  # frames of teachers are too broad, and grow from teacher to teacher
         result[(labels == FaceClass.GLASSES) & ~rims.band] = UNKNOWN
@@ -177,15 +167,15 @@ def relabel(
     for row in np.flatnonzero(cache.verdicts == Verdict.KEPT):
         name, landmarks = cache.files[row].path, np.asarray(cache.landmarks[row])
         seen, corrected = traits.get(name), (by_hand or {}).get(name)
+        if corrected is not None and corrected.held_out:
+            cache.labels[row] = UNKNOWN
+            continue
         labels = None if corrected is None else corrected.on(landmarks, cache.settings.size)
         if labels is None and seen is not None:
             labels = teach(parser, np.ascontiguousarray(cache.crops[row]), landmarks, seen)
             labels[~_photo_part(cache.labels[row] == UNKNOWN)] = UNKNOWN
-        if labels is None or (corrected is not None and corrected.held_out):
-            cache.labels[row] = UNKNOWN
-            continue
-        cache.labels[row] = labels
-        count += 1
+        cache.labels[row] = UNKNOWN if labels is None else labels
+        count += labels is not None
     cache.flush()
     return count
 
