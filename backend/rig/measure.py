@@ -5,6 +5,8 @@ All functions take vertices of all parts (V, 3) in the template's order, head fr
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from backend.geometry.similarity import nearest_similarity
@@ -126,6 +128,30 @@ def lip_openings(template: Template, vertices: np.ndarray) -> np.ndarray:
 def lip_gap_mm(template: Template, vertices: np.ndarray) -> float:
     """The widest opening between the lips, seen from the front; 0 for a shut mouth."""
     return float(max(0.0, lip_openings(template, vertices).max()))
+
+
+@dataclass(frozen=True)
+class TonguePlace:
+    """Where the tongue is in the median plane, in mm: its tip's place in front of the lower lip's foremost point and
+    below its upper edge, and how far its underside is above that edge where it crosses it (-inf where it does not)."""
+
+    beyond: float
+    below: float
+    above_lip: float
+
+
+def tongue_place(template: Template, vertices: np.ndarray) -> TonguePlace:
+    """The tongue's place over the lower lip."""
+    loops = face_loops(template).mouth
+    lip = vertices[loops.rows[loops.contact - 2 :, loops.lower[len(loops.lower) // 2]]]
+    edge, front = lip[lip[:, 1].argmax()], lip[:, 2].max()
+    place = part_slice(template.parts["tongue"])
+    across = template.vertices[place, 0]
+    middle = vertices[place][np.abs(across - across.mean()) < 0.002]
+    tip = middle[middle[:, 2].argmax()]
+    crossing = middle[np.abs(middle[:, 2] - edge[2]) < 0.004, 1]
+    above = crossing.min() - edge[1] if len(crossing) else -np.inf
+    return TonguePlace(*(1e3 * np.array([tip[2] - front, edge[1] - tip[1], above])).tolist())
 
 
 def rigidity_mm(template: Template, neutral: np.ndarray, vertices: np.ndarray, part: str) -> float:

@@ -14,6 +14,7 @@ from backend.rig.deformation_transfer import SourceDeformations, source_deformat
 from backend.rig.lashes import LashBinding, bind_lashes, carry_lashes
 from backend.rig.pocket import OPEN_MOUTH_KEYS, PocketBinding, bind_pocket, keep_pocket_inside, pocket_depths
 from backend.rig.rigid_parts import move_jaw_parts, rotate_eyes
+from backend.rig.tongue import tongue_out
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,7 @@ def personalise_keys(template: Template, neutral: np.ndarray) -> np.ndarray:
     keys[ARKIT_INDEX["mouthClose"]] = meet_lips(template, neutral, jaw_open, mouth_close)
     rotate_eyes(template, neutral, keys)
     move_jaw_parts(template, neutral, keys)
+    keys[ARKIT_INDEX["tongueOut"]] = tongue_out(template, neutral, dict(zip(ARKIT_NAMES, keys, strict=True)))
     carry_lashes(template, prepared.lashes, neutral, keys)
     return keys
 

@@ -13,8 +13,8 @@ from backend.rig.lashes import bind_lashes, carry_lashes
 from backend.rig.measure import eye_sphere, part_slice
 from backend.rig.pocket import OPEN_MOUTH_KEYS, bind_pocket, keep_pocket_inside
 from backend.rig.rigid_parts import JAW_KEYS
+from backend.rig.tongue import tongue_out
 from trainer.template.lid_motion import turn_lids
-from trainer.template.tongue import tongue_out
 
 GAINS = {
     "browInnerUp": 1.5, "browOuterUpLeft": 1.8, "browOuterUpRight": 1.8, "cheekPuff": 1.8, "mouthLeft": 1.6,
@@ -94,7 +94,7 @@ def bake_expressions(template: Template, facekit: np.ndarray | None = None) -> n
     keys[close] = meet_lips(template, neutral, keys[jaw], keys[close])
     _turn_eyes(template, keys)
     _move_teeth(template, raw, keys)
-    keys[ARKIT_INDEX["tongueOut"]] = tongue_out(template, dict(zip(ARKIT_NAMES, keys, strict=True)))
+    keys[ARKIT_INDEX["tongueOut"]] = tongue_out(template, neutral, dict(zip(ARKIT_NAMES, keys, strict=True)))
     keys = keys.astype(np.float32)
     carry_lashes(template, bind_lashes(template), neutral, keys)
     return symmetrise(template, keys).astype(np.float32)

@@ -1,0 +1,97 @@
+"""``tongueOut``: the tongue comes out over this face's own lower lip and hangs down in front of it.
+
+A key is a straight line for every vertex, so that on its way out a tongue that hangs must still pass over the lip: it
+bends down in its last part only, and the lips part as far as its thickness needs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from scipy.interpolate import PchipInterpolator
+
+from backend.geometry.template import Template
+from backend.rig.face_loops import face_loops
+from backend.rig.measure import part_slice
+from backend.rig.rigid_parts import similarity_scale
+
+MAKE_WAY = {"jawOpen": 0.25, "mouthLowerDownLeft": 0.25, "mouthLowerDownRight": 0.25}
+"""Keys in ``tongueOut`` that make way: the biting edges of the front teeth overlap by 5 mm, and a tongue needs as much
+between them."""
+BEYOND_LIP = 0.0195
+"""Metres by which the tip stands out of the lower lip; this and the other lengths grow with the mouth's parts."""
+HANG = 0.0095
+"""Metres by which the tip's middle hangs below the lip's upper edge."""
+OVER_LIP = 0.0055
+"""Metres by which the tongue's middle line passes above the lip's upper edge."""
+CURL = 0.011
+"""Metres in front of the lip from which on the tongue bends down."""
+_BEHIND_LIP = 0.014
+"""Metres behind the lip from which on it lies as high: the lower front teeth are beneath it there."""
+GROOVE, GROOVE_WIDTH = 0.0014, 0.0035
+"""Depth and half width in metres of the groove along its middle."""
+_WIDER = ((0.0, 0.3, 0.75, 0.93, 0.98, 1.0), (1.0, 1.05, 1.33, 1.44, 1.30, 1.05))
+"""Factor on its width at places along it (0 root, 1 tip): broad, with a round end."""
+_THICKER = 0.95
+_ROUNDED = 12.0
+"""Per metre: by this times the square of its distance from the middle the end draws back."""
+_STRETCH = 1.4
+"""Power of the place along the tongue with which it gets longer: the front gives more than the root."""
+
+
+def tongue_out(template: Template, neutral: np.ndarray, keys: Mapping[str, np.ndarray]) -> np.ndarray:
+    """Offsets (V, 3) in metres of ``tongueOut`` for the face ``neutral`` (V, 3).
+
+    ``keys`` (name -> (V, 3) of this face) are those of ``MAKE_WAY``, teeth included.
+    """
+    offsets = np.zeros(neutral.shape)
+    for name, weight in MAKE_WAY.items():
+        offsets += weight * keys[name]
+    place = part_slice(template.parts["tongue"])
+    offsets[place] = _out_of_the_mouth(template, neutral.astype(np.float64), offsets) - neutral[place]
+    return offsets
+
+
+def _out_of_the_mouth(template: Template, neutral: np.ndarray, make_way: np.ndarray) -> np.ndarray:
+    """(T, 3) the tongue's vertices outside."""
+    mouth, size = face_loops(template).mouth, similarity_scale(template, neutral)
+    profile = (neutral + make_way)[mouth.rows[mouth.contact - 2 :, mouth.lower[len(mouth.lower) // 2]]]
+    top, front = profile[profile[:, 1].argmax()], profile[:, 2].max()
+    rest = neutral[part_slice(template.parts["tongue"])]
+    root, tip = rest[:, 2].min(), rest[:, 2].max()
+    along = (rest[:, 2] - root) / (tip - root)
+    bent = np.polyfit(along, rest[:, 1], 3)
+    middle = np.polyval(bent, along)
+
+    knots = np.array(
+        [
+            [root, np.polyval(bent, 0.0)],
+            [root + 0.3 * (tip - root), np.polyval(bent, 0.3)],
+            [top[2] - size * _BEHIND_LIP, top[1] + size * OVER_LIP],
+            [top[2] + size * 0.002, top[1] + size * OVER_LIP],
+            [front + size * CURL, top[1] + size * 0.75 * OVER_LIP],
+            [front + size * BEYOND_LIP, top[1] - size * HANG],
+        ]
+    )
+    steps = np.r_[0.0, np.cumsum(np.linalg.norm(np.diff(knots, axis=0), axis=1))]
+    line = PchipInterpolator(steps, knots)
+    length = tip - root
+    grown = _smooth(along / 0.6)
+    across = (rest[:, 0] - rest[:, 0].mean()) * PchipInterpolator(*_WIDER)(along)
+    places = length * along + (steps[-1] - length) * along**_STRETCH
+    places = places - _ROUNDED / size * across**2 * _smooth((along - 0.6) / 0.4)
+    ahead = line.derivative()(places)
+    ahead /= np.linalg.norm(ahead, axis=1, keepdims=True)
+    above = (rest[:, 1] - middle) * (1.0 + (_THICKER - 1.0) * grown)
+    groove = np.exp(-((across / (size * GROOVE_WIDTH)) ** 2)) * _smooth(above / (size * 0.003))  # of its upper side
+    above = above - size * GROOVE * grown * groove
+    centre = line(places)  # (T, 2) z, y
+    y, z = centre[:, 1] + above * ahead[:, 0], centre[:, 0] - above * ahead[:, 1]
+    return np.stack([rest[:, 0].mean() + across, y, z], axis=1)
+
+
+def _smooth(ramp: np.ndarray) -> np.ndarray:
+    """``ramp`` between 0 and 1, without corners."""
+    ramp = np.clip(ramp, 0.0, 1.0)
+    return ramp * ramp * (3.0 - 2.0 * ramp)
