@@ -6,6 +6,7 @@ faces lie around another mean, and a prior that knows of both expects less of an
 
 from __future__ import annotations
 
+import hashlib
 from functools import lru_cache
 from pathlib import Path
 
@@ -13,8 +14,8 @@ import numpy as np
 
 from backend.fitting.options import PriorWeights
 from backend.fitting.solver import IdentityBelief
-from backend.geometry.template import TEMPLATE_PATH, Template, load_template
-from backend.safetensors_file import BrokenTensorFileError, read_arrays, read_metadata
+from backend.geometry.template import Template, load_template
+from backend.safetensors_file import BrokenTensorFileError, read_arrays
 
 POPULATION_PATH = Path(__file__).resolve().parents[2] / "assets" / "identity_population.safetensors"
 
@@ -55,5 +56,8 @@ def populations() -> tuple[np.ndarray, np.ndarray] | None:
 
 
 def template_fingerprint() -> str:
-    """Whose modes the coefficients belong to."""
-    return read_metadata(TEMPLATE_PATH)["sha256"]
+    """Of the mean face and the modes that the coefficients belong to; keys and texture coordinates may change."""
+    template = load_template()
+    digest = hashlib.sha256(template.vertices.tobytes())
+    digest.update(template.identity_modes.tobytes())
+    return digest.hexdigest()

@@ -77,3 +77,15 @@ def test_other_modes_and_a_missing_or_foreign_file_mean_independent_coefficients
     populations.cache_clear()
     monkeypatch.setattr(population, "template_fingerprint", lambda: "another template")
     assert populations() is None
+
+
+def test_a_template_with_other_keys_keeps_its_population(template, monkeypatch) -> None:
+    own = population.template_fingerprint()
+    monkeypatch.setattr(
+        population, "load_template", lambda: dataclasses.replace(template, expressions=template.expressions[:3])
+    )
+    assert population.template_fingerprint() == own
+    monkeypatch.setattr(
+        population, "load_template", lambda: dataclasses.replace(template, identity_modes=template.identity_modes[:3])
+    )
+    assert population.template_fingerprint() != own
