@@ -28,6 +28,7 @@ from backend.geometry.template import Template, load_template
 from backend.geometry.topology import triangles_from_quads
 from backend.photos.collection import PhotoCollection, PhotoFace
 from backend.progress import ProgressReporter, silent
+from backend.rig.lip_contact import closed_lips
 
 REJECT_RATIO = 2.0
 """A photo whose landmarks disagree with the joint face this many times more than the median photo's is left out."""
@@ -115,7 +116,7 @@ def fit_face(
             progress("cage", (turn + 1) / options.cage.rounds)
             on_estimate("cage", state.neutral())
     progress("appearance", 0.0)
-    fitted = _fitted_face(state)
+    fitted = _fitted_face(with_closed_lips(state))
     progress("appearance", 1.0)
     return fitted
 
@@ -292,6 +293,16 @@ def run_cage_stage(state: FitState, options: FitOptions, stage: CageStage) -> Fi
     photos, targets = zip(*used, strict=True)
     offsets = solve_cage(template, photos, state.estimate.identity, targets, stage, options.landmarks.outlier_scale)
     return replace(state, template=replace(template, vertices=(template.vertices + offsets).astype(np.float32)))
+
+
+def with_closed_lips(state: FitState) -> FitState:
+    """The state with a neutral face whose lips are shut: modes and cage know of no contact, and in few of their sums
+    do the lips touch as they do on the mean face."""
+    neutral = state.neutral()
+    offsets = closed_lips(state.template, neutral) - neutral
+    return replace(
+        state, template=replace(state.template, vertices=(state.template.vertices + offsets).astype(np.float32))
+    )
 
 
 def appearance_of(state: FitState) -> Appearance:

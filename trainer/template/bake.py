@@ -14,6 +14,7 @@ from backend.geometry.symmetry import symmetric_part
 from backend.geometry.template import TEMPLATE_PATH, Template, save_template
 from backend.rig.arkit import ARKIT_NAMES
 from backend.rig.face_loops import face_loops
+from backend.rig.lip_contact import touch_lips
 from trainer.template.atlas import UVMap, chart_labels, head_map, makehuman_map, split_quads
 from trainer.template.contours import bake_contour_rows
 from trainer.template.embeddings import read_landmarks68, read_landmarks478
@@ -21,7 +22,7 @@ from trainer.template.expressions import bake_expressions, carried_face_units, m
 from trainer.template.facekit_expressions import facekit_keys
 from trainer.template.facekit_prior import HeadTopology, fit_to_facekit, make_carrier, register_to_facekit
 from trainer.template.identity import principal_modes, rigid_align
-from trainer.template.lip_contact import keep_lips_closed, touch_lips
+from trainer.template.lip_contact import OVERLAP, keep_lips_closed
 from trainer.template.makehuman import (
     BaseMesh,
     face_unit_path,
@@ -169,7 +170,7 @@ def bake(path: Path = TEMPLATE_PATH, say: Callable[[str], None] = print) -> Temp
     say("registering")
     cage = register_to_facekit(topology, template, start, kit)
     carrier = make_carrier(topology, cage, kit)
-    cage = touch_lips(cage, topology.matrix[:head], face_loops(template).mouth)
+    cage = touch_lips(cage, topology.matrix[:head], face_loops(template).mouth, OVERLAP)
     cage = keep_pocket_behind_skin(cage, topology.quads, topology.mouth)
     eyes = seat_eyeballs(template, (topology.matrix @ cage)[:head], kit)
     placed = nearest_similarity(mean, cage)
