@@ -37,6 +37,7 @@ from backend.photos.three_scales import class_probabilities
 from backend.photos.worn import least_factor
 from trainer.data.portraits.cache import PortraitCache, Verdict, open_cache
 from trainer.data.portraits.hand_labels import UNKNOWN, HandLabels, read_hand_labels
+from trainer.data.portraits.parsing_sheet import sheet_photographs
 
 TRAITS_PATH = Path(__file__).parent / "traits.csv"
 NO, MOUSTACHE, BEARD, WHISKERS = 0, 1, 2, 3
@@ -69,6 +70,9 @@ class Traits:
     facial_hair: int | None
     glasses: bool | None
     headwear: bool | None
+
+
+_NOBODY_LOOKED = Traits(None, None, None)
 
 
 def read_traits(path: Path = TRAITS_PATH) -> dict[str, Traits]:
@@ -155,19 +159,22 @@ def relabel(
     parser: FaceParser,
     traits: dict[str, Traits],
     by_hand: Mapping[str, HandLabels] | None = None,
+    unlisted: bool = False,
 ) -> int:
     """Replace the label maps of a writable cache of head crops by those of ``by_hand``, else by the teacher's.
 
-    Who is in neither list becomes unknown throughout, and so does who is held out. Returns how many portraits have
-    labels now. Raises ``ValueError`` for other framings.
+    Who is held out or on the sheet that parsing is judged by becomes unknown throughout, and so does who is in neither
+    list, unless ``unlisted`` has the teacher label them by itself. Returns how many portraits have labels now. Raises
+    ``ValueError`` for other framings.
     """
     if cache.settings.framing != "head":
         raise ValueError("relabelling needs head crops; prepare the portraits with --framing head")
     count = 0
+    judged = {Path(photo).name for photo in sheet_photographs()}
     for row in np.flatnonzero(cache.verdicts == Verdict.KEPT):
         name, landmarks = cache.files[row].path, np.asarray(cache.landmarks[row])
-        seen, corrected = traits.get(name), (by_hand or {}).get(name)
-        if corrected is not None and corrected.held_out:
+        seen, corrected = traits.get(name, _NOBODY_LOOKED if unlisted else None), (by_hand or {}).get(name)
+        if Path(name).name in judged or (corrected is not None and corrected.held_out):
             cache.labels[row] = UNKNOWN
             continue
         labels = None if corrected is None else corrected.on(landmarks, cache.settings.size)
@@ -190,6 +197,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of ``python -m trainer relabel-portraits``."""
     parser.add_argument("cache", type=Path, help="head crops that `python -m trainer portraits --framing head` made")
     parser.add_argument("--teacher", type=Path, help="folder of an exported parsing net (default: the shipped one)")
+    parser.add_argument("--unlisted", action="store_true", help="also portraits whose traits nobody wrote down")
     parser.add_argument("--traits", type=Path, default=TRAITS_PATH, help="what people saw on the portraits")
 
 
@@ -197,7 +205,8 @@ def run(arguments: argparse.Namespace) -> int:
     """Relabel; returns the exit code."""
     try:
         cache = open_cache(arguments.cache, writable=True)
-        count = relabel(cache, FaceParser.load(arguments.teacher), read_traits(arguments.traits), read_hand_labels())
+        teacher, traits = FaceParser.load(arguments.teacher), read_traits(arguments.traits)
+        count = relabel(cache, teacher, traits, read_hand_labels(), arguments.unlisted)
     except (OSError, ValueError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

@@ -24,6 +24,7 @@ from trainer.data.portraits.hand_labels import (
 )
 from trainer.data.portraits.label_command import corrected, draw_sheets, tile
 from trainer.data.portraits.label_edits import apply_edits, parse_edits, read_edits
+from trainer.data.portraits.parsing_sheet import sheet_photographs
 from trainer.data.portraits.relabel import relabel
 from trainer.evaluate.parsing_portraits import agreement
 
@@ -71,6 +72,17 @@ def test_relabelling_takes_corrected_labels_and_nobody_learns_from_held_out_ones
     monkeypatch.setattr(portrait_collection, "read_hand_labels", lambda: by_hand)
     source = PortraitsConfig(folder=str(folder), by_hand=True).build()
     assert [person for person, _ in source.people] == [0]
+
+
+def test_a_teacher_labels_the_unlisted_when_asked_but_never_what_parsing_is_judged_by(tmp_path: Path) -> None:
+    judged = next(Path(photo).name for photo in sheet_photographs() if "public_domain" in photo)
+    folder = _cache(tmp_path / "cache", ["unlisted.jpg", judged])
+    cache = open_cache(folder, writable=True)
+    cache.crops[:] = 128
+    cache.labels[:] = FaceClass.BACKGROUND
+    assert relabel(cache, FaceParser.load(), {}, {judged: _portrait(FaceClass.HAIR, False)}, unlisted=True) == 1
+    labels = open_cache(folder).labels
+    assert (labels[0] != UNKNOWN).any() and (labels[1] == UNKNOWN).all()
 
 
 def test_corrections_say_what_becomes_what_and_where(tmp_path: Path) -> None:
