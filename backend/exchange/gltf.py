@@ -12,6 +12,7 @@ from PIL import Image
 from backend import __version__
 from backend.exchange.face_asset import FaceAsset, FacePart
 from backend.exchange.lash_alpha import lash_alpha
+from backend.exchange.roughness_map import SKIN_ROUGHNESS, roughness_map
 from backend.exchange.split_mesh import SplitMesh, split_at_seams
 from backend.geometry.normals import vertex_normals
 from backend.geometry.topology import triangles_from_quads
@@ -27,7 +28,6 @@ SMALLEST_NORMAL_OFFSET = 2e-3
 """Offsets of normals shorter than this (about a tenth of a degree) are left out."""
 
 ROUGHNESS = {"eye_left": 0.15, "eye_right": 0.15, "teeth_upper": 0.3, "teeth_lower": 0.3, "tongue": 0.35}
-SKIN_ROUGHNESS = 0.5
 
 
 def write_glb(asset: FaceAsset, path: Path) -> None:
@@ -41,12 +41,12 @@ def glb_bytes(asset: FaceAsset) -> bytes:
     Units are metres, y up, the face looks along +z. One root node holds a node per part; each mesh has exactly the
     morph targets of ``FacePart.keys`` in ARKit's order, named in ``mesh.extras.targetNames``, with weight 0.
     TEXCOORD_0 is map ``Head`` and TEXCOORD_1 map ``MakeHuman``, with v turned down as glTF has it. COLOR_0
-    of the lashes is white with their alpha.
+    of the lashes is white with their alpha. Where hair's cover is known, the head has a roughness texture.
     """
     writer = _GltfWriter()
-    texture = writer.add_texture(asset.albedo)
+    writer.add_texture("albedo", asset.albedo, quality=95)
     alphas = {"lashes": lash_alpha(asset)}
-    parts = [writer.add_part(part, texture, alphas.get(part.name)) for part in asset.parts]
+    parts = [writer.add_part(part, alphas.get(part.name)) for part in asset.parts]
     return writer.finish(parts)
 
 
@@ -56,7 +56,7 @@ class _GltfWriter:
     def __init__(self) -> None:
         self.gltf = gl.GLTF2(asset=gl.Asset(version="2.0", generator=f"Likeness {__version__}"))
         self.blob = bytearray()
-        self.material_of: dict[tuple[float, bool], int] = {}
+        self.material_of: dict[tuple[float, bool, int | None], int] = {}
 
     def finish(self, part_nodes: list[int]) -> bytes:
         root = gl.Node(name=ROOT_NODE, children=part_nodes)
@@ -67,19 +67,21 @@ class _GltfWriter:
         self.gltf.set_binary_blob(bytes(self.blob))
         return b"".join(self.gltf.save_to_bytes())
 
-    def add_texture(self, albedo: np.ndarray) -> int:
+    def add_texture(self, name: str, pixels: np.ndarray, quality: int) -> int:
+        """Add (S, S, 3) uint8 as a JPEG and return the texture's index; the first is the albedo."""
         encoded = io.BytesIO()
-        Image.fromarray(albedo).save(encoded, "JPEG", quality=95, subsampling=0)
+        Image.fromarray(pixels).save(encoded, "JPEG", quality=quality, subsampling=0)
         self.gltf.images.append(
-            gl.Image(name="albedo", mimeType="image/jpeg", bufferView=self._buffer_view(encoded.getvalue()))
+            gl.Image(name=name, mimeType="image/jpeg", bufferView=self._buffer_view(encoded.getvalue()))
         )
-        self.gltf.samplers.append(
-            gl.Sampler(magFilter=gl.LINEAR, minFilter=gl.LINEAR_MIPMAP_LINEAR, wrapS=gl.REPEAT, wrapT=gl.REPEAT)
-        )
-        self.gltf.textures.append(gl.Texture(name="albedo", source=0, sampler=0))
+        if not self.gltf.samplers:
+            self.gltf.samplers.append(
+                gl.Sampler(magFilter=gl.LINEAR, minFilter=gl.LINEAR_MIPMAP_LINEAR, wrapS=gl.REPEAT, wrapT=gl.REPEAT)
+            )
+        self.gltf.textures.append(gl.Texture(name=name, source=len(self.gltf.images) - 1, sampler=0))
         return len(self.gltf.textures) - 1
 
-    def add_part(self, part: FacePart, texture: int, alpha: np.ndarray | None = None) -> int:
+    def add_part(self, part: FacePart, alpha: np.ndarray | None = None) -> int:
         """Add a mesh and its node, see-through where ``alpha`` (V,) says so; returns the node's index."""
         mesh = split_at_seams(part)
         names = [name for name in ARKIT_NAMES if name in part.keys]
@@ -104,7 +106,7 @@ class _GltfWriter:
         primitive = gl.Primitive(
             attributes=attributes,
             indices=self._index_accessor(mesh.triangles),
-            material=self._material(part.name, texture, see_through=alpha is not None),
+            material=self._material(part, see_through=alpha is not None),
             targets=targets or None,
         )
         self.gltf.meshes.append(
@@ -124,22 +126,25 @@ class _GltfWriter:
             NORMAL=self._offset_accessor(normal_offsets[mesh.source], SMALLEST_NORMAL_OFFSET),
         )
 
-    def _material(self, part_name: str, texture: int, see_through: bool) -> int:
-        roughness = ROUGHNESS.get(part_name, SKIN_ROUGHNESS)
-        key = (roughness, see_through)
+    def _material(self, part: FacePart, see_through: bool) -> int:
+        texels = roughness_map(part)
+        rough = None if texels is None else self.add_texture("roughness", texels, quality=90)
+        roughness = ROUGHNESS.get(part.name, SKIN_ROUGHNESS)
+        key = (roughness, see_through, rough)
         if key not in self.material_of:
             self.material_of[key] = len(self.gltf.materials)
-            name = "skin" if key == (SKIN_ROUGHNESS, False) else part_name.split("_")[0]
+            skin = roughness == SKIN_ROUGHNESS and not see_through
             self.gltf.materials.append(
                 gl.Material(
-                    name=name,
+                    name="skin" if skin else part.name.split("_")[0],
                     doubleSided=see_through,
                     alphaMode=gl.BLEND if see_through else gl.OPAQUE,
                     alphaCutoff=None,
                     pbrMetallicRoughness=gl.PbrMetallicRoughness(
-                        baseColorTexture=gl.TextureInfo(index=texture, texCoord=0),
+                        baseColorTexture=gl.TextureInfo(index=0, texCoord=0),
                         metallicFactor=0.0,
-                        roughnessFactor=roughness,
+                        roughnessFactor=roughness if rough is None else 1.0,
+                        metallicRoughnessTexture=None if rough is None else gl.TextureInfo(index=rough, texCoord=0),
                     ),
                 )
             )

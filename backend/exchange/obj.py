@@ -9,7 +9,8 @@ import numpy as np
 
 from backend import __version__
 from backend.exchange.face_asset import FaceAsset
-from backend.exchange.gltf import ROUGHNESS, SKIN_ROUGHNESS
+from backend.exchange.gltf import ROUGHNESS
+from backend.exchange.roughness_map import SKIN_ROUGHNESS
 from backend.exchange.subdivided import subdivided
 
 LASH_OPACITY = 0.5
