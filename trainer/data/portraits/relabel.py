@@ -18,6 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
+from backend.expression.frontalised import posed_depth
 from backend.models.parsing import FaceParser
 from backend.photos.collection import FaceClass
 from backend.photos.landmarks import landmark_window
@@ -136,10 +137,14 @@ def _factor(odds: np.ndarray, face_class: FaceClass, where: np.ndarray, factors:
     return least_factor(own, odds[:, where].sum(axis=0) - own, factors, _THERE)
 
 
-def teach(parser: FaceParser, pixels: np.ndarray, landmarks: np.ndarray, traits: Traits) -> np.ndarray:
-    """(S, S) uint8 of ``FaceClass``, 255 where nobody knows, of a head crop (S, S, 3) uint8 with landmarks (478, 2)."""
+def teach(teachers: Sequence[FaceParser], pixels: np.ndarray, landmarks: np.ndarray, traits: Traits) -> np.ndarray:
+    """(S, S) uint8 of ``FaceClass``, 255 where nobody knows, of a head crop (S, S, 3) uint8 with landmarks (478, 3).
+
+    Several ``teachers`` are asked for the mean of their probabilities.
+    """
     side, size = pixels.shape[0], landmark_window(landmarks, 1.0).side
-    own = correct(class_probabilities(parser, pixels, landmarks), landmarks, traits)
+    asked = [class_probabilities(teacher, pixels, landmarks) for teacher in teachers]
+    own = correct(np.mean(asked, axis=0), landmarks, traits)
     settled = settle(own, person_probability(pixels), pixels, landmarks)
     labels, odds = settled.labels, settled.odds
     guessed = (odds.argmax(axis=0) == FaceClass.HAIR) & (own[FaceClass.HAIR] < _LEAST_OWN)
@@ -156,16 +161,16 @@ def teach(parser: FaceParser, pixels: np.ndarray, landmarks: np.ndarray, traits:
 
 def relabel(
     cache: PortraitCache,
-    parser: FaceParser,
+    teachers: Sequence[FaceParser],
     traits: dict[str, Traits],
     by_hand: Mapping[str, HandLabels] | None = None,
     unlisted: bool = False,
 ) -> int:
-    """Replace the label maps of a writable cache of head crops by those of ``by_hand``, else by the teacher's.
+    """Replace the label maps of a writable cache of head crops by those of ``by_hand``, else by the teachers'.
 
     Who is held out or on the sheet that parsing is judged by becomes unknown throughout, and so does who is in neither
-    list, unless ``unlisted`` has the teacher label them by itself. Returns how many portraits have labels now. Raises
-    ``ValueError`` for other framings.
+    list, unless ``unlisted`` has the teachers label them by themselves. Returns how many portraits have labels now.
+    Raises ``ValueError`` for other framings.
     """
     if cache.settings.framing != "head":
         raise ValueError("relabelling needs head crops; prepare the portraits with --framing head")
@@ -179,7 +184,8 @@ def relabel(
             continue
         labels = None if corrected is None else corrected.on(landmarks, cache.settings.size)
         if labels is None and seen is not None:
-            labels = teach(parser, np.ascontiguousarray(cache.crops[row]), landmarks, seen)
+            solid = np.column_stack([landmarks, posed_depth(landmarks)])  # the cache knows no depths
+            labels = teach(teachers, np.ascontiguousarray(cache.crops[row]), solid, seen)
             labels[~_photo_part(cache.labels[row] == UNKNOWN)] = UNKNOWN
         cache.labels[row] = UNKNOWN if labels is None else labels
         count += labels is not None
@@ -196,7 +202,12 @@ def _photo_part(unknown: np.ndarray) -> np.ndarray:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of ``python -m trainer relabel-portraits``."""
     parser.add_argument("cache", type=Path, help="head crops that `python -m trainer portraits --framing head` made")
-    parser.add_argument("--teacher", type=Path, help="folder of an exported parsing net (default: the shipped one)")
+    parser.add_argument(
+        "--teacher",
+        type=Path,
+        action="append",
+        help="folder of an exported parsing net (default: the shipped one); given several times, their mean",
+    )
     parser.add_argument("--unlisted", action="store_true", help="also portraits whose traits nobody wrote down")
     parser.add_argument("--traits", type=Path, default=TRAITS_PATH, help="what people saw on the portraits")
 
@@ -205,8 +216,8 @@ def run(arguments: argparse.Namespace) -> int:
     """Relabel; returns the exit code."""
     try:
         cache = open_cache(arguments.cache, writable=True)
-        teacher, traits = FaceParser.load(arguments.teacher), read_traits(arguments.traits)
-        count = relabel(cache, teacher, traits, read_hand_labels(), arguments.unlisted)
+        teachers = [FaceParser.load(folder) for folder in arguments.teacher or (None,)]
+        count = relabel(cache, teachers, read_traits(arguments.traits), read_hand_labels(), arguments.unlisted)
     except (OSError, ValueError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

@@ -66,7 +66,7 @@ def test_relabelling_takes_corrected_labels_and_nobody_learns_from_held_out_ones
 ) -> None:
     folder = _cache(tmp_path / "cache", ["learnt.jpg", "measured.jpg", "unseen.jpg"])
     by_hand = {"learnt.jpg": _portrait(FaceClass.HAIR, False), "measured.jpg": _portrait(FaceClass.HAIR, True)}
-    assert relabel(open_cache(folder, writable=True), FaceParser.load(), {}, by_hand) == 1
+    assert relabel(open_cache(folder, writable=True), [FaceParser.load()], {}, by_hand) == 1
     labels = open_cache(folder).labels
     assert (labels[0] == FaceClass.HAIR).all() and (labels[1:] == UNKNOWN).all()
     monkeypatch.setattr(portrait_collection, "read_hand_labels", lambda: by_hand)
@@ -78,9 +78,9 @@ def test_a_teacher_labels_the_unlisted_when_asked_but_never_what_parsing_is_judg
     judged = next(Path(photo).name for photo in sheet_photographs() if "public_domain" in photo)
     folder = _cache(tmp_path / "cache", ["unlisted.jpg", judged])
     cache = open_cache(folder, writable=True)
-    cache.crops[:] = 128
+    cache.crops[:] = np.random.default_rng(0).integers(0, 256, (SIDE, SIDE, 3))  # in colour
     cache.labels[:] = FaceClass.BACKGROUND
-    assert relabel(cache, FaceParser.load(), {}, {judged: _portrait(FaceClass.HAIR, False)}, unlisted=True) == 1
+    assert relabel(cache, [FaceParser.load()] * 2, {}, {judged: _portrait(FaceClass.HAIR, False)}, unlisted=True) == 1
     labels = open_cache(folder).labels
     assert (labels[0] != UNKNOWN).any() and (labels[1] == UNKNOWN).all()
 
