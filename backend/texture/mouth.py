@@ -11,16 +11,19 @@ ENAMEL = np.array([0.66, 0.60, 0.47])
 GUM = np.array([0.42, 0.155, 0.14])
 TONGUE = np.array([0.45, 0.17, 0.155])
 LASHES = np.array([0.014, 0.010, 0.008])
-_MOUTH_SHADE = 0.90  # of the light is gone three centimetres behind the lips; with 0.75 back teeth are white slits
+_TEETH_SHADE, _TONGUE_SHADE = 0.90, 0.75
+"""Of the light this is gone three centimetres behind the lips: with 0.75 the back teeth are white slits, with 0.9 the
+tongue is black where there are shadows, too."""
 _TONGUE_LIT = 0.75  # the tongue's tip lies behind the teeth
 _UPPER_WIDTHS = np.array([8.5, 6.5, 7.5, 7.0, 7.0, 10.0, 9.5]) * 1e-3  # metres from the midline outwards
 _LOWER_WIDTHS = np.array([5.3, 5.8, 6.8, 7.0, 7.2, 10.5, 10.0]) * 1e-3
 
 
-def _reached(points: np.ndarray) -> np.ndarray:
-    """(P, 1) share of the light that reaches points (P, 3) behind the lips: viewports cast no shadow into a mouth."""
+def _reached(points: np.ndarray, shade: float) -> np.ndarray:
+    """(P, 1) share of the light that reaches points (P, 3) behind the lips, ``shade`` of it being gone at the back:
+    viewports cast no shadow into a mouth."""
     depth = points[:, 2].max() - points[:, 2]
-    return 1.0 - _MOUTH_SHADE * smoothstep(0.004, 0.030, depth)[:, None]
+    return 1.0 - shade * smoothstep(0.004, 0.030, depth)[:, None]
 
 
 def paint_teeth(points: np.ndarray, upper: bool) -> np.ndarray:
@@ -38,7 +41,7 @@ def paint_teeth(points: np.ndarray, upper: bool) -> np.ndarray:
     enamel = enamel * (1.0 + 0.02 * fractal_noise(points, 0.003, 2, 51)[:, None])
     enamel = enamel * (1.0 - 0.55 * gap[:, None] * np.array([0.9, 1.0, 1.05]))
     flesh = GUM * (1.0 + 0.06 * fractal_noise(points, 0.002, 2, 52)[:, None])
-    return ((enamel * (1.0 - gum[:, None]) + flesh * gum[:, None]) * _reached(points)).astype(np.float32)
+    return ((enamel * (1.0 - gum[:, None]) + flesh * gum[:, None]) * _reached(points, _TEETH_SHADE)).astype(np.float32)
 
 
 def _arc_length(points: np.ndarray) -> np.ndarray:
@@ -66,7 +69,7 @@ def paint_tongue(points: np.ndarray) -> np.ndarray:
     pale = np.array([1.05, 1.35, 1.32])
     blend = np.clip(0.25 + 0.15 * fractal_noise(points, 0.003, 2, 63), 0.0, 1.0)[:, None]
     tone = TONGUE * (1.0 - blend) + TONGUE * pale * blend
-    lit = _TONGUE_LIT * _reached(points)
+    lit = _TONGUE_LIT * _reached(points, _TONGUE_SHADE)
     return (tone * (1.0 + papillae - furrow)[:, None] * lit).clip(0.01, 0.9).astype(np.float32)
 
 
