@@ -14,8 +14,10 @@ from backend.rig.measure import (
     lid_penetration_mm,
     lip_gap_mm,
     lip_openings,
+    part_slice,
     rigidity_mm,
     side_leak,
+    tongue_place,
 )
 
 
@@ -106,3 +108,15 @@ def test_side_leak_looks_at_the_other_side_only(template):
     offsets[left] = [0.0, 0.004, 0.0]
     assert side_leak(template, template.vertices, offsets, +1, 10.0) == 0.0
     assert side_leak(template, template.vertices, offsets, -1, 10.0) == pytest.approx(4.0, rel=1e-5)
+
+
+def test_a_tongue_at_rest_lies_behind_the_lip_and_one_moved_out_is_measured_in_front_of_it(template):
+    vertices = template.vertices.astype(np.float64)
+    rest = tongue_place(template, vertices)
+    assert rest.beyond < -15.0 and rest.above_lip == -np.inf
+    moved = vertices.copy()
+    moved[part_slice(template.parts["tongue"])] += [0.0, 0.012, 0.040]
+    out = tongue_place(template, moved)
+    assert out.beyond == pytest.approx(rest.beyond + 40.0, abs=1e-6)
+    assert out.below == pytest.approx(rest.below - 12.0, abs=1e-6)
+    assert np.isfinite(out.above_lip)
