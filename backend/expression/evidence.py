@@ -1,5 +1,5 @@
-"""What a picture says about a face before anybody knows whose it is: landmarks, edges around eyes and mouth, and the
-mouth's colours."""
+"""What a picture says about a face before anybody knows whose it is: landmarks, edges around eyes and mouth, the
+mouth's colours, and what the landmark net makes of it."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import numpy as np
 from backend.expression.tongue import tongue_out
 from backend.fitting.initial_pose import face_scale
 from backend.photos.landmarks import landmark_window, mean_landmarks
+from backend.photos.surface_landmarks import surface_landmarker
 
 WINDOW_PER_FACE, WINDOW_PIXELS = 1.25, 144
 EYE, MOUTH, FACE, COLOURS = (48, 48), (64, 48), (64, 64), (12, 9)
@@ -36,6 +37,8 @@ class FaceEvidence:
         and a dark mouth.
     tongue : how far a tongue is out, 0 to 1 (see ``tongue_out``).
     surface : (478, 2) what the landmark net sees, pixels; None where it is not trained.
+    impression : (2, H) what it makes of the whole face and of its mirror image (``SurfaceLandmarker.impression``); None
+        likewise.
     """
 
     landmarks: np.ndarray
@@ -46,6 +49,7 @@ class FaceEvidence:
     colours: np.ndarray
     tongue: float = 0.0
     surface: np.ndarray | None = None
+    impression: np.ndarray | None = None
 
     def on_surface(self) -> np.ndarray:
         """(478, 3) the net's landmarks with the detector's depth; the detector's where there are no others."""
@@ -58,7 +62,8 @@ class FaceEvidence:
         landmarks = self._swapped(self.landmarks)
         surface = None if self.surface is None else self._swapped(self.surface)
         swapped = self.eyes[::-1], self.mouth[::-1], self.face[::-1], self.colours[::-1]
-        return FaceEvidence(landmarks, self.width, *swapped, self.tongue, surface)
+        impression = None if self.impression is None else self.impression[::-1]
+        return FaceEvidence(landmarks, self.width, *swapped, self.tongue, surface, impression)
 
     def _swapped(self, landmarks: np.ndarray) -> np.ndarray:
         mirrored = landmarks[mean_landmarks().mirror].copy()
@@ -77,7 +82,7 @@ def evidence_of_window(
 ) -> FaceEvidence:
     """As ``evidence_of``, of the upright window (144, 144, 3) that it cuts out of a picture ``width`` pixels wide."""
     grey = cv2.cvtColor(window, cv2.COLOR_RGB2GRAY)
-    points = _in_window(landmarks)
+    points = _in_window(landmarks, landmarks)
     scale = face_scale(points)
     raised = np.array([0.0, -EYE_RAISED * scale])
     left = _patch(grey, points[list(LEFT_EYE)].mean(0) + raised, EYE_SIDE * scale, EYE)
@@ -94,7 +99,15 @@ def evidence_of_window(
         colours=np.stack([colours.ravel(), colours[:, ::-1].ravel()]),
         tongue=tongue_out(window, points),
         surface=surface,
+        impression=_impression(window, landmarks, surface),
     )
+
+
+def _impression(window: np.ndarray, landmarks: np.ndarray, surface: np.ndarray | None) -> np.ndarray | None:
+    landmarker = surface_landmarker()
+    if surface is None or landmarker is None:
+        return None
+    return landmarker.impression(window, _in_window(landmarks, surface))
 
 
 def _relative_colours(window: np.ndarray, points: np.ndarray, scale: float) -> np.ndarray:
@@ -110,9 +123,9 @@ def _relative_colours(window: np.ndarray, points: np.ndarray, scale: float) -> n
     return np.clip((small - face.mean(0)) / spread, -6.0, 6.0)
 
 
-def _in_window(landmarks: np.ndarray) -> np.ndarray:
-    """(478, 2) landmarks in pixels of the upright window."""
-    return landmark_window(landmarks, WINDOW_PER_FACE).from_picture(landmarks[:, :2], WINDOW_PIXELS)
+def _in_window(landmarks: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """Points (478, 2 or more) of the picture in pixels of the upright window of ``landmarks``, (478, 2)."""
+    return landmark_window(landmarks, WINDOW_PER_FACE).from_picture(points[:, :2], WINDOW_PIXELS)
 
 
 def _patch(grey: np.ndarray, centre: np.ndarray, side: float, size: tuple[int, int]) -> np.ndarray:

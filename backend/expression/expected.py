@@ -27,10 +27,12 @@ SHUT_READING = 0.65
 LIDS = (ARKIT_INDEX["eyeBlinkLeft"], ARKIT_INDEX["eyeBlinkRight"])
 TONGUE = ARKIT_INDEX["tongueOut"]
 EMPHASIS = {
-    "noseSneer": 3.0, "browDown": 1.0, "browInnerUp": 0.5, "browOuterUp": 0.5, "eyeWide": 1.0, "eyeSquint": 0.5,
+    "noseSneer": (2.0, 0.3), "browDown": (1.5, 0.15), "browInnerUp": (2.0, 0.15), "browOuterUp": (0.5, 0.0),
+    "eyeWide": (1.5, 0.15), "eyeSquint": (0.5, 0.0), "mouthFrown": (2.0, 0.15), "mouthShrugLower": (3.0, 0.15),
 }  # fmt: skip
-"""By how much what the reader half sees is made stronger (see ``emphasised``), by the start of the key's name:
-movements of which it says too little even where it is right, and next to nothing on faces that do not make them."""
+"""By how much what the reader half sees is made stronger, and from which reading on (see ``emphasised``), by the start
+of the key's name: movements of which it says too little even where it is right, and next to nothing on faces that do
+not make them. A sneer parts another head's shut lips, so that it has to be read with some certainty."""
 
 
 def read_subject_face(subject: Subject, evidence: FaceEvidence) -> Reading:
@@ -45,9 +47,12 @@ def read_subject_face(subject: Subject, evidence: FaceEvidence) -> Reading:
 
 
 def emphasised(weights: np.ndarray) -> np.ndarray:
-    """Weights (52,) w + 2 e w² (1 - w) with the key's ``EMPHASIS`` e: small ones, mostly noise, stay, as do 0 and 1."""
-    strength = np.array([next((e for key, e in EMPHASIS.items() if name.startswith(key)), 0.0) for name in ARKIT_NAMES])
-    return np.clip(weights + 2.0 * strength * weights**2 * (1.0 - weights), 0.0, 1.0)
+    """Weights (52,) w + 2 e w (1 - w) (w - m) with the key's ``EMPHASIS`` e and m: what is below m, mostly noise, gets
+    smaller, what is above it stronger, 0 and 1 stay."""
+    strength, middle = np.array(
+        [next((e for key, e in EMPHASIS.items() if name.startswith(key)), (0.0, 0.0)) for name in ARKIT_NAMES]
+    ).T
+    return np.clip(weights + 2.0 * strength * weights * (1.0 - weights) * (weights - middle), 0.0, 1.0)
 
 
 def expect(start: PhotoParameters, prior: FramePrior, reading: Reading) -> tuple[PhotoParameters, FramePrior]:

@@ -1,4 +1,5 @@
-"""Expression and head pose at a glance: a small network that has learned how the landmark detector errs.
+"""Expression and head pose at a glance: a small network that has learned what the landmark net's points, and the
+pictures around them, say about faces.
 
 Made by ``python -m trainer expressions`` on synthetic people (docs/expressions.md). What it says is where the
 solver of a frame starts, and what it believes before it looks at the landmarks.
@@ -16,7 +17,6 @@ from scipy.special import erf
 
 from backend.expression.evidence import FaceEvidence
 from backend.expression.frontalised import FrontalisedFace, frontalised_face
-from backend.expression.linear import linear_expression
 from backend.fitting.initial_pose import face_scale
 from backend.photos.landmarks import mean_landmarks
 from backend.rig.arkit import ARKIT_INDEX, ARKIT_NAMES, mirrored_name
@@ -26,7 +26,7 @@ READER_PATH = Path(__file__).resolve().parents[2] / "assets" / "expressions" / "
 LARGEST_RESIDUAL = 25.0
 LID_ROWS = ((386, 374), (385, 380), (387, 373)), ((159, 145), (158, 153), (160, 144))
 """Upper and lower lid's landmarks of the left and the right eye."""
-BASES = ("landmarks", "surface", "eye", "mouth", "face", "colours")
+BASES = ("surface", "eye", "mouth", "face", "colours", "impression")
 ROTATION_UNIT = 0.2
 """Radians of a unit of the network's last three outputs."""
 MIRRORED_KEYS = np.array([ARKIT_INDEX[mirrored_name(name)] for name in ARKIT_NAMES])
@@ -39,7 +39,7 @@ class FaceReader:
     Attributes
     ----------
     means, bases : by ``BASES``: (D,) mean and (K, D) scaled principal directions.
-    offset, scale : (P,) of the inputs that are not principal components: view, lids, and what geometry alone says.
+    offset, scale : (P,) of the inputs that are not principal components: view and lids.
     layers : (weights (in, out), bias (out,)) of each ensemble's layers, all with ``len(layers[0][0])`` members.
     covariance : (52, 52) of the weights' errors on people held out; rotation_covariance : (3, 3) rad², head axes.
     """
@@ -70,59 +70,43 @@ class Reading:
 
 @dataclass(frozen=True)
 class RawFeatures:
-    """What is known of one picture, before it is reduced: by ``BASES`` the long vectors, and (P,) plain numbers."""
+    """What is known of one picture, before it is reduced: by ``BASES`` the long vectors, of what is unknown None, and
+    (P,) plain numbers."""
 
-    long: dict[str, list[np.ndarray]]
+    long: dict[str, list[np.ndarray | None]]
     plain: np.ndarray
 
 
-def raw_features(
-    evidence: FaceEvidence, face: FrontalisedFace, on_surface: FrontalisedFace
-) -> tuple[RawFeatures, RawFeatures]:
-    """Of a picture and of its mirror image, whose pose, residuals and weights are mirrored; ``face`` by the detector's
-    landmarks, ``on_surface`` by ``evidence.on_surface()``."""
-    weights, turn = linear_expression(face)
-    mirror = mean_landmarks().mirror
-    residuals = face.residual, on_surface.residual
-    swapped = tuple(one[mirror] * [-1.0, 1.0, 1.0] for one in residuals)
-    return (
-        _raw(evidence, *residuals, on_surface.turn, weights, turn),
-        _raw(
-            evidence.mirrored(), *swapped, on_surface.turn * [-1.0, 1.0], weights[MIRRORED_KEYS],
-            turn * [1.0, -1.0, -1.0],
-        ),
-    )  # fmt: skip
+def raw_features(evidence: FaceEvidence, face: FrontalisedFace) -> tuple[RawFeatures, RawFeatures]:
+    """Of a picture and of its mirror image, whose pose and residuals are mirrored; ``face`` by
+    ``evidence.on_surface()``."""
+    residual = face.residual[:, :2]
+    swapped = residual[mean_landmarks().mirror] * [-1.0, 1.0]
+    return _raw(evidence, residual, face.turn), _raw(evidence.mirrored(), swapped, face.turn * [-1.0, 1.0])
 
 
-def _raw(
-    evidence: FaceEvidence,
-    residual: np.ndarray,
-    surface: np.ndarray,
-    view: np.ndarray,
-    weights: np.ndarray,
-    turn: np.ndarray,
-) -> RawFeatures:
+def _raw(evidence: FaceEvidence, residual: np.ndarray, view: np.ndarray) -> RawFeatures:
     yaw, pitch = view
-    lids = [of[top, :2] - of[bottom, :2] for of in (residual, surface) for eye in LID_ROWS for top, bottom in eye]
+    lids = [residual[top] - residual[bottom] for eye in LID_ROWS for top, bottom in eye]
     views = [yaw, pitch, yaw**2, pitch**2, yaw * pitch]
-    plain = np.concatenate([views, np.clip(np.ravel(lids), -15.0, 15.0), weights, turn])
-    clipped, on_surface = (np.clip(one, -LARGEST_RESIDUAL, LARGEST_RESIDUAL).ravel() for one in (residual, surface))
+    plain = np.concatenate([views, np.clip(np.ravel(lids), -15.0, 15.0)])
     long = {
-        "landmarks": [clipped],
-        "surface": [on_surface],
+        "surface": [np.clip(residual, -LARGEST_RESIDUAL, LARGEST_RESIDUAL).ravel()],
         "eye": [evidence.eyes[0], evidence.eyes[1]],
         "mouth": [evidence.mouth[0]],
         "face": [evidence.face[0]],
         "colours": [evidence.colours[0]],
+        "impression": [None if evidence.impression is None else evidence.impression[0]],
     }
     return RawFeatures(long, plain)
 
 
 def reduced(reader: FaceReader, raw: RawFeatures) -> np.ndarray:
-    """(I,) inputs of the network."""
+    """(I,) inputs of the network; what is unknown is as usual."""
     parts = [(raw.plain - reader.offset) / reader.scale]
     for name in BASES:
-        parts += [reader.bases[name] @ (vector - reader.means[name]) for vector in raw.long[name]]
+        vectors = [reader.means[name] if vector is None else vector for vector in raw.long[name]]
+        parts += [reader.bases[name] @ (vector - reader.means[name]) for vector in vectors]
     return np.concatenate(parts)
 
 
@@ -142,12 +126,12 @@ def run_network(layers: tuple[tuple[np.ndarray, np.ndarray], ...], inputs: np.nd
 def read_face(reader: FaceReader, evidence: FaceEvidence, neutral: np.ndarray) -> Reading:
     """Read a face of somebody whose neutral landmarks are at (478, 3) metres, head frame; the mean over the picture and
     its mirror image. Raises ``ValueError`` when no pose explains the landmarks."""
-    face, on_surface = (frontalised_face(one, neutral) for one in (evidence.landmarks, evidence.on_surface()))
-    inputs = np.array([reduced(reader, raw) for raw in raw_features(evidence, face, on_surface)])
+    face = frontalised_face(evidence.on_surface(), neutral)
+    inputs = np.array([reduced(reader, raw) for raw in raw_features(evidence, face)])
     plain, flipped = run_network(reader.layers, inputs)
     weights = 0.5 * (plain[:52] + flipped[:52][MIRRORED_KEYS])
     turn = 0.5 * ROTATION_UNIT * (plain[52:] + flipped[52:] * [1.0, -1.0, -1.0])
-    rotation = on_surface.rotation @ Rotation.from_rotvec(turn).as_matrix()
+    rotation = face.rotation @ Rotation.from_rotvec(turn).as_matrix()
     return Reading(np.clip(weights, 0.0, 1.0), rotation, face_scale(evidence.landmarks))
 
 

@@ -11,7 +11,7 @@ import torch
 
 from backend.errors import LikenessError
 from backend.models.checkpoints import load_model, load_weights_into
-from backend.models.landmarks import MODEL_NAME, WINDOW_PER_FACE, LandmarkNet, LandmarkNetConfig
+from backend.models.landmarks import MODEL_NAME, WINDOW_PER_FACE, LandmarkGuess, LandmarkNet, LandmarkNetConfig
 from backend.photos.collection import SurfaceLandmarks
 from backend.photos.detect import DetectedFace
 from backend.photos.landmarks import landmark_window, mean_landmarks
@@ -22,6 +22,8 @@ _VARIANTS = tuple(product((0.96,), (-0.05, 0.05), (False, True))) + tuple(
     product((1.04,), (-0.05, 0.05), (False, True))
 )
 """Factors of the window's side, radians, mirrored: the mean over them forgets where the window happened to lie."""
+
+_NEAR = ((0.96, 0.05, False), (1.04, -0.05, True))
 
 _BOX_WINDOWS = (1.35, 1.7)
 """Sides of the first windows around a detected box, per side of the box, which goes from the brows to the chin."""
@@ -68,7 +70,22 @@ class SurfaceLandmarker:
         first = self._look(pixels, window, _FIRST)
         return self._look(pixels, landmark_window(first.places, WINDOW_PER_FACE), _VARIANTS)
 
+    def find_near(self, pixels: np.ndarray, window: Window) -> SurfaceLandmarks:
+        """The same from two looks into a window that is nearly right: not as good, in a fifth of the time."""
+        return self._look(pixels, window, _NEAR)
+
+    def impression(self, pixels: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
+        """(2, H) what the net makes of the whole face with points (478, 2), and of its mirror image: the numbers from
+        which it guesses all points at once (``LandmarkGuess.hidden``)."""
+        cut = landmark_window(landmarks, WINDOW_PER_FACE).cut(pixels, self._network.config.size)
+        return self._guess(np.stack([cut, cut[:, ::-1]])).hidden.double().numpy()
+
     @torch.inference_mode()
+    def _guess(self, cuts: np.ndarray) -> LandmarkGuess:
+        """The last guess of cut windows (N, S, S, 3) uint8."""
+        pictures = torch.from_numpy(cuts).permute(0, 3, 1, 2).float() / 255.0
+        return self._network(pictures.contiguous(memory_format=torch.channels_last))[-1]
+
     def _look(
         self, pixels: np.ndarray, window: Window, variants: tuple[tuple[float, float, bool], ...]
     ) -> SurfaceLandmarks:
@@ -77,9 +94,7 @@ class SurfaceLandmarker:
             Window(window.centre, window.side * scale, window.angle + turn, flipped)
             for scale, turn, flipped in variants
         ]
-        cut = np.stack([one.cut(pixels, size) for one in windows])
-        pictures = torch.from_numpy(cut).permute(0, 3, 1, 2).float() / 255.0
-        guess = self._network(pictures.contiguous(memory_format=torch.channels_last))[-1]
+        guess = self._guess(np.stack([one.cut(pixels, size) for one in windows]))
         found = zip(windows, guess.places.double().numpy(), guess.deviation.double().numpy(), strict=True)
         places, deviations = [], []
         for one, place, deviation in found:

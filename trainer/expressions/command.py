@@ -16,6 +16,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, default=READER_PATH, help="file to write (default: the committed one)")
     parser.add_argument("--people", type=int, default=3200, help="people to draw, two pictures each (default 3200)")
     parser.add_argument("--hard", type=int, default=800, help="people from the side, masked, blinking (default 800)")
+    parser.add_argument(
+        "--rare",
+        type=int,
+        default=9000,
+        help="of the landmark net's people, those with the rarest faces (default 9000)",
+    )
+    parser.add_argument("--calm", type=int, default=2500, help="and those whose faces do nothing rare (default 2500)")
     parser.add_argument("--minutes", type=float, default=60.0, help="drawing stops after so long (default 60)")
     parser.add_argument("--epochs", type=int, default=None, help="of the networks")
     parser.add_argument(
@@ -37,11 +44,13 @@ def run(arguments: argparse.Namespace) -> int:
     from backend.photos.surface_landmarks import SurfaceLandmarker
     from trainer.expressions.features import feature_table
     from trainer.expressions.learn import LearningOptions, hold_out, learn_reader
-    from trainer.expressions.observe import collect, read_observed
+    from trainer.expressions.observe import collect, collect_kept, read_observed
 
     torch.set_num_threads(1)
-    folder = arguments.data or cache_folder() / "expression_pictures" / SurfaceLandmarker.load().version
+    version = SurfaceLandmarker.load().version
+    folder = arguments.data or cache_folder() / "expression_pictures" / version
     collect(folder, range(arguments.people), range(arguments.hard), arguments.minutes)
+    collect_kept(folder, arguments.rare, arguments.calm, arguments.minutes)
     observed = read_observed(folder)
     table = feature_table(observed)
     options = LearningOptions()
@@ -50,7 +59,7 @@ def run(arguments: argparse.Namespace) -> int:
     held_out, hard = hold_out(table, options)
     reader = learn_reader(table, held_out, options)
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
-    save_reader(reader, arguments.out, {"pictures": str(len(observed.person))})
+    save_reader(reader, arguments.out, {"pictures": str(len(observed.person)), "landmark_net": version})
     print(f"{arguments.out.name}: {len(observed.person)} pictures; on people held out")
     for name, errors in (("ordinary", held_out), ("hard", hard)):
         if not len(errors.true):

@@ -57,13 +57,11 @@ def feature_table(observed: Observed, seed: int = 1) -> FeatureTable:
         seen = towards_point(middle[:2] / middle[2]).T @ pose[:3, :3]
         for neutral, plainly in ((own, True), (other, False)):
             try:
-                face, on_surface = (
-                    frontalised_face(one, neutral) for one in (evidence.landmarks, evidence.on_surface())
-                )
+                face = frontalised_face(evidence.on_surface(), neutral)
             except ValueError:
                 continue
-            turn = Rotation.from_matrix(on_surface.rotation.T @ seen).as_rotvec()
-            straight, flipped = raw_features(evidence, face, on_surface)
+            turn = Rotation.from_matrix(face.rotation.T @ seen).as_rotvec()
+            straight, flipped = raw_features(evidence, face)
             person = int(observed.person[number])
             rows.append((person, straight.plain, straight.long, weights, turn, plainly))
             rows.append((person, flipped.plain, flipped.long, weights[MIRRORED_KEYS], turn * [1.0, -1.0, -1.0], False))

@@ -19,11 +19,14 @@ from trainer.data.given_box import given_box
 from trainer.data.people.batch import PeopleBatch
 from trainer.data.people.source import PeopleConfig
 from trainer.expressions.cast import HardPeople, WidePeople
+from trainer.expressions.kept_people import KEPT, KeptPeople, chosen, kept_shot
 from trainer.expressions.pictures import frame_camera
 
 SEED, HARD_SEED = 31000, 31500
 HARD_PREFIX, HARD_NUMBERS = "hard_", 1_000_000
 """Of the files of hard people; and what is added to these people's numbers."""
+KEPT_PREFIXES, KEPT_NUMBERS = ("rare_", "calm_"), 2_000_000
+"""Likewise of the landmark net's people."""
 SIZES = (224, 160)
 """Sides of the heads' crops in pixels."""
 PICTURES_OF_EACH = 2
@@ -36,8 +39,10 @@ class Observed:
 
     Attributes
     ----------
-    person : (N,) int64. found : (N, 478, 3) float32 landmarks, pixels of the whole frame. side : (N,) its side.
-    focal : (N,) pixels; the principal point is in the middle. camera_from_head : (N, 4, 4). weights : (N, 52).
+    person : (N,) int64. found : (N, 478, 3) float32 landmarks, pixels of the whole frame; of the landmark net's people
+        ``surface``, without depth. side : (N,) its side.
+    focal : (N,) pixels; the principal point is in the middle, but for the landmark net's people.
+    camera_from_head : (N, 4, 4). weights : (N, 52).
     neutral : (N, 5376, 3) float16 offsets of the person's neutral vertices from the template's, millimetres.
     surface : (N, 478, 2) float32 what the landmark net sees, pixels of the whole frame.
     window : (N, 144, 144, 3) uint8 of the upright face, ``landmark_window(found, WINDOW_PER_FACE)``.
@@ -68,9 +73,31 @@ def observe(batch: PeopleBatch, size: int) -> Observed:
         camera, side = frame_camera(float(own[0, 0]), size)
         found[:, :2] += camera[:2, 2] - own[:2, 2]  # the frame is the crop, continued
         surface = (surface + camera[:2, 2] - own[:2, 2]).astype(np.float32)
-        neutral = (1000.0 * (batch.neutral[number].numpy() - mean)).astype(np.float16)
+        neutral = _offsets(batch.neutral[number].numpy(), mean)
         pose, weights = batch.camera_from_head[number].numpy(), batch.expression[number].numpy()
         rows.append((int(batch.person[number]), found, side, camera[0, 0], pose, weights, neutral, surface, window))
+    return _observed(rows)
+
+
+def observe_kept(people: KeptPeople, numbers: np.ndarray) -> Observed:
+    """Kept pictures, as the landmark net alone sees them: the detector takes most of the time, and what it finds is not
+    read."""
+    rows = []
+    mean, side = load_template().vertices, KEPT.people.size
+    seen = zip(numbers, people.rows(numbers), strict=True)
+    for number, (pixels, places, intrinsics, pose, weights, neutral) in seen:
+        window = landmark_window(places, WINDOW_PER_FACE).cut(pixels, WINDOW_PIXELS)
+        found = np.column_stack([places, np.zeros(len(places))]).astype(np.float32)
+        offsets, surface = _offsets(neutral, mean), places.astype(np.float32)
+        rows.append((int(number), found, side, intrinsics[0, 0], pose, weights, offsets, surface, window))
+    return _observed(rows)
+
+
+def _offsets(neutral: np.ndarray, mean: np.ndarray) -> np.ndarray:
+    return (1000.0 * (neutral - mean)).astype(np.float16)
+
+
+def _observed(rows: list[tuple]) -> Observed:
     columns = [np.array(column) for column in zip(*rows, strict=True)]
     return Observed(**{field.name: column for field, column in zip(fields(Observed), columns, strict=True)})
 
@@ -94,12 +121,31 @@ def collect(folder: Path, people: range, hard: range, minutes: float) -> None:
             save_arrays(path, **vars(observe(source.batch(range(first, last), torch.device("cpu")), size)))
 
 
+def collect_kept(folder: Path, rare: int, calm: int, minutes: float) -> None:
+    """The same of the landmark net's people, as many as ``kept_people.chosen`` chooses of all."""
+    folder.mkdir(parents=True, exist_ok=True)
+    files = [
+        [folder / f"{prefix}{first:06d}.npz" for first in range(0, count, PEOPLE_AT_ONCE)]
+        for prefix, count in zip(KEPT_PREFIXES, (rare, calm), strict=True)
+    ]
+    if all(path.exists() for paths in files for path in paths):
+        return
+    end = time.monotonic() + 60.0 * minutes
+    people, weights = KeptPeople(), np.array([kept_shot(number).expression.weights for number in range(KEPT.count)])
+    for paths, numbers in zip(files, chosen(weights, rare, calm), strict=True):
+        for part, path in enumerate(paths):
+            own = numbers[part * PEOPLE_AT_ONCE : (part + 1) * PEOPLE_AT_ONCE]
+            if len(own) and not path.exists() and time.monotonic() < end:
+                save_arrays(path, **vars(observe_kept(people, own)))
+
+
 def read_observed(folder: Path) -> Observed:
     """All files of ``folder`` as one."""
     parts = []
     for path in sorted(folder.glob("*.npz")):
         with np.load(path) as data:
             parts.append(dict(data))
-        if path.name.startswith(HARD_PREFIX):
-            parts[-1]["person"] = parts[-1]["person"] + HARD_NUMBERS
+        for prefix, numbers in ((HARD_PREFIX, HARD_NUMBERS), *((prefix, KEPT_NUMBERS) for prefix in KEPT_PREFIXES)):
+            if path.name.startswith(prefix):
+                parts[-1]["person"] = parts[-1]["person"] + numbers
     return Observed(**{field.name: np.concatenate([part[field.name] for part in parts]) for field in fields(Observed)})

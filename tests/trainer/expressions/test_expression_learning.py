@@ -72,7 +72,7 @@ def test_what_can_be_read_is_learned() -> None:
     table = made_up_table(600)
     reduction = Reduction({}, {}, table.plain.mean(0), table.plain.std(0))
     inputs = ((table.plain - reduction.offset) / reduction.scale).astype(np.float32)
-    options = LearningOptions(hidden=32, epochs=60, members=1, dropout=0.0)
+    options = LearningOptions(hidden=32, epochs=60, batch=128, members=1, dropout=0.0)
     layers = train_layers(inputs, select(table, np.arange(600)), options)
     found = run_network(layers, inputs)[:, ARKIT_INDEX["mouthSmileLeft"]]
     assert np.corrcoef(found, table.weights[:, ARKIT_INDEX["mouthSmileLeft"]])[0, 1] > 0.85

@@ -1,0 +1,68 @@
+"""The landmark net's people as further people for the expression reader."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from backend.geometry.template import load_template
+from backend.rig.arkit import ARKIT_INDEX
+from trainer.expressions import kept_people, observe
+from trainer.expressions.features import feature_table
+from trainer.expressions.kept_people import KEPT, KeptPeople, chosen, kept_shot, rarity
+from trainer.expressions.learn import held_out_rows
+from trainer.expressions.observe import KEPT_NUMBERS, collect_kept, read_observed
+from trainer.recipe import find_recipe, load_recipe
+
+
+@pytest.fixture
+def few(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Four people, drawn into a folder of their own."""
+    torch.set_num_threads(1)
+    config = replace(KEPT, count=4, folder=str(tmp_path / "pictures"))
+    for module in (kept_people, observe):
+        monkeypatch.setattr(module, "KEPT", config)
+
+
+def test_they_are_those_of_the_recipe() -> None:
+    assert KEPT in [stage.source for stage in load_recipe(find_recipe("landmarks_cpu")).stages]
+
+
+def test_what_is_drawn_again_belongs_to_the_picture(few: None) -> None:
+    template = load_template()
+    for number, row in enumerate(KeptPeople().rows(np.arange(2))):
+        pixels, places, intrinsics, pose, weights, neutral = row
+        assert pixels.shape == (160, 160, 3)
+        vertices = neutral + np.tensordot(weights, template.expressions, 1)
+        seen = template.landmarks478.positions(vertices) @ pose[:3, :3].T + pose[:3, 3]
+        image = seen @ intrinsics.T
+        off = np.linalg.norm(image[:, :2] / image[:, 2:] - places, axis=1)
+        assert np.median(off) < 0.04 * np.ptp(places, axis=0).max()
+        unmoved = np.array([not name.startswith("eyeLook") for name in ARKIT_INDEX])
+        np.testing.assert_array_equal(weights[unmoved], kept_shot(number).expression.weights[unmoved])
+
+
+def test_the_rarest_come_first_and_calm_faces_do_nothing_rare() -> None:
+    weights = np.zeros((5, 52))
+    weights[1, ARKIT_INDEX["mouthFrownLeft"]] = 0.5
+    weights[2, ARKIT_INDEX["mouthSmileLeft"]] = 1.0
+    weights[4, [ARKIT_INDEX["browDownLeft"], ARKIT_INDEX["browDownRight"]]] = 0.9
+    np.testing.assert_allclose(rarity(weights), [0.0, 0.25, 0.0, 0.0, 1.3])
+    rare, calm = chosen(weights, 3, 2)
+    assert rare.tolist() == [4, 1]
+    assert calm.tolist() == [0, 2]
+
+
+def test_they_are_learned_from_and_never_held_out(few: None, tmp_path: Path) -> None:
+    collect_kept(tmp_path / "seen", 1, 1, 5.0)
+    observed = read_observed(tmp_path / "seen")
+    assert 1 <= len(observed.person) <= 2
+    assert (observed.person >= KEPT_NUMBERS).all()
+    table = feature_table(observed)
+    assert len(table.person) == 4 * len(observed.person)
+    assert not held_out_rows(table).any()
+    files = {path: path.stat().st_mtime_ns for path in (tmp_path / "seen").iterdir()}
+    collect_kept(tmp_path / "seen", len(files), 0, 5.0)
+    assert {path: path.stat().st_mtime_ns for path in (tmp_path / "seen").iterdir()} == files

@@ -1,0 +1,94 @@
+"""More people for the reader: of those whose pictures the landmark net was trained with, whose faces do what is rare,
+and some of those that do not. Their pictures are in the cache already; what their faces do is drawn again by number."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import cache
+
+import numpy as np
+import torch
+
+from backend.geometry.template import load_template
+from backend.photos.landmarks import landmark_window
+from backend.photos.sampling import Window
+from backend.photos.surface_landmarks import SurfaceLandmarker
+from backend.rig.arkit import ARKIT_NAMES
+from trainer.data.landmark_people import LandmarkPeople, LandmarkPeopleConfig
+from trainer.data.people import PeopleConfig
+from trainer.data.people.casting import Casting
+from trainer.data.people.scene import Shot, Stage
+from trainer.data.people.surface import PeopleSurface
+
+KEPT = LandmarkPeopleConfig(count=48000, people=PeopleConfig(size=160, framing="roomy", seed=41))
+"""Those of trainer/recipes/landmarks_cpu.toml."""
+USUAL = ("eyeLook", "mouthSmile", "cheekSquint", "mouthDimple", "jawOpen")
+"""Beginnings of the names of keys that every second picture moves."""
+STRONG = 0.25
+"""Weights above which a key counts: below, next to nothing shows."""
+JITTER, SIZE_JITTER = 0.03, 0.05
+"""Deviations of a window's middle in its sides, and of its side and its turn in e-folds and radians: a window in which
+the landmark net starts in the product is no better."""
+
+
+class _Bare:
+    """Nothing is worn: hats, hair and glasses take most of the time, and have random numbers of their own."""
+
+    def draw(self, *_: object) -> None:
+        """Nothing."""
+
+
+@cache
+def _casting() -> Casting:
+    return Casting(KEPT.people.seed, len(load_template().identity_modes), _Bare())
+
+
+def kept_shot(number: int) -> Shot:
+    """Person, face and view of kept picture ``number``; without what is worn."""
+    return _casting().photos(number, 1)[0]
+
+
+def rarity(weights: np.ndarray) -> np.ndarray:
+    """(N,) by how much weights (N, 52) exceed ``STRONG``, over all keys but the usual ones."""
+    rare = [number for number, name in enumerate(ARKIT_NAMES) if not name.startswith(USUAL)]
+    return np.clip(weights[:, rare] - STRONG, 0.0, None).sum(1)
+
+
+def chosen(weights: np.ndarray, rare: int, calm: int) -> tuple[np.ndarray, np.ndarray]:
+    """Numbers of at most ``rare`` pictures whose faces, weights (N, 52), do most of what is rare, the rarest first; and
+    of the first ``calm`` of those that do nothing of it."""
+    off = rarity(weights)
+    order = np.argsort(-off, kind="stable")
+    return order[: min(rare, int((off > 0.0).sum()))], np.flatnonzero(off == 0.0)[:calm]
+
+
+class KeptPeople:
+    """See the module."""
+
+    def __init__(self) -> None:
+        self._pictures: LandmarkPeople = KEPT.build()
+        self._stage = Stage(PeopleSurface(load_template(), torch.device("cpu")))
+        self._landmarker = SurfaceLandmarker.load()
+
+    def rows(self, numbers: np.ndarray) -> Iterator[tuple[np.ndarray, ...]]:
+        """For every number: the picture (S, S, 3) uint8; the landmark net's points (478, 2) in it, from a window that
+        is nearly right; K (3, 3); camera_from_head (4, 4); weights (52,); neutral vertices (V, 3), metres."""
+        posed = self._stage.pose([kept_shot(int(number)) for number in numbers], KEPT.people.size, KEPT.people.framing)
+        count = len(load_template().vertices)
+        for row, number in enumerate(numbers):
+            batch = self._pictures.batch(range(int(number), int(number) + 1), torch.device("cpu"))
+            pixels = np.ascontiguousarray((batch.images[0].permute(1, 2, 0).numpy() * 255.0 + 0.5).astype(np.uint8))
+            window = _moved(landmark_window(batch.landmarks[0].double().numpy(), 1.25), int(number))
+            places = self._landmarker.find_near(pixels, window).places
+            yield (
+                pixels, places, posed.cameras.intrinsics[row].double().numpy(),
+                posed.cameras.camera_from_head[row].numpy(), posed.weights[row].numpy(),
+                posed.neutral[row, :count].numpy(),
+            )  # fmt: skip
+
+
+def _moved(window: Window, number: int) -> Window:
+    across, down, size, turn = np.random.default_rng([KEPT.people.seed, number]).normal(size=4)
+    middle = np.asarray(window.centre) + JITTER * window.side * np.array([across, down])
+    side = window.side * float(np.exp(SIZE_JITTER * size))
+    return Window((float(middle[0]), float(middle[1])), side, window.angle + SIZE_JITTER * turn)
