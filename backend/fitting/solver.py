@@ -24,6 +24,8 @@ COMMON_EXPRESSIONS = (
     "eyeBlink", "eyeLook", "eyeSquint", "eyeWide", "jawOpen", "mouthSmile", "browDown", "browInnerUp", "browOuterUp",
     "cheekSquint", "mouthUpperUp", "mouthLowerDown", "mouthStretch", "mouthPucker", "mouthFunnel", "mouthClose",
 )  # fmt: skip
+UNSEEN_EXPRESSIONS, UNSEEN_DEVIATION = ("tongueOut",), 0.01
+"""Keys that no landmark shows, and how far they may move for the jaw's sake, of which they have a share."""
 
 
 @dataclass(frozen=True)
@@ -138,14 +140,9 @@ def solver_weights(prior: PriorWeights, identity: IdentityBelief, outlier_scale:
 
 def expression_prior(prior: PriorWeights) -> tuple[np.ndarray, np.ndarray]:
     """``expression_information`` and ``expression_bias`` of ``SolverWeights``, (52,) each."""
-    deviation = np.array(
-        [
-            prior.common_expression_deviation
-            if name.startswith(COMMON_EXPRESSIONS)
-            else prior.rare_expression_deviation
-            for name in ARKIT_NAMES
-        ]
-    )
+    deviation = np.full(len(ARKIT_NAMES), prior.rare_expression_deviation)
+    deviation[[name.startswith(COMMON_EXPRESSIONS) for name in ARKIT_NAMES]] = prior.common_expression_deviation
+    deviation[[name in UNSEEN_EXPRESSIONS for name in ARKIT_NAMES]] = UNSEEN_DEVIATION
     return deviation**-2.0, np.full(len(ARKIT_NAMES), prior.expression_bias)
 
 

@@ -12,7 +12,7 @@ from backend.fitting.options import PriorWeights
 from backend.fitting.parameters import FACING_CAMERA, PhotoParameters
 from backend.fitting.points import points_at_landmarks
 from backend.fitting.population import standard_normal
-from backend.fitting.solver import CameraPrior, FaceEstimate, PointTargets, solve, solver_weights
+from backend.fitting.solver import CameraPrior, FaceEstimate, PointTargets, expression_prior, solve, solver_weights
 from backend.geometry.template import load_template
 from backend.rig.arkit import ARKIT_INDEX
 
@@ -154,3 +154,9 @@ def test_a_photo_without_evidence_takes_the_distance_of_the_others(template) -> 
         assert found.photos[0].distance == pytest.approx(0.35, rel=0.15)
     assert distances[0.0] == pytest.approx(1.2, rel=0.02)
     assert distances[0.6] < 0.65
+
+
+def test_a_tongue_that_no_landmark_shows_stays_in() -> None:
+    information, _ = expression_prior(PriorWeights())
+    tongue = ARKIT_INDEX["tongueOut"]
+    assert information[tongue] > 100.0 * np.delete(information, tongue).max()
