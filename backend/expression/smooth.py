@@ -21,9 +21,9 @@ from backend.rig.arkit import ARKIT_NAMES
 
 CHUNK, OVERLAP, MOST_HELD = 192, 24, 800
 ROUNDS = 6
-FRAME_SHARE = 6.0
+FRAME_SHARE = 4.0
 """How much more a frame says of how it differs from its neighbours than its covariance does: most of what the reader
-gets wrong is the same in all frames."""
+gets wrong is the same in all frames. More of it, and weights tremble; less, and blinks get shallow."""
 UNCERTAIN_RATIO = 2.5
 """A frame whose landmarks fit this many times worse than the window's median is trusted less."""
 
