@@ -211,7 +211,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="the person's true neutral head (default), with skin as four other photos show it, or solved (clips only)",
     )
     parser.add_argument(
-        "--blink-clips", type=int, default=48, help="clips with two blinks each, from all sides (default 48)"
+        "--blink-clips", type=int, default=96, help="clips with two blinks each, from all sides (default 96)"
     )
 
 
