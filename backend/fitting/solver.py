@@ -24,7 +24,7 @@ COMMON_EXPRESSIONS = (
     "eyeBlink", "eyeLook", "eyeSquint", "eyeWide", "jawOpen", "mouthSmile", "browDown", "browInnerUp", "browOuterUp",
     "cheekSquint", "mouthUpperUp", "mouthLowerDown", "mouthStretch", "mouthPucker", "mouthFunnel", "mouthClose",
 )  # fmt: skip
-UNSEEN_EXPRESSIONS, UNSEEN_DEVIATION = ("tongueOut",), 0.01
+UNSEEN_EXPRESSIONS, UNSEEN_DEVIATION = ("tongueOut",), 0.003
 """Keys that no landmark shows, and how far they may move for the jaw's sake, of which they have a share."""
 
 
