@@ -233,6 +233,8 @@ class Installation:
             **hidden_window(),
         )
         with self._child as child:
+            if self._stopped.is_set():  # while it started: stop() had nothing to end yet
+                child.terminate()
             assert child.stdout is not None
             for line in child.stdout:
                 line = line.rstrip()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
 import sys
 import time
 import zipfile
@@ -125,6 +126,23 @@ def test_it_can_be_stopped(plan: InstallPlan, shared_folder: BackendFolder) -> N
     installation.stop()
     installation.join(10)
     assert installation.view.error.code == "cancelled" and shared_folder.installed() is None
+
+
+def test_a_program_that_starts_while_it_is_stopped_is_ended_too(
+    plan: InstallPlan, shared_folder: BackendFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    installation = Installation(shared_folder, replace(plan, check="import time; time.sleep(60)"))
+    start_program = subprocess.Popen
+
+    def stop_before_it_starts(command: list[str], **keywords: object) -> subprocess.Popen[str]:
+        if command[-1] == installation._plan.check:
+            installation.stop()
+        return start_program(command, **keywords)
+
+    monkeypatch.setattr(install.subprocess, "Popen", stop_before_it_starts)
+    installation.start()
+    installation.join(30)
+    assert installation.view.finished and installation.view.error.code == "cancelled"
 
 
 def test_an_environment_that_was_interrupted_is_made_again(plan: InstallPlan, shared_folder: BackendFolder) -> None:
