@@ -104,13 +104,16 @@ class ConvolutionNorm(nn.Sequential):
 
 
 class SeparableBlock(nn.Module):
-    """3 x 3 depthwise, then 1 x 1 convolution; with a shortcut where the shapes agree."""
+    """3 x 3 depthwise, then 1 x 1 convolution; with a shortcut where the shapes agree, and there a block begins as the
+    identity of what is not negative (Goyal et al. 2017), so that a deeper net can start from a trained one."""
 
     def __init__(self, inputs: int, outputs: int, stride: int = 1) -> None:
         super().__init__()
         self.depthwise = ConvolutionNorm(inputs, inputs, 3, stride, groups=inputs)
         self.pointwise = ConvolutionNorm(inputs, outputs, 1, relu=False)
         self.shortcut = stride == 1 and inputs == outputs
+        if self.shortcut:
+            nn.init.zeros_(self.pointwise[1].weight)
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, inputs, H, W) to (N, outputs, H / stride, W / stride)."""

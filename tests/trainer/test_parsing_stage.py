@@ -11,8 +11,10 @@ from pathlib import Path
 import pytest
 import torch
 
+from backend.errors import LikenessError
+from backend.models.checkpoints import ModelWeights, half_precision, load_model, save_model
 from backend.models.mobile_trunk import MobileTrunk
-from backend.models.parsing import CLASS_NAMES, ParsingNetConfig
+from backend.models.parsing import CLASS_NAMES, MODEL_NAME, ParsingNetConfig
 from trainer.checkpoint import CheckpointFolder
 from trainer.contracts import OptimizerConfig
 from trainer.data.drawn_faces import DrawnFacesConfig, LabelledPictures
@@ -21,8 +23,10 @@ from trainer.loop import RunOptions, train
 from trainer.recipe import Recipe, find_recipe, load_recipe
 from trainer.stages.augment import AugmentConfig
 from trainer.stages.parsing import ParsingStage, ParsingStageConfig, ParsingWeights
+from trainer.stages.parsing_teachers import ParsingTeachers
 
 CPU = torch.device("cpu")
+STILL = AugmentConfig(flip=0, rotate_degrees=0, scale=0, shift=0, gain=0, gamma=0, grey=0, noise=0, blur=0)
 SMALL = ParsingNetConfig(widths=(8, 8, 8, 8, 8), depths=(1, 1, 1, 1, 1), size=32)
 
 
@@ -93,6 +97,46 @@ def test_it_learns_where_hair_and_skin_are(tmp_path: Path) -> None:
     figures = [row["values"] for row in read_log(tmp_path) if row["kind"] == "validation"][-1]
     assert figures["iou.background"] > 0.85 and figures["iou.skin"] > 0.45
     assert set(figures) <= {f"iou.{name}" for name in (*CLASS_NAMES, "mean")} | {"accuracy"}
+
+
+def taught_stage(tmp_path: Path, teachers: int) -> ParsingStage:
+    """A stage with as many teachers, whose weights are drawn at random one after the other."""
+    folders = []
+    for number in range(teachers):
+        model = small_stage().build(CPU).export()
+        weights = ModelWeights(MODEL_NAME, model.config, half_precision(model.tensors), "test")
+        save_model(weights, tmp_path / str(number))
+        folders.append(str(tmp_path / str(number)))
+    return small_stage(teachers=tuple(folders), augment=STILL).build(CPU)
+
+
+def test_a_net_that_says_what_its_teacher_says_learns_nothing_from_it(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    stage = taught_stage(tmp_path, 1)
+    batch = DrawnFacesConfig(size=32).build().batch(range(4), CPU)
+    other = stage.step(batch, 0.0)["teachers"].item()
+    stage.modules["net"].load_state_dict(load_model(MODEL_NAME, tmp_path / "0").tensors, strict=False)
+    stage.modules.eval()
+    alike = stage.step(batch, 0.0)["teachers"].item()
+    assert other > 100 * alike and alike < 1e-4
+
+
+def test_teachers_are_listened_to_together(tmp_path: Path) -> None:
+    torch.manual_seed(1)
+    taught_stage(tmp_path, 2)
+    pictures = torch.rand(2, 3, 32, 32)
+    first, second, both = (
+        ParsingTeachers([str(tmp_path / name) for name in names], CPU).probabilities(pictures)
+        for names in (("0",), ("1",), ("0", "1"))
+    )
+    torch.testing.assert_close(both, (first + second) / 2)
+    torch.testing.assert_close(both.sum(1), torch.ones(2, 32, 32))
+
+
+def test_a_teacher_that_is_not_there_is_said(tmp_path: Path) -> None:
+    with pytest.raises(LikenessError) as caught:
+        small_stage(teachers=(str(tmp_path / "nobody"),)).build(CPU)
+    assert caught.value.code == "missing_part"
 
 
 def lite0_stage(weights: str) -> ParsingStage:

@@ -12,6 +12,7 @@ from trainer.losses.segmentation import (
     IGNORE,
     confusion_matrix,
     cross_entropy,
+    divergence,
     intersection_over_union,
     lovasz_softmax,
     near_boundary,
@@ -96,6 +97,17 @@ def test_dice_by_hand() -> None:
     labels = torch.tensor([[[0, 1]]])
     expected = 1 - (2 * 0.8 / (1.2 + 1) + 2 * 0.6 / (0.8 + 1)) / 2
     assert soft_dice(logits, labels).item() == pytest.approx(expected, abs=1e-6)
+
+
+def test_divergence_by_hand() -> None:
+    # Two pixels, two classes; the net says 0.5 and 0.8 for the first class, the teachers 0.9 and 0.8.
+    said = torch.tensor([[0.5, 0.8], [0.5, 0.2]]).view(1, 2, 1, 2)
+    wanted = torch.tensor([[0.9, 0.8], [0.1, 0.2]]).view(1, 2, 1, 2)
+    first = 0.9 * math.log(0.9 / 0.5) + 0.1 * math.log(0.1 / 0.5)
+    everywhere, nowhere = torch.ones(1, 1, 2, dtype=torch.bool), torch.zeros(1, 1, 2, dtype=torch.bool)
+    assert divergence(said.log(), wanted, everywhere).item() == pytest.approx(first / 2, abs=1e-6)
+    assert divergence(said.log(), wanted, torch.tensor([[[False, True]]])).item() == pytest.approx(0.0, abs=1e-6)
+    assert divergence(said.log(), wanted, nowhere).item() == 0.0
 
 
 def test_lovasz_on_hard_predictions_is_the_jaccard_loss() -> None:

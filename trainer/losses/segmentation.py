@@ -45,6 +45,15 @@ def cross_entropy(
     return (loss * weight).sum() / weight.sum().clamp_min(1e-6)
 
 
+def divergence(logits: Tensor, probabilities: Tensor, mask: Tensor) -> Tensor:
+    """() mean Kullback-Leibler divergence of the softmax of ``logits`` (N, C, H, W) from ``probabilities`` (N, C, H, W)
+    over the pixels of ``mask`` (N, H, W) bool; 0 where there are none (Hinton et al. 2015, temperature 1)."""
+    found = logits.float().log_softmax(1)
+    wanted = probabilities.clamp_min(1e-6)
+    each = (wanted * (wanted.log() - found)).sum(1)  # (N, H, W)
+    return (each * mask).sum() / mask.sum().clamp_min(1)
+
+
 def soft_dice(logits: Tensor, labels: Tensor) -> Tensor:
     """1 - mean over the classes in ``labels`` of 2 Σ p g / (Σ p + Σ g), sums over the whole batch.
 
@@ -52,9 +61,15 @@ def soft_dice(logits: Tensor, labels: Tensor) -> Tensor:
     plain instead of squared sums).
     """
     _check_shapes(logits, labels)
-    probability, truth = _masked(logits, labels)  # (P, C) each
-    overlap, total = (probability * truth).sum(0), (probability + truth).sum(0)  # (C,)
-    present = (truth.sum(0) > 0).float()
+    class_count = logits.shape[1]
+    known = (labels != IGNORE)[:, None]
+    truth = labels.long()[:, None].masked_fill(~known, 0)  # (N, 1, H, W)
+    probability = logits.float().softmax(1) * known
+    count = torch.bincount(truth[known], minlength=class_count).to(probability.dtype)  # (C,)
+    right = probability.gather(1, truth)
+    overlap = probability.new_zeros(class_count).index_add(0, truth.flatten(), right.flatten())
+    total = probability.sum((0, 2, 3)) + count
+    present = (count > 0).float()
     dice = 2.0 * overlap / total.clamp_min(1e-6)
     return ((1.0 - dice) * present).sum() / present.sum().clamp_min(1.0)
 

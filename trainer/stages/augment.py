@@ -32,10 +32,12 @@ class AugmentConfig:
     """Largest standard deviation of pixel noise."""
     blur: float = 0.3
     """How often a batch is brought down to a lower resolution (to a third at worst) and up again."""
+    backdrop: float = 0.0
+    """How often another picture of the batch is put behind a head; see ``trainer.stages.backdrops``."""
 
 
-def augment(images: Tensor, labels: Tensor, config: AugmentConfig) -> tuple[Tensor, Tensor]:
-    """Pictures (N, 3, H, W) in [0, 1] and labels (N, H, W), changed alike; what comes in from outside repeats the edge.
+def move(images: Tensor, labels: Tensor, config: AugmentConfig) -> tuple[Tensor, Tensor]:
+    """Pictures (N, 3, H, W) and labels (N, H, W), moved alike; what comes in from outside repeats the edge.
 
     Raises ``ValueError`` when the shapes do not fit.
     """
@@ -48,7 +50,7 @@ def augment(images: Tensor, labels: Tensor, config: AugmentConfig) -> tuple[Tens
             labels[:, None].float(), grid, mode="nearest", padding_mode="border", align_corners=False
         )
         labels = moved[:, 0].to(labels.dtype)
-    return change_light(images, config), labels
+    return images, labels
 
 
 def _random_grid(images: Tensor, config: AugmentConfig) -> Tensor | None:

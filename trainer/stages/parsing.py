@@ -15,12 +15,15 @@ from trainer.contracts import ExportedModel, Stage, StageConfig
 from trainer.losses.segmentation import (
     confusion_matrix,
     cross_entropy,
+    divergence,
     intersection_over_union,
     lovasz_softmax,
     soft_dice,
 )
 from trainer.pretrained import lite0_state
-from trainer.stages.augment import AugmentConfig, augment
+from trainer.stages.augment import AugmentConfig, change_light, move
+from trainer.stages.backdrops import change_backdrops
+from trainer.stages.parsing_teachers import ParsingTeachers
 
 log = logging.getLogger(__name__)
 
@@ -44,6 +47,8 @@ class ParsingWeights:
     """Overlap per class: small classes count as much as large ones."""
     lovasz: float = 0.0
     """IoU per class; sorts all pixels, dear on CPUs."""
+    teachers: float = 1.0
+    """What the teachers say of each picture, where there are some."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,6 +68,9 @@ class ParsingStageConfig(StageConfig):
     """Factor in the cross entropy for pixels beside another class."""
     class_weights: tuple[float, ...] = ()
     """Factor of each class in the cross entropy; empty: all alike."""
+    teachers: tuple[str, ...] = ()
+    """Folders of exported parsing nets, whose mean probabilities are learnt beside the labels. They see the pictures
+    moved, but in their own light and before their own backdrops."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -95,15 +103,20 @@ class ParsingStage(Stage):
             except ImportError as error:
                 log.warning("parsing: no ImageNet weights here (%s); the way down starts at random", error)
         self.modules = nn.ModuleDict({"net": net}).to(device)
+        self._teachers = ParsingTeachers(config.teachers, device) if config.teachers else None
         self._class_weights = torch.tensor(config.class_weights, device=device) if config.class_weights else None
 
     def step(self, batch: Labelled, fraction: float) -> Mapping[str, Tensor]:
-        """Terms ``cross_entropy``, ``dice``, ``lovasz``, those whose weight is not 0."""
-        images, labels = augment(batch.images, batch.labels, self.config.augment)
-        logits = self.modules["net"](images)
-        weights, terms = self.config.weights, {}
+        """Terms ``cross_entropy``, ``dice``, ``lovasz``, ``teachers``, those whose weight is not 0."""
+        config = self.config
+        moved, labels = move(batch.images, batch.labels, config.augment)
+        images, changed = change_backdrops(moved, labels, config.augment.backdrop)
+        logits = self.modules["net"](change_light(images, config.augment))
+        weights, terms = config.weights, {}
+        if self._teachers is not None and weights.teachers:
+            terms["teachers"] = divergence(logits, self._teachers.probabilities(moved), ~changed)
         if weights.cross_entropy:
-            terms["cross_entropy"] = cross_entropy(logits, labels, self._class_weights, self.config.boundary_weight)
+            terms["cross_entropy"] = cross_entropy(logits, labels, self._class_weights, config.boundary_weight)
         if weights.dice:
             terms["dice"] = soft_dice(logits, labels)
         if weights.lovasz:

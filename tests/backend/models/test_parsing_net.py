@@ -56,6 +56,15 @@ def test_logits_have_the_size_of_the_picture(config: ParsingNetConfig) -> None:
         net(torch.rand(1, 3, 60, 64))
 
 
+def test_a_deeper_net_begins_as_the_trained_one_whose_weights_it_takes() -> None:
+    trained = small_net().eval()
+    deeper = ParsingNet(dataclasses.replace(SMALL, depths=tuple(depth + 2 for depth in SMALL.depths))).eval()
+    deeper.load_state_dict(trained.state_dict(), strict=False)
+    pictures = torch.rand(1, 3, SMALL.size, SMALL.size)
+    with torch.no_grad():
+        torch.testing.assert_close(deeper(pictures), trained(pictures))
+
+
 def test_every_pixel_of_the_input_can_matter() -> None:
     net = small_net()
     picture = torch.rand(1, 3, 32, 32, requires_grad=True)

@@ -1,0 +1,75 @@
+"""Another picture behind a head: real portraits stand before plain walls, photographs to be parsed do not."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from backend.photos.collection import FaceClass
+
+_ASIDE = (0.45, 0.8)  # of the width: another head shows beside the head of the picture, not behind it
+_NEAR = (0.8, 1.3)  # size of what stands beside: other people
+_FAR = (2.0, 4.0)  # and of what is so near that only its colours and edges are recognised
+_FEATHER = 3  # pixels over which one picture becomes the other
+_GREY_BELOW = 0.02  # mean difference of the colour channels of a black-and-white picture
+
+
+def behind_heads(labels: Tensor) -> Tensor:
+    """(N, H, W) bool: background above the chin. Below it are clothes, which have the background's label.
+
+    labels : (N, H, W) uint8 of ``FaceClass``, 255 where nobody knows: these pixels stay as they are.
+    """
+    face = (labels == FaceClass.SKIN) | (labels == FaceClass.LIPS)
+    chin = face.any(2).flip(1).to(torch.uint8).argmax(1)  # rows from below, (N,); 0 without a face
+    row = torch.arange(labels.shape[1], device=labels.device)
+    above = row < (labels.shape[1] - chin)[:, None]  # (N, H)
+    return (labels == FaceClass.BACKGROUND) & above[:, :, None] & face.any(2).any(1)[:, None, None]
+
+
+def change_backdrops(pictures: Tensor, labels: Tensor, share: float) -> tuple[Tensor, Tensor]:
+    """Put the batch's next picture, moved aside or enlarged, behind the heads of a random ``share`` of the pictures.
+
+    Labels that leave out a part of the hair become true: what they do not name is no longer there.
+
+    Parameters
+    ----------
+    pictures : (N, 3, H, W) in [0, 1], sRGB. labels : as for ``behind_heads``.
+
+    Returns
+    -------
+    pictures, and (N, H, W) bool: where they have changed.
+    """
+    count, device = len(pictures), pictures.device
+    chosen = torch.rand(count, device=device) < share
+    if count < 2 or not bool(chosen.any()):
+        return pictures, torch.zeros_like(labels, dtype=torch.bool)
+    changed = behind_heads(labels) & chosen[:, None, None]
+    other = _moved_aside(pictures.roll(1, 0))
+    grey = (pictures.amax(1) - pictures.amin(1)).mean((1, 2)) < _GREY_BELOW  # (N,)
+    other = torch.where(grey[:, None, None, None], other.mean(1, keepdim=True), other)
+    soft = functional.avg_pool2d(changed[:, None].float(), _FEATHER, stride=1, padding=_FEATHER // 2)
+    soft = soft * changed[:, None]  # what is labelled something else keeps its pixels
+    return torch.lerp(pictures, other, soft), changed
+
+
+def _moved_aside(pictures: Tensor) -> Tensor:
+    """Pictures as backdrops: half of them moved to a side at about their size, half much enlarged; some mirrored."""
+    count, device = len(pictures), pictures.device
+
+    def between(low: float, high: float) -> Tensor:
+        return low + (high - low) * torch.rand(count, device=device)
+
+    near = torch.rand(count, device=device) < 0.5
+    size = torch.where(near, between(*_NEAR), between(*_FAR))
+    side = torch.where(torch.rand(count, device=device) < 0.5, -1.0, 1.0)
+    aside = 2.0 * side * between(*_ASIDE) / size  # in half widths, as grids count
+    lift = between(-0.2, 0.2)
+    mirror = torch.where(torch.rand(count, device=device) < 0.5, -1.0, 1.0)
+    turn = between(-math.pi / 24, math.pi / 24)
+    cosine, sine = torch.cos(turn) / size, torch.sin(turn) / size
+    rows = torch.stack((cosine * mirror, -sine, aside, sine * mirror, cosine, lift), 1).view(count, 2, 3)
+    grid = functional.affine_grid(rows, list(pictures.shape), align_corners=False)
+    return functional.grid_sample(pictures, grid, mode="bilinear", padding_mode="reflection", align_corners=False)

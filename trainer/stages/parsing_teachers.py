@@ -1,0 +1,32 @@
+"""Trained parsing nets that another one learns from, picture by picture."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from backend.models.checkpoints import load_model, load_weights_into
+from backend.models.parsing import MODEL_NAME, ParsingNet, ParsingNetConfig
+
+
+class ParsingTeachers:
+    """Exported parsing nets; what they say together is the mean of their probabilities."""
+
+    def __init__(self, folders: Sequence[str], device: torch.device) -> None:
+        """Load them; raises ``LikenessError`` (``missing_part``) where a folder has no net."""
+        self._networks = []
+        for folder in folders:
+            weights = load_model(MODEL_NAME, Path(folder))
+            network = ParsingNet(ParsingNetConfig.from_json(weights.config))
+            load_weights_into(network, weights)
+            self._networks.append(network.fused().to(device, memory_format=torch.channels_last))
+
+    @torch.no_grad()
+    def probabilities(self, pictures: Tensor) -> Tensor:
+        """(N, C, H, W) float32 class probabilities of pictures (N, 3, H, W) in [0, 1], sRGB."""
+        pictures = pictures.contiguous(memory_format=torch.channels_last)
+        said = [network(pictures).float().softmax(1) for network in self._networks]
+        return torch.stack(said).mean(0)
