@@ -56,6 +56,9 @@ _LEAST_OWN = 0.3
 """Probability of hair below which what ``with_loose_hair`` made hair is not learnt from: dresses of its colour."""
 _LEAST_GLASSES = 0.01  # of the face window's area
 _AROUND_EYES, _AROUND_LIP = 0.14, 0.05  # heights of the face
+_REPEATED = (1, 0.15)
+"""Grey levels by which neighbouring lines of a crop differ at most, and on average, where one repeats the other: some
+crops were cut with rounding errors. Dark backdrops differ by more, but on 2 % of pictures' sides."""
 
 
 @dataclass(frozen=True)
@@ -100,8 +103,7 @@ def correct(probabilities: np.ndarray, landmarks: np.ndarray, traits: Traits) ->
         odds[FaceClass.GLASSES] = 0.0
     elif traits.glasses:
         rims = find_rims(odds[FaceClass.GLASSES], landmarks)
-        around = grown(eyes_mask(landmarks, side), _AROUND_EYES * landmark_window(landmarks, 1.0).side)
-        where = around if rims is None else rims.band
+        where = _near_eyes(landmarks, side) if rims is None else rims.band
         likelier = _factor(odds, FaceClass.GLASSES, where, _ON_RIMS)
         odds[FaceClass.GLASSES] *= likelier if rims is None else np.where(where, likelier, _OFF_RIMS)
     above = above_brows(landmarks, side)
@@ -129,6 +131,11 @@ def _person(odds: np.ndarray) -> np.ndarray:
     return odds[FaceClass.BACKGROUND] < 0.5 * odds.sum(axis=0)
 
 
+def _near_eyes(landmarks: np.ndarray, side: int) -> np.ndarray:
+    """(S, S) bool: where glasses are."""
+    return grown(eyes_mask(landmarks, side), _AROUND_EYES * landmark_window(landmarks, 1.0).side)
+
+
 def _factor(odds: np.ndarray, face_class: FaceClass, where: np.ndarray, factors: Sequence[float] = _MORE) -> float:
     """The least of ``factors`` on a class's odds that makes it likely over ``where`` (S, S) bool; else the most."""
     if not where.any():
@@ -154,8 +161,7 @@ def teach(teachers: Sequence[FaceParser], pixels: np.ndarray, landmarks: np.ndar
     if rims is not None:  # frames of teachers are too broad, and grow from teacher to teacher
         result[(labels == FaceClass.GLASSES) & ~rims.band] = UNKNOWN
     if traits.glasses and (labels == FaceClass.GLASSES).sum() < _LEAST_GLASSES * size**2:  # they are there, but where?
-        near = grown(eyes_mask(landmarks, side), _AROUND_EYES * size)
-        result[near & np.isin(labels, (FaceClass.SKIN, FaceClass.BROWS))] = UNKNOWN
+        result[_near_eyes(landmarks, side) & np.isin(labels, (FaceClass.SKIN, FaceClass.BROWS))] = UNKNOWN
     return result.astype(np.uint8)
 
 
@@ -169,8 +175,8 @@ def relabel(
     """Replace the label maps of a writable cache of head crops by those of ``by_hand``, else by the teachers'.
 
     Who is held out or on the sheet that parsing is judged by becomes unknown throughout, and so does who is in neither
-    list, unless ``unlisted`` has the teachers label them by themselves. Returns how many portraits have labels now.
-    Raises ``ValueError`` for other framings.
+    list, unless ``unlisted`` has the teachers label them by themselves; and whose landmarks no pose explains. Returns
+    how many portraits have labels now. Raises ``ValueError`` for other framings.
     """
     if cache.settings.framing != "head":
         raise ValueError("relabelling needs head crops; prepare the portraits with --framing head")
@@ -184,19 +190,47 @@ def relabel(
             continue
         labels = None if corrected is None else corrected.on(landmarks, cache.settings.size)
         if labels is None and seen is not None:
-            solid = np.column_stack([landmarks, posed_depth(landmarks)])  # the cache knows no depths
-            labels = teach(teachers, np.ascontiguousarray(cache.crops[row]), solid, seen)
-            labels[~_photo_part(cache.labels[row] == UNKNOWN)] = UNKNOWN
+            labels = _taught(teachers, cache, row, seen)
         cache.labels[row] = UNKNOWN if labels is None else labels
-        count += labels is not None
+        count += bool((cache.labels[row] != UNKNOWN).any())
     cache.flush()
     return count
 
 
-def _photo_part(unknown: np.ndarray) -> np.ndarray:
+def _taught(teachers: Sequence[FaceParser], cache: PortraitCache, row: int, seen: Traits) -> np.ndarray | None:
+    """``teach`` of a row of a cache, unknown outside the photo; None where no pose explains its landmarks."""
+    pixels, landmarks = np.ascontiguousarray(cache.crops[row]), np.asarray(cache.landmarks[row])
+    try:
+        solid = np.column_stack([landmarks, posed_depth(landmarks)])  # the cache knows no depths
+    except ValueError:
+        return None
+    known = cache.labels[row] != UNKNOWN
+    labels = teach(teachers, pixels, solid, seen)
+    labels[~(_rectangle(known) if known.any() else photo_part(pixels))] = UNKNOWN
+    return labels
+
+
+def _rectangle(known: np.ndarray) -> np.ndarray:
     """(S, S) bool: the rectangle that is not wholly unknown."""
-    known = ~unknown
     return known.any(axis=1)[:, None] & known.any(axis=0)[None]
+
+
+def photo_part(pixels: np.ndarray) -> np.ndarray:
+    """(S, S) bool: where a crop (S, S, 3) uint8 shows its photo and does not repeat the photo's edge; a crop whose
+    lines are all the same is a photo throughout."""
+    rows, columns = (_no_repeats(lines) for lines in (pixels, pixels.transpose(1, 0, 2)))
+    return rows[:, None] & columns[None]
+
+
+def _no_repeats(lines: np.ndarray) -> np.ndarray:
+    """(S,) bool: false for lines (S, S, 3) before the first, and after the last, that differs from its neighbour."""
+    differences = np.abs(np.diff(lines.astype(np.int16), axis=0))
+    most, mean = _REPEATED
+    changes = np.flatnonzero((differences.max((1, 2)) > most) | (differences.mean((1, 2)) > mean))
+    kept = np.ones(len(lines), bool)
+    if len(changes):
+        kept[: changes[0]] = kept[changes[-1] + 2 :] = False
+    return kept
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

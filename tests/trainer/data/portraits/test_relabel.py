@@ -10,8 +10,21 @@ import torch
 
 from backend.photos.collection import FaceClass
 from backend.photos.landmarks import mean_landmarks
+from backend.photos.sampling import Window
+from trainer.data.portraits import relabel as relabelling
+from trainer.data.portraits.cache import CacheSettings, PortraitCache, PortraitFile, Verdict, create_cache
 from trainer.data.portraits.close_up import close_up
-from trainer.data.portraits.relabel import BEARD, MOUSTACHE, NO, TRAITS_PATH, Traits, correct, read_traits
+from trainer.data.portraits.relabel import (
+    BEARD,
+    MOUSTACHE,
+    NO,
+    TRAITS_PATH,
+    Traits,
+    correct,
+    photo_part,
+    read_traits,
+    relabel,
+)
 
 SIDE = 128
 CLASSES = len(FaceClass)
@@ -84,6 +97,52 @@ def test_the_table_is_read_and_nines_mean_unknown(tmp_path: Path) -> None:
     assert traits == {"a.jpg": Traits(1, False, None), "b.jpg": Traits(None, True, False)}
     shipped = read_traits(TRAITS_PATH)
     assert len(shipped) > 1000 and {seen.facial_hair for seen in shipped.values()} >= {NO, MOUSTACHE, BEARD}
+
+
+@pytest.fixture
+def portraits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> PortraitCache:
+    """Head crops of two people, ``a.jpg`` and ``b.jpg``, whose photos end 20 pixels above the crop's lower edge and
+    leave 9 columns free at the left; a teacher that takes everything for skin."""
+    files = (PortraitFile("a.jpg", 0), PortraitFile("b.jpg", 1))
+    cache = create_cache(tmp_path / "cache", CacheSettings(SIDE, "head", 40.0, False, "test"), files, "photos")
+    photo = np.random.default_rng(0).integers(0, 256, (SIDE - 20, SIDE, 3), dtype=np.uint8)
+    cache.crops[:] = Window((SIDE / 2 - 9, SIDE / 2), SIDE).cut(photo, SIDE)
+    cache.labels[:, :-20, 9:] = FaceClass.HAIR
+    cache.labels[:, -20:] = cache.labels[:, :, :9] = relabelling.UNKNOWN
+    cache.landmarks[:] = _landmarks()
+    cache.verdicts[:] = Verdict.KEPT
+    monkeypatch.setattr(relabelling, "teach", lambda *_: np.full((SIDE, SIDE), FaceClass.SKIN, np.uint8))
+    return cache
+
+
+def test_who_was_left_out_can_be_labelled_later(portraits: PortraitCache) -> None:
+    traits = {"b.jpg": Traits(NO, False, False)}
+    photo = np.zeros((SIDE, SIDE), bool)
+    photo[:-20, 9:] = True
+    assert relabel(portraits, (), traits) == 1
+    assert (portraits.labels[0] == relabelling.UNKNOWN).all()
+    assert relabel(portraits, (), traits, unlisted=True) == 2
+    for row in range(2):
+        np.testing.assert_array_equal(portraits.labels[row] == FaceClass.SKIN, photo)
+
+
+def test_a_portrait_that_no_pose_explains_stays_unlabelled(portraits: PortraitCache) -> None:
+    portraits.landmarks[0] = np.nan
+    assert relabel(portraits, (), {}, unlisted=True) == 1
+    assert (portraits.labels[0] == relabelling.UNKNOWN).all()
+    assert (portraits.labels[1] == FaceClass.SKIN).any()
+
+
+def test_where_a_crop_only_repeats_its_edge_there_is_no_photo() -> None:
+    generator = np.random.default_rng(1)
+    crop = generator.integers(0, 256, (SIDE, SIDE, 3), dtype=np.uint8)
+    assert photo_part(crop).all()
+    crop[:30] = np.clip(crop[30].astype(int) + (generator.random((30, SIDE, 3)) < 0.03), 0, 255)
+    crop[:, -5:] = crop[:, [-6]]
+    expected = np.ones((SIDE, SIDE), bool)
+    expected[:30] = expected[:, -5:] = False
+    np.testing.assert_array_equal(photo_part(crop), expected)
+    assert photo_part(np.full_like(crop, 7)).all()
 
 
 def test_a_close_up_holds_the_face_and_its_labels_move_along() -> None:
