@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import time
 from pathlib import Path
 
 import numpy as np
@@ -19,10 +20,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--rare",
         type=int,
-        default=9000,
-        help="of the landmark net's people, those with the rarest faces (default 9000)",
+        default=9024,
+        help="of the landmark net's people, those with the rarest faces (default 9024)",
     )
-    parser.add_argument("--calm", type=int, default=2500, help="and those whose faces do nothing rare (default 2500)")
+    parser.add_argument("--calm", type=int, default=2560, help="and those whose faces do nothing rare (default 2560)")
     parser.add_argument("--minutes", type=float, default=60.0, help="drawing stops after so long (default 60)")
     parser.add_argument("--epochs", type=int, default=None, help="of the networks")
     parser.add_argument(
@@ -49,8 +50,9 @@ def run(arguments: argparse.Namespace) -> int:
     torch.set_num_threads(1)
     version = SurfaceLandmarker.load().version
     folder = arguments.data or cache_folder() / "expression_pictures" / version
-    collect(folder, range(arguments.people), range(arguments.hard), arguments.minutes)
-    collect_kept(folder, arguments.rare, arguments.calm, arguments.minutes)
+    end = time.monotonic() + 60.0 * arguments.minutes
+    collect(folder, range(arguments.people), range(arguments.hard), end)
+    collect_kept(folder, arguments.rare, arguments.calm, end)
     observed = read_observed(folder)
     table = feature_table(observed)
     options = LearningOptions()

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from backend.geometry.template import load_template
+from backend.models.landmarks import WINDOW_PER_FACE
 from backend.photos.landmarks import landmark_window
 from backend.photos.sampling import Window
 from backend.photos.surface_landmarks import SurfaceLandmarker
@@ -72,17 +73,16 @@ class KeptPeople:
 
     def rows(self, numbers: np.ndarray) -> Iterator[tuple[np.ndarray, ...]]:
         """For every number: the picture (S, S, 3) uint8; the landmark net's points (478, 2) in it, from a window that
-        is nearly right; K (3, 3); camera_from_head (4, 4); weights (52,); neutral vertices (V, 3), metres."""
+        is nearly right; camera_from_head (4, 4); weights (52,); neutral vertices (V, 3), metres."""
         posed = self._stage.pose([kept_shot(int(number)) for number in numbers], KEPT.people.size, KEPT.people.framing)
         count = len(load_template().vertices)
         for row, number in enumerate(numbers):
             batch = self._pictures.batch(range(int(number), int(number) + 1), torch.device("cpu"))
             pixels = np.ascontiguousarray((batch.images[0].permute(1, 2, 0).numpy() * 255.0 + 0.5).astype(np.uint8))
-            window = _moved(landmark_window(batch.landmarks[0].double().numpy(), 1.25), int(number))
+            window = _moved(landmark_window(batch.landmarks[0].double().numpy(), WINDOW_PER_FACE), int(number))
             places = self._landmarker.find_near(pixels, window).places
             yield (
-                pixels, places, posed.cameras.intrinsics[row].double().numpy(),
-                posed.cameras.camera_from_head[row].numpy(), posed.weights[row].numpy(),
+                pixels, places, posed.cameras.camera_from_head[row].numpy(), posed.weights[row].numpy(),
                 posed.neutral[row, :count].numpy(),
             )  # fmt: skip
 

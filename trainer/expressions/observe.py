@@ -3,6 +3,7 @@ from."""
 
 from __future__ import annotations
 
+import math
 import time
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -23,10 +24,9 @@ from trainer.expressions.kept_people import KEPT, KeptPeople, chosen, kept_shot
 from trainer.expressions.pictures import frame_camera
 
 SEED, HARD_SEED = 31000, 31500
-HARD_PREFIX, HARD_NUMBERS = "hard_", 1_000_000
-"""Of the files of hard people; and what is added to these people's numbers."""
-KEPT_PREFIXES, KEPT_NUMBERS = ("rare_", "calm_"), 2_000_000
-"""Likewise of the landmark net's people."""
+HARD_NUMBERS, KEPT_NUMBERS = 1_000_000, 2_000_000
+NUMBERS = {"hard_": HARD_NUMBERS, "rare_": KEPT_NUMBERS, "calm_": KEPT_NUMBERS, "": 0}
+"""What is added to people's numbers, by the prefix of their files: hard people, and the landmark net's people."""
 SIZES = (224, 160)
 """Sides of the heads' crops in pixels."""
 PICTURES_OF_EACH = 2
@@ -41,7 +41,6 @@ class Observed:
     ----------
     person : (N,) int64. found : (N, 478, 3) float32 landmarks, pixels of the whole frame; of the landmark net's people
         ``surface``, without depth. side : (N,) its side.
-    focal : (N,) pixels; the principal point is in the middle, but for the landmark net's people.
     camera_from_head : (N, 4, 4). weights : (N, 52).
     neutral : (N, 5376, 3) float16 offsets of the person's neutral vertices from the template's, millimetres.
     surface : (N, 478, 2) float32 what the landmark net sees, pixels of the whole frame.
@@ -51,7 +50,6 @@ class Observed:
     person: np.ndarray
     found: np.ndarray
     side: np.ndarray
-    focal: np.ndarray
     camera_from_head: np.ndarray
     weights: np.ndarray
     neutral: np.ndarray
@@ -75,7 +73,7 @@ def observe(batch: PeopleBatch, size: int) -> Observed:
         surface = (surface + camera[:2, 2] - own[:2, 2]).astype(np.float32)
         neutral = _offsets(batch.neutral[number].numpy(), mean)
         pose, weights = batch.camera_from_head[number].numpy(), batch.expression[number].numpy()
-        rows.append((int(batch.person[number]), found, side, camera[0, 0], pose, weights, neutral, surface, window))
+        rows.append((int(batch.person[number]), found, side, pose, weights, neutral, surface, window))
     return _observed(rows)
 
 
@@ -85,11 +83,11 @@ def observe_kept(people: KeptPeople, numbers: np.ndarray) -> Observed:
     rows = []
     mean, side = load_template().vertices, KEPT.people.size
     seen = zip(numbers, people.rows(numbers), strict=True)
-    for number, (pixels, places, intrinsics, pose, weights, neutral) in seen:
+    for number, (pixels, places, pose, weights, neutral) in seen:
         window = landmark_window(places, WINDOW_PER_FACE).cut(pixels, WINDOW_PIXELS)
         found = np.column_stack([places, np.zeros(len(places))]).astype(np.float32)
         offsets, surface = _offsets(neutral, mean), places.astype(np.float32)
-        rows.append((int(number), found, side, intrinsics[0, 0], pose, weights, offsets, surface, window))
+        rows.append((int(number), found, side, pose, weights, offsets, surface, window))
     return _observed(rows)
 
 
@@ -102,12 +100,11 @@ def _observed(rows: list[tuple]) -> Observed:
     return Observed(**{field.name: column for field, column in zip(fields(Observed), columns, strict=True)})
 
 
-def collect(folder: Path, people: range, hard: range, minutes: float) -> None:
+def collect(folder: Path, people: range, hard: range, end: float = math.inf) -> None:
     """Draw and detect people into ``folder``, a file for every ``PEOPLE_AT_ONCE``; files that are there stay. ``hard``
-    ones have seeds of their own."""
+    ones have seeds of their own. No file is begun after ``end``, seconds of ``time.monotonic``."""
     folder.mkdir(parents=True, exist_ok=True)
-    end = time.monotonic() + 60.0 * minutes
-    wanted = [(WidePeople, SEED, "", people), (HardPeople, HARD_SEED, HARD_PREFIX, hard)]
+    wanted = [(WidePeople, SEED, "", people), (HardPeople, HARD_SEED, "hard_", hard)]
     for kind, seed, prefix, numbers in wanted:
         for first in range(numbers.start, numbers.stop, PEOPLE_AT_ONCE):
             path = folder / f"{prefix}{first:06d}.npz"
@@ -121,22 +118,28 @@ def collect(folder: Path, people: range, hard: range, minutes: float) -> None:
             save_arrays(path, **vars(observe(source.batch(range(first, last), torch.device("cpu")), size)))
 
 
-def collect_kept(folder: Path, rare: int, calm: int, minutes: float) -> None:
+def collect_kept(folder: Path, rare: int, calm: int, end: float = math.inf) -> None:
     """The same of the landmark net's people, as many as ``kept_people.chosen`` chooses of all."""
-    folder.mkdir(parents=True, exist_ok=True)
-    files = [
-        [folder / f"{prefix}{first:06d}.npz" for first in range(0, count, PEOPLE_AT_ONCE)]
-        for prefix, count in zip(KEPT_PREFIXES, (rare, calm), strict=True)
+    numbers = chosen(_kept_weights(folder / "kept" / "weights.npz"), rare, calm)
+    parts = [
+        (folder / f"{prefix}{first:06d}.npz", own[first : first + PEOPLE_AT_ONCE])
+        for prefix, own in zip(("rare_", "calm_"), numbers, strict=True)
+        for first in range(0, len(own), PEOPLE_AT_ONCE)
     ]
-    if all(path.exists() for paths in files for path in paths):
-        return
-    end = time.monotonic() + 60.0 * minutes
-    people, weights = KeptPeople(), np.array([kept_shot(number).expression.weights for number in range(KEPT.count)])
-    for paths, numbers in zip(files, chosen(weights, rare, calm), strict=True):
-        for part, path in enumerate(paths):
-            own = numbers[part * PEOPLE_AT_ONCE : (part + 1) * PEOPLE_AT_ONCE]
-            if len(own) and not path.exists() and time.monotonic() < end:
-                save_arrays(path, **vars(observe_kept(people, own)))
+    missing = [(path, own) for path, own in parts if not path.exists()]
+    people = KeptPeople() if missing else None
+    for path, own in missing:
+        if time.monotonic() > end:
+            return
+        save_arrays(path, **vars(observe_kept(people, own)))
+
+
+def _kept_weights(path: Path) -> np.ndarray:
+    """(N, 52) what the faces of all the landmark net's people do, drawn once and kept in a file."""
+    if not path.exists():
+        save_arrays(path, weights=np.array([kept_shot(number).expression.weights for number in range(KEPT.count)]))
+    with np.load(path) as data:
+        return data["weights"]
 
 
 def read_observed(folder: Path) -> Observed:
@@ -144,8 +147,6 @@ def read_observed(folder: Path) -> Observed:
     parts = []
     for path in sorted(folder.glob("*.npz")):
         with np.load(path) as data:
-            parts.append(dict(data))
-        for prefix, numbers in ((HARD_PREFIX, HARD_NUMBERS), *((prefix, KEPT_NUMBERS) for prefix in KEPT_PREFIXES)):
-            if path.name.startswith(prefix):
-                parts[-1]["person"] = parts[-1]["person"] + numbers
+            parts.append({field.name: data[field.name] for field in fields(Observed)})
+        parts[-1]["person"] = parts[-1]["person"] + NUMBERS[path.stem.rstrip("0123456789")]
     return Observed(**{field.name: np.concatenate([part[field.name] for part in parts]) for field in fields(Observed)})

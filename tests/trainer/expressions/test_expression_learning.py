@@ -1,5 +1,7 @@
 """Drawing, detecting and learning for the expression reader."""
 
+import argparse
+import time
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +13,8 @@ from backend.expression.reading import load_reader, reduced, run_network
 from backend.fitting.initial_pose import face_scale
 from backend.geometry.template import load_template
 from backend.rig.arkit import ARKIT_INDEX
+from trainer.data.disk_cache import save_arrays
+from trainer.expressions import command
 from trainer.expressions import observe as observing
 from trainer.expressions.cast import draw_wide
 from trainer.expressions.features import FeatureTable, feature_table
@@ -25,9 +29,9 @@ def observed(tmp_path_factory: pytest.TempPathFactory) -> Observed:
     folder = tmp_path_factory.mktemp("people")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(observing, "SIZES", (160,))
-        collect(folder, range(2), range(1), 5.0)
+        collect(folder, range(2), range(1))
         files = {path: path.stat().st_mtime_ns for path in folder.iterdir()}
-        collect(folder, range(2), range(1), 5.0)
+        collect(folder, range(2), range(1))
         assert {path: path.stat().st_mtime_ns for path in folder.iterdir()} == files
     return read_observed(folder)
 
@@ -40,8 +44,9 @@ def test_pictures_are_seen_where_their_cameras_put_them(observed: Observed) -> N
         neutral = template.vertices + observed.neutral[number].astype(np.float64) / 1000.0
         pose = observed.camera_from_head[number]
         seen = template.landmarks478.positions(neutral)[steady] @ pose[:3, :3].T + pose[:3, 3]
-        pixels = observed.focal[number] * seen[:, :2] / seen[:, 2:] + observed.side[number] / 2
-        off.append(np.linalg.norm((pixels - found[steady, :2]).mean(0)) / face_scale(found))
+        tangents, places = seen[:, :2] / seen[:, 2:], found[steady, :2] - observed.side[number] / 2
+        focal = (tangents * places).sum() / (tangents**2).sum()
+        off.append(np.linalg.norm((focal * tangents - places).mean(0)) / face_scale(found))
     assert np.median(off) < 0.1  # in a profile the detector may be anywhere
 
 
@@ -108,5 +113,33 @@ def test_wide_expressions_are_weights() -> None:
 
 
 def test_the_folder_is_made(tmp_path: Path) -> None:
-    collect(tmp_path / "new", range(0), range(0), 1.0)
+    collect(tmp_path / "new", range(0), range(0))
     assert (tmp_path / "new").is_dir()
+
+
+def test_files_of_before_are_read(observed: Observed, tmp_path: Path) -> None:
+    save_arrays(tmp_path / "hard_000000.npz", **vars(observed), focal=np.ones(len(observed.person)))
+    save_arrays(tmp_path / "000000.npz", **vars(observed))
+    both = read_observed(tmp_path)
+    np.testing.assert_array_equal(both.person, np.concatenate([observed.person, observed.person + HARD_NUMBERS]))
+    np.testing.assert_array_equal(both.found, np.concatenate([observed.found, observed.found]))
+
+
+def test_all_drawing_ends_at_one_time(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    ends = []
+
+    def collecting(*arguments: object) -> None:
+        ends.append(arguments[-1])
+        monkeypatch.setattr(time, "monotonic", lambda: 5000.0)
+
+    for name in ("collect", "collect_kept"):
+        monkeypatch.setattr(observing, name, collecting)
+    monkeypatch.setattr(time, "monotonic", lambda: 1000.0)
+    parser = argparse.ArgumentParser()
+    command.add_arguments(parser)
+    with pytest.raises(ValueError):  # nothing was drawn
+        command.run(parser.parse_args(["--minutes", "2", "--data", str(tmp_path)]))
+    assert ends == [1120.0, 1120.0]
+    monkeypatch.undo()
+    collect(tmp_path, range(1), range(1), time.monotonic() - 1.0)
+    assert not list(tmp_path.glob("*.npz"))

@@ -33,12 +33,14 @@ def test_they_are_those_of_the_recipe() -> None:
 def test_what_is_drawn_again_belongs_to_the_picture(few: None) -> None:
     template = load_template()
     for number, row in enumerate(KeptPeople().rows(np.arange(2))):
-        pixels, places, intrinsics, pose, weights, neutral = row
+        pixels, places, pose, weights, neutral = row
         assert pixels.shape == (160, 160, 3)
         vertices = neutral + np.tensordot(weights, template.expressions, 1)
         seen = template.landmarks478.positions(vertices) @ pose[:3, :3].T + pose[:3, 3]
-        image = seen @ intrinsics.T
-        off = np.linalg.norm(image[:, :2] / image[:, 2:] - places, axis=1)
+        tangents = seen[:, :2] / seen[:, 2:]
+        spread = tangents - tangents.mean(0)
+        focal = (spread * places).sum() / (spread**2).sum()
+        off = np.linalg.norm(focal * spread - (places - places.mean(0)), axis=1)
         assert np.median(off) < 0.04 * np.ptp(places, axis=0).max()
         unmoved = np.array([not name.startswith("eyeLook") for name in ARKIT_INDEX])
         np.testing.assert_array_equal(weights[unmoved], kept_shot(number).expression.weights[unmoved])
@@ -56,13 +58,25 @@ def test_the_rarest_come_first_and_calm_faces_do_nothing_rare() -> None:
 
 
 def test_they_are_learned_from_and_never_held_out(few: None, tmp_path: Path) -> None:
-    collect_kept(tmp_path / "seen", 1, 1, 5.0)
+    collect_kept(tmp_path / "seen", 1, 1)
     observed = read_observed(tmp_path / "seen")
     assert 1 <= len(observed.person) <= 2
     assert (observed.person >= KEPT_NUMBERS).all()
     table = feature_table(observed)
     assert len(table.person) == 4 * len(observed.person)
     assert not held_out_rows(table).any()
-    files = {path: path.stat().st_mtime_ns for path in (tmp_path / "seen").iterdir()}
-    collect_kept(tmp_path / "seen", len(files), 0, 5.0)
-    assert {path: path.stat().st_mtime_ns for path in (tmp_path / "seen").iterdir()} == files
+    files = {path: path.stat().st_mtime_ns for path in (tmp_path / "seen").rglob("*")}
+    collect_kept(tmp_path / "seen", 2, 0)
+    assert {path: path.stat().st_mtime_ns for path in (tmp_path / "seen").rglob("*")} == files
+
+
+def test_where_fewer_do_what_is_rare_nothing_is_drawn_again(
+    few: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    collect_kept(tmp_path, 100, 100)
+    observed = read_observed(tmp_path)
+    assert 1 <= len(observed.person) <= 4
+    monkeypatch.delattr(observe, "kept_shot")
+    monkeypatch.delattr(observe, "KeptPeople")
+    collect_kept(tmp_path, 100, 100)
+    assert len(read_observed(tmp_path).person) == len(observed.person)
