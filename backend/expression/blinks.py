@@ -14,11 +14,12 @@ from dataclasses import replace
 import numpy as np
 from scipy.ndimage import grey_opening, maximum_filter1d
 
-from backend.expression.expected import LIDS, lids_from_open
+from backend.expression.expected import lids_from_open
 from backend.expression.frame_face import SeenFace
 from backend.expression.gaps import EYES, lid_opening
 from backend.expression.reading import Reading
 from backend.expression.take import FrameMark
+from backend.rig.arkit import LIDS
 
 REACH_SECONDS = 0.35
 """Before and after a blink's deepest frame within which the lids are open."""
@@ -73,10 +74,10 @@ def _whole(window: list[ReadFrame], at: int, fps: float, open_lids: np.ndarray) 
     if isinstance(frame, FrameMark):
         return frame
     unseen = np.full(2, np.nan)
-    lids = np.array([unseen if isinstance(one, FrameMark) else one[1].weights[list(LIDS)] for one in window])
+    lids = np.array([unseen if isinstance(one, FrameMark) else one[1].weights[LIDS] for one in window])
     seen, reading = frame
     weights = reading.weights.copy()
-    weights[list(LIDS)] = whole_blinks(lids_from_open(lids, open_lids), _openings(window), fps)[at]
+    weights[LIDS] = whole_blinks(lids_from_open(lids, open_lids), _openings(window), fps)[at]
     return seen, replace(reading, weights=weights)
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from backend.expression.appearance import skin_misfit, turn_by_appearance, turned
-from backend.expression.expected import LIDS, expect, from_open_lids, read_subject_face
+from backend.expression.expected import expect, from_open_lids, read_subject_face
 from backend.expression.focal_length import FOCAL_STEPS, most_likely_focal
 from backend.expression.frame_face import SeenFace
 from backend.expression.frame_solver import SolvedFrame, solve_frame
@@ -18,6 +18,7 @@ from backend.expression.subject import Subject
 from backend.fitting.initial_pose import camera_prior, initial_parameters
 from backend.fitting.options import PriorWeights
 from backend.fitting.parameters import PhotoParameters
+from backend.rig.arkit import LIDS
 
 FROM_READING = ((1.0, 10),)
 """Rounds of ``solve_frame`` that start from what the reader says."""
@@ -124,7 +125,7 @@ def calibrate(subject: Subject, seen: tuple[SeenFace, ...]) -> Calibration:
     lids = [float(np.median([lid_opening(one.face.landmarks, eye) for one in seen])) for eye in range(2)]
     prior = replace(prior, open_lids=(lids[0], lids[1]))
     readings = [read_subject_face(subject, one.evidence) for one in seen]
-    open_lids = np.median([reading.weights[list(LIDS)] for reading in readings], axis=0)
+    open_lids = np.median([reading.weights[LIDS] for reading in readings], axis=0)
     turns = np.zeros((1, 3))
     if subject.appearance is not None:
         read = [from_open_lids(reading, open_lids) for reading in readings]

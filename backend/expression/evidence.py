@@ -52,10 +52,8 @@ class FaceEvidence:
     impression: np.ndarray | None = None
 
     def on_surface(self) -> np.ndarray:
-        """(478, 3) the net's landmarks with the detector's depth; the detector's where there are no others."""
-        if self.surface is None:
-            return self.landmarks
-        return np.column_stack([self.surface, self.landmarks[:, 2]])
+        """(478, 2) the net's landmarks; the detector's where there are no others."""
+        return self.landmarks[:, :2] if self.surface is None else self.surface
 
     def mirrored(self) -> FaceEvidence:
         """The evidence of the mirrored picture."""
@@ -71,16 +69,11 @@ class FaceEvidence:
         return mirrored
 
 
-def evidence_of(pixels: np.ndarray, landmarks: np.ndarray, surface: np.ndarray | None = None) -> FaceEvidence:
-    """The evidence of a face with landmarks (478, 3) in (H, W, 3) uint8 sRGB pixels; ``surface`` as in the result."""
-    window = landmark_window(landmarks, WINDOW_PER_FACE).cut(pixels, WINDOW_PIXELS)
-    return evidence_of_window(window, landmarks, pixels.shape[1], surface)
-
-
 def evidence_of_window(
     window: np.ndarray, landmarks: np.ndarray, width: int, surface: np.ndarray | None = None
 ) -> FaceEvidence:
-    """As ``evidence_of``, of the upright window (144, 144, 3) that it cuts out of a picture ``width`` pixels wide."""
+    """The evidence of a face with landmarks (478, 3) in a picture ``width`` pixels wide, of its upright window
+    (144, 144, 3) uint8 sRGB, ``landmark_window(landmarks, WINDOW_PER_FACE)``; ``surface`` as in the result."""
     grey = cv2.cvtColor(window, cv2.COLOR_RGB2GRAY)
     points = _in_window(landmarks, landmarks)
     scale = face_scale(points)

@@ -12,7 +12,7 @@ from backend.expression.priors import FramePrior, key_deviations
 from backend.expression.reading import Reading, load_reader, read_face
 from backend.expression.subject import Subject
 from backend.fitting.parameters import PhotoParameters
-from backend.rig.arkit import ARKIT_INDEX, ARKIT_NAMES
+from backend.rig.arkit import ARKIT_INDEX, ARKIT_NAMES, LIDS
 
 LANDMARK_SHARE, SMALL_FACE, LARGEST_SHARE = 0.02, 45.0, 0.3
 """Share of the landmarks' information that counts beside a reading, which has seen them too, for a face whose scale is
@@ -24,7 +24,6 @@ SURPRISE = 0.15
 """Deviation, in the keys' own (``priors.DEVIATIONS``), of what people do that no synthetic person did."""
 SHUT_READING = 0.65
 """What the reader says, as a rule, of lids that are shut: half of its doubt is about how the person's eyes look."""
-LIDS = (ARKIT_INDEX["eyeBlinkLeft"], ARKIT_INDEX["eyeBlinkRight"])
 TONGUE = ARKIT_INDEX["tongueOut"]
 EMPHASIS = {
     "noseSneer": (2.0, 0.3), "browDown": (1.5, 0.15), "browInnerUp": (2.0, 0.15), "browOuterUp": (0.5, 0.0),
@@ -74,7 +73,7 @@ def expect(start: PhotoParameters, prior: FramePrior, reading: Reading) -> tuple
 def from_open_lids(reading: Reading, open_lids: np.ndarray) -> Reading:
     """The reading with its blinks counted from ``open_lids`` (left, right), those of the person's open eyes."""
     weights = reading.weights.copy()
-    weights[list(LIDS)] = np.clip(lids_from_open(weights[list(LIDS)], open_lids), 0.0, 1.0)
+    weights[LIDS] = np.clip(lids_from_open(weights[LIDS], open_lids), 0.0, 1.0)
     return replace(reading, weights=weights)
 
 

@@ -34,22 +34,20 @@ class FrontalisedFace:
     ----------
     rotation : (3, 3) from the head frame to a camera that looks straight at the face's middle.
     middle : (2,) pixels of that middle.
-    residual : (478, 3) found minus neutral, in per cent of ``face_scale``: x and y along the head's upright axes in
-        the picture, z away from the camera.
+    residual : (478, 2) found minus neutral along the head's upright axes in the picture, per cent of ``face_scale``.
+    depth : (478,) pixels away from the camera of the neutral landmarks, ``steady_landmarks`` at 0 in the mean.
     turn : (2,) radians: to which side of the head the camera stands (the person's left), and above.
     """
 
     rotation: np.ndarray
     middle: np.ndarray
     residual: np.ndarray
-    seen: np.ndarray
-    upright: np.ndarray
-    percent_per_tangent: float
+    depth: np.ndarray
     turn: np.ndarray
 
 
 def frontalised_face(found: np.ndarray, neutral: np.ndarray) -> FrontalisedFace:
-    """Landmarks (478, 3) in pixels of a person whose neutral ones are at (478, 3) metres, head frame.
+    """Landmarks (478, 2 or 3) in pixels of a person whose neutral ones are at (478, 3) metres, head frame.
 
     Raises ``ValueError`` when no pose explains them.
     """
@@ -65,17 +63,14 @@ def frontalised_face(found: np.ndarray, neutral: np.ndarray) -> FrontalisedFace:
     down = -rotation[:2, 1] / max(float(np.linalg.norm(rotation[:2, 1])), 1e-6)
     upright = np.array([[down[1], down[0]], [-down[0], down[1]]])
     across = (found[:, :2] - projected) @ upright
-    depth = found[:, 2] - (seen[:, 2] - seen[steady, 2].mean()) * focal / DISTANCE
-    depth -= depth[steady].mean()
+    depth = (seen[:, 2] - seen[steady, 2].mean()) * focal / DISTANCE
     towards = -rotation.T @ translation - points.mean(0)
     towards /= np.linalg.norm(towards)
     return FrontalisedFace(
         rotation,
         middle,
-        100.0 / scale * np.column_stack([across, depth]),
-        seen,
-        upright,
-        100.0 / scale * focal,
+        100.0 / scale * across,
+        depth,
         np.array([np.arctan2(towards[0], towards[2]), np.arcsin(towards[1])]),
     )
 
@@ -85,9 +80,7 @@ def posed_depth(places: np.ndarray) -> np.ndarray:
     the scale of ``PhotoFace.landmarks``. Raises ``ValueError`` when no pose explains them."""
     template = load_template()
     neutral = template.landmarks478.positions(template.vertices).astype(np.float64)
-    flat = np.column_stack([places, np.zeros(len(places))])
-    face = frontalised_face(flat, neutral)
-    return -face.residual[:, 2] * face_scale(flat) / 100.0
+    return frontalised_face(places, neutral).depth
 
 
 def _pose(points: np.ndarray, pixels: np.ndarray, focal: float, middle: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

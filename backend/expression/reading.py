@@ -80,9 +80,8 @@ class RawFeatures:
 def raw_features(evidence: FaceEvidence, face: FrontalisedFace) -> tuple[RawFeatures, RawFeatures]:
     """Of a picture and of its mirror image, whose pose and residuals are mirrored; ``face`` by
     ``evidence.on_surface()``."""
-    residual = face.residual[:, :2]
-    swapped = residual[mean_landmarks().mirror] * [-1.0, 1.0]
-    return _raw(evidence, residual, face.turn), _raw(evidence.mirrored(), swapped, face.turn * [-1.0, 1.0])
+    swapped = face.residual[mean_landmarks().mirror] * [-1.0, 1.0]
+    return _raw(evidence, face.residual, face.turn), _raw(evidence.mirrored(), swapped, face.turn * [-1.0, 1.0])
 
 
 def _raw(evidence: FaceEvidence, residual: np.ndarray, view: np.ndarray) -> RawFeatures:

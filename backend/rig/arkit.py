@@ -17,6 +17,9 @@ ARKIT_NAMES: tuple[str, ...] = (
 ARKIT_INDEX: dict[str, int] = {name: index for index, name in enumerate(ARKIT_NAMES)}
 assert len(ARKIT_INDEX) == 52
 
+LIDS = [ARKIT_INDEX["eyeBlinkLeft"], ARKIT_INDEX["eyeBlinkRight"]]
+"""The left and the right lid's key, to index an array with."""
+
 
 def mirrored_name(name: str) -> str:
     """The name of the key on the other side of the face (a central key is its own mirror)."""

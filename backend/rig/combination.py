@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from backend.geometry.template import Template
-from backend.rig.arkit import ARKIT_INDEX, ARKIT_NAMES
+from backend.rig.arkit import ARKIT_INDEX, ARKIT_NAMES, LIDS
 from backend.rig.measure import lid_openings
 
 
@@ -31,10 +31,9 @@ def compatible_weights(weights: np.ndarray, closings: np.ndarray) -> np.ndarray:
     ``closings`` (2, 52) as from ``lid_closings``. All other weights stay as they are.
     """
     limited = np.array(weights, dtype=np.float64)
-    for eye, name in enumerate(("eyeBlinkLeft", "eyeBlinkRight")):
-        blink = ARKIT_INDEX[name]
+    for eye, blink in enumerate(LIDS):
         others = closings[eye].copy()
-        others[[ARKIT_INDEX["eyeBlinkLeft"], ARKIT_INDEX["eyeBlinkRight"]]] = 0.0
+        others[LIDS] = 0.0
         left_over = np.maximum(0.0, 1.0 - np.maximum(0.0, limited @ others)) / closings[eye, blink]
         limited[..., blink] = np.minimum(limited[..., blink], left_over)
     close, jaw = ARKIT_INDEX["mouthClose"], ARKIT_INDEX["jawOpen"]

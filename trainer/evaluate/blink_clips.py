@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from backend.expression.expected import LIDS
+from backend.rig.arkit import LIDS
 from trainer.data.people.casting import FRAMES_PER_SECOND
 from trainer.data.people.scene import Shot
 from trainer.data.people.source import People, PeopleConfig
@@ -46,8 +46,8 @@ class OpenEyed(People):
     def shots(self, index: int) -> list[Shot]:
         """The parameters of all frames of person ``index``."""
         frames = self._people.shots(index)
-        usual = np.median([shot.expression.weights[list(LIDS)] for shot in frames], axis=0)
-        return [_with_lids(shot, np.minimum(shot.expression.weights[list(LIDS)], usual)) for shot in frames]
+        usual = np.median([shot.expression.weights[LIDS] for shot in frames], axis=0)
+        return [_with_lids(shot, np.minimum(shot.expression.weights[LIDS], usual)) for shot in frames]
 
 
 def yaw_of(index: int) -> float:
@@ -69,5 +69,5 @@ def _blinking(shot: Shot, number: int, middles: np.ndarray, turned: float) -> Sh
 
 def _with_lids(shot: Shot, lids: np.ndarray | float) -> Shot:
     weights = shot.expression.weights.copy()
-    weights[list(LIDS)] = lids
+    weights[LIDS] = lids
     return replace(shot, expression=replace(shot.expression, weights=weights))

@@ -7,7 +7,7 @@ from dataclasses import astuple, dataclass
 import numpy as np
 from scipy.ndimage import label
 
-from backend.expression.expected import LIDS
+from backend.rig.arkit import LIDS
 
 CLOSED, FALSE = 0.5, 0.25
 """A lid's weight above which a run of frames counts as a blink; an estimated run is false when the truth stays below
@@ -48,7 +48,7 @@ def count_blinks(truth: np.ndarray, found: np.ndarray, lid_pixels: np.ndarray) -
 
     A blink is found when the estimate closes within a frame of it.
     """
-    true_lid, found_lid = truth[:, list(LIDS)].mean(1), found[:, list(LIDS)].mean(1)
+    true_lid, found_lid = truth[:, LIDS].mean(1), found[:, LIDS].mean(1)
     counts = BlinkCounts()
     for frames in _runs(true_lid > CLOSED):
         hit = bool((found_lid[max(frames[0] - 1, 0) : frames[-1] + 2] > CLOSED).any())

@@ -6,9 +6,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from backend.expression.expected import LIDS
 from backend.geometry.template import load_template
-from backend.rig.arkit import ARKIT_INDEX, ARKIT_NAMES, mirrored_name
+from backend.rig.arkit import ARKIT_INDEX, ARKIT_NAMES, LIDS, mirrored_name
 from trainer.data.people.attachments.hats import draw_hat
 from trainer.data.people.attachments.hull import head_hull
 from trainer.data.people.attachments.things import draw_thing
@@ -47,8 +46,8 @@ def draw_wide(generator: np.random.Generator) -> ExpressionParameters:
         weights[ARKIT_INDEX["jawOpen"]] = generator.uniform(0.2, 1.0)
     if generator.random() < 0.3:
         lid = generator.uniform(0.2, 1.0) if generator.random() < 0.6 else 1.0
-        for name in ("eyeBlinkLeft", "eyeBlinkRight"):
-            weights[ARKIT_INDEX[name]] = lid if generator.random() < 0.9 else 0.0
+        for blink in LIDS:
+            weights[blink] = lid if generator.random() < 0.9 else 0.0
     if generator.random() < 0.08:
         weights[ARKIT_INDEX["tongueOut"]] = generator.uniform(0.3, 1.0)
         weights[ARKIT_INDEX["jawOpen"]] = max(weights[ARKIT_INDEX["jawOpen"]], generator.uniform(0.15, 0.6))
@@ -98,7 +97,7 @@ class HardPeople(WidePeople):
         weights = shot.expression.weights.copy()
         lids = generator.random()
         if lids < HARD_SHUT_SHARE:
-            weights[list(LIDS)] = generator.uniform(0.85, 1.0)
+            weights[LIDS] = generator.uniform(0.85, 1.0)
         elif lids < HARD_SHUT_SHARE + HARD_LIDS_SHARE:
-            weights[list(LIDS)] = generator.uniform(0.0, 1.0)
+            weights[LIDS] = generator.uniform(0.0, 1.0)
         return replace(shot, view=view, worn=worn, expression=replace(shot.expression, weights=weights))

@@ -40,9 +40,9 @@ def run(arguments: argparse.Namespace) -> int:
 
     import torch
 
-    from backend.expression.expected import LIDS
     from backend.expression.reading import save_reader
     from backend.photos.surface_landmarks import SurfaceLandmarker
+    from backend.rig.arkit import LIDS
     from trainer.expressions.features import feature_table
     from trainer.expressions.learn import LearningOptions, hold_out, learn_reader
     from trainer.expressions.observe import collect, collect_kept, read_observed
@@ -70,6 +70,6 @@ def run(arguments: argparse.Namespace) -> int:
         before, left = (np.degrees(np.linalg.norm(turn, axis=1)).mean() for turn in (errors.before, errors.left))
         print(
             f"{name}: weights are off by {off.mean():.4f} (all zeros: {errors.true.mean():.4f}), lids by "
-            f"{off[:, list(LIDS)].mean():.3f}, the turn by {left:.2f} degrees (rigid fit: {before:.2f})"
+            f"{off[:, LIDS].mean():.3f}, the turn by {left:.2f} degrees (rigid fit: {before:.2f})"
         )
     return 0

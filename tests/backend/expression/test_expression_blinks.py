@@ -5,10 +5,11 @@ from types import SimpleNamespace
 import numpy as np
 
 from backend.expression.blinks import eyes_opening, whole_blinks, with_whole_blinks
-from backend.expression.expected import LIDS, lids_from_open
+from backend.expression.expected import lids_from_open
 from backend.expression.gaps import EYES
 from backend.expression.reading import Reading
 from backend.expression.take import FrameMark
+from backend.rig.arkit import LIDS
 
 FPS = 24.0
 
@@ -103,7 +104,7 @@ def test_a_stream_gives_what_the_whole_take_gives() -> None:
     def frames():
         for pair, opening in zip(lids, openings, strict=True):
             weights = np.zeros(52)
-            weights[list(LIDS)] = pair
+            weights[LIDS] = pair
             landmarks = np.zeros((478, 3))
             for (_, bottom), (inner, _), _ in EYES:
                 landmarks[inner, 0], landmarks[bottom, 1] = 1.0, opening
@@ -115,4 +116,4 @@ def test_a_stream_gives_what_the_whole_take_gives() -> None:
     whole = whole_blinks(lids_from_open(lids, ALWAYS_OPEN), openings, FPS)
     for frame, expected in zip(streamed, whole, strict=True):
         if not isinstance(frame, FrameMark):
-            np.testing.assert_allclose(frame[1].weights[list(LIDS)], expected)
+            np.testing.assert_allclose(frame[1].weights[LIDS], expected)

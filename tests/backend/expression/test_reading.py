@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from backend.expression.evidence import evidence_of
-from backend.expression.expected import EMPHASIS, LIDS, TONGUE, emphasised, from_open_lids, read_subject_face
+from backend.expression.evidence import WINDOW_PER_FACE, WINDOW_PIXELS, FaceEvidence, evidence_of_window
+from backend.expression.expected import EMPHASIS, TONGUE, emphasised, from_open_lids, read_subject_face
 from backend.expression.frontalised import frontalised_face, towards_point
 from backend.expression.reading import (
     MIRRORED_KEYS,
@@ -23,9 +23,9 @@ from backend.expression.reading import (
 from backend.expression.subject import subject_of
 from backend.fitting.parameters import FACING_CAMERA
 from backend.geometry.template import load_template
-from backend.photos.landmarks import mean_landmarks
+from backend.photos.landmarks import landmark_window, mean_landmarks
 from backend.photos.surface_landmarks import SurfaceLandmarker
-from backend.rig.arkit import ARKIT_INDEX
+from backend.rig.arkit import ARKIT_INDEX, LIDS
 from backend.safetensors_file import read_arrays
 
 FOCAL, SIDE = 900.0, 640
@@ -52,12 +52,17 @@ def noise_picture() -> np.ndarray:
     return np.random.default_rng(2).integers(0, 255, (SIDE, SIDE, 3), np.uint8)
 
 
+def evidence_of(pixels: np.ndarray, landmarks: np.ndarray, surface: np.ndarray | None = None) -> FaceEvidence:
+    window = landmark_window(landmarks, WINDOW_PER_FACE).cut(pixels, WINDOW_PIXELS)
+    return evidence_of_window(window, landmarks, pixels.shape[1], surface)
+
+
 def test_a_neutral_face_leaves_nothing_but_its_pose() -> None:
     found, rotation = picture_of(np.zeros(52), (0.15, -0.3, 0.1))
     face = frontalised_face(found, neutral_landmarks())
     off = Rotation.from_matrix(face.rotation.T @ towards_point((face.middle - SIDE / 2) / FOCAL).T @ rotation)
     assert np.degrees(off.magnitude()) < 0.3
-    assert np.abs(face.residual[:, :2]).max() < 0.3
+    assert np.abs(face.residual).max() < 0.3
     np.testing.assert_allclose(face.turn, [0.3, 0.13], atol=0.05)
 
 
@@ -115,7 +120,7 @@ def test_landmarks_that_no_pose_explains_are_refused() -> None:
 
 def test_blinks_count_from_the_persons_own_open_eyes() -> None:
     weights = np.zeros(52)
-    weights[list(LIDS)] = 0.3, 0.7
+    weights[LIDS] = 0.3, 0.7
     counted = from_open_lids(Reading(weights, np.eye(3), 90.0), np.array([0.3, 0.1])).weights
     assert counted[LIDS[0]] == 0.0
     assert counted[LIDS[1]] == 1.0

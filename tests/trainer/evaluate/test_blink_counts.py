@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from backend.rig.arkit import LIDS
 from trainer.evaluate.blink_counts import (
-    LIDS,
     BlinkCounts,
     blink_figures,
     count_blinks,
