@@ -19,6 +19,8 @@ import numpy as np
 import scipy.sparse as sparse
 from scipy.sparse.linalg import splu
 
+from backend.geometry.smoothstep import smoothstep
+
 _EDGES = ((0, 1), (1, 2), (2, 0))
 _PULL = 1e-3
 """lambda: pull towards the source's own offsets, relative to a vertex's edge weights (fixes translation)."""
@@ -121,9 +123,7 @@ def transfer(source: SourceDeformations, target: np.ndarray) -> np.ndarray:
                 right[:, 3 * k + axis] += np.bincount(triangles[:, a], flow[:, e, axis], count)
                 right[:, 3 * k + axis] -= np.bincount(triangles[:, b], flow[:, e, axis], count)
     solved = solver.solve(right).reshape(count, keys, 3).transpose(1, 0, 2)
-    motion = np.linalg.norm(source.offsets, axis=2, keepdims=True) / _SMALL
-    share = np.clip(motion, 0.0, 1.0)
-    share = share * share * (3.0 - 2.0 * share)
+    share = smoothstep(0.0, _SMALL, np.linalg.norm(source.offsets, axis=2, keepdims=True))
     return (share * solved + (1.0 - share) * source.offsets).astype(np.float32)
 
 

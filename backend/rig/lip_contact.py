@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import scipy.sparse as sp
 
+from backend.geometry.smoothstep import smoothstep
 from backend.geometry.subdivision import subdivide
 from backend.geometry.template import Template
 from backend.rig.face_loops import MouthLoops, face_loops
@@ -69,8 +70,7 @@ def share_between_lips(
 
 def _fade(mouth: MouthLoops, reach: int) -> np.ndarray:
     """(R,) weight of each loop: 1 inside the mouth, falling to 0 over ``reach`` loops of the lips' skin."""
-    weight = np.clip(1.0 - (np.arange(len(mouth.rows)) - mouth.contact) / reach, 0.0, 1.0)
-    return weight * weight * (3.0 - 2.0 * weight)
+    return smoothstep(0.0, 1.0, 1.0 - (np.arange(len(mouth.rows)) - mouth.contact) / reach)
 
 
 def _line(values: np.ndarray, points: np.ndarray, vertices: np.ndarray, across: np.ndarray) -> np.ndarray:

@@ -130,6 +130,13 @@ def lip_gap_mm(template: Template, vertices: np.ndarray) -> float:
     return float(max(0.0, lip_openings(template, vertices).max()))
 
 
+def lower_lip(template: Template, vertices: np.ndarray) -> tuple[np.ndarray, float]:
+    """The lower lip in the median plane: the point (3,) of its upper edge, and the z of its foremost one, metres."""
+    loops = face_loops(template).mouth
+    lip = vertices[loops.rows[loops.contact - 2 :, loops.lower[len(loops.lower) // 2]]]
+    return lip[lip[:, 1].argmax()], lip[:, 2].max()
+
+
 @dataclass(frozen=True)
 class TonguePlace:
     """Where the tongue is in the median plane, in mm: its tip's place in front of the lower lip's foremost point and
@@ -142,9 +149,7 @@ class TonguePlace:
 
 def tongue_place(template: Template, vertices: np.ndarray) -> TonguePlace:
     """The tongue's place over the lower lip."""
-    loops = face_loops(template).mouth
-    lip = vertices[loops.rows[loops.contact - 2 :, loops.lower[len(loops.lower) // 2]]]
-    edge, front = lip[lip[:, 1].argmax()], lip[:, 2].max()
+    edge, front = lower_lip(template, vertices)
     place = part_slice(template.parts["tongue"])
     across = template.vertices[place, 0]
     middle = vertices[place][np.abs(across - across.mean()) < 0.002]

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from backend.geometry.template import Template
-from backend.rig.arkit import ARKIT_INDEX, ARKIT_NAMES
+from backend.rig.arkit import ARKIT_INDEX, ARKIT_NAMES, LIDS
 from backend.rig.contacts import close_lids, lift_lids, meet_lips
 from backend.rig.deformation_transfer import SourceDeformations, source_deformations, transfer
 from backend.rig.lashes import LashBinding, bind_lashes, carry_lashes
 from backend.rig.pocket import OPEN_MOUTH_KEYS, PocketBinding, bind_pocket, keep_pocket_inside, pocket_depths
 from backend.rig.rigid_parts import move_jaw_parts, rotate_eyes
-from backend.rig.tongue import tongue_out
+from backend.rig.tongue import tongue_out_key
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ def personalise_keys(template: Template, neutral: np.ndarray) -> np.ndarray:
     (52, V, 3) float32 offsets at weight 1, metres, in the order of ``ARKIT_NAMES``. Skin by deformation transfer;
     then lids shut on this face's eyeballs, lips meet at ``jawOpen`` + ``mouthClose``, eyeballs turn about their
     own centres, lower teeth and tongue ride rigidly on this face's jaw, lashes on the lids. What the template's key
-    leaves alone (the other side of the face) stays alone.
+    leaves alone (the other side of the face) stays alone. ``tongueOut`` is made anew (``tongue_out_key``).
 
     Raises ``ValueError`` when ``neutral`` does not have the template's vertices or is not finite.
     """
@@ -54,8 +54,8 @@ def personalise_keys(template: Template, neutral: np.ndarray) -> np.ndarray:
     head = template.head.vertex_stop
     keys = np.zeros_like(template.expressions)
     keys[:, :head] = transfer(prepared.source, neutral[:head])
-    for eye, name in enumerate(("eyeBlinkLeft", "eyeBlinkRight")):
-        keys[ARKIT_INDEX[name]] = close_lids(template, neutral, keys[ARKIT_INDEX[name]], eye)
+    for eye, blink in enumerate(LIDS):
+        keys[blink] = close_lids(template, neutral, keys[blink], eye)
     lift_lids(template, neutral, keys)
     for name, offsets, depths in zip(ARKIT_NAMES, keys, prepared.pocket_depths, strict=True):
         if name not in OPEN_MOUTH_KEYS:
@@ -64,7 +64,7 @@ def personalise_keys(template: Template, neutral: np.ndarray) -> np.ndarray:
     keys[ARKIT_INDEX["mouthClose"]] = meet_lips(template, neutral, jaw_open, mouth_close)
     rotate_eyes(template, neutral, keys)
     move_jaw_parts(template, neutral, keys)
-    keys[ARKIT_INDEX["tongueOut"]] = tongue_out(template, neutral, dict(zip(ARKIT_NAMES, keys, strict=True)))
+    keys[ARKIT_INDEX["tongueOut"]] = tongue_out_key(template, neutral, dict(zip(ARKIT_NAMES, keys, strict=True)))
     carry_lashes(template, prepared.lashes, neutral, keys)
     return keys
 

@@ -35,20 +35,19 @@ def rotate_eyes(template: Template, neutral: np.ndarray, keys: np.ndarray) -> No
 def move_jaw_parts(template: Template, neutral: np.ndarray, keys: np.ndarray) -> None:
     """Write the offsets of teeth and tongue into ``keys`` (52, V, 3); the head's must be there already.
 
-    Lower teeth and tongue turn as on the template and are carried along by this face's chin: what the template's chin
-    does beyond (or short of) its teeth, this face's chin does too, in proportion to its size.
+    They move in ``JAW_KEYS`` alone (``tongueOut`` is made by ``tongue_out_key``): there lower teeth and tongue turn as
+    on the template and are carried along by this face's chin: what the template's chin does beyond (or short of) its
+    teeth, this face's chin does too, in proportion to its size.
     """
     size = similarity_scale(template, neutral)
     chin = _chin(template)
     base = template.vertices.astype(np.float64)
     face = neutral.astype(np.float64)
     teeth, tongue = part_slice(template.parts["teeth_lower"]), part_slice(template.parts["tongue"])
-    keys[:, part_slice(template.parts["teeth_upper"])] = 0.0
-    for index, name in enumerate(ARKIT_NAMES):
-        keys[index, teeth] = 0.0
-        keys[index, tongue] = size * template.expressions[index, tongue]
-        if name not in JAW_KEYS:
-            continue
+    for place in (part_slice(template.parts["teeth_upper"]), teeth, tongue):
+        keys[:, place] = 0.0
+    for name in JAW_KEYS:
+        index = ARKIT_INDEX[name]
         _, rotation, translation = nearest_similarity(
             base[teeth], base[teeth] + template.expressions[index, teeth], with_scale=False
         )

@@ -11,9 +11,9 @@ from collections.abc import Mapping
 import numpy as np
 from scipy.interpolate import PchipInterpolator
 
+from backend.geometry.smoothstep import smoothstep
 from backend.geometry.template import Template
-from backend.rig.face_loops import face_loops
-from backend.rig.measure import part_slice
+from backend.rig.measure import lower_lip, part_slice
 from backend.rig.rigid_parts import similarity_scale
 
 MAKE_WAY = {"jawOpen": 0.25, "mouthLowerDownLeft": 0.25, "mouthLowerDownRight": 0.25}
@@ -40,7 +40,7 @@ _STRETCH = 1.4
 """Power of the place along the tongue with which it gets longer: the front gives more than the root."""
 
 
-def tongue_out(template: Template, neutral: np.ndarray, keys: Mapping[str, np.ndarray]) -> np.ndarray:
+def tongue_out_key(template: Template, neutral: np.ndarray, keys: Mapping[str, np.ndarray]) -> np.ndarray:
     """Offsets (V, 3) in metres of ``tongueOut`` for the face ``neutral`` (V, 3).
 
     ``keys`` (name -> (V, 3) of this face) are those of ``MAKE_WAY``, teeth included.
@@ -55,9 +55,8 @@ def tongue_out(template: Template, neutral: np.ndarray, keys: Mapping[str, np.nd
 
 def _out_of_the_mouth(template: Template, neutral: np.ndarray, make_way: np.ndarray) -> np.ndarray:
     """(T, 3) the tongue's vertices outside."""
-    mouth, size = face_loops(template).mouth, similarity_scale(template, neutral)
-    profile = (neutral + make_way)[mouth.rows[mouth.contact - 2 :, mouth.lower[len(mouth.lower) // 2]]]
-    top, front = profile[profile[:, 1].argmax()], profile[:, 2].max()
+    size = similarity_scale(template, neutral)
+    top, front = lower_lip(template, neutral + make_way)
     rest = neutral[part_slice(template.parts["tongue"])]
     root, tip = rest[:, 2].min(), rest[:, 2].max()
     along = (rest[:, 2] - root) / (tip - root)
@@ -77,21 +76,16 @@ def _out_of_the_mouth(template: Template, neutral: np.ndarray, make_way: np.ndar
     steps = np.r_[0.0, np.cumsum(np.linalg.norm(np.diff(knots, axis=0), axis=1))]
     line = PchipInterpolator(steps, knots)
     length = tip - root
-    grown = _smooth(along / 0.6)
+    grown = smoothstep(0.0, 0.6, along)
     across = (rest[:, 0] - rest[:, 0].mean()) * PchipInterpolator(*_WIDER)(along)
     places = length * along + (steps[-1] - length) * along**_STRETCH
-    places = places - _ROUNDED / size * across**2 * _smooth((along - 0.6) / 0.4)
+    places = places - _ROUNDED / size * across**2 * smoothstep(0.6, 1.0, along)
     ahead = line.derivative()(places)
     ahead /= np.linalg.norm(ahead, axis=1, keepdims=True)
     above = (rest[:, 1] - middle) * (1.0 + (_THICKER - 1.0) * grown)
-    groove = np.exp(-((across / (size * GROOVE_WIDTH)) ** 2)) * _smooth(above / (size * 0.003))  # of its upper side
+    upper = smoothstep(0.0, size * 0.003, above)
+    groove = upper * np.exp(-((across / (size * GROOVE_WIDTH)) ** 2))
     above = above - size * GROOVE * grown * groove
     centre = line(places)  # (T, 2) z, y
     y, z = centre[:, 1] + above * ahead[:, 0], centre[:, 0] - above * ahead[:, 1]
     return np.stack([rest[:, 0].mean() + across, y, z], axis=1)
-
-
-def _smooth(ramp: np.ndarray) -> np.ndarray:
-    """``ramp`` between 0 and 1, without corners."""
-    ramp = np.clip(ramp, 0.0, 1.0)
-    return ramp * ramp * (3.0 - 2.0 * ramp)

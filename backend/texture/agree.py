@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from backend.geometry.smoothstep import smoothstep
 from backend.photos.collection import FaceClass
 from backend.texture.atlas import SurfaceAtlas
 from backend.texture.delight import BASE_LENGTH, DelitBase, shading
@@ -20,7 +21,7 @@ from backend.texture.hair import HairEvidence
 from backend.texture.surface import HeadSurface
 from backend.texture.surface_field import SurfaceOperators, robust_consensus, smooth_field, weighted_median
 from backend.texture.survey import SurveyedPhoto, plain_skin
-from backend.texture.unwrap import SHARP, smoothstep
+from backend.texture.unwrap import SHARP
 
 LIGHT_LENGTH = 0.004  # metres: light is divided out down to this; finer shade is the look of folds
 _DIFFERENCE_LENGTH = 0.020  # metres: a photo may differ from the others over this
@@ -101,7 +102,7 @@ def agree(
     rests = rests + share * _differences(operators, values - rests, weight * share[:, 0], grey)
     common = _consensus(values - rests, weight, grey)
     seen = _share(weight.sum(0))
-    covered = image_at_cage(surface, atlas, hair.cover)
+    covered = np.clip(image_at_cage(surface, atlas, hair.cover), 0.0, 1.0)
     unseen = _unseen_hair(covered, hair, common + correction, seen, matt)
     reach = _REACH + (_HAIR_REACH - _REACH) * covered
     head = _carried_on(surface, operators, common + correction, seen, unseen, reach)

@@ -151,4 +151,4 @@ def build_albedo(
         for photo, light in zip(photos, base.lights, strict=True)
     )
     progress(_STAGE, 1.0)
-    return AlbedoResult(albedo, seen, eyes.iris, gains, np.clip(agreement.covered, 0.0, 1.0).astype(np.float32))
+    return AlbedoResult(albedo, seen, eyes.iris, gains, agreement.covered.astype(np.float32))

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 import cv2
 import numpy as np
 
+from backend.geometry.smoothstep import smoothstep
 from backend.photos.collection import FaceClass
 from backend.texture.agree import SKIN_RANGE, Agreement
 from backend.texture.atlas import SurfaceAtlas
@@ -25,7 +26,7 @@ from backend.texture.surface import HeadSurface, TextureSpace
 from backend.texture.surface_field import robust_consensus
 from backend.texture.survey import SurveyedPhoto
 from backend.texture.unseen import MadeUp, made_up_skin
-from backend.texture.unwrap import photo_at_scale, sample_linear, smoothstep
+from backend.texture.unwrap import photo_at_scale, sample_linear
 
 _MIDDLE = 0.0008  # metres: finer than this is the best photo's alone
 _CONSENSUS_SIZE = 512

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from backend.geometry.smoothstep import smoothstep
 from backend.texture.blend import masked_lowpass, push_pull
 from backend.texture.noise import fractal_noise, gradient_noise
 from backend.texture.tone import HAEMOGLOBIN_DENSITY
-from backend.texture.unwrap import smoothstep
 
 PORE_OCTAVES = (0.0016, 0.0008, 0.0004)  # metres
 MOUTH_FRONT = np.array([0.36, 0.13, 0.115])

@@ -8,6 +8,7 @@ from itertools import pairwise
 import numpy as np
 from scipy.spatial import cKDTree
 
+from backend.geometry.smoothstep import smoothstep
 from backend.photos.collection import FaceClass, PhotoFace
 from backend.rendering.color import LUMINANCE, linear_from_srgb
 from backend.texture.noise import fractal_noise, gradient_noise
@@ -41,11 +42,6 @@ _IRIS_FAMILY = np.array(  # linear light: very dark brown, brown, hazel, green, 
     ]
 )
 DEFAULT_IRIS = _IRIS_FAMILY[1]
-
-
-def _smoothstep(edge0: float, edge1: float, x: np.ndarray) -> np.ndarray:
-    t = np.clip((x - edge0) / (edge1 - edge0), 0.0, 1.0)
-    return t * t * (3.0 - 2.0 * t)
 
 
 def _eyes_of(face: PhotoFace) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
@@ -182,16 +178,16 @@ def paint_eyeball(points: np.ndarray, iris: np.ndarray, seed: int, white: np.nda
     blotches = gradient_noise(points, 0.004, seed + 2)
     tone = 1.0 + 0.26 * fibres + 0.10 * blotches
     collarette = np.exp(-(((relative - 0.28) / 0.13) ** 2))
-    rim = _smoothstep(0.66, 0.96, relative)
+    rim = smoothstep(0.66, 0.96, relative)
     gathered = 1.0 - _CAUSTIC * points[:, 1] / IRIS_RADIUS
     warm = np.array([1.12, 1.0, 0.82])
     iris_rgb = iris * tone[:, None] * (1.0 + 0.30 * collarette[:, None] * warm)
     iris_rgb *= (gathered * (0.98 - 0.6 * rim))[:, None]
-    pupil = 1.0 - _smoothstep(PUPIL_RADIUS - 0.00018, PUPIL_RADIUS + 0.00022, radius)
+    pupil = 1.0 - smoothstep(PUPIL_RADIUS - 0.00018, PUPIL_RADIUS + 0.00022, radius)
     iris_rgb = iris_rgb * (1.0 - pupil[:, None]) + _PUPIL * pupil[:, None]
 
     side = np.clip(np.abs(points[:, 0]) / 0.012, 0.0, 1.0)
-    away = _smoothstep(IRIS_RADIUS + 0.001, 0.011, radius)  # 0 beside the iris, 1 near the canthi
+    away = smoothstep(IRIS_RADIUS + 0.001, 0.011, radius)  # 0 beside the iris, 1 near the canthi
     warp = np.stack([gradient_noise(points, 0.006, seed + 3 + k) for k in range(3)], 1) * 0.0016
     stretched = (points + warp) * np.array([0.35, 1.0, 0.6])  # veins run from the canthi inwards
     thin = np.exp(-((gradient_noise(stretched, 0.0021, seed + 8) / 0.10) ** 2))
@@ -200,10 +196,10 @@ def paint_eyeball(points: np.ndarray, iris: np.ndarray, seed: int, white: np.nda
     sclera = white * (1.0 + 0.015 * fractal_noise(points, 0.004, 2, seed + 10))[:, None]
     sclera = sclera * (1.0 - np.outer(away * side, [0.05, 0.16, 0.20]))
     sclera = sclera * (1.0 - vein[:, None]) + _VEIN * vein[:, None]
-    back = _smoothstep(0.0, -0.006, points[:, 2])
+    back = smoothstep(0.0, -0.006, points[:, 2])
     sclera = sclera * (1.0 - 0.5 * back[:, None]) + _VEIN * 0.5 * back[:, None]
 
-    limbus = (1.0 - _smoothstep(IRIS_RADIUS - 0.0008, IRIS_RADIUS + 0.0006, radius)) * front
+    limbus = (1.0 - smoothstep(IRIS_RADIUS - 0.0008, IRIS_RADIUS + 0.0006, radius)) * front
     return (iris_rgb * limbus[:, None] + sclera * (1.0 - limbus[:, None])).astype(np.float32)
 
 
@@ -235,6 +231,6 @@ def lash_line(points: np.ndarray, lids: np.ndarray, centre: np.ndarray, radius: 
         return np.ones(len(points), np.float32)
     distance, nearest = cKDTree(rim).query(points)
     edge = np.exp(-((distance / _LASH_ROOTS) ** 2))
-    upper = _smoothstep(-0.003, 0.001, rim[nearest, 1] - centre[1])
-    corner = _smoothstep(0.0135, 0.0105, np.abs(points[:, 0] - centre[0]))
+    upper = smoothstep(-0.003, 0.001, rim[nearest, 1] - centre[1])
+    corner = smoothstep(0.0135, 0.0105, np.abs(points[:, 0] - centre[0]))
     return (1.0 - (_LOWER_LASHES + (_UPPER_LASHES - _LOWER_LASHES) * upper) * corner * edge).astype(np.float32)

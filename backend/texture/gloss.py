@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from backend.geometry.smoothstep import smoothstep
 from backend.texture.surface_field import SurfaceOperators, smooth_field
-from backend.texture.unwrap import smoothstep
 
 _MATT = 0.3  # quantile of seen skin, by colour and by brightness, that is taken for skin without gloss
 _BRIGHTER = 1.2  # times what a texel is brighter than matt skin may be gloss; darker skin has none, whatever its colour

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from backend.geometry.smoothstep import smoothstep
 from backend.photos.collection import FaceClass, PhotoFace
 from backend.rendering.color import LUMINANCE, linear_from_srgb
 from backend.rendering.spherical_harmonics import shade
@@ -20,7 +21,7 @@ from backend.texture.blend import masked_lowpass
 from backend.texture.noise import fractal_noise, gradient_noise
 from backend.texture.surface import HeadSurface
 from backend.texture.surface_field import weighted_median
-from backend.texture.unwrap import PhotoUnwrap, smoothstep
+from backend.texture.unwrap import PhotoUnwrap
 
 _SKIN_LABELS = (FaceClass.SKIN, FaceClass.BROWS, FaceClass.NECK, FaceClass.EARS)
 _SOME_HAIR = 0.04  # hair above the eyes over skin, in pixels: less is a shadow beside a bald head

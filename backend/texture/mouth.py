@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from backend.geometry.smoothstep import smoothstep
 from backend.texture.noise import fractal_noise, gradient_noise
-from backend.texture.unwrap import smoothstep
 
 ENAMEL = np.array([0.66, 0.60, 0.47])
 GUM = np.array([0.42, 0.155, 0.14])

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from backend.geometry.smoothstep import smoothstep
 from backend.photos.collection import FaceClass
 from backend.rendering.color import LUMINANCE
 from backend.texture.atlas import SurfaceAtlas
 from backend.texture.surface import HeadSurface
-from backend.texture.unwrap import PhotoUnwrap, smoothstep
+from backend.texture.unwrap import PhotoUnwrap
 
 _TOOTH_REDNESS = 0.06  # log red over green by which a lip may be less red than skin
 _BEARD = 0.20  # log units by which a bearded chin is darker than skin

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from backend.geometry.smoothstep import smoothstep
 from backend.rig.arkit import ARKIT_INDEX
-from backend.texture.unwrap import smoothstep
 
 _SHARPNESS_POWER = 8
 _LOYALTY = 1.4  # by which the best photo as a whole is preferred to others

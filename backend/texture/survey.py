@@ -8,13 +8,14 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from backend.fitting.fitted_face import FittedFace, FittedPhoto
+from backend.geometry.smoothstep import smoothstep
 from backend.photos.collection import FaceClass, PhotoFace
 from backend.rendering import spherical_harmonics as sh
 from backend.rendering.color import LUMINANCE
 from backend.texture.delight import PhotoSamples, shading
 from backend.texture.screening import TexelRegions, screen
 from backend.texture.surface import HeadSurface, TextureSpace
-from backend.texture.unwrap import PhotoUnwrap, SurfaceView, smoothstep, unwrap_photo, view_surface
+from backend.texture.unwrap import PhotoUnwrap, SurfaceView, unwrap_photo, view_surface
 
 MAX_PHOTOS = 12
 _BLOCKED = 0.0  # share of self-shadowing that is taken out as light

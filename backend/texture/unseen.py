@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 
 from backend.geometry.normals import vertex_normals
+from backend.geometry.smoothstep import smoothstep
 from backend.photos.collection import FaceClass
 from backend.texture.agree import Agreement, image_at_cage
 from backend.texture.atlas import SurfaceAtlas
@@ -22,7 +23,7 @@ from backend.texture.noise import fractal_noise, gradient_noise
 from backend.texture.surface import HeadSurface
 from backend.texture.surface_field import SurfaceOperators, smooth_field, weighted_median
 from backend.texture.survey import SurveyedPhoto, plain_skin
-from backend.texture.unwrap import SHARP, smoothstep
+from backend.texture.unwrap import SHARP
 
 FADE = 0.007  # metres inside the border of what photos show
 _HOLE = 6e-4  # m²: unseen spots smaller than this have no border of their own (nostrils, specks, closed eyes)

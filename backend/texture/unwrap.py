@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 
 from backend.geometry.normals import vertex_normals
+from backend.geometry.smoothstep import smoothstep
 from backend.photos.collection import FaceClass, PhotoFace
 from backend.rendering.camera import Camera
 from backend.rendering.color import linear_from_srgb
@@ -82,12 +83,6 @@ class PhotoUnwrap:
     with_hair: np.ndarray
     away: np.ndarray
     cosine: np.ndarray
-
-
-def smoothstep(low: float, high: float, x: np.ndarray) -> np.ndarray:
-    """0 below ``low``, 1 above ``high``, smooth between."""
-    t = np.clip((x - low) / (high - low), 0.0, 1.0)
-    return t * t * (3.0 - 2.0 * t)
 
 
 def view_surface(

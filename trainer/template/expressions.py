@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from backend.geometry.similarity import nearest_similarity
+from backend.geometry.smoothstep import smoothstep
 from backend.geometry.template import Template
 from backend.rig.arkit import ARKIT_INDEX, ARKIT_NAMES, mirrored_name
 from backend.rig.contacts import close_lids, lift_lids, meet_lips
@@ -13,7 +14,7 @@ from backend.rig.lashes import bind_lashes, carry_lashes
 from backend.rig.measure import eye_sphere, part_slice
 from backend.rig.pocket import OPEN_MOUTH_KEYS, bind_pocket, keep_pocket_inside
 from backend.rig.rigid_parts import JAW_KEYS
-from backend.rig.tongue import tongue_out
+from backend.rig.tongue import tongue_out_key
 from trainer.template.lid_motion import turn_lids
 
 GAINS = {
@@ -42,9 +43,10 @@ _LEAST_MOTION = 2e-5
 
 FROM_MAKEHUMAN = (
     "eyeBlink", "eyeLookDown", "eyeLookIn", "eyeLookOut", "eyeLookUp", "jawForward", "jawLeft", "jawRight", "jawOpen",
-    "mouthClose", "tongueOut",
+    "mouthClose",
 )  # fmt: skip
-"""Keys that stay MakeHuman's; the others take ICT-FaceKit's motion, which is the better one (scans of real faces)."""
+"""Keys that stay MakeHuman's; the others take ICT-FaceKit's motion, which is the better one (scans of real faces); but
+``tongueOut`` is made anew."""
 
 LIPS_TOGETHER = (
     "jawForward", "jawLeft", "jawRight", "mouthPucker", "mouthLeft", "mouthRight", "mouthSmileLeft", "mouthFrownLeft",
@@ -65,8 +67,8 @@ def bake_expressions(template: Template, facekit: np.ndarray | None = None) -> n
     Returns
     -------
     (52, V, 3) float32 offsets at weight 1, metres. Left and right keys are mirror images, one-sided keys leave the
-    other side alone, eyeballs and lower teeth move rigidly, ``eyeBlink*`` shuts the eye on the eyeball, lips
-    meet at ``jawOpen`` + ``mouthClose``, lashes ride on the lids.
+    other side alone, eyeballs and lower teeth move rigidly, ``tongueOut`` is made by ``tongue_out_key``, ``eyeBlink*``
+    shuts the eye on the eyeball, lips meet at ``jawOpen`` + ``mouthClose``, lashes ride on the lids.
     """
     raw = template.expressions.astype(np.float64)
     keys = makehuman_keys(template)
@@ -94,7 +96,7 @@ def bake_expressions(template: Template, facekit: np.ndarray | None = None) -> n
     keys[close] = meet_lips(template, neutral, keys[jaw], keys[close])
     _turn_eyes(template, keys)
     _move_teeth(template, raw, keys)
-    keys[ARKIT_INDEX["tongueOut"]] = tongue_out(template, neutral, dict(zip(ARKIT_NAMES, keys, strict=True)))
+    keys[ARKIT_INDEX["tongueOut"]] = tongue_out_key(template, neutral, dict(zip(ARKIT_NAMES, keys, strict=True)))
     keys = keys.astype(np.float32)
     carry_lashes(template, bind_lashes(template), neutral, keys)
     return symmetrise(template, keys).astype(np.float32)
@@ -139,8 +141,7 @@ def separate_sides(template: Template, keys: np.ndarray) -> np.ndarray:
             continue
         left, right = ARKIT_INDEX[name], ARKIT_INDEX[mirrored_name(name)]
         width = next(w for prefix, w in _BLEND.items() if name.startswith(prefix))
-        share = np.clip(0.5 + 0.5 * across / width, 0.0, 1.0)
-        share = (share * share * (3.0 - 2.0 * share))[:, None]
+        share = smoothstep(0.0, 1.0, 0.5 + 0.5 * across / width)[:, None]
         both = keys[left] + keys[right]
         keys[left], keys[right] = share * both, (1.0 - share) * both
     return keys
@@ -188,16 +189,13 @@ def _open_jaw(template: Template, raw: np.ndarray, gain: float) -> np.ndarray:
 
 
 def _move_teeth(template: Template, raw: np.ndarray, keys: np.ndarray) -> None:
-    """Lower teeth and tongue rigid in the jaw's keys, upper teeth still; lower teeth still in all others."""
+    """Lower teeth and tongue rigid in the jaw's keys; upper teeth, and all of them in the other keys, still."""
     neutral = template.vertices.astype(np.float64)
     teeth, tongue = part_slice(template.parts["teeth_lower"]), part_slice(template.parts["tongue"])
-    keys[:, part_slice(template.parts["teeth_upper"])] = 0.0
-    for index, name in enumerate(ARKIT_NAMES):
-        if name not in JAW_KEYS:
-            keys[index, teeth] = 0.0
-            if name != "tongueOut":
-                keys[index, tongue] = 0.0
-            continue
+    for place in (part_slice(template.parts["teeth_upper"]), teeth, tongue):
+        keys[:, place] = 0.0
+    for name in JAW_KEYS:
+        index = ARKIT_INDEX[name]
         _, rotation, translation = nearest_similarity(
             neutral[teeth], neutral[teeth] + raw[index, teeth], with_scale=False
         )

@@ -110,7 +110,8 @@ def facekit_keys(template: Template, kit: FaceKit, own: np.ndarray) -> np.ndarra
     """ICT-FaceKit's expressions on the template's head: (52, H, 3) float32 offsets in metres.
 
     ``own`` (52, V, 3) are MakeHuman's keys, into which they go over where ICT-FaceKit has no counterpart;
-    ``tongueOut``, which it lacks, is MakeHuman's. Its halves of ``browInnerUp`` and ``cheekPuff`` are joined.
+    ``tongueOut``, which it lacks, is MakeHuman's too, and nothing uses it. Its halves of ``browInnerUp`` and
+    ``cheekPuff`` are joined.
     """
     found = register_facekit(template, kit)
     names, offsets = _read_expressions()

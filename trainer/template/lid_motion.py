@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from backend.geometry.smoothstep import smoothstep
 from backend.geometry.template import Template
 from backend.rig.face_loops import EyeLoops, face_loops
 from backend.rig.measure import eye_angles, eye_sphere, from_eye_angles, lid_openings
@@ -45,6 +46,5 @@ def turn_lids(template: Template, eye: int, upper_share: float, lower_share: flo
 
 def _fade(loops: EyeLoops, reach: float) -> np.ndarray:
     rows = np.arange(len(loops.rows)) - loops.margin
-    out = np.clip((rows - _FULL_ROWS) / (reach - _FULL_ROWS), 0.0, 1.0)
-    out = 1.0 - out * out * (3.0 - 2.0 * out)
+    out = 1.0 - smoothstep(_FULL_ROWS, reach, rows)
     return np.where(rows < 0, 1.0 + rows * (1.0 - _POCKET_SHARE) / 3.0, out)

@@ -8,7 +8,8 @@ from backend.rig.face_loops import MouthLoops
 from backend.rig.lip_contact import lips_apart, places_across, share_between_lips
 
 OVERLAP = 0.0006
-"""Metres by which the lips of the mean face press into each other."""
+"""Metres by which the lips of the mean face are pressed into each other; of these, 0.44 mm are left in the template at
+least, 0.48 in the median."""
 
 _CONTACT_ROWS = (-1, 0)
 """Loops, counted from where the lips begin to touch as seen from outside, along which they lie on each other."""

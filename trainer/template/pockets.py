@@ -6,6 +6,7 @@ import numpy as np
 import scipy.sparse as sp
 from scipy.sparse.csgraph import dijkstra
 
+from backend.geometry.smoothstep import smoothstep
 from trainer.template.closest_point import closest_points
 from trainer.template.registration import vertex_areas, vertex_normals
 
@@ -33,8 +34,7 @@ def _away_from_seam(quads: np.ndarray, inside: np.ndarray, count: int) -> tuple[
     """Vertices only used by ``inside`` quads, and for each 0 at the seam to 1 from ``EDGE_ROWS`` on."""
     outer = np.unique(quads[~inside])
     pocket = np.setdiff1d(np.unique(quads[inside]), outer)
-    away = np.clip(_hops(quads, outer, count)[pocket] / EDGE_ROWS, 0.0, 1.0)
-    return pocket, away * away * (3.0 - 2.0 * away)
+    return pocket, smoothstep(0.0, EDGE_ROWS, _hops(quads, outer, count)[pocket])
 
 
 def keep_pocket_behind_skin(points: np.ndarray, quads: np.ndarray, inside: np.ndarray) -> np.ndarray:
