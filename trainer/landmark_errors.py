@@ -11,7 +11,8 @@ import torch
 
 from backend.fitting.detector_model import SURFACE_ERRORS_PATH, DetectorModel, save_detector_model, turn_of
 from backend.fitting.initial_pose import face_scale
-from backend.geometry.template import load_template
+from backend.geometry.template import LandmarkEmbedding, load_template
+from backend.models.landmarks import net_points
 from backend.photos.landmarks import mean_landmarks
 from backend.photos.surface_landmarks import SurfaceLandmarker
 from backend.rendering.camera import Camera
@@ -43,29 +44,35 @@ class SurfaceErrors:
     person: np.ndarray
 
 
-def surface_errors(landmarker: SurfaceLandmarker, count: int, seed: int = SEED) -> SurfaceErrors:
-    """Errors on ``count`` synthetic people, the window found as the photo stage finds it."""
+def surface_errors(
+    landmarker: SurfaceLandmarker, points: LandmarkEmbedding, count: int, seed: int = SEED
+) -> SurfaceErrors:
+    """Errors on ``count`` synthetic people, the window found as the photo stage finds it; points : those of the net."""
     people = PeopleConfig(size=SIZE, framing="roomy", seed=seed).build()
     rows = []
     for first in range(0, count, PEOPLE_AT_ONCE):
         batch = people.batch(range(first, min(first + PEOPLE_AT_ONCE, count)), torch.device("cpu"))
-        rows += [row for number in range(len(batch.images)) if (row := _errors(landmarker, batch, number)) is not None]
+        rows += [
+            row
+            for number in range(len(batch.images))
+            if (row := _errors(landmarker, points, batch, number)) is not None
+        ]
     return SurfaceErrors(*(np.stack(column) for column in zip(*rows, strict=True)))
 
 
 def _errors(
-    landmarker: SurfaceLandmarker, batch: PeopleBatch, number: int
+    landmarker: SurfaceLandmarker, points: LandmarkEmbedding, batch: PeopleBatch, number: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray] | None:
     """A row of ``SurfaceErrors``; None where the detector sees no face."""
     pixels = np.ascontiguousarray((batch.images[number].permute(1, 2, 0).numpy() * 255.0 + 0.5).astype(np.uint8))
-    true = batch.landmarks478[number].numpy().astype(np.float64)
+    intrinsics, pose = (of[number].numpy().astype(np.float64) for of in (batch.intrinsics, batch.camera_from_head))
+    camera = Camera(intrinsics, pose, pixels.shape[1::-1])
+    true = camera.project(points.positions(batch.vertices[number].numpy().astype(np.float64)))[:, :2]
     detected = landmarks_in_given_box(pixels, true)
     if detected is None:
         return None
     found = landmarker.find(pixels, detected)
-    intrinsics, pose = (of[number].numpy().astype(np.float64) for of in (batch.intrinsics, batch.camera_from_head))
-    camera = Camera(intrinsics, pose, pixels.shape[1::-1])
-    mean_face = camera.project(_mean_face_landmarks(batch, number))[:, :2]
+    mean_face = camera.project(_mean_face_landmarks(points, batch, number))[:, :2]
     *_, upright = turn_of(pose[:3, :3], camera.centre())
     percent = 100.0 / face_scale(true)
     return (
@@ -76,11 +83,10 @@ def _errors(
     )
 
 
-def _mean_face_landmarks(batch: PeopleBatch, number: int) -> np.ndarray:
+def _mean_face_landmarks(points: LandmarkEmbedding, batch: PeopleBatch, number: int) -> np.ndarray:
     """(478, 3) landmarks of the mean face with this picture's expression, head frame, metres."""
-    template = load_template()
     moved = (batch.vertices[number] - batch.neutral[number]).numpy().astype(np.float64)
-    return template.landmarks478.positions(template.vertices + moved)
+    return points.positions(load_template().vertices + moved)
 
 
 def shown_share(errors: np.ndarray, person: np.ndarray, where: np.ndarray) -> np.ndarray:
@@ -131,7 +137,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Measure, say and write."""
-    measured = surface_errors(SurfaceLandmarker.load(arguments.model), arguments.people)
+    landmarker = SurfaceLandmarker.load(arguments.model)
+    measured = surface_errors(landmarker, net_points(arguments.model), arguments.people)
     save_detector_model(fit_surface_model(measured), arguments.out)
     for name, errors in (("landmark net", measured.errors), ("detector", measured.detector)):
         alone = errors - np.median(errors, axis=1, keepdims=True)

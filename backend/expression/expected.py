@@ -12,6 +12,7 @@ from backend.expression.priors import FramePrior, key_deviations
 from backend.expression.reading import Reading, load_reader, read_face
 from backend.expression.subject import Subject
 from backend.fitting.parameters import PhotoParameters
+from backend.models.landmarks import net_points
 from backend.rig.arkit import ARKIT_INDEX, ARKIT_NAMES, LIDS
 
 LANDMARK_SHARE, SMALL_FACE, LARGEST_SHARE = 0.02, 45.0, 0.3
@@ -38,7 +39,7 @@ def read_subject_face(subject: Subject, evidence: FaceEvidence) -> Reading:
     """The committed reader's reading of a picture of ``subject``, its tongue seen to, and emphasised; raises
     ``ValueError`` when no pose explains it."""
     template = subject.template
-    neutral = template.landmarks478.positions(template.vertices).astype(np.float64)
+    neutral = net_points().positions(template.vertices).astype(np.float64)
     reading = read_face(load_reader(), evidence, neutral)
     weights = emphasised(reading.weights)
     weights[TONGUE] = max(weights[TONGUE], evidence.tongue)

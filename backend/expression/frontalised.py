@@ -12,6 +12,7 @@ from scipy.spatial.transform import Rotation
 from backend.fitting.initial_pose import face_scale
 from backend.fitting.landmark_targets import OUTLINE_LANDMARKS
 from backend.geometry.template import load_template
+from backend.models.landmarks import net_points
 from backend.photos.landmarks import rigid_indices
 
 DISTANCE = 0.9
@@ -79,7 +80,7 @@ def posed_depth(places: np.ndarray) -> np.ndarray:
     """(478,) pixels: depths of landmarks that are seen at (478, 2) pixels, as the mean face has them in their pose, on
     the scale of ``PhotoFace.landmarks``. Raises ``ValueError`` when no pose explains them."""
     template = load_template()
-    neutral = template.landmarks478.positions(template.vertices).astype(np.float64)
+    neutral = net_points().positions(template.vertices).astype(np.float64)
     return frontalised_face(places, neutral).depth
 
 

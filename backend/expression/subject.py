@@ -17,15 +17,12 @@ from backend.expression.appearance import Appearance, appearance_of_texture
 from backend.fitting.fit import run_landmark_stage
 from backend.fitting.landmark_targets import LandmarkModel, landmark_model
 from backend.fitting.options import PriorWeights, fit_options_for
-from backend.fitting.points import points_at_vertices
 from backend.geometry.template import Template, load_template
 from backend.photos.collection import PhotoFace
 from backend.rig.personalise import personalise_keys
 
 MOST_GLB_BYTES = 512 * 2**20
 MOST_TEXTURE_PIXELS = 8192
-LOWER_INNER_LIP = (95, 88, 178, 87, 14, 317, 402, 318, 324)
-"""MediaPipe's landmarks on the lower lip's inner rim, without its corners."""
 _ADVICE = "Give the folder that 'python -m backend reconstruct' wrote, or --identity auto."
 
 
@@ -55,19 +52,7 @@ def subject_of(neutral: np.ndarray, appearance: Appearance | None = None) -> Sub
         expressions=personalise_keys(template, neutral),
         identity_modes=np.zeros((0, *neutral.shape), np.float32),
     )
-    return Subject(own, _with_lower_lip(landmark_model(own), own), appearance)
-
-
-def _with_lower_lip(model: LandmarkModel, template: Template) -> LandmarkModel:
-    """The model with the detector's landmarks of the lower lip's inner rim moving as the lower lip does: they were
-    calibrated on shut mouths, where the nearest skin is the upper lip's. The landmark net has learned them there."""
-    rows = np.searchsorted(model.landmarks, LOWER_INNER_LIP)
-    lower = np.flatnonzero(template.regions["lip_lower"] > 0.5)
-    off = template.vertices[lower] - model.points.base[rows, None]
-    nearest = lower[np.linalg.norm(off, axis=-1).argmin(1)]
-    expression = model.points.expression.copy()
-    expression[rows] = points_at_vertices(template, nearest).expression
-    return replace(model, points=replace(model.points, expression=expression))
+    return Subject(own, landmark_model(own), appearance)
 
 
 def read_subject(folder: Path) -> Subject:

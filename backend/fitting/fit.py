@@ -20,6 +20,7 @@ from backend.fitting.encoded_start import encoded_belief, started_estimate
 from backend.fitting.fitted_face import FittedFace, FittedPhoto
 from backend.fitting.initial_pose import camera_prior, face_scale, initial_parameters
 from backend.fitting.landmark_targets import LandmarkModel, landmark_model, landmark_targets
+from backend.fitting.mouths import seen_mouth
 from backend.fitting.options import CageStage, CanonicalStage, DenseStage, FitOptions, started_options
 from backend.fitting.points import points_at_vertices
 from backend.fitting.population import identity_prior
@@ -116,7 +117,7 @@ def fit_face(
             progress("cage", (turn + 1) / options.cage.rounds)
             on_estimate("cage", state.neutral())
     progress("appearance", 0.0)
-    fitted = _fitted_face(with_closed_lips(state))
+    fitted = _fitted_face(with_seen_mouths(with_closed_lips(state), options))
     progress("appearance", 1.0)
     return fitted
 
@@ -303,6 +304,18 @@ def with_closed_lips(state: FitState) -> FitState:
     return replace(
         state, template=replace(state.template, vertices=(state.template.vertices + offsets).astype(np.float32))
     )
+
+
+def with_seen_mouths(state: FitState, options: FitOptions) -> FitState:
+    """The state with each photo's lips as far apart as they are seen (``mouths.seen_mouth``)."""
+    template, estimate = state.template, state.estimate
+    model = landmark_model(template)
+    weights = solver_weights(options.prior, identity_prior(template, options.prior), options.landmarks.outlier_scale)
+    photos = tuple(
+        seen_mouth(template, model, face, parameters, estimate.identity, targets, weights)
+        for face, parameters, targets in zip(state.faces, estimate.photos, state.targets, strict=True)
+    )
+    return replace(state, estimate=replace(estimate, photos=photos))
 
 
 def appearance_of(state: FitState) -> Appearance:

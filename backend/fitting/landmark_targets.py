@@ -21,6 +21,7 @@ from backend.fitting.solver import PointTargets
 from backend.geometry.normals import vertex_normals
 from backend.geometry.template import Template, load_template
 from backend.geometry.topology import triangles_from_quads
+from backend.models.landmarks import net_points
 from backend.photos.collection import PhotoFace, SurfaceLandmarks
 
 OUTLINE_LANDMARKS = (
@@ -44,8 +45,9 @@ class LandmarkModel:
 
     Attributes
     ----------
-    landmarks : indices (L,) of the fixed landmarks; points : their ``SurfacePoints``; all_points : of all 478.
-    mean_places : (478, 3) where they are on the mean face, whosever face the template is.
+    landmarks : indices (L,) of the detector's fixed landmarks; points : their ``SurfacePoints``.
+    net_points : of all 478 as the landmark net was taught them; mean_places : (478, 3) where these are on the mean
+        face, whosever face the template is.
     barycentric_vertices : (L, 3) vertex ids of the landmarks' triangles, for visibility.
     triangles : (T, 3) of the head. detector : the detector's errors.
     outline : (O,) landmark ids; outline_rows : (O, C) vertices of each one's row, -1 padded, inside to outside.
@@ -55,7 +57,7 @@ class LandmarkModel:
 
     landmarks: np.ndarray
     points: SurfacePoints
-    all_points: SurfacePoints
+    net_points: SurfacePoints
     mean_places: np.ndarray
     barycentric_vertices: np.ndarray
     outline: np.ndarray
@@ -74,7 +76,7 @@ class LandmarkModel:
 
 def landmark_model(template: Template) -> LandmarkModel:
     """Restrict the template's bases to landmarks and outline rows."""
-    embedding = template.landmarks478
+    embedding, taught = template.landmarks478, net_points()
     everywhere = points_at_landmarks(template, embedding)
     outline = np.array(OUTLINE_LANDMARKS)
     fixed = np.setdiff1d(np.flatnonzero(embedding.valid), outline)
@@ -89,8 +91,8 @@ def landmark_model(template: Template) -> LandmarkModel:
     return LandmarkModel(
         landmarks=fixed,
         points=everywhere.take(fixed),
-        all_points=everywhere,
-        mean_places=embedding.positions(load_template().vertices).astype(np.float64),
+        net_points=points_at_landmarks(template, taught),
+        mean_places=taught.positions(load_template().vertices).astype(np.float64),
         barycentric_vertices=embedding.vertices[fixed],
         outline=outline,
         outline_rows=outline_rows,
@@ -113,7 +115,7 @@ def _surface_targets(
     scale = face_scale(found.places)
     bias, modes, _ = expected_errors(errors, parameters, scale)
     deviation = np.maximum(errors.deviation * found.deviation, LEAST_SURFACE_PERCENT / 100.0 * scale)
-    own, shown = model.all_points, errors.shown[:, None]
+    own, shown = model.net_points, errors.shown[:, None]
     base = model.mean_places + shown * (own.base - model.mean_places)
     points = replace(own, base=base, identity=shown[..., None] * own.identity)
     return PointTargets(

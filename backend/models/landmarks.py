@@ -3,20 +3,27 @@
 A residual network (He et al. 2016) looks at an upright window around the face and guesses all points at once; then each
 point looks at the features around its own place, corrects itself, and tells the others what it saw, so that all move
 together; twice. Every point comes with a standard deviation, learned by the likelihood of the errors (Wood et al., 3D
-Face Reconstruction with Dense Landmarks, ECCV 2022, eq. 1). The points are those of the template's ``landmarks478``,
-hidden ones too: unlike a landmark detector's, which people have drawn, they keep their place on the surface when the
-head turns.
+Face Reconstruction with Dense Landmarks, ECCV 2022, eq. 1). The points are those of the template's ``landmarks478``
+that it was trained with (``net_points``), hidden ones too: unlike a landmark detector's, which people have drawn, they
+keep their place on the surface when the head turns.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+
+from backend.errors import LikenessError
+from backend.geometry.template import LandmarkEmbedding, load_template
+from backend.models.checkpoints import load_model
 
 MODEL_NAME = "landmarks"
 LANDMARKS = 478
@@ -67,6 +74,26 @@ class LandmarkNetConfig:
     def to_json(self) -> dict[str, Any]:
         """What ``from_json`` reads."""
         return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
+
+
+@lru_cache(maxsize=2)
+def net_points(folder: Path | None = None) -> LandmarkEmbedding:
+    """Where on the template's surface the points lie that the shipped net (or that in ``folder``) was taught; the
+    template's own ``landmarks478`` where there is no net."""
+    own = load_template().landmarks478
+    try:
+        taught = load_model(MODEL_NAME, folder).config.get("points")
+    except LikenessError:
+        return own
+    if taught is None:
+        return own
+    vertices, barycentrics = np.array(taught["vertices"], np.int32), np.array(taught["barycentrics"], np.float32)
+    return LandmarkEmbedding(vertices, barycentrics, own.deviation, own.valid)
+
+
+def points_to_json(points: LandmarkEmbedding) -> dict[str, Any]:
+    """What ``net_points`` reads of an exported model's configuration."""
+    return {"points": {"vertices": points.vertices.tolist(), "barycentrics": points.barycentrics.tolist()}}
 
 
 @dataclass(frozen=True)

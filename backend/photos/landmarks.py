@@ -18,6 +18,9 @@ LANDMARK_COUNT = 478
 MESH_COUNT = 468
 EYE_OUTER_RIGHT, EYE_OUTER_LEFT = 33, 263  # of the person
 FOREHEAD_TOP, CHIN, NOSE_TIP = 10, 152, 1
+LOWER_LIP_EDGE = (95, 88, 178, 87, 14, 317, 402, 318, 324)
+UPPER_LIP_EDGE = (191, 80, 81, 82, 13, 312, 311, 310, 415)
+"""Where the lips meet, without the corners, from the person's right to left, one above the other."""
 
 _RESOLUTION = 256
 _WINDOW_PER_FACE = 1.9

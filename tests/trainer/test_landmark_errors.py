@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from backend.models.landmarks import net_points
 from backend.photos.landmarks import mean_landmarks
 from trainer.landmark_errors import (
     SurfaceErrors,
@@ -57,7 +58,7 @@ def test_correlated_errors_become_modes_and_the_rest_is_a_share_of_what_was_clai
 def test_the_shipped_net_errs_less_than_the_detector_on_people_it_has_not_seen() -> None:
     from backend.photos.surface_landmarks import SurfaceLandmarker
 
-    measured = surface_errors(SurfaceLandmarker.load(), 4, seed=987)
+    measured = surface_errors(SurfaceLandmarker.load(), net_points(), 4, seed=987)
     net, detector = (np.median(np.linalg.norm(errors, axis=-1)) for errors in (measured.errors, measured.detector))
     assert net < 0.75 * detector
     assert measured.person.shape == measured.errors.shape and 1.0 < np.abs(measured.person).mean() < 8.0

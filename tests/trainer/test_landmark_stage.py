@@ -11,7 +11,7 @@ import torch
 
 from backend.geometry.template import load_template
 from backend.models.checkpoints import ModelWeights, half_precision, load_model, load_weights_into, save_model
-from backend.models.landmarks import WINDOW_PER_FACE, LandmarkNet, LandmarkNetConfig
+from backend.models.landmarks import WINDOW_PER_FACE, LandmarkNet, LandmarkNetConfig, net_points
 from backend.photos.landmarks import landmark_window, mean_landmarks
 from trainer.data.landmark_people import LandmarkBatch, LandmarkPeopleConfig
 from trainer.data.people import PeopleConfig
@@ -118,3 +118,6 @@ def test_export_gives_the_backend_the_same_net(tmp_path: Path, batch: LandmarkBa
         mine, theirs = trained.modules["net"].eval()(images)[-1], network.eval()(images)[-1]
     torch.testing.assert_close(mine.places, theirs.places, atol=2e-3, rtol=0)
     assert network.config == SMALL
+    own, taught = load_template().landmarks478, net_points(tmp_path)
+    np.testing.assert_array_equal(taught.vertices, own.vertices)
+    np.testing.assert_array_equal(taught.barycentrics, own.barycentrics)

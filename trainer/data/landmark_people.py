@@ -60,7 +60,9 @@ class LandmarkPeople:
         self.config = config
         self._people = config.people.build()
         root = Path(config.folder) if config.folder else cache_folder() / "landmarks"
-        folder = root / content_key(config.people, config.count, *code_of(self._people), *KEPT)
+        self._embedding = load_template().landmarks478
+        taught = self._embedding.vertices, self._embedding.barycentrics
+        folder = root / content_key(config.people, config.count, *code_of(self._people), *KEPT, *taught)
         folder.mkdir(parents=True, exist_ok=True)
         size, count = config.people.size, config.count
         self._images = mapped(folder / "images.npy", (count, 3, size, size))
@@ -68,7 +70,6 @@ class LandmarkPeople:
         self._depths = mapped(folder / "depths.npy", (count, 478), np.int16)
         self._distance = mapped(folder / "distance.npy", (count,), np.float32)
         self._made = mapped(folder / "made.npy", (count,))
-        self._embedding = load_template().landmarks478
 
     def batch(self, indices: range, device: torch.device) -> LandmarkBatch:
         """Pictures ``indices`` modulo ``count``."""

@@ -11,6 +11,7 @@ from backend.expression.evidence import evidence_of_window
 from backend.expression.frontalised import frontalised_face, steady_landmarks, towards_point
 from backend.expression.reading import BASES, MIRRORED_KEYS, raw_features
 from backend.geometry.template import load_template
+from backend.models.landmarks import net_points
 from trainer.expressions.observe import Observed
 
 OTHER_HEAD = 0.35
@@ -40,7 +41,7 @@ class FeatureTable:
 def feature_table(observed: Observed, seed: int = 1) -> FeatureTable:
     """All rows of the observed pictures; a picture whose landmarks no pose explains is left out."""
     template = load_template()
-    embedding = template.landmarks478
+    embedding = net_points()
     mean = embedding.positions(template.vertices).astype(np.float64)
     modes = np.stack([embedding.positions(mode) for mode in template.identity_modes]).astype(np.float64)  # (K, 478, 3)
     generator, steady = np.random.default_rng(seed), steady_landmarks()

@@ -18,6 +18,7 @@ from backend.models.landmarks import (
     WINDOW_PER_FACE,
     LandmarkNet,
     LandmarkNetConfig,
+    points_to_json,
 )
 from trainer.contracts import ExportedModel, Stage, StageConfig
 from trainer.data.landmark_people import LandmarkBatch
@@ -142,7 +143,8 @@ class LandmarkStage(Stage):
         """The net, for ``backend.photos.surface_landmarks``."""
         state = self.modules["net"].state_dict()
         tensors = {name: value for name, value in state.items() if not name.endswith("num_batches_tracked")}
-        return ExportedModel(MODEL_NAME, self.config.network.to_json(), tensors, self.SUMMARY, self.LIMITS)
+        config = self.config.network.to_json() | points_to_json(load_template().landmarks478)
+        return ExportedModel(MODEL_NAME, config, tensors, self.SUMMARY, self.LIMITS)
 
     def _random_moves(self, count: int, device: torch.device) -> Tensor:
         """(N, 4) for ``windows``."""

@@ -18,11 +18,12 @@ from scipy.ndimage import gaussian_filter
 from backend.geometry.subdivision import subdivide
 from backend.geometry.template import Template
 from backend.photos.detect import detect_faces
-from backend.photos.landmarks import find_landmarks
+from backend.photos.landmarks import LOWER_LIP_EDGE, find_landmarks
 from backend.rendering.camera import Camera
 from backend.rendering.render import render_linear
 from backend.rendering.spherical_harmonics import light_from_directions
 from backend.rig.arkit import ARKIT_INDEX
+from backend.rig.face_loops import face_loops
 from trainer.template.closest_point import closest_points
 from trainer.template.dressing import IRIS_COLOURS, Dresser, Look
 from trainer.template.registration import vertex_normals
@@ -190,10 +191,10 @@ class Calibration:
 def calibrate(template: Template, observations: list[Observation], iterations: int = 12) -> Calibration:
     """Move every landmark over the mean face until its projections fit the detections best (Gauss-Newton, robust)."""
     mean = template.vertices.astype(np.float64)
-    skin, eyes = _surfaces(template)
-    on_eyes = np.isin(np.arange(478), IRISES)
-    vertices, barycentrics = _nearest_vertices(observations, skin, eyes, on_eyes)
-    normals = [vertex_normals(o.vertices.astype(np.float64), np.concatenate([skin, eyes])) for o in observations]
+    surfaces = _surfaces(template)
+    vertices, barycentrics = _nearest_vertices(observations, surfaces)
+    seen = np.concatenate([surface.triangles for surface in surfaces if not surface.within])
+    normals = [vertex_normals(o.vertices.astype(np.float64), seen) for o in observations]
     for iteration in range(iterations):
         system, right = np.zeros((478, 2, 2)), np.zeros((478, 2))
         for observation, normal in zip(observations, normals, strict=True):
@@ -210,19 +211,27 @@ def calibrate(template: Template, observations: list[Observation], iterations: i
         length = np.linalg.norm(move, axis=1, keepdims=True)
         move *= np.minimum(1.0, 0.003 / np.maximum(length, 1e-12))
         target = (corners * barycentrics[..., None]).sum(1) + move
-        for chosen, triangles in ((~on_eyes, skin), (on_eyes, eyes)):
-            found, weights, _ = closest_points(target[chosen], mean, triangles)
-            vertices[chosen], barycentrics[chosen] = triangles[found], weights
+        vertices, barycentrics = _onto_surfaces(target, mean, surfaces)
     return _statistics(observations, normals, vertices, barycentrics)
 
 
-def _nearest_vertices(
-    observations: list[Observation], skin: np.ndarray, eyes: np.ndarray, on_eyes: np.ndarray
+def _onto_surfaces(
+    points: np.ndarray, mean: np.ndarray, surfaces: tuple[Surface, ...]
 ) -> tuple[np.ndarray, np.ndarray]:
+    """The triangles (478, 3) and barycentrics (478, 3) of what is nearest to landmarks at ``points`` (478, 3)."""
+    vertices, barycentrics = np.zeros((478, 3), dtype=np.int64), np.zeros((478, 3))
+    for surface in surfaces:
+        found, weights, _ = closest_points(points[surface.landmarks], mean, surface.triangles)
+        vertices[surface.landmarks], barycentrics[surface.landmarks] = surface.triangles[found], weights
+    return vertices, barycentrics
+
+
+def _nearest_vertices(observations: list[Observation], surfaces: tuple[Surface, ...]) -> tuple[np.ndarray, np.ndarray]:
     """A start for every landmark: the vertex whose projections into the most frontal pictures are nearest by median."""
     frontal = sorted(observations, key=lambda o: abs(o.yaw))[:40]
     vertices, barycentrics = np.zeros((478, 3), dtype=np.int64), np.tile([1.0, 0.0, 0.0], (478, 1))
-    for chosen, triangles in ((~on_eyes, skin), (on_eyes, eyes)):
+    for surface in surfaces:
+        chosen, triangles = surface.landmarks, surface.triangles
         candidates = np.unique(triangles)
         distance = []
         for observation in frontal:
@@ -243,14 +252,34 @@ def _nearest_vertices(
     return vertices, barycentrics
 
 
-def _surfaces(template: Template) -> tuple[np.ndarray, np.ndarray]:
-    """Triangles of the visible skin and of both eyeballs."""
+@dataclass(frozen=True)
+class Surface:
+    """Triangles (T, 3) on which ``landmarks`` (L,) lie; ``within``: they are part of another surface."""
+
+    landmarks: np.ndarray
+    triangles: np.ndarray
+    within: bool = False
+
+
+def _surfaces(template: Template) -> tuple[Surface, ...]:
+    """The visible skin, the lower lip's part of it, and both eyeballs.
+
+    On shut mouths, which most are, the lower lip's edge is where the upper lip's is: nearness alone would put it on the
+    upper lip, which the jaw does not move.
+    """
     head = template.head
     triangles = triangulate(template.quads[: head.face_stop])
     hidden = np.maximum(template.regions["eye_sockets"], template.regions["mouth_interior"]) > 0.5
     skin = triangles[~hidden[triangles].any(1)]
+    mouth = face_loops(template).mouth
+    below = np.isin(skin, mouth.rows[:, np.r_[mouth.right, mouth.lower, mouth.left]]).all(1)
     eyes = [template.parts[name] for name in ("eye_left", "eye_right")]
-    return skin, np.concatenate([triangulate(template.quads[part.face_start : part.face_stop]) for part in eyes])
+    eyeballs = np.concatenate([triangulate(template.quads[part.face_start : part.face_stop]) for part in eyes])
+    return (
+        Surface(np.setdiff1d(np.arange(478), (*IRISES, *LOWER_LIP_EDGE)), skin),
+        Surface(np.array(LOWER_LIP_EDGE), skin[below], within=True),
+        Surface(np.array(IRISES), eyeballs),
+    )
 
 
 def _trust(yaw: float, facing: np.ndarray) -> np.ndarray:
@@ -309,14 +338,9 @@ def _statistics(
 def symmetric_calibration(template: Template, result: Calibration, partners: np.ndarray) -> Calibration:
     """``result`` averaged with its mirror image; ``partners`` (478,) is each landmark's partner on the other side."""
     mean = template.vertices.astype(np.float64)
-    skin, eyes = _surfaces(template)
     points = (mean[result.vertices] * result.barycentrics[..., None]).sum(1)
     both = 0.5 * (points + points[partners] * [-1.0, 1.0, 1.0])
-    vertices, barycentrics = result.vertices.copy(), result.barycentrics.copy()
-    on_eyes = np.isin(np.arange(478), IRISES)
-    for chosen, triangles in ((~on_eyes, skin), (on_eyes, eyes)):
-        found, weights, _ = closest_points(both[chosen], mean, triangles)
-        vertices[chosen], barycentrics[chosen] = triangles[found], weights
+    vertices, barycentrics = _onto_surfaces(both, mean, _surfaces(template))
     deviation = 0.5 * (result.deviation + result.deviation[partners])
     yaw_deviation = 0.5 * (result.yaw_deviation + result.yaw_deviation[::-1][:, partners])
     yaw_bias = 0.5 * (result.yaw_bias + result.yaw_bias[::-1][:, partners] * [-1.0, 1.0])

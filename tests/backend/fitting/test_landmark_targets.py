@@ -16,6 +16,7 @@ from backend.fitting.options import FitOptions, LandmarkStage, PriorWeights
 from backend.fitting.parameters import FACING_CAMERA, PhotoParameters
 from backend.geometry.similarity import nearest_similarity
 from backend.geometry.template import load_template
+from backend.models.landmarks import net_points
 from backend.photos.collection import PhotoCollection, PhotoFace, PhotoQuality, SurfaceLandmarks
 
 SIZE = 600
@@ -49,7 +50,7 @@ def camera(yaw: float) -> PhotoParameters:
 def face(name: str, yaw: float, detected: np.ndarray, surface: np.ndarray | None) -> PhotoFace:
     """Landmarks of neutral vertices (V, 3) as the detector and as the net see them."""
     view = camera(yaw).camera()
-    places = None if surface is None else view.project(TEMPLATE.landmarks478.positions(surface))[:, :2]
+    places = None if surface is None else view.project(net_points().positions(surface))[:, :2]
     return PhotoFace(
         name=name,
         source_size=(SIZE, SIZE),
@@ -85,7 +86,7 @@ def test_each_kind_of_landmark_has_errors_of_its_own(model: LandmarkModel) -> No
 def test_the_nets_points_are_compared_with_the_share_of_the_person_that_they_show(model: LandmarkModel) -> None:
     identity = np.random.default_rng(2).normal(size=len(TEMPLATE.identity_modes))
     person = TEMPLATE.vertices + np.tensordot(identity, TEMPLATE.identity_modes, 1)
-    marks = TEMPLATE.landmarks478
+    marks = net_points()
     mean, own = marks.positions(TEMPLATE.vertices), marks.positions(person)
     seen = face("a", 0.0, person, person)
     parameters = initial_parameters(TEMPLATE, seen, PriorWeights(), model.nuisance_size)

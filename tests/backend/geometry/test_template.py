@@ -22,7 +22,9 @@ from backend.geometry.template import (
     save_template,
 )
 from backend.geometry.topology import triangles_from_quads
+from backend.photos.landmarks import LOWER_LIP_EDGE, UPPER_LIP_EDGE
 from backend.rendering.uv_space import rasterize_uv
+from backend.rig.arkit import ARKIT_INDEX
 
 
 @pytest.fixture(scope="module")
@@ -269,6 +271,15 @@ def test_file_is_small_and_reads_back(template, tmp_path):
     np.testing.assert_allclose(again.identity_modes, template.identity_modes, atol=1e-6)
     np.testing.assert_allclose(again.expressions, template.expressions, atol=2e-5)
     np.testing.assert_array_equal(again.hm08_vertex, template.hm08_vertex)
+
+
+def test_the_lips_edges_meet_on_the_shut_mouth_and_part_with_the_jaw() -> None:
+    template = load_template()
+    jaw = template.expressions[ARKIT_INDEX["jawOpen"]]
+    shut, wide = (template.landmarks478.positions(template.vertices + jaw * weight) for weight in (0.0, 1.0))
+    lower, upper = list(LOWER_LIP_EDGE), list(UPPER_LIP_EDGE)
+    assert np.linalg.norm(shut[upper] - shut[lower], axis=1).max() < 0.002
+    assert (wide[upper] - wide[lower])[:, 1].min() > 0.012
 
 
 def test_a_mode_that_is_not_symmetric_cannot_be_saved(template, tmp_path):

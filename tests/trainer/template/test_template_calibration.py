@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 
 from backend.geometry.template import load_template
+from backend.photos.landmarks import LOWER_LIP_EDGE, UPPER_LIP_EDGE
+from backend.rig.arkit import ARKIT_INDEX
 from trainer.template.calibration import (
     OUTLINE,
     Observation,
@@ -21,13 +23,14 @@ def template():
     return load_template()
 
 
-def observations(template, count, noise, outliers=0.0, seed=0):
+def observations(template, count, noise, outliers=0.0, seed=0, closed=False):
     """Detections that are the embedding's own projections, with noise in per cent of the eyes' distance."""
     rng, found = np.random.default_rng(seed), []
     for index in range(count):
         identity = rng.normal(size=len(template.identity_modes)) * 0.7
         cage = template.vertices + np.tensordot(identity, template.identity_modes, 1)
-        cage = (cage + np.tensordot(random_expression(rng), template.expressions, 1)).astype(np.float32)
+        weights = random_expression(rng) * (not closed)
+        cage = (cage + np.tensordot(weights, template.expressions, 1)).astype(np.float32)
         yaw = float(rng.uniform(-50, 50)) * (index % 3 > 0) * 0.9
         camera = random_camera(rng, cage[:4200].mean(0), yaw, float(rng.uniform(-15, 15)))
         points = template.landmarks478.positions(cage.astype(np.float64))
@@ -53,6 +56,16 @@ def test_landmarks_are_found_again(template):
     assert np.median(apart) < 0.35
     assert 0.2 < np.median(result.deviation) < 0.7
     assert np.median(np.linalg.norm(result.yaw_bias[3], axis=1)) < 0.3
+
+
+def test_the_lower_lips_edge_is_found_on_the_lower_lip(template):
+    """On shut mouths the upper lip is as near, and most people's are shut."""
+    result = calibrate(template, observations(template, 24, noise=0.4, closed=True), iterations=8)
+    jaw = template.expressions[ARKIT_INDEX["jawOpen"]].astype(np.float64)
+    moved = (jaw[result.vertices] * result.barycentrics[..., None]).sum(1)[:, 1]
+    middle = slice(1, -1)  # near the corners both lips move alike
+    assert moved[list(LOWER_LIP_EDGE)][middle].max() < -0.02
+    assert moved[list(UPPER_LIP_EDGE)][middle].min() > -0.01
 
 
 def test_symmetric_calibration_is_symmetric(template):

@@ -1,0 +1,113 @@
+"""Mouths after the fit: lips are as far apart as the photo's landmarks have them, and nothing else moves."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from scipy.spatial.transform import Rotation
+
+from backend.fitting.detector_model import expected_errors
+from backend.fitting.initial_pose import face_scale
+from backend.fitting.landmark_targets import LandmarkModel, landmark_model, landmark_targets
+from backend.fitting.mouths import seen_mouth
+from backend.fitting.options import LandmarkStage, PriorWeights
+from backend.fitting.parameters import FACING_CAMERA, PhotoParameters
+from backend.fitting.population import identity_prior
+from backend.fitting.solver import solver_weights
+from backend.geometry.template import load_template
+from backend.photos.collection import PhotoFace, PhotoQuality
+from backend.photos.landmarks import LOWER_LIP_EDGE, UPPER_LIP_EDGE
+from backend.rig.arkit import ARKIT_INDEX, ARKIT_NAMES
+
+SIZE = 600
+TEMPLATE = load_template()
+NOBODY = np.zeros(len(TEMPLATE.identity_modes))
+SMILE = {"mouthSmileLeft": 0.5, "mouthSmileRight": 0.5}
+BESIDE = [number for number, name in enumerate(ARKIT_NAMES) if not name.startswith(("mouth", "jaw"))]
+
+
+@pytest.fixture(scope="module")
+def model() -> LandmarkModel:
+    return replace(landmark_model(TEMPLATE), surface_errors=None)
+
+
+def weights_of(**keys: float) -> np.ndarray:
+    weights = np.zeros(52)
+    for name, weight in keys.items():
+        weights[ARKIT_INDEX[name]] = weight
+    return weights
+
+
+def parameters_with(expression: np.ndarray, yaw: float, model: LandmarkModel) -> PhotoParameters:
+    return PhotoParameters(
+        rotation=FACING_CAMERA @ Rotation.from_euler("y", yaw, degrees=True).as_matrix(),
+        pivot=TEMPLATE.landmarks478.positions(TEMPLATE.vertices).mean(0).astype(np.float64),
+        lateral=np.zeros(2),
+        log_scale=float(np.log(2200.0)),
+        log_distance=float(np.log(1.2)),
+        principal_offset=np.zeros(2),
+        centre=np.array([SIZE / 2, SIZE / 2]),
+        size=(SIZE, SIZE),
+        expression=expression,
+        nuisance=np.zeros(model.nuisance_size),
+    )
+
+
+def photo_of(true: PhotoParameters, model: LandmarkModel) -> PhotoFace:
+    """What the detector sees of the mean face with this expression: its usual errors, and no others."""
+    vertices = TEMPLATE.vertices + np.tensordot(true.expression, TEMPLATE.expressions, 1)
+    landmarks = true.camera().project(TEMPLATE.landmarks478.positions(vertices))
+    bias, *_ = expected_errors(model.detector, true, face_scale(landmarks))
+    landmarks[:, :2] += bias
+    pixels, labels = np.zeros((SIZE, SIZE, 3), np.uint8), np.zeros((SIZE, SIZE), np.uint8)
+    quality = PhotoQuality(1, 1, 1, 1, 1, 1)
+    return PhotoFace(
+        "a", (SIZE, SIZE), 2640.0, pixels, 1.0, (0.0, 0.0), landmarks.astype(np.float32), labels, False, 0.0, quality
+    )
+
+
+def gap_mm(expression: np.ndarray) -> float:
+    """How far the lips' edges are apart in the middle, in the head's frame, beyond what they are when they are shut."""
+    places = [
+        TEMPLATE.landmarks478.positions(TEMPLATE.vertices + np.tensordot(weights, TEMPLATE.expressions, 1))
+        for weights in (expression, np.zeros(52))
+    ]
+    gaps = [place[list(UPPER_LIP_EDGE), 1] - place[list(LOWER_LIP_EDGE), 1] for place in places]
+    return float(1000.0 * np.median(gaps[0] - gaps[1]))
+
+
+@pytest.mark.parametrize("yaw", [0.0, 30.0])
+@pytest.mark.parametrize(
+    ("true", "found"),
+    [
+        ({"jawOpen": 0.35}, {"jawOpen": 0.2}),
+        (SMILE, SMILE | {"jawOpen": 0.08}),
+        ({}, {"mouthUpperUpLeft": 0.25, "mouthUpperUpRight": 0.25}),
+    ],
+    ids=["open wider", "shut on a smile", "shut"],
+)  # fmt: skip
+def test_lips_are_as_far_apart_as_in_the_photo(
+    model: LandmarkModel, true: dict[str, float], found: dict[str, float], yaw: float
+) -> None:
+    wanted = parameters_with(weights_of(**true), yaw, model)
+    photo, start = photo_of(wanted, model), replace(wanted, expression=weights_of(**found))
+    targets = landmark_targets(TEMPLATE, model, photo, start, NOBODY, LandmarkStage())
+    targets = replace(targets, information=0.02 * targets.information)  # a fit that is held by what came before
+    weights = solver_weights(PriorWeights(), identity_prior(TEMPLATE, PriorWeights()), 3.0)
+    moved = seen_mouth(TEMPLATE, model, photo, start, NOBODY, targets, weights)
+    before, after, right = (gap_mm(one.expression) for one in (start, moved, wanted))
+    assert abs(before - right) > 1.0
+    assert abs(after - right) < 0.3
+    np.testing.assert_array_equal(moved.expression[BESIDE], start.expression[BESIDE])
+    assert (moved.expression >= 0).all() and (moved.expression <= 1).all()
+
+
+def test_a_mouth_that_is_right_stays(model: LandmarkModel) -> None:
+    wanted = parameters_with(weights_of(jawOpen=0.3, mouthFunnel=0.2), 10.0, model)
+    photo = photo_of(wanted, model)
+    targets = landmark_targets(TEMPLATE, model, photo, wanted, NOBODY, LandmarkStage())
+    weights = solver_weights(PriorWeights(), identity_prior(TEMPLATE, PriorWeights()), 3.0)
+    moved = seen_mouth(TEMPLATE, model, photo, wanted, NOBODY, targets, weights)
+    np.testing.assert_allclose(moved.expression, wanted.expression, atol=0.01)
