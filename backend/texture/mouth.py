@@ -8,8 +8,8 @@ from backend.geometry.smoothstep import smoothstep
 from backend.texture.noise import fractal_noise, gradient_noise
 
 ENAMEL = np.array([0.52, 0.46, 0.38])
-"""With what lips keep off: on 23 smiling photographs the brightest fifth of what is between the lips is 1.2, 1.6, 2.1 times
-as bright as the skin (red, green, blue, medians), and a twentieth 1.5 times; as bare enamel it would be 2.1 times."""
+"""With what lips keep off: on 23 smiling photographs the brightest fifth of what is between the lips is 1.2, 1.6, 2.1
+times as bright as the skin (red, green, blue, medians), and a twentieth 1.5 times; as bare enamel it would be 2.1."""
 GUM = np.array([0.42, 0.155, 0.14])
 TONGUE = np.array([0.45, 0.17, 0.155])
 LASHES = np.array([0.014, 0.010, 0.008])
