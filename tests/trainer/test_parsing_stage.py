@@ -133,8 +133,10 @@ def test_teachers_are_listened_to_together(tmp_path: Path) -> None:
 
 
 def test_a_teacher_that_is_not_there_is_said(tmp_path: Path) -> None:
+    stage = small_stage(teachers=(str(tmp_path / "nobody"),)).build(CPU)
+    assert stage.export().tensors, "exporting needs none"
     with pytest.raises(LikenessError) as caught:
-        small_stage(teachers=(str(tmp_path / "nobody"),)).build(CPU)
+        stage.step(DrawnFacesConfig(size=32).build().batch(range(2), CPU), 0.0)
     assert caught.value.code == "missing_part"
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import ClassVar, Protocol
 
 import torch
@@ -96,13 +97,14 @@ class ParsingStage(Stage):
         net = ParsingNet(config.network)
         self._random = net.trunk.stem.convolution.weight.detach().clone() if config.network.trunk == "lite0" else None
         self.modules = nn.ModuleDict({"net": net}).to(device)
-        self._teachers = ParsingTeachers(config.teachers, device) if config.teachers else None
+        self._device = device
         self._class_weights = torch.tensor(config.class_weights, device=device) if config.class_weights else None
 
     def step(self, batch: Labelled, fraction: float) -> Mapping[str, Tensor]:
         """Terms ``cross_entropy``, ``dice``, ``lovasz``, ``teachers``, those whose weight is not 0.
 
-        Raises ``ValueError`` and ``FileNotFoundError`` where the weights that a trunk starts from are not there.
+        Raises ``ValueError`` and ``FileNotFoundError`` where the weights that a trunk starts from are not there,
+        ``LikenessError`` where a teacher is not.
         """
         self._need_trunk()
         config = self.config
@@ -110,7 +112,7 @@ class ParsingStage(Stage):
         images, changed = change_backdrops(moved, labels, config.augment.backdrop)
         logits = self.modules["net"](change_light(images, config.augment))
         weights, terms = config.weights, {}
-        if self._teachers is not None and weights.teachers:
+        if config.teachers and weights.teachers:
             terms["teachers"] = divergence(logits, self._teachers.probabilities(moved), ~changed)
         if weights.cross_entropy:
             terms["cross_entropy"] = cross_entropy(logits, labels, self._class_weights, config.boundary_weight)
@@ -119,6 +121,11 @@ class ParsingStage(Stage):
         if weights.lovasz:
             terms["lovasz"] = lovasz_softmax(logits, labels)
         return terms
+
+    @cached_property
+    def _teachers(self) -> ParsingTeachers:
+        """Loaded when they are first asked: whoever exports the stage does not have them."""
+        return ParsingTeachers(self.config.teachers, self._device)
 
     def _need_trunk(self) -> None:
         """Give a trunk that is still as it was drawn at random its ImageNet weights."""
