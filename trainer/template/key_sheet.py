@@ -131,11 +131,11 @@ def _camera(template: Template, size: int, yaw: float) -> Camera:
 
 
 def main() -> None:
-    """Write ``docs/images/arkit_keys.png`` and ``docs/images/arkit_combinations.png``."""
+    """Write ``docs/images/arkit_keys.jpg`` and ``docs/images/arkit_combinations.jpg``."""
     template = load_template()
     FOLDER.mkdir(parents=True, exist_ok=True)
     for name, sheet in (("arkit_keys", draw_keys(template)), ("arkit_combinations", draw_combinations(template))):
-        sheet.quantize(256, kmeans=2, dither=Image.Dither.NONE).save(FOLDER / f"{name}.png", optimize=True)
+        sheet.save(FOLDER / f"{name}.jpg", quality=82, optimize=True)
 
 
 if __name__ == "__main__":

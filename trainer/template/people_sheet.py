@@ -101,4 +101,4 @@ def draw_people(template: Template, seed: int = 16) -> Image.Image:
 
 
 if __name__ == "__main__":
-    draw_people(load_template()).quantize(200).save(FOLDER / "random_people.png", optimize=True)
+    draw_people(load_template()).save(FOLDER / "random_people.jpg", quality=82, optimize=True)
