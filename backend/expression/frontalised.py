@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 from scipy.spatial.transform import Rotation
 
+from backend.fitting.detector_model import upright_axes
 from backend.fitting.initial_pose import face_scale
 from backend.fitting.landmark_targets import OUTLINE_LANDMARKS
 from backend.geometry.template import load_template
@@ -61,9 +62,7 @@ def frontalised_face(found: np.ndarray, neutral: np.ndarray) -> FrontalisedFace:
     rotation, translation = _pose(points, pixels, focal, middle)
     seen = neutral @ rotation.T + translation
     projected = focal * seen[:, :2] / seen[:, 2:] + middle
-    down = -rotation[:2, 1] / max(float(np.linalg.norm(rotation[:2, 1])), 1e-6)
-    upright = np.array([[down[1], down[0]], [-down[0], down[1]]])
-    across = (found[:, :2] - projected) @ upright
+    across = (found[:, :2] - projected) @ upright_axes(rotation)
     depth = (seen[:, 2] - seen[steady, 2].mean()) * focal / DISTANCE
     towards = -rotation.T @ translation - points.mean(0)
     towards /= np.linalg.norm(towards)

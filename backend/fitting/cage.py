@@ -9,6 +9,7 @@ from scipy.sparse.linalg import splu
 from backend.fitting.dense_targets import DenseTargets
 from backend.fitting.options import CageStage
 from backend.fitting.parameters import PhotoParameters, project_with_derivatives
+from backend.fitting.solver import robust_weights
 from backend.geometry.template import Template
 from backend.geometry.topology import uniform_laplacian
 
@@ -51,9 +52,7 @@ def _rows(
     targets = cage.targets
     pixels, by_point, _ = project_with_derivatives(photo, targets.points.positions(identity, photo.expression))
     residual = np.einsum("mij,mj->mi", targets.whitening, pixels - targets.pixels)
-    squared = (residual**2).sum(-1)
-    confidence = targets.information * (outlier_scale**2 / (outlier_scale**2 + squared)) ** 2
-    root = np.sqrt(confidence)
+    root = np.sqrt(robust_weights(residual, targets.information, outlier_scale))
     values = root[:, None, None] * (targets.whitening @ by_point)  # (M, 2, 3): point, axis of the picture, of the head
     points = len(residual)
     columns = np.broadcast_to(3 * cage.vertices[:, None, None] + np.arange(3), values.shape)

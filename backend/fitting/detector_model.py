@@ -74,14 +74,19 @@ def turn_of(rotation: np.ndarray, towards_camera: np.ndarray) -> tuple[float, fl
     Returns
     -------
     yaw, pitch : degrees of the camera's direction in the head frame (positive: to the person's left, above).
-    upright : (2, 2) matrix whose columns are the head's right and down axes in the picture, so that
-        ``picture_offset = upright @ head_offset``.
+    upright : (2, 2) ``upright_axes``.
     """
     direction = towards_camera / np.linalg.norm(towards_camera)
     yaw = float(np.degrees(np.arctan2(direction[0], direction[2])))
     pitch = float(np.degrees(np.arcsin(np.clip(direction[1], -1.0, 1.0))))
+    return yaw, pitch, upright_axes(rotation)
+
+
+def upright_axes(rotation: np.ndarray) -> np.ndarray:
+    """(2, 2) matrix whose columns are a head's right and down axes in the picture, so that ``picture_offset =
+    upright_axes @ head_offset``; rotation : (3, 3) camera_from_head."""
     down = -rotation[:2, 1] / max(float(np.linalg.norm(rotation[:2, 1])), 1e-6)
-    return yaw, pitch, np.array([[down[1], down[0]], [-down[0], down[1]]])
+    return np.array([[down[1], down[0]], [-down[0], down[1]]])
 
 
 def expected_errors(

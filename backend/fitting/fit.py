@@ -24,7 +24,15 @@ from backend.fitting.mouths import seen_mouth
 from backend.fitting.options import CageStage, CanonicalStage, DenseStage, FitOptions, started_options
 from backend.fitting.points import points_at_vertices
 from backend.fitting.population import identity_prior
-from backend.fitting.solver import FaceEstimate, IdentityBelief, PointTargets, residuals, solve, solver_weights
+from backend.fitting.solver import (
+    FaceEstimate,
+    IdentityBelief,
+    PointTargets,
+    SolverWeights,
+    residuals,
+    solve,
+    solver_weights,
+)
 from backend.geometry.template import Template, load_template
 from backend.geometry.topology import triangles_from_quads
 from backend.photos.collection import PhotoCollection, PhotoFace
@@ -170,7 +178,7 @@ def fit_landmarks(
     """Joint landmark fit; visibility and outline are renewed while it runs."""
     stage, prior = options.landmarks, options.prior
     cameras = tuple(camera_prior(face, prior) for face in faces)
-    weights = solver_weights(prior, identity_prior(template, prior), stage.outlier_scale)
+    weights = _solver_weights(template, options)
     starts = tuple(initial_parameters(template, face, prior, model.nuisance_size) for face in faces)
     if canonical is not None:
         place = place_by_landmarks(template, canonical)
@@ -193,6 +201,11 @@ def fit_landmarks(
     return FitState(template, faces, estimate, targets, (), belief, encoder_belief=belief, started=started)
 
 
+def _solver_weights(template: Template, options: FitOptions) -> SolverWeights:
+    """What the prior says of faces like the template's, and the landmarks' robust scale."""
+    return solver_weights(options.prior, identity_prior(template, options.prior), options.landmarks.outlier_scale)
+
+
 def _all_landmark_targets(
     template: Template,
     model: LandmarkModel,
@@ -213,7 +226,7 @@ def run_canonical_stage(state: FitState, options: FitOptions, stage: CanonicalSt
         return state
     mesh, model = canonical_mesh(template), landmark_model(template)
     cameras = tuple(camera_prior(one, options.prior) for one in faces)
-    weights = solver_weights(options.prior, identity_prior(template, options.prior), options.landmarks.outlier_scale)
+    weights = _solver_weights(template, options)
     for _ in range(stage.rounds):
         belief = canonical_belief(template, mesh, face, state.estimate.identity, stage).and_also(state.encoder_belief)
         targets = _all_landmark_targets(template, model, faces, state.estimate, options)
@@ -246,7 +259,7 @@ def run_dense_stage(
     template, faces = state.template, state.faces
     mesh, model = dense_mesh(template), landmark_model(template)
     cameras = tuple(camera_prior(face, options.prior) for face in faces)
-    weights = solver_weights(options.prior, identity_prior(template, options.prior), options.landmarks.outlier_scale)
+    weights = _solver_weights(template, options)
     for round_number, width in enumerate(stage.face_widths):
         progress("dense", round_number / len(stage.face_widths))
         if stage.matched:
@@ -310,9 +323,9 @@ def with_seen_mouths(state: FitState, options: FitOptions) -> FitState:
     """The state with each photo's lips as far apart as they are seen (``mouths.seen_mouth``)."""
     template, estimate = state.template, state.estimate
     model = landmark_model(template)
-    weights = solver_weights(options.prior, identity_prior(template, options.prior), options.landmarks.outlier_scale)
+    weights = _solver_weights(template, options)
     photos = tuple(
-        seen_mouth(template, model, face, parameters, estimate.identity, targets, weights)
+        seen_mouth(model, face, parameters, estimate.identity, targets, weights)
         for face, parameters, targets in zip(state.faces, estimate.photos, state.targets, strict=True)
     )
     return replace(state, estimate=replace(estimate, photos=photos))

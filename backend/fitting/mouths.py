@@ -12,13 +12,12 @@ from dataclasses import replace
 import numpy as np
 from scipy.optimize import lsq_linear
 
-from backend.fitting.detector_model import expected_errors
+from backend.fitting.detector_model import expected_errors, upright_axes
 from backend.fitting.initial_pose import face_scale
 from backend.fitting.landmark_targets import LandmarkModel
 from backend.fitting.parameters import PhotoParameters, project_with_derivatives
-from backend.fitting.points import SurfacePoints, points_at_landmarks
-from backend.fitting.solver import PointTargets, SolverWeights, residuals
-from backend.geometry.template import Template
+from backend.fitting.points import SurfacePoints
+from backend.fitting.solver import PointTargets, SolverWeights, residuals, robust_weights
 from backend.photos.collection import PhotoFace
 from backend.photos.landmarks import LOWER_LIP_EDGE, UPPER_LIP_EDGE
 from backend.rig.arkit import ARKIT_NAMES
@@ -33,7 +32,6 @@ _ROUNDS = 4
 
 
 def seen_mouth(
-    template: Template,
     model: LandmarkModel,
     face: PhotoFace,
     parameters: PhotoParameters,
@@ -43,10 +41,10 @@ def seen_mouth(
 ) -> PhotoParameters:
     """The photo's parameters with an expression whose lips are apart as in the photo.
 
-    template, model, identity : the face as the fit has found it. targets : what the expression was solved for; how well
+    model, identity : the face as the fit has found it. targets : what the expression was solved for; how well
     they know it says what a change costs.
     """
-    edges = points_at_landmarks(template, template.landmarks478).take(np.array(LOWER_LIP_EDGE + UPPER_LIP_EDGE))
+    edges = model.points.take(np.searchsorted(model.landmarks, LOWER_LIP_EDGE + UPPER_LIP_EDGE))
     wanted = _wanted_gaps(edges, model, face, parameters, identity)
     deviation = np.hypot(GAP_PERCENT / 100.0 * face_scale(face.landmarks), GAP_PIXELS)
     held = _held(parameters, identity, targets, weights)
@@ -70,8 +68,8 @@ def _wanted_gaps(
     straight = face.landmarks[:, :2].astype(np.float64) - bias
     seen = straight[list(LOWER_LIP_EDGE)] - straight[list(UPPER_LIP_EDGE)]
     shut, _ = _gaps(edges, replace(parameters, expression=np.zeros_like(parameters.expression)), identity)
-    down = -parameters.rotation[:2, 1]
-    apart = (seen - shut) @ (down / max(float(np.linalg.norm(down)), 1e-6))
+    down = upright_axes(parameters.rotation)[:, 1]
+    apart = (seen - shut) @ down
     return shut if np.median(apart) < SHUT_PERCENT / 100.0 * scale else seen
 
 
@@ -90,8 +88,6 @@ def _held(
     positions = targets.points.positions(identity, parameters.expression)
     _, by_point, _ = project_with_derivatives(parameters, positions)
     rows = targets.whitening @ by_point @ targets.points.expression[..., _KEYS]  # (M, 2, K)
-    squared = (residuals(parameters, identity, targets) ** 2).sum(-1)
-    scale = weights.outlier_scale**2
-    trust = targets.information * (scale / (scale + squared)) ** 2  # Geman-McClure
+    trust = robust_weights(residuals(parameters, identity, targets), targets.information, weights.outlier_scale)
     known = np.einsum("m,mia,mib->ab", trust, rows, rows) + np.diag(weights.expression_information[_KEYS])
     return np.linalg.cholesky(known).T

@@ -172,6 +172,12 @@ def robust_cost(residual: np.ndarray, information: np.ndarray, scale: float) -> 
     return float(0.5 * (information * scale**2 * squared / (scale**2 + squared)).sum())
 
 
+def robust_weights(residual: np.ndarray, information: np.ndarray, scale: float) -> np.ndarray:
+    """(M,) what each point counts for in least squares that have the gradient of ``robust_cost``; residual (M, 2)."""
+    squared = (residual**2).sum(-1)
+    return information * (scale**2 / (scale**2 + squared)) ** 2
+
+
 def _photo_cost(
     parameters: PhotoParameters,
     estimate: FaceEstimate,
@@ -217,10 +223,7 @@ def _photo_system(
     pixels, by_point, by_pose = project_with_derivatives(parameters, positions)
     off = pixels + targets.nuisance @ parameters.nuisance - targets.pixels
     residual = np.einsum("mij,mj->mi", targets.whitening, off)
-    squared = (residual**2).sum(-1)
-    scale = weights.outlier_scale**2
-    confidence = targets.information * (scale / (scale + squared)) ** 2
-    root = np.sqrt(confidence)[:, None, None]
+    root = np.sqrt(robust_weights(residual, targets.information, weights.outlier_scale))[:, None, None]
 
     by_point = root * (targets.whitening @ by_point)  # (M, 2, 3)
     by_pose, by_nuisance = (root * (targets.whitening @ by) for by in (by_pose, targets.nuisance))

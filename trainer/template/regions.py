@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from PIL import Image
 
+from backend.geometry.smoothstep import smoothstep
 from trainer.template.atlas import chart_labels, makehuman_map
 from trainer.template.makehuman import BaseMesh, data_folder
 from trainer.template.topology import Selection
@@ -13,12 +14,6 @@ REGION_NAMES = (
     "face", "lips", "lip_upper", "lip_lower", "lids_left", "lids_right", "mouth_interior", "nose", "brows", "cheeks",
     "forehead", "chin", "ears", "scalp", "neck", "eye_sockets",
 )  # fmt: skip
-
-
-def _smoothstep(value: np.ndarray, low: float, high: float) -> np.ndarray:
-    """0 below ``low``, 1 above ``high``, smooth between (``low`` may exceed ``high``)."""
-    t = np.clip((value - low) / (high - low), 0.0, 1.0)
-    return t * t * (3.0 - 2.0 * t)
 
 
 def _distance_to_polyline(points: np.ndarray, line: np.ndarray) -> np.ndarray:
@@ -78,19 +73,19 @@ def bake_regions(base: BaseMesh, selection: Selection, landmarks: np.ndarray) ->
     mouth_line = np.interp(np.abs(x), np.abs(landmarks[[62, 63, 64], 0]), landmarks[[62, 63, 64], 1])
     upper = (y > mouth_line - 2e-4).astype(float)
     nose_line = np.concatenate([landmarks[27:31], landmarks[31:36]])
-    nose = face * _smoothstep(_distance_to_polyline(points, nose_line), 0.019, 0.011) * (1.0 - lids) * (1.0 - lips)
+    nose = face * smoothstep(0.019, 0.011, _distance_to_polyline(points, nose_line)) * (1.0 - lids) * (1.0 - lips)
     brow_line = landmarks[22:27]
     brow_distance = _distance_to_polyline(points * [1, 1, 1], brow_line)
-    brows = face * _smoothstep(np.minimum(brow_distance, brow_distance[selection.mirror]), 0.0085, 0.0045) * (1 - lids)
+    brows = face * smoothstep(0.0085, 0.0045, np.minimum(brow_distance, brow_distance[selection.mirror])) * (1 - lids)
     brow_height = np.interp(np.abs(x), brow_line[:, 0], brow_line[:, 1])
-    forehead = face * _smoothstep(y, brow_height.max() + 0.002, brow_height.max() + 0.010)
+    forehead = face * smoothstep(brow_height.max() + 0.002, brow_height.max() + 0.010, y)
     chin_top = landmarks[57, 1]
-    chin = face * _smoothstep(y, chin_top, chin_top - 0.006) * _smoothstep(np.abs(x), 0.036, 0.024) * (1 - lips)
-    cheeks = face * _smoothstep(y, landmarks[41, 1] - 0.004, landmarks[41, 1] - 0.012)
-    cheeks *= _smoothstep(np.abs(x), 0.018, 0.028) * (1 - nose) * (1 - lips) * (1 - chin) * (1 - lids)
+    chin = face * smoothstep(chin_top, chin_top - 0.006, y) * smoothstep(0.036, 0.024, np.abs(x)) * (1 - lips)
+    cheeks = face * smoothstep(landmarks[41, 1] - 0.004, landmarks[41, 1] - 0.012, y)
+    cheeks *= smoothstep(0.018, 0.028, np.abs(x)) * (1 - nose) * (1 - lips) * (1 - chin) * (1 - lids)
     outside = skin * (1.0 - face) * (1.0 - ears)
     # the scalp ends at a plane from below the ear to the hairline of the nape
-    above = _smoothstep(y - 0.10 * (0.05 - z), 0.668, 0.690)
+    above = smoothstep(0.668, 0.690, y - 0.10 * (0.05 - z))
     scalp, neck = outside * above, outside * (1.0 - above)
     masks = {
         "face": face, "lips": lips, "lip_upper": lips * upper, "lip_lower": lips * (1 - upper),

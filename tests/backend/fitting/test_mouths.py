@@ -96,7 +96,7 @@ def test_lips_are_as_far_apart_as_in_the_photo(
     targets = landmark_targets(TEMPLATE, model, photo, start, NOBODY, LandmarkStage())
     targets = replace(targets, information=0.02 * targets.information)  # a fit that is held by what came before
     weights = solver_weights(PriorWeights(), identity_prior(TEMPLATE, PriorWeights()), 3.0)
-    moved = seen_mouth(TEMPLATE, model, photo, start, NOBODY, targets, weights)
+    moved = seen_mouth(model, photo, start, NOBODY, targets, weights)
     before, after, right = (gap_mm(one.expression) for one in (start, moved, wanted))
     assert abs(before - right) > 1.0
     assert abs(after - right) < 0.3
@@ -109,5 +109,5 @@ def test_a_mouth_that_is_right_stays(model: LandmarkModel) -> None:
     photo = photo_of(wanted, model)
     targets = landmark_targets(TEMPLATE, model, photo, wanted, NOBODY, LandmarkStage())
     weights = solver_weights(PriorWeights(), identity_prior(TEMPLATE, PriorWeights()), 3.0)
-    moved = seen_mouth(TEMPLATE, model, photo, wanted, NOBODY, targets, weights)
+    moved = seen_mouth(model, photo, wanted, NOBODY, targets, weights)
     np.testing.assert_allclose(moved.expression, wanted.expression, atol=0.01)
