@@ -226,6 +226,17 @@ class Look:
         return Look(self.probabilities[:, :, ::-1], self.features[:, :, ::-1])
 
 
+def load_parsing_net(folder: Path | None, device: torch.device) -> tuple[ParsingNet, str]:
+    """The net of ``assets/parsing`` (or ``folder``) for inference, and its version.
+
+    Raises ``LikenessError`` (``missing_part``) when the net is not trained or its files are damaged.
+    """
+    weights = load_model(MODEL_NAME, folder)
+    network = ParsingNet(ParsingNetConfig.from_json(weights.config))
+    load_weights_into(network, weights)
+    return network.fused().to(device, memory_format=torch.channels_last), weights.version
+
+
 class FaceParser:
     """The trained net, ready for photographs."""
 
@@ -233,20 +244,14 @@ class FaceParser:
         self.size = network.config.size
         self.device = device
         self.version = version
-        self._network = network.fused().to(device, memory_format=torch.channels_last)
+        self._network = network
 
     @staticmethod
     def load(folder: Path | None = None, device: str | torch.device = "cpu") -> FaceParser:
-        """Load ``assets/parsing`` (or ``folder``).
-
-        Raises
-        ------
-        LikenessError : ``missing_part`` when the net is not trained or its files are damaged.
-        """
-        weights = load_model(MODEL_NAME, folder)
-        network = ParsingNet(ParsingNetConfig.from_json(weights.config))
-        load_weights_into(network, weights)
-        return FaceParser(network, torch.device(device), weights.version)
+        """As ``load_parsing_net``."""
+        device = torch.device(device)
+        network, version = load_parsing_net(folder, device)
+        return FaceParser(network, device, version)
 
     @torch.inference_mode()
     def labels(self, pixels: np.ndarray) -> np.ndarray:

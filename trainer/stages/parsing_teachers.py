@@ -8,8 +8,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from backend.models.checkpoints import load_model, load_weights_into
-from backend.models.parsing import MODEL_NAME, ParsingNet, ParsingNetConfig
+from backend.models.parsing import load_parsing_net
 
 
 class ParsingTeachers:
@@ -17,12 +16,7 @@ class ParsingTeachers:
 
     def __init__(self, folders: Sequence[str], device: torch.device) -> None:
         """Load them; raises ``LikenessError`` (``missing_part``) where a folder has no net."""
-        self._networks = []
-        for folder in folders:
-            weights = load_model(MODEL_NAME, Path(folder))
-            network = ParsingNet(ParsingNetConfig.from_json(weights.config))
-            load_weights_into(network, weights)
-            self._networks.append(network.fused().to(device, memory_format=torch.channels_last))
+        self._networks = [load_parsing_net(Path(folder), device)[0] for folder in folders]
 
     @torch.no_grad()
     def probabilities(self, pictures: Tensor) -> Tensor:
