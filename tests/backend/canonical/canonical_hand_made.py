@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from plain_photo import plain_photo
 
 from backend.canonical.canonical_face import CanonicalFace, CanonicalPhoto, PhotoAlignment
 from backend.fitting.canonical_place import CanonicalPlace
@@ -59,18 +60,12 @@ def made_photo(number: int, **changes: object) -> PhotoFace:
     pixels = np.kron(generator.integers(40, 220, (10, 10, 3)), np.ones((30, 30, 1))).astype(np.uint8)
     values = {
         "name": f"{number}.png",
-        "source_size": (300, 300),
-        "focal_px": None,
         "pixels": pixels,
-        "crop_scale": 1.0,
-        "crop_offset": (0.0, 0.0),
         "landmarks": (mean_landmarks().points * 130 + 150).astype(np.float32),
         "labels": np.full((300, 300), FaceClass.SKIN, np.uint8),
-        "monochrome": False,
-        "yaw_degrees": 0.0,
         "quality": PhotoQuality(0.9, 0.9, 0.9, 0.9, 0.9, 0.9),
     }
-    return PhotoFace(**(values | changes))
+    return plain_photo((300, 300), **(values | changes))
 
 
 def canonical_of(template: Template, identity: np.ndarray, place: CanonicalPlace, size: int = 64) -> CanonicalFace:

@@ -7,13 +7,14 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from plain_photo import plain_photo
 from scipy.spatial.transform import Rotation
 
 from backend.encoded.encoded_face import EncodedFace, EncodedPhoto
 from backend.geometry.template import Template
 from backend.models.checkpoints import ModelWeights, fingerprint, half_precision, save_model
 from backend.models.learned_basis import MODEL_NAME, LearnedBasisConfig, LearnedBasisNet
-from backend.photos.collection import FaceClass, PhotoFace, PhotoQuality
+from backend.photos.collection import FaceClass, PhotoFace
 from backend.photos.sampling import Window
 
 TINY = LearnedBasisConfig(
@@ -53,18 +54,13 @@ def photo_of(
     in_camera = (points - points.mean(0)) @ rotation.T + [0.01 * distance, -0.02 * distance, distance]
     pixels = 1700 * distance * in_camera[:, :2] / in_camera[:, 2:] + 200
     generator = np.random.default_rng(number)
-    face = PhotoFace(
+    face = plain_photo(
+        (400, 400),
         name=f"{number}.png",
-        source_size=(400, 400),
-        focal_px=None,
         pixels=np.kron(generator.integers(40, 220, (10, 10, 3)), np.ones((40, 40, 1))).astype(np.uint8),
-        crop_scale=1.0,
-        crop_offset=(0.0, 0.0),
         landmarks=np.concatenate([pixels, np.zeros((478, 1))], 1).astype(np.float32),
         labels=np.full((400, 400), FaceClass.SKIN, np.uint8),
-        monochrome=False,
         yaw_degrees=yaw,
-        quality=PhotoQuality(1, 1, 1, 1, 1, 1),
     )
     count = template.head.vertex_stop
     window = Window((200.0, 200.0), 300.0)

@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from hand_made import front_camera
+from plain_photo import plain_photo
 from test_lash_alpha import asset_with_strip
 
 from backend.exchange.asset_mesh import asset_mesh, camera_window, neutral_light, portrait_camera
@@ -20,7 +21,7 @@ from backend.exchange.preview import (
     preview_picture,
 )
 from backend.fitting.fitted_face import FittedFace, FittedPhoto
-from backend.photos.collection import PhotoFace, PhotoQuality
+from backend.photos.collection import PhotoFace
 from backend.rig.arkit import ARKIT_INDEX
 
 
@@ -58,18 +59,13 @@ def fitted_to(asset: FaceAsset, brightness: float, face: PhotoFace) -> PhotoPrev
 
 
 def photo_face(source_size: tuple[int, int], crop_scale: float, crop_offset: tuple[float, float]) -> PhotoFace:
-    return PhotoFace(
+    return plain_photo(
+        (320, 400),
         name="a photo.jpg",
         source_size=source_size,
-        focal_px=None,
         pixels=np.full((400, 320, 3), (20, 40, 200), np.uint8),
         crop_scale=crop_scale,
         crop_offset=crop_offset,
-        landmarks=np.zeros((478, 3), np.float32),
-        labels=np.zeros((400, 320), np.uint8),
-        monochrome=False,
-        yaw_degrees=0.0,
-        quality=PhotoQuality(1, 1, 1, 1, 1, 1),
     )
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.spatial.transform import Rotation
+from plain_photo import plain_photo
+from view_hand_made import view
 
-from backend.fitting.parameters import FACING_CAMERA, PhotoParameters
+from backend.fitting.parameters import PhotoParameters
 from backend.geometry.topology import triangles_from_quads
-from backend.photos.collection import FaceClass, PhotoFace, PhotoQuality
+from backend.photos.collection import FaceClass, PhotoFace
 from backend.rendering.render import render_mesh
 
 SIZE = 480
@@ -26,18 +27,7 @@ def blotched(template) -> np.ndarray:
 
 
 def photo(template, yaw: float) -> PhotoParameters:
-    return PhotoParameters(
-        rotation=FACING_CAMERA @ Rotation.from_euler("y", yaw, degrees=True).as_matrix(),
-        pivot=template.landmarks68.positions(template.vertices).mean(0).astype(np.float64),
-        lateral=np.zeros(2),
-        log_scale=float(np.log(1800.0)),
-        log_distance=0.0,
-        principal_offset=np.zeros(2),
-        centre=np.array([SIZE / 2, SIZE / 2]),
-        size=(SIZE, SIZE),
-        expression=np.zeros(52),
-        nuisance=np.zeros(0),
-    )
+    return view(template, yaw, SIZE, 1800.0, 1.0)
 
 
 def photograph(template, vertices: np.ndarray, parameters: PhotoParameters, colors: np.ndarray) -> PhotoFace:
@@ -45,16 +35,10 @@ def photograph(template, vertices: np.ndarray, parameters: PhotoParameters, colo
     camera = parameters.camera()
     pixels = render_mesh(vertices.astype(np.float32), triangles, camera, colors=colors, background=(90, 120, 150))
     landmarks = camera.project(template.landmarks478.positions(vertices))
-    return PhotoFace(
+    return plain_photo(
+        (SIZE, SIZE),
         name=f"{parameters.rotation[0, 2]:.2f}",
-        source_size=(SIZE, SIZE),
-        focal_px=None,
         pixels=pixels,
-        crop_scale=1.0,
-        crop_offset=(0.0, 0.0),
         landmarks=landmarks.astype(np.float32),
         labels=np.full((SIZE, SIZE), FaceClass.SKIN, np.uint8),
-        monochrome=False,
-        yaw_degrees=0.0,
-        quality=PhotoQuality(1, 1, 1, 1, 1, 1),
     )

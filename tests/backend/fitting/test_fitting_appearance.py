@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from plain_photo import plain_photo
 from scipy.spatial.transform import Rotation
 
 from backend.fitting.appearance import PosedPhoto, estimate_appearance
 from backend.geometry.template import load_template
 from backend.geometry.topology import triangles_from_quads
-from backend.photos.collection import FaceClass, PhotoFace, PhotoQuality
+from backend.photos.collection import FaceClass, PhotoFace
 from backend.rendering.camera import Camera
 from backend.rendering.render import render_mesh
 from backend.rendering.spherical_harmonics import light_from_directions
@@ -32,19 +33,7 @@ def camera_at(template, yaw: float) -> Camera:
 
 
 def photo_face(name: str, pixels: np.ndarray, labels: np.ndarray, monochrome: bool = False) -> PhotoFace:
-    return PhotoFace(
-        name=name,
-        source_size=(SIZE, SIZE),
-        focal_px=None,
-        pixels=pixels,
-        crop_scale=1.0,
-        crop_offset=(0.0, 0.0),
-        landmarks=np.zeros((478, 3), np.float32),
-        labels=labels,
-        monochrome=monochrome,
-        yaw_degrees=0.0,
-        quality=PhotoQuality(1, 1, 1, 1, 1, 1),
-    )
+    return plain_photo((SIZE, SIZE), name=name, pixels=pixels, labels=labels, monochrome=monochrome)
 
 
 def render_people(template, albedo: np.ndarray, monochrome: bool = False) -> tuple[PosedPhoto, ...]:

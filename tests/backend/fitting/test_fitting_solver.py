@@ -7,9 +7,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
+from view_hand_made import view
 
 from backend.fitting.options import PriorWeights
-from backend.fitting.parameters import FACING_CAMERA, PhotoParameters
+from backend.fitting.parameters import FACING_CAMERA
 from backend.fitting.points import points_at_landmarks
 from backend.fitting.population import standard_normal
 from backend.fitting.solver import CameraPrior, FaceEstimate, PointTargets, expression_prior, solve, solver_weights
@@ -24,23 +25,10 @@ def template():
     return load_template()
 
 
-PIVOT = load_template().landmarks68.positions(load_template().vertices).mean(0)
-
-
 def photo(yaw: float, pitch: float, distance: float, expression: np.ndarray, pixels_per_metre: float = 2500.0):
     turn = Rotation.from_euler("yx", [yaw, pitch], degrees=True).as_matrix()
-    return PhotoParameters(
-        rotation=FACING_CAMERA @ turn,
-        pivot=PIVOT.astype(np.float64),
-        lateral=np.array([0.02, -0.01]),
-        log_scale=float(np.log(pixels_per_metre)),
-        log_distance=float(np.log(distance)),
-        principal_offset=np.zeros(2),
-        centre=np.array([400.0, 400.0]),
-        size=(800, 800),
-        expression=expression,
-        nuisance=np.zeros(0),
-    )
+    changes = {"rotation": FACING_CAMERA @ turn, "lateral": np.array([0.02, -0.01]), "expression": expression}
+    return view(load_template(), yaw, 800, pixels_per_metre, distance, **changes)
 
 
 def seen(template, truth: FaceEstimate, noise_px: float, seed: int = 0):

@@ -6,18 +6,18 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from scipy.spatial.transform import Rotation
+from plain_photo import plain_photo
+from view_hand_made import view
 
 from backend.fitting.detector_model import DetectorModel
 from backend.fitting.fit import fit_face
 from backend.fitting.initial_pose import initial_parameters
 from backend.fitting.landmark_targets import LandmarkModel, landmark_model, landmark_targets
 from backend.fitting.options import FitOptions, LandmarkStage, PriorWeights
-from backend.fitting.parameters import FACING_CAMERA, PhotoParameters
 from backend.geometry.similarity import nearest_similarity
 from backend.geometry.template import load_template
 from backend.models.landmarks import net_points
-from backend.photos.collection import PhotoCollection, PhotoFace, PhotoQuality, SurfaceLandmarks
+from backend.photos.collection import PhotoCollection, PhotoFace, SurfaceLandmarks
 
 SIZE = 600
 TEMPLATE = load_template()
@@ -32,37 +32,17 @@ def model() -> LandmarkModel:
     return replace(own, surface_errors=errors)
 
 
-def camera(yaw: float) -> PhotoParameters:
-    return PhotoParameters(
-        rotation=FACING_CAMERA @ Rotation.from_euler("y", yaw, degrees=True).as_matrix(),
-        pivot=TEMPLATE.landmarks478.positions(TEMPLATE.vertices).mean(0).astype(np.float64),
-        lateral=np.zeros(2),
-        log_scale=float(np.log(2200.0)),
-        log_distance=float(np.log(1.2)),
-        principal_offset=np.zeros(2),
-        centre=np.array([SIZE / 2, SIZE / 2]),
-        size=(SIZE, SIZE),
-        expression=np.zeros(52),
-        nuisance=np.zeros(0),
-    )
-
-
 def face(name: str, yaw: float, detected: np.ndarray, surface: np.ndarray | None) -> PhotoFace:
     """Landmarks of neutral vertices (V, 3) as the detector and as the net see them."""
-    view = camera(yaw).camera()
-    places = None if surface is None else view.project(net_points().positions(surface))[:, :2]
-    return PhotoFace(
+    parameters = view(TEMPLATE, yaw, SIZE, 2200.0, 1.2)
+    camera = parameters.camera()
+    places = None if surface is None else camera.project(net_points().positions(surface))[:, :2]
+    return plain_photo(
+        (SIZE, SIZE),
         name=name,
-        source_size=(SIZE, SIZE),
-        focal_px=2200.0 * 1.2,
-        pixels=np.zeros((SIZE, SIZE, 3), np.uint8),
-        crop_scale=1.0,
-        crop_offset=(0.0, 0.0),
-        landmarks=view.project(TEMPLATE.landmarks478.positions(detected)).astype(np.float32),
-        labels=np.zeros((SIZE, SIZE), np.uint8),
-        monochrome=False,
+        focal_px=parameters.focal,
+        landmarks=camera.project(TEMPLATE.landmarks478.positions(detected)).astype(np.float32),
         yaw_degrees=-yaw,
-        quality=PhotoQuality(1, 1, 1, 1, 1, 1),
         surface=None if places is None else SurfaceLandmarks(places, np.full(478, 1.0)),
     )
 

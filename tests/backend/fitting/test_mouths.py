@@ -6,18 +6,19 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from scipy.spatial.transform import Rotation
+from plain_photo import plain_photo
+from view_hand_made import view
 
 from backend.fitting.detector_model import expected_errors
 from backend.fitting.initial_pose import face_scale
 from backend.fitting.landmark_targets import LandmarkModel, landmark_model, landmark_targets
 from backend.fitting.mouths import seen_mouth
 from backend.fitting.options import LandmarkStage, PriorWeights
-from backend.fitting.parameters import FACING_CAMERA, PhotoParameters
+from backend.fitting.parameters import PhotoParameters
 from backend.fitting.population import identity_prior
 from backend.fitting.solver import solver_weights
 from backend.geometry.template import load_template
-from backend.photos.collection import PhotoFace, PhotoQuality
+from backend.photos.collection import PhotoFace
 from backend.photos.landmarks import LOWER_LIP_EDGE, UPPER_LIP_EDGE
 from backend.rig.arkit import ARKIT_INDEX, ARKIT_NAMES
 
@@ -41,18 +42,7 @@ def weights_of(**keys: float) -> np.ndarray:
 
 
 def parameters_with(expression: np.ndarray, yaw: float, model: LandmarkModel) -> PhotoParameters:
-    return PhotoParameters(
-        rotation=FACING_CAMERA @ Rotation.from_euler("y", yaw, degrees=True).as_matrix(),
-        pivot=TEMPLATE.landmarks478.positions(TEMPLATE.vertices).mean(0).astype(np.float64),
-        lateral=np.zeros(2),
-        log_scale=float(np.log(2200.0)),
-        log_distance=float(np.log(1.2)),
-        principal_offset=np.zeros(2),
-        centre=np.array([SIZE / 2, SIZE / 2]),
-        size=(SIZE, SIZE),
-        expression=expression,
-        nuisance=np.zeros(model.nuisance_size),
-    )
+    return view(TEMPLATE, yaw, SIZE, 2200.0, 1.2, expression=expression, nuisance=np.zeros(model.nuisance_size))
 
 
 def photo_of(true: PhotoParameters, model: LandmarkModel) -> PhotoFace:
@@ -61,11 +51,7 @@ def photo_of(true: PhotoParameters, model: LandmarkModel) -> PhotoFace:
     landmarks = true.camera().project(TEMPLATE.landmarks478.positions(vertices))
     bias, *_ = expected_errors(model.detector, true, face_scale(landmarks))
     landmarks[:, :2] += bias
-    pixels, labels = np.zeros((SIZE, SIZE, 3), np.uint8), np.zeros((SIZE, SIZE), np.uint8)
-    quality = PhotoQuality(1, 1, 1, 1, 1, 1)
-    return PhotoFace(
-        "a", (SIZE, SIZE), 2640.0, pixels, 1.0, (0.0, 0.0), landmarks.astype(np.float32), labels, False, 0.0, quality
-    )
+    return plain_photo((SIZE, SIZE), focal_px=true.focal, landmarks=landmarks.astype(np.float32))
 
 
 def gap_mm(expression: np.ndarray) -> float:

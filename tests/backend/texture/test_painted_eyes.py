@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from plain_photo import plain_photo
 
-from backend.photos.collection import FaceClass, PhotoFace, PhotoQuality
+from backend.photos.collection import FaceClass, PhotoFace
 from backend.rendering.color import srgb_bytes
 from backend.texture.eyes import (
     DEFAULT_IRIS,
@@ -63,8 +64,7 @@ def _eye_photo(iris: np.ndarray, labels_value: int = FaceClass.EYES, white: floa
         for k, (dx, dy) in enumerate(((0, 0), (1, 0), (0, -1), (-1, 0), (0, 1))):
             landmarks[row + k, :2] = (x + radius * dx, y + radius * dy)
     labels = np.full((size, size), labels_value, np.uint8)
-    quality = PhotoQuality(1.0, 1.0, 1.0, 1.0, 1.0, 1.0)
-    return PhotoFace("a", (size, size), None, srgb_bytes(linear), 1.0, (0, 0), landmarks, labels, False, 0.0, quality)
+    return plain_photo((size, size), pixels=srgb_bytes(linear), landmarks=landmarks, labels=labels)
 
 
 @pytest.mark.parametrize("iris", [BLUE, np.array([0.07, 0.035, 0.015]), np.array([0.11, 0.12, 0.06])])
