@@ -30,7 +30,6 @@ from trainer.template.registration import vertex_normals
 from trainer.template.scans import triangulate
 
 SIZE = 512
-YAW_NODES = (-60.0, -40.0, -20.0, 0.0, 20.0, 40.0, 60.0)
 OUTLINE = (
     10, 338, 297, 332, 284, 251, 389, 356, 454, 323, 361, 288, 397, 365, 379, 378, 400, 377, 152, 148, 176, 149, 150,
     136, 172, 58, 132, 93, 234, 127, 162, 21, 54, 103, 67, 109,
@@ -178,14 +177,11 @@ class Calibration:
     ----------
     vertices : (478, 3); barycentrics : (478, 3).
     deviation : (478,) robust standard deviation of the reprojection, per cent of ``Observation.scale``, frontal.
-    yaw_deviation : (7, 478) the same at ``YAW_NODES``; yaw_bias : (7, 478, 2) mean error in the picture, per cent.
     """
 
     vertices: np.ndarray
     barycentrics: np.ndarray
     deviation: np.ndarray
-    yaw_deviation: np.ndarray
-    yaw_bias: np.ndarray
 
 
 def calibrate(template: Template, observations: list[Observation], iterations: int = 12) -> Calibration:
@@ -212,7 +208,12 @@ def calibrate(template: Template, observations: list[Observation], iterations: i
         move *= np.minimum(1.0, 0.003 / np.maximum(length, 1e-12))
         target = (corners * barycentrics[..., None]).sum(1) + move
         vertices, barycentrics = _onto_surfaces(target, mean, surfaces)
-    return _statistics(observations, normals, vertices, barycentrics)
+    errors = np.stack([
+        _residual(o, normal, vertices, barycentrics)[0] / o.scale * 100
+        for o, normal in zip(observations, normals, strict=True) if abs(o.yaw) < 15
+    ])  # fmt: skip
+    deviation = np.median(np.linalg.norm(errors, axis=2), axis=0) / 1.1774  # median of a Rayleigh law
+    return Calibration(vertices, barycentrics, deviation)
 
 
 def _onto_surfaces(
@@ -315,26 +316,6 @@ def _residual(
     return observation.landmarks - projected[:, :2], jacobian, facing
 
 
-def _statistics(
-    observations: list[Observation], normals: list[np.ndarray], vertices: np.ndarray, barycentrics: np.ndarray
-) -> Calibration:
-    errors = np.stack([
-        _residual(o, normal, vertices, barycentrics)[0] / o.scale * 100
-        for o, normal in zip(observations, normals, strict=True)
-    ])  # fmt: skip
-    yaws = np.array([o.yaw for o in observations])
-    frontal = np.abs(yaws) < 15
-    deviation = np.median(np.linalg.norm(errors[frontal], axis=2), axis=0) / 1.1774  # median of a Rayleigh law
-    by_yaw, bias = [], []
-    for node in YAW_NODES:
-        weight = np.clip(1 - np.abs(yaws - node) / 20, 0, 1)
-        chosen = weight > 0.25
-        middle = np.median(errors[chosen], axis=0)
-        bias.append(middle)
-        by_yaw.append(np.median(np.linalg.norm(errors[chosen] - middle, axis=2), axis=0) / 1.1774)
-    return Calibration(vertices, barycentrics, deviation, np.stack(by_yaw), np.stack(bias))
-
-
 def symmetric_calibration(template: Template, result: Calibration, partners: np.ndarray) -> Calibration:
     """``result`` averaged with its mirror image; ``partners`` (478,) is each landmark's partner on the other side."""
     mean = template.vertices.astype(np.float64)
@@ -342,9 +323,7 @@ def symmetric_calibration(template: Template, result: Calibration, partners: np.
     both = 0.5 * (points + points[partners] * [-1.0, 1.0, 1.0])
     vertices, barycentrics = _onto_surfaces(both, mean, _surfaces(template))
     deviation = 0.5 * (result.deviation + result.deviation[partners])
-    yaw_deviation = 0.5 * (result.yaw_deviation + result.yaw_deviation[::-1][:, partners])
-    yaw_bias = 0.5 * (result.yaw_bias + result.yaw_bias[::-1][:, partners] * [-1.0, 1.0])
-    return Calibration(vertices, barycentrics, deviation, yaw_deviation, yaw_bias)
+    return Calibration(vertices, barycentrics, deviation)
 
 
 def write_calibration(result: Calibration, path: Path) -> None:
