@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from torch.nn import functional
 
 from backend.photos.collection import FaceClass
 from trainer.stages.backdrops import behind_heads, change_backdrops
@@ -41,9 +42,8 @@ def test_heads_clothes_and_unknown_pixels_stay(heads: tuple[torch.Tensor, torch.
     assert torch.equal(where, behind_heads(labels))
     kept = ~where[:, None].expand_as(pictures)
     assert torch.equal(changed[kept], pictures[kept])
-    inner = where[:, None].expand_as(pictures) & torch.nn.functional.max_pool2d((~where).float()[:, None], 3, 1, 1).eq(
-        0
-    )
+    beside_kept = functional.max_pool2d((~where).float()[:, None], 3, stride=1, padding=1) > 0
+    inner = ~beside_kept.expand_as(pictures)
     assert (changed - pictures)[inner].abs().mean() > 0.1, "another picture is there"
 
 

@@ -1,4 +1,4 @@
-"""Where the lips part, for the solver of expressions."""
+"""How well the solver of expressions knows how far lids and lips are apart."""
 
 import numpy as np
 
