@@ -14,7 +14,7 @@ from backend.models.lap import CanonicalMaps
 from backend.models.lap_render import view_of
 from backend.rendering.camera_models import CanonicalCamera, View
 from trainer.contracts import OptimizerConfig
-from trainer.data.lap import LapPeopleConfig
+from trainer.data.lap import LapPeopleConfig, landmark_shapes
 from trainer.evaluate.metrics.depth import comparison_mask, depth_normals, mad, side
 from trainer.logs import read_log
 from trainer.loop import RunOptions, train
@@ -121,7 +121,10 @@ def test_terms_without_truth_are_those_of_pictures() -> None:
     assert set(terms) == {"photometric", "mean_view", "coefficients"}
 
 
-def test_networks_that_are_told_of_landmarks_get_shapes_from_the_source_and_learn_from_them() -> None:
+def test_networks_that_are_told_of_landmarks_get_shapes_from_the_source_and_learn_from_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(landmark_shapes, "PEOPLE", 200)  # all 3,000 take seconds
     source = LapPeopleConfig(size=32, photos=2, seed=3, film=False, marks=True)
     network = dataclasses.replace(
         SMALL_NET,

@@ -13,8 +13,8 @@ from backend.models.lap_landmarks import LandmarkFace
 from backend.rendering.camera_models import LAP_PIVOT, CanonicalCamera, View
 from trainer.contracts import SourceConfig
 from trainer.data.lap import LapBatch, LapMixConfig, LapPeopleConfig
+from trainer.data.lap import landmark_shapes as shapes
 from trainer.data.lap.batch import FACE_CLASSES, class_mask, join_lap
-from trainer.data.lap.landmark_shapes import landmark_shapes
 from trainer.data.lap.stored import StoredSets
 from trainer.stages.lap_augment import LapAugmentConfig, augment_sets
 from trainer.stages.lap_metrics import Errors, view_errors
@@ -28,6 +28,14 @@ VIEWS = LapConfig(size=32, translation=(0.1, 0.1, 0.25))
 @pytest.fixture(scope="module")
 def people() -> LapBatch:
     return PEOPLE.build().batch(range(2), CPU)
+
+
+@pytest.fixture(scope="module")
+def mean_points() -> torch.Tensor:
+    """(478, 3) the landmarks of LAP's canonical face: the mean of people, here of a few."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(shapes, "PEOPLE", 200)
+        return shapes.landmark_shapes(32, 4, CPU).mean
 
 
 class _Sized:
@@ -94,11 +102,10 @@ def test_changed_photos_keep_their_truth(people: LapBatch, change: dict[str, flo
 
 
 @pytest.mark.parametrize("change", [{"mirror": 1.0}, {"rotate_degrees": 15.0}, {"zoom": 0.1}, {"shift": 0.05}])
-def test_changed_photos_keep_their_marks(people: LapBatch, change: dict[str, float]) -> None:
+def test_changed_photos_keep_their_marks(people: LapBatch, mean_points: torch.Tensor, change: dict[str, float]) -> None:
     reference, truth = LandmarkFace(32, 4, 8), people.truth
-    points = landmark_shapes(32, 4, CPU).mean
-    reference.points.copy_(points - points.new_tensor(LAP_PIVOT))
-    placed = View(truth.rotation, truth.translation).apply(points.expand(len(truth.rotation), -1, -1))
+    reference.points.copy_(mean_points - mean_points.new_tensor(LAP_PIVOT))
+    placed = View(truth.rotation, truth.translation).apply(mean_points.expand(len(truth.rotation), -1, -1))
     places = CanonicalCamera((32, 32)).project(placed)[..., :2] / 32
     marked = dataclasses.replace(people, marks=torch.cat([places, torch.full_like(places[..., :1], 0.01)], 2))
     torch.manual_seed(4)
