@@ -125,9 +125,9 @@ def duplicates(faces: Sequence[FaceCandidate], names: Sequence[str]) -> dict[int
     for face in sorted(faces, key=lambda face: (-round(face.quality.score, 2), face.photo)):
         for other in kept:
             if float(face.fingerprint @ other.fingerprint) > SAME_PICTURE:
-                left_out[face.photo] = f"It is the same picture as {names[other.photo]}, which is used."
+                left_out[face.photo] = f"It is the same picture as {names[other.photo]}; one of them is enough."
             elif float(face.fingerprint @ mirrored_fingerprint(other.fingerprint)) > SAME_PICTURE:
-                left_out[face.photo] = f"It is the mirror image of {names[other.photo]}, which is used."
+                left_out[face.photo] = f"It is the mirror image of {names[other.photo]}; one of them is enough."
             else:
                 continue
             break

@@ -8,6 +8,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from backend.photos import mediapipe_models
+from backend.photos.detect import detect_faces
 from backend.photos.mediapipe_models import Model
 
 NATIVE = b"W0000 00:00:1795164753.863319   10773 landmark_projection_calculator.cc:186] Using NORM_RECT\n"
@@ -57,3 +59,17 @@ def test_redirection_leaves_standard_error_usable() -> None:
     Model(lambda solutions: Chatty())
     after = os.fstat(2)
     assert (before.st_dev, before.st_ino) == (after.st_dev, after.st_ino)
+
+
+def test_a_picture_of_one_colour_is_not_searched_for_faces(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A black frame of a video, with a codec's noise; its search would take ten tiles and four turns."""
+    monkeypatch.setattr(mediapipe_models, "face_detector", lambda full_range: pytest.fail("it was searched"))
+    assert detect_faces(np.random.default_rng(0).integers(0, 5, (300, 400, 3), dtype=np.uint8)) == ()
+
+
+def test_dim_pictures_are_searched(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+    nothing = SimpleNamespace(process=lambda view: asked.append(view) or SimpleNamespace(detections=None))
+    monkeypatch.setattr(mediapipe_models, "face_detector", lambda full_range: nothing)
+    assert detect_faces(np.random.default_rng(0).integers(0, 20, (300, 400, 3), dtype=np.uint8)) == ()
+    assert len(asked) > 8

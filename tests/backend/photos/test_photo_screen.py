@@ -84,8 +84,8 @@ def test_copies_are_used_once_and_the_better_one() -> None:
     mirror = candidate(3, fingerprint=mirrored_fingerprint(other.fingerprint), quality=quality(score=0.5))
     left_out = duplicates([good, other, copy, mirror], NAMES)
     assert left_out == {
-        0: "It is the same picture as 2.jpg, which is used.",
-        3: "It is the mirror image of 1.jpg, which is used.",
+        0: "It is the same picture as 2.jpg; one of them is enough.",
+        3: "It is the mirror image of 1.jpg; one of them is enough.",
     }
 
 
