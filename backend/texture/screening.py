@@ -20,6 +20,8 @@ _STRAND_REACH = 0.014  # metres from labelled hair, within which a strand may li
 _MARGIN, _LIP_MARGIN = 0.0025, 0.0006  # metres
 _STRAND = 0.75  # log units darker than skin under the same light: hair or a hard shadow, not skin
 
+_DARK_ITSELF = (FaceClass.BROWS, FaceClass.FACIAL_HAIR, FaceClass.GLASSES)
+
 
 @dataclass(frozen=True)
 class TexelRegions:
@@ -113,7 +115,7 @@ def screen(
     chin = darker[(weight > 0.5) & (regions.chin > 0.7)]
     beard = len(chin) < 100 or float(np.median(chin)) > _BEARD
     bare = regions.hairless if beard else np.maximum(regions.hairless, regions.plain)
-    bare = smoothstep(0.2, 0.6, bare) * ~np.isin(unwrap.labels, (FaceClass.BROWS, FaceClass.FACIAL_HAIR))
+    bare = smoothstep(0.2, 0.6, bare) * ~np.isin(unwrap.labels, _DARK_ITSELF)
     bare = bare * smoothstep(_STRAND_REACH, 0.5 * _STRAND_REACH, unwrap.away)
     strand = smoothstep(0.6 * _STRAND, _STRAND, darker) * bare
     seen = unwrap.seen > 0.02

@@ -98,6 +98,7 @@ def believed(
     shown: Sequence[np.ndarray],
     cosines: Sequence[np.ndarray],
     cover: np.ndarray,
+    behind: np.ndarray,
     atlas: SurfaceAtlas,
     density: float,
     fade: float = FADE,
@@ -107,7 +108,8 @@ def believed(
     Parameters
     ----------
     shown, cosines : (P,) per photo at the atlas's texels. cover : (S, S) hair; a mirrored side counts as shown where
-        both have hair or neither. density : texels per metre.
+        both have hair or neither. behind : (P,) in [0, 1], where photos show rims of glasses; skin goes on behind them,
+        so that they are no border. density : texels per metre.
     """
     hairy = smoothstep(0.3, 0.7, atlas.gather(cover))
     evidence = np.maximum.reduce(
@@ -116,7 +118,7 @@ def believed(
             for weight, cosine in zip(shown, cosines, strict=True)
         ]
     )
-    known = atlas.image(evidence > _SHOWN)
+    known = atlas.image((evidence > _SHOWN) | (behind > _SHOWN))
     chart = atlas.image(np.ones(len(atlas.texel), bool))
     known |= known[:, ::-1] & (np.abs(cover - cover[:, ::-1]) < 0.5)
     count, pieces, statistics, _ = cv2.connectedComponentsWithStats((chart & ~known).astype(np.uint8), connectivity=4)
@@ -154,7 +156,8 @@ def make_up(
     sharp = [float(smoothstep(*SHARP, p.view.pixels_per_metre)) for p in photos]
     facing = [p.unwrap.cosine * (1.0 - _COARSE * (1.0 - own)) for p, own in zip(photos, sharp, strict=True)]
     coarse = 1.0 - max(sharp)
-    sure = believed(shown, facing, hair.cover, atlas, density, FADE * (1.0 + _COARSE * coarse))
+    behind = np.maximum.reduce([p.unwrap.seen * (p.unwrap.labels == FaceClass.GLASSES) for p in photos])
+    sure = believed(shown, facing, hair.cover, behind, atlas, density, FADE * (1.0 + _COARSE * coarse))
     weight = image_at_cage(surface, atlas, sure)  # (C,)
     line = _HAIR_SHOWN[0] + (_HAIR_SHOWN[1] - _HAIR_SHOWN[0]) * coarse
     sure = sure * (1.0 - smoothstep(line, 2.0 * line, _inside(hair.cover, density)))

@@ -10,6 +10,7 @@ import numpy as np
 from backend.geometry.normals import vertex_normals
 from backend.geometry.smoothstep import smoothstep
 from backend.photos.collection import FaceClass, PhotoFace
+from backend.photos.regions import BROW_RIGHT, EYE_RIGHT, grown, mirrored, polygon_mask
 from backend.rendering.camera import Camera
 from backend.rendering.color import linear_from_srgb
 from backend.rendering.visibility import depth_map, facing_cosine, point_visibility
@@ -30,6 +31,10 @@ _SURE = (
 )
 
 _IN_THE_WAY = (FaceClass.BACKGROUND, FaceClass.OCCLUDER, FaceClass.GLASSES)
+_BESIDE_GLASSES = np.array([FaceClass.BACKGROUND, FaceClass.OCCLUDER, FaceClass.HAIR])
+_CLEAR = 0.5  # of an eye's outline
+_THICK = 0.5  # of a lower rim's label that is dark: a wire's is mostly skin
+_BROW, _BROW_HUE = 0.35, 0.35  # log units: a brow behind a frame is so much darker than the skin around; its hue
 
 
 @dataclass(frozen=True)
@@ -169,6 +174,41 @@ def without_specks(labels: np.ndarray, pixels_per_metre: float) -> np.ndarray:
     return result
 
 
+def brows_behind_glasses(labels: np.ndarray, pixels: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
+    """Labels (S, S) in which glasses with thin frames and clear lenses leave of the brows what is dark and plain.
+
+    A wire frame is labelled several times as thick as it is, and often lies on a brow's lower edge. Frames are thin
+    where most of what is labelled as glasses below the eyes is as bright as skin, lenses are clear where the eyes
+    behind them are labelled as eyes. pixels (S, S, 3) uint8 sRGB; landmarks (478, 2 or 3) in them.
+    """
+    side = labels.shape[0]
+    skin, glasses = labels == FaceClass.SKIN, labels == FaceClass.GLASSES
+    if not glasses.any() or not skin.any():
+        return labels
+    log = np.log(np.maximum(linear_from_srgb(pixels), 1e-3))
+    brows, below = np.zeros(labels.shape, bool), np.zeros(labels.shape, bool)
+    for brow, eye in ((BROW_RIGHT, EYE_RIGHT), (mirrored(BROW_RIGHT), mirrored(EYE_RIGHT))):
+        behind = labels[polygon_mask(landmarks, eye, side)]
+        if (behind == FaceClass.EYES).sum() >= _CLEAR * max(len(behind), 1):
+            brows |= polygon_mask(landmarks, brow, side)
+        outline = landmarks[list(eye), :2]
+        left, right, middle = outline[:, 0].min(), outline[:, 0].max(), outline[:, 1].mean()
+        below[max(int(middle), 0) :, max(int(left), 0) : max(int(right), 0) + 1] = True
+    around = grown(brows, float(np.ptp(outline[:, 0]))) & skin
+    below &= glasses & ~brows
+    if not around.any() or not below.any():
+        return labels
+    typical = np.median(log[around], axis=0)
+    dark = log.mean(-1) < typical.mean() - _BROW
+    if dark[below].mean() > _THICK:
+        return labels
+    hue = typical - typical.mean()
+    own = log - log.mean(-1, keepdims=True)
+    share = np.clip(own @ hue / max(float(hue @ hue), 1e-6), 0.0, 1.0)  # between grey and the skin's colour
+    plain = np.linalg.norm(own - share[..., None] * hue, axis=-1) < _BROW_HUE
+    return np.where(brows & glasses & dark & plain, np.uint8(FaceClass.BROWS), labels)
+
+
 def label_distance(labels: np.ndarray, forbidden: np.ndarray, pixels_per_metre: float) -> np.ndarray:
     """(H, W) float32 metres from each pixel to the nearest whose label is in ``forbidden``; 1 m where there is none."""
     bad = np.isin(labels, forbidden)
@@ -201,6 +241,7 @@ def unwrap_photo(face: PhotoFace, view: SurfaceView, atlas: SurfaceAtlas, texels
     pixels, scale = photo_at_scale(face, view.pixels_per_metre, texels_per_metre)
     linear = sample_linear(positions, pixels, scale)
     all_labels = without_specks(face.labels, view.pixels_per_metre)
+    all_labels = brows_behind_glasses(all_labels, face.pixels, face.landmarks)
     labels = _remap(all_labels, positions, cv2.INTER_NEAREST)
     inside = smoothstep(0.0, 4.0, _edge_distance(face, positions))
     outline = _remap(view.outline_distance, positions * np.float32(view.outline_scale), cv2.INTER_LINEAR)
@@ -210,6 +251,9 @@ def unwrap_photo(face: PhotoFace, view: SurfaceView, atlas: SurfaceAtlas, texels
     clear = label_distance(all_labels, np.array(_IN_THE_WAY), view.pixels_per_metre)
     inner = label_distance(all_labels, np.array([FaceClass.MOUTH_INTERIOR]), view.pixels_per_metre)
     distance = _remap(away, positions, cv2.INTER_LINEAR)
+    brows = labels == FaceClass.BROWS
+    beside_glasses = label_distance(all_labels, _BESIDE_GLASSES, view.pixels_per_metre) if brows.any() else away
+    distance = np.where(brows, _remap(beside_glasses, positions, cv2.INTER_LINEAR), distance)
     clean = smoothstep(0.0015, 0.008, distance)
     pixel = 1.0 / view.pixels_per_metre
     clean *= smoothstep(0.0, max(0.0008, 0.8 * pixel), _remap(inner, positions, cv2.INTER_LINEAR))

@@ -7,10 +7,11 @@ from dataclasses import replace
 import cv2
 import numpy as np
 import pytest
-from texture_scene import TRUTH_SIZE, Scene, Shot, make_scene, soft_light, with_labels
+from texture_scene import TONE, TRUTH_SIZE, Scene, Shot, make_scene, soft_light, with_labels
 
 from backend.errors import Cancelled
 from backend.photos.collection import FaceClass
+from backend.photos.regions import BROW_RIGHT, EYE_RIGHT, mirrored
 from backend.rendering.color import linear_from_srgb
 from backend.texture.albedo import AlbedoResult, build_albedo
 from backend.texture.surface import head_surface, texture_space
@@ -218,6 +219,30 @@ def test_what_is_labelled_as_in_the_way_is_never_sampled(label: FaceClass) -> No
     result = build_albedo(scene.template, scene.fitted, faces, SIZE)
     found = _linear(result)
     assert (found[..., 2] - found[..., 0])[_region(scene, "face", 0.5)].max() < 0.02
+
+
+@pytest.mark.parametrize("colour", [(205, 190, 150), (40, 36, 32), (20, 60, 250)], ids=["gold", "black", "blue"])
+def test_brows_under_the_frame_of_glasses_are_the_photos(colour: tuple[int, int, int]) -> None:
+    """Wire frames on the brows' lower edges, labelled four times as thick as they are: nothing of the brow is left."""
+    scene = make_scene([Shot(0.0), Shot(20.0, soft_light(-0.3)), Shot(-20.0, soft_light(0.4))])
+    faces = []
+    for face in scene.faces:
+        pixels, thick = face.pixels.copy(), np.zeros(face.labels.shape, np.uint8)
+        for brow, eye in ((BROW_RIGHT, EYE_RIGHT), (mirrored(BROW_RIGHT), mirrored(EYE_RIGHT))):
+            top = face.landmarks[list(brow), 1].mean() + 1.0
+            middle = face.landmarks[list(eye), :2].mean(0)
+            size = (round(0.85 * np.ptp(face.landmarks[list(eye), 0])), round(float(middle[1] - top)))
+            centre = tuple(int(value) for value in middle.round())
+            cv2.ellipse(pixels, centre, size, 0, 0, 360, colour, 2, cv2.LINE_AA)
+            cv2.ellipse(thick, centre, size, 0, 0, 360, 1, 9)
+        behind = (thick > 0) & np.isin(face.labels, (FaceClass.SKIN, FaceClass.BROWS))
+        faces.append(with_labels(face, np.where(behind, np.uint8(FaceClass.GLASSES), face.labels), pixels))
+    found = _linear(build_albedo(scene.template, scene.fitted, faces, SIZE))
+    skin = np.log(np.median(found[_region(scene, "forehead")], axis=0))
+    brows = np.log(found[_region(scene, "brows", 0.8)])
+    true = np.log(_truth(scene)[_region(scene, "brows", 0.8)]).mean(1) - np.log(TONE).mean()
+    assert np.median(brows.mean(1) - skin.mean()) < 0.85 * np.median(true)
+    assert np.quantile(brows[:, 2] - brows[:, 0], 0.95) < -0.5
 
 
 def test_grey_photos_give_coloured_skin() -> None:

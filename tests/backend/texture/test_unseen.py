@@ -211,13 +211,25 @@ def test_photos_fade_inside_their_border() -> None:
     row, column = np.divmod(atlas.texel, 64)
     shown = ((row < 40) & ~((row == 10) & (column == 32))).astype(np.float32)
     facing, bald = np.ones_like(shown), np.zeros((64, 64), np.float32)
-    sure = believed([shown], [facing], bald, atlas, density)
+    none = np.zeros_like(shown)
+    sure = believed([shown], [facing], bald, none, atlas, density)
     assert (sure[40:] == 0).all() and sure[38].max() < 0.1 and (sure[: 39 - round(FADE * density)] > 0.95).all()
     assert (np.diff(sure[:40].mean(1)) <= 1e-6).all()  # the unseen speck does not count
     assert np.abs(np.diff(sure[:, 32])).max() < 2.0 / (FADE * density)
-    assert (believed([shown], [0.14 * facing], bald, atlas, density) == 0).all()  # grazing views show nothing
-    wide = believed([shown], [facing], bald, atlas, density, 2.0 * FADE)
+    assert (believed([shown], [0.14 * facing], bald, none, atlas, density) == 0).all()  # grazing views show nothing
+    wide = believed([shown], [facing], bald, none, atlas, density, 2.0 * FADE)
     assert (wide <= sure + 1e-6).all() and wide[:40].mean() < sure[:40].mean() - 0.05
+
+
+def test_glasses_are_no_border() -> None:
+    """Skin goes on behind their rims, and what is left of the face between rim and eye is as good as the rest."""
+    atlas, density = _strip_atlas()
+    row, _ = np.divmod(atlas.texel, 64)
+    rim = (row >= 20) & (row < 32)
+    shown, bald = (~rim).astype(np.float32), np.zeros((64, 64), np.float32)
+    facing, none = np.ones_like(shown), np.zeros_like(shown)
+    assert believed([shown], [facing], bald, none, atlas, density)[19].max() < 0.1
+    assert (believed([shown], [facing], bald, rim.astype(np.float32), atlas, density) == 1).all()
 
 
 def test_hair_is_believed_where_it_is_seen_aslant() -> None:
@@ -226,20 +238,20 @@ def test_hair_is_believed_where_it_is_seen_aslant() -> None:
     row, _ = np.divmod(atlas.texel, 64)
     shown = (row < 40).astype(np.float32)
     bald, hair = np.zeros((64, 64), np.float32), np.ones((64, 64), np.float32)
-    aslant = np.full(len(shown), 0.16, np.float32)
-    assert (believed([shown], [aslant], bald, atlas, density) == 0).all()
-    assert (believed([shown], [aslant], hair, atlas, density)[:30] > 0.95).all()
+    aslant, none = np.full(len(shown), 0.16, np.float32), np.zeros_like(shown)
+    assert (believed([shown], [aslant], bald, none, atlas, density) == 0).all()
+    assert (believed([shown], [aslant], hair, none, atlas, density)[:30] > 0.95).all()
 
 
 def test_the_other_side_counts_where_both_have_hair_or_neither() -> None:
     atlas, density = _strip_atlas()
     _, column = np.divmod(atlas.texel, 64)
     shown = (column < 40).astype(np.float32)
-    bald = np.zeros((64, 64), np.float32)
-    assert (believed([shown], [np.ones_like(shown)], bald, atlas, density) == 1).all()
+    bald, none = np.zeros((64, 64), np.float32), np.zeros_like(shown)
+    assert (believed([shown], [np.ones_like(shown)], bald, none, atlas, density) == 1).all()
     parted = bald.copy()
     parted[:, :20] = 1.0
-    sure = believed([shown], [np.ones_like(shown)], parted, atlas, density)
+    sure = believed([shown], [np.ones_like(shown)], parted, none, atlas, density)
     assert (sure[:, 48:] == 0).all() and (sure[:, :15] == 1).all()
 
 

@@ -1,0 +1,84 @@
+"""Brows that no photo shows, under thick frames, a fringe or a hat: without them a face is hardly one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+from scipy.ndimage import map_coordinates
+
+from backend.geometry.smoothstep import smoothstep
+from backend.photos.collection import FaceClass
+from backend.photos.regions import BROW_RIGHT, mirrored
+from backend.texture.atlas import SurfaceAtlas
+from backend.texture.noise import gradient_noise
+from backend.texture.surface import HeadSurface
+from backend.texture.survey import SurveyedPhoto
+
+_SHOWN = 0.2  # of the brows' texels: where photos show less, brows are made up
+_LIKELY = (
+    1.3,
+    0.45,
+)  # log units by which brows are darker than the skin, at most and at least, whatever the hair's colour
+_DENSITY = 0.8
+_SOFT, _PIXEL = 0.0012, 0.00025  # metres
+_RISE = 0.45  # of a hair's run outwards
+_ALONG = 0.15  # hairs are so much finer across than along
+
+
+def hidden_brows(surface: HeadSurface, atlas: SurfaceAtlas, photos: Sequence[SurveyedPhoto]) -> bool:
+    """Whether no photo shows a brow that could be taken or mirrored; atlas : at survey size."""
+    place = atlas.sample(surface.regions["brows"][:, None])[:, 0] > 0.5
+    shown = np.maximum.reduce([p.unwrap.weight * (p.unwrap.labels == FaceClass.BROWS) for p in photos])
+    return bool((shown[place] > 0.3).mean() < _SHOWN)
+
+
+def paint_brows(
+    log_skin: np.ndarray, atlas: SurfaceAtlas, positions: np.ndarray, landmarks: np.ndarray, log_hair: np.ndarray
+) -> np.ndarray:
+    """Brows of the hair's colour, within what brows can be, inside of their landmarks.
+
+    Parameters
+    ----------
+    log_skin : (P, 3) log albedo at the atlas's texels. positions : (V, 3) and landmarks : (478, 3) neutral, metres.
+    log_hair : (3,).
+
+    Returns
+    -------
+    (P, 3) float32 log albedo.
+    """
+    result = log_skin.astype(np.float32)
+    where = atlas.sample(positions)
+    place = np.zeros(len(where), np.float32)
+    for brow in (BROW_RIGHT, mirrored(BROW_RIGHT)):
+        place = np.maximum(place, _inside(where, landmarks[list(brow)]))
+    used = np.flatnonzero(place > 0.02)
+    if not len(used):
+        return result
+    where, place = where[used], place[used]
+    skin = np.median(result[used], axis=0)
+    darkness = np.clip(float((skin - log_hair).mean()), _LIKELY[1], _LIKELY[0])
+    hue = 0.3 * (log_hair - log_hair.mean()) + 0.7 * (skin - skin.mean())  # skin shines through
+    colour = hue + skin.mean() - darkness
+    outwards = np.abs(where[:, 0])
+    along, across = outwards + _RISE * where[:, 1], where[:, 1] - _RISE * outwards
+    hairs = gradient_noise(np.stack([_ALONG * along, across, where[:, 2]], 1), 0.0008, 81)
+    cover = _DENSITY * smoothstep(0.1, 0.9, place + 0.15 * hairs)[:, None]
+    mixed = (1.0 - cover) * np.exp(result[used]) + cover * np.exp(colour + 0.12 * hairs[:, None])
+    result[used] = np.log(np.maximum(mixed, 1e-3))
+    return result
+
+
+def _inside(points: np.ndarray, outline: np.ndarray) -> np.ndarray:
+    """(P,) float32 in [0, 1] of points (P, 3): inside an outline (N, 3) seen from the front, soft at its border."""
+    low = outline[:, :2].min(0) - 4.0 * _SOFT
+    size = np.ceil((np.ptp(outline[:, :2], axis=0) + 8.0 * _SOFT) / _PIXEL).astype(int)
+    mask = np.zeros((size[1], size[0]), np.uint8)
+    cv2.fillPoly(mask, [np.round((outline[:, :2] - low) / _PIXEL).astype(np.int32)], 1)
+    soft = cv2.GaussianBlur(mask.astype(np.float32), (0, 0), _SOFT / _PIXEL)
+    places = (points[:, :2] - low) / _PIXEL
+    near = (points[:, 2] > outline[:, 2].min() - 0.02) & (places > 0).all(1) & (places < size - 1).all(1)
+    found = np.zeros(len(points), np.float32)
+    found[near] = map_coordinates(soft, places[near, ::-1].T, order=1)
+    return found
