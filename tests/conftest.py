@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import backend  # noqa: F401  # isort: skip  its settings for numpy and torch must be there before these are
 import os
 from pathlib import Path
 
