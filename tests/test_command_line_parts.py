@@ -13,10 +13,10 @@ from backend import __main__ as command
 from backend import pipeline
 from backend.command_line import parser, reconstruct_command
 from backend.command_line.explain import explain
-from backend.command_line.photo_paths import find_photos
+from backend.command_line.photo_paths import check_there_are, find_photos
 from backend.command_line.progress_display import TerminalProgress, TimeLeft, format_seconds
 from backend.errors import EXIT_CODES, LikenessError
-from backend.exchange import folder
+from backend.exchange import all_or_none
 
 
 def touch(*paths: Path) -> None:
@@ -49,6 +49,15 @@ def test_equal_file_names_get_as_much_folder_as_they_need(tmp_path: Path) -> Non
 
 def test_a_missing_photo_is_kept_for_its_verdict(tmp_path: Path) -> None:
     assert [name for name, _ in find_photos([tmp_path / "missing.jpg"])] == ["missing.jpg"]
+
+
+def test_nothing_is_loaded_where_no_photo_is_there(tmp_path: Path) -> None:
+    photos = [("a.jpg", tmp_path / "a.jpg"), ("b.jpg", tmp_path / "b.jpg")]
+    with pytest.raises(LikenessError, match=r"a\.jpg: There is no such file") as caught:
+        check_there_are(photos)
+    assert caught.value.code == "no_photo"
+    touch(tmp_path / "b.jpg")
+    check_there_are(photos)
 
 
 class Clock:
@@ -160,4 +169,4 @@ def test_the_parser_offers_what_the_pipeline_takes() -> None:
 
 
 def test_the_time_left_knows_the_stage_that_writes_the_files() -> None:
-    assert folder.STAGE in dict(pipeline.STAGES)
+    assert all_or_none.STAGE in dict(pipeline.STAGES)

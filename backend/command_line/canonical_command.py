@@ -7,9 +7,10 @@ import time
 
 from rich.console import Console
 
-from backend.command_line.photo_paths import find_photos
+from backend.command_line.photo_paths import check_there_are, find_photos
 from backend.command_line.progress_display import TerminalProgress, format_seconds
 from backend.command_line.reconstruct_command import check_device, terminate_like_ctrl_c, verdict_table
+from backend.exchange.all_or_none import check_writable
 
 
 def run_canonical(arguments: argparse.Namespace) -> None:
@@ -20,14 +21,13 @@ def run_canonical(arguments: argparse.Namespace) -> None:
     start = time.monotonic()
     out, err = Console(), Console(stderr=True)
     photos = find_photos(arguments.photos)
+    check_there_are(photos)
     with terminate_like_ctrl_c():
-        # Here and not above: these imports take seconds, and may find that something is not installed.
-        from backend.exchange.canonical_folder import write_canonical_folder
-        from backend.exchange.folder import check_writable
-
         check_writable(arguments.out)
+        # Here and not above: these imports take seconds, and may find that something is not installed.
         check_device(arguments.device)
         from backend.canonical_pipeline import STAGES, make_canonical
+        from backend.exchange.canonical_folder import write_canonical_folder
         from backend.photos.read import PhotoSource
 
         sources = [PhotoSource(name, path=path) for name, path in photos]

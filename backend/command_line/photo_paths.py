@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from backend.errors import LikenessError
@@ -29,6 +29,16 @@ def find_photos(paths: Iterable[Path]) -> list[tuple[str, Path]]:
         for photo in _photos_in(path) if path.is_dir() else [path]:
             found.setdefault(photo.resolve(), photo)
     return list(zip(_unique_names(list(found)), found.values(), strict=True))
+
+
+def check_there_are(photos: Sequence[tuple[str, Path]]) -> None:
+    """Fail before anything heavy is loaded where none of the (name, path) exists.
+
+    Raises ``LikenessError`` with code "no_photo".
+    """
+    if not any(path.exists() for _, path in photos):
+        told = " ".join(f"{name}: There is no such file; check the path." for name, _ in photos[:5])
+        raise LikenessError("no_photo", f"No photo could be read. {told}", "Give JPEG, PNG, WebP, TIFF or HEIC files.")
 
 
 def _photos_in(folder: Path) -> list[Path]:

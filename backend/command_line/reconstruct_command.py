@@ -13,9 +13,10 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from backend.command_line.photo_paths import find_photos
+from backend.command_line.photo_paths import check_there_are, find_photos
 from backend.command_line.progress_display import TerminalProgress, format_seconds
 from backend.errors import LikenessError
+from backend.exchange.all_or_none import check_writable
 
 
 def run_reconstruct(arguments: argparse.Namespace) -> None:
@@ -26,12 +27,12 @@ def run_reconstruct(arguments: argparse.Namespace) -> None:
     start = time.monotonic()
     out, err = Console(), Console(stderr=True)
     photos = find_photos(arguments.photos)
+    check_there_are(photos)
     with terminate_like_ctrl_c():
-        # Here and not above: these imports take seconds, and may find that something is not installed.
-        from backend.exchange.folder import check_writable, write_folder
-
         check_writable(arguments.out)
+        # Here and not above: these imports take seconds, and may find that something is not installed.
         check_device(arguments.device)
+        from backend.exchange.folder import write_folder
         from backend.photos.collect import CollectOptions
         from backend.photos.read import PhotoSource
         from backend.pipeline import STAGES, ReconstructOptions, reconstruct
@@ -57,9 +58,11 @@ def run_reconstruct(arguments: argparse.Namespace) -> None:
 
 def check_device(name: str) -> None:
     """Raises ``LikenessError`` with code "missing_part" when CUDA is asked for and not there."""
+    if name != "cuda":
+        return
     import torch
 
-    if name == "cuda" and not torch.cuda.is_available():
+    if not torch.cuda.is_available():
         raise LikenessError(
             "missing_part", "torch finds no CUDA device.", "Use --device auto, or run: python -m backend doctor"
         )

@@ -11,6 +11,7 @@ from rich.console import Console
 from backend.command_line.photo_paths import PHOTO_SUFFIXES, find_photos
 from backend.command_line.progress_display import TerminalProgress, format_seconds
 from backend.errors import LikenessError
+from backend.exchange.all_or_none import check_writable
 
 
 def run_transfer(arguments: argparse.Namespace) -> None:
@@ -58,8 +59,6 @@ def run_transfer(arguments: argparse.Namespace) -> None:
 
 def _check_writable(path: Path) -> None:
     """Fail before any work is done when ``path`` cannot be written."""
-    from backend.exchange.folder import check_writable
-
     if path.is_dir():
         raise LikenessError("disk", f"{path} is a folder.", "Give --out a file name that ends in .json.")
     check_writable(path.absolute().parent)

@@ -14,7 +14,7 @@ from PIL import Image
 from backend import __version__
 from backend.canonical.canonical_face import CanonicalFace
 from backend.canonical.pictures import DEPTH_RANGE, CanonicalPictures, surface_cells
-from backend.exchange.folder import write_together
+from backend.exchange.all_or_none import write_together
 from backend.progress import ProgressReporter, silent
 from backend.rendering.depth_surface import points_from_depth
 

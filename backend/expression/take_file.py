@@ -11,7 +11,7 @@ import msgspec
 import numpy as np
 
 from backend.errors import LikenessError
-from backend.exchange.folder import disk_error
+from backend.exchange.all_or_none import disk_error
 from backend.expression.take import ExpressionTake, FrameMark
 from backend.rig.arkit import ARKIT_NAMES
 

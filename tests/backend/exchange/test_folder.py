@@ -14,10 +14,12 @@ import pytest
 from hand_made import front_camera
 
 from backend.errors import Cancelled, LikenessError
+from backend.exchange import all_or_none
 from backend.exchange import folder as folder_module
+from backend.exchange.all_or_none import check_writable
 from backend.exchange.asset_mesh import neutral_light
 from backend.exchange.face_asset import FaceAsset
-from backend.exchange.folder import FILE_NAMES, check_writable, write_folder
+from backend.exchange.folder import FILE_NAMES, write_folder
 from backend.exchange.preview import PhotoPreview
 
 PHOTO = PhotoPreview("one.jpg", np.full((400, 320, 3), 90, np.uint8), front_camera(), np.zeros(52), neutral_light())
@@ -34,6 +36,12 @@ def fail_with(error: BaseException):
     return write
 
 
+@pytest.fixture
+def quick_preview(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Some bytes for the preview, whose drawing takes longer than all else."""
+    monkeypatch.setattr(folder_module, "write_preview", lambda asset, previews, path: path.write_bytes(b"a picture"))
+
+
 def test_a_new_folder_has_every_file_and_nothing_else(hand_made_asset: FaceAsset, tmp_path: Path) -> None:
     out = tmp_path / "parents that" / "are missing"
     write_folder(hand_made_asset, [PHOTO], out)
@@ -44,13 +52,15 @@ def test_a_new_folder_has_every_file_and_nothing_else(hand_made_asset: FaceAsset
     assert stat.S_IMODE(out.stat().st_mode) == 0o777 & ~mask
 
 
-def test_progress_goes_from_nothing_to_all(hand_made_asset: FaceAsset, tmp_path: Path) -> None:
+def test_progress_goes_from_nothing_to_all(hand_made_asset: FaceAsset, quick_preview: None, tmp_path: Path) -> None:
     seen: list[float] = []
     write_folder(hand_made_asset, [PHOTO], tmp_path / "out", lambda stage, fraction: seen.append(fraction))
     assert seen[0] == 0 and seen[-1] == 1 and seen == sorted(seen)
 
 
-def test_files_of_an_earlier_run_are_replaced_and_others_stay(hand_made_asset: FaceAsset, tmp_path: Path) -> None:
+def test_files_of_an_earlier_run_are_replaced_and_others_stay(
+    hand_made_asset: FaceAsset, quick_preview: None, tmp_path: Path
+) -> None:
     (tmp_path / "notes.txt").write_text("mine")
     (tmp_path / "sub").mkdir()
     (tmp_path / "sub" / "face.glb").write_text("mine too")
@@ -73,15 +83,15 @@ def test_files_of_an_earlier_run_are_replaced_and_others_stay(hand_made_asset: F
 )
 @pytest.mark.parametrize("step", ["write_glb", "write_preview", "write_report", "_flush_to_disk", "_move_into_place"])
 def test_a_failure_at_any_step_leaves_everything_as_it_was(
-    hand_made_asset: FaceAsset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str, error, expected
-) -> None:
+    hand_made_asset: FaceAsset, quick_preview: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str, error,
+    expected,
+) -> None:  # fmt: skip
     old = tmp_path / "old"
     old.mkdir()
     (old / "face.glb").write_text("old")
     (old / "notes.txt").write_text("mine")
     before = tree(tmp_path)
-    monkeypatch.setattr(folder_module, "write_preview", lambda asset, previews, path: path.write_bytes(b"a picture"))
-    monkeypatch.setattr(folder_module, step, fail_with(error))
+    monkeypatch.setattr(folder_module if step.startswith("write") else all_or_none, step, fail_with(error))
     for out in (old, tmp_path / "new" / "deep"):
         with pytest.raises(expected):
             write_folder(hand_made_asset, [PHOTO], out)
@@ -90,7 +100,7 @@ def test_a_failure_at_any_step_leaves_everything_as_it_was(
 
 
 def test_a_failure_while_moving_puts_the_earlier_files_back(
-    hand_made_asset: FaceAsset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    hand_made_asset: FaceAsset, quick_preview: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write_folder(hand_made_asset, [], tmp_path)
     before = tree(tmp_path)
