@@ -108,8 +108,8 @@ def test_an_ict_head_gets_keys_like_its_own(head) -> None:
         assert side * (weight * coordinates(obj.data.vertices)[:, 0]).sum() > 0
 
 
-def subdivided(head, name: str, turn: float = 0.0):
-    """The head's skin with four times the faces, other vertices, no keys, no hint of whose it is."""
+def bare(head, name: str):
+    """The head's skin without keys and without a hint of whose it is."""
     obj = head.copy()
     obj.data = head.data.copy()
     obj.name, obj.parent = name, None
@@ -118,6 +118,12 @@ def subdivided(head, name: str, turn: float = 0.0):
     bpy.context.scene.collection.objects.link(obj)
     obj.shape_key_clear()
     obj.data.attributes.remove(obj.data.attributes["hm08_vertex"])
+    return obj
+
+
+def subdivided(head, name: str, turn: float = 0.0):
+    """The bare skin with four times the faces, other vertices."""
+    obj = bare(head, name)
     select(bpy, obj)
     bpy.ops.object.modifier_apply(modifier="Subdivision")
     obj.rotation_euler.z = turn
@@ -158,11 +164,10 @@ def test_a_denser_copy_gets_the_same_motions_and_keeps_its_own_keys(head, capfd:
 
 
 def test_keys_are_undone_in_one_step(head) -> None:
-    dense = subdivided(head, "dense")
-    select(bpy, head, dense)
+    select(bpy, head, bare(head, "bare"))
 
     def state() -> tuple[str, ...]:
-        keys = bpy.data.objects["dense"].data.shape_keys
+        keys = bpy.data.objects["bare"].data.shape_keys
         return () if keys is None else tuple(block.name for block in keys.key_blocks)
 
     undone_in_one_step(bpy, bpy.ops.likeness.make_arkit_keys, state)

@@ -31,7 +31,7 @@ from blender_addon.transfer.actions import animated_keys, fcurves_of  # noqa: E4
 pytestmark = pytest.mark.blender
 ROOT = HERE.parents[1]
 ARKIT = sorted(ARKIT_NAMES)
-FRAMES = 10
+FRAMES = 6
 
 
 @pytest.fixture(scope="module")

@@ -272,7 +272,7 @@ def test_one_feature_from_one_photo() -> None:
     assert np.sqrt(((error - np.median(error)) ** 2).mean()) < 0.25
 
 
-@pytest.mark.parametrize("size", [256, 1024, 2048])
+@pytest.mark.parametrize("size", [256, 2048])
 def test_sizes(size: int) -> None:
     scene = make_scene([Shot(0.0)])
     result = build_albedo(scene.template, scene.fitted, scene.faces, size)
