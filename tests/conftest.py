@@ -4,10 +4,17 @@ from __future__ import annotations
 
 import backend  # noqa: F401  # isort: skip  its settings for numpy and torch must be there before these are
 import os
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 import pytest
+
+with suppress(ImportError):  # the environment of Blender 4.5 lacks it
+    from hypothesis import HealthCheck, settings
+
+    settings.register_profile("busy machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    settings.load_profile("busy machine")
 
 ROOT = Path(__file__).resolve().parents[1]
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 import zmq
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from service_client import ServerProcess, ServiceClient, photo_headers
 
@@ -270,7 +270,7 @@ FIELDS = st.dictionaries(
 KINDS = st.sampled_from(["hello", "submit", "cancel", "fetch", "forget", "list", "ping", "shutdown"])
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=300)
 @given(header=FIELDS, kind=KINDS, buffers=st.lists(st.binary(max_size=20), max_size=3))
 def test_decoding_answers_or_refuses(header: dict[str, Any], kind: str, buffers: list[bytes]) -> None:
     from backend.service.limits import Limits
