@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from types import SimpleNamespace
 
 import cv2
@@ -21,8 +22,13 @@ SIZE = 512
 SKIN = np.log([0.40, 0.25, 0.18])
 
 
+@cache
 def _scene() -> Scene:
-    return make_scene([Shot(0.0), Shot(20.0, soft_light(-0.3)), Shot(-20.0, soft_light(0.4))])
+    """Three photos, drawn once; a test that wants others makes copies."""
+    scene = make_scene([Shot(0.0), Shot(20.0, soft_light(-0.3)), Shot(-20.0, soft_light(0.4))])
+    for face in scene.faces:
+        face.pixels.flags.writeable = face.labels.flags.writeable = False
+    return scene
 
 
 def _built(scene: Scene, faces: list[PhotoFace]) -> tuple[np.ndarray, AlbedoResult]:
@@ -44,7 +50,7 @@ def _smooth(log: np.ndarray, where: np.ndarray) -> np.ndarray:
 def test_light_along_the_rim_leaves_no_border() -> None:
     """Bluish light from behind, which shines where the face turns away: gone where the photos end."""
     scene, faces = _scene(), []
-    for face in _scene().faces:
+    for face in scene.faces:
         inside = (face.labels != FaceClass.BACKGROUND).astype(np.uint8)
         rim = np.clip(1.0 - cv2.distanceTransform(inside, cv2.DIST_L2, 5) / 40.0, 0.0, 1.0) * inside
         pixels = face.pixels + (rim[..., None] ** 2) * np.array([60.0, 95.0, 125.0])
