@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from backend.models.checkpoints import SHARD_NAME, read_tensors, write_tensors
+from backend.models.eight_bits import without_steps
 from backend.safetensors_file import BrokenTensorFileError, read_metadata
 from trainer.recipe import RecipeError
 
@@ -151,11 +152,13 @@ def read_weights(path: Path) -> Mapping[str, Tensor]:
             shards = sorted(file for file in path.glob("*.safetensors") if SHARD_NAME.fullmatch(file.name))
             if not shards:
                 raise BrokenTensorFileError(f"there is no exported model in {path}")
-            return {name: value for shard in shards for name, value in read_tensors(shard).tensors.items()}
+            return without_steps(
+                {name: value for shard in shards for name, value in read_tensors(shard).tensors.items()}
+            )
         metadata = read_metadata(path)
         if "state" in metadata:
             return read_checkpoint(path).weights
-        return read_tensors(path).tensors
+        return without_steps(read_tensors(path).tensors)
     except (OSError, BrokenTensorFileError, KeyError, ValueError) as error:
         raise RecipeError(f"No weights can be read from {os.fspath(path)} ({error}).") from error
 

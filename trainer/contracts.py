@@ -142,6 +142,7 @@ class ExportedModel:
     tensors : state dict of the network that ``backend.models`` builds from ``config``.
     summary : one or two sentences for the model card: what goes in, what comes out, what it is good for.
     limits : what it is made for and what not, for the model card.
+    sensitive : patterns (``fnmatch``) of tensors that stay in float16 when the others are exported with 8 bits.
     """
 
     model: str
@@ -149,6 +150,7 @@ class ExportedModel:
     tensors: Mapping[str, Tensor]
     summary: str
     limits: str
+    sensitive: tuple[str, ...] = ()
 
 
 class Stage(ABC):

@@ -7,12 +7,20 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 
 from backend.errors import EXIT_CODES, LikenessError
-from backend.models.checkpoints import ASSETS, SHARD_BYTES, ModelWeights, fingerprint, half_precision, save_model
+from backend.models.checkpoints import (
+    ASSETS,
+    SHARD_BYTES,
+    ModelWeights,
+    eight_bit_precision,
+    fingerprint,
+    half_precision,
+    save_model,
+)
 from trainer.checkpoint import Checkpoint, CheckpointFolder, read_checkpoint
 from trainer.contracts import ExportedModel, Stage
 from trainer.logs import clock_text, read_log, read_sessions
@@ -44,13 +52,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=[],
         help="runs: write the mean of all weights; named twice, it counts twice",
     )
+    parser.add_argument(
+        "--bits",
+        type=int,
+        choices=(8, 16),
+        default=16,
+        help="bits of a large weight: float16, or int8 with a step per channel (half the size)",
+    )
     parser.add_argument("--licence", default="CC0-1.0", help="licence of the weights, for the model card")
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Export; returns the exit code."""
     try:
-        done = export_run(arguments.run, arguments.out, arguments.licence, others=arguments.mean_with)
+        done = export_run(
+            arguments.run, arguments.out, arguments.licence, others=arguments.mean_with, bits=arguments.bits
+        )
     except LikenessError as error:
         print(f"error: {error}", file=sys.stderr)
         return EXIT_CODES[error.code]
@@ -65,11 +82,13 @@ def export_run(
     licence: str = "CC0-1.0",
     limit: int = SHARD_BYTES,
     others: Sequence[Path] = (),
+    bits: Literal[8, 16] = 16,
 ) -> Export:
     """Write the model of a run's last stage: its best weights where the recipe selects them, else the latest.
 
     With ``others``, runs of the same network that have a beginning in common, the mean of the weights of all (Wortsman
-    et al., Model soups, ICML 2022); one that is named twice, ``run_folder`` too, counts twice.
+    et al., Model soups, ICML 2022); one that is named twice, ``run_folder`` too, counts twice. With 8 ``bits``, large
+    weights that the stage does not call sensitive are int8.
 
     Raises
     ------
@@ -85,7 +104,7 @@ def export_run(
     if model is None:
         raise RecipeError(f"Stage {stage_name(recipe.stages[-1])!r} gives no model to the backend.")
     try:
-        tensors = half_precision(model.tensors)
+        tensors = eight_bit_precision(model.tensors, model.sensitive) if bits == 8 else half_precision(model.tensors)
     except ValueError as error:
         raise RecipeError(f"The model cannot be exported: {error}.") from error
     version = fingerprint(tensors)
@@ -93,7 +112,7 @@ def export_run(
     shards = save_model(ModelWeights(model.model, model.config, tensors, version), folder, limit)
     card = folder / CARD
     foreign = {other.resolve() for other in others} - {run_folder.resolve()}
-    facts = _CardFacts(recipe, model, stage, checkpoint, version, licence, shards, len(foreign))
+    facts = _CardFacts(recipe, model, stage, checkpoint, version, licence, shards, len(foreign), bits)
     card.write_text(_model_card(facts, read_log(run_folder), read_sessions(run_folder)), encoding="utf-8")
     return Export(folder, shards, version, card)
 
@@ -144,6 +163,7 @@ class _CardFacts:
     licence: str
     shards: Sequence[Path]
     others: int
+    bits: int
 
 
 def _model_card(facts: _CardFacts, log: Sequence[Mapping[str, Any]], sessions: Sequence[Mapping[str, Any]]) -> str:
@@ -152,13 +172,14 @@ def _model_card(facts: _CardFacts, log: Sequence[Mapping[str, Any]], sessions: S
     count = sum(parameter.numel() for parameter in facts.stage.modules.parameters())
     size = sum(path.stat().st_size for path in facts.shards)
     step = facts.checkpoint.state.step
+    stored = "float16" if facts.bits == 16 else "the large ones int8 with a step per channel, the rest float16"
     lines = [
         f"# {model.model}, version {facts.version}",
         "",
         model.summary,
         "",
         f"- Licence: {facts.licence}",
-        f"- Weights: {count:,}, float16, {size / 1e6:.2f} MB in {len(facts.shards)} file(s)",
+        f"- Weights: {count:,}, {stored}, {size / 1e6:.2f} MB in {len(facts.shards)} file(s)",
         f"- Recipe: `{recipe.name}`. {recipe.about}".rstrip(),
         f"- Weights are those after step {step} of the last stage"
         + (" (moving average)" if facts.checkpoint.average else "")

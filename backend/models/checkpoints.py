@@ -1,7 +1,8 @@
 """Weights on disk: one model is a folder of safetensors shards, its configuration in their metadata.
 
 ``assets/parsing/parsing-00001-of-00002.safetensors`` and so on. Every shard repeats the model's name, its configuration
-and a fingerprint of all weights, so that shards of two trainings are never mixed.
+and a fingerprint of all weights as they are stored, so that shards of two trainings are never mixed. Weights are
+float16, or the large ones int8 (``backend.models.eight_bits``).
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from typing import Any
 import torch
 
 from backend.errors import LikenessError
+from backend.models.eight_bits import STEP_SUFFIX, BrokenStepsError, in_eight_bits, large_weights, without_steps
 from backend.safetensors_file import BrokenTensorFileError, RawTensor, read_raw, write_raw
 
 ASSETS = Path(__file__).resolve().parents[2] / "assets"
@@ -56,7 +58,7 @@ class ModelWeights:
     ----------
     model : which model it is (``"parsing"``); also the name of its folder under ``assets``.
     config : everything that is needed to build the network, JSON types only.
-    tensors : state dict, float16 in the files, float32 after loading.
+    tensors : state dict, float16 (large weights: int8 with steps) in the files, float32 after loading.
     version : twelve hexadecimal digits, the fingerprint of the weights; goes into ``report.json``.
     """
 
@@ -124,7 +126,7 @@ def save_model(weights: ModelWeights, folder: Path, shard_bytes: int = SHARD_BYT
 
 
 def load_model(model: str, folder: Path | None = None) -> ModelWeights:
-    """Load a model from ``assets/<model>`` (or ``folder``); float16 comes back as float32.
+    """Load a model from ``assets/<model>`` (or ``folder``); float16 and int8 come back as float32.
 
     Raises
     ------
@@ -156,6 +158,10 @@ def load_model(model: str, folder: Path | None = None) -> ModelWeights:
         tensors.update(file.tensors)
     if counts != {len(paths)}:
         raise _damaged(model, folder, f"{len(paths)} of {max(counts)} shards are there")
+    try:
+        tensors = without_steps(tensors)
+    except BrokenStepsError as error:
+        raise _damaged(model, folder, str(error)) from error
     tensors = {name: value.float() if value.is_floating_point() else value for name, value in tensors.items()}
     return ModelWeights(model, json.loads(metadata["config"]), tensors, metadata.get("version", ""))
 
@@ -188,6 +194,19 @@ def half_precision(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tenso
                 raise ValueError(f"tensor {name!r} does not fit into float16 (largest value {tensor.abs().max():.3g})")
         halves[name] = value
     return halves
+
+
+def eight_bit_precision(tensors: Mapping[str, torch.Tensor], sensitive: Sequence[str] = ()) -> dict[str, torch.Tensor]:
+    """Large weights as int8 with their steps, all others and those that match a pattern of ``sensitive`` as
+    ``half_precision`` has them; raises ``ValueError`` on overflow."""
+    large = large_weights(tensors, sensitive)
+    stored = half_precision({name: tensor for name, tensor in tensors.items() if name not in large})
+    for name in sorted(large):
+        try:
+            stored[name], stored[name + STEP_SUFFIX] = in_eight_bits(tensors[name])
+        except ValueError as error:
+            raise ValueError(f"tensor {name!r}: {error}") from error
+    return stored
 
 
 def fingerprint(tensors: Mapping[str, torch.Tensor]) -> str:

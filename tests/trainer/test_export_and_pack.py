@@ -13,9 +13,10 @@ import pytest
 import torch
 from loop_parts import line_recipe, line_stage
 
-from backend.models.checkpoints import load_model
+from backend.models.checkpoints import load_model, read_tensors
 from backend.models.parsing import FaceParser
-from trainer.checkpoint import CheckpointFolder, read_checkpoint
+from trainer.__main__ import main
+from trainer.checkpoint import CheckpointFolder, read_checkpoint, read_weights
 from trainer.export import export_run
 from trainer.loop import RunOptions, train
 from trainer.pack import PackError, pack
@@ -106,6 +107,29 @@ def test_a_run_becomes_a_model_that_the_backend_loads(tiny_run: Path, tmp_path: 
     with torch.no_grad():
         expected = stage.modules["net"](torch.from_numpy(pixels).permute(2, 0, 1)[None] / 255.0).softmax(1)[0]
     np.testing.assert_allclose(parser.probabilities(pixels), expected.numpy(), atol=5e-3)
+
+
+def test_an_export_with_eight_bits_is_smaller_and_hardly_different(
+    tiny_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    whole = export_run(tiny_run, tmp_path / "whole")
+    assert main(["export", str(tiny_run), "--out", str(tmp_path / "eight"), "--bits", "8"]) == 0
+    stored = read_tensors(next((tmp_path / "eight").glob("*.safetensors"))).tensors
+    large = {name for name, tensor in stored.items() if tensor.dtype == torch.int8}
+    assert large
+    before, after = load_model("parsing", whole.folder), load_model("parsing", tmp_path / "eight")
+    assert before.version != after.version and after.version in capsys.readouterr().out
+    assert before.tensors.keys() == after.tensors.keys()
+    started = read_weights(tmp_path / "eight")
+    for name, tensor in before.tensors.items():
+        off = (after.tensors[name] - tensor).abs()
+        assert off.max() <= (tensor.abs().max() / 200 if name in large else 0)
+        assert torch.equal(started[name].float(), after.tensors[name].float()), (
+            "a training starts from the same weights"
+        )
+    card = (tmp_path / "eight" / "README.md").read_text()
+    assert after.version in card and "int8 with a step per channel" in card
+    assert "float16, " in whole.card.read_text()
 
 
 def test_the_card_tells_what_the_run_s_files_say(tiny_run: Path, tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from backend.models.checkpoints import ASSETS
+from backend.models.checkpoints import ASSETS, load_model
 from backend.models.lap import LapNet, load_lap
 from trainer.data.lap import LapBatch, LapPeopleConfig
 from trainer.evaluate.lap import HELD_OUT_SEED
@@ -28,9 +28,10 @@ def people(network: LapNet) -> LapBatch:
 
 def test_the_files_fit_the_budget_and_the_card_names_the_data() -> None:
     folder = ASSETS / "lap"
-    assert sum(path.stat().st_size for path in folder.glob("*.safetensors")) <= 14e6
+    assert sum(path.stat().st_size for path in folder.glob("*.safetensors")) <= 7.5e6
     card = (folder / "README.md").read_text(encoding="utf-8")
-    assert "synthetic people" in card and "Licence: CC0-1.0" in card and "side.n1" in card
+    assert "synthetic people" in card and "Licence: CC0-1.0" in card and "side.n1" in card and "int8" in card
+    assert load_model("lap").version in card
 
 
 @torch.inference_mode()

@@ -134,6 +134,7 @@ class LapStage(Stage):
         "Made for upright crops of one face from brows to chin. It knows one grey lamp and no shadows. Hair, glasses "
         "and hands are not modelled; the sides of a face that no photo shows are guessed."
     )
+    SENSITIVE: ClassVar[tuple[str, ...]] = ("*.mean", "*.basis", "*.coefficients.*", "depth_decoder.residual.up.*")
 
     def __init__(self, config: LapStageConfig, device: torch.device) -> None:
         self.config = config
@@ -385,9 +386,8 @@ class LapStage(Stage):
 
     def export(self) -> ExportedModel:
         """All networks, for ``backend.models.lap.load_lap``."""
-        return ExportedModel(
-            MODEL_NAME, self.config.network.to_json(), self.network.state_dict(), self.SUMMARY, self.LIMITS
-        )
+        config, weights = self.config.network.to_json(), self.network.state_dict()
+        return ExportedModel(MODEL_NAME, config, weights, self.SUMMARY, self.LIMITS, self.SENSITIVE)
 
 
 def _twice(scene: Scene) -> Scene:
