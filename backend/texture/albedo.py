@@ -16,7 +16,7 @@ from backend.progress import ProgressReporter, silent
 from backend.rendering.color import srgb_bytes
 from backend.texture.agree import agree, image_at_cage
 from backend.texture.bands import compose_skin, fine_band, middle_band, personal_prior
-from backend.texture.brows import hidden_brows, paint_brows
+from backend.texture.brows import brow_place, hidden_brows, paint_brows
 from backend.texture.complete import pigment_prior
 from backend.texture.delight import solve_base
 from backend.texture.hair import hair_grows, photo_hair, shown_with_hair
@@ -135,9 +135,10 @@ def build_albedo(
     fine = fine_band(space.skin, photos, middle, agreement, full_density)
     progress(_STAGE, 0.75)
     log_skin = compose_skin(surface, space.skin, middle, fine, made_up, prior, positions, full_density, grey_only)
-    if hidden_brows(surface, survey_space.skin, photos):
-        landmarks = template.landmarks478.positions(fitted.neutral)
-        log_skin = paint_brows(log_skin, space.skin, positions, landmarks, hair.log_color)
+    landmarks = template.landmarks478.positions(fitted.neutral)
+    if hidden_brows(brow_place(survey_space.skin, positions, landmarks), photos):
+        place = brow_place(space.skin, positions, landmarks)
+        log_skin = paint_brows(log_skin, space.skin, positions, place, hair.log_color)
     progress(_STAGE, 0.85)
 
     seen = cv2.resize(middle.cover, (resolution, resolution), interpolation=cv2.INTER_LINEAR)

@@ -13,50 +13,50 @@ from backend.photos.collection import FaceClass
 from backend.photos.regions import BROW_RIGHT, mirrored
 from backend.texture.atlas import SurfaceAtlas
 from backend.texture.noise import gradient_noise
-from backend.texture.surface import HeadSurface
 from backend.texture.survey import SurveyedPhoto
 
-_SHOWN = 0.2  # of the brows' texels: where photos show less, brows are made up
-_LIKELY = (
-    1.3,
-    0.45,
-)  # log units by which brows are darker than the skin, at most and at least, whatever the hair's colour
+_SHOWN = 0.5  # of the brows' texels: where photos show less, brows are made up
+_LIKELY = (1.3, 0.45)
+"""Log units by which brows are darker than the skin, at most and at least, whatever the hair's colour."""
 _DENSITY = 0.8
 _SOFT, _PIXEL = 0.0012, 0.00025  # metres
 _RISE = 0.45  # of a hair's run outwards
 _ALONG = 0.15  # hairs are so much finer across than along
 
 
-def hidden_brows(surface: HeadSurface, atlas: SurfaceAtlas, photos: Sequence[SurveyedPhoto]) -> bool:
-    """Whether no photo shows a brow that could be taken or mirrored; atlas : at survey size."""
-    place = atlas.sample(surface.regions["brows"][:, None])[:, 0] > 0.5
+def brow_place(atlas: SurfaceAtlas, positions: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
+    """(P,) float32 in [0, 1], the brows by their landmarks, at an atlas's texels.
+
+    positions : (V, 3) and landmarks : (478, 3) neutral, metres.
+    """
+    where = atlas.sample(positions)
+    return np.maximum.reduce([_inside(where, landmarks[list(brow)]) for brow in (BROW_RIGHT, mirrored(BROW_RIGHT))])
+
+
+def hidden_brows(place: np.ndarray, photos: Sequence[SurveyedPhoto]) -> bool:
+    """Whether no photo shows a brow that could be taken or mirrored; place (P,) of ``brow_place`` at survey size."""
     shown = np.maximum.reduce([p.unwrap.weight * (p.unwrap.labels == FaceClass.BROWS) for p in photos])
-    return bool((shown[place] > 0.3).mean() < _SHOWN)
+    return bool((shown[place > 0.5] > 0.3).mean() < _SHOWN)
 
 
 def paint_brows(
-    log_skin: np.ndarray, atlas: SurfaceAtlas, positions: np.ndarray, landmarks: np.ndarray, log_hair: np.ndarray
+    log_skin: np.ndarray, atlas: SurfaceAtlas, positions: np.ndarray, place: np.ndarray, log_hair: np.ndarray
 ) -> np.ndarray:
-    """Brows of the hair's colour, within what brows can be, inside of their landmarks.
+    """Brows of the hair's colour, within what brows can be.
 
     Parameters
     ----------
-    log_skin : (P, 3) log albedo at the atlas's texels. positions : (V, 3) and landmarks : (478, 3) neutral, metres.
-    log_hair : (3,).
+    log_skin : (P, 3) log albedo at the atlas's texels. positions : (V, 3) neutral, metres. place : (P,) of
+    ``brow_place``. log_hair : (3,).
 
     Returns
     -------
     (P, 3) float32 log albedo.
     """
     result = log_skin.astype(np.float32)
-    where = atlas.sample(positions)
-    place = np.zeros(len(where), np.float32)
-    for brow in (BROW_RIGHT, mirrored(BROW_RIGHT)):
-        place = np.maximum(place, _inside(where, landmarks[list(brow)]))
     used = np.flatnonzero(place > 0.02)
-    if not len(used):
-        return result
-    where, place = where[used], place[used]
+    part = SurfaceAtlas(atlas.resolution, atlas.texel[used], atlas.corners[used], atlas.barycentrics[used])
+    where, place = part.sample(positions), place[used]
     skin = np.median(result[used], axis=0)
     darkness = np.clip(float((skin - log_hair).mean()), _LIKELY[1], _LIKELY[0])
     hue = 0.3 * (log_hair - log_hair.mean()) + 0.7 * (skin - skin.mean())  # skin shines through
