@@ -15,7 +15,7 @@ from backend.texture.atlas import SurfaceAtlas
 from backend.texture.noise import gradient_noise
 from backend.texture.survey import SurveyedPhoto
 
-_SHOWN = 0.5  # of the brows' texels: where photos show less, brows are made up
+_SHOWN = 0.7  # of the brows' texels: where photos show less, brows are made up (wire frames leave 0.95 and more)
 _LIKELY = (1.3, 0.45)
 """Log units by which brows are darker than the skin, at most and at least, whatever the hair's colour."""
 _DENSITY = 0.8
