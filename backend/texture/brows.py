@@ -15,7 +15,7 @@ from backend.texture.atlas import SurfaceAtlas
 from backend.texture.noise import gradient_noise
 from backend.texture.survey import SurveyedPhoto
 
-_SHOWN = 0.7  # of the brows' texels: where photos show less, brows are made up (wire frames leave 0.95 and more)
+_SHOWN = 0.7  # of one brow's texels: where photos show less of both, brows are made up (wire frames leave 0.95)
 _LIKELY = (1.3, 0.45)
 """Log units by which brows are darker than the skin, at most and at least, whatever the hair's colour."""
 _DENSITY = 0.8
@@ -25,18 +25,18 @@ _ALONG = 0.15  # hairs are so much finer across than along
 
 
 def brow_place(atlas: SurfaceAtlas, positions: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
-    """(P,) float32 in [0, 1], the brows by their landmarks, at an atlas's texels.
+    """(2, P) float32 in [0, 1], right and left brow by their landmarks, at an atlas's texels.
 
     positions : (V, 3) and landmarks : (478, 3) neutral, metres.
     """
     where = atlas.sample(positions)
-    return np.maximum.reduce([_inside(where, landmarks[list(brow)]) for brow in (BROW_RIGHT, mirrored(BROW_RIGHT))])
+    return np.stack([_inside(where, landmarks[list(brow)]) for brow in (BROW_RIGHT, mirrored(BROW_RIGHT))])
 
 
 def hidden_brows(place: np.ndarray, photos: Sequence[SurveyedPhoto]) -> bool:
-    """Whether no photo shows a brow that could be taken or mirrored; place (P,) of ``brow_place`` at survey size."""
+    """Whether no photo shows a brow that could be taken or mirrored; place (2, P) of ``brow_place`` at survey size."""
     shown = np.maximum.reduce([p.unwrap.weight * (p.unwrap.labels == FaceClass.BROWS) for p in photos])
-    return bool((shown[place > 0.5] > 0.3).mean() < _SHOWN)
+    return all((shown[brow > 0.5] > 0.3).mean() < _SHOWN for brow in place)
 
 
 def paint_brows(
@@ -46,7 +46,7 @@ def paint_brows(
 
     Parameters
     ----------
-    log_skin : (P, 3) log albedo at the atlas's texels. positions : (V, 3) neutral, metres. place : (P,) of
+    log_skin : (P, 3) log albedo at the atlas's texels. positions : (V, 3) neutral, metres. place : (2, P) of
     ``brow_place``. log_hair : (3,).
 
     Returns
@@ -54,6 +54,7 @@ def paint_brows(
     (P, 3) float32 log albedo.
     """
     result = log_skin.astype(np.float32)
+    place = place.max(axis=0)
     used = np.flatnonzero(place > 0.02)
     part = SurfaceAtlas(atlas.resolution, atlas.texel[used], atlas.corners[used], atlas.barycentrics[used])
     where, place = part.sample(positions), place[used]

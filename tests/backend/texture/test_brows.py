@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import cv2
 import numpy as np
 from texture_scene import TRUTH_SIZE, Shot, make_scene, with_labels
@@ -10,6 +12,7 @@ from backend.photos.collection import FaceClass, PhotoFace
 from backend.photos.regions import BROW_RIGHT, EYE_RIGHT, grown, mirrored, polygon_mask
 from backend.rendering.color import linear_from_srgb
 from backend.texture.albedo import build_albedo
+from backend.texture.brows import hidden_brows
 from backend.texture.surface import head_surface, texture_space
 from backend.texture.unwrap import brows_behind_glasses
 
@@ -46,6 +49,22 @@ def test_brows_that_no_photo_shows_are_made_up_and_those_that_one_shows_are_take
     for side in (np.s_[:, : SIZE // 2], np.s_[:, SIZE // 2 :]):
         assert 0.4 < hairy[side].sum() / place[side].sum() < 1.5, "nobody is without brows"
     assert np.median(half[place]) < -0.9, "as the photo has them"
+
+
+def test_one_brow_is_enough() -> None:
+    """The other is its mirror image, as all else on a side that no photo shows; half of each is none."""
+    place = np.zeros((2, 40), np.float32)
+    place[0, :20] = place[1, 20:] = 1.0
+
+    def photo(shown: slice) -> SimpleNamespace:
+        labels, weight = np.full(40, FaceClass.SKIN, np.uint8), np.zeros(40, np.float32)
+        labels[shown], weight[shown] = FaceClass.BROWS, 1.0
+        return SimpleNamespace(unwrap=SimpleNamespace(labels=labels, weight=weight))
+
+    assert not hidden_brows(place, [photo(np.s_[20:])])
+    assert not hidden_brows(place, [photo(np.s_[:10]), photo(np.s_[10:20])])
+    assert hidden_brows(place, [photo(np.s_[10:30])])
+    assert hidden_brows(place, [photo(np.s_[:0])])
 
 
 def test_thick_frames_and_dark_lenses_keep_their_label() -> None:
