@@ -200,7 +200,7 @@ def test_other_machines_need_keys(tmp_path: Path) -> None:
 def test_other_machines_with_keys(tmp_path: Path) -> None:
     """A given key is let in, the user's own is not."""
     public, secret = (key.decode() for key in zmq.curve_keypair())
-    process = serve(tmp_path, "--bind", "tcp://0.0.0.0:0", "--allow", public)
+    process = serve(tmp_path, "--bind", "tcp://0.0.0.0:0", f"--allow={public}")
     try:
         ready = announced(process)
         endpoint = ready["endpoint"].replace("0.0.0.0", "127.0.0.1")
@@ -232,7 +232,7 @@ def test_what_is_no_address(tmp_path: Path, address: str) -> None:
 
 def test_an_address_of_another_machine(tmp_path: Path) -> None:
     public = zmq.curve_keypair()[0].decode()
-    printed = fails(tmp_path, ["--bind", "tcp://192.0.2.1:5555", "--allow", public], "usage")
+    printed = fails(tmp_path, ["--bind", "tcp://192.0.2.1:5555", f"--allow={public}"], "usage")
     assert "cannot listen" in printed
 
 

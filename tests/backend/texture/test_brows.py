@@ -55,16 +55,17 @@ def test_one_brow_is_enough() -> None:
     """The other is its mirror image, as all else on a side that no photo shows; half of each is none."""
     place = np.zeros((2, 40), np.float32)
     place[0, :20] = place[1, 20:] = 1.0
+    across = np.where(np.arange(40) < 20, -1.0, 1.0)
 
     def photo(shown: slice) -> SimpleNamespace:
         labels, weight = np.full(40, FaceClass.SKIN, np.uint8), np.zeros(40, np.float32)
         labels[shown], weight[shown] = FaceClass.BROWS, 1.0
         return SimpleNamespace(unwrap=SimpleNamespace(labels=labels, weight=weight))
 
-    assert not hidden_brows(place, [photo(np.s_[20:])])
-    assert not hidden_brows(place, [photo(np.s_[:10]), photo(np.s_[10:20])])
-    assert hidden_brows(place, [photo(np.s_[10:30])])
-    assert hidden_brows(place, [photo(np.s_[:0])])
+    assert not hidden_brows(place, across, [photo(np.s_[20:])])
+    assert not hidden_brows(place, across, [photo(np.s_[:10]), photo(np.s_[10:20])])
+    assert hidden_brows(place, across, [photo(np.s_[10:30])])
+    assert hidden_brows(place, across, [photo(np.s_[:0])])
 
 
 def test_thick_frames_and_dark_lenses_keep_their_label() -> None:

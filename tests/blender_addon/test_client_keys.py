@@ -1,0 +1,19 @@
+"""The extension's own key pair."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import zmq
+
+from blender_addon.client.keys import client_keys
+
+
+def test_a_key_is_no_option_of_the_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """``serve --allow KEY`` with a key that begins with a dash said that ``--allow`` has no argument."""
+    usual = zmq.curve_keypair()
+    drawn = [(b"-" + usual[0][1:], usual[1]), usual]
+    monkeypatch.setattr(zmq, "curve_keypair", lambda: drawn.pop(0))
+    keys = client_keys(tmp_path)
+    assert not keys.public.startswith("-") and not drawn
