@@ -189,7 +189,6 @@ def brows_behind_glasses(labels: np.ndarray, pixels: np.ndarray, landmarks: np.n
     skin, glasses = labels == FaceClass.SKIN, labels == FaceClass.GLASSES
     if not glasses.any() or not skin.any():
         return labels
-    log = np.log(np.maximum(linear_from_srgb(pixels), 1e-3))
     brows = np.zeros(labels.shape, bool)
     for brow, eye in ((BROW_RIGHT, EYE_RIGHT), (mirrored(BROW_RIGHT), mirrored(EYE_RIGHT))):
         behind = labels[polygon_mask(landmarks, eye, side)]
@@ -199,6 +198,7 @@ def brows_behind_glasses(labels: np.ndarray, pixels: np.ndarray, landmarks: np.n
     around, frame = grown(brows, _AROUND_BROWS * size) & skin, glasses & ~grown(brows, _BESIDE_BROWS * size)
     if not around.any() or not frame.any():
         return labels
+    log = np.log(np.maximum(linear_from_srgb(pixels), 1e-3))
     typical = np.median(log[around], axis=0)
     darker = typical.mean() - log.mean(-1)
     if (darker[frame] > _FRAME).mean() > _THICK:
@@ -252,9 +252,9 @@ def unwrap_photo(face: PhotoFace, view: SurfaceView, atlas: SurfaceAtlas, texels
     clear = label_distance(all_labels, np.array(_IN_THE_WAY), view.pixels_per_metre)
     inner = label_distance(all_labels, np.array([FaceClass.MOUTH_INTERIOR]), view.pixels_per_metre)
     distance = _remap(away, positions, cv2.INTER_LINEAR)
-    brows = labels == FaceClass.BROWS
-    beside_glasses = label_distance(all_labels, _BESIDE_GLASSES, view.pixels_per_metre) if brows.any() else away
-    distance = np.where(brows, _remap(beside_glasses, positions, cv2.INTER_LINEAR), distance)
+    if (all_labels == FaceClass.GLASSES).any():
+        beside_glasses = label_distance(all_labels, _BESIDE_GLASSES, view.pixels_per_metre)
+        distance = np.where(labels == FaceClass.BROWS, _remap(beside_glasses, positions, cv2.INTER_LINEAR), distance)
     clean = smoothstep(0.0015, 0.008, distance)
     pixel = 1.0 / view.pixels_per_metre
     clean *= smoothstep(0.0, max(0.0008, 0.8 * pixel), _remap(inner, positions, cv2.INTER_LINEAR))

@@ -236,7 +236,7 @@ class LapStage(Stage):
                 depth, true = rendered.surface.depth[:count], batch.truth.view_depth
                 shown = class_mask(batch.labels[:count], FACE_CLASSES) & rendered.mask[:count] & (true > 0)
                 terms["view_depth"] = canonical.relative_depth_error(depth, true, shown.float())
-            true = None if self._features is None else self._seen_features(photos, half)
+            wanted = None if self._features is None else self._seen_features(photos, half)
             seen = face_mask
             for side, names in enumerate((("photometric", "perceptual"), ("flip", "flip_perceptual"))[: len(images)]):
                 seen = seen & masks[side]  # for the flipped face the product of both masks
@@ -247,7 +247,7 @@ class LapStage(Stage):
                 if getattr(weights, names[1]):
                     kept = torch.where(seen[:, None], image, photos)  # what is not the face's must not disturb features
                     found = self._seen_features(kept, half)
-                    terms[names[1]] = feature_distance(found, true, feature_sigma[:, side : side + 1], mask)
+                    terms[names[1]] = feature_distance(found, wanted, feature_sigma[:, side : side + 1], mask)
         return terms
 
     def _seen_features(self, pictures: Tensor, half: bool) -> Tensor:
