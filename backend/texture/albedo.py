@@ -136,9 +136,9 @@ def build_albedo(
     progress(_STAGE, 0.75)
     log_skin = compose_skin(surface, space.skin, middle, fine, made_up, prior, positions, full_density, grey_only)
     landmarks = template.landmarks478.positions(fitted.neutral)
-    across = survey_space.skin.sample(positions[:, :1])[:, 0]
-    if hidden_brows(brow_place(survey_space.skin, positions, landmarks), across, photos):
-        place = brow_place(space.skin, positions, landmarks)
+    where = survey_space.skin.sample(positions)
+    if hidden_brows(brow_place(where, landmarks), where[:, 0], photos):
+        place = brow_place(space.skin.sample(positions), landmarks)
         log_skin = paint_brows(log_skin, space.skin, positions, place, hair.log_color)
     progress(_STAGE, 0.85)
 

@@ -27,12 +27,11 @@ _RISE = 0.45  # of a hair's run outwards
 _ALONG = 0.15  # hairs are so much finer across than along
 
 
-def brow_place(atlas: SurfaceAtlas, positions: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
+def brow_place(where: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
     """(2, P) float32 in [0, 1], right and left brow by their landmarks, at an atlas's texels.
 
-    positions : (V, 3) and landmarks : (478, 3) neutral, metres.
+    where : (P, 3) the texels and landmarks : (478, 3) neutral, metres.
     """
-    where = atlas.sample(positions)
     return np.stack([_inside(where, landmarks[list(brow)]) for brow in (BROW_RIGHT, mirrored(BROW_RIGHT))])
 
 
