@@ -10,8 +10,7 @@ import numpy as np
 from backend.geometry.normals import vertex_normals
 from backend.geometry.smoothstep import smoothstep
 from backend.photos.collection import FaceClass, PhotoFace
-from backend.photos.landmarks import landmark_window
-from backend.photos.regions import BROW_RIGHT, EYE_RIGHT, grown, mirrored, polygon_mask
+from backend.photos.thin_glasses import brows_behind_glasses
 from backend.rendering.camera import Camera
 from backend.rendering.color import linear_from_srgb
 from backend.rendering.visibility import depth_map, facing_cosine, point_visibility
@@ -33,12 +32,6 @@ _SURE = (
 
 _IN_THE_WAY = (FaceClass.BACKGROUND, FaceClass.OCCLUDER, FaceClass.GLASSES)
 _BESIDE_GLASSES = np.array([FaceClass.BACKGROUND, FaceClass.OCCLUDER, FaceClass.HAIR])
-_CLEAR = 0.5  # of an eye's outline
-_FRAME, _THICK = 0.8, 0.38
-"""Log units by which a dark frame is darker than skin; of its label, if it is thick. A wire's label is mostly skin:
-0.05 to 0.32 of it is so dark on 24 photos of three people, of two people's thick frames 0.43 to 0.72 on 17."""
-_AROUND_BROWS, _BESIDE_BROWS = 0.2, 0.03  # heights of the face
-_BROW, _BROW_HUE = 0.35, 0.35  # log units: a brow behind a frame is so much darker than the skin around; its hue
 
 
 @dataclass(frozen=True)
@@ -176,38 +169,6 @@ def without_specks(labels: np.ndarray, pixels_per_metre: float) -> np.ndarray:
         if count > 1 and small.any():
             result = np.where(small[pieces], np.uint8(FaceClass.SKIN), result)
     return result
-
-
-def brows_behind_glasses(labels: np.ndarray, pixels: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
-    """Labels (S, S) in which glasses with thin frames and clear lenses leave of the brows what is dark and plain.
-
-    A wire frame is labelled several times as thick as it is, and often lies on a brow's lower edge. Frames are thin
-    where little of what is labelled as glasses beside the brows is very dark, lenses are clear where the eyes behind
-    them are labelled as eyes. pixels (S, S, 3) uint8 sRGB; landmarks (478, 2 or 3) in them.
-    """
-    side = labels.shape[0]
-    skin, glasses = labels == FaceClass.SKIN, labels == FaceClass.GLASSES
-    if not glasses.any() or not skin.any():
-        return labels
-    brows = np.zeros(labels.shape, bool)
-    for brow, eye in ((BROW_RIGHT, EYE_RIGHT), (mirrored(BROW_RIGHT), mirrored(EYE_RIGHT))):
-        behind = labels[polygon_mask(landmarks, eye, side)]
-        if (behind == FaceClass.EYES).sum() >= _CLEAR * max(len(behind), 1):
-            brows |= polygon_mask(landmarks, brow, side)
-    size = landmark_window(landmarks, 1.0).side
-    around, frame = grown(brows, _AROUND_BROWS * size) & skin, glasses & ~grown(brows, _BESIDE_BROWS * size)
-    if not around.any() or not frame.any():
-        return labels
-    log = np.log(np.maximum(linear_from_srgb(pixels), 1e-3))
-    typical = np.median(log[around], axis=0)
-    darker = typical.mean() - log.mean(-1)
-    if (darker[frame] > _FRAME).mean() > _THICK:
-        return labels
-    hue = typical - typical.mean()
-    own = log - log.mean(-1, keepdims=True)
-    share = np.clip(own @ hue / max(float(hue @ hue), 1e-6), 0.0, 1.0)  # between grey and the skin's colour
-    plain = np.linalg.norm(own - share[..., None] * hue, axis=-1) < _BROW_HUE
-    return np.where(brows & glasses & (darker > _BROW) & plain, np.uint8(FaceClass.BROWS), labels)
 
 
 def label_distance(labels: np.ndarray, forbidden: np.ndarray, pixels_per_metre: float) -> np.ndarray:

@@ -10,11 +10,11 @@ from texture_scene import TRUTH_SIZE, Shot, make_scene, with_labels
 
 from backend.photos.collection import FaceClass, PhotoFace
 from backend.photos.regions import BROW_RIGHT, EYE_RIGHT, grown, mirrored, polygon_mask
+from backend.photos.thin_glasses import brows_behind_glasses
 from backend.rendering.color import linear_from_srgb
 from backend.texture.albedo import build_albedo
 from backend.texture.brows import hidden_brows
 from backend.texture.surface import head_surface, texture_space
-from backend.texture.unwrap import brows_behind_glasses
 
 SIZE = 512
 
