@@ -101,6 +101,12 @@ class MobileTrunk(nn.Module):
             found.append(x)
         return found
 
+    def fuse(self) -> None:
+        """Fold every batch norm, as it is in eval mode, into its convolution."""
+        for module in self.modules():
+            if isinstance(module, SameConvolution):
+                module.fuse()
+
     def load_imagenet(self, state: Mapping[str, Tensor]) -> None:
         """Take the weights from the state dict of the package ``efficientnet-lite-pytorch``, whole or its beginning.
 

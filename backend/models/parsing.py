@@ -18,7 +18,7 @@ from torch.nn import functional
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from backend.models.checkpoints import load_model, load_weights_into
-from backend.models.mobile_trunk import MobileTrunk, SameConvolution, normalised
+from backend.models.mobile_trunk import MobileTrunk, normalised
 from backend.photos.collection import FaceClass
 
 MODEL_NAME = "parsing"
@@ -185,12 +185,12 @@ class ParsingNet(nn.Module):
         copy = ParsingNet(self.config)
         copy.load_state_dict(self.state_dict())
         copy.eval()
+        if self.config.trunk == "lite0":
+            copy.trunk.fuse()
         for module in list(copy.modules()):
             for name, child in module.named_children():
                 if isinstance(child, ConvolutionNorm):
                     setattr(module, name, child.fused())
-                elif isinstance(child, SameConvolution):
-                    child.fuse()
         return copy
 
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from backend.models.mobile_trunk import MobileTrunk, SameConvolution, normalised
+from backend.models.mobile_trunk import MobileTrunk, normalised
 from trainer.pretrained import lite0_state
 
 _VGG_WIDTHS = (64, 64, 0, 128, 128, 0, 256, 256, 256)
@@ -84,9 +84,7 @@ class EfficientNetFeatures(Features):
         super().__init__()
         self.trunk = MobileTrunk(_LITE0_STAGES)
         self.trunk.load_imagenet(state)
-        for module in self.trunk.modules():
-            if isinstance(module, SameConvolution):
-                module.fuse()
+        self.trunk.fuse()
 
     def forward(self, pictures: Tensor) -> Tensor:
         """See ``Features``."""
