@@ -64,6 +64,12 @@ def detect_faces(pixels: np.ndarray) -> tuple[DetectedFace, ...]:
     return tuple(sorted(scaled, key=lambda face: -face.side)[:_MAX_FACES])
 
 
+def faces_in_view(pixels: np.ndarray) -> tuple[DetectedFace, ...]:
+    """Upright faces in a square picture (S, S, 3) uint8, looked at once: 6 ms, and small ones are missed."""
+    side = pixels.shape[0]
+    return tuple(_merge(_detect_in(pixels, Window((side / 2, side / 2), float(side)))))
+
+
 def _whole_views(shape: tuple[int, ...], turn: float) -> list[Window]:
     height, width = shape[:2]
     return [Window((width / 2, height / 2), max(height, width) * margin, turn) for margin in (1.0, 1.5)]
@@ -116,12 +122,12 @@ def _merge(faces: list[DetectedFace]) -> list[DetectedFace]:
     """One face per place: the most confident; faces of two views of about equal confidence, the larger view wins."""
     kept: list[DetectedFace] = []
     for face in sorted(faces, key=lambda face: -face.score):
-        if all(_overlap(face, other) < _SAME_FACE_OVERLAP for other in kept):
+        if all(overlap(face, other) < _SAME_FACE_OVERLAP for other in kept):
             kept.append(face)
     return kept
 
 
-def _overlap(a: DetectedFace, b: DetectedFace) -> float:
+def overlap(a: DetectedFace, b: DetectedFace) -> float:
     """Shared area of two boxes over the smaller one's area."""
     shared = 1.0
     for axis in range(2):

@@ -13,6 +13,7 @@ from backend.photos.hands import hand_mask
 from backend.photos.landmarks import landmark_window
 from backend.photos.loose_hair import with_loose_hair
 from backend.photos.net_evidence import evidence_of_net, net_evidence
+from backend.photos.other_heads import without_other_heads
 from backend.photos.pale_hair import with_pale_hair
 from backend.photos.person import person_probability
 from backend.photos.regions import (
@@ -90,7 +91,7 @@ def settle(odds: np.ndarray, somebody: np.ndarray, pixels: np.ndarray, landmarks
     odds = with_loose_hair(odds, somebody, pixels, landmarks)
     likeliest = odds.argmax(axis=0).astype(np.uint8)
     coloured = with_pale_hair(likeliest, odds[FaceClass.HAIR], pixels, landmarks)
-    labels = agree_with_landmarks(coloured, somebody, landmarks)
+    labels = agree_with_landmarks(without_other_heads(coloured, pixels, landmarks), somebody, landmarks)
     hands = hand_mask(pixels, polygon_mask(landmarks, FACE_OVAL, pixels.shape[0]))
     labels[hands] = FaceClass.OCCLUDER
     return Settled(labels, odds, coloured != likeliest, hands)
