@@ -1,4 +1,4 @@
-"""Hair of which a net is not sure: loose hair is found where somebody is; clothes, hats and cheeks stay."""
+"""Hair of which a net is not sure: loose hair is found by its colour; clothes, hats and cheeks stay."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ import pytest
 
 from backend.photos.collection import FaceClass
 from backend.photos.guided_filter import guided_filter
+from backend.photos.hair_colours import hair_evidence
 from backend.photos.landmarks import mean_landmarks
 from backend.photos.loose_hair import with_loose_hair
 
 SIDE = 192
-BROWN, RED, GREY = (90, 60, 40), (170, 30, 30), (128, 128, 128)
+BROWN, RED, GREY, BLACK = (90, 60, 40), (170, 30, 30), (128, 128, 128), (12, 12, 14)
 
 
 @pytest.fixture
@@ -46,20 +47,21 @@ class _Head:
         self.odds[(face_class, *where)] = share
         self.pixels[where] = colour
 
-    def found(self, landmarks: np.ndarray, somebody: float = 1.0) -> np.ndarray:
+    def found(self, landmarks: np.ndarray) -> np.ndarray:
         """The likeliest classes."""
-        everywhere = np.full((SIDE, SIDE), somebody, np.float32)
+        everywhere = np.ones((SIDE, SIDE), np.float32)
         odds = with_loose_hair(self.odds, everywhere, self.pixels, landmarks)
         np.testing.assert_allclose(odds.sum(0), 1, atol=1e-3)
         return odds.argmax(0)
 
 
-def test_doubtful_hair_beside_the_face_is_hair_where_somebody_is(landmarks: np.ndarray) -> None:
+def test_doubtful_hair_beside_the_face_is_hair_in_the_colour_of_the_hair(landmarks: np.ndarray) -> None:
     head = _Head(landmarks)
-    head.put(head.beside, FaceClass.HAIR, 0.47, BROWN)
     above_jaw = np.s_[head.beside[0].start : SIDE // 2, head.beside[1]]
+    head.put(head.beside, FaceClass.HAIR, 0.4, BROWN)
     assert (head.found(landmarks)[above_jaw] == FaceClass.HAIR).mean() > 0.9
-    assert (head.found(landmarks, somebody=0.3)[above_jaw] == FaceClass.HAIR).mean() < 0.15
+    head.put(head.beside, FaceClass.HAIR, 0.6, RED)
+    assert (head.found(landmarks)[above_jaw] == FaceClass.HAIR).mean() < 0.1
 
 
 def test_long_hair_goes_on_over_the_shoulders_in_its_colour_alone(landmarks: np.ndarray) -> None:
@@ -69,6 +71,28 @@ def test_long_hair_goes_on_over_the_shoulders_in_its_colour_alone(landmarks: np.
     assert (head.found(landmarks)[head.shoulder] == FaceClass.HAIR).mean() > 0.8
     head.put(head.shoulder, FaceClass.HAIR, 0.49, RED)
     assert (head.found(landmarks)[head.shoulder] == FaceClass.HAIR).mean() < 0.1
+
+
+def test_a_dress_of_another_colour_below_long_hair_is_none(landmarks: np.ndarray) -> None:
+    head = _Head(landmarks)
+    head.put(head.beside, FaceClass.HAIR, 0.95, BROWN)
+    head.put(head.shoulder, FaceClass.HAIR, 0.75, BLACK)
+    assert (head.found(landmarks)[head.shoulder] == FaceClass.HAIR).mean() < 0.1
+    assert (head.found(landmarks)[head.beside] == FaceClass.HAIR).mean() > 0.9
+
+
+def test_strands_tell_hair_from_flat_cloth_of_its_colour(landmarks: np.ndarray) -> None:
+    head = _Head(landmarks)
+    strands = np.random.default_rng(0).normal(0, 18, (1, SIDE, 1))
+    for where in (head.top, head.beside):
+        head.pixels[where] = np.clip(np.array(BROWN) + strands[:, where[1]], 0, 255)
+    head.pixels[head.shoulder] = BROWN
+    flat = np.s_[SIDE - 40 :, :]  # clothes of which the net is sure
+    head.pixels[flat] = BROWN
+    evidence = hair_evidence(head.pixels, head.odds, np.ones((SIDE, SIDE), bool))
+    assert evidence[head.beside].mean() > 1 and evidence[head.shoulder][10:-4, 8:-8].mean() < -1
+    nothing = hair_evidence(head.pixels, np.zeros_like(head.odds), np.ones((SIDE, SIDE), bool))
+    assert not nothing.any()
 
 
 def test_below_short_hair_a_dark_collar_is_none(landmarks: np.ndarray) -> None:

@@ -1,0 +1,101 @@
+"""What colours and strands of one photo say of a pixel: hair as the net is sure of it, or not."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from backend.photos.collection import FaceClass
+
+_SIDE = 128
+"""Colours are looked at in a crop of this size, where a face is 50 px high; 96 finds a little less hair."""
+_SURE, _SURELY_NONE = 0.85, 0.08
+"""Probabilities of hair from which, and up to which, colours are learnt. 0.25 for none does as well on portraits; on
+press photos hair that the net misses then teaches what hair is not."""
+_OTHER = 0.8  # least probability of background, skin and neck together where there is surely no hair
+_FEWEST, _MOST = 80, 2000  # pixels that a colour model is made of
+_HAIR_PARTS, _OTHER_PARTS, _FOR_A_PART = 4, 8, 30  # Gaussians, and the fewest pixels for one of them
+_SPREAD = np.array([6.0, 2.0, 2.0, 0.25], np.float32)
+"""Least spread of a Gaussian, in levels of 8-bit CIE Lab and in log contrast: hair of one colour is lit unevenly."""
+_SCALE = np.array([1.0, 2.0, 2.0, 8.0], np.float32)  # of these in the distance by which pixels are put together
+_FINE, _AROUND, _STRONGEST = 1.5, 2.0, 8.0
+"""Contrast: what a blur by the first (px) takes away, over the second, at most the third (levels of lightness): strands
+and not borders, which would make hair of all that is dark beside a face."""
+_ANY = 1 / (255 * 80 * 80 * 4)  # density of a colour and contrast of which nothing is known
+_STRANGE_HAIR, _STRANGE_OTHER = 0.02, 0.15  # share of hair, of all else, that looks like nothing that was learnt
+_MOST_SURE = 3.0
+
+
+@dataclass(frozen=True)
+class _Mixture:
+    """Gaussians: shares (K,), means (K, D), and (K, D, D) that make their deviations standard normal."""
+
+    shares: np.ndarray
+    means: np.ndarray
+    whiten: np.ndarray
+
+    def density(self, features: np.ndarray) -> np.ndarray:
+        """(P,) at features (P, D)."""
+        result = np.zeros(len(features), np.float32)
+        for share, mean, whiten in zip(self.shares, self.means, self.whiten, strict=True):
+            apart = features @ whiten.T - whiten @ mean
+            scale = share * np.prod(np.diag(whiten)) / (2 * np.pi) ** (len(mean) / 2)
+            result += scale * np.exp(-0.5 * np.einsum("pd,pd->p", apart, apart))
+        return result
+
+
+def hair_evidence(pixels: np.ndarray, odds: np.ndarray, above_chin: np.ndarray) -> np.ndarray:
+    """(S, S) float32, -3 to 3: log of how much likelier colour and contrast are in hair than elsewhere.
+
+    Both are learnt from this photo, where the net is sure: hair above the chin (below it may be clothes), and all else.
+    Zero where there is too little of either. pixels (S, S, 3) uint8 sRGB; odds (C, S, S) class probabilities;
+    above_chin (S, S) bool.
+    """
+    side = pixels.shape[0]
+    small = min(_SIDE, side)
+    hair, other = (
+        cv2.resize(share, (small, small), interpolation=cv2.INTER_AREA).ravel()
+        for share in (odds[FaceClass.HAIR], odds[[FaceClass.BACKGROUND, FaceClass.SKIN, FaceClass.NECK]].sum(axis=0))
+    )
+    high = cv2.resize(above_chin.astype(np.uint8), (small, small), interpolation=cv2.INTER_NEAREST).ravel() > 0
+    features = _features(cv2.resize(pixels, (small, small), interpolation=cv2.INTER_AREA))
+    of_hair, of_other = features[(hair > _SURE) & high], features[(hair < _SURELY_NONE) & (other > _OTHER)]
+    if min(len(of_hair), len(of_other)) < _FEWEST:
+        return np.zeros((side, side), np.float32)
+    in_hair = _learnt(of_hair, _HAIR_PARTS).density(features)
+    elsewhere = _learnt(of_other, _OTHER_PARTS).density(features)
+    evidence = np.log((1 - _STRANGE_HAIR) * in_hair + _STRANGE_HAIR * _ANY)
+    evidence -= np.log((1 - _STRANGE_OTHER) * elsewhere + _STRANGE_OTHER * _ANY)
+    whole = np.clip(evidence, -_MOST_SURE, _MOST_SURE).reshape(small, small).astype(np.float32)
+    return cv2.resize(whole, (side, side), interpolation=cv2.INTER_LINEAR)
+
+
+def _features(pixels: np.ndarray) -> np.ndarray:
+    """(P, 4) float32 of (H, W, 3) uint8 sRGB: Lab, a little smoothed, and log contrast."""
+    lab = cv2.cvtColor(pixels, cv2.COLOR_RGB2LAB).astype(np.float32)
+    fine = np.minimum(np.abs(lab[..., 0] - cv2.GaussianBlur(lab[..., 0], (0, 0), _FINE)), _STRONGEST)
+    contrast = np.log(np.sqrt(cv2.GaussianBlur(fine**2, (0, 0), _AROUND)) + 1)
+    return np.dstack([cv2.GaussianBlur(lab, (0, 0), 0.8), contrast]).reshape(-1, 4)
+
+
+def _learnt(samples: np.ndarray, parts: int) -> _Mixture:
+    """A mixture of at most ``parts`` Gaussians of samples (P, D): k-means, which begins with slices of lightness."""
+    samples = samples[:: -(-len(samples) // _MOST)]
+    parts = max(1, min(parts, len(samples) // _FOR_A_PART))
+    scaled = np.ascontiguousarray(samples * _SCALE)
+    begin = np.empty((len(samples), 1), np.int32)
+    begin[np.argsort(samples[:, 0], kind="stable"), 0] = np.arange(len(samples)) * parts // len(samples)
+    stop = (cv2.TERM_CRITERIA_EPS + cv2.TERM_CRITERIA_MAX_ITER, 8, 0.5)
+    _, part, _ = cv2.kmeans(scaled, parts, begin, stop, 1, cv2.KMEANS_USE_INITIAL_LABELS)
+    shares, means, whiten = [], [], []
+    for number in range(parts):
+        own = samples[part[:, 0] == number]
+        if len(own) < len(_SPREAD) + 1:
+            continue
+        spread = np.cov(own.T) + np.diag(_SPREAD**2)
+        shares.append(len(own) / len(samples))
+        means.append(own.mean(axis=0))
+        whiten.append(np.linalg.inv(np.linalg.cholesky(spread)))
+    return _Mixture(np.array(shares), np.array(means, np.float32), np.array(whiten, np.float32))
