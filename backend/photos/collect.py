@@ -13,6 +13,7 @@ from backend.photos.candidate import FaceCandidate, picture_fingerprint
 from backend.photos.collection import PhotoCollection, PhotoFace, PhotoVerdict
 from backend.photos.crop import MAX_CROP_SIDE, HeadCrop, crop_head
 from backend.photos.detect import detect_faces
+from backend.photos.habitual_glasses import with_habitual_glasses
 from backend.photos.identity import IdentityModel, identity_model
 from backend.photos.landmarks import find_landmarks, head_pose
 from backend.photos.masks import enlarge_labels, label_face
@@ -119,7 +120,7 @@ def collect(
             )
         faces.append(_photo_face(names[candidate.photo], photo, candidate, crop, options.surface))
     progress(STAGE, 1.0)
-    return PhotoCollection(tuple(faces), tuple(_verdicts(analysed, names, choice)))
+    return PhotoCollection(with_habitual_glasses(faces), tuple(_verdicts(analysed, names, choice)))
 
 
 def unique_names(names: Sequence[str]) -> list[str]:
