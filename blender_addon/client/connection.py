@@ -306,6 +306,8 @@ class _Conversation:
             event = recv_monitor_message(self._monitor)["event"]
             if event in refused:
                 self._trouble = "refused"
+            elif event == zmq.EVENT_CLOSED:  # nobody listens: whoever broke the greeting off is gone
+                self._trouble = ""
             elif event == zmq.EVENT_DISCONNECTED and self.ready:
                 # ZeroMQ connects again by itself, and the server then knows nothing of us.
                 self._tell(Lost("The connection to the backend broke; trying again."))

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import socket
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import zmq
@@ -163,6 +165,14 @@ def test_a_wrong_key_is_called_that(connect: Callable[..., Connection]) -> None:
         gave_up = until(connection, is_a(GaveUp))[-1]
         assert gave_up.code in ("refused", "unreachable") and "key" in gave_up.advice
         assert server.seen == []
+
+
+def test_a_server_that_dies_amid_the_greeting_did_not_refuse_it(connect: Callable[..., Connection]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as dying:
+        endpoint = f"tcp://127.0.0.1:{dying.getsockname()[1]}"
+        connection = connect(SimpleNamespace(endpoint=endpoint, public_key=zmq.curve_keypair()[0].decode()))
+        dying.accept()[0].close()
+    assert until(connection, is_a(GaveUp))[-1].code == "unreachable"
 
 
 def test_another_protocol_version_is_said_in_words(connect: Callable[..., Connection]) -> None:
