@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
-import backend  # noqa: F401  # isort: skip  its settings for numpy and torch must be there before these are
 import os
+
+if "PYTEST_XDIST_WORKER" in os.environ:  # one of several processes, and those that it starts: one thread each
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    os.environ.setdefault("OPENCV_FOR_THREADS_NUM", "1")
+
+import backend  # noqa: F401  # isort: skip  its settings for numpy and torch must be there before these are
 from contextlib import suppress
 from pathlib import Path
 
