@@ -95,28 +95,33 @@ def eyes_opening(landmarks: np.ndarray) -> float:
     return float(share @ [lid_opening(landmarks, eye) for eye in range(2)])
 
 
-def blink_scores(lids: np.ndarray, openings: np.ndarray, fps: float) -> np.ndarray:
-    """(2, F) by how many of its own usual deviations the reading, and the opening, stand out of the frames around.
+def blink_scores(lids: np.ndarray, openings: np.ndarray, seen: np.ndarray, fps: float) -> np.ndarray:
+    """(2, F) by how many of its own usual deviations the reading, and the opening, stand out of the frames around; 0
+    where no face is seen.
 
     lids : (F, 2) ``lids_from_open``, with what is below 0: cut off there, calm lids would hardly tremble at all;
-    openings : (F,) ``eyes_opening``; finite.
+    openings : (F,) ``eyes_opening``; both finite. seen : (F,) bool, False where they are made up between two faces:
+    what is made up does not tremble.
     """
     reach = math.ceil(REACH_SECONDS * fps)
-    reading = _standing_out(lids.mean(1), reach, READING_FLOOR)
-    opening = _standing_out(-np.log(np.maximum(openings, 0.02)), reach, OPENING_FLOOR)
+    reading = _standing_out(lids.mean(1), seen, reach, READING_FLOOR)
+    opening = _standing_out(-np.log(np.maximum(openings, 0.02)), seen, reach, OPENING_FLOOR)
     return np.stack([reading, np.clip(opening, -2.0, MOST_OPENING_SCORE)])
 
 
-def _standing_out(values: np.ndarray, reach: int, floor: float) -> np.ndarray:
-    """(F,) values less the median around them, over the usual size of that, which is at least ``floor``."""
-    off = values - _medians(values, reach)
-    return off / np.maximum(1.4826 * _medians(np.abs(off), 2 * reach), floor)
+def _standing_out(values: np.ndarray, seen: np.ndarray, reach: int, floor: float) -> np.ndarray:
+    """(F,) values less the median around them, over the usual size of that where they are ``seen``, which is at least
+    ``floor``; 0 where they are not."""
+    off = values - np.median(_around(values, reach), axis=1)
+    usual = np.nanmedian(_around(np.where(seen, np.abs(off), np.nan), 2 * reach)[seen], axis=1)
+    score = np.zeros(len(values))
+    score[seen] = off[seen] / np.maximum(1.4826 * usual, floor)
+    return score
 
 
-def _medians(values: np.ndarray, reach: int) -> np.ndarray:
-    """(F,) medians over ``reach`` frames before and after each; beyond the ends the values are mirrored."""
-    padded = np.pad(values, reach, mode="symmetric")
-    return np.median(np.lib.stride_tricks.sliding_window_view(padded, 2 * reach + 1), axis=1)
+def _around(values: np.ndarray, reach: int) -> np.ndarray:
+    """(F, 2 reach + 1) values from ``reach`` frames before each to as many after; beyond the ends they are mirrored."""
+    return np.lib.stride_tricks.sliding_window_view(np.pad(values, reach, mode="symmetric"), 2 * reach + 1)
 
 
 def whole_blinks(lids: np.ndarray, openings: np.ndarray, fps: float) -> np.ndarray:
@@ -134,7 +139,7 @@ def whole_blinks(lids: np.ndarray, openings: np.ndarray, fps: float) -> np.ndarr
     frames = np.arange(len(lids))
     read = np.column_stack([np.interp(frames, known, lids[known, eye]) for eye in range(2)])
     filled = np.clip(read, 0.0, 1.0)
-    parts = blink_scores(read, np.interp(frames, known, openings[known]), fps)
+    parts = blink_scores(read, np.interp(frames, known, openings[known]), np.isin(frames, known), fps)
     whole, is_blink = filled.copy(), np.zeros(len(lids), bool)
     scores = parts.sum(0)
     plain, clear = _peaks(filled, parts, fps)

@@ -1,8 +1,8 @@
 """Mouths, last: in each photo the lips' edges are as far apart as the detector sees them.
 
-The landmark net was taught the lower lip's edge on the upper lip (``models.landmarks.net_points``), and the detector's
-landmarks hardly count beside it. Of two landmarks that lie one above the other the detector errs less in the difference
-than in either; when the fit has come to its end, the keys of mouth and jaw move by as little as it takes.
+The landmark net sees lips that are wide apart too near to each other, and the detector's landmarks hardly count beside
+it. Of two landmarks that lie one above the other the detector errs less in the difference than in either; when the fit
+has come to its end, the keys of mouth and jaw move by as little as it takes.
 """
 
 from __future__ import annotations

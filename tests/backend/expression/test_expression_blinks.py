@@ -87,6 +87,16 @@ def test_a_plain_rise_is_no_blink_among_lids_that_tremble_as_much() -> None:
     assert whole_blinks(np.clip(blinked, 0, 1), openings_with((1.0, 0.08, 0.7)), FPS)[24].min() > 0.9
 
 
+def test_trembling_before_the_face_is_lost_is_no_blink() -> None:
+    """What is made up where no face is seen does not tremble, and says nothing of what does."""
+    tremble = 0.4 * np.random.default_rng(0).random((72, 1)) * np.ones(2)
+    for first, last in ((0, 8), (64, 72), (30, 38)):
+        lids = np.full((72, 2), np.nan)
+        lids[first:last] = tremble[first:last]
+        whole = whole_blinks(lids, STEADY, FPS)[first:last]
+        assert whole.max() < 0.5, (first, last)
+
+
 def test_the_opening_is_that_of_the_nearer_eye() -> None:
     landmarks = np.zeros((478, 3))
     for eye, width, gap in ((0, 40.0, 12.0), (1, 8.0, 8.0)):
