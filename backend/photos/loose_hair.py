@@ -18,10 +18,14 @@ against it. On 200 portraits corrected by hand 0.3 to 0.5 do about as well, on p
 _CLOTHES = (-0.05, 0.2)  # heights of the face below the chin between which the second takes over
 _LONG_UNTIL, _SHORT_UNTIL = (0.1, 0.6), (-0.5, -0.3)
 """Heights of the face below the chin between which evidence in favour ends: there are clothes."""
-_SOMEBODY = 0.82  # probability of a person from which hair can hang beside the jaw
+_NOBODY, _SOMEBODY = 0.4, 0.82
+"""Probability of a person from which evidence in favour counts, for shadows on walls have hair's colours, and from
+which it counts fully and hair can hang beside the jaw."""
 _LONG = 0.28
 """Mean probability of hair beside the jaw, on one side, from which hair is long. Seen on 230 development pictures:
 long hair has 0.31 and more, collars and what is behind a short-haired head 0.22 and less, save for two jackets."""
+_SURELY_LONG = 0.45
+"""From there on evidence in favour counts below the jaw too, on that side: collars and lapels reach into 0.3 to 0.4."""
 _BESIDE_JAW, _BESIDE = (-0.25, 0.1), 0.3  # heights of the face: below the chin, beside the face
 _NO_SHORT_HAIR, _COLLAR = (-0.1, 0.0), 0.6  # where collars begin; what is left of hair's odds there
 _RADIUS, _NOISE = 0.045, 1e-3  # heights of the face; squared share of the range of Lab
@@ -41,14 +45,17 @@ def with_loose_hair(odds: np.ndarray, somebody: np.ndarray, pixels: np.ndarray, 
     below, beside = _from_chin(landmarks, side, size)
     oval = grown(polygon_mask(landmarks, FACE_OVAL, side), 0.03 * size)
     result = odds.copy()
-    is_long = _is_long(odds, below, beside, oval, somebody)
-    if not is_long:
+    left, right = _hair_beside_jaw(odds, below, beside, oval, somebody)
+    if max(left, right) <= _LONG:
         cloth = (1 - _COLLAR) * (1 - _falling(below, *_NO_SHORT_HAIR)) * result[FaceClass.HAIR]
         result[FaceClass.HAIR] -= cloth
         result[FaceClass.BACKGROUND] += cloth
     evidence = hair_evidence(pixels, odds, below < 0)
     against = _AGAINST_CLOTHES + (_WEIGHT - _AGAINST_CLOTHES) * _falling(below, *_CLOTHES)
-    in_favour = _WEIGHT * _falling(below, *(_LONG_UNTIL if is_long else _SHORT_UNTIL))
+    hangs = 1 - _falling(np.where(beside < 0, left, right), _LONG, _SURELY_LONG)
+    reach = _falling(below, *_SHORT_UNTIL)
+    in_favour = _WEIGHT * (reach + hangs * (_falling(below, *_LONG_UNTIL) - reach))
+    in_favour *= np.clip((somebody - _NOBODY) / (_SOMEBODY - _NOBODY), 0, 1)
     factor = np.exp(np.where(evidence < 0, against, in_favour) * evidence)
     face = oval & ~above_brows(landmarks, side)  # shadow on a cheek is no hair
     decided = result[[FaceClass.HAIR, FaceClass.SKIN, FaceClass.BACKGROUND]].sum(axis=0) <= _SETTLED
@@ -70,15 +77,17 @@ def _falling(values: np.ndarray, start: float, end: float) -> np.ndarray:
     return np.clip((end - values) / (end - start), 0, 1)
 
 
-def _is_long(odds: np.ndarray, below: np.ndarray, beside: np.ndarray, oval: np.ndarray, somebody: np.ndarray) -> bool:
-    """Whether hair hangs beside the jaw."""
+def _hair_beside_jaw(
+    odds: np.ndarray, below: np.ndarray, beside: np.ndarray, oval: np.ndarray, somebody: np.ndarray
+) -> tuple[float, float]:
+    """Mean probability of hair beside the jaw, picture-left and picture-right; 0 where too little is seen."""
     if not oval.any():
-        return False
+        return 0.0, 0.0
     place = (below > _BESIDE_JAW[0]) & (below < _BESIDE_JAW[1]) & ~oval & (somebody > _SOMEBODY)
     place &= (beside > beside[oval].min() - _BESIDE) & (beside < beside[oval].max() + _BESIDE)
     place &= odds[FaceClass.SKIN] + odds[FaceClass.NECK] < 0.5
-    halves = (place & (beside < 0), place & (beside >= 0))
-    return any(half.sum() > 20 and float(odds[FaceClass.HAIR][half].mean()) > _LONG for half in halves)
+    left, right = (place & (beside < 0), place & (beside >= 0))
+    return tuple(float(odds[FaceClass.HAIR][half].mean()) if half.sum() > 20 else 0.0 for half in (left, right))
 
 
 def _along_edges(odds: np.ndarray, colours: np.ndarray, radius: float) -> np.ndarray:
