@@ -1,8 +1,7 @@
-"""Statistics of portraits that the photo stage uses: mean landmarks, the identity descriptor, linear classifiers.
+"""Statistics of portraits that the photo stage uses: mean landmarks, the identity descriptor, a linear classifier.
 
 ``python -m trainer.portrait_statistics FOLDER`` reads one portrait per person (the public-domain set) and writes
-``mean_landmarks.npz``, ``identity_projection.npz`` and the classifiers of glasses, moustaches and beards next to the
-photo stage's code.
+``mean_landmarks.npz``, ``identity_projection.npz`` and the classifier of glasses next to the photo stage's code.
 """
 
 from __future__ import annotations
@@ -17,9 +16,7 @@ from scipy.optimize import linear_sum_assignment
 
 from backend.geometry.similarity import nearest_similarity
 from backend.photos import mediapipe_models
-from backend.photos.crop import crop_head
 from backend.photos.detect import detect_faces
-from backend.photos.facial_hair import lower_face_features
 from backend.photos.glasses import strip_histogram
 from backend.photos.identity import gradient_histogram
 from backend.photos.landmarks import (
@@ -34,7 +31,6 @@ from backend.photos.landmarks import (
     mean_landmarks,
 )
 from backend.photos.read import PhotoSource, PhotoUnreadableError, read_photo
-from trainer.data.portraits.relabel import BEARD, MOUSTACHE, NO, read_traits
 from trainer.logistic import logistic_regression
 
 GLASSES_LABELS = Path(__file__).parent / "data" / "glasses_labels.csv"
@@ -43,7 +39,6 @@ _MIN_FACE_PX = 52
 _WITHIN_PRIOR = 0.3
 _DIMENSIONS = 128
 _VARIANTS = 2
-_LOOKED_AT = 384  # pixels of a head crop's side, as in ``backend.photos.masks``
 _MESH_SIDE = 512
 _RIDGE = 20.0
 
@@ -54,7 +49,7 @@ def main() -> None:
     parser.add_argument("folder", type=Path, help="folder of portraits, one per person")
     parser.add_argument("--limit", type=int, default=2600, help="portraits to use (default 2600)")
     parser.add_argument("--landmarks", action="store_true", help="make the mean landmarks anew as well")
-    parser.add_argument("--classifiers-only", action="store_true", help="make only the classifiers")
+    parser.add_argument("--classifiers-only", action="store_true", help="make only the classifier of glasses")
     arguments = parser.parse_args()
     paths = sorted(path for path in arguments.folder.iterdir() if path.suffix.lower() in (".jpg", ".jpeg", ".png"))
     np.random.default_rng(0).shuffle(paths)
@@ -63,8 +58,6 @@ def main() -> None:
         np.savez_compressed(PHOTO_PACKAGE / "mean_landmarks.npz", points=points, mirror=mirror)
         mean_landmarks.cache_clear()
     _save_classifier("glasses", *glasses_classifier(arguments.folder))
-    for name, classifier in facial_hair_classifiers(arguments.folder).items():
-        _save_classifier(name, *classifier)
     if arguments.classifiers_only:
         return
     mean, projection = identity_projection(paths, arguments.limit)
@@ -88,12 +81,12 @@ def identity_projection(paths: list[Path], limit: int) -> tuple[np.ndarray, np.n
     for path in paths:
         if len(rows) == limit:
             break
-        face = _portrait(path)
+        face = read_portrait(path)
         if face is None:
             continue
-        versions = [face, _mirrored(*face)]
+        versions = [face, mirrored_portrait(*face)]
         for _ in range(_VARIANTS):
-            versions.append(_varied(*(face if rng.random() < 0.5 else _mirrored(*face)), rng))
+            versions.append(_varied(*(face if rng.random() < 0.5 else mirrored_portrait(*face)), rng))
         rows.append([gradient_histogram(*version) for version in versions])
     features = np.array(rows, dtype=np.float64)  # (people, versions, 800)
     people, versions, size = features.shape
@@ -117,42 +110,18 @@ def glasses_classifier(folder: Path) -> tuple[np.ndarray, np.ndarray, float]:
     features, labels = [], []
     with GLASSES_LABELS.open(newline="") as file:
         for row in csv.DictReader(file):
-            face = _portrait(folder / row["file"])
+            face = read_portrait(folder / row["file"])
             if face is None:
                 continue
-            features += [strip_histogram(*face), strip_histogram(*_mirrored(*face))]
+            features += [strip_histogram(*face), strip_histogram(*mirrored_portrait(*face))]
             labels += [float(row["glasses"])] * 2
     x, y = np.array(features, dtype=np.float64), np.array(labels)
     mean = x.mean(axis=0)
     return mean, *logistic_regression(x - mean, y, _RIDGE, rarity=0.5)
 
 
-def facial_hair_classifiers(folder: Path) -> dict[str, tuple[np.ndarray, np.ndarray, float]]:
-    """Mean (1152,), weights (1152,) and bias for ``moustache`` and ``beard``, from the labels of ``traits.csv``.
-
-    A moustache or beard is told from bare lips, a beard from bare chins, moustaches alone among them.
-    Each portrait is used plain and mirrored, in the size in which the photo stage looks at it.
-    """
-    features, hair = [], []
-    for name, traits in read_traits().items():
-        if traits.facial_hair not in (NO, MOUSTACHE, BEARD):
-            continue
-        face = _portrait(folder / name)
-        if face is None:
-            continue
-        crop = crop_head(face[0], face[1], max_side=_LOOKED_AT)
-        head = crop.pixels, crop.to_crop(face[1])
-        features += [lower_face_features(*head), lower_face_features(*_mirrored(*head))]
-        hair += [traits.facial_hair] * 2
-    x, y = np.array(features, dtype=np.float64), np.array(hair)
-    mean = x.mean(axis=0)
-    return {
-        "moustache": (mean, *logistic_regression(x - mean, (y != NO).astype(float), _RIDGE, rarity=0.5)),
-        "beard": (mean, *logistic_regression(x - mean, (y == BEARD).astype(float), _RIDGE, rarity=0.5)),
-    }
-
-
 def _save_classifier(name: str, mean: np.ndarray, weights: np.ndarray, bias: float) -> None:
+    """Write ``NAME_classifier.npz`` (``load_classifier``) next to the photo stage's code."""
     np.savez_compressed(
         PHOTO_PACKAGE / f"{name}_classifier.npz",
         mean=mean.astype(np.float16),
@@ -224,7 +193,7 @@ def _read(path: Path) -> np.ndarray | None:
         return None
 
 
-def _portrait(path: Path) -> tuple[np.ndarray, np.ndarray] | None:
+def read_portrait(path: Path) -> tuple[np.ndarray, np.ndarray] | None:
     """Pixels and landmarks of the largest face, if it is large enough."""
     pixels = _read(path)
     found = detect_faces(pixels) if pixels is not None else ()
@@ -234,7 +203,8 @@ def _portrait(path: Path) -> tuple[np.ndarray, np.ndarray] | None:
     return pixels, landmarks
 
 
-def _mirrored(pixels: np.ndarray, landmarks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def mirrored_portrait(pixels: np.ndarray, landmarks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Both of the mirror image."""
     turned = landmarks * [-1, 1, 1] + [pixels.shape[1], 0, 0]
     return np.ascontiguousarray(pixels[:, ::-1]), turned[mean_landmarks().mirror].astype(np.float32)
 

@@ -1,15 +1,24 @@
-"""Edges and tones tell a moustache or a beard from bare skin; white hair is less red than its face's skin."""
+"""Edges, tones and colours tell a moustache or a beard from bare skin; white hair is less red than its face's skin."""
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import pytest
 
 from backend.photos.collection import FaceClass
-from backend.photos.facial_hair import facial_hair_scores
+from backend.photos.facial_hair import facial_hair_scores, lower_face_features
 from backend.photos.landmarks import mean_landmarks
 from backend.photos.pale_hair import with_pale_hair
-from backend.photos.regions import FACE_OVAL, FOREHEAD, MOUTH_SURROUNDINGS, UPPER_LIP_SKIN, grown, polygon_mask
+from backend.photos.regions import (
+    FACE_OVAL,
+    FOREHEAD,
+    LIPS_OUTER,
+    MOUTH_SURROUNDINGS,
+    UPPER_LIP_SKIN,
+    grown,
+    polygon_mask,
+)
 
 SIDE = 256
 SKIN = np.array([205, 150, 125])
@@ -43,6 +52,22 @@ def test_dark_bristles_raise_the_odds_where_they_are(landmarks: np.ndarray) -> N
     beard = facial_hair_scores(_with_bristles(bare, chin), landmarks)
     assert moustache.lip > nothing.lip + 1
     assert beard.chin > nothing.chin + 0.5 and moustache.chin < moustache.lip
+
+
+def test_a_moustache_as_bright_as_skin_is_seen_by_its_colour(landmarks: np.ndarray) -> None:
+    bare = _picture(landmarks)
+    lip = polygon_mask(landmarks, UPPER_LIP_SKIN, SIDE) & ~polygon_mask(landmarks, LIPS_OUTER, SIDE)
+    pale = np.where(lip[..., None], cv2.cvtColor(cv2.cvtColor(bare, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB), bare)
+    assert facial_hair_scores(pale, landmarks).lip > facial_hair_scores(bare, landmarks).lip + 1
+
+
+def test_features_are_the_same_at_another_size(landmarks: np.ndarray) -> None:
+    lip = polygon_mask(landmarks, UPPER_LIP_SKIN, SIDE)
+    picture = cv2.GaussianBlur(_with_bristles(_picture(landmarks), lip), (0, 0), 2)
+    large = cv2.resize(picture, (2 * SIDE, 2 * SIDE), interpolation=cv2.INTER_CUBIC)
+    once, twice = lower_face_features(picture, landmarks), lower_face_features(large, 2 * landmarks)
+    assert once.shape == (2484,)
+    assert np.abs(once - twice).mean() < 0.03
 
 
 def test_white_hair_that_was_skin_becomes_hair_and_a_bald_head_does_not(landmarks: np.ndarray) -> None:
