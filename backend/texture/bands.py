@@ -38,6 +38,10 @@ _HAIR_CONSISTENT = 1.0  # and for the hair line, which is never sharp
 _RIM_DETAIL = 0.85  # of the details that coarse photos lose where they see bare skin aslant or end
 _GAP = 0.015  # metres that surroundings reach into what no photo shows: a patch without them stands out
 _STRANGE_AROUND = 2.0  # of the middle band's width
+_BESIDE_HAIR = 120.0  # of the survey's side: how far beside the hair roots may lie
+_FEW, _ROOTS = (0.5, 0.85), (0.2, 0.5)
+"""Share of the photos that look at a place beside the hair, below which they are few; and log units darker than its
+base from which it may be roots."""
 _FACE_HAIR = (FaceClass.BROWS, FaceClass.FACIAL_HAIR)
 
 
@@ -163,7 +167,19 @@ def middle_band(
     total = np.maximum(sum(shares), 1e-4)[..., None]
     blended = sum(m * share[..., None] for m, share in zip(middles, shares, strict=True)) / total
     blended = blended + _borrowed_chroma(middles, scores, fine, photos)
-    return MiddleBand(blended, tuple(middles), tuple(fine), coverage(shown, fine), tuple(hairs))
+    near_hair = smoothstep(0.02, 0.2, cv2.GaussianBlur(hairline, (0, 0), hairline.shape[0] / _BESIDE_HAIR))
+    cover = coverage(shown, fine) * (1.0 - near_hair * lone_dark(atlas, photos, blended))
+    return MiddleBand(blended, tuple(middles), tuple(fine), cover, tuple(hairs))
+
+
+def lone_dark(atlas: SurfaceAtlas, photos: Sequence[SurveyedPhoto], blended: np.ndarray) -> np.ndarray:
+    """(S, S) in [0, 1] where few of the photos that look there show what the texture has, and it is darker than its
+    base: roots of hair whose label ends a pixel too early. blended : (S, S, 3) log detail."""
+    looks = sum(photo.samples.trust * np.maximum(photo.unwrap.weight, photo.unwrap.with_hair) for photo in photos)
+    shows = sum(photo.samples.trust * photo.shown for photo in photos)
+    few = 1.0 - smoothstep(*_FEW, shows / np.maximum(looks, 1e-3))
+    dark = atlas.image(few.astype(np.float32)) * smoothstep(*_ROOTS, -channel_mean(blended))
+    return cv2.GaussianBlur(cv2.dilate(dark, np.ones((5, 5), np.uint8)), (0, 0), 1.0)
 
 
 def _light_hair(photo: SurveyedPhoto, field: np.ndarray, log_base: np.ndarray, log_skin: np.ndarray) -> np.ndarray:
