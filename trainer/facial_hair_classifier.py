@@ -20,12 +20,12 @@ from backend.photos.collection import FaceClass
 from backend.photos.crop import crop_head
 from backend.photos.facial_hair import FacialHairClassifier, lower_face_features
 from backend.photos.landmarks import landmark_window
-from backend.photos.regions import LIPS_OUTER, MOUTH_SURROUNDINGS, UPPER_LIP_SKIN, polygon_mask
+from backend.photos.masks import WORK_SIDE
+from backend.photos.regions import mouth_parts
 from trainer.data.dressed.source import DressedPeopleConfig
 from trainer.data.portraits.relabel import BEARD, MOUSTACHE, NO, read_traits
 from trainer.portrait_statistics import PHOTO_PACKAGE, mirrored_portrait, read_portrait
 
-_LOOKED_AT = 384  # pixels of a head crop's side, as in ``backend.photos.masks``
 _HIDDEN_UNITS = 32
 _EPOCHS, _ROWS, _RATE, _DECAY = 25, 64, 2e-3, 0.09
 _DROPPED = (0.2, 0.4)  # of the features and of the hidden units
@@ -88,7 +88,7 @@ def portrait_rows(folder: Path) -> Rows:
         portrait = read_portrait(folder / name)
         if portrait is None:
             continue
-        crop = crop_head(*portrait, max_side=_LOOKED_AT)
+        crop = crop_head(*portrait, max_side=WORK_SIDE)
         head = crop.pixels, crop.to_crop(portrait[1])
         rng = np.random.default_rng([7, int(Path(name).stem)])
         for version in (head, press_like(*mirrored_portrait(*head), rng), press_like(*head, rng)):
@@ -108,9 +108,7 @@ def synthetic_rows(count: int = _DRAWN) -> Rows:
         people = zip(pictures, batch.labels.numpy(), batch.landmarks478.numpy().astype(np.float64), strict=True)
         for number, (picture, labels, flat) in enumerate(people, start):
             landmarks = np.column_stack([flat, np.zeros(len(flat))])
-            lips = polygon_mask(landmarks, LIPS_OUTER, len(labels))
-            lip = polygon_mask(landmarks, UPPER_LIP_SKIN, len(labels)) & ~lips
-            chin = polygon_mask(landmarks, MOUTH_SURROUNDINGS, len(labels)) & ~lips & ~lip
+            _, lip, chin = mouth_parts(landmarks, len(labels))
             if not lip.any() or not chin.any() or (labels[lip | chin] == FaceClass.OCCLUDER).mean() > _HIDDEN:
                 continue
             share = float((labels[lip] == FaceClass.FACIAL_HAIR).mean())

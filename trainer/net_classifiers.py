@@ -17,13 +17,13 @@ from backend.models.parsing import FaceParser
 from backend.photos.crop import crop_head, face_square
 from backend.photos.detect import detect_faces
 from backend.photos.landmarks import find_landmarks, mean_landmarks
+from backend.photos.masks import WORK_SIDE
 from backend.photos.net_evidence import eye_features, mouth_features
 from backend.photos.read import PhotoSource, PhotoUnreadableError, read_photo
 from trainer.data.portraits.relabel import BEARD, MOUSTACHE, NO, read_traits
 from trainer.logistic import logistic_regression
+from trainer.portrait_statistics import PHOTO_PACKAGE
 
-PHOTO_PACKAGE = Path(__file__).parents[1] / "backend" / "photos"
-_LOOKED_AT = 384  # pixels of a head crop's side, as in ``backend.photos.masks``
 _RIDGE_PER_FEATURE = 0.3
 _RARITY = 0.5
 _LEAST_SPREAD = 1e-3
@@ -73,7 +73,7 @@ def face_features(
     face = face_square(landmarks)
     near = face.cut(pixels, parser.size)
     near = near if rng is None else spoilt(near, rng)
-    places = (landmarks[:, :2] - np.asarray(face.centre) + face.side / 2) * (parser.size / face.side)
+    places = face.from_picture(landmarks[:, :2], parser.size)
     features = parser.look(near).features
     return eye_features(features, places), mouth_features(features, places)
 
@@ -88,7 +88,7 @@ def _head(path: Path) -> tuple[np.ndarray, np.ndarray] | None:
     landmarks = find_landmarks(pixels, found[0]) if found else None
     if landmarks is None:
         return None
-    crop = crop_head(pixels, landmarks, max_side=_LOOKED_AT)
+    crop = crop_head(pixels, landmarks, max_side=WORK_SIDE)
     return crop.pixels, crop.to_crop(landmarks)
 
 

@@ -133,13 +133,14 @@ def whole_blinks(lids: np.ndarray, openings: np.ndarray, fps: float) -> np.ndarr
     at the take's ends, where one side is enough, ``SCORE``; others need ``SCORE``. openings : (F,) ``eyes_opening``.
     """
     result = np.clip(lids, 0.0, 1.0)
-    known = np.flatnonzero(~np.isnan(lids[:, 0]))
+    seen = ~np.isnan(lids[:, 0])
+    known = np.flatnonzero(seen)
     if not len(known):
         return result
     frames = np.arange(len(lids))
     read = np.column_stack([np.interp(frames, known, lids[known, eye]) for eye in range(2)])
     filled = np.clip(read, 0.0, 1.0)
-    parts = blink_scores(read, np.interp(frames, known, openings[known]), np.isin(frames, known), fps)
+    parts = blink_scores(read, np.interp(frames, known, openings[known]), seen, fps)
     whole, is_blink = filled.copy(), np.zeros(len(lids), bool)
     scores = parts.sum(0)
     plain, clear = _peaks(filled, parts, fps)

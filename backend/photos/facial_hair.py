@@ -78,7 +78,7 @@ def lower_face_features(pixels: np.ndarray, landmarks: np.ndarray) -> np.ndarray
     """(2484,) float32: edges and tones of a strip over the upper lip and of one below the mouth, then colours."""
     square = face_square(landmarks)
     near = square.cut(pixels, _LOOK)
-    places = (landmarks[:, :2] - np.asarray(square.centre) + square.side / 2) * (_LOOK / square.side)
+    places = square.from_picture(landmarks[:, :2], _LOOK)
     angle, size = eye_line_angle(places), landmark_window(places, 1.0).side
     lip = edge_strip(near, (places[_NOSE_BASE] + places[_UPPER_LIP]) / 2, _LIP_STRIP * size, angle)
     chin = edge_strip(near, (places[_LOWER_LIP] + places[CHIN]) / 2, _CHIN_STRIP * size, angle)

@@ -10,8 +10,8 @@ import numpy as np
 
 from backend.photos.collection import FaceClass, PhotoFace
 from backend.photos.landmarks import landmark_window
-from backend.photos.masks import face_parser
-from backend.photos.regions import BROW_RIGHT, EYE_RIGHT, NOSE_BRIDGE, eyes_mask, grown, mirrored, polygon_mask
+from backend.photos.masks import WORK_SIDE, face_parser
+from backend.photos.regions import BROW_RIGHT, EYE_RIGHT, NOSE_BRIDGE, grown, mirrored, near_eyes, polygon_mask
 from backend.photos.sampling import fit_inside
 from backend.photos.three_scales import class_probabilities
 
@@ -20,9 +20,7 @@ _MOST = 2 / 3
 _HINT = 0.1
 """Mean probability of glasses around the eyes. Three photos of rimless glasses that were missed have 0.107 to 0.157, of
 90 others without glasses in their labels 7 are above; a wire that can hardly be seen has 0.078. Chosen on them."""
-_AROUND_EYES = 0.13  # heights of the face: where glasses are
 _BESIDE_BROWS = 0.03  # heights of the face: labels are broader than fine rims, which leave the brows alone
-_WORK_SIDE = 384  # pixels: as all labels are made
 _NEAR_GLASSES = (*EYE_RIGHT, *mirrored(EYE_RIGHT), *BROW_RIGHT, *mirrored(BROW_RIGHT), *NOSE_BRIDGE)
 
 
@@ -47,9 +45,9 @@ def _hinted(face: PhotoFace) -> bool:
     parser = face_parser()
     if parser is None:
         return False
-    small, factor = fit_inside(face.pixels, _WORK_SIDE)
+    small, factor = fit_inside(face.pixels, WORK_SIDE)
     landmarks = face.landmarks * np.float32(factor)
-    near = grown(eyes_mask(landmarks, small.shape[0]), _AROUND_EYES * landmark_window(landmarks, 1.0).side)
+    near = near_eyes(landmarks, small.shape[0])
     if not near.any():
         return False
     return float(class_probabilities(parser, small, landmarks)[FaceClass.GLASSES][near].mean()) > _HINT

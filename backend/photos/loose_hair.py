@@ -10,7 +10,7 @@ from backend.photos.edge_strip import eye_line_angle
 from backend.photos.guided_filter import guided_filter
 from backend.photos.hair_colours import hair_evidence
 from backend.photos.landmarks import CHIN, landmark_window
-from backend.photos.regions import FACE_OVAL, above_brows, grown, polygon_mask
+from backend.photos.regions import FACE_OVAL, above_brows, along_face, grown, polygon_mask
 
 _WEIGHT, _AGAINST_CLOTHES = 0.4, 1.0
 """Of the evidence of colours on the log odds of hair; below the chin, where the net takes clothes for hair, of evidence
@@ -42,7 +42,7 @@ def with_loose_hair(odds: np.ndarray, somebody: np.ndarray, pixels: np.ndarray, 
     """
     side, size = odds.shape[1], landmark_window(landmarks, 1.0).side
     colours = cv2.cvtColor(pixels, cv2.COLOR_RGB2LAB).astype(np.float32) / 255
-    below, beside = _from_chin(landmarks, side, size)
+    beside, below = along_face(landmarks[CHIN, :2], eye_line_angle(landmarks), size, side)
     oval = grown(polygon_mask(landmarks, FACE_OVAL, side), 0.03 * size)
     result = odds.copy()
     left, right = _hair_beside_jaw(odds, below, beside, oval, somebody)
@@ -62,14 +62,6 @@ def with_loose_hair(odds: np.ndarray, somebody: np.ndarray, pixels: np.ndarray, 
     result[FaceClass.HAIR] *= np.where(face | decided, 1.0, factor)
     result /= np.maximum(result.sum(axis=0), 1e-6)
     return _along_edges(result, colours, _RADIUS * size)
-
-
-def _from_chin(landmarks: np.ndarray, side: int, size: float) -> tuple[np.ndarray, np.ndarray]:
-    """(side, side) each: how far below the chin, and to the side of it, along the face's own axes, in its heights."""
-    angle = eye_line_angle(landmarks)
-    rows, columns = np.mgrid[:side, :side] + 0.5
-    across, down = (columns - landmarks[CHIN, 0]) / size, (rows - landmarks[CHIN, 1]) / size
-    return down * np.cos(angle) - across * np.sin(angle), across * np.cos(angle) + down * np.sin(angle)
 
 
 def _falling(values: np.ndarray, start: float, end: float) -> np.ndarray:

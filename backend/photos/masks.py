@@ -14,7 +14,7 @@ from backend.photos.colour_labels import label_by_colour
 from backend.photos.parsed_labels import label_by_net
 from backend.photos.sampling import fit_inside
 
-_WORK_SIDE = 384
+WORK_SIDE = 384  # pixels of a head crop's side at which it is labelled, at most
 
 
 @lru_cache(maxsize=1)
@@ -35,7 +35,7 @@ def label_face(
     so is all outside ``covered`` (left, top, right, bottom), the part of the crop that the photo covers; the rest is
     padding.
     """
-    small, factor = fit_inside(pixels, _WORK_SIDE)
+    small, factor = fit_inside(pixels, WORK_SIDE)
     places = np.asarray(landmarks, dtype=np.float64) * factor
     parser = face_parser()
     labels = label_by_colour(small, places) if parser is None else label_by_net(parser, small, places)

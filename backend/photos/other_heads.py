@@ -8,7 +8,7 @@ from backend.photos.collection import FaceClass
 from backend.photos.detect import DetectedFace, faces_in_view, overlap
 from backend.photos.edge_strip import eye_line_angle
 from backend.photos.landmarks import MESH_COUNT
-from backend.photos.regions import FACE_OVAL, polygon_mask
+from backend.photos.regions import FACE_OVAL, along_face, polygon_mask
 
 _OF_OTHERS = (
     FaceClass.SKIN, FaceClass.GLASSES, FaceClass.HAIR, FaceClass.FACIAL_HAIR, FaceClass.EARS, FaceClass.NECK,
@@ -47,8 +47,5 @@ def without_other_heads(labels: np.ndarray, pixels: np.ndarray, landmarks: np.nd
 
 def _from_head(face: DetectedFace, side: int) -> np.ndarray:
     """(side, side): how far from the middle of a head, in sides of its face box."""
-    rows, columns = np.mgrid[:side, :side] + 0.5
-    cos, sin = np.cos(face.angle), np.sin(face.angle)
-    right, down = (columns - face.centre[0]) / face.side, (rows - face.centre[1]) / face.side
-    across, along = right * cos + down * sin, down * cos - right * sin + _RAISED
-    return np.hypot(across / _WIDTH, along)
+    across, down = along_face(face.centre, face.angle, face.side, side)
+    return np.hypot(across / _WIDTH, down + _RAISED)

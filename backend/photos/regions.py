@@ -9,7 +9,7 @@ from backend.photos.frontal_texture import mesh_triangles
 from backend.photos.landmarks import MESH_COUNT, landmark_window, mean_landmarks
 
 _NORMAL_REDUCTION = 4
-_BEYOND_OVAL = 0.02  # heights of the face
+_BEYOND_OVAL, _NEAR_EYES = 0.02, 0.13  # heights of the face
 
 # Indices into MediaPipe's 478 landmarks, in order around each part; "right" is the person's right.
 _OVAL_LEFT = (10, 338, 297, 332, 284, 251, 389, 356, 454, 323, 361, 288, 397, 365, 379, 378, 400, 377)
@@ -47,6 +47,27 @@ def polygon_mask(landmarks: np.ndarray, indices: tuple[int, ...], side: int) -> 
 def eyes_mask(landmarks: np.ndarray, side: int) -> np.ndarray:
     """(side, side) bool: the inside of both eyes' outlines."""
     return polygon_mask(landmarks, EYE_RIGHT, side) | polygon_mask(landmarks, mirrored(EYE_RIGHT), side)
+
+
+def near_eyes(landmarks: np.ndarray, side: int) -> np.ndarray:
+    """(side, side) bool: the eyes and what is around them, where glasses are."""
+    return grown(eyes_mask(landmarks, side), _NEAR_EYES * landmark_window(landmarks, 1.0).side)
+
+
+def mouth_parts(landmarks: np.ndarray, side: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(side, side) bool each: the lips, the skin above them, where moustaches grow, and all else around the mouth."""
+    lips = polygon_mask(landmarks, LIPS_OUTER, side)
+    upper = polygon_mask(landmarks, UPPER_LIP_SKIN, side) & ~lips
+    return lips, upper, polygon_mask(landmarks, MOUTH_SURROUNDINGS, side) & ~lips & ~upper
+
+
+def along_face(point: np.ndarray, angle: float, size: float, side: int) -> tuple[np.ndarray, np.ndarray]:
+    """(side, side) each: how far pixels lie to the right of and below ``point`` (2,) in sizes ``size`` (px), along the
+    axes of a face that is turned by ``angle`` (radians) in the picture."""
+    rows, columns = np.mgrid[:side, :side] + 0.5
+    right, down = (columns - point[0]) / size, (rows - point[1]) / size
+    cos, sin = np.cos(angle), np.sin(angle)
+    return right * cos + down * sin, down * cos - right * sin
 
 
 def face_normals(landmarks: np.ndarray, side: int) -> np.ndarray:

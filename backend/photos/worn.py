@@ -15,13 +15,12 @@ from backend.photos.landmarks import landmark_window
 from backend.photos.net_evidence import NetEvidence
 from backend.photos.regions import (
     CHEEK_RIGHT,
-    LIPS_OUTER,
-    MOUTH_SURROUNDINGS,
-    UPPER_LIP_SKIN,
     above_brows,
     eyes_mask,
     grown,
     mirrored,
+    mouth_parts,
+    near_eyes,
     polygon_mask,
 )
 from backend.photos.rims import find_rims
@@ -50,7 +49,7 @@ _ON_RIMS, _OFF_RIMS, _IN_CLEAR_LENSES, _IN_DARK_LENSES = 2.0, 0.6, 0.1, 1.5
 _LEAST_ON_RIMS = 1.0
 """Odds of glasses wherever the outline runs that fits best: a wire is too thin to be seen all along."""
 _CLEAR_LENS = 0.4  # of the cheeks' linear brightness: what is darker is tinted, and a lens is glasses all over
-_AROUND_EYES, _OVER = 0.13, 0.3  # heights of the face
+_OVER = 0.3  # heights of the face
 
 
 @dataclass(frozen=True)
@@ -84,10 +83,8 @@ def settle_what_is_worn(
     """
     side, size = probabilities.shape[1], landmark_window(landmarks, 1.0).side
     odds = probabilities.copy()
-    lips = polygon_mask(landmarks, LIPS_OUTER, side)
-    lip = polygon_mask(landmarks, UPPER_LIP_SKIN, side) & ~lips
-    chin = polygon_mask(landmarks, MOUTH_SURROUNDINGS, side) & ~lips & ~lip
-    near = grown(eyes_mask(landmarks, side), _AROUND_EYES * size)
+    lips, lip, chin = mouth_parts(landmarks, side)
+    near = near_eyes(landmarks, side)
     by_net = _WITHOUT_FEATURES if net is None else net
     seen = probabilities[FaceClass.GLASSES]
     if near.any():
