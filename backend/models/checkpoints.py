@@ -22,7 +22,15 @@ from backend.models.eight_bits import STEP_SUFFIX, BrokenStepsError, in_eight_bi
 from backend.safetensors_file import BrokenTensorFileError, RawTensor, read_raw, write_raw
 
 ASSETS = Path(__file__).resolve().parents[2] / "assets"
-MODEL_NAMES: tuple[str, ...] = ("parsing", "landmarks", "lap", "learned_basis", "graph_face", "detail")
+MODEL_NAMES: tuple[str, ...] = (
+    "parsing",
+    "parsing_opinion",
+    "landmarks",
+    "lap",
+    "learned_basis",
+    "graph_face",
+    "detail",
+)
 """Every network of the design; one that is not trained yet is named as such wherever models are listed."""
 NOT_TRAINED = "not trained"
 SHARD_BYTES = 16_000_000

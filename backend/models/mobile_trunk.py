@@ -1,9 +1,10 @@
-"""The beginning of EfficientNet-Lite0 (Tan & Le 2019): inverted residuals without squeeze-and-excite, ReLU6."""
+"""EfficientNet-Lite0 without its classifier (Tan & Le 2019): inverted residuals without squeeze-and-excite, ReLU6."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils.fusion import fuse_conv_bn_eval
@@ -12,8 +13,15 @@ IMAGENET_MEAN, IMAGENET_DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 """Of the sRGB channels in [0, 1] of the pictures that the weights were trained on."""
 _EPSILON = 1e-3
 _STEM_WIDTH = 32
-_STAGES = ((16, 1, 3, 1, 1), (24, 6, 3, 2, 2), (40, 6, 5, 2, 2), (80, 6, 3, 2, 3), (112, 6, 5, 1, 3))
+_STAGES = (
+    (16, 1, 3, 1, 1), (24, 6, 3, 2, 2), (40, 6, 5, 2, 2), (80, 6, 3, 2, 3), (112, 6, 5, 1, 3), (192, 6, 5, 2, 4),
+    (320, 6, 3, 1, 1),
+)  # fmt: skip
 """Outputs, expansion, kernel, stride of the first block, number of blocks."""
+TO_A_SIXTEENTH, WHOLE = 5, len(_STAGES)
+"""Numbers of stages."""
+_LEFT_ALONE = 3
+"""Stages of a ``FrozenTrunk`` that are not tuned: down to 1/8, where gradients are dear and features general."""
 _NAMES = {
     "expand": ("_expand_conv", "_bn0"),
     "depthwise": ("_depthwise_conv", "_bn1"),
@@ -33,17 +41,37 @@ class SameConvolution(nn.Module):
         self.outside = (kernel // 2 - 1, kernel // 2) * 2 if stride > 1 else None
         self.convolution = nn.Conv2d(inputs, outputs, kernel, stride, inside, groups=groups, bias=False)
         self.norm: nn.Module = nn.BatchNorm2d(outputs, eps=_EPSILON)
+        self.tuned: nn.Module = nn.Identity()
         self.activated = activated
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, inputs, H, W) to (N, outputs, H / stride, W / stride)."""
-        x = self.norm(self.convolution(x if self.outside is None else functional.pad(x, self.outside)))
+        x = self.tuned(self.norm(self.convolution(x if self.outside is None else functional.pad(x, self.outside))))
         return functional.relu6(x) if self.activated else x
 
     def fuse(self) -> None:
-        """Fold the batch norm, as it is in eval mode, into the convolution."""
+        """Fold the batch norm, as it is in eval mode, and the tuning into the convolution."""
         self.convolution = fuse_conv_bn_eval(self.convolution.eval(), self.norm.eval())
         self.norm = nn.Identity()
+        if isinstance(self.tuned, ChannelTuning):
+            with torch.no_grad():
+                factor = 1.0 + self.tuned.scale
+                self.convolution.weight *= factor[:, None, None, None]
+                self.convolution.bias.mul_(factor).add_(self.tuned.shift)
+            self.tuned = nn.Identity()
+
+
+class ChannelTuning(nn.Module):
+    """A scale and a shift for each channel, none at first: what is learnt of a layer whose weights stay as they are."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.scale = nn.Parameter(torch.zeros(width))
+        self.shift = nn.Parameter(torch.zeros(width))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, width, H, W), as it comes."""
+        return x * (1.0 + self.scale)[:, None, None] + self.shift[:, None, None]
 
 
 class InvertedResidual(nn.Module):
@@ -64,12 +92,13 @@ class InvertedResidual(nn.Module):
 
 
 class MobileTrunk(nn.Module):
-    """Pictures (N, 3, S, S), normalised, to what is found at 1/2, 1/4, 1/8 and 1/16 of their size.
+    """Pictures (N, 3, S, S), normalised, to what is found at 1/2, 1/4, 1/8, 1/16 and 1/32 of their size.
 
-    stages : how many of the five stages of EfficientNet-Lite0 there are, 2 to 5; the last two have the same size.
+    stages : how many of the seven stages of EfficientNet-Lite0 there are, 2 to 7; the fourth and the fifth have one
+        size, and so have the last two.
     """
 
-    def __init__(self, stages: int = len(_STAGES)) -> None:
+    def __init__(self, stages: int = TO_A_SIXTEENTH) -> None:
         super().__init__()
         if not 2 <= stages <= len(_STAGES):
             raise ValueError(f"stages must be 2 to {len(_STAGES)}, not {stages}")
@@ -83,7 +112,7 @@ class MobileTrunk(nn.Module):
             width = outputs
 
     @staticmethod
-    def widths(stages: int = len(_STAGES)) -> tuple[int, ...]:
+    def widths(stages: int = TO_A_SIXTEENTH) -> tuple[int, ...]:
         """Channels of what ``forward`` returns."""
         at_scale: list[int] = []
         for outputs, _, _, stride, _ in _STAGES[:stages]:
@@ -102,7 +131,7 @@ class MobileTrunk(nn.Module):
         return found
 
     def fuse(self) -> None:
-        """Fold every batch norm, as it is in eval mode, into its convolution."""
+        """Fold every batch norm, as it is in eval mode, and all tuning into the convolutions."""
         for module in self.modules():
             if isinstance(module, SameConvolution):
                 module.fuse()
@@ -112,10 +141,12 @@ class MobileTrunk(nn.Module):
 
         Raises ``KeyError`` for another one.
         """
-        self.load_state_dict({own: state[theirs] for own, theirs in self.imagenet_names().items()})
+        own = {mine: state[theirs] for mine, theirs in self.imagenet_names().items()}
+        self.load_state_dict(self.state_dict() | own)
 
     def imagenet_names(self) -> dict[str, str]:
-        """What each entry of this state dict is called in that of the package ``efficientnet-lite-pytorch``."""
+        """What each entry of this state dict that ImageNet taught is called in that of the package
+        ``efficientnet-lite-pytorch``."""
         layers = {"stem": ("_conv_stem", "_bn0")}
         blocks = (
             (f"stages.{at}.{place}", block) for at, stage in enumerate(self.stages) for place, block in enumerate(stage)
@@ -128,8 +159,27 @@ class MobileTrunk(nn.Module):
         names = {}
         for own in self.state_dict():
             layer, part, entry = own.rsplit(".", 2)
+            if part == "tuned" or entry == "num_batches_tracked":
+                continue
             names[own] = f"{layers[layer][part == 'norm']}.{entry}"
         return names
+
+
+class FrozenTrunk(MobileTrunk):
+    """The whole of EfficientNet-Lite0 as ImageNet left it, of which only scales and shifts (``ChannelTuning``) of the
+    stages from 1/16 on are learnt. It stays in eval mode: the norms' statistics are ImageNet's, too."""
+
+    def __init__(self) -> None:
+        super().__init__(WHOLE)
+        self.requires_grad_(False)
+        for stage in self.stages[_LEFT_ALONE:]:
+            for module in stage.modules():
+                if isinstance(module, SameConvolution):
+                    module.tuned = ChannelTuning(module.convolution.out_channels)
+
+    def train(self, mode: bool = True) -> FrozenTrunk:
+        """Does nothing but be left in eval mode."""
+        return super().train(False)
 
 
 def normalised(pictures: Tensor) -> Tensor:

@@ -7,7 +7,7 @@ A U-net of depthwise-separable convolutions (Howard et al. 2017; Ronneberger et 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,11 +17,15 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from backend.errors import LikenessError
 from backend.models.checkpoints import load_model, load_weights_into
-from backend.models.mobile_trunk import MobileTrunk, normalised
+from backend.models.lite0_file import PACKAGE, Lite0MissingError, lite0_tensors
+from backend.models.mobile_trunk import WHOLE, FrozenTrunk, MobileTrunk, normalised
 from backend.photos.collection import FaceClass
 
 MODEL_NAME = "parsing"
+OPINION_NAME = "parsing_opinion"
+"""A second net, on frozen features of ImageNet; what ships of it is only what was learnt here."""
 _QUARTER = 2  # index into ``ParsingNet.described``
 CLASS_NAMES: tuple[str, ...] = tuple(face_class.name.lower() for face_class in FaceClass)
 CLASS_COLOURS: np.ndarray = np.array(
@@ -56,13 +60,14 @@ class ParsingNetConfig:
     class_count : number of classes.
     trunk : what the way down is made of. ``lite0`` is the beginning of EfficientNet-Lite0, with widths and depths
         of its own down to 1/16; it can start from ImageNet's weights, for a net that labels portraits for others.
+        ``lite0_frozen`` is the whole of it with ImageNet's weights, of which only scales and shifts are learnt.
     """
 
     widths: tuple[int, int, int, int, int] = (32, 64, 128, 192, 256)
     depths: tuple[int, int, int, int, int] = (1, 2, 3, 3, 3)
     size: int = 256
     class_count: int = len(FaceClass)
-    trunk: Literal["separable", "lite0"] = "separable"
+    trunk: Literal["separable", "lite0", "lite0_frozen"] = "separable"
 
     def __post_init__(self) -> None:
         if self.size % 32 or self.size < 32:
@@ -139,6 +144,10 @@ class ParsingNet(nn.Module):
             self.trunk = MobileTrunk()
             beside = MobileTrunk.widths()
             self.down.append(_blocks(beside[-1], widths[-1], depths[-1], stride=2))
+        elif config.trunk == "lite0_frozen":
+            self.trunk = FrozenTrunk()
+            *beside, last = MobileTrunk.widths(WHOLE)
+            self.bottom = _blocks(last, widths[-1], depths[-1], stride=1)
         else:
             self.stem = ConvolutionNorm(3, widths[0], 3, stride=2)
             beside = widths[:-1]
@@ -168,6 +177,10 @@ class ParsingNet(nn.Module):
         if self.config.trunk == "lite0":
             scales = self.trunk(normalised(pictures))
             x = scales[-1]
+        elif self.config.trunk == "lite0_frozen":
+            *scales, x = self.trunk(normalised(pictures))
+            x = self.bottom(x)
+            scales.append(x)
         else:
             scales, x = [], self.stem((pictures - 0.45) * 4.0)
         for blocks in self.down:
@@ -180,12 +193,23 @@ class ParsingNet(nn.Module):
             found.append(x)
         return found
 
+    def learnt(self) -> dict[str, Tensor]:
+        """The state dict without what can be had elsewhere (a frozen trunk's weights) or serves training alone."""
+        foreign: set[str] = set()
+        if self.config.trunk == "lite0_frozen":
+            foreign = {f"trunk.{name}" for name in self.trunk.imagenet_names()}
+        return {
+            name: value
+            for name, value in self.state_dict().items()
+            if name not in foreign and not name.endswith("num_batches_tracked")
+        }
+
     def fused(self) -> ParsingNet:
         """A copy for inference with every batch norm folded into its convolution."""
         copy = ParsingNet(self.config)
         copy.load_state_dict(self.state_dict())
         copy.eval()
-        if self.config.trunk == "lite0":
+        if self.config.trunk != "separable":
             copy.trunk.fuse()
         for module in list(copy.modules()):
             for name, child in module.named_children():
@@ -226,15 +250,32 @@ class Look:
         return Look(self.probabilities[:, :, ::-1], self.features[:, :, ::-1])
 
 
-def load_parsing_net(folder: Path | None, device: torch.device) -> tuple[ParsingNet, str]:
-    """The net of ``assets/parsing`` (or ``folder``) for inference, and its version.
+def load_parsing_net(folder: Path | None, device: torch.device, model: str = MODEL_NAME) -> tuple[ParsingNet, str]:
+    """The net of ``assets/<model>`` (or ``folder``) for inference, and its version.
 
-    Raises ``LikenessError`` (``missing_part``) when the net is not trained or its files are damaged.
+    Raises ``LikenessError`` (``missing_part``) when the net is not trained, its files are damaged, or the package that
+    has the weights of its frozen trunk is not installed.
     """
-    weights = load_model(MODEL_NAME, folder)
+    weights = load_model(model, folder)
     network = ParsingNet(ParsingNetConfig.from_json(weights.config))
+    if network.config.trunk == "lite0_frozen":
+        weights = replace(weights, tensors={**weights.tensors, **_frozen_part(network.trunk)})
     load_weights_into(network, weights)
     return network.fused().to(device, memory_format=torch.channels_last), weights.version
+
+
+def _frozen_part(trunk: FrozenTrunk) -> dict[str, Tensor]:
+    """The entries of a net's state dict that its package has."""
+    entries, names = trunk.state_dict(), trunk.imagenet_names()
+    try:
+        found = lite0_tensors({theirs: tuple(entries[own].shape) for own, theirs in names.items()})
+    except Lite0MissingError as error:
+        raise LikenessError(
+            "missing_part",
+            f"The second parsing net cannot be used: {error}.",
+            f"Install it with 'pip install {PACKAGE}==0.1.0'; until then the first net labels photos alone.",
+        ) from error
+    return {f"trunk.{own}": found[theirs] for own, theirs in names.items()}
 
 
 class FaceParser:
@@ -247,10 +288,10 @@ class FaceParser:
         self._network = network
 
     @staticmethod
-    def load(folder: Path | None = None, device: str | torch.device = "cpu") -> FaceParser:
+    def load(folder: Path | None = None, device: str | torch.device = "cpu", model: str = MODEL_NAME) -> FaceParser:
         """As ``load_parsing_net``."""
         device = torch.device(device)
-        network, version = load_parsing_net(folder, device)
+        network, version = load_parsing_net(folder, device, model)
         return FaceParser(network, device, version)
 
     @torch.inference_mode()

@@ -9,6 +9,7 @@ import numpy as np
 
 from backend.photos.collection import PhotoQuality
 from backend.photos.landmarks import HeadPose, landmark_window
+from backend.photos.worn import WornScores
 
 _FINGERPRINT_SIDE = 32
 _FINGERPRINT_BORDER = 4
@@ -29,6 +30,7 @@ class FaceCandidate:
     fingerprint : unit vector that copies of one picture share, see ``picture_fingerprint``.
     small_crop : (S, S, 3) uint8 head crop, S at most 512.
     small_labels : (S, S) uint8 of ``FaceClass``.
+    worn : by what it was decided what the face wears; None where labels were made by colour.
     small_factor : pixels of ``small_crop`` per pixel of the full crop.
     quality : see ``PhotoQuality``.
     """
@@ -41,6 +43,7 @@ class FaceCandidate:
     fingerprint: np.ndarray
     small_crop: np.ndarray
     small_labels: np.ndarray
+    worn: WornScores | None
     small_factor: float
     quality: PhotoQuality
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -13,15 +13,17 @@ from backend.photos.candidate import FaceCandidate, picture_fingerprint
 from backend.photos.collection import PhotoCollection, PhotoFace, PhotoVerdict
 from backend.photos.crop import MAX_CROP_SIDE, HeadCrop, crop_head
 from backend.photos.detect import detect_faces
+from backend.photos.habits import decide_alike, with_habits
 from backend.photos.habitual_glasses import with_habitual_glasses
 from backend.photos.identity import IdentityModel, identity_model
 from backend.photos.landmarks import find_landmarks, head_pose
-from backend.photos.masks import enlarge_labels, label_face
+from backend.photos.masks import enlarge_labels, look_at_face
 from backend.photos.quality import face_size_px, is_monochrome, measure_quality
 from backend.photos.read import DecodedPhoto, PhotoSource, PhotoUnreadableError, ReadLimits, read_photo
 from backend.photos.sampling import fit_inside
 from backend.photos.screen import Choice, screen
 from backend.photos.surface_landmarks import surface_landmarker
+from backend.photos.worn import WornScores
 from backend.progress import ProgressReporter, silent
 
 STAGE = "photos"
@@ -109,6 +111,7 @@ def collect(
     _raise_without_faces(analysed, names)
     choice = screen([photo.faces for photo in analysed], names, model, options.max_used)
     faces = []
+    worn = with_habits([candidate.worn for candidate in choice.used])
     for position, candidate in enumerate(choice.used):
         progress(STAGE, _ANALYSIS_SHARE + (1 - _ANALYSIS_SHARE) * position / len(choice.used))
         photo = analysed[candidate.photo]
@@ -118,6 +121,8 @@ def collect(
             crop = crop_head(
                 read_photo(sources[candidate.photo], options.limits).pixels, candidate.landmarks, options.max_crop_side
             )
+        if not decide_alike(candidate.worn, worn[position]):
+            candidate = _labelled_again(candidate, crop, worn[position])
         faces.append(_photo_face(names[candidate.photo], photo, candidate, crop, options.surface))
     progress(STAGE, 1.0)
     return PhotoCollection(with_habitual_glasses(faces), tuple(_verdicts(analysed, names, choice)))
@@ -177,7 +182,7 @@ def _analyse(
 def _candidate(index: int, landmarks: np.ndarray, crop: HeadCrop, model: IdentityModel) -> FaceCandidate:
     in_crop = crop.to_crop(landmarks).astype(np.float32)
     small, factor = fit_inside(crop.pixels, _SMALL_SIDE)
-    labels = label_face(small, in_crop * factor, tuple(edge * factor for edge in crop.covered))
+    found = look_at_face(small, in_crop * factor, tuple(edge * factor for edge in crop.covered))
     pose = head_pose(landmarks)
     return FaceCandidate(
         photo=index,
@@ -187,10 +192,19 @@ def _candidate(index: int, landmarks: np.ndarray, crop: HeadCrop, model: Identit
         descriptor=model.describe(crop.pixels, in_crop),
         fingerprint=picture_fingerprint(crop.pixels, in_crop),
         small_crop=small,
-        small_labels=labels,
+        small_labels=found.labels,
+        worn=found.worn,
         small_factor=factor,
-        quality=measure_quality(crop.pixels, in_crop, labels, factor, pose.yaw),
+        quality=measure_quality(crop.pixels, in_crop, found.labels, factor, pose.yaw),
     )
+
+
+def _labelled_again(candidate: FaceCandidate, crop: HeadCrop, worn: WornScores | None) -> FaceCandidate:
+    """The face of ``crop``, labelled as ``worn`` has it."""
+    factor = candidate.small_factor
+    landmarks = crop.to_crop(candidate.landmarks).astype(np.float32) * factor
+    covered = tuple(edge * factor for edge in crop.covered)
+    return replace(candidate, small_labels=look_at_face(candidate.small_crop, landmarks, covered, worn).labels)
 
 
 def _photo_face(name: str, photo: _Analysed, candidate: FaceCandidate, crop: HeadCrop, with_surface: bool) -> PhotoFace:

@@ -8,11 +8,12 @@ import cv2
 import numpy as np
 
 from backend.errors import LikenessError
-from backend.models.parsing import FaceParser
+from backend.models.parsing import OPINION_NAME, FaceParser
 from backend.photos.collection import FaceClass
 from backend.photos.colour_labels import label_by_colour
-from backend.photos.parsed_labels import label_by_net
+from backend.photos.parsed_labels import FaceLabels, label_by_net
 from backend.photos.sampling import fit_inside
+from backend.photos.worn import WornScores
 
 WORK_SIDE = 384  # pixels of a head crop's side at which it is labelled, at most
 
@@ -26,24 +27,45 @@ def face_parser() -> FaceParser | None:
         return None
 
 
+@lru_cache(maxsize=1)
+def second_parser() -> FaceParser | None:
+    """The net that gives a second opinion; None where it, or the package that has its features, is not there."""
+    try:
+        return FaceParser.load(model=OPINION_NAME)
+    except LikenessError:
+        return None
+
+
 def label_face(
     pixels: np.ndarray, landmarks: np.ndarray, covered: tuple[float, float, float, float] | None = None
 ) -> np.ndarray:
-    """(S, S) uint8 of ``FaceClass`` for a head crop (S, S, 3) uint8 sRGB with landmarks (478, 3) in its pixels.
+    """(S, S) uint8 of ``FaceClass``; see ``look_at_face``."""
+    return look_at_face(pixels, landmarks, covered).labels
+
+
+def look_at_face(
+    pixels: np.ndarray,
+    landmarks: np.ndarray,
+    covered: tuple[float, float, float, float] | None = None,
+    worn: WornScores | None = None,
+) -> FaceLabels:
+    """What is where in a head crop (S, S, 3) uint8 sRGB with landmarks (478, 3) in its pixels.
 
     What is labelled SKIN is bare skin of the face, forehead up to the hair line included. Clothes are BACKGROUND, and
     so is all outside ``covered`` (left, top, right, bottom), the part of the crop that the photo covers; the rest is
-    padding.
+    padding. ``worn`` decides about glasses, moustache and beard; None: what the picture says does.
     """
     small, factor = fit_inside(pixels, WORK_SIDE)
     places = np.asarray(landmarks, dtype=np.float64) * factor
     parser = face_parser()
-    labels = label_by_colour(small, places) if parser is None else label_by_net(parser, small, places)
-    if factor != 1.0:
-        labels = enlarge_labels(labels, pixels)
+    if parser is None:
+        found = FaceLabels(label_by_colour(small, places), None)
+    else:
+        found = label_by_net(parser, small, places, second_parser(), worn)
+    labels = found.labels if factor == 1.0 else enlarge_labels(found.labels, pixels)
     if covered is not None:
         labels[padding(covered, labels.shape)] = FaceClass.BACKGROUND
-    return labels
+    return FaceLabels(labels, found.worn)
 
 
 def padding(covered: tuple[float, float, float, float], shape: tuple[int, ...]) -> np.ndarray:

@@ -26,8 +26,9 @@ from backend.photos.regions import (
     mirrored,
     polygon_mask,
 )
-from backend.photos.three_scales import look_at_head
-from backend.photos.worn import look_at_edges, settle_what_is_worn
+from backend.photos.second_opinion import with_second_opinion
+from backend.photos.three_scales import look_at_head, wide_probabilities
+from backend.photos.worn import WornScores, look_at_edges, score_what_is_worn, settle_what_is_worn
 
 _OF_THE_HEAD = (
     FaceClass.SKIN, FaceClass.BROWS, FaceClass.EYES, FaceClass.GLASSES, FaceClass.LIPS, FaceClass.MOUTH_INTERIOR,
@@ -56,16 +57,42 @@ _SEES_FACE = 0.5
 0.1), and there 87 % of the net's hair, most of it right, became background; 1,134 are above 0.9."""
 
 
-def label_by_net(parser: FaceParser, pixels: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
-    """(S, S) uint8 of ``FaceClass`` for a head crop (S, S, 3) uint8 sRGB with landmarks (478, 3) in its pixels."""
+@dataclass(frozen=True)
+class FaceLabels:
+    """What is where in a head crop.
+
+    Attributes
+    ----------
+    labels : (S, S) uint8 of ``FaceClass``. worn : by what it was decided what the face wears; None without a net.
+    """
+
+    labels: np.ndarray
+    worn: WornScores | None
+
+
+def label_by_net(
+    parser: FaceParser,
+    pixels: np.ndarray,
+    landmarks: np.ndarray,
+    second: FaceParser | None = None,
+    worn: WornScores | None = None,
+) -> FaceLabels:
+    """Of a head crop (S, S, 3) uint8 sRGB with landmarks (478, 3) in its pixels.
+
+    second : a net that is asked about large things as well, if there is one. worn : decides what the face wears; None:
+    what this picture says does.
+    """
     seen = look_at_head(parser, pixels, landmarks)
-    somebody = person_probability(pixels)
-    evidence = None
-    if parser.version == evidence_of_net():
-        evidence = net_evidence(seen.features, seen.mirrored, seen.landmarks)
-    edges = look_at_edges(pixels, landmarks)
-    odds = settle_what_is_worn(seen.probabilities, landmarks, pixels, edges, evidence)
-    return settle(odds, somebody, pixels, landmarks).labels
+    probabilities = seen.probabilities
+    if second is not None:
+        probabilities = with_second_opinion(probabilities, wide_probabilities(second, pixels, landmarks))
+    if worn is None:
+        evidence = None
+        if parser.version == evidence_of_net():
+            evidence = net_evidence(seen.features, seen.mirrored, seen.landmarks)
+        worn = score_what_is_worn(probabilities, landmarks, look_at_edges(pixels, landmarks), evidence)
+    odds = settle_what_is_worn(probabilities, landmarks, pixels, worn)
+    return FaceLabels(settle(odds, person_probability(pixels), pixels, landmarks).labels, worn)
 
 
 @dataclass(frozen=True)

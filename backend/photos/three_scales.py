@@ -44,18 +44,25 @@ def look_at_head(parser: FaceParser, pixels: np.ndarray, landmarks: np.ndarray) 
     (``face_square``) is looked at by itself, and a square half-way between it and the crop; each is averaged into what
     was found before, within its square.
     """
-    side = pixels.shape[0]
-    result = _resized(parser.probabilities(pixels), (side, side))
+    result = wide_probabilities(parser, pixels, landmarks)
     face = face_square(landmarks)
-    middle = (np.asarray(face.centre) + side / 2) / 2
-    between = Window((float(middle[0]), float(middle[1])), (face.side + side) / 2)
-    _average_in(result, _mirrored_look(parser, between.cut(pixels, parser.size)).probabilities, between, _BETWEEN_SHARE)
     near = face.cut(pixels, parser.size)
     look, mirrored = parser.look(near), _mirrored_look(parser, near)
     _average_in(result, (look.probabilities + mirrored.probabilities) / 2, face, _NEAR_SHARE)
     corner = np.asarray(face.centre) - face.side / 2
     places = (landmarks[:, :2] - corner) * (parser.size / face.side)
     return Seen(result, look.features, mirrored.features, places)
+
+
+def wide_probabilities(parser: FaceParser, pixels: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
+    """(C, S, S) float32 class probabilities without the look at the face alone: what is large needs no more."""
+    side = pixels.shape[0]
+    result = _resized(parser.probabilities(pixels), (side, side))
+    face = face_square(landmarks)
+    middle = (np.asarray(face.centre) + side / 2) / 2
+    between = Window((float(middle[0]), float(middle[1])), (face.side + side) / 2)
+    _average_in(result, _mirrored_look(parser, between.cut(pixels, parser.size)).probabilities, between, _BETWEEN_SHARE)
+    return result
 
 
 def _mirrored_look(parser: FaceParser, pixels: np.ndarray) -> Look:

@@ -65,35 +65,55 @@ def look_at_edges(pixels: np.ndarray, landmarks: np.ndarray) -> EdgeEvidence:
     return EdgeEvidence(glasses_score(pixels, landmarks), facial_hair_scores(pixels, landmarks))
 
 
+@dataclass(frozen=True)
+class WornScores:
+    """Log odds that a face wears glasses, a moustache, a beard: it does above 0; nan where the crop lacks the place."""
+
+    glasses: float
+    moustache: float
+    beard: float
+
+
+def score_what_is_worn(
+    probabilities: np.ndarray, landmarks: np.ndarray, edges: EdgeEvidence, net: NetEvidence | None = None
+) -> WornScores:
+    """Of a face with landmarks (478, 2 or 3) in the pixels of class probabilities (C, S, S).
+
+    A net that looks pixel by pixel finds half a wire frame, or two specks of one in the bags under somebody's eyes, and
+    a moustache in the shadow under a nose. So the mean probability over a thing's place counts, with ``edges`` and the
+    features of ``net`` (None where there are no classifiers for it).
+    """
+    side = probabilities.shape[1]
+    _, lip, chin = mouth_parts(landmarks, side)
+    by_net = _WITHOUT_FEATURES if net is None else net
+    hair = probabilities[FaceClass.FACIAL_HAIR]
+    return WornScores(
+        _mean_log_odds(probabilities[FaceClass.GLASSES][near_eyes(landmarks, side)])
+        + _ON_GLASSES * edges.glasses
+        + by_net.glasses
+        + _GLASSES,
+        _mean_log_odds(hair[lip]) + _ON_LIP * edges.facial_hair.lip + _LIP,
+        _mean_log_odds(hair[chin]) + _ON_CHIN * edges.facial_hair.chin + _NET_ON_CHIN * by_net.chin + _CHIN,
+    )
+
+
 def settle_what_is_worn(
-    probabilities: np.ndarray,
-    landmarks: np.ndarray,
-    pixels: np.ndarray,
-    edges: EdgeEvidence,
-    net: NetEvidence | None = None,
+    probabilities: np.ndarray, landmarks: np.ndarray, pixels: np.ndarray, scores: WornScores
 ) -> np.ndarray:
     """(C, S, S) float32 class probabilities, settled as a whole; landmarks (478, 2 or 3) in their pixels.
 
-    A net that looks pixel by pixel finds half a wire frame, or two specks of one in the bags under somebody's eyes, and
-    a moustache in the shadow under a nose. Whether glasses, a moustache, a beard are worn is decided by the mean
-    probability over their place, by ``edges`` and by the features of ``net`` (None where there are no classifiers for
-    it); if so, less probability is enough for a pixel, on the rims that fit the glasses best least of all, and within
-    them more where ``pixels`` (S, S, 3) uint8 sRGB show clear lenses; if not, there are none. Hair on the cheeks stays
-    beside a moustache or a beard. A hat covers most of what is above the brows.
+    If glasses, a moustache, a beard are worn, less probability is enough for a pixel, on the rims that fit the glasses
+    best least of all, and within them more where ``pixels`` (S, S, 3) uint8 sRGB show clear lenses; if not, there are
+    none. Hair on the cheeks stays beside a moustache or a beard. A hat covers most of what is above the brows.
     """
     side, size = probabilities.shape[1], landmark_window(landmarks, 1.0).side
     odds = probabilities.copy()
     lips, lip, chin = mouth_parts(landmarks, side)
-    near = near_eyes(landmarks, side)
-    by_net = _WITHOUT_FEATURES if net is None else net
     seen = probabilities[FaceClass.GLASSES]
-    if near.any():
-        worn = _is_worn(seen[near], _ON_GLASSES * edges.glasses + by_net.glasses + _GLASSES)
-        odds[FaceClass.GLASSES] = _odds_of_glasses(seen, landmarks, pixels) if worn else 0.0
+    if not np.isnan(scores.glasses):
+        odds[FaceClass.GLASSES] = _odds_of_glasses(seen, landmarks, pixels) if scores.glasses > 0 else 0.0
     hair = odds[FaceClass.FACIAL_HAIR]
-    moustache = bool(lip.any()) and _is_worn(hair[lip], _ON_LIP * edges.facial_hair.lip + _LIP)
-    on_chin = _ON_CHIN * edges.facial_hair.chin + _NET_ON_CHIN * by_net.chin + _CHIN
-    beard = bool(chin.any()) and _is_worn(hair[chin], on_chin)
+    moustache, beard = scores.moustache > 0, scores.beard > 0
     doubtful = moustache and not beard and bool(chin.any()) and float(hair[chin].mean()) > _DOUBTFUL
     if moustache and not beard and not doubtful:
         chin &= ~grown(lip | lips, _HANGS * size)
@@ -115,10 +135,12 @@ def settle_what_is_worn(
     return odds / np.maximum(odds.sum(axis=0), 1e-6)
 
 
-def _is_worn(probability: np.ndarray, edges: float) -> bool:
-    """By the probabilities (P,) over its place, and what edges add to the log odds of their mean."""
+def _mean_log_odds(probability: np.ndarray) -> float:
+    """Log odds of the mean of probabilities (P,); nan of none."""
+    if not len(probability):
+        return float("nan")
     mean = float(np.clip(probability.mean(), 1e-3, 1 - 1e-3))
-    return bool(np.log(mean / (1 - mean)) + edges > 0)
+    return float(np.log(mean / (1 - mean)))
 
 
 def _over_face(landmarks: np.ndarray, side: int) -> np.ndarray:

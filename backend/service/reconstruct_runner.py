@@ -17,7 +17,7 @@ from backend.geometry.topology import triangles_from_quads
 from backend.models.checkpoints import ASSETS, MODEL_NAMES
 from backend.photos import mediapipe_models
 from backend.photos.identity import identity_model
-from backend.photos.masks import face_parser
+from backend.photos.masks import face_parser, second_parser
 from backend.photos.read import PhotoSource
 from backend.pipeline import ReconstructOptions, reconstruct
 from backend.progress import HeadPreview
@@ -46,6 +46,7 @@ def warm(device: str) -> dict[str, Any]:
     mediapipe_models.hand_finder()
     identity_model()
     face_parser()
+    second_parser()
     lap_model(found)
     basis_model(found)
     template = load_template()

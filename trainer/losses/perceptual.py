@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from backend.models.lite0_file import Lite0MissingError
 from backend.models.mobile_trunk import MobileTrunk, normalised
 from trainer.pretrained import lite0_state
 
@@ -133,7 +134,7 @@ def _find(config: PerceptualConfig) -> Features:
         return GradientFeatures()
     try:
         return EfficientNetFeatures(lite0_state(config.efficientnet_weights))
-    except (ImportError, FileNotFoundError) as error:
+    except (Lite0MissingError, FileNotFoundError) as error:
         if config.kind == "efficientnet":
             raise ValueError(f"perceptual kind efficientnet needs weights that are not here: {error}") from error
         log.warning("perceptual loss: no network's weights here (%s); comparing multi-scale gradients instead", error)
@@ -143,7 +144,7 @@ def _find(config: PerceptualConfig) -> Features:
 def save_beginning(path: Path) -> None:
     """Write the few weights that the loss needs (0.1 MB of 19) out of the package's, to be packed for other machines.
 
-    Raises ``ImportError`` where the package is not installed.
+    Raises ``Lite0MissingError`` where the package is not installed.
     """
     state = lite0_state()
     torch.save({name: state[name] for name in MobileTrunk(_LITE0_STAGES).imagenet_names().values()}, path)

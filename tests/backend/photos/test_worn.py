@@ -10,7 +10,7 @@ from backend.photos.collection import FaceClass
 from backend.photos.facial_hair import FacialHairScores
 from backend.photos.landmarks import mean_landmarks
 from backend.photos.net_evidence import NetEvidence
-from backend.photos.worn import EdgeEvidence, settle_what_is_worn
+from backend.photos.worn import EdgeEvidence, score_what_is_worn, settle_what_is_worn
 
 SIDE = 160
 BARE = NetEvidence(-2.0, -1.5)
@@ -28,7 +28,13 @@ def landmarks() -> np.ndarray:
 def _settled(odds: np.ndarray, landmarks: np.ndarray, glasses: float = 0.0, hair: float = 0.0) -> np.ndarray:
     """Settled probabilities of a grey picture in which edges and the net's features say ``glasses`` and ``hair``."""
     edges = EdgeEvidence(glasses, FacialHairScores(hair, hair))
-    return settle_what_is_worn(odds, landmarks, GREY, edges, NetEvidence(glasses + BARE.glasses, hair + BARE.chin))
+    return _settle(odds, landmarks, GREY, edges, NetEvidence(glasses + BARE.glasses, hair + BARE.chin))
+
+
+def _settle(
+    odds: np.ndarray, landmarks: np.ndarray, pixels: np.ndarray, edges: EdgeEvidence, net: NetEvidence
+) -> np.ndarray:
+    return settle_what_is_worn(odds, landmarks, pixels, score_what_is_worn(odds, landmarks, edges, net))
 
 
 def _skin() -> np.ndarray:
@@ -156,8 +162,6 @@ def test_clear_lenses_are_no_glasses_and_dark_ones_are(landmarks: np.ndarray) ->
     for level, worn in ((128, False), (30, True)):
         pixels = GREY.copy()
         pixels[rim == 1] = level
-        found = (
-            settle_what_is_worn(odds, landmarks, pixels, EdgeEvidence(3.0, hair), BARE).argmax(0) == FaceClass.GLASSES
-        )
+        found = _settle(odds, landmarks, pixels, EdgeEvidence(3.0, hair), BARE).argmax(0) == FaceClass.GLASSES
         assert found[rim == 2].mean() > 0.9
         assert found[y + 5, x] == worn
