@@ -83,14 +83,15 @@ def label_by_net(
     what this picture says does.
     """
     seen = look_at_head(parser, pixels, landmarks)
-    probabilities = seen.probabilities
+    probabilities, opinion = seen.probabilities, None
     if second is not None:
-        probabilities = with_second_opinion(probabilities, wide_probabilities(second, pixels, landmarks))
+        opinion = wide_probabilities(second, pixels, landmarks)
+        probabilities = with_second_opinion(probabilities, opinion)
     if worn is None:
         evidence = None
         if parser.version == evidence_of_net():
             evidence = net_evidence(seen.features, seen.mirrored, seen.landmarks)
-        worn = score_what_is_worn(probabilities, landmarks, look_at_edges(pixels, landmarks), evidence)
+        worn = score_what_is_worn(probabilities, landmarks, look_at_edges(pixels, landmarks), evidence, opinion)
     odds = settle_what_is_worn(probabilities, landmarks, pixels, worn)
     return FaceLabels(settle(odds, person_probability(pixels), pixels, landmarks).labels, worn)
 
