@@ -29,7 +29,7 @@ from backend.models.parsing import MODEL_NAME as PARSING
 from backend.models.parsing import OPINION_NAME as PARSING_OPINION
 from backend.photos.collect import CollectOptions, collect
 from backend.photos.collection import PhotoCollection, PhotoFace
-from backend.photos.masks import face_parser, second_parser
+from backend.photos.masks import face_parser, second_parser_version
 from backend.photos.read import PhotoSource
 from backend.photos.surface_landmarks import surface_landmarker
 from backend.progress import HeadPreview, PreviewReceiver, ProgressReporter, StageClock, no_preview, silent
@@ -152,9 +152,7 @@ def reconstruct(
     models = dict.fromkeys(MODEL_NAMES, NOT_TRAINED)
     if parser is not None:
         models[PARSING] = parser.version
-    second = second_parser()
-    if parser is not None and second is not None:
-        models[PARSING_OPINION] = second.version
+        models[PARSING_OPINION] = second_parser_version()
     landmarker = surface_landmarker() if options.collect.surface else None
     if landmarker is not None:
         models[LANDMARKS] = landmarker.version

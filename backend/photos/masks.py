@@ -27,13 +27,24 @@ def face_parser() -> FaceParser | None:
         return None
 
 
-@lru_cache(maxsize=1)
 def second_parser() -> FaceParser | None:
     """The net that gives a second opinion; None where it, or the package that has its features, is not there."""
+    found = _second_parser()
+    return None if isinstance(found, LikenessError) else found
+
+
+def second_parser_version() -> str:
+    """Its version, or a sentence that says why it is not asked."""
+    found = _second_parser()
+    return found.sentence if isinstance(found, LikenessError) else found.version
+
+
+@lru_cache(maxsize=1)
+def _second_parser() -> FaceParser | LikenessError:
     try:
         return FaceParser.load(model=OPINION_NAME)
-    except LikenessError:
-        return None
+    except LikenessError as error:
+        return error
 
 
 def label_face(

