@@ -62,9 +62,8 @@ def test_folding_the_norms_changes_nothing() -> None:
 def test_every_weight_has_one_of_the_packages_names() -> None:
     trunk = MobileTrunk()
     names = trunk.imagenet_names()
-    assert set(names) == {name for name in trunk.state_dict() if not name.endswith("num_batches_tracked")} and len(
-        set(names.values())
-    ) == len(names)
+    assert set(names) == {name for name in trunk.state_dict() if not name.endswith("num_batches_tracked")}
+    assert len(set(names.values())) == len(names)
     state = theirs(trunk)
     trunk.load_imagenet(state)
     torch.testing.assert_close(trunk.stages[4][2].project.norm.weight, state["_blocks.10._bn2.weight"])
