@@ -10,7 +10,6 @@ import hashlib
 import importlib.util
 import json
 from collections.abc import Mapping
-from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -36,7 +35,7 @@ def lite0_tensors(shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Tensor]:
     ------
     Lite0MissingError : see there. KeyError : there is no such tensor.
     """
-    content, offsets = _content(), _offsets()
+    content, offsets = _content(), json.loads(_OFFSETS_PATH.read_text(encoding="utf-8"))
     return {name: _tensor(content, offsets[name], shape) for name, shape in shapes.items()}
 
 
@@ -60,8 +59,3 @@ def _content() -> bytes:
     if hashlib.sha256(content).hexdigest() != _SHA256:
         raise Lite0MissingError(f"the package {PACKAGE} has another file than version 0.1.0")
     return content
-
-
-@cache
-def _offsets() -> dict[str, int]:
-    return json.loads(_OFFSETS_PATH.read_text(encoding="utf-8"))

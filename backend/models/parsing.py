@@ -147,7 +147,7 @@ class ParsingNet(nn.Module):
         elif config.trunk == "lite0_frozen":
             self.trunk = FrozenTrunk()
             *beside, last = MobileTrunk.widths(WHOLE)
-            self.bottom = _blocks(last, widths[-1], depths[-1], stride=1)
+            self.down.append(_blocks(last, widths[-1], depths[-1], stride=1))
         else:
             self.stem = ConvolutionNorm(3, widths[0], 3, stride=2)
             beside = widths[:-1]
@@ -179,8 +179,6 @@ class ParsingNet(nn.Module):
             x = scales[-1]
         elif self.config.trunk == "lite0_frozen":
             *scales, x = self.trunk(normalised(pictures))
-            x = self.bottom(x)
-            scales.append(x)
         else:
             scales, x = [], self.stem((pictures - 0.45) * 4.0)
         for blocks in self.down:

@@ -128,7 +128,7 @@ def test_of_a_frozen_trunk_only_what_was_learnt_moves_and_ships() -> None:
         assert torch.equal(value, before[name]), name  # not even the norms' statistics
     shipped = {name for name in net.learnt() if name.startswith("trunk.")}
     assert shipped == {f"trunk.{name}" for name in before if ".tuned." in name}
-    assert "bottom.0.pointwise.0.weight" in net.learnt()
+    assert "down.0.0.pointwise.0.weight" in net.learnt()
 
 
 def test_a_frozen_trunk_comes_from_its_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
