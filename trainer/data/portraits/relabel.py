@@ -18,8 +18,9 @@ from pathlib import Path
 
 import numpy as np
 
+from backend.errors import LikenessError
 from backend.expression.frontalised import posed_depth
-from backend.models.parsing import FaceParser
+from backend.models.parsing import OPINION_NAME, FaceParser
 from backend.photos.collection import FaceClass
 from backend.photos.landmarks import landmark_window
 from backend.photos.parsed_labels import settle
@@ -34,7 +35,8 @@ from backend.photos.regions import (
     polygon_mask,
 )
 from backend.photos.rims import find_rims
-from backend.photos.three_scales import class_probabilities
+from backend.photos.second_opinion import with_second_opinion
+from backend.photos.three_scales import class_probabilities, wide_probabilities
 from backend.photos.worn import least_factor
 from trainer.data.portraits.cache import PortraitCache, Verdict, open_cache
 from trainer.data.portraits.hand_labels import UNKNOWN, HandLabels, read_hand_labels
@@ -144,14 +146,22 @@ def _factor(odds: np.ndarray, face_class: FaceClass, where: np.ndarray, factors:
     return least_factor(own, odds[:, where].sum(axis=0) - own, factors, _THERE)
 
 
-def teach(teachers: Sequence[FaceParser], pixels: np.ndarray, landmarks: np.ndarray, traits: Traits) -> np.ndarray:
+def teach(
+    teachers: Sequence[FaceParser],
+    pixels: np.ndarray,
+    landmarks: np.ndarray,
+    traits: Traits,
+    second: FaceParser | None = None,
+) -> np.ndarray:
     """(S, S) uint8 of ``FaceClass``, 255 where nobody knows, of a head crop (S, S, 3) uint8 with landmarks (478, 3).
 
-    Several ``teachers`` are asked for the mean of their probabilities.
+    Several ``teachers`` are asked for the mean of their probabilities; ``second`` gives its opinion on large things.
     """
     side, size = pixels.shape[0], landmark_window(landmarks, 1.0).side
-    asked = [class_probabilities(teacher, pixels, landmarks) for teacher in teachers]
-    own = correct(np.mean(asked, axis=0), landmarks, traits)
+    asked = np.mean([class_probabilities(teacher, pixels, landmarks) for teacher in teachers], axis=0)
+    if second is not None:
+        asked = with_second_opinion(asked, wide_probabilities(second, pixels, landmarks))
+    own = correct(asked, landmarks, traits)
     settled = settle(own, person_probability(pixels), pixels, landmarks)
     labels, odds = settled.labels, settled.odds
     guessed = (odds.argmax(axis=0) == FaceClass.HAIR) & (own[FaceClass.HAIR] < _LEAST_OWN)
@@ -171,8 +181,10 @@ def relabel(
     traits: dict[str, Traits],
     by_hand: Mapping[str, HandLabels] | None = None,
     unlisted: bool = False,
+    second: FaceParser | None = None,
 ) -> int:
-    """Replace the label maps of a writable cache of head crops by those of ``by_hand``, else by the teachers'.
+    """Replace the label maps of a writable cache of head crops by those of ``by_hand``, else by the teachers', see
+    ``teach``.
 
     Who is held out or on the sheet that parsing is judged by becomes unknown throughout, and so does who is in neither
     list, unless ``unlisted`` has the teachers label them by themselves; and whose landmarks no pose explains. Returns
@@ -190,14 +202,16 @@ def relabel(
             continue
         labels = None if corrected is None else corrected.on(landmarks, cache.settings.size)
         if labels is None and seen is not None:
-            labels = _taught(teachers, cache, row, seen)
+            labels = _taught(teachers, cache, row, seen, second)
         cache.labels[row] = UNKNOWN if labels is None else labels
         count += bool((cache.labels[row] != UNKNOWN).any())
     cache.flush()
     return count
 
 
-def _taught(teachers: Sequence[FaceParser], cache: PortraitCache, row: int, seen: Traits) -> np.ndarray | None:
+def _taught(
+    teachers: Sequence[FaceParser], cache: PortraitCache, row: int, seen: Traits, second: FaceParser | None
+) -> np.ndarray | None:
     """``teach`` of a row of a cache, unknown outside the photo; None where no pose explains its landmarks."""
     pixels, landmarks = np.ascontiguousarray(cache.crops[row]), np.asarray(cache.landmarks[row])
     try:
@@ -205,7 +219,7 @@ def _taught(teachers: Sequence[FaceParser], cache: PortraitCache, row: int, seen
     except ValueError:
         return None
     known = cache.labels[row] != UNKNOWN
-    labels = teach(teachers, pixels, solid, seen)
+    labels = teach(teachers, pixels, solid, seen, second)
     labels[~(_rectangle(known) if known.any() else photo_part(pixels))] = UNKNOWN
     return labels
 
@@ -240,7 +254,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--teacher",
         type=Path,
         action="append",
-        help="folder of an exported parsing net (default: the shipped one); given several times, their mean",
+        help="folder of an exported parsing net; given several times, their mean (default: both shipped nets)",
     )
     parser.add_argument("--unlisted", action="store_true", help="also portraits whose traits nobody wrote down")
     parser.add_argument("--traits", type=Path, default=TRAITS_PATH, help="what people saw on the portraits")
@@ -251,8 +265,10 @@ def run(arguments: argparse.Namespace) -> int:
     try:
         cache = open_cache(arguments.cache, writable=True)
         teachers = [FaceParser.load(folder) for folder in arguments.teacher or (None,)]
-        count = relabel(cache, teachers, read_traits(arguments.traits), read_hand_labels(), arguments.unlisted)
-    except (OSError, ValueError) as error:
+        second = None if arguments.teacher else FaceParser.load(model=OPINION_NAME)
+        traits, by_hand = read_traits(arguments.traits), read_hand_labels()
+        count = relabel(cache, teachers, traits, by_hand, arguments.unlisted, second)
+    except (OSError, ValueError, LikenessError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     print(f"{count} portraits have labels to learn from")

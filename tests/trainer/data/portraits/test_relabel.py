@@ -10,6 +10,7 @@ import torch
 
 from backend.photos.collection import FaceClass
 from backend.photos.landmarks import mean_landmarks
+from backend.photos.parsed_labels import Settled
 from backend.photos.sampling import Window
 from trainer.data.portraits import relabel as relabelling
 from trainer.data.portraits.cache import CacheSettings, PortraitCache, PortraitFile, Verdict, create_cache
@@ -113,6 +114,21 @@ def portraits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> PortraitCache:
     cache.verdicts[:] = Verdict.KEPT
     monkeypatch.setattr(relabelling, "teach", lambda *_: np.full((SIDE, SIDE), FaceClass.SKIN, np.uint8))
     return cache
+
+
+def test_a_second_net_has_its_say_in_what_is_hair(monkeypatch: pytest.MonkeyPatch) -> None:
+    doubtful, sure = _doubtful(FaceClass.HAIR, 0.4), _doubtful(FaceClass.HAIR, 1.0)
+    monkeypatch.setattr(relabelling, "class_probabilities", lambda *_: doubtful)
+    monkeypatch.setattr(relabelling, "wide_probabilities", lambda *_: sure)
+    monkeypatch.setattr(relabelling, "person_probability", lambda pixels: np.ones(pixels.shape[:2], np.float32))
+    picture, nobody = np.full((SIDE, SIDE, 3), 127, np.uint8), np.zeros((SIDE, SIDE), bool)
+    monkeypatch.setattr(
+        relabelling, "settle", lambda odds, *_: Settled(odds.argmax(0).astype(np.uint8), odds, nobody, nobody)
+    )
+    seen = Traits(None, None, None)
+    alone = relabelling.teach([None], picture, _landmarks(), seen)
+    both = relabelling.teach([None], picture, _landmarks(), seen, second=object())
+    assert (alone == FaceClass.SKIN).all() and (both == FaceClass.HAIR).all()
 
 
 def test_who_was_left_out_can_be_labelled_later(portraits: PortraitCache) -> None:
