@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 from torch.nn import functional
+
+from trainer.stages.press_scenes import PressConfig
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,6 +36,8 @@ class AugmentConfig:
     """How often a batch is brought down to a lower resolution (to a third at worst) and up again."""
     backdrop: float = 0.0
     """How often another picture of the batch is put behind a head; see ``trainer.stages.backdrops``."""
+    press: PressConfig = field(default_factory=PressConfig)
+    """What press photos have and official portraits lack."""
 
 
 def move(images: Tensor, labels: Tensor, config: AugmentConfig) -> tuple[Tensor, Tensor]:

@@ -25,6 +25,7 @@ from trainer.pretrained import lite0_state
 from trainer.stages.augment import AugmentConfig, change_light, move
 from trainer.stages.backdrops import change_backdrops
 from trainer.stages.parsing_teachers import ParsingTeachers
+from trainer.stages.press_scenes import change_scenes
 
 
 class Labelled(Protocol):
@@ -117,10 +118,11 @@ class ParsingStage(Stage):
         config = self.config
         moved, labels = move(batch.images, batch.labels, config.augment)
         images, changed = change_backdrops(moved, labels, config.augment.backdrop)
+        images, labels, staged = change_scenes(images, labels, config.augment.press)
         logits = self.modules["net"](change_light(images, config.augment))
         weights, terms = config.weights, {}
         if config.teachers and weights.teachers:
-            terms["teachers"] = divergence(logits, self._teachers.probabilities(moved), ~changed)
+            terms["teachers"] = divergence(logits, self._teachers.probabilities(moved), ~(changed | staged))
         if weights.cross_entropy:
             terms["cross_entropy"] = cross_entropy(logits, labels, self._class_weights, config.boundary_weight)
         if weights.dice:

@@ -1,0 +1,261 @@
+"""What press photos have and official portraits lack, made from a picture and its label map on the device that trains:
+dark rooms, a flash's shadow on the wall, hair of other tones, things worn on a forehead and held before a mouth."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from backend.photos.collection import FaceClass
+from trainer.stages.backdrops import behind_heads
+
+UNKNOWN = 255
+_LUMINANCE = (0.299, 0.587, 0.114)
+_ONE_TINT = 0.06
+"""Standard deviation of the colour channels' ratios to the luminance, below which a picture has no colours."""
+_AS_DARK_AS_HAIR = 0.6
+"""Share of the dimmed pictures whose backdrop becomes about as bright as their hair: the hardest case."""
+_LEAST_HAIR = 40  # pixels below which a picture has no hair to speak of
+
+
+@dataclass(frozen=True, kw_only=True)
+class PressConfig:
+    """How often each is done to a picture; zero: never."""
+
+    dim: float = 0.0
+    """The backdrop becomes dark, or as bright as the hair; half the time clothes too."""
+    shadow: float = 0.0
+    """The head casts a shadow on what is behind it, as a flash beside the lens makes it."""
+    hair_tone: float = 0.0
+    """Hair, and half the time facial hair, gets another brightness, from black to white, and another colour."""
+    band: float = 0.0
+    """Something is worn around the forehead, narrow as a ribbon or high as a crown; hair above it stays hair."""
+    microphone: float = 0.0
+    """A microphone, or another dark thing on a thin rod, stands before chin, neck or hair."""
+
+
+def change_scenes(pictures: Tensor, labels: Tensor, config: PressConfig) -> tuple[Tensor, Tensor, Tensor]:
+    """Random changes to pictures and labels.
+
+    Parameters
+    ----------
+    pictures : (N, 3, H, W) in [0, 1], sRGB. labels : (N, H, W) uint8 of ``FaceClass``, 255 where nobody knows.
+
+    Returns
+    -------
+    pictures, labels, and (N, H, W) bool: where the pictures have changed.
+    """
+    before = pictures
+    if config.hair_tone:
+        pictures = tone_hair(pictures, labels, _chosen(pictures, config.hair_tone))
+    if config.dim:
+        pictures = dim_backdrops(pictures, labels, _chosen(pictures, config.dim))
+    if config.shadow:
+        pictures = cast_shadows(pictures, labels, _chosen(pictures, config.shadow))
+    if config.band:
+        pictures, labels = put_on_bands(pictures, labels, _chosen(pictures, config.band))
+    if config.microphone:
+        pictures, labels = put_microphones(pictures, labels, _chosen(pictures, config.microphone))
+    return pictures, labels, (pictures != before).any(1)
+
+
+def dim_backdrops(pictures: Tensor, labels: Tensor, chosen: Tensor) -> Tensor:
+    """Pictures whose backdrops are darker, or about as bright as the hair, where ``chosen`` (N,) bool."""
+    count = len(pictures)
+    with_clothes = (_uniform(pictures, 0, 1) < 0.5)[:, None, None]
+    around = _nobody(labels)
+    where = torch.where(with_clothes, around, around & behind_heads(labels).any(2, keepdim=True))
+    luminance = _luminance(pictures)
+    hair = labels == FaceClass.HAIR
+    as_hair = _mean(luminance, hair) / _mean(luminance, where).clamp_min(0.02) * torch.exp(_normal(pictures, 0.33))
+    dark = torch.exp(_uniform(pictures, -3.2, -0.5))
+    use_hair = (_uniform(pictures, 0, 1) < _AS_DARK_AS_HAIR) & (hair.flatten(1).sum(1) > _LEAST_HAIR)
+    gain = torch.where(use_hair, as_hair.clamp(0.02, 1.5), dark)
+    strength = _softened(_grown(where), 3) * chosen.view(count, 1, 1, 1)
+    return torch.lerp(pictures, (pictures * gain.view(count, 1, 1, 1)).clamp(0, 1), strength)
+
+
+def cast_shadows(pictures: Tensor, labels: Tensor, chosen: Tensor) -> Tensor:
+    """Pictures with a shadow of the head on the backdrop, aside and below, where ``chosen`` (N,) bool."""
+    count, side = len(pictures), pictures.shape[-1]
+    head = (~_nobody(labels)).float()[:, None]
+    aside = _uniform(pictures, 0.05, 0.24) * _sign(pictures)  # half widths
+    down = _uniform(pictures, -0.02, 0.14)
+    shape = _sampled(head, _grid_rows(torch.ones_like(aside), -aside, -down))
+    width = 2 * round(side * float(torch.rand(()) * 0.03 + 0.006)) + 1
+    shape = functional.avg_pool2d(shape, width, stride=1, padding=width // 2, count_include_pad=False)
+    depth = _uniform(pictures, 0.35, 0.9) * chosen
+    strength = _softened(_grown(_nobody(labels)), 3) * shape * depth.view(count, 1, 1, 1)
+    return pictures * (1 - strength)
+
+
+def tone_hair(pictures: Tensor, labels: Tensor, chosen: Tensor) -> Tensor:
+    """Pictures whose hair is brighter or darker and of another colour, where ``chosen`` (N,) bool and there is hair."""
+    count = len(pictures)
+    hair = labels == FaceClass.HAIR
+    chosen = chosen & (hair.flatten(1).sum(1) > _LEAST_HAIR)
+    facial = (_uniform(pictures, 0, 1) < 0.5)[:, None, None] & (labels == FaceClass.FACIAL_HAIR)
+    luminance = _luminance(pictures)
+    mean = _mean(luminance, hair).clamp_min(0.02)
+    target = _uniform(pictures, 0.04, 0.85)
+    contrast = (target / mean).sqrt().clamp(0.5, 2.5)
+    tone = target.view(-1, 1, 1) + contrast.view(-1, 1, 1) * (luminance - mean.view(-1, 1, 1))
+    warm = _uniform(pictures, -0.05, 0.35)
+    free = torch.stack((1 + 0.8 * warm, 1 - 0.1 * warm, 1 - warm), 1)  # from bluish grey to red and blond
+    own = torch.stack([_mean(channel, hair) for channel in pictures.unbind(1)], 1) / mean[:, None]
+    tint = torch.where(_monochrome(pictures)[:, None], own, free)
+    changed = (tone[:, None] * tint[:, :, None, None]).clamp(0, 1)
+    strength = _softened(hair | facial, 3) * chosen.view(count, 1, 1, 1)
+    return torch.lerp(pictures, changed, strength)
+
+
+def put_on_bands(pictures: Tensor, labels: Tensor, chosen: Tensor) -> tuple[Tensor, Tensor]:
+    """Pictures and labels with bands around foreheads, where ``chosen`` (N,) bool and there are brows, lips and hair.
+
+    A band has the colours of a piece of another picture, or one colour of its own; it is an occluder.
+    """
+    up, across, known = _face_frame(labels)
+    chosen = chosen & known & ((labels == FaceClass.HAIR).flatten(1).sum(1) > _LEAST_HAIR)
+    low, bend = _uniform(pictures, 0.3, 0.95), _uniform(pictures, -0.25, 0.1)
+    crown = _uniform(pictures, 0, 1) < 0.35
+    high = low + torch.where(crown, _uniform(pictures, 0.35, 0.8), _uniform(pictures, 0.1, 0.35))
+    height = up - bend.view(-1, 1, 1) * across.square()
+    head = (labels == FaceClass.SKIN) | (labels == FaceClass.HAIR) | (labels == FaceClass.OCCLUDER)
+    band = head & (height > low.view(-1, 1, 1)) & (height < high.view(-1, 1, 1)) & (across.abs() < 1.3)
+    band = band & chosen[:, None, None]
+    cloth = _stuff(pictures)
+    shade = 0.55 + 0.45 * (1 - (across / 1.1).square()).clamp(0, 1)  # round heads turn away from the light
+    strength = _softened(band, 3)
+    return torch.lerp(pictures, cloth * shade[:, None], strength), torch.where(band, FaceClass.OCCLUDER, labels)
+
+
+def put_microphones(pictures: Tensor, labels: Tensor, chosen: Tensor) -> tuple[Tensor, Tensor]:
+    """Pictures and labels with a capsule on a rod before chin, neck or hair, where ``chosen`` (N,) bool.
+
+    What it hides of somebody is an occluder; beside them it is background, as it was.
+    """
+    up, across, known = _face_frame(labels)
+    middle_up, middle_across = _uniform(pictures, -2.4, -0.9), _normal(pictures, 0.7)
+    turn = _normal(pictures, 0.6)
+    cosine, sine = torch.cos(turn).view(-1, 1, 1), torch.sin(turn).view(-1, 1, 1)
+    x, y = across - middle_across.view(-1, 1, 1), up - middle_up.view(-1, 1, 1)
+    along, beside = cosine * y + sine * x, cosine * x - sine * y
+    radius = _uniform(pictures, 0.08, 0.3).view(-1, 1, 1)
+    length = radius * _uniform(pictures, 0.9, 1.9).view(-1, 1, 1)
+    capsule = (beside / radius).square() + (along / length).square() < 1
+    rod = (beside.abs() < radius * _uniform(pictures, 0.12, 0.5).view(-1, 1, 1)) & (along < 0)
+    thing = (capsule | rod) & (chosen & known)[:, None, None]
+    tone = torch.where(_uniform(pictures, 0, 1) < 0.75, _uniform(pictures, 0.0, 0.2), _uniform(pictures, 0.2, 0.8))
+    round_shade = 0.6 + 0.8 * (1 - (beside / radius).square()).clamp(0, 1)
+    grain = 1 + 0.15 * torch.randn_like(up)
+    grey = (tone.view(-1, 1, 1) * round_shade * grain).clamp(0, 1)[:, None]
+    strength = _softened(thing, 3)
+    somebody = (labels != FaceClass.BACKGROUND) & (labels != UNKNOWN)
+    return torch.lerp(pictures, grey.expand_as(pictures), strength), torch.where(
+        thing & somebody, FaceClass.OCCLUDER, labels
+    )
+
+
+def _face_frame(labels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Each pixel's place in the face's own frame, (N, H, W) each: up from the brows and across, in distances from the
+    lips to the brows; and (N,) bool: whether both are there."""
+    count, height, width = labels.shape
+    y, x = torch.meshgrid(
+        torch.arange(height, device=labels.device, dtype=torch.float32),
+        torch.arange(width, device=labels.device, dtype=torch.float32),
+        indexing="ij",
+    )
+    brows, lips = labels == FaceClass.BROWS, labels == FaceClass.LIPS
+    known = (brows.flatten(1).sum(1) > 8) & (lips.flatten(1).sum(1) > 8)
+    middles = [
+        torch.stack([_mean(x.expand(count, -1, -1), part), _mean(y.expand(count, -1, -1), part)], 1)
+        for part in (brows, lips)
+    ]
+    axis = middles[0] - middles[1]
+    size = axis.norm(dim=1).clamp_min(4.0)
+    axis = axis / size[:, None]
+    offset_x, offset_y = x - middles[0][:, 0].view(-1, 1, 1), y - middles[0][:, 1].view(-1, 1, 1)
+    along, size = axis.view(count, 2, 1, 1), size.view(-1, 1, 1)
+    up = (offset_x * along[:, 0] + offset_y * along[:, 1]) / size
+    across = (offset_x * -along[:, 1] + offset_y * along[:, 0]) / size
+    return up, across, known
+
+
+def _stuff(pictures: Tensor) -> Tensor:
+    """(N, 3, H, W): pieces of other pictures of the batch, in their colours or in one of their own."""
+    count = len(pictures)
+    size = torch.exp(_uniform(pictures, -1.6, 0.7))
+    pieces = _sampled(
+        pictures.roll(1, 0), _grid_rows(size, _uniform(pictures, -0.5, 0.5), _uniform(pictures, -0.5, 0.5))
+    )
+    own = torch.rand(count, 3, 1, 1, device=pictures.device)
+    plain = own * (0.7 + 0.6 * _luminance(pieces)[:, None])
+    pieces = torch.where((_uniform(pictures, 0, 1) < 0.5).view(-1, 1, 1, 1), plain, pieces).clamp(0, 1)
+    own_tint = pictures.mean((2, 3), keepdim=True) / _luminance(pictures).mean((1, 2)).clamp_min(0.02).view(-1, 1, 1, 1)
+    toned = (_luminance(pieces)[:, None] * own_tint).clamp(0, 1)
+    return torch.where(_monochrome(pictures).view(-1, 1, 1, 1), toned, pieces)
+
+
+def _monochrome(pictures: Tensor) -> Tensor:
+    """(N,) bool: black and white, or of one tint throughout, as old prints are."""
+    ratios = (pictures + 0.05) / (_luminance(pictures)[:, None] + 0.05)
+    return ratios.std((2, 3)).mean(1) < _ONE_TINT
+
+
+def _nobody(labels: Tensor) -> Tensor:
+    """(N, H, W) bool: background, clothes, and what nobody knows: the border of hair, and what is outside the photo."""
+    return (labels == FaceClass.BACKGROUND) | (labels == UNKNOWN)
+
+
+def _grown(where: Tensor) -> Tensor:
+    """(N, H, W) bool: one pixel wider, or borders of hair keep a halo of the old backdrop."""
+    return functional.max_pool2d(where[:, None].float(), 3, stride=1, padding=1)[:, 0] > 0
+
+
+def _grid_rows(size: Tensor, aside: Tensor, lift: Tensor) -> Tensor:
+    """(N, 2, 3) rows of an affine grid that only scales and moves, in half widths."""
+    nothing = torch.zeros_like(size)
+    return torch.stack((size, nothing, aside, nothing, size, lift), 1).view(-1, 2, 3)
+
+
+def _sampled(images: Tensor, rows: Tensor) -> Tensor:
+    grid = functional.affine_grid(rows, list(images.shape), align_corners=False)
+    return functional.grid_sample(images, grid, mode="bilinear", padding_mode="reflection", align_corners=False)
+
+
+def _softened(where: Tensor, width: int) -> Tensor:
+    """(N, 1, H, W) in [0, 1]: 1 inside ``where`` (N, H, W) bool, falling to 0 across its border."""
+    return functional.avg_pool2d(where[:, None].float(), width, stride=1, padding=width // 2, count_include_pad=False)
+
+
+def _mean(values: Tensor, where: Tensor) -> Tensor:
+    """(N,) mean of values (N, H, W) over ``where`` (N, H, W) bool; 0 where there is nothing."""
+    return (values * where).sum((1, 2)) / where.sum((1, 2)).clamp_min(1)
+
+
+def _luminance(pictures: Tensor) -> Tensor:
+    """(N, H, W)."""
+    return (pictures * pictures.new_tensor(_LUMINANCE).view(1, 3, 1, 1)).sum(1)
+
+
+def _chosen(pictures: Tensor, share: float) -> Tensor:
+    """(N,) bool: a random share of the pictures."""
+    return _uniform(pictures, 0, 1) < share
+
+
+def _uniform(pictures: Tensor, low: float, high: float) -> Tensor:
+    """(N,) in [low, high)."""
+    return low + (high - low) * torch.rand(len(pictures), device=pictures.device)
+
+
+def _normal(pictures: Tensor, deviation: float) -> Tensor:
+    """(N,) normal numbers around 0."""
+    return deviation * torch.randn(len(pictures), device=pictures.device)
+
+
+def _sign(pictures: Tensor) -> Tensor:
+    """(N,) of -1 and 1."""
+    return torch.where(_uniform(pictures, 0, 1) < 0.5, -1.0, 1.0)
