@@ -21,6 +21,7 @@ from backend.photos.read import PhotoSource, PhotoUnreadableError, read_photo
 from backend.photos.three_scales import class_probabilities
 from trainer.data.people import PeopleConfig
 from trainer.evaluate.parsing_portraits import real_figures
+from trainer.evaluate.parsing_press import press_figures
 from trainer.losses.segmentation import confusion_matrix, intersection_over_union
 
 HELD_OUT_SEED = 901
@@ -90,6 +91,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of ``evaluate parsing``."""
     parser.add_argument("--people", type=int, default=400, help="held-out synthetic people (default 400)")
     parser.add_argument("--portraits", type=Path, help="folder of the portraits that were corrected by hand")
+    parser.add_argument("--press", type=Path, help="folder of all photographs: what is worn on press photos")
     parser.add_argument("--photos", type=Path, help="a folder of photographs for the sheet")
     parser.add_argument("--sheet", type=Path, help="where the sheet goes (PNG)")
     parser.add_argument("--count", type=int, default=100, help="photographs on the sheet, drawn from the folder")
@@ -105,6 +107,13 @@ def run(arguments: argparse.Namespace, console: Console) -> dict[str, float]:
     for name, value in figures.items():
         table.add_row(name.replace("iou.", ""), f"{value:.3f}")
     console.print(table)
+    if arguments.press:
+        worn = press_figures(arguments.press)
+        figures |= worn
+        table = Table("press photos", "of them", title="what is worn: missed and invented; together: with votes")
+        for name, value in worn.items():
+            table.add_row(name.removeprefix("press."), f"{value:.0f}")
+        console.print(table)
     if arguments.photos and arguments.sheet:
         paths = sorted(path for path in arguments.photos.rglob("*") if path.suffix.lower() in _SUFFIXES)
         np.random.default_rng(arguments.seed).shuffle(paths)

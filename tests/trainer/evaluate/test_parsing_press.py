@@ -1,0 +1,54 @@
+"""Decisions on press photos: what counts as wrong, and the list that somebody looked at."""
+
+from __future__ import annotations
+
+import itertools
+from collections import Counter
+from pathlib import Path
+
+from trainer.data.portraits.parsing_sheet import sheet_photographs
+from trainer.evaluate.parsing_press import KINDS, count_wrong, read_press_photos
+
+
+def test_missed_and_invented_are_counted_where_it_is_known() -> None:
+    truths = [
+        {"glasses": True, "beard": False},
+        {"glasses": False, "beard": None},
+        {"glasses": True, "beard": True},
+        {"glasses": False, "beard": False},
+    ]
+    found = [
+        {"glasses": False, "beard": True},
+        {"glasses": True, "beard": True},
+        {"glasses": True},
+        {"glasses": False, "beard": False},
+    ]
+    assert count_wrong(truths, found) == {
+        "glasses.worn": 2,
+        "glasses.bare": 2,
+        "glasses.missed": 1,
+        "glasses.invented": 1,
+        "beard.bare": 2,
+        "beard.missed": 0,
+        "beard.invented": 1,
+    }
+
+
+def test_the_list_names_each_photo_once_and_nobody_of_the_sheet() -> None:
+    photos = read_press_photos()
+    assert len({photo.path for photo in photos}) == len(photos) >= 800
+    judged = {Path(path).parent.name for path in sheet_photographs() if "lfw" in path}
+    assert judged and not judged & {photo.person for photo in photos}
+    people = [photo.person for photo in photos]
+    changes = sum(one != other for one, other in itertools.pairwise(people))
+    assert changes + 1 == len(set(people)), "photos of one person lie in a row"
+    worn = Counter(kind for photo in photos for kind in KINDS if photo.worn[kind])
+    assert min(worn[kind] for kind in KINDS) > 20
+
+
+def test_a_list_is_read(tmp_path: Path) -> None:
+    file = tmp_path / "list.csv"
+    file.write_text("photo,glasses,moustache,beard,headwear\nset/Somebody/1.jpg,1,0,9,0\n", encoding="utf-8")
+    (photo,) = read_press_photos(file)
+    assert photo.person == "Somebody"
+    assert photo.worn == {"glasses": True, "moustache": False, "beard": None, "headwear": False}

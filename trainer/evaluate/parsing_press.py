@@ -1,0 +1,112 @@
+"""How often the product is wrong about what people on press photos wear; somebody looked at all, nothing learns there."""
+
+from __future__ import annotations
+
+import csv
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+
+import numpy as np
+
+from backend.photos.collection import FaceClass
+from backend.photos.crop import crop_head
+from backend.photos.detect import detect_faces
+from backend.photos.habits import with_habits
+from backend.photos.landmarks import find_landmarks
+from backend.photos.masks import WORK_SIDE, look_at_face
+from backend.photos.parsed_labels import FaceLabels
+from backend.photos.read import PhotoSource, read_photo
+from backend.photos.regions import above_brows
+
+PRESS_PATH = Path(__file__).parent / "press_worn.csv"
+"""What two pairs of eyes saw on each of 840 photos of 140 people who are not on the sheet that parsing is judged by:
+path below the folder of all photographs, and 1 or 0, or 9 where they could not tell, for each of ``KINDS``."""
+KINDS = ("glasses", "moustache", "beard", "headwear")
+_CANNOT_TELL = 9
+_HEADWEAR = 0.1
+"""Of the face's skin: so much occluder above the brows is a hat or a band."""
+
+
+@dataclass(frozen=True)
+class PressPhoto:
+    """A photo's path below the folder of all photographs; whether its person wears each of ``KINDS``, None: unknown."""
+
+    path: str
+    worn: Mapping[str, bool | None]
+
+    @property
+    def person(self) -> str:
+        """The folder of their photos."""
+        return Path(self.path).parent.name
+
+
+def read_press_photos(path: Path = PRESS_PATH) -> tuple[PressPhoto, ...]:
+    """All photos of the list, those of one person in a row."""
+
+    def seen(text: str) -> bool | None:
+        return None if int(text) == _CANNOT_TELL else bool(int(text))
+
+    with path.open(newline="", encoding="utf-8") as file:
+        return tuple(
+            PressPhoto(row["photo"], {kind: seen(row[kind]) for kind in KINDS}) for row in csv.DictReader(file)
+        )
+
+
+def count_wrong(
+    truths: Sequence[Mapping[str, bool | None]], found: Sequence[Mapping[str, bool | None]]
+) -> dict[str, float]:
+    """``<kind>.worn`` and ``<kind>.bare``, photos of which it is known, ``<kind>.missed`` and ``<kind>.invented`` of
+    them; kinds that ``found`` does not say anything about do not count."""
+    counts: Counter[str] = Counter()
+    for truth, said in zip(truths, found, strict=True):
+        for kind, worn in truth.items():
+            if worn is None or said.get(kind) is None:
+                continue
+            counts[f"{kind}.worn" if worn else f"{kind}.bare"] += 1
+            counts[f"{kind}.missed"] += worn and not said[kind]
+            counts[f"{kind}.invented"] += said[kind] and not worn
+    return {name: float(value) for name, value in sorted(counts.items())}
+
+
+def press_figures(photographs: Path) -> dict[str, float]:
+    """``press.…``: ``count_wrong`` of each photo by itself, and ``press.together.…`` with the votes of the person's
+    other photos (headwear has none).
+
+    Raises ``OSError`` where a photo is missing.
+    """
+    truths, alone, together = [], [], []
+    for _, photos in groupby(read_press_photos(), lambda photo: photo.person):
+        looked = [(photo, *found) for photo in photos if (found := _look(photographs / photo.path)) is not None]
+        voted = with_habits([labels.worn for _, labels, _ in looked])
+        for (photo, labels, headwear), scores in zip(looked, voted, strict=True):
+            truths.append(photo.worn)
+            alone.append({kind: score > 0 for kind, score in _scores(labels.worn)} | {"headwear": headwear})
+            together.append({kind: score > 0 for kind, score in _scores(scores)})
+    figures = {f"press.{name}": value for name, value in count_wrong(truths, alone).items()}
+    return figures | {f"press.together.{name}": value for name, value in count_wrong(truths, together).items()}
+
+
+def _scores(worn: object) -> Iterator[tuple[str, float]]:
+    """Log odds by kind, of those that a photo says anything about."""
+    for kind in KINDS:
+        score = getattr(worn, kind, np.nan)
+        if not np.isnan(score):
+            yield kind, score
+
+
+def _look(path: Path) -> tuple[FaceLabels, bool] | None:
+    """What the product sees of a photo's first face, and whether something is on its head; None without a face."""
+    pixels = read_photo(PhotoSource.from_path(path)).pixels
+    faces = detect_faces(pixels)
+    landmarks = find_landmarks(pixels, faces[0]) if faces else None
+    if landmarks is None:
+        return None
+    crop = crop_head(pixels, landmarks, max_side=WORK_SIDE)
+    places = crop.to_crop(landmarks)
+    found = look_at_face(crop.pixels, places, crop.covered)
+    labels, above = found.labels, above_brows(places, crop.pixels.shape[0])
+    on_top = (labels == FaceClass.OCCLUDER) & above
+    return found, bool(on_top.sum() > _HEADWEAR * (labels == FaceClass.SKIN).sum())
