@@ -1,4 +1,4 @@
-"""How often the product is wrong about what people on press photos wear; somebody looked at all, nothing learns there."""
+"""How often the product is wrong about what people wear on press photos; somebody looked at all, nothing learns there."""
 
 from __future__ import annotations
 
