@@ -1,4 +1,4 @@
-"""How often the product is wrong about what people wear on press photos; somebody looked at all, nothing learns there."""
+"""How often the product errs about what people on press photos wear; all were looked at, nothing learns there."""
 
 from __future__ import annotations
 
