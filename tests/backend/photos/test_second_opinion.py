@@ -27,10 +27,11 @@ def test_what_is_fine_stays_and_probabilities_stay_probabilities(seed: int, othe
     assert both.min() >= 0
 
 
-def test_hair_that_only_the_second_sees_is_half_believed() -> None:
+def test_of_hair_that_only_the_second_sees_most_is_believed() -> None:
     own, opinion = np.zeros((2, len(FaceClass), 1, 2), np.float32)
     own[FaceClass.BACKGROUND] = 1.0
     opinion[FaceClass.HAIR, 0, 0] = opinion[FaceClass.GLASSES, 0, 1] = 1.0
     both = with_second_opinion(own, opinion)
-    assert both[FaceClass.HAIR, 0, 0] == both[FaceClass.BACKGROUND, 0, 0] == 0.5
+    assert 0.5 < both[FaceClass.HAIR, 0, 0] < 0.9
+    np.testing.assert_allclose(both.sum(0), 1, atol=1e-6)
     assert both[FaceClass.BACKGROUND, 0, 1] == 1.0  # glasses are not its business

@@ -167,7 +167,7 @@ def test_clear_lenses_are_no_glasses_and_dark_ones_are(landmarks: np.ndarray) ->
         assert found[y + 5, x] == worn
 
 
-def test_a_second_net_has_a_say_in_facial_hair_and_none_in_glasses(landmarks: np.ndarray) -> None:
+def test_a_second_net_has_a_say_in_glasses_and_facial_hair(landmarks: np.ndarray) -> None:
     odds, edges = np.full((len(FaceClass), SIDE, SIDE), 0.05, np.float32), EdgeEvidence(0.0, FacialHairScores(0.0, 0.0))
     sees, sees_not = odds.copy(), odds.copy()
     for second, share in ((sees, 0.9), (sees_not, 0.01)):
@@ -175,4 +175,4 @@ def test_a_second_net_has_a_say_in_facial_hair_and_none_in_glasses(landmarks: np
     alone, more, less = (score_what_is_worn(odds, landmarks, edges, BARE, second) for second in (None, sees, sees_not))
     assert less.moustache < alone.moustache < more.moustache
     assert less.beard < alone.beard < more.beard
-    assert less.glasses == alone.glasses == more.glasses
+    assert less.glasses < alone.glasses < more.glasses
