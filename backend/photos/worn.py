@@ -36,8 +36,8 @@ _WITHOUT_FEATURES = NetEvidence(-2.2, 0.0)
 _SECOND_ON_GLASSES, _SECOND_ON_LIP, _SECOND_ON_CHIN = 1.0, 1.5, 0.5
 """Weight of the log odds of the second net's mean probability."""
 _BESIDE_SECOND = (1.8, 0.9, 1.35)
-"""What is added for glasses, lip and chin where the second net is asked. Of the decisions on 834 press photos (``evaluate
-parsing --press``) 3 on glasses, 20 on moustaches and 19 on beards are wrong then; chosen on them."""
+"""What is added for glasses, lip and chin where the second net is asked. Of the decisions on 834 press photos
+(``evaluate parsing --press``) 3 on glasses, 20 on moustaches and 19 on beards are wrong then; chosen on them."""
 _DOUBTFUL = 0.2
 """Mean probability of hair on the chin from which, under a moustache, some of it stays: a goatee, or long ends."""
 _HEADWEAR, _RATHER_THAN_HAIR, _HAT_LIKELIER = 0.28, 0.4, 4.0
