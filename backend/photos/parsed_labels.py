@@ -10,7 +10,7 @@ import numpy as np
 from backend.models.parsing import FaceParser
 from backend.photos.collection import FaceClass
 from backend.photos.hands import hand_mask
-from backend.photos.landmarks import landmark_window
+from backend.photos.landmarks import EYE_OUTER_LEFT, EYE_OUTER_RIGHT, landmark_window
 from backend.photos.loose_hair import with_loose_hair
 from backend.photos.net_evidence import evidence_of_net, net_evidence
 from backend.photos.other_heads import without_other_heads
@@ -46,10 +46,8 @@ _SPECK = 0.0006  # of the face's area
 _AROUND = (FaceClass.HAIR, FaceClass.NECK, FaceClass.EARS)
 _FEW = 0.25
 """Less than this share of what is on top of a head is a mistake for the rest of it."""
-_PATCH = 0.06  # of the face's area: an occluder by the hair that is smaller is hair; hands are found by themselves
 _ISLAND, _IN_HAIR, _IN_SKIN = 0.04, 0.5, 0.8
 """Of the face's area; of its outline. A strand on the forehead hangs from the hair; shine on a bald head does not."""
-_MUCH_HAIR = 0.3  # of its outline; the rest may be the face, which long hair hangs beside
 _PERSON, _HAND, _REACH = 0.4, 0.2, 0.03
 """Least probability of somebody, of what may be a hand; how far hair may stand off, in heights of the face."""
 _SEES_FACE = 0.5
@@ -133,8 +131,8 @@ def agree_with_landmarks(labels: np.ndarray, somebody: np.ndarray, landmarks: np
     Other people in the crop become BACKGROUND, and so does what looks like hair or like something in front of the face
     where MediaPipe sees nobody, unless it does not see the face either. Brows, eyes and lips that lie far from their
     landmarks become skin, and skin within the landmarks' outlines becomes brows, eyes and lips. A little OCCLUDER in
-    hair is hair, a little hair in a hat is hat; skin that hair cuts off from the face is hair, hair that skin cuts off
-    from the rest is skin.
+    the hair above the eyes is hair, a little hair over the forehead below a hat is hat; skin that hair cuts off from
+    the face is hair, hair that skin cuts off from the rest is skin.
     """
     labels = labels.copy()
     side, size = labels.shape[0], landmark_window(landmarks, 1.0).side
@@ -152,43 +150,30 @@ def agree_with_landmarks(labels: np.ndarray, somebody: np.ndarray, landmarks: np
             person = grown(somebody > least, _REACH * size) | oval
             labels[np.isin(labels, kinds) & ~person] = FaceClass.BACKGROUND
     labels = _without_specks(labels, _SPECK * size**2)
-    labels = _hair_or_hat(labels)
-    labels = _without_patches(labels, _PATCH * size**2)
+    labels = _hair_or_hat(labels, landmarks)
     labels = _without_islands(labels, _ISLAND * size**2)
     head = np.isin(labels, _OF_THE_HEAD)
     labels[head & ~connected(head | oval, oval)] = FaceClass.BACKGROUND
     return labels
 
 
-def _hair_or_hat(labels: np.ndarray) -> np.ndarray:
-    """Connected hair and occluder above the eyes are one thing where one of them is most of it."""
+def _hair_or_hat(labels: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
+    """Connected hair and occluder above the eyes are hair where most of it is; where most of it is a hat, what is
+    between the eyes' outer corners is: shadow below a brim. Hair beside a hat stays hair."""
     result = labels.copy()
     eyes = np.flatnonzero((labels == FaceClass.EYES).any(axis=1))
-    below = labels.shape[0] if len(eyes) == 0 else int(eyes[0])
-    both = np.isin(labels[:below], (FaceClass.HAIR, FaceClass.OCCLUDER)).astype(np.uint8)
+    top = slice(labels.shape[0] if len(eyes) == 0 else int(eyes[0]))
+    corners = sorted(float(landmarks[corner, 0]) for corner in (EYE_OUTER_RIGHT, EYE_OUTER_LEFT))
+    middle = (np.arange(labels.shape[1]) > corners[0]) & (np.arange(labels.shape[1]) < corners[1])
+    both = np.isin(labels[top], (FaceClass.HAIR, FaceClass.OCCLUDER)).astype(np.uint8)
     count, index = cv2.connectedComponents(both, connectivity=4)
-    occluder = labels[:below] == FaceClass.OCCLUDER
     for part in range(1, count):
         inside = index == part
-        share = occluder[inside].mean()
+        share = (labels[top][inside] == FaceClass.OCCLUDER).mean()
         if share < _FEW:
-            result[:below][inside] = FaceClass.HAIR
+            result[top][inside] = FaceClass.HAIR
         elif share > 1 - _FEW:
-            result[:below][inside] = FaceClass.OCCLUDER
-    return result
-
-
-def _without_patches(labels: np.ndarray, area: float) -> np.ndarray:
-    """Labels in which a connected occluder of less than ``area`` pixels is hair if much hair surrounds it."""
-    result = labels.copy()
-    count, index, stats, _ = cv2.connectedComponentsWithStats(
-        (labels == FaceClass.OCCLUDER).astype(np.uint8), connectivity=4
-    )
-    for part in range(1, count):
-        inside = index == part
-        around = labels[grown(inside, 1) & ~inside]
-        if stats[part, cv2.CC_STAT_AREA] < area and (around == FaceClass.HAIR).mean() > _MUCH_HAIR:
-            result[inside] = FaceClass.HAIR
+            result[top][inside & middle] = FaceClass.OCCLUDER
     return result
 
 
