@@ -20,6 +20,7 @@ from backend.photos.masks import WORK_SIDE, look_at_face
 from backend.photos.parsed_labels import FaceLabels
 from backend.photos.read import PhotoSource, read_photo
 from backend.photos.regions import above_brows
+from backend.photos.worn import WornScores
 
 PRESS_PATH = Path(__file__).parent / "press_worn.csv"
 """What two pairs of eyes saw on each of 840 photos of 140 people who are not on the sheet that parsing is judged by:
@@ -89,7 +90,7 @@ def press_figures(photographs: Path) -> dict[str, float]:
     return figures | {f"press.together.{name}": value for name, value in count_wrong(truths, together).items()}
 
 
-def _scores(worn: object) -> Iterator[tuple[str, float]]:
+def _scores(worn: WornScores | None) -> Iterator[tuple[str, float]]:
     """Log odds by kind, of those that a photo says anything about."""
     for kind in KINDS:
         score = getattr(worn, kind, np.nan)

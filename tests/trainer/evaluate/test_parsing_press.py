@@ -6,8 +6,11 @@ import itertools
 from collections import Counter
 from pathlib import Path
 
+import pytest
+
 from trainer.data.portraits.parsing_sheet import sheet_photographs
-from trainer.evaluate.parsing_press import KINDS, count_wrong, read_press_photos
+from trainer.evaluate import parsing_press
+from trainer.evaluate.parsing_press import KINDS, PressPhoto, count_wrong, press_figures, read_press_photos
 
 
 def test_missed_and_invented_are_counted_where_it_is_known() -> None:
@@ -44,6 +47,19 @@ def test_the_list_names_each_photo_once_and_nobody_of_the_sheet() -> None:
     assert changes + 1 == len(set(people)), "photos of one person lie in a row"
     worn = Counter(kind for photo in photos for kind in KINDS if photo.worn[kind])
     assert min(worn[kind] for kind in KINDS) > 20
+
+
+@pytest.mark.photos
+def test_real_photographs_are_looked_at_alone_and_with_votes(photo_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    photos = sorted((photo_dir / "people" / "emotions_a").glob("*"))[1:3]  # on the first, hands are on the head
+    bare = dict.fromkeys(KINDS, False)
+    listed = tuple(PressPhoto(str(photo.relative_to(photo_dir)), bare) for photo in photos)
+    monkeypatch.setattr(parsing_press, "read_press_photos", lambda: listed)
+    figures = press_figures(photo_dir)
+    for kind in KINDS:
+        assert figures[f"press.{kind}.bare"] == 2 and figures[f"press.{kind}.invented"] == 0
+    assert figures["press.together.beard.bare"] == 2
+    assert "press.together.headwear.bare" not in figures
 
 
 def test_a_list_is_read(tmp_path: Path) -> None:
