@@ -15,8 +15,7 @@ import numpy as np
 
 from backend.models.parsing import FaceParser
 from backend.photos.crop import crop_head, face_square
-from backend.photos.detect import detect_faces
-from backend.photos.landmarks import find_landmarks, mean_landmarks
+from backend.photos.landmarks import landmarks_of_largest, mean_landmarks
 from backend.photos.masks import WORK_SIDE
 from backend.photos.net_evidence import eye_features, mouth_features
 from backend.photos.read import PhotoSource, PhotoUnreadableError, read_photo
@@ -84,8 +83,7 @@ def _head(path: Path) -> tuple[np.ndarray, np.ndarray] | None:
         pixels = read_photo(PhotoSource.from_path(path)).pixels
     except PhotoUnreadableError:
         return None
-    found = detect_faces(pixels)
-    landmarks = find_landmarks(pixels, found[0]) if found else None
+    landmarks = landmarks_of_largest(pixels)
     if landmarks is None:
         return None
     crop = crop_head(pixels, landmarks, max_side=WORK_SIDE)

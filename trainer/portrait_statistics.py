@@ -26,8 +26,8 @@ from backend.photos.landmarks import (
     FOREHEAD_TOP,
     LANDMARK_COUNT,
     MESH_COUNT,
-    find_landmarks,
     landmark_window,
+    landmarks_of_largest,
     mean_landmarks,
 )
 from backend.photos.read import PhotoSource, PhotoUnreadableError, read_photo
@@ -196,8 +196,7 @@ def _read(path: Path) -> np.ndarray | None:
 def read_portrait(path: Path) -> tuple[np.ndarray, np.ndarray] | None:
     """Pixels and landmarks of the largest face, if it is large enough."""
     pixels = _read(path)
-    found = detect_faces(pixels) if pixels is not None else ()
-    landmarks = find_landmarks(pixels, found[0]) if found else None
+    landmarks = None if pixels is None else landmarks_of_largest(pixels)
     if landmarks is None or landmark_window(landmarks, 1.0).side < _MIN_FACE_PX:
         return None
     return pixels, landmarks

@@ -11,7 +11,7 @@ import numpy as np
 
 from backend.geometry.similarity import nearest_similarity
 from backend.photos import mediapipe_models
-from backend.photos.detect import DetectedFace
+from backend.photos.detect import DetectedFace, detect_faces
 from backend.photos.sampling import Window
 
 LANDMARK_COUNT = 478
@@ -93,6 +93,12 @@ def find_landmarks(pixels: np.ndarray, face: DetectedFace) -> np.ndarray | None:
     return np.mean([answer for answer, far in zip(answers, apart, strict=True) if far <= limit], axis=0).astype(
         np.float32
     )
+
+
+def landmarks_of_largest(pixels: np.ndarray) -> np.ndarray | None:
+    """``find_landmarks`` of the largest face of (H, W, 3) uint8 sRGB pixels; None where none is found."""
+    faces = detect_faces(pixels)
+    return find_landmarks(pixels, faces[0]) if faces else None
 
 
 def follow_landmarks(pixels: np.ndarray, previous: np.ndarray) -> np.ndarray | None:

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from backend.photos.collection import FaceClass
+from trainer.losses.segmentation import IGNORE as UNKNOWN
 from trainer.stages.press_scenes import (
-    UNKNOWN,
     PressConfig,
     cast_shadows,
     change_scenes,

@@ -14,8 +14,7 @@ from rich.table import Table
 
 from backend.models.parsing import CLASS_NAMES, FaceParser, colour_labels
 from backend.photos.crop import crop_head
-from backend.photos.detect import detect_faces
-from backend.photos.landmarks import find_landmarks
+from backend.photos.landmarks import landmarks_of_largest
 from backend.photos.masks import label_face
 from backend.photos.read import PhotoSource, PhotoUnreadableError, read_photo
 from backend.photos.three_scales import class_probabilities
@@ -61,8 +60,7 @@ def head_crops(paths: Iterable[Path]) -> Iterator[tuple[Path, np.ndarray, np.nda
             pixels = read_photo(PhotoSource.from_path(path)).pixels
         except PhotoUnreadableError:
             continue
-        faces = detect_faces(pixels)
-        landmarks = find_landmarks(pixels, faces[0]) if faces else None
+        landmarks = landmarks_of_largest(pixels)
         if landmarks is None:
             continue
         crop = crop_head(pixels, landmarks, max_side=512)

@@ -41,7 +41,7 @@ def real_figures(portraits: Path) -> dict[str, float]:
 
     Raises
     ------
-    ValueError : a photograph is another one. OSError : it is missing.
+    ValueError : a photograph is another one. PhotoUnreadableError : it is missing.
     """
     settings = CacheSettings(SIDE, "head", 0.0, True, labels_by="label_face")
     counts = np.zeros((len(CLASS_NAMES), 3), dtype=np.int64)

@@ -13,9 +13,8 @@ import numpy as np
 
 from backend.photos.collection import FaceClass
 from backend.photos.crop import crop_head
-from backend.photos.detect import detect_faces
 from backend.photos.habits import with_habits
-from backend.photos.landmarks import find_landmarks
+from backend.photos.landmarks import landmarks_of_largest
 from backend.photos.masks import WORK_SIDE, look_at_face
 from backend.photos.parsed_labels import FaceLabels
 from backend.photos.read import PhotoSource, read_photo
@@ -76,7 +75,7 @@ def press_figures(photographs: Path) -> dict[str, float]:
     """``press.…``: ``count_wrong`` of each photo by itself, and ``press.together.…`` with the votes of the person's
     other photos (headwear has none).
 
-    Raises ``OSError`` where a photo is missing.
+    Raises ``PhotoUnreadableError`` where a photo is missing.
     """
     truths, alone, together = [], [], []
     for _, photos in groupby(read_press_photos(), lambda photo: photo.person):
@@ -99,10 +98,9 @@ def _scores(worn: WornScores | None) -> Iterator[tuple[str, float]]:
 
 
 def _look(path: Path) -> tuple[FaceLabels, bool] | None:
-    """What the product sees of a photo's first face, and whether something is on its head; None without a face."""
+    """What the product sees of a photo's largest face, and whether something is on its head; None without a face."""
     pixels = read_photo(PhotoSource.from_path(path)).pixels
-    faces = detect_faces(pixels)
-    landmarks = find_landmarks(pixels, faces[0]) if faces else None
+    landmarks = landmarks_of_largest(pixels)
     if landmarks is None:
         return None
     crop = crop_head(pixels, landmarks, max_side=WORK_SIDE)

@@ -50,10 +50,14 @@ def smoothness(maps: Tensor) -> Tensor:
     return 1000.0 * (across.abs().mean() + down.abs().mean())
 
 
+def luminance(pictures: Tensor) -> Tensor:
+    """(N, 1, H, W) of pictures (N, 3, H, W): Rec. 601's weights on the channels as they are."""
+    return (pictures * pictures.new_tensor(_LUMINANCE).view(1, 3, 1, 1)).sum(1, keepdim=True)
+
+
 def grey_where(pictures: Tensor, is_grey: Tensor) -> Tensor:
     """Pictures (N, 3, H, W), those with ``is_grey`` (N,) as their luminance in all channels."""
-    luminance = (pictures * pictures.new_tensor(_LUMINANCE).view(1, 3, 1, 1)).sum(1, keepdim=True)
-    return torch.where(is_grey[:, None, None, None], luminance.expand_as(pictures), pictures)
+    return torch.where(is_grey[:, None, None, None], luminance(pictures).expand_as(pictures), pictures)
 
 
 def _masked_mean(values: Tensor, mask: Tensor) -> Tensor:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from trainer.losses.photometric import luminance
 from trainer.stages.press_scenes import PressConfig
 
 
@@ -82,8 +83,7 @@ def change_light(images: Tensor, config: AugmentConfig) -> Tensor:
     gamma = torch.exp(normal(1, 1, 1) * config.gamma)
     images = (images.clamp(1e-4, 1.0) ** gamma * gain).clamp(0, 1)
     grey = (torch.rand(count, 1, 1, 1, device=device) < config.grey).float()
-    luminance = (images * images.new_tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1)).sum(1, keepdim=True)
-    images = torch.lerp(images, luminance.expand_as(images), grey)
+    images = torch.lerp(images, luminance(images).expand_as(images), grey)
     if torch.rand(()).item() < config.blur:
         side = images.shape[-1]
         lower = max(8, round(side * (1.0 - torch.rand(()).item() * 2.0 / 3.0)))

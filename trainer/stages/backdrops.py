@@ -71,5 +71,11 @@ def _moved_aside(pictures: Tensor) -> Tensor:
     turn = between(-math.pi / 24, math.pi / 24)
     cosine, sine = torch.cos(turn) / size, torch.sin(turn) / size
     rows = torch.stack((cosine * mirror, -sine, aside, sine * mirror, cosine, lift), 1).view(count, 2, 3)
+    return reflected(pictures, rows)
+
+
+def reflected(pictures: Tensor, rows: Tensor) -> Tensor:
+    """Pictures (N, C, H, W) sampled at the affine ``rows`` (N, 2, 3) of their places in half widths; beyond their edges
+    they are mirrored."""
     grid = functional.affine_grid(rows, list(pictures.shape), align_corners=False)
     return functional.grid_sample(pictures, grid, mode="bilinear", padding_mode="reflection", align_corners=False)

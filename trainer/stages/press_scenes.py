@@ -10,10 +10,10 @@ from torch import Tensor
 from torch.nn import functional
 
 from backend.photos.collection import FaceClass
-from trainer.stages.backdrops import behind_heads
+from trainer.losses.photometric import luminance
+from trainer.losses.segmentation import IGNORE
+from trainer.stages.backdrops import behind_heads, reflected
 
-UNKNOWN = 255
-_LUMINANCE = (0.299, 0.587, 0.114)
 _ONE_TINT = 0.06
 """Standard deviation of the colour channels' ratios to the luminance, below which a picture has no colours."""
 _AS_DARK_AS_HAIR = 0.6
@@ -68,13 +68,13 @@ def dim_backdrops(pictures: Tensor, labels: Tensor, chosen: Tensor) -> Tensor:
     with_clothes = (_uniform(pictures, 0, 1) < 0.5)[:, None, None]
     around = _nobody(labels)
     where = torch.where(with_clothes, around, around & behind_heads(labels).any(2, keepdim=True))
-    luminance = _luminance(pictures)
+    brightness = luminance(pictures)[:, 0]
     hair = labels == FaceClass.HAIR
-    as_hair = _mean(luminance, hair) / _mean(luminance, where).clamp_min(0.02) * torch.exp(_normal(pictures, 0.33))
+    as_hair = _mean(brightness, hair) / _mean(brightness, where).clamp_min(0.02) * torch.exp(_normal(pictures, 0.33))
     dark = torch.exp(_uniform(pictures, -3.2, -0.5))
     use_hair = (_uniform(pictures, 0, 1) < _AS_DARK_AS_HAIR) & (hair.flatten(1).sum(1) > _LEAST_HAIR)
     gain = torch.where(use_hair, as_hair.clamp(0.02, 1.5), dark)
-    strength = _softened(_grown(where), 3) * chosen.view(count, 1, 1, 1)
+    strength = _softened(_grown(where)) * chosen.view(count, 1, 1, 1)
     return torch.lerp(pictures, (pictures * gain.view(count, 1, 1, 1)).clamp(0, 1), strength)
 
 
@@ -84,11 +84,11 @@ def cast_shadows(pictures: Tensor, labels: Tensor, chosen: Tensor) -> Tensor:
     head = (~_nobody(labels)).float()[:, None]
     aside = _uniform(pictures, 0.05, 0.24) * _sign(pictures)  # half widths
     down = _uniform(pictures, -0.02, 0.14)
-    shape = _sampled(head, _grid_rows(torch.ones_like(aside), -aside, -down))
+    shape = reflected(head, _grid_rows(torch.ones_like(aside), -aside, -down))
     width = 2 * round(side * float(torch.rand(()) * 0.03 + 0.006)) + 1
-    shape = functional.avg_pool2d(shape, width, stride=1, padding=width // 2, count_include_pad=False)
+    shape = _averaged(shape, width)
     depth = _uniform(pictures, 0.35, 0.9) * chosen
-    strength = _softened(_grown(_nobody(labels)), 3) * shape * depth.view(count, 1, 1, 1)
+    strength = _softened(_grown(_nobody(labels))) * shape * depth.view(count, 1, 1, 1)
     return pictures * (1 - strength)
 
 
@@ -98,17 +98,17 @@ def tone_hair(pictures: Tensor, labels: Tensor, chosen: Tensor) -> Tensor:
     hair = labels == FaceClass.HAIR
     chosen = chosen & (hair.flatten(1).sum(1) > _LEAST_HAIR)
     facial = (_uniform(pictures, 0, 1) < 0.5)[:, None, None] & (labels == FaceClass.FACIAL_HAIR)
-    luminance = _luminance(pictures)
-    mean = _mean(luminance, hair).clamp_min(0.02)
+    brightness = luminance(pictures)[:, 0]
+    mean = _mean(brightness, hair).clamp_min(0.02)
     target = _uniform(pictures, 0.04, 0.85)
     contrast = (target / mean).sqrt().clamp(0.5, 2.5)
-    tone = target.view(-1, 1, 1) + contrast.view(-1, 1, 1) * (luminance - mean.view(-1, 1, 1))
+    tone = target.view(-1, 1, 1) + contrast.view(-1, 1, 1) * (brightness - mean.view(-1, 1, 1))
     warm = _uniform(pictures, -0.05, 0.35)
     free = torch.stack((1 + 0.8 * warm, 1 - 0.1 * warm, 1 - warm), 1)  # from bluish grey to red and blond
     own = torch.stack([_mean(channel, hair) for channel in pictures.unbind(1)], 1) / mean[:, None]
     tint = torch.where(_monochrome(pictures)[:, None], own, free)
     changed = (tone[:, None] * tint[:, :, None, None]).clamp(0, 1)
-    strength = _softened(hair | facial, 3) * chosen.view(count, 1, 1, 1)
+    strength = _softened(hair | facial) * chosen.view(count, 1, 1, 1)
     return torch.lerp(pictures, changed, strength)
 
 
@@ -128,7 +128,7 @@ def put_on_bands(pictures: Tensor, labels: Tensor, chosen: Tensor) -> tuple[Tens
     band = band & chosen[:, None, None]
     cloth = _stuff(pictures)
     shade = 0.55 + 0.45 * (1 - (across / 1.1).square()).clamp(0, 1)  # round heads turn away from the light
-    strength = _softened(band, 3)
+    strength = _softened(band)
     return torch.lerp(pictures, cloth * shade[:, None], strength), torch.where(band, FaceClass.OCCLUDER, labels)
 
 
@@ -152,11 +152,9 @@ def put_microphones(pictures: Tensor, labels: Tensor, chosen: Tensor) -> tuple[T
     round_shade = 0.6 + 0.8 * (1 - (beside / radius).square()).clamp(0, 1)
     grain = 1 + 0.15 * torch.randn_like(up)
     grey = (tone.view(-1, 1, 1) * round_shade * grain).clamp(0, 1)[:, None]
-    strength = _softened(thing, 3)
-    somebody = (labels != FaceClass.BACKGROUND) & (labels != UNKNOWN)
-    return torch.lerp(pictures, grey.expand_as(pictures), strength), torch.where(
-        thing & somebody, FaceClass.OCCLUDER, labels
-    )
+    strength = _softened(thing)
+    hides = thing & ~_nobody(labels)
+    return torch.lerp(pictures, grey.expand_as(pictures), strength), torch.where(hides, FaceClass.OCCLUDER, labels)
 
 
 def _face_frame(labels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -188,26 +186,26 @@ def _stuff(pictures: Tensor) -> Tensor:
     """(N, 3, H, W): pieces of other pictures of the batch, in their colours or in one of their own."""
     count = len(pictures)
     size = torch.exp(_uniform(pictures, -1.6, 0.7))
-    pieces = _sampled(
+    pieces = reflected(
         pictures.roll(1, 0), _grid_rows(size, _uniform(pictures, -0.5, 0.5), _uniform(pictures, -0.5, 0.5))
     )
     own = torch.rand(count, 3, 1, 1, device=pictures.device)
-    plain = own * (0.7 + 0.6 * _luminance(pieces)[:, None])
+    plain = own * (0.7 + 0.6 * luminance(pieces))
     pieces = torch.where((_uniform(pictures, 0, 1) < 0.5).view(-1, 1, 1, 1), plain, pieces).clamp(0, 1)
-    own_tint = pictures.mean((2, 3), keepdim=True) / _luminance(pictures).mean((1, 2)).clamp_min(0.02).view(-1, 1, 1, 1)
-    toned = (_luminance(pieces)[:, None] * own_tint).clamp(0, 1)
+    own_tint = pictures.mean((2, 3), keepdim=True) / luminance(pictures).mean((2, 3), keepdim=True).clamp_min(0.02)
+    toned = (luminance(pieces) * own_tint).clamp(0, 1)
     return torch.where(_monochrome(pictures).view(-1, 1, 1, 1), toned, pieces)
 
 
 def _monochrome(pictures: Tensor) -> Tensor:
     """(N,) bool: black and white, or of one tint throughout, as old prints are."""
-    ratios = (pictures + 0.05) / (_luminance(pictures)[:, None] + 0.05)
+    ratios = (pictures + 0.05) / (luminance(pictures) + 0.05)
     return ratios.std((2, 3)).mean(1) < _ONE_TINT
 
 
 def _nobody(labels: Tensor) -> Tensor:
     """(N, H, W) bool: background, clothes, and what nobody knows: the border of hair, and what is outside the photo."""
-    return (labels == FaceClass.BACKGROUND) | (labels == UNKNOWN)
+    return (labels == FaceClass.BACKGROUND) | (labels == IGNORE)
 
 
 def _grown(where: Tensor) -> Tensor:
@@ -221,24 +219,19 @@ def _grid_rows(size: Tensor, aside: Tensor, lift: Tensor) -> Tensor:
     return torch.stack((size, nothing, aside, nothing, size, lift), 1).view(-1, 2, 3)
 
 
-def _sampled(images: Tensor, rows: Tensor) -> Tensor:
-    grid = functional.affine_grid(rows, list(images.shape), align_corners=False)
-    return functional.grid_sample(images, grid, mode="bilinear", padding_mode="reflection", align_corners=False)
-
-
-def _softened(where: Tensor, width: int) -> Tensor:
+def _softened(where: Tensor) -> Tensor:
     """(N, 1, H, W) in [0, 1]: 1 inside ``where`` (N, H, W) bool, falling to 0 across its border."""
-    return functional.avg_pool2d(where[:, None].float(), width, stride=1, padding=width // 2, count_include_pad=False)
+    return _averaged(where[:, None].float(), 3)
+
+
+def _averaged(values: Tensor, width: int) -> Tensor:
+    """(N, 1, H, W), each the mean of a square of ``width`` (odd) pixels around it, as far as the picture goes."""
+    return functional.avg_pool2d(values, width, stride=1, padding=width // 2, count_include_pad=False)
 
 
 def _mean(values: Tensor, where: Tensor) -> Tensor:
     """(N,) mean of values (N, H, W) over ``where`` (N, H, W) bool; 0 where there is nothing."""
     return (values * where).sum((1, 2)) / where.sum((1, 2)).clamp_min(1)
-
-
-def _luminance(pictures: Tensor) -> Tensor:
-    """(N, H, W)."""
-    return (pictures * pictures.new_tensor(_LUMINANCE).view(1, 3, 1, 1)).sum(1)
 
 
 def _chosen(pictures: Tensor, share: float) -> Tensor:

@@ -13,8 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from backend.photos.crop import face_square
-from backend.photos.detect import detect_faces
-from backend.photos.landmarks import find_landmarks
+from backend.photos.landmarks import landmarks_of_largest
 from backend.photos.read import PhotoSource, read_photo
 from trainer.data.portraits.drawings import CLASSIFIER_PATH, drawing_features
 from trainer.logistic import logistic_regression
@@ -66,8 +65,7 @@ def held_out_accuracy(x: np.ndarray, y: np.ndarray) -> dict[str, float]:
 def _face(path: Path) -> np.ndarray | None:
     """(64, 64, 3) face square of the largest face."""
     pixels = read_photo(PhotoSource.from_path(path)).pixels
-    found = detect_faces(pixels)
-    landmarks = find_landmarks(pixels, found[0]) if found else None
+    landmarks = landmarks_of_largest(pixels)
     return None if landmarks is None else face_square(landmarks).cut(pixels, 64)
 
 

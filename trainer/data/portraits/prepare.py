@@ -18,8 +18,7 @@ import numpy as np
 
 from backend.photos.candidate import SAME_PICTURE
 from backend.photos.crop import crop_head, face_square
-from backend.photos.detect import detect_faces
-from backend.photos.landmarks import find_landmarks, head_pose, landmark_window
+from backend.photos.landmarks import head_pose, landmark_window, landmarks_of_largest
 from backend.photos.masks import label_face, padding
 from backend.photos.read import PhotoSource, PhotoUnreadableError, read_photo
 from backend.photos.sampling import Window
@@ -144,8 +143,7 @@ def _prepare_one(cache: PortraitCache, index: int, path: Path) -> Verdict:
 
 def portrait_of(pixels: np.ndarray, settings: CacheSettings) -> Portrait | None:
     """The largest face of (H, W, 3) uint8 pixels as a cache keeps it; None when there is none."""
-    faces = detect_faces(pixels)
-    landmarks = find_landmarks(pixels, faces[0]) if faces else None
+    landmarks = landmarks_of_largest(pixels)
     if landmarks is None:
         return None
     head = crop_head(pixels, landmarks)
