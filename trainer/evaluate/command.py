@@ -13,6 +13,8 @@ from pathlib import Path
 
 from rich.console import Console
 
+from backend.errors import EXIT_CODES, LikenessError
+
 WHATS: dict[str, tuple[str, str]] = {
     "scans": ("trainer.evaluate.scans", "held-out 3D faces, rendered as photographs, in millimetres"),
     "reprojection": ("trainer.evaluate.reprojection", "landmarks of a held-out photo against the others' head"),
@@ -40,9 +42,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Evaluates and prints a table; exit code 0."""
+    """Evaluates and prints a table; exit code 0, or that of the ``LikenessError`` whose sentence was printed."""
     console = Console()
-    figures = importlib.import_module(WHATS[arguments.what][0]).run(arguments, console)
+    try:
+        figures = importlib.import_module(WHATS[arguments.what][0]).run(arguments, console)
+    except LikenessError as error:
+        Console(stderr=True).print(f"[red]{error}[/red]", soft_wrap=True)
+        return EXIT_CODES[error.code]
     if arguments.json:
         write_figures(arguments.json, figures)
     return 0

@@ -6,12 +6,13 @@ from pathlib import Path
 
 import numpy as np
 
+from backend.errors import LikenessError
 from backend.models.parsing import CLASS_NAMES
-from backend.photos.read import PhotoSource, read_photo
 from backend.photos.regions import grown
 from trainer.data.portraits.cache import CacheSettings
 from trainer.data.portraits.hand_labels import SIDE, UNKNOWN, read_hand_labels
 from trainer.data.portraits.prepare import portrait_of
+from trainer.evaluate.listed_photos import read_listed_photo
 
 _NEAR = 2.0
 """Pixels of 256 (the face is about 105 high) that a border may be off: nobody draws hair more exactly. Most borders of
@@ -39,19 +40,21 @@ def real_figures(portraits: Path) -> dict[str, float]:
 
     Labels are the product's, settled. ``portraits`` is the folder of the photographs that ``hand_labels.npz`` names.
 
-    Raises
-    ------
-    ValueError : a photograph is another one. PhotoUnreadableError : it is missing.
+    Raises ``LikenessError`` where a photograph is missing or is another one.
     """
     settings = CacheSettings(SIDE, "head", 0.0, True, labels_by="label_face")
     counts = np.zeros((len(CLASS_NAMES), 3), dtype=np.int64)
     for name, corrected in read_hand_labels().items():
         if not corrected.held_out:
             continue
-        portrait = portrait_of(read_photo(PhotoSource.from_path(portraits / name)).pixels, settings)
+        portrait = portrait_of(read_listed_photo(portraits, name), settings)
         truth = None if portrait is None else corrected.on(portrait.landmarks, SIDE)
         if portrait is None or truth is None:
-            raise ValueError(f"{portraits / name} is not the photograph whose labels were corrected")
+            raise LikenessError(
+                "no_photo",
+                f"{portraits / name} is not the photograph whose labels were corrected.",
+                "Fetch it again from its source.",
+            )
         counts += agreement(portrait.labels, truth)
     share = counts[:, 0] / np.maximum(counts.sum(axis=1), 1)
     figures = {f"real.iou.{name}": float(value) for name, value in zip(CLASS_NAMES, share, strict=True)}

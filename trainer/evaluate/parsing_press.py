@@ -17,9 +17,9 @@ from backend.photos.habits import with_habits
 from backend.photos.landmarks import landmarks_of_largest
 from backend.photos.masks import WORK_SIDE, look_at_face
 from backend.photos.parsed_labels import FaceLabels
-from backend.photos.read import PhotoSource, read_photo
 from backend.photos.regions import above_brows
 from backend.photos.worn import WornScores
+from trainer.evaluate.listed_photos import read_listed_photo
 
 PRESS_PATH = Path(__file__).parent / "press_worn.csv"
 """What two pairs of eyes saw on each of 840 photos of 140 people who are not on the sheet that parsing is judged by:
@@ -75,11 +75,11 @@ def press_figures(photographs: Path) -> dict[str, float]:
     """``press.…``: ``count_wrong`` of each photo by itself, and ``press.together.…`` with the votes of the person's
     other photos (headwear has none).
 
-    Raises ``PhotoUnreadableError`` where a photo is missing.
+    Raises ``LikenessError`` where a photo is missing.
     """
     truths, alone, together = [], [], []
     for _, photos in groupby(read_press_photos(), lambda photo: photo.person):
-        looked = [(photo, *found) for photo in photos if (found := _look(photographs / photo.path)) is not None]
+        looked = [(photo, *found) for photo in photos if (found := _look(photographs, photo)) is not None]
         voted = with_habits([labels.worn for _, labels, _ in looked])
         for (photo, labels, headwear), scores in zip(looked, voted, strict=True):
             truths.append(photo.worn)
@@ -97,9 +97,9 @@ def _scores(worn: WornScores | None) -> Iterator[tuple[str, float]]:
             yield kind, score
 
 
-def _look(path: Path) -> tuple[FaceLabels, bool] | None:
+def _look(photographs: Path, photo: PressPhoto) -> tuple[FaceLabels, bool] | None:
     """What the product sees of a photo's largest face, and whether something is on its head; None without a face."""
-    pixels = read_photo(PhotoSource.from_path(path)).pixels
+    pixels = read_listed_photo(photographs, photo.path)
     landmarks = landmarks_of_largest(pixels)
     if landmarks is None:
         return None

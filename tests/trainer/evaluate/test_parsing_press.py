@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import itertools
+import sys
 from collections import Counter
 from pathlib import Path
 
 import pytest
 
+from backend.errors import EXIT_CODES
+from trainer.__main__ import main
 from trainer.data.portraits.parsing_sheet import sheet_photographs
 from trainer.evaluate import parsing_press
 from trainer.evaluate.parsing_press import KINDS, PressPhoto, count_wrong, press_figures, read_press_photos
@@ -68,3 +71,13 @@ def test_a_list_is_read(tmp_path: Path) -> None:
     (photo,) = read_press_photos(file)
     assert photo.person == "Somebody"
     assert photo.worn == {"glasses": True, "moustache": False, "beard": None, "headwear": False}
+
+
+@pytest.mark.parametrize("option", ["--press", "--portraits"])
+def test_a_missing_photograph_is_one_sentence(
+    option: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["trainer", "evaluate", "parsing", "--people", "0", option, str(tmp_path)])
+    assert main() == EXIT_CODES["no_photo"]
+    told = capsys.readouterr().err
+    assert str(tmp_path) in told and "no such file" in told and "Traceback" not in told

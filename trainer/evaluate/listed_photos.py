@@ -1,0 +1,23 @@
+"""Photographs that a list in the repository names, and that lie in a folder somebody else fills."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from backend.errors import LikenessError
+from backend.photos.read import PhotoSource, PhotoUnreadableError, read_photo
+
+
+def read_listed_photo(folder: Path, name: str) -> np.ndarray:
+    """(H, W, 3) uint8 sRGB pixels of a listed photograph, upright.
+
+    Raises ``LikenessError`` (``no_photo``) where it is missing or cannot be opened.
+    """
+    try:
+        return read_photo(PhotoSource.from_path(folder / name)).pixels
+    except PhotoUnreadableError as error:
+        raise LikenessError(
+            "no_photo", f"{folder / name}: {error}", "Give the folder that holds all photographs of the list."
+        ) from error
