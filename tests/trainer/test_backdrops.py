@@ -63,3 +63,15 @@ def test_behind_a_black_and_white_head_there_is_no_colour(heads: tuple[torch.Ten
     changed, _ = change_backdrops(pictures, labels, 1.0)
     assert (changed[1].amax(0) - changed[1].amin(0)).max() < 1e-6
     assert (changed[2].amax(0) - changed[2].amin(0)).mean() > 0.05
+
+
+def test_behind_a_toned_print_everything_has_its_tone(heads: tuple[torch.Tensor, torch.Tensor]) -> None:
+    pictures, labels = heads
+    sepia = torch.tensor([1.0, 0.9, 0.75])
+    pictures[1] = pictures[1].mean(0, keepdim=True) * sepia.view(3, 1, 1)
+    torch.manual_seed(5)
+    changed, where = change_backdrops(pictures, labels, 1.0)
+    behind = changed[1].permute(1, 2, 0)[where[1]]
+    behind = behind[behind.amax(1) < 0.99]
+    assert len(behind) > 100
+    assert (behind / behind[:, :1].clamp_min(1e-3) - sepia).abs().max() < 0.02

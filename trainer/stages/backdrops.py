@@ -9,12 +9,14 @@ from torch import Tensor
 from torch.nn import functional
 
 from backend.photos.collection import FaceClass
+from trainer.losses.photometric import luminance
 
 _ASIDE = (0.45, 0.8)  # of the width: another head shows beside the head of the picture, not behind it
 _NEAR = (0.8, 1.3)  # size of what stands beside: other people
 _FAR = (2.0, 4.0)  # and of what is so near that only its colours and edges are recognised
 _FEATHER = 3  # pixels over which one picture becomes the other
-_GREY_BELOW = 0.02  # mean difference of the colour channels of a black-and-white picture
+_ONE_TINT = 0.06
+"""Standard deviation of the colour channels' ratios to the luminance, below which a picture has no colours."""
 
 
 def behind_heads(labels: Tensor) -> Tensor:
@@ -48,11 +50,23 @@ def change_backdrops(pictures: Tensor, labels: Tensor, share: float) -> tuple[Te
         return pictures, torch.zeros_like(labels, dtype=torch.bool)
     changed = behind_heads(labels) & chosen[:, None, None]
     other = _moved_aside(pictures.roll(1, 0))
-    grey = (pictures.amax(1) - pictures.amin(1)).mean((1, 2)) < _GREY_BELOW  # (N,)
-    other = torch.where(grey[:, None, None, None], other.mean(1, keepdim=True), other)
+    other = toned_alike(other, pictures)
     soft = functional.avg_pool2d(changed[:, None].float(), _FEATHER, stride=1, padding=_FEATHER // 2)
     soft = soft * changed[:, None]  # what is labelled something else keeps its pixels
     return torch.lerp(pictures, other, soft), changed
+
+
+def monochrome(pictures: Tensor) -> Tensor:
+    """(N,) bool: black and white, or of one tint throughout, as old prints are; pictures (N, 3, H, W) in [0, 1]."""
+    ratios = (pictures + 0.05) / (luminance(pictures) + 0.05)
+    return ratios.std((2, 3)).mean(1) < _ONE_TINT
+
+
+def toned_alike(pieces: Tensor, pictures: Tensor) -> Tensor:
+    """What goes into ``pictures`` (N, 3, H, W): pieces (N, 3, H, W), those for monochrome pictures in their tint."""
+    own_tint = pictures.mean((2, 3), keepdim=True) / luminance(pictures).mean((2, 3), keepdim=True).clamp_min(0.02)
+    toned = (luminance(pieces) * own_tint).clamp(0, 1)
+    return torch.where(monochrome(pictures).view(-1, 1, 1, 1), toned, pieces)
 
 
 def _moved_aside(pictures: Tensor) -> Tensor:

@@ -12,10 +12,8 @@ from torch.nn import functional
 from backend.photos.collection import FaceClass
 from trainer.losses.photometric import luminance
 from trainer.losses.segmentation import IGNORE
-from trainer.stages.backdrops import behind_heads, reflected
+from trainer.stages.backdrops import behind_heads, monochrome, reflected, toned_alike
 
-_ONE_TINT = 0.06
-"""Standard deviation of the colour channels' ratios to the luminance, below which a picture has no colours."""
 _AS_DARK_AS_HAIR = 0.6
 """Share of the dimmed pictures whose backdrop becomes about as bright as their hair: the hardest case."""
 _LEAST_HAIR = 40  # pixels below which a picture has no hair to speak of
@@ -122,7 +120,7 @@ def tone_hair(pictures: Tensor, labels: Tensor, chosen: Tensor) -> Tensor:
     warm = _uniform(pictures, -0.05, 0.35)
     free = torch.stack((1 + 0.8 * warm, 1 - 0.1 * warm, 1 - warm), 1)  # from bluish grey to red and blond
     own = torch.stack([_mean(channel, hair) for channel in pictures.unbind(1)], 1) / mean[:, None]
-    tint = torch.where(_monochrome(pictures)[:, None], own, free)
+    tint = torch.where(monochrome(pictures)[:, None], own, free)
     changed = (tone[:, None] * tint[:, :, None, None]).clamp(0, 1)
     strength = _softened(hair | facial) * chosen.view(count, 1, 1, 1)
     return torch.lerp(pictures, changed, strength)
@@ -268,15 +266,7 @@ def _stuff(pictures: Tensor) -> Tensor:
     own = torch.rand(count, 3, 1, 1, device=pictures.device)
     plain = own * (0.7 + 0.6 * luminance(pieces))
     pieces = torch.where((_uniform(pictures, 0, 1) < 0.5).view(-1, 1, 1, 1), plain, pieces).clamp(0, 1)
-    own_tint = pictures.mean((2, 3), keepdim=True) / luminance(pictures).mean((2, 3), keepdim=True).clamp_min(0.02)
-    toned = (luminance(pieces) * own_tint).clamp(0, 1)
-    return torch.where(_monochrome(pictures).view(-1, 1, 1, 1), toned, pieces)
-
-
-def _monochrome(pictures: Tensor) -> Tensor:
-    """(N,) bool: black and white, or of one tint throughout, as old prints are."""
-    ratios = (pictures + 0.05) / (luminance(pictures) + 0.05)
-    return ratios.std((2, 3)).mean(1) < _ONE_TINT
+    return toned_alike(pieces, pictures)
 
 
 def _nobody(labels: Tensor) -> Tensor:
