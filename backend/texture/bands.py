@@ -42,6 +42,9 @@ _BESIDE_HAIR = 120.0  # of the survey's side: how far beside the hair roots may 
 _FEW, _ROOTS = (0.5, 0.85), (0.2, 0.5)
 """Share of the photos that look at a place beside the hair, below which they are few; and log units darker than its
 base from which it may be roots."""
+_BESIDE_EARS = 0.003  # metres: so far from the mesh's ears those of the photos may have their folds
+_FOLDS = (0.1, 0.22)
+"""Log units from its base from which something on or before an ear is a fold's shade or shine."""
 _FACE_HAIR = (FaceClass.BROWS, FaceClass.FACIAL_HAIR)
 
 
@@ -74,9 +77,7 @@ def feature_masks(
     """
     regions = surface.regions
     left = smoothstep(-0.004, 0.004, positions[:, 0])
-    votes = [p.samples.trust * p.unwrap.weight * (p.unwrap.labels == FaceClass.BROWS) for p in photos]
-    total = sum(p.samples.trust * p.unwrap.weight for p in photos)
-    voted = atlas.image((sum(votes) / np.maximum(total, 1e-3)).astype(np.float32))
+    voted = _labelled(atlas, photos, FaceClass.BROWS)
     names = ("brows", "lids_left", "lids_right", "lips", "nose")
     stacked = atlas.image(atlas.sample(np.stack([*(regions[name] for name in names), left], 1).astype(np.float32)))
     brows, lids_left, lids_right, lips, nose, side = np.moveaxis(stacked, 2, 0)
@@ -89,6 +90,13 @@ def feature_masks(
         "eye_left": _grown(np.maximum(lids_left, brows * side), 2 * around, between),
         "eye_right": _grown(np.maximum(lids_right, brows * (1.0 - side)), 2 * around, between),
     }
+
+
+def _labelled(atlas: SurfaceAtlas, photos: Sequence[SurveyedPhoto], face_class: FaceClass) -> np.ndarray:
+    """(S, S) in [0, 1], the share of what photos show that is labelled ``face_class``."""
+    votes = [p.samples.trust * p.unwrap.weight * (p.unwrap.labels == face_class) for p in photos]
+    total = sum(p.samples.trust * p.unwrap.weight for p in photos)
+    return atlas.image((sum(votes) / np.maximum(total, 1e-3)).astype(np.float32))
 
 
 def _grown(mask: np.ndarray, radius: int, gap: int) -> np.ndarray:
@@ -168,7 +176,10 @@ def middle_band(
     blended = sum(m * share[..., None] for m, share in zip(middles, shares, strict=True)) / total
     blended = blended + _borrowed_chroma(middles, scores, fine, photos)
     near_hair = smoothstep(0.02, 0.2, cv2.GaussianBlur(hairline, (0, 0), hairline.shape[0] / _BESIDE_HAIR))
+    ears = atlas.image(atlas.sample(surface.regions["ears"][:, None])[:, 0])
+    hairs_there = np.maximum(near_hair, _labelled(atlas, photos, FaceClass.FACIAL_HAIR))
     cover = coverage(shown, fine) * (1.0 - near_hair * lone_dark(atlas, photos, blended))
+    cover = cover * (1.0 - (1.0 - hairs_there) * folds_of_ears(ears, blended, density))
     return MiddleBand(blended, tuple(middles), tuple(fine), cover, tuple(hairs))
 
 
@@ -178,8 +189,21 @@ def lone_dark(atlas: SurfaceAtlas, photos: Sequence[SurveyedPhoto], blended: np.
     looks = sum(photo.samples.trust * np.maximum(photo.unwrap.weight, photo.unwrap.with_hair) for photo in photos)
     shows = sum(photo.samples.trust * photo.shown for photo in photos)
     few = 1.0 - smoothstep(*_FEW, shows / np.maximum(looks, 1e-3))
-    dark = atlas.image(few.astype(np.float32)) * smoothstep(*_ROOTS, -channel_mean(blended))
-    return cv2.GaussianBlur(cv2.dilate(dark, np.ones((5, 5), np.uint8)), (0, 0), 1.0)
+    return _widened(atlas.image(few.astype(np.float32)) * smoothstep(*_ROOTS, -channel_mean(blended)))
+
+
+def folds_of_ears(ears: np.ndarray, blended: np.ndarray, density: float) -> np.ndarray:
+    """(S, S) in [0, 1] where photos show shade or shine of an ear's folds, which lie elsewhere than the mesh's.
+
+    ears : (S, S) the mesh's. blended : (S, S, 3) log detail. density : texels per metre.
+    """
+    around = smoothstep(0.05, 0.3, _grown(ears, round(_BESIDE_EARS * density), 0))
+    return around * _widened(smoothstep(*_FOLDS, np.abs(channel_mean(blended))))
+
+
+def _widened(mask: np.ndarray) -> np.ndarray:
+    """(S, S) two texels wider, with a soft edge."""
+    return cv2.GaussianBlur(cv2.dilate(mask.astype(np.float32), np.ones((5, 5), np.uint8)), (0, 0), 1.0)
 
 
 def _light_hair(photo: SurveyedPhoto, field: np.ndarray, log_base: np.ndarray, log_skin: np.ndarray) -> np.ndarray:
