@@ -130,9 +130,9 @@ def shown_with_hair(
     if not hair.cover.any():  # what photos call hair is something else
         return unwrap.weight
     cover = atlas.gather(hair.cover)
-    near = np.where(unwrap.labels == FaceClass.HAIR, atlas.gather(hair.near()), atlas.gather(hair.near(_BESIDE)))
+    near = unwrap.hair * atlas.gather(hair.near()) + (1.0 - unwrap.hair) * atlas.gather(hair.near(_BESIDE))
     inside = smoothstep(0.8, 1.0, cover)
-    hairy = unwrap.with_hair * near * (1.0 - inside * (unwrap.labels != FaceClass.HAIR))
+    hairy = unwrap.with_hair * near * (1.0 - inside * (1.0 - unwrap.hair))
     if cast is not None:
         hairy = hairy * np.where(unwrap.labels == FaceClass.HAIR, coloured_like_hair(unwrap.linear, cast), 1.0)
     return np.maximum(unwrap.weight * (1.0 - smoothstep(0.3, 0.7, cover)), hairy).astype(np.float32)

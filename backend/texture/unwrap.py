@@ -19,6 +19,8 @@ from backend.texture.atlas import SurfaceAtlas
 _DEPTH_SIDE = 640  # pixels: depth buffers finer than this bring nothing
 _SPECK = 1.2e-4  # m²
 SHARP = (1000.0, 2500.0)  # pixels per metre: from coarse to sharp
+_LABELS_SIDE = 512  # pixels: no crop is labelled more finely
+_BORDER = 1.0  # of them, by which the border between two labels is smoothed
 _STEP = 0.010  # metres: a jump in depth that is an outline
 _SURE = (
     FaceClass.SKIN,
@@ -66,7 +68,7 @@ class PhotoUnwrap:
     Attributes
     ----------
     linear : (P, 3) float32 linear light.
-    labels : (P,) uint8 of ``FaceClass``.
+    labels : (P,) uint8 of ``FaceClass``. hair : (P,) float32 in [0, 1], soft where labels of hair border on others.
     seen : (P,) float32 in [0, 1]: the photo shows this texel (visibility, angle, distance to outlines), whatever is
         there.
     weight : (P,) float32 in [0, 1]: and it shows bare face there (labels, exposure, distance to other things).
@@ -79,6 +81,7 @@ class PhotoUnwrap:
 
     linear: np.ndarray
     labels: np.ndarray
+    hair: np.ndarray
     seen: np.ndarray
     weight: np.ndarray
     near_eye: np.ndarray
@@ -143,6 +146,31 @@ def _remap(image: np.ndarray, positions: np.ndarray, interpolation: int) -> np.n
     return sampled.reshape(rows * width, *image.shape[2:])[:count]
 
 
+def sample_labels(labels: np.ndarray, positions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The likeliest label, and how surely it is hair, at positions (P, 2) of labels (H, W).
+
+    Borders run smoothly between pixels, not in steps, which would show where texels are finer than pixels; labels of
+    large crops are looked at as coarsely as they were found.
+
+    Returns
+    -------
+    (P,) uint8, and (P,) float32 in [0, 1]: half on a border of hair, 1 some pixels within.
+    """
+    step = max(1, max(labels.shape) // _LABELS_SIDE)
+    small = labels[step // 2 :: step, step // 2 :: step]
+    places = positions / np.float32(step)
+    result = _remap(small, places, cv2.INTER_NEAREST)
+    most, hair = np.zeros(len(positions), np.float32), np.zeros(len(positions), np.float32)
+    for label in np.unique(small):
+        mask = cv2.GaussianBlur((small == label).astype(np.float32), (0, 0), _BORDER)
+        share = _remap(mask, places, cv2.INTER_LINEAR)
+        result[share > most] = label
+        most = np.maximum(most, share)
+        if label == FaceClass.HAIR:
+            hair = share
+    return result, hair
+
+
 def photo_at_scale(face: PhotoFace, pixels_per_metre: float, texels_per_metre: float) -> tuple[np.ndarray, float]:
     """The crop, reduced so that a texel does not skip pixels: ((h, w, 3) uint8, its scale)."""
     scale = min(1.0, 1.3 * texels_per_metre / pixels_per_metre)
@@ -204,7 +232,7 @@ def unwrap_photo(face: PhotoFace, view: SurfaceView, atlas: SurfaceAtlas, texels
     linear = sample_linear(positions, pixels, scale)
     all_labels = without_specks(face.labels, view.pixels_per_metre)
     all_labels = brows_behind_glasses(all_labels, face.pixels, face.landmarks)
-    labels = _remap(all_labels, positions, cv2.INTER_NEAREST)
+    labels, hair = sample_labels(all_labels, positions)
     inside = smoothstep(0.0, 4.0, _edge_distance(face, positions))
     outline = _remap(view.outline_distance, positions * np.float32(view.outline_scale), cv2.INTER_LINEAR)
     seen = smoothstep(0.5, 1.0, visible) * smoothstep(0.15, 0.5, cosine) * smoothstep(0.0008, 0.003, outline) * inside
@@ -228,4 +256,4 @@ def unwrap_photo(face: PhotoFace, view: SurfaceView, atlas: SurfaceAtlas, texels
         0.001, 0.005, _remap(clear, positions, cv2.INTER_LINEAR)
     )
     with_hair = (seen * head * exposed).astype(np.float32)
-    return PhotoUnwrap(linear, labels, seen.astype(np.float32), weight, near_eye, with_hair, distance, cosine)
+    return PhotoUnwrap(linear, labels, hair, seen.astype(np.float32), weight, near_eye, with_hair, distance, cosine)
