@@ -15,12 +15,8 @@ from trainer.stages.press_scenes import (
     cast_shadows,
     change_scenes,
     dim_backdrops,
-    dye_clothes,
-    fade,
-    light_from_a_side,
     put_microphones,
     put_on_bands,
-    shade_necks,
     tone_hair,
 )
 
@@ -135,59 +131,6 @@ def test_a_microphone_hides_what_it_stands_before_and_no_backdrop(heads: tuple[T
     assert not (new & ((labels == FaceClass.BACKGROUND) | (labels == UNKNOWN))).any()
     assert not new[:, :40].any(), "below the brows"
     assert (staged - pictures).abs().mean(1)[new].mean() > 0.1
-
-
-def test_clothes_become_as_bright_as_the_hair_above_them(heads: tuple[Tensor, Tensor]) -> None:
-    pictures, labels = heads
-    torch.manual_seed(9)
-    dyed = dye_clothes(pictures, labels, ALL)
-    hair = pictures[inner(labels, FaceClass.HAIR)[:, None].expand_as(pictures)].mean()
-    assert bool((((dyed[:, :, 80:, 10:90].mean((1, 2, 3)) / hair) - 1).abs() < 0.9).all())
-    assert torch.equal(dyed[:, :, :60], pictures[:, :, :60]), "what is above the chin stays"
-    neck = inner(labels, FaceClass.NECK)[:, None].expand_as(pictures)
-    assert torch.equal(dyed[neck], pictures[neck])
-
-
-def test_rows_of_which_nothing_is_known_above_a_head_are_no_clothes(heads: tuple[Tensor, Tensor]) -> None:
-    pictures, labels = heads
-    labels = labels.clone()
-    labels[:, :8] = UNKNOWN
-    torch.manual_seed(9)
-    for change in (dye_clothes, shade_necks):
-        assert torch.equal(change(pictures, labels, ALL)[:, :, :60], pictures[:, :, :60])
-
-
-def test_the_head_shades_the_neck_and_not_itself(heads: tuple[Tensor, Tensor]) -> None:
-    pictures, labels = heads
-    torch.manual_seed(10)
-    shaded = shade_necks(pictures, labels, ALL)
-    neck = inner(labels, FaceClass.NECK)
-    assert (shaded.mean(1)[neck] < 0.9 * pictures.mean(1)[neck]).float().mean() > 0.7
-    skin = inner(labels, FaceClass.SKIN)[:, None].expand_as(pictures)
-    assert torch.equal(shaded[skin], pictures[skin])
-
-
-def test_light_from_a_side_leaves_the_other_in_the_shade(heads: tuple[Tensor, Tensor]) -> None:
-    pictures, labels = heads
-    torch.manual_seed(11)
-    lit = light_from_a_side(pictures, labels, ALL)
-    kept = lit.mean(1) / pictures.mean(1)
-    assert bool((kept <= 1.0001).all())
-    one_side = torch.stack([kept[index, 50, 34:39].mean() for index in range(COUNT)])
-    other_side = torch.stack([kept[index, 50, 57:62].mean() for index in range(COUNT)])
-    assert bool(((one_side - other_side).abs() > 0.02).all())
-    assert bool((one_side > other_side).any()) and bool((one_side < other_side).any())
-    walls = kept[:, 5:10, 10:90].mean((1, 2))
-    assert bool((walls > 0.999).any()) and bool((walls < 0.99).any()), "walls are lit alike half the time"
-
-
-def test_faded_pictures_lose_contrast_or_become_white(heads: tuple[Tensor, Tensor]) -> None:
-    pictures, _ = heads
-    torch.manual_seed(12)
-    faded = fade(pictures, ALL)
-    flatter = faded.flatten(1).std(1) < 0.92 * pictures.flatten(1).std(1)
-    whiter = (faded > 0.999).flatten(1).float().mean(1) > 0.05
-    assert bool((flatter | whiter).all()) and bool(flatter.any()) and bool(whiter.any())
 
 
 def test_without_brows_and_lips_nothing_is_put_on(heads: tuple[Tensor, Tensor]) -> None:

@@ -33,14 +33,6 @@ class PressConfig:
     """Something is worn around the forehead, narrow as a ribbon or high as a crown; hair above it stays hair."""
     microphone: float = 0.0
     """A microphone, or another dark thing on a thin rod, stands before chin, neck or hair."""
-    dress: float = 0.0
-    """Clothes become about as bright as the hair that lies on them, and half the time of its colour."""
-    neck_shadow: float = 0.0
-    """The head casts a shadow on neck and clothes, as light from above does."""
-    side_light: float = 0.0
-    """The light comes from one side: the other is in the shade."""
-    fade: float = 0.0
-    """Contrast fades, or what is bright becomes white, as on old prints and before a flash."""
 
 
 def change_scenes(pictures: Tensor, labels: Tensor, config: PressConfig) -> tuple[Tensor, Tensor, Tensor]:
@@ -57,8 +49,6 @@ def change_scenes(pictures: Tensor, labels: Tensor, config: PressConfig) -> tupl
     before = pictures
     if config.hair_tone:
         pictures = tone_hair(pictures, labels, _chosen(pictures, config.hair_tone))
-    if config.dress:
-        pictures = dye_clothes(pictures, labels, _chosen(pictures, config.dress))
     if config.dim:
         pictures = dim_backdrops(pictures, labels, _chosen(pictures, config.dim))
     if config.shadow:
@@ -67,12 +57,6 @@ def change_scenes(pictures: Tensor, labels: Tensor, config: PressConfig) -> tupl
         pictures, labels = put_on_bands(pictures, labels, _chosen(pictures, config.band))
     if config.microphone:
         pictures, labels = put_microphones(pictures, labels, _chosen(pictures, config.microphone))
-    if config.neck_shadow:
-        pictures = shade_necks(pictures, labels, _chosen(pictures, config.neck_shadow))
-    if config.side_light:
-        pictures = light_from_a_side(pictures, labels, _chosen(pictures, config.side_light))
-    if config.fade:
-        pictures = fade(pictures, _chosen(pictures, config.fade))
     return pictures, labels, (pictures != before).any(1)
 
 
@@ -124,66 +108,6 @@ def tone_hair(pictures: Tensor, labels: Tensor, chosen: Tensor) -> Tensor:
     changed = (tone[:, None] * tint[:, :, None, None]).clamp(0, 1)
     strength = _softened(hair | facial) * chosen.view(count, 1, 1, 1)
     return torch.lerp(pictures, changed, strength)
-
-
-def dye_clothes(pictures: Tensor, labels: Tensor, chosen: Tensor) -> Tensor:
-    """Pictures whose clothes are about as bright as the hair, where ``chosen`` (N,) bool and there are both.
-
-    Half of them get the hair's colour as well.
-    """
-    clothes = _clothes(labels)
-    hair = labels == FaceClass.HAIR
-    chosen = chosen & (hair.flatten(1).sum(1) > _LEAST_HAIR) & (clothes.flatten(1).sum(1) > _LEAST_HAIR)
-    brightness = luminance(pictures)[:, 0]
-    mean = _mean(brightness, clothes).clamp_min(0.02)
-    gain = (_mean(brightness, hair) / mean * torch.exp(_normal(pictures, 0.25))).clamp(0.03, 2.5)
-    plain = (pictures * gain.view(-1, 1, 1, 1)).clamp(0, 1)
-    own = torch.stack([_mean(channel, hair) for channel in pictures.unbind(1)], 1)[:, :, None, None]
-    tint = own / luminance(own).clamp_min(0.02)
-    dyed = (luminance(plain) * tint).clamp(0, 1)
-    changed = torch.where((_uniform(pictures, 0, 1) < 0.5).view(-1, 1, 1, 1), dyed, plain)
-    strength = _softened(_grown(clothes)) * chosen.view(-1, 1, 1, 1)
-    return torch.lerp(pictures, changed, strength)
-
-
-def shade_necks(pictures: Tensor, labels: Tensor, chosen: Tensor) -> Tensor:
-    """Pictures with a shadow of the head on neck and clothes, where ``chosen`` (N,) bool."""
-    count = len(pictures)
-    neck = labels == FaceClass.NECK
-    head = (~_nobody(labels) & ~neck).float()[:, None]
-    below = neck | _clothes(labels)
-    shape = reflected(
-        head, _grid_rows(torch.ones_like(head[:, 0, 0, 0]), _normal(pictures, 0.12), -_uniform(pictures, 0.1, 0.5))
-    )
-    side = pictures.shape[-1]
-    shape = _averaged(shape, 2 * round(side * float(torch.rand(()) * 0.03 + 0.004)) + 1)
-    depth = _uniform(pictures, 0.3, 0.85) * chosen
-    return pictures * (1 - _softened(below) * shape * depth.view(count, 1, 1, 1))
-
-
-def light_from_a_side(pictures: Tensor, labels: Tensor, chosen: Tensor) -> Tensor:
-    """Pictures whose heads, half the time with what is behind them, are darker towards one side, where ``chosen``
-    (N,) bool and there are brows and lips."""
-    up, across, known = _face_frame(labels)
-    turn = _normal(pictures, 0.5)
-    towards = torch.cos(turn).view(-1, 1, 1) * across + torch.sin(turn).view(-1, 1, 1) * (up + 0.5)
-    towards = towards * _sign(pictures).view(-1, 1, 1)
-    width = torch.exp(_uniform(pictures, -2.3, -0.2)).view(-1, 1, 1)  # from hard to soft, in heights from lips to brows
-    shade = torch.sigmoid((towards - _uniform(pictures, -0.3, 0.8).view(-1, 1, 1)) / width)[:, None]
-    everything = (_uniform(pictures, 0, 1) < 0.5).view(-1, 1, 1, 1)
-    where = torch.where(everything, torch.ones_like(shade), _softened(~_nobody(labels)))
-    depth = _uniform(pictures, 0.3, 0.9) * (chosen & known)
-    return pictures * (1 - where * shade * depth.view(-1, 1, 1, 1))
-
-
-def fade(pictures: Tensor, chosen: Tensor) -> Tensor:
-    """Pictures with less contrast, or brighter than paper is white, where ``chosen`` (N,) bool."""
-    veil = _uniform(pictures, 0.15, 0.85).view(-1, 1, 1, 1)
-    amount = _uniform(pictures, 0.1, 0.6).view(-1, 1, 1, 1)
-    veiled = torch.lerp(pictures, veil.expand_as(pictures), amount)
-    burnt = (pictures * torch.exp(_uniform(pictures, 0.1, 0.8)).view(-1, 1, 1, 1)).clamp(0, 1)
-    use_veil = (_uniform(pictures, 0, 1) < 0.5).view(-1, 1, 1, 1)
-    return torch.where(chosen.view(-1, 1, 1, 1), torch.where(use_veil, veiled, burnt), pictures)
 
 
 def put_on_bands(pictures: Tensor, labels: Tensor, chosen: Tensor) -> tuple[Tensor, Tensor]:
@@ -272,12 +196,6 @@ def _stuff(pictures: Tensor) -> Tensor:
 def _nobody(labels: Tensor) -> Tensor:
     """(N, H, W) bool: background, clothes, and what nobody knows: the border of hair, and what is outside the photo."""
     return (labels == FaceClass.BACKGROUND) | (labels == IGNORE)
-
-
-def _clothes(labels: Tensor) -> Tensor:
-    """(N, H, W) bool: what nobody is of in the rows below the last that has background above a chin."""
-    above = behind_heads(labels).any(2).flip(1).cummax(1).values.flip(1)  # (N, H)
-    return _nobody(labels) & ~above[:, :, None]
 
 
 def _grown(where: Tensor) -> Tensor:
