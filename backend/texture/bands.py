@@ -125,7 +125,7 @@ def middle_band(
     features = feature_masks(surface, atlas, photos, positions)
     feature = np.clip(sum(mask for name, mask in features.items() if name != "nose"), 0.0, 1.0)
     hairline = atlas.image(atlas.sample(hairy[:, None])[:, 0])
-    middles, scores, hairs = [], [], []
+    middles, scores, rested, hairs = [], [], [], []
     all_grey = all(photo.samples.monochrome for photo in photos)
     for photo, field in zip(photos, agreement.log_fields, strict=True):
         texel_field = atlas.sample(field)
@@ -146,9 +146,10 @@ def middle_band(
         middle, _ = masked_lowpass(detail, weight, sigma)
         moved = atlas.image(atlas.sample(photo.moved[:, None])[:, 0]) * (1.0 - feature)
         quality = photo.samples.trust * (0.25 if grey and not all_grey else 1.0)
+        rested.append(1.0 - _MOVED_LESS * moved)
         scores.append(
             PhotoScore(
-                weight * (1.0 - _MOVED_LESS * moved),
+                weight,
                 atlas.image(photo.unwrap.cosine),
                 np.zeros_like(weight),
                 photo.view.pixels_per_metre,
@@ -162,10 +163,11 @@ def middle_band(
     tolerance = (
         _CONSISTENT + (_FEATURES_CONSISTENT - _CONSISTENT) * feature + (_HAIR_CONSISTENT - _CONSISTENT) * hairline
     )
-    shown = [score.weight for score in scores]
+    shown = [score.weight * rest for score, rest in zip(scores, rested, strict=True)]
+    strange = [_strangeness(own, agreed, sigma) for own in middles]
     scores = [
-        replace(score, weight=score.weight * _consistency(strange, tolerance), strangeness=strange)
-        for score, strange in zip(scores, (_strangeness(own, agreed, sigma) for own in middles), strict=True)
+        replace(score, weight=weight * _consistency(own, tolerance), strangeness=own)
+        for score, weight, own in zip(scores, shown, strange, strict=True)
     ]
     fine = detail_weights(scores, features)
     shares = [
