@@ -36,6 +36,7 @@ _FEATURES_CONSISTENT = 0.45  # the same for eyes, brows and lips, which move
 _MOVED_LESS = 0.85  # by which skin that an expression moves counts less
 _HAIR_CONSISTENT = 1.0  # and for the hair line, which is never sharp
 _RIM_DETAIL = 0.85  # of the details that coarse photos lose where they see bare skin aslant or end
+_STRAND_DETAIL, _STRAND_CHROMA = 0.2, 0.3  # log units; share of its own
 _GAP = 0.015  # metres that surroundings reach into what no photo shows: a patch without them stands out
 _STRANGE_AROUND = 2.0  # of the middle band's width
 _BESIDE_HAIR = 120.0  # of the survey's side: how far beside the hair roots may lie
@@ -325,6 +326,14 @@ def fine_band(
     return full
 
 
+def _as_strands(detail: np.ndarray, locks: np.ndarray) -> np.ndarray:
+    """(P, 3) log detail (P, 3), where there are ``locks`` (P, 1) in [0, 1] no brighter, darker or more coloured than
+    strands are."""
+    level = channel_mean(detail)[:, None]
+    strands = _STRAND_DETAIL * np.tanh(level / _STRAND_DETAIL) + _STRAND_CHROMA * (detail - level)
+    return detail + locks * (strands - detail)
+
+
 def _bounding_box(mask: np.ndarray, size: int, margin: int = 16) -> tuple[slice, slice]:
     """Row and column ranges at ``size`` that hold the mask (S, S), with a margin."""
     factor = size / mask.shape[0]
@@ -369,7 +378,7 @@ def compose_skin(
     reach = _GAP * density * step
     mirrored, cover = fill_from_mirror(middle.blended, middle.cover)
     filled = fill_gaps(mirrored, np.clip(cover, 0.0, 1.0), prior_image, reach)
-    detail = atlas.gather(_enlarged(filled, size))
+    detail = _as_strands(atlas.gather(_enlarged(filled, size)), atlas.sample(made_up.locks[:, None]))
     # fine frequencies: the mirrored side, then pores
     full_cover = _enlarged(middle.cover, size)
     skin = atlas.image(atlas.sample((surface.regions["cheeks"] + surface.regions["forehead"])[:, None])[:, 0])

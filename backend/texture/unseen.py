@@ -82,6 +82,7 @@ class MadeUp:
     log_base : (V, 3) float32, the photos' own smooth albedo without rim light.
     beard : (V,) float32 in [0, 1], its share in ``log_skin``.
     rim : (V,) float32 in [0, 1], how far bare skin is seen too badly for details.
+    locks : (V,) float32 in [0, 1], hair in coarse photos: what is bright and dark in it is whole locks, not strands.
     hair : (S, S) float32 in [0, 1], how far hair covers.
     """
 
@@ -91,6 +92,7 @@ class MadeUp:
     log_base: np.ndarray
     beard: np.ndarray
     rim: np.ndarray
+    locks: np.ndarray
     hair: np.ndarray
 
 
@@ -190,7 +192,8 @@ def make_up(
         typical = np.average(own, axis=0, weights=sure_beard * operators.mass)
         colour = _near(smooth_field(operators, own, sure_beard, _BEARD_LENGTH, typical, 0.02), typical, 0.4)
         skin = np.log(np.exp(skin) * (1.0 - share[:, None]) + np.exp(colour - _BETWEEN_HAIRS) * share[:, None])
-    lifted = (surface.lifted(values).astype(np.float32) for values in (skin, hairs, calm, share, coarse * bare))
+    fields = (skin, hairs, calm, share, coarse * bare, share_of_hair[:, 0])
+    lifted = (surface.lifted(values).astype(np.float32) for values in fields)
     return MadeUp(sure, *lifted, hair.thick)
 
 
