@@ -47,7 +47,7 @@ def run(arguments: argparse.Namespace) -> int:
     try:
         figures = importlib.import_module(WHATS[arguments.what][0]).run(arguments, console)
     except LikenessError as error:
-        Console(stderr=True).print(f"[red]{error}[/red]", soft_wrap=True)
+        Console(stderr=True).print(str(error), style="red", markup=False, soft_wrap=True)
         return EXIT_CODES[error.code]
     if arguments.json:
         write_figures(arguments.json, figures)
