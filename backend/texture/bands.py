@@ -21,7 +21,9 @@ from backend.texture.atlas import SurfaceAtlas
 from backend.texture.blend import ResidualBlender, channel_mean, masked_lowpass
 from backend.texture.complete import fill_from_mirror, fill_gaps, pore_deviation, pore_noise
 from backend.texture.detail import photo_detail
+from backend.texture.leftovers import leftovers
 from backend.texture.select import PhotoScore, coverage, detail_weights, resting
+from backend.texture.soft_masks import grown, labelled_share
 from backend.texture.surface import HeadSurface, TextureSpace
 from backend.texture.surface_field import robust_consensus
 from backend.texture.survey import SurveyedPhoto
@@ -39,13 +41,7 @@ _RIM_DETAIL = 0.85  # of the details that coarse photos lose where they see bare
 _STRAND_DETAIL, _STRAND_CHROMA = 0.2, 0.3  # log units; share of its own
 _GAP = 0.015  # metres that surroundings reach into what no photo shows: a patch without them stands out
 _STRANGE_AROUND = 2.0  # of the middle band's width
-_BESIDE_HAIR = 120.0  # of the survey's side: how far beside the hair roots may lie
-_FEW, _ROOTS = (0.5, 0.85), (0.2, 0.5)
-"""Share of the photos that look at a place beside the hair, below which they are few; and log units darker than its
-base from which it may be roots."""
-_BESIDE_EARS = 0.003  # metres: so far from the mesh's ears those of the photos may have their folds
-_FOLDS = (0.1, 0.22)
-"""Log units from its base from which something on or before an ear is a fold's shade or shine."""
+_MIDDLE_LEVELS = 6  # octaves: to two centimetres
 _FACE_HAIR = (FaceClass.BROWS, FaceClass.FACIAL_HAIR)
 
 
@@ -78,7 +74,7 @@ def feature_masks(
     """
     regions = surface.regions
     left = smoothstep(-0.004, 0.004, positions[:, 0])
-    voted = _labelled(atlas, photos, FaceClass.BROWS)
+    voted = labelled_share(atlas, photos, FaceClass.BROWS)
     names = ("brows", "lids_left", "lids_right", "lips", "nose")
     stacked = atlas.image(atlas.sample(np.stack([*(regions[name] for name in names), left], 1).astype(np.float32)))
     brows, lids_left, lids_right, lips, nose, side = np.moveaxis(stacked, 2, 0)
@@ -86,27 +82,11 @@ def feature_masks(
         brows = smoothstep(0.15, 0.4, voted)
     around, between = atlas.resolution // 200, atlas.resolution // 60
     return {
-        "lips": _grown(lips, around, 0),
-        "nose": _grown(nose, around, 0),
-        "eye_left": _grown(np.maximum(lids_left, brows * side), 2 * around, between),
-        "eye_right": _grown(np.maximum(lids_right, brows * (1.0 - side)), 2 * around, between),
+        "lips": grown(lips, around, 0),
+        "nose": grown(nose, around, 0),
+        "eye_left": grown(np.maximum(lids_left, brows * side), 2 * around, between),
+        "eye_right": grown(np.maximum(lids_right, brows * (1.0 - side)), 2 * around, between),
     }
-
-
-def _labelled(atlas: SurfaceAtlas, photos: Sequence[SurveyedPhoto], face_class: FaceClass) -> np.ndarray:
-    """(S, S) in [0, 1], the share of what photos show that is labelled ``face_class``."""
-    votes = [p.samples.trust * p.unwrap.weight * (p.unwrap.labels == face_class) for p in photos]
-    total = sum(p.samples.trust * p.unwrap.weight for p in photos)
-    return atlas.image((sum(votes) / np.maximum(total, 1e-3)).astype(np.float32))
-
-
-def _grown(mask: np.ndarray, radius: int, gap: int) -> np.ndarray:
-    """A soft mask (S, S) without gaps of ``gap`` pixels, grown by ``radius`` and blurred."""
-    for operation, size in ((cv2.MORPH_CLOSE, gap), (cv2.MORPH_DILATE, radius)):
-        if size > 0:
-            disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * size + 1, 2 * size + 1))
-            mask = cv2.morphologyEx(np.ascontiguousarray(mask), operation, disc)
-    return cv2.GaussianBlur(mask, (0, 0), max(radius, 1) * 0.7)
 
 
 def middle_band(
@@ -175,38 +155,9 @@ def middle_band(
         score.weight * score.cosine**2 * smoothstep(0.15, 0.5, score.cosine) * score.quality * rest
         for score, rest in zip(scores, resting(scores, features), strict=True)
     ]
-    total = np.maximum(sum(shares), 1e-4)[..., None]
-    blended = sum(m * share[..., None] for m, share in zip(middles, shares, strict=True)) / total
-    blended = blended + _borrowed_chroma(middles, scores, fine, photos)
-    near_hair = smoothstep(0.02, 0.2, cv2.GaussianBlur(hairline, (0, 0), hairline.shape[0] / _BESIDE_HAIR))
-    ears = atlas.image(atlas.sample(surface.regions["ears"][:, None])[:, 0])
-    hairs_there = np.maximum(near_hair, _labelled(atlas, photos, FaceClass.FACIAL_HAIR))
-    cover = coverage(shown, fine) * (1.0 - near_hair * lone_dark(atlas, photos, blended))
-    cover = cover * (1.0 - (1.0 - hairs_there) * folds_of_ears(ears, blended, density))
+    blended = _blended(middles, shares, shown, agreed) + _borrowed_chroma(middles, scores, fine, photos)
+    cover = coverage(shown, fine) * (1.0 - leftovers(surface, atlas, photos, blended, hairline, density))
     return MiddleBand(blended, tuple(middles), tuple(fine), cover, tuple(hairs))
-
-
-def lone_dark(atlas: SurfaceAtlas, photos: Sequence[SurveyedPhoto], blended: np.ndarray) -> np.ndarray:
-    """(S, S) in [0, 1] where few of the photos that look there show what the texture has, and it is darker than its
-    base: roots of hair whose label ends a pixel too early. blended : (S, S, 3) log detail."""
-    looks = sum(photo.samples.trust * np.maximum(photo.unwrap.weight, photo.unwrap.with_hair) for photo in photos)
-    shows = sum(photo.samples.trust * photo.shown for photo in photos)
-    few = 1.0 - smoothstep(*_FEW, shows / np.maximum(looks, 1e-3))
-    return _widened(atlas.image(few.astype(np.float32)) * smoothstep(*_ROOTS, -channel_mean(blended)))
-
-
-def folds_of_ears(ears: np.ndarray, blended: np.ndarray, density: float) -> np.ndarray:
-    """(S, S) in [0, 1] where photos show shade or shine of an ear's folds, which lie elsewhere than the mesh's.
-
-    ears : (S, S) the mesh's. blended : (S, S, 3) log detail. density : texels per metre.
-    """
-    around = smoothstep(0.05, 0.3, _grown(ears, round(_BESIDE_EARS * density), 0))
-    return around * _widened(smoothstep(*_FOLDS, np.abs(channel_mean(blended))))
-
-
-def _widened(mask: np.ndarray) -> np.ndarray:
-    """(S, S) two texels wider, with a soft edge."""
-    return cv2.GaussianBlur(cv2.dilate(mask.astype(np.float32), np.ones((5, 5), np.uint8)), (0, 0), 1.0)
 
 
 def _light_hair(photo: SurveyedPhoto, field: np.ndarray, log_base: np.ndarray, log_skin: np.ndarray) -> np.ndarray:
@@ -258,6 +209,21 @@ def _agreed(middles: Sequence[np.ndarray], scores: Sequence[PhotoScore]) -> np.n
     consensus, _ = robust_consensus(np.stack(values), np.stack(weights), _CONSENSUS_SCALE, iterations=3)
     image = consensus.astype(np.float32).reshape(*small, 3)
     return cv2.resize(image, (size, size), interpolation=cv2.INTER_CUBIC)
+
+
+def _blended(
+    middles: Sequence[np.ndarray], shares: Sequence[np.ndarray], shown: Sequence[np.ndarray], agreed: np.ndarray
+) -> np.ndarray:
+    """(S, S, 3) mean of the photos' middle frequencies by their shares, 0 where none has any.
+
+    Shares change within millimetres, where a smile begins, say, and photos differ in light over centimetres: so what
+    differs from the consensus is blended band by band, or there would be seams.
+    """
+    blender = ResidualBlender(agreed.shape[:2], levels=_MIDDLE_LEVELS)
+    for middle, share, seen in zip(middles, shares, shown, strict=True):
+        blender.add((middle - agreed) * np.minimum(8.0 * seen, 1.0)[..., None], share)
+    anywhere = np.minimum(sum(shares) / 1e-4, 1.0)[..., None]
+    return (agreed + blender.result()) * anywhere
 
 
 def _strangeness(own: np.ndarray, agreed: np.ndarray, sigma: float) -> np.ndarray:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from backend.texture.bands import folds_of_ears
+from backend.texture.leftovers import folds_of_ears
 
 SIZE, DENSITY = 96, 2700.0  # texels per metre: 8 texels are 3 mm
 EAR = 40  # columns left of it are the mesh's ear

@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from backend.texture.bands import lone_dark
+from backend.texture.leftovers import lone_dark
 
 SIZE = 64
 ATLAS = SimpleNamespace(image=lambda values: values.reshape(SIZE, SIZE))

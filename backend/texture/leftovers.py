@@ -1,0 +1,67 @@
+"""What photos show that is no part of the texture: roots of hair beside its line, folds of ears beside the mesh's."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+
+from backend.geometry.smoothstep import smoothstep
+from backend.photos.collection import FaceClass
+from backend.texture.atlas import SurfaceAtlas
+from backend.texture.blend import channel_mean
+from backend.texture.soft_masks import grown, labelled_share
+from backend.texture.surface import HeadSurface
+from backend.texture.survey import SurveyedPhoto
+
+_BESIDE_HAIR = 120.0  # of the survey's side: how far beside the hair roots may lie
+_FEW, _ROOTS = (0.5, 0.85), (0.2, 0.5)
+"""Share of the photos that look at a place beside the hair, below which they are few; and log units darker than its
+base from which it may be roots."""
+_BESIDE_EARS = 0.003  # metres: so far from the mesh's ears those of the photos may have their folds
+_FOLDS = (0.1, 0.22)
+"""Log units from its base from which something on or before an ear is a fold's shade or shine."""
+
+
+def lone_dark(atlas: SurfaceAtlas, photos: Sequence[SurveyedPhoto], blended: np.ndarray) -> np.ndarray:
+    """(S, S) in [0, 1] where few of the photos that look there show what the texture has, and it is darker than its
+    base: roots of hair whose label ends a pixel too early. blended : (S, S, 3) log detail."""
+    looks = sum(photo.samples.trust * np.maximum(photo.unwrap.weight, photo.unwrap.with_hair) for photo in photos)
+    shows = sum(photo.samples.trust * photo.shown for photo in photos)
+    few = 1.0 - smoothstep(*_FEW, shows / np.maximum(looks, 1e-3))
+    return _widened(atlas.image(few.astype(np.float32)) * smoothstep(*_ROOTS, -channel_mean(blended)))
+
+
+def folds_of_ears(ears: np.ndarray, blended: np.ndarray, density: float) -> np.ndarray:
+    """(S, S) in [0, 1] where photos show shade or shine of an ear's folds, which lie elsewhere than the mesh's.
+
+    ears : (S, S) the mesh's. blended : (S, S, 3) log detail. density : texels per metre.
+    """
+    around = smoothstep(0.05, 0.3, grown(ears, round(_BESIDE_EARS * density), 0))
+    return around * _widened(smoothstep(*_FOLDS, np.abs(channel_mean(blended))))
+
+
+def _widened(mask: np.ndarray) -> np.ndarray:
+    """(S, S) two texels wider, with a soft edge."""
+    return cv2.GaussianBlur(cv2.dilate(mask.astype(np.float32), np.ones((5, 5), np.uint8)), (0, 0), 1.0)
+
+
+def leftovers(
+    surface: HeadSurface,
+    atlas: SurfaceAtlas,
+    photos: Sequence[SurveyedPhoto],
+    blended: np.ndarray,
+    hairline: np.ndarray,
+    density: float,
+) -> np.ndarray:
+    """(S, S) in [0, 1] what goes: ``lone_dark`` beside hair, ``folds_of_ears`` where there is neither hair nor beard.
+
+    blended : (S, S, 3) log detail. hairline : (S, S) in [0, 1] where hair is. density : texels per metre.
+    """
+    near_hair = smoothstep(0.02, 0.2, cv2.GaussianBlur(hairline, (0, 0), hairline.shape[0] / _BESIDE_HAIR))
+    hairy = np.maximum(near_hair, labelled_share(atlas, photos, FaceClass.FACIAL_HAIR))
+    ears = atlas.image(atlas.sample(surface.regions["ears"][:, None])[:, 0])
+    roots = near_hair * lone_dark(atlas, photos, blended)
+    folds = (1.0 - hairy) * folds_of_ears(ears, blended, density)
+    return 1.0 - (1.0 - roots) * (1.0 - folds)
