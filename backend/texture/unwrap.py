@@ -159,7 +159,7 @@ def sample_labels(labels: np.ndarray, positions: np.ndarray) -> tuple[np.ndarray
     step = max(1, max(labels.shape) // _LABELS_SIDE)
     small = labels[step // 2 :: step, step // 2 :: step]
     places = positions / np.float32(step)
-    result = _remap(small, places, cv2.INTER_NEAREST)
+    result = np.zeros(len(positions), labels.dtype)
     most, hair = np.zeros(len(positions), np.float32), np.zeros(len(positions), np.float32)
     for label in np.unique(small):
         mask = cv2.GaussianBlur((small == label).astype(np.float32), (0, 0), _BORDER)
