@@ -10,7 +10,7 @@ import numpy as np
 
 from backend.errors import LikenessError
 from backend.photos.candidate import FaceCandidate, picture_fingerprint
-from backend.photos.collection import PhotoCollection, PhotoFace, PhotoVerdict
+from backend.photos.collection import LABELS_SIDE, PhotoCollection, PhotoFace, PhotoVerdict
 from backend.photos.crop import MAX_CROP_SIDE, HeadCrop, crop_head
 from backend.photos.detect import detect_faces
 from backend.photos.habits import decide_alike, with_habits
@@ -28,7 +28,6 @@ from backend.progress import ProgressReporter, silent
 
 STAGE = "photos"
 NO_FACE_REASON = "No face was found in it; it may be too small, too dark, covered or turned away."
-_SMALL_SIDE = 512
 _MAX_FACES_PER_PHOTO = 6
 _MIN_FACE_SHARE = 0.15  # faces smaller than this part of the photo's largest are bystanders
 _ANALYSIS_SHARE = 0.85  # of the stage's progress; the rest is cutting out what is used
@@ -181,7 +180,7 @@ def _analyse(
 
 def _candidate(index: int, landmarks: np.ndarray, crop: HeadCrop, model: IdentityModel) -> FaceCandidate:
     in_crop = crop.to_crop(landmarks).astype(np.float32)
-    small, factor = fit_inside(crop.pixels, _SMALL_SIDE)
+    small, factor = fit_inside(crop.pixels, LABELS_SIDE)
     found = look_at_face(small, in_crop * factor, tuple(edge * factor for edge in crop.covered))
     pose = head_pose(landmarks)
     return FaceCandidate(

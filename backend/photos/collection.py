@@ -8,6 +8,9 @@ from enum import IntEnum
 
 import numpy as np
 
+LABELS_SIDE = 512
+"""Crops are labelled in at most so many pixels a side; larger ones' labels are enlarged."""
+
 
 class FaceClass(IntEnum):
     """Parsing classes; the value is the label in ``PhotoFace.labels``."""

@@ -9,7 +9,7 @@ import numpy as np
 
 from backend.geometry.normals import vertex_normals
 from backend.geometry.smoothstep import smoothstep
-from backend.photos.collection import FaceClass, PhotoFace
+from backend.photos.collection import LABELS_SIDE, FaceClass, PhotoFace
 from backend.photos.thin_glasses import brows_behind_glasses
 from backend.rendering.camera import Camera
 from backend.rendering.color import linear_from_srgb
@@ -19,7 +19,6 @@ from backend.texture.atlas import SurfaceAtlas
 _DEPTH_SIDE = 640  # pixels: depth buffers finer than this bring nothing
 _SPECK = 1.2e-4  # m²
 SHARP = (1000.0, 2500.0)  # pixels per metre: from coarse to sharp
-_LABELS_SIDE = 512  # pixels: no crop is labelled more finely
 _BORDER = 1.0  # of them, by which the border between two labels is smoothed
 _STEP = 0.010  # metres: a jump in depth that is an outline
 _SURE = (
@@ -156,7 +155,7 @@ def sample_labels(labels: np.ndarray, positions: np.ndarray) -> tuple[np.ndarray
     -------
     (P,) uint8, and (P,) float32 in [0, 1]: half on a border of hair, 1 some pixels within.
     """
-    step = max(1, max(labels.shape) // _LABELS_SIDE)
+    step = max(1, max(labels.shape) // LABELS_SIDE)
     small = labels[step // 2 :: step, step // 2 :: step]
     places = positions / np.float32(step)
     result = np.zeros(len(positions), labels.dtype)

@@ -6,9 +6,8 @@ import argparse
 import importlib
 import json
 import os
-import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from rich.console import Console
@@ -31,14 +30,26 @@ WHATS: dict[str, tuple[str, str]] = {
 ``run(arguments, console) -> dict[str, float | str]``, and a line of help."""
 
 
+class _EvaluationParser(argparse.ArgumentParser):
+    """Asks its module for options when it is used: the other modules may need packages that are not installed."""
+
+    module_name = ""
+
+    def parse_known_args(
+        self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
+    ) -> tuple[argparse.Namespace, list[str]]:
+        """As the base class does, with the module's options."""
+        importlib.import_module(self.module_name).add_arguments(self)
+        return super().parse_known_args(args, namespace)
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds one sub-command per entry of ``WHATS``."""
-    subparsers = parser.add_subparsers(dest="what", required=True, metavar="WHAT")
+    subparsers = parser.add_subparsers(dest="what", required=True, metavar="WHAT", parser_class=_EvaluationParser)
     for name, (module_name, line) in WHATS.items():
         subparser = subparsers.add_parser(name, help=line)
+        subparser.module_name = module_name
         subparser.add_argument("--json", type=Path, help="write the figures as one flat JSON object")
-        if name in sys.argv:
-            importlib.import_module(module_name).add_arguments(subparser)
 
 
 def run(arguments: argparse.Namespace) -> int:

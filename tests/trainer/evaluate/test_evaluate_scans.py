@@ -1,5 +1,6 @@
 """The scan evaluation with made-up scans: deformed templates, so that the true cage is known."""
 
+import argparse
 import io
 
 import numpy as np
@@ -63,6 +64,14 @@ def test_scale_and_pose_of_the_estimate_do_not_matter(figures_of):
 def test_the_table_has_a_row_per_head(figures_of):
     table = scans.scans_table(figures_of(lambda paths: wider_cage(0.003)))
     assert table.row_count == 3  # two heads and the mean
+
+
+def test_each_evaluation_has_its_own_options_wherever_the_words_come_from() -> None:
+    parser = argparse.ArgumentParser()
+    command.add_arguments(parser)
+    assert parser.parse_args(["scans", "--photos-per-head", "1,6"]).photos_per_head
+    with pytest.raises(SystemExit):
+        parser.parse_args(["likeness", "--photos-per-head", "1,6"])
 
 
 def test_figures_are_written_flat(tmp_path):
