@@ -19,9 +19,12 @@ _BESIDE_HAIR = 120.0  # of the survey's side: how far beside the hair roots may 
 _FEW, _ROOTS = (0.5, 0.85), (0.2, 0.5)
 """Share of the photos that look at a place beside the hair, below which they are few; and log units darker than its
 base from which it may be roots."""
-_BESIDE_EARS = 0.003  # metres: so far from the mesh's ears those of the photos may have their folds
-_FOLDS = (0.1, 0.22)
-"""Log units from its base from which something on or before an ear is a fold's shade or shine."""
+_BESIDE_EARS, _FROM_EARS = 0.003, 0.014
+"""Metres: so far from the mesh's ears those of the photos may have their folds, and so far what begins there reaches:
+hair tucked behind an ear, the shade before it."""
+_FOLDS, _PART_OF_FOLD = (0.1, 0.22), 0.3
+"""Log units from its base from which something on or before an ear is a fold's shade or shine; how surely it must be
+one to go on."""
 
 
 def lone_dark(atlas: SurfaceAtlas, photos: Sequence[SurveyedPhoto], blended: np.ndarray) -> np.ndarray:
@@ -34,12 +37,18 @@ def lone_dark(atlas: SurfaceAtlas, photos: Sequence[SurveyedPhoto], blended: np.
 
 
 def folds_of_ears(ears: np.ndarray, blended: np.ndarray, density: float) -> np.ndarray:
-    """(S, S) in [0, 1] where photos show shade or shine of an ear's folds, which lie elsewhere than the mesh's.
+    """(S, S) in [0, 1] where photos show shade or shine of an ear's folds, which lie elsewhere than the mesh's, and
+    what goes on from there over the skin before the ear.
 
     ears : (S, S) the mesh's. blended : (S, S, 3) log detail. density : texels per metre.
     """
-    around = smoothstep(0.05, 0.3, grown(ears, round(_BESIDE_EARS * density), 0))
-    return around * _widened(smoothstep(*_FOLDS, np.abs(channel_mean(blended))))
+    marks = smoothstep(*_FOLDS, np.abs(channel_mean(blended)))
+    beside = smoothstep(0.05, 0.3, grown(ears, round(_BESIDE_EARS * density), 0))
+    reached = smoothstep(0.05, 0.3, grown(ears, round(_FROM_EARS * density), 0)) * marks > _PART_OF_FOLD
+    count, part = cv2.connectedComponents(reached.astype(np.uint8), connectivity=4)
+    begins = np.zeros(count, bool)
+    begins[part[reached & (beside > 0.5)]] = True
+    return np.maximum(beside * _widened(marks), _widened(begins[part] & reached))
 
 
 def _widened(mask: np.ndarray) -> np.ndarray:

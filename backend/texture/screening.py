@@ -18,6 +18,7 @@ _TOOTH_REDNESS = 0.06  # log red over green by which a lip may be less red than 
 _BEARD = 0.20  # log units by which a bearded chin is darker than skin
 _STRAND_REACH = 0.014  # metres from labelled hair, within which a strand may lie
 _MARGIN, _LIP_MARGIN = 0.0025, 0.0006  # metres
+_BESIDE_EARS = 0.004  # metres: an ear of a photo that lies farther from the mesh's is not on this surface
 _STRAND = 0.75  # log units darker than skin under the same light: hair or a hard shadow, not skin
 
 _DARK_ITSELF = (FaceClass.BROWS, FaceClass.FACIAL_HAIR, FaceClass.GLASSES)
@@ -29,7 +30,7 @@ class TexelRegions:
 
     Attributes
     ----------
-    lips, lids, nose, plain, chin : regions. hairless : skin and brows above the mouth, where no beard grows.
+    lips, lids, nose, plain, chin, ears : regions. hairless : skin and brows above the mouth, where no beard grows.
     openness : ``occlusion.openness``.
     """
 
@@ -39,6 +40,7 @@ class TexelRegions:
     plain: np.ndarray
     hairless: np.ndarray
     chin: np.ndarray
+    ears: np.ndarray
     openness: np.ndarray
 
 
@@ -57,7 +59,7 @@ def texel_regions(
     height = mouth + 0.5 * (eyes - mouth)
     hairless = np.maximum(plain, regions["brows"]) * (1.0 - regions["nose"])
     hairless = hairless * smoothstep(height - 0.006, height + 0.006, positions[:, 1])
-    masks = (regions["lips"], lids, regions["nose"], plain, hairless, regions["chin"], openness)
+    masks = (regions["lips"], lids, regions["nose"], plain, hairless, regions["chin"], regions["ears"], openness)
     stacked = np.stack(masks, 1)
     return TexelRegions(*atlas.sample(stacked).T)
 
@@ -91,6 +93,9 @@ def screen(
     weight = weight * smoothstep(0.04, 0.2, np.maximum.reduce([regions.openness, lids, regions.nose]))
     lip = regions.lips > 0.6
     weight = weight * np.where(lip & (unwrap.labels != FaceClass.LIPS), 0.0, 1.0)
+    ears = _spread(regions.ears, atlas, _BESIDE_EARS * density)
+    elsewhere = (unwrap.labels == FaceClass.EARS) * smoothstep(0.3, 0.05, ears) * (unwrap.seen > 0.02)
+    weight = weight * (1.0 - _spread(elsewhere, atlas, _MARGIN * density))
     sure = (weight > 0.5) & (regions.plain > 0.8) & (unwrap.labels == FaceClass.SKIN)
     if sure.sum() < 200:
         return Screened(weight.astype(np.float32), regions.hairless)

@@ -15,7 +15,6 @@ from trainer.stages.press_scenes import (
     cast_shadows,
     change_scenes,
     dim_backdrops,
-    fade_facial_hair,
     put_microphones,
     put_on_bands,
     tone_hair,
@@ -108,24 +107,6 @@ def test_hair_of_black_and_white_pictures_stays_without_colour(heads: tuple[Tens
     assert float((ratio - 0.75).abs().max()) < 0.03
 
 
-def test_a_moustache_fades_towards_the_skin_around_it_and_stays_in_sight(heads: tuple[Tensor, Tensor]) -> None:
-    pictures, labels = heads
-    labels[:, 51:56, 40:56] = FaceClass.FACIAL_HAIR
-    pictures[:, :, 51:56, 40:56] *= 0.3
-    torch.manual_seed(8)
-    faded = fade_facial_hair(pictures, labels, ALL)
-    lip = inner(labels, FaceClass.FACIAL_HAIR)
-    skin = pictures[:, 1][inner(labels, FaceClass.SKIN)].mean()
-    before, after = ((skin - some[:, 1][lip].view(COUNT, -1).mean(1)) for some in (pictures, faded))
-    kept = after / before
-    assert float(kept.min()) > 0.2 and float(kept.max()) < 1.0
-    assert float(kept.max() - kept.min()) > 0.3
-    far = torch.ones_like(labels, dtype=torch.bool)
-    far[:, 48:59, 37:59] = False
-    where = far[:, None].expand_as(pictures)
-    assert torch.equal(faded[where], pictures[where])
-
-
 def test_a_band_is_an_occluder_between_hair_and_brows(heads: tuple[Tensor, Tensor]) -> None:
     pictures, labels = heads
     torch.manual_seed(6)
@@ -163,8 +144,6 @@ def test_without_brows_and_lips_nothing_is_put_on(heads: tuple[Tensor, Tensor]) 
 @pytest.mark.parametrize("name", [field.name for field in dataclasses.fields(PressConfig)])
 def test_only_a_share_of_the_pictures_changes(heads: tuple[Tensor, Tensor], name: str) -> None:
     pictures, labels = (part.repeat(8, *[1] * (part.dim() - 1)) for part in heads)
-    labels[:, 50:55, 40:56] = FaceClass.FACIAL_HAIR
-    pictures[:, :, 50:55, 40:56] *= 0.3
     torch.manual_seed(8)
     changed, _, where = change_scenes(pictures, labels, dataclasses.replace(PressConfig(), **{name: 0.5}))
     assert 16 <= int(where.flatten(1).any(1).sum()) <= 48

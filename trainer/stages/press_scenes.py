@@ -17,8 +17,6 @@ from trainer.stages.backdrops import behind_heads, monochrome, reflected, toned_
 _AS_DARK_AS_HAIR = 0.6
 """Share of the dimmed pictures whose backdrop becomes about as bright as their hair: the hardest case."""
 _LEAST_HAIR = 40  # pixels below which a picture has no hair to speak of
-_FAINTEST = 0.3
-"""Of a faded moustache's difference from the skin around it: with less, nobody could tell that it is there."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,8 +31,6 @@ class PressConfig:
     """Hair, and half the time facial hair, gets another brightness, from black to white, and another colour."""
     band: float = 0.0
     """Something is worn around the forehead, narrow as a ribbon or high as a crown; hair above it stays hair."""
-    fade: float = 0.0
-    """A moustache or beard hardly differs from the skin around it: pale, grey, thin or shaved yesterday."""
     microphone: float = 0.0
     """A microphone, or another dark thing on a thin rod, stands before chin, neck or hair."""
 
@@ -53,8 +49,6 @@ def change_scenes(pictures: Tensor, labels: Tensor, config: PressConfig) -> tupl
     before = pictures
     if config.hair_tone:
         pictures = tone_hair(pictures, labels, _chosen(pictures, config.hair_tone))
-    if config.fade:
-        pictures = fade_facial_hair(pictures, labels, _chosen(pictures, config.fade))
     if config.dim:
         pictures = dim_backdrops(pictures, labels, _chosen(pictures, config.dim))
     if config.shadow:
@@ -114,20 +108,6 @@ def tone_hair(pictures: Tensor, labels: Tensor, chosen: Tensor) -> Tensor:
     changed = (tone[:, None] * tint[:, :, None, None]).clamp(0, 1)
     strength = _softened(hair | facial) * chosen.view(count, 1, 1, 1)
     return torch.lerp(pictures, changed, strength)
-
-
-def fade_facial_hair(pictures: Tensor, labels: Tensor, chosen: Tensor) -> Tensor:
-    """Pictures whose moustaches and beards differ less from the skin around them, where ``chosen`` (N,) bool."""
-    count, side = len(pictures), pictures.shape[-1]
-    facial, skin = labels == FaceClass.FACIAL_HAIR, (labels == FaceClass.SKIN)[:, None].float()
-    usual = ((pictures * skin).sum((2, 3)) / skin.sum((2, 3)).clamp_min(1))[:, :, None, None]
-    width = 2 * (side // 16) + 1
-    share = _averaged(skin, width)
-    few = 0.02  # where hardly any skin is near, the face's mean
-    near = (_averaged(pictures * skin, width) + few * usual) / (share + few)
-    kept = _uniform(pictures, _FAINTEST, 1.0).view(count, 1, 1, 1)
-    strength = _softened(_grown(facial)) * (1 - kept) * chosen.view(count, 1, 1, 1)
-    return torch.lerp(pictures, near, strength)
 
 
 def put_on_bands(pictures: Tensor, labels: Tensor, chosen: Tensor) -> tuple[Tensor, Tensor]:

@@ -22,3 +22,14 @@ def test_dark_and_bright_specks_on_and_before_an_ear_are_found(sign: float) -> N
     assert found[39, EAR + 4] > 0.3, "the speck's soft edge goes with it"
     assert found[:, EAR + 20 :].max() < 0.01, "moles on the cheek stay"
     assert found[60:].max() < 0.01, "so does what hardly differs"
+
+
+def test_what_begins_at_an_ear_goes_as_far_as_it_reaches() -> None:
+    ears = np.zeros((SIZE, SIZE), np.float32)
+    ears[:, :EAR] = 1.0
+    detail = np.zeros((SIZE, SIZE, 3), np.float32)
+    detail[20:24, EAR - 4 : EAR + 26] = -0.4  # hair tucked behind the ear
+    detail[60:64, EAR + 22 : EAR + 30] = -0.4  # a mole as far from it
+    found = folds_of_ears(ears, detail, DENSITY)
+    assert found[21, EAR : EAR + 24].min() > 0.9
+    assert found[50:].max() < 0.01
