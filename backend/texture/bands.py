@@ -21,7 +21,7 @@ from backend.texture.atlas import SurfaceAtlas
 from backend.texture.blend import ResidualBlender, channel_mean, masked_lowpass
 from backend.texture.complete import fill_from_mirror, fill_gaps, pore_deviation, pore_noise
 from backend.texture.detail import photo_detail
-from backend.texture.leftovers import leftovers
+from backend.texture.leftovers import leftovers, without_slivers
 from backend.texture.select import PhotoScore, coverage, detail_weights, resting
 from backend.texture.soft_masks import grown, labelled_share
 from backend.texture.surface import HeadSurface, TextureSpace
@@ -157,6 +157,7 @@ def middle_band(
     ]
     blended = _blended(middles, shares, shown, agreed) + _borrowed_chroma(middles, scores, fine, photos)
     cover = coverage(shown, fine) * (1.0 - leftovers(surface, atlas, photos, blended, hairline, density))
+    cover = without_slivers(cover, density)
     return MiddleBand(blended, tuple(middles), tuple(fine), cover, tuple(hairs))
 
 

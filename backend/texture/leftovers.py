@@ -1,4 +1,5 @@
-"""What photos show that is no part of the texture: roots of hair beside its line, folds of ears beside the mesh's."""
+"""What photos show that is no part of the texture: roots of hair beside its line, folds of ears beside the mesh's, rims
+of what they do not show."""
 
 from __future__ import annotations
 
@@ -25,6 +26,7 @@ hair tucked behind an ear, the shade before it."""
 _FOLDS, _PART_OF_FOLD = (0.1, 0.22), 0.3
 """Log units from its base from which something on or before an ear is a fold's shade or shine; how surely it must be
 one to go on."""
+_SLIVER = 0.0012  # metres, half the width of a strip that goes
 
 
 def lone_dark(atlas: SurfaceAtlas, photos: Sequence[SurveyedPhoto], blended: np.ndarray) -> np.ndarray:
@@ -49,6 +51,15 @@ def folds_of_ears(ears: np.ndarray, blended: np.ndarray, density: float) -> np.n
     begins = np.zeros(count, bool)
     begins[part[reached & (beside > 0.5)]] = True
     return np.maximum(beside * _widened(marks), _widened(begins[part] & reached))
+
+
+def without_slivers(cover: np.ndarray, density: float) -> np.ndarray:
+    """Cover (S, S) in [0, 1] without strips narrower than twice ``_SLIVER``: what is left between two places that
+    photos do not show is their common rim, and stands out as a line. density : texels per metre."""
+    radius = max(1, round(_SLIVER * density))
+    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1))
+    broad = cv2.GaussianBlur(cv2.morphologyEx(cover, cv2.MORPH_OPEN, disc), (0, 0), 1.0)
+    return np.minimum(cover, broad)
 
 
 def _widened(mask: np.ndarray) -> np.ndarray:
