@@ -37,8 +37,6 @@ class AugmentConfig:
     """How often a batch is brought down to a lower resolution (to a third at worst) and up again."""
     backdrop: float = 0.0
     """How often another picture of the batch is put behind a head; see ``trainer.stages.backdrops``."""
-    colour_prints: float = 0.0
-    """How often a black-and-white picture becomes a colour photograph; see ``trainer.stages.colour_prints``."""
     press: PressConfig = field(default_factory=PressConfig)
     """What press photos have and official portraits lack."""
 

@@ -24,7 +24,6 @@ from trainer.losses.segmentation import (
 from trainer.pretrained import lite0_state
 from trainer.stages.augment import AugmentConfig, change_light, move
 from trainer.stages.backdrops import change_backdrops
-from trainer.stages.colour_prints import colour_prints
 from trainer.stages.parsing_teachers import ParsingTeachers
 from trainer.stages.press_scenes import change_scenes
 
@@ -118,15 +117,12 @@ class ParsingStage(Stage):
         self._need_trunk()
         config = self.config
         moved, labels = move(batch.images, batch.labels, config.augment)
-        images, coloured = colour_prints(moved, labels, config.augment.colour_prints)
-        images, changed = change_backdrops(images, labels, config.augment.backdrop)
+        images, changed = change_backdrops(moved, labels, config.augment.backdrop)
         images, labels, staged = change_scenes(images, labels, config.augment.press)
         logits = self.modules["net"](change_light(images, config.augment))
         weights, terms = config.weights, {}
         if config.teachers and weights.teachers:
-            terms["teachers"] = divergence(
-                logits, self._teachers.probabilities(moved), ~(changed | staged | coloured[:, None, None])
-            )
+            terms["teachers"] = divergence(logits, self._teachers.probabilities(moved), ~(changed | staged))
         if weights.cross_entropy:
             terms["cross_entropy"] = cross_entropy(logits, labels, self._class_weights, config.boundary_weight)
         if weights.dice:
