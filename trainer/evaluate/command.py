@@ -34,12 +34,15 @@ class _EvaluationParser(argparse.ArgumentParser):
     """Asks its module for options when it is used: the other modules may need packages that are not installed."""
 
     module_name = ""
+    """Empty once its options are there."""
 
     def parse_known_args(
         self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
     ) -> tuple[argparse.Namespace, list[str]]:
         """As the base class does, with the module's options."""
-        importlib.import_module(self.module_name).add_arguments(self)
+        if self.module_name:
+            importlib.import_module(self.module_name).add_arguments(self)
+            self.module_name = ""
         return super().parse_known_args(args, namespace)
 
 
