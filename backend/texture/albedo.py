@@ -99,8 +99,8 @@ def build_albedo(
     blocked = blocked_transfer(cage, surface.cage_triangles, vertex_normals(cage, surface.cage_triangles))
     opening = surface.lifted(openness(blocked))
     hairy = hair_grows(surface, positions)
-    regions = texel_regions(surface, survey_space.skin, plain_skin(surface), opening, positions)
     density = texels_per_metre(surface, positions, survey_size)
+    regions = texel_regions(surface, survey_space.skin, plain_skin(surface), opening, positions, density)
 
     chosen = choose_photos(fitted, faces)
     photos = []

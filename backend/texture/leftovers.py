@@ -50,7 +50,7 @@ def folds_of_ears(ears: np.ndarray, blended: np.ndarray, density: float) -> np.n
     count, part = cv2.connectedComponents(reached.astype(np.uint8), connectivity=4)
     begins = np.zeros(count, bool)
     begins[part[reached & (beside > 0.5)]] = True
-    return np.maximum(beside * _widened(marks), _widened(begins[part] & reached))
+    return np.maximum(beside * _widened(marks), _widened(begins[part]))
 
 
 def without_slivers(cover: np.ndarray, density: float) -> np.ndarray:

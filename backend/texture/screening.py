@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -30,8 +30,8 @@ class TexelRegions:
 
     Attributes
     ----------
-    lips, lids, nose, plain, chin, ears : regions. hairless : skin and brows above the mouth, where no beard grows.
-    openness : ``occlusion.openness``.
+    lips, lids, nose, plain, chin : regions. hairless : skin and brows above the mouth, where no beard grows.
+    near_ears : ears and ``_BESIDE_EARS`` around them. openness : ``occlusion.openness``.
     """
 
     lips: np.ndarray
@@ -40,7 +40,7 @@ class TexelRegions:
     plain: np.ndarray
     hairless: np.ndarray
     chin: np.ndarray
-    ears: np.ndarray
+    near_ears: np.ndarray
     openness: np.ndarray
 
 
@@ -50,8 +50,9 @@ def texel_regions(
     plain: np.ndarray,
     openness: np.ndarray,
     positions: np.ndarray,
+    density: float,
 ) -> TexelRegions:
-    """Masks at an atlas's texels out of vertex masks (V,) and neutral positions (V, 3)."""
+    """Masks at an atlas's texels out of vertex masks (V,) and neutral positions (V, 3); density: texels per metre."""
     regions = surface.regions
     mouth = float(np.median(positions[regions["lips"] > 0.5, 1]))
     lids = np.maximum(regions["lids_left"], regions["lids_right"])
@@ -61,7 +62,8 @@ def texel_regions(
     hairless = hairless * smoothstep(height - 0.006, height + 0.006, positions[:, 1])
     masks = (regions["lips"], lids, regions["nose"], plain, hairless, regions["chin"], regions["ears"], openness)
     stacked = np.stack(masks, 1)
-    return TexelRegions(*atlas.sample(stacked).T)
+    sampled = TexelRegions(*atlas.sample(stacked).T)
+    return replace(sampled, near_ears=_spread(sampled.near_ears, atlas, _BESIDE_EARS * density))
 
 
 @dataclass(frozen=True)
@@ -93,8 +95,7 @@ def screen(
     weight = weight * smoothstep(0.04, 0.2, np.maximum.reduce([regions.openness, lids, regions.nose]))
     lip = regions.lips > 0.6
     weight = weight * np.where(lip & (unwrap.labels != FaceClass.LIPS), 0.0, 1.0)
-    ears = _spread(regions.ears, atlas, _BESIDE_EARS * density)
-    elsewhere = (unwrap.labels == FaceClass.EARS) * smoothstep(0.3, 0.05, ears) * (unwrap.seen > 0.02)
+    elsewhere = (unwrap.labels == FaceClass.EARS) * smoothstep(0.3, 0.05, regions.near_ears) * (unwrap.seen > 0.02)
     weight = weight * (1.0 - _spread(elsewhere, atlas, _MARGIN * density))
     sure = (weight > 0.5) & (regions.plain > 0.8) & (unwrap.labels == FaceClass.SKIN)
     if sure.sum() < 200:

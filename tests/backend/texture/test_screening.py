@@ -19,7 +19,8 @@ def test_an_ear_beside_the_meshs_is_not_on_this_surface() -> None:
     ears = np.zeros((SIZE, SIZE), np.float32)
     ears[:, :EAR] = 1.0
     nothing, everywhere = np.zeros(count, np.float32), np.ones(count, np.float32)
-    regions = TexelRegions(nothing, nothing, nothing, 1.0 - ears.ravel(), nothing, nothing, ears.ravel(), everywhere)
+    near_ears = np.tile((np.arange(SIZE) < EAR + 6).astype(np.float32), SIZE)
+    regions = TexelRegions(nothing, nothing, nothing, 1.0 - ears.ravel(), nothing, nothing, near_ears, everywhere)
     labels = np.full((SIZE, SIZE), FaceClass.SKIN, np.uint8)
     labels[:40, : EAR + 24] = FaceClass.EARS  # the photo's ear reaches 16 mm over the mesh's cheek
     unwrap = PhotoUnwrap(
