@@ -5,6 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
+from backend.geometry.disc import disc
 from backend.photos.frontal_texture import mesh_triangles
 from backend.photos.landmarks import MESH_COUNT, landmark_window, mean_landmarks
 
@@ -107,9 +108,8 @@ def grown(mask: np.ndarray, pixels: float) -> np.ndarray:
     radius = round(abs(pixels))
     if radius == 0:
         return mask
-    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1))
     work = mask.astype(np.uint8)
-    return (cv2.dilate(work, disc) if pixels > 0 else cv2.erode(work, disc)).astype(bool)
+    return (cv2.dilate(work, disc(radius)) if pixels > 0 else cv2.erode(work, disc(radius))).astype(bool)
 
 
 def above_brows(landmarks: np.ndarray, side: int) -> np.ndarray:

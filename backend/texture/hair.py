@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from backend.geometry.disc import disc
 from backend.geometry.smoothstep import smoothstep
 from backend.photos.collection import FaceClass, PhotoFace
 from backend.rendering.color import LUMINANCE, linear_from_srgb
@@ -263,8 +264,7 @@ def _one_piece(cover: np.ndarray, scalp: np.ndarray) -> np.ndarray:
         (cv2.MORPH_CLOSE, size // 24),
         (cv2.MORPH_OPEN, size // 60),
     ):
-        disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1))
-        hair = cv2.morphologyEx(hair, operation, disc)
+        hair = cv2.morphologyEx(hair, operation, disc(radius))
     _, pieces = cv2.connectedComponents(hair)
     kept = np.unique(pieces[(scalp > 0.9) & (hair > 0)])
     return (np.isin(pieces, kept) & (hair > 0)).astype(np.float32)

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
+from backend.geometry.disc import disc
 from backend.geometry.smoothstep import smoothstep
 from backend.photos.collection import FaceClass
 from backend.texture.atlas import SurfaceAtlas
@@ -57,8 +58,7 @@ def without_slivers(cover: np.ndarray, density: float) -> np.ndarray:
     """Cover (S, S) in [0, 1] without strips narrower than twice ``_SLIVER``: what is left between two places that
     photos do not show is their common rim, and stands out as a line. density : texels per metre."""
     radius = max(1, round(_SLIVER * density))
-    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1))
-    broad = cv2.GaussianBlur(cv2.morphologyEx(cover, cv2.MORPH_OPEN, disc), (0, 0), 1.0)
+    broad = cv2.GaussianBlur(cv2.morphologyEx(cover, cv2.MORPH_OPEN, disc(radius)), (0, 0), 1.0)
     return np.minimum(cover, broad)
 
 

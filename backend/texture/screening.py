@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 import cv2
 import numpy as np
 
+from backend.geometry.disc import disc
 from backend.geometry.smoothstep import smoothstep
 from backend.photos.collection import FaceClass
 from backend.rendering.color import LUMINANCE
@@ -134,5 +135,4 @@ def _spread(bad: np.ndarray, atlas: SurfaceAtlas, margin: float) -> np.ndarray:
     """(P,) ``bad`` widened by ``margin`` texels and softened; specks of a texel or two are no reason."""
     image = cv2.morphologyEx(atlas.image(bad.astype(np.float32)), cv2.MORPH_OPEN, np.ones((2, 2), np.uint8))
     radius = max(1, round(margin))
-    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1))
-    return np.clip(atlas.gather(cv2.GaussianBlur(cv2.dilate(image, disc), (0, 0), 0.5 * radius)), 0.0, 1.0)
+    return np.clip(atlas.gather(cv2.GaussianBlur(cv2.dilate(image, disc(radius)), (0, 0), 0.5 * radius)), 0.0, 1.0)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
+from backend.geometry.disc import disc
 from backend.photos.collection import FaceClass
 from backend.texture.atlas import SurfaceAtlas
 from backend.texture.survey import SurveyedPhoto
@@ -23,6 +24,5 @@ def grown(mask: np.ndarray, radius: int, gap: int) -> np.ndarray:
     """A soft mask (S, S) without gaps of ``gap`` pixels, grown by ``radius`` and blurred."""
     for operation, size in ((cv2.MORPH_CLOSE, gap), (cv2.MORPH_DILATE, radius)):
         if size > 0:
-            disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * size + 1, 2 * size + 1))
-            mask = cv2.morphologyEx(np.ascontiguousarray(mask), operation, disc)
+            mask = cv2.morphologyEx(np.ascontiguousarray(mask), operation, disc(size))
     return cv2.GaussianBlur(mask, (0, 0), max(radius, 1) * 0.7)
