@@ -7,12 +7,13 @@ import importlib
 import json
 import os
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 from rich.console import Console
 
 from backend.errors import EXIT_CODES, LikenessError
+from trainer.lazy_parser import add_commands
 
 WHATS: dict[str, tuple[str, str]] = {
     "scans": ("trainer.evaluate.scans", "held-out 3D faces, rendered as photographs, in millimetres"),
@@ -30,28 +31,9 @@ WHATS: dict[str, tuple[str, str]] = {
 ``run(arguments, console) -> dict[str, float | str]``, and a line of help."""
 
 
-class _EvaluationParser(argparse.ArgumentParser):
-    """Asks its module for options when it is used: the other modules may need packages that are not installed."""
-
-    module_name = ""
-    """Empty once its options are there."""
-
-    def parse_known_args(
-        self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
-    ) -> tuple[argparse.Namespace, list[str]]:
-        """As the base class does, with the module's options."""
-        if self.module_name:
-            importlib.import_module(self.module_name).add_arguments(self)
-            self.module_name = ""
-        return super().parse_known_args(args, namespace)
-
-
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds one sub-command per entry of ``WHATS``."""
-    subparsers = parser.add_subparsers(dest="what", required=True, metavar="WHAT", parser_class=_EvaluationParser)
-    for name, (module_name, line) in WHATS.items():
-        subparser = subparsers.add_parser(name, help=line)
-        subparser.module_name = module_name
+    for subparser in add_commands(parser, WHATS, "what"):
         subparser.add_argument("--json", type=Path, help="write the figures as one flat JSON object")
 
 

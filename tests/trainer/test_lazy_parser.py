@@ -1,0 +1,49 @@
+"""Sub-commands whose modules are imported when they are asked for."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import subprocess
+import sys
+
+import pytest
+
+from trainer.__main__ import COMMANDS, main
+from trainer.evaluate.command import WHATS
+from trainer.lazy_parser import add_commands
+
+
+def test_only_the_command_that_is_asked_for_is_imported() -> None:
+    code = (
+        "import sys; from trainer.__main__ import main\n"
+        "try: main(['{0}', '--help'])\n"
+        "except SystemExit: pass\n"
+        "print(sorted(name for name in sys.modules if name in ('torch', 'trainer.pack', 'trainer.train_command')))"
+    )
+    found = [
+        subprocess.run([sys.executable, "-c", code.format(name)], capture_output=True, text=True, check=True)
+        for name in ("--help", "pack")
+    ]
+    assert [run.stdout.splitlines()[-1] for run in found] == ["[]", "['trainer.pack']"]
+    assert "--limit-mb" in found[1].stdout
+
+
+@pytest.mark.parametrize("module_name", [*(entry[0] for entry in (COMMANDS | WHATS).values())])
+def test_every_command_has_options_and_a_way_to_run(module_name: str) -> None:
+    module = importlib.import_module(module_name)
+    module.add_arguments(argparse.ArgumentParser())
+    assert callable(module.run)
+
+
+def test_a_parser_may_be_used_twice() -> None:
+    parser = argparse.ArgumentParser()
+    add_commands(parser, {"pack": COMMANDS["pack"]}, "command")
+    for limit in (10, 20):
+        assert parser.parse_args(["pack", "--out", "x", "--limit-mb", str(limit)]).limit_mb == limit
+
+
+def test_a_recipe_that_is_not_there_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["nosuch_recipe"]) != 0
+    written = capsys.readouterr()
+    assert "nosuch_recipe" in written.out + written.err
