@@ -5,7 +5,7 @@ from __future__ import annotations
 import bpy
 from bpy.app.handlers import persistent
 
-from . import installer, session
+from . import installer, session, timer
 from .operators import (
     backend,
     head,
@@ -42,6 +42,7 @@ def register() -> None:
 
 def unregister() -> None:
     """Stop what runs, then unregister everything."""
+    timer.stop()
     session.shut_down()
     installer.forget()
     bpy.app.handlers.load_pre.remove(_before_load)

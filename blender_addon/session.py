@@ -1,4 +1,4 @@
-"""The one reconstruction that may run in this Blender: a timer drives it, its result goes into the scene in slices."""
+"""The one reconstruction that may run in this Blender: ``timer`` drives it, its result goes into the scene in steps."""
 
 from __future__ import annotations
 
@@ -24,7 +24,6 @@ from .scene.importing import import_steps
 from .ui import redraw, statuses
 from .ui.view_frame import frame_head
 
-BUSY_SECONDS, IDLE_SECONDS = 0.03, 0.5
 SLICE_SECONDS = 0.03
 """After so long the next slice of the import waits for the next tick."""
 
@@ -212,7 +211,6 @@ def listed_photos(scene: bpy.types.Scene) -> tuple[tuple[PhotoFile, ...], tuple[
 
 
 _session: Session | None = None
-_pace = redraw.Pace()
 
 
 def session() -> Session:
@@ -221,35 +219,6 @@ def session() -> Session:
     if _session is None:
         _session = Session()
     return _session
-
-
-def start_timer() -> None:
-    """Have Blender call the session's ``tick`` from now on; nothing where it does already."""
-    if not bpy.app.background and not bpy.app.timers.is_registered(_on_timer):
-        bpy.app.timers.register(_on_timer, first_interval=0.0, persistent=True)
-
-
-def _on_timer() -> float | None:
-    from .ui import corner_preview  # which draws what the session holds, and imports it
-
-    current = session()
-    view, preview = current.view, current.preview
-    current.tick()
-    corner_preview.prepare()
-    ended = view.phase.busy and not current.busy
-    now = time.monotonic()
-    turning = current.preview is not None and now - current.preview_at < redraw.SWING_SECONDS + redraw.TURN_SECONDS
-    words, head = _pace.tick(now, current.view is not view, current.preview is not preview, turning)
-    if ended:
-        redraw.everything()
-    elif words:
-        redraw.regions("UI")
-        redraw.status_bar()
-    if head:
-        redraw.regions("WINDOW")
-    if current.busy:
-        return BUSY_SECONDS
-    return IDLE_SECONDS if current.runner.connected else None
 
 
 def run_to_end(seconds_between: float = 0.02) -> JobView:
@@ -265,8 +234,6 @@ def run_to_end(seconds_between: float = 0.02) -> JobView:
 def shut_down() -> None:
     """Stop everything; the next ``session()`` is a new one."""
     global _session
-    if bpy.app.timers.is_registered(_on_timer):
-        bpy.app.timers.unregister(_on_timer)
     if _session is not None:
         _session.stop()
     _session = None

@@ -22,9 +22,6 @@ from functools import cache
 
 import torch
 
-MIN_DEPTH = 1e-8
-"""Faces with a vertex at or below this camera depth are dropped."""
-
 BACKENDS = ("torch", "numba", "pytorch3d", "reference")
 
 Backend = Callable[[torch.Tensor, torch.Tensor, tuple[int, int], bool], torch.Tensor]

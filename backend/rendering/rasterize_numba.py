@@ -10,7 +10,9 @@ import numba
 import numpy as np
 import torch
 
-_MIN_DEPTH = np.float32(1e-8)
+from backend.rendering.near_plane import MIN_DEPTH
+
+_MIN_DEPTH = np.float32(MIN_DEPTH)
 _HALF = np.float32(0.5)
 _ONE = np.float32(1.0)
 _PARALLEL_FACES = 4096

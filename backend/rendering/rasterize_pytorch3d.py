@@ -6,7 +6,7 @@ import torch
 from pytorch3d.renderer.mesh.rasterize_meshes import rasterize_meshes
 from pytorch3d.structures import Meshes
 
-from backend.rendering.rasterize import MIN_DEPTH
+from backend.rendering.near_plane import MIN_DEPTH
 
 _BORDER = 1e-12
 """Blur radius that makes PyTorch3D's strict inside test take pixel centres that lie on an edge or a vertex."""

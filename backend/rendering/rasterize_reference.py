@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from backend.rendering.rasterize import MIN_DEPTH
+from backend.rendering.near_plane import MIN_DEPTH
 
 
 def face_ids_reference(

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import torch
 
-from backend.rendering.rasterize import MIN_DEPTH
+from backend.rendering.near_plane import MIN_DEPTH
 
 _CANDIDATES_CPU = 1 << 15
 _CANDIDATES_CUDA = 1 << 24

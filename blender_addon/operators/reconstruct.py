@@ -5,10 +5,11 @@ from __future__ import annotations
 import bpy
 from bpy.props import BoolProperty
 
+from .. import timer
 from ..errors import AddonError
 from ..runner import Phase
 from ..scene import solve_again, tags
-from ..session import Job, listed_photos, run_to_end, session, start_timer
+from ..session import Job, listed_photos, run_to_end, session
 from ..ui.preferences import chosen_backend, preferences
 
 
@@ -49,7 +50,7 @@ class ReconstructFace(bpy.types.Operator):
             return self.execute(context)
         if not self._begin(context):
             return {"CANCELLED"}
-        start_timer()
+        timer.start()
         self._timer = context.window_manager.event_timer_add(0.1, window=context.window)
         context.window_manager.modal_handler_add(self)
         return {"RUNNING_MODAL"}

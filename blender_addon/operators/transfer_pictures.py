@@ -10,11 +10,12 @@ import bpy
 from bpy.props import BoolProperty, FloatProperty, IntProperty, StringProperty
 from bpy_extras.io_utils import ImportHelper
 
+from .. import timer
 from ..client.submissions import PhotoFile, Transfer
 from ..errors import AddonError
 from ..runner import JobView
 from ..scene.neutral_head import neutral_head
-from ..session import session, start_timer
+from ..session import session
 from ..solving import solved
 from ..transfer.clips import ExpressionClip
 from ..transfer.sliced import SlicedFileOperator, Steps, Waiting, say
@@ -52,7 +53,7 @@ class _FromPictures(SlicedFileOperator, ImportHelper):
         if not path.is_file():
             raise AddonError(f"{path.name} could not be read.", "Choose it again.", "no_file")
         head = None if person is None else neutral_head(person)
-        start_timer()  # which keeps looking after the backend when this is done
+        timer.start()  # which keeps looking after the backend when this is done
         clip = yield from _waiting(solved(self.job(path, head), chosen_backend(context)))
         say("Writing the keys")
         targets = [mesh for name in meshes if (mesh := bpy.data.objects.get(name)) is not None]

@@ -1,0 +1,48 @@
+"""Blender's timer, which drives the session and has what it shows drawn again."""
+
+from __future__ import annotations
+
+import time
+
+import bpy
+
+from .session import session
+from .ui import corner_preview, redraw
+
+BUSY_SECONDS, IDLE_SECONDS = 0.03, 0.5
+
+_pace = redraw.Pace()
+
+
+def start() -> None:
+    """Have Blender call the session's ``tick`` from now on; nothing where it does already, or in background mode."""
+    if not bpy.app.background and not bpy.app.timers.is_registered(_on_timer):
+        bpy.app.timers.register(_on_timer, first_interval=0.0, persistent=True)
+
+
+def stop() -> None:
+    """Have it called no more."""
+    if bpy.app.timers.is_registered(_on_timer):
+        bpy.app.timers.unregister(_on_timer)
+
+
+def _on_timer() -> float | None:
+    """One tick; seconds until the next, None when there is nothing to look after."""
+    current = session()
+    view, preview = current.view, current.preview
+    current.tick()
+    corner_preview.prepare()
+    ended = view.phase.busy and not current.busy
+    now = time.monotonic()
+    turning = current.preview is not None and now - current.preview_at < redraw.SWING_SECONDS + redraw.TURN_SECONDS
+    words, head = _pace.tick(now, current.view is not view, current.preview is not preview, turning)
+    if ended:
+        redraw.everything()
+    elif words:
+        redraw.regions("UI")
+        redraw.status_bar()
+    if head:
+        redraw.regions("WINDOW")
+    if current.busy:
+        return BUSY_SECONDS
+    return IDLE_SECONDS if current.runner.connected else None
