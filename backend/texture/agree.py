@@ -15,7 +15,7 @@ import numpy as np
 from backend.geometry.smoothstep import smoothstep
 from backend.photos.collection import FaceClass
 from backend.texture.atlas import SurfaceAtlas
-from backend.texture.delight import BASE_LENGTH, DelitBase, shading
+from backend.texture.delight import BASE_LENGTH, DelitBase, shading, strange_colour
 from backend.texture.gloss import gloss
 from backend.texture.hair import HairEvidence
 from backend.texture.surface import HeadSurface
@@ -79,8 +79,9 @@ def agree(
     for index, photo in enumerate(photos):
         lights.append(smooth_light(operators, photo.samples.transfer, base.lights[index]))  # (C, 3)
         brightness = np.log(np.maximum(photo.unwrap.linear, _DARKEST))
-        delit.append(brightness - atlas.sample(surface.lifted(lights[-1])))  # (P, 3)
-    grey = np.array([photo.samples.monochrome for photo in photos])
+        own = brightness - atlas.sample(surface.lifted(lights[-1]))  # (P, 3)
+        delit.append(np.repeat(own.mean(1, keepdims=True), 3, axis=1) if photo.samples.stained else own)
+    grey = np.array([photo.samples.colourless for photo in photos])
     values, weight = _at_cage(surface, atlas, photos, delit, [photo.unwrap.weight for photo in photos])
     rests = _differences(operators, values, weight, grey)  # hair moves and shines: the light's rest is what faces say
     common = _consensus(values - rests, weight, grey)
@@ -95,7 +96,7 @@ def agree(
     correction = correction + (np.log(tone) - weighted_median(common + correction, skin)).mean()
     matt = base.base - gloss(base.base, bare, operators)
     matt = matt + (np.log(tone) - weighted_median(matt, skin)).mean()
-    correction = correction - _strange_colour(smooth + correction, matt)
+    correction = correction - strange_colour(smooth + correction - matt, _COLOUR_RANGE)  # coloured light at the rim
     face = _carried_on(surface, operators, common + correction, _share(total), matt, _REACH)
     share = hairy[: surface.count, None]
     values, weight = _at_cage(surface, atlas, photos, delit, [photo.shown for photo in photos])
@@ -115,15 +116,6 @@ def agree(
     colour_range = np.maximum(plain_range, _FEATURE_COLOUR * np.maximum(surface.regions["lips"], hairy))[:, None]
     log_skin = surface.lifted(matt + SKIN_RANGE).astype(np.float32)
     return Agreement(fields, log_base, log_skin, colour_range.astype(np.float32), covered)
-
-
-def _strange_colour(smooth: np.ndarray, skin: np.ndarray) -> np.ndarray:
-    """(C, 3) by which the colour of smooth log albedo (C, 3) is farther from ``skin``'s (C, 3) than blushes and
-    shadows of beards are: coloured light at the rim of a face."""
-    difference = smooth - skin
-    difference = difference - difference.mean(1, keepdims=True)
-    size = np.linalg.norm(difference, axis=1, keepdims=True)
-    return difference * (1.0 - np.minimum(1.0, _COLOUR_RANGE / np.maximum(size, 1e-9)))
 
 
 def _share(total: np.ndarray) -> np.ndarray:

@@ -33,7 +33,7 @@ from backend.texture.paint import (
 from backend.texture.screening import texel_regions
 from backend.texture.surface import head_surface, texels_per_metre, texture_space
 from backend.texture.surface_field import surface_operators
-from backend.texture.survey import choose_photos, plain_skin, survey_photo
+from backend.texture.survey import choose_photos, plain_skin, prefer_soft_light, survey_photo
 from backend.texture.unseen import make_up
 
 SURVEY_SIZE = 1024
@@ -107,6 +107,7 @@ def build_albedo(
     for face, fit in chosen:
         photos.append(survey_photo(surface, survey_space, face, fit, cage, blocked, regions, density))
         progress(_STAGE, 0.05 + 0.35 * len(photos) / len(chosen))
+    photos = prefer_soft_light(photos)
     samples = [photo.samples for photo in photos]
 
     tone = estimate_tone(samples, fitted.vertex_albedo, plain_skin(surface)[: surface.count])
@@ -125,7 +126,7 @@ def build_albedo(
     made_up = make_up(surface, survey_space.skin, photos, hair, agreement, operators, tone.albedo, positions, density)
     progress(_STAGE, 0.45)
     middle = middle_band(surface, survey_space, photos, agreement, hairy, positions, density)
-    grey_only = all(photo.monochrome for photo in samples)
+    grey_only = all(photo.colourless for photo in samples)
     prior = pigment_prior(surface.regions).astype(np.float32)
     prior = personal_prior(surface, survey_space.skin, middle, prior, grey_only)
     progress(_STAGE, 0.55)

@@ -33,6 +33,7 @@ from backend.texture.unwrap import photo_at_scale, sample_linear
 _MIDDLE = 0.0008  # metres: finer than this is the best photo's alone
 _CONSENSUS_SIZE = 512
 _CONSENSUS_SCALE = 0.25  # log units
+_NO_COLOUR = 1e-4  # log units
 _CONSISTENT = 0.30  # log units: a photo that differs by more shows something else there
 _FEATURES_CONSISTENT = 0.45  # the same for eyes, brows and lips, which move
 _MOVED_LESS = 0.85  # by which skin that an expression moves counts less
@@ -107,13 +108,21 @@ def middle_band(
     feature = np.clip(sum(mask for name, mask in features.items() if name != "nose"), 0.0, 1.0)
     hairline = atlas.image(atlas.sample(hairy[:, None])[:, 0])
     middles, scores, rested, hairs = [], [], [], []
-    all_grey = all(photo.samples.monochrome for photo in photos)
+    all_grey = all(photo.samples.colourless for photo in photos)
     for photo, field in zip(photos, agreement.log_fields, strict=True):
         texel_field = atlas.sample(field)
-        grey = photo.samples.monochrome
+        grey = photo.samples.colourless
         hair = _light_hair(photo, texel_field, texel_base, texel_skin - SKIN_RANGE)
         detail = atlas.image(
-            photo_detail(photo.unwrap.linear, texel_field, texel_base, texel_skin, texel_range, hair, grey)
+            photo_detail(
+                photo.unwrap.linear,
+                texel_field,
+                texel_base,
+                texel_skin,
+                _own_range(photo, texel_range),
+                hair,
+                photo.samples.monochrome,
+            )
         )
         weight = atlas.image(photo.shown)
         middle, _ = masked_lowpass(detail, weight, sigma)
@@ -161,6 +170,11 @@ def middle_band(
     return MiddleBand(blended, tuple(middles), tuple(fine), cover, tuple(hairs))
 
 
+def _own_range(photo: SurveyedPhoto, colour_range: np.ndarray) -> np.ndarray:
+    """(P, 1) log units by which a photo's detail may differ in colour from the base: none where lamps coloured it."""
+    return np.full_like(colour_range, _NO_COLOUR) if photo.samples.stained else colour_range
+
+
 def _light_hair(photo: SurveyedPhoto, field: np.ndarray, log_base: np.ndarray, log_skin: np.ndarray) -> np.ndarray:
     """(P,) float32 in [0, 1]: how surely a texel is hair lighter than the skin; its brightness is no highlight then.
 
@@ -186,7 +200,7 @@ def _borrowed_chroma(
     photos: Sequence[SurveyedPhoto],
 ) -> np.ndarray | float:
     """(S, S, 3) colour for texels whose detail comes from a grey photo, out of the photos that have colour."""
-    grey = [photo.samples.monochrome for photo in photos]
+    grey = [photo.samples.colourless for photo in photos]
     if not any(grey) or all(grey):
         return 0.0
     total = sum(s.weight for s, g in zip(scores, grey, strict=True) if not g)
@@ -282,7 +296,7 @@ def fine_band(
         linear = sample_linear(sampled[:, :2], pixels, scale)
         inside = (row[used] - rows.start, column[used] - columns.start)
         bristles = _enlarged(hair, size)[rows, columns][inside]
-        fields = (sampled[:, 2:5], sampled[:, 5:8], sampled[:, 8:11], sampled[:, 11:])
+        fields = (sampled[:, 2:5], sampled[:, 5:8], sampled[:, 8:11], _own_range(photo, sampled[:, 11:]))
         detail = photo_detail(linear, *fields, bristles, photo.samples.monochrome)
         residual = np.zeros((height, width, 3), np.float32)
         residual[inside] = detail - _enlarged(own, size)[rows, columns][inside]

@@ -38,11 +38,11 @@ def estimate_tone(samples: Sequence[PhotoSamples], fitted_albedo: np.ndarray, sk
         seen = np.median(np.log(np.maximum(photo.linear[used], 1e-4)), axis=0)
         estimates.append(seen - np.log(_TYPICAL_SHADING))
         precisions.append(photo.trust / _PHOTO_DEVIATION**2)
-        if not photo.monochrome:
+        if not photo.colourless:
             chromas.append(seen - seen.mean())
             chroma_precisions.append(photo.trust / _WHITE_BALANCE_DEVIATION**2)
     level = float(np.average([e.mean() for e in estimates], weights=precisions))
-    if len(chromas) == 1 and any(photo.monochrome for photo in samples):
+    if len(chromas) == 1 and any(photo.colourless for photo in samples):
         chroma, chroma_deviation = chromas[0], np.inf  # no photo has colour; what the fit has is its own prior
     else:
         chroma = _robust_mean(np.array(chromas), np.array(chroma_precisions))

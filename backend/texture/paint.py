@@ -44,7 +44,7 @@ def find_eyes(photos: Sequence[SurveyedPhoto], tone: np.ndarray) -> EyeColours:
     irises, whites = [], []
     for photo in photos:
         used = photo.samples.weight > 0.3
-        if photo.samples.monochrome or used.sum() < 20:
+        if photo.samples.colourless or used.sum() < 20:
             continue
         falling = np.median(photo.samples.linear[used], axis=0) / tone
         for samples, sample in (
