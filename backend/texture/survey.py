@@ -22,9 +22,9 @@ _DARKEST = 1e-3  # linear
 _BLOCKED = 0.0  # share of self-shadowing that is taken out as light
 _BARE = (FaceClass.SKIN, FaceClass.NECK, FaceClass.EARS)
 _COLOURED_LIGHT = 0.55
-"""Log units of chroma by which bare skin varies (root mean square) in a photo whose colours are the lamps'. Of 834 press
-photos 98 % are below 0.53, half below 0.19; five under stage lamps, which turned a face orange and purple, have 0.6 to
-1.1."""
+"""Log units of chroma by which bare skin varies (root mean square) in a photo whose colours are the lamps'. Of 834
+press photos 98 % are below 0.53, half below 0.19; five under stage lamps, which turned a face orange and purple, have
+0.6 to 1.1."""
 _HARD_LIGHT = 0.6
 """Standard deviation of log shading over the seen skin at which a photo is trusted half as much as a softly lit one:
 hard shadows end in lines that no low-order light explains. Half of the photos have less than 0.25."""
