@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cache
 from types import SimpleNamespace
 
@@ -126,6 +127,39 @@ def test_a_ring_of_white_hair_is_hair() -> None:
     hairs = [PhotoHair(0.16, np.log([0.64, 0.64, 0.72])), PhotoHair(0.06, np.log([0.58, 0.52, 0.43]))]
     colour = hair_colour(hairs, [1.0, 1.0], SKIN)
     assert colour is not None and colour.mean() > np.log(0.4)
+
+
+def test_pale_hair_is_hair_where_the_photos_agree_on_its_place() -> None:
+    hairs = [PhotoHair(0.2, np.log(color)) for color in ((0.5, 0.4, 0.3), (0.45, 0.35, 0.25), (0.4, 0.3, 0.22))]
+    assert hair_colour(hairs, [1.0] * 3, SKIN) is None
+    colour = hair_colour(hairs, [1.0] * 3, SKIN, in_place=True)
+    assert colour is not None and abs(colour.mean() - np.log([0.45, 0.35, 0.25]).mean()) < 0.1
+
+
+def _with_pale_hair(face: PhotoFace, place: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> PhotoFace:
+    """Hair as pale as skin where ``place`` says, of columns and rows in heights from brows to chin, from between the
+    brows on."""
+    brows, chin = face.landmarks[[105, 334], :2].mean(0), face.landmarks[152, :2]
+    rows, columns = np.mgrid[: face.labels.shape[0], : face.labels.shape[1]]
+    size = chin[1] - brows[1]
+    hair = place((columns - brows[0]) / size, (brows[1] - rows) / size) & (face.labels == FaceClass.SKIN)
+    pixels, labels = face.pixels.copy(), face.labels.copy()
+    pixels[hair], labels[hair] = (0.9 * pixels[hair]).astype(np.uint8), FaceClass.HAIR
+    return with_labels(face, labels, pixels)
+
+
+def test_a_ring_of_pale_hair_around_a_bare_top_is_hair_and_shine_is_not() -> None:
+    scene = _scene()
+    faces = [_with_pale_hair(face, lambda x, y: (y > 0) & (np.abs(x) > 0.42)) for face in scene.faces]
+    ring = _built(scene, faces)[1].hair
+    spots = [(-0.4, 0.5), (0.1, 0.3), (0.35, 0.55)]
+    shine = [
+        _with_pale_hair(face, lambda x, y, spot=spot: np.hypot(x - spot[0], y - spot[1]) < 0.2)
+        for face, spot in zip(scene.faces, spots, strict=True)
+    ]
+    sides = scene.template.regions["scalp"][: len(ring)] > 0.95
+    assert ring[sides].mean() > 0.5
+    assert _built(scene, shine)[1].hair.max() == 0.0
 
 
 def test_little_hair_is_none() -> None:
