@@ -70,8 +70,8 @@ def exposure_gain(samples: PhotoSamples, light: np.ndarray) -> np.ndarray:
 
 def light_cast(samples: PhotoSamples, tone: np.ndarray) -> np.ndarray | None:
     """(3,) log colour of a photo's light, without its brightness: the photo's skin over skin of albedo ``tone`` (3,).
-    None for a grey photo; zero where hardly any skin shows."""
-    if samples.monochrome:
+    None where colour says nothing; zero where hardly any skin shows."""
+    if samples.colourless:
         return None
     used = samples.weight > 0.3
     if used.sum() < 20:
