@@ -31,10 +31,11 @@ _WORK_SIDE = 256
 _BROWS = (105, 334)  # landmarks at the middle of the brows
 _UP = np.array([0.0, 0.7, 0.714])
 _BARE_TOP = 0.45  # share of skin on the scalp from which on hair beside it wants better evidence
-_RING = (0.6, 0.1, 0.3, 0.03)
-"""Of a ring of hair around a bare top: share of the votes from which a place has hair; how well each of two photos at
-least sees it; share of all hair votes in such places, and of the area where hair may grow. Two men with rings have 0.44
-and 5 and 12 % of the area, one with shine that looks like hair here and there 0.15 and 2 %."""
+_VOTED_HAIR, _SEEN_THERE = 0.6, 0.1
+"""Share of the votes from which photos agree that a place has hair, if at least two see it at least so well."""
+_RING_SHARE, _RING_AREA = 0.3, 0.03
+"""Share of all hair votes in such places, and of the area where hair may grow, from which a bare top has a ring of
+hair. Two men with rings have 0.44, and 5 and 12 % of the area; shine that looks like hair on another 0.15, 2 %."""
 _ALIKE = 0.8  # log units: one person's hair is as bright as that in all photos; shine and what is behind a head are not
 _UNNATURAL = 0.30  # log chroma by which what is called hair may differ from any hair's
 _REDDEST = (1.5, 0.10)  # melanins: log red over green is at most so many times green over blue, and so much more
@@ -188,16 +189,16 @@ def hair_evidence(
     for unwrap, trust in zip(unwraps, trusts, strict=True):
         hair_votes += np.float32(trust) * unwrap.seen * (unwrap.labels == FaceClass.HAIR)
         skin_votes += np.float32(trust) * unwrap.seen * np.isin(unwrap.labels, _SKIN_LABELS)
-        photos += unwrap.seen > _RING[1]
+        photos += unwrap.seen > _SEEN_THERE
     total = hair_votes + skin_votes
     vote = np.where(total > 0.02, hair_votes / np.maximum(total, 1e-6), 0.0)
     voted = np.clip(total * 4.0, 0.0, 1.0)
     stacked = to_image(np.stack([vote, voted, scalp, allowed], 1).astype(np.float32))
     top = scalp > 0.5
     bare = float(skin_votes[top].sum()) > _BARE_TOP * float(total[top].sum())
-    ring = (allowed > 0.5) & (vote > _RING[0]) & (photos >= 2)
-    in_place = hair_votes[ring].sum() > _RING[2] * hair_votes[allowed > 0.5].sum()
-    in_place = bool(in_place and ring.sum() > _RING[3] * (allowed > 0.5).sum())
+    grows = allowed > 0.5
+    ring = grows & (vote > _VOTED_HAIR) & (photos >= 2)
+    in_place = hair_votes[ring].sum() > _RING_SHARE * hair_votes[grows].sum() and ring.sum() > _RING_AREA * grows.sum()
     log_color = hair_colour(hairs, trusts, log_skin if bare else None, in_place)
     if log_color is None:
         none = np.zeros(stacked.shape[:2], np.float32)
