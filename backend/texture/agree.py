@@ -142,9 +142,7 @@ def _carried_on(
 
 def image_at_cage(surface: HeadSurface, atlas: SurfaceAtlas, image: np.ndarray) -> np.ndarray:
     """(C,) mean of an image (S, S) around the cage's vertices."""
-    mean, total = atlas.splat(atlas.gather(image)[:, None], np.ones(len(atlas.texel)), surface.lift.shape[0])
-    cage_total = surface.lift.T @ total
-    return (surface.lift.T @ (mean[:, 0] * total)) / np.maximum(cage_total, 1e-9)
+    return surface.at_cage(atlas, atlas.gather(image)[:, None], np.ones(len(atlas.texel)))[0][:, 0]
 
 
 def _unseen_hair(
@@ -175,11 +173,10 @@ def _at_cage(
     """Every photo's texel values (P, 3) around the cage's vertices (N, C, 3), and their weight (N, C) in [0, 1]."""
     means, totals = [], []
     for photo, value, weight in zip(photos, values, weights, strict=True):
-        mean, total = atlas.splat(value, weight * np.maximum(photo.unwrap.cosine, 0.0) ** 2, surface.lift.shape[0])
-        cage_total = surface.lift.T @ total
-        means.append((surface.lift.T @ (mean * total[:, None])) / np.maximum(cage_total, 1e-9)[:, None])
-        typical = float(np.median(cage_total[cage_total > 0])) if (cage_total > 0).any() else 1.0
-        totals.append(np.clip(cage_total / typical, 0.0, 1.0) * photo.samples.trust)
+        mean, total = surface.at_cage(atlas, value, weight * np.maximum(photo.unwrap.cosine, 0.0) ** 2)
+        means.append(mean)
+        typical = float(np.median(total[total > 0])) if (total > 0).any() else 1.0
+        totals.append(np.clip(total / typical, 0.0, 1.0) * photo.samples.trust)
     return np.stack(means), np.stack(totals)
 
 

@@ -33,7 +33,6 @@ from backend.texture.unwrap import photo_at_scale, sample_linear
 _MIDDLE = 0.0008  # metres: finer than this is the best photo's alone
 _CONSENSUS_SIZE = 512
 _CONSENSUS_SCALE = 0.25  # log units
-_NO_COLOUR = 1e-4  # log units
 _CONSISTENT = 0.30  # log units: a photo that differs by more shows something else there
 _FEATURES_CONSISTENT = 0.45  # the same for eyes, brows and lips, which move
 _MOVED_LESS = 0.85  # by which skin that an expression moves counts less
@@ -172,7 +171,7 @@ def middle_band(
 
 def _own_range(photo: SurveyedPhoto, colour_range: np.ndarray) -> np.ndarray:
     """(P, 1) log units by which a photo's detail may differ in colour from the base: none where lamps coloured it."""
-    return np.full_like(colour_range, _NO_COLOUR) if photo.samples.stained else colour_range
+    return np.zeros_like(colour_range) if photo.samples.stained else colour_range
 
 
 def _light_hair(photo: SurveyedPhoto, field: np.ndarray, log_base: np.ndarray, log_skin: np.ndarray) -> np.ndarray:

@@ -119,5 +119,5 @@ def _details(linear, log_field, log_base, log_skin, colour_range, hair, monochro
         o0, o1, o2 = (red - level) * dark, (green - level) * dark, (blue - level) * dark
         size = np.sqrt(o0 * o0 + o1 * o1 + o2 * o2)
         limit = colour_range[i, 0] + 0.3 * hair[i]
-        shrink = limit / max(limit, size)
+        shrink = min(limit / max(size, 1e-9), 1.0)
         out[i, 0], out[i, 1], out[i, 2] = level + o0 * shrink, level + o1 * shrink, level + o2 * shrink

@@ -47,6 +47,13 @@ class HeadSurface:
         """(V, C') subdivided values of cage values (C, C')."""
         return self.lift @ cage
 
+    def at_cage(self, atlas: SurfaceAtlas, values: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """(C, K) weighted mean around the cage's vertices of values (P, K) at an atlas's texels, and (C,) the summed
+        weight (texels); weights (P,)."""
+        mean, total = atlas.splat(values, weights, self.lift.shape[0])  # (V, K), (V,)
+        weight = self.lift.T @ total
+        return (self.lift.T @ (mean * total[:, None])) / np.maximum(weight, 1e-9)[:, None], weight
+
 
 @dataclass(frozen=True)
 class TextureSpace:

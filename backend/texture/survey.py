@@ -109,8 +109,9 @@ def survey_photo(
     cage = fit.vertices[: surface.count].astype(np.float64)
     view = view_surface(surface.lifted(cage), surface.triangles, fit.camera)
     unwrap = unwrap_photo(face, view, space.skin, density)
-    plain = smoothstep(0.3, 0.9, regions.plain)
-    stained = colour_spread(*_bare_skin(surface, space, unwrap, plain)) > _COLOURED_LIGHT
+    bare = smoothstep(0.3, 0.9, regions.plain) * np.isin(unwrap.labels, _BARE)
+    bare = bare * smoothstep(0.2, 0.6, unwrap.cosine)  # grazing light and grazing views mislead
+    stained = colour_spread(*surface.at_cage(space.skin, unwrap.linear, unwrap.weight * bare)) > _COLOURED_LIGHT
     if face.monochrome:
         grey = unwrap.linear @ np.array(LUMINANCE, np.float32)
         unwrap = replace(unwrap, linear=np.repeat(grey[:, None], 3, axis=1))
@@ -118,7 +119,7 @@ def survey_photo(
     lit = space.skin.sample(shading(transfer, fit.light.astype(np.float64)))
     screened = screen(unwrap, lit, regions, face.monochrome or stained, space.skin, density)
     unwrap = replace(unwrap, weight=screened.weight)
-    skin, seen = _bare_skin(surface, space, unwrap, plain)
+    skin, seen = surface.at_cage(space.skin, unwrap.linear, unwrap.weight * bare)
     typical = float(np.median(seen[seen > 0])) if (seen > 0).any() else 1.0
     samples = PhotoSamples(
         linear=skin,
@@ -148,29 +149,19 @@ def prefer_soft_light(photos: Sequence[SurveyedPhoto]) -> list[SurveyedPhoto]:
 
 def shading_contrast(samples: PhotoSamples) -> float:
     """Standard deviation of the logarithm of the fit's shading over the skin that a photo shows."""
-    if not (samples.weight > 0).any():
-        return 0.0
     logs = np.log(shading(samples.transfer, samples.light) @ np.array(LUMINANCE))
-    mean = np.average(logs, weights=samples.weight)
-    return float(np.sqrt(np.average((logs - mean) ** 2, weights=samples.weight)))
-
-
-def _bare_skin(
-    surface: HeadSurface, space: TextureSpace, unwrap: PhotoUnwrap, plain: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """(C, 3) linear light of the bare skin around the cage's vertices, and how much of it is seen (C,); plain (P,)."""
-    weight = unwrap.weight * plain * np.isin(unwrap.labels, _BARE)
-    weight = weight * smoothstep(0.2, 0.6, unwrap.cosine)  # grazing light and grazing views mislead
-    mean, total = space.skin.splat(unwrap.linear, weight, surface.lift.shape[0])  # (V, 3), (V,)
-    seen = surface.lift.T @ total
-    return (surface.lift.T @ (mean * total[:, None])) / np.maximum(seen, 1e-9)[:, None], seen
+    return _spread(logs[:, None], samples.weight)
 
 
 def colour_spread(linear: np.ndarray, weight: np.ndarray) -> float:
     """Weighted root mean square of the log chroma of linear light (C, 3) around its mean; weight (C,)."""
+    logs = np.log(np.maximum(linear, _DARKEST))
+    return _spread(logs - logs.mean(1, keepdims=True), weight)
+
+
+def _spread(values: np.ndarray, weight: np.ndarray) -> float:
+    """Weighted root mean square of values' (C, K) distance from their mean; 0 where there is no weight (C,)."""
     if not (weight > 0).any():
         return 0.0
-    logs = np.log(np.maximum(linear, _DARKEST))
-    chroma = logs - logs.mean(1, keepdims=True)
-    squares = ((chroma - np.average(chroma, axis=0, weights=weight)) ** 2).sum(1)
+    squares = ((values - np.average(values, axis=0, weights=weight)) ** 2).sum(1)
     return float(np.sqrt(np.average(squares, weights=weight)))

@@ -288,10 +288,9 @@ def _beard_votes(
     how many look there."""
     total = sum(p.samples.trust * p.unwrap.seen * np.isin(p.unwrap.labels, _FACE) for p in photos)
     votes = sum(p.samples.trust * p.unwrap.seen * (p.unwrap.labels == FaceClass.FACIAL_HAIR) for p in photos)
-    mean, weight = atlas.splat((votes / np.maximum(total, 1e-6))[:, None], total, surface.lift.shape[0])
-    cage = surface.lift.T @ weight
-    typical = float(np.median(cage[cage > 0])) if (cage > 0).any() else 1.0
-    return (surface.lift.T @ (mean[:, 0] * weight)) / np.maximum(cage, 1e-9), np.clip(2.0 * cage / typical, 0.0, 1.0)
+    mean, weight = surface.at_cage(atlas, (votes / np.maximum(total, 1e-6))[:, None], total)
+    typical = float(np.median(weight[weight > 0])) if (weight > 0).any() else 1.0
+    return mean[:, 0], np.clip(2.0 * weight / typical, 0.0, 1.0)
 
 
 def _dark_below(surface: HeadSurface, own: np.ndarray, weight: np.ndarray, positions: np.ndarray) -> np.ndarray:
