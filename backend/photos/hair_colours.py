@@ -1,4 +1,4 @@
-"""What colours and strands of one photo say of a pixel: hair as the net is sure of it, or not."""
+"""What colours and strands of one photo say of a pixel: hair as the net is sure of it, or something else."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _MOST_SURE = 3.0
 
 
 @dataclass(frozen=True)
-class _Mixture:
+class ColourMixture:
     """Gaussians: shares (K,), means (K, D), and (K, D, D) that make their deviations standard normal."""
 
     shares: np.ndarray
@@ -44,6 +44,15 @@ class _Mixture:
             scale = share * np.prod(np.diag(whiten)) / (2 * np.pi) ** (len(mean) / 2)
             result += scale * np.exp(-0.5 * np.einsum("pd,pd->p", apart, apart))
         return result
+
+    def likelier_than(self, other: ColourMixture, features: np.ndarray, strange: tuple[float, float]) -> np.ndarray:
+        """(P,) float32, -3 to 3: log of how much likelier features (P, D) are here than in ``other``; the shares
+        ``strange`` of each are colours that were not learnt."""
+        own, others = (
+            np.log((1 - share) * mixture.density(features) + share * _ANY)
+            for mixture, share in zip((self, other), strange, strict=True)
+        )
+        return np.clip(own - others, -_MOST_SURE, _MOST_SURE).astype(np.float32)
 
 
 def hair_evidence(pixels: np.ndarray, odds: np.ndarray, above_chin: np.ndarray) -> np.ndarray:
@@ -60,27 +69,24 @@ def hair_evidence(pixels: np.ndarray, odds: np.ndarray, above_chin: np.ndarray) 
         for share in (odds[FaceClass.HAIR], odds[[FaceClass.BACKGROUND, FaceClass.SKIN, FaceClass.NECK]].sum(axis=0))
     )
     high = cv2.resize(above_chin.astype(np.uint8), (small, small), interpolation=cv2.INTER_NEAREST).ravel() > 0
-    features = _features(cv2.resize(pixels, (small, small), interpolation=cv2.INTER_AREA))
+    features = colour_features(cv2.resize(pixels, (small, small), interpolation=cv2.INTER_AREA))
     of_hair, of_other = features[(hair > _SURE) & high], features[(hair < _SURELY_NONE) & (other > _OTHER)]
     if min(len(of_hair), len(of_other)) < _FEWEST:
         return np.zeros((side, side), np.float32)
-    in_hair = _learnt(of_hair, _HAIR_PARTS).density(features)
-    elsewhere = _learnt(of_other, _OTHER_PARTS).density(features)
-    evidence = np.log((1 - _STRANGE_HAIR) * in_hair + _STRANGE_HAIR * _ANY)
-    evidence -= np.log((1 - _STRANGE_OTHER) * elsewhere + _STRANGE_OTHER * _ANY)
-    whole = np.clip(evidence, -_MOST_SURE, _MOST_SURE).reshape(small, small).astype(np.float32)
-    return cv2.resize(whole, (side, side), interpolation=cv2.INTER_LINEAR)
+    in_hair, elsewhere = learn_colours(of_hair, _HAIR_PARTS), learn_colours(of_other, _OTHER_PARTS)
+    evidence = in_hair.likelier_than(elsewhere, features, (_STRANGE_HAIR, _STRANGE_OTHER))
+    return cv2.resize(evidence.reshape(small, small), (side, side), interpolation=cv2.INTER_LINEAR)
 
 
-def _features(pixels: np.ndarray) -> np.ndarray:
-    """(P, 4) float32 of (H, W, 3) uint8 sRGB: Lab, a little smoothed, and log contrast."""
+def colour_features(pixels: np.ndarray) -> np.ndarray:
+    """(P, 4) float32 of (H, W, 3) uint8 sRGB: 8-bit CIE Lab, a little smoothed, and log contrast."""
     lab = cv2.cvtColor(pixels, cv2.COLOR_RGB2LAB).astype(np.float32)
     fine = np.minimum(np.abs(lab[..., 0] - cv2.GaussianBlur(lab[..., 0], (0, 0), _FINE)), _STRONGEST)
     contrast = np.log(np.sqrt(cv2.GaussianBlur(fine**2, (0, 0), _AROUND)) + 1)
     return np.dstack([cv2.GaussianBlur(lab, (0, 0), 0.8), contrast]).reshape(-1, 4)
 
 
-def _learnt(samples: np.ndarray, parts: int) -> _Mixture:
+def learn_colours(samples: np.ndarray, parts: int) -> ColourMixture:
     """A mixture of at most ``parts`` Gaussians of samples (P, D): k-means, which begins with slices of lightness."""
     samples = samples[:: -(-len(samples) // _MOST)]
     parts = max(1, min(parts, len(samples) // _FOR_A_PART))
@@ -98,4 +104,4 @@ def _learnt(samples: np.ndarray, parts: int) -> _Mixture:
         shares.append(len(own) / len(samples))
         means.append(own.mean(axis=0))
         whiten.append(np.linalg.inv(np.linalg.cholesky(spread)))
-    return _Mixture(np.array(shares), np.array(means, np.float32), np.array(whiten, np.float32))
+    return ColourMixture(np.array(shares), np.array(means, np.float32), np.array(whiten, np.float32))

@@ -24,6 +24,12 @@ def test_a_sure_photo_stays_as_it_is_and_so_does_an_only_one() -> None:
     assert with_habits([WornScores(0.3, -0.2, 0.1)]) == (WornScores(0.3, -0.2, 0.1),)
 
 
+def test_facial_hair_follows_the_others_further_than_glasses_do() -> None:
+    """Glasses are taken off between two photos, a moustache is not."""
+    turned = with_habits([WornScores(3.0, 3.0, 3.0), NO, NO, NO])[0]
+    assert turned.glasses > 0 and turned.moustache < 0 and turned.beard < 0
+
+
 def test_others_who_disagree_or_cannot_tell_say_nothing() -> None:
     torn = with_habits([WornScores(0.4, -0.4, 0.1), YES, NO])[0]
     assert astuple(torn) == pytest.approx((0.4, -0.4, 0.1))
