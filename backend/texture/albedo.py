@@ -16,7 +16,7 @@ from backend.progress import ProgressReporter, silent
 from backend.rendering.color import srgb_bytes
 from backend.texture.agree import agree, image_at_cage
 from backend.texture.bands import compose_skin, fine_band, middle_band, personal_prior
-from backend.texture.brows import brow_place, hidden_brows, paint_brows
+from backend.texture.brows import brow_place, hidden_brows, paint_brows, seen_darkness, without_brows
 from backend.texture.complete import pigment_prior
 from backend.texture.delight import solve_base
 from backend.texture.hair import hair_grows, photo_hair, shown_with_hair
@@ -108,6 +108,12 @@ def build_albedo(
         photos.append(survey_photo(surface, survey_space, face, fit, cage, blocked, regions, density))
         progress(_STAGE, 0.05 + 0.35 * len(photos) / len(chosen))
     photos = prefer_soft_light(photos)
+    landmarks = template.landmarks478.positions(fitted.neutral)
+    brows = brow_place(survey_space.skin.sample(positions), landmarks)
+    paints_brows = hidden_brows(brows, survey_space.skin.sample(positions)[:, 0], photos)
+    darkness = seen_darkness(brows, photos)
+    if paints_brows:
+        photos = [without_brows(photo, survey_space.skin) for photo in photos]
     samples = [photo.samples for photo in photos]
 
     tone = estimate_tone(samples, fitted.vertex_albedo, plain_skin(surface)[: surface.count])
@@ -136,11 +142,9 @@ def build_albedo(
     fine = fine_band(space.skin, photos, middle, agreement, full_density)
     progress(_STAGE, 0.75)
     log_skin = compose_skin(surface, space.skin, middle, fine, made_up, prior, positions, full_density, grey_only)
-    landmarks = template.landmarks478.positions(fitted.neutral)
-    where = survey_space.skin.sample(positions)
-    if hidden_brows(brow_place(where, landmarks), where[:, 0], photos):
+    if paints_brows:
         place = brow_place(space.skin.sample(positions), landmarks)
-        log_skin = paint_brows(log_skin, space.skin, positions, place, hair.log_color)
+        log_skin = paint_brows(log_skin, space.skin, positions, place, hair.log_color, darkness)
     progress(_STAGE, 0.85)
 
     seen = cv2.resize(middle.cover, (resolution, resolution), interpolation=cv2.INTER_LINEAR)

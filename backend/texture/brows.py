@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import cv2
 import numpy as np
 from scipy.ndimage import map_coordinates
 
+from backend.geometry.disc import disc
 from backend.geometry.smoothstep import smoothstep
 from backend.photos.collection import FaceClass
 from backend.photos.regions import BROW_RIGHT, mirrored
@@ -21,6 +23,10 @@ photos show their brows 1.4 to 2.6 is labelled so: all within the landmarks is, 
 0.7."""
 _LIKELY = (1.3, 0.45)
 """Log units by which brows are darker than the skin, at most and at least, whatever the hair's colour."""
+_BITS, _DARK_PART = 0.04, 0.25
+"""Of the area within both brows' landmarks: so much of them must be seen to tell how dark they are; and the quantile of
+its brightness that does, for the rest is skin between hairs."""
+_BESIDE = 170.0  # of the survey's side: how far beside their labels brows reach
 _DENSITY = 0.8
 _SOFT, _PIXEL = 0.0012, 0.00025  # metres
 _RISE = 0.45  # of a hair's run outwards
@@ -48,15 +54,45 @@ def hidden_brows(place: np.ndarray, across: np.ndarray, photos: Sequence[Surveye
     )
 
 
+def seen_darkness(place: np.ndarray, photos: Sequence[SurveyedPhoto]) -> float | None:
+    """Log units by which what photos show of hidden brows, above a rim or beside a fringe, is darker than their skin;
+    None where that is next to nothing. place : (2, P) of ``brow_place`` at survey size."""
+    found = [np.zeros(0)]
+    for photo in photos:
+        brightness = np.log(np.maximum(photo.unwrap.linear.mean(axis=1), 1e-3))
+        seen = photo.unwrap.weight > 0.3
+        brows, skin = (seen & (photo.unwrap.labels == kind) for kind in (FaceClass.BROWS, FaceClass.SKIN))
+        if skin.any():
+            found.append(np.median(brightness[skin]) - brightness[brows])
+    darker = np.concatenate(found)
+    if len(darker) < _BITS * (place > 0.5).sum():
+        return None
+    return float(np.quantile(darker, 1 - _DARK_PART))
+
+
+def without_brows(photo: SurveyedPhoto, atlas: SurfaceAtlas) -> SurveyedPhoto:
+    """The photo without the bits of brows that it shows, which would lie beside those that are made up: raised above a
+    rim, say. atlas : of survey size."""
+    bits = atlas.image((photo.unwrap.labels == FaceClass.BROWS).astype(np.float32))
+    reach = 2 * round(atlas.resolution / _BESIDE) + 1
+    left = 1.0 - atlas.gather(cv2.GaussianBlur(cv2.dilate(bits, disc(reach // 2)), (0, 0), 1.0))
+    return replace(photo, unwrap=replace(photo.unwrap, weight=photo.unwrap.weight * left), shown=photo.shown * left)
+
+
 def paint_brows(
-    log_skin: np.ndarray, atlas: SurfaceAtlas, positions: np.ndarray, place: np.ndarray, log_hair: np.ndarray
+    log_skin: np.ndarray,
+    atlas: SurfaceAtlas,
+    positions: np.ndarray,
+    place: np.ndarray,
+    log_hair: np.ndarray,
+    darkness: float | None = None,
 ) -> np.ndarray:
-    """Brows of the hair's colour, within what brows can be.
+    """Brows within what brows can be, in the hair's tint.
 
     Parameters
     ----------
     log_skin : (P, 3) log albedo at the atlas's texels. positions : (V, 3) neutral, metres. place : (2, P) of
-    ``brow_place``. log_hair : (3,).
+    ``brow_place``. log_hair : (3,). darkness : log units darker than skin, of ``seen_darkness``; None: as the hair is.
 
     Returns
     -------
@@ -68,7 +104,7 @@ def paint_brows(
     part = SurfaceAtlas(atlas.resolution, atlas.texel[used], atlas.corners[used], atlas.barycentrics[used])
     where, place = part.sample(positions), place[used]
     skin = np.median(result[used], axis=0)
-    darkness = np.clip(float((skin - log_hair).mean()), _LIKELY[1], _LIKELY[0])
+    darkness = np.clip(float((skin - log_hair).mean()) if darkness is None else darkness, _LIKELY[1], _LIKELY[0])
     hue = 0.3 * (log_hair - log_hair.mean()) + 0.7 * (skin - skin.mean())  # skin shines through
     colour = hue + skin.mean() - darkness
     outwards = np.abs(where[:, 0])

@@ -13,7 +13,7 @@ from backend.photos.regions import BROW_RIGHT, EYE_RIGHT, grown, mirrored, polyg
 from backend.photos.thin_glasses import brows_behind_glasses
 from backend.rendering.color import linear_from_srgb
 from backend.texture.albedo import build_albedo
-from backend.texture.brows import hidden_brows
+from backend.texture.brows import brow_place, hidden_brows
 from backend.texture.surface import head_surface, texture_space
 
 SIZE = 512
@@ -86,3 +86,38 @@ def test_thick_frames_and_dark_lenses_keep_their_label() -> None:
     np.testing.assert_array_equal(brows_behind_glasses(labels, thick, face.landmarks), labels)
     dark = np.where(lenses > 0, glasses, labels)
     np.testing.assert_array_equal(brows_behind_glasses(dark, pixels, face.landmarks), dark)
+
+
+def raised_above_a_rim(face: PhotoFace, colour: tuple[int, int, int] | None) -> PhotoFace:
+    """Both brows behind a thick rim, above which bits of them show in this colour; None: skin is there."""
+    side = face.labels.shape[0]
+    brows = polygon_mask(face.landmarks, BROW_RIGHT, side) | polygon_mask(face.landmarks, mirrored(BROW_RIGHT), side)
+    rim = grown(brows, 8.0) | (face.labels == FaceClass.BROWS)
+    between = [face.landmarks[list(brow), 0].mean() for brow in (BROW_RIGHT, mirrored(BROW_RIGHT))]
+    inner = (np.arange(side) > min(between)) & (np.arange(side) < max(between))
+    bits = np.roll(rim, -10, axis=0) & ~rim & inner
+    pixels = np.where(rim[..., None], np.uint8((20, 20, 20)), face.pixels)
+    labels = np.where(rim, np.uint8(FaceClass.GLASSES), face.labels)
+    if colour is not None:
+        labels = np.where(bits, np.uint8(FaceClass.BROWS), labels)
+        pixels = np.where(bits[..., None], np.uint8(colour), pixels)
+    return with_labels(face, labels, pixels)
+
+
+def test_bits_of_brows_above_a_rim_say_how_dark_they_are_and_leave_no_marks() -> None:
+    """Raised inner ends above thick frames stood as two black dots over grey brows."""
+    scene = make_scene([Shot(0.0)])
+    surface, space = head_surface(scene.template), texture_space(scene.template, SIZE)
+    cage = scene.fitted.neutral[: surface.count].astype(np.float64)
+    landmarks = scene.template.landmarks478.positions(scene.fitted.neutral)
+    place = space.skin.image(brow_place(space.skin.sample(surface.lifted(cage)), landmarks).max(axis=0))
+    above = (np.roll(place, -SIZE // 64, axis=0) > 0.95) & (place < 0.02)
+
+    def brightness(colour: tuple[int, int, int] | None) -> np.ndarray:
+        face = raised_above_a_rim(scene.faces[0], colour)
+        albedo = build_albedo(scene.template, scene.fitted, [face], SIZE).albedo
+        return np.log(np.maximum(linear_from_srgb(albedo), 1e-3)).mean(-1)
+
+    dark, fair, skin = brightness((60, 40, 30)), brightness((135, 100, 80)), brightness(None)
+    assert above.sum() > 50 and abs(dark - skin)[above].max() < 0.15, "no marks above the brows"
+    assert np.median((dark - fair)[place > 0.95]) < -0.25
