@@ -21,6 +21,9 @@ _BESIDE_HAIR = 120.0  # of the survey's side: how far beside the hair roots may 
 _FEW, _ROOTS = (0.5, 0.85), (0.2, 0.5)
 """Share of the photos that look at a place beside the hair, below which they are few; and log units darker than its
 base from which it may be roots."""
+_OFTEN, _BESIDE_STRANDS, _SEEN, _REDUCED = (0.3, 0.5), 0.007, 0.02, 4
+"""Share of photos that show hair where the texture has none, a fringe, from which what is dark in others is hair, too;
+metres up to which it is beside hair; how well a photo must see a place; and how much coarser that is looked at."""
 _BESIDE_EARS, _FROM_EARS = 0.003, 0.014
 """Metres: so far from the mesh's ears those of the photos may have their folds, and so far what begins there reaches:
 hair tucked behind an ear, the shade before it."""
@@ -37,6 +40,22 @@ def lone_dark(atlas: SurfaceAtlas, photos: Sequence[SurveyedPhoto], blended: np.
     shows = sum(photo.samples.trust * photo.shown for photo in photos)
     few = 1.0 - smoothstep(*_FEW, shows / np.maximum(looks, 1e-3))
     return _widened(atlas.image(few.astype(np.float32)) * smoothstep(*_ROOTS, -channel_mean(blended)))
+
+
+def under_fringes(atlas: SurfaceAtlas, photos: Sequence[SurveyedPhoto], density: float) -> np.ndarray:
+    """(S, S) in [0, 1] where most of the photos that look there show hair, or skin right beside it. density : texels
+    per metre."""
+    small = max(1, round(_BESIDE_STRANDS * density / _REDUCED))
+    size = (atlas.resolution // _REDUCED,) * 2
+    looks, hair = np.zeros(size, np.float32), np.zeros(size, np.float32)
+    for photo in photos:
+        look = atlas.image((photo.samples.trust * (photo.unwrap.seen > _SEEN)).astype(np.float32))
+        strands = atlas.image((photo.unwrap.labels == FaceClass.HAIR).astype(np.float32))
+        look, strands = (cv2.resize(image, size, interpolation=cv2.INTER_AREA) for image in (look, strands))
+        looks += look
+        hair += look * cv2.dilate(strands, disc(small))
+    often = smoothstep(*_OFTEN, hair / np.maximum(looks, 1e-3)).astype(np.float32)
+    return cv2.resize(often, (atlas.resolution,) * 2, interpolation=cv2.INTER_LINEAR)
 
 
 def folds_of_ears(ears: np.ndarray, blended: np.ndarray, density: float) -> np.ndarray:
@@ -82,6 +101,6 @@ def leftovers(
     near_hair = smoothstep(0.02, 0.2, cv2.GaussianBlur(hairline, (0, 0), hairline.shape[0] / _BESIDE_HAIR))
     hairy = np.maximum(near_hair, labelled_share(atlas, photos, FaceClass.FACIAL_HAIR))
     ears = atlas.image(atlas.sample(surface.regions["ears"][:, None])[:, 0])
-    roots = near_hair * lone_dark(atlas, photos, blended)
+    roots = np.maximum(near_hair, under_fringes(atlas, photos, density)) * lone_dark(atlas, photos, blended)
     folds = (1.0 - hairy) * folds_of_ears(ears, blended, density)
     return 1.0 - (1.0 - roots) * (1.0 - folds)
