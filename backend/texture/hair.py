@@ -47,6 +47,11 @@ _SKULL = 0.09  # metres, its radius
 _NEAR, _BESIDE = 200.0, 90.0  # of the survey's side: where hair thins out, and the skin between it and the seen face
 _OTHER_SIDE = 0.2  # of a vote that counts for the mirrored place
 _SOME_VOTES = 0.25  # share of the photos that make hair: it is longer in one than in another
+_UNDER_HATS = (0.05, 0.25)
+"""Prior of hair from which on a head that no photo shows bare has some: the line that hats hide is lower than where
+foreheads that are seen to be bare end."""
+_SMOOTH, _SMOOTH_UNDER_HATS = 60.0, 22.0
+"""Of the survey's side: over so much a hair line is smoothed; where hats hide it, only patches beside them are seen."""
 _THINNING = 80.0  # of the survey's side: hair thins out over this and back, five millimetres
 _ALONG = 0.12  # strands change so many times slower along than across
 
@@ -209,10 +214,13 @@ def hair_evidence(
     agreed = np.minimum(both / np.maximum(sides, 1e-6) * (0.5 / _SOME_VOTES), 1.0)
     mean, support = masked_lowpass(agreed[..., None], np.minimum(sides, 1.0), size / 60.0)
     sure = np.clip(support * 2.0, 0.0, 1.0)
-    cover = (sure * mean[..., 0] + (1.0 - sure) * stacked[..., 2]) * stacked[..., 3]
+    under_hats = all(hair.hidden for hair in hairs)
+    unseen = smoothstep(*_UNDER_HATS, stacked[..., 2]) if under_hats else stacked[..., 2]
+    cover = (sure * mean[..., 0] + (1.0 - sure) * unseen) * stacked[..., 3]
     chart = to_image(np.ones((len(scalp), 1), np.float32))[..., 0]
     cover = _one_piece(cover, stacked[..., 2])
-    smooth, _ = masked_lowpass(cover[..., None], chart, size / 60.0)  # labels are ragged, hair lines hardly
+    ragged = _SMOOTH_UNDER_HATS if under_hats else _SMOOTH
+    smooth, _ = masked_lowpass(cover[..., None], chart, size / ragged)  # labels are ragged, hair lines hardly
     hair = (smooth > 0.5).astype(np.float32)
     soft, _ = masked_lowpass(hair, chart, size / 150.0)
     thick, _ = masked_lowpass(hair, chart, size / _THINNING)

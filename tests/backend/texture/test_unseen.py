@@ -15,7 +15,7 @@ from backend.rendering.color import linear_from_srgb
 from backend.texture.albedo import AlbedoResult, build_albedo
 from backend.texture.atlas import SurfaceAtlas
 from backend.texture.blend import masked_lowpass
-from backend.texture.hair import PhotoHair, coloured_like_hair, hair_colour, hair_grows, photo_hair
+from backend.texture.hair import PhotoHair, coloured_like_hair, hair_colour, hair_evidence, hair_grows, photo_hair
 from backend.texture.surface import head_surface, texture_space
 from backend.texture.unseen import FADE, believed, calmed
 
@@ -352,3 +352,28 @@ def test_a_shaved_head_before_six_backgrounds_is_bald() -> None:
     assert hair_colour(shaved, trusts, skin) is None
     ring = [PhotoHair(amount, np.array([-1.5, -1.6, -1.7]) + 0.3 * k) for k, amount in enumerate(amounts[:3])]
     assert hair_colour(ring, trusts[:3], skin) is not None
+
+
+def test_under_hats_the_hair_line_is_smooth_and_no_receding_one() -> None:
+    """Patches of hair beside a headscarf stood as steps below a line as high as bare foreheads have it."""
+    size = 128
+    rows, columns = np.indices((size, size))
+    skin, patch = rows >= 88, (rows >= 70) & (rows < 88) & (abs(columns - 64) > 30) & (abs(columns - 64) < 45)
+    labels = np.where(skin, FaceClass.SKIN, np.where(patch, FaceClass.HAIR, FaceClass.OCCLUDER)).astype(np.uint8)
+    unwrap = SimpleNamespace(labels=labels.ravel(), seen=np.ones(size * size, np.float32))
+    scalp = np.clip((100 - rows) / 100, 0, 1).ravel().astype(np.float32)  # half at row 50
+    allowed = np.ones(size * size, np.float32)
+
+    def line(hidden: bool) -> np.ndarray:
+        """(columns,) the lowest row with hair, between the patches and over them."""
+        hairs = [PhotoHair(0.06, np.log([0.03, 0.02, 0.014]), hidden=hidden)] * 2
+        evidence = hair_evidence(
+            hairs, [unwrap] * 2, [1.0] * 2, scalp, allowed, lambda values: values.reshape(size, size, -1), SKIN
+        )
+        hair = evidence.cover[:, 24:104] > 0.5
+        return size - 1 - np.argmax(hair[::-1], axis=0)
+
+    seen, under_hats = line(False), line(True)
+    assert np.ptp(under_hats) < 6
+    assert np.median(under_hats) > np.median(seen) + 8
+    assert np.abs(np.diff(under_hats)).max() <= 2
