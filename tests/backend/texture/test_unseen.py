@@ -15,7 +15,15 @@ from backend.rendering.color import linear_from_srgb
 from backend.texture.albedo import AlbedoResult, build_albedo
 from backend.texture.atlas import SurfaceAtlas
 from backend.texture.blend import masked_lowpass
-from backend.texture.hair import PhotoHair, coloured_like_hair, hair_colour, hair_evidence, hair_grows, photo_hair
+from backend.texture.hair import (
+    PhotoHair,
+    ScalpLook,
+    coloured_like_hair,
+    hair_colour,
+    hair_evidence,
+    hair_grows,
+    photo_hair,
+)
 from backend.texture.surface import head_surface, texture_space
 from backend.texture.unseen import FADE, believed, calmed
 
@@ -191,6 +199,36 @@ def test_hats_do_not_make_a_head_bald() -> None:
         "seen without one: bald"
     )
     assert hair_colour(hats, [1.0] * 3) is None
+
+
+def test_a_shaved_scalp_that_is_called_hair_stays_bare() -> None:
+    """Shine on shaved heads was short white hair."""
+    scene = _scene()
+    shaved, white = [], []
+    for face in scene.faces:
+        height = face.landmarks[[105, 334], 1].mean()
+        rows = np.arange(face.labels.shape[0])[:, None]
+        labels = np.where((face.labels == FaceClass.SKIN) & (rows < height - 70), FaceClass.HAIR, face.labels)
+        dark = np.where((labels == FaceClass.BROWS)[..., None], np.uint8(40), face.pixels)
+        shaved.append(with_labels(face, labels.astype(np.uint8), dark.astype(np.uint8)))
+        pale = np.where((labels == FaceClass.HAIR)[..., None], np.uint8((225, 222, 216)), face.pixels)
+        white.append(with_labels(face, labels.astype(np.uint8), pale))
+    assert _built(scene, shaved)[1].hair.max() == 0.0
+    assert _built(scene, white)[1].hair.max() > 0.9, "brows that are no darker than skin go with white hair"
+
+
+def test_shaved_is_what_most_photos_show() -> None:
+    color = np.log([0.5, 0.4, 0.32])
+    scalp = PhotoHair(0.2, color, scalp=ScalpLook(0.3, 0.02, 2.5))
+    for hair in (
+        PhotoHair(0.5, color, scalp=ScalpLook(0.3, 0.02, 2.5)),
+        PhotoHair(0.2, color, scalp=ScalpLook(-1.2, 0.02, 2.5)),
+        PhotoHair(0.2, color, scalp=ScalpLook(0.3, 0.08, 2.5)),
+        PhotoHair(0.2, color, scalp=ScalpLook(0.3, 0.02, 0.9)),
+    ):
+        assert hair_colour([hair], [1.0]) is not None, "long, dark, in strands, or white above pale brows"
+        assert hair_colour([scalp, hair, hair], [1.0] * 3) is not None
+        assert hair_colour([scalp, hair, scalp], [1.0] * 3) is None
 
 
 def test_a_hat_above_the_brows_hides_the_hair() -> None:
