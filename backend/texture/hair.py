@@ -42,11 +42,11 @@ _REDDEST = (1.5, 0.10)  # melanins: log red over green is at most so many times 
 _STRANGE = (0.10, 0.30)  # log units beyond that from which on it is cloth; the same for what is greener than hair
 _TOO_DARK = (0.004, 0.015)  # linear light: darker has no colour to tell
 _FEWEST = 30  # pixels
-_SHAVED_AMOUNT, _SHAVED, _SMOOTH_SCALP, _DARK_BROWS = 0.3, -0.45, 0.042, 1.65
+_SHAVED_AMOUNT, _SHAVED, _SMOOTH_SCALP, _DARK_BROWS = 0.3, -0.3, 0.042, 1.65
 """Share of the face's skin below which, log units brighter than it from which, contrast (log units) below which, and
 darkness of brows (log units) from which what is called hair is a shaved scalp: the net knows none, and its shine is as
-bright as white hair, but who has that has no dark brows. Of 139 people three are all that, all with shaved or cropped
-heads, and so are two more; nearest are two with white hair (amount 0.30, contrast 0.046; brows 1.40)."""
+bright as white hair, but who has that has no dark brows. Of 140 people the two with shaved heads are all that, and a
+third one is; nearest are two with white hair (contrast 0.046; brows 1.40) and one with cropped hair (-0.36)."""
 _GREY, _DARKER = 0.30, 0.5  # log units: chroma of grey hair; by how much other hair is darker than skin
 _CROWN = np.array([0.0, 0.85, -0.527])  # unit vector from the skull's middle to where hair parts
 _SKULL = 0.09  # metres, its radius
@@ -162,7 +162,7 @@ def _scalp_look(pixels: np.ndarray, labels: np.ndarray, hair: np.ndarray, above:
     )
     if min(skin.sum(), brows.sum()) < _FEWEST:
         return None
-    brightness = np.log(np.maximum(linear_from_srgb(pixels), 4e-3)).mean(-1)
+    brightness = np.log(np.maximum(linear_from_srgb(pixels), 1e-3)).mean(-1)
     fine = np.log(pixels.astype(np.float32).mean(-1) + 4.0)
     fine -= cv2.GaussianBlur(fine, (0, 0), 1.5)
     typical = float(np.median(brightness[skin]))
@@ -284,7 +284,7 @@ def hair_colour(
         amounts, weights = np.array(telling, np.float64).T
         if weighted_median(amounts[:, None], weights)[0] < _SOME_HAIR:
             return None
-    if _shaved(hairs, trusts):
+    if _shaved(hairs):
         return None
     known = [(h.log_color, t) for h, t in zip(hairs, trusts, strict=True) if h.log_color is not None]
     if log_skin is not None:
@@ -303,13 +303,16 @@ def hair_colour(
     return natural_hair(weighted_median(colors, of_known))
 
 
-def _shaved(hairs: Sequence[PhotoHair], trusts: Sequence[float]) -> bool:
+def _shaved(hairs: Sequence[PhotoHair]) -> bool:
     """Whether what most photos call hair is a shaved scalp: little, smooth and as bright as skin, above dark brows."""
-    seen = [(hair, trust) for hair, trust in zip(hairs, trusts, strict=True) if hair.scalp and not hair.hidden]
-    if not seen:
+    looks = [
+        (hair.amount, hair.scalp.brighter, hair.scalp.contrast, hair.scalp.brows)
+        for hair in hairs
+        if hair.scalp is not None and not hair.hidden
+    ]
+    if not looks:
         return False
-    looks = np.array([(h.amount, h.scalp.brighter, h.scalp.contrast, h.scalp.brows) for h, _ in seen if h.scalp])
-    amount, brighter, contrast, brows = weighted_median(looks, np.array([trust for _, trust in seen]))
+    amount, brighter, contrast, brows = np.median(looks, axis=0)
     return bool(amount < _SHAVED_AMOUNT and brighter > _SHAVED and contrast < _SMOOTH_SCALP and brows > _DARK_BROWS)
 
 
