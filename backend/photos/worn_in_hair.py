@@ -49,16 +49,12 @@ def worn_in_hair(
     tint = cv2.cvtColor(pixels, cv2.COLOR_RGB2LAB).astype(np.float32)[..., 1:]
     of_hair, of_skin = (np.median(tint[where], axis=0) for where in (hair, labels == FaceClass.SKIN))
     place = above_brows(landmarks, labels.shape[0])
-    things = nothing
-    for part in _parts((seen > _SEEN) & place):
-        if part.sum() < max(_LEAST * size**2, _FEWEST) or not (part & is_hair).any():
-            continue
-        own = np.median(tint[part], axis=0)
-        sure = seen[part].mean() > _MEAN and np.quantile(seen[part], 0.9) > _TOP
-        if sure and np.linalg.norm(own - of_hair) > _FROM_HAIR and np.linalg.norm(own - of_skin) > _FROM_SKIN:
-            things = things | part
-    if not things.any():
+    large = max(_LEAST * size**2, _FEWEST)
+    parts = [part for part in _parts((seen > _SEEN) & place) if part.sum() >= large and (part & is_hair).any()]
+    worn = [part for part in parts if _is_worn(seen[part], np.median(tint[part], axis=0), of_hair, of_skin)]
+    if not worn:
         return nothing
+    things = np.logical_or.reduce(worn)
     hair &= np.linalg.norm(tint - of_hair, axis=-1) < np.linalg.norm(tint - np.median(tint[things], axis=0), axis=-1)
     hair &= ~grown(things, _OFF * size)
     if hair.sum() < _FEWEST:
@@ -73,6 +69,13 @@ def worn_in_hair(
     likely = near & is_hair & (prior + _WEIGHT * cv2.GaussianBlur(evidence, (0, 0), _SMOOTH * size) > 0)
     closed = ~grown(~grown(likely, _CLOSED * size), _CLOSED * size) & is_hair
     return connected(closed, things)
+
+
+def _is_worn(seen: np.ndarray, tint: np.ndarray, of_hair: np.ndarray, of_skin: np.ndarray) -> bool:
+    """Whether a part with probabilities (P,) and a tint (2,) is neither hair nor skin by theirs (2,)."""
+    sure = seen.mean() > _MEAN and np.quantile(seen, 0.9) > _TOP
+    apart = np.linalg.norm(tint - of_hair) > _FROM_HAIR and np.linalg.norm(tint - of_skin) > _FROM_SKIN
+    return bool(sure and apart)
 
 
 def _parts(mask: np.ndarray) -> Iterator[np.ndarray]:

@@ -109,10 +109,11 @@ def build_albedo(
         progress(_STAGE, 0.05 + 0.35 * len(photos) / len(chosen))
     photos = prefer_soft_light(photos)
     landmarks = template.landmarks478.positions(fitted.neutral)
-    brows = brow_place(survey_space.skin.sample(positions), landmarks)
-    paints_brows = hidden_brows(brows, survey_space.skin.sample(positions)[:, 0], photos)
-    darkness = seen_darkness(brows, photos)
+    where = survey_space.skin.sample(positions)
+    brows, darkness = brow_place(where, landmarks), None
+    paints_brows = hidden_brows(brows, where[:, 0], photos)
     if paints_brows:
+        darkness = seen_darkness(brows, photos)
         photos = [without_brows(photo, survey_space.skin) for photo in photos]
     samples = [photo.samples for photo in photos]
 

@@ -74,8 +74,8 @@ def without_brows(photo: SurveyedPhoto, atlas: SurfaceAtlas) -> SurveyedPhoto:
     """The photo without the bits of brows that it shows, which would lie beside those that are made up: raised above a
     rim, say. atlas : of survey size."""
     bits = atlas.image((photo.unwrap.labels == FaceClass.BROWS).astype(np.float32))
-    reach = 2 * round(atlas.resolution / _BESIDE) + 1
-    left = 1.0 - atlas.gather(cv2.GaussianBlur(cv2.dilate(bits, disc(reach // 2)), (0, 0), 1.0))
+    grown = cv2.dilate(bits, disc(round(atlas.resolution / _BESIDE)))
+    left = 1.0 - atlas.gather(cv2.GaussianBlur(grown, (0, 0), 1.0))
     return replace(photo, unwrap=replace(photo.unwrap, weight=photo.unwrap.weight * left), shown=photo.shown * left)
 
 
