@@ -24,6 +24,7 @@ base from which it may be roots."""
 _OFTEN, _BESIDE_STRANDS, _SEEN, _REDUCED = (0.3, 0.5), 0.007, 0.02, 4
 """Share of photos that show hair where the texture has none, a fringe, from which what is dark in others is hair, too;
 metres up to which it is beside hair; how well a photo must see a place; and how much coarser that is looked at."""
+_BROWS = (0.1, 0.4)  # share of what photos show that is brow, from which on it is no strand
 _BESIDE_EARS, _FROM_EARS = 0.003, 0.014
 """Metres: so far from the mesh's ears those of the photos may have their folds, and so far what begins there reaches:
 hair tucked behind an ear, the shade before it."""
@@ -101,6 +102,8 @@ def leftovers(
     near_hair = smoothstep(0.02, 0.2, cv2.GaussianBlur(hairline, (0, 0), hairline.shape[0] / _BESIDE_HAIR))
     hairy = np.maximum(near_hair, labelled_share(atlas, photos, FaceClass.FACIAL_HAIR))
     ears = atlas.image(atlas.sample(surface.regions["ears"][:, None])[:, 0])
-    roots = np.maximum(near_hair, under_fringes(atlas, photos, density)) * lone_dark(atlas, photos, blended)
+    brows = smoothstep(*_BROWS, labelled_share(atlas, photos, FaceClass.BROWS))  # dark themselves
+    strands = under_fringes(atlas, photos, density) * (1.0 - brows)
+    roots = np.maximum(near_hair, strands) * lone_dark(atlas, photos, blended)
     folds = (1.0 - hairy) * folds_of_ears(ears, blended, density)
     return 1.0 - (1.0 - roots) * (1.0 - folds)
