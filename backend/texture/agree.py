@@ -19,7 +19,7 @@ from backend.texture.delight import BASE_LENGTH, DelitBase, shading, strange_col
 from backend.texture.gloss import gloss
 from backend.texture.hair import HairEvidence
 from backend.texture.hat_shade import shade_below_hats
-from backend.texture.surface import HeadSurface
+from backend.texture.surface import HeadSurface, usual_weight
 from backend.texture.surface_field import SurfaceOperators, robust_consensus, smooth_field, weighted_median
 from backend.texture.survey import SurveyedPhoto, plain_skin
 from backend.texture.unwrap import SHARP
@@ -179,8 +179,7 @@ def _at_cage(
     for photo, value, weight in zip(photos, values, weights, strict=True):
         mean, total = surface.at_cage(atlas, value, weight * np.maximum(photo.unwrap.cosine, 0.0) ** 2)
         means.append(mean)
-        typical = float(np.median(total[total > 0])) if (total > 0).any() else 1.0
-        totals.append(np.clip(total / typical, 0.0, 1.0) * photo.samples.trust)
+        totals.append(np.clip(total / usual_weight(total), 0.0, 1.0) * photo.samples.trust)
     return np.stack(means), np.stack(totals)
 
 

@@ -162,14 +162,17 @@ def _scalp_look(pixels: np.ndarray, labels: np.ndarray, hair: np.ndarray, above:
     )
     if min(skin.sum(), brows.sum()) < _FEWEST:
         return None
-    brightness = np.log(np.maximum(linear_from_srgb(pixels), 1e-3)).mean(-1)
+
+    def brightness(where: np.ndarray) -> np.ndarray:
+        return np.log(np.maximum(linear_from_srgb(pixels[where]), 1e-3)).mean(-1)
+
     fine = np.log(pixels.astype(np.float32).mean(-1) + 4.0)
     fine -= cv2.GaussianBlur(fine, (0, 0), 1.5)
-    typical = float(np.median(brightness[skin]))
+    typical = float(np.median(brightness(skin)))
     return ScalpLook(
-        brighter=float(np.quantile(brightness[hair], 0.45)) - typical,
+        brighter=float(np.quantile(brightness(hair), 0.45)) - typical,
         contrast=float(fine[hair].std()),
-        brows=typical - float(np.quantile(brightness[brows], 0.25)),
+        brows=typical - float(np.quantile(brightness(brows), 0.25)),
     )
 
 

@@ -12,12 +12,12 @@ from backend.texture.atlas import SurfaceAtlas
 from backend.texture.surface import HeadSurface
 from backend.texture.surface_field import SurfaceOperators, smooth_field
 from backend.texture.survey import SurveyedPhoto
+from backend.texture.unwrap import SEEN
 
 _SCALP, _HAT = 0.02, 0.1  # prior of hair where hats are; share of what is seen there that something covers
 _MOST_PHOTOS = (0.4, 0.8)  # share of the photos with a hat from which shade below it is taken for it
 _REACH, _NEAR = 0.03, (0.02, 0.12)
 """Metres over which the share of hats is smeared out downwards; of what is left of it, where their shade is."""
-_SEEN = 0.02  # how well a photo must see a place
 _FINE = 0.008  # metres: shade is no finer
 _SHADE, _MOST = (0.05, 0.25), 1.2  # log units darker than usual from which it is shade; at most
 
@@ -41,7 +41,7 @@ def shade_below_hats(
     trust = hatted = 0.0
     on_scalp = atlas.sample(surface.regions["scalp"][:, None])[:, 0] > _SCALP
     for photo in photos:
-        seen = on_scalp & (photo.unwrap.seen > _SEEN)
+        seen = on_scalp & (photo.unwrap.seen > SEEN)
         hat = seen & (photo.unwrap.labels == FaceClass.OCCLUDER)
         trust += photo.samples.trust
         if hat.sum() > _HAT * max(int(seen.sum()), 1):

@@ -16,14 +16,15 @@ from backend.texture.blend import channel_mean
 from backend.texture.soft_masks import grown, labelled_share
 from backend.texture.surface import HeadSurface
 from backend.texture.survey import SurveyedPhoto
+from backend.texture.unwrap import SEEN
 
 _BESIDE_HAIR = 120.0  # of the survey's side: how far beside the hair roots may lie
 _FEW, _ROOTS = (0.5, 0.85), (0.2, 0.5)
 """Share of the photos that look at a place beside the hair, below which they are few; and log units darker than its
 base from which it may be roots."""
-_OFTEN, _BESIDE_STRANDS, _SEEN, _REDUCED = (0.3, 0.5), 0.007, 0.02, 4
+_OFTEN, _BESIDE_STRANDS, _REDUCED = (0.3, 0.5), 0.007, 4
 """Share of photos that show hair where the texture has none, a fringe, from which what is dark in others is hair, too;
-metres up to which it is beside hair; how well a photo must see a place; and how much coarser that is looked at."""
+metres up to which it is beside hair; and how much coarser that is looked at."""
 _BROWS = (0.1, 0.4)  # share of what photos show that is brow, from which on it is no strand
 _BESIDE_EARS, _FROM_EARS = 0.003, 0.014
 """Metres: so far from the mesh's ears those of the photos may have their folds, and so far what begins there reaches:
@@ -50,7 +51,7 @@ def under_fringes(atlas: SurfaceAtlas, photos: Sequence[SurveyedPhoto], density:
     size = (atlas.resolution // _REDUCED,) * 2
     looks, hair = np.zeros(size, np.float32), np.zeros(size, np.float32)
     for photo in photos:
-        look = atlas.image((photo.samples.trust * (photo.unwrap.seen > _SEEN)).astype(np.float32))
+        look = atlas.image((photo.samples.trust * (photo.unwrap.seen > SEEN)).astype(np.float32))
         strands = atlas.image((photo.unwrap.labels == FaceClass.HAIR).astype(np.float32))
         look, strands = (cv2.resize(image, size, interpolation=cv2.INTER_AREA) for image in (look, strands))
         looks += look

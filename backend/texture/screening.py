@@ -13,7 +13,7 @@ from backend.photos.collection import FaceClass
 from backend.rendering.color import LUMINANCE
 from backend.texture.atlas import SurfaceAtlas
 from backend.texture.surface import HeadSurface
-from backend.texture.unwrap import PhotoUnwrap
+from backend.texture.unwrap import SEEN, PhotoUnwrap
 
 _TOOTH_REDNESS = 0.06  # log red over green by which a lip may be less red than skin
 _BEARD = 0.20  # log units by which a bearded chin is darker than skin
@@ -96,7 +96,7 @@ def screen(
     weight = weight * smoothstep(0.04, 0.2, np.maximum.reduce([regions.openness, lids, regions.nose]))
     lip = regions.lips > 0.6
     weight = weight * np.where(lip & (unwrap.labels != FaceClass.LIPS), 0.0, 1.0)
-    elsewhere = (unwrap.labels == FaceClass.EARS) * smoothstep(0.3, 0.05, regions.near_ears) * (unwrap.seen > 0.02)
+    elsewhere = (unwrap.labels == FaceClass.EARS) * smoothstep(0.3, 0.05, regions.near_ears) * (unwrap.seen > SEEN)
     weight = weight * (1.0 - _spread(elsewhere, atlas, _MARGIN * density))
     sure = (weight > 0.5) & (regions.plain > 0.8) & (unwrap.labels == FaceClass.SKIN)
     if sure.sum() < 200:
@@ -125,7 +125,7 @@ def screen(
     bare = smoothstep(0.2, 0.6, bare) * ~np.isin(unwrap.labels, _DARK_ITSELF)
     bare = bare * smoothstep(_STRAND_REACH, 0.5 * _STRAND_REACH, unwrap.away)
     strand = smoothstep(0.6 * _STRAND, _STRAND, darker) * bare
-    seen = unwrap.seen > 0.02
+    seen = unwrap.seen > SEEN
     weight = weight * (1.0 - _spread(bad * seen, atlas, _LIP_MARGIN * density))
     weight = weight * (1.0 - _spread(strand * seen, atlas, _MARGIN * density))
     return Screened(weight.astype(np.float32), bare.astype(np.float32))

@@ -55,6 +55,12 @@ class HeadSurface:
         return (self.lift.T @ (mean * total[:, None])) / np.maximum(weight, 1e-9)[:, None], weight
 
 
+def usual_weight(weights: np.ndarray) -> float:
+    """Median of those of the weights (C,) that are above 0; 1 where none is."""
+    seen = weights[weights > 0]
+    return float(np.median(seen)) if len(seen) else 1.0
+
+
 @dataclass(frozen=True)
 class TextureSpace:
     """A ``HeadSurface`` at a texture size.

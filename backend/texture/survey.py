@@ -14,7 +14,7 @@ from backend.rendering import spherical_harmonics as sh
 from backend.rendering.color import LUMINANCE
 from backend.texture.delight import PhotoSamples, shading
 from backend.texture.screening import TexelRegions, screen
-from backend.texture.surface import HeadSurface, TextureSpace
+from backend.texture.surface import HeadSurface, TextureSpace, usual_weight
 from backend.texture.unwrap import PhotoUnwrap, SurfaceView, unwrap_photo, view_surface
 
 MAX_PHOTOS = 12
@@ -120,7 +120,7 @@ def survey_photo(
     screened = screen(unwrap, lit, regions, face.monochrome or stained, space.skin, density)
     unwrap = replace(unwrap, weight=screened.weight)
     skin, seen = surface.at_cage(space.skin, unwrap.linear, unwrap.weight * bare)
-    typical = float(np.median(seen[seen > 0])) if (seen > 0).any() else 1.0
+    typical = usual_weight(seen)
     samples = PhotoSamples(
         linear=skin,
         weight=np.clip(seen / typical, 0.0, 1.0) * (seen > 0.02 * typical),

@@ -20,7 +20,7 @@ from backend.texture.agree import Agreement, image_at_cage
 from backend.texture.atlas import SurfaceAtlas
 from backend.texture.hair import HairEvidence, paint_hair
 from backend.texture.noise import fractal_noise, gradient_noise
-from backend.texture.surface import HeadSurface
+from backend.texture.surface import HeadSurface, usual_weight
 from backend.texture.surface_field import SurfaceOperators, smooth_field, weighted_median
 from backend.texture.survey import SurveyedPhoto, plain_skin
 from backend.texture.unwrap import SHARP
@@ -289,8 +289,7 @@ def _beard_votes(
     total = sum(p.samples.trust * p.unwrap.seen * np.isin(p.unwrap.labels, _FACE) for p in photos)
     votes = sum(p.samples.trust * p.unwrap.seen * (p.unwrap.labels == FaceClass.FACIAL_HAIR) for p in photos)
     mean, weight = surface.at_cage(atlas, (votes / np.maximum(total, 1e-6))[:, None], total)
-    typical = float(np.median(weight[weight > 0])) if (weight > 0).any() else 1.0
-    return mean[:, 0], np.clip(2.0 * weight / typical, 0.0, 1.0)
+    return mean[:, 0], np.clip(2.0 * weight / usual_weight(weight), 0.0, 1.0)
 
 
 def _dark_below(surface: HeadSurface, own: np.ndarray, weight: np.ndarray, positions: np.ndarray) -> np.ndarray:
