@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -22,7 +23,8 @@ class World:
     size: int
     device: torch.device
     control: dist.ProcessGroup | None = None
-    """CPU group for decisions, so that they never wait for the GPU's queue."""
+    """CPU group for decisions, so that they never wait for the GPU's queue; None: the default group, which nothing
+    may hold (see ``world``)."""
 
     @property
     def leads(self) -> bool:
@@ -100,7 +102,13 @@ def choose_device(name: str, local_rank: int = 0) -> torch.device:
 
 @contextmanager
 def world(device_name: str) -> Iterator[World]:
-    """Join the processes that ``torchrun`` started (NCCL on CUDA, gloo on CPUs), or be alone."""
+    """Join the processes that ``torchrun`` started (NCCL on CUDA, gloo on CPUs), or be alone.
+
+    At the end the group's threads have to be gone: one that is still alive when the interpreter shuts down may
+    abort the process, which torchrun takes for a failure. The threads end with the last reference to the group.
+    ``torch.distributed.nn.functional`` would keep one as a default argument if it were imported while there is a
+    group, which torch does by itself (for ``use_deterministic_algorithms``), so it is imported before.
+    """
     size = int(os.environ.get("WORLD_SIZE", "1"))
     device = choose_device(device_name, int(os.environ.get("LOCAL_RANK", "0")))
     if device.type == "cuda":
@@ -108,9 +116,10 @@ def world(device_name: str) -> Iterator[World]:
     if size == 1:
         yield World(0, 1, device)
         return
+    importlib.import_module("torch.distributed.nn.functional")
     dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
     try:
-        control = dist.new_group(backend="gloo") if device.type == "cuda" else dist.group.WORLD
+        control = dist.new_group(backend="gloo") if device.type == "cuda" else None
         yield World(dist.get_rank(), size, device, control)
     finally:
         dist.destroy_process_group()

@@ -24,6 +24,17 @@ pytestmark = pytest.mark.usefixtures("no_tensorboard", "one_thread")
 NO_TENSORBOARD = "import sys; sys.modules['torch.utils.tensorboard'] = None; "
 TRAINER = NO_TENSORBOARD + "from trainer.__main__ import main; sys.exit(main(sys.argv[1:]))"
 
+THREADS_LEFT = """
+import os, pathlib
+from trainer.__main__ import main
+code = main(sys.argv[1:])
+tasks = pathlib.Path("/proc/self/task")
+if tasks.exists():
+    names = [(task / "comm").read_text().strip() for task in tasks.iterdir()]
+    print("left:", *(name for name in names if "gloo" in name), flush=True)
+sys.exit(code)
+"""
+
 
 def environment() -> dict[str, str]:
     paths = os.pathsep.join((str(ROOT), str(Path(__file__).parent)))
@@ -79,10 +90,11 @@ def test_two_processes_of_torchrun_equal_one_that_accumulates(tmp_path: Path) ->
     file.write_text(recipe_to_toml(line_recipe(line_stage(**values))))
     launcher = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
     script = tmp_path / "start.py"
-    script.write_text(TRAINER)
+    script.write_text(NO_TENSORBOARD + THREADS_LEFT)
     done = run(str(script), str(file), "--out", str(tmp_path / "two"), "--device", "cpu", launcher=launcher)
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("finished after 8 steps") == 1, "only one process speaks"
+    assert "gloo" not in done.stdout, "a thread that outlives its group may abort the process when it ends"
     train(line_recipe(line_stage(accumulate=2, **values)), RunOptions(tmp_path / "one", device="cpu"))
     two, one = final_tensors(tmp_path / "two"), final_tensors(tmp_path / "one")
     assert two.keys() == one.keys()
