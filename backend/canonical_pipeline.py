@@ -18,9 +18,10 @@ from backend.photos.collect import collect
 from backend.photos.read import PhotoSource
 from backend.photos.surface_landmarks import SurfaceLandmarker
 from backend.progress import ProgressReporter, silent
+from backend.stages import WRITING
 
 PICTURES = "pictures"
-STAGES: tuple[tuple[str, float], ...] = (("photos", 0.5), (STAGE, 0.2), (PICTURES, 0.2), ("writing files", 0.1))
+STAGES: tuple[tuple[str, float], ...] = (("photos", 0.5), (STAGE, 0.2), (PICTURES, 0.2), (WRITING, 0.1))
 """Every stage that reports progress, in order, with its usual share of the whole time."""
 
 

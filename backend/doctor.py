@@ -76,7 +76,7 @@ TRAINED_MODELS = (
     TrainedModel("landmarks", "points of the face's surface", "the fit takes the detector's landmarks"),
     TrainedModel("lap", "canonical depth and albedo", "the fit starts from landmarks"),
     TrainedModel("learned_basis", "a face model whose encoder starts the fit", "the fit starts cold, from landmarks"),
-    TrainedModel("graph_face", "a non-linear face model", "the MakeHuman prior is used"),
+    TrainedModel("graph_face", "a non-linear face model", "the linear prior is used"),
     TrainedModel("detail", "wrinkles that follow the expression", "the mesh has no fine wrinkles"),
 )
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from backend.canonical.canonical_face import CanonicalFace
 from backend.canonical.networks import canonical_face, computing_device, lap_model
+from backend.choices import QUALITIES, TEXTURE_SIZES
 from backend.encoded.encoded_face import EncodedFace
 from backend.encoded.networks import basis_model, encoded_face
 from backend.errors import LikenessError
@@ -21,7 +22,7 @@ from backend.fitting.fitted_face import FittedFace
 from backend.fitting.options import fit_options_for
 from backend.fitting.personalise_bases import personalise
 from backend.geometry.template import load_template
-from backend.models.checkpoints import MODEL_NAMES, NOT_TRAINED
+from backend.models.checkpoints import MODEL_NAMES, NOT_TRAINED, NOT_USED
 from backend.models.landmarks import MODEL_NAME as LANDMARKS
 from backend.models.lap import MODEL_NAME as LAP
 from backend.models.learned_basis import MODEL_NAME as LEARNED_BASIS
@@ -36,23 +37,6 @@ from backend.progress import HeadPreview, PreviewReceiver, ProgressReporter, Sta
 from backend.rig.personalise import personalise_keys
 from backend.texture.albedo import build_albedo
 
-QUALITIES = ("fast", "standard", "best")
-TEXTURE_SIZES = (1024, 2048, 4096)
-STAGES: tuple[tuple[str, float], ...] = (
-    ("photos", 0.15),
-    ("canonical", 0.02),
-    ("personalise", 0.0),
-    ("encoder", 0.01),
-    ("landmarks", 0.07),
-    ("dense", 0.15),
-    ("cage", 0.05),
-    ("appearance", 0.05),
-    ("rig", 0.05),
-    ("texture", 0.30),
-    ("writing files", 0.15),
-)
-"""Every stage that reports progress, in order, with its usual share of the whole time."""
-
 
 @dataclass(frozen=True)
 class ReconstructOptions:
@@ -62,7 +46,7 @@ class ReconstructOptions:
     ----------
     quality : ``fast`` (landmarks only), ``standard`` or ``best``.
     texture_size : side of the albedo texture in pixels.
-    device : ``auto``, ``cpu`` or ``cuda``: where trained models run. Fit, rig and texture run on the CPU.
+    device : ``auto``, ``cpu`` or ``cuda``: where LAP and the learned face model run. All else runs on the CPU.
     lap : whether LAP's canonical face takes part, where its networks are trained.
     learned_basis : whether the learned face model's encoder starts the fit, where it is trained.
     personalise : whether its bases are tuned on the photos first.
@@ -93,6 +77,12 @@ class Reconstruction:
     previews: tuple[PhotoPreview, ...]
     collection: PhotoCollection
     fitted: FittedFace
+
+
+def without_models(options: ReconstructOptions) -> dict[str, str]:
+    """Name of each model -> why it took no part, if it takes none: switched off, or not trained."""
+    wanted = {LANDMARKS: options.collect.surface, LAP: options.lap, LEARNED_BASIS: options.learned_basis}
+    return {name: NOT_TRAINED if wanted.get(name, True) else NOT_USED for name in MODEL_NAMES}
 
 
 def reconstruct(
@@ -149,7 +139,7 @@ def reconstruct(
         texture = build_albedo(template, fitted, used, options.texture_size, progress)
     photos = tuple(asset_photo(photo, face) for photo, face in zip(fitted.photos, used, strict=True))
     parser = face_parser()
-    models = dict.fromkeys(MODEL_NAMES, NOT_TRAINED)
+    models = without_models(options)
     if parser is not None:
         models[PARSING] = parser.version
         models[PARSING_OPINION] = second_parser_version()
@@ -177,7 +167,7 @@ def reconstruct(
         models,
     )
     if options.personalise:
-        report["personalised"] = NOT_TRAINED if personal is None else personal.to_report()
+        report["personalised"] = models[LEARNED_BASIS] if personal is None else personal.to_report()
     asset = assemble(template, fitted.neutral, keys, texture.albedo, photos, report, texture.hair)
     previews = photo_previews(asset, fitted, used, template.regions["face"][head.vertex_start : head.vertex_stop])
     return Reconstruction(asset, previews, collection, fitted)

@@ -11,6 +11,13 @@ from backend.__main__ import main
 from backend.errors import EXIT_CODES, LikenessError
 
 
+def test_a_model_that_was_switched_off_is_not_called_untrained() -> None:
+    options = pipeline.ReconstructOptions(lap=False, collect=CollectOptions(surface=False))
+    said = pipeline.without_models(options)
+    assert said["lap"] == said["landmarks"] == "not used"
+    assert said["learned_basis"] == said["graph_face"] == "not trained"
+
+
 @pytest.fixture
 def asked(monkeypatch: pytest.MonkeyPatch) -> list[pipeline.ReconstructOptions]:
     """A pipeline that notes its options and finds nobody."""

@@ -10,13 +10,11 @@ import pytest
 from rich.console import Console
 
 from backend import __main__ as command
-from backend import pipeline
-from backend.command_line import parser, reconstruct_command
+from backend.command_line import reconstruct_command
 from backend.command_line.explain import explain
 from backend.command_line.photo_paths import check_there_are, find_photos
 from backend.command_line.progress_display import TerminalProgress, TimeLeft, format_seconds
 from backend.errors import EXIT_CODES, LikenessError
-from backend.exchange import all_or_none
 
 
 def touch(*paths: Path) -> None:
@@ -160,13 +158,3 @@ def test_the_verdict_table_says_why_a_photo_was_left_out() -> None:
     lines = [line.split() for line in file.getvalue().splitlines()]
     assert lines[1] == ["one.jpg", "yes", "0.81", "±1.3", "%"]
     assert lines[2] == ["[two].jpg", "no", "No", "face", "was", "found", "in", "it."]
-
-
-def test_the_parser_offers_what_the_pipeline_takes() -> None:
-    """The parser repeats these, because it must not import the pipeline to print its help."""
-    assert parser.QUALITIES == pipeline.QUALITIES
-    assert parser.TEXTURE_SIZES == pipeline.TEXTURE_SIZES
-
-
-def test_the_time_left_knows_the_stage_that_writes_the_files() -> None:
-    assert all_or_none.STAGE in dict(pipeline.STAGES)

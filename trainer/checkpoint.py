@@ -103,15 +103,18 @@ class CheckpointFolder:
         return sorted(path for path in self.folder.iterdir() if _FILE_NAME.fullmatch(path.name))
 
     def latest(self) -> Checkpoint | None:
-        """The latest checkpoint that can be read, None when there is none; leftovers of a kill are removed."""
-        for leftover in self.folder.glob(".*.part") if self.folder.is_dir() else ():
-            leftover.unlink(missing_ok=True)
+        """The latest checkpoint that can be read, None when there is none."""
         for path in reversed(self.files()):
             try:
                 return read_checkpoint(path)
             except (BrokenTensorFileError, KeyError, ValueError) as error:
                 print(f"{path.name} cannot be used ({error}); the one before it is tried.")
         return None
+
+    def remove_leftovers(self) -> None:
+        """Delete what a kill left half written. For whoever is about to write here: another run's file may be one."""
+        for leftover in self.folder.glob(".*.part") if self.folder.is_dir() else ():
+            leftover.unlink(missing_ok=True)
 
 
 def write_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
@@ -135,11 +138,6 @@ def read_checkpoint(path: Path) -> Checkpoint:
         parts[prefix][rest] = value
     state = RunState(**json.loads(file.metadata["state"]))
     return Checkpoint(state, parts["model"], parts["average"], parts["optimizer"])
-
-
-def read_state(path: Path) -> RunState:
-    """Only where the run stood when the file was written."""
-    return RunState(**json.loads(read_metadata(path)["state"]))
 
 
 def read_weights(path: Path) -> Mapping[str, Tensor]:

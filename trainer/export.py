@@ -169,7 +169,9 @@ class _CardFacts:
 def _model_card(facts: _CardFacts, log: Sequence[Mapping[str, Any]], sessions: Sequence[Mapping[str, Any]]) -> str:
     """The card as Markdown; every figure in it comes out of the run's own files."""
     model, recipe = facts.model, facts.recipe
-    count = sum(parameter.numel() for parameter in facts.stage.modules.parameters() if parameter.requires_grad)
+    exported = {tensor.data_ptr() for tensor in model.tensors.values()}
+    learnt = [parameter for parameter in facts.stage.modules.parameters() if parameter.requires_grad]
+    count = sum(parameter.numel() for parameter in learnt if parameter.data_ptr() in exported)
     size = sum(path.stat().st_size for path in facts.shards)
     step = facts.checkpoint.state.step
     stored = "float16" if facts.bits == 16 else "the large ones int8 with a step per channel, the rest float16"

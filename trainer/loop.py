@@ -153,6 +153,8 @@ class _Session:
             raise RecipeError(f"There is no checkpoint to resume in {folder}.", "Start it without --resume.")
         if self.options.init_from is not None:
             raise RecipeError("--resume and --init-from exclude each other.")
+        if self.world.leads:
+            self.checkpoints.remove_leftovers()
         self.state = checkpoint.state
         return checkpoint
 

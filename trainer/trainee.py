@@ -77,6 +77,8 @@ class Trainee:
 
     def restore(self, checkpoint: Checkpoint) -> None:
         """Continue from a checkpoint of this very stage; raises ``ValueError`` when it does not fit."""
+        if self.average.keys() - checkpoint.average.keys():
+            raise ValueError("it has no averaged weights; leave ema as it was")
         try:
             self.modules.load_state_dict(dict(checkpoint.model))
         except RuntimeError as error:

@@ -6,13 +6,10 @@ import argparse
 from pathlib import Path
 
 from backend import __version__
+from backend.choices import DEVICES, QUALITIES, TEXTURE_SIZES
 from backend.command_line.canonical_parser import add_canonical
 from backend.command_line.transfer_parser import add_transfer
 from backend.errors import EXIT_CODES
-
-QUALITIES = ("fast", "standard", "best")
-TEXTURE_SIZES = (1024, 2048, 4096)
-DEVICES = ("auto", "cpu", "cuda")
 
 _EXIT_CODE_MEANINGS = {
     "internal": "an error in Likeness itself",

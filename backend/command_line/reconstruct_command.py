@@ -17,6 +17,7 @@ from backend.command_line.photo_paths import check_there_are, find_photos
 from backend.command_line.progress_display import TerminalProgress, format_seconds
 from backend.errors import LikenessError
 from backend.exchange.all_or_none import check_writable
+from backend.stages import FILE_SHARES
 
 
 def run_reconstruct(arguments: argparse.Namespace) -> None:
@@ -35,7 +36,7 @@ def run_reconstruct(arguments: argparse.Namespace) -> None:
         from backend.exchange.folder import write_folder
         from backend.photos.collect import CollectOptions
         from backend.photos.read import PhotoSource
-        from backend.pipeline import STAGES, ReconstructOptions, reconstruct
+        from backend.pipeline import ReconstructOptions, reconstruct
 
         sources = [PhotoSource(name, path=path) for name, path in photos]
         options = ReconstructOptions(
@@ -47,7 +48,7 @@ def run_reconstruct(arguments: argparse.Namespace) -> None:
             personalise=arguments.personalise,
             collect=CollectOptions(surface=not arguments.no_landmark_net),
         )
-        with TerminalProgress(err, dict(STAGES)) as progress:
+        with TerminalProgress(err, FILE_SHARES) as progress:
             reconstruction = reconstruct(sources, options, progress)
             write_folder(reconstruction.asset, reconstruction.previews, arguments.out, progress)
     out.print(verdict_table(reconstruction.asset.report["photos"]))

@@ -12,6 +12,7 @@ from backend.command_line.photo_paths import PHOTO_SUFFIXES, find_photos
 from backend.command_line.progress_display import TerminalProgress, format_seconds
 from backend.errors import LikenessError
 from backend.exchange.all_or_none import check_writable
+from backend.stages import TRANSFER_SHARES
 
 
 def run_transfer(arguments: argparse.Namespace) -> None:
@@ -31,9 +32,9 @@ def run_transfer(arguments: argparse.Namespace) -> None:
 
         take = read_live_link(sources[0])
     else:
-        from backend.expression.transfer import STAGES, transfer_photos, transfer_sequence, transfer_video
+        from backend.expression.transfer import transfer_photos, transfer_sequence, transfer_video
 
-        with TerminalProgress(err, dict(STAGES)) as progress:
+        with TerminalProgress(err, TRANSFER_SHARES) as progress:
             if any(source.is_dir() or source.suffix.lower() in PHOTO_SUFFIXES for source in sources):
                 photos = find_photos(sources)
                 if arguments.fps is None:

@@ -12,8 +12,7 @@ from pathlib import Path
 
 from backend.errors import LikenessError
 from backend.progress import ProgressReporter, silent
-
-STAGE = "writing files"
+from backend.stages import WRITING
 
 
 def write_together(
@@ -29,12 +28,12 @@ def write_together(
     out_dir = Path(out_dir)
     with _disk_errors_named(out_dir), _temporary_folder(out_dir) as temporary:
         for number, step in enumerate(steps):
-            progress(STAGE, number / len(steps))
+            progress(WRITING, number / len(steps))
             step(temporary)
         for name in names:
             _flush_to_disk(temporary / name)
         _move_into_place(temporary, out_dir, names)
-    progress(STAGE, 1.0)
+    progress(WRITING, 1.0)
 
 
 def check_writable(out_dir: Path) -> None:

@@ -84,7 +84,7 @@ def build_report(
     photos : the used photos.
     seconds : wall seconds per stage; ``seconds.total`` is their sum unless ``seconds["total"]`` says it.
     settings : quality, texture size, device and whatever else decides the result, JSON-ready.
-    models : name -> version of every model that took part, or that it is not trained.
+    models : name -> version of every model that took part, or that it is not trained, or was not to be used.
     """
     rejected_by_fit = dict(rejected)
     errors = {photo.name: photo for photo in photos}

@@ -39,9 +39,6 @@ from backend.photos.detect import detect_faces
 from backend.photos.read import PhotoSource, PhotoUnreadableError, read_photo
 from backend.progress import ProgressReporter, silent
 
-STAGES: tuple[tuple[str, float], ...] = (("identity", 0.15), ("expression", 0.85))
-"""Stage names of ``progress`` and their usual share of the time."""
-
 ANCHORS = 8
 """Frames that tell the camera, and the identity where none is given."""
 MOST_IDENTITY_PHOTOS = 16

@@ -366,7 +366,6 @@ def _fitted_face(state: FitState) -> FittedFace:
                 light=appearance.light[number],
                 landmark_error_percent=float(100.0 * error),
                 photometric_error=float(appearance.photometric_error[number]),
-                weight=1.0,
             )
         )
     return FittedFace(

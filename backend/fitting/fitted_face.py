@@ -25,7 +25,6 @@ class FittedPhoto:
     landmark_error_percent : median distance of projected and found landmarks, in per cent of the distance of the
         eyes' outer corners.
     photometric_error : mean absolute difference of render and photo over visible skin, in sRGB units 0-1.
-    weight : how much the photo was trusted, 0-1 (robust across photos).
     """
 
     name: str
@@ -35,7 +34,6 @@ class FittedPhoto:
     light: np.ndarray
     landmark_error_percent: float
     photometric_error: float
-    weight: float
 
 
 @dataclass(frozen=True)

@@ -32,7 +32,7 @@ MODEL_NAMES: tuple[str, ...] = (
     "detail",
 )
 """Every network of the design; one that is not trained yet is named as such wherever models are listed."""
-NOT_TRAINED = "not trained"
+NOT_TRAINED, NOT_USED = "not trained", "not used"
 SHARD_BYTES = 16_000_000
 SHARD_NAME = re.compile(r"(?P<model>.+)-(?P<number>\d{5})-of-(?P<count>\d{5})\.safetensors")
 TORCH_TYPES: dict[str, torch.dtype] = {

@@ -8,10 +8,11 @@ from dataclasses import asdict
 from typing import Any
 
 from backend import __version__
+from backend.choices import DEVICES, QUALITIES, TEXTURE_SIZES
 from backend.service.job import Job, JobError, JobState
 from backend.service.limits import Limits, Timing
-from backend.service.messages import DEVICES, PROTOCOL, PROTOCOLS, QUALITIES, TEXTURE_SIZES, ProtocolError
-from backend.service.stages import STAGES, TRANSFER_STAGES
+from backend.service.messages import PROTOCOL, PROTOCOLS, ProtocolError
+from backend.stages import STAGES, TRANSFER_STAGES
 
 
 def with_request(request: str | None) -> dict[str, str]:

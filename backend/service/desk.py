@@ -12,8 +12,8 @@ from backend.service.job import Job, JobError, JobKind, JobProgress, JobState
 from backend.service.job_book import JobBook
 from backend.service.limits import Limits, Timing
 from backend.service.messages import NewJob
-from backend.service.stages import STARTING, sentence_for
 from backend.service.worker_process import ENDED, WorkerProcess
+from backend.stages import STARTING, sentence_for
 
 _log = logging.getLogger(__name__)
 _CANCELLED = {

@@ -7,7 +7,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from backend.service.messages import JobOptions, NewJob, Submit
-from backend.service.stages import STARTING
+from backend.stages import STARTING
 
 
 class JobKind(StrEnum):

@@ -5,17 +5,15 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import msgspec
 
+from backend.choices import Device, Quality, TextureSize
 from backend.service.limits import Limits
 
 PROTOCOL = 1
 PROTOCOLS = (1,)
-QUALITIES = ("fast", "standard", "best")
-TEXTURE_SIZES = (1024, 2048, 4096)
-DEVICES = ("auto", "cpu", "cuda")
 
 _Request = Annotated[str, msgspec.Meta(max_length=64)] | None
 _JobId = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{32}\Z")]
@@ -45,9 +43,9 @@ class Hello(_Message, frozen=True, kw_only=True, tag="hello", forbid_unknown_fie
 class JobOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What a job may be told."""
 
-    quality: Literal["fast", "standard", "best"] = "standard"
-    texture_size: Literal[1024, 2048, 4096] = 2048
-    device: Literal["auto", "cpu", "cuda"] = "auto"
+    quality: Quality = "standard"
+    texture_size: TextureSize = 2048
+    device: Device = "auto"
     lap: bool = True
     learned_basis: bool = True
 

@@ -22,8 +22,8 @@ from backend.photos.read import PhotoSource
 from backend.pipeline import ReconstructOptions, reconstruct
 from backend.progress import HeadPreview
 from backend.rendering.render import STUDIO_LIGHT, render_mesh
-from backend.service.stages import SENDING
 from backend.service.worker import JobReporter, Task
+from backend.stages import SENDING
 
 PREVIEW_SIDE = 256
 PREVIEW_YAW = 20.0

@@ -33,7 +33,7 @@ from backend.service.explain import explain
 from backend.service.frames import BrokenFramesError, read_frames, write_frames
 from backend.service.limits import RESULT_HEADER_BYTES
 from backend.service.messages import JobOptions
-from backend.service.stages import SHARES, TRANSFER_SHARES
+from backend.stages import SHARES, TRANSFER_SHARES
 
 PROGRESS_SECONDS = 0.1
 

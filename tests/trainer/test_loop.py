@@ -10,7 +10,7 @@ import pytest
 import torch
 from loop_parts import PointsConfig, line_recipe, line_stage
 
-from trainer.checkpoint import Checkpoint, CheckpointFolder, RunState, read_checkpoint, read_state
+from trainer.checkpoint import Checkpoint, CheckpointFolder, RunState, read_checkpoint
 from trainer.contracts import OptimizerConfig
 from trainer.logs import read_log, read_sessions
 from trainer.loop import RunOptions, TrainingDivergedError, train
@@ -115,6 +115,13 @@ def test_interrupted_at_any_step_it_ends_with_the_same_bits(tmp_path: Path, ema:
     assert len(read_sessions(tmp_path / "parts")) == session + 1
 
 
+def test_averaging_cannot_begin_in_the_middle(tmp_path: Path) -> None:
+    stopped = line_recipe(line_stage(steps=7))
+    train(stopped, options(tmp_path, minutes=9 / 60), clock=Ticking())
+    with pytest.raises(RecipeError, match="leave ema as it was"):
+        train(line_recipe(line_stage(steps=7, ema=0.9)), options(tmp_path, resume=True))
+
+
 def test_a_step_with_a_loss_that_is_not_finite_is_skipped(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     trap = PointsConfig(trap="nan", trap_at=17)
     state = train(line_recipe(line_stage(source=trap, ema=0.9)), options(tmp_path))
@@ -194,7 +201,7 @@ def test_the_best_weights_are_kept(tmp_path: Path) -> None:
     state = train(line_recipe(stage, validate_steps=1), options(tmp_path))
     errors = {row["step"]: row["values"]["error"] for row in read_log(tmp_path) if row["kind"] == "validation"}
     best_step = min(errors, key=errors.get)
-    kept = read_state(CheckpointFolder(tmp_path / "checkpoints").best_path(0))
+    kept = read_checkpoint(CheckpointFolder(tmp_path / "checkpoints").best_path(0)).state
     assert kept.step == best_step < 20
     assert state.best == pytest.approx(errors[best_step])
 

@@ -51,7 +51,7 @@ def fitted_to(asset: FaceAsset, brightness: float, face: PhotoFace) -> PhotoPrev
     """The preview of one photo whose fit took the skin for a grey of ``brightness`` (linear)."""
     neutral = np.concatenate([part.vertices for part in asset.parts])
     head = len(asset.parts[0].vertices)
-    photo = FittedPhoto("a photo.jpg", front_camera(), np.zeros(52), neutral, neutral_light(), 1.0, 0.1, 1.0)
+    photo = FittedPhoto("a photo.jpg", front_camera(), np.zeros(52), neutral, neutral_light(), 1.0, 0.1)
     albedo = np.full((head, 3), brightness, np.float32)
     fitted = FittedFace(np.zeros(1), neutral, albedo, (photo,))
     (shown,) = photo_previews(asset, fitted, (face,), np.ones(head, np.float32))

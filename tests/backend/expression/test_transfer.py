@@ -16,6 +16,7 @@ from backend.expression.transfer import transfer_video
 from backend.expression.video import _next_slot
 from backend.geometry.template import load_template
 from backend.rig.arkit import ARKIT_INDEX
+from backend.stages import TRANSFER_SHARES
 from trainer.data.people.source import PeopleConfig
 from trainer.evaluate.expressions import SEED, known_pictures, read_photos
 
@@ -62,6 +63,7 @@ def test_faceless_frames_are_marked_and_interpolated(take: ExpressionTake) -> No
 
 def test_cancelling_stops_a_video(clip: tuple[Path, np.ndarray]) -> None:
     def stop(stage: str, fraction: float) -> None:
+        assert stage in TRANSFER_SHARES
         raise Cancelled
 
     with pytest.raises(Cancelled):

@@ -17,6 +17,7 @@ from service_client import ROOT, ServiceClient
 from backend.exchange.face_asset import PART_NAMES
 from backend.exchange.wire import decode_face
 from backend.rig.arkit import ARKIT_NAMES
+from backend.stages import SHARES
 
 pytestmark = [pytest.mark.photos, pytest.mark.slow]
 LONG = 240.0
@@ -72,6 +73,8 @@ def test_photographs_become_a_head(client: ServiceClient, photos: list[bytes]) -
     assert [photo["used"] for photo in asset.report["photos"]].count(True) == len(asset.photos) >= 1
     assert {photo.name for photo in asset.photos} <= {"photo 0.jpg", "photo 1.jpg"}
 
+    stages = {message["stage"] for message in client.ignored if message.type == "progress"}
+    assert {"photos", "landmarks", "texture"} <= stages <= SHARES.keys()
     previews = [message for message in client.ignored if message.type == "preview"]
     assert previews
     vertices, quads, picture = previews[-1].buffers

@@ -18,7 +18,6 @@ from service_client import Message, ServerProcess, ServiceClient, photo_headers
 from backend.errors import Cancelled, LikenessError
 from backend.geometry.template import load_template
 from backend.service.messages import JobOptions
-from backend.service.stages import TRANSFER_SHARES, TRANSFER_STAGES
 from backend.service.worker import Task
 
 GUEST = tuple(key.decode() for key in zmq.curve_keypair())
@@ -153,13 +152,6 @@ def test_a_transfer_has_a_time_limit_of_its_own(start_server: Callable[..., Serv
     assert client.last_message(video(client, "longer", b"sleep 0.6")["job"]).type == "result"
     error = client.last_message(video(client, "too-long", b"stuck 30")["job"])
     assert error["code"] == "time_limit" and error["sentence"].startswith("The transfer took longer")
-
-
-def test_stages_are_those_of_the_solver() -> None:
-    from backend.expression.transfer import STAGES
-
-    assert [stage.name for stage in TRANSFER_STAGES][1:] == [name for name, _ in STAGES]
-    assert {name: share for name, share in TRANSFER_SHARES.items() if share} == dict(STAGES)
 
 
 @pytest.fixture(scope="module")

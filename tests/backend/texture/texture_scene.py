@@ -120,7 +120,7 @@ def make_scene(
         face = _photograph(template, fine, vertices, camera, truth, light, background, f"photo{index}.png", shot)
         faces.append(face)
         believed = light if fitted_light is None else fitted_light
-        photos.append(FittedPhoto(face.name, camera, expression, vertices, believed, 1.0, 0.02, 1.0))
+        photos.append(FittedPhoto(face.name, camera, expression, vertices, believed, 1.0, 0.02))
     albedo = np.broadcast_to(TONE, (template.head.vertex_stop, 3)).astype(np.float32)
     fitted = FittedFace(np.zeros(len(template.identity_modes)), template.vertices, albedo, tuple(photos))
     return Scene(template, fitted, tuple(faces), truth, covered)

@@ -1,4 +1,4 @@
-"""The stages of a job as a person reads them."""
+"""The stages of a job: what takes how long, and what a person reads meanwhile."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class Stage:
     sentence: str
 
 
-STARTING, SENDING = "starting", "sending"
+STARTING, SENDING, WRITING = "starting", "sending", "writing files"
 STAGES: tuple[Stage, ...] = (
     Stage(STARTING, 0.0, "Starting up"),
     Stage("photos", 0.13, "Looking at the photos"),
@@ -41,6 +41,8 @@ TRANSFER_STAGES: tuple[Stage, ...] = (
 SENTENCES = {stage.name: stage.sentence for stage in STAGES + TRANSFER_STAGES}
 SHARES = {stage.name: stage.share for stage in STAGES}
 TRANSFER_SHARES = {stage.name: stage.share for stage in TRANSFER_STAGES}
+FILE_SHARES = {name: share for name, share in SHARES.items() if name not in (STARTING, SENDING)} | {WRITING: 0.13}
+"""Of a job that ends in files, on the same scale."""
 
 
 def sentence_for(stage: str) -> str:

@@ -1,0 +1,13 @@
+"""What a job may be told, for the command line, the service and the pipeline alike. Imports nothing heavy."""
+
+from __future__ import annotations
+
+from typing import Literal, get_args
+
+Quality = Literal["fast", "standard", "best"]
+TextureSize = Literal[1024, 2048, 4096]
+Device = Literal["auto", "cpu", "cuda"]
+
+QUALITIES: tuple[str, ...] = get_args(Quality)
+TEXTURE_SIZES: tuple[int, ...] = get_args(TextureSize)
+DEVICES: tuple[str, ...] = get_args(Device)
