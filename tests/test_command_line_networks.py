@@ -9,6 +9,7 @@ import pytest
 from backend import pipeline
 from backend.__main__ import main
 from backend.errors import EXIT_CODES, LikenessError
+from backend.photos.collect import CollectOptions
 
 
 def test_a_model_that_was_switched_off_is_not_called_untrained() -> None:
