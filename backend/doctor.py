@@ -56,7 +56,7 @@ OPTIONAL_PARTS = (
     OptionalPart(
         "face_recognition",
         "is it the same person? for the evaluation",
-        "see the README's section on evaluation",
+        "see the README's section on optional parts",
     ),
 )
 

@@ -26,7 +26,7 @@ class FaceCandidate:
     landmarks : (478, 3) float32 in pixels of the decoded photo.
     size_px : height of the face in pixels of the decoded photo.
     pose : rough turn of the head.
-    descriptor : vector of ``identity.identity_model()``.
+    descriptor : vector of ``identity.IdentityModel``.
     fingerprint : unit vector that copies of one picture share, see ``picture_fingerprint``.
     small_crop : (S, S, 3) uint8 head crop, S at most 512.
     small_labels : (S, S) uint8 of ``FaceClass``.

@@ -15,7 +15,7 @@ from backend.photos.crop import MAX_CROP_SIDE, HeadCrop, crop_head
 from backend.photos.detect import detect_faces
 from backend.photos.habits import decide_alike, with_habits
 from backend.photos.habitual_glasses import with_habitual_glasses
-from backend.photos.identity import IdentityModel, identity_model
+from backend.photos.identity import GradientIdentity, IdentityModel
 from backend.photos.landmarks import find_landmarks, head_pose
 from backend.photos.masks import enlarge_labels, look_at_face
 from backend.photos.quality import face_size_px, is_monochrome, measure_quality
@@ -44,7 +44,7 @@ class CollectOptions:
     max_crop_side : largest side of a head crop in pixels.
     kept_crop_bytes : head crops are kept in memory up to this many bytes; the rest is decoded a second time when used.
     limits : what a file may cost.
-    identity : tells people apart; None takes the best that is installed.
+    identity : tells people apart.
     surface : whether the landmark net looks at the faces that are used, where it is trained.
     """
 
@@ -53,7 +53,7 @@ class CollectOptions:
     max_crop_side: int = MAX_CROP_SIDE
     kept_crop_bytes: int = 256 * 2**20
     limits: ReadLimits = field(default_factory=ReadLimits)
-    identity: IdentityModel | None = None
+    identity: IdentityModel = field(default_factory=GradientIdentity)
     surface: bool = True
 
 
@@ -91,7 +91,6 @@ def collect(
             f"{len(sources)} photos were given; the limit is {options.max_photos}.",
             f"Give fewer: at most {options.max_used} are used.",
         )
-    model = options.identity or identity_model()
     names = unique_names([source.name for source in sources])
     analysed: list[_Analysed] = []
     crops: dict[int, dict[int, HeadCrop]] = {}  # photo -> face -> crop, as far as they fit into memory
@@ -101,14 +100,14 @@ def collect(
         if isinstance(photo, PhotoUnreadableError):
             analysed.append(_Analysed((0, 0), None, 0, (), str(photo)))
             continue
-        result, cut = _analyse(index, photo, options, model)
+        result, cut = _analyse(index, photo, options)
         analysed.append(result)
         size = sum(crop.pixels.nbytes for crop in cut)
         if size <= room:
             crops[index] = dict(enumerate(cut))
             room -= size
     _raise_without_faces(analysed, names)
-    choice = screen([photo.faces for photo in analysed], names, model, options.max_used)
+    choice = screen([photo.faces for photo in analysed], names, options.identity, options.max_used)
     faces = []
     worn = with_habits([candidate.worn for candidate in choice.used])
     for position, candidate in enumerate(choice.used):
@@ -159,9 +158,7 @@ def _decoded(sources: Sequence[PhotoSource], limits: ReadLimits) -> Iterator[Dec
             yield photo
 
 
-def _analyse(
-    index: int, photo: DecodedPhoto, options: CollectOptions, model: IdentityModel
-) -> tuple[_Analysed, list[HeadCrop]]:
+def _analyse(index: int, photo: DecodedPhoto, options: CollectOptions) -> tuple[_Analysed, list[HeadCrop]]:
     """Everything that has to be known of a photo's faces, and their head crops."""
     faces, crops = [], []
     found = detect_faces(photo.pixels)
@@ -172,7 +169,7 @@ def _analyse(
         if landmarks is None:
             continue
         crop = crop_head(photo.pixels, landmarks, options.max_crop_side)
-        faces.append(_candidate(index, landmarks, crop, model))
+        faces.append(_candidate(index, landmarks, crop, options.identity))
         crops.append(crop)
     failure = "" if faces else NO_FACE_REASON
     return _Analysed(photo.source_size, photo.focal_px, photo.pixels.shape[1], tuple(faces), failure), crops

@@ -1,14 +1,12 @@
-"""Do two photos show the same person? A light descriptor, and a stronger one where ``face_recognition`` is installed.
+"""Do two photos show the same person? A light descriptor.
 
-The built-in descriptor is a histogram of oriented gradients (Dalal and Triggs 2005) of the frontalised face after the
+It is a histogram of oriented gradients (Dalal and Triggs 2005) of the frontalised face after the
 contrast normalisation of Tan and Triggs (2010), projected by linear discriminant analysis. It tells most people apart,
 not all: decisions from it want several photos or a wide margin.
 """
 
 from __future__ import annotations
 
-import threading
-import warnings
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
@@ -25,7 +23,6 @@ _CELL = 8
 _BINS = 8
 _WINDOW_SIDE = 192
 _WINDOW_PER_FACE = 1.25
-_EMBEDDING_SIDE = 256
 
 
 @dataclass(frozen=True)
@@ -58,7 +55,7 @@ class IdentityModel(Protocol):
 
 
 class GradientIdentity:
-    """The built-in descriptor, 128-D; similarity is the cosine."""
+    """128-D; similarity is the cosine."""
 
     evidence = Evidence(same=0.32, different=0.03, stranger=0.06, consistent=0.18)
 
@@ -71,40 +68,6 @@ class GradientIdentity:
     def similarities(self, vectors: np.ndarray) -> np.ndarray:
         """Cosines."""
         return vectors @ vectors.T
-
-
-class EmbeddingIdentity:
-    """The 128-D embedding of the package ``face_recognition`` (dlib); similarity is 1 - distance."""
-
-    evidence = Evidence(same=0.59, different=0.16, stranger=0.36, consistent=0.42)
-
-    def __init__(self) -> None:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # its model package warns about setuptools
-            import face_recognition
-        self._encode = face_recognition.face_encodings
-        self._lock = threading.Lock()
-
-    def describe(self, pixels: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
-        """(128,) embedding of the face with landmarks (478, 3) in (H, W, 3) pixels."""
-        window = landmark_window(landmarks, 1.6)
-        low, high = round(_EMBEDDING_SIDE * 0.1875), round(_EMBEDDING_SIDE * 0.8125)
-        with self._lock:
-            face = window.cut(pixels, _EMBEDDING_SIDE)
-            return self._encode(face, known_face_locations=[(low, high, high, low)])[0]
-
-    def similarities(self, vectors: np.ndarray) -> np.ndarray:
-        """1 - Euclidean distances."""
-        return 1.0 - np.linalg.norm(vectors[:, None] - vectors[None], axis=2)
-
-
-@cache
-def identity_model() -> IdentityModel:
-    """The best descriptor that is installed; one per process."""
-    try:
-        return EmbeddingIdentity()
-    except (ImportError, SystemExit, RuntimeError, OSError):  # the package exits when its models are missing
-        return GradientIdentity()
 
 
 def gradient_histogram(pixels: np.ndarray, landmarks: np.ndarray) -> np.ndarray:

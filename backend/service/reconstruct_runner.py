@@ -16,7 +16,6 @@ from backend.geometry.template import load_template
 from backend.geometry.topology import triangles_from_quads
 from backend.models.checkpoints import ASSETS, MODEL_NAMES
 from backend.photos import mediapipe_models
-from backend.photos.identity import identity_model
 from backend.photos.masks import face_parser, second_parser
 from backend.photos.read import PhotoSource
 from backend.pipeline import ReconstructOptions, reconstruct
@@ -44,7 +43,6 @@ def warm(device: str) -> dict[str, Any]:
     mediapipe_models.face_mesh()
     mediapipe_models.person_segmenter()
     mediapipe_models.hand_finder()
-    identity_model()
     face_parser()
     second_parser()
     lap_model(found)

@@ -9,13 +9,15 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+from backend.canonical.networks import lap_model
+from backend.encoded.networks import basis_model
 from backend.errors import LikenessError
-from backend.fitting.fit import fit_face
 from backend.fitting.options import fit_options_for
 from backend.geometry.template import load_template
 from backend.photos.collect import collect
 from backend.photos.collection import PhotoCollection, PhotoFace
 from backend.photos.read import PhotoSource
+from trainer.evaluate.estimate import fit_with
 from trainer.evaluate.likeness import people_folders
 from trainer.evaluate.metrics.reprojection import reproject_held_out
 
@@ -34,10 +36,10 @@ def held_out_errors(collection: PhotoCollection, quality: str, most: int) -> dic
     faces = collection.faces
     if len(faces) < 2:
         raise LikenessError("no_photo", "There is only one usable photo.", "Leaving one out needs at least two.")
-    errors = {}
+    networks, basis, errors = lap_model(), basis_model(), {}
     for index in np.unique(np.linspace(0, len(faces) - 1, min(most, len(faces))).round().astype(int)):
         rest = PhotoCollection(tuple(face for i, face in enumerate(faces) if i != index), collection.verdicts)
-        neutral = fit_face(rest, fit_options_for(quality)).neutral
+        neutral = fit_with(rest, fit_options_for(quality), networks, basis).neutral
         face = faces[index]
         errors[face.name] = tuple(
             reproject_held_out(shape, face.landmarks, photo_centre(face)).error_percent

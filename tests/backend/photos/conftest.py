@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from backend.photos.collect import CollectOptions
-from backend.photos.identity import GradientIdentity
 
 
 @pytest.fixture(scope="session")
@@ -26,5 +25,5 @@ def people(photo_dir: Path) -> Callable[[str], list[Path]]:
 
 @pytest.fixture(scope="session")
 def options() -> CollectOptions:
-    """The defaults with the descriptor that is always there, so that results do not hang on what is installed."""
-    return CollectOptions(identity=GradientIdentity())
+    """The defaults."""
+    return CollectOptions()
