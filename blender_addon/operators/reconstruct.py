@@ -9,7 +9,9 @@ from .. import timer
 from ..errors import AddonError
 from ..runner import Phase
 from ..scene import solve_again, tags
+from ..scene.own_head import own_id
 from ..session import Job, listed_photos, run_to_end, session
+from ..ui import redraw
 from ..ui.preferences import chosen_backend, preferences
 
 
@@ -92,8 +94,10 @@ class ReconstructFace(bpy.types.Operator):
             collection = tags.active_head(context)
             if collection is None:
                 raise AddonError("There is no head to solve again.", "Select a head that Likeness made.", "no_head")
-            into = str(collection[tags.HEAD_ID])
             photos, given = solve_again.photos_of(collection, context.scene)
+            into, parted = own_id(collection)
+            if parted and not bpy.app.background:
+                redraw.push_undo("Part Head from Its Copies")  # so that no undo meanwhile brings the shared id back
         else:
             photos, given = listed_photos(context.scene)
         return Job(

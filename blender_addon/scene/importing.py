@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import uuid
 from collections.abc import Callable, Generator, Iterator, Sequence
+from dataclasses import dataclass
 
 import bpy
 
@@ -16,6 +17,7 @@ from .drivers import drive_keys
 from .images import file_bytes, packed_image, replace_packed
 from .materials import material_for_part
 from .meshes import add_keys, new_mesh, same_topology, update_mesh
+from .own_head import check_editable
 from .photo_files import PhotoFile, blender_reads, exif_turn
 
 KEYS_PER_SLICE = 18
@@ -23,9 +25,22 @@ COLLECTION_NAME = "Likeness"
 CAMERAS_NAME = "Photos"
 
 
+@dataclass(frozen=True)
+class Place:
+    """Where a head goes, by names: the scene, and the view layer of it in which the head becomes the active object."""
+
+    scene: str
+    view_layer: str
+
+    @classmethod
+    def shown(cls, context: bpy.types.Context) -> Place:
+        """What the context's window shows."""
+        return cls(context.scene.name, context.view_layer.name)
+
+
 def import_steps(
     result: HeadResult,
-    context: bpy.types.Context,
+    place: Place,
     photos: Sequence[PhotoFile] = (),
     into: str | None = None,
     pack_photos: bool = True,
@@ -40,6 +55,7 @@ def import_steps(
     ----------
     photos : the files that were submitted, used or not, in the order of the submit. They are stored in the .blend
         (``pack_photos``) or referred to by their paths, are the cameras' backgrounds, and are there to solve again.
+    place : the scene that gets a new head, and of copies of the head ``into`` tells which is meant.
     into : ``collection[tags.HEAD_ID]`` of the head to solve again: its collection, objects, materials, modifiers,
         animation and foreign shape keys stay; shapes, textures and cameras are replaced. None makes a new head.
 
@@ -55,9 +71,9 @@ def import_steps(
     ------
     AddonError : one sentence, when the head was removed meanwhile or the data makes no valid mesh.
     """
+    build = _Build(result, place, tuple(photos), into, pack_photos)
     if into is not None:
-        _check_editable(tags.collection_of_id(into))
-    build = _Build(result, context.scene.name, context.view_layer.name, tuple(photos), into, pack_photos)
+        check_editable(build.collection())
     steps = list(build.steps())
     try:
         for number, step in enumerate(steps):
@@ -71,17 +87,6 @@ def import_steps(
     return build.collection().name
 
 
-def _check_editable(collection: bpy.types.Collection | None) -> None:
-    if collection is None:
-        raise AddonError("The head that was to be solved again is not in this file any more.", "", "head_gone")
-    if collection.library is not None:
-        raise AddonError(
-            f"The head {collection.name} is linked from another file.",
-            "Open that file and solve it again there.",
-            "linked",
-        )
-
-
 def import_head(
     result: HeadResult,
     context: bpy.types.Context,
@@ -89,8 +94,8 @@ def import_head(
     into: str | None = None,
     pack_photos: bool = True,
 ) -> bpy.types.Collection:
-    """``import_steps`` at once; returns the head's collection."""
-    steps = import_steps(result, context, photos, into, pack_photos)
+    """``import_steps`` at once into what ``context`` shows; returns the head's collection."""
+    steps = import_steps(result, Place.shown(context), photos, into, pack_photos)
     while True:
         try:
             next(steps)
@@ -116,13 +121,12 @@ class _Build:
     def __init__(
         self,
         result: HeadResult,
-        scene: str,
-        view_layer: str,
+        place: Place,
         photos: tuple[PhotoFile, ...],
         into: str | None,
         pack_photos: bool,
     ) -> None:
-        self.result, self.scene, self.view_layer = result, scene, view_layer
+        self.result, self.place = result, place
         self.photos, self.pack_photos = photos, pack_photos
         self.new = into is None
         self.head_id = into or uuid.uuid4().hex
@@ -143,7 +147,7 @@ class _Build:
         yield self._show
 
     def collection(self) -> bpy.types.Collection:
-        found = tags.collection_of_id(self.head_id)
+        found = tags.collection_of_id(self.head_id, bpy.data.scenes.get(self.place.scene))
         if found is None:
             raise AddonError("The head was removed while it was being imported.", "Import it again.", "head_gone")
         return found
@@ -235,8 +239,10 @@ class _Build:
             replace_packed(image, data)
 
     def _photo_image(self, name: str) -> bpy.types.Image | None:
+        """The image of a photo, as the head's list has it: copies of a head share these; else the head's own."""
+        listed = (g.get("image") for g in self.collection().get(tags.PHOTOS, ()) if g["name"] == name)
         own = (image for image in bpy.data.images if image.get(tags.HEAD_ID) == self.head_id)
-        return next((image for image in own if image.get(tags.PHOTO) == name), None)
+        return next(filter(None, (*listed, *(image for image in own if image.get(tags.PHOTO) == name))), None)
 
     def _camera(self, photo: ResultPhoto) -> None:
         collection = self.collection()
@@ -279,13 +285,13 @@ class _Build:
 
     def _show(self) -> None:
         """Link a new head into the scene, select it alone and make it active."""
-        scene = bpy.data.scenes.get(self.scene)
+        scene = bpy.data.scenes.get(self.place.scene)
         if scene is None:
             raise AddonError("The scene was removed while the head was being imported.", "Import it again.")
         collection = self.collection()
         if self.new:
             scene.collection.children.link(collection)
-        layer = scene.view_layers.get(self.view_layer) or scene.view_layers[0]
+        layer = scene.view_layers.get(self.place.view_layer) or scene.view_layers[0]
         head = self.object_of("head")
         try:
             head.select_set(True, view_layer=layer)

@@ -31,18 +31,28 @@ def head_collections() -> list[bpy.types.Collection]:
     return [collection for collection in bpy.data.collections if HEAD_ID in collection]
 
 
-def collection_of_id(head_id: str) -> bpy.types.Collection | None:
-    """The collection of the head ``head_id``, None when it is gone."""
-    return next((c for c in bpy.data.collections if c.get(HEAD_ID) == head_id), None)
+def heads_in(scene: bpy.types.Scene) -> list[bpy.types.Collection]:
+    """The heads that a scene shows."""
+    return list(dict.fromkeys(c for c in scene.collection.children_recursive if HEAD_ID in c))
+
+
+def collection_of_id(head_id: str, scene: bpy.types.Scene | None = None) -> bpy.types.Collection | None:
+    """The collection of the head ``head_id``, None when it is gone; of copies of it the one that ``scene`` shows."""
+    shown = heads_in(scene) if scene is not None else []
+    return next((c for c in (*shown, *head_collections()) if c[HEAD_ID] == head_id), None)
 
 
 def active_head(context: bpy.types.Context) -> bpy.types.Collection | None:
-    """The head that the active object belongs to, else a selected one, else the scene's only head, else None."""
-    in_scene = {c[HEAD_ID]: c for c in context.scene.collection.children_recursive if HEAD_ID in c}
+    """The head that the active object belongs to, else a selected one, else the scene's only head, else None.
+
+    Where copies share an id, it is the one that holds the object.
+    """
+    heads = heads_in(context.scene)
     for obj in [context.active_object, *context.selected_objects]:
-        if obj is not None and obj.get(HEAD_ID) in in_scene:
-            return in_scene[obj[HEAD_ID]]
-    return next(iter(in_scene.values())) if len(in_scene) == 1 else None
+        of_id = [c for c in heads if obj is not None and obj.get(HEAD_ID) == c[HEAD_ID]]
+        if of_id:
+            return next((c for c in of_id if obj in c.all_objects[:]), of_id[0])
+    return heads[0] if len(heads) == 1 else None
 
 
 def part_object(collection: bpy.types.Collection, part: str) -> bpy.types.Object | None:

@@ -1,0 +1,80 @@
+"""Makes a copy of a head a head of its own: Blender's copies of scenes and collections have the original's id."""
+
+from __future__ import annotations
+
+import uuid
+
+import bpy
+
+from ..errors import AddonError
+from . import tags
+
+
+def check_editable(collection: bpy.types.Collection) -> None:
+    """Raises ``AddonError`` ``linked`` for a head out of another file."""
+    if collection.library is not None:
+        raise AddonError(
+            f"The head {collection.name} is linked from another file.",
+            "Open that file and solve it again there.",
+            "linked",
+        )
+
+
+def own_id(collection: bpy.types.Collection) -> tuple[str, bool]:
+    """The id of a head that no other has, and whether it had to get a new one.
+
+    With a new id goes an albedo of its own, where it shared that with its copies; photos stay shared: they are not
+    changed. Objects and meshes are as Blender copied them. Raises ``AddonError`` ``linked``.
+    """
+    check_editable(collection)
+    before = str(collection[tags.HEAD_ID])
+    others = [other for other in tags.head_collections() if other != collection]
+    if all(other[tags.HEAD_ID] != before for other in others):
+        return before, False
+    head_id = uuid.uuid4().hex
+    collection[tags.HEAD_ID] = head_id
+    for child in collection.children_recursive:
+        if child.get(tags.CAMERAS) == before:
+            child[tags.CAMERAS] = head_id
+    for obj in collection.all_objects:
+        if obj.get(tags.HEAD_ID) == before and obj.library is None:
+            obj[tags.HEAD_ID] = head_id
+    albedo = collection.get(tags.ALBEDO)
+    if albedo is not None and any(other.get(tags.ALBEDO) == albedo for other in others):
+        _own_albedo(collection, albedo, head_id)
+    return head_id, True
+
+
+def _own_albedo(collection: bpy.types.Collection, albedo: bpy.types.Image, head_id: str) -> None:
+    """A copy of the albedo, and of the materials that show it; not where the meshes, too, are shared."""
+    own = albedo.copy()
+    made: dict[bpy.types.Material, bpy.types.Material] = {}
+    for obj in collection.all_objects:
+        for slot in obj.material_slots:
+            shared = slot.link == "DATA" and obj.data.users > 1
+            if slot.material is None or shared or not _image_nodes(slot.material, albedo):
+                continue
+            if slot.material not in made:
+                made[slot.material] = _copy_with(slot.material, albedo, own, head_id)
+            slot.material = made[slot.material]
+    if not made:
+        bpy.data.images.remove(own)
+        return
+    own[tags.HEAD_ID] = head_id
+    collection[tags.ALBEDO] = own
+
+
+def _copy_with(
+    material: bpy.types.Material, albedo: bpy.types.Image, own: bpy.types.Image, head_id: str
+) -> bpy.types.Material:
+    copy = material.copy()
+    if tags.HEAD_ID in copy:
+        copy[tags.HEAD_ID] = head_id
+    for node in _image_nodes(copy, albedo):
+        node.image = own
+    return copy
+
+
+def _image_nodes(material: bpy.types.Material, image: bpy.types.Image) -> list[bpy.types.Node]:
+    nodes = material.node_tree.nodes if material.node_tree is not None else ()
+    return [node for node in nodes if node.type == "TEX_IMAGE" and node.image == image]
