@@ -19,8 +19,8 @@ from .identity import client_name
 from .protocol.preview import Preview
 from .protocol.result import HeadResult
 from .runner import JobView, LocalBackend, Phase, Runner
-from .scene import photo_files
-from .scene.importing import import_steps
+from .scene import photo_files, tags
+from .scene.importing import Place, import_steps
 from .ui import redraw, statuses
 from .ui.view_frame import frame_head
 
@@ -34,7 +34,8 @@ class Job:
 
     Attributes
     ----------
-    scene : name of the scene whose list the photos come from.
+    scene, view_layer : names of the scene whose list the photos come from and which gets the head, and of what was
+        shown of it.
     photos : what is sent, old and new. given : the list's paths with the labels they were sent under.
     into : id of the head to solve again, None for a new one.
     """
@@ -47,6 +48,7 @@ class Job:
     into: str | None = None
     frame: bool = True
     pack_photos: bool = True
+    view_layer: str = ""
 
 
 class Session:
@@ -136,9 +138,9 @@ class Session:
         """Slices of the import for a moment; all of it in one undo step."""
         job, result = self.job, self._result
         assert job is not None and result is not None
-        context = bpy.context
         if self._import is None:
-            if context.mode != "OBJECT":
+            scene = _scene_of(job)
+            if _in_a_mode(scene, job.into):
                 sentence = "The head is ready: leave the mode you are in (Object Mode) to get it"
                 self._import_view = JobView(Phase.RUNNING, sentence, 1.0)
                 return
@@ -146,7 +148,7 @@ class Session:
                 photo_files.PhotoFile(photo.label, photo.data, str(photo.path) if photo.path else None)
                 for photo in job.photos
             ]
-            self._import = _guarded(result, context, files, job)
+            self._import = _guarded(result, Place(scene.name, job.view_layer), files, job)
         until = time.monotonic() + SLICE_SECONDS
         try:
             while time.monotonic() < until:
@@ -166,13 +168,13 @@ class Session:
 
     def _arrived(self, job: Job, result: HeadResult, collection: str) -> None:
         self.head = collection
-        scene = bpy.data.scenes.get(job.scene) or bpy.context.scene
+        scene = _scene_of(job)
         statuses.write(scene, job.given, result.report)
         self._end_import(JobView(Phase.DONE, statuses.summary(result.report, time.monotonic() - self._begun), 1.0))
         if not bpy.app.background:
             if job.frame:
-                frame_head(collection)
-            redraw.push_undo("Reconstruct Face")
+                frame_head(collection, scene)
+            redraw.push_undo("Reconstruct Face", scene)
 
     def _end_import(self, view: JobView) -> None:
         if self._import is not None:
@@ -184,16 +186,30 @@ class Session:
         self._import, self._result, self._import_view = None, None, None
 
 
+def _scene_of(job: Job) -> bpy.types.Scene:
+    """The job's scene; in a timer the context's is that of the first window, whatever it shows by then."""
+    return bpy.data.scenes.get(job.scene) or bpy.context.scene
+
+
+def _in_a_mode(scene: bpy.types.Scene, into: str | None) -> bool:
+    """Whether what the scene's windows show, or the head to solve again, is being edited, sculpted or the like."""
+    windows = bpy.context.window_manager.windows
+    objects = [window.view_layer.objects.active for window in windows if window.scene == scene]
+    head = None if into is None else tags.collection_of_id(into, scene)
+    objects += [] if head is None else head.all_objects
+    return any(obj is not None and obj.mode != "OBJECT" for obj in objects)
+
+
 def _guarded(
-    result: HeadResult, context: bpy.types.Context, files: Sequence[photo_files.PhotoFile], job: Job
+    result: HeadResult, place: Place, files: Sequence[photo_files.PhotoFile], job: Job
 ) -> Generator[float, None, str]:
     """The import; where the head to solve again is gone, a new one is made."""
     try:
-        return (yield from import_steps(result, context, files, job.into, job.pack_photos))
+        return (yield from import_steps(result, place, files, job.into, job.pack_photos))
     except AddonError as error:
         if error.code != "head_gone" or job.into is None:
             raise
-    return (yield from import_steps(result, context, files, None, job.pack_photos))
+    return (yield from import_steps(result, place, files, None, job.pack_photos))
 
 
 def listed_photos(scene: bpy.types.Scene) -> tuple[tuple[PhotoFile, ...], tuple[tuple[str, str], ...]]:

@@ -97,7 +97,9 @@ class ReconstructFace(bpy.types.Operator):
             photos, given = solve_again.photos_of(collection, context.scene)
             into, parted = own_id(collection)
             if parted and not bpy.app.background:
-                redraw.push_undo("Part Head from Its Copies")  # so that no undo meanwhile brings the shared id back
+                redraw.push_undo(
+                    "Part Head from Its Copies", context.scene
+                )  # so that no undo meanwhile brings the shared id back
         else:
             photos, given = listed_photos(context.scene)
         return Job(
@@ -109,6 +111,7 @@ class ReconstructFace(bpy.types.Operator):
             into=into,
             frame=chosen.frame_head and not self.again,
             pack_photos=chosen.pack_photos,
+            view_layer=context.view_layer.name,
         )
 
 

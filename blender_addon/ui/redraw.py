@@ -70,9 +70,15 @@ class Pace:
         return words, view
 
 
-def push_undo(message: str) -> None:
-    """One undo step for what was done since the last one."""
+def window_of(scene: bpy.types.Scene) -> bpy.types.Window | None:
+    """The first window that shows ``scene``, else the first one, None where there is none."""
     windows = bpy.context.window_manager.windows
-    if windows:
-        with bpy.context.temp_override(window=windows[0]):
+    return next((window for window in windows if window.scene == scene), windows[0] if windows else None)
+
+
+def push_undo(message: str, scene: bpy.types.Scene) -> None:
+    """One undo step for what was done to ``scene`` since the last one."""
+    window = window_of(scene)
+    if window is not None:
+        with bpy.context.temp_override(window=window):
             bpy.ops.ed.undo_push(message=message)

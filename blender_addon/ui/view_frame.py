@@ -7,6 +7,7 @@ from contextlib import suppress
 import bpy
 
 from ..scene import tags
+from .redraw import window_of
 
 EVEN_LIGHT = "paint.sl"
 """Blender's own studio light for painting textures: under the usual one light skin looks brown, and waxen."""
@@ -25,14 +26,16 @@ def show_albedo(shading: bpy.types.View3DShading) -> None:
             shading.studio_light = EVEN_LIGHT
 
 
-def frame_head(collection: str) -> None:
-    """Show the head ``collection`` from the front in the first window's 3D views that look through no camera."""
+def frame_head(collection: str, scene: bpy.types.Scene) -> None:
+    """Show the head ``collection`` from the front, in 3D views that look through no camera.
+
+    They are those of the first window that shows ``scene``; nothing where none does.
+    """
     found = bpy.data.collections.get(collection)
     head = None if found is None else tags.part_object(found, "head")
-    windows = bpy.context.window_manager.windows
-    if head is None or not windows:
+    window = window_of(scene)
+    if head is None or window is None or window.scene != scene:
         return
-    window = windows[0]
     for area in window.screen.areas:
         if area.type != "VIEW_3D" or area.spaces.active.region_3d.view_perspective == "CAMERA":
             continue

@@ -90,7 +90,7 @@ def story(tools: Any) -> Story:
     head = bpy.data.objects["head"]
     select(head)
     show(tools, head)
-    tools.addon("ui.redraw").push_undo("Opened")
+    tools.addon("ui.redraw").push_undo("Opened", bpy.context.scene)
     yield 1.5
     tools.screenshot("1_panel")
 
@@ -162,7 +162,7 @@ def stranger(tools: Any, head: bpy.types.Object) -> Story:
     bpy.context.scene.likeness_transfer.source = head
     select(other)
     show(tools, head, other)
-    tools.addon("ui.redraw").push_undo("A stranger")
+    tools.addon("ui.redraw").push_undo("A stranger", bpy.context.scene)
     yield 1.0
     assert other.data.shape_keys is None
     yield from run(tools, bpy.ops.likeness.make_arkit_keys, 300, "make_keys")

@@ -135,7 +135,7 @@ def story() -> Generator[float, None, None]:
     time_calls(addon("ui.redraw"), "everything")
     time_calls(addon("ui.corner_preview"), "draw_corner")
     bpy.data.batch_remove(list(bpy.data.objects))
-    addon("ui.redraw").push_undo("Empty scene")
+    addon("ui.redraw").push_undo("Empty scene", bpy.context.scene)
     yield 1.0
     view3d()[1].spaces.active.show_region_ui = True
     yield 1.0

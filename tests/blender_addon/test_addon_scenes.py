@@ -1,0 +1,180 @@
+"""A file with several scenes: what a job was begun for gets its result, whatever the window shows when it arrives."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+bpy = pytest.importorskip("bpy")
+import addon_utils  # noqa: E402
+
+sys.path.insert(0, str(Path(__file__).parent / "scene"))
+from head_message import load_or_make  # noqa: E402
+
+from blender_addon.client.events import Arrived  # noqa: E402
+from blender_addon.protocol.result import HeadResult, decode_result  # noqa: E402
+from blender_addon.runner import JobView  # noqa: E402
+from blender_addon.scene import tags  # noqa: E402
+from blender_addon.scene.importing import import_head  # noqa: E402
+from blender_addon.scene.photo_files import PhotoFile  # noqa: E402
+from blender_addon.session import Session, session  # noqa: E402
+
+pytestmark = pytest.mark.blender
+PACKAGE = "blender_addon"
+
+
+class Backend:
+    """In place of the runner: it has the result at once, and ``meanwhile`` is what the artist does before it comes."""
+
+    def __init__(self, result: HeadResult) -> None:
+        self.result, self.busy, self.connected, self.view = result, False, False, JobView()
+        self.meanwhile = lambda: None
+
+    def begin(self, submission: object, backend: object) -> None:
+        self.busy = True
+        self.meanwhile()
+
+    def tick(self) -> list[Arrived]:
+        arrived, self.busy = [Arrived("", self.result)] if self.busy else [], False
+        return arrived
+
+    def cancel(self) -> None:
+        self.busy = False
+
+    def stop(self, wait: bool = False) -> None:
+        self.busy = False
+
+
+@pytest.fixture(scope="module")
+def result() -> HeadResult:
+    message = load_or_make()
+    return decode_result(message.header, message.buffers)
+
+
+@pytest.fixture
+def backend(result: HeadResult, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Backend]:
+    """The extension enabled in an empty file with one listed photo, and a backend that makes ``result`` of anything."""
+    monkeypatch.setenv("LIKENESS_CONFIG_DIR", str(tmp_path / "config"))
+    bpy.ops.wm.read_factory_settings(use_empty=True)
+    addon_utils.enable(PACKAGE, default_set=True)
+    from blender_addon.operators import reconstruct
+
+    monkeypatch.setattr(reconstruct, "chosen_backend", lambda context: None)
+    (tmp_path / "a.jpg").write_bytes(b"\xff\xd8")
+    bpy.ops.likeness.add_photos(directory=str(tmp_path), files=[{"name": "a.jpg"}])
+    made = Backend(result)
+    session().runner = made
+    yield made
+    addon_utils.disable(PACKAGE, default_set=True)
+
+
+def other_scene() -> bpy.types.Scene:
+    scene = bpy.data.scenes.new("Other")
+    bpy.context.window.scene = scene
+    return scene
+
+
+def test_a_head_goes_into_the_scene_and_view_layer_that_it_was_asked_for_in(backend: Backend) -> None:
+    asked = bpy.context.scene
+    layer = asked.view_layers.new("Second")
+    bpy.context.window.view_layer = layer
+    backend.meanwhile = other_scene
+    assert bpy.ops.likeness.reconstruct() == {"FINISHED"}
+    (collection,) = tags.head_collections()
+    assert tags.heads_in(asked) == [collection] and tags.heads_in(bpy.data.scenes["Other"]) == []
+    assert bpy.context.scene.name == "Other"
+    assert layer.objects.active == tags.part_object(collection, "head")
+    assert asked.view_layers[0].objects.active is None
+
+
+def test_a_head_whose_scene_is_gone_goes_into_the_one_that_is_shown(backend: Backend) -> None:
+    asked = bpy.context.scene
+
+    def replace_scene() -> None:
+        other_scene()
+        bpy.data.scenes.remove(asked)
+
+    backend.meanwhile = replace_scene
+    assert bpy.ops.likeness.reconstruct() == {"FINISHED"}
+    assert tags.heads_in(bpy.data.scenes["Other"]) == tags.head_collections() != []
+
+
+def cube_in_edit_mode() -> None:
+    bpy.ops.mesh.primitive_cube_add()
+    bpy.ops.object.mode_set(mode="EDIT")
+
+
+def ticked(current: Session) -> str:
+    for _ in range(200):
+        current.tick()
+    return current.view.sentence
+
+
+def test_a_head_waits_for_a_mode_of_its_own_scene_only(backend: Backend) -> None:
+    from blender_addon.session import Job, listed_photos
+
+    asked, current = bpy.context.scene, session()
+    job = Job(asked.name, *listed_photos(asked), "fast", 1024)
+
+    current.begin(job, None)
+    cube_in_edit_mode()
+    assert "leave the mode" in ticked(current) and not tags.head_collections()
+    bpy.ops.object.mode_set(mode="OBJECT")
+    ticked(current)
+    assert not current.busy and len(tags.heads_in(asked)) == 1
+
+    current.begin(job, None)
+    other_scene()
+    cube_in_edit_mode()
+    ticked(current)
+    assert not current.busy and len(tags.heads_in(asked)) == 2
+    bpy.ops.object.mode_set(mode="OBJECT")
+
+
+def test_a_head_that_is_edited_in_another_scene_is_waited_for(backend: Backend, result: HeadResult) -> None:
+    from blender_addon.session import Job, listed_photos
+
+    asked, current = bpy.context.scene, session()
+    collection = import_head(result, bpy.context)
+    current.begin(Job(asked.name, *listed_photos(asked), "fast", 1024, into=collection[tags.HEAD_ID]), None)
+    other_scene().collection.children.link(collection)
+    bpy.context.view_layer.objects.active = tags.part_object(collection, "tongue")
+    bpy.ops.object.mode_set(mode="EDIT")
+    assert "leave the mode" in ticked(current)
+    bpy.ops.object.mode_set(mode="OBJECT")
+    ticked(current)
+    assert not current.busy
+
+
+def test_solving_again_changes_the_head_of_the_scene_that_is_shown(backend: Backend, result: HeadResult) -> None:
+    original = import_head(result, bpy.context, [PhotoFile("a.jpg", b"\xff\xd8")])
+    before = tags.part_object(original, "head").data.vertices[0].co.copy()
+    first = bpy.context.scene
+    bpy.ops.scene.new(type="FULL_COPY")
+    (copy,) = (c for c in tags.head_collections() if c != original)
+
+    def look_at_the_original() -> None:
+        bpy.context.window.scene = first
+
+    backend.result = replace(result, parts=tuple(replace(part, vertices=part.vertices * 1.1) for part in result.parts))
+    backend.meanwhile = look_at_the_original
+    assert bpy.ops.likeness.reconstruct(again=True) == {"FINISHED"}
+    assert (tags.part_object(original, "head").data.vertices[0].co - before).length == 0
+    assert (tags.part_object(copy, "head").data.vertices[0].co - 1.1 * before).length < 1e-6
+
+
+def test_look_through_takes_the_camera_of_the_active_copy(backend: Backend, result: HeadResult, tmp_path: Path) -> None:
+    original = import_head(result, bpy.context)
+    bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "head.blend"), copy=True)
+    with bpy.data.libraries.load(str(tmp_path / "head.blend")) as (source, target):
+        target.collections = [name for name in source.collections if name == original.name]
+    bpy.context.scene.collection.children.link(target.collections[0])
+    for head in (original, target.collections[0]):
+        bpy.context.view_layer.objects.active = tags.part_object(head, "head")
+        assert bpy.ops.likeness.look_through(photo="square.jpg") == {"FINISHED"}
+        assert bpy.context.scene.camera == tags.camera_of_photo(head, "square.jpg")
+        assert bpy.context.scene.camera in head.all_objects[:]
