@@ -69,10 +69,10 @@ def has_nvidia() -> bool:
     if program is None:
         return False
     try:
-        done = subprocess.run([program, "-L"], capture_output=True, text=True, timeout=10, **hidden_window())
+        done = subprocess.run([program, "-L"], capture_output=True, timeout=10, **hidden_window())
     except (OSError, subprocess.TimeoutExpired):
         return False
-    return done.returncode == 0 and "GPU" in done.stdout
+    return done.returncode == 0 and b"GPU" in done.stdout
 
 
 def installed_bytes(cuda: bool) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -14,6 +15,9 @@ from ..errors import AddonError
 
 WANTED = ((3, 12), (3, 11))
 _PROBE = "import sys, struct, venv, ensurepip; print(*sys.version_info[:3], struct.calcsize('P') * 8, sys.executable)"
+_SAID = re.compile(r"(?P<major>\d+) (?P<minor>\d+) (?P<micro>\d+) 64 (?P<path>.+)")
+_UNREADABLE = "\ufffd"
+"""In place of bytes that are no UTF-8: a path with it leads nowhere."""
 _SECONDS = 15
 
 
@@ -45,9 +49,11 @@ def probe(command: Sequence[str]) -> FoundPython | None:
     """Run an interpreter and ask what it is; None where it does not run, lacks ``venv``, or is a 32-bit one."""
     try:
         done = subprocess.run(
-            [*command, "-I", "-c", _PROBE],
+            [*command, "-X", "utf8", "-I", "-c", _PROBE],
             capture_output=True,
             text=True,
+            encoding="utf-8",
+            errors="replace",
             timeout=_SECONDS,
             env=clean_environment(),
             stdin=subprocess.DEVNULL,
@@ -55,10 +61,10 @@ def probe(command: Sequence[str]) -> FoundPython | None:
         )
     except (OSError, subprocess.TimeoutExpired):
         return None
-    parts = done.stdout.strip().split(" ", 4)
-    if done.returncode != 0 or len(parts) != 5 or parts[3] != "64":
+    said = _SAID.fullmatch((done.stdout or "").strip())
+    if done.returncode != 0 or said is None or _UNREADABLE in said["path"]:
         return None
-    return FoundPython(Path(parts[4]), (int(parts[0]), int(parts[1]), int(parts[2])))
+    return FoundPython(Path(said["path"]), (int(said["major"]), int(said["minor"]), int(said["micro"])))
 
 
 def candidates(own: str = sys.executable) -> Iterator[list[str]]:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from blender_addon.backend_process import install
+from blender_addon.backend_process import install, python_finder
 from blender_addon.backend_process.folders import BackendFolder, Installed, folder_bytes
 from blender_addon.backend_process.install import Installation, InstallPlan, Removal
 from blender_addon.backend_process.pip_log import PipProgress, why_pip_failed
@@ -212,6 +212,33 @@ def test_the_first_wanted_python_is_taken(tmp_path: Path) -> None:
     with pytest.raises(AddonError, match="is not a Python"):
         find_python(str(broken))
     assert probe([sys.executable]).version == sys.version_info[:3]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="writes shell scripts")
+def test_a_python_that_says_no_utf_8_does_not_end_the_search(tmp_path: Path) -> None:
+    """Like one in the folder of a user whose name has an accent, which answers in the system's own letters."""
+    latin, words = tmp_path / "latin", tmp_path / "words"
+    latin.write_bytes("#!/bin/sh\necho '3 12 4 64 /home/André/python3.12'\n".encode("latin-1"))
+    words.write_text("#!/bin/sh\necho 'Python was not 64 found'\n")
+    for path in (latin, words):
+        path.chmod(0o755)
+    good = python(tmp_path, "good", "3 12 4 64 /home/Zoë/python3.12")
+    assert str(find_python("", [[str(latin)], [str(words)], [str(good)]]).path) == "/home/Zoë/python3.12"
+    with pytest.raises(AddonError, match="is not a Python"):
+        find_python(str(latin))
+
+
+def test_a_python_in_a_folder_with_an_accent_is_read(tmp_path: Path) -> None:
+    environment = tmp_path / "André"
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(environment)], check=True)
+    program = BackendFolder(tmp_path / "x").python.relative_to(tmp_path / "x" / "environment")
+    assert probe([str(environment / program)]).path.is_relative_to(environment)
+
+
+def test_a_python_whose_words_were_lost_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    done = subprocess.CompletedProcess([], 0, None, None)
+    monkeypatch.setattr(python_finder.subprocess, "run", lambda *arguments, **keywords: done)
+    assert probe(["python"]) is None
 
 
 @pytest.mark.parametrize(
