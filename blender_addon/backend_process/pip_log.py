@@ -40,6 +40,13 @@ _REASONS = (
         "missing_part",
     ),
     (
+        r"FileNotFoundError: The path does not exist",  # said by MediaPipe on Windows
+        "MediaPipe cannot read its models: the path of the backend's folder has more than plain letters (A to Z).",
+        "Choose a folder whose path has plain letters only, like C:\\Blender: set the environment variable "
+        "BLENDER_USER_EXTENSIONS to it, start Blender again, and install extension and backend there.",
+        "path",
+    ),
+    (
         r"(?i)certificate verify failed|SSLError",
         "The package server's certificate was not accepted.",
         "Check the computer's clock and, in a company, its certificates.",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -21,6 +22,7 @@ from blender_addon.backend_process.pip_log import PipProgress, why_pip_failed
 from blender_addon.backend_process.python_finder import find_python, probe
 from blender_addon.errors import AddonError
 
+ROOT = Path(__file__).resolve().parents[2]
 CHECK = (
     "import json, pebble, backend; "
     "print(json.dumps({'version': backend.__version__, 'torch': pebble.__version__, 'cuda': False}))"
@@ -114,6 +116,42 @@ def test_a_package_that_cannot_be_had_leaves_nothing_that_looks_installed(
 def test_a_broken_environment_is_noticed(plan: InstallPlan, shared_folder: BackendFolder) -> None:
     error = run(shared_folder, replace(plan, check="import granite")).view.error
     assert "granite" in error.sentence and shared_folder.installed() is None
+
+
+def environment_check(*folders: Path) -> list[str]:
+    """The exit code of the installer's own check in this environment, packages in ``folders`` first, and its lines."""
+    with_source = {"PYTHONPATH": os.pathsep.join(str(folder) for folder in (*folders, ROOT))}
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", install.CHECK],
+        env=os.environ | with_source,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    return [str(done.returncode), *done.stdout.splitlines()]
+
+
+def test_the_check_ends_with_what_is_there() -> None:
+    for package in ("torch", "mediapipe", "numba", "zmq"):
+        pytest.importorskip(package)
+    code, *said = environment_check()
+    assert code == "0" and json.loads(said[-1]).keys() == {"version", "torch", "cuda"}
+
+
+def test_a_mediapipe_that_cannot_read_its_models_is_noticed(tmp_path: Path) -> None:
+    """As on Windows, where the user's name has an accent: it can be imported all the same."""
+    for package in ("torch", "numba", "zmq"):
+        pytest.importorskip(package)
+    (tmp_path / "mediapipe.py").write_text(
+        "class solutions:\n"
+        "    class face_mesh:\n"
+        "        def FaceMesh(**settings):\n"
+        "            raise FileNotFoundError('The path does not exist.')\n"
+    )
+    code, *said = environment_check(tmp_path)
+    assert code == "1"
+    error = why_pip_failed(said, 1)
+    assert error.code == "path" and "plain letters" in error.advice
 
 
 def test_it_can_be_stopped(plan: InstallPlan, shared_folder: BackendFolder) -> None:
