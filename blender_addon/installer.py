@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import bpy
@@ -54,13 +55,16 @@ def last_lines(count: int) -> list[str]:
     return [] if _current is None else list(_current.lines)[-count:]
 
 
-def start(plan: InstallPlan | None) -> Installation:
-    """Begin an installation, or with None a removal. Raises ``AddonError`` while one runs."""
+def start(plan: InstallPlan | None, end_server: Callable[[], None] | None = None) -> Installation:
+    """Begin an installation, or with None a removal; ``end_server`` as in ``Installation``.
+
+    Raises ``AddonError`` while one runs.
+    """
     global _current
     if running():
         raise AddonError("An installation is already running.", "Wait for it, or stop it.", "busy")
     folder = backend_folder()
-    _current = Removal(folder) if plan is None else Installation(folder, plan)
+    _current = Removal(folder, end_server) if plan is None else Installation(folder, plan, end_server)
     _current.start()
     return _current
 

@@ -4,9 +4,15 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import sys
+import time
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
+
+PATIENCE_SECONDS = 10.0
+"""So long is tried again what the system refuses: Windows holds on to files of programs that are just ending."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +54,11 @@ class BackendFolder:
         return self.root / "source"
 
     @property
+    def holds_something(self) -> bool:
+        """Whether there is an installation or what an interrupted one, or an interrupted removal, left of it."""
+        return self.environment.exists() or self.source.exists()
+
+    @property
     def install_log(self) -> Path:
         """Everything that the last installation said."""
         return self.root / "install.log"
@@ -85,6 +96,30 @@ class BackendFolder:
     def mark_incomplete(self) -> None:
         """Say that what is there must not be used."""
         self._note.unlink(missing_ok=True)
+
+
+def patiently(act: Callable[[], None]) -> None:
+    """Do something to files, if need be again and again. Raises the ``OSError`` that is left after a while."""
+    until = time.monotonic() + PATIENCE_SECONDS
+    while True:
+        try:
+            return act()
+        except OSError:
+            if time.monotonic() >= until:
+                raise
+        time.sleep(0.2)
+
+
+def delete(path: Path) -> None:
+    """Delete a file or a folder, patiently; nothing where there is none. Raises ``OSError``."""
+
+    def act() -> None:
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
+
+    patiently(act)
 
 
 def folder_bytes(root: Path) -> int:

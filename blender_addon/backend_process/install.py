@@ -10,12 +10,12 @@ import threading
 import tomllib
 import zipfile
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import AddonError
-from .folders import BackendFolder, Installed, folder_bytes
+from .folders import BackendFolder, Installed, delete, folder_bytes, patiently
 from .pip_log import PipProgress, why_pip_failed
 from .python_finder import clean_environment, find_python, hidden_window
 
@@ -88,12 +88,17 @@ def needed_bytes(cuda: bool) -> int:
 
 
 class Installation:
-    """One run of the installer. ``start`` returns at once; ``view`` and ``lines`` tell how it goes."""
+    """One run of the installer. ``start`` returns at once; ``view`` and ``lines`` tell how it goes.
 
-    def __init__(self, folder: BackendFolder, plan: InstallPlan) -> None:
+    ``end_server`` waits for the end of the server that runs out of the folder; it is called before anything is deleted.
+    """
+
+    _NAME = "The installation"
+
+    def __init__(self, folder: BackendFolder, plan: InstallPlan, end_server: Callable[[], None] | None = None) -> None:
         self.view = InstallView("Starting")
         self.lines: deque[str] = deque(maxlen=2000)
-        self._folder, self._plan = folder, plan
+        self._folder, self._plan, self._end_server = folder, plan, end_server
         self._cuda = False
         self._stopped = threading.Event()
         self._child: subprocess.Popen[str] | None = None
@@ -115,32 +120,52 @@ class Installation:
 
     def _run(self) -> None:
         try:
-            installed = self._install()
-            self._folder.mark_installed(installed)
-            self.view = InstallView(f"The backend {installed.version} is installed.", 1.0, True)
+            self.view = InstallView(self._work(), 1.0, True)
         except AddonError as error:
-            self._say(str(error))
-            self.view = InstallView(error.sentence, self.view.fraction, True, error)
+            self._fail(error)
         except OSError as error:
-            failed = _system_error(error)
-            self._say(str(failed))
-            self.view = InstallView(failed.sentence, self.view.fraction, True, failed)
+            self._fail(self._refused(error))
         except Exception as error:  # a fault of ours must not leave the preferences waiting for ever
-            failed = AddonError(f"The installation failed: {error!r}.", "Please report it.")
-            self.view = InstallView(failed.sentence, self.view.fraction, True, failed)
+            self._fail(AddonError(f"{self._NAME} failed: {error!r}.", "Please report it."))
             raise
+
+    def _work(self) -> str:
+        installed = self._install()
+        self._folder.mark_installed(installed)
+        return f"The backend {installed.version} is installed."
+
+    def _fail(self, error: AddonError) -> None:
+        self._say(str(error))
+        self.view = InstallView(error.sentence, self.view.fraction, True, error)
+
+    def _refused(self, error: OSError) -> AddonError:
+        return _system_error(error)
+
+    def _clear(self, path: Path) -> None:
+        """Delete a part of what is installed, after the server's end; from the first one on nothing may be used."""
+        if (end := self._end_server) is not None:
+            self._end_server, before = None, self.view
+            self.view = InstallView("Waiting for the backend to end", before.fraction)
+            try:
+                end()
+            except subprocess.TimeoutExpired as error:
+                raise AddonError(
+                    "The backend that runs does not end.", "End it in the system's task manager.", "busy"
+                ) from error
+            self.view = before
+        self._folder.mark_incomplete()
+        delete(path)
 
     def _install(self) -> Installed:
         folder, plan = self._folder, self._plan
         folder.root.mkdir(parents=True, exist_ok=True)
         folder.install_log.write_text("", "utf-8")
-        folder.mark_incomplete()
         self._step("Looking for Python", 0.0)
         python = find_python(plan.told_python)
         self._say(f"{python.text}: {python.path}")
         if plan.fresh and folder.environment.exists():
             self._step("Removing the old environment", 0.01)
-            shutil.rmtree(folder.environment)
+            self._clear(folder.environment)
         self._cuda = has_nvidia() if plan.cuda is None else plan.cuda
         free = shutil.disk_usage(folder.root).free
         needed = needed_bytes(self._cuda) - (folder_bytes(folder.environment) if folder.environment.exists() else 0)
@@ -154,12 +179,12 @@ class Installation:
         self._unpack()
         if not self._environment_works():
             self._step("Making an environment", 0.03)
-            shutil.rmtree(folder.environment, ignore_errors=True)
+            self._clear(folder.environment)
             self._command([str(python.path), "-I", "-m", "venv", str(folder.environment)])
         self._packages(_requirements(folder.source))
         self._step("Checking the installation", 0.96)
         said = self._command([str(folder.python), "-P", "-c", plan.check], PYTHONPATH=str(folder.source))
-        facts = json.loads(said[-1])
+        facts = json.loads(next(line for line in reversed(said) if line.startswith("{")))
         self._step("Measuring its size", 0.99)
         return Installed(facts["version"], python.text, facts["torch"], facts["cuda"], folder_bytes(folder.root))
 
@@ -178,7 +203,7 @@ class Installation:
     def _unpack(self) -> None:
         target, archive = self._folder.source, self._plan.archive
         part = target.with_name("source.part")
-        shutil.rmtree(part, ignore_errors=True)
+        delete(part)
         if archive.is_dir():
             ignored = shutil.ignore_patterns("__pycache__", ".git", "node_modules")
             part.mkdir(parents=True)
@@ -194,8 +219,8 @@ class Installation:
                 "Install the extension from a zip that its build made.",
                 "no_source",
             )
-        shutil.rmtree(target, ignore_errors=True)
-        part.rename(target)
+        self._clear(target)
+        patiently(lambda: part.rename(target))
 
     def _packages(self, requirements: Sequence[str]) -> None:
         """Install ``requirements``: with uv, which knows torch's builds, where that can be had; else with pip."""
@@ -269,26 +294,24 @@ class Installation:
 class Removal(Installation):
     """Deletes the environment and the source, on a thread like an installation."""
 
-    def __init__(self, folder: BackendFolder) -> None:
-        super().__init__(folder, InstallPlan(Path()))
+    _NAME = "The removal"
 
-    def _run(self) -> None:
-        try:
-            self._folder.mark_incomplete()
-            self.view = InstallView("Removing the backend", 0.5)
-            for path in (self._folder.environment, self._folder.source):
-                if path.exists():
-                    shutil.rmtree(path)
-            for path in (self._folder.install_log, self._folder.server_log):
-                path.unlink(missing_ok=True)
-            self.view = InstallView("The backend was removed.", 1.0, True)
-        except OSError as error:
-            failed = AddonError(
-                f"The backend could not be removed ({error.strerror or error}).",
-                f"Close programs that use it, or delete {self._folder.root} yourself.",
-                "disk",
-            )
-            self.view = InstallView(failed.sentence, 0.5, True, failed)
+    def __init__(self, folder: BackendFolder, end_server: Callable[[], None] | None = None) -> None:
+        super().__init__(folder, InstallPlan(Path()), end_server)
+
+    def _work(self) -> str:
+        self.view = InstallView("Removing the backend", 0.5)
+        folder = self._folder
+        for path in (folder.environment, folder.source, folder.install_log, folder.server_log):
+            self._clear(path)
+        return "The backend was removed."
+
+    def _refused(self, error: OSError) -> AddonError:
+        return AddonError(
+            f"The backend could not be removed ({error.strerror or error}).",
+            f"Close programs that use it, or delete {self._folder.root} yourself.",
+            "disk",
+        )
 
 
 def _requirements(source: Path) -> list[str]:
@@ -305,5 +328,7 @@ def _system_error(error: OSError) -> AddonError:
         return AddonError("The disk is full.", "Make room, then choose Repair.", "disk")
     where = f" {error.filename}" if error.filename else ""
     return AddonError(
-        f"The system refused it:{where} {error.strerror or error}.", "Check the folder's permissions.", "disk"
+        f"The system refused it:{where} {error.strerror or error}.",
+        "Close other programs that use the backend, like a second Blender, and check the folder's permissions.",
+        "disk",
     )

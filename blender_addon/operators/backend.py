@@ -28,8 +28,10 @@ class _Installing(bpy.types.Operator):
         try:
             if session().busy:
                 raise AddonError("The backend is at work.", "Wait for it, or cancel it first.", "busy")
-            session().runner.stop(wait=False)  # the backend cannot be replaced while it runs
-            installation = installer.start(plan)
+            runner = session().runner
+            server = runner.process
+            runner.stop(wait=False)  # the backend cannot be replaced while it runs
+            installation = installer.start(plan, server.stop if server is not None else None)
         except AddonError as error:
             self.report({"ERROR"}, str(error))
             return {"CANCELLED"}

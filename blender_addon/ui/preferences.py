@@ -104,6 +104,7 @@ class LikenessPreferences(bpy.types.AddonPreferences):
             row.operator("likeness.install_backend", text="Install Backend", icon="IMPORT").fresh = False
         else:
             row.operator("likeness.install_backend", text="Repair", icon="FILE_REFRESH").fresh = True
+        if folder.holds_something:
             row.operator("likeness.remove_backend", text="Remove", icon="TRASH")
         row = layout.row()
         row.operator("likeness.show_log", text="Installation Log", icon="TEXT").which = "INSTALL"
@@ -161,6 +162,8 @@ def chosen_backend(context: bpy.types.Context) -> LocalBackend | ServerAddress:
             )
         source = Path(bpy.path.abspath(chosen.existing_source)) if chosen.existing_source else None
         return LocalBackend(python, source, arguments, folder.server_log)
+    if installer.running():
+        raise AddonError("The backend is being installed or removed.", "Wait for that.", "no_backend")
     installed = folder.installed()
     if installed is None:
         raise AddonError(

@@ -1,0 +1,181 @@
+"""Removing and replacing a backend that is still ending, and whose files the system holds on to for a while."""
+
+from __future__ import annotations
+
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+from unittest.mock import MagicMock
+
+import pytest
+
+from blender_addon.backend_process import folders
+from blender_addon.backend_process.folders import BackendFolder, Installed
+from blender_addon.backend_process.install import Installation, InstallPlan, Removal
+from blender_addon.errors import AddonError
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> BackendFolder:
+    """Something that counts as installed."""
+    made = BackendFolder(tmp_path / "own")
+    for path in (made.python, made.source / "backend" / "__init__.py"):
+        path.parent.mkdir(parents=True)
+        path.write_text("old")
+    made.mark_installed(Installed("0.1", "Python 3.12.1", "2", False, 5))
+    return made
+
+
+@pytest.fixture
+def refusals(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    """As many deletions of folders are refused as this list has entries, as by Windows where a program uses them."""
+    left: list[Path] = []
+    remove = folders.shutil.rmtree
+
+    def reluctant(path: Path, ignore_errors: bool = False) -> None:
+        if not left:
+            remove(path)
+        elif left.pop() and not ignore_errors:
+            raise PermissionError(13, "The process cannot access the file", str(path))
+
+    monkeypatch.setattr(folders.shutil, "rmtree", reluctant)
+    return left
+
+
+def removed(removal: Removal) -> Removal:
+    removal.start()
+    removal.join(30)
+    assert removal.view.finished
+    return removal
+
+
+def test_nothing_is_deleted_before_the_server_has_ended(folder: BackendFolder) -> None:
+    ended, seen = threading.Event(), []
+
+    def end_server() -> None:
+        assert ended.wait(10)
+        seen.append(folder.installed())
+
+    removal = Removal(folder, end_server)
+    removal.start()
+    time.sleep(0.2)
+    assert folder.installed() is not None and removal.view.sentence == "Waiting for the backend to end"
+    ended.set()
+    removal.join(10)
+    assert seen[0] is not None and folder.installed() is None and not folder.holds_something
+    assert removal.view.error is None
+
+
+def test_a_server_that_does_not_end_keeps_its_installation(folder: BackendFolder) -> None:
+    def end_server() -> None:
+        raise subprocess.TimeoutExpired("backend", 5)
+
+    removal = removed(Removal(folder, end_server))
+    assert removal.view.error.code == "busy" and folder.installed() is not None
+
+
+def test_deleting_is_tried_again_for_a_while(folder: BackendFolder, refusals: list[Path]) -> None:
+    refusals += [folder.root] * 3
+    assert removed(Removal(folder)).view.error is None
+    assert list(folder.root.iterdir()) == []
+
+
+def test_what_cannot_be_deleted_can_be_removed_later(
+    folder: BackendFolder, refusals: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(folders, "PATIENCE_SECONDS", 0.3)
+    refusals += [folder.root] * 9
+    error = removed(Removal(folder)).view.error
+    assert "could not be removed" in error.sentence and str(folder.root) in error.advice
+    assert folder.installed() is None and folder.holds_something
+    refusals.clear()
+    assert removed(Removal(folder)).view.error is None and not folder.holds_something
+
+
+def test_an_update_replaces_a_source_that_is_held_for_a_while(
+    folder: BackendFolder, refusals: list[Path], tmp_path: Path
+) -> None:
+    given = tmp_path / "given"
+    for name in ("backend", "assets"):
+        (given / name).mkdir(parents=True)
+    (given / "pyproject.toml").write_text("[project]\n")
+    (given / "backend" / "new.py").write_text("")
+    refusals += [folder.root] * 2
+    Installation(folder, InstallPlan(given))._unpack()
+    assert [path.name for path in (folder.source / "backend").iterdir()] == ["new.py"]
+    assert folder.installed() is None  # its packages may be others
+
+
+def test_an_installation_that_never_got_to_work_leaves_what_is_there(folder: BackendFolder, tmp_path: Path) -> None:
+    installation = Installation(folder, InstallPlan(tmp_path, str(tmp_path / "no python"), fresh=True))
+    installation.start()
+    installation.join(30)
+    assert installation.view.error.code == "no_python" and folder.installed() is not None
+
+
+class Server:
+    """A running backend that is asked to end."""
+
+    def __init__(self) -> None:
+        self.ended_in: list[str] = []
+
+    def stop(self, wait: bool = True) -> None:
+        if wait:
+            self.ended_in.append(threading.current_thread().name)
+
+
+@pytest.fixture
+def bpy(folder: BackendFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
+    """Blender with the extension enabled, its backend in ``folder``."""
+    bpy = pytest.importorskip("bpy")
+    import addon_utils
+
+    from blender_addon import installer
+
+    monkeypatch.setenv("LIKENESS_CONFIG_DIR", str(tmp_path / "config"))
+    monkeypatch.setattr(installer, "backend_folder", lambda: folder)
+    monkeypatch.setattr(installer, "cuda_card", lambda: False)
+    bpy.ops.wm.read_factory_settings(use_empty=True)
+    addon_utils.enable("blender_addon", default_set=True)
+    yield bpy
+    addon_utils.disable("blender_addon", default_set=True)
+
+
+def offered() -> set[str]:
+    """The operators that the preferences show."""
+    from blender_addon.ui.preferences import LikenessPreferences
+
+    layout = MagicMock()
+    LikenessPreferences._draw_own(MagicMock(), layout)
+    return {call.args[0] for call in layout.row().operator.call_args_list}
+
+
+@pytest.mark.blender
+def test_the_preferences_remove_what_is_there(bpy: ModuleType, folder: BackendFolder) -> None:
+    from blender_addon.session import session
+
+    assert "likeness.remove_backend" in offered()
+    folder.mark_incomplete()  # as after a removal that was refused half way
+    assert {"likeness.install_backend", "likeness.remove_backend"} <= offered()
+    session().runner._process = server = Server()
+    assert bpy.ops.likeness.remove_backend() == {"FINISHED"}
+    assert server.ended_in == ["likeness-install"] and not folder.holds_something
+    assert "likeness.remove_backend" not in offered()
+
+
+@pytest.mark.blender
+def test_no_job_begins_while_the_backend_is_being_replaced(
+    bpy: ModuleType, folder: BackendFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from blender_addon import installer
+    from blender_addon.identity import version
+    from blender_addon.ui.preferences import chosen_backend
+
+    folder.mark_installed(Installed(version(), "Python 3.12.1", "2", False, 5))
+    assert chosen_backend(bpy.context).python == folder.python
+    monkeypatch.setattr(installer, "running", lambda: True)
+    with pytest.raises(AddonError, match="being installed or removed"):
+        chosen_backend(bpy.context)
