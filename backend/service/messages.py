@@ -21,7 +21,7 @@ _Token = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_-]{1,64}\Z")]
 
 
 class ProtocolError(Exception):
-    """A message that is answered with an error; ``token`` is that of the job which there will not be."""
+    """A message that is answered with an error; ``token`` is that of the job it asked for or about, if it said one."""
 
     def __init__(self, code: str, sentence: str, advice: str = "", request: str | None = None) -> None:
         super().__init__(sentence)
@@ -153,9 +153,14 @@ def decode(header: bytes, buffers: Sequence[memoryview], limits: Limits) -> Clie
             raise ProtocolError("malformed", "This message has no buffers.")
     except ProtocolError as error:
         error.request = message.request
-        error.token = message.token if isinstance(message, NewJob) else None
+        error.token = token_of(message)
         raise
     return message
+
+
+def token_of(message: ClientMessage) -> str | None:
+    """The token of the job that a message asks for or is about; None where it names none."""
+    return message.token if isinstance(message, NewJob | AboutJob) else None
 
 
 def _check_transfer(message: Transfer, buffers: Sequence[memoryview], limits: Limits) -> None:

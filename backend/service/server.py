@@ -45,6 +45,7 @@ from backend.service.messages import (
     Shutdown,
     Transfer,
     decode,
+    token_of,
 )
 from backend.service.settings import ServerSettings
 from backend.service.worker_process import EVENTS_ENDPOINT, WorkerProcess
@@ -234,7 +235,11 @@ class Server:
         if isinstance(message, Hello):
             self._welcome(identity, client, message, now)
         elif connection is not None:
-            self._handle(connection, message, buffers, now)
+            try:
+                self._handle(connection, message, buffers, now)
+            except ProtocolError as error:
+                error.token = token_of(message)
+                raise
         elif not isinstance(message, Bye | Pong):
             raise ProtocolError("hello_first", "Say hello first.", "", message.request)
 
@@ -262,12 +267,8 @@ class Server:
         self, connection: Connection, message: ClientMessage, buffers: Sequence[memoryview], now: float
     ) -> None:
         if isinstance(message, NewJob):
-            try:
-                self._check_path(connection, message)
-                job = self._desk.submit(connection.client, connection.identity, message, buffers)
-            except ProtocolError as error:
-                error.token = message.token
-                raise
+            self._check_path(connection, message)
+            job = self._desk.submit(connection.client, connection.identity, message, buffers)
             self._tell_where_it_stands(connection, job, message.request, now)
         elif isinstance(message, AboutJob):
             self._handle_job(connection, message, now)

@@ -241,13 +241,15 @@ class _Conversation:
         self._tell(welcome)
         for token, job in list(self._jobs.items()):
             if welcome.same_server:
-                self._send({"type": "fetch", "request": "fetch", "token": token})
+                self._send({"type": "fetch", "request": f"fetch {token}", "token": token})
             else:
                 sentence = f"The backend stopped during the {job.words.what}, and runs again."
                 self._end_job(token, JobFailed(token, "server_died", sentence, job.words.again))
 
     def _take_error(self, header: dict[str, Any], token: str) -> None:
-        code, request = messages.text_of(header, "code"), messages.text_of(header, "request")
+        code = messages.text_of(header, "code")
+        request, _, asked = messages.text_of(header, "request").partition(" ")
+        token = token or asked  # which some servers leave out
         if code == "version":
             sentence = f"The backend does not speak version {messages.PROTOCOL} of the protocol."
             raise AddonError(sentence, "Bring the extension and the backend to the same version.", "version")

@@ -85,7 +85,7 @@ class ScriptedServer:
             self.send(peer, {"type": "error", "job": "j", "token": header["token"], **said})
         elif kind == "fetch":
             said = {"code": "unknown_job", "sentence": "There is no such job.", "advice": ""}
-            self.send(peer, {"type": "error", "request": "fetch", "token": header["token"], **said})
+            self.send(peer, {"type": "error", "request": header["request"], **said})
 
     def _welcome(self) -> Header:
         return {

@@ -174,6 +174,12 @@ def test_a_result_can_be_fetched_by_another_connection(server: ServerProcess) ->
     assert first.is_silent(0.2)
 
 
+@pytest.mark.parametrize("kind", ["fetch", "cancel", "forget"])
+def test_an_answer_about_an_unknown_job_says_which(client: ServiceClient, kind: str) -> None:
+    answer = client.ask({"type": kind, "token": "never-submitted"})
+    assert (answer["code"], answer["token"]) == ("unknown_job", "never-submitted")
+
+
 def test_an_unfinished_job_is_not_forgotten(client: ServiceClient) -> None:
     job = client.submit("unfinished", "sleep 0.3")["job"]
     assert client.ask({"type": "forget", "job": job})["code"] == "unfinished"

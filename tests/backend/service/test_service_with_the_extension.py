@@ -10,6 +10,7 @@ from typing import TypeVar
 
 import pytest
 from service_client import ServerProcess
+from slow_link import Link
 
 from backend.rig.arkit import ARKIT_NAMES
 from blender_addon.client.connection import Connection, Patience
@@ -18,6 +19,7 @@ from blender_addon.client.events import (
     Event,
     GaveUp,
     JobFailed,
+    Lost,
     Previewed,
     Progressed,
     Queued,
@@ -33,8 +35,8 @@ Kind = TypeVar("Kind", bound=Event)
 class Extension:
     """The extension's connection, and all events so far."""
 
-    def __init__(self, server: ServerProcess, patience: Patience | None = None) -> None:
-        address = ServerAddress(server.endpoint, server.public_key)
+    def __init__(self, server: ServerProcess, patience: Patience | None = None, link: Link | None = None) -> None:
+        address = ServerAddress(link.endpoint if link else server.endpoint, server.public_key)
         self.connection = Connection(address, KeyPair(*server.keys()), "test", patience)
         self.events: list[Event] = []
         self.connection.start()
@@ -58,8 +60,8 @@ class Extension:
 def extend() -> Iterator[Callable[..., Extension]]:
     opened: list[Extension] = []
 
-    def connect(server: ServerProcess, patience: Patience | None = None) -> Extension:
-        opened.append(Extension(server, patience))
+    def connect(server: ServerProcess, patience: Patience | None = None, link: Link | None = None) -> Extension:
+        opened.append(Extension(server, patience, link))
         return opened[-1]
 
     yield connect
@@ -132,3 +134,17 @@ def test_a_server_that_dies_is_noticed(
     server.process.send_signal(signal.SIGKILL)
     gone = extension.wait_for(GaveUp)
     assert gone.code == "unreachable" and gone.sentence and gone.advice
+
+
+def test_a_submit_that_got_lost_is_sent_again(server: ServerProcess, extend: Callable[..., Extension]) -> None:
+    with Link(server.endpoint) as link:
+        extension = extend(server, link=link)
+        extension.wait_for(Welcomed)
+        link.swallow = True
+        extension.submit("lost-on-the-way", "face" + " " * 100_000)
+        while link.swallowed < 100_000:
+            time.sleep(0.01)
+        link.swallow = False
+        link.cut()
+        extension.wait_for(Lost)
+        assert extension.wait_for(Arrived).token == "lost-on-the-way"
