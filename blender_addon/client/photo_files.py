@@ -68,7 +68,7 @@ def read_photos(photos: Sequence[tuple[str, Path | None, bytes | None]], limits:
     return contents
 
 
-def read_video(path: Path, limits: Limits) -> list[bytes]:
+def read_video(label: str, path: Path, limits: Limits) -> list[bytes]:
     """A video's bytes, in pieces that the server takes.
 
     Raises
@@ -79,7 +79,7 @@ def read_video(path: Path, limits: Limits) -> list[bytes]:
     try:
         if path.stat().st_size > most:
             raise AddonError(
-                f"{path.name} is larger than the {most / 2**20:.0f} MiB that a backend on another machine takes.",
+                f"{label} is larger than the {most / 2**20:.0f} MiB that a backend on another machine takes.",
                 "Cut it, or export it smaller: faces of 300 pixels are large enough.",
                 "too_large",
             )
@@ -88,7 +88,7 @@ def read_video(path: Path, limits: Limits) -> list[bytes]:
             pieces = list(iter(lambda: file.read(size), b""))
     except OSError as error:
         why = error.strerror or str(error)
-        raise AddonError(f"{path.name} could not be read ({why}).", "Choose it again.", "no_photo") from error
+        raise AddonError(f"{label} could not be read ({why}).", "Choose it again.", "no_photo") from error
     if not pieces:
-        raise AddonError(f"{path.name} is an empty file.", "Copy or export it again.", "no_photo")
+        raise AddonError(f"{label} is an empty file.", "Copy or export it again.", "no_photo")
     return pieces

@@ -9,7 +9,7 @@ from typing import Any
 
 from ..errors import AddonError
 from .events import Welcomed
-from .photo_files import read_photos, read_video
+from .photo_files import read_photos, read_video, unique_labels
 
 
 @dataclass(frozen=True)
@@ -86,15 +86,30 @@ def _transfer(job: Transfer, welcome: Welcomed) -> tuple[dict[str, Any], list[by
     contents: list[bytes] = []
     if job.video is None:
         header["photos"], contents = _photos(job.photos, welcome)
-    elif "path" in welcome.capabilities:
-        header["video"] = {"name": job.video.name[-240:], "path": str(job.video.absolute())}
     else:
-        contents = read_video(job.video, welcome.limits)
-        header["video"] = {"name": job.video.name[-240:], "bytes": sum(map(len, contents))}
+        header["video"], contents = _video(job.video, welcome)
     if job.head is not None:
         header["identity"] = True
         contents = [*contents, job.head]
     return header, contents
+
+
+def _video(path: Path, welcome: Welcomed) -> tuple[dict[str, Any], list[bytes]]:
+    (name,) = unique_labels([path.name])
+    whole = str(path.absolute())
+    if "path" in welcome.capabilities and _is_text(whole):
+        return {"name": name, "path": whole}, []
+    contents = read_video(name, path, welcome.limits)
+    return {"name": name, "bytes": sum(map(len, contents))}, contents
+
+
+def _is_text(path: str) -> bool:
+    """Whether a path can be said in UTF-8, which a file system does not ask for."""
+    try:
+        path.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _photos(photos: tuple[PhotoFile, ...], welcome: Welcomed) -> tuple[list[dict[str, Any]], list[bytes]]:

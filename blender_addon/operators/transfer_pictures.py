@@ -11,6 +11,7 @@ from bpy.props import BoolProperty, FloatProperty, IntProperty, StringProperty
 from bpy_extras.io_utils import ImportHelper
 
 from .. import timer
+from ..client.photo_files import unique_labels
 from ..client.submissions import PhotoFile, Transfer
 from ..errors import AddonError
 from ..runner import JobView
@@ -51,7 +52,8 @@ class _FromPictures(SlicedFileOperator, ImportHelper):
         meshes = [mesh.name for mesh in selected_meshes(context, None)]
         path, person = Path(bpy.path.abspath(self.filepath)), settings_of(context).person
         if not path.is_file():
-            raise AddonError(f"{path.name} could not be read.", "Choose it again.", "no_file")
+            (label,) = unique_labels([path.name])
+            raise AddonError(f"{label} could not be read.", "Choose it again.", "no_file")
         head = None if person is None else neutral_head(person)
         timer.start()  # which keeps looking after the backend when this is done
         clip = yield from _waiting(solved(self.job(path, head), chosen_backend(context)))
@@ -78,7 +80,8 @@ class ExpressionFromPhoto(_FromPictures, bpy.types.Operator):
     filter_glob: StringProperty(default=PHOTOS, options={"HIDDEN"})
 
     def job(self, path: Path, head: bytes | None) -> Transfer:
-        return Transfer(secrets.token_hex(16), photos=(PhotoFile(path.name[-240:], path),), head=head)
+        (label,) = unique_labels([path.name])
+        return Transfer(secrets.token_hex(16), photos=(PhotoFile(label, path),), head=head)
 
 
 class AnimateFromVideo(_FromPictures, bpy.types.Operator):

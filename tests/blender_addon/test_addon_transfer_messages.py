@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from pathlib import Path
 
@@ -49,6 +50,29 @@ def test_a_video_by_its_path_where_the_server_reads_files_and_in_pieces_elsewher
     message, buffers = asked(Transfer("t", video=path))
     assert message.video.bytes == 2500 and [len(piece) for piece in buffers] == [1000, 1000, 500]
     assert b"".join(buffers) == path.read_bytes()
+
+
+@pytest.mark.parametrize("space", ["\u202f", "\u3000", "\u00a0"])
+def test_a_video_may_be_named_with_any_space(tmp_path: Path, space: str) -> None:
+    path = tmp_path / f"take at 9.41{space}AM.mov"
+    path.write_bytes(b"video")
+    message, _ = asked(Transfer("t", video=path), "path")
+    assert (message.video.name, message.video.path) == ("take at 9.41AM.mov", str(path))
+    message, buffers = asked(Transfer("t", video=path))
+    assert message.video.name == "take at 9.41AM.mov" and buffers == [b"video"]
+
+
+def test_a_video_whose_path_is_no_text_goes_by_its_bytes(tmp_path: Path) -> None:
+    path = tmp_path / os.fsdecode(b"caf\xe9.mov")
+    try:
+        path.write_bytes(b"video")
+    except OSError:
+        pytest.skip("a file system that takes UTF-8 only")
+    message, buffers = asked(Transfer("t", video=path), "path")
+    assert message.video.name == "caf.mov" and message.video.path is None and buffers == [b"video"]
+    path.write_bytes(b"")
+    with pytest.raises(AddonError, match=r"caf\.mov is an empty file"):
+        asked(Transfer("t", video=path), "path")
 
 
 def test_what_the_server_would_refuse_is_not_sent(tmp_path: Path) -> None:

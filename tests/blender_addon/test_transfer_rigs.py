@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
 from collections.abc import Iterator
@@ -356,3 +357,11 @@ def test_no_property_hides_what_runs_an_operator_in_a_window() -> None:
     assert len(sliced) >= 5
     for cls in sliced:
         assert not set(cls.bl_rna.properties.keys()) & (set(dir(SlicedOperator)) - {"poll"}), cls
+
+
+def test_a_photo_may_have_any_file_name() -> None:
+    from blender_addon.operators.transfer_pictures import ExpressionFromPhoto
+
+    for name in ("Screenshot at 9.41\u202fAM.png", "a\u3000b.jpg", os.fsdecode(b"caf\xe9.jpg")):
+        (photo,) = ExpressionFromPhoto.job(None, Path(name), None).photos
+        assert photo.label.isprintable() and photo.path == Path(name)
