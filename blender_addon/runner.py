@@ -129,8 +129,7 @@ class Runner:
         if not self.busy or self.view.phase is Phase.CANCELLING:
             return
         if not self._submitted or self._connection is None:
-            self._submission = None
-            self.view = JobView(Phase.CANCELLED, "Cancelled.")
+            self._end_cancelled()
             return
         assert self._submission is not None
         self._connection.cancel(self._submission.token)
@@ -151,8 +150,7 @@ class Runner:
             for event in self._connection.take() if self._connection is not None else ():
                 self._take_in(event, delivered)
             if self.view.phase is Phase.CANCELLING and time.monotonic() - self._cancelled_at > CANCEL_SECONDS:
-                self._submission = None
-                self.view = JobView(Phase.CANCELLED, "Cancelled.")
+                self._end_cancelled()
         except AddonError as error:
             self._fail(error)
         return delivered
@@ -214,7 +212,7 @@ class Runner:
                 sentence, advice if why.code != "out_of_memory" else f"{why.advice} {advice}", "server_died"
             )
         if self.view.phase is Phase.CANCELLING:
-            self.view = JobView(Phase.CANCELLED, "Cancelled.")
+            self._end_cancelled()
         elif self.busy:
             raise why
 
@@ -234,16 +232,16 @@ class Runner:
 
     def _take_in_job(self, event: Event, delivered: list[Delivered]) -> None:
         cancelling = self.view.phase is Phase.CANCELLING
-        if isinstance(event, Arrived | Solved):
+        if cancelling and isinstance(event, Arrived | Solved | JobFailed):
+            self._end_cancelled()  # a result that was quicker than the cancelling is wanted no more
+        elif isinstance(event, Arrived | Solved):
             self._submission = None
             delivered.append(event)
             self.view = JobView(Phase.DONE, "Finished.", 1.0)
         elif isinstance(event, JobFailed):
-            if event.code == "cancelled" or cancelling:
-                self._submission = None
-                self.view = JobView(Phase.CANCELLED, "Cancelled.")
-            else:
+            if event.code != "cancelled":
                 raise AddonError(event.sentence, event.advice, event.code)
+            self._end_cancelled()
         elif cancelling:
             return
         elif isinstance(event, Queued):
@@ -264,7 +262,7 @@ class Runner:
         if looking and self.busy:
             self._start_process()  # what server.json spoke of is gone
         elif self.view.phase is Phase.CANCELLING:
-            self.view = JobView(Phase.CANCELLED, "Cancelled.")
+            self._end_cancelled()
         elif self.busy:
             self._drop()
             raise AddonError(event.sentence, event.advice, event.code)
@@ -274,6 +272,10 @@ class Runner:
         self._connection.submit(self._submission)
         self._submitted = True
         self.view = replace(self.view, sentence=self._submission.words.sending)
+
+    def _end_cancelled(self) -> None:
+        self._submission = None
+        self.view = JobView(Phase.CANCELLED, "Cancelled.")
 
     def _fail(self, error: AddonError) -> None:
         self._submission = None

@@ -20,7 +20,11 @@ Header = dict[str, Any]
 
 
 class ScriptedServer:
-    """ROUTER with CURVE on loopback. ``on_submit(server, peer, header, photos)`` decides what happens to a job."""
+    """ROUTER with CURVE on loopback.
+
+    ``on_submit(server, peer, header, photos)`` decides what happens to a job; what ``on_cancel(server, peer, header)``
+    does comes before the job's ``cancelled``.
+    """
 
     def __init__(self, on_submit: Callable[[ScriptedServer, bytes, Header, list[bytes]], None] | None = None) -> None:
         self.instance = uuid.uuid4().hex
@@ -30,6 +34,7 @@ class ScriptedServer:
         self.silence_seconds = 15.0
         self.welcome: Header = {}
         self.on_submit = on_submit or (lambda server, peer, header, photos: None)
+        self.on_cancel: Callable[[ScriptedServer, bytes, Header], None] = lambda server, peer, header: None
         self.public_key, secret = (key.decode() for key in zmq.curve_keypair())
         self._context = zmq.Context()
         self._socket = self._context.socket(zmq.ROUTER)
@@ -77,10 +82,11 @@ class ScriptedServer:
             self.send(peer, self._welcome() | self.welcome)
         elif kind == "ping":
             self.send(peer, {"type": "pong"})
-        elif kind == "submit":
+        elif kind in ("submit", "transfer"):
             self.photos.append(buffers)
             self.on_submit(self, peer, header, buffers)
         elif kind == "cancel":
+            self.on_cancel(self, peer, header)
             said = {"code": "cancelled", "sentence": "The reconstruction was cancelled.", "advice": ""}
             self.send(peer, {"type": "error", "job": "j", "token": header["token"], **said})
         elif kind == "fetch":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import sys
@@ -10,10 +11,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from scripted_server import Header, ScriptedServer
+from scripted_server import Header, ScriptedServer, progress
+from test_transfer_names import take
 
 from blender_addon.client.keys import ServerAddress, client_keys, remote_address, running_server
-from blender_addon.client.submissions import PhotoFile, Submission
+from blender_addon.client.submissions import PhotoFile, Submission, Transfer
 from blender_addon.errors import AddonError
 from blender_addon.runner import LocalBackend, Phase, Runner
 
@@ -177,6 +179,27 @@ def test_another_machine_and_its_error(runner: Runner) -> None:
     view = runner.view
     assert (view.phase, view.code, view.sentence) == (Phase.FAILED, "no_face", "No face was found.")
     assert view.advice == "Give photos with a face."
+
+
+def test_a_result_that_comes_while_cancelling_is_dropped(runner: Runner) -> None:
+    def submitted(server: ScriptedServer, peer: bytes, header: Header, pictures: list[bytes]) -> None:
+        server.send(peer, progress(header["token"], 0.99))
+
+    def solved(server: ScriptedServer, peer: bytes, header: Header) -> None:
+        content = json.dumps(take(7)).encode()
+        described = {"name": "expression", "media_type": "application/json", "bytes": len(content)}
+        result = {"type": "result", "kind": "transfer", "version": 1, "job": "j", "token": header["token"]}
+        server.send(peer, result | {"buffers": [described]}, [content])
+
+    with ScriptedServer(submitted) as server:
+        server.on_cancel, server.welcome = solved, {"capabilities": ["transfer"]}
+        runner.begin(Transfer("t1", SUBMISSION.photos), remote_address(server.endpoint, server.public_key))
+        until(runner, runs)
+        runner.cancel()
+        delivered = []
+        while runner.busy:
+            delivered += runner.tick()
+    assert delivered == [] and runner.view.phase is Phase.CANCELLED
 
 
 def test_client_keys_are_made_once_and_private(config: Path) -> None:
