@@ -65,6 +65,11 @@ def job_error(job: Job, error: JobError, request: str | None) -> dict[str, Any]:
     return {"type": "error", **with_request(request), "job": job.id, "token": job.token, **asdict(error)}
 
 
+def result_follows(job: Job, size: int) -> dict[str, Any]:
+    """What comes before a result of ``size`` bytes: while that is on its way, nothing else is."""
+    return {"type": "result_follows", "job": job.id, "token": job.token, "bytes": size}
+
+
 def protocol_error(error: ProtocolError) -> dict[str, Any]:
     """The answer to a message that cannot be taken."""
     header: dict[str, Any] = {

@@ -98,16 +98,19 @@ class Connections:
             while connection.unsent and self._sent(connection, connection.unsent[0]):
                 connection.unsent.popleft()
             silent = now - connection.heard
-            if silent > self._timing.silence:
+            if silent > self._timing.patience:
                 self.remove(connection.identity)
             elif silent > self._timing.heartbeat and now - connection.pinged > self._timing.heartbeat:
                 connection.pinged = now
                 self.send(connection, {"type": "ping"}, may_be_lost=True)
 
-    def drop_gone(self) -> None:
-        """Forget connections whose other end is gone, without waiting for their silence."""
+    def drop_gone(self, now: float) -> None:
+        """Forget connections whose other end is gone or silent, without any patience."""
         for connection in self:
-            self.send(connection, {"type": "ping"}, may_be_lost=True)
+            if now - connection.heard > self._timing.silence:
+                self.remove(connection.identity)
+            else:
+                self.send(connection, {"type": "ping"}, may_be_lost=True)
 
     def _sent(self, connection: Connection, message: Sequence[bytes]) -> bool:
         """Whether the message is ZeroMQ's now; forgets a connection that is gone."""

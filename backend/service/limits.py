@@ -54,12 +54,15 @@ class Timing:
     Attributes
     ----------
     heartbeat : a connection that was silent for so long is pinged; a running job's progress is told at least as often.
-    silence : a connection that was silent for so long is forgotten.
+    silence : after so long a client may take the server for gone; so does the server where it needs room for others.
+    patience : a connection that was silent for so long is forgotten. Not sooner: a message counts when all of it is
+        there, and photos take their time on a slow line.
     cancel_grace : how long the worker may take to stop by itself before it is killed.
     worker_start : how long a worker may take to become ready.
     """
 
     heartbeat: float = 2.0
     silence: float = 15.0
+    patience: float = 3600.0
     cancel_grace: float = 0.5
     worker_start: float = 600.0

@@ -16,7 +16,7 @@ import zmq
 
 from backend import __version__
 from backend.errors import LikenessError
-from backend.service.answers import job_entry, job_error, protocol_error, welcome, with_request
+from backend.service.answers import job_entry, job_error, protocol_error, result_follows, welcome, with_request
 from backend.service.authenticator import Authenticator
 from backend.service.bind_address import bind
 from backend.service.config_folder import make_private_folder
@@ -53,6 +53,8 @@ from backend.service.worker_process import EVENTS_ENDPOINT, WorkerProcess
 _log = logging.getLogger(__name__)
 _AT_ONCE = 64
 """Messages that are taken from a socket before the rest of the loop has its turn."""
+_FRAME_SECONDS = 600
+"""How long one frame may take on a slow line; a connection on which none ends for longer is broken, says ZeroMQ."""
 
 
 class Server:
@@ -130,7 +132,7 @@ class Server:
         router.maxmsgsize = max(self._limits.frame_bytes, self._limits.header_bytes) + 4096
         router.rcvhwm, router.sndhwm = 8, 32
         router.handshake_ivl = 10_000
-        router.heartbeat_ivl, router.heartbeat_timeout = 5_000, 15_000
+        router.heartbeat_ivl, router.heartbeat_timeout = 5_000, _FRAME_SECONDS * 1000
         router.linger = 1_000
         router.zap_domain = b"likeness"
         router.curve_server = True
@@ -253,7 +255,7 @@ class Server:
             )
         known = self._connections.find(identity, client)
         if known is None and len(self._connections) >= self._limits.connections:
-            self._connections.drop_gone()
+            self._connections.drop_gone(now)
         if known is None and len(self._connections) >= self._limits.connections:
             sentence = f"{self._limits.connections} clients are connected already."
             raise ProtocolError("too_many_connections", sentence, "Try again later.", message.request)
@@ -280,7 +282,7 @@ class Server:
             ]
             self._answer(connection, message, "jobs", {"jobs": jobs})
         elif isinstance(message, Ping):
-            self._answer(connection, message, "pong", {})
+            self._answer(connection, message, "pong", {}, may_be_lost=True)
         elif isinstance(message, Bye):
             self._connections.remove(connection.identity)
         elif isinstance(message, Shutdown):
@@ -371,10 +373,19 @@ class Server:
             lost = JobError("disk", "The result was lost on the server's disk.", "Submit the photos again.")
             self._connections.send(connection, job_error(job, lost, request))
             return
+        self._connections.send(connection, result_follows(job, sum(map(len, buffers))))
         self._connections.send(connection, {**msgspec.json.decode(header), **with_request(request)}, buffers)
 
-    def _answer(self, connection: Connection, to: ClientMessage, kind: str, content: Mapping[str, Any]) -> None:
-        self._connections.send(connection, {"type": kind, **with_request(to.request), **content})
+    def _answer(
+        self,
+        connection: Connection,
+        to: ClientMessage,
+        kind: str,
+        content: Mapping[str, Any],
+        may_be_lost: bool = False,
+    ) -> None:
+        header = {"type": kind, **with_request(to.request), **content}
+        self._connections.send(connection, header, may_be_lost=may_be_lost)
 
     def _answer_error(self, identity: bytes, error: ProtocolError) -> None:
         self._connections.answer_stranger(identity, protocol_error(error))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import queue
 import threading
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -14,11 +15,15 @@ from ..protocol.expression import TRANSFER, decode_expression
 from ..protocol.preview import decode_preview
 from ..protocol.result import decode_result
 from . import messages
-from .events import Arrived, Event, GaveUp, JobFailed, Lost, Previewed, Solved, Welcomed
+from .events import Arrived, Event, GaveUp, JobFailed, Lost, Previewed, Progressed, Solved, Welcomed
 from .keys import KeyPair, ServerAddress
 from .submissions import AnyJob, composed
 
 TICK_SECONDS = 0.03
+SLOWEST = 32 * 2**10
+"""Bytes per second; on a line slower than that a result does not come."""
+RETRIES = 3
+"""Connections in a row on which a job got no further before it is given up."""
 
 
 @dataclass(frozen=True)
@@ -128,6 +133,8 @@ class _Conversation:
         self._trouble = ""
         self._jobs: dict[str, AnyJob] = {}
         self._cancelled: set[str] = set()
+        self._coming: dict[str, int] = {}
+        self._tries: Counter[str] = Counter()
         self._welcome: Welcomed | None = None
         self.ready = False
 
@@ -172,7 +179,7 @@ class _Conversation:
         try:
             header, contents = composed(submission, self._welcome)
         except AddonError as error:
-            self._tell(JobFailed(submission.token, error.code, error.sentence, error.advice))
+            self._end_job(submission.token, JobFailed(submission.token, error.code, error.sentence, error.advice))
             return
         self._jobs[submission.token] = submission
         self._send(header, contents)
@@ -208,10 +215,12 @@ class _Conversation:
             self._take_job_message(kind, token, header, frames[1:])
 
     def _take_job_message(self, kind: str, token: str, header: dict[str, Any], buffers: list[bytes]) -> None:
-        if kind == "queued":
-            self._tell(messages.queued(header))
-        elif kind == "progress":
-            self._tell(messages.progressed(header))
+        if kind in ("queued", "progress"):
+            del self._tries[token]
+            self._tell(messages.queued(header) if kind == "queued" else messages.progressed(header))
+        elif kind == "result_follows":
+            self._coming[token] = int(messages.number_of(header, "bytes") or 0)
+            self._tell(Progressed(token, "result", "Receiving the result", 1.0, None))
         elif kind == "preview":
             try:
                 self._tell(Previewed(token, decode_preview(header, buffers)))
@@ -232,6 +241,8 @@ class _Conversation:
     def _end_job(self, token: str, event: Event) -> None:
         self._jobs.pop(token, None)
         self._cancelled.discard(token)
+        self._coming.pop(token, None)
+        del self._tries[token]
         self._tell(event)
 
     def _welcome_back(self, header: dict[str, Any]) -> None:
@@ -254,16 +265,15 @@ class _Conversation:
             sentence = f"The backend does not speak version {messages.PROTOCOL} of the protocol."
             raise AddonError(sentence, "Bring the extension and the backend to the same version.", "version")
         if code == "hello_first":  # it forgot us
-            self.open()
+            self._open_again()
         elif code in ("malformed", "too_many_connections") and not self.ready:
             raise AddonError(messages.text_of(header, "sentence"), messages.text_of(header, "advice"), code)
         elif request == "fetch" and code == "unknown_job" and token in self._jobs:
-            submission = self._jobs.pop(token)
             if token in self._cancelled:
-                failed = JobFailed(token, "cancelled", f"The {submission.words.what} was cancelled.", "")
-                self._end_job(token, failed)
+                sentence = f"The {self._jobs[token].words.what} was cancelled."
+                self._end_job(token, JobFailed(token, "cancelled", sentence, ""))
             else:  # the submit never arrived
-                self.submit(submission)
+                self.submit(self._jobs[token])
         elif code == "no_path" and token in self._jobs and self._welcome is not None:
             # The same user, but not the same files, as out of a container: send the bytes.
             self._welcome = replace(self._welcome, capabilities=self._welcome.capabilities - {"path"})
@@ -291,9 +301,20 @@ class _Conversation:
         if now - self._pinged >= self._welcome.ping_seconds:
             self._pinged = now
             self._send({"type": "ping"})
-        if now - self._heard > self._welcome.silence_seconds:
+        if now - self._heard > self._welcome.silence_seconds + max(self._coming.values(), default=0) / SLOWEST:
             self._tell(Lost(f"The backend at {self._address.endpoint} does not answer; trying again."))
-            self.open()
+            self._open_again()
+
+    def _open_again(self) -> None:
+        """Another socket; jobs that got no further on the last few are given up."""
+        self._coming.clear()
+        for token, job in list(self._jobs.items()):
+            self._tries[token] += 1
+            if self._tries[token] > RETRIES:
+                sentence = f"The connection to the backend at {self._address.endpoint} breaks again and again."
+                advice = f"Check the network, or try fewer or smaller pictures, or a smaller texture. {job.words.again}"
+                self._end_job(token, JobFailed(token, "breaks", sentence, advice))
+        self.open()
 
     def _watch_monitor(self) -> None:
         import zmq
@@ -313,7 +334,7 @@ class _Conversation:
             elif event == zmq.EVENT_DISCONNECTED and self.ready:
                 # ZeroMQ connects again by itself, and the server then knows nothing of us.
                 self._tell(Lost("The connection to the backend broke; trying again."))
-                self.open()
+                self._open_again()
                 return
 
     def _unreachable(self) -> AddonError:

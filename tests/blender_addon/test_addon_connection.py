@@ -12,7 +12,7 @@ import pytest
 import zmq
 from scripted_server import Header, ScriptedServer, progress
 
-from blender_addon.client.connection import Connection, Patience
+from blender_addon.client.connection import RETRIES, Connection, Patience
 from blender_addon.client.events import Event, GaveUp, JobFailed, Lost, Progressed, Queued, Welcomed
 from blender_addon.client.keys import KeyPair, ServerAddress
 from blender_addon.client.photo_files import unique_labels
@@ -142,6 +142,23 @@ def test_a_silent_server_is_tried_again_and_the_job_goes_on(connect: Callable[..
         assert welcome.same_server
         until(connection, is_a(Queued))  # it did not know the job any more, so it got the photos again
         assert len(server.photos) == 2
+
+
+def test_a_job_that_never_gets_across_is_given_up(connect: Callable[..., Connection]) -> None:
+    def submitted(server: ScriptedServer, peer: bytes, header: Header, photos: list[bytes]) -> None:
+        server.silent = True
+
+    with ScriptedServer(submitted) as server:
+        server.silence_seconds = 1.0
+        connection = connect(server)
+        connection.submit(Submission("t8", (PhotoFile("a.jpg", data=b"x"),)))
+        for _ in range(RETRIES):
+            until(connection, is_a(Lost))
+            server.silent = False
+            until(connection, is_a(Welcomed))
+        failed = until(connection, is_a(JobFailed))[-1]
+        assert failed.code == "breaks" and "network" in failed.advice and "once more" in failed.advice
+        assert len(server.photos) == 1 + RETRIES
 
 
 def test_another_server_at_the_same_place_has_lost_the_job(connect: Callable[..., Connection]) -> None:

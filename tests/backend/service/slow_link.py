@@ -64,7 +64,7 @@ class Link:
             while data := source.recv(PIECE):
                 rate = take(data)
                 if rate is not None:
-                    time.sleep(len(data) / rate)
+                    time.sleep(min(len(data) / rate, 0.25))  # so that another rate counts soon
                 if not (self.swallow and take == self._upwards):
                     target.sendall(data)
             target.shutdown(socket.SHUT_RDWR)

@@ -223,6 +223,28 @@ def test_a_client_that_does_not_read_blocks_nobody(server: ServerProcess) -> Non
     assert resident_kb(server) < 200_000  # kB: it holds one of the thirty, not all
 
 
+def test_heartbeats_during_a_long_download_do_not_make_a_client_forgotten(server: ServerProcess) -> None:
+    slow = server.connect(rcvhwm=1)
+    slow.hello()
+    job = slow.submit("long-download", f"large {32 * 2**20}")["job"]
+    slow.last_message(job)
+    slow.send({"type": "fetch", "job": job})
+    for _ in range(300):
+        slow.send({"type": "ping"})
+    server.client().ask({"type": "ping"})
+    time.sleep(0.5)
+    assert slow.ask({"type": "list"}).type == "jobs"
+
+
+def test_who_is_silent_makes_room_for_others(start_server) -> None:
+    server = start_server(limits={"connections": 1}, timing={"heartbeat": 0.1, "silence": 0.5})
+    server.client()
+    late = server.connect()
+    assert late.ask({"type": "hello", "protocol": 1})["code"] == "too_many_connections"
+    time.sleep(0.6)
+    assert late.hello().type == "welcome"
+
+
 def test_a_thousand_random_messages(server: ServerProcess) -> None:
     """Bytes, broken JSON and messages of the protocol with fields exchanged, on one connection."""
     chance = random.Random(5)

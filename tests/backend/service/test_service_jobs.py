@@ -197,7 +197,7 @@ def test_heartbeats(client: ServiceClient) -> None:
 
 
 def test_a_client_that_stays_silent_is_forgotten(start_server) -> None:
-    server = start_server(timing={"heartbeat": 0.1, "silence": 0.4})
+    server = start_server(timing={"heartbeat": 0.1, "patience": 0.4})
     client = server.client()
     time.sleep(1.0)
     while client.socket.poll(0):

@@ -148,3 +148,29 @@ def test_a_submit_that_got_lost_is_sent_again(server: ServerProcess, extend: Cal
         link.cut()
         extension.wait_for(Lost)
         assert extension.wait_for(Arrived).token == "lost-on-the-way"
+
+
+def test_a_slow_line_is_given_its_time(
+    start_server: Callable[..., ServerProcess], extend: Callable[..., Extension]
+) -> None:
+    server = start_server(timing={"heartbeat": 0.2, "silence": 1.0})
+    with Link(server.endpoint, up=400_000, down=700_000) as link:
+        extension = extend(server, link=link)
+        extension.wait_for(Welcomed)
+        extension.submit("slow", "face" + " " * 1_200_000)
+        extension.wait_for(Arrived)
+        assert link.accepted == 1 and link.sent_down > 3_000_000
+    assert not any(isinstance(event, Lost) for event in extension.events)
+
+
+@pytest.mark.slow
+def test_one_photo_may_take_longer_than_heartbeats(
+    start_server: Callable[..., ServerProcess], extend: Callable[..., Extension]
+) -> None:
+    server = start_server(timing={})
+    with Link(server.endpoint, up=100_000) as link:
+        extension = extend(server, link=link)
+        extension.wait_for(Welcomed)
+        extension.submit("large-and-slow", "face" + " " * 2_600_000)
+        assert extension.wait_for(Arrived).token == "large-and-slow"
+        assert link.accepted == 1
