@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import signal
 from pathlib import Path
 
@@ -43,6 +44,17 @@ def test_equal_file_names_get_as_much_folder_as_they_need(tmp_path: Path) -> Non
     deep = [tmp_path / "a" / "s" / "1.jpg", tmp_path / "b" / "s" / "1.jpg"]
     touch(*deep)
     assert [name for name, _ in find_photos(deep)] == ["a/s/1.jpg", "b/s/1.jpg"]
+
+
+def test_names_that_are_no_utf8_become_text(tmp_path: Path) -> None:
+    files = [tmp_path / os.fsdecode(name) for name in (b"caf\xe9.jpg", b"caf\xe8.jpg", b"x\xff/1.jpg", b"y/1.jpg")]
+    try:
+        touch(*files)
+    except OSError:
+        pytest.skip("a file system that takes UTF-8 only")
+    names = ["caf\\udce9.jpg", "caf\\udce8.jpg", "x\\udcff/1.jpg", "y/1.jpg"]
+    assert find_photos(files) == list(zip(names, files, strict=True))
+    assert all(name.isprintable() for name in names)
 
 
 def test_a_missing_photo_is_kept_for_its_verdict(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import time
 
 from rich.console import Console
 
-from backend.command_line.photo_paths import check_there_are, find_photos
+from backend.command_line.photo_paths import check_there_are, find_photos, readable
 from backend.command_line.progress_display import TerminalProgress, format_seconds
 from backend.command_line.reconstruct_command import check_device, terminate_like_ctrl_c, verdict_table
 from backend.exchange.all_or_none import check_writable
@@ -37,4 +37,4 @@ def run_canonical(arguments: argparse.Namespace) -> None:
     out.print(verdict_table(made.verdicts))
     took = format_seconds(time.monotonic() - start)
     sheet = arguments.out / "canonical_photos.png"
-    out.print(f"Wrote {arguments.out} in {took}. Look at {sheet} first.", highlight=False, soft_wrap=True)
+    out.print(readable(f"Wrote {arguments.out} in {took}. Look at {sheet} first."), highlight=False, soft_wrap=True)

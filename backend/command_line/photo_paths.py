@@ -17,7 +17,7 @@ PHOTO_SUFFIXES = frozenset(
 def find_photos(paths: Iterable[Path]) -> list[tuple[str, Path]]:
     """(name, path) of each photo, in the given order, folders in the order of their file names, each file once.
 
-    Names are unique: the file's name, with as much of its folders as is needed to tell two files apart.
+    Names are unique text: the file's name, with as much of its folders as is needed to tell two files apart.
     A path that does not exist is kept, so that the verdict on it says so.
 
     Raises
@@ -29,6 +29,11 @@ def find_photos(paths: Iterable[Path]) -> list[tuple[str, Path]]:
         for photo in _photos_in(path) if path.is_dir() else [path]:
             found.setdefault(photo.resolve(), photo)
     return list(zip(_unique_names(list(found)), found.values(), strict=True))
+
+
+def readable(text: str) -> str:
+    """A file's name, or words with one, as text that can be written: bytes that are no UTF-8 become ``\\udce9``."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def check_there_are(photos: Sequence[tuple[str, Path]]) -> None:
@@ -61,11 +66,12 @@ def _photos_in(folder: Path) -> list[Path]:
 
 def _unique_names(paths: list[Path]) -> list[str]:
     depth = 1
-    names = [path.name for path in paths]
-    while len(set(names)) < len(names) and depth < max(len(path.parts) for path in paths):
+    parts = [[readable(part) for part in path.parts] for path in paths]
+    names = [of_path[-1] for of_path in parts]
+    while len(set(names)) < len(names) and depth < max(map(len, parts)):
         depth += 1
         count = Counter(names)
         names = [
-            "/".join(path.parts[-depth:]) if count[name] > 1 else name for path, name in zip(paths, names, strict=True)
+            "/".join(of_path[-depth:]) if count[name] > 1 else name for of_path, name in zip(parts, names, strict=True)
         ]
     return names

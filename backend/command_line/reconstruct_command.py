@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from backend.command_line.photo_paths import check_there_are, find_photos
+from backend.command_line.photo_paths import check_there_are, find_photos, readable
 from backend.command_line.progress_display import TerminalProgress, format_seconds
 from backend.errors import LikenessError
 from backend.exchange.all_or_none import check_writable
@@ -54,7 +54,7 @@ def run_reconstruct(arguments: argparse.Namespace) -> None:
     out.print(verdict_table(reconstruction.asset.report["photos"]))
     took = format_seconds(time.monotonic() - start)
     preview = arguments.out / "preview.png"
-    out.print(f"Wrote {arguments.out} in {took}. Look at {preview} first.", highlight=False, soft_wrap=True)
+    out.print(readable(f"Wrote {arguments.out} in {took}. Look at {preview} first."), highlight=False, soft_wrap=True)
 
 
 def check_device(name: str) -> None:

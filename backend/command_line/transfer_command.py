@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import argparse
 import time
+from dataclasses import replace
 from pathlib import Path
 
 from rich.console import Console
 
-from backend.command_line.photo_paths import PHOTO_SUFFIXES, find_photos
+from backend.command_line.photo_paths import PHOTO_SUFFIXES, find_photos, readable
 from backend.command_line.progress_display import TerminalProgress, format_seconds
 from backend.errors import LikenessError
 from backend.exchange.all_or_none import check_writable
@@ -25,7 +26,7 @@ def run_transfer(arguments: argparse.Namespace) -> None:
     _check_writable(arguments.out)
     identity = None if arguments.identity == "auto" else Path(arguments.identity)
     sources: list[Path] = arguments.sources
-    name = sources[0].name
+    name = readable(sources[0].name)
     # Here and not above: these imports take seconds, and may find that something is not installed.
     if len(sources) == 1 and sources[0].suffix.lower() == ".csv":
         from backend.expression.live_link import read_live_link
@@ -47,7 +48,7 @@ def run_transfer(arguments: argparse.Namespace) -> None:
                 raise LikenessError("usage", "Only photos can be given together.", "Give one video at a time.")
     from backend.expression.take_file import write_take
 
-    write_take(take, arguments.out)
+    write_take(replace(take, source=name), arguments.out)
     frames = "photos" if take.fps is None else f"frames at {take.fps:g} a second"
     filled = int((take.marks == 1).sum() + (take.marks == 2).sum())
     without = f", {filled} of them without a face and interpolated" if filled else ""
@@ -55,7 +56,7 @@ def run_transfer(arguments: argparse.Namespace) -> None:
         out.print(f"Left out {photo}: {reason}", highlight=False, soft_wrap=True, markup=False)
     took = format_seconds(time.monotonic() - start)
     line = f"Wrote {arguments.out} in {took}: {len(take)} {frames}{without}."
-    out.print(line, highlight=False, soft_wrap=True, markup=False)
+    out.print(readable(line), highlight=False, soft_wrap=True, markup=False)
 
 
 def _check_writable(path: Path) -> None:

@@ -1,11 +1,13 @@
 """``expression.json`` and Live Link Face takes."""
 
 import json
+import os
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from backend.__main__ import main
 from backend.errors import LikenessError
 from backend.expression.live_link import read_live_link
 from backend.expression.take import ExpressionTake, FrameMark, gaze_of_weights
@@ -98,6 +100,16 @@ def test_live_link_keeps_its_rate_and_fills_in_dropped_lines(tmp_path: Path) -> 
     forward = np.array([2 * (x * z + w * y), 2 * (y * z - w * x), 1 - 2 * (x * x + y * y)])
     assert forward[0] == pytest.approx(np.sin(0.2) * np.cos(0.1), abs=1e-5)
     assert forward[1] == pytest.approx(np.sin(0.1), abs=1e-5)
+
+
+def test_files_may_have_names_that_are_no_utf8(tmp_path: Path) -> None:
+    path, out = (tmp_path / os.fsdecode(name) for name in (b"caf\xe9.csv", b"caf\xe9.json"))
+    try:
+        path.write_text("\n".join(live_link_lines([*range(70)])), "utf-8")
+    except OSError:
+        pytest.skip("a file system that takes UTF-8 only")
+    assert main(["transfer", "--from", str(path), "--out", str(out)]) == 0
+    assert read_take(out).source == "caf\\udce9.csv"
 
 
 def test_live_link_lines_without_a_face_are_dropped_frames(tmp_path: Path) -> None:
