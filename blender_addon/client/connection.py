@@ -253,6 +253,8 @@ class _Conversation:
         for token, job in list(self._jobs.items()):
             if welcome.same_server:
                 self._send({"type": "fetch", "request": f"fetch {token}", "token": token})
+                if token in self._cancelled:
+                    self.cancel(token)
             else:
                 sentence = f"The backend stopped during the {job.words.what}, and runs again."
                 self._end_job(token, JobFailed(token, "server_died", sentence, job.words.again))

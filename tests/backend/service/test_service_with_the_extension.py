@@ -150,6 +150,20 @@ def test_a_submit_that_got_lost_is_sent_again(server: ServerProcess, extend: Cal
         assert extension.wait_for(Arrived).token == "lost-on-the-way"
 
 
+def test_a_cancel_that_got_lost_is_said_again(server: ServerProcess, extend: Callable[..., Extension]) -> None:
+    with Link(server.endpoint) as link:
+        extension = extend(server, link=link)
+        extension.wait_for(Welcomed)
+        extension.submit("cancel-lost", "sleep 30")
+        extension.wait_for(Progressed)
+        link.swallow = True
+        extension.connection.cancel("cancel-lost")
+        time.sleep(0.3)
+        link.swallow = False
+        link.cut()
+        assert extension.wait_for(JobFailed, 10).code == "cancelled"
+
+
 def test_a_slow_line_is_given_its_time(
     start_server: Callable[..., ServerProcess], extend: Callable[..., Extension]
 ) -> None:
