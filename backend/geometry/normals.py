@@ -1,4 +1,4 @@
-"""Vertex and face normals of triangle meshes, for torch (differentiable, batched) and numpy alike."""
+"""Vertex normals of triangle meshes, for torch (differentiable, batched) and numpy alike."""
 
 from __future__ import annotations
 
@@ -22,11 +22,6 @@ def vertex_normals(vertices: Array, faces: Array) -> Array:
         return _vertex_normals_torch(vertices, torch.as_tensor(faces, device=vertices.device).long())
     faces = np.asarray(faces)
     return _unit(_summed_numpy(np.asarray(vertices), faces))
-
-
-def face_normals(vertices: Array, faces: Array) -> Array:
-    """Unit normals (..., F, 3) of faces (F, 3), counter-clockwise from outside; zero for degenerate faces."""
-    return _unit(_area_vectors(vertices, faces))
 
 
 def _area_vectors(vertices: Array, faces: Array) -> Array:

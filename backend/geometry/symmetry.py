@@ -15,8 +15,3 @@ def mirrored(points: np.ndarray, mirror: np.ndarray) -> np.ndarray:
 def symmetric_part(points: np.ndarray, mirror: np.ndarray) -> np.ndarray:
     """Half the sum of positions or offsets (..., V, 3) and their mirror image."""
     return 0.5 * (points + mirrored(points, mirror))
-
-
-def asymmetry(points: np.ndarray, mirror: np.ndarray) -> np.ndarray:
-    """(..., V) distance in metres of each vertex from its place in the mirrored face (..., V, 3)."""
-    return np.linalg.norm(points - mirrored(points, mirror), axis=-1)

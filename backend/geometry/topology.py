@@ -88,27 +88,3 @@ def uniform_laplacian(faces: np.ndarray, vertex_count: int) -> csr_matrix:
     degree = np.asarray(adjacency.sum(1))[:, 0]
     scale = np.where(degree > 0, 1 / np.maximum(degree, 1), 0.0)
     return (diags(scale) @ adjacency - diags((degree > 0).astype(float))).tocsr()
-
-
-def cotangent_laplacian(vertices: np.ndarray, faces: np.ndarray) -> csr_matrix:
-    """(V, V) sparse symmetric negative semi-definite L, (L x)_i = sum_j (cot a_ij + cot b_ij) / 2 (x_j - x_i).
-
-    vertices : (V, 3). faces : (F, 3) triangles; cotangents are clipped to +-1e3 so that slivers do no harm.
-    """
-    from scipy.sparse import coo_matrix, diags
-
-    vertices, faces = np.asarray(vertices, np.float64), np.asarray(faces, np.int64)
-    count = len(vertices)
-    rows, columns, weights = [], [], []
-    for corner in range(3):
-        apex, i, j = faces[:, corner], faces[:, (corner + 1) % 3], faces[:, (corner + 2) % 3]
-        to_i, to_j = vertices[i] - vertices[apex], vertices[j] - vertices[apex]
-        sine = np.linalg.norm(np.cross(to_i, to_j), axis=1)
-        cotangent = np.clip((to_i * to_j).sum(1) / np.maximum(sine, 1e-30), -1e3, 1e3)
-        rows += [i, j]
-        columns += [j, i]
-        weights += [cotangent / 2, cotangent / 2]
-    shape = (count, count)
-    offdiagonal = coo_matrix((np.concatenate(weights), (np.concatenate(rows), np.concatenate(columns))), shape=shape)
-    offdiagonal = offdiagonal.tocsr()
-    return (offdiagonal - diags(np.asarray(offdiagonal.sum(1))[:, 0])).tocsr()

@@ -1,7 +1,7 @@
 """Barycentrics, depth and attributes at the pixels of a rasterized mesh, differentiable in vertices and attributes.
 
 One implementation for all rasterizers, so that gradients are the same whoever found the face ids. Everything is
-computed only at covered pixels; ``Fragments`` gives that compact form to code that calls this hundreds of times.
+computed only at covered pixels (``Fragments``); ``Fragments.scatter`` lays it out as images.
 """
 
 from __future__ import annotations
@@ -66,7 +66,11 @@ def fragments(face_ids: torch.Tensor, faces: torch.Tensor) -> Fragments:
 
 
 def fragment_barycentrics(vertices_px: torch.Tensor, found: Fragments) -> torch.Tensor:
-    """(P, 3) perspective-correct barycentrics at covered pixels, differentiable in ``vertices_px`` (N, V, 3)."""
+    """(P, 3) perspective-correct barycentrics at covered pixels' centres, differentiable in ``vertices_px``.
+
+    b_i = (w_i / z_i) / sum_j (w_j / z_j) with w the barycentrics in the image plane; rows sum to 1.
+    ``vertices_px`` (N, V, 3): x, y in pixels, z camera depth, as for ``rasterize.face_ids``.
+    """
     n, count, _ = vertices_px.shape
     _, height, width = found.size
     row = torch.div(found.pixel, width, rounding_mode="floor")
@@ -76,53 +80,13 @@ def fragment_barycentrics(vertices_px: torch.Tensor, found: Fragments) -> torch.
 
 
 def fragment_values(attributes: torch.Tensor, found: Fragments, barycentrics: torch.Tensor) -> torch.Tensor:
-    """(P, C) attributes (N or 1, V, C) at covered pixels by their barycentrics (P, 3); differentiable in both."""
+    """(P, C) attributes (N or 1, V, C) at covered pixels by their barycentrics (P, 3); differentiable in both.
+
+    One set of attributes serves the whole batch. The corners of ``found`` index them: other faces (of UV coordinates,
+    say) take ``fragments`` of these faces.
+    """
     n, count, channels = attributes.shape
     return _Weighted.apply(attributes.reshape(-1, channels), found.rows(count, n), barycentrics)
-
-
-def barycentrics(vertices_px: torch.Tensor, faces: torch.Tensor, face_ids: torch.Tensor) -> torch.Tensor:
-    """Perspective-correct barycentrics at pixel centres, differentiable in the vertices.
-
-    b_i = (w_i / z_i) / sum_j (w_j / z_j) with w the barycentrics in the image plane.
-
-    Parameters
-    ----------
-    vertices_px : (N, V, 3) x, y in pixels, z camera depth, as for ``rasterize.face_ids``.
-    faces : (F, 3) int64. face_ids : (N, H, W) int64, -1 = empty.
-
-    Returns
-    -------
-    (N, H, W, 3), rows sum to 1; zeros where empty.
-    """
-    found = fragments(face_ids, faces)
-    return found.scatter(fragment_barycentrics(vertices_px, found))
-
-
-def interpolate(
-    attributes: torch.Tensor, faces: torch.Tensor, face_ids: torch.Tensor, barycentrics: torch.Tensor
-) -> torch.Tensor:
-    """Attributes at pixel centres, differentiable in attributes and barycentrics.
-
-    Parameters
-    ----------
-    attributes : (N or 1, V, C) per vertex; one set serves the whole batch.
-    faces : (F, 3) int64 into the attributes (for instance UV faces, when the attributes are UV coordinates).
-    face_ids : (N, H, W) int64. barycentrics : (N, H, W, 3).
-
-    Returns
-    -------
-    (N, H, W, C); zeros where empty.
-    """
-    found = fragments(face_ids, faces)
-    return found.scatter(fragment_values(attributes, found, found.gather(barycentrics)))
-
-
-def depth(
-    vertices_px: torch.Tensor, faces: torch.Tensor, face_ids: torch.Tensor, barycentrics: torch.Tensor
-) -> torch.Tensor:
-    """(N, H, W) camera depth at pixel centres, differentiable; zero where empty."""
-    return interpolate(vertices_px[..., 2:], faces, face_ids, barycentrics)[..., 0]
 
 
 class _Barycentrics(torch.autograd.Function):

@@ -44,12 +44,6 @@ class Rendering:
         behind = linear_from_srgb(np.asarray(background, np.float32) / 255)
         return srgb_bytes(self.color + behind * (1 - self.alpha[..., None]))
 
-    def with_alpha(self) -> np.ndarray:
-        """(H, W, 4) uint8 sRGB with straight alpha."""
-        straight = self.color / np.maximum(self.alpha, 1e-6)[..., None]
-        alpha = np.round(self.alpha * 255).astype(np.uint8)
-        return np.concatenate([srgb_bytes(straight), alpha[..., None]], -1)
-
 
 def render_mesh(
     vertices: np.ndarray,

@@ -63,14 +63,6 @@ def shade(normals: Array, light: Array) -> Array:
     return flat.reshape(*normals.shape[:-1], light.shape[-1])
 
 
-def light_from_radiance(radiance: Array) -> Array:
-    """The light (9, C) of an environment with radiance coefficients (9, C): convolved with the cosine and over pi."""
-    factors = np.array([LAMBERT_FACTORS[band] / np.pi for band in BAND_OF_COEFFICIENT])
-    if isinstance(radiance, torch.Tensor):
-        return radiance * torch.as_tensor(factors, dtype=radiance.dtype, device=radiance.device)[:, None]
-    return radiance * factors.astype(radiance.dtype)[:, None]
-
-
 def light_from_directions(directions: Array, colors: Array, ambient: Array | float = 0.0) -> Array:
     """The light (9, C) of distant lamps: shading(n) ~ ambient + sum_i colors_i max(0, n . directions_i).
 
@@ -87,11 +79,6 @@ def light_from_directions(directions: Array, colors: Array, ambient: Array | flo
     light = rows.T @ colors  # (9, C)
     first = light[:1] + ambient / BASIS_CONSTANTS[0]
     return torch.cat([first, light[1:]]) if isinstance(light, torch.Tensor) else np.concatenate([first, light[1:]])
-
-
-def light_from_direction(direction: Array, color: Array, ambient: Array | float = 0.0) -> Array:
-    """The light (9, C) of one distant lamp: direction (3,) unit vector towards it, color (C,)."""
-    return light_from_directions(direction[None], color[None], ambient)
 
 
 def rotate(light: Array, rotation: Array) -> Array:

@@ -31,7 +31,6 @@ _DISTURBING: Mapping[str, tuple[tuple[str, float], ...]] = {
     ),
     "nose": (("noseSneerLeft", 0.7), ("noseSneerRight", 0.7), ("mouthSmileLeft", 0.3), ("mouthSmileRight", 0.3)),
 }  # fmt: skip
-FEATURES = tuple(_DISTURBING)
 
 
 @dataclass(frozen=True)
@@ -68,7 +67,7 @@ def detail_weights(photos: Sequence[PhotoScore], features: Mapping[str, np.ndarr
 
     Parameters
     ----------
-    features : name out of ``FEATURES`` -> (S, S) soft mask in [0, 1].
+    features : feature (a name as in ``_DISTURBING``) -> (S, S) soft mask in [0, 1].
 
     Returns
     -------

@@ -53,7 +53,6 @@ class DrawnFacesConfig(SourceConfig):
 
 _NUMBERS_PER_FACE = 48
 _NOISE_CELLS = 16
-_Pair = tuple[Tensor | float, Tensor | float]
 
 
 class DrawnFaces:

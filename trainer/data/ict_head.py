@@ -14,7 +14,6 @@ from pathlib import Path
 import numpy as np
 
 CENTIMETRE = 0.01
-FACE_STOP = 9409
 SKIN_STOP = 11248
 SOCKETS_STOP = 14062
 TEETH_STOP = 21451

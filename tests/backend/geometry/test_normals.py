@@ -1,14 +1,13 @@
 import numpy as np
 import torch
 
-from backend.geometry.normals import face_normals, vertex_normals
+from backend.geometry.normals import vertex_normals
 
 CUBE = np.array([[x, y, z] for x in (0, 1.0) for y in (0, 1.0) for z in (0, 1.0)])
 FRONT = np.array([[1, 5, 7], [1, 7, 3]])  # z = 1, counter-clockwise seen from +z
 
 
 def test_front_of_a_cube_faces_forward():
-    np.testing.assert_allclose(face_normals(CUBE, FRONT), [[0, 0, 1], [0, 0, 1]])
     normals = vertex_normals(CUBE, FRONT)
     np.testing.assert_allclose(normals[[1, 3, 5, 7]], np.tile([0, 0, 1], (4, 1)))
     assert (normals[[0, 2, 4, 6]] == 0).all()  # no face there
@@ -28,9 +27,6 @@ def test_torch_equals_numpy_and_batches():
     theirs = vertex_normals(torch.tensor(vertices), torch.tensor(faces))
     np.testing.assert_allclose(ours, theirs.numpy(), atol=1e-12)
     np.testing.assert_allclose(ours[1, 2], vertex_normals(vertices[1, 2], faces), atol=1e-12)
-    np.testing.assert_allclose(
-        face_normals(vertices, faces), face_normals(torch.tensor(vertices), torch.tensor(faces)).numpy(), atol=1e-12
-    )
 
 
 def test_gradient_and_degenerate_faces():

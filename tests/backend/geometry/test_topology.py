@@ -3,7 +3,6 @@ import pytest
 
 from backend.geometry.topology import (
     boundary_edges,
-    cotangent_laplacian,
     triangles_from_quads,
     triangulate,
     uniform_laplacian,
@@ -55,15 +54,3 @@ def test_uniform_laplacian():
     np.testing.assert_allclose(moved[12], 0, atol=1e-12)
     np.testing.assert_allclose(moved[0], [0.5, 0.5, 0])
     assert abs(laplacian[25]).sum() == 0
-
-
-def test_cotangent_laplacian():
-    vertices, quads = grid(7)
-    rng = np.random.default_rng(0)
-    inner = (vertices[:, :2] > 0).all(1) & (vertices[:, :2] < 6).all(1)
-    vertices[inner, :2] += rng.uniform(-0.2, 0.2, (inner.sum(), 2))
-    laplacian = cotangent_laplacian(vertices, triangles_from_quads(quads))
-    np.testing.assert_allclose((laplacian @ vertices)[inner], 0, atol=1e-12)  # linear precision on a plane
-    np.testing.assert_allclose(laplacian @ np.ones(49), 0, atol=1e-12)
-    assert abs(laplacian - laplacian.T).max() < 1e-12
-    assert np.linalg.eigvalsh(laplacian.toarray()).max() < 1e-9

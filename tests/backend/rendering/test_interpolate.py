@@ -3,14 +3,7 @@
 import numpy as np
 import torch
 
-from backend.rendering.interpolate import (
-    barycentrics,
-    depth,
-    fragment_barycentrics,
-    fragment_values,
-    fragments,
-    interpolate,
-)
+from backend.rendering.interpolate import fragment_barycentrics, fragment_values, fragments
 from backend.rendering.rasterize import face_ids
 
 SIZE = (9, 12)
@@ -24,6 +17,16 @@ def scene(dtype=torch.float64):
     return points, faces, face_ids(points, faces, SIZE)
 
 
+def barycentrics(points, faces, ids):
+    found = fragments(ids, faces)
+    return found.scatter(fragment_barycentrics(points, found))
+
+
+def depth(points, faces, ids):
+    found = fragments(ids, faces)
+    return found.scatter(fragment_values(points[..., 2:], found, fragment_barycentrics(points, found)))[..., 0]
+
+
 def test_barycentrics_are_where_the_ray_meets_the_triangle():
     points, faces, ids = scene()
     weights = barycentrics(points, faces, ids)
@@ -34,15 +37,14 @@ def test_barycentrics_are_where_the_ray_meets_the_triangle():
         ray = np.array([(column + 0.5 - middle[0]) / focal, (row + 0.5 - middle[1]) / focal, 1.0])
         share = np.linalg.solve(in_camera.T, ray)  # ray * t = sum b_i v_i with sum b_i = 1
         np.testing.assert_allclose(weights[image, row, column], share / share.sum(), atol=1e-9)
-        np.testing.assert_allclose(depth(points, faces, ids, weights)[image, row, column], 1 / share.sum(), rtol=1e-9)
+        np.testing.assert_allclose(depth(points, faces, ids)[image, row, column], 1 / share.sum(), rtol=1e-9)
     assert (ids >= 0).sum() > 20
 
 
 def test_empty_pixels_are_zero_and_the_rest_sums_to_one():
     points, faces, ids = scene()
-    weights = barycentrics(points, faces, ids)
-    assert torch.allclose(weights.sum(-1), (ids >= 0).double())
-    assert (interpolate(points, faces, ids, weights)[ids < 0] == 0).all()
+    assert torch.allclose(barycentrics(points, faces, ids).sum(-1), (ids >= 0).double())
+    assert (depth(points, faces, ids)[ids < 0] == 0).all()
 
 
 def test_gradients_equal_finite_differences():
@@ -52,21 +54,21 @@ def test_gradients_equal_finite_differences():
     shared = torch.rand(1, 12, 2, generator=generator, dtype=torch.float64, requires_grad=True)
 
     def image(points, attributes, shared):
-        weights = barycentrics(points, faces, ids)
-        own = interpolate(attributes, faces, ids, weights)
-        return own, interpolate(shared, faces, ids, weights), depth(points, faces, ids, weights), weights
+        found = fragments(ids, faces)
+        weights = fragment_barycentrics(points, found)
+        values = [fragment_values(kind, found, weights) for kind in (attributes, shared, points[..., 2:])]
+        return *(found.scatter(one) for one in values), found.scatter(weights)
 
     assert torch.autograd.gradcheck(image, (points.requires_grad_(), attributes, shared))
 
 
-def test_compact_and_dense_forms_agree():
+def test_images_hold_the_compact_values_and_the_background():
     points, faces, ids = scene(torch.float32)
     found = fragments(ids, faces)
-    weights = fragment_barycentrics(points, found)
-    assert torch.equal(found.scatter(weights), barycentrics(points, faces, ids))
-    values = fragment_values(points, found, weights)
-    assert torch.equal(found.scatter(values), interpolate(points, faces, ids, found.scatter(weights)))
-    assert found.scatter(values, 7.0)[ids < 0].eq(7).all()
+    values = fragment_values(points, found, fragment_barycentrics(points, found))
+    images = found.scatter(values, 7.0)
+    assert torch.equal(found.gather(images), values) and torch.equal(images[ids >= 0], values)
+    assert images[ids < 0].eq(7).all()
     assert torch.equal(found.image, found.pixel // (SIZE[0] * SIZE[1]))
 
 
@@ -74,9 +76,10 @@ def test_other_faces_carry_other_attributes():
     points, faces, ids = scene()
     uv_faces = torch.arange(27).view(9, 3)
     uv = points[:, faces.view(-1), :2]  # every corner its own
-    weights = barycentrics(points, faces, ids)
-    own = interpolate(uv, uv_faces, ids, weights)
-    assert torch.allclose(own, interpolate(points[..., :2], faces, ids, weights))
+    found, in_uv = fragments(ids, faces), fragments(ids, uv_faces)
+    weights = fragment_barycentrics(points, found)
+    own = fragment_values(uv, in_uv, weights)
+    assert torch.allclose(own, fragment_values(points[..., :2], found, weights))
 
 
 def test_gradient_moves_a_vertex_towards_a_target_depth():
@@ -84,7 +87,7 @@ def test_gradient_moves_a_vertex_towards_a_target_depth():
     faces = torch.tensor([[0, 1, 2]])
     for _ in range(300):
         ids = face_ids(points, faces, (8, 8))
-        error = (depth(points, faces, ids, barycentrics(points, faces, ids)) - 1.5).square().mean()
+        error = (depth(points, faces, ids) - 1.5).square().mean()
         (gradient,) = torch.autograd.grad(error, points)
         points = (points - torch.tensor([0, 0, 0.4]) * gradient).detach().requires_grad_()
     assert error < 2e-5
@@ -99,6 +102,6 @@ def test_faces_seen_edge_on_do_no_harm():
     points.requires_grad_()
     weights = barycentrics(points, faces, ids)
     assert torch.allclose(weights[0, 2, 2], torch.full((3,), 1 / 3, dtype=torch.float64))
-    seen = depth(points, faces, ids, weights)
+    seen = depth(points, faces, ids)
     (seen.sum() + (weights * torch.rand(3)).sum()).backward()
     assert torch.isfinite(points.grad).all() and points.grad.abs().max() <= 4

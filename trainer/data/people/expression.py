@@ -36,7 +36,6 @@ _MOODS: Mapping[str, tuple[float, Mapping[str, float]]] = {
 }  # fmt: skip
 MOOD_NAMES = tuple(_MOODS)
 _SPARSE = tuple(n for n in range(len(ARKIT_NAMES)) if not ARKIT_NAMES[n].startswith(("eyeLook", "eyeBlink", "tongue")))
-SPEECH = ("aa", "ee", "oo", "oh", "ff", "mm")
 LOOK_LIMIT = np.radians(28.0)
 """Angle of the eye at which the lids' eyeLook keys reach 1."""
 

@@ -8,8 +8,6 @@ import numpy as np
 
 from backend.rendering.spherical_harmonics import light_from_directions
 
-LAMPS = 3
-
 
 @dataclass(frozen=True)
 class LightParameters:

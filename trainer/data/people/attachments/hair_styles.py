@@ -107,7 +107,6 @@ STYLES: tuple[Style, ...] = (
           ears=(0.008, 0.016), curl=(0.001, 0.003), wild=(0.001, 0.002), width=(0.008, 0.011), taper=(0.0, 0.15),
           volume=(0.025, 0.045), window=(0.6, 1.0), roll=0.5, fringe=0.2),
 )  # fmt: skip
-TIED = tuple(index for index, style in enumerate(STYLES) if style.tied)
 _COILED = {"afro short", "afro", "locs", "curls", "long curls"}
 
 
