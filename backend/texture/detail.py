@@ -24,7 +24,7 @@ def photo_detail(
 ) -> np.ndarray:
     """A photo's log detail (P, 3) float32.
 
-    Highlights go (``remove_highlights``), what is left of them is pressed down, and colours far from what is around
+    Highlights go (``without_highlight``), what is left of them is pressed down, and colours far from what is around
     are drawn towards it: dark hairs look grey or blue through a camera's noise, but carry melanin like the skin.
 
     Parameters
@@ -41,30 +41,15 @@ def photo_detail(
     return out
 
 
-def remove_highlights(log_albedo: np.ndarray, log_base: np.ndarray) -> np.ndarray:
-    """Take the light's own colour out of delit skin: dichromatic reflection (Shafer 1985).
+@njit(cache=True)
+def without_highlight(red, green, blue, base_red, base_green, base_blue):
+    """One texel of delit skin, log albedo, without the light's own colour: dichromatic reflection (Shafer 1985).
 
     After division by the shading a highlight adds the same amount to all channels. Skin's blue-to-red ratio is known
-    from the base; the amount that restores it is ``s = (b - q r) / (1 - q)``, and only what makes a texel brighter than
-    its base counts. Where much was taken away (or the photo was clipped) what is left has no colour of its own and gets
-    the base's.
-
-    Parameters
-    ----------
-    log_albedo : (P, 3) texels; log_base : (P, 3) smooth skin there.
-
-    Returns
-    -------
-    (P, 3) log albedo, float32.
+    from the base (smooth skin there, log); the amount that restores it is ``s = (b - q r) / (1 - q)``, and only what
+    makes a texel brighter than its base counts. Where much was taken away (or the photo was clipped) what is left has
+    no colour of its own and gets the base's.
     """
-    out = np.empty(log_albedo.shape, np.float32)
-    _remove(np.ascontiguousarray(log_albedo, np.float32), np.ascontiguousarray(log_base, np.float32), out)
-    return out
-
-
-@njit(cache=True)
-def _matt(red, green, blue, base_red, base_green, base_blue):
-    """``remove_highlights`` for one texel, all in log units."""
     r, g, b = np.exp(red), np.exp(green), np.exp(blue)
     br, bg, bb = np.exp(base_red), np.exp(base_green), np.exp(base_blue)
     ratio = min(max(bb / max(br, 1e-4), 0.05), 0.8)
@@ -86,13 +71,6 @@ def _matt(red, green, blue, base_red, base_green, base_blue):
 
 
 @njit(cache=True, parallel=True)
-def _remove(log_albedo, log_base, out):
-    for i in prange(len(log_albedo)):
-        a, b = log_albedo[i], log_base[i]
-        out[i, 0], out[i, 1], out[i, 2] = _matt(a[0], a[1], a[2], b[0], b[1], b[2])
-
-
-@njit(cache=True, parallel=True)
 def _details(linear, log_field, log_base, log_skin, colour_range, hair, monochrome, out):
     for i in prange(len(linear)):
         red = np.log(max(linear[i, 0], _DARKEST)) - log_field[i, 0] - log_base[i, 0]
@@ -108,7 +86,7 @@ def _details(linear, log_field, log_base, log_skin, colour_range, hair, monochro
         else:
             b0, b1, b2 = log_base[i, 0], log_base[i, 1], log_base[i, 2]
             s0, s1, s2 = log_skin[i, 0], log_skin[i, 1], log_skin[i, 2]
-            m0, m1, m2 = _matt(red + b0, green + b1, blue + b2, s0, s1, s2)
+            m0, m1, m2 = without_highlight(red + b0, green + b1, blue + b2, s0, s1, s2)
             over = max((m0 + m1 + m2 - s0 - s1 - s2) / 3.0 - _BRIGHT_KNEE, 0.0) * (1.0 - _BRIGHT_SLOPE)
             m0, m1, m2 = m0 - b0 - over, m1 - b1 - over, m2 - b2 - over
             keep = hair[i]

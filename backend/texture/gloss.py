@@ -16,7 +16,7 @@ _MATT = 0.3  # quantile of seen skin, by colour and by brightness, that is taken
 _BRIGHTER = 1.2  # times what a texel is brighter than matt skin may be gloss; darker skin has none, whatever its colour
 _CLEAR = (0.03, 0.08)  # of a texel's light: less is blood, a tan, or a lamp of another colour
 _MOST = 0.6  # of the blue light: what is left of white has no colour to judge by
-_LENGTH = 0.009  # metres: finer highlights are the detail's (``detail.remove_highlights``)
+_LENGTH = 0.009  # metres: finer highlights are the detail's (``detail.without_highlight``)
 _FAR = 0.004  # pull of no gloss on what is not seen
 _LITTLE = 20.0  # summed weight below which nothing is said
 
