@@ -16,7 +16,7 @@ from backend.fitting.canonical_start import head_lights, start_from_view
 from backend.fitting.dense_matches import DenseMatches, dense_matches, matched_targets
 from backend.fitting.dense_targets import DenseTargets, dense_targets
 from backend.fitting.dense_views import DenseMesh
-from backend.fitting.encoded_start import encoded_belief, started_estimate
+from backend.fitting.encoded_start import started_estimate
 from backend.fitting.fitted_face import FittedFace, FittedPhoto
 from backend.fitting.initial_pose import camera_prior, face_scale, initial_parameters
 from backend.fitting.landmark_targets import LandmarkModel, landmark_model, landmark_targets
@@ -60,8 +60,8 @@ def _nobody(stage: str, neutral: np.ndarray) -> None:
 @dataclass(frozen=True)
 class FitState:
     """What the stages hand on: the photos that are still in, the estimate, the template with its cage offsets, the
-    canonical face of these photos, what it and the encoder say about the identity (``encoder_belief``: the encoder
-    alone), whether the fit was ``started`` by the encoder, and the last ``matches`` of a dense stage with such."""
+    canonical face of these photos, what it says about the identity (``belief``), whether the fit was ``started`` by the
+    encoder, and the last ``matches`` of a dense stage with such."""
 
     template: Template
     faces: tuple[PhotoFace, ...]
@@ -70,7 +70,6 @@ class FitState:
     rejected: tuple[tuple[str, str], ...]
     belief: IdentityBelief | None = None
     canonical: CanonicalFace | None = None
-    encoder_belief: IdentityBelief | None = None
     started: bool = False
     matches: DenseMatches | None = None
 
@@ -186,19 +185,17 @@ def fit_landmarks(
         starts = tuple(start_from_view(template, face, start, photo, place) for face, start, photo in views)
     estimate = FaceEstimate(np.zeros(len(template.identity_modes)), starts)
     # The first rounds may be far off: a wide robust scale first, then the stage's own.
-    scales, iterations, belief = (4.0, 1.0, 1.0), stage.iterations, None
+    scales, iterations = (4.0, 1.0, 1.0), stage.iterations
     started = encoded is not None and options.encoded is not None
     if encoded is not None and options.encoded is not None:
         estimate = started_estimate(template, faces, starts, encoded, prior, options.encoded)
         scales, iterations = options.encoded.outlier_scales, options.encoded.iterations
-        if options.encoded.information > 0:
-            belief = encoded_belief(template, encoded, options.encoded, options.encoded.information)
     for scale in scales:
         targets = _all_landmark_targets(template, model, faces, estimate, options)
         own = replace(weights, outlier_scale=scale * stage.outlier_scale)
-        estimate = solve(estimate, targets, cameras, own, iterations, belief)
+        estimate = solve(estimate, targets, cameras, own, iterations)
     targets = _all_landmark_targets(template, model, faces, estimate, options)
-    return FitState(template, faces, estimate, targets, (), belief, encoder_belief=belief, started=started)
+    return FitState(template, faces, estimate, targets, (), started=started)
 
 
 def _solver_weights(template: Template, options: FitOptions) -> SolverWeights:
@@ -228,7 +225,7 @@ def run_canonical_stage(state: FitState, options: FitOptions, stage: CanonicalSt
     cameras = tuple(camera_prior(one, options.prior) for one in faces)
     weights = _solver_weights(template, options)
     for _ in range(stage.rounds):
-        belief = canonical_belief(template, mesh, face, state.estimate.identity, stage).and_also(state.encoder_belief)
+        belief = canonical_belief(template, mesh, face, state.estimate.identity, stage)
         targets = _all_landmark_targets(template, model, faces, state.estimate, options)
         estimate = solve(state.estimate, targets, cameras, weights, stage.iterations, belief)
         state = replace(state, estimate=estimate, targets=targets, belief=belief)

@@ -119,8 +119,8 @@ class EncodedStage:
     ----------
     deviation_mm : σ of the encoder's shapes at a vertex, and of what the fit's modes and keys cannot express of them.
     shown_share : how much of a person's difference from the mean head the encoder shows (regression to the mean).
-    information : how many independent measurements its neutral face is worth in the whole fit; 0: a start alone.
-    expression_information : the same of its expression, for the weights that the fit starts from.
+    expression_information : how many independent measurements its expression is worth, for the weights that the fit
+        starts from.
     outlier_scales : robust scales of the landmark rounds, as factors; a cold start begins with a wide one.
     iterations : Gauss-Newton steps of each landmark round.
     canonical_rounds : rounds of the canonical stage.
@@ -130,7 +130,6 @@ class EncodedStage:
 
     deviation_mm: float = 2.0
     shown_share: float = 1.0
-    information: float = 0.0
     expression_information: float = 60.0
     outlier_scales: tuple[float, ...] = (1.0, 1.0)
     iterations: int = 7

@@ -127,8 +127,6 @@ def test_a_started_fit_reaches_in_few_steps_what_a_cold_one_does_not(template) -
     ignorant = fit_landmarks(template, model, faces, options, None, nothing_known(encoded))
     off, cold = (face_mm(template, state.estimate.identity, truth) for state in (found, ignorant))
     assert off < 0.7 * cold
-    told = replace(options, encoded=replace(options.encoded, information=500.0))
-    assert fit_landmarks(template, model, faces, told, None, encoded).encoder_belief is not None
 
 
 def test_started_stages_are_shorter_and_none_is_added() -> None:
