@@ -138,7 +138,6 @@ def head_topology(template: Template) -> HeadTopology:
         mirror=template.mirror[: head.vertex_stop].astype(np.int64),
         matrix=fine.matrix[: fine_head.vertex_stop, : head.vertex_stop].astype(np.float64),
         fine_triangles=triangulate(fine.quads[: fine_head.face_stop]),
-        sockets=(size > 200) & (size < 350),
         mouth=(size > 350) & (size < 1000),
         regions={name: mask[: head.vertex_stop].astype(np.float64) for name, mask in template.regions.items()},
         landmarks=template.landmarks68,

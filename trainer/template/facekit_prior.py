@@ -23,7 +23,6 @@ from trainer.template.registration import (
     vertex_normals,
 )
 from trainer.template.scans import FaceKit, facekit_surface
-from trainer.template.seams import seam_loop
 
 FIT_LANDMARKS = tuple(index for index in range(17, 68) if index not in (48, 54, 60, 64))
 """iBUG landmarks that mean the same place on both: no jaw line, no mouth corners (ours sit 1-2 mm outside)."""
@@ -41,7 +40,7 @@ class HeadTopology:
     ----------
     quads : (F, 4) of the cage; triangles : (T, 3) of the cage; mirror : (H,).
     matrix : (P, H) Catmull-Clark level 1; fine_triangles : (T2, 3).
-    sockets, mouth : (F,) bool quads of the eye sockets and the mouth's inside.
+    mouth : (F,) bool quads of the mouth's inside.
     regions : name -> (H,) float64.
     landmarks : the 68.
     """
@@ -51,7 +50,6 @@ class HeadTopology:
     mirror: np.ndarray
     matrix: sp.csr_matrix
     fine_triangles: np.ndarray
-    sockets: np.ndarray
     mouth: np.ndarray
     regions: dict[str, np.ndarray]
     landmarks: LandmarkEmbedding
@@ -69,15 +67,6 @@ class HeadTopology:
         total = sum(factor * self.regions[name] for name, factor in weights.items())
         inside = (1 - self.regions["eye_sockets"]) * (1 - self.regions["mouth_interior"])
         return np.clip(total, 0, 1) * inside
-
-    def seams(self, points: np.ndarray) -> dict[str, np.ndarray]:
-        """The closed curves eye_left, eye_right and mouth (vertices in order)."""
-        left = points[self.quads].mean(1)[:, 0] > 0
-        return {
-            "eye_left": seam_loop(self.quads, self.sockets & left),
-            "eye_right": seam_loop(self.quads, self.sockets & ~left),
-            "mouth": seam_loop(self.quads, self.mouth),
-        }
 
 
 def fit_to_facekit(head: HeadTopology, mean: np.ndarray, modes: np.ndarray, kit: FaceKit) -> ModelFit:

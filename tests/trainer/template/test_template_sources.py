@@ -11,7 +11,6 @@ from backend.geometry.template import load_template
 from trainer.template.atlas import chart_labels, head_map, makehuman_map, pack_shelves, split_quads
 from trainer.template.makehuman import face_unit_path, joint_centre, read_base_mesh, read_target, subtree_weight
 from trainer.template.makehuman_people import mean_adult, people_model, random_faces
-from trainer.template.seams import seam_loop
 from trainer.template.topology import NECK_RING_VERTEX, edge_loop, refine_eyes, select
 
 pytestmark = pytest.mark.skipif(
@@ -94,16 +93,6 @@ def test_edge_loops(base):
     assert len(loop) == 42 == len(set(loop))
     with pytest.raises(ValueError, match="ends at vertex"):
         edge_loop(np.array([[0, 1, 4, 3], [1, 2, 5, 4]]), 0, 1)
-
-
-def test_seam_loop():
-    index = np.arange(25).reshape(5, 5)
-    quads = np.stack([index[:-1, :-1], index[:-1, 1:], index[1:, 1:], index[1:, :-1]], axis=-1).reshape(-1, 4)
-    inside = np.zeros(16, bool)
-    inside[[5, 6]] = True
-    assert sorted(seam_loop(quads, inside).tolist()) == [6, 7, 8, 11, 12, 13]
-    with pytest.raises(ValueError, match="closed"):
-        seam_loop(quads, np.arange(16) < 4)
 
 
 def test_random_makehuman_people(selection):
