@@ -73,10 +73,9 @@ def choose_photos(fitted: FittedFace, faces: Sequence[PhotoFace]) -> list[tuple[
 
 
 def photo_trust(face: PhotoFace, fit: FittedPhoto) -> float:
-    """How much a photo may say, above 0 and at most 1: the fit's weight, its landmark error, the photo's quality."""
+    """How much a photo may say, above 0 and at most 1: the fit's landmark error, the photo's quality."""
     fit_quality = float(np.exp(-max(fit.landmark_error_percent - 2.0, 0.0) / 4.0))
-    trust = float(np.clip(fit.weight, 0.0, 1.0)) * (0.2 + 0.8 * face.quality.score) * fit_quality
-    return max(trust, 1e-3)
+    return max((0.2 + 0.8 * face.quality.score) * fit_quality, 1e-3)
 
 
 def plain_skin(surface: HeadSurface) -> np.ndarray:

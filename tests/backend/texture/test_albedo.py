@@ -261,7 +261,9 @@ def test_one_feature_from_one_photo() -> None:
     off = scene.fitted.photos[1]
     camera = replace(off.camera, camera_from_head=off.camera.camera_from_head.copy())
     camera.camera_from_head[0, 3] += 0.004
-    fitted = replace(scene.fitted, photos=(scene.fitted.photos[0], replace(off, camera=camera, weight=0.6)))
+    fitted = replace(
+        scene.fitted, photos=(scene.fitted.photos[0], replace(off, camera=camera, landmark_error_percent=4.0))
+    )
     face = scene.faces[1]
     shifted = face.landmarks.copy()
     shifted[:, 0] += 0.004 * camera.intrinsics[0, 0] / 0.9  # the landmarks agree with the wrong fit

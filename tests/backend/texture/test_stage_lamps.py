@@ -63,7 +63,9 @@ def test_the_end_of_a_hard_shadow_is_not_drawn_on_the_skin() -> None:
     hard = soft_light(0.9, z=0.3, key=1.6, ambient=0.12)
     scene = make_scene([Shot(0.0, hard, size=768), Shot(25.0, soft_light(0.2)), Shot(-25.0, soft_light(-0.3))])
     first, *others = scene.fitted.photos
-    scene = replace(scene, fitted=replace(scene.fitted, photos=(first, *(replace(o, weight=0.6) for o in others))))
+    scene = replace(
+        scene, fitted=replace(scene.fitted, photos=(first, *(replace(o, landmark_error_percent=4.0) for o in others)))
+    )
     face = scene.faces[0]
     pixels = face.pixels.astype(np.float32)
     columns, cheek = np.arange(pixels.shape[1]), face.landmarks[205, 0]  # beside the nose, on the person's right
