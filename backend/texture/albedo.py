@@ -20,7 +20,7 @@ from backend.texture.brows import brow_place, hidden_brows, paint_brows, seen_da
 from backend.texture.complete import pigment_prior
 from backend.texture.delight import solve_base
 from backend.texture.hair import hair_grows, photo_hair, shown_with_hair
-from backend.texture.harmonise import estimate_tone, exposure_gain
+from backend.texture.harmonise import estimate_tone
 from backend.texture.occlusion import blocked_transfer, openness
 from backend.texture.paint import (
     find_eyes,
@@ -41,14 +41,6 @@ _STAGE = "texture"
 
 
 @dataclass(frozen=True)
-class PhotoGain:
-    """Mean light per channel (3,) that the skin in one photo got: exposure and white balance."""
-
-    name: str
-    gain: np.ndarray
-
-
-@dataclass(frozen=True)
 class AlbedoResult:
     """The texture.
 
@@ -57,14 +49,12 @@ class AlbedoResult:
     albedo : (R, R, 3) uint8 sRGB, row 0 is the top (v = 1) of UV map ``Head``; all parts, no holes, charts padded.
     coverage : (R, R) float32 in [0, 1]: 1 where photos show the skin, 0 where it was made up.
     iris : (3,) linear-light colour of the irises.
-    gains : per used photo.
     hair : (C,) float32 in [0, 1] at the vertices of the head's cage: how far hair, no beard, covers the skin.
     """
 
     albedo: np.ndarray
     coverage: np.ndarray
     iris: np.ndarray
-    gains: tuple[PhotoGain, ...]
     hair: np.ndarray
 
 
@@ -120,17 +110,17 @@ def build_albedo(
     tone = estimate_tone(samples, fitted.vertex_albedo, plain_skin(surface)[: surface.count])
     operators = surface_operators(cage, surface.cage_triangles)
     pigment = np.clip(1.0 - 0.8 * surface.regions["neck"] - 0.5 * surface.regions["ears"], 0.0, 1.0)[: surface.count]
-    base = solve_base(samples, tone.albedo, operators, surface.mirror, pigment)
+    base = solve_base(samples, tone, operators, surface.mirror, pigment)
     hairs = [photo_hair(photo.face, light) for photo, light in zip(photos, base.lights, strict=True)]
     hair = find_hair(surface, survey_space, photos, hairs, base, hairy)
-    casts = [headgear_cast(photo, own, tone.albedo) for photo, own in zip(photos, hairs, strict=True)]
+    casts = [headgear_cast(photo, own, tone) for photo, own in zip(photos, hairs, strict=True)]
     photos = [
         replace(photo, shown=shown_with_hair(photo.unwrap, survey_space.skin, hair, cast))
         for photo, cast in zip(photos, casts, strict=True)
     ]
     hairy = surface.lifted(image_at_cage(surface, survey_space.skin, hair.near()))
-    agreement = agree(surface, survey_space.skin, photos, base, hair, hairy, operators, tone.albedo)
-    made_up = make_up(surface, survey_space.skin, photos, hair, agreement, operators, tone.albedo, positions, density)
+    agreement = agree(surface, survey_space.skin, photos, base, hair, hairy, operators, tone)
+    made_up = make_up(surface, survey_space.skin, photos, hair, agreement, operators, tone, positions, density)
     progress(_STAGE, 0.45)
     middle = middle_band(surface, survey_space, photos, agreement, hairy, positions, density)
     grey_only = all(photo.colourless for photo in samples)
@@ -153,14 +143,10 @@ def build_albedo(
     skin = finish_skin(surface, space, log_skin, made_up, opening, seen)
     skin = paint_lash_lines(skin, space.skin, template, surface, fitted, positions)
     canvas.reshape(-1, 3)[space.skin.texel] = skin
-    eyes = find_eyes(photos, tone.albedo)
+    eyes = find_eyes(photos, tone)
     paint_everything_else(canvas, template, surface, space, fitted, made_up, positions, eyes)
     progress(_STAGE, 0.95)
 
     albedo = srgb_bytes(canvas).reshape(-1, 3)[space.gutter].reshape(resolution, resolution, 3)
-    gains = tuple(
-        PhotoGain(photo.fit.name, exposure_gain(photo.samples, light))
-        for photo, light in zip(photos, base.lights, strict=True)
-    )
     progress(_STAGE, 1.0)
-    return AlbedoResult(albedo, seen, eyes.iris, gains, agreement.covered.astype(np.float32))
+    return AlbedoResult(albedo, seen, eyes.iris, agreement.covered.astype(np.float32))

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from backend.texture.delight import PhotoSamples, shading
-from backend.texture.tone import SkinTone, plausible_tone
+from backend.texture.delight import PhotoSamples
+from backend.texture.tone import plausible_tone
 
 _FIT_DEVIATION = 0.25  # of the fit's log albedo level
 _PHOTO_DEVIATION = 0.45  # of one photo's log skin brightness as an estimate of albedo: exposure
@@ -17,8 +17,8 @@ _COMMON_CAST = 0.08  # of all photos alike: people are photographed under warm l
 _TYPICAL_SHADING = 0.85  # cameras expose so that what lights a face is about this, in log average
 
 
-def estimate_tone(samples: Sequence[PhotoSamples], fitted_albedo: np.ndarray, skin: np.ndarray) -> SkinTone:
-    """The person's skin tone from the fit's albedo, the photos' own brightness and the family of skin tones.
+def estimate_tone(samples: Sequence[PhotoSamples], fitted_albedo: np.ndarray, skin: np.ndarray) -> np.ndarray:
+    """The person's skin tone (3,), linear albedo, from the fit's, the photos' own brightness and the family of tones.
 
     Each photo's median skin, over the light that cameras expose for, is one noisy estimate, the fit's albedo another;
     they are averaged by precision in log-RGB and drawn to the family (``tone.plausible_tone``).
@@ -58,14 +58,6 @@ def _robust_mean(values: np.ndarray, weights: np.ndarray, scale: float = 0.15) -
         robust = weights / (1.0 + ((values - centre) ** 2).sum(1) / scale**2) ** 2
         centre = np.average(values, axis=0, weights=robust)
     return centre
-
-
-def exposure_gain(samples: PhotoSamples, light: np.ndarray) -> np.ndarray:
-    """(3,) mean light per channel that a photo's skin got: its exposure and white balance, relative to the albedo."""
-    used = samples.weight > 0
-    if not used.any():
-        return np.ones(3)
-    return np.average(shading(samples.transfer[used], light), axis=0, weights=samples.weight[used])
 
 
 def light_cast(samples: PhotoSamples, tone: np.ndarray) -> np.ndarray | None:

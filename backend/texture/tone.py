@@ -9,8 +9,6 @@ sheet.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
 _MELANIN_LAB = np.array(  # CIE L*a*b* (D65), cheeks and foreheads from very light to very dark skin
@@ -50,19 +48,10 @@ def skin_log_albedo(melanin: np.ndarray, haemoglobin: np.ndarray | float = 0.0) 
     return curve - np.asarray(haemoglobin, float)[..., None] * HAEMOGLOBIN_DENSITY
 
 
-@dataclass(frozen=True)
-class SkinTone:
-    """A plausible skin tone: linear ``albedo`` (3,), and the pigments that it stands for."""
-
-    albedo: np.ndarray
-    melanin: float
-    haemoglobin: float
-
-
 def plausible_tone(
     estimate: np.ndarray, brightness_deviation: float = 0.25, chroma_deviation: float = 0.15
-) -> SkinTone:
-    """The most probable tone given a noisy estimate: maximum a posteriori under the two-pigment family.
+) -> np.ndarray:
+    """The most probable linear albedo (3,) given a noisy estimate: maximum a posteriori under the two-pigment family.
 
     Minimises ``|e - t|² / s_e² + |t - f(m, h)|² / s_f² + h² / s_h²`` over the tone ``t`` and the pigments, all in
     brightness and chroma of log-RGB; eliminating ``t`` leaves a search over (m, h).
@@ -83,5 +72,4 @@ def plausible_tone(
     gain = np.array([1.0 if np.isinf(t) else s**2 / t for s, t in zip(_SHEET_SPREAD, total, strict=True)])
     gain = np.where(np.isinf(noise), 0.0, gain)
     tone = family[m, h] + gain * np.where(gain > 0, measured - family[m, h], 0.0)
-    albedo = np.exp(np.linalg.solve(_OPPONENT, tone))
-    return SkinTone(np.clip(albedo, 0.005, 0.9), float(melanin[m, h]), float(haemoglobin[m, h]))
+    return np.clip(np.exp(np.linalg.solve(_OPPONENT, tone)), 0.005, 0.9)

@@ -169,12 +169,6 @@ def test_iris_is_blue_as_in_the_photos(three_views: tuple[Scene, AlbedoResult]) 
     assert three_views[1].iris[2] > 1.2 * three_views[1].iris[0]
 
 
-def test_gains_follow_the_light() -> None:
-    scene = make_scene([Shot(0.0, soft_light(0.2)), Shot(10.0, 0.5 * soft_light(0.2))])
-    gains = {g.name: g.gain for g in build_albedo(scene.template, scene.fitted, scene.faces, 256).gains}
-    assert np.abs(gains["photo0.png"] / gains["photo1.png"] - 2.0).max() < 0.15
-
-
 def test_the_fits_light_may_be_wrong() -> None:
     scene = make_scene(SIDES, fitted_light=soft_light(0.0, ambient=0.8))
     result = build_albedo(scene.template, scene.fitted, scene.faces, SIZE)
