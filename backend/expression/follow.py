@@ -34,12 +34,10 @@ class FoundFace:
     landmarks : (478, 3) pixels, the detector's; where it finds nothing, profiles most of all, or something that is not
         there, the landmark net's, with the mean face's depths.
     surface : the landmark net's points, None where it is not trained.
-    by_net : whether these are the landmarks.
     """
 
     landmarks: np.ndarray
     surface: SurfaceLandmarks | None
-    by_net: bool = False
 
     @property
     def sure(self) -> bool:
@@ -111,4 +109,4 @@ def _found_by_net(surface: SurfaceLandmarks) -> FoundFace | None:
         landmarks = np.column_stack([surface.places, posed_depth(surface.places)])
     except ValueError:  # no pose explains them
         return None
-    return FoundFace(landmarks.astype(np.float32), surface, by_net=True)
+    return FoundFace(landmarks.astype(np.float32), surface)

@@ -42,13 +42,11 @@ class PosedPhoto:
 
 @dataclass(frozen=True)
 class Appearance:
-    """albedo : (V_head, 3) linear; light : (P, 9, 3); photometric_error : (P,) mean absolute sRGB difference, 0-1;
-    seen : (V_head,) summed weight of the photos that saw a vertex."""
+    """albedo : (V_head, 3) linear; light : (P, 9, 3); photometric_error : (P,) mean absolute sRGB difference, 0-1."""
 
     albedo: np.ndarray
     light: np.ndarray
     photometric_error: np.ndarray
-    seen: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -186,8 +184,7 @@ def estimate_appearance(
         albedo = np.clip(albedo * gain, 0.01, 0.95)
         lights = [light / gain for light in lights]
     errors = np.array([_error(s, albedo, light) for s, light in zip(samples, lights, strict=True)])
-    seen = sum(sample.weight for sample in samples)
-    return Appearance(albedo, np.stack(lights), errors, seen)
+    return Appearance(albedo, np.stack(lights), errors)
 
 
 def _unlit(samples: list[_Samples], lights: tuple[np.ndarray, ...], count: int) -> np.ndarray:
