@@ -41,11 +41,10 @@ class Shot:
 
 @dataclass(frozen=True)
 class Photograph:
-    """A finished picture: JPEG bytes (no EXIF), its camera, and the shot that made it."""
+    """A finished picture: JPEG bytes (no EXIF) and its camera."""
 
     jpeg: bytes
     camera: Camera
-    shot: Shot
 
 
 def _windows(*entries: tuple[tuple[float, float, float], float, tuple[float, float, float]]) -> tuple[np.ndarray, ...]:
@@ -158,7 +157,7 @@ def take_photograph(
     exposed = Film(
         film.exposure * factor**0.6, film.white_balance, film.noise, film.blur, film.jpeg_quality, film.contrast
     )
-    return Photograph(jpeg_bytes(develop(linear, exposed, generator), film.jpeg_quality), camera, shot)
+    return Photograph(jpeg_bytes(develop(linear, exposed, generator), film.jpeg_quality), camera)
 
 
 SIX_VIEWS = ((-4.0, 3.0), (28.0, -6.0), (-33.0, 4.0), (49.0, 2.0), (-50.0, -5.0), (10.0, 14.0))

@@ -86,13 +86,11 @@ class ScanHead:
     ----------
     truth : its shape, only points that can be seen in the photographs.
     surface_looking_at : what the ray tracer sees when the eyes look at a point (3,). middle : (3,) of the face.
-    residual_mm : median distance of the photographed surface from the scan.
     """
 
     truth: ScanTruth
     surface_looking_at: Callable[[np.ndarray], Surface]
     middle: np.ndarray
-    residual_mm: float
 
 
 def truth_from_marks(name: str, scan_vertices: np.ndarray, marks: np.ndarray, ears: np.ndarray) -> ScanTruth:
@@ -177,7 +175,7 @@ def scan_head(name: str) -> ScanHead:
     skin = build_bvh(moved[:SKIN_STOP], load_ict().skin)
     _, distance, _ = closest_points(skin, vertices)
     truth = truth_from_marks(name, vertices[distance < PHOTOGRAPHED_WITHIN], marks, moved[list(tragus_ids())])
-    return ScanHead(truth, person.looking_at, face_middle(marks), float(np.median(distance) * 1000))
+    return ScanHead(truth, person.looking_at, face_middle(marks))
 
 
 def _james() -> ScanHead:
@@ -208,7 +206,7 @@ def _james() -> ScanHead:
     middle = np.array([-0.025, 0.0, -0.03])
     marks = find_surface_landmarks(points, fine_faces, middle, surface.albedo).positions
     truth = truth_from_marks("james", vertices, marks, np.full((2, 3), np.nan))
-    return ScanHead(truth, lambda _: surface, face_middle(marks), 0.0)
+    return ScanHead(truth, lambda _: surface, face_middle(marks))
 
 
 def photograph_head(

@@ -53,13 +53,11 @@ class Doll:
     template : all fields but keys and prior (its modes are ``DOLL_MODES`` of MakeHuman's).
     people : (N, H, 3) heads of random people, rigidly aligned to the mean adult.
     refined : the topology.
-    face_units : (52, V, 3) MakeHuman's raw units.
     """
 
     template: Template
     people: np.ndarray
     refined: Refined
-    face_units: np.ndarray
 
 
 def _jaw_pivot(base: BaseMesh, ids: np.ndarray, points: np.ndarray) -> np.ndarray:
@@ -122,7 +120,7 @@ def make_doll() -> Doll:
         expressions=units.astype(np.float32),
         identity_modes=whole_modes,
     )
-    return Doll(template, people, refined, units)
+    return Doll(template, people, refined)
 
 
 def head_topology(template: Template) -> HeadTopology:

@@ -29,7 +29,7 @@ class PeopleBatch:
         (N, 52) weights in the order of ``ARKIT_NAMES``, eyeLook included. gaze : (N, 2, 2) radians to the person's
         left and up, of the left and the right eye.
     vertices : (N, V, 3) the template's vertices in this picture. neutral : (N, V, 3) without expression.
-    landmarks68 : (N, 68, 2), landmarks478 : (N, 478, 2) in pixels. visible68 : (N, 68), visible478 : (N, 478) bool.
+    landmarks478 : (N, 478, 2) in pixels. visible478 : (N, 478) bool.
     depth : (N, S, S) distance along the camera's axis of head, eyes and teeth in metres, whatever is before them; 0
         where they are not. normals : (N, 3, S, S) of the same surface, head frame, zero where it is not. albedo :
         (N, 3, S, S) linear, of everything that is seen but the background. None where the configuration did not ask.
@@ -48,9 +48,7 @@ class PeopleBatch:
     gaze: Tensor
     vertices: Tensor
     neutral: Tensor
-    landmarks68: Tensor
     landmarks478: Tensor
-    visible68: Tensor
     visible478: Tensor
     depth: Tensor | None
     normals: Tensor | None

@@ -54,8 +54,8 @@ class Posed:
     ----------
     cage : (N, V, 3) template vertices, neutral : without expression. drawn : (N, V, 3) of ``PeopleSurface``.
     eyes : (N, 2, 3) centres of the eyeballs.
-    eye_turns : (N, 2, 3, 3). lids : (N, 2, 2, 9, 2) azimuth and elevation, radians, of the left and right eye's upper
-        and lower lid seen from the eye's centre. weights : (N, 52), gaze : (N, 2, 2) radians left and up.
+    lids : (N, 2, 2, 9, 2) azimuth and elevation, radians, of the left and right eye's upper and lower lid seen from the
+        eye's centre. weights : (N, 52), gaze : (N, 2, 2) radians left and up.
     coefficients : (N, K). cameras : of the pictures.
     """
 
@@ -63,7 +63,6 @@ class Posed:
     neutral: Tensor
     drawn: Tensor
     eyes: Tensor
-    eye_turns: Tensor
     lids: Tensor
     weights: Tensor
     gaze: Tensor
@@ -118,7 +117,6 @@ class Stage:
             neutral=neutral,
             drawn=drawn,
             eyes=eyes,
-            eye_turns=eye_turns,
             lids=_lids(marks, eyes),
             weights=weights,
             gaze=torch.from_numpy(np.stack(gaze)).to(device),

@@ -71,7 +71,6 @@ class _Tools:
 
     stage: Stage
     renderer: Renderer
-    landmarks68: LandmarkLabels
     landmarks478: LandmarkLabels
 
 
@@ -121,7 +120,6 @@ class People:
             self._tools[device] = _Tools(
                 Stage(surface),
                 Renderer(surface, self.config.size, self._supersampling, self.config.rasterizer),
-                LandmarkLabels(template.landmarks68, device),
                 LandmarkLabels(template.landmarks478, device),
             )
         return self._tools[device]
@@ -146,7 +144,6 @@ class People:
         if config.depth:
             depth, normals = head_depth(posed, tools.stage.surface, config.size, config.rasterizer)
             depth, normals = depth * inside, normals * inside[:, None]
-        marks68 = tools.landmarks68(posed, picture.depth, config.size)
         marks478 = tools.landmarks478(posed, picture.depth, config.size)
         return PeopleBatch(
             images=border.repeat(images),
@@ -162,9 +159,7 @@ class People:
             gaze=posed.gaze,
             vertices=posed.cage,
             neutral=posed.neutral,
-            landmarks68=marks68.places,
             landmarks478=marks478.places,
-            visible68=marks68.visible,
             visible478=marks478.visible,
             depth=depth,
             normals=normals,

@@ -25,13 +25,10 @@ TYPICAL_DISTANCE = 1.2
 
 @dataclass(frozen=True)
 class HeldOutFit:
-    """Mean landmark error in per cent of the eyes' outer corners' distance, projected landmarks (L, 2) in pixels,
-    expression (52,), and the camera's distance in metres."""
+    """Mean landmark error in per cent of the eyes' outer corners' distance, and the expression (52,)."""
 
     error_percent: float
-    projected: np.ndarray
     expression: np.ndarray
-    distance: float
 
 
 def reproject_held_out(
@@ -74,7 +71,4 @@ def reproject_held_out(
     low = np.concatenate([np.full(5, -np.inf), [-1.6, -1.5], np.zeros(len(keys))])
     high = np.concatenate([np.full(5, np.inf), [1.6, 1.5], np.ones(len(keys))])
     solved = least_squares(residuals, start, bounds=(low, high), x_scale="jac", max_nfev=100).x
-    projected = project(solved)
-    return HeldOutFit(
-        landmark_nme(projected, target, eyes), projected, solved[7:], float(TYPICAL_DISTANCE * np.exp(solved[5]))
-    )
+    return HeldOutFit(landmark_nme(project(solved), target, eyes), solved[7:])
