@@ -14,23 +14,21 @@ from backend.photos.landmarks import CHIN, FOREHEAD_TOP, landmark_window
 from backend.photos.person import person_probability
 from backend.photos.regions import (
     BROW_RIGHT,
-    CHEEK_RIGHT,
     EYE_RIGHT,
     FACE_OVAL,
-    FOREHEAD,
     LIPS_INNER,
     LIPS_OUTER,
     MOUTH_SURROUNDINGS,
     NOSE,
-    NOSE_BRIDGE,
     UPPER_LIP_SKIN,
     connected,
     face_normals,
     grown,
     mirrored,
     polygon_mask,
+    skin_seeds,
 )
-from backend.photos.skin_model import SHADING_EASE, SkinModel, learn_skin, local_contrast, skin_features
+from backend.photos.skin_model import SHADING_EASE, SkinModel, learn_skin, local_contrast, skin_features, without_colour
 
 _SKIN_LIMIT = 4.0  # standard deviations
 _SHADOW_EASE = 2.5  # darkness counts even less than other differences of brightness
@@ -65,9 +63,9 @@ def label_by_colour(pixels: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
     oval = polygon_mask(landmarks, FACE_OVAL, side)
     person = person_probability(pixels) > 0.5
     features = skin_features(cv2.GaussianBlur(pixels, (0, 0), 0.8))
-    monochrome = float(np.abs(features[oval][:, 1:]).std(axis=0).max(initial=0.0)) < 0.02
+    monochrome = without_colour(features[oval])
     normals = face_normals(landmarks, side)
-    skin = learn_skin(features, normals, _skin_seeds(landmarks, side), oval, monochrome)
+    skin = learn_skin(features, normals, skin_seeds(landmarks, side), oval, monochrome)
     residual = skin.residual(features, normals)
     distance = _skin_distance(residual)
     contrast = local_contrast(features, 0.008 * frame.size)
@@ -92,12 +90,6 @@ def _face_frame(landmarks: np.ndarray, side: int) -> FaceFrame:
     x, y = columns - window.centre[0], rows - window.centre[1]
     cos, sin = np.cos(window.angle), np.sin(window.angle)
     return FaceFrame((x * cos + y * sin) / window.side, (y * cos - x * sin) / window.side, window.side)
-
-
-def _skin_seeds(landmarks: np.ndarray, side: int) -> np.ndarray:
-    """Places that nearly always show bare skin."""
-    parts = (CHEEK_RIGHT, mirrored(CHEEK_RIGHT), NOSE_BRIDGE, FOREHEAD)
-    return np.logical_or.reduce([polygon_mask(landmarks, part, side) for part in parts])
 
 
 def _skin_distance(residual: np.ndarray) -> np.ndarray:

@@ -8,18 +8,15 @@ import numpy as np
 from backend.photos.collection import FaceClass
 from backend.photos.landmarks import landmark_window
 from backend.photos.regions import (
-    CHEEK_RIGHT,
     FACE_OVAL,
-    FOREHEAD,
-    NOSE_BRIDGE,
     above_brows,
     face_normals,
     grown,
-    mirrored,
     polygon_mask,
+    skin_seeds,
 )
 from backend.photos.sampling import fit_inside
-from backend.photos.skin_model import learn_skin, skin_features
+from backend.photos.skin_model import learn_skin, skin_features, without_colour
 
 _SIDE = 192
 """Colours are looked at in a crop of this size: four times as fast, and hair is no finer a thing."""
@@ -27,7 +24,6 @@ _PALE = -2.0
 """Standard deviations of the face's own log R/G below its skin's from which something above the brows is not skin."""
 _HAIR = 0.05
 """Least probability of hair: a bald head shines without red too, but there the net is sure."""
-_MONOCHROME = 0.02  # spread of log ratios of a face's colours below which a picture has none
 _INSIDE = 0.02  # heights of the face: hair hangs over its outline, which ends at the middle of the forehead
 
 
@@ -41,11 +37,9 @@ def with_pale_hair(labels: np.ndarray, hair: np.ndarray, pixels: np.ndarray, lan
     places, side = np.asarray(landmarks) * factor, small.shape[0]
     oval = polygon_mask(places, FACE_OVAL, side)
     features = skin_features(cv2.GaussianBlur(small, (0, 0), 0.5))
-    if float(np.abs(features[oval][:, 1:]).std(axis=0).max(initial=0.0)) < _MONOCHROME:
+    if without_colour(features[oval]):
         return labels
-    parts = (CHEEK_RIGHT, mirrored(CHEEK_RIGHT), NOSE_BRIDGE, FOREHEAD)
-    seeds = np.logical_or.reduce([polygon_mask(places, part, side) for part in parts])
-    normals = face_normals(places, side)
+    seeds, normals = skin_seeds(places, side), face_normals(places, side)
     redness = learn_skin(features, normals, seeds, oval, monochrome=False).residual(features, normals)[..., 1]
     redness = cv2.resize(redness.astype(np.float32), labels.shape[::-1], interpolation=cv2.INTER_LINEAR)
     size = landmark_window(landmarks, 1.0).side

@@ -50,9 +50,15 @@ def eyes_mask(landmarks: np.ndarray, side: int) -> np.ndarray:
     return polygon_mask(landmarks, EYE_RIGHT, side) | polygon_mask(landmarks, mirrored(EYE_RIGHT), side)
 
 
-def near_eyes(landmarks: np.ndarray, side: int) -> np.ndarray:
-    """(side, side) bool: the eyes and what is around them, where glasses are."""
-    return grown(eyes_mask(landmarks, side), _NEAR_EYES * landmark_window(landmarks, 1.0).side)
+def near_eyes(landmarks: np.ndarray, side: int, reach: float = _NEAR_EYES) -> np.ndarray:
+    """(side, side) bool: the eyes and what is around them, ``reach`` heights of the face far, where glasses are."""
+    return grown(eyes_mask(landmarks, side), reach * landmark_window(landmarks, 1.0).side)
+
+
+def skin_seeds(landmarks: np.ndarray, side: int) -> np.ndarray:
+    """(side, side) bool: places that nearly always show bare skin."""
+    parts = (CHEEK_RIGHT, mirrored(CHEEK_RIGHT), NOSE_BRIDGE, FOREHEAD)
+    return np.logical_or.reduce([polygon_mask(landmarks, part, side) for part in parts])
 
 
 def mouth_parts(landmarks: np.ndarray, side: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -9,6 +9,7 @@ import numpy as np
 
 from backend.rendering.color import LUMINANCE, linear_from_srgb
 
+_MONOCHROME = 0.02  # spread of log ratios of a face's colours below which a picture has none
 _DARK_OFFSET = 0.02  # linear; keeps the logarithm of noisy dark pixels calm
 _ROUNDS = 4
 _INLIER_DISTANCE = 3.0
@@ -61,6 +62,11 @@ def skin_features(pixels: np.ndarray) -> np.ndarray:
     logs = np.log(linear + np.float32(_DARK_OFFSET))
     luminance = np.log(linear @ np.array(LUMINANCE, np.float32) + np.float32(_DARK_OFFSET))
     return np.stack([luminance, logs[..., 0] - logs[..., 1], logs[..., 2] - logs[..., 1]], axis=-1)
+
+
+def without_colour(face: np.ndarray) -> bool:
+    """Whether a picture is black and white, by the ``skin_features`` (P, 3) of the face in it."""
+    return float(np.abs(face[:, 1:]).std(axis=0).max(initial=0.0)) < _MONOCHROME
 
 
 def learn_skin(

@@ -30,8 +30,8 @@ from backend.photos.regions import (
     MOUTH_SURROUNDINGS,
     UPPER_LIP_SKIN,
     above_brows,
-    eyes_mask,
     grown,
+    near_eyes,
     polygon_mask,
 )
 from backend.photos.rims import find_rims
@@ -105,7 +105,7 @@ def correct(probabilities: np.ndarray, landmarks: np.ndarray, traits: Traits) ->
         odds[FaceClass.GLASSES] = 0.0
     elif traits.glasses:
         rims = find_rims(odds[FaceClass.GLASSES], landmarks)
-        where = _near_eyes(landmarks, side) if rims is None else rims.band
+        where = near_eyes(landmarks, side, _AROUND_EYES) if rims is None else rims.band
         likelier = _factor(odds, FaceClass.GLASSES, where, _ON_RIMS)
         odds[FaceClass.GLASSES] *= likelier if rims is None else np.where(where, likelier, _OFF_RIMS)
     above = above_brows(landmarks, side)
@@ -131,11 +131,6 @@ def correct(probabilities: np.ndarray, landmarks: np.ndarray, traits: Traits) ->
 def _person(odds: np.ndarray) -> np.ndarray:
     """(S, S) bool: more likely somebody than background."""
     return odds[FaceClass.BACKGROUND] < 0.5 * odds.sum(axis=0)
-
-
-def _near_eyes(landmarks: np.ndarray, side: int) -> np.ndarray:
-    """(S, S) bool: where glasses are."""
-    return grown(eyes_mask(landmarks, side), _AROUND_EYES * landmark_window(landmarks, 1.0).side)
 
 
 def _factor(odds: np.ndarray, face_class: FaceClass, where: np.ndarray, factors: Sequence[float] = _MORE) -> float:
@@ -171,7 +166,7 @@ def teach(
     if rims is not None:  # frames of teachers are too broad, and grow from teacher to teacher
         result[(labels == FaceClass.GLASSES) & ~rims.band] = UNKNOWN
     if traits.glasses and (labels == FaceClass.GLASSES).sum() < _LEAST_GLASSES * size**2:  # they are there, but where?
-        result[_near_eyes(landmarks, side) & np.isin(labels, (FaceClass.SKIN, FaceClass.BROWS))] = UNKNOWN
+        result[near_eyes(landmarks, side, _AROUND_EYES) & np.isin(labels, (FaceClass.SKIN, FaceClass.BROWS))] = UNKNOWN
     return result.astype(np.uint8)
 
 
