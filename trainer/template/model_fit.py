@@ -8,6 +8,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from backend.geometry.similarity import nearest_similarity
+from trainer.rotation import rotation_matrix
 from trainer.template.closest_point import closest_points
 from trainer.template.registration import border_vertices, vertex_areas, vertex_normals
 from trainer.template.scans import TriangleMesh
@@ -89,7 +90,7 @@ def fit_model(
         right[7:] -= prior * coefficients
         system += np.eye(len(system)) * 1e-9
         step = np.linalg.solve(system, right)
-        rotation = _rotation(step[:3]) @ rotation
+        rotation = rotation_matrix(step[:3]) @ rotation
         translation = translation + step[3:6]
         scale *= 1.0 + step[6] if with_scale else 1.0
         coefficients = coefficients + step[7:]
@@ -109,13 +110,3 @@ def _rows(local: np.ndarray, modes: np.ndarray, scale: float, rotation: np.ndarr
         rows[:, :, 6] = turned
     rows[:, :, 7:] = np.einsum("ij,kpj->pik", scale * rotation, modes, optimize=True)
     return rows
-
-
-def _rotation(vector: np.ndarray) -> np.ndarray:
-    """Rodrigues' rotation (3, 3) of a rotation vector."""
-    angle = np.linalg.norm(vector)
-    if angle < 1e-12:
-        return np.eye(3)
-    x, y, z = vector / angle
-    cross = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]])
-    return np.eye(3) + np.sin(angle) * cross + (1 - np.cos(angle)) * cross @ cross

@@ -8,6 +8,7 @@ import numpy as np
 
 from backend.geometry.similarity import Similarity, nearest_similarity
 from trainer.data.raytrace.bvh import build_bvh, closest_points
+from trainer.rotation import rotation_matrix
 
 ICP_PASSES = 40
 CROP_FACTOR = 0.7
@@ -110,18 +111,8 @@ def refine_alignment(
             [np.cross(offset, direction), direction, (offset * direction).sum(1, keepdims=True)], axis=1
         )
         step = np.linalg.lstsq(rows, (away * direction).sum(1), rcond=None)[0]
-        turn, grow = _rotation(step[:3]), 1 + step[6]
+        turn, grow = rotation_matrix(step[:3]), 1 + step[6]
         rotation = turn @ rotation
         translation = grow * turn @ (translation - middle) + middle + step[3:6]
         scale *= grow
     return best
-
-
-def _rotation(vector: np.ndarray) -> np.ndarray:
-    """Rotation matrix of a rotation vector (Rodrigues)."""
-    angle = float(np.linalg.norm(vector))
-    if angle < 1e-12:
-        return np.eye(3)
-    x, y, z = vector / angle
-    cross = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]])
-    return np.eye(3) + np.sin(angle) * cross + (1 - np.cos(angle)) * cross @ cross
