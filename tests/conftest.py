@@ -27,7 +27,7 @@ ROOT = Path(__file__).resolve().parents[1]
 @pytest.fixture(scope="session")
 def shared_dir() -> Path:
     """The folder of photographs and scans beside the repository, or where LIKENESS_SHARED says; skips without it."""
-    path = Path(os.environ.get("LIKENESS_SHARED", ROOT.parent / "shared"))
+    path = Path(os.environ.get("LIKENESS_SHARED") or ROOT.parent / "shared")
     if not path.is_dir():
         pytest.skip(f"needs the data beside the repository ({path.name}/ is missing; set LIKENESS_SHARED)")
     return path

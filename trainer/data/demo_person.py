@@ -16,11 +16,12 @@ import numpy as np
 from rich.progress import track
 
 from backend.errors import LikenessError
+from backend.geometry.smoothstep import smoothstep
 from backend.geometry.subdivision import subdivision
 from backend.geometry.template import Template, load_template
 from backend.rig.arkit import ARKIT_NAMES
 from trainer.data.disk_cache import write_bytes
-from trainer.data.face_paint import EyeLook, brow_density, lash_density, paint_eyeball, smoothstep
+from trainer.data.face_paint import EyeLook, brow_density, lash_density, paint_eyeball
 from trainer.data.midpoint import subdivide_midpoint
 from trainer.data.noise3d import fractal_noise, scattered_spots, value_noise
 from trainer.data.photographs import Photograph, Shot, shot_camera, take_photograph

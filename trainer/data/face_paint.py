@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from backend.geometry.smoothstep import smoothstep
 from trainer.data.noise3d import fractal_noise, value_noise
 
 BROW_UPPER = ((70, 63, 105, 66, 107), (300, 293, 334, 296, 336))
@@ -22,12 +23,6 @@ class EyeLook:
     iris_diameter: float = 0.0117
     iris: tuple[float, float, float] = (0.09, 0.045, 0.02)
     sclera: tuple[float, float, float] = (0.62, 0.56, 0.53)
-
-
-def smoothstep(low: float, high: float, x: np.ndarray) -> np.ndarray:
-    """0 below ``low``, 1 above ``high`` (or the reverse when low > high), smooth between."""
-    t = np.clip((x - low) / (high - low), 0.0, 1.0)
-    return t * t * (3 - 2 * t)
 
 
 def paint_eyeball(vertices: np.ndarray, centre: np.ndarray, gaze: np.ndarray, look: EyeLook, seed: int) -> np.ndarray:

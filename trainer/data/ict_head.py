@@ -5,13 +5,13 @@ It is a whole head with eyeballs and teeth, in another topology than the templat
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import Path
 
 import numpy as np
+
+from trainer.data.shared_data import shared_folder
 
 CENTIMETRE = 0.01
 SKIN_STOP = 11248
@@ -23,9 +23,11 @@ EYES = ((21451, 23021), (23021, 24591))
 
 @dataclass(frozen=True)
 class IctModel:
-    """Neutral (V, 3) metres, triangles (F, 3), identity modes (100, V, 3) and expression deltas by name (V, 3)."""
+    """Neutral (V, 3) metres, quads (Q, 4), triangles (F, 3), identity modes (100, V, 3) and expression
+    deltas by name (V, 3)."""
 
     neutral: np.ndarray
+    quads: np.ndarray
     faces: np.ndarray
     identity: np.ndarray
     expressions: Mapping[str, np.ndarray]
@@ -49,12 +51,6 @@ class IctModel:
         return vertices
 
 
-def shared_folder() -> Path:
-    """The folder with the data beside the repository: ``$LIKENESS_SHARED``, else ``../shared``."""
-    chosen = os.environ.get("LIKENESS_SHARED")
-    return Path(chosen) if chosen else Path(__file__).resolve().parents[2].parent / "shared"
-
-
 @lru_cache(maxsize=1)
 def load_ict() -> IctModel:
     """The model from ``faces3d/ict_facekit.npz``; raises ``FileNotFoundError`` where it is missing."""
@@ -65,6 +61,7 @@ def load_ict() -> IctModel:
         deltas = data["expression"].astype(np.float32) * CENTIMETRE
         return IctModel(
             data["neutral"].astype(np.float64) * CENTIMETRE,
+            quads,
             faces,
             data["identity"].astype(np.float32) * CENTIMETRE,
             dict(zip(names, deltas, strict=True)),

@@ -12,16 +12,18 @@ from scipy import sparse
 from scipy.ndimage import map_coordinates
 from scipy.spatial import cKDTree
 
+from backend.geometry.smoothstep import smoothstep
 from backend.geometry.template import load_template
 from backend.rendering.color import linear_from_srgb
 from trainer.data.disk_cache import cache_folder, content_key, save_arrays
-from trainer.data.face_paint import EyeLook, brow_density, lash_density, paint_eyeball, smoothstep
-from trainer.data.ict_head import EYES, SKIN_STOP, SOCKETS_STOP, TEETH_STOP, load_ict, shared_folder
+from trainer.data.face_paint import EyeLook, brow_density, lash_density, paint_eyeball
+from trainer.data.ict_head import EYES, SKIN_STOP, SOCKETS_STOP, TEETH_STOP, load_ict
 from trainer.data.midpoint import subdivide_midpoint
 from trainer.data.noise3d import fractal_noise, value_noise
 from trainer.data.raytrace.bvh import build_bvh, closest_hits
 from trainer.data.raytrace.scene import Surface, joined, vertex_normals
 from trainer.data.scan_registration import fit_surface, robust_similarity, warp_by_landmarks
+from trainer.data.shared_data import shared_folder
 from trainer.data.surface_landmarks import CLAY, SurfaceLandmarks, find_surface_landmarks
 from trainer.data.torso import hang_torso
 

@@ -21,12 +21,13 @@ from backend.rendering.color import linear_from_srgb
 from trainer.data.carried_head import carry_onto_scan
 from trainer.data.disk_cache import cache_folder, content_key, save_arrays, write_bytes
 from trainer.data.face_paint import EyeLook
-from trainer.data.ict_head import SKIN_STOP, load_ict, shared_folder
+from trainer.data.ict_head import SKIN_STOP, load_ict
 from trainer.data.ict_skin import SkinLook, ict_person
 from trainer.data.midpoint import subdivide_midpoint
 from trainer.data.photographs import Shot, shot_camera, six_shots, take_photograph
 from trainer.data.raytrace.bvh import build_bvh, closest_points
 from trainer.data.raytrace.scene import Surface, vertex_normals
+from trainer.data.shared_data import shared_folder
 from trainer.data.surface_landmarks import find_surface_landmarks
 
 SIMPOP_HELD_OUT = tuple(f"SIMPOP_{index}" for index in range(15, 21))

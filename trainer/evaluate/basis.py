@@ -22,10 +22,10 @@ from backend.models.checkpoints import NOT_TRAINED, load_model
 from backend.models.learned_basis import MODEL_NAME, LearnedBasisNet, load_learned_basis
 from trainer.data.face_model import FaceBatch, FacePeopleConfig, FacePortraitsConfig
 from trainer.data.face_model.source import Actors, FacePeople
-from trainer.data.ict_head import shared_folder
 from trainer.data.people.scene import Shot
 from trainer.data.portraits import PortraitsConfig
 from trainer.data.portraits.cache import open_cache
+from trainer.data.shared_data import shared_folder
 from trainer.evaluate.basis_heads import HELD_OUT_SEED, head_figures
 from trainer.evaluate.basis_keys import key_figures
 from trainer.evaluate.basis_pairs import found_pairs, verification_figures

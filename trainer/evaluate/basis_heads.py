@@ -9,9 +9,9 @@ from backend.fitting.identity_basis import cage_modes
 from backend.geometry.template import load_template
 from backend.models.checkpoints import NOT_TRAINED
 from backend.models.learned_basis import LearnedBasisConfig, LearnedBasisNet
-from trainer.data.ict_head import shared_folder
 from trainer.data.people.identity import IdentityShapes, draw_identity
 from trainer.data.people.surface import PeopleSurface
+from trainer.data.shared_data import shared_folder
 from trainer.losses.face_model import METRES_TO_MM
 
 HELD_OUT_SEED = 903

@@ -5,7 +5,6 @@ For calibration only: what it makes is looked at by the landmark detector and th
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -19,9 +18,10 @@ from backend.rendering.color import linear_from_srgb
 from backend.rendering.uv_space import UvRaster, dilate, rasterize_uv
 from backend.rig.face_loops import face_loops
 from trainer.data.face_paint import EyeLook, paint_eyeball
+from trainer.data.shared_data import shared_folder
 from trainer.template.closest_point import closest_points
 from trainer.template.makehuman import DECIMETRE, read_base_mesh
-from trainer.template.scans import ROOT, triangulate
+from trainer.template.scans import triangulate
 
 IRIS_COLOURS = ((0.05, 0.025, 0.012), (0.10, 0.055, 0.02), (0.12, 0.10, 0.05), (0.10, 0.17, 0.26), (0.16, 0.20, 0.20))
 """Linear-light colours of irises: dark brown, brown, hazel, blue, grey."""
@@ -33,7 +33,7 @@ SAMPLES = 36
 
 def makehuman_folder() -> Path:
     """``../shared/makehuman``, or under ``LIKENESS_SHARED``; raises ``FileNotFoundError`` when it is not there."""
-    folder = Path(os.environ.get("LIKENESS_SHARED", ROOT.parent / "shared")) / "makehuman"
+    folder = shared_folder() / "makehuman"
     if not folder.is_dir():
         raise FileNotFoundError(f"{folder} is missing: calibrating the landmarks needs MakeHuman's skins")
     return folder

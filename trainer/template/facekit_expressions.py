@@ -19,10 +19,11 @@ from backend.geometry.template import Template
 from backend.rig.arkit import ARKIT_NAMES
 from backend.rig.deformation_transfer import source_deformations, transfer
 from backend.rig.face_loops import face_loops
+from trainer.data.ict_head import load_ict
 from trainer.template.closest_point import closest_points
 from trainer.template.facekit_curves import curve_pulls, lip_sides
 from trainer.template.registration import Pull, Surface, cotangent_laplacian, register, vertex_areas
-from trainer.template.scans import FaceKit, TriangleMesh, facekit_surface, scan_folder, triangulate
+from trainer.template.scans import FaceKit, TriangleMesh, facekit_surface, triangulate
 
 _LANDMARK_WEIGHT = 2e-4
 _LANDMARKS = tuple(range(27, 68))
@@ -114,7 +115,8 @@ def facekit_keys(template: Template, kit: FaceKit, own: np.ndarray) -> np.ndarra
     ``cheekPuff`` are joined.
     """
     found = register_facekit(template, kit)
-    names, offsets = _read_expressions()
+    by_name = load_ict().expressions
+    names, offsets = list(by_name), np.stack(list(by_name.values()))
     head = template.head.vertex_stop
     sampled = own[:, :head].astype(np.float64)
     for index, name in enumerate(ARKIT_NAMES):
@@ -134,12 +136,6 @@ def _facekit_names(name: str, names: list[str]) -> list[str]:
         if name.endswith(word) and name[: -len(word)] + letter in names:
             return [name[: -len(word)] + letter]
     return [name] if name in names else [name + "_L", name + "_R"]
-
-
-def _read_expressions() -> tuple[list[str], np.ndarray]:
-    data = np.load(scan_folder() / "ict_facekit.npz")
-    centimetre = np.float32(0.01)
-    return [str(name) for name in data["expression_names"]], data["expression"].astype(np.float32) * centimetre
 
 
 def _outside(template: Template) -> np.ndarray:

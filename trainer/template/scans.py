@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 
-ROOT = Path(__file__).resolve().parents[2]
+from trainer.data.ict_head import load_ict
+from trainer.data.shared_data import shared_folder
 
 TRAINING_SIMPOP = tuple(range(1, 15))
 """Simulated faces that training may use."""
@@ -54,7 +54,7 @@ class FaceKit:
 
 def scan_folder() -> Path:
     """``../shared/faces3d``, or under ``LIKENESS_SHARED``; raises ``FileNotFoundError`` when it is not there."""
-    folder = Path(os.environ.get("LIKENESS_SHARED", ROOT.parent / "shared")) / "faces3d"
+    folder = shared_folder() / "faces3d"
     if not folder.is_dir():
         raise FileNotFoundError(f"{folder} is missing: baking the identity prior needs the face scans")
     return folder
@@ -70,16 +70,9 @@ def triangulate(quads: np.ndarray) -> np.ndarray:
 @lru_cache(maxsize=1)
 def read_facekit() -> FaceKit:
     """ICT-FaceKit in metres."""
-    folder = scan_folder()
-    data = np.load(folder / "ict_facekit.npz")
-    indices = json.loads((folder / "ict_facekit_vertex_indices.json").read_text())
-    centimetre = 0.01
-    return FaceKit(
-        data["neutral"].astype(np.float64) * centimetre,
-        data["faces"].astype(np.int64),
-        data["identity"].astype(np.float32) * np.float32(centimetre),
-        np.array(indices["idx_to_landmark_verts"]),
-    )
+    indices = json.loads((scan_folder() / "ict_facekit_vertex_indices.json").read_text())
+    model = load_ict()
+    return FaceKit(model.neutral, model.quads, model.identity, np.array(indices["idx_to_landmark_verts"]))
 
 
 def facekit_surface(kit: FaceKit) -> TriangleMesh:

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from trainer.data.carried_head import likeliest_head, scanned_part
-from trainer.data.ict_head import SKIN_STOP, load_ict, shared_folder
+from trainer.data.ict_head import SKIN_STOP, load_ict
 from trainer.data.scan_registration import longest_border, spread_field
+from trainer.data.shared_data import shared_folder
 from trainer.template.scans import TriangleMesh
 
 

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from backend.geometry.smoothstep import smoothstep
 from backend.geometry.template import Template, load_template
 from backend.rendering.interpolate import fragment_barycentrics, fragment_values, fragments
 from backend.rendering.rasterize import face_ids
@@ -29,11 +30,6 @@ MAP_NAMES = (
 FULL_RESOLUTION = 512
 TILE = 512
 TILE_NAMES = ("low", "mid", "fine", "strands", "spots")
-
-
-def _smoothstep(low: float, high: float, x: np.ndarray) -> np.ndarray:
-    t = np.clip((x - low) / (high - low), 0.0, 1.0)
-    return t * t * (3 - 2 * t)
 
 
 def _spline(points: np.ndarray, count: int) -> np.ndarray:
@@ -65,7 +61,7 @@ def _line(points: np.ndarray, curve: np.ndarray, width: float) -> np.ndarray:
     )
     if len(near):
         distance, place, _ = _to_curve(points[near], curve)
-        ends = _smoothstep(-0.05, 0.2, place) * _smoothstep(1.05, 0.8, place)
+        ends = smoothstep(-0.05, 0.2, place) * smoothstep(1.05, 0.8, place)
         value[near] = np.exp(-((distance / width) ** 2)) * ends
     return value
 
@@ -75,7 +71,7 @@ def _head_maps(points: np.ndarray, regions: Mapping[str, np.ndarray], marks: np.
     x, y, z = np.abs(points[:, 0]), points[:, 1], points[:, 2]
     both = np.stack([x, y, z], 1)  # everything is symmetric: the person's left side
     maps = {"lips": regions["lips"], "mouth": regions["mouth_interior"], "ears": regions["ears"]}
-    maps["neck"] = np.maximum(regions["neck"], _smoothstep(0.612, 0.604, y) * _smoothstep(0.115, 0.10, z))
+    maps["neck"] = np.maximum(regions["neck"], smoothstep(0.612, 0.604, y) * smoothstep(0.115, 0.10, z))
     maps["nose"] = regions["nose"]
     # brows
     brow = _spline((marks[list(BROW_UPPER[1])] + marks[list(BROW_LOWER[1])])[::-1] / 2, 65)
@@ -91,28 +87,28 @@ def _head_maps(points: np.ndarray, regions: Mapping[str, np.ndarray], marks: np.
     near = np.flatnonzero(np.linalg.norm(both - upper[32], axis=1) < 0.045)
     over = np.zeros(len(points))
     over[near] = np.exp(-((_to_curve(both[near], upper)[0] / 0.008) ** 2))
-    maps["lid"] = over * _smoothstep(0.0, 0.002, y - np.interp(x, *_by_x(upper)))
+    maps["lid"] = over * smoothstep(0.0, 0.002, y - np.interp(x, *_by_x(upper)))
     # where beards grow
     bare = 1 - np.maximum(regions["lips"], regions["mouth_interior"])
     nose_base, lip_top, lip_bottom = marks[2, 1], marks[0, 1], marks[17, 1]
     corner = marks[291]
     maps["moustache"] = (
-        _smoothstep(0.034, 0.024, x) * _smoothstep(nose_base + 0.001, nose_base - 0.004, y)
-        * _smoothstep(corner[1] - 0.012, corner[1] - 0.002, y) * _smoothstep(0.10, 0.12, z) * bare
+        smoothstep(0.034, 0.024, x) * smoothstep(nose_base + 0.001, nose_base - 0.004, y)
+        * smoothstep(corner[1] - 0.012, corner[1] - 0.002, y) * smoothstep(0.10, 0.12, z) * bare
     )  # fmt: skip
     chin_top = np.interp(x, [0, 0.010, 0.016, 0.026], [lip_bottom + 0.002, lip_bottom, lip_top, corner[1] + 0.002])
     maps["chin"] = (
-        _smoothstep(0.032, 0.024, x) * _smoothstep(chin_top + 0.002, chin_top - 0.004, y)
-        * _smoothstep(0.596, 0.606, y) * _smoothstep(0.08, 0.10, z) * bare
+        smoothstep(0.032, 0.024, x) * smoothstep(chin_top + 0.002, chin_top - 0.004, y)
+        * smoothstep(0.596, 0.606, y) * smoothstep(0.08, 0.10, z) * bare
     )  # fmt: skip
     cheek = np.interp(x, [0.02, 0.03, 0.045, 0.058, 0.066, 0.075], [0.655, 0.658, 0.667, 0.686, 0.725, 0.76])
     maps["jaw"] = (
-        _smoothstep(0.022, 0.034, x) * _smoothstep(cheek + 0.004, cheek - 0.006, y) * _smoothstep(0.597, 0.612, y)
-        * _smoothstep(0.028, 0.045, z) * (1 - regions["ears"]) * bare
+        smoothstep(0.022, 0.034, x) * smoothstep(cheek + 0.004, cheek - 0.006, y) * smoothstep(0.597, 0.612, y)
+        * smoothstep(0.028, 0.045, z) * (1 - regions["ears"]) * bare
     )  # fmt: skip
     front = np.interp(x, [0, 0.035, 0.05, 0.062, 0.075, 0.1], [0.792, 0.788, 0.776, 0.752, 0.728, 0.72])
     line = np.where(z > 0.03, front, np.interp(z, [-0.09, -0.04, 0.0, 0.03], [0.625, 0.640, 0.70, 0.735]))
-    maps["scalp"] = _smoothstep(-0.004, 0.004, y - line) * (1 - regions["ears"])
+    maps["scalp"] = smoothstep(-0.004, 0.004, y - line) * (1 - regions["ears"])
     # blood near the surface
     cheeks = np.exp(-(((x - 0.043) / 0.018) ** 2) - ((y - 0.685) / 0.018) ** 2) * (z > 0.05)
     tip = np.exp(-((np.linalg.norm(points - marks[1], axis=1) / 0.016) ** 2))
@@ -128,7 +124,7 @@ def _head_maps(points: np.ndarray, regions: Mapping[str, np.ndarray], marks: np.
     lines = np.zeros(len(points))
     for height, width in ((0.012, 0.035), (0.021, 0.038), (0.030, 0.036)):
         bend = brow_top + height - 5 * x**2 * 0.6 + 0.0007 * np.sin(x * 130 + height * 900)
-        lines += np.exp(-(((y - bend) / 0.0016) ** 2)) * _smoothstep(width, width * 0.6, x) * (z > 0.08)
+        lines += np.exp(-(((y - bend) / 0.0016) ** 2)) * smoothstep(width, width * 0.6, x) * (z > 0.08)
     maps["forehead_lines"] = lines
     outer = marks[263]
     crow = np.zeros(len(points))
@@ -155,7 +151,7 @@ def _lash(points: np.ndarray, curve: np.ndarray, width: float) -> np.ndarray:
     value = np.zeros(len(points))
     near = np.flatnonzero(np.linalg.norm(points - curve[len(curve) // 2], axis=1) < 0.03)
     distance, place, _ = _to_curve(points[near], curve)
-    value[near] = _smoothstep(width, width * 0.3, distance) * _smoothstep(1.02, 0.85, place)
+    value[near] = smoothstep(width, width * 0.3, distance) * smoothstep(1.02, 0.85, place)
     return value
 
 
