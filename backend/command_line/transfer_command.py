@@ -6,6 +6,7 @@ import argparse
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 
@@ -14,6 +15,9 @@ from backend.command_line.progress_display import TerminalProgress, format_secon
 from backend.errors import LikenessError
 from backend.exchange.all_or_none import check_writable
 from backend.stages import TRANSFER_SHARES
+
+if TYPE_CHECKING:
+    from backend.expression.take import ExpressionTake
 
 
 def run_transfer(arguments: argparse.Namespace) -> None:
@@ -24,6 +28,24 @@ def run_transfer(arguments: argparse.Namespace) -> None:
     start = time.monotonic()
     out, err = Console(), Console(stderr=True)
     _check_writable(arguments.out)
+    take = _solved(arguments, err)
+    # Here and not above: these imports take seconds.
+    from backend.expression.take import FrameMark
+    from backend.expression.take_file import write_take
+
+    write_take(take, arguments.out)
+    frames = "photos" if take.fps is None else f"frames at {take.fps:g} a second"
+    filled = sum(mark in (FrameMark.NO_FACE, FrameMark.DROPPED) for mark in take.marks)
+    without = f", {filled} of them without a face and interpolated" if filled else ""
+    for photo, reason in take.left_out:
+        out.print(f"Left out {photo}: {reason}", highlight=False, soft_wrap=True, markup=False)
+    took = format_seconds(time.monotonic() - start)
+    line = f"Wrote {arguments.out} in {took}: {len(take)} {frames}{without}."
+    out.print(readable(line), highlight=False, soft_wrap=True, markup=False)
+
+
+def _solved(arguments: argparse.Namespace, err: Console) -> ExpressionTake:
+    """What the pictures show; raises ``LikenessError`` for options that do not go with them."""
     identity = None if arguments.identity == "auto" else Path(arguments.identity)
     sources: list[Path] = arguments.sources
     name = readable(sources[0].name)
@@ -31,32 +53,23 @@ def run_transfer(arguments: argparse.Namespace) -> None:
     if len(sources) == 1 and sources[0].suffix.lower() == ".csv":
         from backend.expression.live_link import read_live_link
 
-        take = read_live_link(sources[0])
-    else:
-        from backend.expression.transfer import transfer_photos, transfer_sequence, transfer_video
+        if identity is not None or arguments.fps is not None:
+            advice = "Leave out --identity and --fps."
+            raise LikenessError("usage", "A Live Link Face file has its own rate and needs no face.", advice)
+        return replace(read_live_link(sources[0]), source=name)
+    from backend.expression.transfer import transfer_photos, transfer_sequence, transfer_video
 
-        with TerminalProgress(err, TRANSFER_SHARES) as progress:
-            if any(source.is_dir() or source.suffix.lower() in PHOTO_SUFFIXES for source in sources):
-                photos = find_photos(sources)
-                if arguments.fps is None:
-                    take = transfer_photos(name, photos, identity, progress)
-                else:
-                    take = transfer_sequence(name, [path for _, path in photos], arguments.fps, identity, progress)
-            elif len(sources) == 1:
-                take = transfer_video(sources[0], identity, progress)
-            else:
-                raise LikenessError("usage", "Only photos can be given together.", "Give one video at a time.")
-    from backend.expression.take_file import write_take
-
-    write_take(replace(take, source=name), arguments.out)
-    frames = "photos" if take.fps is None else f"frames at {take.fps:g} a second"
-    filled = int((take.marks == 1).sum() + (take.marks == 2).sum())
-    without = f", {filled} of them without a face and interpolated" if filled else ""
-    for photo, reason in take.left_out:
-        out.print(f"Left out {photo}: {reason}", highlight=False, soft_wrap=True, markup=False)
-    took = format_seconds(time.monotonic() - start)
-    line = f"Wrote {arguments.out} in {took}: {len(take)} {frames}{without}."
-    out.print(readable(line), highlight=False, soft_wrap=True, markup=False)
+    with TerminalProgress(err, TRANSFER_SHARES) as progress:
+        if any(source.is_dir() or source.suffix.lower() in PHOTO_SUFFIXES for source in sources):
+            photos = find_photos(sources)
+            if arguments.fps is None:
+                return transfer_photos(name, photos, identity, progress)
+            return transfer_sequence(name, [path for _, path in photos], arguments.fps, identity, progress)
+        if len(sources) > 1:
+            raise LikenessError("usage", "Only photos can be given together.", "Give one video at a time.")
+        if arguments.fps is not None:
+            raise LikenessError("usage", "A video has its own rate.", "Leave out --fps.")
+        return replace(transfer_video(sources[0], identity, progress), source=name)
 
 
 def _check_writable(path: Path) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -161,6 +162,20 @@ def decode(header: bytes, buffers: Sequence[memoryview], limits: Limits) -> Clie
 def token_of(message: ClientMessage) -> str | None:
     """The token of the job that a message asks for or is about; None where it names none."""
     return message.token if isinstance(message, NewJob | AboutJob) else None
+
+
+@contextmanager
+def about(message: ClientMessage) -> Iterator[None]:
+    """Whatever goes wrong while ``message`` is handled is raised as a ``ProtocolError`` that says which it was."""
+    try:
+        yield
+    except ProtocolError as error:
+        error.token = token_of(message)
+        raise
+    except Exception as error:
+        failed = ProtocolError("internal", "The server could not handle a message.", request=message.request)
+        failed.token = token_of(message)
+        raise failed from error
 
 
 def _check_transfer(message: Transfer, buffers: Sequence[memoryview], limits: Limits) -> None:

@@ -44,8 +44,8 @@ from backend.service.messages import (
     ProtocolError,
     Shutdown,
     Transfer,
+    about,
     decode,
-    token_of,
 )
 from backend.service.settings import ServerSettings
 from backend.service.worker_process import EVENTS_ENDPOINT, WorkerProcess
@@ -222,6 +222,8 @@ class Server:
             try:
                 self._take_message(identity, frames[0].get("User-Id"), frames[1:], time.monotonic())
             except ProtocolError as error:
+                if error.code == "internal":
+                    _log.error("a message could not be handled", exc_info=error.__cause__)
                 self._answer_error(identity, error)
             except Exception:
                 _log.exception("a message could not be handled")
@@ -237,11 +239,8 @@ class Server:
         if isinstance(message, Hello):
             self._welcome(identity, client, message, now)
         elif connection is not None:
-            try:
+            with about(message):
                 self._handle(connection, message, buffers, now)
-            except ProtocolError as error:
-                error.token = token_of(message)
-                raise
         elif not isinstance(message, Bye | Pong):
             raise ProtocolError("hello_first", "Say hello first.", "", message.request)
 

@@ -116,6 +116,23 @@ def test_bad_input_gets_one_sentence(
     assert not (tmp_path / "out" / "e.json").exists()
 
 
+@pytest.mark.parametrize(
+    ("name", "options", "sentence"),
+    [
+        ("take.csv", ["--fps", "30"], "has its own rate"),
+        ("take.csv", ["--identity", "head"], "needs no face"),
+        ("clip.mp4", ["--fps", "30"], "A video has its own rate."),
+    ],
+)
+def test_an_option_that_would_do_nothing_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str, options: list[str], sentence: str
+) -> None:
+    (tmp_path / name).write_bytes(b"not looked at")
+    arguments = ["transfer", "--from", str(tmp_path / name), *options, "--out", str(tmp_path / "e.json")]
+    assert main(arguments) == 2
+    assert sentence in capsys.readouterr().err
+
+
 def test_a_folder_without_photos_and_one_without_a_head_are_refused(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

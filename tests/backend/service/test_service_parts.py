@@ -19,7 +19,7 @@ from backend.service.frames import BrokenFramesError, read_frames, write_frames
 from backend.service.job import Job, JobState
 from backend.service.job_book import JobBook
 from backend.service.limits import Limits
-from backend.service.messages import PhotoHeader, Submit
+from backend.service.messages import PhotoHeader, ProtocolError, Submit, about, decode
 from backend.stages import SHARES, TRANSFER_SHARES, sentence_for
 
 
@@ -131,3 +131,11 @@ def test_whether_a_process_runs() -> None:
 def test_errors_in_words(error: Exception, code: str) -> None:
     told = explain(error)
     assert told.code == code and told.sentence
+
+
+def test_a_fault_while_a_message_is_handled_says_which_message_it_was() -> None:
+    header = b'{"type": "fetch", "request": "7", "token": "abc"}'
+    message = decode(header, [], Limits())
+    with pytest.raises(ProtocolError) as caught, about(message):
+        raise RuntimeError("a fault of ours")
+    assert (caught.value.code, caught.value.request, caught.value.token) == ("internal", "7", "abc")
