@@ -164,7 +164,7 @@ def middle_band(
         for score, rest in zip(scores, resting(scores, features), strict=True)
     ]
     blended = _blended(middles, shares, shown, agreed) + _borrowed_chroma(middles, scores, fine, photos)
-    cover = coverage(shown, fine) * (1.0 - leftovers(surface, atlas, photos, blended, hairline, density))
+    cover = coverage(shown, fine) * (1.0 - leftovers(surface, atlas, photos, blended, hairline, positions, density))
     cover = without_slivers(cover, density)
     return MiddleBand(blended, tuple(middles), tuple(fine), cover, tuple(hairs))
 

@@ -1,5 +1,5 @@
-"""What photos show that is no part of the texture: roots of hair beside its line, folds of ears beside the mesh's, rims
-of what they do not show."""
+"""What photos show that is no part of the texture: roots of hair beside its line, folds of ears beside the mesh's,
+hinges and arms of glasses, rims of what they do not show."""
 
 from __future__ import annotations
 
@@ -32,6 +32,12 @@ hair tucked behind an ear, the shade before it."""
 _FOLDS, _PART_OF_FOLD = (0.1, 0.22), 0.3
 """Log units from its base from which something on or before an ear is a fold's shade or shine; how surely it must be
 one to go on."""
+_GLASSES, _WEARS = 3e-5, (0.2, 0.4)
+"""Square metres of glasses from which a photo shows some; share of the photos that do from which a head wears them."""
+_BESIDE_EYES, _BELOW_EYES, _ABOVE_EYES, _BESIDE_BROWS = 0.002, 0.010, 0.020, 0.003
+"""Metres: arms begin so far outside of the eyes' outer corners, lie so far below and above the eyes' middle at most,
+and are told from brows so far beside these."""
+_ARM, _PART_OF_ARM = 0.3, 0.06  # log units darker than its base: a hinge or an arm and no wrinkle; what belongs to it
 _SLIVER = 0.0012  # metres, half the width of a strip that goes
 
 
@@ -69,10 +75,35 @@ def folds_of_ears(ears: np.ndarray, blended: np.ndarray, density: float) -> np.n
     marks = smoothstep(*_FOLDS, np.abs(channel_mean(blended)))
     beside = smoothstep(0.05, 0.3, grown(ears, round(_BESIDE_EARS * density), 0))
     reached = smoothstep(0.05, 0.3, grown(ears, round(_FROM_EARS * density), 0)) * marks > _PART_OF_FOLD
-    count, part = cv2.connectedComponents(reached.astype(np.uint8), connectivity=4)
-    begins = np.zeros(count, bool)
-    begins[part[reached & (beside > 0.5)]] = True
-    return np.maximum(beside * _widened(marks), _widened(begins[part]))
+    return np.maximum(beside * _widened(marks), _widened(_around(reached, beside > 0.5)))
+
+
+def arms_of_glasses(
+    surface: HeadSurface,
+    atlas: SurfaceAtlas,
+    photos: Sequence[SurveyedPhoto],
+    blended: np.ndarray,
+    positions: np.ndarray,
+    density: float,
+) -> np.ndarray:
+    """(S, S) in [0, 1] where hinges and arms of glasses show at the temples of a head that wears some in many photos:
+    labels of glasses end with the lenses' rims.
+
+    blended : (S, S, 3) log detail. positions : (V, 3) neutral, metres. density : texels per metre.
+    """
+    least = _GLASSES * density**2
+    worn = [((p.unwrap.labels == FaceClass.GLASSES) & (p.unwrap.seen > SEEN)).sum() > least for p in photos]
+    trust = np.array([photo.samples.trust for photo in photos])
+    often = float(smoothstep(*_WEARS, (trust * worn).sum() / max(trust.sum(), 1e-9)))
+    if often == 0.0:
+        return np.zeros(blended.shape[:2], np.float32)
+    lids = positions[np.maximum(surface.regions["lids_left"], surface.regions["lids_right"]) > 0.5]
+    place = atlas.sample(positions)
+    up, aside = place[:, 1] - float(np.median(lids[:, 1])), np.abs(place[:, 0]) - float(np.abs(lids[:, 0]).max())
+    band = smoothstep(-_BELOW_EYES - 0.002, -_BELOW_EYES, up) * smoothstep(_ABOVE_EYES + 0.002, _ABOVE_EYES, up)
+    band = band * smoothstep(0.0, _BESIDE_EYES, aside)
+    band, dark = atlas.image(band.astype(np.float32)), -channel_mean(blended)
+    return often * band * _widened(_around((band > 0) & (dark > _PART_OF_ARM), dark > _ARM))
 
 
 def without_slivers(cover: np.ndarray, density: float) -> np.ndarray:
@@ -81,6 +112,14 @@ def without_slivers(cover: np.ndarray, density: float) -> np.ndarray:
     radius = max(1, round(_SLIVER * density))
     broad = cv2.GaussianBlur(cv2.morphologyEx(cover, cv2.MORPH_OPEN, disc(radius)), (0, 0), 1.0)
     return np.minimum(cover, broad)
+
+
+def _around(parts: np.ndarray, seeds: np.ndarray) -> np.ndarray:
+    """(S, S) bool, the connected pieces of ``parts`` in which a seed is."""
+    count, piece = cv2.connectedComponents(parts.astype(np.uint8), connectivity=4)
+    kept = np.zeros(count, bool)
+    kept[piece[parts & seeds]] = True
+    return kept[piece]
 
 
 def _widened(mask: np.ndarray) -> np.ndarray:
@@ -94,11 +133,14 @@ def leftovers(
     photos: Sequence[SurveyedPhoto],
     blended: np.ndarray,
     hairline: np.ndarray,
+    positions: np.ndarray,
     density: float,
 ) -> np.ndarray:
-    """(S, S) in [0, 1] what goes: ``lone_dark`` beside hair, ``folds_of_ears`` where there is neither hair nor beard.
+    """(S, S) in [0, 1] what goes: ``lone_dark`` beside hair; ``folds_of_ears`` where there is neither hair nor beard;
+    ``arms_of_glasses`` where there is neither hair nor brow.
 
-    blended : (S, S, 3) log detail. hairline : (S, S) in [0, 1] where hair is. density : texels per metre.
+    blended : (S, S, 3) log detail. hairline : (S, S) in [0, 1] where hair is. positions : (V, 3) neutral, metres.
+    density : texels per metre.
     """
     near_hair = smoothstep(0.02, 0.2, cv2.GaussianBlur(hairline, (0, 0), hairline.shape[0] / _BESIDE_HAIR))
     hairy = np.maximum(near_hair, labelled_share(atlas, photos, FaceClass.FACIAL_HAIR))
@@ -107,4 +149,6 @@ def leftovers(
     strands = under_fringes(atlas, photos, density) * (1.0 - brows)
     roots = np.maximum(near_hair, strands) * lone_dark(atlas, photos, blended)
     folds = (1.0 - hairy) * folds_of_ears(ears, blended, density)
-    return 1.0 - (1.0 - roots) * (1.0 - folds)
+    bare = (1.0 - hairy) * (1.0 - grown(brows, round(_BESIDE_BROWS * density), 0))
+    arms = bare * arms_of_glasses(surface, atlas, photos, blended, positions, density)
+    return 1.0 - (1.0 - roots) * (1.0 - folds) * (1.0 - arms)
