@@ -40,6 +40,7 @@ _ALIKE = 0.8  # log units: one person's hair is as bright as that in all photos;
 _UNNATURAL = 0.30  # log chroma by which what is called hair may differ from any hair's
 _REDDEST = (1.5, 0.10)  # melanins: log red over green is at most so many times green over blue, and so much more
 _STRANGE = (0.10, 0.30)  # log units beyond that from which on it is cloth; the same for what is greener than hair
+_BROWN = np.log(np.array([0.03, 0.02, 0.014]))  # of hair of which nothing is known
 _TOO_DARK = (0.004, 0.015)  # linear light: darker has no colour to tell
 _FEWEST = 30  # pixels
 _SHAVED_AMOUNT, _SHAVED, _SMOOTH_SCALP, _DARK_BROWS = 0.3, -0.3, 0.042, 1.65
@@ -252,7 +253,7 @@ def hair_evidence(
     log_color = hair_colour(hairs, trusts, log_skin if bare else None, in_place)
     if log_color is None:
         none = np.zeros(stacked.shape[:2], np.float32)
-        return HairEvidence(none, np.log(np.array([0.03, 0.02, 0.014])), none)
+        return HairEvidence(none, _BROWN, none)
     size = stacked.shape[0]
     sides = stacked[..., 1] + _OTHER_SIDE * stacked[:, ::-1, 1]  # where this side is hardly seen the other one decides
     both = stacked[..., 0] * stacked[..., 1] + _OTHER_SIDE * stacked[:, ::-1, 0] * stacked[:, ::-1, 1]
@@ -301,9 +302,12 @@ def hair_colour(
         known = sure or known
     if not known:
         return None
-    known = [(color, trust) for color, trust in known if coloured_naturally(color)] or known
-    colors, of_known = np.stack([c for c, _ in known]), np.array([t for _, t in known])
-    return natural_hair(weighted_median(colors, of_known))
+    natural = [(color, trust) for color, trust in known if coloured_naturally(color)]
+    colors, of_known = np.stack([c for c, _ in natural or known]), np.array([t for _, t in natural or known])
+    color = weighted_median(colors, of_known)
+    if not natural and color.mean() > _BROWN.mean():  # of a lamp or a dye, which say nothing of the hair
+        color = _BROWN
+    return natural_hair(color)
 
 
 def _shaved(hairs: Sequence[PhotoHair]) -> bool:
