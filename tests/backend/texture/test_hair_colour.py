@@ -1,10 +1,12 @@
-"""What colour hair gets where the photos' own says nothing."""
+"""What colour hair has by the photos, and whether what they call hair is some."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from backend.texture.hair import PhotoHair, hair_colour
+
+SKIN = np.log([0.40, 0.25, 0.18])
 
 
 def test_hair_in_a_green_lamp_is_neither_green_nor_white() -> None:
@@ -24,3 +26,34 @@ def test_a_photo_in_plain_light_beside_it_decides() -> None:
 def test_black_hair_whose_tint_is_noise_stays_black() -> None:
     black = PhotoHair(0.5, np.log([0.004, 0.007, 0.002]))
     assert np.exp(hair_colour([black], [1.0])).mean() < 0.015
+
+
+def test_shine_and_background_beside_a_bald_head_are_no_hair() -> None:
+    found = [(0.07, 0.07, 0.06), (0.88, 0.60, 0.48), (0.54, 0.58, 1.0), (0.41, 0.28, 0.20), (0.44, 0.27, 0.19)]
+    hairs = [PhotoHair(0.1, np.log(color)) for color in found]
+    assert hair_colour(hairs, [1.0] * 5, SKIN) is None
+    assert hair_colour(hairs, [1.0] * 5) is not None  # with hair on top they are taken for what they are called
+
+
+def test_a_ring_of_white_hair_is_hair() -> None:
+    hairs = [PhotoHair(0.16, np.log([0.64, 0.64, 0.72])), PhotoHair(0.06, np.log([0.58, 0.52, 0.43]))]
+    colour = hair_colour(hairs, [1.0, 1.0], SKIN)
+    assert colour is not None and colour.mean() > np.log(0.4)
+
+
+def test_pale_hair_is_hair_where_the_photos_agree_on_its_place() -> None:
+    hairs = [PhotoHair(0.2, np.log(color)) for color in ((0.5, 0.4, 0.3), (0.45, 0.35, 0.25), (0.4, 0.3, 0.22))]
+    assert hair_colour(hairs, [1.0] * 3, SKIN) is None
+    colour = hair_colour(hairs, [1.0] * 3, SKIN, in_place=True)
+    assert colour is not None and abs(colour.mean() - np.log([0.45, 0.35, 0.25]).mean()) < 0.1
+
+
+def test_little_hair_is_none() -> None:
+    assert hair_colour([PhotoHair(0.01, np.log([0.03, 0.02, 0.01]))] * 3, [1.0] * 3) is None
+
+
+def test_a_headband_that_is_called_hair_gives_no_colour() -> None:
+    pink, black = np.log([0.60, 0.30, 0.33]), np.log([0.03, 0.02, 0.014])
+    colour = hair_colour([PhotoHair(0.3, pink)] * 3 + [PhotoHair(0.3, black)], [1.0] * 4)
+    np.testing.assert_allclose(colour, black, atol=0.05)
+    assert hair_colour([PhotoHair(0.3, pink)], [1.0]) is not None  # dyed hair: nothing else is known

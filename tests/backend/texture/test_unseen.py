@@ -124,26 +124,6 @@ def test_hair_may_grow_on_all_of_the_scalp() -> None:
     assert grows[regions["cheeks"] > 0.7].max() < 0.01 and grows[regions["lids_left"] > 0.5].max() < 0.01
 
 
-def test_shine_and_background_beside_a_bald_head_are_no_hair() -> None:
-    found = [(0.07, 0.07, 0.06), (0.88, 0.60, 0.48), (0.54, 0.58, 1.0), (0.41, 0.28, 0.20), (0.44, 0.27, 0.19)]
-    hairs = [PhotoHair(0.1, np.log(color)) for color in found]
-    assert hair_colour(hairs, [1.0] * 5, SKIN) is None
-    assert hair_colour(hairs, [1.0] * 5) is not None  # with hair on top they are taken for what they are called
-
-
-def test_a_ring_of_white_hair_is_hair() -> None:
-    hairs = [PhotoHair(0.16, np.log([0.64, 0.64, 0.72])), PhotoHair(0.06, np.log([0.58, 0.52, 0.43]))]
-    colour = hair_colour(hairs, [1.0, 1.0], SKIN)
-    assert colour is not None and colour.mean() > np.log(0.4)
-
-
-def test_pale_hair_is_hair_where_the_photos_agree_on_its_place() -> None:
-    hairs = [PhotoHair(0.2, np.log(color)) for color in ((0.5, 0.4, 0.3), (0.45, 0.35, 0.25), (0.4, 0.3, 0.22))]
-    assert hair_colour(hairs, [1.0] * 3, SKIN) is None
-    colour = hair_colour(hairs, [1.0] * 3, SKIN, in_place=True)
-    assert colour is not None and abs(colour.mean() - np.log([0.45, 0.35, 0.25]).mean()) < 0.1
-
-
 def _with_pale_hair(face: PhotoFace, place: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> PhotoFace:
     """Hair as pale as skin where ``place`` says, of columns and rows in heights from brows to chin, from between the
     brows on."""
@@ -168,17 +148,6 @@ def test_a_ring_of_pale_hair_around_a_bare_top_is_hair_and_shine_is_not() -> Non
     sides = scene.template.regions["scalp"][: len(ring)] > 0.95
     assert ring[sides].mean() > 0.5
     assert _built(scene, shine)[1].hair.max() == 0.0
-
-
-def test_little_hair_is_none() -> None:
-    assert hair_colour([PhotoHair(0.01, np.log([0.03, 0.02, 0.01]))] * 3, [1.0] * 3) is None
-
-
-def test_a_headband_that_is_called_hair_gives_no_colour() -> None:
-    pink, black = np.log([0.60, 0.30, 0.33]), np.log([0.03, 0.02, 0.014])
-    colour = hair_colour([PhotoHair(0.3, pink)] * 3 + [PhotoHair(0.3, black)], [1.0] * 4)
-    np.testing.assert_allclose(colour, black, atol=0.05)
-    assert hair_colour([PhotoHair(0.3, pink)], [1.0]) is not None  # dyed hair: nothing else is known
 
 
 def test_cloth_and_lawn_are_told_from_hair_by_their_colour() -> None:
