@@ -11,6 +11,7 @@ import numpy as np
 from backend.geometry.disc import disc
 from backend.geometry.smoothstep import smoothstep
 from backend.photos.collection import FaceClass
+from backend.photos.regions import connected
 from backend.texture.atlas import SurfaceAtlas
 from backend.texture.blend import channel_mean
 from backend.texture.soft_masks import grown, labelled_share
@@ -75,7 +76,7 @@ def folds_of_ears(ears: np.ndarray, blended: np.ndarray, density: float) -> np.n
     marks = smoothstep(*_FOLDS, np.abs(channel_mean(blended)))
     beside = smoothstep(0.05, 0.3, grown(ears, round(_BESIDE_EARS * density), 0))
     reached = smoothstep(0.05, 0.3, grown(ears, round(_FROM_EARS * density), 0)) * marks > _PART_OF_FOLD
-    return np.maximum(beside * _widened(marks), _widened(_around(reached, beside > 0.5)))
+    return np.maximum(beside * _widened(marks), _widened(connected(reached, beside > 0.5)))
 
 
 def arms_of_glasses(
@@ -103,7 +104,7 @@ def arms_of_glasses(
     band = smoothstep(-_BELOW_EYES - 0.002, -_BELOW_EYES, up) * smoothstep(_ABOVE_EYES + 0.002, _ABOVE_EYES, up)
     band = band * smoothstep(0.0, _BESIDE_EYES, aside)
     band, dark = atlas.image(band.astype(np.float32)), -channel_mean(blended)
-    return often * band * _widened(_around((band > 0) & (dark > _PART_OF_ARM), dark > _ARM))
+    return often * band * _widened(connected((band > 0) & (dark > _PART_OF_ARM), dark > _ARM))
 
 
 def without_slivers(cover: np.ndarray, density: float) -> np.ndarray:
@@ -112,14 +113,6 @@ def without_slivers(cover: np.ndarray, density: float) -> np.ndarray:
     radius = max(1, round(_SLIVER * density))
     broad = cv2.GaussianBlur(cv2.morphologyEx(cover, cv2.MORPH_OPEN, disc(radius)), (0, 0), 1.0)
     return np.minimum(cover, broad)
-
-
-def _around(parts: np.ndarray, seeds: np.ndarray) -> np.ndarray:
-    """(S, S) bool, the connected pieces of ``parts`` in which a seed is."""
-    count, piece = cv2.connectedComponents(parts.astype(np.uint8), connectivity=4)
-    kept = np.zeros(count, bool)
-    kept[piece[parts & seeds]] = True
-    return kept[piece]
 
 
 def _widened(mask: np.ndarray) -> np.ndarray:
