@@ -19,11 +19,11 @@ from backend.texture.bands import compose_skin, fine_band, middle_band, personal
 from backend.texture.brows import brow_place, hidden_brows, paint_brows, seen_darkness, without_brows
 from backend.texture.complete import pigment_prior
 from backend.texture.delight import solve_base
+from backend.texture.eye_colours import find_eyes
 from backend.texture.hair import hair_grows, photo_hair, shown_with_hair
 from backend.texture.harmonise import estimate_tone
 from backend.texture.occlusion import blocked_transfer, openness
 from backend.texture.paint import (
-    find_eyes,
     find_hair,
     finish_skin,
     headgear_cast,

@@ -1,16 +1,11 @@
-"""Eyes: the colour of the iris from photos, and a painted eyeball without catchlights."""
+"""Painted eyeballs without catchlights, and what lids and lashes shade."""
 
 from __future__ import annotations
-
-from collections.abc import Sequence
-from itertools import pairwise
 
 import numpy as np
 from scipy.spatial import cKDTree
 
 from backend.geometry.smoothstep import smoothstep
-from backend.photos.collection import FaceClass, PhotoFace
-from backend.rendering.color import LUMINANCE, linear_from_srgb
 from backend.texture.noise import fractal_noise, gradient_noise
 
 IRIS_RADIUS = 0.00585  # metres: the visible iris is 11.7 mm across
@@ -21,135 +16,10 @@ _UNDER_LIDS = 0.8  # of the light reaches the middle of the open eye
 _UPPER_SHADE, _UPPER_REACH = 0.80, 0.0027  # what upper lid and lashes take at their edge; metres to a third of it
 _LOWER_SHADE, _LOWER_REACH = 0.45, 0.0012  # the same of the lower lid
 _CAUSTIC = 0.35  # by which the cornea gathers light from above on the iris's lower half
-_IN_SOCKET = 0.7  # of the light reaches the iris under lid and lashes
-_WHITE_IN_SOCKET = 0.87  # the same for the white where it is brightest, beside the iris
 _TOUCHING = 0.0006  # metres: lids' skin that is nearer to the eyeball is their rim
 _LASH_ROOTS = 0.0022  # metres from there to where lashes grow
 _UPPER_LASHES, _LOWER_LASHES = 0.55, 0.15  # share of the light that they take
-_WHITE_RANGE = (0.26, 0.50)  # the eyes' white, mean over channels
-_LEAST_SHADED = 0.75  # quantile over photos
-_EYE_REACH = 3.5  # iris radii
-_BRIGHTEST_IRIS = 0.15
 _PUPIL = np.array([0.004, 0.004, 0.004])
-_IRIS_FAMILY = np.array(  # linear light: very dark brown, brown, hazel, green, grey, blue
-    [
-        [0.020, 0.010, 0.006],
-        [0.075, 0.034, 0.014],
-        [0.130, 0.088, 0.035],
-        [0.120, 0.120, 0.060],
-        [0.150, 0.165, 0.165],
-        [0.110, 0.160, 0.210],
-    ]
-)
-DEFAULT_IRIS = _IRIS_FAMILY[1]
-
-
-def _eyes_of(face: PhotoFace) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-    """Per eye that is large enough and inside the picture: linear light (N, 3) of pixels around the iris, places (N, 2)
-    in units of its radius (y down), labels (N,)."""
-    eyes = []
-    height, width = face.pixels.shape[:2]
-    for centre_row in (468, 473):
-        centre = face.landmarks[centre_row, :2]
-        radius = float(np.linalg.norm(face.landmarks[centre_row + 1 : centre_row + 5, :2] - centre, axis=1).mean())
-        if radius < 2.0 or (centre < radius).any() or (centre > (width - radius, height - radius)).any():
-            continue
-        x0, y0 = np.maximum(np.floor(centre - _EYE_REACH * radius), 0).astype(int)
-        x1, y1 = np.minimum(np.ceil(centre + _EYE_REACH * radius), (width - 1, height - 1)).astype(int)
-        ys, xs = (grid.ravel() for grid in np.mgrid[y0 : y1 + 1, x0 : x1 + 1])
-        place = (np.stack([xs, ys], 1) + 0.5 - centre) / radius
-        eyes.append((linear_from_srgb(face.pixels[ys, xs]), place, face.labels[ys, xs]))
-    return eyes
-
-
-def iris_sample(face: PhotoFace, shading: np.ndarray) -> tuple[np.ndarray, float] | None:
-    """The iris colour that one photo shows.
-
-    Parameters
-    ----------
-    face : the photo; landmarks 468-472 and 473-477 are the irises' centres and four rims each.
-    shading : (3,) linear light that falls on the skin around; divides the colour.
-
-    Returns
-    -------
-    ((3,) linear-light albedo, confidence 0-1), or None when no iris is large and clear enough.
-    """
-    samples, areas = [], []
-    for linear, place, labels in _eyes_of(face):
-        distance = np.hypot(place[:, 0], place[:, 1])
-        ring = (distance > 0.42) & (distance < 0.85) & (labels == FaceClass.EYES)
-        ring &= place[:, 1] > -0.35  # the upper lid shades the top
-        if ring.sum() < 8:
-            continue
-        linear = linear[ring]  # (n, 3)
-        order = np.argsort(linear @ LUMINANCE)
-        middle = order[len(order) // 4 : max(len(order) * 7 // 10, len(order) // 4 + 1)]  # no catchlight, no lash
-        samples.append(np.median(linear[middle], axis=0))
-        areas.append(ring.sum())
-    if not samples:
-        return None
-    colour = np.average(samples, axis=0, weights=areas) / np.maximum(_IN_SOCKET * shading, 1e-3)
-    return colour, float(np.clip(sum(areas) / 250.0, 0.05, 1.0))
-
-
-def white_sample(face: PhotoFace, shading: np.ndarray) -> tuple[np.ndarray, float] | None:
-    """The colour of the eyes' white in one photo, as ``iris_sample`` gives the iris's."""
-    found, areas = [], []
-    for linear, place, labels in _eyes_of(face):
-        distance = np.hypot(place[:, 0], place[:, 1])
-        white = linear[(distance > 1.15) & (labels == FaceClass.EYES)]
-        if len(white) < 20:
-            continue
-        order = np.argsort(white @ LUMINANCE)  # lids' rims and corners are dark, wet lines bright
-        found.append(white[order[len(order) * 6 // 10 : len(order) * 9 // 10]].mean(0))
-        areas.append(len(white))
-    if not found:
-        return None
-    colour = np.average(found, axis=0, weights=areas) / np.maximum(_WHITE_IN_SOCKET * shading, 1e-3)
-    return colour, float(np.clip(sum(areas) / 500.0, 0.05, 1.0))
-
-
-def white_colour(samples: Sequence[tuple[np.ndarray, float]]) -> np.ndarray:
-    """One colour (3,) in linear light of the eyes' white out of per-photo ``(colour, confidence)``.
-
-    A high quantile of brightness, bounded: brows shade eyes in some light, nothing brightens them. The hue is a white's
-    own, drawn a third of the way to the photos'. ``SCLERA`` without samples."""
-    if not samples:
-        return SCLERA.copy()
-    colours = np.log(np.clip(np.array([colour for colour, _ in samples]), 0.02, 1.0))  # (n, 3)
-    weights = np.array([confidence for _, confidence in samples])
-    order = np.argsort(colours.mean(1), kind="stable")
-    cumulative = np.cumsum(weights[order])
-    level = float(colours[order, :].mean(1)[np.searchsorted(cumulative, _LEAST_SHADED * cumulative[-1])])
-    hue = np.average(colours - colours.mean(1, keepdims=True), axis=0, weights=weights)
-    own = np.log(SCLERA)
-    level = float(np.clip(level, *np.log(_WHITE_RANGE)))
-    return np.exp(level + 0.33 * hue + 0.67 * (own - own.mean()))
-
-
-def iris_colour(samples: Sequence[tuple[np.ndarray, float]]) -> np.ndarray:
-    """One iris colour (3,) in linear light out of per-photo ``(colour, confidence)``: a weighted median, drawn a
-    third of the way to the nearest natural iris colour; brown without samples."""
-    if not samples:
-        return DEFAULT_IRIS.copy()
-    colours = np.log(np.clip(np.array([colour for colour, _ in samples]), 2e-3, 1.0))  # (n, 3)
-    too_bright = np.clip(colours.mean(1) - np.log(_BRIGHTEST_IRIS), 0.0, None)  # lids or white were sampled instead
-    weights = np.array([confidence for _, confidence in samples]) * np.exp(-3.0 * too_bright)
-    if weights.max() < 0.03:
-        return DEFAULT_IRIS.copy()
-    median = np.empty(3)
-    for channel in range(3):
-        order = np.argsort(colours[:, channel], kind="stable")
-        cumulative = np.cumsum(weights[order])
-        median[channel] = colours[order, channel][np.searchsorted(cumulative, cumulative[-1] / 2)]
-    family = np.log(_IRIS_FAMILY)
-    fine = np.concatenate([a + np.linspace(0, 1, 17)[:, None] * (b - a) for a, b in pairwise(family)])
-    chroma = np.array([[1.0, -1.0, 0.0], [0.5, 0.5, -1.0]])
-    cost = 0.3 * (fine.mean(1) - median.mean()) ** 2 + (((fine - median) @ chroma.T) ** 2).sum(1)
-    nearest = fine[np.argmin(cost)]
-    blended = 0.65 * median + 0.35 * nearest
-    brightness = np.clip(blended.mean(), np.log(0.010), np.log(_BRIGHTEST_IRIS))
-    return np.exp(blended - blended.mean() + brightness)
 
 
 def paint_eyeball(points: np.ndarray, iris: np.ndarray, seed: int, white: np.ndarray = SCLERA) -> np.ndarray:

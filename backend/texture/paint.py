@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -13,47 +12,14 @@ from backend.texture import mouth
 from backend.texture.atlas import SurfaceAtlas
 from backend.texture.complete import paint_cavities, paint_inner
 from backend.texture.delight import DelitBase
-from backend.texture.eyes import (
-    iris_colour,
-    iris_sample,
-    lash_line,
-    lid_shadow,
-    paint_eyeball,
-    white_colour,
-    white_sample,
-)
+from backend.texture.eye_colours import EyeColours
+from backend.texture.eyes import lash_line, lid_shadow, paint_eyeball
 from backend.texture.hair import HairEvidence, PhotoHair, coloured_naturally, hair_evidence
 from backend.texture.harmonise import light_cast
 from backend.texture.surface import HeadSurface, TextureSpace
 from backend.texture.survey import SurveyedPhoto
 from backend.texture.tone import HAEMOGLOBIN_DENSITY
 from backend.texture.unseen import MadeUp
-
-
-@dataclass(frozen=True)
-class EyeColours:
-    """Linear-light ``iris`` (3,) and ``white`` (3,) of this person's eyes."""
-
-    iris: np.ndarray
-    white: np.ndarray
-
-
-def find_eyes(photos: Sequence[SurveyedPhoto], tone: np.ndarray) -> EyeColours:
-    """The eyes' colours out of the photos that show them in colour, measured against skin of albedo ``tone`` (3,): an
-    eye is as bright as it is beside this face, whatever lit both."""
-    irises, whites = [], []
-    for photo in photos:
-        used = photo.samples.weight > 0.3
-        if photo.samples.colourless or used.sum() < 20:
-            continue
-        falling = np.median(photo.samples.linear[used], axis=0) / tone
-        for samples, sample in (
-            (irises, iris_sample(photo.face, falling)),
-            (whites, white_sample(photo.face, falling)),
-        ):
-            if sample is not None:
-                samples.append((sample[0], sample[1] * photo.samples.trust))
-    return EyeColours(iris_colour(irises), white_colour(whites))
 
 
 def find_hair(
