@@ -148,12 +148,13 @@ def until(condition: object, seconds: float = 240.0) -> None:
 def test_opening_another_file_cancels(enabled: None, pictures: Path) -> None:
     from blender_addon.client.keys import ServerAddress
     from blender_addon.runner import Phase
+    from blender_addon.scene.importing import Place
     from blender_addon.session import Job, listed_photos, session
 
     add(pictures, "a.jpg")
     photos, given = listed_photos(bpy.context.scene)
     nowhere = ServerAddress("tcp://127.0.0.1:9", "k" * 40)
-    session().begin(Job(bpy.context.scene.name, photos, given, "fast", 1024), nowhere)
+    session().begin(Job(Place.shown(bpy.context), photos, given, "fast", 1024), nowhere)
     assert session().busy
     bpy.ops.wm.read_homefile(use_empty=True)
     assert session().view.phase is Phase.CANCELLED
@@ -183,10 +184,11 @@ def test_a_head_by_the_real_backend_after_a_cancel_and_a_crash(enabled: None, de
     settings.quality, settings.texture_size = "fast", "1024"
 
     def begin() -> None:
+        from blender_addon.scene.importing import Place
         from blender_addon.session import Job, listed_photos
 
         photos, given = listed_photos(bpy.context.scene)
-        job = Job(bpy.context.scene.name, photos, given, settings.quality, int(settings.texture_size))
+        job = Job(Place.shown(bpy.context), photos, given, settings.quality, int(settings.texture_size))
         session().begin(job, chosen_backend(bpy.context))
 
     begin()
