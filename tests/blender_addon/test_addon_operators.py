@@ -36,7 +36,7 @@ def enabled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     from blender_addon import installer
     from blender_addon.backend_process.folders import BackendFolder
 
-    monkeypatch.setattr(installer, "backend_folder", lambda: BackendFolder(tmp_path / "own"))
+    monkeypatch.setattr(installer, "own_folder", lambda: BackendFolder(tmp_path / "own"))
     yield
     addon_utils.disable(PACKAGE, default_set=True)
 
@@ -237,7 +237,7 @@ from pathlib import Path
 addon_utils.enable("blender_addon", default_set=True)
 from blender_addon import installer
 from blender_addon.backend_process.folders import BackendFolder
-installer.backend_folder = lambda: BackendFolder(Path({str(tmp_path)!r}))
+installer.own_folder = lambda: BackendFolder(Path({str(tmp_path)!r}))
 chosen = bpy.context.preferences.addons["blender_addon"].preferences
 chosen.where, chosen.existing_python, chosen.existing_source = "EXISTING", sys.executable, {str(ROOT)!r}
 from blender_addon.client.submissions import PhotoFile, Submission
