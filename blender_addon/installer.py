@@ -1,4 +1,4 @@
-"""The one installation that may run, and where its result lies."""
+"""The one installation that may run, and the folders that hold backends."""
 
 from __future__ import annotations
 
@@ -8,8 +8,10 @@ from pathlib import Path
 
 import bpy
 
-from .backend_process.folders import BackendFolder
+from .backend_process.folder_checks import folder_problem
+from .backend_process.folders import BackendFolder, entered_folder
 from .backend_process.install import Installation, InstallPlan, InstallView, Removal, has_nvidia
+from .backend_process.known_folders import remember, remembered
 from .errors import AddonError
 from .identity import PACKAGE
 
@@ -17,13 +19,40 @@ _current: Installation | None = None
 _cuda = _asked = False
 
 
-def backend_folder() -> BackendFolder:
+def own_folder() -> BackendFolder:
     """The extension's own folder in the user's Blender folder; it survives updates."""
     try:
         root = bpy.utils.extension_path_user(PACKAGE, path="backend")
     except ValueError:  # not installed as an extension but imported from a checkout
         root = bpy.utils.user_resource("DATAFILES", path="likeness/backend")
     return BackendFolder(Path(root))
+
+
+def server_log() -> Path:
+    """What the backend that was started last logged, wherever it is installed."""
+    return own_folder().root / "server.log"
+
+
+def backend_folder() -> BackendFolder:
+    """The folder that the preferences name: what is installed, repaired or removed, is that there."""
+    entry = bpy.context.preferences.addons.get(PACKAGE)
+    entered = "" if entry is None or entry.preferences is None else entry.preferences.backend_folder
+    return entered_folder(entered, own_folder().root)
+
+
+def other_folders() -> list[BackendFolder]:
+    """Folders with a backend that the preferences named before, newest first."""
+    own, named = own_folder(), backend_folder()
+    others = [entered_folder(str(root), own.root) for root in dict.fromkeys((*remembered(_note()), own.root))]
+    return [folder for folder in others if folder.root != named.root and folder.holds_something]
+
+
+def folder_in_use() -> BackendFolder:
+    """The folder whose backend runs: the named one; while nothing is installed there, the one before."""
+    named = backend_folder()
+    if named.installed() is not None:
+        return named
+    return next((folder for folder in other_folders() if folder.installed() is not None), named)
 
 
 def cuda_card() -> bool:
@@ -41,8 +70,10 @@ def cuda_card() -> bool:
 
 
 def view() -> InstallView | None:
-    """How the installation goes, or went; None where there was none."""
-    return None if _current is None else _current.view
+    """How the installation goes, or how that into the named folder went; None where there was none."""
+    if _current is None or (_current.view.finished and _current.folder.root != backend_folder().root):
+        return None
+    return _current.view
 
 
 def running() -> bool:
@@ -64,6 +95,8 @@ def start(plan: InstallPlan | None, end_server: Callable[[], None] | None = None
     if running():
         raise AddonError("An installation is already running.", "Wait for it, or stop it.", "busy")
     folder = backend_folder()
+    if plan is not None and folder_problem(folder) is None:
+        remember(_note(), folder.root)
     _current = Removal(folder, end_server) if plan is None else Installation(folder, plan, end_server)
     _current.start()
     return _current
@@ -80,3 +113,7 @@ def forget() -> None:
     global _current
     stop()
     _current = None
+
+
+def _note() -> Path:
+    return own_folder().root / "folders.json"

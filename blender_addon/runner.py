@@ -84,6 +84,7 @@ class Runner:
         self._backend: LocalBackend | ServerAddress | None = None
         self._connection: Connection | None = None
         self._process: ServerProcess | None = None
+        self._ending: ServerProcess | None = None
         self._submission: AnyJob | None = None
         self._submitted = False
         self._looking = False
@@ -120,7 +121,8 @@ class Runner:
                     self._submit()
             else:
                 self._drop_connection()
-                self._reach()
+                if self._ending is None:
+                    self._reach()
         except AddonError as error:
             self._fail(error)
 
@@ -178,6 +180,10 @@ class Runner:
         self._process = ServerProcess(backend.python, backend.source, backend.arguments, backend.log)
 
     def _watch_process(self) -> None:
+        if self._ending is not None and self._ending.exit_code is not None:
+            self._ending = None
+            if self.busy:
+                self._reach()
         process = self._process
         if process is None:
             return
@@ -294,4 +300,5 @@ class Runner:
         self._connection = self.welcome = None
         if self._process is not None:
             self._process.stop(wait)
+            self._ending = self._process  # until it has ended, it would be found instead of another one
         self._process = None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Generator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import bpy
@@ -34,13 +34,12 @@ class Job:
 
     Attributes
     ----------
-    scene, view_layer : names of the scene whose list the photos come from and which gets the head, and of what was
-        shown of it.
+    place : the scene whose list the photos come from and which gets the head, and what was shown of it.
     photos : what is sent, old and new. given : the list's paths with the labels they were sent under.
     into : id of the head to solve again, None for a new one.
     """
 
-    scene: str
+    place: Place
     photos: tuple[PhotoFile, ...]
     given: tuple[tuple[str, str], ...]
     quality: str
@@ -48,7 +47,6 @@ class Job:
     into: str | None = None
     frame: bool = True
     pack_photos: bool = True
-    view_layer: str = ""
 
 
 class Session:
@@ -148,7 +146,7 @@ class Session:
                 photo_files.PhotoFile(photo.label, photo.data, str(photo.path) if photo.path else None)
                 for photo in job.photos
             ]
-            self._import = _guarded(result, Place(scene.name, job.view_layer), files, job)
+            self._import = _guarded(result, replace(job.place, scene_uid=scene.session_uid), files, job)
         until = time.monotonic() + SLICE_SECONDS
         try:
             while time.monotonic() < until:
@@ -187,8 +185,11 @@ class Session:
 
 
 def _scene_of(job: Job) -> bpy.types.Scene:
-    """The job's scene; in a timer the context's is that of the first window, whatever it shows by then."""
-    return bpy.data.scenes.get(job.scene) or bpy.context.scene
+    """The job's scene; where that was deleted, the context's.
+
+    In a timer that is the scene of the first window, whatever it shows by then.
+    """
+    return job.place.scene() or bpy.context.scene
 
 
 def _in_a_mode(scene: bpy.types.Scene, into: str | None) -> bool:

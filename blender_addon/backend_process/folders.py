@@ -1,4 +1,4 @@
-"""Where the extension keeps its backend: one folder, given by Blender, that survives updates of the extension."""
+"""Where the extension keeps its backend: a folder of its own, or one that a person entered in the preferences."""
 
 from __future__ import annotations
 
@@ -13,6 +13,13 @@ from pathlib import Path
 
 PATIENCE_SECONDS = 10.0
 """So long is tried again what the system refuses: Windows holds on to files of programs that are just ending."""
+
+SYSTEM_FILES = frozenset({".DS_Store", "Thumbs.db", "desktop.ini"})
+"""Files that file managers put into folders by themselves: a folder with nothing else is empty."""
+_MARK_TEXT = """\
+The Blender extension Likeness keeps its backend in this folder: environment, source, and a few files beside them.
+"Remove" in the extension's preferences deletes these and this file, and nothing else.
+"""
 
 
 @dataclass(frozen=True)
@@ -34,9 +41,15 @@ class Installed:
 
 @dataclass(frozen=True)
 class BackendFolder:
-    """The folder and the places in it."""
+    """The folder and the places in it.
+
+    Attributes
+    ----------
+    root : the folder. entered : what a person entered for it in the preferences, "" for the extension's own folder.
+    """
 
     root: Path
+    entered: str = ""
 
     @property
     def environment(self) -> Path:
@@ -54,9 +67,9 @@ class BackendFolder:
         return self.root / "source"
 
     @property
-    def holds_something(self) -> bool:
-        """Whether there is an installation or what an interrupted one, or an interrupted removal, left of it."""
-        return self.environment.exists() or self.source.exists()
+    def source_part(self) -> Path:
+        """The source while it is unpacked."""
+        return self.root / "source.part"
 
     @property
     def install_log(self) -> Path:
@@ -64,16 +77,56 @@ class BackendFolder:
         return self.root / "install.log"
 
     @property
-    def server_log(self) -> Path:
-        """What the server that was started last logged."""
-        return self.root / "server.log"
-
-    @property
     def _note(self) -> Path:
         return self.root / "installed.json"
 
+    @property
+    def _note_part(self) -> Path:
+        return self.root / "installed.part"
+
+    @property
+    def _mark(self) -> Path:
+        return self.root / "likeness_backend.txt"
+
+    @property
+    def made(self) -> tuple[Path, ...]:
+        """All that the extension makes in the folder, in the order in which it is deleted."""
+        large = (self.environment, self.source, self.source_part)
+        return (*large, self.install_log, self._note, self._note_part, self._mark)
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether its path leads there from everywhere; ``//`` is where the .blend file is."""
+        return not self.entered.startswith("//") and self.root.is_absolute()
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether what is in ``made`` is the extension's: in a folder that was entered, only beside its mark."""
+        return not self.entered or (self.is_whole and os.path.isfile(self._mark))
+
+    @property
+    def holds_something(self) -> bool:
+        """Whether there is an installation or what an interrupted one, or an interrupted removal, left of it."""
+        return self.is_ours and any(map(os.path.exists, (self.environment, self.source, self.source_part)))
+
+    def foreign_files(self) -> list[str]:
+        """Names of what somebody else keeps in a folder that is not the extension's."""
+        if self.is_ours:
+            return []
+        try:
+            return sorted(set(os.listdir(self.root)) - SYSTEM_FILES)
+        except OSError:
+            return []
+
+    def make(self) -> None:
+        """Make the folder and mark it as the extension's. Raises ``OSError``."""
+        self.root.mkdir(parents=True, exist_ok=True)
+        self._mark.write_text(_MARK_TEXT, "utf-8")
+
     def installed(self) -> Installed | None:
         """What is installed and complete, or None."""
+        if not self.is_ours:
+            return None
         try:
             note = json.loads(self._note.read_text("utf-8"))
             found = Installed(
@@ -85,17 +138,23 @@ class BackendFolder:
             )
         except (OSError, ValueError, KeyError, TypeError):
             return None
-        return found if self.python.exists() and (self.source / "backend").is_dir() else None
+        complete = os.path.exists(self.python) and os.path.isdir(self.source / "backend")
+        return found if complete else None
 
     def mark_installed(self, installed: Installed) -> None:
         """Say that an installation is complete."""
-        part = self._note.with_suffix(".part")
-        part.write_text(json.dumps(asdict(installed), indent=1), "utf-8")
-        os.replace(part, self._note)
+        self._note_part.write_text(json.dumps(asdict(installed), indent=1), "utf-8")
+        os.replace(self._note_part, self._note)
 
     def mark_incomplete(self) -> None:
         """Say that what is there must not be used."""
         self._note.unlink(missing_ok=True)
+
+
+def entered_folder(entered: str, own: Path) -> BackendFolder:
+    """The folder that a person entered, ``own`` where that is nothing or the same."""
+    root = Path(os.path.normpath(os.path.expanduser(entered.strip() or own)))
+    return BackendFolder(own) if root == own else BackendFolder(root, entered.strip())
 
 
 def patiently(act: Callable[[], None]) -> None:

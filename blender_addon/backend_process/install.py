@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import AddonError
+from .folder_checks import check_room, make_ready
 from .folders import BackendFolder, Installed, delete, folder_bytes, patiently
 from .pip_log import PipProgress, why_pip_failed
 from .python_finder import clean_environment, find_python, hidden_window
@@ -88,7 +89,7 @@ def needed_bytes(cuda: bool) -> int:
 
 
 class Installation:
-    """One run of the installer. ``start`` returns at once; ``view`` and ``lines`` tell how it goes.
+    """One run of the installer. ``start`` returns at once; ``view`` and ``lines`` tell how it goes in ``folder``.
 
     ``end_server`` waits for the end of the server that runs out of the folder; it is called before anything is deleted.
     """
@@ -98,7 +99,7 @@ class Installation:
     def __init__(self, folder: BackendFolder, plan: InstallPlan, end_server: Callable[[], None] | None = None) -> None:
         self.view = InstallView("Starting")
         self.lines: deque[str] = deque(maxlen=2000)
-        self._folder, self._plan, self._end_server = folder, plan, end_server
+        self.folder, self._plan, self._end_server = folder, plan, end_server
         self._cuda = False
         self._stopped = threading.Event()
         self._child: subprocess.Popen[str] | None = None
@@ -131,7 +132,7 @@ class Installation:
 
     def _work(self) -> str:
         installed = self._install()
-        self._folder.mark_installed(installed)
+        self.folder.mark_installed(installed)
         return f"The backend {installed.version} is installed."
 
     def _fail(self, error: AddonError) -> None:
@@ -153,12 +154,12 @@ class Installation:
                     "The backend that runs does not end.", "End it in the system's task manager.", "busy"
                 ) from error
             self.view = before
-        self._folder.mark_incomplete()
+        self.folder.mark_incomplete()
         delete(path)
 
     def _install(self) -> Installed:
-        folder, plan = self._folder, self._plan
-        folder.root.mkdir(parents=True, exist_ok=True)
+        folder, plan = self.folder, self._plan
+        make_ready(folder)
         folder.install_log.write_text("", "utf-8")
         self._step("Looking for Python", 0.0)
         python = find_python(plan.told_python)
@@ -167,14 +168,7 @@ class Installation:
             self._step("Removing the old environment", 0.01)
             self._clear(folder.environment)
         self._cuda = has_nvidia() if plan.cuda is None else plan.cuda
-        free = shutil.disk_usage(folder.root).free
-        needed = needed_bytes(self._cuda) - (folder_bytes(folder.environment) if folder.environment.exists() else 0)
-        if free < needed:
-            raise AddonError(
-                f"The disk has {free / 1e9:.1f} GB left, the backend needs {needed / 1e9:.1f} GB.",
-                f"Make room on the disk that holds {folder.root}.",
-                "disk",
-            )
+        check_room(folder, needed_bytes(self._cuda) - folder_bytes(folder.environment))
         self._step("Unpacking the backend", 0.02)
         self._unpack()
         if not self._environment_works():
@@ -186,14 +180,15 @@ class Installation:
         said = self._command([str(folder.python), "-P", "-c", plan.check], PYTHONPATH=str(folder.source))
         facts = json.loads(next(line for line in reversed(said) if line.startswith("{")))
         self._step("Measuring its size", 0.99)
-        return Installed(facts["version"], python.text, facts["torch"], facts["cuda"], folder_bytes(folder.root))
+        size = folder_bytes(folder.environment) + folder_bytes(folder.source)
+        return Installed(facts["version"], python.text, facts["torch"], facts["cuda"], size)
 
     def _environment_works(self) -> bool:
         """Whether Python and pip of the environment run; not where it was interrupted or lost its base Python."""
-        if not self._folder.python.exists():
+        if not self.folder.python.exists():
             return False
         try:
-            self._command([str(self._folder.python), "-m", "pip", "--version"])
+            self._command([str(self.folder.python), "-m", "pip", "--version"])
         except (AddonError, OSError):
             if self._stopped.is_set():
                 raise
@@ -201,8 +196,7 @@ class Installation:
         return True
 
     def _unpack(self) -> None:
-        target, archive = self._folder.source, self._plan.archive
-        part = target.with_name("source.part")
+        target, part, archive = self.folder.source, self.folder.source_part, self._plan.archive
         delete(part)
         if archive.is_dir():
             ignored = shutil.ignore_patterns("__pycache__", ".git", "node_modules")
@@ -224,7 +218,7 @@ class Installation:
 
     def _packages(self, requirements: Sequence[str]) -> None:
         """Install ``requirements``: with uv, which knows torch's builds, where that can be had; else with pip."""
-        plan, python = self._plan, str(self._folder.python)
+        plan, python = self._plan, str(self.folder.python)
         pip = [python, "-m", "pip", "install", "--disable-pip-version-check", "--no-input", "--progress-bar", "off"]
         pip += plan.pip_arguments
         if plan.uv and sys.platform != "darwin" and not plan.pip_arguments:
@@ -255,7 +249,7 @@ class Installation:
             text=True,
             encoding="utf-8",
             errors="replace",
-            cwd=str(self._folder.root),
+            cwd=str(self.folder.root),
             env=clean_environment() | {"PYTHONUNBUFFERED": "1", "PYTHONUTF8": "1"} | environment,
             **hidden_window(),
         )
@@ -284,15 +278,17 @@ class Installation:
 
     def _say(self, line: str) -> None:
         self.lines.append(line)
+        if not self.folder.is_ours:
+            return
         try:
-            with self._folder.install_log.open("a", encoding="utf-8") as log:
+            with self.folder.install_log.open("a", encoding="utf-8") as log:
                 print(line, file=log)
         except OSError:
             return
 
 
 class Removal(Installation):
-    """Deletes the environment and the source, on a thread like an installation."""
+    """Deletes what the extension made in the folder, on a thread like an installation."""
 
     _NAME = "The removal"
 
@@ -301,15 +297,18 @@ class Removal(Installation):
 
     def _work(self) -> str:
         self.view = InstallView("Removing the backend", 0.5)
-        folder = self._folder
-        for path in (folder.environment, folder.source, folder.install_log, folder.server_log):
+        if not self.folder.is_ours:
+            raise AddonError(
+                f"What is in {self.folder.root} was not made by this extension.", "Nothing was deleted.", "folder"
+            )
+        for path in self.folder.made:
             self._clear(path)
         return "The backend was removed."
 
     def _refused(self, error: OSError) -> AddonError:
         return AddonError(
             f"The backend could not be removed ({error.strerror or error}).",
-            f"Close programs that use it, or delete {self._folder.root} yourself.",
+            f"Close programs that use it, or delete {self.folder.root} yourself.",
             "disk",
         )
 

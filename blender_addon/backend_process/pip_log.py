@@ -40,11 +40,10 @@ _REASONS = (
         "missing_part",
     ),
     (
-        r"FileNotFoundError: The path does not exist",  # said by MediaPipe on Windows
-        "MediaPipe cannot read its models: the path of the backend's folder has more than plain letters (A to Z).",
-        "Choose a folder whose path has plain letters only, like C:\\Blender: set the environment variable "
-        "BLENDER_USER_EXTENSIONS to it, start Blender again, and install extension and backend there.",
-        "path",
+        r"FileNotFoundError: The path does not exist|Windows Long Path support",  # said by MediaPipe, and by pip
+        "Windows cannot open files in the backend's folder: its path is too long or has unusual letters.",
+        "Choose a Backend Folder with a short path of plain letters in the preferences, like C:\\Likeness.",
+        "folder",
     ),
     (
         r"(?i)certificate verify failed|SSLError",

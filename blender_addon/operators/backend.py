@@ -105,8 +105,7 @@ class ShowLog(bpy.types.Operator):
     which: EnumProperty(items=(("INSTALL", "Installation", ""), ("SERVER", "Backend", "")), default="INSTALL")
 
     def execute(self, context: bpy.types.Context) -> set[str]:
-        folder = installer.backend_folder()
-        path = folder.install_log if self.which == "INSTALL" else folder.server_log
+        path = installer.backend_folder().install_log if self.which == "INSTALL" else installer.server_log()
         try:
             said = path.read_text("utf-8", "replace")
         except OSError:

@@ -9,6 +9,7 @@ from .. import timer
 from ..errors import AddonError
 from ..runner import Phase
 from ..scene import solve_again, tags
+from ..scene.importing import Place
 from ..scene.own_head import own_id
 from ..session import Job, listed_photos, run_to_end, session
 from ..ui import redraw
@@ -103,7 +104,7 @@ class ReconstructFace(bpy.types.Operator):
         else:
             photos, given = listed_photos(context.scene)
         return Job(
-            scene=context.scene.name,
+            place=Place.shown(context),
             photos=photos,
             given=given,
             quality=settings.quality,
@@ -111,7 +112,6 @@ class ReconstructFace(bpy.types.Operator):
             into=into,
             frame=chosen.frame_head and not self.again,
             pack_photos=chosen.pack_photos,
-            view_layer=context.view_layer.name,
         )
 
 

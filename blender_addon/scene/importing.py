@@ -27,15 +27,25 @@ CAMERAS_NAME = "Photos"
 
 @dataclass(frozen=True)
 class Place:
-    """Where a head goes, by names: the scene, and the view layer of it in which the head becomes the active object."""
+    """Where a head goes.
 
-    scene: str
+    Attributes
+    ----------
+    scene_uid : ``session_uid`` of the scene. Renaming and undo keep it, a copy gets its own.
+    view_layer : name of the scene's view layer in which the head becomes the active object.
+    """
+
+    scene_uid: int
     view_layer: str
 
     @classmethod
     def shown(cls, context: bpy.types.Context) -> Place:
         """What the context's window shows."""
-        return cls(context.scene.name, context.view_layer.name)
+        return cls(context.scene.session_uid, context.view_layer.name)
+
+    def scene(self) -> bpy.types.Scene | None:
+        """The scene, None when it was deleted."""
+        return next((scene for scene in bpy.data.scenes if scene.session_uid == self.scene_uid), None)
 
 
 def import_steps(
@@ -49,7 +59,7 @@ def import_steps(
 
     The caller runs the generator to its end on the main thread and pushes one undo step then (an operator with the
     option ``UNDO`` does by finishing). Closing it earlier, or an error, removes what a new head had got so far. Between
-    slices nothing is held but names, so that an undo in between ends in an ``AddonError`` and not in a crash.
+    slices nothing is held but names and numbers: an undo in between ends in an ``AddonError`` and not in a crash.
 
     Parameters
     ----------
@@ -147,7 +157,7 @@ class _Build:
         yield self._show
 
     def collection(self) -> bpy.types.Collection:
-        found = tags.collection_of_id(self.head_id, bpy.data.scenes.get(self.place.scene))
+        found = tags.collection_of_id(self.head_id, self.place.scene())
         if found is None:
             raise AddonError("The head was removed while it was being imported.", "Import it again.", "head_gone")
         return found
@@ -285,7 +295,7 @@ class _Build:
 
     def _show(self) -> None:
         """Link a new head into the scene, select it alone and make it active."""
-        scene = bpy.data.scenes.get(self.place.scene)
+        scene = self.place.scene()
         if scene is None:
             raise AddonError("The scene was removed while the head was being imported.", "Import it again.")
         collection = self.collection()

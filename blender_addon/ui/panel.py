@@ -192,6 +192,8 @@ def _draw_missing_backend(layout: bpy.types.UILayout, context: bpy.types.Context
     else:
         box = layout.box()
         draw_wrapped(box, problem.sentence, icon="INFO")
+        if problem.code == "folder":
+            draw_wrapped(box, problem.advice, icon="BLANK1")
     if problem.code in ("no_backend", "version") and preferences(context).where == "INSTALLED":
         text = "Install Backend" if problem.code == "no_backend" else "Update Backend"
         layout.operator("likeness.install_backend", text=text, icon="IMPORT").fresh = False

@@ -9,6 +9,8 @@ import bpy
 from bpy.props import BoolProperty, EnumProperty, IntProperty, StringProperty
 
 from .. import installer
+from ..backend_process.folder_checks import folder_problem
+from ..backend_process.folders import BackendFolder
 from ..backend_process.install import installed_bytes
 from ..client.keys import is_loopback, remote_address
 from ..errors import AddonError
@@ -28,12 +30,25 @@ DEVICES = (
 )
 
 
+def _keep_whole(chosen: LikenessPreferences, context: bpy.types.Context) -> None:
+    """The file browser may give a path relative to the .blend file, which tomorrow is another one."""
+    whole = bpy.path.abspath(chosen.backend_folder)
+    if os.path.isabs(whole) and whole != chosen.backend_folder:
+        chosen.backend_folder = os.path.normpath(whole)
+
+
 class LikenessPreferences(bpy.types.AddonPreferences):
     """Preferences of the extension."""
 
     bl_idname = PACKAGE
 
     where: EnumProperty(name="Backend", items=WHERE, default="INSTALLED")
+    backend_folder: StringProperty(
+        name="Backend Folder",
+        description="Folder to install the backend in; empty: the extension's own",
+        subtype="DIR_PATH",
+        update=_keep_whole,
+    )
     python: StringProperty(
         name="Python",
         description="Program of a Python 3.11 or 3.12 to make the environment with; empty: search for one",
@@ -77,38 +92,57 @@ class LikenessPreferences(bpy.types.AddonPreferences):
         layout.prop(self, "pack_photos")
 
     def _draw_own(self, layout: bpy.types.UILayout) -> None:
-        folder, view = installer.backend_folder(), installer.view()
-        installed = folder.installed()
+        view = installer.view()
         if view is not None and not view.finished:
             layout.progress(factor=view.fraction, text=view.sentence)
             layout.operator("likeness.stop_installation", icon="X")
             self._draw_log(layout)
             return
-        if installed is not None:
-            kind = "CUDA" if installed.cuda else "CPU"
-            said = f"Backend {installed.version} ({kind}, {installed.python}), {gigabytes(installed.size_bytes)}"
-            layout.label(text=said, icon="CHECKMARK")
-            if installed.version != version():
-                draw_wrapped(layout, f"The extension is version {version()}: choose Repair to update.", icon="INFO")
-        else:
-            cuda = installer.cuda_card()
-            layout.label(text="The backend is not installed.", icon="INFO")
-            what = "for your NVIDIA card" if cuda else "for the CPU"
-            draw_wrapped(layout, f"It will be installed {what} and take about {gigabytes(installed_bytes(cuda))}.")
-        if view is not None and view.error is not None:
+        folder, used = installer.backend_folder(), installer.folder_in_use()
+        problem, here = folder_problem(folder), folder.installed() is not None
+        self._draw_installed(layout, folder, used)
+        if problem is not None:
+            draw_error(layout, problem.sentence, problem.advice)
+        elif view is not None and view.error is not None:
             draw_error(layout, view.error.sentence, view.error.advice)
             self._draw_log(layout)
+        layout.prop(self, "backend_folder", placeholder=str(installer.own_folder().root))
         layout.prop(self, "python")
         row = layout.row()
-        if installed is None:
-            row.operator("likeness.install_backend", text="Install Backend", icon="IMPORT").fresh = False
-        else:
+        if problem is None and here:
             row.operator("likeness.install_backend", text="Repair", icon="FILE_REFRESH").fresh = True
+        elif problem is None:
+            row.operator("likeness.install_backend", text="Install Backend", icon="IMPORT").fresh = False
         if folder.holds_something:
             row.operator("likeness.remove_backend", text="Remove", icon="TRASH")
         row = layout.row()
         row.operator("likeness.show_log", text="Installation Log", icon="TEXT").which = "INSTALL"
         row.operator("likeness.show_log", text="Backend Log", icon="TEXT").which = "SERVER"
+
+    def _draw_installed(self, layout: bpy.types.UILayout, folder: BackendFolder, used: BackendFolder) -> None:
+        """What is installed in the folder in use, and what is left in folders that were entered before."""
+        installed = used.installed()
+        if installed is not None:
+            kind = "CUDA" if installed.cuda else "CPU"
+            said = f"Backend {installed.version} ({kind}, {installed.python}), {gigabytes(installed.size_bytes)}"
+            layout.label(text=said, icon="CHECKMARK")
+            if used.root != folder.root:
+                draw_wrapped(
+                    layout, f"It runs from {used.root} until one is installed in the folder below.", icon="INFO"
+                )
+            if installed.version != version():
+                said = f"The extension is version {version()}: choose {_update_button()} to update."
+                draw_wrapped(layout, said, icon="INFO")
+        else:
+            cuda = installer.cuda_card()
+            layout.label(text="The backend is not installed.", icon="INFO")
+            what = "for your NVIDIA card" if cuda else "for the CPU"
+            draw_wrapped(layout, f"It will be installed {what} and take about {gigabytes(installed_bytes(cuda))}.")
+        for other in installer.other_folders():
+            if other.root == used.root:
+                continue
+            how = "enter that folder below" if other.entered else "clear the field below"
+            draw_wrapped(layout, f"There is another backend in {other.root}. To delete it, {how} and choose Remove.")
 
     def _draw_existing(self, layout: bpy.types.UILayout) -> None:
         layout.prop(self, "existing_python")
@@ -142,7 +176,6 @@ def chosen_backend(context: bpy.types.Context) -> LocalBackend | ServerAddress:
     Raises ``AddonError`` with what to do: nothing installed, no program there, no network permission.
     """
     chosen = preferences(context)
-    folder = installer.backend_folder()
     arguments = ("--device", chosen.device)
     if chosen.port:
         arguments += ("--bind", f"tcp://127.0.0.1:{chosen.port}")
@@ -151,7 +184,8 @@ def chosen_backend(context: bpy.types.Context) -> LocalBackend | ServerAddress:
         if not is_loopback(address.endpoint):
             require_online("reach another machine")
         return address
-    folder.root.mkdir(parents=True, exist_ok=True)
+    log = installer.server_log()
+    log.parent.mkdir(parents=True, exist_ok=True)
     if chosen.where == "EXISTING":
         python = Path(os.path.expanduser(bpy.path.abspath(chosen.existing_python)))
         if not chosen.existing_python or not python.is_file():
@@ -161,21 +195,27 @@ def chosen_backend(context: bpy.types.Context) -> LocalBackend | ServerAddress:
                 "no_backend",
             )
         source = Path(bpy.path.abspath(chosen.existing_source)) if chosen.existing_source else None
-        return LocalBackend(python, source, arguments, folder.server_log)
+        return LocalBackend(python, source, arguments, log)
     if installer.running():
         raise AddonError("The backend is being installed or removed.", "Wait for that.", "no_backend")
+    folder = installer.folder_in_use()
     installed = folder.installed()
     if installed is None:
-        raise AddonError(
+        raise folder_problem(folder) or AddonError(
             "The backend is not installed yet.", "Choose Install Backend in the extension's preferences.", "no_backend"
         )
     if installed.version != version():
         raise AddonError(
             f"The backend has version {installed.version}, the extension {version()}.",
-            "Choose Repair in the extension's preferences.",
+            f"Choose {_update_button()} in the extension's preferences.",
             "version",
         )
-    return LocalBackend(folder.python, folder.source, arguments, folder.server_log)
+    return LocalBackend(folder.python, folder.source, arguments, log)
+
+
+def _update_button() -> str:
+    """What the button says that brings the backend to the extension's version."""
+    return "Install Backend" if installer.backend_folder().installed() is None else "Repair"
 
 
 def require_online(why: str) -> None:

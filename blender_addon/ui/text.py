@@ -23,7 +23,8 @@ def draw_wrapped(layout: bpy.types.UILayout, sentence: str, icon: str = "NONE") 
     column = layout.column(align=True)
     column.scale_y = 0.8
     blank = "NONE" if icon == "NONE" else "BLANK1"
-    for number, line in enumerate(textwrap.wrap(sentence, letters - (3 if icon != "NONE" else 0))):
+    lines = textwrap.wrap(sentence, letters - (3 if icon != "NONE" else 0), break_on_hyphens=False)
+    for number, line in enumerate(lines):
         column.label(text=line, icon=icon if number == 0 else blank)
 
 

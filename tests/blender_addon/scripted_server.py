@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import sys
 import threading
+import time
 import uuid
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -139,7 +141,11 @@ def serve_as_process() -> None:
     Path(os.environ["LIKENESS_CONFIG_DIR"], "server.json").write_text(json.dumps(state))
     print(json.dumps({"event": "ready", "config_dir": os.environ["LIKENESS_CONFIG_DIR"]} | state), flush=True)
     parent = int(sys.argv[sys.argv.index("--parent") + 1])
-    while os.getppid() == parent:
+    ends: list[float] = []
+    if "SCRIPTED_LAST_SECONDS" in os.environ:  # it goes on for a while when it is asked to end
+        last = float(os.environ["SCRIPTED_LAST_SECONDS"])
+        signal.signal(signal.SIGTERM, lambda *_: ends.append(time.monotonic() + last))
+    while os.getppid() == parent and not (ends and time.monotonic() > ends[0]):
         server.serve_one(100)
 
 

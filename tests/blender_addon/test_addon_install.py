@@ -151,7 +151,7 @@ def test_a_mediapipe_that_cannot_read_its_models_is_noticed(tmp_path: Path) -> N
     code, *said = environment_check(tmp_path)
     assert code == "1"
     error = why_pip_failed(said, 1)
-    assert error.code == "path" and "plain letters" in error.advice
+    assert error.code == "folder" and "plain letters" in error.advice
 
 
 def test_it_can_be_stopped(plan: InstallPlan, shared_folder: BackendFolder) -> None:

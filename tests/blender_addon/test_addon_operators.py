@@ -36,7 +36,7 @@ def enabled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     from blender_addon import installer
     from blender_addon.backend_process.folders import BackendFolder
 
-    monkeypatch.setattr(installer, "backend_folder", lambda: BackendFolder(tmp_path / "own"))
+    monkeypatch.setattr(installer, "own_folder", lambda: BackendFolder(tmp_path / "own"))
     yield
     addon_utils.disable(PACKAGE, default_set=True)
 
@@ -148,12 +148,13 @@ def until(condition: object, seconds: float = 240.0) -> None:
 def test_opening_another_file_cancels(enabled: None, pictures: Path) -> None:
     from blender_addon.client.keys import ServerAddress
     from blender_addon.runner import Phase
+    from blender_addon.scene.importing import Place
     from blender_addon.session import Job, listed_photos, session
 
     add(pictures, "a.jpg")
     photos, given = listed_photos(bpy.context.scene)
     nowhere = ServerAddress("tcp://127.0.0.1:9", "k" * 40)
-    session().begin(Job(bpy.context.scene.name, photos, given, "fast", 1024), nowhere)
+    session().begin(Job(Place.shown(bpy.context), photos, given, "fast", 1024), nowhere)
     assert session().busy
     bpy.ops.wm.read_homefile(use_empty=True)
     assert session().view.phase is Phase.CANCELLED
@@ -183,10 +184,11 @@ def test_a_head_by_the_real_backend_after_a_cancel_and_a_crash(enabled: None, de
     settings.quality, settings.texture_size = "fast", "1024"
 
     def begin() -> None:
+        from blender_addon.scene.importing import Place
         from blender_addon.session import Job, listed_photos
 
         photos, given = listed_photos(bpy.context.scene)
-        job = Job(bpy.context.scene.name, photos, given, settings.quality, int(settings.texture_size))
+        job = Job(Place.shown(bpy.context), photos, given, settings.quality, int(settings.texture_size))
         session().begin(job, chosen_backend(bpy.context))
 
     begin()
@@ -235,7 +237,7 @@ from pathlib import Path
 addon_utils.enable("blender_addon", default_set=True)
 from blender_addon import installer
 from blender_addon.backend_process.folders import BackendFolder
-installer.backend_folder = lambda: BackendFolder(Path({str(tmp_path)!r}))
+installer.own_folder = lambda: BackendFolder(Path({str(tmp_path)!r}))
 chosen = bpy.context.preferences.addons["blender_addon"].preferences
 chosen.where, chosen.existing_python, chosen.existing_source = "EXISTING", sys.executable, {str(ROOT)!r}
 from blender_addon.client.submissions import PhotoFile, Submission

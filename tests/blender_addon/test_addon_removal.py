@@ -136,7 +136,7 @@ def bpy(folder: BackendFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     from blender_addon import installer
 
     monkeypatch.setenv("LIKENESS_CONFIG_DIR", str(tmp_path / "config"))
-    monkeypatch.setattr(installer, "backend_folder", lambda: folder)
+    monkeypatch.setattr(installer, "own_folder", lambda: folder)
     monkeypatch.setattr(installer, "cuda_card", lambda: False)
     bpy.ops.wm.read_factory_settings(use_empty=True)
     addon_utils.enable("blender_addon", default_set=True)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -140,6 +142,21 @@ def test_a_state_file_left_by_a_killed_server_is_no_obstacle(
     runner.begin(SUBMISSION, backend)
     until(runner, runs)
     assert runner.process is not None
+
+
+def test_a_backend_in_another_folder_is_not_taken_for_the_one_that_is_ending(
+    runner: Runner, backend: LocalBackend, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SCRIPTED_LAST_SECONDS", "0.6")
+    runner.begin(SUBMISSION, backend)
+    until(runner, runs)
+    before = runner.process.pid
+    runner.cancel()
+    until(runner, ended)
+    elsewhere = Path(shutil.copytree(backend.source, tmp_path / "elsewhere"))
+    runner.begin(Submission("t2", SUBMISSION.photos), replace(backend, source=elsewhere))
+    until(runner, runs)
+    assert runner.process.pid != before and not alive(before)
 
 
 @pytest.mark.parametrize(

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -19,7 +20,7 @@ from blender_addon.client.events import Arrived  # noqa: E402
 from blender_addon.protocol.result import HeadResult, decode_result  # noqa: E402
 from blender_addon.runner import JobView  # noqa: E402
 from blender_addon.scene import tags  # noqa: E402
-from blender_addon.scene.importing import import_head  # noqa: E402
+from blender_addon.scene.importing import Place, import_head  # noqa: E402
 from blender_addon.scene.photo_files import PhotoFile  # noqa: E402
 from blender_addon.session import Session, session  # noqa: E402
 
@@ -103,6 +104,33 @@ def test_a_head_whose_scene_is_gone_goes_into_the_one_that_is_shown(backend: Bac
     assert tags.heads_in(bpy.data.scenes["Other"]) == tags.head_collections() != []
 
 
+def rename(scene: bpy.types.Scene) -> None:
+    """Like an artist who saves a version: a copy, and the old name goes to another scene."""
+    scene.name = "Renamed"
+    bpy.ops.scene.new(type="LINK_COPY")
+    other_scene().name = "Scene"
+
+
+def rename_and_undo(scene: bpy.types.Scene) -> None:
+    """Renamed, and after more work part of that is undone: undo makes other data of the same scene."""
+    bpy.ops.ed.undo_push(message="before")
+    scene.name = "Renamed"
+    bpy.ops.ed.undo_push(message="Rename")
+    other_scene().name = "Scene"
+    bpy.ops.ed.undo_push(message="New Scene")
+    bpy.ops.mesh.primitive_cube_add()
+    bpy.ops.ed.undo_push(message="Add Cube")
+    assert bpy.ops.ed.undo() == {"FINISHED"} and len(bpy.data.objects) == 0
+
+
+@pytest.mark.parametrize("change", [rename, rename_and_undo])
+def test_a_head_follows_a_scene_that_is_renamed(backend: Backend, change: Callable[[bpy.types.Scene], None]) -> None:
+    assert bpy.context.scene.name == "Scene"
+    backend.meanwhile = partial(change, bpy.context.scene)
+    assert bpy.ops.likeness.reconstruct() == {"FINISHED"}
+    assert [scene.name for scene in bpy.data.scenes if tags.heads_in(scene)] == ["Renamed"]
+
+
 def cube_in_edit_mode() -> None:
     bpy.ops.mesh.primitive_cube_add()
     bpy.ops.object.mode_set(mode="EDIT")
@@ -118,7 +146,7 @@ def test_a_head_waits_for_a_mode_of_its_own_scene_only(backend: Backend) -> None
     from blender_addon.session import Job, listed_photos
 
     asked, current = bpy.context.scene, session()
-    job = Job(asked.name, *listed_photos(asked), "fast", 1024)
+    job = Job(Place.shown(bpy.context), *listed_photos(asked), "fast", 1024)
 
     current.begin(job, None)
     cube_in_edit_mode()
@@ -140,7 +168,8 @@ def test_a_head_that_is_edited_in_another_scene_is_waited_for(backend: Backend, 
 
     asked, current = bpy.context.scene, session()
     collection = import_head(result, bpy.context)
-    current.begin(Job(asked.name, *listed_photos(asked), "fast", 1024, into=collection[tags.HEAD_ID]), None)
+    place, head_id = Place.shown(bpy.context), collection[tags.HEAD_ID]
+    current.begin(Job(place, *listed_photos(asked), "fast", 1024, into=head_id), None)
     other_scene().collection.children.link(collection)
     bpy.context.view_layer.objects.active = tags.part_object(collection, "tongue")
     bpy.ops.object.mode_set(mode="EDIT")

@@ -60,7 +60,7 @@ def enabled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("LIKENESS_CONFIG_DIR", str(tmp_path_factory.mktemp("config")))
         backend = tmp_path_factory.mktemp("backend")
-        patch.setattr(installer, "backend_folder", lambda: BackendFolder(backend))
+        patch.setattr(installer, "own_folder", lambda: BackendFolder(backend))
         bpy.ops.wm.read_factory_settings(use_empty=True)
         assert addon_utils.enable("blender_addon", default_set=True) is not None
         chosen = bpy.context.preferences.addons["blender_addon"].preferences
