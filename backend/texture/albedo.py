@@ -20,7 +20,7 @@ from backend.texture.brows import brow_place, hidden_brows, paint_brows, seen_da
 from backend.texture.complete import pigment_prior
 from backend.texture.delight import solve_base
 from backend.texture.eye_colours import find_eyes
-from backend.texture.hair import hair_grows, photo_hair, shown_with_hair
+from backend.texture.hair import hair_grows, shown_with_hair
 from backend.texture.harmonise import estimate_tone
 from backend.texture.occlusion import blocked_transfer, openness
 from backend.texture.paint import (
@@ -30,6 +30,7 @@ from backend.texture.paint import (
     paint_everything_else,
     paint_lash_lines,
 )
+from backend.texture.photo_hair import photo_hair
 from backend.texture.screening import texel_regions
 from backend.texture.surface import head_surface, texels_per_metre, texture_space
 from backend.texture.surface_field import surface_operators

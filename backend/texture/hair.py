@@ -14,22 +14,16 @@ import numpy as np
 
 from backend.geometry.disc import disc
 from backend.geometry.smoothstep import smoothstep
-from backend.photos.collection import FaceClass, PhotoFace
-from backend.rendering.color import LUMINANCE, linear_from_srgb
-from backend.rendering.spherical_harmonics import shade
+from backend.photos.collection import FaceClass
 from backend.texture.atlas import SurfaceAtlas
 from backend.texture.blend import masked_lowpass
 from backend.texture.noise import fractal_noise, gradient_noise
+from backend.texture.photo_hair import SOME_HAIR, PhotoHair
 from backend.texture.surface import HeadSurface
 from backend.texture.surface_field import weighted_median
 from backend.texture.unwrap import PhotoUnwrap
 
 _SKIN_LABELS = (FaceClass.SKIN, FaceClass.BROWS, FaceClass.NECK, FaceClass.EARS)
-_SOME_HAIR = 0.04  # hair above the eyes over skin, in pixels: less is a shadow beside a bald head
-_AMONG_STRANDS = 0.8  # of the light reaches the strands that are seen
-_WORK_SIDE = 256
-_BROWS = (105, 334)  # landmarks at the middle of the brows
-_UP = np.array([0.0, 0.7, 0.714])
 _BARE_TOP = 0.45  # share of skin on the scalp from which on hair beside it wants better evidence
 _VOTED_HAIR, _SEEN_THERE = 0.6, 0.1
 """Share of the votes from which photos agree that a place has hair, if at least two see it at least so well."""
@@ -42,7 +36,6 @@ _REDDEST = (1.5, 0.10)  # melanins: log red over green is at most so many times 
 _STRANGE = (0.10, 0.30)  # log units beyond that from which on it is cloth; the same for what is greener than hair
 _BROWN = np.log(np.array([0.03, 0.02, 0.014]))  # of hair of which nothing is known
 _TOO_DARK = (0.004, 0.015)  # linear light: darker has no colour to tell
-_FEWEST = 30  # pixels
 _SHAVED_AMOUNT, _SHAVED, _SMOOTH_SCALP, _DARK_BROWS = 0.3, -0.3, 0.042, 1.65
 """Share of the face's skin below which, log units brighter than it from which, contrast (log units) below which, and
 darkness of brows (log units) from which what is called hair is a shaved scalp: the net knows none, and its shine is as
@@ -61,33 +54,6 @@ _SMOOTH, _SMOOTH_UNDER_HATS = 60.0, 22.0
 """Of the survey's side: over so much a hair line is smoothed; where hats hide it, only patches beside them are seen."""
 _THINNING = 80.0  # of the survey's side: hair thins out over this and back, five millimetres
 _ALONG = 0.12  # strands change so many times slower along than across
-
-
-@dataclass(frozen=True)
-class PhotoHair:
-    """Hair in one photo.
-
-    Attributes
-    ----------
-    amount : relative to the face's skin. log_color : (3,) of its linear albedo, or None.
-    hidden : a hat or a band covers more than shows, so that the amount says nothing.
-    scalp : what tells a shaved scalp from hair, or None where it is not seen.
-    """
-
-    amount: float
-    log_color: np.ndarray | None
-    hidden: bool = False
-    scalp: ScalpLook | None = None
-
-
-@dataclass(frozen=True)
-class ScalpLook:
-    """What is called hair in one photo: ``brighter`` (log units) than the forehead's skin, its ``contrast`` from pixel
-    to pixel (log units), and by how much the ``brows`` are darker than that skin (log units)."""
-
-    brighter: float
-    contrast: float
-    brows: float
 
 
 @dataclass(frozen=True)
@@ -125,56 +91,6 @@ def hair_grows(surface: HeadSurface, positions: np.ndarray) -> np.ndarray:
     beside = beside * (1.0 - smoothstep(0.1, 0.5, regions["cheeks"]))
     allowed = np.maximum.reduce([smoothstep(0.3, 0.5, regions["scalp"]), high, beside])
     return allowed * (1.0 - regions["ears"]) * (1.0 - regions["neck"])
-
-
-def photo_hair(face: PhotoFace, light: np.ndarray) -> PhotoHair:
-    """Amount and colour of the hair above the brows in one photo under a light (9, 3)."""
-    factor = min(1.0, _WORK_SIDE / max(face.pixels.shape[:2]))
-    size = tuple(max(1, round(side * factor)) for side in face.pixels.shape[1::-1])
-    labels = cv2.resize(face.labels, size, interpolation=cv2.INTER_NEAREST)
-    pixels = cv2.resize(face.pixels, size, interpolation=cv2.INTER_AREA)
-    skin = float((labels == FaceClass.SKIN).sum())
-    right, left = (face.landmarks[row, :2] * factor for row in _BROWS)
-    across = (left - right) / max(float(np.linalg.norm(left - right)), 1e-6)
-    ys, xs = np.mgrid[0 : size[1], 0 : size[0]] + 0.5
-    above = (xs - right[0]) * across[1] - (ys - right[1]) * across[0] > 0
-    hair = (labels == FaceClass.HAIR) & above
-    amount = float(hair.sum()) / max(skin, 1.0)
-    covered = float(((labels == FaceClass.OCCLUDER) & above).sum()) / max(skin, 1.0)
-    hidden = covered > max(_SOME_HAIR, amount)
-    inner = cv2.erode(hair.astype(np.uint8), np.ones((5, 5), np.uint8), borderValue=0) > 0
-    if inner.sum() < 40:
-        return PhotoHair(amount, None, hidden)
-    lit = np.maximum(shade(_UP[None], light)[0], 0.05)
-    linear = np.maximum(linear_from_srgb(pixels[inner]), 2e-3)
-    luminance = linear @ np.array(LUMINANCE)
-    low, high = np.percentile(luminance, (45, 85))  # strands shade each other, and shine
-    log_color = np.log(linear[(luminance >= low) & (luminance <= high)]).mean(0) - np.log(_AMONG_STRANDS * lit)
-    if face.monochrome:
-        log_color = np.full(3, log_color @ np.array(LUMINANCE))
-    return PhotoHair(amount, log_color, hidden, _scalp_look(pixels, labels, inner, above))
-
-
-def _scalp_look(pixels: np.ndarray, labels: np.ndarray, hair: np.ndarray, above: np.ndarray) -> ScalpLook | None:
-    """Of a photo (H, W, 3) uint8 sRGB with its labels, where hair (H, W) is and what is above the brows (H, W)."""
-    skin, brows = (
-        cv2.erode(where.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
-        for where in ((labels == FaceClass.SKIN) & above, labels == FaceClass.BROWS)
-    )
-    if min(skin.sum(), brows.sum()) < _FEWEST:
-        return None
-
-    def brightness(where: np.ndarray) -> np.ndarray:
-        return np.log(np.maximum(linear_from_srgb(pixels[where]), 1e-3)).mean(-1)
-
-    fine = np.log(pixels.astype(np.float32).mean(-1) + 4.0)
-    fine -= cv2.GaussianBlur(fine, (0, 0), 1.5)
-    typical = float(np.median(brightness(skin)))
-    return ScalpLook(
-        brighter=float(np.quantile(brightness(hair), 0.45)) - typical,
-        contrast=float(fine[hair].std()),
-        brows=typical - float(np.quantile(brightness(brows), 0.25)),
-    )
 
 
 def shown_with_hair(
@@ -286,11 +202,15 @@ def hair_colour(
     telling = [(hair.amount, trust) for hair, trust in zip(hairs, trusts, strict=True) if not hair.hidden]
     if telling:
         amounts, weights = np.array(telling, np.float64).T
-        if weighted_median(amounts[:, None], weights)[0] < _SOME_HAIR:
+        if weighted_median(amounts[:, None], weights)[0] < SOME_HAIR:
             return None
     if _shaved(hairs):
         return None
-    known = [(h.log_color, t) for h, t in zip(hairs, trusts, strict=True) if h.log_color is not None]
+    known = [
+        (hair.log_color, trust)
+        for hair, trust in zip(hairs, trusts, strict=True)
+        if hair.log_color is not None and not _of_a_bright_hat(hair)
+    ]
     if log_skin is not None:
         sure = [(color, trust) for color, trust in known if _hair_not_skin(color, log_skin)]
         if sure:
@@ -308,6 +228,12 @@ def hair_colour(
     if not natural and color.mean() > _BROWN.mean():  # of a lamp or a dye, which say nothing of the hair
         color = _BROWN
     return natural_hair(color)
+
+
+def _of_a_bright_hat(hair: PhotoHair) -> bool:
+    """Whether what is called hair beside a hat is brighter than skin, above dark brows: then it is the hat's."""
+    look = hair.scalp
+    return hair.hidden and look is not None and look.brighter > 0 and look.brows > _DARK_BROWS
 
 
 def _shaved(hairs: Sequence[PhotoHair]) -> bool:

@@ -14,8 +14,9 @@ from backend.texture.complete import paint_cavities, paint_inner
 from backend.texture.delight import DelitBase
 from backend.texture.eye_colours import EyeColours
 from backend.texture.eyes import lash_line, lid_shadow, paint_eyeball
-from backend.texture.hair import HairEvidence, PhotoHair, coloured_naturally, hair_evidence
+from backend.texture.hair import HairEvidence, coloured_naturally, hair_evidence
 from backend.texture.harmonise import light_cast
+from backend.texture.photo_hair import PhotoHair
 from backend.texture.surface import HeadSurface, TextureSpace
 from backend.texture.survey import SurveyedPhoto
 from backend.texture.tone import HAEMOGLOBIN_DENSITY

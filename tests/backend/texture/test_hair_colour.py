@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
-from backend.texture.hair import PhotoHair, hair_colour
+from backend.texture.hair import hair_colour
+from backend.texture.photo_hair import PhotoHair, ScalpLook
 
 SKIN = np.log([0.40, 0.25, 0.18])
 
@@ -57,3 +60,15 @@ def test_a_headband_that_is_called_hair_gives_no_colour() -> None:
     colour = hair_colour([PhotoHair(0.3, pink)] * 3 + [PhotoHair(0.3, black)], [1.0] * 4)
     np.testing.assert_allclose(colour, black, atol=0.05)
     assert hair_colour([PhotoHair(0.3, pink)], [1.0]) is not None  # dyed hair: nothing else is known
+
+
+def test_a_white_turban_does_not_whiten_the_hair_below_it() -> None:
+    """Of a turban's side that is called hair: brighter than the forehead, over black brows."""
+    cloth = PhotoHair(0.10, np.log([0.53, 0.63, 0.65]), hidden=True, scalp=ScalpLook(0.74, 0.11, brows=2.2))
+    below = PhotoHair(0.07, np.log([0.059, 0.052, 0.052]), hidden=True, scalp=ScalpLook(-1.8, 0.09, brows=2.6))
+    hairs = [cloth, PhotoHair(0.02, None, hidden=True), below]
+    found = hair_colour(hairs, [0.73, 0.72, 0.70], SKIN)
+    assert found is not None and np.exp(found).max() < 0.08
+    white = replace(cloth, scalp=ScalpLook(0.74, 0.11, brows=0.9))  # white brows: white hair below a cap
+    found = hair_colour([white, white], [0.7, 0.7])
+    assert found is not None and np.exp(found).min() > 0.4

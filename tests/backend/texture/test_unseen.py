@@ -16,14 +16,12 @@ from backend.texture.albedo import AlbedoResult, build_albedo
 from backend.texture.atlas import SurfaceAtlas
 from backend.texture.blend import masked_lowpass
 from backend.texture.hair import (
-    PhotoHair,
-    ScalpLook,
     coloured_like_hair,
     hair_colour,
     hair_evidence,
     hair_grows,
-    photo_hair,
 )
+from backend.texture.photo_hair import PhotoHair, ScalpLook, photo_hair
 from backend.texture.surface import head_surface, texture_space
 from backend.texture.unseen import FADE, believed, calmed
 
