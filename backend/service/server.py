@@ -16,18 +16,18 @@ import zmq
 
 from backend import __version__
 from backend.errors import LikenessError
-from backend.service.answers import job_entry, job_error, protocol_error, result_follows, welcome, with_request
+from backend.service.answers import job_entry, protocol_error, welcome, with_request
 from backend.service.authenticator import Authenticator
 from backend.service.bind_address import bind
 from backend.service.config_folder import make_private_folder
 from backend.service.connections import Connection, Connections
 from backend.service.desk import Desk
 from backend.service.discovery import ServerLock, ServerState, process_runs, remove_state, write_state
-from backend.service.frames import BrokenFramesError, read_frames
 from backend.service.inflow import Inflow
-from backend.service.job import Job, JobError
+from backend.service.job import Job
 from backend.service.job_book import JobBook
 from backend.service.keys import AUTHORIZED_CLIENTS, CLIENT_KEY, SERVER_KEY, load_or_make_keys, read_authorized_clients
+from backend.service.listeners import Listeners
 from backend.service.messages import (
     PROTOCOL,
     PROTOCOLS,
@@ -69,7 +69,6 @@ class Server:
         self._limits, self._timing = settings.limits, settings.timing
         folder = settings.config_folder
         self._reason: str | None = None
-        self._waiting_results: list[tuple[bytes, str, str | None]] = []
         self._active = self._parent_seen = time.monotonic()
         self.instance = secrets.token_hex(16)
         self._own_client: str | None = None
@@ -91,7 +90,8 @@ class Server:
             self._worker_events.bind(EVENTS_ENDPOINT)
             self._connections = Connections(self._router, self._timing)
             self._book = JobBook(folder / "jobs", self._limits)
-            self._desk = Desk(self._book, self._start_worker, self._limits, self._timing, self)
+            self._listeners = Listeners(self._connections, self._book)
+            self._desk = Desk(self._book, self._start_worker, self._limits, self._timing, self._listeners)
             write_state(folder, ServerState(self.endpoint, keys.public, os.getpid(), self.instance))
         except OSError as error:
             self._release()
@@ -158,14 +158,14 @@ class Server:
         poller.register(self._router, zmq.POLLIN)
         poller.register(self._worker_events, zmq.POLLIN)
         while self._reason is None:
-            poller.poll(50 if self._desk.busy or self._waiting_results else 200)
+            poller.poll(50 if self._desk.busy or self._listeners.wait_for_results else 200)
             self._take_messages()
             self._take_worker_events()
             now = time.monotonic()
             self._desk.look_after(now)
             self._connections.look_after(now)
             self._inflow.look_after()
-            self._send_waiting_results()
+            self._listeners.send_results()
             self._look_for_reasons_to_stop(now)
         self._desk.stop(time.monotonic())
         for connection in self._connections:
@@ -324,56 +324,12 @@ class Server:
 
     def _tell_where_it_stands(self, connection: Connection, job: Job, request: str | None, now: float) -> None:
         if not job.unfinished:
-            self._tell_end(connection, job, request)
+            self._listeners.tell_end(connection, job, request)
             return
         job.position = self._desk.position(job)
         header = self._desk.queued(job, job.position)
         self._connections.send(connection, {**header, **with_request(request)})
         self._desk.progress_of(job, now)
-
-    def job_said(self, job: Job, header: Mapping[str, Any], buffers: Sequence[bytes], may_be_lost: bool) -> None:
-        """Pass a message about a job on to whoever listens."""
-        connection = self._connections.find(job.listener, job.client)
-        if connection is not None:
-            self._connections.send(connection, header, buffers, may_be_lost)
-
-    def job_ended(self, job: Job) -> None:
-        """Tell whoever listens how a job ended."""
-        connection = self._connections.find(job.listener, job.client)
-        if connection is not None:
-            self._tell_end(connection, job, None)
-
-    def _tell_end(self, connection: Connection, job: Job, request: str | None) -> None:
-        if job.error is not None:
-            self._connections.send(connection, job_error(job, job.error, request))
-        elif (connection.identity, job.id) not in [waiting[:2] for waiting in self._waiting_results]:
-            self._waiting_results.append((connection.identity, job.id, request))
-
-    def _send_waiting_results(self) -> None:
-        """Send results to connections that have taken what they were sent before; one at a time in memory each."""
-        still_waiting = []
-        for identity, identifier, request in self._waiting_results:
-            connection = self._connections.find(identity)
-            job = None if connection is None else self._book.find(connection.client, identifier, None)
-            if connection is None or job is None:
-                continue
-            if connection.takes_large:
-                self._send_result(connection, job, request)
-            else:
-                still_waiting.append((identity, identifier, request))
-        self._waiting_results = still_waiting
-
-    def _send_result(self, connection: Connection, job: Job, request: str | None) -> None:
-        try:
-            with open(job.result_path, "rb") as file:
-                header, *buffers = read_frames(file) or [b"{}"]
-        except (OSError, BrokenFramesError):
-            _log.exception("a result cannot be read")
-            lost = JobError("disk", "The result was lost on the server's disk.", "Submit the photos again.")
-            self._connections.send(connection, job_error(job, lost, request))
-            return
-        self._connections.send(connection, result_follows(job, sum(map(len, buffers))))
-        self._connections.send(connection, {**msgspec.json.decode(header), **with_request(request)}, buffers)
 
     def _answer(
         self,
