@@ -200,6 +200,7 @@ def test_other_arguments_wait_for_the_end_of_the_first_process(
     solves(first)
     server = first.process.pid
     first.begin(job("t2", b"clip"), replace(backend, arguments=("--device", "cpu")))
+    assert first.connected == (first.process is not None)  # not to the one that ends
     solves(first)
     assert not alive(server) and first.process.pid != server
     second.begin(job("t3", b"clip"), backend)
