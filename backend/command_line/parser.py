@@ -141,7 +141,7 @@ def _add_serve(commands: argparse._SubParsersAction) -> None:
         "--idle-exit", type=_positive, metavar="SECONDS", help="stop after so long without a job or a message"
     )
     serve.add_argument(
-        "--parent", type=int, metavar="PID", help="stop when this process is gone and nobody else uses it"
+        "--parent", type=int, metavar="PID", help="stop when this process is gone and nobody else uses the server"
     )
     serve.add_argument("--traceback", action="store_true", help="on an error, also print where in the code it happened")
 

@@ -41,7 +41,11 @@ class Ending:
         self._thread.join()
 
     def _run(self) -> None:
-        self.stays = self._connection is not None and self._connection.shutdown()
+        if self._connection is not None:
+            if self._process.exit_code is None:
+                self.stays = self._connection.shutdown()
+            else:
+                self._connection.close(0.0)
         if not self.stays:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self._process.stop()

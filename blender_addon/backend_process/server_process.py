@@ -57,8 +57,7 @@ class ServerProcess:
             )
         _yield_to_the_window(self._process.pid)
         self.started = time.monotonic()
-        self._reader = threading.Thread(target=self._read_ready_line, name="likeness-server-out", daemon=True)
-        self._reader.start()
+        threading.Thread(target=self._read_ready_line, name="likeness-server-out", daemon=True).start()
 
     @property
     def pid(self) -> int:
