@@ -123,7 +123,8 @@ class Runner:
                     self._submit()
             else:
                 self._drop_connection()
-                self._reach()
+                if self._process is None:  # else ``tick`` connects as soon as it listens
+                    self._reach()
         except AddonError as error:
             self._fail(error)
 

@@ -90,6 +90,17 @@ def test_a_killed_backend_ends_the_job_in_words_and_is_started_again(runner: Run
     until(runner, runs)
 
 
+def test_a_backend_that_is_just_starting_again_is_waited_for(runner: Runner, backend: LocalBackend) -> None:
+    runner.begin(SUBMISSION, backend)
+    until(runner, runs)
+    os.kill(runner.process.pid, signal.SIGKILL)
+    until(runner, ended)
+    pid = runner.process.pid
+    runner.begin(Submission("t2", SUBMISSION.photos), backend)
+    until(runner, runs)
+    assert runner.process.pid == pid
+
+
 def test_one_that_runs_already_is_used_and_survives(runner: Runner, backend: LocalBackend, config: Path) -> None:
     other = Runner("test 2", config)
     try:
