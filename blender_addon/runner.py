@@ -10,6 +10,8 @@ import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from .backend_process.ending import Ending
+from .backend_process.server_lock import END_SECONDS, wait_for_end
 from .backend_process.server_process import PORT_TAKEN, ServerProcess
 from .client.connection import Connection, Patience
 from .client.events import Arrived, Event, GaveUp, JobFailed, Lost, Previewed, Progressed, Queued, Solved, Welcomed
@@ -84,7 +86,7 @@ class Runner:
         self._backend: LocalBackend | ServerAddress | None = None
         self._connection: Connection | None = None
         self._process: ServerProcess | None = None
-        self._ending: ServerProcess | None = None
+        self._ending: Ending | None = None
         self._submission: AnyJob | None = None
         self._submitted = False
         self._looking = False
@@ -121,7 +123,7 @@ class Runner:
                     self._submit()
             else:
                 self._drop_connection()
-                if self._ending is None:
+                if self._process is None:  # else ``tick`` connects as soon as it listens
                     self._reach()
         except AddonError as error:
             self._fail(error)
@@ -139,15 +141,34 @@ class Runner:
         self.view = replace(self.view, phase=Phase.CANCELLING, sentence="Cancelling", seconds_left=None)
 
     def stop(self, wait: bool = False) -> None:
-        """Leave the backend; one that this runner started ends, and ``wait`` waits for that (for a few seconds)."""
+        """Leave the backend, its job cancelled; one that this runner started ends, unless others use it.
+
+        ``wait`` waits for that (for a few seconds).
+        """
+        if self._connection is not None and self._submission is not None and self._submitted:
+            self._connection.cancel(self._submission.token)
         self._submission = None
         self._drop(wait)
         self.view = JobView()
+
+    def wait_for_end(self) -> None:
+        """Wait after ``stop`` until no backend runs on this computer; not for the main thread.
+
+        Raises ``AddonError``: ``in_use`` where others use it, ``busy`` where the system does not end it.
+        """
+        ending = self._ending
+        if ending is not None:
+            ending.join()
+            if ending.failed:
+                raise AddonError("The backend that runs does not end.", "End it in the system's task manager.", "busy")
+        wait_for_end(self._config, 0.0 if ending is not None and ending.stays else END_SECONDS)
 
     def tick(self) -> list[Delivered]:
         """Look after everything; previews and the result of the current job come back, oldest first."""
         delivered: list[Delivered] = []
         try:
+            if self.busy and self._connection is None and self._process is None:
+                self._reach()
             self._watch_process()
             for event in self._connection.take() if self._connection is not None else ():
                 self._take_in(event, delivered)
@@ -162,6 +183,8 @@ class Runner:
         if isinstance(self._backend, ServerAddress):
             self.view = replace(self.view, sentence=f"Connecting to {self._backend.endpoint}")
             self._connect(self._backend, Patience())
+        elif self._ending is not None and not self._ending.over:
+            return  # with other arguments perhaps; ``tick`` comes back to it
         elif (found := running_server(self._config)) is not None:
             self._looking = True
             self._connect(found, Patience(hello=3.0, again=5.0))
@@ -170,7 +193,8 @@ class Runner:
 
     def _connect(self, address: ServerAddress, patience: Patience) -> None:
         self.welcome = None
-        self._connection = Connection(address, client_keys(self._config), self._client, patience)
+        owner_token = "" if self._process is None else self._process.owner_token
+        self._connection = Connection(address, client_keys(self._config), self._client, patience, owner_token)
         self._connection.start()
 
     def _start_process(self) -> None:
@@ -180,10 +204,6 @@ class Runner:
         self._process = ServerProcess(backend.python, backend.source, backend.arguments, backend.log)
 
     def _watch_process(self) -> None:
-        if self._ending is not None and self._ending.exit_code is not None:
-            self._ending = None
-            if self.busy:
-                self._reach()
         process = self._process
         if process is None:
             return
@@ -293,12 +313,13 @@ class Runner:
         self._connection = self.welcome = None
 
     def _drop(self, wait: bool = False) -> None:
-        if self._connection is not None:
-            if self._process is not None:
-                self._connection.shutdown(self._process.owner_token)
-            self._connection.close(wait_seconds=0.5 if wait else 0.0)
-        self._connection = self.welcome = None
-        if self._process is not None:
-            self._process.stop(wait)
-            self._ending = self._process  # until it has ended, it would be found instead of another one
-        self._process = None
+        process, connection = self._process, self._connection
+        self._process = self._connection = self.welcome = None
+        if self._ending is not None and self._ending.over:
+            self._ending = None
+        if process is not None:
+            self._ending = Ending(process, connection)
+            if wait:
+                self._ending.join()
+        elif connection is not None:
+            connection.close(wait_seconds=0.5 if wait else 0.0)

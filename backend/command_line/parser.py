@@ -140,7 +140,9 @@ def _add_serve(commands: argparse._SubParsersAction) -> None:
     serve.add_argument(
         "--idle-exit", type=_positive, metavar="SECONDS", help="stop after so long without a job or a message"
     )
-    serve.add_argument("--parent", type=int, metavar="PID", help="stop when this process is gone")
+    serve.add_argument(
+        "--parent", type=int, metavar="PID", help="stop when this process is gone and nobody else uses the server"
+    )
     serve.add_argument("--traceback", action="store_true", help="on an error, also print where in the code it happened")
 
 

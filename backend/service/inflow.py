@@ -2,7 +2,8 @@
 
 ZeroMQ hands a message of many frames over when its last frame is there, and limits the size of a frame only, so a
 client that goes on sending frames would fill the memory. Linux tells how many bytes a connection has received; where
-it was more than a message may have since the last complete one, the connection is closed. Other systems do not say.
+it was more than a message may have since the last complete one, the connection is closed. The bytes also show that a
+message is on its way on a slow line. Other systems do not say.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import os
 import socket
 import struct
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 
 import zmq
@@ -23,6 +24,9 @@ _BYTES_RECEIVED = 128
 """Where ``tcpi_bytes_received`` lies in Linux' ``tcp_info``."""
 SLACK = 16 * 2**20
 """What may lie in the system's buffers besides."""
+_FLOW_SECONDS = 1.0
+_FLOW_BYTES = 1024
+"""In ``_FLOW_SECONDS``: ZeroMQ's own heartbeat and the handshake are less."""
 
 
 class Inflow:
@@ -31,12 +35,19 @@ class Inflow:
     Parameters
     ----------
     most_each, most_together : bytes of incomplete messages, of one connection and of all.
+
+    Attributes
+    ----------
+    flows : whether parts of a message came on some connection, at the last look.
     """
 
     def __init__(self, router: zmq.Socket, most_each: int, most_together: int) -> None:
         self._most_each, self._most_together = most_each + SLACK, most_together + SLACK
         self._complete: dict[int, int] = {}
         self._told: set[int] = set()
+        self.flows = False
+        self._flow_counts: dict[int, int] = {}
+        self._flow_counted = 0.0
         self._monitor: zmq.Socket | None = None
         if sys.platform == "linux":
             events = zmq.EVENT_ACCEPTED | zmq.EVENT_DISCONNECTED | zmq.EVENT_CLOSED
@@ -48,8 +59,10 @@ class Inflow:
             with suppress(zmq.ZMQError):
                 self._told.add(int(frame.get(zmq.SRCFD)))
 
-    def look_after(self) -> None:
-        """Close connections that send too much. Called after everything that was complete has been taken."""
+    def look_after(self, now: float) -> None:
+        """Close connections that send too much, and see whether something comes. Called after everything that was
+        complete has been taken.
+        """
         if self._monitor is None:
             return
         while self._monitor.poll(0):
@@ -60,6 +73,7 @@ class Inflow:
                 self._complete.pop(event["value"], None)
         pending = {descriptor: self._pending(descriptor) for descriptor in self._complete}
         self._told.clear()
+        self._see_flow(pending, now)
         together = sum(pending.values())
         for descriptor, count in sorted(pending.items(), key=lambda item: -item[1]):
             if count <= self._most_each and together <= self._most_together:
@@ -69,6 +83,12 @@ class Inflow:
                 connection.shutdown(socket.SHUT_RDWR)
             del self._complete[descriptor]
             together -= count
+
+    def _see_flow(self, pending: Mapping[int, int], now: float) -> None:
+        self.flows = False
+        if now - self._flow_counted >= _FLOW_SECONDS:
+            before, self._flow_counts, self._flow_counted = self._flow_counts, dict(pending), now
+            self.flows = any(count - before.get(descriptor, 0) >= _FLOW_BYTES for descriptor, count in pending.items())
 
     def close(self) -> None:
         """Stop watching."""

@@ -59,6 +59,7 @@ class Timing:
         there, and photos take their time on a slow line.
     cancel_grace : how long the worker may take to stop by itself before it is killed.
     worker_start : how long a worker may take to become ready.
+    return_seconds : how long a server whose owner has left waits for others to come back.
     """
 
     heartbeat: float = 2.0
@@ -66,3 +67,4 @@ class Timing:
     patience: float = 3600.0
     cancel_grace: float = 0.5
     worker_start: float = 600.0
+    return_seconds: float = 5.0

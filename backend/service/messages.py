@@ -18,6 +18,7 @@ PROTOCOLS = (1,)
 
 _Request = Annotated[str, msgspec.Meta(max_length=64)] | None
 _JobId = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{32}\Z")]
+_OwnerToken = Annotated[str, msgspec.Meta(max_length=128)]
 _Token = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_-]{1,64}\Z")]
 
 
@@ -35,10 +36,11 @@ class _Message(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", forb
 
 
 class Hello(_Message, frozen=True, kw_only=True, tag="hello", forbid_unknown_fields=False):
-    """The first message; a later version may say more in it."""
+    """The first message; a later version may say more in it. ``owner`` : the owner's token, from who has it."""
 
     protocol: int
     client: Annotated[str, msgspec.Meta(max_length=200)] = ""
+    owner: _OwnerToken = ""
 
 
 class JobOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -117,9 +119,9 @@ class Bye(_Message, frozen=True, kw_only=True, tag="bye"):
 
 
 class Shutdown(_Message, frozen=True, kw_only=True, tag="shutdown"):
-    """Stop the server."""
+    """The owner leaves: stop the server, unless others use it."""
 
-    token: Annotated[str, msgspec.Meta(max_length=128)]
+    token: _OwnerToken
 
 
 AboutJob = Cancel | Fetch | Forget

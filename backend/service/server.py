@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hmac
 import logging
 import os
 import secrets
@@ -16,18 +15,19 @@ import zmq
 
 from backend import __version__
 from backend.errors import LikenessError
-from backend.service.answers import job_entry, job_error, protocol_error, result_follows, welcome, with_request
+from backend.service.answers import job_entry, protocol_error, welcome, with_request
 from backend.service.authenticator import Authenticator
 from backend.service.bind_address import bind
 from backend.service.config_folder import make_private_folder
 from backend.service.connections import Connection, Connections
 from backend.service.desk import Desk
-from backend.service.discovery import ServerLock, ServerState, process_runs, remove_state, write_state
-from backend.service.frames import BrokenFramesError, read_frames
+from backend.service.discovery import ServerLock, ServerState, remove_state, write_state
 from backend.service.inflow import Inflow
-from backend.service.job import Job, JobError
+from backend.service.job import Job
 from backend.service.job_book import JobBook
 from backend.service.keys import AUTHORIZED_CLIENTS, CLIENT_KEY, SERVER_KEY, load_or_make_keys, read_authorized_clients
+from backend.service.lifetime import Lifetime
+from backend.service.listeners import Listeners
 from backend.service.messages import (
     PROTOCOL,
     PROTOCOLS,
@@ -69,8 +69,6 @@ class Server:
         self._limits, self._timing = settings.limits, settings.timing
         folder = settings.config_folder
         self._reason: str | None = None
-        self._waiting_results: list[tuple[bytes, str, str | None]] = []
-        self._active = self._parent_seen = time.monotonic()
         self.instance = secrets.token_hex(16)
         self._own_client: str | None = None
         self._lock: ServerLock | None = None
@@ -91,7 +89,9 @@ class Server:
             self._worker_events.bind(EVENTS_ENDPOINT)
             self._connections = Connections(self._router, self._timing)
             self._book = JobBook(folder / "jobs", self._limits)
-            self._desk = Desk(self._book, self._start_worker, self._limits, self._timing, self)
+            self._listeners = Listeners(self._connections, self._book)
+            self._desk = Desk(self._book, self._start_worker, self._limits, self._timing, self._listeners)
+            self._lifetime = Lifetime(settings, self._connections, self._book, self._desk)
             write_state(folder, ServerState(self.endpoint, keys.public, os.getpid(), self.instance))
         except OSError as error:
             self._release()
@@ -158,15 +158,18 @@ class Server:
         poller.register(self._router, zmq.POLLIN)
         poller.register(self._worker_events, zmq.POLLIN)
         while self._reason is None:
-            poller.poll(50 if self._desk.busy or self._waiting_results else 200)
+            poller.poll(50 if self._desk.busy or self._listeners.wait_for_results else 200)
             self._take_messages()
             self._take_worker_events()
             now = time.monotonic()
             self._desk.look_after(now)
             self._connections.look_after(now)
-            self._inflow.look_after()
-            self._send_waiting_results()
-            self._look_for_reasons_to_stop(now)
+            self._inflow.look_after(now)
+            if self._inflow.flows:
+                self._lifetime.heard(now)
+            self._listeners.send_results()
+            if (reason := self._lifetime.reason_to_stop(now)) is not None:
+                self.stop(reason)
         self._desk.stop(time.monotonic())
         for connection in self._connections:
             self._connections.send(connection, {"type": "bye", "reason": self._reason}, may_be_lost=True)
@@ -185,17 +188,6 @@ class Server:
         self._context.destroy(linger=1_000)
         if self._lock is not None:
             self._lock.release()
-
-    def _look_for_reasons_to_stop(self, now: float) -> None:
-        idle, parent = self._settings.idle_exit, self._settings.parent
-        if self._desk.busy:
-            self._active = now
-        if idle is not None and now - self._active > idle:
-            self.stop("idle")
-        if parent is not None and now - self._parent_seen > 0.5:
-            self._parent_seen = now
-            if not process_runs(parent):
-                self.stop("parent")
 
     def _take_worker_events(self) -> None:
         for _ in range(_AT_ONCE):
@@ -230,9 +222,10 @@ class Server:
                 self._answer_error(identity, ProtocolError("internal", "The server could not handle a message."))
 
     def _take_message(self, identity: bytes, client: str, frames: Sequence[zmq.Frame], now: float) -> None:
+        self._lifetime.heard(now)
         connection = self._connections.find(identity, client)
         if connection is not None:
-            connection.heard = self._active = now
+            connection.heard = now
         header = frames[0].bytes if frames else b""
         buffers = [frame.buffer for frame in frames[1:]]
         message = decode(header, buffers, self._limits)
@@ -259,6 +252,8 @@ class Server:
             sentence = f"{self._limits.connections} clients are connected already."
             raise ProtocolError("too_many_connections", sentence, "Try again later.", message.request)
         connection = known or self._connections.add(identity, client, now)
+        if self._lifetime.owns(message.owner):
+            self._lifetime.owner_connected(identity)
         can_stop = self._settings.owner_token is not None
         paths = client == self._own_client
         content = welcome(self.instance, self._desk.facts, can_stop, paths, self._limits, self._timing)
@@ -285,10 +280,13 @@ class Server:
         elif isinstance(message, Bye):
             self._connections.remove(connection.identity)
         elif isinstance(message, Shutdown):
-            owner = self._settings.owner_token
-            if owner is None or not hmac.compare_digest(owner.encode(), message.token.encode()):
+            if not self._lifetime.owns(message.token):
                 raise ProtocolError("not_owner", "Only who started the server may stop it.", "", message.request)
-            self.stop("shutdown")
+            self._lifetime.owner_connected(connection.identity)
+            if self._lifetime.owner_leaves("shutdown", now):
+                self._answer(connection, message, "stays", {})
+            else:
+                self.stop("shutdown")
 
     def _check_path(self, connection: Connection, message: NewJob) -> None:
         """Files of this machine are opened for its own user only, whoever else may come through a tunnel."""
@@ -324,56 +322,12 @@ class Server:
 
     def _tell_where_it_stands(self, connection: Connection, job: Job, request: str | None, now: float) -> None:
         if not job.unfinished:
-            self._tell_end(connection, job, request)
+            self._listeners.tell_end(connection, job, request)
             return
         job.position = self._desk.position(job)
         header = self._desk.queued(job, job.position)
         self._connections.send(connection, {**header, **with_request(request)})
         self._desk.progress_of(job, now)
-
-    def job_said(self, job: Job, header: Mapping[str, Any], buffers: Sequence[bytes], may_be_lost: bool) -> None:
-        """Pass a message about a job on to whoever listens."""
-        connection = self._connections.find(job.listener, job.client)
-        if connection is not None:
-            self._connections.send(connection, header, buffers, may_be_lost)
-
-    def job_ended(self, job: Job) -> None:
-        """Tell whoever listens how a job ended."""
-        connection = self._connections.find(job.listener, job.client)
-        if connection is not None:
-            self._tell_end(connection, job, None)
-
-    def _tell_end(self, connection: Connection, job: Job, request: str | None) -> None:
-        if job.error is not None:
-            self._connections.send(connection, job_error(job, job.error, request))
-        elif (connection.identity, job.id) not in [waiting[:2] for waiting in self._waiting_results]:
-            self._waiting_results.append((connection.identity, job.id, request))
-
-    def _send_waiting_results(self) -> None:
-        """Send results to connections that have taken what they were sent before; one at a time in memory each."""
-        still_waiting = []
-        for identity, identifier, request in self._waiting_results:
-            connection = self._connections.find(identity)
-            job = None if connection is None else self._book.find(connection.client, identifier, None)
-            if connection is None or job is None:
-                continue
-            if connection.takes_large:
-                self._send_result(connection, job, request)
-            else:
-                still_waiting.append((identity, identifier, request))
-        self._waiting_results = still_waiting
-
-    def _send_result(self, connection: Connection, job: Job, request: str | None) -> None:
-        try:
-            with open(job.result_path, "rb") as file:
-                header, *buffers = read_frames(file) or [b"{}"]
-        except (OSError, BrokenFramesError):
-            _log.exception("a result cannot be read")
-            lost = JobError("disk", "The result was lost on the server's disk.", "Submit the photos again.")
-            self._connections.send(connection, job_error(job, lost, request))
-            return
-        self._connections.send(connection, result_follows(job, sum(map(len, buffers))))
-        self._connections.send(connection, {**msgspec.json.decode(header), **with_request(request)}, buffers)
 
     def _answer(
         self,

@@ -21,7 +21,7 @@ class ServerSettings:
     owner_token : who knows it may stop the server; None: nobody.
     allow : public keys that are let in besides those in the configuration folder.
     idle_exit : seconds without job and message after which the server stops; None: never.
-    parent : process id; when that process is gone, the server stops.
+    parent : process id; when that process is gone, the server stops, or stays as long as others use it.
     runner, search_path : the worker's module and where it is looked for (see ``worker``).
     """
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import BinaryIO
 
 from ..errors import AddonError
 from .python_finder import clean_environment
@@ -15,15 +16,16 @@ def start_backend(
     source: Path | None,
     arguments: Sequence[str],
     stdout: int,
+    stderr: BinaryIO,
     flags: Mapping[str, int],
     variables: Mapping[str, str] | None = None,
 ) -> subprocess.Popen[bytes]:
-    """The running backend, its standard error a pipe.
+    """The running backend, in a session of its own: what ends Blender with its terminal is no signal for it.
 
     Parameters
     ----------
     python : interpreter of the backend's environment. source : folder that holds the package ``backend``, or None.
-    stdout : as in ``subprocess``. flags : further arguments for ``subprocess``. variables : of the environment.
+    stdout, stderr : as in ``subprocess``. flags : further arguments for ``subprocess``. variables : of the environment.
 
     Raises
     ------
@@ -37,7 +39,8 @@ def start_backend(
             [str(python), "-P", "-m", "backend", *arguments],
             stdin=subprocess.DEVNULL,
             stdout=stdout,
-            stderr=subprocess.PIPE,
+            stderr=stderr,
+            start_new_session=True,
             env=environment,
             cwd=str(source) if source is not None else None,
             **flags,

@@ -91,7 +91,8 @@ def needed_bytes(cuda: bool) -> int:
 class Installation:
     """One run of the installer. ``start`` returns at once; ``view`` and ``lines`` tell how it goes in ``folder``.
 
-    ``end_server`` waits for the end of the server that runs out of the folder; it is called before anything is deleted.
+    ``end_server`` waits for the end of the server that may run out of the folder, and raises ``AddonError`` where that
+    has to go on; it is called first, where anything is installed.
     """
 
     _NAME = "The installation"
@@ -121,6 +122,9 @@ class Installation:
 
     def _run(self) -> None:
         try:
+            if self._end_server is not None and self.folder.holds_something:
+                self.view = InstallView("Waiting for the backend to end")
+                self._end_server()
             self.view = InstallView(self._work(), 1.0, True)
         except AddonError as error:
             self._fail(error)
@@ -143,17 +147,7 @@ class Installation:
         return _system_error(error)
 
     def _clear(self, path: Path) -> None:
-        """Delete a part of what is installed, after the server's end; from the first one on nothing may be used."""
-        if (end := self._end_server) is not None:
-            self._end_server, before = None, self.view
-            self.view = InstallView("Waiting for the backend to end", before.fraction)
-            try:
-                end()
-            except subprocess.TimeoutExpired as error:
-                raise AddonError(
-                    "The backend that runs does not end.", "End it in the system's task manager.", "busy"
-                ) from error
-            self.view = before
+        """Delete a part of what is installed; from the first one on nothing may be used."""
         self.folder.mark_incomplete()
         delete(path)
 

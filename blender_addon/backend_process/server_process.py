@@ -10,9 +10,9 @@ import subprocess
 import sys
 import threading
 import time
-from collections import deque
 from collections.abc import Sequence
 from pathlib import Path
+from typing import BinaryIO
 
 from ..client.keys import ServerAddress
 from ..errors import AddonError
@@ -21,7 +21,7 @@ from .child import start_backend
 PORT_TAKEN = 9
 OUT_OF_MEMORY = 5
 MISSING_PART = 7
-_KEPT_LINES = 400
+_LAST_BYTES = 4096
 LOWER_PRIORITY = 5
 
 
@@ -43,25 +43,21 @@ class ServerProcess:
         self, python: Path, source: Path | None, arguments: Sequence[str] = (), log: Path | None = None
     ) -> None:
         self.owner_token = secrets.token_hex(16)
-        self._lines: deque[str] = deque(maxlen=_KEPT_LINES)
         self._address: ServerAddress | None = None
         self._log = log
-        self._process = start_backend(
-            python,
-            source,
-            ["serve", "--parent", str(os.getpid()), *arguments],
-            subprocess.PIPE,
-            _quietly(),
-            {"LIKENESS_OWNER_TOKEN": self.owner_token},
-        )
+        with _emptied(log) as stderr:
+            self._process = start_backend(
+                python,
+                source,
+                ["serve", "--parent", str(os.getpid()), *arguments],
+                subprocess.PIPE,
+                stderr,
+                _quietly(),
+                {"LIKENESS_OWNER_TOKEN": self.owner_token},
+            )
         _yield_to_the_window(self._process.pid)
         self.started = time.monotonic()
-        self._readers = [
-            threading.Thread(target=self._read_ready_line, name="likeness-server-out", daemon=True),
-            threading.Thread(target=self._read_log, name="likeness-server-log", daemon=True),
-        ]
-        for reader in self._readers:
-            reader.start()
+        threading.Thread(target=self._read_ready_line, name="likeness-server-out", daemon=True).start()
 
     @property
     def pid(self) -> int:
@@ -81,9 +77,8 @@ class ServerProcess:
     def why_it_ended(self) -> AddonError:
         """A sentence about a process that ended by itself, from its exit code and its last words."""
         code = self.exit_code
-        for reader in self._readers:
-            reader.join(0.5)
-        said = " ".join(line for line in self._lines if line)[-400:]
+        lines = self._last_lines()
+        said = " ".join(lines)[-400:]
         if code == PORT_TAKEN:
             return AddonError(
                 said or "The port of the backend is taken, or another backend of yours runs.",
@@ -97,27 +92,25 @@ class ServerProcess:
                 "out_of_memory",
             )
         if code == MISSING_PART or "ModuleNotFoundError" in said or "No module named" in said:
-            last = self._lines[-1] if self._lines else ""
+            last = lines[-1] if lines else ""
             return AddonError(
                 f"A part of the backend is missing ({last})." if last else "A part of the backend is missing.",
                 "Choose Repair in the extension's preferences.",
                 "missing_part",
             )
-        last = self._lines[-1] if self._lines else "it said nothing"
+        last = lines[-1] if lines else "it said nothing"
         return AddonError(
             f"The backend ended with code {code}: {last}",
             "Try again; if it happens again, choose Repair in the extension's preferences.",
             "server_died",
         )
 
-    def stop(self, wait: bool = True) -> None:
-        """End the process: ask it to, after three seconds make it. Without ``wait`` a thread does that.
+    def stop(self) -> None:
+        """End the process and wait for that: ask it to, after three seconds make it.
 
         Asking is a signal; on Windows, which has none, it is the message ``shutdown`` that was sent before.
+        Raises ``subprocess.TimeoutExpired`` where the system does not end it.
         """
-        if not wait:
-            threading.Thread(target=self.stop, name="likeness-server-stop", daemon=True).start()
-            return
         if self._process.poll() is None:
             if sys.platform != "win32":
                 self._process.terminate()
@@ -126,8 +119,6 @@ class ServerProcess:
             except subprocess.TimeoutExpired:
                 self._process.kill()
                 self._process.wait(5)
-        for reader in self._readers:
-            reader.join(1)
 
     def _read_ready_line(self) -> None:
         assert self._process.stdout is not None
@@ -140,22 +131,25 @@ class ServerProcess:
                             said["endpoint"], said["public_key"], said.get("instance"), said.get("pid")
                         )
                 except (ValueError, KeyError, TypeError):
-                    self._lines.append(raw.decode("utf-8", "replace").rstrip())
+                    continue
+        self._process.wait()  # one that was left to others would stay behind as a zombie when it ends
 
-    def _read_log(self) -> None:
-        assert self._process.stderr is not None
+    def _last_lines(self) -> list[str]:
         try:
-            log = open(self._log, "w", encoding="utf-8") if self._log is not None else None  # noqa: SIM115
-        except OSError:  # a log is not worth failing for
-            log = None
-        with self._process.stderr as stream:
-            for raw in stream:
-                line = raw.decode("utf-8", "replace").rstrip()
-                self._lines.append(line)
-                if log is not None:
-                    print(line, file=log, flush=True)
-        if log is not None:
-            log.close()
+            said = b"" if self._log is None else self._log.read_bytes()[-_LAST_BYTES:]
+        except OSError:
+            return []
+        return [line for line in said.decode("utf-8", "replace").splitlines() if line.strip()]
+
+
+def _emptied(log: Path | None) -> BinaryIO:
+    """The log for the process to write to, a file and no pipe: the process may outlive this one."""
+    if log is not None:
+        with contextlib.suppress(OSError):  # a log is not worth failing for
+            file = open(log, "ab")  # noqa: SIM115
+            file.truncate(0)
+            return file
+    return open(os.devnull, "wb")
 
 
 def _quietly() -> dict[str, int]:

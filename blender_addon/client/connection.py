@@ -6,7 +6,7 @@ import queue
 import threading
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -22,6 +22,8 @@ from .submissions import AnyJob, composed
 TICK_SECONDS = 0.03
 SLOWEST = 32 * 2**10
 """Bytes per second; on a line slower than that a result does not come."""
+ANSWER_SECONDS = 3.0
+"""Of patience with a server that is asked to stop."""
 RETRIES = 3
 """Connections in a row on which a job got no further before it is given up."""
 
@@ -38,14 +40,24 @@ class Connection:
     """A client of the service.
 
     ``start`` begins; ``submit``, ``cancel`` and ``close`` return at once; ``take`` gives the events so far. After
-    ``GaveUp`` or ``close`` the thread has ended and the connection is of no more use.
+    ``GaveUp`` or ``close`` the thread has ended and the connection is of no more use. ``owner_token`` is that of the
+    server where this Blender started it, else "".
     """
 
-    def __init__(self, address: ServerAddress, keys: KeyPair, client: str, patience: Patience | None = None) -> None:
+    def __init__(
+        self,
+        address: ServerAddress,
+        keys: KeyPair,
+        client: str,
+        patience: Patience | None = None,
+        owner_token: str = "",
+    ) -> None:
         self.address = address
         self._keys = keys
         self._client = client
         self._patience = patience or Patience()
+        self._owner_token = owner_token
+        self._ends_server = self._server_stays = False
         self._commands: queue.SimpleQueue[tuple[str, Any]] = queue.SimpleQueue()
         self._events: queue.SimpleQueue[Event] = queue.SimpleQueue()
         self._closing = threading.Event()
@@ -63,9 +75,11 @@ class Connection:
         """Ask the server to stop a job; its ``JobFailed`` (``cancelled``) follows."""
         self._commands.put(("cancel", token))
 
-    def shutdown(self, owner_token: str) -> None:
-        """Ask the server to stop; only its starter can."""
-        self._commands.put(("shutdown", owner_token))
+    def shutdown(self) -> bool:
+        """Ask the server to stop, and close; whether it stays for others. Waits for the answer; False if none comes."""
+        self._ends_server = True
+        self.close(ANSWER_SECONDS + 1)
+        return self._server_stays
 
     def close(self, wait_seconds: float = 1.0) -> None:
         """Say good-bye and end the thread, waiting for it for at most ``wait_seconds``."""
@@ -95,13 +109,16 @@ class Connection:
             self._events.put(GaveUp("no_zmq", f"pyzmq could not be loaded ({error}).", advice))
             return
         context = zmq.Context()
-        talk = _Conversation(context, self.address, self._keys, self._client, self._patience, self._events.put)
+        hello = {"type": "hello", "protocol": messages.PROTOCOL, "client": self._client, "owner": self._owner_token}
+        talk = _Conversation(context, self.address, self._keys, hello, self._patience, self._events.put)
         try:
             talk.open()
             while not self._closing.is_set():
                 talk.serve()
                 self._obey(talk)
             self._obey(talk)
+            if self._ends_server:
+                self._server_stays = talk.shutdown(self._owner_token)
             talk.say_bye()
         except AddonError as error:
             self._events.put(GaveUp(error.code, error.sentence, error.advice))
@@ -119,14 +136,22 @@ class Connection:
                 name, value = self._commands.get_nowait()
             except queue.Empty:
                 return
-            {"submit": talk.submit, "cancel": talk.cancel, "shutdown": talk.shutdown}[name](value)
+            {"submit": talk.submit, "cancel": talk.cancel}[name](value)
 
 
 class _Conversation:
     """The thread's side: one DEALER, replaced when the server fell silent."""
 
-    def __init__(self, context: Any, address: ServerAddress, keys: KeyPair, client: str, patience: Patience, tell: Any):
-        self._context, self._address, self._keys, self._client = context, address, keys, client
+    def __init__(
+        self,
+        context: Any,
+        address: ServerAddress,
+        keys: KeyPair,
+        hello: Mapping[str, Any],
+        patience: Patience,
+        tell: Callable[[Event], None],
+    ) -> None:
+        self._context, self._address, self._keys, self._hello = context, address, keys, hello
         self._patience, self._tell = patience, tell
         self._socket: Any = None
         self._monitor: Any = None
@@ -136,6 +161,8 @@ class _Conversation:
         self._coming: dict[str, int] = {}
         self._tries: Counter[str] = Counter()
         self._welcome: Welcomed | None = None
+        self._shutdown: Mapping[str, Any] | None = None
+        self._stays = False
         self.ready = False
 
     def open(self) -> None:
@@ -158,7 +185,7 @@ class _Conversation:
         self.ready = False
         now = time.monotonic()
         self._heard = self._pinged = self._opened = now
-        self._send({"type": "hello", "protocol": messages.PROTOCOL, "client": self._client})
+        self._send(self._hello)
 
     def serve(self) -> None:
         """Take in what came within a tick, keep the heartbeat. Raises ``AddonError`` to give up."""
@@ -189,8 +216,15 @@ class _Conversation:
         if token in self._jobs:
             self._send({"type": "cancel", "request": "cancel", "token": token})
 
-    def shutdown(self, owner_token: str) -> None:
-        self._send({"type": "shutdown", "request": "shutdown", "token": owner_token})
+    def shutdown(self, owner_token: str) -> bool:
+        """Ask the server to stop; whether it stays for others. Raises ``AddonError`` when it says that it stops."""
+        self._shutdown = {"type": "shutdown", "request": "shutdown", "token": owner_token}
+        if self.ready:
+            self._send(self._shutdown)
+        until = time.monotonic() + ANSWER_SECONDS
+        while not self._stays and time.monotonic() < until:
+            self.serve()
+        return self._stays
 
     def say_bye(self) -> None:
         """Leave; jobs go on."""
@@ -209,6 +243,8 @@ class _Conversation:
             self._welcome_back(header)
         elif kind == "error":
             self._take_error(header, token)
+        elif kind == "stays":
+            self._stays = True
         elif kind == "bye":
             self._server_leaves(messages.text_of(header, "reason"))
         elif token in self._jobs:
@@ -250,6 +286,8 @@ class _Conversation:
         welcome = messages.welcomed(header, before)
         self._welcome, self.ready = welcome, True
         self._tell(welcome)
+        if self._shutdown is not None:
+            self._send(self._shutdown)
         for token, job in list(self._jobs.items()):
             if welcome.same_server:
                 self._send({"type": "fetch", "request": f"fetch {token}", "token": token})

@@ -29,9 +29,8 @@ class _Installing(bpy.types.Operator):
             if session().busy:
                 raise AddonError("The backend is at work.", "Wait for it, or cancel it first.", "busy")
             runner = session().runner
-            server = runner.process
-            runner.stop(wait=False)  # the backend cannot be replaced while it runs
-            installation = installer.start(plan, server.stop if server is not None else None)
+            runner.stop()  # the backend cannot be replaced while it runs
+            installation = installer.start(plan, runner.wait_for_end)
         except AddonError as error:
             self.report({"ERROR"}, str(error))
             return {"CANCELLED"}

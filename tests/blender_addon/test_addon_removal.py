@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 import threading
 import time
 from collections.abc import Iterator
@@ -15,6 +14,7 @@ import pytest
 from blender_addon.backend_process import folders
 from blender_addon.backend_process.folders import BackendFolder, Installed
 from blender_addon.backend_process.install import Installation, InstallPlan, Removal
+from blender_addon.backend_process.server_lock import in_use
 from blender_addon.errors import AddonError
 
 
@@ -45,7 +45,7 @@ def refusals(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     return left
 
 
-def removed(removal: Removal) -> Removal:
+def removed(removal: Installation) -> Installation:
     removal.start()
     removal.join(30)
     assert removal.view.finished
@@ -69,12 +69,15 @@ def test_nothing_is_deleted_before_the_server_has_ended(folder: BackendFolder) -
     assert removal.view.error is None
 
 
-def test_a_server_that_does_not_end_keeps_its_installation(folder: BackendFolder) -> None:
+def test_a_server_that_does_not_end_keeps_its_installation(folder: BackendFolder, tmp_path: Path) -> None:
     def end_server() -> None:
-        raise subprocess.TimeoutExpired("backend", 5)
+        raise in_use()
 
     removal = removed(Removal(folder, end_server))
-    assert removal.view.error.code == "busy" and folder.installed() is not None
+    assert removal.view.error.code == "in_use" and folder.installed() is not None
+    given = tmp_path / "given"
+    installation = removed(Installation(folder, InstallPlan(given, fresh=True), end_server))
+    assert installation.view.error.code == "in_use" and folder.installed() is not None
 
 
 def test_deleting_is_tried_again_for_a_while(folder: BackendFolder, refusals: list[Path]) -> None:
@@ -117,14 +120,17 @@ def test_an_installation_that_never_got_to_work_leaves_what_is_there(folder: Bac
 
 
 class Server:
-    """A running backend that is asked to end."""
+    """A running backend that is asked to end, and does not hurry."""
 
-    def __init__(self) -> None:
-        self.ended_in: list[str] = []
+    exit_code: int | None = None
 
-    def stop(self, wait: bool = True) -> None:
-        if wait:
-            self.ended_in.append(threading.current_thread().name)
+    def __init__(self, folder: BackendFolder) -> None:
+        self._folder = folder
+
+    def stop(self) -> None:
+        time.sleep(0.3)
+        if self._folder.holds_something:
+            self.exit_code = 0
 
 
 @pytest.fixture
@@ -160,9 +166,9 @@ def test_the_preferences_remove_what_is_there(bpy: ModuleType, folder: BackendFo
     assert "likeness.remove_backend" in offered()
     folder.mark_incomplete()  # as after a removal that was refused half way
     assert {"likeness.install_backend", "likeness.remove_backend"} <= offered()
-    session().runner._process = server = Server()
+    session().runner._process = server = Server(folder)
     assert bpy.ops.likeness.remove_backend() == {"FINISHED"}
-    assert server.ended_in == ["likeness-install"] and not folder.holds_something
+    assert server.exit_code == 0 and not folder.holds_something
     assert "likeness.remove_backend" not in offered()
 
 

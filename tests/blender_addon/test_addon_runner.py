@@ -7,12 +7,12 @@ import os
 import shutil
 import signal
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from runner_steps import alive, ended, runs, until
 from scripted_server import Header, ScriptedServer, progress
 from test_transfer_names import take
 
@@ -50,32 +50,6 @@ def backend(tmp_path: Path) -> LocalBackend:
         f"import sys\nsys.path.insert(0, {str(here)!r})\nimport scripted_server\nscripted_server.serve_as_process()\n"
     )
     return LocalBackend(Path(sys.executable), package.parent, log=tmp_path / "server.log")
-
-
-def until(runner: Runner, wanted: Callable[[Runner], bool], seconds: float = 15.0) -> None:
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        runner.tick()
-        if wanted(runner):
-            return
-        time.sleep(0.01)
-    raise AssertionError(f"it never came; the runner is at {runner.view}")
-
-
-def runs(runner: Runner) -> bool:
-    return runner.view.phase is Phase.RUNNING
-
-
-def ended(runner: Runner) -> bool:
-    return not runner.busy
-
-
-def alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except OSError:
-        return False
-    return True
 
 
 def test_starts_the_backend_follows_the_job_and_cancels_it(runner: Runner, backend: LocalBackend) -> None:
@@ -116,6 +90,17 @@ def test_a_killed_backend_ends_the_job_in_words_and_is_started_again(runner: Run
     assert runner.process.pid != pid
     runner.begin(Submission("t2", SUBMISSION.photos), backend)
     until(runner, runs)
+
+
+def test_a_backend_that_is_just_starting_again_is_waited_for(runner: Runner, backend: LocalBackend) -> None:
+    runner.begin(SUBMISSION, backend)
+    until(runner, runs)
+    os.kill(runner.process.pid, signal.SIGKILL)
+    until(runner, ended)
+    pid = runner.process.pid
+    runner.begin(Submission("t2", SUBMISSION.photos), backend)
+    until(runner, runs)
+    assert runner.process.pid == pid
 
 
 def test_one_that_runs_already_is_used_and_survives(runner: Runner, backend: LocalBackend, config: Path) -> None:

@@ -102,8 +102,8 @@ class ServiceClient:
         self.send({**header, "request": "ask"}, *buffers)
         return self.wait_for(lambda message: message.header.get("request") == "ask")
 
-    def hello(self) -> Message:
-        answer = self.ask({"type": "hello", "protocol": 1, "client": "test"})
+    def hello(self, **more: Any) -> Message:
+        answer = self.ask({"type": "hello", "protocol": 1, "client": "test", **more})
         assert answer.type == "welcome", answer.header
         return answer
 
@@ -167,6 +167,12 @@ class ServerProcess:
         client.hello()
         return client
 
+    def owner(self, token: str) -> ServiceClient:
+        """A client that was welcomed and said that it started the server."""
+        client = self.connect()
+        client.hello(owner=token)
+        return client
+
     def reason(self, seconds: float = SECONDS) -> str:
         """Wait until the server has stopped; why it did."""
         printed, _ = self.process.communicate(timeout=seconds)
@@ -194,3 +200,17 @@ def processes_of(marker: str) -> list[int]:
             except OSError:
                 continue
     return found
+
+
+def children(pid: int) -> list[int]:
+    """Process ids of the children of ``pid`` (Linux)."""
+    return [int(text) for text in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def wait_until(happens: Callable[[], bool], seconds: float = 5.0) -> bool:
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if happens():
+            return True
+        time.sleep(0.02)
+    return happens()

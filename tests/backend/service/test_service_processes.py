@@ -9,39 +9,15 @@ import socket
 import stat
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
 import zmq
-from service_client import HERE, ROOT, ServerProcess, ServiceClient
+from client_process import TOKEN, ClientProcess
+from service_client import ROOT, ServerProcess, ServiceClient, children, wait_until
 
 from backend.errors import EXIT_CODES
-
-CLIENT_THAT_WAITS = """
-import json, sys, time
-sys.path.insert(0, sys.argv[1])
-from service_client import ServiceClient
-client = ServiceClient(sys.argv[2], sys.argv[3], tuple(sys.argv[4:6]))
-client.hello()
-print(json.dumps(client.submit("mine", "sleep 1.5").header), flush=True)
-time.sleep(60)
-"""
-
-
-def children(pid: int) -> list[int]:
-    """Process ids of the children of ``pid`` (Linux)."""
-    return [int(text) for text in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
-
-
-def wait_until(happens: Callable[[], bool], seconds: float = 5.0) -> bool:
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        if happens():
-            return True
-        time.sleep(0.02)
-    return happens()
 
 
 def test_a_server_killed_in_the_middle_of_a_job(start_server: Callable[..., ServerProcess]) -> None:
@@ -65,58 +41,17 @@ def test_a_server_killed_in_the_middle_of_a_job(start_server: Callable[..., Serv
     assert client.last_message(client.submit("again", "answer")["job"]).type == "result"
 
 
-def test_a_client_killed_in_the_middle_of_a_job(start_server: Callable[..., ServerProcess]) -> None:
+def test_a_client_killed_in_the_middle_of_a_job(
+    start_server: Callable[..., ServerProcess], client_process: ClientProcess
+) -> None:
     server = start_server()
-    command = [sys.executable, "-c", CLIENT_THAT_WAITS, str(HERE), server.endpoint, server.public_key, *server.keys()]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        job = json.loads(process.stdout.readline())["job"]
-        process.kill()
+    job = client_process.run_job(server, "sleep 1.5")
+    client_process.process.kill()
     client = server.client()
     assert client.last_message(client.submit("other", "answer")["job"]).type == "result"
-    found = client.ask({"type": "fetch", "token": "mine"})
+    found = client.ask({"type": "fetch", "token": TOKEN})
     assert found["job"] == job
     assert found.type == "result" or client.last_message(job).type == "result"
-
-
-def test_the_owner_stops_the_server(start_server: Callable[..., ServerProcess]) -> None:
-    server = start_server(owner_token="secret")
-    client, other = server.client(), server.client()
-    job = other.submit("unlucky", "stuck 60")["job"]
-    other.wait_until_running(job)
-    (worker,) = children(server.process.pid)
-    assert client.ask({"type": "shutdown", "token": "wrong"})["code"] == "not_owner"
-    client.send({"type": "shutdown", "token": "secret"})
-    assert client.receive().header == {"type": "bye", "reason": "shutdown"}
-    assert other.last_message(job)["code"] == "stopped"
-    assert other.wait_for(lambda message: message.type == "bye")["reason"] == "shutdown"
-    assert server.reason() == "shutdown"
-    assert wait_until(lambda: not Path(f"/proc/{worker}").exists())
-    assert sorted(os.listdir(server.folder)) == ["client_key.json", "server.lock", "server_key.json"]
-
-
-def test_without_an_owner_nobody_stops_it(start_server: Callable[..., ServerProcess]) -> None:
-    client = start_server().client()
-    assert "shutdown" not in client.hello()["capabilities"]
-    assert client.ask({"type": "shutdown", "token": ""})["code"] == "not_owner"
-
-
-def test_it_stops_when_idle(start_server: Callable[..., ServerProcess]) -> None:
-    server = start_server(idle_exit=0.6, timing={"heartbeat": 30})
-    client = server.client()
-    job = client.submit("busy", "sleep 1")["job"]
-    assert client.last_message(job).type == "result"
-    assert client.wait_for(lambda message: message.type == "bye")["reason"] == "idle"
-    assert server.reason() == "idle"
-
-
-def test_it_stops_with_its_parent(start_server: Callable[..., ServerProcess]) -> None:
-    parent = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
-    server = start_server(parent=parent.pid)
-    assert server.client().hello().type == "welcome"
-    parent.kill()  # and nobody waits for it: a zombie counts as gone
-    assert server.reason() == "parent"
-    parent.wait()
 
 
 def test_a_signal_stops_it_in_order(start_server: Callable[..., ServerProcess]) -> None:

@@ -1,0 +1,81 @@
+"""When a server stops by itself: idle for too long, or left by its owner and used by nobody else."""
+
+from __future__ import annotations
+
+import hmac
+import logging
+import math
+import time
+
+from backend.service.connections import Connections
+from backend.service.desk import Desk
+from backend.service.discovery import process_runs
+from backend.service.job_book import JobBook
+from backend.service.settings import ServerSettings
+
+_log = logging.getLogger(__name__)
+_PARENT_SECONDS = 0.5
+"""Between looks whether the parent is still there."""
+
+
+class Lifetime:
+    """Knows who owns a server and who else uses it.
+
+    The owner is who started it: the process ``parent``, and the connections that gave the owner's token. Once the owner
+    has left, the server goes on while somebody else is connected, or waits for a job.
+    """
+
+    def __init__(self, settings: ServerSettings, connections: Connections, book: JobBook, desk: Desk) -> None:
+        self._settings, self._connections, self._book, self._desk = settings, connections, book, desk
+        self._owners: set[bytes] = set()
+        self._left: str | None = None
+        self._used_by_others = -math.inf
+        self._active = self._parent_seen = time.monotonic()
+
+    def heard(self, now: float) -> None:
+        """Somebody said something."""
+        self._active = now
+
+    def owns(self, token: str) -> bool:
+        """Whether ``token`` is the owner's."""
+        owner = self._settings.owner_token
+        return owner is not None and hmac.compare_digest(owner.encode(), token.encode())
+
+    def owner_connected(self, identity: bytes) -> None:
+        """A connection showed that it is the owner's."""
+        self._owners.add(identity)
+
+    def owner_leaves(self, reason: str, now: float) -> bool:
+        """The owner needs the server no more; whether it stays for others. What the owner asked for is cancelled then.
+
+        ``reason`` is the one for which the server stops, now or after the others have left.
+        """
+        self._left = reason
+        if not self._has_others():
+            return False
+        _log.info("the owner has left (%s); others use the server, and it stays until they have left too", reason)
+        for job in [job for job in self._book if job.unfinished and job.listener in self._owners]:
+            self._desk.cancel(job, now)
+        return True
+
+    def reason_to_stop(self, now: float) -> str | None:
+        """``idle``, ``parent`` or ``shutdown`` where it is time to; called often."""
+        idle, parent = self._settings.idle_exit, self._settings.parent
+        if self._desk.busy:
+            self._active = now
+        if idle is not None and now - self._active > idle:
+            return "idle"
+        if self._left is None and parent is not None and now - self._parent_seen > _PARENT_SECONDS:
+            self._parent_seen = now
+            if not process_runs(parent):
+                self.owner_leaves("parent", now)
+        if self._left is None:
+            return None
+        if self._has_others():
+            self._used_by_others = now
+        return self._left if now - self._used_by_others > self._settings.timing.return_seconds else None
+
+    def _has_others(self) -> bool:
+        return any(connection.identity not in self._owners for connection in self._connections) or any(
+            job.unfinished and job.listener not in self._owners for job in self._book
+        )

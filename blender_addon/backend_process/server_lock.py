@@ -1,0 +1,58 @@
+"""Whether any server of this user runs on this computer, whoever started it (``server.lock`` of docs/protocol.md)."""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+from typing import BinaryIO
+
+from ..errors import AddonError
+
+END_SECONDS = 10.0
+"""A server that nobody else uses ends within about five seconds after its last client has left."""
+
+
+def wait_for_end(folder: Path, seconds: float = END_SECONDS) -> None:
+    """Wait until no server runs. Raises ``AddonError`` ``in_use`` where one still does after ``seconds``."""
+    until = time.monotonic() + seconds
+    while server_runs(folder):
+        if time.monotonic() >= until:
+            raise in_use()
+        time.sleep(0.1)
+
+
+def in_use() -> AddonError:
+    """Nothing can be done to a backend that others use."""
+    return AddonError(
+        "Another Blender, or another program, is using the backend; nothing was changed.",
+        "Quit the other one, or wait until it has, and try again.",
+        "in_use",
+    )
+
+
+def server_runs(folder: Path) -> bool:
+    """Whether a server holds the lock of this configuration folder."""
+    try:
+        file = (folder / "server.lock").open("r+b", buffering=0)
+    except OSError:
+        return False
+    with file:
+        return not _free(file)
+
+
+def _free(file: BinaryIO) -> bool:
+    """Whether the lock can be had; closing ``file`` lets it go."""
+    try:
+        if sys.platform == "win32":
+            import msvcrt
+
+            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+            msvcrt.locking(file.fileno(), msvcrt.LK_UNLCK, 1)
+        else:
+            import fcntl
+
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
