@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from backend.geometry.smoothstep import smoothstep
-from backend.texture.surface_field import SurfaceOperators, smooth_field
+from backend.texture.surface_field import SurfaceOperators, smooth_field, weighted_quantile
 
 _MATT = 0.3  # quantile of seen skin, by colour and by brightness, that is taken for skin without gloss
 _BRIGHTER = 1.2  # times what a texel is brighter than matt skin may be gloss; darker skin has none, whatever its colour
@@ -34,17 +34,11 @@ def gloss(log_skin: np.ndarray, weight: np.ndarray, operators: SurfaceOperators)
     linear = np.exp(log_skin)
     mean = linear.mean(1)
     red, blue = linear[:, 0], linear[:, 2]
-    ratio = min(_quantile(blue / red, weight), 0.9)
+    ratio = min(float(weighted_quantile((blue / red)[:, None], weight, _MATT)[0]), 0.9)
     amount = np.maximum(blue - ratio * red, 0.0) / (1.0 - ratio)
     amount = amount * smoothstep(*_CLEAR, amount / mean)
-    amount = np.minimum(amount, _BRIGHTER * np.maximum(mean - _quantile(mean, weight), 0.0))
+    amount = np.minimum(amount, _BRIGHTER * np.maximum(mean - weighted_quantile(mean[:, None], weight, _MATT)[0], 0.0))
     amount = np.minimum(amount, _MOST * blue)
     brightens = log_skin - np.log(linear - amount[:, None])
     trusted = np.sqrt(np.clip(weight, 0.0, 1.0))  # towards a photo's border gloss ends with the skin, not before
     return np.maximum(smooth_field(operators, brightens, trusted, _LENGTH, np.zeros(3), _FAR), 0.0)
-
-
-def _quantile(values: np.ndarray, weight: np.ndarray) -> float:
-    order = np.argsort(values, kind="stable")
-    cumulative = np.cumsum(weight[order])
-    return float(values[order][np.searchsorted(cumulative, _MATT * cumulative[-1])])

@@ -109,7 +109,12 @@ def robust_consensus(
 
 def weighted_median(values: np.ndarray, weight: np.ndarray) -> np.ndarray:
     """(C,) medians of columns (N, C) under weights (N,)."""
+    return weighted_quantile(values, weight, 0.5)
+
+
+def weighted_quantile(values: np.ndarray, weight: np.ndarray, quantile: float) -> np.ndarray:
+    """(C,) quantiles, each in [0, 1], of columns (N, C) under weights (N,)."""
     order = np.argsort(values, axis=0, kind="stable")
     cumulative = np.cumsum(weight[order], axis=0)  # (N, C)
-    place = (cumulative < 0.5 * cumulative[-1:]).sum(0).clip(max=len(values) - 1)
+    place = (cumulative < quantile * cumulative[-1:]).sum(0).clip(max=len(values) - 1)
     return np.take_along_axis(values, np.take_along_axis(order, place[None], 0), 0)[0]

@@ -21,7 +21,7 @@ from backend.texture.atlas import SurfaceAtlas
 from backend.texture.hair import HairEvidence, paint_hair
 from backend.texture.noise import fractal_noise, gradient_noise
 from backend.texture.surface import HeadSurface, usual_weight
-from backend.texture.surface_field import SurfaceOperators, smooth_field, weighted_median
+from backend.texture.surface_field import SurfaceOperators, smooth_field, weighted_median, weighted_quantile
 from backend.texture.survey import SurveyedPhoto, plain_skin
 from backend.texture.unwrap import SHARP
 
@@ -39,6 +39,9 @@ _HAIR_SHOWN = (0.014, 0.008)  # metres from the hair line that sharp and coarse 
 _STRAND_RANGE = 0.30  # log units by which the smooth colour of hair in coarse photos may differ from hair around it
 _MUCH_HAIR = 60.0  # vertices of seen hair that count as much as the colour of the photos' hair as a whole
 _BEARD_LENGTH = 0.012
+_BEARD_RANGE = 0.9  # log units by which a made-up beard may follow the seen one beside it
+_BRISTLE_QUANTILE = 0.3
+_DARKEST = 0.003  # linear light
 _LIT = 0.65  # quantile of seen skin's brightness that counts as lit
 _BETWEEN_HAIRS = 0.10  # log units by which a beard is darker than its smooth colour
 _ASYMMETRY = 0.3  # share of what differs left and right that made-up skin keeps
@@ -188,9 +191,11 @@ def make_up(
     low = surface.regions["chin"][:count] > 0.5
     if shown.sum() >= 30 and (shown & low).sum() >= 10:  # a moustache ends where it ends
         share = _beard(surface, operators, bearded, looked, positions)
-        sure_beard = smoothstep(0.4, 0.8, bearded) * looked * (0.1 + weight)
-        typical = np.average(own, axis=0, weights=sure_beard * operators.mass)
-        colour = _near(smooth_field(operators, own, sure_beard, _BEARD_LENGTH, typical, 0.02), typical, 0.4)
+        bristles, labelled = _bristles(surface, atlas, photos, agreement)
+        sure_beard = smoothstep(0.4, 0.8, bearded) * looked * (0.1 + weight) * labelled
+        typical = _dark_typical(bristles, sure_beard * operators.mass)
+        colour = smooth_field(operators, bristles, sure_beard, _BEARD_LENGTH, typical, 0.02)
+        colour = _near(colour, typical, _BEARD_RANGE)
         skin = np.log(np.exp(skin) * (1.0 - share[:, None]) + np.exp(colour - _BETWEEN_HAIRS) * share[:, None])
     fields = (skin, hairs, calm, share, coarse * bare, share_of_hair[:, 0])
     lifted = (surface.lifted(values).astype(np.float32) for values in fields)
@@ -292,6 +297,33 @@ def _beard_votes(
     return mean[:, 0], np.clip(2.0 * weight / usual_weight(weight), 0.0, 1.0)
 
 
+def _bristles(
+    surface: HeadSurface, atlas: SurfaceAtlas, photos: Sequence[SurveyedPhoto], agreement: Agreement
+) -> tuple[np.ndarray, np.ndarray]:
+    """(C, 3) log albedo of what the photos label as beard around each vertex, the skin beside it left out, and (C,) in
+    [0, 1] how much of it they show. Colour comes from the photos that have any."""
+    grey_only = all(photo.samples.colourless for photo in photos)
+    total = np.full(len(atlas.texel), 1e-6)
+    summed = np.zeros((len(atlas.texel), 3))
+    for photo, field in zip(photos, agreement.log_fields, strict=True):
+        if photo.samples.colourless and not grey_only:
+            continue
+        labelled = (photo.unwrap.labels == FaceClass.FACIAL_HAIR) * np.maximum(photo.unwrap.cosine, 0.0) ** 2
+        weight = photo.samples.trust * photo.shown * labelled
+        summed += weight[:, None] * (np.log(np.maximum(photo.unwrap.linear, _DARKEST)) - atlas.sample(field))
+        total += weight
+    mean, weight = surface.at_cage(atlas, summed / total[:, None], total)
+    return mean, np.clip(2.0 * weight / usual_weight(weight), 0.0, 1.0)
+
+
+def _dark_typical(colours: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """(3,) mean of log colours (C, 3), as bright as the darker ones: bristles, without the skin that shines between."""
+    brightness = colours.mean(1, keepdims=True)
+    level = weighted_quantile(brightness, weights, _BRISTLE_QUANTILE)[0]
+    mean = np.average(colours, axis=0, weights=weights)
+    return mean - mean.mean() + level
+
+
 def _dark_below(surface: HeadSurface, own: np.ndarray, weight: np.ndarray, positions: np.ndarray) -> np.ndarray:
     """(C,) in [0, 1]: below the mouth and so much darker than seen skin that it is a beard, whatever its label."""
     count = surface.count
@@ -321,4 +353,5 @@ def _beard(
     grows = smoothstep(top + 0.012, top - 0.004, place[:, 1])
     grows = grows * smoothstep(chin - _BEARD_DROP, chin - 0.2 * _BEARD_DROP, place[:, 1])
     grows = grows * smoothstep(ears[:, 2].min() - 0.002, ears[:, 2].min() + 0.016, place[:, 2])
-    return 0.9 * smoothstep(0.15, 0.6, share) * grows
+    grows = grows * (1.0 - surface.regions["ears"][:count])
+    return 0.95 * smoothstep(0.1, 0.45, share) * grows

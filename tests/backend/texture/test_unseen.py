@@ -243,6 +243,33 @@ def test_a_beard_goes_on_below_the_chin() -> None:
     assert np.median(brightness[unseen]) < np.median(brightness[upper]) - 0.5
 
 
+def test_a_made_up_beard_is_as_dark_as_the_seen_one_and_leaves_the_ears() -> None:
+    """Bristles a third as bright as the skin that shines between them, which is called beard, too: what goes on along
+    the jaw was nearly the mean of both, so that the beard ended in a dark edge."""
+    scene, faces = make_scene([Shot(0.0), Shot(12.0), Shot(-12.0)]), []
+    rows, columns = np.indices(scene.faces[0].labels.shape)
+    for face in scene.faces:
+        beard = (rows > face.landmarks[17, 1] - 12) & np.isin(face.labels, (FaceClass.SKIN, FaceClass.NECK))
+        pixels, labels = face.pixels.copy(), face.labels.copy()
+        dark = beard & ((rows // 3 + columns // 3) % 2 == 0)
+        pixels[dark] = (pixels[dark] * 0.3).astype(np.uint8)
+        labels[beard] = FaceClass.FACIAL_HAIR
+        faces.append(with_labels(face, labels, pixels))
+    surface = head_surface(scene.template)
+    log, result = _built(scene, faces)
+    space = texture_space(scene.template, SIZE)
+    positions = space.skin.sample(surface.lifted(scene.template.vertices[: surface.count].astype(np.float64)))
+    names = ("chin", "cheeks", "ears")
+    chin, cheeks, ears = space.skin.sample(np.stack([surface.regions[name] for name in names], 1)).T
+    brightness, cover = space.skin.gather(log).mean(1), space.skin.gather(result.coverage)
+    level = float(np.median(brightness[(cheeks > 0.95) & (positions[:, 1] > np.median(positions[cheeks > 0.95, 1]))]))
+    bottom = float(positions[chin > 0.5, 1].min())
+    below = (np.abs(positions[:, 0]) < 0.03) & (np.abs(positions[:, 1] - bottom + 0.004) < 0.004) & (cover < 0.05)
+    below &= positions[:, 2] > 0.07
+    assert below.sum() > 50 and np.median(brightness[below]) < level - 1.0
+    assert np.median(brightness[ears > 0.9]) > level - 0.3
+
+
 def _strip_atlas() -> tuple[SurfaceAtlas, float]:
     """Every pixel of a 64-pixel chart, a millimetre each."""
     texel = np.arange(64 * 64)
