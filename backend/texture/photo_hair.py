@@ -47,7 +47,8 @@ class ScalpLook:
 
 
 def photo_hair(face: PhotoFace, light: np.ndarray) -> PhotoHair:
-    """Amount and colour of the hair above the brows in one photo under a light (9, 3)."""
+    """Amount and colour of the hair above the brows in one photo under a light (9, 3); where headgear hides that, the
+    colour of the hair below as well."""
     factor = min(1.0, _WORK_SIDE / max(face.pixels.shape[:2]))
     size = tuple(max(1, round(side * factor)) for side in face.pixels.shape[1::-1])
     labels = cv2.resize(face.labels, size, interpolation=cv2.INTER_NEAREST)
@@ -61,7 +62,8 @@ def photo_hair(face: PhotoFace, light: np.ndarray) -> PhotoHair:
     amount = float(hair.sum()) / max(skin, 1.0)
     covered = float(((labels == FaceClass.OCCLUDER) & above).sum()) / max(skin, 1.0)
     hidden = covered > max(SOME_HAIR, amount)
-    inner = cv2.erode(hair.astype(np.uint8), np.ones((5, 5), np.uint8), borderValue=0) > 0
+    telling = labels == FaceClass.HAIR if hidden else hair
+    inner = cv2.erode(telling.astype(np.uint8), np.ones((5, 5), np.uint8), borderValue=0) > 0
     if inner.sum() < 40:
         return PhotoHair(amount, None, hidden)
     lit = np.maximum(shade(_UP[None], light)[0], 0.05)

@@ -210,7 +210,11 @@ def test_a_hat_above_the_brows_hides_the_hair() -> None:
     )
     light = np.zeros((9, 3))
     light[0] = 1 / 0.2820948
-    assert photo_hair(face, light).hidden
+    assert photo_hair(face, light).hidden and photo_hair(face, light).log_color is None
+    labels[60:95, 15:27] = FaceClass.HAIR  # a plait below a cap: hair, of the colour that it has
+    below = photo_hair(face, light)
+    assert below.hidden and below.log_color is not None and hair_colour([below] * 3, [0.7] * 3) is not None
+    labels[60:95, 15:27] = FaceClass.BACKGROUND
     labels[20:45, 25:75] = FaceClass.HAIR
     found = photo_hair(face, light)
     assert not found.hidden and found.amount > 0.3
