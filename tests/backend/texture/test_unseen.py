@@ -233,18 +233,26 @@ def test_a_beard_goes_on_below_the_chin() -> None:
         pixels[beard] = (pixels[beard] * 0.35).astype(np.uint8)
         labels[beard] = FaceClass.FACIAL_HAIR
         faces.append(with_labels(face, labels, pixels))
+    below, _, brightness, level = _below_chin(scene, faces)
+    assert below.sum() > 50
+    assert np.median(brightness[below]) < level - 0.5
+
+
+def _below_chin(scene: Scene, faces: list[PhotoFace]) -> tuple[np.ndarray, np.ndarray, np.ndarray, float]:
+    """Texels (P,) of the first centimetre below the chin that no photo shows, and of the ears; log brightness (P,) of
+    the texture, and its level on the upper cheeks."""
     surface = head_surface(scene.template)
     log, result = _built(scene, faces)
     space = texture_space(scene.template, SIZE)
     positions = space.skin.sample(surface.lifted(scene.template.vertices[: surface.count].astype(np.float64)))
-    chin = float(positions[space.skin.sample(surface.regions["chin"][:, None])[:, 0] > 0.5, 1].min())
-    under = (np.abs(positions[:, 0]) < 0.03) & (np.abs(positions[:, 1] - chin + 0.004) < 0.004)
-    unseen = under & (space.skin.gather(result.coverage) < 0.05) & (positions[:, 2] > 0.07)
-    cheeks = space.skin.sample(surface.regions["cheeks"][:, None])[:, 0] > 0.95
+    names = ("chin", "cheeks", "ears")
+    chin, cheeks, ears = space.skin.sample(np.stack([surface.regions[name] for name in names], 1)).T
+    bottom = float(positions[chin > 0.5, 1].min())
+    below = (np.abs(positions[:, 0]) < 0.03) & (np.abs(positions[:, 1] - bottom + 0.004) < 0.004)
+    below &= (space.skin.gather(result.coverage) < 0.05) & (positions[:, 2] > 0.07)
+    upper = (cheeks > 0.95) & (positions[:, 1] > np.median(positions[cheeks > 0.95, 1]))
     brightness = space.skin.gather(log).mean(1)
-    upper = cheeks & (positions[:, 1] > np.median(positions[cheeks, 1]))
-    assert unseen.sum() > 50
-    assert np.median(brightness[unseen]) < np.median(brightness[upper]) - 0.5
+    return below, ears > 0.9, brightness, float(np.median(brightness[upper]))
 
 
 def test_a_made_up_beard_is_as_dark_as_the_seen_one_and_leaves_the_ears() -> None:
@@ -259,19 +267,9 @@ def test_a_made_up_beard_is_as_dark_as_the_seen_one_and_leaves_the_ears() -> Non
         pixels[dark] = (pixels[dark] * 0.3).astype(np.uint8)
         labels[beard] = FaceClass.FACIAL_HAIR
         faces.append(with_labels(face, labels, pixels))
-    surface = head_surface(scene.template)
-    log, result = _built(scene, faces)
-    space = texture_space(scene.template, SIZE)
-    positions = space.skin.sample(surface.lifted(scene.template.vertices[: surface.count].astype(np.float64)))
-    names = ("chin", "cheeks", "ears")
-    chin, cheeks, ears = space.skin.sample(np.stack([surface.regions[name] for name in names], 1)).T
-    brightness, cover = space.skin.gather(log).mean(1), space.skin.gather(result.coverage)
-    level = float(np.median(brightness[(cheeks > 0.95) & (positions[:, 1] > np.median(positions[cheeks > 0.95, 1]))]))
-    bottom = float(positions[chin > 0.5, 1].min())
-    below = (np.abs(positions[:, 0]) < 0.03) & (np.abs(positions[:, 1] - bottom + 0.004) < 0.004) & (cover < 0.05)
-    below &= positions[:, 2] > 0.07
+    below, ears, brightness, level = _below_chin(scene, faces)
     assert below.sum() > 50 and np.median(brightness[below]) < level - 1.0
-    assert np.median(brightness[ears > 0.9]) > level - 0.3
+    assert np.median(brightness[ears]) > level - 0.3
 
 
 def _strip_atlas() -> tuple[SurfaceAtlas, float]:
