@@ -38,6 +38,10 @@ four pixels; from the second on it is the iris's."""
 _LIGHT_BY_LUMINANCE, _LIGHT_BY_WHITE, _LIGHT_BY_WARMTH, _LIGHT = 1.4, 3.2, -3.3, 9.15
 """Log odds that a small iris is light (blue, grey, green) and not brown. Logistic regression on 49 people of the press
 photos whose eyes' colour is known; left out one by one, the area under the curve is 0.94."""
+_FEW, _MOST_SURE = 1.2, 1.2
+"""One photo says a half of that, ``n`` photos ``n / (n + first)`` times the second: the slopes of a logistic regression
+on draws of 1, 2, 3 and 9 photos of 69 people are 0.42, 0.76, 0.92 and 1.3."""
+_TINTED = 0.05  # log of red over blue, of the albedo around an iris, below which it is seen through a coloured lens
 _USUAL_AGAINST_WHITE = -1.4  # where no white is seen
 _BROWN_LUMINANCE, _LIGHT_LUMINANCE = (0.012, 0.045), (0.09, 0.15)
 _BLUE_GREY, _GREEN_GREY = np.array([0.115, 0.150, 0.180]), np.array([0.125, 0.130, 0.085])
@@ -150,6 +154,8 @@ def iris_sample(face: PhotoFace, shading: np.ndarray) -> IrisSample | None:
         middle = order[len(order) // 4 : max(len(order) * 7 // 10, len(order) // 4 + 1)]  # no catchlight, no lash
         colour = np.median(linear[middle], axis=0)
         around = eye.linear[(eye.distance > _AROUND[0]) & (eye.distance < _AROUND[1])].mean(axis=0)
+        if _warmth(around / np.maximum(shading, 1e-3)) < _TINTED:
+            continue
         white = eye.white
         if len(white) >= 6:
             bright = white[len(white) * 6 // 10 : max(len(white) * 9 // 10, len(white) * 6 // 10 + 1)].mean(axis=0)
@@ -258,7 +264,8 @@ def _log_likely(samples: Sequence[IrisSample]) -> np.ndarray:
         weights=weights,
     )
     odds = _LIGHT + _LIGHT_BY_LUMINANCE * luminance + _LIGHT_BY_WHITE * white + _LIGHT_BY_WARMTH * warmth
-    light = 1.0 / (1.0 + np.exp(-odds))
+    photos = float(weights.sum() ** 2 / (weights**2).sum())
+    light = 1.0 / (1.0 + np.exp(-odds * _MOST_SURE * photos / (photos + _FEW)))
     green = np.clip((warmth - _COOL) / (_WARM - _COOL), 0.0, 1.0)
     hues = (np.log(_IRIS_FAMILY[1]), green * np.log(_GREEN_GREY) + (1 - green) * np.log(_BLUE_GREY))
     brown, pale = (

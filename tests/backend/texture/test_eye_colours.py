@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 
 import cv2
@@ -29,9 +30,11 @@ _ENLARGED = 1.6
 def _eye_photo(iris: np.ndarray, labels_value: int = FaceClass.EYES, white: float = 0.5) -> PhotoFace:
     size, centres, radius = 200, ((60.0, 100.0), (140.0, 100.0)), 14.0
     ys, xs = np.mgrid[0:size, 0:size] + 0.5
-    linear = np.full((size, size, 3), white)
+    linear, labels = np.tile(SKIN, (size, size, 1)), np.full((size, size), FaceClass.SKIN, np.uint8)
     for x, y in centres:
         distance = np.hypot(xs - x, ys - y)
+        linear[distance < 1.7 * radius] = white
+        labels[distance < 1.7 * radius] = labels_value
         linear[distance < radius] = iris
         linear[distance < 0.3 * radius] = 0.005
         linear[np.hypot(xs - x - 4, ys - y + 4) < 4] = 0.95  # a catchlight
@@ -39,7 +42,6 @@ def _eye_photo(iris: np.ndarray, labels_value: int = FaceClass.EYES, white: floa
     for row, (x, y) in zip((468, 473), centres, strict=True):
         for k, (dx, dy) in enumerate(((0, 0), (1, 0), (0, -1), (-1, 0), (0, 1))):
             landmarks[row + k, :2] = (x + radius * dx, y + radius * dy)
-    labels = np.full((size, size), labels_value, np.uint8)
     return plain_photo((size, size), pixels=srgb_bytes(linear), landmarks=landmarks, labels=labels)
 
 
@@ -102,7 +104,7 @@ def _small_photo(iris: np.ndarray, radius: float) -> PhotoFace:
 def _found(iris: np.ndarray, radius: float) -> np.ndarray:
     sample = iris_sample(_small_photo(iris, radius), np.ones(3))
     assert sample is not None
-    return iris_colour([sample])
+    return iris_colour([sample] * 3)
 
 
 @pytest.mark.parametrize("radius", [3.3, 3.7, 4.2, 20.0])
@@ -118,3 +120,20 @@ def test_medium_sized_irises_are_between_what_they_show_and_what_is_likely() -> 
     colours = [_found(np.array([0.11, 0.12, 0.06]), radius) for radius in (4.0, 6.0, 7.0, 8.0, 20.0)]
     steps = [np.abs(np.log(b / a)).max() for a, b in pairwise(colours)]
     assert max(steps) < 0.8  # no jump from one size to the next
+
+
+def test_one_small_photo_says_less_than_five() -> None:
+    sample = iris_sample(_small_photo(BLUE, 3.7), np.ones(3))
+    assert sample is not None
+    one, five = iris_colour([sample]), iris_colour([sample] * 5)
+    assert one[0] / one[2] > 1.1 * five[0] / five[2]
+
+
+def test_an_iris_behind_a_blue_lens_says_nothing() -> None:
+    """Skin seen through the lens is bluer than any skin is; brown eyes behind it were bright blue."""
+    photo = _small_photo(BROWN, 3.7)
+    lens = np.array([0.4, 0.7, 1.0])
+    tinted = replace(photo, pixels=(photo.pixels * lens).astype(np.uint8))
+    assert iris_sample(photo, np.ones(3)) is not None
+    assert iris_sample(tinted, np.ones(3)) is None
+    assert iris_sample(tinted, lens**2.2) is not None  # the lamp is as blue: that is light, and no lens
