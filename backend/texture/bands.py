@@ -36,6 +36,9 @@ _CONSENSUS_SCALE = 0.25  # log units
 _CONSISTENT = 0.30  # log units: a photo that differs by more shows something else there
 _FEATURES_CONSISTENT = 0.45  # the same for eyes, brows and lips, which move
 _MOVED_LESS = 0.85  # by which skin that an expression moves counts less
+_EXPRESSIONS_FOLDS = 0.6
+"""Of what is dark where an expression has moved the skin in all photos, so much is taken for its folds if there is one
+photo; of several, whose expressions differ, the less the more they are."""
 _HAIR_CONSISTENT = 1.0  # and for the hair line, which is never sharp
 _RIM_DETAIL = 0.85  # of the details that coarse photos lose where they see bare skin aslant or end
 _STRAND_DETAIL, _STRAND_CHROMA = 0.2, 0.3  # log units; share of its own
@@ -148,6 +151,7 @@ def middle_band(
         )
         middles.append(middle)
         hairs.append(cv2.GaussianBlur(atlas.image(hair), (0, 0), 1.0))
+    unrest = _unrest([score.weight for score in scores], rested)
     agreed = _agreed(middles, scores)
     tolerance = (
         _CONSISTENT + (_FEATURES_CONSISTENT - _CONSISTENT) * feature + (_HAIR_CONSISTENT - _CONSISTENT) * hairline
@@ -164,6 +168,9 @@ def middle_band(
         for score, rest in zip(scores, resting(scores, features), strict=True)
     ]
     blended = _blended(middles, shares, shown, agreed) + _borrowed_chroma(middles, scores, fine, photos)
+    plain = (1.0 - np.maximum.reduce(hairs)) * (1.0 - hairline)
+    folds = _EXPRESSIONS_FOLDS / len(photos) * unrest * plain * np.minimum(channel_mean(blended), 0.0)
+    blended = blended - folds[..., None]
     cover = coverage(shown, fine) * (1.0 - leftovers(surface, atlas, photos, blended, hairline, positions, density))
     cover = without_slivers(cover, density)
     return MiddleBand(blended, tuple(middles), tuple(fine), cover, tuple(hairs))
@@ -238,6 +245,13 @@ def _blended(
         blender.add((middle - agreed) * np.minimum(8.0 * seen, 1.0)[..., None], share)
     anywhere = np.minimum(sum(shares) / 1e-4, 1.0)[..., None]
     return (agreed + blender.result()) * anywhere
+
+
+def _unrest(weights: Sequence[np.ndarray], rested: Sequence[np.ndarray]) -> np.ndarray:
+    """(S, S) in [0, 1], 1 where the expression has moved the skin in every photo that shows it."""
+    shown = np.maximum.reduce(weights)
+    calmest = np.maximum.reduce([weight * rest for weight, rest in zip(weights, rested, strict=True)])
+    return np.clip((1.0 - calmest / np.maximum(shown, 1e-3)) / _MOVED_LESS, 0.0, 1.0)
 
 
 def _strangeness(own: np.ndarray, agreed: np.ndarray, sigma: float) -> np.ndarray:
