@@ -13,7 +13,8 @@ from pathlib import Path
 from .backend_process.ending import Ending
 from .backend_process.server_lock import END_SECONDS, wait_for_end
 from .backend_process.server_process import PORT_TAKEN, ServerProcess
-from .client.connection import Connection, Patience
+from .client.connection import Connection
+from .client.conversation import Patience
 from .client.events import Arrived, Event, GaveUp, JobFailed, Lost, Previewed, Progressed, Queued, Solved, Welcomed
 from .client.keys import ServerAddress, client_keys, running_server
 from .client.submissions import AnyJob

@@ -15,7 +15,7 @@ from runner_steps import alive, ended, runs, until
 
 from blender_addon import runner as runner_module
 from blender_addon.backend_process.server_lock import server_runs, wait_for_end
-from blender_addon.client import connection
+from blender_addon.client import conversation
 from blender_addon.client.submissions import PhotoFile, Transfer
 from blender_addon.errors import AddonError
 from blender_addon.runner import LocalBackend, Phase, Runner
@@ -158,7 +158,7 @@ def test_a_guest_that_leaves_takes_its_job_with_it(blender: NewBlender, backend:
 def test_a_server_that_does_not_answer_is_killed(
     blender: NewBlender, backend: LocalBackend, config: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(connection, "ANSWER_SECONDS", 0.3)
+    monkeypatch.setattr(conversation, "ANSWER_SECONDS", 0.3)
     first, second = blender(), blender()
     for number, runner in enumerate((first, second)):
         runner.begin(job(f"t{number}", b"clip"), backend)
