@@ -146,6 +146,7 @@ def _emptied(log: Path | None) -> BinaryIO:
     """The log for the process to write to, a file and no pipe: the process may outlive this one."""
     if log is not None:
         with contextlib.suppress(OSError):  # a log is not worth failing for
+            log.parent.mkdir(parents=True, exist_ok=True)
             file = open(log, "ab")  # noqa: SIM115
             file.truncate(0)
             return file

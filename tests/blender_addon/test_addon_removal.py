@@ -69,6 +69,24 @@ def test_nothing_is_deleted_before_the_server_has_ended(folder: BackendFolder) -
     assert removal.view.error is None
 
 
+def test_a_removal_that_is_stopped_while_it_waits_deletes_nothing(folder: BackendFolder) -> None:
+    waiting, ended = threading.Event(), threading.Event()
+
+    def end_server() -> None:
+        waiting.set()
+        assert ended.wait(10)
+
+    removal = Removal(folder, end_server)
+    removal.start()
+    assert waiting.wait(10)
+    removal.stop()
+    ended.set()
+    removal.join(10)
+    error = removal.view.error
+    assert error.code == "cancelled" and "removal" in error.sentence and "Nothing was deleted" in error.advice
+    assert folder.installed() is not None
+
+
 def test_a_server_that_does_not_end_keeps_its_installation(folder: BackendFolder, tmp_path: Path) -> None:
     def end_server() -> None:
         raise in_use()
@@ -123,6 +141,7 @@ class Server:
     """A running backend that is asked to end, and does not hurry."""
 
     exit_code: int | None = None
+    address = None
 
     def __init__(self, folder: BackendFolder) -> None:
         self._folder = folder
