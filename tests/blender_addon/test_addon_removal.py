@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 from unittest.mock import MagicMock
@@ -153,20 +152,9 @@ class Server:
 
 
 @pytest.fixture
-def bpy(folder: BackendFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
-    """Blender with the extension enabled, its backend in ``folder``."""
-    bpy = pytest.importorskip("bpy")
-    import addon_utils
-
-    from blender_addon import installer
-
-    monkeypatch.setenv("LIKENESS_CONFIG_DIR", str(tmp_path / "config"))
-    monkeypatch.setattr(installer, "own_folder", lambda: folder)
-    monkeypatch.setattr(installer, "cuda_card", lambda: False)
-    bpy.ops.wm.read_factory_settings(use_empty=True)
-    addon_utils.enable("blender_addon", default_set=True)
-    yield bpy
-    addon_utils.disable("blender_addon", default_set=True)
+def own(folder: BackendFolder) -> BackendFolder:
+    """The extension's own folder is ``folder``."""
+    return folder
 
 
 def offered() -> set[str]:
