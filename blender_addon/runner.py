@@ -113,9 +113,11 @@ class Runner:
         return self._process
 
     def runs_outside(self, folder: Path) -> bool:
-        """Whether this runner started the backend of this computer, and out of another folder."""
-        backend = self._backend
-        if self._process is None or not isinstance(backend, LocalBackend):
+        """Whether the backend of this computer was started by this runner, and out of another folder."""
+        process, backend = self._process, self._backend
+        if process is None or process.address is None or process.exit_code is not None:
+            return False  # whoever listens holds the lock: there is no other
+        if not isinstance(backend, LocalBackend):
             return False
         parts = [backend.python.parent] if backend.source is None else [backend.python.parent, backend.source]
         try:

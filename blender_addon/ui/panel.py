@@ -188,7 +188,7 @@ def _draw_missing_backend(layout: bpy.types.UILayout, context: bpy.types.Context
         box.progress(factor=view.fraction, text=f"{view.fraction:.0%}")
         box.operator("likeness.stop_installation", icon="X")
         return
-    if view is not None and view.error is not None:
+    if view is not None and view.error is not None and problem.code != "folder":
         draw_error(layout, view.error.sentence, view.error.advice)
     else:
         box = layout.box()
