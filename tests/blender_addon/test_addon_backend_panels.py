@@ -15,6 +15,7 @@ from backend_folders import drawn, entered, fill, name_folder
 from blender_addon.backend_process.folders import BackendFolder, Installed
 from blender_addon.backend_process.install import InstallPlan
 from blender_addon.backend_process.known_folders import remember
+from blender_addon.backend_process.looks import Looks
 from blender_addon.errors import AddonError
 
 
@@ -63,7 +64,7 @@ def test_the_backend_of_another_folder_is_not_stopped(
 
 
 class DeadDrive:
-    """While it is ``dead``, whoever looks into ``root`` waits."""
+    """Until it ``answers``, whoever looks into ``root`` waits."""
 
     def __init__(self, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         self.answers = threading.Event()
@@ -168,3 +169,21 @@ def test_the_sidebar_says_why_another_machine_cannot_be_reached(bpy: ModuleType,
         assert ("There is no backend in" in said) == (where == "INSTALLED")
         assert ("It is offline." in said) == (where == "REMOTE")
     bpy.context.preferences.addons["blender_addon"].preferences.where = "INSTALLED"
+    layout.reset_mock()
+    _draw_missing_backend(layout, bpy.context, AddonError("It does not answer.", "Connect it.", "folder"))
+    said = "".join(str(call.kwargs.get("text")) for call in layout.mock_calls)
+    assert "It does not answer." in said and "Connect it." in said and "There is no backend" not in said
+
+
+@pytest.mark.blender
+def test_photos_on_a_drive_that_does_not_answer_do_not_hold_up_drawing(
+    bpy: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from blender_addon.ui import thumbnails
+
+    answers = threading.Event()
+    monkeypatch.setattr(thumbnails, "_files", Looks(lambda path: answers.wait(30)))
+    start = time.monotonic()
+    assert [thumbnails.photo_icon(str(tmp_path / "a.jpg")) for _ in range(20)] == [0] * 20
+    assert time.monotonic() - start < 2
+    answers.set()
