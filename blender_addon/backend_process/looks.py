@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Hashable
 from typing import Generic, TypeVar
 
-DRAWING_SECONDS = 0.05
+DRAWING_SECONDS = 0.1
 CLICK_SECONDS = 3.0
 OUTDATED_SECONDS = 2.0
 """What was seen last counts while the next look is under way, for so long."""

@@ -18,12 +18,14 @@ def own(tmp_path: Path) -> BackendFolder:
 
 @pytest.fixture
 def bpy(own: BackendFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
-    """Blender with the extension enabled, whose own folder is ``own``."""
+    """Blender with the extension enabled, whose own folder is ``own``, on a machine that may be busy."""
     bpy = pytest.importorskip("bpy")
     import addon_utils
 
     from blender_addon import installer
+    from blender_addon.backend_process import looks
 
+    monkeypatch.setattr(looks, "DRAWING_SECONDS", 10.0)
     monkeypatch.setenv("LIKENESS_CONFIG_DIR", str(tmp_path / "config"))
     monkeypatch.setattr(installer, "own_folder", lambda: own)
     monkeypatch.setattr(installer, "cuda_card", lambda: False)

@@ -12,6 +12,7 @@ from unittest.mock import MagicMock
 import pytest
 from backend_folders import drawn, entered, fill, name_folder
 
+from blender_addon.backend_process import looks
 from blender_addon.backend_process.folders import BackendFolder, Installed
 from blender_addon.backend_process.install import InstallPlan
 from blender_addon.backend_process.known_folders import remember
@@ -76,6 +77,7 @@ class DeadDrive:
             return installed(folder)
 
         monkeypatch.setattr(BackendFolder, "installed", slow)
+        monkeypatch.setattr(looks, "DRAWING_SECONDS", 0.1)
 
 
 @pytest.mark.blender
@@ -83,13 +85,12 @@ def test_drawing_does_not_wait_for_a_drive_that_does_not_answer(
     bpy: ModuleType, own: BackendFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from blender_addon import installer
-    from blender_addon.backend_process import looks
     from blender_addon.ui.preferences import chosen_backend
 
     fill(own)
     there = fill(entered(tmp_path / "there"))
     drive = DeadDrive(there.root, monkeypatch)
-    monkeypatch.setattr(looks, "CLICK_SECONDS", 0.2)
+    monkeypatch.setattr(looks, "CLICK_SECONDS", 0.5)
     remember(installer._note(), there.root)
     start = time.monotonic()
     assert chosen_backend(bpy.context).python == own.python  # that one is there
@@ -102,6 +103,8 @@ def test_drawing_does_not_wait_for_a_drive_that_does_not_answer(
     assert "doesnotanswer" in said and not {"Install Backend", "Repair", "Remove"} & set(buttons)
     assert time.monotonic() - start < 5
     drive.answers.set()
+    for name in ("DRAWING_SECONDS", "CLICK_SECONDS"):
+        monkeypatch.setattr(looks, name, 10.0)
     assert chosen_backend(bpy.context).python == there.python
     assert {"Repair", "Remove"} <= set(drawn(bpy)[1])
 
@@ -110,8 +113,6 @@ def test_drawing_does_not_wait_for_a_drive_that_does_not_answer(
 def test_what_was_seen_before_is_drawn_while_a_drive_is_slow(
     bpy: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from blender_addon.backend_process import looks
-
     there = fill(entered(tmp_path / "there"))
     name_folder(bpy, there.root)
     assert "Repair" in drawn(bpy)[1]
@@ -182,6 +183,7 @@ def test_photos_on_a_drive_that_does_not_answer_do_not_hold_up_drawing(
     from blender_addon.ui import thumbnails
 
     answers = threading.Event()
+    monkeypatch.setattr(looks, "DRAWING_SECONDS", 0.1)
     monkeypatch.setattr(thumbnails, "_files", Looks(lambda path: answers.wait(30)))
     start = time.monotonic()
     assert [thumbnails.photo_icon(str(tmp_path / "a.jpg")) for _ in range(20)] == [0] * 20
