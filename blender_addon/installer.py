@@ -8,15 +8,17 @@ from pathlib import Path
 
 import bpy
 
-from .backend_process.folder_checks import folder_problem
+from .backend_process.folder_checks import FolderState, folder_problem, look_into, removal_problem, without_answer
 from .backend_process.folders import BackendFolder, entered_folder
 from .backend_process.install import Installation, InstallPlan, InstallView, Removal, has_nvidia
 from .backend_process.known_folders import remember, remembered
+from .backend_process.looks import Looks
 from .errors import AddonError
 from .identity import PACKAGE
 
 _current: Installation | None = None
 _cuda = _asked = False
+_looks = Looks(look_into)
 
 
 def own_folder() -> BackendFolder:
@@ -40,19 +42,26 @@ def backend_folder() -> BackendFolder:
     return entered_folder(entered, own_folder().root)
 
 
-def other_folders() -> list[BackendFolder]:
-    """Folders with a backend that the preferences named before, newest first."""
+def named_folder(drawing: bool = False) -> FolderState:
+    """What is in the folder that the preferences name. Waits for a slow drive for seconds, but not for ``drawing``."""
+    folder = backend_folder()
+    return _looks.at(folder, drawing) or without_answer(folder)
+
+
+def other_folders(drawing: bool = False) -> list[FolderState]:
+    """Folders with a backend that the preferences named before, newest first; without those that do not answer."""
     own, named = own_folder(), backend_folder()
     others = [entered_folder(str(root), own.root) for root in dict.fromkeys((*remembered(_note()), own.root))]
-    return [folder for folder in others if folder.root != named.root and folder.holds_something]
+    seen = [_looks.at(folder, drawing) for folder in others if folder.root != named.root]
+    return [state for state in seen if state is not None and state.holds_something]
 
 
-def folder_in_use() -> BackendFolder:
+def folder_in_use(drawing: bool = False) -> FolderState:
     """The folder whose backend runs: the named one; while nothing is installed there, the one before."""
-    named = backend_folder()
-    if named.installed() is not None:
+    named = named_folder(drawing)
+    if named.installed is not None or not named.answers:
         return named
-    return next((folder for folder in other_folders() if folder.installed() is not None), named)
+    return next((state for state in other_folders(drawing) if state.installed is not None), named)
 
 
 def cuda_card() -> bool:
@@ -86,14 +95,26 @@ def last_lines(count: int) -> list[str]:
     return [] if _current is None else list(_current.lines)[-count:]
 
 
+def check(plan: InstallPlan | None) -> FolderState:
+    """What is in the folder that ``start`` would work in.
+
+    Raises ``AddonError`` where that would be refused, as far as one can tell at once.
+    """
+    _check_idle()
+    state = named_folder()
+    problem = removal_problem(state.folder) if plan is None and state.answers else state.problem
+    if problem is not None:
+        raise problem
+    return state
+
+
 def start(plan: InstallPlan | None, end_server: Callable[[], None] | None = None) -> Installation:
     """Begin an installation, or with None a removal; ``end_server`` as in ``Installation``.
 
     Raises ``AddonError`` while one runs.
     """
     global _current
-    if running():
-        raise AddonError("An installation is already running.", "Wait for it, or stop it.", "busy")
+    _check_idle()
     folder = backend_folder()
     if plan is not None and folder_problem(folder) is None:
         remember(_note(), folder.root)
@@ -113,6 +134,11 @@ def forget() -> None:
     global _current
     stop()
     _current = None
+
+
+def _check_idle() -> None:
+    if running():
+        raise AddonError("An installation is already running.", "Wait for it, or stop it.", "busy")
 
 
 def _note() -> Path:

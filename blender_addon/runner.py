@@ -5,7 +5,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import enum
+import os
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,7 +15,8 @@ from pathlib import Path
 from .backend_process.ending import Ending
 from .backend_process.server_lock import END_SECONDS, wait_for_end
 from .backend_process.server_process import PORT_TAKEN, ServerProcess
-from .client.connection import Connection, Patience
+from .client.connection import Connection
+from .client.conversation import Patience
 from .client.events import Arrived, Event, GaveUp, JobFailed, Lost, Previewed, Progressed, Queued, Solved, Welcomed
 from .client.keys import ServerAddress, client_keys, running_server
 from .client.submissions import AnyJob
@@ -21,6 +24,8 @@ from .errors import AddonError
 
 START_SECONDS = 120.0
 """A start that takes longer has failed; reading torch from a slow disk for the first time may take half of it."""
+ASK_SECONDS = 2.0
+"""For reaching a backend that is to end once more, where the connection is lost."""
 CANCEL_SECONDS = 5.0
 """After so long a cancelled job counts as cancelled even if the server has not confirmed."""
 
@@ -107,6 +112,19 @@ class Runner:
         """The backend that this runner started, while it is there."""
         return self._process
 
+    def runs_outside(self, folder: Path) -> bool:
+        """Whether the backend of this computer was started by this runner, and out of another folder."""
+        process, backend = self._process, self._backend
+        if process is None or process.address is None or process.exit_code is not None:
+            return False  # whoever listens holds the lock: there is no other
+        if not isinstance(backend, LocalBackend):
+            return False
+        parts = [backend.python.parent] if backend.source is None else [backend.python.parent, backend.source]
+        try:
+            return not any(os.path.samefile(above, folder) for part in parts for above in (part, *part.parents))
+        except OSError:
+            return False
+
     def begin(self, submission: AnyJob, backend: LocalBackend | ServerAddress) -> None:
         """Start a job. Raises ``AddonError`` ``busy`` while another one is under way."""
         if self.busy:
@@ -143,7 +161,7 @@ class Runner:
     def stop(self, wait: bool = False) -> None:
         """Leave the backend, its job cancelled; one that this runner started ends, unless others use it.
 
-        ``wait`` waits for that (for a few seconds).
+        ``wait`` waits for that (for a few seconds), and for what an earlier ``stop`` began.
         """
         if self._connection is not None and self._submission is not None and self._submitted:
             self._connection.cancel(self._submission.token)
@@ -193,9 +211,15 @@ class Runner:
 
     def _connect(self, address: ServerAddress, patience: Patience) -> None:
         self.welcome = None
-        owner_token = "" if self._process is None else self._process.owner_token
-        self._connection = Connection(address, client_keys(self._config), self._client, patience, owner_token)
-        self._connection.start()
+        self._connection = self._started_connection(address, patience, self._process)
+
+    def _started_connection(
+        self, address: ServerAddress, patience: Patience, process: ServerProcess | None
+    ) -> Connection:
+        owner_token = "" if process is None else process.owner_token
+        connection = Connection(address, client_keys(self._config), self._client, patience, owner_token)
+        connection.start()
+        return connection
 
     def _start_process(self) -> None:
         assert isinstance(self._backend, LocalBackend)
@@ -318,8 +342,11 @@ class Runner:
         if self._ending is not None and self._ending.over:
             self._ending = None
         if process is not None:
+            if process.exit_code is None and process.address is not None and not (connection and connection.alive):
+                with contextlib.suppress(AddonError):  # others may use it, which has to be asked
+                    connection = self._started_connection(process.address, Patience(hello=ASK_SECONDS), process)
             self._ending = Ending(process, connection)
-            if wait:
-                self._ending.join()
         elif connection is not None:
             connection.close(wait_seconds=0.5 if wait else 0.0)
+        if wait and self._ending is not None:
+            self._ending.join()

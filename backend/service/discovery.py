@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
@@ -16,6 +17,8 @@ from backend.service.messages import PROTOCOL
 
 STATE_FILE, LOCK_FILE = "server.json", "server.lock"
 FORMAT_VERSION = 1
+LOCK_SECONDS = 2.0
+"""A server that has taken its ``server.json`` back may take a second more to send what it still has to say."""
 
 
 class ServerState(msgspec.Struct, frozen=True):
@@ -53,38 +56,42 @@ def remove_state(folder: Path, instance: str) -> None:
 class ServerLock:
     """Held while a server runs; the system lets it go when the process ends, however it ends.
 
-    Raises ``LikenessError`` ("in_use") when another process holds it.
+    Raises ``LikenessError`` ("in_use") when another process holds it and goes on doing so: a server that is just ending
+    is waited for, and so is somebody who only looks whether there is one.
     """
 
     def __init__(self, folder: Path) -> None:
         descriptor = os.open(folder / LOCK_FILE, os.O_RDWR | os.O_CREAT, 0o600)
         self._file: BinaryIO = os.fdopen(descriptor, "r+b", buffering=0)
-        try:
-            _lock(self._file)
-        except OSError as error:
-            self._file.close()
+        until = time.monotonic() + LOCK_SECONDS
+        while not _locked(self._file):
             state = read_state(folder)
-            where = f" (process {state.pid}, {state.endpoint})" if state else ""
-            raise LikenessError(
-                "in_use",
-                f"A Likeness server of this user runs already{where}.",
-                "Use that one, or stop it first.",
-            ) from error
+            if time.monotonic() >= until or (state is not None and process_runs(state.pid)):
+                self._file.close()
+                where = f" (process {state.pid}, {state.endpoint})" if state else ""
+                sentence = f"A Likeness server of this user runs already{where}."
+                raise LikenessError("in_use", sentence, "Use that one, or stop it first.")
+            time.sleep(0.05)
 
     def release(self) -> None:
         """Let others start."""
         self._file.close()
 
 
-def _lock(file: BinaryIO) -> None:
-    if sys.platform == "win32":
-        import msvcrt
+def _locked(file: BinaryIO) -> bool:
+    """Whether the lock could be had."""
+    try:
+        if sys.platform == "win32":
+            import msvcrt
 
-        msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
-    else:
-        import fcntl
+            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+        else:
+            import fcntl
 
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
 
 
 def process_runs(pid: int) -> bool:

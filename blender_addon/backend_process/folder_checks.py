@@ -1,14 +1,47 @@
-"""What would keep an installation from its folder, found before anything is downloaded."""
+"""What is in a folder for a backend, and what would keep an installation from it, found before any download."""
 
 from __future__ import annotations
 
 import shutil
 import sys
+from dataclasses import dataclass
 
 from ..errors import AddonError
-from .folders import BackendFolder
+from .folders import BackendFolder, Installed
 
 WINDOWS = sys.platform == "win32"
+
+
+@dataclass(frozen=True)
+class FolderState:
+    """What was seen in a folder.
+
+    Attributes
+    ----------
+    installed : what is installed and complete, or None. holds_something : as of ``BackendFolder``.
+    problem : why no backend can be installed there, or None. answers : False where its drive does not.
+    """
+
+    folder: BackendFolder
+    installed: Installed | None = None
+    holds_something: bool = False
+    problem: AddonError | None = None
+    answers: bool = True
+
+
+def look_into(folder: BackendFolder) -> FolderState:
+    """What is in the folder; takes its time where the drive does."""
+    return FolderState(folder, folder.installed(), folder.holds_something, folder_problem(folder))
+
+
+def without_answer(folder: BackendFolder) -> FolderState:
+    """A folder on a drive that does not answer."""
+    problem = AddonError(
+        f"The folder {folder.root} does not answer.",
+        "Connect its drive, or choose another Backend Folder in the extension's preferences.",
+        "folder",
+    )
+    return FolderState(folder, problem=problem, answers=False)
 
 
 def folder_problem(folder: BackendFolder) -> AddonError | None:
@@ -20,12 +53,23 @@ def folder_problem(folder: BackendFolder) -> AddonError | None:
             f"MediaPipe, a part of the backend, cannot open files in {folder.root}: "
             "on Windows a path may have plain letters (A to Z) only."
         )
-    elif foreign := folder.foreign_files():
+    else:
+        try:
+            foreign = folder.foreign_files()
+        except OSError as error:
+            return _unusable(f"The folder {folder.root} cannot be read ({error.strerror or error}).")
+        if not foreign:
+            return None
         named = foreign[0] if len(foreign) == 1 else f"{foreign[0]} and {len(foreign) - 1} more"
         sentence = f"The folder {folder.root} holds other files already ({named})."
-    else:
-        return None
     return _unusable(sentence)
+
+
+def removal_problem(folder: BackendFolder) -> AddonError | None:
+    """Why nothing may be deleted there; None where it may."""
+    if folder.is_ours:
+        return None
+    return AddonError(f"What is in {folder.root} was not made by this extension.", "Nothing was deleted.", "folder")
 
 
 def make_ready(folder: BackendFolder) -> None:

@@ -110,12 +110,12 @@ class BackendFolder:
         return self.is_ours and any(map(os.path.exists, (self.environment, self.source, self.source_part)))
 
     def foreign_files(self) -> list[str]:
-        """Names of what somebody else keeps in a folder that is not the extension's."""
+        """Names of what somebody else keeps in a folder that is not the extension's. Raises ``OSError``."""
         if self.is_ours:
             return []
         try:
             return sorted(set(os.listdir(self.root)) - SYSTEM_FILES)
-        except OSError:
+        except (FileNotFoundError, NotADirectoryError):
             return []
 
     def make(self) -> None:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import AddonError
-from .folder_checks import check_room, make_ready
+from .folder_checks import check_room, make_ready, removal_problem
 from .folders import BackendFolder, Installed, delete, folder_bytes, patiently
 from .pip_log import PipProgress, why_pip_failed
 from .python_finder import clean_environment, find_python, hidden_window
@@ -125,6 +125,8 @@ class Installation:
             if self._end_server is not None and self.folder.holds_something:
                 self.view = InstallView("Waiting for the backend to end")
                 self._end_server()
+                if self._stopped.is_set():
+                    raise self._cancelled()
             self.view = InstallView(self._work(), 1.0, True)
         except AddonError as error:
             self._fail(error)
@@ -145,6 +147,9 @@ class Installation:
 
     def _refused(self, error: OSError) -> AddonError:
         return _system_error(error)
+
+    def _cancelled(self) -> AddonError:
+        return AddonError("The installation was cancelled.", "Install Backend starts it again.", "cancelled")
 
     def _clear(self, path: Path) -> None:
         """Delete a part of what is installed; from the first one on nothing may be used."""
@@ -232,7 +237,7 @@ class Installation:
     def _command(self, command: Sequence[str], progress: PipProgress | None = None, **environment: str) -> list[str]:
         """Run a program to its end, its lines into the log; returns them. Raises ``AddonError`` where it fails."""
         if self._stopped.is_set():
-            raise _cancelled()
+            raise self._cancelled()
         said: list[str] = []
         self._say("$ " + " ".join(command))
         self._child = subprocess.Popen(
@@ -259,14 +264,14 @@ class Installation:
                     self.view = InstallView(progress.sentence, 0.05 + 0.9 * progress.fraction)
         code, self._child = child.returncode, None
         if self._stopped.is_set():
-            raise _cancelled()
+            raise self._cancelled()
         if code != 0:
             raise why_pip_failed(said, code)
         return said
 
     def _step(self, sentence: str, fraction: float) -> None:
         if self._stopped.is_set():
-            raise _cancelled()
+            raise self._cancelled()
         self.view = InstallView(sentence, fraction)
         self._say(f"== {sentence}")
 
@@ -291,13 +296,14 @@ class Removal(Installation):
 
     def _work(self) -> str:
         self.view = InstallView("Removing the backend", 0.5)
-        if not self.folder.is_ours:
-            raise AddonError(
-                f"What is in {self.folder.root} was not made by this extension.", "Nothing was deleted.", "folder"
-            )
+        if (problem := removal_problem(self.folder)) is not None:
+            raise problem
         for path in self.folder.made:
             self._clear(path)
         return "The backend was removed."
+
+    def _cancelled(self) -> AddonError:
+        return AddonError("The removal was cancelled.", "Nothing was deleted.", "cancelled")
 
     def _refused(self, error: OSError) -> AddonError:
         return AddonError(
@@ -312,13 +318,9 @@ def _requirements(source: Path) -> list[str]:
     return list(tomllib.loads((source / "pyproject.toml").read_text("utf-8"))["project"]["dependencies"])
 
 
-def _cancelled() -> AddonError:
-    return AddonError("The installation was cancelled.", "Install starts it again.", "cancelled")
-
-
 def _system_error(error: OSError) -> AddonError:
     if error.errno == 28 or getattr(error, "winerror", None) == 112:
-        return AddonError("The disk is full.", "Make room, then choose Repair.", "disk")
+        return AddonError("The disk is full.", "Make room, then install again.", "disk")
     where = f" {error.filename}" if error.filename else ""
     return AddonError(
         f"The system refused it:{where} {error.strerror or error}.",

@@ -11,7 +11,7 @@ _REASONS = (
     (
         r"No space left on device|not enough space on the disk|Disk quota exceeded",
         "The disk is full.",
-        "Make room, then choose Repair.",
+        "Make room, then install again.",
         "disk",
     ),
     (
@@ -30,13 +30,13 @@ _REASONS = (
         r"(?i)name resolution|getaddrinfo|dns error|Max retries|NewConnectionError|timed? ?out|error sending request|"
         r"ConnectionResetError|Network is unreachable|ProxyError",
         "The packages could not be downloaded.",
-        "Check the internet connection and the proxy, then choose Repair.",
+        "Check the internet connection and the proxy, then install again.",
         "network",
     ),
     (
         r"(?P<what>lib[\w+.-]+\.so[\w.]*): cannot open shared object file",
         "The system library {what} is missing.",
-        "On Debian and Ubuntu: sudo apt-get install libgl1 libegl1 libgles2 libglib2.0-0; then choose Repair.",
+        "On Debian and Ubuntu: sudo apt-get install libgl1 libegl1 libgles2 libglib2.0-0; then install again.",
         "missing_part",
     ),
     (

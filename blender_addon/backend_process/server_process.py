@@ -16,7 +16,7 @@ from typing import BinaryIO
 
 from ..client.keys import ServerAddress
 from ..errors import AddonError
-from .child import start_backend
+from .python_finder import clean_environment
 
 PORT_TAKEN = 9
 OUT_OF_MEMORY = 5
@@ -27,6 +27,8 @@ LOWER_PRIORITY = 5
 
 class ServerProcess:
     """``python -m backend serve`` as a child process.
+
+    It is in a session of its own: what ends Blender with its terminal is no signal for it.
 
     Parameters
     ----------
@@ -45,16 +47,27 @@ class ServerProcess:
         self.owner_token = secrets.token_hex(16)
         self._address: ServerAddress | None = None
         self._log = log
-        with _emptied(log) as stderr:
-            self._process = start_backend(
-                python,
-                source,
-                ["serve", "--parent", str(os.getpid()), *arguments],
-                subprocess.PIPE,
-                stderr,
-                _quietly(),
-                {"LIKENESS_OWNER_TOKEN": self.owner_token},
-            )
+        variables = {"PYTHONUNBUFFERED": "1", "LIKENESS_OWNER_TOKEN": self.owner_token}
+        if source is not None:
+            variables["PYTHONPATH"] = str(source)
+        try:
+            with _emptied(log) as stderr:
+                self._process = subprocess.Popen(
+                    [str(python), "-P", "-m", "backend", "serve", "--parent", str(os.getpid()), *arguments],
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.PIPE,
+                    stderr=stderr,
+                    start_new_session=True,
+                    env=clean_environment() | variables,
+                    cwd=None if source is None else str(source),
+                    **_quietly(),
+                )
+        except OSError as error:
+            raise AddonError(
+                f"The backend could not be started ({error.strerror or error}).",
+                "Choose Repair in the extension's preferences.",
+                "cannot_start",
+            ) from error
         _yield_to_the_window(self._process.pid)
         self.started = time.monotonic()
         threading.Thread(target=self._read_ready_line, name="likeness-server-out", daemon=True).start()
@@ -146,6 +159,7 @@ def _emptied(log: Path | None) -> BinaryIO:
     """The log for the process to write to, a file and no pipe: the process may outlive this one."""
     if log is not None:
         with contextlib.suppress(OSError):  # a log is not worth failing for
+            log.parent.mkdir(parents=True, exist_ok=True)
             file = open(log, "ab")  # noqa: SIM115
             file.truncate(0)
             return file

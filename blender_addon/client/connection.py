@@ -4,36 +4,14 @@ from __future__ import annotations
 
 import queue
 import threading
-import time
-from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
 from typing import Any
 
 from ..errors import AddonError
-from ..protocol.expression import TRANSFER, decode_expression
-from ..protocol.preview import decode_preview
-from ..protocol.result import decode_result
 from . import messages
-from .events import Arrived, Event, GaveUp, JobFailed, Lost, Previewed, Progressed, Solved, Welcomed
+from .conversation import ANSWER_SECONDS, Conversation, Patience
+from .events import Event, GaveUp
 from .keys import KeyPair, ServerAddress
-from .submissions import AnyJob, composed
-
-TICK_SECONDS = 0.03
-SLOWEST = 32 * 2**10
-"""Bytes per second; on a line slower than that a result does not come."""
-ANSWER_SECONDS = 3.0
-"""Of patience with a server that is asked to stop."""
-RETRIES = 3
-"""Connections in a row on which a job got no further before it is given up."""
-
-
-@dataclass(frozen=True)
-class Patience:
-    """Seconds: for the first answer to ``hello``, and for reaching a server again that fell silent."""
-
-    hello: float = 5.0
-    again: float = 10.0
+from .submissions import AnyJob
 
 
 class Connection:
@@ -110,7 +88,7 @@ class Connection:
             return
         context = zmq.Context()
         hello = {"type": "hello", "protocol": messages.PROTOCOL, "client": self._client, "owner": self._owner_token}
-        talk = _Conversation(context, self.address, self._keys, hello, self._patience, self._events.put)
+        talk = Conversation(context, self.address, self._keys, hello, self._patience, self._events.put)
         try:
             talk.open()
             while not self._closing.is_set():
@@ -130,270 +108,10 @@ class Connection:
             talk.close()
             context.term()
 
-    def _obey(self, talk: _Conversation) -> None:
+    def _obey(self, talk: Conversation) -> None:
         while talk.ready:
             try:
                 name, value = self._commands.get_nowait()
             except queue.Empty:
                 return
             {"submit": talk.submit, "cancel": talk.cancel}[name](value)
-
-
-class _Conversation:
-    """The thread's side: one DEALER, replaced when the server fell silent."""
-
-    def __init__(
-        self,
-        context: Any,
-        address: ServerAddress,
-        keys: KeyPair,
-        hello: Mapping[str, Any],
-        patience: Patience,
-        tell: Callable[[Event], None],
-    ) -> None:
-        self._context, self._address, self._keys, self._hello = context, address, keys, hello
-        self._patience, self._tell = patience, tell
-        self._socket: Any = None
-        self._monitor: Any = None
-        self._trouble = ""
-        self._jobs: dict[str, AnyJob] = {}
-        self._cancelled: set[str] = set()
-        self._coming: dict[str, int] = {}
-        self._tries: Counter[str] = Counter()
-        self._welcome: Welcomed | None = None
-        self._shutdown: Mapping[str, Any] | None = None
-        self._stays = False
-        self.ready = False
-
-    def open(self) -> None:
-        """A fresh socket and ``hello``."""
-        import zmq
-
-        self._drop_socket()
-        socket = self._context.socket(zmq.DEALER)
-        socket.setsockopt(zmq.LINGER, 300)
-        socket.setsockopt(zmq.RECONNECT_IVL, 100)
-        socket.setsockopt(zmq.RECONNECT_IVL_MAX, 1000)
-        socket.setsockopt(zmq.SNDHWM, 0)
-        socket.setsockopt(zmq.RCVHWM, 0)
-        socket.curve_serverkey = self._address.public_key.encode()
-        socket.curve_publickey = self._keys.public.encode()
-        socket.curve_secretkey = self._keys.secret.encode()
-        self._monitor = socket.get_monitor_socket()
-        socket.connect(self._address.endpoint)
-        self._socket = socket
-        self.ready = False
-        now = time.monotonic()
-        self._heard = self._pinged = self._opened = now
-        self._send(self._hello)
-
-    def serve(self) -> None:
-        """Take in what came within a tick, keep the heartbeat. Raises ``AddonError`` to give up."""
-        self._socket.poll(int(TICK_SECONDS * 1000))
-        while self._socket.poll(0):
-            frames = self._socket.recv_multipart(copy=True)
-            self._heard = time.monotonic()
-            self._take_in(frames)
-        self._watch_monitor()
-        self._keep_time()
-
-    def close(self) -> None:
-        """Drop the socket; what was sent still leaves for a moment."""
-        self._drop_socket()
-
-    def submit(self, submission: AnyJob) -> None:
-        assert self._welcome is not None
-        try:
-            header, contents = composed(submission, self._welcome)
-        except AddonError as error:
-            self._end_job(submission.token, JobFailed(submission.token, error.code, error.sentence, error.advice))
-            return
-        self._jobs[submission.token] = submission
-        self._send(header, contents)
-
-    def cancel(self, token: str) -> None:
-        self._cancelled.add(token)
-        if token in self._jobs:
-            self._send({"type": "cancel", "request": "cancel", "token": token})
-
-    def shutdown(self, owner_token: str) -> bool:
-        """Ask the server to stop; whether it stays for others. Raises ``AddonError`` when it says that it stops."""
-        self._shutdown = {"type": "shutdown", "request": "shutdown", "token": owner_token}
-        if self.ready:
-            self._send(self._shutdown)
-        until = time.monotonic() + ANSWER_SECONDS
-        while not self._stays and time.monotonic() < until:
-            self.serve()
-        return self._stays
-
-    def say_bye(self) -> None:
-        """Leave; jobs go on."""
-        self._send({"type": "bye"})
-
-    def _send(self, header: Mapping[str, Any], contents: Sequence[bytes] = ()) -> None:
-        self._socket.send_multipart([messages.header_frame(header), *contents], copy=not contents)
-
-    def _take_in(self, frames: list[bytes]) -> None:
-        header = messages.parse_header(frames[0])
-        kind, token = header["type"], messages.text_of(header, "token")
-        if kind == "ping":
-            answer = {"type": "pong"}
-            self._send({**answer, "request": header["request"]} if "request" in header else answer)
-        elif kind == "welcome":
-            self._welcome_back(header)
-        elif kind == "error":
-            self._take_error(header, token)
-        elif kind == "stays":
-            self._stays = True
-        elif kind == "bye":
-            self._server_leaves(messages.text_of(header, "reason"))
-        elif token in self._jobs:
-            self._take_job_message(kind, token, header, frames[1:])
-
-    def _take_job_message(self, kind: str, token: str, header: dict[str, Any], buffers: list[bytes]) -> None:
-        if kind in ("queued", "progress"):
-            del self._tries[token]
-            self._tell(messages.queued(header) if kind == "queued" else messages.progressed(header))
-        elif kind == "result_follows":
-            self._coming[token] = int(messages.number_of(header, "bytes") or 0)
-            self._tell(Progressed(token, "result", "Receiving the result", 1.0, None))
-        elif kind == "preview":
-            try:
-                self._tell(Previewed(token, decode_preview(header, buffers)))
-            except AddonError:
-                return  # the result is what counts
-        elif kind == "result":
-            try:
-                if header.get("kind") == TRANSFER:
-                    event: Event = Solved(token, decode_expression(header, buffers))
-                else:
-                    event = Arrived(token, decode_result(header, buffers))
-            except AddonError as error:
-                event = JobFailed(token, error.code, error.sentence, error.advice)
-            self._end_job(token, event)
-            if job := messages.text_of(header, "job"):
-                self._send({"type": "forget", "request": "forget", "job": job})
-
-    def _end_job(self, token: str, event: Event) -> None:
-        self._jobs.pop(token, None)
-        self._cancelled.discard(token)
-        self._coming.pop(token, None)
-        del self._tries[token]
-        self._tell(event)
-
-    def _welcome_back(self, header: dict[str, Any]) -> None:
-        before = self._welcome.instance if self._welcome else None
-        welcome = messages.welcomed(header, before)
-        self._welcome, self.ready = welcome, True
-        self._tell(welcome)
-        if self._shutdown is not None:
-            self._send(self._shutdown)
-        for token, job in list(self._jobs.items()):
-            if welcome.same_server:
-                self._send({"type": "fetch", "request": f"fetch {token}", "token": token})
-                if token in self._cancelled:
-                    self.cancel(token)
-            else:
-                sentence = f"The backend stopped during the {job.words.what}, and runs again."
-                self._end_job(token, JobFailed(token, "server_died", sentence, job.words.again))
-
-    def _take_error(self, header: dict[str, Any], token: str) -> None:
-        code = messages.text_of(header, "code")
-        request, _, asked = messages.text_of(header, "request").partition(" ")
-        token = token or asked  # which some servers leave out
-        if code == "version":
-            sentence = f"The backend does not speak version {messages.PROTOCOL} of the protocol."
-            raise AddonError(sentence, "Bring the extension and the backend to the same version.", "version")
-        if code == "hello_first":  # it forgot us
-            self._open_again()
-        elif code in ("malformed", "too_many_connections") and not self.ready:
-            raise AddonError(messages.text_of(header, "sentence"), messages.text_of(header, "advice"), code)
-        elif request == "fetch" and code == "unknown_job" and token in self._jobs:
-            if token in self._cancelled:
-                sentence = f"The {self._jobs[token].words.what} was cancelled."
-                self._end_job(token, JobFailed(token, "cancelled", sentence, ""))
-            else:  # the submit never arrived
-                self.submit(self._jobs[token])
-        elif code == "no_path" and token in self._jobs and self._welcome is not None:
-            # The same user, but not the same files, as out of a container: send the bytes.
-            self._welcome = replace(self._welcome, capabilities=self._welcome.capabilities - {"path"})
-            self.submit(self._jobs[token])
-        elif token in self._jobs and request in ("", "submit", "fetch"):
-            self._end_job(token, messages.job_failed(header, token))
-        elif not token and request == "submit":  # what was sent could not even be read
-            for unread in list(self._jobs):
-                self._end_job(unread, messages.job_failed(header, unread))
-
-    def _server_leaves(self, reason: str) -> None:
-        for token, job in list(self._jobs.items()):
-            sentence = f"The backend stopped ({reason or 'no reason given'}) during the {job.words.what}."
-            self._end_job(token, JobFailed(token, "stopped", sentence, job.words.again))
-        raise AddonError("The backend has stopped.", "It starts again with the next click.", "left")
-
-    def _keep_time(self) -> None:
-        now = time.monotonic()
-        if not self.ready:
-            limit = self._patience.again if self._welcome else self._patience.hello
-            if now - self._opened > limit:
-                raise self._unreachable()
-            return
-        assert self._welcome is not None
-        if now - self._pinged >= self._welcome.ping_seconds:
-            self._pinged = now
-            self._send({"type": "ping"})
-        if now - self._heard > self._welcome.silence_seconds + max(self._coming.values(), default=0) / SLOWEST:
-            self._tell(Lost(f"The backend at {self._address.endpoint} does not answer; trying again."))
-            self._open_again()
-
-    def _open_again(self) -> None:
-        """Another socket; jobs that got no further on the last few are given up."""
-        self._coming.clear()
-        for token, job in list(self._jobs.items()):
-            self._tries[token] += 1
-            if self._tries[token] > RETRIES:
-                sentence = f"The connection to the backend at {self._address.endpoint} breaks again and again."
-                advice = f"Check the network, or try fewer or smaller pictures, or a smaller texture. {job.words.again}"
-                self._end_job(token, JobFailed(token, "breaks", sentence, advice))
-        self.open()
-
-    def _watch_monitor(self) -> None:
-        import zmq
-        from zmq.utils.monitor import recv_monitor_message
-
-        refused = (
-            zmq.EVENT_HANDSHAKE_FAILED_AUTH,
-            zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL,
-            zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL,
-        )
-        while self._monitor.poll(0):
-            event = recv_monitor_message(self._monitor)["event"]
-            if event in refused:
-                self._trouble = "refused"
-            elif event == zmq.EVENT_CLOSED:  # nobody listens: whoever broke the greeting off is gone
-                self._trouble = ""
-            elif event == zmq.EVENT_DISCONNECTED and self.ready:
-                # ZeroMQ connects again by itself, and the server then knows nothing of us.
-                self._tell(Lost("The connection to the backend broke; trying again."))
-                self._open_again()
-                return
-
-    def _unreachable(self) -> AddonError:
-        endpoint = self._address.endpoint
-        if self._trouble == "refused":
-            return AddonError(
-                f"The backend at {endpoint} refused the connection: the keys do not fit.",
-                "Check its public key in the preferences, and add this computer's key to its authorized_clients.",
-                "refused",
-            )
-        return AddonError(
-            f"No backend answers at {endpoint}.",
-            "Check that it runs, that the address and public key are right, and that no firewall is between.",
-            "unreachable",
-        )
-
-    def _drop_socket(self) -> None:
-        if self._socket is not None:
-            self._socket.disable_monitor()
-            self._monitor.close(0)
-            self._socket.close()
-            self._socket = self._monitor = None

@@ -32,16 +32,18 @@ class Place:
     Attributes
     ----------
     scene_uid : ``session_uid`` of the scene. Renaming and undo keep it, a copy gets its own.
-    view_layer : name of the scene's view layer in which the head becomes the active object.
+    view_layer, layer_number : name and number of the scene's view layer in which the head becomes the active object.
     """
 
     scene_uid: int
     view_layer: str
+    layer_number: int
 
     @classmethod
     def shown(cls, context: bpy.types.Context) -> Place:
         """What the context's window shows."""
-        return cls(context.scene.session_uid, context.view_layer.name)
+        layer = context.view_layer.name
+        return cls(context.scene.session_uid, layer, context.scene.view_layers.find(layer))
 
     def scene(self) -> bpy.types.Scene | None:
         """The scene, None when it was deleted."""
@@ -301,7 +303,8 @@ class _Build:
         collection = self.collection()
         if self.new:
             scene.collection.children.link(collection)
-        layer = scene.view_layers.get(self.place.view_layer) or scene.view_layers[0]
+        layers = scene.view_layers
+        layer = layers.get(self.place.view_layer) or layers[min(self.place.layer_number, len(layers) - 1)]  # renamed
         head = self.object_of("head")
         try:
             head.select_set(True, view_layer=layer)

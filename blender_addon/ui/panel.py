@@ -180,21 +180,22 @@ def _draw_photo(layout: bpy.types.UILayout, photo: bpy.types.PropertyGroup) -> N
 
 
 def _draw_missing_backend(layout: bpy.types.UILayout, context: bpy.types.Context, problem: AddonError) -> None:
-    view = installer.view()
+    where = "" if problem.code == "not_enabled" else preferences(context).where
+    view = installer.view() if where == "INSTALLED" else None
     if view is not None and not view.finished:
         box = layout.box()
         draw_wrapped(box, view.sentence)
         box.progress(factor=view.fraction, text=f"{view.fraction:.0%}")
         box.operator("likeness.stop_installation", icon="X")
         return
-    if view is not None and view.error is not None:
+    if view is not None and view.error is not None and problem.code != "folder":
         draw_error(layout, view.error.sentence, view.error.advice)
     else:
         box = layout.box()
         draw_wrapped(box, problem.sentence, icon="INFO")
         if problem.code == "folder":
             draw_wrapped(box, problem.advice, icon="BLANK1")
-    if problem.code in ("no_backend", "version") and preferences(context).where == "INSTALLED":
+    if problem.code in ("no_backend", "version") and where == "INSTALLED":
         text = "Install Backend" if problem.code == "no_backend" else "Update Backend"
         layout.operator("likeness.install_backend", text=text, icon="IMPORT").fresh = False
     layout.operator("preferences.addon_show", text="Preferences", icon="PREFERENCES").module = _module()
@@ -203,7 +204,7 @@ def _draw_missing_backend(layout: bpy.types.UILayout, context: bpy.types.Context
 def _backend_problem(context: bpy.types.Context) -> AddonError | None:
     """Why no backend could be used, or None."""
     try:
-        chosen_backend(context)
+        chosen_backend(context, drawing=True)
     except AddonError as error:
         return error
     return None

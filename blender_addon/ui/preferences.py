@@ -9,15 +9,17 @@ import bpy
 from bpy.props import BoolProperty, EnumProperty, IntProperty, StringProperty
 
 from .. import installer
-from ..backend_process.folder_checks import folder_problem
-from ..backend_process.folders import BackendFolder
+from ..backend_process.folder_checks import FolderState
 from ..backend_process.install import installed_bytes
+from ..backend_process.looks import Looks
 from ..client.keys import is_loopback, remote_address
 from ..errors import AddonError
 from ..identity import PACKAGE, version
 from ..runner import LocalBackend, ServerAddress
+from . import redraw
 from .text import draw_error, draw_wrapped, gigabytes
 
+_programs = Looks(os.path.isfile)
 WHERE = (
     ("INSTALLED", "Installed", "A backend that this extension installs and looks after"),
     ("EXISTING", "Existing", "A backend that is on this computer already"),
@@ -98,9 +100,12 @@ class LikenessPreferences(bpy.types.AddonPreferences):
             layout.operator("likeness.stop_installation", icon="X")
             self._draw_log(layout)
             return
-        folder, used = installer.backend_folder(), installer.folder_in_use()
-        problem, here = folder_problem(folder), folder.installed() is not None
-        self._draw_installed(layout, folder, used)
+        named, used = installer.named_folder(drawing=True), installer.folder_in_use(drawing=True)
+        problem = named.problem
+        if named.answers:
+            self._draw_installed(layout, named, used)
+        else:
+            redraw.soon()
         if problem is not None:
             draw_error(layout, problem.sentence, problem.advice)
         elif view is not None and view.error is not None:
@@ -109,37 +114,36 @@ class LikenessPreferences(bpy.types.AddonPreferences):
         layout.prop(self, "backend_folder", placeholder=str(installer.own_folder().root))
         layout.prop(self, "python")
         row = layout.row()
-        if problem is None and here:
+        if problem is None and named.installed is not None:
             row.operator("likeness.install_backend", text="Repair", icon="FILE_REFRESH").fresh = True
         elif problem is None:
             row.operator("likeness.install_backend", text="Install Backend", icon="IMPORT").fresh = False
-        if folder.holds_something:
+        if named.holds_something:
             row.operator("likeness.remove_backend", text="Remove", icon="TRASH")
         row = layout.row()
         row.operator("likeness.show_log", text="Installation Log", icon="TEXT").which = "INSTALL"
         row.operator("likeness.show_log", text="Backend Log", icon="TEXT").which = "SERVER"
 
-    def _draw_installed(self, layout: bpy.types.UILayout, folder: BackendFolder, used: BackendFolder) -> None:
+    def _draw_installed(self, layout: bpy.types.UILayout, named: FolderState, used: FolderState) -> None:
         """What is installed in the folder in use, and what is left in folders that were entered before."""
-        installed = used.installed()
+        installed = used.installed
         if installed is not None:
             kind = "CUDA" if installed.cuda else "CPU"
             said = f"Backend {installed.version} ({kind}, {installed.python}), {gigabytes(installed.size_bytes)}"
             layout.label(text=said, icon="CHECKMARK")
-            if used.root != folder.root:
-                draw_wrapped(
-                    layout, f"It runs from {used.root} until one is installed in the folder below.", icon="INFO"
-                )
-            if installed.version != version():
-                said = f"The extension is version {version()}: choose {_update_button()} to update."
+            if used.folder != named.folder:
+                said = f"It runs from {used.folder.root} until one is installed in the folder below."
+                draw_wrapped(layout, said, icon="INFO")
+            if installed.version != version() and named.problem is None:
+                said = f"The extension is version {version()}: choose {_update_button(named)} to update."
                 draw_wrapped(layout, said, icon="INFO")
         else:
             cuda = installer.cuda_card()
             layout.label(text="The backend is not installed.", icon="INFO")
             what = "for your NVIDIA card" if cuda else "for the CPU"
             draw_wrapped(layout, f"It will be installed {what} and take about {gigabytes(installed_bytes(cuda))}.")
-        for other in installer.other_folders():
-            if other.root == used.root:
+        for other in (state.folder for state in installer.other_folders(drawing=True)):
+            if other == used.folder:
                 continue
             how = "enter that folder below" if other.entered else "clear the field below"
             draw_wrapped(layout, f"There is another backend in {other.root}. To delete it, {how} and choose Remove.")
@@ -170,8 +174,8 @@ def preferences(context: bpy.types.Context) -> LikenessPreferences:
     return entry.preferences
 
 
-def chosen_backend(context: bpy.types.Context) -> LocalBackend | ServerAddress:
-    """The backend that the preferences name.
+def chosen_backend(context: bpy.types.Context, drawing: bool = False) -> LocalBackend | ServerAddress:
+    """The backend that the preferences name; for ``drawing`` no drive is waited for.
 
     Raises ``AddonError`` with what to do: nothing installed, no program there, no network permission.
     """
@@ -185,10 +189,12 @@ def chosen_backend(context: bpy.types.Context) -> LocalBackend | ServerAddress:
             require_online("reach another machine")
         return address
     log = installer.server_log()
-    log.parent.mkdir(parents=True, exist_ok=True)
     if chosen.where == "EXISTING":
         python = Path(os.path.expanduser(bpy.path.abspath(chosen.existing_python)))
-        if not chosen.existing_python or not python.is_file():
+        found = bool(chosen.existing_python) and _programs.at(python, drawing)
+        if drawing and found is None:
+            redraw.soon()
+        if not found:
             raise AddonError(
                 "The existing backend's Python was not found.",
                 "Enter the program of its environment in the extension's preferences.",
@@ -198,24 +204,27 @@ def chosen_backend(context: bpy.types.Context) -> LocalBackend | ServerAddress:
         return LocalBackend(python, source, arguments, log)
     if installer.running():
         raise AddonError("The backend is being installed or removed.", "Wait for that.", "no_backend")
-    folder = installer.folder_in_use()
-    installed = folder.installed()
+    used = installer.folder_in_use(drawing)
+    if drawing and not used.answers:
+        redraw.soon()
+    folder, installed = used.folder, used.installed
     if installed is None:
-        raise folder_problem(folder) or AddonError(
+        raise used.problem or AddonError(
             "The backend is not installed yet.", "Choose Install Backend in the extension's preferences.", "no_backend"
         )
     if installed.version != version():
-        raise AddonError(
+        named = installer.named_folder(drawing)
+        raise named.problem or AddonError(
             f"The backend has version {installed.version}, the extension {version()}.",
-            f"Choose {_update_button()} in the extension's preferences.",
+            f"Choose {_update_button(named)} in the extension's preferences.",
             "version",
         )
     return LocalBackend(folder.python, folder.source, arguments, log)
 
 
-def _update_button() -> str:
+def _update_button(named: FolderState) -> str:
     """What the button says that brings the backend to the extension's version."""
-    return "Install Backend" if installer.backend_folder().installed() is None else "Repair"
+    return "Install Backend" if named.installed is None else "Repair"
 
 
 def require_online(why: str) -> None:

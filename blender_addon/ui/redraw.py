@@ -25,6 +25,12 @@ def everything() -> None:
     status_bar()
 
 
+def soon() -> None:
+    """Draw all of that once more in a moment: what is drawn now is not known to the end."""
+    if not bpy.app.background and not bpy.app.timers.is_registered(everything):
+        bpy.app.timers.register(everything, first_interval=0.5)
+
+
 def status_bar() -> None:
     """Draw the status bar; there is no other way to have it drawn than to set the (empty) text of the workspace."""
     for window in bpy.context.window_manager.windows:

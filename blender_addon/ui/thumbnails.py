@@ -7,6 +7,10 @@ import os
 import bpy
 import bpy.utils.previews
 
+from ..backend_process.looks import Looks
+from . import redraw
+
+_files = Looks(os.path.isfile)
 _photos: bpy.utils.previews.ImagePreviewCollection | None = None
 
 
@@ -17,7 +21,10 @@ def photo_icon(path: str) -> int:
     known = _photos.get(path)
     if known is None:
         absolute = bpy.path.abspath(path)
-        if not os.path.isfile(absolute):
+        found = _files.at(absolute, drawing=True)
+        if found is None:
+            redraw.soon()
+        if not found:
             return 0
         known = _photos.load(path, absolute, "IMAGE")
     return known.icon_id

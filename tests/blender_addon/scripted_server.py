@@ -25,7 +25,7 @@ class ScriptedServer:
     """ROUTER with CURVE on loopback.
 
     ``on_submit(server, peer, header, photos)`` decides what happens to a job; what ``on_cancel(server, peer, header)``
-    does comes before the job's ``cancelled``. ``on_shutdown(server, peer, header)`` answers ``shutdown``.
+    does comes before the job's ``cancelled``.
     """
 
     def __init__(self, on_submit: Callable[[ScriptedServer, bytes, Header, list[bytes]], None] | None = None) -> None:
@@ -37,9 +37,6 @@ class ScriptedServer:
         self.welcome: Header = {}
         self.on_submit = on_submit or (lambda server, peer, header, photos: None)
         self.on_cancel: Callable[[ScriptedServer, bytes, Header], None] = lambda server, peer, header: None
-        self.on_shutdown: Callable[[ScriptedServer, bytes, Header], None] = lambda server, peer, header: server.send(
-            peer, {"type": "bye", "reason": "shutdown"}
-        )
         self.public_key, secret = (key.decode() for key in zmq.curve_keypair())
         self._context = zmq.Context()
         self._socket = self._context.socket(zmq.ROUTER)
@@ -91,7 +88,7 @@ class ScriptedServer:
             self.photos.append(buffers)
             self.on_submit(self, peer, header, buffers)
         elif kind == "shutdown":
-            self.on_shutdown(self, peer, header)
+            self.send(peer, {"type": "bye", "reason": "shutdown"})
         elif kind == "cancel":
             self.on_cancel(self, peer, header)
             said = {"code": "cancelled", "sentence": "The reconstruction was cancelled.", "advice": ""}

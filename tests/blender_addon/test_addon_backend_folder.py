@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
-from unittest.mock import MagicMock
 
 import pytest
+from backend_folders import drawn, entered, fill, name_folder, names
 
-from blender_addon.backend_process import folder_checks, install
+from blender_addon.backend_process import folder_checks, folders, install
 from blender_addon.backend_process.folder_checks import folder_problem
-from blender_addon.backend_process.folders import BackendFolder, Installed, entered_folder
+from blender_addon.backend_process.folders import BackendFolder, entered_folder
 from blender_addon.backend_process.install import Installation, InstallPlan, Removal
 from blender_addon.backend_process.known_folders import remember, remembered
 from blender_addon.errors import AddonError
-from blender_addon.identity import version
 
 
 def ended(run: Installation) -> Installation:
@@ -29,24 +27,6 @@ def ended(run: Installation) -> Installation:
 def attempt(folder: BackendFolder) -> AddonError:
     """Why an installation stops that would get no further than to look for the backend's source."""
     return ended(Installation(folder, InstallPlan(Path("no backend.zip"), sys.executable))).view.error
-
-
-def entered(path: Path) -> BackendFolder:
-    return BackendFolder(path, str(path))
-
-
-def fill(folder: BackendFolder, of_version: str = "") -> BackendFolder:
-    """Something that counts as installed."""
-    for path in (folder.python, folder.source / "backend" / "__init__.py"):
-        path.parent.mkdir(parents=True)
-        path.write_text("")
-    folder.make()
-    folder.mark_installed(Installed(of_version or version(), "Python 3.12.1", "2", False, 2_200_000_000))
-    return folder
-
-
-def names(folder: Path) -> list[str]:
-    return sorted(path.name for path in folder.iterdir())
 
 
 @pytest.fixture(autouse=True)
@@ -80,6 +60,19 @@ def test_a_folder_that_cannot_be_written_to_is_refused(tmp_path: Path) -> None:
     error = attempt(entered(tmp_path / "file" / "likeness"))
     assert error.code == "folder" and "cannot be written to (Not a directory)" in error.sentence
     assert "Backend Folder" in error.advice
+
+
+def test_a_folder_that_cannot_be_listed_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What it holds is not known: it may be anybody's."""
+
+    def refuse(path: Path) -> list[str]:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(folders.os, "listdir", refuse)
+    error = attempt(entered(tmp_path))
+    monkeypatch.undo()
+    assert error.code == "folder" and "cannot be read (Permission denied)" in error.sentence
+    assert names(tmp_path) == []
 
 
 def test_a_folder_with_files_of_somebody_else_is_refused_and_left_as_it_is(tmp_path: Path) -> None:
@@ -124,41 +117,6 @@ def test_known_folders(tmp_path: Path) -> None:
     assert remembered(note) == [tmp_path / "a", tmp_path / "b"]
     note.write_text("[3")
     assert remembered(note) == []
-
-
-@pytest.fixture
-def own(tmp_path: Path) -> BackendFolder:
-    return BackendFolder(tmp_path / "own")
-
-
-@pytest.fixture
-def bpy(own: BackendFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
-    """Blender with the extension enabled, whose own folder is ``own``."""
-    bpy = pytest.importorskip("bpy")
-    import addon_utils
-
-    from blender_addon import installer
-
-    monkeypatch.setenv("LIKENESS_CONFIG_DIR", str(tmp_path / "config"))
-    monkeypatch.setattr(installer, "own_folder", lambda: own)
-    monkeypatch.setattr(installer, "cuda_card", lambda: False)
-    bpy.ops.wm.read_factory_settings(use_empty=True)
-    addon_utils.enable("blender_addon", default_set=True)
-    yield bpy
-    addon_utils.disable("blender_addon", default_set=True)
-
-
-def name_folder(bpy: ModuleType, text: Path | str) -> None:
-    bpy.context.preferences.addons["blender_addon"].preferences.backend_folder = str(text)
-
-
-def drawn(bpy: ModuleType) -> tuple[str, list[str]]:
-    """What the preferences say, and the texts of their buttons, wherever lines are broken."""
-    layout = MagicMock()
-    bpy.context.preferences.addons["blender_addon"].preferences._draw_own(layout)
-    calls = layout.mock_calls
-    said = "".join(call.kwargs["text"].replace(" ", "") for call in calls if call[0].endswith("label"))
-    return said, [call.kwargs.get("text", "") for call in calls if call[0].endswith("operator")]
 
 
 @pytest.mark.blender
@@ -271,6 +229,6 @@ def test_folders_that_were_named_before_are_remembered(bpy: ModuleType, own: Bac
     assert installer.view().error.code == "no_source"
     name_folder(bpy, tmp_path / "third")
     assert installer.view() is None  # that was about another folder
-    assert [folder.root.name for folder in installer.other_folders()] == ["second", "first"]
-    assert installer.folder_in_use().root.name == "second"
+    assert [state.folder.root.name for state in installer.other_folders()] == ["second", "first"]
+    assert installer.folder_in_use().folder.root.name == "second"
     assert f"in{tmp_path / 'first'}.Todeleteit,enterthatfolder" in drawn(bpy)[0]

@@ -12,7 +12,8 @@ import pytest
 import zmq
 from scripted_server import Header, ScriptedServer, progress
 
-from blender_addon.client.connection import RETRIES, Connection, Patience
+from blender_addon.client.connection import Connection
+from blender_addon.client.conversation import RETRIES, Patience
 from blender_addon.client.events import Event, GaveUp, JobFailed, Lost, Progressed, Queued, Welcomed
 from blender_addon.client.keys import KeyPair, ServerAddress
 from blender_addon.client.photo_files import unique_labels

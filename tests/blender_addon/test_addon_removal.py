@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 from unittest.mock import MagicMock
@@ -69,6 +68,24 @@ def test_nothing_is_deleted_before_the_server_has_ended(folder: BackendFolder) -
     assert removal.view.error is None
 
 
+def test_a_removal_that_is_stopped_while_it_waits_deletes_nothing(folder: BackendFolder) -> None:
+    waiting, ended = threading.Event(), threading.Event()
+
+    def end_server() -> None:
+        waiting.set()
+        assert ended.wait(10)
+
+    removal = Removal(folder, end_server)
+    removal.start()
+    assert waiting.wait(10)
+    removal.stop()
+    ended.set()
+    removal.join(10)
+    error = removal.view.error
+    assert error.code == "cancelled" and "removal" in error.sentence and "Nothing was deleted" in error.advice
+    assert folder.installed() is not None
+
+
 def test_a_server_that_does_not_end_keeps_its_installation(folder: BackendFolder, tmp_path: Path) -> None:
     def end_server() -> None:
         raise in_use()
@@ -123,6 +140,7 @@ class Server:
     """A running backend that is asked to end, and does not hurry."""
 
     exit_code: int | None = None
+    address = None
 
     def __init__(self, folder: BackendFolder) -> None:
         self._folder = folder
@@ -134,20 +152,9 @@ class Server:
 
 
 @pytest.fixture
-def bpy(folder: BackendFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
-    """Blender with the extension enabled, its backend in ``folder``."""
-    bpy = pytest.importorskip("bpy")
-    import addon_utils
-
-    from blender_addon import installer
-
-    monkeypatch.setenv("LIKENESS_CONFIG_DIR", str(tmp_path / "config"))
-    monkeypatch.setattr(installer, "own_folder", lambda: folder)
-    monkeypatch.setattr(installer, "cuda_card", lambda: False)
-    bpy.ops.wm.read_factory_settings(use_empty=True)
-    addon_utils.enable("blender_addon", default_set=True)
-    yield bpy
-    addon_utils.disable("blender_addon", default_set=True)
+def own(folder: BackendFolder) -> BackendFolder:
+    """The extension's own folder is ``folder``."""
+    return folder
 
 
 def offered() -> set[str]:

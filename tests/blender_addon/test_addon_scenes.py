@@ -92,6 +92,23 @@ def test_a_head_goes_into_the_scene_and_view_layer_that_it_was_asked_for_in(back
     assert asked.view_layers[0].objects.active is None
 
 
+@pytest.mark.parametrize("number", [0, 1])
+def test_a_head_follows_a_view_layer_that_is_renamed(backend: Backend, number: int) -> None:
+    asked = bpy.context.scene
+    asked.view_layers.new("Second")
+    bpy.context.window.view_layer = layer = asked.view_layers[number]
+
+    def rename_layer() -> None:
+        layer.name = "Renamed"
+        bpy.context.window.view_layer = asked.view_layers[1 - number]
+
+    backend.meanwhile = rename_layer
+    assert bpy.ops.likeness.reconstruct() == {"FINISHED"}
+    (collection,) = tags.head_collections()
+    assert layer.objects.active == tags.part_object(collection, "head")
+    assert asked.view_layers[1 - number].objects.active is None
+
+
 def test_a_head_whose_scene_is_gone_goes_into_the_one_that_is_shown(backend: Backend) -> None:
     asked = bpy.context.scene
 

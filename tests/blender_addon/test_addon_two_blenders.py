@@ -15,7 +15,7 @@ from runner_steps import alive, ended, runs, until
 
 from blender_addon import runner as runner_module
 from blender_addon.backend_process.server_lock import server_runs, wait_for_end
-from blender_addon.client import connection
+from blender_addon.client import conversation
 from blender_addon.client.submissions import PhotoFile, Transfer
 from blender_addon.errors import AddonError
 from blender_addon.runner import LocalBackend, Phase, Runner
@@ -158,7 +158,7 @@ def test_a_guest_that_leaves_takes_its_job_with_it(blender: NewBlender, backend:
 def test_a_server_that_does_not_answer_is_killed(
     blender: NewBlender, backend: LocalBackend, config: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(connection, "ANSWER_SECONDS", 0.3)
+    monkeypatch.setattr(conversation, "ANSWER_SECONDS", 0.3)
     first, second = blender(), blender()
     for number, runner in enumerate((first, second)):
         runner.begin(job(f"t{number}", b"clip"), backend)
@@ -167,6 +167,51 @@ def test_a_server_that_does_not_answer_is_killed(
     os.kill(server, signal.SIGSTOP)
     first.stop(wait=True)
     assert not alive(server) and not server_runs(config)
+
+
+def test_an_owner_whose_connection_is_lost_asks_all_the_same(
+    blender: NewBlender, backend: LocalBackend, config: Path
+) -> None:
+    first, second = blender(), blender()
+    first.begin(job("t1", b"clip"), backend)
+    solves(first)
+    server = first.process.pid
+    second.begin(job("t2", b"clip"), backend)
+    solves(second)
+    first._drop_connection()  # as when it gave up
+    first.stop(wait=True)
+    assert alive(server)
+    second.begin(job("t3", b"clip"), backend)
+    solves(second)
+    assert second.process is None
+    second.stop()
+    wait_for_end(config)
+
+
+def test_whoever_waits_waits_for_an_end_that_was_under_way(
+    blender: NewBlender, backend: LocalBackend, config: Path
+) -> None:
+    """Install stops the backend and does not wait; then the extension is disabled, and enabled again."""
+    first = blender()
+    first.begin(job("t1", b"clip"), backend)
+    solves(first)
+    server = first.process.pid
+    first.stop()
+    first.stop(wait=True)
+    assert not alive(server) and not server_runs(config)
+
+
+def test_where_a_backend_runs(blender: NewBlender, backend: LocalBackend, tmp_path: Path) -> None:
+    first, guest = blender(), blender()
+    elsewhere, alias = tmp_path / "elsewhere", tmp_path / "alias"
+    elsewhere.mkdir()
+    alias.symlink_to(backend.source.parent)
+    assert not first.runs_outside(elsewhere)  # who knows
+    for number, runner in enumerate((first, guest)):
+        runner.begin(job(f"t{number}", b"clip"), backend)
+        solves(runner)
+    assert first.runs_outside(elsewhere) and not guest.runs_outside(elsewhere)
+    assert not first.runs_outside(backend.source) and not first.runs_outside(alias)
 
 
 def test_what_others_use_is_not_replaced(

@@ -6,6 +6,8 @@ import io
 import os
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -13,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from backend.errors import LikenessError
+from backend.service import discovery
 from backend.service.discovery import ServerLock, ServerState, process_runs, read_state, remove_state, write_state
 from backend.service.explain import explain
 from backend.service.frames import BrokenFramesError, read_frames, write_frames
@@ -101,12 +104,27 @@ def test_the_state_file(tmp_path: Path) -> None:
     assert read_state(tmp_path) is None
 
 
-def test_the_lock(tmp_path: Path) -> None:
+def test_the_lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(discovery, "LOCK_SECONDS", 0.1)
     lock = ServerLock(tmp_path)
     with pytest.raises(LikenessError, match="runs already"):
         ServerLock(tmp_path)
     lock.release()
     ServerLock(tmp_path).release()
+
+
+def test_a_lock_is_waited_for_where_no_server_says_that_it_runs(tmp_path: Path) -> None:
+    """It is held by one that is just ending, or that somebody looks for."""
+    lock = ServerLock(tmp_path)
+    threading.Timer(0.2, lock.release).start()
+    ServerLock(tmp_path).release()
+    lock = ServerLock(tmp_path)
+    write_state(tmp_path, ServerState("tcp://127.0.0.1:5", "k" * 40, os.getpid(), "a" * 32))
+    start = time.monotonic()
+    with pytest.raises(LikenessError, match=f"process {os.getpid()}"):
+        ServerLock(tmp_path)
+    assert time.monotonic() - start < discovery.LOCK_SECONDS / 2
+    lock.release()
 
 
 def test_whether_a_process_runs() -> None:

@@ -13,7 +13,8 @@ from service_client import ServerProcess
 from slow_link import Link
 
 from backend.rig.arkit import ARKIT_NAMES
-from blender_addon.client.connection import Connection, Patience
+from blender_addon.client.connection import Connection
+from blender_addon.client.conversation import Patience
 from blender_addon.client.events import (
     Arrived,
     Event,
