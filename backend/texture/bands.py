@@ -36,7 +36,7 @@ _CONSENSUS_SCALE = 0.25  # log units
 _CONSISTENT = 0.30  # log units: a photo that differs by more shows something else there
 _FEATURES_CONSISTENT = 0.45  # the same for eyes, brows and lips, which move
 _MOVED_LESS = 0.85  # by which skin that an expression moves counts less
-_EXPRESSIONS_FOLDS = 0.6
+_EXPRESSIONS_FOLDS = 0.45
 """Of what is dark where an expression has moved the skin in all photos, so much is taken for its folds if there is one
 photo; of several, whose expressions differ, the less the more they are."""
 _HAIR_CONSISTENT = 1.0  # and for the hair line, which is never sharp

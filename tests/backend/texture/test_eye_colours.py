@@ -122,6 +122,12 @@ def test_medium_sized_irises_are_between_what_they_show_and_what_is_likely() -> 
     assert max(steps) < 0.8  # no jump from one size to the next
 
 
+def test_lids_of_eyes_that_are_all_but_shut_are_no_irises() -> None:
+    """Laughing eyes of a man with brown ones: lids lay where his irises were looked for, and he had blue ones."""
+    assert iris_sample(_small_photo(np.array([0.6, 0.45, 0.38]), 5.0), np.ones(3)) is None
+    assert iris_sample(_small_photo(np.array([0.15, 0.165, 0.165]), 5.0), np.ones(3)) is not None
+
+
 def test_one_small_photo_says_less_than_five() -> None:
     sample = iris_sample(_small_photo(BLUE, 3.7), np.ones(3))
     assert sample is not None

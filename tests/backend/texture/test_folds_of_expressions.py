@@ -1,4 +1,4 @@
-"""A smile's folds in the only photo: half of them stay out of the texture, which is that of a face at rest."""
+"""A smile's folds in the only photo: nearly half of them stay out of the texture, which is that of a face at rest."""
 
 from __future__ import annotations
 
