@@ -40,7 +40,7 @@ _STRAND_RANGE = 0.30  # log units by which the smooth colour of hair in coarse p
 _MUCH_HAIR = 60.0  # vertices of seen hair that count as much as the colour of the photos' hair as a whole
 _BEARD_LENGTH = 0.012
 _BEARD_RANGE = 0.9  # log units by which a made-up beard may follow the seen one beside it
-_BRISTLE_QUANTILE = 0.3
+_BRISTLE_QUANTILE, _FEW_BRISTLES = 0.3, 5.0  # the second: summed weight of vertices
 _DARKEST = 0.003  # linear light
 _LIT = 0.65  # quantile of seen skin's brightness that counts as lit
 _BETWEEN_HAIRS = 0.10  # log units by which a beard is darker than its smooth colour
@@ -191,8 +191,12 @@ def make_up(
     low = surface.regions["chin"][:count] > 0.5
     if shown.sum() >= 30 and (shown & low).sum() >= 10:  # a moustache ends where it ends
         share = _beard(surface, operators, bearded, looked, positions)
+        sure_beard = smoothstep(0.4, 0.8, bearded) * looked * (0.1 + weight)
         bristles, labelled = _bristles(surface, atlas, photos, agreement)
-        sure_beard = smoothstep(0.4, 0.8, bearded) * looked * (0.1 + weight) * labelled
+        if (labelled * sure_beard).sum() > _FEW_BRISTLES:
+            sure_beard = sure_beard * labelled
+        else:  # known by its darkness alone
+            bristles = own
         typical = _dark_typical(bristles, sure_beard * operators.mass)
         colour = smooth_field(operators, bristles, sure_beard, _BEARD_LENGTH, typical, 0.02)
         colour = _near(colour, typical, _BEARD_RANGE)
@@ -303,7 +307,7 @@ def _bristles(
     """(C, 3) log albedo of what the photos label as beard around each vertex, the skin beside it left out, and (C,) in
     [0, 1] how much of it they show. Colour comes from the photos that have any."""
     grey_only = all(photo.samples.colourless for photo in photos)
-    total = np.full(len(atlas.texel), 1e-6)
+    total = np.zeros(len(atlas.texel))
     summed = np.zeros((len(atlas.texel), 3))
     for photo, field in zip(photos, agreement.log_fields, strict=True):
         if photo.samples.colourless and not grey_only:
@@ -312,7 +316,7 @@ def _bristles(
         weight = photo.samples.trust * photo.shown * labelled
         summed += weight[:, None] * (np.log(np.maximum(photo.unwrap.linear, _DARKEST)) - atlas.sample(field))
         total += weight
-    mean, weight = surface.at_cage(atlas, summed / total[:, None], total)
+    mean, weight = surface.at_cage(atlas, summed / np.maximum(total, 1e-9)[:, None], total)
     return mean, np.clip(2.0 * weight / usual_weight(weight), 0.0, 1.0)
 
 
