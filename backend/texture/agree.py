@@ -22,7 +22,7 @@ from backend.texture.hat_shade import shade_below_hats
 from backend.texture.surface import HeadSurface, usual_weight
 from backend.texture.surface_field import SurfaceOperators, robust_consensus, smooth_field, weighted_median
 from backend.texture.survey import SurveyedPhoto, plain_skin
-from backend.texture.unwrap import SHARP
+from backend.texture.unwrap import DARKEST, SHARP
 
 LIGHT_LENGTH = 0.004  # metres: light is divided out down to this; finer shade is the look of folds
 _DIFFERENCE_LENGTH = 0.020  # metres: a photo may differ from the others over this
@@ -35,7 +35,6 @@ _COARSE_COLOUR = 0.4  # of it where no photo is sharp: small pictures store one 
 _FEATURE_COLOUR = 0.3  # the same for lips and hair
 SKIN_RANGE = 0.45  # log units by which skin is brighter than its mean, on the bridge of a nose, say
 _ROUNDS = 4
-_DARKEST = 0.003
 
 
 @dataclass(frozen=True)
@@ -79,7 +78,7 @@ def agree(
     lights, delit = [], []
     for index, photo in enumerate(photos):
         lights.append(smooth_light(operators, photo.samples.transfer, base.lights[index]))  # (C, 3)
-        brightness = np.log(np.maximum(photo.unwrap.linear, _DARKEST))
+        brightness = np.log(np.maximum(photo.unwrap.linear, DARKEST))
         own = brightness - atlas.sample(surface.lifted(lights[-1]))  # (P, 3)
         delit.append(np.repeat(own.mean(1, keepdims=True), 3, axis=1) if photo.samples.stained else own)
     grey = np.array([photo.samples.colourless for photo in photos])

@@ -28,7 +28,7 @@ from backend.texture.surface import HeadSurface, TextureSpace
 from backend.texture.surface_field import robust_consensus
 from backend.texture.survey import SurveyedPhoto
 from backend.texture.unseen import MadeUp, made_up_skin
-from backend.texture.unwrap import photo_at_scale, sample_linear
+from backend.texture.unwrap import DARKEST, photo_at_scale, sample_linear
 
 _MIDDLE = 0.0008  # metres: finer than this is the best photo's alone
 _CONSENSUS_SIZE = 512
@@ -194,7 +194,7 @@ def _light_hair(photo: SurveyedPhoto, field: np.ndarray, log_base: np.ndarray, l
         shown = hair & (weight > 0.3)
         if shown.sum() < 50:
             continue
-        brightness = np.log(np.maximum(photo.unwrap.linear[shown], 3e-3)) - field[shown] - ground[shown]
+        brightness = np.log(np.maximum(photo.unwrap.linear[shown], DARKEST)) - field[shown] - ground[shown]
         light[hair] = smoothstep(-0.25, -0.10, np.percentile(brightness.mean(1), percentile))
     return light
 

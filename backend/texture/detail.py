@@ -5,12 +5,13 @@ from __future__ import annotations
 import numpy as np
 from numba import njit, prange
 
+from backend.texture.unwrap import DARKEST
+
 _BRIGHT_KNEE = 0.15  # log units above bright skin: brighter is a highlight's rest,
 _BRIGHT_SLOPE = 0.35  # and rises only this steeply
 _HIGHLIGHT_STRENGTH = 0.85  # share of what looks like a highlight that is taken out
 _MONOCHROME_DETAIL = (0.86, 1.03, 1.12)  # skin's contrast per channel, of a grey photo's
 _DARK_GREY = 0.5  # share of its own colour that dark detail loses
-_DARKEST = 0.003
 
 
 def photo_detail(
@@ -73,9 +74,9 @@ def without_highlight(red, green, blue, base_red, base_green, base_blue):
 @njit(cache=True, parallel=True)
 def _details(linear, log_field, log_base, log_skin, colour_range, hair, monochrome, out):
     for i in prange(len(linear)):
-        red = np.log(max(linear[i, 0], _DARKEST)) - log_field[i, 0] - log_base[i, 0]
-        green = np.log(max(linear[i, 1], _DARKEST)) - log_field[i, 1] - log_base[i, 1]
-        blue = np.log(max(linear[i, 2], _DARKEST)) - log_field[i, 2] - log_base[i, 2]
+        red = np.log(max(linear[i, 0], DARKEST)) - log_field[i, 0] - log_base[i, 0]
+        green = np.log(max(linear[i, 1], DARKEST)) - log_field[i, 1] - log_base[i, 1]
+        blue = np.log(max(linear[i, 2], DARKEST)) - log_field[i, 2] - log_base[i, 2]
         if monochrome:
             grey = (red + green + blue) / 3.0
             red, green, blue = (

@@ -12,6 +12,7 @@ from backend.geometry.smoothstep import smoothstep
 from backend.photos.collection import FaceClass, PhotoFace
 from backend.rendering.color import LUMINANCE, linear_from_srgb
 from backend.texture.eyes import SCLERA
+from backend.texture.surface_field import weighted_median, weighted_quantile
 from backend.texture.survey import SurveyedPhoto
 
 _IN_SOCKET = 0.7  # of the light reaches the iris under lid and lashes
@@ -19,6 +20,7 @@ _WHITE_IN_SOCKET = 0.87  # the same for the white where it is brightest, beside 
 _WHITE_RANGE = (0.26, 0.50)  # the eyes' white, mean over channels
 _LEAST_SHADED = 0.75  # quantile over photos
 _EYE_REACH = 3.5  # iris radii
+_FEWEST_BESIDE, _FEWEST_WHITE = 6, 20  # pixels of the white to compare an iris with, and to tell its colour
 _AROUND = (1.0, 2.2)  # iris radii: what the chroma of a small picture mixes with the iris
 _BRIGHTEST_IRIS = 0.15
 _IRIS_FAMILY = np.array(  # linear light: very dark brown, brown, hazel, green, grey, blue
@@ -98,11 +100,14 @@ class _Eye:
         """(N,) from the iris's centre, in radii."""
         return np.hypot(self.place[:, 0], self.place[:, 1])
 
-    @property
-    def white(self) -> np.ndarray:
-        """(n, 3) linear light of the eye's white, by rising luminance."""
+    def white(self, fewest: int) -> tuple[np.ndarray, int] | None:
+        """(3,) linear light of the eye's white, and how many pixels show it; None where less than ``fewest`` do."""
         white = self.linear[(self.distance > 1.15) & (self.labels == FaceClass.EYES)]
-        return white[np.argsort(white @ LUMINANCE)]
+        count = len(white)
+        if count < fewest:
+            return None
+        rising = white[np.argsort(white @ LUMINANCE)]  # lids' rims and corners are dark, wet lines bright
+        return rising[count * 6 // 10 : count * 9 // 10].mean(axis=0), count
 
 
 def find_eyes(photos: Sequence[SurveyedPhoto], tone: np.ndarray) -> EyeColours:
@@ -159,10 +164,8 @@ def iris_sample(face: PhotoFace, shading: np.ndarray) -> IrisSample | None:
         around = eye.linear[(eye.distance > _AROUND[0]) & (eye.distance < _AROUND[1])].mean(axis=0)
         if _warmth(around / np.maximum(shading, 1e-3)) < _TINTED:
             continue
-        white = eye.white
-        if len(white) >= 6:
-            bright = white[len(white) * 6 // 10 : max(len(white) * 9 // 10, len(white) * 6 // 10 + 1)].mean(axis=0)
-            ratio = np.log(max(colour @ LUMINANCE, 1e-3) / max(bright @ LUMINANCE, 1e-3))
+        if (white := eye.white(_FEWEST_BESIDE)) is not None:
+            ratio = np.log(max(colour @ LUMINANCE, 1e-3) / max(white[0] @ LUMINANCE, 1e-3))
             if ratio > _LIDS:
                 continue
             against.append(ratio)
@@ -193,11 +196,9 @@ def white_sample(face: PhotoFace, shading: np.ndarray) -> WhiteSample | None:
     """The eyes' white that one photo shows, as ``iris_sample`` gives the irises."""
     found, areas = [], []
     for eye in _eyes_of(face):
-        white = eye.white
-        if len(white) < 20:
-            continue
-        found.append(white[len(white) * 6 // 10 : len(white) * 9 // 10].mean(axis=0))  # lids' rims and corners are
-        areas.append(len(white))  # dark, wet lines bright
+        if (white := eye.white(_FEWEST_WHITE)) is not None:
+            found.append(white[0])
+            areas.append(white[1])
     if not found:
         return None
     colour = np.average(found, axis=0, weights=areas) / np.maximum(_WHITE_IN_SOCKET * shading, 1e-3)
@@ -213,9 +214,7 @@ def white_colour(samples: Sequence[WhiteSample]) -> np.ndarray:
         return SCLERA.copy()
     colours = np.log(np.clip(np.array([sample.colour for sample in samples]), 0.02, 1.0))  # (n, 3)
     weights = np.array([sample.confidence for sample in samples])
-    order = np.argsort(colours.mean(1), kind="stable")
-    cumulative = np.cumsum(weights[order])
-    level = float(colours[order, :].mean(1)[np.searchsorted(cumulative, _LEAST_SHADED * cumulative[-1])])
+    level = float(weighted_quantile(colours.mean(1, keepdims=True), weights, _LEAST_SHADED)[0])
     hue = np.average(colours - colours.mean(1, keepdims=True), axis=0, weights=weights)
     own = np.log(SCLERA)
     level = float(np.clip(level, *np.log(_WHITE_RANGE)))
@@ -242,11 +241,7 @@ def _log_measured(samples: Sequence[IrisSample]) -> np.ndarray:
     weights = np.array([sample.confidence for sample in samples]) * np.exp(-3.0 * too_bright)
     if weights.max() < 0.03:
         return np.log(DEFAULT_IRIS)
-    median = np.empty(3)
-    for channel in range(3):
-        order = np.argsort(colours[:, channel], kind="stable")
-        cumulative = np.cumsum(weights[order])
-        median[channel] = colours[order, channel][np.searchsorted(cumulative, cumulative[-1] / 2)]
+    median = weighted_median(colours, weights)
     family = np.log(_IRIS_FAMILY)
     fine = np.concatenate([a + np.linspace(0, 1, 17)[:, None] * (b - a) for a, b in pairwise(family)])
     chroma = np.array([[1.0, -1.0, 0.0], [0.5, 0.5, -1.0]])

@@ -11,7 +11,7 @@ from backend.photos.collection import FaceClass
 from backend.texture.atlas import SurfaceAtlas
 from backend.texture.surface import HeadSurface
 from backend.texture.surface_field import SurfaceOperators, smooth_field
-from backend.texture.survey import SurveyedPhoto
+from backend.texture.survey import SurveyedPhoto, trusted_share
 from backend.texture.unwrap import SEEN
 
 _SCALP, _HAT = 0.02, 0.1  # prior of hair where hats are; share of what is seen there that something covers
@@ -38,16 +38,15 @@ def shade_below_hats(
     weight : (C,) in [0, 1], how well bare skin is seen.
     """
     covered = np.zeros(len(atlas.texel), np.float32)
-    trust = hatted = 0.0
+    hatted = []
     on_scalp = atlas.sample(surface.regions["scalp"][:, None])[:, 0] > _SCALP
     for photo in photos:
         seen = on_scalp & (photo.unwrap.seen > SEEN)
         hat = seen & (photo.unwrap.labels == FaceClass.OCCLUDER)
-        trust += photo.samples.trust
-        if hat.sum() > _HAT * max(int(seen.sum()), 1):
-            hatted += photo.samples.trust
+        hatted.append(hat.sum() > _HAT * max(int(seen.sum()), 1))
+        if hatted[-1]:
             covered = np.maximum(covered, hat)
-    often = float(smoothstep(*_MOST_PHOTOS, hatted / max(trust, 1e-9)))
+    often = float(smoothstep(*_MOST_PHOTOS, trusted_share(photos, hatted)))
     if often == 0.0:
         return np.zeros_like(log_albedo)
     hats = surface.at_cage(atlas, covered[:, None], np.ones(len(covered), np.float32))[0]

@@ -16,7 +16,7 @@ from backend.texture.atlas import SurfaceAtlas
 from backend.texture.blend import channel_mean
 from backend.texture.soft_masks import grown, labelled_share
 from backend.texture.surface import HeadSurface
-from backend.texture.survey import SurveyedPhoto
+from backend.texture.survey import SurveyedPhoto, trusted_share
 from backend.texture.unwrap import SEEN
 
 _BESIDE_HAIR = 120.0  # of the survey's side: how far beside the hair roots may lie
@@ -94,8 +94,7 @@ def arms_of_glasses(
     """
     least = _GLASSES * density**2
     worn = [((p.unwrap.labels == FaceClass.GLASSES) & (p.unwrap.seen > SEEN)).sum() > least for p in photos]
-    trust = np.array([photo.samples.trust for photo in photos])
-    often = float(smoothstep(*_WEARS, (trust * worn).sum() / max(trust.sum(), 1e-9)))
+    often = float(smoothstep(*_WEARS, trusted_share(photos, worn)))
     if often == 0.0:
         return np.zeros(blended.shape[:2], np.float32)
     lids = positions[np.maximum(surface.regions["lids_left"], surface.regions["lids_right"]) > 0.5]

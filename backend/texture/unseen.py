@@ -23,7 +23,7 @@ from backend.texture.noise import fractal_noise, gradient_noise
 from backend.texture.surface import HeadSurface, usual_weight
 from backend.texture.surface_field import SurfaceOperators, smooth_field, weighted_median, weighted_quantile
 from backend.texture.survey import SurveyedPhoto, plain_skin
-from backend.texture.unwrap import SHARP
+from backend.texture.unwrap import DARKEST, SHARP
 
 FADE = 0.007  # metres inside the border of what photos show
 _HOLE = 6e-4  # m²: unseen spots smaller than this have no border of their own (nostrils, specks, closed eyes)
@@ -41,7 +41,6 @@ _MUCH_HAIR = 60.0  # vertices of seen hair that count as much as the colour of t
 _BEARD_LENGTH = 0.012
 _BEARD_RANGE = 0.9  # log units by which a made-up beard may follow the seen one beside it
 _BRISTLE_QUANTILE, _FEW_BRISTLES = 0.3, 5.0  # the second: summed weight of vertices
-_DARKEST = 0.003  # linear light
 _LIT = 0.65  # quantile of seen skin's brightness that counts as lit
 _BETWEEN_HAIRS = 0.10  # log units by which a beard is darker than its smooth colour
 _ASYMMETRY = 0.3  # share of what differs left and right that made-up skin keeps
@@ -314,7 +313,7 @@ def _bristles(
             continue
         labelled = (photo.unwrap.labels == FaceClass.FACIAL_HAIR) * np.maximum(photo.unwrap.cosine, 0.0) ** 2
         weight = photo.samples.trust * photo.shown * labelled
-        summed += weight[:, None] * (np.log(np.maximum(photo.unwrap.linear, _DARKEST)) - atlas.sample(field))
+        summed += weight[:, None] * (np.log(np.maximum(photo.unwrap.linear, DARKEST)) - atlas.sample(field))
         total += weight
     mean, weight = surface.at_cage(atlas, summed / np.maximum(total, 1e-9)[:, None], total)
     return mean, np.clip(2.0 * weight / usual_weight(weight), 0.0, 1.0)

@@ -19,6 +19,7 @@ from backend.texture.atlas import SurfaceAtlas
 _DEPTH_SIDE = 640  # pixels: depth buffers finer than this bring nothing
 _SPECK = 1.2e-4  # m²
 SEEN = 0.02  # of how well a photo sees a texel: from there on it shows it
+DARKEST = 0.003  # linear light of a photo: darker has no colour to tell
 SHARP = (1000.0, 2500.0)  # pixels per metre: from coarse to sharp
 _BORDER = 1.0  # of them, by which the border between two labels is smoothed
 _STEP = 0.010  # metres: a jump in depth that is an outline
