@@ -7,6 +7,7 @@ from types import ModuleType
 from unittest.mock import MagicMock
 
 from blender_addon.backend_process.folders import BackendFolder, Installed
+from blender_addon.backend_process.install import Installation
 from blender_addon.identity import version
 
 
@@ -22,6 +23,14 @@ def fill(folder: BackendFolder, of_version: str = "") -> BackendFolder:
     folder.make()
     folder.mark_installed(Installed(of_version or version(), "Python 3.12.1", "2", False, 2_200_000_000))
     return folder
+
+
+def finished(run: Installation) -> Installation:
+    """An installation, or a removal, run to its end."""
+    run.start()
+    run.join(30)
+    assert run.view.finished
+    return run
 
 
 def names(folder: Path) -> list[str]:

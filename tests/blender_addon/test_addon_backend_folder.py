@@ -7,7 +7,7 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
-from backend_folders import drawn, entered, fill, name_folder, names
+from backend_folders import drawn, entered, fill, finished, name_folder, names
 
 from blender_addon.backend_process import folder_checks, folders, install
 from blender_addon.backend_process.folder_checks import folder_problem
@@ -17,16 +17,9 @@ from blender_addon.backend_process.known_folders import remember, remembered
 from blender_addon.errors import AddonError
 
 
-def ended(run: Installation) -> Installation:
-    run.start()
-    run.join(30)
-    assert run.view.finished
-    return run
-
-
 def attempt(folder: BackendFolder) -> AddonError:
     """Why an installation stops that would get no further than to look for the backend's source."""
-    return ended(Installation(folder, InstallPlan(Path("no backend.zip"), sys.executable))).view.error
+    return finished(Installation(folder, InstallPlan(Path("no backend.zip"), sys.executable))).view.error
 
 
 @pytest.fixture(autouse=True)
@@ -40,7 +33,7 @@ def test_on_windows_a_path_that_mediapipe_cannot_open_is_refused_at_once(
     folder = BackendFolder(tmp_path / "Jürgen" / "backend")
     assert folder_problem(folder) is None
     monkeypatch.setattr(folder_checks, "WINDOWS", True)
-    installation = ended(Installation(folder, InstallPlan(Path("no backend.zip"), sys.executable)))
+    installation = finished(Installation(folder, InstallPlan(Path("no backend.zip"), sys.executable)))
     error = installation.view.error
     assert error.code == "folder" and str(folder.root) in error.sentence and "C:\\Likeness" in error.advice
     assert installation.view.fraction == 0 and not folder.root.parent.exists()
@@ -95,7 +88,7 @@ def test_removing_touches_nothing_in_a_folder_without_the_mark(tmp_path: Path) -
     folder = fill(entered(tmp_path))
     (tmp_path / "likeness_backend.txt").unlink()
     before = names(tmp_path)
-    removal = ended(Removal(folder))
+    removal = finished(Removal(folder))
     assert removal.view.error.code == "folder" and "not made by this extension" in removal.view.error.sentence
     assert names(tmp_path) == before and folder.installed() is None
 
@@ -105,7 +98,7 @@ def test_removing_leaves_what_was_put_beside_the_backend(tmp_path: Path) -> None
     folder.source_part.mkdir()
     folder.install_log.write_text("")
     (tmp_path / "notes.txt").write_text("mine")
-    assert ended(Removal(folder)).view.error is None
+    assert finished(Removal(folder)).view.error is None
     assert names(tmp_path) == ["notes.txt"] and not folder.is_ours
 
 

@@ -9,6 +9,7 @@ from types import ModuleType
 from unittest.mock import MagicMock
 
 import pytest
+from backend_folders import finished
 
 from blender_addon.backend_process import folders
 from blender_addon.backend_process.folders import BackendFolder, Installed
@@ -42,13 +43,6 @@ def refusals(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
 
     monkeypatch.setattr(folders.shutil, "rmtree", reluctant)
     return left
-
-
-def removed(removal: Installation) -> Installation:
-    removal.start()
-    removal.join(30)
-    assert removal.view.finished
-    return removal
 
 
 def test_nothing_is_deleted_before_the_server_has_ended(folder: BackendFolder) -> None:
@@ -90,16 +84,16 @@ def test_a_server_that_does_not_end_keeps_its_installation(folder: BackendFolder
     def end_server() -> None:
         raise in_use()
 
-    removal = removed(Removal(folder, end_server))
+    removal = finished(Removal(folder, end_server))
     assert removal.view.error.code == "in_use" and folder.installed() is not None
     given = tmp_path / "given"
-    installation = removed(Installation(folder, InstallPlan(given, fresh=True), end_server))
+    installation = finished(Installation(folder, InstallPlan(given, fresh=True), end_server))
     assert installation.view.error.code == "in_use" and folder.installed() is not None
 
 
 def test_deleting_is_tried_again_for_a_while(folder: BackendFolder, refusals: list[Path]) -> None:
     refusals += [folder.root] * 3
-    assert removed(Removal(folder)).view.error is None
+    assert finished(Removal(folder)).view.error is None
     assert list(folder.root.iterdir()) == []
 
 
@@ -108,11 +102,11 @@ def test_what_cannot_be_deleted_can_be_removed_later(
 ) -> None:
     monkeypatch.setattr(folders, "PATIENCE_SECONDS", 0.3)
     refusals += [folder.root] * 9
-    error = removed(Removal(folder)).view.error
+    error = finished(Removal(folder)).view.error
     assert "could not be removed" in error.sentence and str(folder.root) in error.advice
     assert folder.installed() is None and folder.holds_something
     refusals.clear()
-    assert removed(Removal(folder)).view.error is None and not folder.holds_something
+    assert finished(Removal(folder)).view.error is None and not folder.holds_something
 
 
 def test_an_update_replaces_a_source_that_is_held_for_a_while(

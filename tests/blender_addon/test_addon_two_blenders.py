@@ -93,6 +93,12 @@ def blender(config: Path) -> Iterator[NewBlender]:
         runner.stop(wait=True)
 
 
+def solve(runner: Runner, given: Transfer, backend: LocalBackend) -> None:
+    """A job from its begin to its end."""
+    runner.begin(given, backend)
+    solves(runner)
+
+
 def solves(runner: Runner, seconds: float = 60.0) -> None:
     """The runner's job ends well."""
     until(runner, ended, seconds)
@@ -146,13 +152,11 @@ def test_the_first_is_a_process_that_ends(
 
 def test_a_guest_that_leaves_takes_its_job_with_it(blender: NewBlender, backend: LocalBackend) -> None:
     first, guest = blender(), blender()
-    first.begin(job("t1", b"clip"), backend)
-    solves(first)
+    solve(first, job("t1", b"clip"), backend)
     guest.begin(job("t2", b"sleep 600"), backend)
     until(guest, runs)
     guest.stop(wait=True)
-    first.begin(job("t3", b"clip"), backend)
-    solves(first)
+    solve(first, job("t3", b"clip"), backend)
 
 
 def test_a_server_that_does_not_answer_is_killed(
@@ -161,8 +165,7 @@ def test_a_server_that_does_not_answer_is_killed(
     monkeypatch.setattr(conversation, "ANSWER_SECONDS", 0.3)
     first, second = blender(), blender()
     for number, runner in enumerate((first, second)):
-        runner.begin(job(f"t{number}", b"clip"), backend)
-        solves(runner)
+        solve(runner, job(f"t{number}", b"clip"), backend)
     server = first.process.pid
     os.kill(server, signal.SIGSTOP)
     first.stop(wait=True)
@@ -173,16 +176,13 @@ def test_an_owner_whose_connection_is_lost_asks_all_the_same(
     blender: NewBlender, backend: LocalBackend, config: Path
 ) -> None:
     first, second = blender(), blender()
-    first.begin(job("t1", b"clip"), backend)
-    solves(first)
+    solve(first, job("t1", b"clip"), backend)
     server = first.process.pid
-    second.begin(job("t2", b"clip"), backend)
-    solves(second)
+    solve(second, job("t2", b"clip"), backend)
     first._drop_connection()  # as when it gave up
     first.stop(wait=True)
     assert alive(server)
-    second.begin(job("t3", b"clip"), backend)
-    solves(second)
+    solve(second, job("t3", b"clip"), backend)
     assert second.process is None
     second.stop()
     wait_for_end(config)
@@ -193,8 +193,7 @@ def test_whoever_waits_waits_for_an_end_that_was_under_way(
 ) -> None:
     """Install stops the backend and does not wait; then the extension is disabled, and enabled again."""
     first = blender()
-    first.begin(job("t1", b"clip"), backend)
-    solves(first)
+    solve(first, job("t1", b"clip"), backend)
     server = first.process.pid
     first.stop()
     first.stop(wait=True)
@@ -208,8 +207,7 @@ def test_where_a_backend_runs(blender: NewBlender, backend: LocalBackend, tmp_pa
     alias.symlink_to(backend.source.parent)
     assert not first.runs_outside(elsewhere)  # who knows
     for number, runner in enumerate((first, guest)):
-        runner.begin(job(f"t{number}", b"clip"), backend)
-        solves(runner)
+        solve(runner, job(f"t{number}", b"clip"), backend)
     assert first.runs_outside(elsewhere) and not guest.runs_outside(elsewhere)
     assert not first.runs_outside(backend.source) and not first.runs_outside(alias)
 
@@ -219,15 +217,13 @@ def test_what_others_use_is_not_replaced(
 ) -> None:
     owner, guest = blender(), blender()
     for number, runner in enumerate((owner, guest)):
-        runner.begin(job(f"t{number}", b"clip"), backend)
-        solves(runner)
+        solve(runner, job(f"t{number}", b"clip"), backend)
     with monkeypatch.context() as patch:
         patch.setattr(runner_module, "END_SECONDS", 0.2)
         guest.stop()
         with pytest.raises(AddonError, match="Another Blender"):
             guest.wait_for_end()
-    guest.begin(job("t3", b"clip"), backend)
-    solves(guest)
+    solve(guest, job("t3", b"clip"), backend)
     owner.stop()
     with pytest.raises(AddonError, match="Another Blender"):
         owner.wait_for_end()
@@ -241,15 +237,13 @@ def test_other_arguments_wait_for_the_end_of_the_first_process(
     blender: NewBlender, backend: LocalBackend, config: Path
 ) -> None:
     first, second = blender(), blender()
-    first.begin(job("t1", b"clip"), backend)
-    solves(first)
+    solve(first, job("t1", b"clip"), backend)
     server = first.process.pid
     first.begin(job("t2", b"clip"), replace(backend, arguments=("--device", "cpu")))
     assert first.connected == (first.process is not None)  # not to the one that ends
     solves(first)
     assert not alive(server) and first.process.pid != server
-    second.begin(job("t3", b"clip"), backend)
-    solves(second)
+    solve(second, job("t3", b"clip"), backend)
     server = first.process.pid
     first.begin(job("t4", b"clip"), backend)  # others use it: it stays what it is
     solves(first)
