@@ -15,14 +15,16 @@ import numpy as np
 from backend.geometry.disc import disc
 from backend.geometry.smoothstep import smoothstep
 from backend.photos.collection import FaceClass
+from backend.rendering.color import LUMINANCE
 from backend.texture.atlas import SurfaceAtlas
 from backend.texture.blend import masked_lowpass
 from backend.texture.noise import fractal_noise, gradient_noise
 from backend.texture.photo_hair import SOME_HAIR, PhotoHair
 from backend.texture.surface import HeadSurface
-from backend.texture.surface_field import weighted_median
+from backend.texture.surface_field import weighted_median, weighted_quantile
 from backend.texture.unwrap import PhotoUnwrap
 
+_LUMINANCE = np.array(LUMINANCE)
 _SKIN_LABELS = (FaceClass.SKIN, FaceClass.BROWS, FaceClass.NECK, FaceClass.EARS)
 _BARE_TOP = 0.45  # share of skin on the scalp from which on hair beside it wants better evidence
 _VOTED_HAIR, _SEEN_THERE = 0.6, 0.1
@@ -31,6 +33,7 @@ _RING_SHARE, _RING_AREA = 0.3, 0.03
 """Share of all hair votes in such places, and of the area where hair may grow, from which a bare top has a ring of
 hair. Two men with rings have 0.44, and 5 and 12 % of the area; shine that looks like hair on another 0.15, 2 %."""
 _ALIKE = 0.8  # log units: one person's hair is as bright as that in all photos; shine and what is behind a head are not
+_YELLOWEST = 0.75  # log green over blue of hair
 _UNNATURAL = 0.30  # log chroma by which what is called hair may differ from any hair's
 _REDDEST = (1.5, 0.10)  # melanins: log red over green is at most so many times green over blue, and so much more
 _STRANGE = (0.10, 0.30)  # log units beyond that from which on it is cloth; the same for what is greener than hair
@@ -122,13 +125,14 @@ def coloured_like_hair(linear: np.ndarray, cast: np.ndarray) -> np.ndarray:
 
 
 def natural_hair(log_color: np.ndarray) -> np.ndarray:
-    """The nearest natural hair colour, log linear (3,): melanins only, from black over brown and red to white."""
-    brightness = float(np.clip(log_color.mean(), np.log(0.010), np.log(0.58)))
-    green_blue = float(np.clip(log_color[1] - log_color[2], 0.02, 0.75))
+    """The natural hair colour nearest to a log linear one (3,), as bright: melanins only, from black to white."""
+    green_blue = float(np.clip(log_color[1] - log_color[2], 0.02, _YELLOWEST))
     reddest = min(_REDDEST[0] * green_blue + _REDDEST[1], 0.65)
     red_green = float(np.clip(log_color[0] - log_color[1], 0.5 * green_blue, reddest))  # never green, never pink
     chroma = np.array([red_green, 0.0, -green_blue])
-    return brightness + chroma - chroma.mean()
+    chroma -= chroma.mean()
+    brightness = float(np.log(np.exp(log_color) @ _LUMINANCE) - np.log(np.exp(chroma) @ _LUMINANCE))
+    return float(np.clip(brightness, np.log(0.010), np.log(0.58))) + chroma
 
 
 def hair_evidence(
@@ -222,12 +226,22 @@ def hair_colour(
         known = sure or known
     if not known:
         return None
-    natural = [(color, trust) for color, trust in known if coloured_naturally(color)]
-    colors, of_known = np.stack([c for c, _ in natural or known]), np.array([t for _, t in natural or known])
-    color = weighted_median(colors, of_known)
+    natural = [(color, trust) for color, trust in known if coloured_naturally(_less_yellow(color))]
+    color = _middle(natural or known)
     if not natural and color.mean() > _BROWN.mean():  # of a lamp or a dye, which say nothing of the hair
         color = _BROWN
     return natural_hair(color)
+
+
+def _less_yellow(log_color: np.ndarray) -> np.ndarray:
+    """A colour (3,) with as much blue as the yellowest hair has: lamps take it away, and small pictures."""
+    return np.array([*log_color[:2], max(log_color[2], log_color[1] - _YELLOWEST)])
+
+
+def _middle(colors: Sequence[tuple[np.ndarray, float]]) -> np.ndarray:
+    """(3,) medians of colours (3,) with their weights: of two that weigh nearly the same, their mean."""
+    values, weights = np.stack([color for color, _ in colors]), np.array([weight for _, weight in colors])
+    return 0.5 * (weighted_quantile(values, weights, 0.45) + weighted_quantile(values, weights, 0.55))
 
 
 def _of_a_bright_hat(hair: PhotoHair) -> bool:

@@ -12,7 +12,6 @@ from backend.rendering.color import LUMINANCE, linear_from_srgb
 from backend.rendering.spherical_harmonics import shade
 
 SOME_HAIR = 0.04  # hair above the eyes over skin, in pixels: less is a shadow beside a bald head
-_AMONG_STRANDS = 0.8  # of the light reaches the strands that are seen
 _WORK_SIDE = 256
 _BROWS = (105, 334)  # landmarks at the middle of the brows
 _UP = np.array([0.0, 0.7, 0.714])
@@ -69,8 +68,8 @@ def photo_hair(face: PhotoFace, light: np.ndarray) -> PhotoHair:
     lit = np.maximum(shade(_UP[None], light)[0], 0.05)
     linear = np.maximum(linear_from_srgb(pixels[inner]), 2e-3)
     luminance = linear @ np.array(LUMINANCE)
-    low, high = np.percentile(luminance, (45, 85))  # strands shade each other, and shine
-    log_color = np.log(linear[(luminance >= low) & (luminance <= high)]).mean(0) - np.log(_AMONG_STRANDS * lit)
+    low, high = np.percentile(luminance, (25, 75))  # without what shines, and what is deep between strands
+    log_color = np.log(linear[(luminance >= low) & (luminance <= high)]).mean(0) - np.log(lit)
     if face.monochrome:
         log_color = np.full(3, log_color @ np.array(LUMINANCE))
     return PhotoHair(amount, log_color, hidden, _scalp_look(pixels, labels, inner, above))

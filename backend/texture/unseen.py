@@ -274,6 +274,7 @@ def _hair(operators: SurfaceOperators, own: np.ndarray, weight: np.ndarray, log_
         return np.broadcast_to(log_color, own.shape).copy()
     share = weight.sum() / (weight.sum() + _MUCH_HAIR)  # little of it is a fringe with the forehead shining through
     typical = share * weighted_median(own, weight * operators.mass) + (1.0 - share) * log_color
+    typical = typical - max(typical.mean() - log_color.mean(), 0.0)  # near its line hair is thin: skin shines through
     return _near(smooth_field(operators, own, weight, _HAIR_LENGTH, typical, 0.10), typical, 0.35)
 
 
