@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from .backend_process.ending import Ending
+from .backend_process.folder_lock import being_changed, is_being_changed
 from .backend_process.server_lock import END_SECONDS, wait_for_end
 from .backend_process.server_process import PORT_TAKEN, ServerProcess
 from .client.connection import Connection
@@ -67,13 +68,15 @@ class JobView:
 class LocalBackend:
     """A backend of this computer: ``python`` runs it, out of ``source`` where it is not installed in ``python``.
 
-    ``arguments`` go to ``serve``; ``log`` is the file for what it logs.
+    ``arguments`` go to ``serve``; ``log`` is the file for what it logs. ``folder`` is where the extension installed it,
+    None where it did not.
     """
 
     python: Path
     source: Path | None = None
     arguments: tuple[str, ...] = ()
     log: Path | None = None
+    folder: Path | None = None
 
 
 class Runner:
@@ -225,7 +228,14 @@ class Runner:
         assert isinstance(self._backend, LocalBackend)
         self._looking = False
         backend = self._backend
+        self._check_folder()
         self._process = ServerProcess(backend.python, backend.source, backend.arguments, backend.log)
+
+    def _check_folder(self) -> None:
+        """Raises ``AddonError`` where another process replaces or deletes the files that the server is made of."""
+        folder = self._backend.folder if isinstance(self._backend, LocalBackend) else None
+        if folder is not None and is_being_changed(self._config, folder):
+            raise being_changed(folder)
 
     def _watch_process(self) -> None:
         process = self._process
@@ -235,6 +245,7 @@ class Runner:
             self._process_ended(process)
         elif self._connection is None:
             if process.address is not None:
+                self._check_started()
                 self._connect(process.address, Patience(hello=10.0, again=30.0))
             elif time.monotonic() - process.started > START_SECONDS:
                 self._drop()
@@ -243,6 +254,14 @@ class Runner:
                     "Try again, or choose Repair in the extension's preferences.",
                     "cannot_start",
                 )
+
+    def _check_started(self) -> None:
+        """As ``_check_folder``, for a change that began while the server started, and waits for its end."""
+        try:
+            self._check_folder()
+        except AddonError:
+            self._drop()
+            raise
 
     def _process_ended(self, process: ServerProcess) -> None:
         was_running = self._submitted and self.busy
@@ -264,6 +283,7 @@ class Runner:
         if self.view.phase is Phase.CANCELLING:
             self._end_cancelled()
         elif self.busy:
+            self._check_folder()  # which would be why
             raise why
 
     def _take_in(self, event: Event, delivered: list[Delivered]) -> None:

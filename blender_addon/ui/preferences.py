@@ -102,11 +102,13 @@ class LikenessPreferences(bpy.types.AddonPreferences):
             return
         named, used = installer.named_folder(drawing=True), installer.folder_in_use(drawing=True)
         problem = named.problem
-        if named.answers:
-            self._draw_installed(layout, named, used)
-        else:
+        if not named.answers or named.being_changed:
             redraw.soon()
-        if problem is not None:
+        else:
+            self._draw_installed(layout, named, used)
+        if named.being_changed:
+            draw_wrapped(layout, problem.sentence, icon="INFO")
+        elif problem is not None:
             draw_error(layout, problem.sentence, problem.advice)
         elif view is not None and view.error is not None:
             draw_error(layout, view.error.sentence, view.error.advice)
@@ -118,7 +120,7 @@ class LikenessPreferences(bpy.types.AddonPreferences):
             row.operator("likeness.install_backend", text="Repair", icon="FILE_REFRESH").fresh = True
         elif problem is None:
             row.operator("likeness.install_backend", text="Install Backend", icon="IMPORT").fresh = False
-        if named.holds_something:
+        if named.holds_something and not named.being_changed:
             row.operator("likeness.remove_backend", text="Remove", icon="TRASH")
         row = layout.row()
         row.operator("likeness.show_log", text="Installation Log", icon="TEXT").which = "INSTALL"
@@ -205,9 +207,11 @@ def chosen_backend(context: bpy.types.Context, drawing: bool = False) -> LocalBa
     if installer.running():
         raise AddonError("The backend is being installed or removed.", "Wait for that.", "no_backend")
     used = installer.folder_in_use(drawing)
-    if drawing and not used.answers:
+    if drawing and (not used.answers or used.being_changed):
         redraw.soon()
     folder, installed = used.folder, used.installed
+    if used.being_changed:
+        raise used.problem
     if installed is None:
         raise used.problem or AddonError(
             "The backend is not installed yet.", "Choose Install Backend in the extension's preferences.", "no_backend"
@@ -219,7 +223,7 @@ def chosen_backend(context: bpy.types.Context, drawing: bool = False) -> LocalBa
             f"Choose {_update_button(named)} in the extension's preferences.",
             "version",
         )
-    return LocalBackend(folder.python, folder.source, arguments, log)
+    return LocalBackend(folder.python, folder.source, arguments, log, folder.root)
 
 
 def _update_button(named: FolderState) -> str:

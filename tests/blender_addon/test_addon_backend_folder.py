@@ -213,11 +213,12 @@ def test_remove_removes_what_is_in_the_named_folder(bpy: ModuleType, own: Backen
 @pytest.mark.blender
 def test_folders_that_were_named_before_are_remembered(bpy: ModuleType, own: BackendFolder, tmp_path: Path) -> None:
     from blender_addon import installer
+    from blender_addon.session import session
 
     plan = InstallPlan(tmp_path / "no backend.zip", sys.executable)
     for name in ("first", "second"):
         name_folder(bpy, tmp_path / name)
-        installer.start(plan).join(30)
+        installer.start(plan, session().runner).join(30)
         fill(installer.backend_folder())
     assert installer.view().error.code == "no_source"
     name_folder(bpy, tmp_path / "third")

@@ -158,9 +158,10 @@ def test_an_update_into_a_folder_that_cannot_be_used(bpy: ModuleType, own: Backe
 def test_the_sidebar_says_why_another_machine_cannot_be_reached(bpy: ModuleType, tmp_path: Path) -> None:
     """Whatever became of an installation before."""
     from blender_addon import installer
+    from blender_addon.session import session
     from blender_addon.ui.panel import _draw_missing_backend
 
-    installer.start(InstallPlan(tmp_path / "no backend.zip", sys.executable)).join(30)
+    installer.start(InstallPlan(tmp_path / "no backend.zip", sys.executable), session().runner).join(30)
     layout = MagicMock()
     for where in ("INSTALLED", "REMOTE"):
         bpy.context.preferences.addons["blender_addon"].preferences.where = where
