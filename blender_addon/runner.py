@@ -14,6 +14,7 @@ from pathlib import Path
 
 from .backend_process.ending import Ending
 from .backend_process.folder_lock import being_changed, is_being_changed
+from .backend_process.local_backend import LocalBackend
 from .backend_process.server_lock import END_SECONDS, wait_for_end
 from .backend_process.server_process import PORT_TAKEN, ServerProcess
 from .client.connection import Connection
@@ -62,21 +63,6 @@ class JobView:
     seconds_left: float | None = None
     code: str = ""
     advice: str = ""
-
-
-@dataclass(frozen=True)
-class LocalBackend:
-    """A backend of this computer: ``python`` runs it, out of ``source`` where it is not installed in ``python``.
-
-    ``arguments`` go to ``serve``; ``log`` is the file for what it logs. ``folder`` is where the extension installed it,
-    None where it did not.
-    """
-
-    python: Path
-    source: Path | None = None
-    arguments: tuple[str, ...] = ()
-    log: Path | None = None
-    folder: Path | None = None
 
 
 class Runner:
@@ -227,9 +213,8 @@ class Runner:
     def _start_process(self) -> None:
         assert isinstance(self._backend, LocalBackend)
         self._looking = False
-        backend = self._backend
         self._check_folder()
-        self._process = ServerProcess(backend.python, backend.source, backend.arguments, backend.log)
+        self._process = ServerProcess(self._backend)
 
     def _check_folder(self) -> None:
         """Raises ``AddonError`` where another process replaces or deletes the files that the server is made of."""
@@ -251,7 +236,7 @@ class Runner:
                 self._drop()
                 raise AddonError(
                     "The backend did not start within two minutes.",
-                    "Try again, or choose Repair in the extension's preferences.",
+                    f"Try again, or {process.backend.remedy}",
                     "cannot_start",
                 )
 

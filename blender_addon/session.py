@@ -10,6 +10,7 @@ from pathlib import Path
 
 import bpy
 
+from .backend_process.local_backend import LocalBackend
 from .client.events import Arrived, Previewed
 from .client.keys import ServerAddress, config_folder
 from .client.photo_files import unique_labels
@@ -18,7 +19,7 @@ from .errors import AddonError
 from .identity import client_name
 from .protocol.preview import Preview
 from .protocol.result import HeadResult
-from .runner import JobView, LocalBackend, Phase, Runner
+from .runner import JobView, Phase, Runner
 from .scene import photo_files, tags
 from .scene.importing import Place, import_steps
 from .ui import redraw, statuses

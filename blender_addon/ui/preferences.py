@@ -11,11 +11,11 @@ from bpy.props import BoolProperty, EnumProperty, IntProperty, StringProperty
 from .. import installer
 from ..backend_process.folder_checks import FolderState
 from ..backend_process.install import installed_bytes
+from ..backend_process.local_backend import LocalBackend
 from ..backend_process.looks import Looks
-from ..client.keys import is_loopback, remote_address
+from ..client.keys import ServerAddress, is_loopback, remote_address
 from ..errors import AddonError
 from ..identity import PACKAGE, version
-from ..runner import LocalBackend, ServerAddress
 from . import redraw
 from .text import draw_error, draw_wrapped, gigabytes
 
@@ -182,9 +182,6 @@ def chosen_backend(context: bpy.types.Context, drawing: bool = False) -> LocalBa
     Raises ``AddonError`` with what to do: nothing installed, no program there, no network permission.
     """
     chosen = preferences(context)
-    arguments = ("--device", chosen.device)
-    if chosen.port:
-        arguments += ("--bind", f"tcp://127.0.0.1:{chosen.port}")
     if chosen.where == "REMOTE":
         address = remote_address(chosen.endpoint, chosen.public_key)
         if not is_loopback(address.endpoint):
@@ -203,7 +200,7 @@ def chosen_backend(context: bpy.types.Context, drawing: bool = False) -> LocalBa
                 "no_backend",
             )
         source = Path(bpy.path.abspath(chosen.existing_source)) if chosen.existing_source else None
-        return LocalBackend(python, source, arguments, log)
+        return LocalBackend(python, source, chosen.device, chosen.port, log)
     if installer.running():
         raise AddonError("The backend is being installed or removed.", "Wait for that.", "no_backend")
     used = installer.folder_in_use(drawing)
@@ -223,7 +220,8 @@ def chosen_backend(context: bpy.types.Context, drawing: bool = False) -> LocalBa
             f"Choose {_update_button(named)} in the extension's preferences.",
             "version",
         )
-    return LocalBackend(folder.python, folder.source, arguments, log, folder.root)
+    button = "Repair" if used.folder == installer.backend_folder() else "Install Backend"
+    return LocalBackend(folder.python, folder.source, chosen.device, chosen.port, log, folder.root, button)
 
 
 def _update_button(named: FolderState) -> str:

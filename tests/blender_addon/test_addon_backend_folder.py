@@ -172,13 +172,14 @@ def test_the_backend_of_the_folder_before_runs_until_one_is_installed(
     fill(own)
     there = tmp_path / "there"
     name_folder(bpy, there)
-    assert chosen_backend(bpy.context).python == own.python
+    assert (chosen_backend(bpy.context).python, chosen_backend(bpy.context).button) == (own.python, "Install Backend")
     said, buttons = drawn(bpy)
     assert f"Itrunsfrom{own.root}until" in said and "Todelete" not in said
     assert "Install Backend" in buttons and not {"Repair", "Remove"} & set(buttons)
 
     fill(entered(there))
     assert chosen_backend(bpy.context).python == entered(there).python
+    assert chosen_backend(bpy.context).button == "Repair"
     said, buttons = drawn(bpy)
     assert "Itruns" not in said and f"Thereisanotherbackendin{own.root}.Todeleteit,clearthefield" in said
     assert {"Repair", "Remove"} <= set(buttons)

@@ -49,7 +49,7 @@ def test_what_is_refused_is_refused_before_the_backend_is_stopped(
 def test_the_backend_of_another_folder_is_not_stopped(
     bpy: ModuleType, own: BackendFolder, tmp_path: Path, stops: list[str]
 ) -> None:
-    from blender_addon.runner import LocalBackend
+    from blender_addon.backend_process.local_backend import LocalBackend
     from blender_addon.session import session
 
     fill(own)

@@ -21,9 +21,10 @@ from blender_addon.backend_process.file_lock import FileLock
 from blender_addon.backend_process.folder_lock import is_being_changed, lock_folder
 from blender_addon.backend_process.folders import BackendFolder
 from blender_addon.backend_process.install import InstallPlan
+from blender_addon.backend_process.local_backend import LocalBackend
 from blender_addon.client.submissions import PhotoFile, Submission
 from blender_addon.errors import AddonError
-from blender_addon.runner import LocalBackend, Phase, Runner
+from blender_addon.runner import Phase, Runner
 
 ROOT = Path(__file__).resolve().parents[2]
 SUBMISSION = Submission("t1", (PhotoFile("a.jpg", data=b"x"),))
@@ -36,7 +37,8 @@ from blender_addon.backend_process.install import Removal
 config, root = map(Path, sys.argv[1:])
 lock = lock_folder(config, root)
 def end_server():
-    with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(9)"], stdout=subprocess.DEVNULL):  # as pip may outlive it
+    outlives_it = [sys.executable, "-c", "import time; time.sleep(9)"]  # as pip may
+    with subprocess.Popen(outlives_it, stdout=subprocess.DEVNULL):
         print("has it", flush=True)
         time.sleep(600)
 removal = Removal(BackendFolder(root), end_server, lock)

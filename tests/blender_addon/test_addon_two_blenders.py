@@ -14,11 +14,12 @@ import pytest
 from runner_steps import alive, ended, runs, until
 
 from blender_addon import runner as runner_module
+from blender_addon.backend_process.local_backend import LocalBackend
 from blender_addon.backend_process.server_lock import server_runs, wait_for_end
 from blender_addon.client import conversation
 from blender_addon.client.submissions import PhotoFile, Transfer
 from blender_addon.errors import AddonError
-from blender_addon.runner import LocalBackend, Phase, Runner
+from blender_addon.runner import Phase, Runner
 
 ROOT = Path(__file__).resolve().parents[2]
 SERVE = """
@@ -41,7 +42,8 @@ FIRST_BLENDER = """
 import sys, time
 from pathlib import Path
 from blender_addon.client.submissions import PhotoFile, Transfer
-from blender_addon.runner import LocalBackend, Phase, Runner
+from blender_addon.backend_process.local_backend import LocalBackend
+from blender_addon.runner import Phase, Runner
 config, source, log = map(Path, sys.argv[1:])
 runner = Runner("first", config)
 runner.begin(
@@ -239,7 +241,7 @@ def test_other_arguments_wait_for_the_end_of_the_first_process(
     first, second = blender(), blender()
     solve(first, job("t1", b"clip"), backend)
     server = first.process.pid
-    first.begin(job("t2", b"clip"), replace(backend, arguments=("--device", "cpu")))
+    first.begin(job("t2", b"clip"), replace(backend, device="cpu"))
     assert first.connected == (first.process is not None)  # not to the one that ends
     solves(first)
     assert not alive(server) and first.process.pid != server
