@@ -58,9 +58,8 @@ def other_folders(drawing: bool = False) -> list[FolderState]:
     return [state for state in seen if state is not None and state.holds_something]
 
 
-def folder_in_use(drawing: bool = False) -> FolderState:
+def folder_in_use(named: FolderState, drawing: bool = False) -> FolderState:
     """The folder whose backend runs: the named one; while nothing is installed there, the one before."""
-    named = named_folder(drawing)
     if named.installed is not None or not named.answers:
         return named
     return next((state for state in other_folders(drawing) if state.installed is not None), named)

@@ -14,8 +14,9 @@ from pathlib import Path
 
 from .backend_process.ending import Ending
 from .backend_process.folder_lock import being_changed, is_being_changed
+from .backend_process.known_server import KnownServer, waiting_words
 from .backend_process.local_backend import LocalBackend
-from .backend_process.server_lock import END_SECONDS, wait_for_end
+from .backend_process.server_lock import END_SECONDS, server_runs, wait_for_end
 from .backend_process.server_process import PORT_TAKEN, ServerProcess
 from .client.connection import Connection
 from .client.conversation import Patience
@@ -81,6 +82,7 @@ class Runner:
         self._connection: Connection | None = None
         self._process: ServerProcess | None = None
         self._ending: Ending | None = None
+        self._known: KnownServer | None = None
         self._submission: AnyJob | None = None
         self._submitted = False
         self._looking = False
@@ -113,6 +115,18 @@ class Runner:
             return not any(os.path.samefile(above, folder) for part in parts for above in (part, *part.parents))
         except OSError:
             return False
+
+    def waiting_settings(self, wanted: LocalBackend) -> str:
+        """A sentence where the backend that runs was not started as ``wanted``: when that will count. Else ""."""
+        if self._process is not None:
+            known = KnownServer("", self._process.backend)
+            return waiting_words(known.differs(wanted), mine=True, busy=self.busy)
+        names = () if self._known is None else self._known.differs(wanted)
+        if not names or (self._ending is not None and not self._ending.over) or not server_runs(self._config):
+            return ""
+        found = running_server(self._config)
+        same = found is not None and found.instance == self._known.instance
+        return waiting_words(names, mine=False, busy=self.busy) if same else ""
 
     def begin(self, submission: AnyJob, backend: LocalBackend | ServerAddress) -> None:
         """Start a job. Raises ``AddonError`` ``busy`` while another one is under way."""
@@ -183,7 +197,14 @@ class Runner:
                 self._end_cancelled()
         except AddonError as error:
             self._fail(error)
+        self._make_room()
         return delivered
+
+    def _make_room(self) -> None:
+        """Leave a server that others use, between jobs, where it is not as wanted: else it would stay for our sake."""
+        guest = self._connection is not None and self._process is None and not self.busy
+        if guest and isinstance(self._backend, LocalBackend) and self._known and self._known.differs(self._backend):
+            self._drop_connection()
 
     def _reach(self) -> None:
         """Connect to the given service, or one of this computer that runs already, or start one."""
@@ -275,6 +296,7 @@ class Runner:
         if isinstance(event, Welcomed):
             self._looking = False
             self.welcome = event
+            self._get_to_know(event)
             if self.busy and not self._submitted and self._submission is not None:
                 self._submit()
         elif isinstance(event, GaveUp):
@@ -284,6 +306,12 @@ class Runner:
                 self.view = replace(self.view, sentence=event.sentence, seconds_left=None)
         elif self._submission is not None and event.token == self._submission.token:
             self._take_in_job(event, delivered)
+
+    def _get_to_know(self, event: Welcomed) -> None:
+        assert self._connection is not None
+        if self._process is None and (self._known is None or self._known.instance != event.instance):
+            port = self._connection.address.endpoint.rsplit(":", 1)[1]
+            self._known = KnownServer(event.instance, port=int(port), kind=event.device)
 
     def _take_in_job(self, event: Event, delivered: list[Delivered]) -> None:
         cancelling = self.view.phase is Phase.CANCELLING
@@ -347,6 +375,8 @@ class Runner:
         if self._ending is not None and self._ending.over:
             self._ending = None
         if process is not None:
+            if process.address is not None:
+                self._known = KnownServer(process.address.instance or "", process.backend)
             if process.exit_code is None and process.address is not None and not (connection and connection.alive):
                 with contextlib.suppress(AddonError):  # others may use it, which has to be asked
                     connection = self._started_connection(process.address, Patience(hello=ASK_SECONDS), process)

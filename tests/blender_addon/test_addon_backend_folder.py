@@ -225,5 +225,5 @@ def test_folders_that_were_named_before_are_remembered(bpy: ModuleType, own: Bac
     name_folder(bpy, tmp_path / "third")
     assert installer.view() is None  # that was about another folder
     assert [state.folder.root.name for state in installer.other_folders()] == ["second", "first"]
-    assert installer.folder_in_use().folder.root.name == "second"
+    assert installer.folder_in_use(installer.named_folder()).folder.root.name == "second"
     assert f"in{tmp_path / 'first'}.Todeleteit,enterthatfolder" in drawn(bpy)[0]

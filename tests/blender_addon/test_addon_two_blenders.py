@@ -250,3 +250,40 @@ def test_other_arguments_wait_for_the_end_of_the_first_process(
     first.begin(job("t4", b"clip"), backend)  # others use it: it stays what it is
     solves(first)
     assert alive(server) and first.process is None
+
+
+def test_settings_that_wait_are_said_until_they_wait_no_more(
+    blender: NewBlender, backend: LocalBackend, config: Path
+) -> None:
+    first, second = blender(), blender()
+    cpu = replace(backend, device="cpu")
+    assert first.waiting_settings(cpu) == ""  # nothing runs
+    solve(first, job("t0", b"clip"), backend)
+    first.begin(job("t1", b"sleep 600"), backend)
+    until(first, runs)
+    assert "here (device) counts" in first.waiting_settings(cpu) and "after this job" in first.waiting_settings(cpu)
+    first.cancel()
+    until(first, ended)
+    assert first.waiting_settings(backend) == "" and "after this job" not in first.waiting_settings(cpu)
+    assert "(device, port)" in first.waiting_settings(replace(cpu, port=5555))
+    solve(second, job("t2", b"clip"), backend)
+    assert second.waiting_settings(cpu) == ""  # which it has, as far as this one knows
+    for other in (replace(backend, device="cuda"), replace(backend, port=1)):
+        assert "once the other Blenders" in second.waiting_settings(other)
+
+    server = first.process.pid
+    solve(first, job("t3", b"clip"), cpu)  # by the server that the second one keeps
+    assert "(device) counts" in first.waiting_settings(cpu) and first.waiting_settings(backend) == ""
+    second.stop()
+    wait_for_end(config)  # the first one, which waits for that, does not keep it
+    assert first.waiting_settings(cpu) == ""
+    solve(first, job("t4", b"clip"), cpu)
+    assert first.process.pid != server and first.waiting_settings(cpu) == ""
+
+
+def test_a_guest_that_wants_what_there_is_stays_connected(blender: NewBlender, backend: LocalBackend) -> None:
+    first, guest = blender(), blender()
+    for number, runner in enumerate((first, guest)):
+        solve(runner, job(f"t{number}", b"clip"), backend)
+    guest.tick()
+    assert guest.connected
