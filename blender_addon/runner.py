@@ -10,6 +10,7 @@ import enum
 import os
 import time
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from .backend_process.ending import Ending
@@ -28,7 +29,7 @@ from .errors import AddonError
 START_SECONDS = 120.0
 """A start that takes longer has failed; reading torch from a slow disk for the first time may take half of it."""
 ASK_SECONDS = 2.0
-"""For reaching a backend that is to end once more, where the connection is lost."""
+"""For reaching a backend that is to end once more, where the connection is lost or hears nothing."""
 CANCEL_SECONDS = 5.0
 """After so long a cancelled job counts as cancelled even if the server has not confirmed."""
 
@@ -231,6 +232,13 @@ class Runner:
         connection.start()
         return connection
 
+    def _connection_to(self, process: ServerProcess) -> Connection | None:
+        """Another connection to a server that is to end: others may use it, which has to be asked."""
+        with contextlib.suppress(AddonError):
+            if process.address is not None:
+                return self._started_connection(process.address, Patience(hello=ASK_SECONDS), process)
+        return None
+
     def _start_process(self) -> None:
         assert isinstance(self._backend, LocalBackend)
         self._looking = False
@@ -377,10 +385,7 @@ class Runner:
         if process is not None:
             if process.address is not None:
                 self._known = KnownServer(process.address.instance or "", process.backend)
-            if process.exit_code is None and process.address is not None and not (connection and connection.alive):
-                with contextlib.suppress(AddonError):  # others may use it, which has to be asked
-                    connection = self._started_connection(process.address, Patience(hello=ASK_SECONDS), process)
-            self._ending = Ending(process, connection)
+            self._ending = Ending(process, connection, partial(self._connection_to, process))
         elif connection is not None:
             connection.close(wait_seconds=0.5 if wait else 0.0)
         if wait and self._ending is not None:

@@ -16,7 +16,7 @@ from runner_steps import alive, ended, runs, until
 from blender_addon import runner as runner_module
 from blender_addon.backend_process.local_backend import LocalBackend
 from blender_addon.backend_process.server_lock import server_runs, wait_for_end
-from blender_addon.client import conversation
+from blender_addon.client import connection, conversation
 from blender_addon.client.submissions import PhotoFile, Transfer
 from blender_addon.errors import AddonError
 from blender_addon.runner import Phase, Runner
@@ -188,6 +188,27 @@ def test_an_owner_whose_connection_is_lost_asks_all_the_same(
     assert second.process is None
     second.stop()
     wait_for_end(config)
+
+
+def test_an_owner_that_reads_photos_off_a_slow_drive_asks_all_the_same(
+    blender: NewBlender, backend: LocalBackend, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else the server would be killed with the other Blender's job, when the first one is quit meanwhile."""
+    monkeypatch.setattr(connection, "ANSWER_SECONDS", 0.0)
+    first, second = blender(), blender()
+    solve(first, job("t1", b"clip"), backend)
+    server = first.process.pid
+    second.begin(job("t2", b"sleep 600"), backend)
+    until(second, runs)
+    os.mkfifo(tmp_path / "slow.jpg")
+    first.begin(Transfer("t3", (PhotoFile("slow.jpg", tmp_path / "slow.jpg"),)), backend)
+    with (tmp_path / "slow.jpg").open("wb"):  # it is being read from now on, and nothing comes
+        first.stop(wait=True)
+        assert alive(server)
+        until(second, runs)
+    second.cancel()
+    until(second, ended)
+    solve(second, job("t4", b"clip"), backend)
 
 
 def test_whoever_waits_waits_for_an_end_that_was_under_way(
