@@ -8,6 +8,13 @@ from pathlib import Path
 from ..errors import AddonError
 from .events import Limits
 
+PHOTO_ENDINGS = (
+    *(".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".apng", ".webp", ".tif", ".tiff", ".bmp", ".gif"),
+    *(".heic", ".heics", ".heif", ".heifs", ".hif", ".avif", ".avifs"),
+)
+"""Of the files that the backend reads, in small letters."""
+PHOTO_GLOB = ";".join(f"*{ending}" for ending in PHOTO_ENDINGS)
+"""For a file browser, which does not mind capitals."""
 PIECE_BYTES = 32 * 2**20
 """Of a video; a piece is a buffer of its own."""
 

@@ -7,9 +7,8 @@ from pathlib import Path
 import bpy
 from bpy.props import BoolProperty, CollectionProperty, IntProperty, StringProperty
 
+from ..client.photo_files import PHOTO_ENDINGS, PHOTO_GLOB
 from ..ui import redraw
-
-ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".heic", ".heif")
 
 
 def add_files(scene: bpy.types.Scene, paths: list[Path]) -> tuple[int, list[str]]:
@@ -18,7 +17,7 @@ def add_files(scene: bpy.types.Scene, paths: list[Path]) -> tuple[int, list[str]
     listed = {bpy.path.abspath(photo.path) for photo in settings.photos}
     added, refused = 0, []
     for path in paths:
-        if path.suffix.lower() not in ENDINGS:
+        if path.suffix.lower() not in PHOTO_ENDINGS:
             refused.append(f"{path.name} is not a photo that the backend reads")
         elif not path.is_file():
             refused.append(f"{path.name} does not exist")
@@ -44,9 +43,8 @@ class AddPhotos(bpy.types.Operator):
     filepath: StringProperty(subtype="FILE_PATH", options={"SKIP_SAVE", "HIDDEN"})
     directory: StringProperty(subtype="DIR_PATH", options={"SKIP_SAVE", "HIDDEN"})
     files: CollectionProperty(type=bpy.types.OperatorFileListElement, options={"SKIP_SAVE", "HIDDEN"})
-    filter_image: BoolProperty(default=True, options={"HIDDEN"})
     filter_folder: BoolProperty(default=True, options={"HIDDEN"})
-    filter_glob: StringProperty(default=";".join(f"*{ending}" for ending in ENDINGS), options={"HIDDEN"})
+    filter_glob: StringProperty(default=PHOTO_GLOB, options={"HIDDEN"})
     display_type: StringProperty(default="THUMBNAIL", options={"HIDDEN"})
 
     def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
@@ -116,7 +114,7 @@ class PhotoDrop(bpy.types.FileHandler):
     bl_idname = "LIKENESS_FH_photos"
     bl_label = "Add to Likeness Photos"
     bl_import_operator = AddPhotos.bl_idname
-    bl_file_extensions = ";".join(ENDINGS)
+    bl_file_extensions = ";".join(PHOTO_ENDINGS)
 
     @classmethod
     def poll_drop(cls, context: bpy.types.Context) -> bool:

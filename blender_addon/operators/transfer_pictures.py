@@ -11,7 +11,7 @@ from bpy.props import BoolProperty, FloatProperty, IntProperty, StringProperty
 from bpy_extras.io_utils import ImportHelper
 
 from .. import timer
-from ..client.photo_files import unique_labels
+from ..client.photo_files import PHOTO_GLOB, unique_labels
 from ..client.submissions import PhotoFile, Transfer
 from ..errors import AddonError
 from ..runner import JobView
@@ -24,7 +24,6 @@ from ..ui.preferences import chosen_backend
 from .transfer import clip_steps
 from .transfer_settings import selected_meshes, settings_of
 
-PHOTOS = "*.jpg;*.jpeg;*.png;*.webp;*.tif;*.tiff;*.heic;*.heif"
 VIDEOS = "*.mp4;*.mov;*.avi;*.mkv;*.webm;*.m4v"
 
 
@@ -77,7 +76,7 @@ class ExpressionFromPhoto(_FromPictures, bpy.types.Operator):
     doing = "Looking at the photo"
     filename_ext = ""
 
-    filter_glob: StringProperty(default=PHOTOS, options={"HIDDEN"})
+    filter_glob: StringProperty(default=PHOTO_GLOB, options={"HIDDEN"})
 
     def job(self, path: Path, head: bytes | None) -> Transfer:
         (label,) = unique_labels([path.name])

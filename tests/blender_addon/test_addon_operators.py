@@ -86,6 +86,29 @@ def test_the_photo_list(enabled: None, pictures: Path) -> None:
     assert listed() == [] and not bpy.ops.likeness.remove_photo.poll()
 
 
+def test_file_browsers_and_drops_offer_what_the_backend_reads(enabled: None, tmp_path: Path) -> None:
+    """All of it, and nothing else: Blender's own filter for images shows EXR, too, and no AVIF."""
+    pytest.importorskip("pillow_heif")
+    from PIL import Image, features
+
+    from backend.command_line.photo_paths import PHOTO_SUFFIXES
+    from backend.photos.read import FORMATS
+
+    if not features.check("avif"):
+        pytest.skip("this Pillow reads no AVIF")
+    read = {ending for ending, kind in Image.registered_extensions().items() if kind in FORMATS}
+    assert read >= PHOTO_SUFFIXES
+    assert set(bpy.types.LIKENESS_FH_photos.bl_file_extensions.split(";")) == read
+    for operator in (bpy.ops.likeness.add_photos, bpy.ops.likeness.expression_from_photo):
+        offered = operator.get_rna_type().properties
+        assert set(offered["filter_glob"].default.split(";")) == {f"*{ending}" for ending in read}
+        assert len(offered["filter_glob"].default) < 255 and "filter_image" not in offered  # Blender cuts it there
+    for ending in read:
+        (tmp_path / f"photo{ending.upper()}").write_bytes(b"x")
+    assert add(tmp_path, *(f"photo{ending.upper()}" for ending in read)) == {"FINISHED"}
+    assert len(listed()) == len(read)
+
+
 def test_the_list_is_saved_with_the_file(enabled: None, pictures: Path, tmp_path: Path) -> None:
     add(pictures, "a.jpg", "b.PNG")
     bpy.context.scene.likeness.quality = "best"
