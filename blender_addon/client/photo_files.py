@@ -33,6 +33,15 @@ def unique_labels(names: Sequence[str]) -> tuple[str, ...]:
     return tuple(labels)
 
 
+def is_text(path: str) -> bool:
+    """Whether a path can be said in UTF-8, which a file system does not ask for."""
+    try:
+        path.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def read_photos(photos: Sequence[tuple[str, Path | None, bytes | None]], limits: Limits) -> list[bytes]:
     """The bytes of each (label, path, bytes): read from its path where it has no bytes yet.
 
