@@ -139,7 +139,7 @@ class Session:
         assert job is not None and result is not None
         if self._import is None:
             scene = _scene_of(job)
-            if _in_a_mode(scene, job.into):
+            if in_a_mode(scene, job.into):
                 sentence = "The head is ready: leave the mode you are in (Object Mode) to get it"
                 self._import_view = JobView(Phase.RUNNING, sentence, 1.0)
                 return
@@ -193,7 +193,7 @@ def _scene_of(job: Job) -> bpy.types.Scene:
     return job.place.scene() or bpy.context.scene
 
 
-def _in_a_mode(scene: bpy.types.Scene, into: str | None) -> bool:
+def in_a_mode(scene: bpy.types.Scene, into: str | None) -> bool:
     """Whether what the scene's windows show, or the head to solve again, is being edited, sculpted or the like."""
     windows = bpy.context.window_manager.windows
     objects = [window.view_layer.objects.active for window in windows if window.scene == scene]

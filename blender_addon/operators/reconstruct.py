@@ -11,7 +11,7 @@ from ..runner import Phase
 from ..scene import solve_again, tags
 from ..scene.importing import Place
 from ..scene.own_head import own_id
-from ..session import Job, listed_photos, run_to_end, session
+from ..session import Job, in_a_mode, listed_photos, run_to_end, session
 from ..ui import redraw
 from ..ui.preferences import chosen_backend, preferences
 
@@ -39,7 +39,7 @@ class ReconstructFace(bpy.types.Operator):
 
     def execute(self, context: bpy.types.Context) -> set[str]:
         """Runs to the end: for scripts and background mode."""
-        if not self._begin(context):
+        if not self._begin(context, to_the_end=True):
             return {"CANCELLED"}
         view = run_to_end()
         if view.phase is Phase.DONE:
@@ -80,9 +80,12 @@ class ReconstructFace(bpy.types.Operator):
             context.window_manager.event_timer_remove(self._timer)
             self._timer = None
 
-    def _begin(self, context: bpy.types.Context) -> bool:
+    def _begin(self, context: bpy.types.Context, to_the_end: bool = False) -> bool:
         try:
-            session().begin(self._job(context), chosen_backend(context))
+            job = self._job(context)
+            if to_the_end and in_a_mode(context.scene, job.into):  # nobody could leave it meanwhile
+                raise AddonError("An object is being edited.", "Switch to Object Mode, and try again.", "mode")
+            session().begin(job, chosen_backend(context))
         except AddonError as error:
             self.report({"ERROR"}, str(error))
             return False

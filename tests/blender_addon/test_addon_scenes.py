@@ -224,3 +224,12 @@ def test_look_through_takes_the_camera_of_the_active_copy(backend: Backend, resu
         assert bpy.ops.likeness.look_through(photo="square.jpg") == {"FINISHED"}
         assert bpy.context.scene.camera == tags.camera_of_photo(head, "square.jpg")
         assert bpy.context.scene.camera in head.all_objects[:]
+
+
+def test_a_script_is_not_left_waiting_for_somebody_to_leave_a_mode(backend: Backend) -> None:
+    cube_in_edit_mode()
+    with pytest.raises(RuntimeError, match=r"is being edited\. Switch to Object Mode"):
+        bpy.ops.likeness.reconstruct()
+    assert not session().busy
+    bpy.ops.object.mode_set(mode="OBJECT")
+    assert bpy.ops.likeness.reconstruct() == {"FINISHED"}
