@@ -204,7 +204,11 @@ class _Build:
         obj[tags.PART] = part.name
         obj[tags.HEAD_ID] = self.head_id
         collection.objects.link(obj)
-        if part.name != "head":
+        if part.name == "head":  # of a head that is solved again somebody deleted it, and what hung on it hangs on none
+            for other in [o for o in collection.all_objects if tags.PART in o or tags.PHOTO in o]:
+                if other != obj and other.parent is None:
+                    other.parent = obj
+        else:
             obj.parent = tags.part_object(collection, "head")
         modifier = obj.modifiers.new("Subdivision", "SUBSURF")
         modifier.levels, modifier.render_levels = 1, 2
@@ -217,15 +221,24 @@ class _Build:
             image = packed_image("albedo", self.result.albedo_png)
             image[tags.HEAD_ID] = self.head_id
             collection[tags.ALBEDO] = image
+            self._fill_materials(image)
         else:
             replace_packed(image, self.result.albedo_png)
         made: dict[str, bpy.types.Material] = {}
         for part in self.result.parts:
             obj = self.object_of(part.name)
-            if not obj.data.materials:
+            if all(slot.material is None for slot in obj.material_slots):
                 material = material_for_part(part.name, image, made)
                 material[tags.HEAD_ID] = self.head_id
+                obj.data.materials.clear()
                 obj.data.materials.append(material)
+
+    def _fill_materials(self, image: bpy.types.Image) -> None:
+        """Give ``image`` to the head's materials whose albedo somebody deleted."""
+        for material in [m for m in bpy.data.materials if m.get(tags.HEAD_ID) == self.head_id and m.node_tree]:
+            for node in material.node_tree.nodes:
+                if node.type == "TEX_IMAGE" and node.image is None:
+                    node.image = image
 
     def _given_photos(self) -> tuple[PhotoFile, ...]:
         """The submitted files; where the caller has none, the names of those stored before and of the used ones."""
@@ -293,7 +306,8 @@ class _Build:
             if camera[tags.PHOTO] not in used:  # was used before, and is not any more
                 data = camera.data
                 bpy.data.objects.remove(camera)
-                bpy.data.cameras.remove(data)
+                if data.users == 0:  # else a linked duplicate of the camera would go with it
+                    bpy.data.cameras.remove(data)
 
     def _show(self) -> None:
         """Link a new head into the scene, select it alone and make it active."""

@@ -20,6 +20,7 @@ pytestmark = pytest.mark.blender
 
 from blender_addon.scene import importing, tags  # noqa: E402
 from blender_addon.scene.frames import to_blender  # noqa: E402
+from blender_addon.scene.own_head import own_id  # noqa: E402
 from blender_addon.scene.photo_files import PhotoFile  # noqa: E402
 from blender_addon.scene.solve_again import stored_photos  # noqa: E402
 
@@ -205,3 +206,67 @@ def test_gltf_export_keeps_the_names(bpy, collection, result: HeadResult, tmp_pa
     assert {
         len(mesh["primitives"][0]["attributes"].keys() & {"TEXCOORD_0", "TEXCOORD_1"}) for mesh in content["meshes"]
     } == {2}
+
+
+def again(bpy, collection, result: HeadResult) -> None:
+    importing.import_head(result, bpy.context, into=collection[tags.HEAD_ID])
+
+
+def test_what_hung_on_a_head_that_was_deleted_hangs_on_the_new_one(bpy, collection, result: HeadResult) -> None:
+    bpy.data.objects.remove(tags.part_object(collection, "head"))
+    stand = bpy.data.objects.new("stand", None)
+    tags.part_object(collection, "tongue").parent = stand  # by the artist
+    again(bpy, collection, result)
+    head = tags.part_object(collection, "head")
+    parents = {obj.name: obj.parent for obj in collection.all_objects if obj != head}
+    assert parents.pop("tongue") == stand and set(parents.values()) == {head} and len(parents) == 9
+    bpy.context.view_layer.update()
+    camera = tags.camera_of_photo(collection, "square.jpg")
+    before, head.location.x = camera.matrix_world.translation.x, 1.0
+    bpy.context.view_layer.update()
+    assert camera.matrix_world.translation.x == pytest.approx(before + 1.0)
+
+
+def test_an_albedo_that_was_deleted_is_behind_the_materials_again(bpy, collection, result: HeadResult) -> None:
+    bpy.data.images.remove(collection[tags.ALBEDO])
+    again(bpy, collection, result)
+    for part in ("head", "lashes"):
+        nodes = tags.part_object(collection, part).data.materials[0].node_tree.nodes
+        assert [node.image for node in nodes if node.type == "TEX_IMAGE"] == [collection[tags.ALBEDO]]
+
+
+def test_materials_that_were_deleted_are_there_again(bpy, collection, result: HeadResult) -> None:
+    own = bpy.data.materials.new("Clay")
+    for material in [material for material in bpy.data.materials if material != own]:
+        bpy.data.materials.remove(material)
+    tongue = tags.part_object(collection, "tongue")
+    tongue.material_slots[0].link = "OBJECT"
+    tongue.material_slots[0].material = own
+    again(bpy, collection, result)
+    assert tags.part_object(collection, "head").data.materials[0][tags.HEAD_ID] == collection[tags.HEAD_ID]
+    assert tongue.material_slots[0].material == own
+
+
+def test_a_linked_duplicate_of_a_camera_outlives_its_photo(bpy, collection, second_result: HeadResult) -> None:
+    camera = tags.camera_of_photo(collection, "portrait.jpg")
+    mine = bpy.data.objects.new("mine", camera.data)
+    bpy.context.scene.collection.objects.link(mine)
+    twin = camera.copy()  # Alt+D
+    collection.objects.link(twin)
+    again(bpy, collection, second_result)
+    assert tags.camera_of_photo(collection, "portrait.jpg") is None
+    assert mine.name == "mine" and mine.data is not None
+
+
+def test_an_overridden_head_is_not_touched(bpy, collection, tmp_path: Path) -> None:
+    """What was written into its linked meshes would be lost with the next opening of the file."""
+    bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "library.blend"))
+    bpy.ops.wm.read_factory_settings(use_empty=True)
+    with bpy.data.libraries.load(str(tmp_path / "library.blend"), link=True) as (source, target):
+        target.collections = [name for name in source.collections if name == "Likeness"]
+    (linked,) = target.collections
+    bpy.context.scene.collection.children.link(linked)
+    own = linked.override_hierarchy_create(bpy.context.scene, bpy.context.view_layer)
+    assert own.library is None
+    with pytest.raises(AddonError, match="linked"):
+        own_id(own)
