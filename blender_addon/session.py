@@ -37,7 +37,7 @@ class Job:
     ----------
     place : the scene whose list the photos come from and which gets the head, and what was shown of it.
     photos : what is sent, old and new. given : the list's paths with the labels they were sent under.
-    into : id of the head to solve again, None for a new one.
+    into : id of the head to solve again, None for a new one. missing : how many of its photos' files are gone.
     """
 
     place: Place
@@ -46,6 +46,7 @@ class Job:
     quality: str
     texture_size: int
     into: str | None = None
+    missing: int = 0
     frame: bool = True
     pack_photos: bool = True
 
@@ -169,7 +170,8 @@ class Session:
         self.head = collection
         scene = _scene_of(job)
         statuses.write(scene, job.given, result.report)
-        self._end_import(JobView(Phase.DONE, statuses.summary(result.report, time.monotonic() - self._begun), 1.0))
+        said = statuses.summary(result.report, time.monotonic() - self._begun, job.missing)
+        self._end_import(JobView(Phase.DONE, said, 1.0))
         if not bpy.app.background:
             if job.frame:
                 frame_head(collection, scene)

@@ -68,7 +68,7 @@ class ReconstructFace(bpy.types.Operator):
                 self.report({"INFO"}, view.sentence)
             self.cancel(context)
             return {"FINISHED"}
-        if event.type == "ESC" and event.value == "PRESS":
+        if event.type == "ESC" and event.value == "PRESS" and not redraw.plays(context):
             current.cancel()
             return {"RUNNING_MODAL"}
         if current.importing and event.type not in {"TIMER", "MOUSEMOVE", "INBETWEEN_MOUSEMOVE", "WINDOW_DEACTIVATE"}:
@@ -93,12 +93,13 @@ class ReconstructFace(bpy.types.Operator):
 
     def _job(self, context: bpy.types.Context) -> Job:
         settings, chosen = context.scene.likeness, preferences(context)
-        into = None
+        into, missing = None, 0
         if self.again:
             collection = tags.active_head(context)
             if collection is None:
                 raise AddonError("There is no head to solve again.", "Select a head that Likeness made.", "no_head")
             photos, given = solve_again.photos_of(collection, context.scene)
+            missing = solve_again.missing_photos(collection, photos)
             into, parted = own_id(collection)
             if parted and not bpy.app.background:
                 redraw.push_undo(
@@ -113,6 +114,7 @@ class ReconstructFace(bpy.types.Operator):
             quality=settings.quality,
             texture_size=int(settings.texture_size),
             into=into,
+            missing=missing,
             frame=chosen.frame_head and not self.again,
             pack_photos=chosen.pack_photos,
         )

@@ -241,8 +241,9 @@ class _Build:
                     node.image = image
 
     def _given_photos(self) -> tuple[PhotoFile, ...]:
-        """The submitted files; where the caller has none, the names of those stored before and of the used ones."""
-        names = [] if self.photos or self.new else [str(g["name"]) for g in self.collection().get(tags.PHOTOS, ())]
+        """The submitted files, and the names of those stored before whose files are gone, and of the used ones."""
+        stored = [] if self.new else self.collection().get(tags.PHOTOS, ())
+        names = [str(group["name"]) for group in stored if not self.photos or group.get("image") is not None]
         names += [photo.name for photo in self.result.photos]
         given = {photo.name for photo in self.photos}
         return self.photos + tuple(PhotoFile(name) for name in dict.fromkeys(names) if name not in given)
@@ -291,7 +292,9 @@ class _Build:
         groups = []
         for photo in self._given_photos():
             entry, solved = said.get(photo.name, {}), used.get(photo.name)
-            group = {"name": photo.name, "used": solved is not None, "reason": str(entry.get("reason", ""))}
+            gone = self.photos and photo.name not in said and solved is None
+            reason = "Its file was not there." if gone else str(entry.get("reason", ""))
+            group = {"name": photo.name, "used": solved is not None, "reason": reason}
             image = self._photo_image(photo.name)
             if image is not None:
                 group["image"] = image

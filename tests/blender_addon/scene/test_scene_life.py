@@ -22,7 +22,7 @@ from blender_addon.scene import importing, tags  # noqa: E402
 from blender_addon.scene.frames import to_blender  # noqa: E402
 from blender_addon.scene.own_head import own_id  # noqa: E402
 from blender_addon.scene.photo_files import PhotoFile  # noqa: E402
-from blender_addon.scene.solve_again import stored_photos  # noqa: E402
+from blender_addon.scene.solve_again import missing_photos, stored_photos  # noqa: E402
 
 
 @pytest.fixture
@@ -190,6 +190,30 @@ def test_photos_by_path_stay_outside_of_the_file(bpy, result: HeadResult, messag
     assert {photo.label: photo.data for photo in stored_photos(collection)} == message.photos
     (tmp_path / "square.jpg").unlink()
     assert len(stored_photos(collection)) == len(message.photos) - 1
+
+
+def test_a_photo_whose_file_is_gone_for_now_is_not_forgotten(bpy, result: HeadResult, tmp_path: Path) -> None:
+    """As of a drive that is not connected when the head is solved again."""
+    files = [PhotoFile(photo.name, None, str(tmp_path / photo.name)) for photo in result.photos]
+    for file in files:
+        (tmp_path / file.name).write_bytes(b"\xff\xd8" + file.name.encode())
+    report = {"photos": [{"name": photo.name, "used": True} for photo in result.photos[1:]]}
+    collection = importing.import_head(result, bpy.context, files, pack_photos=False)
+    (tmp_path / "portrait.jpg").rename(tmp_path / "away.jpg")
+    stored = stored_photos(collection)
+    assert missing_photos(collection, stored) == 1
+    fewer = replace(result, photos=result.photos[1:], report=report)
+    sent = [PhotoFile(photo.label, photo.data) for photo in stored]
+    importing.import_head(fewer, bpy.context, sent, into=collection[tags.HEAD_ID])
+    said = {group["name"]: (group["used"], group["reason"]) for group in collection[tags.PHOTOS]}
+    assert said["portrait.jpg"] == (False, "Its file was not there.") and said["square.jpg"] == (True, "")
+    (tmp_path / "away.jpg").rename(tmp_path / "portrait.jpg")
+    assert missing_photos(collection, stored_photos(collection)) == 0
+    bpy.data.images.remove(collection[tags.PHOTOS][3]["image"])  # this is how one takes a photo away
+    stored = stored_photos(collection)
+    sent = [PhotoFile(photo.label, photo.data) for photo in stored]
+    importing.import_head(fewer, bpy.context, sent, into=collection[tags.HEAD_ID])
+    assert missing_photos(collection, stored) == 0
 
 
 def test_gltf_export_keeps_the_names(bpy, collection, result: HeadResult, tmp_path: Path) -> None:
