@@ -205,7 +205,7 @@ class _Build:
         obj[tags.HEAD_ID] = self.head_id
         collection.objects.link(obj)
         if part.name == "head":  # of a head that is solved again somebody deleted it, and what hung on it hangs on none
-            for other in [o for o in collection.all_objects if tags.PART in o or tags.PHOTO in o]:
+            for other in [o for o in collection.all_objects if tags.PART in o]:
                 if other != obj and other.parent is None:
                     other.parent = obj
         else:
@@ -276,9 +276,9 @@ class _Build:
         if camera is None:
             camera = new_camera(photo)
             camera[tags.HEAD_ID] = self.head_id
-            camera.parent = self.object_of("head")
             cameras = next((c for c in collection.children if c.get(tags.CAMERAS) == self.head_id), collection)
             cameras.objects.link(camera)
+        camera.parent, camera.parent_type = self.object_of("head"), "OBJECT"  # it was solved in the head's own frame
         update_camera(camera, photo)
         image = self._photo_image(photo.name)
         data = b"" if image is None else file_bytes(image) or b""

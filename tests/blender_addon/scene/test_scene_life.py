@@ -251,6 +251,18 @@ def test_what_hung_on_a_head_that_was_deleted_hangs_on_the_new_one(bpy, collecti
     assert camera.matrix_world.translation.x == pytest.approx(before + 1.0)
 
 
+def test_a_camera_that_was_taken_off_its_head_is_put_where_it_was_solved(bpy, collection, result: HeadResult) -> None:
+    head, camera = tags.part_object(collection, "head"), tags.camera_of_photo(collection, "square.jpg")
+    head.location.x = 3.0
+    bpy.context.view_layer.update()
+    solved = camera.matrix_world.copy()
+    camera.parent = None
+    camera.matrix_world = solved  # Clear Parent and Keep Transformation
+    again(bpy, collection, result)
+    bpy.context.view_layer.update()
+    assert (camera.matrix_world.translation - solved.translation).length < 1e-5
+
+
 def test_an_albedo_that_was_deleted_is_behind_the_materials_again(bpy, collection, result: HeadResult) -> None:
     bpy.data.images.remove(collection[tags.ALBEDO])
     again(bpy, collection, result)
