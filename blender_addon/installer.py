@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
 from pathlib import Path
 
 import bpy
 
-from .backend_process.folder_checks import FolderState, folder_problem, look_into, removal_problem, without_answer
+from .backend_process.folder_checks import FolderState, look_into, removal_problem, without_answer
+from .backend_process.folder_lock import lock_folder
 from .backend_process.folders import BackendFolder, entered_folder
 from .backend_process.install import Installation, InstallPlan, InstallView, Removal, has_nvidia
 from .backend_process.known_folders import remember, remembered
 from .backend_process.looks import Looks
+from .client.keys import config_folder
 from .errors import AddonError
 from .identity import PACKAGE
+from .runner import Runner
 
 _current: Installation | None = None
 _cuda = _asked = False
-_looks = Looks(look_into)
+_looks = Looks(lambda folder: look_into(folder, config_folder()))
 
 
 def own_folder() -> BackendFolder:
@@ -56,9 +58,8 @@ def other_folders(drawing: bool = False) -> list[FolderState]:
     return [state for state in seen if state is not None and state.holds_something]
 
 
-def folder_in_use(drawing: bool = False) -> FolderState:
+def folder_in_use(named: FolderState, drawing: bool = False) -> FolderState:
     """The folder whose backend runs: the named one; while nothing is installed there, the one before."""
-    named = named_folder(drawing)
     if named.installed is not None or not named.answers:
         return named
     return next((state for state in other_folders(drawing) if state.installed is not None), named)
@@ -95,30 +96,28 @@ def last_lines(count: int) -> list[str]:
     return [] if _current is None else list(_current.lines)[-count:]
 
 
-def check(plan: InstallPlan | None) -> FolderState:
-    """What is in the folder that ``start`` would work in.
+def start(plan: InstallPlan | None, runner: Runner) -> Installation:
+    """Begin an installation, or with None a removal. A backend that ``runner`` runs out of the folder is ended for it.
 
-    Raises ``AddonError`` where that would be refused, as far as one can tell at once.
-    """
-    _check_idle()
-    state = named_folder()
-    problem = removal_problem(state.folder) if plan is None and state.answers else state.problem
-    if problem is not None:
-        raise problem
-    return state
-
-
-def start(plan: InstallPlan | None, end_server: Callable[[], None] | None = None) -> Installation:
-    """Begin an installation, or with None a removal; ``end_server`` as in ``Installation``.
-
-    Raises ``AddonError`` while one runs.
+    Raises ``AddonError`` with nothing changed: while one runs, here or in another Blender, and where the folder does
+    not allow it, as far as one can tell at once.
     """
     global _current
-    _check_idle()
-    folder = backend_folder()
-    if plan is not None and folder_problem(folder) is None:
+    if running():
+        raise AddonError("An installation is already running.", "Wait for it, or stop it.", "busy")
+    state = named_folder()
+    folder = state.folder
+    removes = plan is None and state.answers and not state.being_changed
+    if problem := removal_problem(folder) if removes else state.problem:
+        raise problem
+    lock = lock_folder(config_folder(), folder.root)
+    end_server = None
+    if state.holds_something and not runner.runs_outside(folder.root):
+        runner.stop()  # a backend cannot be replaced while it runs
+        end_server = runner.wait_for_end
+    if plan is not None:
         remember(_note(), folder.root)
-    _current = Removal(folder, end_server) if plan is None else Installation(folder, plan, end_server)
+    _current = Removal(folder, end_server, lock) if plan is None else Installation(folder, plan, end_server, lock)
     _current.start()
     return _current
 
@@ -134,11 +133,6 @@ def forget() -> None:
     global _current
     stop()
     _current = None
-
-
-def _check_idle() -> None:
-    if running():
-        raise AddonError("An installation is already running.", "Wait for it, or stop it.", "busy")
 
 
 def _note() -> Path:

@@ -10,10 +10,14 @@ import enum
 import os
 import time
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from .backend_process.ending import Ending
-from .backend_process.server_lock import END_SECONDS, wait_for_end
+from .backend_process.folder_lock import being_changed, is_being_changed
+from .backend_process.known_server import KnownServer, waiting_words
+from .backend_process.local_backend import LocalBackend
+from .backend_process.server_lock import END_SECONDS, server_runs, wait_for_end
 from .backend_process.server_process import PORT_TAKEN, ServerProcess
 from .client.connection import Connection
 from .client.conversation import Patience
@@ -25,7 +29,7 @@ from .errors import AddonError
 START_SECONDS = 120.0
 """A start that takes longer has failed; reading torch from a slow disk for the first time may take half of it."""
 ASK_SECONDS = 2.0
-"""For reaching a backend that is to end once more, where the connection is lost."""
+"""For reaching a backend that is to end once more, where the connection is lost or hears nothing."""
 CANCEL_SECONDS = 5.0
 """After so long a cancelled job counts as cancelled even if the server has not confirmed."""
 
@@ -63,19 +67,6 @@ class JobView:
     advice: str = ""
 
 
-@dataclass(frozen=True)
-class LocalBackend:
-    """A backend of this computer: ``python`` runs it, out of ``source`` where it is not installed in ``python``.
-
-    ``arguments`` go to ``serve``; ``log`` is the file for what it logs.
-    """
-
-    python: Path
-    source: Path | None = None
-    arguments: tuple[str, ...] = ()
-    log: Path | None = None
-
-
 class Runner:
     """Runs one job at a time, and keeps the backend and the connection between jobs.
 
@@ -92,6 +83,7 @@ class Runner:
         self._connection: Connection | None = None
         self._process: ServerProcess | None = None
         self._ending: Ending | None = None
+        self._known: KnownServer | None = None
         self._submission: AnyJob | None = None
         self._submitted = False
         self._looking = False
@@ -124,6 +116,18 @@ class Runner:
             return not any(os.path.samefile(above, folder) for part in parts for above in (part, *part.parents))
         except OSError:
             return False
+
+    def waiting_settings(self, wanted: LocalBackend) -> str:
+        """A sentence where the backend that runs was not started as ``wanted``: when that will count. Else ""."""
+        if self._process is not None:
+            known = KnownServer("", self._process.backend)
+            return waiting_words(known.differs(wanted), mine=True, busy=self.busy)
+        names = () if self._known is None else self._known.differs(wanted)
+        if not names or (self._ending is not None and not self._ending.over) or not server_runs(self._config):
+            return ""
+        found = running_server(self._config)
+        same = found is not None and found.instance == self._known.instance
+        return waiting_words(names, mine=False, busy=self.busy) if same else ""
 
     def begin(self, submission: AnyJob, backend: LocalBackend | ServerAddress) -> None:
         """Start a job. Raises ``AddonError`` ``busy`` while another one is under way."""
@@ -194,7 +198,14 @@ class Runner:
                 self._end_cancelled()
         except AddonError as error:
             self._fail(error)
+        self._make_room()
         return delivered
+
+    def _make_room(self) -> None:
+        """Leave a server that others use, between jobs, where it is not as wanted: else it would stay for our sake."""
+        guest = self._connection is not None and self._process is None and not self.busy
+        if guest and isinstance(self._backend, LocalBackend) and self._known and self._known.differs(self._backend):
+            self._drop_connection()
 
     def _reach(self) -> None:
         """Connect to the given service, or one of this computer that runs already, or start one."""
@@ -221,11 +232,24 @@ class Runner:
         connection.start()
         return connection
 
+    def _connection_to(self, process: ServerProcess) -> Connection | None:
+        """Another connection to a server that is to end: others may use it, which has to be asked."""
+        with contextlib.suppress(AddonError):
+            if process.address is not None:
+                return self._started_connection(process.address, Patience(hello=ASK_SECONDS), process)
+        return None
+
     def _start_process(self) -> None:
         assert isinstance(self._backend, LocalBackend)
         self._looking = False
-        backend = self._backend
-        self._process = ServerProcess(backend.python, backend.source, backend.arguments, backend.log)
+        self._check_folder()
+        self._process = ServerProcess(self._backend)
+
+    def _check_folder(self) -> None:
+        """Raises ``AddonError`` where another process replaces or deletes the files that the server is made of."""
+        folder = self._backend.folder if isinstance(self._backend, LocalBackend) else None
+        if folder is not None and is_being_changed(self._config, folder):
+            raise being_changed(folder)
 
     def _watch_process(self) -> None:
         process = self._process
@@ -235,14 +259,23 @@ class Runner:
             self._process_ended(process)
         elif self._connection is None:
             if process.address is not None:
+                self._check_started()
                 self._connect(process.address, Patience(hello=10.0, again=30.0))
             elif time.monotonic() - process.started > START_SECONDS:
                 self._drop()
                 raise AddonError(
                     "The backend did not start within two minutes.",
-                    "Try again, or choose Repair in the extension's preferences.",
+                    f"Try again, or {process.backend.remedy}",
                     "cannot_start",
                 )
+
+    def _check_started(self) -> None:
+        """As ``_check_folder``, for a change that began while the server started, and waits for its end."""
+        try:
+            self._check_folder()
+        except AddonError:
+            self._drop()
+            raise
 
     def _process_ended(self, process: ServerProcess) -> None:
         was_running = self._submitted and self.busy
@@ -264,12 +297,14 @@ class Runner:
         if self.view.phase is Phase.CANCELLING:
             self._end_cancelled()
         elif self.busy:
+            self._check_folder()  # which would be why
             raise why
 
     def _take_in(self, event: Event, delivered: list[Delivered]) -> None:
         if isinstance(event, Welcomed):
             self._looking = False
             self.welcome = event
+            self._get_to_know(event)
             if self.busy and not self._submitted and self._submission is not None:
                 self._submit()
         elif isinstance(event, GaveUp):
@@ -279,6 +314,12 @@ class Runner:
                 self.view = replace(self.view, sentence=event.sentence, seconds_left=None)
         elif self._submission is not None and event.token == self._submission.token:
             self._take_in_job(event, delivered)
+
+    def _get_to_know(self, event: Welcomed) -> None:
+        assert self._connection is not None
+        if self._process is None and (self._known is None or self._known.instance != event.instance):
+            port = self._connection.address.endpoint.rsplit(":", 1)[1]
+            self._known = KnownServer(event.instance, port=int(port), kind=event.device)
 
     def _take_in_job(self, event: Event, delivered: list[Delivered]) -> None:
         cancelling = self.view.phase is Phase.CANCELLING
@@ -342,10 +383,9 @@ class Runner:
         if self._ending is not None and self._ending.over:
             self._ending = None
         if process is not None:
-            if process.exit_code is None and process.address is not None and not (connection and connection.alive):
-                with contextlib.suppress(AddonError):  # others may use it, which has to be asked
-                    connection = self._started_connection(process.address, Patience(hello=ASK_SECONDS), process)
-            self._ending = Ending(process, connection)
+            if process.address is not None:
+                self._known = KnownServer(process.address.instance or "", process.backend)
+            self._ending = Ending(process, connection, partial(self._connection_to, process))
         elif connection is not None:
             connection.close(wait_seconds=0.5 if wait else 0.0)
         if wait and self._ending is not None:

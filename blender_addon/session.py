@@ -10,6 +10,7 @@ from pathlib import Path
 
 import bpy
 
+from .backend_process.local_backend import LocalBackend
 from .client.events import Arrived, Previewed
 from .client.keys import ServerAddress, config_folder
 from .client.photo_files import unique_labels
@@ -18,7 +19,7 @@ from .errors import AddonError
 from .identity import client_name
 from .protocol.preview import Preview
 from .protocol.result import HeadResult
-from .runner import JobView, LocalBackend, Phase, Runner
+from .runner import JobView, Phase, Runner
 from .scene import photo_files, tags
 from .scene.importing import Place, import_steps
 from .ui import redraw, statuses
@@ -36,7 +37,7 @@ class Job:
     ----------
     place : the scene whose list the photos come from and which gets the head, and what was shown of it.
     photos : what is sent, old and new. given : the list's paths with the labels they were sent under.
-    into : id of the head to solve again, None for a new one.
+    into : id of the head to solve again, None for a new one. missing : how many of its photos' files are gone.
     """
 
     place: Place
@@ -45,6 +46,7 @@ class Job:
     quality: str
     texture_size: int
     into: str | None = None
+    missing: int = 0
     frame: bool = True
     pack_photos: bool = True
 
@@ -138,7 +140,7 @@ class Session:
         assert job is not None and result is not None
         if self._import is None:
             scene = _scene_of(job)
-            if _in_a_mode(scene, job.into):
+            if in_a_mode(scene, job.into):
                 sentence = "The head is ready: leave the mode you are in (Object Mode) to get it"
                 self._import_view = JobView(Phase.RUNNING, sentence, 1.0)
                 return
@@ -168,7 +170,8 @@ class Session:
         self.head = collection
         scene = _scene_of(job)
         statuses.write(scene, job.given, result.report)
-        self._end_import(JobView(Phase.DONE, statuses.summary(result.report, time.monotonic() - self._begun), 1.0))
+        said = statuses.summary(result.report, time.monotonic() - self._begun, job.missing)
+        self._end_import(JobView(Phase.DONE, said, 1.0))
         if not bpy.app.background:
             if job.frame:
                 frame_head(collection, scene)
@@ -192,7 +195,7 @@ def _scene_of(job: Job) -> bpy.types.Scene:
     return job.place.scene() or bpy.context.scene
 
 
-def _in_a_mode(scene: bpy.types.Scene, into: str | None) -> bool:
+def in_a_mode(scene: bpy.types.Scene, into: str | None) -> bool:
     """Whether what the scene's windows show, or the head to solve again, is being edited, sculpted or the like."""
     windows = bpy.context.window_manager.windows
     objects = [window.view_layer.objects.active for window in windows if window.scene == scene]

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Generator
 
+from .backend_process.local_backend import LocalBackend
 from .client.events import Solved
 from .client.keys import ServerAddress
 from .client.submissions import Transfer
 from .errors import AddonError
-from .runner import JobView, LocalBackend, Phase
+from .runner import JobView, Phase
 from .session import session
 from .transfer.clips import ExpressionClip
 

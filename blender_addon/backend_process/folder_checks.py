@@ -5,8 +5,10 @@ from __future__ import annotations
 import shutil
 import sys
 from dataclasses import dataclass
+from pathlib import Path
 
 from ..errors import AddonError
+from .folder_lock import BEING_CHANGED, being_changed, is_being_changed
 from .folders import BackendFolder, Installed
 
 WINDOWS = sys.platform == "win32"
@@ -28,9 +30,16 @@ class FolderState:
     problem: AddonError | None = None
     answers: bool = True
 
+    @property
+    def being_changed(self) -> bool:
+        """Whether a process is installing into it or removing what is in it."""
+        return self.problem is not None and self.problem.code == BEING_CHANGED
 
-def look_into(folder: BackendFolder) -> FolderState:
-    """What is in the folder; takes its time where the drive does."""
+
+def look_into(folder: BackendFolder, config: Path) -> FolderState:
+    """What is in the folder; takes its time where the drive does. ``config`` is the user's configuration folder."""
+    if is_being_changed(config, folder.root):
+        return FolderState(folder, folder.installed(), folder.holds_something, being_changed(folder.root))
     return FolderState(folder, folder.installed(), folder.holds_something, folder_problem(folder))
 
 

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import AddonError
+from .file_lock import FileLock
 from .folder_checks import check_room, make_ready, removal_problem
 from .folders import BackendFolder, Installed, delete, folder_bytes, patiently
 from .pip_log import PipProgress, why_pip_failed
@@ -92,15 +93,22 @@ class Installation:
     """One run of the installer. ``start`` returns at once; ``view`` and ``lines`` tell how it goes in ``folder``.
 
     ``end_server`` waits for the end of the server that may run out of the folder, and raises ``AddonError`` where that
-    has to go on; it is called first, where anything is installed.
+    has to go on; it is called first, where anything is installed. ``lock`` is the folder's, let go before the view says
+    that it has finished.
     """
 
     _NAME = "The installation"
 
-    def __init__(self, folder: BackendFolder, plan: InstallPlan, end_server: Callable[[], None] | None = None) -> None:
+    def __init__(
+        self,
+        folder: BackendFolder,
+        plan: InstallPlan,
+        end_server: Callable[[], None] | None = None,
+        lock: FileLock | None = None,
+    ) -> None:
         self.view = InstallView("Starting")
         self.lines: deque[str] = deque(maxlen=2000)
-        self.folder, self._plan, self._end_server = folder, plan, end_server
+        self.folder, self._plan, self._end_server, self._lock = folder, plan, end_server, lock
         self._cuda = False
         self._stopped = threading.Event()
         self._child: subprocess.Popen[str] | None = None
@@ -121,29 +129,34 @@ class Installation:
         self._thread.join(seconds)
 
     def _run(self) -> None:
+        view = InstallView("It ended.", finished=True)
         try:
             if self._end_server is not None and self.folder.holds_something:
                 self.view = InstallView("Waiting for the backend to end")
                 self._end_server()
                 if self._stopped.is_set():
                     raise self._cancelled()
-            self.view = InstallView(self._work(), 1.0, True)
+            view = InstallView(self._work(), 1.0, True)
         except AddonError as error:
-            self._fail(error)
+            view = self._failed(error)
         except OSError as error:
-            self._fail(self._refused(error))
+            view = self._failed(self._refused(error))
         except Exception as error:  # a fault of ours must not leave the preferences waiting for ever
-            self._fail(AddonError(f"{self._NAME} failed: {error!r}.", "Please report it."))
+            view = self._failed(AddonError(f"{self._NAME} failed: {error!r}.", "Please report it."))
             raise
+        finally:
+            if self._lock is not None:
+                self._lock.release()
+            self.view = view
 
     def _work(self) -> str:
         installed = self._install()
         self.folder.mark_installed(installed)
         return f"The backend {installed.version} is installed."
 
-    def _fail(self, error: AddonError) -> None:
+    def _failed(self, error: AddonError) -> InstallView:
         self._say(str(error))
-        self.view = InstallView(error.sentence, self.view.fraction, True, error)
+        return InstallView(error.sentence, self.view.fraction, True, error)
 
     def _refused(self, error: OSError) -> AddonError:
         return _system_error(error)
@@ -291,8 +304,10 @@ class Removal(Installation):
 
     _NAME = "The removal"
 
-    def __init__(self, folder: BackendFolder, end_server: Callable[[], None] | None = None) -> None:
-        super().__init__(folder, InstallPlan(Path()), end_server)
+    def __init__(
+        self, folder: BackendFolder, end_server: Callable[[], None] | None = None, lock: FileLock | None = None
+    ) -> None:
+        super().__init__(folder, InstallPlan(Path()), end_server, lock)
 
     def _work(self) -> str:
         self.view = InstallView("Removing the backend", 0.5)

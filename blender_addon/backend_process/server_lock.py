@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from pathlib import Path
-from typing import BinaryIO
 
 from ..errors import AddonError
+from .file_lock import is_locked
 
 END_SECONDS = 10.0
 """A server that nobody else uses ends within about five seconds after its last client has left."""
@@ -33,26 +32,4 @@ def in_use() -> AddonError:
 
 def server_runs(folder: Path) -> bool:
     """Whether a server holds the lock of this configuration folder."""
-    try:
-        file = (folder / "server.lock").open("r+b", buffering=0)
-    except OSError:
-        return False
-    with file:
-        return not _free(file)
-
-
-def _free(file: BinaryIO) -> bool:
-    """Whether the lock can be had; closing ``file`` lets it go."""
-    try:
-        if sys.platform == "win32":
-            import msvcrt
-
-            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
-            msvcrt.locking(file.fileno(), msvcrt.LK_UNLCK, 1)
-        else:
-            import fcntl
-
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return False
-    return True
+    return is_locked(folder / "server.lock")

@@ -10,12 +10,12 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Sequence
 from pathlib import Path
 from typing import BinaryIO
 
 from ..client.keys import ServerAddress
 from ..errors import AddonError
+from .local_backend import LocalBackend
 from .python_finder import clean_environment
 
 PORT_TAKEN = 9
@@ -30,30 +30,25 @@ class ServerProcess:
 
     It is in a session of its own: what ends Blender with its terminal is no signal for it.
 
-    Parameters
-    ----------
-    python : interpreter of the backend's environment.
-    source : folder that holds the package ``backend``, or None where the environment finds it by itself.
-    arguments : for ``serve``. log : file that gets what the server logs, written anew.
+    Its log is written anew.
 
     Raises
     ------
     AddonError : ``cannot_start`` where the operating system refuses to start it.
     """
 
-    def __init__(
-        self, python: Path, source: Path | None, arguments: Sequence[str] = (), log: Path | None = None
-    ) -> None:
+    def __init__(self, backend: LocalBackend) -> None:
+        self.backend = backend
         self.owner_token = secrets.token_hex(16)
         self._address: ServerAddress | None = None
-        self._log = log
+        python, source = backend.python, backend.source
         variables = {"PYTHONUNBUFFERED": "1", "LIKENESS_OWNER_TOKEN": self.owner_token}
         if source is not None:
             variables["PYTHONPATH"] = str(source)
         try:
-            with _emptied(log) as stderr:
+            with _emptied(backend.log) as stderr:
                 self._process = subprocess.Popen(
-                    [str(python), "-P", "-m", "backend", "serve", "--parent", str(os.getpid()), *arguments],
+                    [str(python), "-P", "-m", "backend", "serve", "--parent", str(os.getpid()), *backend.arguments],
                     stdin=subprocess.DEVNULL,
                     stdout=subprocess.PIPE,
                     stderr=stderr,
@@ -65,7 +60,7 @@ class ServerProcess:
         except OSError as error:
             raise AddonError(
                 f"The backend could not be started ({error.strerror or error}).",
-                "Choose Repair in the extension's preferences.",
+                _sentence(backend.remedy),
                 "cannot_start",
             ) from error
         _yield_to_the_window(self._process.pid)
@@ -108,13 +103,13 @@ class ServerProcess:
             last = lines[-1] if lines else ""
             return AddonError(
                 f"A part of the backend is missing ({last})." if last else "A part of the backend is missing.",
-                "Choose Repair in the extension's preferences.",
+                _sentence(self.backend.remedy),
                 "missing_part",
             )
         last = lines[-1] if lines else "it said nothing"
         return AddonError(
             f"The backend ended with code {code}: {last}",
-            "Try again; if it happens again, choose Repair in the extension's preferences.",
+            f"Try again; if it happens again, {self.backend.remedy}",
             "server_died",
         )
 
@@ -149,10 +144,14 @@ class ServerProcess:
 
     def _last_lines(self) -> list[str]:
         try:
-            said = b"" if self._log is None else self._log.read_bytes()[-_LAST_BYTES:]
+            said = b"" if self.backend.log is None else self.backend.log.read_bytes()[-_LAST_BYTES:]
         except OSError:
             return []
         return [line for line in said.decode("utf-8", "replace").splitlines() if line.strip()]
+
+
+def _sentence(words: str) -> str:
+    return words[0].upper() + words[1:]
 
 
 def _emptied(log: Path | None) -> BinaryIO:

@@ -25,7 +25,7 @@ class Welcomed:
     Attributes
     ----------
     likeness : version of the backend. instance : of this run of the server. pid : of its process.
-    device : in words, "" until its worker has started. limits : what it accepts.
+    device : ``cpu`` or ``cuda``, "" until its worker has started. limits : what it accepts.
     same_server : whether it is the server of before, so that jobs of before are still there; True the first time.
     capabilities : names of what it can do besides.
     ping_seconds, silence_seconds : how often it wants to hear from us, and after how much silence either side is gone.

@@ -55,7 +55,7 @@ def welcomed(header: Mapping[str, Any], instance_before: str | None) -> Welcomed
         likeness=text_of(header, "likeness"),
         instance=instance,
         pid=None if pid is None else int(pid),
-        device=text_of(device, "name") if isinstance(device, dict) else "",
+        device=text_of(device, "kind") if isinstance(device, dict) else "",
         limits=Limits(
             frame_bytes=checked_field(limits, "frame_bytes", int),
             message_bytes=checked_field(limits, "message_bytes", int),

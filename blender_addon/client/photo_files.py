@@ -8,6 +8,13 @@ from pathlib import Path
 from ..errors import AddonError
 from .events import Limits
 
+PHOTO_ENDINGS = (
+    *(".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".apng", ".webp", ".tif", ".tiff", ".bmp", ".gif"),
+    *(".heic", ".heics", ".heif", ".heifs", ".hif", ".avif", ".avifs"),
+)
+"""Of the files that the backend reads, in small letters."""
+PHOTO_GLOB = ";".join(f"*{ending}" for ending in PHOTO_ENDINGS)
+"""For a file browser, which does not mind capitals."""
 PIECE_BYTES = 32 * 2**20
 """Of a video; a piece is a buffer of its own."""
 
@@ -24,6 +31,15 @@ def unique_labels(names: Sequence[str]) -> tuple[str, ...]:
             label = f"{stem} ({again}).{ending}" if dot and stem else f"{clean} ({again})"
         labels.append(label)
     return tuple(labels)
+
+
+def is_text(path: str) -> bool:
+    """Whether a path can be said in UTF-8, which a file system does not ask for."""
+    try:
+        path.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def read_photos(photos: Sequence[tuple[str, Path | None, bytes | None]], limits: Limits) -> list[bytes]:

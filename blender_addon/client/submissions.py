@@ -9,7 +9,7 @@ from typing import Any
 
 from ..errors import AddonError
 from .events import Welcomed
-from .photo_files import read_photos, read_video, unique_labels
+from .photo_files import is_text, read_photos, read_video, unique_labels
 
 
 @dataclass(frozen=True)
@@ -97,19 +97,10 @@ def _transfer(job: Transfer, welcome: Welcomed) -> tuple[dict[str, Any], list[by
 def _video(path: Path, welcome: Welcomed) -> tuple[dict[str, Any], list[bytes]]:
     (name,) = unique_labels([path.name])
     whole = str(path.absolute())
-    if "path" in welcome.capabilities and _is_text(whole):
+    if "path" in welcome.capabilities and is_text(whole):
         return {"name": name, "path": whole}, []
     contents = read_video(name, path, welcome.limits)
     return {"name": name, "bytes": sum(map(len, contents))}, contents
-
-
-def _is_text(path: str) -> bool:
-    """Whether a path can be said in UTF-8, which a file system does not ask for."""
-    try:
-        path.encode("utf-8")
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def _photos(photos: tuple[PhotoFile, ...], welcome: Welcomed) -> tuple[list[dict[str, Any]], list[bytes]]:

@@ -28,12 +28,7 @@ class _Installing(bpy.types.Operator):
         try:
             if session().busy:
                 raise AddonError("The backend is at work.", "Wait for it, or cancel it first.", "busy")
-            runner, state = session().runner, installer.check(plan)
-            if not state.holds_something or runner.runs_outside(state.folder.root):
-                installation = installer.start(plan)
-            else:
-                runner.stop()  # the backend cannot be replaced while it runs
-                installation = installer.start(plan, runner.wait_for_end)
+            installation = installer.start(plan, session().runner)
         except AddonError as error:
             self.report({"ERROR"}, str(error))
             return {"CANCELLED"}

@@ -14,6 +14,13 @@ def _head(context: bpy.types.Context) -> bpy.types.Object | None:
     return None if collection is None else tags.part_object(collection, "head")
 
 
+def _head_looked_at(context: bpy.types.Context) -> bpy.types.Object | None:
+    """The head that wears the expression of the photo which the scene looks through, whatever is active."""
+    camera = cameras.photo_camera(context.scene)
+    heads = [] if camera is None else [c for c in tags.heads_in(context.scene) if camera in c.all_objects[:]]
+    return tags.part_object(heads[0], "head") if heads else None
+
+
 class LookThroughPhoto(bpy.types.Operator):
     """Look through this photo's camera, and give the head its expression"""
 
@@ -34,22 +41,25 @@ class LookThroughPhoto(bpy.types.Operator):
         if camera is None or head is None:
             self.report({"WARNING"}, f"The camera of {self.photo} is not in the file any more.")
             return {"CANCELLED"}
+        before = _head_looked_at(context)
+        if before is not None and before != head:
+            expressions.reset_expression(before)
         expressions.set_expression(head, dict(camera[tags.EXPRESSION]))
         cameras.look_through(context, camera)
         return {"FINISHED"}
 
 
 class LeavePhoto(bpy.types.Operator):
-    """Look freely again, and put the expression back to neutral"""
+    """Look freely again, and put the expression of the head in the photo back to neutral"""
 
     bl_idname = "likeness.leave_photo"
     bl_label = "Leave Photo"
     bl_options = {"REGISTER", "UNDO"}
 
     def execute(self, context: bpy.types.Context) -> set[str]:
-        cameras.leave_cameras(context)
-        if (head := _head(context)) is not None:
+        if (head := _head_looked_at(context)) is not None:
             expressions.reset_expression(head)
+        cameras.leave_cameras(context)
         return {"FINISHED"}
 
 

@@ -2,36 +2,44 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+import os
 
 import bpy
 from bpy.props import BoolProperty, CollectionProperty, IntProperty, StringProperty
 
+from ..client.photo_files import PHOTO_ENDINGS, PHOTO_GLOB, is_text, unique_labels
 from ..ui import redraw
 
-ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".heic", ".heif")
 
-
-def add_files(scene: bpy.types.Scene, paths: list[Path]) -> tuple[int, list[str]]:
+def add_files(scene: bpy.types.Scene, paths: list[str]) -> tuple[int, list[str]]:
     """Add photos to the scene's list; returns how many, and a sentence per file that was left out."""
     settings = scene.likeness
-    listed = {bpy.path.abspath(photo.path) for photo in settings.photos}
+    listed = {os.path.normcase(_whole(photo.path)) for photo in settings.photos}
     added, refused = 0, []
-    for path in paths:
-        if path.suffix.lower() not in ENDINGS:
-            refused.append(f"{path.name} is not a photo that the backend reads")
-        elif not path.is_file():
-            refused.append(f"{path.name} does not exist")
-        elif str(path) in listed:
-            refused.append(f"{path.name} is in the list already")
+    for path in map(_whole, paths):
+        name = os.path.basename(path)
+        (label,) = unique_labels([name])
+        if os.path.splitext(name)[1].lower() not in PHOTO_ENDINGS:
+            refused.append(f"{label} is not a photo that the backend reads")
+        elif not os.path.isfile(path):
+            refused.append(f"{label} does not exist")
+        elif not is_text(path):
+            refused.append(f"{label} has letters in its path that are no UTF-8; rename it")
+        elif os.path.normcase(path) in listed:
+            refused.append(f"{label} is in the list already")
         else:
             photo = settings.photos.add()
-            photo.name, photo.path = path.name, str(path)
-            listed.add(str(path))
+            photo.name, photo.path = name, path
+            listed.add(os.path.normcase(path))
             added += 1
     if added:
         settings.active_photo = len(settings.photos) - 1
     return added, refused
+
+
+def _whole(path: str) -> str:
+    """A path that leads there from everywhere, with this .blend file or another, and whatever the working folder."""
+    return os.path.abspath(bpy.path.abspath(path))
 
 
 class AddPhotos(bpy.types.Operator):
@@ -44,9 +52,8 @@ class AddPhotos(bpy.types.Operator):
     filepath: StringProperty(subtype="FILE_PATH", options={"SKIP_SAVE", "HIDDEN"})
     directory: StringProperty(subtype="DIR_PATH", options={"SKIP_SAVE", "HIDDEN"})
     files: CollectionProperty(type=bpy.types.OperatorFileListElement, options={"SKIP_SAVE", "HIDDEN"})
-    filter_image: BoolProperty(default=True, options={"HIDDEN"})
     filter_folder: BoolProperty(default=True, options={"HIDDEN"})
-    filter_glob: StringProperty(default=";".join(f"*{ending}" for ending in ENDINGS), options={"HIDDEN"})
+    filter_glob: StringProperty(default=PHOTO_GLOB, options={"HIDDEN"})
     display_type: StringProperty(default="THUMBNAIL", options={"HIDDEN"})
 
     def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
@@ -57,7 +64,7 @@ class AddPhotos(bpy.types.Operator):
 
     def execute(self, context: bpy.types.Context) -> set[str]:
         names = [file.name for file in self.files if file.name]
-        paths = [Path(self.directory) / name for name in names] or ([Path(self.filepath)] if self.filepath else [])
+        paths = [os.path.join(self.directory, name) for name in names] or ([self.filepath] if self.filepath else [])
         added, refused = add_files(context.scene, paths)
         for sentence in refused:
             self.report({"WARNING"}, f"{sentence}.")
@@ -116,7 +123,7 @@ class PhotoDrop(bpy.types.FileHandler):
     bl_idname = "LIKENESS_FH_photos"
     bl_label = "Add to Likeness Photos"
     bl_import_operator = AddPhotos.bl_idname
-    bl_file_extensions = ";".join(ENDINGS)
+    bl_file_extensions = ";".join(PHOTO_ENDINGS)
 
     @classmethod
     def poll_drop(cls, context: bpy.types.Context) -> bool:

@@ -11,7 +11,7 @@ from ..runner import Phase
 from ..scene import solve_again, tags
 from ..scene.importing import Place
 from ..scene.own_head import own_id
-from ..session import Job, listed_photos, run_to_end, session
+from ..session import Job, in_a_mode, listed_photos, run_to_end, session
 from ..ui import redraw
 from ..ui.preferences import chosen_backend, preferences
 
@@ -39,7 +39,7 @@ class ReconstructFace(bpy.types.Operator):
 
     def execute(self, context: bpy.types.Context) -> set[str]:
         """Runs to the end: for scripts and background mode."""
-        if not self._begin(context):
+        if not self._begin(context, to_the_end=True):
             return {"CANCELLED"}
         view = run_to_end()
         if view.phase is Phase.DONE:
@@ -68,7 +68,7 @@ class ReconstructFace(bpy.types.Operator):
                 self.report({"INFO"}, view.sentence)
             self.cancel(context)
             return {"FINISHED"}
-        if event.type == "ESC" and event.value == "PRESS":
+        if event.type == "ESC" and event.value == "PRESS" and not redraw.plays(context):
             current.cancel()
             return {"RUNNING_MODAL"}
         if current.importing and event.type not in {"TIMER", "MOUSEMOVE", "INBETWEEN_MOUSEMOVE", "WINDOW_DEACTIVATE"}:
@@ -80,9 +80,12 @@ class ReconstructFace(bpy.types.Operator):
             context.window_manager.event_timer_remove(self._timer)
             self._timer = None
 
-    def _begin(self, context: bpy.types.Context) -> bool:
+    def _begin(self, context: bpy.types.Context, to_the_end: bool = False) -> bool:
         try:
-            session().begin(self._job(context), chosen_backend(context))
+            job = self._job(context)
+            if to_the_end and in_a_mode(context.scene, job.into):  # nobody could leave it meanwhile
+                raise AddonError("An object is being edited.", "Switch to Object Mode, and try again.", "mode")
+            session().begin(job, chosen_backend(context))
         except AddonError as error:
             self.report({"ERROR"}, str(error))
             return False
@@ -90,12 +93,13 @@ class ReconstructFace(bpy.types.Operator):
 
     def _job(self, context: bpy.types.Context) -> Job:
         settings, chosen = context.scene.likeness, preferences(context)
-        into = None
+        into, missing = None, 0
         if self.again:
             collection = tags.active_head(context)
             if collection is None:
                 raise AddonError("There is no head to solve again.", "Select a head that Likeness made.", "no_head")
             photos, given = solve_again.photos_of(collection, context.scene)
+            missing = solve_again.missing_photos(collection, photos)
             into, parted = own_id(collection)
             if parted and not bpy.app.background:
                 redraw.push_undo(
@@ -110,6 +114,7 @@ class ReconstructFace(bpy.types.Operator):
             quality=settings.quality,
             texture_size=int(settings.texture_size),
             into=into,
+            missing=missing,
             frame=chosen.frame_head and not self.again,
             pack_photos=chosen.pack_photos,
         )

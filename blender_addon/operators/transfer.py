@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import bpy
@@ -106,39 +107,49 @@ class LoadExpressionFile(SlicedFileOperator, bpy.types.Operator, ImportHelper):
 
     def steps(self, context: bpy.types.Context) -> Steps:
         clip = clips.read_clip(Path(bpy.path.abspath(self.filepath)))
-        targets = selected_meshes(context, None)
-        return (yield from clip_steps(context, clip, targets, self.start, self.gain, self.head_pose, self.set_range))
+        targets, scene = selected_meshes(context, None), context.scene
+        place = ClipPlace(scene, self.start, scene.frame_current_final)
+        return (yield from clip_steps(place, clip, targets, self.gain, self.head_pose, self.set_range))
+
+
+@dataclass(frozen=True)
+class ClipPlace:
+    """Where a clip goes: the scene whose frame rate and settings count, the frame where an animation begins, and the
+    frame for a single expression."""
+
+    scene: bpy.types.Scene
+    start: int
+    now: float
 
 
 def clip_steps(
-    context: bpy.types.Context,
+    place: ClipPlace,
     clip: clips.ExpressionClip,
     targets: Sequence[bpy.types.Object],
-    start: int,
     gain: float,
     head_pose: bool,
     set_range: bool = False,
 ) -> Steps:
-    """Put a clip onto meshes: keyframes from frame ``start`` on, or the values of a single expression."""
-    settings, render = settings_of(context), context.scene.render
+    """Put a clip onto meshes: keyframes, or the values of a single expression."""
+    settings, render = place.scene.likeness_transfer, place.scene.render
     rate = render.fps / render.fps_base
     if clip.seconds[-1] * rate > MOST_FRAMES:
         raise AddonError("This film is too long for an animation.", "Cut it into parts.", "bad_clip")
     many = len(clip.seconds) > 1
     clip = clips.resample(clip, rate)
-    frames = start + np.round(clip.seconds * rate)
+    frames = place.start + np.round(clip.seconds * rate)
     outcomes: list[apply.Outcome] = []
     for number, target in enumerate(targets):
         if not apply.key_names(target) and len(targets) > 1:
             continue
-        yield from _apply_clip(settings, clip, target, frames if many else None, gain, context, outcomes)
+        yield from _apply_clip(place, clip, target, frames if many else None, gain, outcomes)
         yield (number + 1) / len(targets)
     problems = []
     if head_pose and clip.rotation is not None and settings.pose_to is not None:
         turns = pose.in_blender(clip.rotation)
         problems = [pose.apply_turns(settings.pose_to, settings.pose_to_bone, frames, turns, many)]
     if many and set_range:
-        context.scene.frame_start, context.scene.frame_end = int(frames[0]), int(frames[-1])
+        place.scene.frame_start, place.scene.frame_end = int(frames[0]), int(frames[-1])
     guessed = int((~clip.found).sum())
     if guessed:
         problems.append(f"{guessed} of {len(clip.found)} frames showed no sure face and are interpolated.")
@@ -146,21 +157,20 @@ def clip_steps(
 
 
 def _apply_clip(
-    settings: LikenessTransfer,
+    place: ClipPlace,
     clip: clips.ExpressionClip,
     target: bpy.types.Object,
     frames: np.ndarray | None,
     gain: float,
-    context: bpy.types.Context,
     outcomes: list[apply.Outcome],
 ) -> Steps:
     """Keys of one target from a clip: keyframes at ``frames``, or without frames the first expression as values."""
     keys = apply.shape_keys(target)
     values = {name: clip.weights[:, column] * gain for column, name in enumerate(clip.names)}
-    values = apply_links(links_for(settings, clip.names, target), values)
+    values = apply_links(links_for(place.scene.likeness_transfer, clip.names, target), values)
     if frames is None:
         single = {name: float(column[0]) for name, column in values.items()}
-        outcomes.append(apply.set_values(target, single, context.scene.frame_current_final))
+        outcomes.append(apply.set_values(target, single, place.now))
         return ""
     driven = driven_keys(keys) & set(values)
     names = [name for name in values if name not in driven]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 from collections.abc import Generator
 from pathlib import Path
@@ -11,20 +12,20 @@ from bpy.props import BoolProperty, FloatProperty, IntProperty, StringProperty
 from bpy_extras.io_utils import ImportHelper
 
 from .. import timer
-from ..client.photo_files import unique_labels
+from ..client.photo_files import PHOTO_GLOB, unique_labels
 from ..client.submissions import PhotoFile, Transfer
 from ..errors import AddonError
 from ..runner import JobView
+from ..scene.importing import Place
 from ..scene.neutral_head import neutral_head
 from ..session import session
 from ..solving import solved
 from ..transfer.clips import ExpressionClip
 from ..transfer.sliced import SlicedFileOperator, Steps, Waiting, say
 from ..ui.preferences import chosen_backend
-from .transfer import clip_steps
+from .transfer import ClipPlace, clip_steps
 from .transfer_settings import selected_meshes, settings_of
 
-PHOTOS = "*.jpg;*.jpeg;*.png;*.webp;*.tif;*.tiff;*.heic;*.heif"
 VIDEOS = "*.mp4;*.mov;*.avi;*.mkv;*.webm;*.m4v"
 
 
@@ -49,19 +50,21 @@ class _FromPictures(SlicedFileOperator, ImportHelper):
         raise AttributeError("an operator has to say what it asks for")
 
     def steps(self, context: bpy.types.Context) -> Steps:
-        meshes = [mesh.name for mesh in selected_meshes(context, None)]
+        meshes = [mesh.session_uid for mesh in selected_meshes(context, None)]
+        asked, start, now = Place.shown(context), self.first_frame(context), context.scene.frame_current_final
         path, person = Path(bpy.path.abspath(self.filepath)), settings_of(context).person
-        if not path.is_file():
+        if not os.path.isfile(path):
             (label,) = unique_labels([path.name])
             raise AddonError(f"{label} could not be read.", "Choose it again.", "no_file")
         head = None if person is None else neutral_head(person)
         timer.start()  # which keeps looking after the backend when this is done
         clip = yield from _waiting(solved(self.job(path, head), chosen_backend(context)))
         say("Writing the keys")
-        targets = [mesh for name in meshes if (mesh := bpy.data.objects.get(name)) is not None]
+        targets = [obj for obj in bpy.data.objects if obj.session_uid in meshes]
         if not targets:
             raise AddonError("The meshes that should get it are gone.", "Select others, and try again.", "no_target")
-        return (yield from clip_steps(context, clip, targets, self.first_frame(context), self.gain, self.head_pose))
+        place = ClipPlace(asked.scene() or context.scene, start, now)
+        return (yield from clip_steps(place, clip, targets, self.gain, self.head_pose))
 
     def first_frame(self, context: bpy.types.Context) -> int:
         """Where an animation begins."""
@@ -77,7 +80,7 @@ class ExpressionFromPhoto(_FromPictures, bpy.types.Operator):
     doing = "Looking at the photo"
     filename_ext = ""
 
-    filter_glob: StringProperty(default=PHOTOS, options={"HIDDEN"})
+    filter_glob: StringProperty(default=PHOTO_GLOB, options={"HIDDEN"})
 
     def job(self, path: Path, head: bytes | None) -> Transfer:
         (label,) = unique_labels([path.name])

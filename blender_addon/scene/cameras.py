@@ -128,6 +128,12 @@ def look_through(context: bpy.types.Context, camera: bpy.types.Object) -> None:
         space.region_3d.view_perspective = "CAMERA"
 
 
+def photo_camera(scene: bpy.types.Scene) -> bpy.types.Object | None:
+    """The photo's camera that ``look_through`` made the scene's, None where it looks through no photo."""
+    camera = scene.camera
+    return camera if RENDER_BEFORE in scene and camera is not None and tags.PHOTO in camera else None
+
+
 def leave_cameras(context: bpy.types.Context) -> None:
     """Let the 3D views that look through a camera look freely again, in perspective or not as before the first photo.
 

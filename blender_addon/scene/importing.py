@@ -204,7 +204,11 @@ class _Build:
         obj[tags.PART] = part.name
         obj[tags.HEAD_ID] = self.head_id
         collection.objects.link(obj)
-        if part.name != "head":
+        if part.name == "head":  # of a head that is solved again somebody deleted it, and what hung on it hangs on none
+            for other in [o for o in collection.all_objects if tags.PART in o]:
+                if other != obj and other.parent is None:
+                    other.parent = obj
+        else:
             obj.parent = tags.part_object(collection, "head")
         modifier = obj.modifiers.new("Subdivision", "SUBSURF")
         modifier.levels, modifier.render_levels = 1, 2
@@ -217,19 +221,29 @@ class _Build:
             image = packed_image("albedo", self.result.albedo_png)
             image[tags.HEAD_ID] = self.head_id
             collection[tags.ALBEDO] = image
+            self._fill_materials(image)
         else:
             replace_packed(image, self.result.albedo_png)
         made: dict[str, bpy.types.Material] = {}
         for part in self.result.parts:
             obj = self.object_of(part.name)
-            if not obj.data.materials:
+            if all(slot.material is None for slot in obj.material_slots):
                 material = material_for_part(part.name, image, made)
                 material[tags.HEAD_ID] = self.head_id
+                obj.data.materials.clear()
                 obj.data.materials.append(material)
 
+    def _fill_materials(self, image: bpy.types.Image) -> None:
+        """Give ``image`` to the head's materials whose albedo somebody deleted."""
+        for material in [m for m in bpy.data.materials if m.get(tags.HEAD_ID) == self.head_id and m.node_tree]:
+            for node in material.node_tree.nodes:
+                if node.type == "TEX_IMAGE" and node.image is None:
+                    node.image = image
+
     def _given_photos(self) -> tuple[PhotoFile, ...]:
-        """The submitted files; where the caller has none, the names of those stored before and of the used ones."""
-        names = [] if self.photos or self.new else [str(g["name"]) for g in self.collection().get(tags.PHOTOS, ())]
+        """The submitted files, and the names of those stored before whose files are gone, and of the used ones."""
+        stored = [] if self.new else self.collection().get(tags.PHOTOS, ())
+        names = [str(group["name"]) for group in stored if not self.photos or group.get("image") is not None]
         names += [photo.name for photo in self.result.photos]
         given = {photo.name for photo in self.photos}
         return self.photos + tuple(PhotoFile(name) for name in dict.fromkeys(names) if name not in given)
@@ -262,9 +276,9 @@ class _Build:
         if camera is None:
             camera = new_camera(photo)
             camera[tags.HEAD_ID] = self.head_id
-            camera.parent = self.object_of("head")
             cameras = next((c for c in collection.children if c.get(tags.CAMERAS) == self.head_id), collection)
             cameras.objects.link(camera)
+        camera.parent, camera.parent_type = self.object_of("head"), "OBJECT"  # it was solved in the head's own frame
         update_camera(camera, photo)
         image = self._photo_image(photo.name)
         data = b"" if image is None else file_bytes(image) or b""
@@ -278,7 +292,9 @@ class _Build:
         groups = []
         for photo in self._given_photos():
             entry, solved = said.get(photo.name, {}), used.get(photo.name)
-            group = {"name": photo.name, "used": solved is not None, "reason": str(entry.get("reason", ""))}
+            gone = self.photos and photo.name not in said and solved is None
+            reason = "Its file was not there." if gone else str(entry.get("reason", ""))
+            group = {"name": photo.name, "used": solved is not None, "reason": reason}
             image = self._photo_image(photo.name)
             if image is not None:
                 group["image"] = image
@@ -293,7 +309,8 @@ class _Build:
             if camera[tags.PHOTO] not in used:  # was used before, and is not any more
                 data = camera.data
                 bpy.data.objects.remove(camera)
-                bpy.data.cameras.remove(data)
+                if data.users == 0:  # else a linked duplicate of the camera would go with it
+                    bpy.data.cameras.remove(data)
 
     def _show(self) -> None:
         """Link a new head into the scene, select it alone and make it active."""

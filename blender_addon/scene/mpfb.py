@@ -77,6 +77,8 @@ def apply_head(collection: bpy.types.Collection, body: bpy.types.Object) -> Plac
     head = tags.part_object(collection, "head")
     if head is None:
         raise AddonError("The head's mesh is not in the file any more.", "Undo its removal, or reconstruct again.")
+    if body.data.library is not None:
+        raise AddonError(f"{body.name} is linked from another file.", "Make it local first.", "linked")
     before = body.data.shape_keys.key_blocks.get(KEY_NAME) if body.data.shape_keys else None
     if before is not None:
         body.shape_key_remove(before)

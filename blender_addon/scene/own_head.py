@@ -11,8 +11,9 @@ from . import tags
 
 
 def check_editable(collection: bpy.types.Collection) -> None:
-    """Raises ``AddonError`` ``linked`` for a head out of another file."""
-    if collection.library is not None:
+    """Raises ``AddonError`` ``linked`` for a head out of another file, even where overrides change it in this one."""
+    own = [obj for obj in collection.all_objects if (tags.PART in obj or tags.PHOTO in obj) and obj.data is not None]
+    if any(item.library is not None for item in (collection, *own, *(obj.data for obj in own))):
         raise AddonError(
             f"The head {collection.name} is linked from another file.",
             "Open that file and solve it again there.",

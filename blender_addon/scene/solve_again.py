@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import bpy
@@ -11,6 +12,13 @@ from ..client.submissions import PhotoFile
 from ..errors import AddonError
 from . import tags
 from .images import file_bytes
+
+
+def missing_photos(collection: bpy.types.Collection, stored: Sequence[PhotoFile]) -> int:
+    """How many of a head's photos are not among those ``stored``: their files, outside of the .blend, are gone."""
+    present = {photo.label for photo in stored}
+    groups = [group for group in collection.get(tags.PHOTOS, ()) if group.get("image") is not None]
+    return sum(str(group["name"]) not in present for group in groups)
 
 
 def stored_photos(collection: bpy.types.Collection) -> tuple[PhotoFile, ...]:

@@ -114,7 +114,8 @@ class SlicedOperator:
         return self.run_in_slices(context)
 
     def modal(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
-        if self._work.cancelled or (event.type == "ESC" and event.value == "PRESS"):
+        escaped = event.type == "ESC" and event.value == "PRESS" and not redraw.plays(context)
+        if self._work.cancelled or escaped:
             self.cancel(context)
             self.report({"INFO"}, "Cancelled.")
             return {"CANCELLED"}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import bpy
 
 from .. import installer
+from ..backend_process.folder_lock import BEING_CHANGED
 from ..errors import AddonError
 from ..operators.photos import AddPhotos
 from ..runner import JobView, Phase
@@ -188,12 +189,13 @@ def _draw_missing_backend(layout: bpy.types.UILayout, context: bpy.types.Context
         box.progress(factor=view.fraction, text=f"{view.fraction:.0%}")
         box.operator("likeness.stop_installation", icon="X")
         return
-    if view is not None and view.error is not None and problem.code != "folder":
+    of_folder = problem.code in ("folder", BEING_CHANGED)
+    if view is not None and view.error is not None and not of_folder:
         draw_error(layout, view.error.sentence, view.error.advice)
     else:
         box = layout.box()
         draw_wrapped(box, problem.sentence, icon="INFO")
-        if problem.code == "folder":
+        if of_folder:
             draw_wrapped(box, problem.advice, icon="BLANK1")
     if problem.code in ("no_backend", "version") and where == "INSTALLED":
         text = "Install Backend" if problem.code == "no_backend" else "Update Backend"

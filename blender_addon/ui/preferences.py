@@ -11,11 +11,12 @@ from bpy.props import BoolProperty, EnumProperty, IntProperty, StringProperty
 from .. import installer
 from ..backend_process.folder_checks import FolderState
 from ..backend_process.install import installed_bytes
+from ..backend_process.local_backend import LocalBackend
 from ..backend_process.looks import Looks
-from ..client.keys import is_loopback, remote_address
+from ..client.keys import ServerAddress, is_loopback, remote_address
 from ..errors import AddonError
 from ..identity import PACKAGE, version
-from ..runner import LocalBackend, ServerAddress
+from ..session import session
 from . import redraw
 from .text import draw_error, draw_wrapped, gigabytes
 
@@ -86,27 +87,35 @@ class LikenessPreferences(bpy.types.AddonPreferences):
         layout.use_property_split = True
         layout.row().prop(self, "where", expand=True)
         box = layout.box()
-        {"INSTALLED": self._draw_own, "EXISTING": self._draw_existing, "REMOTE": self._draw_remote}[self.where](box)
-        if self.where != "REMOTE":
+        if self.where == "REMOTE":
+            self._draw_remote(box)
+        else:
+            wanted = self._draw_existing(box) if self.where == "EXISTING" else self._draw_own(box)
             layout.prop(self, "device")
             layout.prop(self, "port")
+            if wanted is not None:
+                _draw_waiting(layout, wanted)
         layout.prop(self, "frame_head")
         layout.prop(self, "pack_photos")
 
-    def _draw_own(self, layout: bpy.types.UILayout) -> None:
+    def _draw_own(self, layout: bpy.types.UILayout) -> LocalBackend | None:
+        """Returns the backend that is used, None where none is installed."""
         view = installer.view()
         if view is not None and not view.finished:
             layout.progress(factor=view.fraction, text=view.sentence)
             layout.operator("likeness.stop_installation", icon="X")
             self._draw_log(layout)
-            return
-        named, used = installer.named_folder(drawing=True), installer.folder_in_use(drawing=True)
+            return None
+        named = installer.named_folder(drawing=True)
+        used = installer.folder_in_use(named, drawing=True)
         problem = named.problem
-        if named.answers:
-            self._draw_installed(layout, named, used)
-        else:
+        if not named.answers or named.being_changed:
             redraw.soon()
-        if problem is not None:
+        else:
+            self._draw_installed(layout, named, used)
+        if named.being_changed:
+            draw_wrapped(layout, problem.sentence, icon="INFO")
+        elif problem is not None:
             draw_error(layout, problem.sentence, problem.advice)
         elif view is not None and view.error is not None:
             draw_error(layout, view.error.sentence, view.error.advice)
@@ -118,11 +127,12 @@ class LikenessPreferences(bpy.types.AddonPreferences):
             row.operator("likeness.install_backend", text="Repair", icon="FILE_REFRESH").fresh = True
         elif problem is None:
             row.operator("likeness.install_backend", text="Install Backend", icon="IMPORT").fresh = False
-        if named.holds_something:
+        if named.holds_something and not named.being_changed:
             row.operator("likeness.remove_backend", text="Remove", icon="TRASH")
         row = layout.row()
         row.operator("likeness.show_log", text="Installation Log", icon="TEXT").which = "INSTALL"
         row.operator("likeness.show_log", text="Backend Log", icon="TEXT").which = "SERVER"
+        return None if used.installed is None else _of_folder(self, used, named)
 
     def _draw_installed(self, layout: bpy.types.UILayout, named: FolderState, used: FolderState) -> None:
         """What is installed in the folder in use, and what is left in folders that were entered before."""
@@ -148,10 +158,11 @@ class LikenessPreferences(bpy.types.AddonPreferences):
             how = "enter that folder below" if other.entered else "clear the field below"
             draw_wrapped(layout, f"There is another backend in {other.root}. To delete it, {how} and choose Remove.")
 
-    def _draw_existing(self, layout: bpy.types.UILayout) -> None:
+    def _draw_existing(self, layout: bpy.types.UILayout) -> LocalBackend:
         layout.prop(self, "existing_python")
         layout.prop(self, "existing_source")
         layout.operator("likeness.show_log", text="Backend Log", icon="TEXT").which = "SERVER"
+        return _existing(self)
 
     def _draw_remote(self, layout: bpy.types.UILayout) -> None:
         layout.prop(self, "endpoint")
@@ -180,18 +191,14 @@ def chosen_backend(context: bpy.types.Context, drawing: bool = False) -> LocalBa
     Raises ``AddonError`` with what to do: nothing installed, no program there, no network permission.
     """
     chosen = preferences(context)
-    arguments = ("--device", chosen.device)
-    if chosen.port:
-        arguments += ("--bind", f"tcp://127.0.0.1:{chosen.port}")
     if chosen.where == "REMOTE":
         address = remote_address(chosen.endpoint, chosen.public_key)
         if not is_loopback(address.endpoint):
             require_online("reach another machine")
         return address
-    log = installer.server_log()
     if chosen.where == "EXISTING":
-        python = Path(os.path.expanduser(bpy.path.abspath(chosen.existing_python)))
-        found = bool(chosen.existing_python) and _programs.at(python, drawing)
+        existing = _existing(chosen)
+        found = bool(chosen.existing_python) and _programs.at(existing.python, drawing)
         if drawing and found is None:
             redraw.soon()
         if not found:
@@ -200,26 +207,48 @@ def chosen_backend(context: bpy.types.Context, drawing: bool = False) -> LocalBa
                 "Enter the program of its environment in the extension's preferences.",
                 "no_backend",
             )
-        source = Path(bpy.path.abspath(chosen.existing_source)) if chosen.existing_source else None
-        return LocalBackend(python, source, arguments, log)
+        return existing
     if installer.running():
         raise AddonError("The backend is being installed or removed.", "Wait for that.", "no_backend")
-    used = installer.folder_in_use(drawing)
-    if drawing and not used.answers:
+    named = installer.named_folder(drawing)
+    used = installer.folder_in_use(named, drawing)
+    if drawing and (not used.answers or used.being_changed):
         redraw.soon()
-    folder, installed = used.folder, used.installed
-    if installed is None:
+    if used.being_changed:
+        raise used.problem
+    if used.installed is None:
         raise used.problem or AddonError(
             "The backend is not installed yet.", "Choose Install Backend in the extension's preferences.", "no_backend"
         )
-    if installed.version != version():
-        named = installer.named_folder(drawing)
+    if used.installed.version != version():
         raise named.problem or AddonError(
-            f"The backend has version {installed.version}, the extension {version()}.",
+            f"The backend has version {used.installed.version}, the extension {version()}.",
             f"Choose {_update_button(named)} in the extension's preferences.",
             "version",
         )
-    return LocalBackend(folder.python, folder.source, arguments, log)
+    return _of_folder(chosen, used, named)
+
+
+def _existing(chosen: LikenessPreferences) -> LocalBackend:
+    """What the person entered, whether it is there or not."""
+    python = Path(os.path.expanduser(bpy.path.abspath(chosen.existing_python)))
+    source = Path(bpy.path.abspath(chosen.existing_source)) if chosen.existing_source else None
+    return LocalBackend(python, source, chosen.device, chosen.port, installer.server_log())
+
+
+def _of_folder(chosen: LikenessPreferences, used: FolderState, named: FolderState) -> LocalBackend:
+    """What is installed in the folder in use."""
+    folder, log = used.folder, installer.server_log()
+    button = _update_button(named)
+    return LocalBackend(folder.python, folder.source, chosen.device, chosen.port, log, folder.root, button)
+
+
+def _draw_waiting(layout: bpy.types.UILayout, wanted: LocalBackend) -> None:
+    """Where the backend that runs was started with other settings: when these will count."""
+    sentence = session().runner.waiting_settings(wanted)
+    if sentence:
+        draw_wrapped(layout, sentence, icon="INFO")
+        redraw.soon()  # others come and go
 
 
 def _update_button(named: FolderState) -> str:

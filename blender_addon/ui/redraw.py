@@ -76,6 +76,11 @@ class Pace:
         return words, view
 
 
+def plays(context: bpy.types.Context) -> bool:
+    """Whether an animation plays in the window: ESC is for that then."""
+    return context.screen is not None and context.screen.is_animation_playing
+
+
 def window_of(scene: bpy.types.Scene) -> bpy.types.Window | None:
     """The first window that shows ``scene``, else the first one, None where there is none."""
     windows = bpy.context.window_manager.windows

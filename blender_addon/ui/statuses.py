@@ -22,13 +22,14 @@ def write(scene: bpy.types.Scene, given: Sequence[tuple[str, str]], report: Mapp
         photo.landmark_error = float(error) if isinstance(error, int | float) else -1.0
 
 
-def summary(report: Mapping[str, Any], seconds: float) -> str:
-    """One sentence about a reconstruction that took ``seconds`` from click to head."""
+def summary(report: Mapping[str, Any], seconds: float, missing: int = 0) -> str:
+    """What to say of a reconstruction that took ``seconds`` from click to head; ``missing`` files could not be sent."""
     entries = _entries(report)
     used = sum(bool(entry.get("used")) for entry in entries)
     left_out = len(entries) - used
     rest = f", {left_out} left out" if left_out else ""
-    return f"A head from {used} photo{'' if used == 1 else 's'}{rest}, in {seconds:.0f} s."
+    gone = f" The files of {missing} of its photos are not there." if missing else ""
+    return f"A head from {used} photo{'' if used == 1 else 's'}{rest}, in {seconds:.0f} s.{gone}"
 
 
 def _entries(report: Mapping[str, Any]) -> list[Mapping[str, Any]]:

@@ -25,10 +25,10 @@ def fill(folder: BackendFolder, of_version: str = "") -> BackendFolder:
     return folder
 
 
-def finished(run: Installation) -> Installation:
+def finished(run: Installation, seconds: float = 30.0) -> Installation:
     """An installation, or a removal, run to its end."""
     run.start()
-    run.join(30)
+    run.join(seconds)
     assert run.view.finished
     return run
 

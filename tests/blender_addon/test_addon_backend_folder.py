@@ -172,13 +172,14 @@ def test_the_backend_of_the_folder_before_runs_until_one_is_installed(
     fill(own)
     there = tmp_path / "there"
     name_folder(bpy, there)
-    assert chosen_backend(bpy.context).python == own.python
+    assert (chosen_backend(bpy.context).python, chosen_backend(bpy.context).button) == (own.python, "Install Backend")
     said, buttons = drawn(bpy)
     assert f"Itrunsfrom{own.root}until" in said and "Todelete" not in said
     assert "Install Backend" in buttons and not {"Repair", "Remove"} & set(buttons)
 
     fill(entered(there))
     assert chosen_backend(bpy.context).python == entered(there).python
+    assert chosen_backend(bpy.context).button == "Repair"
     said, buttons = drawn(bpy)
     assert "Itruns" not in said and f"Thereisanotherbackendin{own.root}.Todeleteit,clearthefield" in said
     assert {"Repair", "Remove"} <= set(buttons)
@@ -213,15 +214,16 @@ def test_remove_removes_what_is_in_the_named_folder(bpy: ModuleType, own: Backen
 @pytest.mark.blender
 def test_folders_that_were_named_before_are_remembered(bpy: ModuleType, own: BackendFolder, tmp_path: Path) -> None:
     from blender_addon import installer
+    from blender_addon.session import session
 
     plan = InstallPlan(tmp_path / "no backend.zip", sys.executable)
     for name in ("first", "second"):
         name_folder(bpy, tmp_path / name)
-        installer.start(plan).join(30)
+        installer.start(plan, session().runner).join(30)
         fill(installer.backend_folder())
     assert installer.view().error.code == "no_source"
     name_folder(bpy, tmp_path / "third")
     assert installer.view() is None  # that was about another folder
     assert [state.folder.root.name for state in installer.other_folders()] == ["second", "first"]
-    assert installer.folder_in_use().folder.root.name == "second"
+    assert installer.folder_in_use(installer.named_folder()).folder.root.name == "second"
     assert f"in{tmp_path / 'first'}.Todeleteit,enterthatfolder" in drawn(bpy)[0]

@@ -14,8 +14,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from backend_folders import finished
 
 from blender_addon.backend_process import install, python_finder
+from blender_addon.backend_process.folder_lock import is_being_changed, lock_folder
 from blender_addon.backend_process.folders import BackendFolder, Installed, folder_bytes
 from blender_addon.backend_process.install import Installation, InstallPlan, Removal
 from blender_addon.backend_process.pip_log import PipProgress, why_pip_failed
@@ -71,11 +73,7 @@ def plan(tmp_path_factory: pytest.TempPathFactory) -> InstallPlan:
 
 
 def run(folder: BackendFolder, plan: InstallPlan) -> Installation:
-    installation = Installation(folder, plan)
-    installation.start()
-    installation.join(120)
-    assert installation.view.finished
-    return installation
+    return finished(Installation(folder, plan), 120)
 
 
 @pytest.fixture(scope="module")
@@ -164,6 +162,40 @@ def test_it_can_be_stopped(plan: InstallPlan, shared_folder: BackendFolder) -> N
     installation.stop()
     installation.join(10)
     assert installation.view.error.code == "cancelled" and shared_folder.installed() is None
+
+
+def test_one_that_was_killed_with_its_blender_is_followed_by_a_repair(
+    plan: InstallPlan, shared_folder: BackendFolder, tmp_path: Path
+) -> None:
+    """The system frees the lock, though the program that the installation had started is still there."""
+    script = f"""
+import sys, time
+from pathlib import Path
+from blender_addon.backend_process import install
+from blender_addon.backend_process.folder_lock import lock_folder
+from blender_addon.backend_process.folders import BackendFolder
+install.needed_bytes = lambda cuda: 0
+folder = BackendFolder(Path({str(shared_folder.root)!r}))
+sleep, pip = "import time; time.sleep(9)", {plan.pip_arguments!r}
+plan = install.InstallPlan(Path({str(plan.archive)!r}), sys.executable, pip_arguments=pip, check=sleep)
+installation = install.Installation(folder, plan, lock=lock_folder(Path({str(tmp_path)!r}), folder.root))
+installation.start()
+while installation.view.sentence != "Checking the installation":
+    time.sleep(0.02)
+print("checks", flush=True)
+installation.join()
+"""
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    with subprocess.Popen([sys.executable, "-c", script], env=environment, stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout.readline() == "checks\n"
+        with pytest.raises(AddonError, match="Another Blender"):
+            lock_folder(tmp_path, shared_folder.root)
+        other.kill()
+        other.wait(10)
+    assert shared_folder.installed() is None
+    repair = Installation(shared_folder, replace(plan, fresh=True), lock=lock_folder(tmp_path, shared_folder.root))
+    assert finished(repair, 120).view.error is None, list(repair.lines)
+    assert shared_folder.installed() is not None and not is_being_changed(tmp_path, shared_folder.root)
 
 
 def test_a_program_that_starts_while_it_is_stopped_is_ended_too(

@@ -86,6 +86,63 @@ def test_the_photo_list(enabled: None, pictures: Path) -> None:
     assert listed() == [] and not bpy.ops.likeness.remove_photo.poll()
 
 
+@pytest.mark.filterwarnings("ignore:.*blend relative")
+def test_a_photo_is_listed_once_by_a_path_that_holds_elsewhere(
+    enabled: None, pictures: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in the tutorial's script, which names a folder beside the file."""
+    monkeypatch.chdir(pictures.parent)
+    assert add(Path("pictures"), "a.jpg", "b.PNG") == {"FINISHED"}
+    paths = [photo.path for photo in bpy.context.scene.likeness.photos]
+    assert paths == [str(pictures / "a.jpg"), str(pictures / "b.PNG")]
+    for alias in (pictures, pictures / ".." / "pictures", Path("pictures")):
+        assert add(alias, "a.jpg") == {"CANCELLED"}
+    bpy.ops.wm.save_as_mainfile(filepath=str(pictures / "head.blend"))
+    with pytest.warns(RuntimeWarning, match="blend relative"):  # Blender's own, and it goes on
+        assert bpy.ops.likeness.add_photos(directory="//", files=[{"name": "a.jpg"}, {"name": "c.heic"}]) == {
+            "FINISHED"
+        }
+    assert [photo.path for photo in bpy.context.scene.likeness.photos][2:] == [str(pictures / "c.heic")]
+
+
+def test_names_that_no_file_or_no_text_can_have_are_said(enabled: None, pictures: Path) -> None:
+    assert add(pictures, "x" * 300 + ".jpg") == {"CANCELLED"}
+    if sys.platform == "linux":
+        odd = os.fsencode(pictures) + b"/caf\xe9.jpg"
+        Path(os.fsdecode(odd)).write_bytes(b"x")
+        assert bpy.ops.likeness.add_photos(filepath=os.fsdecode(odd)) == {"CANCELLED"}
+        from blender_addon.operators.photos import add_files
+
+        _, (said,) = add_files(bpy.context.scene, [os.fsdecode(odd)])
+        assert said == "caf.jpg has letters in its path that are no UTF-8; rename it"
+    long_name = "ü" * 120 + " b.jpg"
+    (pictures / long_name).write_bytes(b"x")
+    assert add(pictures, long_name) == {"FINISHED"} and listed() == [long_name]
+
+
+def test_file_browsers_and_drops_offer_what_the_backend_reads(enabled: None, tmp_path: Path) -> None:
+    """All of it, and nothing else: Blender's own filter for images shows EXR, too, and no AVIF."""
+    pytest.importorskip("pillow_heif")
+    from PIL import Image, features
+
+    from backend.command_line.photo_paths import PHOTO_SUFFIXES
+    from backend.photos.read import FORMATS
+
+    if not features.check("avif"):
+        pytest.skip("this Pillow reads no AVIF")
+    read = {ending for ending, kind in Image.registered_extensions().items() if kind in FORMATS}
+    assert read >= PHOTO_SUFFIXES
+    assert set(bpy.types.LIKENESS_FH_photos.bl_file_extensions.split(";")) == read
+    for operator in (bpy.ops.likeness.add_photos, bpy.ops.likeness.expression_from_photo):
+        offered = operator.get_rna_type().properties
+        assert set(offered["filter_glob"].default.split(";")) == {f"*{ending}" for ending in read}
+        assert len(offered["filter_glob"].default) < 255 and "filter_image" not in offered  # Blender cuts it there
+    for ending in read:
+        (tmp_path / f"photo{ending.upper()}").write_bytes(b"x")
+    assert add(tmp_path, *(f"photo{ending.upper()}" for ending in read)) == {"FINISHED"}
+    assert len(listed()) == len(read)
+
+
 def test_the_list_is_saved_with_the_file(enabled: None, pictures: Path, tmp_path: Path) -> None:
     add(pictures, "a.jpg", "b.PNG")
     bpy.context.scene.likeness.quality = "best"

@@ -13,9 +13,10 @@ from pathlib import Path
 
 import pytest
 
+from blender_addon.backend_process.local_backend import LocalBackend
 from blender_addon.client.keys import ServerAddress, client_keys, remote_address, running_server
 from blender_addon.client.submissions import PhotoFile, Submission
-from blender_addon.runner import LocalBackend, Phase, Runner
+from blender_addon.runner import Phase, Runner
 
 ROOT = Path(__file__).resolve().parents[2]
 NOT_A_PHOTO = Submission("t1", (PhotoFile("a.jpg", data=b"not a photo"),))
@@ -76,7 +77,7 @@ def test_another_machine_that_does_not_know_our_key(start: Start, runner: Runner
 def test_a_taken_port_is_said(runner: Runner, tmp_path: Path, start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
     taken = start()
     monkeypatch.setenv("LIKENESS_CONFIG_DIR", str(tmp_path / "here"))
-    runner.begin(NOT_A_PHOTO, LocalBackend(Path(sys.executable), ROOT, ("--bind", taken.endpoint)))
+    runner.begin(NOT_A_PHOTO, LocalBackend(Path(sys.executable), ROOT, port=int(taken.endpoint.rsplit(":", 1)[1])))
     run_to_end(runner)
     assert (runner.view.phase, runner.view.code) == (Phase.FAILED, "port_taken")
     assert "port" in f"{runner.view.sentence} {runner.view.advice}"
@@ -86,7 +87,7 @@ def test_started_found_by_a_second_one_and_stopped(
     runner: Runner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("LIKENESS_CONFIG_DIR", str(tmp_path / "here"))
-    backend = LocalBackend(Path(sys.executable), ROOT, ("--device", "cpu"), tmp_path / "server.log")
+    backend = LocalBackend(Path(sys.executable), ROOT, "cpu", log=tmp_path / "server.log")
     runner.begin(NOT_A_PHOTO, backend)
     run_to_end(runner)
     assert runner.view.code == "no_photo" and runner.process is not None

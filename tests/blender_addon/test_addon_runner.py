@@ -16,10 +16,11 @@ from runner_steps import alive, ended, runs, until
 from scripted_server import Header, ScriptedServer, progress
 from test_transfer_names import take
 
+from blender_addon.backend_process.local_backend import LocalBackend
 from blender_addon.client.keys import ServerAddress, client_keys, remote_address, running_server
 from blender_addon.client.submissions import PhotoFile, Submission, Transfer
 from blender_addon.errors import AddonError
-from blender_addon.runner import LocalBackend, Phase, Runner
+from blender_addon.runner import Phase, Runner
 
 SUBMISSION = Submission("t1", (PhotoFile("a.jpg", data=b"x"),))
 
@@ -163,6 +164,31 @@ def test_a_backend_that_cannot_start_says_why(
     until(runner, ended)
     assert (runner.view.phase, runner.view.code) == (Phase.FAILED, expected)
     assert runner.view.sentence.endswith(".") and runner.view.advice.endswith(".")
+
+
+@pytest.mark.parametrize(("code", "words"), [(1, "No module named torch"), (1, "It went wrong."), (None, "")])
+def test_nobody_is_sent_to_a_button_that_is_not_there(
+    code: int | None,
+    words: str,
+    runner: Runner,
+    backend: LocalBackend,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    """Repair is there for what the extension installed, not for a backend that the person looks after."""
+    if code is None:
+        backend = replace(backend, python=tmp_path / "no-python")
+    else:
+        monkeypatch.setenv("SCRIPTED_EXIT", str(code))
+        monkeypatch.setenv("SCRIPTED_WORDS", words)
+    installed = replace(backend, folder=tmp_path)
+    advice = []
+    for given in (backend, installed, replace(installed, button="Install Backend")):
+        runner.begin(SUBMISSION, given)
+        until(runner, ended)
+        advice.append(runner.view.advice)
+    assert "nstall its packages again, or enter another Python" in advice[0] and "Repair" not in advice[0]
+    assert "hoose Repair in the" in advice[1] and "hoose Install Backend in the" in advice[2]
 
 
 def test_a_python_that_is_not_there(runner: Runner, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from unittest.mock import MagicMock
 
 import pytest
 
@@ -224,3 +225,65 @@ def test_look_through_takes_the_camera_of_the_active_copy(backend: Backend, resu
         assert bpy.ops.likeness.look_through(photo="square.jpg") == {"FINISHED"}
         assert bpy.context.scene.camera == tags.camera_of_photo(head, "square.jpg")
         assert bpy.context.scene.camera in head.all_objects[:]
+
+
+def test_a_script_is_not_left_waiting_for_somebody_to_leave_a_mode(backend: Backend) -> None:
+    cube_in_edit_mode()
+    with pytest.raises(RuntimeError, match=r"is being edited\. Switch to Object Mode"):
+        bpy.ops.likeness.reconstruct()
+    assert not session().busy
+    bpy.ops.object.mode_set(mode="OBJECT")
+    assert bpy.ops.likeness.reconstruct() == {"FINISHED"}
+
+
+def test_photos_that_are_not_there_any_more_are_said(backend: Backend, result: HeadResult, tmp_path: Path) -> None:
+    files = [PhotoFile(photo.name, None, str(tmp_path / photo.name)) for photo in result.photos]
+    for file in files:
+        (tmp_path / file.name).write_bytes(file.name.encode())
+    import_head(result, bpy.context, files, pack_photos=False)
+    (tmp_path / "portrait.jpg").unlink()
+    assert bpy.ops.likeness.reconstruct(again=True) == {"FINISHED"}
+    assert session().view.sentence.endswith("The files of 1 of its photos are not there.")
+
+
+def smiles(collection: bpy.types.Collection) -> bool:
+    return tags.part_object(collection, "head").data.shape_keys.key_blocks["mouthSmileLeft"].value > 0
+
+
+def test_leaving_a_photo_resets_the_head_in_it_and_no_other(backend: Backend, result: HeadResult) -> None:
+    anna, ben = import_head(result, bpy.context), import_head(result, bpy.context)
+    layer = bpy.context.view_layer
+
+    def activate(collection: bpy.types.Collection) -> None:
+        for obj in layer.objects:
+            obj.select_set(False)
+        layer.objects.active = tags.part_object(collection, "head")
+
+    activate(anna)
+    assert bpy.ops.likeness.look_through(photo="square.jpg") == {"FINISHED"} and smiles(anna)
+    activate(ben)
+    tags.part_object(ben, "head").data.shape_keys.key_blocks["mouthSmileLeft"].value = 0.5  # by the artist
+    bpy.ops.likeness.leave_photo()
+    assert not smiles(anna) and smiles(ben)
+    bpy.ops.likeness.leave_photo()  # of none
+    assert smiles(ben)
+    activate(anna)
+    bpy.ops.likeness.look_through(photo="square.jpg")
+    activate(ben)
+    bpy.ops.likeness.look_through(photo="crop.jpg")
+    assert not smiles(anna) and smiles(ben)
+    bpy.ops.likeness.leave_photo()
+    assert not smiles(ben)
+
+
+def test_esc_stops_an_animation_that_plays_before_it_cancels_a_job(backend: Backend) -> None:
+    from blender_addon.operators.reconstruct import ReconstructFace
+    from blender_addon.session import Job, listed_photos
+
+    current = session()
+    current.begin(Job(Place.shown(bpy.context), *listed_photos(bpy.context.scene), "fast", 1024), None)
+    escape = MagicMock(type="ESC", value="PRESS")
+    bpy.ops.screen.animation_play()
+    assert ReconstructFace.modal(MagicMock(), bpy.context, escape) == {"PASS_THROUGH"} and current.busy
+    bpy.ops.screen.animation_cancel()
+    assert ReconstructFace.modal(MagicMock(), bpy.context, escape) == {"RUNNING_MODAL"} and not current.busy

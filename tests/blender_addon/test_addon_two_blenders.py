@@ -14,11 +14,12 @@ import pytest
 from runner_steps import alive, ended, runs, until
 
 from blender_addon import runner as runner_module
+from blender_addon.backend_process.local_backend import LocalBackend
 from blender_addon.backend_process.server_lock import server_runs, wait_for_end
-from blender_addon.client import conversation
+from blender_addon.client import connection, conversation
 from blender_addon.client.submissions import PhotoFile, Transfer
 from blender_addon.errors import AddonError
-from blender_addon.runner import LocalBackend, Phase, Runner
+from blender_addon.runner import Phase, Runner
 
 ROOT = Path(__file__).resolve().parents[2]
 SERVE = """
@@ -41,7 +42,8 @@ FIRST_BLENDER = """
 import sys, time
 from pathlib import Path
 from blender_addon.client.submissions import PhotoFile, Transfer
-from blender_addon.runner import LocalBackend, Phase, Runner
+from blender_addon.backend_process.local_backend import LocalBackend
+from blender_addon.runner import Phase, Runner
 config, source, log = map(Path, sys.argv[1:])
 runner = Runner("first", config)
 runner.begin(
@@ -188,6 +190,27 @@ def test_an_owner_whose_connection_is_lost_asks_all_the_same(
     wait_for_end(config)
 
 
+def test_an_owner_that_reads_photos_off_a_slow_drive_asks_all_the_same(
+    blender: NewBlender, backend: LocalBackend, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else the server would be killed with the other Blender's job, when the first one is quit meanwhile."""
+    monkeypatch.setattr(connection, "ANSWER_SECONDS", 0.0)
+    first, second = blender(), blender()
+    solve(first, job("t1", b"clip"), backend)
+    server = first.process.pid
+    second.begin(job("t2", b"sleep 600"), backend)
+    until(second, runs)
+    os.mkfifo(tmp_path / "slow.jpg")
+    first.begin(Transfer("t3", (PhotoFile("slow.jpg", tmp_path / "slow.jpg"),)), backend)
+    with (tmp_path / "slow.jpg").open("wb"):  # it is being read from now on, and nothing comes
+        first.stop(wait=True)
+        assert alive(server)
+        until(second, runs)
+    second.cancel()
+    until(second, ended)
+    solve(second, job("t4", b"clip"), backend)
+
+
 def test_whoever_waits_waits_for_an_end_that_was_under_way(
     blender: NewBlender, backend: LocalBackend, config: Path
 ) -> None:
@@ -239,7 +262,7 @@ def test_other_arguments_wait_for_the_end_of_the_first_process(
     first, second = blender(), blender()
     solve(first, job("t1", b"clip"), backend)
     server = first.process.pid
-    first.begin(job("t2", b"clip"), replace(backend, arguments=("--device", "cpu")))
+    first.begin(job("t2", b"clip"), replace(backend, device="cpu"))
     assert first.connected == (first.process is not None)  # not to the one that ends
     solves(first)
     assert not alive(server) and first.process.pid != server
@@ -248,3 +271,40 @@ def test_other_arguments_wait_for_the_end_of_the_first_process(
     first.begin(job("t4", b"clip"), backend)  # others use it: it stays what it is
     solves(first)
     assert alive(server) and first.process is None
+
+
+def test_settings_that_wait_are_said_until_they_wait_no_more(
+    blender: NewBlender, backend: LocalBackend, config: Path
+) -> None:
+    first, second = blender(), blender()
+    cpu = replace(backend, device="cpu")
+    assert first.waiting_settings(cpu) == ""  # nothing runs
+    solve(first, job("t0", b"clip"), backend)
+    first.begin(job("t1", b"sleep 600"), backend)
+    until(first, runs)
+    assert "here (device) counts" in first.waiting_settings(cpu) and "after this job" in first.waiting_settings(cpu)
+    first.cancel()
+    until(first, ended)
+    assert first.waiting_settings(backend) == "" and "after this job" not in first.waiting_settings(cpu)
+    assert "(device, port)" in first.waiting_settings(replace(cpu, port=5555))
+    solve(second, job("t2", b"clip"), backend)
+    assert second.waiting_settings(cpu) == ""  # which it has, as far as this one knows
+    for other in (replace(backend, device="cuda"), replace(backend, port=1)):
+        assert "once the other Blenders" in second.waiting_settings(other)
+
+    server = first.process.pid
+    solve(first, job("t3", b"clip"), cpu)  # by the server that the second one keeps
+    assert "(device) counts" in first.waiting_settings(cpu) and first.waiting_settings(backend) == ""
+    second.stop()
+    wait_for_end(config)  # the first one, which waits for that, does not keep it
+    assert first.waiting_settings(cpu) == ""
+    solve(first, job("t4", b"clip"), cpu)
+    assert first.process.pid != server and first.waiting_settings(cpu) == ""
+
+
+def test_a_guest_that_wants_what_there_is_stays_connected(blender: NewBlender, backend: LocalBackend) -> None:
+    first, guest = blender(), blender()
+    for number, runner in enumerate((first, guest)):
+        solve(runner, job(f"t{number}", b"clip"), backend)
+    guest.tick()
+    assert guest.connected

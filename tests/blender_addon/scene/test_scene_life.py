@@ -20,8 +20,9 @@ pytestmark = pytest.mark.blender
 
 from blender_addon.scene import importing, tags  # noqa: E402
 from blender_addon.scene.frames import to_blender  # noqa: E402
+from blender_addon.scene.own_head import own_id  # noqa: E402
 from blender_addon.scene.photo_files import PhotoFile  # noqa: E402
-from blender_addon.scene.solve_again import stored_photos  # noqa: E402
+from blender_addon.scene.solve_again import missing_photos, stored_photos  # noqa: E402
 
 
 @pytest.fixture
@@ -191,6 +192,30 @@ def test_photos_by_path_stay_outside_of_the_file(bpy, result: HeadResult, messag
     assert len(stored_photos(collection)) == len(message.photos) - 1
 
 
+def test_a_photo_whose_file_is_gone_for_now_is_not_forgotten(bpy, result: HeadResult, tmp_path: Path) -> None:
+    """As of a drive that is not connected when the head is solved again."""
+    files = [PhotoFile(photo.name, None, str(tmp_path / photo.name)) for photo in result.photos]
+    for file in files:
+        (tmp_path / file.name).write_bytes(b"\xff\xd8" + file.name.encode())
+    report = {"photos": [{"name": photo.name, "used": True} for photo in result.photos[1:]]}
+    collection = importing.import_head(result, bpy.context, files, pack_photos=False)
+    (tmp_path / "portrait.jpg").rename(tmp_path / "away.jpg")
+    stored = stored_photos(collection)
+    assert missing_photos(collection, stored) == 1
+    fewer = replace(result, photos=result.photos[1:], report=report)
+    sent = [PhotoFile(photo.label, photo.data) for photo in stored]
+    importing.import_head(fewer, bpy.context, sent, into=collection[tags.HEAD_ID])
+    said = {group["name"]: (group["used"], group["reason"]) for group in collection[tags.PHOTOS]}
+    assert said["portrait.jpg"] == (False, "Its file was not there.") and said["square.jpg"] == (True, "")
+    (tmp_path / "away.jpg").rename(tmp_path / "portrait.jpg")
+    assert missing_photos(collection, stored_photos(collection)) == 0
+    bpy.data.images.remove(collection[tags.PHOTOS][3]["image"])  # this is how one takes a photo away
+    stored = stored_photos(collection)
+    sent = [PhotoFile(photo.label, photo.data) for photo in stored]
+    importing.import_head(fewer, bpy.context, sent, into=collection[tags.HEAD_ID])
+    assert missing_photos(collection, stored) == 0
+
+
 def test_gltf_export_keeps_the_names(bpy, collection, result: HeadResult, tmp_path: Path) -> None:
     bpy.ops.export_scene.gltf(
         filepath=str(tmp_path / "head.gltf"), export_format="GLTF_SEPARATE", export_morph=True, export_cameras=True
@@ -205,3 +230,79 @@ def test_gltf_export_keeps_the_names(bpy, collection, result: HeadResult, tmp_pa
     assert {
         len(mesh["primitives"][0]["attributes"].keys() & {"TEXCOORD_0", "TEXCOORD_1"}) for mesh in content["meshes"]
     } == {2}
+
+
+def again(bpy, collection, result: HeadResult) -> None:
+    importing.import_head(result, bpy.context, into=collection[tags.HEAD_ID])
+
+
+def test_what_hung_on_a_head_that_was_deleted_hangs_on_the_new_one(bpy, collection, result: HeadResult) -> None:
+    bpy.data.objects.remove(tags.part_object(collection, "head"))
+    stand = bpy.data.objects.new("stand", None)
+    tags.part_object(collection, "tongue").parent = stand  # by the artist
+    again(bpy, collection, result)
+    head = tags.part_object(collection, "head")
+    parents = {obj.name: obj.parent for obj in collection.all_objects if obj != head}
+    assert parents.pop("tongue") == stand and set(parents.values()) == {head} and len(parents) == 9
+    bpy.context.view_layer.update()
+    camera = tags.camera_of_photo(collection, "square.jpg")
+    before, head.location.x = camera.matrix_world.translation.x, 1.0
+    bpy.context.view_layer.update()
+    assert camera.matrix_world.translation.x == pytest.approx(before + 1.0)
+
+
+def test_a_camera_that_was_taken_off_its_head_is_put_where_it_was_solved(bpy, collection, result: HeadResult) -> None:
+    head, camera = tags.part_object(collection, "head"), tags.camera_of_photo(collection, "square.jpg")
+    head.location.x = 3.0
+    bpy.context.view_layer.update()
+    solved = camera.matrix_world.copy()
+    camera.parent = None
+    camera.matrix_world = solved  # Clear Parent and Keep Transformation
+    again(bpy, collection, result)
+    bpy.context.view_layer.update()
+    assert (camera.matrix_world.translation - solved.translation).length < 1e-5
+
+
+def test_an_albedo_that_was_deleted_is_behind_the_materials_again(bpy, collection, result: HeadResult) -> None:
+    bpy.data.images.remove(collection[tags.ALBEDO])
+    again(bpy, collection, result)
+    for part in ("head", "lashes"):
+        nodes = tags.part_object(collection, part).data.materials[0].node_tree.nodes
+        assert [node.image for node in nodes if node.type == "TEX_IMAGE"] == [collection[tags.ALBEDO]]
+
+
+def test_materials_that_were_deleted_are_there_again(bpy, collection, result: HeadResult) -> None:
+    own = bpy.data.materials.new("Clay")
+    for material in [material for material in bpy.data.materials if material != own]:
+        bpy.data.materials.remove(material)
+    tongue = tags.part_object(collection, "tongue")
+    tongue.material_slots[0].link = "OBJECT"
+    tongue.material_slots[0].material = own
+    again(bpy, collection, result)
+    assert tags.part_object(collection, "head").data.materials[0][tags.HEAD_ID] == collection[tags.HEAD_ID]
+    assert tongue.material_slots[0].material == own
+
+
+def test_a_linked_duplicate_of_a_camera_outlives_its_photo(bpy, collection, second_result: HeadResult) -> None:
+    camera = tags.camera_of_photo(collection, "portrait.jpg")
+    mine = bpy.data.objects.new("mine", camera.data)
+    bpy.context.scene.collection.objects.link(mine)
+    twin = camera.copy()  # Alt+D
+    collection.objects.link(twin)
+    again(bpy, collection, second_result)
+    assert tags.camera_of_photo(collection, "portrait.jpg") is None
+    assert mine.name == "mine" and mine.data is not None
+
+
+def test_an_overridden_head_is_not_touched(bpy, collection, tmp_path: Path) -> None:
+    """What was written into its linked meshes would be lost with the next opening of the file."""
+    bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "library.blend"))
+    bpy.ops.wm.read_factory_settings(use_empty=True)
+    with bpy.data.libraries.load(str(tmp_path / "library.blend"), link=True) as (source, target):
+        target.collections = [name for name in source.collections if name == "Likeness"]
+    (linked,) = target.collections
+    bpy.context.scene.collection.children.link(linked)
+    own = linked.override_hierarchy_create(bpy.context.scene, bpy.context.view_layer)
+    assert own.library is None
+    with pytest.raises(AddonError, match="linked"):
+        own_id(own)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from head_message import BODY_VERTICES, HeadMessage
@@ -15,6 +17,7 @@ pytestmark = pytest.mark.blender
 
 from blender_addon.scene import mpfb  # noqa: E402
 from blender_addon.scene.frames import to_blender  # noqa: E402
+from blender_addon.scene.importing import import_head  # noqa: E402
 
 SKIN = mpfb.SKIN_VERTICES
 
@@ -150,3 +153,17 @@ def test_makehumans_own_body(bpy, collection, result: HeadResult, message: HeadM
     jump = np.linalg.norm((got - basis)[edges[:, 0]] - (got - basis)[edges[:, 1]], axis=1)
     across = np.isin(edges[:, 0], numbers) ^ np.isin(edges[:, 1], numbers)
     assert jump[across].max() < 5e-4  # no step at the cut
+
+
+def test_a_linked_body_is_refused(bpy, result: HeadResult, points: np.ndarray, tmp_path: Path) -> None:
+    """What was written into it would be lost with the next opening of the file."""
+    add_body(bpy, points)
+    bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "library.blend"))
+    bpy.ops.wm.read_factory_settings(use_empty=True)
+    with bpy.data.libraries.load(str(tmp_path / "library.blend"), link=True) as (_, target):
+        target.objects = ["Human"]
+    (body,) = target.objects
+    collection = import_head(result, bpy.context)
+    with pytest.raises(AddonError, match=r"is linked from another file\. Make it local"):
+        mpfb.apply_head(collection, body)
+    assert body.data.shape_keys is None
