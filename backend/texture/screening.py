@@ -18,6 +18,7 @@ from backend.texture.unwrap import SEEN, PhotoUnwrap
 _TOOTH_REDNESS = 0.06  # log red over green by which a lip may be less red than skin
 _BEARD = 0.20  # log units by which a bearded chin is darker than skin
 _STRAND_REACH = 0.014  # metres from labelled hair, within which a strand may lie
+_HOLLOW = (0.5, 0.8)  # log units by which what is called lips is darker than lips: the corner of an open mouth
 _MARGIN, _LIP_MARGIN = 0.0025, 0.0006  # metres
 _BESIDE_EARS = 0.004  # metres: an ear of a photo that lies farther from the mesh's is not on this surface
 _STRAND = 0.75  # log units darker than skin under the same light: hair or a hard shadow, not skin
@@ -118,6 +119,8 @@ def screen(
     if shown_lip.sum() > 100:
         contrast = flat - float(np.median(flat[shown_lip]))
         bad = np.maximum(bad, smoothstep(0.4, 0.6, contrast) * (regions.lips > 0.7))
+        hollow = smoothstep(*_HOLLOW, -contrast) * (unwrap.labels == FaceClass.LIPS) * (unwrap.seen > SEEN)
+        bad = np.maximum(bad, hollow)
     darker = float(np.median(flat[sure])) - flat
     chin = darker[(weight > 0.5) & (regions.chin > 0.7)]
     beard = len(chin) < 100 or float(np.median(chin)) > _BEARD
