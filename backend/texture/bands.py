@@ -19,7 +19,7 @@ from backend.photos.collection import FaceClass
 from backend.texture.agree import SKIN_RANGE, Agreement
 from backend.texture.atlas import SurfaceAtlas
 from backend.texture.blend import ResidualBlender, channel_mean, masked_lowpass
-from backend.texture.complete import fill_from_mirror, fill_gaps, pore_deviation, pore_noise
+from backend.texture.complete import fill_from_mirror, fill_gaps, mirrored_alike, pore_deviation, pore_noise
 from backend.texture.detail import photo_detail
 from backend.texture.leftovers import leftovers, without_slivers
 from backend.texture.select import PhotoScore, coverage, detail_weights, resting
@@ -370,14 +370,15 @@ def compose_skin(
     step = survey_size / size
     prior_image = cv2.resize(atlas.image(texel_prior), (survey_size, survey_size), interpolation=cv2.INTER_AREA)
     reach = _GAP * density * step
-    mirrored, cover = fill_from_mirror(middle.blended, middle.cover)
+    alike = mirrored_alike(middle.cover, made_up.hair, reach)
+    mirrored, cover = fill_from_mirror(middle.blended, middle.cover, alike)
     filled = fill_gaps(mirrored, np.clip(cover, 0.0, 1.0), prior_image, reach)
     detail = _as_strands(atlas.gather(_enlarged(filled, size)), atlas.sample(made_up.locks[:, None]))
     # fine frequencies: the mirrored side, then pores
     full_cover = _enlarged(middle.cover, size)
     skin = atlas.image(atlas.sample((surface.regions["cheeks"] + surface.regions["forehead"])[:, None])[:, 0])
     deviation = pore_deviation(fine, (full_cover > 0.9) & (skin > 0.7))
-    fine, fine_cover = fill_from_mirror(fine, full_cover)
+    fine, fine_cover = fill_from_mirror(fine, full_cover, _enlarged(alike, size))
     pores = pore_noise(atlas.sample(positions), deviation, seed=17)
     believed = atlas.gather_small(made_up.believed)[:, None]
     clear = 1.0 - _RIM_DETAIL * atlas.sample(made_up.rim[:, None])

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from backend.geometry.disc import disc
 from backend.geometry.normals import vertex_normals
 from backend.geometry.smoothstep import smoothstep
 from backend.photos.collection import FaceClass
@@ -124,7 +125,10 @@ def believed(
     )
     known = atlas.image((evidence > _SHOWN) | (behind > _SHOWN))
     chart = atlas.image(np.ones(len(atlas.texel), bool))
-    known |= known[:, ::-1] & (np.abs(cover - cover[:, ::-1]) < 0.5)
+    mirrored = known[:, ::-1] & (np.abs(cover - cover[:, ::-1]) < 0.5)
+    skin = ((known | mirrored) & (cover < 0.5)).astype(np.uint8)
+    beside_skin = cv2.dilate(skin, disc(max(1, round(_HAIR_SHOWN[0] * density)))) > 0
+    known |= mirrored & ((cover < 0.5) | beside_skin)  # a strip of hair by itself would stand out
     count, pieces, statistics, _ = cv2.connectedComponentsWithStats((chart & ~known).astype(np.uint8), connectivity=4)
     small = statistics[:, cv2.CC_STAT_AREA] < _HOLE * density**2
     small[0] = False

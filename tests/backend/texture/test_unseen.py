@@ -15,6 +15,7 @@ from backend.rendering.color import linear_from_srgb
 from backend.texture.albedo import AlbedoResult, build_albedo
 from backend.texture.atlas import SurfaceAtlas
 from backend.texture.blend import masked_lowpass
+from backend.texture.complete import fill_from_mirror, fill_gaps, mirrored_alike
 from backend.texture.hair import (
     coloured_like_hair,
     hair_colour,
@@ -277,6 +278,37 @@ def test_the_other_side_counts_where_both_have_hair_or_neither() -> None:
     parted[:, :20] = 1.0
     sure = believed([shown], [np.ones_like(shown)], parted, none, atlas, density)
     assert (sure[:, 48:] == 0).all() and (sure[:, :15] == 1).all()
+
+
+def test_hair_of_the_other_side_without_skin_before_it_is_made_up() -> None:
+    """A strip of it between made-up skin and made-up hair had a dark, jagged line before it (two women of 24)."""
+    atlas, _ = _strip_atlas()
+    density = 500.0  # texels of two millimetres: the chart is 13 cm wide
+    row, column = np.divmod(atlas.texel, 64)
+    hair = np.broadcast_to((np.arange(64) < 20)[:, None], (64, 64)).astype(np.float32)
+    left, none = column < 32, np.zeros(64 * 64, np.float32)
+    strip = left & (row >= 14) & (row < 20)
+    face = left & (row >= 20) & (column > 24)
+    sure = believed([(strip | face).astype(np.float32)], [np.ones_like(none)], hair, none, atlas, density)
+    assert sure[15:18, 4:12].max() > 0.9, "the strip that the photo shows"
+    assert sure[15:18, 52:60].max() == 0, "far from skin on the side that it does not show"
+    assert sure[15:18, 33:38].max() > 0.9, "beside mirrored skin"
+
+
+def test_narrow_gaps_in_hair_are_filled_from_around_not_from_the_mirror() -> None:
+    """One side's hair line, thin and pale, had a dash of the other side's dark strands in a gap between two photos."""
+    cover, hair = np.ones((64, 64), np.float32), np.zeros((64, 64), np.float32)
+    cover[20:23, :24] = 0.0
+    cover[40:, :24] = 0.0
+    hair[:30] = 0.8
+    image = np.where(np.arange(64) < 32, 0.3, -1.2)[None, :, None] * np.ones((64, 1, 1))
+    alike = mirrored_alike(cover, hair, 6.0)
+    assert alike[20:23, 2:20].max() < 0.2, "a narrow gap in hair"
+    assert alike[34:, :].min() > 0.9, "skin is the same on both sides"
+    filled, total = fill_from_mirror(image.astype(np.float32), cover, alike)
+    whole = fill_gaps(filled, total, np.zeros_like(filled), 6.0)
+    assert whole[21, 4:18].min() > 0.0
+    assert whole[58, 4:18].max() < -1.0, "a wide one on the cheek"
 
 
 def test_what_lies_between_locks_is_not_painted_into_the_hair() -> None:
