@@ -39,11 +39,11 @@ _REDDEST = (1.5, 0.10)  # melanins: log red over green is at most so many times 
 _STRANGE = (0.10, 0.30)  # log units beyond that from which on it is cloth; the same for what is greener than hair
 _BROWN = np.log(np.array([0.03, 0.02, 0.014]))  # of hair of which nothing is known
 _TOO_DARK = (0.004, 0.015)  # linear light: darker has no colour to tell
-_SHAVED_AMOUNT, _SHAVED, _SMOOTH_SCALP, _DARK_BROWS = 0.3, -0.3, 0.042, 1.65
+_SHAVED_AMOUNT, _SHAVED, _SMOOTH_SCALP, _DARK_BROWS = 0.35, -0.3, 0.042, 1.65
 """Share of the face's skin below which, log units brighter than it from which, contrast (log units) below which, and
 darkness of brows (log units) from which what is called hair is a shaved scalp: the net knows none, and its shine is as
-bright as white hair, but who has that has no dark brows. Of 140 people the two with shaved heads are all that, and a
-third one is; nearest are two with white hair (contrast 0.046; brows 1.40) and one with cropped hair (-0.36)."""
+bright as white hair, but who has that has no dark brows. Of 230 people the three with shaved heads are all that, and a
+fourth one is; nearest are two with white hair (contrast 0.046; brows 1.40) and one with cropped hair (-0.36)."""
 _GREY, _DARKER = 0.30, 0.5  # log units: chroma of grey hair; by how much other hair is darker than skin
 _CROWN = np.array([0.0, 0.85, -0.527])  # unit vector from the skull's middle to where hair parts
 _SKULL = 0.09  # metres, its radius

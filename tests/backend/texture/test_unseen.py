@@ -197,6 +197,9 @@ def test_shaved_is_what_most_photos_show() -> None:
         assert hair_colour([hair], [1.0]) is not None, "long, dark, in strands, or white above pale brows"
         assert hair_colour([scalp, hair, hair], [1.0] * 3) is not None
         assert hair_colour([scalp, hair, scalp], [1.0] * 3) is None
+    high = [PhotoHair(amount, color, scalp=ScalpLook(0.03, 0.027, 1.9)) for amount in (0.44, 0.18)]
+    caps = [PhotoHair(0.02, None, hidden=True)] * 5
+    assert hair_colour([*high, *caps], [1.0] * 7) is None, "a high shaved head, in two photos without its cap"
 
 
 def test_a_hat_above_the_brows_hides_the_hair() -> None:
