@@ -17,7 +17,7 @@ from backend_folders import drawn, entered, fill, name_folder, names
 from runner_steps import alive, ended, until
 
 from blender_addon.backend_process import file_lock
-from blender_addon.backend_process.file_lock import FileLock
+from blender_addon.backend_process.file_lock import FileLock, is_locked
 from blender_addon.backend_process.folder_lock import is_being_changed, lock_folder
 from blender_addon.backend_process.folders import BackendFolder
 from blender_addon.backend_process.install import InstallPlan
@@ -173,7 +173,7 @@ def test_a_lock_that_cannot_be_had_is_said(config: Path, tmp_path: Path, monkeyp
         lock_folder(config, tmp_path / "there")
     assert not is_being_changed(config, tmp_path / "there")
 
-    def no_locks(file: object) -> bool:
+    def no_locks(file: object, shared: bool) -> bool:
         raise OSError(37, "No locks available")
 
     monkeypatch.setattr(file_lock, "_locked", no_locks)
@@ -186,6 +186,22 @@ def test_whoever_only_looks_does_not_keep_others_from_it(config: Path, tmp_path:
     looking = FileLock(config / "x.lock")
     threading.Timer(0.1, looking.release).start()
     FileLock(config / "x.lock").release()
+
+
+def test_two_that_only_look_see_no_lock(config: Path) -> None:
+    """As the windows of two Blenders do at each drawing: a click must not be refused for that."""
+    path = config / "x.lock"
+    FileLock(path).release()
+    seen: list[bool] = []
+    lookers = [threading.Thread(target=lambda: seen.extend(is_locked(path) for _ in range(5000))) for _ in range(2)]
+    for looker in lookers:
+        looker.start()
+    for looker in lookers:
+        looker.join()
+    assert len(seen) == 10000 and not any(seen)
+    lock = FileLock(path)
+    assert is_locked(path)
+    lock.release()
 
 
 SERVER = {
