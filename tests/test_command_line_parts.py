@@ -34,7 +34,9 @@ def test_a_folder_stands_for_the_photos_in_it(tmp_path: Path) -> None:
     assert [name for name, _ in find_photos([tmp_path])][3:] == others
 
 
-@pytest.mark.parametrize(("names", "read_as"), [(["a.gif"], "video"), (["a.gif", "b.gif"], "photos"), (["a.hif"], "photos")])
+@pytest.mark.parametrize(
+    ("names", "read_as"), [(["a.gif"], "video"), (["a.gif", "b.gif"], "photos"), (["a.hif"], "photos")]
+)
 def test_a_gif_alone_is_a_film(names: list[str], read_as: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from backend.command_line import transfer_command
     from backend.expression import transfer
