@@ -90,12 +90,12 @@ class HeadPanel(bpy.types.Panel):
 
     def draw(self, context: bpy.types.Context) -> None:
         layout, collection = self.layout, tags.active_head(context)
-        cameras = tags.camera_objects(collection)
-        if cameras:
+        photos = dict.fromkeys(camera[tags.PHOTO] for camera in tags.camera_objects(collection))
+        if photos:
             layout.label(text="Look through a photo:")
             column = layout.column(align=True)
-            for camera in cameras:
-                name = camera[tags.PHOTO]
+            for name in photos:
+                camera = tags.camera_of_photo(collection, name)  # and not its duplicates
                 through = context.scene.camera == camera and _looks_through_camera(context)
                 row = column.operator("likeness.look_through", text=name, icon="CAMERA_DATA", depress=through)
                 row.photo = name
