@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import signal
+from argparse import Namespace
 from pathlib import Path
 
 import pytest
@@ -28,6 +29,27 @@ def test_a_folder_stands_for_the_photos_in_it(tmp_path: Path) -> None:
     names = ["b.JPG", "a.png", "notes.txt", ".hidden.jpg", "c.heic", "sub/d.jpg"]
     touch(*(tmp_path / name for name in names))
     assert [name for name, _ in find_photos([tmp_path])] == ["a.png", "b.JPG", "c.heic"]
+    others = [f"e.{ending}" for ending in ("avif", "bmp", "gif", "hif", "jfif", "mpo")]  # all that is read
+    touch(*(tmp_path / name for name in (*others, "e.exr", "e.mp4", "e.svg")))
+    assert [name for name, _ in find_photos([tmp_path])][3:] == others
+
+
+@pytest.mark.parametrize(
+    ("names", "read_as"), [(["a.gif"], "video"), (["a.gif", "b.gif"], "photos"), (["a.hif"], "photos")]
+)
+def test_a_gif_alone_is_a_film(names: list[str], read_as: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from backend.command_line import transfer_command
+    from backend.expression import transfer
+
+    def read(kind: str) -> None:
+        raise LikenessError("usage", f"as {kind}")
+
+    for kind in ("video", "photos"):
+        monkeypatch.setattr(transfer, f"transfer_{kind}", lambda *given, kind=kind: read(kind))
+    touch(*(tmp_path / name for name in names))
+    arguments = Namespace(sources=[tmp_path / name for name in names], identity="auto", fps=None)
+    with pytest.raises(LikenessError, match=f"as {read_as}"):
+        transfer_command._solved(arguments, Console(file=io.StringIO()))
 
 
 def test_a_photo_given_twice_counts_once(tmp_path: Path) -> None:

@@ -7,11 +7,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from backend.errors import LikenessError
-
-PHOTO_SUFFIXES = frozenset(
-    (".jpg", ".jpeg", ".jpe", ".png", ".webp", ".tif", ".tiff", ".heic", ".heif", ".avif", ".bmp")
-)
-"""Endings of the files that a folder is searched for; a file that is named itself may be called anything."""
+from backend.photos.formats import PHOTO_SUFFIXES
 
 
 def find_photos(paths: Iterable[Path]) -> list[tuple[str, Path]]:

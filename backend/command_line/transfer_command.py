@@ -10,14 +10,18 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from backend.command_line.photo_paths import PHOTO_SUFFIXES, find_photos, readable
+from backend.command_line.photo_paths import find_photos, readable
 from backend.command_line.progress_display import TerminalProgress, format_seconds
 from backend.errors import LikenessError
 from backend.exchange.all_or_none import check_writable
+from backend.photos.formats import PHOTO_SUFFIXES
 from backend.stages import TRANSFER_SHARES
 
 if TYPE_CHECKING:
     from backend.expression.take import ExpressionTake
+
+_FILM_SUFFIX = ".gif"
+"""Of a photo where there are several; alone it may well move, and is read as a video."""
 
 
 def run_transfer(arguments: argparse.Namespace) -> None:
@@ -60,7 +64,8 @@ def _solved(arguments: argparse.Namespace, err: Console) -> ExpressionTake:
     from backend.expression.transfer import transfer_photos, transfer_sequence, transfer_video
 
     with TerminalProgress(err, TRANSFER_SHARES) as progress:
-        if any(source.is_dir() or source.suffix.lower() in PHOTO_SUFFIXES for source in sources):
+        film = len(sources) == 1 and sources[0].suffix.lower() == _FILM_SUFFIX and not sources[0].is_dir()
+        if not film and any(source.is_dir() or source.suffix.lower() in PHOTO_SUFFIXES for source in sources):
             photos = find_photos(sources)
             if arguments.fps is None:
                 return transfer_photos(name, photos, identity, progress)

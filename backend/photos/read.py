@@ -12,6 +12,7 @@ import numpy as np
 from PIL import Image, ImageCms, ImageFile, ImageOps, UnidentifiedImageError
 
 from backend.photos.focal import focal_length_px
+from backend.photos.formats import FORMAT_SUFFIXES
 
 try:
     import pillow_heif
@@ -22,7 +23,6 @@ except ImportError:  # no wheel for this platform
     HEIC_SUPPORTED = False
 
 ImageFile.LOAD_TRUNCATED_IMAGES = False
-FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "TIFF", "HEIF", "AVIF", "BMP", "GIF")
 _FORMATS_TEXT = "JPEG, PNG, WebP, TIFF or HEIC"
 _ORIENTATION = 0x0112
 _GREY_BEHIND_ALPHA = 128
@@ -156,7 +156,7 @@ def _open(data: bytes) -> Image.Image:
 
 def _known_formats() -> list[str]:
     Image.init()
-    return [name for name in FORMATS if name in Image.OPEN]
+    return [name for name in FORMAT_SUFFIXES if name in Image.OPEN]
 
 
 def _upright_size(image: Image.Image) -> tuple[int, int]:

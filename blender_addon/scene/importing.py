@@ -205,6 +205,7 @@ class _Build:
         obj[tags.HEAD_ID] = self.head_id
         collection.objects.link(obj)
         if part.name == "head":  # of a head that is solved again somebody deleted it, and what hung on it hangs on none
+            obj.scale = [_units_per_metre(self.place.scene())] * 3
             for other in [o for o in collection.all_objects if tags.PART in o]:
                 if other != obj and other.parent is None:
                     other.parent = obj
@@ -272,13 +273,13 @@ class _Build:
 
     def _camera(self, photo: ResultPhoto) -> None:
         collection = self.collection()
-        camera = tags.camera_of_photo(collection, photo.name)
+        camera, head = tags.camera_of_photo(collection, photo.name), self.object_of("head")
         if camera is None:
-            camera = new_camera(photo)
+            camera = new_camera(photo, max(map(abs, head.scale)))
             camera[tags.HEAD_ID] = self.head_id
             cameras = next((c for c in collection.children if c.get(tags.CAMERAS) == self.head_id), collection)
             cameras.objects.link(camera)
-        camera.parent, camera.parent_type = self.object_of("head"), "OBJECT"  # it was solved in the head's own frame
+        camera.parent, camera.parent_type = head, "OBJECT"  # it was solved in the head's own frame
         update_camera(camera, photo)
         image = self._photo_image(photo.name)
         data = b"" if image is None else file_bytes(image) or b""
@@ -331,6 +332,12 @@ class _Build:
         for obj in list(layer.objects.selected):
             if obj != head:
                 obj.select_set(False, view_layer=layer)
+
+
+def _units_per_metre(scene: bpy.types.Scene | None) -> float:
+    """So that a head has its real size where the scene's unit is not the metre, as Blender's own importers have it."""
+    units = None if scene is None else scene.unit_settings
+    return 1.0 if units is None or units.system == "NONE" else 1.0 / units.scale_length
 
 
 def _dicts(entries: object) -> list[dict]:

@@ -14,7 +14,7 @@ from ..session import session
 from ..transfer.sliced import Work, current_work
 from .preferences import chosen_backend, preferences
 from .text import draw_error, draw_wrapped, time_left
-from .thumbnails import photo_icon
+from .thumbnails import photo_icon, photo_is_there
 
 TAB = "Likeness"
 STATUS_ICONS = {"NEW": "NONE", "USED": "CHECKMARK", "LEFT_OUT": "CANCEL"}
@@ -90,12 +90,12 @@ class HeadPanel(bpy.types.Panel):
 
     def draw(self, context: bpy.types.Context) -> None:
         layout, collection = self.layout, tags.active_head(context)
-        cameras = tags.camera_objects(collection)
-        if cameras:
+        photos = dict.fromkeys(camera[tags.PHOTO] for camera in tags.camera_objects(collection))
+        if photos:
             layout.label(text="Look through a photo:")
             column = layout.column(align=True)
-            for camera in cameras:
-                name = camera[tags.PHOTO]
+            for name in photos:
+                camera = tags.camera_of_photo(collection, name)  # and not its duplicates
                 through = context.scene.camera == camera and _looks_through_camera(context)
                 row = column.operator("likeness.look_through", text=name, icon="CAMERA_DATA", depress=through)
                 row.photo = name
@@ -172,8 +172,9 @@ def _draw_photo(layout: bpy.types.UILayout, photo: bpy.types.PropertyGroup) -> N
     icon = photo_icon(photo.path)
     if icon:
         layout.template_icon(icon_value=icon, scale=6)
-    else:
-        draw_wrapped(layout, f"{photo.name} is not there any more.", icon="ERROR")
+    elif (there := photo_is_there(photo.path)) is not None:
+        gone, unseen = f"{photo.name} is not there any more.", "Blender cannot show such a photo; the backend reads it."
+        draw_wrapped(layout, unseen if there else gone, icon="INFO" if there else "ERROR")
     if photo.status == "USED" and photo.landmark_error >= 0:
         draw_wrapped(layout, f"Used; landmarks fit to {photo.landmark_error:.1f} % of the eyes' distance.")
     if photo.reason:

@@ -158,11 +158,12 @@ class LikenessPreferences(bpy.types.AddonPreferences):
             how = "enter that folder below" if other.entered else "clear the field below"
             draw_wrapped(layout, f"There is another backend in {other.root}. To delete it, {how} and choose Remove.")
 
-    def _draw_existing(self, layout: bpy.types.UILayout) -> LocalBackend:
+    def _draw_existing(self, layout: bpy.types.UILayout) -> LocalBackend | None:
+        """Returns the backend that is used, None where none is entered."""
         layout.prop(self, "existing_python")
         layout.prop(self, "existing_source")
         layout.operator("likeness.show_log", text="Backend Log", icon="TEXT").which = "SERVER"
-        return _existing(self)
+        return _existing(self) if self.existing_python else None
 
     def _draw_remote(self, layout: bpy.types.UILayout) -> None:
         layout.prop(self, "endpoint")

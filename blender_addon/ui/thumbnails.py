@@ -10,24 +10,30 @@ import bpy.utils.previews
 from ..backend_process.looks import Looks
 from . import redraw
 
+NOT_SHOWN = (".gif", ".heic", ".heics", ".heif", ".heifs", ".hif", ".avif", ".avifs")
+"""Endings of photos that the backend reads, and Blender makes blank pictures of."""
 _files = Looks(os.path.isfile)
 _photos: bpy.utils.previews.ImagePreviewCollection | None = None
 
 
 def photo_icon(path: str) -> int:
-    """Icon of a photo's thumbnail; 0 where the file is not there or the extension is not registered."""
-    if _photos is None:
+    """Icon of a photo's thumbnail; 0 where there is none, the file is not there or the extension is not registered."""
+    if _photos is None or path.lower().endswith(NOT_SHOWN):
         return 0
     known = _photos.get(path)
     if known is None:
-        absolute = bpy.path.abspath(path)
-        found = _files.at(absolute, drawing=True)
-        if found is None:
-            redraw.soon()
-        if not found:
+        if not photo_is_there(path):
             return 0
-        known = _photos.load(path, absolute, "IMAGE")
+        known = _photos.load(path, bpy.path.abspath(path), "IMAGE")
     return known.icon_id
+
+
+def photo_is_there(path: str) -> bool | None:
+    """Whether there is such a file; None where its drive does not answer, or not yet."""
+    found = _files.at(bpy.path.abspath(path), drawing=True)
+    if found is None:
+        redraw.soon()
+    return found
 
 
 def register() -> None:

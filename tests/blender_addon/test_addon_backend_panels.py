@@ -222,7 +222,9 @@ def test_a_device_that_counts_later_is_said_in_the_preferences(
     assert "(device) counts from the next" in said()
     chosen.where = "REMOTE"
     assert "counts from the next" not in said()
-    chosen.where, chosen.device, chosen.existing_python = "EXISTING", "auto", sys.executable
+    chosen.where, chosen.device = "EXISTING", "auto"
+    assert "counts from the next" not in said()  # none is entered yet: the next click will say so
+    chosen.existing_python = sys.executable
     assert "(backend) counts from the next" in said()
     chosen.where = "INSTALLED"
     assert "counts from the next" not in said()

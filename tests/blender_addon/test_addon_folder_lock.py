@@ -17,10 +17,10 @@ from backend_folders import drawn, entered, fill, name_folder, names
 from runner_steps import alive, ended, until
 
 from blender_addon.backend_process import file_lock
-from blender_addon.backend_process.file_lock import FileLock
+from blender_addon.backend_process.file_lock import FileLock, is_locked
 from blender_addon.backend_process.folder_lock import is_being_changed, lock_folder
 from blender_addon.backend_process.folders import BackendFolder
-from blender_addon.backend_process.install import InstallPlan
+from blender_addon.backend_process.install import InstallPlan, Removal
 from blender_addon.backend_process.local_backend import LocalBackend
 from blender_addon.client.submissions import PhotoFile, Submission
 from blender_addon.errors import AddonError
@@ -154,6 +154,42 @@ def test_an_installation_that_fails_lets_the_folder_go(bpy: ModuleType, own: Bac
         assert installation.view.error.code == "no_python"
 
 
+@pytest.mark.blender
+def test_others_see_it_as_long_as_it_goes_on(
+    bpy: ModuleType, own: BackendFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from blender_addon import installer
+    from blender_addon.client.keys import config_folder
+    from blender_addon.session import session
+
+    fill(own)
+    goes_on = threading.Event()
+    monkeypatch.setattr(Removal, "_work", lambda removal: goes_on.wait(30) and "It is done.")
+    removal = installer.start(None, session().runner)
+    assert is_being_changed(config_folder(), own.root)
+    goes_on.set()
+    removal.join(30)
+    assert removal.view.sentence == "It is done." and not is_being_changed(config_folder(), own.root)
+
+
+@pytest.mark.blender
+def test_another_blender_that_was_quicker_by_a_moment_is_left_alone(
+    bpy: ModuleType, own: BackendFolder, other_blender: OtherBlender, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between the look into the folder and the lock."""
+    from blender_addon import installer
+    from blender_addon.session import session
+
+    fill(own)
+    before = installer.named_folder()
+    monkeypatch.setattr(installer, "named_folder", lambda: before)
+    monkeypatch.setattr(session().runner, "stop", stopped := MagicMock())
+    other_blender(own.root)
+    with pytest.raises(AddonError, match="Another Blender"):
+        installer.start(None, session().runner)
+    assert not stopped.called and not installer.running() and own.installed() is not None
+
+
 def test_a_lock_is_of_a_folder_by_whatever_path(config: Path, tmp_path: Path) -> None:
     (tmp_path / "there").mkdir()
     (tmp_path / "alias").symlink_to(tmp_path / "there")
@@ -173,7 +209,7 @@ def test_a_lock_that_cannot_be_had_is_said(config: Path, tmp_path: Path, monkeyp
         lock_folder(config, tmp_path / "there")
     assert not is_being_changed(config, tmp_path / "there")
 
-    def no_locks(file: object) -> bool:
+    def no_locks(file: object, shared: bool) -> bool:
         raise OSError(37, "No locks available")
 
     monkeypatch.setattr(file_lock, "_locked", no_locks)
@@ -186,6 +222,22 @@ def test_whoever_only_looks_does_not_keep_others_from_it(config: Path, tmp_path:
     looking = FileLock(config / "x.lock")
     threading.Timer(0.1, looking.release).start()
     FileLock(config / "x.lock").release()
+
+
+def test_two_that_only_look_see_no_lock(config: Path) -> None:
+    """As the windows of two Blenders do at each drawing: a click must not be refused for that."""
+    path = config / "x.lock"
+    FileLock(path).release()
+    seen: list[bool] = []
+    lookers = [threading.Thread(target=lambda: seen.extend(is_locked(path) for _ in range(5000))) for _ in range(2)]
+    for looker in lookers:
+        looker.start()
+    for looker in lookers:
+        looker.join()
+    assert len(seen) == 10000 and not any(seen)
+    lock = FileLock(path)
+    assert is_locked(path)
+    lock.release()
 
 
 SERVER = {

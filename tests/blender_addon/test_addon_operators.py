@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from unittest.mock import MagicMock
 
 import pytest
 
@@ -125,13 +126,12 @@ def test_file_browsers_and_drops_offer_what_the_backend_reads(enabled: None, tmp
     pytest.importorskip("pillow_heif")
     from PIL import Image, features
 
-    from backend.command_line.photo_paths import PHOTO_SUFFIXES
-    from backend.photos.read import FORMATS
+    from backend.photos.formats import FORMAT_SUFFIXES, PHOTO_SUFFIXES
 
     if not features.check("avif"):
         pytest.skip("this Pillow reads no AVIF")
-    read = {ending for ending, kind in Image.registered_extensions().items() if kind in FORMATS}
-    assert read >= PHOTO_SUFFIXES
+    read = {ending for ending, kind in Image.registered_extensions().items() if kind in FORMAT_SUFFIXES}
+    assert read == PHOTO_SUFFIXES  # which the backend searches folders for
     assert set(bpy.types.LIKENESS_FH_photos.bl_file_extensions.split(";")) == read
     for operator in (bpy.ops.likeness.add_photos, bpy.ops.likeness.expression_from_photo):
         offered = operator.get_rna_type().properties
@@ -141,6 +141,23 @@ def test_file_browsers_and_drops_offer_what_the_backend_reads(enabled: None, tmp
         (tmp_path / f"photo{ending.upper()}").write_bytes(b"x")
     assert add(tmp_path, *(f"photo{ending.upper()}" for ending in read)) == {"FINISHED"}
     assert len(listed()) == len(read)
+
+
+def test_a_photo_that_blender_cannot_show_is_no_hole_in_the_panel(enabled: None, tmp_path: Path) -> None:
+    from blender_addon.ui.panel import _draw_photo
+
+    (tmp_path / "c.HEIC").write_bytes(b"x")
+    add(tmp_path, "c.HEIC")
+
+    def said() -> str:
+        layout = MagicMock()
+        _draw_photo(layout, bpy.context.scene.likeness.photos[0])
+        assert not layout.template_icon.called
+        return " ".join(call.kwargs["text"] for call in layout.mock_calls if "text" in call.kwargs)
+
+    assert "Blender cannot show such a photo" in said()
+    (tmp_path / "c.HEIC").unlink()
+    assert "is not there any more" in said()
 
 
 def test_the_list_is_saved_with_the_file(enabled: None, pictures: Path, tmp_path: Path) -> None:
@@ -291,6 +308,7 @@ import os, sys, time
 sys.path.insert(0, {str(ROOT)!r})
 import bpy, addon_utils
 from pathlib import Path
+from unittest.mock import MagicMock
 addon_utils.enable("blender_addon", default_set=True)
 from blender_addon import installer
 from blender_addon.backend_process.folders import BackendFolder

@@ -287,3 +287,28 @@ def test_esc_stops_an_animation_that_plays_before_it_cancels_a_job(backend: Back
     assert ReconstructFace.modal(MagicMock(), bpy.context, escape) == {"PASS_THROUGH"} and current.busy
     bpy.ops.screen.animation_cancel()
     assert ReconstructFace.modal(MagicMock(), bpy.context, escape) == {"RUNNING_MODAL"} and not current.busy
+
+
+def test_what_is_duplicated_inside_a_head_stays_as_it_is(backend: Backend, result: HeadResult) -> None:
+    """Shift+D of the whole head: each photo is offered once, and the original is looked through and solved."""
+    from blender_addon.ui.panel import HeadPanel
+
+    collection = import_head(result, bpy.context)
+    original, camera = tags.part_object(collection, "head"), tags.camera_of_photo(collection, "square.jpg")
+    before = original.data.vertices[0].co.copy()
+    for obj in collection.all_objects[:]:
+        obj.select_set(True)
+    bpy.ops.object.duplicate()
+    copy = bpy.context.view_layer.objects.active
+    assert copy != original and len(tags.camera_objects(collection)) == 2 * len(result.photos)
+    layout = MagicMock()
+    HeadPanel.draw(MagicMock(layout=layout), bpy.context)
+    asked = [call.kwargs.get("text") for call in layout.mock_calls if call.args[:1] == ("likeness.look_through",)]
+    assert sorted(asked) == sorted(photo.name for photo in result.photos)
+    assert bpy.ops.likeness.look_through(photo="square.jpg") == {"FINISHED"}
+    assert bpy.context.scene.camera == camera
+
+    backend.result = replace(result, parts=tuple(replace(part, vertices=part.vertices * 1.1) for part in result.parts))
+    assert bpy.ops.likeness.reconstruct(again=True) == {"FINISHED"}
+    assert (original.data.vertices[0].co - 1.1 * before).length < 1e-6
+    assert (copy.data.vertices[0].co - before).length == 0

@@ -15,6 +15,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from PIL import Image
+
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -59,6 +61,7 @@ def main() -> int:
         "screen_height": 900,
         "patience": given.patience,
     }
+    settings["photos_of_kinds"] = _many_kinds(out / "kinds")
     settings["story"] = given.story
     settings["photos"] = sorted(path.name for path in (out / "photos").glob("*"))
     settings["material_preview"] = given.material_preview
@@ -79,6 +82,18 @@ def main() -> int:
     figures = out / "figures.json"
     print(figures.read_text() if figures.exists() else "no figures")
     return code
+
+
+def _many_kinds(folder: Path) -> list[str]:
+    """A folder with photos of several formats and with other files; returns the photos' names."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    photos = ["a.avif", "a.bmp", "a.gif", "a.jpg", "a.png", "b.JPEG"]
+    for name in photos:
+        Image.new("RGB", (64, 64), "orange").save(folder / name)
+    for name in ("a.exr", "a.hdr", "a.mp4", "a.psd", "a.svg", "a.txt"):  # of which Blender counts some as images
+        (folder / name).write_bytes(b"x")
+    return photos
 
 
 if __name__ == "__main__":

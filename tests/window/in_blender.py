@@ -66,6 +66,14 @@ def call(operator: Any, *arguments: Any, **values: Any) -> Any:
         return operator(*arguments, **values)
 
 
+def press(key: str, x: int, y: int) -> None:
+    """A key or a button of the mouse, pressed and let go at a place of the window."""
+    window = bpy.context.window_manager.windows[0]
+    window.event_simulate(type="MOUSEMOVE", value="NOTHING", x=x, y=y)
+    window.event_simulate(type=key, value="PRESS", x=x, y=y)
+    window.event_simulate(type=key, value="RELEASE", x=x, y=y)
+
+
 def heads() -> int:
     return sum("likeness_id" in collection for collection in bpy.data.collections)
 
@@ -103,16 +111,12 @@ def show_sidebar() -> None:
         sidebar.active_panel_category = "Likeness"
     except AttributeError:  # before 5.0 only a click on the tab does it
         x, y = sidebar.x + sidebar.width - 10, sidebar.y + sidebar.height - SETTINGS["tab_pixels"]
-        window = bpy.context.window_manager.windows[0]
-        window.event_simulate(type="MOUSEMOVE", value="NOTHING", x=x, y=y)
-        window.event_simulate(type="LEFTMOUSE", value="PRESS", x=x, y=y)
-        window.event_simulate(type="LEFTMOUSE", value="RELEASE", x=x, y=y)
+        press("LEFTMOUSE", x, y)
 
 
 def installed() -> Generator[float, None, None]:
     """The extension out of its zip, with a backend that runs already."""
-    bpy.context.window_manager.windows[0].event_simulate(type="ESC", value="PRESS", x=5, y=5)  # the splash screen
-    bpy.context.window_manager.windows[0].event_simulate(type="ESC", value="RELEASE", x=5, y=5)
+    press("ESC", 5, 5)  # the splash screen
     yield 0.5
     bpy.context.preferences.view.ui_scale = SETTINGS["ui_scale"]
     start = time.monotonic()
@@ -142,6 +146,7 @@ def story() -> Generator[float, None, None]:
     show_sidebar()
     yield 1.0
     screenshot("1_installed")
+    yield from file_browser()
     names = SETTINGS["photos"]
     call(
         bpy.ops.likeness.add_photos,
@@ -169,8 +174,7 @@ def story() -> Generator[float, None, None]:
     window.event_simulate(type="MOUSEMOVE", value="NOTHING", x=x, y=y)
     yield 0.1
     began = time.monotonic()
-    window.event_simulate(type="ESC", value="PRESS", x=x, y=y)
-    window.event_simulate(type="ESC", value="RELEASE", x=x, y=y)
+    press("ESC", x, y)
     yield from until(lambda: not session().busy, 5, "the cancelling")
     figures["cancel_seconds"] = round(time.monotonic() - began, 2)
     assert session().view.phase.value == "cancelled" and heads() == 0
@@ -189,6 +193,26 @@ def story() -> Generator[float, None, None]:
     yield 2.0
     screenshot("5_head")
     yield from after()
+
+
+def file_browser() -> Generator[float, None, None]:
+    """What the file browser of Add Photos offers of a folder with files of many kinds."""
+    bpy.context.preferences.view.filebrowser_display_type = "SCREEN"
+    call(bpy.ops.likeness.add_photos, "INVOKE_DEFAULT", directory=str(HERE / "kinds"))
+    yield 2.5
+    window = bpy.context.window_manager.windows[0]
+    area = next(area for area in window.screen.areas if area.type == "FILE_BROWSER")
+    area.spaces.active.params.display_type = "LIST_VERTICAL"
+    yield 1.5
+    region = next(region for region in area.regions if region.type == "WINDOW")
+    with bpy.context.temp_override(window=window, area=area, region=region):
+        bpy.ops.file.select_all(action="SELECT")
+        offered = sorted(file.name for file in bpy.context.selected_files)
+    screenshot("1_file_browser")
+    press("ESC", region.x + region.width // 2, region.y + region.height // 2)
+    yield from until(lambda: any(area.type == "VIEW_3D" for area in window.screen.areas), 5, "the 3D View")
+    figures["file_browser_offers"] = offered
+    assert offered == SETTINGS["photos_of_kinds"], offered
 
 
 def after() -> Generator[float, None, None]:

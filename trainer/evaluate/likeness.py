@@ -15,6 +15,7 @@ from rich.table import Table
 from backend.errors import LikenessError
 from backend.exchange.face_asset import FaceAsset
 from backend.geometry.template import load_template
+from backend.photos.formats import PHOTO_SUFFIXES
 from backend.photos.read import PhotoSource
 from backend.pipeline import ReconstructOptions, reconstruct
 from trainer.data.asset_surface import asset_surface
@@ -25,7 +26,6 @@ from trainer.data.raytrace.render import look_at, trace_view
 from trainer.data.scan_heads import face_middle
 from trainer.evaluate.metrics.identity import face_embedding, identity_distance
 
-PHOTO_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".heic", ".tif", ".tiff")
 VIEWS = (("front", 0.0), ("left", 35.0), ("right", -35.0))
 LIGHTS = (("flat", "flat", 0.0), ("novel", "studio", -25.0))
 """Name in the figures, light of ``photographs.lighting``, degrees it is turned: the second is one no photo has."""

@@ -14,6 +14,7 @@ from rich.table import Table
 
 from backend.models.parsing import CLASS_NAMES, FaceParser, colour_labels
 from backend.photos.crop import crop_head
+from backend.photos.formats import PHOTO_SUFFIXES
 from backend.photos.landmarks import landmarks_of_largest
 from backend.photos.masks import label_face
 from backend.photos.read import PhotoSource, PhotoUnreadableError, read_photo
@@ -28,7 +29,6 @@ HELD_OUT_SEED = 901
 _BATCH = 8
 _TILE = 144
 _COLUMNS = 10
-_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".heic", ".tif", ".tiff"})
 
 
 def held_out_figures(parser: FaceParser, people: int) -> dict[str, float]:
@@ -113,7 +113,7 @@ def run(arguments: argparse.Namespace, console: Console) -> dict[str, float]:
             table.add_row(name.removeprefix("press."), f"{value:.0f}")
         console.print(table)
     if arguments.photos and arguments.sheet:
-        paths = sorted(path for path in arguments.photos.rglob("*") if path.suffix.lower() in _SUFFIXES)
+        paths = sorted(path for path in arguments.photos.rglob("*") if path.suffix.lower() in PHOTO_SUFFIXES)
         np.random.default_rng(arguments.seed).shuffle(paths)
         pairs = [(pixels, labels) for _, pixels, labels in head_crops(paths[: arguments.count])]
         cv2.imwrite(str(arguments.sheet), contact_sheet(pairs)[..., ::-1])

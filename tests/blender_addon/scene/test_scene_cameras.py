@@ -54,6 +54,28 @@ def test_blenders_camera_is_the_solved_one(bpy, collection, result: HeadResult, 
     np.testing.assert_allclose(seen(bpy, points, camera), expected, atol=0.1)
 
 
+@pytest.mark.parametrize(("system", "scale"), [("METRIC", 100.0), ("IMPERIAL", 100.0), ("NONE", 1.0)])
+def test_a_head_has_its_real_size_in_scenes_of_another_unit(bpy, result: HeadResult, system: str, scale: float) -> None:
+    units = bpy.context.scene.unit_settings
+    units.system, units.scale_length = system, 0.01
+    collection = import_head(result, bpy.context)
+    head, camera = tags.part_object(collection, "head"), tags.camera_of_photo(collection, "square.jpg")
+    head.modifiers[0].show_viewport = False
+    cameras.look_through(bpy.context, camera)
+    points = evaluated(bpy, head)[::40]
+    assert np.ptp(points[:, 2]) == pytest.approx(scale * np.ptp(result.head.vertices[::40, 1]), rel=1e-4)
+    np.testing.assert_allclose(seen(bpy, points, camera), projected(result, "square.jpg")[::40], atol=0.1)
+    away = np.linalg.norm(points - np.array(camera.matrix_world.translation), axis=1)
+    assert camera.data.clip_start < away.min() and away.max() < camera.data.clip_end
+    assert camera.data.clip_end == pytest.approx(100 * scale)
+    tongue = tags.part_object(collection, "tongue")
+    assert tongue.matrix_world.to_scale().x == pytest.approx(scale)
+
+    units.scale_length = 1.0  # somebody changed it: what is there stays as large
+    import_head(result, bpy.context, into=collection[tags.HEAD_ID])
+    assert head.scale.x == pytest.approx(scale)
+
+
 def test_cameras_follow_a_head_that_is_moved_and_turned(bpy, collection, result: HeadResult) -> None:
     head = tags.part_object(collection, "head")
     head.location, head.rotation_euler = (1.0, -2.0, 0.5), Euler((0.3, -0.2, 1.0))
