@@ -18,7 +18,7 @@ from backend.texture.unwrap import SEEN, PhotoUnwrap
 _TOOTH_REDNESS = 0.06  # log red over green by which a lip may be less red than skin
 _BEARD = 0.20  # log units by which a bearded chin is darker than skin
 _STRAND_REACH = 0.014  # metres from labelled hair, within which a strand may lie
-_HOLLOW = (0.5, 0.8)  # log units by which what is called lips is darker than lips: the corner of an open mouth
+_HOLLOW = (0.8, 1.1)  # log units by which what is called lips is darker than lips: the corner of an open mouth
 _MARGIN, _LIP_MARGIN = 0.0025, 0.0006  # metres
 _BESIDE_EARS = 0.004  # metres: an ear of a photo that lies farther from the mesh's is not on this surface
 _STRAND = 0.75  # log units darker than skin under the same light: hair or a hard shadow, not skin
