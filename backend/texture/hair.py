@@ -45,6 +45,9 @@ darkness of brows (log units) from which what is called hair is a shaved scalp: 
 bright as white hair, but who has that has no dark brows. Of 230 people the three with shaved heads are all that, and a
 fourth one is; nearest are two with white hair (contrast 0.046; brows 1.40) and one with cropped hair (-0.36)."""
 _GREY, _DARKER = 0.30, 0.5  # log units: chroma of grey hair; by how much other hair is darker than skin
+_BRIGHT, _GREY_PHOTOS = -1.6, 0.3
+"""Log albedo from which hair is as bright as skin that shines through it; share of the photos that show it without
+colour from which it is white: of blond hair hardly any does."""
 _CROWN = np.array([0.0, 0.85, -0.527])  # unit vector from the skull's middle to where hair parts
 _SKULL = 0.09  # metres, its radius
 _NEAR, _BESIDE = 200.0, 90.0  # of the survey's side: where hair thins out, and the skin between it and the seen face
@@ -228,6 +231,9 @@ def hair_colour(
         return None
     natural = [(color, trust) for color, trust in known if coloured_naturally(_less_yellow(color))]
     color = _middle(natural or known)
+    grey = [(own, trust) for own, trust in natural if np.linalg.norm(own - own.mean()) < _GREY]
+    if color.mean() > _BRIGHT and sum(t for _, t in grey) > _GREY_PHOTOS * sum(t for _, t in natural):
+        color = _middle(grey)
     if not natural and color.mean() > _BROWN.mean():  # of a lamp or a dye, which say nothing of the hair
         color = _BROWN
     return natural_hair(color)

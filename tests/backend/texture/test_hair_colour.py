@@ -138,3 +138,15 @@ def test_the_scalp_is_as_dark_as_the_hair_not_as_its_thin_border() -> None:
 
     assert made(thin) < 0.2
     assert made(sparse) < -0.15, "what is darker than the photos' hair as a whole still counts: that may shine"
+
+
+def test_thin_white_hair_is_not_of_the_colour_of_the_skin_below_it() -> None:
+    """Four of seven photos show a white-haired man's scalp through his hair: it was pink. Blond hair stays blond."""
+    white, pink = np.log([0.50, 0.47, 0.43]), np.log([0.47, 0.32, 0.21])
+    found = hair_colour([PhotoHair(0.2, pink)] * 4 + [PhotoHair(0.2, white)] * 3, [0.7] * 7)
+    assert found[0] - found[2] < 0.3 and found.mean() > np.log(0.42)
+    blond = hair_colour([PhotoHair(0.4, pink)] * 6 + [PhotoHair(0.4, white)], [0.7] * 7)
+    assert blond[0] - blond[2] > 0.6
+    brown, black = np.log([0.10, 0.06, 0.035]), np.log([0.012, 0.011, 0.010])
+    dark = hair_colour([PhotoHair(0.4, brown)] * 4 + [PhotoHair(0.4, black)] * 3, [0.7] * 7)
+    assert dark.mean() > np.log(0.05), "of dark hair photos in the shade show no colour either"
