@@ -231,7 +231,7 @@ def hair_colour(
         return None
     natural = [(color, trust) for color, trust in known if coloured_naturally(_less_yellow(color))]
     color = _middle(natural or known)
-    grey = [(own, trust) for own, trust in natural if np.linalg.norm(own - own.mean()) < _GREY]
+    grey = [(own, trust) for own, trust in natural if _is_grey(own)]
     if color.mean() > _BRIGHT and sum(t for _, t in grey) > _GREY_PHOTOS * sum(t for _, t in natural):
         color = _middle(grey)
     if not natural and color.mean() > _BROWN.mean():  # of a lamp or a dye, which say nothing of the hair
@@ -274,8 +274,12 @@ def _hair_not_skin(log_color: np.ndarray, log_skin: np.ndarray) -> bool:
     has a colour is skin that shines."""
     if not coloured_naturally(log_color):
         return False
-    chroma = log_color - log_color.mean()
-    return bool(np.linalg.norm(chroma) < _GREY or log_skin.mean() - log_color.mean() > _DARKER)
+    return _is_grey(log_color) or bool(log_skin.mean() - log_color.mean() > _DARKER)
+
+
+def _is_grey(log_color: np.ndarray) -> bool:
+    """Whether a colour (3,) has as little chroma as grey and white hair."""
+    return bool(np.linalg.norm(log_color - log_color.mean()) < _GREY)
 
 
 def coloured_naturally(log_color: np.ndarray) -> bool:

@@ -119,8 +119,7 @@ def screen(
     if shown_lip.sum() > 100:
         contrast = flat - float(np.median(flat[shown_lip]))
         bad = np.maximum(bad, smoothstep(0.4, 0.6, contrast) * (regions.lips > 0.7))
-        hollow = smoothstep(*_HOLLOW, -contrast) * (unwrap.labels == FaceClass.LIPS) * (unwrap.seen > SEEN)
-        bad = np.maximum(bad, hollow)
+        bad = np.maximum(bad, smoothstep(*_HOLLOW, -contrast) * (unwrap.labels == FaceClass.LIPS))
     darker = float(np.median(flat[sure])) - flat
     chin = darker[(weight > 0.5) & (regions.chin > 0.7)]
     beard = len(chin) < 100 or float(np.median(chin)) > _BEARD

@@ -38,9 +38,8 @@ class FolderState:
 
 def look_into(folder: BackendFolder, config: Path) -> FolderState:
     """What is in the folder; takes its time where the drive does. ``config`` is the user's configuration folder."""
-    if is_being_changed(config, folder.root):
-        return FolderState(folder, folder.installed(), folder.holds_something, being_changed(folder.root))
-    return FolderState(folder, folder.installed(), folder.holds_something, folder_problem(folder))
+    problem = being_changed(folder.root) if is_being_changed(config, folder.root) else folder_problem(folder)
+    return FolderState(folder, folder.installed(), folder.holds_something, problem)
 
 
 def without_answer(folder: BackendFolder) -> FolderState:
