@@ -200,7 +200,7 @@ def in_a_mode(scene: bpy.types.Scene, into: str | None) -> bool:
     windows = bpy.context.window_manager.windows
     objects = [window.view_layer.objects.active for window in windows if window.scene == scene]
     head = None if into is None else tags.collection_of_id(into, scene)
-    objects += [] if head is None else head.all_objects
+    objects += [] if head is None else tags.objects_of(head)
     return any(obj is not None and obj.mode != "OBJECT" for obj in objects)
 
 
