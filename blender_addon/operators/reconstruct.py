@@ -11,6 +11,7 @@ from ..runner import Phase
 from ..scene import solve_again, tags
 from ..scene.importing import Place
 from ..scene.own_head import own_id
+from ..scene.which_mesh import active_mesh, copy_words
 from ..session import Job, in_a_mode, listed_photos, run_to_end, session
 from ..ui import redraw
 from ..ui.preferences import chosen_backend, preferences
@@ -100,6 +101,9 @@ class ReconstructFace(bpy.types.Operator):
                 raise AddonError("There is no head to solve again.", "Select a head that Likeness made.", "no_head")
             photos, given = solve_again.photos_of(collection, context.scene)
             missing = solve_again.missing_photos(collection, photos)
+            said = copy_words(active_mesh(context, collection), collection)
+            if said:
+                self.report({"INFO"}, said)
             into, parted = own_id(collection)
             if parted and not bpy.app.background:
                 redraw.push_undo(

@@ -19,6 +19,7 @@ from .materials import material_for_part
 from .meshes import add_keys, new_mesh, same_topology, update_mesh
 from .own_head import check_editable
 from .photo_files import PhotoFile, blender_reads, exif_turn
+from .which_mesh import head_mesh
 
 KEYS_PER_SLICE = 18
 COLLECTION_NAME = "Likeness"
@@ -307,7 +308,8 @@ class _Build:
         collection[tags.PHOTOS] = groups
         collection[tags.REPORT] = json.dumps(self.result.report, ensure_ascii=False)
         for camera in tags.camera_objects(collection):
-            if camera[tags.PHOTO] not in used:  # was used before, and is not any more
+            of_a_copy = head_mesh(camera) not in (None, self.object_of("head"))
+            if camera[tags.PHOTO] not in used and not of_a_copy:  # was used before, and is not any more
                 data = camera.data
                 bpy.data.objects.remove(camera)
                 if data.users == 0:  # else a linked duplicate of the camera would go with it

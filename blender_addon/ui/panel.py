@@ -9,7 +9,8 @@ from ..backend_process.folder_lock import BEING_CHANGED
 from ..errors import AddonError
 from ..operators.photos import AddPhotos
 from ..runner import JobView, Phase
-from ..scene import tags
+from ..scene import cameras, tags
+from ..scene.which_mesh import active_mesh, cameras_by_photo, copy_words
 from ..session import session
 from ..transfer.sliced import Work, current_work
 from .preferences import chosen_backend, preferences
@@ -86,16 +87,19 @@ class HeadPanel(bpy.types.Panel):
 
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
-        return tags.active_head(context) is not None
+        return tags.active_head(context) is not None or cameras.RENDER_BEFORE in context.scene
 
     def draw(self, context: bpy.types.Context) -> None:
         layout, collection = self.layout, tags.active_head(context)
-        photos = dict.fromkeys(camera[tags.PHOTO] for camera in tags.camera_objects(collection))
+        if collection is None:  # a photo is being looked through, and another head or none is selected
+            layout.operator("likeness.leave_photo", icon="VIEW3D")
+            return
+        mesh = active_mesh(context, collection)
+        photos = cameras_by_photo(collection, mesh)
         if photos:
             layout.label(text="Look through a photo:")
             column = layout.column(align=True)
-            for name in photos:
-                camera = tags.camera_of_photo(collection, name)  # and not its duplicates
+            for name, camera in photos.items():
                 through = context.scene.camera == camera and _looks_through_camera(context)
                 row = column.operator("likeness.look_through", text=name, icon="CAMERA_DATA", depress=through)
                 row.photo = name
@@ -107,6 +111,8 @@ class HeadPanel(bpy.types.Panel):
         column = layout.column()
         column.enabled = not session().busy and _backend_problem(context) is None
         column.operator("likeness.reconstruct", text="Add Photos and Solve Again", icon="FILE_REFRESH").again = True
+        if said := copy_words(mesh, collection):
+            draw_wrapped(column, said, icon="INFO")
         layout.operator("likeness.apply_to_mpfb", icon="ARMATURE_DATA")
 
 
