@@ -61,7 +61,8 @@ class Session:
         self.job: Job | None = None
         self.preview: Preview | None = None
         self.preview_at = 0.0
-        self.head: str | None = None
+        self._head_id: str | None = None
+        self._elsewhere = False
         self._begun = 0.0
         self._result: HeadResult | None = None
         self._import: Generator[float, None, str] | None = None
@@ -82,12 +83,23 @@ class Session:
         """Whether slices of a result are going into the scene right now."""
         return self._import is not None
 
+    @property
+    def homeless(self) -> bool:
+        """Whether a head is ready that was asked for in a file that is not open any more; ``take`` gives it a scene."""
+        return self._elsewhere and self._result is not None
+
+    @property
+    def made_is_there(self) -> bool:
+        """Whether the head that was made last is in the file, and neither undone nor deleted."""
+        return self._head_id is not None and tags.collection_of_id(self._head_id) is not None
+
     def begin(self, job: Job, backend: LocalBackend | ServerAddress) -> None:
         """Start. Raises ``AddonError`` ``busy``."""
         self._check_idle()
         self._runner_is_mine = True
         options = {"quality": job.quality, "texture_size": job.texture_size, "device": "auto"}
-        self.job, self.preview, self.head, self._result, self._import_view = job, None, None, None, None
+        self.job, self.preview, self._result, self._import_view = job, None, None, None
+        self._head_id, self._elsewhere = None, False
         self._begun = time.monotonic()
         self.runner.begin(Submission(secrets.token_hex(16), job.photos, options), backend)
 
@@ -111,6 +123,24 @@ class Session:
             self._end_import(JobView(Phase.CANCELLED, "Cancelled."))
         else:
             self.runner.cancel()
+
+    def file_opened(self) -> None:
+        """Another file is open: what was said of the one before is not said any more; what runs goes on.
+
+        Its result stays here until somebody says by ``take`` that it shall go into this file.
+        """
+        if self._import is not None:
+            self._import.close()
+            self._import = None
+        if self.busy and self._runner_is_mine:
+            self._elsewhere = True
+        else:
+            self._runner_is_mine, self._import_view = False, None
+
+    def take(self, place: Place) -> None:
+        """Put the head that was asked for in a file that is not open any more into this one."""
+        if self.job is not None and self.homeless:
+            self.job, self._elsewhere = replace(self.job, place=place), False
 
     def tick(self) -> None:
         """Look after everything once; on the main thread only."""
@@ -138,6 +168,10 @@ class Session:
         """Slices of the import for a moment; all of it in one undo step."""
         job, result = self.job, self._result
         assert job is not None and result is not None
+        if self._elsewhere:
+            sentence = "A head is ready that was asked for before this file was opened"
+            self._import_view = JobView(Phase.RUNNING, sentence, 1.0)
+            return
         if self._import is None:
             scene = _scene_of(job)
             if in_a_mode(scene, job.into):
@@ -167,7 +201,7 @@ class Session:
             raise
 
     def _arrived(self, job: Job, result: HeadResult, collection: str) -> None:
-        self.head = collection
+        self._head_id = str(bpy.data.collections[collection][tags.HEAD_ID])
         scene = _scene_of(job)
         statuses.write(scene, job.given, result.report)
         said = statuses.summary(result.report, time.monotonic() - self._begun, job.missing)

@@ -140,4 +140,22 @@ class CancelReconstruction(bpy.types.Operator):
         return {"FINISHED"}
 
 
-CLASSES = (ReconstructFace, CancelReconstruction)
+class TakeHead(bpy.types.Operator):
+    """Put the head, which was asked for in another file, into this scene"""
+
+    bl_idname = "likeness.take_head"
+    bl_label = "Put It into This Scene"
+    bl_options = {"INTERNAL"}
+
+    @classmethod
+    def poll(cls, context: bpy.types.Context) -> bool:
+        return session().homeless
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        session().take(Place.shown(context))
+        if bpy.app.background:
+            run_to_end()
+        return {"FINISHED"}
+
+
+CLASSES = (ReconstructFace, CancelReconstruction, TakeHead)

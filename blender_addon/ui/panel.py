@@ -70,7 +70,7 @@ class MainPanel(bpy.types.Panel):
         row.operator("likeness.reconstruct", icon="USER").again = False
         if view.phase is Phase.FAILED:
             draw_error(layout, view.sentence, view.advice)
-        elif view.phase is Phase.DONE:
+        elif view.phase is Phase.DONE and session().made_is_there:
             draw_wrapped(layout, view.sentence, icon="CHECKMARK")
         elif view.phase is Phase.CANCELLED:
             draw_wrapped(layout, view.sentence, icon="INFO")
@@ -126,9 +126,13 @@ def _draw_comparison(layout: bpy.types.UILayout, camera: bpy.types.Object) -> No
 
 
 def draw_progress(layout: bpy.types.UILayout, view: JobView) -> None:
-    """Bar, stage, time left, and the button that stops it."""
+    """Bar, stage, time left, and the button that stops it; or what can be done with a head that has no scene."""
     box = layout.box()
     draw_wrapped(box, view.sentence)
+    if session().homeless:
+        box.operator("likeness.take_head", icon="IMPORT")
+        box.operator("likeness.cancel", text="Throw It Away", icon="TRASH")
+        return
     box.progress(factor=view.fraction, text=f"{view.fraction:.0%}  {time_left(view.seconds_left)}".strip())
     row = box.row()
     row.scale_y = 1.2
