@@ -162,13 +162,13 @@ class _Build:
     def collection(self) -> bpy.types.Collection:
         found = tags.collection_of_id(self.head_id, self.place.scene())
         if found is None:
-            raise AddonError("The head was removed while it was being imported.", "Import it again.", "head_gone")
+            raise AddonError("The head was removed while it was being imported.", "Reconstruct it again.", "head_gone")
         return found
 
     def object_of(self, part: str) -> bpy.types.Object:
         found = tags.part_object(self.collection(), part)
         if found is None:
-            raise AddonError("The head was changed while it was being imported.", "Import it again.", "head_gone")
+            raise AddonError("The head was changed while it was being imported.", "Reconstruct it again.", "head_gone")
         return found
 
     def _make_collection(self) -> None:
@@ -316,12 +316,12 @@ class _Build:
                     bpy.data.cameras.remove(data)
 
     def _show(self) -> None:
-        """Link a new head into the scene, select it alone and make it active."""
+        """Link a head that no scene shows into this one, select it alone and make it active."""
         scene = self.place.scene()
         if scene is None:
-            raise AddonError("The scene was removed while the head was being imported.", "Import it again.")
+            raise AddonError("The scene was removed while the head was being imported.", "Reconstruct it again.")
         collection = self.collection()
-        if self.new:
+        if not any(collection in tags.heads_in(other) for other in bpy.data.scenes):
             scene.collection.children.link(collection)
         layers = scene.view_layers
         layer = layers.get(self.place.view_layer) or layers[min(self.place.layer_number, len(layers) - 1)]  # renamed

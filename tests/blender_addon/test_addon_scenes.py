@@ -84,6 +84,25 @@ def test_a_head_whose_scene_is_gone_goes_into_the_one_that_is_shown(backend: Bac
     assert tags.heads_in(bpy.data.scenes["Other"]) == tags.head_collections() != []
 
 
+def take_off(scene: bpy.types.Scene, collection: bpy.types.Collection) -> None:
+    scene.collection.children.unlink(collection)
+
+
+def take_scene_away(scene: bpy.types.Scene, collection: bpy.types.Collection) -> None:
+    other_scene()
+    bpy.data.scenes.remove(scene)
+
+
+@pytest.mark.parametrize("change", [take_off, take_scene_away])
+def test_a_head_that_is_solved_again_is_to_be_seen(backend: Backend, result: HeadResult, change: Callable) -> None:
+    """The artist took it out of the scene meanwhile, or deleted its scene."""
+    collection = import_head(result, bpy.context)
+    backend.meanwhile = partial(change, bpy.context.scene, collection)
+    assert bpy.ops.likeness.reconstruct(again=True) == {"FINISHED"}
+    assert tags.head_collections() == tags.heads_in(bpy.context.scene) == [collection]
+    assert bpy.context.view_layer.objects.active == tags.part_object(collection, "head")
+
+
 def rename(scene: bpy.types.Scene) -> None:
     """Like an artist who saves a version: a copy, and the old name goes to another scene."""
     scene.name = "Renamed"
