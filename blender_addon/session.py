@@ -63,7 +63,7 @@ class Session:
         self.preview_at = 0.0
         self._head_id: str | None = None
         self._elsewhere = False
-        self._begun = 0.0
+        self._begun = self._took = 0.0
         self._result: HeadResult | None = None
         self._import: Generator[float, None, str] | None = None
         self._import_view: JobView | None = None
@@ -150,7 +150,7 @@ class Session:
             if isinstance(event, Previewed):
                 self.preview, self.preview_at = event.preview, time.monotonic()
             elif isinstance(event, Arrived) and self.job is not None:
-                self._result = event.result
+                self._result, self._took = event.result, time.monotonic() - self._begun
                 self._import_view = JobView(Phase.RUNNING, "Putting the head into the scene", 1.0)
         if self._result is not None:
             self._place()
@@ -204,7 +204,7 @@ class Session:
         self._head_id = str(bpy.data.collections[collection][tags.HEAD_ID])
         scene = _scene_of(job)
         statuses.write(scene, job.given, result.report)
-        said = statuses.summary(result.report, time.monotonic() - self._begun, job.missing)
+        said = statuses.summary(result.report, self._took, job.missing)
         self._end_import(JobView(Phase.DONE, said, 1.0))
         if not bpy.app.background:
             if job.frame:

@@ -23,7 +23,7 @@ def write(scene: bpy.types.Scene, given: Sequence[tuple[str, str]], report: Mapp
 
 
 def summary(report: Mapping[str, Any], seconds: float, missing: int = 0) -> str:
-    """What to say of a reconstruction that took ``seconds`` from click to head; ``missing`` files could not be sent."""
+    """What to say of a job that took ``seconds`` from click to result; ``missing`` files were not there."""
     entries = _entries(report)
     used = sum(bool(entry.get("used")) for entry in entries)
     left_out = len(entries) - used
