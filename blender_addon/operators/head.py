@@ -13,7 +13,7 @@ from ..scene.which_mesh import active_mesh, cameras_by_photo, expressive_meshes,
 def _head_looked_at(context: bpy.types.Context) -> bpy.types.Object | None:
     """The head that wears the expression of the photo which the scene looks through, whatever is active."""
     camera = cameras.photo_camera(context.scene)
-    return None if camera is None else _head_of(camera, context.scene)
+    return cameras.photo_wearer(context.scene) if camera is None else _head_of(camera, context.scene)
 
 
 def _head_of(camera: bpy.types.Object, scene: bpy.types.Scene) -> bpy.types.Object | None:
@@ -46,7 +46,7 @@ class LookThroughPhoto(bpy.types.Operator):
         if before is not None and before != head:
             expressions.reset_expression(before)
         expressions.set_expression(head, dict(camera[tags.EXPRESSION]))
-        cameras.look_through(context, camera)
+        cameras.look_through(context, camera, head)
         return {"FINISHED"}
 
 

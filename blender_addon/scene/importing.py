@@ -12,8 +12,9 @@ import bpy
 from ..errors import AddonError
 from ..protocol.result import HeadResult, ResultPart, ResultPhoto
 from . import tags
-from .cameras import new_camera, set_background, update_camera
+from .cameras import new_camera, photo_camera, set_background, update_camera
 from .drivers import drive_keys
+from .expressions import set_expression, wears
 from .images import file_bytes, packed_image, replace_packed
 from .materials import material_for_part
 from .meshes import add_keys, new_mesh, same_topology, update_mesh
@@ -281,7 +282,11 @@ class _Build:
             cameras = next((c for c in collection.children if c.get(tags.CAMERAS) == self.head_id), collection)
             cameras.objects.link(camera)
         camera.parent, camera.parent_type = head, "OBJECT"  # it was solved in the head's own frame
+        looked_through = camera in map(photo_camera, bpy.data.scenes)
+        compared = looked_through and wears(head, dict(camera[tags.EXPRESSION]))
         update_camera(camera, photo)
+        if compared:  # it goes on wearing what its photo shows
+            set_expression(head, photo.expression)
         image = self._photo_image(photo.name)
         data = b"" if image is None else file_bytes(image) or b""
         if blender_reads(data):
