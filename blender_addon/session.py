@@ -62,7 +62,7 @@ class Session:
         self.preview: Preview | None = None
         self.preview_at = 0.0
         self._head_id: str | None = None
-        self._elsewhere = False
+        self.elsewhere = False
         self._begun = self._took = 0.0
         self._result: HeadResult | None = None
         self._import: Generator[float, None, str] | None = None
@@ -86,7 +86,7 @@ class Session:
     @property
     def homeless(self) -> bool:
         """Whether a head is ready that was asked for in a file that is not open any more; ``take`` gives it a scene."""
-        return self._elsewhere and self._result is not None
+        return self.elsewhere and self._result is not None
 
     @property
     def made_is_there(self) -> bool:
@@ -99,7 +99,7 @@ class Session:
         self._runner_is_mine = True
         options = {"quality": job.quality, "texture_size": job.texture_size, "device": "auto"}
         self.job, self.preview, self._result, self._import_view = job, None, None, None
-        self._head_id, self._elsewhere = None, False
+        self._head_id, self.elsewhere = None, False
         self._begun = time.monotonic()
         self.runner.begin(Submission(secrets.token_hex(16), job.photos, options), backend)
 
@@ -133,14 +133,14 @@ class Session:
             self._import.close()
             self._import = None
         if self.busy and self._runner_is_mine:
-            self._elsewhere = True
+            self.elsewhere = True
         else:
             self._runner_is_mine, self._import_view = False, None
 
     def take(self, place: Place) -> None:
         """Put the head that was asked for in a file that is not open any more into this one."""
         if self.job is not None and self.homeless:
-            self.job, self._elsewhere = replace(self.job, place=place), False
+            self.job, self.elsewhere = replace(self.job, place=place), False
 
     def tick(self) -> None:
         """Look after everything once; on the main thread only."""
@@ -168,7 +168,7 @@ class Session:
         """Slices of the import for a moment; all of it in one undo step."""
         job, result = self.job, self._result
         assert job is not None and result is not None
-        if self._elsewhere:
+        if self.elsewhere:
             sentence = "A head is ready that was asked for before this file was opened"
             self._import_view = JobView(Phase.RUNNING, sentence, 1.0)
             return

@@ -153,8 +153,6 @@ class TakeHead(bpy.types.Operator):
 
     def execute(self, context: bpy.types.Context) -> set[str]:
         session().take(Place.shown(context))
-        if bpy.app.background:
-            run_to_end()
         return {"FINISHED"}
 
 

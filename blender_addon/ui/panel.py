@@ -136,7 +136,8 @@ def draw_progress(layout: bpy.types.UILayout, view: JobView) -> None:
     box.progress(factor=view.fraction, text=f"{view.fraction:.0%}  {time_left(view.seconds_left)}".strip())
     row = box.row()
     row.scale_y = 1.2
-    row.operator("likeness.cancel", text="Cancel (ESC)", icon="X")
+    keys = "" if session().elsewhere else " (ESC)"  # Blender ends what listens for keys when another file is opened
+    row.operator("likeness.cancel", text=f"Cancel{keys}", icon="X")
 
 
 def draw_status_bar(self: bpy.types.Header, context: bpy.types.Context) -> None:

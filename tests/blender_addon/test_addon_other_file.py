@@ -17,7 +17,7 @@ from head_message import load_or_make  # noqa: E402
 from instant_backend import Backend, enabled_backend  # noqa: E402
 
 from blender_addon.protocol.result import HeadResult, decode_result  # noqa: E402
-from blender_addon.runner import Phase  # noqa: E402
+from blender_addon.runner import JobView, Phase  # noqa: E402
 from blender_addon.scene import tags  # noqa: E402
 from blender_addon.scene.importing import Place, import_head  # noqa: E402
 from blender_addon.session import Job, Session, listed_photos, session  # noqa: E402
@@ -120,6 +120,7 @@ def test_a_head_that_was_asked_for_in_another_file_waits_for_a_click(
     scene = bpy.data.scenes.new("Other")
     bpy.context.window.scene = scene
     assert bpy.ops.likeness.take_head() == {"FINISHED"}
+    tick()
     assert tags.heads_in(scene) == tags.head_collections() != []
     assert session().view.sentence.endswith("in 0 s.")  # how long the artist took is no matter
     assert session().view.phase is Phase.DONE and not bpy.ops.likeness.take_head.poll()
@@ -127,7 +128,10 @@ def test_a_head_that_was_asked_for_in_another_file_waits_for_a_click(
 
 def test_a_head_that_waits_can_be_thrown_away(backend: Backend, tmp_path: Path) -> None:
     begin()
+    backend.view = JobView(Phase.RUNNING, "Aligning")
+    assert "Cancel (ESC)" in drawn()[0]
     new_file(tmp_path)
+    assert "Aligning" in drawn()[0] and "ESC" not in drawn()[0]  # Blender has ended what listened for keys
     tick()
     assert bpy.ops.likeness.cancel() == {"FINISHED"}
     assert session().view.phase is Phase.CANCELLED and not tags.head_collections()
@@ -155,6 +159,7 @@ def test_a_file_that_is_opened_in_the_middle_of_the_import(
     tick()
     assert session().homeless and sum(map(len, (bpy.data.objects, bpy.data.meshes, bpy.data.images))) == 0
     bpy.ops.likeness.take_head()
+    tick()
     (collection,) = tags.head_collections()
     assert len(tags.camera_objects(collection)) == 4
 
@@ -170,5 +175,6 @@ def test_a_head_that_is_solved_again_is_found_in_its_file_again(
     before = tags.part_object(collection, "head").data.vertices[0].co.copy()
     tick()
     bpy.ops.likeness.take_head()
+    tick()
     assert tags.head_collections() == [collection]
     assert (tags.part_object(collection, "head").data.vertices[0].co - 1.1 * before).length < 1e-6
