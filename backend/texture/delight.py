@@ -136,7 +136,7 @@ def solve_base(
             albedo = np.exp(base)
             if photo.monochrome:
                 albedo = np.repeat((albedo @ _LUMINANCE)[:, None], 3, axis=1)
-            start = _matched(photo, albedo)
+            start = matched_light(photo, albedo)
             if photo.monochrome:
                 start = np.repeat(start.mean(1, keepdims=True), 3, axis=1)
             # half and half: the second alone takes hollows for light, the first alone trusts a fit that may be wrong
@@ -147,7 +147,7 @@ def solve_base(
     return DelitBase(base, lights, spread)
 
 
-def _matched(photo: PhotoSamples, albedo: np.ndarray) -> np.ndarray:
+def matched_light(photo: PhotoSamples, albedo: np.ndarray) -> np.ndarray:
     """The fit's light, scaled per channel so that it explains the photo's median brightness with this albedo."""
     used = photo.weight > 0
     if not used.any():

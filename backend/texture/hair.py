@@ -52,7 +52,9 @@ _CROWN = np.array([0.0, 0.85, -0.527])  # unit vector from the skull's middle to
 _SKULL = 0.09  # metres, its radius
 _NEAR, _BESIDE = 200.0, 90.0  # of the survey's side: where hair thins out, and the skin between it and the seen face
 _OTHER_SIDE = 0.2  # of a vote that counts for the mirrored place
-_SOME_VOTES = 0.25  # share of the photos that make hair: it is longer in one than in another
+_SOME_VOTES = 0.45
+"""Share of the photos that make hair. Against a photo that was left out, of 47 people, a quarter draws 1,131 mm² of it
+where there is skin and misses 492; 0.45 draws 676 and misses 716, and no share is wrong on less in all."""
 _UNDER_HATS = (0.05, 0.25)
 """Prior of hair from which on a head that no photo shows bare has some: the line that hats hide is lower than where
 foreheads that are seen to be bare end."""

@@ -1,0 +1,64 @@
+"""Made faces of known albedo: what the figures of a photo that is left out say of it."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from backend.photos.collection import FaceClass
+from trainer.evaluate.held_out_photo import HeldOutPhoto, held_out_photo
+from trainer.evaluate.metrics.texture_difference import ColourDifference
+from trainer.evaluate.textures import TextureFigures, flat_figures, mean_figures, texture_figures
+
+sys.path.append(str(Path(__file__).parents[2] / "backend" / "texture"))
+from texture_scene import Shot, make_scene, soft_light
+
+
+@pytest.fixture(scope="module")
+def held_out() -> HeldOutPhoto:
+    scene = make_scene([Shot(0.0), Shot(12.0, soft_light(-0.4)), Shot(25.0, soft_light(-0.2)), Shot(-25.0)])
+    return held_out_photo(scene.template, scene.fitted, scene.faces, scene.faces[1].name)
+
+
+def test_a_texture_that_is_right_is_like_the_photo_left_out(held_out):
+    figures = texture_figures(held_out)
+    assert figures.skin.brightness < 0.06 and figures.skin.red_green < 0.03
+    assert all(abs(figures.offsets[name].brightness) < 0.1 for name in ("forehead", "cheeks", "chin", "lips"))
+    assert 0.85 < figures.contrast < 1.15 and figures.correlation > 0.9
+    assert figures.hair_too_much < 20 and figures.hair_missed == 0
+
+
+def test_lips_that_are_too_dark_and_too_red_are_found(held_out):
+    lips = held_out.unwrap.labels == FaceClass.LIPS
+    made = held_out.made + lips[:, None] * np.array([-0.2, -0.6, -0.6])
+    before, after = (texture_figures(photo).offsets for photo in (held_out, replace(held_out, made=made)))
+    assert after["lips"].red_green - before["lips"].red_green == pytest.approx(0.4, abs=0.02)
+    assert -0.6 < after["lips"].brightness - before["lips"].brightness < -0.3
+    assert after["cheeks"].brightness == pytest.approx(before["cheeks"].brightness)
+
+
+def test_hair_over_a_bare_forehead_is_found(held_out):
+    hair = held_out.hair_may_grow.copy()
+    assert texture_figures(replace(held_out, hair=hair)).hair_too_much > 1000, "mm²"
+
+
+def test_a_photo_in_black_and_white_says_nothing_of_colour(held_out):
+    figures = texture_figures(replace(held_out, monochrome=True))
+    assert np.isnan(figures.skin.red_green) and not np.isnan(figures.skin.brightness)
+    flat = flat_figures(figures, "textures.")
+    assert "textures.skin.red_green" not in flat and "textures.lips.brightness_offset" in flat
+
+
+def test_the_mean_is_over_the_photos_that_show_a_thing():
+    def one(brightness: float, red: float, **offsets: float) -> TextureFigures:
+        shown = {name: ColourDifference(value, 0.0, 0.0) for name, value in offsets.items()}
+        return TextureFigures(ColourDifference(brightness, red, 0.0), shown, 1.0, 0.5, 10.0, 0.0)
+
+    mean = mean_figures([one(0.1, np.nan, lips=0.2), one(0.3, 0.2, lips=0.4, brows=0.1)])
+    assert (mean.skin.brightness, mean.skin.red_green) == pytest.approx((0.2, 0.2))
+    assert mean.offsets["lips"].brightness == pytest.approx(0.3)
+    assert mean.offsets["brows"].brightness == pytest.approx(0.1)

@@ -1,0 +1,114 @@
+"""A photo that a texture was not made from, beside that texture, lit as the photo is, at the texels that it shows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from backend.fitting.fitted_face import FittedFace, FittedPhoto
+from backend.geometry.smoothstep import smoothstep
+from backend.geometry.template import Template
+from backend.photos.collection import FaceClass, PhotoFace
+from backend.rendering import spherical_harmonics as sh
+from backend.rendering.color import LUMINANCE, linear_from_srgb
+from backend.texture.albedo import build_albedo
+from backend.texture.delight import PhotoSamples, fit_light, matched_light, shading
+from backend.texture.hair import hair_grows
+from backend.texture.surface import head_surface, texels_per_metre, texture_space, usual_weight
+from backend.texture.survey import plain_skin
+from backend.texture.unwrap import DARKEST, PhotoUnwrap, unwrap_photo, view_surface
+
+SIZE = 1024
+"""Edge of the textures that are compared."""
+_BARE = (FaceClass.SKIN, FaceClass.NECK, FaceClass.EARS)
+_HAIR = 0.5  # from which on a texel has hair
+
+
+@dataclass(frozen=True)
+class HeldOutPhoto:
+    """P texels of the head's atlas at ``SIZE``.
+
+    Attributes
+    ----------
+    made, photo : (P, 3) log linear light of the texture under the photo's light, and of the photo; in black and white
+        photos with three equal channels.
+    unwrap : the photo. plain : (P,) in [0, 1], skin without lips, brows, lids and hair.
+    hair, hair_may_grow : (P,) bool, where the texture has hair, and where it could have some.
+    density : texels per metre. monochrome : whether colours say nothing.
+    """
+
+    made: np.ndarray
+    photo: np.ndarray
+    unwrap: PhotoUnwrap
+    plain: np.ndarray
+    hair: np.ndarray
+    hair_may_grow: np.ndarray
+    density: float
+    monochrome: bool
+
+    def bare(self) -> np.ndarray:
+        """(P,) weight of bare plain skin."""
+        return self.unwrap.weight * self.plain * np.isin(self.unwrap.labels, _BARE)
+
+
+def held_out_photo(template: Template, fitted: FittedFace, faces: Sequence[PhotoFace], name: str) -> HeldOutPhoto:
+    """Make the texture from all photos but ``name``, light it as that one is, and look at both.
+
+    The head's shape, and the photo's pose, expression and camera, are the fit's to all photos: what is measured is the
+    texture. The light is fitted to the photo's bare skin with the texture as its albedo.
+
+    Parameters
+    ----------
+    faces : at least those of ``fitted.photos``. name : one of at least two.
+    """
+    own = next(photo for photo in fitted.photos if photo.name == name)
+    face = next(face for face in faces if face.name == name)
+    others = replace(fitted, photos=tuple(photo for photo in fitted.photos if photo.name != name))
+    result = build_albedo(template, others, [face for face in faces if face.name != name], SIZE)
+    return _beside(template, fitted, own, face, result.albedo, result.hair)
+
+
+def _beside(
+    template: Template, fitted: FittedFace, own: FittedPhoto, face: PhotoFace, texture: np.ndarray, hair: np.ndarray
+) -> HeldOutPhoto:
+    """``texture`` (SIZE, SIZE, 3) uint8 sRGB and ``hair`` (C,) of ``AlbedoResult`` beside one photo."""
+    surface, atlas = head_surface(template), texture_space(template, SIZE).skin
+    positions = surface.lifted(fitted.neutral[: surface.count].astype(np.float64))
+    density = texels_per_metre(surface, positions, SIZE)
+    view = view_surface(surface.lifted(own.vertices[: surface.count].astype(np.float64)), surface.triangles, own.camera)
+    unwrap = unwrap_photo(face, view, atlas, density)
+    albedo, linear = atlas.gather(linear_from_srgb(texture)), unwrap.linear
+    if face.monochrome:
+        albedo, linear = (
+            np.repeat((values @ np.array(LUMINANCE, np.float32))[:, None], 3, axis=1) for values in (albedo, linear)
+        )
+    plain = atlas.sample(plain_skin(surface)[:, None])[:, 0]
+    bare = unwrap.weight * smoothstep(0.3, 0.9, plain) * np.isin(unwrap.labels, _BARE)
+    bare = bare * smoothstep(0.2, 0.6, unwrap.cosine)
+    skin, seen = surface.at_cage(atlas, linear, bare)
+    skin_albedo = np.maximum(surface.at_cage(atlas, albedo, bare)[0], DARKEST)
+    transfer = sh.basis(view.normals)  # (V, 9)
+    samples = PhotoSamples(
+        linear=skin,
+        weight=np.clip(seen / usual_weight(seen), 0.0, 1.0),
+        transfer=transfer[: surface.count],
+        light=own.light.astype(np.float64),
+        trust=1.0,
+        monochrome=face.monochrome,
+    )
+    light = fit_light(samples, skin_albedo, matched_light(samples, skin_albedo))
+    lit = atlas.sample(shading(transfer, light))
+    stacked = np.stack([surface.lifted(hair), hair_grows(surface, positions)], 1)
+    drawn, grows = (atlas.sample(stacked) > _HAIR).T
+    return HeldOutPhoto(
+        made=np.log(np.maximum(albedo * lit, DARKEST)),
+        photo=np.log(np.maximum(linear, DARKEST)),
+        unwrap=unwrap,
+        plain=plain,
+        hair=drawn,
+        hair_may_grow=grows,
+        density=density,
+        monochrome=face.monochrome,
+    )

@@ -1,0 +1,87 @@
+"""How a lit texture differs from a photograph that it was not made from, texel by texel.
+
+``made`` and ``photo`` are natural logarithms of linear light; differences are made minus photo: positive where the
+texture is brighter.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from backend.rendering.color import LUMINANCE
+from backend.texture.atlas import SurfaceAtlas
+from backend.texture.blend import masked_lowpass
+from backend.texture.surface_field import weighted_median
+
+FINEST, COARSEST = 0.0025, 0.009
+"""Metres: the band of details in which lids, lips, brows and folds are; finer is the photo's noise, coarser light."""
+_CLEAR = 0.3  # weight from which a texel counts among details
+_NEIGHBOURS = 0.05  # and from which it has a say in its neighbours' means
+
+
+@dataclass(frozen=True)
+class ColourDifference:
+    """Log units: ``brightness`` of luminance, ``red_green`` and ``green_blue`` of the channels' ratios."""
+
+    brightness: float
+    red_green: float
+    green_blue: float
+
+
+def log_ratios(log_linear: np.ndarray) -> np.ndarray:
+    """(P, 3) log luminance, log red over green and log green over blue of log linear light (P, 3)."""
+    brightness = np.log(np.exp(log_linear) @ np.array(LUMINANCE))
+    return np.stack([brightness, log_linear[:, 0] - log_linear[:, 1], log_linear[:, 1] - log_linear[:, 2]], 1)
+
+
+def median_difference(made: np.ndarray, photo: np.ndarray, weight: np.ndarray) -> ColourDifference:
+    """Weighted median of the difference of (P, 3) ``made`` and ``photo``; weight (P,), not all 0."""
+    difference, weight = _differences(made, photo, weight)
+    return ColourDifference(*weighted_median(difference, weight).tolist())
+
+
+def mean_difference(made: np.ndarray, photo: np.ndarray, weight: np.ndarray) -> ColourDifference:
+    """Weighted mean size of the difference of (P, 3) ``made`` and ``photo`` once their medians are alike."""
+    difference, weight = _differences(made, photo, weight)
+    difference = np.abs(difference - weighted_median(difference, weight))
+    return ColourDifference(*np.average(difference, axis=0, weights=weight).tolist())
+
+
+def _differences(made: np.ndarray, photo: np.ndarray, weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(N, 3) differences of ``log_ratios`` where there is weight, and the weights (N,)."""
+    used = weight > 0
+    return log_ratios(made[used]) - log_ratios(photo[used]), weight[used]
+
+
+def detail_likeness(
+    made: np.ndarray, photo: np.ndarray, weight: np.ndarray, atlas: SurfaceAtlas, texels_per_metre: float
+) -> tuple[float, float]:
+    """Contrast of the texture's details over the photo's, and the correlation of both.
+
+    Details are what log luminance has between ``FINEST`` and ``COARSEST``.
+
+    Parameters
+    ----------
+    made, photo : (P, 3); weight : (P,) in [0, 1], what the photo shows of the face.
+    """
+    brightness = np.stack([log_ratios(made)[:, 0], log_ratios(photo)[:, 0]], 1)
+    clear = np.where(weight > _NEIGHBOURS, weight, 0.0).astype(np.float32)
+    image, weights = atlas.image(brightness.astype(np.float32)), atlas.image(clear)
+    fine, coarse = (masked_lowpass(image, weights, length * texels_per_metre)[0] for length in (FINEST, COARSEST))
+    used = weights > _CLEAR
+    details = (fine - coarse)[used].astype(np.float64)  # (N, 2)
+    covariance = np.cov(details.T, aweights=weights[used])
+    (own, both), (_, others) = covariance
+    return float(np.sqrt(own / others)), float(both / np.sqrt(own * others))
+
+
+def hair_areas(
+    drawn: np.ndarray, labelled_hair: np.ndarray, labelled_skin: np.ndarray, texels_per_metre: float
+) -> tuple[float, float]:
+    """Square millimetres of hair that is drawn where the photo shows skin, and not drawn where it shows hair; all (P,)
+    bool."""
+    square_millimetres = 1e6 / texels_per_metre**2
+    too_much = (drawn & labelled_skin).sum() * square_millimetres
+    return float(too_much), float((~drawn & labelled_hair).sum() * square_millimetres)

@@ -1,0 +1,207 @@
+"""Leave one photo out, make the texture from the others, and see whether it looks as the photo left out does."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from backend.canonical.networks import lap_model
+from backend.encoded.networks import basis_model
+from backend.errors import LikenessError
+from backend.fitting.options import fit_options_for
+from backend.geometry.template import load_template
+from backend.photos.collect import collect
+from backend.photos.collection import FaceClass
+from backend.photos.read import PhotoSource
+from backend.texture.surface import head_surface, texture_space
+from trainer.evaluate.estimate import fit_with
+from trainer.evaluate.held_out_photo import SIZE, HeldOutPhoto, held_out_photo
+from trainer.evaluate.likeness import people_folders
+from trainer.evaluate.metrics.texture_difference import (
+    ColourDifference,
+    detail_likeness,
+    hair_areas,
+    mean_difference,
+    median_difference,
+)
+
+PLACES = ("forehead", "nose", "cheeks", "chin")
+FEATURES = {"lips": FaceClass.LIPS, "brows": FaceClass.BROWS, "hair": FaceClass.HAIR}
+_FACE = (FaceClass.SKIN, FaceClass.BROWS, FaceClass.EYES, FaceClass.LIPS, FaceClass.FACIAL_HAIR)
+_LEAST_TEXELS = 150  # of which a figure is made
+_SURE, _INSIDE = 0.3, 0.5  # weight from which a photo shows a texel; share from which it is in a place
+
+
+@dataclass(frozen=True)
+class TextureFigures:
+    """One photo that was left out, or the mean over several.
+
+    Attributes
+    ----------
+    skin : mean size of the difference over bare plain skin, log units.
+    offsets : place or feature -> its median difference less that of all plain skin; only what the photo shows.
+    contrast, correlation : of the face's details, the texture's over the photo's.
+    hair_too_much, hair_missed : mm².
+    """
+
+    skin: ColourDifference
+    offsets: dict[str, ColourDifference]
+    contrast: float
+    correlation: float
+    hair_too_much: float
+    hair_missed: float
+
+
+def texture_figures(held_out: HeldOutPhoto) -> TextureFigures:
+    """The figures of one photo; colours of a monochrome one are NaN. Raises ``ValueError`` where it shows no skin."""
+    template = load_template()
+    surface, atlas = head_surface(template), texture_space(template, SIZE).skin
+    unwrap, bare = held_out.unwrap, held_out.bare()
+    if (bare > _SURE).sum() < _LEAST_TEXELS:
+        raise ValueError("the photo shows no bare skin")
+    names = (*PLACES, "face", "lips")
+    stacked = np.stack([surface.regions[name] for name in names], 1)
+    inside = dict(zip(names, (atlas.sample(stacked) > _INSIDE).T, strict=True))
+    weights = {name: bare * inside[name] for name in PLACES}
+    weights |= {name: unwrap.weight * (unwrap.labels == label) for name, label in FEATURES.items()}
+    weights["lips"] = weights["lips"] * inside["lips"]
+    weights["hair"] = unwrap.with_hair * (unwrap.labels == FaceClass.HAIR) * held_out.hair_may_grow
+    everywhere = median_difference(held_out.made, held_out.photo, bare)
+    offsets = {
+        name: _less(median_difference(held_out.made, held_out.photo, weight), everywhere, held_out.monochrome)
+        for name, weight in weights.items()
+        if (weight > _SURE).sum() >= _LEAST_TEXELS
+    }
+    face = unwrap.with_hair * np.isin(unwrap.labels, _FACE) * inside["face"]
+    contrast, correlation = detail_likeness(held_out.made, held_out.photo, face, atlas, held_out.density)
+    shown = (unwrap.seen > _SURE) & held_out.hair_may_grow
+    too_much, missed = hair_areas(
+        held_out.hair,
+        shown & (unwrap.labels == FaceClass.HAIR),
+        shown & (unwrap.labels == FaceClass.SKIN),
+        held_out.density,
+    )
+    none = ColourDifference(0.0, 0.0, 0.0)
+    skin = _less(mean_difference(held_out.made, held_out.photo, bare), none, held_out.monochrome)
+    return TextureFigures(skin, offsets, contrast, correlation, too_much, missed)
+
+
+def _less(one: ColourDifference, other: ColourDifference, monochrome: bool) -> ColourDifference:
+    nothing = np.nan if monochrome else 0.0
+    return ColourDifference(
+        one.brightness - other.brightness,
+        one.red_green - other.red_green + nothing,
+        one.green_blue - other.green_blue + nothing,
+    )
+
+
+def person_figures(photos: Sequence[Path], quality: str, most: int) -> TextureFigures:
+    """The mean over at most ``most`` photos of a person, left out in turn, spread over those that the fit uses.
+
+    Raises ``LikenessError`` where fewer than two photos are usable.
+    """
+    collection = collect([PhotoSource.from_path(path) for path in photos])
+    fitted = fit_with(collection, fit_options_for(quality), lap_model(), basis_model())
+    names = [photo.name for photo in fitted.photos]
+    if len(names) < 2:
+        raise LikenessError("no_photo", "There is only one usable photo.", "Leaving one out needs at least two.")
+    chosen = np.unique(np.linspace(0, len(names) - 1, min(most, len(names))).round().astype(int))
+    template = load_template()
+    return mean_figures(
+        [texture_figures(held_out_photo(template, fitted, collection.faces, names[index])) for index in chosen]
+    )
+
+
+def mean_figures(figures: Sequence[TextureFigures]) -> TextureFigures:
+    """The mean of several, of each figure over those that have it."""
+    shown = {name for one in figures for name in one.offsets}
+    return TextureFigures(
+        skin=_mean([one.skin for one in figures]),
+        offsets={name: _mean([one.offsets[name] for one in figures if name in one.offsets]) for name in sorted(shown)},
+        contrast=float(np.mean([one.contrast for one in figures])),
+        correlation=float(np.mean([one.correlation for one in figures])),
+        hair_too_much=float(np.mean([one.hair_too_much for one in figures])),
+        hair_missed=float(np.mean([one.hair_missed for one in figures])),
+    )
+
+
+def _mean(differences: Sequence[ColourDifference]) -> ColourDifference:
+    """The mean of those that are known, NaN where none is."""
+    values = np.array([(one.brightness, one.red_green, one.green_blue) for one in differences])
+    known = ~np.isnan(values)
+    means = np.where(known, values, 0.0).sum(0) / np.where(known.any(0), known.sum(0), np.nan)
+    return ColourDifference(*means.tolist())
+
+
+def flat_figures(one: TextureFigures, prefix: str) -> dict[str, float]:
+    """Flat figures under ``prefix``; what is not known is left out."""
+    figures = {
+        "skin.brightness": one.skin.brightness,
+        "skin.red_green": one.skin.red_green,
+        "skin.green_blue": one.skin.green_blue,
+        "detail.contrast": one.contrast,
+        "detail.correlation": one.correlation,
+        "hair.too_much_mm2": one.hair_too_much,
+        "hair.missed_mm2": one.hair_missed,
+    }
+    for name, offset in one.offsets.items():
+        figures[f"{name}.brightness_offset"] = offset.brightness
+        figures[f"{name}.red_green_offset"] = offset.red_green
+    return {f"{prefix}{name}": value for name, value in figures.items() if not np.isnan(value)}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Options of ``evaluate textures``."""
+    parser.add_argument("--people", type=Path, required=True, help="a folder with a folder of photos per person")
+    parser.add_argument("--quality", default="standard", choices=("fast", "standard", "best"))
+    parser.add_argument("--most", type=int, default=2, help="photos left out in turn per person (default 2)")
+
+
+def run(arguments: argparse.Namespace, console: Console) -> dict[str, float]:
+    """Flat figures ``textures.…`` (mean over people), and the same per person under ``person.NAME.``."""
+    figures: dict[str, float] = {}
+    people: list[TextureFigures] = []
+    table = Table(
+        "person",
+        "skin",
+        "its colour",
+        "contrast",
+        "correlation",
+        "hair too much / missed, mm²",
+        title="Held-out photos",
+    )
+    for name, photos in people_folders(arguments.people).items():
+        try:
+            person = person_figures(photos, arguments.quality, arguments.most)
+        except LikenessError as error:
+            console.print(f"{name}: {error}", markup=False)
+            continue
+        people.append(person)
+        figures |= flat_figures(person, f"person.{name}.")
+        table.add_row(name, *_cells(person))
+    if not people:
+        raise LikenessError("no_photo", "Nobody has two usable photos.", "Leaving one out needs at least two.")
+    mean = mean_figures(people)
+    table.add_section()
+    table.add_row("mean", *_cells(mean))
+    console.print(table)
+    for name, offset in mean.offsets.items():
+        console.print(f"{name}: {offset.brightness:+.3f} brighter, {offset.red_green:+.3f} redder than in the photos")
+    return figures | flat_figures(mean, "textures.")
+
+
+def _cells(figures: TextureFigures) -> tuple[str, ...]:
+    colour = 0.5 * (figures.skin.red_green + figures.skin.green_blue)
+    return (
+        f"{figures.skin.brightness:.3f}",
+        f"{colour:.3f}",
+        f"{figures.contrast:.2f}",
+        f"{figures.correlation:.2f}",
+        f"{figures.hair_too_much:.0f} / {figures.hair_missed:.0f}",
+    )
