@@ -20,7 +20,7 @@ from .materials import material_for_part
 from .meshes import add_keys, new_mesh, same_topology, update_mesh
 from .own_head import check_editable
 from .photo_files import PhotoFile, blender_reads, exif_turn
-from .which_mesh import head_mesh
+from .which_mesh import cameras_by_photo, head_mesh
 
 KEYS_PER_SLICE = 18
 COLLECTION_NAME = "Likeness"
@@ -275,7 +275,7 @@ class _Build:
 
     def _camera(self, photo: ResultPhoto) -> None:
         collection = self.collection()
-        camera, head = tags.camera_of_photo(collection, photo.name), self.object_of("head")
+        camera, head = cameras_by_photo(collection).get(photo.name), self.object_of("head")
         if camera is None:
             camera = new_camera(photo, max(map(abs, head.scale)))
             camera[tags.HEAD_ID] = self.head_id

@@ -74,12 +74,6 @@ def camera_objects(collection: bpy.types.Collection) -> list[bpy.types.Object]:
     return sorted(cameras, key=lambda camera: order.get(camera[PHOTO], len(order)))
 
 
-def camera_of_photo(collection: bpy.types.Collection, photo: str) -> bpy.types.Object | None:
-    """A head's camera for the photo of that name, None when there is none."""
-    shows = _found(collection, lambda obj: obj.get(PHOTO) == photo and obj.type == "CAMERA")
-    return next(iter(shows), None)
-
-
 def _found(collection: bpy.types.Collection, wanted: Callable[[bpy.types.Object], bool]) -> list[bpy.types.Object]:
     """What a head's collection holds of it; only where that is nothing, what was moved out of it."""
     inside = [obj for obj in collection.all_objects if wanted(obj)]

@@ -46,9 +46,12 @@ def part_on(collection: bpy.types.Collection, mesh: bpy.types.Object, part: str)
     return next((obj for obj in parts if head_mesh(obj) == mesh), None) or tags.part_object(collection, part)
 
 
-def cameras_by_photo(collection: bpy.types.Collection, mesh: bpy.types.Object | None) -> dict[str, bpy.types.Object]:
-    """Photo -> camera to look through at ``mesh``: one that hangs on it, else the head's own."""
+def cameras_by_photo(
+    collection: bpy.types.Collection, mesh: bpy.types.Object | None = None
+) -> dict[str, bpy.types.Object]:
+    """Photo -> camera to look through at ``mesh``: one that hangs on it, else the head's own; None is the head."""
     own = tags.part_object(collection, "head")
+    mesh = mesh or own
     found: dict[str, bpy.types.Object] = {}
     for camera in tags.camera_objects(collection):
         hangs_on, photo = head_mesh(camera), str(camera[tags.PHOTO])

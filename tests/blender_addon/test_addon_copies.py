@@ -21,6 +21,7 @@ from transfer_rigs import rig, select  # noqa: E402
 from blender_addon.protocol.result import HeadResult, decode_result  # noqa: E402
 from blender_addon.scene import tags  # noqa: E402
 from blender_addon.scene.importing import import_head  # noqa: E402
+from blender_addon.scene.which_mesh import cameras_by_photo  # noqa: E402
 from blender_addon.ui.panel import HeadPanel  # noqa: E402
 
 pytestmark = pytest.mark.blender
@@ -162,6 +163,16 @@ def test_solving_again_changes_the_head_that_the_copy_was_made_of_and_says_so(
     ] == cameras  # one of a photo not used now, too
     select(bpy, own)
     assert "is a copy" not in " ".join(drawn()) and "portrait.jpg" not in drawn()
+
+
+def test_solving_again_leaves_the_copy_its_cameras(backend: Backend, collection: bpy.types.Collection) -> None:
+    """Also where the head's own camera of that photo was deleted."""
+    own, copy = copy_of_all(collection)
+    bpy.data.objects.remove(cameras_by_photo(collection, own)["square.jpg"])
+    cameras = cameras_by_photo(collection, copy)
+    assert bpy.ops.likeness.reconstruct(again=True) == {"FINISHED"}
+    assert {camera.parent for camera in cameras.values()} == {copy}
+    assert cameras_by_photo(collection, own)["square.jpg"].parent == own
 
 
 def test_a_copy_that_shares_the_mesh_is_solved_with_it(backend: Backend, collection: bpy.types.Collection) -> None:

@@ -18,6 +18,7 @@ from blender_addon.protocol.result import HeadResult, decode_result  # noqa: E40
 from blender_addon.scene import tags  # noqa: E402
 from blender_addon.scene.importing import import_head  # noqa: E402
 from blender_addon.scene.photo_files import PhotoFile  # noqa: E402
+from blender_addon.scene.which_mesh import cameras_by_photo  # noqa: E402
 
 pytestmark = pytest.mark.blender
 PHOTO = "square.jpg"
@@ -72,7 +73,7 @@ def test_a_head_that_nobody_compares_stays_neutral(looking: bpy.types.Collection
 
 
 def test_how_a_photo_lies_over_the_head_stays(looking: bpy.types.Collection) -> None:
-    camera = tags.camera_of_photo(looking, PHOTO)
+    camera = cameras_by_photo(looking)[PHOTO]
     (background,) = camera.data.background_images
     assert (background.display_depth, background.alpha) == ("BACK", 1.0)
     background.display_depth, background.alpha = "FRONT", 0.25

@@ -20,6 +20,7 @@ from blender_addon.protocol.result import HeadResult, decode_result  # noqa: E40
 from blender_addon.scene import tags  # noqa: E402
 from blender_addon.scene.importing import Place, import_head  # noqa: E402
 from blender_addon.scene.photo_files import PhotoFile  # noqa: E402
+from blender_addon.scene.which_mesh import cameras_by_photo  # noqa: E402
 from blender_addon.session import Session, session  # noqa: E402
 
 pytestmark = pytest.mark.blender
@@ -204,7 +205,7 @@ def test_look_through_takes_the_camera_of_the_active_copy(backend: Backend, resu
     for head in (original, target.collections[0]):
         bpy.context.view_layer.objects.active = tags.part_object(head, "head")
         assert bpy.ops.likeness.look_through(photo="square.jpg") == {"FINISHED"}
-        assert bpy.context.scene.camera == tags.camera_of_photo(head, "square.jpg")
+        assert bpy.context.scene.camera == cameras_by_photo(head)["square.jpg"]
         assert bpy.context.scene.camera in head.all_objects[:]
 
 
