@@ -10,12 +10,6 @@ from ..scene import cameras, expressions, mpfb, tags
 from ..scene.which_mesh import active_mesh, cameras_by_photo, expressive_meshes, head_mesh
 
 
-def _head_looked_at(context: bpy.types.Context) -> bpy.types.Object | None:
-    """The head that wears the expression of the photo which the scene looks through, whatever is active."""
-    camera = cameras.photo_camera(context.scene)
-    return cameras.photo_wearer(context.scene) if camera is None else _head_of(camera, context.scene)
-
-
 def _head_of(camera: bpy.types.Object, scene: bpy.types.Scene) -> bpy.types.Object | None:
     """The head mesh that a photo's camera hangs on; of a camera that hangs on none, its head's own."""
     heads = [c for c in tags.heads_in(scene) if camera in tags.objects_of(c)]
@@ -42,7 +36,7 @@ class LookThroughPhoto(bpy.types.Operator):
         if camera is None or head is None:
             self.report({"WARNING"}, f"The camera of {self.photo} is not in the file any more.")
             return {"CANCELLED"}
-        before = _head_looked_at(context)
+        before = cameras.photo_wearer(context.scene)
         if before is not None and before != head:
             expressions.reset_expression(before)
         expressions.set_expression(head, dict(camera[tags.EXPRESSION]))
@@ -58,7 +52,7 @@ class LeavePhoto(bpy.types.Operator):
     bl_options = {"REGISTER", "UNDO"}
 
     def execute(self, context: bpy.types.Context) -> set[str]:
-        if (head := _head_looked_at(context)) is not None:
+        if (head := cameras.photo_wearer(context.scene)) is not None:
             expressions.reset_expression(head)
         cameras.leave_cameras(context)
         return {"FINISHED"}

@@ -145,9 +145,9 @@ def photo_camera(scene: bpy.types.Scene) -> bpy.types.Object | None:
 
 
 def photo_wearer(scene: bpy.types.Scene) -> bpy.types.Object | None:
-    """The head that wears a photo's expression although that photo's camera is gone, None where there is none."""
+    """The head that wears a photo's expression, even where that photo's camera is gone; None where there is none."""
     wearer = scene.get(WEARER)
-    return wearer if scene.camera is None and isinstance(wearer, bpy.types.Object) else None
+    return wearer if isinstance(wearer, bpy.types.Object) else None
 
 
 def leave_cameras(context: bpy.types.Context) -> None:

@@ -101,4 +101,5 @@ def test_a_camera_that_is_chosen_meanwhile_stays(looking: bpy.types.Collection) 
     bpy.context.scene.collection.objects.link(own)
     bpy.context.scene.camera = own
     bpy.ops.likeness.leave_photo()
+    assert jaw(looking) == 0.0
     assert bpy.context.scene.camera == own and bpy.context.scene.render.resolution_x == 1920
