@@ -51,6 +51,10 @@ class Job:
     pack_photos: bool = True
 
 
+_NEEDS_SCENE = JobView(Phase.RUNNING, "A head is ready that was asked for before this file was opened", 1.0)
+_NEEDS_OBJECT_MODE = JobView(Phase.RUNNING, "The head is ready: leave the mode you are in (Object Mode) to get it", 1.0)
+
+
 class Session:
     """What one Blender does with the backend."""
 
@@ -77,6 +81,13 @@ class Session:
     def busy(self) -> bool:
         """Whether a reconstruction runs or its result is being imported, or the runner is lent."""
         return self.view.phase.busy or self._lent or self.runner.busy
+
+    @property
+    def why_busy(self) -> str:
+        """What a button says that cannot be clicked because of that; "" where it can."""
+        if self.homeless:
+            return "A head is ready: put it into this scene or throw it away first"
+        return "The backend is busy" if self.busy else ""
 
     @property
     def importing(self) -> bool:
@@ -169,14 +180,12 @@ class Session:
         job, result = self.job, self._result
         assert job is not None and result is not None
         if self.elsewhere:
-            sentence = "A head is ready that was asked for before this file was opened"
-            self._import_view = JobView(Phase.RUNNING, sentence, 1.0)
+            self._import_view = _NEEDS_SCENE
             return
         if self._import is None:
             scene = _scene_of(job)
             if in_a_mode(scene, job.into):
-                sentence = "The head is ready: leave the mode you are in (Object Mode) to get it"
-                self._import_view = JobView(Phase.RUNNING, sentence, 1.0)
+                self._import_view = _NEEDS_OBJECT_MODE
                 return
             files = [
                 photo_files.PhotoFile(photo.label, photo.data, str(photo.path) if photo.path else None)
@@ -218,7 +227,7 @@ class Session:
         self._import_view = view
 
     def __init_import(self) -> None:
-        self._import, self._result, self._import_view = None, None, None
+        self.job = self._import = self._result = self._import_view = None
 
 
 def _scene_of(job: Job) -> bpy.types.Scene:

@@ -17,43 +17,11 @@ from ..ui import redraw
 from ..ui.preferences import chosen_backend, preferences
 
 
-class ReconstructFace(bpy.types.Operator):
-    """Make a rigged, textured head out of the photos in the list"""
+class _Watching:
+    """Mix-in for operators that, in a window, look on until the session is done: for ESC, and for what to report."""
 
-    bl_idname = "likeness.reconstruct"
-    bl_label = "Reconstruct Face"
-    bl_options = {"REGISTER"}
-
-    again: BoolProperty(
-        name="Solve Again",
-        description="Instead of making a new head, solve the active one again with its photos and those of the list",
-        default=False,
-        options={"SKIP_SAVE"},
-    )
-
-    @classmethod
-    def poll(cls, context: bpy.types.Context) -> bool:
-        if session().busy:
-            cls.poll_message_set("The backend is busy")
-            return False
-        return True
-
-    def execute(self, context: bpy.types.Context) -> set[str]:
-        """Runs to the end: for scripts and background mode."""
-        if not self._begin(context, to_the_end=True):
-            return {"CANCELLED"}
-        view = run_to_end()
-        if view.phase is Phase.DONE:
-            self.report({"INFO"}, view.sentence)
-            return {"FINISHED"}
-        self.report({"ERROR"}, f"{view.sentence} {view.advice}".strip())
-        return {"CANCELLED"}
-
-    def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
-        if bpy.app.background:
-            return self.execute(context)
-        if not self._begin(context):
-            return {"CANCELLED"}
+    def watch(self, context: bpy.types.Context) -> set[str]:
+        """What ``invoke`` does once the session has something to do."""
         timer.start()
         self._timer = context.window_manager.event_timer_add(0.1, window=context.window)
         context.window_manager.modal_handler_add(self)
@@ -80,6 +48,45 @@ class ReconstructFace(bpy.types.Operator):
         if getattr(self, "_timer", None) is not None:
             context.window_manager.event_timer_remove(self._timer)
             self._timer = None
+
+
+class ReconstructFace(_Watching, bpy.types.Operator):
+    """Make a rigged, textured head out of the photos in the list"""
+
+    bl_idname = "likeness.reconstruct"
+    bl_label = "Reconstruct Face"
+    bl_options = {"REGISTER"}
+
+    again: BoolProperty(
+        name="Solve Again",
+        description="Instead of making a new head, solve the active one again with its photos and those of the list",
+        default=False,
+        options={"SKIP_SAVE"},
+    )
+
+    @classmethod
+    def poll(cls, context: bpy.types.Context) -> bool:
+        if why := session().why_busy:
+            cls.poll_message_set(why)
+        return not why
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        """Runs to the end: for scripts and background mode."""
+        if not self._begin(context, to_the_end=True):
+            return {"CANCELLED"}
+        view = run_to_end()
+        if view.phase is Phase.DONE:
+            self.report({"INFO"}, view.sentence)
+            return {"FINISHED"}
+        self.report({"ERROR"}, f"{view.sentence} {view.advice}".strip())
+        return {"CANCELLED"}
+
+    def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
+        if bpy.app.background:
+            return self.execute(context)
+        if not self._begin(context):
+            return {"CANCELLED"}
+        return self.watch(context)
 
     def _begin(self, context: bpy.types.Context, to_the_end: bool = False) -> bool:
         try:
@@ -125,7 +132,7 @@ class ReconstructFace(bpy.types.Operator):
 
 
 class CancelReconstruction(bpy.types.Operator):
-    """Stop the reconstruction (ESC does the same)"""
+    """Stop the reconstruction; a head that is ready is thrown away"""
 
     bl_idname = "likeness.cancel"
     bl_label = "Cancel"
@@ -140,8 +147,8 @@ class CancelReconstruction(bpy.types.Operator):
         return {"FINISHED"}
 
 
-class TakeHead(bpy.types.Operator):
-    """Put the head, which was asked for in another file, into this scene"""
+class TakeHead(_Watching, bpy.types.Operator):
+    """Put the head that is ready into this scene"""
 
     bl_idname = "likeness.take_head"
     bl_label = "Put It into This Scene"
@@ -152,8 +159,13 @@ class TakeHead(bpy.types.Operator):
         return session().homeless
 
     def execute(self, context: bpy.types.Context) -> set[str]:
+        """For scripts and background mode: the next ticks do it."""
         session().take(Place.shown(context))
         return {"FINISHED"}
+
+    def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
+        self.execute(context)
+        return {"FINISHED"} if bpy.app.background else self.watch(context)
 
 
 CLASSES = (ReconstructFace, CancelReconstruction, TakeHead)

@@ -143,7 +143,9 @@ def draw_progress(layout: bpy.types.UILayout, view: JobView) -> None:
 def draw_status_bar(self: bpy.types.Header, context: bpy.types.Context) -> None:
     """Progress at the bottom of the window while something runs."""
     view, work = session().view, current_work()
-    if view.phase.busy:
+    if session().homeless:
+        self.layout.label(text=view.sentence, icon="USER")  # what to do with it is in the panel alone
+    elif view.phase.busy:
         _draw_bar(self.layout, view, "likeness.cancel")
     elif work is not None:
         _draw_bar(self.layout, work, "likeness.cancel_transfer")

@@ -21,7 +21,7 @@ from blender_addon.runner import JobView, Phase  # noqa: E402
 from blender_addon.scene import tags  # noqa: E402
 from blender_addon.scene.importing import Place, import_head  # noqa: E402
 from blender_addon.session import Job, Session, listed_photos, session  # noqa: E402
-from blender_addon.ui.panel import MainPanel  # noqa: E402
+from blender_addon.ui.panel import MainPanel, draw_status_bar  # noqa: E402
 
 pytestmark = pytest.mark.blender
 
@@ -52,10 +52,10 @@ def no_file(folder: Path) -> None:
         bpy.ops.wm.open_mainfile(filepath=str(folder / "broken.blend"))
 
 
-def drawn() -> tuple[str, set[str]]:
+def drawn(draw: Callable[[object, bpy.types.Context], None] = MainPanel.draw) -> tuple[str, set[str]]:
     """Words and operators of the panel."""
     layout = MagicMock()
-    MainPanel.draw(MagicMock(layout=layout), bpy.context)
+    draw(MagicMock(layout=layout), bpy.context)
     calls = [call for call in layout.mock_calls if call.args or "text" in call.kwargs]
     operators = {call.args[0] for call in calls if call.args and str(call.args[0]).startswith("likeness.")}
     return " ".join(str(call.kwargs["text"]) for call in calls if "text" in call.kwargs), operators
@@ -124,6 +124,7 @@ def test_a_head_that_was_asked_for_in_another_file_waits_for_a_click(
     assert tags.heads_in(scene) == tags.head_collections() != []
     assert session().view.sentence.endswith("in 0 s.")  # how long the artist took is no matter
     assert session().view.phase is Phase.DONE and not bpy.ops.likeness.take_head.poll()
+    assert session().job is None  # which holds the photos
 
 
 def test_a_head_that_waits_can_be_thrown_away(backend: Backend, tmp_path: Path) -> None:
@@ -133,6 +134,12 @@ def test_a_head_that_waits_can_be_thrown_away(backend: Backend, tmp_path: Path) 
     new_file(tmp_path)
     assert "Aligning" in drawn()[0] and "ESC" not in drawn()[0]  # Blender has ended what listened for keys
     tick()
+    said = session().view
+    tick()
+    assert session().view is said  # which keeps the sidebar from being drawn all the time
+    assert drawn(draw_status_bar) == (said.sentence, set())  # whose X would throw it away
+    with pytest.raises(RuntimeError, match="put it into this scene or throw it away"):
+        bpy.ops.likeness.reconstruct()
     assert bpy.ops.likeness.cancel() == {"FINISHED"}
     assert session().view.phase is Phase.CANCELLED and not tags.head_collections()
     begin_again = bpy.ops.likeness.reconstruct.poll()
