@@ -212,7 +212,7 @@ class Session:
     def _arrived(self, job: Job, result: HeadResult, collection: str) -> None:
         self._head_id = str(bpy.data.collections[collection][tags.HEAD_ID])
         scene = _scene_of(job)
-        statuses.write(scene, job.given, result.report)
+        statuses.write(scene, job.given, result.report, self._head_id)
         said = statuses.summary(result.report, self._took, job.missing)
         self._end_import(JobView(Phase.DONE, said, 1.0))
         if not bpy.app.background:

@@ -10,6 +10,7 @@ from ..errors import AddonError
 from ..operators.photos import AddPhotos
 from ..runner import JobView, Phase
 from ..scene import cameras, tags
+from ..scene.solve_again import list_words
 from ..scene.which_mesh import active_mesh, cameras_by_photo, copy_words
 from ..session import session
 from ..transfer.sliced import Work, current_work
@@ -111,7 +112,7 @@ class HeadPanel(bpy.types.Panel):
         column = layout.column()
         column.enabled = not session().busy and _backend_problem(context) is None
         column.operator("likeness.reconstruct", text="Add Photos and Solve Again", icon="FILE_REFRESH").again = True
-        if said := copy_words(mesh, collection):
+        for said in filter(None, (copy_words(mesh, collection), list_words(collection, context.scene))):
             draw_wrapped(column, said, icon="INFO")
         layout.operator("likeness.apply_to_mpfb", icon="ARMATURE_DATA")
 

@@ -8,14 +8,15 @@ from typing import Any
 import bpy
 
 
-def write(scene: bpy.types.Scene, given: Sequence[tuple[str, str]], report: Mapping[str, Any]) -> None:
-    """Write status and reason to the photos that are still in the list; ``given`` has (path as listed, label)."""
+def write(scene: bpy.types.Scene, given: Sequence[tuple[str, str]], report: Mapping[str, Any], head_id: str) -> None:
+    """Write head, status and reason to the photos still in the list; ``given`` has (path as listed, label)."""
     said = {entry.get("name"): entry for entry in _entries(report)}
     of_path = {path: said[label] for path, label in given if label in said}
     for photo in scene.likeness.photos:
         entry = of_path.get(photo.path)
         if entry is None:
             continue
+        photo.head = head_id
         photo.status = "USED" if entry.get("used") else "LEFT_OUT"
         photo.reason = str(entry.get("reason") or "")
         error = entry.get("landmark_error_percent")

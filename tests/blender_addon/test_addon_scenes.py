@@ -271,14 +271,24 @@ def test_esc_stops_an_animation_that_plays_before_it_cancels_a_job(backend: Back
     assert ReconstructFace.modal(MagicMock(), bpy.context, escape) == {"RUNNING_MODAL"} and not current.busy
 
 
-def panel() -> list[str]:
-    """What the panel of the head offers; nothing where it is not there."""
+def drawn() -> MagicMock:
+    """What the panel of the head shows; nothing where it is not there."""
     from blender_addon.ui.panel import HeadPanel
 
     layout = MagicMock()
     if HeadPanel.poll(bpy.context):
         HeadPanel.draw(MagicMock(layout=layout), bpy.context)
-    return [call.args[0] for call in layout.mock_calls if call.args and str(call.args[0]).startswith("likeness.")]
+    return layout
+
+
+def panel() -> list[str]:
+    """What it offers."""
+    return [call.args[0] for call in drawn().mock_calls if call.args and str(call.args[0]).startswith("likeness.")]
+
+
+def words() -> str:
+    """What it says."""
+    return " ".join(str(call.kwargs["text"]) for call in drawn().mock_calls if "text" in call.kwargs)
 
 
 def test_a_photo_can_be_left_whatever_is_selected_or_gone(backend: Backend, result: HeadResult) -> None:
@@ -295,3 +305,25 @@ def test_a_photo_can_be_left_whatever_is_selected_or_gone(backend: Backend, resu
     assert panel() == ["likeness.leave_photo"]
     assert bpy.ops.likeness.leave_photo() == {"FINISHED"}
     assert (render.resolution_x, render.resolution_y) == before and panel() == []
+
+
+def test_it_is_said_whose_photos_are_in_the_list(
+    backend: Backend, result: HeadResult, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """*Add Photos and Solve Again* would send those of another head, too."""
+    anna, layer = import_head(result, bpy.context), bpy.context.view_layer
+    anna.name = "Anna"
+    assert "in the list" not in words()  # but a photo that was sent for no head yet
+    backend.result = replace(result, report={"photos": [{"name": "a.jpg", "used": True}]})
+    bpy.ops.likeness.reconstruct()
+    (bea,) = (head for head in tags.head_collections() if head != anna)
+    bea.name = "Bea"
+    assert "in the list" not in words()
+    layer.objects.active = tags.part_object(anna, "head")
+    assert "Photos of Bea are in the list (1): take them out first if they do not show Anna." in words()
+    bpy.ops.likeness.reconstruct(again=True)
+    assert "in the list" not in words()
+    bpy.data.batch_remove([bea])
+    layer.objects.active = tags.part_object(anna, "head")
+    bpy.context.scene.likeness.photos[0].head = "gone"
+    assert "Photos of another head" in words()
