@@ -132,6 +132,7 @@ class Session:
         """Stop: the job at the backend, or the result that waits for the scene."""
         if self._result is not None or self._import is not None:
             self._end_import(JobView(Phase.CANCELLED, "Cancelled."))
+            redraw.everything()  # ``tick`` has nothing to change any more
         else:
             self.runner.cancel()
 

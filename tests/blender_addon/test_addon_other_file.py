@@ -127,7 +127,11 @@ def test_a_head_that_was_asked_for_in_another_file_waits_for_a_click(
     assert session().job is None  # which holds the photos
 
 
-def test_a_head_that_waits_can_be_thrown_away(backend: Backend, tmp_path: Path) -> None:
+def test_a_head_that_waits_can_be_thrown_away(
+    backend: Backend, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    redrawn = MagicMock()
+    monkeypatch.setattr(sys.modules[Session.__module__].redraw, "everything", redrawn)
     begin()
     backend.view = JobView(Phase.RUNNING, "Aligning")
     assert "Cancel (ESC)" in drawn()[0]
@@ -140,7 +144,7 @@ def test_a_head_that_waits_can_be_thrown_away(backend: Backend, tmp_path: Path) 
     assert drawn(draw_status_bar) == (said.sentence, set())  # whose X would throw it away
     with pytest.raises(RuntimeError, match="put it into this scene or throw it away"):
         bpy.ops.likeness.reconstruct()
-    assert bpy.ops.likeness.cancel() == {"FINISHED"}
+    assert bpy.ops.likeness.cancel() == {"FINISHED"} and redrawn.called
     assert session().view.phase is Phase.CANCELLED and not tags.head_collections()
     begin_again = bpy.ops.likeness.reconstruct.poll()
     assert begin_again and "likeness.take_head" not in drawn()[1]
