@@ -22,6 +22,7 @@ from .protocol.result import HeadResult
 from .runner import JobView, Phase, Runner
 from .scene import photo_files, tags
 from .scene.importing import Place, import_steps
+from .scene.own_head import check_editable
 from .ui import redraw, statuses
 from .ui.view_frame import frame_head
 
@@ -150,8 +151,14 @@ class Session:
             self._runner_is_mine, self._import_view = False, None
 
     def take(self, place: Place) -> None:
-        """Put the head that was asked for in a file that is not open any more into this one."""
+        """Put the head that was asked for in a file that is not open any more into this one.
+
+        Raises ``AddonError`` ``linked`` where this one links the head that was to be solved again; it waits on then.
+        """
         if self.job is not None and self.homeless:
+            head = None if self.job.into is None else tags.collection_of_id(self.job.into, place.scene())
+            if head is not None:
+                check_editable(head)
             self.job, self.elsewhere = replace(self.job, place=place), False
 
     def tick(self) -> None:

@@ -160,12 +160,16 @@ class TakeHead(_Watching, bpy.types.Operator):
 
     def execute(self, context: bpy.types.Context) -> set[str]:
         """For scripts and background mode: the next ticks do it."""
-        session().take(Place.shown(context))
+        try:
+            session().take(Place.shown(context))
+        except AddonError as error:
+            self.report({"ERROR"}, str(error))
+            return {"CANCELLED"}
         return {"FINISHED"}
 
     def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
-        self.execute(context)
-        return {"FINISHED"} if bpy.app.background else self.watch(context)
+        done = self.execute(context)
+        return done if bpy.app.background or done == {"CANCELLED"} else self.watch(context)
 
 
 CLASSES = (ReconstructFace, CancelReconstruction, TakeHead)

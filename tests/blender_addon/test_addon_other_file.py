@@ -189,3 +189,24 @@ def test_a_head_that_is_solved_again_is_found_in_its_file_again(
     tick()
     assert tags.head_collections() == [collection]
     assert (tags.part_object(collection, "head").data.vertices[0].co - 1.1 * before).length < 1e-6
+
+
+def test_a_head_that_the_file_only_links_waits_for_its_own_file(
+    backend: Backend, result: HeadResult, tmp_path: Path
+) -> None:
+    collection = import_head(result, bpy.context)
+    begin(into=collection[tags.HEAD_ID])
+    bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "library.blend"))
+    new_file(tmp_path)
+    with bpy.data.libraries.load(str(tmp_path / "library.blend"), link=True) as (_, target):
+        target.collections = ["Likeness"]
+    bpy.context.scene.collection.children.link(target.collections[0])
+    tick()
+    with pytest.raises(RuntimeError, match="linked from another file"):
+        bpy.ops.likeness.take_head()
+    tick()
+    assert session().homeless
+    bpy.ops.wm.open_mainfile(filepath=str(tmp_path / "library.blend"))
+    assert bpy.ops.likeness.take_head() == {"FINISHED"}
+    tick()
+    assert session().view.phase is Phase.DONE and len(tags.head_collections()) == 1
