@@ -24,10 +24,9 @@ PARTS = (properties, transfer_settings, preferences, thumbnails, panel, transfer
 
 
 @persistent
-def _before_load(*_: object) -> None:
-    """Another file is opened: its scene shall not get a head that was asked for in this one."""
-    if session.session().busy:
-        session.session().cancel()
+def _file_opened(*_: object) -> None:
+    """Another file is open (one that cannot be opened changes nothing)."""
+    session.session().file_opened()
 
 
 def register() -> None:
@@ -37,7 +36,7 @@ def register() -> None:
             bpy.utils.register_class(cls)
     for part in PARTS:
         part.register()
-    bpy.app.handlers.load_pre.append(_before_load)
+    bpy.app.handlers.load_post.append(_file_opened)
 
 
 def unregister() -> None:
@@ -45,7 +44,7 @@ def unregister() -> None:
     timer.stop()
     session.shut_down()
     installer.forget()
-    bpy.app.handlers.load_pre.remove(_before_load)
+    bpy.app.handlers.load_post.remove(_file_opened)
     for part in reversed(PARTS):
         part.unregister()
     for module in reversed(OPERATOR_MODULES):

@@ -22,6 +22,7 @@ from .protocol.result import HeadResult
 from .runner import JobView, Phase, Runner
 from .scene import photo_files, tags
 from .scene.importing import Place, import_steps
+from .scene.own_head import check_editable
 from .ui import redraw, statuses
 from .ui.view_frame import frame_head
 
@@ -51,6 +52,10 @@ class Job:
     pack_photos: bool = True
 
 
+_NEEDS_SCENE = JobView(Phase.RUNNING, "A head is ready that was asked for before this file was opened", 1.0)
+_NEEDS_OBJECT_MODE = JobView(Phase.RUNNING, "The head is ready: leave the mode you are in (Object Mode) to get it", 1.0)
+
+
 class Session:
     """What one Blender does with the backend."""
 
@@ -61,8 +66,9 @@ class Session:
         self.job: Job | None = None
         self.preview: Preview | None = None
         self.preview_at = 0.0
-        self.head: str | None = None
-        self._begun = 0.0
+        self._head_id: str | None = None
+        self.elsewhere = False
+        self._begun = self._took = 0.0
         self._result: HeadResult | None = None
         self._import: Generator[float, None, str] | None = None
         self._import_view: JobView | None = None
@@ -78,16 +84,34 @@ class Session:
         return self.view.phase.busy or self._lent or self.runner.busy
 
     @property
+    def why_busy(self) -> str:
+        """What a button says that cannot be clicked because of that; "" where it can."""
+        if self.homeless:
+            return "A head is ready: put it into this scene or throw it away first"
+        return "The backend is busy" if self.busy else ""
+
+    @property
     def importing(self) -> bool:
         """Whether slices of a result are going into the scene right now."""
         return self._import is not None
+
+    @property
+    def homeless(self) -> bool:
+        """Whether a head is ready that was asked for in a file that is not open any more; ``take`` gives it a scene."""
+        return self.elsewhere and self._result is not None
+
+    @property
+    def made_is_there(self) -> bool:
+        """Whether the head that was made last is in the file, and neither undone nor deleted."""
+        return self._head_id is not None and tags.collection_of_id(self._head_id) is not None
 
     def begin(self, job: Job, backend: LocalBackend | ServerAddress) -> None:
         """Start. Raises ``AddonError`` ``busy``."""
         self._check_idle()
         self._runner_is_mine = True
         options = {"quality": job.quality, "texture_size": job.texture_size, "device": "auto"}
-        self.job, self.preview, self.head, self._result, self._import_view = job, None, None, None, None
+        self.job, self.preview, self._result, self._import_view = job, None, None, None
+        self._head_id, self.elsewhere = None, False
         self._begun = time.monotonic()
         self.runner.begin(Submission(secrets.token_hex(16), job.photos, options), backend)
 
@@ -109,8 +133,33 @@ class Session:
         """Stop: the job at the backend, or the result that waits for the scene."""
         if self._result is not None or self._import is not None:
             self._end_import(JobView(Phase.CANCELLED, "Cancelled."))
+            redraw.everything()  # ``tick`` has nothing to change any more
         else:
             self.runner.cancel()
+
+    def file_opened(self) -> None:
+        """Another file is open: what was said of the one before is not said any more; what runs goes on.
+
+        Its result stays here until somebody says by ``take`` that it shall go into this file.
+        """
+        if self._import is not None:
+            self._import.close()
+            self._import = None
+        if self.busy and self._runner_is_mine:
+            self.elsewhere = True
+        else:
+            self._runner_is_mine, self._import_view = False, None
+
+    def take(self, place: Place) -> None:
+        """Put the head that was asked for in a file that is not open any more into this one.
+
+        Raises ``AddonError`` ``linked`` where this one links the head that was to be solved again; it waits on then.
+        """
+        if self.job is not None and self.homeless:
+            head = None if self.job.into is None else tags.collection_of_id(self.job.into, place.scene())
+            if head is not None:
+                check_editable(head)
+            self.job, self.elsewhere = replace(self.job, place=place), False
 
     def tick(self) -> None:
         """Look after everything once; on the main thread only."""
@@ -120,7 +169,7 @@ class Session:
             if isinstance(event, Previewed):
                 self.preview, self.preview_at = event.preview, time.monotonic()
             elif isinstance(event, Arrived) and self.job is not None:
-                self._result = event.result
+                self._result, self._took = event.result, time.monotonic() - self._begun
                 self._import_view = JobView(Phase.RUNNING, "Putting the head into the scene", 1.0)
         if self._result is not None:
             self._place()
@@ -138,11 +187,13 @@ class Session:
         """Slices of the import for a moment; all of it in one undo step."""
         job, result = self.job, self._result
         assert job is not None and result is not None
+        if self.elsewhere:
+            self._import_view = _NEEDS_SCENE
+            return
         if self._import is None:
             scene = _scene_of(job)
             if in_a_mode(scene, job.into):
-                sentence = "The head is ready: leave the mode you are in (Object Mode) to get it"
-                self._import_view = JobView(Phase.RUNNING, sentence, 1.0)
+                self._import_view = _NEEDS_OBJECT_MODE
                 return
             files = [
                 photo_files.PhotoFile(photo.label, photo.data, str(photo.path) if photo.path else None)
@@ -167,10 +218,10 @@ class Session:
             raise
 
     def _arrived(self, job: Job, result: HeadResult, collection: str) -> None:
-        self.head = collection
+        self._head_id = str(bpy.data.collections[collection][tags.HEAD_ID])
         scene = _scene_of(job)
-        statuses.write(scene, job.given, result.report)
-        said = statuses.summary(result.report, time.monotonic() - self._begun, job.missing)
+        statuses.write(scene, job.given, result.report, self._head_id)
+        said = statuses.summary(result.report, self._took, job.missing)
         self._end_import(JobView(Phase.DONE, said, 1.0))
         if not bpy.app.background:
             if job.frame:
@@ -184,7 +235,7 @@ class Session:
         self._import_view = view
 
     def __init_import(self) -> None:
-        self._import, self._result, self._import_view = None, None, None
+        self.job = self._import = self._result = self._import_view = None
 
 
 def _scene_of(job: Job) -> bpy.types.Scene:
@@ -200,7 +251,7 @@ def in_a_mode(scene: bpy.types.Scene, into: str | None) -> bool:
     windows = bpy.context.window_manager.windows
     objects = [window.view_layer.objects.active for window in windows if window.scene == scene]
     head = None if into is None else tags.collection_of_id(into, scene)
-    objects += [] if head is None else head.all_objects
+    objects += [] if head is None else tags.objects_of(head)
     return any(obj is not None and obj.mode != "OBJECT" for obj in objects)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from backend.errors import LikenessError
-from backend.photos.formats import PHOTO_SUFFIXES
+from backend.photos.formats import GIVE_PHOTOS, PHOTO_SUFFIXES
 
 
 def find_photos(paths: Iterable[Path]) -> list[tuple[str, Path]]:
@@ -39,7 +39,7 @@ def check_there_are(photos: Sequence[tuple[str, Path]]) -> None:
     """
     if not any(path.exists() for _, path in photos):
         told = " ".join(f"{name}: There is no such file; check the path." for name, _ in photos[:5])
-        raise LikenessError("no_photo", f"No photo could be read. {told}", "Give JPEG, PNG, WebP, TIFF or HEIC files.")
+        raise LikenessError("no_photo", f"No photo could be read. {told}", GIVE_PHOTOS)
 
 
 def _photos_in(folder: Path) -> list[Path]:
@@ -54,9 +54,7 @@ def _photos_in(folder: Path) -> list[Path]:
             "no_photo", f"The folder {folder} cannot be read: {error.strerror}.", "Check its permissions."
         ) from error
     if not photos:
-        raise LikenessError(
-            "no_photo", f"The folder {folder} holds no photo.", "Give JPEG, PNG, WebP, TIFF or HEIC files."
-        )
+        raise LikenessError("no_photo", f"The folder {folder} holds no photo.", GIVE_PHOTOS)
     return photos
 
 

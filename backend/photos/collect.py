@@ -13,6 +13,7 @@ from backend.photos.candidate import FaceCandidate, picture_fingerprint
 from backend.photos.collection import LABELS_SIDE, PhotoCollection, PhotoFace, PhotoVerdict
 from backend.photos.crop import MAX_CROP_SIDE, HeadCrop, crop_head
 from backend.photos.detect import detect_faces
+from backend.photos.formats import GIVE_PHOTOS
 from backend.photos.habits import decide_alike, with_habits
 from backend.photos.habitual_glasses import with_habitual_glasses
 from backend.photos.identity import GradientIdentity, IdentityModel
@@ -239,7 +240,7 @@ def _raise_without_faces(analysed: Sequence[_Analysed], names: Sequence[str]) ->
         return
     told = " ".join(f"{name}: {photo.failure}" for name, photo in list(zip(names, analysed, strict=True))[:5])
     if all(photo.decoded_width == 0 for photo in analysed):
-        raise LikenessError("no_photo", f"No photo could be read. {told}", "Give JPEG, PNG, WebP, TIFF or HEIC files.")
+        raise LikenessError("no_photo", f"No photo could be read. {told}", GIVE_PHOTOS)
     raise LikenessError(
         "no_face",
         f"No face was found in {'the photo' if len(analysed) == 1 else 'any of the photos'}. {told}",

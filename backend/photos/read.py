@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image, ImageCms, ImageFile, ImageOps, UnidentifiedImageError
 
 from backend.photos.focal import focal_length_px
-from backend.photos.formats import FORMAT_SUFFIXES
+from backend.photos.formats import FORMAT_SUFFIXES, FORMATS_TEXT
 
 try:
     import pillow_heif
@@ -23,7 +23,6 @@ except ImportError:  # no wheel for this platform
     HEIC_SUPPORTED = False
 
 ImageFile.LOAD_TRUNCATED_IMAGES = False
-_FORMATS_TEXT = "JPEG, PNG, WebP, TIFF or HEIC"
 _ORIENTATION = 0x0112
 _GREY_BEHIND_ALPHA = 128
 _NO_CHANGE = 3  # levels; such a profile is sRGB by another name
@@ -255,7 +254,7 @@ def _sentence_for(error: Exception, data: bytes) -> str:
             return "HEIC files need the package pillow-heif; install it, or export the photo as JPEG."
         if data[:4] in (b"II*\0", b"MM\0*"):
             return "This kind of TIFF cannot be read; save it with 8 or 16 bits a channel."
-        return f"This is not a picture that can be read; give {_FORMATS_TEXT}."
+        return f"This is not a picture that can be read; give {FORMATS_TEXT}."
     text = str(error).lower()
     if "truncated" in text or "broken" in text or "unexpected end" in text or "premature" in text:
         return "The file is cut short, part of the picture is missing; copy or download it again."

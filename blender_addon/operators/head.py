@@ -7,18 +7,13 @@ from bpy.props import StringProperty
 
 from ..errors import AddonError
 from ..scene import cameras, expressions, mpfb, tags
+from ..scene.which_mesh import active_mesh, cameras_by_photo, expressive_meshes, head_mesh
 
 
-def _head(context: bpy.types.Context) -> bpy.types.Object | None:
-    collection = tags.active_head(context)
-    return None if collection is None else tags.part_object(collection, "head")
-
-
-def _head_looked_at(context: bpy.types.Context) -> bpy.types.Object | None:
-    """The head that wears the expression of the photo which the scene looks through, whatever is active."""
-    camera = cameras.photo_camera(context.scene)
-    heads = [] if camera is None else [c for c in tags.heads_in(context.scene) if camera in c.all_objects[:]]
-    return tags.part_object(heads[0], "head") if heads else None
+def _head_of(camera: bpy.types.Object, scene: bpy.types.Scene) -> bpy.types.Object | None:
+    """The head mesh that a photo's camera hangs on; of a camera that hangs on none, its head's own."""
+    heads = [c for c in tags.heads_in(scene) if camera in tags.objects_of(c)]
+    return head_mesh(camera) or (tags.part_object(heads[0], "head") if heads else None)
 
 
 class LookThroughPhoto(bpy.types.Operator):
@@ -36,16 +31,16 @@ class LookThroughPhoto(bpy.types.Operator):
 
     def execute(self, context: bpy.types.Context) -> set[str]:
         collection = tags.active_head(context)
-        camera = tags.camera_of_photo(collection, self.photo)
-        head = tags.part_object(collection, "head")
+        camera = cameras_by_photo(collection, active_mesh(context, collection)).get(self.photo)
+        head = None if camera is None else _head_of(camera, context.scene)
         if camera is None or head is None:
             self.report({"WARNING"}, f"The camera of {self.photo} is not in the file any more.")
             return {"CANCELLED"}
-        before = _head_looked_at(context)
+        before = cameras.photo_wearer(context.scene)
         if before is not None and before != head:
             expressions.reset_expression(before)
         expressions.set_expression(head, dict(camera[tags.EXPRESSION]))
-        cameras.look_through(context, camera)
+        cameras.look_through(context, camera, head)
         return {"FINISHED"}
 
 
@@ -57,14 +52,14 @@ class LeavePhoto(bpy.types.Operator):
     bl_options = {"REGISTER", "UNDO"}
 
     def execute(self, context: bpy.types.Context) -> set[str]:
-        if (head := _head_looked_at(context)) is not None:
+        if (head := cameras.photo_wearer(context.scene)) is not None:
             expressions.reset_expression(head)
         cameras.leave_cameras(context)
         return {"FINISHED"}
 
 
 class ResetExpression(bpy.types.Operator):
-    """Set all 52 shape keys of the head to 0"""
+    """Set all 52 shape keys of the selected heads, or of the only one, to 0"""
 
     bl_idname = "likeness.reset_expression"
     bl_label = "Reset Expression"
@@ -72,10 +67,11 @@ class ResetExpression(bpy.types.Operator):
 
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
-        return _head(context) is not None
+        return len(expressive_meshes(context)) > 0
 
     def execute(self, context: bpy.types.Context) -> set[str]:
-        expressions.reset_expression(_head(context))
+        for mesh in expressive_meshes(context):
+            expressions.reset_expression(mesh)
         return {"FINISHED"}
 
 

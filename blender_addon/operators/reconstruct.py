@@ -11,48 +11,17 @@ from ..runner import Phase
 from ..scene import solve_again, tags
 from ..scene.importing import Place
 from ..scene.own_head import own_id
+from ..scene.which_mesh import active_mesh, copy_words
 from ..session import Job, in_a_mode, listed_photos, run_to_end, session
 from ..ui import redraw
 from ..ui.preferences import chosen_backend, preferences
 
 
-class ReconstructFace(bpy.types.Operator):
-    """Make a rigged, textured head out of the photos in the list"""
+class _Watching:
+    """Mix-in for operators that, in a window, look on until the session is done: for ESC, and for what to report."""
 
-    bl_idname = "likeness.reconstruct"
-    bl_label = "Reconstruct Face"
-    bl_options = {"REGISTER"}
-
-    again: BoolProperty(
-        name="Solve Again",
-        description="Instead of making a new head, solve the active one again with its photos and those of the list",
-        default=False,
-        options={"SKIP_SAVE"},
-    )
-
-    @classmethod
-    def poll(cls, context: bpy.types.Context) -> bool:
-        if session().busy:
-            cls.poll_message_set("The backend is busy")
-            return False
-        return True
-
-    def execute(self, context: bpy.types.Context) -> set[str]:
-        """Runs to the end: for scripts and background mode."""
-        if not self._begin(context, to_the_end=True):
-            return {"CANCELLED"}
-        view = run_to_end()
-        if view.phase is Phase.DONE:
-            self.report({"INFO"}, view.sentence)
-            return {"FINISHED"}
-        self.report({"ERROR"}, f"{view.sentence} {view.advice}".strip())
-        return {"CANCELLED"}
-
-    def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
-        if bpy.app.background:
-            return self.execute(context)
-        if not self._begin(context):
-            return {"CANCELLED"}
+    def watch(self, context: bpy.types.Context) -> set[str]:
+        """What ``invoke`` does once the session has something to do."""
         timer.start()
         self._timer = context.window_manager.event_timer_add(0.1, window=context.window)
         context.window_manager.modal_handler_add(self)
@@ -80,6 +49,45 @@ class ReconstructFace(bpy.types.Operator):
             context.window_manager.event_timer_remove(self._timer)
             self._timer = None
 
+
+class ReconstructFace(_Watching, bpy.types.Operator):
+    """Make a rigged, textured head out of the photos in the list"""
+
+    bl_idname = "likeness.reconstruct"
+    bl_label = "Reconstruct Face"
+    bl_options = {"REGISTER"}
+
+    again: BoolProperty(
+        name="Solve Again",
+        description="Instead of making a new head, solve the active one again with its photos and those of the list",
+        default=False,
+        options={"SKIP_SAVE"},
+    )
+
+    @classmethod
+    def poll(cls, context: bpy.types.Context) -> bool:
+        if why := session().why_busy:
+            cls.poll_message_set(why)
+        return not why
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        """Runs to the end: for scripts and background mode."""
+        if not self._begin(context, to_the_end=True):
+            return {"CANCELLED"}
+        view = run_to_end()
+        if view.phase is Phase.DONE:
+            self.report({"INFO"}, view.sentence)
+            return {"FINISHED"}
+        self.report({"ERROR"}, f"{view.sentence} {view.advice}".strip())
+        return {"CANCELLED"}
+
+    def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
+        if bpy.app.background:
+            return self.execute(context)
+        if not self._begin(context):
+            return {"CANCELLED"}
+        return self.watch(context)
+
     def _begin(self, context: bpy.types.Context, to_the_end: bool = False) -> bool:
         try:
             job = self._job(context)
@@ -100,6 +108,9 @@ class ReconstructFace(bpy.types.Operator):
                 raise AddonError("There is no head to solve again.", "Select a head that Likeness made.", "no_head")
             photos, given = solve_again.photos_of(collection, context.scene)
             missing = solve_again.missing_photos(collection, photos)
+            said = copy_words(active_mesh(context, collection), collection)
+            if said:
+                self.report({"INFO"}, said)
             into, parted = own_id(collection)
             if parted and not bpy.app.background:
                 redraw.push_undo(
@@ -121,7 +132,7 @@ class ReconstructFace(bpy.types.Operator):
 
 
 class CancelReconstruction(bpy.types.Operator):
-    """Stop the reconstruction (ESC does the same)"""
+    """Stop the reconstruction; a head that is ready is thrown away"""
 
     bl_idname = "likeness.cancel"
     bl_label = "Cancel"
@@ -136,4 +147,29 @@ class CancelReconstruction(bpy.types.Operator):
         return {"FINISHED"}
 
 
-CLASSES = (ReconstructFace, CancelReconstruction)
+class TakeHead(_Watching, bpy.types.Operator):
+    """Put the head that is ready into this scene"""
+
+    bl_idname = "likeness.take_head"
+    bl_label = "Put It into This Scene"
+    bl_options = {"INTERNAL"}
+
+    @classmethod
+    def poll(cls, context: bpy.types.Context) -> bool:
+        return session().homeless
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        """For scripts and background mode: the next ticks do it."""
+        try:
+            session().take(Place.shown(context))
+        except AddonError as error:
+            self.report({"ERROR"}, str(error))
+            return {"CANCELLED"}
+        return {"FINISHED"}
+
+    def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
+        done = self.execute(context)
+        return done if bpy.app.background or done == {"CANCELLED"} else self.watch(context)
+
+
+CLASSES = (ReconstructFace, CancelReconstruction, TakeHead)

@@ -12,11 +12,12 @@ from bpy.props import BoolProperty, EnumProperty, FloatProperty, IntProperty, St
 from bpy_extras.io_utils import ImportHelper
 
 from ..errors import AddonError
+from ..scene.which_mesh import key_mesh
 from ..transfer import apply, clips, pose
 from ..transfer.actions import animated_keys, driven_keys, fcurves_of, linear_curve, read_curve
 from ..transfer.mapping import apply_links
 from ..transfer.sliced import SlicedFileOperator, SlicedOperator, Steps, cancel_work, current_work
-from .transfer_settings import LikenessTransfer, links_for, selected_meshes, settings_of, source_of
+from .transfer_settings import LikenessTransfer, expression_keys, links_for, selected_meshes, settings_of, source_of
 
 MOST_FRAMES = 1_000_000
 WHAT = (
@@ -183,18 +184,18 @@ def _apply_clip(
 
 
 class ResetTargets(bpy.types.Operator):
-    """Set the shape keys of the selected meshes that no driver or action sets to 0"""
+    """Set the expression of the selected meshes to 0; keys that a driver or an action sets stay, and a body's build"""
 
     bl_idname = "likeness.reset_selected"
     bl_label = "Neutral"
     bl_options = {"REGISTER", "UNDO"}
 
     def execute(self, context: bpy.types.Context) -> set[str]:
-        for obj in context.selected_objects:
+        for obj in dict.fromkeys(map(key_mesh, context.selected_objects)):
             if obj.type == "MESH" and obj.data.shape_keys is not None:
                 keys = obj.data.shape_keys
                 busy = driven_keys(keys) | {name for name, _ in animated_keys(keys)}
-                for name in apply.key_names(obj):
+                for name in expression_keys(settings_of(context), obj):
                     if name not in busy:
                         keys.key_blocks[name].value = 0.0
         return {"FINISHED"}

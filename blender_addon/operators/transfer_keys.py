@@ -33,7 +33,10 @@ class MakeArkitKeys(SlicedOperator, bpy.types.Operator):
 
     @classmethod
     def can_run(cls, context: bpy.types.Context) -> bool:
-        return source_of(context) is not None and context.mode == "OBJECT"
+        if context.mode != "OBJECT":
+            cls.poll_message_set("Switch to Object Mode")
+            return False
+        return source_of(context) is not None
 
     def steps(self, context: bpy.types.Context) -> Steps:
         source = source_of(context)

@@ -40,10 +40,9 @@ class _FromPictures(SlicedFileOperator, ImportHelper):
 
     @classmethod
     def can_run(cls, context: bpy.types.Context) -> bool:
-        if session().busy:
-            cls.poll_message_set("The backend is busy")
-            return False
-        return True
+        if why := session().why_busy:
+            cls.poll_message_set(why)
+        return not why
 
     def job(self, path: Path, head: bytes | None) -> Transfer:
         """What the backend is asked for."""

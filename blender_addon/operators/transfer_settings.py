@@ -9,9 +9,12 @@ import bpy
 from bpy.props import BoolProperty, CollectionProperty, FloatProperty, IntProperty, PointerProperty, StringProperty
 
 from ..errors import AddonError
+from ..scene.mpfb import KEY_NAME, MACRO
 from ..scene.tags import HEAD_ID
+from ..scene.which_mesh import key_mesh
 from ..transfer.apply import key_names
 from ..transfer.mapping import KeyLink, suggest
+from ..transfer.names import meaning
 
 
 def _has_keys(_: object, obj: bpy.types.Object) -> bool:
@@ -97,18 +100,34 @@ def links_for(settings: LikenessTransfer, sources: Sequence[str], target: bpy.ty
     return tuple(replace(link, weight=link.weight * settings.gain) for link in links)
 
 
+def expression_keys(settings: LikenessTransfer, obj: bpy.types.Object) -> tuple[str, ...]:
+    """A mesh's keys that make its expression: all, but of a MakeHuman body those whose names say so or the list links.
+
+    Such a body has its build in keys, too: MPFB's macros, and the one of *Apply to MPFB Body*.
+    """
+    names, linked = key_names(obj), {link.target for link in listed_links(settings)}
+    if not any(name == KEY_NAME or name.startswith(MACRO) for name in names):
+        return names
+    return tuple(name for name in names if meaning(name) is not None or name in linked)
+
+
 def source_of(context: bpy.types.Context) -> bpy.types.Object | None:
-    """The chosen source, else the active object, where it has shape keys."""
-    chosen = settings_of(context).source
-    obj = chosen if chosen is not None and chosen.name in context.scene.objects else context.active_object
+    """The chosen source, else the active object or the head that it is a part of, where it has shape keys."""
+    chosen, obj = settings_of(context).source, context.active_object
+    obj = None if obj is None else key_mesh(obj)
+    if chosen is not None and chosen.name in context.scene.objects:
+        obj = chosen
     return obj if obj is not None and _has_keys(None, obj) else None
 
 
 def selected_meshes(context: bpy.types.Context, source: bpy.types.Object | None) -> list[bpy.types.Object]:
-    """Selected meshes but the source, each mesh data once. Raises ``AddonError`` ``no_target`` where there are none."""
+    """Selected meshes but the source, each mesh data once; for a part of a head the head, whose keys it follows.
+
+    Raises ``AddonError`` ``no_target`` where there are none.
+    """
     found = {
         obj.data.name_full: obj
-        for obj in context.selected_objects
+        for obj in map(key_mesh, context.selected_objects)
         if obj.type == "MESH" and (source is None or obj.data != source.data)
     }
     if not found:

@@ -18,6 +18,8 @@ SENSOR_MM = 36.0
 RENDER_BEFORE, CAMERA_BEFORE = "likeness_render_before", "likeness_camera_before"
 PROJECTION_BEFORE = "likeness_projection_before"
 """On a scene while it looks through a photo: what it had before."""
+WEARER = "likeness_wearer"
+"""On such a scene: the head that wears the photo's expression."""
 FREE_PROJECTION = "PERSP"
 """Of a view that looked through a camera of the artist's own before."""
 _RENDER_SHAPE = ("resolution_x", "resolution_y", "resolution_percentage", "pixel_aspect_x", "pixel_aspect_y")
@@ -95,15 +97,18 @@ def update_camera(camera: bpy.types.Object, photo: ResultPhoto) -> None:
 
 
 def set_background(camera: bpy.types.Object, image: bpy.types.Image, turn: Turn) -> None:
-    """Show ``image`` behind what the camera sees, upright: Blender itself does not look at EXIF orientations."""
+    """Show ``image`` behind what the camera sees, upright: Blender itself does not look at EXIF orientations.
+
+    Of one that it shows already, how strongly it does and whether before the head stay as they are.
+    """
     data = camera.data
     data.show_background_images = True
     background = next((b for b in data.background_images if b.image in (None, image)), None)
-    background = background or data.background_images.new()
+    if background is None:
+        background = data.background_images.new()
+        background.display_depth, background.alpha = "BACK", 1.0
     background.image = image
     background.frame_method = "STRETCH" if turn.quarters % 2 == 0 else "FIT"
-    background.display_depth = "BACK"
-    background.alpha = 1.0
     background.use_flip_x = turn.mirrored
     background.rotation = math.pi / 2 * turn.quarters  # clockwise, as Blender draws it
     # A quarter turn comes after Blender has fitted the lying picture into the standing frame, or the other way round.
@@ -111,9 +116,14 @@ def set_background(camera: bpy.types.Object, image: bpy.types.Image, turn: Turn)
     background.scale = max(width, height) / min(width, height) if turn.quarters % 2 else 1.0
 
 
-def look_through(context: bpy.types.Context, camera: bpy.types.Object) -> None:
-    """Make ``camera`` the scene's, give the render the photo's shape, and let the 3D views look through it."""
+def look_through(context: bpy.types.Context, camera: bpy.types.Object, wearer: bpy.types.Object | None = None) -> None:
+    """Make ``camera`` the scene's, give the render the photo's shape, and let the 3D views look through it.
+
+    ``wearer`` is the head that has got the photo's expression.
+    """
     scene = context.scene
+    if wearer is not None:
+        scene[WEARER] = wearer
     if RENDER_BEFORE not in scene:
         scene[RENDER_BEFORE] = {name: getattr(scene.render, name) for name in _RENDER_SHAPE}
         scene[CAMERA_BEFORE] = scene.camera
@@ -134,18 +144,25 @@ def photo_camera(scene: bpy.types.Scene) -> bpy.types.Object | None:
     return camera if RENDER_BEFORE in scene and camera is not None and tags.PHOTO in camera else None
 
 
+def photo_wearer(scene: bpy.types.Scene) -> bpy.types.Object | None:
+    """The head that wears a photo's expression, even where that photo's camera is gone; None where there is none."""
+    wearer = scene.get(WEARER)
+    return wearer if isinstance(wearer, bpy.types.Object) else None
+
+
 def leave_cameras(context: bpy.types.Context) -> None:
     """Let the 3D views that look through a camera look freely again, in perspective or not as before the first photo.
 
-    The scene's own camera and render size return.
+    The scene's own camera and render size return; a camera that the artist has chosen meanwhile stays.
     """
     scene = context.scene
     projection = scene.get(PROJECTION_BEFORE, FREE_PROJECTION)
     if RENDER_BEFORE in scene:
         for name, value in scene[RENDER_BEFORE].items():
             setattr(scene.render, name, value)
-        scene.camera = scene.get(CAMERA_BEFORE)
-        for name in (RENDER_BEFORE, CAMERA_BEFORE, PROJECTION_BEFORE):
+        if scene.camera is None or tags.PHOTO in scene.camera:
+            scene.camera = scene.get(CAMERA_BEFORE)
+        for name in (RENDER_BEFORE, CAMERA_BEFORE, PROJECTION_BEFORE, WEARER):
             scene.pop(name, None)
     for space in _views(context):
         if space.region_3d.view_perspective == "CAMERA":

@@ -20,6 +20,13 @@ def set_expression(head: bpy.types.Object, weights: Mapping[str, float]) -> None
     head.data.update_tag()
 
 
+def wears(head: bpy.types.Object, weights: Mapping[str, float]) -> bool:
+    """Whether the head's 52 keys are as ``set_expression`` has left them."""
+    keys = head.data.shape_keys
+    blocks = () if keys is None else keys.key_blocks[1:]
+    return all(abs(b.value - weights.get(b.name, 0.0)) < 1e-5 for b in blocks if b.name in ARKIT_NAMES)
+
+
 def reset_expression(head: bpy.types.Object) -> None:
     """Set the head's 52 keys to 0."""
     set_expression(head, {})

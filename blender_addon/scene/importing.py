@@ -12,13 +12,15 @@ import bpy
 from ..errors import AddonError
 from ..protocol.result import HeadResult, ResultPart, ResultPhoto
 from . import tags
-from .cameras import new_camera, set_background, update_camera
+from .cameras import new_camera, photo_camera, set_background, update_camera
 from .drivers import drive_keys
+from .expressions import set_expression, wears
 from .images import file_bytes, packed_image, replace_packed
 from .materials import material_for_part
 from .meshes import add_keys, new_mesh, same_topology, update_mesh
 from .own_head import check_editable
 from .photo_files import PhotoFile, blender_reads, exif_turn
+from .which_mesh import cameras_by_photo, head_mesh
 
 KEYS_PER_SLICE = 18
 COLLECTION_NAME = "Likeness"
@@ -161,13 +163,13 @@ class _Build:
     def collection(self) -> bpy.types.Collection:
         found = tags.collection_of_id(self.head_id, self.place.scene())
         if found is None:
-            raise AddonError("The head was removed while it was being imported.", "Import it again.", "head_gone")
+            raise AddonError("The head was removed while it was being imported.", "Reconstruct it again.", "head_gone")
         return found
 
     def object_of(self, part: str) -> bpy.types.Object:
         found = tags.part_object(self.collection(), part)
         if found is None:
-            raise AddonError("The head was changed while it was being imported.", "Import it again.", "head_gone")
+            raise AddonError("The head was changed while it was being imported.", "Reconstruct it again.", "head_gone")
         return found
 
     def _make_collection(self) -> None:
@@ -206,7 +208,7 @@ class _Build:
         collection.objects.link(obj)
         if part.name == "head":  # of a head that is solved again somebody deleted it, and what hung on it hangs on none
             obj.scale = [_units_per_metre(self.place.scene())] * 3
-            for other in [o for o in collection.all_objects if tags.PART in o]:
+            for other in [o for o in tags.objects_of(collection) if tags.PART in o]:
                 if other != obj and other.parent is None:
                     other.parent = obj
         else:
@@ -273,14 +275,18 @@ class _Build:
 
     def _camera(self, photo: ResultPhoto) -> None:
         collection = self.collection()
-        camera, head = tags.camera_of_photo(collection, photo.name), self.object_of("head")
+        camera, head = cameras_by_photo(collection).get(photo.name), self.object_of("head")
         if camera is None:
             camera = new_camera(photo, max(map(abs, head.scale)))
             camera[tags.HEAD_ID] = self.head_id
             cameras = next((c for c in collection.children if c.get(tags.CAMERAS) == self.head_id), collection)
             cameras.objects.link(camera)
         camera.parent, camera.parent_type = head, "OBJECT"  # it was solved in the head's own frame
+        looked_through = camera in map(photo_camera, bpy.data.scenes)
+        compared = looked_through and wears(head, dict(camera[tags.EXPRESSION]))
         update_camera(camera, photo)
+        if compared:  # it goes on wearing what its photo shows
+            set_expression(head, photo.expression)
         image = self._photo_image(photo.name)
         data = b"" if image is None else file_bytes(image) or b""
         if blender_reads(data):
@@ -307,19 +313,20 @@ class _Build:
         collection[tags.PHOTOS] = groups
         collection[tags.REPORT] = json.dumps(self.result.report, ensure_ascii=False)
         for camera in tags.camera_objects(collection):
-            if camera[tags.PHOTO] not in used:  # was used before, and is not any more
+            of_a_copy = head_mesh(camera) not in (None, self.object_of("head"))
+            if camera[tags.PHOTO] not in used and not of_a_copy:  # was used before, and is not any more
                 data = camera.data
                 bpy.data.objects.remove(camera)
                 if data.users == 0:  # else a linked duplicate of the camera would go with it
                     bpy.data.cameras.remove(data)
 
     def _show(self) -> None:
-        """Link a new head into the scene, select it alone and make it active."""
+        """Link a head that no scene shows into this one, select it alone and make it active."""
         scene = self.place.scene()
         if scene is None:
-            raise AddonError("The scene was removed while the head was being imported.", "Import it again.")
+            raise AddonError("The scene was removed while the head was being imported.", "Reconstruct it again.")
         collection = self.collection()
-        if self.new:
+        if not any(collection in tags.heads_in(other) for other in bpy.data.scenes):
             scene.collection.children.link(collection)
         layers = scene.view_layers
         layer = layers.get(self.place.view_layer) or layers[min(self.place.layer_number, len(layers) - 1)]  # renamed

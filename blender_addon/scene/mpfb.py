@@ -14,10 +14,12 @@ from ..protocol.names import ARKIT_NAMES, PART_NAMES
 from . import tags
 from .body_fit import LARGEST_MISFIT, NECK_WEIGHT, REST_WEIGHT, Placement, place, seam_weights
 from .meshes import HM08_VERTEX
+from .which_mesh import active_mesh, part_on
 
 SKIN_VERTICES, ALL_VERTICES = 13_380, 19_158
 """A body without MakeHuman's helper geometry, and with it. The skin comes first."""
-KEY_NAME = "Likeness"
+KEY_NAME, MACRO = "Likeness", "$md"
+"""Our shape key of a body's build, and what the names of MPFB's own begin with."""
 NEAREST = 4
 """So many skin vertices carry a helper vertex along."""
 
@@ -62,19 +64,23 @@ def apply(context: bpy.types.Context) -> str:
             "No MakeHuman body is selected.",
             f"Select a mesh with MPFB's {ALL_VERTICES:,} vertices, or its {SKIN_VERTICES:,} without helpers.",
         )
-    apply_head(collection, body)
+    apply_head(collection, body, active_mesh(context, collection))
     return f"{body.name} has the head's shape as the shape key {KEY_NAME}, and its 52 expressions."
 
 
-def apply_head(collection: bpy.types.Collection, body: bpy.types.Object) -> Placement:
+def apply_head(
+    collection: bpy.types.Collection, body: bpy.types.Object, head: bpy.types.Object | None = None
+) -> Placement:
     """Write a head into ``body``: its shape as the shape key ``Likeness`` at 1, its 52 expressions as keys at 0.
+
+    ``head`` is its mesh or a copy of that; None is the former.
 
     The head keeps its size in metres; the neck turns from the body's into the head's over a few centimetres. The
     body's own shape keys stay as they are: the new key makes up the difference to what they show together now. Eyes,
     teeth, tongue and lashes among the helpers take the head's shape, too; all other helpers follow the skin around
     them. Applying again replaces the keys.
     """
-    head = tags.part_object(collection, "head")
+    head = head or tags.part_object(collection, "head")
     if head is None:
         raise AddonError("The head's mesh is not in the file any more.", "Undo its removal, or reconstruct again.")
     if body.data.library is not None:
@@ -102,7 +108,7 @@ def apply_head(collection: bpy.types.Collection, body: bpy.types.Object) -> Plac
         expressions[name][skin.numbers] = weights[:, None] * placement.offsets(moves)
     own = [skin.numbers]
     for part in PART_NAMES[1:]:
-        obj = tags.part_object(collection, part)
+        obj = part_on(collection, head, part)
         shape = None if obj is None else _shape_of(obj, len(basis))
         if shape is None or not len(shape.numbers):
             continue

@@ -12,11 +12,13 @@ from . import tags
 
 def check_editable(collection: bpy.types.Collection) -> None:
     """Raises ``AddonError`` ``linked`` for a head out of another file, even where overrides change it in this one."""
-    own = [obj for obj in collection.all_objects if (tags.PART in obj or tags.PHOTO in obj) and obj.data is not None]
+    own = [
+        obj for obj in tags.objects_of(collection) if (tags.PART in obj or tags.PHOTO in obj) and obj.data is not None
+    ]
     if any(item.library is not None for item in (collection, *own, *(obj.data for obj in own))):
         raise AddonError(
             f"The head {collection.name} is linked from another file.",
-            "Open that file and solve it again there.",
+            "Open that file and do it there.",
             "linked",
         )
 
@@ -32,12 +34,12 @@ def own_id(collection: bpy.types.Collection) -> tuple[str, bool]:
     others = [other for other in tags.head_collections() if other != collection]
     if all(other[tags.HEAD_ID] != before for other in others):
         return before, False
-    head_id = uuid.uuid4().hex
+    head_id, own = uuid.uuid4().hex, tags.objects_of(collection)
     collection[tags.HEAD_ID] = head_id
     for child in collection.children_recursive:
         if child.get(tags.CAMERAS) == before:
             child[tags.CAMERAS] = head_id
-    for obj in collection.all_objects:
+    for obj in own:
         if obj.get(tags.HEAD_ID) == before and obj.library is None:
             obj[tags.HEAD_ID] = head_id
     albedo = collection.get(tags.ALBEDO)
@@ -50,7 +52,7 @@ def _own_albedo(collection: bpy.types.Collection, albedo: bpy.types.Image, head_
     """A copy of the albedo, and of the materials that show it; not where the meshes, too, are shared."""
     own = albedo.copy()
     made: dict[bpy.types.Material, bpy.types.Material] = {}
-    for obj in collection.all_objects:
+    for obj in tags.objects_of(collection):
         for slot in obj.material_slots:
             shared = slot.link == "DATA" and obj.data.users > 1
             if slot.material is None or shared or not _image_nodes(slot.material, albedo):

@@ -32,6 +32,17 @@ def stored_photos(collection: bpy.types.Collection) -> tuple[PhotoFile, ...]:
     return tuple(found)
 
 
+def list_words(collection: bpy.types.Collection, scene: bpy.types.Scene) -> str:
+    """What to say where the scene's list has photos that another head was solved from: they would be sent; else ""."""
+    others = [photo.head for photo in scene.likeness.photos if photo.head not in ("", collection[tags.HEAD_ID])]
+    if not others:
+        return ""
+    other = tags.collection_of_id(others[0], scene)
+    whose = "another head" if other is None or len(set(others)) > 1 else other.name
+    name = collection.name
+    return f"Photos of {whose} are in the list ({len(others)}): take them out first if they do not show {name}."
+
+
 def photos_of(
     collection: bpy.types.Collection, scene: bpy.types.Scene
 ) -> tuple[tuple[PhotoFile, ...], tuple[tuple[str, str], ...]]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import bpy
 
 HEAD_ID = "likeness_id"
@@ -55,18 +57,33 @@ def active_head(context: bpy.types.Context) -> bpy.types.Collection | None:
     return heads[0] if len(heads) == 1 else None
 
 
+def objects_of(collection: bpy.types.Collection) -> list[bpy.types.Object]:
+    """A head's objects: what its collection holds, and what somebody has moved from there into others."""
+    return [*collection.all_objects, *_moved_out(collection)]
+
+
 def part_object(collection: bpy.types.Collection, part: str) -> bpy.types.Object | None:
     """A head's object for ``part``, None when it was deleted."""
-    return next((o for o in collection.all_objects if o.get(PART) == part and o.type == "MESH"), None)
+    return next(iter(_found(collection, lambda obj: obj.get(PART) == part and obj.type == "MESH")), None)
 
 
 def camera_objects(collection: bpy.types.Collection) -> list[bpy.types.Object]:
     """A head's cameras, in the order in which the photos were solved."""
-    cameras = [o for o in collection.all_objects if PHOTO in o and o.type == "CAMERA"]
+    cameras = _found(collection, lambda obj: PHOTO in obj and obj.type == "CAMERA")
     order = {group["name"]: number for number, group in enumerate(collection.get(PHOTOS, ()))}
     return sorted(cameras, key=lambda camera: order.get(camera[PHOTO], len(order)))
 
 
-def camera_of_photo(collection: bpy.types.Collection, photo: str) -> bpy.types.Object | None:
-    """A head's camera for the photo of that name, None when there is none."""
-    return next((camera for camera in camera_objects(collection) if camera[PHOTO] == photo), None)
+def _found(collection: bpy.types.Collection, wanted: Callable[[bpy.types.Object], bool]) -> list[bpy.types.Object]:
+    """What a head's collection holds of it; only where that is nothing, what was moved out of it."""
+    inside = [obj for obj in collection.all_objects if wanted(obj)]
+    return inside or [obj for obj in _moved_out(collection) if wanted(obj)]
+
+
+def _moved_out(collection: bpy.types.Collection) -> list[bpy.types.Object]:
+    """A head's objects that no head's collection holds, in the scenes that show this head and no copy of it."""
+    head_id = collection[HEAD_ID]
+    held = {obj for other in head_collections() if other[HEAD_ID] == head_id for obj in other.all_objects}
+    scenes = [s for s in bpy.data.scenes if [c for c in heads_in(s) if c[HEAD_ID] == head_id] == [collection]]
+    shown = dict.fromkeys(obj for scene in scenes for obj in scene.objects if obj.get(HEAD_ID) == head_id)
+    return [obj for obj in shown if obj not in held]

@@ -60,7 +60,11 @@ def shape_keys(obj: bpy.types.Object) -> bpy.types.Key:
 def _editable(obj: bpy.types.Object) -> bpy.types.Key:
     keys = shape_keys(obj)
     if keys.library is not None:
-        raise AddonError(f"{obj.name} is linked from another file.", "Make it local or override it.", "linked")
+        raise AddonError(
+            f"The shape keys of {obj.name} are linked from another file.",
+            "Make its mesh local, or override that, too.",
+            "linked",
+        )
     return keys
 
 

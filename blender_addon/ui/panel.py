@@ -9,7 +9,9 @@ from ..backend_process.folder_lock import BEING_CHANGED
 from ..errors import AddonError
 from ..operators.photos import AddPhotos
 from ..runner import JobView, Phase
-from ..scene import tags
+from ..scene import cameras, tags
+from ..scene.solve_again import list_words
+from ..scene.which_mesh import active_mesh, cameras_by_photo, copy_words
 from ..session import session
 from ..transfer.sliced import Work, current_work
 from .preferences import chosen_backend, preferences
@@ -69,7 +71,7 @@ class MainPanel(bpy.types.Panel):
         row.operator("likeness.reconstruct", icon="USER").again = False
         if view.phase is Phase.FAILED:
             draw_error(layout, view.sentence, view.advice)
-        elif view.phase is Phase.DONE:
+        elif view.phase is Phase.DONE and session().made_is_there:
             draw_wrapped(layout, view.sentence, icon="CHECKMARK")
         elif view.phase is Phase.CANCELLED:
             draw_wrapped(layout, view.sentence, icon="INFO")
@@ -86,16 +88,19 @@ class HeadPanel(bpy.types.Panel):
 
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
-        return tags.active_head(context) is not None
+        return tags.active_head(context) is not None or cameras.RENDER_BEFORE in context.scene
 
     def draw(self, context: bpy.types.Context) -> None:
         layout, collection = self.layout, tags.active_head(context)
-        photos = dict.fromkeys(camera[tags.PHOTO] for camera in tags.camera_objects(collection))
+        if collection is None:  # a photo is being looked through, and another head or none is selected
+            layout.operator("likeness.leave_photo", icon="VIEW3D")
+            return
+        mesh = active_mesh(context, collection)
+        photos = cameras_by_photo(collection, mesh)
         if photos:
             layout.label(text="Look through a photo:")
             column = layout.column(align=True)
-            for name in photos:
-                camera = tags.camera_of_photo(collection, name)  # and not its duplicates
+            for name, camera in photos.items():
                 through = context.scene.camera == camera and _looks_through_camera(context)
                 row = column.operator("likeness.look_through", text=name, icon="CAMERA_DATA", depress=through)
                 row.photo = name
@@ -107,6 +112,8 @@ class HeadPanel(bpy.types.Panel):
         column = layout.column()
         column.enabled = not session().busy and _backend_problem(context) is None
         column.operator("likeness.reconstruct", text="Add Photos and Solve Again", icon="FILE_REFRESH").again = True
+        for said in filter(None, (copy_words(mesh, collection), list_words(collection, context.scene))):
+            draw_wrapped(column, said, icon="INFO")
         layout.operator("likeness.apply_to_mpfb", icon="ARMATURE_DATA")
 
 
@@ -120,19 +127,26 @@ def _draw_comparison(layout: bpy.types.UILayout, camera: bpy.types.Object) -> No
 
 
 def draw_progress(layout: bpy.types.UILayout, view: JobView) -> None:
-    """Bar, stage, time left, and the button that stops it."""
+    """Bar, stage, time left, and the button that stops it; or what can be done with a head that has no scene."""
     box = layout.box()
     draw_wrapped(box, view.sentence)
+    if session().homeless:
+        box.operator("likeness.take_head", icon="IMPORT")
+        box.operator("likeness.cancel", text="Throw It Away", icon="TRASH")
+        return
     box.progress(factor=view.fraction, text=f"{view.fraction:.0%}  {time_left(view.seconds_left)}".strip())
     row = box.row()
     row.scale_y = 1.2
-    row.operator("likeness.cancel", text="Cancel (ESC)", icon="X")
+    keys = "" if session().elsewhere else " (ESC)"  # Blender ends what listens for keys when another file is opened
+    row.operator("likeness.cancel", text=f"Cancel{keys}", icon="X")
 
 
 def draw_status_bar(self: bpy.types.Header, context: bpy.types.Context) -> None:
     """Progress at the bottom of the window while something runs."""
     view, work = session().view, current_work()
-    if view.phase.busy:
+    if session().homeless:
+        self.layout.label(text=view.sentence, icon="USER")  # what to do with it is in the panel alone
+    elif view.phase.busy:
         _draw_bar(self.layout, view, "likeness.cancel")
     elif work is not None:
         _draw_bar(self.layout, work, "likeness.cancel_transfer")

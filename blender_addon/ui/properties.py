@@ -26,6 +26,7 @@ class LikenessPhoto(bpy.types.PropertyGroup):
     """A photo of the list. ``name`` is what is shown and, made unique, what the backend knows it by."""
 
     path: StringProperty(name="File", subtype="FILE_PATH")
+    head: StringProperty(name="Head", description="Id of the head that was solved from it last")
     status: EnumProperty(name="Status", items=STATUSES, default="NEW")
     reason: StringProperty(name="Reason", description="Why it was left out, or a remark")
     landmark_error: FloatProperty(

@@ -32,9 +32,13 @@ def soon() -> None:
 
 
 def status_bar() -> None:
-    """Draw the status bar; there is no other way to have it drawn than to set the (empty) text of the workspace."""
+    """Draw the status bars; there is no other way to have them drawn than to set the (empty) text of the workspace.
+
+    It is the context's window whose bar Blender draws; none may be there yet where a script has just opened a file.
+    """
     for window in bpy.context.window_manager.windows:
-        window.workspace.status_text_set(None)
+        with bpy.context.temp_override(window=window):
+            window.workspace.status_text_set(None)
 
 
 def regions(kind: str) -> None:

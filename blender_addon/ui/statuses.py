@@ -8,14 +8,15 @@ from typing import Any
 import bpy
 
 
-def write(scene: bpy.types.Scene, given: Sequence[tuple[str, str]], report: Mapping[str, Any]) -> None:
-    """Write status and reason to the photos that are still in the list; ``given`` has (path as listed, label)."""
+def write(scene: bpy.types.Scene, given: Sequence[tuple[str, str]], report: Mapping[str, Any], head_id: str) -> None:
+    """Write head, status and reason to the photos still in the list; ``given`` has (path as listed, label)."""
     said = {entry.get("name"): entry for entry in _entries(report)}
     of_path = {path: said[label] for path, label in given if label in said}
     for photo in scene.likeness.photos:
         entry = of_path.get(photo.path)
         if entry is None:
             continue
+        photo.head = head_id
         photo.status = "USED" if entry.get("used") else "LEFT_OUT"
         photo.reason = str(entry.get("reason") or "")
         error = entry.get("landmark_error_percent")
@@ -23,7 +24,7 @@ def write(scene: bpy.types.Scene, given: Sequence[tuple[str, str]], report: Mapp
 
 
 def summary(report: Mapping[str, Any], seconds: float, missing: int = 0) -> str:
-    """What to say of a reconstruction that took ``seconds`` from click to head; ``missing`` files could not be sent."""
+    """What to say of a job that took ``seconds`` from click to result; ``missing`` files were not there."""
     entries = _entries(report)
     used = sum(bool(entry.get("used")) for entry in entries)
     left_out = len(entries) - used

@@ -59,7 +59,8 @@ class ExpressionPanel(bpy.types.Panel):
         if source is None:
             draw_wrapped(layout, "Choose a mesh with shape keys as source, and select those that shall get them.")
         elif settings.source is None:
-            draw_wrapped(layout, f"The source is {source.name}, the active object.", icon="INFO")
+            active = ", the active object" if source == context.active_object else ""
+            draw_wrapped(layout, f"The source is {source.name}{active}.", icon="INFO")
         column.prop(settings, "gain")
         column = layout.column(align=True)
         column.scale_y = 1.2

@@ -12,43 +12,18 @@ from unittest.mock import MagicMock
 import pytest
 
 bpy = pytest.importorskip("bpy")
-import addon_utils  # noqa: E402
-
-sys.path.insert(0, str(Path(__file__).parent / "scene"))
+sys.path[:0] = [str(Path(__file__).parent / "scene"), str(Path(__file__).parent)]
 from head_message import load_or_make  # noqa: E402
+from instant_backend import Backend, enabled_backend  # noqa: E402
 
-from blender_addon.client.events import Arrived  # noqa: E402
 from blender_addon.protocol.result import HeadResult, decode_result  # noqa: E402
-from blender_addon.runner import JobView  # noqa: E402
 from blender_addon.scene import tags  # noqa: E402
 from blender_addon.scene.importing import Place, import_head  # noqa: E402
 from blender_addon.scene.photo_files import PhotoFile  # noqa: E402
+from blender_addon.scene.which_mesh import cameras_by_photo  # noqa: E402
 from blender_addon.session import Session, session  # noqa: E402
 
 pytestmark = pytest.mark.blender
-PACKAGE = "blender_addon"
-
-
-class Backend:
-    """In place of the runner: it has the result at once, and ``meanwhile`` is what the artist does before it comes."""
-
-    def __init__(self, result: HeadResult) -> None:
-        self.result, self.busy, self.connected, self.view = result, False, False, JobView()
-        self.meanwhile = lambda: None
-
-    def begin(self, submission: object, backend: object) -> None:
-        self.busy = True
-        self.meanwhile()
-
-    def tick(self) -> list[Arrived]:
-        arrived, self.busy = [Arrived("", self.result)] if self.busy else [], False
-        return arrived
-
-    def cancel(self) -> None:
-        self.busy = False
-
-    def stop(self, wait: bool = False) -> None:
-        self.busy = False
 
 
 @pytest.fixture(scope="module")
@@ -59,19 +34,7 @@ def result() -> HeadResult:
 
 @pytest.fixture
 def backend(result: HeadResult, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Backend]:
-    """The extension enabled in an empty file with one listed photo, and a backend that makes ``result`` of anything."""
-    monkeypatch.setenv("LIKENESS_CONFIG_DIR", str(tmp_path / "config"))
-    bpy.ops.wm.read_factory_settings(use_empty=True)
-    addon_utils.enable(PACKAGE, default_set=True)
-    from blender_addon.operators import reconstruct
-
-    monkeypatch.setattr(reconstruct, "chosen_backend", lambda context: None)
-    (tmp_path / "a.jpg").write_bytes(b"\xff\xd8")
-    bpy.ops.likeness.add_photos(directory=str(tmp_path), files=[{"name": "a.jpg"}])
-    made = Backend(result)
-    session().runner = made
-    yield made
-    addon_utils.disable(PACKAGE, default_set=True)
+    yield from enabled_backend(result, tmp_path, monkeypatch)
 
 
 def other_scene() -> bpy.types.Scene:
@@ -120,6 +83,25 @@ def test_a_head_whose_scene_is_gone_goes_into_the_one_that_is_shown(backend: Bac
     backend.meanwhile = replace_scene
     assert bpy.ops.likeness.reconstruct() == {"FINISHED"}
     assert tags.heads_in(bpy.data.scenes["Other"]) == tags.head_collections() != []
+
+
+def take_off(scene: bpy.types.Scene, collection: bpy.types.Collection) -> None:
+    scene.collection.children.unlink(collection)
+
+
+def take_scene_away(scene: bpy.types.Scene, collection: bpy.types.Collection) -> None:
+    other_scene()
+    bpy.data.scenes.remove(scene)
+
+
+@pytest.mark.parametrize("change", [take_off, take_scene_away])
+def test_a_head_that_is_solved_again_is_to_be_seen(backend: Backend, result: HeadResult, change: Callable) -> None:
+    """The artist took it out of the scene meanwhile, or deleted its scene."""
+    collection = import_head(result, bpy.context)
+    backend.meanwhile = partial(change, bpy.context.scene, collection)
+    assert bpy.ops.likeness.reconstruct(again=True) == {"FINISHED"}
+    assert tags.head_collections() == tags.heads_in(bpy.context.scene) == [collection]
+    assert bpy.context.view_layer.objects.active == tags.part_object(collection, "head")
 
 
 def rename(scene: bpy.types.Scene) -> None:
@@ -223,7 +205,7 @@ def test_look_through_takes_the_camera_of_the_active_copy(backend: Backend, resu
     for head in (original, target.collections[0]):
         bpy.context.view_layer.objects.active = tags.part_object(head, "head")
         assert bpy.ops.likeness.look_through(photo="square.jpg") == {"FINISHED"}
-        assert bpy.context.scene.camera == tags.camera_of_photo(head, "square.jpg")
+        assert bpy.context.scene.camera == cameras_by_photo(head)["square.jpg"]
         assert bpy.context.scene.camera in head.all_objects[:]
 
 
@@ -289,26 +271,59 @@ def test_esc_stops_an_animation_that_plays_before_it_cancels_a_job(backend: Back
     assert ReconstructFace.modal(MagicMock(), bpy.context, escape) == {"RUNNING_MODAL"} and not current.busy
 
 
-def test_what_is_duplicated_inside_a_head_stays_as_it_is(backend: Backend, result: HeadResult) -> None:
-    """Shift+D of the whole head: each photo is offered once, and the original is looked through and solved."""
+def drawn() -> MagicMock:
+    """What the panel of the head shows; nothing where it is not there."""
     from blender_addon.ui.panel import HeadPanel
 
-    collection = import_head(result, bpy.context)
-    original, camera = tags.part_object(collection, "head"), tags.camera_of_photo(collection, "square.jpg")
-    before = original.data.vertices[0].co.copy()
-    for obj in collection.all_objects[:]:
-        obj.select_set(True)
-    bpy.ops.object.duplicate()
-    copy = bpy.context.view_layer.objects.active
-    assert copy != original and len(tags.camera_objects(collection)) == 2 * len(result.photos)
     layout = MagicMock()
-    HeadPanel.draw(MagicMock(layout=layout), bpy.context)
-    asked = [call.kwargs.get("text") for call in layout.mock_calls if call.args[:1] == ("likeness.look_through",)]
-    assert sorted(asked) == sorted(photo.name for photo in result.photos)
-    assert bpy.ops.likeness.look_through(photo="square.jpg") == {"FINISHED"}
-    assert bpy.context.scene.camera == camera
+    if HeadPanel.poll(bpy.context):
+        HeadPanel.draw(MagicMock(layout=layout), bpy.context)
+    return layout
 
-    backend.result = replace(result, parts=tuple(replace(part, vertices=part.vertices * 1.1) for part in result.parts))
-    assert bpy.ops.likeness.reconstruct(again=True) == {"FINISHED"}
-    assert (original.data.vertices[0].co - 1.1 * before).length < 1e-6
-    assert (copy.data.vertices[0].co - before).length == 0
+
+def panel() -> list[str]:
+    """What it offers."""
+    return [call.args[0] for call in drawn().mock_calls if call.args and str(call.args[0]).startswith("likeness.")]
+
+
+def words() -> str:
+    """What it says."""
+    return " ".join(str(call.kwargs["text"]) for call in drawn().mock_calls if "text" in call.kwargs)
+
+
+def test_a_photo_can_be_left_whatever_is_selected_or_gone(backend: Backend, result: HeadResult) -> None:
+    anna, _ = import_head(result, bpy.context), import_head(result, bpy.context)
+    render, layer = bpy.context.scene.render, bpy.context.view_layer
+    before = (render.resolution_x, render.resolution_y)
+    bpy.ops.mesh.primitive_cube_add()
+    assert panel() == []  # it could be either head
+    layer.objects.active = tags.part_object(anna, "head")
+    bpy.ops.likeness.look_through(photo="square.jpg")
+    layer.objects.active = bpy.data.objects["Cube"]
+    assert panel() == ["likeness.leave_photo"]
+    bpy.data.batch_remove([obj for obj in bpy.data.objects if tags.HEAD_ID in obj] + tags.head_collections())
+    assert panel() == ["likeness.leave_photo"]
+    assert bpy.ops.likeness.leave_photo() == {"FINISHED"}
+    assert (render.resolution_x, render.resolution_y) == before and panel() == []
+
+
+def test_it_is_said_whose_photos_are_in_the_list(
+    backend: Backend, result: HeadResult, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """*Add Photos and Solve Again* would send those of another head, too."""
+    anna, layer = import_head(result, bpy.context), bpy.context.view_layer
+    anna.name = "Anna"
+    assert "in the list" not in words()  # but a photo that was sent for no head yet
+    backend.result = replace(result, report={"photos": [{"name": "a.jpg", "used": True}]})
+    bpy.ops.likeness.reconstruct()
+    (bea,) = (head for head in tags.head_collections() if head != anna)
+    bea.name = "Bea"
+    assert "in the list" not in words()
+    layer.objects.active = tags.part_object(anna, "head")
+    assert "Photos of Bea are in the list (1): take them out first if they do not show Anna." in words()
+    bpy.ops.likeness.reconstruct(again=True)
+    assert "in the list" not in words()
+    bpy.data.batch_remove([bea])
+    layer.objects.active = tags.part_object(anna, "head")
+    bpy.context.scene.likeness.photos[0].head = "gone"
+    assert "Photos of another head" in words()

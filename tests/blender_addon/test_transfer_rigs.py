@@ -61,6 +61,21 @@ def test_an_expression_onto_several_rigs_at_once() -> None:
     assert value(spelled, "EyeBlink_L") == value(source, "jawOpen") == 0.0
 
 
+@pytest.mark.parametrize("build", ["Likeness", "$md-$as-$fe-$yn"])
+def test_neutral_leaves_the_build_of_a_body(build: str) -> None:
+    """*Apply to MPFB Body* and MPFB itself put it into shape keys, too; of other rigs all keys are an expression."""
+    body, other = rig(bpy, "body", [build, "jawOpen", "mine", "nose-wide"]), rig(bpy, "other", ["jawOpen", "Grumpy"])
+    for obj in (body, other):
+        for block in obj.data.shape_keys.key_blocks[1:]:
+            block.value = 0.75
+    row = settings().links.add()
+    row.source, row.target = "jawOpen", "mine"
+    select(bpy, body, other)
+    bpy.ops.likeness.reset_selected()
+    assert value(body, build) == value(body, "nose-wide") == 0.75
+    assert value(body, "jawOpen") == value(body, "mine") == value(other, "jawOpen") == value(other, "Grumpy") == 0.0
+
+
 def test_a_source_may_be_chosen_and_need_not_be_selected() -> None:
     source, target = rig(bpy, "source", ["jawOpen"]), rig(bpy, "target", ["jawOpen"])
     source.data.shape_keys.key_blocks["jawOpen"].value = 0.6

@@ -26,7 +26,7 @@ def main() -> int:
     parser.add_argument("--tool", type=Path, required=True)
     parser.add_argument("--suite", required=True)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--story", default="head", choices=("head", "expressions"))
+    parser.add_argument("--story", default="head", choices=("head", "expressions", "other_file"))
     parser.add_argument("--extra", type=Path, help="folder of what the story expressions needs (see there)")
     parser.add_argument("--photos", type=Path, help="folder of photos (default: the demo person's, made here)")
     parser.add_argument("--source", type=Path, default=ROOT, help="folder that holds the backend")
@@ -43,13 +43,13 @@ def main() -> int:
     build = [sys.executable, "-m", "blender_addon.build", "--platform", "linux-x64", "--out", str(out / "dist")]
     subprocess.run(build, cwd=ROOT, check=True)
     shutil.copy2(next((out / "dist").glob("*.zip")), out / "likeness.zip")
-    for script in ("in_blender.py", "expressions_in_blender.py"):
-        shutil.copy2(Path(__file__).with_name(script), out)
+    for script in Path(__file__).parent.glob("*in_blender.py"):
+        shutil.copy2(script, out)
     if given.extra:
         shutil.copytree(given.extra, out, dirs_exist_ok=True)
     if given.photos:
         shutil.copytree(given.photos, out / "photos", dirs_exist_ok=True)
-    elif given.story == "head" and not (out / "photos").exists():
+    elif given.story != "expressions" and not (out / "photos").exists():
         subprocess.run(
             [sys.executable, "-m", "trainer", "demo-photos", "--out", str(out / "photos")], cwd=ROOT, check=True
         )

@@ -21,6 +21,7 @@ from mathutils import Euler, Vector  # noqa: E402
 from blender_addon.scene import cameras, tags  # noqa: E402
 from blender_addon.scene.importing import import_head  # noqa: E402
 from blender_addon.scene.solve_again import stored_photos  # noqa: E402
+from blender_addon.scene.which_mesh import cameras_by_photo  # noqa: E402
 
 PHOTOS = ("portrait.jpg", "landscape äö.jpg", "crop.jpg", "square.jpg")
 
@@ -45,7 +46,7 @@ def seen(bpy, points: np.ndarray, camera) -> np.ndarray:
 def test_blenders_camera_is_the_solved_one(bpy, collection, result: HeadResult, name: str) -> None:
     for modifier in tags.part_object(collection, "head").modifiers:
         modifier.show_viewport = False
-    camera = tags.camera_of_photo(collection, name)
+    camera = cameras_by_photo(collection)[name]
     cameras.look_through(bpy.context, camera)
     assert bpy.context.scene.camera == camera
     points = evaluated(bpy, tags.part_object(collection, "head"))[::40]
@@ -59,7 +60,7 @@ def test_a_head_has_its_real_size_in_scenes_of_another_unit(bpy, result: HeadRes
     units = bpy.context.scene.unit_settings
     units.system, units.scale_length = system, 0.01
     collection = import_head(result, bpy.context)
-    head, camera = tags.part_object(collection, "head"), tags.camera_of_photo(collection, "square.jpg")
+    head, camera = tags.part_object(collection, "head"), cameras_by_photo(collection)["square.jpg"]
     head.modifiers[0].show_viewport = False
     cameras.look_through(bpy.context, camera)
     points = evaluated(bpy, head)[::40]
@@ -80,14 +81,14 @@ def test_cameras_follow_a_head_that_is_moved_and_turned(bpy, collection, result:
     head = tags.part_object(collection, "head")
     head.location, head.rotation_euler = (1.0, -2.0, 0.5), Euler((0.3, -0.2, 1.0))
     head.modifiers[0].show_viewport = False
-    camera = tags.camera_of_photo(collection, "crop.jpg")
+    camera = cameras_by_photo(collection)["crop.jpg"]
     cameras.look_through(bpy.context, camera)
     points = evaluated(bpy, head)[::40]
     np.testing.assert_allclose(seen(bpy, points, camera), projected(result, "crop.jpg")[::40], atol=0.1)
 
 
 def test_a_large_photo_is_not_rendered_at_full_size(bpy, collection) -> None:
-    camera = tags.camera_of_photo(collection, "portrait.jpg")
+    camera = cameras_by_photo(collection)["portrait.jpg"]
     render = bpy.context.scene.render
     for size, percentage in (((300, 400), 100), ((6000, 4000), 34), ((3000, 8192), 25)):
         camera[tags.PHOTO_SIZE] = list(size)
@@ -123,9 +124,9 @@ def test_photos_are_behind_their_cameras(collection, message: HeadMessage) -> No
         (background,) = camera.data.background_images
         assert camera.data.show_background_images
         assert bytes(background.image.packed_file.data) == message.photos[camera[tags.PHOTO]]
-    turned = tags.camera_of_photo(collection, "crop.jpg").data.background_images[0]
+    turned = cameras_by_photo(collection)["crop.jpg"].data.background_images[0]
     assert turned.rotation == pytest.approx(np.pi / 2) and turned.scale == pytest.approx(500 / 360)
-    upright = tags.camera_of_photo(collection, "portrait.jpg").data.background_images[0]
+    upright = cameras_by_photo(collection)["portrait.jpg"].data.background_images[0]
     assert (upright.rotation, upright.scale, upright.use_flip_x) == (0.0, 1.0, False)
 
 
@@ -136,7 +137,7 @@ def test_leaving_gives_the_scene_its_camera_and_size_back(bpy, collection) -> No
     scene.camera = own
     scene.render.resolution_x, scene.render.resolution_y = 1234, 567
     for name in PHOTOS[:2]:
-        cameras.look_through(bpy.context, tags.camera_of_photo(collection, name))
+        cameras.look_through(bpy.context, cameras_by_photo(collection)[name])
     assert (scene.render.resolution_x, scene.render.resolution_y) == (640, 400)
     cameras.leave_cameras(bpy.context)
     assert (scene.render.resolution_x, scene.render.resolution_y) == (1234, 567)
@@ -156,7 +157,7 @@ def test_leaving_gives_the_view_its_projection_back(bpy, result, photo_files, pr
         view = areas[0].spaces.active.region_3d
         view.view_perspective = projection
         for name in PHOTOS[:2]:
-            cameras.look_through(bpy.context, tags.camera_of_photo(collection, name))
+            cameras.look_through(bpy.context, cameras_by_photo(collection)[name])
         assert view.view_perspective == "CAMERA"
         cameras.leave_cameras(bpy.context)
         assert view.view_perspective == projection
@@ -188,7 +189,7 @@ def test_files_without_orientation_stay_as_they_are(data: bytes) -> None:
 def test_a_photo_that_blender_cannot_show_has_its_camera_all_the_same(bpy, result: HeadResult) -> None:
     heic = b"\0\0\0\x18ftypheic" + bytes(100)
     collection = import_head(result, bpy.context, [PhotoFile("crop.jpg", heic)])
-    camera = tags.camera_of_photo(collection, "crop.jpg")
+    camera = cameras_by_photo(collection)["crop.jpg"]
     assert not camera.data.background_images and camera.data.lens > 1
     assert stored_photos(collection)[0].data == heic  # it is still there to solve again
 

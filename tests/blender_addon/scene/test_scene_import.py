@@ -19,6 +19,7 @@ pytestmark = pytest.mark.blender
 
 from blender_addon.scene import expressions, importing, tags  # noqa: E402
 from blender_addon.scene.frames import to_blender  # noqa: E402
+from blender_addon.scene.which_mesh import cameras_by_photo  # noqa: E402
 
 
 def key_values(obj) -> dict[str, float]:
@@ -185,7 +186,7 @@ def test_expressions_are_set_and_reset(collection) -> None:
     head = tags.part_object(collection, "head")
     head.shape_key_add(name="mine", from_mix=False).value = 0.5
     head.data.shape_keys.key_blocks["cheekPuff"].value = 0.9
-    camera = tags.camera_of_photo(collection, "square.jpg")
+    camera = cameras_by_photo(collection)["square.jpg"]
     expressions.set_expression(head, dict(camera[tags.EXPRESSION]))
     values = key_values(head)
     assert values.pop("mouthSmileLeft") == pytest.approx(0.6) and values.pop("jawOpen") == pytest.approx(0.1)

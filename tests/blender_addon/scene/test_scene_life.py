@@ -23,6 +23,7 @@ from blender_addon.scene.frames import to_blender  # noqa: E402
 from blender_addon.scene.own_head import own_id  # noqa: E402
 from blender_addon.scene.photo_files import PhotoFile  # noqa: E402
 from blender_addon.scene.solve_again import missing_photos, stored_photos  # noqa: E402
+from blender_addon.scene.which_mesh import cameras_by_photo  # noqa: E402
 
 
 @pytest.fixture
@@ -73,7 +74,7 @@ def test_a_saved_file_holds_everything(
     assert evaluated(bpy, teeth)[:, 2].mean() < before[:, 2].mean() - 0.005
     assert bytes(collection[tags.ALBEDO].packed_file.data) == result.albedo_png
     assert {photo.label: photo.data for photo in stored_photos(collection)} == message.photos
-    camera = tags.camera_of_photo(collection, "square.jpg")
+    camera = cameras_by_photo(collection)["square.jpg"]
     assert camera[tags.EXPRESSION]["mouthSmileLeft"] == pytest.approx(0.6)
     assert json.loads(collection[tags.REPORT])["versions"] == {"likeness": "0.1.0"}
 
@@ -245,14 +246,14 @@ def test_what_hung_on_a_head_that_was_deleted_hangs_on_the_new_one(bpy, collecti
     parents = {obj.name: obj.parent for obj in collection.all_objects if obj != head}
     assert parents.pop("tongue") == stand and set(parents.values()) == {head} and len(parents) == 9
     bpy.context.view_layer.update()
-    camera = tags.camera_of_photo(collection, "square.jpg")
+    camera = cameras_by_photo(collection)["square.jpg"]
     before, head.location.x = camera.matrix_world.translation.x, 1.0
     bpy.context.view_layer.update()
     assert camera.matrix_world.translation.x == pytest.approx(before + 1.0)
 
 
 def test_a_camera_that_was_taken_off_its_head_is_put_where_it_was_solved(bpy, collection, result: HeadResult) -> None:
-    head, camera = tags.part_object(collection, "head"), tags.camera_of_photo(collection, "square.jpg")
+    head, camera = tags.part_object(collection, "head"), cameras_by_photo(collection)["square.jpg"]
     head.location.x = 3.0
     bpy.context.view_layer.update()
     solved = camera.matrix_world.copy()
@@ -284,13 +285,13 @@ def test_materials_that_were_deleted_are_there_again(bpy, collection, result: He
 
 
 def test_a_linked_duplicate_of_a_camera_outlives_its_photo(bpy, collection, second_result: HeadResult) -> None:
-    camera = tags.camera_of_photo(collection, "portrait.jpg")
+    camera = cameras_by_photo(collection)["portrait.jpg"]
     mine = bpy.data.objects.new("mine", camera.data)
     bpy.context.scene.collection.objects.link(mine)
     twin = camera.copy()  # Alt+D
     collection.objects.link(twin)
     again(bpy, collection, second_result)
-    assert tags.camera_of_photo(collection, "portrait.jpg") is None
+    assert "portrait.jpg" not in cameras_by_photo(collection)
     assert mine.name == "mine" and mine.data is not None
 
 

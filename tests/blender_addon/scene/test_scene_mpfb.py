@@ -15,7 +15,7 @@ from blender_addon.protocol.result import HeadResult
 pytest.importorskip("bpy")
 pytestmark = pytest.mark.blender
 
-from blender_addon.scene import mpfb  # noqa: E402
+from blender_addon.scene import mpfb, tags  # noqa: E402
 from blender_addon.scene.frames import to_blender  # noqa: E402
 from blender_addon.scene.importing import import_head  # noqa: E402
 
@@ -91,6 +91,36 @@ def test_the_keys_come_along(bpy, collection, result: HeadResult, points: np.nda
     np.testing.assert_allclose((shape(body, "jawOpen") - basis)[teeth.hm08_vertex], jaw, atol=2e-5)
     blink = shape(body, "eyeBlinkLeft") - basis
     assert np.linalg.norm(blink, axis=1).max() > 0.004
+
+
+def test_a_copy_that_was_reshaped_is_applied_where_it_is_selected(
+    bpy, collection, result: HeadResult, points: np.ndarray
+) -> None:
+    """Shift+D of head and tongue, then a longer nose and tongue; eyes and teeth are the head's own."""
+    nose = int(np.argmin(to_blender(result.head.vertices)[:, 1]))
+    longer = {"head": (nose, 0.01), "tongue": (slice(None), 0.005)}
+    copies = {part: tags.part_object(collection, part).copy() for part in longer}
+    for part, copy in copies.items():
+        where, much = longer[part]
+        copy.data = copy.data.copy()
+        collection.objects.link(copy)
+        for points_of in (copy.data.vertices, *(block.points for block in copy.data.shape_keys.key_blocks)):
+            moved = coordinates(points_of)
+            moved[where, 1] -= much
+            points_of.foreach_set("co", moved.ravel())
+    copies["tongue"].parent = copies["head"]
+    body = add_body(bpy, points)
+    copies["head"].select_set(True)
+    mpfb.apply(bpy.context)
+    got = shape(body, "Likeness")
+    for part, where, much in (
+        (result.parts[0], nose, 0.01),
+        (result.parts[5], slice(None), 0.005),
+        (result.parts[1], slice(None), 0),
+    ):
+        here = np.atleast_1d(part.hm08_vertex[where])
+        before = np.atleast_2d(to_blender(part.vertices)[where])[here >= 0]
+        np.testing.assert_allclose(got[here[here >= 0], 1], before[:, 1] - much, atol=5e-4)
 
 
 def test_helpers_follow_the_skin_around_them(bpy, collection, result: HeadResult, points: np.ndarray) -> None:

@@ -1,0 +1,212 @@
+"""Another file is opened: what the panel says of the one before, and what becomes of a job that runs."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from unittest.mock import MagicMock
+
+import pytest
+
+bpy = pytest.importorskip("bpy")
+sys.path[:0] = [str(Path(__file__).parent / "scene"), str(Path(__file__).parent)]
+from head_message import load_or_make  # noqa: E402
+from instant_backend import Backend, enabled_backend  # noqa: E402
+
+from blender_addon.protocol.result import HeadResult, decode_result  # noqa: E402
+from blender_addon.runner import JobView, Phase  # noqa: E402
+from blender_addon.scene import tags  # noqa: E402
+from blender_addon.scene.importing import Place, import_head  # noqa: E402
+from blender_addon.session import Job, Session, listed_photos, session  # noqa: E402
+from blender_addon.ui.panel import MainPanel, draw_status_bar  # noqa: E402
+
+pytestmark = pytest.mark.blender
+
+
+@pytest.fixture(scope="module")
+def result() -> HeadResult:
+    message = load_or_make()
+    return decode_result(message.header, message.buffers)
+
+
+@pytest.fixture
+def backend(result: HeadResult, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Backend]:
+    yield from enabled_backend(result, tmp_path, monkeypatch)
+
+
+def new_file(folder: Path) -> None:
+    bpy.ops.wm.read_homefile(use_empty=True)
+
+
+def the_same_file_again(folder: Path) -> None:
+    bpy.ops.wm.save_as_mainfile(filepath=str(folder / "head.blend"))
+    bpy.ops.wm.open_mainfile(filepath=str(folder / "head.blend"))
+
+
+def no_file(folder: Path) -> None:
+    (folder / "broken.blend").write_bytes(b"no file of Blender's")
+    with pytest.raises(RuntimeError, match="not supported"):
+        bpy.ops.wm.open_mainfile(filepath=str(folder / "broken.blend"))
+
+
+def drawn(draw: Callable[[object, bpy.types.Context], None] = MainPanel.draw) -> tuple[str, set[str]]:
+    """Words and operators of the panel."""
+    layout = MagicMock()
+    draw(MagicMock(layout=layout), bpy.context)
+    calls = [call for call in layout.mock_calls if call.args or "text" in call.kwargs]
+    operators = {call.args[0] for call in calls if call.args and str(call.args[0]).startswith("likeness.")}
+    return " ".join(str(call.kwargs["text"]) for call in calls if "text" in call.kwargs), operators
+
+
+def begin(into: str | None = None) -> None:
+    """What a click in a window does."""
+    job = Job(Place.shown(bpy.context), *listed_photos(bpy.context.scene), "fast", 1024, into=into)
+    session().begin(job, None)
+
+
+def tick(times: int = 200) -> None:
+    for _ in range(times):
+        session().tick()
+
+
+@pytest.mark.parametrize("opened", [new_file, the_same_file_again])
+def test_the_panel_does_not_speak_of_a_file_that_is_closed(backend: Backend, opened: Callable, tmp_path: Path) -> None:
+    assert bpy.ops.likeness.reconstruct() == {"FINISHED"}
+    assert "A head from 4 photos" in drawn()[0]
+    no_file(tmp_path)
+    assert "A head from 4 photos" in drawn()[0]
+    opened(tmp_path)
+    assert "A head from" not in drawn()[0] and session().view.phase is Phase.IDLE
+
+
+def test_an_error_is_of_its_file_as_well(backend: Backend, tmp_path: Path) -> None:
+    backend.result = replace(backend.result, parts=())
+    with pytest.raises(RuntimeError):
+        bpy.ops.likeness.reconstruct()
+    assert session().view.phase is Phase.FAILED
+    new_file(tmp_path)
+    assert session().view.phase is Phase.IDLE
+
+
+def test_a_head_that_was_undone_is_not_spoken_of(backend: Backend) -> None:
+    bpy.ops.ed.undo_push(message="before")
+    bpy.ops.likeness.reconstruct()
+    bpy.ops.ed.undo_push(message="Reconstruct Face")
+    bpy.ops.ed.undo()
+    assert "A head from" not in drawn()[0]
+    bpy.ops.ed.redo()
+    assert "A head from" in drawn()[0]
+    tags.head_collections()[0].name = "Anna"
+    assert "A head from" in drawn()[0]
+
+
+@pytest.mark.parametrize("opened", [new_file, the_same_file_again])
+def test_a_head_that_was_asked_for_in_another_file_waits_for_a_click(
+    backend: Backend, opened: Callable, tmp_path: Path
+) -> None:
+    begin()
+    opened(tmp_path)
+    tick()
+    words, operators = drawn()
+    assert session().busy and not tags.head_collections()
+    assert "was asked for before this file was opened" in words
+    assert {"likeness.take_head", "likeness.cancel"} <= operators
+    new_file(tmp_path)  # and once more
+    assert session().busy
+    time.sleep(1.0)
+    scene = bpy.data.scenes.new("Other")
+    bpy.context.window.scene = scene
+    assert bpy.ops.likeness.take_head() == {"FINISHED"}
+    tick()
+    assert tags.heads_in(scene) == tags.head_collections() != []
+    assert session().view.sentence.endswith("in 0 s.")  # how long the artist took is no matter
+    assert session().view.phase is Phase.DONE and not bpy.ops.likeness.take_head.poll()
+    assert session().job is None  # which holds the photos
+
+
+def test_a_head_that_waits_can_be_thrown_away(
+    backend: Backend, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    redrawn = MagicMock()
+    monkeypatch.setattr(sys.modules[Session.__module__].redraw, "everything", redrawn)
+    begin()
+    backend.view = JobView(Phase.RUNNING, "Aligning")
+    assert "Cancel (ESC)" in drawn()[0]
+    new_file(tmp_path)
+    assert "Aligning" in drawn()[0] and "ESC" not in drawn()[0]  # Blender has ended what listened for keys
+    tick()
+    said = session().view
+    tick()
+    assert session().view is said  # which keeps the sidebar from being drawn all the time
+    assert drawn(draw_status_bar) == (said.sentence, set())  # whose X would throw it away
+    with pytest.raises(RuntimeError, match="put it into this scene or throw it away"):
+        bpy.ops.likeness.reconstruct()
+    assert bpy.ops.likeness.cancel() == {"FINISHED"} and redrawn.called
+    assert session().view.phase is Phase.CANCELLED and not tags.head_collections()
+    begin_again = bpy.ops.likeness.reconstruct.poll()
+    assert begin_again and "likeness.take_head" not in drawn()[1]
+
+
+def test_a_file_that_cannot_be_opened_stops_nothing(backend: Backend, tmp_path: Path) -> None:
+    begin()
+    no_file(tmp_path)
+    tick()
+    assert not session().busy and len(tags.head_collections()) == 1
+
+
+def test_a_file_that_is_opened_in_the_middle_of_the_import(
+    backend: Backend, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as slow:
+        slow.setattr(sys.modules[Session.__module__], "SLICE_SECONDS", 1e-4)
+        begin()
+        tick(3)
+    assert session().importing and len(bpy.data.meshes) > 0
+    new_file(tmp_path)
+    assert not session().importing
+    tick()
+    assert session().homeless and sum(map(len, (bpy.data.objects, bpy.data.meshes, bpy.data.images))) == 0
+    bpy.ops.likeness.take_head()
+    tick()
+    (collection,) = tags.head_collections()
+    assert len(tags.camera_objects(collection)) == 4
+
+
+def test_a_head_that_is_solved_again_is_found_in_its_file_again(
+    backend: Backend, result: HeadResult, tmp_path: Path
+) -> None:
+    collection = import_head(result, bpy.context)
+    backend.result = replace(result, parts=tuple(replace(part, vertices=part.vertices * 1.1) for part in result.parts))
+    begin(into=collection[tags.HEAD_ID])
+    the_same_file_again(tmp_path)
+    (collection,) = tags.head_collections()
+    before = tags.part_object(collection, "head").data.vertices[0].co.copy()
+    tick()
+    bpy.ops.likeness.take_head()
+    tick()
+    assert tags.head_collections() == [collection]
+    assert (tags.part_object(collection, "head").data.vertices[0].co - 1.1 * before).length < 1e-6
+
+
+def test_a_head_that_the_file_only_links_waits_for_its_own_file(
+    backend: Backend, result: HeadResult, tmp_path: Path
+) -> None:
+    collection = import_head(result, bpy.context)
+    begin(into=collection[tags.HEAD_ID])
+    bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "library.blend"))
+    new_file(tmp_path)
+    with bpy.data.libraries.load(str(tmp_path / "library.blend"), link=True) as (_, target):
+        target.collections = ["Likeness"]
+    bpy.context.scene.collection.children.link(target.collections[0])
+    tick()
+    with pytest.raises(RuntimeError, match="linked from another file"):
+        bpy.ops.likeness.take_head()
+    tick()
+    assert session().homeless
+    bpy.ops.wm.open_mainfile(filepath=str(tmp_path / "library.blend"))
+    assert bpy.ops.likeness.take_head() == {"FINISHED"}
+    tick()
+    assert session().view.phase is Phase.DONE and len(tags.head_collections()) == 1
