@@ -32,7 +32,8 @@ _REACH = 0.02  # pull of plain skin on what no photo shows: felt after 6 cm,
 _HAIR_REACH = 0.5  # that of hair after one
 _COLOUR_RANGE = 0.10  # log units of chroma
 _COARSE_COLOUR = 0.4  # of it where no photo is sharp: small pictures store one colour for several pixels
-_FEATURE_COLOUR = 0.3  # the same for lips and hair
+_FEATURE_COLOUR, _SHARP_LIPS = 0.3, 0.8  # the same for lips and hair; for lips in sharp photos, where paint shows
+_DARK_GREY = 0.5  # share of its own colour that dark detail loses, save that of lips in sharp photos
 SKIN_RANGE = 0.45  # log units by which skin is brighter than its mean, on the bridge of a nose, say
 _ROUNDS = 4
 
@@ -46,7 +47,8 @@ class Agreement:
     log_fields : (V, 3) float32 per photo; a photo's linear light over exp(this) is albedo on the common level.
     log_base : (V, 3) float32, the smooth part of the albedo that the photos agree on, carried on to what none shows.
     log_skin : (V, 3) float32, the brightest that plain skin is: what is brighter shines.
-    colour_range : (V, 1) float32 log units by which finer detail's colour may differ from ``log_base``'s.
+    colour_range : (V, 2) float32 log units by which finer detail's colour may differ from ``log_base``'s, and the share
+        of its difference that dark detail loses.
     covered : (C,) in [0, 1] at the cage's vertices: how far hair, no beard, covers the skin.
     """
 
@@ -115,10 +117,17 @@ def agree(
         surface.lifted(light + rest - correction).astype(np.float32) for light, rest in zip(lights, rests, strict=True)
     )
     sharp = max(float(smoothstep(*SHARP, photo.view.pixels_per_metre)) for photo in photos)
-    plain_range = _COLOUR_RANGE * (_COARSE_COLOUR + (1.0 - _COARSE_COLOUR) * sharp)
-    colour_range = np.maximum(plain_range, _FEATURE_COLOUR * np.maximum(surface.regions["lips"], hairy))[:, None]
+    colour_range = _colour_range(surface.regions["lips"], hairy, sharp)
     log_skin = surface.lifted(matt + SKIN_RANGE).astype(np.float32)
     return Agreement(fields, log_base, log_skin, colour_range.astype(np.float32), covered)
+
+
+def _colour_range(lips: np.ndarray, hairy: np.ndarray, sharp: float) -> np.ndarray:
+    """(V, 2) of ``Agreement.colour_range``; lips, hairy : (V,) in [0, 1]. sharp : in [0, 1], of the sharpest photo."""
+    plain = _COLOUR_RANGE * (_COARSE_COLOUR + (1.0 - _COARSE_COLOUR) * sharp)
+    painted = (_FEATURE_COLOUR + (_SHARP_LIPS - _FEATURE_COLOUR) * sharp) * lips
+    most = np.maximum(plain, np.maximum(painted, _FEATURE_COLOUR * hairy))
+    return np.stack([most, _DARK_GREY * (1.0 - sharp * lips)], 1)
 
 
 def _share(total: np.ndarray) -> np.ndarray:

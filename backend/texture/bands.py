@@ -177,7 +177,7 @@ def middle_band(
 
 
 def _own_range(photo: SurveyedPhoto, colour_range: np.ndarray) -> np.ndarray:
-    """(P, 1) log units by which a photo's detail may differ in colour from the base: none where lamps coloured it."""
+    """(P, 2) of ``Agreement.colour_range`` for this photo: no difference in colour where lamps coloured it."""
     return np.zeros_like(colour_range) if photo.samples.stained else colour_range
 
 

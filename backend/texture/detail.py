@@ -11,7 +11,6 @@ _BRIGHT_KNEE = 0.15  # log units above bright skin: brighter is a highlight's re
 _BRIGHT_SLOPE = 0.35  # and rises only this steeply
 _HIGHLIGHT_STRENGTH = 0.85  # share of what looks like a highlight that is taken out
 _MONOCHROME_DETAIL = (0.86, 1.03, 1.12)  # skin's contrast per channel, of a grey photo's
-_DARK_GREY = 0.5  # share of its own colour that dark detail loses
 
 
 def photo_detail(
@@ -27,13 +26,15 @@ def photo_detail(
 
     Highlights go (``without_highlight``), what is left of them is pressed down, and colours far from what is around
     are drawn towards it: dark hairs look grey or blue through a camera's noise, but carry melanin like the skin.
+    Lips, which are dark as well, have a colour of their own.
 
     Parameters
     ----------
     linear : (P, 3). log_field : (P, 3), linear light over exp(this) is albedo on the level of log_base (P, 3).
     log_skin : (P, 3) bright plain skin there; what is brighter is a highlight. ``log_base`` will not do: beside a brow
         or the hair line it is dark itself.
-    colour_range : (P, 1) log units by which the colour may differ from ``log_base``'s.
+    colour_range : (P, 2) log units by which the colour may differ from ``log_base``'s, and the share of its difference
+        that dark detail loses.
     hair : (P,) in [0, 1], light brows and beards: what is bright there is grey hair, no highlight.
     """
     out = np.empty(linear.shape, np.float32)
@@ -94,7 +95,7 @@ def _details(linear, log_field, log_base, log_skin, colour_range, hair, monochro
             red, green, blue = m0 + keep * (red - m0), m1 + keep * (green - m1), m2 + keep * (blue - m2)
         red, green, blue = min(max(red, -3.0), 0.9), min(max(green, -3.0), 0.9), min(max(blue, -3.0), 0.9)
         level = (red + green + blue) / 3.0
-        dark = 1.0 - _DARK_GREY * min(max((-0.10 - level) / 0.35, 0.0), 1.0)
+        dark = 1.0 - colour_range[i, 1] * min(max((-0.10 - level) / 0.35, 0.0), 1.0)
         o0, o1, o2 = (red - level) * dark, (green - level) * dark, (blue - level) * dark
         size = np.sqrt(o0 * o0 + o1 * o1 + o2 * o2)
         limit = colour_range[i, 0] + 0.3 * hair[i]
