@@ -37,6 +37,7 @@ _YELLOWEST = 0.75  # log green over blue of hair
 _UNNATURAL = 0.30  # log chroma by which what is called hair may differ from any hair's
 _REDDEST = (1.5, 0.10)  # melanins: log red over green is at most so many times green over blue, and so much more
 _STRANGE = (0.10, 0.30)  # log units beyond that from which on it is cloth; the same for what is greener than hair
+_BLUE = 0.15  # log blue over red from which what is called hair beside headgear is of it
 _BROWN = np.log(np.array([0.03, 0.02, 0.014]))  # of hair of which nothing is known
 _TOO_DARK = (0.004, 0.015)  # linear light: darker has no colour to tell
 _SHAVED_AMOUNT, _SHAVED, _SMOOTH_SCALP, _DARK_BROWS = 0.35, -0.3, 0.042, 1.65
@@ -215,11 +216,14 @@ def hair_colour(
             return None
     if _shaved(hairs):
         return None
-    known = [
-        (hair.log_color, trust)
+    seen = [
+        (hair, trust)
         for hair, trust in zip(hairs, trusts, strict=True)
         if hair.log_color is not None and not _of_a_bright_hat(hair)
     ]
+    known = [(hair.log_color, trust) for hair, trust in seen if not _of_a_blue_band(hair)]
+    if seen and not known:
+        return natural_hair(_BROWN)
     if log_skin is not None:
         sure = [(color, trust) for color, trust in known if _hair_not_skin(color, log_skin)]
         if sure:
@@ -256,6 +260,12 @@ def _of_a_bright_hat(hair: PhotoHair) -> bool:
     """Whether what is called hair beside a hat is brighter than skin, above dark brows: then it is the hat's."""
     look = hair.scalp
     return hair.hidden and look is not None and look.brighter > 0 and look.brows > _DARK_BROWS
+
+
+def _of_a_blue_band(hair: PhotoHair) -> bool:
+    """Whether what is called hair beside headgear has that one's blue; white hair may be blue in the shade."""
+    blue = hair.log_color[2] - hair.log_color[0] > _BLUE
+    return hair.hidden and bool(blue and hair.log_color.mean() < _BRIGHT)
 
 
 def _shaved(hairs: Sequence[PhotoHair]) -> bool:

@@ -81,6 +81,15 @@ def test_a_white_turban_does_not_whiten_the_hair_below_it() -> None:
     assert found is not None and np.exp(found).min() > 0.4
 
 
+def test_hair_beside_a_blue_band_is_not_grey() -> None:
+    """The only colour known of a tennis player's hair was her band's, dark blue, and the nearest hair to it grey."""
+    blue = PhotoHair(0.02, np.log([0.052, 0.058, 0.069]), hidden=True)
+    found = np.exp(hair_colour([PhotoHair(0.0, None, hidden=True), blue], [0.7, 0.7], None))
+    assert found[0] > 1.3 * found[2] and found.max() < 0.05
+    brown = PhotoHair(0.3, np.log([0.20, 0.12, 0.07]))
+    np.testing.assert_allclose(hair_colour([blue, brown], [0.7, 0.3]), brown.log_color, atol=0.05)
+
+
 def _brightness(log_color: np.ndarray) -> float:
     return float(np.log(np.exp(log_color) @ np.array(LUMINANCE)))
 
