@@ -93,6 +93,13 @@ def plain_skin(surface: HeadSurface) -> np.ndarray:
     return np.clip((r["face"] + r["neck"] + r["ears"]) * (1.0 - smoothstep(0.1, 0.5, other)), 0.0, 1.0)
 
 
+def bare_skin(unwrap: PhotoUnwrap, plain: np.ndarray) -> np.ndarray:
+    """(P,) in [0, 1], how far a texel is skin by the photo's labels and by ``plain`` (P,), ``plain_skin`` at texels,
+    and is not seen aslant: grazing light and grazing views mislead."""
+    bare = smoothstep(0.3, 0.9, plain) * np.isin(unwrap.labels, _BARE)
+    return bare * smoothstep(0.2, 0.6, unwrap.cosine)
+
+
 def survey_photo(
     surface: HeadSurface,
     space: TextureSpace,
@@ -114,8 +121,7 @@ def survey_photo(
     cage = fit.vertices[: surface.count].astype(np.float64)
     view = view_surface(surface.lifted(cage), surface.triangles, fit.camera)
     unwrap = unwrap_photo(face, view, space.skin, density)
-    bare = smoothstep(0.3, 0.9, regions.plain) * np.isin(unwrap.labels, _BARE)
-    bare = bare * smoothstep(0.2, 0.6, unwrap.cosine)  # grazing light and grazing views mislead
+    bare = bare_skin(unwrap, regions.plain)
     stained = colour_spread(*surface.at_cage(space.skin, unwrap.linear, unwrap.weight * bare)) > _COLOURED_LIGHT
     if face.monochrome:
         grey = unwrap.linear @ np.array(LUMINANCE, np.float32)

@@ -8,21 +8,19 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from backend.fitting.fitted_face import FittedFace, FittedPhoto
-from backend.geometry.smoothstep import smoothstep
 from backend.geometry.template import Template
-from backend.photos.collection import FaceClass, PhotoFace
+from backend.photos.collection import PhotoFace
 from backend.rendering import spherical_harmonics as sh
 from backend.rendering.color import LUMINANCE, linear_from_srgb
 from backend.texture.albedo import build_albedo
 from backend.texture.delight import PhotoSamples, fit_light, matched_light, shading
 from backend.texture.hair import hair_grows
 from backend.texture.surface import head_surface, texels_per_metre, texture_space, usual_weight
-from backend.texture.survey import plain_skin
+from backend.texture.survey import bare_skin, plain_skin
 from backend.texture.unwrap import DARKEST, PhotoUnwrap, unwrap_photo, view_surface
 
 SIZE = 1024
 """Edge of the textures that are compared."""
-_BARE = (FaceClass.SKIN, FaceClass.NECK, FaceClass.EARS)
 _HAIR = 0.5  # from which on a texel has hair
 
 
@@ -34,7 +32,7 @@ class HeldOutPhoto:
     ----------
     made, photo : (P, 3) log linear light of the texture under the photo's light, and of the photo; in black and white
         photos with three equal channels.
-    unwrap : the photo. plain : (P,) in [0, 1], skin without lips, brows, lids and hair.
+    unwrap : the photo. bare : (P,) in [0, 1], how well it shows plain skin.
     hair, hair_may_grow : (P,) bool, where the texture has hair, and where it could have some.
     density : texels per metre. monochrome : whether colours say nothing.
     """
@@ -42,15 +40,11 @@ class HeldOutPhoto:
     made: np.ndarray
     photo: np.ndarray
     unwrap: PhotoUnwrap
-    plain: np.ndarray
+    bare: np.ndarray
     hair: np.ndarray
     hair_may_grow: np.ndarray
     density: float
     monochrome: bool
-
-    def bare(self) -> np.ndarray:
-        """(P,) weight of bare plain skin."""
-        return self.unwrap.weight * self.plain * np.isin(self.unwrap.labels, _BARE)
 
 
 def held_out_photo(template: Template, fitted: FittedFace, faces: Sequence[PhotoFace], name: str) -> HeldOutPhoto:
@@ -85,8 +79,7 @@ def _beside(
             np.repeat((values @ np.array(LUMINANCE, np.float32))[:, None], 3, axis=1) for values in (albedo, linear)
         )
     plain = atlas.sample(plain_skin(surface)[:, None])[:, 0]
-    bare = unwrap.weight * smoothstep(0.3, 0.9, plain) * np.isin(unwrap.labels, _BARE)
-    bare = bare * smoothstep(0.2, 0.6, unwrap.cosine)
+    bare = unwrap.weight * bare_skin(unwrap, plain)
     skin, seen = surface.at_cage(atlas, linear, bare)
     skin_albedo = np.maximum(surface.at_cage(atlas, albedo, bare)[0], DARKEST)
     transfer = sh.basis(view.normals)  # (V, 9)
@@ -106,7 +99,7 @@ def _beside(
         made=np.log(np.maximum(albedo * lit, DARKEST)),
         photo=np.log(np.maximum(linear, DARKEST)),
         unwrap=unwrap,
-        plain=plain,
+        bare=bare,
         hair=drawn,
         hair_may_grow=grows,
         density=density,

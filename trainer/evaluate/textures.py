@@ -62,7 +62,7 @@ def texture_figures(held_out: HeldOutPhoto) -> TextureFigures:
     """The figures of one photo; colours of a monochrome one are NaN. Raises ``ValueError`` where it shows no skin."""
     template = load_template()
     surface, atlas = head_surface(template), texture_space(template, SIZE).skin
-    unwrap, bare = held_out.unwrap, held_out.bare()
+    unwrap, bare = held_out.unwrap, held_out.bare
     if (bare > _SURE).sum() < _LEAST_TEXELS:
         raise ValueError("the photo shows no bare skin")
     names = (*PLACES, "face", "lips")
