@@ -304,7 +304,7 @@ def fine_band(
         used = used[weight[row[used] - rows.start, column[used] - columns.start] > 1e-3]
         part = SurfaceAtlas(size, atlas.texel[used], atlas.corners[used], atlas.barycentrics[used])
         vertex_values = [photo.view.pixels, field, agreement.log_base, agreement.log_skin, agreement.colour_range]
-        sampled = part.sample(np.concatenate(vertex_values, 1))  # (P, 12)
+        sampled = part.sample(np.concatenate(vertex_values, 1))  # (P, 13)
         pixels, scale = photo_at_scale(photo.face, photo.view.pixels_per_metre, density)
         linear = sample_linear(sampled[:, :2], pixels, scale)
         inside = (row[used] - rows.start, column[used] - columns.start)

@@ -222,8 +222,6 @@ def hair_colour(
         if hair.log_color is not None and not _of_a_bright_hat(hair)
     ]
     known = [(hair.log_color, trust) for hair, trust in seen if not _of_a_blue_band(hair)]
-    if seen and not known:
-        return natural_hair(_BROWN)
     if log_skin is not None:
         sure = [(color, trust) for color, trust in known if _hair_not_skin(color, log_skin)]
         if sure:
@@ -233,8 +231,8 @@ def hair_colour(
         if not in_place and sum(trust for _, trust in sure) < 0.5 * sum(trust for _, trust in telling):
             return None
         known = sure or known
-    if not known:
-        return None
+    if not known:  # the band says where hair is, not how it looks
+        return natural_hair(_BROWN) if seen else None
     natural = [(color, trust) for color, trust in known if coloured_naturally(_less_yellow(color))]
     color = _middle(natural or known)
     grey = [(own, trust) for own, trust in natural if _is_grey(own)]

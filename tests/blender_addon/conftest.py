@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
@@ -9,6 +10,9 @@ from types import ModuleType
 import pytest
 
 from blender_addon.backend_process.folders import BackendFolder
+from blender_addon.protocol.result import HeadResult, decode_result
+
+sys.path[:0] = [str(Path(__file__).parent / "scene"), str(Path(__file__).parent)]
 
 
 @pytest.fixture
@@ -33,3 +37,20 @@ def bpy(own: BackendFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     addon_utils.enable("blender_addon", default_set=True)
     yield bpy
     addon_utils.disable("blender_addon", default_set=True)
+
+
+@pytest.fixture(scope="module")
+def result() -> HeadResult:
+    """A head as it comes from the backend."""
+    from head_message import load_or_make
+
+    message = load_or_make()
+    return decode_result(message.header, message.buffers)
+
+
+@pytest.fixture
+def backend(result: HeadResult, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[object]:
+    """``instant_backend.Backend`` with ``result``, and the extension enabled."""
+    from instant_backend import enabled_backend
+
+    yield from enabled_backend(result, tmp_path, monkeypatch)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from unittest.mock import MagicMock
@@ -13,29 +13,17 @@ import pytest
 
 bpy = pytest.importorskip("bpy")
 sys.path[:0] = [str(Path(__file__).parent / "scene"), str(Path(__file__).parent)]
-from head_message import load_or_make  # noqa: E402
-from instant_backend import Backend, enabled_backend  # noqa: E402
+from instant_backend import Backend  # noqa: E402
 from scene_helpers import coordinates  # noqa: E402
 from transfer_rigs import rig, select  # noqa: E402
 
-from blender_addon.protocol.result import HeadResult, decode_result  # noqa: E402
+from blender_addon.protocol.result import HeadResult  # noqa: E402
 from blender_addon.scene import tags  # noqa: E402
 from blender_addon.scene.importing import import_head  # noqa: E402
 from blender_addon.scene.which_mesh import cameras_by_photo  # noqa: E402
 from blender_addon.ui.panel import HeadPanel  # noqa: E402
 
 pytestmark = pytest.mark.blender
-
-
-@pytest.fixture(scope="module")
-def result() -> HeadResult:
-    message = load_or_make()
-    return decode_result(message.header, message.buffers)
-
-
-@pytest.fixture
-def backend(result: HeadResult, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Backend]:
-    yield from enabled_backend(result, tmp_path, monkeypatch)
 
 
 @pytest.fixture

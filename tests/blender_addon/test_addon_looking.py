@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,9 +11,9 @@ import pytest
 bpy = pytest.importorskip("bpy")
 sys.path[:0] = [str(Path(__file__).parent / "scene"), str(Path(__file__).parent)]
 from head_message import load_or_make  # noqa: E402
-from instant_backend import Backend, enabled_backend  # noqa: E402
+from instant_backend import Backend  # noqa: E402
 
-from blender_addon.protocol.result import HeadResult, decode_result  # noqa: E402
+from blender_addon.protocol.result import HeadResult  # noqa: E402
 from blender_addon.scene import tags  # noqa: E402
 from blender_addon.scene.importing import import_head  # noqa: E402
 from blender_addon.scene.photo_files import PhotoFile  # noqa: E402
@@ -27,17 +26,6 @@ PHOTO = "square.jpg"
 @pytest.fixture(scope="module")
 def files() -> list[PhotoFile]:
     return [PhotoFile(name, data) for name, data in load_or_make().photos.items()]
-
-
-@pytest.fixture(scope="module")
-def result() -> HeadResult:
-    message = load_or_make()
-    return decode_result(message.header, message.buffers)
-
-
-@pytest.fixture
-def backend(result: HeadResult, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Backend]:
-    yield from enabled_backend(result, tmp_path, monkeypatch)
 
 
 @pytest.fixture

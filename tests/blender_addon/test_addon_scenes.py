@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -13,10 +13,9 @@ import pytest
 
 bpy = pytest.importorskip("bpy")
 sys.path[:0] = [str(Path(__file__).parent / "scene"), str(Path(__file__).parent)]
-from head_message import load_or_make  # noqa: E402
-from instant_backend import Backend, enabled_backend  # noqa: E402
+from instant_backend import Backend  # noqa: E402
 
-from blender_addon.protocol.result import HeadResult, decode_result  # noqa: E402
+from blender_addon.protocol.result import HeadResult  # noqa: E402
 from blender_addon.scene import tags  # noqa: E402
 from blender_addon.scene.importing import Place, import_head  # noqa: E402
 from blender_addon.scene.photo_files import PhotoFile  # noqa: E402
@@ -24,17 +23,6 @@ from blender_addon.scene.which_mesh import cameras_by_photo  # noqa: E402
 from blender_addon.session import Session, session  # noqa: E402
 
 pytestmark = pytest.mark.blender
-
-
-@pytest.fixture(scope="module")
-def result() -> HeadResult:
-    message = load_or_make()
-    return decode_result(message.header, message.buffers)
-
-
-@pytest.fixture
-def backend(result: HeadResult, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Backend]:
-    yield from enabled_backend(result, tmp_path, monkeypatch)
 
 
 def other_scene() -> bpy.types.Scene:

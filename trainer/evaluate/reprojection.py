@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
 import numpy as np
 from rich.console import Console
@@ -11,13 +10,13 @@ from rich.table import Table
 
 from backend.canonical.networks import lap_model
 from backend.encoded.networks import basis_model
-from backend.errors import LikenessError
 from backend.fitting.options import fit_options_for
 from backend.geometry.template import load_template
 from backend.photos.collect import collect
 from backend.photos.collection import PhotoCollection, PhotoFace
 from backend.photos.read import PhotoSource
 from trainer.evaluate.estimate import fit_with
+from trainer.evaluate.left_out import add_people_arguments, left_out
 from trainer.evaluate.likeness import people_folders
 from trainer.evaluate.metrics.reprojection import reproject_held_out
 
@@ -34,10 +33,9 @@ def held_out_errors(collection: PhotoCollection, quality: str, most: int) -> dic
     """Photo name -> landmark error in per cent of the eyes' distance: of the head made from the other photos, and of
     the template's mean face; at most ``most`` photos are left out in turn, spread over the collection."""
     faces = collection.faces
-    if len(faces) < 2:
-        raise LikenessError("no_photo", "There is only one usable photo.", "Leaving one out needs at least two.")
+    chosen = left_out(len(faces), most)
     networks, basis, errors = lap_model(), basis_model(), {}
-    for index in np.unique(np.linspace(0, len(faces) - 1, min(most, len(faces))).round().astype(int)):
+    for index in chosen:
         rest = PhotoCollection(tuple(face for i, face in enumerate(faces) if i != index), collection.verdicts)
         neutral = fit_with(rest, fit_options_for(quality), networks, basis).neutral
         face = faces[index]
@@ -50,9 +48,7 @@ def held_out_errors(collection: PhotoCollection, quality: str, most: int) -> dic
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of ``evaluate reprojection``."""
-    parser.add_argument("--people", type=Path, required=True, help="a folder with a folder of photos per person")
-    parser.add_argument("--quality", default="standard", choices=("fast", "standard", "best"))
-    parser.add_argument("--most", type=int, default=3, help="photos left out in turn per person (default 3)")
+    add_people_arguments(parser, most=3)
 
 
 def run(arguments: argparse.Namespace, console: Console) -> dict[str, float]:

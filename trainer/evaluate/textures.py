@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +22,7 @@ from backend.photos.read import PhotoSource
 from backend.texture.surface import head_surface, texture_space
 from trainer.evaluate.estimate import fit_with
 from trainer.evaluate.held_out_photo import SIZE, HeldOutPhoto, held_out_photo
+from trainer.evaluate.left_out import add_people_arguments, left_out
 from trainer.evaluate.likeness import people_folders
 from trainer.evaluate.metrics.texture_difference import (
     ColourDifference,
@@ -32,7 +33,6 @@ from trainer.evaluate.metrics.texture_difference import (
 )
 
 PLACES = ("forehead", "nose", "cheeks", "chin")
-FEATURES = {"lips": FaceClass.LIPS, "brows": FaceClass.BROWS, "hair": FaceClass.HAIR}
 _FACE = (FaceClass.SKIN, FaceClass.BROWS, FaceClass.EYES, FaceClass.LIPS, FaceClass.FACIAL_HAIR)
 _LEAST_TEXELS = 150  # of which a figure is made
 _SURE, _INSIDE = 0.3, 0.5  # weight from which a photo shows a texel; share from which it is in a place
@@ -69,12 +69,12 @@ def texture_figures(held_out: HeldOutPhoto) -> TextureFigures:
     stacked = np.stack([surface.regions[name] for name in names], 1)
     inside = dict(zip(names, (atlas.sample(stacked) > _INSIDE).T, strict=True))
     weights = {name: bare * inside[name] for name in PLACES}
-    weights |= {name: unwrap.weight * (unwrap.labels == label) for name, label in FEATURES.items()}
-    weights["lips"] = weights["lips"] * inside["lips"]
+    weights["lips"] = unwrap.weight * (unwrap.labels == FaceClass.LIPS) * inside["lips"]
+    weights["brows"] = unwrap.weight * (unwrap.labels == FaceClass.BROWS)
     weights["hair"] = unwrap.with_hair * (unwrap.labels == FaceClass.HAIR) * held_out.hair_may_grow
     everywhere = median_difference(held_out.made, held_out.photo, bare)
     offsets = {
-        name: _less(median_difference(held_out.made, held_out.photo, weight), everywhere, held_out.monochrome)
+        name: _known(_less(median_difference(held_out.made, held_out.photo, weight), everywhere), held_out)
         for name, weight in weights.items()
         if (weight > _SURE).sum() >= _LEAST_TEXELS
     }
@@ -87,18 +87,19 @@ def texture_figures(held_out: HeldOutPhoto) -> TextureFigures:
         shown & (unwrap.labels == FaceClass.SKIN),
         held_out.density,
     )
-    none = ColourDifference(0.0, 0.0, 0.0)
-    skin = _less(mean_difference(held_out.made, held_out.photo, bare), none, held_out.monochrome)
+    skin = _known(mean_difference(held_out.made, held_out.photo, bare), held_out)
     return TextureFigures(skin, offsets, contrast, correlation, too_much, missed)
 
 
-def _less(one: ColourDifference, other: ColourDifference, monochrome: bool) -> ColourDifference:
-    nothing = np.nan if monochrome else 0.0
+def _less(one: ColourDifference, other: ColourDifference) -> ColourDifference:
     return ColourDifference(
-        one.brightness - other.brightness,
-        one.red_green - other.red_green + nothing,
-        one.green_blue - other.green_blue + nothing,
+        one.brightness - other.brightness, one.red_green - other.red_green, one.green_blue - other.green_blue
     )
+
+
+def _known(difference: ColourDifference, held_out: HeldOutPhoto) -> ColourDifference:
+    """Without colours, NaN, where the photo has none."""
+    return replace(difference, red_green=np.nan, green_blue=np.nan) if held_out.monochrome else difference
 
 
 def person_figures(photos: Sequence[Path], quality: str, most: int) -> TextureFigures:
@@ -108,14 +109,9 @@ def person_figures(photos: Sequence[Path], quality: str, most: int) -> TextureFi
     """
     collection = collect([PhotoSource.from_path(path) for path in photos])
     fitted = fit_with(collection, fit_options_for(quality), lap_model(), basis_model())
-    names = [photo.name for photo in fitted.photos]
-    if len(names) < 2:
-        raise LikenessError("no_photo", "There is only one usable photo.", "Leaving one out needs at least two.")
-    chosen = np.unique(np.linspace(0, len(names) - 1, min(most, len(names))).round().astype(int))
+    names = [fitted.photos[index].name for index in left_out(len(fitted.photos), most)]
     template = load_template()
-    return mean_figures(
-        [texture_figures(held_out_photo(template, fitted, collection.faces, names[index])) for index in chosen]
-    )
+    return mean_figures([texture_figures(held_out_photo(template, fitted, collection.faces, name)) for name in names])
 
 
 def mean_figures(figures: Sequence[TextureFigures]) -> TextureFigures:
@@ -158,9 +154,7 @@ def flat_figures(one: TextureFigures, prefix: str) -> dict[str, float]:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of ``evaluate textures``."""
-    parser.add_argument("--people", type=Path, required=True, help="a folder with a folder of photos per person")
-    parser.add_argument("--quality", default="standard", choices=("fast", "standard", "best"))
-    parser.add_argument("--most", type=int, default=2, help="photos left out in turn per person (default 2)")
+    add_people_arguments(parser, most=2)
 
 
 def run(arguments: argparse.Namespace, console: Console) -> dict[str, float]:

@@ -90,6 +90,11 @@ def test_hair_beside_a_blue_band_is_not_grey() -> None:
     np.testing.assert_allclose(hair_colour([blue, brown], [0.7, 0.3]), brown.log_color, atol=0.05)
 
 
+def test_a_blue_cap_in_one_photo_gives_a_bald_man_no_hair() -> None:
+    cap = PhotoHair(0.1, np.log([0.052, 0.058, 0.069]), hidden=True)
+    assert hair_colour([PhotoHair(0.06, None)] * 3 + [cap], [0.7] * 4, SKIN) is None
+
+
 def _brightness(log_color: np.ndarray) -> float:
     return float(np.log(np.exp(log_color) @ np.array(LUMINANCE)))
 
