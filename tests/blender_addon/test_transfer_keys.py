@@ -16,12 +16,10 @@ import addon_utils  # noqa: E402
 
 HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE), str(HERE / "scene")]
-from head_message import load_or_make  # noqa: E402
 from scene_helpers import coordinates  # noqa: E402
 from transfer_rigs import select, undone_in_one_step  # noqa: E402
 
 from blender_addon.protocol.names import ARKIT_NAMES  # noqa: E402
-from blender_addon.protocol.result import decode_result  # noqa: E402
 from blender_addon.scene import tags  # noqa: E402
 from blender_addon.scene.frames import to_blender  # noqa: E402
 from blender_addon.scene.importing import import_head  # noqa: E402
@@ -32,12 +30,6 @@ SHARED = Path(os.environ.get("LIKENESS_SHARED", ROOT.parent / "shared"))
 ICT = SHARED / "faces3d" / "ict_facekit.npz"
 ICT_SKIN = 14_062
 """Its first vertices: face, head, neck, mouth and eye sockets; then teeth, eyeballs, lashes."""
-
-
-@pytest.fixture(scope="module")
-def result():
-    message = load_or_make()
-    return decode_result(message.header, message.buffers)
 
 
 @pytest.fixture
