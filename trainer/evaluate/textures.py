@@ -58,13 +58,13 @@ class TextureFigures:
     hair_missed: float
 
 
-def texture_figures(held_out: HeldOutPhoto) -> TextureFigures:
-    """The figures of one photo; colours of a monochrome one are NaN. Raises ``ValueError`` where it shows no skin."""
+def texture_figures(held_out: HeldOutPhoto) -> TextureFigures | None:
+    """The figures of one photo; colours of a monochrome one are NaN. None where it shows no bare skin."""
     template = load_template()
     surface, atlas = head_surface(template), texture_space(template, SIZE).skin
     unwrap, bare = held_out.unwrap, held_out.bare
     if (bare > _SURE).sum() < _LEAST_TEXELS:
-        raise ValueError("the photo shows no bare skin")
+        return None
     names = (*PLACES, "face", "lips")
     stacked = np.stack([surface.regions[name] for name in names], 1)
     inside = dict(zip(names, (atlas.sample(stacked) > _INSIDE).T, strict=True))
@@ -105,13 +105,21 @@ def _known(difference: ColourDifference, held_out: HeldOutPhoto) -> ColourDiffer
 def person_figures(photos: Sequence[Path], quality: str, most: int) -> TextureFigures:
     """The mean over at most ``most`` photos of a person, left out in turn, spread over those that the fit uses.
 
-    Raises ``LikenessError`` where fewer than two photos are usable.
+    Raises ``LikenessError`` where fewer than two photos are usable, or none that is left out shows bare skin.
     """
     collection = collect([PhotoSource.from_path(path) for path in photos])
     fitted = fit_with(collection, fit_options_for(quality), lap_model(), basis_model())
     names = [fitted.photos[index].name for index in left_out(len(fitted.photos), most)]
     template = load_template()
-    return mean_figures([texture_figures(held_out_photo(template, fitted, collection.faces, name)) for name in names])
+    figures = [texture_figures(held_out_photo(template, fitted, collection.faces, name)) for name in names]
+    known = [one for one in figures if one is not None]
+    if not known:
+        raise LikenessError(
+            "no_photo",
+            f"None of the {len(names)} photos that were left out shows bare skin.",
+            "Leave more of them out in turn (--most), or add photos without a mask before the face.",
+        )
+    return mean_figures(known)
 
 
 def mean_figures(figures: Sequence[TextureFigures]) -> TextureFigures:

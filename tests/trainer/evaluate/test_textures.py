@@ -5,11 +5,14 @@ from __future__ import annotations
 import sys
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
+from backend.errors import LikenessError
 from backend.photos.collection import FaceClass
+from trainer.evaluate import textures
 from trainer.evaluate.held_out_photo import HeldOutPhoto, held_out_photo
 from trainer.evaluate.metrics.texture_difference import ColourDifference
 from trainer.evaluate.textures import TextureFigures, flat_figures, mean_figures, texture_figures
@@ -22,6 +25,11 @@ from texture_scene import Shot, make_scene, soft_light
 def held_out() -> HeldOutPhoto:
     scene = make_scene([Shot(0.0), Shot(12.0, soft_light(-0.4)), Shot(25.0, soft_light(-0.2)), Shot(-25.0)])
     return held_out_photo(scene.template, scene.fitted, scene.faces, scene.faces[1].name)
+
+
+def figures_of(brightness: float, red: float = 0.0, **offsets: float) -> TextureFigures:
+    shown = {name: ColourDifference(value, 0.0, 0.0) for name, value in offsets.items()}
+    return TextureFigures(ColourDifference(brightness, red, 0.0), shown, 1.0, 0.5, 10.0, 0.0)
 
 
 def test_a_texture_that_is_right_is_like_the_photo_left_out(held_out):
@@ -46,6 +54,27 @@ def test_hair_over_a_bare_forehead_is_found(held_out):
     assert texture_figures(replace(held_out, hair=hair)).hair_too_much > 1000, "mm²"
 
 
+def test_a_photo_that_shows_no_bare_skin_has_no_figures(held_out):
+    assert texture_figures(replace(held_out, bare=np.zeros_like(held_out.bare))) is None
+
+
+def test_a_photo_without_bare_skin_spoils_nobody_elses_figures(monkeypatch, tmp_path):
+    shown = iter([None, figures_of(0.4), None, None])
+    names = ["a.jpg", "b.jpg"]
+    fitted = SimpleNamespace(photos=[SimpleNamespace(name=name) for name in names])
+    monkeypatch.setattr(textures, "collect", lambda _: SimpleNamespace(faces=()))
+    monkeypatch.setattr(textures, "fit_with", lambda *_: fitted)
+    monkeypatch.setattr(textures, "held_out_photo", lambda *_: None)
+    monkeypatch.setattr(textures, "texture_figures", lambda _: next(shown))
+    photos = [tmp_path / name for name in names]
+    for photo in photos:
+        photo.touch()
+    person = textures.person_figures(photos, "fast", 2)
+    assert person.skin.brightness == pytest.approx(0.4), "of the photo that shows some"
+    with pytest.raises(LikenessError, match="None of the 2 photos"):
+        textures.person_figures(photos, "fast", 2)
+
+
 def test_a_photo_in_black_and_white_says_nothing_of_colour(held_out):
     figures = texture_figures(replace(held_out, monochrome=True))
     assert np.isnan(figures.skin.red_green) and not np.isnan(figures.skin.brightness)
@@ -54,11 +83,7 @@ def test_a_photo_in_black_and_white_says_nothing_of_colour(held_out):
 
 
 def test_the_mean_is_over_the_photos_that_show_a_thing():
-    def one(brightness: float, red: float, **offsets: float) -> TextureFigures:
-        shown = {name: ColourDifference(value, 0.0, 0.0) for name, value in offsets.items()}
-        return TextureFigures(ColourDifference(brightness, red, 0.0), shown, 1.0, 0.5, 10.0, 0.0)
-
-    mean = mean_figures([one(0.1, np.nan, lips=0.2), one(0.3, 0.2, lips=0.4, brows=0.1)])
+    mean = mean_figures([figures_of(0.1, np.nan, lips=0.2), figures_of(0.3, 0.2, lips=0.4, brows=0.1)])
     assert (mean.skin.brightness, mean.skin.red_green) == pytest.approx((0.2, 0.2))
     assert mean.offsets["lips"].brightness == pytest.approx(0.3)
     assert mean.offsets["brows"].brightness == pytest.approx(0.1)
