@@ -7,9 +7,10 @@ from scipy.ndimage import map_coordinates
 
 from backend.exchange.face_asset import FaceAsset, FacePart
 from backend.exchange.subdivided import subdivided
+from backend.geometry.normals import vertex_normals
 from backend.rendering.color import linear_from_srgb
 from trainer.data.midpoint import subdivide_midpoint
-from trainer.data.raytrace.scene import Surface, joined, vertex_normals
+from trainer.data.raytrace.scene import Surface, joined
 
 HEAD_LEVELS = 2
 PART_LEVELS = 1

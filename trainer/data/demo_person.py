@@ -16,6 +16,7 @@ import numpy as np
 from rich.progress import track
 
 from backend.errors import LikenessError
+from backend.geometry.normals import vertex_normals
 from backend.geometry.smoothstep import smoothstep
 from backend.geometry.subdivision import subdivision
 from backend.geometry.template import Template, load_template
@@ -26,7 +27,7 @@ from trainer.data.midpoint import subdivide_midpoint
 from trainer.data.noise3d import fractal_noise, scattered_spots, value_noise
 from trainer.data.photographs import Photograph, Shot, shot_camera, take_photograph
 from trainer.data.raytrace.film import Film
-from trainer.data.raytrace.scene import Surface, joined, vertex_normals
+from trainer.data.raytrace.scene import Surface, joined
 from trainer.data.torso import hang_torso
 
 IDENTITY_DEVIATION = 0.9

@@ -12,6 +12,7 @@ from scipy import sparse
 from scipy.ndimage import map_coordinates
 from scipy.spatial import cKDTree
 
+from backend.geometry.normals import vertex_normals
 from backend.geometry.smoothstep import smoothstep
 from backend.geometry.template import load_template
 from backend.rendering.color import linear_from_srgb
@@ -21,7 +22,7 @@ from trainer.data.ict_head import EYES, SKIN_STOP, SOCKETS_STOP, TEETH_STOP, loa
 from trainer.data.midpoint import subdivide_midpoint
 from trainer.data.noise3d import fractal_noise, value_noise
 from trainer.data.raytrace.bvh import build_bvh, closest_hits
-from trainer.data.raytrace.scene import Surface, joined, vertex_normals
+from trainer.data.raytrace.scene import Surface, joined
 from trainer.data.scan_registration import fit_surface, robust_similarity, warp_by_landmarks
 from trainer.data.shared_data import shared_folder
 from trainer.data.surface_landmarks import CLAY, SurfaceLandmarks, find_surface_landmarks

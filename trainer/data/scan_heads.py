@@ -17,6 +17,7 @@ import numpy as np
 from PIL import Image
 from scipy.ndimage import map_coordinates
 
+from backend.geometry.normals import vertex_normals
 from backend.rendering.color import linear_from_srgb
 from trainer.data.carried_head import carry_onto_scan
 from trainer.data.disk_cache import cache_folder, content_key, save_arrays, write_bytes
@@ -26,7 +27,7 @@ from trainer.data.ict_skin import SkinLook, ict_person
 from trainer.data.midpoint import subdivide_midpoint
 from trainer.data.photographs import Shot, shot_camera, six_shots, take_photograph
 from trainer.data.raytrace.bvh import build_bvh, closest_points
-from trainer.data.raytrace.scene import Surface, vertex_normals
+from trainer.data.raytrace.scene import Surface
 from trainer.data.shared_data import shared_folder
 from trainer.data.surface_landmarks import find_surface_landmarks
 

@@ -9,9 +9,9 @@ from scipy.sparse.csgraph import connected_components
 from scipy.sparse.linalg import splu
 from scipy.spatial import cKDTree
 
+from backend.geometry.normals import vertex_normals
 from backend.geometry.similarity import Similarity, nearest_similarity
 from trainer.data.midpoint import open_edges
-from trainer.data.raytrace.scene import vertex_normals
 
 
 def robust_similarity(source: np.ndarray, target: np.ndarray, keep: float = 0.7) -> Similarity:

@@ -7,10 +7,11 @@ from functools import lru_cache
 
 import numpy as np
 
+from backend.geometry.normals import vertex_normals
 from trainer.data.raytrace.bvh import build_bvh, closest_hits
 from trainer.data.raytrace.film import Film, develop
 from trainer.data.raytrace.render import look_at, trace_view
-from trainer.data.raytrace.scene import AreaLight, Environment, Lighting, Surface, vertex_normals
+from trainer.data.raytrace.scene import AreaLight, Environment, Lighting, Surface
 
 OVAL = (
     *(10, 338, 297, 332, 284, 251, 389, 356, 454, 323, 361, 288, 397, 365, 379, 378, 400, 377),

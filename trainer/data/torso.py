@@ -6,8 +6,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from backend.geometry.normals import vertex_normals
 from trainer.data.midpoint import open_edges
-from trainer.data.raytrace.scene import Surface, vertex_normals
+from trainer.data.raytrace.scene import Surface
 
 
 def hang_torso(

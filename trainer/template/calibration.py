@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 from scipy.ndimage import gaussian_filter
 
+from backend.geometry.normals import vertex_normals
 from backend.geometry.subdivision import subdivide
 from backend.geometry.template import Template
 from backend.photos.detect import detect_faces
@@ -26,7 +27,6 @@ from backend.rig.arkit import ARKIT_INDEX
 from backend.rig.face_loops import face_loops
 from trainer.template.closest_point import closest_points
 from trainer.template.dressing import IRIS_COLOURS, Dresser, Look
-from trainer.template.registration import vertex_normals
 from trainer.template.scans import triangulate
 
 SIZE = 512

@@ -8,6 +8,7 @@ import numpy as np
 import scipy.sparse as sp
 from scipy.sparse.linalg import splu
 
+from backend.geometry.normals import vertex_normals
 from backend.geometry.symmetry import symmetric_part
 from backend.geometry.template import LandmarkEmbedding, Template
 from trainer.template.closest_point import closest_points
@@ -20,7 +21,6 @@ from trainer.template.registration import (
     cotangent_laplacian,
     register,
     vertex_areas,
-    vertex_normals,
 )
 from trainer.template.scans import FaceKit, facekit_surface
 

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 import scipy.sparse as sp
 
+from backend.geometry.normals import vertex_normals
 from backend.geometry.similarity import nearest_similarity
 from trainer.rotation import rotation_matrix
 from trainer.template.closest_point import closest_points
-from trainer.template.registration import border_vertices, vertex_areas, vertex_normals
+from trainer.template.registration import border_vertices, vertex_areas
 from trainer.template.scans import TriangleMesh
 
 

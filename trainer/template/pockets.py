@@ -6,9 +6,10 @@ import numpy as np
 import scipy.sparse as sp
 from scipy.sparse.csgraph import dijkstra
 
+from backend.geometry.normals import vertex_normals
 from backend.geometry.smoothstep import smoothstep
 from trainer.template.closest_point import closest_points
-from trainer.template.registration import vertex_areas, vertex_normals
+from trainer.template.registration import vertex_areas
 
 THICKNESS = 0.006
 """Metres of flesh between the mouth's inside and the skin, away from the lips' edge."""

@@ -15,6 +15,7 @@ import numpy as np
 import scipy.sparse as sp
 from scipy.sparse.linalg import splu
 
+from backend.geometry.normals import vertex_normals
 from trainer.template.closest_point import closest_points
 from trainer.template.scans import TriangleMesh
 
@@ -54,16 +55,6 @@ SCHEDULE = (
     Step(0.005, 0.006, 4, 0.1, 0.05),
     Step(0.0035, 0.005, 4, 0.05, 0.03),
 )
-
-
-def vertex_normals(vertices: np.ndarray, triangles: np.ndarray) -> np.ndarray:
-    """(V, 3) area-weighted unit normals."""
-    a, b, c = (vertices[triangles[:, corner]] for corner in range(3))
-    face = np.cross(b - a, c - a)
-    normals = np.zeros_like(vertices)
-    for corner in range(3):
-        np.add.at(normals, triangles[:, corner], face)
-    return normals / np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-15)
 
 
 def vertex_areas(vertices: np.ndarray, triangles: np.ndarray) -> np.ndarray:

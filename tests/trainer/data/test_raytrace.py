@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from backend.geometry.normals import vertex_normals
 from trainer.data.raytrace.bvh import build_bvh, closest_hits, closest_points
 from trainer.data.raytrace.render import look_at, trace_view
 from trainer.data.raytrace.scene import (
@@ -10,7 +11,6 @@ from trainer.data.raytrace.scene import (
     Surface,
     joined,
     uniform_environment,
-    vertex_normals,
 )
 
 TRIANGLE = np.array([[0.0, 0, 0], [1, 0, 0], [0, 1, 0]]), np.array([[0, 1, 2]])

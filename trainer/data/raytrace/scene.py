@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from backend.geometry.normals import vertex_normals
+
 
 @dataclass(frozen=True)
 class Surface:
@@ -86,17 +88,6 @@ def uniform_environment(radiance: float = 1.0) -> Environment:
     """The same white light from everywhere."""
     grey = np.full(3, radiance)
     return Environment(grey, grey, np.zeros((0, 3)), np.zeros(0), np.zeros((0, 3)))
-
-
-def vertex_normals(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
-    """(V, 3) unit normals, mean of the adjacent triangles' weighted by area; unused vertices get +z."""
-    corners = vertices[faces]
-    face_normals = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
-    normals = np.zeros((len(vertices), 3))
-    for axis in range(3):
-        normals[:, axis] = np.bincount(faces.ravel(), np.repeat(face_normals[:, axis], 3), minlength=len(vertices))
-    length = np.linalg.norm(normals, axis=1, keepdims=True)
-    return np.where(length > 1e-20, normals / np.maximum(length, 1e-20), [0.0, 0.0, 1.0])
 
 
 def joined(surfaces: tuple[Surface, ...]) -> Surface:
