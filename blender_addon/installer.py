@@ -17,6 +17,7 @@ from .client.keys import config_folder
 from .errors import AddonError
 from .identity import PACKAGE
 from .runner import Runner
+from .user_folder import user_folder
 
 _current: Installation | None = None
 _cuda = _asked = False
@@ -25,11 +26,7 @@ _looks = Looks(lambda folder: look_into(folder, config_folder()))
 
 def own_folder() -> BackendFolder:
     """The extension's own folder in the user's Blender folder; it survives updates."""
-    try:
-        root = bpy.utils.extension_path_user(PACKAGE, path="backend")
-    except ValueError:  # not installed as an extension but imported from a checkout
-        root = bpy.utils.user_resource("DATAFILES", path="likeness/backend")
-    return BackendFolder(Path(root))
+    return BackendFolder(user_folder("backend"))
 
 
 def server_log() -> Path:
