@@ -27,6 +27,7 @@ PARTS = (properties, transfer_settings, preferences, thumbnails, panel, transfer
 def _file_opened(*_: object) -> None:
     """Another file is open (one that cannot be opened changes nothing)."""
     session.session().file_opened()
+    timer.look_for_heads()
 
 
 def register() -> None:
@@ -37,6 +38,7 @@ def register() -> None:
     for part in PARTS:
         part.register()
     bpy.app.handlers.load_post.append(_file_opened)
+    timer.look_for_heads()
 
 
 def unregister() -> None:

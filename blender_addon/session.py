@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Generator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import bpy
@@ -17,6 +17,7 @@ from .client.photo_files import unique_labels
 from .client.submissions import PhotoFile, Submission
 from .errors import AddonError
 from .identity import client_name
+from .job import Job
 from .protocol.preview import Preview
 from .protocol.result import HeadResult
 from .runner import JobView, Phase, Runner
@@ -25,33 +26,15 @@ from .scene.importing import Place, import_steps
 from .scene.own_head import check_editable
 from .ui import redraw, statuses
 from .ui.view_frame import frame_head
+from .user_folder import user_folder
+from .waiting.heads import WaitingHead, WaitingHeads
 
 SLICE_SECONDS = 0.03
 """After so long the next slice of the import waits for the next tick."""
 
 
-@dataclass(frozen=True)
-class Job:
-    """What the artist asked for.
-
-    Attributes
-    ----------
-    place : the scene whose list the photos come from and which gets the head, and what was shown of it.
-    photos : what is sent, old and new. given : the list's paths with the labels they were sent under.
-    into : id of the head to solve again, None for a new one. missing : how many of its photos' files are gone.
-    """
-
-    place: Place
-    photos: tuple[PhotoFile, ...]
-    given: tuple[tuple[str, str], ...]
-    quality: str
-    texture_size: int
-    into: str | None = None
-    missing: int = 0
-    frame: bool = True
-    pack_photos: bool = True
-
-
+_ARRIVES = JobView(Phase.RUNNING, "Putting the head into the scene", 1.0)
+_IS_READ = JobView(Phase.RUNNING, "Reading the head", 0.0)
 _NEEDS_SCENE = JobView(Phase.RUNNING, "A head is ready that was asked for before this file was opened", 1.0)
 _NEEDS_OBJECT_MODE = JobView(Phase.RUNNING, "The head is ready: leave the mode you are in (Object Mode) to get it", 1.0)
 
@@ -70,6 +53,8 @@ class Session:
         self.elsewhere = False
         self._begun = self._took = 0.0
         self._result: HeadResult | None = None
+        self._message: tuple[bytes, ...] = ()
+        self.waiting = WaitingHeads(user_folder("waiting_heads"))
         self._import: Generator[float, None, str] | None = None
         self._import_view: JobView | None = None
 
@@ -130,8 +115,12 @@ class Session:
             raise AddonError("The backend is busy already.", "Wait for it, or cancel what runs.", "busy")
 
     def cancel(self) -> None:
-        """Stop: the job at the backend, or the result that waits for the scene."""
-        if self._result is not None or self._import is not None:
+        """Stop: the job at the backend, or the result that waits for the scene; one that was offered is offered on."""
+        if self._result is not None or self._import is not None or self.waiting.was_offered:
+            if self.waiting.was_offered:
+                self.waiting.put_back()
+            else:
+                self.waiting.forget()
             self._end_import(JobView(Phase.CANCELLED, "Cancelled."))
             redraw.everything()  # ``tick`` has nothing to change any more
         else:
@@ -145,6 +134,9 @@ class Session:
         if self._import is not None:
             self._import.close()
             self._import = None
+        if self.waiting.was_offered:
+            self.waiting.put_back()
+            self.__init_import()
         if self.busy and self._runner_is_mine:
             self.elsewhere = True
         else:
@@ -156,10 +148,21 @@ class Session:
         Raises ``AddonError`` ``linked`` where this one links the head that was to be solved again; it waits on then.
         """
         if self.job is not None and self.homeless:
-            head = None if self.job.into is None else tags.collection_of_id(self.job.into, place.scene())
-            if head is not None:
-                check_editable(head)
+            _check_not_linked(self.job.into, place)
             self.job, self.elsewhere = replace(self.job, place=place), False
+
+    def take_offered(self, head: WaitingHead, place: Place) -> None:
+        """Put a head that another Blender left behind (one of ``waiting.offered``) into this file; ``tick`` does it.
+
+        Raises ``AddonError`` ``busy``, ``linked`` as ``take`` does, or the head's problem; it is offered on then.
+        """
+        self._check_idle()
+        if head.problem is not None:
+            raise head.problem
+        _check_not_linked(None if head.note is None else head.note.into, place)
+        self.waiting.take(head, place)
+        self._head_id, self.elsewhere, self._runner_is_mine = None, False, False
+        self._import_view = _IS_READ
 
     def tick(self) -> None:
         """Look after everything once; on the main thread only."""
@@ -170,7 +173,8 @@ class Session:
                 self.preview, self.preview_at = event.preview, time.monotonic()
             elif isinstance(event, Arrived) and self.job is not None:
                 self._result, self._took = event.result, time.monotonic() - self._begun
-                self._import_view = JobView(Phase.RUNNING, "Putting the head into the scene", 1.0)
+                self._message, self._import_view = event.message, _ARRIVES
+        self._take_in_offered()
         if self._result is not None:
             self._place()
         if not self.busy:
@@ -181,19 +185,31 @@ class Session:
         if self._import is not None:
             self._import.close()
         self.__init_import()
+        self.waiting.close()
         self.runner.stop(wait=True)
+
+    def _take_in_offered(self) -> None:
+        """Go on with a head off the disk as with one that has just arrived, once it is read."""
+        try:
+            read = self.waiting.taken()
+        except AddonError as error:
+            self._fail(error)
+            return
+        if read is not None:
+            self.job, self._result, self._took = read.job, read.result, read.seconds
+            self._import_view = _ARRIVES
 
     def _place(self) -> None:
         """Slices of the import for a moment; all of it in one undo step."""
         job, result = self.job, self._result
         assert job is not None and result is not None
         if self.elsewhere:
-            self._import_view = _NEEDS_SCENE
+            self._wait(_NEEDS_SCENE)
             return
         if self._import is None:
             scene = _scene_of(job)
             if in_a_mode(scene, job.into):
-                self._import_view = _NEEDS_OBJECT_MODE
+                self._wait(_NEEDS_OBJECT_MODE)
                 return
             files = [
                 photo_files.PhotoFile(photo.label, photo.data, str(photo.path) if photo.path else None)
@@ -208,20 +224,31 @@ class Session:
         except StopIteration as stop:
             self._arrived(job, result, stop.value)
         except AddonError as error:
-            self._end_import(JobView(Phase.FAILED, error.sentence, code=error.code, advice=error.advice))
+            self._fail(error)
         except Exception as error:  # a fault of ours must not leave the panel busy for ever
-            self._end_import(
-                JobView(
-                    Phase.FAILED, f"The head could not be put into the scene: {error!r}.", advice="Please report it."
-                )
-            )
+            self._fail(AddonError(f"The head could not be put into the scene: {error!r}.", "Please report it."))
             raise
+
+    def _wait(self, view: JobView) -> None:
+        """The head waits for the artist, and is kept on the disk from now on."""
+        assert self.job is not None
+        self.waiting.keep(self.job, self._took, self._message)
+        problem = self.waiting.problem
+        said = view if problem is None else replace(view, advice=str(problem))
+        if said != self._import_view:  # what stays the same is not drawn again
+            self._import_view = said
+
+    def _fail(self, error: AddonError) -> None:
+        """The head did not get into the scene; where it is on the disk, it is offered (again)."""
+        self.waiting.put_back(error)
+        self._end_import(JobView(Phase.FAILED, error.sentence, code=error.code, advice=error.advice))
 
     def _arrived(self, job: Job, result: HeadResult, collection: str) -> None:
         self._head_id = str(bpy.data.collections[collection][tags.HEAD_ID])
         scene = _scene_of(job)
         statuses.write(scene, job.given, result.report, self._head_id)
         said = statuses.summary(result.report, self._took, job.missing)
+        self.waiting.forget()
         self._end_import(JobView(Phase.DONE, said, 1.0))
         if not bpy.app.background:
             if job.frame:
@@ -236,6 +263,14 @@ class Session:
 
     def __init_import(self) -> None:
         self.job = self._import = self._result = self._import_view = None
+        self._message = ()
+
+
+def _check_not_linked(into: str | None, place: Place) -> None:
+    """Raises ``AddonError`` ``linked`` where the place's file links the head that was to be solved again."""
+    head = None if into is None else tags.collection_of_id(into, place.scene())
+    if head is not None:
+        check_editable(head)
 
 
 def _scene_of(job: Job) -> bpy.types.Scene:

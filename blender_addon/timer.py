@@ -20,10 +20,25 @@ def start() -> None:
         bpy.app.timers.register(_on_timer, first_interval=0.0, persistent=True)
 
 
+def look_for_heads() -> None:
+    """Have the session look, in a moment, whether other Blenders left heads behind; not in background mode.
+
+    Nobody is there to be offered one, and a Blender with a window could not offer it meanwhile.
+    """
+    if not bpy.app.background and not bpy.app.timers.is_registered(_look):
+        bpy.app.timers.register(_look, first_interval=0.0, persistent=True)
+
+
 def stop() -> None:
     """Have it called no more."""
-    if bpy.app.timers.is_registered(_on_timer):
-        bpy.app.timers.unregister(_on_timer)
+    for called in (_on_timer, _look):
+        if bpy.app.timers.is_registered(called):
+            bpy.app.timers.unregister(called)
+
+
+def _look() -> None:
+    if session().waiting.look():
+        redraw.everything()
 
 
 def _on_timer() -> float | None:

@@ -148,9 +148,10 @@ class Conversation:
         elif kind == "bye":
             self._server_leaves(messages.text_of(header, "reason"))
         elif token in self._jobs:
-            self._take_job_message(kind, token, header, frames[1:])
+            self._take_job_message(kind, token, header, frames)
 
-    def _take_job_message(self, kind: str, token: str, header: dict[str, Any], buffers: list[bytes]) -> None:
+    def _take_job_message(self, kind: str, token: str, header: dict[str, Any], frames: list[bytes]) -> None:
+        buffers = frames[1:]
         if kind in ("queued", "progress"):
             del self._tries[token]
             self._tell(messages.queued(header) if kind == "queued" else messages.progressed(header))
@@ -167,7 +168,7 @@ class Conversation:
                 if header.get("kind") == TRANSFER:
                     event: Event = Solved(token, decode_expression(header, buffers))
                 else:
-                    event = Arrived(token, decode_result(header, buffers))
+                    event = Arrived(token, decode_result(header, buffers), tuple(frames))
             except AddonError as error:
                 event = JobFailed(token, error.code, error.sentence, error.advice)
             self._end_job(token, event)

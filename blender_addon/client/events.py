@@ -71,10 +71,11 @@ class Previewed:
 
 @dataclass(frozen=True)
 class Arrived:
-    """The job's result."""
+    """The job's result; ``message`` is what it came as, header and buffers, whose memory the result shares."""
 
     token: str
     result: HeadResult
+    message: tuple[bytes, ...]
 
 
 @dataclass(frozen=True)

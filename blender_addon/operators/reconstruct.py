@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import bpy
-from bpy.props import BoolProperty
+from bpy.props import BoolProperty, StringProperty
 
 from .. import timer
 from ..errors import AddonError
+from ..job import Job
 from ..runner import Phase
 from ..scene import solve_again, tags
 from ..scene.importing import Place
 from ..scene.own_head import own_id
 from ..scene.which_mesh import active_mesh, copy_words
-from ..session import Job, in_a_mode, listed_photos, run_to_end, session
+from ..session import in_a_mode, listed_photos, run_to_end, session
 from ..ui import redraw
 from ..ui.preferences import chosen_backend, preferences
 
@@ -154,17 +155,27 @@ class TakeHead(_Watching, bpy.types.Operator):
     bl_label = "Put It into This Scene"
     bl_options = {"INTERNAL"}
 
+    head: StringProperty(
+        name="Head",
+        description="Which of the heads that other Blenders left behind; empty: the one that this Blender made",
+        options={"SKIP_SAVE"},
+    )
+
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
-        return session().homeless
+        return session().homeless or (len(session().waiting.offered) > 0 and not session().busy)
 
     def execute(self, context: bpy.types.Context) -> set[str]:
-        """For scripts and background mode: the next ticks do it."""
+        """For scripts; the next ticks do it."""
         try:
-            session().take(Place.shown(context))
+            if session().homeless and not self.head:
+                session().take(Place.shown(context))
+            else:
+                session().take_offered(session().waiting.of_name(self.head), Place.shown(context))
         except AddonError as error:
             self.report({"ERROR"}, str(error))
             return {"CANCELLED"}
+        timer.start()
         return {"FINISHED"}
 
     def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
@@ -172,4 +183,27 @@ class TakeHead(_Watching, bpy.types.Operator):
         return done if bpy.app.background or done == {"CANCELLED"} else self.watch(context)
 
 
-CLASSES = (ReconstructFace, CancelReconstruction, TakeHead)
+class ThrowAwayHead(bpy.types.Operator):
+    """Delete this head for good"""
+
+    bl_idname = "likeness.throw_away_head"
+    bl_label = "Throw It Away"
+    bl_options = {"INTERNAL"}
+
+    head: StringProperty(name="Head", description="Which of them; empty: the oldest one", options={"SKIP_SAVE"})
+
+    @classmethod
+    def poll(cls, context: bpy.types.Context) -> bool:
+        return len(session().waiting.offered) > 0
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        try:
+            session().waiting.throw_away(session().waiting.of_name(self.head))
+        except AddonError as error:
+            self.report({"ERROR"}, str(error))
+            return {"CANCELLED"}
+        redraw.everything()
+        return {"FINISHED"}
+
+
+CLASSES = (ReconstructFace, CancelReconstruction, TakeHead, ThrowAwayHead)

@@ -17,6 +17,7 @@ from ..transfer.sliced import Work, current_work
 from .preferences import chosen_backend, preferences
 from .text import draw_error, draw_wrapped, time_left
 from .thumbnails import photo_icon, photo_is_there
+from .waiting_heads import draw_offered
 
 TAB = "Likeness"
 STATUS_ICONS = {"NEW": "NONE", "USED": "CHECKMARK", "LEFT_OUT": "CANCEL"}
@@ -50,6 +51,7 @@ class MainPanel(bpy.types.Panel):
 
     def draw(self, context: bpy.types.Context) -> None:
         layout, settings = self.layout, context.scene.likeness
+        draw_offered(layout)
         _draw_photos(layout, settings)
         view = session().view
         column = layout.column()
@@ -130,6 +132,8 @@ def draw_progress(layout: bpy.types.UILayout, view: JobView) -> None:
     """Bar, stage, time left, and the button that stops it; or what can be done with a head that has no scene."""
     box = layout.box()
     draw_wrapped(box, view.sentence)
+    if view.advice:
+        draw_wrapped(box, view.advice, icon="ERROR")
     if session().homeless:
         box.operator("likeness.take_head", icon="IMPORT")
         box.operator("likeness.cancel", text="Throw It Away", icon="TRASH")
@@ -150,6 +154,8 @@ def draw_status_bar(self: bpy.types.Header, context: bpy.types.Context) -> None:
         _draw_bar(self.layout, view, "likeness.cancel")
     elif work is not None:
         _draw_bar(self.layout, work, "likeness.cancel_transfer")
+    elif session().waiting.offered:
+        self.layout.label(text="A head is ready: see the tab Likeness", icon="USER")
 
 
 def _draw_bar(layout: bpy.types.UILayout, shown: JobView | Work, cancel: str) -> None:

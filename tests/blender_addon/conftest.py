@@ -6,11 +6,15 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
+from typing import TYPE_CHECKING
 
 import pytest
 
 from blender_addon.backend_process.folders import BackendFolder
 from blender_addon.protocol.result import HeadResult, decode_result
+
+if TYPE_CHECKING:
+    from head_message import HeadMessage
 
 sys.path[:0] = [str(Path(__file__).parent / "scene"), str(Path(__file__).parent)]
 
@@ -31,6 +35,7 @@ def bpy(own: BackendFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
     monkeypatch.setattr(looks, "DRAWING_SECONDS", 10.0)
     monkeypatch.setenv("LIKENESS_CONFIG_DIR", str(tmp_path / "config"))
+    monkeypatch.setenv("BLENDER_USER_DATAFILES", str(tmp_path / "datafiles"))
     monkeypatch.setattr(installer, "own_folder", lambda: own)
     monkeypatch.setattr(installer, "cuda_card", lambda: False)
     bpy.ops.wm.read_factory_settings(use_empty=True)
@@ -40,17 +45,30 @@ def bpy(own: BackendFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 @pytest.fixture(scope="module")
-def result() -> HeadResult:
+def message() -> HeadMessage:
     """A head as it comes from the backend."""
     from head_message import load_or_make
 
-    message = load_or_make()
+    return load_or_make()
+
+
+@pytest.fixture(scope="module")
+def result(message: HeadMessage) -> HeadResult:
+    """The same, taken apart."""
     return decode_result(message.header, message.buffers)
 
 
 @pytest.fixture
-def backend(result: HeadResult, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[object]:
+def backend(
+    message: HeadMessage, result: HeadResult, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[object]:
     """``instant_backend.Backend`` with ``result``, and the extension enabled."""
     from instant_backend import enabled_backend
 
-    yield from enabled_backend(result, tmp_path, monkeypatch)
+    yield from enabled_backend(message, result, tmp_path, monkeypatch)
+
+
+@pytest.fixture
+def folder(backend: object, tmp_path: Path) -> Path:
+    """Where heads that wait are kept, with the extension enabled."""
+    return tmp_path / "datafiles" / "likeness" / "waiting_heads"

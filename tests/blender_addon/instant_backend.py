@@ -8,6 +8,7 @@ from pathlib import Path
 import addon_utils
 import bpy
 import pytest
+from head_message import HeadMessage
 
 from blender_addon.client.events import Arrived
 from blender_addon.protocol.result import HeadResult
@@ -20,8 +21,9 @@ PACKAGE = "blender_addon"
 class Backend:
     """In place of the runner: it has the result at once, and ``meanwhile`` is what the artist does before it comes."""
 
-    def __init__(self, result: HeadResult) -> None:
-        self.result, self.busy, self.connected, self.view = result, False, False, JobView()
+    def __init__(self, message: HeadMessage, result: HeadResult) -> None:
+        self.message, self.result, self.busy, self.connected = message, result, False, False
+        self.view = JobView()
         self.meanwhile = lambda: None
 
     def begin(self, submission: object, backend: object) -> None:
@@ -29,7 +31,7 @@ class Backend:
         self.meanwhile()
 
     def tick(self) -> list[Arrived]:
-        arrived, self.busy = [Arrived("", self.result)] if self.busy else [], False
+        arrived, self.busy = [Arrived("", self.result, self.message.frames)] if self.busy else [], False
         return arrived
 
     def cancel(self) -> None:
@@ -39,9 +41,15 @@ class Backend:
         self.busy = False
 
 
-def enabled_backend(result: HeadResult, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Backend]:
-    """The extension enabled in an empty file with one listed photo, and a backend that makes ``result`` of anything."""
+def enabled_backend(
+    message: HeadMessage, result: HeadResult, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Backend]:
+    """The extension enabled in an empty file with one listed photo, and a backend that makes ``result`` of anything.
+
+    ``message`` is what ``result`` came as.
+    """
     monkeypatch.setenv("LIKENESS_CONFIG_DIR", str(folder / "config"))
+    monkeypatch.setenv("BLENDER_USER_DATAFILES", str(folder / "datafiles"))
     bpy.ops.wm.read_factory_settings(use_empty=True)
     addon_utils.enable(PACKAGE, default_set=True)
     from blender_addon.operators import reconstruct
@@ -49,7 +57,7 @@ def enabled_backend(result: HeadResult, folder: Path, monkeypatch: pytest.Monkey
     monkeypatch.setattr(reconstruct, "chosen_backend", lambda context: None)
     (folder / "a.jpg").write_bytes(b"\xff\xd8")
     bpy.ops.likeness.add_photos(directory=str(folder), files=[{"name": "a.jpg"}])
-    made = Backend(result)
+    made = Backend(message, result)
     session().runner = made
     yield made
     addon_utils.disable(PACKAGE, default_set=True)

@@ -14,19 +14,16 @@ import pytest
 bpy = pytest.importorskip("bpy")
 sys.path[:0] = [str(Path(__file__).parent / "scene"), str(Path(__file__).parent)]
 from instant_backend import Backend  # noqa: E402
+from other_file_steps import begin, drawn, new_file, tick  # noqa: E402
 
 from blender_addon.protocol.result import HeadResult  # noqa: E402
 from blender_addon.runner import JobView, Phase  # noqa: E402
 from blender_addon.scene import tags  # noqa: E402
-from blender_addon.scene.importing import Place, import_head  # noqa: E402
-from blender_addon.session import Job, Session, listed_photos, session  # noqa: E402
-from blender_addon.ui.panel import MainPanel, draw_status_bar  # noqa: E402
+from blender_addon.scene.importing import import_head  # noqa: E402
+from blender_addon.session import Session, session  # noqa: E402
+from blender_addon.ui.panel import draw_status_bar  # noqa: E402
 
 pytestmark = pytest.mark.blender
-
-
-def new_file(folder: Path) -> None:
-    bpy.ops.wm.read_homefile(use_empty=True)
 
 
 def the_same_file_again(folder: Path) -> None:
@@ -38,26 +35,6 @@ def no_file(folder: Path) -> None:
     (folder / "broken.blend").write_bytes(b"no file of Blender's")
     with pytest.raises(RuntimeError, match="not supported"):
         bpy.ops.wm.open_mainfile(filepath=str(folder / "broken.blend"))
-
-
-def drawn(draw: Callable[[object, bpy.types.Context], None] = MainPanel.draw) -> tuple[str, set[str]]:
-    """Words and operators of the panel."""
-    layout = MagicMock()
-    draw(MagicMock(layout=layout), bpy.context)
-    calls = [call for call in layout.mock_calls if call.args or "text" in call.kwargs]
-    operators = {call.args[0] for call in calls if call.args and str(call.args[0]).startswith("likeness.")}
-    return " ".join(str(call.kwargs["text"]) for call in calls if "text" in call.kwargs), operators
-
-
-def begin(into: str | None = None) -> None:
-    """What a click in a window does."""
-    job = Job(Place.shown(bpy.context), *listed_photos(bpy.context.scene), "fast", 1024, into=into)
-    session().begin(job, None)
-
-
-def tick(times: int = 200) -> None:
-    for _ in range(times):
-        session().tick()
 
 
 @pytest.mark.parametrize("opened", [new_file, the_same_file_again])

@@ -143,7 +143,7 @@ def transfer(tools: Any) -> Story:
 
 
 def disabled(tools: Any) -> Story:
-    """The extension is disabled, and enabled again, while a head waits."""
+    """The extension is disabled, and enabled again, while a head waits: it is offered, also in the next file."""
     yield from asked_for(tools)
     yield from open_file(tools, "cube")
     yield from waits(tools)
@@ -151,6 +151,29 @@ def disabled(tools: Any) -> Story:
     bpy.ops.preferences.addon_disable(module=tools.PACKAGE)
     tools.figures["disable_seconds"] = round(time.monotonic() - began, 2)
     yield 1.0
+    tools.forget_gap()
     bpy.ops.preferences.addon_enable(module=tools.PACKAGE)
+    tools.forget_gap()
+    yield from tools.until(lambda: tools.session().waiting.offered, 10, "the offer")
     yield 1.0
     assert not tools.session().busy and not tools.session().homeless
+    assert bpy.ops.likeness.reconstruct.poll(), "it keeps nobody from working"
+    tools.show_sidebar()
+    yield 1.0
+    tools.screenshot("10_offered")
+    yield from open_file(tools, "photos")
+    tools.screenshot("11_offered_in_the_next_file")
+    tools.addon("ui.redraw").push_undo("Opened", bpy.context.scene)
+    (head,) = tools.session().waiting.offered
+    tools.phase = "offered"
+    began = time.monotonic()
+    tools.call(bpy.ops.likeness.take_head, "INVOKE_DEFAULT", head=head.name)
+    assert listening() == ["LIKENESS_OT_take_head"], listening()
+    yield from tools.until(lambda: not tools.session().busy, 20, "the import")
+    tools.figures["offered_seconds"] = round(time.monotonic() - began, 2)
+    yield 2.0
+    assert tools.heads() == 1 and not tools.session().waiting.offered and not head.slot.path.exists()
+    tools.screenshot("12_taken")
+    tools.call(bpy.ops.ed.undo)
+    yield 1.0
+    assert tools.heads() == 0 and not tools.session().waiting.offered

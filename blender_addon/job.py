@@ -1,0 +1,30 @@
+"""What the artist asked for when a reconstruction was begun."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from .client.submissions import PhotoFile
+from .scene.importing import Place
+
+
+@dataclass(frozen=True)
+class Job:
+    """What the artist asked for.
+
+    Attributes
+    ----------
+    place : the scene whose list the photos come from and which gets the head, and what was shown of it.
+    photos : what is sent, old and new. given : the list's paths with the labels they were sent under.
+    into : id of the head to solve again, None for a new one. missing : how many of its photos' files are gone.
+    """
+
+    place: Place
+    photos: tuple[PhotoFile, ...]
+    given: tuple[tuple[str, str], ...]
+    quality: str
+    texture_size: int
+    into: str | None = None
+    missing: int = 0
+    frame: bool = True
+    pack_photos: bool = True
