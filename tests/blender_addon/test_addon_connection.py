@@ -7,17 +7,24 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
+from typing import TYPE_CHECKING
 
+import numpy as np
 import pytest
 import zmq
 from scripted_server import Header, ScriptedServer, progress
 
 from blender_addon.client.connection import Connection
 from blender_addon.client.conversation import RETRIES, Patience
-from blender_addon.client.events import Event, GaveUp, JobFailed, Lost, Progressed, Queued, Welcomed
+from blender_addon.client.events import Arrived, Event, GaveUp, JobFailed, Lost, Progressed, Queued, Welcomed
 from blender_addon.client.keys import KeyPair, ServerAddress
+from blender_addon.client.messages import parse_header
 from blender_addon.client.photo_files import unique_labels
 from blender_addon.client.submissions import PhotoFile, Submission
+from blender_addon.protocol.result import decode_result
+
+if TYPE_CHECKING:
+    from head_message import HeadMessage
 
 LEFT: dict[Connection, list[Event]] = {}
 PATIENCE = Patience(hello=1.0, again=1.5)
@@ -86,6 +93,21 @@ def test_a_job_from_submit_to_error(tmp_path: Path, connect: Callable[..., Conne
         submit = next(header for header in server.seen if header["type"] == "submit")
         assert submit["photos"] == [{"name": "a.jpg", "bytes": 5}, {"name": "b.jpg", "bytes": 6}]
         assert submit["options"] == {"quality": "fast"}
+
+
+def test_a_result_comes_with_the_message_that_it_was(message: HeadMessage, connect: Callable[..., Connection]) -> None:
+    def submitted(server: ScriptedServer, peer: bytes, header: Header, photos: list[bytes]) -> None:
+        server.send(peer, {**message.header, "token": header["token"]}, message.buffers)
+
+    with ScriptedServer(submitted) as server:
+        connection = connect(server)
+        connection.submit(Submission("t5", (PhotoFile("a.jpg", data=b"x"),)))
+        arrived = until(connection, is_a(Arrived))[-1]
+    header, *buffers = arrived.message
+    again = decode_result(parse_header(header), buffers)
+    assert buffers == list(message.buffers) and again.report == arrived.result.report
+    assert np.array_equal(again.head.keys, arrived.result.head.keys)
+    assert np.shares_memory(arrived.result.head.keys, np.frombuffer(max(buffers, key=len), np.uint8))
 
 
 def test_cancel_is_confirmed_and_heartbeats_flow(connect: Callable[..., Connection]) -> None:
