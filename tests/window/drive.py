@@ -18,6 +18,8 @@ from pathlib import Path
 from PIL import Image
 
 ROOT = Path(__file__).resolve().parents[2]
+STARTS = {"head": 1, "expressions": 1, "other_file": 1, "waiting": 2}
+"""How often Blender is started to tell a story."""
 
 
 def main() -> int:
@@ -26,7 +28,7 @@ def main() -> int:
     parser.add_argument("--tool", type=Path, required=True)
     parser.add_argument("--suite", required=True)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--story", default="head", choices=("head", "expressions", "other_file"))
+    parser.add_argument("--story", default="head", choices=tuple(STARTS))
     parser.add_argument("--extra", type=Path, help="folder of what the story expressions needs (see there)")
     parser.add_argument("--photos", type=Path, help="folder of photos (default: the demo person's, made here)")
     parser.add_argument("--source", type=Path, default=ROOT, help="folder that holds the backend")
@@ -65,7 +67,6 @@ def main() -> int:
     settings["story"] = given.story
     settings["photos"] = sorted(path.name for path in (out / "photos").glob("*"))
     settings["material_preview"] = given.material_preview
-    (out / "settings.json").write_text(json.dumps(settings))
     (out / "figures.json").unlink(missing_ok=True)
     environment = os.environ | {"LIKENESS_CONFIG_DIR": str(out / "config"), "PYTHONPATH": str(given.source)}
     serve = [sys.executable, "-m", "backend", "serve", "--parent", str(os.getpid())]
@@ -75,7 +76,11 @@ def main() -> int:
             assert server.stdout is not None and server.stdout.readline(), "the backend did not start"
             width, height = given.size.split("x")
             run = [*given.prefix.split(), "bash", str(given.tool), "run", given.suite, str(out / "in_blender.py")]
-            code = subprocess.run([*run, "-p", "0", "0", width, height]).returncode
+            for start in range(1, STARTS[given.story] + 1):
+                (out / "settings.json").write_text(json.dumps(settings | {"start": start}))
+                code = subprocess.run([*run, "-p", "0", "0", width, height]).returncode
+                if code:
+                    break
         finally:
             server.terminate()
             server.wait()
