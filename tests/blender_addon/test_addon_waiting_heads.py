@@ -233,8 +233,31 @@ def test_photos_out_of_a_blend_file_are_kept_with_the_head_that_was_to_be_solved
     assert packed == {"crop.jpg": b"\xff\xd8old", "new.jpg": b"\xff\xd8new"}
 
 
-def test_what_another_blender_is_just_writing_stays(backend: Backend, folder: Path) -> None:
+def test_what_another_blender_is_just_writing_stays_and_is_not_waited_for(backend: Backend, folder: Path) -> None:
     writing = slots.free_slot(folder)
     writing.path.with_suffix(".part").write_bytes(b"half")
+    begun = time.monotonic()
     assert not session().waiting.look() and kept(folder) == ["1.part"]
+    assert time.monotonic() - begun < file_lock.PATIENCE_SECONDS / 2
     assert slots.free_slot(folder).path.name == "2.head"
+
+
+def test_another_blender_that_was_quicker_by_a_moment_has_the_head(
+    backend: Backend, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between the look at the lock and the lock."""
+    other = slots.free_slot(folder)
+    monkeypatch.setattr(slots, "is_locked", lambda path: False)
+    assert slots.free_slot(folder).path.name == "2.head"
+    other.path.write_bytes(b"a head")
+    assert not session().waiting.look()
+
+
+def test_a_blender_that_quits_writes_to_the_end(
+    backend: Backend, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write = head_file.write
+    monkeypatch.setattr(head_file, "write", lambda *told: (time.sleep(0.5), write(*told)))
+    a_head_waits()
+    shut_down()
+    assert kept(folder) == ["1.head"] and not file_lock.is_locked(folder / "1.lock")

@@ -47,7 +47,7 @@ def starts_again(tools: Any) -> Story:
     tools.show_sidebar()
     yield 1.0
     tools.screenshot("2_offered")
-    yield from open_file(tools, "cube")
+    yield from open_file(tools, "photos")
     tools.screenshot("3_offered_in_another_file")
     tools.addon("ui.redraw").push_undo("Opened", bpy.context.scene)
     chosen = bpy.context.preferences.addons[tools.PACKAGE].preferences
@@ -63,6 +63,7 @@ def starts_again(tools: Any) -> Story:
     tools.phase = "after"
     assert tools.heads() == 1 and not tools.session().waiting.offered and not head.slot.path.exists()
     assert len(bpy.data.objects["head"].data.shape_keys.key_blocks) == 53
+    assert "USED" in [photo.status for photo in bpy.context.scene.likeness.photos]
     tools.screenshot("4_taken")
     tools.call(bpy.ops.ed.undo)
     yield 1.0
