@@ -34,6 +34,7 @@ SLICE_SECONDS = 0.03
 
 
 _ARRIVES = JobView(Phase.RUNNING, "Putting the head into the scene", 1.0)
+_IS_WRITTEN = JobView(Phase.RUNNING, "Keeping the head on the disk", 1.0)
 _IS_READ = JobView(Phase.RUNNING, "Reading the head", 0.0)
 _NEEDS_SCENE = JobView(Phase.RUNNING, "A head is ready that was asked for before this file was opened", 1.0)
 _NEEDS_OBJECT_MODE = JobView(Phase.RUNNING, "The head is ready: leave the mode you are in (Object Mode) to get it", 1.0)
@@ -57,6 +58,7 @@ class Session:
         self.waiting = WaitingHeads(user_folder("waiting_heads"))
         self._import: Generator[float, None, str] | None = None
         self._import_view: JobView | None = None
+        self._error: AddonError | None = None
 
     @property
     def view(self) -> JobView:
@@ -133,7 +135,7 @@ class Session:
         """
         if self._import is not None:
             self._import.close()
-            self._import = None
+        self._import = self._error = None
         if self.waiting.was_offered:
             self.waiting.put_back()
             self.__init_import()
@@ -175,7 +177,9 @@ class Session:
                 self._result, self._took = event.result, time.monotonic() - self._begun
                 self._message, self._import_view = event.message, _ARRIVES
         self._take_in_offered()
-        if self._result is not None:
+        if self._error is not None:
+            self._fail(self._error)
+        elif self._result is not None:
             self._place()
         if not self.busy:
             self.preview = None
@@ -220,7 +224,7 @@ class Session:
         try:
             while time.monotonic() < until:
                 done = next(self._import)
-                self._import_view = JobView(Phase.RUNNING, "Putting the head into the scene", done)
+                self._import_view = replace(_ARRIVES, fraction=done)
         except StopIteration as stop:
             self._arrived(job, result, stop.value)
         except AddonError as error:
@@ -240,6 +244,9 @@ class Session:
 
     def _fail(self, error: AddonError) -> None:
         """The head did not get into the scene; where it is on the disk, it is offered (again)."""
+        if self.waiting.writing:  # the next tick asks again
+            self._import, self._error, self._import_view = None, error, _IS_WRITTEN
+            return
         self.waiting.put_back(error)
         self._end_import(JobView(Phase.FAILED, error.sentence, code=error.code, advice=error.advice))
 
@@ -262,7 +269,7 @@ class Session:
         self._import_view = view
 
     def __init_import(self) -> None:
-        self.job = self._import = self._result = self._import_view = None
+        self.job = self._import = self._result = self._import_view = self._error = None
         self._message = ()
 
 

@@ -61,6 +61,11 @@ class WaitingHeads:
         return self._was_offered
 
     @property
+    def writing(self) -> bool:
+        """Whether the session's head is just being written."""
+        return self._current is not None and not self._current.done()
+
+    @property
     def problem(self) -> AddonError | None:
         """Why the head that waits in memory is not on the disk as well; None where it is, or will be in a moment."""
         if self._current is None or not self._current.done():
@@ -88,7 +93,8 @@ class WaitingHeads:
     def take(self, head: WaitingHead, place: Place) -> None:
         """Begin to read an offered head for a scene; ``taken`` has it then."""
         self.offered = tuple(other for other in self.offered if other is not head)
-        self._current, self._was_offered = self._thread.submit(lambda: head), True
+        self._current, self._was_offered = Future(), True
+        self._current.set_result(head)
         self._reading = self._thread.submit(_read, head, place)
 
     def taken(self) -> ReadHead | None:
@@ -107,10 +113,16 @@ class WaitingHeads:
             self._thread.submit(_delete, current)
 
     def put_back(self, error: AddonError | None = None) -> None:
-        """Offer the session's head, if it has a file; ``error`` is what kept it from the scene."""
+        """Offer the session's head, if it has a file; ``error`` is what kept it from the scene.
+
+        Not while ``writing``, for whose end it would wait.
+        """
         current = self._let_go()
         if current is not None and current.exception() is None:
-            problem = error if error is not None and error.code in ("damaged", "version") else None
+            problem = None
+            if error is not None and error.code in ("damaged", "version"):
+                # a new one: the traceback of ``error`` holds the whole file
+                problem = AddonError(error.sentence, error.advice, error.code)
             self._offer(replace(current.result(), problem=problem))
 
     def throw_away(self, head: WaitingHead) -> None:
@@ -140,6 +152,8 @@ class WaitingHeads:
 
     def _let_go(self) -> Future[WaitingHead] | None:
         current = self._current
+        if self._reading is not None:
+            self._reading.cancel()
         self._current = self._reading = None
         self._was_offered = False
         return current

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import sys
+import threading
+import time
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 from unittest.mock import MagicMock
@@ -159,6 +163,90 @@ def test_a_head_that_does_not_get_into_the_scene_is_offered_again(
     bpy.ops.likeness.take_head()
     tick_while_busy()
     assert session().view.phase is Phase.DONE and len(tags.head_collections()) == 1
+
+
+def test_a_head_that_is_still_written_when_its_import_fails_is_offered_then(
+    backend: Backend, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    goes_on, write = threading.Event(), head_file.write
+    monkeypatch.setattr(head_file, "write", lambda *told: goes_on.wait(5) and write(*told))
+    a_head_waits()
+    with monkeypatch.context() as patch:
+        refuse = MagicMock(side_effect=AddonError("The head was changed.", "", "head_gone"))
+        patch.setattr(sys.modules[Session.__module__], "import_steps", refuse)
+        bpy.ops.likeness.take_head()
+        begun = time.monotonic()
+        tick()
+        assert time.monotonic() - begun < 1 and session().busy and "Keeping the head on the disk" in drawn()[0]
+        assert refuse.call_count == 1
+    goes_on.set()
+    tick_while_busy()
+    assert session().view.sentence == "The head was changed." and len(session().waiting.offered) == 1
+
+
+def test_a_file_that_is_opened_while_a_head_whose_import_failed_is_written_gets_another_offer(
+    backend: Backend, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    goes_on, write = threading.Event(), head_file.write
+    monkeypatch.setattr(head_file, "write", lambda *told: goes_on.wait(5) and write(*told))
+    a_head_waits()
+    with monkeypatch.context() as patch:
+        refuse = MagicMock(side_effect=AddonError("The head was changed.", "", "head_gone"))
+        patch.setattr(sys.modules[Session.__module__], "import_steps", refuse)
+        bpy.ops.likeness.take_head()
+        tick()
+    new_file()
+    goes_on.set()
+    written()
+    tick()
+    assert session().homeless
+    bpy.ops.likeness.take_head()
+    tick_while_busy()
+    shut_down()
+    assert len(tags.head_collections()) == 1 and kept(folder) == []
+
+
+def test_a_head_that_is_taken_and_cancelled_twice_while_it_is_read_blocks_nothing(
+    backend: Backend, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    a_head_waits()
+    quit_and_start(backend)
+    goes_on, read = threading.Event(), MagicMock(side_effect=head_file.read)
+    monkeypatch.setattr(head_file, "read", lambda path: goes_on.wait(5) and read(path))
+    begun = time.monotonic()
+    for _ in range(3):
+        bpy.ops.likeness.take_head()
+        session().cancel()
+    assert time.monotonic() - begun < 1 and len(session().waiting.offered) == 1
+    bpy.ops.likeness.take_head()
+    goes_on.set()
+    tick_while_busy()
+    assert len(tags.head_collections()) == 1 and read.call_count == 2, "what was cancelled before it began is not read"
+
+
+def test_the_buffers_of_a_damaged_head_do_not_stay_in_memory(
+    backend: Backend, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Buffers(list):
+        """A list that can be looked after."""
+
+    a_head_waits()
+    shut_down()
+    other_buffers(folder / "1.head")
+    quit_and_start(backend)
+    read, looked_after = head_file.read, []
+
+    def watched(path: Path) -> tuple[dict, list[bytes]]:
+        note, buffers = read(path)
+        buffers = Buffers(buffers)
+        looked_after.append(weakref.ref(buffers))
+        return note, buffers
+
+    monkeypatch.setattr(head_file, "read", watched)
+    bpy.ops.likeness.take_head()
+    tick_while_busy()
+    gc.collect()
+    assert session().waiting.offered[0].problem is not None and [seen() for seen in looked_after] == [None]
 
 
 def test_a_file_that_cannot_be_deleted_is_said_and_offered_on(
