@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from ..client.photo_files import unique_labels
 from ..client.submissions import PhotoFile
 from ..job import Job
 from ..protocol.buffers import checked_field, malformed
@@ -42,6 +43,7 @@ class HeadNote:
     def words(self) -> str:
         """Whose head it is and since when it waits."""
         first, *others = (photo.label for photo in self.fields["photos"])
+        (first,) = unique_labels([first])  # as it was; else of a file that somebody changed, and not to be shown
         rest = "" if not others else f" and {len(others)} more photo{'' if len(others) == 1 else 's'}"
         since = time.strftime("%Y-%m-%d %H:%M", time.localtime(self.kept_at))
         return f"A head from {first}{rest} is ready, since {since}"

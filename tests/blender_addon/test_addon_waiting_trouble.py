@@ -73,6 +73,19 @@ def no_time(path: Path) -> None:
     head_file.write(path, {**note, "kept_at": 1e300}, buffers)
 
 
+def test_a_name_that_blender_cannot_show_does_not_keep_the_panel_from_being_drawn(
+    backend: Backend, folder: Path
+) -> None:
+    a_head_waits()
+    shut_down()
+    note, buffers = head_file.read(folder / "1.head")
+    photos = [{"label": "a\n\udcff" + 1000 * "b", "path": "/a.jpg"}]
+    head_file.write(folder / "1.head", {**note, "photos": photos}, buffers)
+    quit_and_start(backend)
+    words = drawn()[0]
+    assert words.isprintable() and len(words) < 600, words
+
+
 @pytest.mark.parametrize(
     "change", [damage, flip_a_bit, other_buffers, no_buffers, other_note, no_photos, no_time], ids=lambda f: f.__name__
 )
