@@ -117,9 +117,12 @@ class Session:
             raise AddonError("The backend is busy already.", "Wait for it, or cancel what runs.", "busy")
 
     def cancel(self) -> None:
-        """Stop: the job at the backend, or the result that waits for the scene; one that was offered is offered on."""
+        """Stop: the job at the backend, the import, or the waiting, which throws the head away.
+
+        A head off the disk, and one that waited before its import, is offered (again).
+        """
         if self._result is not None or self._import is not None or self.waiting.was_offered:
-            if self.waiting.was_offered:
+            if self.waiting.was_offered or (self.importing and not self.waiting.writing):
                 self.waiting.put_back()
             else:
                 self.waiting.forget()

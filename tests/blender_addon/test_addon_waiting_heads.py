@@ -33,9 +33,10 @@ from blender_addon.backend_process import file_lock  # noqa: E402
 from blender_addon.client.submissions import PhotoFile  # noqa: E402
 from blender_addon.job import Job  # noqa: E402
 from blender_addon.protocol.result import HeadResult  # noqa: E402
+from blender_addon.runner import Phase  # noqa: E402
 from blender_addon.scene import tags  # noqa: E402
 from blender_addon.scene.importing import Place, import_head  # noqa: E402
-from blender_addon.session import listed_photos, session, shut_down  # noqa: E402
+from blender_addon.session import Session, listed_photos, session, shut_down  # noqa: E402
 from blender_addon.ui.panel import draw_status_bar  # noqa: E402
 from blender_addon.waiting import head_file, slots  # noqa: E402
 
@@ -105,6 +106,21 @@ def test_nothing_is_written_for_a_head_that_does_not_wait(backend: Backend, fold
     session().waiting.look()
     shut_down()
     assert not folder.exists()
+
+
+@pytest.mark.parametrize("waits", [False, True])
+def test_a_head_in_a_scene_leaves_no_message_in_memory(backend: Backend, folder: Path, waits: bool) -> None:
+    largest = max(backend.message.buffers, key=len)
+    before = sys.getrefcount(largest)
+    if waits:
+        a_head_waits()
+        assert sys.getrefcount(largest) > before
+        written()
+        bpy.ops.likeness.take_head()
+    else:
+        begin()
+    tick_while_busy()
+    assert len(tags.head_collections()) == 1 and sys.getrefcount(largest) == before
 
 
 def test_a_head_is_kept_until_it_is_in_a_scene(backend: Backend, folder: Path) -> None:
@@ -207,6 +223,24 @@ def test_a_head_whose_reading_is_cancelled_or_whose_file_is_closed_is_offered_on
     bpy.ops.likeness.take_head()
     tick_while_busy()
     assert len(tags.head_collections()) == 1
+
+
+def test_esc_while_a_head_that_waited_goes_into_the_scene_does_not_throw_it_away(
+    backend: Backend, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys.modules[Session.__module__], "SLICE_SECONDS", 0.0001)
+    a_head_waits()
+    written()
+    bpy.ops.likeness.take_head()
+    session().tick()
+    assert session().importing
+    session().cancel()
+    assert tags.head_collections() == [] and session().view.phase is Phase.CANCELLED
+    assert len(session().waiting.offered) == 1
+    bpy.ops.likeness.take_head()
+    tick_while_busy()
+    shut_down()
+    assert len(tags.head_collections()) == 1 and kept(folder) == []
 
 
 def test_photos_out_of_a_blend_file_are_kept_with_the_head_that_was_to_be_solved_again(
