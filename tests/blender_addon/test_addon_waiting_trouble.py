@@ -39,6 +39,12 @@ from blender_addon.waiting import head_file, heads, slots  # noqa: E402
 pytestmark = pytest.mark.blender
 
 
+def imports_fail(patch: pytest.MonkeyPatch) -> MagicMock:
+    refuse = MagicMock(side_effect=AddonError("The head was changed.", "", "head_gone"))
+    patch.setattr(sys.modules[Session.__module__], "import_steps", refuse)
+    return refuse
+
+
 def damage(path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-1])
 
@@ -168,8 +174,7 @@ def test_a_head_that_does_not_get_into_the_scene_is_offered_again(
     if again:
         quit_and_start(backend)
     with monkeypatch.context() as patch:
-        refuse = MagicMock(side_effect=AddonError("The head was changed.", "", "head_gone"))
-        patch.setattr(sys.modules[Session.__module__], "import_steps", refuse)
+        imports_fail(patch)
         bpy.ops.likeness.take_head()
         tick_while_busy()
     assert session().view.sentence == "The head was changed." and kept(folder) == ["1.head"]
@@ -185,8 +190,7 @@ def test_a_head_that_is_still_written_when_its_import_fails_is_offered_then(
     monkeypatch.setattr(head_file, "write", lambda *told: goes_on.wait(5) and write(*told))
     a_head_waits()
     with monkeypatch.context() as patch:
-        refuse = MagicMock(side_effect=AddonError("The head was changed.", "", "head_gone"))
-        patch.setattr(sys.modules[Session.__module__], "import_steps", refuse)
+        refuse = imports_fail(patch)
         bpy.ops.likeness.take_head()
         begun = time.monotonic()
         tick()
@@ -204,8 +208,7 @@ def test_a_file_that_is_opened_while_a_head_whose_import_failed_is_written_gets_
     monkeypatch.setattr(head_file, "write", lambda *told: goes_on.wait(5) and write(*told))
     a_head_waits()
     with monkeypatch.context() as patch:
-        refuse = MagicMock(side_effect=AddonError("The head was changed.", "", "head_gone"))
-        patch.setattr(sys.modules[Session.__module__], "import_steps", refuse)
+        imports_fail(patch)
         bpy.ops.likeness.take_head()
         tick()
     new_file()
