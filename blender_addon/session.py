@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 import time
+import traceback
 from collections.abc import Generator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -234,7 +235,9 @@ class Session:
             self._fail(error)
         except Exception as error:  # a fault of ours must not leave the panel busy for ever
             self._fail(AddonError(f"The head could not be put into the scene: {error!r}.", "Please report it."))
-            raise
+            if self._error is None:
+                raise
+            traceback.print_exc()  # raised, it would end the timer, which has to see the file written
 
     def _wait(self, view: JobView) -> None:
         """The head waits for the artist, and is kept on the disk from now on."""
