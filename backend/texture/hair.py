@@ -26,12 +26,19 @@ from backend.texture.unwrap import PhotoUnwrap
 
 _LUMINANCE = np.array(LUMINANCE)
 _SKIN_LABELS = (FaceClass.SKIN, FaceClass.BROWS, FaceClass.NECK, FaceClass.EARS)
-_BARE_TOP = 0.45  # share of skin on the scalp from which on hair beside it wants better evidence
+_BARE_TOP = 0.3  # share of skin on the scalp from which on hair beside it wants better evidence
+_BALDING, _VOTED = 0.15, 0.3
+"""Share of skin on the scalp from which on what no photo shows of its top is bare behind bare skin; the least votes of
+what is seen."""
+_TOP_ROWS, _TOP_COLUMNS = (0.28, 0.20), (0.32, 0.24)
+"""Where the head's top begins and is all, of the survey's side from its upper edge and from its middle."""
 _VOTED_HAIR, _SEEN_THERE = 0.6, 0.1
 """Share of the votes from which photos agree that a place has hair, if at least two see it at least so well."""
-_RING_SHARE, _RING_AREA = 0.3, 0.03
-"""Share of all hair votes in such places, and of the area where hair may grow, from which a bare top has a ring of
-hair. Two men with rings have 0.44, and 5 and 12 % of the area; shine that looks like hair on another 0.15, 2 %."""
+_RING_AREA, _RINGS = 0.01, ((0.105, 0.0), (0.05, 0.3), (0.0, 0.5))
+"""Share of the area where hair may grow from which on photos agree on a ring of hair around a bare top; and, of the
+places that two photos see, the share with hair by their votes from which on so many photos must show hair of a colour
+that is not the skin's. Twelve men with rings have hair on 0.12 to 0.32 of those places; two bald ones, whose shaded
+skin or background is called hair, on 0.01 and 0.08, and its colour in 0.37 and 0.01 of the photos."""
 _ALIKE = 0.8  # log units: one person's hair is as bright as that in all photos; shine and what is behind a head are not
 _YELLOWEST = 0.75  # log green over blue of hair
 _UNNATURAL = 0.30  # log chroma by which what is called hair may differ from any hair's
@@ -45,7 +52,7 @@ _SHAVED_AMOUNT, _SHAVED, _SMOOTH_SCALP, _DARK_BROWS = 0.35, -0.3, 0.042, 1.65
 darkness of brows (log units) from which what is called hair is a shaved scalp: the net knows none, and its shine is as
 bright as white hair, but who has that has no dark brows. Of 230 people the three with shaved heads are all that, and a
 fourth one is; nearest are two with white hair (contrast 0.046; brows 1.40) and one with cropped hair (-0.36)."""
-_GREY, _DARKER = 0.30, 0.5  # log units: chroma of grey hair; by how much other hair is darker than skin
+_GREY, _DARKER = 0.30, 0.8  # log units: chroma of grey hair; by how much other hair is darker than skin in the shade is
 _BRIGHT, _GREY_PHOTOS = -1.6, 0.3
 """Log albedo from which hair is as bright as skin that shines through it; share of the photos that show it without
 colour from which it is white: of blond hair hardly any does."""
@@ -61,6 +68,7 @@ _UNDER_HATS = (0.05, 0.25)
 foreheads that are seen to be bare end."""
 _SMOOTH, _SMOOTH_UNDER_HATS = 60.0, 22.0
 """Of the survey's side: over so much a hair line is smoothed; where hats hide it, only patches beside them are seen."""
+_LEAST_PIECE = 0.1  # of the largest one's area: tufts on a bald crown are none
 _THINNING = 80.0  # of the survey's side: hair thins out over this and back, five millimetres
 _ALONG = 0.12  # strands change so many times slower along than across
 
@@ -172,11 +180,14 @@ def hair_evidence(
     voted = np.clip(total * 4.0, 0.0, 1.0)
     stacked = to_image(np.stack([vote, voted, scalp, allowed], 1).astype(np.float32))
     top = scalp > 0.5
-    bare = float(skin_votes[top].sum()) > _BARE_TOP * float(total[top].sum())
+    bare_share = float(skin_votes[top].sum()) / max(float(total[top].sum()), 1e-6)
+    bare, balding = bare_share > _BARE_TOP, bare_share > _BALDING
     grows = allowed > 0.5
-    ring = grows & (vote > _VOTED_HAIR) & (photos >= 2)
-    in_place = hair_votes[ring].sum() > _RING_SHARE * hair_votes[grows].sum() and ring.sum() > _RING_AREA * grows.sum()
-    log_color = hair_colour(hairs, trusts, log_skin if bare else None, in_place)
+    twice = grows & (photos >= 2)
+    ring = int((twice & (vote > _VOTED_HAIR)).sum())
+    ring_share = ring / twice.sum() if ring > _RING_AREA * grows.sum() else 0.0
+    least = next(least for share, least in _RINGS if ring_share >= share)
+    log_color = hair_colour(hairs, trusts, log_skin if bare else None, least)
     if log_color is None:
         none = np.zeros(stacked.shape[:2], np.float32)
         return HairEvidence(none, _BROWN, none)
@@ -188,6 +199,8 @@ def hair_evidence(
     sure = np.clip(support * 2.0, 0.0, 1.0)
     under_hats = all(hair.hidden for hair in hairs)
     unseen = smoothstep(*_UNDER_HATS, stacked[..., 2]) if under_hats else stacked[..., 2]
+    if balding and not under_hats:
+        unseen = unseen * _behind(mean[..., 0], (sides > _VOTED) & (stacked[..., 2] > 0.5))
     cover = (sure * mean[..., 0] + (1.0 - sure) * unseen) * stacked[..., 3]
     chart = to_image(np.ones((len(scalp), 1), np.float32))[..., 0]
     cover = _one_piece(cover, stacked[..., 2])
@@ -200,13 +213,13 @@ def hair_evidence(
 
 
 def hair_colour(
-    hairs: Sequence[PhotoHair], trusts: Sequence[float], log_skin: np.ndarray | None = None, in_place: bool = False
+    hairs: Sequence[PhotoHair], trusts: Sequence[float], log_skin: np.ndarray | None = None, least_share: float = 0.5
 ) -> np.ndarray | None:
     """Logarithm (3,) of the hair's linear albedo, None for a bald head.
 
     With ``log_skin`` (3,), which is given where most photos show bare skin on top of the head, shine and background
-    beside it that look like hair to the parsing are told from a ring of hair: half of the photos must show a colour
-    that hair has and this skin has not, and nearly the same, unless the photos agree where it is (``in_place``).
+    beside it that look like hair to the parsing are told from a ring of hair: ``least_share`` of the photos must show a
+    colour that hair has and this skin has not, and nearly the same.
     Photos in which headgear hides the hair say nothing of its amount.
     """
     telling = [(hair.amount, trust) for hair, trust in zip(hairs, trusts, strict=True) if not hair.hidden]
@@ -228,7 +241,7 @@ def hair_colour(
             levels, of_sure = np.array([(color.mean(), trust) for color, trust in sure]).T
             level = weighted_median(levels[:, None], of_sure)[0]
             sure = [(color, trust) for color, trust in sure if abs(color.mean() - level) < _ALIKE]
-        if not in_place and sum(trust for _, trust in sure) < 0.5 * sum(trust for _, trust in telling):
+        if sum(trust for _, trust in sure) < least_share * sum(trust for _, trust in telling):
             return None
         known = sure or known
     if not known:  # the band says where hair is, not how it looks
@@ -298,8 +311,26 @@ def coloured_naturally(log_color: np.ndarray) -> bool:
     return bool(np.linalg.norm(chroma - natural) <= _UNNATURAL)
 
 
+def _behind(hair: np.ndarray, seen: np.ndarray) -> np.ndarray:
+    """(S, S) in [0, 1], 0 on top of the head behind bare skin, 1 behind hair and elsewhere: ``hair`` (S, S) of the
+    nearest place on top that is ``seen`` (S, S) bool, or of the mirrored place's, whichever has more."""
+    places = (np.arange(len(hair)) + 0.5) / len(hair)
+    top = smoothstep(*_TOP_ROWS, places)[:, None] * smoothstep(*_TOP_COLUMNS, np.abs(places - 0.5))
+    seen = seen & (top > 0.5)
+    if not seen.any():
+        return np.ones_like(hair)
+    _, nearest = cv2.distanceTransformWithLabels(
+        (~seen).astype(np.uint8), cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL
+    )
+    of_label = np.zeros(int(nearest.max()) + 1, hair.dtype)
+    of_label[nearest[seen]] = hair[seen]
+    own = of_label[nearest]
+    return 1.0 - top * (1.0 - np.maximum(own, own[:, ::-1]))
+
+
 def _one_piece(cover: np.ndarray, scalp: np.ndarray) -> np.ndarray:
-    """(S, S) float32 0 or 1: hair without islands on the face and without holes between the hair line and the scalp."""
+    """(S, S) float32 0 or 1: hair without islands on the face or a bald top, and without holes between the hair line
+    and the scalp."""
     size = cover.shape[0]
     hair = (cover > 0.45).astype(np.uint8)
     for operation, radius in (
@@ -310,6 +341,8 @@ def _one_piece(cover: np.ndarray, scalp: np.ndarray) -> np.ndarray:
         hair = cv2.morphologyEx(hair, operation, disc(radius))
     _, pieces = cv2.connectedComponents(hair)
     kept = np.unique(pieces[(scalp > 0.9) & (hair > 0)])
+    areas = np.bincount(pieces.ravel())
+    kept = kept[areas[kept] > _LEAST_PIECE * areas[kept].max(initial=0)]
     return (np.isin(pieces, kept) & (hair > 0)).astype(np.float32)
 
 

@@ -54,7 +54,7 @@ def test_a_ring_of_white_hair_is_hair() -> None:
 def test_pale_hair_is_hair_where_the_photos_agree_on_its_place() -> None:
     hairs = [PhotoHair(0.2, np.log(color)) for color in ((0.5, 0.4, 0.3), (0.45, 0.35, 0.25), (0.4, 0.3, 0.22))]
     assert hair_colour(hairs, [1.0] * 3, SKIN) is None
-    colour = hair_colour(hairs, [1.0] * 3, SKIN, in_place=True)
+    colour = hair_colour(hairs, [1.0] * 3, SKIN, least_share=0.0)
     assert colour is not None and abs(colour.mean() - np.log([0.45, 0.35, 0.25]).mean()) < 0.1
 
 
