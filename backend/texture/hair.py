@@ -27,6 +27,9 @@ from backend.texture.unwrap import PhotoUnwrap
 _LUMINANCE = np.array(LUMINANCE)
 _SKIN_LABELS = (FaceClass.SKIN, FaceClass.BROWS, FaceClass.NECK, FaceClass.EARS)
 _BARE_TOP = 0.3  # share of skin on the scalp from which on hair beside it wants better evidence
+_TOP_SEEN, _THIN = 0.03, 0.4
+"""Share of the scalp that photos must show to tell how bare it is; amount of hair, of the face's skin, from which on it
+is not: what shows of a scalp below a whole head of hair is its rim."""
 _BALDING, _VOTED = 0.15, 0.3
 """Share of skin on the scalp from which on what no photo shows of its top is bare behind bare skin; the least votes of
 what is seen."""
@@ -181,7 +184,9 @@ def hair_evidence(
     stacked = to_image(np.stack([vote, voted, scalp, allowed], 1).astype(np.float32))
     top = scalp > 0.5
     bare_share = float(skin_votes[top].sum()) / max(float(total[top].sum()), 1e-6)
-    bare, balding = bare_share > _BARE_TOP, bare_share > _BALDING
+    amount = _typical_amount(hairs, trusts)
+    tells = (total[top] > 0.02).mean() > _TOP_SEEN and (amount is None or amount < _THIN)
+    bare, balding = tells and bare_share > _BARE_TOP, tells and bare_share > _BALDING
     grows = allowed > 0.5
     twice = grows & (photos >= 2)
     ring = int((twice & (vote > _VOTED_HAIR)).sum())
@@ -222,12 +227,8 @@ def hair_colour(
     colour that hair has and this skin has not, and nearly the same.
     Photos in which headgear hides the hair say nothing of its amount.
     """
-    telling = [(hair.amount, trust) for hair, trust in zip(hairs, trusts, strict=True) if not hair.hidden]
-    if telling:
-        amounts, weights = np.array(telling, np.float64).T
-        if weighted_median(amounts[:, None], weights)[0] < SOME_HAIR:
-            return None
-    if _shaved(hairs):
+    amount = _typical_amount(hairs, trusts)
+    if (amount is not None and amount < SOME_HAIR) or _shaved(hairs):
         return None
     seen = [
         (hair, trust)
@@ -241,7 +242,8 @@ def hair_colour(
             levels, of_sure = np.array([(color.mean(), trust) for color, trust in sure]).T
             level = weighted_median(levels[:, None], of_sure)[0]
             sure = [(color, trust) for color, trust in sure if abs(color.mean() - level) < _ALIKE]
-        if sum(trust for _, trust in sure) < least_share * sum(trust for _, trust in telling):
+        telling = sum(trust for hair, trust in zip(hairs, trusts, strict=True) if not hair.hidden)
+        if sum(trust for _, trust in sure) < least_share * telling:
             return None
         known = sure or known
     if not known:  # the band says where hair is, not how it looks
@@ -254,6 +256,15 @@ def hair_colour(
     if not natural and color.mean() > _BROWN.mean():  # of a lamp or a dye, which say nothing of the hair
         color = _BROWN
     return natural_hair(color)
+
+
+def _typical_amount(hairs: Sequence[PhotoHair], trusts: Sequence[float]) -> float | None:
+    """The median amount of hair, None where headgear hides it in all photos."""
+    telling = [(hair.amount, trust) for hair, trust in zip(hairs, trusts, strict=True) if not hair.hidden]
+    if not telling:
+        return None
+    amounts, weights = np.array(telling, np.float64).T
+    return float(weighted_median(amounts[:, None], weights)[0])
 
 
 def _less_yellow(log_color: np.ndarray) -> np.ndarray:

@@ -78,3 +78,16 @@ def test_a_tuft_on_a_bald_crown_is_none() -> None:
     tuft = (np.abs(COLUMNS - 128) < 5) & (ROWS >= SEEN_FROM) & (ROWS < SEEN_FROM + 14)
     cover = evidence(at_sides(70) | tuft, [PhotoHair(0.2, GREY)] * 3).cover
     assert cover[: SEEN_FROM + 14, 115:141].max() < 0.05
+
+
+def test_a_rim_of_skin_below_a_head_of_blond_hair_is_no_bald_top() -> None:
+    """A boy whose one photo shows hardly any of his scalp, and that below his hair, was bald: blond hair is not much
+    darker than skin."""
+    blond = PhotoHair(0.88, SKIN - 0.7)
+    rim = (ROWS >= 76) & (ROWS < 80)
+    assert evidence(np.zeros(SIZE * SIZE, bool), [blond], rim | (ROWS >= SCALP)).cover.max() > 0.9
+    some = (ROWS >= 70) & (ROWS < 80)
+    assert evidence(np.zeros(SIZE * SIZE, bool), [blond], some | (ROWS >= SCALP)).cover.max() > 0.9
+    little = PhotoHair(0.1, SKIN - 0.7)
+    assert not evidence(np.zeros(SIZE * SIZE, bool), [little], some | (ROWS >= SCALP)).cover.any()
+    assert evidence(np.zeros(SIZE * SIZE, bool), [little], (ROWS >= 79) & (ROWS < 80)).cover.max() > 0.9
