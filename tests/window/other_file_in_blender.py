@@ -164,16 +164,25 @@ def disabled(tools: Any) -> Story:
     yield from open_file(tools, "photos")
     tools.screenshot("11_offered_in_the_next_file")
     tools.addon("ui.redraw").push_undo("Opened", bpy.context.scene)
+    yield from takes_offered(tools, "offered")
+    tools.screenshot("12_taken")
+    yield from undoes_taking(tools)
+
+
+def takes_offered(tools: Any, phase: str) -> Story:
+    """The one head that is offered goes into the scene, and its file goes."""
     (head,) = tools.session().waiting.offered
-    tools.phase = "offered"
+    tools.phase = phase
     began = time.monotonic()
     tools.call(bpy.ops.likeness.take_head, "INVOKE_DEFAULT", head=head.name)
     assert listening() == ["LIKENESS_OT_take_head"], listening()
     yield from tools.until(lambda: not tools.session().busy, 20, "the import")
-    tools.figures["offered_seconds"] = round(time.monotonic() - began, 2)
+    tools.figures[f"{phase}_seconds"] = round(time.monotonic() - began, 2)
     yield 2.0
     assert tools.heads() == 1 and not tools.session().waiting.offered and not head.slot.path.exists()
-    tools.screenshot("12_taken")
+
+
+def undoes_taking(tools: Any) -> Story:
     tools.call(bpy.ops.ed.undo)
     yield 1.0
     assert tools.heads() == 0 and not tools.session().waiting.offered

@@ -5,12 +5,11 @@ Told by ``in_blender.py`` in two starts of Blender; needs the photos alone.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Generator
 from typing import Any
 
 import bpy
-from other_file_in_blender import asked_for, listening, open_file, two_files, waits
+from other_file_in_blender import asked_for, open_file, takes_offered, two_files, undoes_taking, waits
 
 Story = Generator[float, None, None]
 
@@ -52,19 +51,9 @@ def starts_again(tools: Any) -> Story:
     tools.addon("ui.redraw").push_undo("Opened", bpy.context.scene)
     chosen = bpy.context.preferences.addons[tools.PACKAGE].preferences
     chosen.where, chosen.existing_python = "EXISTING", "/bin/sh"
-    (head,) = tools.session().waiting.offered
-    tools.phase = "taking"
-    began = time.monotonic()
-    tools.call(bpy.ops.likeness.take_head, "INVOKE_DEFAULT", head=head.name)
-    assert listening() == ["LIKENESS_OT_take_head"], listening()
-    yield from tools.until(lambda: not tools.session().busy, 20, "the import")
-    tools.figures["taking_seconds"] = round(time.monotonic() - began, 2)
-    yield 2.0
+    yield from takes_offered(tools, "taking")
     tools.phase = "after"
-    assert tools.heads() == 1 and not tools.session().waiting.offered and not head.slot.path.exists()
     assert len(bpy.data.objects["head"].data.shape_keys.key_blocks) == 53
     assert "USED" in [photo.status for photo in bpy.context.scene.likeness.photos]
     tools.screenshot("4_taken")
-    tools.call(bpy.ops.ed.undo)
-    yield 1.0
-    assert tools.heads() == 0 and not tools.session().waiting.offered
+    yield from undoes_taking(tools)
