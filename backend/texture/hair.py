@@ -179,13 +179,14 @@ def hair_evidence(
         skin_votes += np.float32(trust) * unwrap.seen * np.isin(unwrap.labels, _SKIN_LABELS)
         photos += unwrap.seen > _SEEN_THERE
     total = hair_votes + skin_votes
-    vote = np.where(total > 0.02, hair_votes / np.maximum(total, 1e-6), 0.0)
+    told = total > 0.02
+    vote = np.where(told, hair_votes / np.maximum(total, 1e-6), 0.0)
     voted = np.clip(total * 4.0, 0.0, 1.0)
     stacked = to_image(np.stack([vote, voted, scalp, allowed], 1).astype(np.float32))
     top = scalp > 0.5
     bare_share = float(skin_votes[top].sum()) / max(float(total[top].sum()), 1e-6)
     amount = _typical_amount(hairs, trusts)
-    tells = (total[top] > 0.02).mean() > _TOP_SEEN and (amount is None or amount < _THIN)
+    tells = told[top].mean() > _TOP_SEEN and (amount is None or amount < _THIN)
     bare, balding = tells and bare_share > _BARE_TOP, tells and bare_share > _BALDING
     grows = allowed > 0.5
     twice = grows & (photos >= 2)
