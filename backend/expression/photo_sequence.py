@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 
 from backend.errors import LikenessError
 from backend.expression.video import VideoFrame
-from backend.photos.read import PhotoSource, PhotoUnreadableError, read_photo
+from backend.photos.read import read_photos
+from backend.photos.source import PhotoSource, PhotoUnreadableError
 
 
 class PhotoSequence:
-    """Frames in the given order at ``fps``; files that cannot be read are dropped frames."""
+    """Frames in the given order at ``fps``; files that cannot be read are dropped frames.
 
-    def __init__(self, paths: Sequence[Path], fps: float) -> None:
+    ``waiting`` as in ``read_photos``.
+    """
+
+    def __init__(self, paths: Sequence[Path], fps: float, waiting: Callable[[], None] = lambda: None) -> None:
         self._paths = tuple(paths)
+        self._waiting = waiting
         self.fps = fps
         self.frame_count = len(self._paths)
 
@@ -30,12 +35,11 @@ class PhotoSequence:
     def frames(self, every: int = 1) -> Iterator[VideoFrame]:
         """As ``Video.frames``."""
         read_any = False
-        for slot in range(0, len(self._paths), every):
-            try:
-                pixels = read_photo(PhotoSource.from_path(self._paths[slot])).pixels
-            except PhotoUnreadableError:
+        sources = [PhotoSource.from_path(path) for path in self._paths[::every]]
+        for number, photo in enumerate(read_photos(sources, waiting=self._waiting)):
+            if isinstance(photo, PhotoUnreadableError):
                 continue
             read_any = True
-            yield VideoFrame(slot, pixels)
+            yield VideoFrame(number * every, photo.pixels)
         if not read_any:
             raise LikenessError("no_photo", "None of the pictures can be read.", "Export them again as JPEG or PNG.")

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import io
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import pygltflib
-from PIL import Image
 
 from backend.errors import LikenessError
 from backend.exchange.assemble import face_parts
@@ -19,10 +17,12 @@ from backend.fitting.landmark_targets import LandmarkModel, landmark_model
 from backend.fitting.options import PriorWeights, fit_options_for
 from backend.geometry.template import Template, load_template
 from backend.photos.collection import PhotoFace
+from backend.photos.read import read_photo
+from backend.photos.source import PhotoSource, ReadLimits
 from backend.rig.personalise import personalise_keys
 
 MOST_GLB_BYTES = 512 * 2**20
-MOST_TEXTURE_PIXELS = 8192
+MOST_TEXTURE_SIDE = 8192
 _ADVICE = "Give the folder that 'python -m backend reconstruct' wrote, or --identity auto."
 
 
@@ -71,10 +71,11 @@ def read_texture(folder: Path) -> np.ndarray | None:
         gltf = pygltflib.GLTF2.load_binary(str(Path(folder) / "face.glb"))
         view = gltf.bufferViews[gltf.images[0].bufferView]
         start = view.byteOffset or 0
-        with Image.open(io.BytesIO(gltf.binary_blob()[start : start + view.byteLength])) as image:
-            if image.width != image.height or image.width > MOST_TEXTURE_PIXELS:
-                return None
-            return np.asarray(image.convert("RGB"))
+        data = bytes(gltf.binary_blob()[start : start + view.byteLength])
+        pixels = read_photo(
+            PhotoSource("texture", data), ReadLimits(max_side=MOST_TEXTURE_SIDE, kept_pixels=10**9)
+        ).pixels
+        return pixels if pixels.shape[0] == pixels.shape[1] else None
     except Exception:  # somebody else's parser; the head is used without its texture
         return None
 

@@ -73,7 +73,17 @@ def transfer_sequence(
     name: str, paths: Sequence[Path], fps: float, identity: Path | Subject | None, progress: ProgressReporter = silent
 ) -> ExpressionTake:
     """The take of picture files that are frames at ``fps``, in this order; as ``transfer_video``."""
-    return transfer_frames(name, lambda: PhotoSequence(paths, fps), _subject(identity), progress)
+    reached = ("identity", 0.0)
+
+    def note(stage: str, fraction: float) -> None:
+        nonlocal reached
+        reached = stage, fraction
+        progress(stage, fraction)
+
+    def open_source() -> PhotoSequence:
+        return PhotoSequence(paths, fps, lambda: progress(*reached))
+
+    return transfer_frames(name, open_source, _subject(identity), note)
 
 
 def transfer_frames(
@@ -197,9 +207,10 @@ def transfer_photos(
     subject = _subject(identity)
     faces, left_out, unreadable = [], [], 0
     for number, (photo, path) in enumerate(photos):
-        progress("identity", 0.8 * number / len(photos))
+        done = 0.8 * number / len(photos)
+        progress("identity", done)
         try:
-            faces.append(_photo_face(photo, path))
+            faces.append(_photo_face(photo, path, lambda done=done: progress("identity", done)))
         except PhotoUnreadableError as error:
             left_out.append((photo, str(error)))
             unreadable += 1
@@ -234,8 +245,8 @@ def transfer_photos(
     return _take(name, "photos", None, frames, _pivot(subject, faces[0].face), tuple(names), tuple(left_out))
 
 
-def _photo_face(name: str, path: Path) -> SeenFace:
-    photo = read_photo(PhotoSource(name, path=path))
+def _photo_face(name: str, path: Path, waiting: Callable[[], None]) -> SeenFace:
+    photo = read_photo(PhotoSource(name, path=path), waiting=waiting)
     sentence = "No face was found in it."
     for detected in detect_faces(photo.pixels):
         found = find_face(photo.pixels, detected)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,8 @@ from backend.errors import LikenessError
 
 LONGEST_GAP_SECONDS = 10.0
 """A larger step in the file's time stamps is taken for a broken time stamp."""
+MOST_FRAME_PIXELS = 40_000_000
+"""Largest width x height of a frame; 8K has 33 million. The decoder keeps several frames."""
 USUAL_FPS = 30.0
 
 
@@ -38,13 +41,21 @@ class Video:
     def __init__(self, path: Path) -> None:
         self._path = Path(path)
         advice = "Give a video such as MP4, MOV, WebM or AVI, or convert it to H.264 MP4."
-        if not self._path.is_file():
+        if not os.path.isfile(path):  # unlike Path.is_file, for any path
             raise LikenessError("no_photo", f"There is no file {path}.", "Check the path.")
-        if self._path.stat().st_size == 0:
+        if os.path.getsize(path) == 0:
             raise LikenessError("no_photo", f"The file {path} is empty.", "Copy or export it again.")
         self._capture = cv2.VideoCapture(str(self._path))
         if not self._capture.isOpened():
             raise LikenessError("no_photo", f"{path} is not a video that can be read.", advice)
+        size = [self._capture.get(prop) for prop in (cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT)]
+        if size[0] * size[1] > MOST_FRAME_PIXELS:
+            self._capture.release()
+            raise LikenessError(
+                "no_photo",
+                f"The pictures of {path} have {size[0]:.0f} x {size[1]:.0f} pixels.",
+                "Make them smaller: 4K.",
+            )
         fps = float(self._capture.get(cv2.CAP_PROP_FPS))
         self.fps = fps if np.isfinite(fps) and 1.0 <= fps <= 1000.0 else USUAL_FPS
         count = float(self._capture.get(cv2.CAP_PROP_FRAME_COUNT))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -20,9 +19,10 @@ from backend.photos.identity import GradientIdentity, IdentityModel
 from backend.photos.landmarks import find_landmarks, head_pose
 from backend.photos.masks import enlarge_labels, look_at_face
 from backend.photos.quality import face_size_px, is_monochrome, measure_quality
-from backend.photos.read import DecodedPhoto, PhotoSource, PhotoUnreadableError, ReadLimits, read_photo
+from backend.photos.read import read_photo, read_photos
 from backend.photos.sampling import fit_inside
 from backend.photos.screen import Choice, screen
+from backend.photos.source import DecodedPhoto, PhotoSource, PhotoUnreadableError, ReadLimits
 from backend.photos.surface_landmarks import surface_landmarker
 from backend.photos.worn import WornScores
 from backend.progress import ProgressReporter, silent
@@ -74,7 +74,7 @@ def collect(
 ) -> PhotoCollection:
     """Read the photos, find the person's face in each, and say what became of every photo.
 
-    Photos are decoded one after the other (the next while this one is looked at), so memory does not grow with their
+    Photos are decoded in order (the next two while one is looked at), so memory does not grow with their
     number beyond the head crops of those that are used.
 
     Raises
@@ -96,8 +96,14 @@ def collect(
     analysed: list[_Analysed] = []
     crops: dict[int, dict[int, HeadCrop]] = {}  # photo -> face -> crop, as far as they fit into memory
     room = options.kept_crop_bytes
-    for index, photo in enumerate(_decoded(sources, options.limits)):
-        progress(STAGE, _ANALYSIS_SHARE * index / len(sources))
+    done = 0.0
+
+    def still_here() -> None:
+        progress(STAGE, done)
+
+    for index, photo in enumerate(read_photos(sources, options.limits, still_here)):
+        done = _ANALYSIS_SHARE * index / len(sources)
+        still_here()
         if isinstance(photo, PhotoUnreadableError):
             analysed.append(_Analysed((0, 0), None, 0, (), str(photo)))
             continue
@@ -112,14 +118,14 @@ def collect(
     faces = []
     worn = with_habits([candidate.worn for candidate in choice.used])
     for position, candidate in enumerate(choice.used):
-        progress(STAGE, _ANALYSIS_SHARE + (1 - _ANALYSIS_SHARE) * position / len(choice.used))
+        done = _ANALYSIS_SHARE + (1 - _ANALYSIS_SHARE) * position / len(choice.used)
+        still_here()
         photo = analysed[candidate.photo]
         which = next(k for k, face in enumerate(photo.faces) if face is candidate)
         crop = crops.get(candidate.photo, {}).get(which)
         if crop is None:
-            crop = crop_head(
-                read_photo(sources[candidate.photo], options.limits).pixels, candidate.landmarks, options.max_crop_side
-            )
+            again = read_photo(sources[candidate.photo], options.limits, still_here)
+            crop = crop_head(again.pixels, candidate.landmarks, options.max_crop_side)
         if not decide_alike(candidate.worn, worn[position]):
             candidate = _labelled_again(candidate, crop, worn[position])
         faces.append(_photo_face(names[candidate.photo], photo, candidate, crop, options.surface))
@@ -139,24 +145,6 @@ def unique_names(names: Sequence[str]) -> list[str]:
         seen.add(candidate)
         result.append(candidate)
     return result
-
-
-def _decoded(sources: Sequence[PhotoSource], limits: ReadLimits) -> Iterator[DecodedPhoto | PhotoUnreadableError]:
-    """The photos in order, the next one being decoded while the caller works on this one."""
-
-    def read(source: PhotoSource) -> DecodedPhoto | PhotoUnreadableError:
-        try:
-            return read_photo(source, limits)
-        except PhotoUnreadableError as error:
-            return error
-
-    with ThreadPoolExecutor(max_workers=1, thread_name_prefix="photo-reader") as pool:
-        coming = pool.submit(read, sources[0])
-        for following in [*sources[1:], None]:
-            photo = coming.result()
-            if following is not None:
-                coming = pool.submit(read, following)
-            yield photo
 
 
 def _analyse(index: int, photo: DecodedPhoto, options: CollectOptions) -> tuple[_Analysed, list[HeadCrop]]:

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import io
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageOps
+
+with suppress(ImportError):  # no wheel for this platform
+    import pillow_heif
+
+    pillow_heif.register_heif_opener()
 
 from backend.photos.candidate import FaceCandidate
 from backend.photos.collection import PhotoQuality
