@@ -9,10 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import repeat
 
 import numpy as np
 
 from backend.geometry.smoothstep import smoothstep
+from backend.parallel import each
 from backend.photos.collection import FaceClass
 from backend.texture.atlas import SurfaceAtlas
 from backend.texture.delight import BASE_LENGTH, DelitBase, shading, strange_colour
@@ -77,12 +79,14 @@ def agree(
     hairy : (V,) where there is hair, ``HairEvidence.near`` at the vertices.
     tone : (3,) linear albedo that plain skin gets.
     """
-    lights, delit = [], []
-    for index, photo in enumerate(photos):
-        lights.append(smooth_light(operators, photo.samples.transfer, base.lights[index]))  # (C, 3)
-        brightness = np.log(np.maximum(photo.unwrap.linear, DARKEST))
-        own = brightness - atlas.sample(surface.lifted(lights[-1]))  # (P, 3)
-        delit.append(np.repeat(own.mean(1, keepdims=True), 3, axis=1) if photo.samples.stained else own)
+
+    def without_light(photo: SurveyedPhoto, light: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """(C, 3) log light on the cage, and (P, 3) the photo's log albedo under it."""
+        smooth = smooth_light(operators, photo.samples.transfer, light)
+        own = np.log(np.maximum(photo.unwrap.linear, DARKEST)) - atlas.sample(surface.lifted(smooth))
+        return smooth, np.repeat(own.mean(1, keepdims=True), 3, axis=1) if photo.samples.stained else own
+
+    lights, delit = zip(*each(without_light, photos, base.lights), strict=True)
     grey = np.array([photo.samples.colourless for photo in photos])
     values, weight = _at_cage(surface, atlas, photos, delit, [photo.unwrap.weight for photo in photos])
     rests = _differences(operators, values, weight, grey)  # hair moves and shines: the light's rest is what faces say
@@ -183,11 +187,12 @@ def _at_cage(
     weights: Sequence[np.ndarray],
 ) -> tuple[np.ndarray, np.ndarray]:
     """Every photo's texel values (P, 3) around the cage's vertices (N, C, 3), and their weight (N, C) in [0, 1]."""
-    means, totals = [], []
-    for photo, value, weight in zip(photos, values, weights, strict=True):
+
+    def around(photo: SurveyedPhoto, value: np.ndarray, weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         mean, total = surface.at_cage(atlas, value, weight * np.maximum(photo.unwrap.cosine, 0.0) ** 2)
-        means.append(mean)
-        totals.append(np.clip(total / usual_weight(total), 0.0, 1.0) * photo.samples.trust)
+        return mean, np.clip(total / usual_weight(total), 0.0, 1.0) * photo.samples.trust
+
+    means, totals = zip(*each(around, photos, values, weights), strict=True)
     return np.stack(means), np.stack(totals)
 
 
@@ -200,15 +205,16 @@ def _bearded(surface: HeadSurface, atlas: SurfaceAtlas, photos: Sequence[Surveye
 
 def _differences(operators: SurfaceOperators, values: np.ndarray, weight: np.ndarray, grey: np.ndarray) -> np.ndarray:
     """(N, C, 3) each photo's smooth difference from what all agree on; values (N, C, 3), weight (N, C)."""
+
+    def smooth_difference(own: np.ndarray, common: np.ndarray, seen: np.ndarray) -> np.ndarray:
+        if seen.max() <= 0:
+            return np.zeros_like(own)
+        return smooth_field(operators, own - common, seen / seen.max(), _DIFFERENCE_LENGTH, None, 1e-3)
+
     differences = np.zeros_like(values)
     for _ in range(_ROUNDS if len(values) > 1 else 0):
         common = _consensus(values - differences, weight, grey)
-        for index, own in enumerate(weight):
-            if own.max() > 0:
-                difference = values[index] - common
-                differences[index] = smooth_field(
-                    operators, difference, own / own.max(), _DIFFERENCE_LENGTH, None, 1e-3
-                )
+        differences = np.stack(each(smooth_difference, values, repeat(common, len(values)), weight))
     return differences
 
 

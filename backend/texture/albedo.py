@@ -11,6 +11,7 @@ import numpy as np
 from backend.fitting.fitted_face import FittedFace
 from backend.geometry.normals import vertex_normals
 from backend.geometry.template import Template
+from backend.parallel import each
 from backend.photos.collection import PhotoFace
 from backend.progress import ProgressReporter, silent
 from backend.rendering.color import srgb_bytes
@@ -94,10 +95,11 @@ def build_albedo(
     regions = texel_regions(surface, survey_space.skin, plain_skin(surface), opening, positions, density)
 
     chosen = choose_photos(fitted, faces)
-    photos = []
-    for face, fit in chosen:
-        photos.append(survey_photo(surface, survey_space, face, fit, cage, blocked, regions, density))
-        progress(_STAGE, 0.05 + 0.35 * len(photos) / len(chosen))
+    photos = each(
+        lambda face, fit: survey_photo(surface, survey_space, face, fit, cage, blocked, regions, density),
+        *zip(*chosen, strict=True),
+    )
+    progress(_STAGE, 0.3)
     photos = prefer_soft_light(photos)
     landmarks = template.landmarks478.positions(fitted.neutral)
     where = survey_space.skin.sample(positions)
@@ -112,13 +114,11 @@ def build_albedo(
     operators = surface_operators(cage, surface.cage_triangles)
     pigment = np.clip(1.0 - 0.8 * surface.regions["neck"] - 0.5 * surface.regions["ears"], 0.0, 1.0)[: surface.count]
     base = solve_base(samples, tone, operators, surface.mirror, pigment)
-    hairs = [photo_hair(photo.face, light) for photo, light in zip(photos, base.lights, strict=True)]
+    hairs = each(lambda photo, light: photo_hair(photo.face, light), photos, base.lights)
     hair = find_hair(surface, survey_space, photos, hairs, base, hairy)
     casts = [headgear_cast(photo, own, tone) for photo, own in zip(photos, hairs, strict=True)]
-    photos = [
-        replace(photo, shown=shown_with_hair(photo.unwrap, survey_space.skin, hair, cast))
-        for photo, cast in zip(photos, casts, strict=True)
-    ]
+    shown = each(lambda photo, cast: shown_with_hair(photo.unwrap, survey_space.skin, hair, cast), photos, casts)
+    photos = [replace(photo, shown=own) for photo, own in zip(photos, shown, strict=True)]
     hairy = surface.lifted(image_at_cage(surface, survey_space.skin, hair.near()))
     agreement = agree(surface, survey_space.skin, photos, base, hair, hairy, operators, tone)
     made_up = make_up(surface, survey_space.skin, photos, hair, agreement, operators, tone, positions, density)

@@ -15,6 +15,7 @@ import cv2
 import numpy as np
 
 from backend.geometry.smoothstep import smoothstep
+from backend.parallel import each, threads_at_once
 from backend.photos.collection import FaceClass
 from backend.texture.agree import SKIN_RANGE, Agreement
 from backend.texture.atlas import SurfaceAtlas
@@ -84,12 +85,13 @@ def feature_masks(
     if (voted > 0.5).sum() > 0.2 * (brows > 0.5).sum():
         brows = smoothstep(0.15, 0.4, voted)
     around, between = atlas.resolution // 200, atlas.resolution // 60
-    return {
-        "lips": grown(lips, around, 0),
-        "nose": grown(nose, around, 0),
-        "eye_left": grown(np.maximum(lids_left, brows * side), 2 * around, between),
-        "eye_right": grown(np.maximum(lids_right, brows * (1.0 - side)), 2 * around, between),
+    masks = {
+        "lips": (lips, around, 0),
+        "nose": (nose, around, 0),
+        "eye_left": (np.maximum(lids_left, brows * side), 2 * around, between),
+        "eye_right": (np.maximum(lids_right, brows * (1.0 - side)), 2 * around, between),
     }
+    return dict(zip(masks, each(grown, *zip(*masks.values(), strict=True)), strict=True))
 
 
 def middle_band(
@@ -109,9 +111,10 @@ def middle_band(
     features = feature_masks(surface, atlas, photos, positions)
     feature = np.clip(sum(mask for name, mask in features.items() if name != "nose"), 0.0, 1.0)
     hairline = atlas.image(atlas.sample(hairy[:, None])[:, 0])
-    middles, scores, rested, hairs = [], [], [], []
     all_grey = all(photo.samples.colourless for photo in photos)
-    for photo, field in zip(photos, agreement.log_fields, strict=True):
+
+    def look(photo: SurveyedPhoto, field: np.ndarray) -> tuple[np.ndarray, PhotoScore, np.ndarray, np.ndarray]:
+        """The photo's middle frequencies, its score, and (S, S) how far it is at rest and where it shows facial hair."""
         texel_field = atlas.sample(field)
         grey = photo.samples.colourless
         hair = _light_hair(photo, texel_field, texel_base, texel_skin - SKIN_RANGE)
@@ -138,26 +141,24 @@ def middle_band(
         middle, _ = masked_lowpass(detail, weight, sigma)
         moved = atlas.image(atlas.sample(photo.moved[:, None])[:, 0]) * (1.0 - feature)
         quality = photo.samples.trust * (0.25 if grey and not all_grey else 1.0)
-        rested.append(1.0 - _MOVED_LESS * moved)
-        scores.append(
-            PhotoScore(
-                weight,
-                atlas.image(photo.unwrap.cosine),
-                np.zeros_like(weight),
-                photo.view.pixels_per_metre,
-                quality,
-                photo.fit.expression,
-            )
+        score = PhotoScore(
+            weight,
+            atlas.image(photo.unwrap.cosine),
+            np.zeros_like(weight),
+            photo.view.pixels_per_metre,
+            quality,
+            photo.fit.expression,
         )
-        middles.append(middle)
-        hairs.append(cv2.GaussianBlur(atlas.image(hair), (0, 0), 1.0))
+        return middle, score, 1.0 - _MOVED_LESS * moved, cv2.GaussianBlur(atlas.image(hair), (0, 0), 1.0)
+
+    middles, scores, rested, hairs = zip(*each(look, photos, agreement.log_fields), strict=True)
     unrest = _unrest([score.weight for score in scores], rested)
     agreed = _agreed(middles, scores)
     tolerance = (
         _CONSISTENT + (_FEATURES_CONSISTENT - _CONSISTENT) * feature + (_HAIR_CONSISTENT - _CONSISTENT) * hairline
     )
     shown = [score.weight * rest for score, rest in zip(scores, rested, strict=True)]
-    strange = [_strangeness(own, agreed, sigma) for own in middles]
+    strange = each(lambda own: _strangeness(own, agreed, sigma), middles)
     scores = [
         replace(score, weight=weight * _consistency(own, tolerance), strangeness=own)
         for score, weight, own in zip(scores, shown, strange, strict=True)
@@ -295,10 +296,11 @@ def fine_band(
     blender = ResidualBlender((height, width), levels=4)
     row, column = np.divmod(atlas.texel, size)
     boxed = (row >= rows.start) & (row < rows.stop) & (column >= columns.start) & (column < columns.stop)
-    per_photo = zip(photos, middle.weights, middle.per_photo, middle.hair, agreement.log_fields, strict=True)
-    for photo, weight, own, hair, field in per_photo:
-        if weight.max() < 0.02:
-            continue
+
+    def finest(
+        photo: SurveyedPhoto, weight: np.ndarray, own: np.ndarray, hair: np.ndarray, field: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """What only this photo's finest frequencies add, (H, W, 3), and its weight (H, W)."""
         weight = _enlarged(weight, size)[rows, columns]
         used = np.flatnonzero(boxed)
         used = used[weight[row[used] - rows.start, column[used] - columns.start] > 1e-3]
@@ -314,7 +316,14 @@ def fine_band(
         residual = np.zeros((height, width, 3), np.float32)
         residual[inside] = detail - _enlarged(own, size)[rows, columns][inside]
         seen = np.minimum(weight * 8.0, 1.0)[..., None]  # towards nothing where the photo ends
-        blender.add(residual * seen, weight)
+        residual *= seen
+        return residual, weight
+
+    per_photo = zip(photos, middle.weights, middle.per_photo, middle.hair, agreement.log_fields, strict=True)
+    used_photos = [own for own in per_photo if own[1].max() >= 0.02]
+    for first in range(0, len(used_photos), threads_at_once()):  # no more of these large images than are worked on
+        for residual, weight in each(finest, *zip(*used_photos[first : first + threads_at_once()], strict=True)):
+            blender.add(residual, weight)
     full = np.zeros((size, size, 3), np.float32)
     full[rows, columns] = blender.result()
     return full

@@ -1,0 +1,53 @@
+"""Several photos at a time: numpy, OpenCV, numba and torch let other threads run while they compute."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+from typing import TypeVar
+
+import numba
+import numpy as np
+
+Result = TypeVar("Result")
+
+
+@numba.njit(cache=True, parallel=True)
+def _count_up(out: np.ndarray) -> None:
+    for i in numba.prange(len(out)):
+        out[i] = i
+
+
+@cache
+def threads_at_once() -> int:
+    """How many threads may compute at a time: as many as numba may use; one where numba's own threads must not be
+    called from two threads (its ``workqueue`` layer, where neither OpenMP nor TBB is installed)."""
+    _count_up(np.empty(64))  # the layer is chosen at the first parallel loop
+    return 1 if numba.threading_layer() == "workqueue" else numba.config.NUMBA_NUM_THREADS
+
+
+def each(function: Callable[..., Result], *arguments: Iterable, at_once: int | None = None) -> list[Result]:
+    """``[function(a, b) for a, b in zip(*arguments)]``, some of them at a time, results in order.
+
+    Parameters
+    ----------
+    arguments : iterables of the same length, one for each parameter. at_once : at most so many at a time
+        (``threads_at_once`` if None).
+
+    Raises
+    ------
+    ValueError : the iterables differ in length. Else what ``function`` raises first, in order; what has not begun by
+        then is left out.
+    """
+    tasks = list(zip(*arguments, strict=True))
+    threads = min(at_once or threads_at_once(), threads_at_once(), len(tasks))
+    if threads <= 1:
+        return [function(*task) for task in tasks]
+    with ThreadPoolExecutor(threads, thread_name_prefix="each") as pool:
+        futures = [pool.submit(function, *task) for task in tasks]
+        try:
+            return [future.result() for future in futures]
+        except BaseException:
+            pool.shutdown(wait=True, cancel_futures=True)
+            raise
