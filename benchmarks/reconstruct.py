@@ -18,6 +18,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch: waiting threads sleep
 
+from backend.allocator import keep_freed_memory
 from backend.exchange.folder import write_folder
 from backend.exchange.json_files import peak_rss_mb
 from backend.photos.read import PhotoSource
@@ -55,6 +56,7 @@ def main() -> int:
     parser.add_argument("--photos", type=Path, help="a folder of photos instead of rendered ones")
     parser.add_argument("--quality", default="standard", choices=("fast", "standard", "best"))
     arguments = parser.parse_args()
+    keep_freed_memory()
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         photos = tuple(sorted(arguments.photos.iterdir())) if arguments.photos else demo_photos(folder / "photos")

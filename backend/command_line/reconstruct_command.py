@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from backend.allocator import keep_freed_memory
 from backend.command_line.photo_paths import check_there_are, find_photos, readable
 from backend.command_line.progress_display import TerminalProgress, format_seconds
 from backend.errors import LikenessError
@@ -26,6 +27,7 @@ def run_reconstruct(arguments: argparse.Namespace) -> None:
     Raises ``LikenessError`` for everything that the person can do something about, ``KeyboardInterrupt`` on Ctrl-C.
     """
     start = time.monotonic()
+    keep_freed_memory()
     out, err = Console(), Console(stderr=True)
     photos = find_photos(arguments.photos)
     check_there_are(photos)

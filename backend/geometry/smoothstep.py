@@ -8,4 +8,7 @@ import numpy as np
 def smoothstep(low: float, high: float, x: np.ndarray) -> np.ndarray:
     """0 below ``low``, 1 above ``high``, smooth between (``low`` may exceed ``high``)."""
     t = np.clip((x - low) / (high - low), 0.0, 1.0)
-    return t * t * (3.0 - 2.0 * t)
+    rising = 3.0 - 2.0 * t
+    rising *= t
+    rising *= t
+    return rising

@@ -26,6 +26,7 @@ from typing import Any, BinaryIO
 
 import msgspec
 
+from backend.allocator import give_freed_memory_back, keep_freed_memory
 from backend.errors import Cancelled
 from backend.exchange.wire import WireMessage
 from backend.progress import TimeLeft
@@ -136,6 +137,7 @@ class Worker:
 
     def work(self, runner: str, device: str) -> None:
         """Load the runner, warm up, then run tasks until the server is gone. Never returns normally."""
+        keep_freed_memory()
         threading.Thread(target=self._listen, name="listener", daemon=True).start()
         try:
             self._runner = importlib.import_module(runner)
@@ -151,6 +153,7 @@ class Worker:
             self._channel.send(self._outcome(task))
             self._cancelled.discard(task.job)
             gc.collect()
+            give_freed_memory_back()
 
     def _listen(self) -> None:
         while (instruction := self._channel.receive()) is not None:

@@ -119,7 +119,7 @@ def build_albedo(
     casts = [headgear_cast(photo, own, tone) for photo, own in zip(photos, hairs, strict=True)]
     shown = each(lambda photo, cast: shown_with_hair(photo.unwrap, survey_space.skin, hair, cast), photos, casts)
     photos = [replace(photo, shown=own) for photo, own in zip(photos, shown, strict=True)]
-    hairy = surface.lifted(image_at_cage(surface, survey_space.skin, hair.near()))
+    hairy = surface.lifted(image_at_cage(surface, survey_space.skin, hair.near))
     agreement = agree(surface, survey_space.skin, photos, base, hair, hairy, operators, tone)
     made_up = make_up(surface, survey_space.skin, photos, hair, agreement, operators, tone, positions, density)
     progress(_STAGE, 0.45)
@@ -133,7 +133,9 @@ def build_albedo(
     full_density = density * resolution / survey_size
     fine = fine_band(space.skin, photos, middle, agreement, full_density)
     progress(_STAGE, 0.75)
-    log_skin = compose_skin(surface, space.skin, middle, fine, made_up, prior, positions, full_density, grey_only)
+    log_skin = compose_skin(
+        surface, survey_space.skin, space.skin, middle, fine, made_up, prior, positions, full_density, grey_only
+    )
     if paints_brows:
         place = brow_place(space.skin.sample(positions), landmarks)
         log_skin = paint_brows(log_skin, space.skin, positions, place, hair.log_color, darkness)

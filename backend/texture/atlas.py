@@ -10,6 +10,8 @@ from numba import njit, prange
 
 from backend.rendering.uv_space import rasterize_uv
 
+_PIECE = 1 << 16  # texels: three channels of float32 are 0.8 MB
+
 
 @dataclass(frozen=True)
 class SurfaceAtlas:
@@ -27,6 +29,14 @@ class SurfaceAtlas:
     texel: np.ndarray
     corners: np.ndarray
     barycentrics: np.ndarray
+
+    def part(self, used: np.ndarray | slice) -> SurfaceAtlas:
+        """Those of the texels that are ``used``: indices into (P,), ascending, or a slice."""
+        return SurfaceAtlas(self.resolution, self.texel[used], self.corners[used], self.barycentrics[used])
+
+    def slices(self) -> list[slice]:
+        """(P,) in pieces that processors keep near while they work on them."""
+        return [slice(first, first + _PIECE) for first in range(0, len(self.texel), _PIECE)]
 
     def sample(self, attributes: np.ndarray) -> np.ndarray:
         """(P, C) float32 vertex attributes (V, C) at the covered texels."""
@@ -57,12 +67,9 @@ class SurfaceAtlas:
 
         Returns (V, C) float64 and (V,) float64; the mean is 0 where the weight is 0.
         """
-        share = self.barycentrics * weights[:, None]  # (P, 3)
-        used = weights > 0
-        index, share = self.corners[used].ravel(), share[used].ravel()
-        total = np.bincount(index, share, vertex_count)
-        columns = [np.bincount(index, share * np.repeat(c[used], 3), vertex_count) for c in values.T]
-        return np.stack(columns, 1) / np.maximum(total, 1e-9)[:, None], total
+        sums, total = np.zeros((vertex_count, values.shape[1])), np.zeros(vertex_count)
+        _gather_up(values, np.ascontiguousarray(weights), self.corners, self.barycentrics, sums, total)
+        return sums / np.maximum(total, 1e-9)[:, None], total
 
 
 def build_atlas(uv: np.ndarray, uv_triangles: np.ndarray, triangles: np.ndarray, resolution: int) -> SurfaceAtlas:
@@ -79,7 +86,25 @@ def build_atlas(uv: np.ndarray, uv_triangles: np.ndarray, triangles: np.ndarray,
     return SurfaceAtlas(resolution, texel, np.asarray(triangles, np.int32)[ids[texel]], weights)
 
 
-@njit(cache=True, parallel=True)
+@njit(cache=True, nogil=True)
+def _gather_up(
+    values: np.ndarray,
+    weights: np.ndarray,
+    corners: np.ndarray,
+    barycentrics: np.ndarray,
+    sums: np.ndarray,
+    total: np.ndarray,
+) -> None:
+    for i in range(len(weights)):
+        if weights[i] > 0:
+            for k in range(3):
+                share, vertex = barycentrics[i, k] * weights[i], corners[i, k]
+                total[vertex] += share
+                for channel in range(values.shape[1]):
+                    sums[vertex, channel] += share * values[i, channel]
+
+
+@njit(cache=True, parallel=True, nogil=True)
 def _interpolate(attributes: np.ndarray, corners: np.ndarray, weights: np.ndarray, out: np.ndarray) -> None:
     channels = attributes.shape[1]
     for i in prange(len(corners)):

@@ -296,28 +296,28 @@ def fine_band(
     blender = ResidualBlender((height, width), levels=4)
     row, column = np.divmod(atlas.texel, size)
     boxed = (row >= rows.start) & (row < rows.stop) & (column >= columns.start) & (column < columns.stop)
+    boxed = np.flatnonzero(boxed)
+    place = (row[boxed] - rows.start) * width + column[boxed] - columns.start  # in the flattened box
 
     def finest(
         photo: SurveyedPhoto, weight: np.ndarray, own: np.ndarray, hair: np.ndarray, field: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
         """What only this photo's finest frequencies add, (H, W, 3), and its weight (H, W)."""
         weight = _enlarged(weight, size)[rows, columns]
-        used = np.flatnonzero(boxed)
-        used = used[weight[row[used] - rows.start, column[used] - columns.start] > 1e-3]
-        part = SurfaceAtlas(size, atlas.texel[used], atlas.corners[used], atlas.barycentrics[used])
+        shown = weight.ravel()[place] > 1e-3
+        used, inside = boxed[shown], place[shown]
+        part = atlas.part(used)
         vertex_values = [photo.view.pixels, field, agreement.log_base, agreement.log_skin, agreement.colour_range]
         sampled = part.sample(np.concatenate(vertex_values, 1))  # (P, 13)
         pixels, scale = photo_at_scale(photo.face, photo.view.pixels_per_metre, density)
         linear = sample_linear(sampled[:, :2], pixels, scale)
-        inside = (row[used] - rows.start, column[used] - columns.start)
-        bristles = _enlarged(hair, size)[rows, columns][inside]
+        bristles = _enlarged(hair, size)[rows, columns].ravel()[inside]
         fields = (sampled[:, 2:5], sampled[:, 5:8], sampled[:, 8:11], _own_range(photo, sampled[:, 11:]))
         detail = photo_detail(linear, *fields, bristles, photo.samples.monochrome)
-        residual = np.zeros((height, width, 3), np.float32)
-        residual[inside] = detail - _enlarged(own, size)[rows, columns][inside]
-        seen = np.minimum(weight * 8.0, 1.0)[..., None]  # towards nothing where the photo ends
-        residual *= seen
-        return residual, weight
+        residual = np.zeros((height * width, 3), np.float32)
+        seen = np.minimum(weight.ravel()[inside] * 8.0, 1.0)[:, None]  # towards nothing where the photo ends
+        residual[inside] = (detail - _enlarged(own, size)[rows, columns].reshape(-1, 3)[inside]) * seen
+        return residual.reshape(height, width, 3), weight
 
     per_photo = zip(photos, middle.weights, middle.per_photo, middle.hair, agreement.log_fields, strict=True)
     used_photos = [own for own in per_photo if own[1].max() >= 0.02]
@@ -354,6 +354,7 @@ def _enlarged(image: np.ndarray, size: int) -> np.ndarray:
 
 def compose_skin(
     surface: HeadSurface,
+    survey: SurfaceAtlas,
     atlas: SurfaceAtlas,
     middle: MiddleBand,
     fine: np.ndarray,
@@ -367,32 +368,38 @@ def compose_skin(
 
     Parameters
     ----------
-    prior : (V, 3) log offsets from plain skin. positions : (V, 3) neutral, metres.
+    survey : the atlas at survey size. prior : (V, 3) log offsets from plain skin. positions : (V, 3) neutral, metres.
     density : texels per metre at the atlas's size.
     without_colour : no photo has colour, so the prior's chroma goes everywhere.
     """
     size = atlas.resolution
-    survey_size = middle.cover.shape[0]
-    texel_prior = atlas.sample(prior)
-    chroma = texel_prior - channel_mean(texel_prior)[:, None]
     # middle frequencies: gaps from around, the far side from the mirror, the rest from the prior
-    step = survey_size / size
-    prior_image = cv2.resize(atlas.image(texel_prior), (survey_size, survey_size), interpolation=cv2.INTER_AREA)
-    reach = _GAP * density * step
+    reach = _GAP * density * survey.resolution / size
     alike = mirrored_alike(middle.cover, made_up.hair, reach)
     mirrored, cover = fill_from_mirror(middle.blended, middle.cover, alike)
-    filled = fill_gaps(mirrored, np.clip(cover, 0.0, 1.0), prior_image, reach)
-    detail = _as_strands(atlas.gather(_enlarged(filled, size)), atlas.sample(made_up.locks[:, None]))
+    filled = fill_gaps(mirrored, np.clip(cover, 0.0, 1.0), survey.image(survey.sample(prior)), reach)
     # fine frequencies: the mirrored side, then pores
-    full_cover = _enlarged(middle.cover, size)
-    skin = atlas.image(atlas.sample((surface.regions["cheeks"] + surface.regions["forehead"])[:, None])[:, 0])
-    deviation = pore_deviation(fine, (full_cover > 0.9) & (skin > 0.7))
-    fine, fine_cover = fill_from_mirror(fine, full_cover, _enlarged(alike, size))
-    pores = pore_noise(atlas.sample(positions), deviation, seed=17)
-    believed = atlas.gather_small(made_up.believed)[:, None]
-    clear = 1.0 - _RIM_DETAIL * atlas.sample(made_up.rim[:, None])
-    kept = np.clip(atlas.gather(fine_cover), 0.0, 1.0)[:, None] * clear
-    shown = atlas.sample(made_up.log_base) + detail * clear + atlas.gather(fine) * kept + pores * (1.0 - kept)
-    if without_colour:
-        shown = shown + chroma
-    return believed * shown + (1.0 - believed) * made_up_skin(atlas, made_up, texel_prior + pores, positions)
+    plain = (surface.regions["cheeks"] + surface.regions["forehead"])[:, None]
+    skin = survey.image(survey.sample(plain)[:, 0])
+    deviation = pore_deviation(fine, _enlarged(((middle.cover > 0.9) & (skin > 0.7)).astype(np.uint8), size) > 0)
+    fine, fine_cover = fill_from_mirror(fine, _enlarged(middle.cover, size), _enlarged(alike, size))
+    filled, believed, hair = (_enlarged(image, size) for image in (filled, made_up.believed, made_up.hair))
+    skull = positions[surface.regions["scalp"] > 0.5]
+    skull = (0.5 * (skull.min(0) + skull.max(0))).astype(np.float32)
+
+    def compose(texels: slice) -> np.ndarray:
+        part = atlas.part(texels)
+        texel_prior = part.sample(prior)
+        detail = _as_strands(part.gather(filled), part.sample(made_up.locks[:, None]))
+        where = part.sample(positions)
+        pores = pore_noise(where, deviation, seed=17)
+        clear = 1.0 - _RIM_DETAIL * part.sample(made_up.rim[:, None])
+        kept = np.clip(part.gather(fine_cover), 0.0, 1.0)[:, None] * clear
+        shown = part.sample(made_up.log_base) + detail * clear + part.gather(fine) * kept + pores * (1.0 - kept)
+        if without_colour:
+            shown = shown + (texel_prior - channel_mean(texel_prior)[:, None])
+        sure = part.gather(believed)
+        made = made_up_skin(part, made_up, sure, part.gather(hair), texel_prior + pores, where, skull)
+        return sure[:, None] * shown + (1.0 - sure[:, None]) * made
+
+    return np.concatenate(each(compose, atlas.slices()))

@@ -72,7 +72,7 @@ def without_highlight(red, green, blue, base_red, base_green, base_blue):
     )
 
 
-@njit(cache=True, parallel=True)
+@njit(cache=True, parallel=True, nogil=True)
 def _details(linear, log_field, log_base, log_skin, colour_range, hair, monochrome, out):
     for i in prange(len(linear)):
         red = np.log(max(linear[i, 0], DARKEST)) - log_field[i, 0] - log_base[i, 0]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import cv2
 import numpy as np
@@ -92,9 +93,17 @@ class HairEvidence:
     log_color: np.ndarray
     thick: np.ndarray
 
-    def near(self, share: float = _NEAR) -> np.ndarray:
-        """(S, S) in [0, 1]: hair, and the millimetres before the hair line where it thins out; ``share`` of the
-        image's side makes them more or fewer."""
+    @cached_property
+    def near(self) -> np.ndarray:
+        """(S, S) in [0, 1]: hair, and the millimetres before the hair line where it thins out."""
+        return self._around(_NEAR)
+
+    @cached_property
+    def beside(self) -> np.ndarray:
+        """(S, S) in [0, 1]: hair, and the skin between it and the seen face."""
+        return self._around(_BESIDE)
+
+    def _around(self, share: float) -> np.ndarray:
         return smoothstep(0.03, 0.3, cv2.GaussianBlur(self.cover, (0, 0), self.cover.shape[0] / share))
 
 
@@ -123,7 +132,7 @@ def shown_with_hair(
     if not hair.cover.any():  # what photos call hair is something else
         return unwrap.weight
     cover = atlas.gather(hair.cover)
-    near = unwrap.hair * atlas.gather(hair.near()) + (1.0 - unwrap.hair) * atlas.gather(hair.near(_BESIDE))
+    near = unwrap.hair * atlas.gather(hair.near) + (1.0 - unwrap.hair) * atlas.gather(hair.beside)
     inside = smoothstep(0.8, 1.0, cover)
     hairy = unwrap.with_hair * near * (1.0 - inside * (1.0 - unwrap.hair))
     if cast is not None:
@@ -358,13 +367,15 @@ def _one_piece(cover: np.ndarray, scalp: np.ndarray) -> np.ndarray:
     return (np.isin(pieces, kept) & (hair > 0)).astype(np.float32)
 
 
-def paint_hair(log_albedo: np.ndarray, positions: np.ndarray, cover: np.ndarray, log_color: np.ndarray) -> np.ndarray:
+def paint_hair(
+    log_albedo: np.ndarray, positions: np.ndarray, cover: np.ndarray, log_color: np.ndarray, skull: np.ndarray
+) -> np.ndarray:
     """Hair combed from the crown over skin.
 
     Parameters
     ----------
     log_albedo : (P, 3) what is there. positions : (P, 3) neutral, metres. cover : (P,) in [0, 1], how far hair covers.
-    log_color : (P, 3) smooth colour of the hair.
+    log_color : (P, 3) smooth colour of the hair. skull : (3,) the middle of the scalp, metres.
 
     Returns
     -------
@@ -375,7 +386,7 @@ def paint_hair(log_albedo: np.ndarray, positions: np.ndarray, cover: np.ndarray,
     if len(used) == 0:
         return result
     where = positions[used]
-    combed = _combed(where)
+    combed = _combed(where - skull)
     pattern = 0.55 * gradient_noise(combed, 0.0013, 71) + 0.45 * gradient_noise(combed, 0.0006, 72)
     locks = gradient_noise(combed, 0.007, 74)
     patches = fractal_noise(where, 0.014, 2, 73)
@@ -387,10 +398,10 @@ def paint_hair(log_albedo: np.ndarray, positions: np.ndarray, cover: np.ndarray,
 
 
 def _combed(points: np.ndarray) -> np.ndarray:
-    """(P, 3) float32 coordinates of points (P, 3) on a head that change fast across the hair and slowly along it."""
-    centre = 0.5 * (points.min(0) + points.max(0))
-    across, along = np.array([0.0, _CROWN[2], -_CROWN[1]]), (points - centre) @ _CROWN
-    flat = np.stack([points[:, 0] - centre[0], (points - centre) @ across], 1)  # (P, 2) seen along the crown's axis
+    """(P, 3) float32 coordinates of points (P, 3) around a skull's middle that change fast across the hair and slowly
+    along it."""
+    across, along = np.array([0.0, _CROWN[2], -_CROWN[1]]), points @ _CROWN
+    flat = np.stack([points[:, 0], points @ across], 1)  # (P, 2) seen along the crown's axis
     radius = np.maximum(np.linalg.norm(flat, axis=1), 1e-6)
     turn = flat / radius[:, None] * _SKULL
     return np.concatenate([turn, (_ALONG * _SKULL * np.arctan2(radius, along))[:, None]], 1).astype(np.float32)

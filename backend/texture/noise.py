@@ -31,7 +31,7 @@ def _gradient(h: np.uint32, x: float, y: float, z: float) -> float:
     return (u if (k & np.uint32(1)) == 0 else -u) + (v if (k & np.uint32(2)) == 0 else -v)
 
 
-@njit(cache=True, parallel=True)
+@njit(cache=True, parallel=True, nogil=True)
 def _noise(points: np.ndarray, frequency: float, seed: int, out: np.ndarray) -> None:
     for i in prange(points.shape[0]):
         px, py, pz = points[i, 0] * frequency, points[i, 1] * frequency, points[i, 2] * frequency

@@ -8,6 +8,7 @@ import numpy as np
 
 from backend.fitting.fitted_face import FittedFace
 from backend.geometry.template import Template
+from backend.parallel import each
 from backend.texture import mouth
 from backend.texture.atlas import SurfaceAtlas
 from backend.texture.complete import paint_cavities, paint_inner
@@ -67,8 +68,14 @@ def finish_skin(
     opening : (V,) of ``occlusion.openness``.
     """
     atlas = space.skin
-    other = atlas.sample(np.concatenate([opening[:, None], surface.regions["nose"][:, None], made_up.log_skin], 1))
-    return np.exp(paint_cavities(log_skin, other[:, 0], other[:, 1], 1.0 - atlas.gather_small(cover), other[:, 2:]))
+    fields = np.concatenate([opening[:, None], surface.regions["nose"][:, None], made_up.log_skin], 1)
+    unseen = 1.0 - atlas.gather_small(cover)
+
+    def finish(texels: slice) -> np.ndarray:
+        other = atlas.part(texels).sample(fields)
+        return np.exp(paint_cavities(log_skin[texels], other[:, 0], other[:, 1], unseen[texels], other[:, 2:]))
+
+    return np.concatenate(each(finish, atlas.slices()))
 
 
 def paint_everything_else(
@@ -124,7 +131,7 @@ def paint_lash_lines(
     for column, side in enumerate(("left", "right")):
         part = template.parts[f"eye_{side}"]
         used = np.flatnonzero(lids[:, column] > 0.1)
-        near = SurfaceAtlas(atlas.resolution, atlas.texel[used], atlas.corners[used], atlas.barycentrics[used])
+        near = atlas.part(used)
         ball = _eyeball(fitted.neutral[part.vertex_start : part.vertex_stop])
         skin_of_lids = positions[regions[:, column] > 0.3]
         result[used] *= lash_line(near.sample(positions), skin_of_lids, *ball)[:, None]

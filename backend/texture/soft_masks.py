@@ -22,7 +22,8 @@ def labelled_share(atlas: SurfaceAtlas, photos: Sequence[SurveyedPhoto], face_cl
 
 def grown(mask: np.ndarray, radius: int, gap: int) -> np.ndarray:
     """A soft mask (S, S) without gaps of ``gap`` pixels, grown by ``radius`` and blurred."""
+    steps = np.round(mask * 255.0).astype(np.uint8)  # in bytes several times as fast
     for operation, size in ((cv2.MORPH_CLOSE, gap), (cv2.MORPH_DILATE, radius)):
         if size > 0:
-            mask = cv2.morphologyEx(np.ascontiguousarray(mask), operation, disc(size))
-    return cv2.GaussianBlur(mask, (0, 0), max(radius, 1) * 0.7)
+            steps = cv2.morphologyEx(steps, operation, disc(size))
+    return cv2.GaussianBlur(steps.astype(np.float32) / np.float32(255.0), (0, 0), max(radius, 1) * 0.7)

@@ -209,19 +209,31 @@ def make_up(
     return MadeUp(sure, *lifted, hair.thick)
 
 
-def made_up_skin(atlas: SurfaceAtlas, made_up: MadeUp, detail: np.ndarray, positions: np.ndarray) -> np.ndarray:
-    """(P, 3) float32 log albedo of made-up skin, beard and hair at an atlas's texels; detail (P, 3) goes onto the skin,
-    positions (V, 3) neutral, metres. Texels that photos show in full stay as the smooth skin is."""
+def made_up_skin(
+    atlas: SurfaceAtlas,
+    made_up: MadeUp,
+    sure: np.ndarray,
+    cover: np.ndarray,
+    detail: np.ndarray,
+    where: np.ndarray,
+    skull: np.ndarray,
+) -> np.ndarray:
+    """(P, 3) float32 log albedo of made-up skin, beard and hair at an atlas's texels. Texels that photos show in full
+    stay as the smooth skin is.
+
+    Parameters
+    ----------
+    sure, cover : (P,) in [0, 1], ``believed`` and ``hair`` of ``made_up`` there. detail : (P, 3) that goes onto the
+    skin. where : (P, 3) neutral positions, metres. skull : (3,) the middle of the scalp.
+    """
     smooth = atlas.sample(made_up.log_skin)
-    used = np.flatnonzero(atlas.gather_small(made_up.believed) < 0.999)
-    part = SurfaceAtlas(atlas.resolution, atlas.texel[used], atlas.corners[used], atlas.barycentrics[used])
-    where, beard = part.sample(positions), part.sample(made_up.beard[:, None])
+    used = np.flatnonzero(sure < 0.999)
+    where, beard = where[used], atlas.part(used).sample(made_up.beard[:, None])
     blotches = fractal_noise(where, 0.009, 2, 19)[:, None] * _BLOTCHES
     skin = smooth[used] + detail[used] + (1.0 - beard) * blotches
-    if made_up.beard.any():
+    if beard.any():
         skin = skin + (0.16 * beard[:, 0] * gradient_noise(where * _BRISTLES, 0.0009, 75))[:, None]
-    cover = part.gather_small(made_up.hair)
-    smooth[used] = paint_hair(skin, where, cover, part.sample(made_up.log_hair))
+    smooth[used] = paint_hair(skin, where, cover[used], atlas.part(used).sample(made_up.log_hair), skull)
     return smooth
 
 

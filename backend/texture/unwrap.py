@@ -221,7 +221,8 @@ def _edge_distance(face: PhotoFace, positions: np.ndarray) -> np.ndarray:
     offset = np.array(face.crop_offset)
     low = np.maximum(-offset * face.crop_scale, 0.0)
     high = np.minimum((np.array(face.source_size) - offset) * face.crop_scale, size)
-    return np.minimum(positions - low, high - positions).min(1)
+    across, down = positions[:, 0], positions[:, 1]
+    return np.minimum(np.minimum(across - low[0], high[0] - across), np.minimum(down - low[1], high[1] - down))
 
 
 def unwrap_photo(face: PhotoFace, view: SurfaceView, atlas: SurfaceAtlas, texels_per_metre: float) -> PhotoUnwrap:

@@ -1,0 +1,59 @@
+"""Several photos at a time, and memory that is kept and given back."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+
+import pytest
+
+from backend.parallel import each, threads_at_once
+
+
+def test_results_keep_their_order_and_errors_reach_the_caller():
+    assert each(lambda a, b: a * b, range(6), range(1, 7)) == [a * (a + 1) for a in range(6)]
+    assert each(str, []) == []
+    with pytest.raises(ValueError, match="argument 2 is shorter"):
+        each(lambda a, b: a, [1, 2], [1])
+
+    def picky(number: int) -> int:
+        if number == 2:
+            raise LookupError("two")
+        return number
+
+    with pytest.raises(LookupError, match="two"):
+        each(picky, range(50))
+
+
+def test_two_wait_for_each_other_only_if_they_run_at_the_same_time():
+    if threads_at_once() < 2:
+        pytest.skip("one core")
+    meeting = threading.Barrier(2, timeout=20.0)
+    assert sorted(each(lambda _: meeting.wait(), range(2))) == [0, 1]
+    with pytest.raises(threading.BrokenBarrierError):  # one at a time never meet
+        alone = threading.Barrier(2, timeout=0.2)
+        each(lambda _: alone.wait(), range(2), at_once=1)
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the allocator is glibc's")
+def test_freed_memory_is_kept_until_it_is_given_back():
+    script = """
+import numpy as np
+from backend.allocator import give_freed_memory_back, keep_freed_memory
+
+def resident():
+    return int(open("/proc/self/statm").read().split()[1]) * 4096 >> 20
+
+keep_freed_memory()
+before = resident()
+for _ in range(3):
+    array = np.ones(1 << 25)
+    del array
+kept = resident() - before
+give_freed_memory_back()
+print(kept, resident() - before)
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    kept, left = map(int, done.stdout.split())
+    assert kept > 200 and left < 100, (kept, left)  # MiB of 256
