@@ -10,6 +10,7 @@ import scipy.sparse as sp
 from backend.exchange.face_asset import FaceAsset
 from backend.exchange.lash_alpha import lash_alpha
 from backend.exchange.subdivided import subdivided
+from backend.geometry.normals import vertex_normals
 from backend.geometry.topology import triangulate
 from backend.rendering.camera import Camera
 from backend.rendering.color import linear_from_srgb, srgb_bytes
@@ -68,14 +69,17 @@ class AssetMesh:
         """(H, W, 3) uint8 sRGB picture under a light (9, 3) over a background; the eyes, which look straight ahead,
         reflect a lamp in direction (3,) of the head frame if there is one."""
         positions = self.positions(expression)
+        normals = vertex_normals(positions, self.faces)
         see_through = self.alpha[self.faces].min(axis=1) < 1
-        picture = self._render(positions, ~see_through, camera, light, background)
+        picture = self._render(positions, normals, ~see_through, camera, light, background)
         window = _window(camera, positions[np.unique(self.faces[see_through])])
         if window is not None:  # lashes blend over what is behind them; only their surroundings are rendered again
             rows, columns, part_camera = window
             behind = linear_from_srgb(picture[rows, columns])
             everything = np.ones_like(see_through)
-            front = linear_from_srgb(self._render(positions, everything, part_camera, light, picture[rows, columns]))
+            front = linear_from_srgb(
+                self._render(positions, normals, everything, part_camera, light, picture[rows, columns])
+            )
             shares = np.where(self.alpha < 1, self.alpha, 0.0)[:, None].repeat(3, axis=1)
             share = render_linear(positions, self.faces, part_camera, colors=shares).color
             picture[rows, columns] = srgb_bytes(behind + share * (front - behind))
@@ -106,6 +110,7 @@ class AssetMesh:
     def _render(
         self,
         positions: np.ndarray,
+        normals: np.ndarray,
         shown: np.ndarray,
         camera: Camera,
         light: np.ndarray,
@@ -119,6 +124,7 @@ class AssetMesh:
             uv=self.uv,
             uv_faces=self.uv_faces[shown],
             light=light,
+            normals=normals,
             background=background,
         )
 

@@ -14,6 +14,7 @@ from backend.exchange.gltf import write_glb
 from backend.exchange.json_files import with_seconds_of, write_cameras, write_expressions, write_report
 from backend.exchange.obj import write_obj
 from backend.exchange.preview import PhotoPreview, write_preview
+from backend.parallel import each
 from backend.progress import ProgressReporter, silent
 
 FILE_NAMES: tuple[str, ...] = (
@@ -50,13 +51,20 @@ def write_folder(
     LikenessError : code "disk" when the disk is full, the folder may not be written, or ``out_dir`` is a file.
     """
     start = time.perf_counter()
-    steps: list[Callable[[Path], None]] = [
+    alone: list[Callable[[Path], None]] = [  # the longest first: they are written at the same time
+        lambda folder: write_preview(asset, previews, folder / "preview.png"),
         lambda folder: write_glb(asset, folder / "face.glb"),
-        lambda folder: write_obj(asset, folder),
         lambda folder: Image.fromarray(asset.albedo).save(folder / "albedo.png", compress_level=4),
+        lambda folder: write_obj(asset, folder),
         lambda folder: write_cameras(asset.photos, folder / "cameras.json"),
         lambda folder: write_expressions(asset.photos, folder / "expressions.json"),
-        lambda folder: write_preview(asset, previews, folder / "preview.png"),
+    ]
+    steps: list[Callable[[Path], None]] = [
+        lambda folder: _at_once(alone, folder),
         lambda folder: write_report(with_seconds_of(asset.report, "files", start), folder / "report.json"),
     ]
     write_together(out_dir, FILE_NAMES, steps, progress)
+
+
+def _at_once(writers: Sequence[Callable[[Path], None]], folder: Path) -> None:
+    each(lambda write: write(folder), writers)

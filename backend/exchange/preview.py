@@ -20,6 +20,7 @@ from backend.exchange.asset_mesh import (
 )
 from backend.exchange.face_asset import FaceAsset
 from backend.fitting.fitted_face import FittedFace, FittedPhoto
+from backend.parallel import each
 from backend.photos.collection import PhotoFace
 from backend.rendering.camera import Camera
 from backend.rendering.color import linear_from_srgb
@@ -115,18 +116,21 @@ def preview_picture(asset: FaceAsset, previews: Sequence[PhotoPreview]) -> np.nd
     photos_top = PORTRAIT_SIZE[1] + LABEL_HEIGHT
     canvas = Image.new("RGB", (WIDTH, photos_top + rows * (tile + LABEL_HEIGHT) + MARGIN * bool(rows)), PAPER)
     draw = ImageDraw.Draw(canvas)
-    for column, yaw in enumerate(PORTRAIT_YAWS):
+
+    def portrait_from(yaw: float) -> np.ndarray:
         camera = portrait_camera(neutral, yaw, PORTRAIT_SIZE)
+        return mesh.render(camera, neutral_light(yaw), BACKDROP, lamp=neutral_lamps(yaw)[0])
+
+    for column, (yaw, portrait) in enumerate(zip(PORTRAIT_YAWS, each(portrait_from, PORTRAIT_YAWS), strict=True)):
         left = column * PORTRAIT_SIZE[0]
-        portrait = mesh.render(camera, neutral_light(yaw), BACKDROP, lamp=neutral_lamps(yaw)[0])
         canvas.paste(Image.fromarray(portrait), (left, 0))
         text = "front" if yaw == 0 else f"from the person's {'left' if yaw > 0 else 'right'}"
         _label(draw, left + MARGIN, PORTRAIT_SIZE[1], text, PORTRAIT_SIZE[0] - 2 * MARGIN)
-    for number, preview in enumerate(shown):
+    beside = each(lambda preview: photo_and_fit(mesh, preview, tile), shown)
+    for number, (preview, (photo, overlay)) in enumerate(zip(shown, beside, strict=True)):
         row, column = divmod(number, columns)
         left = MARGIN + column * (2 * tile + MARGIN)
         top = photos_top + row * (tile + LABEL_HEIGHT)
-        photo, overlay = photo_and_fit(mesh, preview, tile)
         canvas.paste(Image.fromarray(photo), (left, top))
         canvas.paste(Image.fromarray(overlay), (left + tile, top))
         _label(draw, left, top + tile, preview.name, 2 * tile)

@@ -15,6 +15,7 @@ from backend.fitting.dense_views import DenseMesh, pair_flow, sample
 from backend.fitting.options import DenseStage
 from backend.fitting.parameters import PhotoParameters, project_with_derivatives
 from backend.geometry.normals import vertex_normals
+from backend.parallel import each
 from backend.photos.collection import PhotoFace
 
 _LEAST_CONFIDENCE = 0.02
@@ -73,16 +74,18 @@ def dense_matches(
     views = views_of(faces, parameters, meshes, face_scales, mesh, width)
     shown = [view.shows(mesh.vertices) for view in views]
     places = [view.in_crop(mesh.vertices) for view in views]
-    pairs = []
-    for first, second in compared_pairs(np.stack([view.direction for view in views]), partners):
+
+    def matched(first: int, second: int) -> PairMatches:
         flow, confidence = pair_flow(views[first], views[second], width)
         x, y = views[first].pixels[mesh.vertices, :2].T
         weight = sample(confidence, x, y) * shown[first] * shown[second]
         rows = np.flatnonzero(weight > _LEAST_CONFIDENCE)
         off = np.stack([sample(np.ascontiguousarray(flow[..., axis]), x, y) for axis in (0, 1)], -1)
         found = places[first] + off / views[first].factor
-        pairs.append(PairMatches(first, second, rows, found[rows], places[second][rows], weight[rows]))
-    return DenseMatches(tuple(pairs), tuple(view.factor for view in views))
+        return PairMatches(first, second, rows, found[rows], places[second][rows], weight[rows])
+
+    pairs = compared_pairs(np.stack([view.direction for view in views]), partners)
+    return DenseMatches(tuple(each(matched, *zip(*pairs, strict=True))), tuple(view.factor for view in views))
 
 
 def matched_targets(

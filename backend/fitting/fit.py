@@ -35,6 +35,7 @@ from backend.fitting.solver import (
 )
 from backend.geometry.template import Template, load_template
 from backend.geometry.topology import triangles_from_quads
+from backend.parallel import each
 from backend.photos.collection import PhotoCollection, PhotoFace
 from backend.progress import ProgressReporter, silent
 from backend.rig.lip_contact import closed_lips
@@ -211,8 +212,13 @@ def _all_landmark_targets(
     options: FitOptions,
 ) -> tuple[PointTargets, ...]:
     return tuple(
-        landmark_targets(template, model, face, parameters, estimate.identity, options.landmarks)
-        for face, parameters in zip(faces, estimate.photos, strict=True)
+        each(
+            lambda face, parameters: landmark_targets(
+                template, model, face, parameters, estimate.identity, options.landmarks
+            ),
+            faces,
+            estimate.photos,
+        )
     )
 
 

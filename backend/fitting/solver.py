@@ -9,6 +9,7 @@ with the identity is one more number, the distance from which this person's phot
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 from scipy.linalg import cho_factor, cho_solve
@@ -16,6 +17,7 @@ from scipy.linalg import cho_factor, cho_solve
 from backend.fitting.options import PriorWeights
 from backend.fitting.parameters import POSE_SIZE, PhotoParameters, project_with_derivatives
 from backend.fitting.points import SurfacePoints
+from backend.parallel import each
 from backend.rig.arkit import ARKIT_NAMES
 
 EXPRESSION_SIZE = len(ARKIT_NAMES)
@@ -213,11 +215,11 @@ def _camera_prior_rows(
 
 
 def _photo_system(
-    parameters: PhotoParameters,
     estimate: FaceEstimate,
+    weights: SolverWeights,
+    parameters: PhotoParameters,
     targets: PointTargets,
     camera_prior: CameraPrior,
-    weights: SolverWeights,
 ) -> _PhotoSystem:
     positions = targets.points.positions(estimate.identity, parameters.expression)
     pixels, by_point, by_pose = project_with_derivatives(parameters, positions)
@@ -315,10 +317,7 @@ def solve(
     systems: list[_PhotoSystem] | None = None
     for _ in range(iterations):
         if systems is None:
-            systems = [
-                _photo_system(parameters, estimate, target, prior, weights)
-                for parameters, target, prior in zip(estimate.photos, targets, camera_priors, strict=True)
-            ]
+            systems = each(partial(_photo_system, estimate, weights), estimate.photos, targets, camera_priors)
         shared_step, steps = _solve_step(systems, estimate, known, damping)
         candidate = replace(
             estimate,

@@ -55,6 +55,7 @@ def render_mesh(
     uv: np.ndarray | None = None,
     uv_faces: np.ndarray | None = None,
     light: np.ndarray | None = None,
+    normals: np.ndarray | None = None,
     background: np.ndarray | tuple[float, float, float] = (255, 255, 255),
     supersample: int = 2,
     cull_backfaces: bool = False,
@@ -72,6 +73,7 @@ def render_mesh(
         uv=uv,
         uv_faces=uv_faces,
         light=light,
+        normals=normals,
         supersample=supersample,
         cull_backfaces=cull_backfaces,
     ).over(background)

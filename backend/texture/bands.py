@@ -114,7 +114,7 @@ def middle_band(
     all_grey = all(photo.samples.colourless for photo in photos)
 
     def look(photo: SurveyedPhoto, field: np.ndarray) -> tuple[np.ndarray, PhotoScore, np.ndarray, np.ndarray]:
-        """The photo's middle frequencies, its score, and (S, S) how far it is at rest and where it shows facial hair."""
+        """The photo's middle frequencies, its score, and (S, S) how far it is at rest and has brows and beard."""
         texel_field = atlas.sample(field)
         grey = photo.samples.colourless
         hair = _light_hair(photo, texel_field, texel_base, texel_skin - SKIN_RANGE)
