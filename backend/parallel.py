@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from functools import cache
 from typing import TypeVar
 
@@ -27,26 +27,39 @@ def threads_at_once() -> int:
     return 1 if numba.threading_layer() == "workqueue" else numba.config.NUMBA_NUM_THREADS
 
 
-def each(function: Callable[..., Result], *arguments: Iterable, at_once: int | None = None) -> list[Result]:
+def each(
+    function: Callable[..., Result],
+    *arguments: Iterable,
+    at_once: int | None = None,
+    told: Callable[[int], None] = lambda done: None,
+) -> list[Result]:
     """``[function(a, b) for a, b in zip(*arguments)]``, some of them at a time, results in order.
 
     Parameters
     ----------
     arguments : iterables of the same length, one for each parameter. at_once : at most so many at a time
-        (``threads_at_once`` if None).
+        (``threads_at_once`` if None). told : called, by this thread, whenever one more is done; what it raises ends the
+        work like an error of ``function``.
 
     Raises
     ------
-    ValueError : the iterables differ in length. Else what ``function`` raises first, in order; what has not begun by
-        then is left out.
+    ValueError : the iterables differ in length. Else what ``function`` raises first; what has not begun by then is left
+        out.
     """
     tasks = list(zip(*arguments, strict=True))
     threads = min(at_once or threads_at_once(), threads_at_once(), len(tasks))
     if threads <= 1:
-        return [function(*task) for task in tasks]
+        results = []
+        for task in tasks:
+            results.append(function(*task))
+            told(len(results))
+        return results
     with ThreadPoolExecutor(threads, thread_name_prefix="each") as pool:
         futures = [pool.submit(function, *task) for task in tasks]
         try:
+            for done, future in enumerate(as_completed(futures), 1):
+                future.result()
+                told(done)
             return [future.result() for future in futures]
         except BaseException:
             pool.shutdown(wait=True, cancel_futures=True)

@@ -11,6 +11,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from backend.errors import LikenessError
+from backend.parallel import each
 from backend.progress import ProgressReporter, silent
 from backend.stages import WRITING
 
@@ -20,16 +21,19 @@ def write_together(
     names: Sequence[str],
     steps: Sequence[Callable[[Path], None]],
     progress: ProgressReporter = silent,
+    last: Callable[[Path], None] = lambda folder: None,
 ) -> None:
-    """Write the files ``names`` into ``out_dir``, all or none; the steps make them in the folder that they are given.
+    """Write the files ``names`` into ``out_dir``, all or none; the steps make them in the folder that they are given,
+    several at a time, and ``last`` after them.
 
     Raises ``LikenessError`` with code "disk".
     """
     out_dir = Path(out_dir)
     with _disk_errors_named(out_dir), _temporary_folder(out_dir) as temporary:
-        for number, step in enumerate(steps):
-            progress(WRITING, number / len(steps))
-            step(temporary)
+        progress(WRITING, 0.0)
+        share = 1.0 / (len(steps) + 1)
+        each(lambda step: step(temporary), steps, told=lambda done: progress(WRITING, share * done))
+        last(temporary)
         for name in names:
             _flush_to_disk(temporary / name)
         _move_into_place(temporary, out_dir, names)

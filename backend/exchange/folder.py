@@ -14,7 +14,6 @@ from backend.exchange.gltf import write_glb
 from backend.exchange.json_files import with_seconds_of, write_cameras, write_expressions, write_report
 from backend.exchange.obj import write_obj
 from backend.exchange.preview import PhotoPreview, write_preview
-from backend.parallel import each
 from backend.progress import ProgressReporter, silent
 
 FILE_NAMES: tuple[str, ...] = (
@@ -51,7 +50,7 @@ def write_folder(
     LikenessError : code "disk" when the disk is full, the folder may not be written, or ``out_dir`` is a file.
     """
     start = time.perf_counter()
-    alone: list[Callable[[Path], None]] = [  # the longest first: they are written at the same time
+    steps: list[Callable[[Path], None]] = [  # the longest first: they are written at the same time
         lambda folder: write_preview(asset, previews, folder / "preview.png"),
         lambda folder: write_glb(asset, folder / "face.glb"),
         lambda folder: Image.fromarray(asset.albedo).save(folder / "albedo.png", compress_level=4),
@@ -59,12 +58,8 @@ def write_folder(
         lambda folder: write_cameras(asset.photos, folder / "cameras.json"),
         lambda folder: write_expressions(asset.photos, folder / "expressions.json"),
     ]
-    steps: list[Callable[[Path], None]] = [
-        lambda folder: _at_once(alone, folder),
-        lambda folder: write_report(with_seconds_of(asset.report, "files", start), folder / "report.json"),
-    ]
-    write_together(out_dir, FILE_NAMES, steps, progress)
 
+    def report(folder: Path) -> None:
+        write_report(with_seconds_of(asset.report, "files", start), folder / "report.json")
 
-def _at_once(writers: Sequence[Callable[[Path], None]], folder: Path) -> None:
-    each(lambda write: write(folder), writers)
+    write_together(out_dir, FILE_NAMES, steps, progress, report)

@@ -57,3 +57,16 @@ print(kept, resident() - before)
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     kept, left = map(int, done.stdout.split())
     assert kept > 200 and left < 100, (kept, left)  # MiB of 256
+
+
+def test_who_is_told_of_progress_may_end_the_work():
+    done: list[int] = []
+
+    def told(count: int) -> None:
+        done.append(count)
+        if count == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        each(abs, range(20), told=told)
+    assert done == [1, 2, 3]
