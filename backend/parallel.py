@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from contextlib import contextmanager
 from functools import cache
 from typing import TypeVar
 
 import numba
 import numpy as np
+import torch
 
+Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
@@ -54,7 +58,7 @@ def each(
             results.append(function(*task))
             told(len(results))
         return results
-    with ThreadPoolExecutor(threads, thread_name_prefix="each") as pool:
+    with _pool(threads) as pool:
         futures = [pool.submit(function, *task) for task in tasks]
         try:
             for done, future in enumerate(as_completed(futures), 1):
@@ -64,3 +68,35 @@ def each(
         except BaseException:
             pool.shutdown(wait=True, cancel_futures=True)
             raise
+
+
+def in_order(function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
+    """``map(function, items)``, some of them at a time. ``items`` are taken by the caller's thread, and no more of them
+    than are worked on, so that large ones do not gather."""
+    threads = threads_at_once()
+    if threads <= 1:
+        yield from map(function, items)
+        return
+    with _pool(threads) as pool:
+        coming: deque[Future[Result]] = deque()
+        try:
+            for item in items:
+                coming.append(pool.submit(function, item))
+                if len(coming) >= threads:
+                    yield coming.popleft().result()
+            while coming:
+                yield coming.popleft().result()
+        finally:
+            for future in coming:
+                future.cancel()
+
+
+@contextmanager
+def _pool(threads: int) -> Iterator[ThreadPoolExecutor]:
+    """Threads in each of which torch computes alone: together they are as many as there are cores."""
+    own = torch.get_num_threads()
+    with ThreadPoolExecutor(
+        threads, thread_name_prefix="each", initializer=torch.set_num_threads, initargs=(1,)
+    ) as pool:
+        yield pool
+    torch.set_num_threads(own)  # threads to come take the last number that any thread has set

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 import numpy as np
 
 from backend.errors import LikenessError
+from backend.parallel import each, in_order
 from backend.photos.candidate import FaceCandidate, picture_fingerprint
 from backend.photos.collection import LABELS_SIDE, PhotoCollection, PhotoFace, PhotoVerdict
 from backend.photos.crop import MAX_CROP_SIDE, HeadCrop, crop_head
@@ -101,13 +103,10 @@ def collect(
     def still_here() -> None:
         progress(STAGE, done)
 
-    for index, photo in enumerate(read_photos(sources, options.limits, still_here)):
-        done = _ANALYSIS_SHARE * index / len(sources)
+    looked = in_order(partial(_analyse, options), enumerate(read_photos(sources, options.limits, still_here)))
+    for index, (result, cut) in enumerate(looked):
+        done = _ANALYSIS_SHARE * (index + 1) / len(sources)
         still_here()
-        if isinstance(photo, PhotoUnreadableError):
-            analysed.append(_Analysed((0, 0), None, 0, (), str(photo)))
-            continue
-        result, cut = _analyse(index, photo, options)
         analysed.append(result)
         size = sum(crop.pixels.nbytes for crop in cut)
         if size <= room:
@@ -115,20 +114,21 @@ def collect(
             room -= size
     _raise_without_faces(analysed, names)
     choice = screen([photo.faces for photo in analysed], names, options.identity, options.max_used)
-    faces = []
-    worn = with_habits([candidate.worn for candidate in choice.used])
-    for position, candidate in enumerate(choice.used):
-        done = _ANALYSIS_SHARE + (1 - _ANALYSIS_SHARE) * position / len(choice.used)
-        still_here()
+
+    def finished(candidate: FaceCandidate, worn: WornScores | None) -> PhotoFace:
         photo = analysed[candidate.photo]
         which = next(k for k, face in enumerate(photo.faces) if face is candidate)
         crop = crops.get(candidate.photo, {}).get(which)
         if crop is None:
             again = read_photo(sources[candidate.photo], options.limits, still_here)
             crop = crop_head(again.pixels, candidate.landmarks, options.max_crop_side)
-        if not decide_alike(candidate.worn, worn[position]):
-            candidate = _labelled_again(candidate, crop, worn[position])
-        faces.append(_photo_face(names[candidate.photo], photo, candidate, crop, options.surface))
+        if not decide_alike(candidate.worn, worn):
+            candidate = _labelled_again(candidate, crop, worn)
+        return _photo_face(names[candidate.photo], photo, candidate, crop, options.surface)
+
+    habits = with_habits([candidate.worn for candidate in choice.used])
+    share = (1 - _ANALYSIS_SHARE) / len(choice.used)
+    faces = each(finished, choice.used, habits, told=lambda count: progress(STAGE, _ANALYSIS_SHARE + share * count))
     progress(STAGE, 1.0)
     return PhotoCollection(with_habitual_glasses(faces), tuple(_verdicts(analysed, names, choice)))
 
@@ -147,8 +147,13 @@ def unique_names(names: Sequence[str]) -> list[str]:
     return result
 
 
-def _analyse(index: int, photo: DecodedPhoto, options: CollectOptions) -> tuple[_Analysed, list[HeadCrop]]:
-    """Everything that has to be known of a photo's faces, and their head crops."""
+def _analyse(
+    options: CollectOptions, numbered: tuple[int, DecodedPhoto | PhotoUnreadableError]
+) -> tuple[_Analysed, list[HeadCrop]]:
+    """Everything that has to be known of the faces in photo ``(index, photo)``, and their head crops."""
+    index, photo = numbered
+    if isinstance(photo, PhotoUnreadableError):
+        return _Analysed((0, 0), None, 0, (), str(photo)), []
     faces, crops = [], []
     found = detect_faces(photo.pixels)
     for detected in found[:_MAX_FACES_PER_PHOTO]:

@@ -13,6 +13,11 @@ from backend.rendering.uv_space import rasterize_uv
 _PIECE = 1 << 16  # texels: three channels of float32 are 0.8 MB
 
 
+def pieces(count: int) -> list[slice]:
+    """Slices of ``count`` texels that a processor keeps near while it works on them."""
+    return [slice(first, first + _PIECE) for first in range(0, count, _PIECE)]
+
+
 @dataclass(frozen=True)
 class SurfaceAtlas:
     """The covered texels of a UV map, P in all; row 0 is the top (v = 1).
@@ -33,10 +38,6 @@ class SurfaceAtlas:
     def part(self, used: np.ndarray | slice) -> SurfaceAtlas:
         """Those of the texels that are ``used``: indices into (P,), ascending, or a slice."""
         return SurfaceAtlas(self.resolution, self.texel[used], self.corners[used], self.barycentrics[used])
-
-    def slices(self) -> list[slice]:
-        """(P,) in pieces that processors keep near while they work on them."""
-        return [slice(first, first + _PIECE) for first in range(0, len(self.texel), _PIECE)]
 
     def sample(self, attributes: np.ndarray) -> np.ndarray:
         """(P, C) float32 vertex attributes (V, C) at the covered texels."""

@@ -18,8 +18,8 @@ from backend.geometry.smoothstep import smoothstep
 from backend.parallel import each, threads_at_once
 from backend.photos.collection import FaceClass
 from backend.texture.agree import SKIN_RANGE, Agreement
-from backend.texture.atlas import SurfaceAtlas
-from backend.texture.blend import ResidualBlender, channel_mean, masked_lowpass
+from backend.texture.atlas import SurfaceAtlas, pieces
+from backend.texture.blend import ResidualBlender, WeightedBands, channel_mean, masked_lowpass
 from backend.texture.complete import fill_from_mirror, fill_gaps, mirrored_alike, pore_deviation, pore_noise
 from backend.texture.detail import photo_detail
 from backend.texture.leftovers import leftovers, without_slivers
@@ -242,8 +242,12 @@ def _blended(
     differs from the consensus is blended band by band, or there would be seams.
     """
     blender = ResidualBlender(agreed.shape[:2], levels=_MIDDLE_LEVELS)
-    for middle, share, seen in zip(middles, shares, shown, strict=True):
-        blender.add((middle - agreed) * np.minimum(8.0 * seen, 1.0)[..., None], share)
+
+    def bands(middle: np.ndarray, share: np.ndarray, seen: np.ndarray) -> WeightedBands:
+        return blender.bands((middle - agreed) * np.minimum(8.0 * seen, 1.0)[..., None], share)
+
+    for own in each(bands, middles, shares, shown):
+        blender.add(own)
     anywhere = np.minimum(sum(shares) / 1e-4, 1.0)[..., None]
     return (agreed + blender.result()) * anywhere
 
@@ -301,29 +305,32 @@ def fine_band(
 
     def finest(
         photo: SurveyedPhoto, weight: np.ndarray, own: np.ndarray, hair: np.ndarray, field: np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """What only this photo's finest frequencies add, (H, W, 3), and its weight (H, W)."""
+    ) -> WeightedBands:
+        """What only this photo's finest frequencies add."""
         weight = _enlarged(weight, size)[rows, columns]
         shown = weight.ravel()[place] > 1e-3
         used, inside = boxed[shown], place[shown]
-        part = atlas.part(used)
+        bristles = _enlarged(hair, size)[rows, columns].ravel()
+        coarser = _enlarged(own, size)[rows, columns].reshape(-1, 3)
         vertex_values = [photo.view.pixels, field, agreement.log_base, agreement.log_skin, agreement.colour_range]
-        sampled = part.sample(np.concatenate(vertex_values, 1))  # (P, 13)
+        vertex_values = np.concatenate(vertex_values, 1)
         pixels, scale = photo_at_scale(photo.face, photo.view.pixels_per_metre, density)
-        linear = sample_linear(sampled[:, :2], pixels, scale)
-        bristles = _enlarged(hair, size)[rows, columns].ravel()[inside]
-        fields = (sampled[:, 2:5], sampled[:, 5:8], sampled[:, 8:11], _own_range(photo, sampled[:, 11:]))
-        detail = photo_detail(linear, *fields, bristles, photo.samples.monochrome)
         residual = np.zeros((height * width, 3), np.float32)
-        seen = np.minimum(weight.ravel()[inside] * 8.0, 1.0)[:, None]  # towards nothing where the photo ends
-        residual[inside] = (detail - _enlarged(own, size)[rows, columns].reshape(-1, 3)[inside]) * seen
-        return residual.reshape(height, width, 3), weight
+        for piece in pieces(len(used)):
+            here = inside[piece]
+            sampled = atlas.part(used[piece]).sample(vertex_values)  # (P, 13)
+            fields = (sampled[:, 2:5], sampled[:, 5:8], sampled[:, 8:11], _own_range(photo, sampled[:, 11:]))
+            linear = sample_linear(sampled[:, :2], pixels, scale)
+            detail = photo_detail(linear, *fields, bristles[here], photo.samples.monochrome)
+            seen = np.minimum(weight.ravel()[here] * 8.0, 1.0)[:, None]  # towards nothing where the photo ends
+            residual[here] = (detail - coarser[here]) * seen
+        return blender.bands(residual.reshape(height, width, 3), weight)
 
     per_photo = zip(photos, middle.weights, middle.per_photo, middle.hair, agreement.log_fields, strict=True)
     used_photos = [own for own in per_photo if own[1].max() >= 0.02]
     for first in range(0, len(used_photos), threads_at_once()):  # no more of these large images than are worked on
-        for residual, weight in each(finest, *zip(*used_photos[first : first + threads_at_once()], strict=True)):
-            blender.add(residual, weight)
+        for bands in each(finest, *zip(*used_photos[first : first + threads_at_once()], strict=True)):
+            blender.add(bands)
     full = np.zeros((size, size, 3), np.float32)
     full[rows, columns] = blender.result()
     return full
@@ -402,4 +409,4 @@ def compose_skin(
         made = made_up_skin(part, made_up, sure, part.gather(hair), texel_prior + pores, where, skull)
         return sure[:, None] * shown + (1.0 - sure[:, None]) * made
 
-    return np.concatenate(each(compose, atlas.slices()))
+    return np.concatenate(each(compose, pieces(len(atlas.texel))))

@@ -7,6 +7,7 @@ not see the surface.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from itertools import pairwise
 
 import cv2
@@ -83,6 +84,14 @@ def _up(image: np.ndarray, like: np.ndarray) -> np.ndarray:
     return cv2.pyrUp(image, dstsize=(like.shape[1], like.shape[0]))
 
 
+@dataclass(frozen=True)
+class WeightedBands:
+    """One photo's bands, the finest first: band times weight (h, w, C), and weight (h, w) of each."""
+
+    bands: tuple[np.ndarray, ...]
+    weights: tuple[np.ndarray, ...]
+
+
 class ResidualBlender:
     """Multi-band blending of residual images, one photo at a time, so that memory does not grow with their number.
 
@@ -97,22 +106,27 @@ class ResidualBlender:
         self._weights: list[np.ndarray] = []
         self._size = size
 
-    def add(self, residual: np.ndarray, weight: np.ndarray) -> None:
-        """Add one photo: ``residual`` (H, W, C) float32, zero where unseen; ``weight`` (H, W) float32 >= 0."""
+    def bands(self, residual: np.ndarray, weight: np.ndarray) -> WeightedBands:
+        """One photo's bands: ``residual`` (H, W, C) float32, zero where unseen; ``weight`` (H, W) float32 >= 0."""
         if residual.shape[:2] != self._size or weight.shape != self._size:
             raise ValueError(f"expected images of size {self._size}, got {residual.shape} and {weight.shape}")
-        gaussians = gaussian_pyramid(residual, self._levels)
         weights = gaussian_pyramid(weight, self._levels)
+        gaussians = gaussian_pyramid(residual, self._levels)
         bands = [fine - _up(coarse, fine) for fine, coarse in pairwise(gaussians)]
         bands.append(gaussians[-1])
+        for band, w in zip(bands, weights, strict=True):
+            band *= w[..., None]
+        return WeightedBands(tuple(bands), tuple(weights))
+
+    def add(self, photo: WeightedBands) -> None:
+        """Add one photo's bands."""
         if self._sums is None:
-            self._sums = [band * w[..., None] for band, w in zip(bands, weights, strict=True)]
-            self._weights = weights
-            self._weights[0] = weights[0].copy()
+            self._sums = [band.copy() for band in photo.bands]
+            self._weights = [weight.copy() for weight in photo.weights]
             return
-        for level, (band, w) in enumerate(zip(bands, weights, strict=True)):
-            self._sums[level] += band * w[..., None]
-            self._weights[level] += w
+        for level, (band, weight) in enumerate(zip(photo.bands, photo.weights, strict=True)):
+            self._sums[level] += band
+            self._weights[level] += weight
 
     def result(self) -> np.ndarray:
         """The blended residual (H, W, C); zero where no photo had weight."""

@@ -10,7 +10,7 @@ from backend.fitting.fitted_face import FittedFace
 from backend.geometry.template import Template
 from backend.parallel import each
 from backend.texture import mouth
-from backend.texture.atlas import SurfaceAtlas
+from backend.texture.atlas import SurfaceAtlas, pieces
 from backend.texture.complete import paint_cavities, paint_inner
 from backend.texture.delight import DelitBase
 from backend.texture.eye_colours import EyeColours
@@ -75,7 +75,7 @@ def finish_skin(
         other = atlas.part(texels).sample(fields)
         return np.exp(paint_cavities(log_skin[texels], other[:, 0], other[:, 1], unseen[texels], other[:, 2:]))
 
-    return np.concatenate(each(finish, atlas.slices()))
+    return np.concatenate(each(finish, pieces(len(atlas.texel))))
 
 
 def paint_everything_else(

@@ -9,9 +9,9 @@ import cv2
 import numpy as np
 
 from backend.geometry.smoothstep import smoothstep
+from backend.parallel import each
 from backend.rig.arkit import ARKIT_INDEX
 
-_SHARPNESS_POWER = 8
 _LOYALTY = 1.4  # by which the best photo as a whole is preferred to others
 _ENOUGH_DENSITY = 3500.0  # pixels per metre at which a photo resolves what the texture can hold
 
@@ -78,10 +78,11 @@ def detail_weights(photos: Sequence[PhotoScore], features: Mapping[str, np.ndarr
     strength = [
         (0.25 + 0.75 * p.quality) * float(np.clip(p.pixels_per_metre / _ENOUGH_DENSITY, 0.02, 1.0)) for p in photos
     ]
-    scores = [
-        cv2.GaussianBlur(p.weight * np.maximum(p.cosine, 0.05) * np.float32(s), (0, 0), blur)
-        for p, s in zip(photos, strength, strict=True)
-    ]
+    scores = each(
+        lambda p, s: cv2.GaussianBlur(p.weight * np.maximum(p.cosine, 0.05) * np.float32(s), (0, 0), blur),
+        photos,
+        strength,
+    )
     first = int(np.argmax([float(score.sum()) for score in scores]))
     scores[first] = scores[first] * _LOYALTY  # few changes from photo to photo
     best = np.maximum.reduce(scores)
@@ -104,12 +105,25 @@ def detail_weights(photos: Sequence[PhotoScore], features: Mapping[str, np.ndarr
             score * (1.0 - strict * mask) if i != chosen else score * (1.0 - mask) + mask * np.maximum(score, best)
             for i, score in enumerate(scores)
         ]
-    sharpened = [np.power(np.maximum(s, 0.0) / max(float(best.max()), 1e-9), _SHARPNESS_POWER) for s in scores]
+    most = max(float(best.max()), 1e-9)
+    sharpened = each(lambda score: _sharpened(np.maximum(score, 0.0) / most), scores)
     total = np.maximum(sum(sharpened), 1e-30)
-    weights = [cv2.GaussianBlur(s / total, (0, 0), size / 200.0) for s in sharpened]
-    weights = [w * smoothstep(0.02, 0.3, p.weight) for w, p in zip(weights, photos, strict=True)]
+    weights = each(
+        lambda own, p: cv2.GaussianBlur(own / total, (0, 0), size / 200.0) * smoothstep(0.02, 0.3, p.weight),
+        sharpened,
+        photos,
+    )
     total = sum(weights)
     return [(w / np.maximum(total, 1e-6) * (total > 1e-6)).astype(np.float32) for w in weights]
+
+
+def _sharpened(score: np.ndarray) -> np.ndarray:
+    """The eighth power, so that the best photo has nearly all the weight: three squarings, where ``power`` takes
+    logarithms."""
+    squared = score * score
+    squared *= squared
+    squared *= squared
+    return squared
 
 
 def coverage(weights: Sequence[np.ndarray], fine: Sequence[np.ndarray]) -> np.ndarray:

@@ -7,8 +7,9 @@ import sys
 import threading
 
 import pytest
+import torch
 
-from backend.parallel import each, threads_at_once
+from backend.parallel import each, in_order, threads_at_once
 
 
 def test_results_keep_their_order_and_errors_reach_the_caller():
@@ -70,3 +71,29 @@ def test_who_is_told_of_progress_may_end_the_work():
     with pytest.raises(KeyboardInterrupt):
         each(abs, range(20), told=told)
     assert done == [1, 2, 3]
+
+
+def test_large_items_are_taken_only_as_they_are_worked_on():
+    taken: list[int] = []
+
+    def items():
+        for number in range(12):
+            taken.append(number)
+            yield number
+
+    seen = []
+    for result in in_order(lambda number: number * number, items()):
+        seen.append(result)
+        assert len(taken) <= len(seen) + threads_at_once()
+    assert seen == [number * number for number in range(12)]
+
+
+def test_torch_has_its_threads_again_afterwards():
+    before = torch.get_num_threads()
+    within = each(lambda _: torch.get_num_threads(), range(4))
+    assert set(within) == {1} or threads_at_once() == 1
+    there = []
+    thread = threading.Thread(target=lambda: there.append(torch.get_num_threads()))
+    thread.start()
+    thread.join()
+    assert torch.get_num_threads() == before and there == [before]

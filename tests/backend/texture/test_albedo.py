@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from texture_scene import TONE, TRUTH_SIZE, Scene, Shot, make_scene, soft_light, with_labels
 
+from backend import parallel
 from backend.errors import Cancelled
 from backend.photos.collection import FaceClass
 from backend.photos.regions import BROW_RIGHT, EYE_RIGHT, mirrored
@@ -290,3 +291,11 @@ def test_refusals_and_cancelling() -> None:
 
     with pytest.raises(Cancelled):
         build_albedo(scene.template, scene.fitted, scene.faces, 256, cancel)
+
+
+def test_threads_change_nothing(three_views: tuple[Scene, AlbedoResult], monkeypatch: pytest.MonkeyPatch) -> None:
+    scene, expected = three_views
+    other = 1 if parallel.threads_at_once() > 1 else 2
+    monkeypatch.setattr(parallel, "threads_at_once", lambda: other)
+    again = build_albedo(scene.template, scene.fitted, scene.faces, SIZE)
+    assert np.array_equal(again.albedo, expected.albedo)
