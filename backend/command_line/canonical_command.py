@@ -10,7 +10,7 @@ from rich.console import Console
 from backend.command_line.photo_paths import check_there_are, find_photos, readable
 from backend.command_line.progress_display import TerminalProgress, format_seconds
 from backend.command_line.reconstruct_command import check_device, terminate_like_ctrl_c, verdict_table
-from backend.exchange.all_or_none import check_writable
+from backend.exchange.all_or_none import OutputFolder
 
 
 def run_canonical(arguments: argparse.Namespace) -> None:
@@ -22,8 +22,7 @@ def run_canonical(arguments: argparse.Namespace) -> None:
     out, err = Console(), Console(stderr=True)
     photos = find_photos(arguments.photos)
     check_there_are(photos)
-    with terminate_like_ctrl_c():
-        check_writable(arguments.out)
+    with terminate_like_ctrl_c(), OutputFolder(arguments.out) as folder:
         # Here and not above: these imports take seconds, and may find that something is not installed.
         check_device(arguments.device)
         from backend.canonical_pipeline import STAGES, make_canonical
@@ -33,7 +32,7 @@ def run_canonical(arguments: argparse.Namespace) -> None:
         sources = [PhotoSource(name, path=path) for name, path in photos]
         with TerminalProgress(err, dict(STAGES)) as progress:
             made = make_canonical(sources, arguments.device, progress)
-            write_canonical_folder(made.face, made.pictures, made.in_head, made.verdicts, arguments.out, progress)
+            write_canonical_folder(made.face, made.pictures, made.in_head, made.verdicts, folder, progress)
     out.print(verdict_table(made.verdicts))
     took = format_seconds(time.monotonic() - start)
     sheet = arguments.out / "canonical_photos.png"

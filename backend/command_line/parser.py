@@ -20,7 +20,7 @@ _EXIT_CODE_MEANINGS = {
     "disk": "the output folder could not be written",
     "missing_part": "something is not installed (see: python -m backend doctor)",
     "cancelled": "cancelled with Ctrl-C; nothing was written",
-    "in_use": "the port is taken, or a server of this user runs already",
+    "in_use": "the port is taken, a server of this user runs already, or another run writes into the folder",
 }
 
 _RECONSTRUCT_DESCRIPTION = """\

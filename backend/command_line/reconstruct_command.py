@@ -17,7 +17,7 @@ from backend.allocator import keep_freed_memory
 from backend.command_line.photo_paths import check_there_are, find_photos, readable
 from backend.command_line.progress_display import TerminalProgress, format_seconds
 from backend.errors import LikenessError
-from backend.exchange.all_or_none import check_writable
+from backend.exchange.all_or_none import OutputFolder
 from backend.stages import FILE_SHARES
 
 
@@ -31,8 +31,7 @@ def run_reconstruct(arguments: argparse.Namespace) -> None:
     out, err = Console(), Console(stderr=True)
     photos = find_photos(arguments.photos)
     check_there_are(photos)
-    with terminate_like_ctrl_c():
-        check_writable(arguments.out)
+    with terminate_like_ctrl_c(), OutputFolder(arguments.out) as folder:
         # Here and not above: these imports take seconds, and may find that something is not installed.
         check_device(arguments.device)
         from backend.exchange.folder import write_folder
@@ -52,7 +51,7 @@ def run_reconstruct(arguments: argparse.Namespace) -> None:
         )
         with TerminalProgress(err, FILE_SHARES) as progress:
             reconstruction = reconstruct(sources, options, progress)
-            write_folder(reconstruction.asset, reconstruction.previews, arguments.out, progress)
+            write_folder(reconstruction.asset, reconstruction.previews, folder, progress)
     out.print(verdict_table(reconstruction.asset.report["photos"]))
     took = format_seconds(time.monotonic() - start)
     preview = arguments.out / "preview.png"

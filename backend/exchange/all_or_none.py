@@ -7,17 +7,91 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
+from hashlib import sha256
 from pathlib import Path
+from types import TracebackType
+from typing import BinaryIO
 
 from backend.errors import LikenessError
+from backend.file_lock import try_lock
 from backend.parallel import each
 from backend.progress import ProgressReporter, silent
 from backend.stages import WRITING
 
 
+class OutputFolder:
+    """A folder that no other run writes into meanwhile; a context manager.
+
+    It comes into being when its files are complete. Until then a hidden folder holds them and a lock: beside the folder
+    that is to come, or inside one that exists, because that may be a disk of its own. What a killed run left in there
+    is cleared.
+
+    Raises ``LikenessError`` on entering: code "disk" when it cannot be written, "in_use" while another run has it.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = Path(path)
+        self._held = ExitStack()
+        self._work: _HiddenFolder | None = None
+
+    def __enter__(self) -> OutputFolder:
+        with self._held, disk_errors_named(self.path):
+            if self.path.exists() and not self.path.is_dir():
+                raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(self.path))
+            if self.path.is_dir():
+                if self._beside.exists():  # of a run that began before the folder was there
+                    self._hold(self._beside)
+                self._work = self._hold(self._inside)
+            else:
+                self._held.enter_context(_parents_made(self.path.absolute().parent))
+                self._work = self._hold(self._beside)
+            self._held = self._held.pop_all()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._held.close()
+
+    def write(
+        self,
+        names: Sequence[str],
+        steps: Sequence[Callable[[Path], None]],
+        progress: ProgressReporter = silent,
+        last: Callable[[Path], None] = lambda folder: None,
+    ) -> None:
+        """As ``write_together``, while it is held."""
+        assert self._work is not None
+        with disk_errors_named(self.path):
+            files = self._work.path / "files"
+            shutil.rmtree(files, ignore_errors=True)
+            files.mkdir(0o700)
+            progress(WRITING, 0.0)
+            share = 1.0 / (len(steps) + 1)
+            each(lambda step: step(files), steps, told=lambda done: progress(WRITING, share * done))
+            last(files)
+            for name in names:
+                _flush_to_disk(files / name)
+            if self.path.exists() and self._work.path != self._inside:
+                self._hold(self._inside)  # somebody made it meanwhile
+            progress(WRITING, 1.0)  # the last moment to cancel
+            _move_into_place(files, self.path, names)
+
+    @property
+    def _beside(self) -> Path:
+        return self.path.absolute().parent / hidden_name(self.path.name)
+
+    @property
+    def _inside(self) -> Path:
+        return self.path / hidden_name("")
+
+    def _hold(self, path: Path) -> _HiddenFolder:
+        return self._held.enter_context(_HiddenFolder(path, self.path))
+
+
 def write_together(
-    out_dir: Path,
+    out_dir: Path | OutputFolder,
     names: Sequence[str],
     steps: Sequence[Callable[[Path], None]],
     progress: ProgressReporter = silent,
@@ -26,54 +100,124 @@ def write_together(
     """Write the files ``names`` into ``out_dir``, all or none; the steps make them in the folder that they are given,
     several at a time, and ``last`` after them.
 
+    Raises ``LikenessError`` with code "disk", or "in_use" where another run has the folder.
+    """
+    if isinstance(out_dir, OutputFolder):
+        return out_dir.write(names, steps, progress, last)
+    with OutputFolder(out_dir) as held:
+        held.write(names, steps, progress, last)
+
+
+def write_file(path: Path, content: bytes) -> None:
+    """Write one file, whole or not at all, making its folder where that is missing.
+
+    Raises ``LikenessError`` with code "disk", or "in_use" where another run is writing it at this moment.
+    """
+    path = Path(path)
+    temporary = path.absolute().parent / hidden_name(path.name)
+    with disk_errors_named(path.parent):
+        temporary.parent.mkdir(parents=True, exist_ok=True)
+        if path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+        file = _locked_file(temporary, path)
+        try:
+            file.truncate(0)
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+            temporary.chmod(0o666 & ~_umask())
+            if os.name == "nt":  # where open files cannot be renamed
+                file.close()
+            os.replace(temporary, path)
+        except BaseException:
+            with suppress(OSError):
+                temporary.unlink()
+            raise
+        finally:
+            file.close()
+
+
+def check_writable(folder: Path) -> None:
+    """Fail early, before any work is done, when no file can be written into ``folder``; leaves no trace.
+
     Raises ``LikenessError`` with code "disk".
     """
-    out_dir = Path(out_dir)
-    with _disk_errors_named(out_dir), _temporary_folder(out_dir) as temporary:
-        progress(WRITING, 0.0)
-        share = 1.0 / (len(steps) + 1)
-        each(lambda step: step(temporary), steps, told=lambda done: progress(WRITING, share * done))
-        last(temporary)
-        for name in names:
-            _flush_to_disk(temporary / name)
-        _move_into_place(temporary, out_dir, names)
-    progress(WRITING, 1.0)
+    with disk_errors_named(Path(folder)), _parents_made(Path(folder)), tempfile.TemporaryFile(dir=folder) as file:
+        file.write(b"\0")
 
 
-def check_writable(out_dir: Path) -> None:
-    """Fail early, before any work is done, when ``out_dir`` cannot be written; leaves no trace.
+def hidden_name(name: str) -> str:
+    """The name of the hidden folder or file for one that is to be called ``name``."""
+    return f".likeness-{name if len(os.fsencode(name)) < 200 else sha256(os.fsencode(name)).hexdigest()}".rstrip("-")
 
-    Raises ``LikenessError`` with code "disk".
-    """
-    with _disk_errors_named(Path(out_dir)), _temporary_folder(Path(out_dir)) as temporary:
-        (temporary / "probe").write_bytes(b"\0")
+
+class _HiddenFolder:
+    """A folder of this run's own with a file ``lock`` in it; a context manager that makes, locks and removes it."""
+
+    def __init__(self, path: Path, wanted: Path) -> None:
+        self.path, self._wanted = path, wanted
+
+    def __enter__(self) -> _HiddenFolder:
+        while True:
+            self.path.mkdir(0o700, exist_ok=True)
+            with suppress(FileNotFoundError):  # the run before was just removing it
+                self._file = _locked_file(self.path / "lock", self._wanted)
+                break
+        try:
+            self._file.write(b"\0")  # where the disk is full, it fails now
+            self._file.flush()
+            for left in self.path.iterdir():
+                if left.name != "lock":
+                    shutil.rmtree(left, ignore_errors=True)
+        except BaseException:
+            self.__exit__(None, None, None)
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        shutil.rmtree(self.path / "files", ignore_errors=True)
+        if os.name == "nt":  # where open files cannot be removed
+            self._file.close()
+        with suppress(OSError):
+            (self.path / "lock").unlink()
+        with suppress(OSError):  # the next run is in it already
+            self.path.rmdir()
+        self._file.close()
+
+
+def _locked_file(path: Path, wanted: Path) -> BinaryIO:
+    """A file that is made where it is missing, open and locked; raises ``LikenessError`` "in_use" for ``wanted``."""
+    while True:
+        file = os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o600), "r+b")
+        if not try_lock(file):
+            file.close()
+            sentence = f"Another run is writing {wanted}."
+            raise LikenessError("in_use", sentence, "Wait for it, or choose another place with --out.")
+        with suppress(FileNotFoundError):
+            if os.path.samestat(os.fstat(file.fileno()), os.stat(path)):
+                return file
+        file.close()  # the run before removed it after it was opened here
 
 
 @contextmanager
-def _temporary_folder(out_dir: Path) -> Iterator[Path]:
-    """A hidden folder on the disk of ``out_dir``, gone at the end; so are the parents made for it, where unused."""
-    if out_dir.exists() and not out_dir.is_dir():
-        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(out_dir))
-    # Inside an existing folder, because that may be a disk of its own; else beside the folder that is to come.
-    parent = out_dir if out_dir.is_dir() else out_dir.absolute().parent
-    made_parents = [folder for folder in (parent, *parent.parents) if not folder.exists()]
+def _parents_made(folder: Path) -> Iterator[None]:
+    """``folder`` and its parents are there; what was made for it goes at the end, where unused."""
+    made = [parent for parent in (folder, *folder.parents) if not parent.exists()]
     try:
-        parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=".likeness-", dir=parent))
-        try:
-            yield temporary
-        finally:
-            shutil.rmtree(temporary, ignore_errors=True)
+        folder.mkdir(parents=True, exist_ok=True)
+        yield
     finally:
-        for folder in made_parents:
+        for parent in made:
             with suppress(OSError):  # not empty: in use by now
-                folder.rmdir()
+                parent.rmdir()
 
 
 def _move_into_place(temporary: Path, out_dir: Path, names: Sequence[str]) -> None:
     """Move the files from ``temporary`` to ``out_dir``; puts the earlier ones back when one cannot be moved."""
     if not out_dir.exists():
-        temporary.chmod(0o777 & ~_umask())  # mkdtemp made it private
+        temporary.chmod(0o777 & ~_umask())  # it was private
         temporary.rename(out_dir)
         return
     earlier = temporary / "earlier"
@@ -104,7 +248,7 @@ def _flush_to_disk(path: Path) -> None:
 
 
 @contextmanager
-def _disk_errors_named(out_dir: Path) -> Iterator[None]:
+def disk_errors_named(out_dir: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
@@ -119,6 +263,8 @@ def disk_error(error: OSError, out_dir: Path) -> LikenessError:
         )
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
         return LikenessError("disk", f"The folder {out_dir} may not be written.", "Choose another folder with --out.")
+    if error.errno == errno.ENAMETOOLONG:
+        return LikenessError("disk", "The name of the output is too long.", "Choose a shorter one with --out.")
     if error.errno in (errno.ENOTDIR, errno.EEXIST):
         return LikenessError("disk", f"{out_dir} is not a folder.", "Choose another folder with --out.")
     reason = error.strerror or type(error).__name__

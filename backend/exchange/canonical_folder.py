@@ -14,7 +14,7 @@ from PIL import Image
 from backend import __version__
 from backend.canonical.canonical_face import CanonicalFace
 from backend.canonical.pictures import DEPTH_RANGE, CanonicalPictures, surface_cells
-from backend.exchange.all_or_none import write_together
+from backend.exchange.all_or_none import OutputFolder, write_together
 from backend.progress import ProgressReporter, silent
 from backend.rendering.depth_surface import points_from_depth
 
@@ -38,7 +38,7 @@ def write_canonical_folder(
     pictures: CanonicalPictures,
     place_in_head: Callable[[np.ndarray], np.ndarray],
     verdicts: Sequence[Mapping[str, Any]],
-    out_dir: Path,
+    out_dir: Path | OutputFolder,
     progress: ProgressReporter = silent,
 ) -> None:
     """Write all of ``CANONICAL_FILE_NAMES`` into ``out_dir``, all or none.
@@ -50,7 +50,7 @@ def write_canonical_folder(
 
     Raises
     ------
-    LikenessError : code "disk".
+    LikenessError : code "disk", or "in_use" where another run writes into it.
     """
     maps = {
         "depth": pictures.depth,

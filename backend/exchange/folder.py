@@ -8,7 +8,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from backend.exchange.all_or_none import write_together
+from backend.exchange.all_or_none import OutputFolder, write_together
 from backend.exchange.face_asset import FaceAsset
 from backend.exchange.gltf import write_glb
 from backend.exchange.json_files import with_seconds_of, write_cameras, write_expressions, write_report
@@ -32,7 +32,7 @@ FILE_NAMES: tuple[str, ...] = (
 def write_folder(
     asset: FaceAsset,
     previews: Sequence[PhotoPreview],
-    out_dir: Path,
+    out_dir: Path | OutputFolder,
     progress: ProgressReporter = silent,
 ) -> None:
     """Write all of ``FILE_NAMES`` into ``out_dir``, creating it where it is missing.
@@ -47,7 +47,8 @@ def write_folder(
 
     Raises
     ------
-    LikenessError : code "disk" when the disk is full, the folder may not be written, or ``out_dir`` is a file.
+    LikenessError : code "disk" when the disk is full, the folder may not be written, or ``out_dir`` is a file;
+        "in_use" where another run writes into it.
     """
     start = time.perf_counter()
     steps: list[Callable[[Path], None]] = [  # the longest first: they are written at the same time

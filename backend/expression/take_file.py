@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
-from contextlib import suppress
 from pathlib import Path
 
 import msgspec
 import numpy as np
 
 from backend.errors import LikenessError
-from backend.exchange.all_or_none import disk_error
+from backend.exchange.all_or_none import write_file
 from backend.expression.take import ExpressionTake, FrameMark
 from backend.rig.arkit import ARKIT_NAMES
 
@@ -77,27 +74,9 @@ def take_bytes(take: ExpressionTake) -> bytes:
 
 def write_take(take: ExpressionTake, path: Path) -> None:
     """Write ``expression.json``, whole or not at all. Raises ``LikenessError`` with code "disk"."""
-    path = Path(path)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".likeness-")
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(take_bytes(take))
-                file.flush()
-                os.fsync(file.fileno())
-            umask = os.umask(0o077)
-            os.umask(umask)
-            os.chmod(temporary, 0o666 & ~umask)
-            os.replace(temporary, path)
-        except BaseException:
-            with suppress(OSError):
-                os.unlink(temporary)
-            raise
-    except OSError as error:
-        if path.is_dir():
-            raise LikenessError("disk", f"{path} is a folder.", "Give --out a file name that ends in .json.") from error
-        raise disk_error(error, path.parent) from error
+    if Path(path).is_dir():
+        raise LikenessError("disk", f"{path} is a folder.", "Give --out a file name that ends in .json.")
+    write_file(path, take_bytes(take))
 
 
 def read_take(path: Path) -> ExpressionTake:

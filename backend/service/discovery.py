@@ -12,6 +12,7 @@ from typing import BinaryIO
 import msgspec
 
 from backend.errors import LikenessError
+from backend.file_lock import try_lock
 from backend.service.config_folder import write_private
 from backend.service.messages import PROTOCOL
 
@@ -64,7 +65,7 @@ class ServerLock:
         descriptor = os.open(folder / LOCK_FILE, os.O_RDWR | os.O_CREAT, 0o600)
         self._file: BinaryIO = os.fdopen(descriptor, "r+b", buffering=0)
         until = time.monotonic() + LOCK_SECONDS
-        while not _locked(self._file):
+        while not try_lock(self._file):
             state = read_state(folder)
             if time.monotonic() >= until or (state is not None and process_runs(state.pid)):
                 self._file.close()
@@ -76,22 +77,6 @@ class ServerLock:
     def release(self) -> None:
         """Let others start."""
         self._file.close()
-
-
-def _locked(file: BinaryIO) -> bool:
-    """Whether the lock could be had."""
-    try:
-        if sys.platform == "win32":
-            import msvcrt
-
-            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
-        else:
-            import fcntl
-
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return False
-    return True
 
 
 def process_runs(pid: int) -> bool:

@@ -7,6 +7,7 @@ import os
 import shutil
 import stat
 import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -16,12 +17,13 @@ from hand_made import front_camera
 from backend.errors import Cancelled, LikenessError
 from backend.exchange import all_or_none
 from backend.exchange import folder as folder_module
-from backend.exchange.all_or_none import check_writable
+from backend.exchange.all_or_none import OutputFolder, check_writable, write_file
 from backend.exchange.asset_mesh import neutral_light
 from backend.exchange.face_asset import FaceAsset
 from backend.exchange.folder import FILE_NAMES, write_folder
 from backend.exchange.preview import PhotoPreview
 
+ROOT = Path(__file__).resolve().parents[3]
 PHOTO = PhotoPreview("one.jpg", np.full((400, 320, 3), 90, np.uint8), front_camera(), np.zeros(52), neutral_light())
 
 
@@ -151,7 +153,10 @@ def test_a_disk_that_is_really_full(hand_made_asset: FaceAsset, tmp_path: Path) 
 def test_a_file_in_the_way_is_named(hand_made_asset: FaceAsset, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("mine")
     for out in (tmp_path / "file", tmp_path / "file" / "below"):
-        for attempt in (lambda out=out: check_writable(out), lambda out=out: write_folder(hand_made_asset, [], out)):
+        for attempt in (
+            lambda out=out: OutputFolder(out).__enter__(),
+            lambda out=out: write_folder(hand_made_asset, [], out),
+        ):
             with pytest.raises(LikenessError, match="not a folder") as caught:
                 attempt()
             assert caught.value.code == "disk"
@@ -159,8 +164,10 @@ def test_a_file_in_the_way_is_named(hand_made_asset: FaceAsset, tmp_path: Path) 
 
 
 def test_checking_leaves_no_trace(tmp_path: Path) -> None:
-    check_writable(tmp_path / "new" / "deep")
-    check_writable(tmp_path)
+    for folder in (tmp_path / "new" / "deep", tmp_path):
+        check_writable(folder)
+        with OutputFolder(folder):
+            assert not (tmp_path / "new" / "deep").exists()
     assert not list(tmp_path.iterdir())
 
 
@@ -171,3 +178,70 @@ def test_a_folder_without_permission(tmp_path: Path) -> None:
     with pytest.raises(LikenessError, match="may not be written"):
         check_writable(tmp_path)
     tmp_path.chmod(0o700)
+
+
+def test_a_second_run_into_the_same_folder_is_refused(
+    hand_made_asset: FaceAsset, quick_preview: None, tmp_path: Path
+) -> None:
+    """Two runs at once left files of both in one folder."""
+    for out in (tmp_path, tmp_path / "new"):
+        with OutputFolder(out) as held:
+            for other in (out, Path(os.path.relpath(out))):
+                with pytest.raises(LikenessError, match="Another run") as caught:
+                    write_folder(hand_made_asset, [PHOTO], other)
+                assert caught.value.code == "in_use"
+            write_folder(hand_made_asset, [PHOTO], held)
+        write_folder(hand_made_asset, [PHOTO], out)
+    assert sorted(os.listdir(tmp_path)) == sorted([*FILE_NAMES, "new"])
+
+
+def test_a_folder_that_was_made_meanwhile_is_the_same_folder(tmp_path: Path) -> None:
+    out = tmp_path / "new"
+    with OutputFolder(out) as held:
+        out.mkdir()
+        with pytest.raises(LikenessError, match="Another run"), OutputFolder(out):
+            pass
+        held.write(["a"], [lambda folder: (folder / "a").write_text("x") and None])
+    assert os.listdir(out) == ["a"] and os.listdir(tmp_path) == ["new"]
+
+
+def test_two_folders_beside_each_other_are_two(tmp_path: Path) -> None:
+    with OutputFolder(tmp_path / "a"), OutputFolder(tmp_path / "b"), OutputFolder(tmp_path):
+        pass
+    assert not os.listdir(tmp_path)
+
+
+@pytest.mark.parametrize("exists", [False, True])
+def test_what_a_killed_run_left_is_cleared_by_the_next(exists: bool, tmp_path: Path) -> None:
+    """The system frees the lock, and the hidden folder with half of a head goes."""
+    out = tmp_path / "out"
+    if exists:
+        out.mkdir()
+    code = (
+        "import sys, time; from pathlib import Path; from backend.exchange.all_or_none import OutputFolder;"
+        "folder = OutputFolder(Path(sys.argv[1])); folder.__enter__();"
+        "folder.write(['a'], [lambda f: ((f / 'a').write_text('half'), print(1, flush=True), time.sleep(60))])"
+    )
+    process = subprocess.Popen([sys.executable, "-c", code, str(out)], cwd=ROOT, stdout=subprocess.PIPE)
+    try:
+        assert process.stdout.readline()
+        with pytest.raises(LikenessError, match="Another run"), OutputFolder(out):
+            pass
+    finally:
+        process.kill()
+        process.wait()
+        process.stdout.close()
+    assert any(name.startswith(".likeness") for _, folders, _ in os.walk(tmp_path) for name in folders)
+    with OutputFolder(out):
+        pass
+    assert [path for path in tmp_path.rglob("*") if path != out] == []
+
+
+def test_a_file_is_written_whole(tmp_path: Path) -> None:
+    path = tmp_path / "new" / ("x" * 250)
+    write_file(path, b"one")
+    (path.parent / all_or_none.hidden_name(path.name)).write_text("left by a killed run, longer than what comes")
+    write_file(path, b"two")
+    assert path.read_bytes() == b"two" and os.listdir(path.parent) == [path.name]
+    with pytest.raises(LikenessError, match="too long"):
+        write_file(tmp_path / ("x" * 300), b"")
