@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import argparse
+import os
 import sys
 import traceback
 from collections.abc import Sequence
 
+from backend.command_line.address_space import check_address_space
 from backend.command_line.explain import explain
 from backend.command_line.parser import build_parser
+from backend.command_line.photo_paths import readable
 from backend.errors import EXIT_CODES
 
 
@@ -15,37 +19,47 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code (0, or one of ``errors.EXIT_CODES``)."""
     arguments = build_parser().parse_args(argv)
     try:
-        # Imported here, so that --help answers at once and the doctor runs where a package is missing.
-        if arguments.command == "doctor":
-            from backend.doctor import run_doctor
-
-            return run_doctor()
-        if arguments.command == "serve":
-            from backend.command_line.serve_command import run_serve
-
-            run_serve(arguments)
-            return 0
-        if arguments.command == "canonical":
-            from backend.command_line.canonical_command import run_canonical
-
-            run_canonical(arguments)
-            return 0
-        if arguments.command == "transfer":
-            from backend.command_line.transfer_command import run_transfer
-
-            run_transfer(arguments)
-            return 0
-        from backend.command_line.reconstruct_command import run_reconstruct
-
-        run_reconstruct(arguments)
+        code = _run(arguments)
+        sys.stdout.flush()  # here, where a closed pipe or a full disk can still be told
+        return code
+    except BrokenPipeError:  # whoever reads has read enough, as head does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except (Exception, KeyboardInterrupt) as error:
         if getattr(arguments, "traceback", False):
             traceback.print_exc()
         explained = explain(error)
-        print(explained.sentence, file=sys.stderr)
+        print(readable(explained.sentence), file=sys.stderr)
         if explained.advice:
-            print(explained.advice, file=sys.stderr)
+            print(readable(explained.advice), file=sys.stderr)
         return EXIT_CODES[explained.code]
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    check_address_space()
+    # Imported here, so that --help answers at once and the doctor runs where a package is missing.
+    if arguments.command == "doctor":
+        from backend.doctor import run_doctor
+
+        return run_doctor()
+    if arguments.command == "serve":
+        from backend.command_line.serve_command import run_serve
+
+        run_serve(arguments)
+        return 0
+    if arguments.command == "canonical":
+        from backend.command_line.canonical_command import run_canonical
+
+        run_canonical(arguments)
+        return 0
+    if arguments.command == "transfer":
+        from backend.command_line.transfer_command import run_transfer
+
+        run_transfer(arguments)
+        return 0
+    from backend.command_line.reconstruct_command import run_reconstruct
+
+    run_reconstruct(arguments)
     return 0
 
 

@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from backend import doctor
 from backend.errors import EXIT_CODES
 
@@ -60,3 +62,11 @@ def test_an_asset_is_known_by_its_hash(tmp_path: Path) -> None:
     (tmp_path / "a.npz").write_bytes(b"abc")
     first = next(iter(doctor.asset_findings(tmp_path)))
     assert "sha256 ba7816bf8f01cfea" in first.text  # FIPS 180-2, appendix B.1
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a shell of POSIX")
+def test_a_reader_that_has_read_enough_is_no_error() -> None:
+    """``doctor | head``."""
+    shell = '"$0" -S -m backend doctor | true'
+    result = subprocess.run(["sh", "-c", shell, sys.executable], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert result.stderr == ""

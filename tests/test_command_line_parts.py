@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import signal
@@ -17,6 +18,8 @@ from backend.command_line.explain import explain
 from backend.command_line.photo_paths import check_there_are, find_photos
 from backend.command_line.progress_display import TerminalProgress, TimeLeft, format_seconds
 from backend.errors import EXIT_CODES, LikenessError
+from backend.exchange.all_or_none import OutputFolder
+from backend.expression.video import Video
 
 
 def touch(*paths: Path) -> None:
@@ -192,3 +195,53 @@ def test_the_verdict_table_says_why_a_photo_was_left_out() -> None:
     lines = [line.split() for line in file.getvalue().splitlines()]
     assert lines[1] == ["one.jpg", "yes", "0.81", "±1.3", "%"]
     assert lines[2] == ["[two].jpg", "no", "No", "face", "was", "found", "in", "it."]
+
+
+def test_any_name_is_one_line_of_text(tmp_path: Path) -> None:
+    names = [
+        "two\nlines.jpg",
+        "\x1b[31mred.jpg",
+        "\u202egpj.jpg",
+        "照片.jpg",
+        "a [bold]b.jpg",
+        os.fsdecode(b"\xe9.jpg"),
+    ]
+    touch(*(tmp_path / name for name in names))
+    shown = {path.name: name for name, path in find_photos([tmp_path])}
+    wanted = [r"two\nlines.jpg", r"\x1b[31mred.jpg", r"\u202egpj.jpg", "照片.jpg", "a [bold]b.jpg", r"\udce9.jpg"]
+    assert [shown[name] for name in names] == wanted
+    file = io.StringIO()
+    table = reconstruct_command.verdict_table([{"name": name, "used": True} for name in wanted])
+    Console(file=file, width=100).print(table)
+    assert all(name in file.getvalue() for name in wanted)
+
+
+def test_paths_that_no_system_has(tmp_path: Path) -> None:
+    """Loops of links and very long paths ended in an error inside Likeness."""
+    (tmp_path / "loop.jpg").symlink_to("loop.jpg")
+    paths = [tmp_path / "loop.jpg", tmp_path / ("x" * 300), Path("a/" * 2500)]
+    photos = find_photos(paths)
+    assert [path for _, path in photos] == paths
+    with pytest.raises(LikenessError, match="no such file"):
+        check_there_are(photos)
+    for path in paths:
+        with pytest.raises(LikenessError) as caught, OutputFolder(path):
+            pass
+        assert caught.value.code == "disk"
+        with pytest.raises(LikenessError) as caught:
+            Video(path)
+        assert caught.value.code == "no_photo"
+
+
+@pytest.mark.parametrize("arguments", [["reconstruct", "", "--out", "o"], ["reconstruct", "a.jpg", "--out", ""]])
+def test_an_empty_name_is_no_path(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    """It was the current folder."""
+    with pytest.raises(SystemExit) as caught:
+        command.main(arguments)
+    assert caught.value.code == EXIT_CODES["usage"]
+    assert "the name is empty" in capsys.readouterr().err
+
+
+def test_errors_of_the_system_have_their_code() -> None:
+    assert explain(OSError(errno.ENOMEM, "Cannot allocate memory")).code == "out_of_memory"
+    assert explain(OSError(errno.ENOSPC, "No space left on device")).code == "disk"

@@ -6,6 +6,7 @@ import argparse
 import importlib
 import sys
 
+from backend.errors import EXIT_CODES, LikenessError
 from trainer.lazy_parser import add_commands
 
 COMMANDS: dict[str, tuple[str, str]] = {
@@ -34,7 +35,11 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m trainer", description="Makes what the backend loads.")
     add_commands(parser, COMMANDS, "command")
     arguments = parser.parse_args(argv)
-    return importlib.import_module(COMMANDS[arguments.command][0]).run(arguments)
+    try:
+        return importlib.import_module(COMMANDS[arguments.command][0]).run(arguments)
+    except LikenessError as error:
+        print(f"{error.sentence} {error.advice}".strip(), file=sys.stderr)
+        return EXIT_CODES[error.code]
 
 
 if __name__ == "__main__":

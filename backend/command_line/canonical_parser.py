@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
+
+from backend.command_line.path_argument import path_argument
 
 _DESCRIPTION = """\
 Show what the networks of LAP make of photographs of one person: one canonical face out of all of them.
@@ -29,8 +30,10 @@ def add_canonical(commands: argparse._SubParsersAction, devices: tuple[str, ...]
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    canonical.add_argument("photos", nargs="+", type=Path, metavar="PHOTO", help="photo files, or folders of photos")
-    canonical.add_argument("--out", required=True, type=Path, metavar="DIR", help="folder for the results")
+    canonical.add_argument(
+        "photos", nargs="+", type=path_argument, metavar="PHOTO", help="photo files, or folders of photos"
+    )
+    canonical.add_argument("--out", required=True, type=path_argument, metavar="DIR", help="folder for the results")
     canonical.add_argument(
         "--device", choices=devices, default="auto", help="auto (default) uses a CUDA GPU where there is one"
     )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+
 from backend.errors import LikenessError
 
 
@@ -11,12 +13,15 @@ def explain(error: BaseException) -> LikenessError:
         return error
     if isinstance(error, KeyboardInterrupt):
         return LikenessError("cancelled", "Cancelled.", "Nothing was written.")
-    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+    no_memory = isinstance(error, OSError) and error.errno == errno.ENOMEM
+    if no_memory or isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
         return LikenessError(
             "out_of_memory",
             "There is not enough memory.",
             "Close other programs, give fewer photos, or use --texture 1024 or --device cpu.",
         )
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return LikenessError("disk", "The disk is full.", "Free some space.")
     if isinstance(error, ImportError):
         missing = error.name or str(error)
         return LikenessError(

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
 from backend import __version__
 from backend.choices import DEVICES, QUALITIES, TEXTURE_SIZES
 from backend.command_line.canonical_parser import add_canonical
+from backend.command_line.path_argument import path_argument
 from backend.command_line.transfer_parser import add_transfer
 from backend.errors import EXIT_CODES
 
@@ -80,8 +80,10 @@ def _add_reconstruct(commands: argparse._SubParsersAction) -> None:
         epilog=f"{_RECONSTRUCT_FILES}\n\nexit codes:\n{_exit_code_lines()}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    reconstruct.add_argument("photos", nargs="+", type=Path, metavar="PHOTO", help="photo files, or folders of photos")
-    reconstruct.add_argument("--out", required=True, type=Path, metavar="DIR", help="folder for the results")
+    reconstruct.add_argument(
+        "photos", nargs="+", type=path_argument, metavar="PHOTO", help="photo files, or folders of photos"
+    )
+    reconstruct.add_argument("--out", required=True, type=path_argument, metavar="DIR", help="folder for the results")
     reconstruct.add_argument(
         "--quality",
         choices=QUALITIES,

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from backend.errors import LikenessError
 from backend.photos.formats import GIVE_PHOTOS, PHOTO_SUFFIXES
+
+_CONTROL = re.compile("[\\x00-\\x1f\\x7f-\\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 
 
 def find_photos(paths: Iterable[Path]) -> list[tuple[str, Path]]:
@@ -22,14 +26,18 @@ def find_photos(paths: Iterable[Path]) -> list[tuple[str, Path]]:
     """
     found: dict[Path, Path] = {}  # resolved -> as given
     for path in paths:
-        for photo in _photos_in(path) if path.is_dir() else [path]:
-            found.setdefault(photo.resolve(), photo)
+        for photo in _photos_in(path) if os.path.isdir(path) else [path]:
+            found.setdefault(Path(os.path.realpath(photo)), photo)  # unlike Path.resolve, goes through any path
     return list(zip(_unique_names(list(found)), found.values(), strict=True))
 
 
 def readable(text: str) -> str:
-    """A file's name, or words with one, as text that can be written: bytes that are no UTF-8 become ``\\udce9``."""
-    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+    """A file's name, or words with one, as one line that can be written: bytes that are no UTF-8 become ``\\udce9``.
+
+    So do control characters, line breaks, and marks that turn the direction of what follows.
+    """
+    visible = "".join(char.encode("unicode_escape").decode() if _CONTROL.match(char) else char for char in text)
+    return visible.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def check_there_are(photos: Sequence[tuple[str, Path]]) -> None:
@@ -37,7 +45,7 @@ def check_there_are(photos: Sequence[tuple[str, Path]]) -> None:
 
     Raises ``LikenessError`` with code "no_photo".
     """
-    if not any(path.exists() for _, path in photos):
+    if not any(os.path.exists(path) for _, path in photos):
         told = " ".join(f"{name}: There is no such file; check the path." for name, _ in photos[:5])
         raise LikenessError("no_photo", f"No photo could be read. {told}", GIVE_PHOTOS)
 

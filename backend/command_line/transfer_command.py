@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -50,7 +51,7 @@ def run_transfer(arguments: argparse.Namespace) -> None:
 
 def _solved(arguments: argparse.Namespace, err: Console) -> ExpressionTake:
     """What the pictures show; raises ``LikenessError`` for options that do not go with them."""
-    identity = None if arguments.identity == "auto" else Path(arguments.identity)
+    identity = None if str(arguments.identity) == "auto" else Path(arguments.identity)
     sources: list[Path] = arguments.sources
     name = readable(sources[0].name)
     # Here and not above: these imports take seconds, and may find that something is not installed.
@@ -64,8 +65,8 @@ def _solved(arguments: argparse.Namespace, err: Console) -> ExpressionTake:
     from backend.expression.transfer import transfer_photos, transfer_sequence, transfer_video
 
     with TerminalProgress(err, TRANSFER_SHARES) as progress:
-        film = len(sources) == 1 and sources[0].suffix.lower() == _FILM_SUFFIX and not sources[0].is_dir()
-        if not film and any(source.is_dir() or source.suffix.lower() in PHOTO_SUFFIXES for source in sources):
+        film = len(sources) == 1 and sources[0].suffix.lower() == _FILM_SUFFIX and not os.path.isdir(sources[0])
+        if not film and any(os.path.isdir(source) or source.suffix.lower() in PHOTO_SUFFIXES for source in sources):
             photos = find_photos(sources)
             if arguments.fps is None:
                 return transfer_photos(name, photos, identity, progress)
@@ -79,6 +80,6 @@ def _solved(arguments: argparse.Namespace, err: Console) -> ExpressionTake:
 
 def _check_writable(path: Path) -> None:
     """Fail before any work is done when ``path`` cannot be written."""
-    if path.is_dir():
+    if os.path.isdir(path):
         raise LikenessError("disk", f"{path} is a folder.", "Give --out a file name that ends in .json.")
     check_writable(path.absolute().parent)

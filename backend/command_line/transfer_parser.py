@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from backend.command_line.path_argument import path_argument
+
 _DESCRIPTION = """\
 Read expressions off pictures of one person: the 52 ARKit weights, head pose and gaze of every frame of a video or of
 every photo, for any rig with these shape keys.
@@ -29,17 +31,20 @@ def add_transfer(commands: argparse._SubParsersAction) -> None:
         dest="sources",
         nargs="+",
         required=True,
-        type=Path,
+        type=path_argument,
         metavar="PICTURES",
         help="a video, photos, a folder of photos, or a Live Link Face CSV",
     )
     transfer.add_argument(
         "--identity",
-        default="auto",
+        type=path_argument,
+        default=Path("auto"),
         metavar="DIR",
         help="folder that reconstruct wrote for this person; auto (default) solves the face from the pictures",
     )
-    transfer.add_argument("--out", required=True, type=Path, metavar="FILE", help="the expression.json to write")
+    transfer.add_argument(
+        "--out", required=True, type=path_argument, metavar="FILE", help="the expression.json to write"
+    )
     transfer.add_argument(
         "--fps", type=_frame_rate, metavar="N", help="the photos are the frames of one take, in the order of names"
     )

@@ -15,7 +15,6 @@ from typing import BinaryIO
 
 from backend.errors import LikenessError
 from backend.file_lock import try_lock
-from backend.parallel import each
 from backend.progress import ProgressReporter, silent
 from backend.stages import WRITING
 
@@ -37,7 +36,7 @@ class OutputFolder:
 
     def __enter__(self) -> OutputFolder:
         with self._held, disk_errors_named(self.path):
-            if self.path.exists() and not self.path.is_dir():
+            if (self.path.exists() or self.path.is_symlink()) and not self.path.is_dir():
                 raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(self.path))
             if self.path.is_dir():
                 if self._beside.exists():  # of a run that began before the folder was there
@@ -62,6 +61,8 @@ class OutputFolder:
         last: Callable[[Path], None] = lambda folder: None,
     ) -> None:
         """As ``write_together``, while it is held."""
+        from backend.parallel import each  # here, because it takes a second to import
+
         assert self._work is not None
         with disk_errors_named(self.path):
             files = self._work.path / "files"

@@ -133,7 +133,7 @@ def preview_picture(asset: FaceAsset, previews: Sequence[PhotoPreview]) -> np.nd
         top = photos_top + row * (tile + LABEL_HEIGHT)
         canvas.paste(Image.fromarray(photo), (left, top))
         canvas.paste(Image.fromarray(overlay), (left + tile, top))
-        _label(draw, left, top + tile, preview.name, 2 * tile)
+        _label(draw, left, top + tile, drawable(preview.name, number + 1), 2 * tile)
     return np.asarray(canvas)
 
 
@@ -169,10 +169,17 @@ def _around_head(mesh: AssetMesh, preview: PhotoPreview) -> tuple[int, int, int]
     return int(corner[0]), int(corner[1]), side
 
 
+def drawable(name: str, number: int) -> str:
+    """A photo's name in the characters that the font has: printable ASCII. Accents go; where others are replaced by
+    question marks, the photo's ``number`` tells it from others."""
+    plain = "".join(char for char in unicodedata.normalize("NFKD", name) if not unicodedata.combining(char))
+    shown = "".join(char if " " <= char <= "~" else "?" for char in plain)
+    return shown if shown == plain else f"{number}: {shown}"
+
+
 def _label(draw: ImageDraw.ImageDraw, left: int, top: int, text: str, width: int) -> None:
     """Text in one line, shortened in the middle where it does not fit."""
     font = ImageFont.load_default(size=15)  # Pillow's own font, the same everywhere; it has no accents
-    text = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode()
     shown = text
     while draw.textlength(shown, font=font) > width and len(text) > 8:
         text = text[: len(text) // 2 - 1] + text[len(text) // 2 + 1 :]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import math
+import os
+from array import array
 from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -17,7 +19,10 @@ from backend.rig.arkit import ARKIT_NAMES
 
 RATES = (24.0, 25.0, 30.0, 50.0, 60.0, 100.0, 120.0)
 LONGEST_GAP_SECONDS = 10.0
-MOST_BYTES = 2 * 2**30
+MOST_BYTES = 512 * 2**20
+MOST_FRAMES = 500_000
+"""Frames of a take, between its first and its last: more than two hours at 60 a second. They are 0.5 GB of memory."""
+MOST_FPS = 1000.0
 _HEAD = ("headyaw", "headpitch", "headroll")
 
 
@@ -31,25 +36,31 @@ def read_live_link(path: Path) -> ExpressionTake:
     """
     path = Path(path)
     advice = "Give the CSV file that the app wrote, with the columns Timecode, BlendShapeCount, EyeBlinkLeft, …"
-    if not path.is_file():
+    if not os.path.isfile(path):
         raise LikenessError("no_photo", f"There is no file {path}.", "Check the path.")
     broken = LikenessError("no_photo", f"{path} is not a take of Live Link Face.", advice)
     if path.stat().st_size > MOST_BYTES:
         raise broken
     try:
-        seconds_parts, values, heads = _read_rows(path)
-    except (UnicodeDecodeError, csv.Error, ValueError, IndexError) as error:
+        times, values, heads = _read_rows(path)
+    except (UnicodeDecodeError, csv.Error, ValueError, IndexError, OverflowError) as error:
         raise broken from error
-    if not values:
+    except OSError as error:
+        reason = error.strerror or "unknown reason"
+        raise LikenessError("no_photo", f"{path} cannot be read ({reason}).", "Check its permissions.") from error
+    if not times:
         raise LikenessError("no_photo", f"{path} holds no frame.", advice)
-    fps, slots = _slots(seconds_parts)
+    fps, slots = _slots(times)
     count = int(slots[-1]) + 1
+    if count > MOST_FRAMES:
+        sentence = f"{path} has {count} frames from its first to its last; the limit is {MOST_FRAMES}."
+        raise LikenessError("no_photo", sentence, "Split the take, or mend its time codes.")
     marks = np.full(count, FrameMark.DROPPED, np.uint8)
     marks[slots] = FrameMark.MEASURED
     every = np.arange(count)
-    measured = np.clip(np.array(values), 0.0, 1.0)
+    measured = np.clip(values, 0.0, 1.0)
     weights = np.stack([np.interp(every, slots, column) for column in measured.T], axis=1).astype(np.float32)
-    angles = np.unwrap(np.array(heads), axis=0)  # (F, 3) yaw, pitch, roll
+    angles = np.unwrap(heads, axis=0)
     angles = np.stack([np.interp(every, slots, column) for column in angles.T], axis=1)
     turns = Rotation.from_euler("YXZ", angles * [1.0, -1.0, 1.0]).as_quat()
     rotations = np.roll(turns, 1, axis=1)
@@ -70,9 +81,10 @@ def read_live_link(path: Path) -> ExpressionTake:
     )
 
 
-def _read_rows(path: Path) -> tuple[list[tuple[float, float]], list[list[float]], list[list[float]]]:
-    """(whole seconds, frame within the second), 52 weights and yaw, pitch, roll of each line with numbers in it."""
-    times, values, heads = [], [], []
+def _read_rows(path: Path) -> tuple[list[tuple[float, float]], np.ndarray, np.ndarray]:
+    """(whole seconds, frame within the second), (F, 52) weights and (F, 3) yaw, pitch, roll of each line with numbers
+    in it; of at most ``MOST_FRAMES`` + 1 lines."""
+    times, values, heads = [], array("d"), array("d")
     with path.open(newline="", encoding="utf-8-sig") as file:
         lines = csv.reader(file)
         header = [name.strip().lower() for name in next(lines, [])]
@@ -87,9 +99,11 @@ def _read_rows(path: Path) -> tuple[list[tuple[float, float]], list[list[float]]
             numbers = _numbers(line, columns)
             if numbers is not None:
                 times.append(_time(line[place["timecode"]]))
-                values.append(numbers)
-                heads.append(_numbers(line, head_columns) or [0.0] * 3)
-    return times, values, heads
+                values.extend(numbers)
+                heads.extend(_numbers(line, head_columns) or [0.0] * 3)
+            if len(times) > MOST_FRAMES:
+                break
+    return times, np.array(values).reshape(-1, len(ARKIT_NAMES)), np.array(heads).reshape(-1, 3)
 
 
 def _numbers(line: Sequence[str], columns: Sequence[int | None]) -> list[float] | None:
@@ -105,6 +119,8 @@ def _numbers(line: Sequence[str], columns: Sequence[int | None]) -> list[float] 
 def _time(text: str) -> tuple[float, float]:
     """Time code ``hh:mm:ss:ff.fff``: whole seconds, and frames."""
     hours, minutes, seconds, frame = text.split(":")
+    if not 0.0 <= float(frame) < MOST_FPS:
+        raise ValueError(f"no frame of a second: {frame}")
     return 3600.0 * int(hours) + 60.0 * int(minutes) + int(seconds), float(frame)
 
 
@@ -116,8 +132,9 @@ def _slots(times: Sequence[tuple[float, float]]) -> tuple[float, np.ndarray]:
         fps = max(fps, 60.0)  # less than a second: the app's own rate
     seconds = np.array([second + frame / fps for second, frame in times])
     slots = [0]
+    start = seconds[0]  # the time of slot 0
     for before, now in pairwise(seconds):
-        step = round((now - seconds[0]) * fps) - slots[-1]
-        usable = step >= 1 and now - before <= LONGEST_GAP_SECONDS
-        slots.append(slots[-1] + (step if usable else 1))
+        if abs(now - before) > LONGEST_GAP_SECONDS:  # a broken time code, or a clock that was set
+            start = now - (slots[-1] + 1) / fps
+        slots.append(max(round((now - start) * fps), slots[-1] + 1))
     return float(fps), np.array(slots)

@@ -15,7 +15,9 @@ from pathlib import Path
 import numpy as np
 from rich.progress import track
 
+from backend.command_line.path_argument import path_argument
 from backend.errors import LikenessError
+from backend.exchange.all_or_none import check_writable
 from backend.geometry.normals import vertex_normals
 from backend.geometry.smoothstep import smoothstep
 from backend.geometry.subdivision import subdivision
@@ -359,6 +361,7 @@ def write_demo_photos(
     """
     if not 1 <= count <= MOST_PHOTOS:
         raise LikenessError("usage", f"{count} photos were asked for.", f"Ask for 1 to {MOST_PHOTOS}.")
+    check_writable(folder)
     shots = tuple(replace(shot, size=size) for shot in demo_shots(count, seed))
     paths = []
     made = demo_photographs(random_person(seed), shots)
@@ -374,7 +377,7 @@ def write_demo_photos(
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of ``demo-photos``."""
-    parser.add_argument("--out", type=Path, required=True, help="folder for the photos, made when missing")
+    parser.add_argument("--out", type=path_argument, required=True, help="folder for the photos, made when missing")
     parser.add_argument("--count", type=int, default=5, help="how many (default 5)")
     parser.add_argument("--seed", type=int, default=DEFAULT_SEED, help=f"which person (default {DEFAULT_SEED})")
 

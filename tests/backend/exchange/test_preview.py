@@ -16,6 +16,7 @@ from backend.exchange.preview import (
     MOST_PHOTOS,
     WIDTH,
     PhotoPreview,
+    drawable,
     photo_and_fit,
     photo_previews,
     preview_picture,
@@ -29,6 +30,24 @@ def preview(name: str = "a photo.jpg", expression: np.ndarray | None = None) -> 
     pixels = np.full((400, 320, 3), (20, 40, 200), np.uint8)
     weights = np.zeros(52) if expression is None else expression
     return PhotoPreview(name, pixels, front_camera(), weights, neutral_light())
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("me.jpg", "me.jpg"),
+        ("Zoë.jpg", "Zoe.jpg"),
+        ("two\nlines\t.jpg", "3: two?lines?.jpg"),
+        ("照片.jpg", "3: ??.jpg"),
+        ("\x1b[31m\u202egpj.\U0001f600", "3: ?[31m?gpj.?"),
+        ("\udce9.jpg", "3: ?.jpg"),
+    ],
+)
+def test_any_name_that_a_file_may_have_is_drawn(hand_made_asset: FaceAsset, name: str, shown: str) -> None:
+    """A line break ended the whole run after all the work."""
+    assert drawable(name, 3) == shown
+    with_name, without = (preview_picture(hand_made_asset, [preview(text)]) for text in (name, ""))
+    assert (with_name != without).any()
 
 
 @pytest.mark.parametrize("count", [0, 1, MOST_PHOTOS + 3])

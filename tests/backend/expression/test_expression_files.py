@@ -128,3 +128,51 @@ def test_other_csv_files_are_refused_with_a_sentence(tmp_path: Path, text: str) 
     with pytest.raises(LikenessError) as raised:
         read_live_link(path)
     assert raised.value.code == "no_photo"
+
+
+def test_time_codes_that_leap_cost_nothing(tmp_path: Path) -> None:
+    """Two lines a billion seconds later asked for 45 GB."""
+    lines = live_link_lines([*range(70)])
+    for number in (20, 21, 22):
+        lines[1 + number] = "277777:46:40:" + lines[1 + number].split(":", 3)[3]
+    path = tmp_path / "take.csv"
+    path.write_text("\n".join(lines), "utf-8")
+    take = read_live_link(path)
+    assert len(take) == 70 and not take.marks.any()
+
+
+def test_a_clock_that_is_set_does_not_stop_the_take(tmp_path: Path) -> None:
+    lines = live_link_lines([*range(70), 72, 73])
+    moved = [line.replace("10:", "03:", 1) if number > 40 else line for number, line in enumerate(lines)]
+    path = tmp_path / "take.csv"
+    path.write_text("\n".join(moved), "utf-8")
+    assert np.flatnonzero(read_live_link(path).marks).tolist() == [70, 71]
+
+
+def test_many_small_gaps_are_too_long_a_take(tmp_path: Path) -> None:
+    path = tmp_path / "take.csv"
+    path.write_text("\n".join(live_link_lines([*range(0, 599 * 1000, 599)])), "utf-8")
+    with pytest.raises(LikenessError, match="the limit is") as caught:
+        read_live_link(path)
+    assert caught.value.code == "no_photo"
+
+
+@pytest.mark.parametrize("frame", ["inf", "nan", "1e300", "-1", "1e3"])
+def test_frames_of_a_second_that_are_none(frame: str, tmp_path: Path) -> None:
+    lines = live_link_lines([*range(70)])
+    time, rest = lines[5].split(",", 1)
+    lines[5] = f"{time.rsplit(':', 1)[0]}:{frame},{rest}"
+    path = tmp_path / "take.csv"
+    path.write_text("\n".join(lines), "utf-8")
+    with pytest.raises(LikenessError, match="not a take"):
+        read_live_link(path)
+
+
+@pytest.mark.parametrize("hours", ["9" * 400, "9" * 5000])
+def test_hours_beyond_all_numbers(hours: str, tmp_path: Path) -> None:
+    lines = live_link_lines([*range(70)])
+    lines[5] = hours + lines[5][lines[5].index(":") :]
+    path = tmp_path / "take.csv"
+    path.write_text("\n".join(lines), "utf-8")
+    with pytest.raises(LikenessError, match="not a take"):
+        read_live_link(path)

@@ -1,11 +1,13 @@
 import io
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from backend.errors import LikenessError
+from backend.errors import EXIT_CODES, LikenessError
+from trainer.__main__ import main
 from trainer.data import demo_person
 from trainer.data.surface_landmarks import detect_landmarks
 
@@ -64,3 +66,11 @@ def test_an_odd_count_is_refused(tmp_path, count):
         demo_person.write_demo_photos(tmp_path, count)
     assert problem.value.code == "usage"
     assert not list(tmp_path.iterdir())
+
+
+def test_an_output_that_is_a_file_is_said_before_the_work(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """It ended in a traceback after all the rendering."""
+    (tmp_path / "file").write_text("mine")
+    assert main(["demo-photos", "--out", str(tmp_path / "file")]) == EXIT_CODES["disk"]
+    assert "not a folder" in capsys.readouterr().err
+    assert (tmp_path / "file").read_text() == "mine"

@@ -1,0 +1,26 @@
+"""Whether the shell lets a program have the memory that the libraries need."""
+
+from __future__ import annotations
+
+from backend.errors import LikenessError
+
+NEEDED_GB = 4
+"""Five photos take 3 GB of addresses on two cores, and more threads take more."""
+
+
+def check_address_space() -> None:
+    """Fail before anything heavy is loaded where a limit leaves too little; libraries end without a word then.
+
+    Raises ``LikenessError`` with code "out_of_memory".
+    """
+    try:
+        import resource
+    except ImportError:  # Windows has no such limit
+        return
+    limit, _ = resource.getrlimit(resource.RLIMIT_AS)
+    if limit != resource.RLIM_INFINITY and limit < NEEDED_GB * 2**30:
+        raise LikenessError(
+            "out_of_memory",
+            f"A program may use {limit / 2**30:.1f} GB of addresses here; Likeness needs {NEEDED_GB} GB.",
+            "Lift the limit first: ulimit -v unlimited",
+        )
