@@ -1,4 +1,4 @@
-"""``python -m backend``: serve · reconstruct · canonical · transfer · doctor."""
+"""``python -m backend``: serve · reconstruct · batch · canonical · transfer · doctor."""
 
 from __future__ import annotations
 
@@ -56,6 +56,11 @@ def _run(arguments: argparse.Namespace) -> int:
         from backend.command_line.transfer_command import run_transfer
 
         run_transfer(arguments)
+        return 0
+    if arguments.command == "batch":
+        from backend.batch.command import run_batch
+
+        run_batch(arguments)
         return 0
     from backend.command_line.reconstruct_command import run_reconstruct
 

@@ -11,6 +11,7 @@ EXIT_CODES: dict[str, int] = {
     "missing_part": 7,
     "cancelled": 8,
     "in_use": 9,
+    "some_failed": 10,
     "internal": 1,
 }
 """Exit code of the command line for each ``LikenessError.code`` (documented in README.md)."""

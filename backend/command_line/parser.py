@@ -6,6 +6,7 @@ import argparse
 
 from backend import __version__
 from backend.choices import DEVICES, QUALITIES, TEXTURE_SIZES
+from backend.command_line.batch_parser import add_batch
 from backend.command_line.canonical_parser import add_canonical
 from backend.command_line.path_argument import path_argument
 from backend.command_line.transfer_parser import add_transfer
@@ -19,8 +20,9 @@ _EXIT_CODE_MEANINGS = {
     "out_of_memory": "not enough memory",
     "disk": "the output folder could not be written",
     "missing_part": "something is not installed (see: python -m backend doctor)",
-    "cancelled": "cancelled with Ctrl-C; nothing was written",
+    "cancelled": "cancelled with Ctrl-C; nothing was written (batch: those that are done stay)",
     "in_use": "the port is taken, a server of this user runs already, or another run writes into the folder",
+    "some_failed": "some people of a batch failed, the others are done",
 }
 
 _RECONSTRUCT_DESCRIPTION = """\
@@ -61,6 +63,7 @@ def build_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _add_reconstruct(commands)
     _add_serve(commands)
+    add_batch(commands, QUALITIES, TEXTURE_SIZES, _exit_code_lines())
     add_canonical(commands, DEVICES)
     add_transfer(commands)
     commands.add_parser(

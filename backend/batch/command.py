@@ -1,0 +1,208 @@
+"""``python -m backend batch``: a manifest in, one head per person and a table out."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+from rich.console import Console
+
+from backend.batch.capacity import WorkerNeeds, worker_needs, workers_on
+from backend.batch.commands import commands
+from backend.batch.folder_lock import only_batch_in
+from backend.batch.make_head import Task, make_head
+from backend.batch.manifest import Manifest, read_manifest
+from backend.batch.one_process import run_here
+from backend.batch.outcome import Outcome
+from backend.batch.person import Person, PersonOptions
+from backend.batch.progress_lines import BatchProgress
+from backend.batch.ray_environment import ray_environment
+from backend.batch.stamp import Stamp, current_stamp
+from backend.batch.table import BatchTable
+from backend.command_line.photo_paths import readable
+from backend.command_line.progress_display import format_seconds
+from backend.command_line.reconstruct_command import check_device, terminate_like_ctrl_c
+from backend.errors import LikenessError
+from backend.exchange.all_or_none import check_writable
+
+INSTALL_RAY = "Run: python -m pip install 'ray==2.60.0'. Or give --workers 1, which does one person after the other."
+
+
+def run_batch(arguments: argparse.Namespace) -> None:
+    """Do as the arguments say; what is found goes to standard output, progress to standard error.
+
+    Raises
+    ------
+    LikenessError : "some_failed" when people are missing at the end, "cancelled" on Ctrl-C with what is done kept, and
+        everything that the person can do something about. For one person alone (``--only``) that person's own.
+    """
+    defaults = PersonOptions(
+        quality=arguments.quality,
+        texture=arguments.texture,
+        landmark_net=not arguments.no_landmark_net,
+        lap=not arguments.no_lap,
+        learned_basis=not arguments.no_learned_basis,
+        personalise=arguments.personalise,
+    )
+    manifest = read_manifest(arguments.manifest, defaults)
+    if arguments.print_commands:
+        _print_commands(arguments, manifest, defaults)
+    elif arguments.only is not None or arguments.people is not None:
+        _do_some(arguments, manifest)
+    else:
+        _do_all(arguments, manifest)
+
+
+def _print_commands(arguments: argparse.Namespace, manifest: Manifest, defaults: PersonOptions) -> None:
+    """Commands to standard output, bad lines to standard error; fails at the end where there are bad lines."""
+    people = _chosen(arguments, manifest)
+    for line in commands(arguments.manifest, people, arguments.out, defaults, arguments.device):
+        print(readable(line))
+    for bad in manifest.bad_lines:
+        Console(stderr=True).print(f"Line {bad.line}: {bad.sentence}", markup=False, highlight=False, soft_wrap=True)
+    if manifest.bad_lines:
+        raise LikenessError(
+            "some_failed", f"{len(manifest.bad_lines)} lines are nobody.", "Correct them and try again."
+        )
+
+
+def _do_some(arguments: argparse.Namespace, manifest: Manifest) -> None:
+    """The chosen people here and now; others may be done elsewhere at the same time, so no table is written."""
+    people = _chosen(arguments, manifest)
+    check_device(arguments.device)
+    stamp = current_stamp()
+    err = Console(stderr=True)
+    failed: list[Outcome] = []
+    with terminate_like_ctrl_c(), BatchProgress(err, len(people)) as progress:
+        for outcome in run_here(_tasks(arguments, people, stamp), make_head):
+            progress.add(outcome)
+            if outcome.status == "failed":
+                failed.append(outcome)
+    if failed and len(people) == 1:
+        raise LikenessError(failed[0].code, failed[0].reason, failed[0].advice)
+    if failed:
+        raise LikenessError(
+            "some_failed", f"{len(failed)} of {len(people)} people failed.", "See above for the reasons."
+        )
+
+
+def _chosen(arguments: argparse.Namespace, manifest: Manifest) -> Sequence[Person]:
+    if arguments.only is not None:
+        people = [person for person in manifest.people if person.name == arguments.only]
+        if not people:
+            why = [bad.sentence for bad in manifest.bad_lines if bad.name == arguments.only]
+            sentence = f"The manifest has nobody of the name {arguments.only!r}."
+            raise LikenessError("usage", " ".join([sentence, *why]), "Check --only.")
+        return people
+    if arguments.people is not None:
+        count = len(manifest.people)
+        if any(numbers.start < 1 or numbers.stop > count + 1 or not numbers for numbers in arguments.people):
+            raise LikenessError("usage", f"The manifest has the people 1 to {count}.", "Check --people.")
+        return [manifest.people[number - 1] for number in sorted(set().union(*arguments.people))]
+    return manifest.people
+
+
+def _do_all(arguments: argparse.Namespace, manifest: Manifest) -> None:
+    start = time.monotonic()
+    out, err = Console(), Console(stderr=True)
+    folder: Path = arguments.out
+
+    def notice(sentence: str) -> None:
+        err.print(readable(sentence), markup=False, highlight=False, soft_wrap=True)
+
+    with terminate_like_ctrl_c():
+        check_writable(folder)
+        check_device(arguments.device if arguments.address is None else "cpu")
+        stamp = current_stamp()
+        with only_batch_in(folder), _engine(arguments, manifest, stamp, notice) as (engine, workers):
+            table = BatchTable(arguments.manifest, manifest, folder, stamp, workers)
+            table.write("running")
+            for bad in manifest.bad_lines:
+                notice(f"Line {bad.line}: {bad.sentence}")
+            state = "stopped"
+            try:
+                with (
+                    terminate_like_ctrl_c(),  # again: Ray answers SIGTERM in its own way
+                    BatchProgress(err, len(manifest.people)) as progress,
+                    closing(engine(_tasks(arguments, manifest.people, stamp))) as outcomes,
+                ):
+                    for outcome in outcomes:
+                        table.add(outcome)
+                        progress.add(outcome)
+                state = "finished"
+            except KeyboardInterrupt:
+                done = table.counts["done"] + table.counts["kept"]
+                sentence = f"Stopped: {done} of {len(manifest.people)} people are done."
+                raise LikenessError("cancelled", sentence, "The same command goes on.") from None
+            finally:
+                table.write(state)
+    _report(out, table, folder, time.monotonic() - start)
+
+
+def _report(out: Console, table: BatchTable, folder: Path, seconds: float) -> None:
+    """Say how it went; raises "some_failed" where it did not go well for all."""
+    counts, failures = table.counts, table.failures()
+    for row in failures:
+        line = f"{row.name or f'line {row.line}'}: {row.reason} {row.advice}".rstrip()
+        out.print(readable(line), markup=False, highlight=False, soft_wrap=True)
+    before = f" ({counts['kept']} of them before)" if counts["kept"] else ""
+    told = f"{counts['done'] + counts['kept']} done{before}, {counts['failed']} failed, in {format_seconds(seconds)}."
+    line = f"{told} Look at {folder / 'batch.html'}."
+    out.print(readable(line), markup=False, highlight=False, soft_wrap=True)
+    if failures:
+        sentence = f"{len(failures)} of {sum(counts.values())} people failed."
+        raise LikenessError("some_failed", sentence, "The reasons are above and in batch.html; others are done.")
+
+
+def _tasks(arguments: argparse.Namespace, people: Sequence[Person], stamp: Stamp) -> list[Task]:
+    folder = str(arguments.out.absolute())
+    return [Task(person, folder, stamp, arguments.device) for person in people]
+
+
+@contextmanager
+def _engine(
+    arguments: argparse.Namespace, manifest: Manifest, stamp: Stamp, notice: Callable[[str], None]
+) -> Iterator[tuple[Callable[[Sequence[Task]], Iterator[Outcome]], int]]:
+    """The engine that the arguments want, while it lasts, and how many workers it has."""
+    if arguments.workers == 1 and arguments.address is None:
+        yield (lambda tasks: run_here(tasks, make_head)), 1
+        return
+    with ray_environment(local=arguments.address is None):
+        try:
+            from backend.batch.ray_cluster import cluster, machines
+            from backend.batch.ray_engine import RayEngine, RayPlan
+        except ImportError as error:
+            if (error.name or "").split(".")[0] != "ray":
+                raise
+            sentence = "Ray is not installed, which shares people out among processes and machines."
+            raise LikenessError("missing_part", sentence, INSTALL_RAY) from error
+        sizes = {person.options.texture for person in manifest.people}
+        needs = worker_needs(sizes, arguments.device, arguments.worker_memory)
+        with cluster(arguments.address, None if arguments.address else arguments.workers):
+            found = machines()
+            room = sum(workers_on(machine, needs) for machine in found)
+            if room == 0:
+                raise LikenessError(
+                    "out_of_memory", _no_room(needs, len(found)), "Use --workers 1, or --worker-memory."
+                )
+            wanted = arguments.workers or room
+            if wanted > room:
+                notice(f"There is room for {room} workers of {needs.memory / 1e6:.0f} MB, not for {wanted}.")
+            workers = min(wanted, room, max(len(manifest.people), 1))
+            notice(f"{_counted(workers, 'worker')} on {_counted(len(found), 'machine')}.")
+            engine = RayEngine(RayPlan(workers, needs, 60 * arguments.time_limit, stamp), notice)
+            yield (lambda tasks: engine(tasks, make_head)), workers
+
+
+def _counted(count: int, thing: str) -> str:
+    return f"{count} {thing}{'s' * (count != 1)}"
+
+
+def _no_room(needs: WorkerNeeds, count: int) -> str:
+    gpu = " and a share of a GPU" if needs.gpu else ""
+    machines = "This machine has" if count == 1 else f"None of {count} machines has"
+    no = "no " if count == 1 else ""
+    return f"{machines} {no}room for a worker: a core, {needs.memory / 1e6:.0f} MB of memory{gpu}."

@@ -1,0 +1,100 @@
+"""``made_from.json`` beside a head: what went in, so that a second run knows that it is done (docs/files.md)."""
+
+from __future__ import annotations
+
+import hashlib
+import stat
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+
+from backend.batch.atomic_file import write_atomically
+from backend.batch.person import PersonOptions
+from backend.batch.stamp import Stamp
+from backend.exchange.folder import FILE_NAMES
+from backend.photos.read import ReadLimits
+
+FILE_NAME = "made_from.json"
+FORMAT_VERSION = 1
+_BLOCK = 1 << 20
+
+
+class PhotoIn(msgspec.Struct, frozen=True):
+    """A photo that went in: its name, and its SHA-256; None where there is no file, or none that is ever read."""
+
+    name: str
+    sha256: str | None
+
+
+class Input(msgspec.Struct, frozen=True):
+    """All that decides what a head looks like, whoever computes it."""
+
+    photos: tuple[PhotoIn, ...]
+    options: PersonOptions
+    stamp: Stamp
+    version: int = FORMAT_VERSION
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 of it, 64 hexadecimal digits."""
+        return hashlib.sha256(msgspec.json.encode(self)).hexdigest()
+
+
+class MadeFrom(msgspec.Struct, frozen=True, kw_only=True):
+    """``made_from.json``.
+
+    Attributes
+    ----------
+    fingerprint : of ``input``. seconds, cpu_seconds : what it took. photos_used : of the given ones.
+    peak_rss_mb : most memory that the worker had held by then, in 10⁶ bytes. device : where networks ran.
+    """
+
+    fingerprint: str
+    input: Input
+    seconds: float
+    cpu_seconds: float
+    photos_used: int
+    peak_rss_mb: float | None
+    device: str
+    version: int = FORMAT_VERSION
+
+
+def photos_in(photos: Sequence[tuple[str, Path]]) -> tuple[PhotoIn, ...]:
+    """Hash (name, path) of photos; one that cannot be read counts as missing."""
+    most = ReadLimits().max_file_bytes
+    return tuple(PhotoIn(name, _sha256(path, most)) for name, path in photos)
+
+
+def made_before(folder: Path, fingerprint: str) -> MadeFrom | None:
+    """The record of the head in ``folder``, where that is complete and was made from the same."""
+    try:
+        record = msgspec.json.decode((folder / FILE_NAME).read_bytes(), type=MadeFrom)
+    except (OSError, msgspec.DecodeError, RecursionError):
+        return None
+    complete = all((folder / name).is_file() for name in FILE_NAMES)
+    return record if complete and record.fingerprint == fingerprint else None
+
+
+def forget(folder: Path) -> None:
+    """Before new files come: the record of the old ones goes. Raises ``OSError``."""
+    (folder / FILE_NAME).unlink(missing_ok=True)
+
+
+def remember(folder: Path, record: MadeFrom) -> None:
+    """After all files are there. Raises ``OSError``."""
+    write_atomically(folder / FILE_NAME, msgspec.json.format(msgspec.json.encode(record), indent=1) + b"\n")
+
+
+def _sha256(path: Path, most_bytes: int) -> str | None:
+    try:
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode) or status.st_size > most_bytes:
+            return None
+        digest = hashlib.sha256()
+        with path.open("rb") as file:
+            while block := file.read(_BLOCK):
+                digest.update(block)
+    except OSError:
+        return None
+    return digest.hexdigest()

@@ -1,0 +1,138 @@
+"""One person's head, made where it is not there yet: the same work on every engine and for a render farm's command."""
+
+from __future__ import annotations
+
+import os
+import platform
+import time
+import traceback
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from backend.batch.made_from import Input, MadeFrom, PhotoIn, forget, made_before, photos_in, remember
+from backend.batch.outcome import Outcome
+from backend.batch.person import Person, PersonOptions
+from backend.batch.stamp import Stamp
+from backend.command_line.explain import explain
+from backend.command_line.photo_paths import check_there_are, find_photos
+from backend.errors import Cancelled, LikenessError
+from backend.exchange.all_or_none import disk_error
+from backend.progress import ProgressReporter, silent
+
+if TYPE_CHECKING:
+    from backend.pipeline import ReconstructOptions
+
+
+class Task(msgspec.Struct, frozen=True):
+    """A person to be done: folder of all heads, what Likeness this is, ``cpu`` or ``cuda``."""
+
+    person: Person
+    out: str
+    stamp: Stamp
+    device: str = "cpu"
+
+
+def make_head(task: Task, progress: ProgressReporter = silent) -> Outcome:
+    """Make the head, or keep it where it was made from the same; failures are outcomes with a reason.
+
+    Raises
+    ------
+    errors.Cancelled : when ``progress`` raised it; nothing is half-written then.
+    """
+    worker = f"{platform.node()}:{os.getpid()}"
+    name = task.person.name
+    photos: list[tuple[str, Path]] = []
+    try:
+        photos = find_photos(Path(source) for source in task.person.sources)
+        check_there_are(photos)
+        given = Input(photos_in(photos), task.person.options, task.stamp)
+        folder = Path(task.out) / name
+        record = made_before(folder, given.fingerprint)
+        if record is not None:
+            return _outcome(name, "kept", record, worker)
+        record = _reconstruct(photos, given, folder, task.device, progress)
+        return _outcome(name, "done", record, worker)
+    except Cancelled:
+        raise
+    except Exception as error:
+        explained = explain(error)
+        return Outcome(
+            name=name,
+            status="failed",
+            code=explained.code,
+            reason=explained.sentence,
+            advice=explained.advice,
+            detail=traceback.format_exc() if explained.code == "internal" else "",
+            photos_given=len(photos) or None,
+            worker=worker,
+        )
+
+
+def _outcome(name: str, status: str, record: MadeFrom, worker: str) -> Outcome:
+    return Outcome(
+        name=name,
+        status=status,
+        seconds=record.seconds,
+        cpu_seconds=record.cpu_seconds,
+        photos_given=len(record.input.photos),
+        photos_used=record.photos_used,
+        peak_rss_mb=record.peak_rss_mb,
+        worker=worker,
+        fingerprint=record.fingerprint,
+    )
+
+
+def _reconstruct(
+    photos: list[tuple[str, Path]], given: Input, folder: Path, device: str, progress: ProgressReporter
+) -> MadeFrom:
+    """Raises ``LikenessError``, ``Cancelled``, and what the pipeline raises on an error of its own."""
+    # Here and not above: these imports take seconds, which a run that finds everything done does not need.
+    from backend.exchange.folder import write_folder
+    from backend.exchange.json_files import peak_rss_mb
+    from backend.photos.read import PhotoSource
+    from backend.pipeline import reconstruct
+
+    start, cpu_start = time.perf_counter(), time.process_time()
+    sources = [PhotoSource(name, path=path) for name, path in photos]
+    result = reconstruct(sources, reconstruct_options(given.options, device), progress)
+    _refuse_changed(photos, given.photos)
+    try:
+        forget(folder)
+        write_folder(result.asset, result.previews, folder, progress)
+        record = MadeFrom(
+            fingerprint=given.fingerprint,
+            input=given,
+            seconds=round(time.perf_counter() - start, 3),
+            cpu_seconds=round(time.process_time() - cpu_start, 3),
+            photos_used=sum(bool(photo["used"]) for photo in result.asset.report["photos"]),
+            peak_rss_mb=peak_rss_mb(),
+            device=str(result.asset.report["settings"]["device"]),
+        )
+        remember(folder, record)
+    except OSError as error:
+        raise disk_error(error, folder) from error
+    return record
+
+
+def reconstruct_options(options: PersonOptions, device: str) -> ReconstructOptions:
+    """The pipeline's ``ReconstructOptions``."""
+    from backend.photos.collect import CollectOptions
+    from backend.pipeline import ReconstructOptions
+
+    return ReconstructOptions(
+        quality=options.quality,
+        texture_size=options.texture,
+        device=device,
+        lap=options.lap,
+        learned_basis=options.learned_basis,
+        personalise=options.personalise,
+        collect=CollectOptions(surface=options.landmark_net),
+    )
+
+
+def _refuse_changed(photos: list[tuple[str, Path]], before: tuple[PhotoIn, ...]) -> None:
+    """A head whose photos were replaced while it was made would carry the wrong fingerprint."""
+    if photos_in(photos) != before:
+        raise LikenessError("no_photo", "The photos changed while the head was made.", "Run it again.")

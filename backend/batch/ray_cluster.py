@@ -1,0 +1,69 @@
+"""Ray's cluster: one of our own on this machine's loopback, or one that runs already."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import ray
+
+from backend.batch.capacity import Machine
+from backend.errors import LikenessError
+
+_STORE_BYTES = 100 * 2**20
+"""Ray's shared memory. People and outcomes are a kilobyte each; Ray takes no less than 75 MiB."""
+
+
+@contextmanager
+def cluster(address: str | None, cores: int | None = None) -> Iterator[None]:
+    """Be connected to a Ray cluster while it lasts; ``ray_environment`` came before.
+
+    Parameters
+    ----------
+    address : of a running cluster, or None to start one that ends with this. cores : that ours is to have, all of
+        the machine's if None.
+
+    Raises
+    ------
+    LikenessError : "usage" when there is no cluster at ``address``, "internal" when none could be started.
+    """
+    try:
+        if address is None:
+            ray.init(
+                address="local",
+                num_cpus=cores,
+                object_store_memory=_STORE_BYTES,
+                include_dashboard=False,
+                logging_level=logging.ERROR,
+                log_to_driver=False,
+            )
+        else:
+            ray.init(address=address, logging_level=logging.ERROR, log_to_driver=False)
+    except Exception as error:  # Ray raises ConnectionError, RuntimeError, ValueError and its own
+        words = str(error).splitlines()[0] if str(error) else type(error).__name__
+        if address is None:
+            raise LikenessError(
+                "internal", f"Ray could not be started: {words}.", "Use --workers 1 to do without it."
+            ) from error
+        advice = "Check --address, and that the token is the cluster's (docs/farm.md)."
+        raise LikenessError("usage", f"No Ray cluster answers at {address}: {words}.", advice) from error
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+def machines() -> list[Machine]:
+    """The cluster's machines that live."""
+    found = []
+    for node in ray.nodes():
+        if node["Alive"]:
+            has = node["Resources"]
+            found.append(Machine(has.get("CPU", 0.0), has.get("memory", 0.0), has.get("GPU", 0.0)))
+    return found
+
+
+def lives(node_id: str) -> bool:
+    """Whether the machine is still one of the cluster's."""
+    return any(node["NodeID"] == node_id and node["Alive"] for node in ray.nodes())

@@ -1,0 +1,58 @@
+"""What a head depends on besides its photos and options: the code and the weights, as fingerprints."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+
+SOURCE = Path(__file__).resolve().parents[1]
+ASSETS = SOURCE.parent / "assets"
+_NOT_IN_HEADS = ("batch", "command_line", "service", "expression")
+"""Packages that no head depends on; nor does it on the modules right below ``backend`` but these:"""
+_TOP_MODULES = ("__init__.py", "pipeline.py", "parallel.py", "safetensors_file.py")
+_SUFFIXES = (".py", ".json", ".npz")
+FOLDER_VARIABLES = ("LIKENESS_LAP", "LIKENESS_LEARNED_BASIS")
+"""Environment variables that name other weights than the shipped ones."""
+
+
+class Stamp(msgspec.Struct, frozen=True):
+    """Twelve hexadecimal digits each: of the code that makes heads, and of all weights and templates."""
+
+    code: str
+    models: str
+
+
+def current_stamp() -> Stamp:
+    """Of this process' Likeness; reads some 40 MB. Raises ``OSError``."""
+    return Stamp(_digest(SOURCE, _code_files()), _digest(ASSETS, _model_files()))
+
+
+def _code_files() -> Iterator[Path]:
+    for path in SOURCE.rglob("*"):
+        parts = path.relative_to(SOURCE).parts
+        if path.suffix not in _SUFFIXES or parts[0] in _NOT_IN_HEADS or "__pycache__" in parts:
+            continue
+        if len(parts) > 1 or parts[0] in _TOP_MODULES:
+            yield path
+
+
+def _model_files() -> Iterator[Path]:
+    for folder in (ASSETS, *(Path(os.environ[name]) for name in FOLDER_VARIABLES if os.environ.get(name))):
+        yield from folder.rglob("*.safetensors")
+        yield from folder.glob("*.json")
+
+
+def _digest(root: Path, paths: Iterator[Path]) -> str:
+    digest = hashlib.sha256()
+    for path in sorted(paths):
+        name = path.relative_to(root) if path.is_relative_to(root) else path
+        content = path.read_bytes()
+        if path.suffix in (".py", ".json"):
+            content = content.replace(b"\r\n", b"\n")  # as a checkout on Windows may have them
+        digest.update(f"{name.as_posix()} {len(content)}\n".encode())
+        digest.update(content)
+    return digest.hexdigest()[:12]

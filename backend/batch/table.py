@@ -1,0 +1,133 @@
+"""The table of a batch: who is done, who failed and why; ``batch.json`` and ``batch.html`` beside the heads."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+from backend import __version__
+from backend.batch.atomic_file import write_atomically
+from backend.batch.manifest import TABLE_NAMES, BadLine, Manifest
+from backend.batch.outcome import Outcome
+from backend.batch.sheet import sheet
+from backend.batch.stamp import Stamp
+from backend.exchange.all_or_none import disk_error
+
+FORMAT_VERSION = 1
+State = Literal["running", "stopped", "finished"]
+LEAST_SECONDS = 3.0
+"""Between two writings during a run."""
+_MOST_SHARE = 0.02
+"""Of the time that may go into writing the table: ten thousand rows take a while."""
+
+
+class Row(Outcome, frozen=True, kw_only=True):
+    """An outcome and its place. ``line`` : of the manifest. ``folder`` : of the head, relative to the table's."""
+
+    line: int
+    folder: str = ""
+
+
+class BatchFile(msgspec.Struct, frozen=True, kw_only=True):
+    """``batch.json`` (docs/files.md).
+
+    Attributes
+    ----------
+    counts : how many people per ``Status``. workers : how many at most worked at a time.
+    seconds : wall seconds of the run. started, written : UTC, ISO 8601. worker_peak_mb : of the greediest worker.
+    """
+
+    manifest: str
+    state: State
+    counts: dict[str, int]
+    people: list[Row]
+    started: str
+    written: str
+    seconds: float
+    workers: int
+    worker_peak_mb: float | None
+    stamp: Stamp
+    likeness: str = __version__
+    version: int = FORMAT_VERSION
+
+
+class BatchTable:
+    """All people of a run with what is known of them; writes both files, whole or not at all.
+
+    Raises ``LikenessError`` ("disk") wherever it writes and cannot.
+    """
+
+    def __init__(self, manifest_path: Path, manifest: Manifest, out: Path, stamp: Stamp, workers: int) -> None:
+        self._out, self._stamp, self._workers = out, stamp, workers
+        self._manifest = manifest_path.name
+        self._lines = {person.name: person.line for person in manifest.people}
+        self._outcomes = {person.name: Outcome(name=person.name, status="waiting") for person in manifest.people}
+        self._bad = [_bad_row(line) for line in manifest.bad_lines]
+        self._start = time.monotonic()
+        self._started = _now()
+        self._next_writing = 0.0
+
+    def add(self, outcome: Outcome) -> None:
+        """Note an outcome, and write the table when it is time."""
+        self._outcomes[outcome.name] = outcome
+        if time.monotonic() >= self._next_writing:
+            self.write("running")
+
+    @property
+    def counts(self) -> Counter[str]:
+        """How many people per ``Status``; bad lines have failed."""
+        return Counter([outcome.status for outcome in self._outcomes.values()] + ["failed"] * len(self._bad))
+
+    def failures(self) -> Sequence[Row]:
+        """In the manifest's order."""
+        return [row for row in self._rows() if row.status == "failed"]
+
+    def write(self, state: State) -> None:
+        """Bring both files to the disk."""
+        began = time.monotonic()
+        file = BatchFile(
+            manifest=self._manifest,
+            state=state,
+            counts=dict(self.counts),
+            people=self._rows(),
+            started=self._started,
+            written=_now(),
+            seconds=round(began - self._start, 1),
+            workers=self._workers,
+            worker_peak_mb=max((o.peak_rss_mb for o in self._outcomes.values() if o.peak_rss_mb), default=None),
+            stamp=self._stamp,
+        )
+        json_name, html_name = TABLE_NAMES
+        try:
+            write_atomically(self._out / json_name, msgspec.json.format(msgspec.json.encode(file), indent=1) + b"\n")
+            write_atomically(self._out / html_name, sheet(file).encode("utf-8", "backslashreplace"))
+        except OSError as error:
+            raise disk_error(error, self._out) from error
+        took = time.monotonic() - began
+        self._next_writing = began + max(LEAST_SECONDS, took / _MOST_SHARE)
+
+    def _rows(self) -> list[Row]:
+        rows = [
+            Row(line=self._lines[name], folder=name if outcome.status in ("done", "kept") else "", **_fields(outcome))
+            for name, outcome in self._outcomes.items()
+        ]
+        return sorted([*rows, *self._bad], key=lambda row: row.line)
+
+
+def _fields(outcome: Outcome) -> dict[str, object]:
+    return {name: getattr(outcome, name) for name in Outcome.__struct_fields__}
+
+
+def _bad_row(line: BadLine) -> Row:
+    advice = "Correct the line and run the batch again."
+    return Row(name=line.name, line=line.line, status="failed", code="usage", reason=line.sentence, advice=advice)
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")

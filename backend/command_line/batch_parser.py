@@ -1,0 +1,84 @@
+"""The arguments of ``python -m backend batch``."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+_DESCRIPTION = """\
+Make one head per person of a manifest: a CSV table or JSON lines with name, photos or folder, and options
+(docs/farm.md). DIR gets a folder per person, as reconstruct writes it, and batch.json and batch.html, which say who is
+done and who failed and why. Who is done already, from the same photos and options, is not done again: a run that was
+stopped is gone on with by the same command."""
+
+DEVICES = ("cpu", "cuda")
+
+
+def add_batch(
+    commands: argparse._SubParsersAction, qualities: Sequence[str], texture_sizes: Sequence[int], exit_codes: str
+) -> None:
+    """Add the command to the parser's ``commands``."""
+    batch = commands.add_parser(
+        "batch",
+        help="many people: a manifest to one head per person, on this machine or a Ray cluster",
+        description=_DESCRIPTION,
+        epilog=f"exit codes:\n{exit_codes}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    batch.add_argument("manifest", type=Path, metavar="MANIFEST", help="a .csv table or .jsonl lines of people")
+    batch.add_argument("--out", required=True, type=Path, metavar="DIR", help="folder for the heads and the table")
+    where = batch.add_argument_group("where")
+    where.add_argument(
+        "--workers",
+        type=_count,
+        metavar="N",
+        help="so many at a time (default: as cores and memory allow); 1 works in this process, without Ray",
+    )
+    where.add_argument("--address", metavar="HOST:PORT", help="a Ray cluster that runs already, or auto to find it")
+    where.add_argument(
+        "--device", choices=DEVICES, default="cpu", help="cuda asks the cluster for a share of a GPU per worker"
+    )
+    where.add_argument(
+        "--worker-memory", type=_positive, metavar="MB", help="of each worker (default: as measured, docs/farm.md)"
+    )
+    where.add_argument(
+        "--time-limit", type=_positive, default=60.0, metavar="MINUTES", help="for one person (default: 60)"
+    )
+    which = batch.add_argument_group("which people, in this process and without a table, for a render farm")
+    which.add_argument("--only", metavar="NAME", help="this one alone")
+    which.add_argument("--people", type=_ranges, metavar="RANGES", help="by their number in the manifest: 1-20,25")
+    which.add_argument(
+        "--print-commands", action="store_true", help="do nothing, print one such command per person instead"
+    )
+    options = batch.add_argument_group("options of all people whose line does not say otherwise")
+    options.add_argument("--quality", choices=qualities, default="standard", help="see reconstruct (default: standard)")
+    options.add_argument("--texture", type=int, choices=texture_sizes, default=2048, help="see reconstruct")
+    for name in ("--no-landmark-net", "--no-lap", "--no-learned-basis", "--personalise"):
+        options.add_argument(name, action="store_true", help="see reconstruct")
+    batch.add_argument("--traceback", action="store_true", help="on an error, also print where in the code it happened")
+
+
+def _count(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not 1 or more")
+    return value
+
+
+def _positive(text: str) -> float:
+    value = float(text)
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text} is not a positive number")
+    return value
+
+
+def _ranges(text: str) -> tuple[range, ...]:
+    """``1-20,25`` as ranges of numbers from 1."""
+    ranges = []
+    for part in text.split(","):
+        first, _, last = part.strip().partition("-")
+        if not first.isdecimal() or not (last or first).isdecimal():
+            raise argparse.ArgumentTypeError(f"{text} is not like 1-20,25")
+        ranges.append(range(int(first), int(last or first) + 1))
+    return tuple(ranges)
