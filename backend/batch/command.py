@@ -28,7 +28,7 @@ from backend.command_line.reconstruct_command import check_device, terminate_lik
 from backend.errors import LikenessError
 from backend.exchange.all_or_none import check_writable
 
-INSTALL_RAY = "Run: python -m pip install 'ray==2.60.0'. Or give --workers 1, which does one person after the other."
+INSTALL_RAY = "Run: python -m pip install -e '.[farm]'. Or give --workers 1, which does one person after the other."
 
 
 def run_batch(arguments: argparse.Namespace) -> None:
@@ -50,16 +50,19 @@ def run_batch(arguments: argparse.Namespace) -> None:
     manifest = read_manifest(arguments.manifest, defaults)
     if arguments.print_commands:
         _print_commands(arguments, manifest, defaults)
-    elif arguments.only is not None or arguments.people is not None:
-        _do_some(arguments, manifest)
-    else:
-        _do_all(arguments, manifest)
+        return
+    do = _do_all if arguments.only is None and arguments.people is None else _do_some
+    failure = do(arguments, manifest)
+    if failure is not None and not arguments.exit_zero:
+        raise failure
 
 
 def _print_commands(arguments: argparse.Namespace, manifest: Manifest, defaults: PersonOptions) -> None:
     """Commands to standard output, bad lines to standard error; fails at the end where there are bad lines."""
     people = _chosen(arguments, manifest)
-    for line in commands(arguments.manifest, people, arguments.out, defaults, arguments.device):
+    more = ["--exit-zero"] if arguments.exit_zero else []
+    more += [] if arguments.device == "cpu" else ["--device", arguments.device]
+    for line in commands(arguments.manifest, people, arguments.out, defaults, more):
         print(readable(line))
     for bad in manifest.bad_lines:
         Console(stderr=True).print(f"Line {bad.line}: {bad.sentence}", markup=False, highlight=False, soft_wrap=True)
@@ -69,8 +72,11 @@ def _print_commands(arguments: argparse.Namespace, manifest: Manifest, defaults:
         )
 
 
-def _do_some(arguments: argparse.Namespace, manifest: Manifest) -> None:
-    """The chosen people here and now; others may be done elsewhere at the same time, so no table is written."""
+def _do_some(arguments: argparse.Namespace, manifest: Manifest) -> LikenessError | None:
+    """The chosen people here and now; others may be done elsewhere at the same time, so no table is written.
+
+    What it gives is to be raised: the reason of one person alone, or "some_failed".
+    """
     people = _chosen(arguments, manifest)
     check_device(arguments.device)
     stamp = current_stamp()
@@ -105,7 +111,8 @@ def _chosen(arguments: argparse.Namespace, manifest: Manifest) -> Sequence[Perso
     return manifest.people
 
 
-def _do_all(arguments: argparse.Namespace, manifest: Manifest) -> None:
+def _do_all(arguments: argparse.Namespace, manifest: Manifest) -> LikenessError | None:
+    """All people, and the table; gives "some_failed" to be raised where that is so."""
     start = time.monotonic()
     out, err = Console(), Console(stderr=True)
     folder: Path = arguments.out
@@ -139,11 +146,11 @@ def _do_all(arguments: argparse.Namespace, manifest: Manifest) -> None:
                 raise LikenessError("cancelled", sentence, "The same command goes on.") from None
             finally:
                 table.write(state)
-    _report(out, table, folder, time.monotonic() - start)
+    return _report(out, table, folder, time.monotonic() - start)
 
 
-def _report(out: Console, table: BatchTable, folder: Path, seconds: float) -> None:
-    """Say how it went; raises "some_failed" where it did not go well for all."""
+def _report(out: Console, table: BatchTable, folder: Path, seconds: float) -> LikenessError | None:
+    """Say how it went; gives "some_failed" where it did not go well for all."""
     counts, failures = table.counts, table.failures()
     for row in failures:
         line = f"{row.name or f'line {row.line}'}: {row.reason} {row.advice}".rstrip()
@@ -152,9 +159,10 @@ def _report(out: Console, table: BatchTable, folder: Path, seconds: float) -> No
     told = f"{counts['done'] + counts['kept']} done{before}, {counts['failed']} failed, in {format_seconds(seconds)}."
     line = f"{told} Look at {folder / 'batch.html'}."
     out.print(readable(line), markup=False, highlight=False, soft_wrap=True)
-    if failures:
-        sentence = f"{len(failures)} of {sum(counts.values())} people failed."
-        raise LikenessError("some_failed", sentence, "The reasons are above and in batch.html; others are done.")
+    if not failures:
+        return None
+    sentence = f"{len(failures)} of {sum(counts.values())} people failed."
+    return LikenessError("some_failed", sentence, "The reasons are above and in batch.html; others are done.")
 
 
 def _tasks(arguments: argparse.Namespace, people: Sequence[Person], stamp: Stamp) -> list[Task]:
@@ -183,7 +191,8 @@ def _engine(
         needs = worker_needs(sizes, arguments.device, arguments.worker_memory)
         with cluster(arguments.address, None if arguments.address else arguments.workers):
             found = machines()
-            room = sum(workers_on(machine, needs) for machine in found)
+            rooms = [workers_on(machine, needs) for machine in found]
+            room = sum(rooms)
             if room == 0:
                 raise LikenessError(
                     "out_of_memory", _no_room(needs, len(found)), "Use --workers 1, or --worker-memory."
@@ -192,7 +201,7 @@ def _engine(
             if wanted > room:
                 notice(f"There is room for {room} workers of {needs.memory / 1e6:.0f} MB, not for {wanted}.")
             workers = min(wanted, room, max(len(manifest.people), 1))
-            notice(f"{_counted(workers, 'worker')} on {_counted(len(found), 'machine')}.")
+            notice(f"{_counted(workers, 'worker')} on {_counted(sum(map(bool, rooms)), 'machine')}.")
             engine = RayEngine(RayPlan(workers, needs, 60 * arguments.time_limit, stamp), notice)
             yield (lambda tasks: engine(tasks, make_head)), workers
 

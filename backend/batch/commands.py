@@ -15,18 +15,19 @@ _SWITCHES = {"landmark_net": "--no-landmark-net", "lap": "--no-lap", "learned_ba
 
 
 def commands(
-    manifest: Path, people: Sequence[Person], out: Path, defaults: PersonOptions, device: str
+    manifest: Path, people: Sequence[Person], out: Path, defaults: PersonOptions, more: Sequence[str] = ()
 ) -> Iterator[str]:
-    """A line per person, quoted for the system's shell, with absolute paths. Running one twice is running it once."""
+    """A line per person, quoted for the system's shell, with absolute paths. Running one twice is running it
+    once. ``more`` : arguments for all of them."""
     for person in people:
         words = [sys.executable, "-m", "backend", "batch", os.path.abspath(manifest), "--out", os.path.abspath(out)]
-        words += [*_options(defaults, device), f"--only={person.name}"]
+        words += [*_options(defaults), *more, f"--only={person.name}"]
         yield subprocess.list2cmdline(words) if os.name == "nt" else shlex.join(words)
 
 
-def _options(defaults: PersonOptions, device: str) -> list[str]:
+def _options(defaults: PersonOptions) -> list[str]:
     """The arguments that differ from what they are when nothing is said."""
-    words = [] if device == "cpu" else ["--device", device]
+    words: list[str] = []
     usual = PersonOptions()
     for name in ("quality", "texture"):
         if getattr(defaults, name) != getattr(usual, name):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import os
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -13,6 +15,9 @@ from backend.errors import LikenessError
 
 _STORE_BYTES = 100 * 2**20
 """Ray's shared memory. People and outcomes are a kilobyte each; Ray takes no less than 75 MiB."""
+
+_SHORT = "/tmp" if os.name == "posix" else None
+"""Where the private folder of our cluster lies: sockets in it may not have paths of more than some hundred letters."""
 
 
 @contextmanager
@@ -28,30 +33,31 @@ def cluster(address: str | None, cores: int | None = None) -> Iterator[None]:
     ------
     LikenessError : "usage" when there is no cluster at ``address``, "internal" when none could be started.
     """
-    try:
-        if address is None:
-            ray.init(
-                address="local",
-                num_cpus=cores,
-                object_store_memory=_STORE_BYTES,
-                include_dashboard=False,
-                logging_level=logging.ERROR,
-                log_to_driver=False,
-            )
-        else:
-            ray.init(address=address, logging_level=logging.ERROR, log_to_driver=False)
-    except Exception as error:  # Ray raises ConnectionError, RuntimeError, ValueError and its own
-        words = str(error).splitlines()[0] if str(error) else type(error).__name__
-        if address is None:
-            raise LikenessError(
-                "internal", f"Ray could not be started: {words}.", "Use --workers 1 to do without it."
-            ) from error
-        advice = "Check --address, and that the token is the cluster's (docs/farm.md)."
-        raise LikenessError("usage", f"No Ray cluster answers at {address}: {words}.", advice) from error
-    try:
-        yield
-    finally:
-        ray.shutdown()
+    with tempfile.TemporaryDirectory(prefix="likeness-", dir=_SHORT, ignore_cleanup_errors=True) as private:
+        try:
+            if address is None:
+                ray.init(
+                    address="local",
+                    num_cpus=cores,
+                    object_store_memory=_STORE_BYTES,
+                    include_dashboard=False,
+                    _temp_dir=private,
+                    logging_level=logging.CRITICAL,
+                    log_to_driver=False,
+                )
+            else:
+                ray.init(address=address, logging_level=logging.CRITICAL, log_to_driver=False)
+        except Exception as error:  # Ray raises ConnectionError, RuntimeError, ValueError and its own
+            words = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
+            if address is None:
+                advice = "Use --workers 1 to do without it."
+                raise LikenessError("internal", f"Ray could not be started: {words}.", advice) from error
+            advice = "Check --address, and that the key is the cluster's (docs/farm.md)."
+            raise LikenessError("usage", f"No Ray cluster answers at {address}: {words}.", advice) from error
+        try:
+            yield
+        finally:
+            ray.shutdown()
 
 
 def machines() -> list[Machine]:

@@ -27,9 +27,9 @@ from backend.batch.stamp import Stamp
 from backend.errors import LikenessError
 
 MOST_DEATHS = 2
-"""A person in whose turn so many workers ended, on machines that went on, is given up."""
+"""A person in whose turn so many workers ended, on machines that go on, is given up."""
 MOST_LOST_MACHINES = 5
-"""A person who was on so many machines that went away is given up: nobody has such bad luck."""
+"""A person in whose turn so many workers ended, wherever, is given up: nobody has such bad luck."""
 MOST_FALSE_STARTS = 3
 """So many workers in a row that end before their first person, and no more are started in their place."""
 _LOOK_SECONDS = 1.0
@@ -87,8 +87,7 @@ class RayEngine:
         self._starting: dict[Any, _Slot] = {}
         self._turns: dict[Any, _Turn] = {}
         self._idle: deque[_Slot] = deque()
-        self._deaths: Counter[str] = Counter()
-        self._lost: Counter[str] = Counter()
+        self._died_on: dict[str, list[str]] = {}  # person -> machines where workers ended in their turn
         self._begun: Counter[str] = Counter()
         for _ in range(min(self._plan.workers, len(tasks))):
             self._start(_Slot(None))
@@ -161,15 +160,15 @@ class RayEngine:
         """The worker is gone: another takes its place, and the person is done again unless that was too often."""
         name, ready = turn.task.person.name, turn.slot.ready
         assert ready is not None
-        machine_lives = lives(ready.node)
-        (self._deaths if machine_lives else self._lost)[name] += 1
+        died_on = self._died_on.setdefault(name, [])
+        died_on.append(ready.node)
         self._start(turn.slot)
-        if self._deaths[name] < MOST_DEATHS and self._lost[name] < MOST_LOST_MACHINES:
-            gone = "ended" if machine_lives else "went away with its machine"
-            self._notice(f"The worker {ready.worker} {gone} while it made {name!r}, who is done again.")
+        # That a machine is gone is known some seconds after its workers are, so earlier ends are judged now.
+        if sum(map(lives, died_on)) < MOST_DEATHS and len(died_on) < MOST_LOST_MACHINES:
+            self._notice(f"The worker {ready.worker} ended while it made {name!r}, who is done again.")
             self._waiting.append(turn.task)
             return
-        often = f"{self._deaths[name] + self._lost[name]} workers ended while they made this person"
+        often = f"{len(died_on)} workers ended while they made this person"
         yield self._failure(name, f"{often} (the last one: {_words(error)}).")
 
     def _too_long(self) -> Iterator[Outcome]:

@@ -12,6 +12,8 @@ from pathlib import Path
 ONE_THREAD = {name: "1" for name in ("OMP_NUM_THREADS", "NUMBA_NUM_THREADS", "OPENCV_FOR_THREADS_NUM")}
 LOOPBACK_VARIABLE = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
 """Set to 0, all of Ray's processes listen on 127.0.0.1 alone, on Linux, too."""
+_QUIET_VARIABLE = "RAY_DEDUP_LOGS_SKIP_REGEX"
+"""Lines like that are not printed: that a worker ended is told by us, in one sentence and once."""
 _SOURCE = Path(__file__).resolve().parents[2]
 
 
@@ -23,7 +25,7 @@ def ray_environment(local: bool) -> Iterator[None]:
     ----------
     local : for a cluster of our own on this machine. Elsewhere the cluster's own key and settings hold.
     """
-    wanted = {"RAY_USAGE_STATS_ENABLED": "0"}
+    wanted = {"RAY_USAGE_STATS_ENABLED": "0", _QUIET_VARIABLE: "."}
     if local:
         wanted |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": _key(), LOOPBACK_VARIABLE: "0", **ONE_THREAD}
         wanted["PYTHONPATH"] = os.pathsep.join([str(_SOURCE), os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep)

@@ -56,6 +56,9 @@ def add_batch(
     options.add_argument("--texture", type=int, choices=texture_sizes, default=2048, help="see reconstruct")
     for name in ("--no-landmark-net", "--no-lap", "--no-learned-basis", "--personalise"):
         options.add_argument(name, action="store_true", help="see reconstruct")
+    batch.add_argument(
+        "--exit-zero", action="store_true", help="exit code 0 though people failed, for farms that stop at another"
+    )
     batch.add_argument("--traceback", action="store_true", help="on an error, also print where in the code it happened")
 
 

@@ -1,0 +1,128 @@
+"""Manifests as people write them: tables and JSON lines, right and wrong."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from backend.batch.manifest import read_manifest
+from backend.batch.person import PersonOptions
+from backend.errors import LikenessError
+
+
+def write(folder: Path, name: str, text: str, encoding: str = "utf-8") -> Path:
+    path = folder / name
+    path.write_text(text, encoding)
+    return path
+
+
+def test_a_table_with_photos_folders_and_options(tmp_path: Path) -> None:
+    path = write(
+        tmp_path,
+        "people.csv",
+        "name,photos,folder,quality,texture,personalise\n"
+        'Anna,a/1.jpg|a/2.jpg,,fast,1024,yes\n"Müller, Zoë",,z,,,\n\n,,,,,\n',
+        "utf-8-sig",
+    )
+    manifest = read_manifest(path, PersonOptions(quality="best"))
+    anna, zoe = manifest.people
+    assert manifest.bad_lines == ()
+    assert anna.sources == (str(tmp_path / "a/1.jpg"), str(tmp_path / "a/2.jpg"))
+    assert anna.options == PersonOptions(quality="fast", texture=1024, personalise=True)
+    assert (zoe.name, zoe.line, zoe.sources) == ("Müller, Zoë", 3, (str(tmp_path / "z"),))
+    assert zoe.options == PersonOptions(quality="best")
+
+
+def test_json_lines_say_the_same_as_a_table(tmp_path: Path) -> None:
+    table = write(tmp_path, "p.csv", "name;photos;lap\nAnna;a.jpg|../b.jpg;no\n")
+    lines = write(tmp_path, "p.jsonl", '\n{"name": "Anna", "photos": ["a.jpg", "../b.jpg"], "lap": false}\n')
+    one, other = read_manifest(table).people[0], read_manifest(lines).people[0]
+    assert (one.name, one.sources, one.options) == (other.name, other.sources, other.options)
+    assert one.sources[1] == str(tmp_path.parent / "b.jpg")
+
+
+WRONG_LINES = (
+    ('{"name": "a/b", "folder": "x"}', "slash"),
+    ('{"name": "..", "folder": "x"}', "dot"),
+    ('{"name": "nul.txt", "folder": "x"}', "taken"),
+    ('{"name": "Batch.HTML", "folder": "x"}', "taken"),
+    ('{"name": "line\\nbreak", "folder": "x"}', "control character"),
+    ('{"name": "\\ud800", "folder": "x"}', "JSON|control"),
+    ('{"name": "' + "n" * 201 + '", "folder": "x"}', "200"),
+    ('{"name": "ANNA", "folder": "x"}', "line 1"),
+    ('{"folder": "x"}', "no name"),
+    ('{"name": 7, "folder": "x"}', "no name"),
+    ('{"name": "b"}', "photos or a folder"),
+    ('{"name": "b", "photos": ["x"], "folder": "x"}', "one of the two"),
+    ('{"name": "b", "photos": []}', "empty"),
+    ('{"name": "b", "photos": ["x\\u0000y"]}', "NUL"),
+    ('{"name": "b", "folder": "x", "quality": "superb"}', "superb"),
+    ('{"name": "b", "folder": "x", "texture": "1024"}', "option is wrong"),
+    ('{"name": "b", "folder": "x", "colour": 1}', "colour"),
+    ("[1, 2]", "no JSON object"),
+    ('{"name": "b"', "no JSON"),
+    ("[" * 100_000, "no JSON"),
+)
+
+
+@pytest.mark.parametrize(("line", "words"), WRONG_LINES)
+def test_a_bad_line_gets_a_sentence_and_the_others_go_on(tmp_path: Path, line: str, words: str) -> None:
+    good = '{"name": "anna", "folder": "a"}\n'
+    manifest = read_manifest(write(tmp_path, "p.jsonl", good + line + '\n{"name": "carl", "folder": "c"}\n'))
+    assert [person.name for person in manifest.people] == ["anna", "carl"]
+    (bad,) = manifest.bad_lines
+    assert bad.line == 2
+    assert any(word in bad.sentence for word in words.split("|")), bad.sentence
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "words"),
+    [
+        ("p.txt", "name\n", ".csv"),
+        ("p.csv", "name,colour\nx,y\n", "colour"),
+        ("p.csv", "anna,photo.jpg\n", "first line"),
+        ("p.csv", "", "first line"),
+        ("p.csv", "name,folder\n", "nobody"),
+        ("p.jsonl", "\n \n", "nobody"),
+    ],
+)
+def test_what_is_no_manifest_at_all(tmp_path: Path, name: str, text: str, words: str) -> None:
+    with pytest.raises(LikenessError, match=words) as problem:
+        read_manifest(write(tmp_path, name, text))
+    assert problem.value.code == "usage"
+
+
+def test_files_that_cannot_be_read(tmp_path: Path) -> None:
+    (tmp_path / "bytes.csv").write_bytes(b"name,folder\n\xff\xfe,x\n")
+    for path, words in (
+        (tmp_path / "none.csv", "no manifest"),
+        (tmp_path, "not a file"),
+        (tmp_path / "bytes.csv", "UTF-8"),
+    ):
+        with pytest.raises(LikenessError, match=words):
+            read_manifest(path)
+
+
+def test_a_quotation_mark_that_is_not_closed_is_told(tmp_path: Path) -> None:
+    manifest = read_manifest(write(tmp_path, "p.csv", 'name,folder\nanna,a\n"bo,b\ncarl,c\n'))
+    assert [person.name for person in manifest.people] == ["anna"]
+    assert manifest.bad_lines[0].line == 3 and "quotation mark" in manifest.bad_lines[0].sentence
+
+
+@given(st.lists(st.text(min_size=1, max_size=12), min_size=1, max_size=8))
+def test_whatever_the_names_every_line_is_a_person_or_bad(names: list[str]) -> None:
+    import tempfile
+
+    with tempfile.TemporaryDirectory() as folder:
+        lines = "".join(json.dumps({"name": name, "folder": "x"}) + "\n" for name in names)
+        manifest = read_manifest(write(Path(folder), "p.jsonl", lines))
+        assert len(manifest.people) + len(manifest.bad_lines) == len(names)
+        for person in manifest.people:
+            head = Path(folder) / person.name
+            assert head.parent == Path(folder)
+            head.mkdir()
+        assert len(list(Path(folder).iterdir())) == 1 + len(manifest.people)

@@ -1,0 +1,207 @@
+"""The engine on Ray with instant people: workers that die, machines that go, stopping, and who may connect."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from backend.batch.capacity import Machine, WorkerNeeds, worker_needs, workers_on
+from backend.batch.make_head import Task
+from backend.batch.outcome import Outcome
+from backend.batch.person import Person
+from backend.batch.ray_environment import ray_environment
+from backend.batch.stamp import Stamp, current_stamp
+from backend.errors import LikenessError
+from backend.progress import ProgressReporter
+
+SMALL = WorkerNeeds(memory=50_000_000)
+
+
+def made_up(task: Task, progress: ProgressReporter) -> Outcome:
+    """Stands for ``make_head``: does what the person's name says, and notes that it was done."""
+    kind = task.person.name.split("_")[0]
+    begun = Path(task.out) / f"{task.person.name}.begun"
+    with begun.open("a") as file:
+        file.write("x")
+    if kind == "killer" or (kind == "once" and len(begun.read_text()) == 1):
+        os.kill(os.getpid(), signal.SIGKILL)
+    if kind == "error":
+        raise RuntimeError("a fault of ours")
+    if kind == "slow":
+        for _ in range(600):
+            time.sleep(0.1)
+            progress("texture", 0.5)
+    time.sleep(0.05)
+    with (Path(task.out) / f"{task.person.name}.made").open("a") as file:
+        file.write("x")
+    return Outcome(name=task.person.name, status="done", worker=str(os.getpid()))
+
+
+def tasks(folder: Path, *names: str, stamp: Stamp | None = None) -> list[Task]:
+    stamp = stamp or current_stamp()
+    return [Task(Person(name=name, line=n, sources=()), str(folder), stamp) for n, name in enumerate(names, 1)]
+
+
+def made(folder: Path) -> dict[str, int]:
+    """Person -> how often they were made."""
+    return {path.stem: len(path.read_text()) for path in folder.glob("*.made")}
+
+
+@pytest.fixture(scope="module")
+def environment() -> Iterator[None]:
+    with ray_environment(local=True):
+        ray = pytest.importorskip("ray", reason="needs Ray (the extra farm)")
+        ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])
+        yield
+
+
+@pytest.fixture(scope="module")
+def local_cluster(environment: None) -> Iterator[None]:
+    from backend.batch.ray_cluster import cluster
+
+    with cluster(None, cores=2):
+        yield
+
+
+def engine(workers: int = 2, time_limit: float = 60.0, notices: list[str] | None = None, stamp: Stamp | None = None):
+    from backend.batch.ray_engine import RayEngine, RayPlan
+
+    notice = (lambda _: None) if notices is None else notices.append
+    return RayEngine(RayPlan(workers, SMALL, time_limit, stamp or current_stamp()), notice)
+
+
+def test_everybody_is_made_once_whatever_others_do(
+    local_cluster: None, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    notices: list[str] = []
+    names = ["a", "killer_1", "b", "once_1", "error_1", *(f"p{n}" for n in range(20))]
+    told = list(engine(notices=notices)(tasks(tmp_path, *names), made_up))
+    assert Counter(outcome.name for outcome in told) == Counter(names)
+    outcomes = {outcome.name: outcome for outcome in told}
+    failed = {name for name, outcome in outcomes.items() if outcome.status == "failed"}
+    assert failed == {"killer_1", "error_1"}
+    assert made(tmp_path) == {name: 1 for name in names if name not in failed}
+    assert outcomes["killer_1"].attempts == 2 and "2 workers ended" in outcomes["killer_1"].reason
+    assert outcomes["once_1"].attempts == 2 and outcomes["once_1"].status == "done"
+    assert "a fault of ours" in outcomes["error_1"].detail and outcomes["error_1"].code == "internal"
+    assert sum("done again" in notice for notice in notices) == 2
+    assert len({outcome.worker for outcome in outcomes.values() if outcome.status == "done"}) >= 2
+    assert capfd.readouterr() == ("", "")  # Ray itself has nothing to say
+
+
+def test_a_person_who_takes_too_long_is_given_up(local_cluster: None, tmp_path: Path) -> None:
+    outcomes = {o.name: o for o in engine(time_limit=8.0)(tasks(tmp_path, "slow_1", "a", "b"), made_up)}
+    assert outcomes["slow_1"].status == "failed" and "longer than" in outcomes["slow_1"].reason
+    assert outcomes["a"].status == outcomes["b"].status == "done"
+
+
+def test_stopping_lets_workers_end_cleanly(local_cluster: None, tmp_path: Path) -> None:
+    outcomes = engine()(tasks(tmp_path, "slow_1", "a", "slow_2"), made_up)
+    assert next(outcomes).name == "a"
+    until = time.monotonic() + 60
+    while not (tmp_path / "slow_1.begun").exists() and time.monotonic() < until:
+        time.sleep(0.05)
+    start = time.monotonic()
+    outcomes.close()
+    assert time.monotonic() - start < 7  # a stopped worker says so; others are waited for longer
+    assert made(tmp_path) == {"a": 1}
+
+
+def test_workers_with_another_version_are_refused(local_cluster: None, tmp_path: Path) -> None:
+    notices: list[str] = []
+    other = Stamp("another", "version")
+    with pytest.raises(LikenessError, match="No worker") as problem:
+        list(engine(notices=notices, stamp=other)(tasks(tmp_path, "a"), made_up))
+    assert problem.value.code == "missing_part"
+    assert "another version of Likeness" in notices[0]
+    assert made(tmp_path) == {}
+
+
+@pytest.mark.skipif(not Path("/proc/net/tcp").exists(), reason="needs Linux' list of sockets")
+def test_our_cluster_listens_on_this_machine_only(local_cluster: None) -> None:
+    ours = sockets_of(descendants(os.getpid()))
+    listening = [address for inode, address in listening_sockets() if inode in ours]
+    assert len(listening) >= 4  # its directory, its node, their workers
+    loopback = ("0100007F", "0000000000000000FFFF00000100007F", "00000000000000000000000001000000")
+    assert {address for address in listening if address not in loopback} == set()
+
+
+def test_a_machine_that_goes_away_takes_nobody_with_it(environment: None, tmp_path: Path) -> None:
+    import ray
+    from ray.cluster_utils import Cluster
+
+    if ray.is_initialized():
+        ray.shutdown()
+    few = {"object_store_memory": 80 * 2**20, "include_dashboard": False, "memory": 10**9}
+    farm = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, **few})
+    try:
+        leaving = farm.add_node(num_cpus=1, **few)
+        farm.add_node(num_cpus=1, **few)
+        ray.init(address=farm.address, logging_level="CRITICAL", log_to_driver=False)
+        names = [f"p{n}" for n in range(60)]
+        ended: list[Outcome] = []
+        for outcome in engine()(tasks(tmp_path, *names), made_up):
+            ended.append(outcome)
+            if len(ended) == 10:
+                farm.remove_node(leaving, allow_graceful=False)
+        assert Counter(outcome.name for outcome in ended) == Counter(names)
+        assert all(outcome.status == "done" for outcome in ended)
+        assert set(made(tmp_path)) == set(names)
+    finally:
+        ray.shutdown()
+        farm.shutdown()
+
+
+def test_how_many_workers_a_machine_has_room_for() -> None:
+    needs = worker_needs([1024, 2048], "cpu")
+    assert needs.memory == worker_needs([2048], "cpu").memory > worker_needs([1024], "cpu").memory
+    assert workers_on(Machine(cores=16, memory=3 * needs.memory), needs) == 3
+    assert workers_on(Machine(cores=2, memory=100 * needs.memory), needs) == 2
+    assert workers_on(Machine(cores=2, memory=needs.memory - 1), needs) == 0
+    on_gpu = worker_needs([1024], "cuda", memory_mb=1000)
+    assert on_gpu.memory == 10**9
+    assert workers_on(Machine(cores=16, memory=1e12), on_gpu) == 0
+    assert workers_on(Machine(cores=16, memory=1e12, gpus=1), on_gpu) * on_gpu.gpu == pytest.approx(1)
+
+
+def descendants(parent: int) -> set[int]:
+    children: dict[int, list[int]] = {}
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            fields = (process / "stat").read_text().rsplit(")", 1)[1].split()
+        except OSError:
+            continue
+        children.setdefault(int(fields[1]), []).append(int(process.name))
+    found, look = {parent}, [parent]
+    while look:
+        more = children.get(look.pop(), [])
+        found.update(more)
+        look += more
+    return found
+
+
+def sockets_of(processes: set[int]) -> set[str]:
+    found = set()
+    for process in processes:
+        try:
+            links = [os.readlink(link) for link in Path(f"/proc/{process}/fd").iterdir()]
+        except OSError:
+            continue
+        found.update(link.removeprefix("socket:[").rstrip("]") for link in links if link.startswith("socket:["))
+    return found
+
+
+def listening_sockets() -> Iterator[tuple[str, str]]:
+    """(inode, address in hexadecimal digits)."""
+    for table in ("/proc/net/tcp", "/proc/net/tcp6"):
+        for line in Path(table).read_text().splitlines()[1:]:
+            fields = line.split()
+            if fields[3] == "0A":
+                yield fields[9], fields[1].rsplit(":", 1)[0]
