@@ -84,7 +84,7 @@ def plain(people: Sequence[Path], out: Path) -> None:
     """Two processes of one thread, each with every second person: reconstruct and write, nothing else."""
     program = (
         "import sys; from pathlib import Path; import backend;"
-        "from backend.pipeline import ReconstructOptions, reconstruct; from backend.photos.read import PhotoSource;"
+        "from backend.pipeline import ReconstructOptions, reconstruct; from backend.photos.source import PhotoSource;"
         "from backend.exchange.folder import write_folder; out = Path(sys.argv[1])\n"
         "for person in map(Path, sys.argv[2:]):\n"
         "    photos = [PhotoSource.from_path(path) for path in sorted(person.glob('*.jpg'))]\n"

@@ -13,7 +13,7 @@ from backend.batch.atomic_file import write_atomically
 from backend.batch.person import PersonOptions
 from backend.batch.stamp import Stamp
 from backend.exchange.folder import FILE_NAMES
-from backend.photos.read import ReadLimits
+from backend.photos.source import ReadLimits
 
 FILE_NAME = "made_from.json"
 FORMAT_VERSION = 1
