@@ -66,7 +66,7 @@ def test_a_batch_on_ray_and_again_without(people: Path, tmp_path: Path) -> None:
     out = tmp_path / "heads"
     result = batch(people, "--out", out, "--workers", "2", *QUICK)
     assert_sentence(result, "some_failed", "2 of 3 people failed")
-    assert "no one: No usable face" in result.stdout and "1 done, 2 failed" in result.stdout
+    assert "no one: No face was found" in result.stdout and "1 done, 2 failed" in result.stdout
     assert sorted(os.listdir(out)) == [".batch.lock", "anna", "batch.html", "batch.json"]
     assert set(os.listdir(out / "anna")) == {*FILE_NAMES, "made_from.json"}
     first = rows(out)

@@ -12,7 +12,7 @@ import msgspec
 from backend.batch.atomic_file import write_atomically
 from backend.batch.person import PersonOptions
 from backend.batch.stamp import Stamp
-from backend.exchange.folder import FILE_NAMES
+from backend.exchange.file_names import FILE_NAMES
 from backend.photos.source import ReadLimits
 
 FILE_NAME = "made_from.json"

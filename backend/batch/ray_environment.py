@@ -27,7 +27,13 @@ def ray_environment(local: bool) -> Iterator[None]:
     """
     wanted = {"RAY_USAGE_STATS_ENABLED": "0", _QUIET_VARIABLE: "."}
     if local:
-        wanted |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": _key(), LOOPBACK_VARIABLE: "0", **ONE_THREAD}
+        wanted |= {
+            "RAY_AUTH_MODE": "token",
+            "RAY_AUTH_TOKEN": _key(),
+            LOOPBACK_VARIABLE: "0",
+            "RAY_worker_niceness": "0",
+        }
+        wanted |= ONE_THREAD
         wanted["PYTHONPATH"] = os.pathsep.join([str(_SOURCE), os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep)
     before = {name: os.environ.get(name) for name in wanted}
     os.environ.update(wanted)

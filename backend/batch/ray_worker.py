@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import sys
 import threading
 
 import msgspec
@@ -65,12 +66,12 @@ class Worker:
 
 
 def _one_thread() -> None:
-    """Workers are as many as cores, so none of them may use several; libraries that are loaded already are told."""
+    """Workers are as many as cores, so none of them may use several. Libraries read the environment when they are
+    loaded; those that are loaded already are told."""
     os.environ.update(ONE_THREAD)
-    import cv2
-    import numba
-    import torch
-
-    torch.set_num_threads(1)
-    cv2.setNumThreads(1)
-    numba.set_num_threads(1)
+    if "torch" in sys.modules:
+        sys.modules["torch"].set_num_threads(1)
+    if "cv2" in sys.modules:
+        sys.modules["cv2"].setNumThreads(1)
+    if "numba" in sys.modules:
+        sys.modules["numba"].set_num_threads(1)

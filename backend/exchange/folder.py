@@ -10,23 +10,12 @@ from PIL import Image
 
 from backend.exchange.all_or_none import OutputFolder, write_together
 from backend.exchange.face_asset import FaceAsset
+from backend.exchange.file_names import FILE_NAMES as FILE_NAMES
 from backend.exchange.gltf import write_glb
 from backend.exchange.json_files import with_seconds_of, write_cameras, write_expressions, write_report
 from backend.exchange.obj import write_obj
 from backend.exchange.preview import PhotoPreview, write_preview
 from backend.progress import ProgressReporter, silent
-
-FILE_NAMES: tuple[str, ...] = (
-    "face.glb",
-    "face.obj",
-    "face.mtl",
-    "albedo.png",
-    "cameras.json",
-    "expressions.json",
-    "preview.png",
-    "report.json",
-)
-"""Every file that a reconstruction writes; nothing else in the folder is ever touched."""
 
 
 def write_folder(

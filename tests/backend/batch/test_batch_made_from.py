@@ -11,7 +11,7 @@ import pytest
 from backend.batch.made_from import FILE_NAME, Input, MadeFrom, forget, made_before, photos_in, remember
 from backend.batch.person import PersonOptions
 from backend.batch.stamp import ASSETS, Stamp, current_stamp
-from backend.exchange.folder import FILE_NAMES
+from backend.exchange.file_names import FILE_NAMES
 
 STAMP = Stamp("code", "models")
 
