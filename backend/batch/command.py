@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 from rich.console import Console
@@ -21,12 +21,12 @@ from backend.batch.person import Person, PersonOptions
 from backend.batch.progress_lines import BatchProgress
 from backend.batch.ray_environment import ray_environment
 from backend.batch.stamp import Stamp, current_stamp
-from backend.batch.table import BatchTable
+from backend.batch.table import BatchTable, State
 from backend.command_line.photo_paths import readable
 from backend.command_line.progress_display import format_seconds
 from backend.command_line.reconstruct_command import check_device, terminate_like_ctrl_c
 from backend.errors import LikenessError
-from backend.exchange.all_or_none import check_writable
+from backend.exchange.all_or_none import OutputFolder, check_writable, hidden_name
 
 INSTALL_RAY = "Run: python -m pip install -e '.[farm]'. Or give --workers 1, which does one person after the other."
 
@@ -124,29 +124,46 @@ def _do_all(arguments: argparse.Namespace, manifest: Manifest) -> LikenessError 
         check_writable(folder)
         check_device(arguments.device if arguments.address is None else "cpu")
         stamp = current_stamp()
-        with only_batch_in(folder), _engine(arguments, manifest, stamp, notice) as (engine, workers):
-            table = BatchTable(arguments.manifest, manifest, folder, stamp, workers)
-            table.write("running")
-            for bad in manifest.bad_lines:
-                notice(f"Line {bad.line}: {bad.sentence}")
-            state = "stopped"
+        with only_batch_in(folder):
             try:
-                with (
-                    terminate_like_ctrl_c(),  # again: Ray answers SIGTERM in its own way
-                    BatchProgress(err, len(manifest.people)) as progress,
-                    closing(engine(_tasks(arguments, manifest.people, stamp))) as outcomes,
-                ):
-                    for outcome in outcomes:
-                        table.add(outcome)
-                        progress.add(outcome)
-                state = "finished"
-            except KeyboardInterrupt:
-                done = table.counts["done"] + table.counts["kept"]
-                sentence = f"Stopped: {done} of {len(manifest.people)} people are done."
-                raise LikenessError("cancelled", sentence, "The same command goes on.") from None
+                with _engine(arguments, manifest, stamp, notice) as (engine, workers):
+                    table = BatchTable(arguments.manifest, manifest, folder, stamp, workers)
+                    _run_through(engine(_tasks(arguments, manifest.people, stamp)), table, manifest, err)
             finally:
-                table.write(state)
+                _clear_leftovers(folder, manifest)
     return _report(out, table, folder, time.monotonic() - start)
+
+
+def _run_through(outcomes: Iterator[Outcome], table: BatchTable, manifest: Manifest, err: Console) -> None:
+    """Note every outcome; the table is written whatever ends it. Raises "cancelled" on Ctrl-C."""
+    table.write("running")
+    for bad in manifest.bad_lines:
+        err.print(readable(f"Line {bad.line}: {bad.sentence}"), markup=False, highlight=False, soft_wrap=True)
+    state: State = "stopped"
+    try:
+        with (
+            terminate_like_ctrl_c(),  # again: Ray answers SIGTERM in its own way
+            BatchProgress(err, len(manifest.people)) as progress,
+            closing(outcomes),
+        ):
+            for outcome in outcomes:
+                table.add(outcome)
+                progress.add(outcome)
+        state = "finished"
+    except KeyboardInterrupt:
+        done = table.counts["done"] + table.counts["kept"]
+        sentence = f"Stopped: {done} of {len(manifest.people)} people are done."
+        raise LikenessError("cancelled", sentence, "The same command goes on.") from None
+    finally:
+        table.write(state)
+
+
+def _clear_leftovers(folder: Path, manifest: Manifest) -> None:
+    """Workers that were killed leave hidden folders; those that somebody still works in stay."""
+    for person in manifest.people:
+        if (folder / hidden_name(person.name)).exists() or (folder / person.name / hidden_name("")).exists():
+            with suppress(LikenessError), OutputFolder(folder / person.name):
+                pass
 
 
 def _report(out: Console, table: BatchTable, folder: Path, seconds: float) -> LikenessError | None:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from backend.errors import LikenessError
-from backend.exchange.all_or_none import disk_error
+from backend.exchange.all_or_none import disk_errors_named
+from backend.file_lock import try_lock
 
 LOCK_FILE = ".batch.lock"
 
@@ -22,22 +22,11 @@ def only_batch_in(folder: Path) -> Iterator[None]:
     ------
     LikenessError : "in_use" when another batch works there, "disk" when the folder cannot be written.
     """
-    try:
+    with disk_errors_named(folder):
         folder.mkdir(parents=True, exist_ok=True)
         file = os.fdopen(os.open(folder / LOCK_FILE, os.O_RDWR | os.O_CREAT, 0o666), "r+b", buffering=0)
-    except OSError as error:
-        raise disk_error(error, folder) from error
     with file:
-        try:
-            if sys.platform == "win32":
-                import msvcrt
-
-                msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
-            else:
-                import fcntl
-
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
+        if not try_lock(file):
             advice = "Wait for it, or choose another folder with --out."
-            raise LikenessError("in_use", f"Another batch works in {folder} already.", advice) from error
+            raise LikenessError("in_use", f"Another batch works in {folder} already.", advice)
         yield

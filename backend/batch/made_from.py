@@ -9,9 +9,9 @@ from pathlib import Path
 
 import msgspec
 
-from backend.batch.atomic_file import write_atomically
 from backend.batch.person import PersonOptions
 from backend.batch.stamp import Stamp
+from backend.exchange.all_or_none import write_file
 from backend.exchange.file_names import FILE_NAMES
 from backend.photos.source import ReadLimits
 
@@ -82,8 +82,8 @@ def forget(folder: Path) -> None:
 
 
 def remember(folder: Path, record: MadeFrom) -> None:
-    """After all files are there. Raises ``OSError``."""
-    write_atomically(folder / FILE_NAME, msgspec.json.format(msgspec.json.encode(record), indent=1) + b"\n")
+    """After all files are there. Raises ``LikenessError`` ("disk")."""
+    write_file(folder / FILE_NAME, msgspec.json.format(msgspec.json.encode(record), indent=1) + b"\n")
 
 
 def _sha256(path: Path, most_bytes: int) -> str | None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from backend.allocator import keep_freed_memory
 from backend.batch.made_from import Input, MadeFrom, PhotoIn, forget, made_before, photos_in, remember
 from backend.batch.outcome import Outcome
 from backend.batch.person import Person, PersonOptions
@@ -18,7 +19,7 @@ from backend.batch.stamp import Stamp
 from backend.command_line.explain import explain
 from backend.command_line.photo_paths import check_there_are, find_photos
 from backend.errors import Cancelled, LikenessError
-from backend.exchange.all_or_none import disk_error
+from backend.exchange.all_or_none import OutputFolder, disk_errors_named
 from backend.progress import ProgressReporter, silent
 
 if TYPE_CHECKING:
@@ -52,7 +53,8 @@ def make_head(task: Task, progress: ProgressReporter = silent) -> Outcome:
         record = made_before(folder, given.fingerprint)
         if record is not None:
             return _outcome(name, "kept", record, worker)
-        record = _reconstruct(photos, given, folder, task.device, progress)
+        with OutputFolder(folder) as held:
+            record = _reconstruct(photos, given, held, task.device, progress)
         return _outcome(name, "done", record, worker)
     except Cancelled:
         raise
@@ -85,7 +87,7 @@ def _outcome(name: str, status: str, record: MadeFrom, worker: str) -> Outcome:
 
 
 def _reconstruct(
-    photos: list[tuple[str, Path]], given: Input, folder: Path, device: str, progress: ProgressReporter
+    photos: list[tuple[str, Path]], given: Input, folder: OutputFolder, device: str, progress: ProgressReporter
 ) -> MadeFrom:
     """Raises ``LikenessError``, ``Cancelled``, and what the pipeline raises on an error of its own."""
     # Here and not above: these imports take seconds, which a run that finds everything done does not need.
@@ -94,25 +96,24 @@ def _reconstruct(
     from backend.photos.source import PhotoSource
     from backend.pipeline import reconstruct
 
+    keep_freed_memory()
     start, cpu_start = time.perf_counter(), time.process_time()
     sources = [PhotoSource(name, path=path) for name, path in photos]
     result = reconstruct(sources, reconstruct_options(given.options, device), progress)
     _refuse_changed(photos, given.photos)
-    try:
-        forget(folder)
-        write_folder(result.asset, result.previews, folder, progress)
-        record = MadeFrom(
-            fingerprint=given.fingerprint,
-            input=given,
-            seconds=round(time.perf_counter() - start, 3),
-            cpu_seconds=round(time.process_time() - cpu_start, 3),
-            photos_used=sum(bool(photo["used"]) for photo in result.asset.report["photos"]),
-            peak_rss_mb=peak_rss_mb(),
-            device=str(result.asset.report["settings"]["device"]),
-        )
-        remember(folder, record)
-    except OSError as error:
-        raise disk_error(error, folder) from error
+    with disk_errors_named(folder.path):
+        forget(folder.path)
+    write_folder(result.asset, result.previews, folder, progress)
+    record = MadeFrom(
+        fingerprint=given.fingerprint,
+        input=given,
+        seconds=round(time.perf_counter() - start, 3),
+        cpu_seconds=round(time.process_time() - cpu_start, 3),
+        photos_used=sum(bool(photo["used"]) for photo in result.asset.report["photos"]),
+        peak_rss_mb=peak_rss_mb(),
+        device=str(result.asset.report["settings"]["device"]),
+    )
+    remember(folder.path, record)
     return record
 
 

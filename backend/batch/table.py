@@ -12,12 +12,11 @@ from typing import Literal
 import msgspec
 
 from backend import __version__
-from backend.batch.atomic_file import write_atomically
 from backend.batch.manifest import TABLE_NAMES, BadLine, Manifest
 from backend.batch.outcome import Outcome
 from backend.batch.sheet import sheet
 from backend.batch.stamp import Stamp
-from backend.exchange.all_or_none import disk_error
+from backend.exchange.all_or_none import write_file
 
 FORMAT_VERSION = 1
 State = Literal["running", "stopped", "finished"]
@@ -104,11 +103,8 @@ class BatchTable:
             stamp=self._stamp,
         )
         json_name, html_name = TABLE_NAMES
-        try:
-            write_atomically(self._out / json_name, msgspec.json.format(msgspec.json.encode(file), indent=1) + b"\n")
-            write_atomically(self._out / html_name, sheet(file).encode("utf-8", "backslashreplace"))
-        except OSError as error:
-            raise disk_error(error, self._out) from error
+        write_file(self._out / json_name, msgspec.json.format(msgspec.json.encode(file), indent=1) + b"\n")
+        write_file(self._out / html_name, sheet(file).encode("utf-8", "backslashreplace"))
         took = time.monotonic() - began
         self._next_writing = began + max(LEAST_SECONDS, took / _MOST_SHARE)
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from pathlib import Path
+
+from backend.command_line.path_argument import path_argument
 
 _DESCRIPTION = """\
 Make one head per person of a manifest: a CSV table or JSON lines with name, photos or folder, and options
@@ -26,8 +27,12 @@ def add_batch(
         epilog=f"exit codes:\n{exit_codes}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    batch.add_argument("manifest", type=Path, metavar="MANIFEST", help="a .csv table or .jsonl lines of people")
-    batch.add_argument("--out", required=True, type=Path, metavar="DIR", help="folder for the heads and the table")
+    batch.add_argument(
+        "manifest", type=path_argument, metavar="MANIFEST", help="a .csv table or .jsonl lines of people"
+    )
+    batch.add_argument(
+        "--out", required=True, type=path_argument, metavar="DIR", help="folder for the heads and the table"
+    )
     where = batch.add_argument_group("where")
     where.add_argument(
         "--workers",
