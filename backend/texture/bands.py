@@ -29,7 +29,7 @@ from backend.texture.surface import HeadSurface, TextureSpace
 from backend.texture.surface_field import robust_consensus
 from backend.texture.survey import SurveyedPhoto
 from backend.texture.unseen import MadeUp, made_up_skin
-from backend.texture.unwrap import DARKEST, photo_at_scale, sample_linear
+from backend.texture.unwrap import DARKEST, photo_at_scale, sample_image, sample_linear
 
 _MIDDLE = 0.0008  # metres: finer than this is the best photo's alone
 _CONSENSUS_SIZE = 512
@@ -310,8 +310,7 @@ def fine_band(
         weight = _enlarged(weight, size)[rows, columns]
         shown = weight.ravel()[place] > 1e-3
         used, inside = boxed[shown], place[shown]
-        bristles = _enlarged(hair, size)[rows, columns].ravel()
-        coarser = _enlarged(own, size)[rows, columns].reshape(-1, 3)
+        scale_of_own = np.float32(own.shape[0] / size)
         vertex_values = [photo.view.pixels, field, agreement.log_base, agreement.log_skin, agreement.colour_range]
         vertex_values = np.concatenate(vertex_values, 1)
         pixels, scale = photo_at_scale(photo.face, photo.view.pixels_per_metre, density)
@@ -321,9 +320,12 @@ def fine_band(
             sampled = atlas.part(used[piece]).sample(vertex_values)  # (P, 13)
             fields = (sampled[:, 2:5], sampled[:, 5:8], sampled[:, 8:11], _own_range(photo, sampled[:, 11:]))
             linear = sample_linear(sampled[:, :2], pixels, scale)
-            detail = photo_detail(linear, *fields, bristles[here], photo.samples.monochrome)
+            texel = atlas.texel[used[piece]]
+            in_own = (np.stack([texel % size, texel // size], 1).astype(np.float32) + np.float32(0.5)) * scale_of_own
+            bristles = sample_image(hair, in_own)
+            detail = photo_detail(linear, *fields, bristles, photo.samples.monochrome)
             seen = np.minimum(weight.ravel()[here] * 8.0, 1.0)[:, None]  # towards nothing where the photo ends
-            residual[here] = (detail - coarser[here]) * seen
+            residual[here] = (detail - sample_image(own, in_own)) * seen
         return blender.bands(residual.reshape(height, width, 3), weight)
 
     per_photo = zip(photos, middle.weights, middle.per_photo, middle.hair, agreement.log_fields, strict=True)

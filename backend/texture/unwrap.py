@@ -137,7 +137,7 @@ def _outline_distance(depth: np.ndarray) -> np.ndarray:
     return cv2.distanceTransform((~jump).astype(np.uint8), cv2.DIST_L2, 3)
 
 
-def _remap(image: np.ndarray, positions: np.ndarray, interpolation: int) -> np.ndarray:
+def sample_image(image: np.ndarray, positions: np.ndarray, interpolation: int = cv2.INTER_LINEAR) -> np.ndarray:
     """Image (H, W) or (H, W, C) at positions (P, 2), pixel centres at i + 0.5; (P,) or (P, C)."""
     count, width = len(positions), 2048
     rows = -(-count // width)
@@ -164,7 +164,7 @@ def sample_labels(labels: np.ndarray, positions: np.ndarray) -> tuple[np.ndarray
     most, hair = np.zeros(len(positions), np.float32), np.zeros(len(positions), np.float32)
     for label in np.unique(small):
         mask = cv2.GaussianBlur((small == label).astype(np.float32), (0, 0), _BORDER)
-        share = _remap(mask, places, cv2.INTER_LINEAR)
+        share = sample_image(mask, places)
         result[share > most] = label
         most = np.maximum(most, share)
         if label == FaceClass.HAIR:
@@ -183,7 +183,9 @@ def photo_at_scale(face: PhotoFace, pixels_per_metre: float, texels_per_metre: f
 
 def sample_linear(atlas_positions: np.ndarray, pixels: np.ndarray, scale: float) -> np.ndarray:
     """(P, 3) float32 linear light of a (reduced) crop at positions (P, 2) of the full crop."""
-    sampled = _remap(pixels, atlas_positions * np.float32(scale), cv2.INTER_CUBIC if scale == 1.0 else cv2.INTER_LINEAR)
+    sampled = sample_image(
+        pixels, atlas_positions * np.float32(scale), cv2.INTER_CUBIC if scale == 1.0 else cv2.INTER_LINEAR
+    )
     return linear_from_srgb(sampled)
 
 
@@ -236,26 +238,24 @@ def unwrap_photo(face: PhotoFace, view: SurfaceView, atlas: SurfaceAtlas, texels
     all_labels = brows_behind_glasses(all_labels, face.pixels, face.landmarks)
     labels, hair = sample_labels(all_labels, positions)
     inside = smoothstep(0.0, 4.0, _edge_distance(face, positions))
-    outline = _remap(view.outline_distance, positions * np.float32(view.outline_scale), cv2.INTER_LINEAR)
+    outline = sample_image(view.outline_distance, positions * np.float32(view.outline_scale))
     seen = smoothstep(0.5, 1.0, visible) * smoothstep(0.15, 0.5, cosine) * smoothstep(0.0008, 0.003, outline) * inside
 
     away = label_distance(all_labels, np.array([*_IN_THE_WAY, FaceClass.HAIR]), view.pixels_per_metre)
     clear = label_distance(all_labels, np.array(_IN_THE_WAY), view.pixels_per_metre)
     inner = label_distance(all_labels, np.array([FaceClass.MOUTH_INTERIOR]), view.pixels_per_metre)
-    distance = _remap(away, positions, cv2.INTER_LINEAR)
+    distance = sample_image(away, positions)
     if (all_labels == FaceClass.GLASSES).any():
         beside_glasses = label_distance(all_labels, _BESIDE_GLASSES, view.pixels_per_metre)
-        distance = np.where(labels == FaceClass.BROWS, _remap(beside_glasses, positions, cv2.INTER_LINEAR), distance)
+        distance = np.where(labels == FaceClass.BROWS, sample_image(beside_glasses, positions), distance)
     clean = smoothstep(0.0015, 0.008, distance)
     pixel = 1.0 / view.pixels_per_metre
-    clean *= smoothstep(0.0, max(0.0008, 0.8 * pixel), _remap(inner, positions, cv2.INTER_LINEAR))
+    clean *= smoothstep(0.0, max(0.0008, 0.8 * pixel), sample_image(inner, positions))
     clean *= np.isin(labels, _SURE)
     brightest = np.maximum(np.maximum(linear[:, 0], linear[:, 1]), linear[:, 2])
     exposed = 1.0 - 0.9 * smoothstep(0.88, 0.99, brightest)
     weight = (seen * clean * exposed).astype(np.float32)
     near_eye = (seen * exposed * smoothstep(0.0, 0.003, distance)).astype(np.float32)
-    head = np.isin(labels, (*_SURE, FaceClass.HAIR)) * smoothstep(
-        0.001, 0.005, _remap(clear, positions, cv2.INTER_LINEAR)
-    )
+    head = np.isin(labels, (*_SURE, FaceClass.HAIR)) * smoothstep(0.001, 0.005, sample_image(clear, positions))
     with_hair = (seen * head * exposed).astype(np.float32)
     return PhotoUnwrap(linear, labels, hair, seen.astype(np.float32), weight, near_eye, with_hair, distance, cosine)
