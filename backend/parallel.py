@@ -70,6 +70,15 @@ def each(
             raise
 
 
+def beside(function: Callable[[], Result]) -> Callable[[], Result]:
+    """Begin ``function`` in a thread of its own; what is returned waits for it and gives its result, or raises what it
+    raised."""
+    pool = ThreadPoolExecutor(1, thread_name_prefix="beside")
+    future = pool.submit(function)
+    pool.shutdown(wait=False)
+    return future.result
+
+
 def in_order(function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
     """``map(function, items)``, some of them at a time. ``items`` are taken by the caller's thread, and no more of them
     than are worked on, so that large ones do not gather."""

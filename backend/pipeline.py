@@ -28,6 +28,7 @@ from backend.models.lap import MODEL_NAME as LAP
 from backend.models.learned_basis import MODEL_NAME as LEARNED_BASIS
 from backend.models.parsing import MODEL_NAME as PARSING
 from backend.models.parsing import OPINION_NAME as PARSING_OPINION
+from backend.parallel import beside
 from backend.photos.collect import CollectOptions, collect
 from backend.photos.collection import PhotoCollection, PhotoFace
 from backend.photos.masks import face_parser, second_parser_version
@@ -102,16 +103,20 @@ def reconstruct(
     """
     options = options or ReconstructOptions()
     clock = StageClock()
-    template = load_template()
-    head = template.head
 
     def show(stage: str, neutral: np.ndarray, colors: np.ndarray | None = None) -> None:
+        head = template.head
         vertices = neutral[head.vertex_start : head.vertex_stop].astype(np.float32)
         preview(HeadPreview(stage, vertices, template.quads[head.face_start : head.face_stop], colors))
 
     device = computing_device(options.device) if options.lap or options.learned_basis else "cpu"
-    networks = lap_model(device, options.collect.surface) if options.lap else None
-    basis = basis_model(device) if options.learned_basis else None
+    loaded = beside(  # while photos are read
+        lambda: (
+            load_template(),
+            lap_model(device, options.collect.surface) if options.lap else None,
+            basis_model(device) if options.learned_basis else None,
+        )
+    )
 
     def canonical(photos: tuple[PhotoFace, ...]) -> CanonicalFace | None:
         return None if networks is None else canonical_face(photos, networks, progress)
@@ -121,6 +126,7 @@ def reconstruct(
 
     with clock.stage("photos"):
         collection = collect(sources, progress=progress, options=options.collect)
+    template, networks, basis = loaded()
     personal = None
     if options.personalise and basis is not None:
         with clock.stage("personalise"):
@@ -169,5 +175,6 @@ def reconstruct(
     if options.personalise:
         report["personalised"] = models[LEARNED_BASIS] if personal is None else personal.to_report()
     asset = assemble(template, fitted.neutral, keys, texture.albedo, photos, report, texture.hair)
-    previews = photo_previews(asset, fitted, used, template.regions["face"][head.vertex_start : head.vertex_stop])
+    face_region = template.regions["face"][template.head.vertex_start : template.head.vertex_stop]
+    previews = photo_previews(asset, fitted, used, face_region)
     return Reconstruction(asset, previews, collection, fitted)
