@@ -83,9 +83,7 @@ class StageConfig(ABC):
     name: str = ""
     """Name in logs and checkpoints, unique in the recipe; empty: the stage's kind."""
     steps: int
-    """The stage ends after this many steps."""
-    minutes: float = 0.0
-    """When above 0 the stage also ends after this much training time, and schedules follow whichever is further."""
+    """The stage ends after this many steps, on a quiet machine and on a busy one."""
     batch: int
     """Samples that one process puts through the networks at once."""
     accumulate: int = 1
@@ -129,6 +127,26 @@ class ParameterGroup:
     name: str
     parameters: tuple[nn.Parameter, ...]
     rate: Callable[[float], float]
+
+
+@dataclass(frozen=True)
+class Turn:
+    """A part of a step that has a loss, an optimizer and weights of its own: an adversary's, say.
+
+    Attributes
+    ----------
+    name : of its terms in the log, ``name.term``; empty for the stage's own.
+    optimizer : how its weights move.
+    groups : its weights; no other turn may have one of them, and its loss moves no others.
+    step : as ``Stage.step``; for its own weights it may differentiate gradients.
+    weights : as ``StageConfig.weights``, of the terms that ``step`` returns.
+    """
+
+    name: str
+    optimizer: OptimizerConfig
+    groups: Sequence[ParameterGroup]
+    step: Callable[[Any, float], Mapping[str, Tensor]]
+    weights: Any
 
 
 @dataclass(frozen=True)
@@ -181,6 +199,12 @@ class Stage(ABC):
     def parameter_groups(self) -> Sequence[ParameterGroup]:
         """Which weights learn how fast; by default all alike."""
         return (ParameterGroup("all", tuple(self.modules.parameters()), lambda fraction: 1.0),)
+
+    def turns(self) -> Sequence[Turn]:
+        """What a step consists of, one after the other on the same samples, each with the weights that those before it
+        have moved. By default one: ``step`` with the recipe's optimizer. A stage with an adversary adds its turn."""
+        config = self.config
+        return (Turn("", config.optimizer, self.parameter_groups(), self.step, config.weights),)
 
     def export(self) -> ExportedModel | None:
         """The model for the backend, with the weights that ``modules`` has now; None when there is none."""

@@ -20,6 +20,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+_TERMINAL = 100
+"""Columns that a table may take."""
+
 
 class ProgressLine:
     """One line that is rewritten on a terminal, a new line every ``quiet_seconds`` elsewhere."""
@@ -150,6 +153,33 @@ class RunLog:
         self._file.close()
         if self._board is not None:
             self._board.close()
+
+
+def figure_table(figures: Mapping[str, float]) -> str:
+    """Figures in rows of what comes before their names' last dot and columns of what comes after it: ``side.n1``,
+    ``side.n2``, ``mad.n1``, ``mad.n2`` are two rows of two. Rows with the same columns share their heading."""
+    rows: dict[str, dict[str, float]] = {}
+    for name, value in figures.items():
+        row, _, column = name.rpartition(".")
+        rows.setdefault(row, {})[column] = value
+    blocks: dict[tuple[str, ...], list[str]] = {}
+    for row, values in rows.items():
+        blocks.setdefault(tuple(values), []).append(row)
+    lines: list[str] = []
+    for columns, names in blocks.items():
+        label = max(len(name) for name in names)
+        widths = [max(len(column), 7) for column in columns]
+        shown, first = max(1, (_TERMINAL - label - 2) // (max(widths) + 2)), 0
+        while first < len(columns):
+            part = slice(first, first + shown)
+            cells = zip(columns[part], widths[part], strict=True)
+            lines.append("  " + " " * label + "".join(f"  {column:>{width}}" for column, width in cells))
+            for name in names:
+                values = zip(columns[part], widths[part], strict=True)
+                numbers = "".join(f"  {rows[name][column]:>{width}.4g}" for column, width in values)
+                lines.append(f"  {name:<{label}}{numbers}")
+            first += shown
+    return "\n".join(lines)
 
 
 def log_session(folder: Path, device: torch.device, processes: int, run_step: int) -> None:

@@ -17,9 +17,9 @@ from torch import Tensor
 
 from backend.errors import LikenessError
 from trainer.checkpoint import Checkpoint, CheckpointFolder, RunState, read_weights
-from trainer.contracts import Source, StageConfig
+from trainer.contracts import Source, SourceConfig, StageConfig
 from trainer.distributed import World, world
-from trainer.logs import Place, ProgressLine, RunLog, Throughput, clock_text, log_session
+from trainer.logs import Place, ProgressLine, RunLog, Throughput, clock_text, figure_table, log_session
 from trainer.recipe import Recipe, RecipeError, recipe_to_toml, stage_name
 from trainer.trainee import StepReport, Trainee
 
@@ -61,8 +61,8 @@ class TrainingDivergedError(LikenessError):
 def train(recipe: Recipe, options: RunOptions, clock: Callable[[], float] = time.monotonic) -> RunState:
     """Run a recipe, or continue it; returns where it stands at the end of this session.
 
-    On the CPU a run that was killed and resumed, however often, ends with the same bits as one that was not,
-    provided that no stage is limited by ``minutes``.
+    On the CPU a run that was killed and resumed, however often, ends with the same bits as one that was not, and so
+    does one on a machine that was busy.
 
     Raises
     ------
@@ -182,8 +182,11 @@ class _Session:
 
     def _train_stage(self, trainee: Trainee) -> bool:
         """Train from ``state.step`` to the stage's end; False when the session has to end before."""
-        config, source = trainee.config, trainee.config.source.build()
-        held_out = config.validation.build() if config.validation and self.world.leads else None
+        config = trainee.config
+        source = _opened(config, config.source, "training data")
+        held_out = (
+            _opened(config, config.validation, "held-out data") if config.validation and self.world.leads else None
+        )
         speed, skipped_in_row, first_step = Throughput(), 0, self.state.step
         speed.add(self.state.seconds, self.state.samples)
         while True:
@@ -213,8 +216,6 @@ class _Session:
     def _decide(self, config: StageConfig) -> tuple[float, bool, bool]:
         """Fraction of the stage that is done, whether it ends here, whether the session ends; equal everywhere."""
         fraction = self.state.step / config.steps
-        if config.minutes > 0:
-            fraction = max(fraction, self.state.seconds / (60.0 * config.minutes))
         must_stop = self.stop.asked
         if self.options.minutes > 0:
             must_stop |= self.clock() - self.started >= 60.0 * self.options.minutes
@@ -261,9 +262,8 @@ class _Session:
             return math.inf
         total = 0.0
         for number, stage in enumerate(self.recipe.stages[self.state.stage :]):
-            steps, seconds = (self.state.step, self.state.seconds) if number == 0 else (0, 0.0)
-            needed = (stage.steps - steps) * stage.batch * stage.accumulate * self.world.size / rate
-            total += min(needed, 60.0 * stage.minutes - seconds) if stage.minutes else needed
+            steps = self.state.step if number == 0 else 0
+            total += (stage.steps - steps) * stage.batch * stage.accumulate * self.world.size / rate
         if self.options.minutes:
             total = min(total, 60.0 * self.options.minutes - (self.clock() - self.started))
         return total
@@ -277,8 +277,7 @@ class _Session:
             pictures = trainee.stage.pictures(first)
         self.log.scalars("validation", self._place(config), figures)
         self.log.pictures(self._place(config), pictures)
-        shown = "  ".join(f"{name} {value:.4g}" for name, value in figures.items())
-        self._say(f"{stage_name(config)} step {self.state.step} held out: {shown}")
+        self._say(f"{stage_name(config)} step {self.state.step} held out:\n{figure_table(figures)}")
         if not config.select:
             return
         sign, name = (1.0 if config.select[0] == "+" else -1.0), config.select[1:]
@@ -320,6 +319,18 @@ class _Session:
     def _say(self, text: str) -> None:
         if self.world.leads:
             self.line.say(text)
+
+
+def _opened(stage: StageConfig, source: SourceConfig, what: str) -> Source:
+    """Build a source; raises ``RecipeError`` where the files that it reads are not there."""
+    try:
+        return source.build()
+    except FileNotFoundError as error:
+        advice = (
+            "Real portraits are prepared by `python -m trainer portraits FOLDER --out PREPARED`; the source's `folder` "
+            f"in the recipe names them (--set stages.{stage_name(stage)}.source...)."
+        )
+        raise RecipeError(f"Stage {stage_name(stage)!r} has no {what}: {error}.", advice) from error
 
 
 @contextmanager

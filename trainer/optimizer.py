@@ -38,6 +38,7 @@ class GroupedOptimizer:
             raise ValueError("a parameter is in more than one group")
         if any(id(parameter) not in self.names for parameter in self.parameters):
             raise ValueError("a group has a parameter that is not in the stage's modules")
+        self._names_moved = {self.names[id(parameter)] for parameter in self.parameters}
         self._rates: list[ParameterGroup] = []
         tables = []
         for group in groups:
@@ -65,6 +66,10 @@ class GroupedOptimizer:
         """Scale gradients down to ``clip_norm`` (when above 0); returns their norm before, not finite if one is not."""
         limit = self.config.clip_norm or math.inf
         return nn.utils.clip_grad_norm_(self.parameters, limit)
+
+    def moves(self, name: str) -> bool:
+        """Whether the parameter of that name is one of these."""
+        return name in self._names_moved
 
     def state(self) -> dict[str, Tensor]:
         """All moments and counters as ``<parameter>/<entry>``."""

@@ -19,6 +19,8 @@ from trainer.registry import find_class, kind_of
 from trainer.toml_writer import to_toml
 
 RECIPES = Path(__file__).resolve().parent / "recipes"
+SHARED = "network"
+"""Table of a recipe that all its stages have in common; a stage's own table of that name adds to it."""
 
 
 class RecipeError(LikenessError):
@@ -77,8 +79,14 @@ def find_recipe(name: str) -> Path:
     path = Path(name) if name.endswith(".toml") else RECIPES / f"{name}.toml"
     if path.is_file():
         return path
-    known = sorted(str(file.relative_to(RECIPES).with_suffix("")) for file in RECIPES.rglob("*.toml"))
-    raise RecipeError(f"There is no recipe {name!r}.", f"Known recipes: {', '.join(known)}; or give a .toml file.")
+    advice = f"Known recipes: {', '.join(known_recipes())}; or give a .toml file."
+    raise RecipeError(f"There is no recipe {name!r}.", advice)
+
+
+def known_recipes() -> list[str]:
+    """Names of the recipes that come with the trainer, those of papers last."""
+    names = (str(file.relative_to(RECIPES).with_suffix("")) for file in RECIPES.rglob("*.toml"))
+    return sorted(names, key=lambda name: ("/" in name, name))
 
 
 def load_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
@@ -94,12 +102,33 @@ def load_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
         raise RecipeError(f"{path} is not a TOML file: {error}.") from error
     for assignment in overrides:
         _override(table, assignment)
-    return decode(Recipe, table, "", str(path))
+    return decode(Recipe, _with_networks(table, str(path)), "", str(path))
 
 
 def recipe_to_toml(recipe: Recipe) -> str:
-    """The whole recipe, defaults included; ``load_recipe`` reads it back equal."""
-    return to_toml(encode(recipe))
+    """The whole recipe, defaults included, a network that all stages share once; ``load_recipe`` reads it back."""
+    table = encode(recipe)
+    networks = [stage.get(SHARED) for stage in table["stages"]]
+    if len(networks) > 1 and networks[0] is not None and all(one == networks[0] for one in networks):
+        stages = [{key: value for key, value in stage.items() if key != SHARED} for stage in table.pop("stages")]
+        table |= {SHARED: networks[0], "stages": stages}
+    return to_toml(table)
+
+
+def _with_networks(table: dict[str, Any], where: str) -> dict[str, Any]:
+    """The table with its ``network`` in every stage, whose own keys stay."""
+    table = dict(table)
+    shared, stages = table.pop(SHARED, {}), table.get("stages")
+    _require(isinstance(shared, dict), "a table", shared, SHARED, where)
+    if not shared or not isinstance(stages, list):
+        return table
+    given = [stage if isinstance(stage, dict) else {} for stage in stages]
+    owns = [one.get(SHARED, {}) for one in given]
+    filled = [
+        {**stage, SHARED: {**shared, **own}} if isinstance(own, dict) and stage else stages[number]
+        for number, (stage, own) in enumerate(zip(given, owns, strict=True))
+    ]
+    return table | {"stages": filled}
 
 
 def encode(value: Any) -> Any:

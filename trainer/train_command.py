@@ -15,9 +15,24 @@ RUNS = Path("runs")
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of ``python -m trainer RECIPE``."""
-    parser.add_argument("recipe", help="name of a recipe in trainer/recipes, or a .toml file")
-    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", dest="overrides")
-    parser.add_argument("--minutes", type=float, default=0.0, help="end with a checkpoint after M minutes")
+    parser.description = "Train a recipe, stage after stage. A run can end at any time and go on with --resume."
+    parser.epilog = (
+        "In the run's folder: recipe.toml, log.jsonl (losses, held-out figures), checkpoints/, pictures/ and, where "
+        "TensorBoard is installed, tensorboard/. Then: python -m trainer export FOLDER."
+    )
+    parser.add_argument("recipe", help="a name that `python -m trainer list` shows, or a .toml file")
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        dest="overrides",
+        help="change one value of the recipe, as often as wanted; tables are joined by dots, stages named or counted "
+        "from 0: seed=2, network.size=64, stages.shape.steps=100, stages.0.optimizer.betas=[0.5, 0.9]",
+    )
+    parser.add_argument(
+        "--minutes", type=float, default=0.0, help="end after M minutes, with a checkpoint that --resume goes on from"
+    )
     parser.add_argument("--out", type=Path, help="folder of the run; default: runs/<recipe's name>")
     start = parser.add_mutually_exclusive_group()
     start.add_argument("--resume", action="store_true", help="go on exactly where the latest checkpoint is")

@@ -1,19 +1,21 @@
-"""A stage together with what training keeps about it: optimiser, averaged weights, and one exact training step."""
+"""A stage together with what training keeps about it: optimizers, averaged weights, and one exact training step."""
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import random
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from trainer.checkpoint import Checkpoint, RunState, WarmStart, copy_matching
-from trainer.contracts import Source, StageConfig
+from trainer.contracts import Source, StageConfig, Turn
 from trainer.distributed import World
 from trainer.optimizer import GroupedOptimizer
 
@@ -24,11 +26,11 @@ class StepReport:
 
     Attributes
     ----------
-    terms : unweighted loss terms by name, mean over batches and processes, and ``loss``, their weighted sum.
-    gradient_norm : before clipping.
-    learning_rate : base rate that was used.
+    terms : unweighted loss terms by name, mean over batches and processes, and ``loss``, their weighted sum; those of
+        further turns with the turn's name before them.
+    gradient_norm : before clipping, of the first turn. learning_rate : base rate that it used.
     samples : samples seen, by all processes.
-    finite : False when a term or a gradient was not finite, and the weights were therefore left as they were.
+    finite : False when a term or a gradient of a turn was not finite, and its weights were therefore left as they were.
     """
 
     terms: Mapping[str, float]
@@ -67,7 +69,11 @@ class Trainee:
         if channels_last:
             self.modules.to(memory_format=torch.channels_last)
         names = {parameter: name for name, parameter in self.modules.named_parameters()}
-        self.optimizer = GroupedOptimizer(config.optimizer, self.stage.parameter_groups(), names)
+        self.turns = self.stage.turns()
+        self.optimizers = [GroupedOptimizer(turn.optimizer, turn.groups, names) for turn in self.turns]
+        moved = [parameter for optimizer in self.optimizers for parameter in optimizer.parameters]
+        if len({id(parameter) for parameter in moved}) != len(moved):
+            raise ValueError("a parameter is moved by more than one turn of the stage")
         self._floats = {name: value for name, value in self.modules.state_dict().items() if value.is_floating_point()}
         learned = set(names.values())
         self._buffers = [value for name, value in self._floats.items() if name not in learned]
@@ -83,9 +89,18 @@ class Trainee:
             self.modules.load_state_dict(dict(checkpoint.model))
         except RuntimeError as error:
             raise ValueError(f"the checkpoint does not fit the stage: {error}") from error
-        self.optimizer.load_state(checkpoint.optimizer)
+        self._load_moments(checkpoint.optimizer)
         for name, value in self.average.items():
             value.copy_(checkpoint.average[name])
+
+    def _load_moments(self, saved: Mapping[str, Tensor]) -> None:
+        """Give each optimizer its own; what belongs to none is refused by the first."""
+        parts: list[dict[str, Tensor]] = [{} for _ in self.optimizers]
+        for name, value in saved.items():
+            owner = (k for k, one in enumerate(self.optimizers) if one.moves(name.rpartition("/")[0]))
+            parts[next(owner, 0)][name] = value
+        for optimizer, part in zip(self.optimizers, parts, strict=True):
+            optimizer.load_state(part)
 
     def start_from(self, weights: Mapping[str, Tensor]) -> WarmStart:
         """Take over weights whose names and shapes agree."""
@@ -101,43 +116,68 @@ class Trainee:
 
     def checkpoint(self, state: RunState) -> Checkpoint:
         """All of it, sharing memory with the training."""
-        return Checkpoint(state, self.modules.state_dict(), self.average, self.optimizer.state())
+        moments = {name: value for optimizer in self.optimizers for name, value in optimizer.state().items()}
+        return Checkpoint(state, self.modules.state_dict(), self.average, moments)
 
     def train_step(self, source: Source, step: int, fraction: float) -> StepReport:
-        """Step number ``step``: forward and backward over all batches, average over processes, move the weights.
+        """Step number ``step``: all turns of the stage, one after the other, on the same samples.
 
         Sample indices are ``(step·A·W + a·W + rank)·B`` and the following B (A batches a step, W processes),
         so that two processes see in one step what one process with twice the accumulation sees.
         """
         config, world = self.config, self.world
+        numbers = [(step * config.accumulate + part) * world.size + world.rank for part in range(config.accumulate)]
+        batches: list[Any] = [None] * len(numbers)
+
+        def batch(part: int) -> Any:
+            if batches[part] is None:
+                first = numbers[part] * config.batch
+                with torch.no_grad():
+                    made = source.batch(range(first, first + config.batch), world.device)
+                if len(self.turns) == 1:
+                    return made  # nobody asks for it again
+                batches[part] = made
+            return batches[part]
+
+        reports = [self._take(place, batch, numbers, fraction) for place in range(len(self.turns))]
+        if any(report.finite for report in reports):
+            self._move_average(step)
+        first = reports[0]
+        terms = {name: value for report in reports for name, value in report.terms.items()}
+        return dataclasses.replace(first, terms=terms, finite=all(report.finite for report in reports))
+
+    def _take(self, place: int, batch: Callable[[int], Any], numbers: Sequence[int], fraction: float) -> StepReport:
+        """One turn: forward and backward over all batches, average over processes, move the turn's weights."""
+        config, world, turn, optimizer = self.config, self.world, self.turns[place], self.optimizers[place]
         if self._buffers:
             torch._foreach_copy_(self._buffers_before, self._buffers)
-        self.optimizer.zero_grad()
+        optimizer.zero_grad()
+        only = optimizer.parameters if len(self.turns) > 1 else None
         sums: dict[str, Tensor] = {}
-        for part in range(config.accumulate):
-            number = (step * config.accumulate + part) * world.size + world.rank
-            with torch.no_grad():
-                batch = source.batch(range(number * config.batch, (number + 1) * config.batch), world.device)
-            seed_everything(seed_for(self.seed, self.number, number))
+        for part, number in enumerate(numbers):
+            samples = batch(part)
+            seed_everything(seed_for(self.seed, self.number, number, *([turn.name] if turn.name else [])))
             with self._autocast():
-                terms = self.stage.step(batch, fraction)
-                loss = self._weighted(terms)
-            (loss / config.accumulate).backward()
+                terms = turn.step(samples, fraction)
+                loss = _weighted(turn, terms)
+            (loss / config.accumulate).backward(inputs=only)
             for name, value in {**terms, "loss": loss}.items():
                 sums[name] = sums.get(name, 0.0) + value.detach().float()
-        world.average_gradients(self.optimizer.parameters)
-        norm = self.optimizer.clip()
+        world.average_gradients(optimizer.parameters)
+        norm = optimizer.clip()
         names = list(sums)
         means = world.mean(torch.stack([sums[name] for name in names]) / config.accumulate)
         *values, norm_value = torch.cat((means, norm.detach().float().reshape(1).to(means.device))).tolist()
-        terms_now = dict(zip(names, values, strict=True))
+        before = f"{turn.name}." if turn.name else ""
+        terms_now = {before + name: value for name, value in zip(names, values, strict=True)}
+        if turn.name:
+            terms_now[f"{before}gradient_norm"] = norm_value
         finite = bool(np.isfinite([*values, norm_value]).all())
         rate = 0.0
         if finite:
-            rate = self.optimizer.step(fraction)
-            self._move_average(step)
+            rate = optimizer.step(fraction)
         else:
-            self.optimizer.zero_grad()
+            optimizer.zero_grad()
             if self._buffers:
                 torch._foreach_copy_(self._buffers, self._buffers_before)
         return StepReport(terms_now, norm_value, rate, config.batch * config.accumulate * world.size, finite)
@@ -161,17 +201,17 @@ class Trainee:
     def _autocast(self) -> torch.autocast:
         return torch.autocast(self.world.device.type, dtype=torch.bfloat16, enabled=self.bf16)
 
-    def _weighted(self, terms: Mapping[str, Tensor]) -> Tensor:
-        """Sum of weight times term; every term needs a weight."""
-        weights = self.config.weights
-        missing = [name for name in terms if not hasattr(weights, name)]
-        if missing:
-            raise AttributeError(f"{type(weights).__name__} has no weight for the loss terms {missing}")
-        return sum(getattr(weights, name) * value.float() for name, value in terms.items())
-
     @torch.no_grad()
     def _move_average(self, step: int) -> None:
         """Decay rises from 0.1 to ``ema`` in the first steps, so that the fresh weights are soon forgotten."""
         if self.average:
             decay = min(self.config.ema, (1.0 + step) / (10.0 + step))
             torch._foreach_lerp_(list(self.average.values()), list(self._floats.values()), 1.0 - decay)
+
+
+def _weighted(turn: Turn, terms: Mapping[str, Tensor]) -> Tensor:
+    """Sum of weight times term; every term needs a weight."""
+    missing = [name for name in terms if not hasattr(turn.weights, name)]
+    if missing:
+        raise AttributeError(f"{type(turn.weights).__name__} has no weight for the loss terms {missing}")
+    return sum(getattr(turn.weights, name) * value.float() for name, value in terms.items())

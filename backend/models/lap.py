@@ -9,7 +9,7 @@ modify the shared face for one photo (section 4.2).
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -28,7 +28,8 @@ from backend.models.lap_blocks import (
     ViewOfFace,
     level_count,
 )
-from backend.models.lap_landmarks import LandmarkFace
+from backend.models.lap_landmarks import EXPRESSIONS, LandmarkEvidence, LandmarkFace
+from backend.models.lap_posterior import ALIGNED_CHANNELS, Posterior, PosteriorFusion, aligned_pictures
 from backend.rendering.camera_models import (
     LAP_ROTATION_DEGREES,
     LAP_TRANSLATION,
@@ -40,6 +41,8 @@ from backend.rendering.depth_surface import normals_from_depth
 from backend.rendering.lambert import LambertLight, lambert_image, lambert_shading, light_from_network
 
 MODEL_NAME = "lap"
+_FIRST_PRECISION = -3.0
+"""What pictures are trusted with at first, before softplus: a twentieth of what is known of people."""
 _EDGE = 0.97
 """Canonical values are kept within this part of their range where they are turned back into raw ones."""
 
@@ -56,8 +59,11 @@ class LapConfig:
     code : channels of the identity codes. pooled : length of the vector of each of the encoder's levels; 0: only the
         last level counts.
     fusion : ``adaptive`` softmax weights, ``average``, or ``precision`` (ours): softmax weights beside those of a code
-        of zeros, so that more photos leave less of the mean face, as a Gaussian posterior does.
+        of zeros, so that more photos leave less of the mean face, as a Gaussian posterior does; ``posterior`` (ours):
+        for depth that posterior itself, see ``lap_posterior``, for albedo ``precision``. It needs landmarks and the
+        linear decoder, whose coefficients are the depth codes.
     landmark_components : ways in which people differ that are read off the landmark net's points; 0: none (the paper).
+        With ``posterior``, whose shapes are the depth basis': those beside it that points show.
     decoder : ``convolution`` (the paper), or ``linear``: mean, basis and a correction that starts at zero.
     depth_components, albedo_components : of the linear bases. depth_basis_size, albedo_basis_size : sides of their
         maps; 0: ``size``. depth_residual, albedo_residual : width of the corrections; 0: none.
@@ -78,7 +84,7 @@ class LapConfig:
     albedo_width: int = 64
     code: int = 256
     pooled: int = 64
-    fusion: Literal["adaptive", "average", "precision"] = "adaptive"
+    fusion: Literal["adaptive", "average", "precision", "posterior"] = "adaptive"
     landmark_components: int = 0
     decoder: Literal["convolution", "linear"] = "convolution"
     depth_components: int = 96
@@ -112,6 +118,14 @@ class LapConfig:
             raise ValueError(f"depth_range must rise, not {self.depth_range}")
         if self.mirrored_views and (self.landmark_components or self.view_knows_face):
             raise ValueError("mirrored_views is for views that come from a picture and nothing else")
+
+        if self.posterior and (self.decoder != "linear" or not self.landmark_components or self.depth_residual):
+            raise ValueError("fusion posterior needs landmark_components, a linear decoder and no depth_residual")
+
+    @property
+    def posterior(self) -> bool:
+        """Whether depth is fused as ``lap_posterior`` does."""
+        return self.fusion == "posterior"
 
     @property
     def personal_size(self) -> int:
@@ -167,20 +181,24 @@ class Scene:
 
 @dataclass(frozen=True)
 class Codes:
-    """Identity codes (N, C) and the logits (N, C) of their weights, for depth and for albedo; the features (N, F) of
-    the depth encoder, of which the view may be made; the marks (N, 478, 3), where the networks are told of them."""
+    """Identity codes (N, C) and the logits (N, C) of their weights, for depth and for albedo (None where nobody wants
+    it); the features (N, F) of the depth encoder, of which the view may be made; the marks (N, 478, 3), where the
+    networks are told of them, and what they tell, where the fusion is ``posterior``."""
 
     depth: Tensor
     depth_logits: Tensor
-    albedo: Tensor
-    albedo_logits: Tensor
     features: Tensor
+    albedo: Tensor | None = None
+    albedo_logits: Tensor | None = None
     marks: Tensor | None = None
+    evidence: LandmarkEvidence | None = None
 
     def of(self, rows: Tensor) -> Codes:
         """Those of some photos, by numbers (M,) or by a mask (N,)."""
-        known = (getattr(self, field.name) for field in fields(self))
-        return Codes(*(None if values is None else values[rows] for values in known))
+        known = {field.name: getattr(self, field.name) for field in fields(self)}
+        evidence = known.pop("evidence")
+        chosen = {name: None if values is None else values[rows] for name, values in known.items()}
+        return Codes(**chosen, evidence=None if evidence is None else evidence.of(rows))
 
 
 class LapNet(nn.Module):
@@ -193,14 +211,25 @@ class LapNet(nn.Module):
     def __init__(self, config: LapConfig) -> None:
         super().__init__()
         self.config = c = config
-        self.landmarks = LandmarkFace(c.size, c.landmark_components, c.code) if c.landmark_components else None
+        self.landmarks, self.fusion = None, None
+        depth_code, inputs = c.code, 3
+        if c.posterior:
+            depth_code, inputs = c.depth_components, ALIGNED_CHANNELS
+            self.landmarks = LandmarkFace(c.size, c.depth_components, 0, EXPRESSIONS + c.landmark_components)
+            self.fusion = PosteriorFusion(c.depth_components)
+        elif c.landmark_components:
+            self.landmarks = LandmarkFace(c.size, c.landmark_components, c.code)
         told = 0 if self.landmarks is None else self.landmarks.width
-        self.depth_encoder = CodeEncoder(c.size, c.depth_width, c.code, c.pooled, c.pooled > 0, told)
+        self.depth_encoder = CodeEncoder(c.size, c.depth_width, depth_code, c.pooled, c.pooled > 0, told, inputs)
+        if c.posterior:  # begins with what the landmarks say
+            nn.init.zeros_(self.depth_encoder.fuse.weight)
+            nn.init.zeros_(self.depth_encoder.fuse.bias)
+            nn.init.constant_(self.depth_encoder.weigh.bias, _FIRST_PRECISION)
         self.albedo_encoder = CodeEncoder(c.size, c.albedo_width, c.code, c.pooled, c.pooled > 0)
         if c.decoder == "linear":
             sides = c.depth_basis_size or c.size, c.albedo_basis_size or c.size
             self.depth_decoder: nn.Module = LinearDecoder(
-                c.size, c.code, 1, c.depth_components, sides[0], c.depth_residual
+                c.size, 0 if c.posterior else c.code, 1, c.depth_components, sides[0], c.depth_residual
             )
             self.albedo_decoder: nn.Module = LinearDecoder(
                 c.size, c.code, 3, c.albedo_components, sides[1], c.albedo_residual
@@ -214,42 +243,61 @@ class LapNet(nn.Module):
         if self.view_head is not None:
             nn.init.zeros_(self.view_head.weight)
             nn.init.zeros_(self.view_head.bias)
-        self.view_face = ViewOfFace(self.depth_encoder.fuse.in_features, c.code) if c.view_knows_face else None
+        self.view_face = ViewOfFace(self.depth_encoder.fuse.in_features, depth_code) if c.view_knows_face else None
         self.confidence = ConfidenceNet(c.size, c.confidence_width, c.confidence_code)
         self.depth_refiner = RefiningNet(c.personal_size, c.refine_width, 1, c.injection, c.filtered)
         self.albedo_refiner = RefiningNet(c.personal_size, c.refine_width, 3, c.injection, c.filtered)
 
     def encode(self, pictures: Tensor, marks: Tensor | None = None) -> Codes:
         """The codes of each picture alone. Raises ``ValueError`` without the marks that the networks were made for."""
-        depth, depth_logits, features = self._depth_codes(pictures, marks)
         albedo, albedo_logits, _ = self.albedo_encoder(pictures)
-        return Codes(depth, depth_logits, albedo, albedo_logits, features, marks)
+        return replace(self.encode_depth(pictures, marks), albedo=albedo, albedo_logits=albedo_logits)
 
-    def _depth_codes(self, pictures: Tensor, marks: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
+    def encode_depth(self, pictures: Tensor, marks: Tensor | None = None) -> Codes:
+        """The same without albedo, which is enough for depth and views."""
         if self.landmarks is None:
-            return self.depth_encoder(pictures)
+            return Codes(*self.depth_encoder(pictures), marks=marks)
         if marks is None:
             raise ValueError("these networks want the landmark net's points beside the pictures")
-        return self.depth_encoder(pictures, self.landmarks.features(marks))
+        if self.fusion is None:
+            return Codes(*self.depth_encoder(pictures, self.landmarks.features(marks)), marks=marks)
+        evidence = self.landmarks.evidence(marks)
+        with torch.no_grad(), torch.autocast(marks.device.type, enabled=False):
+            laid = aligned_pictures(pictures.float(), self.decode_depth(evidence.shape), evidence)
+        told = self.landmarks.features(marks, evidence.alone())
+        change, logits, features = self.depth_encoder(laid, told)
+        return Codes(evidence.shape + change, logits, features, marks=marks, evidence=evidence)
 
     def aggregate(self, codes: Codes, set_of: Tensor) -> CanonicalMaps:
         """The shared face of each set (equation 4); ``set_of`` (N,) int64 names the set of each code, from 0 on."""
-        depth, _ = self._together(codes.depth, codes.depth_logits, codes.marks, set_of)
+        depth, _ = self._together(codes, set_of)
         return self._shared(codes, depth, set_of)
 
     def _shared(self, codes: Codes, depth: Tensor, set_of: Tensor) -> CanonicalMaps:
         """The faces of sets with depth codes (G, C)."""
-        return self.decode(depth, fuse_codes(codes.albedo, codes.albedo_logits, set_of, self.config.fusion))
+        fusion = "precision" if self.config.posterior else self.config.fusion
+        return self.decode(depth, fuse_codes(codes.albedo, codes.albedo_logits, set_of, fusion))
 
-    def _together(
-        self, depth: Tensor, logits: Tensor, marks: Tensor | None, set_of: Tensor
-    ) -> tuple[Tensor, View | None]:
+    def posterior(self, codes: Codes, set_of: Tensor) -> Posterior:
+        """What is known of the sets' depth coefficients; for ``fusion = "posterior"``."""
+        with torch.autocast(codes.depth.device.type, enabled=False):
+            return self.fusion(codes.evidence, codes.depth, codes.depth_logits, set_of)
+
+    def _together(self, codes: Codes, set_of: Tensor) -> tuple[Tensor, View | None]:
         """The depth codes (G, C) of sets, and the views that go with their landmarks."""
-        fused = fuse_codes(depth, logits, set_of, self.config.fusion)
+        if self.fusion is not None:
+            depth = self.posterior(codes, set_of).mean
+            return depth, self.views_with(codes, depth[set_of])
+        fused = fuse_codes(codes.depth, codes.depth_logits, set_of, self.config.fusion)
         if self.landmarks is None:
             return fused, None
-        faces = self.landmarks.faces(marks, set_of)
+        faces = self.landmarks.faces(codes.marks, set_of)
         return fused + self.landmarks.codes(faces), faces.view
+
+    def views_with(self, codes: Codes, shape: Tensor) -> View:
+        """The landmarks' views of photos whose faces have depth coefficients (N, K)."""
+        with torch.no_grad(), torch.autocast(shape.device.type, enabled=False):
+            return codes.evidence.view_with(shape.float())
 
     def decode(self, depth_code: Tensor, albedo_code: Tensor) -> CanonicalMaps:
         """The faces of fused codes (G, C)."""
@@ -264,20 +312,24 @@ class LapNet(nn.Module):
 
     def shape(self, pictures: Tensor, set_of: Tensor, marks: Tensor | None = None) -> tuple[Tensor, View]:
         """Depth (G, S, S) of the sets and views of the pictures alone, as ``forward`` gives them, at half its cost."""
-        codes, logits, features = self._depth_codes(pictures, marks)
-        fused, start = self._together(codes, logits, marks, set_of)
-        return self.decode_depth(fused), self._view(pictures, features, fused[set_of], start)
+        codes = self.encode_depth(pictures, marks)
+        fused, start = self._together(codes, set_of)
+        return self.decode_depth(fused), self._view(pictures, codes.features, fused[set_of], start)
+
+    def view_of(self, pictures: Tensor, codes: Codes, face: Tensor) -> View:
+        """Views of pictures whose persons have depth codes (N, C), for ``fusion = "posterior"``."""
+        return self._view(pictures, codes.features, face, self.views_with(codes, face))
 
     def scene(self, pictures: Tensor, codes: Codes, set_of: Tensor | None = None) -> Scene:
         """Light and view of each picture, whose codes are given; ``set_of`` (N,) says who belongs together, None that
         each picture is alone."""
         together = torch.arange(len(pictures), device=pictures.device) if set_of is None else set_of
-        fused, start = self._together(codes.depth, codes.depth_logits, codes.marks, together)
+        fused, start = self._together(codes, together)
         return self._scene(pictures, codes, fused[together], start)
 
     def face_and_scene(self, pictures: Tensor, codes: Codes, set_of: Tensor) -> tuple[CanonicalMaps, Scene]:
         """``aggregate`` and ``scene`` of the same sets, whose landmarks are solved once."""
-        fused, start = self._together(codes.depth, codes.depth_logits, codes.marks, set_of)
+        fused, start = self._together(codes, set_of)
         return self._shared(codes, fused, set_of), self._scene(pictures, codes, fused[set_of], start)
 
     def _scene(self, pictures: Tensor, codes: Codes, face: Tensor, start: View | None) -> Scene:

@@ -78,14 +78,16 @@ class CodeEncoder(nn.Module):
     LAP, section 4.1: the features of every scale go through a convolution and average pooling to a vector; the vectors
     and the 1 x 1 feature are concatenated and fused; channel-wise weights are learnt from the same. With
     ``levels_pooled`` False only the 1 x 1 feature counts, as in Unsup3D. ``told`` (ours): numbers from elsewhere that
-    are fused with them.
+    are fused with them. ``inputs``: channels of the pictures.
     """
 
-    def __init__(self, size: int, width: int, code: int, pooled: int, levels_pooled: bool, told: int = 0) -> None:
+    def __init__(
+        self, size: int, width: int, code: int, pooled: int, levels_pooled: bool, told: int = 0, inputs: int = 3
+    ) -> None:
         super().__init__()
         widths = level_widths(width, level_count(size))
         self.down = nn.ModuleList(
-            halve(inputs, channels) for inputs, channels in zip([3, *widths[:-1]], widths, strict=True)
+            halve(before, channels) for before, channels in zip([inputs, *widths[:-1]], widths, strict=True)
         )
         self.pool = nn.ModuleList(nn.Conv2d(channels, pooled, 1) for channels in widths) if levels_pooled else None
         self.top = nn.Conv2d(widths[-1], code, 4, 1, 0)
@@ -185,20 +187,23 @@ class ResidualDecoder(nn.Module):
 class LinearDecoder(nn.Module):
     """Codes (N, C) to maps (N, K, S, S): a mean, a learnable linear basis, and a correction that is zero at first.
 
-    Mean and basis come from a PCA (``set_basis``); they are kept at ``basis_size`` and enlarged to ``size``.
+    Mean and basis come from a PCA (``set_basis``); they are kept at ``basis_size`` and enlarged to ``size``. With
+    ``code`` 0 the codes are the coefficients.
     """
 
     def __init__(self, size: int, code: int, channels: int, components: int, basis_size: int, residual_width: int):
         super().__init__()
         self.size = size
-        self.coefficients = nn.Linear(code, components)
-        with torch.no_grad():
-            self.coefficients.weight.mul_(0.1)
-            self.coefficients.bias.zero_()
+        self.coefficients: nn.Module = nn.Identity()
+        if code:
+            self.coefficients = nn.Linear(code, components)
+            with torch.no_grad():
+                self.coefficients.weight.mul_(0.1)
+                self.coefficients.bias.zero_()
         self.mean = nn.Parameter(torch.zeros(channels, basis_size, basis_size))
         self.basis = nn.Parameter(torch.zeros(components, channels, basis_size, basis_size))
         self.register_buffer("ready", torch.zeros(()))
-        self.residual = ResidualDecoder(size, residual_width, code, channels) if residual_width else None
+        self.residual = ResidualDecoder(size, residual_width, code or components, channels) if residual_width else None
 
     @torch.no_grad()
     def set_basis(self, mean: Tensor, basis: Tensor) -> None:

@@ -29,7 +29,8 @@ _NEAREST = 0.3
 @dataclass(frozen=True)
 class LandmarkShapes:
     """Canonical points of faces, as ``LandmarkFace`` is given them: the mean (478, 3), and how people's faces
-    (K, 478, 3) and their expressions (``EXPRESSIONS``, 478, 3) move them, one standard deviation each."""
+    (K, 478, 3), and their expressions with all else that a photo is free to take (E, 478, 3), move them, one standard
+    deviation each."""
 
     mean: Tensor
     people: Tensor
@@ -46,6 +47,40 @@ class MarkedFaces:
     view: View
 
 
+@dataclass(frozen=True)
+class LandmarkEvidence:
+    """What the landmarks of N photos, each alone, tell of K coefficients of a shape, view and expression being free.
+
+    shape : (N, K) the likeliest, in standard deviations. information : (N, K, K) of the photo, without what is known
+    of people. view : with that shape. follow : (N, 6, K) how the view turns (radians) and moves with the shape.
+    """
+
+    shape: Tensor
+    information: Tensor
+    view: View
+    follow: Tensor
+
+    @property
+    def pull(self) -> Tensor:
+        """(N, K) information times the shape that the photo alone is for."""
+        return (self.information @ self.shape[..., None])[..., 0] + self.shape
+
+    def alone(self) -> MarkedFaces:
+        """Each photo's own face."""
+        unit = torch.eye(self.shape.shape[1], device=self.shape.device)
+        variance = torch.linalg.inv(self.information + unit).diagonal(dim1=1, dim2=2)
+        return MarkedFaces(self.shape, (1 - variance).clamp(0, 1), self.view)
+
+    def of(self, rows: Tensor) -> LandmarkEvidence:
+        """That of some photos, by numbers (M,) or by a mask (N,)."""
+        view = View(self.view.rotation[rows], self.view.translation[rows])
+        return LandmarkEvidence(self.shape[rows], self.information[rows], view, self.follow[rows])
+
+    def view_with(self, shape: Tensor) -> View:
+        """The views if the shapes were (N, K)."""
+        return _moved(self.view, (self.follow @ (shape - self.shape)[..., None])[..., 0])
+
+
 class LandmarkFace(nn.Module):
     """Marks (N, 478, 3), x, y and standard deviation in sides of a picture, to shapes, views, features and codes.
 
@@ -54,18 +89,21 @@ class LandmarkFace(nn.Module):
     width : features of a photo.
     """
 
-    def __init__(self, size: int, components: int, code: int) -> None:
+    def __init__(self, size: int, components: int, code: int, nuisances: int = EXPRESSIONS) -> None:
+        """code : length of ``codes``, 0 for none. nuisances : ways in which a photo is free beside shape and view."""
         super().__init__()
         self.focal = CanonicalCamera((size, size)).focal / size  # in sides
         told = 2 * components + 12 + _SPREADS
         self.width = told + _HIDDEN
         self.register_buffer("points", torch.zeros(LANDMARKS, 3))  # of the mean face, from the pivot
         self.register_buffer("people", torch.zeros(components, LANDMARKS, 3))
-        self.register_buffer("expressions", torch.zeros(EXPRESSIONS, LANDMARKS, 3))
+        self.register_buffer("expressions", torch.zeros(nuisances, LANDMARKS, 3))
         self.register_buffer("spread", torch.full((LANDMARKS,), _FIRM))
         self.spreads = nn.Linear(LANDMARKS, _SPREADS)
         self.net = nn.Sequential(nn.Linear(told, _HIDDEN), nn.ReLU(), nn.Linear(_HIDDEN, _HIDDEN), nn.ReLU())
-        self.code = nn.Sequential(nn.Linear(2 * components, _HIDDEN), nn.ReLU(), nn.Linear(_HIDDEN, code))
+        self.code = None
+        if code:
+            self.code = nn.Sequential(nn.Linear(2 * components, _HIDDEN), nn.ReLU(), nn.Linear(_HIDDEN, code))
 
     @torch.no_grad()
     def set_reference(self, shapes: LandmarkShapes, marks: Tensor) -> None:
@@ -76,11 +114,22 @@ class LandmarkFace(nn.Module):
         for _ in range(2):  # who is placed by the firmest points shows best which these are
             view, shape, moved = self._solved(marks, torch.arange(len(marks), device=marks.device))[:3]
             left = self._beside(marks, view, self._of_shape(shape) + moved)
-            self.spread.copy_(left.pow(2).sum(-1).mean(0).div(2).sqrt())
+            # the median, so that faces that the net misses do not count: of two squared normals it is 1.386
+            self.spread.copy_(left.pow(2).sum(-1).median(0).values.div(1.386).sqrt())
 
-    def features(self, marks: Tensor) -> Tensor:
-        """(N, width) what each photo alone tells."""
-        alone = self.faces(marks, torch.arange(len(marks), device=marks.device))
+    @torch.no_grad()
+    def evidence(self, marks: Tensor) -> LandmarkEvidence:
+        """What each photo alone tells of the shape."""
+        with torch.autocast(marks.device.type, enabled=False):
+            alone = torch.arange(len(marks), device=marks.device)
+            view, shape, _, information, follow = self._solved(marks.float(), alone)
+        unit = torch.eye(shape.shape[1], device=marks.device)
+        return LandmarkEvidence(shape, information - unit, view, follow)
+
+    def features(self, marks: Tensor, alone: MarkedFaces | None = None) -> Tensor:
+        """(N, width) what each photo tells; ``alone``: its face by itself, where that is solved already."""
+        if alone is None:
+            alone = self.faces(marks, torch.arange(len(marks), device=marks.device))
         spreads = self.spreads(torch.log(marks[..., 2].clamp(min=1e-4)) + 5.0)
         view = alone.view.rotation.flatten(1), 10.0 * alone.view.translation
         told = torch.cat([alone.shape, alone.certainty, *view, spreads], 1)
@@ -94,18 +143,19 @@ class LandmarkFace(nn.Module):
     def faces(self, marks: Tensor, set_of: Tensor) -> MarkedFaces:
         """The likeliest shape of each set, ``set_of`` (N,) naming the set of each photo from 0 on, and the views."""
         with torch.autocast(marks.device.type, enabled=False):
-            view, shape, _, information = self._solved(marks.float(), set_of)
+            view, shape, _, information, _ = self._solved(marks.float(), set_of)
             variance = torch.linalg.inv(information).diagonal(dim1=1, dim2=2)
         return MarkedFaces(shape, (1 - variance).clamp(0, 1), view)
 
-    def _solved(self, marks: Tensor, set_of: Tensor) -> tuple[View, Tensor, Tensor, Tensor]:
-        """Views, shapes (G, K), how expressions move the points (N, L, 3), information (G, K, K) about the shapes."""
+    def _solved(self, marks: Tensor, set_of: Tensor) -> tuple[View, Tensor, Tensor, Tensor, Tensor]:
+        """Views, shapes (G, K), how expressions move the points (N, L, 3), information (G, K, K) about the shapes, how
+        views follow shapes (N, 6, K)."""
         weight = 1 / (marks[..., 2] ** 2 + self.spread**2)
         view = self._first_view(marks[..., :2] - 0.5, weight)
         sets, components = int(set_of.max()) + 1, len(self.people)
         shape = marks.new_zeros(sets, components)
-        moods = marks.new_zeros(len(marks), EXPRESSIONS)
-        prior = torch.cat([marks.new_full((6,), 1e-6), marks.new_ones(EXPRESSIONS)])
+        moods = marks.new_zeros(len(marks), len(self.expressions))
+        prior = torch.cat([marks.new_full((6,), 1e-6), marks.new_ones(len(self.expressions))])
         trust = _INDEPENDENT * weight.repeat_interleave(2, 1)[..., None]  # (N, 2L, 1)
         for step in range(_ALONE + _TOGETHER):
             moved = torch.einsum("ne,elc->nlc", moods, self.expressions)
@@ -141,7 +191,7 @@ class LandmarkFace(nn.Module):
                 moods = (moods + change[:, 6:]).clamp(-4, 4)
             view = _moved(view, change[:, :6])
         moved = torch.einsum("ne,elc->nlc", moods, self.expressions)
-        return view, shape, moved, information
+        return view, shape, moved, information, -solved[:, :6, :-1]
 
     def _of_shape(self, shape: Tensor) -> Tensor:
         """(G, L, 3) points from the pivot."""

@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from trainer.contracts import ExportedModel, OptimizerConfig, ParameterGroup, SourceConfig, Stage, StageConfig
+from trainer.contracts import ExportedModel, OptimizerConfig, ParameterGroup, SourceConfig, Stage, StageConfig, Turn
 from trainer.recipe import Recipe
 
 
@@ -118,6 +118,66 @@ class LineStage(Stage):
 
     def export(self) -> ExportedModel:
         return ExportedModel("line", {"inputs": 4}, self.modules.state_dict(), "A plane.", "Nothing but planes.")
+
+
+@dataclass(frozen=True)
+class DuelWeights:
+    fooled: float = 1.0
+
+
+@dataclass(frozen=True)
+class CriticWeights:
+    told_apart: float = 1.0
+    steepness: float = 0.1
+
+
+@dataclass(frozen=True, kw_only=True)
+class DuelConfig(StageConfig):
+    """A generator of points and a critic with an optimizer of its own, whose gradient with respect to real points is
+    penalised: gradients of gradients."""
+
+    weights: DuelWeights = field(default_factory=DuelWeights)
+    critic_weights: CriticWeights = field(default_factory=CriticWeights)
+    critic_optimizer: OptimizerConfig = field(default_factory=lambda: OptimizerConfig(kind="adam", learning_rate=0.03))
+    shared: bool = False
+
+    def build(self, device: torch.device) -> DuelStage:
+        return DuelStage(self, device)
+
+
+class DuelStage(Stage):
+    def __init__(self, config: DuelConfig, device: torch.device) -> None:
+        self.config = config
+        critic = nn.Sequential(nn.Linear(5, 8), nn.Softplus(), nn.Dropout(0.1), nn.Linear(8, 1))
+        generator = nn.Sequential(nn.Linear(4, 8), nn.BatchNorm1d(8), nn.Softplus(), nn.Linear(8, 1))
+        self.modules = nn.ModuleDict({"generator": generator, "critic": critic}).to(device)
+
+    def _made(self, batch: Points) -> Tensor:
+        noise = 0.01 * torch.randn_like(batch.x)
+        return torch.cat([batch.x, self.modules["generator"](batch.x + noise)], 1)
+
+    def step(self, batch: Points, fraction: float) -> Mapping[str, Tensor]:
+        return {"fooled": nn.functional.softplus(-self.modules["critic"](self._made(batch))).mean()}
+
+    def criticise(self, batch: Points, fraction: float) -> Mapping[str, Tensor]:
+        critic = self.modules["critic"]
+        real = torch.cat([batch.x, batch.y], 1).requires_grad_()
+        said = critic(real)
+        (slope,) = torch.autograd.grad(said.sum(), real, create_graph=True)
+        made = critic(self._made(batch).detach())
+        apart = nn.functional.softplus(-said).mean() + nn.functional.softplus(made).mean()
+        return {"told_apart": apart, "steepness": slope.square().sum(1).mean()}
+
+    def parameter_groups(self) -> tuple[ParameterGroup, ...]:
+        generator = tuple(self.modules["generator"].parameters())
+        return (ParameterGroup("generator", generator, lambda fraction: 1.0),)
+
+    def turns(self) -> tuple[Turn, ...]:
+        config = self.config
+        owned = self.modules if config.shared else self.modules["critic"]
+        critic = (ParameterGroup("critic", tuple(owned.parameters()), lambda fraction: 1.0),)
+        turn = Turn("critic", config.critic_optimizer, critic, self.criticise, config.critic_weights)
+        return (*super().turns(), turn)
 
 
 def line_stage(**changes: object) -> LineConfig:

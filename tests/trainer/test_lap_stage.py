@@ -21,8 +21,15 @@ from trainer.loop import RunOptions, train
 from trainer.losses.perceptual import PerceptualConfig
 from trainer.recipe import RECIPES, Recipe, load_recipe
 from trainer.stages.lap import LapStageConfig, LapWeights
-from trainer.stages.lap_metrics import eroded, mad_per_photo, side_per_photo, view_degrees, view_errors
-from trainer.stages.lap_sets import principal_maps, random_subsets, single_photos
+from trainer.stages.lap_metrics import (
+    canonical_errors,
+    eroded,
+    mad_per_photo,
+    side_per_photo,
+    view_degrees,
+    view_errors,
+)
+from trainer.stages.lap_sets import nested_groups, principal_maps, random_subsets, single_photos, true_coefficients
 
 CPU = torch.device("cpu")
 NO_PICTURES = {"photometric": 0.0, "flip": 0.0, "perceptual": 0.0, "flip_perceptual": 0.0}
@@ -103,7 +110,7 @@ def test_the_phase_decides_who_learns(phase: str) -> None:
     assert ("depth" in terms) == (phase != "refine") and ("personal_depth" in terms) == (phase != "aggregate")
     sum(terms.values()).backward()
     moving = {g.name for g in stage.parameter_groups() if g.rate(0.5) > 0}
-    assert moving == {"aggregate": {"basis", "depth", "rest"}, "refine": {"refine"}}.get(
+    assert moving == {"confidence"} | {"aggregate": {"basis", "depth", "rest"}, "refine": {"refine"}}.get(
         phase, {"basis", "depth", "rest", "refine"}
     )
     for group in stage.parameter_groups():
@@ -145,6 +152,46 @@ def test_networks_that_are_told_of_landmarks_get_shapes_from_the_source_and_lear
     assert landmarks.code[0].weight.grad.abs().sum() > 0 and landmarks.net[0].weight.grad.abs().sum() > 0
     upright = torch.rad2deg((((batch.truth.rotation.diagonal(dim1=1, dim2=2).sum(1)) - 1) / 2).clamp(-1, 1).acos())
     assert view_degrees(stage.network, batch).mean() < upright.mean(), "untrained, but placed by its landmarks"
+
+
+def test_a_posterior_learns_from_whole_sets_and_knows_its_own_truth(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(landmark_shapes, "PEOPLE", 100)
+    source = LapPeopleConfig(size=32, photos=2, seed=3, film=False, marks=True, quick_marks=True)
+    network = dataclasses.replace(
+        SMALL_NET,
+        landmark_components=4,
+        fusion="posterior",
+        depth_residual=0,
+        view_head=True,
+        translation=(0.1, 0.1, 0.25),
+    )
+    weights = LapWeights(**NO_PICTURES, depth=1.0, normal=5.0, view=0.3, posterior=1.0)
+    stage = small_stage(source=source, network=network, weights=weights, basis_people=3).build(CPU)
+    batch = source.build().batch(range(3), CPU)
+    terms = stage.step(batch, 0.0)
+    assert set(terms) == {"depth", "normal", "view", "posterior"}
+    sum(terms.values()).backward()
+    net = stage.network
+    assert net.fusion.trust.grad.abs() > 0 and net.depth_encoder.fuse.weight.grad.abs().sum() > 0
+    decoder, known = net.depth_decoder, batch.truth.depth > 0
+    truth = true_coefficients(net.raw_depth(batch.truth.depth), known, decoder.mean.detach(), decoder.basis.detach())
+    with torch.no_grad():
+        wrong = [
+            canonical_errors(net.decode_depth(found), batch.truth.depth).side.mean()
+            for found in (truth, net.posterior(net.encode(batch.images * 2 - 1, batch.marks), batch.set_of).mean)
+        ]
+        mean = canonical_errors(net.decode_depth(0 * truth), batch.truth.depth).side.mean()
+    assert wrong[0] < 0.8 * mean and wrong[0] < wrong[1], "nothing shows more than the true coefficients"
+
+
+def test_groups_are_nested_and_the_whole_is_among_them() -> None:
+    torch.manual_seed(0)
+    groups = nested_groups(torch.tensor([0, 0, 0, 0, 1, 1]))
+    parts = [groups.rows[groups.set_of == number].tolist() for number in range(8)]
+    assert [len(part) for part in parts] == [1, 1, 2, 4, 1, 1, 2, 2]
+    assert groups.owner.tolist() == [0] * 4 + [1] * 4 and groups.whole.tolist() == [3, 7]
+    assert parts[0][0] == parts[2][0] and parts[0] != parts[1]
+    assert sorted(parts[3]) == [0, 1, 2, 3] and sorted(parts[7]) == [4, 5]
 
 
 def test_photos_without_a_face_and_relaxed_regions_do_not_pull() -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from loop_parts import PointsConfig, line_recipe, line_stage
+from loop_parts import CriticWeights, DuelConfig, PointsConfig, line_recipe, line_stage
 
 from trainer.checkpoint import Checkpoint, CheckpointFolder, RunState, read_checkpoint
 from trainer.contracts import OptimizerConfig
@@ -42,13 +42,13 @@ def without_time(state: RunState) -> RunState:
 
 
 class Ticking:
-    """A clock that advances one second at every look."""
+    """A clock that advances one second at every look, or as many as it is told."""
 
-    def __init__(self) -> None:
-        self.now = 0.0
+    def __init__(self, seconds: float = 1.0) -> None:
+        self.now, self.seconds = 0.0, seconds
 
     def __call__(self) -> float:
-        self.now += 1.0
+        self.now += self.seconds
         return self.now
 
 
@@ -154,15 +154,48 @@ def test_time_box_ends_with_a_checkpoint(tmp_path: Path, capsys: pytest.CaptureF
     assert "go on with --resume" in capsys.readouterr().out
 
 
-def test_a_stage_limited_by_minutes_anneals_within_them(tmp_path: Path) -> None:
-    # One step takes one second of the ticking clock.
-    stage = line_stage(steps=10**6, minutes=8 / 60)
-    state = train(line_recipe(stage), options(tmp_path), clock=Ticking())
-    assert state.finished and state.step == 8
-    rates = [row["values"]["learning_rate"] for row in read_log(tmp_path)]
-    assert rates[0] == pytest.approx(0.02)
-    assert rates[4] == pytest.approx(0.02 * (0.01 + 0.99 * 0.5))
-    assert rates == sorted(rates, reverse=True) and rates[-1] < 0.002
+def test_a_busy_machine_gives_the_same_weights(tmp_path: Path) -> None:
+    # Every look at the clock takes a second, or a minute on the busy machine, which checkpoints often and stops twice.
+    recipe = line_recipe(validate_steps=5)
+    train(recipe, options(tmp_path / "quiet"), clock=Ticking())
+    busy = line_recipe(validate_steps=5, checkpoint_minutes=1.0)
+    for session in range(3):
+        minutes = 0.0 if session == 2 else 20.0
+        state = train(busy, options(tmp_path / "busy", resume=session > 0, minutes=minutes), clock=Ticking(60.0))
+    assert state.finished
+    assert_same_bits(final(tmp_path / "quiet"), final(tmp_path / "busy"))
+    rates = [[row["values"]["learning_rate"] for row in read_log(tmp_path / name)] for name in ("quiet", "busy")]
+    assert rates[0] == rates[1]
+
+
+def test_two_optimizers_move_their_own_weights_each(tmp_path: Path) -> None:
+    still, quick = OptimizerConfig(learning_rate=1e-12), OptimizerConfig(learning_rate=0.03)
+    found = {}
+    for name, own, critic in (("none", still, still), ("generator", quick, still), ("critic", still, quick)):
+        stage = DuelConfig(steps=6, batch=4, source=PointsConfig(), optimizer=own, critic_optimizer=critic)
+        train(line_recipe(stage), options(tmp_path / name))
+        found[name] = final(tmp_path / name).model
+    for name in ("generator", "critic"):
+        for weight, value in found[name].items():
+            if weight.endswith("0.weight"):
+                far = (value - found["none"][weight]).abs().max()
+                assert (far > 0.05) == weight.startswith(name), f"{weight} while {name} learns"
+    values = read_log(tmp_path / "critic")[0]["values"]
+    assert {"fooled", "critic.told_apart", "critic.steepness", "critic.loss", "gradient_norm"} <= set(values)
+
+
+def test_a_weight_belongs_to_one_turn(tmp_path: Path) -> None:
+    recipe = line_recipe(DuelConfig(steps=1, batch=4, source=PointsConfig(), shared=True))
+    with pytest.raises(ValueError, match="more than one turn"):
+        train(recipe, options(tmp_path))
+
+
+def test_an_adversary_in_trouble_does_not_stop_the_other(tmp_path: Path) -> None:
+    broken = CriticWeights(steepness=math.nan)
+    stage = DuelConfig(steps=2, batch=4, source=PointsConfig(), critic_weights=broken)
+    state = train(line_recipe(stage), options(tmp_path))
+    assert state.skipped == 2 and any(name.startswith("generator") for name in final(tmp_path).optimizer)
+    assert not any(name.startswith("critic") for name in final(tmp_path).optimizer), "it never moved"
 
 
 def test_termination_by_signal_saves_first(tmp_path: Path) -> None:

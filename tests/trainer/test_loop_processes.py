@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from loop_parts import PointsConfig, line_recipe, line_stage
+from loop_parts import DuelConfig, PointsConfig, line_recipe, line_stage
 
 from trainer.__main__ import main
 from trainer.checkpoint import CheckpointFolder
@@ -84,6 +84,24 @@ def test_killed_by_sigkill_and_resumed_it_ends_with_the_same_bits(
     assert_same_bits(final_tensors(folder), final_tensors(tmp_path / "whole"))
 
 
+def test_two_optimizers_killed_and_resumed_end_with_the_same_bits(tmp_path: Path) -> None:
+    fuse = tmp_path / "fuse"
+    fuse.touch()
+    trap = PointsConfig(trap="kill", trap_at=38, trap_file=str(fuse))
+    stage = DuelConfig(steps=14, batch=4, accumulate=1, ema=0.9, source=trap)
+    file = tmp_path / "duel.toml"
+    file.write_text(recipe_to_toml(line_recipe(stage, checkpoint_steps=4)))
+    folder = tmp_path / "killed"
+    assert run(str(file), "--out", str(folder), "--device", "cpu").returncode == -signal.SIGKILL
+    assert not fuse.exists()
+    assert main([str(file), "--out", str(folder), "--device", "cpu", "--resume"]) == 0
+    train(line_recipe(stage, checkpoint_steps=4), RunOptions(tmp_path / "whole", device="cpu"))
+    killed, whole = final_tensors(folder), final_tensors(tmp_path / "whole")
+    moments = {name.split("/")[1].split(".")[0] for name in whole if name.startswith("2/")}
+    assert moments == {"generator", "critic"}
+    assert_same_bits(killed, whole)
+
+
 def test_two_processes_of_torchrun_equal_one_that_accumulates(tmp_path: Path) -> None:
     values = {"steps": 8, "batch_norm": False, "dropout": 0.2, "validation": PointsConfig(seed=1)}
     file = tmp_path / "line.toml"
@@ -111,6 +129,21 @@ def test_command_line_names_what_is_wrong(capsys: pytest.CaptureFixture) -> None
     assert "unknown key 'stages.0.stepz'. Did you mean 'steps'?" in capsys.readouterr().err
     assert main(["tiny", "--device", "cuda:77" if torch.cuda.is_available() else "cuda"]) == 2
     assert "CUDA" in capsys.readouterr().err
+
+
+def test_portraits_that_are_not_there_are_said_in_a_sentence(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    nowhere = f'stages.parsing.source={{kind="portraits", folder="{tmp_path / "none"}"}}'
+    assert main(["tiny", "--out", str(tmp_path / "run"), "--set", nowhere]) == 2
+    said = capsys.readouterr().err
+    assert "Stage 'parsing' has no training data" in said and "python -m trainer portraits" in said
+    assert "Traceback" not in said
+
+
+def test_the_list_names_recipes_with_what_they_train(capsys: pytest.CaptureFixture) -> None:
+    assert main(["list"]) == 0
+    said = capsys.readouterr().out
+    assert "tiny\n    A small parsing net on drawn faces" in said and "steps: parsing 150" in said
+    assert said.index("tiny\n") < said.index("paper/lap_64\n")
 
 
 def test_a_full_disk_and_too_little_memory_have_their_exit_codes(

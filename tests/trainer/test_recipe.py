@@ -82,6 +82,24 @@ def test_mistakes_are_named(tmp_path: Path, old: str, new: str, message: str) ->
         load_recipe(changed(tmp_path, old, new))
 
 
+def test_a_network_is_said_once_and_a_stage_may_add_to_it(tmp_path: Path) -> None:
+    text = TINY.read_text()
+    network = text[text.index("[stages.network]") : text.index("[stages.augment]")]
+    once = text.replace(network, "").replace("[[stages]]", network.replace("stages.network", "network") + "[[stages]]")
+    second = once[once.index("[[stages]]") :].replace('kind = "parsing"', 'kind = "parsing"\nname = "second"')
+    path = tmp_path / "two.toml"
+    path.write_text(once + "\n" + second + "\n[stages.network]\nsize = 96\n")
+    recipe = load_recipe(path, ["network.widths.0=12"])
+    assert [stage.network.size for stage in recipe.stages] == [64, 96]
+    assert [stage.network.widths for stage in recipe.stages] == [(12, 24, 32, 48, 64)] * 2
+    same = load_recipe(path, ["stages.second.network.size=64"])
+    saved = tmp_path / "saved.toml"
+    saved.write_text(recipe_to_toml(same))
+    assert saved.read_text().count("widths") == 1 and load_recipe(saved) == same
+    with pytest.raises(RecipeError, match="network must be a table"):
+        load_recipe(path, ["network=3"])
+
+
 def test_stages_with_the_same_name_are_refused(tmp_path: Path) -> None:
     text = TINY.read_text()
     path = tmp_path / "twice.toml"

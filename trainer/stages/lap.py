@@ -10,13 +10,14 @@ import torch
 from torch import Tensor, nn
 
 from backend.models.lap import MODEL_NAME, CanonicalMaps, LapConfig, LapNet, Scene
+from backend.models.lap_posterior import Posterior
 from backend.models.lap_render import render_face
 from backend.rendering.camera_models import CanonicalCamera, View
 from backend.rendering.depth_surface import ViewedSurface, normals_from_depth, unwarp_to_canonical
 from backend.rendering.lambert import lambert_image, lambert_shading
 from trainer.contracts import ExportedModel, ParameterGroup, Stage, StageConfig
 from trainer.data.lap.batch import CHANGING_CLASSES, FACE_CLASSES, CanonicalTruth, LapBatch, class_mask
-from trainer.data.lap.landmark_shapes import landmark_shapes
+from trainer.data.lap.landmark_shapes import depth_shapes, landmark_shapes
 from trainer.losses import canonical
 from trainer.losses.perceptual import PerceptualConfig, build_features
 from trainer.losses.photometric import feature_distance, grey_where, photometric, smoothness
@@ -27,8 +28,10 @@ from trainer.stages.lap_sets import (
     Subsets,
     filled_depth,
     give_bases,
+    nested_groups,
     random_subsets,
     single_photos,
+    true_coefficients,
 )
 from trainer.stages.lap_sheet import contact_sheet
 
@@ -51,6 +54,8 @@ class LapWeights:
     """Second differences of depth."""
     mean_view: float = 0.0
     """Keeps the canonical frame in the middle of all views."""
+    posterior: float = 0.0
+    """Negative log-likelihood of true depth coefficients, for ``fusion = "posterior"``."""
     coefficients: float = 0.0
     """Squared coefficients of the linear depth basis, in deviations."""
     depth: float = 0.0
@@ -178,6 +183,9 @@ class LapStage(Stage):
             if batch.truth is not None:
                 if not refining:
                     terms |= self._shared_truth(batch.truth, shared, subsets)
+                    if config.network.posterior:
+                        found = self.network.posterior(codes, subsets.set_of)
+                        terms |= self._surprise(batch.truth, found, subsets.owner)
                     terms |= self._scene_truth(batch, pictures, scene)
                 if config.phase != "aggregate":
                     terms |= self._personal_truth(batch.truth, own)
@@ -186,20 +194,55 @@ class LapStage(Stage):
     def _shape_only(self) -> bool:
         """Whether nothing but canonical depth and views learns, so that the other networks need not run."""
         wanted = {field.name for field in fields(LapWeights) if getattr(self.config.weights, field.name)}
-        return self.config.phase == "aggregate" and wanted <= {"depth", "normal", "view"}
+        return self.config.phase == "aggregate" and wanted <= {"depth", "normal", "view", "posterior"}
 
     def _shape_terms(self, batch: LapBatch, pictures: Tensor, subsets: Subsets) -> dict[str, Tensor]:
-        depth, view = self.network.shape(pictures, subsets.set_of, batch.marks)
         if batch.truth is None:
             return {}
+        if self.config.network.posterior:
+            return self._posterior_terms(batch, pictures)
+        depth, view = self.network.shape(pictures, subsets.set_of, batch.marks)
         with torch.autocast(self.device.type, enabled=False):
             terms = self._shared_truth(batch.truth, CanonicalMaps(depth, depth[:, None]), subsets)
-            if self.config.weights.view:
-                truth, count = batch.truth, len(batch.truth.rotation)
-                found = View(view.rotation[:count], view.translation[:count])
-                wanted = View(truth.rotation, truth.translation)
-                terms["view"] = canonical.view_error(found, wanted, filled_depth(truth.personal_depth))
+            return terms | self._view_truth(batch.truth, view)
+
+    def _view_truth(self, truth: CanonicalTruth, view: View) -> dict[str, Tensor]:
+        """The term of the views of labelled photos, which come first."""
+        if not self.config.weights.view:
+            return {}
+        count = len(truth.rotation)
+        found = View(view.rotation[:count], view.translation[:count])
+        wanted = View(truth.rotation, truth.translation)
+        return {"view": canonical.view_error(found, wanted, filled_depth(truth.personal_depth))}
+
+    def _posterior_terms(self, batch: LapBatch, pictures: Tensor) -> dict[str, Tensor]:
+        """Sets of one, two and all photos of each person, whose pictures are looked at once."""
+        network, truth = self.network, batch.truth
+        codes = network.encode_depth(pictures, batch.marks)
+        with torch.autocast(self.device.type, enabled=False):
+            groups = nested_groups(batch.set_of)
+            found = network.posterior(codes.of(groups.rows), groups.set_of)
+            depth = network.decode_depth(found.mean)
+            shown = CanonicalMaps(depth, depth[:, None])
+            terms = self._shared_truth(truth, shown, Subsets(groups.set_of, groups.owner))
+            terms |= self._surprise(truth, found, groups.owner)
+            whole = found.mean[groups.whole]
+        if self.config.weights.view:
+            view = network.view_of(pictures, codes, whole[batch.set_of])
+            with torch.autocast(self.device.type, enabled=False):
+                terms |= self._view_truth(truth, view)
         return terms
+
+    def _surprise(self, truth: CanonicalTruth, found: Posterior, owner: Tensor) -> dict[str, Tensor]:
+        """The term of the true depth coefficients of labelled sets, ``owner`` (G,) being the person of each set."""
+        if not self.config.weights.posterior:
+            return {}
+        decoder, known = self.network.depth_decoder, (truth.depth > 0) & (truth.depth < FARTHEST_KNOWN)
+        raw = self.network.raw_depth(truth.depth)
+        wanted = true_coefficients(raw, known, decoder.mean.detach(), decoder.basis.detach())
+        some = (owner < len(truth.depth)).nonzero()[:, 0]
+        chosen = Posterior(found.mean[some], found.precision[some])
+        return {"posterior": chosen.surprise(wanted[owner[some]]).mean()}
 
     def _subsets(self, set_of: Tensor) -> Subsets:
         if self.config.multi_image:
@@ -342,8 +385,15 @@ class LapStage(Stage):
             if bases:
                 give_bases(network, truths)
             if shapes:
-                size, components = self.config.network.size, self.config.network.landmark_components
-                marked.set_reference(landmark_shapes(size, components, self.device), torch.cat(marks))
+                config = self.config.network
+                if config.posterior:
+                    given = config.size, config.depth_components, config.landmark_components
+                    found = depth_shapes(*given, network.raw_depth, self.device)
+                    network.depth_decoder.set_basis(found.mean, found.basis)
+                    marked.set_reference(found.landmarks, torch.cat(marks))
+                else:
+                    reference = landmark_shapes(config.size, config.landmark_components, self.device)
+                    marked.set_reference(reference, torch.cat(marks))
 
     def metrics(self, batches: Iterable[LapBatch]) -> Mapping[str, float]:
         """See ``lap_metrics.depth_figures``; ``personal.*`` in the phases that train the refining networks."""
@@ -358,20 +408,22 @@ class LapStage(Stage):
             return {"faces": contact_sheet(self.network, batch, pictures)}
 
     def parameter_groups(self) -> Sequence[ParameterGroup]:
-        """Refining networks; means and bases; depth and view; the rest. The phase decides who learns."""
+        """Refining networks; means and bases; depth and view; confidence; the rest. The phase decides who learns, but
+        confidence does wherever pictures count."""
         config, network = self.config, self.network
         refining = config.phase == "refine"
-        named: dict[str, list[nn.Parameter]] = {"refine": [], "basis": [], "depth": [], "rest": []}
+        names = ("refine", "basis", "depth", "confidence", "rest")
+        named: dict[str, list[nn.Parameter]] = {name: [] for name in names}
         for name, parameter in network.named_parameters():
             part, _, tail = name.partition(".")
             if part.endswith("_refiner"):
                 named["refine"].append(parameter)
             elif part.endswith("_decoder") and tail in ("mean", "basis"):
                 named["basis"].append(parameter)
-            elif part in ("depth_encoder", "depth_decoder", "view", "view_head"):
+            elif part in ("depth_encoder", "depth_decoder", "fusion", "view", "view_head"):
                 named["depth"].append(parameter)
             else:
-                named["rest"].append(parameter)
+                named["confidence" if part == "confidence" else "rest"].append(parameter)
 
         def late(fraction: float) -> float:
             return 0.0 if fraction < config.depth_frozen else config.depth_rate
@@ -380,6 +432,7 @@ class LapStage(Stage):
             "refine": lambda fraction: 0.0 if config.phase == "aggregate" else 1.0,
             "basis": lambda fraction: 0.0 if refining else config.basis_rate * late(fraction),
             "depth": lambda fraction: 0.0 if refining else late(fraction),
+            "confidence": lambda fraction: 1.0,
             "rest": lambda fraction: 0.0 if refining else 1.0,
         }
         return tuple(ParameterGroup(name, tuple(found), rates[name]) for name, found in named.items() if found)

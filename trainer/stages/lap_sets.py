@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from backend.models.lap import LapNet
 from trainer.data.lap.batch import CanonicalTruth
@@ -13,6 +14,14 @@ from trainer.losses.canonical import push_pull
 
 FARTHEST_KNOWN = 1.095
 """Canonical depth from here on is where truth was cut off at the range's end."""
+
+_BESIDE = 0.06
+"""Deviation of raw depth from what a linear basis can show, about two millimetres, and as much again since neighbouring
+pixels deviate alike."""
+_MOST_EXACT = 2000
+"""Maps of which principal directions are found exactly; of more only the wanted ones are looked for."""
+_MORE_DIRECTIONS = 24
+"""Directions looked for beside those wanted, so that these are right."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +56,48 @@ def single_photos(set_of: Tensor) -> Subsets:
     return Subsets(torch.arange(len(set_of), device=set_of.device), set_of)
 
 
+@dataclass(frozen=True)
+class Groups:
+    """Photos in sets that may share photos. rows : (M,) photos. set_of : (M,) the set of each, ascending from 0.
+    owner : (G,) the person. whole : (P,) which set has all photos of each person."""
+
+    rows: Tensor
+    set_of: Tensor
+    owner: Tensor
+    whole: Tensor
+
+
+def nested_groups(set_of: Tensor) -> Groups:
+    """Of every person's photos, in random order: the first alone, the last alone, the first two, and all of them."""
+    counts = torch.bincount(set_of)
+    starts = (torch.cumsum(counts, 0) - counts).tolist()
+    rows, sets, owner, whole = [], [], [], []
+    for person, (start, count) in enumerate(zip(starts, counts.tolist(), strict=True)):
+        order = torch.randperm(count) + start
+        for part in (order[:1], order[-1:], order[:2], order):
+            sets += [len(owner)] * len(part)
+            rows.append(part)
+            owner.append(person)
+        whole.append(len(owner) - 1)
+    numbers = (torch.tensor(values, device=set_of.device) for values in (sets, owner, whole))
+    return Groups(torch.cat(rows).to(set_of.device), *numbers)
+
+
+def true_coefficients(raw: Tensor, known: Tensor, mean: Tensor, basis: Tensor) -> Tensor:
+    """(G, K) coefficients of raw depth maps (G, S, S) where they are ``known`` (G, S, S), by the mean (1, B, B) and the
+    basis (K, 1, B, B) of a linear decoder: the likeliest ones, which stay near nothing where little is known."""
+    step = max(1, raw.shape[-1] // 32)
+    size = raw.shape[-1], raw.shape[-1]
+    both = torch.cat([mean[None], basis])
+    if both.shape[-1] != raw.shape[-1]:
+        both = functional.interpolate(both, size, mode="bilinear", align_corners=False)
+    maps = both[:, 0, ::step, ::step].flatten(1)  # (1 + K, D)
+    weight = known[:, ::step, ::step].flatten(1).float() / _BESIDE**2
+    wrong = (raw[:, ::step, ::step].flatten(1) - maps[0]) * weight
+    matrix = torch.einsum("kd,gd,ld->gkl", maps[1:], weight, maps[1:]) + torch.eye(len(basis), device=raw.device)
+    return torch.linalg.solve(matrix, wrong @ maps[1:].t())
+
+
 def filled_depth(truth: Tensor) -> Tensor:
     """Canonical depth (N, S, S) with the surface continued smoothly where there is no head."""
     return push_pull(truth[:, None], (truth > 0)[:, None])[:, 0]
@@ -65,20 +116,27 @@ def principal_maps(maps: Tensor, components: int) -> tuple[Tensor, Tensor]:
     both = torch.cat([maps, maps.flip(-1)]).flatten(1).double()
     mean = both.mean(0)
     centred = both - mean
-    values, vectors = torch.linalg.eigh(centred @ centred.t() / len(both))  # ascending
     count = min(components, len(both) - 1)
-    values, vectors = values.flip(0)[:count], vectors.flip(1)[:, :count]
-    directions = vectors.t() @ centred  # (M, D), length sqrt(P value)
-    basis = directions / (len(both) ** 0.5)
+    if len(both) > _MOST_EXACT:
+        with torch.random.fork_rng([]):
+            torch.manual_seed(0)
+            _, lengths, rows = torch.svd_lowrank(centred.float(), count + _MORE_DIRECTIONS, niter=6)
+        basis = (rows[:, :count] * lengths[:count]).t() / len(both) ** 0.5
+    else:
+        _, vectors = torch.linalg.eigh(centred @ centred.t() / len(both))  # ascending
+        directions = vectors.flip(1)[:, :count].t() @ centred  # (M, D), length sqrt(P value)
+        basis = directions / len(both) ** 0.5
     shape = maps.shape[1:]
     return mean.view(shape).float(), basis.view(-1, *shape).float()
 
 
 def give_bases(network: LapNet, truths: list[CanonicalTruth]) -> None:
-    """PCA of what synthetic people look like, as the linear decoders' first mean and basis."""
-    depth = torch.cat([network.raw_depth(filled_depth(truth.depth)) for truth in truths])[:, None]
+    """PCA of what synthetic people look like, as the linear decoders' first mean and basis; with ``fusion =
+    "posterior"`` of the albedo alone."""
     albedo = torch.cat([filled_albedo(truth.albedo, truth.albedo_seen) for truth in truths])
     raw_albedo = torch.atanh((albedo * 2 - 1).clamp(-0.97, 0.97))
     config = network.config
-    network.depth_decoder.set_basis(*principal_maps(depth, config.depth_components))
     network.albedo_decoder.set_basis(*principal_maps(raw_albedo, config.albedo_components))
+    if not config.posterior:
+        depth = torch.cat([network.raw_depth(filled_depth(truth.depth)) for truth in truths])[:, None]
+        network.depth_decoder.set_basis(*principal_maps(depth, config.depth_components))

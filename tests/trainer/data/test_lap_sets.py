@@ -5,16 +5,20 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 from backend.models.lap import CanonicalMaps, LapConfig
 from backend.models.lap_landmarks import LandmarkFace
+from backend.photos.collection import FaceClass
 from backend.rendering.camera_models import LAP_PIVOT, CanonicalCamera, View
 from trainer.contracts import SourceConfig
-from trainer.data.lap import LapBatch, LapMixConfig, LapPeopleConfig
+from trainer.data.lap import LapBatch, LapMixConfig, LapPeopleConfig, poor
 from trainer.data.lap import landmark_shapes as shapes
 from trainer.data.lap.batch import FACE_CLASSES, class_mask, join_lap
+from trainer.data.lap.poor import PoorSets
+from trainer.data.lap.reduced import reduced
 from trainer.data.lap.stored import StoredSets
 from trainer.stages.lap_augment import LapAugmentConfig, augment_sets
 from trainer.stages.lap_metrics import Errors, view_errors
@@ -36,6 +40,21 @@ def mean_points() -> torch.Tensor:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(shapes, "PEOPLE", 200)
         return shapes.landmark_shapes(32, 4, CPU).mean
+
+
+class Still:
+    """A source that has these sets and no others."""
+
+    def __init__(self, sets: LapBatch) -> None:
+        self.sets = sets
+
+    def batch(self, indices: range, device: torch.device) -> LapBatch:
+        sets = self.sets
+        rows = torch.isin(sets.set_of, torch.tensor(list(indices)))
+        if rows.all():
+            return sets
+        chosen = {name: getattr(sets, name)[rows] for name in ("images", "labels", "is_grey")}
+        return LapBatch(**chosen, set_of=sets.set_of[rows] - indices.start, truth=None)
 
 
 class _Sized:
@@ -200,3 +219,54 @@ def test_a_mixture_gives_every_sample_once_whatever_the_batches(people: LapBatch
 def test_face_classes_are_found() -> None:
     labels = torch.tensor([[0, 1, 255, 7, 5]], dtype=torch.uint8)
     assert class_mask(labels, FACE_CLASSES).tolist() == [[False, True, False, False, True]]
+
+
+def test_poor_photos_are_a_share_the_same_again_and_keep_their_truth(people: LapBatch) -> None:
+    clean = Still(people)
+    for share in (0.0, 0.5, 1.0):
+        found, again = (PoorSets(clean, share, 5).batch(range(2), CPU) for _ in range(2))
+        changed = (found.images - people.images).abs().flatten(1).amax(1) > 0.02
+        assert torch.equal(found.images, again.images) and torch.equal(found.labels, again.labels)
+        assert {0.0: 0, 1.0: 6}.get(share, int(changed.sum())) == int(changed.sum())
+        assert found.truth is people.truth and found.images.min() >= 0 and found.images.max() <= 1
+    second = PoorSets(clean, 1.0, 5).batch(range(1, 2), CPU)
+    assert torch.equal(second.images, found.images[3:]), "a person is the same in whatever company"
+
+
+@pytest.mark.parametrize("way", range(4))
+def test_every_way_of_being_poor_hides_something(people: LapBatch, way: int) -> None:
+    image, label = people.images[0], people.labels[0]
+    worse, seen = poor._WAYS[way](image, label, np.random.default_rng(1))
+    edges = [float(one.diff(dim=2).abs().mean()) for one in (image, worse)]
+    name = ("cover", "cut", "blur", "darken")[way]
+    if name == "cover":
+        assert (seen == int(FaceClass.OCCLUDER)).float().mean() > 0.05
+    elif name == "cut":
+        assert 0.25 < (seen == poor.UNKNOWN).float().mean() < 0.55
+    else:
+        assert torch.equal(seen, label) and (edges[1] < 0.8 * edges[0] or worse.mean() < 0.6 * image.mean())
+
+
+def test_reduced_sets_are_those_drawn_small(people: LapBatch) -> None:
+    large = LapPeopleConfig(size=64, photos=3, seed=7, film=False).build().batch(range(2), CPU)
+    small = reduced(large, 32)
+    both = (small.truth.depth > 0) & (people.truth.depth > 0)
+    assert both.float().mean() > 0.3
+    assert (small.truth.depth - people.truth.depth)[both].abs().median() < 5e-4
+    torch.testing.assert_close(small.truth.translation, people.truth.translation, atol=2e-3, rtol=0)
+    assert (small.images - people.images).abs().mean() < 0.03
+    with pytest.raises(ValueError, match="cannot be reduced"):
+        reduced(large, 24)
+
+
+def test_changed_sets_are_kept_with_their_marks(tmp_path: Path) -> None:
+    config = LapPeopleConfig(
+        size=32, drawn=64, photos=1, seed=7, keep=2, folder=str(tmp_path), marks=True, quick_marks=True, poor=0.5
+    )
+    first = config.build().batch(range(2), CPU)
+    again = config.build().batch(range(2, 4), CPU)
+    assert first.images.shape == (2, 3, 32, 32) and first.marks.shape == (2, 478, 3)
+    torch.testing.assert_close(again.marks, first.marks)
+    torch.testing.assert_close(again.images, first.images)
+    with pytest.raises(ValueError, match="multiple"):
+        LapPeopleConfig(size=64, drawn=96)

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from backend.models.landmarks import LANDMARKS
 from trainer.contracts import SourceConfig
 from trainer.data.disk_cache import cache_folder, content_key
 from trainer.data.kept_rows import mapped, missing_runs
@@ -16,13 +17,16 @@ from trainer.data.lap.batch import CanonicalTruth, LapBatch
 
 _LOWEST, _STEP = 0.5, 1.0 / 65534
 """Depths are kept as 16-bit steps over [0.5, 1.5]; 0 means none."""
+MARK_STEP = 1 / 16384
+"""Sides of the picture; the landmark net's points are kept as 16-bit steps."""
 _MADE_AT_ONCE = 16
 
 
 def code_of_sets() -> list[Path]:
     """The files that decide what is in stored sets: with others they are made anew."""
     here = Path(__file__).resolve().parent
-    return [here / "truth.py", here / "stored.py", *sorted((here.parent / "people").rglob("*.py"))]
+    own = (here / f"{name}.py" for name in ("truth", "stored", "poor", "reduced"))
+    return [*own, *sorted((here.parent / "people").rglob("*.py"))]
 
 
 class SetSource(Protocol):
@@ -34,7 +38,7 @@ class SetSource(Protocol):
 
 
 class StoredSets:
-    """The first ``count`` people of a source, on disk; then they come again in the same order."""
+    """The first ``count`` people of a source, on disk, marks too where it gives them; then they come again in order."""
 
     def __init__(self, source: SetSource, key: SourceConfig, count: int, folder: str = "") -> None:
         self._source, self._count = source, count
@@ -69,17 +73,18 @@ class StoredSets:
             is_grey=torch.zeros(len(rows) * photos, dtype=torch.bool, device=device),
             set_of=torch.arange(len(rows) * photos, device=device) // photos,
             truth=truth,
+            marks=read("marks").flatten(0, 1).float() * MARK_STEP if "marks" in arrays else None,
         )
 
     def _make(self, rows: np.ndarray, device: torch.device) -> None:
         """Make the rows that are missing, neighbours together; a row is marked when all of it is in its files."""
         if self._arrays is None:
             first = self._source.batch(range(int(rows[0]), int(rows[0]) + 1), device)
-            self._open(len(first.images), first.images.shape[-1])
+            self._open(len(first.images), first.images.shape[-1], first.marks is not None)
         for part in missing_runs(self._arrays["made"], rows, _MADE_AT_ONCE):
             self._write(part, self._source.batch(range(int(part[0]), int(part[-1]) + 1), device))
 
-    def _open(self, photos: int, size: int) -> None:
+    def _open(self, photos: int, size: int, marked: bool) -> None:
         """Map the files into memory; they are made, sparse, when they are not there."""
         self._folder.mkdir(parents=True, exist_ok=True)
         sq, n = (size, size), self._count
@@ -94,6 +99,8 @@ class StoredSets:
             "view": ((n, photos, 12), np.float32),
             "made": ((n,), np.uint8),
         }
+        if marked:
+            shapes["marks"] = ((n, photos, LANDMARKS, 3), np.int16)
         self._arrays = {name: mapped(self._folder / f"{name}.npy", *what) for name, what in shapes.items()}
 
     def _write(self, rows: np.ndarray, batch: LapBatch) -> None:
@@ -109,6 +116,8 @@ class StoredSets:
         put("view", torch.cat([truth.rotation.flatten(1), truth.translation], 1))
         for name in ("depth", "personal_depth", "view_depth"):
             put(name, _steps(getattr(truth, name)))
+        if batch.marks is not None:
+            put("marks", (batch.marks / MARK_STEP).round().clamp(-32768, 32767).short())
         arrays["made"][rows] = 1
 
 

@@ -74,19 +74,24 @@ class TruthMaker:
         frames = self.frames(people.neutral, size)
         first = slice(None, None, people.photos)
         of_set = CanonicalFrames(frames.scale[first], frames.origin[first])
-        depth = self._canonical_depth(of_set.apply(self._surface.drawn(people.neutral[first])), camera)
+        depth = self.canonical_depth(of_set.apply(self._surface.drawn(people.neutral[first])), camera)
         drawn = self._surface.drawn(people.vertices)
-        personal = self._canonical_depth(frames.apply(drawn), camera)
+        personal = self.canonical_depth(frames.apply(drawn), camera)
         view = self._views(people, frames, camera)
         view_depth = _view_depth(people, frames, view)
         albedo, seen = _canonical_albedo(people, personal, view, view_depth, camera)
         return CanonicalTruth(depth, albedo, seen, personal, view.rotation, view.translation, view_depth)
 
+    def neutral_depth(self, neutral: Tensor, size: int) -> Tensor:
+        """(N, S, S) canonical depth of neutral cages (N, V, 3), 0 where there is no head."""
+        points = self.frames(neutral, size).apply(self._surface.drawn(neutral))
+        return self.canonical_depth(points, CanonicalCamera((size, size)))
+
     def _marks(self, cage: Tensor) -> Tensor:
         """(N, 468, 3) landmarks on cages, smoothed as they are drawn."""
         return (self._surface.drawn(cage)[:, self._mark_vertices] * self._mark_weights).sum(2)
 
-    def _canonical_depth(self, points: Tensor, camera: CanonicalCamera) -> Tensor:
+    def canonical_depth(self, points: Tensor, camera: CanonicalCamera) -> Tensor:
         """(N, S, S) depth of the head in the canonical camera, 0 where it is not."""
         pixels = camera.project(points)
         found = fragments(

@@ -1,0 +1,118 @@
+"""Every network of every recipe learns in some stage: recipes as they are, networks and pictures made small."""
+
+from __future__ import annotations
+
+import dataclasses
+from functools import cache
+from pathlib import Path
+
+import pytest
+import torch
+from basis_parts import SMALL_NET as SMALL_FACE_MODEL
+from basis_parts import ReplayConfig
+from lap_parts import SMALL_NET as SMALL_LAP
+
+from backend.models.landmarks import LandmarkNetConfig
+from trainer.contracts import SourceConfig, StageConfig
+from trainer.data.drawn_faces import DrawnFacesConfig
+from trainer.data.landmark_people import LandmarkPeopleConfig
+from trainer.data.lap import LapBatch, LapPeopleConfig, landmark_shapes
+from trainer.data.people import PeopleConfig
+from trainer.losses.perceptual import PerceptualConfig
+from trainer.recipe import RECIPES, load_recipe
+from trainer.stages.landmarks import LandmarkStageConfig
+from trainer.stages.lap import LapStageConfig
+from trainer.stages.learned_basis import LearnedBasisStageConfig
+from trainer.stages.parsing import ParsingStageConfig
+
+CPU = torch.device("cpu")
+ALL = sorted(path for path in RECIPES.rglob("*.toml"))
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class FewSetsConfig(SourceConfig):
+    """The same two people with two photos each, and what the landmark net sees in them, whatever is asked for."""
+
+    def build(self) -> FewSets:
+        return FewSets()
+
+
+class FewSets:
+    def batch(self, indices: range, device: torch.device) -> LapBatch:
+        return few_sets()
+
+
+@cache
+def few_sets() -> LapBatch:
+    source = LapPeopleConfig(size=32, photos=2, seed=3, film=False, marks=True, quick_marks=True)
+    return source.build().batch(range(2), CPU)
+
+
+def small(stage: StageConfig, folder: Path) -> StageConfig:
+    """The stage with what decides who learns as it is, and everything else small."""
+    few = {"batch": 2, "validation": None, "select": ""}
+    picture = PerceptualConfig(kind="gradients")
+    if isinstance(stage, LapStageConfig):
+        sizes = {"depth_width", "albedo_width", "code", "pooled", "scene_width", "confidence_width", "confidence_code"}
+        sizes |= {"size", "depth_components", "albedo_components", "refine_width"}
+        network = dataclasses.replace(stage.network, **{name: getattr(SMALL_LAP, name) for name in sizes})
+        network = dataclasses.replace(network, landmark_components=min(4, network.landmark_components))
+        few |= {"network": network, "source": FewSetsConfig(), "perceptual": picture, "basis_people": 2}
+    elif isinstance(stage, LearnedBasisStageConfig):
+        kept = {name: getattr(stage.network, name) for name in ("orthogonal", "light")}
+        few |= {"network": dataclasses.replace(SMALL_FACE_MODEL, **kept), "source": ReplayConfig()}
+        few |= {"perceptual": picture, "start": "prior", "start_people": 0, "refit_identity": False}
+    elif isinstance(stage, LandmarkStageConfig):
+        people = PeopleConfig(size=64, framing="roomy", film=False)
+        network = LandmarkNetConfig(
+            widths=(8, 12, 16, 24, 32), depths=(1, 1, 1, 1), size=48, hidden=32, squeeze=8, embedding=8, rounds=1
+        )
+        few |= {"network": network, "source": LandmarkPeopleConfig(people=people, count=2, folder=str(folder))}
+    elif isinstance(stage, ParsingStageConfig):
+        changes = {"size": 64}
+        if stage.network.trunk == "separable":
+            changes |= {"widths": (8, 8, 8, 8, 8), "depths": (1, 1, 1, 1, 1)}
+        network = dataclasses.replace(stage.network, **changes)
+        few |= {"network": network, "source": DrawnFacesConfig(size=64), "teachers": ()}
+    return dataclasses.replace(stage, **few)
+
+
+def wake(modules: torch.nn.Module) -> None:
+    """Layers that begin at zero hide what lies before them, but only in the first step."""
+    with torch.no_grad():
+        for name, parameter in modules.named_parameters():
+            if name.endswith("weight") and not parameter.any():
+                parameter.normal_(std=0.01)
+
+
+def fixed_basis(config: StageConfig, name: str) -> bool:
+    """A linear basis that a recipe leaves as it was made is no network."""
+    return getattr(config, "basis_rate", 1.0) == 0.0 and name.endswith(("_decoder.mean", "_decoder.basis"))
+
+
+@pytest.mark.usefixtures("one_thread")
+@pytest.mark.parametrize("path", ALL, ids=lambda path: str(path.relative_to(RECIPES)))
+def test_every_network_gets_a_gradient_in_some_stage(
+    path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(landmark_shapes, "PEOPLE", 60)  # all 3,000 take seconds
+    learned: dict[str, bool] = {}
+    for config in load_recipe(path).stages:
+        torch.manual_seed(0)
+        config = small(config, tmp_path)
+        stage = config.build(CPU)
+        stage.modules.train()
+        wake(stage.modules)
+        batch = config.source.build().batch(range(2), CPU)
+        for turn in stage.turns():
+            terms = turn.step(batch, 0.5)
+            sum(getattr(turn.weights, name) * value for name, value in terms.items()).backward()
+            moving = {id(p) for group in turn.groups if group.rate(0.5) > 0 for p in group.parameters}
+            for name, parameter in stage.modules.named_parameters():
+                if fixed_basis(config, name):
+                    continue
+                network = ".".join(name.split(".")[:2])
+                pulled = id(parameter) in moving and parameter.grad is not None and bool(parameter.grad.any())
+                learned[network] = learned.get(network, False) or pulled
+    assert learned
+    assert [network for network, moved in learned.items() if not moved] == []

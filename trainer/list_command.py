@@ -1,0 +1,26 @@
+"""Say which recipes there are: ``python -m trainer list``."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from backend.errors import EXIT_CODES, LikenessError
+from trainer.recipe import find_recipe, known_recipes, load_recipe, stage_name
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """No arguments."""
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Print the recipes, each with its sentence and its stages; returns the exit code."""
+    try:
+        for name in known_recipes():
+            recipe = load_recipe(find_recipe(name))
+            stages = ", ".join(f"{stage_name(stage)} {stage.steps:,}" for stage in recipe.stages)
+            print(f"{name}\n    {recipe.about}\n    steps: {stages}")
+    except LikenessError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return EXIT_CODES[error.code]
+    return 0
