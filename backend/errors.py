@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 EXIT_CODES: dict[str, int] = {
     "usage": 2,
     "no_photo": 3,
@@ -34,6 +36,22 @@ class LikenessError(Exception):
         self.code = code
         self.sentence = sentence
         self.advice = advice
+
+
+class DamagedFileError(LikenessError):
+    """A file of Likeness's own is not what was written: said, never worked around.
+
+    Parameters
+    ----------
+    path : the file. reason : what is wrong with it, a clause.
+    """
+
+    def __init__(self, path: Path, reason: str) -> None:
+        super().__init__(
+            "missing_part",
+            f"The file {path.parent.name}/{path.name} is damaged: {reason}.",
+            "Install Likeness again, or take the file from its repository again (git checkout).",
+        )
 
 
 class Cancelled(LikenessError):

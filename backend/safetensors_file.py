@@ -7,15 +7,20 @@ torch and numpy only read their checkpoints with this; the files are those of th
 
 from __future__ import annotations
 
+import hashlib
 import json
+import math
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
 MAX_HEADER_BYTES = 100_000_000
+_LARGEST = 1 << 62  # bytes or items: more than any disk has
+_CHECKSUM = "checksum"
+"""Entry of ``__metadata__``: SHA-256 of the rest of the header and of all data. Files of others have none."""
 ITEM_BYTES: dict[str, int] = {
     "F64": 8,
     "F32": 4,
@@ -63,18 +68,20 @@ class RawTensor:
 
 @dataclass(frozen=True)
 class RawFile:
-    """All tensors of a file by name, and the strings of ``__metadata__``."""
+    """All tensors of a file by name, the strings of ``__metadata__``, and whether a checksum was there and right."""
 
     tensors: Mapping[str, RawTensor]
     metadata: Mapping[str, str]
+    checked: bool = False
 
 
 @dataclass(frozen=True)
 class ArrayFile:
-    """All tensors of a file as numpy arrays, and the strings of ``__metadata__``."""
+    """As ``RawFile``, the tensors as numpy arrays."""
 
     arrays: Mapping[str, np.ndarray]
     metadata: Mapping[str, str] = field(default_factory=dict)
+    checked: bool = False
 
 
 def read_raw(path: Path | str) -> RawFile:
@@ -89,22 +96,18 @@ def read_raw(path: Path | str) -> RawFile:
         content = bytearray(file.read())
     header, data_start = _parse_header(content, str(path))
     data = memoryview(content)[data_start:]
-    metadata = header.pop("__metadata__", {})
+    if header.checksum is not None and header.checksum != _checksum(header, [data]):
+        raise BrokenTensorFileError(f"{path}: its content is not what was written; the file is damaged")
     tensors = {}
-    for name, entry in header.items():
-        try:
-            type_name, shape = entry["dtype"], tuple(int(size) for size in entry["shape"])
-            start, stop = (int(offset) for offset in entry["data_offsets"])
-            expected = ITEM_BYTES[type_name] * int(np.prod(shape, dtype=np.int64))
-        except (KeyError, TypeError, ValueError) as error:
-            raise BrokenTensorFileError(f"{path}: tensor {name!r} has a malformed header entry ({error!r})") from error
-        if not 0 <= start <= stop <= len(data) or stop - start != expected:
+    for name, entry in header.entries.items():
+        expected = ITEM_BYTES[entry.type_name] * math.prod(entry.shape)
+        if not 0 <= entry.start <= entry.stop <= len(data) or entry.stop - entry.start != expected:
             raise BrokenTensorFileError(
-                f"{path}: tensor {name!r} of shape {shape} needs {expected} bytes, bytes {start} to {stop} of "
-                f"{len(data)} are given; the file is cut off or damaged"
+                f"{path}: tensor {name!r} of shape {entry.shape} needs {expected} bytes, bytes {entry.start} to "
+                f"{entry.stop} of {len(data)} are given; the file is cut off or damaged"
             )
-        tensors[name] = RawTensor(type_name, shape, data[start:stop])
-    return RawFile(tensors, metadata)
+        tensors[name] = RawTensor(entry.type_name, entry.shape, data[entry.start : entry.stop])
+    return RawFile(tensors, header.metadata, header.checksum is not None)
 
 
 def read_metadata(path: Path | str) -> Mapping[str, str]:
@@ -116,13 +119,12 @@ def read_metadata(path: Path | str) -> Mapping[str, str]:
         if not 0 < length <= min(MAX_HEADER_BYTES, size - 8):
             raise BrokenTensorFileError(f"{path}: not a safetensors file")
         header, data_start = _parse_header(head + file.read(length), str(path))
-    metadata = header.pop("__metadata__", {})
-    end = max((int(entry["data_offsets"][1]) for entry in header.values()), default=0)
+    end = max((entry.stop for entry in header.entries.values()), default=0)
     if data_start + end > size:
         raise BrokenTensorFileError(
             f"{path}: the file is cut off, {data_start + end} bytes are needed and {size} are there"
         )
-    return metadata
+    return header.metadata
 
 
 def read_arrays(path: Path | str) -> ArrayFile:
@@ -134,7 +136,7 @@ def read_arrays(path: Path | str) -> ArrayFile:
             raise BrokenTensorFileError(f"{path}: tensor {name!r} is {tensor.type_name}, which numpy cannot hold")
         flat = np.frombuffer(tensor.data, dtype=NUMPY_TYPES[tensor.type_name])
         arrays[name] = flat.reshape(tensor.shape)
-    return ArrayFile(arrays, raw.metadata)
+    return ArrayFile(arrays, raw.metadata, raw.checked)
 
 
 def write_arrays(path: Path | str, arrays: Mapping[str, np.ndarray], metadata: Mapping[str, str] | None = None) -> None:
@@ -158,14 +160,20 @@ def write_raw(path: Path | str, tensors: Mapping[str, RawTensor], metadata: Mapp
     path = Path(path)
     # Wide types first: every tensor then starts at a multiple of its item size.
     order = sorted(tensors, key=lambda name: (-ITEM_BYTES[tensors[name].type_name], name))
-    header: dict[str, object] = {"__metadata__": dict(metadata)} if metadata else {}
+    entries = {}
     start = 0
     for name in order:
         tensor = tensors[name]
         stop = start + len(tensor.data)
-        header[name] = {"dtype": tensor.type_name, "shape": list(tensor.shape), "data_offsets": [start, stop]}
+        entries[name] = _Entry(tensor.type_name, tuple(tensor.shape), start, stop)
         start = stop
-    head = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+    strings = dict(metadata or {})
+    strings[_CHECKSUM] = _checksum(_Header(entries, metadata or {}), [tensors[name].data for name in order])
+    head = json.dumps(
+        {"__metadata__": strings, **{name: entry.to_json() for name, entry in entries.items()}},
+        separators=(",", ":"),
+        ensure_ascii=False,
+    ).encode()
     head += b" " * (-len(head) % 8)
     partial = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
@@ -194,15 +202,62 @@ def sync_folder(folder: Path) -> None:
         os.close(handle)
 
 
-def _parse_header(content: bytes | bytearray, name: str) -> tuple[dict, int]:
-    """The decoded header and where the data starts."""
+@dataclass(frozen=True)
+class _Entry:
+    """What a header says of one tensor; ``start`` and ``stop`` are bytes of the data."""
+
+    type_name: str
+    shape: tuple[int, ...]
+    start: int
+    stop: int
+
+    def to_json(self) -> dict[str, object]:
+        return {"dtype": self.type_name, "shape": list(self.shape), "data_offsets": [self.start, self.stop]}
+
+
+@dataclass(frozen=True)
+class _Header:
+    entries: Mapping[str, _Entry]
+    metadata: Mapping[str, str]
+    checksum: str | None = None
+
+
+def _checksum(header: _Header, data: Iterable[memoryview]) -> str:
+    """SHA-256, in hexadecimal digits, of a header without its checksum and of the data."""
+    told = [dict(header.metadata), {name: entry.to_json() for name, entry in header.entries.items()}]
+    digest = hashlib.sha256(json.dumps(told, sort_keys=True).encode())
+    for part in data:
+        digest.update(part)
+    return digest.hexdigest()
+
+
+def _parse_header(content: bytes | bytearray, name: str) -> tuple[_Header, int]:
+    """The decoded header and where the data starts; raises ``BrokenTensorFileError`` whatever is wrong with it."""
     length = int.from_bytes(content[:8], "little") if len(content) >= 8 else -1
     if not 0 < length <= min(MAX_HEADER_BYTES, len(content) - 8):
         raise BrokenTensorFileError(f"{name}: not a safetensors file, or cut off in its header")
     try:
         header = json.loads(bytes(content[8 : 8 + length]))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise BrokenTensorFileError(f"{name}: the header is not JSON ({error})") from error
     if not isinstance(header, dict):
         raise BrokenTensorFileError(f"{name}: the header is not a JSON object")
-    return header, 8 + length
+    metadata = header.pop("__metadata__", {})
+    if not isinstance(metadata, dict) or not all(isinstance(value, str) for value in metadata.values()):
+        raise BrokenTensorFileError(f"{name}: the header's metadata are no strings")
+    entries = {tensor: _entry(entry, f"{name}: tensor {tensor!r}") for tensor, entry in header.items()}
+    return _Header(entries, metadata, metadata.pop(_CHECKSUM, None)), 8 + length
+
+
+def _entry(told: object, what: str) -> _Entry:
+    """A tensor's entry, all numbers whole and not negative."""
+    try:
+        type_name, shape, (start, stop) = told["dtype"], tuple(told["shape"]), told["data_offsets"]
+    except (KeyError, TypeError, ValueError) as error:
+        raise BrokenTensorFileError(f"{what} has a malformed header entry ({error!r})") from error
+    numbers = (*shape, start, stop)
+    if not isinstance(type_name, str) or type_name not in ITEM_BYTES:
+        raise BrokenTensorFileError(f"{what} has a malformed header entry (no such type: {type_name!r:.40})")
+    if not all(type(number) is int and 0 <= number < _LARGEST for number in numbers):
+        raise BrokenTensorFileError(f"{what} has a malformed header entry (sizes are whole numbers)")
+    return _Entry(type_name, shape, start, stop)

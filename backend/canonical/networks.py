@@ -14,7 +14,7 @@ from torch import Tensor
 
 from backend.canonical.canonical_face import CanonicalFace, CanonicalPhoto, PhotoAlignment
 from backend.canonical.placing import place_landmarks
-from backend.errors import LikenessError
+from backend.errors import DamagedFileError, LikenessError
 from backend.models import lap
 from backend.models.checkpoints import load_model
 from backend.models.lap_render import view_of
@@ -71,6 +71,8 @@ def lap_model(device: str = "cpu", surface: bool = True) -> LapModel | None:
     photos come without (``surface``)."""
     try:
         model = load_lap_model(device)
+    except DamagedFileError:
+        raise
     except LikenessError:
         return None
     return None if model.wants_surface and not (surface and surface_landmarker()) else model

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from backend.encoded.encoded_face import EncodedFace, EncodedPhoto
-from backend.errors import LikenessError
+from backend.errors import DamagedFileError, LikenessError
 from backend.geometry.deformation_graph import DeformationGraph, deformation_graph
 from backend.models.checkpoints import load_model
 from backend.models.learned_basis import MILLIMETRE, MODEL_NAME, LearnedBasisNet, learned_basis_of
@@ -53,6 +53,8 @@ def basis_model(device: str = "cpu") -> BasisModel | None:
     """``load_basis_model``, None where there are no usable weights."""
     try:
         return load_basis_model(device)
+    except DamagedFileError:
+        raise
     except LikenessError:
         return None
 

@@ -15,12 +15,13 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 from scipy.special import erf
 
+from backend.asset_file import read_asset
 from backend.expression.evidence import FaceEvidence
 from backend.expression.frontalised import FrontalisedFace, frontalised_face
 from backend.fitting.initial_pose import face_scale
 from backend.photos.landmarks import mean_landmarks
 from backend.rig.arkit import ARKIT_INDEX, ARKIT_NAMES, mirrored_name
-from backend.safetensors_file import read_arrays, write_arrays
+from backend.safetensors_file import write_arrays
 
 READER_PATH = Path(__file__).resolve().parents[2] / "assets" / "expressions" / "expression_reader.safetensors"
 LARGEST_RESIDUAL = 25.0
@@ -137,7 +138,7 @@ def read_face(reader: FaceReader, evidence: FaceEvidence, neutral: np.ndarray) -
 @lru_cache(maxsize=1)
 def load_reader(path: Path = READER_PATH) -> FaceReader:
     """The committed reader; raises ``LikenessError`` when the file is missing or damaged."""
-    arrays = {name: array.astype(np.float64) for name, array in read_arrays(path).arrays.items()}
+    arrays = {name: array.astype(np.float64) for name, array in read_asset(path).arrays.items()}
     count = sum(name.startswith("weights") for name in arrays)
     return FaceReader(
         means={name: arrays[f"mean_{name}"] for name in BASES},

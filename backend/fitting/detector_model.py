@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from backend.safetensors_file import read_arrays, write_arrays
+from backend.asset_file import read_asset
+from backend.safetensors_file import write_arrays
 
 if TYPE_CHECKING:  # training machines have no scipy, which parameters need
     from backend.fitting.parameters import PhotoParameters
@@ -105,7 +106,7 @@ def expected_errors(
 @lru_cache(maxsize=2)
 def load_detector_model(path: Path = DETECTOR_PATH) -> DetectorModel:
     """The committed model; raises ``LikenessError`` when the file is missing or damaged."""
-    arrays = read_arrays(path).arrays
+    arrays = read_asset(path).arrays
     bias, modes, deviation = (arrays[name].astype(np.float64) for name in ("bias", "modes", "deviation"))
     shown = arrays["shown"].astype(np.float64) if "shown" in arrays else np.ones(len(deviation))
     return DetectorModel(bias, modes, deviation, shown)

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import numpy as np
 
+from backend.asset_file import read_asset
 from backend.fitting.options import PriorWeights
 from backend.fitting.solver import IdentityBelief
 from backend.geometry.template import Template, load_template
-from backend.safetensors_file import BrokenTensorFileError, read_arrays
 
 POPULATION_PATH = Path(__file__).resolve().parents[2] / "assets" / "identity_population.safetensors"
 
@@ -46,10 +46,9 @@ def identity_prior(template: Template, prior: PriorWeights) -> IdentityBelief:
 def populations() -> tuple[np.ndarray, np.ndarray] | None:
     """Mean (K,) and covariance (K, K) of the identity coefficients over all populations, None without the file or where
     it is not the template's."""
-    try:
-        found = read_arrays(POPULATION_PATH)
-    except (FileNotFoundError, BrokenTensorFileError):
+    if not POPULATION_PATH.is_file():
         return None
+    found = read_asset(POPULATION_PATH)
     if found.metadata.get("template") != template_fingerprint():
         return None
     return found.arrays["mean"].astype(np.float64), found.arrays["covariance"].astype(np.float64)

@@ -17,7 +17,7 @@ from typing import Any
 
 import torch
 
-from backend.errors import LikenessError
+from backend.errors import DamagedFileError, LikenessError
 from backend.models.eight_bits import STEP_SUFFIX, BrokenStepsError, in_eight_bits, large_weights, without_steps
 from backend.safetensors_file import BrokenTensorFileError, RawTensor, read_raw, write_raw
 
@@ -101,6 +101,8 @@ def write_tensors(
 def save_model(weights: ModelWeights, folder: Path, shard_bytes: int = SHARD_BYTES) -> tuple[Path, ...]:
     """Write a model into ``folder`` in shards of at most ``shard_bytes``, and remove the shards that were there before.
 
+    Every shard carries the fingerprint of the tensors as they are, by which ``load_model`` knows them again.
+
     Raises ``ValueError`` when one tensor alone is larger than a shard.
     """
     folder.mkdir(parents=True, exist_ok=True)
@@ -116,6 +118,7 @@ def save_model(weights: ModelWeights, folder: Path, shard_bytes: int = SHARD_BYT
             filled = 0
         shards[-1][name] = tensor
         filled += size
+    version = fingerprint(weights.tensors)
     old = {path for path in folder.glob("*.safetensors") if SHARD_NAME.fullmatch(path.name)}
     paths = []
     for number, shard in enumerate(shards, start=1):
@@ -124,7 +127,7 @@ def save_model(weights: ModelWeights, folder: Path, shard_bytes: int = SHARD_BYT
             "format": "pt",
             "model": weights.model,
             "config": json.dumps(weights.config),
-            "version": weights.version,
+            "version": version,
         }
         write_tensors(path, shard, metadata)
         paths.append(path)
@@ -156,22 +159,29 @@ def load_model(model: str, folder: Path | None = None) -> ModelWeights:
         try:
             file = read_tensors(path)
         except (OSError, BrokenTensorFileError) as error:
-            raise _damaged(model, folder, f"{path.name} cannot be read ({error})") from error
+            raise DamagedFileError(path, str(error).removeprefix(f"{path}: ")) from error
         if parts is None or "config" not in file.metadata:
-            raise _damaged(model, folder, f"{path.name} is not a shard of an exported model")
+            raise DamagedFileError(path, "it is not a shard of an exported model")
         if metadata is not None and file.metadata.get("version") != metadata.get("version"):
-            raise _damaged(model, folder, "its shards come from different trainings")
+            raise DamagedFileError(path, "the model's files come from different trainings")
         metadata = file.metadata
         counts.add(int(parts["count"]))
         tensors.update(file.tensors)
     if counts != {len(paths)}:
-        raise _damaged(model, folder, f"{len(paths)} of {max(counts)} shards are there")
+        raise DamagedFileError(paths[0], f"{len(paths)} of the model's {max(counts)} files are there")
+    version = metadata.get("version", "")
+    if version != fingerprint(tensors):
+        raise DamagedFileError(paths[0], "its weights are not those that were exported")
+    try:
+        config = json.loads(metadata["config"])
+    except (ValueError, RecursionError) as error:
+        raise DamagedFileError(paths[0], "its configuration cannot be read") from error
     try:
         tensors = without_steps(tensors)
     except BrokenStepsError as error:
-        raise _damaged(model, folder, str(error)) from error
+        raise DamagedFileError(paths[0], str(error)) from error
     tensors = {name: value.float() if value.is_floating_point() else value for name, value in tensors.items()}
-    return ModelWeights(model, json.loads(metadata["config"]), tensors, metadata.get("version", ""))
+    return ModelWeights(model, config, tensors, version)
 
 
 def load_weights_into(network: torch.nn.Module, weights: ModelWeights) -> None:
@@ -248,8 +258,3 @@ def _shown(path: Path) -> str:
         return str(path.relative_to(Path.cwd()))
     except ValueError:
         return str(path)
-
-
-def _damaged(model: str, folder: Path, reason: str) -> LikenessError:
-    sentence = f"The {model} model in {_shown(folder)} cannot be used: {reason}."
-    return LikenessError("missing_part", sentence, "Get the folder again, or export the model again.")

@@ -7,7 +7,7 @@ from functools import lru_cache
 import cv2
 import numpy as np
 
-from backend.errors import LikenessError
+from backend.errors import DamagedFileError, LikenessError
 from backend.models.parsing import OPINION_NAME, FaceParser
 from backend.photos.collection import FaceClass
 from backend.photos.colour_labels import label_by_colour
@@ -23,6 +23,8 @@ def face_parser() -> FaceParser | None:
     """The shipped parsing net; None where there is none, or it is damaged."""
     try:
         return FaceParser.load()
+    except DamagedFileError:
+        raise
     except LikenessError:
         return None
 
@@ -43,6 +45,8 @@ def second_parser_version() -> str:
 def _second_parser() -> FaceParser | LikenessError:
     try:
         return FaceParser.load(model=OPINION_NAME)
+    except DamagedFileError:
+        raise
     except LikenessError as error:
         return error
 

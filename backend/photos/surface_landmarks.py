@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from backend.errors import LikenessError
+from backend.errors import DamagedFileError, LikenessError
 from backend.models.checkpoints import load_model, load_weights_into
 from backend.models.landmarks import MODEL_NAME, WINDOW_PER_FACE, LandmarkGuess, LandmarkNet, LandmarkNetConfig
 from backend.photos.collection import SurfaceLandmarks
@@ -109,5 +109,7 @@ def surface_landmarker() -> SurfaceLandmarker | None:
     """The shipped net; None where there is none, or it is damaged."""
     try:
         return SurfaceLandmarker.load()
+    except DamagedFileError:
+        raise
     except LikenessError:
         return None

@@ -60,14 +60,14 @@ def test_missing_mixed_and_damaged_shards_are_named(tmp_path: Path) -> None:
     others = save_model(line_weights(1), tmp_path / "b", shard_bytes=7_000)
     content = paths[1].read_bytes()
     for damage, reason in (
-        (others[1].read_bytes(), "its shards come from different trainings"),
-        (content[:-10], "line-00002-of-00003.safetensors cannot be read"),
+        (others[1].read_bytes(), "files come from different trainings"),
+        (content[:-10], "line-00002-of-00003.safetensors is damaged: "),
     ):
         paths[1].write_bytes(damage)
         with pytest.raises(LikenessError, match=reason):
             load_model("line", tmp_path / "a")
     paths[1].unlink()
-    with pytest.raises(LikenessError, match="2 of 3 shards are there"):
+    with pytest.raises(LikenessError, match="2 of the model's 3 files are there"):
         load_model("line", tmp_path / "a")
 
 

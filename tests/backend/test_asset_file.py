@@ -1,0 +1,146 @@
+"""What ships is compared with its checksum; damage is named, whatever it is."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from contextlib import suppress
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from backend.asset_file import read_asset
+from backend.errors import DamagedFileError
+from backend.expression.reading import READER_PATH, load_reader
+from backend.fitting.detector_model import DETECTOR_PATH, SURFACE_ERRORS_PATH, load_detector_model
+from backend.fitting.population import POPULATION_PATH
+from backend.models.checkpoints import ASSETS, MODEL_NAMES, load_model
+from backend.photos import masks
+from backend.safetensors_file import BrokenTensorFileError, read_arrays, read_metadata, write_arrays
+
+TRAINED = [name for name in MODEL_NAMES if any((ASSETS / name).glob("*.safetensors"))]
+
+
+def flipped(path: Path, place: float) -> None:
+    """One bit of a file at a share of its length is another."""
+    content = bytearray(path.read_bytes())
+    content[int(place * (len(content) - 1))] ^= 4
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize(
+    "path", [READER_PATH, DETECTOR_PATH, SURFACE_ERRORS_PATH, POPULATION_PATH], ids=lambda p: p.name
+)
+def test_every_table_that_ships_is_whole_and_a_flipped_bit_is_found(path: Path, tmp_path: Path) -> None:
+    assert read_asset(path).checked
+    copy = tmp_path / path.name
+    for place in (0.3, 0.7, 1.0):
+        shutil.copy(path, copy)
+        flipped(copy, place)
+        with pytest.raises(DamagedFileError, match=f"{path.name} is damaged.*Install Likeness again"):
+            read_asset(copy)
+
+
+@pytest.mark.parametrize("model", TRAINED)
+def test_a_flipped_bit_in_a_models_weights_is_found(model: str, tmp_path: Path) -> None:
+    folder = tmp_path / model
+    shutil.copytree(ASSETS / model, folder)
+    shard = next(iter(sorted(folder.glob(f"{model}-*.safetensors"))))
+    flipped(shard, 0.9)
+    with pytest.raises(DamagedFileError, match=f"{shard.name} is damaged"):
+        load_model(model, folder)
+
+
+def test_damaged_tables_say_so_where_they_are_used(tmp_path: Path) -> None:
+    for load, path in ((load_detector_model, DETECTOR_PATH), (load_reader, READER_PATH)):
+        copy = tmp_path / path.name
+        copy.write_bytes(path.read_bytes()[:-1])
+        with pytest.raises(DamagedFileError, match="is damaged"):
+            load(copy)
+        with pytest.raises(DamagedFileError, match="No such file"):
+            load(tmp_path / "missing.safetensors")
+
+
+def test_damage_is_not_taken_for_a_net_that_is_not_trained(monkeypatch: pytest.MonkeyPatch) -> None:
+    def damaged(**_: object) -> None:
+        raise DamagedFileError(Path("assets/parsing/parsing-00001-of-00001.safetensors"), "a bit is another")
+
+    monkeypatch.setattr(masks.FaceParser, "load", damaged)
+    masks.face_parser.cache_clear()
+    try:
+        with pytest.raises(DamagedFileError):
+            masks.face_parser()
+    finally:
+        masks.face_parser.cache_clear()
+
+
+def test_a_table_without_a_checksum_is_refused_and_files_of_others_are_read(tmp_path: Path) -> None:
+    path = tmp_path / "plain.safetensors"
+    head = json.dumps({"a": {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}}).encode()
+    path.write_bytes(len(head).to_bytes(8, "little") + head + np.float32([1, 2]).tobytes())
+    assert read_arrays(path).arrays["a"].tolist() == [1, 2]
+    with pytest.raises(DamagedFileError, match="no checksum"):
+        read_asset(path)
+
+
+def entry(**changes: object) -> dict[str, object]:
+    return {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]} | changes
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        "[" * 100_000,
+        "{" + '"a":{' * 50_000,
+        json.dumps([1]),
+        json.dumps({"a": 3}),
+        json.dumps({"a": None}),
+        json.dumps({"a": [1, 2, 3]}),
+        json.dumps({"a": entry(shape=3)}),
+        json.dumps({"a": entry(shape=[2.5])}),
+        json.dumps({"a": entry(shape=[-2])}),
+        json.dumps({"a": entry(shape=[10**400])}),
+        json.dumps({"a": entry(shape=[2**40, 2**40])}),
+        json.dumps({"a": entry(shape=["2"])}),
+        json.dumps({"a": entry(data_offsets=[0, 1e400])}),
+        json.dumps({"a": entry(data_offsets=[0, float("nan")])}),
+        json.dumps({"a": entry(data_offsets=[0])}),
+        json.dumps({"a": entry(data_offsets={"0": 1})}),
+        json.dumps({"a": entry(data_offsets=[0, 10**300])}),
+        json.dumps({"a": entry(dtype=["F32"])}),
+        json.dumps({"a": entry(dtype="F128")}),
+        json.dumps({"__metadata__": {"config": 3}, "a": entry()}),
+        json.dumps({"__metadata__": [], "a": entry()}),
+        json.dumps({"__metadata__": {"checksum": "0" * 64}, "a": entry()}),
+        "\udcff{}",
+    ],
+    ids=range(23),
+)
+def test_no_header_escapes_as_another_error(header: str, tmp_path: Path) -> None:
+    path = tmp_path / "broken.safetensors"
+    head = header.encode("utf-8", "surrogateescape")
+    path.write_bytes(len(head).to_bytes(8, "little") + head + bytes(8))
+    with pytest.raises(BrokenTensorFileError):
+        read_arrays(path)
+    with suppress(BrokenTensorFileError):
+        read_metadata(path)
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.data())
+def test_any_change_to_a_written_file_is_found(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
+    path = tmp_path_factory.mktemp("changed") / "file.safetensors"
+    write_arrays(path, {"a": np.arange(6, dtype=np.float32), "b": np.ones((2, 2), np.int8)}, {"told": "yes"})
+    content = bytearray(path.read_bytes())
+    place = data.draw(st.integers(0, len(content) - 1))
+    content[place] ^= data.draw(st.integers(1, 255))
+    path.write_bytes(content)
+    try:
+        found = read_arrays(path)
+    except BrokenTensorFileError:
+        return
+    # What is left: the checksum's own key, or a space that pads the header.
+    assert not found.checked or (found.arrays["a"].tolist() == list(range(6)) and found.metadata == {"told": "yes"})
