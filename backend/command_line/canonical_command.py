@@ -24,10 +24,12 @@ def run_canonical(arguments: argparse.Namespace) -> None:
     check_there_are(photos)
     with terminate_like_ctrl_c(), OutputFolder(arguments.out) as folder:
         # Here and not above: these imports take seconds, and may find that something is not installed.
+        from backend.photos.read import PhotoSource, start_reading
+
+        start_reading(len(photos))
         check_device(arguments.device)
         from backend.canonical_pipeline import STAGES, make_canonical
         from backend.exchange.canonical_folder import write_canonical_folder
-        from backend.photos.read import PhotoSource
 
         sources = [PhotoSource(name, path=path) for name, path in photos]
         with TerminalProgress(err, dict(STAGES)) as progress:

@@ -33,10 +33,12 @@ def run_reconstruct(arguments: argparse.Namespace) -> None:
     check_there_are(photos)
     with terminate_like_ctrl_c(), OutputFolder(arguments.out) as folder:
         # Here and not above: these imports take seconds, and may find that something is not installed.
+        from backend.photos.read import PhotoSource, start_reading
+
+        start_reading(len(photos))
         check_device(arguments.device)
         from backend.exchange.folder import write_folder
         from backend.photos.collect import CollectOptions
-        from backend.photos.read import PhotoSource
         from backend.pipeline import ReconstructOptions, reconstruct
 
         sources = [PhotoSource(name, path=path) for name, path in photos]

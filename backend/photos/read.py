@@ -10,13 +10,18 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from itertools import islice
 
-from backend.photos.decoders import TOO_SLOW, Decoder, idle
+from backend.photos.decoders import TOO_SLOW, Decoder, idle, start_decoders
 from backend.photos.source import DecodedPhoto, PhotoSource, PhotoUnreadableError, ReadLimits
 
 MOST_DECODERS = 2
 """Photos that are decoded at a time, where there are as many cores. The next stage takes longer than one decoder."""
 _TICK = 0.1  # s, how often a cancelled run is noticed
 _WALL_FACTOR = 6.0  # seconds that a decoder may take for each one of the processor's, on a busy machine or a slow disk
+
+
+def start_reading(count: int) -> None:
+    """Start what reads ``count`` photos, so that it is there when the first is read; returns at once."""
+    start_decoders(min(count, MOST_DECODERS, _cores()))
 
 
 def read_photo(

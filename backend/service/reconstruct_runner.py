@@ -17,7 +17,7 @@ from backend.geometry.topology import triangles_from_quads
 from backend.models.checkpoints import ASSETS, MODEL_NAMES
 from backend.photos import mediapipe_models
 from backend.photos.masks import face_parser, second_parser
-from backend.photos.read import PhotoSource
+from backend.photos.read import MOST_DECODERS, PhotoSource, start_reading
 from backend.pipeline import ReconstructOptions, reconstruct
 from backend.progress import HeadPreview
 from backend.rendering.render import STUDIO_LIGHT, render_mesh
@@ -37,6 +37,7 @@ def warm(device: str) -> dict[str, Any]:
     """
     global _server_device
     _server_device = device
+    start_reading(MOST_DECODERS)
     found = _device(device)
     mediapipe_models.face_detector(False)
     mediapipe_models.face_detector(True)
