@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,6 +11,7 @@ from .events import JobFailed, Limits, Progressed, Queued, Welcomed
 
 PROTOCOL = 1
 MOST_HEADER_BYTES = 4 * 2**20
+_LARGEST = 1e30  # of a header's numbers; JSON's whole numbers may be larger than any float
 
 
 def header_frame(header: Mapping[str, Any]) -> bytes:
@@ -41,13 +41,14 @@ def number_of(header: Mapping[str, Any], name: str) -> float | None:
     value = header.get(name)
     if value is None:
         return None
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < _LARGEST:  # nor NaN
         raise malformed(f"{name} is not a number")
     return value
 
 
 def welcomed(header: Mapping[str, Any], instance_before: str | None) -> Welcomed:
     """The event of a ``welcome``; ``instance_before`` is that of the connection before, if there was one."""
+    capabilities = [] if header.get("capabilities") is None else checked_field(header, "capabilities", list)
     limits, heartbeat = checked_field(header, "limits", dict), checked_field(header, "heartbeat", dict)
     device, pid = header.get("device"), number_of(header, "pid")
     instance = checked_field(header, "instance", str)
@@ -64,7 +65,7 @@ def welcomed(header: Mapping[str, Any], instance_before: str | None) -> Welcomed
         same_server=instance_before in (None, instance),
         ping_seconds=min(max(number_of(heartbeat, "interval_seconds") or 2.0, 0.2), 60.0),
         silence_seconds=min(max(number_of(heartbeat, "silence_seconds") or 15.0, 1.0), 600.0),
-        capabilities=frozenset(name for name in header.get("capabilities") or () if isinstance(name, str)),
+        capabilities=frozenset(name for name in capabilities if isinstance(name, str)),
     )
 
 

@@ -21,6 +21,8 @@ MOST_BUFFERS = 1024
 MOST_BYTES = 2**31
 """Of a whole file; a head from photos that a .blend holds has all of these in it."""
 _WINDOWS_DISK_FULL = 112
+_NOTE_CHECKSUM = "note_crc32"
+"""Of the rest of the note; files of earlier versions have none."""
 
 
 def write(path: Path, note: Mapping[str, Any], buffers: Sequence[bytes]) -> None:
@@ -32,7 +34,8 @@ def write(path: Path, note: Mapping[str, Any], buffers: Sequence[bytes]) -> None
     for buffer in buffers:
         checksum = zlib.crc32(buffer, checksum)
     sizes = [len(buffer) for buffer in buffers]
-    text = json.dumps({**note, "version": VERSION, "buffers": sizes, "crc32": checksum}).encode("ascii")
+    told = {**note, "version": VERSION, "buffers": sizes, "crc32": checksum}
+    text = json.dumps({**told, _NOTE_CHECKSUM: _note_checksum(told)}).encode("ascii")
     if sum(sizes) > MOST_BYTES or len(sizes) > MOST_BUFFERS or len(text) > MOST_NOTE_BYTES:
         raise not_kept("it is too large")
     part = path.with_suffix(".part")
@@ -75,6 +78,10 @@ def read(path: Path) -> tuple[dict[str, Any], list[bytes]]:
     if checksum != note["crc32"]:
         raise damaged()
     return note, buffers
+
+
+def _note_checksum(note: Mapping[str, Any]) -> int:
+    return zlib.crc32(json.dumps(note).encode("ascii"))
 
 
 def damaged() -> AddonError:
@@ -125,6 +132,8 @@ def _note(file: BinaryIO) -> dict[str, Any]:
         note = json.loads(file.read(length).decode("utf-8"))
         if checked_field(note, "version", int) != VERSION:
             raise other_version()
+        if _NOTE_CHECKSUM in note and note.pop(_NOTE_CHECKSUM) != _note_checksum(note):
+            raise damaged()
         sizes = checked_field(note, "buffers", list)
         checked_field(note, "crc32", int)
     except (ValueError, RecursionError) as error:

@@ -57,6 +57,7 @@ def test_what_could_not_be_read_again_is_not_written(tmp_path: Path) -> None:
 def with_note(data: bytes, change: Callable[[dict], object]) -> bytes:
     length = int.from_bytes(data[8:16], "little")
     note = json.loads(data[16 : 16 + length])
+    del note["note_crc32"]  # as earlier versions wrote it: what else is wrong has to be seen without
     changed = change(note)
     text = json.dumps(note if changed is None else changed).encode()
     return data[:8] + len(text).to_bytes(8, "little") + text + data[16 + length :]
@@ -125,3 +126,12 @@ def test_the_note_of_a_large_file_is_read_alone(path: Path) -> None:
     assert head_file.read_note(path)["buffers"] == [2**30]
     assert tracemalloc.get_traced_memory()[1] < 2**20
     tracemalloc.stop()
+
+
+def test_a_note_that_was_changed_is_damaged_and_one_of_an_earlier_version_is_read(path: Path) -> None:
+    data = path.read_bytes()
+    path.write_bytes(data.replace(rb"\u00e4", rb"\u00e5"))
+    with pytest.raises(AddonError, match="is damaged"):
+        head_file.read_note(path)
+    path.write_bytes(with_note(data, lambda note: None))
+    assert head_file.read(path)[0]["words"] == NOTE["words"]
