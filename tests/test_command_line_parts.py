@@ -13,12 +13,13 @@ import pytest
 from rich.console import Console
 
 from backend import __main__ as command
-from backend.command_line import reconstruct_command
+from backend.command_line import reconstruct_command, transfer_command
 from backend.command_line.explain import explain
 from backend.command_line.photo_paths import check_there_are, find_photos
 from backend.command_line.progress_display import TerminalProgress, TimeLeft, format_seconds
 from backend.errors import EXIT_CODES, LikenessError
 from backend.exchange.all_or_none import OutputFolder
+from backend.expression.subject import read_neutral
 from backend.expression.video import Video
 
 
@@ -41,7 +42,6 @@ def test_a_folder_stands_for_the_photos_in_it(tmp_path: Path) -> None:
     ("names", "read_as"), [(["a.gif"], "video"), (["a.gif", "b.gif"], "photos"), (["a.hif"], "photos")]
 )
 def test_a_gif_alone_is_a_film(names: list[str], read_as: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from backend.command_line import transfer_command
     from backend.expression import transfer
 
     def read(kind: str) -> None:
@@ -231,6 +231,13 @@ def test_paths_that_no_system_has(tmp_path: Path) -> None:
         with pytest.raises(LikenessError) as caught:
             Video(path)
         assert caught.value.code == "no_photo"
+        with pytest.raises(LikenessError) as caught:
+            read_neutral(path)
+        assert caught.value.code == "usage"
+    for path in paths[1:]:
+        with pytest.raises(LikenessError) as caught:
+            transfer_command._check_writable(path)
+        assert caught.value.code == "disk"
 
 
 @pytest.mark.parametrize("arguments", [["reconstruct", "", "--out", "o"], ["reconstruct", "a.jpg", "--out", ""]])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import time
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,7 +15,7 @@ from rich.console import Console
 from backend.command_line.photo_paths import find_photos, readable
 from backend.command_line.progress_display import TerminalProgress, format_seconds
 from backend.errors import LikenessError
-from backend.exchange.all_or_none import check_writable
+from backend.exchange.all_or_none import check_writable, disk_errors_named
 from backend.photos.formats import PHOTO_SUFFIXES
 from backend.stages import TRANSFER_SHARES
 
@@ -83,3 +84,5 @@ def _check_writable(path: Path) -> None:
     if os.path.isdir(path):
         raise LikenessError("disk", f"{path} is a folder.", "Give --out a file name that ends in .json.")
     check_writable(path.absolute().parent)
+    with disk_errors_named(path.parent), suppress(FileNotFoundError):
+        path.lstat()  # a name that no file may have

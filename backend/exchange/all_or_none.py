@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import shutil
+import stat
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
@@ -36,9 +37,7 @@ class OutputFolder:
 
     def __enter__(self) -> OutputFolder:
         with self._held, disk_errors_named(self.path):
-            if (self.path.exists() or self.path.is_symlink()) and not self.path.is_dir():
-                raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(self.path))
-            if self.path.is_dir():
+            if _is_folder(self.path):
                 if self._beside.exists():  # of a run that began before the folder was there
                     self._hold(self._beside)
                 self._work = self._hold(self._inside)
@@ -200,6 +199,19 @@ def _locked_file(path: Path, wanted: Path) -> BinaryIO:
             if os.path.samestat(os.fstat(file.fileno()), os.stat(path)):
                 return file
         file.close()  # the run before removed it after it was opened here
+
+
+def _is_folder(path: Path) -> bool:
+    """False where there is nothing. Raises ``OSError`` for a file, or a link to nothing."""
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        if not path.is_symlink():
+            return False
+        found = path.lstat()
+    if not stat.S_ISDIR(found.st_mode):
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(path))
+    return True
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -83,7 +84,7 @@ def read_texture(folder: Path) -> np.ndarray | None:
 def read_neutral(folder: Path) -> np.ndarray:
     """(V, 3) float32 neutral vertices, template order, out of ``face.glb``; raises as ``read_subject``."""
     path = Path(folder) / "face.glb"
-    if not path.is_file():
+    if not os.path.isfile(path):
         raise LikenessError("usage", f"There is no face.glb in {folder}.", _ADVICE)
     broken = LikenessError("usage", f"{path} is not a head that this version of Likeness wrote.", _ADVICE)
     if path.stat().st_size > MOST_GLB_BYTES:
