@@ -8,7 +8,7 @@ folders instead), ``--quality fast`` and a texture of 1024 px:
   best rounds. The aim is 0.9 of the plain throughput.
 - ``upheaval``: all people on a cluster of two machines (on 127.0.0.1). After a fifth of them one worker is killed,
   after two fifths a machine is removed (another joins later), after three fifths the batch gets Ctrl-C and is started
-  anew.  Counted: people lost, people made twice.
+  anew. Counted: people lost, people made twice.
 """
 
 from __future__ import annotations
@@ -151,6 +151,7 @@ class Upheaval:
         """Figures of what was lost and what was made twice."""
         settings = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
         settings |= {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0", "RAY_USAGE_STATS_ENABLED": "0"}
+        settings |= {"RAY_worker_niceness": "0"}
         os.environ.update({**settings, "PYTHONPATH": str(ROOT)})  # before ray is imported
         from ray.cluster_utils import Cluster
 
@@ -241,6 +242,7 @@ def main() -> int:
     parser.add_argument("--ratio-people", type=int, default=24, help="of the first part (default: 24; 0: leave it out)")
     parser.add_argument("--rounds", type=int, default=2)
     arguments = parser.parse_args()
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it, and so would ours
     figures: dict[str, float] = {}
     with tempfile.TemporaryDirectory() as temporary:
         folder = arguments.folder or Path(temporary)
