@@ -85,7 +85,8 @@ def plain(people: Sequence[Path], out: Path) -> None:
     program = (
         "import sys; from pathlib import Path; import backend;"
         "from backend.pipeline import ReconstructOptions, reconstruct; from backend.photos.source import PhotoSource;"
-        "from backend.exchange.folder import write_folder; out = Path(sys.argv[1])\n"
+        "from backend.exchange.folder import write_folder; from backend.allocator import keep_freed_memory;"
+        "keep_freed_memory(); out = Path(sys.argv[1])\n"
         "for person in map(Path, sys.argv[2:]):\n"
         "    photos = [PhotoSource.from_path(path) for path in sorted(person.glob('*.jpg'))]\n"
         "    result = reconstruct(photos, ReconstructOptions(quality='fast', texture_size=1024, device='cpu'))\n"
