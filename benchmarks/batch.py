@@ -17,7 +17,6 @@ import argparse
 import json
 import os
 import re
-import resource
 import secrets
 import signal
 import subprocess
@@ -71,16 +70,37 @@ def batch_command(manifest: Path, out: Path, *more: str) -> list[str]:
     return [sys.executable, "-m", "backend", "batch", str(manifest), "--out", str(out), *OPTIONS, *more]
 
 
-def timed(run: Callable[[], None]) -> tuple[float, float]:
-    """Wall seconds, and CPU seconds of all processes that it started and waited for."""
-    before, start = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
-    run()
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    return time.perf_counter() - start, cpu
+def cpu_of_tree(root: int) -> dict[int, float]:
+    """Process id -> CPU seconds so far, of a process and all that descend from it (from Linux' /proc)."""
+    parents: dict[int, int] = {}
+    used: dict[int, float] = {}
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = stat.read_text().rsplit(")", 1)[1].split()
+        except OSError:
+            continue
+        parents[int(stat.parent.name)] = int(fields[1])
+        used[int(stat.parent.name)] = (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    found = {root}
+    while more := {process for process, parent in parents.items() if parent in found} - found:
+        found |= more
+    return {process: used[process] for process in found if process in used}
 
 
-def plain(people: Sequence[Path], out: Path) -> None:
+def timed(processes: Callable[[], Sequence[subprocess.Popen[bytes]]]) -> tuple[float, float]:
+    """Wall and CPU seconds of processes with all that they start, the last half second of each perhaps not."""
+    start, used = time.perf_counter(), {}
+    running = processes()
+    while any([process.poll() is None for process in running]):
+        for process in running:
+            used |= cpu_of_tree(process.pid)
+        time.sleep(0.5)
+    if any(process.returncode for process in running):
+        raise SystemExit("a run failed")
+    return time.perf_counter() - start, sum(used.values())
+
+
+def plain(people: Sequence[Path], out: Path) -> list[subprocess.Popen[bytes]]:
     """Two processes of one thread, each with every second person: reconstruct and write, nothing else."""
     program = (
         "import sys; from pathlib import Path; import backend;"
@@ -92,7 +112,7 @@ def plain(people: Sequence[Path], out: Path) -> None:
         "    result = reconstruct(photos, ReconstructOptions(quality='fast', texture_size=1024, device='cpu'))\n"
         "    write_folder(result.asset, result.previews, out / person.name)\n"
     )
-    both = [
+    return [
         subprocess.Popen(
             [sys.executable, "-c", program, str(out), *map(str, people[part::2])],
             env=ENVIRONMENT,
@@ -101,8 +121,6 @@ def plain(people: Sequence[Path], out: Path) -> None:
         )
         for part in range(2)
     ]
-    if any([process.wait() for process in both]):
-        raise SystemExit("a plain process failed")
 
 
 def worker_seconds(out: Path) -> float:
@@ -116,26 +134,31 @@ def ratio(people: Sequence[Path], folder: Path, rounds: int) -> dict[str, float]
     walls: dict[str, list[float]] = {"plain": [], "batch": []}
     cpus: dict[str, list[float]] = {"plain": [], "batch": []}
     heads: list[float] = []
+    nowhere = subprocess.DEVNULL
     for turn in range(rounds):
         out = folder / f"batch_{turn}"
         command = batch_command(manifest, out, "--workers", "2")
         runs = {
             "plain": lambda turn=turn: plain(people, folder / f"plain_{turn}"),
-            "batch": lambda command=command: subprocess.run(
-                command, env=ENVIRONMENT, cwd=ROOT, check=True, capture_output=True
-            ),
+            "batch": lambda command=command: [
+                subprocess.Popen(command, env=ENVIRONMENT, cwd=ROOT, stdout=nowhere, stderr=nowhere)
+            ],
         }
         for name in ("plain", "batch") if turn % 2 == 0 else ("batch", "plain"):
             wall, cpu = timed(runs[name])
             walls[name].append(wall / len(people))
             cpus[name].append(cpu / len(people))
-            print(f"round {turn + 1}: {name} {wall / len(people):.2f} s wall, {cpu / len(people):.2f} s CPU a person")
+            print(
+                f"round {turn + 1}: {name} {wall / len(people):.2f} s wall, {cpu / len(people):.2f} s CPU a person",
+                flush=True,
+            )
         heads.append(worker_seconds(out) / len(people))
     figures = {"batch.people": len(people), "batch.rounds": rounds}
     for name in walls:
         figures[f"batch.{name}_wall_seconds"] = min(walls[name])
-    figures["batch.plain_cpu_seconds"] = min(cpus["plain"])
+        figures[f"batch.{name}_cpu_seconds"] = min(cpus[name])
     figures["batch.head_cpu_seconds"] = min(heads)
+    figures["batch.cpu_ratio"] = min(cpus["plain"]) / min(cpus["batch"])
     figures["batch.throughput_ratio"] = min(walls["plain"]) / min(walls["batch"])
     return figures
 
