@@ -102,6 +102,25 @@ def test_wrong_arguments_are_told(people: Path, tmp_path: Path) -> None:
     assert not out.exists()
 
 
+def test_a_farms_command_keeps_to_its_threads(people: Path, tmp_path: Path) -> None:
+    """What the libraries say when a head is made."""
+    program = (
+        "import sys, types; from backend.batch import command; from backend.batch.outcome import Outcome\n"
+        "def make(task, progress):\n"
+        "    import cv2, numba, torch\n"
+        "    print(torch.get_num_threads(), cv2.getNumThreads(), numba.config.NUMBA_NUM_THREADS)\n"
+        "    return Outcome(name=task.person.name, status='done')\n"
+        "command.make_head = make\n"
+        "from backend.__main__ import main; sys.exit(main(sys.argv[1:]))"
+    )
+    without = {name: value for name, value in os.environ.items() if not name.endswith(("_NUM_THREADS", "THREADS_NUM"))}
+    arguments = ["batch", str(people), "--out", str(tmp_path / "heads"), "--only", "anna", "--threads", "2"]
+    ran = subprocess.run(
+        [sys.executable, "-c", program, *arguments], cwd=ROOT, env=without, capture_output=True, text=True, timeout=120
+    )
+    assert ran.stdout.split() == ["2", "2", "2"], ran.stderr
+
+
 def test_without_ray_a_sentence_says_what_to_do(people: Path, tmp_path: Path) -> None:
     (tmp_path / "ray").mkdir()
     (tmp_path / "ray" / "__init__.py").write_text("raise ModuleNotFoundError('No module named ray', name='ray')")

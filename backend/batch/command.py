@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
@@ -22,6 +23,7 @@ from backend.batch.progress_lines import BatchProgress
 from backend.batch.ray_environment import ray_environment
 from backend.batch.stamp import Stamp, current_stamp
 from backend.batch.table import BatchTable, State
+from backend.batch.threads import THREAD_VARIABLES
 from backend.command_line.photo_paths import readable
 from backend.command_line.progress_display import format_seconds
 from backend.command_line.reconstruct_command import check_device, terminate_like_ctrl_c
@@ -62,6 +64,7 @@ def _print_commands(arguments: argparse.Namespace, manifest: Manifest, defaults:
     people = _chosen(arguments, manifest)
     more = ["--exit-zero"] if arguments.exit_zero else []
     more += [] if arguments.device == "cpu" else ["--device", arguments.device]
+    more += [] if arguments.threads is None else ["--threads", str(arguments.threads)]
     for line in commands(arguments.manifest, people, arguments.out, defaults, more):
         print(readable(line))
     for bad in manifest.bad_lines:
@@ -78,6 +81,8 @@ def _do_some(arguments: argparse.Namespace, manifest: Manifest) -> LikenessError
     What it gives is to be raised: the reason of one person alone, or "some_failed".
     """
     people = _chosen(arguments, manifest)
+    if arguments.threads is not None:  # before anything that reads it is loaded
+        os.environ.update({name: str(arguments.threads) for name in THREAD_VARIABLES})
     check_device(arguments.device)
     stamp = current_stamp()
     err = Console(stderr=True)

@@ -9,7 +9,8 @@ from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 
-ONE_THREAD = {name: "1" for name in ("OMP_NUM_THREADS", "NUMBA_NUM_THREADS", "OPENCV_FOR_THREADS_NUM")}
+from backend.batch.threads import ONE_THREAD
+
 LOOPBACK_VARIABLE = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
 """Set to 0, all of Ray's processes listen on 127.0.0.1 alone, on Linux, too."""
 _QUIET_VARIABLE = "RAY_DEDUP_LOGS_SKIP_REGEX"

@@ -13,8 +13,8 @@ import ray
 from backend.batch.engine import MakeHead
 from backend.batch.make_head import Task
 from backend.batch.outcome import Outcome
-from backend.batch.ray_environment import ONE_THREAD
 from backend.batch.stamp import Stamp, current_stamp
+from backend.batch.threads import ONE_THREAD
 from backend.errors import Cancelled
 
 CONTROL = "control"

@@ -54,6 +54,9 @@ def add_batch(
     which.add_argument("--only", metavar="NAME", help="this one alone")
     which.add_argument("--people", type=_ranges, metavar="RANGES", help="by their number in the manifest: 1-20,25")
     which.add_argument(
+        "--threads", type=_count, metavar="N", help="of such a process (default: all cores; a worker has one)"
+    )
+    which.add_argument(
         "--print-commands", action="store_true", help="do nothing, print one such command per person instead"
     )
     options = batch.add_argument_group("options of all people whose line does not say otherwise")
