@@ -184,6 +184,15 @@ def test_a_posterior_learns_from_whole_sets_and_knows_its_own_truth(monkeypatch:
     assert wrong[0] < 0.8 * mean and wrong[0] < wrong[1], "nothing shows more than the true coefficients"
 
 
+def test_a_basis_that_weights_brought_is_kept_and_the_other_made() -> None:
+    stage = small_stage(basis_people=4).build(CPU)
+    depth, albedo = stage.network.depth_decoder, stage.network.albedo_decoder
+    depth.set_basis(torch.full_like(depth.mean, 0.3), torch.rand_like(depth.basis))
+    before = depth.basis.clone()
+    stage.step(ToySetsConfig().build().batch(range(2), CPU), 0.0)
+    assert torch.equal(depth.basis, before) and albedo.ready == 1 and albedo.basis.any()
+
+
 def test_groups_are_nested_and_the_whole_is_among_them() -> None:
     torch.manual_seed(0)
     groups = nested_groups(torch.tensor([0, 0, 0, 0, 1, 1]))

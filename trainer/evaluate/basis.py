@@ -26,6 +26,7 @@ from trainer.data.people.scene import Shot
 from trainer.data.portraits import PortraitsConfig
 from trainer.data.portraits.cache import open_cache
 from trainer.data.shared_data import shared_folder
+from trainer.evaluate.basis_angles import angle_figures
 from trainer.evaluate.basis_heads import HELD_OUT_SEED, head_figures
 from trainer.evaluate.basis_keys import key_figures
 from trainer.evaluate.basis_pairs import found_pairs, verification_figures
@@ -45,6 +46,11 @@ _SEPARATION = tuple(f"separation.{what}_mm.{who}" for what in ("identity", "expr
 _FITTED = (
     *(f"{what}.{way}" for what in ("scan.median_mm", "fit_seconds") for way in ("cold", "encoder")),
     *(f"fit.median_mm.{basis}" for basis in BASIS_NAMES),
+)
+_ANGLES = tuple(
+    f"angles.{basis}.{figure}"
+    for basis in ("identity", "expression")
+    for figure in ("least_cosine", "mean_cosine", "alike", "inside", "of", "span")
 )
 _COLOURS = ("photometric.learned", "photometric.prior")
 _KEYS = ("keys.moved_mm", "keys.refused", "keys.explained_mm.template", "keys.explained_mm.corrected")
@@ -145,10 +151,11 @@ def run(arguments: argparse.Namespace, console: Console) -> dict[str, float | st
     network = trained_or_none(load_learned_basis, arguments.model)
     figures = head_figures(network, arguments.people, scans=not arguments.no_scans)
     if network is None:
-        names = (*_ENCODED, *_KEYS, *_COLOURS, *_SEPARATION, *_REENACTED, *_PAIRS, *_FITTED)
+        names = (*_ENCODED, *_ANGLES, *_KEYS, *_COLOURS, *_SEPARATION, *_REENACTED, *_PAIRS, *_FITTED)
         figures |= dict.fromkeys(names, NOT_TRAINED)
     else:
         figures |= encoder_figures(network, arguments.people, arguments.kept)
+        figures |= angle_figures(network.bases)
         figures |= key_figures(network.bases, held_out(network.config.size, arguments.people, arguments.kept))
         figures |= portrait_figures(network, arguments)
         figures |= dict.fromkeys(_REENACTED, "left out: no clips were wanted")

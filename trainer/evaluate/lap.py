@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cv2
@@ -33,23 +33,55 @@ _RESAMPLES = 1000
 _SHEET_ROWS = 10
 
 
-def held_out(size: int, people: int, folder: str = "", marks: bool = False) -> Iterator[LapBatch]:
+@dataclass(frozen=True)
+class HeldOut:
+    """Which pictures a model is measured on. people : how many. folder : where they are kept, empty for the user's
+    cache. drawn : side at which they are drawn and seen by the landmark net, 0 for that of the model's maps. poor :
+    share of photos that are covered, dark, blurred or end within the face."""
+
+    people: int
+    folder: str = ""
+    drawn: int = 0
+    poor: float = 0.0
+
+
+def held_out(network: LapNet, pictures: HeldOut) -> Iterator[LapBatch]:
     """Batches of held-out people, six photos each; kept on disk, since several models are measured on them."""
+    size, people = network.config.size, pictures.people
     source = LapPeopleConfig(
-        size=size, seed=HELD_OUT_SEED, photos=PHOTOS, keep=people, folder=folder, marks=marks
+        size=size,
+        seed=HELD_OUT_SEED,
+        photos=PHOTOS,
+        keep=people,
+        folder=pictures.folder,
+        marks=network.landmarks is not None,
+        drawn=0 if pictures.drawn <= size else pictures.drawn,
+        poor=pictures.poor,
     ).build()
     for start in range(0, people, _BATCH):
         yield source.batch(range(start, min(start + _BATCH, people)), torch.device("cpu"))
 
 
 @torch.no_grad()
-def model_figures(network: LapNet, people: int, folder: str = "") -> dict[str, float]:
+def poor_figures(network: LapNet, pictures: HeldOut) -> dict[str, float]:
+    """Facing the camera, of people all of whose photos are poor: ``poor.side.canonical.nK``, that of the mean face, and
+    ``poor.ratio.canonical.n4_n1`` with its interval."""
+    poor = replace(pictures, poor=1.0)
+    mean = mean_face(held_out(network, poor))
+    errors = depth_errors(network, held_out(network, poor), personal=False, mean=mean)
+    names = [f"side.canonical.{name}" for name in ("n1", "n2", "n4", "n6", "mean_face")]
+    figures = {f"poor.{name}": errors[name].nanmean().item() for name in names}
+    middle, low, high = ratio_interval(errors["side.canonical.n4"], errors["side.canonical.n1"])
+    return figures | {"poor.ratio.n4_n1": middle, "poor.ratio.n4_n1.low": low, "poor.ratio.n4_n1.high": high}
+
+
+@torch.no_grad()
+def model_figures(network: LapNet, pictures: HeldOut) -> dict[str, float]:
     """``side.nK`` (times 100) and ``mad.nK`` of the personalised depth of a fixed photo when K photos are given,
     ``shared.side.nK`` of the canonical face in the same view, ``side.canonical.nK`` facing the camera, mean face and
     floor, ``ratio.n4_n1`` with its interval, ``ratio.canonical.n4_n1``."""
-    given = network.config.size, people, folder, network.landmarks is not None
-    mean = mean_face(held_out(*given))
-    errors = depth_errors(network, held_out(*given), personal=True, mean=mean)
+    mean = mean_face(held_out(network, pictures))
+    errors = depth_errors(network, held_out(network, pictures), personal=True, mean=mean)
     figures = {}
     for name, values in errors.items():
         measure, _, rest = name.partition(".")
@@ -63,7 +95,11 @@ def model_figures(network: LapNet, people: int, folder: str = "") -> dict[str, f
     figures |= {"ratio.n4_n1": middle, "ratio.n4_n1.low": low, "ratio.n4_n1.high": high}
     middle, low, high = ratio_interval(errors["side.canonical.n4"], errors["side.canonical.n1"])
     figures |= {"ratio.canonical.n4_n1": middle, "ratio.canonical.low": low, "ratio.canonical.high": high}
-    return figures | spread_figures(network, held_out(*given))
+    for count in ("n1", "n4"):
+        figures[f"ratio.canonical.mean_face.{count}"] = (
+            figures[f"side.canonical.{count}"] / figures["side.canonical.mean_face"]
+        )
+    return figures | spread_figures(network, held_out(network, pictures))
 
 
 def ratio_interval(above: Tensor, below: Tensor) -> tuple[float, float, float]:
@@ -103,6 +139,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help=f"exported model of an ablation: {', '.join(ABLATIONS)}",
     )
     parser.add_argument("--kept", default="", metavar="FOLDER", help="where held-out pictures are kept")
+    parser.add_argument(
+        "--drawn",
+        type=int,
+        default=0,
+        help="side at which pictures are drawn and seen by the landmark net (0: the model's)",
+    )
+    parser.add_argument("--no-poor", action="store_true", help="leave out the people all of whose photos are poor")
     parser.add_argument("--portraits", type=Path, help="a prepared collection (framing face) for the sheet")
     parser.add_argument("--sheet", type=Path, help="where the sheet goes (PNG)")
     parser.add_argument("--count", type=int, default=100, help="portraits on the sheet")
@@ -114,22 +157,25 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace, console: Console) -> dict[str, float | str]:
     """Flat figures of ``evaluate lap``; "not trained" for models that are not there."""
     figures: dict[str, float | str] = {}
+    pictures = HeldOut(arguments.people, arguments.kept, arguments.drawn)
     network = trained_or_none(load_lap, arguments.model)
     if network is None:
         names = [f"{measure}.n{count}" for measure in ("side", "mad") for count in range(1, PHOTOS + 1)]
         figures |= dict.fromkeys(names, "not trained")
     else:
-        figures |= model_figures(network, arguments.people, arguments.kept)
+        figures |= model_figures(network, pictures)
+        if not arguments.no_poor:
+            figures |= poor_figures(network, pictures)
     baseline = trained_or_none(load_lap, arguments.unsup3d) if arguments.unsup3d else None
     for measure in ("side", "mad"):
         figures[f"unsup3d.{measure}"] = "not trained"
     if baseline is not None:
-        found = model_figures(baseline, arguments.people, arguments.kept)
+        found = model_figures(baseline, pictures)
         figures |= {f"unsup3d.{measure}": found[f"{measure}.n1"] for measure in ("side", "mad")}
     given = dict(text.partition("=")[::2] for text in arguments.ablation)
     for name in ABLATIONS:
         other = trained_or_none(load_lap, Path(given[name])) if name in given else None
-        found = model_figures(other, arguments.people, arguments.kept) if other is not None else {}
+        found = model_figures(other, pictures) if other is not None else {}
         figures[f"ablation.{name}.side"] = found.get("side.n1", "not trained")
     if network is not None and arguments.portraits:
         figures |= portrait_figures(portrait_errors(network, arguments.portraits, arguments.count, arguments.seed))

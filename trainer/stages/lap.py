@@ -26,6 +26,7 @@ from trainer.stages.lap_metrics import depth_figures
 from trainer.stages.lap_sets import (
     FARTHEST_KNOWN,
     Subsets,
+    bases_missing,
     filled_depth,
     give_bases,
     nested_groups,
@@ -368,7 +369,7 @@ class LapStage(Stage):
             return
         self._has_basis = True
         network, marked = self.network, self.network.landmarks
-        bases = self.config.network.decoder == "linear" and network.depth_decoder.ready.item() < 0.5
+        bases = self.config.network.decoder == "linear" and bool(bases_missing(network))
         shapes = marked is not None and not marked.people.any()
         if not bases and not shapes:
             return

@@ -130,13 +130,22 @@ def principal_maps(maps: Tensor, components: int) -> tuple[Tensor, Tensor]:
     return mean.view(shape).float(), basis.view(-1, *shape).float()
 
 
+def bases_missing(network: LapNet) -> list[str]:
+    """Which linear decoders, ``depth`` and ``albedo``, have no basis that is made of people's maps; that of depth comes
+    with the landmarks' shapes where the fusion is ``posterior``."""
+    decoders = {"depth": network.depth_decoder, "albedo": network.albedo_decoder}
+    if network.config.posterior:
+        del decoders["depth"]
+    return [name for name, decoder in decoders.items() if decoder.ready.item() < 0.5]
+
+
 def give_bases(network: LapNet, truths: list[CanonicalTruth]) -> None:
-    """PCA of what synthetic people look like, as the linear decoders' first mean and basis; with ``fusion =
-    "posterior"`` of the albedo alone."""
-    albedo = torch.cat([filled_albedo(truth.albedo, truth.albedo_seen) for truth in truths])
-    raw_albedo = torch.atanh((albedo * 2 - 1).clamp(-0.97, 0.97))
-    config = network.config
-    network.albedo_decoder.set_basis(*principal_maps(raw_albedo, config.albedo_components))
-    if not config.posterior:
+    """PCA of what synthetic people look like, as the first mean and basis of the linear decoders that have none."""
+    config, missing = network.config, bases_missing(network)
+    if "depth" in missing:
         depth = torch.cat([network.raw_depth(filled_depth(truth.depth)) for truth in truths])[:, None]
         network.depth_decoder.set_basis(*principal_maps(depth, config.depth_components))
+    if "albedo" in missing:
+        albedo = torch.cat([filled_albedo(truth.albedo, truth.albedo_seen) for truth in truths])
+        raw_albedo = torch.atanh((albedo * 2 - 1).clamp(-0.97, 0.97))
+        network.albedo_decoder.set_basis(*principal_maps(raw_albedo, config.albedo_components))

@@ -16,6 +16,7 @@ from trainer.__main__ import main
 from trainer.data.face_model import FacePeopleConfig
 from trainer.data.face_model.source import FacePeople
 from trainer.evaluate import basis, basis_heads
+from trainer.evaluate.basis_angles import compared
 from trainer.stages.learned_basis_start import begin_from_prior
 
 SMALL = LearnedBasisConfig(
@@ -67,3 +68,19 @@ def test_without_a_model_the_prior_is_still_measured(tmp_path: Path, monkeypatch
     assert figures["people.median_mm.prior"] > 0 and figures["people.median_mm.learned"] == "not trained"
     assert figures["lip_iou.upper"] == figures["separation.identity_mm.same"] == "not trained"
     assert figures["scan.median_mm.encoder"] == figures["verification.eer"] == "not trained"
+
+
+def test_angles_tell_what_a_basis_has_beyond_its_beginning() -> None:
+    g = torch.Generator().manual_seed(0)
+    start = torch.randn(4, 3, 3, generator=g)
+    metric = torch.diag(torch.linspace(0.5, 2, 9)).double()
+    same = compared(2 * start, start, metric)
+    assert same["least_cosine"] == pytest.approx(1) and same["span"] == pytest.approx(1) and same["alike"] == 4
+    turned = torch.linalg.qr(torch.randn(4, 4, generator=g))[0]
+    mixed = compared(torch.einsum("ij,jgc->igc", turned, start), start, metric)
+    assert mixed["span"] == pytest.approx(1) and mixed["inside"] == 4 and mixed["mean_cosine"] < 0.9, (
+        "other directions of the same span"
+    )
+    other = torch.cat([start[:1], torch.randn(3, 3, 3, generator=g), torch.zeros(1, 3, 3)])
+    found = compared(other, torch.cat([start, torch.zeros(2, 3, 3)]), metric)
+    assert found["alike"] == 1 and found["of"] == 4 and 0.2 < found["span"] < 0.95
