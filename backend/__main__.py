@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import atexit
 import os
 import sys
 import traceback
 from collections.abc import Sequence
+from contextlib import suppress
+from typing import NoReturn
 
 from backend.command_line.address_space import check_address_space
 from backend.command_line.explain import explain
@@ -68,5 +71,17 @@ def _run(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _end_at_once(code: int) -> NoReturn:
+    """End the process without waiting for threads that still load or compute, and for libraries to tidy up."""
+    atexit._run_exitfuncs()  # those may have processes to end
+    with suppress(OSError):
+        sys.stdout.flush()
+        sys.stderr.flush()
+    os._exit(code)
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    exit_code = main()
+    if exit_code == EXIT_CODES["cancelled"]:
+        _end_at_once(exit_code)
+    sys.exit(exit_code)

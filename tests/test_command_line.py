@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -125,7 +126,9 @@ def test_ctrl_c_leaves_nothing_behind(tmp_path: Path) -> None:
     )
     assert "photos" in process.stderr.readline()
     process.send_signal(signal.SIGINT)
+    sent = time.monotonic()
     _, printed = process.communicate(timeout=120)
+    assert time.monotonic() - sent < 5  # 0.3 s when idle; threads that still load were waited for once
     assert process.returncode == EXIT_CODES["cancelled"], printed
     assert "Cancelled" in printed and "Traceback" not in printed
     assert sorted(os.listdir(tmp_path)) == before
