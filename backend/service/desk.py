@@ -248,7 +248,11 @@ class Desk:
             else:  # too late to stop the work, and not to keep the promise
                 self._finish(job, JobState.CANCELLED, now, _CANCELLED[job.kind])
         elif kind == "failed":
-            self._job_failed(job, JobError(header["code"], header["sentence"], header["advice"]), now)
+            if header["code"] == "disk" and job.stop_by is None and self._book.make_room():
+                self._current = None
+                self._book.put_back(job)  # results that nobody has fetched are worth less than a new one
+            else:
+                self._job_failed(job, JobError(header["code"], header["sentence"], header["advice"]), now)
 
     def _job_failed(self, job: Job, error: JobError, now: float) -> None:
         self._current = None

@@ -6,7 +6,7 @@ import errno
 
 from backend.errors import LikenessError
 
-_DISK_FULL = {errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)}
+DISK_FULL = {errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)}
 
 
 def explain(error: BaseException) -> LikenessError:
@@ -19,7 +19,7 @@ def explain(error: BaseException) -> LikenessError:
             "The machine that computes has not enough memory.",
             "Close other programs there, give fewer photos, or choose a smaller texture or the CPU.",
         )
-    if isinstance(error, OSError) and error.errno in _DISK_FULL:
+    if isinstance(error, OSError) and error.errno in DISK_FULL:
         return LikenessError("disk", "The disk of the machine that computes is full.", "Make room there and try again.")
     if isinstance(error, ImportError):
         return LikenessError(

@@ -10,6 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from backend.service.config_folder import make_private_folder
+from backend.service.explain import DISK_FULL
 from backend.service.job import Job, JobError, JobState
 from backend.service.limits import Limits
 from backend.service.messages import NewJob, ProtocolError
@@ -60,11 +61,16 @@ class JobBook:
             folder=self._folder / identifier,
             file_bytes=sum(buffer.nbytes for buffer in buffers),
         )
-        try:
-            make_private_folder(job.folder)
-            _write_files(job, buffers)
-        except OSError as error:
+        while True:
+            try:
+                make_private_folder(job.folder)
+                _write_files(job, buffers)
+                break
+            except OSError as refused:
+                error = refused
             shutil.rmtree(job.folder, ignore_errors=True)
+            if error.errno in DISK_FULL and self.make_room():
+                continue
             raise ProtocolError(
                 "disk",
                 f"The server could not keep the files: {error.strerror}.",
@@ -107,6 +113,10 @@ class JobBook:
         self._last_turn[job.group] = self._turns
         job.state = JobState.RUNNING
 
+    def put_back(self, job: Job) -> None:
+        """Let a job that has run wait for another turn; it keeps its number, so it comes soon."""
+        job.state, job.started = JobState.QUEUED, None
+
     def finish(self, job: Job, state: JobState, now: float, error: JobError | None = None) -> None:
         """Note a job's end; its files are deleted, its result stays.
 
@@ -141,6 +151,14 @@ class JobBook:
             if old or too_many or (total > self._limits.result_bytes and not last):
                 total -= job.result_bytes
                 self.forget(job)
+
+    def make_room(self) -> bool:
+        """Give up the oldest result that is kept; False where there is none."""
+        kept = [job for job in self if job.finished is not None and job.result_bytes > 0]
+        if not kept:
+            return False
+        self.forget(min(kept, key=lambda job: job.finished or 0.0))
+        return True
 
     def close(self) -> None:
         """Delete everything."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import queue
 import subprocess
 import sys
 import threading
@@ -50,8 +51,10 @@ class WorkerProcess:
             creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
         )
         _prefer_as_victim(self._process.pid)
+        self._outbox: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
         self._reader = threading.Thread(target=self._read, name=f"worker-{generation}", daemon=True)
         self._reader.start()
+        threading.Thread(target=self._write, name=f"to-worker-{generation}", daemon=True).start()
 
     @property
     def pid(self) -> int:
@@ -59,10 +62,8 @@ class WorkerProcess:
         return self._process.pid
 
     def send(self, header: Mapping[str, Any]) -> None:
-        """Tell the worker something; when it is gone, its ``ended`` event says so."""
-        assert self._process.stdin is not None
-        with suppress(OSError, ValueError):
-            write_frames(self._process.stdin, [msgspec.json.encode(header)])
+        """Tell the worker something, without waiting for it; when it is gone, its ``ended`` event says so."""
+        self._outbox.put(msgspec.json.encode(header))
 
     def kill(self) -> None:
         """End the process at once; its ``ended`` event follows."""
@@ -73,6 +74,13 @@ class WorkerProcess:
         """Kill the process and wait for it."""
         self.kill()
         self._reader.join(timeout=5)
+
+    def _write(self) -> None:
+        """Pass on what the worker is told; a thread of its own, because a pipe that nobody reads is soon full."""
+        assert self._process.stdin is not None
+        with suppress(OSError, ValueError):
+            while (frame := self._outbox.get()) is not None:
+                write_frames(self._process.stdin, [frame])
 
     def _read(self) -> None:
         """Pass on what the worker says; its own thread."""
@@ -87,6 +95,7 @@ class WorkerProcess:
                     events.send_multipart([name, *frames])
             self.kill()  # it closed its end or says what nobody understands
             exit_code = self._process.wait()
+            self._outbox.put(None)
             for pipe in (self._process.stdin, self._process.stdout):
                 with suppress(OSError):
                     pipe.close()

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import time
+from collections.abc import Callable
 
 import numpy as np
 import pytest
-from service_client import ServerProcess, ServiceClient, processes_of
+from service_client import ServerProcess, ServiceClient, children, photo_headers, processes_of
 
 
 def test_hello_tells_versions_and_limits(client: ServiceClient) -> None:
@@ -248,3 +250,36 @@ def test_progress_while_the_worker_warms_up(start_server) -> None:
     client.send({"type": "cancel", "job": job})
     assert client.last_message(job, 1.0)["code"] == "cancelled"
     assert client.last_message(client.submit("warm", "answer")["job"]).type == "result"
+
+
+def test_an_idle_worker_that_is_stopped_blocks_nobody(start_server: Callable[..., ServerProcess]) -> None:
+    """A job's line with many long names is longer than a pipe holds."""
+    server = start_server()
+    client = server.client()
+    assert client.last_message(client.submit("first", "answer")["job"]).type == "result"
+    (worker,) = children(server.process.pid)
+    os.kill(worker, signal.SIGSTOP)
+    data = [b"answer"] * 64
+    long = "\U0001f600" * 238  # 64 of them just fit into a header
+    photos = [own | {"name": f"{number} {long}"} for number, own in enumerate(photo_headers(data))]
+    header = json.dumps({"type": "submit", "token": "long", "photos": photos}, ensure_ascii=False)
+    client.send_raw(header.encode(), *data)
+    job = client.wait_for(lambda message: message.type == "queued")["job"]
+    time.sleep(0.3)
+    asked = time.monotonic()
+    assert client.ask({"type": "ping"}).type == "pong" and time.monotonic() - asked < 2.0
+    client.send({"type": "cancel", "job": job})
+    assert client.last_message(job)["code"] == "cancelled"
+    assert client.last_message(client.submit("after", "answer")["job"]).type == "result"
+    os.kill(children(server.process.pid)[0], signal.SIGSTOP)
+    server.process.terminate()
+    assert server.process.wait(timeout=10) == 0
+
+
+def test_a_result_that_nobody_fetched_makes_room_for_a_new_one(start_server: Callable[..., ServerProcess]) -> None:
+    client = start_server().client()
+    kept = client.submit("kept", "answer")["job"]
+    assert client.last_message(kept).type == "result"
+    new = client.submit("new", "roomy")["job"]  # its disk is full as long as there is another result
+    assert client.last_message(new).type == "result"
+    assert client.ask({"type": "fetch", "job": kept})["code"] == "unknown_job"

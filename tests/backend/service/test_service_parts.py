@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import subprocess
 import sys
 import threading
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -15,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from backend.errors import LikenessError
-from backend.service import discovery
+from backend.service import discovery, job_book
 from backend.service.discovery import ServerLock, ServerState, process_runs, read_state, remove_state, write_state
 from backend.service.explain import explain
 from backend.service.frames import BrokenFramesError, read_frames, write_frames
@@ -84,6 +86,28 @@ def test_only_so_many_finished_jobs_are_remembered(tmp_path: Path) -> None:
     assert [job.token for job in book] == ["t2", "t3"]
     book.close()
     assert not (tmp_path / "jobs").exists()
+
+
+def test_photos_that_do_not_fit_push_out_the_oldest_results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    book = JobBook(tmp_path / "jobs", Limits())
+    for number in range(3):
+        job = submit(book, b"a", f"t{number}")
+        job.result_path.write_bytes(b"r" * 10)
+        book.finish(job, JobState.DONE, now=float(number))
+    real, most = job_book._write_files, [1]
+
+    def full_disk(job: Job, buffers: Sequence[memoryview]) -> None:
+        if len(list(book)) > most[0]:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        real(job, buffers)
+
+    monkeypatch.setattr(job_book, "_write_files", full_disk)
+    assert submit(book, b"a", "new").token == "new"
+    assert [job.token for job in book] == ["t2", "new"]
+    most[0] = 0
+    with pytest.raises(ProtocolError, match="could not keep the files: No space left"):
+        submit(book, b"b", "too much")
+    assert [job.token for job in book] == ["new"]
 
 
 def test_shares_are_of_the_whole_time() -> None:
