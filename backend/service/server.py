@@ -13,6 +13,11 @@ from typing import Any
 import msgspec
 import zmq
 
+try:
+    import resource
+except ImportError:  # Windows
+    resource = None
+
 from backend import __version__
 from backend.errors import LikenessError
 from backend.service.answers import job_entry, protocol_error, welcome, with_request
@@ -53,6 +58,8 @@ from backend.service.worker_process import EVENTS_ENDPOINT, WorkerProcess
 _log = logging.getLogger(__name__)
 _AT_ONCE = 64
 """Messages that are taken from a socket before the rest of the loop has its turn."""
+_OPEN_FILES = 8192
+"""A handshake that is not ended is closed after ten seconds: so many allow 800 strangers a second."""
 _FRAME_SECONDS = 600
 """How long one frame may take on a slow line; a connection on which none ends for longer is broken, says ZeroMQ."""
 
@@ -68,6 +75,7 @@ class Server:
         self._settings = settings
         self._limits, self._timing = settings.limits, settings.timing
         folder = settings.config_folder
+        _allow_open_files()
         self._reason: str | None = None
         self.instance = secrets.token_hex(16)
         self._own_client: str | None = None
@@ -342,3 +350,14 @@ class Server:
 
     def _answer_error(self, identity: bytes, error: ProtocolError) -> None:
         self._connections.answer_stranger(identity, protocol_error(error))
+
+
+def _allow_open_files() -> None:
+    """Let this process have ``_OPEN_FILES`` open files, as far as the system permits. Many systems begin with 1,024 or
+    fewer, and without a free one ZeroMQ's thread turns in circles on every connection that it cannot accept."""
+    if resource is None:
+        return
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _OPEN_FILES if hard == resource.RLIM_INFINITY else min(_OPEN_FILES, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))

@@ -175,3 +175,19 @@ def test_a_port_that_another_program_has(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         printed = fails(tmp_path, ["--bind", f"tcp://127.0.0.1:{taken.getsockname()[1]}"], "in_use")
     assert "taken by another program" in printed and not (tmp_path / "server.json").exists()
+
+
+@pytest.mark.skipif(not Path("/proc/self/limits").exists(), reason="asks Linux what a process may open")
+def test_a_server_may_open_more_files_than_a_shell_begins_with(start_server: Callable[..., ServerProcess]) -> None:
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (256, hard))
+    try:
+        server = start_server()
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    line = next(
+        line for line in Path(f"/proc/{server.process.pid}/limits").read_text().splitlines() if "open files" in line
+    )
+    assert int(line.split()[3]) > 256 or hard <= 256
