@@ -53,8 +53,8 @@ class Video:
             self._capture.release()
             raise LikenessError(
                 "no_photo",
-                f"The pictures of {path} have {size[0]:.0f} x {size[1]:.0f} pixels.",
-                "Make them smaller: 4K.",
+                f"The pictures of {path} have {size[0]:.0f} x {size[1]:.0f} pixels, more than 8K.",
+                "Convert it to 4K or less.",
             )
         fps = float(self._capture.get(cv2.CAP_PROP_FPS))
         self.fps = fps if np.isfinite(fps) and 1.0 <= fps <= 1000.0 else USUAL_FPS

@@ -12,6 +12,7 @@ from backend.errors import LikenessError
 from backend.expression.live_link import read_live_link
 from backend.expression.take import ExpressionTake, FrameMark, gaze_of_weights
 from backend.expression.take_file import read_take, write_take
+from backend.expression.video import Video
 from backend.rig.arkit import ARKIT_INDEX, ARKIT_NAMES
 
 
@@ -176,3 +177,13 @@ def test_hours_beyond_all_numbers(hours: str, tmp_path: Path) -> None:
     path.write_text("\n".join(lines), "utf-8")
     with pytest.raises(LikenessError, match="not a take"):
         read_live_link(path)
+
+
+def test_films_of_enormous_pictures_are_refused(tmp_path: Path) -> None:
+    """Alone, a GIF is a film; this one of 35 bytes would take a gigabyte."""
+    size = (12_000).to_bytes(2, "little") + (9_000).to_bytes(2, "little")
+    blank = b"GIF89a" + size + b"\x80\0\0" + bytes(6) + b"," + bytes(4) + size + b"\0\x02\x02\x4c\x01\0;"
+    (tmp_path / "blank.gif").write_bytes(blank)
+    with pytest.raises(LikenessError, match=r"12000 x 9000|not a video") as caught:
+        Video(tmp_path / "blank.gif")
+    assert caught.value.code == "no_photo"
