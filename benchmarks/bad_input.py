@@ -6,7 +6,8 @@ that is looked at all the while. Every one should be read or refused with a sent
 
 Figures: ``bad_input.inputs``, ``.tracebacks``, ``.hangs`` (more than ``--seconds`` of the processor's time, or six
 times as many by the clock: other programs run, too), ``.above_4_gb`` (processes), ``.peak_mb`` of the largest process,
-and ``.seconds`` for all. Exit code 1 where tracebacks, hangs or processes above 4 GB are not 0.
+and ``.seconds`` for all. Exit code 1 where tracebacks, hangs or processes above 4 GB are not 0. On two cores that had
+other work, 500 took three and a half minutes, 3,000 photos (``--side 6000``) two, and 400 videos half a minute.
 """
 
 from __future__ import annotations
