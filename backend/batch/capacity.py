@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 MEGABYTE = 1_000_000
-WORKER_MEMORY_MB = {1024: 2200, 2048: 2600, 4096: 6100}
+WORKER_MEMORY_MB = {1024: 2200, 2048: 2600, 4096: 4700}
 """Of a worker, by side of the texture: the most that one held in two people with five photos of 10 megapixels
 (docs/farm.md), and a tenth more."""
 WORKERS_PER_GPU = 4
