@@ -15,6 +15,7 @@ from . import tags
 from .cameras import new_camera, photo_camera, set_background, update_camera
 from .drivers import drive_keys
 from .expressions import set_expression, wears
+from .free_place import stand_beside
 from .images import file_bytes, packed_image, replace_packed
 from .materials import material_for_part
 from .meshes import add_keys, new_mesh, same_topology, update_mesh
@@ -331,6 +332,9 @@ class _Build:
         layers = scene.view_layers
         layer = layers.get(self.place.view_layer) or layers[min(self.place.layer_number, len(layers) - 1)]  # renamed
         head = self.object_of("head")
+        if self.new:
+            parts = [obj for obj in tags.objects_of(collection) if tags.PART in obj]
+            stand_beside(head, parts, layer)
         try:
             head.select_set(True, view_layer=layer)
         except RuntimeError:  # the artist has taken it out of the view layer

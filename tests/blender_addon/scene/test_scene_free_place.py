@@ -1,0 +1,89 @@
+"""A head that arrives stands beside what is there: in Blender's default scene, and beside another head."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+bpy = pytest.importorskip("bpy")
+
+from blender_addon.protocol.result import HeadResult  # noqa: E402
+from blender_addon.scene import tags  # noqa: E402
+from blender_addon.scene.free_place import bounds, shift_beside  # noqa: E402
+from blender_addon.scene.importing import import_head  # noqa: E402
+
+pytestmark = pytest.mark.blender
+
+
+@pytest.fixture
+def default_scene() -> None:
+    bpy.ops.wm.read_factory_settings(use_empty=False)
+
+
+def box_of(head: bpy.types.Collection) -> tuple[np.ndarray, np.ndarray]:
+    bpy.context.view_layer.update()
+    objects = [obj for obj in tags.objects_of(head) if tags.PART in obj]
+    corners = np.concatenate([[tuple(obj.matrix_world @ c) for c in map(vector, obj.bound_box)] for obj in objects])
+    return corners.min(axis=0), corners.max(axis=0)
+
+
+def vector(corner: object) -> object:
+    from mathutils import Vector
+
+    return Vector(corner)
+
+
+def meet(one: tuple[np.ndarray, np.ndarray], other: tuple[np.ndarray, np.ndarray]) -> bool:
+    return bool((one[0] < other[1]).all() and (other[0] < one[1]).all())
+
+
+def test_the_first_head_of_a_new_user_is_not_inside_the_cube(default_scene: None, result: HeadResult) -> None:
+    cube = bpy.data.objects["Cube"]
+    cube.scale = (1.0, 1.0, 3.0)  # as high as the head is
+    head = import_head(result, bpy.context)
+    mesh = tags.part_object(head, "head")
+    assert not meet(box_of(head), bounds([cube]))
+    width = box_of(head)[1][0] - box_of(head)[0][0]
+    assert box_of(head)[0][0] - bounds([cube])[1][0] < width  # and not far from it
+    for camera in tags.camera_objects(head):
+        assert camera.parent == mesh  # solved in the head's frame: they have come along
+
+
+def test_a_second_head_stands_beside_the_first_and_the_first_stays(default_scene: None, result: HeadResult) -> None:
+    bpy.data.objects.remove(bpy.data.objects["Cube"])
+    first = import_head(result, bpy.context)
+    assert tags.part_object(first, "head").location.x == 0.0
+    second = import_head(result, bpy.context)
+    third = import_head(result, bpy.context)
+    assert tags.part_object(first, "head").location.x == 0.0
+    boxes = [box_of(head) for head in (first, second, third)]
+    assert not any(meet(boxes[i], boxes[j]) for i in range(3) for j in range(i))
+
+
+def test_a_head_that_is_solved_again_stays_where_the_artist_has_put_it(default_scene: None, result: HeadResult) -> None:
+    head = import_head(result, bpy.context)
+    mesh = tags.part_object(head, "head")
+    mesh.location = (0.0, 0.0, 0.0)  # into the cube, on purpose
+    import_head(result, bpy.context, into=head[tags.HEAD_ID])
+    assert tuple(mesh.location) == (0.0, 0.0, 0.0)
+
+
+def test_hidden_things_lights_and_cameras_are_not_in_the_way(default_scene: None, result: HeadResult) -> None:
+    bpy.data.objects["Cube"].hide_set(True)
+    for name in ("Light", "Camera"):
+        bpy.data.objects[name].location = (0.0, 0.0, 0.75)
+    head = import_head(result, bpy.context)
+    assert tags.part_object(head, "head").location.x == 0.0
+
+
+def test_room_is_found_between_and_behind_boxes() -> None:
+    def box(left: float, right: float, low: float = 0.0) -> tuple[np.ndarray, np.ndarray]:
+        return np.array([left, -1.0, low]), np.array([right, 1.0, low + 1.0])
+
+    head = box(-0.1, 0.1)
+    assert shift_beside(*head, []) == 0.0
+    assert shift_beside(*head, [box(-1, 1, low=5.0)]) == 0.0  # above
+    assert shift_beside(*head, [box(0.5, 1.0)]) == 0.0
+    assert shift_beside(*head, [box(-1, 1)]) == pytest.approx(1.2)
+    assert shift_beside(*head, [box(1.1, 3.0), box(-1, 1)]) == pytest.approx(3.2)
+    assert shift_beside(*head, [box(3.0, 4.0), box(-1, 1)]) == pytest.approx(1.2)
