@@ -60,6 +60,8 @@ def run(task: Task, report: JobReporter) -> WireMessage:
     elif word == "roomy":
         if any(path.name == "result" for path in Path(task.paths[0]).parent.parent.glob("*/*")):
             raise OSError(28, "No space left on device")
+    elif word == "hoard":
+        _fail_with_much_in_hand(int(argument))
     elif word == "bug":
         raise ValueError("a bug")
     elif word == "no_face":
@@ -119,6 +121,16 @@ def _sleep(seconds: float, report: JobReporter) -> None:
     while (left := end - time.monotonic()) > 0:
         report("photos", 1 - left / seconds)
         time.sleep(0.02)
+
+
+def _fail_with_much_in_hand(megabytes: int) -> None:
+    """Fail while arrays of that size are local variables of a frame that its own error keeps alive."""
+    arrays = [np.ones(1 << 20, np.uint8) for _ in range(megabytes)]
+    try:
+        raise ValueError(f"{len(arrays)} arrays")
+    except ValueError as error:
+        kept = error
+    raise kept
 
 
 def _face(task: Task, report: JobReporter) -> WireMessage:

@@ -41,6 +41,24 @@ def test_a_server_killed_in_the_middle_of_a_job(start_server: Callable[..., Serv
     assert client.last_message(client.submit("again", "answer")["job"]).type == "result"
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="reads a process' memory from /proc")
+def test_a_failed_job_leaves_no_memory_in_the_worker(start_server: Callable[..., ServerProcess]) -> None:
+    server = start_server()
+    client = server.client()
+    client.last_message(client.submit("first", "answer")["job"])
+    (worker,) = children(server.process.pid)
+    before = _resident_megabytes(worker)
+    ended = client.last_message(client.submit("hoard", "hoard 400")["job"])
+    assert ended["code"] == "internal" and "400 arrays" in ended["sentence"]
+    assert wait_until(lambda: _resident_megabytes(worker) < before + 50), f"{_resident_megabytes(worker)} MB"
+    assert children(server.process.pid) == [worker]  # it was not simply replaced
+
+
+def _resident_megabytes(process: int) -> float:
+    lines = Path(f"/proc/{process}/status").read_text().splitlines()
+    return next(int(line.split()[1]) / 1024 for line in lines if line.startswith("VmRSS"))
+
+
 def test_a_client_killed_in_the_middle_of_a_job(
     start_server: Callable[..., ServerProcess], client_process: ClientProcess
 ) -> None:
