@@ -1,0 +1,196 @@
+"""What the service and the extension withstand, at length: python benchmarks/soak.py [--share 0.1] [--json FILE].
+
+A server with the tests' scripted worker, on 127.0.0.1 alone, gets 4,000 malformed messages from a client with its
+key, 1,500 from clients without, 600 half handshakes and 20 workers that are killed; the extension's reader gets 4,000
+mutated results. Everything is bounded in number; all of it takes about a minute on two cores, the results most of it.
+Exit code 1 where a server did not answer, an error escaped, or memory grew.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import socket
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests/backend/service"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests/blender_addon/scene"))
+
+import zmq
+from head_message import make
+from service_client import ServerProcess, ServiceClient
+
+from blender_addon.client.messages import parse_header
+from blender_addon.errors import AddonError
+from blender_addon.protocol.result import decode_result
+
+MOST_GROWTH_MB = 150.0
+"""Resident memory of the server, between its first job and the end; photos of 40 bytes leave nothing behind."""
+HALF_OPEN = 50
+"""Half handshakes that are open at a time: fewer than the server has files for."""
+VALID = (
+    {"type": "ping"},
+    {"type": "list"},
+    {"type": "fetch", "job": "0" * 32},
+    {"type": "cancel", "token": "t"},
+    {"type": "submit", "token": "t", "photos": [{"name": "a.jpg", "bytes": 3}]},
+)
+
+
+def mutated(data: bytes, draw: random.Random) -> bytes:
+    """Bytes with a few of them changed, a part missing, or a part twice."""
+    changed = bytearray(data)
+    for _ in range(draw.randint(1, 4)):
+        place = draw.randrange(len(changed) + 1)
+        way = draw.random()
+        if way < 0.5 and place < len(changed):
+            changed[place] = draw.randrange(256)
+        elif way < 0.75:
+            del changed[place : place + draw.randint(1, 20)]
+        else:
+            changed[place:place] = changed[place : place + draw.randint(1, 20)] or b"["
+    return bytes(changed)
+
+
+def malformed_with_the_key(server: ServerProcess, count: int, draw: random.Random) -> int:
+    """Messages that are none; returns how often the server then had no answer."""
+    unanswered = 0
+    for first in range(0, count, 200):
+        client = ServiceClient(server.endpoint, server.public_key, server.keys())
+        client.hello()
+        for _ in range(min(200, count - first)):
+            buffers = [b"abc"] * draw.choice((0, 0, 1, 2))
+            client.send_raw(mutated(json.dumps(draw.choice(VALID)).encode(), draw), *buffers)
+        unanswered += not answers(client)
+        client.close()
+    return unanswered
+
+
+def strangers(server: ServerProcess, count: int, draw: random.Random) -> int:
+    """Messages under keys that nobody knows; returns how many were answered."""
+    answered = 0
+    for first in range(0, count, 50):
+        keys = tuple(key.decode() for key in zmq.curve_keypair())
+        client = ServiceClient(server.endpoint, server.public_key, keys if draw.random() < 0.7 else None)
+        for _ in range(min(50, count - first)):
+            try:
+                client.socket.send_multipart([json.dumps(draw.choice(VALID)).encode()], zmq.DONTWAIT)
+            except zmq.Again:
+                break
+        answered += bool(client.socket.poll(100))
+        client.close()
+    return answered
+
+
+def half_handshakes(server: ServerProcess, count: int, draw: random.Random) -> None:
+    """Connections that begin ZeroMQ's greeting and go on with something else, or with nothing."""
+    host, port = server.endpoint.removeprefix("tcp://").rsplit(":", 1)
+    greeting = b"\xff" + bytes(8) + b"\x7f\x03\x00CURVE" + bytes(15) + b"\x00" + bytes(31)
+    for first in range(0, count, HALF_OPEN):
+        lines = []
+        for _ in range(min(HALF_OPEN, count - first)):
+            line = socket.create_connection((host, int(port)), timeout=5)
+            line.sendall(greeting[: draw.randrange(len(greeting) + 1)] + draw.randbytes(draw.choice((0, 0, 7, 200))))
+            lines.append(line)
+        time.sleep(0.05)
+        for line in lines:
+            line.close()
+
+
+def killed_workers(server: ServerProcess, count: int) -> int:
+    """Jobs whose worker is killed; returns how many did not end as they should."""
+    client, wrong = server.client(), 0
+    for number in range(count):
+        job = client.submit(f"kill{number}", "kill")["job"]
+        wrong += client.last_message(job).header.get("code") != "worker_died"
+    return wrong
+
+
+def mutated_results(count: int, draw: random.Random) -> tuple[int, list[str]]:
+    """Results as no server sends them, to the extension's reader: how many were refused, and what else escaped."""
+    message = make()
+    header, refused, escaped = json.dumps(message.header).encode(), 0, []
+    for _ in range(count):
+        buffers = list(message.buffers)
+        if draw.random() < 0.6:
+            which = draw.randrange(len(buffers))
+            if draw.random() < 0.5:
+                buffers[which] = mutated(buffers[which][:4096], draw) + buffers[which][4096:]
+            else:
+                del buffers[which]
+        try:
+            decode_result(parse_header(mutated(header, draw) if draw.random() < 0.7 else header), buffers)
+        except AddonError:
+            refused += 1
+        except Exception as error:  # what is looked for
+            escaped.append(f"{type(error).__name__}: {error}"[:200])
+    return refused, escaped
+
+
+def answers(client: ServiceClient) -> bool:
+    """Whether a ping is answered within ten seconds."""
+    try:
+        client.send({"type": "ping", "request": "soak"})
+        return bool(client.wait_for(lambda message: message.header.get("request") == "soak", 10.0))
+    except AssertionError:
+        return False
+
+
+def resident_mb(pid: int) -> float:
+    """Resident memory of a process."""
+    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * 4096 / 2**20
+
+
+def main() -> int:
+    """Run all, print the figures, and write them where ``--json`` says."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--json", type=Path, help="write the figures as flat JSON")
+    parser.add_argument("--share", type=float, default=1.0, help="of the numbers above, 1 by default")
+    parser.add_argument("--seed", type=int, default=7)
+    arguments = parser.parse_args()
+    draw, figures = random.Random(arguments.seed), {}
+
+    def number(whole: int) -> int:
+        return max(1, round(whole * arguments.share))
+
+    def timed(name: str, work: Callable[[], object]) -> object:
+        start = time.perf_counter()
+        found = work()
+        figures[f"seconds.{name}"] = time.perf_counter() - start
+        return found
+
+    with tempfile.TemporaryDirectory() as folder:
+        server = ServerProcess(Path(folder) / "server")
+        try:
+            client = server.client()
+            assert client.last_message(client.submit("first", "answer")["job"]).type == "result"
+            before = resident_mb(server.process.pid)
+            figures["unanswered"] = timed("malformed", lambda: malformed_with_the_key(server, number(4000), draw))
+            figures["strangers_answered"] = timed("strangers", lambda: strangers(server, number(1500), draw))
+            timed("half_handshakes", lambda: half_handshakes(server, number(600), draw))
+            figures["jobs_ended_wrong"] = timed("killed_workers", lambda: killed_workers(server, number(20)))
+            last = server.client()
+            figures["works_afterwards"] = int(last.last_message(last.submit("last", "answer")["job"]).type == "result")
+            figures["server_growth_mb"] = resident_mb(server.process.pid) - before
+        finally:
+            server.close()
+    refused, escaped = timed("results", lambda: mutated_results(number(4000), draw))
+    figures |= {"results_refused": refused, "results_escaped": len(escaped)}
+    for key, value in figures.items():
+        print(f"{key:24} {value:10.2f}")
+    for text in sorted(set(escaped))[:10]:
+        print(f"escaped: {text}")
+    if arguments.json:
+        arguments.json.write_text(json.dumps({key: round(float(v), 3) for key, v in figures.items()}, indent=1) + "\n")
+    held = not (figures["unanswered"] or figures["strangers_answered"] or figures["jobs_ended_wrong"] or escaped)
+    return 0 if held and figures["works_afterwards"] and figures["server_growth_mb"] < MOST_GROWTH_MB else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
