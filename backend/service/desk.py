@@ -21,6 +21,8 @@ _CANCELLED = {
     JobKind.TRANSFER: JobError("cancelled", "The transfer was cancelled."),
 }
 _STOPPED = JobError("stopped", "The server stops.", "Start it again and submit the pictures once more.")
+KEPT_BYTES = 600 * 2**20
+"""What a worker may keep between jobs above what it had when it was ready; a new process has none of it."""
 _LONGEST_PAUSE = 60.0
 """Seconds between attempts to start a worker that does not become ready."""
 
@@ -75,6 +77,7 @@ class Desk:
         self._failed_starts = 0
         self._next_start = 0.0
         self._broken: JobError | None = None
+        self._warm_memory = 0
 
     @property
     def busy(self) -> bool:
@@ -228,6 +231,11 @@ class Desk:
         if kind == "ready":
             self._ready, self._failed_starts = True, 0
             self.facts = {"device": header["device"], "models": header["models"]}
+            self._warm_memory = header.get("memory", 0)
+        elif kind == "idle":
+            if job is None and header["memory"] > self._warm_memory + KEPT_BYTES:
+                _log.info("the worker has kept %d MiB and is replaced", header["memory"] // 2**20)
+                self._end_worker()
         elif kind == "broken":
             self._broken = JobError(header["code"], header["sentence"], header["advice"])
         elif kind == ENDED:

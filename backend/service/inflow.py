@@ -9,7 +9,6 @@ message is on its way on a slow line. Other systems do not say.
 from __future__ import annotations
 
 import logging
-import os
 import socket
 import struct
 import sys
@@ -24,6 +23,10 @@ _BYTES_RECEIVED = 128
 """Where ``tcpi_bytes_received`` lies in Linux' ``tcp_info``."""
 SLACK = 16 * 2**20
 """What may lie in the system's buffers besides."""
+MOST_CONNECTIONS = 512
+"""Of TCP, with those whose handshake is not done."""
+_OWN_DESCRIPTORS = 96
+"""What the server may need for files, pipes and sockets of its own."""
 _FLOW_SECONDS = 1.0
 _FLOW_BYTES = 1024
 """In ``_FLOW_SECONDS``: ZeroMQ's own heartbeat and the handshake are less."""
@@ -74,15 +77,29 @@ class Inflow:
         pending = {descriptor: self._pending(descriptor) for descriptor in self._complete}
         self._told.clear()
         self._see_flow(pending, now)
+        self._refuse_crowd()
         together = sum(pending.values())
         for descriptor, count in sorted(pending.items(), key=lambda item: -item[1]):
             if count <= self._most_each and together <= self._most_together:
                 return
             _log.warning("a connection sent %d MiB without the end of a message, and is closed", count // 2**20)
-            with suppress(OSError), _socket(descriptor) as connection:
-                connection.shutdown(socket.SHUT_RDWR)
-            del self._complete[descriptor]
+            self._close(descriptor)
             together -= count
+
+    def _refuse_crowd(self) -> None:
+        """Close the oldest of too many connections, first those that have said nothing: without descriptors left,
+        ZeroMQ would try to accept the next one for ever, and nobody else came in."""
+        excess = len(self._complete) - most_connections()
+        if excess <= 0:
+            return
+        _log.warning("%d connections are too many; %d are closed", len(self._complete), excess)
+        for descriptor in sorted(self._complete, key=lambda one: self._complete[one] > 0)[:excess]:
+            self._close(descriptor)
+
+    def _close(self, descriptor: int) -> None:
+        with suppress(OSError), _socket(descriptor) as connection:
+            connection.shutdown(socket.SHUT_RDWR)
+        self._complete.pop(descriptor, None)
 
     def _see_flow(self, pending: Mapping[int, int], now: float) -> None:
         self.flows = False
@@ -108,11 +125,19 @@ class Inflow:
         return max(received - self._complete[descriptor], 0)
 
 
+def most_connections() -> int:
+    """Connections that may be open, welcomed or not, with the descriptors that this process may have."""
+    import resource  # not on Windows
+
+    descriptors = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    return MOST_CONNECTIONS if descriptors < 0 else max(min(MOST_CONNECTIONS, descriptors - _OWN_DESCRIPTORS), 8)
+
+
 @contextmanager
 def _socket(descriptor: int) -> Iterator[socket.socket]:
-    """ZeroMQ's own connection as a socket of Python's; what is closed is a copy of the descriptor."""
-    connection = socket.socket(fileno=os.dup(descriptor))
+    """ZeroMQ's own connection as a socket of Python's, which does not close it."""
+    connection = socket.socket(fileno=descriptor)
     try:
         yield connection
     finally:
-        connection.close()
+        connection.detach()

@@ -56,6 +56,8 @@ from backend.service.settings import ServerSettings
 from backend.service.worker_process import EVENTS_ENDPOINT, WorkerProcess
 
 _log = logging.getLogger(__name__)
+JOBS = "jobs"
+"""Folder of the jobs, in the configuration folder."""
 _AT_ONCE = 64
 """Messages that are taken from a socket before the rest of the loop has its turn."""
 _OPEN_FILES = 8192
@@ -96,7 +98,7 @@ class Server:
             self._worker_events = self._context.socket(zmq.PULL)
             self._worker_events.bind(EVENTS_ENDPOINT)
             self._connections = Connections(self._router, self._timing)
-            self._book = JobBook(folder / "jobs", self._limits)
+            self._book = JobBook(folder / JOBS, self._limits)
             self._listeners = Listeners(self._connections, self._book)
             self._desk = Desk(self._book, self._start_worker, self._limits, self._timing, self._listeners)
             self._lifetime = Lifetime(settings, self._connections, self._book, self._desk)
@@ -148,8 +150,8 @@ class Server:
         return router
 
     def _start_worker(self, generation: int) -> WorkerProcess:
-        settings = self._settings
-        return WorkerProcess(self._context, generation, settings.runner, settings.device, settings.search_path)
+        settings, jobs = self._settings, self._settings.config_folder / JOBS
+        return WorkerProcess(self._context, generation, settings.runner, settings.device, settings.search_path, jobs)
 
     @property
     def worker_pid(self) -> int | None:

@@ -1,6 +1,7 @@
-"""The worker process: ``python -m backend.service.worker RUNNER DEVICE``, started by the server only.
+"""The worker process: ``python -m backend.service.worker RUNNER DEVICE [JOBS]``, started by the server only.
 
-It speaks in ``frames`` on what were its standard input and output. RUNNER is the name of a module with
+When the server is gone, however it ended, the worker deletes what is in the folder JOBS, so that nobody's photos stay,
+and ends. It speaks in ``frames`` on what were its standard input and output. RUNNER is the name of a module with
 
 - ``warm(device: str) -> dict``: whatever makes the first job fast; returns ``{"device": {…}, "models": {…}}``;
 - ``run(task: Task, report: JobReporter) -> WireMessage``: one job. It raises ``LikenessError`` for what a person can
@@ -14,12 +15,14 @@ import importlib
 import logging
 import os
 import queue
+import shutil
 import signal
 import sys
 import threading
 import time
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -129,8 +132,9 @@ class JobReporter:
 class Worker:
     """Runs tasks one after the other while a thread of its own listens to the server."""
 
-    def __init__(self, channel: Channel) -> None:
+    def __init__(self, channel: Channel, jobs: Path | None = None) -> None:
         self._channel = channel
+        self._jobs = _OldFolder(jobs) if jobs is not None else None
         self._runner: Any = None
         self._tasks: queue.SimpleQueue[Task] = queue.SimpleQueue()
         self._cancelled: set[str] = set()
@@ -147,13 +151,14 @@ class Worker:
             told = explain(error)
             self._channel.send({"type": "broken", "code": told.code, "sentence": told.sentence, "advice": told.advice})
             raise SystemExit(1) from error
-        self._channel.send({"type": "ready", **facts})
+        self._channel.send({"type": "ready", **facts, "memory": resident_bytes()})
         while True:
             task = self._tasks.get()
             self._channel.send(self._outcome(task))
             self._cancelled.discard(task.job)
             gc.collect()
             give_freed_memory_back()
+            self._channel.send({"type": "idle", "memory": resident_bytes()})
 
     def _listen(self) -> None:
         while (instruction := self._channel.receive()) is not None:
@@ -161,6 +166,8 @@ class Worker:
                 self._tasks.put(instruction.task)
             elif instruction.job is not None:
                 self._cancelled.add(instruction.job)
+        if self._jobs is not None:
+            self._jobs.empty()
         os._exit(0)  # the server is gone, whatever the other threads are doing
 
     def _outcome(self, task: Task) -> dict[str, Any]:
@@ -183,6 +190,28 @@ class Worker:
         return {"type": "done", "job": task.job}
 
 
+class _OldFolder:
+    """A folder that goes on being the same one, whatever takes its name later."""
+
+    def __init__(self, path: Path) -> None:
+        self._handle = os.open(path, os.O_RDONLY) if shutil.rmtree.avoids_symlink_attacks else None
+
+    def empty(self) -> None:
+        """Delete what is in it; a folder that a new server made in its place is left alone."""
+        if self._handle is not None:
+            with suppress(OSError):
+                for name in os.listdir(self._handle):
+                    shutil.rmtree(name, ignore_errors=True, dir_fd=self._handle)
+
+
+def resident_bytes() -> int:
+    """Memory that this process has; 0 where the system does not say."""
+    try:
+        return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except (OSError, ValueError, IndexError, AttributeError):
+        return 0
+
+
 def _write_result(task: Task, message: WireMessage) -> None:
     """Put the complete result message into the task's file, whole or not at all."""
     header = msgspec.json.encode({"type": "result", "job": task.job, "token": task.token, **message.header})
@@ -190,8 +219,12 @@ def _write_result(task: Task, message: WireMessage) -> None:
         raise ValueError(f"the result's header has {len(header)} bytes")
     path = Path(task.result)
     temporary = path.with_name("result.part")
-    with open(temporary, "wb") as file:
-        write_frames(file, [header, *message.buffers])
+    try:
+        with open(temporary, "wb") as file:
+            write_frames(file, [header, *message.buffers])
+    except OSError:
+        temporary.unlink(missing_ok=True)
+        raise
     os.replace(temporary, path)
 
 
@@ -215,7 +248,8 @@ def main(arguments: list[str]) -> None:
     channel = _take_over_pipes()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C in the terminal is the server's business
     logging.basicConfig(level=logging.WARNING, format="worker: %(message)s")
-    Worker(channel).work(*arguments)
+    runner, device, *jobs = arguments
+    Worker(channel, Path(jobs[0]) if jobs else None).work(runner, device)
 
 
 if __name__ == "__main__":

@@ -33,10 +33,17 @@ class WorkerProcess:
     generation : tells this worker's events from those of others.
     runner : name of the module that does the work (see ``worker``).
     search_path : folders where modules are looked for first.
+    jobs : folder of the jobs, which the worker empties when the server is gone.
     """
 
     def __init__(
-        self, context: zmq.Context, generation: int, runner: str, device: str, search_path: Sequence[Path] = ()
+        self,
+        context: zmq.Context,
+        generation: int,
+        runner: str,
+        device: str,
+        search_path: Sequence[Path] = (),
+        jobs: Path | None = None,
     ) -> None:
         paths = [str(path) for path in (*search_path, _SOURCE)]
         environment = {name: value for name, value in os.environ.items() if name != OWNER_TOKEN_VARIABLE}
@@ -44,7 +51,7 @@ class WorkerProcess:
         self.generation = generation
         self._context = context
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "backend.service.worker", runner, device],
+            [sys.executable, "-m", "backend.service.worker", runner, device, *([] if jobs is None else [str(jobs)])],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env=environment,
