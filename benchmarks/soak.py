@@ -1,250 +1,195 @@
-"""Attacks on the service and on the extension's reader: python benchmarks/soak.py [--share 1.0] [--seed 1] [--json]
+"""What the service and the extension withstand, at length: python benchmarks/soak.py [--share 0.1] [--json FILE].
 
-Starts a server with a runner that does what it is told (``tests/backend/service/scripted_runner.py``), on loopback.
-Parts: 4,000 malformed messages with a known key, 1,500 without one, 600 half handshakes, 20 times the worker is killed
-(``kill -9``) while it works, 4,000 results with something changed for the extension's reader. After each part on the
-server a job has to work. ``--share 0.1`` does a tenth of everything. It prints how long each part took; none may take
-longer than ``MOST_SECONDS``. Broken photos, videos, models and takes: ``benchmarks/bad_input.py``.
-
-Figures for each part: how many, seconds, what was answered or raised. Exit code 1 where anything but a sentence came.
+A server with the tests' scripted worker, on 127.0.0.1 alone, gets 4,000 malformed messages from a client with its
+key, 1,500 from clients without, 600 half handshakes and 20 workers that are killed; the extension's reader gets 4,000
+mutated results. Everything is bounded in number; all of it takes about a minute on two cores, the results most of it.
+Exit code 1 where a server did not answer, an error escaped, or memory grew.
 """
 
 from __future__ import annotations
 
 import argparse
-import copy
 import json
-import os
 import random
-import signal
 import socket
 import sys
 import tempfile
 import time
-from collections import Counter
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "backend" / "service")]
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests/backend/service"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests/blender_addon/scene"))
 
-import zmq  # noqa: E402
-from service_client import ServerProcess, ServiceClient, children, wait_until  # noqa: E402
+import zmq
+from head_message import make
+from service_client import ServerProcess, ServiceClient
 
-from blender_addon.errors import AddonError  # noqa: E402
-from blender_addon.protocol.result import decode_result  # noqa: E402
+from blender_addon.client.messages import parse_header
+from blender_addon.errors import AddonError
+from blender_addon.protocol.result import decode_result
 
-MOST_SECONDS = 300.0
-"""Of one part."""
-COUNTS = {"with_key": 4000, "without_key": 1500, "half_handshakes": 600, "kills": 20, "results": 4000}
-SOUND = (
-    {"type": "ping", "request": "r"},
+MOST_GROWTH_MB = 150.0
+"""Resident memory of the server, between its first job and the end; photos of 40 bytes leave nothing behind."""
+HALF_OPEN = 50
+"""Half handshakes that are open at a time: fewer than the server has files for."""
+VALID = (
+    {"type": "ping"},
     {"type": "list"},
-    {"type": "hello", "protocol": 1, "client": "soak"},
-    {"type": "submit", "token": "t", "photos": [{"name": "a.jpg", "bytes": 3}]},
-    {"type": "transfer", "token": "t", "photos": [{"name": "a.jpg", "bytes": 3}]},
     {"type": "fetch", "job": "0" * 32},
     {"type": "cancel", "token": "t"},
-    {"type": "forget", "job": "0" * 32},
-    {"type": "shutdown", "token": "guess"},
+    {"type": "submit", "token": "t", "photos": [{"name": "a.jpg", "bytes": 3}]},
 )
-ODD: tuple[Any, ...] = (
-    None, True, -1, 0, 1.5, 10**400, 2**63, "", "x" * 300, "../../x", "\0", "\ud7ff", [], {}, [[]] * 3, {"a": {"b": 1}},
-    [1] * 70, "-1", 1e308,
-)  # fmt: skip
 
 
-def changed(value: Any, chance: random.Random) -> Any:
-    """A copy of a JSON value with one thing in it that is another."""
-    value = copy.deepcopy(value)
-    where: Any = value
-    while True:
-        keys = list(where) if isinstance(where, dict) else list(range(len(where)))
-        if not keys:
-            return value
-        key = chance.choice(keys)
-        if isinstance(where[key], dict | list) and where[key] and chance.random() < 0.7:
-            where = where[key]
-            continue
-        accident = chance.randrange(4)
-        if accident == 0 and isinstance(where, dict):
-            del where[key]
-        elif accident == 1 and isinstance(where, dict):
-            where[f"{key}_"] = chance.choice(ODD)
+def mutated(data: bytes, draw: random.Random) -> bytes:
+    """Bytes with a few of them changed, a part missing, or a part twice."""
+    changed = bytearray(data)
+    for _ in range(draw.randint(1, 4)):
+        place = draw.randrange(len(changed) + 1)
+        way = draw.random()
+        if way < 0.5 and place < len(changed):
+            changed[place] = draw.randrange(256)
+        elif way < 0.75:
+            del changed[place : place + draw.randint(1, 20)]
         else:
-            where[key] = chance.choice(ODD)
-        return value
+            changed[place:place] = changed[place : place + draw.randint(1, 20)] or b"["
+    return bytes(changed)
 
 
-def broken_frames(chance: random.Random) -> list[bytes]:
-    """A message that is not as the protocol says, nearly always."""
-    kind = chance.randrange(4)
-    if kind == 0:
-        return [chance.randbytes(chance.randrange(200)) for _ in range(chance.randrange(1, 5))]
-    text = json.dumps(changed(chance.choice(SOUND), chance)).encode()
-    if kind == 1:
-        at = chance.randrange(len(text))
-        text = text[:at] + chance.randbytes(chance.randrange(8)) + text[at + chance.randrange(8) :]
-    return [text, *(chance.randbytes(chance.randrange(8)) for _ in range(chance.randrange(4)))]
+def malformed_with_the_key(server: ServerProcess, count: int, draw: random.Random) -> int:
+    """Messages that are none; returns how often the server then had no answer."""
+    unanswered = 0
+    for first in range(0, count, 200):
+        client = ServiceClient(server.endpoint, server.public_key, server.keys())
+        client.hello()
+        for _ in range(min(200, count - first)):
+            buffers = [b"abc"] * draw.choice((0, 0, 1, 2))
+            client.send_raw(mutated(json.dumps(draw.choice(VALID)).encode(), draw), *buffers)
+        unanswered += not answers(client)
+        client.close()
+    return unanswered
 
 
-def drained(client: ServiceClient, said: Counter[str], seconds: float) -> None:
-    """Take what the server says for some time."""
-    end = time.monotonic() + seconds  # heartbeats never end
-    while time.monotonic() < end and client.socket.poll(seconds * 1000):
-        header = json.loads(client.socket.recv_multipart()[0])
-        said[header.get("code") or header["type"]] += 1
+def strangers(server: ServerProcess, count: int, draw: random.Random) -> int:
+    """Messages under keys that nobody knows; returns how many were answered."""
+    answered = 0
+    for first in range(0, count, 50):
+        keys = tuple(key.decode() for key in zmq.curve_keypair())
+        client = ServiceClient(server.endpoint, server.public_key, keys if draw.random() < 0.7 else None)
+        for _ in range(min(50, count - first)):
+            try:
+                client.socket.send_multipart([json.dumps(draw.choice(VALID)).encode()], zmq.DONTWAIT)
+            except zmq.Again:
+                break
+        answered += bool(client.socket.poll(100))
+        client.close()
+    return answered
 
 
-def works(server: ServerProcess, token: str) -> None:
-    """A job has to work, else ``AssertionError``."""
-    client = server.client()
-    assert client.last_message(client.submit(token, "answer")["job"], 60.0).type == "result"
-    server.close_clients()
+def half_handshakes(server: ServerProcess, count: int, draw: random.Random) -> None:
+    """Connections that begin ZeroMQ's greeting and go on with something else, or with nothing."""
+    host, port = server.endpoint.removeprefix("tcp://").rsplit(":", 1)
+    greeting = b"\xff" + bytes(8) + b"\x7f\x03\x00CURVE" + bytes(15) + b"\x00" + bytes(31)
+    for first in range(0, count, HALF_OPEN):
+        lines = []
+        for _ in range(min(HALF_OPEN, count - first)):
+            line = socket.create_connection((host, int(port)), timeout=5)
+            line.sendall(greeting[: draw.randrange(len(greeting) + 1)] + draw.randbytes(draw.choice((0, 0, 7, 200))))
+            lines.append(line)
+        time.sleep(0.05)
+        for line in lines:
+            line.close()
 
 
-def with_key(server: ServerProcess, count: int, chance: random.Random) -> Counter[str]:
-    """Broken messages of a client that is let in."""
-    said: Counter[str] = Counter()
-    client = server.client()
+def killed_workers(server: ServerProcess, count: int) -> int:
+    """Jobs whose worker is killed; returns how many did not end as they should."""
+    client, wrong = server.client(), 0
     for number in range(count):
-        client.send_raw(*broken_frames(chance))
-        if number % 20 == 19:
-            drained(client, said, 0.002)
-    drained(client, said, 1.0)
-    return said
+        job = client.submit(f"kill{number}", "kill")["job"]
+        wrong += client.last_message(job).header.get("code") != "worker_died"
+    return wrong
 
 
-def without_key(server: ServerProcess, count: int, chance: random.Random) -> Counter[str]:
-    """Messages of clients with keys that nobody knows, or none; nobody may get an answer."""
-    said: Counter[str] = Counter()
-    for number in range(count // 15):
-        public, secret = zmq.curve_keypair()
-        client = server.connect((public.decode(), secret.decode())) if number % 2 else None
-        if client is None:
-            client = ServiceClient(server.endpoint, server.public_key, None)
-            server.clients.append(client)
-        for _ in range(15):
-            with suppress(zmq.Again):
-                client.socket.send_multipart(broken_frames(chance), zmq.DONTWAIT)
-        said["sent"] += 15
-        if client.socket.poll(100):
-            said["internal"] += 1
-        if number % 20 == 19:
-            server.close_clients()
-    server.close_clients()
-    return said
-
-
-def half_handshakes(server: ServerProcess, count: int, chance: random.Random) -> Counter[str]:
-    """TCP connections that begin ZeroMQ's greeting and stop, sixty at a time."""
-    host, port = server.endpoint.removeprefix("tcp://").split(":")
-    greeting = b"\xff" + bytes(8) + b"\x7f\x03\x00CURVE" + bytes(15) + b"\0" + bytes(31)
-    opened: list[socket.socket] = []
+def mutated_results(count: int, draw: random.Random) -> tuple[int, list[str]]:
+    """Results as no server sends them, to the extension's reader: how many were refused, and what else escaped."""
+    message = make()
+    header, refused, escaped = json.dumps(message.header).encode(), 0, []
     for _ in range(count):
-        opened.append(socket.create_connection((host, int(port)), 10))
-        part = greeting[: chance.randrange(len(greeting) + 1)] + chance.randbytes(chance.choice((0, 0, 300)))
-        with suppress(OSError):
-            opened[-1].sendall(part)
-        if len(opened) >= 60:
-            for one in opened:
-                one.close()
-            opened.clear()
-    for one in opened:
-        one.close()
-    return Counter(opened=count)
-
-
-def kills(server: ServerProcess, count: int, chance: random.Random) -> Counter[str]:
-    """The worker is killed while it works; the job fails with a sentence and the next one works."""
-    said: Counter[str] = Counter()
-    client = server.client()
-    for number in range(count):
-        job = client.submit(f"killed{number}", "sleep 60")["job"]
-        client.wait_until_running(job)
-        for pid in children(server.process.pid):
-            os.kill(pid, signal.SIGKILL)
-        said[client.last_message(job)["code"]] += 1
-        time.sleep(chance.random() * 0.2)
-    assert wait_until(lambda: len(children(server.process.pid)) == 1, 20.0)
-    if set(said) != {"worker_died"}:
-        said["internal"] += 1
-    return said
-
-
-def results(server: ServerProcess, count: int, chance: random.Random) -> Counter[str]:
-    """Results with something changed, read as the extension reads them."""
-    client = server.client()
-    message = client.last_message(client.submit("face", "face")["job"])
-    assert message.type == "result"
-    decode_result(message.header, message.buffers)
-    said: Counter[str] = Counter()
-    for _ in range(count):
-        header, buffers = message.header, list(message.buffers)
-        for _ in range(chance.randrange(1, 4)):
-            if chance.random() < 0.7:
-                header = changed(header, chance)
-                continue
-            number = chance.choice([at for at, buffer in enumerate(buffers) if buffer] or [0])
-            if not buffers[number]:
-                continue
-            data = bytearray(buffers[number])
-            for _ in range(8):
-                data[chance.randrange(len(data))] ^= 1 << chance.randrange(8)
-            buffers[number] = bytes(data) if chance.random() < 0.8 else bytes(data[: chance.randrange(len(data))])
+        buffers = list(message.buffers)
+        if draw.random() < 0.6:
+            which = draw.randrange(len(buffers))
+            if draw.random() < 0.5:
+                buffers[which] = mutated(buffers[which][:4096], draw) + buffers[which][4096:]
+            else:
+                del buffers[which]
         try:
-            decode_result(header, buffers)
-            said["read"] += 1
-        except AddonError as error:
-            said[error.code] += 1
-        except Exception as error:
-            said["internal"] += 1
-            print(f"{type(error).__name__}: {error}", file=sys.stderr)
-    return said
+            decode_result(parse_header(mutated(header, draw) if draw.random() < 0.7 else header), buffers)
+        except AddonError:
+            refused += 1
+        except Exception as error:  # what is looked for
+            escaped.append(f"{type(error).__name__}: {error}"[:200])
+    return refused, escaped
 
 
-PARTS: dict[str, Callable[[ServerProcess, int, random.Random], Counter[str]]] = {
-    "with_key": with_key,
-    "without_key": without_key,
-    "half_handshakes": half_handshakes,
-    "kills": kills,
-    "results": results,
-}
+def answers(client: ServiceClient) -> bool:
+    """Whether a ping is answered within ten seconds."""
+    try:
+        client.send({"type": "ping", "request": "soak"})
+        return bool(client.wait_for(lambda message: message.header.get("request") == "soak", 10.0))
+    except AssertionError:
+        return False
 
 
-def soak(share: float, seed: int) -> dict[str, Any]:
-    """Every part; figures by name."""
-    figures: dict[str, Any] = {}
-    with tempfile.TemporaryDirectory() as folder:
-        server = ServerProcess(Path(folder) / "likeness", timing={"heartbeat": 0.4, "silence": 60.0})
-        try:
-            for name, part in PARTS.items():
-                count, begun = max(int(COUNTS[name] * share), 15 if name == "without_key" else 1), time.monotonic()
-                said = part(server, count, random.Random(f"{seed} {name}"))
-                server.close_clients()
-                seconds = time.monotonic() - begun
-                works(server, f"after_{name}")
-                figures[name] = {"count": count, "seconds": round(seconds, 1), "said": dict(said.most_common())}
-                figures[name]["fine"] = "internal" not in said and seconds < MOST_SECONDS
-                print(f"{name}: {figures[name]}", flush=True)
-        finally:
-            server.close()
-    return figures
+def resident_mb(pid: int) -> float:
+    """Resident memory of a process."""
+    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * 4096 / 2**20
 
 
 def main() -> int:
-    """Run; the exit code."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--share", type=float, default=1.0, help="of every part's count")
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--json", type=Path, help="write the figures here")
+    """Run all, print the figures, and write them where ``--json`` says."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--json", type=Path, help="write the figures as flat JSON")
+    parser.add_argument("--share", type=float, default=1.0, help="of the numbers above, 1 by default")
+    parser.add_argument("--seed", type=int, default=7)
     arguments = parser.parse_args()
-    figures = soak(arguments.share, arguments.seed)
+    draw, figures = random.Random(arguments.seed), {}
+
+    def number(whole: int) -> int:
+        return max(1, round(whole * arguments.share))
+
+    def timed(name: str, work: Callable[[], object]) -> object:
+        start = time.perf_counter()
+        found = work()
+        figures[f"seconds.{name}"] = time.perf_counter() - start
+        return found
+
+    with tempfile.TemporaryDirectory() as folder:
+        server = ServerProcess(Path(folder) / "server")
+        try:
+            client = server.client()
+            assert client.last_message(client.submit("first", "answer")["job"]).type == "result"
+            before = resident_mb(server.process.pid)
+            figures["unanswered"] = timed("malformed", lambda: malformed_with_the_key(server, number(4000), draw))
+            figures["strangers_answered"] = timed("strangers", lambda: strangers(server, number(1500), draw))
+            timed("half_handshakes", lambda: half_handshakes(server, number(600), draw))
+            figures["jobs_ended_wrong"] = timed("killed_workers", lambda: killed_workers(server, number(20)))
+            last = server.client()
+            figures["works_afterwards"] = int(last.last_message(last.submit("last", "answer")["job"]).type == "result")
+            figures["server_growth_mb"] = resident_mb(server.process.pid) - before
+        finally:
+            server.close()
+    refused, escaped = timed("results", lambda: mutated_results(number(4000), draw))
+    figures |= {"results_refused": refused, "results_escaped": len(escaped)}
+    for key, value in figures.items():
+        print(f"{key:24} {value:10.2f}")
+    for text in sorted(set(escaped))[:10]:
+        print(f"escaped: {text}")
     if arguments.json:
-        arguments.json.write_text(json.dumps(figures, indent=1) + "\n")
-    return 0 if all(part["fine"] for part in figures.values()) else 1
+        arguments.json.write_text(json.dumps({key: round(float(v), 3) for key, v in figures.items()}, indent=1) + "\n")
+    held = not (figures["unanswered"] or figures["strangers_answered"] or figures["jobs_ended_wrong"] or escaped)
+    return 0 if held and figures["works_afterwards"] and figures["server_growth_mb"] < MOST_GROWTH_MB else 1
 
 
 if __name__ == "__main__":
