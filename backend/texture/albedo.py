@@ -16,9 +16,10 @@ from backend.photos.collection import PhotoFace
 from backend.progress import ProgressReporter, silent
 from backend.rendering.color import srgb_bytes
 from backend.texture.agree import agree, image_at_cage
-from backend.texture.bands import compose_skin, fine_band, middle_band, personal_prior
+from backend.texture.bands import fine_band, middle_band, personal_prior
 from backend.texture.brows import brow_place, hidden_brows, paint_brows, seen_darkness, without_brows
 from backend.texture.complete import pigment_prior
+from backend.texture.compose import compose_skin
 from backend.texture.delight import solve_base
 from backend.texture.eye_colours import find_eyes
 from backend.texture.hair import hair_grows, shown_with_hair

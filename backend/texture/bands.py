@@ -20,7 +20,6 @@ from backend.photos.collection import FaceClass
 from backend.texture.agree import SKIN_RANGE, Agreement
 from backend.texture.atlas import SurfaceAtlas, pieces
 from backend.texture.blend import ResidualBlender, WeightedBands, channel_mean, masked_lowpass
-from backend.texture.complete import fill_from_mirror, fill_gaps, mirrored_alike, pore_deviation, pore_noise
 from backend.texture.detail import photo_detail
 from backend.texture.leftovers import leftovers, without_slivers
 from backend.texture.select import PhotoScore, coverage, detail_weights, resting
@@ -28,7 +27,6 @@ from backend.texture.soft_masks import grown, labelled_share
 from backend.texture.surface import HeadSurface, TextureSpace
 from backend.texture.surface_field import robust_consensus
 from backend.texture.survey import SurveyedPhoto
-from backend.texture.unseen import MadeUp, made_up_skin
 from backend.texture.unwrap import DARKEST, photo_at_scale, sample_image, sample_linear
 
 _MIDDLE = 0.0008  # metres: finer than this is the best photo's alone
@@ -41,9 +39,6 @@ _EXPRESSIONS_FOLDS = 0.45
 """Of what is dark where an expression has moved the skin in all photos, so much is taken for its folds if there is one
 photo; of several, whose expressions differ, the less the more they are."""
 _HAIR_CONSISTENT = 1.0  # and for the hair line, which is never sharp
-_RIM_DETAIL = 0.85  # of the details that coarse photos lose where they see bare skin aslant or end
-_STRAND_DETAIL, _STRAND_CHROMA = 0.2, 0.3  # log units; share of its own
-_GAP = 0.015  # metres that surroundings reach into what no photo shows: a patch without them stands out
 _STRANGE_AROUND = 2.0  # of the middle band's width
 _MIDDLE_LEVELS = 6  # octaves: to two centimetres
 _FACE_HAIR = (FaceClass.BROWS, FaceClass.FACIAL_HAIR)
@@ -307,7 +302,7 @@ def fine_band(
         photo: SurveyedPhoto, weight: np.ndarray, own: np.ndarray, hair: np.ndarray, field: np.ndarray
     ) -> WeightedBands:
         """What only this photo's finest frequencies add."""
-        weight = _enlarged(weight, size)[rows, columns]
+        weight = enlarged(weight, size)[rows, columns]
         shown = weight.ravel()[place] > 1e-3
         used, inside = boxed[shown], place[shown]
         scale_of_own = np.float32(own.shape[0] / size)
@@ -338,14 +333,6 @@ def fine_band(
     return full
 
 
-def _as_strands(detail: np.ndarray, locks: np.ndarray) -> np.ndarray:
-    """(P, 3) log detail (P, 3), where there are ``locks`` (P, 1) in [0, 1] no brighter, darker or more coloured than
-    strands are."""
-    level = channel_mean(detail)[:, None]
-    strands = _STRAND_DETAIL * np.tanh(level / _STRAND_DETAIL) + _STRAND_CHROMA * (detail - level)
-    return detail + locks * (strands - detail)
-
-
 def _bounding_box(mask: np.ndarray, size: int, margin: int = 16) -> tuple[slice, slice]:
     """Row and column ranges at ``size`` that hold the mask (S, S), with a margin."""
     factor = size / mask.shape[0]
@@ -357,58 +344,6 @@ def _bounding_box(mask: np.ndarray, size: int, margin: int = 16) -> tuple[slice,
     return ranges[0], ranges[1]
 
 
-def _enlarged(image: np.ndarray, size: int) -> np.ndarray:
+def enlarged(image: np.ndarray, size: int) -> np.ndarray:
+    """An image (S, S) or (S, S, C) at another size, linearly."""
     return image if image.shape[0] == size else cv2.resize(image, (size, size), interpolation=cv2.INTER_LINEAR)
-
-
-def compose_skin(
-    surface: HeadSurface,
-    survey: SurfaceAtlas,
-    atlas: SurfaceAtlas,
-    middle: MiddleBand,
-    fine: np.ndarray,
-    made_up: MadeUp,
-    prior: np.ndarray,
-    positions: np.ndarray,
-    density: float,
-    without_colour: bool,
-) -> np.ndarray:
-    """Put the bands together and complete what no photo shows: log albedo (P, 3) at the atlas's texels.
-
-    Parameters
-    ----------
-    survey : the atlas at survey size. prior : (V, 3) log offsets from plain skin. positions : (V, 3) neutral, metres.
-    density : texels per metre at the atlas's size.
-    without_colour : no photo has colour, so the prior's chroma goes everywhere.
-    """
-    size = atlas.resolution
-    # middle frequencies: gaps from around, the far side from the mirror, the rest from the prior
-    reach = _GAP * density * survey.resolution / size
-    alike = mirrored_alike(middle.cover, made_up.hair, reach)
-    mirrored, cover = fill_from_mirror(middle.blended, middle.cover, alike)
-    filled = fill_gaps(mirrored, np.clip(cover, 0.0, 1.0), survey.image(survey.sample(prior)), reach)
-    # fine frequencies: the mirrored side, then pores
-    plain = (surface.regions["cheeks"] + surface.regions["forehead"])[:, None]
-    skin = survey.image(survey.sample(plain)[:, 0])
-    deviation = pore_deviation(fine, _enlarged(((middle.cover > 0.9) & (skin > 0.7)).astype(np.uint8), size) > 0)
-    fine, fine_cover = fill_from_mirror(fine, _enlarged(middle.cover, size), _enlarged(alike, size))
-    filled, believed, hair = (_enlarged(image, size) for image in (filled, made_up.believed, made_up.hair))
-    skull = positions[surface.regions["scalp"] > 0.5]
-    skull = (0.5 * (skull.min(0) + skull.max(0))).astype(np.float32)
-
-    def compose(texels: slice) -> np.ndarray:
-        part = atlas.part(texels)
-        texel_prior = part.sample(prior)
-        detail = _as_strands(part.gather(filled), part.sample(made_up.locks[:, None]))
-        where = part.sample(positions)
-        pores = pore_noise(where, deviation, seed=17)
-        clear = 1.0 - _RIM_DETAIL * part.sample(made_up.rim[:, None])
-        kept = np.clip(part.gather(fine_cover), 0.0, 1.0)[:, None] * clear
-        shown = part.sample(made_up.log_base) + detail * clear + part.gather(fine) * kept + pores * (1.0 - kept)
-        if without_colour:
-            shown = shown + (texel_prior - channel_mean(texel_prior)[:, None])
-        sure = part.gather(believed)
-        made = made_up_skin(part, made_up, sure, part.gather(hair), texel_prior + pores, where, skull)
-        return sure[:, None] * shown + (1.0 - sure[:, None]) * made
-
-    return np.concatenate(each(compose, pieces(len(atlas.texel))))

@@ -1,4 +1,4 @@
-"""Hair as a texture: whether there is any, where it grows, its colour, and strands on the scalp.
+"""Hair as a texture: whether there is any, where it grows, and its colour.
 
 Hair stands off the head, so its pixels hardly ever fall on the scalp's texels. Its colour and amount are therefore
 measured in the photos; only the hair line is looked up on the surface.
@@ -19,7 +19,6 @@ from backend.photos.collection import FaceClass
 from backend.rendering.color import LUMINANCE
 from backend.texture.atlas import SurfaceAtlas
 from backend.texture.blend import masked_lowpass
-from backend.texture.noise import fractal_noise, gradient_noise
 from backend.texture.photo_hair import SOME_HAIR, PhotoHair
 from backend.texture.surface import HeadSurface
 from backend.texture.surface_field import weighted_median, weighted_quantile
@@ -60,8 +59,6 @@ _GREY, _DARKER = 0.30, 0.8  # log units: chroma of grey hair; by how much other 
 _BRIGHT, _GREY_PHOTOS = -1.6, 0.3
 """Log albedo from which hair is as bright as skin that shines through it; share of the photos that show it without
 colour from which it is white: of blond hair hardly any does."""
-_CROWN = np.array([0.0, 0.85, -0.527])  # unit vector from the skull's middle to where hair parts
-_SKULL = 0.09  # metres, its radius
 _NEAR, _BESIDE = 200.0, 90.0  # of the survey's side: where hair thins out, and the skin between it and the seen face
 _OTHER_SIDE = 0.2  # of a vote that counts for the mirrored place
 _SOME_VOTES = 0.45
@@ -74,7 +71,6 @@ _SMOOTH, _SMOOTH_UNDER_HATS = 60.0, 22.0
 """Of the survey's side: over so much a hair line is smoothed; where hats hide it, only patches beside them are seen."""
 _LEAST_PIECE = 0.1  # of the largest one's area: tufts on a bald crown are none
 _THINNING = 80.0  # of the survey's side: hair thins out over this and back, five millimetres
-_ALONG = 0.12  # strands change so many times slower along than across
 
 
 @dataclass(frozen=True)
@@ -365,43 +361,3 @@ def _one_piece(cover: np.ndarray, scalp: np.ndarray) -> np.ndarray:
     areas = np.bincount(pieces.ravel())
     kept = kept[areas[kept] > _LEAST_PIECE * areas[kept].max(initial=0)]
     return (np.isin(pieces, kept) & (hair > 0)).astype(np.float32)
-
-
-def paint_hair(
-    log_albedo: np.ndarray, positions: np.ndarray, cover: np.ndarray, log_color: np.ndarray, skull: np.ndarray
-) -> np.ndarray:
-    """Hair combed from the crown over skin.
-
-    Parameters
-    ----------
-    log_albedo : (P, 3) what is there. positions : (P, 3) neutral, metres. cover : (P,) in [0, 1], how far hair covers.
-    log_color : (P, 3) smooth colour of the hair. skull : (3,) the middle of the scalp, metres.
-
-    Returns
-    -------
-    (P, 3) float32 log albedo.
-    """
-    result = log_albedo.astype(np.float32)
-    used = np.flatnonzero(cover > 0.05)
-    if len(used) == 0:
-        return result
-    where = positions[used]
-    combed = _combed(where - skull)
-    pattern = 0.55 * gradient_noise(combed, 0.0013, 71) + 0.45 * gradient_noise(combed, 0.0006, 72)
-    locks = gradient_noise(combed, 0.007, 74)
-    patches = fractal_noise(where, 0.014, 2, 73)
-    share = smoothstep(0.25, 0.75, cover[used] + 0.22 * pattern * (1.0 - cover[used]) + 0.05 * patches)
-    hair = log_color[used] + (0.17 * pattern + 0.07 * locks + 0.03 * patches)[:, None]
-    mixed = (1.0 - share[:, None]) * np.exp(result[used]) + share[:, None] * np.exp(hair)
-    result[used] = np.log(np.maximum(mixed, 1e-3))
-    return result
-
-
-def _combed(points: np.ndarray) -> np.ndarray:
-    """(P, 3) float32 coordinates of points (P, 3) around a skull's middle that change fast across the hair and slowly
-    along it."""
-    across, along = np.array([0.0, _CROWN[2], -_CROWN[1]]), points @ _CROWN
-    flat = np.stack([points[:, 0], points @ across], 1)  # (P, 2) seen along the crown's axis
-    radius = np.maximum(np.linalg.norm(flat, axis=1), 1e-6)
-    turn = flat / radius[:, None] * _SKULL
-    return np.concatenate([turn, (_ALONG * _SKULL * np.arctan2(radius, along))[:, None]], 1).astype(np.float32)

@@ -19,8 +19,9 @@ from backend.geometry.smoothstep import smoothstep
 from backend.photos.collection import FaceClass
 from backend.texture.agree import Agreement, image_at_cage
 from backend.texture.atlas import SurfaceAtlas
-from backend.texture.hair import HairEvidence, paint_hair
+from backend.texture.hair import HairEvidence
 from backend.texture.noise import fractal_noise, gradient_noise
+from backend.texture.strands import paint_hair
 from backend.texture.surface import HeadSurface, usual_weight
 from backend.texture.surface_field import SurfaceOperators, smooth_field, weighted_median, weighted_quantile
 from backend.texture.survey import SurveyedPhoto, plain_skin
