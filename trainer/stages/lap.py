@@ -28,6 +28,7 @@ from trainer.stages.lap_sets import (
     Subsets,
     bases_missing,
     filled_depth,
+    first_people,
     give_bases,
     nested_groups,
     random_subsets,
@@ -35,51 +36,7 @@ from trainer.stages.lap_sets import (
     true_coefficients,
 )
 from trainer.stages.lap_sheet import contact_sheet
-
-_BASIS_BATCH = 32
-
-
-@dataclass(frozen=True, kw_only=True)
-class LapWeights:
-    """Weights of the loss terms; a term with weight 0 is not computed. The defaults are the paper's."""
-
-    photometric: float = 1.0
-    """Equation 3, or 5 where differences are relaxed."""
-    flip: float = 0.5
-    """The same for the flipped face."""
-    perceptual: float = 1.0
-    """Features of rendered pictures and photos."""
-    flip_perceptual: float = 0.5
-    """The same for the flipped face."""
-    smooth: float = 0.0
-    """Second differences of depth."""
-    mean_view: float = 0.0
-    """Keeps the canonical frame in the middle of all views."""
-    posterior: float = 0.0
-    """Negative log-likelihood of true depth coefficients, for ``fusion = "posterior"``."""
-    coefficients: float = 0.0
-    """Squared coefficients of the linear depth basis, in deviations."""
-    depth: float = 0.0
-    """Canonical depth against truth."""
-    normal: float = 0.0
-    """Canonical normals against truth."""
-    albedo: float = 0.0
-    """Canonical albedo against truth."""
-    albedo_edges: float = 0.0
-    """Differences between the albedo's neighbours against truth."""
-    view: float = 0.0
-    """Where views put points of the face, against truth."""
-    light: float = 0.0
-    """True albedo and surface under the predicted light against the photo."""
-    personal_depth: float = 0.0
-    """Personalised depth against truth with the photo's expression."""
-    personal_normal: float = 0.0
-    """Personalised normals against truth."""
-    view_depth: float = 0.0
-    """Depth of the drawn surface in the photo's view against truth, whatever its mean, in hundredths: what SIDE
-    measures. It can make good what a narrow camera does not know of near ones."""
-    change: float = 0.0
-    """How far personalised depth leaves the shared one, in hundredths."""
+from trainer.stages.lap_weights import LapWeights
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -268,7 +225,7 @@ class LapStage(Stage):
             if mirrored:
                 flipped = face.flipped()
                 both = CanonicalMaps(torch.cat([face.depth, flipped.depth]), torch.cat([face.albedo, flipped.albedo]))
-                rendered = render_face(both, _twice(scene), config.network, config.rasterizer)
+                rendered = render_face(both, scene.twice(), config.network, config.rasterizer)
             else:
                 rendered = render_face(face, scene, config.network, config.rasterizer)
             images = rendered.image.chunk(2) if mirrored else (rendered.image,)
@@ -373,16 +330,9 @@ class LapStage(Stage):
         shapes = marked is not None and not marked.people.any()
         if not bases and not shapes:
             return
-        source, truths, marks = self.config.source.build(), [], []
         with torch.no_grad(), torch.autocast(self.device.type, enabled=False):
-            for start in range(0, self.config.basis_people, _BASIS_BATCH):
-                found = source.batch(
-                    range(start, min(start + _BASIS_BATCH, self.config.basis_people)), batch.images.device
-                )
-                if found.truth is None:
-                    raise ValueError("a linear decoder's first basis needs people with truth in the source")
-                truths.append(found.truth)
-                marks.append(found.marks)
+            people = first_people(self.config.source.build(), self.config.basis_people, batch.images.device)
+            truths, marks = [own.truth for own in people], [own.marks for own in people]
             if bases:
                 give_bases(network, truths)
             if shapes:
@@ -442,12 +392,3 @@ class LapStage(Stage):
         """All networks, for ``backend.models.lap.load_lap``."""
         config, weights = self.config.network.to_json(), self.network.state_dict()
         return ExportedModel(MODEL_NAME, config, weights, self.SUMMARY, self.LIMITS, self.SENSITIVE)
-
-
-def _twice(scene: Scene) -> Scene:
-    """The same light and view for the faces and their mirror images."""
-    light, view = scene.light, scene.view
-    return Scene(
-        type(light)(light.ambient.repeat(2), light.diffuse.repeat(2), light.direction.repeat(2, 1)),
-        View(view.rotation.repeat(2, 1, 1), view.translation.repeat(2, 1)),
-    )

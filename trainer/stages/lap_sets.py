@@ -9,7 +9,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from backend.models.lap import LapNet
-from trainer.data.lap.batch import CanonicalTruth
+from trainer.contracts import Source
+from trainer.data.lap.batch import CanonicalTruth, LapBatch
 from trainer.losses.canonical import push_pull
 
 FARTHEST_KNOWN = 1.095
@@ -18,6 +19,8 @@ FARTHEST_KNOWN = 1.095
 _BESIDE = 0.06
 """Deviation of raw depth from what a linear basis can show, about two millimetres, and as much again since neighbouring
 pixels deviate alike."""
+_PEOPLE = 32
+"""Of which photos are made at a time."""
 _MOST_EXACT = 2000
 """Maps of which principal directions are found exactly; of more only the wanted ones are looked for."""
 _MORE_DIRECTIONS = 24
@@ -149,3 +152,13 @@ def give_bases(network: LapNet, truths: list[CanonicalTruth]) -> None:
         albedo = torch.cat([filled_albedo(truth.albedo, truth.albedo_seen) for truth in truths])
         raw_albedo = torch.atanh((albedo * 2 - 1).clamp(-0.97, 0.97))
         network.albedo_decoder.set_basis(*principal_maps(raw_albedo, config.albedo_components))
+
+
+def first_people(source: Source, count: int, device: torch.device) -> list[LapBatch]:
+    """The first ``count`` people of a source, some at a time; raises ``ValueError`` where they have no truth."""
+    batches = []
+    for start in range(0, count, _PEOPLE):
+        batches.append(source.batch(range(start, min(start + _PEOPLE, count)), device))
+        if batches[-1].truth is None:
+            raise ValueError("a linear decoder's first basis needs people with truth in the source")
+    return batches
