@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from backend.errors import DamagedFileError
 from backend.fitting import population
 from backend.fitting.options import PriorWeights
 from backend.fitting.population import belief_of, identity_prior, populations, standard_normal
@@ -58,21 +59,22 @@ def test_the_shipped_pool_belongs_to_the_template_and_is_a_covariance(template) 
     np.testing.assert_allclose(belief.information @ covariance * 4, np.eye(len(mean)), atol=1e-6)
 
 
-def test_other_modes_and_a_missing_or_foreign_file_mean_independent_coefficients(
+def test_other_modes_and_a_missing_file_mean_independent_coefficients_and_a_damaged_one_is_said(
     template, tmp_path: Path, monkeypatch
 ) -> None:
     other = dataclasses.replace(template, identity_modes=template.identity_modes[:7])
     plain = identity_prior(other, PriorWeights(identity_deviation=2.0))
     np.testing.assert_array_equal(plain.information, np.eye(7) / 4)
     assert not plain.pull.any()
-    for content in (None, b"not a file of tensors"):
-        path = tmp_path / "population.safetensors"
-        if content is not None:
-            path.write_bytes(content)
-        populations.cache_clear()
-        monkeypatch.setattr(population, "POPULATION_PATH", path)
-        belief = identity_prior(template, PriorWeights())
-        np.testing.assert_array_equal(belief.information, standard_normal(len(template.identity_modes)).information)
+    path = tmp_path / "population.safetensors"
+    populations.cache_clear()
+    monkeypatch.setattr(population, "POPULATION_PATH", path)
+    belief = identity_prior(template, PriorWeights())
+    np.testing.assert_array_equal(belief.information, standard_normal(len(template.identity_modes)).information)
+    path.write_bytes(b"not a file of tensors")
+    populations.cache_clear()
+    with pytest.raises(DamagedFileError, match=r"population\.safetensors is damaged"):
+        identity_prior(template, PriorWeights())
     monkeypatch.undo()
     populations.cache_clear()
     monkeypatch.setattr(population, "template_fingerprint", lambda: "another template")
