@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import io
+import zipfile
+from collections.abc import Mapping
 from pathlib import Path
+
+import numpy as np
 
 from backend.errors import DamagedFileError
 from backend.safetensors_file import ArrayFile, BrokenTensorFileError, read_arrays
@@ -23,3 +28,25 @@ def read_asset(path: Path) -> ArrayFile:
     if not found.checked:
         raise DamagedFileError(path, "it has no checksum")
     return found
+
+
+def read_table(path: Path) -> Mapping[str, np.ndarray]:
+    """The arrays of an ``.npz`` file that ships, whose archive has a checksum of each; never a pickle.
+
+    Raises
+    ------
+    DamagedFileError : the file is missing, cut off or changed.
+    """
+    try:
+        content = io.BytesIO(path.read_bytes())
+        with zipfile.ZipFile(content) as archive:
+            broken = archive.testzip()
+        if broken is not None:
+            raise zipfile.BadZipFile(broken)
+        content.seek(0)
+        with np.load(content, allow_pickle=False) as found:
+            return {name: found[name] for name in found.files}
+    except OSError as error:
+        raise DamagedFileError(path, f"it cannot be read ({error.strerror})") from error
+    except Exception as error:  # numpy and zipfile have a dozen ways to say it, Python's tokenizer among them
+        raise DamagedFileError(path, "its content is not what was written") from error

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache
-from importlib.resources import files
+from pathlib import Path
 
 import cv2
 import numpy as np
 
+from backend.asset_file import read_table
 from backend.photos.landmarks import EYE_OUTER_LEFT, EYE_OUTER_RIGHT
 from backend.photos.sampling import Window
 
@@ -47,10 +48,8 @@ class LinearClassifier:
 @cache
 def load_classifier(name: str) -> LinearClassifier:
     """The classifier ``backend/photos/NAME.npz`` that ``trainer.portrait_statistics`` made."""
-    with files("backend.photos").joinpath(f"{name}.npz").open("rb") as file, np.load(file) as data:
-        return LinearClassifier(
-            data["mean"].astype(np.float32), data["weights"].astype(np.float32), float(data["bias"])
-        )
+    data = read_table(Path(__file__).with_name(f"{name}.npz"))
+    return LinearClassifier(data["mean"].astype(np.float32), data["weights"].astype(np.float32), float(data["bias"]))
 
 
 def eye_line_angle(landmarks: np.ndarray) -> float:

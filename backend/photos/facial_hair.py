@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache
-from importlib.resources import files
+from pathlib import Path
 
 import cv2
 import numpy as np
 from scipy.ndimage import map_coordinates
 
+from backend.asset_file import read_table
 from backend.photos.crop import face_square
 from backend.photos.edge_strip import edge_strip, eye_line_angle
 from backend.photos.landmarks import CHIN, landmark_window
@@ -65,8 +66,8 @@ class FacialHairClassifier:
 @cache
 def facial_hair_classifier() -> FacialHairClassifier:
     """The one that ``trainer.facial_hair_classifier`` made of portraits that somebody labelled."""
-    with files("backend.photos").joinpath("facial_hair_classifier.npz").open("rb") as file, np.load(file) as data:
-        return FacialHairClassifier(**{name: data[name].astype(np.float32) for name in data.files})
+    data = read_table(Path(__file__).with_name("facial_hair_classifier.npz"))
+    return FacialHairClassifier(**{name: data[name].astype(np.float32) for name in data})
 
 
 def facial_hair_scores(pixels: np.ndarray, landmarks: np.ndarray) -> FacialHairScores:

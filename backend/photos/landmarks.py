@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache
-from importlib.resources import files
 from itertools import product
+from pathlib import Path
 
 import numpy as np
 
+from backend.asset_file import read_table
 from backend.geometry.similarity import nearest_similarity
 from backend.photos import mediapipe_models
 from backend.photos.detect import DetectedFace, detect_faces
@@ -61,8 +62,8 @@ class HeadPose:
 @cache
 def mean_landmarks() -> MeanLandmarks:
     """The stored mean of MediaPipe's landmarks over 148 frontal portraits, made symmetric."""
-    with files("backend.photos").joinpath("mean_landmarks.npz").open("rb") as file, np.load(file) as data:
-        return MeanLandmarks(data["points"].astype(np.float64), data["mirror"].astype(np.int64))
+    data = read_table(Path(__file__).with_name("mean_landmarks.npz"))
+    return MeanLandmarks(data["points"].astype(np.float64), data["mirror"].astype(np.int64))
 
 
 def find_landmarks(pixels: np.ndarray, face: DetectedFace) -> np.ndarray | None:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache
-from importlib.resources import files
+from pathlib import Path
 
 import cv2
 import numpy as np
 from scipy.ndimage import map_coordinates
 
+from backend.asset_file import read_table
 from backend.photos.edge_strip import eye_line_angle, load_classifier
 from backend.photos.landmarks import CHIN, EYE_OUTER_LEFT, EYE_OUTER_RIGHT, landmark_window
 
@@ -47,8 +48,8 @@ class NetEvidence:
 @cache
 def evidence_of_net() -> str:
     """Version of the parsing net that the classifiers belong to."""
-    with files("backend.photos").joinpath("glasses_by_net.npz").open("rb") as file, np.load(file) as data:
-        return str(data["net"])
+    data = read_table(Path(__file__).with_name("glasses_by_net.npz"))
+    return str(data["net"])
 
 
 def net_evidence(features: np.ndarray, mirrored: np.ndarray, landmarks: np.ndarray) -> NetEvidence:

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from backend.asset_file import read_asset
+from backend.asset_file import read_asset, read_table
 from backend.errors import DamagedFileError
 from backend.expression.reading import READER_PATH, load_reader
 from backend.fitting.detector_model import DETECTOR_PATH, SURFACE_ERRORS_PATH, load_detector_model
@@ -144,3 +144,20 @@ def test_any_change_to_a_written_file_is_found(tmp_path_factory: pytest.TempPath
         return
     # What is left: the checksum's own key, or a space that pads the header.
     assert not found.checked or (found.arrays["a"].tolist() == list(range(6)) and found.metadata == {"told": "yes"})
+
+
+@pytest.mark.parametrize("path", sorted((ASSETS.parent / "backend/photos").glob("*.npz")), ids=lambda path: path.name)
+def test_a_changed_table_beside_the_code_is_found_or_says_the_same(path: Path, tmp_path: Path) -> None:
+    whole, copy = read_table(path), tmp_path / path.name
+    for place in (0.0, 0.001, 0.02, 0.3, 0.6, 0.95, 0.99, 0.999):
+        shutil.copy(path, copy)
+        flipped(copy, place)
+        try:
+            found = read_table(copy)
+        except DamagedFileError as error:
+            assert f"{path.name} is damaged" in error.sentence
+        else:  # a byte that says nothing, such as a date in the archive
+            assert all(np.array_equal(found[name], array) for name, array in whole.items())
+    copy.write_bytes(path.read_bytes()[:-7])
+    with pytest.raises(DamagedFileError):
+        read_table(copy)
