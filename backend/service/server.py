@@ -150,8 +150,8 @@ class Server:
         return router
 
     def _start_worker(self, generation: int) -> WorkerProcess:
-        settings, jobs = self._settings, self._settings.config_folder / JOBS
-        return WorkerProcess(self._context, generation, settings.runner, settings.device, settings.search_path, jobs)
+        settings = self._settings
+        return WorkerProcess(self._context, generation, settings.runner, settings.device, settings.search_path)
 
     @property
     def worker_pid(self) -> int | None:

@@ -15,14 +15,12 @@ import importlib
 import logging
 import os
 import queue
-import shutil
 import signal
 import sys
 import threading
 import time
 import traceback
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -132,9 +130,8 @@ class JobReporter:
 class Worker:
     """Runs tasks one after the other while a thread of its own listens to the server."""
 
-    def __init__(self, channel: Channel, jobs: Path | None = None) -> None:
+    def __init__(self, channel: Channel) -> None:
         self._channel = channel
-        self._jobs = _OldFolder(jobs) if jobs is not None else None
         self._runner: Any = None
         self._tasks: queue.SimpleQueue[Task] = queue.SimpleQueue()
         self._cancelled: set[str] = set()
@@ -166,8 +163,6 @@ class Worker:
                 self._tasks.put(instruction.task)
             elif instruction.job is not None:
                 self._cancelled.add(instruction.job)
-        if self._jobs is not None:
-            self._jobs.empty()
         os._exit(0)  # the server is gone, whatever the other threads are doing
 
     def _outcome(self, task: Task) -> dict[str, Any]:
@@ -188,20 +183,6 @@ class Worker:
                 "advice": told.advice,
             }
         return {"type": "done", "job": task.job}
-
-
-class _OldFolder:
-    """A folder that goes on being the same one, whatever takes its name later."""
-
-    def __init__(self, path: Path) -> None:
-        self._handle = os.open(path, os.O_RDONLY) if shutil.rmtree.avoids_symlink_attacks else None
-
-    def empty(self) -> None:
-        """Delete what is in it; a folder that a new server made in its place is left alone."""
-        if self._handle is not None:
-            with suppress(OSError):
-                for name in os.listdir(self._handle):
-                    shutil.rmtree(name, ignore_errors=True, dir_fd=self._handle)
 
 
 def resident_bytes() -> int:
@@ -248,8 +229,8 @@ def main(arguments: list[str]) -> None:
     channel = _take_over_pipes()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C in the terminal is the server's business
     logging.basicConfig(level=logging.WARNING, format="worker: %(message)s")
-    runner, device, *jobs = arguments
-    Worker(channel, Path(jobs[0]) if jobs else None).work(runner, device)
+    runner, device = arguments
+    Worker(channel).work(runner, device)
 
 
 if __name__ == "__main__":

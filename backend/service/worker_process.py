@@ -33,7 +33,6 @@ class WorkerProcess:
     generation : tells this worker's events from those of others.
     runner : name of the module that does the work (see ``worker``).
     search_path : folders where modules are looked for first.
-    jobs : folder of the jobs, which the worker empties when the server is gone.
     """
 
     def __init__(
@@ -43,7 +42,6 @@ class WorkerProcess:
         runner: str,
         device: str,
         search_path: Sequence[Path] = (),
-        jobs: Path | None = None,
     ) -> None:
         paths = [str(path) for path in (*search_path, _SOURCE)]
         environment = {name: value for name, value in os.environ.items() if name != OWNER_TOKEN_VARIABLE}
@@ -51,7 +49,7 @@ class WorkerProcess:
         self.generation = generation
         self._context = context
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "backend.service.worker", runner, device, *([] if jobs is None else [str(jobs)])],
+            [sys.executable, "-m", "backend.service.worker", runner, device],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env=environment,

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import os
 import resource
-import signal
 import socket
 import sys
 import time
@@ -14,7 +12,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from service_client import ServerProcess, children, photo_headers, wait_until
+from service_client import ServerProcess, children, wait_until
 
 Start = Callable[..., ServerProcess]
 
@@ -22,38 +20,6 @@ Start = Callable[..., ServerProcess]
 def cpu_seconds(pid: int) -> float:
     fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
-def test_a_stopped_worker_and_a_long_job_line_block_nobody(start_server: Start) -> None:
-    server = start_server()
-    client = server.client()
-    assert client.last_message(client.submit("first", "answer")["job"]).type == "result"
-    (pid,) = children(server.process.pid)
-    os.kill(pid, signal.SIGSTOP)
-    photos = [b"answer"] * 64
-    names = [
-        {**entry, "name": f"{number:02d}" + "\U00020000" * 228} for number, entry in enumerate(photo_headers(photos))
-    ]
-    header = {"type": "submit", "token": "long", "photos": names}
-
-    def submit_long(token: str) -> str:
-        """A header below 64 KiB, which is what a pipe holds; with the photos' paths the worker's line is longer."""
-        text = json.dumps({**header, "token": token}, ensure_ascii=False).encode()
-        assert len(text) < 64 * 2**10
-        client.send_raw(text, *photos)
-        return client.wait_for(lambda message: message.type == "queued" and message["token"] == token)["job"]
-
-    job = submit_long("long")
-    for number in range(3):
-        assert client.ask({"type": "ping"}).type == "pong", number
-    client.send({"type": "cancel", "job": job})
-    assert client.last_message(job)["code"] == "cancelled"
-    assert client.last_message(client.submit("next", "answer")["job"]).type == "result"
-    (pid,) = children(server.process.pid)
-    os.kill(pid, signal.SIGSTOP)
-    submit_long("again")
-    server.process.terminate()
-    assert server.reason() == "signal"
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="limits of another process")

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from backend.texture.bands import _as_strands
+from backend.texture.compose import _as_strands
 
 
 def test_locks_lose_what_is_more_than_strands() -> None:
