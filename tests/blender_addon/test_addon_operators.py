@@ -123,10 +123,9 @@ def test_names_that_no_file_or_no_text_can_have_are_said(enabled: None, pictures
 
 def test_file_browsers_and_drops_offer_what_the_backend_reads(enabled: None, tmp_path: Path) -> None:
     """All of it, and nothing else: Blender's own filter for images shows EXR, too, and no AVIF."""
-    pytest.importorskip("pillow_heif")
+    pytest.importorskip("pillow_heif").register_heif_opener()  # as the process does that decodes photos
     from PIL import Image, features
 
-    import backend.photos.read  # noqa: F401 (which tells Pillow of HEIC)
     from backend.photos.formats import FORMAT_SUFFIXES, PHOTO_SUFFIXES
 
     if not features.check("avif"):
