@@ -7,9 +7,9 @@ from dataclasses import replace
 import numpy as np
 
 from backend.geometry.template import load_template
+from backend.hair.hull import head_hull
 from backend.rig.arkit import ARKIT_INDEX, ARKIT_NAMES, LIDS, mirrored_name
 from trainer.data.people.attachments.hats import draw_hat
-from trainer.data.people.attachments.hull import head_hull
 from trainer.data.people.attachments.things import draw_thing
 from trainer.data.people.expression import MOOD_NAMES, ExpressionParameters, draw_expression
 from trainer.data.people.scene import Shot

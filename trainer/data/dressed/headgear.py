@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import numpy as np
 
+from backend.hair.hull import AZIMUTHS, HeadHull, azimuths
 from trainer.data.people.attachments.hats import KINDS, SHELL_ROWS, HatParameters, cloth_colour, draw_hat
-from trainer.data.people.attachments.hull import AZIMUTHS, HeadHull, azimuths
 from trainer.data.people.attachments.layers import CHECKS, KNIT, PLAIN, STRIPES, WEAVE
 from trainer.data.people.look import PersonLook
 

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from backend.hair.hull import head_hull
 from backend.photos.collection import FaceClass
 from trainer.data.dressed.headgear import draw_headgear
 from trainer.data.people.attachments.attachments import Attachments
@@ -22,7 +23,6 @@ from trainer.data.people.attachments.glasses import draw_glasses
 from trainer.data.people.attachments.hair_styles import without_locks
 from trainer.data.people.attachments.hands import draw_hand
 from trainer.data.people.attachments.hats import KINDS
-from trainer.data.people.attachments.hull import head_hull
 from trainer.data.people.attachments.parameters import AttachmentParameters
 from trainer.data.people.batch import PeopleBatch
 from trainer.data.people.casting import Casting

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from backend.hair.locks import Numbers, stack
 from backend.rendering.color import LUMINANCE, srgb_from_linear
-from trainer.data.people.attachments.stacking import Numbers, stack
 
 KERNEL = 9
 _LUMA_TABLE = np.array(

@@ -10,12 +10,12 @@ import pytest
 import torch
 
 from backend.geometry.template import load_template
+from backend.hair.hull import head_hull
 from backend.photos.collection import FaceClass
 from trainer.data.dressed import DressedPeopleConfig
 from trainer.data.dressed.headgear import draw_headgear
 from trainer.data.people import PeopleConfig
 from trainer.data.people.attachments.hats import KINDS
-from trainer.data.people.attachments.hull import head_hull
 from trainer.data.people.look import draw_look
 
 CPU = torch.device("cpu")

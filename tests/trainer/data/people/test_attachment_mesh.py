@@ -7,12 +7,13 @@ import pytest
 import torch
 
 from backend.geometry.template import load_template
+from backend.hair.hull import AZIMUTHS, ROWS, head_hull, hull_surface
+from backend.hair.styles import STYLES
 from backend.photos.collection import FaceClass
 from trainer.data.people.attachments import hair_styles
 from trainer.data.people.attachments.attachments import Attachments
-from trainer.data.people.attachments.hair_styles import STYLES, draw_hair
+from trainer.data.people.attachments.hair_styles import draw_hair
 from trainer.data.people.attachments.hats import KINDS, draw_hat
-from trainer.data.people.attachments.hull import AZIMUTHS, ROWS, head_hull, hull_surface
 from trainer.data.people.attachments.layers import SurfaceLayer
 from trainer.data.people.look import draw_look
 

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from backend.geometry.template import Template
+from backend.hair.hull import head_hull, hull_surface
 from trainer.data.people.attachments.beard import beard_layer, beard_roots, draw_beard
 from trainer.data.people.attachments.clothes import clothes_layer, draw_clothes, neck_rim
 from trainer.data.people.attachments.glasses import draw_glasses, glasses_layers
@@ -17,7 +18,6 @@ from trainer.data.people.attachments.hair import HatPressure, hair_layers
 from trainer.data.people.attachments.hair_styles import LOCKS, draw_hair, without_locks
 from trainer.data.people.attachments.hands import draw_hand, hand_layer
 from trainer.data.people.attachments.hats import KINDS, draw_hat, hat_layer
-from trainer.data.people.attachments.hull import head_hull, hull_surface
 from trainer.data.people.attachments.layers import AttachmentMesh, join_layers
 from trainer.data.people.attachments.parameters import AttachmentParameters
 from trainer.data.people.attachments.stacking import stack

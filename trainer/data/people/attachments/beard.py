@@ -9,11 +9,11 @@ import torch
 from torch import Tensor
 
 from backend.geometry.template import Template
+from backend.geometry.unit import unit
+from backend.hair.locks import Numbers
 from backend.photos.collection import FaceClass
 from trainer.data.people.attachments.layers import STRANDS, SurfaceLayer
-from trainer.data.people.attachments.meshes import unit
-from trainer.data.people.attachments.stacking import Numbers
-from trainer.data.people.attachments.strands import ribbon_faces
+from trainer.data.people.attachments.ribbons import ribbon_faces
 from trainer.data.people.look import PersonLook
 
 LOCKS, SEGMENTS = 170, 4

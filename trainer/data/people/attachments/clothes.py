@@ -9,12 +9,13 @@ import torch
 from torch import Tensor
 
 from backend.geometry.template import Template
+from backend.geometry.unit import unit
+from backend.hair.hull import BODY_ROWS
+from backend.hair.locks import Numbers
 from backend.photos.collection import FaceClass
 from trainer.data.people.attachments.hats import cloth_colour
-from trainer.data.people.attachments.hull import BODY_ROWS
 from trainer.data.people.attachments.layers import CHECKS, KNIT, STRIPES, WEAVE, SurfaceLayer, join_layers
-from trainer.data.people.attachments.meshes import grid_faces, grid_normals, layer_of, unit
-from trainer.data.people.attachments.stacking import Numbers
+from trainer.data.people.attachments.meshes import grid_faces, grid_normals, layer_of
 from trainer.data.people.look import PersonLook
 
 BODY_Z = 0.012

@@ -8,10 +8,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from backend.geometry.unit import unit
+from backend.hair.locks import Numbers
 from backend.photos.collection import FaceClass
 from trainer.data.people.attachments.layers import PLAIN, SurfaceLayer, join_layers
-from trainer.data.people.attachments.meshes import grid_faces, grid_normals, layer_of, tube, unit
-from trainer.data.people.attachments.stacking import Numbers
+from trainer.data.people.attachments.meshes import grid_faces, grid_normals, layer_of, tube
 from trainer.data.people.look import PersonLook
 
 OUTLINE = 32

@@ -7,13 +7,16 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from backend.geometry.unit import unit
+from backend.hair.grow import grow
+from backend.hair.hull import AZIMUTHS, HeadHull, HullSurface, azimuths
+from backend.hair.locks import Locks
 from backend.photos.collection import FaceClass
-from trainer.data.people.attachments.hair_parameters import HairParameters, Locks
+from trainer.data.people.attachments.hair_parameters import HairParameters
 from trainer.data.people.attachments.hair_styles import CAP_ROWS
-from trainer.data.people.attachments.hull import AZIMUTHS, HeadHull, HullSurface, azimuths
 from trainer.data.people.attachments.layers import STRANDS, SurfaceLayer
-from trainer.data.people.attachments.meshes import grid_faces, grid_normals, layer_of, unit
-from trainer.data.people.attachments.strands import grow, ribbon_faces, ribbons
+from trainer.data.people.attachments.meshes import grid_faces, grid_normals, layer_of
+from trainer.data.people.attachments.ribbons import ribbon_faces, ribbons
 
 SEGMENTS = 10
 BUNDLE_ROWS, BUNDLE_COLUMNS = 12, 14

@@ -8,11 +8,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from backend.hair.locks import Numbers
 from backend.photos.collection import FaceClass
 from trainer.data.people.attachments.hats import cloth_colour
 from trainer.data.people.attachments.layers import SurfaceLayer, join_layers
 from trainer.data.people.attachments.meshes import grid_faces, layer_of, tube, unit
-from trainer.data.people.attachments.stacking import Numbers
 from trainer.data.people.look import PersonLook
 
 SIDES, JOINTS = 8, 3

@@ -8,11 +8,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from backend.geometry.unit import unit
+from backend.hair.hull import AZIMUTHS, HeadHull, HullSurface, azimuths
+from backend.hair.locks import Numbers
 from backend.photos.collection import FaceClass
-from trainer.data.people.attachments.hull import AZIMUTHS, HeadHull, HullSurface, azimuths
 from trainer.data.people.attachments.layers import CHECKS, KNIT, PLAIN, STRIPES, WEAVE, SurfaceLayer
-from trainer.data.people.attachments.meshes import grid_faces, grid_normals, layer_of, unit
-from trainer.data.people.attachments.stacking import Numbers
+from trainer.data.people.attachments.meshes import grid_faces, grid_normals, layer_of
 from trainer.data.people.look import PersonLook
 
 SHELL_ROWS, BRIM_ROWS = 14, 4

@@ -5,13 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from backend.geometry.unit import unit
 from trainer.data.people.attachments.layers import SurfaceLayer
-
-
-def unit(vectors: Tensor) -> Tensor:
-    """Vectors (..., 2 or 3) divided by their length (faster than ``normalize`` on so short an axis)."""
-    square = sum(part * part for part in vectors.unbind(-1))
-    return vectors * square.clamp(min=1e-20).rsqrt()[..., None]
 
 
 def grid_faces(rows: int, columns: int, device: torch.device | str) -> Tensor:

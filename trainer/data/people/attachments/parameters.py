@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from backend.hair.locks import Numbers
 from trainer.data.people.attachments.beard import BeardParameters
 from trainer.data.people.attachments.clothes import ClothesParameters
 from trainer.data.people.attachments.glasses import GlassesParameters
 from trainer.data.people.attachments.hair_parameters import HairParameters
 from trainer.data.people.attachments.hands import HandParameters
 from trainer.data.people.attachments.hats import HatParameters
-from trainer.data.people.attachments.stacking import Numbers
 from trainer.data.people.attachments.things import ThingParameters
 
 

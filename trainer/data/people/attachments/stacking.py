@@ -12,10 +12,6 @@ from typing import TypeVar
 
 import numpy as np
 import torch
-from torch import Tensor
-
-Numbers = np.ndarray | Tensor
-"""An array of one person, or with a leading axis N a tensor of a batch."""
 
 T = TypeVar("T")
 

@@ -8,13 +8,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from backend.geometry.unit import unit
+from backend.hair.hull import HeadHull, HullSurface
+from backend.hair.locks import Numbers
 from backend.photos.collection import FaceClass
 from backend.rendering.camera_models import rotation_from_euler
 from trainer.data.people.attachments.hats import cloth_colour
-from trainer.data.people.attachments.hull import HeadHull, HullSurface
 from trainer.data.people.attachments.layers import KNIT, PLAIN, WEAVE, SurfaceLayer, join_layers
-from trainer.data.people.attachments.meshes import grid_faces, grid_normals, layer_of, unit
-from trainer.data.people.attachments.stacking import Numbers
+from trainer.data.people.attachments.meshes import grid_faces, grid_normals, layer_of
 
 ROWS, COLUMNS = 9, 15
 MASK_ROWS, MASK_COLUMNS = 9, 17

@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from backend.geometry.template import Template
-from trainer.data.people.attachments.meshes import unit
+from backend.geometry.unit import unit
 
 AZIMUTHS = 64
 ROW_STEP = 0.0125

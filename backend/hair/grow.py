@@ -1,16 +1,13 @@
-"""Locks of hair: ribbons that start on the scalp, follow a field of directions along the hull, and taper."""
+"""Locks of hair that start on the scalp and follow a field of directions along the hull."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
 
-from trainer.data.people.attachments.hair_parameters import Flow, Locks
-from trainer.data.people.attachments.hull import HullSurface
-from trainer.data.people.attachments.meshes import unit
-
-ROUND = 0.55
-"""How far normals turn away at the edges of a lock: it is shaded as a rounded bundle, not as a flat ribbon."""
+from backend.geometry.unit import unit
+from backend.hair.hull import HullSurface
+from backend.hair.locks import Flow, Locks
 
 
 def grow(locks: Locks, flow: Flow, hairline: Tensor, brow_line: Tensor, segments: int) -> tuple[Tensor, Tensor, Tensor]:
@@ -90,13 +87,14 @@ def grow(locks: Locks, flow: Flow, hairline: Tensor, brow_line: Tensor, segments
     return azimuth, down_s, torch.maximum(heights, locks.floor[..., None])
 
 
-def ribbons(
-    surface: HullSurface, locks: Locks, azimuth: Tensor, s: Tensor, height: Tensor
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Positions, normals and tangents (N, L, P, 2, 3) of the two edges of each lock along its path of P points."""
+def lock_paths(surface: HullSurface, locks: Locks, azimuth: Tensor, s: Tensor, height: Tensor) -> tuple[Tensor, Tensor]:
+    """Middle lines of locks with their waves, and the hull's normals there: (N, L, P, 3) each, head frame, metres.
+
+    ``azimuth``, ``s``, ``height`` : (N, L, P), as ``grow`` returns them.
+    """
     points, normal = surface.sample(azimuth, s)  # (N, L, P, 3)
     centre = points + normal * (height * surface.scale[:, None, None])[..., None]
-    tangent = _differences(centre)
+    tangent = differences(centre)
     side = unit(torch.linalg.cross(normal, tangent))
     count = azimuth.shape[-1]
     t = torch.linspace(0, 1, count, device=azimuth.device)
@@ -107,27 +105,11 @@ def ribbons(
     wild = locks.wild[..., None] * ramp
     jitter = torch.sin(phase * 2.7 + locks.phase[..., None] * 31 * (1 + t)) * wild
     centre = centre + side * jitter[..., None] + normal * (jitter.roll(1, -1))[..., None]
-    tangent = unit(_differences(centre))
-    side = unit(torch.linalg.cross(normal, tangent) + 1e-6)
-    roll = locks.roll[..., None, None]
-    side = side * roll.cos() + torch.linalg.cross(tangent, side) * roll.sin()
-    taper = (1 - locks.taper[..., None] * t**1.6).clamp(min=0.06) * (0.55 + 0.45 * (t * 6).clamp(max=1))
-    half = (0.5 * locks.width[..., None] * taper * surface.scale[:, None, None])[..., None] * side
-    edges = torch.stack([centre - half, centre + half], -2)
-    outer = unit(normal - tangent * (normal * tangent).sum(-1, keepdim=True) * 0.7)
-    normals = torch.stack([outer - ROUND * side, outer + ROUND * side], -2)
-    normals = unit(normals)
-    return edges, normals, tangent[..., None, :].expand_as(edges)
+    return centre, normal
 
 
-def ribbon_faces(locks: int, points: int) -> Tensor:
-    """(F, 3) int64 for vertices in the order (lock, point, edge)."""
-    start = (torch.arange(locks)[:, None] * points + torch.arange(points - 1)) * 2  # (locks, points - 1)
-    a = start.reshape(-1)
-    return torch.cat([torch.stack([a, a + 1, a + 2], 1), torch.stack([a + 1, a + 3, a + 2], 1)])
-
-
-def _differences(points: Tensor) -> Tensor:
+def differences(points: Tensor) -> Tensor:
+    """Twice the step (..., P, 3) from point to point of lines (..., P, 3), at their ends the step itself."""
     # where a lock has come to its end, the little it still moves is rounding error: there its whole course decides
     course = unit(points[..., -1:, :] - points[..., :1, :] + 1e-4) * 5e-4
     inner = points[..., 2:, :] - points[..., :-2, :]
