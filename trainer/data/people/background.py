@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from backend.hair.locks import Numbers, stack
+from backend.hair.locks import Numbers
+from trainer.data.people.attachments.stacking import stack
 
 SHAPES = 22
 NOISE_SIDES = (3, 6, 13, 28, 60)

@@ -11,8 +11,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from backend.hair.locks import Numbers, stack
+from backend.hair.locks import Numbers
 from backend.rendering.color import LUMINANCE, srgb_from_linear
+from trainer.data.people.attachments.stacking import stack
 
 KERNEL = 9
 _LUMA_TABLE = np.array(
