@@ -1,0 +1,47 @@
+"""Hair as guide strands: what the fit of the hair hands on, independent of any file format."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+MOST_GUIDES, MOST_POINTS = 4096, 64
+"""Limits of what is read and sent: guides, and points of each."""
+
+
+@dataclass(frozen=True)
+class HairStrands:
+    """G guide strands of P points each. A guide stands for the lock of hairs around it.
+
+    Attributes
+    ----------
+    points : (G, P, 3) float32 metres, head frame of the neutral face, root first.
+    root_uv : (G, 2) float32 place of the root in UV map ``Head`` (v up): by it hair follows the head's surface.
+    width : (G,) float32 metres across the lock that a guide stands for.
+    root_colour, tip_colour : (G, 3) float32 linear light, albedo.
+    hair_radius : metres, of a single hair at its root.
+    style : name of the hairstyle whose family explains the photographs best.
+    parameters : that style's numbers as fitted, by name; lengths in metres.
+    """
+
+    points: np.ndarray
+    root_uv: np.ndarray
+    width: np.ndarray
+    root_colour: np.ndarray
+    tip_colour: np.ndarray
+    hair_radius: float
+    style: str
+    parameters: Mapping[str, float]
+
+    def __post_init__(self) -> None:
+        guides, points = self.points.shape[:2]
+        if not (1 <= guides <= MOST_GUIDES and 2 <= points <= MOST_POINTS):
+            raise ValueError(f"hair must have 1 to {MOST_GUIDES} guides of 2 to {MOST_POINTS} points")
+        shapes = {"points": (guides, points, 3), "root_uv": (guides, 2), "width": (guides,)}
+        shapes |= {"root_colour": (guides, 3), "tip_colour": (guides, 3)}
+        for name, shape in shapes.items():
+            value = getattr(self, name)
+            if value.shape != shape or value.dtype != np.float32 or not np.isfinite(value).all():
+                raise ValueError(f"{name} must be finite float32 of shape {shape}")
