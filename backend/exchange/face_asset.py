@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from backend.hair.hair_strands import HairStrands
 from backend.rendering.camera import Camera
 
 PART_NAMES: tuple[str, ...] = ("head", "eye_left", "eye_right", "teeth_upper", "teeth_lower", "tongue", "lashes")
@@ -62,12 +63,14 @@ class FaceAsset:
     albedo : (R, R, 3) uint8 sRGB, row 0 is the top (v = 1) of UV map ``Head``; every part's texture is in it.
     photos : used photos.
     report : JSON-ready provenance: per-photo verdicts, seconds per stage, versions.
+    hair_strands : the scalp's hair as guide strands, None where there is none or nobody knows.
     """
 
     parts: tuple[FacePart, ...]
     albedo: np.ndarray
     photos: tuple[AssetPhoto, ...]
     report: Mapping[str, object]
+    hair_strands: HairStrands | None = None
 
     def part(self, name: str) -> FacePart:
         """The part called ``name``; raises ``KeyError`` when there is none."""

@@ -14,6 +14,7 @@ from PIL import Image
 
 from backend.exchange.face_asset import PART_NAMES, AssetPhoto, FaceAsset, FacePart
 from backend.exchange.lash_alpha import lash_alpha
+from backend.hair.hair_strands import HairStrands
 from backend.rendering.camera import Camera
 from backend.rig.arkit import ARKIT_NAMES
 
@@ -74,6 +75,19 @@ class PhotoEntry(msgspec.Struct, frozen=True):
     photometric_error: float | None
 
 
+class HairEntry(msgspec.Struct, frozen=True):
+    """Hair as guide strands; the first five fields are names of buffers. See ``HairStrands``."""
+
+    points: str
+    root_uv: str
+    width: str
+    root_colour: str
+    tip_colour: str
+    hair_radius: float
+    style: str
+    parameters: dict[str, float]
+
+
 class FaceHeader(msgspec.Struct, frozen=True):
     """The header of a ``result`` without the fields that name the job."""
 
@@ -84,6 +98,7 @@ class FaceHeader(msgspec.Struct, frozen=True):
     photos: tuple[PhotoEntry, ...]
     report: dict[str, Any]
     buffers: tuple[BufferEntry, ...]
+    hair: HairEntry | None = None
 
 
 @dataclass(frozen=True)
@@ -133,6 +148,7 @@ def encode_face(asset: FaceAsset) -> WireMessage:
     """A ``FaceAsset`` as a message (without ``type`` and the fields that name the job)."""
     buffers = BufferList()
     parts = tuple(_encode_part(asset, part, buffers) for part in asset.parts)
+    hair = None if asset.hair_strands is None else _encode_hair(asset.hair_strands, buffers)
     buffers.add_picture("albedo", asset.albedo)
     header = FaceHeader(
         version=FORMAT_VERSION,
@@ -142,6 +158,7 @@ def encode_face(asset: FaceAsset) -> WireMessage:
         photos=tuple(_encode_photo(photo) for photo in asset.photos),
         report=dict(asset.report),
         buffers=(),
+        hair=hair,
     )
     return buffers.message(msgspec.to_builtins(header, enc_hook=_plain))
 
@@ -165,6 +182,22 @@ def _encode_part(asset: FaceAsset, part: FacePart, buffers: BufferList) -> PartE
         key_names=names,
         alpha=add("alpha", _FLOATS, lash_alpha(asset)) if part.name == "lashes" else None,
         hair=None if part.hair is None else add("hair", _FLOATS, part.hair),
+    )
+
+
+def _encode_hair(hair: HairStrands, buffers: BufferList) -> HairEntry:
+    def add(field: str, array: np.ndarray) -> str:
+        return buffers.add_array(f"hair.{field}", array, _FLOATS)
+
+    return HairEntry(
+        points=add("points", hair.points),
+        root_uv=add("root_uv", hair.root_uv),
+        width=add("width", hair.width),
+        root_colour=add("root_colour", hair.root_colour),
+        tip_colour=add("tip_colour", hair.tip_colour),
+        hair_radius=float(hair.hair_radius),
+        style=hair.style,
+        parameters={name: float(value) for name, value in hair.parameters.items()},
     )
 
 
@@ -204,6 +237,7 @@ def decode_face(header: Mapping[str, Any] | bytes, buffers: Sequence[bytes | mem
         albedo=_decode_picture(content, face.albedo),
         photos=tuple(_decode_photo(photo) for photo in face.photos),
         report=face.report,
+        hair_strands=None if face.hair is None else _decode_hair(face.hair, content),
     )
 
 
@@ -276,6 +310,31 @@ def _decode_part(part: PartEntry, content: Mapping[str, np.ndarray | memoryview]
         keys=dict(zip(part.key_names, keys, strict=True)),
         hair=None if part.hair is None else take(part.hair, _FLOATS, len(vertices)),
     )
+
+
+def _decode_hair(hair: HairEntry, content: Mapping[str, np.ndarray | memoryview]) -> HairStrands:
+    def take(name: str) -> np.ndarray:
+        array = content.get(name)
+        if not isinstance(array, np.ndarray) or array.dtype != DTYPES[_FLOATS]:
+            raise WireError(f"hair: no {_FLOATS} array {name!r}")
+        return array
+
+    points = take(hair.points)
+    if points.ndim != 3:
+        raise WireError(f"hair: array {hair.points!r} has shape {points.shape}")
+    try:
+        return HairStrands(
+            points=points,
+            root_uv=take(hair.root_uv),
+            width=take(hair.width),
+            root_colour=take(hair.root_colour),
+            tip_colour=take(hair.tip_colour),
+            hair_radius=hair.hair_radius,
+            style=hair.style,
+            parameters=hair.parameters,
+        )
+    except ValueError as error:
+        raise WireError(f"hair: {error}") from error
 
 
 def _decode_picture(content: Mapping[str, np.ndarray | memoryview], name: str) -> np.ndarray:

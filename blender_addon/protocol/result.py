@@ -10,6 +10,7 @@ import numpy as np
 
 from ..errors import AddonError
 from .buffers import NamedBuffers, checked_field, malformed
+from .hair import ResultHair, decode_hair
 from .names import ARKIT_NAMES, PART_NAMES
 
 RESULT_VERSION = 1
@@ -85,6 +86,7 @@ class HeadResult:
     albedo_png : PNG file, 8-bit sRGB, row 0 is v = 1 of map ``Head``; albedo_size : (width, height).
     photos : the used ones, best first.
     report : provenance, JSON-ready (docs/files.md).
+    hair : guide strands, or None where there is no hair or nobody knows.
     """
 
     arkit_names: tuple[str, ...]
@@ -93,6 +95,7 @@ class HeadResult:
     albedo_size: tuple[int, int]
     photos: tuple[ResultPhoto, ...]
     report: Mapping[str, Any]
+    hair: ResultHair | None = None
 
     @property
     def head(self) -> ResultPart:
@@ -134,7 +137,8 @@ def decode_result(header: Mapping[str, Any], buffers: Sequence[bytes]) -> HeadRe
     photos = tuple(_photo(entry, arkit_names) for entry in photo_entries)
     if len({photo.name for photo in photos}) != len(photos):
         raise malformed("two of its photos have the same name")
-    return HeadResult(arkit_names, parts, png, albedo_size, photos, checked_field(header, "report", dict))
+    hair = decode_hair(named, header["hair"]) if header.get("hair") is not None else None
+    return HeadResult(arkit_names, parts, png, albedo_size, photos, checked_field(header, "report", dict), hair)
 
 
 def _part(named: NamedBuffers, entry: Any, arkit_names: tuple[str, ...]) -> ResultPart:

@@ -10,5 +10,5 @@ from backend.exchange.face_asset import FaceAsset
 
 @pytest.fixture
 def hand_made_asset() -> FaceAsset:
-    """Seven spheres under ``PART_NAMES`` with their keys, a gradient as albedo and two photos."""
+    """Seven spheres under ``PART_NAMES`` with their keys, a gradient as albedo, two photos and hair."""
     return make_asset()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from backend.exchange.face_asset import PART_NAMES, AssetPhoto, FaceAsset, FacePart
+from backend.hair.hair_strands import HairStrands
 from backend.rendering.camera import Camera
 from backend.rig.arkit import ARKIT_NAMES
 
@@ -93,8 +94,29 @@ def front_camera(size: tuple[int, int] = (320, 400), distance: float = 0.8) -> C
     return Camera(intrinsics, camera_from_head, size)
 
 
+def spikes(rows: int = 8, columns: int = 12) -> HairStrands:
+    """Hair that stands on the upper half of the sphere ``head``, a strand on each face's first corner."""
+    head = globe("head", rows, columns)
+    corners, places = np.unique(head.quads[:, 0], return_index=True)
+    roots = head.vertices[corners]
+    kept = roots[:, 1] > 0.03
+    roots, uv = roots[kept], head.uv[head.uv_quads[places[kept], 0]]
+    guides = len(roots)
+    lengths = np.linspace(1.0, 1.5, 6)[:, None]
+    return HairStrands(
+        points=(roots[:, None] * lengths).astype(np.float32),
+        root_uv=uv.astype(np.float32),
+        width=np.full(guides, 0.01, np.float32),
+        root_colour=np.full((guides, 3), 0.05, np.float32),
+        tip_colour=np.linspace(0.1, 0.3, 3 * guides).reshape(guides, 3).astype(np.float32),
+        hair_radius=4e-5,
+        style="quiff",
+        parameters={"top": 0.05, "up": 0.75},
+    )
+
+
 def make_asset() -> FaceAsset:
-    """Seven spheres under ``PART_NAMES`` with their keys, a gradient as albedo and two photos."""
+    """Seven spheres under ``PART_NAMES`` with their keys, a gradient as albedo, two photos and hair."""
     ramp = np.linspace(40, 220, 64).astype(np.uint8)
     albedo = np.stack([np.tile(ramp, (64, 1)), np.tile(ramp[:, None], (1, 64)), np.full((64, 64), 90, np.uint8)], -1)
     expression = np.zeros(52)
@@ -104,4 +126,4 @@ def make_asset() -> FaceAsset:
         AssetPhoto("zwei äöü.png", front_camera((200, 300), 0.5), np.zeros(52), 2.5, 0.06),
     )
     report = {"seconds.fit": 1.5, "seconds.total": 2.5, "peak_rss_mb": 512.0, "photos": []}
-    return FaceAsset(tuple(globe(name) for name in PART_NAMES), albedo, photos, report)
+    return FaceAsset(tuple(globe(name) for name in PART_NAMES), albedo, photos, report, spikes())

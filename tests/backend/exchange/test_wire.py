@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import fields
+from dataclasses import fields, replace
 
 import numpy as np
 import pytest
 
 from backend.exchange.face_asset import FaceAsset, FacePart
 from backend.exchange.wire import WireError, WireMessage, decode_face, encode_face
+from backend.hair.hair_strands import HairStrands
 from backend.rig.arkit import ARKIT_NAMES
 
 
@@ -30,6 +31,9 @@ def test_everything_survives(hand_made_asset: FaceAsset, message: WireMessage) -
         for field in fields(FacePart):
             if field.name not in ("name", "keys"):
                 assert np.array_equal(getattr(old, field.name), getattr(new, field.name)), field.name
+    for field in fields(HairStrands):
+        old, new = (getattr(asset.hair_strands, field.name) for asset in (hand_made_asset, again))
+        assert np.array_equal(old, new) and type(old) is type(new), field.name
     for old, new in zip(hand_made_asset.photos, again.photos, strict=True):
         assert old.name == new.name and old.camera.size == new.camera.size
         assert np.array_equal(old.camera.intrinsics, new.camera.intrinsics)
@@ -48,6 +52,14 @@ def test_the_header_describes_every_buffer(message: WireMessage) -> None:
     assert lashes["name"] == "lashes" and lashes["alpha"] == "lashes.alpha"
     assert {part["alpha"] for part in message.header["parts"][:-1]} == {None}
     assert [part["hair"] for part in message.header["parts"]] == ["head.hair"] + [None] * 6
+
+
+def test_a_head_without_hair_says_so(hand_made_asset: FaceAsset) -> None:
+    message = encode_face(replace(hand_made_asset, hair_strands=None))
+    assert message.header["hair"] is None
+    older = {name: value for name, value in message.header.items() if name != "hair"}
+    for header in (message.header, older):
+        assert decode_face(header, message.buffers).hair_strands is None
 
 
 def drop_a_buffer(header: dict, buffers: list[bytes]) -> None:
@@ -98,11 +110,41 @@ def invent_a_key(header: dict, buffers: list[bytes]) -> None:
     header["parts"][0]["key_names"][0] = "earWiggle"
 
 
+def hair_buffer(header: dict, name: str) -> int:
+    return [entry["name"] for entry in header["buffers"]].index(name)
+
+
+def have_infinite_hair(header: dict, buffers: list[bytes]) -> None:
+    number = hair_buffer(header, "hair.points")
+    buffers[number] = np.full(len(buffers[number]) // 4, np.inf, "<f4").tobytes()
+
+
+def have_flat_hair(header: dict, buffers: list[bytes]) -> None:
+    header["buffers"][hair_buffer(header, "hair.points")]["shape"] = [
+        len(buffers[hair_buffer(header, "hair.points")]) // 4
+    ]
+
+
+def have_too_few_roots(header: dict, buffers: list[bytes]) -> None:
+    number = hair_buffer(header, "hair.root_uv")
+    header["buffers"][number]["shape"][0] -= 1
+    buffers[number] = buffers[number][:-8]
+
+
+def have_hair_that_did_not_come(header: dict, buffers: list[bytes]) -> None:
+    header["hair"]["width"] = "hair.height"
+
+
+def have_a_style_of_numbers(header: dict, buffers: list[bytes]) -> None:
+    header["hair"]["style"] = 7
+
+
 @pytest.mark.parametrize(
     "spoil",
     [
         drop_a_buffer, shorten_a_buffer, lie_about_a_shape, claim_a_negative_shape, use_another_dtype, point_outside,
         be_infinite, name_a_buffer_twice, leave_out_a_part, break_the_albedo, come_from_the_future, invent_a_key,
+        have_infinite_hair, have_flat_hair, have_too_few_roots, have_hair_that_did_not_come, have_a_style_of_numbers,
     ],
 )  # fmt: skip
 def test_what_does_not_fit_is_refused(message: WireMessage, spoil: Callable[[dict, list[bytes]], None]) -> None:

@@ -13,6 +13,7 @@ import pytest
 from head_message import HeadMessage
 
 from blender_addon.errors import AddonError
+from blender_addon.protocol.hair import MOST_GUIDES, MOST_POINTS
 from blender_addon.protocol.names import ARKIT_NAMES, PART_NAMES
 from blender_addon.protocol.preview import decode_preview
 from blender_addon.protocol.result import HeadResult, decode_result
@@ -30,6 +31,24 @@ def test_a_result_arrives_whole(result: HeadResult) -> None:
     assert result.photos[1].size == (640, 400)
     assert result.photos[2].expression["mouthSmileLeft"] == pytest.approx(0.4)
     assert result.albedo_size == (256, 256)
+    hair = result.hair
+    assert hair is not None and hair.points.shape == (900, 16, 3) and hair.root_uv.shape == (900, 2)
+    assert hair.width.shape == (900,) and hair.root_colour.shape == hair.tip_colour.shape == (900, 3)
+    assert hair.style == "long wavy" and hair.parameters["top"] == pytest.approx(0.36)
+
+
+def test_limits_of_hair_are_the_backends() -> None:
+    strands = pytest.importorskip("backend.hair.hair_strands")
+    assert (strands.MOST_GUIDES, strands.MOST_POINTS) == (MOST_GUIDES, MOST_POINTS)
+
+
+@pytest.mark.parametrize("older", [True, False])
+def test_a_result_without_hair_has_none(message: HeadMessage, older: bool) -> None:
+    header, buffers = message.copy()
+    header["hair"] = None
+    if older:
+        del header["hair"]
+    assert decode_result(header, buffers).hair is None
 
 
 def test_names_are_the_backends() -> None:
@@ -76,6 +95,18 @@ def cut(header: dict[str, Any], buffers: list[bytes]) -> None:
     buffers[0] = buffers[0][:-4]
 
 
+def reshaped(name: str, *shape: int) -> Change:
+    """Another shape of an array, with as many numbers as that needs."""
+
+    def apply(header: dict[str, Any], buffers: list[bytes]) -> None:
+        number = buffer_number(header, name)
+        header["buffers"][number]["shape"] = list(shape)
+        size = 4 * int(np.prod(shape))
+        buffers[number] = (buffers[number] * (1 + size // len(buffers[number])))[:size]
+
+    return apply
+
+
 def picture(change: Callable[[bytes], bytes]) -> Change:
     def apply(header: dict[str, Any], buffers: list[bytes]) -> None:
         number = buffer_number(header, "albedo")
@@ -117,6 +148,28 @@ CHANGES: dict[str, Change] = {
     "outside of hm08": with_array("head.hm08_vertex", lambda a: a.__setitem__(5, 19158)),
     "hair below 0": with_array("head.hair", lambda a: a.__setitem__(5, -0.5)),
     "alpha over 1": with_array("lashes.alpha", lambda a: a.__setitem__(5, 1.5)),
+    "hair that is a list": set_item("hair", []),
+    "hair without points": with_header(lambda h: h["hair"].pop("points")),
+    "hair of one point": reshaped("hair.points", 900 * 16, 1, 3),
+    "hair of too many points": reshaped("hair.points", 100, 144, 3),
+    "hair of too many guides": reshaped("hair.points", 7200, 2, 3),
+    "hair of no guides": reshaped("hair.points", 0, 16, 3),
+    "hair with nan": with_array("hair.points", lambda a: a.__setitem__((5, 1, 0), np.nan)),
+    "hair far away": with_array("hair.points", lambda a: a.__setitem__((5, 1, 0), -11.0)),
+    "roots with nan": with_array("hair.root_uv", lambda a: a.__setitem__((5, 1), np.nan)),
+    "too few roots": reshaped("hair.root_uv", 450, 4),
+    "locks wider than a head": with_array("hair.width", lambda a: a.__setitem__(5, 0.5)),
+    "locks of less than no width": with_array("hair.width", lambda a: a.__setitem__(5, -0.01)),
+    "hair brighter than white": with_array("hair.root_colour", lambda a: a.__setitem__((5, 1), 1.1)),
+    "hair darker than black": with_array("hair.tip_colour", lambda a: a.__setitem__((5, 1), -0.1)),
+    "hair without thickness": set_item("hair", "hair_radius", 0.0),
+    "hair as thick as a finger": set_item("hair", "hair_radius", 0.02),
+    "hair of nan thickness": set_item("hair", "hair_radius", float("nan")),
+    "a style with a line break": set_item("hair", "style", "a\nb"),
+    "a style of a novel's length": set_item("hair", "style", "long " * 100),
+    "a parameter of nan": set_item("hair", "parameters", "top", float("nan")),
+    "a parameter of text": set_item("hair", "parameters", "top", "long"),
+    "too many parameters": set_item("hair", "parameters", {str(n): 1.0 for n in range(65)}),
     "51 names": with_header(lambda h: h["arkit_names"].pop()),
     "a name twice": set_item("arkit_names", 0, "jawOpen"),
     "a name that is a list": set_item("arkit_names", 0, ["jawOpen"]),
