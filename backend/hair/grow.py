@@ -34,7 +34,8 @@ def grow(locks: Locks, flow: Flow, hairline: Tensor, brow_line: Tensor, segments
         length = locks.length * (fraction[k + 1] - fraction[k])
         sin, cos = a.sin(), a.cos()
         x, z = s * sin, s * cos
-        ex = locks.turn_x + flow.sideways[:, None] * part_side
+        parted = ((z - whorl_z) / 0.04 + 0.5).clamp(0, 1)  # a parting ends at the whorl; behind it hair falls down
+        ex = locks.turn_x + flow.sideways[:, None] * part_side * parted
         ez = locks.turn_z + flow.forward[:, None] * locks.forward - flow.backward[:, None] * (1 - locks.forward)
         from_whorl = torch.stack([x - whorl_x, z - whorl_z], -1)
         from_whorl = unit(from_whorl) * flow.radial[:, None, None]
@@ -74,7 +75,8 @@ def grow(locks: Locks, flow: Flow, hairline: Tensor, brow_line: Tensor, segments
             flow.cut[:, None] + locks.cut_jitter,
         )
         ds = torch.minimum(advance * down, (limit - s).clamp(min=0.0005))
-        turn = (advance * around / radius.clamp(min=0.006)).clamp(-0.9, 0.9)
+        left = torch.where(down > 0, ds / (advance * down).clamp(min=1e-6), 1.0).clamp(0, 1)  # of this step, to the cut
+        turn = (advance * left * around / radius.clamp(min=0.006)).clamp(-0.9, 0.9)
         new_s = s + ds
         a = a + turn + torch.where(new_s < 0, torch.pi, 0.0)
         a = (a + torch.pi).remainder(2 * torch.pi) - torch.pi

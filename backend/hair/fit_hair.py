@@ -1,0 +1,83 @@
+"""Hair from photographs: whether there is any, its style, guides on the scalp and their colours."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from backend.fitting.fitted_face import FittedFace
+from backend.geometry.template import Template
+from backend.hair.attach import attach
+from backend.hair.fit_style import FittedStyle, fit_style, grown
+from backend.hair.guides import curled, fit_guides
+from backend.hair.hair_strands import HairStrands
+from backend.hair.hair_views import HairView, hair_views, silhouettes
+from backend.hair.strand_colours import strand_colours
+from backend.hair.style_model import lock_noise, named
+from backend.photos.collection import PhotoFace
+from backend.progress import ProgressReporter, silent
+
+STAGE = "hair"
+HAIR_RADIUS = 4e-5
+"""Metres: a hair is 0.06 to 0.1 mm thick."""
+_LEAST_SEEN = 12.0
+"""Pixels of hair, of ``hair_views.VIEW_SIDE``, in all photos: two square centimetres; less tells no style."""
+_LEAST_GUIDES = 20
+
+
+@dataclass(frozen=True)
+class FoundHair:
+    """``strands`` : the hair, None where there is none. ``reason`` : why there is none, a sentence for the person."""
+
+    strands: HairStrands | None
+    reason: str = ""
+
+
+def fit_hair(
+    template: Template, fitted: FittedFace, faces: Sequence[PhotoFace], progress: ProgressReporter = silent
+) -> FoundHair:
+    """The hair that the photos of a fitted face show; ``faces`` are found by the photos' names.
+
+    Raises ``errors.Cancelled`` when ``progress`` raised it.
+    """
+    progress(STAGE, 0.0)
+    views = hair_views(template, fitted, faces)
+    if sum(float((view.hair * view.known).sum()) for view in views) < _LEAST_SEEN:
+        hidden = all(float(view.known.mean()) < 0.98 for view in views)
+        return FoundHair(None, "A hat hides the hair." if hidden else "The photos show no hair.")
+    style = fit_style(template, fitted.neutral, views)
+    progress(STAGE, 0.6)
+    if not _explains(template, fitted.neutral, style, views):
+        return FoundHair(None, "The photos show too little hair to tell a style.")
+    guides = fit_guides(template, fitted.neutral, style, views)
+    if len(guides) < _LEAST_GUIDES:
+        return FoundHair(None, "The photos show too little hair to tell a style.")
+    progress(STAGE, 0.8)
+    attached = attach(curled(guides, style.style), template, fitted.neutral)
+    colours = strand_colours(attached.points, fitted, faces)
+    parameters = named(style.point)
+    progress(STAGE, 1.0)
+    return FoundHair(
+        HairStrands(
+            points=attached.points,
+            root_uv=attached.root_uv,
+            width=np.full(len(guides), 0.5 * sum(style.style.width), np.float32),
+            root_colour=colours.root,
+            tip_colour=colours.tip,
+            hair_radius=HAIR_RADIUS,
+            style=style.style.name,
+            parameters=parameters,
+        )
+    )
+
+
+def _explains(template: Template, neutral: np.ndarray, style: FittedStyle, views: Sequence[HairView]) -> bool:
+    """Whether drawing the style makes fewer pixels of the photos wrong than drawing no hair does."""
+    points = grown(template, neutral, style.point[None], lock_noise(600))
+    right = wrong = 0.0
+    for view in views:
+        drawn = silhouettes(points, view)[0] * view.known * view.trust
+        right, wrong = right + float((drawn * view.hair).sum()), wrong + float((drawn * (1 - view.hair)).sum())
+    return right > wrong

@@ -1,0 +1,155 @@
+"""The style model fitted to photographs: a search among hairstyles for the one whose outlines are the photos'."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from backend.geometry.template import Template
+from backend.hair.grow import grow, lock_paths
+from backend.hair.hair_views import HairView, directions, silhouettes
+from backend.hair.hull import head_hull, hull_surface
+from backend.hair.style_model import LockNoise, StyleFamily, lock_noise, style_family, styled_hair
+from backend.hair.styles import Style
+
+SEGMENTS = 10
+SEARCH_LOCKS = 256
+MOST_VIEWS = 5
+"""Photos that the search looks at, the most trusted ones; guides are cut by all."""
+PIECES = 6
+"""Straight pieces of each segment: closer to each other than a view's pixels."""
+DRAWS = 3
+GENERATIONS, CHILDREN, PARENTS = 14, 32, 8
+_STEP, _COOLING = 0.10, 0.9
+"""Of the numbers' ranges: the first generation's change, and what each has of the last one's."""
+DIRECTION_WEIGHT = 0.2
+"""Of strands that run everywhere as they do in the photo, against an outline that is all right."""
+FAMILY_WEIGHT = 0.1
+"""Of the square of the way out of the family, in units of the numbers' ranges: a third of a range costs as much as a
+hundredth of the outlines' overlap."""
+
+
+@dataclass(frozen=True)
+class FittedStyle:
+    """The style that explains the photos best.
+
+    Attributes
+    ----------
+    point : (D,) in the unit box of ``style_model.NUMBERS``. style : the member of the family that it belongs to.
+    others : (K, D) other points that explain the photos nearly as well, best first, ``point`` the first of them.
+    """
+
+    point: np.ndarray
+    style: Style
+    others: np.ndarray
+
+
+def fit_style(template: Template, neutral: np.ndarray, views: Sequence[HairView], seed: int = 0) -> FittedStyle:
+    """Search the style model for the hair whose silhouettes are those of the views.
+
+    neutral : (V, 3) vertices, head frame, metres. An evolution strategy: the first generation are ``DRAWS`` members of
+    each style; each later one is drawn around the best so far, as far as these lie from each other.
+    """
+    views = sorted(views, key=lambda view: -view.trust)[:MOST_VIEWS]
+    family, noise = style_family(), lock_noise(SEARCH_LOCKS)
+    generator = np.random.default_rng(seed)
+    drawn = family.low[:, None] + (family.high - family.low)[:, None] * generator.random(
+        (len(family.styles), DRAWS, family.low.shape[1])
+    )
+    points = drawn.reshape(-1, drawn.shape[-1])
+    errors = style_errors(template, neutral, points, views, family, noise)
+    for generation in range(GENERATIONS):
+        order = np.argsort(errors, kind="stable")[: PARENTS if generation else 2 * PARENTS]
+        points, errors = points[order], errors[order]
+        children = _children(points, generator, _STEP * _COOLING**generation)
+        new = style_errors(template, neutral, children, views, family, noise)
+        points, errors = np.concatenate([points, children]), np.concatenate([errors, new])
+    order = np.argsort(errors, kind="stable")[:PARENTS]
+    best = points[order[0]]
+    return FittedStyle(best, family.styles[int(family.strangeness(best[None])[1][0])], points[order])
+
+
+def _children(points: np.ndarray, generator: np.random.Generator, step: float) -> np.ndarray:
+    """(CHILDREN, D) members of the next generation: half follow the differences of two others, half change few numbers
+    by much."""
+    size = (CHILDREN, points.shape[1])
+    parent, one, other = points[generator.integers(0, len(points), (3, CHILDREN))]
+    crossed = (generator.random(size) < 0.5) * (0.6 * (one - other) + step * generator.standard_normal(size))
+    changed = (generator.random(size) < 0.12) * (4 * step * generator.standard_normal(size))
+    few = np.arange(CHILDREN)[:, None] % 2 == 0
+    return np.clip(parent + np.where(few, changed, crossed), 0, 1)
+
+
+def style_errors(
+    template: Template,
+    neutral: np.ndarray,
+    points: np.ndarray,
+    views: Sequence[HairView],
+    family: StyleFamily,
+    noise: LockNoise,
+) -> np.ndarray:
+    """(N,) what the search makes small: one less the trusted mean overlap, and the way out of the family."""
+    strands = grown(template, neutral, points, noise)
+    overlap, along = outline_overlap(strands, views), direction_agreement(strands, views)
+    trust = np.array([view.trust for view in views]) * np.isfinite(overlap)
+    value = np.nan_to_num(overlap) + DIRECTION_WEIGHT * along
+    mean = (value * trust).sum(1) / np.maximum(trust.sum(1), 1e-9)
+    return 1 - mean + FAMILY_WEIGHT * family.strangeness(points)[0]
+
+
+def grown(template: Template, neutral: np.ndarray, points: np.ndarray, noise: LockNoise) -> np.ndarray:
+    """(N, M, 3) points along the middle lines of the locks of points (N, D), metres; NaN where a lock is none."""
+    return resampled(lock_lines(template, neutral, points, noise), PIECES).flatten(1, 2).numpy()
+
+
+def lock_lines(
+    template: Template, neutral: np.ndarray, points: np.ndarray, noise: LockNoise, roots: np.ndarray | None = None
+) -> Tensor:
+    """(N, L, SEGMENTS + 1, 3) middle lines of the locks of points (N, D), metres; NaN where a lock is none.
+
+    roots : (L, 2) azimuth and s on the hull, the same for all N; without them evenly within each head's hair line.
+    """
+    hull = head_hull(template)
+    hair = styled_hair(points, hull, noise, roots)
+    head = torch.from_numpy(neutral[: template.head.vertex_stop]).float()[None].expand(len(points), -1, -1)
+    surface = hull_surface(hull, head, hair.ears)
+    lines = [torch.from_numpy(line).float() for line in (hull.hairline, hull.brow_line)]
+    azimuth, s, height = grow(hair.locks, hair.flow, *lines, SEGMENTS)
+    paths, _ = lock_paths(surface, hair.locks, azimuth, s, height)
+    return torch.where((hair.locks.length < 1e-4)[..., None, None], torch.nan, paths)
+
+
+def resampled(paths: Tensor, pieces: int) -> Tensor:
+    """Paths (..., P, 3) with ``pieces`` straight pieces for each of their segments: (..., (P - 1) * pieces, 3)."""
+    t = (torch.arange(pieces) / pieces)[:, None]
+    fine = paths[..., :-1, None, :] * (1 - t) + paths[..., 1:, None, :] * t
+    return fine.flatten(-3, -2)
+
+
+def outline_overlap(points: np.ndarray, views: Sequence[HairView]) -> np.ndarray:
+    """(N, V) intersection over union of strands' silhouettes, of points (N, M, 3), and the photos' hair where it is
+    known; nan where there is none of either."""
+    columns = []
+    for view in views:
+        drawn = silhouettes(points, view).reshape(len(points), -1).astype(np.float32)
+        seen, known = (view.hair * view.known).ravel(), view.known.ravel()
+        both = drawn @ seen
+        either = drawn @ known + seen.sum() - both
+        columns.append(np.where(either > 1.0, both / np.maximum(either, 1e-6), np.nan))
+    return np.stack(columns, 1)
+
+
+def direction_agreement(points: np.ndarray, views: Sequence[HairView]) -> np.ndarray:
+    """(N, V) mean cosine of twice the angle between strands, of points (N, M, 3), and the photos', where these show
+    clearly how they run: 1 as there, 0 as by chance or not drawn, -1 across."""
+    columns = []
+    for view in views:
+        drawn = directions(points, SEGMENTS * PIECES, view).reshape(len(points), -1)
+        seen = (view.direction * (view.hair * view.known)[..., None]).ravel()
+        clear = np.sqrt((seen.reshape(-1, 2) ** 2).sum(-1)).sum()
+        columns.append(drawn @ seen / max(clear, 1e-6))
+    return np.stack(columns, 1)

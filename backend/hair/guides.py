@@ -1,0 +1,162 @@
+"""From a fitted style to guides: place by place the member of the family that the photos show, cut where hair ends."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from scipy.spatial import cKDTree
+
+from backend.geometry.template import Template
+from backend.hair.fit_style import FittedStyle, lock_lines, resampled
+from backend.hair.hair_strands import MOST_POINTS
+from backend.hair.hair_views import HairView, silhouettes
+from backend.hair.hull import head_hull
+from backend.hair.style_model import NUMBERS, lock_noise
+from backend.hair.styles import Style
+
+GUIDES = 1000
+GUIDE_POINTS = 24
+NEIGHBOURS = 24
+"""Roots that choose together: a square of some four centimetres of scalp combs its hair one way."""
+ROUNDS = 2
+_PIECES = 6
+_STRAIGHT = 0.0015  # metres: waves of less are none
+_PER_WAVE = 6  # points
+_COVERED = 0.2
+"""What a point in hair is worth that other guides show already, of one that none does."""
+_LONGER, _FULLER = 1.35, 1.5
+"""Lengths and volumes of the variants, of the fitted ones: what is too much is cut, what is missing cannot be."""
+
+
+def fit_guides(template: Template, neutral: np.ndarray, style: FittedStyle, views: Sequence[HairView]) -> np.ndarray:
+    """(G, GUIDE_POINTS, 3) guides, metres, roots first; only where hair grows.
+
+    Each root chooses, with its neighbours, among the fitted style's variants, and ends where most photos that see it
+    show something else than hair. What no photo sees stays as the style has it.
+    """
+    roots = _scalp_roots(template)
+    variants = _variants(style)
+    lines = lock_lines(template, neutral, variants, lock_noise(len(roots)), roots)
+    fine = resampled(lines, _PIECES).numpy()  # (K, G, Q, 3)
+    count, guides, samples = fine.shape[:3]
+    votes = [_votes(fine, view) for view in views]  # each (K, G, Q): hair, in [-1, 1], 0 where nothing is seen
+    near = cKDTree(_flat(roots)).query(_flat(roots), k=min(NEIGHBOURS, guides))[1]
+    chosen = np.zeros(guides, int)
+    ends = np.stack([_ends(sum(vote[k] * view.trust for vote, view in zip(votes, views, strict=True)))
+                     for k in range(count)])  # fmt: skip
+    index = np.arange(samples)
+    for _ in range(ROUNDS):
+        current = fine[chosen, np.arange(guides)].copy()
+        current[index >= ends[chosen, np.arange(guides)][:, None]] = np.nan
+        gain = np.zeros((count, guides))
+        for vote, view in zip(votes, views, strict=True):
+            shown = silhouettes(current.reshape(1, -1, 3), view)[0]
+            covered = _looked_up(shown.astype(np.float32), fine, view)
+            worth = np.where(vote > 0, vote * (1 - (1 - _COVERED) * covered), vote)
+            gain += view.trust * np.where(index < ends[..., None], worth, 0.0).sum(-1)
+        gain = gain[:, near].mean(-1)
+        gain[0] += 1e-6 + 0.02 * np.abs(gain).mean()  # without a reason the fitted style itself
+        chosen = gain.argmax(0)
+    end = ends[chosen, np.arange(guides)]
+    line = fine[chosen, np.arange(guides)]
+    grows = (end >= 2) & np.isfinite(line[:, 0, 0])
+    return np.stack([_shortened(line[g, : end[g]]) for g in np.flatnonzero(grows)]).astype(np.float32)
+
+
+def _scalp_roots(template: Template) -> np.ndarray:
+    """(GUIDES, 2) azimuth and s, evenly over all that may have hair."""
+    hull = head_hull(template)
+    place = lock_noise(GUIDES).place
+    azimuth = (place[:, 0] - 0.5) * 2 * np.pi
+    return np.stack([azimuth, place[:, 1] ** 0.62 * (hull.line(azimuth, hull.hairline) + 0.02)], 1)
+
+
+def _flat(roots: np.ndarray) -> np.ndarray:
+    """Roots in a plane, metres from the crown."""
+    return np.stack([roots[:, 1] * np.sin(roots[:, 0]), roots[:, 1] * np.cos(roots[:, 0])], 1)
+
+
+def _variants(style: FittedStyle) -> np.ndarray:
+    """(K, D): the fitted style, longer and fuller ones, and others that explain the photos nearly as well."""
+    index = {number.name: i for i, number in enumerate(NUMBERS)}
+
+    def changed(**factors: float) -> np.ndarray:
+        point = style.point.copy()
+        for name, factor in factors.items():
+            number = NUMBERS[index[name]]
+            point[index[name]] += np.log(factor) / np.log(number.high / number.low)
+        return np.clip(point, 0, 1)
+
+    longer, fuller = changed(top=_LONGER, sides=_LONGER), changed(volume=_FULLER)
+    flatter = changed(volume=1 / _FULLER)
+    both = changed(top=_LONGER, sides=_LONGER, volume=_FULLER)
+    return np.stack([style.point, longer, fuller, flatter, both, *style.others[1:5]])
+
+
+def _looked_up(picture: np.ndarray, points: np.ndarray, view: HairView) -> np.ndarray:
+    """Values (...,) of a picture (H, W) at the pixels of points (..., 3); 0 beside it."""
+    pixel = view.camera.project(np.nan_to_num(points, nan=1e3))
+    height, width = picture.shape
+    column, row = np.floor(pixel[..., 0]).astype(int), np.floor(pixel[..., 1]).astype(int)
+    inside = (column >= 0) & (column < width) & (row >= 0) & (row < height) & (pixel[..., 2] > 0)
+    return np.where(inside, picture[row.clip(0, height - 1), column.clip(0, width - 1)], 0.0)
+
+
+def _votes(points: np.ndarray, view: HairView) -> np.ndarray:
+    """(...,) of points (..., 3): 1 in the photo's hair, -1 in what is none, 0 where head, chest or hand hides it."""
+    depth = view.camera.project(np.nan_to_num(points, nan=1e3))[..., 2]
+    told = _looked_up((2 * view.hair - 1) * view.known, points, view)
+    before = depth < _looked_up(np.where(np.isfinite(view.depth), view.depth, 1e6), points, view) + 0.006
+    return told * before
+
+
+def _ends(votes: np.ndarray) -> np.ndarray:
+    """(G,) how many of the samples (G, Q) belong to a guide: up to where hair, by the sum of votes so far, is most."""
+    total = np.cumsum(votes + 1e-3, axis=1)
+    return np.where(total.max(1) > 0, total.argmax(1) + 1, 0)
+
+
+def _shortened(line: np.ndarray) -> np.ndarray:
+    """(GUIDE_POINTS, 3) evenly along a line (Q, 3)."""
+    length = np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(line, axis=0), axis=1))])
+    places = np.linspace(0, length[-1], GUIDE_POINTS)
+    return np.stack([np.interp(places, length, line[:, k]) for k in range(3)], 1)
+
+
+def curled(guides: np.ndarray, style: Style, seed: int = 0) -> np.ndarray:
+    """Guides (G, P, 3) with the waves of a style, metres: as many points as these need, at most ``MOST_POINTS``."""
+    amplitude, wave, wild = (0.5 * sum(span) for span in (style.curl, style.wave, style.wild))
+    if amplitude + wild < _STRAIGHT:
+        return guides
+    points = resampled_to(
+        guides, min(MOST_POINTS, int(np.ceil(_PER_WAVE * _length(guides).max() / wave)) + GUIDE_POINTS)
+    )
+    along = np.concatenate([np.zeros((len(points), 1)), np.cumsum(_steps(points), 1)], 1)
+    tangent = np.gradient(points, axis=1)
+    out = points - points[:, :1].mean(0)
+    side = np.cross(out, tangent)
+    side /= np.maximum(np.linalg.norm(side, axis=-1, keepdims=True), 1e-9)
+    up = np.cross(tangent, side)
+    up /= np.maximum(np.linalg.norm(up, axis=-1, keepdims=True), 1e-9)
+    generator = np.random.default_rng(seed)
+    phase = 2 * np.pi * generator.random((len(points), 1)) + 2 * np.pi * along / wave
+    swing = np.clip(along / wave, 0, 1) * amplitude
+    odd = np.clip(along / wave, 0, 1) * wild * np.sin(2.7 * phase + 31 * generator.random((len(points), 1)))
+    return points + side * (swing * np.sin(phase) + odd)[..., None] + up * (0.6 * swing * np.cos(phase))[..., None]
+
+
+def resampled_to(lines: np.ndarray, count: int) -> np.ndarray:
+    """Lines (G, P, 3) with ``count`` points each, evenly between the given ones."""
+    place = np.linspace(0, lines.shape[1] - 1, count)
+    low = np.minimum(place.astype(int), lines.shape[1] - 2)
+    t = (place - low)[:, None]
+    return lines[:, low] * (1 - t) + lines[:, low + 1] * t
+
+
+def _steps(lines: np.ndarray) -> np.ndarray:
+    return np.linalg.norm(np.diff(lines, axis=1), axis=-1)
+
+
+def _length(lines: np.ndarray) -> np.ndarray:
+    return _steps(lines).sum(1)

@@ -1,0 +1,196 @@
+"""What each photograph says of the hair: its mask, what hides it, and the head and chest before it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
+import numba
+import numpy as np
+
+from backend.fitting.fitted_face import FittedFace, FittedPhoto
+from backend.geometry.disc import disc
+from backend.geometry.template import Template
+from backend.geometry.topology import triangles_from_quads
+from backend.hair.hull import BODY_ROWS
+from backend.photos.collection import FaceClass, PhotoFace
+from backend.rendering.camera import Camera
+from backend.rendering.visibility import depth_map
+
+VIEW_SIDE = 112
+"""Pixels of the longer side of a crop: about 4 mm on a head, the thickness of a lock."""
+_BEHIND = 0.006
+"""Metres by which hair may lie behind the head's surface and still be seen: the fit of a skull under hair is no better.
+"""
+_CLOSED = 0.007
+"""Metres: gaps between locks that are smaller are hair."""
+_RING = 24
+_INSIDE_NECK = (0.048, 0.070, -0.015, 0.650)
+"""A ring as in ``BODY_ROWS`` above its first, so that no gap is left below a head that is raised."""
+_DIRECTION_SIDE = 448
+"""Pixels of the longer side of a crop in which the strands' direction is looked for: one of a lock of ten hairs."""
+
+
+@dataclass(frozen=True)
+class HairView:
+    """One photo's hair, H x W pixels.
+
+    Attributes
+    ----------
+    name : the photo's.
+    camera : of these pixels.
+    hair : (H, W) float32, share of hair in each pixel. known : (H, W) float32, 0 where something hides what is there.
+    direction : (H, W, 2) float32, cosine and sine of twice the angle of the strands with the rows, times how clearly
+        they run that way, 0 to 1.
+    depth : (H, W) float32 metres to head and chest, inf beside them.
+    trust : weight of this photo, above 0.
+    """
+
+    name: str
+    camera: Camera
+    hair: np.ndarray
+    known: np.ndarray
+    direction: np.ndarray
+    depth: np.ndarray
+    trust: float
+
+    @property
+    def pixels_per_metre(self) -> float:
+        """At the head's middle."""
+        distance = float(np.median(self.depth[np.isfinite(self.depth)])) if np.isfinite(self.depth).any() else 1.0
+        return float(self.camera.intrinsics[0, 0] / distance)
+
+
+def hair_views(template: Template, fitted: FittedFace, faces: Sequence[PhotoFace]) -> tuple[HairView, ...]:
+    """One view per fitted photo, in the fit's order; ``faces`` are found by name."""
+    by_name = {face.name: face for face in faces}
+    return tuple(_view(template, photo, by_name[photo.name]) for photo in fitted.photos)
+
+
+def _view(template: Template, photo: FittedPhoto, face: PhotoFace) -> HairView:
+    height, width = face.labels.shape
+    camera = photo.camera.scaled(VIEW_SIDE / max(height, width))
+    size = camera.size
+    hair = (face.labels == FaceClass.HAIR).astype(np.float32)
+    known = (face.labels != FaceClass.OCCLUDER).astype(np.float32) * _inside_file(face)
+    hair, known = (cv2.resize(each, size, interpolation=cv2.INTER_AREA) for each in (hair, known))
+    head = template.head
+    body, rings = body_mesh(photo.vertices[: head.vertex_stop], template)
+    triangles = triangles_from_quads(template.quads[: head.face_stop])
+    vertices = np.concatenate([photo.vertices[: head.vertex_stop], body])
+    depth = depth_map(vertices, np.concatenate([triangles, rings + head.vertex_stop]), camera)
+    trust = (0.2 + 0.8 * face.quality.score) / (1 + photo.landmark_error_percent / 4)
+    return HairView(photo.name, camera, hair, known, strand_direction(face, size), depth, float(trust))
+
+
+def strand_direction(face: PhotoFace, size: tuple[int, int]) -> np.ndarray:
+    """(H, W, 2) of ``HairView.direction`` at ``size`` (width, height), from the structure tensor of the luminance."""
+    scale = min(1.0, _DIRECTION_SIDE / max(face.labels.shape))
+    fine = (round(face.labels.shape[1] * scale), round(face.labels.shape[0] * scale))
+    grey = cv2.cvtColor(cv2.resize(face.pixels, fine, interpolation=cv2.INTER_AREA), cv2.COLOR_RGB2GRAY)
+    hair = cv2.resize((face.labels == FaceClass.HAIR).astype(np.uint8), fine, interpolation=cv2.INTER_NEAREST)
+    hair = cv2.erode(hair, np.ones((5, 5), np.uint8)).astype(np.float32)  # its outline has a direction of its own
+    light = np.log(grey.astype(np.float32) + 8.0)
+    dx, dy = (cv2.Sobel(light, cv2.CV_32F, *order) * hair for order in ((1, 0), (0, 1)))
+    # across strands the light changes: twice the angle of the strand is that of the gradient, turned by half a circle
+    tensor = np.stack([dy * dy - dx * dx, -2 * dx * dy, dx * dx + dy * dy], -1)
+    tensor = cv2.resize(tensor, size, interpolation=cv2.INTER_AREA)
+    tensor = cv2.GaussianBlur(tensor, (0, 0), 1.0)
+    return tensor[..., :2] / np.maximum(tensor[..., 2:], 1e-6)
+
+
+def _inside_file(face: PhotoFace) -> np.ndarray:
+    """(H, W) 1 where the crop shows the file and not its repeated edge."""
+    height, width = face.labels.shape
+    x = (np.arange(width) + 0.5) / face.crop_scale + face.crop_offset[0]
+    y = (np.arange(height) + 0.5) / face.crop_scale + face.crop_offset[1]
+    across, down = (x > 0) & (x < face.source_size[0]), (y > 0) & (y < face.source_size[1])
+    return (down[:, None] & across).astype(np.float32)
+
+
+def body_mesh(head_vertices: np.ndarray, template: Template) -> tuple[np.ndarray, np.ndarray]:
+    """Neck and chest below a head, upright behind its neck: vertices (B, 3) metres, triangles (T, 3)."""
+    neck = template.regions["neck"][: template.head.vertex_stop] > 0.8
+    mean = template.vertices[: template.head.vertex_stop][neck].mean(0)
+    offset = head_vertices[neck].mean(0) - mean
+    angle = np.arange(_RING) / _RING * 2 * np.pi
+    rows = np.concatenate([[_INSIDE_NECK], BODY_ROWS])
+    half, front, back, y = (rows[:, k, None] for k in range(4))
+    x = half * np.sin(angle)
+    z = (front + back) / 2 + (front - back) / 2 * np.cos(angle)
+    vertices = np.stack([x, np.broadcast_to(y, x.shape), z], -1).reshape(-1, 3) + offset
+    start = (np.arange(len(rows) - 1)[:, None] * _RING + np.arange(_RING)).ravel()
+    right = start - start % _RING + (start + 1) % _RING
+    triangles = np.concatenate([np.stack([start, start + _RING, right], 1),
+                                np.stack([right, start + _RING, right + _RING], 1)])  # fmt: skip
+    return vertices, triangles
+
+
+def silhouettes(points: np.ndarray, view: HairView) -> np.ndarray:
+    """(N, H, W) uint8, 1 where strands with points (N, M, 3) (close to each other) show, small gaps closed.
+
+    Points with a NaN are none.
+    """
+    to_pixels = (view.camera.intrinsics @ view.camera.camera_from_head[:3]).astype(np.float32)
+    canvas = np.zeros((len(points), *view.depth.shape), np.uint8)
+    _splat(np.ascontiguousarray(points, np.float32), to_pixels, view.depth + np.float32(_BEHIND), canvas)
+    kernel = disc(max(1, round(_CLOSED * view.pixels_per_metre)))
+    for picture in canvas:
+        cv2.morphologyEx(picture, cv2.MORPH_CLOSE, kernel, dst=picture)
+    return canvas
+
+
+def directions(points: np.ndarray, pieces: int, view: HairView) -> np.ndarray:
+    """(N, H, W, 2) float32, cosine and sine of twice the angle of the foremost strands, averaged over a pixel; 0 where
+    none shows. points (N, M, 3), of which ``pieces`` after each other belong to one strand."""
+    to_pixels = (view.camera.intrinsics @ view.camera.camera_from_head[:3]).astype(np.float32)
+    canvas = np.zeros((len(points), *view.depth.shape, 3), np.float32)
+    front = np.full((len(points), *view.depth.shape), np.inf, np.float32)
+    points = np.ascontiguousarray(points, np.float32)
+    _foremost(points, pieces, to_pixels, view.depth + np.float32(_BEHIND), front, canvas)
+    return canvas[..., :2] / np.maximum(canvas[..., 2:], 1.0)
+
+
+@numba.njit(nogil=True, cache=True, error_model="numpy")
+def _foremost(points, pieces, to_pixels, limit, front, canvas):
+    height, width = limit.shape
+    for n in range(points.shape[0]):
+        for adding in range(2):
+            last_column, last_row = np.float32(0.0), np.float32(0.0)
+            for k in range(points.shape[1]):
+                x, y, z = points[n, k]
+                depth = to_pixels[2, 0] * x + to_pixels[2, 1] * y + to_pixels[2, 2] * z + to_pixels[2, 3]
+                if not depth > 0.01:
+                    continue
+                column = (to_pixels[0, 0] * x + to_pixels[0, 1] * y + to_pixels[0, 2] * z + to_pixels[0, 3]) / depth
+                row = (to_pixels[1, 0] * x + to_pixels[1, 1] * y + to_pixels[1, 2] * z + to_pixels[1, 3]) / depth
+                dx, dy = column - last_column, row - last_row
+                last_column, last_row = column, row
+                if not (0 <= column < width and 0 <= row < height):
+                    continue
+                i, j = int(row), int(column)
+                if depth > limit[i, j]:
+                    continue
+                if adding == 0:
+                    front[n, i, j] = min(front[n, i, j], depth)
+                elif k % pieces and depth < front[n, i, j] + 0.006 and dx * dx + dy * dy > 1e-8:
+                    square = dx * dx + dy * dy
+                    canvas[n, i, j, 0] += (dx * dx - dy * dy) / square
+                    canvas[n, i, j, 1] += 2 * dx * dy / square
+                    canvas[n, i, j, 2] += 1
+
+
+@numba.njit(nogil=True, cache=True, error_model="numpy")
+def _splat(points, to_pixels, limit, canvas):
+    height, width = limit.shape
+    for n in range(points.shape[0]):
+        for k in range(points.shape[1]):
+            x, y, z = points[n, k]
+            depth = to_pixels[2, 0] * x + to_pixels[2, 1] * y + to_pixels[2, 2] * z + to_pixels[2, 3]
+            if not depth > 0.01:
+                continue
+            column = (to_pixels[0, 0] * x + to_pixels[0, 1] * y + to_pixels[0, 2] * z + to_pixels[0, 3]) / depth
+            row = (to_pixels[1, 0] * x + to_pixels[1, 1] * y + to_pixels[1, 2] * z + to_pixels[1, 3]) / depth
+            if 0 <= column < width and 0 <= row < height and depth < limit[int(row), int(column)]:
+                canvas[n, int(row), int(column)] = 1

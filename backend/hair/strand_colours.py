@@ -1,0 +1,84 @@
+"""The colour of guides at root and tip, from the photographs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from scipy.spatial import cKDTree
+
+from backend.fitting.fitted_face import FittedFace, FittedPhoto
+from backend.photos.collection import FaceClass, PhotoFace
+from backend.rendering import spherical_harmonics as sh
+from backend.rendering.color import LUMINANCE, linear_from_srgb
+
+_SIDE = 320
+"""Pixels of a picture's longer side: colours of locks, not of single hairs."""
+_DARKEST = 0.002  # linear light, of a photo's noise
+_LEAST_SHADING = 0.15  # of the mean over the hair: darker shading is a guess
+_FRONT = 0.006  # metres behind the foremost hair that still show
+_UNKNOWN = np.log(np.array([0.045, 0.028, 0.018]))
+"""Linear albedo of brown hair, the commonest colour, where no photo shows any."""
+_RANGE = 0.7  # log units by which a lock may differ from the hair as a whole
+_FEW = 2.0  # samples that count as much as the colour of the hair as a whole
+_TOGETHER = 8  # neighbouring guides that share their colour
+
+
+@dataclass(frozen=True)
+class StrandColours:
+    """``root``, ``tip`` : (G, 3) float32 linear albedo."""
+
+    root: np.ndarray
+    tip: np.ndarray
+
+
+def strand_colours(guides: np.ndarray, fitted: FittedFace, faces: Sequence[PhotoFace]) -> StrandColours:
+    """Colours of guides (G, P, 3), metres, where photos show them before all other hair; smooth from lock to lock."""
+    by_name = {face.name: face for face in faces}
+    seen = [_seen(guides, photo, by_name[photo.name]) for photo in fitted.photos]
+    logs, shown = np.stack([log for log, _ in seen]), np.stack([mask for _, mask in seen])  # (V, G, P, 3), (V, G, P)
+    if not shown.any():
+        whole, logs = _UNKNOWN, np.zeros_like(logs)
+    else:
+        views = [np.median(log[mask], 0) for log, mask in zip(logs, shown, strict=True) if mask.any()]
+        whole = np.median(views, 0)
+        for log, mask in zip(logs, shown, strict=True):
+            log -= np.median(log[mask], 0) if mask.any() else 0.0
+    near = cKDTree(guides[:, 0]).query(guides[:, 0], k=min(_TOGETHER, len(guides)))[1].reshape(len(guides), -1)
+    half = guides.shape[1] // 2
+    ends = []
+    for part in (slice(0, half), slice(half, None)):
+        mask = shown[:, :, part]
+        total = np.where(mask[..., None], logs[:, :, part], 0.0).sum((0, 2))
+        number = mask.sum((0, 2)).astype(float)
+        total, number = total[near].sum(1), number[near].sum(1)
+        ends.append(np.exp(whole + np.clip(total / (number + _FEW)[:, None], -_RANGE, _RANGE)).astype(np.float32))
+    return StrandColours(*ends)
+
+
+def _seen(guides: np.ndarray, photo: FittedPhoto, face: PhotoFace) -> tuple[np.ndarray, np.ndarray]:
+    """(G, P, 3) log albedo at the guides' points, and (G, P) where the photo shows it."""
+    scale = min(1.0, _SIDE / max(face.labels.shape))
+    camera = photo.camera.scaled(scale)
+    size = camera.size
+    linear = linear_from_srgb(cv2.resize(face.pixels, size, interpolation=cv2.INTER_AREA).astype(np.float32) / 255)
+    if face.monochrome:
+        linear = np.repeat((linear @ np.array(LUMINANCE, np.float32))[..., None], 3, axis=-1)
+    hair = (face.labels == FaceClass.HAIR).astype(np.uint8)
+    hair = cv2.erode(cv2.resize(hair, size, interpolation=cv2.INTER_NEAREST), np.ones((3, 3), np.uint8)) > 0
+    pixel = camera.project(guides.astype(np.float64))
+    column, row = np.floor(pixel[..., 0]).astype(int), np.floor(pixel[..., 1]).astype(int)
+    inside = (column >= 0) & (column < size[0]) & (row >= 0) & (row < size[1])
+    column, row = column.clip(0, size[0] - 1), row.clip(0, size[1] - 1)
+    cell = (row // 4) * (size[0] // 4 + 1) + column // 4  # foremost hair, in cells as wide as a lock
+    front = np.full((size[1] // 4 + 1) * (size[0] // 4 + 1), np.inf)
+    np.minimum.at(front, cell[inside], pixel[..., 2][inside])
+    shown = inside & hair[row, column] & (pixel[..., 2] < front[cell] + _FRONT)
+    outwards = guides - guides[:, 0].mean(0)
+    outwards = outwards / np.maximum(np.linalg.norm(outwards, axis=-1, keepdims=True), 1e-6)
+    shading = sh.shade(outwards.astype(np.float32), photo.light)
+    usual = float(np.abs(shading[shown]).mean()) if shown.any() else 1.0
+    albedo = np.maximum(linear[row, column], _DARKEST) / np.maximum(shading, _LEAST_SHADING * max(usual, 1e-3))
+    return np.log(np.maximum(albedo, _DARKEST)), shown
