@@ -7,7 +7,10 @@ from typing import Literal, get_args
 Quality = Literal["fast", "standard", "best"]
 TextureSize = Literal[1024, 2048, 4096]
 Device = Literal["auto", "cpu", "cuda"]
+Hair = Literal["none", "cards", "curves"]
+"""Hair as geometry: none, a mesh of cards, or strands (in Blender ``Curves``; in files guides beside the mesh)."""
 
 QUALITIES: tuple[str, ...] = get_args(Quality)
 TEXTURE_SIZES: tuple[int, ...] = get_args(TextureSize)
 DEVICES: tuple[str, ...] = get_args(Device)
+HAIRS: tuple[str, ...] = get_args(Hair)

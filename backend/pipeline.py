@@ -9,7 +9,7 @@ import numpy as np
 
 from backend.canonical.canonical_face import CanonicalFace
 from backend.canonical.networks import canonical_face, computing_device, lap_model
-from backend.choices import QUALITIES, TEXTURE_SIZES
+from backend.choices import HAIRS, QUALITIES, TEXTURE_SIZES
 from backend.encoded.encoded_face import EncodedFace
 from backend.encoded.networks import basis_model, encoded_face
 from backend.errors import LikenessError
@@ -22,6 +22,8 @@ from backend.fitting.fitted_face import FittedFace
 from backend.fitting.options import fit_options_for
 from backend.fitting.personalise_bases import personalise
 from backend.geometry.template import load_template
+from backend.hair.cards import hair_cards
+from backend.hair.fit_hair import FoundHair, fit_hair
 from backend.models.checkpoints import MODEL_NAMES, NOT_TRAINED, NOT_USED
 from backend.models.landmarks import MODEL_NAME as LANDMARKS
 from backend.models.lap import MODEL_NAME as LAP
@@ -51,6 +53,7 @@ class ReconstructOptions:
     lap : whether LAP's canonical face takes part, where its networks are trained.
     learned_basis : whether the learned face model's encoder starts the fit, where it is trained.
     personalise : whether its bases are tuned on the photos first.
+    hair : ``none``, ``cards`` or ``curves``: whether hair is fitted, and what files hold of it.
     collect : limits and settings of the photo stage.
     """
 
@@ -60,11 +63,14 @@ class ReconstructOptions:
     lap: bool = True
     learned_basis: bool = True
     personalise: bool = False
+    hair: str = "curves"
     collect: CollectOptions = field(default_factory=CollectOptions)
 
     def __post_init__(self) -> None:
         if self.quality not in QUALITIES:
             raise LikenessError("usage", f"Unknown quality {self.quality!r}.", f"Use one of {', '.join(QUALITIES)}.")
+        if self.hair not in HAIRS:
+            raise LikenessError("usage", f"Unknown hair {self.hair!r}.", f"Use one of {', '.join(HAIRS)}.")
         if self.texture_size not in TEXTURE_SIZES:
             sizes = ", ".join(str(size) for size in TEXTURE_SIZES)
             raise LikenessError("usage", f"Unknown texture size {self.texture_size}.", f"Use one of {sizes}.")
@@ -143,6 +149,11 @@ def reconstruct(
         progress("rig", 1.0)
     with clock.stage("texture"):
         texture = build_albedo(template, fitted, used, options.texture_size, progress)
+    found = FoundHair(None, "Hair was switched off.")
+    if options.hair != "none":
+        with clock.stage("hair"):
+            found = fit_hair(template, fitted, used, progress)
+    cards = hair_cards(found.strands) if options.hair == "cards" and found.strands is not None else None
     photos = tuple(asset_photo(photo, face) for photo, face in zip(fitted.photos, used, strict=True))
     parser = face_parser()
     models = without_models(options)
@@ -169,12 +180,14 @@ def reconstruct(
             "lap": options.lap,
             "learned_basis": options.learned_basis,
             "personalise": options.personalise,
+            "hair": options.hair,
         },
         models,
     )
+    report["hair"] = found.to_report()
     if options.personalise:
         report["personalised"] = models[LEARNED_BASIS] if personal is None else personal.to_report()
-    asset = assemble(template, fitted.neutral, keys, texture.albedo, photos, report, texture.hair)
+    asset = assemble(template, fitted.neutral, keys, texture.albedo, photos, report, texture.hair, found.strands, cards)
     face_region = template.regions["face"][template.head.vertex_start : template.head.vertex_stop]
     previews = photo_previews(asset, fitted, used, face_region)
     return Reconstruction(asset, previews, collection, fitted)

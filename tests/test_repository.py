@@ -99,7 +99,7 @@ def test_every_dependency_is_pinned_with_a_reason() -> None:
 def test_names_that_other_programs_rely_on() -> None:
     assert PART_NAMES == ("head", "eye_left", "eye_right", "teeth_upper", "teeth_lower", "tongue", "lashes")
     files = {"face.glb", "face.obj", "face.mtl", "albedo.png", "cameras.json", "expressions.json", "report.json"}
-    assert set(FILE_NAMES) == files | {"preview.png"}
+    assert set(FILE_NAMES) == files | {"preview.png", "hair.json", "hair.png"}
     both_sides = (
         "eyeBlink eyeLookDown eyeLookIn eyeLookOut eyeLookUp eyeSquint eyeWide mouthSmile mouthFrown mouthDimple "
         "mouthStretch mouthPress mouthLowerDown mouthUpperUp browDown browOuterUp cheekSquint noseSneer"

@@ -44,6 +44,7 @@ def run_batch(arguments: argparse.Namespace) -> None:
     defaults = PersonOptions(
         quality=arguments.quality,
         texture=arguments.texture,
+        hair=arguments.hair,
         landmark_net=not arguments.no_landmark_net,
         lap=not arguments.no_lap,
         learned_basis=not arguments.no_learned_basis,

@@ -29,7 +29,7 @@ def _options(defaults: PersonOptions) -> list[str]:
     """The arguments that differ from what they are when nothing is said."""
     words: list[str] = []
     usual = PersonOptions()
-    for name in ("quality", "texture"):
+    for name in ("quality", "texture", "hair"):
         if getattr(defaults, name) != getattr(usual, name):
             words += [f"--{name}", str(getattr(defaults, name))]
     words += [switch for name, switch in _SWITCHES.items() if not getattr(defaults, name)]

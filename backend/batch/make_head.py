@@ -129,6 +129,7 @@ def reconstruct_options(options: PersonOptions, device: str) -> ReconstructOptio
         lap=options.lap,
         learned_basis=options.learned_basis,
         personalise=options.personalise,
+        hair=options.hair,
         collect=CollectOptions(surface=options.landmark_net),
     )
 

@@ -146,7 +146,7 @@ def _value(column: str, cell: str) -> Any:
         return [part.strip() for part in cell.split(PHOTO_SEPARATOR) if part.strip()]
     if column == "texture" and cell.isascii() and cell.isdigit() and len(cell) < 10:
         return int(cell)
-    if column in _OPTIONS and column not in ("quality", "texture"):
+    if column in _OPTIONS and column not in ("quality", "texture", "hair"):
         return _WORDS.get(cell.lower(), cell)
     return cell
 

@@ -17,7 +17,11 @@ DEVICES = ("cpu", "cuda")
 
 
 def add_batch(
-    commands: argparse._SubParsersAction, qualities: Sequence[str], texture_sizes: Sequence[int], exit_codes: str
+    commands: argparse._SubParsersAction,
+    qualities: Sequence[str],
+    texture_sizes: Sequence[int],
+    hairs: Sequence[str],
+    exit_codes: str,
 ) -> None:
     """Add the command to the parser's ``commands``."""
     batch = commands.add_parser(
@@ -62,6 +66,7 @@ def add_batch(
     options = batch.add_argument_group("options of all people whose line does not say otherwise")
     options.add_argument("--quality", choices=qualities, default="standard", help="see reconstruct (default: standard)")
     options.add_argument("--texture", type=int, choices=texture_sizes, default=2048, help="see reconstruct")
+    options.add_argument("--hair", choices=hairs, default="cards", help="see reconstruct")
     for name in ("--no-landmark-net", "--no-lap", "--no-learned-basis", "--personalise"):
         options.add_argument(name, action="store_true", help="see reconstruct")
     batch.add_argument(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from backend import __version__
-from backend.choices import DEVICES, QUALITIES, TEXTURE_SIZES
+from backend.choices import DEVICES, HAIRS, QUALITIES, TEXTURE_SIZES
 from backend.command_line.batch_parser import add_batch
 from backend.command_line.canonical_parser import add_canonical
 from backend.command_line.path_argument import path_argument
@@ -37,6 +37,7 @@ files written to DIR (all or none; described in docs/files.md):
   face.glb          head and parts with the 52 ARKit shape keys, both UV maps, albedo
   face.obj, .mtl    the neutral face, subdivided once
   albedo.png        skin colour without the photos' light, UV map Head
+  hair.json         guide strands of the hair; hair.png the picture on its cards
   cameras.json      one solved camera per photo
   expressions.json  one set of shape-key weights per photo
   preview.png       the head from three sides and the fit beside each photo
@@ -63,7 +64,7 @@ def build_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _add_reconstruct(commands)
     _add_serve(commands)
-    add_batch(commands, QUALITIES, TEXTURE_SIZES, _exit_code_lines())
+    add_batch(commands, QUALITIES, TEXTURE_SIZES, HAIRS, _exit_code_lines())
     add_canonical(commands, DEVICES)
     add_transfer(commands)
     commands.add_parser(
@@ -99,6 +100,12 @@ def _add_reconstruct(commands: argparse._SubParsersAction) -> None:
         choices=TEXTURE_SIZES,
         default=2048,
         help="side of the albedo texture in pixels (default: 2048)",
+    )
+    reconstruct.add_argument(
+        "--hair",
+        choices=HAIRS,
+        default="cards",
+        help="hair as a mesh of cards (default), as strands in hair.json alone (curves), or none",
     )
     reconstruct.add_argument(
         "--device", choices=DEVICES, default="auto", help="auto (default) uses a CUDA GPU where there is one"

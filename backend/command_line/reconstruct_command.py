@@ -49,6 +49,7 @@ def run_reconstruct(arguments: argparse.Namespace) -> None:
             lap=not arguments.no_lap,
             learned_basis=not arguments.no_learned_basis,
             personalise=arguments.personalise,
+            hair=arguments.hair,
             collect=CollectOptions(surface=not arguments.no_landmark_net),
         )
         with TerminalProgress(err, FILE_SHARES) as progress:

@@ -10,6 +10,7 @@ import numpy as np
 from backend.exchange.face_asset import PART_NAMES, AssetPhoto, FaceAsset, FacePart
 from backend.fitting.fitted_face import FittedPhoto
 from backend.geometry.template import Template
+from backend.hair.cards import HairCards
 from backend.hair.hair_strands import HairStrands
 from backend.photos.collection import PhotoFace
 from backend.rendering.camera import Camera
@@ -82,10 +83,11 @@ def assemble(
     report: Mapping[str, object],
     hair: np.ndarray | None = None,
     hair_strands: HairStrands | None = None,
+    hair_cards: HairCards | None = None,
 ) -> FaceAsset:
     """Everything an artist gets, from neutral (V, 3), keys (52, V, 3) and albedo (R, R, 3) uint8 sRGB.
 
-    hair : of the head's vertices, see ``FacePart``. hair_strands : see ``FaceAsset``.
+    hair : of the head's vertices, see ``FacePart``. hair_strands, hair_cards : see ``FaceAsset``.
     """
     head, *others = face_parts(template, neutral, keys)
-    return FaceAsset((replace(head, hair=hair), *others), albedo, photos, report, hair_strands)
+    return FaceAsset((replace(head, hair=hair), *others), albedo, photos, report, hair_strands, hair_cards)

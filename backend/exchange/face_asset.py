@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from backend.hair.cards import HairCards
 from backend.hair.hair_strands import HairStrands
 from backend.rendering.camera import Camera
 
@@ -63,7 +64,8 @@ class FaceAsset:
     albedo : (R, R, 3) uint8 sRGB, row 0 is the top (v = 1) of UV map ``Head``; every part's texture is in it.
     photos : used photos.
     report : JSON-ready provenance: per-photo verdicts, seconds per stage, versions.
-    hair_strands : the scalp's hair as guide strands, None where there is none or nobody knows.
+    hair_strands : the hair of the scalp, None where none was found or wanted.
+    hair_cards : the same as a mesh, None where strands are wanted.
     """
 
     parts: tuple[FacePart, ...]
@@ -71,6 +73,7 @@ class FaceAsset:
     photos: tuple[AssetPhoto, ...]
     report: Mapping[str, object]
     hair_strands: HairStrands | None = None
+    hair_cards: HairCards | None = None
 
     def part(self, name: str) -> FacePart:
         """The part called ``name``; raises ``KeyError`` when there is none."""

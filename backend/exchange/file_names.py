@@ -5,6 +5,8 @@ FILE_NAMES: tuple[str, ...] = (
     "face.obj",
     "face.mtl",
     "albedo.png",
+    "hair.json",
+    "hair.png",
     "cameras.json",
     "expressions.json",
     "preview.png",

@@ -12,6 +12,7 @@ from backend.exchange.all_or_none import OutputFolder, write_together
 from backend.exchange.face_asset import FaceAsset
 from backend.exchange.file_names import FILE_NAMES as FILE_NAMES
 from backend.exchange.gltf import write_glb
+from backend.exchange.hair_files import hair_picture, write_hair
 from backend.exchange.json_files import with_seconds_of, write_cameras, write_expressions, write_report
 from backend.exchange.obj import write_obj
 from backend.exchange.preview import PhotoPreview, write_preview
@@ -45,6 +46,8 @@ def write_folder(
         lambda folder: write_glb(asset, folder / "face.glb"),
         lambda folder: Image.fromarray(asset.albedo).save(folder / "albedo.png", compress_level=4),
         lambda folder: write_obj(asset, folder),
+        lambda folder: Image.fromarray(hair_picture(asset.hair_cards)).save(folder / "hair.png"),
+        lambda folder: write_hair(asset.hair_strands, folder / "hair.json"),
         lambda folder: write_cameras(asset.photos, folder / "cameras.json"),
         lambda folder: write_expressions(asset.photos, folder / "expressions.json"),
     ]

@@ -16,6 +16,7 @@ from backend.exchange.roughness_map import SKIN_ROUGHNESS, roughness_map
 from backend.exchange.split_mesh import SplitMesh, split_at_seams
 from backend.geometry.normals import vertex_normals
 from backend.geometry.topology import triangles_from_quads
+from backend.hair.cards import ALPHA_CUTOFF, HairCards, card_atlas
 from backend.rig.arkit import ARKIT_NAMES
 
 ROOT_NODE = "Likeness"
@@ -41,12 +42,15 @@ def glb_bytes(asset: FaceAsset) -> bytes:
     Units are metres, y up, the face looks along +z. One root node holds a node per part; each mesh has exactly the
     morph targets of ``FacePart.keys`` in ARKit's order, named in ``mesh.extras.targetNames``, with weight 0.
     TEXCOORD_0 is map ``Head`` and TEXCOORD_1 map ``MakeHuman``, with v turned down as glTF has it. COLOR_0
-    of the lashes is white with their alpha. Where hair's cover is known, the head has a roughness texture.
+    of the lashes is white with their alpha. Where hair's cover is known, the head has a roughness texture. Hair cards
+    are a node ``hair`` with a picture, UV map and colours of their own.
     """
     writer = _GltfWriter()
     writer.add_texture("albedo", asset.albedo, quality=95)
     alphas = {"lashes": lash_alpha(asset)}
     parts = [writer.add_part(part, alphas.get(part.name)) for part in asset.parts]
+    if asset.hair_cards is not None:
+        parts.append(writer.add_cards(asset.hair_cards))
     return writer.finish(parts)
 
 
@@ -67,13 +71,16 @@ class _GltfWriter:
         self.gltf.set_binary_blob(bytes(self.blob))
         return b"".join(self.gltf.save_to_bytes())
 
-    def add_texture(self, name: str, pixels: np.ndarray, quality: int) -> int:
-        """Add (S, S, 3) uint8 as a JPEG and return the texture's index; the first is the albedo."""
+    def add_texture(self, name: str, pixels: np.ndarray, quality: int | None) -> int:
+        """Add (S, S, 3 or 4) uint8 as a JPEG, or without ``quality`` as a PNG, and return the texture's index; the
+        first is the albedo."""
         encoded = io.BytesIO()
-        Image.fromarray(pixels).save(encoded, "JPEG", quality=quality, subsampling=0)
-        self.gltf.images.append(
-            gl.Image(name=name, mimeType="image/jpeg", bufferView=self._buffer_view(encoded.getvalue()))
-        )
+        if quality is None:
+            Image.fromarray(pixels).save(encoded, "PNG")
+        else:
+            Image.fromarray(pixels).save(encoded, "JPEG", quality=quality, subsampling=0)
+        kind = "image/png" if quality is None else "image/jpeg"
+        self.gltf.images.append(gl.Image(name=name, mimeType=kind, bufferView=self._buffer_view(encoded.getvalue())))
         if not self.gltf.samplers:
             self.gltf.samplers.append(
                 gl.Sampler(magFilter=gl.LINEAR, minFilter=gl.LINEAR_MIPMAP_LINEAR, wrapS=gl.REPEAT, wrapT=gl.REPEAT)
@@ -118,6 +125,38 @@ class _GltfWriter:
             )
         )
         self.gltf.nodes.append(gl.Node(name=part.name, mesh=len(self.gltf.meshes) - 1))
+        return len(self.gltf.nodes) - 1
+
+    def add_cards(self, cards: HairCards) -> int:
+        """Add hair cards and their node; returns the node's index."""
+        atlas = card_atlas()
+        picture = self.add_texture("hair", atlas.strands, quality=None)
+        relief = self.add_texture("hair_normal", atlas.normals, quality=None)
+        self.gltf.materials.append(
+            gl.Material(
+                name="hair",
+                doubleSided=True,
+                alphaMode=gl.MASK,
+                alphaCutoff=ALPHA_CUTOFF,
+                normalTexture=gl.NormalMaterialTexture(index=relief, texCoord=0),
+                pbrMetallicRoughness=gl.PbrMetallicRoughness(
+                    baseColorTexture=gl.TextureInfo(index=picture, texCoord=0), metallicFactor=0.0, roughnessFactor=0.5
+                ),
+            )
+        )
+        attributes = gl.Attributes(
+            POSITION=self._vertex_accessor(cards.vertices, gl.VEC3, bounds=True),
+            NORMAL=self._vertex_accessor(cards.normals, gl.VEC3),
+            TEXCOORD_0=self._vertex_accessor(_v_down(cards.uv), gl.VEC2),
+            COLOR_0=self._vertex_accessor(np.clip(cards.colours, 0, 1), gl.VEC3),
+        )
+        primitive = gl.Primitive(
+            attributes=attributes,
+            indices=self._index_accessor(cards.triangles),
+            material=len(self.gltf.materials) - 1,
+        )
+        self.gltf.meshes.append(gl.Mesh(name="hair", primitives=[primitive]))
+        self.gltf.nodes.append(gl.Node(name="hair", mesh=len(self.gltf.meshes) - 1))
         return len(self.gltf.nodes) - 1
 
     def _add_target(self, mesh: SplitMesh, offsets: np.ndarray, normal_offsets: np.ndarray) -> gl.Attributes:

@@ -12,7 +12,12 @@ from backend.exchange.face_asset import FaceAsset
 from backend.exchange.gltf import ROUGHNESS
 from backend.exchange.roughness_map import SKIN_ROUGHNESS
 from backend.exchange.subdivided import subdivided
+from backend.hair.cards import HairCards
 
+_HAIR_MATERIAL = (
+    "newmtl hair\nKa 0 0 0\nKd 1 1 1\nKs 0.04 0.04 0.04\nNs 30.0\nPr 0.5\nPm 0\nd 1\nillum 2\n"
+    "map_Kd hair.png\nmap_d -imfchan m hair.png\n"
+)
 LASH_OPACITY = 0.5
 """Opacity of the lashes' material; OBJ has no opacity per vertex, as ``face.glb`` has."""
 
@@ -38,9 +43,24 @@ def write_obj(asset: FaceAsset, folder: Path, stem: str = "face", texture: str =
         lines += _face_lines(level.quads + 1 + vertices_before, level.uv_quads + 1 + uvs_before)
         vertices_before += level.matrix.shape[0]
         uvs_before += len(level.uv)
+    if asset.hair_cards is not None:
+        lines += _card_lines(asset.hair_cards, vertices_before, uvs_before)
     (folder / f"{stem}.obj").write_text("\n".join(lines) + "\n", encoding="utf-8", newline="\n")
     materials = "\n".join(_material(part.name, texture) for part in asset.parts)
+    if asset.hair_cards is not None:
+        materials += _HAIR_MATERIAL
     (folder / f"{stem}.mtl").write_text(materials, encoding="utf-8", newline="\n")
+
+
+def _card_lines(cards: HairCards, vertices_before: int, uvs_before: int) -> Iterator[str]:
+    """The hair cards as an object of their own."""
+    yield "o hair"
+    yield from (f"v {x:.6f} {y:.6f} {z:.6f}" for x, y, z in cards.vertices.tolist())
+    yield from (f"vt {u:.6f} {v:.6f}" for u, v in cards.uv.tolist())
+    yield from ("usemtl hair", "s 1")
+    for a, b, c in (cards.triangles + 1).tolist():
+        corners = (f"{corner + vertices_before}/{corner + uvs_before}" for corner in (a, b, c))
+        yield f"f {' '.join(corners)}"
 
 
 def _face_lines(quads: np.ndarray, uv_quads: np.ndarray) -> Iterator[str]:

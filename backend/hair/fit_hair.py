@@ -34,6 +34,13 @@ class FoundHair:
     strands: HairStrands | None
     reason: str = ""
 
+    def to_report(self) -> dict[str, object]:
+        """What ``report.json`` says of it: style, guides and the style's numbers, or the reason."""
+        if self.strands is None:
+            return {"found": False, "reason": self.reason}
+        numbers = {name: round(value, 4) for name, value in self.strands.parameters.items()}
+        return {"found": True, "style": self.strands.style, "guides": len(self.strands.points), "numbers": numbers}
+
 
 def fit_hair(
     template: Template, fitted: FittedFace, faces: Sequence[PhotoFace], progress: ProgressReporter = silent

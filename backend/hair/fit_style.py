@@ -70,7 +70,7 @@ def fit_style(template: Template, neutral: np.ndarray, views: Sequence[HairView]
         points, errors = np.concatenate([points, children]), np.concatenate([errors, new])
     order = np.argsort(errors, kind="stable")[:PARENTS]
     best = points[order[0]]
-    return FittedStyle(best, family.styles[int(family.strangeness(best[None])[1][0])], points[order])
+    return FittedStyle(best, family.nearest(best), points[order])
 
 
 def _children(points: np.ndarray, generator: np.random.Generator, step: float) -> np.ndarray:
@@ -98,7 +98,7 @@ def style_errors(
     trust = np.array([view.trust for view in views]) * np.isfinite(overlap)
     value = np.nan_to_num(overlap) + DIRECTION_WEIGHT * along
     mean = (value * trust).sum(1) / np.maximum(trust.sum(1), 1e-9)
-    return 1 - mean + FAMILY_WEIGHT * family.strangeness(points)[0]
+    return 1 - mean + FAMILY_WEIGHT * family.strangeness(points)
 
 
 def grown(template: Template, neutral: np.ndarray, points: np.ndarray, noise: LockNoise) -> np.ndarray:

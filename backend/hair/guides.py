@@ -21,8 +21,11 @@ NEIGHBOURS = 24
 """Roots that choose together: a square of some four centimetres of scalp combs its hair one way."""
 ROUNDS = 2
 _PIECES = 6
-_STRAIGHT = 0.0015  # metres: waves of less are none
+_COMBED_WITH, _COMBED = 7, 0.3
+"""Neighbours, and the share of their median way from root to tip in a guide's own."""
+_STRAIGHT = 0.002  # metres: waves of less are none
 _PER_WAVE = 6  # points
+_ANY_SIDE = np.array([1e-4, 0.0, 3e-5])  # metres: a side for strands that run straight away from the head
 _COVERED = 0.2
 """What a point in hair is worth that other guides show already, of one that none does."""
 _LONGER, _FULLER = 1.35, 1.5
@@ -58,10 +61,21 @@ def fit_guides(template: Template, neutral: np.ndarray, style: FittedStyle, view
         gain = gain[:, near].mean(-1)
         gain[0] += 1e-6 + 0.02 * np.abs(gain).mean()  # without a reason the fitted style itself
         chosen = gain.argmax(0)
-    end = ends[chosen, np.arange(guides)]
     line = fine[chosen, np.arange(guides)]
-    grows = (end >= 2) & np.isfinite(line[:, 0, 0])
-    return np.stack([_shortened(line[g, : end[g]]) for g in np.flatnonzero(grows)]).astype(np.float32)
+    line = _combed(line[np.isfinite(line[:, 0, 0])])
+    end = _ends(sum(_votes(line, view) * view.trust for view in views))
+    kept = np.flatnonzero(end >= 2)
+    if not len(kept):
+        return np.zeros((0, GUIDE_POINTS, 3), np.float32)
+    return np.stack([_shortened(line[g, : end[g]]) for g in kept]).astype(np.float32)
+
+
+def _combed(guides: np.ndarray) -> np.ndarray:
+    """Guides (G, P, 3) that run as their neighbours do: none stands out of the hair alone."""
+    roots = guides[:, 0]
+    near = cKDTree(roots).query(roots, k=min(_COMBED_WITH, len(guides)))[1].reshape(len(guides), -1)
+    way = guides - roots[:, None]
+    return roots[:, None] + (1 - _COMBED) * way + _COMBED * np.median(way[near], axis=1)
 
 
 def _scalp_roots(template: Template) -> np.ndarray:
@@ -134,7 +148,7 @@ def curled(guides: np.ndarray, style: Style, seed: int = 0) -> np.ndarray:
     )
     along = np.concatenate([np.zeros((len(points), 1)), np.cumsum(_steps(points), 1)], 1)
     tangent = np.gradient(points, axis=1)
-    out = points - points[:, :1].mean(0)
+    out = points - points[:, :1].mean(0) + _ANY_SIDE
     side = np.cross(out, tangent)
     side /= np.maximum(np.linalg.norm(side, axis=-1, keepdims=True), 1e-9)
     up = np.cross(tangent, side)

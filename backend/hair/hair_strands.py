@@ -9,6 +9,8 @@ import numpy as np
 
 MOST_GUIDES, MOST_POINTS = 4096, 64
 """Limits of what is read and sent: guides, and points of each."""
+MOST_RADIUS = 0.001
+"""Metres; the thickest hair has a tenth of it."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,10 @@ class HairStrands:
     parameters: Mapping[str, float]
 
     def __post_init__(self) -> None:
+        if self.points.ndim != 3:
+            raise ValueError(f"points must be (G, P, 3), not {self.points.shape}")
+        if not 0 < self.hair_radius < MOST_RADIUS:
+            raise ValueError("hair_radius must be that of a hair, in metres")
         guides, points = self.points.shape[:2]
         if not (1 <= guides <= MOST_GUIDES and 2 <= points <= MOST_POINTS):
             raise ValueError(f"hair must have 1 to {MOST_GUIDES} guides of 2 to {MOST_POINTS} points")

@@ -60,6 +60,7 @@ _LOW = np.array([number.low for number in NUMBERS])
 _HIGH = np.array([number.high for number in NUMBERS])
 _RATIO = np.array([number.ratio for number in NUMBERS])
 _UNBOUND_VOLUME = 0.12
+_TOLD = ("top", "sides", "cut", "bulk", "tied", "fringe")
 RARE = 0.05
 """Of the square of a whole range, what a style costs that is rarer by the factor e."""
 _USUAL = {
@@ -104,17 +105,23 @@ class StyleFamily:
     low: np.ndarray
     high: np.ndarray
 
-    def strangeness(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """How strange points (N, D) are, (N,), and the style that they belong to, (N,).
+    def strangeness(self, points: np.ndarray) -> np.ndarray:
+        """(N,) how strange points (N, D) are: the square of the way out of the nearest style's box, and ``RARE`` times
+        the logarithm of how much commoner than that style the commonest one is."""
+        return ((self._beyond(points) ** 2).sum(-1) + self._rarity()).min(1)
 
-        The square of the way out of the style's box, and ``RARE`` times the logarithm of how much commoner than the
-        style the commonest one is.
-        """
+    def nearest(self, point: np.ndarray) -> Style:
+        """The style that a point (D,) belongs to by what outlines tell (``_TOLD``); of several the commonest."""
+        beyond = self._beyond(point[None])[0][:, [_INDEX[name] for name in _TOLD]]
+        return self.styles[int(((beyond**2).sum(-1) + self._rarity()).argmin())]
+
+    def _beyond(self, points: np.ndarray) -> np.ndarray:
+        """(N, S, D) way of points (N, D) out of each style's box."""
+        return np.maximum(self.low - points[:, None], 0) + np.maximum(points[:, None] - self.high, 0)
+
+    def _rarity(self) -> np.ndarray:
         common = np.array([style.men + style.women for style in self.styles])
-        beyond = np.maximum(self.low - points[:, None], 0) + np.maximum(points[:, None] - self.high, 0)  # (N, S, D)
-        square = (beyond**2).sum(-1)
-        strange = square + RARE * np.log(common.max() / common)
-        return strange.min(1), strange.argmin(1)
+        return RARE * np.log(common.max() / common)
 
 
 def style_family() -> StyleFamily:

@@ -8,7 +8,7 @@ from dataclasses import asdict
 from typing import Any
 
 from backend import __version__
-from backend.choices import DEVICES, QUALITIES, TEXTURE_SIZES
+from backend.choices import DEVICES, HAIRS, QUALITIES, TEXTURE_SIZES
 from backend.service.job import Job, JobError, JobState
 from backend.service.limits import Limits, Timing
 from backend.service.messages import PROTOCOL, PROTOCOLS, ProtocolError
@@ -35,6 +35,7 @@ def welcome(
         "qualities": QUALITIES,
         "texture_sizes": TEXTURE_SIZES,
         "devices": DEVICES,
+        "hairs": HAIRS,
         "stages": [asdict(stage) for stage in STAGES],
         "transfer_stages": [asdict(stage) for stage in TRANSFER_STAGES],
         "limits": asdict(limits),

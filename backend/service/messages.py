@@ -10,7 +10,7 @@ from typing import Annotated
 
 import msgspec
 
-from backend.choices import Device, Quality, TextureSize
+from backend.choices import Device, Hair, Quality, TextureSize
 from backend.service.limits import Limits
 
 PROTOCOL = 1
@@ -51,6 +51,7 @@ class JobOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     device: Device = "auto"
     lap: bool = True
     learned_basis: bool = True
+    hair: Hair = "curves"
 
 
 class PhotoHeader(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

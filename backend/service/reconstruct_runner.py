@@ -69,6 +69,7 @@ def run(task: Task, report: JobReporter) -> WireMessage:
         device=_device(wanted),
         lap=task.options.lap,
         learned_basis=task.options.learned_basis,
+        hair=task.options.hair,
     )
     sources = [PhotoSource(name, path=Path(path)) for name, path in zip(task.names, task.paths, strict=True)]
 

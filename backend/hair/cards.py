@@ -1,0 +1,105 @@
+"""Hair cards: guides as strips of triangles with a picture of strands on them, for engines that draw no strands."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+
+from backend.hair.guides import resampled_to
+from backend.hair.hair_strands import HairStrands
+
+MOST_TRIANGLES = 12_000
+ATLAS_SIDE, COLUMNS = 512, 4
+"""Pixels of the atlas, and how many different cards lie in it side by side."""
+ALPHA_CUTOFF = 0.35
+"""Opacity from which a texel of a card is drawn."""
+_FEWEST_POINTS, _MOST_POINTS = 4, 12
+_WIDER, _TIP = 1.7, 0.6
+"""Width of a card, of the lock that its guide stands for: cards lie over each other; the same at the tip, of that."""
+_STRANDS = 44  # of one card
+_STRAND_PIXELS = 1.3  # half the width of a strand in the atlas
+
+
+@dataclass(frozen=True)
+class HairCards:
+    """A mesh of cards, two-sided.
+
+    Attributes
+    ----------
+    vertices, normals : (V, 3) float32 metres, head frame; unit normals as the whole hair's outside has them.
+    uv : (V, 2) float32 in the atlas, v up; roots at the top. colours : (V, 3) float32 linear albedo.
+    triangles : (T, 3) int32, T at most ``MOST_TRIANGLES``.
+    """
+
+    vertices: np.ndarray
+    normals: np.ndarray
+    uv: np.ndarray
+    colours: np.ndarray
+    triangles: np.ndarray
+
+
+@dataclass(frozen=True)
+class CardAtlas:
+    """``strands`` : (S, S, 4) uint8, grey strands with opacity. ``normals`` : (S, S, 3) uint8 tangent-space normals."""
+
+    strands: np.ndarray
+    normals: np.ndarray
+
+
+def hair_cards(strands: HairStrands) -> HairCards:
+    """One card per guide, as finely cut as ``MOST_TRIANGLES`` allow; where there are too many guides, of every n-th."""
+    guides = len(strands.points)
+    points = int(np.clip(MOST_TRIANGLES // (2 * guides) + 1, _FEWEST_POINTS, _MOST_POINTS))
+    step = -(-guides * 2 * (points - 1) // MOST_TRIANGLES)
+    lines = resampled_to(strands.points[::step].astype(np.float64), points)  # (C, P, 3)
+    count = len(lines)
+    tangent = _unit(np.gradient(lines, axis=1))
+    outwards = lines - lines[:, 0].mean(0)
+    side = _unit(np.cross(outwards, tangent))
+    outwards = _unit(np.cross(tangent, side))
+    along = np.linspace(0, 1, points)[None, :, None]
+    half = 0.5 * _WIDER * step**0.5 * strands.width[::step, None, None] * (1 + (_TIP - 1) * along)
+    vertices = np.stack([lines - half * side, lines + half * side], 2)  # (C, P, 2, 3)
+    normals = _unit(np.stack([outwards - 0.5 * side, outwards + 0.5 * side], 2))  # as a rounded lock
+    column = np.arange(count) % COLUMNS
+    u = (column[:, None, None] + np.array([0.02, 0.98])) / COLUMNS
+    uv = np.stack(np.broadcast_arrays(u, 1 - along), -1)
+    root, tip = strands.root_colour[::step, None], strands.tip_colour[::step, None]
+    colours = np.repeat((root + (tip - root) * along)[:, :, None], 2, axis=2)
+    start = (np.arange(count)[:, None] * points + np.arange(points - 1)).ravel() * 2
+    triangles = np.concatenate([np.stack([start, start + 1, start + 2], 1),
+                                np.stack([start + 1, start + 3, start + 2], 1)])  # fmt: skip
+    flat = (np.ascontiguousarray(each.reshape(-1, each.shape[-1]), np.float32)
+            for each in (vertices, normals, uv, colours))  # fmt: skip
+    return HairCards(*flat, triangles.astype(np.int32))
+
+
+@cache
+def card_atlas() -> CardAtlas:
+    """The picture on the cards: ``COLUMNS`` bundles of strands that thin out towards the tip."""
+    generator = np.random.default_rng(0)
+    width = ATLAS_SIDE // COLUMNS
+    v = np.linspace(0, 1, ATLAS_SIDE, dtype=np.float32)[:, None]  # 0 at the root
+    x = np.arange(width, dtype=np.float32)[None, :, None]
+    pictures, heights = [], []
+    for _ in range(COLUMNS):
+        place, drift = generator.uniform(0.1, 0.9, _STRANDS), generator.normal(0, 0.05, _STRANDS)
+        wave, phase = generator.uniform(0, 0.025, _STRANDS), generator.uniform(0, 2 * np.pi, _STRANDS)
+        end, tone = generator.uniform(0.7, 1.05, _STRANDS), generator.uniform(0.6, 1.0, _STRANDS)
+        middle = 0.5 + (place - 0.5) * (1 - 0.35 * v) + drift * v + wave * np.sin(phase + 7 * v) * v  # (S, K)
+        away = np.abs(x - (middle * width)[:, None]) / (_STRAND_PIXELS * (1.2 - 0.5 * v))[:, :, None]  # (S, width, K)
+        shape = np.clip(1.6 - away, 0, 1) * np.clip((end - v) * 25, 0, 1)[:, None]
+        front = shape.argmax(-1)
+        alpha = shape.max(-1)
+        pictures.append(np.stack([tone[front] * np.ones_like(alpha)] * 3 + [alpha], -1))
+        heights.append(alpha * np.sqrt(np.clip(1 - (away.min(-1) / 1.6) ** 2, 0, 1)))
+    strands = (np.concatenate(pictures, 1) * 255 + 0.5).astype(np.uint8)
+    slope = np.gradient(np.concatenate(heights, 1), axis=1)
+    normal = _unit(np.stack([-1.5 * slope, np.zeros_like(slope), np.ones_like(slope)], -1))
+    return CardAtlas(strands, (normal * 127.5 + 128).clip(0, 255).astype(np.uint8))
+
+
+def _unit(vectors: np.ndarray) -> np.ndarray:
+    return vectors / np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), 1e-9)

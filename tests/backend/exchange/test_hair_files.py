@@ -1,0 +1,66 @@
+"""Hair in files: cards in face.glb and face.obj, guides in hair.json."""
+
+from __future__ import annotations
+
+import io
+import json
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pygltflib
+from PIL import Image
+
+sys.path.append(str(Path(__file__).parents[1] / "hair"))
+from made_strands import made_strands
+
+from backend.exchange.gltf import write_glb
+from backend.exchange.hair_files import hair_picture, write_hair
+from backend.exchange.obj import write_obj
+from backend.hair.cards import ATLAS_SIDE, hair_cards
+
+
+def test_glb_has_the_cards_as_a_part_of_their_own(hand_made_asset, tmp_path: Path) -> None:
+    strands = made_strands()
+    asset = replace(hand_made_asset, hair_strands=strands, hair_cards=hair_cards(strands))
+    write_glb(asset, tmp_path / "face.glb")
+    gltf = pygltflib.GLTF2().load(str(tmp_path / "face.glb"))
+    node = next(node for node in gltf.nodes if node.name == "hair")
+    primitive = gltf.meshes[node.mesh].primitives[0]
+    material = gltf.materials[primitive.material]
+    assert (material.alphaMode, material.doubleSided) == ("MASK", True)
+    assert gltf.accessors[primitive.indices].count == 3 * len(asset.hair_cards.triangles)
+    image = gltf.images[gltf.textures[material.pbrMetallicRoughness.baseColorTexture.index].source]
+    view = gltf.bufferViews[image.bufferView]
+    data = gltf.binary_blob()[view.byteOffset : view.byteOffset + view.byteLength]
+    assert Image.open(io.BytesIO(data)).mode == "RGBA"
+    write_glb(replace(asset, hair_cards=None), tmp_path / "bare.glb")
+    assert all(node.name != "hair" for node in pygltflib.GLTF2().load(str(tmp_path / "bare.glb")).nodes)
+
+
+def test_hair_json_holds_the_guides_and_nothing_without_hair(tmp_path: Path) -> None:
+    strands = made_strands()
+    write_hair(strands, tmp_path / "hair.json")
+    content = json.loads((tmp_path / "hair.json").read_text())
+    assert content["style"] == "bob" and content["unit"] == "metre"
+    points = np.array([guide["points"] for guide in content["guides"]])
+    np.testing.assert_allclose(points, strands.points, atol=1e-5)
+    write_hair(None, tmp_path / "hair.json")
+    assert json.loads((tmp_path / "hair.json").read_text())["guides"] == []
+    assert hair_picture(None).shape == (1, 1, 4) and hair_picture(hair_cards(strands)).shape[0] == ATLAS_SIDE
+
+
+def test_obj_has_the_cards_with_their_own_picture(hand_made_asset, tmp_path: Path) -> None:
+    strands = made_strands()
+    write_obj(replace(hand_made_asset, hair_cards=hair_cards(strands)), tmp_path)
+    lines = (tmp_path / "face.obj").read_text().splitlines()
+    start = lines.index("o hair")
+    vertices = sum(line.startswith("v ") for line in lines)
+    corners = [
+        int(corner.split("/")[0]) for line in lines[start:] if line.startswith("f ") for corner in line.split()[1:]
+    ]
+    assert max(corners) == vertices and min(corners) == sum(line.startswith("v ") for line in lines[:start]) + 1
+    assert "map_Kd hair.png" in (tmp_path / "face.mtl").read_text()
+    write_obj(hand_made_asset, tmp_path)
+    assert "hair" not in (tmp_path / "face.mtl").read_text()

@@ -1,0 +1,133 @@
+"""Hair found again from its own silhouettes, and the strands that come of it."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+sys.path.append(str(Path(__file__).parent))
+from made_hair import made_view, style_point
+
+from backend.geometry.normals import vertex_normals
+from backend.geometry.template import load_template
+from backend.geometry.topology import triangles_from_quads
+from backend.hair.attach import attach
+from backend.hair.fit_style import fit_style, grown, outline_overlap, resampled
+from backend.hair.guides import curled, fit_guides
+from backend.hair.style_model import NUMBERS, lock_noise, named, numbers_of, points_of, style_family
+from backend.hair.styles import STYLES
+
+YAWS = (-35.0, 0.0, 30.0)
+LEFT_OUT = 15.0
+
+
+@pytest.fixture(scope="module")
+def template():
+    return load_template()
+
+
+def overlap(guides: np.ndarray, view) -> float:
+    fine = resampled(torch.from_numpy(guides)[None], 4).flatten(1, 2).numpy()
+    return float(outline_overlap(fine, [view])[0, 0])
+
+
+def test_points_and_numbers_are_each_others_inverse() -> None:
+    points = np.random.default_rng(0).random((20, len(NUMBERS)))
+    np.testing.assert_allclose(points_of(numbers_of(points)), points, atol=1e-9)
+    assert named(np.zeros(len(NUMBERS)))["top"] == pytest.approx(0.003)
+
+
+def test_a_style_belongs_to_itself_and_is_not_strange() -> None:
+    family = style_family()
+    for name in ("side part", "long straight", "afro", "tied back"):
+        assert family.nearest(style_point(name)).name == name
+    outside = np.where(np.arange(len(NUMBERS)) % 2, 1.0, 0.0)
+    assert family.strangeness(outside[None])[0] > 5 * family.strangeness(style_point("bob")[None])[0]
+
+
+@pytest.mark.parametrize("name", ["crew", "bob", "long straight"])
+def test_a_style_is_found_again_from_three_photos(template, name: str) -> None:
+    truth = style_point(name)
+    views = [made_view(template, yaw, truth) for yaw in YAWS]
+    found = fit_style(template, template.vertices, views)
+    guides = fit_guides(template, template.vertices, found, views)
+    assert overlap(guides, made_view(template, LEFT_OUT, truth)) > 0.78
+    length = named(truth)["sides"]
+    assert 0.4 < named(found.point)["sides"] / length < 2.5
+
+
+def test_hair_ends_where_most_photos_show_none(template) -> None:
+    """Long hair of which the photos' lower part shows nothing is cut there."""
+    truth = style_point("long straight")
+    views = []
+    for yaw in YAWS:
+        view = made_view(template, yaw, truth)
+        hair = view.hair.copy()
+        chin = int(view.camera.project(np.array([0.0, 0.66, 0.08]))[1])
+        hair[chin:] = 0
+        views.append(replace(view, hair=hair))
+    found = fit_style(template, template.vertices, views)
+    guides = fit_guides(template, template.vertices, replace(found, point=truth), views)
+    seen = np.abs(guides[:, -1, 0]) > 0.075  # beside the neck, where photos look
+    assert np.percentile(guides[seen, -1, 1], 10) > 0.62
+
+
+def test_no_strand_lies_in_the_head_or_in_the_face(template) -> None:
+    truth = style_point("mop")
+    views = [made_view(template, yaw, truth) for yaw in YAWS]
+    guides = fit_guides(template, template.vertices, fit_style(template, template.vertices, views), views)
+    attached = attach(guides, template, template.vertices)
+    head = template.vertices[: template.head.vertex_stop].astype(np.float64)
+    normals = vertex_normals(head, triangles_from_quads(template.quads[: template.head.face_stop]))
+    points = attached.points[:, 2:].reshape(-1, 3)
+    distance = np.linalg.norm(points[:, None] - head[None, ::3], axis=-1)
+    near = distance.argmin(1) * 3
+    height = ((points - head[near]) * normals[near]).sum(-1)
+    assert (height < -0.002).mean() < 0.01
+    front = views[1]
+    face = template.regions["face"][: len(head)] * (head[:, 2] > 0.09) * (head[:, 1] < 0.74) > 0.5
+    left, right = head[face, 0].min(), head[face, 0].max()
+    inside = (points[:, 2] > 0.10) & (points[:, 1] > 0.66) & (points[:, 1] < 0.74)
+    inside &= (points[:, 0] > 0.6 * left) & (points[:, 0] < 0.6 * right)
+    assert inside.mean() < 0.01, front.name
+
+
+def test_roots_lie_on_the_surface_where_their_uv_says(template) -> None:
+    guides = np.array([[[0.0, 0.86, 0.03], [0.0, 0.90, 0.03]], [[0.08, 0.78, 0.0], [0.12, 0.70, 0.0]]], np.float32)
+    attached = attach(guides, template, template.vertices)
+    split = triangles_from_quads(template.quads[: template.head.face_stop])
+    corners = template.uv_head[triangles_from_quads(template.uv_head_quads[: template.head.face_stop])]
+    for root, uv in zip(attached.points[:, 0], attached.root_uv, strict=True):
+        a, b, c = corners[:, 0], corners[:, 1], corners[:, 2]
+        area = np.cross(b - a, c - a)
+        weights = np.stack([np.cross(b - uv, c - uv), np.cross(c - uv, a - uv), np.cross(a - uv, b - uv)], 1)
+        weights = weights / np.where(np.abs(area) < 1e-12, 1.0, area)[:, None]
+        triangle = int(weights.min(1).argmax())
+        place = (template.vertices[split[triangle]] * weights[triangle][:, None]).sum(0)
+        assert np.linalg.norm(place - root) < 0.002
+
+
+def test_curls_have_the_styles_amplitude_and_straight_hair_none() -> None:
+    t = np.linspace(0, 1, 24)
+    line = np.stack([0.08 + 0 * t, 0.8 - 0.3 * t, 0.0 * t], 1)[None]
+    by_name = {style.name: style for style in STYLES}
+    assert curled(line, by_name["crew"]) is line
+    waves = curled(line, by_name["long curls"])
+    away = np.linalg.norm(waves[0, :, [0, 2]].T - [0.08, 0.0], axis=1)
+    amplitude = 0.5 * sum(by_name["long curls"].curl)
+    assert 0.8 * amplitude < away.max() < 4 * amplitude
+    np.testing.assert_allclose(waves[0, 0], line[0, 0], atol=1e-6)
+
+
+def test_bald_numbers_leave_a_ring(template) -> None:
+    ring = style_point("crew")
+    ring[[number.name for number in NUMBERS].index("bald")] = 1.0
+    full = grown(template, template.vertices, style_point("crew")[None], lock_noise(400))
+    bare = grown(template, template.vertices, ring[None], lock_noise(400))
+    assert np.nanmax(bare[..., 1]) < np.nanmax(full[..., 1]) - 0.02
+    assert np.isfinite(bare[..., 0]).sum() < 0.7 * np.isfinite(full[..., 0]).sum()
