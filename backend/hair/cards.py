@@ -69,8 +69,8 @@ def hair_cards(strands: HairStrands) -> HairCards:
     root, tip = strands.root_colour[::step, None], strands.tip_colour[::step, None]
     colours = np.repeat((root + (tip - root) * along)[:, :, None], 2, axis=2)
     start = (np.arange(count)[:, None] * points + np.arange(points - 1)).ravel() * 2
-    triangles = np.concatenate([np.stack([start, start + 1, start + 2], 1),
-                                np.stack([start + 1, start + 3, start + 2], 1)])  # fmt: skip
+    triangles = np.concatenate([np.stack([start, start + 2, start + 1], 1),
+                                np.stack([start + 1, start + 2, start + 3], 1)])  # fmt: skip
     flat = (np.ascontiguousarray(each.reshape(-1, each.shape[-1]), np.float32)
             for each in (vertices, normals, uv, colours))  # fmt: skip
     return HairCards(*flat, triangles.astype(np.int32))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from scipy.ndimage import gaussian_filter1d
 from scipy.spatial import cKDTree
 
 from backend.geometry.template import Template
@@ -23,6 +24,8 @@ ROUNDS = 2
 _PIECES = 6
 _COMBED_WITH, _COMBED = 7, 0.3
 """Neighbours, and the share of their median way from root to tip in a guide's own."""
+_KINK = 0.03
+"""Of a guide's length: shorter turns are the growth's window moving over chest and shoulders, no hair's."""
 _STRAIGHT = 0.002  # metres: waves of less are none
 _PER_WAVE = 6  # points
 _ANY_SIDE = np.array([1e-4, 0.0, 3e-5])  # metres: a side for strands that run straight away from the head
@@ -62,8 +65,10 @@ def fit_guides(template: Template, neutral: np.ndarray, style: FittedStyle, view
         gain[0] += 1e-6 + 0.02 * np.abs(gain).mean()  # without a reason the fitted style itself
         chosen = gain.argmax(0)
     line = fine[chosen, np.arange(guides)]
-    line = _combed(line[np.isfinite(line[:, 0, 0])])
+    line = _smooth(_combed(line[np.isfinite(line[:, 0, 0])]))
     end = _ends(sum(_votes(line, view) * view.trust for view in views))
+    usual = np.median(end[_beside(line[:, 0])], axis=1)  # no gap in hair and no lonely hair beside it
+    end = np.where((end < 2) | (usual < 2), usual, end).astype(int)
     kept = np.flatnonzero(end >= 2)
     if not len(kept):
         return np.zeros((0, GUIDE_POINTS, 3), np.float32)
@@ -72,10 +77,21 @@ def fit_guides(template: Template, neutral: np.ndarray, style: FittedStyle, view
 
 def _combed(guides: np.ndarray) -> np.ndarray:
     """Guides (G, P, 3) that run as their neighbours do: none stands out of the hair alone."""
-    roots = guides[:, 0]
-    near = cKDTree(roots).query(roots, k=min(_COMBED_WITH, len(guides)))[1].reshape(len(guides), -1)
-    way = guides - roots[:, None]
-    return roots[:, None] + (1 - _COMBED) * way + _COMBED * np.median(way[near], axis=1)
+    way = guides - guides[:, :1]
+    return guides[:, :1] + (1 - _COMBED) * way + _COMBED * np.median(way[_beside(guides[:, 0])], axis=1)
+
+
+def _beside(roots: np.ndarray) -> np.ndarray:
+    """(G, K) the nearest of roots (G, 3), each itself first."""
+    return cKDTree(roots).query(roots, k=min(_COMBED_WITH, len(roots)))[1].reshape(len(roots), -1)
+
+
+def _smooth(guides: np.ndarray) -> np.ndarray:
+    """Guides (G, P, 3) without turns shorter than ``_KINK``; roots stay."""
+    count = guides.shape[1]
+    smooth = gaussian_filter1d(guides, _KINK * count, axis=1, mode="nearest")
+    share = np.clip(np.arange(count) / (2 * _KINK * count), 0, 1)[:, None]  # the filter knows nothing before the root
+    return guides + share * (smooth - guides)
 
 
 def _scalp_roots(template: Template) -> np.ndarray:

@@ -56,7 +56,7 @@ def test_a_style_is_found_again_from_three_photos(template, name: str) -> None:
     views = [made_view(template, yaw, truth) for yaw in YAWS]
     found = fit_style(template, template.vertices, views)
     guides = fit_guides(template, template.vertices, found, views)
-    assert overlap(guides, made_view(template, LEFT_OUT, truth)) > 0.78
+    assert overlap(guides, made_view(template, LEFT_OUT, truth)) > 0.74
     length = named(truth)["sides"]
     assert 0.4 < named(found.point)["sides"] / length < 2.5
 
