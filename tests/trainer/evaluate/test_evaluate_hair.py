@@ -1,0 +1,205 @@
+"""Hair that is known, before made-up cameras: what the figures of a photo that is left out say of it."""
+
+from __future__ import annotations
+
+import sys
+from argparse import ArgumentParser
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from plain_photo import plain_photo
+from rich.console import Console
+
+from backend.errors import LikenessError
+from backend.fitting.fitted_face import FittedFace, FittedPhoto
+from backend.geometry.normals import vertex_normals
+from backend.geometry.template import Template, load_template
+from backend.geometry.topology import triangles_from_quads
+from backend.hair.fit_hair import FoundHair
+from backend.hair.fit_style import PIECES, SEGMENTS, grown, outline_overlap
+from backend.hair.hair_strands import HairStrands
+from backend.hair.style_model import lock_noise
+from backend.photos.collection import FaceClass, PhotoFace
+from trainer.evaluate import hair
+from trainer.evaluate.hair import HairFigures, HeldOutHair, flat_figures, held_out_hair, mean_figures, mean_interval
+from trainer.evaluate.metrics.strands_inside import strands_inside
+
+sys.path.append(str(Path(__file__).parents[2] / "backend" / "hair"))
+from made_hair import SIDE, camera, made_view, style_point
+
+YAWS = (-30.0, 0.0, 25.0)
+LEFT_OUT = "1.jpg"
+
+
+@pytest.fixture(scope="module")
+def template() -> Template:
+    return load_template()
+
+
+def person(template: Template, point: np.ndarray | None) -> tuple[FittedFace, list[PhotoFace]]:
+    """A fit and photos of the mean head with the hair of a point (D,), bald without one; a square of skin below it."""
+    photos, faces = [], []
+    for k, yaw in enumerate(YAWS):
+        labels = np.zeros((SIDE, SIDE), np.uint8)
+        labels[50:70, 46:66] = FaceClass.SKIN
+        labels[made_view(template, yaw, point).hair > 0.5] = FaceClass.HAIR
+        name = f"{k}.jpg"
+        photos.append(FittedPhoto(name, camera(yaw), np.zeros(52), template.vertices, np.zeros((9, 3)), 1.0, 0.1))
+        pixels = np.full((SIDE, SIDE, 3), 90, np.uint8)
+        faces.append(plain_photo((SIDE, SIDE), name=name, pixels=pixels, labels=labels, yaw_degrees=yaw))
+    head = np.zeros((template.head.vertex_stop, 3), np.float32)
+    return FittedFace(np.zeros(1), template.vertices, head, tuple(photos)), faces
+
+
+def strands(template: Template, point: np.ndarray) -> HairStrands:
+    """The middle lines of a style's locks."""
+    lines = grown(template, template.vertices, point[None], lock_noise(900))[0].reshape(900, SEGMENTS * PIECES, 3)
+    lines = lines[np.isfinite(lines).all((1, 2))].astype(np.float32)
+    colours = np.zeros((len(lines), 3), np.float32)
+    return HairStrands(
+        points=lines,
+        root_uv=np.zeros((len(lines), 2), np.float32),
+        width=np.full(len(lines), 0.01, np.float32),
+        root_colour=colours,
+        tip_colour=colours,
+        hair_radius=4e-5,
+        style="bob",
+        parameters={},
+    )
+
+
+def figures_of(overlap: float, **others: float) -> HairFigures:
+    known = dict.fromkeys(("missed", "beside", "face_hidden", "in_skull", "in_ear"), np.nan)
+    known |= {"cap_overlap": 0.3, "gain": overlap - 0.3, "seen_overlap": 0.8, "found": 1.0, "seconds": 2.0}
+    return HairFigures(overlap=overlap, **(known | others))
+
+
+def test_hair_that_is_right_is_like_the_photo_left_out_and_the_fit_never_sees_that(template: Template) -> None:
+    fitted, faces = person(template, style_point("bob"))
+    seen = []
+
+    def fit(_: Template, others: FittedFace, other_faces: list[PhotoFace]) -> FoundHair:
+        seen.append({photo.name for photo in others.photos} | {face.name for face in other_faces})
+        return FoundHair(strands(template, style_point("bob")))
+
+    held_out = held_out_hair(template, fitted, faces, LEFT_OUT, fit=fit)
+    assert seen == [{"0.jpg", "2.jpg"}]
+    figures = held_out.figures
+    assert figures.overlap > 0.85 and figures.seen_overlap > 0.85
+    assert figures.missed < 0.1 and figures.beside < 0.1 and figures.found == 1
+    assert figures.cap_overlap < figures.overlap - 0.1, "short hair instead of a bob"
+    assert figures.gain == pytest.approx(figures.overlap - figures.cap_overlap)
+    assert held_out.style == "bob" and figures.in_skull < 0.03 and np.isnan(figures.painted_overlap)
+    assert held_out.view.name == LEFT_OUT
+    points = strands(template, style_point("bob")).points.reshape(1, -1, 3)
+    assert outline_overlap(points, [held_out.view])[0, 0] == pytest.approx(figures.overlap, abs=0.05)
+
+
+def test_hair_that_hangs_before_the_face_is_found(template: Template) -> None:
+    fitted, faces = person(template, style_point("crew"))
+    curtain = strands(template, style_point("crew"))
+    hanging = curtain.points.copy()
+    hanging[..., 1] -= np.linspace(0.0, 0.12, hanging.shape[1], dtype=np.float32)
+    hanging[..., 2] += 0.05
+    before, after = (
+        held_out_hair(template, fitted, faces, LEFT_OUT, fit=lambda *_, one=one: FoundHair(one)).figures
+        for one in (curtain, replace(curtain, points=hanging))
+    )
+    assert before.face_hidden < 0.05 and after.face_hidden > 0.3
+    assert after.beside > before.beside + 0.1 and after.overlap < before.overlap
+
+
+def test_hair_that_was_not_found_draws_nothing(template: Template) -> None:
+    fitted, faces = person(template, style_point("crew"))
+    held_out = held_out_hair(template, fitted, faces, LEFT_OUT, fit=lambda *_: FoundHair(None, "A hat hides the hair."))
+    figures = held_out.figures
+    assert (figures.overlap, figures.missed, figures.found, figures.face_hidden) == (0, 1, 0, 0)
+    assert np.isnan(figures.beside) and np.isnan(figures.in_skull)
+    assert held_out.style == "A hat hides the hair."
+    bald, faces = person(template, None)
+    none = held_out_hair(template, bald, faces, LEFT_OUT, fit=lambda *_: FoundHair(None, "The photos show no hair."))
+    assert np.isnan(none.figures.overlap), "no hair in either"
+    assert none.figures.cap_overlap == 0
+
+
+def test_painted_hair_covers_the_vertices_that_have_some(template: Template) -> None:
+    fitted, faces = person(template, style_point("crew"))
+    own = fitted.photos[1]
+    view = held_out_hair(template, fitted, faces, LEFT_OUT, fit=lambda *_: FoundHair(None)).view
+    count = template.head.vertex_stop
+    everywhere, above = np.ones(count), (template.vertices[:count, 1] > 0.80).astype(float)
+    head = hair.painted_outline(template, own, everywhere, view)
+    top = hair.painted_outline(template, own, above, view)
+    assert not hair.painted_outline(template, own, 0 * above, view).any()
+    assert 0.1 * head.sum() < top.sum() < 0.7 * head.sum() and not (top & ~head).any()
+    rows = np.flatnonzero(top.any(1))
+    crown = own.camera.project(template.vertices[:count].astype(np.float64))[:, 1].min()
+    assert abs(rows[0] - crown) < 2
+
+
+def test_strands_in_the_skull_and_in_the_ears_are_counted(template: Template) -> None:
+    count = template.head.vertex_stop
+    head = template.vertices[:count].astype(np.float64)
+    normals = vertex_normals(head, triangles_from_quads(template.quads[: template.head.face_stop]))
+    scalp = np.flatnonzero((template.regions["scalp"][:count] > 0.9) & (template.regions["ears"][:count] < 0.01))
+
+    def shifted(vertices: np.ndarray, metres: float) -> np.ndarray:
+        """Strands (G, 4, 3) that are one point each, under the skin."""
+        return np.repeat((head[vertices] - metres * normals[vertices])[:, None], 4, axis=1).astype(np.float32)
+
+    assert strands_inside(shifted(scalp, 0.005), template, template.vertices).skull > 0.99
+    for metres in (0.001, -0.005):
+        assert strands_inside(shifted(scalp, metres), template, template.vertices).skull == 0
+    rootless = shifted(scalp, -0.005)
+    rootless[:, :2] = shifted(scalp, 0.005)[:, :2]
+    assert strands_inside(rootless, template, template.vertices).skull == 0, "roots lie in the skin"
+    ears = np.flatnonzero(template.regions["ears"][:count] > 0.9)
+    assert strands_inside(shifted(ears, 0.0014), template, template.vertices).ears > 0.3
+    assert strands_inside(shifted(ears, -0.0005), template, template.vertices).ears < 0.05
+    below = np.array([[[0.0, 0.3, -0.05]] * 4], np.float32)
+    assert strands_inside(below, template, template.vertices).skull == 0, "below the neck there is no head"
+
+
+def test_the_mean_is_over_people_and_has_an_interval() -> None:
+    assert mean_interval([0.5, 0.5, np.nan]) == pytest.approx((0.5, 0.5, 0.5))
+    middle, low, high = mean_interval([0.2, 0.4, 0.6, 0.8])
+    assert middle == pytest.approx(0.5) and 0.2 < low < 0.4 and 0.6 < high < 0.8
+    mean = mean_figures([figures_of(0.6, in_ear=0.02), figures_of(0.8)])
+    assert (mean.overlap, mean.in_ear) == pytest.approx((0.7, 0.02)) and np.isnan(mean.in_skull)
+    flat = flat_figures({"anna": figures_of(0.6), "bert": figures_of(0.8, found=0.0)})
+    assert flat["hair.overlap"] == pytest.approx(0.7) and flat["hair.found"] == pytest.approx(0.5)
+    assert flat["person.bert.gain"] == pytest.approx(0.5)
+    assert flat["hair.gain.low"] <= flat["hair.gain"] <= flat["hair.gain.high"]
+    assert "hair.in_skull" not in flat and "person.anna.painted_overlap" not in flat
+
+
+def test_the_command_measures_each_folder_and_goes_on_after_a_person_with_one_photo(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, template: Template
+) -> None:
+    for name, count in (("anna", 3), ("bert", 1), ("carl", 2)):
+        (tmp_path / name).mkdir()
+        for k in range(count):
+            (tmp_path / name / f"{k}.jpg").touch()
+    given = []
+
+    def person_hair(photos: tuple[Path, ...], quality: str, most: int, painted: bool) -> list[HeldOutHair]:
+        given.append((photos[0].parent.name, len(photos), quality, most, painted))
+        if len(photos) < 2:
+            raise LikenessError("no_photo", "There is only one usable photo.")
+        return [HeldOutHair(figures_of(0.6), made_view(template, 0.0, None), np.zeros((SIDE, SIDE), np.uint8), "bob")]
+
+    monkeypatch.setattr(hair, "person_hair", person_hair)
+    parser = ArgumentParser()
+    hair.add_arguments(parser)
+    people = [str(tmp_path / name) for name in ("anna", "bert", "carl")]
+    figures = hair.run(parser.parse_args([*people, "--photos", "2", "--most", "1"]), Console(quiet=True))
+    assert given == [
+        ("anna", 2, "standard", 1, False),
+        ("bert", 1, "standard", 1, False),
+        ("carl", 2, "standard", 1, False),
+    ]
+    assert {"person.anna.overlap", "person.carl.overlap"} <= set(figures) and "person.bert.overlap" not in figures
+    with pytest.raises(LikenessError, match="Nobody has two usable photos"):
+        hair.run(parser.parse_args([people[1]]), Console(quiet=True))

@@ -1,0 +1,268 @@
+"""Leave one photo out, fit the hair to the others, and see whether its outline is that of the photo left out."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from time import perf_counter
+
+import cv2
+import numpy as np
+import torch
+from rich.console import Console
+from rich.table import Table
+
+from backend.canonical.networks import lap_model
+from backend.encoded.networks import basis_model
+from backend.errors import LikenessError
+from backend.fitting.fitted_face import FittedFace, FittedPhoto
+from backend.fitting.options import fit_options_for
+from backend.geometry.template import Template, load_template
+from backend.geometry.topology import triangles_from_quads
+from backend.hair.fit_hair import FoundHair, fit_hair
+from backend.hair.fit_style import PIECES, grown, resampled
+from backend.hair.hair_views import HairView, hair_views, silhouettes
+from backend.hair.style_model import lock_noise, style_family
+from backend.photos.collect import collect
+from backend.photos.collection import FaceClass, PhotoFace
+from backend.photos.read import PhotoSource
+from backend.rendering.visibility import depth_map
+from backend.texture.albedo import build_albedo
+from trainer.evaluate.estimate import fit_with
+from trainer.evaluate.held_out_photo import SIZE
+from trainer.evaluate.left_out import left_out
+from trainer.evaluate.likeness import people_folders
+from trainer.evaluate.metrics.strands_inside import strands_inside
+
+CAP_STYLE = "crew"
+"""Whose middle is the cap that everybody gets, to compare with."""
+_CAP_LOCKS = 600
+_PAINTED = 0.5  # of ``AlbedoResult.hair`` from which on a vertex has hair
+_PAINT_BEHIND = 0.002  # metres by which painted hair may lie behind the surface's depth: the depth is its own
+_RESAMPLES = 4000
+
+FitHair = Callable[[Template, FittedFace, Sequence[PhotoFace]], FoundHair]
+
+
+@dataclass(frozen=True)
+class HairFigures:
+    """One photo that was left out, or the mean over several; NaN where there is nothing to measure.
+
+    Attributes
+    ----------
+    overlap : intersection over union of the fitted hair's outline and the photo's hair, where the photo is known. Hair
+        that was not found draws nothing.
+    cap_overlap : the same of ``CAP_STYLE``'s middle on this head. painted_overlap : of the hair in the texture.
+    gain : ``overlap`` less ``cap_overlap``.
+    seen_overlap : mean overlap with the photos that the hair was fitted to.
+    missed : share of the photo's hair that is not drawn. beside : share of what is drawn where the photo has none.
+    face_hidden : share of the photo's facial skin before which hair is drawn.
+    found : 1 where hair was found, else 0.
+    in_skull, in_ear : shares of ``StrandsInside``.
+    seconds : that the fit took.
+    """
+
+    overlap: float
+    cap_overlap: float
+    gain: float
+    seen_overlap: float
+    missed: float
+    beside: float
+    face_hidden: float
+    found: float
+    in_skull: float
+    in_ear: float
+    seconds: float
+    painted_overlap: float = np.nan
+
+
+@dataclass(frozen=True)
+class HeldOutHair:
+    """``figures`` of one photo, its ``view`` and, in its pixels, ``drawn`` (H, W) uint8: the outline of the hair fitted
+    to the other photos. ``style`` : the fitted style's name, or why there is no hair."""
+
+    figures: HairFigures
+    view: HairView
+    drawn: np.ndarray
+    style: str
+
+
+def held_out_hair(
+    template: Template,
+    fitted: FittedFace,
+    faces: Sequence[PhotoFace],
+    name: str,
+    painted: bool = False,
+    fit: FitHair = fit_hair,
+) -> HeldOutHair:
+    """Fit the hair to all photos but ``name`` and look at that one.
+
+    The head's shape, and the photo's camera, are the fit's to all photos: what is measured is the hair.
+
+    Parameters
+    ----------
+    faces : at least those of ``fitted.photos``. name : one of at least two. painted : whether to make a texture too.
+    """
+    own = next(photo for photo in fitted.photos if photo.name == name)
+    face = next(face for face in faces if face.name == name)
+    others = replace(fitted, photos=tuple(photo for photo in fitted.photos if photo.name != name))
+    other_faces = [face for face in faces if face.name != name]
+    start = perf_counter()
+    found = fit(template, others, other_faces)
+    seconds = perf_counter() - start
+    view = hair_views(template, replace(fitted, photos=(own,)), [face])[0]
+    strands = found.strands
+    drawn, seen = np.zeros(view.depth.shape, np.uint8), [np.nan]
+    inside = None
+    if strands is not None:
+        points = resampled(torch.from_numpy(strands.points)[None], PIECES).flatten(1, 2).numpy()
+        drawn = silhouettes(points, view)[0]
+        seen = [mask_overlap(silhouettes(points, other)[0], other) for other in hair_views(template, others, faces)]
+        inside = strands_inside(strands.points, template, fitted.neutral)
+    overlap, cap_overlap = mask_overlap(drawn, view), mask_overlap(cap(template, fitted.neutral, view), view)
+    figures = HairFigures(
+        overlap=overlap,
+        cap_overlap=cap_overlap,
+        gain=overlap - cap_overlap,
+        seen_overlap=_mean(seen),
+        missed=_share(1 - drawn, view.hair * view.known),
+        beside=_share(1 - view.hair, drawn * view.known),
+        face_hidden=_share(drawn, facial_skin(face, view) * view.known),
+        found=float(strands is not None),
+        in_skull=np.nan if inside is None else inside.skull,
+        in_ear=np.nan if inside is None else inside.ears,
+        seconds=seconds,
+    )
+    if painted:
+        hair = build_albedo(template, others, other_faces, SIZE).hair
+        figures = replace(figures, painted_overlap=mask_overlap(painted_outline(template, own, hair, view), view))
+    return HeldOutHair(figures, view, drawn, found.reason if strands is None else strands.style)
+
+
+def cap(template: Template, neutral: np.ndarray, view: HairView) -> np.ndarray:
+    """(H, W) uint8 outline of the hair that everybody gets, on a head of ``neutral`` (V, 3)."""
+    family = style_family()
+    index = [style.name for style in family.styles].index(CAP_STYLE)
+    point = 0.5 * (family.low[index] + family.high[index])
+    return silhouettes(grown(template, neutral, point[None], lock_noise(_CAP_LOCKS)), view)[0]
+
+
+def painted_outline(template: Template, photo: FittedPhoto, hair: np.ndarray, view: HairView) -> np.ndarray:
+    """(H, W) uint8 outline of the hair in a texture: triangles of the head's cage whose corners all have hair (C,)."""
+    triangles = triangles_from_quads(template.quads[: template.head.face_stop])
+    haired = triangles[(hair[triangles] > _PAINTED).all(1)]
+    if not len(haired):
+        return np.zeros(view.depth.shape, np.uint8)
+    depth = depth_map(photo.vertices[: template.head.vertex_stop], haired, view.camera)
+    return (np.isfinite(depth) & (depth < view.depth + _PAINT_BEHIND)).astype(np.uint8)
+
+
+def facial_skin(face: PhotoFace, view: HairView) -> np.ndarray:
+    """(H, W) float32 share of facial skin in each pixel of the view."""
+    skin = (face.labels == FaceClass.SKIN).astype(np.float32)
+    return cv2.resize(skin, view.camera.size, interpolation=cv2.INTER_AREA)
+
+
+def mask_overlap(drawn: np.ndarray, view: HairView) -> float:
+    """Intersection over union of what is drawn (H, W) and the view's hair where it is known; NaN with neither."""
+    seen, known = view.hair * view.known, drawn * view.known
+    both = float((drawn * seen).sum())
+    either = float(known.sum() + seen.sum()) - both
+    return both / either if either > 1.0 else np.nan
+
+
+def _share(part: np.ndarray, whole: np.ndarray) -> float:
+    """Mean of ``part`` weighted by ``whole``; NaN where that is less than a pixel."""
+    total = float(whole.sum())
+    return float((part * whole).sum()) / total if total > 1.0 else np.nan
+
+
+def _mean(values: Sequence[float]) -> float:
+    """Mean of those that are known, NaN where none is."""
+    known = np.array(values)[~np.isnan(values)]
+    return float(known.mean()) if len(known) else np.nan
+
+
+def mean_figures(figures: Sequence[HairFigures]) -> HairFigures:
+    """The mean of several, of each figure over those that have it."""
+    names = [field.name for field in fields(HairFigures)]
+    return HairFigures(**{name: _mean([getattr(one, name) for one in figures]) for name in names})
+
+
+def mean_interval(values: Sequence[float]) -> tuple[float, float, float]:
+    """Mean over people and its 95 % bootstrap interval; people without the figure are left out, NaN without any."""
+    known = np.array(values)[~np.isnan(values)]
+    if not len(known):
+        return np.nan, np.nan, np.nan
+    picks = np.random.default_rng(0).integers(0, len(known), (_RESAMPLES, len(known)))
+    low, high = np.quantile(known[picks].mean(1), [0.025, 0.975])
+    return float(known.mean()), float(low), float(high)
+
+
+def flat_figures(people: Mapping[str, HairFigures]) -> dict[str, float]:
+    """``hair.FIGURE``, ``.low`` and ``.high`` over people, ``person.NAME.FIGURE``; what is not known is left out."""
+    figures: dict[str, float] = {}
+    for field in fields(HairFigures):
+        values = {name: getattr(person, field.name) for name, person in people.items()}
+        figures |= {f"person.{name}.{field.name}": value for name, value in values.items()}
+        ends = zip(("", ".low", ".high"), mean_interval(list(values.values())), strict=True)
+        figures |= {f"hair.{field.name}{end}": value for end, value in ends}
+    return {name: value for name, value in figures.items() if not np.isnan(value)}
+
+
+def person_hair(photos: Sequence[Path], quality: str, most: int, painted: bool = False) -> list[HeldOutHair]:
+    """At most ``most`` photos of a person, left out in turn, spread over those that the fit uses.
+
+    Raises ``LikenessError`` where fewer than two photos are usable.
+    """
+    collection = collect([PhotoSource.from_path(path) for path in photos])
+    fitted = fit_with(collection, fit_options_for(quality), lap_model(), basis_model())
+    names = [fitted.photos[index].name for index in left_out(len(fitted.photos), most)]
+    template = load_template()
+    return [held_out_hair(template, fitted, collection.faces, name, painted) for name in names]
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Options of ``evaluate hair``."""
+    parser.add_argument("people", type=Path, nargs="+", help="folders of a person's photos, or of such folders")
+    parser.add_argument("--quality", default="standard", choices=("fast", "standard", "best"))
+    parser.add_argument("--most", type=int, default=2, help="photos left out in turn per person (default 2)")
+    parser.add_argument("--photos", type=int, help="photos used of each person, the first by name (default: all)")
+    parser.add_argument("--painted", action="store_true", help="compare the hair in the texture too: takes long")
+
+
+def run(arguments: argparse.Namespace, console: Console) -> dict[str, float]:
+    """Flat figures ``hair.…`` (mean over people), and the same per person under ``person.NAME.``."""
+    people: dict[str, HairFigures] = {}
+    table = Table("person", *_COLUMNS, "style", title="Hair of held-out photos")
+    folders = {name: photos for folder in arguments.people for name, photos in people_folders(folder).items()}
+    for name, photos in folders.items():
+        try:
+            held_out = person_hair(photos[: arguments.photos], arguments.quality, arguments.most, arguments.painted)
+        except LikenessError as error:
+            console.print(f"{name}: {error}", markup=False)
+            continue
+        people[name] = mean_figures([one.figures for one in held_out])
+        styles = ", ".join(dict.fromkeys(one.style for one in held_out))
+        table.add_row(name, *_cells(people[name]), styles)
+    if not people:
+        raise LikenessError("no_photo", "Nobody has two usable photos.", "Leaving one out needs at least two.")
+    table.add_section()
+    table.add_row("mean", *_cells(mean_figures(list(people.values()))), "")
+    console.print(table)
+    figures = flat_figures(people)
+    for name in ("overlap", "cap_overlap", "gain"):
+        if f"hair.{name}" in figures:
+            mean, low, high = (figures[f"hair.{name}{end}"] for end in ("", ".low", ".high"))
+            console.print(f"{name}: {mean:.3f} ({low:.3f} to {high:.3f} over {len(people)} people)", highlight=False)
+    return figures
+
+
+_COLUMNS = ("overlap", "cap", "painted", "seen", "face hidden", "found", "s")
+
+
+def _cells(one: HairFigures) -> tuple[str, ...]:
+    shares = (one.overlap, one.cap_overlap, one.painted_overlap, one.seen_overlap, one.face_hidden, one.found)
+    return (*("" if np.isnan(share) else f"{share:.2f}" for share in shares), f"{one.seconds:.1f}")

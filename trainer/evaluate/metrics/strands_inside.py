@@ -1,0 +1,65 @@
+"""How much of the hair runs where none can: in the skull and in the ears."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from backend.geometry.normals import vertex_normals
+from backend.geometry.template import Template
+from backend.geometry.topology import triangles_from_quads
+from trainer.data.raytrace.bvh import build_bvh, closest_points
+
+SKULL_DEPTH = 0.002
+"""Metres under the skin from which a strand's point is in the skull: less is within what the head's shape is sure of.
+"""
+EAR_DEPTH = 0.001
+"""Metres under an ear's skin from which a point is in it: ears are 3 mm thick, so nothing in them lies much deeper."""
+_FIRST = 2  # points of a strand that are its root's, and may lie in the skin
+_EAR = 0.5  # of the region from which on skin is an ear's
+_EDGE = 0.999  # of a place's weight on the border of the mesh, from which on nothing is under it
+
+
+@dataclass(frozen=True)
+class StrandsInside:
+    """Shares, 0 to 1, of the strands' points beyond the second that lie in the skull and in the ears."""
+
+    skull: float
+    ears: float
+
+
+def strands_inside(points: np.ndarray, template: Template, neutral: np.ndarray) -> StrandsInside:
+    """Look where strands of points (G, P, 3) lie in a head of ``neutral`` (V, 3), both metres in the head frame.
+
+    A point belongs to the skin nearest to it, and is an ear's or the skull's with it. Points whose nearest skin is the
+    border of the mesh, below the neck, are in neither.
+    """
+    head = template.head
+    triangles = triangles_from_quads(template.quads[: head.face_stop])
+    vertices = neutral[: head.vertex_stop].astype(np.float64)
+    places = points[:, _FIRST:].reshape(-1, 3).astype(np.float64)
+    hit, _, weights = closest_points(build_bvh(vertices, triangles), places)
+    corners = triangles[hit]  # (N, 3)
+
+    def there(values: np.ndarray) -> np.ndarray:
+        """Values (V_head, ...) at the nearest skin (N, ...)."""
+        return np.einsum("nk,nk...->n...", weights, values[corners])
+
+    normal = there(vertex_normals(vertices, triangles))
+    depth = ((there(vertices) - places) * normal).sum(-1) / np.maximum(np.linalg.norm(normal, axis=-1), 1e-9)
+    under = there(_border(triangles, head.vertex_stop)) < _EDGE
+    ear = there(template.regions["ears"][: head.vertex_stop].astype(np.float64)) > _EAR
+    return StrandsInside(
+        skull=float((under & ~ear & (depth > SKULL_DEPTH)).mean()),
+        ears=float((under & ear & (depth > EAR_DEPTH)).mean()),
+    )
+
+
+def _border(triangles: np.ndarray, count: int) -> np.ndarray:
+    """(count,) 1.0 at vertices of edges that only one of triangles (T, 3) has."""
+    edges = np.sort(np.concatenate([triangles[:, [0, 1]], triangles[:, [1, 2]], triangles[:, [2, 0]]]), axis=1)
+    single, uses = np.unique(edges, axis=0, return_counts=True)
+    border = np.zeros(count)
+    border[single[uses == 1].ravel()] = 1.0
+    return border
