@@ -60,7 +60,7 @@ class HairFigures:
     missed : share of the photo's hair that is not drawn. beside : share of what is drawn where the photo has none.
     face_hidden : share of the photo's facial skin before which hair is drawn.
     found : 1 where hair was found, else 0.
-    in_skull, in_ear : shares of ``StrandsInside``.
+    in_skull, in_ear, in_eyes : shares of ``StrandsInside``.
     seconds : that the fit took.
     """
 
@@ -74,6 +74,7 @@ class HairFigures:
     found: float
     in_skull: float
     in_ear: float
+    in_eyes: float
     seconds: float
     painted_overlap: float = np.nan
 
@@ -133,6 +134,7 @@ def held_out_hair(
         found=float(strands is not None),
         in_skull=np.nan if inside is None else inside.skull,
         in_ear=np.nan if inside is None else inside.ears,
+        in_eyes=np.nan if inside is None else inside.eyes,
         seconds=seconds,
     )
     if painted:

@@ -71,7 +71,7 @@ def strands(template: Template, point: np.ndarray) -> HairStrands:
 
 
 def figures_of(overlap: float, **others: float) -> HairFigures:
-    known = dict.fromkeys(("missed", "beside", "face_hidden", "in_skull", "in_ear"), np.nan)
+    known = dict.fromkeys(("missed", "beside", "face_hidden", "in_skull", "in_ear", "in_eyes"), np.nan)
     known |= {"cap_overlap": 0.3, "gain": overlap - 0.3, "seen_overlap": 0.8, "found": 1.0, "seconds": 2.0}
     return HairFigures(overlap=overlap, **(known | others))
 
@@ -158,6 +158,9 @@ def test_strands_in_the_skull_and_in_the_ears_are_counted(template: Template) ->
     ears = np.flatnonzero(template.regions["ears"][:count] > 0.9)
     assert strands_inside(shifted(ears, 0.0014), template, template.vertices).ears > 0.3
     assert strands_inside(shifted(ears, -0.0005), template, template.vertices).ears < 0.05
+    through = np.stack([template.eye_pivots[0] + [0, y, 0] for y in np.linspace(0.1, 0, 12)]).astype(np.float32)
+    beside = through + np.float32([0, 0, 0.03])
+    assert strands_inside(np.stack([through, beside]), template, template.vertices).eyes == 0.5
     below = np.array([[[0.0, 0.3, -0.05]] * 4], np.float32)
     assert strands_inside(below, template, template.vertices).skull == 0, "below the neck there is no head"
 

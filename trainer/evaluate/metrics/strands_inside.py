@@ -1,4 +1,4 @@
-"""How much of the hair runs where none can: in the skull and in the ears."""
+"""How much of the hair runs where none can: in the skull, in the ears and in the eyes."""
 
 from __future__ import annotations
 
@@ -23,17 +23,19 @@ _EDGE = 0.999  # of a place's weight on the border of the mesh, from which on no
 
 @dataclass(frozen=True)
 class StrandsInside:
-    """Shares, 0 to 1, of the strands' points beyond the second that lie in the skull and in the ears."""
+    """Shares, 0 to 1: ``skull`` and ``ears`` of the strands' points beyond the second that lie in them, ``eyes`` of the
+    strands that have a point in an eyeball."""
 
     skull: float
     ears: float
+    eyes: float
 
 
 def strands_inside(points: np.ndarray, template: Template, neutral: np.ndarray) -> StrandsInside:
     """Look where strands of points (G, P, 3) lie in a head of ``neutral`` (V, 3), both metres in the head frame.
 
     A point belongs to the skin nearest to it, and is an ear's or the skull's with it. Points whose nearest skin is the
-    border of the mesh, below the neck, are in neither.
+    border of the mesh, below the neck, are in neither. Sockets are empty: eyes are not in the skull.
     """
     head = template.head
     triangles = triangles_from_quads(template.quads[: head.face_stop])
@@ -53,7 +55,20 @@ def strands_inside(points: np.ndarray, template: Template, neutral: np.ndarray) 
     return StrandsInside(
         skull=float((under & ~ear & (depth > SKULL_DEPTH)).mean()),
         ears=float((under & ear & (depth > EAR_DEPTH)).mean()),
+        eyes=float(_in_eyes(points[:, _FIRST:], template, neutral).any(1).mean()),
     )
+
+
+def _in_eyes(points: np.ndarray, template: Template, neutral: np.ndarray) -> np.ndarray:
+    """(G, P) which points (G, P, 3) lie in an eyeball, taken as a ball."""
+    inside = np.zeros(points.shape[:2], bool)
+    for name in ("eye_left", "eye_right"):
+        part = template.parts[name]
+        vertices = neutral[part.vertex_start : part.vertex_stop]
+        centre = 0.5 * (vertices.min(0) + vertices.max(0))
+        radius = np.median(np.linalg.norm(vertices - centre, axis=1))
+        inside |= np.linalg.norm(points - centre, axis=-1) < radius
+    return inside
 
 
 def _border(triangles: np.ndarray, count: int) -> np.ndarray:
