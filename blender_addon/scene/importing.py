@@ -16,6 +16,7 @@ from .cameras import new_camera, photo_camera, set_background, update_camera
 from .drivers import drive_keys
 from .expressions import set_expression, wears
 from .free_place import stand_beside
+from .hair import add_hair, update_hair
 from .images import file_bytes, packed_image, replace_packed
 from .materials import material_for_part
 from .meshes import add_keys, new_mesh, same_topology, update_mesh
@@ -154,6 +155,8 @@ class _Build:
         yield self._albedo
         for part in self.result.parts[1:]:
             yield lambda part=part: drive_keys(self.object_of(part.name), self.object_of("head"))
+        if self.result.hair is not None:
+            yield self._hair
         for photo in self._given_photos():
             yield lambda photo=photo: self._store_photo(photo)
         for photo in self.result.photos:
@@ -236,6 +239,14 @@ class _Build:
                 material[tags.HEAD_ID] = self.head_id
                 obj.data.materials.clear()
                 obj.data.materials.append(material)
+
+    def _hair(self) -> None:
+        collection, head = self.collection(), self.object_of("head")
+        present = tags.hair_object(collection)
+        if present is None:
+            collection.objects.link(add_hair(self.result.hair, head, self.head_id))
+        else:
+            update_hair(present, self.result.hair, head)
 
     def _fill_materials(self, image: bpy.types.Image) -> None:
         """Give ``image`` to the head's materials whose albedo somebody deleted."""

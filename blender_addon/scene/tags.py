@@ -24,6 +24,8 @@ REPORT = "likeness_report"
 """On a head's collection: the backend's report, JSON."""
 ALBEDO = "likeness_albedo"
 """On a head's collection: the albedo image."""
+HAIR = "likeness_hair"
+"""On the hair's Curves object: fingerprint of the guides as they were made."""
 CAMERAS = "likeness_cameras"
 """On the collection of a head's cameras: the head's id."""
 
@@ -65,6 +67,11 @@ def objects_of(collection: bpy.types.Collection) -> list[bpy.types.Object]:
 def part_object(collection: bpy.types.Collection, part: str) -> bpy.types.Object | None:
     """A head's object for ``part``, None when it was deleted."""
     return next(iter(_found(collection, lambda obj: obj.get(PART) == part and obj.type == "MESH")), None)
+
+
+def hair_object(collection: bpy.types.Collection) -> bpy.types.Object | None:
+    """A head's hair, None where it has none or it was deleted."""
+    return next(iter(_found(collection, lambda obj: HAIR in obj and obj.type == "CURVES")), None)
 
 
 def camera_objects(collection: bpy.types.Collection) -> list[bpy.types.Object]:

@@ -1,0 +1,163 @@
+"""Hair as a Curves object on the head's surface: it follows the shape keys, can be groomed, and stays groomed."""
+
+from __future__ import annotations
+
+import hashlib
+
+import bpy
+import numpy as np
+from mathutils.kdtree import KDTree
+
+from ..protocol.hair import ResultHair
+from . import tags
+from .frames import to_blender
+from .hair_nodes import ROOT_COLOUR, ROOT_NORMAL, TIP_COLOUR, WIDTH, hair_material, new_modifier
+from .meshes import UV_HEAD
+
+NAME = "hair"
+SURFACE_UV = "surface_uv_coordinate"
+"""Blender's own name for the place on the surface that a curve is attached to."""
+TIP_SHARE = 0.3
+"""Of a hair's thickness, at its tip."""
+NEAR_FACES = 8
+
+
+def add_hair(hair: ResultHair, head: bpy.types.Object, head_id: str) -> bpy.types.Object:
+    """A Curves object with the guides of ``hair``, a child of ``head`` (its mesh object) and attached to it.
+
+    It is linked to nothing yet. What is drawn between the guides is made by its modifier.
+    """
+    obj = bpy.data.objects.new(NAME, new_curves(hair, head))
+    obj[tags.HEAD_ID], obj[tags.HAIR] = head_id, fingerprint(obj.data)
+    obj.parent = head
+    head.add_rest_position_attribute = True
+    new_modifier(obj, hair.hair_radius)
+    material = hair_material()
+    material[tags.HEAD_ID] = head_id
+    obj.data.materials.append(material)
+    return obj
+
+
+def new_curves(hair: ResultHair, head: bpy.types.Object) -> bpy.types.Curves:
+    """The guides as data of a Curves object, in the head's own frame."""
+    guides, points = hair.points.shape[:2]
+    curves = bpy.data.hair_curves.new(NAME)
+    curves.add_curves([points] * guides)
+    along = np.linspace(0, 1, points, dtype=np.float32)
+    radius = np.broadcast_to(hair.hair_radius * (1 - (1 - TIP_SHARE) * along), (guides, points))
+    curves.position_data.foreach_set("vector", to_blender(hair.points).ravel())
+    _set(curves, "radius", "FLOAT", "POINT", "value", radius)
+    _set(curves, SURFACE_UV, "FLOAT2", "CURVE", "vector", hair.root_uv)
+    _set(curves, WIDTH, "FLOAT", "CURVE", "value", hair.width)
+    for name, colour in ((ROOT_COLOUR, hair.root_colour), (TIP_COLOUR, hair.tip_colour)):
+        _set(curves, name, "FLOAT_COLOR", "CURVE", "color", np.column_stack([colour, np.ones(guides)]))
+    _set(curves, ROOT_NORMAL, "FLOAT_VECTOR", "CURVE", "vector", _normals(to_blender(hair.points[:, 0]), head.data))
+    curves.surface, curves.surface_uv_map = head, UV_HEAD
+    return curves
+
+
+def update_hair(obj: bpy.types.Object, hair: ResultHair, head: bpy.types.Object) -> None:
+    """Another result's hair into an object of ``add_hair``; guides that somebody groomed stay and move with the skin.
+
+    Modifiers, materials and settings stay in both cases.
+    """
+    head.add_rest_position_attribute = True
+    if is_groomed(obj):
+        move_with_skin(obj.data, head.data)
+        return
+    before = obj.data
+    curves = new_curves(hair, head)
+    for material in before.materials:
+        curves.materials.append(material)
+    obj.data = curves
+    obj[tags.HAIR] = fingerprint(curves)
+    if before.users == 0:
+        bpy.data.hair_curves.remove(before)
+
+
+def is_groomed(obj: bpy.types.Object) -> bool:
+    """Whether somebody changed the guides since they were made."""
+    return obj[tags.HAIR] != fingerprint(obj.data)
+
+
+def fingerprint(curves: bpy.types.Curves) -> str:
+    """Of where all points are."""
+    return hashlib.sha256(_positions(curves).tobytes()).hexdigest()
+
+
+def move_with_skin(curves: bpy.types.Curves, mesh: bpy.types.Mesh) -> None:
+    """Move every guide as a whole, so that its root lies where its place in map ``Head`` is on the neutral mesh now."""
+    attribute = curves.attributes.get(SURFACE_UV)
+    if attribute is None or len(curves.curves) == 0:
+        return
+    uv = np.empty(2 * len(curves.curves), np.float32)
+    attribute.data.foreach_get("vector", uv)
+    positions, starts = _positions(curves), np.empty(len(curves.curves) + 1, np.int32)
+    curves.curve_offset_data.foreach_get("value", starts)
+    change = places(mesh, uv.reshape(-1, 2)) - positions[starts[:-1]]
+    positions += np.repeat(change, np.diff(starts), axis=0)
+    curves.position_data.foreach_set("vector", positions.ravel())
+    curves.update_tag()
+
+
+def places(mesh: bpy.types.Mesh, uv: np.ndarray) -> np.ndarray:
+    """(N, 3) points of the neutral surface at places (N, 2) of map ``Head``, in the mesh's frame."""
+    mesh.calc_loop_triangles()
+    count = len(mesh.loop_triangles)
+    loops, corners = np.empty(3 * count, np.int32), np.empty(3 * count, np.int32)
+    mesh.loop_triangles.foreach_get("loops", loops)
+    mesh.loop_triangles.foreach_get("vertices", corners)
+    loop_uv = np.empty(2 * len(mesh.loops), np.float32)
+    mesh.uv_layers[UV_HEAD].uv.foreach_get("vector", loop_uv)
+    triangles = loop_uv.reshape(-1, 2)[loops].reshape(-1, 3, 2).astype(np.float64)
+    tree = KDTree(count)
+    for number, (x, y) in enumerate(triangles.mean(1).tolist()):
+        tree.insert((x, y, 0.0), number)
+    tree.balance()
+    near = np.array([[found[1] for found in tree.find_n((x, y, 0.0), NEAR_FACES)] for x, y in uv.tolist()])  # (N, K)
+    a, b, c = np.moveaxis(triangles[near], 2, 0)  # each (N, K, 2)
+    p = uv[:, None]
+    area = _cross(b - a, c - a)
+    area = np.where(np.abs(area) < 1e-12, 1e-12, area)
+    weights = np.stack([_cross(b - p, c - p), _cross(c - p, a - p), _cross(a - p, b - p)], -1) / area[..., None]
+    best = weights.min(-1).argmax(1)
+    row = np.arange(len(uv))
+    weight = np.clip(weights[row, best], 0, 1)
+    weight /= weight.sum(1, keepdims=True)
+    neutral = _neutral(mesh)[corners.reshape(-1, 3)[near[row, best]]]  # (N, 3, 3)
+    return (neutral * weight[..., None]).sum(1).astype(np.float32)
+
+
+def _neutral(mesh: bpy.types.Mesh) -> np.ndarray:
+    """(V, 3) of the Basis, else of the mesh."""
+    points = mesh.shape_keys.reference_key.points if mesh.shape_keys else mesh.vertices
+    flat = np.empty(3 * len(mesh.vertices), np.float32)
+    points.foreach_get("co", flat)
+    return flat.reshape(-1, 3)
+
+
+def _normals(roots: np.ndarray, mesh: bpy.types.Mesh) -> np.ndarray:
+    """(G, 3) the skin's normals at the vertices nearest to roots (G, 3)."""
+    neutral = _neutral(mesh)
+    tree = KDTree(len(neutral))
+    for number, point in enumerate(neutral.tolist()):
+        tree.insert(point, number)
+    tree.balance()
+    normals = np.empty(3 * len(neutral), np.float32)
+    mesh.vertex_normals.foreach_get("vector", normals)
+    return normals.reshape(-1, 3)[[tree.find(root)[1] for root in roots.tolist()]]
+
+
+def _positions(curves: bpy.types.Curves) -> np.ndarray:
+    flat = np.empty(3 * len(curves.points), np.float32)
+    curves.position_data.foreach_get("vector", flat)
+    return flat.reshape(-1, 3)
+
+
+def _set(curves: bpy.types.Curves, name: str, kind: str, domain: str, field: str, values: np.ndarray) -> None:
+    attribute = curves.attributes.get(name) or curves.attributes.new(name, kind, domain)
+    attribute.data.foreach_set(field, np.ascontiguousarray(values, np.float32).ravel())
+
+
+def _cross(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    return one[..., 0] * other[..., 1] - one[..., 1] * other[..., 0]

@@ -1,0 +1,219 @@
+"""How hair is drawn: nodes that make hairs out of guides, as many as viewport and render want, and their material."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import bpy
+
+WIDTH, ROOT_COLOUR, TIP_COLOUR, ROOT_NORMAL = "lock_width", "root_colour", "tip_colour", "root_normal"
+"""Attributes of the guides: metres across the lock of each, albedo at both ends, the skin's normal at the root."""
+NODES_NAME, MODIFIER_NAME, MATERIAL_NAME = "Likeness Hair", "Hair", "Hair"
+VERSION_TAG, VERSION = "likeness_hair_nodes", 1
+
+
+@dataclass(frozen=True)
+class Setting:
+    """An input of the modifier: what it is called and says, and its limits."""
+
+    name: str
+    kind: str
+    value: float
+    low: float
+    high: float
+    description: str
+
+
+SETTINGS: tuple[Setting, ...] = (
+    Setting("Viewport Hairs", "NodeSocketInt", 10, 1, 500, "Hairs for each guide in the viewport"),
+    Setting("Render Hairs", "NodeSocketInt", 90, 1, 500, "Hairs for each guide in renders"),
+    Setting("Clump", "NodeSocketFloat", 0.45, 0, 1, "How far the hairs of a guide come together at their tips"),
+    Setting("Frizz", "NodeSocketFloat", 0.0025, 0, 0.05, "Metres by which hairs stray at their tips"),
+    Setting("Uneven Ends", "NodeSocketFloat", 0.15, 0, 1, "Share of their length by which the shortest hairs are shorter"),
+    Setting("Thickness", "NodeSocketFloat", 1, 0, 20, "Of the guides' radius"),
+)  # fmt: skip
+
+
+def new_modifier(obj: bpy.types.Object, radius: float) -> bpy.types.Modifier:
+    """The modifier that fills ``obj``'s guides with hairs of ``radius`` metres; its nodes are shared by all hair."""
+    modifier = obj.modifiers.new(MODIFIER_NAME, "NODES")
+    modifier.node_group = _node_group()
+    return modifier
+
+
+def hair_material() -> bpy.types.Material:
+    """Principled Hair whose colour runs from the guides' root colour to their tip colour."""
+    material = bpy.data.materials.new(MATERIAL_NAME)
+    if material.node_tree is None:  # from 6.0 on every material has nodes and the switch is gone
+        material.use_nodes = True
+    tree = material.node_tree
+    tree.nodes.clear()
+    output, shader = tree.nodes.new("ShaderNodeOutputMaterial"), tree.nodes.new("ShaderNodeBsdfHairPrincipled")
+    output.location = (300, 0)
+    shader.parametrization = "COLOR"
+    for name, value in (("Roughness", 0.35), ("Radial Roughness", 0.55), ("Coat", 0.0), ("Random Roughness", 0.15)):
+        shader.inputs[name].default_value = value
+    root, tip = (_colour(tree, name, y) for name, y in ((ROOT_COLOUR, 150), (TIP_COLOUR, -50)))
+    info = tree.nodes.new("ShaderNodeHairInfo")
+    info.location = (-600, -250)
+    mix = tree.nodes.new("ShaderNodeMix")
+    mix.data_type, mix.location = "RGBA", (-350, 50)
+    vary = tree.nodes.new("ShaderNodeMapRange")  # no two hairs are alike
+    vary.location = (-350, -250)
+    vary.inputs["To Min"].default_value, vary.inputs["To Max"].default_value = 0.7, 1.3
+    shade = tree.nodes.new("ShaderNodeVectorMath")
+    shade.operation, shade.location = "SCALE", (-150, 0)
+    links = tree.links
+    links.new(info.outputs["Intercept"], mix.inputs["Factor"])
+    links.new(root.outputs["Color"], mix.inputs["A"])
+    links.new(tip.outputs["Color"], mix.inputs["B"])
+    links.new(info.outputs["Random"], vary.inputs["Value"])
+    links.new(mix.outputs["Result"], shade.inputs[0])
+    links.new(vary.outputs["Result"], shade.inputs["Scale"])
+    links.new(shade.outputs["Vector"], shader.inputs["Color"])
+    links.new(info.outputs["Random"], shader.inputs["Random"])
+    links.new(shader.outputs["BSDF"], output.inputs["Surface"])
+    material.diffuse_color = (0.05, 0.03, 0.02, 1.0)
+    return material
+
+
+def _colour(tree: bpy.types.NodeTree, name: str, y: float) -> bpy.types.Node:
+    node = tree.nodes.new("ShaderNodeAttribute")
+    node.attribute_name = node.name = node.label = name
+    node.location = (-600, y)
+    return node
+
+
+def _node_group() -> bpy.types.NodeTree:
+    """The file's group of nodes, made where it is missing."""
+    for group in bpy.data.node_groups:
+        if group.get(VERSION_TAG) == VERSION and group.library is None:
+            return group
+    group = bpy.data.node_groups.new(NODES_NAME, "GeometryNodeTree")
+    group[VERSION_TAG] = VERSION
+    group.is_modifier = True
+    group.interface.new_socket("Geometry", in_out="INPUT", socket_type="NodeSocketGeometry")
+    group.interface.new_socket("Geometry", in_out="OUTPUT", socket_type="NodeSocketGeometry")
+    for setting in SETTINGS:
+        socket = group.interface.new_socket(setting.name, in_out="INPUT", socket_type=setting.kind)
+        number = int if setting.kind == "NodeSocketInt" else float
+        socket.min_value, socket.max_value = number(setting.low), number(setting.high)
+        socket.default_value, socket.description = number(setting.value), setting.description
+    _Builder(group).build()
+    return group
+
+
+class _Builder:
+    """Puts the nodes into a group. Fields are outputs of nodes."""
+
+    def __init__(self, group: bpy.types.NodeTree) -> None:
+        self.group = group
+        self.inputs = self.node("NodeGroupInput").outputs
+
+    def build(self) -> None:
+        deformed = self.of("GeometryNodeDeformCurvesOnSurface", 0, self.inputs["Geometry"])
+        count = self.node("GeometryNodeSwitch", input_type="INT")
+        self.link(self.node("GeometryNodeIsViewport").outputs[0], count.inputs["Switch"])
+        self.link(self.inputs["Render Hairs"], count.inputs["False"])
+        self.link(self.inputs["Viewport Hairs"], count.inputs["True"])
+        copies = self.node("GeometryNodeDuplicateElements", domain="SPLINE")
+        self.link(deformed, copies.inputs["Geometry"])
+        self.link(count.outputs[0], copies.inputs["Amount"])
+        ends = self.node("GeometryNodeTrimCurve", mode="FACTOR")
+        self.link(copies.outputs["Geometry"], ends.inputs["Curve"])
+        self.link(self.subtract(1.0, self.multiply(self.random(3), self.inputs["Uneven Ends"])), ends.inputs["End"])
+        moved = self.node("GeometryNodeSetPosition")
+        self.link(ends.outputs["Curve"], moved.inputs["Geometry"])
+        self.link(self.offset(), moved.inputs["Offset"])
+        thick = self.node("GeometryNodeSetCurveRadius")
+        self.link(moved.outputs["Geometry"], thick.inputs["Curve"])
+        radius = self.node("GeometryNodeInputRadius").outputs[0]
+        self.link(self.multiply(radius, self.inputs["Thickness"]), thick.inputs["Radius"])
+        out = self.node("NodeGroupOutput")
+        self.link(thick.outputs["Curve"], out.inputs["Geometry"])
+
+    def offset(self) -> bpy.types.NodeSocket:
+        """From the guide to each hair: a place in the lock's round section, and its own stray way."""
+        along = self.node("GeometryNodeSplineParameter").outputs["Factor"]
+        width = self.attribute(WIDTH, "FLOAT")
+        distance = self.multiply(self.math("SQRT", self.random(0)), self.multiply(width, 0.5))
+        distance = self.multiply(distance, self.subtract(1.0, self.multiply(along, self.inputs["Clump"])))
+        angle = self.multiply(self.random(1), 6.2831853)
+        normal = self.attribute(ROOT_NORMAL, "FLOAT_VECTOR")
+        across = self.vector("NORMALIZE", self.vector("CROSS_PRODUCT", normal, (0.3, 0.5, 0.81)))
+        on_skin = self.around(across, self.vector("CROSS_PRODUCT", normal, across), angle)
+        side = self.node("GeometryNodeInputNormal").outputs["Normal"]
+        tangent = self.node("GeometryNodeInputTangent").outputs["Tangent"]
+        in_air = self.around(side, self.vector("CROSS_PRODUCT", tangent, side), angle)
+        leaves = self.math("MINIMUM", self.multiply(along, 5.0), 1.0)  # a fifth of its length from skin to air
+        mix = self.node("ShaderNodeMix", data_type="VECTOR")
+        self.link(leaves, mix.inputs["Factor"])
+        self.link(on_skin, mix.inputs["A"])
+        self.link(in_air, mix.inputs["B"])
+        place = self.scaled(mix.outputs["Result"], distance)
+        noise = self.node("ShaderNodeTexNoise", noise_dimensions="4D")
+        noise.inputs["Scale"].default_value, noise.inputs["Detail"].default_value = 25.0, 1.0
+        self.link(self.node("GeometryNodeInputPosition").outputs[0], noise.inputs["Vector"])
+        self.link(self.multiply(self.random(2), 50.0), noise.inputs["W"])
+        stray = self.vector("SUBTRACT", noise.outputs["Color"], (0.5, 0.5, 0.5))
+        stray = self.scaled(stray, self.multiply(self.multiply(along, 4.0), self.inputs["Frizz"]))
+        return self.vector("ADD", place, stray)
+
+    def around(
+        self, one: bpy.types.NodeSocket, other: bpy.types.NodeSocket, angle: bpy.types.NodeSocket
+    ) -> bpy.types.NodeSocket:
+        """A unit vector in the plane of two at right angles."""
+        return self.vector(
+            "ADD", self.scaled(one, self.math("COSINE", angle)), self.scaled(other, self.math("SINE", angle))
+        )
+
+    def random(self, seed: int) -> bpy.types.NodeSocket:
+        """0 to 1, the same along a hair, another for each one."""
+        node = self.node("FunctionNodeRandomValue", data_type="FLOAT")
+        curve = self.node("GeometryNodeCurveOfPoint").outputs["Curve Index"]
+        self.link(curve, next(socket for socket in node.inputs if socket.name == "ID"))
+        next(socket for socket in node.inputs if socket.name == "Seed").default_value = seed
+        return next(socket for socket in node.outputs if socket.enabled)
+
+    def attribute(self, name: str, kind: str) -> bpy.types.NodeSocket:
+        node = self.node("GeometryNodeInputNamedAttribute", data_type=kind)
+        node.inputs["Name"].default_value = name
+        return next(socket for socket in node.outputs if socket.enabled and socket.name == "Attribute")
+
+    def multiply(self, one: bpy.types.NodeSocket, other: bpy.types.NodeSocket | float) -> bpy.types.NodeSocket:
+        return self.math("MULTIPLY", one, other)
+
+    def subtract(self, one: float, other: bpy.types.NodeSocket) -> bpy.types.NodeSocket:
+        return self.math("SUBTRACT", one, other)
+
+    def math(self, operation: str, *values: bpy.types.NodeSocket | float) -> bpy.types.NodeSocket:
+        return self.of("ShaderNodeMath", 0, *values, operation=operation)
+
+    def vector(self, operation: str, *values: object) -> bpy.types.NodeSocket:
+        return self.of("ShaderNodeVectorMath", 0, *values, operation=operation)
+
+    def scaled(self, vector: bpy.types.NodeSocket, factor: bpy.types.NodeSocket) -> bpy.types.NodeSocket:
+        node = self.node("ShaderNodeVectorMath", operation="SCALE")
+        self.link(vector, node.inputs[0])
+        self.link(factor, node.inputs["Scale"])
+        return node.outputs["Vector"]
+
+    def of(self, kind: str, output: int, *values: object, **options: object) -> bpy.types.NodeSocket:
+        """The output of a new node whose first inputs are ``values``: fields, or constants."""
+        node = self.node(kind, **options)
+        for socket, value in zip(node.inputs, values, strict=False):
+            if isinstance(value, bpy.types.NodeSocket):
+                self.link(value, socket)
+            else:
+                socket.default_value = value
+        return node.outputs[output]
+
+    def node(self, kind: str, **options: object) -> bpy.types.Node:
+        node = self.group.nodes.new(kind)
+        node.location = (180 * (len(self.group.nodes) % 12), -220 * (len(self.group.nodes) // 12))
+        for name, value in options.items():
+            setattr(node, name, value)
+        return node
+
+    def link(self, output: bpy.types.NodeSocket, socket: bpy.types.NodeSocket) -> None:
+        self.group.links.new(output, socket)
