@@ -16,6 +16,7 @@ class Job:
     ----------
     place : the scene whose list the photos come from and which gets the head, and what was shown of it.
     photos : what is sent, old and new. given : the list's paths with the labels they were sent under.
+    hair : ``curves``, ``cards`` or ``none``.
     into : id of the head to solve again, None for a new one. missing : how many of its photos' files are gone.
     """
 
@@ -24,6 +25,7 @@ class Job:
     given: tuple[tuple[str, str], ...]
     quality: str
     texture_size: int
+    hair: str = "curves"
     into: str | None = None
     missing: int = 0
     frame: bool = True

@@ -14,6 +14,7 @@ from PIL import Image
 
 from backend.exchange.face_asset import PART_NAMES, AssetPhoto, FaceAsset, FacePart
 from backend.exchange.lash_alpha import lash_alpha
+from backend.hair.cards import HairCards, card_atlas
 from backend.hair.hair_strands import HairStrands
 from backend.rendering.camera import Camera
 from backend.rig.arkit import ARKIT_NAMES
@@ -88,6 +89,18 @@ class HairEntry(msgspec.Struct, frozen=True):
     parameters: dict[str, float]
 
 
+class CardsEntry(msgspec.Struct, frozen=True):
+    """Hair as cards, for who asked for them: names of buffers. See ``HairCards`` and ``CardAtlas``."""
+
+    vertices: str
+    normals: str
+    uv: str
+    colours: str
+    triangles: str
+    strands: str
+    relief: str
+
+
 class FaceHeader(msgspec.Struct, frozen=True):
     """The header of a ``result`` without the fields that name the job."""
 
@@ -99,6 +112,7 @@ class FaceHeader(msgspec.Struct, frozen=True):
     report: dict[str, Any]
     buffers: tuple[BufferEntry, ...]
     hair: HairEntry | None = None
+    hair_cards: CardsEntry | None = None
 
 
 @dataclass(frozen=True)
@@ -124,7 +138,7 @@ class BufferList:
         return name
 
     def add_picture(self, name: str, pixels: np.ndarray) -> str:
-        """Append (H, W, 3) uint8 sRGB pixels as PNG; returns ``name``."""
+        """Append (H, W, 3) or, with opacity, (H, W, 4) uint8 pixels as PNG; returns ``name``."""
         file = io.BytesIO()
         Image.fromarray(pixels).save(file, "PNG", compress_level=_PNG_COMPRESSION)
         height, width = pixels.shape[:2]
@@ -149,6 +163,7 @@ def encode_face(asset: FaceAsset) -> WireMessage:
     buffers = BufferList()
     parts = tuple(_encode_part(asset, part, buffers) for part in asset.parts)
     hair = None if asset.hair_strands is None else _encode_hair(asset.hair_strands, buffers)
+    cards = None if asset.hair_cards is None else _encode_cards(asset.hair_cards, buffers)
     buffers.add_picture("albedo", asset.albedo)
     header = FaceHeader(
         version=FORMAT_VERSION,
@@ -159,6 +174,7 @@ def encode_face(asset: FaceAsset) -> WireMessage:
         report=dict(asset.report),
         buffers=(),
         hair=hair,
+        hair_cards=cards,
     )
     return buffers.message(msgspec.to_builtins(header, enc_hook=_plain))
 
@@ -201,6 +217,22 @@ def _encode_hair(hair: HairStrands, buffers: BufferList) -> HairEntry:
     )
 
 
+def _encode_cards(cards: HairCards, buffers: BufferList) -> CardsEntry:
+    def add(field: str, dtype: str, array: np.ndarray) -> str:
+        return buffers.add_array(f"hair_cards.{field}", array, dtype)
+
+    atlas = card_atlas()
+    return CardsEntry(
+        vertices=add("vertices", _FLOATS, cards.vertices),
+        normals=add("normals", _FLOATS, cards.normals),
+        uv=add("uv", _FLOATS, cards.uv),
+        colours=add("colours", _FLOATS, cards.colours),
+        triangles=add("triangles", _INTS, cards.triangles),
+        strands=buffers.add_picture("hair_cards.strands", atlas.strands),
+        relief=buffers.add_picture("hair_cards.relief", atlas.normals),
+    )
+
+
 def _encode_photo(photo: AssetPhoto) -> PhotoEntry:
     camera = photo.camera
     return PhotoEntry(
@@ -238,6 +270,7 @@ def decode_face(header: Mapping[str, Any] | bytes, buffers: Sequence[bytes | mem
         photos=tuple(_decode_photo(photo) for photo in face.photos),
         report=face.report,
         hair_strands=None if face.hair is None else _decode_hair(face.hair, content),
+        hair_cards=None if face.hair_cards is None else _decode_cards(face.hair_cards, content),
     )
 
 
@@ -335,6 +368,28 @@ def _decode_hair(hair: HairEntry, content: Mapping[str, np.ndarray | memoryview]
         )
     except ValueError as error:
         raise WireError(f"hair: {error}") from error
+
+
+def _decode_cards(cards: CardsEntry, content: Mapping[str, np.ndarray | memoryview]) -> HairCards:
+    def take(name: str, dtype: str, columns: int) -> np.ndarray:
+        array = content.get(name)
+        if not isinstance(array, np.ndarray) or array.dtype != DTYPES[dtype]:
+            raise WireError(f"hair cards: no {dtype} array {name!r}")
+        if array.ndim != 2 or array.shape[1] != columns or not np.isfinite(array).all():
+            raise WireError(f"hair cards: array {name!r} is not finite or has shape {array.shape}")
+        return array
+
+    vertices, triangles = take(cards.vertices, _FLOATS, 3), take(cards.triangles, _INTS, 3)
+    normals, uv, colours = (
+        take(cards.normals, _FLOATS, 3),
+        take(cards.uv, _FLOATS, 2),
+        take(cards.colours, _FLOATS, 3),
+    )
+    if not len(vertices) == len(normals) == len(uv) == len(colours):
+        raise WireError("hair cards: its arrays differ in length")
+    if triangles.size and (triangles.min() < 0 or triangles.max() >= len(vertices)):
+        raise WireError("hair cards: a triangle points outside of the vertices")
+    return HairCards(vertices, normals, uv, colours, triangles)
 
 
 def _decode_picture(content: Mapping[str, np.ndarray | memoryview], name: str) -> np.ndarray:

@@ -31,7 +31,9 @@ def welcome(
         "instance": instance,
         "pid": os.getpid(),
         **(facts or {"device": None, "models": None}),
-        "capabilities": ["preview", "fetch", "list", "transfer"] + ["path"] * may_give_paths + ["shutdown"] * can_stop,
+        "capabilities": ["preview", "fetch", "list", "transfer", "hair"]
+        + ["path"] * may_give_paths
+        + ["shutdown"] * can_stop,
         "qualities": QUALITIES,
         "texture_sizes": TEXTURE_SIZES,
         "devices": DEVICES,

@@ -72,7 +72,8 @@ def composed(job: AnyJob, welcome: Welcomed) -> tuple[dict[str, Any], list[bytes
         return _transfer(job, welcome)
     described, contents = _photos(job.photos, welcome)
     header = {"type": "submit", "request": "submit", "token": job.token, "photos": described}
-    return header | {"options": dict(job.options)}, contents
+    known = {name: value for name, value in job.options.items() if name != "hair" or "hair" in welcome.capabilities}
+    return header | {"options": known}, contents
 
 
 def _transfer(job: Transfer, welcome: Welcomed) -> tuple[dict[str, Any], list[bytes]]:

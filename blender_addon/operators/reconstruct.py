@@ -125,6 +125,7 @@ class ReconstructFace(_Watching, bpy.types.Operator):
             given=given,
             quality=settings.quality,
             texture_size=int(settings.texture_size),
+            hair=settings.hair,
             into=into,
             missing=missing,
             frame=chosen.frame_head and not self.again,

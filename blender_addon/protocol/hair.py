@@ -1,4 +1,4 @@
-"""The hair of a ``result`` message, checked (docs/protocol.md)."""
+"""The hair of a ``result`` message, as guides and as cards, checked (docs/protocol.md)."""
 
 from __future__ import annotations
 
@@ -19,6 +19,9 @@ WIDEST_METRES = 0.2
 """No lock is wider than a head."""
 THICKEST_METRES = 0.01
 """No hair's radius is larger; a dread's is half of that."""
+MOST_CARD_CORNERS = 200_000
+"""Vertices of all hair cards, and triangles."""
+MOST_ATLAS_PIXELS = 4096
 MOST_PARAMETERS, MOST_CHARACTERS = 64, 64
 
 
@@ -44,6 +47,50 @@ class ResultHair:
     hair_radius: float
     style: str
     parameters: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class ResultCards:
+    """Hair as strips of triangles, two-sided, in the head frame in metres.
+
+    Attributes
+    ----------
+    vertices, normals : (V, 3) float32. uv : (V, 2) float32 in the atlas, v up.
+    colours : (V, 3) float32 albedo in linear light, 0-1, by which the atlas is multiplied.
+    triangles : (T, 3) int32.
+    strands_png, relief_png : the atlas: grey strands with opacity; their tangent-space normals.
+    """
+
+    vertices: np.ndarray
+    normals: np.ndarray
+    uv: np.ndarray
+    colours: np.ndarray
+    triangles: np.ndarray
+    strands_png: bytes
+    relief_png: bytes
+
+
+def decode_cards(named: NamedBuffers, entry: Any) -> ResultCards:
+    """Check ``hair_cards`` of a result; the arrays are views of the buffers. Raises ``AddonError`` ``malformed``."""
+
+    def array(field: str, dtype: str, *shape: int | None) -> np.ndarray:
+        return named.array(checked_field(entry, field, str), dtype, shape)
+
+    vertices = array("vertices", "<f4", None, 3)
+    count = len(vertices)
+    normals, uv, colours = (array(field, "<f4", count, k) for field, k in (("normals", 3), ("uv", 2), ("colours", 3)))
+    triangles = array("triangles", "<i4", None, 3)
+    if not (3 <= count <= MOST_CARD_CORNERS and 1 <= len(triangles) <= MOST_CARD_CORNERS):
+        raise malformed(f"its hair has {len(triangles)} triangles")
+    if triangles.min() < 0 or triangles.max() >= count:
+        raise malformed("a triangle of its hair points outside of the vertices")
+    limits = ((vertices, LARGEST_METRES), (normals, 1.001), (uv, 100.0), (colours, 1.0))
+    if not all(abs(values).max() <= limit for values, limit in limits) or colours.min() < 0:  # False for NaN, too
+        raise malformed("a number of its hair is not finite or outside of its limits")
+    strands, relief = (
+        named.picture(checked_field(entry, field, str), MOST_ATLAS_PIXELS)[0] for field in ("strands", "relief")
+    )
+    return ResultCards(vertices, normals, uv, colours, triangles, strands, relief)
 
 
 def decode_hair(named: NamedBuffers, entry: Any) -> ResultHair:

@@ -10,7 +10,7 @@ import numpy as np
 
 from ..errors import AddonError
 from .buffers import NamedBuffers, checked_field, malformed
-from .hair import ResultHair, decode_hair
+from .hair import ResultCards, ResultHair, decode_cards, decode_hair
 from .names import ARKIT_NAMES, PART_NAMES
 
 RESULT_VERSION = 1
@@ -87,6 +87,7 @@ class HeadResult:
     photos : the used ones, best first.
     report : provenance, JSON-ready (docs/files.md).
     hair : guide strands, or None where there is no hair or nobody knows.
+    hair_cards : the same as a mesh, where it was asked for.
     """
 
     arkit_names: tuple[str, ...]
@@ -96,6 +97,7 @@ class HeadResult:
     photos: tuple[ResultPhoto, ...]
     report: Mapping[str, Any]
     hair: ResultHair | None = None
+    hair_cards: ResultCards | None = None
 
     @property
     def head(self) -> ResultPart:
@@ -138,7 +140,9 @@ def decode_result(header: Mapping[str, Any], buffers: Sequence[bytes]) -> HeadRe
     if len({photo.name for photo in photos}) != len(photos):
         raise malformed("two of its photos have the same name")
     hair = decode_hair(named, header["hair"]) if header.get("hair") is not None else None
-    return HeadResult(arkit_names, parts, png, albedo_size, photos, checked_field(header, "report", dict), hair)
+    cards = decode_cards(named, header["hair_cards"]) if header.get("hair_cards") is not None else None
+    report = checked_field(header, "report", dict)
+    return HeadResult(arkit_names, parts, png, albedo_size, photos, report, hair, cards)
 
 
 def _part(named: NamedBuffers, entry: Any, arkit_names: tuple[str, ...]) -> ResultPart:

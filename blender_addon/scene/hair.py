@@ -11,12 +11,10 @@ from mathutils.kdtree import KDTree
 from ..protocol.hair import ResultHair
 from . import tags
 from .frames import to_blender
-from .hair_nodes import ROOT_COLOUR, ROOT_NORMAL, TIP_COLOUR, WIDTH, hair_material, new_modifier
+from .hair_nodes import ROOT_COLOUR, ROOT_NORMAL, SURFACE_UV, TIP_COLOUR, WIDTH, hair_material, new_modifier
 from .meshes import UV_HEAD
 
 NAME = "hair"
-SURFACE_UV = "surface_uv_coordinate"
-"""Blender's own name for the place on the surface that a curve is attached to."""
 TIP_SHARE = 0.3
 """Of a hair's thickness, at its tip."""
 NEAR_FACES = 8
@@ -31,7 +29,7 @@ def add_hair(hair: ResultHair, head: bpy.types.Object, head_id: str) -> bpy.type
     obj[tags.HEAD_ID], obj[tags.HAIR] = head_id, fingerprint(obj.data)
     obj.parent = head
     head.add_rest_position_attribute = True
-    new_modifier(obj, hair.hair_radius)
+    new_modifier(obj, head)
     material = hair_material()
     material[tags.HEAD_ID] = head_id
     obj.data.materials.append(material)

@@ -5,10 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import bpy
+import numpy as np
 
 WIDTH, ROOT_COLOUR, TIP_COLOUR, ROOT_NORMAL = "lock_width", "root_colour", "tip_colour", "root_normal"
 """Attributes of the guides: metres across the lock of each, albedo at both ends, the skin's normal at the root."""
 NODES_NAME, MODIFIER_NAME, MATERIAL_NAME = "Likeness Hair", "Hair", "Hair"
+HEAD = "Head"
+SKULL = {"Skull Left": (1.0, 0.0, 0.0), "Skull Right": (-1.0, 0.0, 0.0), "Skull Back": (0.0, 1.0, 0.0)}
+"""Inputs that hold three vertices of the skull, which no expression moves, and where these lie."""
+SURFACE_UV = "surface_uv_coordinate"
+"""Blender's own name for the place on the surface that a curve is attached to."""
+UV_MAP, REST = "Head", "rest_position"
 VERSION_TAG, VERSION = "likeness_hair_nodes", 1
 
 
@@ -25,7 +32,7 @@ class Setting:
 
 
 SETTINGS: tuple[Setting, ...] = (
-    Setting("Viewport Hairs", "NodeSocketInt", 10, 1, 500, "Hairs for each guide in the viewport"),
+    Setting("Viewport Hairs", "NodeSocketInt", 8, 1, 500, "Hairs for each guide in the viewport; fewer are drawn thicker"),
     Setting("Render Hairs", "NodeSocketInt", 90, 1, 500, "Hairs for each guide in renders"),
     Setting("Clump", "NodeSocketFloat", 0.45, 0, 1, "How far the hairs of a guide come together at their tips"),
     Setting("Frizz", "NodeSocketFloat", 0.0025, 0, 0.05, "Metres by which hairs stray at their tips"),
@@ -34,11 +41,30 @@ SETTINGS: tuple[Setting, ...] = (
 )  # fmt: skip
 
 
-def new_modifier(obj: bpy.types.Object, radius: float) -> bpy.types.Modifier:
-    """The modifier that fills ``obj``'s guides with hairs of ``radius`` metres; its nodes are shared by all hair."""
+def new_modifier(obj: bpy.types.Object, head: bpy.types.Object) -> bpy.types.Modifier:
+    """The modifier that moves ``obj``'s guides with the skin of ``head`` and fills them with hairs.
+
+    All hair of a file shares its nodes. Roots move as their places in map ``Head`` do; the hair turns as the skull
+    does, by three of its vertices. (Blender's *Deform Curves on Surface* turns each guide with its patch of skin: with
+    a subdivided head, tips of long hair then swing by centimetres while nothing moves.)
+    """
     modifier = obj.modifiers.new(MODIFIER_NAME, "NODES")
     modifier.node_group = _node_group()
+    for item in modifier.node_group.interface.items_tree:
+        if item.name == HEAD:
+            modifier[item.identifier] = head
+        elif item.name in SKULL:
+            modifier[item.identifier] = _skull_vertex(head.data, *SKULL[item.name])
     return modifier
+
+
+def _skull_vertex(mesh: bpy.types.Mesh, *direction: float) -> int:
+    """The vertex of the upper head that lies farthest in a direction."""
+    points = np.empty(3 * len(mesh.vertices), np.float32)
+    mesh.vertices.foreach_get("co", points)
+    points = points.reshape(-1, 3)
+    upper = points[:, 2] > 0.5 * (points[:, 2].min() + points[:, 2].max())
+    return int(np.where(upper, points @ np.array(direction, np.float32), -np.inf).argmax())
 
 
 def hair_material() -> bpy.types.Material:
@@ -99,6 +125,9 @@ def _node_group() -> bpy.types.NodeTree:
         number = int if setting.kind == "NodeSocketInt" else float
         socket.min_value, socket.max_value = number(setting.low), number(setting.high)
         socket.default_value, socket.description = number(setting.value), setting.description
+    group.interface.new_socket(HEAD, in_out="INPUT", socket_type="NodeSocketObject")
+    for name in SKULL:
+        group.interface.new_socket(name, in_out="INPUT", socket_type="NodeSocketInt").hide_in_modifier = True
     _Builder(group).build()
     return group
 
@@ -111,7 +140,7 @@ class _Builder:
         self.inputs = self.node("NodeGroupInput").outputs
 
     def build(self) -> None:
-        deformed = self.of("GeometryNodeDeformCurvesOnSurface", 0, self.inputs["Geometry"])
+        deformed = self.on_the_head(self.inputs["Geometry"])
         count = self.node("GeometryNodeSwitch", input_type="INT")
         self.link(self.node("GeometryNodeIsViewport").outputs[0], count.inputs["Switch"])
         self.link(self.inputs["Render Hairs"], count.inputs["False"])
@@ -127,10 +156,55 @@ class _Builder:
         self.link(self.offset(), moved.inputs["Offset"])
         thick = self.node("GeometryNodeSetCurveRadius")
         self.link(moved.outputs["Geometry"], thick.inputs["Curve"])
-        radius = self.node("GeometryNodeInputRadius").outputs[0]
-        self.link(self.multiply(radius, self.inputs["Thickness"]), thick.inputs["Radius"])
+        radius = self.multiply(self.node("GeometryNodeInputRadius").outputs[0], self.inputs["Thickness"])
+        fewer = self.math("SQRT", self.math("DIVIDE", self.inputs["Render Hairs"], count.outputs[0]))
+        self.link(self.multiply(radius, fewer), thick.inputs["Radius"])
         out = self.node("NodeGroupOutput")
         self.link(thick.outputs["Curve"], out.inputs["Geometry"])
+
+    def on_the_head(self, curves: bpy.types.NodeSocket) -> bpy.types.NodeSocket:
+        """Guides where the head is now: turned as the skull, about roots that moved as the skin."""
+        info = self.node("GeometryNodeObjectInfo")
+        self.link(self.inputs[HEAD], info.inputs["Object"])
+        head = info.outputs["Geometry"]
+        rest, now = self.attribute(REST, "FLOAT_VECTOR"), self.node("GeometryNodeInputPosition").outputs[0]
+        sample = self.node("GeometryNodeSampleUVSurface", data_type="FLOAT_VECTOR")
+        self.link(head, sample.inputs["Mesh"])
+        self.link(self.vector("SUBTRACT", now, rest), sample.inputs["Value"])
+        self.link(self.attribute(UV_MAP, "FLOAT_VECTOR"), sample.inputs["UV Map"])
+        self.link(self.attribute(SURFACE_UV, "FLOAT_VECTOR"), sample.inputs["Sample UV"])
+        first = self.node("GeometryNodePointsOfCurve")
+        self.link(self.node("GeometryNodeCurveOfPoint").outputs["Curve Index"], first.inputs["Curve Index"])
+        root = self.node("GeometryNodeFieldAtIndex", data_type="FLOAT_VECTOR", domain="POINT")
+        self.link(now, root.inputs["Value"])
+        self.link(first.outputs["Point Index"], root.inputs["Index"])
+        way = self.vector("SUBTRACT", now, root.outputs[0])
+        turned = None
+        for axis_before, axis_after in zip(self.frame(head, rest), self.frame(head, now), strict=True):
+            part = self.scaled(
+                axis_after, self.of("ShaderNodeVectorMath", 1, axis_before, way, operation="DOT_PRODUCT")
+            )
+            turned = part if turned is None else self.vector("ADD", turned, part)
+        place = self.vector("ADD", self.vector("ADD", root.outputs[0], sample.outputs["Value"]), turned)
+        moved = self.node("GeometryNodeSetPosition")
+        self.link(curves, moved.inputs["Geometry"])
+        self.link(sample.outputs["Is Valid"], moved.inputs["Selection"])  # nothing moves where the head is gone
+        self.link(place, moved.inputs["Position"])
+        return moved.outputs["Geometry"]
+
+    def frame(self, head: bpy.types.NodeSocket, value: bpy.types.NodeSocket) -> tuple[bpy.types.NodeSocket, ...]:
+        """Three unit vectors at right angles that turn with the skull, whose vertices lie at ``value``."""
+        points = []
+        for name in SKULL:
+            sample = self.node("GeometryNodeSampleIndex", data_type="FLOAT_VECTOR", domain="POINT")
+            self.link(head, sample.inputs["Geometry"])
+            self.link(value, sample.inputs["Value"])
+            self.link(self.inputs[name], sample.inputs["Index"])
+            points.append(sample.outputs[0])
+        left, right, back = points
+        across = self.vector("NORMALIZE", self.vector("SUBTRACT", left, right))
+        up = self.vector("NORMALIZE", self.vector("CROSS_PRODUCT", across, self.vector("SUBTRACT", back, right)))
+        return across, up, self.vector("CROSS_PRODUCT", up, across)
 
     def offset(self) -> bpy.types.NodeSocket:
         """From the guide to each hair: a place in the lock's round section, and its own stray way."""
@@ -151,12 +225,9 @@ class _Builder:
         self.link(on_skin, mix.inputs["A"])
         self.link(in_air, mix.inputs["B"])
         place = self.scaled(mix.outputs["Result"], distance)
-        noise = self.node("ShaderNodeTexNoise", noise_dimensions="4D")
-        noise.inputs["Scale"].default_value, noise.inputs["Detail"].default_value = 25.0, 1.0
-        self.link(self.node("GeometryNodeInputPosition").outputs[0], noise.inputs["Vector"])
-        self.link(self.multiply(self.random(2), 50.0), noise.inputs["W"])
-        stray = self.vector("SUBTRACT", noise.outputs["Color"], (0.5, 0.5, 0.5))
-        stray = self.scaled(stray, self.multiply(self.multiply(along, 4.0), self.inputs["Frizz"]))
+        turns = self.multiply(self.multiply(along, self.random(2)), 12.0)  # a noise would take ten times as long
+        stray = self.around(side, self.vector("CROSS_PRODUCT", tangent, side), self.math("ADD", turns, angle))
+        stray = self.scaled(stray, self.multiply(self.multiply(along, self.random(4)), self.inputs["Frizz"]))
         return self.vector("ADD", place, stray)
 
     def around(

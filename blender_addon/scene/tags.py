@@ -25,7 +25,7 @@ REPORT = "likeness_report"
 ALBEDO = "likeness_albedo"
 """On a head's collection: the albedo image."""
 HAIR = "likeness_hair"
-"""On the hair's Curves object: fingerprint of the guides as they were made."""
+"""On a head's hair, Curves or a mesh of cards: fingerprint of its points as they were made."""
 CAMERAS = "likeness_cameras"
 """On the collection of a head's cameras: the head's id."""
 
@@ -69,9 +69,9 @@ def part_object(collection: bpy.types.Collection, part: str) -> bpy.types.Object
     return next(iter(_found(collection, lambda obj: obj.get(PART) == part and obj.type == "MESH")), None)
 
 
-def hair_object(collection: bpy.types.Collection) -> bpy.types.Object | None:
-    """A head's hair, None where it has none or it was deleted."""
-    return next(iter(_found(collection, lambda obj: HAIR in obj and obj.type == "CURVES")), None)
+def hair_object(collection: bpy.types.Collection, kind: str) -> bpy.types.Object | None:
+    """A head's hair of the kind ``CURVES`` or ``MESH``, None where it has none or it was deleted."""
+    return next(iter(_found(collection, lambda obj: HAIR in obj and obj.type == kind)), None)
 
 
 def camera_objects(collection: bpy.types.Collection) -> list[bpy.types.Object]:

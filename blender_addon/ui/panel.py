@@ -60,6 +60,7 @@ class MainPanel(bpy.types.Panel):
         column.use_property_decorate = False
         column.prop(settings, "quality")
         column.prop(settings, "texture_size")
+        column.prop(settings, "hair")
         if view.phase.busy:
             draw_progress(layout, view)
             layout.prop(settings, "show_preview")

@@ -15,6 +15,11 @@ TEXTURE_SIZES = (
     ("2048", "2 k", "Albedo of 2048 by 2048 pixels"),
     ("4096", "4 k", "Albedo of 4096 by 4096 pixels"),
 )
+HAIRS = (
+    ("curves", "Strands", "Hair curves on the head: to groom, and to render as hairs"),
+    ("cards", "Cards", "At most 12,000 triangles with a picture of hair: for games and for export"),
+    ("none", "None", "No hair"),
+)
 STATUSES = (
     ("NEW", "New", "Not used in a reconstruction yet"),
     ("USED", "Used", "Took part in the last reconstruction"),
@@ -43,6 +48,7 @@ class LikenessSettings(bpy.types.PropertyGroup):
     texture_size: EnumProperty(
         name="Texture", description="Size of the head's texture", items=TEXTURE_SIZES, default="2048"
     )
+    hair: EnumProperty(name="Hair", description="What becomes of the photos' hair", items=HAIRS, default="curves")
     show_preview: BoolProperty(
         name="Live Preview", description="Show the head in a corner of the view while it is made", default=True
     )

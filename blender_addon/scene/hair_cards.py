@@ -1,0 +1,105 @@
+"""Hair as cards: a mesh on the head with a picture of strands, as games draw hair."""
+
+from __future__ import annotations
+
+import hashlib
+
+import bpy
+import numpy as np
+
+from ..protocol.hair import ResultCards
+from . import tags
+from .frames import to_blender
+from .images import packed_image
+
+NAME, MATERIAL_NAME, UV = "hair", "Hair Cards", "Cards"
+COLOUR = "colour"
+ATLAS = ("hair_strands", "hair_relief")
+
+
+def add_cards(cards: ResultCards, head: bpy.types.Object, head_id: str) -> bpy.types.Object:
+    """A mesh object with the cards, a child of ``head`` (its mesh object); linked to nothing yet."""
+    mesh = _mesh(cards)
+    mesh.materials.append(_material(cards, head_id))
+    obj = bpy.data.objects.new(NAME, mesh)
+    obj[tags.HEAD_ID], obj[tags.HAIR] = head_id, fingerprint(mesh)
+    obj.parent = head
+    return obj
+
+
+def update_cards(obj: bpy.types.Object, cards: ResultCards) -> None:
+    """Another result's cards into an object of ``add_cards``, unless somebody changed its mesh; materials stay."""
+    if is_changed(obj):
+        return
+    before = obj.data
+    obj.data = _mesh(cards)
+    obj[tags.HAIR] = fingerprint(obj.data)
+    for material in before.materials:
+        obj.data.materials.append(material)
+    if before.users == 0:
+        bpy.data.meshes.remove(before)
+
+
+def is_changed(obj: bpy.types.Object) -> bool:
+    """Whether somebody changed the mesh since it was made."""
+    return obj[tags.HAIR] != fingerprint(obj.data)
+
+
+def fingerprint(mesh: bpy.types.Mesh) -> str:
+    """Of where all vertices are."""
+    flat = np.empty(3 * len(mesh.vertices), np.float32)
+    mesh.vertices.foreach_get("co", flat)
+    return hashlib.sha256(flat.tobytes()).hexdigest()
+
+
+def _mesh(cards: ResultCards) -> bpy.types.Mesh:
+    count = len(cards.triangles)
+    mesh = bpy.data.meshes.new(NAME)
+    mesh.vertices.add(len(cards.vertices))
+    mesh.loops.add(3 * count)
+    mesh.polygons.add(count)
+    mesh.vertices.foreach_set("co", to_blender(cards.vertices).ravel())
+    mesh.loops.foreach_set("vertex_index", cards.triangles.ravel())
+    mesh.polygons.foreach_set("loop_start", 3 * np.arange(count, dtype=np.int32))
+    layer = mesh.uv_layers.new(name=UV, do_init=False)
+    layer.uv.foreach_set("vector", np.ascontiguousarray(cards.uv[cards.triangles.ravel()]).ravel())
+    colour = mesh.color_attributes.new(COLOUR, "FLOAT_COLOR", "POINT")
+    colour.data.foreach_set("color", np.column_stack([cards.colours, np.ones(len(cards.colours))]).ravel())
+    mesh.update(calc_edges=True)
+    mesh.validate()
+    mesh.shade_smooth()
+    mesh.normals_split_custom_set_from_vertices(to_blender(cards.normals).tolist())
+    return mesh
+
+
+def _material(cards: ResultCards, head_id: str) -> bpy.types.Material:
+    material = bpy.data.materials.new(MATERIAL_NAME)
+    if material.node_tree is None:  # from 6.0 on every material has nodes and the switch is gone
+        material.use_nodes = True
+    material[tags.HEAD_ID] = head_id
+    tree, links = material.node_tree, material.node_tree.links
+    tree.nodes.clear()
+    output, shader = tree.nodes.new("ShaderNodeOutputMaterial"), tree.nodes.new("ShaderNodeBsdfPrincipled")
+    output.location = (300, 0)
+    shader.inputs["Roughness"].default_value, shader.inputs["Specular IOR Level"].default_value = 0.45, 0.3
+    strands, relief = tree.nodes.new("ShaderNodeTexImage"), tree.nodes.new("ShaderNodeTexImage")
+    for node, name, data, y in ((strands, ATLAS[0], cards.strands_png, 0), (relief, ATLAS[1], cards.relief_png, -350)):
+        node.image, node.location = packed_image(name, data), (-650, y)
+        node.image[tags.HEAD_ID] = head_id
+    relief.image.colorspace_settings.name = "Non-Color"
+    colour, mix = tree.nodes.new("ShaderNodeVertexColor"), tree.nodes.new("ShaderNodeMix")
+    colour.layer_name, colour.location = COLOUR, (-650, 250)
+    mix.data_type, mix.blend_type, mix.location = "RGBA", "MULTIPLY", (-300, 150)
+    mix.inputs["Factor"].default_value = 1.0
+    bend = tree.nodes.new("ShaderNodeNormalMap")
+    bend.uv_map, bend.location = UV, (-300, -300)
+    links.new(strands.outputs["Color"], mix.inputs["A"])
+    links.new(colour.outputs["Color"], mix.inputs["B"])
+    links.new(mix.outputs["Result"], shader.inputs["Base Color"])
+    links.new(strands.outputs["Alpha"], shader.inputs["Alpha"])
+    links.new(relief.outputs["Color"], bend.inputs["Color"])
+    links.new(bend.outputs["Normal"], shader.inputs["Normal"])
+    links.new(shader.outputs["BSDF"], output.inputs["Surface"])
+    material.surface_render_method = "DITHERED"
+    material.use_transparent_shadow = True
+    return material

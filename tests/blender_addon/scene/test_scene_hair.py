@@ -1,0 +1,201 @@
+"""Hair in the scene: strands that follow the head, stay groomed, can be removed and come back; cards."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from head_message import HeadMessage
+from scene_helpers import coordinates
+
+from blender_addon.errors import AddonError
+from blender_addon.protocol.hair import ResultCards
+from blender_addon.protocol.result import HeadResult, decode_result
+
+pytest.importorskip("bpy")
+pytestmark = pytest.mark.blender
+
+from blender_addon.scene import hair, importing, tags  # noqa: E402
+from blender_addon.scene.frames import to_blender  # noqa: E402
+from blender_addon.scene.hair_nodes import SETTINGS  # noqa: E402
+
+
+def points_of(curves) -> np.ndarray:
+    flat = np.empty(3 * len(curves.points), np.float32)
+    curves.position_data.foreach_get("vector", flat)
+    return flat.reshape(-1, 3)
+
+
+def drawn(bpy, obj) -> np.ndarray:
+    """Points of all hairs that the viewport draws, head frame of Blender."""
+    bpy.context.view_layer.update()
+    return points_of(obj.evaluated_get(bpy.context.evaluated_depsgraph_get()).data)
+
+
+def set_count(obj, name: str, value: float) -> None:
+    modifier = obj.modifiers[0]
+    socket = next(item for item in modifier.node_group.interface.items_tree if item.name == name)
+    modifier[socket.identifier] = value
+    obj.update_tag()
+
+
+def strands(collection):
+    return tags.hair_object(collection, "CURVES")
+
+
+def test_the_guides_hang_on_the_head(bpy, collection, result: HeadResult) -> None:
+    obj, head = strands(collection), tags.part_object(collection, "head")
+    np.testing.assert_array_equal(points_of(obj.data), to_blender(result.hair.points).reshape(-1, 3))
+    assert obj.parent == head == obj.data.surface and obj.data.surface_uv_map == "Head"
+    roots = points_of(obj.data).reshape(result.hair.points.shape)[:, 0]
+    away = np.linalg.norm(hair.places(head.data, result.hair.root_uv) - roots, axis=1)
+    assert np.median(away) < 1e-3 and away.max() < 3e-3  # quads are split otherwise here
+    assert obj.active_material.node_tree.nodes["root_colour"].attribute_name == "root_colour"
+    colour = np.empty(4 * len(roots), np.float32)
+    obj.data.attributes["tip_colour"].data.foreach_get("color", colour)
+    np.testing.assert_allclose(colour.reshape(-1, 4)[:, :3], result.hair.tip_colour)
+
+
+def test_hairs_stand_around_their_guides_as_many_as_asked(bpy, collection, result: HeadResult) -> None:
+    obj, guides = strands(collection), len(result.hair.points)
+    assert len(drawn(bpy, obj)) > 0 and {s.name for s in SETTINGS} <= {
+        item.name for item in obj.modifiers[0].node_group.interface.items_tree
+    }
+    for count in (1, 3):
+        set_count(obj, "Viewport Hairs", count)
+        drawn(bpy, obj)
+        assert len(obj.evaluated_get(bpy.context.evaluated_depsgraph_get()).data.curves) == count * guides
+    for name in ("Frizz", "Clump", "Uneven Ends"):
+        set_count(obj, name, 0.0)
+    hairs = drawn(bpy, obj).reshape(guides, 3, -1, 3)
+    away = np.linalg.norm(hairs - to_blender(result.hair.points)[:, None], axis=-1)
+    inside = 0.5 * result.hair.width[:, None, None] * 1.05 + 1e-3
+    assert (away <= inside).mean() > 0.98 and away.mean() > 0.2 * result.hair.width.mean()
+
+
+def test_hair_follows_the_shape_keys(bpy, collection, result: HeadResult) -> None:
+    obj, head = strands(collection), tags.part_object(collection, "head")
+    set_count(obj, "Viewport Hairs", 1)
+    before = drawn(bpy, obj)
+    key = head.shape_key_add(name="taller", from_mix=False)
+    lifted = coordinates(head.data.vertices) + np.array([0, 0, 0.02], np.float32)
+    key.points.foreach_set("co", lifted.ravel())
+    key.value = 1.0
+    after = drawn(bpy, obj)
+    np.testing.assert_allclose(np.median(after - before, axis=0), [0, 0, 0.02], atol=1e-4)
+
+
+def test_hair_turns_with_the_skull(bpy, collection, result: HeadResult) -> None:
+    obj, head = strands(collection), tags.part_object(collection, "head")
+    set_count(obj, "Viewport Hairs", 1)
+    for name in ("Frizz", "Clump", "Uneven Ends"):
+        set_count(obj, name, 0.0)
+    before = drawn(bpy, obj)
+    turn = np.array([[0, -1, 0], [1, 0, 0], [0, 0, 1]], np.float32)
+    key = head.shape_key_add(name="turned", from_mix=False)
+    key.points.foreach_set("co", (coordinates(head.data.vertices) @ turn.T).ravel())
+    key.value = 1.0
+    away = np.linalg.norm(drawn(bpy, obj) - before @ turn.T, axis=1)
+    assert np.median(away) < 0.012 and np.percentile(away, 99) < 0.02  # half a lock: its hairs do not turn about it
+
+
+def test_hair_stays_where_it_is_without_its_head(bpy, collection, result: HeadResult) -> None:
+    obj = strands(collection)
+    set_count(obj, "Viewport Hairs", 1)
+    before = drawn(bpy, obj)
+    bpy.data.objects.remove(tags.part_object(collection, "head"))
+    assert np.abs(drawn(bpy, obj) - before).max() < 0.005
+
+
+def test_solving_again_renews_hair_that_nobody_touched(bpy, collection, result: HeadResult, photo_files) -> None:
+    obj, head_id = strands(collection), collection[tags.HEAD_ID]
+    set_count(obj, "Render Hairs", 7)
+    shorter = replace(result, hair=replace(result.hair, points=result.hair.points[:, :10].copy()))
+    importing.import_head(shorter, bpy.context, photo_files, into=head_id)
+    assert strands(collection) == obj and len(obj.data.points) == 10 * len(result.hair.points)
+    assert obj.data.surface is not None and obj.data.materials[0] is not None
+    assert 7 in [obj.modifiers[0].get(item.identifier) for item in obj.modifiers[0].node_group.interface.items_tree]
+    assert len(bpy.data.hair_curves) == 1
+
+
+def test_groomed_hair_stays_and_moves_with_the_skin(bpy, collection, result: HeadResult, photo_files) -> None:
+    obj = strands(collection)
+    obj.data.remove_curves(indices=list(range(0, 300)))
+    groomed = points_of(obj.data)
+    groomed[5::24] += 0.01
+    obj.data.position_data.foreach_set("vector", groomed.ravel())
+    assert hair.is_groomed(obj)
+    move = np.array([0.003, 0.01, 0.0], np.float32)
+    parts = tuple(replace(part, vertices=part.vertices + move) for part in result.parts)
+    moved = replace(result, parts=parts, hair=replace(result.hair, points=result.hair.points + move))
+    importing.import_head(moved, bpy.context, photo_files, into=collection[tags.HEAD_ID])
+    after = points_of(strands(collection).data)
+    assert after.shape == groomed.shape
+    np.testing.assert_allclose(np.median(after - groomed, axis=0), to_blender(move), atol=2e-4)
+
+
+def test_removed_hair_comes_back_when_it_is_solved_again(bpy, collection, result: HeadResult, photo_files) -> None:
+    bpy.data.objects.remove(strands(collection))
+    importing.import_head(result, bpy.context, photo_files, into=collection[tags.HEAD_ID])
+    assert strands(collection) is not None
+
+
+def test_no_hair_wanted_removes_what_nobody_groomed(bpy, collection, result: HeadResult, photo_files) -> None:
+    bald = replace(result, hair=None)
+    importing.import_head(bald, bpy.context, photo_files, into=collection[tags.HEAD_ID])
+    assert strands(collection) is None and len(bpy.data.hair_curves) == 0
+
+
+def test_a_removed_head_takes_its_hair_along(bpy, collection) -> None:
+    importing.remove_head(collection[tags.HEAD_ID])
+    assert len(bpy.data.hair_curves) == 0 and len(bpy.data.objects) == 0
+
+
+@pytest.fixture
+def with_cards(result: HeadResult) -> HeadResult:
+    """The result with two cards of its guides."""
+    from head_message import png
+
+    guide = result.hair.points[:2, [0, -1]]
+    side = np.array([0.004, 0, 0], np.float32)
+    vertices = np.stack([guide - side, guide + side], 2).reshape(-1, 3)
+    uv = np.tile(np.array([[0, 1], [0.25, 1], [0, 0], [0.25, 0]], np.float32), (2, 1))
+    triangles = np.array([[0, 2, 1], [1, 2, 3]], np.int32)
+    cards = ResultCards(
+        vertices=vertices,
+        normals=np.tile(np.array([[0, 0, 1]], np.float32), (8, 1)),
+        uv=uv,
+        colours=np.full((8, 3), 0.2, np.float32),
+        triangles=np.concatenate([triangles, triangles + 4]),
+        strands_png=png((4, 4)),
+        relief_png=png((4, 4)),
+    )
+    return replace(result, hair_cards=cards)
+
+
+def test_cards_instead_of_strands_and_back(bpy, collection, with_cards: HeadResult, result, photo_files) -> None:
+    head_id = collection[tags.HEAD_ID]
+    importing.import_head(with_cards, bpy.context, photo_files, into=head_id)
+    cards = tags.hair_object(collection, "MESH")
+    assert strands(collection) is None and cards.parent == tags.part_object(collection, "head")
+    np.testing.assert_allclose(coordinates(cards.data.vertices), to_blender(with_cards.hair_cards.vertices), atol=1e-6)
+    assert len(cards.data.polygons) == 4 and tags.PART not in cards
+    shader = next(node for node in cards.active_material.node_tree.nodes if node.type == "BSDF_PRINCIPLED")
+    assert shader.inputs["Alpha"].is_linked and shader.inputs["Base Color"].is_linked
+    importing.import_head(with_cards, bpy.context, photo_files, into=head_id)
+    assert tags.hair_object(collection, "MESH") == cards and len(bpy.data.images["hair_strands"].packed_file.data) > 0
+    importing.import_head(result, bpy.context, photo_files, into=head_id)
+    assert strands(collection) is not None and tags.hair_object(collection, "MESH") is None
+
+
+@pytest.mark.parametrize("field, value", [
+    ("hair_radius", 1.0), ("hair_radius", "thick"), ("style", "x" * 100), ("parameters", {"top": None}), ("points", "albedo"),
+])  # fmt: skip
+def test_impossible_hair_is_refused(message: HeadMessage, field: str, value: object) -> None:
+    header, buffers = message.copy()
+    header = json.loads(json.dumps(header))
+    header["hair"][field] = value
+    with pytest.raises(AddonError):
+        decode_result(header, buffers)
