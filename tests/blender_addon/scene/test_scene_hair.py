@@ -191,7 +191,8 @@ def test_cards_instead_of_strands_and_back(bpy, collection, with_cards: HeadResu
 
 
 @pytest.mark.parametrize("field, value", [
-    ("hair_radius", 1.0), ("hair_radius", "thick"), ("style", "x" * 100), ("parameters", {"top": None}), ("points", "albedo"),
+    ("hair_radius", 1.0), ("hair_radius", "thick"), ("style", "x" * 100), ("parameters", {"top": None}),
+    ("points", "albedo"),
 ])  # fmt: skip
 def test_impossible_hair_is_refused(message: HeadMessage, field: str, value: object) -> None:
     header, buffers = message.copy()
