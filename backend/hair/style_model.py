@@ -61,6 +61,8 @@ _HIGH = np.array([number.high for number in NUMBERS])
 _RATIO = np.array([number.ratio for number in NUMBERS])
 _UNBOUND_VOLUME = 0.12
 _TOLD = ("top", "sides", "cut", "bulk", "tied", "fringe")
+_DENSE = 0.2
+"""Of ``bulk``: real hair has fewer gaps than the model's locks, so that fits find so much of it in straight hair, too."""
 RARE = 0.05
 """Of the square of a whole range, what a style costs that is rarer by the factor e."""
 _USUAL = {
@@ -111,8 +113,14 @@ class StyleFamily:
         return ((self._beyond(points) ** 2).sum(-1) + self._rarity()).min(1)
 
     def nearest(self, point: np.ndarray) -> Style:
-        """The style that a point (D,) belongs to by what outlines tell (``_TOLD``); of several the commonest."""
-        beyond = self._beyond(point[None])[0][:, [_INDEX[name] for name in _TOLD]]
+        """The style that a point (D,) belongs to by what outlines tell (``_TOLD``); of several the commonest.
+
+        Where the hair is cut off level counts for styles alone that are cut so.
+        """
+        beyond = self._beyond(point[None])[0]
+        beyond[[style.cut == Style.cut for style in self.styles], _INDEX["cut"]] = 0.0
+        beyond[:, _INDEX["bulk"]] = np.maximum(beyond[:, _INDEX["bulk"]] - _DENSE, 0.0)
+        beyond = beyond[:, [_INDEX[name] for name in _TOLD]]
         return self.styles[int(((beyond**2).sum(-1) + self._rarity()).argmin())]
 
     def _beyond(self, points: np.ndarray) -> np.ndarray:

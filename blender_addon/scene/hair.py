@@ -11,7 +11,16 @@ from mathutils.kdtree import KDTree
 from ..protocol.hair import ResultHair
 from . import tags
 from .frames import to_blender
-from .hair_nodes import ROOT_COLOUR, ROOT_NORMAL, SURFACE_UV, TIP_COLOUR, WIDTH, hair_material, new_modifier
+from .hair_nodes import (
+    ROOT_COLOUR,
+    ROOT_NORMAL,
+    SURFACE_UV,
+    TIP_COLOUR,
+    WIDTH,
+    hair_colour,
+    hair_material,
+    new_modifier,
+)
 from .meshes import UV_HEAD
 
 NAME = "hair"
@@ -48,7 +57,7 @@ def new_curves(hair: ResultHair, head: bpy.types.Object) -> bpy.types.Curves:
     _set(curves, SURFACE_UV, "FLOAT2", "CURVE", "vector", hair.root_uv)
     _set(curves, WIDTH, "FLOAT", "CURVE", "value", hair.width)
     for name, colour in ((ROOT_COLOUR, hair.root_colour), (TIP_COLOUR, hair.tip_colour)):
-        _set(curves, name, "FLOAT_COLOR", "CURVE", "color", np.column_stack([colour, np.ones(guides)]))
+        _set(curves, name, "FLOAT_COLOR", "CURVE", "color", np.column_stack([hair_colour(colour), np.ones(guides)]))
     _set(curves, ROOT_NORMAL, "FLOAT_VECTOR", "CURVE", "vector", _normals(to_blender(hair.points[:, 0]), head.data))
     curves.surface, curves.surface_uv_map = head, UV_HEAD
     return curves

@@ -19,7 +19,7 @@ pytestmark = pytest.mark.blender
 
 from blender_addon.scene import hair, importing, tags  # noqa: E402
 from blender_addon.scene.frames import to_blender  # noqa: E402
-from blender_addon.scene.hair_nodes import SETTINGS  # noqa: E402
+from blender_addon.scene.hair_nodes import SETTINGS, hair_colour  # noqa: E402
 
 
 def points_of(curves) -> np.ndarray:
@@ -55,7 +55,8 @@ def test_the_guides_hang_on_the_head(bpy, collection, result: HeadResult) -> Non
     assert obj.active_material.node_tree.nodes["root_colour"].attribute_name == "root_colour"
     colour = np.empty(4 * len(roots), np.float32)
     obj.data.attributes["tip_colour"].data.foreach_get("color", colour)
-    np.testing.assert_allclose(colour.reshape(-1, 4)[:, :3], result.hair.tip_colour)
+    np.testing.assert_allclose(colour.reshape(-1, 4)[:, :3], hair_colour(result.hair.tip_colour), atol=1e-6)
+    assert (colour.reshape(-1, 4)[:, :3] < result.hair.tip_colour).all()  # hairs light each other
 
 
 def test_hairs_stand_around_their_guides_as_many_as_asked(bpy, collection, result: HeadResult) -> None:
