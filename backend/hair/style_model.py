@@ -62,7 +62,7 @@ _RATIO = np.array([number.ratio for number in NUMBERS])
 _UNBOUND_VOLUME = 0.12
 _TOLD = ("top", "sides", "cut", "bulk", "tied", "fringe")
 _DENSE = 0.2
-"""Of ``bulk``: real hair has fewer gaps than the model's locks, so that fits find so much of it in straight hair, too."""
+"""Of ``bulk``: real hair has fewer gaps than the model has, so fits find so much of it in straight hair, too."""
 RARE = 0.05
 """Of the square of a whole range, what a style costs that is rarer by the factor e."""
 _USUAL = {
