@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from backend.exchange.wire import WireMessage
+from backend.exchange.wire_buffers import WireMessage
 from backend.service import reconstruct_runner, transfer_runner
 from backend.service.worker import JobReporter, Task
 

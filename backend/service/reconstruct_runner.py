@@ -11,7 +11,8 @@ from backend.canonical.networks import lap_model
 from backend.encoded.networks import basis_model
 from backend.errors import LikenessError
 from backend.exchange.asset_mesh import portrait_camera
-from backend.exchange.wire import BufferList, WireMessage, encode_face
+from backend.exchange.wire import encode_face
+from backend.exchange.wire_buffers import BufferList, WireMessage
 from backend.geometry.template import load_template
 from backend.geometry.topology import triangles_from_quads
 from backend.models.checkpoints import ASSETS, MODEL_NAMES

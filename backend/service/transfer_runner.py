@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from backend.errors import LikenessError
-from backend.exchange.wire import BufferList, WireMessage
+from backend.exchange.wire_buffers import BufferList, WireMessage
 from backend.expression.subject import Subject, subject_of
 from backend.expression.take import ExpressionTake
 from backend.expression.take_file import take_bytes

@@ -29,7 +29,7 @@ import msgspec
 
 from backend.allocator import give_freed_memory_back, keep_freed_memory
 from backend.errors import Cancelled
-from backend.exchange.wire import WireMessage
+from backend.exchange.wire_buffers import WireMessage
 from backend.progress import TimeLeft
 from backend.service.explain import explain
 from backend.service.frames import BrokenFramesError, read_frames, write_frames

@@ -9,14 +9,17 @@ import numpy as np
 from mathutils.kdtree import KDTree
 
 from ..protocol.hair import ResultHair
+from ..protocol.result import HeadResult
 from . import tags
 from .frames import to_blender
+from .hair_cards import add_cards, is_changed, update_cards
 from .hair_nodes import (
     ROOT_COLOUR,
     ROOT_NORMAL,
     SURFACE_UV,
     TIP_COLOUR,
     WIDTH,
+    follow,
     hair_colour,
     hair_material,
     new_modifier,
@@ -29,6 +32,28 @@ TIP_SHARE = 0.3
 NEAR_FACES = 8
 
 
+def put_hair(result: HeadResult, collection: bpy.types.Collection, head: bpy.types.Object) -> None:
+    """A result's hair on ``head``, the mesh object of the head of ``collection``: strands or cards, as it has them.
+
+    What somebody groomed stays, the other kind of hair too; what nobody touched is replaced.
+    """
+    strands, cards = (tags.hair_object(collection, kind) for kind in ("CURVES", "MESH"))
+    head_id, hair, wanted_cards = collection[tags.HEAD_ID], result.hair, result.hair_cards
+    if wanted_cards is not None:
+        if cards is None:
+            collection.objects.link(add_cards(wanted_cards, head, head_id))
+        else:
+            update_cards(cards, wanted_cards)
+    elif hair is not None and strands is None:
+        collection.objects.link(add_hair(hair, head, head_id))
+    if strands is not None and (is_groomed(strands) or (hair is not None and wanted_cards is None)):
+        update_hair(strands, hair, head)
+    elif strands is not None:
+        _remove(strands)
+    if cards is not None and wanted_cards is None and not is_changed(cards):
+        _remove(cards)
+
+
 def add_hair(hair: ResultHair, head: bpy.types.Object, head_id: str) -> bpy.types.Object:
     """A Curves object with the guides of ``hair``, a child of ``head`` (its mesh object) and attached to it.
 
@@ -37,12 +62,20 @@ def add_hair(hair: ResultHair, head: bpy.types.Object, head_id: str) -> bpy.type
     obj = bpy.data.objects.new(NAME, new_curves(hair, head))
     obj[tags.HEAD_ID], obj[tags.HAIR] = head_id, fingerprint(obj.data)
     obj.parent = head
-    head.add_rest_position_attribute = True
-    new_modifier(obj, head)
+    new_modifier(obj)
+    hang_on(obj, head)
     material = hair_material()
     material[tags.HEAD_ID] = head_id
     obj.data.materials.append(material)
     return obj
+
+
+def hang_on(obj: bpy.types.Object, head: bpy.types.Object) -> None:
+    """Let hair follow the skin of ``head``."""
+    head.add_rest_position_attribute = True
+    obj.data.surface = head
+    for modifier in obj.modifiers:
+        follow(modifier, head)
 
 
 def new_curves(hair: ResultHair, head: bpy.types.Object) -> bpy.types.Curves:
@@ -63,13 +96,13 @@ def new_curves(hair: ResultHair, head: bpy.types.Object) -> bpy.types.Curves:
     return curves
 
 
-def update_hair(obj: bpy.types.Object, hair: ResultHair, head: bpy.types.Object) -> None:
+def update_hair(obj: bpy.types.Object, hair: ResultHair | None, head: bpy.types.Object) -> None:
     """Another result's hair into an object of ``add_hair``; guides that somebody groomed stay and move with the skin.
 
-    Modifiers, materials and settings stay in both cases.
+    Modifiers, materials and settings stay in both cases. ``hair`` is not looked at for groomed guides.
     """
-    head.add_rest_position_attribute = True
-    if is_groomed(obj):
+    hang_on(obj, head)
+    if is_groomed(obj) or hair is None:
         move_with_skin(obj.data, head.data)
         return
     before = obj.data
@@ -153,6 +186,13 @@ def _normals(roots: np.ndarray, mesh: bpy.types.Mesh) -> np.ndarray:
     normals = np.empty(3 * len(neutral), np.float32)
     mesh.vertex_normals.foreach_get("vector", normals)
     return normals.reshape(-1, 3)[[tree.find(root)[1] for root in roots.tolist()]]
+
+
+def _remove(obj: bpy.types.Object) -> None:
+    data = obj.data
+    bpy.data.objects.remove(obj)
+    if data.users == 0:
+        bpy.data.batch_remove([data])
 
 
 def _positions(curves: bpy.types.Curves) -> np.ndarray:

@@ -41,8 +41,8 @@ SETTINGS: tuple[Setting, ...] = (
 )  # fmt: skip
 
 
-def new_modifier(obj: bpy.types.Object, head: bpy.types.Object) -> bpy.types.Modifier:
-    """The modifier that moves ``obj``'s guides with the skin of ``head`` and fills them with hairs.
+def new_modifier(obj: bpy.types.Object) -> bpy.types.Modifier:
+    """The modifier that moves ``obj``'s guides with the skin of a head and fills them with hairs.
 
     All hair of a file shares its nodes. Roots move as their places in map ``Head`` do; the hair turns as the skull
     does, by three of its vertices. (Blender's *Deform Curves on Surface* turns each guide with its patch of skin: with
@@ -50,12 +50,18 @@ def new_modifier(obj: bpy.types.Object, head: bpy.types.Object) -> bpy.types.Mod
     """
     modifier = obj.modifiers.new(MODIFIER_NAME, "NODES")
     modifier.node_group = _node_group()
+    return modifier
+
+
+def follow(modifier: bpy.types.Modifier, head: bpy.types.Object) -> None:
+    """Let a modifier of ``new_modifier`` follow the skin of ``head``; others are left alone."""
+    if modifier.type != "NODES" or modifier.node_group is None or VERSION_TAG not in modifier.node_group:
+        return
     for item in modifier.node_group.interface.items_tree:
         if item.name == HEAD:
             modifier[item.identifier] = head
         elif item.name in SKULL:
             modifier[item.identifier] = _skull_vertex(head.data, *SKULL[item.name])
-    return modifier
 
 
 def _skull_vertex(mesh: bpy.types.Mesh, *direction: float) -> int:

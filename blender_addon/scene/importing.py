@@ -16,8 +16,7 @@ from .cameras import new_camera, photo_camera, set_background, update_camera
 from .drivers import drive_keys
 from .expressions import set_expression, wears
 from .free_place import stand_beside
-from .hair import add_hair, is_groomed, update_hair
-from .hair_cards import add_cards, is_changed, update_cards
+from .hair import put_hair
 from .images import file_bytes, packed_image, replace_packed
 from .materials import material_for_part
 from .meshes import add_keys, new_mesh, same_topology, update_mesh
@@ -156,7 +155,7 @@ class _Build:
         yield self._albedo
         for part in self.result.parts[1:]:
             yield lambda part=part: drive_keys(self.object_of(part.name), self.object_of("head"))
-        yield self._hair
+        yield lambda: put_hair(self.result, self.collection(), self.object_of("head"))
         for photo in self._given_photos():
             yield lambda photo=photo: self._store_photo(photo)
         for photo in self.result.photos:
@@ -212,7 +211,7 @@ class _Build:
         collection.objects.link(obj)
         if part.name == "head":  # of a head that is solved again somebody deleted it, and what hung on it hangs on none
             obj.scale = [_units_per_metre(self.place.scene())] * 3
-            for other in [o for o in tags.objects_of(collection) if tags.PART in o]:
+            for other in [o for o in tags.objects_of(collection) if tags.PART in o or tags.HAIR in o]:
                 if other != obj and other.parent is None:
                     other.parent = obj
         else:
@@ -239,25 +238,6 @@ class _Build:
                 material[tags.HEAD_ID] = self.head_id
                 obj.data.materials.clear()
                 obj.data.materials.append(material)
-
-    def _hair(self) -> None:
-        """Strands or cards, as the result has them; the other kind goes, unless somebody groomed it."""
-        collection, head = self.collection(), self.object_of("head")
-        strands, cards = (None if self.new else tags.hair_object(collection, kind) for kind in ("CURVES", "MESH"))
-        hair, wanted_cards = self.result.hair, self.result.hair_cards
-        if wanted_cards is not None:
-            if cards is None:
-                collection.objects.link(add_cards(wanted_cards, head, self.head_id))
-            else:
-                update_cards(cards, wanted_cards)
-        elif hair is not None and strands is None:
-            collection.objects.link(add_hair(hair, head, self.head_id))
-        if strands is not None and hair is not None and (wanted_cards is None or is_groomed(strands)):
-            update_hair(strands, hair, head)
-        elif strands is not None and not is_groomed(strands):
-            _remove_hair(strands)
-        if cards is not None and wanted_cards is None and not is_changed(cards):
-            _remove_hair(cards)
 
     def _fill_materials(self, image: bpy.types.Image) -> None:
         """Give ``image`` to the head's materials whose albedo somebody deleted."""
@@ -365,13 +345,6 @@ class _Build:
         for obj in list(layer.objects.selected):
             if obj != head:
                 obj.select_set(False, view_layer=layer)
-
-
-def _remove_hair(obj: bpy.types.Object) -> None:
-    data = obj.data
-    bpy.data.objects.remove(obj)
-    if data.users == 0:
-        bpy.data.batch_remove([data])
 
 
 def _units_per_metre(scene: bpy.types.Scene | None) -> float:

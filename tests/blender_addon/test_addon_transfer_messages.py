@@ -13,7 +13,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 from test_transfer_names import take
 
-from backend.exchange.wire import BufferList
+from backend.exchange.wire_buffers import BufferList
 from backend.service.limits import Limits as ServerLimits
 from backend.service.messages import Transfer as AskedFor
 from backend.service.messages import decode

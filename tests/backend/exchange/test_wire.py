@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from backend.exchange.face_asset import FaceAsset, FacePart
-from backend.exchange.wire import WireError, WireMessage, decode_face, encode_face
+from backend.exchange.wire import decode_face, encode_face
+from backend.exchange.wire_buffers import WireError, WireMessage
 from backend.hair.hair_strands import HairStrands
 from backend.rig.arkit import ARKIT_NAMES
 

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from backend.errors import LikenessError
-from backend.exchange.wire import BufferList, WireMessage
+from backend.exchange.wire_buffers import BufferList, WireMessage
 from backend.service.worker import JobReporter, Task
 
 _kept: list[np.ndarray] = []
