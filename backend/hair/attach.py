@@ -10,6 +10,7 @@ from scipy.spatial import cKDTree
 from backend.geometry.normals import vertex_normals
 from backend.geometry.template import Template
 from backend.geometry.topology import triangulate
+from backend.hair.hair_views import closed_head
 
 _NEAR_TRIANGLES = 8
 _ABOVE = 0.0008  # metres that hair keeps from the skin, beyond its root
@@ -40,7 +41,7 @@ def attach(guides: np.ndarray, template: Template, neutral: np.ndarray) -> Attac
     row = np.arange(len(guides))
     triangle, weight = near[row, best], weights[row, best]
     uv = template.uv_head[split.apply(template.uv_head_quads[: head.face_stop])[triangle]]  # (G, 3, 2)
-    points = outside(guides.astype(np.float64), vertices, split.faces)
+    points = outside(guides.astype(np.float64), *closed_head(neutral.astype(np.float64), template))
     points[:, 0] = places[row, best]
     return AttachedGuides(points.astype(np.float32), (uv * weight[..., None]).sum(1).astype(np.float32))
 

@@ -29,6 +29,8 @@ _KINK = 0.03
 _STRAIGHT = 0.002  # metres: waves of less are none
 _PER_WAVE = 6  # points
 _ANY_SIDE = np.array([1e-4, 0.0, 3e-5])  # metres: a side for strands that run straight away from the head
+_BARE_FACE = 1.0
+"""What hair before the bare face costs beyond hair anywhere else where the photo shows none."""
 _COVERED = 0.2
 """What a point in hair is worth that other guides show already, of one that none does."""
 _LONGER, _FULLER = 1.35, 1.5
@@ -66,9 +68,11 @@ def fit_guides(template: Template, neutral: np.ndarray, style: FittedStyle, view
         chosen = gain.argmax(0)
     line = fine[chosen, np.arange(guides)]
     line = _smooth(_combed(line[np.isfinite(line[:, 0, 0])]))
-    end = _ends(sum(_votes(line, view) * view.trust for view in views))
-    usual = np.median(end[_beside(line[:, 0])], axis=1)  # no gap in hair and no lonely hair beside it
+    votes = sum(_votes(line, view) * view.trust for view in views)
+    end, beside = _ends(votes), _beside(line[:, 0])
+    usual = np.median(end[beside], axis=1)  # no gap in hair and no lonely hair beside it
     end = np.where((end < 2) | (usual < 2), usual, end).astype(int)
+    end[votes[beside, 0].mean(1) < 0] = 0  # most photos show bare skin at the roots
     kept = np.flatnonzero(end >= 2)
     if not len(kept):
         return np.zeros((0, GUIDE_POINTS, 3), np.float32)
@@ -136,7 +140,7 @@ def _looked_up(picture: np.ndarray, points: np.ndarray, view: HairView) -> np.nd
 def _votes(points: np.ndarray, view: HairView) -> np.ndarray:
     """(...,) of points (..., 3): 1 in the photo's hair, -1 in what is none, 0 where head, chest or hand hides it."""
     depth = view.camera.project(np.nan_to_num(points, nan=1e3))[..., 2]
-    told = _looked_up((2 * view.hair - 1) * view.known, points, view)
+    told = _looked_up((2 * view.hair - 1 - _BARE_FACE * view.face) * view.known, points, view)
     before = depth < _looked_up(np.where(np.isfinite(view.depth), view.depth, 1e6), points, view) + 0.006
     return told * before
 

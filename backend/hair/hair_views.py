@@ -28,6 +28,7 @@ _CLOSED = 0.007
 _RING = 24
 _INSIDE_NECK = (0.048, 0.070, -0.015, 0.650)
 """A ring as in ``BODY_ROWS`` above its first, so that no gap is left below a head that is raised."""
+_FACE = (FaceClass.SKIN, FaceClass.BROWS, FaceClass.EYES, FaceClass.GLASSES, FaceClass.LIPS)
 _DIRECTION_SIDE = 448
 """Pixels of the longer side of a crop in which the strands' direction is looked for: one of a lock of ten hairs."""
 
@@ -41,6 +42,7 @@ class HairView:
     name : the photo's.
     camera : of these pixels.
     hair : (H, W) float32, share of hair in each pixel. known : (H, W) float32, 0 where something hides what is there.
+    face : (H, W) float32, share of the face: skin, brows, eyes, glasses, lips.
     direction : (H, W, 2) float32, cosine and sine of twice the angle of the strands with the rows, times how clearly
         they run that way, 0 to 1.
     depth : (H, W) float32 metres to head and chest, inf beside them.
@@ -51,6 +53,7 @@ class HairView:
     camera: Camera
     hair: np.ndarray
     known: np.ndarray
+    face: np.ndarray
     direction: np.ndarray
     depth: np.ndarray
     trust: float
@@ -74,14 +77,20 @@ def _view(template: Template, photo: FittedPhoto, face: PhotoFace) -> HairView:
     size = camera.size
     hair = (face.labels == FaceClass.HAIR).astype(np.float32)
     known = (face.labels != FaceClass.OCCLUDER).astype(np.float32) * _inside_file(face)
-    hair, known = (cv2.resize(each, size, interpolation=cv2.INTER_AREA) for each in (hair, known))
-    head = template.head
-    body, rings = body_mesh(photo.vertices[: head.vertex_stop], template)
-    triangles = triangles_from_quads(template.quads[: head.face_stop])
-    vertices = np.concatenate([photo.vertices[: head.vertex_stop], body])
-    depth = depth_map(vertices, np.concatenate([triangles, rings + head.vertex_stop]), camera)
+    bare = np.isin(face.labels, _FACE).astype(np.float32)
+    hair, known, bare = (cv2.resize(each, size, interpolation=cv2.INTER_AREA) for each in (hair, known, bare))
+    body, rings = body_mesh(photo.vertices[: template.head.vertex_stop], template)
+    vertices, triangles = closed_head(photo.vertices, template)
+    depth = depth_map(np.concatenate([vertices, body]), np.concatenate([triangles, rings + len(vertices)]), camera)
     trust = (0.2 + 0.8 * face.quality.score) / (1 + photo.landmark_error_percent / 4)
-    return HairView(photo.name, camera, hair, known, strand_direction(face, size), depth, float(trust))
+    return HairView(photo.name, camera, hair, known, bare, strand_direction(face, size), depth, float(trust))
+
+
+def closed_head(vertices: np.ndarray, template: Template) -> tuple[np.ndarray, np.ndarray]:
+    """Head and eyeballs of a face (V, 3), so that nothing is seen in the sockets: vertices (N, 3), triangles (T, 3)."""
+    parts = [template.parts[name] for name in ("head", "eye_left", "eye_right")]
+    faces = [triangles_from_quads(template.quads[part.face_start : part.face_stop]) for part in parts]
+    return vertices[: max(part.vertex_stop for part in parts)], np.concatenate(faces)
 
 
 def strand_direction(face: PhotoFace, size: tuple[int, int]) -> np.ndarray:

@@ -43,10 +43,10 @@ def made_view(template: Template, yaw: float, point: np.ndarray | None) -> HairV
     place = camera(yaw)
     depth = depth_map(np.concatenate([head, body]), np.concatenate([triangles, rings + count]), place)
     empty = np.zeros((SIDE, SIDE), np.float32)
-    view = HairView(f"{yaw}.jpg", place, empty, empty + 1, np.zeros((SIDE, SIDE, 2), np.float32), depth, 1.0)
+    view = HairView(f"{yaw}.jpg", place, empty, empty + 1, empty, np.zeros((SIDE, SIDE, 2), np.float32), depth, 1.0)
     if point is None:
         return view
     strands = grown(template, template.vertices, point[None], lock_noise(900, seed=7))
     hair = silhouettes(strands, view)[0].astype(np.float32)
     direction = directions(strands, SEGMENTS * PIECES, view)[0]
-    return HairView(view.name, place, hair, empty + 1, direction, depth, 1.0)
+    return HairView(view.name, place, hair, empty + 1, empty, direction, depth, 1.0)
