@@ -15,6 +15,7 @@ from ..identity import backend_archive
 from ..session import session
 from ..ui import redraw
 from ..ui.preferences import preferences, require_online
+from .polls import clickable
 
 
 def _watch() -> float | None:
@@ -85,7 +86,7 @@ class StopInstallation(bpy.types.Operator):
 
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
-        return installer.running()
+        return clickable(cls, "" if installer.running() else "Nothing is being installed")
 
     def execute(self, context: bpy.types.Context) -> set[str]:
         installer.stop()

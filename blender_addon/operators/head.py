@@ -8,6 +8,7 @@ from bpy.props import StringProperty
 from ..errors import AddonError
 from ..scene import cameras, expressions, mpfb, tags
 from ..scene.which_mesh import active_mesh, cameras_by_photo, expressive_meshes, head_mesh
+from .polls import clickable
 
 
 def _head_of(camera: bpy.types.Object, scene: bpy.types.Scene) -> bpy.types.Object | None:
@@ -27,7 +28,7 @@ class LookThroughPhoto(bpy.types.Operator):
 
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
-        return tags.active_head(context) is not None
+        return clickable(cls, "" if tags.active_head(context) else "Select a head that Likeness made")
 
     def execute(self, context: bpy.types.Context) -> set[str]:
         collection = tags.active_head(context)
@@ -67,7 +68,9 @@ class ResetExpression(bpy.types.Operator):
 
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
-        return len(expressive_meshes(context)) > 0
+        return clickable(
+            cls, "" if expressive_meshes(context) else "Select a head that Likeness made, or a mesh with all 52 keys"
+        )
 
     def execute(self, context: bpy.types.Context) -> set[str]:
         for mesh in expressive_meshes(context):
@@ -84,7 +87,7 @@ class ApplyToBody(bpy.types.Operator):
 
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
-        return mpfb.can_apply(context)
+        return clickable(cls, mpfb.why_not(context))
 
     def execute(self, context: bpy.types.Context) -> set[str]:
         try:

@@ -9,6 +9,7 @@ from bpy.props import BoolProperty, CollectionProperty, IntProperty, StringPrope
 
 from ..client.photo_files import PHOTO_ENDINGS, PHOTO_GLOB, is_text, unique_labels
 from ..ui import redraw
+from .polls import clickable
 
 
 def add_files(scene: bpy.types.Scene, paths: list[str]) -> tuple[int, list[str]]:
@@ -87,7 +88,7 @@ class RemovePhoto(bpy.types.Operator):
 
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
-        return len(context.scene.likeness.photos) > 0
+        return clickable(cls, "" if context.scene.likeness.photos else "There are no photos in the list")
 
     def execute(self, context: bpy.types.Context) -> set[str]:
         settings = context.scene.likeness
@@ -109,7 +110,7 @@ class ClearPhotos(bpy.types.Operator):
 
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
-        return len(context.scene.likeness.photos) > 0
+        return clickable(cls, "" if context.scene.likeness.photos else "There are no photos in the list")
 
     def execute(self, context: bpy.types.Context) -> set[str]:
         context.scene.likeness.photos.clear()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import bpy
-from bpy.props import BoolProperty, StringProperty
+from bpy.props import StringProperty
 
 from .. import timer
 from ..errors import AddonError
@@ -16,6 +16,9 @@ from ..scene.which_mesh import active_mesh, copy_words
 from ..session import in_a_mode, listed_photos, run_to_end, session
 from ..ui import redraw
 from ..ui.preferences import chosen_backend, preferences
+from .polls import clickable
+
+NONE_WAITS = "No head waits to be put into a scene"
 
 
 class _Watching:
@@ -51,25 +54,10 @@ class _Watching:
             self._timer = None
 
 
-class ReconstructFace(_Watching, bpy.types.Operator):
-    """Make a rigged, textured head out of the photos in the list"""
+class _Reconstructing(_Watching):
+    """Mix-in: a job from click to head. ``again`` solves the active head again instead of making a new one."""
 
-    bl_idname = "likeness.reconstruct"
-    bl_label = "Reconstruct Face"
-    bl_options = {"REGISTER"}
-
-    again: BoolProperty(
-        name="Solve Again",
-        description="Instead of making a new head, solve the active one again with its photos and those of the list",
-        default=False,
-        options={"SKIP_SAVE"},
-    )
-
-    @classmethod
-    def poll(cls, context: bpy.types.Context) -> bool:
-        if why := session().why_busy:
-            cls.poll_message_set(why)
-        return not why
+    again = False
 
     def execute(self, context: bpy.types.Context) -> set[str]:
         """Runs to the end: for scripts and background mode."""
@@ -133,6 +121,34 @@ class ReconstructFace(_Watching, bpy.types.Operator):
         )
 
 
+class ReconstructFace(_Reconstructing, bpy.types.Operator):
+    """Make a rigged, textured head out of the photos in the list"""
+
+    bl_idname = "likeness.reconstruct"
+    bl_label = "Reconstruct Face"
+    bl_options = {"REGISTER"}
+
+    @classmethod
+    def poll(cls, context: bpy.types.Context) -> bool:
+        listed = len(context.scene.likeness.photos) > 0
+        no_photos = "There are no photos in the list. Add a few photos of one person first"
+        return clickable(cls, session().why_busy or ("" if listed else no_photos))
+
+
+class SolveAgain(_Reconstructing, bpy.types.Operator):
+    """Solve the active head again, with its own photos and those of the list"""
+
+    bl_idname = "likeness.solve_again"
+    bl_label = "Add Photos and Solve Again"
+    bl_options = {"REGISTER"}
+    again = True
+
+    @classmethod
+    def poll(cls, context: bpy.types.Context) -> bool:
+        no_head = "" if tags.active_head(context) else "There is no head to solve again. Select one that Likeness made"
+        return clickable(cls, session().why_busy or no_head)
+
+
 class CancelReconstruction(bpy.types.Operator):
     """Stop the reconstruction; a head that is ready is thrown away"""
 
@@ -142,7 +158,9 @@ class CancelReconstruction(bpy.types.Operator):
 
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
-        return session().busy and session().view.phase is not Phase.CANCELLING
+        if session().view.phase is Phase.CANCELLING:
+            return clickable(cls, "It is being cancelled already")
+        return clickable(cls, "" if session().busy else "Nothing is running")
 
     def execute(self, context: bpy.types.Context) -> set[str]:
         session().cancel()
@@ -164,7 +182,9 @@ class TakeHead(_Watching, bpy.types.Operator):
 
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
-        return session().homeless or (len(session().waiting.offered) > 0 and not session().busy)
+        if session().homeless:
+            return True
+        return clickable(cls, session().why_busy or ("" if session().waiting.offered else NONE_WAITS))
 
     def execute(self, context: bpy.types.Context) -> set[str]:
         """For scripts; the next ticks do it."""
@@ -195,7 +215,7 @@ class ThrowAwayHead(bpy.types.Operator):
 
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
-        return len(session().waiting.offered) > 0
+        return clickable(cls, "" if session().waiting.offered else NONE_WAITS)
 
     def execute(self, context: bpy.types.Context) -> set[str]:
         try:
@@ -207,4 +227,4 @@ class ThrowAwayHead(bpy.types.Operator):
         return {"FINISHED"}
 
 
-CLASSES = (ReconstructFace, CancelReconstruction, TakeHead, ThrowAwayHead)
+CLASSES = (ReconstructFace, SolveAgain, CancelReconstruction, TakeHead, ThrowAwayHead)

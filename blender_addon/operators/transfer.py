@@ -17,7 +17,16 @@ from ..transfer import apply, clips, pose
 from ..transfer.actions import animated_keys, driven_keys, fcurves_of, linear_curve, read_curve
 from ..transfer.mapping import apply_links
 from ..transfer.sliced import SlicedFileOperator, SlicedOperator, Steps, cancel_work, current_work
-from .transfer_settings import LikenessTransfer, expression_keys, links_for, selected_meshes, settings_of, source_of
+from .polls import clickable
+from .transfer_settings import (
+    NO_SOURCE,
+    LikenessTransfer,
+    expression_keys,
+    links_for,
+    selected_meshes,
+    settings_of,
+    source_of,
+)
 
 MOST_FRAMES = 1_000_000
 WHAT = (
@@ -39,7 +48,7 @@ class TransferToSelected(SlicedOperator, bpy.types.Operator):
 
     @classmethod
     def can_run(cls, context: bpy.types.Context) -> bool:
-        return source_of(context) is not None
+        return clickable(cls, "" if source_of(context) else NO_SOURCE)
 
     def steps(self, context: bpy.types.Context) -> Steps:
         settings, source = settings_of(context), source_of(context)
@@ -210,7 +219,7 @@ class CancelTransfer(bpy.types.Operator):
 
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
-        return current_work() is not None
+        return clickable(cls, "" if current_work() is not None else "No transfer is running")
 
     def execute(self, context: bpy.types.Context) -> set[str]:
         cancel_work()

@@ -10,7 +10,8 @@ from ..errors import AddonError
 from ..transfer import meshes
 from ..transfer.keys_for_mesh import transfer_keys
 from ..transfer.sliced import SlicedOperator, Steps
-from .transfer_settings import selected_meshes, source_of
+from .polls import clickable
+from .transfer_settings import NO_SOURCE, selected_meshes, source_of
 
 POINT_NAMES = (
     "nose_tip", "chin", "eye_outer_left", "eye_inner_left", "eye_inner_right", "eye_outer_right", "mouth_left",
@@ -34,9 +35,8 @@ class MakeArkitKeys(SlicedOperator, bpy.types.Operator):
     @classmethod
     def can_run(cls, context: bpy.types.Context) -> bool:
         if context.mode != "OBJECT":
-            cls.poll_message_set("Switch to Object Mode")
-            return False
-        return source_of(context) is not None
+            return clickable(cls, "Switch to Object Mode")
+        return clickable(cls, "" if source_of(context) else NO_SOURCE)
 
     def steps(self, context: bpy.types.Context) -> Steps:
         source = source_of(context)
@@ -113,7 +113,8 @@ class MarkPoint(bpy.types.Operator):
 
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
-        return context.active_object is not None and context.active_object.type == "MESH"
+        obj = context.active_object
+        return clickable(cls, "" if obj is not None and obj.type == "MESH" else "Select a mesh")
 
     def execute(self, context: bpy.types.Context) -> set[str]:
         obj = context.active_object
@@ -151,7 +152,9 @@ class ClearPoints(bpy.types.Operator):
 
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
-        return context.active_object is not None and len(meshes.points_on(context.active_object)) > 0
+        obj = context.active_object
+        marked = obj is not None and len(meshes.points_on(obj)) > 0
+        return clickable(cls, "" if marked else "The active object has no marked points")
 
     def execute(self, context: bpy.types.Context) -> set[str]:
         for marker in meshes.points_on(context.active_object).values():

@@ -11,7 +11,8 @@ from bpy_extras.io_utils import ExportHelper, ImportHelper
 from ..errors import AddonError
 from ..transfer.apply import key_names
 from ..transfer.mapping import KeyLink, from_json, suggest, to_json
-from .transfer_settings import fill_list, listed_links, selected_meshes, settings_of, source_of
+from .polls import clickable
+from .transfer_settings import NO_SOURCE, fill_list, listed_links, selected_meshes, settings_of, source_of
 
 
 class SuggestMapping(bpy.types.Operator):
@@ -23,7 +24,7 @@ class SuggestMapping(bpy.types.Operator):
 
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
-        return source_of(context) is not None
+        return clickable(cls, "" if source_of(context) else NO_SOURCE)
 
     def execute(self, context: bpy.types.Context) -> set[str]:
         source = source_of(context)
@@ -68,7 +69,8 @@ class RemoveLink(bpy.types.Operator):
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
         settings = settings_of(context)
-        return 0 <= settings.active_link < len(settings.links)
+        chosen = 0 <= settings.active_link < len(settings.links)
+        return clickable(cls, "" if chosen else "No row of the mapping is chosen")
 
     def execute(self, context: bpy.types.Context) -> set[str]:
         settings = settings_of(context)
@@ -88,7 +90,7 @@ class SaveMapping(bpy.types.Operator, ExportHelper):
 
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
-        return len(settings_of(context).links) > 0
+        return clickable(cls, "" if settings_of(context).links else "The mapping has no rows")
 
     def execute(self, context: bpy.types.Context) -> set[str]:
         path = Path(bpy.path.abspath(self.filepath))

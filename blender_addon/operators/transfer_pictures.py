@@ -23,6 +23,7 @@ from ..solving import solved
 from ..transfer.clips import ExpressionClip
 from ..transfer.sliced import SlicedFileOperator, Steps, Waiting, say
 from ..ui.preferences import chosen_backend
+from .polls import clickable
 from .transfer import ClipPlace, clip_steps
 from .transfer_settings import selected_meshes, settings_of
 
@@ -40,9 +41,7 @@ class _FromPictures(SlicedFileOperator, ImportHelper):
 
     @classmethod
     def can_run(cls, context: bpy.types.Context) -> bool:
-        if why := session().why_busy:
-            cls.poll_message_set(why)
-        return not why
+        return clickable(cls, session().why_busy)
 
     def job(self, path: Path, head: bytes | None) -> Transfer:
         """What the backend is asked for."""

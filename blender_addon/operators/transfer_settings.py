@@ -16,6 +16,8 @@ from ..transfer.apply import key_names
 from ..transfer.mapping import KeyLink, suggest
 from ..transfer.names import meaning
 
+NO_SOURCE = "Choose a mesh with shape keys as source, or make one the active object"
+
 
 def _has_keys(_: object, obj: bpy.types.Object) -> bool:
     return obj.type == "MESH" and len(key_names(obj)) > 0

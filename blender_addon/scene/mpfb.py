@@ -46,9 +46,15 @@ def body_of(context: bpy.types.Context) -> bpy.types.Object | None:
     return None
 
 
-def can_apply(context: bpy.types.Context) -> bool:
-    """Whether there is a head, and a body selected."""
-    return context.mode == "OBJECT" and body_of(context) is not None and tags.active_head(context) is not None
+def why_not(context: bpy.types.Context) -> str:
+    """Why ``apply`` cannot be called now, as one sentence for a button; "" where it can."""
+    if context.mode != "OBJECT":
+        return "Switch to Object Mode"
+    if not tags.heads_in(context.scene):
+        return "There is no head in the scene. Reconstruct one first"
+    if tags.active_head(context) is None:
+        return "Several heads are in the scene. Select the one to apply together with the body"
+    return "" if body_of(context) is not None else "No MakeHuman body is selected. Select the body's mesh"
 
 
 def apply(context: bpy.types.Context) -> str:

@@ -70,8 +70,8 @@ class MainPanel(bpy.types.Panel):
             _draw_missing_backend(layout, context, problem)
         row = layout.row()
         row.scale_y = 1.6
-        row.enabled = problem is None and len(settings.photos) > 0
-        row.operator("likeness.reconstruct", icon="USER").again = False
+        row.enabled = problem is None
+        row.operator("likeness.reconstruct", icon="USER")
         if view.phase is Phase.FAILED:
             draw_error(layout, view.sentence, view.advice)
         elif view.phase is Phase.DONE and session().made_is_there:
@@ -113,8 +113,8 @@ class HeadPanel(bpy.types.Panel):
         row.operator("likeness.leave_photo", icon="VIEW3D")
         row.operator("likeness.reset_expression", text="Neutral", icon="LOOP_BACK")
         column = layout.column()
-        column.enabled = not session().busy and _backend_problem(context) is None
-        column.operator("likeness.reconstruct", text="Add Photos and Solve Again", icon="FILE_REFRESH").again = True
+        column.enabled = _backend_problem(context) is None
+        column.operator("likeness.solve_again", icon="FILE_REFRESH")
         for said in filter(None, (copy_words(mesh, collection), list_words(collection, context.scene))):
             draw_wrapped(column, said, icon="INFO")
         layout.operator("likeness.apply_to_mpfb", icon="ARMATURE_DATA")

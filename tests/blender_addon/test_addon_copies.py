@@ -142,7 +142,7 @@ def test_solving_again_changes_the_head_that_the_copy_was_made_of_and_says_so(
     backend.result = replace(result, parts=smaller, photos=result.photos[1:])
     words = "Anna before is a copy and keeps its shape: solving again changes Anna."
     assert words in " ".join(drawn())
-    assert bpy.ops.likeness.reconstruct(again=True) == {"FINISHED"}
+    assert bpy.ops.likeness.solve_again() == {"FINISHED"}
     assert words in capfd.readouterr().out
     np.testing.assert_allclose(coordinates(own.data.vertices), 1.1 * before, atol=1e-6)
     np.testing.assert_array_equal(coordinates(copy.data.vertices), before)
@@ -158,7 +158,7 @@ def test_solving_again_leaves_the_copy_its_cameras(backend: Backend, collection:
     own, copy = copy_of_all(collection)
     bpy.data.objects.remove(cameras_by_photo(collection, own)["square.jpg"])
     cameras = cameras_by_photo(collection, copy)
-    assert bpy.ops.likeness.reconstruct(again=True) == {"FINISHED"}
+    assert bpy.ops.likeness.solve_again() == {"FINISHED"}
     assert {camera.parent for camera in cameras.values()} == {copy}
     assert cameras_by_photo(collection, own)["square.jpg"].parent == own
 

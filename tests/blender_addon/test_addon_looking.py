@@ -44,19 +44,19 @@ def jaw(collection: bpy.types.Collection) -> float:
 
 def test_the_head_in_the_photo_wears_what_is_solved_again(looking: bpy.types.Collection) -> None:
     assert jaw(looking) == pytest.approx(0.1)
-    bpy.ops.likeness.reconstruct(again=True)
+    bpy.ops.likeness.solve_again()
     assert jaw(looking) == 0.75
 
 
 def test_an_expression_of_the_artists_own_stays(looking: bpy.types.Collection) -> None:
     tags.part_object(looking, "head").data.shape_keys.key_blocks["jawOpen"].value = 0.25
-    bpy.ops.likeness.reconstruct(again=True)
+    bpy.ops.likeness.solve_again()
     assert jaw(looking) == 0.25
 
 
 def test_a_head_that_nobody_compares_stays_neutral(looking: bpy.types.Collection) -> None:
     bpy.ops.likeness.leave_photo()
-    bpy.ops.likeness.reconstruct(again=True)
+    bpy.ops.likeness.solve_again()
     assert jaw(looking) == 0.0
 
 
@@ -65,7 +65,7 @@ def test_how_a_photo_lies_over_the_head_stays(looking: bpy.types.Collection) -> 
     (background,) = camera.data.background_images
     assert (background.display_depth, background.alpha) == ("BACK", 1.0)
     background.display_depth, background.alpha = "FRONT", 0.25
-    bpy.ops.likeness.reconstruct(again=True)
+    bpy.ops.likeness.solve_again()
     (background,) = camera.data.background_images
     assert (background.display_depth, background.alpha) == ("FRONT", 0.25)
 
@@ -75,7 +75,7 @@ def test_a_photo_whose_camera_is_gone_is_left_with_a_neutral_face(
 ) -> None:
     """Solved again without that photo, or deleted."""
     backend.result = replace(result, photos=result.photos[:3])
-    bpy.ops.likeness.reconstruct(again=True)
+    bpy.ops.likeness.solve_again()
     assert bpy.context.scene.camera is None and jaw(looking) > 0
     bpy.ops.likeness.leave_photo()
     assert jaw(looking) == 0.0 and bpy.context.scene.render.resolution_x == 1920

@@ -296,7 +296,7 @@ def test_a_head_by_the_real_backend_after_a_cancel_and_a_crash(enabled: None, de
 
     shape = [vertex.co.copy() for vertex in head.data.vertices]
     bpy.ops.likeness.clear_photos()
-    assert bpy.ops.likeness.reconstruct(again=True) == {"FINISHED"}  # out of the photos that the file holds
+    assert bpy.ops.likeness.solve_again() == {"FINISHED"}  # out of the photos that the file holds
     assert tags.head_collections() == [collection]
     moved = max((vertex.co - before).length for vertex, before in zip(head.data.vertices, shape, strict=True))
     assert moved < 0.005

@@ -87,7 +87,7 @@ def test_a_head_that_is_solved_again_is_to_be_seen(backend: Backend, result: Hea
     """The artist took it out of the scene meanwhile, or deleted its scene."""
     collection = import_head(result, bpy.context)
     backend.meanwhile = partial(change, bpy.context.scene, collection)
-    assert bpy.ops.likeness.reconstruct(again=True) == {"FINISHED"}
+    assert bpy.ops.likeness.solve_again() == {"FINISHED"}
     assert tags.head_collections() == tags.heads_in(bpy.context.scene) == [collection]
     assert bpy.context.view_layer.objects.active == tags.part_object(collection, "head")
 
@@ -179,7 +179,7 @@ def test_solving_again_changes_the_head_of_the_scene_that_is_shown(backend: Back
 
     backend.result = replace(result, parts=tuple(replace(part, vertices=part.vertices * 1.1) for part in result.parts))
     backend.meanwhile = look_at_the_original
-    assert bpy.ops.likeness.reconstruct(again=True) == {"FINISHED"}
+    assert bpy.ops.likeness.solve_again() == {"FINISHED"}
     assert (tags.part_object(original, "head").data.vertices[0].co - before).length == 0
     assert (tags.part_object(copy, "head").data.vertices[0].co - 1.1 * before).length < 1e-6
 
@@ -212,7 +212,7 @@ def test_photos_that_are_not_there_any_more_are_said(backend: Backend, result: H
         (tmp_path / file.name).write_bytes(file.name.encode())
     import_head(result, bpy.context, files, pack_photos=False)
     (tmp_path / "portrait.jpg").unlink()
-    assert bpy.ops.likeness.reconstruct(again=True) == {"FINISHED"}
+    assert bpy.ops.likeness.solve_again() == {"FINISHED"}
     assert session().view.sentence.endswith("The files of 1 of its photos are not there.")
 
 
@@ -309,7 +309,7 @@ def test_it_is_said_whose_photos_are_in_the_list(
     assert "in the list" not in words()
     layer.objects.active = tags.part_object(anna, "head")
     assert "Photos of Bea are in the list (1): take them out first if they do not show Anna." in words()
-    bpy.ops.likeness.reconstruct(again=True)
+    bpy.ops.likeness.solve_again()
     assert "in the list" not in words()
     bpy.data.batch_remove([bea])
     layer.objects.active = tags.part_object(anna, "head")
