@@ -9,6 +9,7 @@ import bpy
 from bpy.props import BoolProperty, EnumProperty, IntProperty, StringProperty
 
 from .. import installer
+from ..backend_process import existing
 from ..backend_process.folder_checks import FolderState
 from ..backend_process.install import installed_bytes
 from ..backend_process.local_backend import LocalBackend
@@ -20,7 +21,7 @@ from ..session import session
 from . import redraw
 from .text import draw_error, draw_wrapped, gigabytes
 
-_programs = Looks(os.path.isfile)
+_existing_backends = Looks(existing.problem_of)
 WHERE = (
     ("INSTALLED", "Installed", "A backend that this extension installs and looks after"),
     ("EXISTING", "Existing", "A backend that is on this computer already"),
@@ -58,12 +59,16 @@ class LikenessPreferences(bpy.types.AddonPreferences):
         subtype="FILE_PATH",
     )
     existing_python: StringProperty(
-        name="Python", description="Program of the environment that the backend is installed in", subtype="FILE_PATH"
+        name="Python",
+        description="Program of the environment that the backend is installed in",
+        subtype="FILE_PATH",
+        options={"TEXTEDIT_UPDATE"},
     )
     existing_source: StringProperty(
         name="Source",
         description="Folder that holds the package backend, where the environment does not know it",
         subtype="DIR_PATH",
+        options={"TEXTEDIT_UPDATE"},
     )
     endpoint: StringProperty(name="Address", description="Like tcp://192.168.0.7:5555")
     public_key: StringProperty(name="Public Key", description="The service's public key, 40 characters")
@@ -162,6 +167,7 @@ class LikenessPreferences(bpy.types.AddonPreferences):
         """Returns the backend that is used, None where none is entered."""
         layout.prop(self, "existing_python")
         layout.prop(self, "existing_source")
+        _draw_usable(layout, self)
         layout.operator("likeness.show_log", text="Backend Log", icon="TEXT").which = "SERVER"
         return _existing(self) if self.existing_python else None
 
@@ -198,17 +204,12 @@ def chosen_backend(context: bpy.types.Context, drawing: bool = False) -> LocalBa
             require_online("reach another machine")
         return address
     if chosen.where == "EXISTING":
-        existing = _existing(chosen)
-        found = bool(chosen.existing_python) and _programs.at(existing.python, drawing)
-        if drawing and found is None:
-            redraw.soon()
-        if not found:
+        problem = _problem_of_existing(chosen, drawing)
+        if problem:
             raise AddonError(
-                "The existing backend's Python was not found.",
-                "Enter the program of its environment in the extension's preferences.",
-                "no_backend",
+                problem, "Enter the program of its environment in the extension's preferences.", "no_backend"
             )
-        return existing
+        return _existing(chosen)
     if installer.running():
         raise AddonError("The backend is being installed or removed.", "Wait for that.", "no_backend")
     named = installer.named_folder(drawing)
@@ -235,6 +236,25 @@ def _existing(chosen: LikenessPreferences) -> LocalBackend:
     python = Path(os.path.expanduser(bpy.path.abspath(chosen.existing_python)))
     source = Path(bpy.path.abspath(chosen.existing_source)) if chosen.existing_source else None
     return LocalBackend(python, source, chosen.device, chosen.port, installer.server_log())
+
+
+def _problem_of_existing(chosen: LikenessPreferences, drawing: bool) -> str:
+    """Why what the person entered is not usable, "" where it looks usable."""
+    if not chosen.existing_python:
+        return existing.NOTHING_ENTERED
+    entered = _existing(chosen)
+    problem = _existing_backends.at((str(entered.python), str(entered.source or "")), drawing)
+    if problem is None:
+        redraw.soon()
+        return "The drive that the existing backend lies on does not answer."
+    return problem
+
+
+def _draw_usable(layout: bpy.types.UILayout, chosen: LikenessPreferences) -> None:
+    """Below the fields, with every letter: whether what stands in them is usable."""
+    problem = _problem_of_existing(chosen, drawing=True)
+    icon = "INFO" if not chosen.existing_python else "ERROR" if problem else "CHECKMARK"
+    draw_wrapped(layout, problem or existing.USABLE, icon=icon)
 
 
 def _of_folder(chosen: LikenessPreferences, used: FolderState, named: FolderState) -> LocalBackend:
