@@ -15,6 +15,7 @@ from ..identity import backend_archive
 from ..session import session
 from ..ui import redraw
 from ..ui.preferences import preferences, require_online
+from ..ui.text import report_error
 from .polls import clickable
 
 
@@ -31,7 +32,7 @@ class _Installing(bpy.types.Operator):
                 raise AddonError("The backend is at work.", "Wait for it, or cancel it first.", "busy")
             installation = installer.start(plan, session().runner)
         except AddonError as error:
-            self.report({"ERROR"}, str(error))
+            report_error(self, str(error))
             return {"CANCELLED"}
         if bpy.app.background:
             installation.join()
@@ -57,7 +58,7 @@ class InstallBackend(_Installing):
             require_online("download the backend's packages")
             told = preferences(context).python
         except AddonError as error:
-            self.report({"ERROR"}, str(error))
+            report_error(self, str(error))
             return {"CANCELLED"}
         plan = InstallPlan(backend_archive(), bpy.path.abspath(told) if told else "", fresh=self.fresh)
         return self._begin(plan)
@@ -131,7 +132,7 @@ class CopyOwnKey(bpy.types.Operator):
         try:
             context.window_manager.clipboard = client_keys(config_folder()).public
         except AddonError as error:
-            self.report({"ERROR"}, str(error))
+            report_error(self, str(error))
             return {"CANCELLED"}
         self.report({"INFO"}, "The key is in the clipboard.")
         return {"FINISHED"}

@@ -8,6 +8,7 @@ from bpy.props import StringProperty
 from ..errors import AddonError
 from ..scene import cameras, expressions, mpfb, tags
 from ..scene.which_mesh import active_mesh, cameras_by_photo, expressive_meshes, head_mesh
+from ..ui.text import report_error
 from .polls import clickable
 
 
@@ -93,7 +94,7 @@ class ApplyToBody(bpy.types.Operator):
         try:
             said = mpfb.apply(context)
         except AddonError as error:
-            self.report({"ERROR"}, str(error))
+            report_error(self, str(error))
             return {"CANCELLED"}
         self.report({"INFO"}, said)
         return {"FINISHED"}

@@ -16,6 +16,7 @@ from ..scene.which_mesh import active_mesh, copy_words
 from ..session import in_a_mode, listed_photos, run_to_end, session
 from ..ui import redraw
 from ..ui.preferences import chosen_backend, preferences
+from ..ui.text import report_error
 from .polls import clickable
 
 NONE_WAITS = "No head waits to be put into a scene"
@@ -36,7 +37,7 @@ class _Watching:
         if not current.busy:
             view = current.view
             if view.phase is Phase.FAILED:
-                self.report({"ERROR"}, f"{view.sentence} {view.advice}".strip())
+                report_error(self, f"{view.sentence} {view.advice}".strip())
             elif view.phase is Phase.DONE:
                 self.report({"INFO"}, view.sentence)
             self.cancel(context)
@@ -67,7 +68,7 @@ class _Reconstructing(_Watching):
         if view.phase is Phase.DONE:
             self.report({"INFO"}, view.sentence)
             return {"FINISHED"}
-        self.report({"ERROR"}, f"{view.sentence} {view.advice}".strip())
+        report_error(self, f"{view.sentence} {view.advice}".strip())
         return {"CANCELLED"}
 
     def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
@@ -84,7 +85,7 @@ class _Reconstructing(_Watching):
                 raise AddonError("An object is being edited.", "Switch to Object Mode, and try again.", "mode")
             session().begin(job, chosen_backend(context))
         except AddonError as error:
-            self.report({"ERROR"}, str(error))
+            report_error(self, str(error))
             return False
         return True
 
@@ -194,7 +195,7 @@ class TakeHead(_Watching, bpy.types.Operator):
             else:
                 session().take_offered(session().waiting.of_name(self.head), Place.shown(context))
         except AddonError as error:
-            self.report({"ERROR"}, str(error))
+            report_error(self, str(error))
             return {"CANCELLED"}
         timer.start()
         return {"FINISHED"}
@@ -221,7 +222,7 @@ class ThrowAwayHead(bpy.types.Operator):
         try:
             session().waiting.throw_away(session().waiting.of_name(self.head))
         except AddonError as error:
-            self.report({"ERROR"}, str(error))
+            report_error(self, str(error))
             return {"CANCELLED"}
         redraw.everything()
         return {"FINISHED"}

@@ -10,6 +10,7 @@ from ..errors import AddonError
 from ..transfer import meshes
 from ..transfer.keys_for_mesh import transfer_keys
 from ..transfer.sliced import SlicedOperator, Steps
+from ..ui.text import report_error
 from .polls import clickable
 from .transfer_settings import NO_SOURCE, selected_meshes, source_of
 
@@ -126,7 +127,7 @@ class MarkPoint(bpy.types.Operator):
             chosen = np.zeros(len(obj.data.vertices), bool)
             obj.data.vertices.foreach_get("select", chosen)
             if not chosen.any():
-                self.report({"ERROR"}, "No vertex is selected.")
+                report_error(self, "No vertex is selected.")
                 return {"CANCELLED"}
             place = meshes.world_rest(obj)[chosen].mean(axis=0)
         marker = present.get(name)

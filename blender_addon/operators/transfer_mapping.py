@@ -11,6 +11,7 @@ from bpy_extras.io_utils import ExportHelper, ImportHelper
 from ..errors import AddonError
 from ..transfer.apply import key_names
 from ..transfer.mapping import KeyLink, from_json, suggest, to_json
+from ..ui.text import report_error
 from .polls import clickable
 from .transfer_settings import NO_SOURCE, fill_list, listed_links, selected_meshes, settings_of, source_of
 
@@ -31,7 +32,7 @@ class SuggestMapping(bpy.types.Operator):
         try:
             targets = selected_meshes(context, source)
         except AddonError as error:
-            self.report({"ERROR"}, str(error))
+            report_error(self, str(error))
             return {"CANCELLED"}
         links: dict[KeyLink, None] = {}
         for target in targets:
@@ -97,7 +98,7 @@ class SaveMapping(bpy.types.Operator, ExportHelper):
         try:
             path.write_text(to_json(listed_links(settings_of(context))) + "\n", "utf-8")
         except OSError as error:
-            self.report({"ERROR"}, f"{path.name} could not be written: {error.strerror or error}.")
+            report_error(self, f"{path.name} could not be written: {error.strerror or error}.")
             return {"CANCELLED"}
         return {"FINISHED"}
 
@@ -117,10 +118,10 @@ class LoadMapping(bpy.types.Operator, ImportHelper):
         try:
             links = from_json(path.read_text("utf-8"))
         except (OSError, UnicodeDecodeError):
-            self.report({"ERROR"}, f"{path.name} could not be read. Check the file.")
+            report_error(self, f"{path.name} could not be read. Check the file.")
             return {"CANCELLED"}
         except AddonError as error:
-            self.report({"ERROR"}, str(error))
+            report_error(self, str(error))
             return {"CANCELLED"}
         settings = settings_of(context)
         fill_list(settings, links)

@@ -10,6 +10,7 @@ import bpy
 
 from ..errors import AddonError
 from ..ui import redraw
+from ..ui.text import report_error
 
 WAIT_SECONDS = 0.01
 SLICE_SECONDS = 0.04
@@ -96,7 +97,7 @@ class SlicedOperator:
         except StopIteration as stop:
             return self._done(stop.value)
         except AddonError as error:
-            self.report({"ERROR"}, str(error))
+            report_error(self, str(error))
             return {"CANCELLED"}
 
     def run_in_slices(self, context: bpy.types.Context) -> set[str]:
@@ -140,7 +141,7 @@ class SlicedOperator:
             return self._done(stop.value)
         except AddonError as error:
             self._end(context)
-            self.report({"ERROR"}, str(error))
+            report_error(self, str(error))
             return {"CANCELLED"}
         except BaseException:
             self._end(context)

@@ -9,6 +9,7 @@ import bpy
 PIXELS_PER_LETTER = 6.6
 """Mean width of a letter in Blender's default font at interface scale 1."""
 MARGIN_PIXELS = 55
+POPUP_LETTERS = 60
 
 
 def letters_per_line(width: int, ui_scale: float) -> int:
@@ -52,3 +53,20 @@ def time_left(seconds: float | None) -> str:
 def gigabytes(count: float) -> str:
     """``1.4 GB``."""
     return f"{count / 1e9:.1f} GB"
+
+
+def report_error(operator: bpy.types.Operator, said: str) -> None:
+    """Report an error; in a window Blender shows it as a popup, which is as wide as the longest line.
+
+    Scripts get it as it is, in the error that the call raises.
+    """
+    operator.report({"ERROR"}, said if bpy.app.background else in_lines(said))
+
+
+def in_lines(said: str) -> str:
+    """``said`` in lines of ``POPUP_LETTERS`` at most, where it can be broken: paths and names stay whole."""
+    lines = [
+        textwrap.wrap(line, POPUP_LETTERS, break_long_words=False, break_on_hyphens=False) or [""]
+        for line in said.splitlines()
+    ]
+    return "\n".join(part for parts in lines for part in parts)

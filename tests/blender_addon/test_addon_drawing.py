@@ -70,3 +70,35 @@ def test_words() -> None:
     ]
     assert gigabytes(2.64e9) == "2.6 GB"
     assert letters_per_line(250, 1.0) > letters_per_line(250, 2.0) >= 16
+
+
+def test_an_error_pops_up_no_wider_than_a_screen(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Blender makes the popup as wide as the longest line, and a label of each line."""
+    from unittest.mock import MagicMock
+
+    from blender_addon.ui import text
+
+    said = (
+        "No face was found in any of the 8 photos: a.jpg, b.jpg, c.jpg, d.jpg. Choose photos in which the face is at "
+        "least 60 pixels high, upright and not covered.\nThe log is in /a-folder-with-a-long-name/" + "x" * 70
+    )
+    operator = MagicMock()
+    text.report_error(operator, said)
+    operator.report.assert_called_once_with({"ERROR"}, said)  # as a script's error
+    monkeypatch.setattr(text, "bpy", MagicMock(**{"app.background": False}))
+    text.report_error(operator, said)
+    (kind, shown) = operator.report.call_args.args
+    *lines, path = shown.split("\n")
+    assert kind == {"ERROR"} and len(lines) == 4 and max(map(len, lines)) <= 60
+    assert path == "/a-folder-with-a-long-name/" + "x" * 70  # to copy it in one piece
+    assert shown.split() == said.split()
+
+
+def test_every_error_is_reported_so() -> None:
+    from pathlib import Path
+
+    import blender_addon
+
+    files = Path(blender_addon.__file__).parent.rglob("*.py")
+    told = [path.name for path in files if '.report({"ERROR"}, ' in path.read_text("utf-8")]
+    assert told == ["text.py"]
