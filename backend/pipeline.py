@@ -23,7 +23,7 @@ from backend.fitting.options import fit_options_for
 from backend.fitting.personalise_bases import personalise
 from backend.geometry.template import load_template
 from backend.hair.cards import hair_cards
-from backend.hair.fit_hair import FoundHair, fit_hair
+from backend.hair.fit_hair import fit_hair
 from backend.models.checkpoints import MODEL_NAMES, NOT_TRAINED, NOT_USED
 from backend.models.landmarks import MODEL_NAME as LANDMARKS
 from backend.models.lap import MODEL_NAME as LAP
@@ -53,7 +53,7 @@ class ReconstructOptions:
     lap : whether LAP's canonical face takes part, where its networks are trained.
     learned_basis : whether the learned face model's encoder starts the fit, where it is trained.
     personalise : whether its bases are tuned on the photos first.
-    hair : ``none``, ``cards`` or ``curves``: whether hair is fitted, and what files hold of it.
+    hair : ``none``, ``cards`` or ``curves``: what is handed on of the hair; the scalp is shaded where it grows always.
     collect : limits and settings of the photo stage.
     """
 
@@ -147,13 +147,12 @@ def reconstruct(
         progress("rig", 0.0)
         keys = personalise_keys(template, fitted.neutral)
         progress("rig", 1.0)
+    with clock.stage("hair"):
+        found = fit_hair(template, fitted, used, progress)
     with clock.stage("texture"):
-        texture = build_albedo(template, fitted, used, options.texture_size, progress)
-    found = FoundHair(None, "Hair was switched off.")
-    if options.hair != "none":
-        with clock.stage("hair"):
-            found = fit_hair(template, fitted, used, progress)
-    cards = hair_cards(found.strands) if options.hair == "cards" and found.strands is not None else None
+        texture = build_albedo(template, fitted, used, options.texture_size, found.strands, progress)
+    strands = None if options.hair == "none" else found.strands
+    cards = hair_cards(strands) if options.hair == "cards" and strands is not None else None
     photos = tuple(asset_photo(photo, face) for photo, face in zip(fitted.photos, used, strict=True))
     parser = face_parser()
     models = without_models(options)
@@ -187,7 +186,7 @@ def reconstruct(
     report["hair"] = found.to_report()
     if options.personalise:
         report["personalised"] = models[LEARNED_BASIS] if personal is None else personal.to_report()
-    asset = assemble(template, fitted.neutral, keys, texture.albedo, photos, report, texture.hair, found.strands, cards)
+    asset = assemble(template, fitted.neutral, keys, texture.albedo, photos, report, strands, cards)
     face_region = template.regions["face"][template.head.vertex_start : template.head.vertex_stop]
     previews = photo_previews(asset, fitted, used, face_region)
     return Reconstruction(asset, previews, collection, fitted)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 
 import numpy as np
 
@@ -81,13 +80,11 @@ def assemble(
     albedo: np.ndarray,
     photos: tuple[AssetPhoto, ...],
     report: Mapping[str, object],
-    hair: np.ndarray | None = None,
     hair_strands: HairStrands | None = None,
     hair_cards: HairCards | None = None,
 ) -> FaceAsset:
     """Everything an artist gets, from neutral (V, 3), keys (52, V, 3) and albedo (R, R, 3) uint8 sRGB.
 
-    hair : of the head's vertices, see ``FacePart``. hair_strands, hair_cards : see ``FaceAsset``.
+    hair_strands, hair_cards : see ``FaceAsset``.
     """
-    head, *others = face_parts(template, neutral, keys)
-    return FaceAsset((replace(head, hair=hair), *others), albedo, photos, report, hair_strands, hair_cards)
+    return FaceAsset(face_parts(template, neutral, keys), albedo, photos, report, hair_strands, hair_cards)

@@ -28,7 +28,6 @@ class FacePart:
     uv_makehuman, uv_makehuman_quads : the same for map ``MakeHuman`` (the original atlas).
     hm08_vertex : (V,) int32 vertex ids in MakeHuman's whole base mesh.
     keys : ARKit name -> (V, 3) float32 offsets at weight 1, only keys that move this part; on ``head`` all 52.
-    hair : (V,) float32 in [0, 1], how far hair covers the skin, for materials; on ``head``, None where nobody knows.
     """
 
     name: str
@@ -40,7 +39,6 @@ class FacePart:
     uv_makehuman_quads: np.ndarray
     hm08_vertex: np.ndarray
     keys: Mapping[str, np.ndarray]
-    hair: np.ndarray | None = None
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,6 @@ from PIL import Image
 from backend import __version__
 from backend.exchange.face_asset import FaceAsset, FacePart
 from backend.exchange.lash_alpha import lash_alpha
-from backend.exchange.roughness_map import SKIN_ROUGHNESS, roughness_map
 from backend.exchange.split_mesh import SplitMesh, split_at_seams
 from backend.geometry.normals import vertex_normals
 from backend.geometry.topology import triangles_from_quads
@@ -28,6 +27,7 @@ SMALLEST_OFFSET_M = 1e-6
 SMALLEST_NORMAL_OFFSET = 2e-3
 """Offsets of normals shorter than this (about a tenth of a degree) are left out."""
 
+SKIN_ROUGHNESS = 0.5
 ROUGHNESS = {"eye_left": 0.15, "eye_right": 0.15, "teeth_upper": 0.3, "teeth_lower": 0.3, "tongue": 0.35}
 
 
@@ -42,7 +42,7 @@ def glb_bytes(asset: FaceAsset) -> bytes:
     Units are metres, y up, the face looks along +z. One root node holds a node per part; each mesh has exactly the
     morph targets of ``FacePart.keys`` in ARKit's order, named in ``mesh.extras.targetNames``, with weight 0.
     TEXCOORD_0 is map ``Head`` and TEXCOORD_1 map ``MakeHuman``, with v turned down as glTF has it. COLOR_0
-    of the lashes is white with their alpha. Where hair's cover is known, the head has a roughness texture. Hair cards
+    of the lashes is white with their alpha. Hair cards
     are a node ``hair`` with a picture, UV map and colours of their own.
     """
     writer = _GltfWriter()
@@ -166,10 +166,8 @@ class _GltfWriter:
         )
 
     def _material(self, part: FacePart, see_through: bool) -> int:
-        texels = roughness_map(part)
-        rough = None if texels is None else self.add_texture("roughness", texels, quality=90)
         roughness = ROUGHNESS.get(part.name, SKIN_ROUGHNESS)
-        key = (roughness, see_through, rough)
+        key = (roughness, see_through)
         if key not in self.material_of:
             self.material_of[key] = len(self.gltf.materials)
             skin = roughness == SKIN_ROUGHNESS and not see_through
@@ -182,8 +180,7 @@ class _GltfWriter:
                     pbrMetallicRoughness=gl.PbrMetallicRoughness(
                         baseColorTexture=gl.TextureInfo(index=0, texCoord=0),
                         metallicFactor=0.0,
-                        roughnessFactor=roughness if rough is None else 1.0,
-                        metallicRoughnessTexture=None if rough is None else gl.TextureInfo(index=rough, texCoord=0),
+                        roughnessFactor=roughness,
                     ),
                 )
             )

@@ -9,8 +9,7 @@ import numpy as np
 
 from backend import __version__
 from backend.exchange.face_asset import FaceAsset
-from backend.exchange.gltf import ROUGHNESS
-from backend.exchange.roughness_map import SKIN_ROUGHNESS
+from backend.exchange.gltf import ROUGHNESS, SKIN_ROUGHNESS
 from backend.exchange.subdivided import subdivided
 from backend.hair.cards import HairCards
 

@@ -51,7 +51,6 @@ class PartEntry(msgspec.Struct, frozen=True):
     keys: str
     key_names: tuple[str, ...]
     alpha: str | None
-    hair: str | None = None
 
 
 class PhotoEntry(msgspec.Struct, frozen=True):
@@ -120,7 +119,6 @@ def _encode_part(asset: FaceAsset, part: FacePart, buffers: BufferList) -> PartE
         keys=add("keys", FLOATS, keys),
         key_names=names,
         alpha=add("alpha", FLOATS, lash_alpha(asset)) if part.name == "lashes" else None,
-        hair=None if part.hair is None else add("hair", FLOATS, part.hair),
     )
 
 
@@ -202,7 +200,6 @@ def _decode_part(part: PartEntry, content: Mapping[str, np.ndarray | memoryview]
         uv_makehuman_quads=take_corners(part.uv_makehuman_quads, len(quads), len(uv_makehuman)),
         hm08_vertex=take(part.hm08_vertex, INTS, len(vertices)),
         keys=dict(zip(part.key_names, keys, strict=True)),
-        hair=None if part.hair is None else take(part.hair, FLOATS, len(vertices)),
     )
 
 

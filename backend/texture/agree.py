@@ -19,7 +19,6 @@ from backend.photos.collection import FaceClass
 from backend.texture.atlas import SurfaceAtlas
 from backend.texture.delight import BASE_LENGTH, DelitBase, shading, strange_colour
 from backend.texture.gloss import gloss
-from backend.texture.hair import HairEvidence
 from backend.texture.hat_shade import shade_below_hats
 from backend.texture.surface import HeadSurface, usual_weight
 from backend.texture.surface_field import SurfaceOperators, robust_consensus, smooth_field, weighted_median
@@ -30,11 +29,10 @@ LIGHT_LENGTH = 0.004  # metres: light is divided out down to this; finer shade i
 _DIFFERENCE_LENGTH = 0.020  # metres: a photo may differ from the others over this
 _OUTLIER = 0.25  # log units
 _SIDED = 0.3  # share of what differs left and right over centimetres that may be skin
-_REACH = 0.02  # pull of plain skin on what no photo shows: felt after 6 cm,
-_HAIR_REACH = 0.5  # that of hair after one
+_REACH = 0.02  # pull of plain skin on what no photo shows: felt after 6 cm
 _COLOUR_RANGE = 0.10  # log units of chroma
 _COARSE_COLOUR = 0.4  # of it where no photo is sharp: small pictures store one colour for several pixels
-_FEATURE_COLOUR, _SHARP_LIPS = 0.3, 0.8  # the same for lips and hair; for lips in sharp photos, where paint shows
+_FEATURE_COLOUR, _SHARP_LIPS = 0.3, 0.8  # the same for lips; for lips in sharp photos, where paint shows
 _DARK_GREY = 0.5  # share of its own colour that dark detail loses, save that of lips in sharp photos
 SKIN_RANGE = 0.45  # log units by which skin is brighter than its mean, on the bridge of a nose, say
 _ROUNDS = 4
@@ -51,14 +49,12 @@ class Agreement:
     log_skin : (V, 3) float32, the brightest that plain skin is: what is brighter shines.
     colour_range : (V, 2) float32 log units by which finer detail's colour may differ from ``log_base``'s, and the share
         of its difference that dark detail loses.
-    covered : (C,) in [0, 1] at the cage's vertices: how far hair, no beard, covers the skin.
     """
 
     log_fields: tuple[np.ndarray, ...]
     log_base: np.ndarray
     log_skin: np.ndarray
     colour_range: np.ndarray
-    covered: np.ndarray
 
 
 def agree(
@@ -66,8 +62,6 @@ def agree(
     atlas: SurfaceAtlas,
     photos: Sequence[SurveyedPhoto],
     base: DelitBase,
-    hair: HairEvidence,
-    hairy: np.ndarray,
     operators: SurfaceOperators,
     tone: np.ndarray,
 ) -> Agreement:
@@ -75,8 +69,7 @@ def agree(
 
     Parameters
     ----------
-    atlas : at survey size. hair : of ``hair.hair_evidence``.
-    hairy : (V,) where there is hair, ``HairEvidence.near`` at the vertices.
+    atlas : at survey size.
     tone : (3,) linear albedo that plain skin gets.
     """
 
@@ -88,15 +81,15 @@ def agree(
 
     lights, delit = zip(*each(without_light, photos, base.lights), strict=True)
     grey = np.array([photo.samples.colourless for photo in photos])
-    values, weight = _at_cage(surface, atlas, photos, delit, [photo.unwrap.weight for photo in photos])
-    rests = _differences(operators, values, weight, grey)  # hair moves and shines: the light's rest is what faces say
+    values, weight = _at_cage(surface, atlas, photos, delit, [photo.shown for photo in photos])
+    rests = _differences(operators, values, weight, grey)
     common = _consensus(values - rests, weight, grey)
     total = weight.sum(0)
     skin = plain_skin(surface)[: surface.count] * total * operators.mass
     level = np.log(tone) - weighted_median(common, skin)  # not the mean: beards and shade are no skin tone
     smooth = smooth_field(operators, common, _share(total), _DIFFERENCE_LENGTH, None, 1e-3)
     correction = level - (1.0 - _SIDED) * 0.5 * (smooth - smooth[surface.mirror])
-    bare = plain_skin(surface)[: surface.count] * _share(total) * (1.0 - hairy[: surface.count])
+    bare = plain_skin(surface)[: surface.count] * _share(total)
     bare = bare * (1.0 - smoothstep(0.05, 0.3, _bearded(surface, atlas, photos)))  # grey hair is grey, and bright
     correction = correction - gloss(smooth + correction, bare, operators)
     correction = correction + (np.log(tone) - weighted_median(common + correction, skin)).mean()
@@ -106,32 +99,23 @@ def agree(
     bare_weight = _share(total) * bare
     below_hats = shade_below_hats(surface, atlas, photos, operators, common + correction, np.log(tone), bare_weight)
     correction = correction + below_hats
-    face = _carried_on(surface, operators, common + correction, _share(total), matt, _REACH)
-    share = hairy[: surface.count, None]
-    values, weight = _at_cage(surface, atlas, photos, delit, [photo.shown for photo in photos])
-    rests = rests + share * _differences(operators, values - rests, weight * share[:, 0], grey)
-    common = _consensus(values - rests, weight, grey)
-    seen = _share(weight.sum(0))
-    covered = np.clip(image_at_cage(surface, atlas, hair.cover), 0.0, 1.0)
-    unseen = _unseen_hair(covered, hair, common + correction, seen, matt)
-    reach = _REACH + (_HAIR_REACH - _REACH) * covered
-    head = _carried_on(surface, operators, common + correction, seen, unseen, reach)
-    log_base = surface.lifted(face * (1.0 - share) + head * share).astype(np.float32)
+    log_base = surface.lifted(_carried_on(surface, operators, common + correction, _share(total), matt)).astype(
+        np.float32
+    )
     fields = tuple(
         surface.lifted(light + rest - correction).astype(np.float32) for light, rest in zip(lights, rests, strict=True)
     )
     sharp = max(float(smoothstep(*SHARP, photo.view.pixels_per_metre)) for photo in photos)
-    colour_range = _colour_range(surface.regions["lips"], hairy, sharp)
+    colour_range = _colour_range(surface.regions["lips"], sharp)
     log_skin = surface.lifted(matt + SKIN_RANGE).astype(np.float32)
-    return Agreement(fields, log_base, log_skin, colour_range.astype(np.float32), covered)
+    return Agreement(fields, log_base, log_skin, colour_range.astype(np.float32))
 
 
-def _colour_range(lips: np.ndarray, hairy: np.ndarray, sharp: float) -> np.ndarray:
-    """(V, 2) of ``Agreement.colour_range``; lips, hairy : (V,) in [0, 1]. sharp : in [0, 1], of the sharpest photo."""
+def _colour_range(lips: np.ndarray, sharp: float) -> np.ndarray:
+    """(V, 2) of ``Agreement.colour_range``; lips : (V,) in [0, 1]. sharp : in [0, 1], of the sharpest photo."""
     plain = _COLOUR_RANGE * (_COARSE_COLOUR + (1.0 - _COARSE_COLOUR) * sharp)
     painted = (_FEATURE_COLOUR + (_SHARP_LIPS - _FEATURE_COLOUR) * sharp) * lips
-    most = np.maximum(plain, np.maximum(painted, _FEATURE_COLOUR * hairy))
-    return np.stack([most, _DARK_GREY * (1.0 - sharp * lips)], 1)
+    return np.stack([np.maximum(plain, painted), _DARK_GREY * (1.0 - sharp * lips)], 1)
 
 
 def _share(total: np.ndarray) -> np.ndarray:
@@ -146,29 +130,17 @@ def _carried_on(
     values: np.ndarray,
     seen: np.ndarray,
     unseen: np.ndarray,
-    reach: float | np.ndarray,
 ) -> np.ndarray:
-    """(C, 3) smooth field through values (C, 3): an unseen side takes the other's, the rest tends to ``unseen`` (C, 3),
-    the sooner the larger ``reach`` is (number or (C,))."""
+    """(C, 3) smooth field through values (C, 3): an unseen side takes the other's, the rest tends to ``unseen``."""
     other = seen < 0.1
     completed = np.where(other[:, None], values[surface.mirror], values)
     trusted = np.where(other, 0.5 * seen[surface.mirror], seen)
-    return smooth_field(operators, completed, trusted, BASE_LENGTH, unseen, reach)
+    return smooth_field(operators, completed, trusted, BASE_LENGTH, unseen, _REACH)
 
 
 def image_at_cage(surface: HeadSurface, atlas: SurfaceAtlas, image: np.ndarray) -> np.ndarray:
     """(C,) mean of an image (S, S) around the cage's vertices."""
     return surface.at_cage(atlas, atlas.gather(image)[:, None], np.ones(len(atlas.texel)))[0][:, 0]
-
-
-def _unseen_hair(
-    covered: np.ndarray, hair: HairEvidence, values: np.ndarray, seen: np.ndarray, skin: np.ndarray
-) -> np.ndarray:
-    """(C, 3) log albedo where no photo looks: ``skin`` (C, 3), and where hair has ``covered`` the scalp (C,) the colour
-    that it has where photos show it on the surface (values (C, 3), seen (C,)), if they do."""
-    shown = (covered > 0.7) & (seen > 0.1)
-    colour = weighted_median(values[shown], seen[shown]) if shown.sum() > 30 else hair.log_color
-    return skin * (1.0 - covered[:, None]) + colour * covered[:, None]
 
 
 def smooth_light(operators: SurfaceOperators, transfer: np.ndarray, light: np.ndarray) -> np.ndarray:

@@ -11,28 +11,22 @@ import numpy as np
 from backend.fitting.fitted_face import FittedFace
 from backend.geometry.normals import vertex_normals
 from backend.geometry.template import Template
+from backend.hair.hair_strands import HairStrands
 from backend.parallel import each
 from backend.photos.collection import PhotoFace
 from backend.progress import ProgressReporter, silent
 from backend.rendering.color import srgb_bytes
-from backend.texture.agree import agree, image_at_cage
+from backend.texture.agree import agree
 from backend.texture.bands import fine_band, middle_band, personal_prior
 from backend.texture.brows import brow_place, hidden_brows, paint_brows, seen_darkness, without_brows
 from backend.texture.complete import pigment_prior
 from backend.texture.compose import compose_skin
 from backend.texture.delight import solve_base
 from backend.texture.eye_colours import find_eyes
-from backend.texture.hair import hair_grows, shown_with_hair
 from backend.texture.harmonise import estimate_tone
 from backend.texture.occlusion import blocked_transfer, openness
-from backend.texture.paint import (
-    find_hair,
-    finish_skin,
-    headgear_cast,
-    paint_everything_else,
-    paint_lash_lines,
-)
-from backend.texture.photo_hair import photo_hair
+from backend.texture.paint import finish_skin, paint_everything_else, paint_lash_lines
+from backend.texture.scalp import scalp_below, shown_beside_hair, with_roots
 from backend.texture.screening import texel_regions
 from backend.texture.surface import head_surface, texels_per_metre, texture_space
 from backend.texture.surface_field import surface_operators
@@ -52,13 +46,11 @@ class AlbedoResult:
     albedo : (R, R, 3) uint8 sRGB, row 0 is the top (v = 1) of UV map ``Head``; all parts, no holes, charts padded.
     coverage : (R, R) float32 in [0, 1]: 1 where photos show the skin, 0 where it was made up.
     iris : (3,) linear-light colour of the irises.
-    hair : (C,) float32 in [0, 1] at the vertices of the head's cage: how far hair, no beard, covers the skin.
     """
 
     albedo: np.ndarray
     coverage: np.ndarray
     iris: np.ndarray
-    hair: np.ndarray
 
 
 def build_albedo(
@@ -66,6 +58,7 @@ def build_albedo(
     fitted: FittedFace,
     faces: Sequence[PhotoFace],
     resolution: int,
+    strands: HairStrands | None = None,
     progress: ProgressReporter = silent,
 ) -> AlbedoResult:
     """Make the albedo texture of a fitted face.
@@ -74,6 +67,7 @@ def build_albedo(
     ----------
     template : the face's template. fitted : the fit. faces : the photos that the fit used, found by name.
     resolution : edge of the texture in texels, at least 256.
+    strands : the hair, which is no part of the texture: the scalp below it is bare skin with the shade of roots.
     progress : told about stage "texture".
 
     Raises
@@ -91,7 +85,7 @@ def build_albedo(
     positions = surface.lifted(cage)  # (V, 3)
     blocked = blocked_transfer(cage, surface.cage_triangles, vertex_normals(cage, surface.cage_triangles))
     opening = surface.lifted(openness(blocked))
-    hairy = hair_grows(surface, positions)
+    scalp = scalp_below(strands, positions)
     density = texels_per_metre(surface, positions, survey_size)
     regions = texel_regions(surface, survey_space.skin, plain_skin(surface), opening, positions, density)
 
@@ -115,16 +109,12 @@ def build_albedo(
     operators = surface_operators(cage, surface.cage_triangles)
     pigment = np.clip(1.0 - 0.8 * surface.regions["neck"] - 0.5 * surface.regions["ears"], 0.0, 1.0)[: surface.count]
     base = solve_base(samples, tone, operators, surface.mirror, pigment)
-    hairs = each(lambda photo, light: photo_hair(photo.face, light), photos, base.lights)
-    hair = find_hair(surface, survey_space, photos, hairs, base, hairy)
-    casts = [headgear_cast(photo, own, tone) for photo, own in zip(photos, hairs, strict=True)]
-    shown = each(lambda photo, cast: shown_with_hair(photo.unwrap, survey_space.skin, hair, cast), photos, casts)
-    photos = [replace(photo, shown=own) for photo, own in zip(photos, shown, strict=True)]
-    hairy = surface.lifted(image_at_cage(surface, survey_space.skin, hair.near))
-    agreement = agree(surface, survey_space.skin, photos, base, hair, hairy, operators, tone)
-    made_up = make_up(surface, survey_space.skin, photos, hair, agreement, operators, tone, positions, density)
+    grows = survey_space.skin.sample(scalp.grows[:, None])[:, 0]
+    photos = [replace(photo, shown=shown_beside_hair(photo.unwrap.weight, grows)) for photo in photos]
+    agreement = agree(surface, survey_space.skin, photos, base, operators, tone)
+    made_up = make_up(surface, survey_space.skin, photos, scalp, agreement, operators, tone, positions, density)
     progress(_STAGE, 0.45)
-    middle = middle_band(surface, survey_space, photos, agreement, hairy, positions, density)
+    middle = middle_band(surface, survey_space, photos, agreement, scalp.grows, positions, density)
     grey_only = all(photo.colourless for photo in samples)
     prior = pigment_prior(surface.regions).astype(np.float32)
     prior = personal_prior(surface, survey_space.skin, middle, prior, grey_only)
@@ -139,7 +129,8 @@ def build_albedo(
     )
     if paints_brows:
         place = brow_place(space.skin.sample(positions), landmarks)
-        log_skin = paint_brows(log_skin, space.skin, positions, place, hair.log_color, darkness)
+        log_skin = paint_brows(log_skin, space.skin, positions, place, scalp.log_color, darkness)
+    log_skin = with_roots(log_skin, space.skin.sample(scalp.grows[:, None])[:, 0], scalp.log_color)
     progress(_STAGE, 0.85)
 
     seen = cv2.resize(middle.cover, (resolution, resolution), interpolation=cv2.INTER_LINEAR)
@@ -153,4 +144,4 @@ def build_albedo(
 
     albedo = srgb_bytes(canvas).reshape(-1, 3)[space.gutter].reshape(resolution, resolution, 3)
     progress(_STAGE, 1.0)
-    return AlbedoResult(albedo, seen, eyes.iris, agreement.covered.astype(np.float32))
+    return AlbedoResult(albedo, seen, eyes.iris)

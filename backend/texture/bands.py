@@ -17,7 +17,7 @@ import numpy as np
 from backend.geometry.smoothstep import smoothstep
 from backend.parallel import each, threads_at_once
 from backend.photos.collection import FaceClass
-from backend.texture.agree import SKIN_RANGE, Agreement
+from backend.texture.agree import Agreement
 from backend.texture.atlas import SurfaceAtlas, pieces
 from backend.texture.blend import ResidualBlender, WeightedBands, channel_mean, masked_lowpass
 from backend.texture.detail import photo_detail
@@ -98,7 +98,7 @@ def middle_band(
     positions: np.ndarray,
     density: float,
 ) -> MiddleBand:
-    """Agree on the middle frequencies; hairy (V,) of ``hair.hair_grows``, positions (V, 3) neutral."""
+    """Agree on the middle frequencies; hairy (V,) where hair grows, positions (V, 3) neutral."""
     atlas = space.skin
     texel_base, texel_skin = atlas.sample(agreement.log_base), atlas.sample(agreement.log_skin)
     texel_range = atlas.sample(agreement.colour_range)
@@ -112,7 +112,7 @@ def middle_band(
         """The photo's middle frequencies, its score, and (S, S) how far it is at rest and has brows and beard."""
         texel_field = atlas.sample(field)
         grey = photo.samples.colourless
-        hair = _light_hair(photo, texel_field, texel_base, texel_skin - SKIN_RANGE)
+        hair = _light_hair(photo, texel_field, texel_base)
         detail = atlas.image(
             photo_detail(
                 photo.unwrap.linear,
@@ -177,21 +177,15 @@ def _own_range(photo: SurveyedPhoto, colour_range: np.ndarray) -> np.ndarray:
     return np.zeros_like(colour_range) if photo.samples.stained else colour_range
 
 
-def _light_hair(photo: SurveyedPhoto, field: np.ndarray, log_base: np.ndarray, log_skin: np.ndarray) -> np.ndarray:
-    """(P,) float32 in [0, 1]: how surely a texel is hair lighter than the skin; its brightness is no highlight then.
-
-    Brows and beard are compared with what lies under them (``log_base``), the hair of a grey head, whose brows may be
-    dark, with plain skin: by the median, because between its strands there is shade.
-    """
+def _light_hair(photo: SurveyedPhoto, field: np.ndarray, log_base: np.ndarray) -> np.ndarray:
+    """(P,) float32 in [0, 1]: how surely a texel is brow or beard lighter than what lies under it (``log_base``); its
+    brightness is no highlight then."""
     light = np.zeros(len(field), np.float32)
-    head_hair = (FaceClass.HAIR,), log_skin, photo.shown, 50
-    for classes, ground, weight, percentile in ((_FACE_HAIR, log_base, photo.unwrap.weight, 20), head_hair):
-        hair = np.isin(photo.unwrap.labels, classes)
-        shown = hair & (weight > 0.3)
-        if shown.sum() < 50:
-            continue
-        brightness = np.log(np.maximum(photo.unwrap.linear[shown], DARKEST)) - field[shown] - ground[shown]
-        light[hair] = smoothstep(-0.25, -0.10, np.percentile(brightness.mean(1), percentile))
+    hair = np.isin(photo.unwrap.labels, _FACE_HAIR)
+    shown = hair & (photo.unwrap.weight > 0.3)
+    if shown.sum() >= 50:
+        brightness = np.log(np.maximum(photo.unwrap.linear[shown], DARKEST)) - field[shown] - log_base[shown]
+        light[hair] = smoothstep(-0.25, -0.10, np.percentile(brightness.mean(1), 20))
     return light
 
 

@@ -25,29 +25,17 @@ def pigment_prior(regions: Mapping[str, np.ndarray]) -> np.ndarray:
     return -haemoglobin[:, None] * HAEMOGLOBIN_DENSITY - 0.12 * regions["lips"][:, None]
 
 
-def mirrored_alike(cover: np.ndarray, hair: np.ndarray, reach: float) -> np.ndarray:
-    """(R, R) float32 in [0, 1], how far the other side of a head has what this one has: both have hair or neither, and
-    of hair, which grows as it likes, what is seen nearby says more.
+def fill_from_mirror(image: np.ndarray, cover: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Take the other side of the face where this one is unseen.
 
-    cover : (R, R) in [0, 1], of what is seen. hair : (R, R) in [0, 1], where hair covers the skin. reach : texels over
-    which surroundings have a say.
-    """
-    _, support = masked_lowpass(cover[..., None], cover, reach)
-    beside = smoothstep(0.05, 0.3, hair) * smoothstep(*_NEAR, support)
-    return ((1.0 - beside) * (1.0 - np.abs(hair - hair[:, ::-1]))).astype(np.float32)
-
-
-def fill_from_mirror(image: np.ndarray, cover: np.ndarray, alike: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Take the other side of the face where this one is unseen, as far as it is ``alike``.
-
-    image : (R, R, C) in a UV chart that is its own mirror image; cover, alike : (R, R) in [0, 1].
+    image : (R, R, C) in a UV chart that is its own mirror image; cover : (R, R) in [0, 1].
 
     Returns
     -------
     The filled image, and the coverage that it now has.
     """
     other, other_cover = image[:, ::-1], cover[:, ::-1]
-    take = (1.0 - cover) * other_cover * alike
+    take = (1.0 - cover) * other_cover
     total = cover + take
     filled = (image * cover[..., None] + other * take[..., None]) / np.maximum(total, 1e-6)[..., None]
     return filled.astype(np.float32), total.astype(np.float32)

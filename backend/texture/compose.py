@@ -8,12 +8,11 @@ from backend.parallel import each
 from backend.texture.atlas import SurfaceAtlas, pieces
 from backend.texture.bands import MiddleBand, enlarged
 from backend.texture.blend import channel_mean
-from backend.texture.complete import fill_from_mirror, fill_gaps, mirrored_alike, pore_deviation, pore_noise
+from backend.texture.complete import fill_from_mirror, fill_gaps, pore_deviation, pore_noise
 from backend.texture.surface import HeadSurface
 from backend.texture.unseen import MadeUp, made_up_skin
 
 _RIM_DETAIL = 0.85  # of the details that coarse photos lose where they see bare skin aslant or end
-_STRAND_DETAIL, _STRAND_CHROMA = 0.2, 0.3  # log units; share of its own
 _GAP = 0.015  # metres that surroundings reach into what no photo shows: a patch without them stands out
 
 
@@ -40,22 +39,19 @@ def compose_skin(
     size = atlas.resolution
     # middle frequencies: gaps from around, the far side from the mirror, the rest from the prior
     reach = _GAP * density * survey.resolution / size
-    alike = mirrored_alike(middle.cover, made_up.hair, reach)
-    mirrored, cover = fill_from_mirror(middle.blended, middle.cover, alike)
+    mirrored, cover = fill_from_mirror(middle.blended, middle.cover)
     filled = fill_gaps(mirrored, np.clip(cover, 0.0, 1.0), survey.image(survey.sample(prior)), reach)
     # fine frequencies: the mirrored side, then pores
     plain = (surface.regions["cheeks"] + surface.regions["forehead"])[:, None]
     skin = survey.image(survey.sample(plain)[:, 0])
     deviation = pore_deviation(fine, enlarged(((middle.cover > 0.9) & (skin > 0.7)).astype(np.uint8), size) > 0)
-    fine, fine_cover = fill_from_mirror(fine, enlarged(middle.cover, size), enlarged(alike, size))
-    filled, believed, hair = (enlarged(image, size) for image in (filled, made_up.believed, made_up.hair))
-    skull = positions[surface.regions["scalp"] > 0.5]
-    skull = (0.5 * (skull.min(0) + skull.max(0))).astype(np.float32)
+    fine, fine_cover = fill_from_mirror(fine, enlarged(middle.cover, size))
+    filled, believed = (enlarged(image, size) for image in (filled, made_up.believed))
 
     def compose(texels: slice) -> np.ndarray:
         part = atlas.part(texels)
         texel_prior = part.sample(prior)
-        detail = _as_strands(part.gather(filled), part.sample(made_up.locks[:, None]))
+        detail = part.gather(filled)
         where = part.sample(positions)
         pores = pore_noise(where, deviation, seed=17)
         clear = 1.0 - _RIM_DETAIL * part.sample(made_up.rim[:, None])
@@ -64,15 +60,7 @@ def compose_skin(
         if without_colour:
             shown = shown + (texel_prior - channel_mean(texel_prior)[:, None])
         sure = part.gather(believed)
-        made = made_up_skin(part, made_up, sure, part.gather(hair), texel_prior + pores, where, skull)
+        made = made_up_skin(part, made_up, sure, texel_prior + pores, where)
         return sure[:, None] * shown + (1.0 - sure[:, None]) * made
 
     return np.concatenate(each(compose, pieces(len(atlas.texel))))
-
-
-def _as_strands(detail: np.ndarray, locks: np.ndarray) -> np.ndarray:
-    """(P, 3) log detail (P, 3), where there are ``locks`` (P, 1) in [0, 1] no brighter, darker or more coloured than
-    strands are."""
-    level = channel_mean(detail)[:, None]
-    strands = _STRAND_DETAIL * np.tanh(level / _STRAND_DETAIL) + _STRAND_CHROMA * (detail - level)
-    return detail + locks * (strands - detail)

@@ -1,8 +1,6 @@
-"""From log skin to the whole texture: hair on the scalp, cavities, eyes, teeth, tongue and lashes."""
+"""From log skin to the whole texture: cavities, eyes, teeth, tongue and lashes."""
 
 from __future__ import annotations
-
-from collections.abc import Sequence
 
 import numpy as np
 
@@ -12,46 +10,11 @@ from backend.parallel import each
 from backend.texture import mouth
 from backend.texture.atlas import SurfaceAtlas, pieces
 from backend.texture.complete import paint_cavities, paint_inner
-from backend.texture.delight import DelitBase
 from backend.texture.eye_colours import EyeColours
 from backend.texture.eyes import lash_line, lid_shadow, paint_eyeball
-from backend.texture.hair import HairEvidence, coloured_naturally, hair_evidence
-from backend.texture.harmonise import light_cast
-from backend.texture.photo_hair import PhotoHair
 from backend.texture.surface import HeadSurface, TextureSpace
-from backend.texture.survey import SurveyedPhoto
 from backend.texture.tone import HAEMOGLOBIN_DENSITY
 from backend.texture.unseen import MadeUp
-
-
-def find_hair(
-    surface: HeadSurface,
-    space: TextureSpace,
-    photos: Sequence[SurveyedPhoto],
-    hairs: Sequence[PhotoHair],
-    base: DelitBase,
-    hairy: np.ndarray,
-) -> HairEvidence:
-    """Where the scalp carries hair and of what colour, at survey size; ``hairs`` in the photos, hairy (V,) of
-    ``hair_grows``."""
-    atlas = space.skin
-    stacked = atlas.sample(np.stack([surface.regions["scalp"], hairy], 1))
-    return hair_evidence(
-        hairs,
-        [photo.unwrap for photo in photos],
-        [photo.samples.trust for photo in photos],
-        stacked[:, 0],
-        stacked[:, 1],
-        atlas.image,
-        base.base.mean(0),
-    )
-
-
-def headgear_cast(photo: SurveyedPhoto, hair: PhotoHair, tone: np.ndarray) -> np.ndarray | None:
-    """(3,) log colour of a photo's light where what is called hair in it has no colour of hair, so that texels have to
-    be told one by one; None where it is hair, whose single strands may be of any colour."""
-    color = hair.log_color
-    return None if color is None or coloured_naturally(color) else light_cast(photo.samples, tone)
 
 
 def finish_skin(

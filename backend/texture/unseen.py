@@ -13,33 +13,25 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from backend.geometry.disc import disc
 from backend.geometry.normals import vertex_normals
 from backend.geometry.smoothstep import smoothstep
 from backend.photos.collection import FaceClass
 from backend.texture.agree import Agreement, image_at_cage
 from backend.texture.atlas import SurfaceAtlas
-from backend.texture.hair import HairEvidence
 from backend.texture.noise import fractal_noise, gradient_noise
-from backend.texture.strands import paint_hair
+from backend.texture.scalp import Scalp
 from backend.texture.surface import HeadSurface, usual_weight
-from backend.texture.surface_field import SurfaceOperators, smooth_field, weighted_median, weighted_quantile
+from backend.texture.surface_field import SurfaceOperators, smooth_field, weighted_quantile
 from backend.texture.survey import SurveyedPhoto, plain_skin
 from backend.texture.unwrap import DARKEST, SHARP
 
 FADE = 0.007  # metres inside the border of what photos show
 _HOLE = 6e-4  # m²: unseen spots smaller than this have no border of their own (nostrils, specks, closed eyes)
 _GRAZING = (0.08, 0.30)  # cosine
-_HAIR_GRAZING = (0.05, 0.20)  # the same for hair, which does not shine at its rim: temples are seen aslant in portraits
-_HAIR_FADE = 0.5  # of the fade, for hair: what is made up has its colour
 _SHOWN = 0.35
 _SKIN_LENGTH = 0.030  # metres over which the made-up skin follows the seen
 _COARSE = 0.4  # share by which a coarse photo's border is wider than a sharp one's, at most
 _ASLANT = (0.75, 0.50)  # cosine
-_HAIR_LENGTH = 0.030
-_HAIR_SHOWN = (0.014, 0.008)  # metres from the hair line that sharp and coarse photos show; locks further in never meet
-_STRAND_RANGE = 0.30  # log units by which the smooth colour of hair in coarse photos may differ from hair around it
-_MUCH_HAIR = 60.0  # vertices of seen hair that count as much as the colour of the photos' hair as a whole
 _BEARD_LENGTH = 0.012
 _BEARD_RANGE = 0.9  # log units by which a made-up beard may follow the seen one beside it
 _BRISTLE_QUANTILE, _FEW_BRISTLES = 0.3, 5.0  # the second: summed weight of vertices
@@ -82,28 +74,21 @@ class MadeUp:
     ----------
     believed : (S, S) float32 in [0, 1], how far the photos are believed (this side's or, mirrored, the other's).
     log_skin : (V, 3) float32 smooth skin, beard included.
-    log_hair : (V, 3) float32 smooth hair.
     log_base : (V, 3) float32, the photos' own smooth albedo without rim light.
     beard : (V,) float32 in [0, 1], its share in ``log_skin``.
     rim : (V,) float32 in [0, 1], how far bare skin is seen too badly for details.
-    locks : (V,) float32 in [0, 1], hair in coarse photos: what is bright and dark in it is whole locks, not strands.
-    hair : (S, S) float32 in [0, 1], how far hair covers.
     """
 
     believed: np.ndarray
     log_skin: np.ndarray
-    log_hair: np.ndarray
     log_base: np.ndarray
     beard: np.ndarray
     rim: np.ndarray
-    locks: np.ndarray
-    hair: np.ndarray
 
 
 def believed(
     shown: Sequence[np.ndarray],
     cosines: Sequence[np.ndarray],
-    cover: np.ndarray,
     behind: np.ndarray,
     atlas: SurfaceAtlas,
     density: float,
@@ -113,38 +98,30 @@ def believed(
 
     Parameters
     ----------
-    shown, cosines : (P,) per photo at the atlas's texels. cover : (S, S) hair; a mirrored side counts as shown where
-        both have hair or neither. behind : (P,) in [0, 1], where photos show rims of glasses; skin goes on behind them,
-        so that they are no border. density : texels per metre.
+    shown, cosines : (P,) per photo at the atlas's texels; a mirrored side counts as shown.
+    behind : (P,) in [0, 1], where photos show rims of glasses; skin goes on behind them, so that they are no border.
+    density : texels per metre.
     """
-    hairy = smoothstep(0.3, 0.7, atlas.gather(cover))
     evidence = np.maximum.reduce(
-        [
-            weight * (smoothstep(*_GRAZING, cosine) * (1.0 - hairy) + smoothstep(*_HAIR_GRAZING, cosine) * hairy)
-            for weight, cosine in zip(shown, cosines, strict=True)
-        ]
+        [weight * smoothstep(*_GRAZING, cosine) for weight, cosine in zip(shown, cosines, strict=True)]
     )
     known = atlas.image((evidence > _SHOWN) | (behind > _SHOWN))
+    known |= known[:, ::-1]
     chart = atlas.image(np.ones(len(atlas.texel), bool))
-    mirrored = known[:, ::-1] & (np.abs(cover - cover[:, ::-1]) < 0.5)
-    skin = ((known | mirrored) & (cover < 0.5)).astype(np.uint8)
-    beside_skin = cv2.dilate(skin, disc(max(1, round(_HAIR_SHOWN[0] * density)))) > 0
-    known |= mirrored & ((cover < 0.5) | beside_skin)  # a strip of hair by itself would stand out
     count, pieces, statistics, _ = cv2.connectedComponentsWithStats((chart & ~known).astype(np.uint8), connectivity=4)
     small = statistics[:, cv2.CC_STAT_AREA] < _HOLE * density**2
     small[0] = False
     if count > 1:
         known |= small[pieces]
     distance = cv2.distanceTransform((known | ~chart).astype(np.uint8), cv2.DIST_L2, 5) / np.float32(density)
-    width = fade * (1.0 - (1.0 - _HAIR_FADE) * atlas.image(hairy))
-    return (smoothstep(0.0, 1.0, (distance - 0.001) / (width - 0.001)) * (known | ~chart)).astype(np.float32)
+    return (smoothstep(0.001, fade, distance) * (known | ~chart)).astype(np.float32)
 
 
 def make_up(
     surface: HeadSurface,
     atlas: SurfaceAtlas,
     photos: Sequence[SurveyedPhoto],
-    hair: HairEvidence,
+    scalp: Scalp,
     agreement: Agreement,
     operators: SurfaceOperators,
     tone: np.ndarray,
@@ -155,8 +132,8 @@ def make_up(
 
     Parameters
     ----------
-    atlas : at survey size, ``density`` texels per metre. agreement : of ``agree``. tone : (3,) linear albedo of
-    plain skin. positions : (V, 3) neutral, metres.
+    atlas : at survey size, ``density`` texels per metre. scalp : where hair grows.
+    agreement : of ``agree``. tone : (3,) linear albedo of plain skin. positions : (V, 3) neutral, metres.
     """
     count = surface.count
     under = _under_jaw(surface, positions)
@@ -166,11 +143,9 @@ def make_up(
     facing = [p.unwrap.cosine * (1.0 - _COARSE * (1.0 - own)) for p, own in zip(photos, sharp, strict=True)]
     coarse = 1.0 - max(sharp)
     behind = np.maximum.reduce([p.unwrap.seen * (p.unwrap.labels == FaceClass.GLASSES) for p in photos])
-    sure = believed(shown, facing, hair.cover, behind, atlas, density, FADE * (1.0 + _COARSE * coarse))
+    sure = believed(shown, facing, behind, atlas, density, FADE * (1.0 + _COARSE * coarse))
     weight = image_at_cage(surface, atlas, sure)  # (C,)
-    line = _HAIR_SHOWN[0] + (_HAIR_SHOWN[1] - _HAIR_SHOWN[0]) * coarse
-    sure = sure * (1.0 - smoothstep(line, 2.0 * line, _inside(hair.cover, density)))
-    covered = agreement.covered
+    covered = scalp.grows[:count]
     bearded, looked = _beard_votes(surface, atlas, photos)
     plain = plain_skin(surface)[:count]
     own = agreement.log_base[:count].astype(np.float64)
@@ -186,10 +161,6 @@ def make_up(
     shade = (under * plain * (1.0 - smoothstep(0.1, 0.5, bearded)))[:, None]
     calm = calm + shade * (_not_darker(calm - plainest) + plainest - calm)
     skin = _skin(surface, operators, calm, skin_weight, tone, _NEAREST)
-    hair_weight = weight * smoothstep(0.9, 0.995, covered)
-    hairs = _hair(operators, own, hair_weight, hair.log_color)
-    share_of_hair = (coarse * smoothstep(0.5, 0.95, covered))[:, None]
-    calm = calm + share_of_hair * (_near(calm, hairs, _STRAND_RANGE) - calm)
     share = np.zeros(count)
     shown = (bearded > 0.6) & (weight > 0.3)
     low = surface.regions["chin"][:count] > 0.5
@@ -205,27 +176,25 @@ def make_up(
         colour = smooth_field(operators, bristles, sure_beard, _BEARD_LENGTH, typical, 0.02)
         colour = _near(colour, typical, _BEARD_RANGE)
         skin = np.log(np.exp(skin) * (1.0 - share[:, None]) + np.exp(colour - _BETWEEN_HAIRS) * share[:, None])
-    fields = (skin, hairs, calm, share, coarse * bare, share_of_hair[:, 0])
+    fields = (skin, calm, share, coarse * bare)
     lifted = (surface.lifted(values).astype(np.float32) for values in fields)
-    return MadeUp(sure, *lifted, hair.thick)
+    return MadeUp(sure, *lifted)
 
 
 def made_up_skin(
     atlas: SurfaceAtlas,
     made_up: MadeUp,
     sure: np.ndarray,
-    cover: np.ndarray,
     detail: np.ndarray,
     where: np.ndarray,
-    skull: np.ndarray,
 ) -> np.ndarray:
-    """(P, 3) float32 log albedo of made-up skin, beard and hair at an atlas's texels. Texels that photos show in full
+    """(P, 3) float32 log albedo of made-up skin and beard at an atlas's texels. Texels that photos show in full
     stay as the smooth skin is.
 
     Parameters
     ----------
-    sure, cover : (P,) in [0, 1], ``believed`` and ``hair`` of ``made_up`` there. detail : (P, 3) that goes onto the
-    skin. where : (P, 3) neutral positions, metres. skull : (3,) the middle of the scalp.
+    sure : (P,) in [0, 1], ``believed`` of ``made_up`` there. detail : (P, 3) that goes onto the skin.
+    where : (P, 3) neutral positions, metres.
     """
     smooth = atlas.sample(made_up.log_skin)
     used = np.flatnonzero(sure < 0.999)
@@ -234,7 +203,7 @@ def made_up_skin(
     skin = smooth[used] + detail[used] + (1.0 - beard) * blotches
     if beard.any():
         skin = skin + (0.16 * beard[:, 0] * gradient_noise(where * _BRISTLES, 0.0009, 75))[:, None]
-    smooth[used] = paint_hair(skin, where, cover[used], atlas.part(used).sample(made_up.log_hair), skull)
+    smooth[used] = skin
     return smooth
 
 
@@ -283,21 +252,6 @@ def _under_jaw(surface: HeadSurface, positions: np.ndarray) -> np.ndarray:
     lips = float(np.median(positions[surface.regions["lips"] > 0.5, 1]))
     below = smoothstep(lips - 0.015, lips - 0.025, positions[:count, 1])
     return below * smoothstep(0.25, 0.65, -normals[:, 1])
-
-
-def _hair(operators: SurfaceOperators, own: np.ndarray, weight: np.ndarray, log_color: np.ndarray) -> np.ndarray:
-    """(C, 3) smooth hair through the seen (C, 3), towards one colour far from it."""
-    if weight.sum() < 10:
-        return np.broadcast_to(log_color, own.shape).copy()
-    share = weight.sum() / (weight.sum() + _MUCH_HAIR)  # little of it is a fringe with the forehead shining through
-    typical = share * weighted_median(own, weight * operators.mass) + (1.0 - share) * log_color
-    typical = typical - max(typical.mean() - log_color.mean(), 0.0)  # near its line hair is thin: skin shines through
-    return _near(smooth_field(operators, own, weight, _HAIR_LENGTH, typical, 0.10), typical, 0.35)
-
-
-def _inside(cover: np.ndarray, density: float) -> np.ndarray:
-    """(S, S) metres from the hair line inwards; 0 outside."""
-    return cv2.distanceTransform((cover > 0.5).astype(np.uint8), cv2.DIST_L2, 5) / np.float32(density)
 
 
 def _near(field: np.ndarray, typical: np.ndarray, reach: float, chroma: float = 0.4) -> np.ndarray:

@@ -37,7 +37,6 @@ class ResultPart:
     hm08_vertex : (V,) int32 vertex of MakeHuman's whole base mesh, -1 for none.
     key_names : ARKit names of the keys; keys : (K, V, 3) float32 offsets from ``vertices`` at weight 1.
     alpha : (V,) float32 opacity 0-1, or None where the part is opaque.
-    hair : (V,) float32 0-1, how far hair covers the skin, or None where nobody knows.
     """
 
     name: str
@@ -51,7 +50,6 @@ class ResultPart:
     key_names: tuple[str, ...]
     keys: np.ndarray
     alpha: np.ndarray | None
-    hair: np.ndarray | None
 
 
 @dataclass(frozen=True)
@@ -175,15 +173,11 @@ def _part(named: NamedBuffers, entry: Any, arkit_names: tuple[str, ...]) -> Resu
     for values, limit in ((vertices, LARGEST_METRES), (keys, LARGEST_METRES), (uv, 100.0), (uv_makehuman, 100.0)):
         _check_numbers(name, values, limit)
 
-    def share(field: str, what: str) -> np.ndarray | None:
-        values = array(field, "<f4", count) if entry.get(field) is not None else None
-        if values is not None and not (np.isfinite(values).all() and values.min() >= 0 and values.max() <= 1):
-            raise malformed(f"the {what} of part {name} is not between 0 and 1")
-        return values
-
-    alpha, hair = share("alpha", "opacity"), share("hair", "hair")
+    alpha = array("alpha", "<f4", count) if entry.get("alpha") is not None else None
+    if alpha is not None and not (np.isfinite(alpha).all() and alpha.min() >= 0 and alpha.max() <= 1):
+        raise malformed(f"the opacity of part {name} is not between 0 and 1")
     return ResultPart(
-        name, vertices, quads, uv, uv_quads, uv_makehuman, uv_makehuman_quads, hm08_vertex, key_names, keys, alpha, hair
+        name, vertices, quads, uv, uv_quads, uv_makehuman, uv_makehuman_quads, hm08_vertex, key_names, keys, alpha
     )
 
 

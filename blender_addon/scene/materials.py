@@ -7,14 +7,14 @@ from dataclasses import dataclass, field
 
 import bpy
 
-from .meshes import ALPHA, HAIR, UV_HEAD
+from .meshes import ALPHA, UV_HEAD
 
 
 @dataclass(frozen=True)
 class Look:
     """A Principled BSDF's inputs other than the base colour, by their names, and what else makes the surface.
 
-    ``see_through``: the vertices' opacity counts. ``skin``: pores, and hair shines less.
+    ``see_through``: the vertices' opacity counts. ``skin``: pores.
     """
 
     name: str
@@ -25,7 +25,6 @@ class Look:
 
 
 SKIN_ROUGHNESS, SKIN_SPECULAR = 0.52, 0.4
-HAIR_ROUGHNESS, HAIR_SPECULAR = 0.85, 0.05
 PORES_ACROSS_MAP = 600.0
 
 LOOKS: tuple[Look, ...] = (
@@ -112,7 +111,6 @@ def _new_material(look: Look, albedo: bpy.types.Image) -> bpy.types.Material:
     tree.links.new(texture.outputs["Color"], shader.inputs["Base Color"])
     if look.skin:
         _add_pores(tree, uv, shader)
-        _dull_hair(tree, shader)
     if look.see_through:
         opacity = _node(tree, "ShaderNodeVertexColor", -600, -250)
         opacity.layer_name = ALPHA
@@ -138,20 +136,6 @@ def _add_pores(tree: bpy.types.NodeTree, uv: bpy.types.Node, shader: bpy.types.N
     tree.links.new(uv.outputs["UV"], cells.inputs["Vector"])
     tree.links.new(cells.outputs["Distance"], bump.inputs["Height"])
     tree.links.new(bump.outputs["Normal"], shader.inputs["Normal"])
-
-
-def _dull_hair(tree: bpy.types.NodeTree, shader: bpy.types.Node) -> None:
-    """Where hair covers the skin the head is matt: else it would shine like a helmet."""
-    hair = _node(tree, "ShaderNodeAttribute", -600, -650)
-    hair.attribute_name, hair.name, hair.label = HAIR, "Hair", "Hair"
-    for number, (name, skin, dull) in enumerate(
-        (("Roughness", SKIN_ROUGHNESS, HAIR_ROUGHNESS), ("Specular IOR Level", SKIN_SPECULAR, HAIR_SPECULAR))
-    ):
-        value = _node(tree, "ShaderNodeMapRange", -300, -600 - 260 * number)
-        for socket, limit in zip(value.inputs[1:5], (0.0, 1.0, skin, dull), strict=True):
-            socket.default_value = limit
-        tree.links.new(hair.outputs["Fac"], value.inputs[0])
-        tree.links.new(value.outputs[0], shader.inputs[name])
 
 
 def _node(tree: bpy.types.NodeTree, kind: str, x: float, y: float) -> bpy.types.Node:

@@ -13,7 +13,7 @@ from .frames import to_blender
 
 UV_HEAD, UV_MAKEHUMAN = "Head", "MakeHuman"
 HM08_VERTEX = "hm08_vertex"
-ALPHA, HAIR = "lash_alpha", "hair_cover"
+ALPHA = "lash_alpha"
 
 
 def new_mesh(part: ResultPart) -> bpy.types.Mesh:
@@ -51,23 +51,20 @@ def _fill(mesh: bpy.types.Mesh, part: ResultPart) -> None:
     mesh.uv_layers[UV_HEAD].active_render = True
     attribute = mesh.attributes.new(HM08_VERTEX, "INT", "POINT")
     attribute.data.foreach_set("value", part.hm08_vertex)
-    _set_shares(mesh, part)
+    _set_opacity(mesh, part)
     mesh.update(calc_edges=True)
     if mesh.validate():
         raise malformed(f"the faces of part {part.name} do not make a mesh")
     mesh.shade_smooth()
 
 
-def _set_shares(mesh: bpy.types.Mesh, part: ResultPart) -> None:
-    """What the materials want to know of each vertex: its opacity, and how far hair covers it."""
+def _set_opacity(mesh: bpy.types.Mesh, part: ResultPart) -> None:
+    """What the materials want to know of each vertex: its opacity."""
     if part.alpha is not None:
         attribute = mesh.attributes.get(ALPHA) or mesh.attributes.new(ALPHA, "FLOAT_COLOR", "POINT")
         colors = np.ones((len(part.alpha), 4), np.float32)
         colors[:, 3] = part.alpha
         attribute.data.foreach_set("color", colors.ravel())
-    if part.hair is not None:
-        attribute = mesh.attributes.get(HAIR) or mesh.attributes.new(HAIR, "FLOAT", "POINT")
-        attribute.data.foreach_set("value", part.hair)
 
 
 def add_keys(obj: bpy.types.Object, part: ResultPart, names: Sequence[str]) -> None:
@@ -121,5 +118,5 @@ def update_mesh(obj: bpy.types.Object, part: ResultPart) -> None:
     if part.key_names:
         present = set(mesh.shape_keys.key_blocks.keys()) if mesh.shape_keys else set()
         add_keys(obj, part, [name for name in part.key_names if name not in present])
-    _set_shares(mesh, part)
+    _set_opacity(mesh, part)
     mesh.update()

@@ -17,10 +17,9 @@ from rich.table import Table
 from backend.canonical.networks import lap_model
 from backend.encoded.networks import basis_model
 from backend.errors import LikenessError
-from backend.fitting.fitted_face import FittedFace, FittedPhoto
+from backend.fitting.fitted_face import FittedFace
 from backend.fitting.options import fit_options_for
 from backend.geometry.template import Template, load_template
-from backend.geometry.topology import triangles_from_quads
 from backend.hair.fit_hair import FoundHair, fit_hair
 from backend.hair.fit_style import PIECES, grown, resampled
 from backend.hair.hair_views import HairView, hair_views, silhouettes
@@ -28,10 +27,7 @@ from backend.hair.style_model import lock_noise, style_family
 from backend.photos.collect import collect
 from backend.photos.collection import FaceClass, PhotoFace
 from backend.photos.read import PhotoSource
-from backend.rendering.visibility import depth_map
-from backend.texture.albedo import build_albedo
 from trainer.evaluate.estimate import fit_with
-from trainer.evaluate.held_out_photo import SIZE
 from trainer.evaluate.left_out import left_out
 from trainer.evaluate.likeness import people_folders
 from trainer.evaluate.metrics.strands_inside import strands_inside
@@ -39,8 +35,6 @@ from trainer.evaluate.metrics.strands_inside import strands_inside
 CAP_STYLE = "crew"
 """Whose middle is the cap that everybody gets, to compare with."""
 _CAP_LOCKS = 600
-_PAINTED = 0.5  # of ``AlbedoResult.hair`` from which on a vertex has hair
-_PAINT_BEHIND = 0.002  # metres by which painted hair may lie behind the surface's depth: the depth is its own
 _RESAMPLES = 4000
 
 FitHair = Callable[[Template, FittedFace, Sequence[PhotoFace]], FoundHair]
@@ -54,7 +48,7 @@ class HairFigures:
     ----------
     overlap : intersection over union of the fitted hair's outline and the photo's hair, where the photo is known. Hair
         that was not found draws nothing.
-    cap_overlap : the same of ``CAP_STYLE``'s middle on this head. painted_overlap : of the hair in the texture.
+    cap_overlap : the same of ``CAP_STYLE``'s middle on this head.
     gain : ``overlap`` less ``cap_overlap``.
     seen_overlap : mean overlap with the photos that the hair was fitted to.
     missed : share of the photo's hair that is not drawn. beside : share of what is drawn where the photo has none.
@@ -76,7 +70,6 @@ class HairFigures:
     in_ear: float
     in_eyes: float
     seconds: float
-    painted_overlap: float = np.nan
 
 
 @dataclass(frozen=True)
@@ -95,7 +88,6 @@ def held_out_hair(
     fitted: FittedFace,
     faces: Sequence[PhotoFace],
     name: str,
-    painted: bool = False,
     fit: FitHair = fit_hair,
 ) -> HeldOutHair:
     """Fit the hair to all photos but ``name`` and look at that one.
@@ -104,7 +96,7 @@ def held_out_hair(
 
     Parameters
     ----------
-    faces : at least those of ``fitted.photos``. name : one of at least two. painted : whether to make a texture too.
+    faces : at least those of ``fitted.photos``. name : one of at least two.
     """
     own = next(photo for photo in fitted.photos if photo.name == name)
     face = next(face for face in faces if face.name == name)
@@ -137,9 +129,6 @@ def held_out_hair(
         in_eyes=np.nan if inside is None else inside.eyes,
         seconds=seconds,
     )
-    if painted:
-        hair = build_albedo(template, others, other_faces, SIZE).hair
-        figures = replace(figures, painted_overlap=mask_overlap(painted_outline(template, own, hair, view), view))
     return HeldOutHair(figures, view, drawn, found.reason if strands is None else strands.style)
 
 
@@ -149,16 +138,6 @@ def cap(template: Template, neutral: np.ndarray, view: HairView) -> np.ndarray:
     index = [style.name for style in family.styles].index(CAP_STYLE)
     point = 0.5 * (family.low[index] + family.high[index])
     return silhouettes(grown(template, neutral, point[None], lock_noise(_CAP_LOCKS)), view)[0]
-
-
-def painted_outline(template: Template, photo: FittedPhoto, hair: np.ndarray, view: HairView) -> np.ndarray:
-    """(H, W) uint8 outline of the hair in a texture: triangles of the head's cage whose corners all have hair (C,)."""
-    triangles = triangles_from_quads(template.quads[: template.head.face_stop])
-    haired = triangles[(hair[triangles] > _PAINTED).all(1)]
-    if not len(haired):
-        return np.zeros(view.depth.shape, np.uint8)
-    depth = depth_map(photo.vertices[: template.head.vertex_stop], haired, view.camera)
-    return (np.isfinite(depth) & (depth < view.depth + _PAINT_BEHIND)).astype(np.uint8)
 
 
 def facial_skin(face: PhotoFace, view: HairView) -> np.ndarray:
@@ -214,7 +193,7 @@ def flat_figures(people: Mapping[str, HairFigures]) -> dict[str, float]:
     return {name: value for name, value in figures.items() if not np.isnan(value)}
 
 
-def person_hair(photos: Sequence[Path], quality: str, most: int, painted: bool = False) -> list[HeldOutHair]:
+def person_hair(photos: Sequence[Path], quality: str, most: int) -> list[HeldOutHair]:
     """At most ``most`` photos of a person, left out in turn, spread over those that the fit uses.
 
     Raises ``LikenessError`` where fewer than two photos are usable.
@@ -223,7 +202,7 @@ def person_hair(photos: Sequence[Path], quality: str, most: int, painted: bool =
     fitted = fit_with(collection, fit_options_for(quality), lap_model(), basis_model())
     names = [fitted.photos[index].name for index in left_out(len(fitted.photos), most)]
     template = load_template()
-    return [held_out_hair(template, fitted, collection.faces, name, painted) for name in names]
+    return [held_out_hair(template, fitted, collection.faces, name) for name in names]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -232,7 +211,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--quality", default="standard", choices=("fast", "standard", "best"))
     parser.add_argument("--most", type=int, default=2, help="photos left out in turn per person (default 2)")
     parser.add_argument("--photos", type=int, help="photos used of each person, the first by name (default: all)")
-    parser.add_argument("--painted", action="store_true", help="compare the hair in the texture too: takes long")
 
 
 def run(arguments: argparse.Namespace, console: Console) -> dict[str, float]:
@@ -242,7 +220,7 @@ def run(arguments: argparse.Namespace, console: Console) -> dict[str, float]:
     folders = {name: photos for folder in arguments.people for name, photos in people_folders(folder).items()}
     for name, photos in folders.items():
         try:
-            held_out = person_hair(photos[: arguments.photos], arguments.quality, arguments.most, arguments.painted)
+            held_out = person_hair(photos[: arguments.photos], arguments.quality, arguments.most)
         except LikenessError as error:
             console.print(f"{name}: {error}", markup=False)
             continue
@@ -262,9 +240,9 @@ def run(arguments: argparse.Namespace, console: Console) -> dict[str, float]:
     return figures
 
 
-_COLUMNS = ("overlap", "cap", "painted", "seen", "face hidden", "found", "s")
+_COLUMNS = ("overlap", "cap", "seen", "face hidden", "found", "s")
 
 
 def _cells(one: HairFigures) -> tuple[str, ...]:
-    shares = (one.overlap, one.cap_overlap, one.painted_overlap, one.seen_overlap, one.face_hidden, one.found)
+    shares = (one.overlap, one.cap_overlap, one.seen_overlap, one.face_hidden, one.found)
     return (*("" if np.isnan(share) else f"{share:.2f}" for share in shares), f"{one.seconds:.1f}")

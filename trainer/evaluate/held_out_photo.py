@@ -9,19 +9,18 @@ import numpy as np
 
 from backend.fitting.fitted_face import FittedFace, FittedPhoto
 from backend.geometry.template import Template
+from backend.hair.fit_hair import fit_hair
 from backend.photos.collection import PhotoFace
 from backend.rendering import spherical_harmonics as sh
 from backend.rendering.color import LUMINANCE, linear_from_srgb
 from backend.texture.albedo import build_albedo
 from backend.texture.delight import PhotoSamples, fit_light, matched_light, shading
-from backend.texture.hair import hair_grows
 from backend.texture.surface import head_surface, texels_per_metre, texture_space, usual_weight
 from backend.texture.survey import bare_skin, plain_skin
 from backend.texture.unwrap import DARKEST, PhotoUnwrap, unwrap_photo, view_surface
 
 SIZE = 1024
 """Edge of the textures that are compared."""
-_HAIR = 0.5  # from which on a texel has hair
 
 
 @dataclass(frozen=True)
@@ -33,7 +32,6 @@ class HeldOutPhoto:
     made, photo : (P, 3) log linear light of the texture under the photo's light, and of the photo; in black and white
         photos with three equal channels.
     unwrap : the photo. bare : (P,) in [0, 1], how well it shows plain skin.
-    hair, hair_may_grow : (P,) bool, where the texture has hair, and where it could have some.
     density : texels per metre. monochrome : whether colours say nothing.
     """
 
@@ -41,8 +39,6 @@ class HeldOutPhoto:
     photo: np.ndarray
     unwrap: PhotoUnwrap
     bare: np.ndarray
-    hair: np.ndarray
-    hair_may_grow: np.ndarray
     density: float
     monochrome: bool
 
@@ -60,14 +56,16 @@ def held_out_photo(template: Template, fitted: FittedFace, faces: Sequence[Photo
     own = next(photo for photo in fitted.photos if photo.name == name)
     face = next(face for face in faces if face.name == name)
     others = replace(fitted, photos=tuple(photo for photo in fitted.photos if photo.name != name))
-    result = build_albedo(template, others, [face for face in faces if face.name != name], SIZE)
-    return _beside(template, fitted, own, face, result.albedo, result.hair)
+    other_faces = [face for face in faces if face.name != name]
+    strands = fit_hair(template, others, other_faces).strands
+    result = build_albedo(template, others, other_faces, SIZE, strands)
+    return _beside(template, fitted, own, face, result.albedo)
 
 
 def _beside(
-    template: Template, fitted: FittedFace, own: FittedPhoto, face: PhotoFace, texture: np.ndarray, hair: np.ndarray
+    template: Template, fitted: FittedFace, own: FittedPhoto, face: PhotoFace, texture: np.ndarray
 ) -> HeldOutPhoto:
-    """``texture`` (SIZE, SIZE, 3) uint8 sRGB and ``hair`` (C,) of ``AlbedoResult`` beside one photo."""
+    """``texture`` (SIZE, SIZE, 3) uint8 sRGB of ``AlbedoResult`` beside one photo."""
     surface, atlas = head_surface(template), texture_space(template, SIZE).skin
     positions = surface.lifted(fitted.neutral[: surface.count].astype(np.float64))
     density = texels_per_metre(surface, positions, SIZE)
@@ -93,15 +91,11 @@ def _beside(
     )
     light = fit_light(samples, skin_albedo, matched_light(samples, skin_albedo))
     lit = atlas.sample(shading(transfer, light))
-    stacked = np.stack([surface.lifted(hair), hair_grows(surface, positions)], 1)
-    drawn, grows = (atlas.sample(stacked) > _HAIR).T
     return HeldOutPhoto(
         made=np.log(np.maximum(albedo * lit, DARKEST)),
         photo=np.log(np.maximum(linear, DARKEST)),
         unwrap=unwrap,
         bare=bare,
-        hair=drawn,
-        hair_may_grow=grows,
         density=density,
         monochrome=face.monochrome,
     )

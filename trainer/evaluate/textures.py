@@ -27,7 +27,6 @@ from trainer.evaluate.likeness import people_folders
 from trainer.evaluate.metrics.texture_difference import (
     ColourDifference,
     detail_likeness,
-    hair_areas,
     mean_difference,
     median_difference,
 )
@@ -47,15 +46,12 @@ class TextureFigures:
     skin : mean size of the difference over bare plain skin, log units.
     offsets : place or feature -> its median difference less that of all plain skin; only what the photo shows.
     contrast, correlation : of the face's details, the texture's over the photo's.
-    hair_too_much, hair_missed : mm².
     """
 
     skin: ColourDifference
     offsets: dict[str, ColourDifference]
     contrast: float
     correlation: float
-    hair_too_much: float
-    hair_missed: float
 
 
 def texture_figures(held_out: HeldOutPhoto) -> TextureFigures | None:
@@ -71,7 +67,6 @@ def texture_figures(held_out: HeldOutPhoto) -> TextureFigures | None:
     weights = {name: bare * inside[name] for name in PLACES}
     weights["lips"] = unwrap.weight * (unwrap.labels == FaceClass.LIPS) * inside["lips"]
     weights["brows"] = unwrap.weight * (unwrap.labels == FaceClass.BROWS)
-    weights["hair"] = unwrap.with_hair * (unwrap.labels == FaceClass.HAIR) * held_out.hair_may_grow
     everywhere = median_difference(held_out.made, held_out.photo, bare)
     offsets = {
         name: _known(_less(median_difference(held_out.made, held_out.photo, weight), everywhere), held_out)
@@ -80,15 +75,8 @@ def texture_figures(held_out: HeldOutPhoto) -> TextureFigures | None:
     }
     face = unwrap.with_hair * np.isin(unwrap.labels, _FACE) * inside["face"]
     contrast, correlation = detail_likeness(held_out.made, held_out.photo, face, atlas, held_out.density)
-    shown = (unwrap.seen > _SURE) & held_out.hair_may_grow
-    too_much, missed = hair_areas(
-        held_out.hair,
-        shown & (unwrap.labels == FaceClass.HAIR),
-        shown & (unwrap.labels == FaceClass.SKIN),
-        held_out.density,
-    )
     skin = _known(mean_difference(held_out.made, held_out.photo, bare), held_out)
-    return TextureFigures(skin, offsets, contrast, correlation, too_much, missed)
+    return TextureFigures(skin, offsets, contrast, correlation)
 
 
 def _less(one: ColourDifference, other: ColourDifference) -> ColourDifference:
@@ -130,8 +118,6 @@ def mean_figures(figures: Sequence[TextureFigures]) -> TextureFigures:
         offsets={name: _mean([one.offsets[name] for one in figures if name in one.offsets]) for name in sorted(shown)},
         contrast=float(np.mean([one.contrast for one in figures])),
         correlation=float(np.mean([one.correlation for one in figures])),
-        hair_too_much=float(np.mean([one.hair_too_much for one in figures])),
-        hair_missed=float(np.mean([one.hair_missed for one in figures])),
     )
 
 
@@ -151,8 +137,6 @@ def flat_figures(one: TextureFigures, prefix: str) -> dict[str, float]:
         "skin.green_blue": one.skin.green_blue,
         "detail.contrast": one.contrast,
         "detail.correlation": one.correlation,
-        "hair.too_much_mm2": one.hair_too_much,
-        "hair.missed_mm2": one.hair_missed,
     }
     for name, offset in one.offsets.items():
         figures[f"{name}.brightness_offset"] = offset.brightness
@@ -175,7 +159,6 @@ def run(arguments: argparse.Namespace, console: Console) -> dict[str, float]:
         "its colour",
         "contrast",
         "correlation",
-        "hair too much / missed, mm²",
         title="Held-out photos",
     )
     for name, photos in people_folders(arguments.people).items():
@@ -205,5 +188,4 @@ def _cells(figures: TextureFigures) -> tuple[str, ...]:
         f"{colour:.3f}",
         f"{figures.contrast:.2f}",
         f"{figures.correlation:.2f}",
-        f"{figures.hair_too_much:.0f} / {figures.hair_missed:.0f}",
     )

@@ -91,7 +91,7 @@ def test_hair_that_is_right_is_like_the_photo_left_out_and_the_fit_never_sees_th
     assert figures.missed < 0.1 and figures.beside < 0.1 and figures.found == 1
     assert figures.cap_overlap < figures.overlap - 0.1, "short hair instead of a bob"
     assert figures.gain == pytest.approx(figures.overlap - figures.cap_overlap)
-    assert held_out.style == "bob" and figures.in_skull < 0.03 and np.isnan(figures.painted_overlap)
+    assert held_out.style == "bob" and figures.in_skull < 0.03
     assert held_out.view.name == LEFT_OUT
     points = strands(template, style_point("bob")).points.reshape(1, -1, 3)
     assert outline_overlap(points, [held_out.view])[0, 0] == pytest.approx(figures.overlap, abs=0.05)
@@ -122,21 +122,6 @@ def test_hair_that_was_not_found_draws_nothing(template: Template) -> None:
     none = held_out_hair(template, bald, faces, LEFT_OUT, fit=lambda *_: FoundHair(None, "The photos show no hair."))
     assert np.isnan(none.figures.overlap), "no hair in either"
     assert none.figures.cap_overlap == 0
-
-
-def test_painted_hair_covers_the_vertices_that_have_some(template: Template) -> None:
-    fitted, faces = person(template, style_point("crew"))
-    own = fitted.photos[1]
-    view = held_out_hair(template, fitted, faces, LEFT_OUT, fit=lambda *_: FoundHair(None)).view
-    count = template.head.vertex_stop
-    everywhere, above = np.ones(count), (template.vertices[:count, 1] > 0.80).astype(float)
-    head = hair.painted_outline(template, own, everywhere, view)
-    top = hair.painted_outline(template, own, above, view)
-    assert not hair.painted_outline(template, own, 0 * above, view).any()
-    assert 0.1 * head.sum() < top.sum() < 0.7 * head.sum() and not (top & ~head).any()
-    rows = np.flatnonzero(top.any(1))
-    crown = own.camera.project(template.vertices[:count].astype(np.float64))[:, 1].min()
-    assert abs(rows[0] - crown) < 2
 
 
 def test_strands_in_the_skull_and_in_the_ears_are_counted(template: Template) -> None:
@@ -175,7 +160,7 @@ def test_the_mean_is_over_people_and_has_an_interval() -> None:
     assert flat["hair.overlap"] == pytest.approx(0.7) and flat["hair.found"] == pytest.approx(0.5)
     assert flat["person.bert.gain"] == pytest.approx(0.5)
     assert flat["hair.gain.low"] <= flat["hair.gain"] <= flat["hair.gain.high"]
-    assert "hair.in_skull" not in flat and "person.anna.painted_overlap" not in flat
+    assert "hair.in_skull" not in flat
 
 
 def test_the_command_measures_each_folder_and_goes_on_after_a_person_with_one_photo(
@@ -187,8 +172,8 @@ def test_the_command_measures_each_folder_and_goes_on_after_a_person_with_one_ph
             (tmp_path / name / f"{k}.jpg").touch()
     given = []
 
-    def person_hair(photos: tuple[Path, ...], quality: str, most: int, painted: bool) -> list[HeldOutHair]:
-        given.append((photos[0].parent.name, len(photos), quality, most, painted))
+    def person_hair(photos: tuple[Path, ...], quality: str, most: int) -> list[HeldOutHair]:
+        given.append((photos[0].parent.name, len(photos), quality, most))
         if len(photos) < 2:
             raise LikenessError("no_photo", "There is only one usable photo.")
         return [HeldOutHair(figures_of(0.6), made_view(template, 0.0, None), np.zeros((SIDE, SIDE), np.uint8), "bob")]
@@ -199,9 +184,9 @@ def test_the_command_measures_each_folder_and_goes_on_after_a_person_with_one_ph
     people = [str(tmp_path / name) for name in ("anna", "bert", "carl")]
     figures = hair.run(parser.parse_args([*people, "--photos", "2", "--most", "1"]), Console(quiet=True))
     assert given == [
-        ("anna", 2, "standard", 1, False),
-        ("bert", 1, "standard", 1, False),
-        ("carl", 2, "standard", 1, False),
+        ("anna", 2, "standard", 1),
+        ("bert", 1, "standard", 1),
+        ("carl", 2, "standard", 1),
     ]
     assert {"person.anna.overlap", "person.carl.overlap"} <= set(figures) and "person.bert.overlap" not in figures
     with pytest.raises(LikenessError, match="Nobody has two usable photos"):

@@ -75,13 +75,3 @@ def detail_likeness(
     covariance = np.cov(details.T, aweights=weights[used])
     (own, both), (_, others) = covariance
     return float(np.sqrt(own / others)), float(both / np.sqrt(own * others))
-
-
-def hair_areas(
-    drawn: np.ndarray, labelled_hair: np.ndarray, labelled_skin: np.ndarray, texels_per_metre: float
-) -> tuple[float, float]:
-    """Square millimetres of hair that is drawn where the photo shows skin, and not drawn where it shows hair; all (P,)
-    bool."""
-    square_millimetres = 1e6 / texels_per_metre**2
-    too_much = (drawn & labelled_skin).sum() * square_millimetres
-    return float(too_much), float((~drawn & labelled_hair).sum() * square_millimetres)
