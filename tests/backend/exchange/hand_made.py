@@ -81,7 +81,6 @@ def globe(name: str, rows: int = 8, columns: int = 12) -> FacePart:
         uv_makehuman_quads=np.array(uv_quads, np.int32),
         hm08_vertex=np.arange(len(vertices), dtype=np.int32) + 100 * cell,
         keys=keys,
-        hair=np.clip(vertices[:, 1], 0, 1).astype(np.float32) if name == "head" else None,
     )
 
 

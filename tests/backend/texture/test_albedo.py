@@ -115,33 +115,6 @@ def test_what_a_crop_is_padded_with_is_never_sampled() -> None:
     assert (found[..., 2] - found[..., 0])[_region(scene, "face", 0.5)].max() < 0.02
 
 
-def test_the_hair_line_is_the_photos() -> None:
-    """Dark hair above the forehead: the scalp takes its colour, and goes on in it where no photo looks."""
-    scene = make_scene([Shot(0.0), Shot(25.0, soft_light(-0.3)), Shot(-25.0, soft_light(0.4))])
-    faces, black = [], np.array([52, 36, 27], np.uint8)
-    for face in scene.faces:
-        brows = face.landmarks[[105, 334], 1].mean()
-        height = np.arange(len(face.labels))[:, None] < brows - 55  # pixels; 512 are 34 cm
-        hair = height & (face.labels != FaceClass.BACKGROUND)
-        pixels, labels = face.pixels.copy(), face.labels.copy()
-        pixels[hair], labels[hair] = black, FaceClass.HAIR
-        faces.append(with_labels(face, labels, pixels))
-    result = build_albedo(scene.template, scene.fitted, faces, SIZE)
-    brightness = np.log(_linear(result)).mean(2)
-    scalp, cheeks = _region(scene, "scalp", 0.95), _region(scene, "cheeks")
-    skin = np.median(brightness[cheeks])
-    front = scalp & (np.arange(SIZE)[:, None] < SIZE // 5) & (result.coverage > 0.9)
-    assert front.sum() > 2000 and np.median(brightness[front]) < skin - 1.0
-    top = scalp & (np.arange(SIZE)[:, None] < SIZE // 8) & (result.coverage < 0.1)  # behind what photos show
-    assert top.sum() > 2000 and np.median(brightness[top]) < skin - 1.0
-    forehead = brightness[_region(scene, "forehead") & (result.coverage > 0.8)]
-    bare = forehead[forehead > skin - 0.8]
-    assert 0.3 < len(bare) / len(forehead) < 0.7 and abs(np.median(bare) - skin) < 0.1
-    regions = {name: scene.template.regions[name][: len(result.hair)] > 0.95 for name in ("scalp", "cheeks", "chin")}
-    assert result.hair[regions["scalp"]].mean() > 0.8  # its rim is half skin
-    assert max(result.hair[regions["cheeks"]].max(), result.hair[regions["chin"]].max()) < 0.05
-
-
 def test_no_hole_and_no_background(three_views: tuple[Scene, AlbedoResult]) -> None:
     scene, result = three_views
     found, covered = _linear(result), _covered(scene)
@@ -290,7 +263,7 @@ def test_refusals_and_cancelling() -> None:
             raise Cancelled
 
     with pytest.raises(Cancelled):
-        build_albedo(scene.template, scene.fitted, scene.faces, 256, cancel)
+        build_albedo(scene.template, scene.fitted, scene.faces, 256, progress=cancel)
 
 
 def test_threads_change_nothing(three_views: tuple[Scene, AlbedoResult], monkeypatch: pytest.MonkeyPatch) -> None:

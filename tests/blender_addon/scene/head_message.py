@@ -10,7 +10,7 @@ import io
 import json
 import os
 import sys
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -61,8 +61,7 @@ def make() -> HeadMessage:
     from backend.rig.arkit import ARKIT_INDEX
 
     template = load_template()
-    head, *others = face_parts(template, template.vertices, template.expressions)
-    parts = (replace(head, hair=template.regions["scalp"][: len(head.vertices)].astype(np.float32)), *others)
+    parts = face_parts(template, template.vertices, template.expressions)
     ramp = np.linspace(60, 220, 256).astype(np.uint8)
     albedo = np.stack(
         [np.tile(ramp, (256, 1)), np.tile(ramp[:, None], (1, 256)), np.full((256, 256), 120, np.uint8)], -1

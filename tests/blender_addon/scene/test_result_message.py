@@ -146,7 +146,6 @@ CHANGES: dict[str, Change] = {
     "a face with one corner": with_array("head.quads", lambda a: a.__setitem__(5, 3)),
     "a face like a line": with_array("head.quads", lambda a: a.__setitem__(5, [3, 4, 3, 4])),
     "outside of hm08": with_array("head.hm08_vertex", lambda a: a.__setitem__(5, 19158)),
-    "hair below 0": with_array("head.hair", lambda a: a.__setitem__(5, -0.5)),
     "alpha over 1": with_array("lashes.alpha", lambda a: a.__setitem__(5, 1.5)),
     "hair that is a list": set_item("hair", []),
     "hair without points": with_header(lambda h: h["hair"].pop("points")),

@@ -159,19 +159,6 @@ def test_materials_show_the_packed_albedo(bpy, collection, result: HeadResult) -
     np.testing.assert_allclose(colors.reshape(-1, 4)[:, 3], result.parts[6].alpha)
 
 
-def test_hair_is_matt(collection, result: HeadResult) -> None:
-    head = tags.part_object(collection, "head")
-    (shader,) = (node for node in head.data.materials[0].node_tree.nodes if node.type == "BSDF_PRINCIPLED")
-    for name in ("Roughness", "Specular IOR Level"):
-        span = shader.inputs[name].links[0].from_node
-        cover = span.inputs["Value"].links[0].from_node
-        values = np.empty(len(head.data.vertices), np.float32)
-        head.data.attributes[cover.attribute_name].data.foreach_get("value", values)
-        np.testing.assert_array_equal(values, result.parts[0].hair)
-        skin, hair = span.inputs["To Min"].default_value, span.inputs["To Max"].default_value
-        assert hair > skin if name == "Roughness" else hair < skin
-
-
 def test_provenance_is_in_the_file(collection, message: HeadMessage) -> None:
     assert json.loads(collection[tags.REPORT]) == message.header["report"]
     photos = [group.to_dict() for group in collection[tags.PHOTOS]]

@@ -4,7 +4,6 @@ import pytest
 from backend.texture.atlas import SurfaceAtlas
 from trainer.evaluate.metrics.texture_difference import (
     detail_likeness,
-    hair_areas,
     log_ratios,
     mean_difference,
     median_difference,
@@ -62,10 +61,3 @@ def test_light_and_noise_are_no_details():
         contrast, correlation = detail_likeness(photo + other, photo, weight, plane(), DENSITY)
         assert contrast == pytest.approx(1.0, abs=0.1)
         assert correlation > 0.95
-
-
-def test_hair_where_the_photo_has_skin_and_the_other_way_round():
-    drawn = np.array([True, True, True, False, False, False])
-    hair = np.array([True, False, False, True, False, True])
-    skin = np.array([False, True, False, False, True, False])
-    assert hair_areas(drawn, hair, skin, 500.0) == pytest.approx((4.0, 8.0))

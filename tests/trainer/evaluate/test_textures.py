@@ -29,7 +29,7 @@ def held_out() -> HeldOutPhoto:
 
 def figures_of(brightness: float, red: float = 0.0, **offsets: float) -> TextureFigures:
     shown = {name: ColourDifference(value, 0.0, 0.0) for name, value in offsets.items()}
-    return TextureFigures(ColourDifference(brightness, red, 0.0), shown, 1.0, 0.5, 10.0, 0.0)
+    return TextureFigures(ColourDifference(brightness, red, 0.0), shown, 1.0, 0.5)
 
 
 def test_a_texture_that_is_right_is_like_the_photo_left_out(held_out):
@@ -37,7 +37,6 @@ def test_a_texture_that_is_right_is_like_the_photo_left_out(held_out):
     assert figures.skin.brightness < 0.06 and figures.skin.red_green < 0.03
     assert all(abs(figures.offsets[name].brightness) < 0.1 for name in ("forehead", "cheeks", "chin", "lips"))
     assert 0.85 < figures.contrast < 1.15 and figures.correlation > 0.9
-    assert figures.hair_too_much < 20 and figures.hair_missed == 0
 
 
 def test_lips_that_are_too_dark_and_too_red_are_found(held_out):
@@ -47,11 +46,6 @@ def test_lips_that_are_too_dark_and_too_red_are_found(held_out):
     assert after["lips"].red_green - before["lips"].red_green == pytest.approx(0.4, abs=0.02)
     assert -0.6 < after["lips"].brightness - before["lips"].brightness < -0.3
     assert after["cheeks"].brightness == pytest.approx(before["cheeks"].brightness, abs=1e-5)
-
-
-def test_hair_over_a_bare_forehead_is_found(held_out):
-    hair = held_out.hair_may_grow.copy()
-    assert texture_figures(replace(held_out, hair=hair)).hair_too_much > 1000, "mm²"
 
 
 def test_a_photo_that_shows_no_bare_skin_has_no_figures(held_out):
