@@ -16,6 +16,7 @@ class Job:
     ----------
     place : the scene whose list the photos come from and which gets the head, and what was shown of it.
     photos : what is sent, old and new. given : the list's paths with the labels they were sent under.
+    name : the person's, for a new head; may be empty.
     hair : ``curves``, ``cards`` or ``none``.
     into : id of the head to solve again, None for a new one. missing : how many of its photos' files are gone.
     """
@@ -30,3 +31,4 @@ class Job:
     missing: int = 0
     frame: bool = True
     pack_photos: bool = True
+    name: str = ""

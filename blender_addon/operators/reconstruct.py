@@ -101,6 +101,7 @@ class _Reconstructing(_Watching):
             said = copy_words(active_mesh(context, collection), collection)
             if said:
                 self.report({"INFO"}, said)
+            name = str(collection.get(tags.NAME, ""))
             into, parted = own_id(collection)
             if parted and not bpy.app.background:
                 redraw.push_undo(
@@ -108,6 +109,7 @@ class _Reconstructing(_Watching):
                 )  # so that no undo meanwhile brings the shared id back
         else:
             photos, given = listed_photos(context.scene)
+            name = settings.person_name.strip()
         return Job(
             place=Place.shown(context),
             photos=photos,
@@ -119,6 +121,7 @@ class _Reconstructing(_Watching):
             missing=missing,
             frame=chosen.frame_head and not self.again,
             pack_photos=chosen.pack_photos,
+            name=name,
         )
 
 

@@ -68,13 +68,14 @@ def camera_matrix(camera_from_head: np.ndarray) -> Matrix:
     return Matrix((BLENDER_FROM_HEAD @ np.linalg.inv(camera_from_head) @ _BLENDER_FROM_OPENCV).tolist())
 
 
-def new_camera(photo: ResultPhoto, scale: float) -> bpy.types.Object:
+def new_camera(photo: ResultPhoto, scale: float, person: str = "") -> bpy.types.Object:
     """A camera object for the photo, without a background; ``scale`` is that of the head that it will hang on."""
-    data = bpy.data.cameras.new(photo.name)
+    name = f"{person} {photo.name}".strip()
+    data = bpy.data.cameras.new(name)
     data.display_size = 0.05
     data.clip_start, data.clip_end = 0.01 * scale, 100.0 * scale  # which, unlike what is drawn, scale with no parent
     data.passepartout_alpha = 0.8
-    return bpy.data.objects.new(photo.name, data)
+    return bpy.data.objects.new(name, data)
 
 
 def update_camera(camera: bpy.types.Object, photo: ResultPhoto) -> None:

@@ -60,6 +60,7 @@ def import_steps(
     photos: Sequence[PhotoFile] = (),
     into: str | None = None,
     pack_photos: bool = True,
+    name: str = "",
 ) -> Generator[float, None, str]:
     """Build a head, or bring one up to date, in slices of well under 100 ms.
 
@@ -74,6 +75,7 @@ def import_steps(
     place : the scene that gets a new head, and of copies of the head ``into`` tells which is meant.
     into : ``collection[tags.HEAD_ID]`` of the head to solve again: its collection, objects, materials, modifiers,
         animation and foreign shape keys stay; shapes, textures and cameras are replaced. None makes a new head.
+    name : of a new head, for its collection, its head object and its cameras; "" for names that say what they are.
 
     Yields
     ------
@@ -87,7 +89,7 @@ def import_steps(
     ------
     AddonError : one sentence, when the head was removed meanwhile or the data makes no valid mesh.
     """
-    build = _Build(result, place, tuple(photos), into, pack_photos)
+    build = _Build(result, place, tuple(photos), into, pack_photos, name)
     if into is not None:
         check_editable(build.collection())
     steps = list(build.steps())
@@ -109,9 +111,10 @@ def import_head(
     photos: Sequence[PhotoFile] = (),
     into: str | None = None,
     pack_photos: bool = True,
+    name: str = "",
 ) -> bpy.types.Collection:
     """``import_steps`` at once into what ``context`` shows; returns the head's collection."""
-    steps = import_steps(result, Place.shown(context), photos, into, pack_photos)
+    steps = import_steps(result, Place.shown(context), photos, into, pack_photos, name)
     while True:
         try:
             next(steps)
@@ -141,10 +144,11 @@ class _Build:
         photos: tuple[PhotoFile, ...],
         into: str | None,
         pack_photos: bool,
+        name: str,
     ) -> None:
         self.result, self.place = result, place
         self.photos, self.pack_photos = photos, pack_photos
-        self.new = into is None
+        self.new, self.name = into is None, name
         self.head_id = into or uuid.uuid4().hex
 
     def steps(self) -> Iterator[Callable[[], None]]:
@@ -176,7 +180,9 @@ class _Build:
         return found
 
     def _make_collection(self) -> None:
-        collection = bpy.data.collections.new(COLLECTION_NAME)
+        collection = bpy.data.collections.new(self.name or COLLECTION_NAME)
+        if self.name:
+            collection[tags.NAME] = self.name
         collection[tags.HEAD_ID] = self.head_id
         cameras = bpy.data.collections.new(CAMERAS_NAME)
         cameras[tags.CAMERAS] = self.head_id
@@ -205,7 +211,8 @@ class _Build:
             if before.users == 0:
                 bpy.data.meshes.remove(before)
             return
-        obj = bpy.data.objects.new(part.name, mesh)
+        named = collection.get(tags.NAME) if part.name == "head" else None
+        obj = bpy.data.objects.new(named or part.name, mesh)
         obj[tags.PART] = part.name
         obj[tags.HEAD_ID] = self.head_id
         collection.objects.link(obj)
@@ -280,7 +287,7 @@ class _Build:
         collection = self.collection()
         camera, head = cameras_by_photo(collection).get(photo.name), self.object_of("head")
         if camera is None:
-            camera = new_camera(photo, max(map(abs, head.scale)))
+            camera = new_camera(photo, max(map(abs, head.scale)), str(collection.get(tags.NAME, "")))
             camera[tags.HEAD_ID] = self.head_id
             cameras = next((c for c in collection.children if c.get(tags.CAMERAS) == self.head_id), collection)
             cameras.objects.link(camera)

@@ -26,6 +26,8 @@ ALBEDO = "likeness_albedo"
 """On a head's collection: the albedo image."""
 HAIR = "likeness_hair"
 """On a head's hair, Curves or a mesh of cards: fingerprint of its points as they were made."""
+NAME = "likeness_name"
+"""On a head's collection: the person's name, where one was given; what is new of the head later gets it as well."""
 CAMERAS = "likeness_cameras"
 """On the collection of a head's cameras: the head's id."""
 

@@ -58,6 +58,7 @@ class MainPanel(bpy.types.Panel):
         column.enabled = not view.phase.busy
         column.use_property_split = True
         column.use_property_decorate = False
+        column.prop(settings, "person_name")
         column.prop(settings, "quality")
         column.prop(settings, "texture_size")
         column.prop(settings, "hair")

@@ -44,6 +44,11 @@ class LikenessSettings(bpy.types.PropertyGroup):
 
     photos: CollectionProperty(type=LikenessPhoto)
     active_photo: IntProperty(name="Active photo", default=0)
+    person_name: StringProperty(
+        name="Name",
+        description="Name of the person: the head, its collection and its cameras get it; may stay empty",
+        maxlen=64,
+    )
     quality: EnumProperty(name="Quality", description="How much time to spend", items=QUALITIES, default="standard")
     texture_size: EnumProperty(
         name="Texture", description="Size of the head's texture", items=TEXTURE_SIZES, default="2048"

@@ -69,6 +69,7 @@ def note_of(job: Job, seconds: float) -> tuple[dict[str, Any], list[bytes]]:
         "missing": job.missing,
         "frame": job.frame,
         "pack_photos": job.pack_photos,
+        "name": job.name,
     }
     return note, [photo.data or b"" for photo in job.photos if photo.path is None]
 
@@ -91,6 +92,7 @@ def parse_note(note: Mapping[str, Any]) -> HeadNote:
         "missing": checked_field(note, "missing", int),
         "frame": _truth(note, "frame"),
         "pack_photos": _truth(note, "pack_photos"),
+        "name": "" if note.get("name") is None else checked_field(note, "name", str),
     }
     try:
         kept_at = checked_field(note, "kept_at", float)
