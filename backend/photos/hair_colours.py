@@ -1,4 +1,4 @@
-"""What colours and strands of one photo say of a pixel: hair as the net is sure of it, or something else."""
+"""Mixtures of Gaussians of the colours and the fine contrast of a part of one photo."""
 
 from __future__ import annotations
 
@@ -7,16 +7,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from backend.photos.collection import FaceClass
-
-_SIDE = 128
-"""Colours are looked at in a crop of this size, where a face is 50 px high; 96 finds a little less hair."""
-_SURE, _SURELY_NONE = 0.85, 0.08
-"""Probabilities of hair from which, and up to which, colours are learnt. 0.25 for none does as well on portraits; on
-press photos hair that the net misses then teaches what hair is not."""
-_OTHER = 0.8  # least probability of background, skin and neck together where there is surely no hair
-_FEWEST, _MOST = 80, 2000  # pixels that a colour model is made of
-_HAIR_PARTS, _OTHER_PARTS, _FOR_A_PART = 4, 8, 30  # Gaussians, and the fewest pixels for one of them
+_MOST = 2000  # pixels that a colour model is made of
+_FOR_A_PART = 30  # the fewest pixels for a Gaussian
 _SPREAD = np.array([6.0, 2.0, 2.0, 0.25], np.float32)
 """Least spread of a Gaussian, in levels of 8-bit CIE Lab and in log contrast: hair of one colour is lit unevenly."""
 _SCALE = np.array([1.0, 2.0, 2.0, 8.0], np.float32)  # of these in the distance by which pixels are put together
@@ -24,7 +16,6 @@ _FINE, _AROUND, _STRONGEST = 1.5, 2.0, 8.0
 """Contrast: what a blur by the first (px) takes away, over the second, at most the third (levels of lightness): strands
 and not borders, which would make hair of all that is dark beside a face."""
 _ANY = 1 / (255 * 80 * 80 * 4)  # density of a colour and contrast of which nothing is known
-_STRANGE_HAIR, _STRANGE_OTHER = 0.02, 0.15  # share of hair, of all else, that looks like nothing that was learnt
 _MOST_SURE = 3.0
 
 
@@ -53,29 +44,6 @@ class ColourMixture:
             for mixture, share in zip((self, other), strange, strict=True)
         )
         return np.clip(own - others, -_MOST_SURE, _MOST_SURE).astype(np.float32)
-
-
-def hair_evidence(pixels: np.ndarray, odds: np.ndarray, above_chin: np.ndarray) -> np.ndarray:
-    """(S, S) float32, -3 to 3: log of how much likelier colour and contrast are in hair than elsewhere.
-
-    Both are learnt from this photo, where the net is sure: hair above the chin (below it may be clothes), and all else.
-    Zero where there is too little of either. pixels (S, S, 3) uint8 sRGB; odds (C, S, S) class probabilities;
-    above_chin (S, S) bool.
-    """
-    side = pixels.shape[0]
-    small = min(_SIDE, side)
-    hair, other = (
-        cv2.resize(share, (small, small), interpolation=cv2.INTER_AREA).ravel()
-        for share in (odds[FaceClass.HAIR], odds[[FaceClass.BACKGROUND, FaceClass.SKIN, FaceClass.NECK]].sum(axis=0))
-    )
-    high = cv2.resize(above_chin.astype(np.uint8), (small, small), interpolation=cv2.INTER_NEAREST).ravel() > 0
-    features = colour_features(cv2.resize(pixels, (small, small), interpolation=cv2.INTER_AREA))
-    of_hair, of_other = features[(hair > _SURE) & high], features[(hair < _SURELY_NONE) & (other > _OTHER)]
-    if min(len(of_hair), len(of_other)) < _FEWEST:
-        return np.zeros((side, side), np.float32)
-    in_hair, elsewhere = learn_colours(of_hair, _HAIR_PARTS), learn_colours(of_other, _OTHER_PARTS)
-    evidence = in_hair.likelier_than(elsewhere, features, (_STRANGE_HAIR, _STRANGE_OTHER))
-    return cv2.resize(evidence.reshape(small, small), (side, side), interpolation=cv2.INTER_LINEAR)
 
 
 def colour_features(pixels: np.ndarray) -> np.ndarray:

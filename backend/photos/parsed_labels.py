@@ -11,7 +11,6 @@ from backend.models.parsing import FaceParser
 from backend.photos.collection import FaceClass
 from backend.photos.hands import hand_mask
 from backend.photos.landmarks import EYE_OUTER_LEFT, EYE_OUTER_RIGHT, landmark_window
-from backend.photos.loose_hair import with_loose_hair
 from backend.photos.net_evidence import evidence_of_net, net_evidence
 from backend.photos.other_heads import without_other_heads
 from backend.photos.pale_hair import with_pale_hair
@@ -102,12 +101,10 @@ class Settled:
     Attributes
     ----------
     labels : (S, S) uint8 of ``FaceClass``.
-    odds : (C, S, S) float32 class probabilities with loose hair.
     pale : (S, S) bool where the colour says that skin is white hair. hands : (S, S) bool where hands are.
     """
 
     labels: np.ndarray
-    odds: np.ndarray
     pale: np.ndarray
     hands: np.ndarray
 
@@ -122,7 +119,6 @@ def settle(
     """The labels of a head crop (S, S, 3) uint8 sRGB with landmarks (478, 3), of class probabilities (C, S, S) in which
     what is worn is settled; somebody (S, S) : probability of a person, by MediaPipe; opinion (C, S, S) : the second
     net's probabilities, if there are any."""
-    odds = with_loose_hair(odds, somebody, pixels, landmarks)
     likeliest = odds.argmax(axis=0).astype(np.uint8)
     coloured = with_pale_hair(likeliest, odds[FaceClass.HAIR], pixels, landmarks)
     labels = agree_with_landmarks(without_other_heads(coloured, pixels, landmarks), somebody, landmarks)
@@ -130,7 +126,7 @@ def settle(
         labels[worn_in_hair(opinion, odds, labels, pixels, landmarks)] = FaceClass.OCCLUDER
     hands = hand_mask(pixels, polygon_mask(landmarks, FACE_OVAL, pixels.shape[0]))
     labels[hands] = FaceClass.OCCLUDER
-    return Settled(labels, odds, coloured != likeliest, hands)
+    return Settled(labels, coloured != likeliest, hands)
 
 
 def agree_with_landmarks(labels: np.ndarray, somebody: np.ndarray, landmarks: np.ndarray) -> np.ndarray:

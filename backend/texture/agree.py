@@ -19,7 +19,6 @@ from backend.photos.collection import FaceClass
 from backend.texture.atlas import SurfaceAtlas
 from backend.texture.delight import BASE_LENGTH, DelitBase, shading, strange_colour
 from backend.texture.gloss import gloss
-from backend.texture.hat_shade import shade_below_hats
 from backend.texture.surface import HeadSurface, usual_weight
 from backend.texture.surface_field import SurfaceOperators, robust_consensus, smooth_field, weighted_median
 from backend.texture.survey import SurveyedPhoto, plain_skin
@@ -96,9 +95,6 @@ def agree(
     matt = base.base - gloss(base.base, bare, operators)
     matt = matt + (np.log(tone) - weighted_median(matt, skin)).mean()
     correction = correction - strange_colour(smooth + correction - matt, _COLOUR_RANGE)  # coloured light at the rim
-    bare_weight = _share(total) * bare
-    below_hats = shade_below_hats(surface, atlas, photos, operators, common + correction, np.log(tone), bare_weight)
-    correction = correction + below_hats
     log_base = surface.lifted(_carried_on(surface, operators, common + correction, _share(total), matt)).astype(
         np.float32
     )

@@ -1,5 +1,4 @@
-"""What photos show that is no part of the texture: roots of hair beside its line, folds of ears beside the mesh's,
-hinges and arms of glasses, rims of what they do not show."""
+"""What photos show that is no part of the texture: folds of ears beside the mesh's, hinges and arms of glasses, rims."""
 
 from __future__ import annotations
 
@@ -19,13 +18,7 @@ from backend.texture.surface import HeadSurface
 from backend.texture.survey import SurveyedPhoto, trusted_share
 from backend.texture.unwrap import SEEN
 
-_BESIDE_HAIR = 120.0  # of the survey's side: how far beside the hair roots may lie
-_FEW, _ROOTS = (0.5, 0.85), (0.2, 0.5)
-"""Share of the photos that look at a place beside the hair, below which they are few; and log units darker than its
-base from which it may be roots."""
-_OFTEN, _BESIDE_STRANDS, _REDUCED = (0.3, 0.5), 0.007, 4
-"""Share of photos that show hair where the texture has none, a fringe, from which what is dark in others is hair, too;
-metres up to which it is beside hair; and how much coarser that is looked at."""
+_BESIDE_HAIR = 120.0  # of the survey's side: how far beside the roots there is hair
 _BROWS = (0.1, 0.4)  # share of what photos show that is brow, from which on it is no strand
 _BESIDE_EARS, _FROM_EARS = 0.003, 0.014
 """Metres: so far from the mesh's ears those of the photos may have their folds, and so far what begins there reaches:
@@ -40,31 +33,6 @@ _BESIDE_EYES, _BELOW_EYES, _ABOVE_EYES, _BESIDE_BROWS = 0.002, 0.010, 0.020, 0.0
 and are told from brows so far beside these."""
 _ARM, _PART_OF_ARM = 0.3, 0.06  # log units darker than its base: a hinge or an arm and no wrinkle; what belongs to it
 _SLIVER = 0.0012  # metres, half the width of a strip that goes
-
-
-def lone_dark(atlas: SurfaceAtlas, photos: Sequence[SurveyedPhoto], blended: np.ndarray) -> np.ndarray:
-    """(S, S) in [0, 1] where few of the photos that look there show what the texture has, and it is darker than its
-    base: roots of hair whose label ends a pixel too early. blended : (S, S, 3) log detail."""
-    looks = sum(photo.samples.trust * np.maximum(photo.unwrap.weight, photo.unwrap.with_hair) for photo in photos)
-    shows = sum(photo.samples.trust * photo.shown for photo in photos)
-    few = 1.0 - smoothstep(*_FEW, shows / np.maximum(looks, 1e-3))
-    return _widened(atlas.image(few.astype(np.float32)) * smoothstep(*_ROOTS, -channel_mean(blended)))
-
-
-def under_fringes(atlas: SurfaceAtlas, photos: Sequence[SurveyedPhoto], density: float) -> np.ndarray:
-    """(S, S) in [0, 1] where most of the photos that look there show hair, or skin right beside it. density : texels
-    per metre."""
-    small = max(1, round(_BESIDE_STRANDS * density / _REDUCED))
-    size = (atlas.resolution // _REDUCED,) * 2
-    looks, hair = np.zeros(size, np.float32), np.zeros(size, np.float32)
-    for photo in photos:
-        look = atlas.image((photo.samples.trust * (photo.unwrap.seen > SEEN)).astype(np.float32))
-        strands = atlas.image((photo.unwrap.labels == FaceClass.HAIR).astype(np.float32))
-        look, strands = (cv2.resize(image, size, interpolation=cv2.INTER_AREA) for image in (look, strands))
-        looks += look
-        hair += look * cv2.dilate(strands, disc(small))
-    often = smoothstep(*_OFTEN, hair / np.maximum(looks, 1e-3)).astype(np.float32)
-    return cv2.resize(often, (atlas.resolution,) * 2, interpolation=cv2.INTER_LINEAR)
 
 
 def folds_of_ears(ears: np.ndarray, blended: np.ndarray, density: float) -> np.ndarray:
@@ -128,7 +96,7 @@ def leftovers(
     positions: np.ndarray,
     density: float,
 ) -> np.ndarray:
-    """(S, S) in [0, 1] what goes: ``lone_dark`` beside hair; ``folds_of_ears`` where there is neither hair nor beard;
+    """(S, S) in [0, 1] what goes: ``folds_of_ears`` where there is neither hair nor beard;
     ``arms_of_glasses`` where there is neither hair nor brow.
 
     blended : (S, S, 3) log detail. hairline : (S, S) in [0, 1] where hair is. positions : (V, 3) neutral, metres.
@@ -138,9 +106,7 @@ def leftovers(
     hairy = np.maximum(near_hair, labelled_share(atlas, photos, FaceClass.FACIAL_HAIR))
     ears = atlas.image(atlas.sample(surface.regions["ears"][:, None])[:, 0])
     brows = smoothstep(*_BROWS, labelled_share(atlas, photos, FaceClass.BROWS))  # dark themselves
-    strands = under_fringes(atlas, photos, density) * (1.0 - brows)
-    roots = np.maximum(near_hair, strands) * lone_dark(atlas, photos, blended)
     folds = (1.0 - hairy) * folds_of_ears(ears, blended, density)
     bare = (1.0 - hairy) * (1.0 - grown(brows, round(_BESIDE_BROWS * density), 0))
     arms = bare * arms_of_glasses(surface, atlas, photos, blended, positions, density)
-    return 1.0 - (1.0 - roots) * (1.0 - folds) * (1.0 - arms)
+    return 1.0 - (1.0 - folds) * (1.0 - arms)

@@ -54,8 +54,6 @@ _MORE = (3.0, 6.0, 12.0, 24.0)
 """Factors on the odds of a beard or a hat that somebody saw, least first."""
 _THERE = 0.55
 """Mean probability over the place of a beard or a hat from which it counts as found."""
-_LEAST_OWN = 0.3
-"""Probability of hair below which what ``with_loose_hair`` made hair is not learnt from: dresses of its colour."""
 _LEAST_GLASSES = 0.01  # of the face window's area
 _AROUND_EYES, _AROUND_LIP = 0.14, 0.05  # heights of the face
 _REPEATED = (1, 0.15)
@@ -158,10 +156,8 @@ def teach(
         asked = with_second_opinion(asked, wide_probabilities(second, pixels, landmarks))
     own = correct(asked, landmarks, traits)
     settled = settle(own, person_probability(pixels), pixels, landmarks)
-    labels, odds = settled.labels, settled.odds
-    guessed = (odds.argmax(axis=0) == FaceClass.HAIR) & (own[FaceClass.HAIR] < _LEAST_OWN)
-    unsure = (odds.max(axis=0) < _SURE) & ~settled.pale
-    result = np.where((unsure | guessed) & ~settled.hands, UNKNOWN, labels)
+    labels, unsure = settled.labels, (own.max(axis=0) < _SURE) & ~settled.pale
+    result = np.where(unsure & ~settled.hands, UNKNOWN, labels)
     rims = find_rims(own[FaceClass.GLASSES], landmarks) if traits.glasses else None
     if rims is not None:  # frames of teachers are too broad, and grow from teacher to teacher
         result[(labels == FaceClass.GLASSES) & ~rims.band] = UNKNOWN
