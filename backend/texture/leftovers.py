@@ -1,4 +1,4 @@
-"""What photos show that is no part of the texture: folds of ears beside the mesh's, hinges and arms of glasses, rims."""
+"""What photos show that is no part of the texture: folds of ears, hinges and arms of glasses, strips between rims."""
 
 from __future__ import annotations
 
