@@ -17,13 +17,13 @@ from backend.hair.style_model import LockNoise, StyleFamily, lock_noise, style_f
 from backend.hair.styles import Style
 
 SEGMENTS = 10
-SEARCH_LOCKS = 256
+SEARCH_LOCKS = 160
 MOST_VIEWS = 5
 """Photos that the search looks at, the most trusted ones; guides are cut by all."""
 PIECES = 6
 """Straight pieces of each segment: closer to each other than a view's pixels."""
 DRAWS = 3
-GENERATIONS, CHILDREN, PARENTS = 14, 32, 8
+GENERATIONS, CHILDREN, PARENTS = 9, 32, 8
 _STEP, _COOLING = 0.10, 0.9
 """Of the numbers' ranges: the first generation's change, and what each has of the last one's."""
 DIRECTION_WEIGHT = 0.2

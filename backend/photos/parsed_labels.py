@@ -28,7 +28,6 @@ from backend.photos.regions import (
 from backend.photos.second_opinion import with_second_opinion
 from backend.photos.three_scales import look_at_head, wide_probabilities
 from backend.photos.worn import WornScores, look_at_edges, score_what_is_worn, settle_what_is_worn
-from backend.photos.worn_in_hair import worn_in_hair
 
 _OF_THE_HEAD = (
     FaceClass.SKIN, FaceClass.BROWS, FaceClass.EYES, FaceClass.GLASSES, FaceClass.LIPS, FaceClass.MOUTH_INTERIOR,
@@ -91,7 +90,7 @@ def label_by_net(
             evidence = net_evidence(seen.features, seen.mirrored, seen.landmarks)
         worn = score_what_is_worn(probabilities, landmarks, look_at_edges(pixels, landmarks), evidence, opinion)
     odds = settle_what_is_worn(probabilities, landmarks, pixels, worn)
-    return FaceLabels(settle(odds, person_probability(pixels), pixels, landmarks, opinion).labels, worn)
+    return FaceLabels(settle(odds, person_probability(pixels), pixels, landmarks).labels, worn)
 
 
 @dataclass(frozen=True)
@@ -114,16 +113,12 @@ def settle(
     somebody: np.ndarray,
     pixels: np.ndarray,
     landmarks: np.ndarray,
-    opinion: np.ndarray | None = None,
 ) -> Settled:
     """The labels of a head crop (S, S, 3) uint8 sRGB with landmarks (478, 3), of class probabilities (C, S, S) in which
-    what is worn is settled; somebody (S, S) : probability of a person, by MediaPipe; opinion (C, S, S) : the second
-    net's probabilities, if there are any."""
+    what is worn is settled; somebody (S, S) : probability of a person, by MediaPipe."""
     likeliest = odds.argmax(axis=0).astype(np.uint8)
     coloured = with_pale_hair(likeliest, odds[FaceClass.HAIR], pixels, landmarks)
     labels = agree_with_landmarks(without_other_heads(coloured, pixels, landmarks), somebody, landmarks)
-    if opinion is not None:
-        labels[worn_in_hair(opinion, odds, labels, pixels, landmarks)] = FaceClass.OCCLUDER
     hands = hand_mask(pixels, polygon_mask(landmarks, FACE_OVAL, pixels.shape[0]))
     labels[hands] = FaceClass.OCCLUDER
     return Settled(labels, coloured != likeliest, hands)
