@@ -42,7 +42,7 @@ class SurveyedPhoto:
     transfer : (V, 9), shading = transfer @ light.
     samples : its skin at the cage's vertices.
     shown : (P,) in [0, 1], how far the photo shows what the texture has there: bare skin, and once it is known where
-        hair grows, hair (``hair.shown_with_hair``).
+        hair grows, only beside that (``scalp.shown_beside_hair``).
     bare : (P,) in [0, 1], texels where this person has no hair (``screening``).
     moved : (V,) in [0, 1], how far the expression has moved plain skin from where it is at rest.
     """

@@ -69,7 +69,7 @@ class PhotoUnwrap:
     Attributes
     ----------
     linear : (P, 3) float32 linear light.
-    labels : (P,) uint8 of ``FaceClass``. hair : (P,) float32 in [0, 1], soft where labels of hair border on others.
+    labels : (P,) uint8 of ``FaceClass``.
     seen : (P,) float32 in [0, 1]: the photo shows this texel (visibility, angle, distance to outlines), whatever is
         there.
     weight : (P,) float32 in [0, 1]: and it shows bare face there (labels, exposure, distance to other things).
@@ -82,7 +82,6 @@ class PhotoUnwrap:
 
     linear: np.ndarray
     labels: np.ndarray
-    hair: np.ndarray
     seen: np.ndarray
     weight: np.ndarray
     near_eye: np.ndarray
@@ -147,29 +146,23 @@ def sample_image(image: np.ndarray, positions: np.ndarray, interpolation: int = 
     return sampled.reshape(rows * width, *image.shape[2:])[:count]
 
 
-def sample_labels(labels: np.ndarray, positions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The likeliest label, and how surely it is hair, at positions (P, 2) of labels (H, W).
+def sample_labels(labels: np.ndarray, positions: np.ndarray) -> np.ndarray:
+    """(P,) uint8, the likeliest label at positions (P, 2) of labels (H, W).
 
     Borders run smoothly between pixels, not in steps, which would show where texels are finer than pixels; labels of
     large crops are looked at as coarsely as they were found.
-
-    Returns
-    -------
-    (P,) uint8, and (P,) float32 in [0, 1]: half on a border of hair, 1 some pixels within.
     """
     step = max(1, max(labels.shape) // LABELS_SIDE)
     small = labels[step // 2 :: step, step // 2 :: step]
     places = positions / np.float32(step)
     result = np.zeros(len(positions), labels.dtype)
-    most, hair = np.zeros(len(positions), np.float32), np.zeros(len(positions), np.float32)
+    most = np.zeros(len(positions), np.float32)
     for label in np.unique(small):
         mask = cv2.GaussianBlur((small == label).astype(np.float32), (0, 0), _BORDER)
         share = sample_image(mask, places)
         result[share > most] = label
         most = np.maximum(most, share)
-        if label == FaceClass.HAIR:
-            hair = share
-    return result, hair
+    return result
 
 
 def photo_at_scale(face: PhotoFace, pixels_per_metre: float, texels_per_metre: float) -> tuple[np.ndarray, float]:
@@ -236,7 +229,7 @@ def unwrap_photo(face: PhotoFace, view: SurfaceView, atlas: SurfaceAtlas, texels
     linear = sample_linear(positions, pixels, scale)
     all_labels = without_specks(face.labels, view.pixels_per_metre)
     all_labels = brows_behind_glasses(all_labels, face.pixels, face.landmarks)
-    labels, hair = sample_labels(all_labels, positions)
+    labels = sample_labels(all_labels, positions)
     inside = smoothstep(0.0, 4.0, _edge_distance(face, positions))
     outline = sample_image(view.outline_distance, positions * np.float32(view.outline_scale))
     seen = smoothstep(0.5, 1.0, visible) * smoothstep(0.15, 0.5, cosine) * smoothstep(0.0008, 0.003, outline) * inside
@@ -258,4 +251,4 @@ def unwrap_photo(face: PhotoFace, view: SurfaceView, atlas: SurfaceAtlas, texels
     near_eye = (seen * exposed * smoothstep(0.0, 0.003, distance)).astype(np.float32)
     head = np.isin(labels, (*_SURE, FaceClass.HAIR)) * smoothstep(0.001, 0.005, sample_image(clear, positions))
     with_hair = (seen * head * exposed).astype(np.float32)
-    return PhotoUnwrap(linear, labels, hair, seen.astype(np.float32), weight, near_eye, with_hair, distance, cosine)
+    return PhotoUnwrap(linear, labels, seen.astype(np.float32), weight, near_eye, with_hair, distance, cosine)

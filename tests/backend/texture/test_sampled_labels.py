@@ -20,15 +20,13 @@ def test_a_slanting_border_is_straight_between_the_pixels(side: int, enlarged: i
     labels = np.where(beyond(centres) > 0, np.uint8(FaceClass.HAIR), np.uint8(FaceClass.SKIN))
     labels = labels.repeat(enlarged, 0).repeat(enlarged, 1)
     positions = np.random.default_rng(0).uniform(3, 50, (20_000, 2)).astype(np.float32)
-    found, hair = sample_labels(labels, positions * np.float32(enlarged))
+    found = sample_labels(labels, positions * np.float32(enlarged))
     distance = beyond(positions)
     assert np.abs(distance[(found == FaceClass.HAIR) != (distance > 0)]).max(initial=0.0) < 0.3
-    assert hair[distance > 3].min() > 0.98 and hair[distance < -3].max() < 0.02
-    assert np.abs(hair[np.abs(distance) < 0.05] - 0.5).max() < 0.2
 
 
 def test_labels_that_are_rare_or_missing_are_no_trouble() -> None:
     labels = np.full((32, 32), FaceClass.SKIN, np.uint8)
     labels[16, 16] = FaceClass.EYES
-    found, hair = sample_labels(labels, np.array([[16.5, 16.5], [1.0, 1.0], [40.0, -3.0]], np.float32))
-    assert found[1] == found[2] == FaceClass.SKIN and not hair.any()
+    found = sample_labels(labels, np.array([[16.5, 16.5], [1.0, 1.0], [40.0, -3.0]], np.float32))
+    assert found[1] == found[2] == FaceClass.SKIN

@@ -27,7 +27,6 @@ def _weight(regions: TexelRegions, labels: np.ndarray, linear: np.ndarray) -> np
     unwrap = PhotoUnwrap(
         linear=linear.reshape(-1, 3).astype(np.float32),
         labels=labels.ravel(),
-        hair=NOTHING,
         seen=EVERYWHERE,
         weight=EVERYWHERE,
         near_eye=EVERYWHERE,
