@@ -12,6 +12,8 @@ from backend.exchange.lash_alpha import lash_alpha
 from backend.exchange.subdivided import subdivided
 from backend.geometry.normals import vertex_normals
 from backend.geometry.topology import triangulate
+from backend.hair.draw import draw_hair
+from backend.hair.hair_strands import HairStrands
 from backend.rendering.camera import Camera
 from backend.rendering.color import linear_from_srgb, srgb_bytes
 from backend.rendering.render import render_linear, render_mesh
@@ -39,6 +41,7 @@ class AssetMesh:
     faces : (T, 3) int64. uv : (U, 2) float32 map ``Head``, v up. uv_faces : (T, 3) int64.
     alpha : (V,) float32, below 1 on the lashes. eye : (V,) uint8, 1 on the left eyeball, 2 on the right, else 0.
     albedo : (R, R, 3) float32 linear, R at most ``RENDERED_TEXTURE``.
+    hair : the strands, if there are any; expressions do not move them.
     """
 
     matrix: sp.csr_matrix
@@ -50,6 +53,7 @@ class AssetMesh:
     alpha: np.ndarray
     eye: np.ndarray
     albedo: np.ndarray
+    hair: HairStrands | None = None
 
     def positions(self, expression: np.ndarray | None = None) -> np.ndarray:
         """(V, 3) neutral positions, or those of an expression (52,) of weights."""
@@ -85,6 +89,9 @@ class AssetMesh:
             picture[rows, columns] = srgb_bytes(behind + share * (front - behind))
         if lamp is not None:
             self._add_glints(picture, positions, camera, np.asarray(lamp, np.float64))
+        if self.hair is not None:
+            drawn = draw_hair(self.hair, camera, positions, self.faces[~see_through], light)
+            picture = srgb_bytes(drawn.color + linear_from_srgb(picture) * (1 - drawn.alpha[..., None]))
         return picture
 
     def _add_glints(self, picture: np.ndarray, positions: np.ndarray, camera: Camera, lamp: np.ndarray) -> None:
@@ -176,6 +183,7 @@ def asset_mesh(asset: FaceAsset) -> AssetMesh:
         alpha=np.concatenate(alphas).round(5),
         eye=np.concatenate(eyes),
         albedo=_reduced(linear_from_srgb(asset.albedo), RENDERED_TEXTURE),
+        hair=asset.hair_strands,
     )
 
 

@@ -118,7 +118,7 @@ def preview_picture(asset: FaceAsset, previews: Sequence[PhotoPreview]) -> np.nd
     draw = ImageDraw.Draw(canvas)
 
     def portrait_from(yaw: float) -> np.ndarray:
-        camera = portrait_camera(neutral, yaw, PORTRAIT_SIZE)
+        camera = portrait_camera(_with_hair(mesh, neutral), yaw, PORTRAIT_SIZE)
         return mesh.render(camera, neutral_light(yaw), BACKDROP, lamp=neutral_lamps(yaw)[0])
 
     for column, (yaw, portrait) in enumerate(zip(PORTRAIT_YAWS, each(portrait_from, PORTRAIT_YAWS), strict=True)):
@@ -135,6 +135,14 @@ def preview_picture(asset: FaceAsset, previews: Sequence[PhotoPreview]) -> np.nd
         canvas.paste(Image.fromarray(overlay), (left + tile, top))
         _label(draw, left, top + tile, drawable(preview.name, number + 1), 2 * tile)
     return np.asarray(canvas)
+
+
+def _with_hair(mesh: AssetMesh, neutral: np.ndarray) -> np.ndarray:
+    """(N, 3) what a portrait shows: the head, and hair as far down as that goes."""
+    if mesh.hair is None:
+        return neutral
+    points = mesh.hair.points.reshape(-1, 3)
+    return np.concatenate([neutral, points[points[:, 1] > neutral[:, 1].min()]])
 
 
 def photo_and_fit(mesh: AssetMesh, preview: PhotoPreview, side: int) -> tuple[np.ndarray, np.ndarray]:

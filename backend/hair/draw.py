@@ -1,0 +1,134 @@
+"""Strands drawn over a picture of the head: thin lines with a depth of their own, for previews and comparisons."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numba
+import numpy as np
+
+from backend.hair.hair_strands import HairStrands
+from backend.rendering import spherical_harmonics as sh
+from backend.rendering.camera import Camera
+from backend.rendering.visibility import depth_map
+
+_SUPERSAMPLE = 2
+_FULL = 0.6
+"""Hairs for each pixel of a lock's width: lines are a pixel wide, and lie over each other."""
+_FEWEST, _MOST = 4, 48  # hairs of a guide
+_CLUMP = 0.45  # of the distance from the guide that is lost towards the tip, as the add-on's modifier has it
+_UNEVEN = 0.15  # share of its length that the shortest hair lacks
+_TONES = (0.75, 1.2)  # factors of a hair's colour
+_DEEP = 0.5
+"""Light that reaches a root, of that at the outside of the hair: other hair is over it."""
+_OUT = 0.012  # metres from the root within which a hair comes out of the others' shadow
+_SHINE, _SHARPNESS = 0.05, 30.0
+"""Linear light of the highlight of white light, and its exponent (Kajiya and Kay 1989, the sine of the angle between
+the strand and the half vector)."""
+_BEHIND = 0.002  # metres that a hair may lie under the skin and still be seen
+
+
+@dataclass(frozen=True)
+class DrawnHair:
+    """``color`` : (H, W, 3) float32 linear light, premultiplied. ``alpha`` : (H, W) float32 share that hair covers."""
+
+    color: np.ndarray
+    alpha: np.ndarray
+
+
+def draw_hair(
+    strands: HairStrands, camera: Camera, vertices: np.ndarray, faces: np.ndarray, light: np.ndarray
+) -> DrawnHair:
+    """Hair before, beside and behind a head, as a camera sees it.
+
+    Parameters
+    ----------
+    strands : metres, head frame. vertices : (V, 3), faces : (T, 3) of what hides hair, the same frame.
+    light : (9, 3) as in ``spherical_harmonics``; a strand is shaded as a matt cylinder: by the normal across it that
+        points away from the head.
+    """
+    large = camera.scaled(float(_SUPERSAMPLE))
+    width, height = large.size
+    depth = depth_map(vertices, faces, large).astype(np.float32) + np.float32(_BEHIND)
+    points = strands.points.astype(np.float32)  # (G, P, 3)
+    tangent = _unit(np.gradient(points, axis=1))
+    outwards = _unit(points - points[:, :1].mean(0))
+    across = _unit(outwards - (outwards * tangent).sum(-1, keepdims=True) * tangent)
+    side = np.cross(tangent, across)
+    colours = _shaded(strands, tangent, across, camera, light).astype(np.float32)
+    to_pixels = (large.intrinsics @ large.camera_from_head[:3]).astype(np.float32)
+    distance = float((points[:, 0] @ to_pixels[2, :3] + to_pixels[2, 3]).mean())
+    lock = float(np.median(strands.width)) * float(large.intrinsics[0, 0]) / max(distance, 1e-3)
+    count = int(np.clip(round(_FULL * lock), _FEWEST, _MOST))
+    random = np.random.default_rng(0).random((len(points), count, 4)).astype(np.float32)
+    canvas = np.zeros((height, width, 3), np.float32)
+    front = np.full((height, width), np.inf, np.float32)
+    radius = 0.5 * strands.width.astype(np.float32)
+    _lines(points, across, side, colours, radius, random, to_pixels, depth, front, canvas)
+    shape = (height // _SUPERSAMPLE, _SUPERSAMPLE, width // _SUPERSAMPLE, _SUPERSAMPLE)
+    drawn = np.isfinite(front).astype(np.float32)
+    return DrawnHair(canvas.reshape(*shape, 3).mean((1, 3)), drawn.reshape(shape).mean((1, 3)))
+
+
+def _shaded(
+    strands: HairStrands, tangent: np.ndarray, across: np.ndarray, camera: Camera, light: np.ndarray
+) -> np.ndarray:
+    """(G, P, 3) linear light of each guide's points."""
+    points = strands.points
+    along = np.linspace(0, 1, points.shape[1], dtype=np.float32)[:, None]
+    albedo = strands.root_colour[:, None] * (1 - along) + strands.tip_colour[:, None] * along
+    shading = np.maximum(sh.shade(across.astype(np.float32), light), 0.02)
+    way = np.linalg.norm(points - points[:, :1], axis=-1, keepdims=True)
+    open_ = _DEEP + (1 - _DEEP) * np.clip(way / _OUT, 0, 1)
+    lamp = light[[3, 1, 2]].mean(1)  # the first band is the light's direction: x, y, z
+    to_camera = _unit(camera.centre() - points)
+    half = _unit(_unit(lamp[None, None]) + to_camera) if np.linalg.norm(lamp) > 1e-6 else to_camera
+    sine = np.sqrt(np.clip(1 - (tangent * half).sum(-1, keepdims=True) ** 2, 0, 1))
+    return albedo * shading * open_ + _SHINE * open_ * shading * sine**_SHARPNESS
+
+
+def _unit(vectors: np.ndarray) -> np.ndarray:
+    return vectors / np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), 1e-9)
+
+
+@numba.njit(nogil=True, cache=True, error_model="numpy")
+def _lines(points, across, side, colours, radius, random, to_pixels, limit, front, canvas):
+    height, width = limit.shape
+    guides, count = points.shape[0], points.shape[1]
+    for g in range(guides):
+        for n in range(random.shape[1]):
+            distance = np.sqrt(random[g, n, 0]) * radius[g]
+            angle = random[g, n, 1] * np.float32(2 * np.pi)
+            one, other = distance * np.cos(angle), distance * np.sin(angle)
+            end = 1 - _UNEVEN * random[g, n, 2]
+            tone = _TONES[0] + (_TONES[1] - _TONES[0]) * random[g, n, 3]
+            last_x, last_y, last_z = np.float32(0), np.float32(0), np.float32(-1)
+            for k in range(count):
+                t = k / (count - 1)
+                if t > end:
+                    break
+                share = 1 - _CLUMP * t
+                x = points[g, k, 0] + share * (one * across[g, k, 0] + other * side[g, k, 0])
+                y = points[g, k, 1] + share * (one * across[g, k, 1] + other * side[g, k, 1])
+                z = points[g, k, 2] + share * (one * across[g, k, 2] + other * side[g, k, 2])
+                depth = to_pixels[2, 0] * x + to_pixels[2, 1] * y + to_pixels[2, 2] * z + to_pixels[2, 3]
+                if not depth > 0.01:
+                    break
+                u = (to_pixels[0, 0] * x + to_pixels[0, 1] * y + to_pixels[0, 2] * z + to_pixels[0, 3]) / depth
+                v = (to_pixels[1, 0] * x + to_pixels[1, 1] * y + to_pixels[1, 2] * z + to_pixels[1, 3]) / depth
+                if last_z > 0:
+                    steps = max(1, int(max(abs(u - last_x), abs(v - last_y)) + 0.999))
+                    if steps < 4 * (width + height):  # else it runs by the camera
+                        for s in range(steps):
+                            w = s / steps
+                            column, row = last_x + w * (u - last_x), last_y + w * (v - last_y)
+                            if not (0 <= column < width and 0 <= row < height):
+                                continue
+                            i, j = int(row), int(column)
+                            here = last_z + w * (depth - last_z)
+                            if here > limit[i, j] or here >= front[i, j]:
+                                continue
+                            front[i, j] = here
+                            for c in range(3):
+                                canvas[i, j, c] = tone * ((1 - w) * colours[g, k - 1, c] + w * colours[g, k, c])
+                last_x, last_y, last_z = u, v, depth

@@ -1,0 +1,57 @@
+"""Drawn hair: before the head and not through it, in its own colour, the same every time."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+sys.path.append(str(Path(__file__).parent))
+from made_hair import camera
+from made_strands import made_strands
+
+from backend.geometry.template import load_template
+from backend.hair.draw import draw_hair
+from backend.hair.hair_views import closed_head
+from backend.rendering.spherical_harmonics import light_from_directions
+
+WHITE = light_from_directions(np.array([[0.0, 0.0, 1.0]]), np.zeros((1, 3)), 1.0)
+
+
+@pytest.fixture(scope="module")
+def head() -> tuple[np.ndarray, np.ndarray]:
+    template = load_template()
+    return closed_head(template.vertices.astype(np.float64), template)
+
+
+def test_the_head_hides_the_hair_behind_it(head) -> None:
+    strands = made_strands(400)
+    before = replace(strands, points=strands.points + np.array([0, -0.02, 0.25], np.float32))
+    behind = replace(strands, points=strands.points + np.array([0, -0.02, -0.35], np.float32))
+    shown = draw_hair(before, camera(0.0), *head, WHITE)
+    hidden = draw_hair(behind, camera(0.0), *head, WHITE)
+    middle = np.s_[45:62, 50:62]  # the face
+    assert shown.alpha[middle].mean() > 0.2 and hidden.alpha[middle].max() == 0.0
+    assert shown.alpha[:5].max() == 0.0, "nothing where no hair is"
+
+
+def test_hair_has_its_colour_under_white_light(head) -> None:
+    strands = made_strands(400)
+    colour = np.array([0.3, 0.15, 0.05], np.float32)
+    strands = replace(strands, root_colour=np.tile(colour, (400, 1)), tip_colour=np.tile(colour, (400, 1)))
+    drawn = draw_hair(strands, camera(0.0), *head, WHITE)
+    mean = drawn.color.sum((0, 1)) / drawn.alpha.sum()
+    assert drawn.alpha.max() == 1.0
+    np.testing.assert_allclose(mean, colour, atol=0.06)  # shine adds, other hair's shadow takes
+    assert mean[0] > 1.5 * mean[1] > 1.5 * mean[2]
+
+
+def test_more_pixels_get_more_hairs_and_the_picture_is_the_same_every_time(head) -> None:
+    strands = made_strands(200)
+    first, again = (draw_hair(strands, camera(20.0), *head, WHITE) for _ in range(2))
+    np.testing.assert_array_equal(first.color, again.color)
+    large = draw_hair(strands, camera(20.0).scaled(3.0), *head, WHITE)
+    assert abs(large.alpha.mean() - first.alpha.mean()) < 0.25 * first.alpha.mean()
