@@ -64,7 +64,7 @@ def add_hair(hair: ResultHair, head: bpy.types.Object, head_id: str) -> bpy.type
     obj.parent = head
     new_modifier(obj)
     hang_on(obj, head)
-    material = hair_material()
+    material = hair_material(np.median(hair.tip_colour, axis=0))
     material[tags.HEAD_ID] = head_id
     obj.data.materials.append(material)
     return obj

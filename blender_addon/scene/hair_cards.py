@@ -100,6 +100,9 @@ def _material(cards: ResultCards, head_id: str) -> bpy.types.Material:
     links.new(relief.outputs["Color"], bend.inputs["Color"])
     links.new(bend.outputs["Normal"], shader.inputs["Normal"])
     links.new(shader.outputs["BSDF"], output.inputs["Surface"])
+    # Solid shading would show the grey picture without the colours: it gets one colour, and no texture.
+    tree.nodes.active = shader
+    material.diffuse_color = (*np.median(cards.colours, axis=0).tolist(), 1.0)
     material.surface_render_method = "DITHERED"
     material.use_transparent_shadow = True
     return material

@@ -59,9 +59,18 @@ def follow(modifier: bpy.types.Modifier, head: bpy.types.Object) -> None:
         return
     for item in modifier.node_group.interface.items_tree:
         if item.name == HEAD:
-            modifier[item.identifier] = head
+            set_input(modifier, item.identifier, head)
         elif item.name in SKULL:
-            modifier[item.identifier] = _skull_vertex(head.data, *SKULL[item.name])
+            set_input(modifier, item.identifier, _skull_vertex(head.data, *SKULL[item.name]))
+
+
+def set_input(modifier: bpy.types.Modifier, identifier: str, value: object) -> None:
+    """Set an input of a modifier of nodes; before Blender 5.2 they are custom properties of it."""
+    properties = getattr(modifier, "properties", None)
+    if properties is None:
+        modifier[identifier] = value
+    else:
+        getattr(properties.inputs, identifier).value = value
 
 
 def _skull_vertex(mesh: bpy.types.Mesh, *direction: float) -> int:
@@ -82,8 +91,8 @@ def hair_colour(albedo: np.ndarray) -> np.ndarray:
     return np.clip((np.maximum(albedo - 0.012, 0.001) / 0.83) ** (1 / 0.73), 0.0, 1.0)
 
 
-def hair_material() -> bpy.types.Material:
-    """Principled Hair whose colour runs from the guides' root colour to their tip colour."""
+def hair_material(shown: np.ndarray) -> bpy.types.Material:
+    """Principled Hair whose colour runs from the guides' root colour to their tip colour; ``shown`` (3,) in Solid."""
     material = bpy.data.materials.new(MATERIAL_NAME)
     if material.node_tree is None:  # from 6.0 on every material has nodes and the switch is gone
         material.use_nodes = True
@@ -114,7 +123,7 @@ def hair_material() -> bpy.types.Material:
     links.new(shade.outputs["Vector"], shader.inputs["Color"])
     links.new(info.outputs["Random"], shader.inputs["Random"])
     links.new(shader.outputs["BSDF"], output.inputs["Surface"])
-    material.diffuse_color = (0.05, 0.03, 0.02, 1.0)
+    material.diffuse_color = (*shown.tolist(), 1.0)
     return material
 
 

@@ -184,6 +184,7 @@ def test_cards_instead_of_strands_and_back(bpy, collection, with_cards: HeadResu
     np.testing.assert_allclose(coordinates(cards.data.vertices), to_blender(with_cards.hair_cards.vertices), atol=1e-6)
     assert len(cards.data.polygons) == 4 and tags.PART not in cards
     shader = next(node for node in cards.active_material.node_tree.nodes if node.type == "BSDF_PRINCIPLED")
+    assert cards.active_material.node_tree.nodes.active == shader and cards.active_material.diffuse_color[0] < 0.3
     assert shader.inputs["Alpha"].is_linked and shader.inputs["Base Color"].is_linked
     importing.import_head(with_cards, bpy.context, photo_files, into=head_id)
     assert tags.hair_object(collection, "MESH") == cards and len(bpy.data.images["hair_strands"].packed_file.data) > 0
