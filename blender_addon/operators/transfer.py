@@ -12,7 +12,7 @@ from bpy.props import BoolProperty, EnumProperty, FloatProperty, IntProperty, St
 from bpy_extras.io_utils import ImportHelper
 
 from ..errors import AddonError
-from ..scene.which_mesh import key_mesh
+from ..scene.which_mesh import expressive_meshes, key_mesh
 from ..transfer import apply, clips, pose
 from ..transfer.actions import animated_keys, driven_keys, fcurves_of, linear_curve, read_curve
 from ..transfer.mapping import apply_links
@@ -193,20 +193,22 @@ def _apply_clip(
 
 
 class ResetTargets(bpy.types.Operator):
-    """Set the expression of the selected meshes to 0; keys that a driver or an action sets stay, and a body's build"""
+    """Set the expression of what is selected, or of the only head, to 0; driven and animated keys and a build stay"""
 
     bl_idname = "likeness.reset_selected"
     bl_label = "Neutral"
     bl_options = {"REGISTER", "UNDO"}
 
     def execute(self, context: bpy.types.Context) -> set[str]:
-        for obj in dict.fromkeys(map(key_mesh, context.selected_objects)):
-            if obj.type == "MESH" and obj.data.shape_keys is not None:
-                keys = obj.data.shape_keys
-                busy = driven_keys(keys) | {name for name, _ in animated_keys(keys)}
-                for name in expression_keys(settings_of(context), obj):
-                    if name not in busy:
-                        keys.key_blocks[name].value = 0.0
+        chosen = dict.fromkeys(map(key_mesh, context.selected_objects))
+        meshes = [obj for obj in chosen if obj.type == "MESH" and obj.data.shape_keys is not None]
+        for obj in meshes or expressive_meshes(context):
+            keys = obj.data.shape_keys
+            busy = driven_keys(keys) | {name for name, _ in animated_keys(keys)}
+            for name in expression_keys(settings_of(context), obj):
+                if name not in busy:
+                    keys.key_blocks[name].value = 0.0
+            obj.data.update_tag()
         return {"FINISHED"}
 
 

@@ -9,8 +9,9 @@ import bpy
 from bpy.props import BoolProperty, CollectionProperty, FloatProperty, IntProperty, PointerProperty, StringProperty
 
 from ..errors import AddonError
+from ..protocol.names import ARKIT_NAMES
 from ..scene.mpfb import KEY_NAME, MACRO
-from ..scene.tags import HEAD_ID
+from ..scene.tags import HEAD_ID, PART
 from ..scene.which_mesh import key_mesh
 from ..transfer.apply import key_names
 from ..transfer.mapping import KeyLink, suggest
@@ -105,9 +106,12 @@ def links_for(settings: LikenessTransfer, sources: Sequence[str], target: bpy.ty
 def expression_keys(settings: LikenessTransfer, obj: bpy.types.Object) -> tuple[str, ...]:
     """A mesh's keys that make its expression: all, but of a MakeHuman body those whose names say so or the list links.
 
-    Such a body has its build in keys, too: MPFB's macros, and the one of *Apply to MPFB Body*.
+    Such a body has its build in keys, too: MPFB's macros, and the one of *Apply to MPFB Body*. Of a Likeness head they
+    are the 52: others are the artist's own.
     """
     names, linked = key_names(obj), {link.target for link in listed_links(settings)}
+    if PART in obj:
+        return tuple(name for name in names if name in ARKIT_NAMES)
     if not any(name == KEY_NAME or name.startswith(MACRO) for name in names):
         return names
     return tuple(name for name in names if meaning(name) is not None or name in linked)

@@ -101,7 +101,16 @@ class HeadPanel(bpy.types.Panel):
             return
         mesh = active_mesh(context, collection)
         photos = cameras_by_photo(collection, mesh)
-        if photos:
+        column = layout.column()
+        column.enabled = _backend_problem(context) is None
+        column.operator("likeness.solve_again", icon="FILE_REFRESH")
+        for said in filter(None, (copy_words(mesh, collection), list_words(collection, context.scene))):
+            draw_wrapped(column, said, icon="INFO")
+        layout.operator("likeness.apply_to_mpfb", icon="ARMATURE_DATA")
+        row = layout.row(align=True)
+        row.operator("likeness.leave_photo", icon="VIEW3D")
+        row.operator("likeness.reset_selected", icon="LOOP_BACK")
+        if photos:  # below all else: there may be many
             layout.label(text="Look through a photo:")
             column = layout.column(align=True)
             for name, camera in photos.items():
@@ -110,15 +119,6 @@ class HeadPanel(bpy.types.Panel):
                 row.photo = name
                 if through:
                     _draw_comparison(column, camera)
-        row = layout.row(align=True)
-        row.operator("likeness.leave_photo", icon="VIEW3D")
-        row.operator("likeness.reset_expression", text="Neutral", icon="LOOP_BACK")
-        column = layout.column()
-        column.enabled = _backend_problem(context) is None
-        column.operator("likeness.solve_again", icon="FILE_REFRESH")
-        for said in filter(None, (copy_words(mesh, collection), list_words(collection, context.scene))):
-            draw_wrapped(column, said, icon="INFO")
-        layout.operator("likeness.apply_to_mpfb", icon="ARMATURE_DATA")
 
 
 def _draw_comparison(layout: bpy.types.UILayout, camera: bpy.types.Object) -> None:
@@ -174,7 +174,7 @@ def _draw_photos(layout: bpy.types.UILayout, settings: bpy.types.PropertyGroup) 
     photos = settings.photos
     row = layout.row()
     row.template_list(
-        PhotoList.bl_idname, "", settings, "photos", settings, "active_photo", rows=5, maxrows=10, sort_lock=True
+        PhotoList.bl_idname, "", settings, "photos", settings, "active_photo", rows=5, maxrows=5, sort_lock=True
     )
     column = row.column(align=True)
     column.enabled = not session().busy

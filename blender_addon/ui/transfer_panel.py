@@ -6,6 +6,7 @@ import bpy
 
 from ..operators.transfer_keys import POINT_NAMES
 from ..operators.transfer_settings import settings_of, source_of
+from ..scene.tags import active_head
 from ..transfer.meshes import points_on
 from ..transfer.sliced import current_work
 from .panel import TAB
@@ -66,7 +67,8 @@ class ExpressionPanel(bpy.types.Panel):
         column.scale_y = 1.2
         column.operator("likeness.transfer_to_selected", icon="SHAPEKEY_DATA")
         column.operator("likeness.make_arkit_keys", icon="ADD")
-        layout.operator("likeness.reset_selected", text="Neutral", icon="LOOP_BACK")
+        if active_head(context) is None:  # else the panel of the head has this button
+            layout.operator("likeness.reset_selected", icon="LOOP_BACK")
 
 
 class MappingPanel(bpy.types.Panel):
