@@ -65,6 +65,6 @@ def _world(obj: bpy.types.Object) -> Matrix:
 def stand_beside(head: bpy.types.Object, parts: Sequence[bpy.types.Object], layer: bpy.types.ViewLayer) -> None:
     """Move a new ``head``, and what hangs on it, beside what the layer shows. parts : its objects, with itself."""
     there = [obj for obj in layer.objects if obj is not None]  # None stands for what was just removed
-    others = [obj for obj in there if obj not in parts and obj.type in _WITH_SURFACE]
+    others = [obj for obj in there if obj not in parts and obj.parent != head and obj.type in _WITH_SURFACE]
     shown = [bounds([obj]) for obj in others if obj.visible_get(view_layer=layer)]
     head.location.x += shift_beside(*bounds(parts), shown)

@@ -9,7 +9,7 @@ import numpy as np
 
 WIDTH, ROOT_COLOUR, TIP_COLOUR, ROOT_NORMAL = "lock_width", "root_colour", "tip_colour", "root_normal"
 """Attributes of the guides: metres across the lock of each, albedo at both ends, the skin's normal at the root."""
-NODES_NAME, MODIFIER_NAME, MATERIAL_NAME = "Likeness Hair", "Hair", "Hair"
+NODES_NAME, FOLLOW_NAME, MODIFIER_NAME, MATERIAL_NAME = "Likeness Hair", "Likeness Hair on Head", "Hair", "Hair"
 HEAD = "Head"
 SKULL = {"Skull Left": (1.0, 0.0, 0.0), "Skull Right": (-1.0, 0.0, 0.0), "Skull Back": (0.0, 1.0, 0.0)}
 """Inputs that hold three vertices of the skull, which no expression moves, and where these lie."""
@@ -49,7 +49,7 @@ def new_modifier(obj: bpy.types.Object) -> bpy.types.Modifier:
     a subdivided head, tips of long hair then swing by centimetres while nothing moves.)
     """
     modifier = obj.modifiers.new(MODIFIER_NAME, "NODES")
-    modifier.node_group = _node_group()
+    modifier.node_group = hair_group()
     return modifier
 
 
@@ -134,26 +134,47 @@ def _colour(tree: bpy.types.NodeTree, name: str, y: float) -> bpy.types.Node:
     return node
 
 
-def _node_group() -> bpy.types.NodeTree:
-    """The file's group of nodes, made where it is missing."""
+def follow_group() -> bpy.types.NodeTree:
+    """The file's nodes that move guides with a head, made where they are missing: a slice of an import."""
+    group, is_new = _group(FOLLOW_NAME)
+    if is_new:
+        _add_inputs(group)
+        _Builder(group).build_follow()
+    return group
+
+
+def hair_group() -> bpy.types.NodeTree:
+    """The file's nodes that make hairs of guides, those of ``follow_group`` within; made where they are missing."""
+    group, is_new = _group(NODES_NAME)
+    if is_new:
+        group.is_modifier = True
+        for setting in SETTINGS:
+            socket = group.interface.new_socket(setting.name, in_out="INPUT", socket_type=setting.kind)
+            number = int if setting.kind == "NodeSocketInt" else float
+            socket.min_value, socket.max_value = number(setting.low), number(setting.high)
+            socket.default_value, socket.description = number(setting.value), setting.description
+        _add_inputs(group)
+        _Builder(group).build()
+    return group
+
+
+def _group(name: str) -> tuple[bpy.types.NodeTree, bool]:
+    """The file's group of nodes of this version called ``name``, and whether it is new and empty."""
     for group in bpy.data.node_groups:
-        if group.get(VERSION_TAG) == VERSION and group.library is None:
-            return group
-    group = bpy.data.node_groups.new(NODES_NAME, "GeometryNodeTree")
-    group[VERSION_TAG] = VERSION
-    group.is_modifier = True
+        if group.get(VERSION_TAG) == f"{name} {VERSION}" and group.library is None:
+            return group, False
+    group = bpy.data.node_groups.new(name, "GeometryNodeTree")
+    group[VERSION_TAG] = f"{name} {VERSION}"
     group.interface.new_socket("Geometry", in_out="INPUT", socket_type="NodeSocketGeometry")
     group.interface.new_socket("Geometry", in_out="OUTPUT", socket_type="NodeSocketGeometry")
-    for setting in SETTINGS:
-        socket = group.interface.new_socket(setting.name, in_out="INPUT", socket_type=setting.kind)
-        number = int if setting.kind == "NodeSocketInt" else float
-        socket.min_value, socket.max_value = number(setting.low), number(setting.high)
-        socket.default_value, socket.description = number(setting.value), setting.description
+    return group, True
+
+
+def _add_inputs(group: bpy.types.NodeTree) -> None:
+    """Inputs for the head and for three vertices of its skull."""
     group.interface.new_socket(HEAD, in_out="INPUT", socket_type="NodeSocketObject")
     for name in SKULL:
         group.interface.new_socket(name, in_out="INPUT", socket_type="NodeSocketInt").hide_in_modifier = True
-    _Builder(group).build()
-    return group
 
 
 class _Builder:
@@ -163,8 +184,15 @@ class _Builder:
         self.group = group
         self.inputs = self.node("NodeGroupInput").outputs
 
+    def build_follow(self) -> None:
+        out = self.node("NodeGroupOutput")
+        self.link(self.on_the_head(self.inputs["Geometry"]), out.inputs["Geometry"])
+
     def build(self) -> None:
-        deformed = self.on_the_head(self.inputs["Geometry"])
+        follow = self.node("GeometryNodeGroup", node_tree=follow_group())
+        for name in ("Geometry", HEAD, *SKULL):
+            self.link(self.inputs[name], follow.inputs[name])
+        deformed = follow.outputs["Geometry"]
         count = self.node("GeometryNodeSwitch", input_type="INT")
         self.link(self.node("GeometryNodeIsViewport").outputs[0], count.inputs["Switch"])
         self.link(self.inputs["Render Hairs"], count.inputs["False"])

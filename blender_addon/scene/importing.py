@@ -17,6 +17,7 @@ from .drivers import drive_keys
 from .expressions import set_expression, wears
 from .free_place import stand_beside
 from .hair import put_hair
+from .hair_nodes import follow_group, hair_group
 from .images import file_bytes, packed_image, replace_packed
 from .materials import material_for_part
 from .meshes import add_keys, new_mesh, same_topology, update_mesh
@@ -151,7 +152,7 @@ class _Build:
         self.new, self.name = into is None, name
         self.head_id = into or uuid.uuid4().hex
 
-    def steps(self) -> Iterator[Callable[[], None]]:
+    def steps(self) -> Iterator[Callable[[], object]]:
         if self.new:
             yield self._make_collection
         for part in self.result.parts:
@@ -159,6 +160,9 @@ class _Build:
         yield self._albedo
         for part in self.result.parts[1:]:
             yield lambda part=part: drive_keys(self.object_of(part.name), self.object_of("head"))
+        if self.result.hair is not None and self.result.hair_cards is None:  # nodes take long, once in a file
+            yield follow_group
+            yield hair_group
         yield lambda: put_hair(self.result, self.collection(), self.object_of("head"))
         for photo in self._given_photos():
             yield lambda photo=photo: self._store_photo(photo)
@@ -188,7 +192,7 @@ class _Build:
         cameras[tags.CAMERAS] = self.head_id
         collection.children.link(cameras)
 
-    def _part_steps(self, part: ResultPart) -> Iterator[Callable[[], None]]:
+    def _part_steps(self, part: ResultPart) -> Iterator[Callable[[], object]]:
         present = None if self.new else tags.part_object(self.collection(), part.name)
         if present is not None and same_topology(present.data, part):
             yield lambda: update_mesh(self.object_of(part.name), part)

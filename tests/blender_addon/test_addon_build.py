@@ -106,6 +106,6 @@ print("GONE", not hasattr(bpy.types.Scene, "likeness"))
     line = next(line for line in done.stdout.splitlines() if line.startswith("SAID"))
     name, version, archive, _, folder, quality, poll = json.loads(line.removeprefix("SAID "))
     assert (name, version) == ("bl_ext.user_default.likeness", backend.__version__)
-    assert (archive, quality, poll) == ("backend.zip", "standard", True)
+    assert (archive, quality, poll) == ("backend.zip", "standard", False)  # there is no photo yet
     assert folder.startswith(str(tmp_path)) and ".user" in folder  # survives an update of the extension
     assert "GONE True" in done.stdout

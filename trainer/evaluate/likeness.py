@@ -15,14 +15,17 @@ from rich.table import Table
 from backend.errors import LikenessError
 from backend.exchange.face_asset import FaceAsset
 from backend.geometry.template import load_template
+from backend.hair.draw import draw_hair
 from backend.photos.formats import PHOTO_SUFFIXES
 from backend.photos.read import PhotoSource
 from backend.pipeline import ReconstructOptions, reconstruct
+from backend.rendering.spherical_harmonics import light_from_directions
 from trainer.data.asset_surface import asset_surface
 from trainer.data.photographs import lighting
 from trainer.data.raytrace.bvh import build_bvh
 from trainer.data.raytrace.film import Film, develop
 from trainer.data.raytrace.render import look_at, trace_view
+from trainer.data.raytrace.scene import Lighting
 from trainer.data.scan_heads import face_middle
 from trainer.evaluate.metrics.identity import face_embedding, identity_distance
 
@@ -55,10 +58,28 @@ def neutral_renders(asset: FaceAsset) -> dict[tuple[str, str], np.ndarray]:
     for light_name, light, turn in LIGHTS:
         for view_name, yaw in VIEWS:
             camera = look_at(yaw, 0, 0, DISTANCE, SIZE * DISTANCE / VIEW_METRES, (SIZE, SIZE), middle)
-            view = trace_view(surface, camera, lighting(light, turn, middle), samples=4, ambient_rays=4, bvh=bvh)
+            lamps = lighting(light, turn, middle)
+            view = trace_view(surface, camera, lamps, samples=4, ambient_rays=4, bvh=bvh)
+            linear = view.over(np.full(3, 0.25))
+            if asset.hair_strands is not None:
+                harmonics = _harmonics(lamps, middle)
+                hair = draw_hair(asset.hair_strands, camera, surface.vertices, surface.faces, harmonics)
+                linear = hair.color + linear * (1 - hair.alpha[..., None])
             film = Film(exposure=0.95, noise=0.0)
-            pictures[light_name, view_name] = develop(view.over(np.full(3, 0.25)), film, np.random.default_rng(0))
+            pictures[light_name, view_name] = develop(linear, film, np.random.default_rng(0))
     return pictures
+
+
+def _harmonics(lamps: Lighting, middle: np.ndarray) -> np.ndarray:
+    """(9, 3) SH coefficients of lamps and sky around a face at ``middle`` (3,), for the hair, which is not traced."""
+    ways = np.array([lamp.position - middle for lamp in lamps.lights]).reshape(-1, 3)
+    distances = np.linalg.norm(ways, axis=1, keepdims=True)
+    colours = np.array([lamp.irradiance * (lamp.position**2).sum() for lamp in lamps.lights]).reshape(-1, 3)
+    around = 0.5 * (lamps.environment.ground + lamps.environment.sky)
+    up = np.array([[0.0, 1.0, 0.0], [0.0, -1.0, 0.0]])  # what the sky has more than the ground
+    half = 0.5 * (lamps.environment.sky - lamps.environment.ground)
+    directions = np.concatenate([ways / np.maximum(distances, 1e-9), up])
+    return light_from_directions(directions, np.concatenate([colours / distances**2, [half, -half]]), around)
 
 
 def person_likeness(photos: Sequence[Path], options: ReconstructOptions) -> tuple[PersonLikeness, np.ndarray]:

@@ -76,6 +76,10 @@ def test_hairs_stand_around_their_guides_as_many_as_asked(bpy, collection, resul
     assert (away <= inside).mean() > 0.98 and away.mean() > 0.2 * result.hair.width.mean()
 
 
+def test_a_head_does_not_stand_beside_its_own_hair(collection) -> None:
+    assert tags.part_object(collection, "head").location.x == 0.0
+
+
 def test_hair_follows_the_shape_keys(bpy, collection, result: HeadResult) -> None:
     obj, head = strands(collection), tags.part_object(collection, "head")
     set_count(obj, "Viewport Hairs", 1)
