@@ -10,6 +10,7 @@ KINDS: dict[str, dict[str, str]] = {
         "parsing": "trainer.stages.parsing:ParsingStageConfig",
         "lap": "trainer.stages.lap:LapStageConfig",
         "landmarks": "trainer.stages.landmarks:LandmarkStageConfig",
+        "detail": "trainer.stages.detail:DetailStageConfig",
         "learned_basis": "trainer.stages.learned_basis:LearnedBasisStageConfig",
     },
     "source": {
@@ -20,6 +21,7 @@ KINDS: dict[str, dict[str, str]] = {
         "mixed": "trainer.data.mixed:MixedConfig",
         "portraits": "trainer.data.portraits:PortraitsConfig",
         "landmark_people": "trainer.data.landmark_people:LandmarkPeopleConfig",
+        "detail_people": "trainer.data.detail:DetailPeopleConfig",
         "lap_people": "trainer.data.lap:LapPeopleConfig",
         "lap_portraits": "trainer.data.lap:LapPortraitsConfig",
         "lap_mix": "trainer.data.lap:LapMixConfig",

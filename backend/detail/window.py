@@ -1,0 +1,149 @@
+"""The square of UV map ``Head`` in which skin has wrinkles, and how its texels lie on a mesh."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from backend.geometry.normals import vertex_normals
+from backend.geometry.smoothstep import smoothstep
+from backend.geometry.template import Template
+from backend.texture.atlas import SurfaceAtlas, build_atlas
+from backend.texture.surface import HeadSurface, head_surface
+
+ORIGIN = (0.1, 0.14)
+"""Left and lower edge of the window in UV map ``Head``; with ``SIDE`` it holds forehead, cheeks and chin."""
+SIDE = 0.8
+"""Of the window, in sides of the UV map."""
+_FADE = (0.15, 0.6)
+"""Share of a region's mask in which displacement fades out towards it."""
+
+
+@dataclass(frozen=True)
+class DetailWindow:
+    """The window at one size. N texels a side, row 0 is the top; V vertices of the subdivided head.
+
+    Attributes
+    ----------
+    surface : the head. atlas : its face's own chart in the window.
+    allowed : (N, N) float32 in [0, 1], where skin may be displaced: the face and what is beside it, but not lips,
+        the rims of the lids, ears and cavities, whose contact displacement would break.
+    """
+
+    surface: HeadSurface
+    atlas: SurfaceAtlas
+    allowed: np.ndarray
+
+    @property
+    def size(self) -> int:
+        """N."""
+        return self.atlas.resolution
+
+    def image(self, values: np.ndarray) -> np.ndarray:
+        """(N, N, C) float32 of values (V, C); zero where the window shows no skin."""
+        return self.atlas.image(self.atlas.sample(values))
+
+
+@dataclass(frozen=True)
+class SurfaceFrames:
+    """Frames of a mesh at its V vertices, head frame, metres.
+
+    Attributes
+    ----------
+    normals : (V, 3) unit. along : (V, 3, 2) derivative of the position by the window's x (right) and y (down), metres
+        per side of the window. across : (V, 2, 3) its pseudo-inverse, so that a height's surface gradient is
+        ``across.T @ (dh/dx, dh/dy)``.
+    """
+
+    normals: np.ndarray
+    along: np.ndarray
+    across: np.ndarray
+
+    def axes(self) -> np.ndarray:
+        """(V, 3, 3) orthonormal rows: the window's x direction on the surface, upwards on the surface, normal."""
+        right = self.along[..., 0]
+        right = right / np.maximum(np.linalg.norm(right, axis=-1, keepdims=True), 1e-12)
+        right = right - (right * self.normals).sum(-1, keepdims=True) * self.normals
+        right = right / np.maximum(np.linalg.norm(right, axis=-1, keepdims=True), 1e-12)
+        return np.stack([right, np.cross(self.normals, right), self.normals], 1)
+
+
+_windows: list[tuple[HeadSurface, int, DetailWindow]] = []
+
+
+def detail_window(template: Template, size: int) -> DetailWindow:
+    """The window with ``size`` texels a side; the last three sizes are kept."""
+    surface = head_surface(template)
+    for known, side, window in _windows:
+        if known is surface and side == size:
+            return window
+    uv = (surface.uv - np.array(ORIGIN)) / SIDE
+    inside = surface.main & ((uv[surface.uv_triangles] > -0.2) & (uv[surface.uv_triangles] < 1.2)).all((1, 2))
+    atlas = build_atlas(uv, surface.uv_triangles[inside], surface.triangles[inside], size)
+    allowed = atlas.image(atlas.sample(allowed_displacement(surface)[:, None]))[..., 0]
+    window = DetailWindow(surface, atlas, _without_edge(allowed))
+    _windows[:] = [*_windows[-2:], (surface, size, window)]
+    return window
+
+
+def allowed_displacement(surface: HeadSurface) -> np.ndarray:
+    """(V,) in [0, 1], see ``DetailWindow.allowed``."""
+    regions = surface.regions
+    kept_out = np.maximum.reduce(
+        [regions["lips"], regions["mouth_interior"], regions["eye_sockets"], regions["ears"], regions["scalp"]]
+    )
+    rims = np.maximum(regions["lids_left"], regions["lids_right"])
+    allowed = smoothstep(0.02, 0.5, regions["face"]) * (1.0 - smoothstep(*_FADE, kept_out))
+    return (allowed * (1.0 - smoothstep(0.7, 1.0, rims))).astype(np.float32)
+
+
+def surface_frames(surface: HeadSurface, positions: np.ndarray) -> SurfaceFrames:
+    """Frames of the subdivided head at positions (V, 3)."""
+    own = surface.triangles[surface.main]
+    corners = surface.uv[surface.uv_triangles[surface.main]] / SIDE  # (F, 3, 2)
+    first, second = positions[own[:, 1]] - positions[own[:, 0]], positions[own[:, 2]] - positions[own[:, 0]]
+    one, two = corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]
+    area = one[:, 0] * two[:, 1] - one[:, 1] * two[:, 0]
+    sound = np.where(np.abs(area) < 1e-12, 1.0, area)
+    by_u = (first * two[:, 1:] - second * one[:, 1:]) / sound[:, None]
+    by_v = (second * one[:, :1] - first * two[:, :1]) / sound[:, None]
+    along = np.zeros((len(positions), 3, 2))
+    total = np.zeros(len(positions))
+    weight = np.abs(area)
+    for corner in range(3):
+        total += np.bincount(own[:, corner], weight, len(positions))
+        for axis, derivative, sign in ((0, by_u, 1.0), (1, by_v, -1.0)):
+            for c in range(3):
+                along[:, c, axis] += sign * np.bincount(own[:, corner], weight * derivative[:, c], len(positions))
+    along /= np.maximum(total, 1e-12)[:, None, None]
+    metric = np.einsum("vci,vcj->vij", along, along)
+    a, b, c = metric[:, 0, 0] + 1e-12, metric[:, 0, 1], metric[:, 1, 1] + 1e-12
+    inverse = np.stack([c, -b, -b, a], -1).reshape(-1, 2, 2) / (a * c - b * b)[:, None, None]
+    across = np.einsum("vij,vcj->vic", inverse, along)
+    return SurfaceFrames(vertex_normals(positions, surface.triangles), along, across)
+
+
+def place_in_map(image: np.ndarray, resolution: int) -> np.ndarray:
+    """(R, R) float32 map of UV map ``Head`` from an image (N, N) of the window; zero outside it."""
+    scale = image.shape[0] / (SIDE * resolution)
+    column, row = np.meshgrid(np.arange(resolution) + 0.5, np.arange(resolution) + 0.5)
+    x = (column - ORIGIN[0] * resolution) * scale - 0.5
+    y = (row - (1.0 - ORIGIN[1] - SIDE) * resolution) * scale - 0.5
+    return cv2.remap(
+        image.astype(np.float32),
+        x.astype(np.float32),
+        y.astype(np.float32),
+        cv2.INTER_CUBIC,
+        borderMode=cv2.BORDER_CONSTANT,
+        borderValue=0.0,
+    )
+
+
+def _without_edge(allowed: np.ndarray) -> np.ndarray:
+    """``allowed`` (N, N), faded out over the outer twentieth of the window."""
+    size = allowed.shape[0]
+    near = np.minimum(np.arange(size) + 0.5, size - 0.5 - np.arange(size)) / size
+    fade = smoothstep(0.0, 0.05, near).astype(np.float32)
+    return allowed * fade[:, None] * fade
