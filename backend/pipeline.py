@@ -10,6 +10,7 @@ import numpy as np
 from backend.canonical.canonical_face import CanonicalFace
 from backend.canonical.networks import canonical_face, computing_device, lap_model
 from backend.choices import HAIRS, QUALITIES, TEXTURE_SIZES
+from backend.detail.find import FoundDetail, detail_model, find_detail
 from backend.encoded.encoded_face import EncodedFace
 from backend.encoded.networks import basis_model, encoded_face
 from backend.errors import LikenessError
@@ -25,6 +26,7 @@ from backend.geometry.template import load_template
 from backend.hair.cards import hair_cards
 from backend.hair.fit_hair import fit_hair
 from backend.models.checkpoints import MODEL_NAMES, NOT_TRAINED, NOT_USED
+from backend.models.detail import MODEL_NAME as DETAIL
 from backend.models.landmarks import MODEL_NAME as LANDMARKS
 from backend.models.lap import MODEL_NAME as LAP
 from backend.models.learned_basis import MODEL_NAME as LEARNED_BASIS
@@ -54,6 +56,7 @@ class ReconstructOptions:
     learned_basis : whether the learned face model's encoder starts the fit, where it is trained.
     personalise : whether its bases are tuned on the photos first.
     hair : ``none``, ``cards`` or ``curves``: what is handed on of the hair; the scalp is shaded where it grows always.
+    detail : whether wrinkles and pores are looked for, where that network is trained.
     collect : limits and settings of the photo stage.
     """
 
@@ -64,6 +67,7 @@ class ReconstructOptions:
     learned_basis: bool = True
     personalise: bool = False
     hair: str = "curves"
+    detail: bool = True
     collect: CollectOptions = field(default_factory=CollectOptions)
 
     def __post_init__(self) -> None:
@@ -89,6 +93,7 @@ class Reconstruction:
 def without_models(options: ReconstructOptions) -> dict[str, str]:
     """Name of each model -> why it took no part, if it takes none: switched off, or not trained."""
     wanted = {LANDMARKS: options.collect.surface, LAP: options.lap, LEARNED_BASIS: options.learned_basis}
+    wanted[DETAIL] = options.detail
     return {name: NOT_TRAINED if wanted.get(name, True) else NOT_USED for name in MODEL_NAMES}
 
 
@@ -151,6 +156,10 @@ def reconstruct(
         found = fit_hair(template, fitted, used, progress)
     with clock.stage("texture"):
         texture = build_albedo(template, fitted, used, options.texture_size, found.strands, progress)
+    relief, wrinkles = FoundDetail(None, (), ""), detail_model() if options.detail else None
+    if wrinkles is not None:
+        with clock.stage("detail"):
+            relief = find_detail(template, fitted, used, keys, min(options.texture_size, 2048), wrinkles, progress)
     strands = None if options.hair == "none" else found.strands
     cards = hair_cards(strands) if options.hair == "cards" and strands is not None else None
     photos = tuple(asset_photo(photo, face) for photo, face in zip(fitted.photos, used, strict=True))
@@ -166,6 +175,8 @@ def reconstruct(
         models[LAP] = networks.version
     if basis is not None:
         models[LEARNED_BASIS] = basis.version
+    if wrinkles is not None:
+        models[DETAIL] = wrinkles.version
     report = build_report(
         collection.verdicts,
         fitted.rejected,
@@ -180,13 +191,15 @@ def reconstruct(
             "learned_basis": options.learned_basis,
             "personalise": options.personalise,
             "hair": options.hair,
+            "detail": options.detail,
         },
         models,
     )
     report["hair"] = found.to_report()
+    report["detail"] = relief.to_report()
     if options.personalise:
         report["personalised"] = models[LEARNED_BASIS] if personal is None else personal.to_report()
-    asset = assemble(template, fitted.neutral, keys, texture.albedo, photos, report, strands, cards)
+    asset = assemble(template, fitted.neutral, keys, texture.albedo, photos, report, strands, cards, relief.detail)
     face_region = template.regions["face"][template.head.vertex_start : template.head.vertex_stop]
     previews = photo_previews(asset, fitted, used, face_region)
     return Reconstruction(asset, previews, collection, fitted)

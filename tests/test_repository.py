@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from backend.exchange.detail_files import WRINKLE_FILES
 from backend.exchange.face_asset import PART_NAMES
 from backend.exchange.folder import FILE_NAMES
 from backend.rig.arkit import ARKIT_NAMES
@@ -99,7 +100,8 @@ def test_every_dependency_is_pinned_with_a_reason() -> None:
 def test_names_that_other_programs_rely_on() -> None:
     assert PART_NAMES == ("head", "eye_left", "eye_right", "teeth_upper", "teeth_lower", "tongue", "lashes")
     files = {"face.glb", "face.obj", "face.mtl", "albedo.png", "cameras.json", "expressions.json", "report.json"}
-    assert set(FILE_NAMES) == files | {"preview.png", "hair.json", "hair.png"}
+    files |= {"preview.png", "hair.json", "hair.png", "normal.png", "displacement.png", "detail.json"}
+    assert set(FILE_NAMES) == files | set(WRINKLE_FILES.values())
     both_sides = (
         "eyeBlink eyeLookDown eyeLookIn eyeLookOut eyeLookUp eyeSquint eyeWide mouthSmile mouthFrown mouthDimple "
         "mouthStretch mouthPress mouthLowerDown mouthUpperUp browDown browOuterUp cheekSquint noseSneer"

@@ -47,6 +47,7 @@ def run_batch(arguments: argparse.Namespace) -> None:
         hair=arguments.hair,
         landmark_net=not arguments.no_landmark_net,
         lap=not arguments.no_lap,
+        detail=not arguments.no_detail,
         learned_basis=not arguments.no_learned_basis,
         personalise=arguments.personalise,
     )

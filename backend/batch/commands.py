@@ -11,7 +11,12 @@ from pathlib import Path
 
 from backend.batch.person import Person, PersonOptions
 
-_SWITCHES = {"landmark_net": "--no-landmark-net", "lap": "--no-lap", "learned_basis": "--no-learned-basis"}
+_SWITCHES = {
+    "landmark_net": "--no-landmark-net",
+    "lap": "--no-lap",
+    "learned_basis": "--no-learned-basis",
+    "detail": "--no-detail",
+}
 
 
 def commands(

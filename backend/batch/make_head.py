@@ -127,6 +127,7 @@ def reconstruct_options(options: PersonOptions, device: str) -> ReconstructOptio
         texture_size=options.texture,
         device=device,
         lap=options.lap,
+        detail=options.detail,
         learned_basis=options.learned_basis,
         personalise=options.personalise,
         hair=options.hair,

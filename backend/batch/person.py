@@ -16,6 +16,7 @@ class PersonOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     landmark_net: bool = True
     lap: bool = True
     learned_basis: bool = True
+    detail: bool = True
     personalise: bool = False
 
 

@@ -67,7 +67,7 @@ def add_batch(
     options.add_argument("--quality", choices=qualities, default="standard", help="see reconstruct (default: standard)")
     options.add_argument("--texture", type=int, choices=texture_sizes, default=2048, help="see reconstruct")
     options.add_argument("--hair", choices=hairs, default="cards", help="see reconstruct")
-    for name in ("--no-landmark-net", "--no-lap", "--no-learned-basis", "--personalise"):
+    for name in ("--no-landmark-net", "--no-lap", "--no-learned-basis", "--no-detail", "--personalise"):
         options.add_argument(name, action="store_true", help="see reconstruct")
     batch.add_argument(
         "--exit-zero", action="store_true", help="exit code 0 though people failed, for farms that stop at another"

@@ -119,6 +119,7 @@ def _add_reconstruct(commands: argparse._SubParsersAction) -> None:
     reconstruct.add_argument(
         "--no-learned-basis", action="store_true", help="start the fit cold, not from the learned face model's encoder"
     )
+    reconstruct.add_argument("--no-detail", action="store_true", help="do without wrinkles and pores")
     reconstruct.add_argument(
         "--personalise",
         action="store_true",

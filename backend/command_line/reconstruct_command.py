@@ -47,6 +47,7 @@ def run_reconstruct(arguments: argparse.Namespace) -> None:
             texture_size=arguments.texture,
             device=arguments.device,
             lap=not arguments.no_lap,
+            detail=not arguments.no_detail,
             learned_basis=not arguments.no_learned_basis,
             personalise=arguments.personalise,
             hair=arguments.hair,

@@ -11,7 +11,9 @@ from backend.rig.arkit import ARKIT_INDEX, ARKIT_NAMES
 KEY_GROUPS: Mapping[str, tuple[str, ...]] = {
     "brows_up": ("browInnerUp", "browOuterUpLeft", "browOuterUpRight"),
     "brows_down": ("browDownLeft", "browDownRight"),
-    "squint": ("eyeSquintLeft", "eyeSquintRight", "cheekSquintLeft", "cheekSquintRight", "eyeBlinkLeft", "eyeBlinkRight"),
+    "squint": (
+        "eyeSquintLeft", "eyeSquintRight", "cheekSquintLeft", "cheekSquintRight", "eyeBlinkLeft", "eyeBlinkRight",
+    ),
     "sneer": ("noseSneerLeft", "noseSneerRight"),
     "smile": ("mouthSmileLeft", "mouthSmileRight", "mouthDimpleLeft", "mouthDimpleRight"),
     "stretch": ("mouthStretchLeft", "mouthStretchRight", "mouthFrownLeft", "mouthFrownRight"),

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from backend.detail.skin_detail import SkinDetail
 from backend.exchange.face_asset import PART_NAMES, AssetPhoto, FaceAsset, FacePart
 from backend.fitting.fitted_face import FittedPhoto
 from backend.geometry.template import Template
@@ -82,9 +83,10 @@ def assemble(
     report: Mapping[str, object],
     hair_strands: HairStrands | None = None,
     hair_cards: HairCards | None = None,
+    detail: SkinDetail | None = None,
 ) -> FaceAsset:
     """Everything an artist gets, from neutral (V, 3), keys (52, V, 3) and albedo (R, R, 3) uint8 sRGB.
 
-    hair_strands, hair_cards : see ``FaceAsset``.
+    hair_strands, hair_cards, detail : see ``FaceAsset``.
     """
-    return FaceAsset(face_parts(template, neutral, keys), albedo, photos, report, hair_strands, hair_cards)
+    return FaceAsset(face_parts(template, neutral, keys), albedo, photos, report, hair_strands, hair_cards, detail)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from backend.detail.skin_detail import SkinDetail
 from backend.hair.cards import HairCards
 from backend.hair.hair_strands import HairStrands
 from backend.rendering.camera import Camera
@@ -64,6 +65,7 @@ class FaceAsset:
     report : JSON-ready provenance: per-photo verdicts, seconds per stage, versions.
     hair_strands : the hair of the scalp, None where none was found or wanted.
     hair_cards : the same as a mesh, None where strands are wanted.
+    detail : relief of the skin, None where photos do not show it or it is not wanted.
     """
 
     parts: tuple[FacePart, ...]
@@ -72,6 +74,7 @@ class FaceAsset:
     report: Mapping[str, object]
     hair_strands: HairStrands | None = None
     hair_cards: HairCards | None = None
+    detail: SkinDetail | None = None
 
     def part(self, name: str) -> FacePart:
         """The part called ``name``; raises ``KeyError`` when there is none."""

@@ -9,6 +9,13 @@ from pathlib import Path
 from PIL import Image
 
 from backend.exchange.all_or_none import OutputFolder, write_together
+from backend.exchange.detail_files import (
+    normal_picture,
+    png_bytes,
+    write_detail,
+    write_displacement,
+    write_wrinkles,
+)
 from backend.exchange.face_asset import FaceAsset
 from backend.exchange.file_names import FILE_NAMES as FILE_NAMES
 from backend.exchange.gltf import write_glb
@@ -47,6 +54,10 @@ def write_folder(
         lambda folder: Image.fromarray(asset.albedo).save(folder / "albedo.png", compress_level=4),
         lambda folder: write_obj(asset, folder),
         lambda folder: Image.fromarray(hair_picture(asset.hair_cards)).save(folder / "hair.png"),
+        lambda folder: (folder / "normal.png").write_bytes(png_bytes(normal_picture(asset.detail, asset.parts[0]))),
+        lambda folder: write_displacement(asset.detail, folder / "displacement.png"),
+        lambda folder: write_wrinkles(asset.detail, folder),
+        lambda folder: write_detail(asset.detail, folder / "detail.json"),
         lambda folder: write_hair(asset.hair_strands, folder / "hair.json"),
         lambda folder: write_cameras(asset.photos, folder / "cameras.json"),
         lambda folder: write_expressions(asset.photos, folder / "expressions.json"),

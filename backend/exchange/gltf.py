@@ -10,6 +10,7 @@ import pygltflib as gl
 from PIL import Image
 
 from backend import __version__
+from backend.exchange.detail_files import normal_picture
 from backend.exchange.face_asset import FaceAsset, FacePart
 from backend.exchange.lash_alpha import lash_alpha
 from backend.exchange.split_mesh import SplitMesh, split_at_seams
@@ -27,6 +28,8 @@ SMALLEST_OFFSET_M = 1e-6
 SMALLEST_NORMAL_OFFSET = 2e-3
 """Offsets of normals shorter than this (about a tenth of a degree) are left out."""
 
+_NORMAL_QUALITY = 92
+"""Of JPEG; a PNG of pores has three times the bytes."""
 SKIN_ROUGHNESS = 0.5
 ROUGHNESS = {"eye_left": 0.15, "eye_right": 0.15, "teeth_upper": 0.3, "teeth_lower": 0.3, "tongue": 0.35}
 
@@ -47,6 +50,8 @@ def glb_bytes(asset: FaceAsset) -> bytes:
     """
     writer = _GltfWriter()
     writer.add_texture("albedo", asset.albedo, quality=95)
+    if asset.detail is not None:
+        writer.add_skin_normals(asset)
     alphas = {"lashes": lash_alpha(asset)}
     parts = [writer.add_part(part, alphas.get(part.name)) for part in asset.parts]
     if asset.hair_cards is not None:
@@ -60,7 +65,8 @@ class _GltfWriter:
     def __init__(self) -> None:
         self.gltf = gl.GLTF2(asset=gl.Asset(version="2.0", generator=f"Likeness {__version__}"))
         self.blob = bytearray()
-        self.material_of: dict[tuple[float, bool, int | None], int] = {}
+        self.material_of: dict[tuple[float, bool], int] = {}
+        self.skin_normals: int | None = None
 
     def finish(self, part_nodes: list[int]) -> bytes:
         root = gl.Node(name=ROOT_NODE, children=part_nodes)
@@ -87,6 +93,11 @@ class _GltfWriter:
             )
         self.gltf.textures.append(gl.Texture(name=name, source=len(self.gltf.images) - 1, sampler=0))
         return len(self.gltf.textures) - 1
+
+    def add_skin_normals(self, asset: FaceAsset) -> None:
+        """The relief of the skin as the normal map of the head's material."""
+        normals = normal_picture(asset.detail, asset.parts[0])
+        self.skin_normals = self.add_texture("skin_normal", normals, quality=_NORMAL_QUALITY)
 
     def add_part(self, part: FacePart, alpha: np.ndarray | None = None) -> int:
         """Add a mesh and its node, see-through where ``alpha`` (V,) says so; returns the node's index."""
@@ -177,6 +188,9 @@ class _GltfWriter:
                     doubleSided=see_through,
                     alphaMode=gl.BLEND if see_through else gl.OPAQUE,
                     alphaCutoff=None,
+                    normalTexture=None
+                    if self.skin_normals is None or not skin
+                    else gl.NormalMaterialTexture(index=self.skin_normals, texCoord=0),
                     pbrMetallicRoughness=gl.PbrMetallicRoughness(
                         baseColorTexture=gl.TextureInfo(index=0, texCoord=0),
                         metallicFactor=0.0,

@@ -23,6 +23,7 @@ from backend.exchange.wire_buffers import (
     WireMessage,
     unpack_buffers,
 )
+from backend.exchange.wire_detail import DetailEntry, decode_detail, encode_detail
 from backend.exchange.wire_hair import (
     CardsEntry,
     HairEntry,
@@ -78,6 +79,7 @@ class FaceHeader(msgspec.Struct, frozen=True):
     buffers: tuple[BufferEntry, ...]
     hair: HairEntry | None = None
     hair_cards: CardsEntry | None = None
+    detail: DetailEntry | None = None
 
 
 def encode_face(asset: FaceAsset) -> WireMessage:
@@ -86,6 +88,7 @@ def encode_face(asset: FaceAsset) -> WireMessage:
     parts = tuple(_encode_part(asset, part, buffers) for part in asset.parts)
     hair = None if asset.hair_strands is None else encode_hair(asset.hair_strands, buffers)
     cards = None if asset.hair_cards is None else encode_cards(asset.hair_cards, buffers)
+    detail = None if asset.detail is None else encode_detail(asset.detail, buffers)
     buffers.add_picture("albedo", asset.albedo)
     header = FaceHeader(
         version=FORMAT_VERSION,
@@ -97,6 +100,7 @@ def encode_face(asset: FaceAsset) -> WireMessage:
         buffers=(),
         hair=hair,
         hair_cards=cards,
+        detail=detail,
     )
     return buffers.message(msgspec.to_builtins(header, enc_hook=_plain))
 
@@ -160,6 +164,7 @@ def decode_face(header: Mapping[str, Any] | bytes, buffers: Sequence[bytes | mem
         report=face.report,
         hair_strands=None if face.hair is None else decode_hair(face.hair, content),
         hair_cards=None if face.hair_cards is None else decode_cards(face.hair_cards, content),
+        detail=None if face.detail is None else decode_detail(face.detail, content),
     )
 
 

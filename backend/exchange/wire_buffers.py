@@ -70,9 +70,10 @@ class BufferList:
         self.buffers.append(data)
         return name
 
-    def add_file(self, name: str, data: bytes, media_type: str) -> str:
-        """Append a whole file's bytes; returns ``name``."""
-        self.entries.append(BufferEntry(name, media_type=media_type, bytes=len(data)))
+    def add_file(self, name: str, data: bytes, media_type: str, size: tuple[int, int] | None = None) -> str:
+        """Append a whole file's bytes, a picture's with its (width, height); returns ``name``."""
+        width, height = size or (None, None)
+        self.entries.append(BufferEntry(name, media_type=media_type, width=width, height=height, bytes=len(data)))
         self.buffers.append(data)
         return name
 

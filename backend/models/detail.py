@@ -2,7 +2,7 @@
 
 After Yang, Guo, Ye and Zhang, Detailed 3D Face Reconstruction from Single Images Via Self-supervised Attribute Learning
 (SIGGRAPH Asia 2020 posters), with Chen et al., Dynamic Region-Aware Convolution (CVPR 2021). An encoder turns photos,
-unwrapped into UV, into the attribute: patterns (where this skin folds), a guide (which parts of the face fold alike) and
+unwrapped into UV, into the attribute: patterns (where this skin folds), a guide (which parts of it fold alike) and
 filters. The filters work on the expression map; what they say, pattern by pattern, is how far each pattern is out.
 
     displacement(expression) = sum_k pattern_k * (DRConv(expression map; filters, guide))_k + always
@@ -81,7 +81,7 @@ class RegionAwareConvolution(nn.Module):
         self.guide = nn.Conv2d(features, regions, 3, padding=1)
 
     def forward(self, values: Tensor, features: Tensor) -> Tensor:
-        """(B, outputs, h, w) from values (B, inputs, h, w) and features (B, F, h, w) that filters and guide are made of."""
+        """(B, outputs, h, w) from values (B, inputs, h, w); features (B, F, h, w) make filters and guide."""
         count, _, height, width = values.shape
         filters = self.filters(features)
         regions = hard_regions(self.guide(features))
@@ -193,7 +193,7 @@ class DetailNet(nn.Module):
 
 
 def detail_of(weights: ModelWeights) -> DetailNet:
-    """The network of exported weights, in eval mode. Raises ``LikenessError`` ("missing_part") where they do not fit."""
+    """The network of exported weights, in eval mode. Raises ``LikenessError`` ("missing_part") where they misfit."""
     network = DetailNet(DetailConfig.from_json(weights.config))
     load_weights_into(network, weights)
     return network.eval()

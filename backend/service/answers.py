@@ -31,7 +31,7 @@ def welcome(
         "instance": instance,
         "pid": os.getpid(),
         **(facts or {"device": None, "models": None}),
-        "capabilities": ["preview", "fetch", "list", "transfer", "hair"]
+        "capabilities": ["preview", "fetch", "list", "transfer", "hair", "detail"]
         + ["path"] * may_give_paths
         + ["shutdown"] * can_stop,
         "qualities": QUALITIES,

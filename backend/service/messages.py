@@ -52,6 +52,7 @@ class JobOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     lap: bool = True
     learned_basis: bool = True
     hair: Hair = "curves"
+    detail: bool = True
 
 
 class PhotoHeader(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -10,6 +10,7 @@ import numpy as np
 
 from ..errors import AddonError
 from .buffers import NamedBuffers, checked_field, malformed
+from .detail import ResultDetail, decode_detail
 from .hair import ResultCards, ResultHair, decode_cards, decode_hair
 from .names import ARKIT_NAMES, PART_NAMES
 
@@ -86,6 +87,7 @@ class HeadResult:
     report : provenance, JSON-ready (docs/files.md).
     hair : guide strands, or None where there is no hair or nobody knows.
     hair_cards : the same as a mesh, where it was asked for.
+    detail : relief of the skin, or None where there is none or nobody knows.
     """
 
     arkit_names: tuple[str, ...]
@@ -96,6 +98,7 @@ class HeadResult:
     report: Mapping[str, Any]
     hair: ResultHair | None = None
     hair_cards: ResultCards | None = None
+    detail: ResultDetail | None = None
 
     @property
     def head(self) -> ResultPart:
@@ -139,8 +142,9 @@ def decode_result(header: Mapping[str, Any], buffers: Sequence[bytes]) -> HeadRe
         raise malformed("two of its photos have the same name")
     hair = decode_hair(named, header["hair"]) if header.get("hair") is not None else None
     cards = decode_cards(named, header["hair_cards"]) if header.get("hair_cards") is not None else None
+    detail = decode_detail(named, header["detail"]) if header.get("detail") is not None else None
     report = checked_field(header, "report", dict)
-    return HeadResult(arkit_names, parts, png, albedo_size, photos, report, hair, cards)
+    return HeadResult(arkit_names, parts, png, albedo_size, photos, report, hair, cards, detail)
 
 
 def _part(named: NamedBuffers, entry: Any, arkit_names: tuple[str, ...]) -> ResultPart:

@@ -23,6 +23,7 @@ from .materials import material_for_part
 from .meshes import add_keys, new_mesh, same_topology, update_mesh
 from .own_head import check_editable
 from .photo_files import PhotoFile, blender_reads, exif_turn
+from .skin_detail import put_detail
 from .which_mesh import cameras_by_photo, head_mesh
 
 KEYS_PER_SLICE = 18
@@ -160,6 +161,7 @@ class _Build:
         yield self._albedo
         for part in self.result.parts[1:]:
             yield lambda part=part: drive_keys(self.object_of(part.name), self.object_of("head"))
+        yield lambda: put_detail(self.result.detail, self.collection(), self.object_of("head"))
         if self.result.hair is not None and self.result.hair_cards is None:  # nodes take long, once in a file
             yield follow_group
             yield hair_group

@@ -6,7 +6,8 @@ import torch
 from torch import Tensor
 
 _SOFT = 0.1
-"""Millimetres (and millimetres a texel) below which differences count by their square: wrinkles are, so that the mean is found where nothing is known."""
+"""Millimetres (and millimetres a texel) below which differences count by their square: most wrinkles are, so that the
+mean is found where nothing is known."""
 
 
 def height_error(found: Tensor, truth: Tensor, mask: Tensor) -> Tensor:

@@ -25,8 +25,7 @@ class DetailWeights:
     slope: float = 4.0
     """Difference from its slopes, millimetres a texel."""
     shading: float = 0.0
-    """The paper's pixel-wise loss: shading by the relief against the photo. Learns without truth; with truth beside it, it
-    engraves colours."""
+    """The paper's pixel-wise loss: shading by the relief against the photo. It needs no truth, and engraves colours."""
     size: float = 0.0
     """The paper's detail regularisation; decays to nothing over ``DetailStageConfig.size_ends``."""
 
@@ -51,13 +50,13 @@ class DetailStage(Stage):
     """See ``DetailStageConfig``."""
 
     SUMMARY: ClassVar[str] = (
-        "Displacement of the skin in UV map `Head`, millimetres, for any expression of a person. Input: the person's photos "
-        "unwrapped into UV with the light that the fit found, and what the expression does to the smooth mesh."
+        "Displacement of the skin in UV map `Head`, millimetres, for any expression of a person. Input: the person's "
+        "photos unwrapped into UV with the light that the fit found, and what the expression does to the smooth mesh."
     )
     LIMITS: ClassVar[str] = (
-        "It has only seen synthetic skin whose relief was made by rules: lines across the direction in which expressions "
-        "press the skin, folds, bags, moles. Where no photo looks it gives what is usual. It knows no scars, and stubble "
-        "or hair in front of the skin may leave traces."
+        "It has only seen synthetic skin whose relief was made by rules: lines across the direction in which "
+        "expressions press the skin, folds, bags, moles. Where no photo looks it gives what is usual. It knows no "
+        "scars, and stubble or hair in front of the skin may leave traces."
     )
 
     def __init__(self, config: DetailStageConfig, device: torch.device) -> None:
@@ -86,8 +85,8 @@ class DetailStage(Stage):
         return terms
 
     def metrics(self, batches: Iterable[DetailBatch]) -> Mapping[str, float]:
-        """For ``rest``, ``seen`` (the first photo's expression) and ``unseen`` (no photo's): ``correlation`` of found and
-        true slopes, ``error`` of heights over that of no displacement; ``neutral.unseen``: the latter with the
+        """For ``rest``, ``seen`` (the first photo's expression) and ``unseen`` (no photo's): ``correlation`` of found
+        and true slopes, ``error`` of heights over that of no displacement; ``neutral.unseen``: the latter with the
         displacement found at rest."""
         sums: dict[str, list[float]] = {}
         net = self.modules["net"]

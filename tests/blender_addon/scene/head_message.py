@@ -51,6 +51,7 @@ def load_or_make() -> HeadMessage:
 
 def make() -> HeadMessage:
     """The template's mean face, a gradient as albedo, and four photos: portrait, landscape, off-centre crop, square."""
+    from made_up_detail import made_up_detail
     from made_up_hair import made_up_hair
 
     from backend.exchange.assemble import face_parts
@@ -99,7 +100,8 @@ def make() -> HeadMessage:
         "versions": {"likeness": "0.1.0"},
         "seconds.total": 1.5,
     }
-    message = encode_face(FaceAsset(parts, albedo, tuple(photos), report, made_up_hair(template)))
+    asset = FaceAsset(parts, albedo, tuple(photos), report, made_up_hair(template), detail=made_up_detail())
+    message = encode_face(asset)
     header = json.loads(json.dumps({"type": "result", "job": "0" * 32, "token": "t", **message.header}))
     body, faces = makehuman_body()
     return HeadMessage(header, message.buffers, files, body, faces)

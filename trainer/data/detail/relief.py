@@ -83,9 +83,10 @@ class Cause:
 
     Attributes
     ----------
-    window : the window. half : (N, N) ``_HALF_STRAIN`` at each texel. texel : (N, N) millimetres a texel, at least a tenth. paths : for each group of keys the places
-        along the line through each texel, as fixed-point maps of ``cv2.remap``. press : (G, N, N, 3) coefficients (xx, yy, xy) by which a strain's compression
-        across the line is found. most : (G, N, N) compression at the group's full strength.
+    window : the window. half : (N, N) ``_HALF_STRAIN`` at each texel. texel : (N, N) millimetres a texel, at least a
+        tenth. paths : for each group of keys the places along the line through each texel, as fixed-point maps of
+        ``cv2.remap``. press : (G, N, N, 3) coefficients (xx, yy, xy) by which a strain's compression across the line is
+        found. most : (G, N, N) compression at the group's full strength.
     painted : name -> (N, N) of ``trainer.data.people.maps``. blur : ``STRAIN_LENGTH`` in texels.
     """
 

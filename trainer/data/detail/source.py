@@ -58,7 +58,7 @@ class DetailPeopleConfig(SourceConfig):
     seed: int = 0
     """Other seeds are other people."""
     colours: str = "all"
-    """``all``; ``plain``: no freckles, moles and make-up; ``marked``: the same people with all of it at full strength."""
+    """``all``; ``plain``: no freckles, moles and make-up; ``marked``: the same people full of freckles and make-up."""
 
     def __post_init__(self) -> None:
         if self.photos < 1 or self.colours not in ("all", "plain", "marked"):

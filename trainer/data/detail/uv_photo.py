@@ -1,4 +1,4 @@
-"""A photograph of skin with relief, taken in UV: shaded, blurred, compressed, and then looked at as the product does."""
+"""A photograph of skin with relief, taken in UV: shaded, blurred, compressed, then looked at as the product does."""
 
 from __future__ import annotations
 

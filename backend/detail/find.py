@@ -1,0 +1,189 @@
+"""Photos of a fitted face to the relief of its skin."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+import cv2
+import numpy as np
+import torch
+
+from backend.detail.expression_map import ExpressionMaps
+from backend.detail.groups import KEY_GROUPS, group_weights
+from backend.detail.observation import PhotoInWindow, frames_in_window, observe
+from backend.detail.pores import pores
+from backend.detail.skin_detail import SkinDetail, height_map
+from backend.detail.window import SIDE, DetailWindow, detail_window, place_in_map, surface_frames
+from backend.errors import DamagedFileError, LikenessError
+from backend.fitting.fitted_face import FittedFace, FittedPhoto
+from backend.geometry.template import Template
+from backend.models.checkpoints import load_model
+from backend.models.detail import MODEL_NAME, DetailNet, detail_of
+from backend.parallel import each
+from backend.photos.collection import FaceClass, PhotoFace
+from backend.progress import ProgressReporter, silent
+from backend.texture.surface import texels_per_metre, texture_space
+from backend.texture.survey import choose_photos
+from backend.texture.unwrap import DARKEST, unwrap_photo, view_surface
+
+STAGE = "detail"
+MOST_PHOTOS = 6
+"""The sharpest; more say little that is new and take a tenth of a second each."""
+LEAST_PIXELS = 900.0
+"""Pixels per metre on the face; with fewer, wrinkles of two millimetres are not seen: a face of some 130 pixels."""
+LEAST_SHARPNESS = 0.25
+"""Of ``PhotoQuality.sharpness``: softer photos are enlarged or out of focus."""
+ALWAYS_REACH, WRINKLE_REACH = 4.0, 4.0
+"""Millimetres that height maps reach to; skin folds reach one to three."""
+WRINKLE_SIZE = 1024
+_HAIRY = (FaceClass.FACIAL_HAIR, FaceClass.BROWS)
+
+
+@dataclass(frozen=True)
+class DetailModel:
+    """The trained network in eval mode, where it computes, and the version of its weights."""
+
+    network: DetailNet
+    device: torch.device
+    version: str
+
+
+@dataclass(frozen=True)
+class FoundDetail:
+    """The relief, or why there is none.
+
+    Attributes
+    ----------
+    detail : None where photos do not show any. photos : names of those that it was seen in. sentence : for people.
+    """
+
+    detail: SkinDetail | None
+    photos: tuple[str, ...]
+    sentence: str
+
+    def to_report(self) -> dict[str, object]:
+        """For ``report.json``: how deep the relief is where it is deepest (99 of 100 texels are flatter), and the
+        photos that it was seen in."""
+        report: dict[str, object] = {"sentence": self.sentence, "photos": list(self.photos)}
+        if self.detail is not None:
+            maps = {"always": self.detail.always, **self.detail.wrinkles}
+            report["depth_mm"] = {
+                name: round(float(np.percentile(np.abs(one.millimetres()[::4, ::4]), 99)), 3)
+                for name, one in maps.items()
+            }
+        return report
+
+
+@lru_cache(maxsize=2)
+def _loaded(device: str) -> DetailModel:
+    weights = load_model(MODEL_NAME)
+    return DetailModel(detail_of(weights).to(device), torch.device(device), weights.version)
+
+
+def detail_model(device: str = "cpu") -> DetailModel | None:
+    """The shipped network, None where it is not trained. Raises ``DamagedFileError`` for files that are broken."""
+    try:
+        return _loaded(device)
+    except DamagedFileError:
+        raise
+    except LikenessError:
+        return None
+
+
+def find_detail(
+    template: Template,
+    fitted: FittedFace,
+    faces: Sequence[PhotoFace],
+    keys: np.ndarray,
+    resolution: int,
+    model: DetailModel,
+    progress: ProgressReporter = silent,
+) -> FoundDetail:
+    """The relief of a fitted face's skin.
+
+    Parameters
+    ----------
+    faces : the photos that the fit used, found by name. keys : (52, V, 3) of this face. resolution : of the map of what
+        is always there, texels. progress : told about stage "detail".
+    """
+    progress(STAGE, 0.0)
+    config = model.network.config
+    window, coarse = detail_window(template, config.size), detail_window(template, config.coarse)
+    chosen = [(face, fit) for face, fit in choose_photos(fitted, faces) if face.quality.sharpness >= LEAST_SHARPNESS]
+    found = each(lambda face, fit: photo_in_window(window, face, fit), *zip(*chosen, strict=True)) if chosen else []
+    sharp = [
+        (photo, fit)
+        for photo, (_, fit) in sorted(zip(found, chosen, strict=True), key=lambda pair: -pair[0].pixels_per_metre)
+        if photo.pixels_per_metre >= LEAST_PIXELS
+    ][:MOST_PHOTOS]
+    if not sharp:
+        sentence = (
+            "The photos are too small or too soft for wrinkles and pores; use photos with a larger, sharper face."
+        )
+        return FoundDetail(None, (), sentence)
+    progress(STAGE, 0.4)
+    count = window.surface.count
+    maps = ExpressionMaps(coarse, fitted.neutral[:count])
+    density = window_density(window, fitted.neutral)
+    posed = [group_weights(group) @ keys[:, :count].reshape(len(keys), -1) for group in KEY_GROUPS]
+    wanted = [np.zeros((9, config.coarse, config.coarse), np.float32)]
+    wanted += [maps.of(fitted.neutral[:count] + moved.reshape(count, 3)) for moved in posed]
+    heights = displacements(
+        model,
+        np.stack([observe(photo, density) for photo, _ in sharp]),
+        np.stack([maps.of(fit.vertices[:count]) for _, fit in sharp]),
+        np.stack(wanted),
+    )
+    heights *= window.allowed
+    progress(STAGE, 0.8)
+    always = place_in_map(heights[0], resolution)
+    space = texture_space(template, resolution)
+    positions = window.surface.lifted(fitted.neutral[:count].astype(np.float64))
+    always += pores(window.surface, space.skin, texels_per_metre(window.surface, positions, resolution))
+    size = min(WRINKLE_SIZE, resolution)
+    wrinkles = {
+        name: height_map(place_in_map(one - heights[0], size), WRINKLE_REACH)
+        for name, one in zip(KEY_GROUPS, heights[1:], strict=True)
+    }
+    progress(STAGE, 1.0)
+    detail = SkinDetail(height_map(always, ALWAYS_REACH), wrinkles)
+    return FoundDetail(detail, tuple(fit.name for _, fit in sharp), "")
+
+
+def photo_in_window(window: DetailWindow, face: PhotoFace, fit: FittedPhoto) -> PhotoInWindow:
+    """One photo at the window's texels, without what hides or covers skin there."""
+    surface = window.surface
+    cage = fit.vertices[: surface.count].astype(np.float64)
+    positions = surface.lifted(cage)
+    view = view_surface(positions, surface.triangles, fit.camera)
+    unwrap = unwrap_photo(face, view, window.atlas, window_density(window, fit.vertices))
+    weight = unwrap.weight * ~np.isin(unwrap.labels, _HAIRY)
+    normals, across = frames_in_window(window, surface_frames(surface, positions))
+    return PhotoInWindow(
+        window.atlas.image(np.log(np.maximum(unwrap.linear, DARKEST))),
+        cv2.erode(window.atlas.image(weight.astype(np.float32)), np.ones((3, 3), np.uint8)),
+        normals,
+        across,
+        fit.light.astype(np.float64),
+        view.pixels_per_metre,
+    )
+
+
+def window_density(window: DetailWindow, vertices: np.ndarray) -> float:
+    """Texels of the window per metre on the face, by vertices (V, 3)."""
+    positions = window.surface.lifted(vertices[: window.surface.count].astype(np.float64))
+    return texels_per_metre(window.surface, positions, window.size) / SIDE
+
+
+@torch.inference_mode()
+def displacements(model: DetailModel, photos: np.ndarray, expressions: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+    """(T, N, N) float32 millimetres for wanted expressions (T, 9, n, n), by observations (P, 7, N, N) of one person and
+    the expressions (P, 9, n, n) in them."""
+    device, network = model.device, model.network
+    person = torch.zeros(len(photos), dtype=torch.int64, device=device)
+    given = [torch.from_numpy(array).to(device) for array in (photos, expressions)]
+    attribute = network.attribute(*given, person, 1)
+    rows = [network.displacement(attribute, one[None]) for one in torch.from_numpy(wanted).to(device)]
+    return torch.cat(rows)[:, 0].float().cpu().numpy()

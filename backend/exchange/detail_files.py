@@ -1,0 +1,84 @@
+"""The skin's relief in files: a normal map, 16-bit heights, and what they mean as ``detail.json``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import cv2
+import msgspec
+import numpy as np
+
+from backend.detail.groups import KEY_GROUPS
+from backend.detail.skin_detail import MIDDLE, HeightMap, SkinDetail, tangent_normals
+from backend.exchange.face_asset import FacePart
+
+FORMAT_VERSION = 1
+WRINKLE_FILES: dict[str, str] = {name: f"wrinkles_{name}.png" for name in KEY_GROUPS}
+NONE = HeightMap(np.full((1, 1), MIDDLE, np.uint16), 1.0)
+"""Stands for skin without relief."""
+
+
+def png_bytes(pixels: np.ndarray) -> bytes:
+    """(H, W) or (H, W, 3) uint8 or uint16, RGB, as a PNG file."""
+    done, data = cv2.imencode(
+        ".png", pixels if pixels.ndim == 2 else pixels[..., ::-1], [cv2.IMWRITE_PNG_COMPRESSION, 1]
+    )
+    if not done:
+        raise OSError("a picture could not be written")
+    return data.tobytes()
+
+
+def normal_picture(detail: SkinDetail | None, head: FacePart) -> np.ndarray:
+    """(S, S, 3) uint8 tangent-space normals of what is always there; one flat texel without detail."""
+    if detail is None:
+        return np.array([[[128, 128, 255]]], np.uint8)
+    heights = detail.always.millimetres()
+    return tangent_normals(heights, part_texels_per_metre(head, len(heights)))
+
+
+def part_texels_per_metre(part: FacePart, size: int) -> float:
+    """Median texels per metre of a map with ``size`` texels a side over the part's faces, most of which are the face's
+    front."""
+    corners, places = part.vertices[part.quads].astype(np.float64), part.uv[part.uv_quads] * size
+    area = np.linalg.norm(np.cross(corners[:, 2] - corners[:, 0], corners[:, 3] - corners[:, 1]), axis=1)
+    one, two = places[:, 2] - places[:, 0], places[:, 3] - places[:, 1]
+    map_area = np.abs(one[:, 0] * two[:, 1] - one[:, 1] * two[:, 0])
+    sound = (area > 1e-10) & (map_area > 1e-6)
+    return float(np.sqrt(np.median(map_area[sound] / area[sound])))
+
+
+def write_displacement(detail: SkinDetail | None, path: Path) -> None:
+    """Write ``displacement.png``, 16-bit grey. Raises ``OSError``."""
+    path.write_bytes(png_bytes((NONE if detail is None else detail.always).steps))
+
+
+def write_wrinkles(detail: SkinDetail | None, folder: Path) -> None:
+    """Write ``WRINKLE_FILES``, 16-bit grey. Raises ``OSError``."""
+    for name, file in WRINKLE_FILES.items():
+        (folder / file).write_bytes(png_bytes((NONE if detail is None else detail.wrinkles[name]).steps))
+
+
+def write_detail(detail: SkinDetail | None, path: Path) -> None:
+    """Write ``detail.json``. Raises ``OSError``."""
+    path.write_bytes(msgspec.json.format(msgspec.json.encode(detail_facts(detail)), indent=1))
+
+
+def detail_facts(detail: SkinDetail | None, files: Sequence[str] | None = None) -> dict[str, object]:
+    """What the maps mean; ``files`` are other names for the wrinkles' pictures than ``WRINKLE_FILES``."""
+    always = NONE if detail is None else detail.always
+    maps = {name: NONE for name in KEY_GROUPS} if detail is None else detail.wrinkles
+    names = list(WRINKLE_FILES.values()) if files is None else files
+    return {
+        "version": FORMAT_VERSION,
+        "has_detail": detail is not None,
+        "uv_map": "Head",
+        "heights": "outwards; millimetres = (value - 32768) / 32768 * reach_mm",
+        "displacement": {"file": "displacement.png", "reach_mm": always.reach},
+        "wrinkles": [
+            {"name": name, "file": file, "reach_mm": maps[name].reach, "keys": list(KEY_GROUPS[name])}
+            for name, file in zip(KEY_GROUPS, names, strict=True)
+        ],
+        "how": "height = displacement + sum of wrinkles, each times the largest value of its keys; keys of one side "
+        "count on their side of the map (Left: u above 0.5)",
+    }

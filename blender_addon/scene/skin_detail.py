@@ -1,0 +1,245 @@
+"""Wrinkles and pores in the skin's material: height maps, mixed by the head's keys, as bump or displacement."""
+
+from __future__ import annotations
+
+import bpy
+
+from ..protocol.detail import ResultDetail, ResultWrinkles
+from . import tags
+from .images import packed_image, replace_packed
+from .meshes import UV_HEAD
+
+FRAME = "Skin Relief"
+ALWAYS = "Relief"
+"""Name of the picture of what is always there, and of the slider for it."""
+WRINKLES = "Wrinkles"
+"""Name of the wrinkles' pictures and of the slider for them."""
+STRENGTHS: tuple[str, ...] = (ALWAYS, WRINKLES)
+MIDDLE = 0.03
+"""Half the width in UV over which one side's keys give way to the other's."""
+SIDES = ("Left", "Right")
+
+
+def put_detail(detail: ResultDetail | None, collection: bpy.types.Collection, head: bpy.types.Object) -> None:
+    """Give a head's skin its relief, or another one, or none. Strengths that the artist set stay, and so does whatever
+    else is in the material; nodes that he removed come back with the next head only."""
+    material = skin_material(collection, head)
+    if material is None:
+        return
+    held = {
+        image.get(tags.RELIEF): image
+        for image in bpy.data.images
+        if image.get(tags.HEAD_ID) == collection[tags.HEAD_ID]
+    }
+    held.pop(None, None)
+    if detail is None:
+        _remove(material)
+        for image in held.values():
+            bpy.data.images.remove(image)
+        return
+    pictures = {ALWAYS: detail.always_png}
+    pictures |= {f"{WRINKLES} {number + 1}": png for number, png in enumerate(detail.pictures)}
+    images = {}
+    for name, png in pictures.items():
+        image = held.pop(name, None)
+        if image is None:
+            image = packed_image(name.lower(), png)
+            image[tags.HEAD_ID], image[tags.RELIEF] = collection[tags.HEAD_ID], name
+        else:
+            replace_packed(image, png)
+        image.colorspace_settings.name = "Non-Color"
+        images[name] = image
+    for image in held.values():
+        bpy.data.images.remove(image)
+    wanted = repr([(one.name, one.keys, one.picture, one.channel) for one in detail.wrinkles])
+    wanted += repr((detail.always_reach, detail.wrinkle_reach))
+    tree = material.node_tree
+    if material.get(tags.RELIEF) == wanted and ALWAYS in tree.nodes:
+        _point_drivers(tree, head)
+        for name, image in images.items():
+            if name in tree.nodes:
+                tree.nodes[name].image = image
+        return
+    strengths = {name: strength_socket(material, name) for name in STRENGTHS}
+    kept = {name: socket.default_value for name, socket in strengths.items() if socket is not None}
+    _remove(material)
+    _build(material, head, detail, images, kept)
+    material[tags.RELIEF] = wanted
+
+
+def skin_material(collection: bpy.types.Collection, head: bpy.types.Object) -> bpy.types.Material | None:
+    """The material of a head's skin, None where it has none of ours."""
+    for slot in head.material_slots:
+        material = slot.material
+        if material is not None and material.get(tags.HEAD_ID) == collection[tags.HEAD_ID] and material.node_tree:
+            return material
+    return None
+
+
+def strength_socket(material: bpy.types.Material, name: str) -> bpy.types.NodeSocket | None:
+    """Where the strength ``name`` of ``STRENGTHS`` is set; None where the material has no relief."""
+    node = material.node_tree.nodes.get(f"{name} Strength") if material.node_tree else None
+    return None if node is None else node.outputs[0]
+
+
+def _build(
+    material: bpy.types.Material,
+    head: bpy.types.Object,
+    detail: ResultDetail,
+    images: dict[str, bpy.types.Image],
+    strengths: dict[str, float],
+) -> None:
+    tree = material.node_tree
+    nodes = _Nodes(tree)
+    output = next((node for node in tree.nodes if node.type == "OUTPUT_MATERIAL"), None)
+    if output is None:
+        return
+    uv = nodes.add("ShaderNodeUVMap", -2400, -700)
+    uv.uv_map = UV_HEAD
+    across = nodes.add("ShaderNodeSeparateXYZ", -2200, -700)
+    tree.links.new(uv.outputs["UV"], across.inputs[0])
+    left = nodes.add("ShaderNodeMapRange", -2000, -700)
+    left.interpolation_type, left.label = "SMOOTHSTEP", "Left half"
+    left.inputs["From Min"].default_value, left.inputs["From Max"].default_value = 0.5 - MIDDLE, 0.5 + MIDDLE
+    tree.links.new(across.outputs["X"], left.inputs["Value"])
+    textures = {name: nodes.texture(name, image, uv, number) for number, (name, image) in enumerate(images.items())}
+    total = None
+    for number, picture in enumerate(name for name in images if name != ALWAYS):
+        channels = nodes.add("ShaderNodeSeparateColor", -1500, -1000 - 300 * number)
+        tree.links.new(textures[picture].outputs["Color"], channels.inputs[0])
+        for one in detail.wrinkles:
+            if one.picture == number:
+                weight = _weight(nodes, head, one, left.outputs["Result"])
+                height = nodes.math("SUBTRACT", channels.outputs[one.channel], 0.5)
+                part = nodes.math("MULTIPLY", height, weight)
+                total = part if total is None else nodes.math("ADD", total, part)
+    always = nodes.math("SUBTRACT", textures[ALWAYS].outputs["Color"], 0.5)
+    scaled = nodes.math("MULTIPLY", always, nodes.strength(ALWAYS, strengths, -500))
+    scaled = nodes.math("MULTIPLY", scaled, 2.0 * detail.always_reach)
+    if total is not None:
+        total = nodes.math("MULTIPLY", total, nodes.strength(WRINKLES, strengths, -650))
+        scaled = nodes.math("ADD", scaled, nodes.math("MULTIPLY", total, 2.0 * detail.wrinkle_reach))
+    relief = nodes.add("ShaderNodeDisplacement", 150, -700)
+    relief.name = relief.label = "Skin Displacement"
+    relief.inputs["Midlevel"].default_value = 0.0
+    relief.inputs["Scale"].default_value = 0.001  # the maps are in millimetres
+    tree.links.new(scaled, relief.inputs["Height"])
+    tree.links.new(relief.outputs["Displacement"], output.inputs["Displacement"])
+    pores = tree.nodes.get("Pores")
+    if pores is not None:  # the relief has its own
+        for link in list(tree.links):
+            if (
+                link.to_socket.name == "Normal"
+                and link.to_node.type == "BSDF_PRINCIPLED"
+                and link.from_node.type == "BUMP"
+            ):
+                tree.nodes.remove(link.from_node)
+                tree.nodes.remove(pores)
+                break
+
+
+class _Nodes:
+    """Adds nodes to a tree, all in one frame."""
+
+    def __init__(self, tree: bpy.types.NodeTree) -> None:
+        self.tree = tree
+        self.frame = tree.nodes.new("NodeFrame")
+        self.frame.name = self.frame.label = FRAME
+        self._row = 0
+
+    def add(self, kind: str, x: float, y: float) -> bpy.types.Node:
+        node = self.tree.nodes.new(kind)
+        node.parent, node.location = self.frame, (x, y)
+        return node
+
+    def math(
+        self, operation: str, one: bpy.types.NodeSocket, two: bpy.types.NodeSocket | float
+    ) -> bpy.types.NodeSocket:
+        node = self.add("ShaderNodeMath", -1000 + 40 * (self._row % 20), -800 - 60 * self._row)
+        self._row += 1
+        node.operation, node.hide = operation, True
+        self.tree.links.new(one, node.inputs[0])
+        if isinstance(two, float):
+            node.inputs[1].default_value = two
+        else:
+            self.tree.links.new(two, node.inputs[1])
+        return node.outputs[0]
+
+    def value(self, name: str, x: float, y: float) -> bpy.types.Node:
+        node = self.add("ShaderNodeValue", x, y)
+        node.name = node.label = name
+        return node
+
+    def strength(self, name: str, strengths: dict[str, float], y: float) -> bpy.types.NodeSocket:
+        node = self.value(f"{name} Strength", -400, y)
+        node.outputs[0].default_value = strengths.get(name, 1.0)
+        return node.outputs[0]
+
+    def texture(self, name: str, image: bpy.types.Image, uv: bpy.types.Node, number: int) -> bpy.types.Node:
+        node = self.add("ShaderNodeTexImage", -1800, -700 - 300 * number)
+        node.image, node.name, node.label, node.interpolation = image, name, name, "Cubic"
+        self.tree.links.new(uv.outputs["UV"], node.inputs["Vector"])
+        return node
+
+
+def _weight(
+    nodes: _Nodes, head: bpy.types.Object, one: ResultWrinkles, left: bpy.types.NodeSocket
+) -> bpy.types.NodeSocket:
+    """How far a group's wrinkles are out at each place: the largest of its keys; keys of one side on that side."""
+    both = [key for key in one.keys if not key.endswith(SIDES)]
+    if len(both) == len(one.keys):
+        return _driven(nodes, head, one.name, both)
+    values = [
+        _driven(nodes, head, f"{one.name} {side}", both + [key for key in one.keys if key.endswith(side)])
+        for side in SIDES
+    ]
+    mix = nodes.add("ShaderNodeMix", -1200, -700)
+    mix.data_type, mix.hide = "FLOAT", True
+    nodes.tree.links.new(left, mix.inputs[0])
+    nodes.tree.links.new(values[1], mix.inputs[2])
+    nodes.tree.links.new(values[0], mix.inputs[3])
+    return mix.outputs[0]
+
+
+def _driven(nodes: _Nodes, head: bpy.types.Object, name: str, keys: list[str]) -> bpy.types.NodeSocket:
+    """A value that is the largest of the head's keys."""
+    node = nodes.value(name, -1400, -700)
+    driver = node.outputs[0].driver_add("default_value").driver
+    driver.type = "MAX"
+    for key in keys:
+        variable = driver.variables.new()
+        variable.name, variable.type = key, "SINGLE_PROP"
+        variable.targets[0].id_type = "KEY"
+        variable.targets[0].id = head.data.shape_keys
+        variable.targets[0].data_path = f'key_blocks["{key}"].value'
+    return node.outputs[0]
+
+
+def _point_drivers(tree: bpy.types.NodeTree, head: bpy.types.Object) -> None:
+    """Turn our drivers to the head's present keys."""
+    if tree.animation_data is None:
+        return
+    for curve in tree.animation_data.drivers:
+        for variable in curve.driver.variables:
+            target = variable.targets[0]
+            if variable.type == "SINGLE_PROP" and target.id_type == "KEY":
+                target.id = head.data.shape_keys
+
+
+def _remove(material: bpy.types.Material) -> None:
+    """Take the relief out of a material."""
+    tree = material.node_tree
+    frame = tree.nodes.get(FRAME)
+    if frame is None:
+        return
+    ours = [node for node in tree.nodes if node.parent == frame]
+    if tree.animation_data is not None:
+        names = {f'nodes["{node.name}"]' for node in ours}
+        for curve in list(tree.animation_data.drivers):
+            if curve.data_path.split(".outputs")[0] in names:
+                tree.animation_data.drivers.remove(curve)
+    for node in ours:
+        tree.nodes.remove(node)
+    tree.nodes.remove(frame)
+    if tags.RELIEF in material:
+        del material[tags.RELIEF]

@@ -1,0 +1,148 @@
+"""The skin's relief in its material: mixed by the head's keys, kept when the head is solved again."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from head_message import HeadMessage
+
+from blender_addon.errors import AddonError
+from blender_addon.protocol.result import HeadResult, decode_result
+
+pytest.importorskip("bpy")
+pytestmark = pytest.mark.blender
+
+from blender_addon.scene import importing, skin_detail, tags  # noqa: E402
+
+
+def skin(collection):
+    return skin_detail.skin_material(collection, tags.part_object(collection, "head"))
+
+
+def baked(bpy, collection, size: int = 32) -> np.ndarray:
+    """(S, S) millimetres of the relief as Cycles sees it: the height is baked as an emission in map ``Head``."""
+    material, head = skin(collection), tags.part_object(collection, "head")
+    tree = material.node_tree
+    relief = tree.nodes["Skin Displacement"]
+    emission, output = tree.nodes.new("ShaderNodeEmission"), next(n for n in tree.nodes if n.type == "OUTPUT_MATERIAL")
+    shifted = tree.nodes.new("ShaderNodeMath")  # emission cannot be negative
+    shifted.operation = "ADD"
+    shifted.inputs[1].default_value = 5.0
+    tree.links.new(relief.inputs["Height"].links[0].from_socket, shifted.inputs[0])
+    tree.links.new(shifted.outputs[0], emission.inputs["Color"])
+    before = output.inputs["Surface"].links[0].from_socket
+    tree.links.new(emission.outputs[0], output.inputs["Surface"])
+    target = tree.nodes.new("ShaderNodeTexImage")
+    target.image = bpy.data.images.new("baked", size, size, float_buffer=True)
+    tree.nodes.active = target
+    scene = bpy.context.scene
+    scene.render.engine, scene.cycles.samples, scene.cycles.device = "CYCLES", 1, "CPU"
+    bpy.ops.object.select_all(action="DESELECT")
+    head.select_set(True)
+    bpy.context.view_layer.objects.active = head
+    head.data.uv_layers.active = head.data.uv_layers["Head"]
+    bpy.ops.object.bake(type="EMIT", margin=0)
+    pixels = np.empty(4 * size * size, np.float32)
+    target.image.pixels.foreach_get(pixels)
+    tree.links.new(before, output.inputs["Surface"])
+    for node in (emission, shifted, target):
+        tree.nodes.remove(node)
+    heights = pixels.reshape(size, size, 4)[::-1, :, 0]
+    return np.where(heights > 0, heights - 5.0, 0.0)  # 0 where the map shows no skin
+
+
+def driven(bpy, collection, name: str) -> float:
+    bpy.context.view_layer.update()
+    tree = skin(collection).evaluated_get(bpy.context.evaluated_depsgraph_get()).node_tree
+    return tree.nodes[name].outputs[0].default_value
+
+
+def test_keys_bring_out_their_wrinkles_on_their_side(bpy, collection) -> None:
+    keys = tags.part_object(collection, "head").data.shape_keys.key_blocks
+    still = baked(bpy, collection)
+    assert np.abs(still).max() == pytest.approx(0.2, abs=0.03)
+    keys["browDownLeft"].value = 1.0
+    pressed = baked(bpy, collection) - still
+    rows = slice(17, 19)  # of 32: the second group's stripe lies in rows 35 to 37 of 64
+    left, right = pressed[rows, 17:], pressed[rows, :15]
+    assert left.max() == pytest.approx(1.0, abs=0.1)  # u above one half is the person's left
+    assert np.abs(right).max() < 0.05
+    keys["browDownRight"].value = 0.5
+    assert (baked(bpy, collection) - still)[rows, :15].max() == pytest.approx(0.5, abs=0.08)
+
+
+def test_the_largest_key_of_a_group_counts(bpy, collection) -> None:
+    keys = tags.part_object(collection, "head").data.shape_keys.key_blocks
+    keys["eyeSquintLeft"].value, keys["cheekSquintLeft"].value = 0.3, 0.8
+    assert driven(bpy, collection, "squint Left") == pytest.approx(0.8)
+    assert driven(bpy, collection, "squint Right") == 0.0
+    keys["jawOpen"].value = 0.4
+    assert driven(bpy, collection, "jaw_open") == pytest.approx(0.4)
+
+
+def test_the_relief_is_in_millimetres_and_bump_by_default(collection) -> None:
+    material = skin(collection)
+    relief = material.node_tree.nodes["Skin Displacement"]
+    assert relief.inputs["Scale"].default_value == pytest.approx(0.001) and relief.inputs["Midlevel"].default_value == 0
+    assert material.displacement_method == "BUMP"
+    assert "Pores" not in material.node_tree.nodes  # the relief has its own
+
+
+def test_solving_again_keeps_strengths_and_nodes_and_brings_new_maps(bpy, collection, result: HeadResult) -> None:
+    material = skin(collection)
+    skin_detail.strength_socket(material, "Wrinkles").default_value = 0.25
+    count = len(material.node_tree.nodes)
+    flat = replace(result.detail, always_png=result.detail.pictures[0])
+    importing.import_head(replace(result, detail=flat), bpy.context, (), collection[tags.HEAD_ID])
+    assert skin_detail.strength_socket(material, "Wrinkles").default_value == 0.25
+    assert len(material.node_tree.nodes) == count
+    images = [image for image in bpy.data.images if image.get(tags.RELIEF)]
+    assert len(images) == 4 and {image.colorspace_settings.name for image in images} == {"Non-Color"}
+    always = next(image for image in images if image[tags.RELIEF] == "Relief")
+    assert bytes(always.packed_file.data) == result.detail.pictures[0]
+
+
+def test_a_head_without_relief_loses_its_nodes_and_pictures(bpy, collection, result: HeadResult) -> None:
+    importing.import_head(replace(result, detail=None), bpy.context, (), collection[tags.HEAD_ID])
+    material = skin(collection)
+    assert skin_detail.FRAME not in material.node_tree.nodes
+    assert not [image for image in bpy.data.images if image.get(tags.RELIEF)]
+    assert not material.node_tree.animation_data or not material.node_tree.animation_data.drivers
+    importing.import_head(result, bpy.context, (), collection[tags.HEAD_ID])
+    assert skin_detail.FRAME in material.node_tree.nodes
+
+
+def test_two_heads_have_their_own_relief(bpy, collection, result: HeadResult) -> None:
+    other = importing.import_head(result, bpy.context)
+    tags.part_object(other, "head").data.shape_keys.key_blocks["jawOpen"].value = 1.0
+    assert driven(bpy, other, "jaw_open") == 1.0 and driven(bpy, collection, "jaw_open") == 0.0
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("always", "nothing"),
+        ("always_reach", float("nan")),
+        ("always_reach", 1e9),
+        ("wrinkle_reach", "4"),
+        ("wrinkles", [{"name": "x", "keys": ["jawOpen"], "picture": "detail.wrinkles.0", "channel": 3}]),
+        ("wrinkles", [{"name": "x", "keys": ["jawWide"], "picture": "detail.wrinkles.0", "channel": 0}]),
+        ("wrinkles", [{"name": "x", "keys": [], "picture": "detail.wrinkles.0", "channel": 0}]),
+        ("wrinkles", [{"name": "", "keys": ["jawOpen"], "picture": "albedo?", "channel": 0}]),
+    ],
+)
+def test_broken_detail_is_one_sentence(message: HeadMessage, field: str, value: object) -> None:
+    header, buffers = message.copy()
+    header["detail"][field] = value
+    with pytest.raises(AddonError) as caught:
+        decode_result(header, buffers)
+    assert caught.value.code == "malformed"
+
+
+def test_a_result_without_detail_is_fine(message: HeadMessage) -> None:
+    header, buffers = message.copy()
+    header["detail"] = None
+    assert decode_result(json.loads(json.dumps(header)), buffers).detail is None
