@@ -19,8 +19,9 @@ def vertex_strain(rest: SurfaceFrames, posed: SurfaceFrames) -> np.ndarray:
     """
     axes = rest.axes()[:, :2]  # (V, 2, 3)
     inner = np.einsum("vkc,vic->vik", axes, rest.across)  # window coordinates by axis coordinates: (V, 2, 2)
-    derivative = np.einsum("vci,vik->vck", posed.along, inner)  # (V, 3, 2)
-    strain = 0.5 * (np.einsum("vci,vcj->vij", derivative, derivative) - np.eye(2))
+    before = np.einsum("vci,vik->vck", rest.along, inner)  # (V, 3, 2), orthonormal but where the map is degenerate
+    after = np.einsum("vci,vik->vck", posed.along, inner)
+    strain = 0.5 * (np.einsum("vci,vcj->vij", after, after) - np.einsum("vci,vcj->vij", before, before))
     strain = np.clip(strain, -_STRAIN_LIMIT, _STRAIN_LIMIT)
     return np.stack([strain[:, 0, 0], strain[:, 1, 1], strain[:, 0, 1]], 1)
 

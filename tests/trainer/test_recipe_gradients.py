@@ -12,14 +12,17 @@ from basis_parts import SMALL_NET as SMALL_FACE_MODEL
 from basis_parts import ReplayConfig
 from lap_parts import SMALL_NET as SMALL_LAP
 
+from backend.models.detail import DetailConfig
 from backend.models.landmarks import LandmarkNetConfig
 from trainer.contracts import SourceConfig, StageConfig
+from trainer.data.detail import DetailPeopleConfig
 from trainer.data.drawn_faces import DrawnFacesConfig
 from trainer.data.landmark_people import LandmarkPeopleConfig
 from trainer.data.lap import LapBatch, LapPeopleConfig, landmark_shapes
 from trainer.data.people import PeopleConfig
 from trainer.losses.perceptual import PerceptualConfig
 from trainer.recipe import RECIPES, load_recipe
+from trainer.stages.detail import DetailStageConfig
 from trainer.stages.landmarks import LandmarkStageConfig
 from trainer.stages.lap import LapStageConfig
 from trainer.stages.learned_basis import LearnedBasisStageConfig
@@ -68,6 +71,9 @@ def small(stage: StageConfig, folder: Path) -> StageConfig:
             widths=(8, 12, 16, 24, 32), depths=(1, 1, 1, 1), size=48, hidden=32, squeeze=8, embedding=8, rounds=1
         )
         few |= {"network": network, "source": LandmarkPeopleConfig(people=people, count=2, folder=str(folder))}
+    elif isinstance(stage, DetailStageConfig):
+        network = DetailConfig(size=64, coarse=16, widths=(8, 8, 8, 8), patterns=4, regions=4, expression_width=8)
+        few |= {"network": network, "source": DetailPeopleConfig(size=64, coarse=16, photos=2, seed=4)}
     elif isinstance(stage, ParsingStageConfig):
         changes = {"size": 64}
         if stage.network.trunk == "separable":

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from backend.detail.groups import KEY_GROUPS
+from backend.detail.skin_detail import SkinDetail, height_map
 from backend.exchange.face_asset import PART_NAMES, AssetPhoto, FaceAsset, FacePart
 from backend.hair.hair_strands import HairStrands
 from backend.rendering.camera import Camera
@@ -114,8 +116,15 @@ def spikes(rows: int = 8, columns: int = 12) -> HairStrands:
     )
 
 
+def waves(size: int = 16) -> SkinDetail:
+    """Relief: waves from left to right that are always there, and one row a group of keys."""
+    row, column = np.mgrid[:size, :size]
+    wrinkles = {name: height_map(1.0 * (row == number), 4.0) for number, name in enumerate(KEY_GROUPS)}
+    return SkinDetail(height_map(0.3 * np.sin(column), 4.0), wrinkles)
+
+
 def make_asset() -> FaceAsset:
-    """Seven spheres under ``PART_NAMES`` with their keys, a gradient as albedo, two photos and hair."""
+    """Seven spheres under ``PART_NAMES`` with their keys, a gradient as albedo, two photos, hair and relief."""
     ramp = np.linspace(40, 220, 64).astype(np.uint8)
     albedo = np.stack([np.tile(ramp, (64, 1)), np.tile(ramp[:, None], (1, 64)), np.full((64, 64), 90, np.uint8)], -1)
     expression = np.zeros(52)
@@ -125,4 +134,5 @@ def make_asset() -> FaceAsset:
         AssetPhoto("zwei äöü.png", front_camera((200, 300), 0.5), np.zeros(52), 2.5, 0.06),
     )
     report = {"seconds.fit": 1.5, "seconds.total": 2.5, "peak_rss_mb": 512.0, "photos": []}
-    return FaceAsset(tuple(globe(name) for name in PART_NAMES), albedo, photos, report, spikes())
+    parts = tuple(globe(name) for name in PART_NAMES)
+    return FaceAsset(parts, albedo, photos, report, spikes(), detail=waves())

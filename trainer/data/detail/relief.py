@@ -27,6 +27,8 @@ _HALF_STRAIN = {"forehead": 0.08, "brows": 0.06, "nose": 0.08, "eyes": 0.07, "mo
 corners; ``mouth``: within ``_NEAR`` of its corners; ``below``: what faces down."""
 _NEAR = 0.030
 """Metres."""
+_PRESSED = 1.6
+"""Depth of a wrinkle in pressed skin over that of the deepest that stays at rest."""
 _STEPS, _STEP = 8, 2.6 / 512
 """How noise is drawn out along a line: steps to each side, sides of the window a step."""
 
@@ -37,7 +39,7 @@ class ReliefParameters:
 
     Attributes
     ----------
-    age : 0 (young) to 1 (old). depth : of a wrinkle at full strain. stays : share of it that stays at rest.
+    age : 0 (young) to 1 (old). depth : of the deepest wrinkles at rest. stays : share of it that stays.
     wavelength : (G,) distance of the lines of each group. sharpness : exponent of the grooves' profile.
     fold, bag : depth of the fold from nose to mouth and of the bags, and of that how much comes with strain.
     pores : deviation of what is always there and fine. moles : number of raised ones. seed : of all noise.
@@ -203,7 +205,7 @@ class Relief:
         """(N, N) float32 millimetres, outwards, with the strain (N, N, 3) of an expression."""
         known = self._cause
         pressed = np.maximum(np.einsum("gyxk,yxk->gyx", known.press, strain), 0.0)
-        depth = np.maximum(self._still, self._strength * _folded(pressed, known.half))
+        depth = np.maximum(self._still, _PRESSED * self._strength * _folded(pressed, known.half))
         height = self._always - (depth * self._grooves).sum(0)
         squeezed = _folded(pressed[_SMILE], known.half)
         height = height - self._fold[0] - 0.8 * self._fold[1] * squeezed

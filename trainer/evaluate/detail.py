@@ -1,0 +1,174 @@
+"""Wrinkles against truth on synthetic people, against two baselines, and against freckles that are no relief."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import replace
+from functools import lru_cache
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from rich.console import Console
+from rich.table import Table
+from scipy.stats import bootstrap
+
+from backend.detail.find import DetailModel, detail_model, displacements
+from backend.detail.observation import BASE_LENGTH
+from backend.errors import LikenessError
+from backend.geometry.smoothstep import smoothstep
+from backend.geometry.template import load_template
+from backend.models.checkpoints import load_model
+from backend.models.detail import detail_of
+from trainer.data.detail import DetailBatch, DetailPeopleConfig
+from trainer.data.detail.relief import Cause, cause
+
+SEED = 71
+"""Of people that no recipe trains or selects on."""
+REGIONS: tuple[str, ...] = ("forehead", "crows_feet", "nose_lip_folds")
+KINDS: tuple[str, ...] = ("rest", "seen", "unseen")
+_NEAR_METRES = 0.022
+_FLAT_MILLIMETRES = 0.02
+"""Deviation of the true relief below which a region has no wrinkles to find."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of ``evaluate detail``."""
+    parser.add_argument("--people", type=int, default=40, help="synthetic people that nothing was trained on")
+    parser.add_argument("--model", type=Path, help="folder of an exported model; default: the shipped one")
+
+
+def run(arguments: argparse.Namespace, console: Console) -> dict[str, float | str]:
+    """Measure; prints a table. ``not trained`` where there is no model."""
+    model = _model(arguments.model)
+    if model is None:
+        console.print("The detail model is not trained.")
+        return {"detail": "not trained"}
+    if arguments.people < 2:
+        raise LikenessError("usage", "--people must be at least 2.", "Use 40.")
+    figures = synthetic_figures(model, arguments.people, console) | freckle_figures(
+        model, max(2, arguments.people // 4)
+    )
+    table = Table(title="Displacement of synthetic people's skin")
+    for column in ("figure", "value"):
+        table.add_column(column)
+    for name, value in figures.items():
+        table.add_row(name, f"{value:.3f}")
+    console.print(table)
+    return dict(figures)
+
+
+def synthetic_figures(model: DetailModel, people: int, console: Console | None = None) -> dict[str, float]:
+    """Flat figures over ``people``, see ``person_figures``; every mean with the bounds of its 95 % interval."""
+    config = model.network.config
+    source = DetailPeopleConfig(size=config.size, coarse=config.coarse, seed=SEED).build()
+    batches = [source.person(index) for index in range(people)]
+    total = np.sum([batch.displacement[:, 0].numpy() for batch in batches], axis=0)  # (3, N, N), of rest, seen, unseen
+    rows = [person_figures(model, one, (total - one.displacement[:, 0].numpy()) / (people - 1)) for one in batches]
+    figures: dict[str, float] = {}
+    for name in rows[0]:
+        values = np.array([row[name] for row in rows])
+        values = values[np.isfinite(values)]
+        if not len(values):
+            continue
+        figures[name] = float(values.mean())
+        if name.startswith(("correlation.found", "error")):
+            interval = bootstrap((values,), np.mean, rng=0).confidence_interval
+            figures |= {f"{name}.low": float(interval.low), f"{name}.high": float(interval.high)}
+    return figures
+
+
+def person_figures(model: DetailModel, batch: DetailBatch, mean: np.ndarray) -> dict[str, float]:
+    """One person's figures; NaN where a region has no relief.
+
+    ``correlation.WHO.REGION`` of true and found relief with the first photo's expression, both without what is wider
+    than ``BASE_LENGTH``: WHO is ``found``, ``luminance`` (the photo's own detail taken for height) or ``mean`` (of
+    ``mean`` (3, N, N), other people's mean displacement at rest, with their first and with their last expression).
+    ``error.unseen`` of an expression that no photo shows, over that of the displacement found at rest left alone;
+    ``error.rest`` and ``error.seen`` over that of no displacement.
+    """
+    known = cause(model.network.config.size)
+    allowed = batch.allowed[0, 0].numpy()
+    truth = batch.displacement[:, 0].numpy()
+    found = displacements(model, batch.photos.numpy(), batch.expressions.numpy(), batch.wanted.numpy()) * allowed
+    luminance = batch.photos[0, 0].numpy()
+    figures: dict[str, float] = {}
+    for region in REGIONS:
+        mask = region_mask(region) * allowed
+        shown = mask * batch.photos[0, 5].numpy()
+        true = fine(truth[1], known)
+        if spread(true, shown) < _FLAT_MILLIMETRES or shown.sum() < 0.3 * mask.sum():
+            continue
+        for who, guess in (("found", found[1]), ("luminance", luminance), ("mean", mean[1])):
+            figures[f"correlation.{who}.{region}"] = correlation(fine(guess, known), true, shown)
+    for who in ("found", "luminance", "mean"):
+        own = [figures.get(f"correlation.{who}.{region}", np.nan) for region in REGIONS]
+        figures[f"correlation.{who}"] = float(np.nanmean(own)) if np.isfinite(own).any() else np.nan
+        for region, value in zip(REGIONS, own, strict=True):
+            figures[f"correlation.{who}.{region}"] = value
+    for number, kind in enumerate(KINDS):
+        other = found[0] if kind == "unseen" else np.zeros_like(truth[0])
+        error = float((np.abs(found[number] - truth[number]) * allowed).sum())
+        figures[f"error.{kind}"] = error / max(float((np.abs(other - truth[number]) * allowed).sum()), 1e-9)
+    return figures
+
+
+def freckle_figures(model: DetailModel, people: int) -> dict[str, float]:
+    """``freckles.energy``: energy of the relief found at rest of people full of freckles and make-up, over that of the
+    same people without."""
+    config = model.network.config
+    energies = []
+    for colours in ("marked", "plain"):
+        source = DetailPeopleConfig(size=config.size, coarse=config.coarse, seed=SEED + 1, colours=colours).build()
+        total = 0.0
+        for index in range(people):
+            batch = source.person(index)
+            batch = replace(batch, wanted=batch.wanted[:1])
+            found = displacements(model, batch.photos.numpy(), batch.expressions.numpy(), batch.wanted.numpy())[0]
+            total += float(np.square(fine(found * batch.allowed[0, 0].numpy(), cause(config.size))).sum())
+        energies.append(total)
+    return {"freckles.energy": energies[0] / max(energies[1], 1e-12)}
+
+
+def fine(heights: np.ndarray, known: Cause) -> np.ndarray:
+    """Heights (N, N) without what is wider than ``BASE_LENGTH``."""
+    sigma = BASE_LENGTH * 1000.0 / float(np.median(known.texel[known.window.allowed > 0.5]))
+    return heights - cv2.GaussianBlur(heights, (0, 0), sigma)
+
+
+def correlation(one: np.ndarray, two: np.ndarray, weight: np.ndarray) -> float:
+    """Weighted correlation of maps (N, N), NaN where one is flat."""
+    one, two = one - np.average(one, weights=weight), two - np.average(two, weights=weight)
+    bound = float((weight * one**2).sum() * (weight * two**2).sum())
+    return float((weight * one * two).sum() / np.sqrt(bound)) if bound > 0 else float("nan")
+
+
+def spread(values: np.ndarray, weight: np.ndarray) -> float:
+    """Weighted standard deviation."""
+    total = max(float(weight.sum()), 1e-9)
+    middle = float((weight * values).sum()) / total
+    return float(np.sqrt((weight * (values - middle) ** 2).sum() / total))
+
+
+@lru_cache(maxsize=8)
+def region_mask(region: str, size: int = 512) -> np.ndarray:
+    """(N, N) in [0, 1] of ``REGIONS``."""
+    known, template = cause(size), load_template()
+    window = known.window
+    if region == "forehead":
+        return window.image(window.surface.regions["forehead"][:, None])[..., 0]
+    if region == "nose_lip_folds":
+        wide = cv2.GaussianBlur(known.painted["nasolabial"], (0, 0), size / 64)
+        return smoothstep(0.02, 0.15, wide).astype(np.float32)
+    positions = window.surface.lifted(template.vertices[: window.surface.count].astype(np.float64))
+    marks = template.landmarks478.positions(template.vertices)
+    near = np.min([np.linalg.norm(positions - marks[k], axis=1) for k in (33, 263)], axis=0)
+    return window.image(smoothstep(1.2 * _NEAR_METRES, 0.8 * _NEAR_METRES, near)[:, None])[..., 0]
+
+
+def _model(folder: Path | None) -> DetailModel | None:
+    if folder is None:
+        return detail_model()
+    weights = load_model("detail", folder)
+    return DetailModel(detail_of(weights), torch.device("cpu"), weights.version)
