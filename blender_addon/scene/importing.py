@@ -256,7 +256,7 @@ class _Build:
         """Give ``image`` to the head's materials whose albedo somebody deleted."""
         for material in [m for m in bpy.data.materials if m.get(tags.HEAD_ID) == self.head_id and m.node_tree]:
             for node in material.node_tree.nodes:
-                if node.type == "TEX_IMAGE" and node.image is None:
+                if node.type == "TEX_IMAGE" and node.image is None and node.parent is None:  # the relief has a frame
                     node.image = image
 
     def _given_photos(self) -> tuple[PhotoFile, ...]:

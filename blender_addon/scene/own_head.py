@@ -8,6 +8,7 @@ import bpy
 
 from ..errors import AddonError
 from . import tags
+from .skin_detail import relief_nodes
 
 
 def check_editable(collection: bpy.types.Collection) -> None:
@@ -75,6 +76,9 @@ def _copy_with(
         copy[tags.HEAD_ID] = head_id
     for node in _image_nodes(copy, albedo):
         node.image = own
+    for node in relief_nodes(copy):
+        node.image = node.image.copy()
+        node.image[tags.HEAD_ID] = head_id
     return copy
 
 

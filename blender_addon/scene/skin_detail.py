@@ -26,12 +26,7 @@ def put_detail(detail: ResultDetail | None, collection: bpy.types.Collection, he
     material = skin_material(collection, head)
     if material is None:
         return
-    held = {
-        image.get(tags.RELIEF): image
-        for image in bpy.data.images
-        if image.get(tags.HEAD_ID) == collection[tags.HEAD_ID]
-    }
-    held.pop(None, None)
+    held = {node.image[tags.RELIEF]: node.image for node in relief_nodes(material)}
     if detail is None:
         _remove(material)
         for image in held.values():
@@ -74,6 +69,12 @@ def skin_material(collection: bpy.types.Collection, head: bpy.types.Object) -> b
         if material is not None and material.get(tags.HEAD_ID) == collection[tags.HEAD_ID] and material.node_tree:
             return material
     return None
+
+
+def relief_nodes(material: bpy.types.Material) -> list[bpy.types.Node]:
+    """The nodes that show maps of the skin's relief."""
+    nodes = material.node_tree.nodes if material.node_tree else ()
+    return [node for node in nodes if node.type == "TEX_IMAGE" and node.image is not None and tags.RELIEF in node.image]
 
 
 def strength_socket(material: bpy.types.Material, name: str) -> bpy.types.NodeSocket | None:

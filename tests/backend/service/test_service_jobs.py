@@ -19,7 +19,8 @@ def test_hello_tells_versions_and_limits(client: ServiceClient) -> None:
     assert len(welcome["instance"]) == 32 and welcome["pid"] > 0
     assert {"photos", "frame_bytes", "message_bytes", "queue", "seconds_per_job"} <= set(welcome["limits"])
     assert welcome["qualities"] == ["fast", "standard", "best"]
-    assert set(welcome["capabilities"]) == {"preview", "fetch", "list", "transfer", "hair", "path", "shutdown"}
+    capabilities = {"preview", "fetch", "list", "transfer", "hair", "detail", "path", "shutdown"}
+    assert set(welcome["capabilities"]) == capabilities
     assert [stage["name"] for stage in welcome["stages"]][:2] == ["starting", "photos"]
 
 
