@@ -23,7 +23,7 @@ SIDES = ("Left", "Right")
 def put_detail(detail: ResultDetail | None, collection: bpy.types.Collection, head: bpy.types.Object) -> None:
     """Give a head's skin its relief, or another one, or none. Strengths that the artist set stay, and so does whatever
     else is in the material; nodes that he removed come back with the next head only."""
-    material = skin_material(collection, head)
+    material = skin_material(head)
     if material is None:
         return
     held = {node.image[tags.RELIEF]: node.image for node in relief_nodes(material)}
@@ -62,11 +62,11 @@ def put_detail(detail: ResultDetail | None, collection: bpy.types.Collection, he
     material[tags.RELIEF] = wanted
 
 
-def skin_material(collection: bpy.types.Collection, head: bpy.types.Object) -> bpy.types.Material | None:
-    """The material of a head's skin, None where it has none of ours."""
+def skin_material(head: bpy.types.Object) -> bpy.types.Material | None:
+    """The material of a head's skin, None where it is none of ours."""
     for slot in head.material_slots:
         material = slot.material
-        if material is not None and material.get(tags.HEAD_ID) == collection[tags.HEAD_ID] and material.node_tree:
+        if material is not None and tags.HEAD_ID in material and material.node_tree:
             return material
     return None
 

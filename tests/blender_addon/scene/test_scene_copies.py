@@ -20,6 +20,7 @@ pytestmark = pytest.mark.blender
 from blender_addon.scene import importing, tags  # noqa: E402
 from blender_addon.scene.frames import to_blender  # noqa: E402
 from blender_addon.scene.own_head import own_id  # noqa: E402
+from blender_addon.scene.skin_detail import relief_nodes, skin_material  # noqa: E402
 from blender_addon.scene.solve_again import stored_photos  # noqa: E402
 
 
@@ -75,8 +76,13 @@ def test_solving_a_copy_again_leaves_the_original(
         for obj in [obj for obj in head.objects if tags.PART in obj]:
             shown = {node.image for node in obj.data.materials[0].node_tree.nodes if node.type == "TEX_IMAGE"}
             assert {image for image in shown if tags.RELIEF not in image} == {albedo}
-            assert {image[tags.HEAD_ID] for image in shown} == {head[tags.HEAD_ID]}
         assert {photo.label: photo.data for photo in stored_photos(head)} == message.photos
+    reliefs = [
+        {node.image for node in relief_nodes(skin_material(tags.part_object(head, "head")))}
+        for head in (collection, copy)
+    ]
+    assert len(reliefs[0]) == len(reliefs[1]) == 4 and not reliefs[0] & reliefs[1]
+    for head in (collection, copy):
         assert all(len(camera.data.background_images) == 1 for camera in tags.camera_objects(head))
         assert {obj[tags.HEAD_ID] for obj in head.all_objects} == {head[tags.HEAD_ID]}
         assert [child[tags.CAMERAS] for child in head.children] == [head[tags.HEAD_ID]]

@@ -19,7 +19,7 @@ from blender_addon.scene import importing, skin_detail, tags  # noqa: E402
 
 
 def skin(collection):
-    return skin_detail.skin_material(collection, tags.part_object(collection, "head"))
+    return skin_detail.skin_material(tags.part_object(collection, "head"))
 
 
 def baked(bpy, collection, size: int = 32) -> np.ndarray:
