@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import scipy.sparse as sp
 
+from backend.detail.shading import relief_shading
+from backend.detail.skin_detail import SkinDetail
 from backend.exchange.face_asset import FaceAsset
 from backend.exchange.lash_alpha import lash_alpha
 from backend.exchange.subdivided import subdivided
 from backend.geometry.normals import vertex_normals
+from backend.geometry.template import load_template
 from backend.geometry.topology import triangulate
 from backend.hair.draw import draw_hair
 from backend.hair.hair_strands import HairStrands
@@ -42,6 +45,7 @@ class AssetMesh:
     alpha : (V,) float32, below 1 on the lashes. eye : (V,) uint8, 1 on the left eyeball, 2 on the right, else 0.
     albedo : (R, R, 3) float32 linear, R at most ``RENDERED_TEXTURE``.
     hair : the strands, if there are any; expressions do not move them.
+    relief : of the skin, drawn as light and dark on the head, whose vertices come first in ``cage``.
     """
 
     matrix: sp.csr_matrix
@@ -54,6 +58,7 @@ class AssetMesh:
     eye: np.ndarray
     albedo: np.ndarray
     hair: HairStrands | None = None
+    relief: SkinDetail | None = None
 
     def positions(self, expression: np.ndarray | None = None) -> np.ndarray:
         """(V, 3) neutral positions, or those of an expression (52,) of weights."""
@@ -73,6 +78,9 @@ class AssetMesh:
         """(H, W, 3) uint8 sRGB picture under a light (9, 3) over a background; the eyes, which look straight ahead,
         reflect a lamp in direction (3,) of the head frame if there is one."""
         positions = self.positions(expression)
+        if self.relief is not None:
+            relit = replace(self, albedo=self._relit(light, expression), relief=None)
+            return relit.render(camera, light, background, expression, lamp)
         normals = vertex_normals(positions, self.faces)
         see_through = self.alpha[self.faces].min(axis=1) < 1
         picture = self._render(positions, normals, ~see_through, camera, light, background)
@@ -93,6 +101,15 @@ class AssetMesh:
             drawn = draw_hair(self.hair, camera, positions, self.faces[~see_through], light)
             picture = srgb_bytes(drawn.color + linear_from_srgb(picture) * (1 - drawn.alpha[..., None]))
         return picture
+
+    def _relit(self, light: np.ndarray, expression: np.ndarray | None) -> np.ndarray:
+        """The albedo (R, R, 3) with the light and dark of the relief."""
+        template = load_template()
+        cage = self.cage[: template.head.vertex_stop]
+        if expression is not None:
+            cage = cage + np.tensordot(np.asarray(expression, np.float32), self.keys[:, : len(cage)], axes=1)
+        shading = relief_shading(self.relief, template, cage, light, len(self.albedo), expression)
+        return self.albedo * shading[..., None]
 
     def _add_glints(self, picture: np.ndarray, positions: np.ndarray, camera: Camera, lamp: np.ndarray) -> None:
         """Add what the corneas reflect of a lamp to a picture (H, W, 3), in place."""
@@ -184,6 +201,7 @@ def asset_mesh(asset: FaceAsset) -> AssetMesh:
         eye=np.concatenate(eyes),
         albedo=_reduced(linear_from_srgb(asset.albedo), RENDERED_TEXTURE),
         hair=asset.hair_strands,
+        relief=asset.detail,
     )
 
 

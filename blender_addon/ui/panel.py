@@ -10,6 +10,7 @@ from ..errors import AddonError
 from ..operators.photos import AddPhotos
 from ..runner import JobView, Phase
 from ..scene import cameras, tags
+from ..scene.skin_detail import STRENGTHS, skin_material, strength_socket
 from ..scene.solve_again import list_words
 from ..scene.which_mesh import active_mesh, cameras_by_photo, copy_words
 from ..session import session
@@ -110,6 +111,7 @@ class HeadPanel(bpy.types.Panel):
         row = layout.row(align=True)
         row.operator("likeness.leave_photo", icon="VIEW3D")
         row.operator("likeness.reset_selected", icon="LOOP_BACK")
+        _draw_relief(layout, collection)
         if photos:  # below all else: there may be many
             layout.label(text="Look through a photo:")
             column = layout.column(align=True)
@@ -119,6 +121,17 @@ class HeadPanel(bpy.types.Panel):
                 row.photo = name
                 if through:
                     _draw_comparison(column, camera)
+
+
+def _draw_relief(layout: bpy.types.UILayout, collection: bpy.types.Collection) -> None:
+    """How strong the relief of the skin is, and its wrinkles."""
+    head = tags.part_object(collection, "head")
+    material = None if head is None else skin_material(head)
+    sockets = {} if material is None else {name: strength_socket(material, name) for name in STRENGTHS}
+    row = layout.row(align=True)
+    for name, socket in sockets.items():
+        if socket is not None:
+            row.prop(socket, "default_value", text=name)
 
 
 def _draw_comparison(layout: bpy.types.UILayout, camera: bpy.types.Object) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +12,7 @@ from PIL import Image
 from rich.console import Console
 from rich.table import Table
 
+from backend.detail.shading import relief_shading
 from backend.errors import LikenessError
 from backend.exchange.face_asset import FaceAsset
 from backend.geometry.template import load_template
@@ -19,6 +20,7 @@ from backend.hair.draw import draw_hair
 from backend.photos.formats import PHOTO_SUFFIXES
 from backend.photos.read import PhotoSource
 from backend.pipeline import ReconstructOptions, reconstruct
+from backend.rendering.color import linear_from_srgb, srgb_bytes
 from backend.rendering.spherical_harmonics import light_from_directions
 from trainer.data.asset_surface import asset_surface
 from trainer.data.photographs import lighting
@@ -48,26 +50,33 @@ class PersonLikeness:
 
 def neutral_renders(asset: FaceAsset) -> dict[tuple[str, str], np.ndarray]:
     """(``SIZE``, ``SIZE``, 3) uint8 pictures of the neutral head by (light, view), in front of grey."""
-    surface = asset_surface(asset)
-    bvh = build_bvh(surface.vertices, surface.faces)
-    marks = load_template().landmarks478
     cage = np.concatenate([part.vertices for part in asset.parts]).astype(np.float64)
-    positions = marks.positions(cage)
-    middle = face_middle(positions)
-    pictures = {}
+    middle = face_middle(load_template().landmarks478.positions(cage))
+    pictures, bvh = {}, None
     for light_name, light, turn in LIGHTS:
+        lamps = lighting(light, turn, middle)
+        harmonics = _harmonics(lamps, middle)
+        surface = asset_surface(_with_relief(asset, harmonics))
+        bvh = bvh or build_bvh(surface.vertices, surface.faces)
         for view_name, yaw in VIEWS:
             camera = look_at(yaw, 0, 0, DISTANCE, SIZE * DISTANCE / VIEW_METRES, (SIZE, SIZE), middle)
-            lamps = lighting(light, turn, middle)
             view = trace_view(surface, camera, lamps, samples=4, ambient_rays=4, bvh=bvh)
             linear = view.over(np.full(3, 0.25))
             if asset.hair_strands is not None:
-                harmonics = _harmonics(lamps, middle)
                 hair = draw_hair(asset.hair_strands, camera, surface.vertices, surface.faces, harmonics)
                 linear = hair.color + linear * (1 - hair.alpha[..., None])
             film = Film(exposure=0.95, noise=0.0)
             pictures[light_name, view_name] = develop(linear, film, np.random.default_rng(0))
     return pictures
+
+
+def _with_relief(asset: FaceAsset, light: np.ndarray) -> FaceAsset:
+    """The asset with its relief drawn into the albedo as a light (9, 3) shows it: the tracer knows no bumps."""
+    if asset.detail is None:
+        return asset
+    shading = relief_shading(asset.detail, load_template(), asset.parts[0].vertices, light, len(asset.albedo))
+    linear = linear_from_srgb(asset.albedo) * shading[..., None]
+    return replace(asset, albedo=srgb_bytes(linear), detail=None)
 
 
 def _harmonics(lamps: Lighting, middle: np.ndarray) -> np.ndarray:

@@ -124,7 +124,7 @@ def waves(size: int = 16) -> SkinDetail:
 
 
 def make_asset() -> FaceAsset:
-    """Seven spheres under ``PART_NAMES`` with their keys, a gradient as albedo, two photos, hair and relief."""
+    """Seven spheres under ``PART_NAMES`` with their keys, a gradient as albedo, two photos and hair."""
     ramp = np.linspace(40, 220, 64).astype(np.uint8)
     albedo = np.stack([np.tile(ramp, (64, 1)), np.tile(ramp[:, None], (1, 64)), np.full((64, 64), 90, np.uint8)], -1)
     expression = np.zeros(52)
@@ -134,5 +134,4 @@ def make_asset() -> FaceAsset:
         AssetPhoto("zwei äöü.png", front_camera((200, 300), 0.5), np.zeros(52), 2.5, 0.06),
     )
     report = {"seconds.fit": 1.5, "seconds.total": 2.5, "peak_rss_mb": 512.0, "photos": []}
-    parts = tuple(globe(name) for name in PART_NAMES)
-    return FaceAsset(parts, albedo, photos, report, spikes(), detail=waves())
+    return FaceAsset(tuple(globe(name) for name in PART_NAMES), albedo, photos, report, spikes())

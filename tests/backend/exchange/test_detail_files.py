@@ -11,6 +11,7 @@ import msgspec
 import numpy as np
 import pygltflib
 import pytest
+from hand_made import waves
 
 from backend.detail.groups import KEY_GROUPS
 from backend.exchange.detail_files import (
@@ -26,8 +27,14 @@ from backend.exchange.wire import decode_face, encode_face
 from backend.exchange.wire_buffers import WireError
 
 
-def test_files_hold_the_heights_that_detail_json_explains(hand_made_asset: FaceAsset, tmp_path: Path) -> None:
-    detail = hand_made_asset.detail
+@pytest.fixture
+def detailed(hand_made_asset: FaceAsset) -> FaceAsset:
+    """The asset made by hand, with relief."""
+    return replace(hand_made_asset, detail=waves())
+
+
+def test_files_hold_the_heights_that_detail_json_explains(detailed: FaceAsset, tmp_path: Path) -> None:
+    detail = detailed.detail
     write_detail(detail, tmp_path / "detail.json")
     write_displacement(detail, tmp_path / "displacement.png")
     write_wrinkles(detail, tmp_path)
@@ -52,35 +59,35 @@ def test_without_detail_the_files_are_flat_and_say_so(tmp_path: Path) -> None:
         assert (cv2.imread(str(tmp_path / name), cv2.IMREAD_UNCHANGED) == 32768).all()
 
 
-def test_gltf_has_the_relief_as_the_skins_normal_map(hand_made_asset: FaceAsset) -> None:
-    file = pygltflib.GLTF2.load_from_bytes(glb_bytes(hand_made_asset))
+def test_gltf_has_the_relief_as_the_skins_normal_map(detailed: FaceAsset) -> None:
+    file = pygltflib.GLTF2.load_from_bytes(glb_bytes(detailed))
     materials = {material.name: material for material in file.materials}
     assert materials["skin"].normalTexture.texCoord == 0
     assert file.images[file.textures[materials["skin"].normalTexture.index].source].name == "skin_normal"
     assert all(material.normalTexture is None for name, material in materials.items() if name not in ("skin", "hair"))
-    plain = pygltflib.GLTF2.load_from_bytes(glb_bytes(replace(hand_made_asset, detail=None)))
+    plain = pygltflib.GLTF2.load_from_bytes(glb_bytes(replace(detailed, detail=None)))
     assert next(material for material in plain.materials if material.name == "skin").normalTexture is None
 
 
-def test_the_normal_map_leans_where_the_relief_rises(hand_made_asset: FaceAsset) -> None:
-    normals = normal_picture(hand_made_asset.detail, hand_made_asset.parts[0]).astype(int)
-    slope = np.gradient(hand_made_asset.detail.always.millimetres(), axis=1)
+def test_the_normal_map_leans_where_the_relief_rises(detailed: FaceAsset) -> None:
+    normals = normal_picture(detailed.detail, detailed.parts[0]).astype(int)
+    slope = np.gradient(detailed.detail.always.millimetres(), axis=1)
     assert np.corrcoef(normals[..., 0].ravel(), -slope.ravel())[0, 1] > 0.85
     assert np.ptp(normals[..., 1]) <= 1
 
 
-def test_a_message_carries_the_relief(hand_made_asset: FaceAsset) -> None:
-    message = encode_face(hand_made_asset)
+def test_a_message_carries_the_relief(detailed: FaceAsset) -> None:
+    message = encode_face(detailed)
     back = decode_face(msgspec.json.encode(message.header), message.buffers).detail
-    np.testing.assert_array_equal(back.always.steps, hand_made_asset.detail.always.steps)
-    for name, wanted in hand_made_asset.detail.wrinkles.items():
+    np.testing.assert_array_equal(back.always.steps, detailed.detail.always.steps)
+    for name, wanted in detailed.detail.wrinkles.items():
         np.testing.assert_array_equal(back.wrinkles[name].steps, wanted.steps)
         assert back.wrinkles[name].reach == wanted.reach
 
 
 @pytest.mark.parametrize("break_it", ["bits", "missing", "group", "reach"])
-def test_a_broken_relief_is_refused(hand_made_asset: FaceAsset, break_it: str) -> None:
-    message = encode_face(hand_made_asset)
+def test_a_broken_relief_is_refused(detailed: FaceAsset, break_it: str) -> None:
+    message = encode_face(detailed)
     header, buffers = json.loads(msgspec.json.encode(message.header)), list(message.buffers)
     if break_it == "bits":
         eight = cv2.imencode(".png", np.zeros((16, 16), np.uint8))[1].tobytes()

@@ -1,0 +1,56 @@
+"""Figures of the detail network: perfect ones for the truth, the expected ones for nothing."""
+
+from __future__ import annotations
+
+import argparse
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from backend.models.detail import DetailConfig
+from trainer.data.detail import DetailPeopleConfig
+from trainer.evaluate import detail
+from trainer.evaluate.command import WHATS
+
+
+class Guess:
+    """Stands where a model is asked for; ``displacements`` is replaced beside it."""
+
+    class network:  # noqa: N801
+        config = DetailConfig()
+
+
+@pytest.fixture(scope="module")
+def person():
+    return DetailPeopleConfig(seed=detail.SEED).build().person(1)
+
+
+def test_the_truth_is_perfect(monkeypatch: pytest.MonkeyPatch, person) -> None:
+    truth = person.displacement[:, 0].numpy()
+    monkeypatch.setattr(detail, "displacements", lambda *_: truth.copy())
+    figures = detail.person_figures(Guess, person, np.zeros_like(truth))
+    known = [value for name, value in figures.items() if name.startswith("correlation.found") and np.isfinite(value)]
+    assert known and min(known) > 0.999
+    assert [figures[f"error.{kind}"] for kind in detail.KINDS] == pytest.approx([0.0, 0.0, 0.0], abs=1e-6)
+
+
+def test_nothing_found_is_an_error_of_one(monkeypatch: pytest.MonkeyPatch, person) -> None:
+    truth = person.displacement[:, 0].numpy()
+    monkeypatch.setattr(detail, "displacements", lambda *_: np.zeros_like(truth))
+    figures = detail.person_figures(Guess, person, truth)
+    assert [figures[f"error.{kind}"] for kind in detail.KINDS] == pytest.approx([1.0, 1.0, 1.0])
+    means = [value for name, value in figures.items() if name.startswith("correlation.mean.") and np.isfinite(value)]
+    assert means and min(means) > 0.999  # here the mean was the truth
+
+
+def test_regions_are_where_they_are_called() -> None:
+    rows = {name: np.average(np.mgrid[:512, :512][0], weights=detail.region_mask(name)) for name in detail.REGIONS}
+    assert rows["forehead"] < rows["crows_feet"] < rows["nose_lip_folds"]
+
+
+def test_without_a_model_it_says_so(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
+    monkeypatch.setattr(detail, "detail_model", lambda: None)
+    assert detail.run(argparse.Namespace(model=None, people=4), Console()) == {"detail": "not trained"}
+    assert "not trained" in capsys.readouterr().out
+    assert "detail" in WHATS
