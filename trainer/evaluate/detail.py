@@ -32,6 +32,9 @@ _NEAR_METRES = 0.022
 _FLAT_MILLIMETRES = 0.02
 """Deviation of the true relief below which a region has no wrinkles to find."""
 
+_NOTHING_MILLIMETRES = 1e-3
+"""Mean difference below which an expression does nothing to the skin."""
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of ``evaluate detail``."""
@@ -109,8 +112,8 @@ def person_figures(model: DetailModel, batch: DetailBatch, mean: np.ndarray) -> 
             figures[f"correlation.{who}.{region}"] = value
     for number, kind in enumerate(KINDS):
         other = found[0] if kind == "unseen" else np.zeros_like(truth[0])
-        error = float((np.abs(found[number] - truth[number]) * allowed).sum())
-        figures[f"error.{kind}"] = error / max(float((np.abs(other - truth[number]) * allowed).sum()), 1e-9)
+        error, usual = (np.average(np.abs(guess - truth[number]), weights=allowed) for guess in (found[number], other))
+        figures[f"error.{kind}"] = float(error / usual) if usual > _NOTHING_MILLIMETRES else np.nan
     return figures
 
 

@@ -23,16 +23,16 @@ class Guess:
 
 @pytest.fixture(scope="module")
 def person():
-    return DetailPeopleConfig(seed=detail.SEED).build().person(1)
+    return DetailPeopleConfig(seed=detail.SEED).build().person(3)
 
 
 def test_the_truth_is_perfect(monkeypatch: pytest.MonkeyPatch, person) -> None:
-    truth = person.displacement[:, 0].numpy()
-    monkeypatch.setattr(detail, "displacements", lambda *_: truth.copy())
+    truth, allowed = person.displacement[:, 0].numpy(), person.allowed[0].numpy()
+    monkeypatch.setattr(detail, "displacements", lambda *_: truth / np.maximum(allowed, 1e-3))
     figures = detail.person_figures(Guess, person, np.zeros_like(truth))
     known = [value for name, value in figures.items() if name.startswith("correlation.found") and np.isfinite(value)]
     assert known and min(known) > 0.999
-    assert [figures[f"error.{kind}"] for kind in detail.KINDS] == pytest.approx([0.0, 0.0, 0.0], abs=1e-6)
+    assert [figures[f"error.{kind}"] for kind in detail.KINDS] == pytest.approx([0.0, 0.0, 0.0], abs=1e-3)
 
 
 def test_nothing_found_is_an_error_of_one(monkeypatch: pytest.MonkeyPatch, person) -> None:
