@@ -1,0 +1,88 @@
+"""Photos of a fitted face to its relief, with a small network that nobody trained."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from backend.detail.find import WRINKLE_SIZE, DetailModel, FoundDetail, find_detail, photo_in_window
+from backend.detail.groups import KEY_GROUPS
+from backend.detail.window import detail_window
+from backend.errors import Cancelled
+from backend.models.detail import DetailConfig, DetailNet
+from backend.photos.collection import FaceClass
+
+sys.path.append(str(Path(__file__).parents[1] / "texture"))
+from texture_scene import Shot, make_scene, with_labels
+
+SMALL = DetailConfig(size=64, coarse=16, widths=(8, 8, 8, 8), patterns=4, regions=4, expression_width=8)
+
+
+@pytest.fixture(scope="module")
+def scene():
+    return make_scene([Shot(0.0), Shot(30.0)])
+
+
+@pytest.fixture(scope="module")
+def model() -> DetailModel:
+    torch.manual_seed(3)
+    return DetailModel(DetailNet(SMALL).eval(), torch.device("cpu"), "made up")
+
+
+def found(scene, model, **changes) -> FoundDetail:
+    faces = changes.get("faces", scene.faces)
+    return find_detail(scene.template, scene.fitted, faces, scene.template.expressions, 512, model)
+
+
+def test_one_map_that_is_always_there_and_one_for_each_group(scene, model) -> None:
+    result = found(scene, model)
+    assert result.sentence == "" and set(result.photos) == {"photo0.png", "photo1.png"}
+    assert result.detail.always.steps.shape == (512, 512)
+    assert tuple(result.detail.wrinkles) == tuple(KEY_GROUPS)
+    assert {one.steps.shape[0] for one in result.detail.wrinkles.values()} == {min(512, WRINKLE_SIZE)}
+    assert any(np.ptp(one.millimetres()) > 0 for one in result.detail.wrinkles.values())
+    report = result.to_report()
+    assert set(report["depth_mm"]) == {"always", *KEY_GROUPS} and report["photos"] == list(result.photos)
+
+
+def test_no_displacement_where_skin_touches_skin(scene, model) -> None:
+    window = detail_window(scene.template, 512)
+    result = found(scene, model)
+    closed = window.image(window.surface.regions["lips"][:, None])[..., 0] > 0.9
+    rows, columns = np.nonzero(closed)
+    place = (0.1 + 0.8 * (columns + 0.5) / 512) * 512, (0.06 + 0.8 * (rows + 0.5) / 512) * 512
+    for one in result.detail.wrinkles.values():
+        assert np.abs(one.millimetres()[place[1].astype(int), place[0].astype(int)]).max() < 0.01
+
+
+def test_small_and_soft_photos_give_none_and_a_sentence(scene, model) -> None:
+    small = make_scene([Shot(0.0, size=96)])
+    assert found(small, model).detail is None
+    assert found(small, model).sentence.endswith("use photos with a larger, sharper face.")
+    soft = [replace(face, quality=replace(face.quality, sharpness=0.1)) for face in scene.faces]
+    assert found(scene, model, faces=soft).detail is None
+    one_soft = [soft[0], scene.faces[1]]
+    assert found(scene, model, faces=one_soft).photos == ("photo1.png",)
+
+
+def test_hair_before_the_face_and_beards_are_no_skin(scene) -> None:
+    window = detail_window(scene.template, 128)
+    face, fit = scene.faces[0], scene.fitted.photos[0]
+    bare = photo_in_window(window, face, fit).weight
+    labels = np.where(face.labels == FaceClass.SKIN, FaceClass.FACIAL_HAIR, face.labels).astype(np.uint8)
+    bearded = photo_in_window(window, with_labels(face, labels), fit).weight
+    assert bare[window.allowed > 0.9].mean() > 0.4 > 10 * bearded[window.allowed > 0.9].mean()
+
+
+def test_it_can_be_cancelled(scene, model) -> None:
+    def cancel(stage: str, fraction: float) -> None:
+        if fraction > 0:
+            raise Cancelled
+
+    with pytest.raises(Cancelled):
+        find_detail(scene.template, scene.fitted, scene.faces, scene.template.expressions, 512, model, cancel)
