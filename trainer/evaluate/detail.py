@@ -89,7 +89,7 @@ def person_figures(model: DetailModel, batch: DetailBatch, mean: np.ndarray) -> 
     than ``BASE_LENGTH``: WHO is ``found``, ``luminance`` (the photo's own detail taken for height) or ``mean`` (of
     ``mean`` (3, N, N), other people's mean displacement at rest, with their first and with their last expression).
     ``error.unseen`` of an expression that no photo shows, over that of the displacement found at rest left alone;
-    ``error.rest`` and ``error.seen`` over that of no displacement.
+    ``error.rest`` and ``error.seen`` over that of no displacement; without what is wider, too.
     """
     known = cause(model.network.config.size)
     allowed = batch.allowed[0, 0].numpy()
@@ -110,6 +110,7 @@ def person_figures(model: DetailModel, batch: DetailBatch, mean: np.ndarray) -> 
         figures[f"correlation.{who}"] = float(np.nanmean(own)) if np.isfinite(own).any() else np.nan
         for region, value in zip(REGIONS, own, strict=True):
             figures[f"correlation.{who}.{region}"] = value
+    found, truth = ([fine(one, known) for one in maps] for maps in (found, truth))
     for number, kind in enumerate(KINDS):
         other = found[0] if kind == "unseen" else np.zeros_like(truth[0])
         error, usual = (np.average(np.abs(guess - truth[number]), weights=allowed) for guess in (found[number], other))
