@@ -33,7 +33,7 @@ _FLAT_MILLIMETRES = 0.02
 """Deviation of the true relief below which a region has no wrinkles to find."""
 
 _NOTHING_MILLIMETRES = 1e-3
-"""Mean difference below which an expression does nothing to the skin."""
+"""Root mean square difference below which an expression does nothing to the skin."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -89,7 +89,7 @@ def person_figures(model: DetailModel, batch: DetailBatch, mean: np.ndarray) -> 
     than ``BASE_LENGTH``: WHO is ``found``, ``luminance`` (the photo's own detail taken for height) or ``mean`` (of
     ``mean`` (3, N, N), other people's mean displacement at rest, with their first and with their last expression).
     ``error.unseen`` of an expression that no photo shows, over that of the displacement found at rest left alone;
-    ``error.rest`` and ``error.seen`` over that of no displacement; without what is wider, too.
+    ``error.rest`` and ``error.seen`` over that of no displacement; root mean squares, without what is wider, too.
     """
     known = cause(model.network.config.size)
     allowed = batch.allowed[0, 0].numpy()
@@ -113,7 +113,9 @@ def person_figures(model: DetailModel, batch: DetailBatch, mean: np.ndarray) -> 
     found, truth = ([fine(one, known) for one in maps] for maps in (found, truth))
     for number, kind in enumerate(KINDS):
         other = found[0] if kind == "unseen" else np.zeros_like(truth[0])
-        error, usual = (np.average(np.abs(guess - truth[number]), weights=allowed) for guess in (found[number], other))
+        error, usual = (
+            np.sqrt(np.average((guess - truth[number]) ** 2, weights=allowed)) for guess in (found[number], other)
+        )
         figures[f"error.{kind}"] = float(error / usual) if usual > _NOTHING_MILLIMETRES else np.nan
     return figures
 
