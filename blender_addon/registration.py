@@ -8,6 +8,7 @@ from bpy.app.handlers import persistent
 from . import installer, session, timer
 from .operators import (
     backend,
+    export,
     head,
     photos,
     reconstruct,
@@ -19,7 +20,17 @@ from .operators import (
 )
 from .ui import corner_preview, panel, preferences, properties, thumbnails, transfer_panel
 
-OPERATOR_MODULES = (photos, reconstruct, backend, head, transfer, transfer_keys, transfer_mapping, transfer_pictures)
+OPERATOR_MODULES = (
+    photos,
+    reconstruct,
+    backend,
+    head,
+    export,
+    transfer,
+    transfer_keys,
+    transfer_mapping,
+    transfer_pictures,
+)
 PARTS = (properties, transfer_settings, preferences, thumbnails, panel, transfer_panel, corner_preview)
 
 

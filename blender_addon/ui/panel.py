@@ -108,6 +108,7 @@ class HeadPanel(bpy.types.Panel):
         for said in filter(None, (copy_words(mesh, collection), list_words(collection, context.scene))):
             draw_wrapped(column, said, icon="INFO")
         layout.operator("likeness.apply_to_mpfb", icon="ARMATURE_DATA")
+        layout.operator_menu_enum("likeness.export", "preset", text="Export", icon="EXPORT")
         row = layout.row(align=True)
         row.operator("likeness.leave_photo", icon="VIEW3D")
         row.operator("likeness.reset_selected", icon="LOOP_BACK")

@@ -1,0 +1,58 @@
+"""The course of a head's keys over the scene's frames, as it is played: actions, strips and drivers alike."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import bpy
+import numpy as np
+
+STILL = 1e-5
+"""A key that changes by less than this over all frames is not animated."""
+
+
+def is_animated(parts: Sequence[bpy.types.Object]) -> bool:
+    """Whether an action or a strip moves a key of one of the objects."""
+    for obj in parts:
+        data = obj.data.shape_keys.animation_data if obj.data.shape_keys else None
+        if data is not None and (data.action is not None or any(track.strips for track in data.nla_tracks)):
+            return True
+    return False
+
+
+def sampled(scene: bpy.types.Scene, parts: Sequence[bpy.types.Object]) -> dict[str, dict[str, np.ndarray]]:
+    """Object -> key -> (F,) values at the frames from the scene's first to its last, of keys that change; the scene is
+    at the frame it was at afterwards."""
+    frames = range(scene.frame_start, scene.frame_end + 1)
+    keyed = [obj for obj in parts if obj.data.shape_keys]
+    values = {obj.name: np.zeros((len(frames), len(obj.data.shape_keys.key_blocks)), np.float32) for obj in keyed}
+    before = scene.frame_current, scene.frame_subframe
+    try:
+        for row, frame in enumerate(frames):
+            scene.frame_set(frame)
+            graph = bpy.context.evaluated_depsgraph_get()
+            for obj in keyed:
+                blocks = obj.evaluated_get(graph).data.shape_keys.key_blocks
+                blocks.foreach_get("value", values[obj.name][row])
+    finally:
+        scene.frame_set(before[0], subframe=before[1])
+    return {
+        obj.name: {
+            block.name: values[obj.name][:, column]
+            for column, block in enumerate(obj.data.shape_keys.key_blocks)
+            if column and np.ptp(values[obj.name][:, column]) > STILL
+        }
+        for obj in keyed
+    }
+
+
+def key_in(obj: bpy.types.Object, curves: Mapping[str, np.ndarray], first: int) -> None:
+    """Give an object's keys these courses, a keyframe every frame from ``first`` on."""
+    blocks = obj.data.shape_keys.key_blocks if obj.data.shape_keys else {}
+    for name, values in curves.items():
+        if name not in blocks:
+            continue
+        for frame, value in enumerate(values, first):
+            blocks[name].value = float(value)
+            blocks[name].keyframe_insert("value", frame=frame)
+        blocks[name].value = 0.0

@@ -1,0 +1,94 @@
+"""What each program wants of a file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True)
+class ExportPreset:
+    """A kind of file.
+
+    Attributes
+    ----------
+    name, label, description : of the choice. exporter : ``fbx`` or ``gltf``. suffix : of the file.
+    subdivision : Catmull-Clark steps of the meshes, keys included. units : of the file's coordinates, per metre.
+    one_mesh : whether all parts become one mesh with one material. settings : of the exporter, by its own names.
+    """
+
+    name: str
+    label: str
+    description: str
+    exporter: str
+    suffix: str
+    subdivision: int = 1
+    units: float = 1.0
+    one_mesh: bool = False
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+
+_FBX: Mapping[str, Any] = {
+    "use_selection": True,
+    "object_types": {"EMPTY", "MESH"},
+    "use_mesh_modifiers": False,  # with modifiers applied a mesh loses its keys
+    "mesh_smooth_type": "FACE",
+    "add_leaf_bones": False,
+    "bake_anim_use_all_actions": False,
+    "bake_anim_use_nla_strips": False,
+    "bake_anim_simplify_factor": 0.0,
+    "path_mode": "COPY",
+    "embed_textures": True,
+}
+_GLTF: Mapping[str, Any] = {
+    "use_selection": True,
+    "export_format": "GLB",
+    "export_apply": False,  # as above
+    "export_morph": True,
+    "export_morph_normal": True,
+    "export_animation_mode": "ACTIVE_ACTIONS",  # the keys of all parts in one animation
+    "export_cameras": False,
+    "export_lights": False,
+}
+
+PRESETS: tuple[ExportPreset, ...] = (
+    ExportPreset(
+        "UNREAL",
+        "Unreal (FBX)",
+        "Centimetres, ARKit's 52 names as morph targets, animation of the keys",
+        "fbx",
+        ".fbx",
+        units=100.0,
+        settings={**_FBX, "global_scale": 0.01, "apply_scale_options": "FBX_SCALE_NONE"},
+    ),
+    ExportPreset(
+        "UNITY",
+        "Unity (FBX)",
+        "Metres, ARKit's 52 names as blend shapes, animation of the keys",
+        "fbx",
+        ".fbx",
+        settings={**_FBX, "apply_scale_options": "FBX_SCALE_ALL"},
+    ),
+    ExportPreset(
+        "GLTF",
+        "glTF (GLB)",
+        "One file with textures; teeth, tongue, eyes and lashes move with the head's keys",
+        "gltf",
+        ".glb",
+        settings=_GLTF,
+    ),
+    ExportPreset(
+        "GAME",
+        "Game Head (GLB)",
+        "One mesh with one material and all 52 keys, not subdivided; without lashes and hair",
+        "gltf",
+        ".glb",
+        subdivision=0,
+        one_mesh=True,
+        settings=_GLTF,
+    ),
+)
+
+
+BY_NAME: Mapping[str, ExportPreset] = {preset.name: preset for preset in PRESETS}

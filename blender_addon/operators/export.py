@@ -1,0 +1,59 @@
+"""A head to another program."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import bpy
+from bpy.props import EnumProperty, StringProperty
+
+from ..errors import AddonError
+from ..export.presets import BY_NAME, PRESETS
+from ..export.write import export_head
+from ..scene import tags
+from ..ui.text import report_error
+from .polls import clickable
+
+_CHOICES = tuple((preset.name, preset.label, preset.description) for preset in PRESETS)
+
+
+class ExportHead(bpy.types.Operator):
+    """Write the head into a file for another program, with its shape keys and their animation"""
+
+    bl_idname = "likeness.export"
+    bl_label = "Export Head"
+    bl_options = {"REGISTER"}
+
+    preset: EnumProperty(name="For", items=_CHOICES, default="UNREAL")
+    filepath: StringProperty(name="File", subtype="FILE_PATH", options={"SKIP_SAVE"})
+    filter_glob: StringProperty(default="*.fbx;*.glb", options={"HIDDEN"})
+
+    @classmethod
+    def poll(cls, context: bpy.types.Context) -> bool:
+        why = "" if tags.active_head(context) else "Select a head that Likeness made"
+        return clickable(cls, why or ("Leave Edit Mode first" if context.mode != "OBJECT" else ""))
+
+    def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
+        collection = tags.active_head(context)
+        name = bpy.path.clean_name(str(collection.get(tags.NAME, "")) or collection.name)
+        folder = Path(bpy.data.filepath).parent if bpy.data.filepath else Path.home()
+        self.filepath = str(folder / (name + BY_NAME[self.preset].suffix))
+        context.window_manager.fileselect_add(self)
+        return {"RUNNING_MODAL"}
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        preset = BY_NAME[self.preset]
+        if not self.filepath or Path(self.filepath).is_dir():
+            report_error(self, "Choose a file to write to.")
+            return {"CANCELLED"}
+        path = Path(bpy.path.abspath(self.filepath)).with_suffix(preset.suffix)
+        try:
+            export_head(context, tags.active_head(context), preset, path)
+        except AddonError as error:
+            report_error(self, str(error))
+            return {"CANCELLED"}
+        self.report({"INFO"}, f"Wrote {path.name}.")
+        return {"FINISHED"}
+
+
+CLASSES = (ExportHead,)

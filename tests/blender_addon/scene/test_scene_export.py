@@ -1,0 +1,155 @@
+"""A head to other programs and back: keys, places, animation."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from blender_addon.errors import AddonError
+from blender_addon.protocol.names import ARKIT_NAMES, PART_NAMES
+
+pytest.importorskip("bpy")
+pytestmark = pytest.mark.blender
+
+from blender_addon.export.copies import ONE_MESH_PARTS  # noqa: E402
+from blender_addon.export.presets import BY_NAME, PRESETS  # noqa: E402
+from blender_addon.export.write import export_head  # noqa: E402
+from blender_addon.scene import tags  # noqa: E402
+
+TOLERANCE = 1e-5  # metres: a hundredth of a millimetre
+
+
+def places(obj, points) -> np.ndarray:
+    """(V, 3) world coordinates, sorted, because importers may number vertices otherwise."""
+    flat = np.empty(3 * len(points), np.float32)
+    points.foreach_get("co", flat)
+    matrix = np.array(obj.matrix_world)
+    return flat.reshape(-1, 3).astype(np.float64) @ matrix[:3, :3].T + matrix[:3, 3]
+
+
+def nearest(found: np.ndarray, wanted: np.ndarray) -> float:
+    """Largest distance from a wanted point to the nearest one found, metres."""
+    from mathutils.kdtree import KDTree
+
+    tree = KDTree(len(found))
+    for number, point in enumerate(found):
+        tree.insert(point, number)
+    tree.balance()
+    return max(tree.find(point)[2] for point in wanted[:: max(1, len(wanted) // 400)])
+
+
+def drawn(bpy, obj) -> np.ndarray:
+    """(V, 3) world coordinates of an object as the viewport draws it."""
+    bpy.context.view_layer.update()
+    graph = bpy.context.evaluated_depsgraph_get()
+    evaluated = obj.evaluated_get(graph)
+    return places(evaluated, evaluated.data.vertices)
+
+
+def imported(bpy, path: Path) -> dict:
+    """Meshes of a file in an empty scene, by the part that their names begin with."""
+    bpy.ops.wm.read_factory_settings(use_empty=True)
+    if path.suffix == ".fbx":
+        bpy.ops.import_scene.fbx(filepath=str(path))
+    else:
+        bpy.ops.import_scene.gltf(filepath=str(path))
+    bpy.context.view_layer.update()
+    return {obj.name.split(".")[0]: obj for obj in bpy.data.objects if obj.type == "MESH"}
+
+
+def animate(head) -> None:
+    blocks = head.data.shape_keys.key_blocks
+    for frame, value in ((1, 0.0), (5, 1.0)):
+        blocks["jawOpen"].value = value
+        blocks["jawOpen"].keyframe_insert("value", frame=frame)
+
+
+def value_at(bpy, obj, key: str, frame: int) -> float:
+    bpy.context.scene.frame_set(frame)
+    graph = bpy.context.evaluated_depsgraph_get()
+    return obj.evaluated_get(graph).data.shape_keys.key_blocks[key].value
+
+
+@pytest.mark.parametrize("name", ["UNREAL", "UNITY", "GLTF"])
+def test_all_parts_come_back_with_their_keys_places_and_animation(bpy, collection, tmp_path: Path, name: str) -> None:
+    scene, head = bpy.context.scene, tags.part_object(collection, "head")
+    scene.frame_start, scene.frame_end = 1, 6
+    animate(head)
+    scene.frame_set(5)
+    posed = {part: drawn(bpy, tags.part_object(collection, part)) for part in ("head", "tongue", "teeth_lower")}
+    keyed = {
+        part: [block.name for block in tags.part_object(collection, part).data.shape_keys.key_blocks][1:]
+        for part in PART_NAMES
+        if tags.part_object(collection, part).data.shape_keys
+    }
+    scene.frame_set(2)
+    path = tmp_path / f"head{BY_NAME[name].suffix}"
+    export_head(bpy.context, collection, BY_NAME[name], path)
+    assert scene.frame_current == 2
+    parts = imported(bpy, path)
+    assert set(parts) == set(PART_NAMES)
+    found = {
+        part: [b.name for b in obj.data.shape_keys.key_blocks][1:] for part, obj in parts.items() if obj.data.shape_keys
+    }
+    assert {part: set(names) for part, names in found.items()} == {part: set(names) for part, names in keyed.items()}
+    assert set(found["head"]) == set(ARKIT_NAMES)
+    start = bpy.data.actions[0].frame_range[0]  # importers may begin at 0 or 1
+    for part in posed:
+        moved = parts[part].data.shape_keys.key_blocks["jawOpen"]
+        value = value_at(bpy, parts[part], "jawOpen", int(round(start)) + 4)
+        assert value == pytest.approx(1.0, abs=1e-3)
+        wanted = places(parts[part], parts[part].data.shape_keys.key_blocks[0].points)
+        opened = places(parts[part], moved.points)
+        assert np.abs(opened - wanted).max() > 0.003
+        assert nearest(opened, posed[part]) < TOLERANCE
+    for obj in parts.values():  # real size, upright
+        assert np.array(obj.matrix_world.to_scale()) == pytest.approx([obj.matrix_world.to_scale()[0]] * 3, rel=1e-4)
+
+
+def test_unreals_file_is_in_centimetres_without_scaled_nodes(bpy, collection, tmp_path: Path) -> None:
+    path = tmp_path / "head.fbx"
+    export_head(bpy.context, collection, BY_NAME["UNREAL"], path)
+    bpy.ops.wm.read_factory_settings(use_empty=True)
+    bpy.ops.import_scene.fbx(filepath=str(path), global_scale=100.0)  # the numbers as they are in the file
+    head = next(obj for obj in bpy.data.objects if obj.name.startswith("head"))
+    size = np.ptp(places(head, head.data.vertices), axis=0).max()
+    assert 20 < size < 40  # a head, in centimetres
+
+
+def test_a_game_head_is_one_mesh_with_one_material_and_all_keys(bpy, collection, tmp_path: Path) -> None:
+    counts = {part: len(tags.part_object(collection, part).data.vertices) for part in ONE_MESH_PARTS}
+    head, jaw = tags.part_object(collection, "head"), tags.part_object(collection, "teeth_lower")
+    wanted = np.concatenate([places(obj, obj.data.shape_keys.key_blocks["jawOpen"].points) for obj in (head, jaw)])
+    path = tmp_path / "head.glb"
+    export_head(bpy.context, collection, BY_NAME["GAME"], path)
+    (mesh,) = imported(bpy, path).values()
+    assert len(mesh.data.materials) == 1 and len(mesh.data.uv_layers) == 1
+    assert {block.name for block in mesh.data.shape_keys.key_blocks} - {"Basis"} == set(ARKIT_NAMES)
+    assert len(mesh.data.vertices) >= sum(counts.values())
+    assert nearest(places(mesh, mesh.data.shape_keys.key_blocks["jawOpen"].points), wanted) < TOLERANCE
+
+
+@pytest.mark.parametrize("preset", PRESETS, ids=lambda preset: preset.name)
+def test_the_scene_is_as_it_was(bpy, collection, tmp_path: Path, preset) -> None:
+    head = tags.part_object(collection, "head")
+    head.data.shape_keys.key_blocks["browInnerUp"].value = 0.4
+    head.location.x = 1.5
+    animate(head)
+    lists = ("objects", "meshes", "actions", "materials", "images", "shape_keys", "collections")
+    before = {name: len(getattr(bpy.data, name)) for name in lists}
+    selected, active = list(bpy.context.selected_objects), bpy.context.view_layer.objects.active
+    export_head(bpy.context, collection, preset, tmp_path / f"head{preset.suffix}")
+    assert {name: len(getattr(bpy.data, name)) for name in lists} == before
+    assert bpy.context.selected_objects == selected and bpy.context.view_layer.objects.active == active
+    assert head.data.shape_keys.key_blocks["browInnerUp"].value == pytest.approx(0.4)
+    assert head.modifiers and tags.part_object(collection, "tongue").data.shape_keys.animation_data.drivers
+
+
+def test_a_folder_that_is_not_there_is_one_sentence(bpy, collection, tmp_path: Path) -> None:
+    before = len(bpy.data.objects)
+    with pytest.raises(AddonError) as caught:
+        export_head(bpy.context, collection, BY_NAME["UNITY"], tmp_path / "not there" / "head.fbx")
+    assert caught.value.code == "disk"
+    assert len(bpy.data.objects) == before
