@@ -20,16 +20,17 @@ def export_parts(collection: bpy.types.Collection) -> list[bpy.types.Object]:
     return [obj for obj in found if obj is not None]
 
 
-def neutral_copy(obj: bpy.types.Object, subdivision: int, units: float) -> bpy.types.Object:
-    """An object like ``obj`` with a mesh of its own: every key, at 0 and without drivers, after ``subdivision``
-    Catmull-Clark steps; coordinates in the object's own frame times ``units``."""
+def neutral_copy(obj: bpy.types.Object, name: str, subdivision: int, units: float) -> bpy.types.Object:
+    """An object ``name`` like ``obj`` with a mesh of its own: every key, at 0 and without drivers, after
+    ``subdivision`` Catmull-Clark steps; coordinates in the object's own frame times ``units``."""
     mesh = _subdivided(obj, subdivision) if subdivision else obj.data.copy()
     keys = mesh.shape_keys
     if keys is not None:
         keys.animation_data_clear()
         for block in keys.key_blocks:
             block.value, block.mute = 0.0, False
-    copy = bpy.data.objects.new(f"{obj.get(tags.PART, obj.name)}", mesh)
+    mesh.name = name
+    copy = bpy.data.objects.new(name, mesh)
     if units != 1.0:
         _scale(mesh, units)
     matrix = obj.matrix_world.copy()

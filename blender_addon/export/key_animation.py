@@ -27,7 +27,10 @@ def sampled(scene: bpy.types.Scene, parts: Sequence[bpy.types.Object]) -> dict[s
     keyed = [obj for obj in parts if obj.data.shape_keys]
     values = {obj.name: np.zeros((len(frames), len(obj.data.shape_keys.key_blocks)), np.float32) for obj in keyed}
     before = scene.frame_current, scene.frame_subframe
+    drawn = [(modifier, modifier.show_viewport) for obj in scene.objects for modifier in obj.modifiers]
     try:
+        for modifier, _ in drawn:  # keys do not depend on them, and they are most of a frame's time
+            modifier.show_viewport = False
         for row, frame in enumerate(frames):
             scene.frame_set(frame)
             graph = bpy.context.evaluated_depsgraph_get()
@@ -35,6 +38,8 @@ def sampled(scene: bpy.types.Scene, parts: Sequence[bpy.types.Object]) -> dict[s
                 blocks = obj.evaluated_get(graph).data.shape_keys.key_blocks
                 blocks.foreach_get("value", values[obj.name][row])
     finally:
+        for modifier, shown in drawn:
+            modifier.show_viewport = shown
         scene.frame_set(before[0], subframe=before[1])
     return {
         obj.name: {

@@ -44,10 +44,10 @@ def export_head(context: bpy.types.Context, collection: bpy.types.Collection, pr
     copies: list[bpy.types.Object] = []
     try:
         for part in parts:
-            copies.append(neutral_copy(part, preset.subdivision, preset.units))
+            copies.append(neutral_copy(part, f"{name}_{part[tags.PART]}", preset.subdivision, preset.units))
         courses = [animation.get(part.name, {}) for part in parts]
         if preset.one_mesh:
-            copies, courses = [joined(copies, name)], courses[:1]
+            copies, courses = [joined(copies, f"{name}_head")], courses[:1]
         root = bpy.data.objects.new(name, None)
         copies.append(root)
         for obj in copies:

@@ -1,0 +1,48 @@
+"""The button that writes a head for another program."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from unittest.mock import MagicMock
+
+import pytest
+
+bpy = pytest.importorskip("bpy")
+sys.path[:0] = [str(Path(__file__).parent / "scene"), str(Path(__file__).parent)]
+from instant_backend import Backend  # noqa: E402
+
+from blender_addon.export.presets import PRESETS  # noqa: E402
+from blender_addon.protocol.result import HeadResult  # noqa: E402
+from blender_addon.scene.importing import import_head  # noqa: E402
+from blender_addon.ui.panel import HeadPanel  # noqa: E402
+
+pytestmark = pytest.mark.blender
+
+
+def test_without_a_head_it_is_grey_and_says_why(backend: Backend) -> None:
+    with pytest.raises(RuntimeError, match="Select a head"):
+        bpy.ops.likeness.export(preset="GAME", filepath="x.glb")
+
+
+def test_it_writes_the_file_with_the_kinds_suffix(backend: Backend, result: HeadResult, tmp_path: Path) -> None:
+    import_head(result, bpy.context, name="Anna")
+    assert bpy.ops.likeness.export(preset="GAME", filepath=str(tmp_path / "head.fbx")) == {"FINISHED"}
+    assert not (tmp_path / "head.fbx").exists()
+    assert b"Anna_head" in (tmp_path / "head.glb").read_bytes()
+
+
+def test_a_folder_as_file_is_refused_with_a_sentence(backend: Backend, result: HeadResult, tmp_path: Path) -> None:
+    import_head(result, bpy.context)
+    with pytest.raises(RuntimeError, match="Choose a file"):
+        bpy.ops.likeness.export(preset="UNITY", filepath=str(tmp_path))
+
+
+def test_the_panel_offers_all_kinds(backend: Backend, result: HeadResult) -> None:
+    import_head(result, bpy.context)
+    layout = MagicMock()
+    HeadPanel.draw(MagicMock(layout=layout), bpy.context)
+    (menu,) = [call for call in layout.mock_calls if call[0].endswith("operator_menu_enum")]
+    assert menu.args == ("likeness.export", "preset")
+    offered = bpy.ops.likeness.export.get_rna_type().properties["preset"].enum_items.keys()
+    assert list(offered) == [preset.name for preset in PRESETS]
