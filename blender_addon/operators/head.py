@@ -6,7 +6,7 @@ import bpy
 from bpy.props import StringProperty
 
 from ..errors import AddonError
-from ..scene import cameras, expressions, mpfb, tags
+from ..scene import cameras, expressions, meshes, mpfb, tags
 from ..scene.which_mesh import active_mesh, cameras_by_photo, expressive_meshes, head_mesh
 from ..ui.text import report_error
 from .polls import clickable
@@ -79,6 +79,32 @@ class ResetExpression(bpy.types.Operator):
         return {"FINISHED"}
 
 
+class RemoveSculpt(bpy.types.Operator):
+    """Put the head back to the shape that the photos gave; the shape keys move along"""
+
+    bl_idname = "likeness.remove_sculpt"
+    bl_label = "Remove Sculpt"
+    bl_options = {"REGISTER", "UNDO"}
+
+    @classmethod
+    def poll(cls, context: bpy.types.Context) -> bool:
+        return clickable(cls, "" if _sculpted_meshes(context) else "Nobody has sculpted this head")
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        for mesh in _sculpted_meshes(context):
+            meshes.remove_sculpt(mesh)
+        return {"FINISHED"}
+
+
+def _sculpted_meshes(context: bpy.types.Context) -> list[bpy.types.Mesh]:
+    """Meshes of the active head's parts that somebody has changed."""
+    collection = tags.active_head(context)
+    if collection is None or context.mode != "OBJECT":
+        return []
+    own = [obj.data for obj in tags.objects_of(collection) if tags.PART in obj and obj.type == "MESH"]
+    return [mesh for mesh in dict.fromkeys(own) if meshes.sculpted(mesh) is not None]
+
+
 class ApplyToBody(bpy.types.Operator):
     """Write the head's shape and shape keys into the selected MakeHuman or MPFB body"""
 
@@ -100,4 +126,4 @@ class ApplyToBody(bpy.types.Operator):
         return {"FINISHED"}
 
 
-CLASSES = (LookThroughPhoto, LeavePhoto, ResetExpression, ApplyToBody)
+CLASSES = (LookThroughPhoto, LeavePhoto, ResetExpression, RemoveSculpt, ApplyToBody)

@@ -14,6 +14,10 @@ from .frames import to_blender
 UV_HEAD, UV_MAKEHUMAN = "Head", "MakeHuman"
 HM08_VERTEX = "hm08_vertex"
 ALPHA = "lash_alpha"
+AS_MADE = "likeness_as_made"
+"""Attribute of a mesh: the basis as it was made, to tell what somebody has sculpted since."""
+SCULPTED_METRES = 1e-5
+"""A vertex that lies this far from where it was made was moved by somebody."""
 
 
 def new_mesh(part: ResultPart) -> bpy.types.Mesh:
@@ -52,6 +56,7 @@ def _fill(mesh: bpy.types.Mesh, part: ResultPart) -> None:
     attribute = mesh.attributes.new(HM08_VERTEX, "INT", "POINT")
     attribute.data.foreach_set("value", part.hm08_vertex)
     _set_opacity(mesh, part)
+    _remember(mesh, to_blender(part.vertices))
     mesh.update(calc_edges=True)
     if mesh.validate():
         raise malformed(f"the faces of part {part.name} do not make a mesh")
@@ -79,6 +84,43 @@ def add_keys(obj: bpy.types.Object, part: ResultPart, names: Sequence[str]) -> N
         block.points.foreach_set("co", (basis + to_blender(part.keys[part.key_names.index(name)])).ravel())
 
 
+def sculpted(mesh: bpy.types.Mesh) -> np.ndarray | None:
+    """(V, 3) what somebody has moved the basis by since it was made, metres; None where nobody did, or nobody knows."""
+    attribute = mesh.attributes.get(AS_MADE)
+    if attribute is None or len(attribute.data) != len(mesh.vertices):
+        return None
+    made = np.empty((len(mesh.vertices), 3), np.float32)
+    attribute.data.foreach_get("vector", made.ravel())
+    moved = _basis(mesh) - made
+    moved[np.abs(moved).max(1) < SCULPTED_METRES] = 0.0
+    return moved if moved.any() else None
+
+
+def remove_sculpt(mesh: bpy.types.Mesh) -> None:
+    """Put the basis back to where it was made; all keys move along."""
+    moved = sculpted(mesh)
+    if moved is None:
+        return
+    for block in mesh.shape_keys.key_blocks if mesh.shape_keys else ():
+        points = np.empty(moved.size, np.float32)
+        block.points.foreach_get("co", points)
+        block.points.foreach_set("co", points - moved.ravel())
+    mesh.vertices.foreach_set("co", _basis(mesh).ravel() if mesh.shape_keys else (_basis(mesh) - moved).ravel())
+    mesh.update()
+
+
+def _basis(mesh: bpy.types.Mesh) -> np.ndarray:
+    """(V, 3) float32 of the neutral shape."""
+    points = np.empty((len(mesh.vertices), 3), np.float32)
+    (mesh.shape_keys.reference_key.points if mesh.shape_keys else mesh.vertices).foreach_get("co", points.ravel())
+    return points
+
+
+def _remember(mesh: bpy.types.Mesh, made: np.ndarray) -> None:
+    attribute = mesh.attributes.get(AS_MADE) or mesh.attributes.new(AS_MADE, "FLOAT_VECTOR", "POINT")
+    attribute.data.foreach_set("vector", np.ascontiguousarray(made, np.float32).ravel())
+
+
 def same_topology(mesh: bpy.types.Mesh, part: ResultPart) -> bool:
     """Whether the part can be written into ``mesh``, because nobody edited its faces."""
     triangles = part.quads[:, 3] == part.quads[:, 2]
@@ -95,18 +137,18 @@ def same_topology(mesh: bpy.types.Mesh, part: ResultPart) -> bool:
 def update_mesh(obj: bpy.types.Object, part: ResultPart) -> None:
     """Write another result's shape into an object that has the part's topology (``same_topology``).
 
-    The part's own keys are replaced, missing ones are added. Keys that somebody else made keep their offsets. Values,
-    drivers, animation, vertex groups and materials stay.
+    The part's own keys are replaced, missing ones are added. Keys that somebody else made keep their offsets, and what
+    somebody has sculpted into the basis is laid onto the new one. Values, drivers, animation, vertex groups and
+    materials stay.
     """
     mesh = obj.data
-    basis = to_blender(part.vertices)
-    before = np.empty(basis.size, np.float32)
-    reference = mesh.shape_keys.reference_key.points if mesh.shape_keys else mesh.vertices
-    reference.foreach_get("co", before)
-    change = basis.ravel() - before
+    made = to_blender(part.vertices)
+    moved = sculpted(mesh)
+    basis = made if moved is None else made + moved
+    change = (basis - _basis(mesh)).ravel()
     own = {name: number for number, name in enumerate(part.key_names)}
     if mesh.shape_keys:
-        key = np.empty_like(before)
+        key = np.empty_like(change)
         for block in mesh.shape_keys.key_blocks:
             if block.name in own:
                 offsets = to_blender(part.keys[own[block.name]])
@@ -119,4 +161,5 @@ def update_mesh(obj: bpy.types.Object, part: ResultPart) -> None:
         present = set(mesh.shape_keys.key_blocks.keys()) if mesh.shape_keys else set()
         add_keys(obj, part, [name for name in part.key_names if name not in present])
     _set_opacity(mesh, part)
+    _remember(mesh, made)
     mesh.update()

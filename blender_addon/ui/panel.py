@@ -10,6 +10,7 @@ from ..errors import AddonError
 from ..operators.photos import AddPhotos
 from ..runner import JobView, Phase
 from ..scene import cameras, tags
+from ..scene.meshes import sculpted
 from ..scene.skin_detail import STRENGTHS, skin_material, strength_socket
 from ..scene.solve_again import list_words
 from ..scene.which_mesh import active_mesh, cameras_by_photo, copy_words
@@ -107,6 +108,10 @@ class HeadPanel(bpy.types.Panel):
         column.operator("likeness.solve_again", icon="FILE_REFRESH")
         for said in filter(None, (copy_words(mesh, collection), list_words(collection, context.scene))):
             draw_wrapped(column, said, icon="INFO")
+        if mesh is not None and sculpted(mesh.data) is not None:
+            row = layout.row(align=True)
+            row.label(text="Solving again keeps your sculpt.", icon="SCULPTMODE_HLT")
+            row.operator("likeness.remove_sculpt", text="", icon="X")
         layout.operator("likeness.apply_to_mpfb", icon="ARMATURE_DATA")
         layout.operator_menu_enum("likeness.export", "preset", text="Export", icon="EXPORT")
         row = layout.row(align=True)

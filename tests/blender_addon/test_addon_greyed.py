@@ -18,6 +18,8 @@ SAID_OF_AN_EMPTY_SCENE = {
     "throw_away_head": "No head waits",
     "look_through": "Select a head that Likeness made",
     "reset_expression": "Select a head that Likeness made",
+    "remove_sculpt": "Nobody has sculpted this head",
+    "export": "Select a head that Likeness made",
     "apply_to_mpfb": "There is no head in the scene",
     "transfer_to_selected": "Choose a mesh with shape keys as source",
     "make_arkit_keys": "Choose a mesh with shape keys as source",
