@@ -6,10 +6,13 @@ import bpy
 from bpy.app.handlers import persistent
 
 from . import installer, session, timer
+from .many import run as many_run
+from .many import settings as many_settings
 from .operators import (
     backend,
     export,
     head,
+    many,
     photos,
     reconstruct,
     transfer,
@@ -18,7 +21,7 @@ from .operators import (
     transfer_pictures,
     transfer_settings,
 )
-from .ui import corner_preview, panel, preferences, properties, thumbnails, transfer_panel
+from .ui import corner_preview, many_panel, panel, preferences, properties, thumbnails, transfer_panel
 
 OPERATOR_MODULES = (
     photos,
@@ -26,17 +29,29 @@ OPERATOR_MODULES = (
     backend,
     head,
     export,
+    many,
     transfer,
     transfer_keys,
     transfer_mapping,
     transfer_pictures,
 )
-PARTS = (properties, transfer_settings, preferences, thumbnails, panel, transfer_panel, corner_preview)
+PARTS = (
+    properties,
+    many_settings,
+    transfer_settings,
+    preferences,
+    thumbnails,
+    panel,
+    transfer_panel,
+    many_panel,
+    corner_preview,
+)
 
 
 @persistent
 def _file_opened(*_: object) -> None:
     """Another file is open (one that cannot be opened changes nothing)."""
+    many_run.forget()
     session.session().file_opened()
     timer.look_for_heads()
 
@@ -55,6 +70,7 @@ def register() -> None:
 def unregister() -> None:
     """Stop what runs, then unregister everything."""
     timer.stop()
+    many_run.forget()
     session.shut_down()
     installer.forget()
     bpy.app.handlers.load_post.remove(_file_opened)

@@ -91,7 +91,12 @@ class Session:
     @property
     def made_is_there(self) -> bool:
         """Whether the head that was made last is in the file, and neither undone nor deleted."""
-        return self._head_id is not None and tags.collection_of_id(self._head_id) is not None
+        return self.made is not None
+
+    @property
+    def made(self) -> bpy.types.Collection | None:
+        """The collection of the head that was made last; None where it was undone or deleted."""
+        return None if self._head_id is None else tags.collection_of_id(self._head_id)
 
     def begin(self, job: Job, backend: LocalBackend | ServerAddress) -> None:
         """Start. Raises ``AddonError`` ``busy``."""

@@ -6,6 +6,7 @@ import time
 
 import bpy
 
+from .many import run as many
 from .session import session
 from .ui import corner_preview, redraw
 
@@ -46,6 +47,7 @@ def _on_timer() -> float | None:
     current = session()
     view, preview = current.view, current.preview
     current.tick()
+    many.tick()
     corner_preview.prepare()
     ended = view.phase.busy and not current.busy
     now = time.monotonic()
@@ -58,6 +60,6 @@ def _on_timer() -> float | None:
         redraw.status_bar()
     if head:
         redraw.regions("WINDOW")
-    if current.busy:
+    if current.busy or many.current() is not None:
         return BUSY_SECONDS
     return IDLE_SECONDS if current.runner.connected else None

@@ -1,0 +1,74 @@
+"""The table of people that a scene remembers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import bpy
+from bpy.props import BoolProperty, CollectionProperty, EnumProperty, FloatProperty, IntProperty, StringProperty
+
+from .folders import file_of, people_in
+
+STATES = (
+    ("WAITING", "Waiting", "Its turn will come"),
+    ("RUNNING", "Running", "Its head is being made"),
+    ("DONE", "Done", "Its head is made"),
+    ("FAILED", "Failed", "No head could be made; the sentence below says why"),
+)
+
+
+class LikenessPerson(bpy.types.PropertyGroup):
+    """A row of the table. ``name`` is the person's folder's."""
+
+    folder: StringProperty(name="Folder", subtype="DIR_PATH")
+    first: StringProperty(name="First photo", description="Whose thumbnail stands for the person")
+    photos: IntProperty(name="Photos")
+    state: EnumProperty(name="State", items=STATES, default="WAITING")
+    sentence: StringProperty(name="Said", description="What was said when it ended")
+    seconds: FloatProperty(name="Seconds")
+
+
+class LikenessMany(bpy.types.PropertyGroup):
+    """The table and how it is worked off."""
+
+    people: CollectionProperty(type=LikenessPerson)
+    active: IntProperty(name="Active person", default=0)
+    apart: BoolProperty(
+        name="A File for Each",
+        description="Write each head into a .blend file beside its photos and not into this scene: for more people "
+        "than one scene can hold",
+        default=False,
+    )
+
+
+def list_people(scene: bpy.types.Scene, folder: Path) -> int:
+    """Fill the table from a folder of folders; how many there are. People whose file is there already are done.
+
+    Raises ``AddonError`` as ``people_in`` does; the table stays as it was then.
+    """
+    found = people_in(folder)
+    many = scene.likeness_many
+    many.people.clear()
+    many.active = 0
+    for person in found:
+        row = many.people.add()
+        row.name, row.folder, row.photos = person.name, str(person.folder), len(person.photos)
+        row.first = str(person.photos[0])
+        if file_of(person).is_file():
+            row.state, row.sentence = "DONE", f"{file_of(person).name} is there already."
+    return len(found)
+
+
+CLASSES = (LikenessPerson, LikenessMany)
+
+
+def register() -> None:
+    for cls in CLASSES:
+        bpy.utils.register_class(cls)
+    bpy.types.Scene.likeness_many = bpy.props.PointerProperty(type=LikenessMany)
+
+
+def unregister() -> None:
+    del bpy.types.Scene.likeness_many
+    for cls in reversed(CLASSES):
+        bpy.utils.unregister_class(cls)

@@ -1,0 +1,122 @@
+"""Reconstruct Many: a folder of folders, one person after the other."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import bpy
+from bpy.props import StringProperty
+
+from .. import timer
+from ..errors import AddonError
+from ..many import run
+from ..many.settings import list_people
+from ..scene.importing import Place
+from ..session import session
+from ..ui.preferences import chosen_backend, preferences
+from ..ui.text import report_error
+from .polls import clickable
+
+_GOES_ON = "A run over the table goes on. Stop it first"
+
+
+class ChoosePeople(bpy.types.Operator):
+    """Choose a folder that has a folder of photos for each person; its people make the table"""
+
+    bl_idname = "likeness.choose_people"
+    bl_label = "Choose Folder"
+    bl_options = {"REGISTER"}
+
+    directory: StringProperty(name="Folder", subtype="DIR_PATH", options={"SKIP_SAVE"})
+    filter_folder: bpy.props.BoolProperty(default=True, options={"HIDDEN"})
+
+    @classmethod
+    def poll(cls, context: bpy.types.Context) -> bool:
+        return clickable(cls, _GOES_ON if run.current() else "")
+
+    def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
+        context.window_manager.fileselect_add(self)
+        return {"RUNNING_MODAL"}
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        try:
+            count = list_people(context.scene, Path(bpy.path.abspath(self.directory)))
+        except AddonError as error:
+            report_error(self, str(error))
+            return {"CANCELLED"}
+        self.report({"INFO"}, f"{count} {'person' if count == 1 else 'people'} in the table.")
+        return {"FINISHED"}
+
+
+class ReconstructMany(bpy.types.Operator):
+    """Make the heads of all people in the table that have none yet, one after the other"""
+
+    bl_idname = "likeness.reconstruct_many"
+    bl_label = "Reconstruct Many"
+    bl_options = {"REGISTER"}
+
+    @classmethod
+    def poll(cls, context: bpy.types.Context) -> bool:
+        waiting = any(person.state in ("WAITING", "RUNNING") for person in context.scene.likeness_many.people)
+        nobody = "Nobody in the table waits. Choose a folder, or Try Again"
+        return clickable(cls, session().why_busy or (_GOES_ON if run.current() else "") or ("" if waiting else nobody))
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        settings = context.scene.likeness
+        options = run.RunOptions(
+            settings.quality,
+            int(settings.texture_size),
+            settings.hair,
+            preferences(context).pack_photos,
+            context.scene.likeness_many.apart,
+        )
+        try:
+            run.begin(run.ManyRun(Place.shown(context), chosen_backend(context), options))
+        except AddonError as error:
+            report_error(self, str(error))
+            return {"CANCELLED"}
+        if not bpy.app.background:
+            timer.start()
+            return {"FINISHED"}
+        run.run_to_end()
+        if run.last_words():
+            report_error(self, run.last_words())
+        return {"FINISHED"}
+
+
+class StopMany(bpy.types.Operator):
+    """Stop after cancelling the person at work; who has no head yet goes on waiting"""
+
+    bl_idname = "likeness.stop_many"
+    bl_label = "Stop"
+    bl_options = {"INTERNAL"}
+
+    @classmethod
+    def poll(cls, context: bpy.types.Context) -> bool:
+        return clickable(cls, "" if run.current() else "No run over the table goes on")
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        run.current().stop()
+        return {"FINISHED"}
+
+
+class TryAgain(bpy.types.Operator):
+    """Let those who failed wait again"""
+
+    bl_idname = "likeness.try_again"
+    bl_label = "Try Again"
+    bl_options = {"REGISTER", "UNDO"}
+
+    @classmethod
+    def poll(cls, context: bpy.types.Context) -> bool:
+        failed = any(person.state == "FAILED" for person in context.scene.likeness_many.people)
+        return clickable(cls, (_GOES_ON if run.current() else "") or ("" if failed else "Nobody in the table failed"))
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        for person in context.scene.likeness_many.people:
+            if person.state == "FAILED":
+                person.state, person.sentence = "WAITING", ""
+        return {"FINISHED"}
+
+
+CLASSES = (ChoosePeople, ReconstructMany, StopMany, TryAgain)

@@ -1,0 +1,72 @@
+"""The sidebar's panel for many people: the table and its buttons."""
+
+from __future__ import annotations
+
+import bpy
+
+from ..many import run
+from .panel import TAB
+from .text import draw_wrapped
+from .thumbnails import photo_icon
+
+ICONS = {"WAITING": "TIME", "RUNNING": "PLAY", "DONE": "CHECKMARK", "FAILED": "ERROR"}
+
+
+class PeopleList(bpy.types.UIList):
+    """One row per person: thumbnail, name, number of photos, state."""
+
+    bl_idname = "LIKENESS_UL_people"
+
+    def draw_item(self, context, layout, data, item, icon, active_data, active_property, index=0, flt_flag=0):
+        thumbnail = photo_icon(item.first)
+        row = layout.row(align=True)
+        shown = {"icon_value": thumbnail} if thumbnail else {"icon": "USER"}
+        row.label(text=f"{item.name} ({item.photos})", **shown)
+        row.label(text="", icon=ICONS[item.state])
+
+
+class ManyPanel(bpy.types.Panel):
+    """Many people, one after the other."""
+
+    bl_idname = "LIKENESS_PT_many"
+    bl_label = "Many People"
+    bl_space_type = "VIEW_3D"
+    bl_region_type = "UI"
+    bl_category = TAB
+    bl_options = {"DEFAULT_CLOSED"}  # noqa: RUF012 (Blender wants a set)
+    bl_order = 10
+
+    def draw(self, context: bpy.types.Context) -> None:
+        layout, many = self.layout, context.scene.likeness_many
+        layout.operator("likeness.choose_people", icon="FILE_FOLDER")
+        if not len(many.people):
+            draw_wrapped(layout, "A folder that has a folder of photos for each person.", icon="INFO")
+            return
+        layout.template_list("LIKENESS_UL_people", "", many, "people", many, "active", rows=5, maxrows=5)
+        states = [person.state for person in many.people]
+        counted = [f"{states.count(state)} {state.lower()}" for state in ICONS if state in states]
+        layout.label(text=", ".join(counted))
+        if 0 <= many.active < len(many.people) and many.people[many.active].sentence:
+            draw_wrapped(layout, many.people[many.active].sentence)
+        layout.prop(many, "apart")
+        row = layout.row(align=True)
+        if run.current() is None:
+            row.operator("likeness.reconstruct_many", icon="USER")
+            row.operator("likeness.try_again", icon="FILE_REFRESH", text="")
+        else:
+            row.operator("likeness.stop_many", icon="CANCEL")
+        if run.last_words():
+            draw_wrapped(layout, run.last_words(), icon="ERROR")
+
+
+CLASSES = (PeopleList, ManyPanel)
+
+
+def register() -> None:
+    for cls in CLASSES:
+        bpy.utils.register_class(cls)
+
+
+def unregister() -> None:
+    for cls in reversed(CLASSES):
+        bpy.utils.unregister_class(cls)
