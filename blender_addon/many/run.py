@@ -21,7 +21,7 @@ from ..session import session
 from .folders import file_of, photos_in
 
 PERSONS_OWN: frozenset[str] = frozenset({"no_photo", "no_face", "too_large", "malformed", "out_of_memory", "internal"})
-"""Codes of failures after which the next person may do better; after others the run stops, for they are the backend's."""
+"""Codes of failures after which the next person may do better; all others are the backend's, and the run stops."""
 
 
 @dataclass(frozen=True)
