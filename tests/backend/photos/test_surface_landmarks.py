@@ -64,8 +64,9 @@ def test_the_answer_hardly_depends_on_the_detector_or_the_pictures_size(
     scale = face_scale(face.landmarks)
     shifted = face.landmarks + np.array([0.05 * scale, -0.04 * scale, 0.0])
     assert apart(face.surface.places, landmarker.find(face.pixels, shifted).places) < 1.0
-    half = cv2.resize(face.pixels, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
-    factor = np.array(half.shape[1::-1]) / np.array(face.pixels.shape[1::-1])
+    height, width = face.pixels.shape[:2]
+    half = cv2.resize(face.pixels, (width // 2, height // 2), interpolation=cv2.INTER_AREA)
+    factor = np.array(half.shape[1::-1]) / np.array(face.pixels.shape[1::-1])  # not a half where a side is odd
     smaller = landmarker.find(half, face.landmarks[:, :2] * factor)
     assert apart(face.surface.places, smaller.places / factor) < 1.0
 
