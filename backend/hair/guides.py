@@ -9,9 +9,10 @@ from scipy.ndimage import gaussian_filter1d
 from scipy.spatial import cKDTree
 
 from backend.geometry.template import Template
+from backend.hair.attach import outside
 from backend.hair.fit_style import FittedStyle, lock_lines, resampled
 from backend.hair.hair_strands import MOST_POINTS
-from backend.hair.hair_views import HairView, silhouettes
+from backend.hair.hair_views import HairView, closed_head, silhouettes
 from backend.hair.hull import head_hull
 from backend.hair.style_model import NUMBERS, lock_noise
 from backend.hair.styles import Style
@@ -68,10 +69,13 @@ def fit_guides(template: Template, neutral: np.ndarray, style: FittedStyle, view
         chosen = gain.argmax(0)
     line = fine[chosen, np.arange(guides)]
     line = _smooth(_combed(line[np.isfinite(line[:, 0, 0])]))
+    line = outside(line, *closed_head(neutral.astype(np.float64), template))  # a skull hides no hair: it lies on it
     votes = sum(_votes(line, view) * view.trust for view in views)
     end, beside = _ends(votes), _beside(line[:, 0])
     usual = np.median(end[beside], axis=1)  # no gap in hair and no lonely hair beside it
-    end = np.where((end < 2) | (usual < 2), usual, end).astype(int)
+    bare = votes <= -0.5 * (1 + _BARE_FACE) * sum(view.trust for view in views)  # to half of the photos: the face
+    before_face = np.where(bare.any(1), bare.argmax(1), bare.shape[1])
+    end = np.where(usual < 2, usual, np.where(end < 2, np.minimum(usual, before_face), end)).astype(int)
     end[votes[beside, 0].mean(1) < 0] = 0  # most photos show bare skin at the roots
     kept = np.flatnonzero(end >= 2)
     if not len(kept):

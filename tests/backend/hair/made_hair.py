@@ -49,4 +49,5 @@ def made_view(template: Template, yaw: float, point: np.ndarray | None) -> HairV
     strands = grown(template, template.vertices, point[None], lock_noise(900, seed=7))
     hair = silhouettes(strands, view)[0].astype(np.float32)
     direction = directions(strands, SEGMENTS * PIECES, view)[0]
-    return HairView(view.name, place, hair, empty + 1, empty, direction, depth, 1.0)
+    skin = silhouettes(head[template.regions["face"][:count] > 0.5][None], view)[0]
+    return HairView(view.name, place, hair, empty + 1, skin * (1 - hair), direction, depth, 1.0)

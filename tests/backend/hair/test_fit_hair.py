@@ -17,7 +17,7 @@ from backend.geometry.normals import vertex_normals
 from backend.geometry.template import load_template
 from backend.geometry.topology import triangles_from_quads
 from backend.hair.attach import attach
-from backend.hair.fit_style import fit_style, grown, outline_overlap, resampled
+from backend.hair.fit_style import fit_style, grown, lock_lines, outline_overlap, resampled
 from backend.hair.guides import curled, fit_guides
 from backend.hair.style_model import NUMBERS, lock_noise, named, numbers_of, points_of, style_family
 from backend.hair.styles import STYLES
@@ -95,6 +95,44 @@ def test_no_strand_lies_in_the_head_or_in_the_face(template) -> None:
     inside = (points[:, 2] > 0.10) & (points[:, 1] > 0.66) & (points[:, 1] < 0.74)
     inside &= (points[:, 0] > 0.6 * left) & (points[:, 0] < 0.6 * right)
     assert inside.mean() < 0.01, front.name
+
+
+def on_bare_face(guides: np.ndarray, views) -> np.ndarray:
+    """(G, P) bool: points on skin that the photo from the front shows without hair."""
+    view = views[1]
+    pixel = view.camera.project(guides)
+    height, width = view.face.shape
+    column, row = pixel[..., 0].astype(int).clip(0, width - 1), pixel[..., 1].astype(int).clip(0, height - 1)
+    return (pixel[..., 2] < view.depth[row, column] + 0.003) & (view.face[row, column] > 0.99)
+
+
+def test_a_gap_in_the_hair_is_not_filled_over_the_face(template) -> None:
+    """Somebody with a strong brow: the style's roots there are seen on it."""
+    brow = np.exp(-np.square(template.vertices - [0.0, 0.78, 0.15]).sum(1) / (2 * 0.025**2))
+    neutral = template.vertices + (0.012 * brow[:, None] * [0.0, 0.0, 1.0]).astype(np.float32)
+    views = [made_view(replace(template, vertices=neutral), yaw, style_point("long straight")) for yaw in YAWS]
+    guides = fit_guides(template, neutral, fit_style(template, neutral, views), views)
+    covered = on_bare_face(guides, views)
+    assert len(guides) > 500
+    assert (covered.all(1) & (np.linalg.norm(guides[:, -1] - guides[:, 0], axis=1) > 0.01)).sum() == 0
+
+
+def test_a_strand_that_would_run_under_the_skin_ends_where_the_skin_is_bare(template, monkeypatch) -> None:
+    """From the hair line down behind brows and nose: the head does not hide it, hair lies on the skin."""
+    views = [made_view(template, yaw, style_point("slicked back")) for yaw in YAWS]
+    style = fit_style(template, template.vertices, views)
+
+    def under_the_skin(*arguments) -> torch.Tensor:
+        lines = lock_lines(*arguments)
+        down = torch.linspace(0, 1, lines.shape[2])[:, None] * torch.tensor([0.0, -0.12, -0.02])
+        front = (lines[:, :, :1, 2] > 0.10)[..., None]
+        return torch.where(front, lines[:, :, :1] + down - torch.tensor([0.0, 0.0, 0.008]), lines)
+
+    monkeypatch.setattr("backend.hair.guides.lock_lines", under_the_skin)
+    guides = attach(fit_guides(template, template.vertices, style, views), template, template.vertices).points
+    front = guides[guides[:, 0, 2] > 0.10]
+    assert len(front) > 10
+    assert on_bare_face(front, views).mean() < 0.05
 
 
 def test_roots_lie_on_the_surface_where_their_uv_says(template) -> None:
