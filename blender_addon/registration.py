@@ -23,7 +23,7 @@ from .operators import (
 )
 from .ui import corner_preview, many_panel, panel, preferences, properties, thumbnails, transfer_panel
 
-OPERATOR_MODULES = (
+_WITH_CLASSES = (
     photos,
     reconstruct,
     backend,
@@ -34,18 +34,25 @@ OPERATOR_MODULES = (
     transfer_keys,
     transfer_mapping,
     transfer_pictures,
-)
-PARTS = (
     properties,
     many_settings,
     transfer_settings,
     preferences,
-    thumbnails,
     panel,
     transfer_panel,
     many_panel,
-    corner_preview,
 )
+"""Modules whose ``CLASSES`` Blender knows."""
+
+_SCENE_SETTINGS = {
+    "likeness": properties.LikenessSettings,
+    "likeness_many": many_settings.LikenessMany,
+    "likeness_transfer": transfer_settings.LikenessTransfer,
+}
+"""What each scene keeps, by the name of its property."""
+
+_WITH_HANDLERS = (thumbnails, panel, corner_preview)
+"""Modules that draw or keep pictures: each has ``register`` and ``unregister`` for that."""
 
 
 @persistent
@@ -58,11 +65,13 @@ def _file_opened(*_: object) -> None:
 
 def register() -> None:
     """Register classes, properties and handlers."""
-    for module in OPERATOR_MODULES:
+    for module in _WITH_CLASSES:
         for cls in module.CLASSES:
             bpy.utils.register_class(cls)
-    for part in PARTS:
-        part.register()
+    for name, settings in _SCENE_SETTINGS.items():
+        setattr(bpy.types.Scene, name, bpy.props.PointerProperty(type=settings))
+    for module in _WITH_HANDLERS:
+        module.register()
     bpy.app.handlers.load_post.append(_file_opened)
     timer.look_for_heads()
 
@@ -74,8 +83,10 @@ def unregister() -> None:
     session.shut_down()
     installer.forget()
     bpy.app.handlers.load_post.remove(_file_opened)
-    for part in reversed(PARTS):
-        part.unregister()
-    for module in reversed(OPERATOR_MODULES):
+    for module in reversed(_WITH_HANDLERS):
+        module.unregister()
+    for name in reversed(_SCENE_SETTINGS):
+        delattr(bpy.types.Scene, name)
+    for module in reversed(_WITH_CLASSES):
         for cls in reversed(module.CLASSES):
             bpy.utils.unregister_class(cls)

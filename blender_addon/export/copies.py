@@ -9,6 +9,7 @@ import numpy as np
 
 from ..protocol.names import PART_NAMES
 from ..scene import tags
+from ..scene.coordinates import coordinates
 
 ONE_MESH_PARTS: tuple[str, ...] = tuple(name for name in PART_NAMES if name != "lashes")
 """Lashes need opacity, which a material for all has not."""
@@ -46,7 +47,7 @@ def joined(parts: Sequence[bpy.types.Object], name: str) -> bpy.types.Object:
     counts = [len(mesh.vertices) for mesh in meshes]
     starts = np.cumsum([0, *counts])
     mesh = bpy.data.meshes.new(name)
-    vertices = np.concatenate([_coordinates(m.vertices) for m in meshes])
+    vertices = np.concatenate([coordinates(m.vertices) for m in meshes])
     loops = np.concatenate([_ints(m.loops, "vertex_index") + start for m, start in zip(meshes, starts, strict=False)])
     totals = np.concatenate([_ints(m.polygons, "loop_total") for m in meshes])
     mesh.vertices.add(len(vertices))
@@ -69,7 +70,7 @@ def joined(parts: Sequence[bpy.types.Object], name: str) -> bpy.types.Object:
         for part, start, count in zip(meshes, starts, counts, strict=False):
             own = part.shape_keys.key_blocks.get(block.name) if part.shape_keys else None
             if own is not None:
-                moved[start : start + count] = _coordinates(own.points)
+                moved[start : start + count] = coordinates(own.points)
         key.points.foreach_set("co", moved.ravel())
     for part, own in zip(parts, meshes, strict=True):
         bpy.data.objects.remove(part)
@@ -92,11 +93,11 @@ def _subdivided(obj: bpy.types.Object, levels: int) -> bpy.types.Mesh:
         for block in blocks:
             block.value, block.mute = 0.0, False
         mesh = _evaluated(plain)
-        rest = _coordinates(mesh.vertices)
+        rest = coordinates(mesh.vertices)
         offsets = {}
         for block in blocks[1:]:
             block.value = 1.0
-            offsets[block.name] = _evaluated_coordinates(plain)
+            offsets[block.name] = _evaluatedcoordinates(plain)
             block.value = 0.0
         first = blocks[0].name if blocks else ""
     finally:
@@ -121,25 +122,21 @@ def _evaluated(obj: bpy.types.Object) -> bpy.types.Mesh:
     return bpy.data.meshes.new_from_object(obj.evaluated_get(graph), preserve_all_data_layers=True, depsgraph=graph)
 
 
-def _evaluated_coordinates(obj: bpy.types.Object) -> np.ndarray:
+def _evaluatedcoordinates(obj: bpy.types.Object) -> np.ndarray:
     graph = bpy.context.evaluated_depsgraph_get()
     graph.update()
     found = obj.evaluated_get(graph).to_mesh()
     try:
-        return _coordinates(found.vertices)
+        return coordinates(found.vertices)
     finally:
         obj.evaluated_get(graph).to_mesh_clear()
 
 
 def _scale(mesh: bpy.types.Mesh, factor: float) -> None:
-    mesh.vertices.foreach_set("co", (_coordinates(mesh.vertices) * factor).ravel())
+    mesh.vertices.foreach_set("co", (coordinates(mesh.vertices) * factor).ravel())
     for block in mesh.shape_keys.key_blocks if mesh.shape_keys else ():
-        block.points.foreach_set("co", (_coordinates(block.points) * factor).ravel())
+        block.points.foreach_set("co", (coordinates(block.points) * factor).ravel())
     mesh.update()
-
-
-def _coordinates(points: bpy.types.bpy_prop_collection) -> np.ndarray:
-    return _floats(points, "co", 3)
 
 
 def _floats(items: bpy.types.bpy_prop_collection, name: str, width: int) -> np.ndarray:

@@ -37,7 +37,7 @@ def export_head(context: bpy.types.Context, collection: bpy.types.Collection, pr
             "Switch it on in the preferences, under Add-ons.",
             "exporter",
         ) from error
-    name = str(collection.get(tags.NAME, "")) or collection.name
+    name = tags.name_of(collection) or collection.name
     layer = context.view_layer
     selected, active = list(context.selected_objects), layer.objects.active
     animation = sampled(context.scene, parts) if is_animated(parts) else {}

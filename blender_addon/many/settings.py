@@ -60,15 +60,3 @@ def list_people(scene: bpy.types.Scene, folder: Path) -> int:
 
 
 CLASSES = (LikenessPerson, LikenessMany)
-
-
-def register() -> None:
-    for cls in CLASSES:
-        bpy.utils.register_class(cls)
-    bpy.types.Scene.likeness_many = bpy.props.PointerProperty(type=LikenessMany)
-
-
-def unregister() -> None:
-    del bpy.types.Scene.likeness_many
-    for cls in reversed(CLASSES):
-        bpy.utils.unregister_class(cls)

@@ -35,7 +35,7 @@ class ExportHead(bpy.types.Operator):
 
     def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
         collection = tags.active_head(context)
-        name = bpy.path.clean_name(str(collection.get(tags.NAME, "")) or collection.name)
+        name = bpy.path.clean_name(tags.name_of(collection) or collection.name)
         folder = Path(bpy.data.filepath).parent if bpy.data.filepath else Path.home()
         self.filepath = str(folder / (name + BY_NAME[self.preset].suffix))
         context.window_manager.fileselect_add(self)

@@ -101,7 +101,7 @@ class _Reconstructing(_Watching):
             said = copy_words(active_mesh(context, collection), collection)
             if said:
                 self.report({"INFO"}, said)
-            name = str(collection.get(tags.NAME, ""))
+            name = tags.name_of(collection)
             into, parted = own_id(collection)
             if parted and not bpy.app.background:
                 redraw.push_undo(

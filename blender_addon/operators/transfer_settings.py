@@ -142,15 +142,3 @@ def selected_meshes(context: bpy.types.Context, source: bpy.types.Object | None)
 
 
 CLASSES = (LikenessKeyLink, LikenessTransfer)
-
-
-def register() -> None:
-    for cls in CLASSES:
-        bpy.utils.register_class(cls)
-    bpy.types.Scene.likeness_transfer = PointerProperty(type=LikenessTransfer)
-
-
-def unregister() -> None:
-    del bpy.types.Scene.likeness_transfer
-    for cls in reversed(CLASSES):
-        bpy.utils.unregister_class(cls)

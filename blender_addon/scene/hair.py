@@ -11,6 +11,7 @@ from mathutils.kdtree import KDTree
 from ..protocol.hair import ResultHair
 from ..protocol.result import HeadResult
 from . import tags
+from .coordinates import neutral_coordinates
 from .frames import to_blender
 from .hair_cards import add_cards, is_changed, update_cards
 from .hair_nodes import (
@@ -164,21 +165,13 @@ def places(mesh: bpy.types.Mesh, uv: np.ndarray) -> np.ndarray:
     row = np.arange(len(uv))
     weight = np.clip(weights[row, best], 0, 1)
     weight /= weight.sum(1, keepdims=True)
-    neutral = _neutral(mesh)[corners.reshape(-1, 3)[near[row, best]]]  # (N, 3, 3)
+    neutral = neutral_coordinates(mesh)[corners.reshape(-1, 3)[near[row, best]]]  # (N, 3, 3)
     return (neutral * weight[..., None]).sum(1).astype(np.float32)
-
-
-def _neutral(mesh: bpy.types.Mesh) -> np.ndarray:
-    """(V, 3) of the Basis, else of the mesh."""
-    points = mesh.shape_keys.reference_key.points if mesh.shape_keys else mesh.vertices
-    flat = np.empty(3 * len(mesh.vertices), np.float32)
-    points.foreach_get("co", flat)
-    return flat.reshape(-1, 3)
 
 
 def _normals(roots: np.ndarray, mesh: bpy.types.Mesh) -> np.ndarray:
     """(G, 3) the skin's normals at the vertices nearest to roots (G, 3)."""
-    neutral = _neutral(mesh)
+    neutral = neutral_coordinates(mesh)
     tree = KDTree(len(neutral))
     for number, point in enumerate(neutral.tolist()):
         tree.insert(point, number)

@@ -9,6 +9,7 @@ import numpy as np
 
 from ..protocol.hair import ResultCards
 from . import tags
+from .coordinates import coordinates
 from .frames import to_blender
 from .images import packed_image
 
@@ -47,9 +48,7 @@ def is_changed(obj: bpy.types.Object) -> bool:
 
 def fingerprint(mesh: bpy.types.Mesh) -> str:
     """Of where all vertices are."""
-    flat = np.empty(3 * len(mesh.vertices), np.float32)
-    mesh.vertices.foreach_get("co", flat)
-    return hashlib.sha256(flat.tobytes()).hexdigest()
+    return hashlib.sha256(coordinates(mesh.vertices).tobytes()).hexdigest()
 
 
 def _mesh(cards: ResultCards) -> bpy.types.Mesh:

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import bpy
 import numpy as np
 
+from .coordinates import coordinates
+
 WIDTH, ROOT_COLOUR, TIP_COLOUR, ROOT_NORMAL = "lock_width", "root_colour", "tip_colour", "root_normal"
 """Attributes of the guides: metres across the lock of each, albedo at both ends, the skin's normal at the root."""
 NODES_NAME, FOLLOW_NAME, MODIFIER_NAME, MATERIAL_NAME = "Likeness Hair", "Likeness Hair on Head", "Hair", "Hair"
@@ -75,9 +77,7 @@ def set_input(modifier: bpy.types.Modifier, identifier: str, value: object) -> N
 
 def _skull_vertex(mesh: bpy.types.Mesh, *direction: float) -> int:
     """The vertex of the upper head that lies farthest in a direction."""
-    points = np.empty(3 * len(mesh.vertices), np.float32)
-    mesh.vertices.foreach_get("co", points)
-    points = points.reshape(-1, 3)
+    points = coordinates(mesh.vertices)
     upper = points[:, 2] > 0.5 * (points[:, 2].min() + points[:, 2].max())
     return int(np.where(upper, points @ np.array(direction, np.float32), -np.inf).argmax())
 

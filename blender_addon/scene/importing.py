@@ -293,7 +293,7 @@ class _Build:
         collection = self.collection()
         camera, head = cameras_by_photo(collection).get(photo.name), self.object_of("head")
         if camera is None:
-            camera = new_camera(photo, max(map(abs, head.scale)), str(collection.get(tags.NAME, "")))
+            camera = new_camera(photo, max(map(abs, head.scale)), tags.name_of(collection))
             camera[tags.HEAD_ID] = self.head_id
             cameras = next((c for c in collection.children if c.get(tags.CAMERAS) == self.head_id), collection)
             cameras.objects.link(camera)

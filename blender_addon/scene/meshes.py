@@ -9,6 +9,7 @@ import numpy as np
 
 from ..protocol.buffers import malformed
 from ..protocol.result import ResultPart
+from .coordinates import coordinates, neutral_coordinates
 from .frames import to_blender
 
 UV_HEAD, UV_MAKEHUMAN = "Head", "MakeHuman"
@@ -91,7 +92,7 @@ def sculpted(mesh: bpy.types.Mesh) -> np.ndarray | None:
         return None
     made = np.empty((len(mesh.vertices), 3), np.float32)
     attribute.data.foreach_get("vector", made.ravel())
-    moved = _basis(mesh) - made
+    moved = neutral_coordinates(mesh) - made
     moved[np.abs(moved).max(1) < SCULPTED_METRES] = 0.0
     return moved if moved.any() else None
 
@@ -102,18 +103,11 @@ def remove_sculpt(mesh: bpy.types.Mesh) -> None:
     if moved is None:
         return
     for block in mesh.shape_keys.key_blocks if mesh.shape_keys else ():
-        points = np.empty(moved.size, np.float32)
-        block.points.foreach_get("co", points)
-        block.points.foreach_set("co", points - moved.ravel())
-    mesh.vertices.foreach_set("co", _basis(mesh).ravel() if mesh.shape_keys else (_basis(mesh) - moved).ravel())
+        block.points.foreach_set("co", (coordinates(block.points) - moved).ravel())
+    mesh.vertices.foreach_set(
+        "co", neutral_coordinates(mesh).ravel() if mesh.shape_keys else (neutral_coordinates(mesh) - moved).ravel()
+    )
     mesh.update()
-
-
-def _basis(mesh: bpy.types.Mesh) -> np.ndarray:
-    """(V, 3) float32 of the neutral shape."""
-    points = np.empty((len(mesh.vertices), 3), np.float32)
-    (mesh.shape_keys.reference_key.points if mesh.shape_keys else mesh.vertices).foreach_get("co", points.ravel())
-    return points
 
 
 def _remember(mesh: bpy.types.Mesh, made: np.ndarray) -> None:
@@ -145,17 +139,15 @@ def update_mesh(obj: bpy.types.Object, part: ResultPart) -> None:
     made = to_blender(part.vertices)
     moved = sculpted(mesh)
     basis = made if moved is None else made + moved
-    change = (basis - _basis(mesh)).ravel()
+    change = (basis - neutral_coordinates(mesh)).ravel()
     own = {name: number for number, name in enumerate(part.key_names)}
     if mesh.shape_keys:
-        key = np.empty_like(change)
         for block in mesh.shape_keys.key_blocks:
             if block.name in own:
                 offsets = to_blender(part.keys[own[block.name]])
                 block.points.foreach_set("co", (basis + offsets).ravel())
             else:
-                block.points.foreach_get("co", key)
-                block.points.foreach_set("co", key + change)
+                block.points.foreach_set("co", coordinates(block.points).ravel() + change)
     mesh.vertices.foreach_set("co", basis.ravel())
     if part.key_names:
         present = set(mesh.shape_keys.key_blocks.keys()) if mesh.shape_keys else set()

@@ -13,6 +13,7 @@ from ..errors import AddonError
 from ..protocol.names import ARKIT_NAMES, PART_NAMES
 from . import tags
 from .body_fit import LARGEST_MISFIT, NECK_WEIGHT, REST_WEIGHT, Placement, place, seam_weights
+from .coordinates import coordinates, neutral_coordinates
 from .meshes import HM08_VERTEX
 from .which_mesh import active_mesh, part_on
 
@@ -129,23 +130,18 @@ def apply_head(
 
 def _body_shape(body: bpy.types.Object) -> tuple[np.ndarray, np.ndarray]:
     """(V, 3) the body's basis, and what its shape keys show now apart from the 52 expressions."""
-    count = len(body.data.vertices)
-    basis, now = np.empty(3 * count, np.float32), np.empty(3 * count, np.float32)
-    if body.data.shape_keys is None:
-        body.data.vertices.foreach_get("co", basis)
-        now[:] = basis
-    else:
-        body.data.shape_keys.reference_key.points.foreach_get("co", basis)
+    basis = now = neutral_coordinates(body.data)
+    if body.data.shape_keys is not None:
         expressions = [block for block in body.data.shape_keys.key_blocks if block.name in ARKIT_NAMES]
         were_mute = [block.mute for block in expressions]
         for block in expressions:
             block.mute = True
         mixed = body.shape_key_add(name=KEY_NAME, from_mix=True)
-        mixed.points.foreach_get("co", now)
+        now = coordinates(mixed.points)
         body.shape_key_remove(mixed)
         for block, was_mute in zip(expressions, were_mute, strict=True):
             block.mute = was_mute
-    return basis.reshape(-1, 3).astype(np.float64), now.reshape(-1, 3).astype(np.float64)
+    return basis.astype(np.float64), now.astype(np.float64)
 
 
 def _shape_of(obj: bpy.types.Object, body_vertices: int) -> _Shape | None:
@@ -158,15 +154,12 @@ def _shape_of(obj: bpy.types.Object, body_vertices: int) -> _Shape | None:
     attribute.data.foreach_get("value", numbers)
     here = (numbers >= 0) & (numbers < body_vertices)
     blocks = obj.data.shape_keys.key_blocks if obj.data.shape_keys else ()
-    rest = np.empty(3 * count, np.float32)
-    (obj.data.shape_keys.reference_key.points if blocks else obj.data.vertices).foreach_get("co", rest)
+    rest = neutral_coordinates(obj.data)
     keys = {}
     for block in blocks:
         if block.name in ARKIT_NAMES:
-            moved = np.empty_like(rest)
-            block.points.foreach_get("co", moved)
-            keys[block.name] = (moved - rest).reshape(-1, 3)[here].astype(np.float64)
-    return _Shape(numbers[here], rest.reshape(-1, 3)[here].astype(np.float64), keys)
+            keys[block.name] = (coordinates(block.points) - rest)[here].astype(np.float64)
+    return _Shape(numbers[here], rest[here].astype(np.float64), keys)
 
 
 def _seam(mesh: bpy.types.Mesh, skin: _Shape) -> np.ndarray:

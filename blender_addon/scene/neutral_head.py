@@ -7,6 +7,7 @@ import numpy as np
 
 from ..errors import AddonError
 from ..protocol.names import PART_NAMES
+from .coordinates import neutral_coordinates
 from .frames import to_head
 from .tags import part_object
 
@@ -25,9 +26,5 @@ def neutral_head(collection: bpy.types.Collection) -> bytes:
                 "Choose another head as Person, or none to solve the face from the pictures.",
                 "no_head",
             )
-        keys = obj.data.shape_keys
-        points = obj.data.vertices if keys is None else keys.reference_key.points
-        flat = np.empty(3 * len(points), np.float32)
-        points.foreach_get("co", flat)
-        shapes.append(to_head(flat.reshape(-1, 3)))
+        shapes.append(to_head(neutral_coordinates(obj.data)))
     return np.concatenate(shapes).astype("<f4").tobytes()

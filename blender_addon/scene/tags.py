@@ -63,6 +63,11 @@ def active_head(context: bpy.types.Context) -> bpy.types.Collection | None:
     return heads[0] if len(heads) == 1 else None
 
 
+def name_of(collection: bpy.types.Collection) -> str:
+    """The name that the artist gave the head; empty where none was given."""
+    return str(collection.get(NAME, ""))
+
+
 def objects_of(collection: bpy.types.Collection) -> list[bpy.types.Object]:
     """A head's objects: what its collection holds, and what somebody has moved from there into others."""
     return [*collection.all_objects, *_moved_out(collection)]

@@ -10,6 +10,7 @@ import numpy as np
 from ..errors import AddonError
 from ..protocol.names import ARKIT_NAMES
 from ..scene import tags
+from ..scene.coordinates import coordinates, neutral_coordinates
 from .apply import key_names
 from .keys_for_mesh import MarkedPoints, SourcePart
 
@@ -42,21 +43,14 @@ def _part(obj: bpy.types.Object, names: Sequence[str]) -> SourcePart:
     blocks = obj.data.shape_keys.key_blocks if obj.data.shape_keys else {}
     for number, name in enumerate(names):
         if name in blocks:
-            against = _coordinates(blocks[name].relative_key.points)
-            motions[number] = (_coordinates(blocks[name].points) - against) @ world[:3, :3].T
+            against = coordinates(blocks[name].relative_key.points).astype(np.float64)
+            motions[number] = (coordinates(blocks[name].points) - against) @ world[:3, :3].T
     return SourcePart(rest @ world[:3, :3].T + world[:3, 3], triangles_of(obj), motions)
 
 
 def rest_coordinates(obj: bpy.types.Object) -> np.ndarray:
     """(V, 3) the mesh at rest: its reference key where it has one."""
-    keys = obj.data.shape_keys
-    return _coordinates(keys.reference_key.points if keys else obj.data.vertices)
-
-
-def _coordinates(points: bpy.types.bpy_prop_collection) -> np.ndarray:
-    flat = np.empty(3 * len(points), np.float32)
-    points.foreach_get("co", flat)
-    return flat.reshape(-1, 3).astype(np.float64)
+    return neutral_coordinates(obj.data).astype(np.float64)
 
 
 def triangles_of(obj: bpy.types.Object) -> np.ndarray:
@@ -106,9 +100,7 @@ def remove_keys(obj: bpy.types.Object, names: Sequence[str], with_basis: bool) -
 
 def key_coordinates(obj: bpy.types.Object, name: str) -> np.ndarray:
     """(3 V,) float32 the shape of a key, to be put back by ``restore_keys``."""
-    flat = np.empty(3 * len(obj.data.vertices), np.float32)
-    obj.data.shape_keys.key_blocks[name].points.foreach_get("co", flat)
-    return flat
+    return coordinates(obj.data.shape_keys.key_blocks[name].points).ravel()
 
 
 def restore_keys(obj: bpy.types.Object, before: Mapping[str, np.ndarray]) -> None:

@@ -60,13 +60,3 @@ class ManyPanel(bpy.types.Panel):
 
 
 CLASSES = (PeopleList, ManyPanel)
-
-
-def register() -> None:
-    for cls in CLASSES:
-        bpy.utils.register_class(cls)
-
-
-def unregister() -> None:
-    for cls in reversed(CLASSES):
-        bpy.utils.unregister_class(cls)

@@ -269,12 +269,8 @@ CLASSES = (PhotoList, MainPanel, HeadPanel)
 
 
 def register() -> None:
-    for cls in CLASSES:
-        bpy.utils.register_class(cls)
     bpy.types.STATUSBAR_HT_header.append(draw_status_bar)
 
 
 def unregister() -> None:
     bpy.types.STATUSBAR_HT_header.remove(draw_status_bar)
-    for cls in reversed(CLASSES):
-        bpy.utils.unregister_class(cls)

@@ -287,9 +287,4 @@ def require_online(why: str) -> None:
         )
 
 
-def register() -> None:
-    bpy.utils.register_class(LikenessPreferences)
-
-
-def unregister() -> None:
-    bpy.utils.unregister_class(LikenessPreferences)
+CLASSES = (LikenessPreferences,)

@@ -65,15 +65,3 @@ def settings_of(scene: bpy.types.Scene) -> LikenessSettings:
 
 
 CLASSES = (LikenessPhoto, LikenessSettings)
-
-
-def register() -> None:
-    for cls in CLASSES:
-        bpy.utils.register_class(cls)
-    bpy.types.Scene.likeness = bpy.props.PointerProperty(type=LikenessSettings)
-
-
-def unregister() -> None:
-    del bpy.types.Scene.likeness
-    for cls in reversed(CLASSES):
-        bpy.utils.unregister_class(cls)

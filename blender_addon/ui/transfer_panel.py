@@ -160,13 +160,3 @@ class PosePanel(bpy.types.Panel):
 
 
 CLASSES = (KeyLinkList, ExpressionPanel, MappingPanel, PointsPanel, PosePanel)
-
-
-def register() -> None:
-    for cls in CLASSES:
-        bpy.utils.register_class(cls)
-
-
-def unregister() -> None:
-    for cls in reversed(CLASSES):
-        bpy.utils.unregister_class(cls)

@@ -1,0 +1,18 @@
+"""Where the points of a mesh, a shape key or a curve are, as arrays."""
+
+from __future__ import annotations
+
+import bpy
+import numpy as np
+
+
+def coordinates(points: bpy.types.bpy_prop_collection) -> np.ndarray:
+    """(N, 3) float32 of vertices, points of a shape key or points of a curve."""
+    flat = np.empty(3 * len(points), np.float32)
+    points.foreach_get("co", flat)
+    return flat.reshape(-1, 3)
+
+
+def neutral_coordinates(mesh: bpy.types.Mesh) -> np.ndarray:
+    """(V, 3) float32 of the Basis, or of the mesh where it has no keys."""
+    return coordinates(mesh.shape_keys.reference_key.points if mesh.shape_keys else mesh.vertices)
