@@ -11,6 +11,7 @@ from torch import Tensor
 from backend.rendering.spherical_harmonics import light_from_directions, rotate
 from trainer.data.people.attachments.parameters import AttachmentParameters
 from trainer.data.people.background import BackgroundParameters
+from trainer.data.people.carried import CarriedExpressions
 from trainer.data.people.expression import ExpressionParameters, gaze_angles, lid_weights
 from trainer.data.people.eyes import PartsParameters
 from trainer.data.people.film import FilmParameters
@@ -71,10 +72,12 @@ class Posed:
 
 
 class Stage:
-    """Puts people before cameras, on one device."""
+    """Puts people before cameras, on one device. ``carried`` : see ``CarriedExpressions``; else keys are added as they
+    are."""
 
-    def __init__(self, surface: PeopleSurface) -> None:
+    def __init__(self, surface: PeopleSurface, carried: bool = False) -> None:
         self.surface = surface
+        self._carried = CarriedExpressions(surface.template, surface.device) if carried else None
         self.shapes = IdentityShapes(surface)
         marks = surface.template.landmarks478
         self._mark_vertices = torch.from_numpy(marks.vertices.astype(np.int64)).to(surface.device)
@@ -103,7 +106,10 @@ class Stage:
             turns.append([turn(1, left) @ turn(0, -up) for left, up in angles])
         weights = torch.from_numpy(np.stack(weights)).to(device)
         eye_turns = torch.from_numpy(np.array(turns, np.float32)).to(device)
-        cage = neutral + (weights @ surface.expressions.flatten(1)).view_as(neutral)
+        if self._carried is None:
+            cage = neutral + (weights @ surface.expressions.flatten(1)).view_as(neutral)
+        else:
+            cage = self._carried.posed(neutral, weights)
         for side, own in enumerate(self._eye_vertices):
             middle = eyes[:, side, None]
             cage[:, own] = (neutral[:, own] - middle) @ eye_turns[:, side].transpose(1, 2) + middle

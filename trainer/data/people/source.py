@@ -49,6 +49,8 @@ class PeopleConfig(SourceConfig):
     """Whether the albedo is wanted."""
     film: bool = True
     """Whether pictures go through a camera: blur, exposure, noise, tone curve, JPEG. Without it they are clean."""
+    carried: bool = False
+    """Whether expressions are carried to each face, jaws turn and lids slide (``CarriedExpressions``)."""
     rasterizer: str = "auto"
     """See ``backend.rendering.rasterize.face_ids``."""
     supersampling: float = 0.0
@@ -118,7 +120,7 @@ class People:
             template = load_template()
             surface = PeopleSurface(template, device)
             self._tools[device] = _Tools(
-                Stage(surface),
+                Stage(surface, self.config.carried),
                 Renderer(surface, self.config.size, self._supersampling, self.config.rasterizer),
                 LandmarkLabels(template.landmarks478, device),
             )

@@ -1,0 +1,72 @@
+"""The head's mesh at several resolutions, for convolutions on graphs: made once, read from ``assets``.
+
+Pooling keeps a part of the vertices (quadric edge collapse), unpooling interpolates on the coarser mesh (barycentric),
+as in Ranjan et al., Generating 3D Faces using Convolutional Mesh Autoencoders (ECCV 2018).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+
+from backend.asset_file import read_asset
+
+HIERARCHY_PATH = Path(__file__).resolve().parents[2] / "assets" / "mesh_hierarchy.safetensors"
+
+
+@dataclass(frozen=True)
+class MeshLevel:
+    """One resolution.
+
+    Attributes
+    ----------
+    vertices : (N,) int64 which of the head's vertices it has, ascending.
+    faces : (T, 3) int64 triangles, numbers within ``vertices``, counter-clockwise from outside.
+    edges : (E, 2) int64 neighbours within ``vertices``, each pair once, the smaller number first.
+    up_rows, up_columns, up_values : the matrix (N of the finer level, N) that interpolates from this level to the next
+        finer one, its rows sum to 1; empty in the finest.
+    """
+
+    vertices: np.ndarray
+    faces: np.ndarray
+    edges: np.ndarray
+    up_rows: np.ndarray
+    up_columns: np.ndarray
+    up_values: np.ndarray
+
+
+@dataclass(frozen=True)
+class MeshHierarchy:
+    """``levels`` : finest first; the first has all of the head's vertices."""
+
+    levels: tuple[MeshLevel, ...]
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """What the file holds, by name."""
+        found = {}
+        for number, level in enumerate(self.levels):
+            for name in ("vertices", "faces", "edges", "up_rows", "up_columns"):
+                found[f"{number}.{name}"] = getattr(level, name).astype(np.int32)
+            found[f"{number}.up_values"] = level.up_values.astype(np.float32)
+        return found
+
+
+@lru_cache(maxsize=2)
+def load_mesh_hierarchy(path: Path = HIERARCHY_PATH) -> MeshHierarchy:
+    """Read the file that ``python -m trainer template`` writes.
+
+    Raises as ``backend.asset_file.read_asset`` does.
+    """
+    arrays = read_asset(path).arrays
+    levels = []
+    while f"{len(levels)}.vertices" in arrays:
+        number = len(levels)
+        whole = {
+            name: arrays[f"{number}.{name}"].astype(np.int64)
+            for name in ("vertices", "faces", "edges", "up_rows", "up_columns")
+        }
+        levels.append(MeshLevel(**whole, up_values=arrays[f"{number}.up_values"]))
+    return MeshHierarchy(tuple(levels))

@@ -1,0 +1,243 @@
+"""The mesh hierarchy of the head: quadric edge collapse that keeps mirror images together, barycentric unpooling."""
+
+from __future__ import annotations
+
+import heapq
+from pathlib import Path
+
+import numpy as np
+from scipy.sparse import coo_matrix
+
+from backend.geometry.mesh_hierarchy import HIERARCHY_PATH, MeshHierarchy, MeshLevel
+from backend.geometry.symmetry import symmetric_part
+from backend.geometry.template import Template
+from backend.geometry.topology import boundary_edges, unique_edges
+from backend.rig.arkit import ARKIT_NAMES
+from backend.safetensors_file import write_arrays
+from trainer.template.closest_point import closest_points
+
+LEVELS = 4
+RATIO = 4
+"""Paper 2 and COMA: each level has a quarter of the vertices of the one before it."""
+_BORDER = 10.0
+"""Weight of the planes that stand on borders (Garland & Heckbert 1997 ask for a large one): outlines stay."""
+
+
+def mesh_hierarchy(template: Template) -> MeshHierarchy:
+    """Levels of the template's head, finest first; each is its own mirror image and has as many borders as the head."""
+    count = template.head.vertex_stop
+    mirror = template.mirror[:count].astype(np.int64)
+    opened = template.vertices[:count] + template.expressions[ARKIT_NAMES.index("jawOpen"), :count]
+    points = symmetric_part(opened.astype(np.float64), mirror)  # closed lips would pass for neighbours
+    faces = symmetric_triangles(template.quads[: template.head.face_stop].astype(np.int64), mirror)
+    nothing = np.zeros(0, np.int64)
+    levels = [MeshLevel(np.arange(count), faces, unique_edges(faces), nothing, nothing, np.zeros(0, np.float32))]
+    for _ in range(LEVELS):
+        finer = levels[-1]
+        target = len(finer.vertices) // RATIO
+        own_mirror = np.searchsorted(finer.vertices, mirror[finer.vertices])
+        kept, coarse = collapse(points[finer.vertices], finer.faces, own_mirror, target)
+        up = _unpooling(points[finer.vertices], kept, coarse, own_mirror)
+        levels.append(MeshLevel(finer.vertices[kept], coarse, unique_edges(coarse), *up))
+    return MeshHierarchy(tuple(levels))
+
+
+def write_mesh_hierarchy(template: Template, path: Path = HIERARCHY_PATH) -> MeshHierarchy:
+    """Make it and write it to ``path``."""
+    made = mesh_hierarchy(template)
+    write_arrays(path, made.arrays())
+    return made
+
+
+def symmetric_triangles(quads: np.ndarray, mirror: np.ndarray) -> np.ndarray:
+    """(T, 3) triangles of quads (F, 4), of which each has its mirror image among them.
+
+    Raises ``ValueError`` for a quad that is its own mirror image and cannot be cut so.
+    """
+    number = {tuple(sorted(quad)): k for k, quad in enumerate(quads.tolist())}
+    found: list[tuple[int, int, int]] = []
+    done: set[int] = set()
+    for k, (a, b, c, d) in enumerate(quads.tolist()):
+        if k in done:
+            continue
+        pieces = [(a, b, c)] if c == d else [(a, b, c), (a, c, d)]
+        other = number[tuple(sorted(mirror[[a, b, c, d]].tolist()))]
+        if other == k and c != d and {mirror[a], mirror[c]} != {a, c}:
+            raise ValueError(f"quad {k} cannot be cut into mirror images")
+        found.extend(pieces)
+        if other != k:
+            found.extend(tuple(mirror[list(piece)][::-1].tolist()) for piece in pieces)
+        done.update((k, other))
+    return np.array(found, np.int64)
+
+
+def collapse(points: np.ndarray, faces: np.ndarray, mirror: np.ndarray, target: int) -> tuple[np.ndarray, np.ndarray]:
+    """Keep about ``target`` of the points (N, 3) of a triangle mesh (T, 3) that ``mirror`` (N,) maps onto itself.
+
+    The cheapest half-edge collapse by the quadric error goes first, together with its mirror image; none that would
+    make the surface branch, fold over or lose a border.
+
+    Returns
+    -------
+    kept : (M,) int64 ascending. faces : (T', 3) int64, numbers within ``kept``.
+    """
+    mesh = _Mesh(points, faces, mirror)
+    heap = [(mesh.cost(u, v), u, v) for u in range(len(points)) for v in mesh.neighbours(u)]
+    heapq.heapify(heap)
+    while heap and mesh.count > target:
+        cost, u, v = heapq.heappop(heap)
+        if not (mesh.alive[u] and mesh.alive[v]) or v not in mesh.neighbours(u):
+            continue
+        now = mesh.cost(u, v)
+        if now > cost * (1 + 1e-9) + 1e-30:
+            heapq.heappush(heap, (now, u, v))
+            continue
+        mu, mv = int(mirror[u]), int(mirror[v])
+        if (u == mu and v != mv) or v == mu or (mu != u and mv == u):
+            continue
+        if not mesh.allowed(u, v):
+            continue
+        mesh.collapse(u, v)
+        moved = [v]
+        if mu != u:
+            if not mesh.allowed(mu, mv):
+                mesh.undo()
+                continue
+            mesh.collapse(mu, mv)
+            moved.append(mv)
+        for vertex in moved:
+            for neighbour in mesh.neighbours(vertex):
+                heapq.heappush(heap, (mesh.cost(neighbour, vertex), neighbour, vertex))
+                heapq.heappush(heap, (mesh.cost(vertex, neighbour), vertex, neighbour))
+    kept = np.flatnonzero(mesh.alive)
+    return kept, np.searchsorted(kept, np.array(sorted(mesh.faces.values()), np.int64))
+
+
+class _Mesh:
+    """A triangle mesh whose edges collapse."""
+
+    def __init__(self, points: np.ndarray, faces: np.ndarray, mirror: np.ndarray) -> None:
+        self.points, self.mirror = points, mirror
+        self.faces: dict[int, tuple[int, int, int]] = {k: tuple(face) for k, face in enumerate(faces.tolist())}
+        self.around: list[set[int]] = [set() for _ in points]
+        for k, face in self.faces.items():
+            for vertex in face:
+                self.around[vertex].add(k)
+        self.alive = np.ones(len(points), bool)
+        self.count = len(points)
+        self.quadrics = _quadrics(points, faces)
+        self._last: tuple | None = None
+
+    def neighbours(self, u: int) -> set[int]:
+        return {vertex for face in self.around[u] for vertex in self.faces[face]} - {u}
+
+    def cost(self, u: int, v: int) -> float:
+        """The quadric error of moving u to v, square metres; very small where edges are short and flat."""
+        place = np.append(self.points[v], 1.0)
+        length = float(np.square(self.points[u] - self.points[v]).sum())
+        return float(place @ (self.quadrics[u] + self.quadrics[v]) @ place) + 1e-6 * length
+
+    def shared(self, u: int, v: int) -> set[int]:
+        return self.around[u] & self.around[v]
+
+    def at_border(self, u: int) -> bool:
+        return any(len(self.shared(u, v)) == 1 for v in self.neighbours(u))
+
+    def allowed(self, u: int, v: int) -> bool:
+        """Whether the surface stays one without branches, folds and lost borders when u goes to v."""
+        if not (self.alive[u] and self.alive[v]):
+            return False
+        sides = self.shared(u, v)
+        if not sides or (self.at_border(u) and len(sides) != 1):
+            return False
+        if self.neighbours(u) & self.neighbours(v) != {w for f in sides for w in self.faces[f]} - {u, v}:
+            return False
+        if self.at_border(u) and len([w for w in self.neighbours(u) if len(self.shared(u, w)) == 1]) != 2:
+            return False
+        for face in self.around[u] - sides:
+            corners = self.faces[face]
+            before = _normal(self.points[list(corners)])
+            after = _normal(self.points[[v if w == u else w for w in corners]])
+            size = np.linalg.norm(before) * np.linalg.norm(after)
+            if before @ after <= 0.2 * size:
+                return False
+        return all(len(self.neighbours(w)) > 3 for f in sides for w in self.faces[f] if w not in (u, v))
+
+    def collapse(self, u: int, v: int) -> None:
+        sides = self.shared(u, v)
+        before = {face: self.faces[face] for face in self.around[u]}
+        self._last = (u, v, before, self.quadrics[v].copy())
+        for face in sides:
+            for w in self.faces[face]:
+                self.around[w].discard(face)
+            del self.faces[face]
+        for face in list(self.around[u]):
+            self.faces[face] = tuple(v if w == u else w for w in self.faces[face])
+            self.around[v].add(face)
+        self.around[u] = set()
+        self.quadrics[v] = self.quadrics[v] + self.quadrics[u]
+        self.alive[u] = False
+        self.count -= 1
+
+    def undo(self) -> None:
+        """Take the last collapse back."""
+        u, v, before, quadric = self._last
+        for face, corners in before.items():
+            for w in self.faces.get(face, ()):
+                self.around[w].discard(face)
+            self.faces[face] = corners
+            for w in corners:
+                self.around[w].add(face)
+        self.quadrics[v] = quadric
+        self.alive[u] = True
+        self.count += 1
+
+
+def _normal(corners: np.ndarray) -> np.ndarray:
+    return np.cross(corners[1] - corners[0], corners[2] - corners[0])
+
+
+def _quadrics(points: np.ndarray, faces: np.ndarray) -> np.ndarray:
+    """(N, 4, 4) error quadrics of Garland & Heckbert (SIGGRAPH 1997), with planes upright on borders."""
+    quadrics = np.zeros((len(points), 4, 4))
+    normals = np.cross(points[faces[:, 1]] - points[faces[:, 0]], points[faces[:, 2]] - points[faces[:, 0]])
+    area = np.linalg.norm(normals, axis=1)
+    unit = normals / np.maximum(area, 1e-12)[:, None]
+    for vertex in range(3):
+        np.add.at(quadrics, faces[:, vertex], 0.5 * area[:, None, None] * _plane(unit, points[faces[:, 0]]))
+    border = {tuple(sorted(edge)) for edge in boundary_edges(faces).tolist()}
+    for face, normal in zip(faces.tolist(), unit, strict=True):
+        for a, b in ((face[0], face[1]), (face[1], face[2]), (face[2], face[0])):
+            if tuple(sorted((a, b))) in border:
+                along = points[b] - points[a]
+                upright = np.cross(along, normal)
+                upright /= max(np.linalg.norm(upright), 1e-12)
+                plane = _BORDER * float(along @ along) * _plane(upright[None], points[a][None])[0]
+                quadrics[a] += plane
+                quadrics[b] += plane
+    return quadrics
+
+
+def _plane(normals: np.ndarray, places: np.ndarray) -> np.ndarray:
+    """(N, 4, 4) squared distance from planes through places (N, 3)."""
+    plane = np.concatenate([normals, -(normals * places).sum(1, keepdims=True)], 1)
+    return plane[:, :, None] * plane[:, None]
+
+
+def _unpooling(
+    points: np.ndarray, kept: np.ndarray, coarse: np.ndarray, mirror: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Rows, columns and values of the matrix (N, M) from the kept points to all, its own mirror image."""
+    triangle, weights, _ = closest_points(points, points[kept], coarse)
+    rows = np.repeat(np.arange(len(points)), 3)
+    matrix = coo_matrix((weights.ravel(), (rows, coarse[triangle].ravel())), (len(points), len(kept))).tocsr()
+    coarse_mirror = np.searchsorted(kept, mirror[kept])
+    matrix = (0.5 * (matrix + matrix[mirror][:, coarse_mirror])).tocoo()
+    strong = matrix.data > 1e-6
+    values = matrix.data[strong]
+    sums = np.bincount(matrix.row[strong], values, len(points))
+    return (
+        matrix.row[strong].astype(np.int64),
+        matrix.col[strong].astype(np.int64),
+        (values / sums[matrix.row[strong]]).astype(np.float32),
+    )
