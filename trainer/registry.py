@@ -11,6 +11,7 @@ KINDS: dict[str, dict[str, str]] = {
         "lap": "trainer.stages.lap:LapStageConfig",
         "landmarks": "trainer.stages.landmarks:LandmarkStageConfig",
         "detail": "trainer.stages.detail:DetailStageConfig",
+        "graph_face": "trainer.stages.graph_face:GraphFaceStageConfig",
         "learned_basis": "trainer.stages.learned_basis:LearnedBasisStageConfig",
     },
     "source": {
@@ -22,6 +23,8 @@ KINDS: dict[str, dict[str, str]] = {
         "portraits": "trainer.data.portraits:PortraitsConfig",
         "landmark_people": "trainer.data.landmark_people:LandmarkPeopleConfig",
         "detail_people": "trainer.data.detail:DetailPeopleConfig",
+        "graph_shapes": "trainer.data.graph:GraphShapesConfig",
+        "graph_people": "trainer.data.graph:GraphPeopleConfig",
         "lap_people": "trainer.data.lap:LapPeopleConfig",
         "lap_portraits": "trainer.data.lap:LapPortraitsConfig",
         "lap_mix": "trainer.data.lap:LapMixConfig",

@@ -1,6 +1,6 @@
 """What the graph face model learns from."""
 
-from trainer.data.graph.batch import GraphBatch
+from trainer.data.graph.batch import GraphBatch, mirrored_batch
 from trainer.data.graph.source import GraphPeopleConfig, GraphShapesConfig
 
-__all__ = ["GraphBatch", "GraphPeopleConfig", "GraphShapesConfig"]
+__all__ = ["GraphBatch", "GraphPeopleConfig", "GraphShapesConfig", "mirrored_batch"]

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from torch import Tensor
+
+from backend.rig.arkit import ARKIT_INDEX, ARKIT_NAMES, mirrored_name
+
+_MIRRORED_KEYS = [ARKIT_INDEX[mirrored_name(name)] for name in ARKIT_NAMES]
+_MIRRORED_LIGHT = (1, 1, 1, -1, -1, 1, 1, -1, 1)
+"""Signs of the basis functions of ``spherical_harmonics`` with x turned around."""
 
 
 @dataclass(frozen=True)
@@ -15,7 +21,8 @@ class GraphPhotos:
     ----------
     images : (N, 3, S, S) float32 in [0, 1], sRGB, the square of ``backend.photos.crop.face_square``.
     places : (N, C, 2) where the head's surface is in the picture, its sides are 1, x right, y down from the top left.
-    albedo : (N, C, 3) sRGB in [0, 1]. seen : (N, C) bool: bare skin, brows or lips of the face; albedo holds only there.
+    albedo : (N, C, 3) sRGB in [0, 1]. seen : (N, C) bool: bare skin, brows or lips of the face; albedo
+        holds only there.
     light : (N, 9, 3) as ``PeopleBatch`` has it.
     """
 
@@ -41,3 +48,27 @@ class GraphBatch:
     weights: Tensor
     vertices: Tensor
     photos: GraphPhotos | None
+
+
+def mirrored_batch(batch: GraphBatch, mirror: Tensor) -> GraphBatch:
+    """What a mirror shows. ``mirror`` (V,) int64, the vertex across the median plane. People keep their numbers: in the
+    classification a face and its mirror image share one name. Raises ``ValueError`` for shapes without photos."""
+    photos = batch.photos
+    if photos is None:
+        raise ValueError("shapes alone need no mirror: their source draws both sides alike")
+    flip = batch.neutral.new_tensor([-1.0, 1.0, 1.0])
+    head = mirror[: batch.vertices.shape[1]]
+    places = photos.places[:, head]
+    return replace(
+        batch,
+        neutral=batch.neutral[:, mirror] * flip,
+        weights=batch.weights[:, _MIRRORED_KEYS],
+        vertices=batch.vertices[:, head] * flip,
+        photos=GraphPhotos(
+            images=photos.images.flip(-1),
+            places=places * places.new_tensor([-1.0, 1.0]) + places.new_tensor([1.0, 0.0]),
+            albedo=photos.albedo[:, head],
+            seen=photos.seen[:, head],
+            light=photos.light * photos.light.new_tensor(_MIRRORED_LIGHT)[:, None],
+        ),
+    )

@@ -1,0 +1,88 @@
+"""Layers on the vertices of a mesh hierarchy: Chebyshev convolution, unpooling, pooling."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from backend.geometry.mesh_hierarchy import MeshLevel
+
+
+def scaled_laplacian(level: MeshLevel) -> Tensor:
+    """(N, N) sparse 2 L / lambda_max - I of the normalised graph Laplacian L = I - D^-1/2 A D^-1/2.
+
+    lambda_max is taken as 2, its bound, so that only -D^-1/2 A D^-1/2 is left (Kipf & Welling 2017).
+    """
+    count = len(level.vertices)
+    both = np.concatenate([level.edges, level.edges[:, ::-1]])
+    degree = np.bincount(both[:, 0], minlength=count).astype(np.float64)
+    values = -1.0 / np.sqrt(degree[both[:, 0]] * degree[both[:, 1]])
+    return _sparse(both[:, 0], both[:, 1], values, (count, count))
+
+
+def unpooling(level: MeshLevel, finer: int) -> Tensor:
+    """(finer, N) sparse matrix that interpolates to the next finer level, which has ``finer`` vertices."""
+    return _sparse(level.up_rows, level.up_columns, level.up_values, (finer, len(level.vertices)))
+
+
+def _sparse(rows: np.ndarray, columns: np.ndarray, values: np.ndarray, shape: tuple[int, int]) -> Tensor:
+    places = torch.from_numpy(np.stack([rows, columns]).astype(np.int64))
+    matrix = torch.sparse_coo_tensor(places, torch.from_numpy(values.astype(np.float32)), shape, check_invariants=False)
+    return matrix.coalesce()
+
+
+def spread(matrix: Tensor, features: Tensor) -> Tensor:
+    """(B, M, F) of a sparse matrix (M, N) on the vertices of features (B, N, F)."""
+    batch, count, width = features.shape
+    flat = features.permute(1, 0, 2).reshape(count, batch * width)
+    with torch.autocast(features.device.type, enabled=False):  # sparse products know no half precision
+        found = torch.sparse.mm(matrix, flat.float())
+    return found.view(matrix.shape[0], batch, width).permute(1, 0, 2)
+
+
+class ChebyshevConvolution(nn.Module):
+    """y = sum_k T_k(L) x W_k + b, T_k Chebyshev polynomials of the scaled Laplacian (Defferrard et al. 2016).
+
+    Summed by Clenshaw's recurrence, which applies L to y's features: these are the fewer on the way to fine levels.
+    """
+
+    def __init__(self, laplacian: Tensor, inputs: int, outputs: int, order: int) -> None:
+        super().__init__()
+        if order < 1:
+            raise ValueError(f"the order must be at least 1, not {order}")
+        self.order = order
+        self.register_buffer("laplacian", laplacian, persistent=False)
+        bound = (order * inputs) ** -0.5
+        self.weight = nn.Parameter(torch.empty(order, outputs, inputs).uniform_(-bound, bound))
+        self.bias = nn.Parameter(torch.zeros(outputs))
+
+    def forward(self, features: Tensor) -> Tensor:
+        """(B, N, inputs) to (B, N, outputs)."""
+        batch, count, inputs = features.shape
+        rows = features.transpose(0, 1).reshape(count * batch, inputs)
+
+        def term(k: int) -> Tensor:
+            """(N, B * outputs) of x W_k."""
+            return functional.linear(rows, self.weight[k]).float().view(count, -1)
+
+        with torch.autocast(features.device.type, enabled=False):  # sparse products know no half precision
+            after, last = None, term(self.order - 1)  # b_{k + 2}, b_{k + 1}
+            for k in range(self.order - 2, -1, -1):
+                step = torch.sparse.mm(self.laplacian, last)
+                now = torch.add(term(k), step, alpha=2.0 if k else 1.0)
+                after, last = last, now if after is None else now - after
+        return last.view(count, batch, -1).transpose(0, 1) + self.bias
+
+
+class Unpooling(nn.Module):
+    """Interpolation from a level to the next finer one."""
+
+    def __init__(self, matrix: Tensor) -> None:
+        super().__init__()
+        self.register_buffer("matrix", matrix, persistent=False)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """(B, N, F) to (B, N of the finer level, F)."""
+        return spread(self.matrix, features)

@@ -1,0 +1,87 @@
+"""Losses of the graph face model: section 4.2 of Gao et al. (CVPRW 2020), by its equations.
+
+Shapes (B, C, 3) in metres and differences in millimetres; places (B, L, 2) in sides of the picture and differences in
+per cent of it; colours (B, C, 3) in [0, 1].
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+_MM = 1000.0
+_PER_CENT = 100.0
+
+
+def classification(logits: Tensor, person: Tensor) -> Tensor:
+    """L_soft of equation 4: softmax loss of logits (B, P) for people (B,)."""
+    return functional.cross_entropy(logits.float(), person)
+
+
+def centre_distance(identity: Tensor, centres: Tensor, person: Tensor) -> Tensor:
+    """L_center of equation 4 (Wen et al. 2016): half the mean squared distance of codes (B, D) from the centres (P, D)
+    of their people (B,)."""
+    return 0.5 * (identity - centres[person]).square().sum(1).mean()
+
+
+def photometric(found: Tensor, shown: Tensor, mask: Tensor, edges: Tensor) -> Tensor:
+    """Equation 5 at the mesh's vertices: squared difference of colours found and shown (B, C, 3) and of their
+    gradients along edges (E, 2), where a mask (B, C) in [0, 1] says that the photo shows the face.
+
+    The paper compares pixels; vertices lie as dense as pixels on faces of a hundred pixels, and need no rasterizer.
+    """
+    colours = (mask * (found - shown).square().sum(-1)).sum() / mask.sum().clamp(min=1.0)
+    start, stop = edges[:, 0], edges[:, 1]
+    both = mask[:, start] * mask[:, stop]
+    slope = (found[:, stop] - found[:, start]).abs() - (shown[:, stop] - shown[:, start]).abs()
+    return colours + (both * slope.abs().sum(-1)).sum() / both.sum().clamp(min=1.0)
+
+
+def landmarks(found: Tensor, truth: Tensor) -> Tensor:
+    """Equation 6: squared distances of landmarks (B, L, 2), and of the way from each landmark to all others, in
+    per cent of the picture."""
+    apart = _PER_CENT * (found - truth)
+    ways = apart[:, :, None] - apart[:, None]
+    return apart.square().sum(-1).mean() + ways.square().sum(-1).mean()
+
+
+def shape(found: Tensor, truth: Tensor, weight: Tensor) -> Tensor:
+    """Equations 7 and 8: mean absolute difference of shapes, millimetres, weighted by vertices (C,)."""
+    return _MM * ((found - truth).abs().sum(-1) * weight).sum() / (weight.sum() * len(found))
+
+
+def smoothness(found: Tensor, template: Tensor, laplacian: Callable[[Tensor], Tensor]) -> Tensor:
+    """Equation 9: how far each vertex lies from the mean of its neighbours, against the template's (C, 3), millimetres.
+
+    laplacian : (B, C, 3) to each vertex less the mean of its neighbours.
+    """
+    return _MM * (laplacian(found) - laplacian(template[None])).abs().sum(-1).mean()
+
+
+def plain_smoothness(found: Tensor, laplacian: Callable[[Tensor], Tensor]) -> Tensor:
+    """The conventional one, for the ablation: the distance itself, millimetres."""
+    return _MM * laplacian(found).abs().sum(-1).mean()
+
+
+def asymmetry(albedo: Tensor, mirror: Tensor) -> Tensor:
+    """Equation 10: mean absolute difference of colours (B, C, 3) from those of the mirror vertices (C,)."""
+    return (albedo - albedo[:, mirror]).abs().mean()
+
+
+def critic_divergence(
+    critic: Callable[[Tensor], Tensor], real: Tensor, fake: Tensor, factor: float = 2.0, power: float = 6.0
+) -> Tensor:
+    """What the critic of equation 11 minimises (WGAN-div, Wu et al. 2018): its value on real shapes less that on fake
+    ones, plus factor times the mean power of its gradient's norm at places between them.
+
+    critic : shapes (B, C, 3) to (B,), larger for what seems real; the sign is turned against the paper's so that both
+    minimise. factor, power : k and p of Wu et al.
+    """
+    share = torch.rand(len(real), 1, 1, device=real.device)
+    between = (share * real + (1 - share) * fake).detach().requires_grad_(True)
+    (slope,) = torch.autograd.grad(critic(between).sum(), between, create_graph=True)
+    penalty = slope.flatten(1).norm(dim=1).pow(power).mean()
+    return critic(fake.detach()).mean() - critic(real).mean() + factor * penalty

@@ -1,0 +1,344 @@
+"""Stage ``graph_face``: the graph face model, from shapes alone or from photos of people whose faces are known."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from backend.geometry.mesh_hierarchy import MeshHierarchy, load_mesh_hierarchy
+from backend.geometry.template import load_template
+from backend.models.graph_face import MODEL_NAME, GraphCodes, GraphFaceConfig, GraphFaceNet
+from backend.models.graph_layers import ChebyshevConvolution, scaled_laplacian, spread
+from backend.rendering.color import linear_from_srgb, srgb_from_linear
+from backend.rendering.spherical_harmonics import shade
+from trainer.contracts import ExportedModel, OptimizerConfig, ParameterGroup, Stage, StageConfig, Turn
+from trainer.data.graph import GraphBatch, mirrored_batch
+from trainer.data.people.carried import CarriedExpressions
+from trainer.losses import graph_face as losses
+from trainer.pretrained import lite0_state
+
+_CODERS = (16, 16, 32, 64)
+"""Features of the convolutions that read a shape, fine to coarse."""
+_ELSEWHERE = 0.15
+"""Weight of vertices beside the face: no photo fit trusts them, but they must not come loose."""
+_UNIT = 0.005
+"""Metres in a unit of what reads shapes."""
+
+
+@dataclass(frozen=True)
+class GraphFaceWeights:
+    """Weights of the loss terms; those of paper 2 that have an equation there, and ours."""
+
+    shape: float = 1.0
+    """Equation 7, with the photo's expression and without, millimetres."""
+    pair: float = 0.5
+    """Equation 8: the identity of one photo with the expression of the next."""
+    smooth: float = 2.0
+    """Equation 9, millimetres."""
+    plain_smooth: float = 0.0
+    """The conventional smoothness, for the ablation."""
+    classification: float = 0.1
+    """Equation 4, the first term."""
+    centre: float = 0.02
+    """Equation 4, the second."""
+    photometric: float = 2.0
+    """Equation 5."""
+    landmarks: float = 0.02
+    """Equation 6."""
+    place: float = 0.1
+    """Ours: distance of all vertices of the face in the picture from where they are, per cent, with the true shape:
+    it teaches the pose."""
+    albedo: float = 2.0
+    """Ours: difference of colours from the true ones where the photo shows them; the paper has no labels for them."""
+    symmetry: float = 0.5
+    """Equation 10."""
+    light: float = 0.2
+    """Ours: difference of the shading from the true light's."""
+    adversary: float = 0.0
+    """Equation 11, the generator's part."""
+    size: float = 0.001
+    """Ours: mean square of the codes, so that they stay near a normal distribution."""
+
+
+@dataclass(frozen=True)
+class CriticWeights:
+    """Of the critic's own term."""
+
+    divergence: float = 1.0
+    """Equation 11."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class GraphFaceStageConfig(StageConfig):
+    """Trains ``backend.models.graph_face.GraphFaceNet``; from shapes alone it learns the shape decoder."""
+
+    network: GraphFaceConfig = field(default_factory=GraphFaceConfig)
+    """Size of the networks."""
+    weights: GraphFaceWeights = field(default_factory=GraphFaceWeights)
+    """Weights of the loss terms."""
+    people: int = 0
+    """People of the source, for the identity classification; 0: none."""
+    pretrained: bool = False
+    """Start the trunk with EfficientNet-Lite0's ImageNet weights (Apache-2.0)."""
+    adversary: OptimizerConfig | None = None
+    """How the critic moves; None: there is none."""
+    mirror: bool = True
+    """Half of the photos are mirrored, as in the paper."""
+
+    def build(self, device: torch.device) -> GraphFaceStage:
+        """See ``StageConfig``."""
+        return GraphFaceStage(self, device)
+
+
+class ShapeCoder(nn.Module):
+    """Shapes (B, C, 3) in units to codes (B, D): convolutions, and from each level to the next the vertices that it
+    keeps (COMA's encoder)."""
+
+    def __init__(self, hierarchy: MeshHierarchy, code: int, order: int) -> None:
+        super().__init__()
+        levels = hierarchy.levels
+        self.convolutions = nn.ModuleList()
+        self.kept: list[Tensor] = []
+        inputs = 3
+        for number, outputs in enumerate(_CODERS):
+            self.convolutions.append(ChebyshevConvolution(scaled_laplacian(levels[number]), inputs, outputs, order))
+            kept = np.searchsorted(levels[number].vertices, levels[number + 1].vertices)
+            self.register_buffer(f"kept{number}", torch.from_numpy(kept), persistent=False)
+            inputs = outputs
+        self.last = nn.Linear(len(levels[len(_CODERS)].vertices) * inputs, code)
+
+    def forward(self, shapes: Tensor) -> Tensor:
+        """See the class."""
+        x = shapes
+        for number, convolution in enumerate(self.convolutions):
+            x = functional.elu(convolution(x))[:, getattr(self, f"kept{number}")]
+        return self.last(x.flatten(1)).float()
+
+
+class GraphFaceStage(Stage):
+    """See ``GraphFaceStageConfig``."""
+
+    SUMMARY: ClassVar[str] = (
+        "Codes of identity, expression, pose and light of a face from one photo, and decoders from the codes to the "
+        "head's shape and the colours of its skin."
+    )
+    LIMITS: ClassVar[str] = (
+        "It has only seen synthetic people. Their faces are those of a linear model with bumps, whose expressions are "
+        "carried to each face; its codes tell synthetic people apart and have not been made for recognising real ones."
+    )
+
+    def __init__(self, config: GraphFaceStageConfig, device: torch.device) -> None:
+        self.config = config
+        network, template = config.network, load_template()
+        hierarchy = load_mesh_hierarchy()
+        order = network.order
+        net = GraphFaceNet(network, hierarchy)
+        if config.pretrained:
+            net.encoder.trunk.load_imagenet(lite0_state())
+        modules: dict[str, nn.Module] = {
+            "net": net,
+            "who": ShapeCoder(hierarchy, network.identity, order),
+            "what": ShapeCoder(hierarchy, network.expression, order),
+        }
+        if config.people:
+            modules["names"] = nn.Linear(network.identity, config.people, bias=False)
+            modules["centres"] = nn.Embedding(config.people, network.identity)
+            nn.init.zeros_(modules["centres"].weight)
+        if config.adversary is not None:
+            modules["critic"] = ShapeCoder(hierarchy, 1, order)
+        self.modules = nn.ModuleDict(modules).to(device)
+        count = template.head.vertex_stop
+        level = hierarchy.levels[0]
+        face = template.regions["face"][:count]
+        self.face = torch.from_numpy(face > 0.5).to(device)
+        self.weight = torch.from_numpy((_ELSEWHERE + (1 - _ELSEWHERE) * face).astype(np.float32)).to(device)
+        self.edges = torch.from_numpy(level.edges).to(device)
+        self.triangles = torch.from_numpy(level.faces).to(device)
+        self.mirror_all = torch.from_numpy(template.mirror.astype(np.int64)).to(device)
+        self.mirror = self.mirror_all[:count]
+        marks = template.landmarks68
+        self._mark_vertices = torch.from_numpy(marks.vertices.astype(np.int64)).to(device)
+        self._mark_weights = torch.from_numpy(marks.barycentrics).to(device)
+        self._carried = CarriedExpressions(template, device)
+        self._neighbours = _neighbour_means(level.edges, count).to(device)
+
+    def step(self, batch: GraphBatch, fraction: float) -> Mapping[str, Tensor]:
+        """The terms of ``GraphFaceWeights``; those of photos are zero for shapes alone."""
+        net, config, weights = self.modules["net"], self.config, self.config.weights
+        batch = self._mirrored(batch) if config.mirror and batch.photos is not None else batch
+        count = len(net.mean)
+        neutral, truth = batch.neutral[:, :count], batch.vertices
+        codes = None if batch.photos is None else net.encoder(batch.photos.images)
+        identity, expression = self._codes(batch) if codes is None else (codes.identity, codes.expression)
+        others = torch.roll(torch.arange(len(truth), device=truth.device), -1)
+        swapped = self._carried.posed(batch.neutral, batch.weights[others])[:, :count]
+        every = net.shape(
+            torch.cat([identity, identity, identity]),
+            torch.cat([expression, torch.zeros_like(expression), expression[others]]),
+        )
+        found, rest, exchanged = every.chunk(3)
+        zero = found.new_zeros(())
+        terms = dict.fromkeys(GraphFaceWeights.__dataclass_fields__, zero)
+        terms["shape"] = losses.shape(found, truth, self.weight) + losses.shape(rest, neutral, self.weight)
+        terms["pair"] = losses.shape(exchanged, swapped, self.weight)
+        if weights.smooth:
+            terms["smooth"] = losses.smoothness(torch.cat([found, rest]), net.mean, self._laplacian)
+        if weights.plain_smooth:
+            terms["plain_smooth"] = losses.plain_smoothness(torch.cat([found, rest]), self._laplacian)
+        terms["size"] = identity.square().mean() + expression.square().mean()
+        if config.people:
+            terms["classification"] = losses.classification(self.modules["names"](identity), batch.person)
+            terms["centre"] = losses.centre_distance(identity, self.modules["centres"].weight, batch.person)
+        if weights.adversary and "critic" in self.modules:
+            terms["adversary"] = -self._judged(found).mean()
+        if codes is not None:
+            terms.update(self._photo_terms(batch, codes, found))
+        return terms
+
+    def _photo_terms(self, batch: GraphBatch, codes: GraphCodes, found: Tensor) -> dict[str, Tensor]:
+        """What the photos themselves say."""
+        net, weights, photos = self.modules["net"], self.config.weights, batch.photos
+        seen = photos.seen.float()
+        apart = 100.0 * (codes.pose.project(batch.vertices) - photos.places)[:, self.face].norm(dim=-1)
+        marks = [self._marks(places) for places in (codes.pose.project(found), photos.places)]
+        albedo = net.albedo(codes.identity)
+        shading = shade(self._normals(found), codes.light)
+        true_shading = shade(self._normals(batch.vertices), photos.light)
+        shown = functional.grid_sample(photos.images, 2 * photos.places[:, :, None] - 1, align_corners=False)
+        rendered = srgb_from_linear((linear_from_srgb(albedo.clamp(0.001, 1)) * shading).clamp(1e-4, 1))
+        difference = seen * (shading.clamp(1e-3).log() - true_shading.clamp(1e-3).log()).abs().mean(-1)
+        terms = {
+            "place": apart.mean(),
+            "landmarks": losses.landmarks(*marks),
+            "albedo": (seen * (albedo - photos.albedo).abs().mean(-1)).sum() / seen.sum().clamp(min=1),
+            "light": difference.sum() / seen.sum().clamp(min=1),
+            "symmetry": losses.asymmetry(albedo, self.mirror),
+        }
+        if weights.photometric:
+            colours = shown[..., 0].transpose(1, 2)
+            terms["photometric"] = losses.photometric(rendered, colours, seen, self.edges)
+        return terms
+
+    def _codes(self, batch: GraphBatch) -> tuple[Tensor, Tensor]:
+        """Of shapes: identity of the neutral face, expression of what it does; that of no expression is zero."""
+        neutral = batch.neutral[:, : len(self.modules["net"].mean)]
+        moved = (batch.vertices - neutral) / _UNIT
+        what = self.modules["what"]
+        nothing = what(torch.zeros_like(moved[:1]))
+        return self.modules["who"]((neutral - self.modules["net"].mean) / _UNIT), what(moved) - nothing
+
+    def _mirrored(self, batch: GraphBatch) -> GraphBatch:
+        """The batch, or its mirror image: all of it, so that people keep one face each in a batch."""
+        return batch if torch.rand(()) < 0.5 else mirrored_batch(batch, self.mirror_all)
+
+    def turns(self) -> Sequence[Turn]:
+        """The networks', then the critic's where there is one."""
+        own = super().turns()
+        config = self.config
+        if config.adversary is None:
+            return own
+        critic = tuple(self.modules["critic"].parameters())
+        groups = (ParameterGroup("critic", critic, lambda fraction: 1.0),)
+        return (*own, Turn("critic", config.adversary, groups, self._critic_step, CriticWeights()))
+
+    def parameter_groups(self) -> Sequence[ParameterGroup]:
+        """All but the critic's."""
+        own = [p for name, part in self.modules.items() if name != "critic" for p in part.parameters()]
+        return (ParameterGroup("all", tuple(own), lambda fraction: 1.0),)
+
+    def _critic_step(self, batch: GraphBatch, fraction: float) -> Mapping[str, Tensor]:
+        net = self.modules["net"]
+        with torch.no_grad():
+            codes = None if batch.photos is None else net.encoder(batch.photos.images)
+            identity, expression = self._codes(batch) if codes is None else (codes.identity, codes.expression)
+            fake = net.shape(identity, expression)
+        real, fake = self._units(batch.vertices), self._units(fake)
+        return {"divergence": losses.critic_divergence(self._judged_units, real, fake)}
+
+    def _units(self, shapes: Tensor) -> Tensor:
+        return (shapes - self.modules["net"].mean) / _UNIT
+
+    def _judged(self, shapes: Tensor) -> Tensor:
+        return self._judged_units(self._units(shapes))
+
+    def _judged_units(self, units: Tensor) -> Tensor:
+        return self.modules["critic"](units)[:, 0]
+
+    def _laplacian(self, shapes: Tensor) -> Tensor:
+        return shapes - spread(self._neighbours, shapes)
+
+    def _marks(self, places: Tensor) -> Tensor:
+        """(B, 68, 2) of places (B, C, 2) at the vertices."""
+        return (places[:, self._mark_vertices] * self._mark_weights[..., None]).sum(2)
+
+    def _normals(self, shapes: Tensor) -> Tensor:
+        """(B, C, 3) unit normals of shapes (B, C, 3)."""
+        a, b, c = (shapes[:, self.triangles[:, k]] for k in range(3))
+        flat = torch.linalg.cross(b - a, c - a)
+        normal = torch.zeros_like(shapes)
+        for k in range(3):
+            normal = normal.index_add(1, self.triangles[:, k], flat)
+        return functional.normalize(normal, dim=-1, eps=1e-12)
+
+    def metrics(self, batches: Iterable[GraphBatch]) -> Mapping[str, float]:
+        """Means over people. ``neutral``, ``moved`` : distance of the face's vertices from the truth, without and with
+        expression, over that of the mean face (of the true neutral face for ``moved``'s motion); of photos also
+        ``person``: ``neutral`` by the mean code of a person's photos, ``albedo`` : over that of the mean colours,
+        ``identity`` : share of photos whose nearest other code is of the same person."""
+        net = self.modules["net"]
+        sums: dict[str, list[float]] = {}
+        codes_of, people_of = [], []
+        for batch in batches:
+            truth = batch.neutral[:, : len(net.mean)]
+            codes = None if batch.photos is None else net.encoder(batch.photos.images)
+            identity, expression = self._codes(batch) if codes is None else (codes.identity, codes.expression)
+            rest, found = net.neutral(identity), net.shape(identity, expression)
+            none = self._distance(net.mean.expand_as(truth), truth)
+            sums.setdefault("neutral", []).extend((self._distance(rest, truth) / none).tolist())
+            moved = self._distance(batch.vertices - truth, torch.zeros_like(truth))
+            wrong = self._distance(found - rest, batch.vertices - truth)
+            moving = moved > 0.0002  # of a still face there is no motion to find
+            sums.setdefault("moved", []).extend((wrong / moved)[moving].tolist())
+            codes_of.append(identity)
+            people_of.append(batch.person)
+            if codes is None:
+                continue
+            for person in batch.person.unique():
+                own = batch.person == person
+                mean = net.neutral(identity[own].mean(0, keepdim=True))
+                sums.setdefault("person", []).append(float(self._distance(mean, truth[own][:1]) / none[own][0]))
+            seen = batch.photos.seen
+            wrong, usual = (
+                (colours - batch.photos.albedo).abs().mean(-1)[seen].mean()
+                for colours in (net.albedo(identity), net.mean_albedo.expand_as(batch.photos.albedo))
+            )
+            sums.setdefault("albedo", []).append(float(wrong / usual))
+        if "person" in sums:
+            codes, people = torch.cat(codes_of), torch.cat(people_of)
+            apart = torch.cdist(codes, codes).fill_diagonal_(float("inf"))
+            sums["identity"] = (people[apart.argmin(1)] == people).float().tolist()
+        return {name: sum(values) / max(len(values), 1) for name, values in sums.items()}
+
+    def _distance(self, first: Tensor, second: Tensor) -> Tensor:
+        """(B,) mean distance of the face's vertices, metres."""
+        return (first - second)[:, self.face].norm(dim=-1).mean(1)
+
+    def export(self) -> ExportedModel:
+        """Encoder and decoders."""
+        state = dict(self.modules["net"].state_dict())
+        return ExportedModel(MODEL_NAME, self.config.network.to_json(), state, self.SUMMARY, self.LIMITS)
+
+
+def _neighbour_means(edges: np.ndarray, count: int) -> Tensor:
+    """(C, C) sparse matrix to the mean of each vertex's neighbours."""
+    both = np.concatenate([edges, edges[:, ::-1]])
+    degree = np.bincount(both[:, 0], minlength=count)
+    values = torch.from_numpy((1.0 / degree[both[:, 0]]).astype(np.float32))
+    places = torch.from_numpy(both.T.copy())
+    return torch.sparse_coo_tensor(places, values, (count, count), check_invariants=False).coalesce()
