@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from scipy.sparse import coo_matrix
@@ -20,7 +22,7 @@ def levels():
 
 def test_the_finest_level_is_the_head_and_each_other_a_quarter(levels) -> None:
     assert len(levels[0].vertices) == load_template().head.vertex_stop
-    for fine, coarse in zip(levels, levels[1:], strict=False):
+    for fine, coarse in pairwise(levels):
         assert len(coarse.vertices) == pytest.approx(len(fine.vertices) / 4, rel=0.03)
         assert np.isin(coarse.vertices, fine.vertices).all()
 

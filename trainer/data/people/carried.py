@@ -34,6 +34,7 @@ class CarriedExpressions:
         mean = template.vertices[:count].astype(np.float64)
         self.count = count
         self._mean = torch.from_numpy(template.vertices[:count]).to(device)
+        self._middle = self._mean.mean(0)
         tree = cKDTree(mean)
         near = tree.sparse_distance_matrix(tree, 3 * _REACH, output_type="coo_matrix")
         weight = np.exp(-np.square(near.data) / (2 * _REACH**2))
@@ -97,7 +98,8 @@ class CarriedExpressions:
     def _moment(self, head: Tensor) -> Tensor:
         """(N, C, 3, 3) second moments of heads (N, C, 3) with the mean head, about each vertex's surroundings; by the
         inverse of the mean head's own they say how skin is turned and stretched from it."""
-        people, rest = len(head), self._mean
+        people, rest = len(head), self._mean - self._middle
+        head = head - self._middle  # small numbers have small rounding errors
         products = head[..., :, None] * rest[None, :, None, :]  # (N, C, 3, 3)
         middle = self._averaged(head.permute(1, 0, 2).reshape(self.count, -1)).view(self.count, people, 3)
         moment = self._averaged(products.permute(1, 0, 2, 3).reshape(self.count, -1)).view(self.count, people, 3, 3)
