@@ -32,8 +32,8 @@ MODEL_NAME = "graph_face"
 POSE, LIGHT = 6, 27
 MIDDLE = (0.0, 0.72, 0.09)
 """Metres in the head frame: the point that heads turn about."""
-_UNIT = 0.005
-"""Metres in a unit of the decoders' last layer: about what faces differ by."""
+UNIT = 0.005
+"""Metres in a unit of the shape decoder's last layer: about what faces differ by."""
 _USUAL_SCALE = 5.7
 """Sides of the picture that a metre at the face spans in ``backend.photos.crop.face_square``."""
 _USUAL_SHADING = 0.8
@@ -48,7 +48,8 @@ class GraphFaceConfig:
     ----------
     size : side of the pictures. identity, expression : lengths of the codes. order : of the Chebyshev polynomials.
         widths : features of the shape decoder's convolutions, coarse to fine, one for each level but the finest;
-        albedo_widths : of the albedo decoder's. feature : between trunk and codes.
+        albedo_widths : of the albedo decoder's. feature : between trunk and codes. linear : whether the shape is a
+        linear basis and what the convolutions add to it; the paper's has the convolutions alone.
     """
 
     size: int = 112
@@ -58,6 +59,7 @@ class GraphFaceConfig:
     widths: tuple[int, ...] = (128, 64, 32, 16)
     albedo_widths: tuple[int, ...] = (64, 32, 16, 16)
     feature: int = 384
+    linear: bool = True
 
     def __post_init__(self) -> None:
         if self.size % 16 or self.size < 32:
@@ -181,7 +183,10 @@ class GraphEncoder(nn.Module):
 
 
 class GraphFaceNet(nn.Module):
-    """Encoder and decoders; the mean face and its colours belong to the weights."""
+    """Encoder and decoders.
+
+    ``basis`` (D, 3 C), in units of ``UNIT``: the linear part of the shape, identity's codes first.
+    """
 
     def __init__(self, config: GraphFaceConfig, hierarchy: MeshHierarchy | None = None) -> None:
         super().__init__()
@@ -192,13 +197,21 @@ class GraphFaceNet(nn.Module):
         codes = config.identity + config.expression
         self.shape_decoder = GraphDecoder(hierarchy, codes, config.widths, config.order)
         self.albedo_decoder = GraphDecoder(hierarchy, config.identity, config.albedo_widths, config.order)
+        self.basis = None
+        if config.linear:
+            self.basis = nn.Parameter(torch.zeros(codes, count * 3))
+            nn.init.zeros_(self.shape_decoder.last.weight)  # begins as the linear model
         template = load_template()
         self.register_buffer("mean", torch.from_numpy(template.vertices[:count]), persistent=False)
         self.mean_albedo = nn.Parameter(torch.full((count, 3), 0.6))
 
     def shape(self, identity: Tensor, expression: Tensor) -> Tensor:
         """(B, C, 3) the head's cage, metres, of codes (B, 128) and (B, 64): f_shape([c_id, c_exp])."""
-        return self.mean + _UNIT * self.shape_decoder(torch.cat([identity, expression], 1))
+        codes = torch.cat([identity, expression], 1)
+        offsets = self.shape_decoder(codes)
+        if self.basis is not None:
+            offsets = offsets + (codes.float() @ self.basis).view_as(offsets)
+        return self.mean + UNIT * offsets
 
     def neutral(self, identity: Tensor) -> Tensor:
         """(B, C, 3) without expression: its code is zero."""

@@ -27,6 +27,7 @@ WHATS: dict[str, tuple[str, str]] = {
     "likeness": ("trainer.evaluate.likeness", "face-embedding distance of neutral renders to a person's photos"),
     "textures": ("trainer.evaluate.textures", "textures against a photo that each was not made from"),
     "hair": ("trainer.evaluate.hair", "hair fitted to photos against a photo that it was not fitted to"),
+    "graph": ("trainer.evaluate.graph", "the graph face model: its decoder against a linear one, its encoder"),
     "detail": ("trainer.evaluate.detail", "wrinkles against known relief of synthetic people"),
     "expressions": ("trainer.evaluate.expressions", "52 weights, head pose, jitter and blinks read off pictures"),
 }

@@ -13,12 +13,13 @@ from torch.nn import functional
 
 from backend.geometry.mesh_hierarchy import MeshHierarchy, load_mesh_hierarchy
 from backend.geometry.template import load_template
-from backend.models.graph_face import MODEL_NAME, GraphCodes, GraphFaceConfig, GraphFaceNet
+from backend.models.graph_face import MODEL_NAME, UNIT, GraphCodes, GraphFaceConfig, GraphFaceNet
 from backend.models.graph_layers import ChebyshevConvolution, scaled_laplacian, spread
 from backend.rendering.color import linear_from_srgb, srgb_from_linear
 from backend.rendering.spherical_harmonics import shade
 from trainer.contracts import ExportedModel, OptimizerConfig, ParameterGroup, Stage, StageConfig, Turn
 from trainer.data.graph import GraphBatch, mirrored_batch
+from trainer.data.graph.linear import linear_faces
 from trainer.data.people.carried import CarriedExpressions
 from trainer.losses import graph_face as losses
 from trainer.pretrained import lite0_state
@@ -27,8 +28,6 @@ _CODERS = (16, 16, 32, 64)
 """Features of the convolutions that read a shape, fine to coarse."""
 _ELSEWHERE = 0.15
 """Weight of vertices beside the face: no photo fit trusts them, but they must not come loose."""
-_UNIT = 0.005
-"""Metres in a unit of what reads shapes."""
 
 
 @dataclass(frozen=True)
@@ -84,6 +83,9 @@ class GraphFaceStageConfig(StageConfig):
     """Weights of the loss terms."""
     people: int = 0
     """People of the source, for the identity classification; 0: none."""
+    basis_people: int = 0
+    """People of whose shapes the linear part is made at the start; 0: none, it comes from the stage before. Shapes are
+    then read by it, and not by convolutions."""
     pretrained: bool = False
     """Start the trunk with EfficientNet-Lite0's ImageNet weights (Apache-2.0)."""
     adversary: OptimizerConfig | None = None
@@ -121,6 +123,25 @@ class ShapeCoder(nn.Module):
         return self.last(x.flatten(1)).float()
 
 
+class _LinearCoder(nn.Module):
+    """The codes of shapes by principal components, which become the network's linear part; it does not learn."""
+
+    def __init__(self, net: GraphFaceNet, people: int) -> None:
+        super().__init__()
+        linear = linear_faces(net.config.identity, net.config.expression, people)
+        count = net.mean.numel()
+        modes = torch.from_numpy(np.concatenate([linear.identity, linear.expression]).reshape(-1, count)) / UNIT
+        with torch.no_grad():
+            net.basis.copy_(modes)
+        for name, own in (("who", modes[: net.config.identity]), ("what", modes[net.config.identity :])):
+            self.register_buffer(name, torch.linalg.pinv(own), persistent=False)
+
+    def forward(self, neutral: Tensor, moved: Tensor) -> tuple[Tensor, Tensor]:
+        """Offsets (B, C, 3) in units, of the neutral face from the template's and of the moved one from the neutral:
+        codes (B, 128) and (B, 64)."""
+        return neutral.flatten(1) @ self.who, moved.flatten(1) @ self.what
+
+
 class GraphFaceStage(Stage):
     """See ``GraphFaceStageConfig``."""
 
@@ -143,9 +164,12 @@ class GraphFaceStage(Stage):
             net.encoder.trunk.load_imagenet(lite0_state())
         modules: dict[str, nn.Module] = {
             "net": net,
-            "who": ShapeCoder(hierarchy, network.identity, order),
-            "what": ShapeCoder(hierarchy, network.expression, order),
         }
+        if config.basis_people:
+            modules["linear"] = _LinearCoder(net, config.basis_people)
+        elif not network.linear:
+            modules["who"] = ShapeCoder(hierarchy, network.identity, order)
+            modules["what"] = ShapeCoder(hierarchy, network.expression, order)
         if config.people:
             modules["names"] = nn.Linear(network.identity, config.people, bias=False)
             modules["centres"] = nn.Embedding(config.people, network.identity)
@@ -228,10 +252,12 @@ class GraphFaceStage(Stage):
     def _codes(self, batch: GraphBatch) -> tuple[Tensor, Tensor]:
         """Of shapes: identity of the neutral face, expression of what it does; that of no expression is zero."""
         neutral = batch.neutral[:, : len(self.modules["net"].mean)]
-        moved = (batch.vertices - neutral) / _UNIT
+        moved = (batch.vertices - neutral) / UNIT
+        if "linear" in self.modules:
+            return self.modules["linear"]((neutral - self.modules["net"].mean) / UNIT, moved)
         what = self.modules["what"]
         nothing = what(torch.zeros_like(moved[:1]))
-        return self.modules["who"]((neutral - self.modules["net"].mean) / _UNIT), what(moved) - nothing
+        return self.modules["who"]((neutral - self.modules["net"].mean) / UNIT), what(moved) - nothing
 
     def _mirrored(self, batch: GraphBatch) -> GraphBatch:
         """The batch, or its mirror image: all of it, so that people keep one face each in a batch."""
@@ -262,7 +288,7 @@ class GraphFaceStage(Stage):
         return {"divergence": losses.critic_divergence(self._judged_units, real, fake)}
 
     def _units(self, shapes: Tensor) -> Tensor:
-        return (shapes - self.modules["net"].mean) / _UNIT
+        return (shapes - self.modules["net"].mean) / UNIT
 
     def _judged(self, shapes: Tensor) -> Tensor:
         return self._judged_units(self._units(shapes))

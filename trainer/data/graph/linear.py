@@ -1,0 +1,63 @@
+"""The linear face model of the same people: what the graph face model is measured against, and may start from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from backend.geometry.template import load_template
+from trainer.data.graph.source import GraphShapesConfig
+
+SEED = 71
+"""Of the people of whom it is made: those of the recipes."""
+PEOPLE = 2000
+_AT_ONCE = 50
+
+
+@dataclass(frozen=True)
+class LinearFaces:
+    """Principal components with as many codes as the graph model: of neutral faces, and of what expressions do.
+
+    Attributes
+    ----------
+    mean : (C, 3) metres. identity : (D, C, 3), expression : (E, C, 3), one standard deviation each.
+    """
+
+    mean: np.ndarray
+    identity: np.ndarray
+    expression: np.ndarray
+
+    def nearest(self, target: np.ndarray, weight: np.ndarray, prior: float, neutral: bool) -> np.ndarray:
+        """(C, 3) the model's shape nearest to a target (C, 3), by the same cost as ``codes_of_shape`` has."""
+        modes = self.identity if neutral else np.concatenate([self.identity, self.expression])
+        scale = np.sqrt(weight / weight.sum())[:, None]
+        design = (scale * modes).reshape(len(modes), -1)
+        right = design @ (scale * (target - self.mean)).ravel()
+        codes = np.linalg.solve(design @ design.T + prior * np.eye(len(modes)), right)
+        return self.mean + np.tensordot(codes, modes, 1)
+
+
+def linear_faces(identity: int, expression: int, people: int = PEOPLE) -> LinearFaces:
+    """Components of the people whom the graph model learns from, two expressions each."""
+    source = GraphShapesConfig(seed=SEED).build()
+    count = load_template().head.vertex_stop
+    neutral, moved = [], []
+    for start in range(0, people, _AT_ONCE):
+        batch = source.batch(range(start, min(start + _AT_ONCE, people)), torch.device("cpu"))
+        neutral.append(batch.neutral[::2, :count].numpy())
+        moved.append((batch.vertices - batch.neutral[:, :count]).numpy())
+    faces, motions = np.concatenate(neutral), np.concatenate(moved)
+    mean = load_template().vertices[:count]
+    return LinearFaces(mean, _components(faces - mean, identity), _components(motions, expression))
+
+
+def _components(rows: np.ndarray, count: int) -> np.ndarray:
+    """(count, C, 3) the strongest components of rows (N, C, 3), one standard deviation each."""
+    flat = torch.from_numpy(rows.reshape(len(rows), -1))
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        _, strength, directions = torch.svd_lowrank(flat, count + 8, niter=3)
+    modes = directions[:, :count] * (strength[:count] / len(flat) ** 0.5)
+    return modes.T.reshape(count, *rows.shape[1:]).numpy()

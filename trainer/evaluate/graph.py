@@ -1,0 +1,146 @@
+"""The graph face model: its decoder against a linear model of as many codes, and what its encoder reads off photos."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+from rich.console import Console
+from rich.table import Table
+from scipy.stats import bootstrap
+from torch import Tensor
+
+from backend.errors import LikenessError
+from backend.fitting.graph_codes import codes_of_shape
+from backend.geometry.template import load_template
+from backend.models.checkpoints import load_model
+from backend.models.graph_face import MODEL_NAME, GraphFaceNet
+from trainer.data.graph import GraphPeopleConfig, GraphShapesConfig
+from trainer.data.graph.linear import linear_faces
+
+CPU = torch.device("cpu")
+SEED = 91
+"""Of people that no recipe trains or selects on."""
+_BATCH = 8
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of ``evaluate graph``."""
+    parser.add_argument("--heads", type=int, default=24, help="held-out heads of each kind for the decoders")
+    parser.add_argument("--people", type=int, default=60, help="held-out synthetic people for the encoder")
+    parser.add_argument("--model", type=Path, help="folder of an exported model; default: the shipped one")
+
+
+def run(arguments: argparse.Namespace, console: Console) -> dict[str, float | str]:
+    """Measure; prints a table. ``not trained`` where there is no model."""
+    try:
+        net = GraphFaceNet.from_weights(load_model(MODEL_NAME, arguments.model))
+    except LikenessError as error:
+        if error.code != "missing_part" or arguments.model is not None:
+            raise
+        console.print("The graph face model is not trained.")
+        return {"graph": "not trained"}
+    if arguments.heads < 2 or arguments.people < 2:
+        raise LikenessError("usage", "--heads and --people must be at least 2.", "Use 24 and 60.")
+    figures = decoder_figures(net, arguments.heads) | encoder_figures(net, arguments.people)
+    table = Table(title="Graph face model, held-out heads")
+    for column in ("figure", "value"):
+        table.add_column(column)
+    for name, value in figures.items():
+        table.add_row(name, value if isinstance(value, str) else f"{value:.3f}")
+    console.print(table)
+    return figures
+
+
+def decoder_figures(net: GraphFaceNet, heads: int, prior: float = 1e-8) -> dict[str, float | str]:
+    """Mean distance of the face's vertices, millimetres, of the nearest face that each model has. ``graph.KIND``,
+    ``linear.KIND``, ``mean.KIND`` and ``ratio.KIND`` of graph to linear with the bounds of its 95 % interval. KIND:
+    ``neutral`` and ``moved`` of synthetic people."""
+    template = load_template()
+    count = template.head.vertex_stop
+    weight = template.regions["face"][:count].astype(np.float64)
+    face = weight > 0.5
+    linear = linear_faces(net.config.identity, net.config.expression)
+    batch = GraphShapesConfig(seed=SEED, expressions=1).build().batch(range(heads), CPU)
+    kinds: dict[str, tuple[np.ndarray, bool]] = {
+        "neutral": (batch.neutral[:, :count].numpy(), True),
+        "moved": (batch.vertices.numpy(), False),
+    }
+    figures: dict[str, float | str] = {}
+    for kind, (targets, neutral) in kinds.items():
+        rows = []
+        for target in targets:
+            fitted = codes_of_shape(net, torch.from_numpy(target), torch.from_numpy(weight).float(), prior, neutral)
+            made = (fitted.shape.numpy(), linear.nearest(target, weight, prior, neutral), linear.mean)
+            rows.append([1000 * np.linalg.norm(one - target, axis=1)[face].mean() for one in made])
+        found = np.array(rows)  # (H, 3)
+        for column, name in enumerate(("graph", "linear", "mean")):
+            figures[f"{name}.{kind}"] = float(found[:, column].mean())
+        figures |= _with_interval(f"ratio.{kind}", found[:, 0] / found[:, 1])
+    return figures
+
+
+def encoder_figures(net: GraphFaceNet, people: int) -> dict[str, float | str]:
+    """Of photos of held-out synthetic people. ``photo.neutral`` : mean distance of the neutral face's vertices,
+    millimetres, of each photo, ``person.neutral`` : by the mean code of a person's three, both also as ``.ratio`` of
+    the mean face's; ``person.deviation`` : between a person's photos. ``albedo.ratio`` : error of colours over that of
+    the mean colours. ``identity`` : share of photos whose nearest other code is the same person's. ``seconds.photo``.
+    """
+    template = load_template()
+    count = template.head.vertex_stop
+    face = torch.from_numpy(template.regions["face"][:count] > 0.5)
+    source = GraphPeopleConfig(size=net.config.size, seed=SEED, people=people).build()
+    rows: dict[str, list[float]] = {}
+    codes, names = [], []
+    seconds = 0.0
+    for start in range(0, people, _BATCH):
+        batch = source.batch(range(start, min(start + _BATCH, people)), CPU)
+        began = time.perf_counter()
+        with torch.no_grad():
+            read = net.encoder(batch.photos.images)
+            rest = net.neutral(read.identity)
+            net.shape(read.identity, read.expression)
+            albedo = net.albedo(read.identity)
+        seconds += time.perf_counter() - began
+        truth = batch.neutral[:, :count]
+        none = _apart(net.mean.expand_as(truth), truth, face)
+        for number, value in enumerate(_apart(rest, truth, face)):
+            rows.setdefault("photo.neutral", []).append(float(value))
+            rows.setdefault("photo.neutral.ratio", []).append(float(value / none[number]))
+        for person in batch.person.unique():
+            own = batch.person == person
+            with torch.no_grad():
+                mean = net.neutral(read.identity[own].mean(0, keepdim=True))
+            value = float(_apart(mean, truth[own][:1], face))
+            rows.setdefault("person.neutral", []).append(value)
+            rows.setdefault("person.neutral.ratio", []).append(value / float(none[own][0]))
+            spread = _apart(rest[own], rest[own].mean(0, keepdim=True).expand_as(rest[own]), face)
+            rows.setdefault("person.deviation", []).append(float(spread.mean()))
+        seen = batch.photos.seen
+        wrong, usual = ((made - batch.photos.albedo).abs().mean(-1)[seen].mean()
+                        for made in (albedo, net.mean_albedo.expand_as(albedo)))  # fmt: skip
+        rows.setdefault("albedo.ratio", []).append(float(wrong / usual))
+        codes.append(read.identity)
+        names.append(batch.person)
+    figures: dict[str, float | str] = {}
+    for name, values in rows.items():
+        figures |= _with_interval(name, np.array(values))
+    every, whose = torch.cat(codes), torch.cat(names)
+    apart = torch.cdist(every, every).fill_diagonal_(float("inf"))
+    figures["identity"] = float((whose[apart.argmin(1)] == whose).float().mean())
+    figures["seconds.photo"] = seconds / len(every)
+    return figures
+
+
+def _apart(first: Tensor, second: Tensor, face: Tensor) -> Tensor:
+    """(B,) mean distance of the face's vertices, millimetres."""
+    return 1000 * (first - second)[:, face].norm(dim=-1).mean(1)
+
+
+def _with_interval(name: str, values: np.ndarray) -> dict[str, float]:
+    """The mean, and the bounds of its 95 % interval."""
+    interval = bootstrap((values,), np.mean, rng=0).confidence_interval
+    return {name: float(values.mean()), f"{name}.low": float(interval.low), f"{name}.high": float(interval.high)}
