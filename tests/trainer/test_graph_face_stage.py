@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -11,11 +13,19 @@ from backend.models.checkpoints import ModelWeights
 from backend.models.graph_face import GraphFaceConfig, GraphFaceNet
 from trainer.contracts import OptimizerConfig
 from trainer.data.graph import GraphPeopleConfig, GraphShapesConfig
+from trainer.data.graph.linear import linear_faces
 from trainer.stages.graph_face import GraphFaceStage, GraphFaceStageConfig, GraphFaceWeights
 
 CPU = torch.device("cpu")
 SMALL = GraphFaceConfig(
-    size=32, identity=8, expression=6, order=3, widths=(16, 12, 8, 6), albedo_widths=(6, 6, 4, 4), feature=16
+    size=32,
+    identity=8,
+    expression=6,
+    order=3,
+    widths=(16, 12, 8, 6),
+    albedo_widths=(6, 6, 4, 4),
+    feature=16,
+    linear=False,
 )
 
 
@@ -44,6 +54,29 @@ def test_it_learns_a_few_shapes_and_expression_zero_is_neutral() -> None:
     net = stage.modules["net"]
     identity = stage._codes(batch)[0]
     assert torch.equal(net.shape(identity, still), net.neutral(identity))
+
+
+def test_with_a_linear_part_it_begins_as_the_linear_model() -> None:
+    source = GraphShapesConfig(seed=2)
+    network = replace(SMALL, linear=True)
+    stage = GraphFaceStageConfig(steps=1, batch=3, network=network, source=source, basis_people=40).build(CPU)
+    batch = GraphShapesConfig(seed=71).build().batch(range(4), CPU)  # some of those people
+    net = stage.modules["net"]
+    with torch.no_grad():
+        identity, expression = stage._codes(batch)
+        found = net.shape(identity, expression)
+    linear = linear_faces(network.identity, network.expression, 40)
+    nearest = linear.nearest(batch.neutral[0, : len(net.mean)].numpy(), np.ones(len(net.mean)), 0.0, neutral=True)
+    assert np.abs(net.neutral(identity)[0].detach().numpy() - nearest).max() < 1e-4
+    error, usual = ((one - batch.vertices).norm(dim=-1).mean() for one in (found, net.mean.expand_as(found)))
+    assert error < 0.6 * usual
+
+
+def test_shapes_alone_without_anything_that_reads_them_are_refused() -> None:
+    source = GraphShapesConfig(seed=2)
+    stage = GraphFaceStageConfig(steps=1, batch=1, network=replace(SMALL, linear=True), source=source).build(CPU)
+    with pytest.raises(ValueError, match="basis_people"):
+        stage.step(source.build().batch(range(1), CPU), 0.0)
 
 
 @pytest.mark.usefixtures("one_thread")

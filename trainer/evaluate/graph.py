@@ -119,10 +119,11 @@ def encoder_figures(net: GraphFaceNet, people: int) -> dict[str, float | str]:
             rows.setdefault("person.neutral.ratio", []).append(value / float(none[own][0]))
             spread = _apart(rest[own], rest[own].mean(0, keepdim=True).expand_as(rest[own]), face)
             rows.setdefault("person.deviation", []).append(float(spread.mean()))
-        seen = batch.photos.seen
-        wrong, usual = ((made - batch.photos.albedo).abs().mean(-1)[seen].mean()
-                        for made in (albedo, net.mean_albedo.expand_as(albedo)))  # fmt: skip
-        rows.setdefault("albedo.ratio", []).append(float(wrong / usual))
+        wrong, usual = (
+            ((made - batch.photos.albedo).abs().mean(-1) * batch.photos.seen).sum(1)
+            for made in (albedo, net.mean_albedo.detach().expand_as(albedo))
+        )
+        rows.setdefault("albedo.ratio", []).extend((wrong / usual)[batch.photos.seen.any(1)].tolist())
         codes.append(read.identity)
         names.append(batch.person)
     figures: dict[str, float | str] = {}

@@ -255,6 +255,8 @@ class GraphFaceStage(Stage):
         moved = (batch.vertices - neutral) / UNIT
         if "linear" in self.modules:
             return self.modules["linear"]((neutral - self.modules["net"].mean) / UNIT, moved)
+        if "what" not in self.modules:
+            raise ValueError("shapes alone need basis_people, or a network without linear part")
         what = self.modules["what"]
         nothing = what(torch.zeros_like(moved[:1]))
         return self.modules["who"]((neutral - self.modules["net"].mean) / UNIT), what(moved) - nothing
