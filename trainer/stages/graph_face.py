@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from backend.geometry.mesh_hierarchy import MeshHierarchy, load_mesh_hierarchy
+from backend.geometry.normals import vertex_normals
 from backend.geometry.template import load_template
 from backend.models.graph_face import MODEL_NAME, UNIT, GraphCodes, GraphFaceConfig, GraphFaceNet
 from backend.models.graph_layers import ChebyshevConvolution, scaled_laplacian, spread
@@ -38,8 +39,8 @@ class GraphFaceWeights:
     """Equation 7, with the photo's expression and without, millimetres."""
     pair: float = 0.5
     """Equation 8: the identity of one photo with the expression of the next."""
-    smooth: float = 2.0
-    """Equation 9, millimetres."""
+    smooth: float = 0.1
+    """Equation 9, millimetres. At 2, motions cost twice as much error as at 0: people are no templates."""
     plain_smooth: float = 0.0
     """The conventional smoothness, for the ablation."""
     classification: float = 0.1
@@ -232,8 +233,8 @@ class GraphFaceStage(Stage):
         apart = 100.0 * (codes.pose.project(batch.vertices) - photos.places)[:, self.face].norm(dim=-1)
         marks = [self._marks(places) for places in (codes.pose.project(found), photos.places)]
         albedo = net.albedo(codes.identity)
-        shading = shade(self._normals(found), codes.light)
-        true_shading = shade(self._normals(batch.vertices), photos.light)
+        shading = shade(vertex_normals(found, self.triangles), codes.light)
+        true_shading = shade(vertex_normals(batch.vertices, self.triangles), photos.light)
         shown = functional.grid_sample(photos.images, 2 * photos.places[:, :, None] - 1, align_corners=False)
         rendered = srgb_from_linear((linear_from_srgb(albedo.clamp(0.001, 1)) * shading).clamp(1e-4, 1))
         difference = seen * (shading.clamp(1e-3).log() - true_shading.clamp(1e-3).log()).abs().mean(-1)
@@ -304,15 +305,6 @@ class GraphFaceStage(Stage):
     def _marks(self, places: Tensor) -> Tensor:
         """(B, 68, 2) of places (B, C, 2) at the vertices."""
         return (places[:, self._mark_vertices] * self._mark_weights[..., None]).sum(2)
-
-    def _normals(self, shapes: Tensor) -> Tensor:
-        """(B, C, 3) unit normals of shapes (B, C, 3)."""
-        a, b, c = (shapes[:, self.triangles[:, k]] for k in range(3))
-        flat = torch.linalg.cross(b - a, c - a)
-        normal = torch.zeros_like(shapes)
-        for k in range(3):
-            normal = normal.index_add(1, self.triangles[:, k], flat)
-        return functional.normalize(normal, dim=-1, eps=1e-12)
 
     def metrics(self, batches: Iterable[GraphBatch]) -> Mapping[str, float]:
         """Means over people. ``neutral``, ``moved`` : distance of the face's vertices from the truth, without and with
