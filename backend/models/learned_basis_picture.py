@@ -38,9 +38,16 @@ def render_face(
     """
     normals = vertex_normals(face.vertices, bases.faces)
     colour = face.reflectance * shade(normals, light).clamp(min=0)
-    found = fragments(face_ids(pixels, bases.faces, (size, size), backend=rasterizer, cull_backfaces=True), bases.faces)
-    values = fragment_values(torch.cat([colour, face.reflectance], -1), found, fragment_barycentrics(pixels, found))
-    encoded = srgb_from_linear(values.clamp(1e-4, 1.0))
-    pictures = found.scatter(encoded).permute(0, 3, 1, 2)
-    mask = found.scatter(torch.ones_like(values[:, 0])) > 0.5
+    pictures, mask = draw_colours(torch.cat([colour, face.reflectance], -1), pixels, bases.faces, size, rasterizer)
     return RenderedFace(pictures[:, :3], pictures[:, 3:], mask)
+
+
+def draw_colours(
+    colours: Tensor, pixels: Tensor, faces: Tensor, size: int, rasterizer: str = "auto"
+) -> tuple[Tensor, Tensor]:
+    """Linear colours (N, V, K) at projected vertices (N, V, 3), interpolated over triangles (F, 3): pictures
+    (N, K, S, S), sRGB in [0, 1], and (N, S, S) bool where the surface is."""
+    found = fragments(face_ids(pixels, faces, (size, size), backend=rasterizer, cull_backfaces=True), faces)
+    values = fragment_values(colours, found, fragment_barycentrics(pixels, found))
+    pictures = found.scatter(srgb_from_linear(values.clamp(1e-4, 1.0))).permute(0, 3, 1, 2)
+    return pictures, found.scatter(torch.ones_like(values[:, 0])) > 0.5

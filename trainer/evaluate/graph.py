@@ -20,6 +20,7 @@ from backend.models.checkpoints import load_model
 from backend.models.graph_face import MODEL_NAME, GraphFaceNet
 from trainer.data.graph import GraphPeopleConfig, GraphShapesConfig
 from trainer.data.graph.linear import linear_faces
+from trainer.evaluate.graph_sheet import between_sheet, people_sheet, write_sheet
 
 CPU = torch.device("cpu")
 SEED = 91
@@ -32,6 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--heads", type=int, default=24, help="held-out heads of each kind for the decoders")
     parser.add_argument("--people", type=int, default=60, help="held-out synthetic people for the encoder")
     parser.add_argument("--model", type=Path, help="folder of an exported model; default: the shipped one")
+    parser.add_argument("--sheets", type=Path, help="folder for pictures of held-out synthetic people")
 
 
 def run(arguments: argparse.Namespace, console: Console) -> dict[str, float | str]:
@@ -46,6 +48,10 @@ def run(arguments: argparse.Namespace, console: Console) -> dict[str, float | st
     if arguments.heads < 2 or arguments.people < 2:
         raise LikenessError("usage", "--heads and --people must be at least 2.", "Use 24 and 60.")
     figures = decoder_figures(net, arguments.heads) | encoder_figures(net, arguments.people)
+    if arguments.sheets:
+        batch = GraphPeopleConfig(size=net.config.size, seed=SEED, people=arguments.people).build().batch(range(4), CPU)
+        write_sheet(arguments.sheets / "people.png", people_sheet(net, batch))
+        write_sheet(arguments.sheets / "between.png", between_sheet(net, batch))
     table = Table(title="Graph face model, held-out heads")
     for column in ("figure", "value"):
         table.add_column(column)

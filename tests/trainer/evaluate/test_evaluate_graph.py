@@ -13,10 +13,10 @@ from rich.console import Console
 from backend.errors import LikenessError
 from backend.geometry.template import load_template
 from backend.models.graph_face import GraphFaceConfig, GraphFaceNet
-from trainer.data.graph import GraphShapesConfig
+from trainer.data.graph import GraphPeopleConfig, GraphShapesConfig
 from trainer.data.graph.linear import SEED as LINEAR_SEED
 from trainer.data.graph.linear import linear_faces
-from trainer.evaluate import graph
+from trainer.evaluate import graph, graph_sheet
 
 SMALL = GraphFaceConfig(
     size=32, identity=12, expression=8, order=2, widths=(8, 8, 6, 4), albedo_widths=(4, 4, 4, 4), feature=8
@@ -78,5 +78,19 @@ def test_no_model_is_said_so(monkeypatch: pytest.MonkeyPatch) -> None:
         raise LikenessError("missing_part", "The graph_face model is not trained.", "")
 
     monkeypatch.setattr(graph, "load_model", missing)
-    found = graph.run(argparse.Namespace(model=None, heads=2, people=2), Console(quiet=True))
+    found = graph.run(argparse.Namespace(model=None, heads=2, people=2, sheets=None), Console(quiet=True))
     assert found == {"graph": "not trained"}
+
+
+@pytest.mark.usefixtures("few_people")
+def test_sheets_show_faces_in_every_tile() -> None:
+    torch.manual_seed(0)
+    net = GraphFaceNet(SMALL).eval()
+    batch = GraphPeopleConfig(size=32, seed=4, people=1).build().batch(range(1), torch.device("cpu"))
+    picture = graph_sheet.people_sheet(net, batch)
+    assert picture.shape == (3 * graph_sheet.TILE, 7 * graph_sheet.TILE, 3)
+    clay = picture[: graph_sheet.TILE, 2 * graph_sheet.TILE :]
+    for tile in np.split(clay, 5, axis=1):
+        assert (np.ptp(tile.astype(int), axis=2) == 0).mean() > 0.2  # clay is grey
+        assert tile.std() > 20  # and a face has light and shade
+    assert graph_sheet.between_sheet(net, batch).shape == (2 * graph_sheet.TILE, 5 * graph_sheet.TILE, 3)

@@ -1,0 +1,94 @@
+"""Pictures of the graph face model, of synthetic people alone: what it reads off photos, what lies between people."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+
+from backend.geometry.mesh_hierarchy import load_mesh_hierarchy
+from backend.geometry.normals import vertex_normals
+from backend.models.graph_face import GraphFaceNet, WeakPerspective
+from backend.models.learned_basis_picture import draw_colours
+from backend.rendering.color import linear_from_srgb
+from backend.rendering.spherical_harmonics import light_from_directions, shade
+from trainer.data.graph import GraphBatch
+
+TILE = 168
+_CLAY = 0.45
+_BACKGROUND = 0.16
+_FRONT_SCALE = 4.6
+_FAR = 2.0
+
+
+@torch.no_grad()
+def people_sheet(net: GraphFaceNet, batch: GraphBatch) -> np.ndarray:
+    """(H, W, 3) uint8 sRGB, a row for each photo: the photo; what the codes make of it, in its pose and light; found
+    and true neutral face as clay, from the front and turned; the first person's face with this photo's expression."""
+    codes = net.encoder(batch.photos.images)
+    found, rest = net.shape(codes.identity, codes.expression), net.neutral(codes.identity)
+    truth = batch.neutral[:, : len(net.mean)]
+    others = net.shape(codes.identity[:1].expand_as(codes.identity), codes.expression)
+    photos = torch.nn.functional.interpolate(batch.photos.images, size=(TILE, TILE), mode="bicubic").clamp(0, 1)
+    front, side = (_pose(len(found), yaw) for yaw in (0.0, math.radians(35)))
+    columns = [
+        photos,
+        drawn(found, linear_from_srgb(net.albedo(codes.identity).clamp(0.001, 1)), codes.light, codes.pose),
+        clay(rest, front),
+        clay(truth, front),
+        clay(rest, side),
+        clay(truth, side),
+        clay(others, front),
+    ]
+    return _sheet(columns)
+
+
+@torch.no_grad()
+def between_sheet(net: GraphFaceNet, batch: GraphBatch, steps: int = 5) -> np.ndarray:
+    """(H, W, 3) uint8 sRGB: from the first photo's identity to the last one's, and below it its expression with twice
+    the strength, to nothing, to that of the last photo."""
+    codes = net.encoder(batch.photos.images)
+    share = torch.linspace(0, 1, steps)[:, None]
+    identity = (1 - share) * codes.identity[:1] + share * codes.identity[-1:]
+    first, last = codes.expression[:1], codes.expression[-1:]
+    expression = torch.where(share < 0.5, (2 - 4 * share) * first, (2 * share - 1) * last)
+    pose = _pose(steps, math.radians(15))
+    rows = [clay(net.neutral(identity), pose), clay(net.shape(codes.identity[:1].expand(steps, -1), expression), pose)]
+    return _sheet([torch.stack(pair) for pair in zip(*rows, strict=True)])
+
+
+def drawn(shapes: Tensor, colours: Tensor, light: Tensor, pose: WeakPerspective) -> Tensor:
+    """(N, 3, TILE, TILE) of shapes (N, C, 3) with linear colours (N, C, 3) under light (N, 9, 3)."""
+    faces = torch.from_numpy(load_mesh_hierarchy().levels[0].faces)
+    shading = shade(vertex_normals(shapes, faces), light).clamp(min=0)
+    depth = (shapes @ pose.rotation().transpose(1, 2))[..., 2:] + _FAR
+    pixels = torch.cat([TILE * pose.project(shapes), depth], -1)
+    picture, mask = draw_colours(colours * shading, pixels, faces, TILE)
+    return torch.where(mask[:, None], picture, _BACKGROUND)
+
+
+def clay(shapes: Tensor, pose: WeakPerspective) -> Tensor:
+    """(N, 3, TILE, TILE) of shapes (N, C, 3) without colours, lit from the upper left."""
+    lamp = light_from_directions(torch.tensor([[-0.45, 0.6, 0.66]]), torch.tensor([[0.9, 0.9, 0.9]]), 0.25)
+    return drawn(shapes, torch.full_like(shapes, _CLAY), lamp.expand(len(shapes), -1, -1), pose)
+
+
+def write_sheet(path: Path, picture: np.ndarray) -> None:
+    """Write (H, W, 3) uint8 sRGB as an image file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    cv2.imwrite(str(path), picture[:, :, ::-1])
+
+
+def _pose(count: int, yaw: float) -> WeakPerspective:
+    angles = torch.zeros(count, 3)
+    angles[:, 1] = yaw
+    return WeakPerspective(angles, torch.full((count,), _FRONT_SCALE), torch.zeros(count, 2))
+
+
+def _sheet(columns: list[Tensor]) -> np.ndarray:
+    whole = torch.cat([torch.cat(list(column), 1) for column in columns], 2)
+    return (whole.permute(1, 2, 0).clamp(0, 1) * 255).round().byte().numpy()
