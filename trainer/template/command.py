@@ -1,10 +1,11 @@
-"""Bake assets/template.safetensors."""
+"""Bake assets/template.safetensors and the mesh hierarchy of its head."""
 
 from __future__ import annotations
 
 import argparse
 from pathlib import Path
 
+from backend.geometry.mesh_hierarchy import HIERARCHY_PATH
 from backend.geometry.template import TEMPLATE_PATH
 
 
@@ -30,14 +31,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Bake and say what was written."""
     from trainer.template.bake import bake
+    from trainer.template.hierarchy import write_mesh_hierarchy
 
     if arguments.calibrate:
         _calibrate(arguments.calibrate, arguments.seed)
     template = bake(arguments.out)
+    hierarchy = write_mesh_hierarchy(template, arguments.out.with_name(HIERARCHY_PATH.name))
     if arguments.detector:
         _measure_detector(arguments.detector, arguments.seed)
     size, modes = arguments.out.stat().st_size / 1e6, len(template.identity_modes)
     print(f"{arguments.out.name}: {len(template.vertices)} vertices, {modes} modes, {size:.2f} MB")
+    print(f"{HIERARCHY_PATH.name}: {', '.join(str(len(level.vertices)) for level in hierarchy.levels)} vertices")
     return 0
 
 
