@@ -18,6 +18,8 @@ SAID_OF_AN_EMPTY_SCENE = {
     "throw_away_head": "No head waits",
     "look_through": "Select a head that Likeness made",
     "reset_expression": "Select a head that Likeness made",
+    "reset_keys": "Select a head that Likeness made",
+    "keyframe_keys": "Select a head that Likeness made",
     "remove_sculpt": "Nobody has sculpted this head",
     "export": "Select a head that Likeness made",
     "reconstruct_many": "Nobody in the table waits",
