@@ -1,12 +1,17 @@
-"""What one does with the sliders of the keys: back to 0, all or a group of them; keyframes of all at once."""
+"""What one does with the sliders of the keys: back to 0, all or a group of them; keyframes of all at once; a file."""
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import bpy
 from bpy.props import StringProperty
+from bpy_extras.io_utils import ExportHelper
 
 from ..protocol.names import ARKIT_NAMES
+from ..transfer.clips import pose_json
 from ..ui.keys_panel import GROUPS, head_keys
+from ..ui.text import report_error
 from .polls import clickable
 
 _NO_HEAD = "Select a head that Likeness made"
@@ -61,4 +66,30 @@ class KeyframeKeys(bpy.types.Operator):
         return {"FINISHED"}
 
 
-CLASSES = (ResetKeys, KeyframeKeys)
+class SavePose(bpy.types.Operator, ExportHelper):
+    """Write the active head's 52 values into an expression file, which Load Expression File puts onto any head"""
+
+    bl_idname = "likeness.save_pose"
+    bl_label = "Save Expression File"
+    bl_options = {"REGISTER"}
+    filename_ext = ".json"
+
+    filter_glob: StringProperty(default="*.json", options={"HIDDEN"})
+
+    @classmethod
+    def poll(cls, context: bpy.types.Context) -> bool:
+        return clickable(cls, "" if head_keys(context) is not None else _NO_HEAD)
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        weights = {block.name: block.value for block in head_keys(context) if block.name in ARKIT_NAMES}
+        path = Path(bpy.path.abspath(self.filepath))
+        try:
+            path.write_text(pose_json(weights), "utf-8")
+        except OSError as error:
+            report_error(self, f"{path.name} could not be written ({error.strerror}). Choose another folder.")
+            return {"CANCELLED"}
+        self.report({"INFO"}, f"Wrote {path.name}.")
+        return {"FINISHED"}
+
+
+CLASSES = (ResetKeys, KeyframeKeys, SavePose)

@@ -99,12 +99,16 @@ class KeysPanel(bpy.types.Panel):
         return head_keys(context) is not None
 
     def draw(self, context: bpy.types.Context) -> None:
+        self.layout.operator_context = "INVOKE_DEFAULT"
         layout, settings, keys = self.layout, context.scene.likeness_keys, head_keys(context)
         row = layout.row(align=True)
         row.prop(settings, "search", text="", icon="VIEWZOOM")
         row.prop(settings, "symmetric", text="", icon="MOD_MIRROR")
         row.operator("likeness.keyframe_keys", text="", icon="KEY_HLT")
         row.operator("likeness.reset_keys", text="", icon="LOOP_BACK").group = ""
+        row = layout.row(align=True)
+        row.operator("likeness.load_expression_file", text="Load…", icon="IMPORT")
+        row.operator("likeness.save_pose", text="Save…", icon="EXPORT")
         for group in GROUPS:
             rows = key_rows(group, settings.search)
             if not rows:

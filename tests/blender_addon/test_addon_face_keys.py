@@ -16,6 +16,7 @@ from blender_addon.protocol.names import ARKIT_NAMES  # noqa: E402
 from blender_addon.protocol.result import HeadResult  # noqa: E402
 from blender_addon.scene import tags  # noqa: E402
 from blender_addon.scene.importing import import_head  # noqa: E402
+from blender_addon.transfer.actions import fcurves_of  # noqa: E402
 from blender_addon.ui.keys_panel import GROUPS, KeysPanel, both_sides, key_rows  # noqa: E402
 
 pytestmark = pytest.mark.blender
@@ -98,6 +99,23 @@ def test_keyframes_come_at_the_current_frame_and_play(head: bpy.types.Object) ->
         assert bpy.ops.likeness.keyframe_keys() == {"FINISHED"}
     scene.frame_set(6)
     assert 0.3 < keys["jawOpen"].value < 0.7
-    from blender_addon.transfer.actions import fcurves_of
-
     assert len(fcurves_of(head.data.shape_keys)) == len(present)
+
+
+def test_an_expression_is_saved_and_loaded_onto_the_head(head: bpy.types.Object, tmp_path: Path) -> None:
+    keys = head.data.shape_keys.key_blocks
+    keys["jawOpen"].value, keys["mouthSmileLeft"].value = 0.4, 0.75
+    path = tmp_path / "grin.json"
+    assert bpy.ops.likeness.save_pose(filepath=str(path)) == {"FINISHED"}
+    assert bpy.ops.likeness.reset_keys() == {"FINISHED"}
+    keys["mouthFunnel" if "mouthFunnel" in keys else "jawOpen"].value = 0.9
+    head.select_set(True)
+    bpy.context.view_layer.objects.active = head
+    assert bpy.ops.likeness.load_expression_file(filepath=str(path)) == {"FINISHED"}
+    values = {block.name: block.value for block in keys if block.name in ARKIT_NAMES and block.value > 0}
+    assert values == pytest.approx({"jawOpen": 0.4, "mouthSmileLeft": 0.75}, abs=1e-5)
+
+
+def test_a_file_that_cannot_be_written_is_one_sentence(head: bpy.types.Object, tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError, match="could not be written"):
+        bpy.ops.likeness.save_pose(filepath=str(tmp_path / "nowhere" / "grin.json"))

@@ -20,6 +20,7 @@ SAID_OF_AN_EMPTY_SCENE = {
     "reset_expression": "Select a head that Likeness made",
     "reset_keys": "Select a head that Likeness made",
     "keyframe_keys": "Select a head that Likeness made",
+    "save_pose": "Select a head that Likeness made",
     "remove_sculpt": "Nobody has sculpted this head",
     "export": "Select a head that Likeness made",
     "reconstruct_many": "Nobody in the table waits",
