@@ -17,6 +17,8 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "Jaw and Tongue": ("jaw", "tongue"),
 }
 """What the names of a group's keys begin with."""
+_LEFT_WIDTH = 0.66
+"""Of a row of two sliders: the left one has the name."""
 
 
 def key_rows(group: str, search: str = "") -> list[tuple[str, ...]]:
@@ -78,6 +80,7 @@ for _base in sorted({both_sides(name) for name in ARKIT_NAMES} - {""}):
         min=0.0,
         max=1.0,
         subtype="FACTOR",
+        precision=3,
         get=_read_both(_base),
         set=_write_both(_base),
         options={"SKIP_SAVE"},
@@ -127,10 +130,11 @@ class KeysPanel(bpy.types.Panel):
                 if len(names) == 2 and settings.symmetric:
                     body.prop(settings, both_sides(names[0]), slider=True)
                     continue
-                line = body.row(align=True)
-                for name in names:
+                texts = (f"{both_sides(names[0])} L", "R") if len(names) == 2 else names
+                line = body.split(factor=_LEFT_WIDTH, align=True) if len(names) == 2 else body
+                for name, text in zip(names, texts, strict=True):
                     if name in keys:
-                        line.prop(keys[name], "value", text=name, slider=True)
+                        line.prop(keys[name], "value", text=text, slider=True)
 
 
 CLASSES = (LikenessKeys, KeysPanel)

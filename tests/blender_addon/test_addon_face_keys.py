@@ -28,16 +28,16 @@ def head(backend: Backend, result: HeadResult) -> bpy.types.Object:
 
 
 def drawn(search: str = "", symmetric: bool = True) -> list[str]:
-    """Names of the sliders from top to bottom, all groups open."""
+    """Keys or pairs of the sliders from top to bottom, all groups open."""
     settings = bpy.context.scene.likeness_keys
     settings.search, settings.symmetric = search, symmetric
     layout = MagicMock()
     layout.panel.side_effect = lambda *_, **__: (MagicMock(), layout)
-    for inner in ("row", "column"):
+    for inner in ("row", "column", "split"):
         getattr(layout, inner).return_value = layout
     KeysPanel.draw(MagicMock(layout=layout), bpy.context)
     calls = [call for call in layout.mock_calls if call[0].endswith("prop") and call.kwargs.get("slider")]
-    return [call.kwargs.get("text") or call.args[1] for call in calls]
+    return [call.args[0].name if call.args[1] == "value" else call.args[1] for call in calls]
 
 
 def test_every_key_has_one_place() -> None:
