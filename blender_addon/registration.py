@@ -11,6 +11,7 @@ from .many import settings as many_settings
 from .operators import (
     backend,
     export,
+    face_keys,
     head,
     many,
     photos,
@@ -21,13 +22,14 @@ from .operators import (
     transfer_pictures,
     transfer_settings,
 )
-from .ui import corner_preview, many_panel, panel, preferences, properties, thumbnails, transfer_panel
+from .ui import corner_preview, keys_panel, many_panel, panel, preferences, properties, thumbnails, transfer_panel
 
 _WITH_CLASSES = (
     photos,
     reconstruct,
     backend,
     head,
+    face_keys,
     export,
     many,
     transfer,
@@ -39,6 +41,7 @@ _WITH_CLASSES = (
     transfer_settings,
     preferences,
     panel,
+    keys_panel,
     transfer_panel,
     many_panel,
 )
@@ -46,6 +49,7 @@ _WITH_CLASSES = (
 
 _SCENE_SETTINGS = {
     "likeness": properties.LikenessSettings,
+    "likeness_keys": keys_panel.LikenessKeys,
     "likeness_many": many_settings.LikenessMany,
     "likeness_transfer": transfer_settings.LikenessTransfer,
 }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -77,6 +78,23 @@ def parse_json(text: str) -> ExpressionClip:
         if data.get("rest_head") is not None:
             rotation = _turn(np.array(data["rest_head"], float)[None, 3:])[0].T @ rotation
     return _clip(data["names"], weights, np.arange(count) / rate, marks == 0, rotation, translation)
+
+
+def pose_json(weights: Mapping[str, float]) -> str:
+    """One expression in the same format: ARKit names and their weights, without a pose of the head."""
+    return json.dumps(
+        {
+            "format": FORMAT,
+            "version": VERSION,
+            "frame_count": 1,
+            "fps": None,
+            "names": list(weights),
+            "weights": [round(float(value), 6) for value in weights.values()],
+            "marks": [0],
+            "head": [None],
+        },
+        indent=1,
+    )
 
 
 def _turn(quaternions: np.ndarray) -> np.ndarray:

@@ -1,0 +1,95 @@
+"""What one does with the sliders of the keys: back to 0, all or a group of them; keyframes of all at once; a file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import bpy
+from bpy.props import StringProperty
+from bpy_extras.io_utils import ExportHelper
+
+from ..protocol.names import ARKIT_NAMES
+from ..transfer.clips import pose_json
+from ..ui.keys_panel import GROUPS, head_keys
+from ..ui.text import report_error
+from .polls import clickable
+
+_NO_HEAD = "Select a head that Likeness made"
+
+
+class ResetKeys(bpy.types.Operator):
+    """Set these keys of the active head to 0"""
+
+    bl_idname = "likeness.reset_keys"
+    bl_label = "Reset Keys"
+    bl_options = {"REGISTER", "UNDO"}
+
+    group: StringProperty(name="Group", description="One of the panel's groups; empty: all keys", options={"SKIP_SAVE"})
+
+    @classmethod
+    def poll(cls, context: bpy.types.Context) -> bool:
+        return clickable(cls, "" if head_keys(context) is not None else _NO_HEAD)
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        if self.group and self.group not in GROUPS:
+            self.report({"WARNING"}, f"There is no group {self.group}; there are {', '.join(GROUPS)}.")
+            return {"CANCELLED"}
+        beginnings = GROUPS[self.group] if self.group else ("",)
+        for block in head_keys(context):
+            if block.name in ARKIT_NAMES and block.name.startswith(beginnings):
+                block.value = 0.0
+        return {"FINISHED"}
+
+
+class KeyframeKeys(bpy.types.Operator):
+    """Insert a keyframe of each of the active head's 52 keys at the current frame"""
+
+    bl_idname = "likeness.keyframe_keys"
+    bl_label = "Keyframe Face"
+    bl_options = {"REGISTER", "UNDO"}
+
+    @classmethod
+    def poll(cls, context: bpy.types.Context) -> bool:
+        return clickable(cls, "" if head_keys(context) is not None else _NO_HEAD)
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        driven = 0
+        for block in head_keys(context):
+            if block.name not in ARKIT_NAMES:
+                continue
+            try:
+                driven += not block.keyframe_insert("value")
+            except (RuntimeError, TypeError):  # a library's action, or somebody's driver
+                driven += 1
+        if driven:
+            self.report({"WARNING"}, f"{driven} of the keys cannot have keyframes here: they are linked or driven.")
+        return {"FINISHED"}
+
+
+class SavePose(bpy.types.Operator, ExportHelper):
+    """Write the active head's 52 values into an expression file, which Load Expression File puts onto any head"""
+
+    bl_idname = "likeness.save_pose"
+    bl_label = "Save Expression File"
+    bl_options = {"REGISTER"}
+    filename_ext = ".json"
+
+    filter_glob: StringProperty(default="*.json", options={"HIDDEN"})
+
+    @classmethod
+    def poll(cls, context: bpy.types.Context) -> bool:
+        return clickable(cls, "" if head_keys(context) is not None else _NO_HEAD)
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        weights = {block.name: block.value for block in head_keys(context) if block.name in ARKIT_NAMES}
+        path = Path(bpy.path.abspath(self.filepath))
+        try:
+            path.write_text(pose_json(weights), "utf-8")
+        except OSError as error:
+            report_error(self, f"{path.name} could not be written ({error.strerror}). Choose another folder.")
+            return {"CANCELLED"}
+        self.report({"INFO"}, f"Wrote {path.name}.")
+        return {"FINISHED"}
+
+
+CLASSES = (ResetKeys, KeyframeKeys, SavePose)

@@ -1,0 +1,140 @@
+"""Sliders of the active head's 52 keys: by place, both sides at once, found by name."""
+
+from __future__ import annotations
+
+import bpy
+from bpy.props import BoolProperty, FloatProperty, StringProperty
+
+from ..protocol.names import ARKIT_NAMES
+from ..scene import tags
+from .panel import TAB
+
+GROUPS: dict[str, tuple[str, ...]] = {
+    "Brows": ("brow",),
+    "Eyes": ("eye",),
+    "Cheeks and Nose": ("cheek", "nose"),
+    "Mouth": ("mouth",),
+    "Jaw and Tongue": ("jaw", "tongue"),
+}
+"""What the names of a group's keys begin with."""
+_LEFT_WIDTH = 0.66
+"""Of a row of two sliders: the left one has the name."""
+
+
+def key_rows(group: str, search: str = "") -> list[tuple[str, ...]]:
+    """The keys of a group whose names have ``search`` in them, a row each; those of both sides together, left first."""
+    rows: dict[str, list[str]] = {}
+    for name in sorted(ARKIT_NAMES):
+        if name.startswith(GROUPS[group]) and search.lower() in name.lower():
+            rows.setdefault(both_sides(name) or name, []).append(name)
+    return [tuple(names) for _, names in sorted(rows.items())]
+
+
+def both_sides(name: str) -> str:
+    """``mouthSmile`` of ``mouthSmileLeft`` or ``mouthSmileRight``; "" for a key that has no other side (``mouthLeft``
+    and ``jawLeft`` move to the left what there is once)."""
+    for side, other in (("Left", "Right"), ("Right", "Left")):
+        base = name.removesuffix(side)
+        if base != name and base + other in ARKIT_NAMES and base not in ("mouth", "jaw"):
+            return base
+    return ""
+
+
+def head_keys(context: bpy.types.Context) -> bpy.types.bpy_prop_collection | None:
+    """The key blocks of the active head, None where there is none."""
+    collection = tags.active_head(context)
+    head = None if collection is None else tags.part_object(collection, "head")
+    return None if head is None or head.data.shape_keys is None else head.data.shape_keys.key_blocks
+
+
+def _read_both(base: str):
+    def read(_: bpy.types.PropertyGroup) -> float:
+        keys = head_keys(bpy.context)
+        values = [] if keys is None else [keys[base + side].value for side in ("Left", "Right") if base + side in keys]
+        return sum(values) / len(values) if values else 0.0
+
+    return read
+
+
+def _write_both(base: str):
+    def write(_: bpy.types.PropertyGroup, value: float) -> None:
+        keys = head_keys(bpy.context)
+        for side in ("Left", "Right"):
+            if keys is not None and base + side in keys:
+                keys[base + side].value = value
+
+    return write
+
+
+class LikenessKeys(bpy.types.PropertyGroup):
+    """How the sliders are shown, and one slider for each pair of keys, which keeps nothing of its own."""
+
+    symmetric: BoolProperty(name="Both Sides", description="Move left and right together", default=True)
+    search: StringProperty(name="Search", description="Part of a key's name", options={"TEXTEDIT_UPDATE"})
+
+
+for _base in sorted({both_sides(name) for name in ARKIT_NAMES} - {""}):
+    LikenessKeys.__annotations__[_base] = FloatProperty(
+        name=_base,
+        description=f"{_base}Left and {_base}Right",
+        min=0.0,
+        max=1.0,
+        subtype="FACTOR",
+        precision=3,
+        get=_read_both(_base),
+        set=_write_both(_base),
+        options={"SKIP_SAVE"},
+    )
+
+
+class KeysPanel(bpy.types.Panel):
+    """The 52 keys."""
+
+    bl_idname = "LIKENESS_PT_keys"
+    bl_label = "Face Keys"
+    bl_space_type = "VIEW_3D"
+    bl_region_type = "UI"
+    bl_category = TAB
+    bl_options = {"DEFAULT_CLOSED"}  # noqa: RUF012 (Blender wants a set)
+
+    @classmethod
+    def poll(cls, context: bpy.types.Context) -> bool:
+        return head_keys(context) is not None
+
+    def draw(self, context: bpy.types.Context) -> None:
+        self.layout.operator_context = "INVOKE_DEFAULT"
+        layout, settings, keys = self.layout, context.scene.likeness_keys, head_keys(context)
+        row = layout.row(align=True)
+        row.prop(settings, "search", text="", icon="VIEWZOOM")
+        row.prop(settings, "symmetric", text="", icon="MOD_MIRROR")
+        row.operator("likeness.keyframe_keys", text="", icon="KEY_HLT")
+        row.operator("likeness.reset_keys", text="", icon="LOOP_BACK").group = ""
+        row = layout.row(align=True)
+        row.operator("likeness.load_expression_file", text="Load…", icon="IMPORT")
+        row.operator("likeness.save_pose", text="Save…", icon="EXPORT")
+        for group in GROUPS:
+            rows = key_rows(group, settings.search)
+            if not rows:
+                continue
+            if settings.search:
+                body = layout.column(align=True)
+            else:
+                header, body = layout.panel(f"LIKENESS_keys_{group}", default_closed=group != "Mouth")
+                header.label(text=group)
+                header.operator("likeness.reset_keys", text="", icon="LOOP_BACK", emboss=False).group = group
+                if body is None:
+                    continue
+                body = body.column(align=True)
+            body.use_property_decorate = False
+            for names in rows:
+                if len(names) == 2 and settings.symmetric:
+                    body.prop(settings, both_sides(names[0]), slider=True)
+                    continue
+                texts = (f"{both_sides(names[0])} L", "R") if len(names) == 2 else names
+                line = body.split(factor=_LEFT_WIDTH, align=True) if len(names) == 2 else body
+                for name, text in zip(names, texts, strict=True):
+                    if name in keys:
+                        line.prop(keys[name], "value", text=text, slider=True)
+
+
+CLASSES = (LikenessKeys, KeysPanel)

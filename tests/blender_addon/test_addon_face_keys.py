@@ -1,0 +1,121 @@
+"""The panel of the 52 keys: all of them are in it, both sides move together, groups are reset, keyframes are set."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from unittest.mock import MagicMock
+
+import pytest
+
+bpy = pytest.importorskip("bpy")
+sys.path[:0] = [str(Path(__file__).parent / "scene"), str(Path(__file__).parent)]
+from instant_backend import Backend  # noqa: E402
+
+from blender_addon.protocol.names import ARKIT_NAMES  # noqa: E402
+from blender_addon.protocol.result import HeadResult  # noqa: E402
+from blender_addon.scene import tags  # noqa: E402
+from blender_addon.scene.importing import import_head  # noqa: E402
+from blender_addon.transfer.actions import fcurves_of  # noqa: E402
+from blender_addon.ui.keys_panel import GROUPS, KeysPanel, both_sides, key_rows  # noqa: E402
+
+pytestmark = pytest.mark.blender
+
+
+@pytest.fixture
+def head(backend: Backend, result: HeadResult) -> bpy.types.Object:
+    return tags.part_object(import_head(result, bpy.context), "head")
+
+
+def drawn(search: str = "", symmetric: bool = True) -> list[str]:
+    """Keys or pairs of the sliders from top to bottom, all groups open."""
+    settings = bpy.context.scene.likeness_keys
+    settings.search, settings.symmetric = search, symmetric
+    layout = MagicMock()
+    layout.panel.side_effect = lambda *_, **__: (MagicMock(), layout)
+    for inner in ("row", "column", "split"):
+        getattr(layout, inner).return_value = layout
+    KeysPanel.draw(MagicMock(layout=layout), bpy.context)
+    calls = [call for call in layout.mock_calls if call[0].endswith("prop") and call.kwargs.get("slider")]
+    return [call.args[0].name if call.args[1] == "value" else call.args[1] for call in calls]
+
+
+def test_every_key_has_one_place() -> None:
+    names = [name for group in GROUPS for row in key_rows(group) for name in row]
+    assert sorted(names) == sorted(ARKIT_NAMES)
+    assert both_sides("mouthSmileLeft") == both_sides("mouthSmileRight") == "mouthSmile"
+    assert both_sides("mouthLeft") == both_sides("jawRight") == both_sides("jawOpen") == ""
+
+
+def test_there_is_a_panel_with_a_head_and_none_without(backend: Backend, result: HeadResult) -> None:
+    assert not KeysPanel.poll(bpy.context)
+    import_head(result, bpy.context)
+    assert KeysPanel.poll(bpy.context)
+
+
+def test_sliders_are_pairs_or_sides_and_are_found_by_name(head: bpy.types.Object) -> None:
+    pairs, sides = drawn(), drawn(symmetric=False)
+    assert "mouthSmile" in pairs and "mouthSmileLeft" not in pairs
+    present = {block.name for block in head.data.shape_keys.key_blocks} & ARKIT_NAMES
+    assert set(sides) == present
+    assert drawn("smil") == ["mouthSmile"]
+    assert drawn("SMILE", symmetric=False) == ["mouthSmileLeft", "mouthSmileRight"]
+    assert drawn("no such key") == []
+
+
+def test_one_slider_moves_both_sides_and_reads_their_mean(head: bpy.types.Object) -> None:
+    keys, sliders = head.data.shape_keys.key_blocks, bpy.context.scene.likeness_keys
+    sliders.mouthSmile = 0.6
+    assert keys["mouthSmileLeft"].value == keys["mouthSmileRight"].value == pytest.approx(0.6)
+    keys["mouthSmileLeft"].value = 0.2
+    assert sliders.mouthSmile == pytest.approx(0.4)
+    sliders.mouthSmile = 7.0
+    assert keys["mouthSmileRight"].value == 1.0
+
+
+def test_without_a_head_a_slider_does_nothing(bpy) -> None:
+    sliders = bpy.context.scene.likeness_keys
+    sliders.mouthSmile = 0.5
+    assert sliders.mouthSmile == 0.0
+
+
+def test_a_group_is_reset_and_others_stay(head: bpy.types.Object) -> None:
+    keys = head.data.shape_keys.key_blocks
+    head.shape_key_add(name="longer nose").value = 0.5
+    keys["mouthSmileLeft"].value = keys["jawOpen"].value = 0.5
+    assert bpy.ops.likeness.reset_keys(group="Mouth") == {"FINISHED"}
+    assert keys["mouthSmileLeft"].value == 0 and keys["jawOpen"].value == 0.5
+    assert bpy.ops.likeness.reset_keys() == {"FINISHED"}
+    assert keys["jawOpen"].value == 0 and keys["longer nose"].value == 0.5
+    assert bpy.ops.likeness.reset_keys(group="Ears") == {"CANCELLED"}
+
+
+def test_keyframes_come_at_the_current_frame_and_play(head: bpy.types.Object) -> None:
+    scene, keys = bpy.context.scene, head.data.shape_keys.key_blocks
+    present = {block.name for block in keys} & ARKIT_NAMES
+    for frame, value in ((1, 0.0), (11, 1.0)):
+        scene.frame_set(frame)
+        keys["jawOpen"].value = value
+        assert bpy.ops.likeness.keyframe_keys() == {"FINISHED"}
+    scene.frame_set(6)
+    assert 0.3 < keys["jawOpen"].value < 0.7
+    assert len(fcurves_of(head.data.shape_keys)) == len(present)
+
+
+def test_an_expression_is_saved_and_loaded_onto_the_head(head: bpy.types.Object, tmp_path: Path) -> None:
+    keys = head.data.shape_keys.key_blocks
+    keys["jawOpen"].value, keys["mouthSmileLeft"].value = 0.4, 0.75
+    path = tmp_path / "grin.json"
+    assert bpy.ops.likeness.save_pose(filepath=str(path)) == {"FINISHED"}
+    assert bpy.ops.likeness.reset_keys() == {"FINISHED"}
+    keys["mouthFunnel" if "mouthFunnel" in keys else "jawOpen"].value = 0.9
+    head.select_set(True)
+    bpy.context.view_layer.objects.active = head
+    assert bpy.ops.likeness.load_expression_file(filepath=str(path)) == {"FINISHED"}
+    values = {block.name: block.value for block in keys if block.name in ARKIT_NAMES and block.value > 0}
+    assert values == pytest.approx({"jawOpen": 0.4, "mouthSmileLeft": 0.75}, abs=1e-5)
+
+
+def test_a_file_that_cannot_be_written_is_one_sentence(head: bpy.types.Object, tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError, match="could not be written"):
+        bpy.ops.likeness.save_pose(filepath=str(tmp_path / "nowhere" / "grin.json"))
