@@ -15,7 +15,6 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -227,8 +226,3 @@ class GraphFaceNet(nn.Module):
         net = GraphFaceNet(GraphFaceConfig.from_json(weights.config))
         load_weights_into(net, weights)
         return net.eval()
-
-
-def averaged_identity(identity: np.ndarray, confidence: np.ndarray) -> np.ndarray:
-    """(128,) one person's code from those of photos (N, 128), weighted by confidences (N,), at least one above 0."""
-    return (identity * (confidence / confidence.sum())[:, None]).sum(0)

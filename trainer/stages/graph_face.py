@@ -110,7 +110,6 @@ class ShapeCoder(nn.Module):
         super().__init__()
         levels = hierarchy.levels
         self.convolutions = nn.ModuleList()
-        self.kept: list[Tensor] = []
         inputs = 3
         for number, outputs in enumerate(_CODERS):
             self.convolutions.append(ChebyshevConvolution(scaled_laplacian(levels[number]), inputs, outputs, order))

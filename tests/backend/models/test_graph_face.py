@@ -16,7 +16,6 @@ from backend.models.graph_face import (
     GraphFaceConfig,
     GraphFaceNet,
     WeakPerspective,
-    averaged_identity,
 )
 
 SMALL = GraphFaceConfig(
@@ -71,11 +70,6 @@ def test_turning_to_the_side_shows_the_cheek_and_keeps_lengths() -> None:
     forward = turned.project(torch.tensor([[[MIDDLE[0], MIDDLE[1], MIDDLE[2] + 0.1]]]))[0, 0] - 0.5
     assert abs(float(forward[0])) == pytest.approx(0.5, abs=1e-5)
     assert float(forward[1]) == pytest.approx(0.0, abs=1e-5)
-
-
-def test_a_person_is_the_mean_of_the_photos_by_confidence() -> None:
-    codes = np.array([[1.0, 0.0], [0.0, 1.0]])
-    assert averaged_identity(codes, np.array([3.0, 1.0])) == pytest.approx([0.75, 0.25])
 
 
 def test_configurations_survive_json_and_nonsense_is_refused() -> None:
