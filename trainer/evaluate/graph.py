@@ -149,5 +149,5 @@ def _apart(first: Tensor, second: Tensor, face: Tensor) -> Tensor:
 
 def _with_interval(name: str, values: np.ndarray) -> dict[str, float]:
     """The mean, and the bounds of its 95 % interval."""
-    interval = bootstrap((values,), np.mean, rng=0).confidence_interval
+    interval = bootstrap((values,), np.mean, rng=0, method="percentile").confidence_interval
     return {name: float(values.mean()), f"{name}.low": float(interval.low), f"{name}.high": float(interval.high)}

@@ -51,7 +51,7 @@ def test_a_vertex_hears_of_others_order_minus_one_edges_away(laplacian) -> None:
 
 def test_its_gradient_is_that_of_finite_differences() -> None:
     places = torch.tensor([[0, 1, 1, 2, 2, 0], [1, 0, 2, 1, 0, 2]])
-    triangle = torch.sparse_coo_tensor(places, torch.full((6,), -0.5), (3, 3)).coalesce()
+    triangle = torch.sparse_coo_tensor(places, torch.full((6,), -0.5), (3, 3), check_invariants=False).coalesce()
     torch.manual_seed(1)
     layer = ChebyshevConvolution(triangle, 2, 2, 4)
     features = torch.randn(1, 3, 2, requires_grad=True)

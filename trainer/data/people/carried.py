@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from scipy.spatial import cKDTree
 from torch import Tensor
 
 from backend.geometry.template import Template
@@ -31,15 +30,13 @@ class CarriedExpressions:
 
     def __init__(self, template: Template, device: torch.device) -> None:
         count = template.head.vertex_stop
-        mean = template.vertices[:count].astype(np.float64)
         self.count = count
         self._mean = torch.from_numpy(template.vertices[:count]).to(device)
         self._middle = self._mean.mean(0)
-        tree = cKDTree(mean)
-        near = tree.sparse_distance_matrix(tree, 3 * _REACH, output_type="coo_matrix")
-        weight = np.exp(-np.square(near.data) / (2 * _REACH**2))
-        weight /= np.bincount(near.row, weight, count)[near.row]
-        places, values = torch.from_numpy(np.stack([near.row, near.col])), torch.from_numpy(weight.astype(np.float32))
+        apart = torch.cdist(self._mean, self._mean)  # (C, C)
+        places = (apart < 3 * _REACH).nonzero().T
+        values = (-apart[places[0], places[1]].square() / (2 * _REACH**2)).exp()
+        values = values / torch.zeros(count, device=device).index_add_(0, places[0], values)[places[0]]
         around = torch.sparse_coo_tensor(places, values, (count, count), check_invariants=False)
         self._around = around.coalesce().to(device)
         self._inverse = torch.linalg.inv(self._moment(self._mean[None])[0])  # (C, 3, 3)
