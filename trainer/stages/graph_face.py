@@ -91,7 +91,7 @@ class GraphFaceStageConfig(StageConfig):
     """Learning rate of the linear part, of the others'. A basis of principal components only gets worse by noisy steps:
     at 1 what it does not explain of motions doubled in 400 of them."""
     pretrained: bool = False
-    """Start the trunk with EfficientNet-Lite0's ImageNet weights (Apache-2.0)."""
+    """Start the trunk with EfficientNet-Lite0's ImageNet weights (Apache-2.0): to compare; such weights do not ship."""
     adversary: OptimizerConfig | None = None
     """How the critic moves; None: there is none."""
     mirror: bool = True
