@@ -14,6 +14,7 @@ import numpy as np
 
 from backend.asset_file import read_asset
 
+_INTEGERS = ("vertices", "faces", "edges", "up_rows", "up_columns")
 HIERARCHY_PATH = Path(__file__).resolve().parents[2] / "assets" / "mesh_hierarchy.safetensors"
 
 
@@ -48,7 +49,7 @@ class MeshHierarchy:
         """What the file holds, by name."""
         found = {}
         for number, level in enumerate(self.levels):
-            for name in ("vertices", "faces", "edges", "up_rows", "up_columns"):
+            for name in _INTEGERS:
                 found[f"{number}.{name}"] = getattr(level, name).astype(np.int32)
             found[f"{number}.up_values"] = level.up_values.astype(np.float32)
         return found
@@ -64,9 +65,6 @@ def load_mesh_hierarchy(path: Path = HIERARCHY_PATH) -> MeshHierarchy:
     levels = []
     while f"{len(levels)}.vertices" in arrays:
         number = len(levels)
-        whole = {
-            name: arrays[f"{number}.{name}"].astype(np.int64)
-            for name in ("vertices", "faces", "edges", "up_rows", "up_columns")
-        }
+        whole = {name: arrays[f"{number}.{name}"].astype(np.int64) for name in _INTEGERS}
         levels.append(MeshLevel(**whole, up_values=arrays[f"{number}.up_values"]))
     return MeshHierarchy(tuple(levels))

@@ -15,11 +15,20 @@ def scaled_laplacian(level: MeshLevel) -> Tensor:
 
     lambda_max is taken as 2, its bound, so that only -D^-1/2 A D^-1/2 is left (Kipf & Welling 2017).
     """
-    count = len(level.vertices)
-    both = np.concatenate([level.edges, level.edges[:, ::-1]])
-    degree = np.bincount(both[:, 0], minlength=count).astype(np.float64)
-    values = -1.0 / np.sqrt(degree[both[:, 0]] * degree[both[:, 1]])
-    return _sparse(both[:, 0], both[:, 1], values, (count, count))
+    start, stop, degree = _directed(level)
+    return _sparse(start, stop, -1.0 / np.sqrt(degree[start] * degree[stop]), (len(degree), len(degree)))
+
+
+def neighbour_means(level: MeshLevel) -> Tensor:
+    """(N, N) sparse matrix to the mean of each vertex's neighbours."""
+    start, stop, degree = _directed(level)
+    return _sparse(start, stop, 1.0 / degree[start], (len(degree), len(degree)))
+
+
+def _directed(level: MeshLevel) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Starts and ends (2 E,) of the edges in both directions, and how many each vertex (N,) has."""
+    start, stop = np.concatenate([level.edges, level.edges[:, ::-1]]).T
+    return start, stop, np.bincount(start, minlength=len(level.vertices)).astype(np.float64)
 
 
 def unpooling(level: MeshLevel, finer: int) -> Tensor:

@@ -97,7 +97,7 @@ def _subdivided(obj: bpy.types.Object, levels: int) -> bpy.types.Mesh:
         offsets = {}
         for block in blocks[1:]:
             block.value = 1.0
-            offsets[block.name] = _evaluatedcoordinates(plain)
+            offsets[block.name] = _evaluated_coordinates(plain)
             block.value = 0.0
         first = blocks[0].name if blocks else ""
     finally:
@@ -122,7 +122,7 @@ def _evaluated(obj: bpy.types.Object) -> bpy.types.Mesh:
     return bpy.data.meshes.new_from_object(obj.evaluated_get(graph), preserve_all_data_layers=True, depsgraph=graph)
 
 
-def _evaluatedcoordinates(obj: bpy.types.Object) -> np.ndarray:
+def _evaluated_coordinates(obj: bpy.types.Object) -> np.ndarray:
     graph = bpy.context.evaluated_depsgraph_get()
     graph.update()
     found = obj.evaluated_get(graph).to_mesh()

@@ -12,7 +12,7 @@ from ..export.presets import BY_NAME, PRESETS
 from ..export.write import export_head
 from ..scene import tags
 from ..ui.text import report_error
-from .polls import clickable
+from .polls import NO_HEAD, clickable
 
 _CHOICES = tuple((preset.name, preset.label, preset.description) for preset in PRESETS)
 
@@ -30,7 +30,7 @@ class ExportHead(bpy.types.Operator):
 
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
-        why = "" if tags.active_head(context) else "Select a head that Likeness made"
+        why = "" if tags.active_head(context) else NO_HEAD
         return clickable(cls, why or ("Leave Edit Mode first" if context.mode != "OBJECT" else ""))
 
     def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:

@@ -9,12 +9,11 @@ from bpy.props import StringProperty
 from bpy_extras.io_utils import ExportHelper
 
 from ..protocol.names import ARKIT_NAMES
+from ..scene.expressions import set_expression
 from ..transfer.clips import pose_json
-from ..ui.keys_panel import GROUPS, head_keys
+from ..ui.keys_panel import GROUPS, active_face, head_keys
 from ..ui.text import report_error
-from .polls import clickable
-
-_NO_HEAD = "Select a head that Likeness made"
+from .polls import NO_HEAD, clickable
 
 
 class ResetKeys(bpy.types.Operator):
@@ -28,16 +27,15 @@ class ResetKeys(bpy.types.Operator):
 
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
-        return clickable(cls, "" if head_keys(context) is not None else _NO_HEAD)
+        return clickable(cls, "" if head_keys(context) is not None else NO_HEAD)
 
     def execute(self, context: bpy.types.Context) -> set[str]:
         if self.group and self.group not in GROUPS:
             self.report({"WARNING"}, f"There is no group {self.group}; there are {', '.join(GROUPS)}.")
             return {"CANCELLED"}
         beginnings = GROUPS[self.group] if self.group else ("",)
-        for block in head_keys(context):
-            if block.name in ARKIT_NAMES and block.name.startswith(beginnings):
-                block.value = 0.0
+        others = {b.name: b.value for b in head_keys(context) if not b.name.startswith(beginnings)}
+        set_expression(active_face(context), others)
         return {"FINISHED"}
 
 
@@ -50,7 +48,7 @@ class KeyframeKeys(bpy.types.Operator):
 
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
-        return clickable(cls, "" if head_keys(context) is not None else _NO_HEAD)
+        return clickable(cls, "" if head_keys(context) is not None else NO_HEAD)
 
     def execute(self, context: bpy.types.Context) -> set[str]:
         driven = 0
@@ -78,7 +76,7 @@ class SavePose(bpy.types.Operator, ExportHelper):
 
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
-        return clickable(cls, "" if head_keys(context) is not None else _NO_HEAD)
+        return clickable(cls, "" if head_keys(context) is not None else NO_HEAD)
 
     def execute(self, context: bpy.types.Context) -> set[str]:
         weights = {block.name: block.value for block in head_keys(context) if block.name in ARKIT_NAMES}

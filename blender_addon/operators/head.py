@@ -9,7 +9,7 @@ from ..errors import AddonError
 from ..scene import cameras, expressions, meshes, mpfb, tags
 from ..scene.which_mesh import active_mesh, cameras_by_photo, expressive_meshes, head_mesh
 from ..ui.text import report_error
-from .polls import clickable
+from .polls import NO_HEAD, clickable
 
 
 def _head_of(camera: bpy.types.Object, scene: bpy.types.Scene) -> bpy.types.Object | None:
@@ -29,7 +29,7 @@ class LookThroughPhoto(bpy.types.Operator):
 
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
-        return clickable(cls, "" if tags.active_head(context) else "Select a head that Likeness made")
+        return clickable(cls, "" if tags.active_head(context) else NO_HEAD)
 
     def execute(self, context: bpy.types.Context) -> set[str]:
         collection = tags.active_head(context)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import bpy
 
+NO_HEAD = "Select a head that Likeness made"
+
 
 def clickable(operator: type[bpy.types.Operator], why_not: str) -> bool:
     """What ``poll`` returns: True where ``why_not`` is "", else False after this sentence was left for Blender."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import bpy
 from bpy.props import BoolProperty, FloatProperty, StringProperty
 
@@ -40,14 +42,20 @@ def both_sides(name: str) -> str:
     return ""
 
 
-def head_keys(context: bpy.types.Context) -> bpy.types.bpy_prop_collection | None:
-    """The key blocks of the active head, None where there is none."""
+def active_face(context: bpy.types.Context) -> bpy.types.Object | None:
+    """The mesh of the active head whose keys drive the other parts', None where there is none with keys."""
     collection = tags.active_head(context)
     head = None if collection is None else tags.part_object(collection, "head")
-    return None if head is None or head.data.shape_keys is None else head.data.shape_keys.key_blocks
+    return None if head is None or head.data.shape_keys is None else head
 
 
-def _read_both(base: str):
+def head_keys(context: bpy.types.Context) -> bpy.types.bpy_prop_collection | None:
+    """The key blocks of the active head, None where there is none."""
+    head = active_face(context)
+    return None if head is None else head.data.shape_keys.key_blocks
+
+
+def _read_both(base: str) -> Callable[[bpy.types.PropertyGroup], float]:
     def read(_: bpy.types.PropertyGroup) -> float:
         keys = head_keys(bpy.context)
         values = [] if keys is None else [keys[base + side].value for side in ("Left", "Right") if base + side in keys]
@@ -56,7 +64,7 @@ def _read_both(base: str):
     return read
 
 
-def _write_both(base: str):
+def _write_both(base: str) -> Callable[[bpy.types.PropertyGroup, float], None]:
     def write(_: bpy.types.PropertyGroup, value: float) -> None:
         keys = head_keys(bpy.context)
         for side in ("Left", "Right"):

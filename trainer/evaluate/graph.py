@@ -11,7 +11,6 @@ import torch
 from rich.console import Console
 from rich.table import Table
 from scipy.stats import bootstrap
-from torch import Tensor
 
 from backend.errors import LikenessError
 from backend.fitting.graph_codes import codes_of_shape
@@ -21,6 +20,7 @@ from backend.models.graph_face import MODEL_NAME, GraphFaceNet
 from trainer.data.graph import GraphPeopleConfig, GraphShapesConfig
 from trainer.data.graph.linear import linear_faces
 from trainer.evaluate.graph_sheet import between_sheet, people_sheet, write_sheet
+from trainer.stages.graph_face import face_distance, same_person_share
 
 CPU = torch.device("cpu")
 SEED = 91
@@ -112,18 +112,18 @@ def encoder_figures(net: GraphFaceNet, people: int) -> dict[str, float | str]:
             albedo = net.albedo(read.identity)
         seconds += time.perf_counter() - began
         truth = batch.neutral[:, :count]
-        none = _apart(net.mean.expand_as(truth), truth, face)
-        for number, value in enumerate(_apart(rest, truth, face)):
+        none = 1000 * face_distance(net.mean.expand_as(truth), truth, face)
+        for number, value in enumerate(1000 * face_distance(rest, truth, face)):
             rows.setdefault("photo.neutral", []).append(float(value))
             rows.setdefault("photo.neutral.ratio", []).append(float(value / none[number]))
         for person in batch.person.unique():
             own = batch.person == person
             with torch.no_grad():
                 mean = net.neutral(read.identity[own].mean(0, keepdim=True))
-            value = float(_apart(mean, truth[own][:1], face))
+            value = float(1000 * face_distance(mean, truth[own][:1], face))
             rows.setdefault("person.neutral", []).append(value)
             rows.setdefault("person.neutral.ratio", []).append(value / float(none[own][0]))
-            spread = _apart(rest[own], rest[own].mean(0, keepdim=True).expand_as(rest[own]), face)
+            spread = 1000 * face_distance(rest[own], rest[own].mean(0, keepdim=True).expand_as(rest[own]), face)
             rows.setdefault("person.deviation", []).append(float(spread.mean()))
         wrong, usual = (
             ((made - batch.photos.albedo).abs().mean(-1) * batch.photos.seen).sum(1)
@@ -135,16 +135,9 @@ def encoder_figures(net: GraphFaceNet, people: int) -> dict[str, float | str]:
     figures: dict[str, float | str] = {}
     for name, values in rows.items():
         figures |= _with_interval(name, np.array(values))
-    every, whose = torch.cat(codes), torch.cat(names)
-    apart = torch.cdist(every, every).fill_diagonal_(float("inf"))
-    figures["identity"] = float((whose[apart.argmin(1)] == whose).float().mean())
-    figures["seconds.photo"] = seconds / len(every)
+    figures["identity"] = same_person_share(torch.cat(codes), torch.cat(names))
+    figures["seconds.photo"] = seconds / (people * source.config.photos)
     return figures
-
-
-def _apart(first: Tensor, second: Tensor, face: Tensor) -> Tensor:
-    """(B,) mean distance of the face's vertices, millimetres."""
-    return 1000 * (first - second)[:, face].norm(dim=-1).mean(1)
 
 
 def _with_interval(name: str, values: np.ndarray) -> dict[str, float]:

@@ -15,7 +15,7 @@ from backend.geometry.mesh_hierarchy import MeshHierarchy, load_mesh_hierarchy
 from backend.geometry.normals import vertex_normals
 from backend.geometry.template import load_template
 from backend.models.graph_face import MODEL_NAME, UNIT, GraphCodes, GraphFaceConfig, GraphFaceNet
-from backend.models.graph_layers import ChebyshevConvolution, scaled_laplacian, spread
+from backend.models.graph_layers import ChebyshevConvolution, neighbour_means, scaled_laplacian, spread
 from backend.rendering.color import linear_from_srgb, srgb_from_linear
 from backend.rendering.spherical_harmonics import shade
 from trainer.contracts import ExportedModel, OptimizerConfig, ParameterGroup, Stage, StageConfig, Turn
@@ -165,9 +165,7 @@ class GraphFaceStage(Stage):
         net = GraphFaceNet(network, hierarchy)
         if config.pretrained:
             net.encoder.trunk.load_imagenet(lite0_state())
-        modules: dict[str, nn.Module] = {
-            "net": net,
-        }
+        modules: dict[str, nn.Module] = {"net": net}
         if config.basis_people:
             modules["linear"] = _LinearCoder(net, config.basis_people)
         elif not network.linear:
@@ -193,7 +191,7 @@ class GraphFaceStage(Stage):
         self._mark_vertices = torch.from_numpy(marks.vertices.astype(np.int64)).to(device)
         self._mark_weights = torch.from_numpy(marks.barycentrics).to(device)
         self._carried = CarriedExpressions(template, device)
-        self._neighbours = _neighbour_means(level.edges, count).to(device)
+        self._neighbours = neighbour_means(level).to(device)
 
     def step(self, batch: GraphBatch, fraction: float) -> Mapping[str, Tensor]:
         """The terms of ``GraphFaceWeights``; those of photos are zero for shapes alone."""
@@ -326,10 +324,10 @@ class GraphFaceStage(Stage):
             codes = None if batch.photos is None else net.encoder(batch.photos.images)
             identity, expression = self._codes(batch) if codes is None else (codes.identity, codes.expression)
             rest, found = net.neutral(identity), net.shape(identity, expression)
-            none = self._distance(net.mean.expand_as(truth), truth)
-            sums.setdefault("neutral", []).extend((self._distance(rest, truth) / none).tolist())
-            moved = self._distance(batch.vertices - truth, torch.zeros_like(truth))
-            wrong = self._distance(found - rest, batch.vertices - truth)
+            none = face_distance(net.mean.expand_as(truth), truth, self.face)
+            sums.setdefault("neutral", []).extend((face_distance(rest, truth, self.face) / none).tolist())
+            moved = face_distance(batch.vertices, truth, self.face)
+            wrong = face_distance(found - rest, batch.vertices - truth, self.face)
             moving = moved > 0.0002  # of a still face there is no motion to find
             sums.setdefault("moved", []).extend((wrong / moved)[moving].tolist())
             codes_of.append(identity)
@@ -339,7 +337,9 @@ class GraphFaceStage(Stage):
             for person in batch.person.unique():
                 own = batch.person == person
                 mean = net.neutral(identity[own].mean(0, keepdim=True))
-                sums.setdefault("person", []).append(float(self._distance(mean, truth[own][:1]) / none[own][0]))
+                sums.setdefault("person", []).append(
+                    float(face_distance(mean, truth[own][:1], self.face) / none[own][0])
+                )
             seen = batch.photos.seen
             wrong, usual = (
                 (colours - batch.photos.albedo).abs().mean(-1)[seen].mean()
@@ -347,14 +347,8 @@ class GraphFaceStage(Stage):
             )
             sums.setdefault("albedo", []).append(float(wrong / usual))
         if "person" in sums:
-            codes, people = torch.cat(codes_of), torch.cat(people_of)
-            apart = torch.cdist(codes, codes).fill_diagonal_(float("inf"))
-            sums["identity"] = (people[apart.argmin(1)] == people).float().tolist()
+            sums["identity"] = [same_person_share(torch.cat(codes_of), torch.cat(people_of))]
         return {name: sum(values) / max(len(values), 1) for name, values in sums.items()}
-
-    def _distance(self, first: Tensor, second: Tensor) -> Tensor:
-        """(B,) mean distance of the face's vertices, metres."""
-        return (first - second)[:, self.face].norm(dim=-1).mean(1)
 
     def export(self) -> ExportedModel:
         """Encoder and decoders."""
@@ -362,10 +356,12 @@ class GraphFaceStage(Stage):
         return ExportedModel(MODEL_NAME, self.config.network.to_json(), state, self.SUMMARY, self.LIMITS)
 
 
-def _neighbour_means(edges: np.ndarray, count: int) -> Tensor:
-    """(C, C) sparse matrix to the mean of each vertex's neighbours."""
-    both = np.concatenate([edges, edges[:, ::-1]])
-    degree = np.bincount(both[:, 0], minlength=count)
-    values = torch.from_numpy((1.0 / degree[both[:, 0]]).astype(np.float32))
-    places = torch.from_numpy(both.T.copy())
-    return torch.sparse_coo_tensor(places, values, (count, count), check_invariants=False).coalesce()
+def face_distance(first: Tensor, second: Tensor, face: Tensor) -> Tensor:
+    """(B,) mean distance, metres, of those vertices of shapes (B, C, 3) that ``face`` (C,) bool has."""
+    return (first - second)[:, face].norm(dim=-1).mean(1)
+
+
+def same_person_share(codes: Tensor, people: Tensor) -> float:
+    """Share of codes (N, D) whose nearest other code is of the same one of people (N,)."""
+    apart = torch.cdist(codes, codes).fill_diagonal_(float("inf"))
+    return float((people[apart.argmin(1)] == people).float().mean())

@@ -81,7 +81,7 @@ def collapse(points: np.ndarray, faces: np.ndarray, mirror: np.ndarray, target: 
     -------
     kept : (M,) int64 ascending. faces : (T', 3) int64, numbers within ``kept``.
     """
-    mesh = _Mesh(points, faces, mirror)
+    mesh = _Mesh(points, faces)
     heap = [(mesh.cost(u, v), u, v) for u in range(len(points)) for v in mesh.neighbours(u)]
     heapq.heapify(heap)
     while heap and mesh.count > target:
@@ -116,8 +116,8 @@ def collapse(points: np.ndarray, faces: np.ndarray, mirror: np.ndarray, target: 
 class _Mesh:
     """A triangle mesh whose edges collapse."""
 
-    def __init__(self, points: np.ndarray, faces: np.ndarray, mirror: np.ndarray) -> None:
-        self.points, self.mirror = points, mirror
+    def __init__(self, points: np.ndarray, faces: np.ndarray) -> None:
+        self.points = points
         self.faces: dict[int, tuple[int, int, int]] = {k: tuple(face) for k, face in enumerate(faces.tolist())}
         self.around: list[set[int]] = [set() for _ in points]
         for k, face in self.faces.items():
@@ -140,19 +140,18 @@ class _Mesh:
     def shared(self, u: int, v: int) -> set[int]:
         return self.around[u] & self.around[v]
 
-    def at_border(self, u: int) -> bool:
-        return any(len(self.shared(u, v)) == 1 for v in self.neighbours(u))
+    def border_edges(self, u: int) -> int:
+        """How many of u's edges have one side only."""
+        return sum(len(self.shared(u, v)) == 1 for v in self.neighbours(u))
 
     def allowed(self, u: int, v: int) -> bool:
         """Whether the surface stays one without branches, folds and lost borders when u goes to v."""
         if not (self.alive[u] and self.alive[v]):
             return False
-        sides = self.shared(u, v)
-        if not sides or (self.at_border(u) and len(sides) != 1):
+        sides, border = self.shared(u, v), self.border_edges(u)
+        if not sides or (border and (len(sides) != 1 or border != 2)):
             return False
         if self.neighbours(u) & self.neighbours(v) != {w for f in sides for w in self.faces[f]} - {u, v}:
-            return False
-        if self.at_border(u) and len([w for w in self.neighbours(u) if len(self.shared(u, w)) == 1]) != 2:
             return False
         for face in self.around[u] - sides:
             corners = self.faces[face]
