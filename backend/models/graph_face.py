@@ -5,14 +5,15 @@ encoder turns a photo into codes of identity (128), expression (64), pose (6) an
 head's vertices of identity and expression, an albedo decoder colours of identity alone; both are graph convolutional
 networks that go up a mesh hierarchy, as in Ranjan et al. (ECCV 2018).
 
-The paper's encoder is ResNet-50 at 224 px. Ours is EfficientNet-Lite0 down to a sixteenth at 112 px: a twentieth of
-the operations, and its weights are small enough to ship.
+The paper's encoder is ResNet-50 at 224 px. Ours is EfficientNet-Lite0 at 112 px, a twentieth of the operations, as
+ImageNet left it but for scales and shifts: what is not learnt here comes from its package. Beside the picture it is
+told what the landmark net's points say of shape and view, which two cores would take days to learn from pictures.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import torch
@@ -23,7 +24,8 @@ from backend.geometry.mesh_hierarchy import MeshHierarchy, load_mesh_hierarchy
 from backend.geometry.template import load_template
 from backend.models.checkpoints import ModelWeights, load_weights_into
 from backend.models.graph_layers import ChebyshevConvolution, Unpooling, scaled_laplacian, unpooling
-from backend.models.mobile_trunk import MobileTrunk, normalised
+from backend.models.lap_landmarks import LandmarkFace
+from backend.models.mobile_trunk import WHOLE, FrozenTrunk, MobileTrunk, frozen_entries, normalised
 from backend.rendering.camera_models import rotation_from_euler
 from backend.rendering.spherical_harmonics import BASIS_CONSTANTS
 
@@ -37,6 +39,10 @@ _USUAL_SCALE = 5.7
 """Sides of the picture that a metre at the face spans in ``backend.photos.crop.face_square``."""
 _USUAL_SHADING = 0.8
 _FACING = (1.0, -1.0, -1.0)
+_NARROW = (40, 64)
+"""Features that are left of the trunk's at 1/16 and at 1/32."""
+_SURE = 3.0
+"""Natural logarithm of the most that a photo counts beside a usual one."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +54,8 @@ class GraphFaceConfig:
     size : side of the pictures. identity, expression : lengths of the codes. order : of the Chebyshev polynomials.
         widths : features of the shape decoder's convolutions, coarse to fine, one for each level but the finest;
         albedo_widths : of the albedo decoder's. feature : between trunk and codes. linear : whether the shape is a
-        linear basis and what the convolutions add to it; the paper's has the convolutions alone.
+        linear basis and what the convolutions add to it; the paper's has the convolutions alone. landmarks : directions
+        of shape that the encoder is told of the landmark net's points; 0: it sees the picture alone.
     """
 
     size: int = 112
@@ -59,10 +66,13 @@ class GraphFaceConfig:
     albedo_widths: tuple[int, ...] = (64, 32, 16, 16)
     feature: int = 384
     linear: bool = True
+    landmarks: int = 48
 
     def __post_init__(self) -> None:
         if self.size % 16 or self.size < 32:
             raise ValueError(f"size must be a multiple of 16, at least 32, not {self.size}")
+        if self.landmarks < 0:
+            raise ValueError(f"landmarks must be at least 0, not {self.landmarks}")
         if min(self.identity, self.expression, self.order, self.feature, *self.widths, *self.albedo_widths) < 1:
             raise ValueError("all numbers must be at least 1")
         if len(self.widths) != len(self.albedo_widths):
@@ -111,12 +121,24 @@ class GraphCodes:
     Attributes
     ----------
     identity : (N, 128), expression : (N, 64), zero for a neutral face. pose. light : (N, 9, 3) SH coefficients.
+    confidence : (N,) above 0, how much each photo counts in a person's mean identity.
     """
 
     identity: Tensor
     expression: Tensor
     pose: WeakPerspective
     light: Tensor
+    confidence: Tensor
+
+    def person(self) -> Tensor:
+        """(128,) identity of one person of whom all N photos are."""
+        return persons_identity(self.identity, self.confidence)
+
+
+def persons_identity(identity: Tensor, confidence: Tensor) -> Tensor:
+    """(..., 128) mean of codes (..., N, 128) by confidences (..., N)."""
+    share = confidence / confidence.sum(-1, keepdim=True)
+    return (share[..., None] * identity).sum(-2)
 
 
 class GraphDecoder(nn.Module):
@@ -147,29 +169,41 @@ class GraphDecoder(nn.Module):
 
 
 class GraphEncoder(nn.Module):
-    """Photos (N, 3, S, S) in [0, 1], sRGB, to ``GraphCodes``."""
+    """Photos (N, 3, S, S) in [0, 1], sRGB, and the landmark net's points in them (N, 478, 3), as ``LandmarkFace`` takes
+    them, to ``GraphCodes``."""
 
     def __init__(self, config: GraphFaceConfig) -> None:
         super().__init__()
-        self.trunk = MobileTrunk()
-        self.narrow = nn.Conv2d(MobileTrunk.widths()[-1], 40, 1)
-        self.top = nn.Linear(40 * (config.size // 16) ** 2, config.feature)
+        self.trunk = FrozenTrunk()
+        *_, middle, last = MobileTrunk.widths(WHOLE)
+        side = config.size // 16
+        self.narrow = nn.Conv2d(middle, _NARROW[0], 1)
+        self.narrow_last = nn.Conv2d(last, _NARROW[1], 1)
+        self.top = nn.Linear(_NARROW[0] * side**2 + _NARROW[1] * (side // 2) ** 2, config.feature)
         self.tones = nn.Linear(3 * 64, config.feature)  # normalised layers do not know how bright a photo is
-        self.identity = nn.Linear(config.feature, config.identity)
-        self.expression = nn.Linear(config.feature, config.expression)
-        self.pose = nn.Linear(config.feature, POSE)
-        self.light = nn.Linear(config.feature, LIGHT)
+        self.points, told = None, config.feature
+        if config.landmarks:
+            self.points = LandmarkFace(config.size, config.landmarks, code=0)
+            told += self.points.width
+        self.identity = nn.Linear(told, config.identity)
+        self.expression = nn.Linear(told, config.expression)
+        self.pose = nn.Linear(told, POSE)
+        self.light = nn.Linear(told, LIGHT)
+        self.confidence = nn.Linear(told, 1)
         with torch.no_grad():  # begins near the mean face, from the front, under even light
-            for head in (self.identity, self.expression, self.pose, self.light):
+            for head in (self.identity, self.expression, self.pose, self.light, self.confidence):
                 head.weight.mul_(0.3)
                 head.bias.zero_()
             self.light.bias[:3] = _USUAL_SHADING / BASIS_CONSTANTS[0]
 
-    def forward(self, pictures: Tensor) -> GraphCodes:
-        """See the class."""
-        x = functional.relu(self.narrow(self.trunk(normalised(pictures))[-1]))
-        x = self.top(x.flatten(1)) + self.tones(functional.adaptive_avg_pool2d(pictures, 8).flatten(1))
-        x = functional.relu(x)
+    def forward(self, pictures: Tensor, marks: Tensor) -> GraphCodes:
+        """See the class; without ``landmarks`` in the configuration ``marks`` are not looked at."""
+        *_, middle, last = self.trunk(normalised(pictures))
+        seen = [functional.relu(self.narrow(middle)), functional.relu(self.narrow_last(last))]
+        x = self.top(torch.cat([one.flatten(1) for one in seen], 1))
+        x = functional.relu(x + self.tones(functional.adaptive_avg_pool2d(pictures, 8).flatten(1)))
+        if self.points is not None:
+            x = torch.cat([x, self.points.features(marks)], 1)
         pose = self.pose(x).float()
         return GraphCodes(
             identity=self.identity(x).float(),
@@ -178,6 +212,7 @@ class GraphEncoder(nn.Module):
                 angles=pose[:, :3], scale=_USUAL_SCALE * (0.5 * pose[:, 3]).exp(), shift=0.2 * pose[:, 4:]
             ),
             light=self.light(x).float().view(-1, 9, 3),
+            confidence=self.confidence(x).float()[:, 0].clamp(-_SURE, _SURE).exp(),
         )
 
 
@@ -220,9 +255,21 @@ class GraphFaceNet(nn.Module):
         """(B, C, 3) sRGB colours at the vertices, of codes (B, 128)."""
         return self.mean_albedo + 0.2 * self.albedo_decoder(identity)
 
+    def learnt(self) -> dict[str, Tensor]:
+        """The state dict without what its package has: the trunk's weights."""
+        foreign = {f"encoder.trunk.{name}" for name in self.encoder.trunk.imagenet_names()}
+        return {
+            name: value
+            for name, value in self.state_dict().items()
+            if name not in foreign and not name.endswith("num_batches_tracked")
+        }
+
     @staticmethod
     def from_weights(weights: ModelWeights) -> GraphFaceNet:
-        """The trained network, in eval mode; raises ``LikenessError`` where the weights are those of another one."""
+        """The trained network for inference. Raises ``LikenessError`` where the weights are those of another one, or
+        the package that has the trunk's is not installed."""
         net = GraphFaceNet(GraphFaceConfig.from_json(weights.config))
-        load_weights_into(net, weights)
-        return net.eval()
+        trunk = {f"encoder.trunk.{own}": value for own, value in frozen_entries(net.encoder.trunk).items()}
+        load_weights_into(net, replace(weights, tensors={**weights.tensors, **trunk}))
+        net.eval().encoder.trunk.fuse()
+        return net

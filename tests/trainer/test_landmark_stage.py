@@ -15,7 +15,7 @@ from backend.models.landmarks import WINDOW_PER_FACE, LandmarkNet, LandmarkNetCo
 from backend.photos.landmarks import landmark_window, mean_landmarks
 from trainer.data.landmark_people import LandmarkBatch, LandmarkPeopleConfig
 from trainer.data.people import PeopleConfig
-from trainer.stages.landmark_mirror import landmark_mirror
+from trainer.data.landmark_mirror import landmark_mirror
 from trainer.stages.landmarks import LandmarkStage, LandmarkStageConfig, mean_places, windows
 
 CPU = torch.device("cpu")

@@ -16,7 +16,7 @@ from backend.errors import LikenessError
 from backend.fitting.graph_codes import codes_of_shape
 from backend.geometry.template import load_template
 from backend.models.checkpoints import load_model
-from backend.models.graph_face import MODEL_NAME, GraphFaceNet
+from backend.models.graph_face import MODEL_NAME, GraphFaceNet, persons_identity
 from trainer.data.graph import GraphPeopleConfig, GraphShapesConfig
 from trainer.data.graph.linear import linear_faces
 from trainer.evaluate.graph_sheet import between_sheet, people_sheet, write_sheet
@@ -106,7 +106,7 @@ def encoder_figures(net: GraphFaceNet, people: int) -> dict[str, float | str]:
         batch = source.batch(range(start, min(start + _BATCH, people)), CPU)
         began = time.perf_counter()
         with torch.no_grad():
-            read = net.encoder(batch.photos.images)
+            read = net.encoder(batch.photos.images, batch.photos.marks)
             rest = net.neutral(read.identity)
             net.shape(read.identity, read.expression)
             albedo = net.albedo(read.identity)
@@ -119,7 +119,7 @@ def encoder_figures(net: GraphFaceNet, people: int) -> dict[str, float | str]:
         for person in batch.person.unique():
             own = batch.person == person
             with torch.no_grad():
-                mean = net.neutral(read.identity[own].mean(0, keepdim=True))
+                mean = net.neutral(persons_identity(read.identity[own], read.confidence[own])[None])
             value = float(1000 * face_distance(mean, truth[own][:1], face))
             rows.setdefault("person.neutral", []).append(value)
             rows.setdefault("person.neutral.ratio", []).append(value / float(none[own][0]))

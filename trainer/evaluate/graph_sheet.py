@@ -29,7 +29,7 @@ _FAR = 2.0
 def people_sheet(net: GraphFaceNet, batch: GraphBatch) -> np.ndarray:
     """(H, W, 3) uint8 sRGB, a row for each photo: the photo; what the codes make of it, in its pose and light; found
     and true neutral face as clay, from the front and turned; the first person's face with this photo's expression."""
-    codes = net.encoder(batch.photos.images)
+    codes = net.encoder(batch.photos.images, batch.photos.marks)
     found, rest = net.shape(codes.identity, codes.expression), net.neutral(codes.identity)
     truth = batch.neutral[:, : len(net.mean)]
     others = net.shape(codes.identity[:1].expand_as(codes.identity), codes.expression)
@@ -51,7 +51,7 @@ def people_sheet(net: GraphFaceNet, batch: GraphBatch) -> np.ndarray:
 def between_sheet(net: GraphFaceNet, batch: GraphBatch, steps: int = 5) -> np.ndarray:
     """(H, W, 3) uint8 sRGB: from the first photo's identity to the last one's, and below it its expression with twice
     the strength, to nothing, to that of the last photo."""
-    codes = net.encoder(batch.photos.images)
+    codes = net.encoder(batch.photos.images, batch.photos.marks)
     share = torch.linspace(0, 1, steps)[:, None]
     identity = (1 - share) * codes.identity[:1] + share * codes.identity[-1:]
     first, last = codes.expression[:1], codes.expression[-1:]

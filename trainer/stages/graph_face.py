@@ -14,13 +14,21 @@ from torch.nn import functional
 from backend.geometry.mesh_hierarchy import MeshHierarchy, load_mesh_hierarchy
 from backend.geometry.normals import vertex_normals
 from backend.geometry.template import load_template
-from backend.models.graph_face import MODEL_NAME, UNIT, GraphCodes, GraphFaceConfig, GraphFaceNet
+from backend.models.graph_face import (
+    MODEL_NAME,
+    UNIT,
+    GraphCodes,
+    GraphFaceConfig,
+    GraphFaceNet,
+    persons_identity,
+)
 from backend.models.graph_layers import ChebyshevConvolution, neighbour_means, scaled_laplacian, spread
 from backend.rendering.color import linear_from_srgb, srgb_from_linear
 from backend.rendering.spherical_harmonics import shade
 from trainer.contracts import ExportedModel, OptimizerConfig, ParameterGroup, Stage, StageConfig, Turn
 from trainer.data.graph import GraphBatch, mirrored_batch
 from trainer.data.graph.linear import linear_faces
+from trainer.data.lap.landmark_shapes import landmark_shapes
 from trainer.data.people.carried import CarriedExpressions
 from trainer.losses import graph_face as losses
 from trainer.pretrained import lite0_state
@@ -39,6 +47,10 @@ class GraphFaceWeights:
     """Equation 7, with the photo's expression and without, millimetres."""
     pair: float = 0.5
     """Equation 8: the identity of one photo with the expression of the next."""
+    together: float = 1.0
+    """Ours: the neutral shape by the mean identity of a person's photos, millimetres; it teaches the confidence."""
+    codes: float = 0.3
+    """Ours: mean square of what codes are beside those of the true shape in the linear part, in standard deviations."""
     smooth: float = 0.1
     """Equation 9, millimetres. At 2, motions cost twice as much error as at 0: people are no templates."""
     plain_smooth: float = 0.0
@@ -49,9 +61,9 @@ class GraphFaceWeights:
     """Equation 4, the second."""
     photometric: float = 2.0
     """Equation 5."""
-    landmarks: float = 0.02
-    """Equation 6."""
-    place: float = 0.1
+    landmarks: float = 0.005
+    """Equation 6. Four times this and the next, four fifths of the gradient were the pose's."""
+    place: float = 0.02
     """Ours: distance of all vertices of the face in the picture from where they are, per cent, with the true shape:
     it teaches the pose."""
     albedo: float = 2.0
@@ -87,11 +99,11 @@ class GraphFaceStageConfig(StageConfig):
     basis_people: int = 0
     """People of whose shapes the linear part is made at the start; 0: none, it comes from the stage before. Shapes are
     then read by it, and not by convolutions."""
+    reference_people: int = 128
+    """People of the source on whom is measured how far the landmark net's points are off."""
     basis_rate: float = 0.0
     """Learning rate of the linear part, of the others'. A basis of principal components only gets worse by noisy steps:
     at 1 what it does not explain of motions doubled in 400 of them."""
-    pretrained: bool = False
-    """Start the trunk with EfficientNet-Lite0's ImageNet weights (Apache-2.0): to compare; such weights do not ship."""
     adversary: OptimizerConfig | None = None
     """How the critic moves; None: there is none."""
     mirror: bool = True
@@ -163,8 +175,7 @@ class GraphFaceStage(Stage):
         hierarchy = load_mesh_hierarchy()
         order = network.order
         net = GraphFaceNet(network, hierarchy)
-        if config.pretrained:
-            net.encoder.trunk.load_imagenet(lite0_state())
+        net.encoder.trunk.load_imagenet(lite0_state())
         modules: dict[str, nn.Module] = {"net": net}
         if config.basis_people:
             modules["linear"] = _LinearCoder(net, config.basis_people)
@@ -192,6 +203,7 @@ class GraphFaceStage(Stage):
         self._mark_weights = torch.from_numpy(marks.barycentrics).to(device)
         self._carried = CarriedExpressions(template, device)
         self._neighbours = neighbour_means(level).to(device)
+        self._linear_codes: tuple[Tensor, Tensor] | None = None
 
     def step(self, batch: GraphBatch, fraction: float) -> Mapping[str, Tensor]:
         """The terms of ``GraphFaceWeights``; those of photos are zero for shapes alone."""
@@ -199,7 +211,7 @@ class GraphFaceStage(Stage):
         batch = self._mirrored(batch) if config.mirror and batch.photos is not None else batch
         count = len(net.mean)
         neutral, truth = batch.neutral[:, :count], batch.vertices
-        codes = None if batch.photos is None else net.encoder(batch.photos.images)
+        codes = self._seen(batch)
         identity, expression = self._codes(batch) if codes is None else (codes.identity, codes.expression)
         others = torch.roll(torch.arange(len(truth), device=truth.device), -1)
         swapped = self._carried.posed(batch.neutral, batch.weights[others])[:, :count]
@@ -224,7 +236,39 @@ class GraphFaceStage(Stage):
             terms["adversary"] = -self._judged(found).mean()
         if codes is not None:
             terms.update(self._photo_terms(batch, codes, found))
+            terms.update(self._person_terms(batch, codes))
         return terms
+
+    def _person_terms(self, batch: GraphBatch, codes: GraphCodes) -> dict[str, Tensor]:
+        """What codes should be."""
+        net = self.modules["net"]
+        neutral = batch.neutral[:, : len(net.mean)]
+        photos = int((batch.person == batch.person[0]).sum())
+        mean = persons_identity(codes.identity.unflatten(0, (-1, photos)), codes.confidence.view(-1, photos))
+        terms = {"together": losses.shape(net.neutral(mean), neutral[::photos], self.weight)}
+        if net.basis is not None:
+            if self._linear_codes is None:  # the basis comes with the weights, after this stage is made
+                own = net.basis.detach()
+                parts = own[: net.config.identity], own[net.config.identity :]
+                self._linear_codes = tuple(torch.linalg.pinv(part) for part in parts)
+            who, what = self._linear_codes
+            true = ((neutral - net.mean) / UNIT).flatten(1) @ who, ((batch.vertices - neutral) / UNIT).flatten(1) @ what
+            apart = (codes.identity - true[0]).square().mean() + (codes.expression - true[1]).square().mean()
+            terms["codes"] = apart
+        return terms
+
+    def _seen(self, batch: GraphBatch) -> GraphCodes | None:
+        """What the encoder reads; None for shapes alone. The first time it is given what is known of landmarks."""
+        if batch.photos is None:
+            return None
+        encoder = self.modules["net"].encoder
+        marked, config = encoder.points, self.config
+        if marked is not None and not marked.people.any():
+            network, device = config.network, batch.neutral.device
+            with torch.no_grad(), torch.autocast(device.type, enabled=False):
+                people = config.source.build().batch(range(config.reference_people), device)
+                marked.set_reference(landmark_shapes(network.size, network.landmarks, device), people.photos.marks)
+        return encoder(batch.photos.images, batch.photos.marks)
 
     def _photo_terms(self, batch: GraphBatch, codes: GraphCodes, found: Tensor) -> dict[str, Tensor]:
         """What the photos themselves say."""
@@ -289,7 +333,7 @@ class GraphFaceStage(Stage):
     def _critic_step(self, batch: GraphBatch, fraction: float) -> Mapping[str, Tensor]:
         net = self.modules["net"]
         with torch.no_grad():
-            codes = None if batch.photos is None else net.encoder(batch.photos.images)
+            codes = self._seen(batch)
             identity, expression = self._codes(batch) if codes is None else (codes.identity, codes.expression)
             fake = net.shape(identity, expression)
         real, fake = self._units(batch.vertices), self._units(fake)
@@ -321,7 +365,7 @@ class GraphFaceStage(Stage):
         codes_of, people_of = [], []
         for batch in batches:
             truth = batch.neutral[:, : len(net.mean)]
-            codes = None if batch.photos is None else net.encoder(batch.photos.images)
+            codes = self._seen(batch)
             identity, expression = self._codes(batch) if codes is None else (codes.identity, codes.expression)
             rest, found = net.neutral(identity), net.shape(identity, expression)
             none = face_distance(net.mean.expand_as(truth), truth, self.face)
@@ -336,7 +380,7 @@ class GraphFaceStage(Stage):
                 continue
             for person in batch.person.unique():
                 own = batch.person == person
-                mean = net.neutral(identity[own].mean(0, keepdim=True))
+                mean = net.neutral(persons_identity(identity[own], codes.confidence[own])[None])
                 sums.setdefault("person", []).append(
                     float(face_distance(mean, truth[own][:1], self.face) / none[own][0])
                 )
@@ -351,9 +395,9 @@ class GraphFaceStage(Stage):
         return {name: sum(values) / max(len(values), 1) for name, values in sums.items()}
 
     def export(self) -> ExportedModel:
-        """Encoder and decoders."""
-        state = dict(self.modules["net"].state_dict())
-        return ExportedModel(MODEL_NAME, self.config.network.to_json(), state, self.SUMMARY, self.LIMITS)
+        """Encoder and decoders, without the trunk's weights, which its package has."""
+        config, tensors = self.config.network, self.modules["net"].learnt()
+        return ExportedModel(MODEL_NAME, config.to_json(), tensors, self.SUMMARY, self.LIMITS)
 
 
 def face_distance(first: Tensor, second: Tensor, face: Tensor) -> Tensor:

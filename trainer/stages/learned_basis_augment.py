@@ -14,7 +14,7 @@ from torch.nn.functional import affine_grid, grid_sample
 from backend.geometry.template import load_template
 from backend.models.learned_basis_encoder import LANDMARKS
 from trainer.data.face_model import FaceBatch, FaceTruth
-from trainer.stages.landmark_mirror import landmark_mirror
+from trainer.data.landmark_mirror import landmark_mirror
 
 _UNKNOWN = 255
 _ODD_ACROSS = (1.0, 1.0, 1.0, -1.0, -1.0, 1.0, 1.0, -1.0, 1.0)

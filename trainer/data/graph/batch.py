@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from torch import Tensor
 
 from backend.rig.arkit import ARKIT_INDEX, ARKIT_NAMES, mirrored_name
+from trainer.data.landmark_mirror import landmark_mirror
 
 _MIRRORED_KEYS = [ARKIT_INDEX[mirrored_name(name)] for name in ARKIT_NAMES]
 _MIRRORED_LIGHT = (1, 1, 1, -1, -1, 1, 1, -1, 1)
@@ -23,7 +24,8 @@ class GraphPhotos:
     places : (N, C, 2) where the head's surface is in the picture, its sides are 1, x right, y down from the top left.
     albedo : (N, C, 3) sRGB in [0, 1]. seen : (N, C) bool: bare skin, brows or lips of the face; albedo
         holds only there.
-    light : (N, 9, 3) as ``PeopleBatch`` has it.
+    light : (N, 9, 3) as ``PeopleBatch`` has it. marks : (N, 478, 3) what the landmark net sees in the pictures, x, y
+        and standard deviation in sides.
     """
 
     images: Tensor
@@ -31,6 +33,7 @@ class GraphPhotos:
     albedo: Tensor
     seen: Tensor
     light: Tensor
+    marks: Tensor
 
 
 @dataclass(frozen=True)
@@ -58,7 +61,7 @@ def mirrored_batch(batch: GraphBatch, mirror: Tensor) -> GraphBatch:
         raise ValueError("shapes alone need no mirror: their source draws both sides alike")
     flip = batch.neutral.new_tensor([-1.0, 1.0, 1.0])
     head = mirror[: batch.vertices.shape[1]]
-    places = photos.places[:, head]
+    places, marks = photos.places[:, head], photos.marks[:, landmark_mirror()]
     return replace(
         batch,
         neutral=batch.neutral[:, mirror] * flip,
@@ -70,5 +73,6 @@ def mirrored_batch(batch: GraphBatch, mirror: Tensor) -> GraphBatch:
             albedo=photos.albedo[:, head],
             seen=photos.seen[:, head],
             light=photos.light * photos.light.new_tensor(_MIRRORED_LIGHT)[:, None],
+            marks=marks * marks.new_tensor([-1.0, 1.0, 1.0]) + marks.new_tensor([1.0, 0.0, 0.0]),
         ),
     )

@@ -10,13 +10,17 @@ import torch
 from torch import Tensor
 
 from backend.geometry.template import load_template
+from backend.models.landmarks import LANDMARKS
 from backend.photos.collection import FaceClass
 from backend.rendering.camera_models import project
+from backend.photos.surface_landmarks import SurfaceLandmarker
 from backend.rendering.color import srgb_from_linear
 from trainer.contracts import Source, SourceConfig
 from trainer.data.disk_cache import cache_folder, content_key
 from trainer.data.graph.batch import GraphBatch, GraphPhotos
 from trainer.data.kept_rows import mapped, missing_runs
+from trainer.data.lap.marks import marks_of
+from trainer.data.lap.stored import MARK_STEP
 from trainer.data.people import PeopleConfig
 from trainer.data.people.carried import CarriedExpressions
 from trainer.data.people.expression import draw_expression
@@ -106,7 +110,7 @@ class GraphPeopleConfig(SourceConfig):
 
 
 class GraphPeople:
-    """See ``GraphPeopleConfig``."""
+    """See ``GraphPeopleConfig``; raises ``LikenessError`` ("missing_part") where the landmark net is not trained."""
 
     def __init__(self, config: GraphPeopleConfig) -> None:
         self.config = config
@@ -124,10 +128,11 @@ class GraphPeople:
             )
         )
         self._surfaces: dict[torch.device, PeopleSurface] = {}
+        self._landmarker = SurfaceLandmarker.load()
         here = Path(__file__).resolve().parent
-        code = [here / "source.py", *sorted((here.parent / "people").rglob("*.py"))]
+        code = [here / "source.py", here.parent / "lap" / "marks.py", *sorted((here.parent / "people").rglob("*.py"))]
         root = Path(config.folder) if config.folder else cache_folder() / "graph"
-        self._folder = root / content_key(replace(config, folder=""), *code)
+        self._folder = root / content_key(replace(config, folder=""), self._landmarker.version, *code)
         self._arrays = self._open()
 
     def batch(self, indices: range, device: torch.device) -> GraphBatch:
@@ -153,6 +158,7 @@ class GraphPeople:
                 albedo=read("albedo").float() / 255,
                 seen=read("seen") > 0,
                 light=read("light"),
+                marks=read("marks").float() * MARK_STEP,
             ),
         )
 
@@ -166,6 +172,7 @@ class GraphPeople:
             "albedo": ((*each, head, 3), np.uint8),
             "seen": ((*each, head), np.uint8),
             "light": ((*each, 9, 3), np.float32),
+            "marks": ((*each, LANDMARKS, 3), np.int16),
             "weights": ((*each, 52), np.float32),
             "vertices": ((*each, head, 3), np.int16),
             "neutral": ((config.people, len(self._template.vertices), 3), np.int16),
@@ -199,6 +206,7 @@ class GraphPeople:
             "albedo": (albedo * 255).round(),
             "seen": inside & near & bare,
             "light": people.light,
+            "marks": (marks_of(self._landmarker, people.images) / MARK_STEP).round().clamp(-32768, 32767),
             "weights": people.expression,
             "vertices": ((people.vertices[:, :head] - mean[:head]) / _STEP).round().clamp(-32768, 32767),
             "neutral": ((people.neutral[::photos] - mean) / _STEP).round().clamp(-32768, 32767),
