@@ -61,8 +61,8 @@ class GraphFaceWeights:
     """Equation 4, the second."""
     photometric: float = 2.0
     """Equation 5."""
-    landmarks: float = 0.005
-    """Equation 6. Four times this and the next, four fifths of the gradient were the pose's."""
+    landmarks: float = 0.0005
+    """Equation 6. Its gradient at the start is then a quarter of the shape's; at 0.02 it was a hundred times that."""
     place: float = 0.02
     """Ours: distance of all vertices of the face in the picture from where they are, per cent, with the true shape:
     it teaches the pose."""
