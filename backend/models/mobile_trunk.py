@@ -184,6 +184,7 @@ class FrozenTrunk(MobileTrunk):
             for module in stage.modules():
                 if isinstance(module, SameConvolution):
                     module.tuned = ChannelTuning(module.convolution.out_channels)
+        self.train()
 
     def train(self, mode: bool = True) -> FrozenTrunk:
         """Does nothing but be left in eval mode."""

@@ -17,7 +17,6 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from backend.errors import LikenessError
 from backend.models.checkpoints import load_model, load_weights_into
 from backend.models.mobile_trunk import WHOLE, FrozenTrunk, MobileTrunk, frozen_entries, normalised
 from backend.photos.collection import FaceClass

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from backend.geometry.mesh_hierarchy import MeshHierarchy, load_mesh_hierarchy
+from backend.geometry.mesh_hierarchy import load_mesh_hierarchy
 from backend.geometry.normals import vertex_normals
 from backend.geometry.template import load_template
 from backend.models.graph_face import (
@@ -22,19 +22,17 @@ from backend.models.graph_face import (
     GraphFaceNet,
     persons_identity,
 )
-from backend.models.graph_layers import ChebyshevConvolution, neighbour_means, scaled_laplacian, spread
+from backend.models.graph_layers import neighbour_means, spread
 from backend.rendering.color import linear_from_srgb, srgb_from_linear
 from backend.rendering.spherical_harmonics import shade
 from trainer.contracts import ExportedModel, OptimizerConfig, ParameterGroup, Stage, StageConfig, Turn
 from trainer.data.graph import GraphBatch, mirrored_batch
-from trainer.data.graph.linear import linear_faces
 from trainer.data.lap.landmark_shapes import landmark_shapes
 from trainer.data.people.carried import CarriedExpressions
 from trainer.losses import graph_face as losses
 from trainer.pretrained import lite0_state
+from trainer.stages.graph_coders import LinearCoder, ShapeCoder
 
-_CODERS = (16, 16, 32, 64)
-"""Features of the convolutions that read a shape, fine to coarse."""
 _ELSEWHERE = 0.15
 """Weight of vertices beside the face: no photo fit trusts them, but they must not come loose."""
 
@@ -114,49 +112,6 @@ class GraphFaceStageConfig(StageConfig):
         return GraphFaceStage(self, device)
 
 
-class ShapeCoder(nn.Module):
-    """Shapes (B, C, 3) in units to codes (B, D): convolutions, and from each level to the next the vertices that it
-    keeps (COMA's encoder)."""
-
-    def __init__(self, hierarchy: MeshHierarchy, code: int, order: int) -> None:
-        super().__init__()
-        levels = hierarchy.levels
-        self.convolutions = nn.ModuleList()
-        inputs = 3
-        for number, outputs in enumerate(_CODERS):
-            self.convolutions.append(ChebyshevConvolution(scaled_laplacian(levels[number]), inputs, outputs, order))
-            kept = np.searchsorted(levels[number].vertices, levels[number + 1].vertices)
-            self.register_buffer(f"kept{number}", torch.from_numpy(kept), persistent=False)
-            inputs = outputs
-        self.last = nn.Linear(len(levels[len(_CODERS)].vertices) * inputs, code)
-
-    def forward(self, shapes: Tensor) -> Tensor:
-        """See the class."""
-        x = shapes
-        for number, convolution in enumerate(self.convolutions):
-            x = functional.elu(convolution(x))[:, getattr(self, f"kept{number}")]
-        return self.last(x.flatten(1)).float()
-
-
-class _LinearCoder(nn.Module):
-    """The codes of shapes by principal components, which become the network's linear part; it does not learn."""
-
-    def __init__(self, net: GraphFaceNet, people: int) -> None:
-        super().__init__()
-        linear = linear_faces(net.config.identity, net.config.expression, people)
-        count = net.mean.numel()
-        modes = torch.from_numpy(np.concatenate([linear.identity, linear.expression]).reshape(-1, count)) / UNIT
-        with torch.no_grad():
-            net.basis.copy_(modes)
-        for name, own in (("who", modes[: net.config.identity]), ("what", modes[net.config.identity :])):
-            self.register_buffer(name, torch.linalg.pinv(own), persistent=False)
-
-    def forward(self, neutral: Tensor, moved: Tensor) -> tuple[Tensor, Tensor]:
-        """Offsets (B, C, 3) in units, of the neutral face from the template's and of the moved one from the neutral:
-        codes (B, 128) and (B, 64)."""
-        return neutral.flatten(1) @ self.who, moved.flatten(1) @ self.what
-
-
 class GraphFaceStage(Stage):
     """See ``GraphFaceStageConfig``."""
 
@@ -178,7 +133,7 @@ class GraphFaceStage(Stage):
         net.encoder.trunk.load_imagenet(lite0_state())
         modules: dict[str, nn.Module] = {"net": net}
         if config.basis_people:
-            modules["linear"] = _LinearCoder(net, config.basis_people)
+            modules["linear"] = LinearCoder(net, config.basis_people)
         elif not network.linear:
             modules["who"] = ShapeCoder(hierarchy, network.identity, order)
             modules["what"] = ShapeCoder(hierarchy, network.expression, order)

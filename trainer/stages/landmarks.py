@@ -21,11 +21,11 @@ from backend.models.landmarks import (
     points_to_json,
 )
 from trainer.contracts import ExportedModel, Stage, StageConfig
+from trainer.data.landmark_mirror import landmark_mirror
 from trainer.data.landmark_people import LandmarkBatch
 from trainer.stages.augment import AugmentConfig, change_light
 from trainer.stages.face_scales import face_scales
 from trainer.stages.landmark_depths import DepthHeads
-from trainer.data.landmark_mirror import landmark_mirror
 
 MESH = 468
 """Landmarks without the irises; they decide where the window is."""

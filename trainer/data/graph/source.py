@@ -12,8 +12,8 @@ from torch import Tensor
 from backend.geometry.template import load_template
 from backend.models.landmarks import LANDMARKS
 from backend.photos.collection import FaceClass
-from backend.rendering.camera_models import project
 from backend.photos.surface_landmarks import SurfaceLandmarker
+from backend.rendering.camera_models import project
 from backend.rendering.color import srgb_from_linear
 from trainer.contracts import Source, SourceConfig
 from trainer.data.disk_cache import cache_folder, content_key
