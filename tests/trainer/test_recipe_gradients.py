@@ -84,7 +84,7 @@ def small(stage: StageConfig, folder: Path) -> StageConfig:
         source = stage.source
         if isinstance(source, GraphPeopleConfig):
             source = GraphPeopleConfig(size=32, people=2, photos=2, folder=str(folder))
-        few |= {"network": network, "source": source, "people": min(2, stage.people), "pretrained": False}
+        few |= {"network": network, "source": source, "people": min(2, stage.people)}
         few |= {"basis_people": min(20, stage.basis_people)}
     elif isinstance(stage, ParsingStageConfig):
         changes = {"size": 64}

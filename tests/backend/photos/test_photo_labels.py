@@ -136,7 +136,7 @@ def test_without_its_package_the_second_net_is_not_asked_and_that_is_said(
 
     both = label_face(*head)
     assert masks.second_parser() is not None and masks.second_parser().version == masks.second_parser_version()
-    monkeypatch.setattr("backend.models.parsing.lite0_tensors", no_package)
+    monkeypatch.setattr("backend.models.mobile_trunk.lite0_tensors", no_package)
     masks._second_parser.cache_clear()
     try:
         alone = label_face(*head)

@@ -19,7 +19,7 @@ from trainer.data.graph.linear import linear_faces
 from trainer.evaluate import graph, graph_sheet
 
 SMALL = GraphFaceConfig(
-    size=32, identity=12, expression=8, order=2, widths=(8, 8, 6, 4), albedo_widths=(4, 4, 4, 4), feature=8
+    size=32, identity=12, expression=8, order=2, widths=(8, 8, 6, 4), albedo_widths=(4, 4, 4, 4), feature=8, landmarks=0
 )
 
 
