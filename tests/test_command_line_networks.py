@@ -16,7 +16,8 @@ def test_a_model_that_was_switched_off_is_not_called_untrained() -> None:
     options = pipeline.ReconstructOptions(lap=False, collect=CollectOptions(surface=False))
     said = pipeline.without_models(options)
     assert said["lap"] == said["landmarks"] == "not used"
-    assert said["learned_basis"] == said["graph_face"] == "not trained"
+    assert said["learned_basis"] == "not trained" and said["graph_face"] == "not used"
+    assert pipeline.without_models(pipeline.ReconstructOptions(face_model="graph"))["graph_face"] == "not trained"
 
 
 @pytest.fixture
@@ -44,6 +45,25 @@ def test_flags_reach_the_pipeline(
     code = main(["reconstruct", str(photo), "--out", str(tmp_path / "out"), *flags])
     assert code == EXIT_CODES["no_face"]
     assert (asked[0].learned_basis, asked[0].personalise) == (learned_basis, personalise)
+
+
+@pytest.mark.parametrize(("flags", "wanted"), [([], "linear"), (["--face-model", "graph"], "graph")])
+def test_the_face_model_is_chosen(asked: list, tmp_path: Path, flags: list[str], wanted: str) -> None:
+    photo = tmp_path / "photo.jpg"
+    photo.write_bytes(b"")
+    main(["reconstruct", str(photo), "--out", str(tmp_path / "out"), *flags])
+    assert asked[0].face_model == wanted
+
+
+def test_what_only_the_linear_model_can_is_said(
+    asked: list, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    photo = tmp_path / "photo.jpg"
+    photo.write_bytes(b"")
+    code = main(["reconstruct", str(photo), "--out", str(tmp_path / "out"), "--personalise", "--face-model", "graph"])
+    assert code == EXIT_CODES["usage"] and "Only the linear face model is personalised" in capsys.readouterr().err
+    with pytest.raises(LikenessError, match="Unknown face model"):
+        pipeline.ReconstructOptions(face_model="cubic")
 
 
 @pytest.mark.parametrize(("flags", "wanted"), [([], True), (["--no-landmark-net"], False)])

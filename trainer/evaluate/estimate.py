@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ import numpy as np
 from backend.canonical.canonical_face import CanonicalFace
 from backend.canonical.networks import LapModel, canonical_face, lap_model
 from backend.encoded.encoded_face import EncodedFace
+from backend.encoded.graph_encoder import graph_face, load_graph_model, template_around
 from backend.encoded.networks import BasisModel, basis_model, encoded_face
 from backend.fitting.fit import fit_face
 from backend.fitting.fitted_face import FittedFace
@@ -67,17 +69,38 @@ def fit_photos(
     lap: bool = True,
     learned_basis: bool = True,
     landmark_net: bool = True,
+    face_model: str = "linear",
 ) -> np.ndarray:
     """The shape part of ``backend.pipeline.reconstruct`` (photos, then fit; no rig, no texture) at default settings.
 
     lap, learned_basis : whether LAP's canonical face takes part and whether the learned face model's encoder starts the
     fit, where their networks are trained. landmark_net : whether the fit takes the landmark net's points.
+    face_model : ``linear`` or ``graph``; the latter must be trained.
     """
     options = CollectOptions(surface=landmark_net)
     collection = collect([PhotoSource.from_path(path) for path in paths], options=options)
     networks = lap_model(surface=landmark_net) if lap else None
+    if face_model == "graph":
+        return _fit_in_graph(collection, fit_options_for(quality), networks).neutral
     basis = basis_model() if learned_basis else None
     return fit_with(collection, fit_options_for(quality), networks, basis).neutral
+
+
+def _fit_in_graph(collection: PhotoCollection, options: FitOptions, networks: LapModel | None) -> FittedFace:
+    """As ``backend.pipeline`` does with the graph face model. Raises ``LikenessError`` where it is not trained."""
+    template, model = load_template(), load_graph_model()
+
+    def canonical(faces: tuple[PhotoFace, ...]) -> CanonicalFace | None:
+        return None if networks is None else canonical_face(faces, networks)
+
+    return fit_face(
+        collection,
+        options,
+        template=template,
+        canonical=canonical,
+        encoded=lambda faces: graph_face(faces, model),
+        modes_around=partial(template_around, template, model),
+    )
 
 
 def fit_with(

@@ -11,6 +11,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+from backend.choices import FACE_MODELS
 from backend.errors import LikenessError
 from backend.geometry.template import load_template
 from trainer.data.ict_head import load_ict
@@ -30,7 +31,7 @@ SMILING_PEOPLE = (1, 2)
 class ScanOptions:
     """How much to evaluate: the first ``heads`` held-out heads, fits from these numbers of photos, the distance and
     smile experiments or not; with LAP's canonical face or without, started by the learned model's encoder or cold, with
-    the landmark net's points or without."""
+    the landmark net's points or without; in linear modes or in the graph face model's decoder."""
 
     heads: int = len(HELD_OUT)
     photos_per_head: tuple[int, ...] = (1, 6)
@@ -40,6 +41,7 @@ class ScanOptions:
     lap: bool = True
     learned_basis: bool = True
     landmark_net: bool = True
+    face_model: str = "linear"
 
 
 def measure(truth: ScanTruth, estimate: Estimate) -> ScanDistance:
@@ -190,6 +192,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--no-landmark-net", action="store_true", help="by the detector's landmarks alone")
     parser.add_argument("--no-lap", action="store_true", help="without the canonical face of LAP's networks")
     parser.add_argument("--no-learned-basis", action="store_true", help="fits start cold, not from the encoder's face")
+    parser.add_argument("--face-model", default="linear", choices=FACE_MODELS, help="what the fit's identity moves in")
     parser.add_argument("--no-distances", action="store_true", help="leave out the 0.35, 0.8 and 2.5 m experiment")
     parser.add_argument("--no-smile", action="store_true", help="leave out the smiling people")
 
@@ -206,10 +209,13 @@ def run(arguments: argparse.Namespace, console: Console) -> dict[str, float]:
         not arguments.no_lap,
         not arguments.no_learned_basis,
         not arguments.no_landmark_net,
+        arguments.face_model,
     )
 
     def fit(paths: Sequence[Path]) -> np.ndarray:
-        return fit_photos(paths, options.quality, options.lap, options.learned_basis, options.landmark_net)
+        return fit_photos(
+            paths, options.quality, options.lap, options.learned_basis, options.landmark_net, options.face_model
+        )
 
     figures = evaluate_scans(options, fit, console)
     console.print(scans_table(figures))
