@@ -8,15 +8,15 @@ from typing import Any
 
 import numpy as np
 
-from backend.canonical.canonical_face import CanonicalFace
-from backend.canonical.networks import STAGE, canonical_face, computing_device, load_lap_model
-from backend.canonical.pictures import CanonicalPictures, canonical_pictures
 from backend.fitting.canonical_place import CanonicalPlace
 from backend.fitting.canonical_stage import place_by_landmarks
 from backend.geometry.template import load_template
+from backend.models.landmarks.apply import SurfaceLandmarker
+from backend.models.lap.apply import STAGE, canonical_face, computing_device, load_lap_model
+from backend.models.lap.canonical_face import CanonicalFace
+from backend.models.lap.pictures import CanonicalPictures, canonical_pictures
 from backend.photos.collect import collect
 from backend.photos.read import PhotoSource
-from backend.photos.surface_landmarks import SurfaceLandmarker
 from backend.progress import ProgressReporter, silent
 from backend.stages import WRITING
 

@@ -7,12 +7,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from backend.canonical.canonical_face import CanonicalFace
-from backend.canonical.networks import canonical_face, computing_device, lap_model
 from backend.choices import HAIRS, QUALITIES, TEXTURE_SIZES
 from backend.detail.find import FoundDetail, detail_model, find_detail
-from backend.encoded.encoded_face import EncodedFace
-from backend.encoded.networks import basis_model, encoded_face
 from backend.errors import LikenessError
 from backend.exchange.assemble import assemble, asset_photo
 from backend.exchange.face_asset import FaceAsset
@@ -21,23 +17,27 @@ from backend.exchange.preview import PhotoPreview, photo_previews
 from backend.fitting.fit import fit_face
 from backend.fitting.fitted_face import FittedFace
 from backend.fitting.options import fit_options_for
-from backend.fitting.personalise_bases import personalise
 from backend.geometry.template import load_template
 from backend.hair.cards import hair_cards
 from backend.hair.fit_hair import fit_hair
 from backend.models.checkpoints import MODEL_NAMES, NOT_TRAINED, NOT_USED
-from backend.models.detail import MODEL_NAME as DETAIL
-from backend.models.landmarks import MODEL_NAME as LANDMARKS
-from backend.models.lap import MODEL_NAME as LAP
-from backend.models.learned_basis import MODEL_NAME as LEARNED_BASIS
-from backend.models.parsing import MODEL_NAME as PARSING
-from backend.models.parsing import OPINION_NAME as PARSING_OPINION
+from backend.models.detail.network import MODEL_NAME as DETAIL
+from backend.models.landmarks.apply import surface_landmarker
+from backend.models.landmarks.network import MODEL_NAME as LANDMARKS
+from backend.models.lap.apply import canonical_face, computing_device, lap_model
+from backend.models.lap.canonical_face import CanonicalFace
+from backend.models.lap.network import MODEL_NAME as LAP
+from backend.models.learned_basis.apply import basis_model, encoded_face
+from backend.models.learned_basis.encoded_face import EncodedFace
+from backend.models.learned_basis.network import MODEL_NAME as LEARNED_BASIS
+from backend.models.learned_basis.personalise import personalise
+from backend.models.parsing.apply import face_parser, second_parser_version
+from backend.models.parsing.network import MODEL_NAME as PARSING
+from backend.models.parsing.network import OPINION_NAME as PARSING_OPINION
 from backend.parallel import beside
 from backend.photos.collect import CollectOptions, collect
 from backend.photos.collection import PhotoCollection, PhotoFace
-from backend.photos.masks import face_parser, second_parser_version
 from backend.photos.read import PhotoSource
-from backend.photos.surface_landmarks import surface_landmarker
 from backend.progress import HeadPreview, PreviewReceiver, ProgressReporter, StageClock, no_preview, silent
 from backend.rig.personalise import personalise_keys
 from backend.texture.albedo import build_albedo

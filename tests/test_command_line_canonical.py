@@ -13,9 +13,9 @@ from PIL import Image
 
 from backend import canonical_pipeline
 from backend.__main__ import main
-from backend.canonical.networks import FOLDER_VARIABLE
 from backend.errors import EXIT_CODES
 from backend.exchange.canonical_folder import CANONICAL_FILE_NAMES
+from backend.models.lap.apply import FOLDER_VARIABLE
 from backend.photos.collection import PhotoCollection, PhotoVerdict
 
 sys.path.append(str(Path(__file__).parent / "backend" / "canonical"))

@@ -1,7 +1,7 @@
 """The classifier of moustaches and beards on edges, tones and colours around the mouth, for the photo stage.
 
 ``python -m trainer.facial_hair_classifier FOLDER`` reads the portraits that ``traits.csv`` describes (the public-domain
-set), draws synthetic people, and writes ``facial_hair_classifier.npz`` next to the photo stage's code.
+set), draws synthetic people, and writes ``facial_hair_classifier.npz`` into ``assets/parsing``.
 """
 
 from __future__ import annotations
@@ -16,15 +16,16 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from backend.asset_file import ASSETS
+from backend.models.parsing.apply import WORK_SIDE
+from backend.models.parsing.facial_hair import FacialHairClassifier, lower_face_features
 from backend.photos.collection import FaceClass
 from backend.photos.crop import crop_head
-from backend.photos.facial_hair import FacialHairClassifier, lower_face_features
 from backend.photos.landmarks import landmark_window
-from backend.photos.masks import WORK_SIDE
 from backend.photos.regions import mouth_parts
 from trainer.data.dressed.source import DressedPeopleConfig
 from trainer.data.portraits.relabel import BEARD, MOUSTACHE, NO, read_traits
-from trainer.portrait_statistics import PHOTO_PACKAGE, mirrored_portrait, read_portrait
+from trainer.portrait_statistics import mirrored_portrait, read_portrait
 
 _HIDDEN_UNITS = 32
 _EPOCHS, _ROWS, _RATE, _DECAY = 25, 64, 2e-3, 0.09
@@ -165,9 +166,9 @@ def _learn(layers: nn.Sequential, x: Tensor, y: Tensor) -> None:
 
 
 def save(classifier: FacialHairClassifier) -> None:
-    """Write ``facial_hair_classifier.npz`` next to the photo stage's code."""
+    """Write ``facial_hair_classifier.npz`` into ``assets/parsing``."""
     arrays = {name: np.asarray(values).astype(np.float16) for name, values in vars(classifier).items()}
-    np.savez_compressed(PHOTO_PACKAGE / "facial_hair_classifier.npz", **arrays)
+    np.savez_compressed(ASSETS / "parsing" / "facial_hair_classifier.npz", **arrays)
 
 
 def main() -> None:

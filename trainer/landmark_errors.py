@@ -12,9 +12,9 @@ import torch
 from backend.fitting.detector_model import SURFACE_ERRORS_PATH, DetectorModel, save_detector_model, turn_of
 from backend.fitting.initial_pose import face_scale
 from backend.geometry.template import LandmarkEmbedding, load_template
-from backend.models.landmarks import net_points
+from backend.models.landmarks.apply import SurfaceLandmarker
+from backend.models.landmarks.network import net_points
 from backend.photos.landmarks import mean_landmarks
-from backend.photos.surface_landmarks import SurfaceLandmarker
 from backend.rendering.camera import Camera
 from trainer.data.given_box import landmarks_in_given_box
 from trainer.data.people import PeopleConfig

@@ -2,7 +2,7 @@
 
 ``python -m trainer.net_classifiers FOLDER`` reads the portraits that ``traits.csv`` describes (the public-domain set),
 lets the shipped parsing net look at each and at a spoilt mirror image of it, and writes ``glasses_by_net.npz`` and
-``beard_by_net.npz`` next to the photo stage's code. They belong to the net: another net needs others.
+``beard_by_net.npz`` into ``assets/parsing``. They belong to the net: another net needs others.
 """
 
 from __future__ import annotations
@@ -13,15 +13,15 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from backend.models.parsing import FaceParser
+from backend.asset_file import ASSETS
+from backend.models.parsing.apply import WORK_SIDE
+from backend.models.parsing.net_evidence import eye_features, mouth_features
+from backend.models.parsing.network import FaceParser
 from backend.photos.crop import crop_head, face_square
 from backend.photos.landmarks import landmarks_of_largest, mean_landmarks
-from backend.photos.masks import WORK_SIDE
-from backend.photos.net_evidence import eye_features, mouth_features
 from backend.photos.read import PhotoSource, PhotoUnreadableError, read_photo
 from trainer.data.portraits.relabel import BEARD, MOUSTACHE, NO, read_traits
 from trainer.logistic import logistic_regression
-from trainer.portrait_statistics import PHOTO_PACKAGE
 
 _RIDGE_PER_FEATURE = 0.3
 _RARITY = 0.5
@@ -44,7 +44,7 @@ def fit(features: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarra
 def save(name: str, mean: np.ndarray, weights: np.ndarray, bias: float, net_version: str) -> None:
     """Write a classifier; ``net_version`` is of the net that made its features."""
     np.savez_compressed(
-        PHOTO_PACKAGE / f"{name}.npz",
+        ASSETS / "parsing" / f"{name}.npz",
         mean=mean.astype(np.float16),
         weights=weights.astype(np.float16),
         bias=np.float32(bias),

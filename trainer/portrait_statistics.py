@@ -1,7 +1,7 @@
 """Statistics of portraits that the photo stage uses: mean landmarks, the identity descriptor, a linear classifier.
 
 ``python -m trainer.portrait_statistics FOLDER`` reads one portrait per person (the public-domain set) and writes
-``mean_landmarks.npz``, ``identity_projection.npz`` and the classifier of glasses next to the photo stage's code.
+``mean_landmarks.npz``, ``identity_projection.npz`` and the classifier of glasses into ``assets``.
 """
 
 from __future__ import annotations
@@ -14,10 +14,11 @@ import cv2
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
+from backend.asset_file import ASSETS
 from backend.geometry.similarity import nearest_similarity
+from backend.models.parsing.glasses import strip_histogram
 from backend.photos import mediapipe_models
 from backend.photos.detect import detect_faces
-from backend.photos.glasses import strip_histogram
 from backend.photos.identity import gradient_histogram
 from backend.photos.landmarks import (
     CHIN,
@@ -34,7 +35,6 @@ from backend.photos.read import PhotoSource, PhotoUnreadableError, read_photo
 from trainer.logistic import logistic_regression
 
 GLASSES_LABELS = Path(__file__).parent / "data" / "glasses_labels.csv"
-PHOTO_PACKAGE = Path(__file__).parents[1] / "backend" / "photos"
 _MIN_FACE_PX = 52
 _WITHIN_PRIOR = 0.3
 _DIMENSIONS = 128
@@ -55,7 +55,7 @@ def main() -> None:
     np.random.default_rng(0).shuffle(paths)
     if arguments.landmarks:
         points, mirror = mean_and_mirror(paths[:600])
-        np.savez_compressed(PHOTO_PACKAGE / "mean_landmarks.npz", points=points, mirror=mirror)
+        np.savez_compressed(ASSETS / "photos" / "mean_landmarks.npz", points=points, mirror=mirror)
         mean_landmarks.cache_clear()
     _save_classifier("glasses", *glasses_classifier(arguments.folder))
     if arguments.classifiers_only:
@@ -63,7 +63,7 @@ def main() -> None:
     mean, projection = identity_projection(paths, arguments.limit)
     scale = np.abs(projection).max(axis=0) / 127
     np.savez_compressed(
-        PHOTO_PACKAGE / "identity_projection.npz",
+        ASSETS / "photos" / "identity_projection.npz",
         mean=mean.astype(np.float16),
         projection=np.round(projection / scale).astype(np.int8),
         scale=scale.astype(np.float32),
@@ -121,9 +121,9 @@ def glasses_classifier(folder: Path) -> tuple[np.ndarray, np.ndarray, float]:
 
 
 def _save_classifier(name: str, mean: np.ndarray, weights: np.ndarray, bias: float) -> None:
-    """Write ``NAME_classifier.npz`` (``load_classifier``) next to the photo stage's code."""
+    """Write ``NAME_classifier.npz`` (``load_classifier``) into ``assets/parsing``."""
     np.savez_compressed(
-        PHOTO_PACKAGE / f"{name}_classifier.npz",
+        ASSETS / "parsing" / f"{name}_classifier.npz",
         mean=mean.astype(np.float16),
         weights=weights.astype(np.float16),
         bias=np.float32(bias),

@@ -14,7 +14,7 @@ ASSETS = SOURCE.parent / "assets"
 _NOT_IN_HEADS = ("batch", "command_line", "service", "expression")
 """Packages that no head depends on; nor does it on the modules right below ``backend`` but these:"""
 _TOP_MODULES = ("__init__.py", "pipeline.py", "parallel.py", "safetensors_file.py")
-_SUFFIXES = (".py", ".json", ".npz")
+_SUFFIXES = (".py", ".json")
 FOLDER_VARIABLES = ("LIKENESS_LAP", "LIKENESS_LEARNED_BASIS")
 """Environment variables that name other weights than the shipped ones."""
 
@@ -43,6 +43,7 @@ def _code_files() -> Iterator[Path]:
 def _model_files() -> Iterator[Path]:
     for folder in (ASSETS, *(Path(os.environ[name]) for name in FOLDER_VARIABLES if os.environ.get(name))):
         yield from folder.rglob("*.safetensors")
+        yield from folder.rglob("*.npz")
         yield from folder.glob("*.json")
 
 

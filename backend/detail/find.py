@@ -20,7 +20,7 @@ from backend.errors import DamagedFileError, LikenessError
 from backend.fitting.fitted_face import FittedFace, FittedPhoto
 from backend.geometry.template import Template
 from backend.models.checkpoints import load_model
-from backend.models.detail import MODEL_NAME, DetailNet, detail_of
+from backend.models.detail.network import MODEL_NAME, DetailNet, detail_of
 from backend.parallel import each
 from backend.photos.collection import FaceClass, PhotoFace
 from backend.progress import ProgressReporter, silent

@@ -7,8 +7,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from backend.canonical.canonical_face import CanonicalFace
-from backend.encoded.encoded_face import EncodedFace
 from backend.fitting.appearance import Appearance, PosedPhoto, estimate_appearance
 from backend.fitting.cage import solve_cage
 from backend.fitting.canonical_stage import canonical_belief, canonical_mesh, place_by_landmarks
@@ -35,6 +33,8 @@ from backend.fitting.solver import (
 )
 from backend.geometry.template import Template, load_template
 from backend.geometry.topology import triangles_from_quads
+from backend.models.lap.canonical_face import CanonicalFace
+from backend.models.learned_basis.encoded_face import EncodedFace
 from backend.parallel import each
 from backend.photos.collection import PhotoCollection, PhotoFace
 from backend.progress import ProgressReporter, silent

@@ -17,11 +17,11 @@ from typing import Any
 
 import torch
 
+from backend.asset_file import ASSETS
 from backend.errors import DamagedFileError, LikenessError
 from backend.models.eight_bits import STEP_SUFFIX, BrokenStepsError, in_eight_bits, large_weights, without_steps
 from backend.safetensors_file import BrokenTensorFileError, RawTensor, read_raw, write_raw
 
-ASSETS = Path(__file__).resolve().parents[2] / "assets"
 MODEL_NAMES: tuple[str, ...] = (
     "parsing",
     "parsing_opinion",

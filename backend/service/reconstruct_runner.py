@@ -7,8 +7,6 @@ from typing import Any
 
 import torch
 
-from backend.canonical.networks import lap_model
-from backend.encoded.networks import basis_model
 from backend.errors import LikenessError
 from backend.exchange.asset_mesh import portrait_camera
 from backend.exchange.wire import encode_face
@@ -16,8 +14,10 @@ from backend.exchange.wire_buffers import BufferList, WireMessage
 from backend.geometry.template import load_template
 from backend.geometry.topology import triangles_from_quads
 from backend.models.checkpoints import ASSETS, MODEL_NAMES
+from backend.models.lap.apply import lap_model
+from backend.models.learned_basis.apply import basis_model
+from backend.models.parsing.apply import face_parser, second_parser
 from backend.photos import mediapipe_models
-from backend.photos.masks import face_parser, second_parser
 from backend.photos.read import MOST_DECODERS, PhotoSource, start_reading
 from backend.pipeline import ReconstructOptions, reconstruct
 from backend.progress import HeadPreview

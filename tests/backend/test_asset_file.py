@@ -18,7 +18,7 @@ from backend.expression.reading import READER_PATH, load_reader
 from backend.fitting.detector_model import DETECTOR_PATH, SURFACE_ERRORS_PATH, load_detector_model
 from backend.fitting.population import POPULATION_PATH
 from backend.models.checkpoints import ASSETS, MODEL_NAMES, load_model
-from backend.photos import masks
+from backend.models.parsing import apply as masks
 from backend.safetensors_file import BrokenTensorFileError, read_arrays, read_metadata, write_arrays
 
 TRAINED = [name for name in MODEL_NAMES if any((ASSETS / name).glob("*.safetensors"))]
@@ -146,8 +146,8 @@ def test_any_change_to_a_written_file_is_found(tmp_path_factory: pytest.TempPath
     assert not found.checked or (found.arrays["a"].tolist() == list(range(6)) and found.metadata == {"told": "yes"})
 
 
-@pytest.mark.parametrize("path", sorted((ASSETS.parent / "backend/photos").glob("*.npz")), ids=lambda path: path.name)
-def test_a_changed_table_beside_the_code_is_found_or_says_the_same(path: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("path", sorted(ASSETS.rglob("*.npz")), ids=lambda path: path.name)
+def test_a_changed_table_is_found_or_says_the_same(path: Path, tmp_path: Path) -> None:
     whole, copy = read_table(path), tmp_path / path.name
     for place in (0.0, 0.001, 0.02, 0.3, 0.6, 0.95, 0.99, 0.999):
         shutil.copy(path, copy)

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from backend.photos.facial_hair import FacialHairClassifier
+from backend.models.parsing.facial_hair import FacialHairClassifier
 from backend.photos.landmarks import landmark_window, mean_landmarks
 from trainer import facial_hair_classifier
 from trainer.facial_hair_classifier import Rows, fit, press_like, save
@@ -42,9 +42,10 @@ def test_it_learns_and_is_read_as_it_was_written(tmp_path: Path, monkeypatch: py
     scores = [classifier.scores(row) for row in unseen.features]
     assert np.mean([(score.lip > 0) == worn for score, worn in zip(scores, unseen.moustache, strict=True)]) > 0.9
     assert np.mean([(score.chin > 0) == worn for score, worn in zip(scores, unseen.beard, strict=True)]) > 0.9
-    monkeypatch.setattr(facial_hair_classifier, "PHOTO_PACKAGE", tmp_path)
+    monkeypatch.setattr(facial_hair_classifier, "ASSETS", tmp_path)
+    (tmp_path / "parsing").mkdir()
     save(classifier)
-    with np.load(tmp_path / "facial_hair_classifier.npz") as data:
+    with np.load(tmp_path / "parsing" / "facial_hair_classifier.npz") as data:
         assert set(data.files) == {field.name for field in fields(FacialHairClassifier)}
         again = FacialHairClassifier(**{name: data[name].astype(np.float32) for name in data.files})
     assert abs(again.scores(unseen.features[0]).lip - scores[0].lip) < 0.05

@@ -13,7 +13,7 @@ import torch
 from backend.errors import LikenessError
 from backend.models.checkpoints import ModelWeights, half_precision, load_model, save_model
 from backend.models.mobile_trunk import MobileTrunk
-from backend.models.parsing import CLASS_NAMES, MODEL_NAME, ParsingNetConfig
+from backend.models.parsing.network import CLASS_NAMES, MODEL_NAME, ParsingNetConfig
 from trainer.checkpoint import CheckpointFolder, copy_matching
 from trainer.contracts import OptimizerConfig
 from trainer.data.drawn_faces import DrawnFacesConfig, LabelledPictures

@@ -15,11 +15,11 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 
-from backend.encoded.networks import BasisModel
 from backend.errors import LikenessError
 from backend.fitting.identity_basis import BASIS_NAMES
 from backend.models.checkpoints import NOT_TRAINED, load_model
-from backend.models.learned_basis import MODEL_NAME, LearnedBasisNet, load_learned_basis
+from backend.models.learned_basis.apply import BasisModel
+from backend.models.learned_basis.network import MODEL_NAME, LearnedBasisNet, load_learned_basis
 from trainer.data.face_model import FaceBatch, FacePeopleConfig, FacePortraitsConfig
 from trainer.data.face_model.source import Actors, FacePeople
 from trainer.data.people.scene import Shot

@@ -10,12 +10,12 @@ from dataclasses import dataclass
 import numpy as np
 from rich.console import Console
 
-from backend.canonical.networks import lap_model
-from backend.encoded.networks import BasisModel
 from backend.fitting.fitted_face import FittedFace
 from backend.fitting.identity_basis import BASIS_NAMES, in_basis
 from backend.fitting.options import FitOptions, fit_options_for
 from backend.geometry.template import Template, load_template
+from backend.models.lap.apply import lap_model
+from backend.models.learned_basis.apply import BasisModel
 from backend.photos.collect import collect
 from backend.photos.collection import PhotoCollection
 from backend.photos.read import PhotoSource

@@ -20,7 +20,7 @@ from backend.errors import LikenessError
 from backend.geometry.smoothstep import smoothstep
 from backend.geometry.template import load_template
 from backend.models.checkpoints import load_model
-from backend.models.detail import detail_of
+from backend.models.detail.network import detail_of
 from trainer.data.detail import DetailBatch, DetailPeopleConfig
 from trainer.data.detail.relief import Cause, cause
 

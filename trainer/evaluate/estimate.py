@@ -8,15 +8,15 @@ from pathlib import Path
 
 import numpy as np
 
-from backend.canonical.canonical_face import CanonicalFace
-from backend.canonical.networks import LapModel, canonical_face, lap_model
-from backend.encoded.encoded_face import EncodedFace
-from backend.encoded.networks import BasisModel, basis_model, encoded_face
 from backend.fitting.fit import fit_face
 from backend.fitting.fitted_face import FittedFace
 from backend.fitting.options import FitOptions, fit_options_for
 from backend.geometry.subdivision import subdivision
 from backend.geometry.template import Template, load_template
+from backend.models.lap.apply import LapModel, canonical_face, lap_model
+from backend.models.lap.canonical_face import CanonicalFace
+from backend.models.learned_basis.apply import BasisModel, basis_model, encoded_face
+from backend.models.learned_basis.encoded_face import EncodedFace
 from backend.photos.collect import CollectOptions, collect
 from backend.photos.collection import PhotoCollection, PhotoFace
 from backend.photos.read import PhotoSource

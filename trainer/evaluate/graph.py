@@ -13,10 +13,10 @@ from rich.table import Table
 from scipy.stats import bootstrap
 
 from backend.errors import LikenessError
-from backend.fitting.graph_codes import codes_of_shape
 from backend.geometry.template import load_template
 from backend.models.checkpoints import load_model
-from backend.models.graph_face import MODEL_NAME, GraphFaceNet, persons_identity
+from backend.models.graph_face.codes import codes_of_shape
+from backend.models.graph_face.network import MODEL_NAME, GraphFaceNet, persons_identity
 from trainer.data.graph import GraphPeopleConfig, GraphShapesConfig
 from trainer.data.graph.linear import linear_faces
 from trainer.evaluate.graph_sheet import between_sheet, people_sheet, write_sheet

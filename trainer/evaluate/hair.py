@@ -14,8 +14,6 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from backend.canonical.networks import lap_model
-from backend.encoded.networks import basis_model
 from backend.errors import LikenessError
 from backend.fitting.fitted_face import FittedFace
 from backend.fitting.options import fit_options_for
@@ -24,6 +22,8 @@ from backend.hair.fit_hair import FoundHair, fit_hair
 from backend.hair.fit_style import PIECES, grown, resampled
 from backend.hair.hair_views import HairView, hair_views, silhouettes
 from backend.hair.style_model import lock_noise, style_family
+from backend.models.lap.apply import lap_model
+from backend.models.learned_basis.apply import basis_model
 from backend.photos.collect import collect
 from backend.photos.collection import FaceClass, PhotoFace
 from backend.photos.read import PhotoSource

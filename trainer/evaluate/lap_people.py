@@ -14,10 +14,10 @@ import cv2
 import numpy as np
 import torch
 
-from backend.canonical.networks import marks_in
 from backend.errors import LikenessError
-from backend.models.lap import CanonicalMaps, Codes, LapNet
-from backend.models.lap_render import render_face
+from backend.models.lap.apply import marks_in
+from backend.models.lap.network import CanonicalMaps, Codes, LapNet
+from backend.models.lap.render import render_face
 from backend.photos.collect import collect
 from backend.photos.collection import PhotoFace
 from backend.photos.crop import upright_square

@@ -8,10 +8,10 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from backend.canonical.networks import lap_model
-from backend.encoded.networks import basis_model
 from backend.fitting.options import fit_options_for
 from backend.geometry.template import load_template
+from backend.models.lap.apply import lap_model
+from backend.models.learned_basis.apply import basis_model
 from backend.photos.collect import collect
 from backend.photos.collection import PhotoCollection, PhotoFace
 from backend.photos.read import PhotoSource

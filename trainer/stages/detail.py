@@ -9,7 +9,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from backend.models.detail import MODEL_NAME, DetailConfig, DetailNet, repeated
+from backend.models.detail.network import MODEL_NAME, DetailConfig, DetailNet, repeated
 from trainer.contracts import ExportedModel, Stage, StageConfig
 from trainer.data.detail import DetailBatch
 from trainer.data.detail.source import TARGETS
@@ -32,7 +32,7 @@ class DetailWeights:
 
 @dataclass(frozen=True, kw_only=True)
 class DetailStageConfig(StageConfig):
-    """Trains ``backend.models.detail.DetailNet``."""
+    """Trains ``backend.models.detail.network.DetailNet``."""
 
     network: DetailConfig = field(default_factory=DetailConfig)
     """Size of the network."""

@@ -14,7 +14,8 @@ from torch.nn import functional
 from backend.geometry.mesh_hierarchy import load_mesh_hierarchy
 from backend.geometry.normals import vertex_normals
 from backend.geometry.template import load_template
-from backend.models.graph_face import (
+from backend.models.graph_face.layers import neighbour_means, spread
+from backend.models.graph_face.network import (
     MODEL_NAME,
     UNIT,
     GraphCodes,
@@ -22,7 +23,6 @@ from backend.models.graph_face import (
     GraphFaceNet,
     persons_identity,
 )
-from backend.models.graph_layers import neighbour_means, spread
 from backend.rendering.color import linear_from_srgb, srgb_from_linear
 from backend.rendering.spherical_harmonics import shade
 from trainer.contracts import ExportedModel, OptimizerConfig, ParameterGroup, Stage, StageConfig, Turn
@@ -86,7 +86,7 @@ class CriticWeights:
 
 @dataclass(frozen=True, kw_only=True)
 class GraphFaceStageConfig(StageConfig):
-    """Trains ``backend.models.graph_face.GraphFaceNet``; from shapes alone it learns the shape decoder."""
+    """Trains ``backend.models.graph_face.network.GraphFaceNet``; from shapes alone it learns the shape decoder."""
 
     network: GraphFaceConfig = field(default_factory=GraphFaceConfig)
     """Size of the networks."""

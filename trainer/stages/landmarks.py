@@ -13,7 +13,7 @@ from torch.nn import functional
 
 from backend.fitting.detector_model import OUTER_EYE_CORNERS, UPRIGHT
 from backend.geometry.template import load_template
-from backend.models.landmarks import (
+from backend.models.landmarks.network import (
     MODEL_NAME,
     WINDOW_PER_FACE,
     LandmarkNet,
@@ -47,7 +47,7 @@ class LandmarkWeights:
 
 @dataclass(frozen=True, kw_only=True)
 class LandmarkStageConfig(StageConfig):
-    """Trains ``backend.models.landmarks.LandmarkNet``."""
+    """Trains ``backend.models.landmarks.network.LandmarkNet``."""
 
     network: LandmarkNetConfig = field(default_factory=LandmarkNetConfig)
     """Size of the net."""
@@ -140,7 +140,7 @@ class LandmarkStage(Stage):
         return {"landmarks": torch.cat([_drawn(images, found, 1.0), _drawn(images, truth, 0.0)], 1)}
 
     def export(self) -> ExportedModel:
-        """The net, for ``backend.photos.surface_landmarks``."""
+        """The net, for ``backend.models.landmarks.apply``."""
         state = self.modules["net"].state_dict()
         tensors = {name: value for name, value in state.items() if not name.endswith("num_batches_tracked")}
         config = self.config.network.to_json() | points_to_json(load_template().landmarks478)

@@ -8,13 +8,13 @@ import numpy as np
 import torch
 from plain_photo import plain_photo
 
-from backend.canonical.canonical_face import CanonicalFace, CanonicalPhoto, PhotoAlignment
 from backend.fitting.canonical_place import CanonicalPlace
 from backend.geometry.subdivision import subdivision_matrix
 from backend.geometry.template import Template
 from backend.geometry.topology import triangles_from_quads
 from backend.models.checkpoints import ModelWeights, fingerprint, half_precision, save_model
-from backend.models.lap import MODEL_NAME, LapConfig, LapNet
+from backend.models.lap.canonical_face import CanonicalFace, CanonicalPhoto, PhotoAlignment
+from backend.models.lap.network import MODEL_NAME, LapConfig, LapNet
 from backend.photos.collection import FaceClass, PhotoFace, PhotoQuality
 from backend.photos.landmarks import mean_landmarks
 from backend.photos.sampling import Window

@@ -6,8 +6,8 @@ import pytest
 import torch
 from canonical_hand_made import tiny_network
 
-from backend.canonical.networks import LapModel
 from backend.geometry.template import Template, load_template
+from backend.models.lap.apply import LapModel
 
 
 @pytest.fixture(scope="module")

@@ -11,8 +11,8 @@ import torch
 from canonical_hand_made import TINY, canonical_of, made_photo, save_tiny, still_photo, tiny_network, usual_place
 from scipy.spatial.transform import Rotation
 
-from backend.canonical.canonical_face import PhotoAlignment
-from backend.canonical.networks import (
+from backend.errors import LikenessError
+from backend.models.lap.apply import (
     FOLDER_VARIABLE,
     LapModel,
     canonical_face,
@@ -20,8 +20,8 @@ from backend.canonical.networks import (
     load_lap_model,
     upright_square,
 )
-from backend.canonical.placing import align, place_landmarks
-from backend.errors import LikenessError
+from backend.models.lap.canonical_face import PhotoAlignment
+from backend.models.lap.placing import align, place_landmarks
 from backend.photos.collection import SurfaceLandmarks
 from backend.photos.landmarks import mean_landmarks
 

@@ -14,7 +14,7 @@ from backend.detail.find import WRINKLE_SIZE, DetailModel, FoundDetail, find_det
 from backend.detail.groups import KEY_GROUPS
 from backend.detail.window import detail_window
 from backend.errors import Cancelled
-from backend.models.detail import DetailConfig, DetailNet
+from backend.models.detail.network import DetailConfig, DetailNet
 from backend.photos.collection import FaceClass
 
 sys.path.append(str(Path(__file__).parents[1] / "texture"))

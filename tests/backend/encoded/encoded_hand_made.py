@@ -10,10 +10,10 @@ import torch
 from plain_photo import plain_photo
 from scipy.spatial.transform import Rotation
 
-from backend.encoded.encoded_face import EncodedFace, EncodedPhoto
 from backend.geometry.template import Template
 from backend.models.checkpoints import ModelWeights, fingerprint, half_precision, save_model
-from backend.models.learned_basis import MODEL_NAME, LearnedBasisConfig, LearnedBasisNet
+from backend.models.learned_basis.encoded_face import EncodedFace, EncodedPhoto
+from backend.models.learned_basis.network import MODEL_NAME, LearnedBasisConfig, LearnedBasisNet
 from backend.photos.collection import FaceClass, PhotoFace
 from backend.photos.sampling import Window
 

@@ -11,7 +11,10 @@ import torch
 from encoded_hand_made import TINY, photo_of, save_tiny, tiny_network
 from scipy.spatial.transform import Rotation
 
-from backend.encoded.networks import (
+from backend.errors import LikenessError
+from backend.geometry.deformation_graph import deformation_graph
+from backend.geometry.template import load_template
+from backend.models.learned_basis.apply import (
     FOLDER_VARIABLE,
     BasisModel,
     basis_model,
@@ -19,9 +22,6 @@ from backend.encoded.networks import (
     encoder_input,
     load_basis_model,
 )
-from backend.errors import LikenessError
-from backend.geometry.deformation_graph import deformation_graph
-from backend.geometry.template import load_template
 from backend.photos.sampling import Window
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
-from backend.fitting.graph_codes import codes_of_shape
 from backend.geometry.template import load_template
-from backend.models.graph_face import GraphFaceConfig, GraphFaceNet
+from backend.models.graph_face.codes import codes_of_shape
+from backend.models.graph_face.network import GraphFaceConfig, GraphFaceNet
 
 
 @pytest.fixture(scope="module")

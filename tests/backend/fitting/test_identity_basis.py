@@ -15,7 +15,7 @@ from backend.fitting.identity_basis import BASIS_NAMES, cage_modes, in_basis, mo
 from backend.fitting.landmark_targets import landmark_model
 from backend.fitting.options import FitOptions
 from backend.geometry.template import Template, load_template
-from backend.models.learned_basis import FaceBases
+from backend.models.learned_basis.network import FaceBases
 
 sys.path.append(str(Path(__file__).resolve().parents[1] / "encoded"))
 from encoded_hand_made import TINY, photo_of

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 import torch
 
-from backend.encoded.networks import BasisModel, encoder_input
-from backend.fitting.personalise_bases import PersonaliseOptions, personalise
 from backend.geometry.template import load_template
-from backend.models.learned_basis_picture import render_face
+from backend.models.learned_basis.apply import BasisModel, encoder_input
+from backend.models.learned_basis.personalise import PersonaliseOptions, personalise
+from backend.models.learned_basis.picture import render_face
 from backend.photos.collection import PhotoFace
 
 sys.path.append(str(Path(__file__).resolve().parents[1] / "encoded"))

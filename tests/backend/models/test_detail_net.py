@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from backend.models.detail import DetailConfig, DetailNet, RegionAwareConvolution, hard_regions, repeated
+from backend.models.detail.network import DetailConfig, DetailNet, RegionAwareConvolution, hard_regions, repeated
 
 SMALL = DetailConfig(size=64, coarse=16, widths=(8, 8, 8, 8), patterns=4, regions=4, expression_width=8)
 

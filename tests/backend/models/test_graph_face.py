@@ -12,7 +12,7 @@ import torch
 from backend.errors import LikenessError
 from backend.geometry.template import load_template
 from backend.models.checkpoints import ModelWeights
-from backend.models.graph_face import (
+from backend.models.graph_face.network import (
     MIDDLE,
     GraphFaceConfig,
     GraphFaceNet,

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from backend.geometry.mesh_hierarchy import load_mesh_hierarchy
-from backend.models.graph_layers import ChebyshevConvolution, Unpooling, scaled_laplacian, unpooling
+from backend.models.graph_face.layers import ChebyshevConvolution, Unpooling, scaled_laplacian, unpooling
 
 LEVEL = 3
 

@@ -8,9 +8,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from backend.models.landmarks import LANDMARKS
-from backend.models.lap import LapConfig, LapNet, fuse_codes
-from backend.models.lap_landmarks import EXPRESSIONS, LandmarkFace, LandmarkShapes
+from backend.models.landmarks.network import LANDMARKS
+from backend.models.lap.landmark_face import EXPRESSIONS, LandmarkFace, LandmarkShapes
+from backend.models.lap.network import LapConfig, LapNet, fuse_codes
 from backend.rendering.camera_models import CanonicalCamera, View, rotation_from_euler
 
 SIDE = 32

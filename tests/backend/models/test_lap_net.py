@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from backend.models.checkpoints import ModelWeights, fingerprint, half_precision, save_model
-from backend.models.lap import (
+from backend.models.lap.blocks import ConfidenceNet, LinearDecoder
+from backend.models.lap.network import (
     CanonicalMaps,
     LapConfig,
     LapNet,
@@ -19,8 +20,7 @@ from backend.models.lap import (
     mean_of_views,
     mirrored_view,
 )
-from backend.models.lap_blocks import ConfidenceNet, LinearDecoder
-from backend.models.lap_render import render_face, turned_view
+from backend.models.lap.render import render_face, turned_view
 from backend.rendering.camera_models import View, rotation_from_euler
 from backend.rendering.lambert import LambertLight
 

@@ -10,11 +10,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from backend.models import learned_basis_light
-from backend.models.learned_basis import LearnedBasisConfig, LearnedBasisNet, ModelledFace
-from backend.models.learned_basis_encoder import FaceCode, FacePose
-from backend.models.learned_basis_light import vertex_areas
-from backend.models.learned_basis_picture import render_face
+from backend.models.learned_basis import light as learned_basis_light
+from backend.models.learned_basis.encoder import FaceCode, FacePose
+from backend.models.learned_basis.light import vertex_areas
+from backend.models.learned_basis.network import LearnedBasisConfig, LearnedBasisNet, ModelledFace
+from backend.models.learned_basis.picture import render_face
 from backend.rendering.spherical_harmonics import light_from_directions, shade
 
 sys.path.append(str(Path(__file__).resolve().parents[1] / "encoded"))

@@ -14,8 +14,8 @@ from backend.geometry.deformation_graph import build_graph
 from backend.geometry.graph_surface import GraphSurface, build_surface
 from backend.geometry.template import load_template
 from backend.models.checkpoints import ModelWeights, half_precision, load_weights_into, save_model
-from backend.models.learned_basis import FaceBases, LearnedBasisConfig, LearnedBasisNet, load_learned_basis
-from backend.models.learned_basis_encoder import LANDMARKS, FaceCode, FacePose
+from backend.models.learned_basis.encoder import LANDMARKS, FaceCode, FacePose
+from backend.models.learned_basis.network import FaceBases, LearnedBasisConfig, LearnedBasisNet, load_learned_basis
 
 NODES = 60
 SMALL = LearnedBasisConfig(

@@ -14,7 +14,7 @@ from backend.errors import LikenessError
 from backend.models.checkpoints import ModelWeights, fingerprint, half_precision, save_model
 from backend.models.lite0_file import lite0_tensors
 from backend.models.mobile_trunk import ChannelTuning
-from backend.models.parsing import (
+from backend.models.parsing.network import (
     CLASS_COLOURS,
     CLASS_NAMES,
     MODEL_NAME,

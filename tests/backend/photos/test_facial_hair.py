@@ -6,10 +6,10 @@ import cv2
 import numpy as np
 import pytest
 
+from backend.models.parsing.facial_hair import facial_hair_scores, lower_face_features
+from backend.models.parsing.pale_hair import with_pale_hair
 from backend.photos.collection import FaceClass
-from backend.photos.facial_hair import facial_hair_scores, lower_face_features
 from backend.photos.landmarks import mean_landmarks
-from backend.photos.pale_hair import with_pale_hair
 from backend.photos.regions import (
     FACE_OVAL,
     FOREHEAD,

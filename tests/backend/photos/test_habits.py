@@ -7,8 +7,8 @@ from dataclasses import astuple
 
 import pytest
 
-from backend.photos.habits import decide_alike, with_habits
-from backend.photos.worn import WornScores
+from backend.models.parsing.habits import decide_alike, with_habits
+from backend.models.parsing.worn import WornScores
 
 YES, NO, UNKNOWN = WornScores(5.0, 5.0, 5.0), WornScores(-5.0, -5.0, -5.0), WornScores(*(math.nan,) * 3)
 

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from made_photos import quality
 
-from backend.photos import habitual_glasses
+from backend.models.parsing import habitual_glasses
+from backend.models.parsing.habitual_glasses import with_habitual_glasses
 from backend.photos.collection import FaceClass, PhotoFace
-from backend.photos.habitual_glasses import with_habitual_glasses
 from backend.photos.landmarks import mean_landmarks
 from backend.photos.regions import BROW_RIGHT, EYE_RIGHT, grown, mirrored, polygon_mask
 

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from importlib.resources import files
-
 import numpy as np
 import pytest
 
+from backend.asset_file import ASSETS
 from backend.errors import LikenessError
-from backend.models.parsing import FaceParser
+from backend.models.parsing.net_evidence import eye_features, mouth_features, net_evidence
+from backend.models.parsing.network import FaceParser
 from backend.photos.landmarks import mean_landmarks
-from backend.photos.net_evidence import eye_features, mouth_features, net_evidence
 from trainer.net_classifiers import fit, spoilt
 
 SIZE = 256
@@ -34,7 +33,7 @@ def parser() -> FaceParser:
 
 def test_the_classifiers_are_those_of_the_shipped_net(parser: FaceParser) -> None:
     for name in ("glasses_by_net", "beard_by_net"):
-        with files("backend.photos").joinpath(f"{name}.npz").open("rb") as file, np.load(file) as data:
+        with np.load(ASSETS / "parsing" / f"{name}.npz") as data:
             assert str(data["net"]) == parser.version, f"make {name} anew: python -m trainer.net_classifiers"
 
 

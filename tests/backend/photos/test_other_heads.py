@@ -8,12 +8,12 @@ import cv2
 import numpy as np
 import pytest
 
+from backend.models.parsing.apply import label_face
+from backend.models.parsing.other_heads import without_other_heads
 from backend.photos.collection import FaceClass
 from backend.photos.crop import crop_head
 from backend.photos.detect import detect_faces
 from backend.photos.landmarks import find_landmarks
-from backend.photos.masks import label_face
-from backend.photos.other_heads import without_other_heads
 from backend.photos.read import PhotoSource, read_photo
 
 SIDE = 384

@@ -9,14 +9,14 @@ import pytest
 
 from backend.errors import LikenessError
 from backend.models.lite0_file import Lite0MissingError
-from backend.models.parsing import FaceParser
-from backend.photos import masks
+from backend.models.parsing import apply as masks
+from backend.models.parsing.apply import label_face
+from backend.models.parsing.network import FaceParser
+from backend.models.parsing.parsed_labels import agree_with_landmarks
 from backend.photos.collection import FaceClass
 from backend.photos.crop import crop_head
 from backend.photos.detect import detect_faces
 from backend.photos.landmarks import find_landmarks
-from backend.photos.masks import label_face
-from backend.photos.parsed_labels import agree_with_landmarks
 from backend.photos.person import person_probability
 from backend.photos.read import PhotoSource, read_photo
 

@@ -6,9 +6,9 @@ import cv2
 import numpy as np
 import pytest
 
+from backend.models.parsing.rims import find_rims
 from backend.photos.landmarks import mean_landmarks
 from backend.photos.regions import EYE_RIGHT, mirrored
-from backend.photos.rims import find_rims
 
 SIDE = 160
 

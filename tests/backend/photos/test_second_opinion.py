@@ -6,8 +6,8 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
+from backend.models.parsing.second_opinion import with_second_opinion
 from backend.photos.collection import FaceClass
-from backend.photos.second_opinion import with_second_opinion
 
 FINE = (FaceClass.BROWS, FaceClass.EYES, FaceClass.GLASSES, FaceClass.LIPS, FaceClass.FACIAL_HAIR)
 

@@ -11,11 +11,11 @@ import torch
 
 from backend.errors import LikenessError
 from backend.fitting.initial_pose import face_scale
+from backend.models.landmarks.apply import SurfaceLandmarker, surface_landmarker
 from backend.photos.collect import CollectOptions, collect
 from backend.photos.collection import PhotoFace
 from backend.photos.landmarks import mean_landmarks
 from backend.photos.read import PhotoSource
-from backend.photos.surface_landmarks import SurfaceLandmarker, surface_landmarker
 from trainer.data.people import PeopleConfig
 
 

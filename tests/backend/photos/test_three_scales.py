@@ -5,9 +5,9 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from backend.models.parsing import Look
+from backend.models.parsing.network import Look
+from backend.models.parsing.three_scales import class_probabilities, look_at_head
 from backend.photos.landmarks import mean_landmarks
-from backend.photos.three_scales import class_probabilities, look_at_head
 
 SIDE = 512
 

@@ -6,11 +6,11 @@ import cv2
 import numpy as np
 import pytest
 
+from backend.models.parsing.facial_hair import FacialHairScores
+from backend.models.parsing.net_evidence import NetEvidence
+from backend.models.parsing.worn import EdgeEvidence, score_what_is_worn, settle_what_is_worn
 from backend.photos.collection import FaceClass
-from backend.photos.facial_hair import FacialHairScores
 from backend.photos.landmarks import mean_landmarks
-from backend.photos.net_evidence import NetEvidence
-from backend.photos.worn import EdgeEvidence, score_what_is_worn, settle_what_is_worn
 
 SIDE = 160
 BARE = NetEvidence(-2.0, -1.5)

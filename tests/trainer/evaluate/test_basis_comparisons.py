@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 import torch
 
-from backend.encoded.networks import BasisModel, encoder_input
 from backend.fitting.options import FitOptions
 from backend.geometry.template import load_template
-from backend.models.learned_basis import LearnedBasisNet
-from backend.models.learned_basis_picture import render_face
+from backend.models.learned_basis.apply import BasisModel, encoder_input
+from backend.models.learned_basis.network import LearnedBasisNet
+from backend.models.learned_basis.picture import render_face
 from backend.photos.collection import PhotoCollection
 from backend.rendering.spherical_harmonics import light_from_directions
 from trainer.evaluate import basis_pairs, basis_photometric, basis_reenactment, basis_renders

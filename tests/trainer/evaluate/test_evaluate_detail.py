@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from backend.models.detail import DetailConfig
+from backend.models.detail.network import DetailConfig
 from trainer.data.detail import DetailPeopleConfig
 from trainer.evaluate import detail
 from trainer.evaluate.command import WHATS
