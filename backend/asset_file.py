@@ -12,8 +12,6 @@ import numpy as np
 from backend.errors import DamagedFileError
 from backend.safetensors_file import ArrayFile, BrokenTensorFileError, read_arrays
 
-ASSETS = Path(__file__).resolve().parents[1] / "assets"
-
 
 def read_asset(path: Path) -> ArrayFile:
     """A file of ``assets/`` that has a checksum of its own.

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from backend.asset_file import ASSETS
+from backend.assets import ASSETS
 from backend.models.parsing.apply import WORK_SIDE
 from backend.models.parsing.facial_hair import FacialHairClassifier, lower_face_features
 from backend.photos.collection import FaceClass

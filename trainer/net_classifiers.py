@@ -13,7 +13,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from backend.asset_file import ASSETS
+from backend.assets import ASSETS
 from backend.models.parsing.apply import WORK_SIDE
 from backend.models.parsing.net_evidence import eye_features, mouth_features
 from backend.models.parsing.network import FaceParser

@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
-from backend.asset_file import ASSETS
+from backend.assets import ASSETS
 from backend.geometry.similarity import nearest_similarity
 from backend.models.parsing.glasses import strip_histogram
 from backend.photos import mediapipe_models

@@ -14,7 +14,8 @@ from typing import Protocol
 import cv2
 import numpy as np
 
-from backend.asset_file import ASSETS, read_table
+from backend.asset_file import read_table
+from backend.assets import ASSETS
 from backend.photos.frontal_texture import FRONTAL_SIDE, frontal_grid, frontal_texture
 from backend.photos.landmarks import landmark_window
 from backend.photos.sampling import Window

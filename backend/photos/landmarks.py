@@ -8,7 +8,8 @@ from itertools import product
 
 import numpy as np
 
-from backend.asset_file import ASSETS, read_table
+from backend.asset_file import read_table
+from backend.assets import ASSETS
 from backend.geometry.similarity import nearest_similarity
 from backend.photos import mediapipe_models
 from backend.photos.detect import DetectedFace, detect_faces

@@ -13,12 +13,15 @@ from backend.fitting.fitted_face import FittedFace
 from backend.fitting.options import FitOptions, fit_options_for
 from backend.geometry.subdivision import subdivision
 from backend.geometry.template import Template, load_template
-from backend.models.lap.apply import LapModel, canonical_face, lap_model
-from backend.models.lap.canonical_face import CanonicalFace
-from backend.models.learned_basis.apply import BasisModel, basis_model, encoded_face
-from backend.models.learned_basis.encoded_face import EncodedFace
+from backend.models.contract import Models, asking
+from backend.models.landmarks import LANDMARK_NET
+from backend.models.lap import LAP
+from backend.models.lap.apply import LapModel, canonical_face
+from backend.models.learned_basis import LEARNED_BASIS
+from backend.models.learned_basis.apply import BasisModel, encoded_face
+from backend.models.registry import open_models
 from backend.photos.collect import CollectOptions, collect
-from backend.photos.collection import PhotoCollection, PhotoFace
+from backend.photos.collection import PhotoCollection
 from backend.photos.read import PhotoSource
 from trainer.data.scan_heads import BRIDGE, NOSE_TIP, SEVEN
 
@@ -75,28 +78,26 @@ def fit_photos(
     """
     options = CollectOptions(surface=landmark_net)
     collection = collect([PhotoSource.from_path(path) for path in paths], options=options)
-    networks = lap_model(surface=landmark_net) if lap else None
-    basis = basis_model() if learned_basis else None
-    return fit_with(collection, fit_options_for(quality), networks, basis).neutral
+    wanted = {LAP.name: lap, LEARNED_BASIS.name: learned_basis, LANDMARK_NET.name: landmark_net}
+    models = open_models({name for name, asked in wanted.items() if not asked})
+    return fit_with(collection, fit_options_for(quality), models).neutral
 
 
 def fit_with(
     collection: PhotoCollection,
     options: FitOptions,
-    networks: LapModel | None,
-    basis: BasisModel | None,
+    models: Models,
     template: Template | None = None,
 ) -> FittedFace:
-    """Fit as ``backend.pipeline`` does: with LAP's canonical face and from the encoder's, each where it is given;
-    ``template`` may have other identity modes than the committed one (``identity_basis``)."""
-
-    def canonical(faces: tuple[PhotoFace, ...]) -> CanonicalFace | None:
-        return None if networks is None else canonical_face(faces, networks)
-
-    def encoded(faces: tuple[PhotoFace, ...]) -> EncodedFace | None:
-        return None if basis is None else encoded_face(faces, basis)
-
-    return fit_face(collection, options, template=template, canonical=canonical, encoded=encoded)
+    """Fit as ``backend.pipeline`` does, with the models that take part; ``template`` may have other identity modes than
+    the committed one (``identity_basis``)."""
+    return fit_face(
+        collection,
+        options,
+        template=template,
+        canonical=asking(canonical_face, models.of(LAP, LapModel)),
+        encoded=asking(encoded_face, models.of(LEARNED_BASIS, BasisModel)),
+    )
 
 
 def template_only(paths: Sequence[Path]) -> np.ndarray:

@@ -22,8 +22,7 @@ from backend.hair.fit_hair import FoundHair, fit_hair
 from backend.hair.fit_style import PIECES, grown, resampled
 from backend.hair.hair_views import HairView, hair_views, silhouettes
 from backend.hair.style_model import lock_noise, style_family
-from backend.models.lap.apply import lap_model
-from backend.models.learned_basis.apply import basis_model
+from backend.models.registry import open_models
 from backend.photos.collect import collect
 from backend.photos.collection import FaceClass, PhotoFace
 from backend.photos.read import PhotoSource
@@ -199,7 +198,7 @@ def person_hair(photos: Sequence[Path], quality: str, most: int) -> list[HeldOut
     Raises ``LikenessError`` where fewer than two photos are usable.
     """
     collection = collect([PhotoSource.from_path(path) for path in photos])
-    fitted = fit_with(collection, fit_options_for(quality), lap_model(), basis_model())
+    fitted = fit_with(collection, fit_options_for(quality), open_models())
     names = [fitted.photos[index].name for index in left_out(len(fitted.photos), most)]
     template = load_template()
     return [held_out_hair(template, fitted, collection.faces, name) for name in names]

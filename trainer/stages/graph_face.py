@@ -14,9 +14,9 @@ from torch.nn import functional
 from backend.geometry.mesh_hierarchy import load_mesh_hierarchy
 from backend.geometry.normals import vertex_normals
 from backend.geometry.template import load_template
+from backend.models.graph_face import GRAPH_FACE
 from backend.models.graph_face.layers import neighbour_means, spread
 from backend.models.graph_face.network import (
-    MODEL_NAME,
     UNIT,
     GraphCodes,
     GraphFaceConfig,
@@ -352,7 +352,7 @@ class GraphFaceStage(Stage):
     def export(self) -> ExportedModel:
         """Encoder and decoders, without the trunk's weights, which its package has."""
         config, tensors = self.config.network, self.modules["net"].learnt()
-        return ExportedModel(MODEL_NAME, config.to_json(), tensors, self.SUMMARY, self.LIMITS)
+        return ExportedModel(GRAPH_FACE.name, config.to_json(), tensors, self.SUMMARY, self.LIMITS)
 
 
 def face_distance(first: Tensor, second: Tensor, face: Tensor) -> Tensor:

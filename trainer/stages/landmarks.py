@@ -13,8 +13,8 @@ from torch.nn import functional
 
 from backend.fitting.detector_model import OUTER_EYE_CORNERS, UPRIGHT
 from backend.geometry.template import load_template
+from backend.models.landmarks import LANDMARK_NET
 from backend.models.landmarks.network import (
-    MODEL_NAME,
     WINDOW_PER_FACE,
     LandmarkNet,
     LandmarkNetConfig,
@@ -144,7 +144,7 @@ class LandmarkStage(Stage):
         state = self.modules["net"].state_dict()
         tensors = {name: value for name, value in state.items() if not name.endswith("num_batches_tracked")}
         config = self.config.network.to_json() | points_to_json(load_template().landmarks478)
-        return ExportedModel(MODEL_NAME, config, tensors, self.SUMMARY, self.LIMITS)
+        return ExportedModel(LANDMARK_NET.name, config, tensors, self.SUMMARY, self.LIMITS)
 
     def _random_moves(self, count: int, device: torch.device) -> Tensor:
         """(N, 4) for ``windows``."""

@@ -9,7 +9,8 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
-from backend.models.lap.network import MODEL_NAME, CanonicalMaps, LapConfig, LapNet, Scene
+from backend.models.lap import LAP
+from backend.models.lap.network import CanonicalMaps, LapConfig, LapNet, Scene
 from backend.models.lap.posterior import Posterior
 from backend.models.lap.render import render_face
 from backend.rendering.camera_models import CanonicalCamera, View
@@ -391,4 +392,4 @@ class LapStage(Stage):
     def export(self) -> ExportedModel:
         """All networks, for ``backend.models.lap.network.load_lap``."""
         config, weights = self.config.network.to_json(), self.network.state_dict()
-        return ExportedModel(MODEL_NAME, config, weights, self.SUMMARY, self.LIMITS, self.SENSITIVE)
+        return ExportedModel(LAP.name, config, weights, self.SUMMARY, self.LIMITS, self.SENSITIVE)

@@ -16,8 +16,9 @@ import torch
 from torch import Tensor, nn
 
 from backend.geometry.normals import vertex_normals
+from backend.models.learned_basis import LEARNED_BASIS
 from backend.models.learned_basis.encoder import FaceCode
-from backend.models.learned_basis.network import MODEL_NAME, LearnedBasisConfig, LearnedBasisNet, ModelledFace
+from backend.models.learned_basis.network import LearnedBasisConfig, LearnedBasisNet, ModelledFace
 from backend.models.learned_basis.picture import RenderedFace, render_face
 from backend.rendering.camera_models import PerspectiveCameras
 from trainer.contracts import ExportedModel, ParameterGroup, Stage, StageConfig
@@ -342,7 +343,7 @@ class LearnedBasisStage(Stage):
         network = self.config.network
         if self.config.exported_light != "as_trained":
             network = replace(network, light=self.config.exported_light)
-        return ExportedModel(MODEL_NAME, network.to_json(), tensors, self.SUMMARY, self.LIMITS)
+        return ExportedModel(LEARNED_BASIS.name, network.to_json(), tensors, self.SUMMARY, self.LIMITS)
 
 
 def _constant(rate: float) -> Callable[[float], float]:

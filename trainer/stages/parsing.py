@@ -11,11 +11,10 @@ import torch
 from torch import Tensor, nn
 
 from backend.models.lite0_file import Lite0MissingError
+from backend.models.parsing import PARSING, PARSING_OPINION
 from backend.models.parsing.network import (
     CLASS_COLOURS,
     CLASS_NAMES,
-    MODEL_NAME,
-    OPINION_NAME,
     ParsingNet,
     ParsingNetConfig,
 )
@@ -186,5 +185,7 @@ class ParsingStage(Stage):
         """The net, for ``backend.models.parsing.network.FaceParser``; of a frozen trunk only what was learnt."""
         config, tensors = self.config.network, self.modules["net"].learnt()
         if config.trunk == "lite0_frozen":
-            return ExportedModel(OPINION_NAME, config.to_json(), tensors, self.SUMMARY + self.FROZEN, self.LIMITS)
-        return ExportedModel(MODEL_NAME, config.to_json(), tensors, self.SUMMARY, self.LIMITS)
+            return ExportedModel(
+                PARSING_OPINION.name, config.to_json(), tensors, self.SUMMARY + self.FROZEN, self.LIMITS
+            )
+        return ExportedModel(PARSING.name, config.to_json(), tensors, self.SUMMARY, self.LIMITS)

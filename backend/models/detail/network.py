@@ -20,7 +20,6 @@ from torch.nn import functional
 
 from backend.models.checkpoints import ModelWeights, load_weights_into
 
-MODEL_NAME = "detail"
 OBSERVED = 7
 """Channels of a photo in the window, see ``backend.detail.observation``."""
 EXPRESSED = 9

@@ -29,7 +29,6 @@ from backend.models.mobile_trunk import WHOLE, FrozenTrunk, MobileTrunk, frozen_
 from backend.rendering.camera_models import rotation_from_euler
 from backend.rendering.spherical_harmonics import BASIS_CONSTANTS
 
-MODEL_NAME = "graph_face"
 POSE, LIGHT = 6, 27
 MIDDLE = (0.0, 0.72, 0.09)
 """Metres in the head frame: the point that heads turn about."""

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
 from itertools import product
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import torch
 
-from backend.errors import DamagedFileError, LikenessError
 from backend.models.checkpoints import load_model, load_weights_into
-from backend.models.landmarks.network import MODEL_NAME, WINDOW_PER_FACE, LandmarkGuess, LandmarkNet, LandmarkNetConfig
+from backend.models.landmarks import LANDMARK_NET
+from backend.models.landmarks.network import WINDOW_PER_FACE, LandmarkGuess, LandmarkNet, LandmarkNetConfig
 from backend.photos.collection import SurfaceLandmarks
 from backend.photos.detect import DetectedFace
 from backend.photos.landmarks import landmark_window, mean_landmarks
@@ -32,6 +32,8 @@ _BOX_WINDOWS = (1.35, 1.7)
 class SurfaceLandmarker:
     """The trained net, ready for photographs."""
 
+    needs: ClassVar[tuple[str, ...]] = ()
+
     def __init__(self, network: LandmarkNet, version: str) -> None:
         self.version = version
         self._network = network.eval().to(memory_format=torch.channels_last)
@@ -44,7 +46,7 @@ class SurfaceLandmarker:
         ------
         LikenessError : ``missing_part`` when the net is not trained or its files are damaged.
         """
-        weights = load_model(MODEL_NAME, folder)
+        weights = load_model(LANDMARK_NET.name, folder)
         network = LandmarkNet(LandmarkNetConfig.from_json(weights.config))
         load_weights_into(network, weights)
         return SurfaceLandmarker(network, weights.version)
@@ -104,12 +106,11 @@ class SurfaceLandmarker:
         return SurfaceLandmarks(np.mean(places, axis=0), np.mean(deviations, axis=0))
 
 
-@lru_cache(maxsize=1)
+def load_surface_landmarker(folder: Path | None = None, device: str = "cpu") -> SurfaceLandmarker:
+    """``SurfaceLandmarker.load``; it computes on the CPU."""
+    return SurfaceLandmarker.load(folder)
+
+
 def surface_landmarker() -> SurfaceLandmarker | None:
-    """The shipped net; None where there is none, or it is damaged."""
-    try:
-        return SurfaceLandmarker.load()
-    except DamagedFileError:
-        raise
-    except LikenessError:
-        return None
+    """The shipped net; None where there is none. Raises ``DamagedFileError``."""
+    return LANDMARK_NET.find()

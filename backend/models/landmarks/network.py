@@ -24,8 +24,8 @@ from torch.nn import functional
 from backend.errors import LikenessError
 from backend.geometry.template import LandmarkEmbedding, load_template
 from backend.models.checkpoints import load_model
+from backend.models.landmarks import LANDMARK_NET
 
-MODEL_NAME = "landmarks"
 LANDMARKS = 478
 WINDOW_PER_FACE = 1.25
 """Side of the window that the net sees, in larger extents of the face's landmarks."""
@@ -82,7 +82,7 @@ def net_points(folder: Path | None = None) -> LandmarkEmbedding:
     template's own ``landmarks478`` where there is no net."""
     own = load_template().landmarks478
     try:
-        taught = load_model(MODEL_NAME, folder).config.get("points")
+        taught = load_model(LANDMARK_NET.name, folder).config.get("points")
     except LikenessError:
         return own
     if taught is None:

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from backend.errors import DamagedFileError, LikenessError
 from backend.models.checkpoints import load_model
-from backend.models.landmarks.apply import surface_landmarker
-from backend.models.lap import network as lap
+from backend.models.landmarks import LANDMARK_NET
+from backend.models.lap import LAP
 from backend.models.lap.canonical_face import CanonicalFace, CanonicalPhoto, PhotoAlignment
+from backend.models.lap.config import LapConfig
+from backend.models.lap.network import CanonicalMaps, LapNet, lap_of
 from backend.models.lap.placing import place_landmarks
 from backend.models.lap.render import view_of
 from backend.photos.collection import PhotoFace
@@ -27,8 +26,6 @@ from backend.rendering.camera_models import CanonicalCamera, View
 from backend.rendering.depth_surface import normals_from_depth, points_from_depth, view_grid
 
 STAGE = "canonical"
-FOLDER_VARIABLE = "LIKENESS_LAP"
-"""Names another folder of weights than ``assets/lap``: to try a training before it is shipped."""
 _LEAST_COSINE = 0.15
 """A canonical pixel that a photo sees at a flatter angle says nothing."""
 _SEEN_TOLERANCE = 0.006
@@ -39,9 +36,14 @@ _SEEN_TOLERANCE = 0.006
 class LapModel:
     """The trained networks in eval mode, where they compute, and the version of their weights."""
 
-    network: lap.LapNet
+    network: LapNet
     device: torch.device
     version: str
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """The landmark net, where it wants that one's points."""
+        return (LANDMARK_NET.name,) if self.wants_surface else ()
 
     @property
     def wants_surface(self) -> bool:
@@ -49,33 +51,10 @@ class LapModel:
         return self.network.landmarks is not None
 
 
-def computing_device(wanted: str) -> str:
-    """``cpu`` or ``cuda`` for ``auto``, ``cpu`` or ``cuda``: the GPU where there is one, unless "cpu" is asked."""
-    return "cuda" if wanted != "cpu" and torch.cuda.is_available() else "cpu"
-
-
-def load_lap_model(device: str = "cpu") -> LapModel:
-    """The shipped networks. Raises ``LikenessError`` ("missing_part") when they are not trained, or damaged."""
-    named = os.environ.get(FOLDER_VARIABLE, "")
-    return _loaded(Path(named) if named else None, device)
-
-
-@lru_cache(maxsize=2)
-def _loaded(folder: Path | None, device: str) -> LapModel:
-    weights = load_model(lap.MODEL_NAME, folder)
-    return LapModel(lap.lap_of(weights, device), torch.device(device), weights.version)
-
-
-def lap_model(device: str = "cpu", surface: bool = True) -> LapModel | None:
-    """``load_lap_model``, None where there are no usable weights, or where they want the landmark net's points and the
-    photos come without (``surface``)."""
-    try:
-        model = load_lap_model(device)
-    except DamagedFileError:
-        raise
-    except LikenessError:
-        return None
-    return None if model.wants_surface and not (surface and surface_landmarker()) else model
+def load_lap_model(folder: Path | None = None, device: str = "cpu") -> LapModel:
+    """The networks of ``assets/lap`` (or ``folder``). Raises ``LikenessError`` ("missing_part")."""
+    weights = load_model(LAP.name, folder)
+    return LapModel(lap_of(weights, device), torch.device(device), weights.version)
 
 
 @torch.inference_mode()
@@ -176,7 +155,7 @@ def _in_square(face: PhotoFace, photo: CanonicalPhoto) -> np.ndarray:
     return photo.window.from_picture(face.landmarks[:468, :2], 1.0)
 
 
-def _confidence(face: lap.CanonicalMaps, view: View, sigma: Tensor, config: lap.LapConfig) -> Tensor:
+def _confidence(face: CanonicalMaps, view: View, sigma: Tensor, config: LapConfig) -> Tensor:
     """(S, S) in [0, 1]: the most that any photo says there. It says much where it sees the surface from the front and
     where its sigma is small beside what is usual in it."""
     count, size = len(sigma), face.depth.shape[-1]

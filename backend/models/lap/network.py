@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from backend.models.checkpoints import ModelWeights, load_model, load_weights_into
+from backend.models.lap import LAP
 from backend.models.lap.blocks import (
     CodeEncoder,
     ConfidenceNet,
@@ -36,7 +37,6 @@ from backend.rendering.camera_models import (
 from backend.rendering.depth_surface import normals_from_depth
 from backend.rendering.lambert import LambertLight, lambert_image, lambert_shading, light_from_network
 
-MODEL_NAME = "lap"
 _FIRST_PRECISION = -3.0
 """What pictures are trusted with at first, before softplus: a twentieth of what is known of people."""
 _EDGE = 0.97
@@ -332,7 +332,7 @@ def _resized(maps: Tensor, size: int) -> Tensor:
 
 def load_lap(folder: Path | None = None, device: torch.device | str = "cpu") -> LapNet:
     """The trained networks in eval mode, from ``assets/lap`` or ``folder``; raises ``LikenessError`` without them."""
-    return lap_of(load_model(MODEL_NAME, folder), device)
+    return lap_of(load_model(LAP.name, folder), device)
 
 
 def lap_of(weights: ModelWeights, device: torch.device | str = "cpu") -> LapNet:

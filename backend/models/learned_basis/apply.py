@@ -2,30 +2,27 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from backend.errors import DamagedFileError, LikenessError
 from backend.geometry.deformation_graph import DeformationGraph, deformation_graph
 from backend.models.checkpoints import load_model
+from backend.models.learned_basis import LEARNED_BASIS
 from backend.models.learned_basis.encoded_face import EncodedFace, EncodedPhoto
 from backend.models.learned_basis.encoder import LANDMARKS
-from backend.models.learned_basis.network import MILLIMETRE, MODEL_NAME, LearnedBasisNet, learned_basis_of
+from backend.models.learned_basis.network import MILLIMETRE, LearnedBasisNet, learned_basis_of
 from backend.photos.collection import PhotoFace
 from backend.photos.crop import upright_square
 from backend.photos.sampling import Window
 from backend.progress import ProgressReporter, silent
 
 STAGE = "encoder"
-FOLDER_VARIABLE = "LIKENESS_LEARNED_BASIS"
-"""Names another folder of weights than ``assets/learned_basis``: to try a training before it is shipped."""
 
 
 @dataclass(frozen=True)
@@ -35,28 +32,13 @@ class BasisModel:
     network: LearnedBasisNet
     device: torch.device
     version: str
+    needs: ClassVar[tuple[str, ...]] = ()
 
 
-def load_basis_model(device: str = "cpu") -> BasisModel:
-    """The shipped model. Raises ``LikenessError`` ("missing_part") when it is not trained, or damaged."""
-    named = os.environ.get(FOLDER_VARIABLE, "")
-    return _loaded(Path(named) if named else None, device)
-
-
-@lru_cache(maxsize=2)
-def _loaded(folder: Path | None, device: str) -> BasisModel:
-    weights = load_model(MODEL_NAME, folder)
+def load_basis_model(folder: Path | None = None, device: str = "cpu") -> BasisModel:
+    """The model of ``assets/learned_basis`` (or ``folder``). Raises ``LikenessError`` ("missing_part")."""
+    weights = load_model(LEARNED_BASIS.name, folder)
     return BasisModel(learned_basis_of(weights, device), torch.device(device), weights.version)
-
-
-def basis_model(device: str = "cpu") -> BasisModel | None:
-    """``load_basis_model``, None where there are no usable weights."""
-    try:
-        return load_basis_model(device)
-    except DamagedFileError:
-        raise
-    except LikenessError:
-        return None
 
 
 @dataclass(frozen=True)

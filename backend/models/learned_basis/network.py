@@ -20,10 +20,10 @@ from torch import Tensor, nn
 
 from backend.geometry.graph_surface import GraphSurface, graph_surface
 from backend.models.checkpoints import ModelWeights, load_model, load_weights_into
+from backend.models.learned_basis import LEARNED_BASIS
 from backend.models.learned_basis.encoder import FaceCode, FaceEncoder
 from backend.models.learned_basis.light import SMALLEST_REGION, solved_light, vertex_areas
 
-MODEL_NAME = "learned_basis"
 MILLIMETRE = 1e-3
 SKIN_TONE = (0.42, 0.24, 0.16)
 """Linear reflectance of all vertices before anything is known."""
@@ -245,7 +245,7 @@ def load_learned_basis(folder: Path | None = None, device: torch.device | str = 
 
     Raises ``LikenessError`` where it is not trained.
     """
-    return learned_basis_of(load_model(MODEL_NAME, folder), device)
+    return learned_basis_of(load_model(LEARNED_BASIS.name, folder), device)
 
 
 def learned_basis_of(weights: ModelWeights, device: torch.device | str = "cpu") -> LearnedBasisNet:

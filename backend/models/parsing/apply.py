@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
-
 import cv2
 import numpy as np
 
-from backend.errors import DamagedFileError, LikenessError
+from backend.models.parsing import PARSING, PARSING_OPINION
 from backend.models.parsing.colour_labels import label_by_colour
-from backend.models.parsing.network import OPINION_NAME, FaceParser
+from backend.models.parsing.network import FaceParser
 from backend.models.parsing.parsed_labels import FaceLabels, label_by_net
 from backend.models.parsing.worn import WornScores
 from backend.photos.collection import FaceClass
@@ -18,37 +16,14 @@ from backend.photos.sampling import fit_inside
 WORK_SIDE = 384  # pixels of a head crop's side at which it is labelled, at most
 
 
-@lru_cache(maxsize=1)
 def face_parser() -> FaceParser | None:
-    """The shipped parsing net; None where there is none, or it is damaged."""
-    try:
-        return FaceParser.load()
-    except DamagedFileError:
-        raise
-    except LikenessError:
-        return None
+    """The shipped parsing net; None where there is none. Raises ``DamagedFileError``."""
+    return PARSING.find()
 
 
 def second_parser() -> FaceParser | None:
     """The net that gives a second opinion; None where it, or the package that has its features, is not there."""
-    found = _second_parser()
-    return None if isinstance(found, LikenessError) else found
-
-
-def second_parser_version() -> str:
-    """Its version, or a sentence that says why it is not asked."""
-    found = _second_parser()
-    return found.sentence if isinstance(found, LikenessError) else found.version
-
-
-@lru_cache(maxsize=1)
-def _second_parser() -> FaceParser | LikenessError:
-    try:
-        return FaceParser.load(model=OPINION_NAME)
-    except DamagedFileError:
-        raise
-    except LikenessError as error:
-        return error
+    return PARSING_OPINION.find()
 
 
 def label_face(

@@ -8,7 +8,8 @@ from functools import cache
 import cv2
 import numpy as np
 
-from backend.asset_file import ASSETS, read_table
+from backend.asset_file import read_table
+from backend.assets import ASSETS
 from backend.photos.landmarks import EYE_OUTER_LEFT, EYE_OUTER_RIGHT
 from backend.photos.sampling import Window
 

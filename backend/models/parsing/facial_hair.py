@@ -9,7 +9,8 @@ import cv2
 import numpy as np
 from scipy.ndimage import map_coordinates
 
-from backend.asset_file import ASSETS, read_table
+from backend.asset_file import read_table
+from backend.assets import ASSETS
 from backend.models.parsing.edge_strip import edge_strip, eye_line_angle
 from backend.photos.crop import face_square
 from backend.photos.landmarks import CHIN, landmark_window

@@ -19,11 +19,9 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from backend.models.checkpoints import load_model, load_weights_into
 from backend.models.mobile_trunk import WHOLE, FrozenTrunk, MobileTrunk, frozen_entries, normalised
+from backend.models.parsing import PARSING, PARSING_OPINION
 from backend.photos.collection import FaceClass
 
-MODEL_NAME = "parsing"
-OPINION_NAME = "parsing_opinion"
-"""A second net, on frozen features of ImageNet; what ships of it is only what was learnt here."""
 _QUARTER = 2  # index into ``ParsingNet.described``
 CLASS_NAMES: tuple[str, ...] = tuple(face_class.name.lower() for face_class in FaceClass)
 CLASS_COLOURS: np.ndarray = np.array(
@@ -246,7 +244,7 @@ class Look:
         return Look(self.probabilities[:, :, ::-1], self.features[:, :, ::-1])
 
 
-def load_parsing_net(folder: Path | None, device: torch.device, model: str = MODEL_NAME) -> tuple[ParsingNet, str]:
+def load_parsing_net(folder: Path | None, device: torch.device, model: str = PARSING.name) -> tuple[ParsingNet, str]:
     """The net of ``assets/<model>`` (or ``folder``) for inference, and its version.
 
     Raises ``LikenessError`` (``missing_part``) when the net is not trained, its files are damaged, or the package that
@@ -264,18 +262,19 @@ def load_parsing_net(folder: Path | None, device: torch.device, model: str = MOD
 class FaceParser:
     """The trained net, ready for photographs."""
 
-    def __init__(self, network: ParsingNet, device: torch.device, version: str) -> None:
+    def __init__(self, network: ParsingNet, device: torch.device, version: str, needs: tuple[str, ...] = ()) -> None:
+        self.needs = needs
         self.size = network.config.size
         self.device = device
         self.version = version
         self._network = network
 
     @staticmethod
-    def load(folder: Path | None = None, device: str | torch.device = "cpu", model: str = MODEL_NAME) -> FaceParser:
+    def load(folder: Path | None = None, device: str | torch.device = "cpu", model: str = PARSING.name) -> FaceParser:
         """As ``load_parsing_net``."""
         device = torch.device(device)
         network, version = load_parsing_net(folder, device, model)
-        return FaceParser(network, device, version)
+        return FaceParser(network, device, version, (PARSING.name,) if model == PARSING_OPINION.name else ())
 
     @torch.inference_mode()
     def labels(self, pixels: np.ndarray) -> np.ndarray:
@@ -329,6 +328,16 @@ class FaceParser:
             picture, (self.size, self.size), mode="bilinear", align_corners=False, antialias=True
         )
         return picture.contiguous(memory_format=torch.channels_last)
+
+
+def load_face_parser(folder: Path | None = None, device: str = "cpu") -> FaceParser:
+    """``FaceParser.load`` of the first net."""
+    return FaceParser.load(folder, device)
+
+
+def load_second_parser(folder: Path | None = None, device: str = "cpu") -> FaceParser:
+    """``FaceParser.load`` of the net that gives a second opinion."""
+    return FaceParser.load(folder, device, PARSING_OPINION.name)
 
 
 def colour_labels(labels: np.ndarray) -> np.ndarray:

@@ -13,8 +13,9 @@ from backend.geometry.subdivision import subdivision_matrix
 from backend.geometry.template import Template
 from backend.geometry.topology import triangles_from_quads
 from backend.models.checkpoints import ModelWeights, fingerprint, half_precision, save_model
+from backend.models.lap import LAP
 from backend.models.lap.canonical_face import CanonicalFace, CanonicalPhoto, PhotoAlignment
-from backend.models.lap.network import MODEL_NAME, LapConfig, LapNet
+from backend.models.lap.network import LapConfig, LapNet
 from backend.photos.collection import FaceClass, PhotoFace, PhotoQuality
 from backend.photos.landmarks import mean_landmarks
 from backend.photos.sampling import Window
@@ -50,7 +51,7 @@ def save_tiny(folder: Path, config: LapConfig | None = None) -> Path:
     """The tiny network as an exported model."""
     network = tiny_network(config)
     tensors = half_precision(network.state_dict())
-    save_model(ModelWeights(MODEL_NAME, network.config.to_json(), tensors, fingerprint(tensors)), folder)
+    save_model(ModelWeights(LAP.name, network.config.to_json(), tensors, fingerprint(tensors)), folder)
     return folder
 
 

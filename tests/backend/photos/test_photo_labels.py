@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 
 from backend.errors import LikenessError
+from backend.models.contract import forget_models
 from backend.models.lite0_file import Lite0MissingError
+from backend.models.parsing import PARSING_OPINION
 from backend.models.parsing import apply as masks
 from backend.models.parsing.apply import label_face
 from backend.models.parsing.network import FaceParser
@@ -114,15 +116,15 @@ def test_a_segmentation_that_does_not_see_the_face_takes_no_hair_away(head: tupl
 def test_without_a_net_colours_and_landmarks_do(
     head: tuple[np.ndarray, np.ndarray], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def missing() -> FaceParser:
+    def missing(*_: object) -> FaceParser:
         raise LikenessError("missing_part", "It is not trained.", "Train it.")
 
     monkeypatch.setattr(FaceParser, "load", staticmethod(missing))
-    masks.face_parser.cache_clear()
+    forget_models()
     try:
         labels = label_face(*head)
     finally:
-        masks.face_parser.cache_clear()
+        forget_models()
     x, y = head[1][1, :2].astype(int)
     assert labels[y, x] == FaceClass.SKIN
     assert {FaceClass.HAIR, FaceClass.EYES, FaceClass.LIPS} <= set(np.unique(labels))
@@ -135,14 +137,14 @@ def test_without_its_package_the_second_net_is_not_asked_and_that_is_said(
         raise Lite0MissingError("the package is not installed")
 
     both = label_face(*head)
-    assert masks.second_parser() is not None and masks.second_parser().version == masks.second_parser_version()
+    assert masks.second_parser() is not None and masks.second_parser().version == PARSING_OPINION.open().said
     monkeypatch.setattr("backend.models.mobile_trunk.lite0_tensors", no_package)
-    masks._second_parser.cache_clear()
+    forget_models()
     try:
         alone = label_face(*head)
-        assert masks.second_parser() is None and "the package is not installed" in masks.second_parser_version()
+        assert masks.second_parser() is None and "the package is not installed" in PARSING_OPINION.open().said
     finally:
-        masks._second_parser.cache_clear()
+        forget_models()
     assert 0 < (alone != both).mean() < 0.1
 
 

@@ -11,6 +11,7 @@ import torch
 
 from backend.errors import LikenessError
 from backend.fitting.initial_pose import face_scale
+from backend.models.contract import forget_models
 from backend.models.landmarks.apply import SurfaceLandmarker, surface_landmarker
 from backend.photos.collect import CollectOptions, collect
 from backend.photos.collection import PhotoFace
@@ -82,12 +83,12 @@ def test_without_weights_there_are_none_and_the_sentence_says_so(
     with pytest.raises(LikenessError, match="landmarks model is not trained"):
         SurfaceLandmarker.load(tmp_path)
 
-    def missing() -> SurfaceLandmarker:
+    def missing(*_: object) -> SurfaceLandmarker:
         raise LikenessError("missing_part", "not there", "")
 
     monkeypatch.setattr(SurfaceLandmarker, "load", missing)
-    surface_landmarker.cache_clear()
+    forget_models()
     try:
         assert surface_landmarker() is None
     finally:
-        surface_landmarker.cache_clear()
+        forget_models()

@@ -20,7 +20,8 @@ import numpy as np
 
 from backend.errors import LikenessError
 from backend.expression.frontalised import posed_depth
-from backend.models.parsing.network import OPINION_NAME, FaceParser
+from backend.models.parsing import PARSING_OPINION
+from backend.models.parsing.network import FaceParser
 from backend.models.parsing.parsed_labels import settle
 from backend.models.parsing.rims import find_rims
 from backend.models.parsing.second_opinion import with_second_opinion
@@ -256,7 +257,7 @@ def run(arguments: argparse.Namespace) -> int:
     try:
         cache = open_cache(arguments.cache, writable=True)
         teachers = [FaceParser.load(folder) for folder in arguments.teacher or (None,)]
-        second = None if arguments.teacher else FaceParser.load(model=OPINION_NAME)
+        second = None if arguments.teacher else FaceParser.load(model=PARSING_OPINION.name)
         traits, by_hand = read_traits(arguments.traits), read_hand_labels()
         count = relabel(cache, teachers, traits, by_hand, arguments.unlisted, second)
     except (OSError, ValueError, LikenessError) as error:
