@@ -4,26 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 import numpy as np
 
-from backend.choices import HAIRS, QUALITIES, TEXTURE_SIZES
+from backend.choices import FACE_MODELS, HAIRS, QUALITIES, TEXTURE_SIZES
 from backend.detail.find import NO_DETAIL, find_detail
 from backend.errors import LikenessError
 from backend.exchange.assemble import assemble, asset_photo
 from backend.exchange.face_asset import FaceAsset
 from backend.exchange.json_files import build_report
 from backend.exchange.preview import PhotoPreview, photo_previews
-from backend.fitting.fit import fit_face
+from backend.fitting.fit import EncodedSource, ModesSource, fit_face
 from backend.fitting.fitted_face import FittedFace
 from backend.fitting.options import fit_options_for
-from backend.geometry.template import load_template
+from backend.geometry.template import Template, load_template
 from backend.hair.cards import hair_cards
 from backend.hair.fit_hair import fit_hair
-from backend.models.contract import asking
+from backend.models.contract import Models, asking
 from backend.models.detail import DETAIL
 from backend.models.detail.apply import DetailModel
 from backend.models.device import computing_device
+from backend.models.graph_face import GRAPH_FACE
+from backend.models.graph_face.apply import GraphModel, graph_face, template_around
 from backend.models.landmarks import LANDMARK_NET
 from backend.models.lap import LAP
 from backend.models.lap.apply import LapModel, canonical_face
@@ -51,6 +54,8 @@ class ReconstructOptions:
     device : ``auto``, ``cpu`` or ``cuda``: where models run that can use a GPU. All else runs on the CPU.
     without : names of learned models that take no part, though they be trained (``registry.left_out``).
     personalise : whether the learned face model's bases are tuned on the photos first.
+    face_model : ``linear``, or ``graph``: the fit moves in the graph face model's decoder, where it is trained, and its
+        encoder starts the fit instead of the learned face model's.
     hair : ``none``, ``cards`` or ``curves``: what is handed on of the hair; the scalp is shaded where it grows always.
     collect : limits and settings of the photo stage.
     """
@@ -60,6 +65,7 @@ class ReconstructOptions:
     device: str = "auto"
     without: frozenset[str] = frozenset()
     personalise: bool = False
+    face_model: str = "linear"
     hair: str = "curves"
     collect: CollectOptions = field(default_factory=CollectOptions)
 
@@ -68,9 +74,18 @@ class ReconstructOptions:
             raise LikenessError("usage", f"Unknown quality {self.quality!r}.", f"Use one of {', '.join(QUALITIES)}.")
         if self.hair not in HAIRS:
             raise LikenessError("usage", f"Unknown hair {self.hair!r}.", f"Use one of {', '.join(HAIRS)}.")
+        if self.face_model not in FACE_MODELS:
+            known = ", ".join(FACE_MODELS)
+            raise LikenessError("usage", f"Unknown face model {self.face_model!r}.", f"Use one of {known}.")
+        if self.personalise and self.face_model != "linear":
+            raise LikenessError("usage", "Only the linear face model is personalised.", "Leave out one of the two.")
         if self.texture_size not in TEXTURE_SIZES:
             sizes = ", ".join(str(size) for size in TEXTURE_SIZES)
             raise LikenessError("usage", f"Unknown texture size {self.texture_size}.", f"Use one of {sizes}.")
+
+    def also(self) -> frozenset[str]:
+        """Names of models that take part because they are asked for."""
+        return frozenset({GRAPH_FACE.name} if self.face_model == "graph" else ())
 
     def of_photos(self) -> CollectOptions:
         """What the photo stage is told."""
@@ -78,7 +93,8 @@ class ReconstructOptions:
 
     def to_report(self) -> dict[str, object]:
         """For ``report.json``: JSON types only."""
-        given = {name: getattr(self, name) for name in ("quality", "texture_size", "device", "personalise", "hair")}
+        names = ("quality", "texture_size", "device", "personalise", "face_model", "hair")
+        given = {name: getattr(self, name) for name in names}
         return given | {model.switch.name: model.name not in self.without for model in SWITCHED}
 
 
@@ -110,7 +126,7 @@ def reconstruct(
     options = options or ReconstructOptions()
     clock = StageClock()
     loaded = beside(  # while photos are read
-        lambda: (load_template(), open_models(options.without, computing_device(options.device)))
+        lambda: (load_template(), open_models(options.without, computing_device(options.device), options.also()))
     )
     with clock.stage("photos"):
         collection = collect(sources, progress=progress, options=options.of_photos())
@@ -126,16 +142,11 @@ def reconstruct(
         vertices = neutral[head.vertex_start : head.vertex_stop].astype(np.float32)
         preview(HeadPreview(stage, vertices, template.quads[head.face_start : head.face_stop], colors))
 
+    canonical = asking(canonical_face, models.of(LAP, LapModel), progress)
+    encoded, modes_around = _face_model(models, template, progress)
     with clock.stage("fit"):
-        fitted = fit_face(
-            collection,
-            fit_options_for(options.quality),
-            progress,
-            template,
-            show,
-            canonical=asking(canonical_face, models.of(LAP, LapModel), progress),
-            encoded=asking(encoded_face, models.of(LEARNED_BASIS, BasisModel), progress),
-        )
+        fit_options = fit_options_for(options.quality)
+        fitted = fit_face(collection, fit_options, progress, template, show, canonical, encoded, modes_around)
         show("appearance", fitted.neutral, fitted.vertex_albedo)
     used = fitted.photos_of(collection.faces)
     with clock.stage("rig"):
@@ -162,3 +173,13 @@ def reconstruct(
     face_region = template.regions["face"][template.head.vertex_start : template.head.vertex_stop]
     previews = photo_previews(asset, fitted, used, face_region)
     return Reconstruction(asset, previews, collection, fitted)
+
+
+def _face_model(
+    models: Models, template: Template, progress: ProgressReporter
+) -> tuple[EncodedSource, ModesSource | None]:
+    """Whose encoder starts the fit, and the modes that it moves in where they are not the template's."""
+    graph = models.of(GRAPH_FACE, GraphModel)
+    if graph is not None:
+        return asking(graph_face, graph, progress), partial(template_around, template, graph)
+    return asking(encoded_face, models.of(LEARNED_BASIS, BasisModel), progress), None

@@ -15,7 +15,7 @@ from backend.models.registry import open_models
 def test_a_model_that_was_switched_off_is_not_called_untrained() -> None:
     said = open_models({"lap", "landmarks"}).to_report()
     assert said["lap"] == said["landmarks"] == "not used"
-    assert said["graph_face"] == "not trained" and len(said["learned_basis"]) == 12
+    assert said["graph_face"] == "not used" and len(said["learned_basis"]) == 12
 
 
 @pytest.fixture

@@ -46,6 +46,7 @@ def run_batch(arguments: argparse.Namespace) -> None:
         quality=arguments.quality,
         texture=arguments.texture,
         hair=arguments.hair,
+        face_model=arguments.face_model,
         personalise=arguments.personalise,
         **{model.switch.name: getattr(arguments, model.switch.name) for model in SWITCHED},
     )

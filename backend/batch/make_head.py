@@ -129,6 +129,7 @@ def reconstruct_options(options: PersonOptions, device: str) -> ReconstructOptio
         without=left_out(options),
         personalise=options.personalise,
         hair=options.hair,
+        face_model=options.face_model,
     )
 
 

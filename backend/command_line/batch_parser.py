@@ -22,6 +22,7 @@ def add_batch(
     qualities: Sequence[str],
     texture_sizes: Sequence[int],
     hairs: Sequence[str],
+    face_models: Sequence[str],
     exit_codes: str,
 ) -> None:
     """Add the command to the parser's ``commands``."""
@@ -68,6 +69,7 @@ def add_batch(
     options.add_argument("--quality", choices=qualities, default="standard", help="see reconstruct (default: standard)")
     options.add_argument("--texture", type=int, choices=texture_sizes, default=2048, help="see reconstruct")
     options.add_argument("--hair", choices=hairs, default="cards", help="see reconstruct")
+    options.add_argument("--face-model", choices=face_models, default="linear", help="see reconstruct")
     for switch in (model.switch for model in SWITCHED):
         options.add_argument(switch.flag, action="store_false", dest=switch.name, help="see reconstruct")
     options.add_argument("--personalise", action="store_true", help="see reconstruct")

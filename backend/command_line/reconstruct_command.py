@@ -49,6 +49,7 @@ def run_reconstruct(arguments: argparse.Namespace) -> None:
             without=left_out(arguments),
             personalise=arguments.personalise,
             hair=arguments.hair,
+            face_model=arguments.face_model,
         )
         with TerminalProgress(err, FILE_SHARES) as progress:
             reconstruction = reconstruct(sources, options, progress)

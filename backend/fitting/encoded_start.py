@@ -14,7 +14,7 @@ from backend.fitting.parameters import PhotoParameters
 from backend.fitting.solver import FaceEstimate, IdentityBelief, expression_prior
 from backend.geometry.outline import usable_landmarks
 from backend.geometry.template import Template
-from backend.models.learned_basis.encoded_face import EncodedFace, EncodedPhoto
+from backend.models.encoded_face import EncodedFace, EncodedPhoto
 from backend.photos.collection import PhotoFace
 
 _STRIDE = 4
@@ -111,7 +111,9 @@ def started_estimate(
     stage: EncodedStage,
 ) -> FaceEstimate:
     """The fit's first estimate: the encoder's identity and expressions, in the poses that suit the landmarks best."""
-    identity = projected_identity(template, encoded, stage, prior.identity_deviation)
+    identity = encoded.code
+    if identity is None:
+        identity = projected_identity(template, encoded, stage, prior.identity_deviation)
     photos = tuple(
         started_photo(
             template, face, start, photo, identity, projected_expression(template, photo, prior, stage), prior

@@ -56,7 +56,8 @@ class LearnedModel:
     name : also of its folder in ``assets``. purpose : what it gives. without : what happens while it is not trained.
     loader : ``module:function``; the function takes a folder (None: ``assets/<name>``) and a device, ``cpu`` or
         ``cuda``, gives a ``ReadyModel`` and raises ``LikenessError`` ("missing_part") where it cannot.
-    switch : None where it always takes part. on_gpu : whether it computes where it is told, else on the CPU.
+    switch : None where it cannot be left out. on_gpu : whether it computes where it is told, else on the CPU.
+    by_default : whether it takes part unasked. instead_of : names of models that take no part where it does.
     """
 
     name: str
@@ -65,6 +66,8 @@ class LearnedModel:
     loader: str
     switch: Switch | None = None
     on_gpu: bool = False
+    by_default: bool = True
+    instead_of: tuple[str, ...] = ()
 
     @property
     def folder_variable(self) -> str:

@@ -65,6 +65,7 @@ def run(task: Task, report: JobReporter) -> WireMessage:
         device=_device(wanted),
         without=left_out(task.options),
         hair=task.options.hair,
+        face_model=task.options.face_model,
     )
     sources = [PhotoSource(name, path=Path(path)) for name, path in zip(task.names, task.paths, strict=True)]
 

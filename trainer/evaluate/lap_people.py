@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from backend.errors import LikenessError
-from backend.models.lap.apply import marks_in
+from backend.models.landmarks.apply import marks_in
 from backend.models.lap.network import CanonicalMaps, Codes, LapNet
 from backend.models.lap.render import render_face
 from backend.photos.collect import collect

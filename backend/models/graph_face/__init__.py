@@ -13,4 +13,6 @@ GRAPH_FACE = LearnedModel(
     without="the linear prior is used",
     loader="backend.models.graph_face.apply:load_graph_model",
     on_gpu=True,
+    by_default=False,
+    instead_of=("learned_basis",),
 )

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from backend.models.checkpoints import load_model
 from backend.models.landmarks import LANDMARK_NET
+from backend.models.landmarks.apply import marks_in
 from backend.models.lap import LAP
 from backend.models.lap.canonical_face import CanonicalFace, CanonicalPhoto, PhotoAlignment
 from backend.models.lap.config import LapConfig
@@ -128,20 +129,6 @@ def canonical_face(faces: Sequence[PhotoFace], model: LapModel, progress: Progre
     result = place_landmarks(result, squares, config.view_depth_range)
     progress(STAGE, 1.0)
     return result
-
-
-def marks_in(faces: Sequence[PhotoFace], windows: Sequence[Window]) -> Tensor:
-    """(N, 478, 3) what the landmark net sees: x, y and standard deviation in sides of the faces' windows.
-
-    Raises ``ValueError`` for a face that the net has not seen.
-    """
-    rows = []
-    for face, window in zip(faces, windows, strict=True):
-        if face.surface is None:
-            raise ValueError(f"{face.name} has no points of the landmark net")
-        places = window.from_picture(face.surface.places, 1.0)
-        rows.append(np.column_stack([places, face.surface.deviation / window.side]))
-    return torch.from_numpy(np.stack(rows)).float()
 
 
 def _pictures(faces: Sequence[PhotoFace], windows: Sequence[Window], size: int, device: torch.device) -> Tensor:

@@ -13,8 +13,8 @@ from torch import Tensor
 
 from backend.geometry.deformation_graph import DeformationGraph, deformation_graph
 from backend.models.checkpoints import load_model
+from backend.models.encoded_face import EncodedFace, EncodedPhoto
 from backend.models.learned_basis import LEARNED_BASIS
-from backend.models.learned_basis.encoded_face import EncodedFace, EncodedPhoto
 from backend.models.learned_basis.encoder import LANDMARKS
 from backend.models.learned_basis.network import MILLIMETRE, LearnedBasisNet, learned_basis_of
 from backend.photos.collection import PhotoFace

@@ -12,8 +12,8 @@ from scipy.spatial.transform import Rotation
 
 from backend.geometry.template import Template
 from backend.models.checkpoints import ModelWeights, fingerprint, half_precision, save_model
+from backend.models.encoded_face import EncodedFace, EncodedPhoto
 from backend.models.learned_basis import LEARNED_BASIS
-from backend.models.learned_basis.encoded_face import EncodedFace, EncodedPhoto
 from backend.models.learned_basis.network import LearnedBasisConfig, LearnedBasisNet
 from backend.photos.collection import FaceClass, PhotoFace
 from backend.photos.sampling import Window
