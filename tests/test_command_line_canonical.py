@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import trimesh
+from canonical_hand_made import made_photo, save_tiny
 from PIL import Image
 
 from backend import canonical_pipeline
@@ -17,9 +17,6 @@ from backend.errors import EXIT_CODES
 from backend.exchange.canonical_folder import CANONICAL_FILE_NAMES
 from backend.models.lap import LAP
 from backend.photos.collection import PhotoCollection, PhotoVerdict
-
-sys.path.append(str(Path(__file__).parent / "backend" / "canonical"))
-from canonical_hand_made import made_photo, save_tiny
 
 
 @pytest.fixture

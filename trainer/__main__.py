@@ -6,6 +6,7 @@ import argparse
 import importlib
 import sys
 
+from backend.command_line.closed_pipe import until_nobody_reads
 from backend.errors import EXIT_CODES, LikenessError
 from trainer.lazy_parser import add_commands
 
@@ -37,7 +38,8 @@ def main(argv: list[str] | None = None) -> int:
     add_commands(parser, COMMANDS, "command")
     arguments = parser.parse_args(argv)
     try:
-        return importlib.import_module(COMMANDS[arguments.command][0]).run(arguments)
+        run = importlib.import_module(COMMANDS[arguments.command][0]).run
+        return until_nobody_reads(lambda: run(arguments))
     except LikenessError as error:
         print(f"{error.sentence} {error.advice}".strip(), file=sys.stderr)
         return EXIT_CODES[error.code]

@@ -23,7 +23,7 @@ class LapConfig:
         last level counts.
     fusion : ``adaptive`` softmax weights, ``average``, or ``precision`` (ours): softmax weights beside those of a code
         of zeros, so that more photos leave less of the mean face, as a Gaussian posterior does; ``posterior`` (ours):
-        for depth that posterior itself, see ``lap_posterior``, for albedo ``precision``. It needs landmarks and the
+        for depth that posterior itself, see ``posterior.py``, for albedo ``precision``. It needs landmarks and the
         linear decoder, whose coefficients are the depth codes.
     landmark_components : ways in which people differ that are read off the landmark net's points; 0: none (the paper).
         With ``posterior``, whose shapes are the depth basis': those beside it that points show.
@@ -87,7 +87,7 @@ class LapConfig:
 
     @property
     def posterior(self) -> bool:
-        """Whether depth is fused as ``lap_posterior`` does."""
+        """Whether depth is fused as ``posterior.py`` does."""
         return self.fusion == "posterior"
 
     @property

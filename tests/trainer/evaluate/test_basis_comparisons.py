@@ -24,7 +24,6 @@ from trainer.evaluate.basis_start import timed_fit
 from trainer.evaluate.metrics.identity import dlib_box
 from trainer.stages.learned_basis_render import FaceMarks
 
-sys.path.append(str(Path(__file__).resolve().parents[2] / "backend" / "encoded"))
 sys.path.append(str(Path(__file__).resolve().parents[2] / "trainer"))
 from basis_parts import small_people
 from encoded_hand_made import photo_of, tiny_network

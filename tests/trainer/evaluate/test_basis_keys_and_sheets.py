@@ -18,7 +18,6 @@ from backend.rig.arkit import ARKIT_INDEX
 from trainer.evaluate import basis_keys, basis_sheets
 from trainer.stages.learned_basis_start import begin_from_prior
 
-sys.path.append(str(Path(__file__).resolve().parents[2] / "backend" / "encoded"))
 sys.path.append(str(Path(__file__).resolve().parents[2] / "trainer"))
 from basis_parts import small_people
 from encoded_hand_made import TINY, tiny_network

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 import torch
+from encoded_hand_made import TINY, tiny_network
 from torch import Tensor
 
 from backend.models.learned_basis import light as learned_basis_light
@@ -16,9 +15,6 @@ from backend.models.learned_basis.light import vertex_areas
 from backend.models.learned_basis.network import LearnedBasisConfig, LearnedBasisNet, ModelledFace
 from backend.models.learned_basis.picture import render_face
 from backend.rendering.spherical_harmonics import light_from_directions, shade
-
-sys.path.append(str(Path(__file__).resolve().parents[1] / "encoded"))
-from encoded_hand_made import TINY, tiny_network
 
 _SIDE = 64
 

@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 import json
-import sys
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from encoded_hand_made import photo_of, tiny_network
 
 from backend.geometry.template import load_template
 from backend.models.learned_basis.apply import BasisModel, encoder_input
 from backend.models.learned_basis.personalise import PersonaliseOptions, personalise
 from backend.models.learned_basis.picture import render_face
 from backend.photos.collection import PhotoFace
-
-sys.path.append(str(Path(__file__).resolve().parents[1] / "encoded"))
-from encoded_hand_made import photo_of, tiny_network
 
 FEW = PersonaliseOptions(steps=12, reflectance_rate=0.01, geometry_rate=0.05)
 
