@@ -21,7 +21,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "portraits": ("trainer.data.portraits.prepare", "real photographs, cropped and labelled once"),
     "label-portraits": ("trainer.data.portraits.label_command", "draw them to be looked at, keep corrections"),
     "relabel-portraits": ("trainer.data.portraits.relabel", "their labels, for the parsing net to learn from"),
-    "landmark-errors": ("trainer.landmark_errors", "how the landmark net errs, for the fit"),
+    "landmark-errors": ("trainer.template.landmark_errors", "how the landmark net errs, for the fit"),
     "template": ("trainer.template.command", "bake assets/template.safetensors"),
     "identity-population": ("trainer.template.population", "what faces are like, for the fit"),
     "expressions": ("trainer.expressions.command", "learn to read expressions, write assets/expressions"),

@@ -103,7 +103,7 @@ def _flatten_light(grey: np.ndarray) -> np.ndarray:
 
 @cache
 def _projection() -> tuple[np.ndarray, np.ndarray]:
-    """Mean (800,) and projection (800, 128) as ``trainer.portrait_statistics`` made them."""
+    """Mean (800,) and projection (800, 128) as ``trainer.classifiers.portrait_statistics`` made them."""
     data = read_table(ASSETS / "photos" / "identity_projection.npz")
     projection = data["projection"].astype(np.float32) * data["scale"].astype(np.float32)
     return data["mean"].astype(np.float32), projection

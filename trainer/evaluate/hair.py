@@ -27,6 +27,7 @@ from backend.photos.collect import collect
 from backend.photos.collection import FaceClass, PhotoFace
 from backend.photos.read import PhotoSource
 from trainer.evaluate.estimate import fit_with
+from trainer.evaluate.held_out_photo import without_photo
 from trainer.evaluate.left_out import left_out
 from trainer.evaluate.likeness import people_folders
 from trainer.evaluate.metrics.strands_inside import strands_inside
@@ -97,12 +98,10 @@ def held_out_hair(
     ----------
     faces : at least those of ``fitted.photos``. name : one of at least two.
     """
-    own = next(photo for photo in fitted.photos if photo.name == name)
-    face = next(face for face in faces if face.name == name)
-    others = replace(fitted, photos=tuple(photo for photo in fitted.photos if photo.name != name))
-    other_faces = [face for face in faces if face.name != name]
+    split = without_photo(fitted, faces, name)
+    own, face = split.own, split.face
     start = perf_counter()
-    found = fit(template, others, other_faces)
+    found = fit(template, split.others, split.other_faces)
     seconds = perf_counter() - start
     view = hair_views(template, replace(fitted, photos=(own,)), [face])[0]
     strands = found.strands
@@ -111,7 +110,9 @@ def held_out_hair(
     if strands is not None:
         points = resampled(torch.from_numpy(strands.points)[None], PIECES).flatten(1, 2).numpy()
         drawn = silhouettes(points, view)[0]
-        seen = [mask_overlap(silhouettes(points, other)[0], other) for other in hair_views(template, others, faces)]
+        seen = [
+            mask_overlap(silhouettes(points, other)[0], other) for other in hair_views(template, split.others, faces)
+        ]
         inside = strands_inside(strands.points, template, fitted.neutral)
     overlap, cap_overlap = mask_overlap(drawn, view), mask_overlap(cap(template, fitted.neutral, view), view)
     figures = HairFigures(

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
 
 import numpy as np
 import torch
@@ -12,16 +10,11 @@ import torch
 from backend.models.checkpoints import load_model
 from backend.models.detail import DETAIL
 from backend.models.detail.network import DetailNet, detail_of
+from backend.models.loaded import LoadedNetwork
 
 
-@dataclass(frozen=True)
-class DetailModel:
-    """The trained network in eval mode, where it computes, and the version of its weights."""
-
-    network: DetailNet
-    device: torch.device
-    version: str
-    needs: ClassVar[tuple[str, ...]] = ()
+class DetailModel(LoadedNetwork[DetailNet]):
+    """The detail network."""
 
 
 def load_detail_model(folder: Path | None = None, device: str = "cpu") -> DetailModel:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,8 +14,8 @@ from backend.models.checkpoints import load_model
 from backend.models.encoded_face import EncodedFace, EncodedPhoto
 from backend.models.graph_face import GRAPH_FACE
 from backend.models.graph_face.network import GraphFaceNet
-from backend.models.landmarks import LANDMARK_NET
 from backend.models.landmarks.apply import marks_in
+from backend.models.loaded import LoadedNetwork
 from backend.photos.collection import PhotoFace
 from backend.photos.crop import upright_square
 from backend.progress import ProgressReporter, silent
@@ -29,22 +29,11 @@ _STEP = 1e-2
 _AT_ONCE = 32
 
 
-@dataclass(frozen=True)
-class GraphModel:
-    """The trained network in eval mode, where it computes, and the version of its weights."""
-
-    network: GraphFaceNet
-    device: torch.device
-    version: str
-
-    @property
-    def needs(self) -> tuple[str, ...]:
-        """The landmark net, where it wants that one's points."""
-        return (LANDMARK_NET.name,) if self.wants_surface else ()
+class GraphModel(LoadedNetwork[GraphFaceNet]):
+    """The graph face model."""
 
     @property
     def wants_surface(self) -> bool:
-        """Whether faces must have the landmark net's points (``PhotoFace.surface``)."""
         return self.network.encoder.points is not None
 
 

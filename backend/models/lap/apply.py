@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +11,6 @@ import torch
 from torch import Tensor
 
 from backend.models.checkpoints import load_model
-from backend.models.landmarks import LANDMARK_NET
 from backend.models.landmarks.apply import marks_in
 from backend.models.lap import LAP
 from backend.models.lap.canonical_face import CanonicalFace, CanonicalPhoto, PhotoAlignment
@@ -19,6 +18,7 @@ from backend.models.lap.config import LapConfig
 from backend.models.lap.network import CanonicalMaps, LapNet, lap_of
 from backend.models.lap.placing import place_landmarks
 from backend.models.lap.render import view_of
+from backend.models.loaded import LoadedNetwork
 from backend.photos.collection import PhotoFace
 from backend.photos.crop import upright_square
 from backend.photos.sampling import Window
@@ -33,22 +33,11 @@ _SEEN_TOLERANCE = 0.006
 """Metres by which a canonical pixel may lie behind what the view shows and still count as seen."""
 
 
-@dataclass(frozen=True)
-class LapModel:
-    """The trained networks in eval mode, where they compute, and the version of their weights."""
-
-    network: LapNet
-    device: torch.device
-    version: str
-
-    @property
-    def needs(self) -> tuple[str, ...]:
-        """The landmark net, where it wants that one's points."""
-        return (LANDMARK_NET.name,) if self.wants_surface else ()
+class LapModel(LoadedNetwork[LapNet]):
+    """LAP's networks."""
 
     @property
     def wants_surface(self) -> bool:
-        """Whether faces must have the landmark net's points (``PhotoFace.surface``)."""
         return self.network.landmarks is not None
 
 

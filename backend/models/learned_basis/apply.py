@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
 
 import numpy as np
 import torch
@@ -17,6 +16,7 @@ from backend.models.encoded_face import EncodedFace, EncodedPhoto
 from backend.models.learned_basis import LEARNED_BASIS
 from backend.models.learned_basis.encoder import LANDMARKS
 from backend.models.learned_basis.network import MILLIMETRE, LearnedBasisNet, learned_basis_of
+from backend.models.loaded import LoadedNetwork
 from backend.photos.collection import PhotoFace
 from backend.photos.crop import upright_square
 from backend.photos.sampling import Window
@@ -25,14 +25,8 @@ from backend.progress import ProgressReporter, silent
 STAGE = "encoder"
 
 
-@dataclass(frozen=True)
-class BasisModel:
-    """The trained model in eval mode, where it computes, and the version of its weights."""
-
-    network: LearnedBasisNet
-    device: torch.device
-    version: str
-    needs: ClassVar[tuple[str, ...]] = ()
+class BasisModel(LoadedNetwork[LearnedBasisNet]):
+    """The learned face model."""
 
 
 def load_basis_model(folder: Path | None = None, device: str = "cpu") -> BasisModel:

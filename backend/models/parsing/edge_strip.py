@@ -47,7 +47,7 @@ class LinearClassifier:
 
 @cache
 def load_classifier(name: str) -> LinearClassifier:
-    """The classifier ``assets/parsing/NAME.npz`` that ``trainer.portrait_statistics`` made."""
+    """The classifier ``assets/parsing/NAME.npz`` that ``trainer.classifiers.portrait_statistics`` made."""
     data = read_table(ASSETS / "parsing" / f"{name}.npz")
     return LinearClassifier(data["mean"].astype(np.float32), data["weights"].astype(np.float32), float(data["bias"]))
 

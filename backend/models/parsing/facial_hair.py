@@ -65,7 +65,7 @@ class FacialHairClassifier:
 
 @cache
 def facial_hair_classifier() -> FacialHairClassifier:
-    """The one that ``trainer.facial_hair_classifier`` made of portraits that somebody labelled."""
+    """The one that ``trainer.classifiers.facial_hair`` made of portraits that somebody labelled."""
     data = read_table(ASSETS / "parsing" / "facial_hair_classifier.npz")
     return FacialHairClassifier(**{name: data[name].astype(np.float32) for name in data})
 

@@ -21,7 +21,7 @@ def glasses_score(pixels: np.ndarray, landmarks: np.ndarray) -> float:
     """Log odds that the face with landmarks (478, 3) in (H, W, 3) sRGB pixels wears glasses; above ``WORN`` it does.
 
     A linear classifier on oriented gradients of the strip around the eyes, trained on hand-labelled portraits
-    (``trainer.portrait_statistics``).
+    (``trainer.classifiers.portrait_statistics``).
     """
     return load_classifier("glasses_classifier").log_odds(strip_histogram(pixels, landmarks))
 

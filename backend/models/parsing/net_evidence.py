@@ -56,7 +56,7 @@ def net_evidence(features: np.ndarray, mirrored: np.ndarray, landmarks: np.ndarr
     """Of the face with ``landmarks`` (478, 2 or 3) in pixels of the face's square.
 
     features (C, H, W) : the net's, of that square at a quarter of its size. mirrored (C, H, W) : of its mirror image,
-    mirrored back. The mean of both; classifiers by ``trainer.net_classifiers``.
+    mirrored back. The mean of both; classifiers by ``trainer.classifiers.net_features``.
     """
     eyes = [eye_features(features, landmarks), eye_features(mirrored, landmarks, mirror=True)]
     mouths = [mouth_features(features, landmarks), mouth_features(mirrored, landmarks, mirror=True)]

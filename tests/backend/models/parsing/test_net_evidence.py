@@ -10,7 +10,7 @@ from backend.errors import LikenessError
 from backend.models.parsing.net_evidence import eye_features, mouth_features, net_evidence
 from backend.models.parsing.network import FaceParser
 from backend.photos.landmarks import mean_landmarks
-from trainer.net_classifiers import fit, spoilt
+from trainer.classifiers.net_features import fit, spoilt
 
 SIZE = 256
 
@@ -34,7 +34,7 @@ def parser() -> FaceParser:
 def test_the_classifiers_are_those_of_the_shipped_net(parser: FaceParser) -> None:
     for name in ("glasses_by_net", "beard_by_net"):
         with np.load(ASSETS / "parsing" / f"{name}.npz") as data:
-            assert str(data["net"]) == parser.version, f"make {name} anew: python -m trainer.net_classifiers"
+            assert str(data["net"]) == parser.version, f"make {name} anew: python -m trainer.classifiers.net_features"
 
 
 def test_features_are_those_behind_the_probabilities(parser: FaceParser) -> None:

@@ -1,7 +1,7 @@
 """Statistics of portraits that the photo stage uses: mean landmarks, the identity descriptor, a linear classifier.
 
-``python -m trainer.portrait_statistics FOLDER`` reads one portrait per person (the public-domain set) and writes
-``mean_landmarks.npz``, ``identity_projection.npz`` and the classifier of glasses into ``assets``.
+``python -m trainer.classifiers.portrait_statistics FOLDER`` reads one portrait per person (the public-domain set)
+and writes ``mean_landmarks.npz``, ``identity_projection.npz`` and the classifier of glasses into ``assets``.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ from backend.photos.landmarks import (
     mean_landmarks,
 )
 from backend.photos.read import PhotoSource, PhotoUnreadableError, read_photo
-from trainer.logistic import logistic_regression
+from trainer.classifiers.logistic import logistic_regression
 
-GLASSES_LABELS = Path(__file__).parent / "data" / "glasses_labels.csv"
+GLASSES_LABELS = Path(__file__).with_name("glasses_labels.csv")
 _MIN_FACE_PX = 52
 _WITHIN_PRIOR = 0.3
 _DIMENSIONS = 128
@@ -103,7 +103,7 @@ def identity_projection(paths: list[Path], limit: int) -> tuple[np.ndarray, np.n
 
 
 def glasses_classifier(folder: Path) -> tuple[np.ndarray, np.ndarray, float]:
-    """Mean (1024,), weights (1024,) and bias of a logistic regression on the labels of ``data/glasses_labels.csv``.
+    """Mean (1024,), weights (1024,) and bias of a logistic regression on the labels of ``glasses_labels.csv``.
 
     Each portrait is used plain and mirrored; the rarer class weighs more, by the square root of its rarity.
     """

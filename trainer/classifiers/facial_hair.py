@@ -1,7 +1,7 @@
 """The classifier of moustaches and beards on edges, tones and colours around the mouth, for the photo stage.
 
-``python -m trainer.facial_hair_classifier FOLDER`` reads the portraits that ``traits.csv`` describes (the public-domain
-set), draws synthetic people, and writes ``facial_hair_classifier.npz`` into ``assets/parsing``.
+``python -m trainer.classifiers.facial_hair FOLDER`` reads the portraits that ``traits.csv`` describes (the
+public-domain set), draws synthetic people, and writes ``facial_hair_classifier.npz`` into ``assets/parsing``.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from backend.photos.collection import FaceClass
 from backend.photos.crop import crop_head
 from backend.photos.landmarks import landmark_window
 from backend.photos.regions import mouth_parts
+from trainer.classifiers.portrait_statistics import mirrored_portrait, read_portrait
 from trainer.data.dressed.source import DressedPeopleConfig
 from trainer.data.portraits.relabel import BEARD, MOUSTACHE, NO, read_traits
-from trainer.portrait_statistics import mirrored_portrait, read_portrait
 
 _HIDDEN_UNITS = 32
 _EPOCHS, _ROWS, _RATE, _DECAY = 25, 64, 2e-3, 0.09

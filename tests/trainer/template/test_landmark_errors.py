@@ -6,7 +6,7 @@ import numpy as np
 
 from backend.models.landmarks.network import net_points
 from backend.photos.landmarks import mean_landmarks
-from trainer.landmark_errors import (
+from trainer.template.landmark_errors import (
     SurfaceErrors,
     fit_surface_model,
     shown_share,

@@ -10,8 +10,8 @@ import pytest
 
 from backend.models.parsing.facial_hair import FacialHairClassifier
 from backend.photos.landmarks import landmark_window, mean_landmarks
-from trainer import facial_hair_classifier
-from trainer.facial_hair_classifier import Rows, fit, press_like, save
+from trainer.classifiers import facial_hair
+from trainer.classifiers.facial_hair import Rows, fit, press_like, save
 
 FEATURES = 2484
 
@@ -42,7 +42,7 @@ def test_it_learns_and_is_read_as_it_was_written(tmp_path: Path, monkeypatch: py
     scores = [classifier.scores(row) for row in unseen.features]
     assert np.mean([(score.lip > 0) == worn for score, worn in zip(scores, unseen.moustache, strict=True)]) > 0.9
     assert np.mean([(score.chin > 0) == worn for score, worn in zip(scores, unseen.beard, strict=True)]) > 0.9
-    monkeypatch.setattr(facial_hair_classifier, "ASSETS", tmp_path)
+    monkeypatch.setattr(facial_hair, "ASSETS", tmp_path)
     (tmp_path / "parsing").mkdir()
     save(classifier)
     with np.load(tmp_path / "parsing" / "facial_hair_classifier.npz") as data:

@@ -1,8 +1,8 @@
 """Classifiers of glasses and beards on features of the parsing net, for the photo stage.
 
-``python -m trainer.net_classifiers FOLDER`` reads the portraits that ``traits.csv`` describes (the public-domain set),
-lets the shipped parsing net look at each and at a spoilt mirror image of it, and writes ``glasses_by_net.npz`` and
-``beard_by_net.npz`` into ``assets/parsing``. They belong to the net: another net needs others.
+``python -m trainer.classifiers.net_features FOLDER`` reads the portraits that ``traits.csv`` describes (the
+public-domain set), lets the shipped parsing net look at each and at a spoilt mirror image of it, and writes
+``glasses_by_net.npz`` and ``beard_by_net.npz`` into ``assets/parsing``. They belong to the net.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from backend.models.parsing.network import FaceParser
 from backend.photos.crop import crop_head, face_square
 from backend.photos.landmarks import landmarks_of_largest, mean_landmarks
 from backend.photos.read import PhotoSource, PhotoUnreadableError, read_photo
+from trainer.classifiers.logistic import logistic_regression
 from trainer.data.portraits.relabel import BEARD, MOUSTACHE, NO, read_traits
-from trainer.logistic import logistic_regression
 
 _RIDGE_PER_FEATURE = 0.3
 _RARITY = 0.5
