@@ -9,9 +9,11 @@ import sys
 import traceback
 from collections.abc import Sequence
 from contextlib import suppress
+from functools import partial
 from typing import NoReturn
 
 from backend.command_line.address_space import check_address_space
+from backend.command_line.closed_pipe import until_nobody_reads
 from backend.command_line.explain import explain
 from backend.command_line.parser import build_parser
 from backend.command_line.photo_paths import readable
@@ -22,12 +24,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code (0, or one of ``errors.EXIT_CODES``)."""
     arguments = build_parser().parse_args(argv)
     try:
-        code = _run(arguments)
-        sys.stdout.flush()  # here, where a closed pipe or a full disk can still be told
-        return code
-    except BrokenPipeError:  # whoever reads has read enough, as head does
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+        return until_nobody_reads(partial(_run, arguments))
     except (Exception, KeyboardInterrupt) as error:
         if getattr(arguments, "traceback", False):
             traceback.print_exc()

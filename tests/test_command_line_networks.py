@@ -9,15 +9,13 @@ import pytest
 from backend import pipeline
 from backend.__main__ import main
 from backend.errors import EXIT_CODES, LikenessError
-from backend.photos.collect import CollectOptions
+from backend.models.registry import open_models
 
 
 def test_a_model_that_was_switched_off_is_not_called_untrained() -> None:
-    options = pipeline.ReconstructOptions(lap=False, collect=CollectOptions(surface=False))
-    said = pipeline.without_models(options)
+    said = open_models({"lap", "landmarks"}).to_report()
     assert said["lap"] == said["landmarks"] == "not used"
-    assert said["learned_basis"] == "not trained" and said["graph_face"] == "not used"
-    assert pipeline.without_models(pipeline.ReconstructOptions(face_model="graph"))["graph_face"] == "not trained"
+    assert said["graph_face"] == "not used" and len(said["learned_basis"]) == 12
 
 
 @pytest.fixture
@@ -44,7 +42,7 @@ def test_flags_reach_the_pipeline(
     photo.write_bytes(b"")
     code = main(["reconstruct", str(photo), "--out", str(tmp_path / "out"), *flags])
     assert code == EXIT_CODES["no_face"]
-    assert (asked[0].learned_basis, asked[0].personalise) == (learned_basis, personalise)
+    assert ("learned_basis" not in asked[0].without, asked[0].personalise) == (learned_basis, personalise)
 
 
 @pytest.mark.parametrize(("flags", "wanted"), [([], "linear"), (["--face-model", "graph"], "graph")])
@@ -53,6 +51,7 @@ def test_the_face_model_is_chosen(asked: list, tmp_path: Path, flags: list[str],
     photo.write_bytes(b"")
     main(["reconstruct", str(photo), "--out", str(tmp_path / "out"), *flags])
     assert asked[0].face_model == wanted
+    assert asked[0].also() == ({"graph_face"} if wanted == "graph" else set())
 
 
 def test_what_only_the_linear_model_can_is_said(
@@ -71,4 +70,4 @@ def test_the_landmark_net_can_be_left_out(asked: list, tmp_path: Path, flags: li
     photo = tmp_path / "photo.jpg"
     photo.write_bytes(b"")
     main(["reconstruct", str(photo), "--out", str(tmp_path / "out"), *flags])
-    assert asked[0].collect.surface == wanted
+    assert asked[0].of_photos().surface == wanted

@@ -6,6 +6,7 @@ import argparse
 import importlib
 import sys
 
+from backend.command_line.closed_pipe import until_nobody_reads
 from backend.errors import EXIT_CODES, LikenessError
 from trainer.lazy_parser import add_commands
 
@@ -20,7 +21,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "portraits": ("trainer.data.portraits.prepare", "real photographs, cropped and labelled once"),
     "label-portraits": ("trainer.data.portraits.label_command", "draw them to be looked at, keep corrections"),
     "relabel-portraits": ("trainer.data.portraits.relabel", "their labels, for the parsing net to learn from"),
-    "landmark-errors": ("trainer.landmark_errors", "how the landmark net errs, for the fit"),
+    "landmark-errors": ("trainer.template.landmark_errors", "how the landmark net errs, for the fit"),
     "template": ("trainer.template.command", "bake assets/template.safetensors"),
     "identity-population": ("trainer.template.population", "what faces are like, for the fit"),
     "expressions": ("trainer.expressions.command", "learn to read expressions, write assets/expressions"),
@@ -37,7 +38,8 @@ def main(argv: list[str] | None = None) -> int:
     add_commands(parser, COMMANDS, "command")
     arguments = parser.parse_args(argv)
     try:
-        return importlib.import_module(COMMANDS[arguments.command][0]).run(arguments)
+        run = importlib.import_module(COMMANDS[arguments.command][0]).run
+        return until_nobody_reads(lambda: run(arguments))
     except LikenessError as error:
         print(f"{error.sentence} {error.advice}".strip(), file=sys.stderr)
         return EXIT_CODES[error.code]

@@ -29,6 +29,7 @@ from backend.command_line.progress_display import format_seconds
 from backend.command_line.reconstruct_command import check_device, terminate_like_ctrl_c
 from backend.errors import LikenessError
 from backend.exchange.all_or_none import OutputFolder, check_writable, hidden_name
+from backend.models.registry import SWITCHED
 
 INSTALL_RAY = "Run: python -m pip install -e '.[farm]'. Or give --workers 1, which does one person after the other."
 
@@ -46,11 +47,8 @@ def run_batch(arguments: argparse.Namespace) -> None:
         texture=arguments.texture,
         hair=arguments.hair,
         face_model=arguments.face_model,
-        landmark_net=not arguments.no_landmark_net,
-        lap=not arguments.no_lap,
-        detail=not arguments.no_detail,
-        learned_basis=not arguments.no_learned_basis,
         personalise=arguments.personalise,
+        **{model.switch.name: getattr(arguments, model.switch.name) for model in SWITCHED},
     )
     manifest = read_manifest(arguments.manifest, defaults)
     if arguments.print_commands:

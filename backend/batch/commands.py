@@ -10,13 +10,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from backend.batch.person import Person, PersonOptions
-
-_SWITCHES = {
-    "landmark_net": "--no-landmark-net",
-    "lap": "--no-lap",
-    "learned_basis": "--no-learned-basis",
-    "detail": "--no-detail",
-}
+from backend.models.registry import SWITCHED
 
 
 def commands(
@@ -37,5 +31,5 @@ def _options(defaults: PersonOptions) -> list[str]:
     for name in ("quality", "texture", "hair", "face_model"):
         if getattr(defaults, name) != getattr(usual, name):
             words += [f"--{name.replace('_', '-')}", str(getattr(defaults, name))]
-    words += [switch for name, switch in _SWITCHES.items() if not getattr(defaults, name)]
+    words += [model.switch.flag for model in SWITCHED if not getattr(defaults, model.switch.name)]
     return [*words, "--personalise"] if defaults.personalise else words

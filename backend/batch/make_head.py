@@ -20,6 +20,7 @@ from backend.command_line.explain import explain
 from backend.command_line.photo_paths import check_there_are, find_photos
 from backend.errors import Cancelled, LikenessError
 from backend.exchange.all_or_none import OutputFolder, disk_errors_named
+from backend.models.registry import left_out
 from backend.progress import ProgressReporter, silent
 
 if TYPE_CHECKING:
@@ -119,20 +120,16 @@ def _reconstruct(
 
 def reconstruct_options(options: PersonOptions, device: str) -> ReconstructOptions:
     """The pipeline's ``ReconstructOptions``."""
-    from backend.photos.collect import CollectOptions
     from backend.pipeline import ReconstructOptions
 
     return ReconstructOptions(
         quality=options.quality,
         texture_size=options.texture,
         device=device,
-        lap=options.lap,
-        detail=options.detail,
-        learned_basis=options.learned_basis,
+        without=left_out(options),
         personalise=options.personalise,
         hair=options.hair,
         face_model=options.face_model,
-        collect=CollectOptions(surface=options.landmark_net),
     )
 
 

@@ -9,14 +9,14 @@ from pathlib import Path
 
 import msgspec
 
+from backend.assets import ASSETS
+from backend.models.registry import MODELS
+
 SOURCE = Path(__file__).resolve().parents[1]
-ASSETS = SOURCE.parent / "assets"
 _NOT_IN_HEADS = ("batch", "command_line", "service", "expression")
 """Packages that no head depends on; nor does it on the modules right below ``backend`` but these:"""
 _TOP_MODULES = ("__init__.py", "pipeline.py", "parallel.py", "safetensors_file.py")
-_SUFFIXES = (".py", ".json", ".npz")
-FOLDER_VARIABLES = ("LIKENESS_LAP", "LIKENESS_LEARNED_BASIS")
-"""Environment variables that name other weights than the shipped ones."""
+_SUFFIXES = (".py", ".json")
 
 
 class Stamp(msgspec.Struct, frozen=True):
@@ -41,9 +41,15 @@ def _code_files() -> Iterator[Path]:
 
 
 def _model_files() -> Iterator[Path]:
-    for folder in (ASSETS, *(Path(os.environ[name]) for name in FOLDER_VARIABLES if os.environ.get(name))):
+    for folder in (ASSETS, *_other_folders()):
         yield from folder.rglob("*.safetensors")
+        yield from folder.rglob("*.npz")
         yield from folder.glob("*.json")
+
+
+def _other_folders() -> Iterator[Path]:
+    named = (os.environ.get(model.folder_variable) for model in MODELS)
+    return (Path(name) for name in named if name)
 
 
 def _digest(root: Path, paths: Iterator[Path]) -> str:

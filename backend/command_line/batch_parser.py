@@ -6,6 +6,7 @@ import argparse
 from collections.abc import Sequence
 
 from backend.command_line.path_argument import path_argument
+from backend.models.registry import SWITCHED
 
 _DESCRIPTION = """\
 Make one head per person of a manifest: a CSV table or JSON lines with name, photos or folder, and options
@@ -69,8 +70,9 @@ def add_batch(
     options.add_argument("--texture", type=int, choices=texture_sizes, default=2048, help="see reconstruct")
     options.add_argument("--hair", choices=hairs, default="cards", help="see reconstruct")
     options.add_argument("--face-model", choices=face_models, default="linear", help="see reconstruct")
-    for name in ("--no-landmark-net", "--no-lap", "--no-learned-basis", "--no-detail", "--personalise"):
-        options.add_argument(name, action="store_true", help="see reconstruct")
+    for switch in (model.switch for model in SWITCHED):
+        options.add_argument(switch.flag, action="store_false", dest=switch.name, help="see reconstruct")
+    options.add_argument("--personalise", action="store_true", help="see reconstruct")
     batch.add_argument(
         "--exit-zero", action="store_true", help="exit code 0 though people failed, for farms that stop at another"
     )

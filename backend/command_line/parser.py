@@ -11,6 +11,7 @@ from backend.command_line.canonical_parser import add_canonical
 from backend.command_line.path_argument import path_argument
 from backend.command_line.transfer_parser import add_transfer
 from backend.errors import EXIT_CODES
+from backend.models.registry import SWITCHED
 
 _EXIT_CODE_MEANINGS = {
     "internal": "an error in Likeness itself",
@@ -116,16 +117,10 @@ def _add_reconstruct(commands: argparse._SubParsersAction) -> None:
     reconstruct.add_argument(
         "--device", choices=DEVICES, default="auto", help="auto (default) uses a CUDA GPU where there is one"
     )
-    reconstruct.add_argument(
-        "--no-landmark-net", action="store_true", help="fit to the detector's landmarks alone, not to our net's as well"
-    )
-    reconstruct.add_argument(
-        "--no-lap", action="store_true", help="do without the canonical face that the networks of LAP give"
-    )
-    reconstruct.add_argument(
-        "--no-learned-basis", action="store_true", help="start the fit cold, not from the learned face model's encoder"
-    )
-    reconstruct.add_argument("--no-detail", action="store_true", help="do without wrinkles and pores")
+    for model in SWITCHED:
+        reconstruct.add_argument(
+            model.switch.flag, action="store_false", dest=model.switch.name, help=model.switch.help
+        )
     reconstruct.add_argument(
         "--personalise",
         action="store_true",

@@ -18,6 +18,7 @@ from backend.command_line.photo_paths import check_there_are, find_photos, reada
 from backend.command_line.progress_display import TerminalProgress, format_seconds
 from backend.errors import LikenessError
 from backend.exchange.all_or_none import OutputFolder
+from backend.models.registry import left_out
 from backend.stages import FILE_SHARES
 
 
@@ -38,7 +39,6 @@ def run_reconstruct(arguments: argparse.Namespace) -> None:
         start_reading(len(photos))
         check_device(arguments.device)
         from backend.exchange.folder import write_folder
-        from backend.photos.collect import CollectOptions
         from backend.pipeline import ReconstructOptions, reconstruct
 
         sources = [PhotoSource(name, path=path) for name, path in photos]
@@ -46,13 +46,10 @@ def run_reconstruct(arguments: argparse.Namespace) -> None:
             quality=arguments.quality,
             texture_size=arguments.texture,
             device=arguments.device,
-            lap=not arguments.no_lap,
-            detail=not arguments.no_detail,
-            learned_basis=not arguments.no_learned_basis,
+            without=left_out(arguments),
             personalise=arguments.personalise,
             hair=arguments.hair,
             face_model=arguments.face_model,
-            collect=CollectOptions(surface=not arguments.no_landmark_net),
         )
         with TerminalProgress(err, FILE_SHARES) as progress:
             reconstruction = reconstruct(sources, options, progress)

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 
 import cv2
 import numpy as np
-import torch
 
 from backend.detail.expression_map import ExpressionMaps
 from backend.detail.groups import KEY_GROUPS, group_weights
@@ -16,11 +14,9 @@ from backend.detail.observation import PhotoInWindow, frames_in_window, observe
 from backend.detail.pores import pores
 from backend.detail.skin_detail import SkinDetail, height_map
 from backend.detail.window import SIDE, DetailWindow, detail_window, place_in_map, surface_frames
-from backend.errors import DamagedFileError, LikenessError
 from backend.fitting.fitted_face import FittedFace, FittedPhoto
 from backend.geometry.template import Template
-from backend.models.checkpoints import load_model
-from backend.models.detail import MODEL_NAME, DetailNet, detail_of
+from backend.models.detail.apply import DetailModel, displacements
 from backend.parallel import each
 from backend.photos.collection import FaceClass, PhotoFace
 from backend.progress import ProgressReporter, silent
@@ -39,15 +35,6 @@ ALWAYS_REACH, WRINKLE_REACH = 4.0, 4.0
 """Millimetres that height maps reach to; skin folds reach one to three."""
 WRINKLE_SIZE = 1024
 _HAIRY = (FaceClass.FACIAL_HAIR, FaceClass.BROWS)
-
-
-@dataclass(frozen=True)
-class DetailModel:
-    """The trained network in eval mode, where it computes, and the version of its weights."""
-
-    network: DetailNet
-    device: torch.device
-    version: str
 
 
 @dataclass(frozen=True)
@@ -76,20 +63,8 @@ class FoundDetail:
         return report
 
 
-@lru_cache(maxsize=2)
-def _loaded(device: str) -> DetailModel:
-    weights = load_model(MODEL_NAME)
-    return DetailModel(detail_of(weights).to(device), torch.device(device), weights.version)
-
-
-def detail_model(device: str = "cpu") -> DetailModel | None:
-    """The shipped network, None where it is not trained. Raises ``DamagedFileError`` for files that are broken."""
-    try:
-        return _loaded(device)
-    except DamagedFileError:
-        raise
-    except LikenessError:
-        return None
+NO_DETAIL = FoundDetail(None, (), "")
+"""Where nobody looked."""
 
 
 def find_detail(
@@ -175,15 +150,3 @@ def window_density(window: DetailWindow, vertices: np.ndarray) -> float:
     """Texels of the window per metre on the face, by vertices (V, 3)."""
     positions = window.surface.lifted(vertices[: window.surface.count].astype(np.float64))
     return texels_per_metre(window.surface, positions, window.size) / SIDE
-
-
-@torch.inference_mode()
-def displacements(model: DetailModel, photos: np.ndarray, expressions: np.ndarray, wanted: np.ndarray) -> np.ndarray:
-    """(T, N, N) float32 millimetres for wanted expressions (T, 9, n, n), by observations (P, 7, N, N) of one person and
-    the expressions (P, 9, n, n) in them."""
-    device, network = model.device, model.network
-    person = torch.zeros(len(photos), dtype=torch.int64, device=device)
-    given = [torch.from_numpy(array).to(device) for array in (photos, expressions)]
-    attribute = network.attribute(*given, person, 1)
-    rows = [network.displacement(attribute, one[None]) for one in torch.from_numpy(wanted).to(device)]
-    return torch.cat(rows)[:, 0].float().cpu().numpy()

@@ -12,9 +12,9 @@ import torch
 from PIL import Image
 
 from backend import __version__
-from backend.canonical.canonical_face import CanonicalFace
-from backend.canonical.pictures import DEPTH_RANGE, CanonicalPictures, surface_cells
 from backend.exchange.all_or_none import OutputFolder, write_together
+from backend.models.lap.canonical_face import CanonicalFace
+from backend.models.lap.pictures import DEPTH_RANGE, CanonicalPictures, surface_cells
 from backend.progress import ProgressReporter, silent
 from backend.rendering.depth_surface import points_from_depth
 

@@ -12,7 +12,7 @@ from backend.expression.priors import FramePrior, key_deviations
 from backend.expression.reading import Reading, load_reader, read_face
 from backend.expression.subject import Subject
 from backend.fitting.parameters import PhotoParameters
-from backend.models.landmarks import net_points
+from backend.models.landmarks.network import net_points
 from backend.rig.arkit import ARKIT_INDEX, ARKIT_NAMES, LIDS
 
 LANDMARK_SHARE, SMALL_FACE, LARGEST_SHARE = 0.02, 45.0, 0.3

@@ -9,11 +9,11 @@ import numpy as np
 from backend.expression.frame_face import COVERED_PERCENT, unsure_percent
 from backend.expression.frontalised import posed_depth
 from backend.fitting.initial_pose import face_scale
+from backend.models.landmarks.apply import surface_landmarker
 from backend.photos.collection import SurfaceLandmarks
 from backend.photos.detect import DetectedFace, detect_faces
 from backend.photos.landmarks import find_landmarks, follow_landmarks
 from backend.photos.sampling import fit_inside
-from backend.photos.surface_landmarks import surface_landmarker
 
 SEARCH_SIDE = 640
 SEARCH_EVERY = 6

@@ -11,9 +11,9 @@ from scipy.spatial.transform import Rotation
 
 from backend.fitting.detector_model import upright_axes
 from backend.fitting.initial_pose import face_scale
-from backend.fitting.landmark_targets import OUTLINE_LANDMARKS
+from backend.geometry.outline import OUTLINE_LANDMARKS
 from backend.geometry.template import load_template
-from backend.models.landmarks import net_points
+from backend.models.landmarks.network import net_points
 from backend.photos.landmarks import rigid_indices
 
 DISTANCE = 0.9

@@ -8,8 +8,8 @@ import numpy as np
 from scipy.ndimage import map_coordinates
 from scipy.spatial.transform import Rotation
 
-from backend.canonical.canonical_face import CanonicalFace
 from backend.geometry.similarity import nearest_similarity
+from backend.models.lap.canonical_face import CanonicalFace
 
 PLACE_SIZE = 7
 """Rotation vector (3), translation (3) and log scale."""

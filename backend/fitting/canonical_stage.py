@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from backend.canonical.canonical_face import CanonicalFace
 from backend.fitting.canonical_place import (
     PLACE_SIZE,
     CanonicalPlace,
@@ -14,14 +13,15 @@ from backend.fitting.canonical_place import (
     place_by_points,
     sample_surface,
 )
-from backend.fitting.landmark_targets import OUTLINE_LANDMARKS
 from backend.fitting.options import CanonicalStage
 from backend.fitting.points import SurfacePoints, points_at_vertices
 from backend.fitting.solver import IdentityBelief
 from backend.geometry.normals import vertex_normals
+from backend.geometry.outline import usable_landmarks
 from backend.geometry.subdivision import subdivision_matrix
 from backend.geometry.template import Template
 from backend.geometry.topology import triangles_from_quads, unique_edges
+from backend.models.lap.canonical_face import CanonicalFace
 from backend.rendering.camera_models import LAP_PIVOT
 
 _LEAST_FACING = 0.35
@@ -83,13 +83,6 @@ class _Rows:
     residual: np.ndarray
     by_identity: np.ndarray
     by_other: np.ndarray
-
-
-def usable_landmarks(template: Template) -> np.ndarray:
-    """(468,) bool: landmarks with a place on the template that does not slide along the outline."""
-    usable = template.landmarks478.valid[:468].copy()
-    usable[list(OUTLINE_LANDMARKS)] = False
-    return usable
 
 
 def place_by_landmarks(template: Template, face: CanonicalFace) -> CanonicalPlace:

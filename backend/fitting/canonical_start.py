@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-from backend.canonical.canonical_face import CanonicalFace, CanonicalPhoto
 from backend.fitting.canonical_place import CanonicalPlace
-from backend.fitting.canonical_stage import usable_landmarks
 from backend.fitting.initial_pose import turned_to
 from backend.fitting.parameters import PhotoParameters
+from backend.geometry.outline import usable_landmarks
 from backend.geometry.template import Template
+from backend.models.lap.canonical_face import CanonicalFace, CanonicalPhoto
 from backend.photos.collection import PhotoFace
 from backend.rendering.color import linear_from_srgb
 from backend.rendering.spherical_harmonics import light_from_directions

@@ -12,13 +12,16 @@ import cv2
 import numpy as np
 import torch
 
-from backend.fitting.points import SurfacePoints
+from backend.fitting.points import SurfacePoints, points_at_vertices
 from backend.geometry.normals import vertex_normals
+from backend.geometry.template import Template
+from backend.geometry.topology import triangles_from_quads
 from backend.photos.collection import FaceClass, PhotoFace, class_mask
 from backend.rendering.camera import Camera
 from backend.rendering.interpolate import fragment_barycentrics, fragments
 from backend.rendering.rasterize import face_ids
 
+DENSE_POINTS = 1400
 USABLE_CLASSES = (FaceClass.SKIN, FaceClass.BROWS, FaceClass.LIPS, FaceClass.EYES)
 SMALLEST_COSINE = 0.25
 """Surfaces that face the camera less than this carry no usable texture."""
@@ -41,6 +44,20 @@ class DenseMesh:
     triangles: np.ndarray
     vertices: np.ndarray
     points: SurfacePoints
+
+
+def dense_mesh(template: Template) -> DenseMesh:
+    """The face's skin without the mouth's inside, and at least ``DENSE_POINTS`` of its vertices (2,043 of them),
+    evenly by number."""
+    head = template.head
+    triangles = triangles_from_quads(template.quads[head.face_start : head.face_stop])
+    face, interior = template.regions["face"], template.regions["mouth_interior"]
+    usable = (face > 0.3) & (interior < 0.3)
+    triangles = triangles[usable[triangles].all(-1)]
+    candidates = np.unique(triangles)
+    candidates = candidates[face[candidates] > 0.5]
+    vertices = candidates[:: max(len(candidates) // DENSE_POINTS, 1)]
+    return DenseMesh(triangles.astype(np.int64), vertices, points_at_vertices(template, vertices))
 
 
 @dataclass(frozen=True)

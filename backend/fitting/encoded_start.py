@@ -8,13 +8,13 @@ from dataclasses import replace
 import numpy as np
 from scipy.optimize import lsq_linear
 
-from backend.encoded.encoded_face import EncodedFace, EncodedPhoto
-from backend.fitting.canonical_stage import usable_landmarks
 from backend.fitting.initial_pose import initial_parameters, turned_to
 from backend.fitting.options import EncodedStage, PriorWeights
 from backend.fitting.parameters import PhotoParameters
 from backend.fitting.solver import FaceEstimate, IdentityBelief, expression_prior
+from backend.geometry.outline import usable_landmarks
 from backend.geometry.template import Template
+from backend.models.encoded_face import EncodedFace, EncodedPhoto
 from backend.photos.collection import PhotoFace
 
 _STRIDE = 4

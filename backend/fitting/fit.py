@@ -8,22 +8,19 @@ from functools import partial
 
 import numpy as np
 
-from backend.canonical.canonical_face import CanonicalFace
-from backend.encoded.encoded_face import EncodedFace
 from backend.fitting.appearance import Appearance, PosedPhoto, estimate_appearance
 from backend.fitting.cage import solve_cage
 from backend.fitting.canonical_stage import canonical_belief, canonical_mesh, place_by_landmarks
 from backend.fitting.canonical_start import head_lights, start_from_view
 from backend.fitting.dense_matches import DenseMatches, dense_matches, matched_targets
 from backend.fitting.dense_targets import DenseTargets, dense_targets
-from backend.fitting.dense_views import DenseMesh
+from backend.fitting.dense_views import DenseMesh, dense_mesh
 from backend.fitting.encoded_start import started_estimate
 from backend.fitting.fitted_face import FittedFace, FittedPhoto
 from backend.fitting.initial_pose import camera_prior, face_scale, initial_parameters
 from backend.fitting.landmark_targets import LandmarkModel, landmark_model, landmark_targets
 from backend.fitting.mouths import seen_mouth
 from backend.fitting.options import CageStage, CanonicalStage, DenseStage, FitOptions, started_options
-from backend.fitting.points import points_at_vertices
 from backend.fitting.population import identity_prior
 from backend.fitting.solver import (
     FaceEstimate,
@@ -36,6 +33,8 @@ from backend.fitting.solver import (
 )
 from backend.geometry.template import Template, load_template
 from backend.geometry.topology import triangles_from_quads
+from backend.models.encoded_face import EncodedFace
+from backend.models.lap.canonical_face import CanonicalFace
 from backend.parallel import each
 from backend.photos.collection import PhotoCollection, PhotoFace
 from backend.progress import ProgressReporter, silent
@@ -43,7 +42,6 @@ from backend.rig.lip_contact import closed_lips
 
 REJECT_RATIO = 2.0
 """A photo whose landmarks disagree with the joint face this many times more than the median photo's is left out."""
-DENSE_POINTS = 1400
 
 CanonicalSource = Callable[[tuple[PhotoFace, ...]], CanonicalFace | None]
 """Gives the canonical face of one person's photos, or None where nothing is known."""
@@ -258,20 +256,6 @@ def run_canonical_stage(state: FitState, options: FitOptions, stage: CanonicalSt
         estimate = solve(state.estimate, targets, cameras, weights, stage.iterations, belief)
         state = replace(state, estimate=estimate, targets=targets, belief=belief)
     return state
-
-
-def dense_mesh(template: Template) -> DenseMesh:
-    """The face's skin without the mouth's inside, and at least ``DENSE_POINTS`` of its vertices (2,043 of them),
-    evenly by number."""
-    head = template.head
-    triangles = triangles_from_quads(template.quads[head.face_start : head.face_stop])
-    face, interior = template.regions["face"], template.regions["mouth_interior"]
-    usable = (face > 0.3) & (interior < 0.3)
-    triangles = triangles[usable[triangles].all(-1)]
-    candidates = np.unique(triangles)
-    candidates = candidates[face[candidates] > 0.5]
-    vertices = candidates[:: max(len(candidates) // DENSE_POINTS, 1)]
-    return DenseMesh(triangles.astype(np.int64), vertices, points_at_vertices(template, vertices))
 
 
 def run_dense_stage(

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from backend.photos.collection import PhotoFace
 from backend.rendering.camera import Camera
 
 
@@ -55,3 +57,8 @@ class FittedFace:
     vertex_albedo: np.ndarray
     photos: tuple[FittedPhoto, ...]
     rejected: tuple[tuple[str, str], ...] = ()
+
+    def photos_of(self, faces: Sequence[PhotoFace]) -> tuple[PhotoFace, ...]:
+        """Those of ``faces`` that the fit used, in its order."""
+        by_name = {face.name: face for face in faces}
+        return tuple(by_name[photo.name] for photo in self.photos)

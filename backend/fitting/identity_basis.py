@@ -15,7 +15,7 @@ import torch
 
 from backend.geometry.deformation_graph import deformation_graph
 from backend.geometry.template import Template
-from backend.models.learned_basis import MILLIMETRE, FaceBases
+from backend.models.learned_basis.network import MILLIMETRE, FaceBases
 
 BasisName = Literal["prior", "learned", "both", "extended"]
 """The template's modes; the learned basis; it and then what the modes have beyond it; the modes and then what it has

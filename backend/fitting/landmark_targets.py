@@ -19,15 +19,11 @@ from backend.fitting.parameters import PhotoParameters
 from backend.fitting.points import SurfacePoints, points_at_landmarks, points_at_vertices
 from backend.fitting.solver import PointTargets
 from backend.geometry.normals import vertex_normals
+from backend.geometry.outline import OUTLINE_LANDMARKS
 from backend.geometry.template import Template, load_template
 from backend.geometry.topology import triangles_from_quads
-from backend.models.landmarks import net_points
+from backend.models.landmarks.network import net_points
 from backend.photos.collection import PhotoFace, SurfaceLandmarks
-
-OUTLINE_LANDMARKS = (
-    454, 323, 361, 288, 397, 365, 379, 378, 400, 377, 152, 148, 176, 149, 150, 136, 172, 58, 132, 93, 234,
-)  # fmt: skip
-"""MediaPipe's face outline from the person's left ear over the chin to the right ear."""
 
 HIDDEN_SHARE = 0.25
 """Trust in a landmark on the side that is turned away, which the detector can only guess."""

@@ -10,10 +10,11 @@ from pathlib import Path
 
 import numpy as np
 
+from backend.assets import ASSETS
 from backend.errors import LikenessError
 from backend.safetensors_file import BrokenTensorFileError, read_arrays, write_arrays
 
-TEMPLATE_PATH = Path(__file__).resolve().parents[2] / "assets" / "template.safetensors"
+TEMPLATE_PATH = ASSETS / "template.safetensors"
 FORMAT = "2"
 REGION_NAMES: tuple[str, ...] = (
     "face", "lips", "lip_upper", "lip_lower", "lids_left", "lids_right", "mouth_interior", "nose", "brows", "cheeks",

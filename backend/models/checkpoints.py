@@ -17,22 +17,11 @@ from typing import Any
 
 import torch
 
+from backend.assets import ASSETS
 from backend.errors import DamagedFileError, LikenessError
 from backend.models.eight_bits import STEP_SUFFIX, BrokenStepsError, in_eight_bits, large_weights, without_steps
 from backend.safetensors_file import BrokenTensorFileError, RawTensor, read_raw, write_raw
 
-ASSETS = Path(__file__).resolve().parents[2] / "assets"
-MODEL_NAMES: tuple[str, ...] = (
-    "parsing",
-    "parsing_opinion",
-    "landmarks",
-    "lap",
-    "learned_basis",
-    "graph_face",
-    "detail",
-)
-"""Every network of the design; one that is not trained yet is named as such wherever models are listed."""
-NOT_TRAINED, NOT_USED = "not trained", "not used"
 SHARD_BYTES = 16_000_000
 SHARD_NAME = re.compile(r"(?P<model>.+)-(?P<number>\d{5})-of-(?P<count>\d{5})\.safetensors")
 TORCH_TYPES: dict[str, torch.dtype] = {

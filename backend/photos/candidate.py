@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from backend.models.parsing.worn import WornScores
 from backend.photos.collection import PhotoQuality
 from backend.photos.landmarks import HeadPose, landmark_window
-from backend.photos.worn import WornScores
 
 _FINGERPRINT_SIDE = 32
 _FINGERPRINT_BORDER = 4

@@ -9,24 +9,24 @@ from functools import partial
 import numpy as np
 
 from backend.errors import LikenessError
+from backend.models.landmarks.apply import surface_landmarker
+from backend.models.parsing.apply import enlarge_labels, look_at_face
+from backend.models.parsing.habits import decide_alike, with_habits
+from backend.models.parsing.habitual_glasses import with_habitual_glasses
+from backend.models.parsing.worn import WornScores
 from backend.parallel import each, in_order
 from backend.photos.candidate import FaceCandidate, picture_fingerprint
 from backend.photos.collection import LABELS_SIDE, PhotoCollection, PhotoFace, PhotoVerdict
 from backend.photos.crop import MAX_CROP_SIDE, HeadCrop, crop_head
 from backend.photos.detect import detect_faces
 from backend.photos.formats import GIVE_PHOTOS
-from backend.photos.habits import decide_alike, with_habits
-from backend.photos.habitual_glasses import with_habitual_glasses
 from backend.photos.identity import GradientIdentity, IdentityModel
 from backend.photos.landmarks import find_landmarks, head_pose
-from backend.photos.masks import enlarge_labels, look_at_face
 from backend.photos.quality import face_size_px, is_monochrome, measure_quality
 from backend.photos.read import read_photo, read_photos
 from backend.photos.sampling import fit_inside
 from backend.photos.screen import Choice, screen
 from backend.photos.source import DecodedPhoto, PhotoSource, PhotoUnreadableError, ReadLimits
-from backend.photos.surface_landmarks import surface_landmarker
-from backend.photos.worn import WornScores
 from backend.progress import ProgressReporter, silent
 
 STAGE = "photos"

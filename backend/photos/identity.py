@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 from typing import Protocol
 
 import cv2
 import numpy as np
 
 from backend.asset_file import read_table
+from backend.assets import ASSETS
 from backend.photos.frontal_texture import FRONTAL_SIDE, frontal_grid, frontal_texture
 from backend.photos.landmarks import landmark_window
 from backend.photos.sampling import Window
@@ -103,7 +103,7 @@ def _flatten_light(grey: np.ndarray) -> np.ndarray:
 
 @cache
 def _projection() -> tuple[np.ndarray, np.ndarray]:
-    """Mean (800,) and projection (800, 128) as ``trainer.portrait_statistics`` made them."""
-    data = read_table(Path(__file__).with_name("identity_projection.npz"))
+    """Mean (800,) and projection (800, 128) as ``trainer.classifiers.portrait_statistics`` made them."""
+    data = read_table(ASSETS / "photos" / "identity_projection.npz")
     projection = data["projection"].astype(np.float32) * data["scale"].astype(np.float32)
     return data["mean"].astype(np.float32), projection

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cache
 from itertools import product
-from pathlib import Path
 
 import numpy as np
 
 from backend.asset_file import read_table
+from backend.assets import ASSETS
 from backend.geometry.similarity import nearest_similarity
 from backend.photos import mediapipe_models
 from backend.photos.detect import DetectedFace, detect_faces
@@ -62,7 +62,7 @@ class HeadPose:
 @cache
 def mean_landmarks() -> MeanLandmarks:
     """The stored mean of MediaPipe's landmarks over 148 frontal portraits, made symmetric."""
-    data = read_table(Path(__file__).with_name("mean_landmarks.npz"))
+    data = read_table(ASSETS / "photos" / "mean_landmarks.npz")
     return MeanLandmarks(data["points"].astype(np.float64), data["mirror"].astype(np.int64))
 
 

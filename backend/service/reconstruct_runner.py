@@ -7,17 +7,15 @@ from typing import Any
 
 import torch
 
-from backend.canonical.networks import lap_model
-from backend.encoded.networks import basis_model
+from backend.assets import ASSETS
 from backend.errors import LikenessError
 from backend.exchange.asset_mesh import portrait_camera
 from backend.exchange.wire import encode_face
 from backend.exchange.wire_buffers import BufferList, WireMessage
 from backend.geometry.template import load_template
 from backend.geometry.topology import triangles_from_quads
-from backend.models.checkpoints import ASSETS, MODEL_NAMES
+from backend.models.registry import MODELS, left_out, open_models
 from backend.photos import mediapipe_models
-from backend.photos.masks import face_parser, second_parser
 from backend.photos.read import MOST_DECODERS, PhotoSource, start_reading
 from backend.pipeline import ReconstructOptions, reconstruct
 from backend.progress import HeadPreview
@@ -45,10 +43,7 @@ def warm(device: str) -> dict[str, Any]:
     mediapipe_models.face_mesh()
     mediapipe_models.person_segmenter()
     mediapipe_models.hand_finder()
-    face_parser()
-    second_parser()
-    lap_model(found)
-    basis_model(found)
+    open_models(device=found)
     template = load_template()
     head = template.head
     preview_message(HeadPreview("", template.vertices[: head.vertex_stop], template.quads[: head.face_stop]))
@@ -57,7 +52,7 @@ def warm(device: str) -> dict[str, Any]:
         if found == "cuda"
         else f"CPU with {torch.get_num_threads()} thread{'s' * (torch.get_num_threads() != 1)}"
     )
-    trained = {model: any((ASSETS / model).glob("*.safetensors")) for model in MODEL_NAMES}
+    trained = {model.name: model.trained(ASSETS) for model in MODELS}
     return {"device": {"kind": found, "name": name}, "models": trained}
 
 
@@ -68,11 +63,9 @@ def run(task: Task, report: JobReporter) -> WireMessage:
         quality=task.options.quality,
         texture_size=task.options.texture_size,
         device=_device(wanted),
-        lap=task.options.lap,
-        learned_basis=task.options.learned_basis,
+        without=left_out(task.options),
         hair=task.options.hair,
         face_model=task.options.face_model,
-        detail=task.options.detail,
     )
     sources = [PhotoSource(name, path=Path(path)) for name, path in zip(task.names, task.paths, strict=True)]
 

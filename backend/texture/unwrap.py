@@ -9,8 +9,8 @@ import numpy as np
 
 from backend.geometry.normals import vertex_normals
 from backend.geometry.smoothstep import smoothstep
+from backend.models.parsing.thin_glasses import brows_behind_glasses
 from backend.photos.collection import LABELS_SIDE, FaceClass, PhotoFace
-from backend.photos.thin_glasses import brows_behind_glasses
 from backend.rendering.camera import Camera
 from backend.rendering.color import linear_from_srgb
 from backend.rendering.visibility import depth_map, facing_cosine, point_visibility

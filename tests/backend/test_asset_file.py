@@ -13,15 +13,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from backend.asset_file import read_asset, read_table
+from backend.assets import ASSETS
 from backend.errors import DamagedFileError
 from backend.expression.reading import READER_PATH, load_reader
 from backend.fitting.detector_model import DETECTOR_PATH, SURFACE_ERRORS_PATH, load_detector_model
 from backend.fitting.population import POPULATION_PATH
-from backend.models.checkpoints import ASSETS, MODEL_NAMES, load_model
-from backend.photos import masks
+from backend.models.checkpoints import load_model
+from backend.models.contract import forget_models
+from backend.models.parsing import apply as masks
+from backend.models.registry import MODELS
 from backend.safetensors_file import BrokenTensorFileError, read_arrays, read_metadata, write_arrays
 
-TRAINED = [name for name in MODEL_NAMES if any((ASSETS / name).glob("*.safetensors"))]
+TRAINED = [model.name for model in MODELS if model.trained(ASSETS)]
 
 
 def flipped(path: Path, place: float) -> None:
@@ -65,16 +68,16 @@ def test_damaged_tables_say_so_where_they_are_used(tmp_path: Path) -> None:
 
 
 def test_damage_is_not_taken_for_a_net_that_is_not_trained(monkeypatch: pytest.MonkeyPatch) -> None:
-    def damaged(**_: object) -> None:
+    def damaged(*_: object) -> None:
         raise DamagedFileError(Path("assets/parsing/parsing-00001-of-00001.safetensors"), "a bit is another")
 
     monkeypatch.setattr(masks.FaceParser, "load", damaged)
-    masks.face_parser.cache_clear()
+    forget_models()
     try:
         with pytest.raises(DamagedFileError):
             masks.face_parser()
     finally:
-        masks.face_parser.cache_clear()
+        forget_models()
 
 
 def test_a_table_without_a_checksum_is_refused_and_files_of_others_are_read(tmp_path: Path) -> None:
@@ -146,8 +149,8 @@ def test_any_change_to_a_written_file_is_found(tmp_path_factory: pytest.TempPath
     assert not found.checked or (found.arrays["a"].tolist() == list(range(6)) and found.metadata == {"told": "yes"})
 
 
-@pytest.mark.parametrize("path", sorted((ASSETS.parent / "backend/photos").glob("*.npz")), ids=lambda path: path.name)
-def test_a_changed_table_beside_the_code_is_found_or_says_the_same(path: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("path", sorted(ASSETS.rglob("*.npz")), ids=lambda path: path.name)
+def test_a_changed_table_is_found_or_says_the_same(path: Path, tmp_path: Path) -> None:
     whole, copy = read_table(path), tmp_path / path.name
     for place in (0.0, 0.001, 0.02, 0.3, 0.6, 0.95, 0.99, 0.999):
         shutil.copy(path, copy)

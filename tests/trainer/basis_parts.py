@@ -8,7 +8,7 @@ from functools import cache
 
 import torch
 
-from backend.models.learned_basis import LearnedBasisConfig
+from backend.models.learned_basis.network import LearnedBasisConfig
 from trainer.contracts import OptimizerConfig, SourceConfig
 from trainer.data.face_model import FaceBatch, FacePeopleConfig, join_faces
 from trainer.losses.perceptual import PerceptualConfig

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from backend.models.lap import CanonicalMaps, LapConfig, Scene
-from backend.models.lap_render import render_face
+from backend.models.lap.network import CanonicalMaps, LapConfig, Scene
+from backend.models.lap.render import render_face
 from backend.photos.collection import FaceClass
 from backend.rendering.camera_models import View, rotation_from_euler
 from backend.rendering.lambert import LambertLight

@@ -16,7 +16,7 @@ import torch
 from loop_parts import line_recipe, line_stage
 
 from backend.models.checkpoints import load_model, read_tensors
-from backend.models.parsing import FaceParser
+from backend.models.parsing.network import FaceParser
 from trainer.__main__ import main
 from trainer.checkpoint import CheckpointFolder, read_checkpoint, read_weights
 from trainer.contracts import ExportedModel

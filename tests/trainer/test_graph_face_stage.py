@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from backend.models.checkpoints import ModelWeights
-from backend.models.graph_face import GraphFaceConfig, GraphFaceNet
+from backend.models.graph_face.network import GraphFaceConfig, GraphFaceNet
 from trainer.contracts import OptimizerConfig
 from trainer.data.graph import GraphPeopleConfig, GraphShapesConfig
 from trainer.data.graph.linear import linear_faces

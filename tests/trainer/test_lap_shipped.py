@@ -7,7 +7,7 @@ import torch
 from torch.nn import functional
 
 from backend.models.checkpoints import ASSETS, load_model
-from backend.models.lap import LapNet, load_lap
+from backend.models.lap.network import LapNet, load_lap
 from trainer.data.lap import LapBatch, LapPeopleConfig
 from trainer.evaluate.lap import HELD_OUT_SEED
 from trainer.stages.lap_metrics import canonical_errors, view_degrees

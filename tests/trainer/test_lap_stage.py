@@ -10,8 +10,8 @@ import pytest
 import torch
 from lap_parts import SMALL_NET, ToySetsConfig
 
-from backend.models.lap import CanonicalMaps
-from backend.models.lap_render import view_of
+from backend.models.lap.network import CanonicalMaps
+from backend.models.lap.render import view_of
 from backend.rendering.camera_models import CanonicalCamera, View
 from trainer.contracts import OptimizerConfig
 from trainer.data.lap import LapPeopleConfig, landmark_shapes

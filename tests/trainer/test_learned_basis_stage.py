@@ -14,9 +14,9 @@ from backend.fitting.identity_basis import cage_modes
 from backend.geometry.normals import vertex_normals
 from backend.geometry.template import load_template
 from backend.geometry.topology import triangles_from_quads
-from backend.models.learned_basis import FaceBases, LearnedBasisNet
-from backend.models.learned_basis_encoder import FacePose
-from backend.models.learned_basis_picture import render_face
+from backend.models.learned_basis.encoder import FacePose
+from backend.models.learned_basis.network import FaceBases, LearnedBasisNet
+from backend.models.learned_basis.picture import render_face
 from backend.rendering.camera_models import PerspectiveCameras
 from backend.rendering.spherical_harmonics import shade
 from trainer.evaluate.basis_heads import closest_mm, people_heads
@@ -270,7 +270,7 @@ def test_rendered_truth_looks_like_the_photo() -> None:
     people = small_people()
     bases = FaceBases(SMALL_NET)
     begin_reflectance(bases, [people], with_basis=False)
-    from backend.models.learned_basis import ModelledFace
+    from backend.models.learned_basis.network import ModelledFace
 
     eyes = bases.mean[bases.surface.skin :].expand(len(people.images), -1, -1)
     vertices = torch.cat([people.truth.vertices, eyes], 1)
@@ -306,7 +306,7 @@ def test_it_learns_and_its_export_is_what_the_backend_loads(tmp_path: Path) -> N
     assert found["neutral"] < found["neutral.mean_face"] and 0 <= found["lip_iou.upper"] <= 1
     assert list((tmp_path / "pictures").rglob("*.png"))
     export_run(tmp_path, tmp_path / "model")
-    from backend.models.learned_basis import load_learned_basis
+    from backend.models.learned_basis.network import load_learned_basis
 
     network = load_learned_basis(tmp_path / "model")
     assert isinstance(network, LearnedBasisNet)

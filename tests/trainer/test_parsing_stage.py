@@ -13,7 +13,8 @@ import torch
 from backend.errors import LikenessError
 from backend.models.checkpoints import ModelWeights, half_precision, load_model, save_model
 from backend.models.mobile_trunk import MobileTrunk
-from backend.models.parsing import CLASS_NAMES, MODEL_NAME, ParsingNetConfig
+from backend.models.parsing import PARSING
+from backend.models.parsing.network import CLASS_NAMES, ParsingNetConfig
 from trainer.checkpoint import CheckpointFolder, copy_matching
 from trainer.contracts import OptimizerConfig
 from trainer.data.drawn_faces import DrawnFacesConfig, LabelledPictures
@@ -103,7 +104,7 @@ def taught_stage(tmp_path: Path, teachers: int) -> ParsingStage:
     folders = []
     for number in range(teachers):
         model = small_stage().build(CPU).export()
-        weights = ModelWeights(MODEL_NAME, model.config, half_precision(model.tensors), "test")
+        weights = ModelWeights(PARSING.name, model.config, half_precision(model.tensors), "test")
         save_model(weights, tmp_path / str(number))
         folders.append(str(tmp_path / str(number)))
     return small_stage(teachers=tuple(folders), augment=STILL).build(CPU)
@@ -114,7 +115,7 @@ def test_a_net_that_says_what_its_teacher_says_learns_nothing_from_it(tmp_path: 
     stage = taught_stage(tmp_path, 1)
     batch = DrawnFacesConfig(size=32).build().batch(range(4), CPU)
     other = stage.step(batch, 0.0)["teachers"].item()
-    stage.modules["net"].load_state_dict(load_model(MODEL_NAME, tmp_path / "0").tensors, strict=False)
+    stage.modules["net"].load_state_dict(load_model(PARSING.name, tmp_path / "0").tensors, strict=False)
     stage.modules.eval()
     alike = stage.step(batch, 0.0)["teachers"].item()
     assert other > 100 * alike and alike < 1e-4

@@ -12,9 +12,9 @@ from basis_parts import SMALL_NET as SMALL_FACE_MODEL
 from basis_parts import ReplayConfig
 from lap_parts import SMALL_NET as SMALL_LAP
 
-from backend.models.detail import DetailConfig
-from backend.models.graph_face import GraphFaceConfig
-from backend.models.landmarks import LandmarkNetConfig
+from backend.models.detail.network import DetailConfig
+from backend.models.graph_face.network import GraphFaceConfig
+from backend.models.landmarks.network import LandmarkNetConfig
 from trainer.contracts import SourceConfig, StageConfig
 from trainer.data.detail import DetailPeopleConfig
 from trainer.data.drawn_faces import DrawnFacesConfig

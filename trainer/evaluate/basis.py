@@ -15,11 +15,13 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 
-from backend.encoded.networks import BasisModel
 from backend.errors import LikenessError
 from backend.fitting.identity_basis import BASIS_NAMES
-from backend.models.checkpoints import NOT_TRAINED, load_model
-from backend.models.learned_basis import MODEL_NAME, LearnedBasisNet, load_learned_basis
+from backend.models.checkpoints import load_model
+from backend.models.contract import NOT_TRAINED
+from backend.models.learned_basis import LEARNED_BASIS
+from backend.models.learned_basis.apply import BasisModel
+from backend.models.learned_basis.network import LearnedBasisNet, load_learned_basis
 from trainer.data.face_model import FaceBatch, FacePeopleConfig, FacePortraitsConfig
 from trainer.data.face_model.source import Actors, FacePeople
 from trainer.data.people.scene import Shot
@@ -163,7 +165,7 @@ def run(arguments: argparse.Namespace, console: Console) -> dict[str, float | st
             figures |= reenactment_figures(network, arguments.clips, arguments.kept)
         figures |= pair_figures(network, arguments.pairs)
         figures |= dict.fromkeys(_FITTED, "left out: not asked for")
-        model = BasisModel(network, torch.device("cpu"), load_model(MODEL_NAME, arguments.model).version)
+        model = BasisModel(network, torch.device("cpu"), load_model(LEARNED_BASIS.name, arguments.model).version)
         if arguments.sheets:
             figures |= write_sheets(model, arguments.sheets)
         if not arguments.no_scans:

@@ -7,7 +7,7 @@ import copy
 import torch
 from torch import Tensor
 
-from backend.models.learned_basis import FaceBases
+from backend.models.learned_basis.network import FaceBases
 from trainer.stages.learned_basis_start import begin_from_people, surface_metric
 
 PEOPLE = 1000

@@ -7,8 +7,8 @@ import torch
 
 from backend.fitting.identity_basis import cage_modes
 from backend.geometry.template import load_template
-from backend.models.checkpoints import NOT_TRAINED
-from backend.models.learned_basis import LearnedBasisConfig, LearnedBasisNet
+from backend.models.contract import NOT_TRAINED
+from backend.models.learned_basis.network import LearnedBasisConfig, LearnedBasisNet
 from trainer.data.people.identity import IdentityShapes, draw_identity
 from trainer.data.people.surface import PeopleSurface
 from trainer.data.shared_data import shared_folder

@@ -12,7 +12,7 @@ from scipy.optimize import lsq_linear
 
 from backend.geometry.deformation_graph import deformation_graph
 from backend.geometry.template import Template, load_template
-from backend.models.learned_basis import MILLIMETRE, FaceBases
+from backend.models.learned_basis.network import MILLIMETRE, FaceBases
 from backend.rig.arkit import ARKIT_INDEX, ARKIT_NAMES, mirrored_name
 from backend.rig.measure import lid_gap_mm, lip_gap_mm, side_leak
 from backend.rig.personalise import personalise_keys

@@ -15,8 +15,8 @@ import numpy as np
 import torch
 from scipy.stats import wasserstein_distance
 
-from backend.encoded.networks import encoder_input
-from backend.models.learned_basis import LearnedBasisNet
+from backend.models.learned_basis.apply import encoder_input
+from backend.models.learned_basis.network import LearnedBasisNet
 from trainer.data.surface_landmarks import detect_landmarks
 
 _BATCH = 32

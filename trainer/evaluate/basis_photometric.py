@@ -9,8 +9,8 @@ from torch import Tensor
 from backend.geometry.deformation_graph import deformation_graph
 from backend.geometry.normals import vertex_normals
 from backend.geometry.template import load_template
-from backend.models.learned_basis import MILLIMETRE, FaceBases, LearnedBasisNet, ModelledFace
-from backend.models.learned_basis_picture import render_face
+from backend.models.learned_basis.network import MILLIMETRE, FaceBases, LearnedBasisNet, ModelledFace
+from backend.models.learned_basis.picture import render_face
 from backend.rendering.color import linear_from_srgb
 from backend.rendering.interpolate import fragment_barycentrics, fragment_values, fragments
 from backend.rendering.rasterize import face_ids

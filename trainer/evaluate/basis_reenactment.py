@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from backend.geometry.normals import vertex_normals
-from backend.models.learned_basis import LearnedBasisNet
-from backend.models.learned_basis_encoder import FaceCode, FacePose
+from backend.models.learned_basis.encoder import FaceCode, FacePose
+from backend.models.learned_basis.network import LearnedBasisNet
 from trainer.data.face_model import FaceBatch, FacePeopleConfig
 from trainer.evaluate.basis_heads import HELD_OUT_SEED
 from trainer.evaluate.basis_photometric import colour_errors

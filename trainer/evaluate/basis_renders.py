@@ -14,9 +14,9 @@ import numpy as np
 import torch
 from scipy.stats import wasserstein_distance
 
-from backend.encoded.networks import encoder_input
-from backend.models.learned_basis import LearnedBasisNet
-from backend.models.learned_basis_picture import render_face
+from backend.models.learned_basis.apply import encoder_input
+from backend.models.learned_basis.network import LearnedBasisNet
+from backend.models.learned_basis.picture import render_face
 from trainer.evaluate.basis_pairs import FoundFace, cosines_of_pairs, equal_error_rate
 from trainer.evaluate.metrics.identity import dlib_box, embedding_in
 from trainer.stages.learned_basis_render import FaceMarks

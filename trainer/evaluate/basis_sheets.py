@@ -10,11 +10,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from backend.encoded.networks import BasisModel, encoder_input
-from backend.fitting.personalise_bases import PersonaliseOptions, personalise
-from backend.models.learned_basis import LearnedBasisNet, ModelledFace
-from backend.models.learned_basis_encoder import FACE_SIDE, FaceCode, FacePose
-from backend.models.learned_basis_picture import render_face
+from backend.models.learned_basis.apply import BasisModel, encoder_input
+from backend.models.learned_basis.encoder import FACE_SIDE, FaceCode, FacePose
+from backend.models.learned_basis.network import LearnedBasisNet, ModelledFace
+from backend.models.learned_basis.personalise import PersonaliseOptions, personalise
+from backend.models.learned_basis.picture import render_face
 from backend.photos.collection import PhotoFace, PhotoQuality
 from backend.rendering.spherical_harmonics import light_from_directions
 from trainer.data.face_model import FaceBatch, FacePeopleConfig

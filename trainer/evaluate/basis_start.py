@@ -10,12 +10,13 @@ from dataclasses import dataclass
 import numpy as np
 from rich.console import Console
 
-from backend.canonical.networks import lap_model
-from backend.encoded.networks import BasisModel
 from backend.fitting.fitted_face import FittedFace
 from backend.fitting.identity_basis import BASIS_NAMES, in_basis
 from backend.fitting.options import FitOptions, fit_options_for
 from backend.geometry.template import Template, load_template
+from backend.models.learned_basis import LEARNED_BASIS
+from backend.models.learned_basis.apply import BasisModel
+from backend.models.registry import open_models
 from backend.photos.collect import collect
 from backend.photos.collection import PhotoCollection
 from backend.photos.read import PhotoSource
@@ -38,9 +39,11 @@ def timed_fit(
     collection: PhotoCollection, model: BasisModel | None, options: FitOptions, template: Template | None = None
 ) -> TimedFit:
     """Fit as ``backend.pipeline`` does, from the encoder's face with a ``model``, cold without one."""
-    networks = lap_model()
+    models = open_models({LEARNED_BASIS.name})
+    if model is not None:
+        models = models.changed(LEARNED_BASIS, model)
     start = time.process_time()
-    fitted = fit_with(collection, options, networks, model, template)
+    fitted = fit_with(collection, options, models, template)
     return TimedFit(fitted, time.process_time() - start)
 
 

@@ -9,18 +9,16 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-import torch
 from rich.console import Console
 from rich.table import Table
 from scipy.stats import bootstrap
 
-from backend.detail.find import DetailModel, detail_model, displacements
 from backend.detail.observation import BASE_LENGTH
 from backend.errors import LikenessError
 from backend.geometry.smoothstep import smoothstep
 from backend.geometry.template import load_template
-from backend.models.checkpoints import load_model
-from backend.models.detail import detail_of
+from backend.models.detail import DETAIL
+from backend.models.detail.apply import DetailModel, displacements, load_detail_model
 from trainer.data.detail import DetailBatch, DetailPeopleConfig
 from trainer.data.detail.relief import Cause, cause
 
@@ -174,7 +172,4 @@ def region_mask(region: str, size: int = 512) -> np.ndarray:
 
 
 def _model(folder: Path | None) -> DetailModel | None:
-    if folder is None:
-        return detail_model()
-    weights = load_model("detail", folder)
-    return DetailModel(detail_of(weights), torch.device("cpu"), weights.version)
+    return DETAIL.find() if folder is None else load_detail_model(folder)

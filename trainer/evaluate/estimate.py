@@ -4,23 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import numpy as np
 
-from backend.canonical.canonical_face import CanonicalFace
-from backend.canonical.networks import LapModel, canonical_face, lap_model
-from backend.encoded.encoded_face import EncodedFace
-from backend.encoded.graph_encoder import graph_face, load_graph_model, template_around
-from backend.encoded.networks import BasisModel, basis_model, encoded_face
+from backend.errors import LikenessError
+from backend.fitting.face_model import face_model as face_model_of
 from backend.fitting.fit import fit_face
 from backend.fitting.fitted_face import FittedFace
 from backend.fitting.options import FitOptions, fit_options_for
 from backend.geometry.subdivision import subdivision
 from backend.geometry.template import Template, load_template
+from backend.models.contract import Models, asking
+from backend.models.graph_face import GRAPH_FACE
+from backend.models.graph_face.apply import GraphModel
+from backend.models.landmarks import LANDMARK_NET
+from backend.models.lap import LAP
+from backend.models.lap.apply import LapModel, canonical_face
+from backend.models.learned_basis import LEARNED_BASIS
+from backend.models.registry import open_models
 from backend.photos.collect import CollectOptions, collect
-from backend.photos.collection import PhotoCollection, PhotoFace
+from backend.photos.collection import PhotoCollection
 from backend.photos.read import PhotoSource
 from trainer.data.scan_heads import BRIDGE, NOSE_TIP, SEVEN
 
@@ -79,47 +83,28 @@ def fit_photos(
     """
     options = CollectOptions(surface=landmark_net)
     collection = collect([PhotoSource.from_path(path) for path in paths], options=options)
-    networks = lap_model(surface=landmark_net) if lap else None
-    if face_model == "graph":
-        return _fit_in_graph(collection, fit_options_for(quality), networks).neutral
-    basis = basis_model() if learned_basis else None
-    return fit_with(collection, fit_options_for(quality), networks, basis).neutral
-
-
-def _fit_in_graph(collection: PhotoCollection, options: FitOptions, networks: LapModel | None) -> FittedFace:
-    """As ``backend.pipeline`` does with the graph face model. Raises ``LikenessError`` where it is not trained."""
-    template, model = load_template(), load_graph_model()
-
-    def canonical(faces: tuple[PhotoFace, ...]) -> CanonicalFace | None:
-        return None if networks is None else canonical_face(faces, networks)
-
-    return fit_face(
-        collection,
-        options,
-        template=template,
-        canonical=canonical,
-        encoded=lambda faces: graph_face(faces, model),
-        modes_around=partial(template_around, template, model),
-    )
+    wanted = {LAP.name: lap, LEARNED_BASIS.name: learned_basis, LANDMARK_NET.name: landmark_net}
+    left_out = {name for name, asked in wanted.items() if not asked}
+    models = open_models(left_out, also={GRAPH_FACE.name} if face_model == "graph" else ())
+    if face_model == "graph" and models.of(GRAPH_FACE, GraphModel) is None:
+        raise LikenessError("missing_part", f"The graph face model: {models.said(GRAPH_FACE)}.", "Train it first.")
+    return fit_with(collection, fit_options_for(quality), models).neutral
 
 
 def fit_with(
     collection: PhotoCollection,
     options: FitOptions,
-    networks: LapModel | None,
-    basis: BasisModel | None,
+    models: Models,
     template: Template | None = None,
 ) -> FittedFace:
-    """Fit as ``backend.pipeline`` does: with LAP's canonical face and from the encoder's, each where it is given;
-    ``template`` may have other identity modes than the committed one (``identity_basis``)."""
-
-    def canonical(faces: tuple[PhotoFace, ...]) -> CanonicalFace | None:
-        return None if networks is None else canonical_face(faces, networks)
-
-    def encoded(faces: tuple[PhotoFace, ...]) -> EncodedFace | None:
-        return None if basis is None else encoded_face(faces, basis)
-
-    return fit_face(collection, options, template=template, canonical=canonical, encoded=encoded)
+    """Fit as ``backend.pipeline`` does, with the models that take part; ``template`` may have other identity modes than
+    the committed one (``identity_basis``)."""
+    template = load_template() if template is None else template
+    encoded, modes_around = face_model_of(models, template)
+    canonical = asking(canonical_face, models.of(LAP, LapModel))
+    return fit_face(
+        collection, options, template=template, canonical=canonical, encoded=encoded, modes_around=modes_around
+    )
 
 
 def template_only(paths: Sequence[Path]) -> np.ndarray:

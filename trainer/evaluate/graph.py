@@ -13,10 +13,11 @@ from rich.table import Table
 from scipy.stats import bootstrap
 
 from backend.errors import LikenessError
-from backend.fitting.graph_codes import codes_of_shape
 from backend.geometry.template import load_template
 from backend.models.checkpoints import load_model
-from backend.models.graph_face import MODEL_NAME, GraphFaceNet, persons_identity
+from backend.models.graph_face import GRAPH_FACE
+from backend.models.graph_face.codes import codes_of_shape
+from backend.models.graph_face.network import GraphFaceNet, persons_identity
 from trainer.data.graph import GraphPeopleConfig, GraphShapesConfig
 from trainer.data.graph.linear import linear_faces
 from trainer.evaluate.graph_sheet import between_sheet, people_sheet, write_sheet
@@ -39,7 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace, console: Console) -> dict[str, float | str]:
     """Measure; prints a table. ``not trained`` where there is no model."""
     try:
-        net = GraphFaceNet.from_weights(load_model(MODEL_NAME, arguments.model))
+        net = GraphFaceNet.from_weights(load_model(GRAPH_FACE.name, arguments.model))
     except LikenessError as error:
         if error.code != "missing_part" or arguments.model is not None:
             raise

@@ -12,8 +12,8 @@ from torch import Tensor
 
 from backend.geometry.mesh_hierarchy import load_mesh_hierarchy
 from backend.geometry.normals import vertex_normals
-from backend.models.graph_face import GraphFaceNet, WeakPerspective
-from backend.models.learned_basis_picture import draw_colours
+from backend.models.graph_face.network import GraphFaceNet, WeakPerspective
+from backend.models.learned_basis.picture import draw_colours
 from backend.rendering.color import linear_from_srgb
 from backend.rendering.spherical_harmonics import light_from_directions, shade
 from trainer.data.graph import GraphBatch

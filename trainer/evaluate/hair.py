@@ -14,8 +14,6 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from backend.canonical.networks import lap_model
-from backend.encoded.networks import basis_model
 from backend.errors import LikenessError
 from backend.fitting.fitted_face import FittedFace
 from backend.fitting.options import fit_options_for
@@ -24,10 +22,12 @@ from backend.hair.fit_hair import FoundHair, fit_hair
 from backend.hair.fit_style import PIECES, grown, resampled
 from backend.hair.hair_views import HairView, hair_views, silhouettes
 from backend.hair.style_model import lock_noise, style_family
+from backend.models.registry import open_models
 from backend.photos.collect import collect
 from backend.photos.collection import FaceClass, PhotoFace
 from backend.photos.read import PhotoSource
 from trainer.evaluate.estimate import fit_with
+from trainer.evaluate.held_out_photo import without_photo
 from trainer.evaluate.left_out import left_out
 from trainer.evaluate.likeness import people_folders
 from trainer.evaluate.metrics.strands_inside import strands_inside
@@ -98,12 +98,10 @@ def held_out_hair(
     ----------
     faces : at least those of ``fitted.photos``. name : one of at least two.
     """
-    own = next(photo for photo in fitted.photos if photo.name == name)
-    face = next(face for face in faces if face.name == name)
-    others = replace(fitted, photos=tuple(photo for photo in fitted.photos if photo.name != name))
-    other_faces = [face for face in faces if face.name != name]
+    split = without_photo(fitted, faces, name)
+    own, face = split.own, split.face
     start = perf_counter()
-    found = fit(template, others, other_faces)
+    found = fit(template, split.others, split.other_faces)
     seconds = perf_counter() - start
     view = hair_views(template, replace(fitted, photos=(own,)), [face])[0]
     strands = found.strands
@@ -112,7 +110,9 @@ def held_out_hair(
     if strands is not None:
         points = resampled(torch.from_numpy(strands.points)[None], PIECES).flatten(1, 2).numpy()
         drawn = silhouettes(points, view)[0]
-        seen = [mask_overlap(silhouettes(points, other)[0], other) for other in hair_views(template, others, faces)]
+        seen = [
+            mask_overlap(silhouettes(points, other)[0], other) for other in hair_views(template, split.others, faces)
+        ]
         inside = strands_inside(strands.points, template, fitted.neutral)
     overlap, cap_overlap = mask_overlap(drawn, view), mask_overlap(cap(template, fitted.neutral, view), view)
     figures = HairFigures(
@@ -199,7 +199,7 @@ def person_hair(photos: Sequence[Path], quality: str, most: int) -> list[HeldOut
     Raises ``LikenessError`` where fewer than two photos are usable.
     """
     collection = collect([PhotoSource.from_path(path) for path in photos])
-    fitted = fit_with(collection, fit_options_for(quality), lap_model(), basis_model())
+    fitted = fit_with(collection, fit_options_for(quality), open_models())
     names = [fitted.photos[index].name for index in left_out(len(fitted.photos), most)]
     template = load_template()
     return [held_out_hair(template, fitted, collection.faces, name) for name in names]

@@ -43,6 +43,24 @@ class HeldOutPhoto:
     monochrome: bool
 
 
+@dataclass(frozen=True)
+class WithoutPhoto:
+    """One photo of a fit and its face; the fit with the others alone, and their faces."""
+
+    own: FittedPhoto
+    face: PhotoFace
+    others: FittedFace
+    other_faces: tuple[PhotoFace, ...]
+
+
+def without_photo(fitted: FittedFace, faces: Sequence[PhotoFace], name: str) -> WithoutPhoto:
+    """Take the photo ``name`` out of a fit to at least two. faces : at least those of ``fitted.photos``."""
+    own = next(photo for photo in fitted.photos if photo.name == name)
+    face = next(face for face in faces if face.name == name)
+    others = replace(fitted, photos=tuple(photo for photo in fitted.photos if photo.name != name))
+    return WithoutPhoto(own, face, others, tuple(face for face in faces if face.name != name))
+
+
 def held_out_photo(template: Template, fitted: FittedFace, faces: Sequence[PhotoFace], name: str) -> HeldOutPhoto:
     """Make the texture from all photos but ``name``, light it as that one is, and look at both.
 
@@ -53,13 +71,10 @@ def held_out_photo(template: Template, fitted: FittedFace, faces: Sequence[Photo
     ----------
     faces : at least those of ``fitted.photos``. name : one of at least two.
     """
-    own = next(photo for photo in fitted.photos if photo.name == name)
-    face = next(face for face in faces if face.name == name)
-    others = replace(fitted, photos=tuple(photo for photo in fitted.photos if photo.name != name))
-    other_faces = [face for face in faces if face.name != name]
-    strands = fit_hair(template, others, other_faces).strands
-    result = build_albedo(template, others, other_faces, SIZE, strands)
-    return _beside(template, fitted, own, face, result.albedo)
+    split = without_photo(fitted, faces, name)
+    strands = fit_hair(template, split.others, split.other_faces).strands
+    result = build_albedo(template, split.others, split.other_faces, SIZE, strands)
+    return _beside(template, fitted, split.own, split.face, result.albedo)
 
 
 def _beside(

@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 
-from backend.models.lap import LapNet, load_lap
+from backend.models.lap.network import LapNet, load_lap
 from trainer.data.lap import LapBatch, LapPeopleConfig, LapPortraitsConfig
 from trainer.data.portraits import PortraitsConfig
 from trainer.evaluate.lap_people import collect_people, held_back, people_figures

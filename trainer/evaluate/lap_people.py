@@ -15,13 +15,13 @@ import numpy as np
 import torch
 
 from backend.errors import LikenessError
-from backend.models.lap import CanonicalMaps, Codes, LapNet
-from backend.models.lap_render import render_face
+from backend.models.landmarks.apply import marks_in
+from backend.models.lap.network import CanonicalMaps, Codes, LapNet
+from backend.models.lap.render import render_face
 from backend.photos.collect import collect
 from backend.photos.collection import PhotoFace
 from backend.photos.crop import upright_square
 from backend.photos.read import PhotoSource
-from backend.photos.surface_landmarks import marks_in
 from trainer.evaluate.likeness import people_folders
 from trainer.evaluate.metrics.identity import face_embedding
 from trainer.evaluate.metrics.pictures import ssim

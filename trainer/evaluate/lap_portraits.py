@@ -14,10 +14,10 @@ from backend.fitting.landmark_targets import LandmarkModel, landmark_model
 from backend.fitting.options import FitOptions
 from backend.geometry.normals import vertex_normals
 from backend.geometry.template import Template, load_template
-from backend.models.lap import LapNet
-from backend.models.lap_render import view_of
+from backend.models.landmarks.apply import SurfaceLandmarker
+from backend.models.lap.network import LapNet
+from backend.models.lap.render import view_of
 from backend.photos.collection import PhotoFace, PhotoQuality
-from backend.photos.surface_landmarks import SurfaceLandmarker
 from trainer.data.lap.marks import marks_of
 from trainer.data.portraits import PortraitsConfig
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from backend.errors import LikenessError
-from backend.models.parsing import CLASS_NAMES
+from backend.models.parsing.network import CLASS_NAMES
 from backend.photos.regions import grown
 from trainer.data.portraits.cache import CacheSettings
 from trainer.data.portraits.hand_labels import SIDE, UNKNOWN, read_hand_labels

@@ -11,14 +11,14 @@ from pathlib import Path
 
 import numpy as np
 
+from backend.models.parsing.apply import WORK_SIDE, look_at_face
+from backend.models.parsing.habits import with_habits
+from backend.models.parsing.parsed_labels import FaceLabels
+from backend.models.parsing.worn import WornScores
 from backend.photos.collection import FaceClass
 from backend.photos.crop import crop_head
-from backend.photos.habits import with_habits
 from backend.photos.landmarks import landmarks_of_largest
-from backend.photos.masks import WORK_SIDE, look_at_face
-from backend.photos.parsed_labels import FaceLabels
 from backend.photos.regions import above_brows
-from backend.photos.worn import WornScores
 from trainer.evaluate.listed_photos import read_listed_photo
 
 PRESS_PATH = Path(__file__).parent / "press_worn.csv"

@@ -8,10 +8,9 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from backend.canonical.networks import lap_model
-from backend.encoded.networks import basis_model
 from backend.fitting.options import fit_options_for
 from backend.geometry.template import load_template
+from backend.models.registry import open_models
 from backend.photos.collect import collect
 from backend.photos.collection import PhotoCollection, PhotoFace
 from backend.photos.read import PhotoSource
@@ -34,10 +33,10 @@ def held_out_errors(collection: PhotoCollection, quality: str, most: int) -> dic
     the template's mean face; at most ``most`` photos are left out in turn, spread over the collection."""
     faces = collection.faces
     chosen = left_out(len(faces), most)
-    networks, basis, errors = lap_model(), basis_model(), {}
+    models, errors = open_models(), {}
     for index in chosen:
         rest = PhotoCollection(tuple(face for i, face in enumerate(faces) if i != index), collection.verdicts)
-        neutral = fit_with(rest, fit_options_for(quality), networks, basis).neutral
+        neutral = fit_with(rest, fit_options_for(quality), models).neutral
         face = faces[index]
         errors[face.name] = tuple(
             reproject_held_out(shape, face.landmarks, photo_centre(face)).error_percent

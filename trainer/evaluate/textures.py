@@ -11,11 +11,10 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from backend.canonical.networks import lap_model
-from backend.encoded.networks import basis_model
 from backend.errors import LikenessError
 from backend.fitting.options import fit_options_for
 from backend.geometry.template import load_template
+from backend.models.registry import open_models
 from backend.photos.collect import collect
 from backend.photos.collection import FaceClass
 from backend.photos.read import PhotoSource
@@ -96,7 +95,7 @@ def person_figures(photos: Sequence[Path], quality: str, most: int) -> TextureFi
     Raises ``LikenessError`` where fewer than two photos are usable, or none that is left out shows bare skin.
     """
     collection = collect([PhotoSource.from_path(path) for path in photos])
-    fitted = fit_with(collection, fit_options_for(quality), lap_model(), basis_model())
+    fitted = fit_with(collection, fit_options_for(quality), open_models())
     names = [fitted.photos[index].name for index in left_out(len(fitted.photos), most)]
     template = load_template()
     figures = [texture_figures(held_out_photo(template, fitted, collection.faces, name)) for name in names]

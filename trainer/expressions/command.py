@@ -41,7 +41,7 @@ def run(arguments: argparse.Namespace) -> int:
     import torch
 
     from backend.expression.reading import save_reader
-    from backend.photos.surface_landmarks import SurfaceLandmarker
+    from backend.models.landmarks.apply import SurfaceLandmarker
     from backend.rig.arkit import LIDS
     from trainer.expressions.features import feature_table
     from trainer.expressions.learn import LearningOptions, hold_out, learn_reader

@@ -11,7 +11,7 @@ from backend.expression.evidence import evidence_of_window
 from backend.expression.frontalised import frontalised_face, steady_landmarks, towards_point
 from backend.expression.reading import BASES, MIRRORED_KEYS, raw_features
 from backend.geometry.template import load_template
-from backend.models.landmarks import net_points
+from backend.models.landmarks.network import net_points
 from trainer.expressions.observe import Observed
 
 OTHER_HEAD = 0.35

@@ -10,10 +10,10 @@ import numpy as np
 import torch
 
 from backend.geometry.template import load_template
-from backend.models.landmarks import WINDOW_PER_FACE
+from backend.models.landmarks.apply import SurfaceLandmarker
+from backend.models.landmarks.network import WINDOW_PER_FACE
 from backend.photos.landmarks import landmark_window
 from backend.photos.sampling import Window
-from backend.photos.surface_landmarks import SurfaceLandmarker
 from backend.rig.arkit import ARKIT_NAMES
 from trainer.data.landmark_people import LandmarkPeople, LandmarkPeopleConfig
 from trainer.data.people import PeopleConfig

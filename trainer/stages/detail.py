@@ -9,7 +9,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from backend.models.detail import MODEL_NAME, DetailConfig, DetailNet, repeated
+from backend.models.detail import DETAIL
+from backend.models.detail.network import DetailConfig, DetailNet, repeated
 from trainer.contracts import ExportedModel, Stage, StageConfig
 from trainer.data.detail import DetailBatch
 from trainer.data.detail.source import TARGETS
@@ -32,7 +33,7 @@ class DetailWeights:
 
 @dataclass(frozen=True, kw_only=True)
 class DetailStageConfig(StageConfig):
-    """Trains ``backend.models.detail.DetailNet``."""
+    """Trains ``backend.models.detail.network.DetailNet``."""
 
     network: DetailConfig = field(default_factory=DetailConfig)
     """Size of the network."""
@@ -121,7 +122,7 @@ class DetailStage(Stage):
     def export(self) -> ExportedModel:
         """The network, for ``backend.detail``."""
         state = dict(self.modules["net"].state_dict())
-        return ExportedModel(MODEL_NAME, self.config.network.to_json(), state, self.SUMMARY, self.LIMITS)
+        return ExportedModel(DETAIL.name, self.config.network.to_json(), state, self.SUMMARY, self.LIMITS)
 
 
 def slope_correlation(found: Tensor, truth: Tensor, mask: Tensor) -> float:

@@ -8,8 +8,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from backend.geometry.mesh_hierarchy import MeshHierarchy
-from backend.models.graph_face import UNIT, GraphFaceNet
-from backend.models.graph_layers import ChebyshevConvolution, scaled_laplacian
+from backend.models.graph_face.layers import ChebyshevConvolution, scaled_laplacian
+from backend.models.graph_face.network import UNIT, GraphFaceNet
 from trainer.data.graph.linear import linear_faces
 
 _CODERS = (16, 16, 32, 64)

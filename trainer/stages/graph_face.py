@@ -14,15 +14,15 @@ from torch.nn import functional
 from backend.geometry.mesh_hierarchy import load_mesh_hierarchy
 from backend.geometry.normals import vertex_normals
 from backend.geometry.template import load_template
-from backend.models.graph_face import (
-    MODEL_NAME,
+from backend.models.graph_face import GRAPH_FACE
+from backend.models.graph_face.layers import neighbour_means, spread
+from backend.models.graph_face.network import (
     UNIT,
     GraphCodes,
     GraphFaceConfig,
     GraphFaceNet,
     persons_identity,
 )
-from backend.models.graph_layers import neighbour_means, spread
 from backend.rendering.color import linear_from_srgb, srgb_from_linear
 from backend.rendering.spherical_harmonics import shade
 from trainer.contracts import ExportedModel, OptimizerConfig, ParameterGroup, Stage, StageConfig, Turn
@@ -86,7 +86,7 @@ class CriticWeights:
 
 @dataclass(frozen=True, kw_only=True)
 class GraphFaceStageConfig(StageConfig):
-    """Trains ``backend.models.graph_face.GraphFaceNet``; from shapes alone it learns the shape decoder."""
+    """Trains ``backend.models.graph_face.network.GraphFaceNet``; from shapes alone it learns the shape decoder."""
 
     network: GraphFaceConfig = field(default_factory=GraphFaceConfig)
     """Size of the networks."""
@@ -352,7 +352,7 @@ class GraphFaceStage(Stage):
     def export(self) -> ExportedModel:
         """Encoder and decoders, without the trunk's weights, which its package has."""
         config, tensors = self.config.network, self.modules["net"].learnt()
-        return ExportedModel(MODEL_NAME, config.to_json(), tensors, self.SUMMARY, self.LIMITS)
+        return ExportedModel(GRAPH_FACE.name, config.to_json(), tensors, self.SUMMARY, self.LIMITS)
 
 
 def face_distance(first: Tensor, second: Tensor, face: Tensor) -> Tensor:

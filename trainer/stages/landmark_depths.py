@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from backend.models.landmarks import LANDMARKS, SEEN, LandmarkGuess, LandmarkNetConfig
+from backend.models.landmarks.network import LANDMARKS, SEEN, LandmarkGuess, LandmarkNetConfig
 
 _LOG_DISTANCE = 1.6
 """Logarithm of a portrait's usual distance in sides of the window."""

@@ -13,8 +13,8 @@ from torch.nn import functional
 
 from backend.fitting.detector_model import OUTER_EYE_CORNERS, UPRIGHT
 from backend.geometry.template import load_template
-from backend.models.landmarks import (
-    MODEL_NAME,
+from backend.models.landmarks import LANDMARK_NET
+from backend.models.landmarks.network import (
     WINDOW_PER_FACE,
     LandmarkNet,
     LandmarkNetConfig,
@@ -47,7 +47,7 @@ class LandmarkWeights:
 
 @dataclass(frozen=True, kw_only=True)
 class LandmarkStageConfig(StageConfig):
-    """Trains ``backend.models.landmarks.LandmarkNet``."""
+    """Trains ``backend.models.landmarks.network.LandmarkNet``."""
 
     network: LandmarkNetConfig = field(default_factory=LandmarkNetConfig)
     """Size of the net."""
@@ -140,11 +140,11 @@ class LandmarkStage(Stage):
         return {"landmarks": torch.cat([_drawn(images, found, 1.0), _drawn(images, truth, 0.0)], 1)}
 
     def export(self) -> ExportedModel:
-        """The net, for ``backend.photos.surface_landmarks``."""
+        """The net, for ``backend.models.landmarks.apply``."""
         state = self.modules["net"].state_dict()
         tensors = {name: value for name, value in state.items() if not name.endswith("num_batches_tracked")}
         config = self.config.network.to_json() | points_to_json(load_template().landmarks478)
-        return ExportedModel(MODEL_NAME, config, tensors, self.SUMMARY, self.LIMITS)
+        return ExportedModel(LANDMARK_NET.name, config, tensors, self.SUMMARY, self.LIMITS)
 
     def _random_moves(self, count: int, device: torch.device) -> Tensor:
         """(N, 4) for ``windows``."""

@@ -9,9 +9,10 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
-from backend.models.lap import MODEL_NAME, CanonicalMaps, LapConfig, LapNet, Scene
-from backend.models.lap_posterior import Posterior
-from backend.models.lap_render import render_face
+from backend.models.lap import LAP
+from backend.models.lap.network import CanonicalMaps, LapConfig, LapNet, Scene
+from backend.models.lap.posterior import Posterior
+from backend.models.lap.render import render_face
 from backend.rendering.camera_models import CanonicalCamera, View
 from backend.rendering.depth_surface import ViewedSurface, normals_from_depth, unwarp_to_canonical
 from backend.rendering.lambert import lambert_image, lambert_shading
@@ -41,7 +42,7 @@ from trainer.stages.lap_weights import LapWeights
 
 @dataclass(frozen=True, kw_only=True)
 class LapStageConfig(StageConfig):
-    """Trains ``backend.models.lap.LapNet``; ``batch`` counts people."""
+    """Trains ``backend.models.lap.network.LapNet``; ``batch`` counts people."""
 
     network: LapConfig = field(default_factory=LapConfig)
     """Sizes of the networks."""
@@ -389,6 +390,6 @@ class LapStage(Stage):
         return tuple(ParameterGroup(name, tuple(found), rates[name]) for name, found in named.items() if found)
 
     def export(self) -> ExportedModel:
-        """All networks, for ``backend.models.lap.load_lap``."""
+        """All networks, for ``backend.models.lap.network.load_lap``."""
         config, weights = self.config.network.to_json(), self.network.state_dict()
-        return ExportedModel(MODEL_NAME, config, weights, self.SUMMARY, self.LIMITS, self.SENSITIVE)
+        return ExportedModel(LAP.name, config, weights, self.SUMMARY, self.LIMITS, self.SENSITIVE)

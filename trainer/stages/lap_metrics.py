@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from backend.models.lap import CanonicalMaps, LapNet
-from backend.models.lap_render import view_of
+from backend.models.lap.network import CanonicalMaps, LapNet
+from backend.models.lap.render import view_of
 from backend.rendering.camera_models import CanonicalCamera, View
 from backend.rendering.depth_surface import normals_from_depth
 from trainer.data.lap.batch import FACE_CLASSES, LapBatch, class_mask

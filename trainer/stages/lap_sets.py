@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from backend.models.lap import LapNet
+from backend.models.lap.network import LapNet
 from trainer.contracts import Source
 from trainer.data.lap.batch import CanonicalTruth, LapBatch
 from trainer.losses.canonical import push_pull

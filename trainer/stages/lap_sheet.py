@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from backend.models.lap import LapNet, Scene
-from backend.models.lap_render import render_face, shaded_surface, studio_light, turned_view
+from backend.models.lap.network import LapNet, Scene
+from backend.models.lap.render import render_face, shaded_surface, studio_light, turned_view
 from backend.rendering.camera_models import View
 from trainer.data.lap.batch import LapBatch
 from trainer.stages.lap_sets import filled_depth

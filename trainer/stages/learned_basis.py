@@ -16,9 +16,10 @@ import torch
 from torch import Tensor, nn
 
 from backend.geometry.normals import vertex_normals
-from backend.models.learned_basis import MODEL_NAME, LearnedBasisConfig, LearnedBasisNet, ModelledFace
-from backend.models.learned_basis_encoder import FaceCode
-from backend.models.learned_basis_picture import RenderedFace, render_face
+from backend.models.learned_basis import LEARNED_BASIS
+from backend.models.learned_basis.encoder import FaceCode
+from backend.models.learned_basis.network import LearnedBasisConfig, LearnedBasisNet, ModelledFace
+from backend.models.learned_basis.picture import RenderedFace, render_face
 from backend.rendering.camera_models import PerspectiveCameras
 from trainer.contracts import ExportedModel, ParameterGroup, Stage, StageConfig
 from trainer.data.face_model import FaceBatch, FaceTruth
@@ -87,7 +88,7 @@ class FaceModelWeights:
 
 @dataclass(frozen=True, kw_only=True)
 class LearnedBasisStageConfig(StageConfig):
-    """Trains ``backend.models.learned_basis.LearnedBasisNet``; ``batch`` counts sets, that is people or clips."""
+    """Trains ``backend.models.learned_basis.network.LearnedBasisNet``; ``batch`` counts people or clips."""
 
     network: LearnedBasisConfig = field(default_factory=LearnedBasisConfig)
     """Sizes of the model."""
@@ -337,12 +338,12 @@ class LearnedBasisStage(Stage):
         return tuple(ParameterGroup(name, tuple(found), _constant(rates[name])) for name, found in named.items())
 
     def export(self) -> ExportedModel:
-        """Bases and encoder, for ``backend.models.learned_basis.load_learned_basis``."""
+        """Bases and encoder, for ``backend.models.learned_basis.network.load_learned_basis``."""
         tensors = {name: value for name, value in self.network.state_dict().items() if name != "begun"}
         network = self.config.network
         if self.config.exported_light != "as_trained":
             network = replace(network, light=self.config.exported_light)
-        return ExportedModel(MODEL_NAME, network.to_json(), tensors, self.SUMMARY, self.LIMITS)
+        return ExportedModel(LEARNED_BASIS.name, network.to_json(), tensors, self.SUMMARY, self.LIMITS)
 
 
 def _constant(rate: float) -> Callable[[float], float]:

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn.functional import affine_grid, grid_sample
 
 from backend.geometry.template import load_template
-from backend.models.learned_basis_encoder import LANDMARKS
+from backend.models.learned_basis.encoder import LANDMARKS
 from trainer.data.face_model import FaceBatch, FaceTruth
 from trainer.data.landmark_mirror import landmark_mirror
 

@@ -12,8 +12,8 @@ from backend.fitting.detector_model import (
     turn_of,
     view_features,
 )
-from backend.models.learned_basis import LearnedBasisNet
-from backend.models.learned_basis_encoder import LANDMARKS, MIDDLE, FaceCode
+from backend.models.learned_basis.encoder import LANDMARKS, MIDDLE, FaceCode
+from backend.models.learned_basis.network import LearnedBasisNet
 from trainer.data.face_model import FaceBatch, FaceTruth
 from trainer.stages.face_scales import face_scales
 

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from backend.geometry.normals import vertex_normals
-from backend.models.learned_basis import LearnedBasisNet, ModelledFace
-from backend.models.learned_basis_picture import render_face
+from backend.models.learned_basis.network import LearnedBasisNet, ModelledFace
+from backend.models.learned_basis.picture import render_face
 from backend.rendering.spherical_harmonics import light_from_directions
 from trainer.data.face_model import FaceBatch
 from trainer.data.lap.batch import class_mask

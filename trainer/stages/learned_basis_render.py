@@ -7,8 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from backend.geometry.template import Template, load_template
-from backend.models.learned_basis import FaceBases
-from backend.models.learned_basis_encoder import LANDMARKS
+from backend.models.learned_basis.encoder import LANDMARKS
+from backend.models.learned_basis.network import FaceBases
 from backend.rendering.camera_models import PerspectiveCameras
 from backend.rendering.interpolate import fragment_barycentrics, fragment_values, fragments
 from backend.rendering.rasterize import face_ids

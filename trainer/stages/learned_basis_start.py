@@ -17,7 +17,7 @@ from backend.geometry.refine import refinements
 from backend.geometry.symmetry import mirrored
 from backend.geometry.template import load_template
 from backend.geometry.topology import triangles_from_quads
-from backend.models.learned_basis import MILLIMETRE, FaceBases, LearnedBasisNet
+from backend.models.learned_basis.network import MILLIMETRE, FaceBases, LearnedBasisNet
 from backend.photos.collection import FaceClass
 from backend.rendering.camera_models import project
 from backend.rendering.color import linear_from_srgb

@@ -11,7 +11,13 @@ import torch
 from torch import Tensor, nn
 
 from backend.models.lite0_file import Lite0MissingError
-from backend.models.parsing import CLASS_COLOURS, CLASS_NAMES, MODEL_NAME, OPINION_NAME, ParsingNet, ParsingNetConfig
+from backend.models.parsing import PARSING, PARSING_OPINION
+from backend.models.parsing.network import (
+    CLASS_COLOURS,
+    CLASS_NAMES,
+    ParsingNet,
+    ParsingNetConfig,
+)
 from trainer.contracts import ExportedModel, Stage, StageConfig
 from trainer.losses.segmentation import (
     confusion_matrix,
@@ -53,7 +59,7 @@ class ParsingWeights:
 
 @dataclass(frozen=True, kw_only=True)
 class ParsingStageConfig(StageConfig):
-    """Trains ``backend.models.parsing.ParsingNet``."""
+    """Trains ``backend.models.parsing.network.ParsingNet``."""
 
     network: ParsingNetConfig = field(default_factory=ParsingNetConfig)
     """Size of the net; ``network.size`` is what the backend will use, sources may give smaller pictures."""
@@ -176,8 +182,10 @@ class ParsingStage(Stage):
         return {"labels": torch.cat(list(columns), 2)}
 
     def export(self) -> ExportedModel:
-        """The net, for ``backend.models.parsing.FaceParser``; of a frozen trunk only what was learnt."""
+        """The net, for ``backend.models.parsing.network.FaceParser``; of a frozen trunk only what was learnt."""
         config, tensors = self.config.network, self.modules["net"].learnt()
         if config.trunk == "lite0_frozen":
-            return ExportedModel(OPINION_NAME, config.to_json(), tensors, self.SUMMARY + self.FROZEN, self.LIMITS)
-        return ExportedModel(MODEL_NAME, config.to_json(), tensors, self.SUMMARY, self.LIMITS)
+            return ExportedModel(
+                PARSING_OPINION.name, config.to_json(), tensors, self.SUMMARY + self.FROZEN, self.LIMITS
+            )
+        return ExportedModel(PARSING.name, config.to_json(), tensors, self.SUMMARY, self.LIMITS)

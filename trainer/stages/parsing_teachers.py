@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from backend.models.parsing import load_parsing_net
+from backend.models.parsing.network import load_parsing_net
 
 
 class ParsingTeachers:

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import scipy.sparse as sp
+from scipy.spatial.transform import Rotation
 
 from backend.geometry.normals import vertex_normals
 from backend.geometry.similarity import nearest_similarity
-from trainer.rotation import rotation_matrix
 from trainer.template.closest_point import closest_points
 from trainer.template.registration import border_vertices, vertex_areas
 from trainer.template.scans import TriangleMesh
@@ -91,7 +91,7 @@ def fit_model(
         right[7:] -= prior * coefficients
         system += np.eye(len(system)) * 1e-9
         step = np.linalg.solve(system, right)
-        rotation = rotation_matrix(step[:3]) @ rotation
+        rotation = Rotation.from_rotvec(step[:3]).as_matrix() @ rotation
         translation = translation + step[3:6]
         scale *= 1.0 + step[6] if with_scale else 1.0
         coefficients = coefficients + step[7:]

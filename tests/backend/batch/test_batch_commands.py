@@ -43,13 +43,13 @@ def test_a_shell_gives_each_command_the_arguments_that_were_meant(tmp_path: Path
         arguments = build_parser().parse_args(words[3:])
         assert arguments.manifest == tmp_path / "the people.jsonl" and arguments.out == tmp_path / "out $x"
         assert (arguments.only, arguments.device) == (name, "cuda")
-        assert (arguments.quality, arguments.texture, arguments.no_lap, arguments.personalise) == (
+        assert (arguments.quality, arguments.texture, arguments.lap, arguments.personalise) == (
             "fast",
             1024,
-            True,
+            False,
             True,
         )
-        assert not arguments.no_landmark_net
+        assert arguments.landmark_net
     assert sorted(os.listdir(tmp_path)) == ["the people.jsonl"]
 
 

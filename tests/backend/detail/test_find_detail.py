@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 import torch
 
-from backend.detail.find import WRINKLE_SIZE, DetailModel, FoundDetail, find_detail, photo_in_window
+from backend.detail.find import WRINKLE_SIZE, FoundDetail, find_detail, photo_in_window
 from backend.detail.groups import KEY_GROUPS
 from backend.detail.window import detail_window
 from backend.errors import Cancelled
-from backend.models.detail import DetailConfig, DetailNet
+from backend.models.detail.apply import DetailModel
+from backend.models.detail.network import DetailConfig, DetailNet
 from backend.photos.collection import FaceClass
 
 sys.path.append(str(Path(__file__).parents[1] / "texture"))

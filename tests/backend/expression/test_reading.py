@@ -23,8 +23,8 @@ from backend.expression.reading import (
 from backend.expression.subject import subject_of
 from backend.fitting.parameters import FACING_CAMERA
 from backend.geometry.template import load_template
+from backend.models.landmarks.apply import SurfaceLandmarker
 from backend.photos.landmarks import landmark_window, mean_landmarks
-from backend.photos.surface_landmarks import SurfaceLandmarker
 from backend.rig.arkit import ARKIT_INDEX, LIDS
 from backend.safetensors_file import read_arrays
 

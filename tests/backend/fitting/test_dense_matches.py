@@ -11,7 +11,8 @@ import pytest
 
 from backend.fitting import fit
 from backend.fitting.dense_matches import DenseMatches, PairMatches, compared_pairs, dense_matches, matched_targets
-from backend.fitting.fit import FitState, dense_mesh
+from backend.fitting.dense_views import dense_mesh
+from backend.fitting.fit import FitState
 from backend.fitting.initial_pose import face_scale
 from backend.fitting.options import CageStage, DenseStage, FitOptions
 from backend.fitting.parameters import PhotoParameters

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
+from encoded_hand_made import encoded_of, nothing_known, photo_of
 from scipy.spatial.transform import Rotation
 
 from backend.fitting import fit
@@ -25,9 +24,6 @@ from backend.fitting.options import EncodedStage, FitOptions, PriorWeights, fit_
 from backend.fitting.solver import IdentityBelief
 from backend.geometry.template import load_template
 from backend.rig.arkit import ARKIT_INDEX
-
-sys.path.append(str(Path(__file__).resolve().parents[1] / "encoded"))
-from encoded_hand_made import encoded_of, nothing_known, photo_of
 
 STAGE, PRIOR = EncodedStage(), PriorWeights()
 

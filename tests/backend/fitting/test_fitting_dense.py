@@ -11,7 +11,7 @@ import pytest
 
 from backend.fitting.cage import solve_cage
 from backend.fitting.dense_targets import DenseTargets, dense_targets
-from backend.fitting.fit import dense_mesh
+from backend.fitting.dense_views import dense_mesh
 from backend.fitting.initial_pose import face_scale
 from backend.fitting.options import CageStage, DenseStage
 from backend.fitting.parameters import PhotoParameters

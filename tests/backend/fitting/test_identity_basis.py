@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
+from encoded_hand_made import TINY, photo_of
 
 from backend.fitting import population
 from backend.fitting.fit import fit_landmarks
@@ -15,10 +13,7 @@ from backend.fitting.identity_basis import BASIS_NAMES, cage_modes, in_basis, mo
 from backend.fitting.landmark_targets import landmark_model
 from backend.fitting.options import FitOptions
 from backend.geometry.template import Template, load_template
-from backend.models.learned_basis import FaceBases
-
-sys.path.append(str(Path(__file__).resolve().parents[1] / "encoded"))
-from encoded_hand_made import TINY, photo_of
+from backend.models.learned_basis.network import FaceBases
 
 TEMPLATE = load_template()
 COUNT = TEMPLATE.head.vertex_stop

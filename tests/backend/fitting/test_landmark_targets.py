@@ -16,7 +16,7 @@ from backend.fitting.landmark_targets import LandmarkModel, landmark_model, land
 from backend.fitting.options import FitOptions, LandmarkStage, PriorWeights
 from backend.geometry.similarity import nearest_similarity
 from backend.geometry.template import load_template
-from backend.models.landmarks import net_points
+from backend.models.landmarks.network import net_points
 from backend.photos.collection import PhotoCollection, PhotoFace, SurfaceLandmarks
 
 SIZE = 600

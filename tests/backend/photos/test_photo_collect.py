@@ -13,14 +13,14 @@ from made_photos import encoded, upright
 from PIL import Image, ImageDraw, ImageFilter
 
 from backend.errors import Cancelled, LikenessError
+from backend.models.parsing.apply import look_at_face
+from backend.models.parsing.parsed_labels import FaceLabels
+from backend.models.parsing.worn import WornScores
 from backend.photos.collect import CollectOptions, collect, unique_names
 from backend.photos.collection import FaceClass, PhotoCollection
 from backend.photos.detect import detect_faces
 from backend.photos.landmarks import EYE_OUTER_LEFT, EYE_OUTER_RIGHT, find_landmarks, landmark_window
-from backend.photos.masks import look_at_face
-from backend.photos.parsed_labels import FaceLabels
 from backend.photos.read import PhotoSource
-from backend.photos.worn import WornScores
 
 pytestmark = pytest.mark.photos
 People = Callable[[str], list[Path]]

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from backend.models.lap import CanonicalMaps, LapConfig
-from backend.models.lap_landmarks import LandmarkFace
+from backend.models.lap.landmark_face import LandmarkFace
+from backend.models.lap.network import CanonicalMaps, LapConfig
 from backend.photos.collection import FaceClass
 from backend.rendering.camera_models import LAP_PIVOT, CanonicalCamera, View
 from trainer.contracts import SourceConfig

@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 import torch
 
-from backend.encoded.networks import BasisModel, encoder_input
 from backend.fitting.options import FitOptions
 from backend.geometry.template import load_template
-from backend.models.learned_basis import LearnedBasisNet
-from backend.models.learned_basis_picture import render_face
+from backend.models.learned_basis.apply import BasisModel, encoder_input
+from backend.models.learned_basis.network import LearnedBasisNet
+from backend.models.learned_basis.picture import render_face
 from backend.photos.collection import PhotoCollection
 from backend.rendering.spherical_harmonics import light_from_directions
 from trainer.evaluate import basis_pairs, basis_photometric, basis_reenactment, basis_renders
@@ -24,7 +24,6 @@ from trainer.evaluate.basis_start import timed_fit
 from trainer.evaluate.metrics.identity import dlib_box
 from trainer.stages.learned_basis_render import FaceMarks
 
-sys.path.append(str(Path(__file__).resolve().parents[2] / "backend" / "encoded"))
 sys.path.append(str(Path(__file__).resolve().parents[2] / "trainer"))
 from basis_parts import small_people
 from encoded_hand_made import photo_of, tiny_network

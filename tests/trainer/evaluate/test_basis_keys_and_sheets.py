@@ -11,14 +11,13 @@ import numpy as np
 import pytest
 import torch
 
-from backend.encoded.networks import BasisModel
 from backend.geometry.template import load_template
-from backend.models.learned_basis import FaceBases
+from backend.models.learned_basis.apply import BasisModel
+from backend.models.learned_basis.network import FaceBases
 from backend.rig.arkit import ARKIT_INDEX
 from trainer.evaluate import basis_keys, basis_sheets
 from trainer.stages.learned_basis_start import begin_from_prior
 
-sys.path.append(str(Path(__file__).resolve().parents[2] / "backend" / "encoded"))
 sys.path.append(str(Path(__file__).resolve().parents[2] / "trainer"))
 from basis_parts import small_people
 from encoded_hand_made import TINY, tiny_network
@@ -110,6 +109,6 @@ def first_sets(count: int):
 
 
 def kept_as_it_is(faces, model, options):
-    from backend.fitting.personalise_bases import Personalised
+    from backend.models.learned_basis.personalise import Personalised
 
     return Personalised(model, faces[1].name, 0.2, 0.1, True, 0.5)

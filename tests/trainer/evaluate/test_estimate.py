@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
+from backend.fitting import face_model
+from backend.models.contract import Models, OpenedModel
+from backend.models.lap import LAP
+from backend.models.lap.apply import LapModel
+from backend.models.learned_basis import LEARNED_BASIS
+from backend.models.learned_basis.apply import BasisModel
+from backend.models.registry import MODELS
 from backend.photos.collect import CollectOptions
 from trainer.evaluate import estimate
 
@@ -19,7 +27,8 @@ def test_networks_take_part_as_they_do_in_the_pipeline(
 ) -> None:
     asked = {}
 
-    def fit(collection: object, options: object, template: object, **sources) -> SimpleNamespace:
+    def fit(collection: object, options: object, template: object, modes_around: object, **sources) -> SimpleNamespace:
+        assert modes_around is None
         asked.update({name: source((collection,)) for name, source in sources.items()})
         return SimpleNamespace(neutral=np.zeros((1, 3)))
 
@@ -31,14 +40,20 @@ def test_networks_take_part_as_they_do_in_the_pipeline(
 
     monkeypatch.setattr(estimate, "collect", collect)
     monkeypatch.setattr(estimate, "fit_face", fit)
-    monkeypatch.setattr(estimate, "lap_model", lambda surface: "lap" if surface else "lap without points")
-    monkeypatch.setattr(estimate, "basis_model", lambda: "basis")
+    shown = (LapModel(None, None, "lap"), BasisModel(None, None, "basis"))
+
+    def opened(without: Collection[str], also: Collection[str]) -> Models:
+        assert not also
+        ready = {LAP: shown[0], LEARNED_BASIS: shown[1]}
+        return Models(tuple(OpenedModel(one, None if one.name in without else ready.get(one)) for one in MODELS), "cpu")
+
+    monkeypatch.setattr(estimate, "open_models", opened)
     monkeypatch.setattr(estimate, "canonical_face", lambda faces, model: (faces, model))
-    monkeypatch.setattr(estimate, "encoded_face", lambda faces, model: (faces, model))
+    monkeypatch.setattr(face_model, "encoded_face", lambda faces, model, progress: (faces, model))
     flags = {} if lap and learned_basis else {"lap": lap, "learned_basis": learned_basis, "landmark_net": lap}
     estimate.fit_photos([Path("a.jpg")], **flags)
     assert asked == {
         "surface": lap,
-        "canonical": (("photos",), "lap") if lap else None,
-        "encoded": (("photos",), "basis") if learned_basis else None,
+        "canonical": (("photos",), shown[0]) if lap else None,
+        "encoded": (("photos",), shown[1]) if learned_basis else None,
     }

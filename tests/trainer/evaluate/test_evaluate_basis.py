@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from backend.geometry.template import load_template
-from backend.models.learned_basis import LearnedBasisConfig, LearnedBasisNet
+from backend.models.learned_basis.network import LearnedBasisConfig, LearnedBasisNet
 from trainer.__main__ import main
 from trainer.data.face_model import FacePeopleConfig
 from trainer.data.face_model.source import FacePeople

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 
 import numpy as np
 import pytest
 from rich.console import Console
 
-from backend.models.detail import DetailConfig
+from backend.models.detail import DETAIL
+from backend.models.detail.network import DetailConfig
 from trainer.data.detail import DetailPeopleConfig
 from trainer.evaluate import detail
 from trainer.evaluate.command import WHATS
@@ -49,8 +51,10 @@ def test_regions_are_where_they_are_called() -> None:
     assert rows["forehead"] < rows["crows_feet"] < rows["nose_lip_folds"]
 
 
-def test_without_a_model_it_says_so(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
-    monkeypatch.setattr(detail, "detail_model", lambda: None)
+def test_without_a_model_it_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    monkeypatch.setenv(DETAIL.folder_variable, str(tmp_path))
     assert detail.run(argparse.Namespace(model=None, people=4), Console()) == {"detail": "not trained"}
     assert "not trained" in capsys.readouterr().out
     assert "detail" in WHATS

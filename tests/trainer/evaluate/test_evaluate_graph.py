@@ -12,7 +12,7 @@ from rich.console import Console
 
 from backend.errors import LikenessError
 from backend.geometry.template import load_template
-from backend.models.graph_face import GraphFaceConfig, GraphFaceNet
+from backend.models.graph_face.network import GraphFaceConfig, GraphFaceNet
 from trainer.data.graph import GraphPeopleConfig, GraphShapesConfig
 from trainer.data.graph.linear import SEED as LINEAR_SEED
 from trainer.data.graph.linear import linear_faces

@@ -12,7 +12,7 @@ import torch
 from rich.console import Console
 
 from backend.models.checkpoints import ModelWeights, fingerprint, half_precision, save_model
-from backend.models.lap import LapConfig, LapNet
+from backend.models.lap.network import LapConfig, LapNet
 from trainer.evaluate import lap
 from trainer.evaluate.command import write_figures
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 from lap_parts import SMALL_NET
 
-from backend.models.lap import LapNet
+from backend.models.lap.network import LapNet
 from trainer.evaluate import lap_people
 from trainer.evaluate.metrics.pictures import ssim
 

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn.functional import avg_pool2d
 
 from backend.geometry.template import load_template
-from backend.models.learned_basis_encoder import LANDMARKS
+from backend.models.learned_basis.encoder import LANDMARKS
 from backend.rendering.color import srgb_from_linear
 from trainer.contracts import Source, SourceConfig
 from trainer.data.face_model.batch import FaceBatch, FaceTruth, join_faces

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from backend.geometry.template import load_template
-from backend.models.landmarks import LANDMARKS
+from backend.models.landmarks.apply import SurfaceLandmarker
+from backend.models.landmarks.network import LANDMARKS
 from backend.photos.collection import FaceClass
-from backend.photos.surface_landmarks import SurfaceLandmarker
 from backend.rendering.camera_models import project
 from backend.rendering.color import srgb_from_linear
 from trainer.contracts import Source, SourceConfig

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from backend.geometry.template import load_template
-from backend.models.lap_landmarks import EXPRESSIONS, LandmarkShapes
+from backend.models.lap.landmark_face import EXPRESSIONS, LandmarkShapes
 from trainer.data.lap.truth import TruthMaker
 from trainer.data.people.expression import draw_expression
 from trainer.data.people.identity import IdentityShapes, draw_identity

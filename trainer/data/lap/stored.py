@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from backend.models.landmarks import LANDMARKS
+from backend.models.landmarks.network import LANDMARKS
 from trainer.contracts import SourceConfig
 from trainer.data.disk_cache import cache_folder, content_key
 from trainer.data.kept_rows import mapped, missing_runs

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from backend.models.parsing import CLASS_COLOURS
+from backend.models.parsing.network import CLASS_COLOURS
 from backend.rendering.color import srgb_from_linear
 from trainer.data.people.source import PeopleConfig
 

@@ -15,8 +15,8 @@ import numpy as np
 from backend.photos.crop import face_square
 from backend.photos.landmarks import landmarks_of_largest
 from backend.photos.read import PhotoSource, read_photo
+from trainer.classifiers.logistic import logistic_regression
 from trainer.data.portraits.drawings import CLASSIFIER_PATH, drawing_features
-from trainer.logistic import logistic_regression
 
 LABELS_PATH = Path(__file__).parent / "drawing_labels.csv"
 _RIDGE = 100.0

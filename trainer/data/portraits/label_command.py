@@ -15,7 +15,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from backend.models.parsing import CLASS_COLOURS, FaceParser
+from backend.models.parsing.network import CLASS_COLOURS, FaceParser
 from backend.photos.collection import FaceClass
 from trainer.data.portraits.cache import PortraitCache, Verdict, open_cache
 from trainer.data.portraits.hand_labels import (

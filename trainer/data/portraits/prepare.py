@@ -16,10 +16,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from backend.models.parsing.apply import label_face, padding
 from backend.photos.candidate import SAME_PICTURE
 from backend.photos.crop import crop_head, face_square
 from backend.photos.landmarks import head_pose, landmark_window, landmarks_of_largest
-from backend.photos.masks import label_face, padding
 from backend.photos.read import PhotoSource, PhotoUnreadableError, read_photo
 from backend.photos.sampling import Window
 from trainer.data.portraits.cache import (

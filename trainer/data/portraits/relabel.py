@@ -20,10 +20,15 @@ import numpy as np
 
 from backend.errors import LikenessError
 from backend.expression.frontalised import posed_depth
-from backend.models.parsing import OPINION_NAME, FaceParser
+from backend.models.parsing import PARSING_OPINION
+from backend.models.parsing.network import FaceParser
+from backend.models.parsing.parsed_labels import settle
+from backend.models.parsing.rims import find_rims
+from backend.models.parsing.second_opinion import with_second_opinion
+from backend.models.parsing.three_scales import class_probabilities, wide_probabilities
+from backend.models.parsing.worn import least_factor
 from backend.photos.collection import FaceClass
 from backend.photos.landmarks import landmark_window
-from backend.photos.parsed_labels import settle
 from backend.photos.person import person_probability
 from backend.photos.regions import (
     LIPS_OUTER,
@@ -34,10 +39,6 @@ from backend.photos.regions import (
     near_eyes,
     polygon_mask,
 )
-from backend.photos.rims import find_rims
-from backend.photos.second_opinion import with_second_opinion
-from backend.photos.three_scales import class_probabilities, wide_probabilities
-from backend.photos.worn import least_factor
 from trainer.data.portraits.cache import PortraitCache, Verdict, open_cache
 from trainer.data.portraits.hand_labels import UNKNOWN, HandLabels, read_hand_labels
 from trainer.data.portraits.parsing_sheet import sheet_photographs
@@ -256,7 +257,7 @@ def run(arguments: argparse.Namespace) -> int:
     try:
         cache = open_cache(arguments.cache, writable=True)
         teachers = [FaceParser.load(folder) for folder in arguments.teacher or (None,)]
-        second = None if arguments.teacher else FaceParser.load(model=OPINION_NAME)
+        second = None if arguments.teacher else FaceParser.load(model=PARSING_OPINION.name)
         traits, by_hand = read_traits(arguments.traits), read_hand_labels()
         count = relabel(cache, teachers, traits, by_hand, arguments.unlisted, second)
     except (OSError, ValueError, LikenessError) as error:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.spatial.transform import Rotation
 
 from backend.geometry.similarity import Similarity, nearest_similarity
 from trainer.data.raytrace.bvh import build_bvh, closest_points
-from trainer.rotation import rotation_matrix
 
 ICP_PASSES = 40
 CROP_FACTOR = 0.7
@@ -111,7 +111,7 @@ def refine_alignment(
             [np.cross(offset, direction), direction, (offset * direction).sum(1, keepdims=True)], axis=1
         )
         step = np.linalg.lstsq(rows, (away * direction).sum(1), rcond=None)[0]
-        turn, grow = rotation_matrix(step[:3]), 1 + step[6]
+        turn, grow = Rotation.from_rotvec(step[:3]).as_matrix(), 1 + step[6]
         rotation = turn @ rotation
         translation = grow * turn @ (translation - middle) + middle + step[3:6]
         scale *= grow

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from backend.models.parsing import FaceParser
+from backend.models.parsing.network import FaceParser
 from backend.photos.collection import FaceClass
 from backend.photos.landmarks import mean_landmarks
 from trainer.data.portraits import PortraitsConfig

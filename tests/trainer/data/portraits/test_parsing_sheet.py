@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import csv
 
+from trainer.classifiers.portrait_statistics import GLASSES_LABELS
 from trainer.data.portraits.hand_labels import read_hand_labels
 from trainer.data.portraits.parsing_sheet import sheet_photographs
 from trainer.data.portraits.relabel import read_traits
-from trainer.portrait_statistics import GLASSES_LABELS
 
 
 def test_no_label_that_something_learns_from_is_of_a_photograph_of_the_sheet() -> None:

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import torch
 
+from backend.models.parsing.parsed_labels import Settled
 from backend.photos.collection import FaceClass
 from backend.photos.landmarks import mean_landmarks
-from backend.photos.parsed_labels import Settled
 from backend.photos.sampling import Window
 from trainer.data.portraits import relabel as relabelling
 from trainer.data.portraits.cache import CacheSettings, PortraitCache, PortraitFile, Verdict, create_cache

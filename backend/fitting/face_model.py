@@ -1,0 +1,25 @@
+"""Whose encoder starts the fit, and what its identity moves in: linear modes, or a decoder that is not linear."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from backend.fitting.fit import EncodedSource, ModesSource
+from backend.geometry.template import Template
+from backend.models.contract import Models, asking
+from backend.models.graph_face import GRAPH_FACE
+from backend.models.graph_face.apply import GraphModel, graph_face, template_around
+from backend.models.learned_basis import LEARNED_BASIS
+from backend.models.learned_basis.apply import BasisModel, encoded_face
+from backend.progress import ProgressReporter, silent
+
+
+def face_model(
+    models: Models, template: Template, progress: ProgressReporter = silent
+) -> tuple[EncodedSource, ModesSource | None]:
+    """``encoded`` and ``modes_around`` of ``fit_face`` by the models that take part: the graph face model's where it
+    does, else the learned face model's encoder and the template's own modes."""
+    graph = models.of(GRAPH_FACE, GraphModel)
+    if graph is not None:
+        return asking(graph_face, graph, progress), partial(template_around, template, graph)
+    return asking(encoded_face, models.of(LEARNED_BASIS, BasisModel), progress), None

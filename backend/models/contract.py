@@ -1,0 +1,179 @@
+"""The one shape of every learned model: its name, what it is for, how it is loaded, and why it takes no part.
+
+A model is a package of ``backend.models`` whose ``__init__`` describes it with a ``LearnedModel``, and a line of
+``backend.models.registry``. Needs the standard library only: the network's module is imported when it is asked for.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from importlib import import_module
+from pathlib import Path
+from threading import Lock
+from typing import Any, Protocol, TypeVar
+
+from backend.errors import DamagedFileError, LikenessError
+
+NOT_TRAINED, NOT_USED = "not trained", "not used"
+
+
+class ReadyModel(Protocol):
+    """A model in memory: the version of its weights, and names of models without which it takes no part."""
+
+    @property
+    def version(self) -> str: ...
+
+    @property
+    def needs(self) -> tuple[str, ...]: ...
+
+
+Ready = TypeVar("Ready", bound=ReadyModel)
+Photos, Said = TypeVar("Photos"), TypeVar("Said")
+
+
+@dataclass(frozen=True)
+class Switch:
+    """How a person leaves a model out: ``name`` of the setting (``lap`` for ``--no-lap``), and ``help`` to it."""
+
+    name: str
+    help: str
+
+    @property
+    def flag(self) -> str:
+        """On the command line."""
+        return f"--no-{self.name.replace('_', '-')}"
+
+
+@dataclass(frozen=True)
+class LearnedModel:
+    """What is known of a model before it is loaded.
+
+    Attributes
+    ----------
+    name : also of its folder in ``assets``. purpose : what it gives. without : what happens while it is not trained.
+    loader : ``module:function``; the function takes a folder (None: ``assets/<name>``) and a device, ``cpu`` or
+        ``cuda``, gives a ``ReadyModel`` and raises ``LikenessError`` ("missing_part") where it cannot.
+    switch : None where it cannot be left out. on_gpu : whether it computes where it is told, else on the CPU.
+    by_default : whether it takes part unasked. instead_of : names of models that take no part where it does.
+    """
+
+    name: str
+    purpose: str
+    without: str
+    loader: str
+    switch: Switch | None = None
+    on_gpu: bool = False
+    by_default: bool = True
+    instead_of: tuple[str, ...] = ()
+
+    @property
+    def folder_variable(self) -> str:
+        """The environment variable that names another folder of weights, to try a training before it is shipped."""
+        return f"LIKENESS_{self.name.upper()}"
+
+    def open(self, device: str = "cpu") -> OpenedModel:
+        """The model, or why there is none; loaded once a process. Raises ``DamagedFileError``."""
+        named = os.environ.get(self.folder_variable, "")
+        with _LOCKS.setdefault(self.name, Lock()):
+            return _opened(self, Path(named) if named else None, device if self.on_gpu else "cpu")
+
+    def load(self, device: str = "cpu") -> Any:
+        """The ``ReadyModel``. Raises ``LikenessError`` ("missing_part") when it is not trained, or damaged."""
+        opened = self.open(device)
+        if opened.error is not None:
+            raise opened.error.with_traceback(None)
+        return opened.ready
+
+    def find(self, device: str = "cpu") -> Any | None:
+        """``load``, None where there are no usable weights. Raises ``DamagedFileError``."""
+        return self.open(device).ready
+
+    def trained(self, assets: Path) -> bool:
+        """Whether there are weights in a folder of assets."""
+        return any((assets / self.name).glob(f"{self.name}-*.safetensors"))
+
+
+@dataclass(frozen=True)
+class OpenedModel:
+    """A model that takes part, or why it does not.
+
+    Attributes
+    ----------
+    ready : None where it takes no part. reason : why, for ``report.json``. error : what loading it raised.
+    """
+
+    model: LearnedModel
+    ready: Any | None = None
+    reason: str = ""
+    error: LikenessError | None = None
+
+    @property
+    def said(self) -> str:
+        """Its version, or why it took no part."""
+        return self.reason if self.ready is None else self.ready.version
+
+
+@dataclass(frozen=True)
+class Models:
+    """All models of one reconstruction, and the device of those that run on a GPU where there is one."""
+
+    opened: tuple[OpenedModel, ...]
+    device: str
+
+    def of(self, model: LearnedModel, kind: type[Ready]) -> Ready | None:
+        """The model, which is of a kind; None where it takes no part."""
+        ready = self._opened(model).ready
+        assert ready is None or isinstance(ready, kind)
+        return ready
+
+    def said(self, model: LearnedModel) -> str:
+        """Its version, or why it took no part."""
+        return self._opened(model).said
+
+    def changed(self, model: LearnedModel, ready: ReadyModel) -> Models:
+        """The same with another network in a model's place."""
+        opened = tuple(replace(one, ready=ready) if one.model == model else one for one in self.opened)
+        return replace(self, opened=opened)
+
+    def to_report(self) -> dict[str, str]:
+        """Name of each model -> its version, or why it took no part."""
+        return {one.model.name: one.said for one in self.opened}
+
+    def _opened(self, model: LearnedModel) -> OpenedModel:
+        return next(one for one in self.opened if one.model == model)
+
+
+def asking(
+    apply: Callable[..., Said], ready: ReadyModel | None, *more: object
+) -> Callable[[tuple[Photos, ...]], Said | None]:
+    """What ``apply`` makes of photos with a model (``apply(photos, ready, *more)``); None where there is no model."""
+    return lambda photos: None if ready is None else apply(photos, ready, *more)
+
+
+def forget_models() -> None:
+    """Load every model anew when it is next asked for."""
+    _opened.cache_clear()
+
+
+_LOCKS: dict[str, Lock] = {}
+"""A model is loaded by one thread; others wait for it."""
+
+
+@lru_cache(maxsize=32)
+def _opened(model: LearnedModel, folder: Path | None, device: str) -> OpenedModel:
+    module, _, function = model.loader.partition(":")
+    try:
+        return OpenedModel(model, getattr(import_module(module), function)(folder, device))
+    except DamagedFileError:
+        raise
+    except LikenessError as error:
+        return OpenedModel(model, None, error.sentence if _has_weights(model, folder) else NOT_TRAINED, error)
+
+
+def _has_weights(model: LearnedModel, folder: Path | None) -> bool:
+    from backend.assets import ASSETS
+
+    return model.trained(ASSETS) if folder is None else any(folder.glob(f"{model.name}-*.safetensors"))

@@ -1,0 +1,35 @@
+"""The detail network, ready to run: observations of one person to heights."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from backend.models.checkpoints import load_model
+from backend.models.detail import DETAIL
+from backend.models.detail.network import DetailNet, detail_of
+from backend.models.loaded import LoadedNetwork
+
+
+class DetailModel(LoadedNetwork[DetailNet]):
+    """The detail network."""
+
+
+def load_detail_model(folder: Path | None = None, device: str = "cpu") -> DetailModel:
+    """The network of ``assets/detail`` (or ``folder``). Raises ``LikenessError`` ("missing_part")."""
+    weights = load_model(DETAIL.name, folder)
+    return DetailModel(detail_of(weights).to(device), torch.device(device), weights.version)
+
+
+@torch.inference_mode()
+def displacements(model: DetailModel, photos: np.ndarray, expressions: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+    """(T, N, N) float32 millimetres for wanted expressions (T, 9, n, n), by observations (P, 7, N, N) of one person and
+    the expressions (P, 9, n, n) in them."""
+    device, network = model.device, model.network
+    person = torch.zeros(len(photos), dtype=torch.int64, device=device)
+    given = [torch.from_numpy(array).to(device) for array in (photos, expressions)]
+    attribute = network.attribute(*given, person, 1)
+    rows = [network.displacement(attribute, one[None]) for one in torch.from_numpy(wanted).to(device)]
+    return torch.cat(rows)[:, 0].float().cpu().numpy()

@@ -1,0 +1,274 @@
+"""The graph face model: codes of identity and expression to a face, by convolutions on the mesh; and who reads them.
+
+After Gao et al., Semi-supervised 3D Face Representation Learning from Unconstrained Photo Collections (CVPRW 2020). An
+encoder turns a photo into codes of identity (128), expression (64), pose (6) and light (27). A shape decoder makes the
+head's vertices of identity and expression, an albedo decoder colours of identity alone; both are graph convolutional
+networks that go up a mesh hierarchy, as in Ranjan et al. (ECCV 2018).
+
+The paper's encoder is ResNet-50 at 224 px. Ours is EfficientNet-Lite0 at 112 px, a twentieth of the operations, as
+ImageNet left it but for scales and shifts: what is not learnt here comes from its package. Beside the picture it is
+told what the landmark net's points say of shape and view, which two cores would take days to learn from pictures.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from backend.geometry.mesh_hierarchy import MeshHierarchy, load_mesh_hierarchy
+from backend.geometry.template import load_template
+from backend.models.checkpoints import ModelWeights, load_weights_into
+from backend.models.graph_face.layers import ChebyshevConvolution, Unpooling, scaled_laplacian, unpooling
+from backend.models.lap.landmark_face import LandmarkFace
+from backend.models.mobile_trunk import WHOLE, FrozenTrunk, MobileTrunk, frozen_entries, normalised
+from backend.rendering.camera_models import rotation_from_euler
+from backend.rendering.spherical_harmonics import BASIS_CONSTANTS
+
+POSE, LIGHT = 6, 27
+MIDDLE = (0.0, 0.72, 0.09)
+"""Metres in the head frame: the point that heads turn about."""
+UNIT = 0.005
+"""Metres in a unit of the shape decoder's last layer: about what faces differ by."""
+_USUAL_SCALE = 5.7
+"""Sides of the picture that a metre at the face spans in ``backend.photos.crop.face_square``."""
+_USUAL_SHADING = 0.8
+_FACING = (1.0, -1.0, -1.0)
+_NARROW = (40, 64)
+"""Features that are left of the trunk's at 1/16 and at 1/32."""
+_SURE = 3.0
+"""Natural logarithm of the most that a photo counts beside a usual one."""
+
+
+@dataclass(frozen=True)
+class GraphFaceConfig:
+    """Size of the networks.
+
+    Attributes
+    ----------
+    size : side of the pictures. identity, expression : lengths of the codes. order : of the Chebyshev polynomials.
+        widths : features of the shape decoder's convolutions, coarse to fine, one for each level but the finest;
+        albedo_widths : of the albedo decoder's. feature : between trunk and codes. linear : whether the shape is a
+        linear basis and what the convolutions add to it; the paper's has the convolutions alone. landmarks : directions
+        of shape that the encoder is told of the landmark net's points; 0: it sees the picture alone.
+    """
+
+    size: int = 112
+    identity: int = 128
+    expression: int = 64
+    order: int = 6
+    widths: tuple[int, ...] = (128, 64, 32, 16)
+    albedo_widths: tuple[int, ...] = (64, 32, 16, 16)
+    feature: int = 384
+    linear: bool = True
+    landmarks: int = 48
+
+    def __post_init__(self) -> None:
+        if self.size % 16 or self.size < 32:
+            raise ValueError(f"size must be a multiple of 16, at least 32, not {self.size}")
+        if self.landmarks < 0:
+            raise ValueError(f"landmarks must be at least 0, not {self.landmarks}")
+        if min(self.identity, self.expression, self.order, self.feature, *self.widths, *self.albedo_widths) < 1:
+            raise ValueError("all numbers must be at least 1")
+        if len(self.widths) != len(self.albedo_widths):
+            raise ValueError("widths and albedo_widths must have a number for each level")
+
+    def to_json(self) -> dict[str, Any]:
+        """JSON types."""
+        return {**asdict(self), "widths": list(self.widths), "albedo_widths": list(self.albedo_widths)}
+
+    @staticmethod
+    def from_json(values: Mapping[str, Any]) -> GraphFaceConfig:
+        """The inverse of ``to_json``; raises ``TypeError`` or ``ValueError`` for what is no configuration."""
+        lists = {name: tuple(values[name]) for name in ("widths", "albedo_widths")}
+        return GraphFaceConfig(**{**values, **lists})
+
+
+@dataclass(frozen=True)
+class WeakPerspective:
+    """Poses of N faces, equation 3 of the paper: s_2D = f Pr R s + t_2D.
+
+    Attributes
+    ----------
+    angles : (N, 3) Euler angles, radians; zero faces the camera. scale : (N,) f, sides of the picture in a metre.
+    shift : (N, 2) where ``MIDDLE`` is seen, right and down of the picture's middle, in sides of the picture.
+    """
+
+    angles: Tensor
+    scale: Tensor
+    shift: Tensor
+
+    def rotation(self) -> Tensor:
+        """(N, 3, 3) R from the head frame to the camera's: x right, y down, z away."""
+        return rotation_from_euler(self.angles) * self.angles.new_tensor(_FACING)
+
+    def project(self, vertices: Tensor) -> Tensor:
+        """(N, C, 2) places in the picture, its sides are 1, of vertices (N, C, 3), metres in the head frame."""
+        centred = vertices - vertices.new_tensor(MIDDLE)
+        turned = centred @ self.rotation().transpose(1, 2)
+        return 0.5 + self.shift[:, None] + self.scale[:, None, None] * turned[..., :2]
+
+
+@dataclass(frozen=True)
+class GraphCodes:
+    """What the encoder reads from N photos.
+
+    Attributes
+    ----------
+    identity : (N, 128), expression : (N, 64), zero for a neutral face. pose. light : (N, 9, 3) SH coefficients.
+    confidence : (N,) above 0, how much each photo counts in a person's mean identity.
+    """
+
+    identity: Tensor
+    expression: Tensor
+    pose: WeakPerspective
+    light: Tensor
+    confidence: Tensor
+
+    def person(self) -> Tensor:
+        """(128,) identity of one person of whom all N photos are."""
+        return persons_identity(self.identity, self.confidence)
+
+
+def persons_identity(identity: Tensor, confidence: Tensor) -> Tensor:
+    """(..., 128) mean of codes (..., N, 128) by confidences (..., N)."""
+    share = confidence / confidence.sum(-1, keepdim=True)
+    return (share[..., None] * identity).sum(-2)
+
+
+class GraphDecoder(nn.Module):
+    """A code (B, D) to 3 numbers at each vertex: FC, then at each level a convolution, ELU and unpooling."""
+
+    def __init__(self, hierarchy: MeshHierarchy, code: int, widths: tuple[int, ...], order: int) -> None:
+        super().__init__()
+        levels = hierarchy.levels
+        if len(widths) != len(levels) - 1:
+            raise ValueError(f"a hierarchy of {len(levels)} levels needs {len(levels) - 1} widths, not {len(widths)}")
+        self.start = nn.Linear(code, len(levels[-1].vertices) * widths[0])
+        self.width = widths[0]
+        self.convolutions, self.unpoolings = nn.ModuleList(), nn.ModuleList()
+        inputs = widths[0]
+        for number, outputs in zip(range(len(levels) - 1, 0, -1), widths, strict=True):
+            level, finer = levels[number], levels[number - 1]
+            self.convolutions.append(ChebyshevConvolution(scaled_laplacian(level), inputs, outputs, order))
+            self.unpoolings.append(Unpooling(unpooling(level, len(finer.vertices))))
+            inputs = outputs
+        self.last = ChebyshevConvolution(scaled_laplacian(levels[0]), inputs, 3, order)
+
+    def forward(self, code: Tensor) -> Tensor:
+        """(B, D) to (B, C, 3)."""
+        x = self.start(code).view(len(code), -1, self.width)
+        for convolution, up in zip(self.convolutions, self.unpoolings, strict=True):
+            x = up(functional.elu(convolution(x)))
+        return self.last(x).float()
+
+
+class GraphEncoder(nn.Module):
+    """Photos (N, 3, S, S) in [0, 1], sRGB, and the landmark net's points in them (N, 478, 3), as ``LandmarkFace`` takes
+    them, to ``GraphCodes``."""
+
+    def __init__(self, config: GraphFaceConfig) -> None:
+        super().__init__()
+        self.trunk = FrozenTrunk()
+        *_, middle, last = MobileTrunk.widths(WHOLE)
+        side = config.size // 16
+        self.narrow = nn.Conv2d(middle, _NARROW[0], 1)
+        self.narrow_last = nn.Conv2d(last, _NARROW[1], 1)
+        self.top = nn.Linear(_NARROW[0] * side**2 + _NARROW[1] * (side // 2) ** 2, config.feature)
+        self.tones = nn.Linear(3 * 64, config.feature)  # normalised layers do not know how bright a photo is
+        self.points, told = None, config.feature
+        if config.landmarks:
+            self.points = LandmarkFace(config.size, config.landmarks, code=0)
+            told += self.points.width
+        self.identity = nn.Linear(told, config.identity)
+        self.expression = nn.Linear(told, config.expression)
+        self.pose = nn.Linear(told, POSE)
+        self.light = nn.Linear(told, LIGHT)
+        self.confidence = nn.Linear(told, 1)
+        with torch.no_grad():  # begins near the mean face, from the front, under even light
+            for head in (self.identity, self.expression, self.pose, self.light, self.confidence):
+                head.weight.mul_(0.3)
+                head.bias.zero_()
+            self.light.bias[:3] = _USUAL_SHADING / BASIS_CONSTANTS[0]
+
+    def forward(self, pictures: Tensor, marks: Tensor) -> GraphCodes:
+        """See the class; without ``landmarks`` in the configuration ``marks`` are not looked at."""
+        *_, middle, last = self.trunk(normalised(pictures))
+        seen = [functional.relu(self.narrow(middle)), functional.relu(self.narrow_last(last))]
+        x = self.top(torch.cat([one.flatten(1) for one in seen], 1))
+        x = functional.relu(x + self.tones(functional.adaptive_avg_pool2d(pictures, 8).flatten(1)))
+        if self.points is not None:
+            x = torch.cat([x, self.points.features(marks)], 1)
+        pose = self.pose(x).float()
+        return GraphCodes(
+            identity=self.identity(x).float(),
+            expression=self.expression(x).float(),
+            pose=WeakPerspective(
+                angles=pose[:, :3], scale=_USUAL_SCALE * (0.5 * pose[:, 3]).exp(), shift=0.2 * pose[:, 4:]
+            ),
+            light=self.light(x).float().view(-1, 9, 3),
+            confidence=self.confidence(x).float()[:, 0].clamp(-_SURE, _SURE).exp(),
+        )
+
+
+class GraphFaceNet(nn.Module):
+    """Encoder and decoders.
+
+    ``basis`` (D, 3 C), in units of ``UNIT``: the linear part of the shape, identity's codes first.
+    """
+
+    def __init__(self, config: GraphFaceConfig, hierarchy: MeshHierarchy | None = None) -> None:
+        super().__init__()
+        self.config = config
+        hierarchy = load_mesh_hierarchy() if hierarchy is None else hierarchy
+        count = len(hierarchy.levels[0].vertices)
+        self.encoder = GraphEncoder(config)
+        codes = config.identity + config.expression
+        self.shape_decoder = GraphDecoder(hierarchy, codes, config.widths, config.order)
+        self.albedo_decoder = GraphDecoder(hierarchy, config.identity, config.albedo_widths, config.order)
+        self.basis = None
+        if config.linear:
+            self.basis = nn.Parameter(torch.zeros(codes, count * 3))
+            nn.init.zeros_(self.shape_decoder.last.weight)  # begins as the linear model
+        template = load_template()
+        self.register_buffer("mean", torch.from_numpy(template.vertices[:count]), persistent=False)
+        self.mean_albedo = nn.Parameter(torch.full((count, 3), 0.6))
+
+    def shape(self, identity: Tensor, expression: Tensor) -> Tensor:
+        """(B, C, 3) the head's cage, metres, of codes (B, 128) and (B, 64): f_shape([c_id, c_exp])."""
+        codes = torch.cat([identity, expression], 1)
+        offsets = self.shape_decoder(codes)
+        if self.basis is not None:
+            offsets = offsets + (codes.float() @ self.basis).view_as(offsets)
+        return self.mean + UNIT * offsets
+
+    def neutral(self, identity: Tensor) -> Tensor:
+        """(B, C, 3) without expression: its code is zero."""
+        return self.shape(identity, identity.new_zeros(len(identity), self.config.expression))
+
+    def albedo(self, identity: Tensor) -> Tensor:
+        """(B, C, 3) sRGB colours at the vertices, of codes (B, 128)."""
+        return self.mean_albedo + 0.2 * self.albedo_decoder(identity)
+
+    def learnt(self) -> dict[str, Tensor]:
+        """The state dict without what its package has: the trunk's weights."""
+        foreign = {f"encoder.trunk.{name}" for name in self.encoder.trunk.imagenet_names()}
+        return {
+            name: value
+            for name, value in self.state_dict().items()
+            if name not in foreign and not name.endswith("num_batches_tracked")
+        }
+
+    @staticmethod
+    def from_weights(weights: ModelWeights) -> GraphFaceNet:
+        """The trained network for inference. Raises ``LikenessError`` where the weights are those of another one, or
+        the package that has the trunk's is not installed."""
+        net = GraphFaceNet(GraphFaceConfig.from_json(weights.config))
+        trunk = {f"encoder.trunk.{own}": value for own, value in frozen_entries(net.encoder.trunk).items()}
+        load_weights_into(net, replace(weights, tensors={**weights.tensors, **trunk}))
+        net.eval().encoder.trunk.fuse()
+        return net

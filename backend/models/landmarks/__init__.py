@@ -1,0 +1,16 @@
+"""The landmark net: points of the face's surface, each with how sure it is.
+
+A picture with a detected face goes in (``apply.SurfaceLandmarker``); ``SurfaceLandmarks`` come out.
+"""
+
+from __future__ import annotations
+
+from backend.models.contract import LearnedModel, Switch
+
+LANDMARK_NET = LearnedModel(
+    "landmarks",
+    purpose="points of the face's surface",
+    without="the fit takes the detector's landmarks",
+    loader="backend.models.landmarks.apply:load_surface_landmarker",
+    switch=Switch("landmark_net", "fit to the detector's landmarks alone, not to our net's as well"),
+)

@@ -1,0 +1,224 @@
+"""Where 478 points of a face's surface are in a picture, and how sure that is.
+
+A residual network (He et al. 2016) looks at an upright window around the face and guesses all points at once; then each
+point looks at the features around its own place, corrects itself, and tells the others what it saw, so that all move
+together; twice. Every point comes with a standard deviation, learned by the likelihood of the errors (Wood et al., 3D
+Face Reconstruction with Dense Landmarks, ECCV 2022, eq. 1). The points are those of the template's ``landmarks478``
+that it was trained with (``net_points``), hidden ones too: unlike a landmark detector's, which people have drawn, they
+keep their place on the surface when the head turns.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from backend.errors import LikenessError
+from backend.geometry.template import LandmarkEmbedding, load_template
+from backend.models.checkpoints import load_model
+from backend.models.landmarks import LANDMARK_NET
+
+LANDMARKS = 478
+WINDOW_PER_FACE = 1.25
+"""Side of the window that the net sees, in larger extents of the face's landmarks."""
+SEEN = 64
+"""Numbers that a point knows of its surroundings when it has looked."""
+
+
+@dataclass(frozen=True)
+class LandmarkNetConfig:
+    """Size of the net.
+
+    Attributes
+    ----------
+    widths : channels at 1/2, 1/4, 1/8 and 1/16 of the input's size, and those at 1/32.
+    depths : residual blocks at 1/4, 1/8, 1/16 and 1/32.
+    size : side of the square input in pixels, a multiple of 16.
+    hidden : width of the layer that makes the first guess. squeeze : channels that it sees of each place.
+    embedding : numbers that tell the correcting layers which point they look at.
+    rounds : how often the points correct themselves.
+    message : numbers that a point tells the others in a round.
+    """
+
+    widths: tuple[int, int, int, int, int] = (32, 48, 96, 160, 224)
+    depths: tuple[int, int, int, int] = (2, 2, 2, 2)
+    size: int = 112
+    hidden: int = 256
+    squeeze: int = 64
+    embedding: int = 32
+    rounds: int = 2
+    message: int = 4
+
+    def __post_init__(self) -> None:
+        if self.size % 16 or self.size < 32:
+            raise ValueError(f"size must be a multiple of 16, not {self.size}")
+        if min(*self.widths, *self.depths, self.hidden, self.squeeze, self.embedding, self.message) < 1:
+            raise ValueError("widths, depths, hidden, squeeze, embedding and message must be at least 1")
+        if self.rounds < 0:
+            raise ValueError(f"rounds must be at least 0, not {self.rounds}")
+
+    @staticmethod
+    def from_json(values: Mapping[str, Any]) -> LandmarkNetConfig:
+        """From the configuration in an exported model; other keys are ignored."""
+        numbers = {name: values[name] for name in ("size", "hidden", "squeeze", "embedding", "rounds", "message")}
+        return LandmarkNetConfig(tuple(values["widths"]), tuple(values["depths"]), **numbers)
+
+    def to_json(self) -> dict[str, Any]:
+        """What ``from_json`` reads."""
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
+
+
+@lru_cache(maxsize=2)
+def net_points(folder: Path | None = None) -> LandmarkEmbedding:
+    """Where on the template's surface the points lie that the shipped net (or that in ``folder``) was taught; the
+    template's own ``landmarks478`` where there is no net."""
+    own = load_template().landmarks478
+    try:
+        taught = load_model(LANDMARK_NET.name, folder).config.get("points")
+    except LikenessError:
+        return own
+    if taught is None:
+        return own
+    vertices, barycentrics = np.array(taught["vertices"], np.int32), np.array(taught["barycentrics"], np.float32)
+    return LandmarkEmbedding(vertices, barycentrics, own.deviation, own.valid)
+
+
+def points_to_json(points: LandmarkEmbedding) -> dict[str, Any]:
+    """What ``net_points`` reads of an exported model's configuration."""
+    return {"points": {"vertices": points.vertices.tolist(), "barycentrics": points.barycentrics.tolist()}}
+
+
+@dataclass(frozen=True)
+class LandmarkGuess:
+    """What the net thinks of N pictures.
+
+    Attributes
+    ----------
+    places : (N, 478, 2) in sides of the picture, from its upper left corner, x right, y down. deviation : (N, 478)
+        standard deviation of x and of y, in sides.
+    hidden : (N, H) what the whole picture said so far. seen : (N, 478, ``SEEN``) what the points saw last, None before
+        they have looked. For what is learned beside.
+    """
+
+    places: Tensor
+    deviation: Tensor
+    hidden: Tensor
+    seen: Tensor | None
+
+
+class _Residual(nn.Module):
+    """Two 3 x 3 convolutions and a shortcut."""
+
+    def __init__(self, inputs: int, outputs: int, stride: int) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False)
+        self.first_norm = nn.BatchNorm2d(outputs)
+        self.second = nn.Conv2d(outputs, outputs, 3, 1, 1, bias=False)
+        self.second_norm = nn.BatchNorm2d(outputs)
+        same = stride == 1 and inputs == outputs
+        self.shortcut = nn.Identity() if same else nn.Conv2d(inputs, outputs, 1, stride)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, inputs, H, W) to (N, outputs, H / stride, W / stride)."""
+        y = functional.relu(self.first_norm(self.first(x)))
+        return functional.relu(self.second_norm(self.second(y)) + self.shortcut(x))
+
+
+class LandmarkNet(nn.Module):
+    """Pictures (N, 3, S, S) in [0, 1], sRGB, of ``config.size``, to the first guess and its corrections."""
+
+    def __init__(self, config: LandmarkNetConfig, mean: Tensor | None = None) -> None:
+        """mean : (478, 2) where the points are on average, in sides; loaded with the weights otherwise."""
+        super().__init__()
+        self.config = config
+        widths = config.widths
+        self.stem = nn.Conv2d(3, widths[0], 3, 2, 1, bias=False)
+        self.stem_norm = nn.BatchNorm2d(widths[0])
+        self.levels = nn.ModuleList()
+        for before, width, depth in zip(widths, widths[1:], config.depths, strict=False):
+            blocks = [
+                _Residual(before if block == 0 else width, width, 2 if block == 0 else 1) for block in range(depth)
+            ]
+            self.levels.append(nn.Sequential(*blocks))
+        cells = (-(-config.size // 32)) ** 2
+        self.squeeze = nn.Conv2d(widths[4], config.squeeze, 1)
+        self.hidden = nn.Linear(config.squeeze * cells, config.hidden)
+        self.guess = nn.Linear(config.hidden, 3 * LANDMARKS)
+        self.fine, self.coarse = nn.Conv2d(widths[1], 48, 1), nn.Conv2d(widths[2], 48, 1)
+        self.which = nn.Parameter(torch.randn(LANDMARKS, config.embedding) * 0.5)
+        looks = 5 * 48 + 48 + config.embedding + 64
+        self.context = nn.Linear(config.hidden, 64)
+        self.correct = nn.ModuleList(
+            nn.Sequential(nn.Linear(looks, 128), nn.ReLU(), nn.Linear(128, SEEN), nn.ReLU(), nn.Linear(SEEN, 3))
+            for _ in range(config.rounds)
+        )
+        self.say = nn.ModuleList(nn.Linear(SEEN, config.message) for _ in range(config.rounds))
+        self.listen = nn.ModuleList(nn.Linear(LANDMARKS * config.message, config.hidden) for _ in range(config.rounds))
+        self.register_buffer("mean", torch.full((LANDMARKS, 2), 0.5) if mean is None else mean.clone())
+        with torch.no_grad():
+            for layer in (self.guess, *self.listen, *(each[-1] for each in self.correct)):
+                layer.weight.mul_(0.1)
+                layer.bias.zero_()
+
+    def forward(self, pictures: Tensor) -> list[LandmarkGuess]:
+        """The first guess, then one for every round; the last is the best.
+
+        Raises ``ValueError`` for other shapes.
+        """
+        side = self.config.size
+        if pictures.dim() != 4 or pictures.shape[1:] != (3, side, side):
+            raise ValueError(f"pictures must be (N, 3, {side}, {side}), not {tuple(pictures.shape)}")
+        x = functional.relu(self.stem_norm(self.stem((pictures - 0.45) * 4.0)))
+        scales = []
+        for level in self.levels:
+            x = level(x)
+            scales.append(x)
+        hidden = functional.relu(self.hidden(self.squeeze(x).flatten(1)))
+        offsets = self._all_points(hidden, self.guess.bias)
+        places, spread = self.mean + offsets[..., :2], offsets[..., 2]
+        guesses = [_as_guess(places, spread, hidden, None)]
+        fine, coarse = self.fine(scales[0]), self.coarse(scales[1])
+        which = self.which[None].expand(len(pictures), -1, -1)
+        for correct, say, listen in zip(self.correct, self.say, self.listen, strict=True):
+            context = self.context(hidden)[:, None].expand(-1, LANDMARKS, -1)
+            around = torch.cat([*_looked_up(fine, places.detach(), 1.0), *_looked_up(coarse, places.detach(), 0.0)], -1)
+            seen = correct[:-1](torch.cat([around, which.to(around.dtype), context.to(around.dtype)], -1))
+            told = listen(functional.relu(say(seen)).flatten(1))
+            offsets, more = self._all_points(told), correct[-1](seen).float()
+            places = places + offsets[..., :2] + 0.02 * more[..., :2]
+            spread = spread + offsets[..., 2] + more[..., 2]
+            hidden = hidden + told
+            guesses.append(_as_guess(places, spread, hidden, seen))
+        return guesses
+
+    def _all_points(self, hidden: Tensor, bias: Tensor | None = None) -> Tensor:
+        """(N, 478, 3) offsets of places and logarithms of spreads."""
+        values = functional.linear(hidden, self.guess.weight, bias).float().view(-1, LANDMARKS, 3)
+        return values * values.new_tensor([0.1, 0.1, 1.0])
+
+
+def _as_guess(places: Tensor, spread: Tensor, hidden: Tensor, seen: Tensor | None) -> LandmarkGuess:
+    return LandmarkGuess(places, 0.02 * torch.exp(spread.clamp(-4.0, 3.0)), hidden, seen)
+
+
+def _looked_up(features: Tensor, places: Tensor, step: float) -> list[Tensor]:
+    """Features (N, C, H, W) at places (N, L, 2) in sides: there, and ``step`` cells to all four sides of it where it is
+    not 0; (N, L, C) each."""
+    side = features.shape[-1]
+    offsets = [(0.0, 0.0)] + ([(-step, 0.0), (step, 0.0), (0.0, -step), (0.0, step)] if step else [])
+    found = []
+    for offset in offsets:
+        grid = 2.0 * (places + places.new_tensor(offset) / side) - 1.0
+        looked = functional.grid_sample(
+            features, grid[:, :, None].to(features.dtype), mode="bilinear", padding_mode="border", align_corners=False
+        )
+        found.append(looked[..., 0].transpose(1, 2))
+    return found

@@ -1,0 +1,17 @@
+"""LAP: one canonical depth and albedo of a person out of all photos, and each photo's light and view.
+
+Photos with landmarks go in (``apply.canonical_face``); a ``CanonicalFace`` comes out, from which the fit starts.
+"""
+
+from __future__ import annotations
+
+from backend.models.contract import LearnedModel, Switch
+
+LAP = LearnedModel(
+    "lap",
+    purpose="canonical depth and albedo",
+    without="the fit starts from landmarks",
+    loader="backend.models.lap.apply:load_lap_model",
+    switch=Switch("lap", "do without the canonical face that the networks of LAP give"),
+    on_gpu=True,
+)

@@ -1,0 +1,160 @@
+"""LAP's networks run on the faces of a photo collection."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from backend.models.checkpoints import load_model
+from backend.models.landmarks.apply import marks_in
+from backend.models.lap import LAP
+from backend.models.lap.canonical_face import CanonicalFace, CanonicalPhoto, PhotoAlignment
+from backend.models.lap.config import LapConfig
+from backend.models.lap.network import CanonicalMaps, LapNet, lap_of
+from backend.models.lap.placing import place_landmarks
+from backend.models.lap.render import view_of
+from backend.models.loaded import LoadedNetwork
+from backend.photos.collection import PhotoFace
+from backend.photos.crop import upright_square
+from backend.photos.sampling import Window
+from backend.progress import ProgressReporter, silent
+from backend.rendering.camera_models import CanonicalCamera, View
+from backend.rendering.depth_surface import normals_from_depth, points_from_depth, view_grid
+
+STAGE = "canonical"
+_LEAST_COSINE = 0.15
+"""A canonical pixel that a photo sees at a flatter angle says nothing."""
+_SEEN_TOLERANCE = 0.006
+"""Metres by which a canonical pixel may lie behind what the view shows and still count as seen."""
+
+
+class LapModel(LoadedNetwork[LapNet]):
+    """LAP's networks."""
+
+    @property
+    def wants_surface(self) -> bool:
+        return self.network.landmarks is not None
+
+
+def load_lap_model(folder: Path | None = None, device: str = "cpu") -> LapModel:
+    """The networks of ``assets/lap`` (or ``folder``). Raises ``LikenessError`` ("missing_part")."""
+    weights = load_model(LAP.name, folder)
+    return LapModel(lap_of(weights, device), torch.device(device), weights.version)
+
+
+@torch.inference_mode()
+def canonical_face(faces: Sequence[PhotoFace], model: LapModel, progress: ProgressReporter = silent) -> CanonicalFace:
+    """Run LAP on all faces of one person; their order does not matter beyond rounding.
+
+    Black-and-white photos say nothing about the colours as long as there is one in colour. Reports progress under
+    ``canonical``.
+
+    Raises
+    ------
+    ValueError : no face was given, or the networks want the landmark net's points and a face has none.
+    """
+    if not faces:
+        raise ValueError("a canonical face needs at least one photo")
+    progress(STAGE, 0.0)
+    network, config = model.network, model.network.config
+    windows = [upright_square(face.landmarks) for face in faces]
+    pictures = _pictures(faces, windows, config.size, model.device)
+    marks = marks_in(faces, windows).to(model.device) if model.wants_surface else None
+    codes = network.encode(pictures, marks)
+    together = torch.zeros(len(faces), dtype=torch.int64, device=model.device)
+    shared, scene = network.face_and_scene(pictures, codes, together)
+    progress(STAGE, 0.4)
+    colour = torch.tensor([not face.monochrome for face in faces], device=model.device)
+    if colour.any() and not colour.all():
+        in_colour = codes.of(colour)
+        shared = replace(shared, albedo=network.aggregate(in_colour, together[colour]).albedo)
+    sigma = network.confidence(pictures)[0][:, 0].float()  # (N, S, S)
+    targets = pictures
+    if config.personal_size != config.size:
+        targets = _pictures(faces, windows, config.personal_size, model.device)
+    own = network.personalize(targets, shared.of(together))
+    progress(STAGE, 0.8)
+    confidence = _confidence(shared, scene.view, sigma, config)
+    photos = tuple(
+        CanonicalPhoto(
+            face.name,
+            window,
+            PhotoAlignment(),
+            rotation,
+            translation,
+            float(ambient),
+            float(diffuse),
+            direction,
+            depth,
+            albedo,
+        )
+        for face, window, rotation, translation, ambient, diffuse, direction, depth, albedo in zip(
+            faces,
+            windows,
+            *map(_array, (scene.view.rotation, scene.view.translation)),
+            *map(_array, (scene.light.ambient, scene.light.diffuse, scene.light.direction)),
+            _array(own.depth),
+            _unit(own.albedo),
+            strict=True,
+        )
+    )
+    camera = CanonicalCamera(tuple(shared.depth.shape[-2:]))
+    result = CanonicalFace(
+        depth=_array(shared.depth[0]),
+        normals=-_array(normals_from_depth(shared.depth, camera)[0]),
+        albedo=_unit(shared.albedo)[0],
+        confidence=_array(confidence),
+        landmarks=np.zeros((0, 3)),
+        landmark_weights=np.zeros(0),
+        photos=photos,
+        version=model.version,
+    )
+    squares = [_in_square(face, photo) for face, photo in zip(faces, photos, strict=True)]
+    result = place_landmarks(result, squares, config.view_depth_range)
+    progress(STAGE, 1.0)
+    return result
+
+
+def _pictures(faces: Sequence[PhotoFace], windows: Sequence[Window], size: int, device: torch.device) -> Tensor:
+    """(N, 3, S, S) in [-1, 1]."""
+    cut = np.stack([window.cut(face.pixels, size) for face, window in zip(faces, windows, strict=True)])
+    return torch.from_numpy(cut).to(device).permute(0, 3, 1, 2).float() / 127.5 - 1
+
+
+def _in_square(face: PhotoFace, photo: CanonicalPhoto) -> np.ndarray:
+    """(468, 2) landmarks in the square's own units: 0 to 1 from edge to edge."""
+    return photo.window.from_picture(face.landmarks[:468, :2], 1.0)
+
+
+def _confidence(face: CanonicalMaps, view: View, sigma: Tensor, config: LapConfig) -> Tensor:
+    """(S, S) in [0, 1]: the most that any photo says there. It says much where it sees the surface from the front and
+    where its sigma is small beside what is usual in it."""
+    count, size = len(sigma), face.depth.shape[-1]
+    many = face.of(torch.zeros(count, dtype=torch.int64, device=sigma.device))
+    camera = CanonicalCamera((size, size))
+    surface = view_of(many, view, config)
+    usual = torch.stack([s[m].median() if m.any() else s.median() for s, m in zip(sigma, surface.mask, strict=True)])
+    trust = 1 / (1 + (sigma / usual[:, None, None].clamp(min=1e-6)) ** 2) * 2
+    grid = view_grid(many.depth, view, camera)
+    sampled = torch.nn.functional.grid_sample(trust[:, None], grid, align_corners=False)[:, 0]
+    placed = view.apply(points_from_depth(many.depth, camera))[..., 2]
+    far = torch.where(surface.mask, surface.depth, torch.inf)[:, None]
+    nearest = torch.nn.functional.grid_sample(far, grid, mode="nearest", align_corners=False)[:, 0]
+    normals = normals_from_depth(many.depth, camera) @ view.rotation[:, None].transpose(-1, -2)
+    cosine = ((normals[..., 2] - _LEAST_COSINE) / (0.6 - _LEAST_COSINE)).clamp(0, 1)
+    inside = (grid.abs() <= 1).all(-1) & (placed <= nearest + _SEEN_TOLERANCE)
+    return (sampled.clamp(0, 1) * cosine * inside).amax(0)
+
+
+def _array(values: Tensor) -> np.ndarray:
+    return values.double().cpu().numpy()
+
+
+def _unit(albedo: Tensor) -> np.ndarray:
+    """(N, 3, S, S) in [-1, 1] to (N, S, S, 3) in [0, 1]."""
+    return np.ascontiguousarray(_array(albedo).transpose(0, 2, 3, 1)) / 2 + 0.5

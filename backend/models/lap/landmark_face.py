@@ -1,0 +1,235 @@
+"""What LAP's networks are told by the points of the landmark net (ours): one shape for all photos of a person, and a
+view for each, by the likeliest landmarks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from backend.models.landmarks.network import LANDMARKS
+from backend.rendering.camera_models import LAP_PIVOT, CanonicalCamera, View, cross_matrix, rotation_from_axis_angle
+
+EXPRESSIONS = 16
+"""Ways in which an expression moves the points that a photo is free to take."""
+_HIDDEN = 256
+_SPREADS = 8
+"""Numbers that the points' standard deviations are summed up in."""
+_ALONE, _TOGETHER = 3, 3
+"""Gauss-Newton steps of the mean face's view, and of shape, expressions and views."""
+_INDEPENDENT = 0.1
+"""How many of the points count as independent: what the net errs is much the same for neighbours."""
+_FIRM = 0.01
+"""Standard deviation, in sides, of a point beside what shape, expression and view explain, until it is measured."""
+_NEAREST = 0.3
+"""Least depth that the face's middle may get while it is being placed."""
+
+
+@dataclass(frozen=True)
+class LandmarkShapes:
+    """Canonical points of faces, as ``LandmarkFace`` is given them: the mean (478, 3), and how people's faces
+    (K, 478, 3), and their expressions with all else that a photo is free to take (E, 478, 3), move them, one standard
+    deviation each."""
+
+    mean: Tensor
+    people: Tensor
+    expressions: Tensor
+
+
+@dataclass(frozen=True)
+class MarkedFaces:
+    """Likeliest faces of G sets of N photos. shape : (G, K) in standard deviations. certainty : (G, K) in [0, 1], how
+    much of what was unknown the photos tell. view : of the N photos."""
+
+    shape: Tensor
+    certainty: Tensor
+    view: View
+
+
+@dataclass(frozen=True)
+class LandmarkEvidence:
+    """What the landmarks of N photos, each alone, tell of K coefficients of a shape, view and expression being free.
+
+    shape : (N, K) the likeliest, in standard deviations. information : (N, K, K) of the photo, without what is known
+    of people. view : with that shape. follow : (N, 6, K) how the view turns (radians) and moves with the shape.
+    """
+
+    shape: Tensor
+    information: Tensor
+    view: View
+    follow: Tensor
+
+    @property
+    def pull(self) -> Tensor:
+        """(N, K) information times the shape that the photo alone is for."""
+        return (self.information @ self.shape[..., None])[..., 0] + self.shape
+
+    def alone(self) -> MarkedFaces:
+        """Each photo's own face."""
+        unit = torch.eye(self.shape.shape[1], device=self.shape.device)
+        variance = torch.linalg.inv(self.information + unit).diagonal(dim1=1, dim2=2)
+        return MarkedFaces(self.shape, (1 - variance).clamp(0, 1), self.view)
+
+    def of(self, rows: Tensor) -> LandmarkEvidence:
+        """That of some photos, by numbers (M,) or by a mask (N,)."""
+        view = View(self.view.rotation[rows], self.view.translation[rows])
+        return LandmarkEvidence(self.shape[rows], self.information[rows], view, self.follow[rows])
+
+    def view_with(self, shape: Tensor) -> View:
+        """The views if the shapes were (N, K)."""
+        return _moved(self.view, (self.follow @ (shape - self.shape)[..., None])[..., 0])
+
+
+class LandmarkFace(nn.Module):
+    """Marks (N, 478, 3), x, y and standard deviation in sides of a picture, to shapes, views, features and codes.
+
+    Attributes
+    ----------
+    width : features of a photo.
+    """
+
+    def __init__(self, size: int, components: int, code: int, nuisances: int = EXPRESSIONS) -> None:
+        """code : length of ``codes``, 0 for none. nuisances : ways in which a photo is free beside shape and view."""
+        super().__init__()
+        self.focal = CanonicalCamera((size, size)).focal / size  # in sides
+        told = 2 * components + 12 + _SPREADS
+        self.width = told + _HIDDEN
+        self.register_buffer("points", torch.zeros(LANDMARKS, 3))  # of the mean face, from the pivot
+        self.register_buffer("people", torch.zeros(components, LANDMARKS, 3))
+        self.register_buffer("expressions", torch.zeros(nuisances, LANDMARKS, 3))
+        self.register_buffer("spread", torch.full((LANDMARKS,), _FIRM))
+        self.spreads = nn.Linear(LANDMARKS, _SPREADS)
+        self.net = nn.Sequential(nn.Linear(told, _HIDDEN), nn.ReLU(), nn.Linear(_HIDDEN, _HIDDEN), nn.ReLU())
+        self.code = None
+        if code:
+            self.code = nn.Sequential(nn.Linear(2 * components, _HIDDEN), nn.ReLU(), nn.Linear(_HIDDEN, code))
+
+    @torch.no_grad()
+    def set_reference(self, shapes: LandmarkShapes, marks: Tensor) -> None:
+        """Take what is known of faces, and measure on marks (P, 478, 3) what it leaves."""
+        self.points.copy_(shapes.mean - shapes.mean.new_tensor(LAP_PIVOT))
+        self.people.copy_(shapes.people)
+        self.expressions.copy_(shapes.expressions)
+        for _ in range(2):  # who is placed by the firmest points shows best which these are
+            view, shape, moved = self._solved(marks, torch.arange(len(marks), device=marks.device))[:3]
+            left = self._beside(marks, view, self._of_shape(shape) + moved)
+            # the median, so that faces that the net misses do not count: of two squared normals it is 1.386
+            self.spread.copy_(left.pow(2).sum(-1).median(0).values.div(1.386).sqrt())
+
+    @torch.no_grad()
+    def evidence(self, marks: Tensor) -> LandmarkEvidence:
+        """What each photo alone tells of the shape."""
+        with torch.autocast(marks.device.type, enabled=False):
+            alone = torch.arange(len(marks), device=marks.device)
+            view, shape, _, information, follow = self._solved(marks.float(), alone)
+        unit = torch.eye(shape.shape[1], device=marks.device)
+        return LandmarkEvidence(shape, information - unit, view, follow)
+
+    def features(self, marks: Tensor, alone: MarkedFaces | None = None) -> Tensor:
+        """(N, width) what each photo tells; ``alone``: its face by itself, where that is solved already."""
+        if alone is None:
+            alone = self.faces(marks, torch.arange(len(marks), device=marks.device))
+        spreads = self.spreads(torch.log(marks[..., 2].clamp(min=1e-4)) + 5.0)
+        view = alone.view.rotation.flatten(1), 10.0 * alone.view.translation
+        told = torch.cat([alone.shape, alone.certainty, *view, spreads], 1)
+        return torch.cat([told, self.net(told)], 1)
+
+    def codes(self, faces: MarkedFaces) -> Tensor:
+        """(G, C) what the shapes add to the sets' depth codes."""
+        return self.code(torch.cat([faces.shape, faces.certainty], 1))
+
+    @torch.no_grad()
+    def faces(self, marks: Tensor, set_of: Tensor) -> MarkedFaces:
+        """The likeliest shape of each set, ``set_of`` (N,) naming the set of each photo from 0 on, and the views."""
+        with torch.autocast(marks.device.type, enabled=False):
+            view, shape, _, information, _ = self._solved(marks.float(), set_of)
+            variance = torch.linalg.inv(information).diagonal(dim1=1, dim2=2)
+        return MarkedFaces(shape, (1 - variance).clamp(0, 1), view)
+
+    def _solved(self, marks: Tensor, set_of: Tensor) -> tuple[View, Tensor, Tensor, Tensor, Tensor]:
+        """Views, shapes (G, K), how expressions move the points (N, L, 3), information (G, K, K) about the shapes, how
+        views follow shapes (N, 6, K)."""
+        weight = 1 / (marks[..., 2] ** 2 + self.spread**2)
+        view = self._first_view(marks[..., :2] - 0.5, weight)
+        sets, components = int(set_of.max()) + 1, len(self.people)
+        shape = marks.new_zeros(sets, components)
+        moods = marks.new_zeros(len(marks), len(self.expressions))
+        prior = torch.cat([marks.new_full((6,), 1e-6), marks.new_ones(len(self.expressions))])
+        trust = _INDEPENDENT * weight.repeat_interleave(2, 1)[..., None]  # (N, 2L, 1)
+        for step in range(_ALONE + _TOGETHER):
+            moved = torch.einsum("ne,elc->nlc", moods, self.expressions)
+            points = self._of_shape(shape)[set_of] + moved
+            by_view, rows = self._jacobian(view, points)
+            left = self._beside(marks, view, points).flatten(1)[..., None]
+            if step < _ALONE:  # from far off, shape and expression would take what is the view's
+                own, by_shape = by_view, None
+            else:
+                turned = rows @ view.rotation[:, None]  # (N, L, 2, 3) by points of the face
+                own = torch.cat([by_view, torch.einsum("nlrc,elc->nlre", turned, self.expressions)], -1)
+                by_shape = torch.einsum("nlrc,klc->nlrk", turned, self.people).flatten(1, 2)
+            own = own.flatten(1, 2)  # (N, 2L, 6 or 6 + E)
+            count = own.shape[-1]
+            weighted = (own * trust).transpose(1, 2)
+            matrix = weighted @ own + torch.diag(prior[:count])
+            held = torch.cat([marks.new_zeros(len(marks), 6), moods], 1)[:, :count] * prior[:count]
+            right = weighted @ left - held[..., None]
+            if by_shape is None:
+                change = torch.linalg.solve(matrix, right)[..., 0]
+            else:
+                coupling = weighted @ by_shape  # (N, 6 + E, K)
+                solved = torch.linalg.solve(matrix, torch.cat([coupling, right], 2))
+                weighted_shape = (by_shape * trust).transpose(1, 2)
+                own_information = weighted_shape @ by_shape - coupling.transpose(1, 2) @ solved[..., :-1]
+                own_pull = (weighted_shape @ left - coupling.transpose(1, 2) @ solved[..., -1:])[..., 0]
+                information = torch.eye(components, device=marks.device).repeat(sets, 1, 1)
+                information = information.index_add(0, set_of, own_information)
+                pull = (-shape).index_add(0, set_of, own_pull)
+                by_set = torch.linalg.solve(information, pull)
+                shape = (shape + by_set).clamp(-4, 4)
+                change = solved[..., -1] - (solved[..., :-1] @ by_set[set_of][..., None])[..., 0]
+                moods = (moods + change[:, 6:]).clamp(-4, 4)
+            view = _moved(view, change[:, :6])
+        moved = torch.einsum("ne,elc->nlc", moods, self.expressions)
+        return view, shape, moved, information, -solved[:, :6, :-1]
+
+    def _of_shape(self, shape: Tensor) -> Tensor:
+        """(G, L, 3) points from the pivot."""
+        return self.points + torch.einsum("gk,klc->glc", shape, self.people)
+
+    def _jacobian(self, view: View, points: Tensor) -> tuple[Tensor, Tensor]:
+        """(N, L, 2, 6) of places by turn and shift, (N, L, 2, 3) by the points in the view."""
+        turned = points @ view.rotation.transpose(1, 2)
+        x, y, z = (turned + view.translation[:, None] + turned.new_tensor(LAP_PIVOT)).unbind(-1)
+        zero, scale = torch.zeros_like(x), self.focal / z
+        rows = torch.stack(
+            [torch.stack([scale, zero, -scale * x / z], -1), torch.stack([zero, scale, -scale * y / z], -1)], 2
+        )
+        return torch.cat([-rows @ cross_matrix(turned), rows], -1), rows
+
+    def _beside(self, marks: Tensor, view: View, points: Tensor) -> Tensor:
+        """(N, L, 2) how far the marks lie beside points (N, L, 3) in their views, in sides."""
+        placed = points @ view.rotation.transpose(1, 2) + view.translation[:, None] + points.new_tensor(LAP_PIVOT)
+        return marks[..., :2] - 0.5 - self.focal * placed[..., :2] / placed[..., 2:]
+
+    def _first_view(self, places: Tensor, weight: Tensor) -> View:
+        """Scaled orthographic views of the mean face for places (N, L, 2) from the middle."""
+        points = torch.cat([self.points, torch.ones_like(self.points[:, :1])], 1)  # (L, 4)
+        weight = weight / weight.mean(1, keepdim=True)
+        matrix = torch.einsum("lc,nl,ld->ncd", points, weight, points)
+        matrix = matrix + 1e-6 * torch.diag_embed(matrix.diagonal(dim1=1, dim2=2))
+        affine = torch.linalg.solve(matrix, torch.einsum("lc,nl,nlr->ncr", points, weight, places)).transpose(1, 2)
+        u, size, vh = torch.linalg.svd(affine[..., :3], full_matrices=False)
+        rows = u @ vh  # (N, 2, 3)
+        rotation = torch.cat([rows, torch.linalg.cross(rows[:, 0], rows[:, 1])[:, None]], 1)
+        depth = self.focal / size.mean(1).clamp(min=1e-3)
+        shift = affine[..., 3] * (depth / self.focal)[:, None]
+        return View(rotation, torch.cat([shift, depth[:, None] - LAP_PIVOT[2]], 1))
+
+
+def _moved(view: View, change: Tensor) -> View:
+    """Views after a step of turns and shifts (N, 6), held within reason."""
+    rotation = rotation_from_axis_angle(change[:, :3].clamp(-0.5, 0.5)) @ view.rotation
+    translation = view.translation + change[:, 3:].clamp(-0.3, 0.3)
+    depth = translation[:, 2:].clamp(min=_NEAREST - LAP_PIVOT[2])
+    return View(rotation, torch.cat([translation[:, :2], depth], 1))

@@ -1,0 +1,17 @@
+"""The learned face model: linear bases of identity, expression and reflectance, and the encoder of their codes.
+
+Photos with landmarks go in (``apply.encoded_face``); an ``EncodedFace`` comes out, from which the fit starts.
+"""
+
+from __future__ import annotations
+
+from backend.models.contract import LearnedModel, Switch
+
+LEARNED_BASIS = LearnedModel(
+    "learned_basis",
+    purpose="a face model whose encoder starts the fit",
+    without="the fit starts cold, from landmarks",
+    loader="backend.models.learned_basis.apply:load_basis_model",
+    switch=Switch("learned_basis", "start the fit cold, not from the learned face model's encoder"),
+    on_gpu=True,
+)

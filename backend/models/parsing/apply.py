@@ -1,0 +1,71 @@
+"""What is where in a head crop: by the parsing net when it is trained, else by colours and landmarks."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from backend.models.parsing import PARSING, PARSING_OPINION
+from backend.models.parsing.colour_labels import label_by_colour
+from backend.models.parsing.network import FaceParser
+from backend.models.parsing.parsed_labels import FaceLabels, label_by_net
+from backend.models.parsing.worn import WornScores
+from backend.photos.collection import FaceClass
+from backend.photos.sampling import fit_inside
+
+WORK_SIDE = 384  # pixels of a head crop's side at which it is labelled, at most
+
+
+def face_parser() -> FaceParser | None:
+    """The shipped parsing net; None where there is none. Raises ``DamagedFileError``."""
+    return PARSING.find()
+
+
+def second_parser() -> FaceParser | None:
+    """The net that gives a second opinion; None where it, or the package that has its features, is not there."""
+    return PARSING_OPINION.find()
+
+
+def label_face(
+    pixels: np.ndarray, landmarks: np.ndarray, covered: tuple[float, float, float, float] | None = None
+) -> np.ndarray:
+    """(S, S) uint8 of ``FaceClass``; see ``look_at_face``."""
+    return look_at_face(pixels, landmarks, covered).labels
+
+
+def look_at_face(
+    pixels: np.ndarray,
+    landmarks: np.ndarray,
+    covered: tuple[float, float, float, float] | None = None,
+    worn: WornScores | None = None,
+) -> FaceLabels:
+    """What is where in a head crop (S, S, 3) uint8 sRGB with landmarks (478, 3) in its pixels.
+
+    What is labelled SKIN is bare skin of the face, forehead up to the hair line included. Clothes are BACKGROUND, and
+    so is all outside ``covered`` (left, top, right, bottom), the part of the crop that the photo covers; the rest is
+    padding. ``worn`` decides about glasses, moustache and beard; None: what the picture says does.
+    """
+    small, factor = fit_inside(pixels, WORK_SIDE)
+    places = np.asarray(landmarks, dtype=np.float64) * factor
+    parser = face_parser()
+    if parser is None:
+        found = FaceLabels(label_by_colour(small, places), None)
+    else:
+        found = label_by_net(parser, small, places, second_parser(), worn)
+    labels = found.labels if factor == 1.0 else enlarge_labels(found.labels, pixels)
+    if covered is not None:
+        labels[padding(covered, labels.shape)] = FaceClass.BACKGROUND
+    return FaceLabels(labels, found.worn)
+
+
+def padding(covered: tuple[float, float, float, float], shape: tuple[int, ...]) -> np.ndarray:
+    """(H, W) bool of a crop of ``shape``: what lies outside of ``covered`` (left, top, right, bottom), the photo."""
+    left, top, right, bottom = (max(0, round(edge)) for edge in covered)
+    outside = np.ones(shape, dtype=bool)
+    outside[top:bottom, left:right] = False
+    return outside
+
+
+def enlarge_labels(labels: np.ndarray, pixels: np.ndarray) -> np.ndarray:
+    """Labels (S, S) of a reduced crop for the full crop ``pixels`` (T, T, 3)."""
+    return cv2.resize(labels, pixels.shape[1::-1], interpolation=cv2.INTER_NEAREST)

@@ -1,0 +1,110 @@
+"""Whether a face has a moustache, and whether it has a beard, by edges, tones and colours around its mouth."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+
+import cv2
+import numpy as np
+from scipy.ndimage import map_coordinates
+
+from backend.asset_file import read_table
+from backend.assets import ASSETS
+from backend.models.parsing.edge_strip import edge_strip, eye_line_angle
+from backend.photos.crop import face_square
+from backend.photos.landmarks import CHIN, landmark_window
+from backend.photos.regions import CHEEK_RIGHT, mirrored, polygon_mask
+
+_LOOK = 256  # pixels of the face's square: blurs are as wide on every face
+_NOSE_BASE, _UPPER_LIP, _LOWER_LIP = 2, 13, 17
+_LIP_STRIP, _CHIN_STRIP = 0.5, 0.6  # heights of the face: strips so narrow that a thin moustache has cells of its own
+_TONE_WEIGHT = 0.35
+"""Of tones against edges in what learns with a penalty on weights: with 1 the tones' larger spread would go nearly
+unpenalised."""
+_NOSE_SIDE = (186, 92, 165, 98, 2, 327, 391, 322, 410)
+_LIP_SIDE = (61, 185, 40, 37, 0, 267, 270, 409, 291)
+_ON_LIP = (0.2, 0.45, 0.7, 0.9)  # from nose to lip
+_UNDER_LIP, _JAW = (84, 17, 314), (176, 152, 400)
+_ON_CHIN = (0.15, 0.4, 0.7)
+_COLOUR_WEIGHT = 4.0
+"""Of a colour against brightness: skin and hair differ by about 0.2 in log red to green, by 1 in log brightness."""
+_SOFT = 0.01  # heights of the face
+_DARK = 0.01  # linear: where colours are noise
+
+
+@dataclass(frozen=True)
+class FacialHairScores:
+    """Log odds of hair on the upper lip (a moustache) and on the chin (a beard)."""
+
+    lip: float
+    chin: float
+
+
+@dataclass(frozen=True)
+class FacialHairClassifier:
+    """Two layers: log odds ``relu((x - mean) @ inner + inner_bias) @ outer + outer_bias`` of features x (F,).
+
+    Attributes
+    ----------
+    mean : (F,). inner : (F, H); inner_bias : (H,). outer : (H, 2), to hair on lip and chin; outer_bias : (2,).
+    """
+
+    mean: np.ndarray
+    inner: np.ndarray
+    inner_bias: np.ndarray
+    outer: np.ndarray
+    outer_bias: np.ndarray
+
+    def scores(self, features: np.ndarray) -> FacialHairScores:
+        """Of one row of features (F,)."""
+        hidden = np.maximum((features - self.mean) @ self.inner + self.inner_bias, 0)
+        lip, chin = hidden @ self.outer + self.outer_bias
+        return FacialHairScores(float(lip), float(chin))
+
+
+@cache
+def facial_hair_classifier() -> FacialHairClassifier:
+    """The one that ``trainer.classifiers.facial_hair`` made of portraits that somebody labelled."""
+    data = read_table(ASSETS / "parsing" / "facial_hair_classifier.npz")
+    return FacialHairClassifier(**{name: data[name].astype(np.float32) for name in data})
+
+
+def facial_hair_scores(pixels: np.ndarray, landmarks: np.ndarray) -> FacialHairScores:
+    """For the face with landmarks (478, 3) in (H, W, 3) sRGB pixels."""
+    return facial_hair_classifier().scores(lower_face_features(pixels, landmarks))
+
+
+def lower_face_features(pixels: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
+    """(2484,) float32: edges and tones of a strip over the upper lip and of one below the mouth, then colours."""
+    square = face_square(landmarks)
+    near = square.cut(pixels, _LOOK)
+    places = square.from_picture(landmarks[:, :2], _LOOK)
+    angle, size = eye_line_angle(places), landmark_window(places, 1.0).side
+    lip = edge_strip(near, (places[_NOSE_BASE] + places[_UPPER_LIP]) / 2, _LIP_STRIP * size, angle)
+    chin = edge_strip(near, (places[_LOWER_LIP] + places[CHIN]) / 2, _CHIN_STRIP * size, angle)
+    strips = [part for strip in (lip, chin) for part in (strip.edges, _TONE_WEIGHT * strip.tones)]
+    return np.concatenate([*strips, _colours(near, places, size)]).astype(np.float32)
+
+
+def _colours(pixels: np.ndarray, places: np.ndarray, size: float) -> np.ndarray:
+    """(180,) log ratios of red to green and of green to blue, which shadows leave as they are, log brightness and its
+    amount, at 36 points over the upper lip and 9 below the lower, all against the cheeks'. ``places`` (478, 2) and
+    ``size`` in pixels.
+
+    Pale and grey moustaches have skin's brightness; they are less red.
+    """
+    linear = (pixels.astype(np.float32) / 255) ** 2.2 + _DARK
+    red, green, blue = np.moveaxis(np.log(cv2.GaussianBlur(linear, (0, 0), _SOFT * size)), -1, 0)
+    maps = np.stack([red - green, green - blue, 0.3 * red + 0.6 * green + 0.1 * blue])
+    cheeks = polygon_mask(places, CHEEK_RIGHT, _LOOK) | polygon_mask(places, mirrored(CHEEK_RIGHT), _LOOK)
+    usual = np.median(maps[:, cheeks] if cheeks.any() else maps.reshape(3, -1), axis=1)
+    points = [
+        places[list(first)] * (1 - part) + places[list(last)] * part
+        for first, last, parts in ((_NOSE_SIDE, _LIP_SIDE, _ON_LIP), (_UNDER_LIP, _JAW, _ON_CHIN))
+        for part in parts
+    ]
+    at = np.concatenate(points)[:, ::-1].T - 0.5
+    found = np.stack([map_coordinates(channel, at, order=1, mode="nearest") for channel in maps], axis=1) - usual
+    weights = (_COLOUR_WEIGHT, _COLOUR_WEIGHT, 1.0)
+    return np.concatenate([found * weights, np.abs(found[:, 2:])], axis=1).ravel()

@@ -1,0 +1,345 @@
+"""Face parsing: which pixel of a head crop is skin, hair, glasses and so on.
+
+A U-net of depthwise-separable convolutions (Howard et al. 2017; Ronneberger et al. 2015) with under a million weights:
+256 px in, class logits at 256 px out, all heavy work at 128 px and below.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from backend.models.checkpoints import load_model, load_weights_into
+from backend.models.mobile_trunk import WHOLE, FrozenTrunk, MobileTrunk, frozen_entries, normalised
+from backend.models.parsing import PARSING, PARSING_OPINION
+from backend.photos.collection import FaceClass
+
+_QUARTER = 2  # index into ``ParsingNet.described``
+CLASS_NAMES: tuple[str, ...] = tuple(face_class.name.lower() for face_class in FaceClass)
+CLASS_COLOURS: np.ndarray = np.array(
+    [
+        (40, 40, 48),  # background
+        (232, 184, 150),  # skin
+        (120, 72, 40),  # brows
+        (250, 250, 250),  # eyes
+        (60, 120, 230),  # glasses
+        (214, 70, 90),  # lips
+        (110, 16, 40),  # mouth interior
+        (86, 60, 150),  # hair
+        (160, 116, 60),  # facial hair
+        (240, 140, 190),  # ears
+        (190, 210, 120),  # neck
+        (0, 170, 160),  # occluder
+    ],
+    dtype=np.uint8,
+)
+"""(12, 3) sRGB colours to show labels with, one for each ``FaceClass``."""
+
+
+@dataclass(frozen=True)
+class ParsingNetConfig:
+    """Size of the net.
+
+    Attributes
+    ----------
+    widths : channels at 1/2, 1/4, 1/8, 1/16 and 1/32 of the input's size.
+    depths : blocks at each of these scales on the way down.
+    size : side of the square input in pixels, a multiple of 32.
+    class_count : number of classes.
+    trunk : what the way down is made of. ``lite0`` is the beginning of EfficientNet-Lite0, with widths and depths
+        of its own down to 1/16; it can start from ImageNet's weights, for a net that labels portraits for others.
+        ``lite0_frozen`` is the whole of it with ImageNet's weights, of which only scales and shifts are learnt.
+    """
+
+    widths: tuple[int, int, int, int, int] = (32, 64, 128, 192, 256)
+    depths: tuple[int, int, int, int, int] = (1, 2, 3, 3, 3)
+    size: int = 256
+    class_count: int = len(FaceClass)
+    trunk: Literal["separable", "lite0", "lite0_frozen"] = "separable"
+
+    def __post_init__(self) -> None:
+        if self.size % 32 or self.size < 32:
+            raise ValueError(f"size must be a multiple of 32, not {self.size}")
+        if min(*self.widths, *self.depths) < 1:
+            raise ValueError("widths and depths must be at least 1")
+
+    @staticmethod
+    def from_json(values: Mapping[str, Any]) -> ParsingNetConfig:
+        """From the configuration in an exported model; other keys are ignored."""
+        return ParsingNetConfig(
+            tuple(values["widths"]),
+            tuple(values["depths"]),
+            values["size"],
+            len(values["classes"]),
+            values.get("trunk", "separable"),
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """What ``from_json`` reads, with the names of the classes."""
+        values = {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
+        del values["class_count"]
+        return values | {"classes": list(CLASS_NAMES[: self.class_count])}
+
+
+class ConvolutionNorm(nn.Sequential):
+    """Convolution, batch norm, ReLU (or none)."""
+
+    def __init__(self, inputs: int, outputs: int, kernel: int, stride: int = 1, groups: int = 1, relu: bool = True):
+        layers: list[nn.Module] = [
+            nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, groups=groups, bias=False),
+            nn.BatchNorm2d(outputs),
+        ]
+        super().__init__(*layers, *([nn.ReLU(inplace=True)] if relu else []))
+
+    def fused(self) -> nn.Sequential:
+        """The same in eval mode as one convolution with a bias."""
+        return nn.Sequential(fuse_conv_bn_eval(self[0], self[1]), *list(self)[2:])
+
+
+class SeparableBlock(nn.Module):
+    """3 x 3 depthwise, then 1 x 1 convolution; with a shortcut where the shapes agree, and there a block begins as the
+    identity of what is not negative (Goyal et al. 2017), so that a deeper net can start from a trained one."""
+
+    def __init__(self, inputs: int, outputs: int, stride: int = 1) -> None:
+        super().__init__()
+        self.depthwise = ConvolutionNorm(inputs, inputs, 3, stride, groups=inputs)
+        self.pointwise = ConvolutionNorm(inputs, outputs, 1, relu=False)
+        self.shortcut = stride == 1 and inputs == outputs
+        if self.shortcut:
+            nn.init.zeros_(self.pointwise[1].weight)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, inputs, H, W) to (N, outputs, H / stride, W / stride)."""
+        y = self.pointwise(self.depthwise(x))
+        return functional.relu(x + y) if self.shortcut else functional.relu(y)
+
+
+def _blocks(inputs: int, outputs: int, depth: int, stride: int) -> nn.Sequential:
+    """``depth`` blocks, the first of which changes width and size."""
+    rest = [SeparableBlock(outputs, outputs) for _ in range(depth - 1)]
+    return nn.Sequential(SeparableBlock(inputs, outputs, stride), *rest)
+
+
+class ParsingNet(nn.Module):
+    """Pictures (N, 3, S, S) in [0, 1], sRGB, to class logits (N, C, S, S); S any multiple of 32."""
+
+    def __init__(self, config: ParsingNetConfig) -> None:
+        super().__init__()
+        self.config = config
+        widths, depths = config.widths, config.depths
+        self.down = nn.ModuleList()
+        if config.trunk == "lite0":
+            self.trunk = MobileTrunk()
+            beside = MobileTrunk.widths()
+            self.down.append(_blocks(beside[-1], widths[-1], depths[-1], stride=2))
+        elif config.trunk == "lite0_frozen":
+            self.trunk = FrozenTrunk()
+            *beside, last = MobileTrunk.widths(WHOLE)
+            self.down.append(_blocks(last, widths[-1], depths[-1], stride=1))
+        else:
+            self.stem = ConvolutionNorm(3, widths[0], 3, stride=2)
+            beside = widths[:-1]
+            for scale, (width, depth) in enumerate(zip(widths, depths, strict=True)):
+                self.down.append(_blocks(widths[max(scale - 1, 0)], width, depth, stride=2 if scale else 1))
+        self.context = nn.Conv2d(widths[-1], widths[-1], 1)
+        self.up = nn.ModuleList()
+        for scale in range(len(widths) - 2, -1, -1):
+            self.up.append(UpBlock(widths[scale + 1], beside[scale], widths[scale]))
+        self.head = nn.Conv2d(widths[0], 4 * config.class_count, 1)
+        with torch.no_grad():  # the four pixels of a 2 x 2 block start alike: no checkerboard (Aitken et al. 2017)
+            self.head.weight.copy_(self.head.weight[::4].repeat_interleave(4, 0))
+            self.head.bias.zero_()
+
+    def forward(self, pictures: Tensor) -> Tensor:
+        """See the class; raises ``ValueError`` for other shapes."""
+        return self.logits(self.described(pictures)[-1])
+
+    def logits(self, finest: Tensor) -> Tensor:
+        """(N, C, S, S) from the last of what ``described`` returns."""
+        return functional.pixel_shuffle(self.head(finest), 2)
+
+    def described(self, pictures: Tensor) -> list[Tensor]:
+        """What the way up has of pictures (N, 3, S, S) at 1/16, 1/8, 1/4 and 1/2 of their size."""
+        if pictures.dim() != 4 or pictures.shape[1] != 3 or pictures.shape[2] % 32 or pictures.shape[3] % 32:
+            raise ValueError(f"pictures must be (N, 3, H, W) with sides of a multiple of 32, not {pictures.shape}")
+        if self.config.trunk == "lite0":
+            scales = self.trunk(normalised(pictures))
+            x = scales[-1]
+        elif self.config.trunk == "lite0_frozen":
+            *scales, x = self.trunk(normalised(pictures))
+        else:
+            scales, x = [], self.stem((pictures - 0.45) * 4.0)
+        for blocks in self.down:
+            x = blocks(x)
+            scales.append(x)
+        x = functional.relu(x + self.context(x.mean((2, 3), keepdim=True)))
+        found = []
+        for block, skip in zip(self.up, scales[-2::-1], strict=True):
+            x = block(x, skip)
+            found.append(x)
+        return found
+
+    def learnt(self) -> dict[str, Tensor]:
+        """The state dict without what can be had elsewhere (a frozen trunk's weights) or serves training alone."""
+        foreign: set[str] = set()
+        if self.config.trunk == "lite0_frozen":
+            foreign = {f"trunk.{name}" for name in self.trunk.imagenet_names()}
+        return {
+            name: value
+            for name, value in self.state_dict().items()
+            if name not in foreign and not name.endswith("num_batches_tracked")
+        }
+
+    def fused(self) -> ParsingNet:
+        """A copy for inference with every batch norm folded into its convolution."""
+        copy = ParsingNet(self.config)
+        copy.load_state_dict(self.state_dict())
+        copy.eval()
+        if self.config.trunk != "separable":
+            copy.trunk.fuse()
+        for module in list(copy.modules()):
+            for name, child in module.named_children():
+                if isinstance(child, ConvolutionNorm):
+                    setattr(module, name, child.fused())
+        return copy
+
+
+class UpBlock(nn.Module):
+    """Twice the size, plus what the way down had at that size."""
+
+    def __init__(self, inputs: int, beside: int, outputs: int) -> None:
+        super().__init__()
+        self.narrow = ConvolutionNorm(inputs, outputs, 1, relu=False)
+        self.skip = ConvolutionNorm(beside, outputs, 1, relu=False)
+        self.blocks = nn.Sequential(SeparableBlock(outputs, outputs), SeparableBlock(outputs, outputs))
+
+    def forward(self, x: Tensor, skip: Tensor) -> Tensor:
+        """(N, inputs, H, W) and (N, beside, 2H, 2W) to (N, outputs, 2H, 2W)."""
+        larger = functional.interpolate(self.narrow(x), scale_factor=2, mode="bilinear", align_corners=False)
+        return self.blocks(functional.relu(larger + self.skip(skip)))
+
+
+@dataclass(frozen=True)
+class Look:
+    """What the net makes of one picture.
+
+    Attributes
+    ----------
+    probabilities : (C, size, size) float32 of the classes. features : (F, size / 4, size / 4) float32 of its way up.
+    """
+
+    probabilities: np.ndarray
+    features: np.ndarray
+
+    def mirrored(self) -> Look:
+        """Of the mirror image."""
+        return Look(self.probabilities[:, :, ::-1], self.features[:, :, ::-1])
+
+
+def load_parsing_net(folder: Path | None, device: torch.device, model: str = PARSING.name) -> tuple[ParsingNet, str]:
+    """The net of ``assets/<model>`` (or ``folder``) for inference, and its version.
+
+    Raises ``LikenessError`` (``missing_part``) when the net is not trained, its files are damaged, or the package that
+    has the weights of its frozen trunk is not installed.
+    """
+    weights = load_model(model, folder)
+    network = ParsingNet(ParsingNetConfig.from_json(weights.config))
+    if network.config.trunk == "lite0_frozen":
+        trunk = {f"trunk.{own}": value for own, value in frozen_entries(network.trunk).items()}
+        weights = replace(weights, tensors={**weights.tensors, **trunk})
+    load_weights_into(network, weights)
+    return network.fused().to(device, memory_format=torch.channels_last), weights.version
+
+
+class FaceParser:
+    """The trained net, ready for photographs."""
+
+    def __init__(self, network: ParsingNet, device: torch.device, version: str, needs: tuple[str, ...] = ()) -> None:
+        self.needs = needs
+        self.size = network.config.size
+        self.device = device
+        self.version = version
+        self._network = network
+
+    @staticmethod
+    def load(folder: Path | None = None, device: str | torch.device = "cpu", model: str = PARSING.name) -> FaceParser:
+        """As ``load_parsing_net``."""
+        device = torch.device(device)
+        network, version = load_parsing_net(folder, device, model)
+        return FaceParser(network, device, version, (PARSING.name,) if model == PARSING_OPINION.name else ())
+
+    @torch.inference_mode()
+    def labels(self, pixels: np.ndarray) -> np.ndarray:
+        """The class of every pixel.
+
+        Parameters
+        ----------
+        pixels : (S, S, 3) uint8 sRGB head crop (as ``PhotoFace.pixels``), any size.
+
+        Returns
+        -------
+        (S, S) uint8 of ``FaceClass``: the class with the largest bilinearly enlarged logit.
+        """
+        logits = self._logits(pixels)
+        side = pixels.shape[0]
+        if side <= self.size:
+            enlarged = functional.interpolate(logits, (side, side), mode="bilinear", align_corners=False)
+            return enlarged.argmax(1)[0].to(torch.uint8).cpu().numpy()
+        best = torch.full((side, side), -torch.inf, device=self.device)
+        labels = torch.zeros((side, side), dtype=torch.uint8, device=self.device)
+        for number in range(logits.shape[1]):  # one class at a time: a 2048 px crop would need 200 MB at once
+            logit = functional.interpolate(
+                logits[:, number : number + 1], (side, side), mode="bilinear", align_corners=False
+            )
+            labels.masked_fill_(logit[0, 0] > best, number)
+            torch.maximum(best, logit[0, 0], out=best)
+        return labels.cpu().numpy()
+
+    @torch.inference_mode()
+    def probabilities(self, pixels: np.ndarray) -> np.ndarray:
+        """(C, size, size) float32 class probabilities of a (S, S, 3) uint8 crop at the net's own resolution."""
+        return self._logits(pixels).softmax(1)[0].cpu().numpy()
+
+    @torch.inference_mode()
+    def look(self, pixels: np.ndarray) -> Look:
+        """Class probabilities of a (S, S, 3) uint8 crop at the net's own resolution, and what they came from."""
+        described = self._network.described(self._picture(pixels))
+        probabilities = self._network.logits(described[-1]).float().softmax(1)
+        return Look(probabilities[0].cpu().numpy(), described[_QUARTER][0].float().cpu().numpy())
+
+    def _logits(self, pixels: np.ndarray) -> Tensor:
+        """(1, C, size, size) float32."""
+        return self._network(self._picture(pixels)).float()
+
+    def _picture(self, pixels: np.ndarray) -> Tensor:
+        """(1, 3, size, size) float32 in [0, 1]."""
+        if pixels.ndim != 3 or pixels.shape[2] != 3 or pixels.shape[0] != pixels.shape[1] or pixels.dtype != np.uint8:
+            raise ValueError(f"pixels must be (S, S, 3) uint8, not {pixels.shape} {pixels.dtype}")
+        picture = torch.from_numpy(np.ascontiguousarray(pixels)).to(self.device).permute(2, 0, 1)[None].float() / 255.0
+        picture = functional.interpolate(
+            picture, (self.size, self.size), mode="bilinear", align_corners=False, antialias=True
+        )
+        return picture.contiguous(memory_format=torch.channels_last)
+
+
+def load_face_parser(folder: Path | None = None, device: str = "cpu") -> FaceParser:
+    """``FaceParser.load`` of the first net."""
+    return FaceParser.load(folder, device)
+
+
+def load_second_parser(folder: Path | None = None, device: str = "cpu") -> FaceParser:
+    """``FaceParser.load`` of the net that gives a second opinion."""
+    return FaceParser.load(folder, device, PARSING_OPINION.name)
+
+
+def colour_labels(labels: np.ndarray) -> np.ndarray:
+    """(..., H, W) labels to (..., H, W, 3) uint8 sRGB pictures of them."""
+    return CLASS_COLOURS[labels]

@@ -1,0 +1,212 @@
+"""Labels of a head crop by the parsing net, made to agree with the landmarks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from backend.models.parsing.net_evidence import evidence_of_net, net_evidence
+from backend.models.parsing.network import FaceParser
+from backend.models.parsing.other_heads import without_other_heads
+from backend.models.parsing.pale_hair import with_pale_hair
+from backend.models.parsing.second_opinion import with_second_opinion
+from backend.models.parsing.three_scales import look_at_head, wide_probabilities
+from backend.models.parsing.worn import WornScores, look_at_edges, score_what_is_worn, settle_what_is_worn
+from backend.photos.collection import FaceClass
+from backend.photos.hands import hand_mask
+from backend.photos.landmarks import EYE_OUTER_LEFT, EYE_OUTER_RIGHT, landmark_window
+from backend.photos.person import person_probability
+from backend.photos.regions import (
+    BROW_RIGHT,
+    EYE_RIGHT,
+    FACE_OVAL,
+    LIPS_OUTER,
+    connected,
+    grown,
+    mirrored,
+    polygon_mask,
+)
+
+_OF_THE_HEAD = (
+    FaceClass.SKIN, FaceClass.BROWS, FaceClass.EYES, FaceClass.GLASSES, FaceClass.LIPS, FaceClass.MOUTH_INTERIOR,
+    FaceClass.HAIR, FaceClass.FACIAL_HAIR, FaceClass.EARS, FaceClass.NECK,
+)  # fmt: skip
+_PLACES = {
+    FaceClass.EYES: (0.05, (EYE_RIGHT, mirrored(EYE_RIGHT))),
+    FaceClass.BROWS: (0.07, (BROW_RIGHT, mirrored(BROW_RIGHT))),
+    FaceClass.LIPS: (0.05, (LIPS_OUTER,)),
+    FaceClass.MOUTH_INTERIOR: (0.03, (LIPS_OUTER,)),
+}
+"""How far from its landmarks, in heights of the face, a part can be: elsewhere it is somebody else's, or a mistake."""
+_FILLED = (FaceClass.BROWS, FaceClass.EYES, FaceClass.LIPS)
+_SPECK = 0.0006  # of the face's area
+_AROUND = (FaceClass.HAIR, FaceClass.NECK, FaceClass.EARS)
+_FEW = 0.25
+"""Less than this share of what is on top of a head is a mistake for the rest of it."""
+_ISLAND, _IN_HAIR, _IN_SKIN = 0.04, 0.5, 0.8
+"""Of the face's area; of its outline. A strand on the forehead hangs from the hair; shine on a bald head does not."""
+_PERSON, _HAND, _REACH = 0.4, 0.2, 0.03
+"""Least probability of somebody, of what may be a hand; how far hair may stand off, in heights of the face."""
+_SEES_FACE = 0.5
+"""Least mean probability of somebody over the face itself. Of 1,170 portraits 26, coarse prints, are below it (19 below
+0.1), and there 87 % of the net's hair, most of it right, became background; 1,134 are above 0.9."""
+
+
+@dataclass(frozen=True)
+class FaceLabels:
+    """What is where in a head crop.
+
+    Attributes
+    ----------
+    labels : (S, S) uint8 of ``FaceClass``. worn : by what it was decided what the face wears; None without a net.
+    """
+
+    labels: np.ndarray
+    worn: WornScores | None
+
+
+def label_by_net(
+    parser: FaceParser,
+    pixels: np.ndarray,
+    landmarks: np.ndarray,
+    second: FaceParser | None = None,
+    worn: WornScores | None = None,
+) -> FaceLabels:
+    """Of a head crop (S, S, 3) uint8 sRGB with landmarks (478, 3) in its pixels.
+
+    second : a net that is asked about large things as well, if there is one. worn : decides what the face wears; None:
+    what this picture says does.
+    """
+    seen = look_at_head(parser, pixels, landmarks)
+    probabilities, opinion = seen.probabilities, None
+    if second is not None:
+        opinion = wide_probabilities(second, pixels, landmarks)
+        probabilities = with_second_opinion(probabilities, opinion)
+    if worn is None:
+        evidence = None
+        if parser.version == evidence_of_net():
+            evidence = net_evidence(seen.features, seen.mirrored, seen.landmarks)
+        worn = score_what_is_worn(probabilities, landmarks, look_at_edges(pixels, landmarks), evidence, opinion)
+    odds = settle_what_is_worn(probabilities, landmarks, pixels, worn)
+    return FaceLabels(settle(odds, person_probability(pixels), pixels, landmarks).labels, worn)
+
+
+@dataclass(frozen=True)
+class Settled:
+    """What class probabilities come to, see ``settle``.
+
+    Attributes
+    ----------
+    labels : (S, S) uint8 of ``FaceClass``.
+    pale : (S, S) bool where the colour says that skin is white hair. hands : (S, S) bool where hands are.
+    """
+
+    labels: np.ndarray
+    pale: np.ndarray
+    hands: np.ndarray
+
+
+def settle(
+    odds: np.ndarray,
+    somebody: np.ndarray,
+    pixels: np.ndarray,
+    landmarks: np.ndarray,
+) -> Settled:
+    """The labels of a head crop (S, S, 3) uint8 sRGB with landmarks (478, 3), of class probabilities (C, S, S) in which
+    what is worn is settled; somebody (S, S) : probability of a person, by MediaPipe."""
+    likeliest = odds.argmax(axis=0).astype(np.uint8)
+    coloured = with_pale_hair(likeliest, odds[FaceClass.HAIR], pixels, landmarks)
+    labels = agree_with_landmarks(without_other_heads(coloured, pixels, landmarks), somebody, landmarks)
+    hands = hand_mask(pixels, polygon_mask(landmarks, FACE_OVAL, pixels.shape[0]))
+    labels[hands] = FaceClass.OCCLUDER
+    return Settled(labels, coloured != likeliest, hands)
+
+
+def agree_with_landmarks(labels: np.ndarray, somebody: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
+    """A net's labels (S, S) uint8 of a head crop without what landmarks (478, 2 or 3) contradict.
+
+    somebody (S, S) : probability of a person, by MediaPipe (``person_probability``).
+
+    Other people in the crop become BACKGROUND, and so does what looks like hair or like something in front of the face
+    where MediaPipe sees nobody, unless it does not see the face either. Brows, eyes and lips that lie far from their
+    landmarks become skin, and skin within the landmarks' outlines becomes brows, eyes and lips. A little OCCLUDER in
+    the hair above the eyes is hair, a little hair over the forehead below a hat is hat; skin that hair cuts off from
+    the face is hair, hair that skin cuts off from the rest is skin.
+    """
+    labels = labels.copy()
+    side, size = labels.shape[0], landmark_window(landmarks, 1.0).side
+    for label, (reach, outlines) in _PLACES.items():
+        near = np.logical_or.reduce(
+            [grown(polygon_mask(landmarks, outline, side), reach * size) for outline in outlines]
+        )
+        labels[(labels == label) & ~near] = FaceClass.SKIN
+        if label in _FILLED:
+            inside = np.logical_or.reduce([polygon_mask(landmarks, outline, side) for outline in outlines])
+            labels[inside & (labels == FaceClass.SKIN)] = label
+    oval = polygon_mask(landmarks, FACE_OVAL, side)
+    if not oval.any() or float(somebody[oval].mean()) > _SEES_FACE:
+        for kinds, least in ((_AROUND, _PERSON), ((FaceClass.OCCLUDER,), _HAND)):
+            person = grown(somebody > least, _REACH * size) | oval
+            labels[np.isin(labels, kinds) & ~person] = FaceClass.BACKGROUND
+    labels = _without_specks(labels, _SPECK * size**2)
+    labels = _hair_or_hat(labels, landmarks)
+    labels = _without_islands(labels, _ISLAND * size**2)
+    head = np.isin(labels, _OF_THE_HEAD)
+    labels[head & ~connected(head | oval, oval)] = FaceClass.BACKGROUND
+    return labels
+
+
+def _hair_or_hat(labels: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
+    """Connected hair and occluder above the eyes are hair where most of it is; where most of it is a hat, what is
+    between the eyes' outer corners is: shadow below a brim. Hair beside a hat stays hair."""
+    result = labels.copy()
+    eyes = np.flatnonzero((labels == FaceClass.EYES).any(axis=1))
+    top = slice(labels.shape[0] if len(eyes) == 0 else int(eyes[0]))
+    corners = sorted(float(landmarks[corner, 0]) for corner in (EYE_OUTER_RIGHT, EYE_OUTER_LEFT))
+    middle = (np.arange(labels.shape[1]) > corners[0]) & (np.arange(labels.shape[1]) < corners[1])
+    both = np.isin(labels[top], (FaceClass.HAIR, FaceClass.OCCLUDER)).astype(np.uint8)
+    count, index = cv2.connectedComponents(both, connectivity=4)
+    for part in range(1, count):
+        inside = index == part
+        share = (labels[top][inside] == FaceClass.OCCLUDER).mean()
+        if share < _FEW:
+            result[top][inside] = FaceClass.HAIR
+        elif share > 1 - _FEW:
+            result[top][inside & middle] = FaceClass.OCCLUDER
+    return result
+
+
+def _without_islands(labels: np.ndarray, area: float) -> np.ndarray:
+    """Labels in which skin of less than ``area`` pixels that lies apart in hair is hair, and the other way round."""
+    result = labels.copy()
+    for own, other, least in ((FaceClass.SKIN, FaceClass.HAIR, _IN_HAIR), (FaceClass.HAIR, FaceClass.SKIN, _IN_SKIN)):
+        count, index, stats, _ = cv2.connectedComponentsWithStats((result == own).astype(np.uint8), connectivity=4)
+        sizes = stats[:, cv2.CC_STAT_AREA]
+        for part in range(1, count):
+            if sizes[part] == sizes[1:].max() or sizes[part] >= area:
+                continue
+            inside = index == part
+            if (result[grown(inside, 1) & ~inside] == other).mean() > least:
+                result[inside] = other
+    return result
+
+
+def _without_specks(labels: np.ndarray, area: float) -> np.ndarray:
+    """Labels in which connected parts of less than ``area`` pixels take the label of what surrounds them."""
+    result = labels.copy()
+    specks = np.zeros(labels.shape, dtype=bool)
+    for label in np.unique(labels):
+        _, index, stats, _ = cv2.connectedComponentsWithStats((labels == label).astype(np.uint8), connectivity=4)
+        small = stats[:, cv2.CC_STAT_AREA] < area
+        small[0] = False
+        specks |= small[index]
+    if specks.any() and not specks.all():
+        _, nearest = cv2.distanceTransformWithLabels(
+            specks.astype(np.uint8), cv2.DIST_L2, 3, labelType=cv2.DIST_LABEL_PIXEL
+        )
+        label_of = np.zeros(nearest.max() + 1, dtype=labels.dtype)
+        label_of[nearest[~specks]] = labels[~specks]
+        result[specks] = label_of[nearest[specks]]
+    return result

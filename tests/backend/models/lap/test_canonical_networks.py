@@ -1,0 +1,153 @@
+"""The networks on photos: any order, any tilt, black-and-white among colour; landmarks on the surface."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from canonical_hand_made import TINY, canonical_of, made_photo, save_tiny, still_photo, tiny_network, usual_place
+from scipy.spatial.transform import Rotation
+
+from backend.errors import LikenessError
+from backend.models.lap import LAP
+from backend.models.lap.apply import (
+    LapModel,
+    canonical_face,
+    upright_square,
+)
+from backend.models.lap.canonical_face import PhotoAlignment
+from backend.models.lap.placing import align, place_landmarks
+from backend.models.registry import open_models
+from backend.photos.collection import SurfaceLandmarks
+from backend.photos.landmarks import mean_landmarks
+
+RANGE = (0.5, 1.5)
+
+
+def test_the_order_of_the_photos_does_not_matter(model) -> None:
+    photos = [made_photo(number) for number in range(3)]
+    first, other = canonical_face(photos, model), canonical_face(photos[::-1], model)
+    np.testing.assert_allclose(first.depth, other.depth, atol=1e-6)
+    np.testing.assert_allclose(first.albedo, other.albedo, atol=1e-5)
+    np.testing.assert_allclose(first.confidence, other.confidence, atol=1e-4)
+    assert [photo.name for photo in other.photos] == ["2.png", "1.png", "0.png"]
+    for one, two in zip(first.photos, other.photos[::-1], strict=True):
+        np.testing.assert_allclose(one.rotation, two.rotation, atol=1e-5)
+    fewer = canonical_face(photos[:1], model)
+    assert np.abs(fewer.albedo - first.albedo).max() > 1e-4
+
+
+def test_maps_are_in_their_ranges(model) -> None:
+    face = canonical_face([made_photo(0), made_photo(1)], model)
+    assert face.depth.shape == (32, 32) and face.albedo.shape == (32, 32, 3)
+    assert face.depth.min() >= 0.9 and face.depth.max() <= 1.1
+    np.testing.assert_allclose(np.linalg.norm(face.normals, axis=-1), 1, atol=1e-6)
+    assert (face.normals[8:24, 8:24, 2] < 0).mean() > 0.9  # out of the face, to the camera
+    for values in (face.albedo, face.confidence, face.landmark_weights):
+        assert values.min() >= 0 and values.max() <= 1
+    assert face.photos[0].depth.shape == (32, 32) and face.photos[0].direction[2] > 0
+
+
+def test_a_black_and_white_photo_says_nothing_about_colour(model) -> None:
+    colour, grey = made_photo(0), made_photo(1, monochrome=True)
+    alone, both = canonical_face([colour], model), canonical_face([colour, grey], model)
+    np.testing.assert_allclose(alone.albedo, both.albedo, atol=1e-5)
+    assert np.abs(alone.depth - both.depth).max() > 1e-7
+    canonical_face([grey], model)  # alone it has to do
+
+
+def test_the_square_takes_the_tilt_out() -> None:
+    points = mean_landmarks().points * 130
+    turn = Rotation.from_euler("z", 25, degrees=True).as_matrix()
+    straight, tilted = upright_square(points + 200), upright_square(points @ turn.T + 200)
+    assert np.degrees(tilted.angle - straight.angle) == pytest.approx(25, abs=0.5)
+    assert tilted.side == pytest.approx(straight.side, rel=0.01)
+
+
+def test_no_photo_is_an_error(model) -> None:
+    with pytest.raises(ValueError, match="at least one photo"):
+        canonical_face([], model)
+
+
+def test_without_weights_there_is_no_model(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setenv(LAP.folder_variable, str(tmp_path / "nothing"))
+    assert LAP.find() is None
+    with pytest.raises(LikenessError, match="not trained"):
+        LAP.load()
+    monkeypatch.setenv(LAP.folder_variable, str(save_tiny(tmp_path / "tiny")))
+    assert len(LAP.find().version) == 12
+
+
+def told_of_landmarks() -> LapModel:
+    """Networks that have learnt nothing but what landmarks say of views."""
+    network = tiny_network(replace(TINY, landmark_components=2, view_head=True))
+    bowl = torch.rand(478, 3, generator=torch.Generator().manual_seed(0)) * torch.tensor([0.15, 0.15, 0.05])
+    bowl = bowl - bowl.mean(0) + torch.tensor([0.0, 0.0, 1.0])
+    people = torch.zeros(2, 478, 3)
+    people[0], people[1] = 0.05 * (bowl - bowl.mean(0)) * torch.tensor([1.0, 0.0, 0.0]), 0.0
+    network.landmarks.points.copy_(bowl - torch.tensor([0.0, 0.0, 1.0]))
+    network.landmarks.people.copy_(people)
+    return LapModel(network, torch.device("cpu"), "told")
+
+
+def surface_of(points: np.ndarray) -> SurfaceLandmarks:
+    return SurfaceLandmarks(points[:, :2].astype(np.float64), np.full(478, 1.0))
+
+
+def test_networks_may_want_the_landmark_nets_points_and_see_views_by_them(tmp_path: Path, monkeypatch) -> None:
+    model = told_of_landmarks()
+    assert model.wants_surface
+    bowl = model.network.landmarks.points.numpy()
+    turn = Rotation.from_euler("y", 20, degrees=True).as_matrix()
+    straight, turned = (made_photo(0, surface=surface_of(points * 1500 + 150)) for points in (bowl, bowl @ turn.T))
+    face = canonical_face([straight, turned], model)
+    between = Rotation.from_matrix(face.photos[1].rotation @ face.photos[0].rotation.T).as_rotvec(degrees=True)
+    assert between[1] == pytest.approx(20, abs=4) and np.abs(between[[0, 2]]).max() < 4
+    with pytest.raises(ValueError, match=r"0\.png has no points"):
+        canonical_face([made_photo(0)], model)
+    monkeypatch.setenv(LAP.folder_variable, str(save_tiny(tmp_path, model.network.config)))
+    assert open_models({"landmarks"}).of(LAP, LapModel) is None, "nobody asks the landmark net"
+    assert open_models().of(LAP, LapModel).wants_surface
+
+
+def test_alignment_recovers_scale_offset_and_tilt_in_spite_of_outliers() -> None:
+    generator = np.random.default_rng(0)
+    view = generator.uniform(10, 54, (200, 2))
+    true = PhotoAlignment(1.12, np.radians(9), (2.5, -1.5))
+    square = true.to_square(view, 64)
+    np.testing.assert_allclose(true.to_view(square, 64), view, atol=1e-9)
+    square[:20] += generator.normal(0, 6, (20, 2))
+    found = align(view, square, np.ones(200), 64)
+    assert found.scale == pytest.approx(1.12, abs=0.002)
+    assert np.degrees(found.tilt) == pytest.approx(9, abs=0.2)
+    np.testing.assert_allclose(found.offset, true.offset, atol=0.1)
+    assert align(view[:5], square[:5], np.ones(5), 64) == PhotoAlignment()
+
+
+def test_landmarks_of_differently_cropped_photos_meet_on_the_surface(template) -> None:
+    """Three views, whose squares differ by a similarity of which the networks' views say nothing."""
+    face = canonical_of(template, np.zeros(len(template.identity_modes)), usual_place(template), 128)
+    true = face.landmarks
+    squares, photos = [], []
+    crops = (PhotoAlignment(1.08, 0.08, (3.0, 1.0)), PhotoAlignment(0.95, -0.06, (-2.0, -1.0)), PhotoAlignment())
+    for yaw, crop in zip((0.0, 25.0, -25.0), crops, strict=True):
+        rotation = Rotation.from_euler("y", yaw, degrees=True).as_matrix()
+        photo = replace(still_photo(f"{yaw}", 128, face.depth), rotation=rotation)
+        seen = face.camera.project(torch.from_numpy(photo.moved(true))).numpy()[:, :2]
+        squares.append(crop.to_square(seen, 128) / 128)
+        photos.append(photo)
+    placed = place_landmarks(replace(face, photos=tuple(photos)), squares, RANGE)
+    sure = placed.landmark_weights > 0.9
+    assert sure.sum() > 200
+    # what all squares share cannot be told: compare up to one similarity of the picture
+    found, expected = placed.landmarks[sure, :2] * 1000, true[sure, :2] * 1000  # about millimetres
+    shared = align(found, expected, np.ones(sure.sum()), 64)
+    off = np.linalg.norm(shared.to_square(found, 64) - expected, axis=-1)
+    assert np.median(off) < 0.7
+    scales = np.array([photo.alignment.scale for photo in placed.photos])
+    np.testing.assert_allclose(scales / scales[2], [1.08, 0.95, 1.0], atol=0.01)
+    tilts = np.array([photo.alignment.tilt for photo in placed.photos])
+    np.testing.assert_allclose(tilts - tilts[2], [0.08, -0.06, 0.0], atol=0.01)

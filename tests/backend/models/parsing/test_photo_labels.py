@@ -1,0 +1,160 @@
+"""Labels of a head crop: by the net where it is trained, by colours otherwise, tidied by the landmarks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from backend.errors import LikenessError
+from backend.models.contract import forget_models
+from backend.models.lite0_file import Lite0MissingError
+from backend.models.parsing import PARSING_OPINION
+from backend.models.parsing import apply as masks
+from backend.models.parsing.apply import label_face
+from backend.models.parsing.network import FaceParser
+from backend.models.parsing.parsed_labels import agree_with_landmarks
+from backend.photos.collection import FaceClass
+from backend.photos.crop import crop_head
+from backend.photos.detect import detect_faces
+from backend.photos.landmarks import find_landmarks
+from backend.photos.person import person_probability
+from backend.photos.read import PhotoSource, read_photo
+
+
+@pytest.fixture(scope="module")
+def head(photo_dir: Path) -> tuple[np.ndarray, np.ndarray]:
+    """A smiling woman's head crop and the landmarks in it."""
+    path = sorted((photo_dir / "people" / "emotions_a").glob("*"))[0]
+    pixels = read_photo(PhotoSource.from_path(path)).pixels
+    landmarks = find_landmarks(pixels, detect_faces(pixels)[0])
+    crop = crop_head(pixels, landmarks, max_side=384)
+    return crop.pixels, crop.to_crop(landmarks)
+
+
+def test_parts_far_from_their_landmarks_specks_and_other_people_are_tidied_away(
+    head: tuple[np.ndarray, np.ndarray],
+) -> None:
+    pixels, landmarks = head
+    side = pixels.shape[0]
+    low, high = landmarks[:468, :2].min(axis=0).astype(int), landmarks[:468, :2].max(axis=0).astype(int)
+    labels = np.full((side, side), FaceClass.BACKGROUND, np.uint8)
+    labels[low[1] : high[1], low[0] : high[0]] = FaceClass.SKIN
+    labels[: high[1] // 2, :20] = FaceClass.HAIR  # somebody at the edge of the photo
+    nose = landmarks[1, :2].astype(int)
+    labels[nose[1] - 1 : nose[1] + 2, nose[0] - 1 : nose[0] + 2] = FaceClass.HAIR
+    forehead = landmarks[10, :2].astype(int)
+    labels[forehead[1] + 4 : forehead[1] + 12, forehead[0] - 15 : forehead[0] + 15] = FaceClass.LIPS
+    tidy = agree_with_landmarks(labels, person_probability(pixels), landmarks)
+    assert (tidy[: high[1] // 2, :20] == FaceClass.BACKGROUND).all()
+    assert tidy[nose[1], nose[0]] == FaceClass.SKIN
+    assert (tidy[forehead[1] + 6 : forehead[1] + 10, forehead[0] - 8 : forehead[0] + 8] == FaceClass.SKIN).all()
+    mouth = landmarks[[0, 13], :2].mean(axis=0).astype(int)  # in the upper lip, which the net called skin
+    assert tidy[mouth[1], mouth[0]] == FaceClass.LIPS
+
+
+def test_a_patch_on_top_of_hair_is_hair_and_what_is_before_it_or_worn_stays(
+    head: tuple[np.ndarray, np.ndarray],
+) -> None:
+    pixels, landmarks = head
+    somebody = person_probability(pixels)
+    top, middle = landmarks[10, :2].astype(int)[::-1]
+    labels = np.full(pixels.shape[:2], FaceClass.BACKGROUND, np.uint8)
+    low, high = landmarks[:468, :2].min(axis=0).astype(int), landmarks[:468, :2].max(axis=0).astype(int)
+    labels[low[1] : high[1], low[0] : high[0]] = FaceClass.SKIN
+    labels[top - 40 : top, middle - 40 : middle + 40] = FaceClass.HAIR
+    labels[top - 30 : top - 18, middle - 20 : middle + 5] = FaceClass.OCCLUDER  # a shine on the hair
+    tidy = agree_with_landmarks(labels, somebody, landmarks)
+    assert (tidy[top - 28 : top - 20, middle - 18 : middle + 3] == FaceClass.HAIR).all()
+    mouth = int(landmarks[13, 1])
+    microphone = np.s_[mouth : mouth + 20, low[0] - 6 : low[0] + 10]
+    labels[mouth - 60 : mouth + 40, low[0] - 25 : low[0] - 6] = FaceClass.HAIR  # long hair beside the cheek
+    labels[microphone] = FaceClass.OCCLUDER
+    assert (agree_with_landmarks(labels, somebody, landmarks)[microphone] == FaceClass.OCCLUDER).mean() > 0.9
+    labels[top - 40 : top - 6, middle - 40 : middle + 40] = FaceClass.OCCLUDER  # a cap, shadow below its brim
+    temple = np.s_[top - 6 : top + 20, low[0] - 12 : low[0]]
+    labels[top - 20 : top - 6, low[0] - 12 : middle] = FaceClass.OCCLUDER
+    labels[temple] = FaceClass.HAIR
+    tidy = agree_with_landmarks(labels, somebody, landmarks)
+    assert (tidy[top - 28 : top - 1, middle - 15 : middle + 15] == FaceClass.OCCLUDER).all()
+    assert (tidy[temple] == FaceClass.HAIR).mean() > 0.9
+
+
+def test_islands_of_skin_in_hair_and_of_hair_in_skin_belong_to_what_is_around(
+    head: tuple[np.ndarray, np.ndarray],
+) -> None:
+    pixels, landmarks = head
+    low, high = landmarks[:468, :2].min(axis=0).astype(int), landmarks[:468, :2].max(axis=0).astype(int)
+    top, middle = landmarks[10, :2].astype(int)[::-1]
+    labels = np.full(pixels.shape[:2], FaceClass.BACKGROUND, np.uint8)
+    labels[low[1] - 5 : high[1], low[0] : high[0]] = FaceClass.SKIN
+    labels[top - 45 : top - 4, low[0] : high[0]] = FaceClass.HAIR
+    strand = np.s_[top - 4 : top + 8, middle - 30 : middle - 26]
+    labels[strand] = FaceClass.HAIR  # hangs from the hair
+    shine, bald = (np.s_[y : y + 10, middle : middle + 20] for y in (top + 6, top - 30))
+    labels[shine], labels[bald] = FaceClass.HAIR, FaceClass.SKIN
+    tidy = agree_with_landmarks(labels, np.ones(labels.shape, np.float32), landmarks)
+    assert (tidy[shine] == FaceClass.SKIN).all()
+    assert (tidy[bald] == FaceClass.HAIR).all()
+    assert (tidy[strand] == FaceClass.HAIR).all()
+
+
+def test_a_segmentation_that_does_not_see_the_face_takes_no_hair_away(head: tuple[np.ndarray, np.ndarray]) -> None:
+    pixels, landmarks = head
+    low, high = landmarks[:468, :2].min(axis=0).astype(int), landmarks[:468, :2].max(axis=0).astype(int)
+    labels = np.full(pixels.shape[:2], FaceClass.BACKGROUND, np.uint8)
+    labels[low[1] : high[1], low[0] : high[0]] = FaceClass.SKIN
+    hair = np.s_[low[1] - 45 : low[1], low[0] : high[0]]
+    labels[hair] = FaceClass.HAIR
+    nobody = np.zeros(labels.shape, np.float32)
+    assert (agree_with_landmarks(labels, nobody, landmarks)[hair] == FaceClass.HAIR).mean() > 0.95
+    nobody[low[1] : high[1], low[0] : high[0]] = 1.0
+    assert (agree_with_landmarks(labels, nobody, landmarks)[hair] == FaceClass.HAIR).mean() < 0.5
+
+
+def test_without_a_net_colours_and_landmarks_do(
+    head: tuple[np.ndarray, np.ndarray], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def missing(*_: object) -> FaceParser:
+        raise LikenessError("missing_part", "It is not trained.", "Train it.")
+
+    monkeypatch.setattr(FaceParser, "load", staticmethod(missing))
+    forget_models()
+    try:
+        labels = label_face(*head)
+    finally:
+        forget_models()
+    x, y = head[1][1, :2].astype(int)
+    assert labels[y, x] == FaceClass.SKIN
+    assert {FaceClass.HAIR, FaceClass.EYES, FaceClass.LIPS} <= set(np.unique(labels))
+
+
+def test_without_its_package_the_second_net_is_not_asked_and_that_is_said(
+    head: tuple[np.ndarray, np.ndarray], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_package(shapes: object) -> dict:
+        raise Lite0MissingError("the package is not installed")
+
+    both = label_face(*head)
+    assert masks.second_parser() is not None and masks.second_parser().version == PARSING_OPINION.open().said
+    monkeypatch.setattr("backend.models.mobile_trunk.lite0_tensors", no_package)
+    forget_models()
+    try:
+        alone = label_face(*head)
+        assert masks.second_parser() is None and "the package is not installed" in PARSING_OPINION.open().said
+    finally:
+        forget_models()
+    assert 0 < (alone != both).mean() < 0.1
+
+
+def test_the_shipped_net_finds_a_womans_parts(head: tuple[np.ndarray, np.ndarray]) -> None:
+    pixels, landmarks = head
+    assert masks.face_parser() is not None, "assets/parsing is missing"
+    labels = label_face(pixels, landmarks)
+    found = {label: int((labels == label).sum()) for label in FaceClass}
+    face = float(np.prod(np.ptp(landmarks[:468, :2], axis=0)))
+    assert found[FaceClass.SKIN] > 0.4 * face
+    assert found[FaceClass.HAIR] > 0.15 * face
+    assert 0.005 * face < found[FaceClass.LIPS] + found[FaceClass.MOUTH_INTERIOR] < 0.15 * face
+    assert found[FaceClass.FACIAL_HAIR] < 0.01 * face and found[FaceClass.GLASSES] < 0.01 * face

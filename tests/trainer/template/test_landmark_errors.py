@@ -1,0 +1,64 @@
+"""How the landmark net errs: what a pose explains, how much of a person is shown, correlated errors."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from backend.models.landmarks.network import net_points
+from backend.photos.landmarks import mean_landmarks
+from trainer.template.landmark_errors import (
+    SurfaceErrors,
+    fit_surface_model,
+    shown_share,
+    surface_errors,
+    without_similarity,
+)
+
+WHERE = mean_landmarks().points[:, :2]
+MIRROR = mean_landmarks().mirror
+
+
+def test_moving_sizing_and_turning_are_taken_out_and_nothing_else() -> None:
+    generator = np.random.default_rng(1)
+    bump = without_similarity(generator.normal(size=(1, 478, 2)), WHERE)
+    assert np.abs(bump).max() > 0.5
+    x, y = (WHERE - WHERE.mean(0)).T
+    similar = np.stack([2.0 + 0.3 * x - 0.1 * y, -1.0 + 0.3 * y + 0.1 * x], -1)
+    np.testing.assert_allclose(without_similarity(bump + similar[None], WHERE), bump, atol=1e-9)
+
+
+def test_the_share_of_a_person_that_is_shown_is_found() -> None:
+    generator = np.random.default_rng(2)
+    person = 3.0 * without_similarity(generator.normal(size=(400, 478, 2)), WHERE)
+    true = np.where(np.arange(478) % 2, 0.8, 0.4)
+    errors = (true[:, None] - 1.0) * person + 0.3 * generator.normal(size=person.shape)
+    share = shown_share(errors, person, WHERE)
+    odd, even = share[1::2].mean(), share[::2].mean()
+    # each landmark's is drawn a third of the way towards what all of them show
+    assert 0.72 < odd < 0.76 and 0.44 < even < 0.48
+
+
+def test_correlated_errors_become_modes_and_the_rest_is_a_share_of_what_was_claimed() -> None:
+    generator = np.random.default_rng(3)
+    pattern = np.column_stack([np.zeros(478), np.ones(478)])  # the same in a mirror
+    strengths, noise = generator.normal(size=(300, 1, 1)), 0.5 * generator.normal(size=(300, 478, 2))
+    measured = SurfaceErrors(
+        errors=2.0 * strengths * pattern + noise,
+        claimed=np.full((300, 478), 1.0),
+        detector=np.zeros((300, 478, 2)),
+        person=generator.normal(size=(300, 478, 2)),
+    )
+    model = fit_surface_model(measured, mode_count=1)
+    strength = float(np.abs((model.modes[0] * pattern).sum()) / 478)
+    assert 1.8 < strength < 2.2 and (model.bias == 0).all()
+    assert 0.45 < np.median(model.deviation) < 0.55
+    np.testing.assert_allclose(model.shown, model.shown[MIRROR])
+
+
+def test_the_shipped_net_errs_less_than_the_detector_on_people_it_has_not_seen() -> None:
+    from backend.models.landmarks.apply import SurfaceLandmarker
+
+    measured = surface_errors(SurfaceLandmarker.load(), net_points(), 4, seed=987)
+    net, detector = (np.median(np.linalg.norm(errors, axis=-1)) for errors in (measured.errors, measured.detector))
+    assert net < 0.75 * detector
+    assert measured.person.shape == measured.errors.shape and 1.0 < np.abs(measured.person).mean() < 8.0

@@ -1,0 +1,123 @@
+"""Classifiers of glasses and beards on features of the parsing net, for the photo stage.
+
+``python -m trainer.classifiers.net_features FOLDER`` reads the portraits that ``traits.csv`` describes (the
+public-domain set), lets the shipped parsing net look at each and at a spoilt mirror image of it, and writes
+``glasses_by_net.npz`` and ``beard_by_net.npz`` into ``assets/parsing``. They belong to the net.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from backend.assets import ASSETS
+from backend.models.parsing.apply import WORK_SIDE
+from backend.models.parsing.net_evidence import eye_features, mouth_features
+from backend.models.parsing.network import FaceParser
+from backend.photos.crop import crop_head, face_square
+from backend.photos.landmarks import landmarks_of_largest, mean_landmarks
+from backend.photos.read import PhotoSource, PhotoUnreadableError, read_photo
+from trainer.classifiers.logistic import logistic_regression
+from trainer.data.portraits.relabel import BEARD, MOUSTACHE, NO, read_traits
+
+_RIDGE_PER_FEATURE = 0.3
+_RARITY = 0.5
+_LEAST_SPREAD = 1e-3
+_SHRUNK, _BRIGHTNESS, _TINT, _QUALITY = (0.28, 0.8), (0.7, 1.25), (0.85, 1.15), (35, 85)
+"""Press photos are smaller, darker, tinted and compressed more than official portraits."""
+
+
+def fit(features: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
+    """Mean (F,), weights (F,) and bias of a logistic regression of labels (P,), 0 or 1, on features (P, F).
+
+    Features are scaled to one spread for the ridge's sake; the weights undo that.
+    """
+    mean, spread = features.mean(axis=0), features.std(axis=0) + _LEAST_SPREAD
+    scaled = (features - mean) / spread
+    weights, bias = logistic_regression(scaled, labels, _RIDGE_PER_FEATURE * features.shape[1], _RARITY)
+    return mean, weights / spread, bias
+
+
+def save(name: str, mean: np.ndarray, weights: np.ndarray, bias: float, net_version: str) -> None:
+    """Write a classifier; ``net_version`` is of the net that made its features."""
+    np.savez_compressed(
+        ASSETS / "parsing" / f"{name}.npz",
+        mean=mean.astype(np.float16),
+        weights=weights.astype(np.float16),
+        bias=np.float32(bias),
+        net=np.array(net_version),
+    )
+
+
+def spoilt(pixels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """The picture (S, S, 3) uint8 smaller, in another light and compressed."""
+    side = pixels.shape[0]
+    small = max(8, int(side * rng.uniform(*_SHRUNK)))
+    soft = cv2.resize(cv2.resize(pixels, (small, small), interpolation=cv2.INTER_AREA), (side, side))
+    lit = soft.astype(np.float32) * rng.uniform(*_BRIGHTNESS)
+    if rng.random() < 0.5:
+        lit = lit * rng.uniform(*_TINT, 3)
+    quality = int(rng.integers(*_QUALITY))
+    _, encoded = cv2.imencode(".jpg", np.clip(lit, 0, 255).astype(np.uint8), [cv2.IMWRITE_JPEG_QUALITY, quality])
+    return cv2.imdecode(encoded, cv2.IMREAD_COLOR)
+
+
+def face_features(
+    parser: FaceParser, pixels: np.ndarray, landmarks: np.ndarray, rng: np.random.Generator | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Eye and mouth features of a head crop (S, S, 3) with landmarks (478, 3); its picture is spoilt with ``rng``."""
+    face = face_square(landmarks)
+    near = face.cut(pixels, parser.size)
+    near = near if rng is None else spoilt(near, rng)
+    places = face.from_picture(landmarks[:, :2], parser.size)
+    features = parser.look(near).features
+    return eye_features(features, places), mouth_features(features, places)
+
+
+def _head(path: Path) -> tuple[np.ndarray, np.ndarray] | None:
+    """Crop and landmarks of the largest face of a picture."""
+    try:
+        pixels = read_photo(PhotoSource.from_path(path)).pixels
+    except PhotoUnreadableError:
+        return None
+    landmarks = landmarks_of_largest(pixels)
+    if landmarks is None:
+        return None
+    crop = crop_head(pixels, landmarks, max_side=WORK_SIDE)
+    return crop.pixels, crop.to_crop(landmarks)
+
+
+def main() -> None:
+    """Command line: see the module's text."""
+    arguments = argparse.ArgumentParser(description=__doc__)
+    arguments.add_argument("folder", type=Path, help="folder of portraits, one per person")
+    folder = arguments.parse_args().folder
+    parser, rng = FaceParser.load(), np.random.default_rng(0)
+    eyes, mouths, glasses, hair = [], [], [], []
+    for name, traits in read_traits().items():
+        head = _head(folder / name)
+        if head is None:
+            continue
+        pixels, landmarks = head
+        flipped = (landmarks * [-1, 1, 1] + [pixels.shape[1], 0, 0])[mean_landmarks().mirror]
+        for version in (
+            face_features(parser, pixels, landmarks),
+            face_features(parser, np.ascontiguousarray(pixels[:, ::-1]), flipped, rng),
+        ):
+            eyes.append(version[0])
+            mouths.append(version[1])
+            glasses.append(traits.glasses)
+            hair.append(traits.facial_hair)
+    known = np.array([seen is not None for seen in glasses])
+    told = np.isin(np.array([-1 if seen is None else seen for seen in hair]), (NO, MOUSTACHE, BEARD))
+    rows = np.array(eyes, dtype=np.float64)[known]
+    save("glasses_by_net", *fit(rows, np.array([float(bool(seen)) for seen in glasses])[known]), parser.version)
+    rows = np.array(mouths, dtype=np.float64)[told]
+    save("beard_by_net", *fit(rows, np.array([float(seen == BEARD) for seen in hair])[told]), parser.version)
+
+
+if __name__ == "__main__":
+    main()

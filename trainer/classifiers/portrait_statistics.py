@@ -1,0 +1,231 @@
+"""Statistics of portraits that the photo stage uses: mean landmarks, the identity descriptor, a linear classifier.
+
+``python -m trainer.classifiers.portrait_statistics FOLDER`` reads one portrait per person (the public-domain set)
+and writes ``mean_landmarks.npz``, ``identity_projection.npz`` and the classifier of glasses into ``assets``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+from pathlib import Path
+
+import cv2
+import numpy as np
+from scipy.optimize import linear_sum_assignment
+
+from backend.assets import ASSETS
+from backend.geometry.similarity import nearest_similarity
+from backend.models.parsing.glasses import strip_histogram
+from backend.photos import mediapipe_models
+from backend.photos.detect import detect_faces
+from backend.photos.identity import gradient_histogram
+from backend.photos.landmarks import (
+    CHIN,
+    EYE_OUTER_LEFT,
+    EYE_OUTER_RIGHT,
+    FOREHEAD_TOP,
+    LANDMARK_COUNT,
+    MESH_COUNT,
+    landmark_window,
+    landmarks_of_largest,
+    mean_landmarks,
+)
+from backend.photos.read import PhotoSource, PhotoUnreadableError, read_photo
+from trainer.classifiers.logistic import logistic_regression
+
+GLASSES_LABELS = Path(__file__).with_name("glasses_labels.csv")
+_MIN_FACE_PX = 52
+_WITHIN_PRIOR = 0.3
+_DIMENSIONS = 128
+_VARIANTS = 2
+_MESH_SIDE = 512
+_RIDGE = 20.0
+
+
+def main() -> None:
+    """Command line: see the module's text."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder", type=Path, help="folder of portraits, one per person")
+    parser.add_argument("--limit", type=int, default=2600, help="portraits to use (default 2600)")
+    parser.add_argument("--landmarks", action="store_true", help="make the mean landmarks anew as well")
+    parser.add_argument("--classifiers-only", action="store_true", help="make only the classifier of glasses")
+    arguments = parser.parse_args()
+    paths = sorted(path for path in arguments.folder.iterdir() if path.suffix.lower() in (".jpg", ".jpeg", ".png"))
+    np.random.default_rng(0).shuffle(paths)
+    if arguments.landmarks:
+        points, mirror = mean_and_mirror(paths[:600])
+        np.savez_compressed(ASSETS / "photos" / "mean_landmarks.npz", points=points, mirror=mirror)
+        mean_landmarks.cache_clear()
+    _save_classifier("glasses", *glasses_classifier(arguments.folder))
+    if arguments.classifiers_only:
+        return
+    mean, projection = identity_projection(paths, arguments.limit)
+    scale = np.abs(projection).max(axis=0) / 127
+    np.savez_compressed(
+        ASSETS / "photos" / "identity_projection.npz",
+        mean=mean.astype(np.float16),
+        projection=np.round(projection / scale).astype(np.int8),
+        scale=scale.astype(np.float32),
+    )
+
+
+def identity_projection(paths: list[Path], limit: int) -> tuple[np.ndarray, np.ndarray]:
+    """Mean (800,) and projection (800, 128) by linear discriminant analysis (Fisher 1936, Rao 1948).
+
+    With one portrait per person, the spread within a person comes from portraits mirrored, relit, blurred and with
+    moved landmarks. The projected vectors have unit variance over people.
+    """
+    rng = np.random.default_rng(1)
+    rows = []
+    for path in paths:
+        if len(rows) == limit:
+            break
+        face = read_portrait(path)
+        if face is None:
+            continue
+        versions = [face, mirrored_portrait(*face)]
+        for _ in range(_VARIANTS):
+            versions.append(_varied(*(face if rng.random() < 0.5 else mirrored_portrait(*face)), rng))
+        rows.append([gradient_histogram(*version) for version in versions])
+    features = np.array(rows, dtype=np.float64)  # (people, versions, 800)
+    people, versions, size = features.shape
+    mean = features.mean(axis=(0, 1))
+    within = (features - features.mean(axis=1, keepdims=True)).reshape(-1, size)
+    within = within.T @ within / (people * (versions - 1))
+    total = (features - mean).reshape(-1, size)
+    covariance = total.T @ total / len(total)
+    root = np.linalg.cholesky(within + _WITHIN_PRIOR * np.trace(within) / size * np.eye(size))
+    whiten = np.linalg.inv(root)
+    _, directions = np.linalg.eigh(whiten @ covariance @ whiten.T)
+    projection = whiten.T @ directions[:, ::-1][:, :_DIMENSIONS]
+    return mean, projection / (total @ projection).std(axis=0)
+
+
+def glasses_classifier(folder: Path) -> tuple[np.ndarray, np.ndarray, float]:
+    """Mean (1024,), weights (1024,) and bias of a logistic regression on the labels of ``glasses_labels.csv``.
+
+    Each portrait is used plain and mirrored; the rarer class weighs more, by the square root of its rarity.
+    """
+    features, labels = [], []
+    with GLASSES_LABELS.open(newline="") as file:
+        for row in csv.DictReader(file):
+            face = read_portrait(folder / row["file"])
+            if face is None:
+                continue
+            features += [strip_histogram(*face), strip_histogram(*mirrored_portrait(*face))]
+            labels += [float(row["glasses"])] * 2
+    x, y = np.array(features, dtype=np.float64), np.array(labels)
+    mean = x.mean(axis=0)
+    return mean, *logistic_regression(x - mean, y, _RIDGE, rarity=0.5)
+
+
+def _save_classifier(name: str, mean: np.ndarray, weights: np.ndarray, bias: float) -> None:
+    """Write ``NAME_classifier.npz`` (``load_classifier``) into ``assets/parsing``."""
+    np.savez_compressed(
+        ASSETS / "parsing" / f"{name}_classifier.npz",
+        mean=mean.astype(np.float16),
+        weights=weights.astype(np.float16),
+        bias=np.float32(bias),
+    )
+
+
+def mean_and_mirror(paths: list[Path]) -> tuple[np.ndarray, np.ndarray]:
+    """Mean landmarks (478, 3) as ``backend.photos.landmarks.MeanLandmarks`` has them, and the mirror map (478,).
+
+    The mirror map assigns each landmark the one that is found at its place in the mirrored picture.
+    """
+    pairs = []
+    for path in paths:
+        pixels = _read(path)
+        found = detect_faces(pixels) if pixels is not None else ()
+        if not found:
+            continue
+        scale = 1.9 * found[0].side
+        low = np.clip(np.array(found[0].centre) - scale / 2, 0, None).astype(int)
+        part = pixels[low[1] : int(low[1] + scale), low[0] : int(low[0] + scale)]
+        square = np.zeros((max(part.shape), max(part.shape), 3), np.uint8)
+        square[: part.shape[0], : part.shape[1]] = part
+        square = cv2.resize(square, (_MESH_SIDE, _MESH_SIDE))
+        answers = [_mesh(square), _mesh(square[:, ::-1])]
+        if all(answer is not None for answer in answers):
+            pairs.append(answers)
+    shapes = np.array(pairs)  # (photos, 2, 478, 3)
+    back = shapes[:, 1] * [-1, 1, 1] + [_MESH_SIDE, 0, 0]
+    cost = np.zeros((LANDMARK_COUNT, LANDMARK_COUNT))
+    for plain, mirrored in zip(shapes[:, 0], back, strict=True):
+        cost += np.linalg.norm(plain[:, None] - mirrored[None], axis=2)
+    mirror = linear_sum_assignment(cost)[1]
+    return _symmetric_mean(shapes.reshape(-1, LANDMARK_COUNT, 3), mirror), mirror.astype(np.int16)
+
+
+def _symmetric_mean(shapes: np.ndarray, mirror: np.ndarray) -> np.ndarray:
+    """Generalised Procrustes mean (Gower 1975), upright, symmetric about x = 0, eye corners 1 apart."""
+    mean = shapes[0]
+    for _ in range(6):
+        mean = np.mean([nearest_similarity(shape, mean).apply(shape) for shape in shapes], axis=0)
+    mean = mean - mean[:MESH_COUNT].mean(axis=0)
+    for _ in range(8):
+        image = (mean * [-1, 1, 1])[mirror]
+        mean = (mean + nearest_similarity(image, mean).apply(image)) / 2
+    across = mean - mean[mirror]
+    across = across[np.linalg.norm(across, axis=1) > 1]
+    x_axis = (across * np.sign(across[:, :1])).mean(axis=0)
+    x_axis /= np.linalg.norm(x_axis)
+    down = mean[CHIN] - mean[FOREHEAD_TOP]
+    y_axis = down - x_axis * (x_axis @ down)
+    y_axis /= np.linalg.norm(y_axis)
+    mean = mean @ np.stack([x_axis, y_axis, np.cross(x_axis, y_axis)]).T
+    mean -= [mean[:, 0].mean(), 0, 0]
+    mean = (mean + (mean * [-1, 1, 1])[mirror]) / 2
+    return (mean / np.linalg.norm(mean[EYE_OUTER_LEFT] - mean[EYE_OUTER_RIGHT])).astype(np.float32)
+
+
+def _mesh(square: np.ndarray) -> np.ndarray | None:
+    found = mediapipe_models.face_mesh().process(square).multi_face_landmarks
+    return np.array([[p.x, p.y, p.z] for p in found[0].landmark]) * _MESH_SIDE if found else None
+
+
+def _read(path: Path) -> np.ndarray | None:
+    try:
+        return read_photo(PhotoSource.from_path(path)).pixels
+    except PhotoUnreadableError:
+        return None
+
+
+def read_portrait(path: Path) -> tuple[np.ndarray, np.ndarray] | None:
+    """Pixels and landmarks of the largest face, if it is large enough."""
+    pixels = _read(path)
+    landmarks = None if pixels is None else landmarks_of_largest(pixels)
+    if landmarks is None or landmark_window(landmarks, 1.0).side < _MIN_FACE_PX:
+        return None
+    return pixels, landmarks
+
+
+def mirrored_portrait(pixels: np.ndarray, landmarks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Both of the mirror image."""
+    turned = landmarks * [-1, 1, 1] + [pixels.shape[1], 0, 0]
+    return np.ascontiguousarray(pixels[:, ::-1]), turned[mean_landmarks().mirror].astype(np.float32)
+
+
+def _varied(pixels: np.ndarray, landmarks: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """The portrait under another light, blurred, noisy, its landmarks moved as small turns and errors move them."""
+    size = float(np.ptp(landmarks[:MESH_COUNT, 1]))
+    centre = landmarks[:MESH_COUNT, :2].mean(axis=0)
+    rows, columns = np.mgrid[: pixels.shape[0], : pixels.shape[1]]
+    angle, slope = rng.uniform(0, 2 * np.pi), rng.uniform(0, 1.2)
+    along = ((columns - centre[0]) * np.cos(angle) + (rows - centre[1]) * np.sin(angle)) / size
+    linear = (pixels / np.float32(255)) ** 2.2 * np.exp(slope * along)[..., None] * rng.uniform(0.5, 1.5)
+    lit = np.clip(linear, 0, 1).astype(np.float32) ** (1 / 2.2)
+    lit = cv2.GaussianBlur(lit, (0, 0), rng.uniform(0.3, 1.6) * max(size / 100, 0.3)) * 255
+    noisy = np.clip(lit + rng.normal(0, 3, lit.shape), 0, 255).astype(np.uint8)
+    moved = landmarks + rng.normal(0, 0.006 * size, (1, 3))
+    depth = landmarks[:, 2] - landmarks[:, 2].mean()
+    moved[:, 0] += rng.normal(0, 0.12) * depth
+    moved[:, 1] += rng.normal(0, 0.10) * depth
+    moved[:, :2] += rng.normal(0, 0.004 * size, (LANDMARK_COUNT, 2))
+    return noisy, moved.astype(np.float32)
+
+
+if __name__ == "__main__":
+    main()
