@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 
+import msgspec
 import numpy as np
 
 from backend.canonical.canonical_face import CanonicalFace
@@ -36,8 +37,9 @@ from backend.models.learned_basis import MODEL_NAME as LEARNED_BASIS
 from backend.models.parsing import MODEL_NAME as PARSING
 from backend.models.parsing import OPINION_NAME as PARSING_OPINION
 from backend.parallel import beside
-from backend.photos.collect import CollectOptions, collect
+from backend.photos.collect import CollectOptions, collect, unique_names
 from backend.photos.collection import PhotoCollection, PhotoFace
+from backend.photos.corrections import PhotoCorrections, check_corrections, left_out_verdicts, with_corrections
 from backend.photos.masks import face_parser, second_parser_version
 from backend.photos.read import PhotoSource
 from backend.photos.surface_landmarks import surface_landmarker
@@ -62,6 +64,7 @@ class ReconstructOptions:
         encoder starts the fit instead of the learned face model's.
     hair : ``none``, ``cards`` or ``curves``: what is handed on of the hair; the scalp is shaded where it grows always.
     detail : whether wrinkles and pores are looked for, where that network is trained.
+    corrections : where landmarks really are, and what photos are for, by the photos' names.
     collect : limits and settings of the photo stage.
     """
 
@@ -74,6 +77,7 @@ class ReconstructOptions:
     face_model: str = "linear"
     hair: str = "curves"
     detail: bool = True
+    corrections: tuple[PhotoCorrections, ...] = ()
     collect: CollectOptions = field(default_factory=CollectOptions)
 
     def __post_init__(self) -> None:
@@ -106,6 +110,24 @@ def without_models(options: ReconstructOptions) -> dict[str, str]:
     wanted = {LANDMARKS: options.collect.surface, LAP: options.lap, LEARNED_BASIS: options.learned_basis}
     wanted |= {DETAIL: options.detail, GRAPH_FACE: options.face_model == "graph"}
     return {name: NOT_TRAINED if wanted.get(name, True) else NOT_USED for name in MODEL_NAMES}
+
+
+def corrected_collection(
+    sources: Sequence[PhotoSource], options: ReconstructOptions, progress: ProgressReporter
+) -> PhotoCollection:
+    """The faces of the photos, with what the person says of them; photos to leave out are not even read.
+
+    Raises ``LikenessError`` as ``collect`` does, and "usage" for corrections that do not fit the photos.
+    """
+    if not options.corrections:
+        return collect(sources, progress=progress, options=options.collect)
+    names = unique_names([source.name for source in sources])
+    check_corrections(options.corrections, names)
+    out = {one.name for one in options.corrections if one.use == "neither"}
+    named = [replace(source, name=name) for source, name in zip(sources, names, strict=True)]
+    wanted = [source for source in named if source.name not in out]
+    collection = with_corrections(collect(wanted, progress=progress, options=options.collect), options.corrections)
+    return replace(collection, verdicts=left_out_verdicts(collection.verdicts, names, options.corrections))
 
 
 def reconstruct(
@@ -151,7 +173,7 @@ def reconstruct(
         return None if basis is None else encoded_face(photos, basis, progress)
 
     with clock.stage("photos"):
-        collection = collect(sources, progress=progress, options=options.collect)
+        collection = corrected_collection(sources, options, progress)
     template, networks, basis, graph = loaded()
     modes_around = None
     if graph is not None:
@@ -174,11 +196,15 @@ def reconstruct(
     with clock.stage("hair"):
         found = fit_hair(template, fitted, used, progress)
     with clock.stage("texture"):
-        texture = build_albedo(template, fitted, used, options.texture_size, found.strands, progress)
+        seen = tuple(number for number, face in enumerate(used) if face.use != "shape")
+        coloured = replace(fitted, photos=tuple(fitted.photos[number] for number in seen))
+        colours = tuple(used[number] for number in seen)
+        texture = build_albedo(template, coloured, colours, options.texture_size, found.strands, progress)
     relief, wrinkles = FoundDetail(None, (), ""), detail_model() if options.detail else None
     if wrinkles is not None:
         with clock.stage("detail"):
-            relief = find_detail(template, fitted, used, keys, min(options.texture_size, 2048), wrinkles, progress)
+            size = min(options.texture_size, 2048)
+            relief = find_detail(template, coloured, colours, keys, size, wrinkles, progress)
     strands = None if options.hair == "none" else found.strands
     cards = hair_cards(strands) if options.hair == "cards" and strands is not None else None
     photos = tuple(asset_photo(photo, face) for photo, face in zip(fitted.photos, used, strict=True))
@@ -217,6 +243,7 @@ def reconstruct(
         },
         models,
     )
+    report["corrections"] = msgspec.to_builtins(options.corrections)
     report["hair"] = found.to_report()
     report["detail"] = relief.to_report()
     if options.personalise:

@@ -117,6 +117,12 @@ def _add_reconstruct(commands: argparse._SubParsersAction) -> None:
         "--device", choices=DEVICES, default="auto", help="auto (default) uses a CUDA GPU where there is one"
     )
     reconstruct.add_argument(
+        "--corrections",
+        type=path_argument,
+        metavar="FILE.json",
+        help="landmarks put where they are, and which photos give shape or texture (docs/files.md)",
+    )
+    reconstruct.add_argument(
         "--no-landmark-net", action="store_true", help="fit to the detector's landmarks alone, not to our net's as well"
     )
     reconstruct.add_argument(

@@ -39,8 +39,10 @@ def run_reconstruct(arguments: argparse.Namespace) -> None:
         check_device(arguments.device)
         from backend.exchange.folder import write_folder
         from backend.photos.collect import CollectOptions
+        from backend.photos.corrections import read_corrections
         from backend.pipeline import ReconstructOptions, reconstruct
 
+        corrections = () if arguments.corrections is None else read_corrections(arguments.corrections)
         sources = [PhotoSource(name, path=path) for name, path in photos]
         options = ReconstructOptions(
             quality=arguments.quality,
@@ -51,6 +53,7 @@ def run_reconstruct(arguments: argparse.Namespace) -> None:
             learned_basis=not arguments.no_learned_basis,
             personalise=arguments.personalise,
             hair=arguments.hair,
+            corrections=corrections,
             face_model=arguments.face_model,
             collect=CollectOptions(surface=not arguments.no_landmark_net),
         )

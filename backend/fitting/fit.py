@@ -20,9 +20,10 @@ from backend.fitting.dense_views import DenseMesh
 from backend.fitting.encoded_start import started_estimate
 from backend.fitting.fitted_face import FittedFace, FittedPhoto
 from backend.fitting.initial_pose import camera_prior, face_scale, initial_parameters
-from backend.fitting.landmark_targets import LandmarkModel, landmark_model, landmark_targets
+from backend.fitting.landmark_targets import LandmarkModel, corrected_targets, landmark_model, landmark_targets
 from backend.fitting.mouths import seen_mouth
 from backend.fitting.options import CageStage, CanonicalStage, DenseStage, FitOptions, started_options
+from backend.fitting.parameters import PhotoParameters
 from backend.fitting.points import points_at_vertices
 from backend.fitting.population import identity_prior
 from backend.fitting.solver import (
@@ -36,6 +37,7 @@ from backend.fitting.solver import (
 )
 from backend.geometry.template import Template, load_template
 from backend.geometry.topology import triangles_from_quads
+from backend.models.landmarks import net_points
 from backend.parallel import each
 from backend.photos.collection import PhotoCollection, PhotoFace
 from backend.progress import ProgressReporter, silent
@@ -106,9 +108,13 @@ def fit_face(
     asked for the canonical face of the photos, and again of those that are left when some are left out. ``encoded`` is
     asked for what the encoder sees in them: the fit then starts there, and its stages are shorter. ``modes_around``
     belongs to an encoder that gives a code: the identity is that code then, and the modes are renewed after each stage,
-    so that the fit is Gauss-Newton in a decoder that is not linear.
+    so that the fit is Gauss-Newton in a decoder that is not linear. Photos that are for the texture alone are placed on
+    the face that the others have given.
     """
     options = options or FitOptions()
+    textures = tuple(face for face in collection.faces if face.use == "texture")
+    order = {face.name: number for number, face in enumerate(collection.faces)}
+    collection = replace(collection, faces=tuple(face for face in collection.faces if face.use != "texture"))
     template = template or load_template()
     on_estimate = on_estimate or _nobody
     first = canonical(collection.faces) if options.canonical is not None else None
@@ -137,9 +143,46 @@ def fit_face(
             progress("cage", (turn + 1) / options.cage.rounds)
             on_estimate("cage", state.neutral())
     progress("appearance", 0.0)
-    fitted = _fitted_face(with_seen_mouths(with_closed_lips(state), options))
+    state = placed_on_face(with_closed_lips(state), textures, options)
+    fitted = _fitted_face(with_seen_mouths(state, options))
     progress("appearance", 1.0)
-    return fitted
+    return replace(fitted, photos=tuple(sorted(fitted.photos, key=lambda photo: order[photo.name])))
+
+
+def placed_on_face(state: FitState, more: tuple[PhotoFace, ...], options: FitOptions) -> FitState:
+    """The state with the photos ``more``, and with those that a person has corrected placed once more: pose and
+    expression alone are solved for, the shape is what it is."""
+    placed = tuple(number for number, face in enumerate(state.faces) if face.corrected is not None)
+    if not placed and not more:
+        return state
+    no_modes = np.zeros((0, *state.template.vertices.shape), np.float32)
+    known = replace(state.template, vertices=state.neutral().astype(np.float32), identity_modes=no_modes)
+    model = landmark_model(known)
+    faces = tuple(state.faces[number] for number in placed) + more
+    cameras = tuple(camera_prior(face, options.prior) for face in faces)
+    nothing = IdentityBelief(np.zeros((0, 0)), np.zeros(0))
+    weights = solver_weights(options.prior, nothing, options.landmarks.outlier_scale)
+    starts = tuple(state.estimate.photos[number] for number in placed) + tuple(
+        initial_parameters(known, face, options.prior, model.nuisance_size) for face in more
+    )
+    estimate = FaceEstimate(np.zeros(0), starts, state.estimate.distance_habit)
+    for scale in (4.0, 1.0, 1.0) if more else (1.0,):
+        targets = _all_landmark_targets(known, model, faces, estimate, options)
+        own = replace(weights, outlier_scale=scale * weights.outlier_scale)
+        estimate = solve(estimate, targets, cameras, own, options.landmarks.iterations)
+    model = landmark_model(state.template)
+    everybody = list(state.estimate.photos)
+    for number, parameters in zip(placed, estimate.photos, strict=False):
+        everybody[number] = parameters
+    photos = (*everybody, *estimate.photos[len(placed) :])
+    all_faces = state.faces + more
+    estimate = replace(state.estimate, photos=photos)
+    return replace(
+        state,
+        faces=all_faces,
+        estimate=estimate,
+        targets=_all_landmark_targets(state.template, model, all_faces, estimate, options),
+    )
 
 
 def _as_it_is(state: FitState) -> FitState:
@@ -179,14 +222,16 @@ def run_landmark_stage(
 
 
 def _outliers(state: FitState) -> np.ndarray:
-    """(P,) bool: photos whose landmarks disagree with the joint face; none of fewer than three."""
+    """(P,) bool: photos whose landmarks disagree with the joint face; none of fewer than three, and none that a person
+    has corrected: that is this person."""
     errors = np.array(
         [
             np.sqrt(np.median((residuals(photo, state.estimate.identity, target) ** 2).sum(-1)))
             for photo, target in zip(state.estimate.photos, state.targets, strict=True)
         ]
     )
-    return (errors > REJECT_RATIO * np.median(errors)) & (len(errors) >= 3)
+    corrected = np.array([face.corrected is not None for face in state.faces])
+    return (errors > REJECT_RATIO * np.median(errors)) & (len(errors) >= 3) & ~corrected
 
 
 def fit_landmarks(
@@ -327,12 +372,29 @@ def run_cage_stage(state: FitState, options: FitOptions, stage: CageStage) -> Fi
     mesh = dense_mesh(template)
     trust = replace(options.dense or DenseStage(), independent_fraction=stage.independent_fraction)
     dense = _dense_targets(state, mesh, stage.face_width, trust)
+    dense = _with_corrected(state, dense)
     used = [(photo, target) for photo, target in zip(state.estimate.photos, dense, strict=True) if target is not None]
     if not used:
         return state
     photos, targets = zip(*used, strict=True)
     offsets = solve_cage(template, photos, state.estimate.identity, targets, stage, options.landmarks.outlier_scale)
     return replace(state, template=replace(template, vertices=(template.vertices + offsets).astype(np.float32)))
+
+
+def _with_corrected(state: FitState, dense: tuple[DenseTargets | None, ...]) -> tuple[DenseTargets | None, ...]:
+    """The targets with those of corrected landmarks, each at the vertex that is nearest to it."""
+    if all(face.corrected is None for face in state.faces):
+        return dense
+    model, points = landmark_model(state.template), net_points()
+    nearest = np.take_along_axis(points.vertices, points.barycentrics.argmax(1)[:, None], 1)[:, 0]
+    joined = []
+    for face, one in zip(state.faces, dense, strict=True):
+        if face.corrected is not None:
+            vertices, targets = nearest[face.corrected.landmarks], corrected_targets(model, face, face.corrected)
+            more = DenseTargets(vertices, targets)
+            one = more if one is None else one.and_also(more)
+        joined.append(one)
+    return tuple(joined)
 
 
 def with_closed_lips(state: FitState) -> FitState:
@@ -377,6 +439,7 @@ def appearance_of(state: FitState) -> Appearance:
 
 def _fitted_face(state: FitState) -> FittedFace:
     appearance = appearance_of(state)
+    net = net_points()
     photos = []
     for number, (face, parameters) in enumerate(zip(state.faces, state.estimate.photos, strict=True)):
         target = state.targets[number]
@@ -386,6 +449,7 @@ def _fitted_face(state: FitState) -> FittedFace:
         photos.append(
             FittedPhoto(
                 name=face.name,
+                landmarks=_seen_landmarks(net.positions(state.posed(number)), face, parameters),
                 camera=parameters.camera(),
                 expression=parameters.expression,
                 vertices=state.posed(number).astype(np.float32),
@@ -401,3 +465,9 @@ def _fitted_face(state: FitState) -> FittedFace:
         photos=tuple(photos),
         rejected=state.rejected,
     )
+
+
+def _seen_landmarks(positions: np.ndarray, face: PhotoFace, parameters: PhotoParameters) -> np.ndarray:
+    """(478, 4) ``FittedPhoto.landmarks`` of landmarks at ``positions`` (478, 3) of the posed head."""
+    found = face.landmarks[:, :2] if face.corrected is None else face.corrected.found
+    return np.concatenate([found, parameters.camera().project(positions)[:, :2]], axis=1).astype(np.float32)

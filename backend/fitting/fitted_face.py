@@ -25,6 +25,8 @@ class FittedPhoto:
     landmark_error_percent : median distance of projected and found landmarks, in per cent of the distance of the
         eyes' outer corners.
     photometric_error : mean absolute difference of render and photo over visible skin, in sRGB units 0-1.
+    landmarks : (478, 4) float32 crop pixels: x and y where the detector has found each landmark, then x and y where the
+        fitted head has it; None where nobody asked.
     """
 
     name: str
@@ -34,6 +36,7 @@ class FittedPhoto:
     light: np.ndarray
     landmark_error_percent: float
     photometric_error: float
+    landmarks: np.ndarray | None = None
 
 
 @dataclass(frozen=True)

@@ -73,6 +73,7 @@ def run(task: Task, report: JobReporter) -> WireMessage:
         hair=task.options.hair,
         face_model=task.options.face_model,
         detail=task.options.detail,
+        corrections=task.options.corrections,
     )
     sources = [PhotoSource(name, path=Path(path)) for name, path in zip(task.names, task.paths, strict=True)]
 
