@@ -4,10 +4,10 @@ python -m benchmarks.corrections [--people 8] [--json FILE]
 
 People are drawn from the prior; three photos each (-25, 0 and 25 degrees) have the landmarks that the detector and the
 landmark net would find by their measured errors. On the first photo both are then moved by a smooth field whose mean
-length is 3 % of the face's width. Five landmarks of it, of those that the extension shows, are put back: each time the
-one that is farthest off, away from those before. Flat names: the median over people of the median distance of the
-face's vertices after the best similarity, in mm, undisturbed, moved and corrected; how far the corrected points are off in the
-fit, in pixels of a photo of 900 pixels; seconds of one fit.
+length is 3 % of the width of the face. Five landmarks of it, of those that the extension shows, are put back: each time
+the one that is farthest off, away from those before. Flat names: the median over people of the median distance of
+vertices of the face after the best similarity, in mm, undisturbed, moved and corrected; how far corrected points are
+off in the fit, in pixels of a photo of 900; seconds of one fit.
 """
 
 from __future__ import annotations
