@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 
@@ -46,6 +46,9 @@ from backend.photos.surface_landmarks import surface_landmarker
 from backend.progress import HeadPreview, PreviewReceiver, ProgressReporter, StageClock, no_preview, silent
 from backend.rig.personalise import personalise_keys
 from backend.texture.albedo import build_albedo
+
+PhotoReader = Callable[..., PhotoCollection]
+"""Has the signature of ``photos.collect.collect``."""
 
 
 @dataclass(frozen=True)
@@ -113,20 +116,20 @@ def without_models(options: ReconstructOptions) -> dict[str, str]:
 
 
 def corrected_collection(
-    sources: Sequence[PhotoSource], options: ReconstructOptions, progress: ProgressReporter
+    sources: Sequence[PhotoSource], options: ReconstructOptions, progress: ProgressReporter, reader: PhotoReader
 ) -> PhotoCollection:
     """The faces of the photos, with what the person says of them; photos to leave out are not even read.
 
     Raises ``LikenessError`` as ``collect`` does, and "usage" for corrections that do not fit the photos.
     """
     if not options.corrections:
-        return collect(sources, progress=progress, options=options.collect)
+        return reader(sources, progress=progress, options=options.collect)
     names = unique_names([source.name for source in sources])
     check_corrections(options.corrections, names)
     out = {one.name for one in options.corrections if one.use == "neither"}
     named = [replace(source, name=name) for source, name in zip(sources, names, strict=True)]
     wanted = [source for source in named if source.name not in out]
-    collection = with_corrections(collect(wanted, progress=progress, options=options.collect), options.corrections)
+    collection = with_corrections(reader(wanted, progress=progress, options=options.collect), options.corrections)
     return replace(collection, verdicts=left_out_verdicts(collection.verdicts, names, options.corrections))
 
 
@@ -135,10 +138,12 @@ def reconstruct(
     options: ReconstructOptions | None = None,
     progress: ProgressReporter = silent,
     preview: PreviewReceiver = no_preview,
+    reader: PhotoReader = collect,
 ) -> Reconstruction:
     """Reconstruct one person's head from photos.
 
-    ``preview`` is called with the head as far as it is whenever the fit has come further.
+    ``preview`` is called with the head as far as it is whenever the fit has come further. ``reader`` reads the photos
+    as ``collect`` does.
 
     Raises
     ------
@@ -173,7 +178,7 @@ def reconstruct(
         return None if basis is None else encoded_face(photos, basis, progress)
 
     with clock.stage("photos"):
-        collection = corrected_collection(sources, options, progress)
+        collection = corrected_collection(sources, options, progress, reader)
     template, networks, basis, graph = loaded()
     modes_around = None
     if graph is not None:

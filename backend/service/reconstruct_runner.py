@@ -22,6 +22,7 @@ from backend.photos.read import MOST_DECODERS, PhotoSource, start_reading
 from backend.pipeline import ReconstructOptions, reconstruct
 from backend.progress import HeadPreview
 from backend.rendering.render import STUDIO_LIGHT, render_mesh
+from backend.service.kept_faces import KeptFaces
 from backend.service.worker import JobReporter, Task
 from backend.stages import SENDING
 
@@ -29,6 +30,7 @@ PREVIEW_SIDE = 256
 PREVIEW_YAW = 20.0
 _BACKGROUND = (58, 58, 58)
 _server_device = "auto"
+_kept_faces = KeptFaces()
 
 
 def warm(device: str) -> dict[str, Any]:
@@ -80,7 +82,7 @@ def run(task: Task, report: JobReporter) -> WireMessage:
     def show(preview: HeadPreview) -> None:
         report.preview(preview.stage, preview_message(preview))
 
-    asset = reconstruct(sources, options, report, show).asset
+    asset = reconstruct(sources, options, report, show, _kept_faces).asset
     report(SENDING, 0.0)
     message = encode_face(asset)
     report(SENDING, 1.0)
