@@ -44,12 +44,15 @@ CLICK_PIXELS = 0.5
 moves in steps of one, and the hand comes to rest in the middle of several tries."""
 SHOWN_PIXELS = 1000
 """Pixels along the longer side of a photo as a viewport shows it; larger photos are seen reduced."""
-ALIKE_METRES = 0.04
+ALIKE_METRES = 0.07
 """Over what distance on the face the errors of a photo's landmarks are alike (length of a Gaussian covariance): what a
-person puts right at one place is wrong around it too. About from an eye to the mouth's corner; lids and lips, which
-move by themselves, err alike as well, because the detector looks at the face as a whole."""
+person puts right at one place is wrong around it too. About from an eye to the mouth's corner: the
+detector looks at the face as a whole."""
 OWN_SHARE = 0.05
 """Part of the variance of these errors that is each landmark's own."""
+UNTOUCHED = 3.0
+"""How many more landmarks count as looked at and found right when it is judged how far off the others may be: a person
+who drags a few points leaves the rest where it is because it looks right."""
 _NO_OUTLIER = 1000.0
 """Standard deviations, as factor, at which a corrected point would be taken for an outlier: never."""
 
@@ -221,8 +224,8 @@ class _ErrorsAround:
 
 
 def _errors_around(model: LandmarkModel, face: PhotoFace, corrected: CorrectedLandmarks) -> _ErrorsAround:
-    """Errors by Gaussian process regression on the face's surface: as large as those that the person has put right,
-    and alike at neighbouring landmarks (Rasmussen and Williams 2006, equations 2.25 and 2.26)."""
+    """Errors by Gaussian process regression on the face's surface (Rasmussen and Williams 2006, equations 2.25 and
+    2.26): alike at neighbouring landmarks, as large as those that the person has put right are likely to be."""
     believed = corrected.found if face.surface is None else face.surface.places
     off = corrected.places - believed[corrected.landmarks]
     places = model.mean_places
@@ -230,10 +233,11 @@ def _errors_around(model: LandmarkModel, face: PhotoFace, corrected: CorrectedLa
     alike = (1.0 - OWN_SHARE) * np.exp(-0.5 * apart / ALIKE_METRES**2)  # (478, N)
     known = alike[corrected.landmarks] + OWN_SHARE * np.eye(len(off))
     weights = np.linalg.solve(known, alike.T).T
+    spread = float((off * np.linalg.solve(known, off)).sum()) / 2.0 / (len(off) + UNTOUCHED)
     left = np.maximum(1.0 - OWN_SHARE - (weights * alike).sum(1), 0.0)
     chosen = np.zeros(len(places), bool)
     chosen[corrected.landmarks] = True
-    return _ErrorsAround(weights @ off, left * float((off**2).mean()), chosen)
+    return _ErrorsAround(weights @ off, left * spread, chosen)
 
 
 def _detector_targets(
