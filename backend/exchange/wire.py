@@ -91,8 +91,8 @@ def encode_face(asset: FaceAsset) -> WireMessage:
     hair = None if asset.hair_strands is None else encode_hair(asset.hair_strands, buffers)
     cards = None if asset.hair_cards is None else encode_cards(asset.hair_cards, buffers)
     detail = None if asset.detail is None else encode_detail(asset.detail, buffers)
-    buffers.add_picture("albedo", asset.albedo)
     photos = tuple(_encode_photo(photo, number, buffers) for number, photo in enumerate(asset.photos))
+    buffers.add_picture("albedo", asset.albedo)
     header = FaceHeader(
         version=FORMAT_VERSION,
         arkit_names=tuple(ARKIT_NAMES),
