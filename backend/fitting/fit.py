@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -14,13 +14,15 @@ from backend.fitting.appearance import Appearance, PosedPhoto, estimate_appearan
 from backend.fitting.cage import solve_cage
 from backend.fitting.canonical_stage import canonical_belief, canonical_mesh, place_by_landmarks
 from backend.fitting.canonical_start import head_lights, start_from_view
+from backend.fitting.corrected_stages import placed_on_face, with_corrected
 from backend.fitting.dense_matches import DenseMatches, dense_matches, matched_targets
 from backend.fitting.dense_targets import DenseTargets, dense_targets
 from backend.fitting.dense_views import DenseMesh
 from backend.fitting.encoded_start import started_estimate
+from backend.fitting.fit_state import FitState, all_landmark_targets
 from backend.fitting.fitted_face import FittedFace, FittedPhoto
 from backend.fitting.initial_pose import camera_prior, face_scale, initial_parameters
-from backend.fitting.landmark_targets import LandmarkModel, corrected_targets, landmark_model, landmark_targets
+from backend.fitting.landmark_targets import LandmarkModel, landmark_model
 from backend.fitting.mouths import seen_mouth
 from backend.fitting.options import CageStage, CanonicalStage, DenseStage, FitOptions, started_options
 from backend.fitting.parameters import PhotoParameters
@@ -28,7 +30,6 @@ from backend.fitting.points import points_at_vertices
 from backend.fitting.population import identity_prior
 from backend.fitting.solver import (
     FaceEstimate,
-    IdentityBelief,
     PointTargets,
     SolverWeights,
     residuals,
@@ -38,7 +39,6 @@ from backend.fitting.solver import (
 from backend.geometry.template import Template, load_template
 from backend.geometry.topology import triangles_from_quads
 from backend.models.landmarks import net_points
-from backend.parallel import each
 from backend.photos.collection import PhotoCollection, PhotoFace
 from backend.progress import ProgressReporter, silent
 from backend.rig.lip_contact import closed_lips
@@ -62,33 +62,6 @@ EstimateReceiver = Callable[[str, np.ndarray], None]
 
 def _nobody(stage: str, neutral: np.ndarray) -> None:
     """An ``EstimateReceiver`` that looks at nothing."""
-
-
-@dataclass(frozen=True)
-class FitState:
-    """What the stages hand on: the photos that are still in, the estimate, the template with its cage offsets, the
-    canonical face of these photos, what it says about the identity (``belief``), whether the fit was ``started`` by the
-    encoder, and the last ``matches`` of a dense stage with such."""
-
-    template: Template
-    faces: tuple[PhotoFace, ...]
-    estimate: FaceEstimate
-    targets: tuple[PointTargets, ...]
-    rejected: tuple[tuple[str, str], ...]
-    belief: IdentityBelief | None = None
-    canonical: CanonicalFace | None = None
-    started: bool = False
-    matches: DenseMatches | None = None
-
-    def neutral(self) -> np.ndarray:
-        """(V, 3) neutral vertices."""
-        modes = self.template.identity_modes
-        return self.template.vertices + np.tensordot(self.estimate.identity, modes, 1)
-
-    def posed(self, number: int) -> np.ndarray:
-        """(V, 3) vertices with the expression of photo ``number``."""
-        weights = self.estimate.photos[number].expression
-        return self.neutral() + np.tensordot(weights, self.template.expressions, 1)
 
 
 def fit_face(
@@ -147,42 +120,6 @@ def fit_face(
     fitted = _fitted_face(with_seen_mouths(state, options))
     progress("appearance", 1.0)
     return replace(fitted, photos=tuple(sorted(fitted.photos, key=lambda photo: order[photo.name])))
-
-
-def placed_on_face(state: FitState, more: tuple[PhotoFace, ...], options: FitOptions) -> FitState:
-    """The state with the photos ``more``, and with those that a person has corrected placed once more: pose and
-    expression alone are solved for, the shape is what it is."""
-    placed = tuple(number for number, face in enumerate(state.faces) if face.corrected is not None)
-    if not placed and not more:
-        return state
-    no_modes = np.zeros((0, *state.template.vertices.shape), np.float32)
-    known = replace(state.template, vertices=state.neutral().astype(np.float32), identity_modes=no_modes)
-    model = landmark_model(known)
-    faces = tuple(state.faces[number] for number in placed) + more
-    cameras = tuple(camera_prior(face, options.prior) for face in faces)
-    nothing = IdentityBelief(np.zeros((0, 0)), np.zeros(0))
-    weights = solver_weights(options.prior, nothing, options.landmarks.outlier_scale)
-    starts = tuple(state.estimate.photos[number] for number in placed) + tuple(
-        initial_parameters(known, face, options.prior, model.nuisance_size) for face in more
-    )
-    estimate = FaceEstimate(np.zeros(0), starts, state.estimate.distance_habit)
-    for scale in (4.0, 1.0, 1.0) if more else (1.0,):
-        targets = _all_landmark_targets(known, model, faces, estimate, options)
-        own = replace(weights, outlier_scale=scale * weights.outlier_scale)
-        estimate = solve(estimate, targets, cameras, own, options.landmarks.iterations)
-    model = landmark_model(state.template)
-    everybody = list(state.estimate.photos)
-    for number, parameters in zip(placed, estimate.photos, strict=False):
-        everybody[number] = parameters
-    photos = (*everybody, *estimate.photos[len(placed) :])
-    all_faces = state.faces + more
-    estimate = replace(state.estimate, photos=photos)
-    return replace(
-        state,
-        faces=all_faces,
-        estimate=estimate,
-        targets=_all_landmark_targets(state.template, model, all_faces, estimate, options),
-    )
 
 
 def _as_it_is(state: FitState) -> FitState:
@@ -259,34 +196,16 @@ def fit_landmarks(
         estimate = started_estimate(template, faces, starts, encoded, prior, options.encoded)
         scales, iterations = options.encoded.outlier_scales, options.encoded.iterations
     for scale in scales:
-        targets = _all_landmark_targets(template, model, faces, estimate, options)
+        targets = all_landmark_targets(template, model, faces, estimate, options)
         own = replace(weights, outlier_scale=scale * stage.outlier_scale)
         estimate = solve(estimate, targets, cameras, own, iterations)
-    targets = _all_landmark_targets(template, model, faces, estimate, options)
+    targets = all_landmark_targets(template, model, faces, estimate, options)
     return FitState(template, faces, estimate, targets, (), started=started)
 
 
 def _solver_weights(template: Template, options: FitOptions) -> SolverWeights:
     """What the prior says of faces like the template's, and the landmarks' robust scale."""
     return solver_weights(options.prior, identity_prior(template, options.prior), options.landmarks.outlier_scale)
-
-
-def _all_landmark_targets(
-    template: Template,
-    model: LandmarkModel,
-    faces: tuple[PhotoFace, ...],
-    estimate: FaceEstimate,
-    options: FitOptions,
-) -> tuple[PointTargets, ...]:
-    return tuple(
-        each(
-            lambda face, parameters: landmark_targets(
-                template, model, face, parameters, estimate.identity, options.landmarks
-            ),
-            faces,
-            estimate.photos,
-        )
-    )
 
 
 def run_canonical_stage(state: FitState, options: FitOptions, stage: CanonicalStage) -> FitState:
@@ -299,7 +218,7 @@ def run_canonical_stage(state: FitState, options: FitOptions, stage: CanonicalSt
     weights = _solver_weights(template, options)
     for _ in range(stage.rounds):
         belief = canonical_belief(template, mesh, face, state.estimate.identity, stage)
-        targets = _all_landmark_targets(template, model, faces, state.estimate, options)
+        targets = all_landmark_targets(template, model, faces, state.estimate, options)
         estimate = solve(state.estimate, targets, cameras, weights, stage.iterations, belief)
         state = replace(state, estimate=estimate, targets=targets, belief=belief)
     return state
@@ -336,7 +255,7 @@ def run_dense_stage(
         if stage.matched:
             state = replace(state, matches=_matches(state, mesh, width, stage))
         dense = _dense_targets(state, mesh, width, stage)
-        landmarks = _all_landmark_targets(template, model, faces, state.estimate, options)
+        landmarks = all_landmark_targets(template, model, faces, state.estimate, options)
         targets = tuple(
             one if more is None else PointTargets.joined(one, more.targets)
             for one, more in zip(landmarks, dense, strict=True)
@@ -372,29 +291,13 @@ def run_cage_stage(state: FitState, options: FitOptions, stage: CageStage) -> Fi
     mesh = dense_mesh(template)
     trust = replace(options.dense or DenseStage(), independent_fraction=stage.independent_fraction)
     dense = _dense_targets(state, mesh, stage.face_width, trust)
-    dense = _with_corrected(state, dense)
+    dense = with_corrected(state, dense)
     used = [(photo, target) for photo, target in zip(state.estimate.photos, dense, strict=True) if target is not None]
     if not used:
         return state
     photos, targets = zip(*used, strict=True)
     offsets = solve_cage(template, photos, state.estimate.identity, targets, stage, options.landmarks.outlier_scale)
     return replace(state, template=replace(template, vertices=(template.vertices + offsets).astype(np.float32)))
-
-
-def _with_corrected(state: FitState, dense: tuple[DenseTargets | None, ...]) -> tuple[DenseTargets | None, ...]:
-    """The targets with those of corrected landmarks, each at the vertex that is nearest to it."""
-    if all(face.corrected is None for face in state.faces):
-        return dense
-    model, points = landmark_model(state.template), net_points()
-    nearest = np.take_along_axis(points.vertices, points.barycentrics.argmax(1)[:, None], 1)[:, 0]
-    joined = []
-    for face, one in zip(state.faces, dense, strict=True):
-        if face.corrected is not None:
-            vertices, targets = nearest[face.corrected.landmarks], corrected_targets(model, face, face.corrected)
-            more = DenseTargets(vertices, targets)
-            one = more if one is None else one.and_also(more)
-        joined.append(one)
-    return tuple(joined)
 
 
 def with_closed_lips(state: FitState) -> FitState:

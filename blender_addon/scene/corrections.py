@@ -32,7 +32,7 @@ HANDLES = (
 """The landmarks that are shown; 478 would hide the face."""
 DEPTH_METRES = 0.1
 """From the camera to the points: between it and the head, which is at least twice as far away."""
-POINT_SHARE = 0.004
+POINT_SHARE = 0.005
 """Radius of a point, in parts of the photo's longer side."""
 STILL_SHARE = 0.0005
 """A point that was moved by less, in parts of the photo's longer side, was not moved: half a pixel of a view."""
