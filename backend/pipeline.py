@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
+import msgspec
 import numpy as np
 
 from backend.choices import FACE_MODELS, HAIRS, QUALITIES, TEXTURE_SIZES
@@ -35,7 +36,9 @@ from backend.models.learned_basis.personalise import personalise
 from backend.models.registry import SWITCHED, open_models
 from backend.parallel import beside
 from backend.photos.collect import CollectOptions, collect
+from backend.photos.collect_corrected import PhotoReader, collect_corrected
 from backend.photos.collection import PhotoCollection
+from backend.photos.corrections import PhotoCorrections
 from backend.photos.read import PhotoSource
 from backend.progress import HeadPreview, PreviewReceiver, ProgressReporter, StageClock, no_preview, silent
 from backend.rig.personalise import personalise_keys
@@ -56,6 +59,7 @@ class ReconstructOptions:
     face_model : ``linear``, or ``graph``: the fit moves in the graph face model's decoder, where it is trained, and its
         encoder starts the fit instead of the learned face model's.
     hair : ``none``, ``cards`` or ``curves``: what is handed on of the hair; the scalp is shaded where it grows always.
+    corrections : where landmarks really are, and what photos are for, by the photos' names.
     collect : limits and settings of the photo stage.
     """
 
@@ -66,6 +70,7 @@ class ReconstructOptions:
     personalise: bool = False
     face_model: str = "linear"
     hair: str = "curves"
+    corrections: tuple[PhotoCorrections, ...] = ()
     collect: CollectOptions = field(default_factory=CollectOptions)
 
     def __post_init__(self) -> None:
@@ -112,10 +117,12 @@ def reconstruct(
     options: ReconstructOptions | None = None,
     progress: ProgressReporter = silent,
     preview: PreviewReceiver = no_preview,
+    reader: PhotoReader = collect,
 ) -> Reconstruction:
     """Reconstruct one person's head from photos.
 
-    ``preview`` is called with the head as far as it is whenever the fit has come further.
+    ``preview`` is called with the head as far as it is whenever the fit has come further. ``reader`` reads the photos
+    as ``collect`` does.
 
     Raises
     ------
@@ -128,7 +135,7 @@ def reconstruct(
         lambda: (load_template(), open_models(options.without, computing_device(options.device), options.also()))
     )
     with clock.stage("photos"):
-        collection = collect(sources, progress=progress, options=options.of_photos())
+        collection = collect_corrected(sources, options.corrections, options.of_photos(), progress, reader)
     template, models = loaded()
     personal = None
     if options.personalise and (basis := models.of(LEARNED_BASIS, BasisModel)) is not None:
@@ -155,15 +162,18 @@ def reconstruct(
     with clock.stage("hair"):
         hair = fit_hair(template, fitted, used, progress)
     with clock.stage("texture"):
-        texture = build_albedo(template, fitted, used, options.texture_size, hair.strands, progress)
+        coloured = fitted.for_texture(used)
+        texture = build_albedo(template, coloured, used, options.texture_size, hair.strands, progress)
     relief = NO_DETAIL
     if (wrinkles := models.of(DETAIL, DetailModel)) is not None:
         with clock.stage("detail"):
-            relief = find_detail(template, fitted, used, keys, min(options.texture_size, 2048), wrinkles, progress)
+            size, photos = min(options.texture_size, 2048), coloured.photos_of(used)
+            relief = find_detail(template, coloured, photos, keys, size, wrinkles, progress)
     photos = tuple(asset_photo(photo, face) for photo, face in zip(fitted.photos, used, strict=True))
     settings = options.to_report() | {"device": models.device}
     report = build_report(collection.verdicts, fitted.rejected, photos, clock.seconds, settings, models.to_report())
     report |= {"hair": hair.to_report(), "detail": relief.to_report()}
+    report["corrections"] = msgspec.to_builtins(options.corrections)
     if options.personalise:
         report["personalised"] = models.said(LEARNED_BASIS) if personal is None else personal.to_report()
     strands = None if options.hair == "none" else hair.strands

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from .client.submissions import PhotoFile
+from .client.submissions import PhotoCorrections, PhotoFile
 from .scene.importing import Place
 
 
@@ -18,6 +18,7 @@ class Job:
     photos : what is sent, old and new. given : the list's paths with the labels they were sent under.
     name : the person's, for a new head; may be empty.
     hair : ``curves``, ``cards`` or ``none``. face_model : ``linear`` or ``graph``.
+    corrections : what the artist says of photos, by their labels.
     into : id of the head to solve again, None for a new one. missing : how many of its photos' files are gone.
     """
 
@@ -33,3 +34,4 @@ class Job:
     frame: bool = True
     pack_photos: bool = True
     name: str = ""
+    corrections: tuple[PhotoCorrections, ...] = ()

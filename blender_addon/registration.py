@@ -10,6 +10,7 @@ from .many import run as many_run
 from .many import settings as many_settings
 from .operators import (
     backend,
+    corrections,
     export,
     face_keys,
     head,
@@ -29,6 +30,7 @@ _WITH_CLASSES = (
     reconstruct,
     backend,
     head,
+    corrections,
     face_keys,
     export,
     many,

@@ -112,7 +112,7 @@ class Session:
         self.job, self.preview, self._result, self._import_view = job, None, None, None
         self._head_id, self.elsewhere = None, False
         self._begun = time.monotonic()
-        self.runner.begin(Submission(secrets.token_hex(16), job.photos, options), backend)
+        self.runner.begin(Submission(secrets.token_hex(16), job.photos, options, job.corrections), backend)
 
     def lend(self) -> Runner:
         """The runner, for a job of somebody else who ticks it until ``take_back``. Raises ``AddonError`` ``busy``."""

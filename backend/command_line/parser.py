@@ -117,6 +117,12 @@ def _add_reconstruct(commands: argparse._SubParsersAction) -> None:
     reconstruct.add_argument(
         "--device", choices=DEVICES, default="auto", help="auto (default) uses a CUDA GPU where there is one"
     )
+    reconstruct.add_argument(
+        "--corrections",
+        type=path_argument,
+        metavar="FILE.json",
+        help="landmarks put where they are, and which photos give shape or texture (docs/files.md)",
+    )
     for model in SWITCHED:
         reconstruct.add_argument(
             model.switch.flag, action="store_false", dest=model.switch.name, help=model.switch.help

@@ -39,8 +39,10 @@ def run_reconstruct(arguments: argparse.Namespace) -> None:
         start_reading(len(photos))
         check_device(arguments.device)
         from backend.exchange.folder import write_folder
+        from backend.photos.corrections import read_corrections
         from backend.pipeline import ReconstructOptions, reconstruct
 
+        corrections = () if arguments.corrections is None else read_corrections(arguments.corrections)
         sources = [PhotoSource(name, path=path) for name, path in photos]
         options = ReconstructOptions(
             quality=arguments.quality,
@@ -49,6 +51,7 @@ def run_reconstruct(arguments: argparse.Namespace) -> None:
             without=left_out(arguments),
             personalise=arguments.personalise,
             hair=arguments.hair,
+            corrections=corrections,
             face_model=arguments.face_model,
         )
         with TerminalProgress(err, FILE_SHARES) as progress:

@@ -65,8 +65,12 @@ def camera_in_file(camera: Camera, face: PhotoFace) -> Camera:
 
 def asset_photo(photo: FittedPhoto, face: PhotoFace) -> AssetPhoto:
     """The photo as the artist gets it: its camera in the file's own pixels."""
+    landmarks = None
+    if photo.landmarks is not None:
+        landmarks = (photo.landmarks / face.crop_scale + np.tile(face.crop_offset, 2)).astype(np.float32)
     return AssetPhoto(
         name=photo.name,
+        landmarks=landmarks,
         camera=camera_in_file(photo.camera, face),
         expression=photo.expression.astype(np.float32),
         landmark_error_percent=photo.landmark_error_percent,

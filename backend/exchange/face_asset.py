@@ -44,13 +44,18 @@ class FacePart:
 
 @dataclass(frozen=True)
 class AssetPhoto:
-    """A used photo's camera (in pixels of the whole file after EXIF rotation), expression and error figures."""
+    """A used photo's camera (in pixels of the whole file after EXIF rotation), expression and error figures.
+
+    landmarks : (478, 4) float32 in the same pixels: where the detector has found each landmark, and where the head has
+    it; None where that is not known.
+    """
 
     name: str
     camera: Camera
     expression: np.ndarray  # (52,) in [0, 1]
     landmark_error_percent: float
     photometric_error: float
+    landmarks: np.ndarray | None = None
 
 
 @dataclass(frozen=True)

@@ -32,6 +32,7 @@ from backend.exchange.wire_hair import (
     encode_cards,
     encode_hair,
 )
+from backend.photos.corrections import LANDMARKS
 from backend.rendering.camera import Camera
 from backend.rig.arkit import ARKIT_NAMES
 
@@ -55,7 +56,7 @@ class PartEntry(msgspec.Struct, frozen=True):
 
 
 class PhotoEntry(msgspec.Struct, frozen=True):
-    """One used photo, in pixels of the whole file after EXIF rotation."""
+    """One used photo, in pixels of the whole file after EXIF rotation; ``landmarks`` is the name of a buffer."""
 
     name: str
     width: int
@@ -65,6 +66,7 @@ class PhotoEntry(msgspec.Struct, frozen=True):
     expression: tuple[float, ...]
     landmark_error_percent: float | None
     photometric_error: float | None
+    landmarks: str | None = None
 
 
 class FaceHeader(msgspec.Struct, frozen=True):
@@ -89,13 +91,14 @@ def encode_face(asset: FaceAsset) -> WireMessage:
     hair = None if asset.hair_strands is None else encode_hair(asset.hair_strands, buffers)
     cards = None if asset.hair_cards is None else encode_cards(asset.hair_cards, buffers)
     detail = None if asset.detail is None else encode_detail(asset.detail, buffers)
+    photos = tuple(_encode_photo(photo, number, buffers) for number, photo in enumerate(asset.photos))
     buffers.add_picture("albedo", asset.albedo)
     header = FaceHeader(
         version=FORMAT_VERSION,
         arkit_names=tuple(ARKIT_NAMES),
         albedo="albedo",
         parts=parts,
-        photos=tuple(_encode_photo(photo) for photo in asset.photos),
+        photos=photos,
         report=dict(asset.report),
         buffers=(),
         hair=hair,
@@ -126,8 +129,10 @@ def _encode_part(asset: FaceAsset, part: FacePart, buffers: BufferList) -> PartE
     )
 
 
-def _encode_photo(photo: AssetPhoto) -> PhotoEntry:
-    camera = photo.camera
+def _encode_photo(photo: AssetPhoto, number: int, buffers: BufferList) -> PhotoEntry:
+    camera, landmarks = photo.camera, None
+    if photo.landmarks is not None:
+        landmarks = buffers.add_array(f"photo.{number}.landmarks", photo.landmarks, FLOATS)
     return PhotoEntry(
         name=photo.name,
         width=int(camera.size[0]),
@@ -137,6 +142,7 @@ def _encode_photo(photo: AssetPhoto) -> PhotoEntry:
         expression=tuple(round(float(weight), 5) for weight in photo.expression),
         landmark_error_percent=_finite(photo.landmark_error_percent),
         photometric_error=_finite(photo.photometric_error),
+        landmarks=landmarks,
     )
 
 
@@ -160,7 +166,7 @@ def decode_face(header: Mapping[str, Any] | bytes, buffers: Sequence[bytes | mem
     return FaceAsset(
         parts=tuple(_decode_part(part, content) for part in face.parts),
         albedo=_decode_picture(content, face.albedo),
-        photos=tuple(_decode_photo(photo) for photo in face.photos),
+        photos=tuple(_decode_photo(photo, content) for photo in face.photos),
         report=face.report,
         hair_strands=None if face.hair is None else decode_hair(face.hair, content),
         hair_cards=None if face.hair_cards is None else decode_cards(face.hair_cards, content),
@@ -220,10 +226,19 @@ def _decode_picture(content: Mapping[str, np.ndarray | memoryview], name: str) -
     return pixels
 
 
-def _decode_photo(photo: PhotoEntry) -> AssetPhoto:
+def _decode_photo(photo: PhotoEntry, content: Mapping[str, np.ndarray | memoryview]) -> AssetPhoto:
     intrinsics, pose = np.array(photo.intrinsics), np.array(photo.camera_from_head)
     if intrinsics.shape != (3, 3) or pose.shape != (4, 4) or len(photo.expression) != len(ARKIT_NAMES):
         raise WireError(f"photo {photo.name!r}: its camera or expression is incomplete")
+
+    landmarks = None if photo.landmarks is None else content.get(photo.landmarks)
+    if photo.landmarks is not None and not (
+        isinstance(landmarks, np.ndarray)
+        and landmarks.dtype == DTYPES[FLOATS]
+        and landmarks.shape == (LANDMARKS, 4)
+        and np.isfinite(landmarks).all()
+    ):
+        raise WireError(f"photo {photo.name!r}: its landmarks are not {LANDMARKS} of four numbers")
 
     def number(value: float | None) -> float:
         return math.nan if value is None else value
@@ -234,6 +249,7 @@ def _decode_photo(photo: PhotoEntry) -> AssetPhoto:
         expression=np.array(photo.expression, np.float32),
         landmark_error_percent=number(photo.landmark_error_percent),
         photometric_error=number(photo.photometric_error),
+        landmarks=landmarks,
     )
 
 

@@ -28,6 +28,11 @@ class DenseTargets:
     vertices: np.ndarray
     targets: PointTargets
 
+    def and_also(self, more: DenseTargets) -> DenseTargets:
+        """Both, one after the other."""
+        vertices = np.concatenate([self.vertices, more.vertices])
+        return DenseTargets(vertices, PointTargets.joined(self.targets, more.targets))
+
 
 def dense_targets(
     faces: tuple[PhotoFace, ...],

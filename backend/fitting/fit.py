@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -12,19 +12,21 @@ from backend.fitting.appearance import Appearance, PosedPhoto, estimate_appearan
 from backend.fitting.cage import solve_cage
 from backend.fitting.canonical_stage import canonical_belief, canonical_mesh, place_by_landmarks
 from backend.fitting.canonical_start import head_lights, start_from_view
+from backend.fitting.corrected_stages import placed_on_face, with_corrected
 from backend.fitting.dense_matches import DenseMatches, dense_matches, matched_targets
 from backend.fitting.dense_targets import DenseTargets, dense_targets
 from backend.fitting.dense_views import DenseMesh, dense_mesh
 from backend.fitting.encoded_start import started_estimate
+from backend.fitting.fit_state import FitState, all_landmark_targets
 from backend.fitting.fitted_face import FittedFace, FittedPhoto
 from backend.fitting.initial_pose import camera_prior, face_scale, initial_parameters
-from backend.fitting.landmark_targets import LandmarkModel, landmark_model, landmark_targets
+from backend.fitting.landmark_targets import LandmarkModel, landmark_model
 from backend.fitting.mouths import seen_mouth
 from backend.fitting.options import CageStage, CanonicalStage, DenseStage, FitOptions, started_options
+from backend.fitting.parameters import PhotoParameters
 from backend.fitting.population import identity_prior
 from backend.fitting.solver import (
     FaceEstimate,
-    IdentityBelief,
     PointTargets,
     SolverWeights,
     residuals,
@@ -34,8 +36,8 @@ from backend.fitting.solver import (
 from backend.geometry.template import Template, load_template
 from backend.geometry.topology import triangles_from_quads
 from backend.models.encoded_face import EncodedFace
+from backend.models.landmarks.network import net_points
 from backend.models.lap.canonical_face import CanonicalFace
-from backend.parallel import each
 from backend.photos.collection import PhotoCollection, PhotoFace
 from backend.progress import ProgressReporter, silent
 from backend.rig.lip_contact import closed_lips
@@ -60,33 +62,6 @@ def _nobody(stage: str, neutral: np.ndarray) -> None:
     """An ``EstimateReceiver`` that looks at nothing."""
 
 
-@dataclass(frozen=True)
-class FitState:
-    """What the stages hand on: the photos that are still in, the estimate, the template with its cage offsets, the
-    canonical face of these photos, what it says about the identity (``belief``), whether the fit was ``started`` by the
-    encoder, and the last ``matches`` of a dense stage with such."""
-
-    template: Template
-    faces: tuple[PhotoFace, ...]
-    estimate: FaceEstimate
-    targets: tuple[PointTargets, ...]
-    rejected: tuple[tuple[str, str], ...]
-    belief: IdentityBelief | None = None
-    canonical: CanonicalFace | None = None
-    started: bool = False
-    matches: DenseMatches | None = None
-
-    def neutral(self) -> np.ndarray:
-        """(V, 3) neutral vertices."""
-        modes = self.template.identity_modes
-        return self.template.vertices + np.tensordot(self.estimate.identity, modes, 1)
-
-    def posed(self, number: int) -> np.ndarray:
-        """(V, 3) vertices with the expression of photo ``number``."""
-        weights = self.estimate.photos[number].expression
-        return self.neutral() + np.tensordot(weights, self.template.expressions, 1)
-
-
 def fit_face(
     collection: PhotoCollection,
     options: FitOptions | None = None,
@@ -104,9 +79,13 @@ def fit_face(
     asked for the canonical face of the photos, and again of those that are left when some are left out. ``encoded`` is
     asked for what the encoder sees in them: the fit then starts there, and its stages are shorter. ``modes_around``
     belongs to an encoder that gives a code: the identity is that code then, and the modes are renewed after each stage,
-    so that the fit is Gauss-Newton in a decoder that is not linear.
+    so that the fit is Gauss-Newton in a decoder that is not linear. Photos that are for the texture alone are placed on
+    the face that the others have given.
     """
     options = options or FitOptions()
+    textures = tuple(face for face in collection.faces if face.use == "texture")
+    order = {face.name: number for number, face in enumerate(collection.faces)}
+    collection = replace(collection, faces=tuple(face for face in collection.faces if face.use != "texture"))
     template = template or load_template()
     on_estimate = on_estimate or _nobody
     first = canonical(collection.faces) if options.canonical is not None else None
@@ -135,9 +114,10 @@ def fit_face(
             progress("cage", (turn + 1) / options.cage.rounds)
             on_estimate("cage", state.neutral())
     progress("appearance", 0.0)
-    fitted = _fitted_face(with_seen_mouths(with_closed_lips(state), options))
+    state = placed_on_face(with_closed_lips(state), textures, options)
+    fitted = _fitted_face(with_seen_mouths(state, options))
     progress("appearance", 1.0)
-    return fitted
+    return replace(fitted, photos=tuple(sorted(fitted.photos, key=lambda photo: order[photo.name])))
 
 
 def _as_it_is(state: FitState) -> FitState:
@@ -177,14 +157,16 @@ def run_landmark_stage(
 
 
 def _outliers(state: FitState) -> np.ndarray:
-    """(P,) bool: photos whose landmarks disagree with the joint face; none of fewer than three."""
+    """(P,) bool: photos whose landmarks disagree with the joint face; none of fewer than three, and none that a person
+    has corrected: that is this person."""
     errors = np.array(
         [
             np.sqrt(np.median((residuals(photo, state.estimate.identity, target) ** 2).sum(-1)))
             for photo, target in zip(state.estimate.photos, state.targets, strict=True)
         ]
     )
-    return (errors > REJECT_RATIO * np.median(errors)) & (len(errors) >= 3)
+    corrected = np.array([face.corrected is not None for face in state.faces])
+    return (errors > REJECT_RATIO * np.median(errors)) & (len(errors) >= 3) & ~corrected
 
 
 def fit_landmarks(
@@ -212,34 +194,16 @@ def fit_landmarks(
         estimate = started_estimate(template, faces, starts, encoded, prior, options.encoded)
         scales, iterations = options.encoded.outlier_scales, options.encoded.iterations
     for scale in scales:
-        targets = _all_landmark_targets(template, model, faces, estimate, options)
+        targets = all_landmark_targets(template, model, faces, estimate, options)
         own = replace(weights, outlier_scale=scale * stage.outlier_scale)
         estimate = solve(estimate, targets, cameras, own, iterations)
-    targets = _all_landmark_targets(template, model, faces, estimate, options)
+    targets = all_landmark_targets(template, model, faces, estimate, options)
     return FitState(template, faces, estimate, targets, (), started=started)
 
 
 def _solver_weights(template: Template, options: FitOptions) -> SolverWeights:
     """What the prior says of faces like the template's, and the landmarks' robust scale."""
     return solver_weights(options.prior, identity_prior(template, options.prior), options.landmarks.outlier_scale)
-
-
-def _all_landmark_targets(
-    template: Template,
-    model: LandmarkModel,
-    faces: tuple[PhotoFace, ...],
-    estimate: FaceEstimate,
-    options: FitOptions,
-) -> tuple[PointTargets, ...]:
-    return tuple(
-        each(
-            lambda face, parameters: landmark_targets(
-                template, model, face, parameters, estimate.identity, options.landmarks
-            ),
-            faces,
-            estimate.photos,
-        )
-    )
 
 
 def run_canonical_stage(state: FitState, options: FitOptions, stage: CanonicalStage) -> FitState:
@@ -252,7 +216,7 @@ def run_canonical_stage(state: FitState, options: FitOptions, stage: CanonicalSt
     weights = _solver_weights(template, options)
     for _ in range(stage.rounds):
         belief = canonical_belief(template, mesh, face, state.estimate.identity, stage)
-        targets = _all_landmark_targets(template, model, faces, state.estimate, options)
+        targets = all_landmark_targets(template, model, faces, state.estimate, options)
         estimate = solve(state.estimate, targets, cameras, weights, stage.iterations, belief)
         state = replace(state, estimate=estimate, targets=targets, belief=belief)
     return state
@@ -275,7 +239,7 @@ def run_dense_stage(
         if stage.matched:
             state = replace(state, matches=_matches(state, mesh, width, stage))
         dense = _dense_targets(state, mesh, width, stage)
-        landmarks = _all_landmark_targets(template, model, faces, state.estimate, options)
+        landmarks = all_landmark_targets(template, model, faces, state.estimate, options)
         targets = tuple(
             one if more is None else PointTargets.joined(one, more.targets)
             for one, more in zip(landmarks, dense, strict=True)
@@ -311,6 +275,7 @@ def run_cage_stage(state: FitState, options: FitOptions, stage: CageStage) -> Fi
     mesh = dense_mesh(template)
     trust = replace(options.dense or DenseStage(), independent_fraction=stage.independent_fraction)
     dense = _dense_targets(state, mesh, stage.face_width, trust)
+    dense = with_corrected(state, dense)
     used = [(photo, target) for photo, target in zip(state.estimate.photos, dense, strict=True) if target is not None]
     if not used:
         return state
@@ -361,6 +326,7 @@ def appearance_of(state: FitState) -> Appearance:
 
 def _fitted_face(state: FitState) -> FittedFace:
     appearance = appearance_of(state)
+    net = net_points()
     photos = []
     for number, (face, parameters) in enumerate(zip(state.faces, state.estimate.photos, strict=True)):
         target = state.targets[number]
@@ -370,6 +336,7 @@ def _fitted_face(state: FitState) -> FittedFace:
         photos.append(
             FittedPhoto(
                 name=face.name,
+                landmarks=_seen_landmarks(net.positions(state.posed(number)), face, parameters),
                 camera=parameters.camera(),
                 expression=parameters.expression,
                 vertices=state.posed(number).astype(np.float32),
@@ -385,3 +352,9 @@ def _fitted_face(state: FitState) -> FittedFace:
         photos=tuple(photos),
         rejected=state.rejected,
     )
+
+
+def _seen_landmarks(positions: np.ndarray, face: PhotoFace, parameters: PhotoParameters) -> np.ndarray:
+    """(478, 4) ``FittedPhoto.landmarks`` of landmarks at ``positions`` (478, 3) of the posed head."""
+    found = face.landmarks[:, :2] if face.corrected is None else face.corrected.found
+    return np.concatenate([found, parameters.camera().project(positions)[:, :2]], axis=1).astype(np.float32)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -27,6 +27,8 @@ class FittedPhoto:
     landmark_error_percent : median distance of projected and found landmarks, in per cent of the distance of the
         eyes' outer corners.
     photometric_error : mean absolute difference of render and photo over visible skin, in sRGB units 0-1.
+    landmarks : (478, 4) float32 crop pixels: x and y where the detector has found each landmark, then x and y where the
+        fitted head has it; None where nobody asked.
     """
 
     name: str
@@ -36,6 +38,7 @@ class FittedPhoto:
     light: np.ndarray
     landmark_error_percent: float
     photometric_error: float
+    landmarks: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -62,3 +65,8 @@ class FittedFace:
         """Those of ``faces`` that the fit used, in its order."""
         by_name = {face.name: face for face in faces}
         return tuple(by_name[photo.name] for photo in self.photos)
+
+    def for_texture(self, faces: Sequence[PhotoFace]) -> FittedFace:
+        """The same face with those photos alone that a person has not kept for its shape."""
+        shape_only = {face.name for face in faces if face.use == "shape"}
+        return replace(self, photos=tuple(photo for photo in self.photos if photo.name not in shape_only))

@@ -23,7 +23,7 @@ from backend.geometry.outline import OUTLINE_LANDMARKS
 from backend.geometry.template import Template, load_template
 from backend.geometry.topology import triangles_from_quads
 from backend.models.landmarks.network import net_points
-from backend.photos.collection import PhotoFace, SurfaceLandmarks
+from backend.photos.collection import CorrectedLandmarks, PhotoFace, SurfaceLandmarks
 
 HIDDEN_SHARE = 0.25
 """Trust in a landmark on the side that is turned away, which the detector can only guess."""
@@ -33,6 +33,24 @@ LEAST_SURFACE_PERCENT = 0.3
 
 ALONG_OUTLINE_SHARE = 0.3
 """Trust in an outline landmark along the outline, relative to across it."""
+
+
+CLICK_PIXELS = 0.5
+"""Standard deviation of a point that a person has put in its place, in pixels of a photo of ``SHOWN_PIXELS``: a mouse
+moves in steps of one, and the hand comes to rest in the middle of several tries."""
+SHOWN_PIXELS = 1000
+"""Pixels along the longer side of a photo as a viewport shows it; larger photos are seen reduced."""
+ALIKE_METRES = 0.07
+"""Over what distance on the face the errors of a photo's landmarks are alike (length of a Gaussian covariance): what a
+person puts right at one place is wrong around it too. About from an eye to the mouth's corner: the
+detector looks at the face as a whole."""
+OWN_SHARE = 0.05
+"""Part of the variance of these errors that is each landmark's own."""
+UNTOUCHED = 3.0
+"""How many more landmarks count as looked at and found right when it is judged how far off the others may be: a person
+who drags a few points leaves the rest where it is because it looks right."""
+_NO_OUTLIER = 1000.0
+"""Standard deviations, as factor, at which a corrected point would be taken for an outlier: never."""
 
 
 @dataclass(frozen=True)
@@ -151,14 +169,71 @@ def landmark_targets(
     stage: LandmarkStage,
 ) -> PointTargets:
     """Targets of one photo at the current estimate (visibility and the outline depend on the pose): the detector's
-    landmarks, and the landmark net's where there are some. Each kind has errors of its own."""
+    landmarks, the landmark net's where there are some, and those that a person has corrected. Each kind has errors of
+    its own; at a corrected landmark the person's place alone counts."""
     detected = _detector_targets(template, model, face, parameters, identity, stage)
     detected = detected.with_nuisance(0, model.nuisance_size)
-    if face.surface is None or model.surface_errors is None:
-        return detected
-    detected = replace(detected, information=stage.beside_surface * detected.information)
-    surface = _surface_targets(model, model.surface_errors, face.surface, parameters, stage)
-    return PointTargets.joined(detected, surface.with_nuisance(len(model.detector.modes), model.nuisance_size))
+    surface = None
+    if face.surface is not None and model.surface_errors is not None:
+        detected = replace(detected, information=stage.beside_surface * detected.information)
+        surface = _surface_targets(model, model.surface_errors, face.surface, parameters, stage)
+        surface = surface.with_nuisance(len(model.detector.modes), model.nuisance_size)
+    if face.corrected is not None:
+        errors = _errors_around(model, face, face.corrected)
+        order = np.concatenate([model.landmarks, model.outline])  # of the detector's targets
+        detected = PointTargets.joined(errors.out_of(detected, order), corrected_targets(model, face, face.corrected))
+        surface = surface and errors.out_of(surface, np.arange(len(surface.pixels)))
+    return detected if surface is None else PointTargets.joined(detected, surface)
+
+
+def corrected_targets(model: LandmarkModel, face: PhotoFace, corrected: CorrectedLandmarks) -> PointTargets:
+    """Targets of the points that a person has put in their places: as sure as a click, without any bias, and never
+    taken for outliers. They are points of the surface, like the landmark net's."""
+    longest = max(face.source_size)
+    deviation = CLICK_PIXELS * max(longest / SHOWN_PIXELS, 1.0) * face.crop_scale
+    count = len(corrected.landmarks)
+    return PointTargets(
+        model.net_points.take(corrected.landmarks),
+        corrected.places,
+        # a wide deviation, and in return as much more information: least squares as they are, without the robust bend
+        np.broadcast_to(np.eye(2) / (_NO_OUTLIER * deviation), (count, 2, 2)),
+        np.full(count, _NO_OUTLIER**2),
+        np.zeros((count, 2, model.nuisance_size)),
+    )
+
+
+@dataclass(frozen=True)
+class _ErrorsAround:
+    """What corrected points say of the errors of all 478 landmarks of the photo: shift (478, 2) from where they were
+    found to where they should be, its variance (478,) in square pixels, and which are ``corrected`` (478,) bool."""
+
+    shift: np.ndarray
+    variance: np.ndarray
+    corrected: np.ndarray
+
+    def out_of(self, targets: PointTargets, order: np.ndarray) -> PointTargets:
+        """Targets of the landmarks ``order`` (M,), moved, and less trusted where nobody knows how they err; those of
+        corrected ones count nothing."""
+        precision = (targets.whitening**2).sum((1, 2)) / 2.0
+        share = np.where(self.corrected[order], 0.0, 1.0 / (1.0 + precision * self.variance[order]))
+        return replace(targets, pixels=targets.pixels + self.shift[order], information=share * targets.information)
+
+
+def _errors_around(model: LandmarkModel, face: PhotoFace, corrected: CorrectedLandmarks) -> _ErrorsAround:
+    """Errors by Gaussian process regression on the face's surface (Rasmussen and Williams 2006, equations 2.25 and
+    2.26): alike at neighbouring landmarks, as large as those that the person has put right are likely to be."""
+    believed = corrected.found if face.surface is None else face.surface.places
+    off = corrected.places - believed[corrected.landmarks]
+    places = model.mean_places
+    apart = ((places[:, None] - places[corrected.landmarks]) ** 2).sum(-1)
+    alike = (1.0 - OWN_SHARE) * np.exp(-0.5 * apart / ALIKE_METRES**2)  # (478, N)
+    known = alike[corrected.landmarks] + OWN_SHARE * np.eye(len(off))
+    weights = np.linalg.solve(known, alike.T).T
+    spread = float((off * np.linalg.solve(known, off)).sum()) / 2.0 / (len(off) + UNTOUCHED)
+    left = np.maximum(1.0 - OWN_SHARE - (weights * alike).sum(1), 0.0)
+    chosen = np.zeros(len(places), bool)
+    chosen[corrected.landmarks] = True
+    return _ErrorsAround(weights @ off, left * spread, chosen)
 
 
 def _detector_targets(

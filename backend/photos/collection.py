@@ -5,8 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import IntEnum
+from typing import Literal
 
 import numpy as np
+
+Use = Literal["both", "shape", "texture", "neither"]
+"""What a photo may be used for."""
 
 LABELS_SIDE = 512
 """Crops are labelled in at most so many pixels a side; larger ones' labels are enlarged."""
@@ -56,6 +60,21 @@ class SurfaceLandmarks:
 
 
 @dataclass(frozen=True)
+class CorrectedLandmarks:
+    """Landmarks that a person has put where they are.
+
+    Attributes
+    ----------
+    landmarks : (N,) int64 of the 478, each once. places : (N, 2) float64 crop pixels.
+    found : (478, 2) float32 where the detector has all 478.
+    """
+
+    landmarks: np.ndarray
+    places: np.ndarray
+    found: np.ndarray
+
+
+@dataclass(frozen=True)
 class PhotoFace:
     """One person's face in one photo, cut out of it.
 
@@ -70,12 +89,13 @@ class PhotoFace:
     pixels : (H, W, 3) uint8 sRGB.
     crop_scale, crop_offset : see above; offset is (x, y) in source pixels.
     landmarks : (478, 3) float32, MediaPipe face mesh with irises, x and y in crop pixels, z on the same scale
-        (smaller is nearer to the camera).
+        (smaller is nearer to the camera); corrected ones are where the person has put them.
     labels : (H, W) uint8 of ``FaceClass``.
     monochrome : True for black-and-white and sepia photos (colour losses use luminance).
     yaw_degrees : rough yaw from the landmarks, positive when the person looks to their own left.
     quality : see ``PhotoQuality``.
     surface : what the landmark net sees, None where it is not trained or was not asked.
+    corrected : landmarks that a person has put in their places, None where nobody has. use : what the photo is for.
     """
 
     name: str
@@ -90,6 +110,8 @@ class PhotoFace:
     yaw_degrees: float
     quality: PhotoQuality
     surface: SurfaceLandmarks | None = None
+    corrected: CorrectedLandmarks | None = None
+    use: Use = "both"
 
 
 @dataclass(frozen=True)

@@ -31,7 +31,7 @@ def welcome(
         "instance": instance,
         "pid": os.getpid(),
         **(facts or {"device": None, "models": None}),
-        "capabilities": ["preview", "fetch", "list", "transfer", "hair", "detail", "face_model"]
+        "capabilities": ["preview", "fetch", "list", "transfer", "hair", "detail", "face_model", "corrections"]
         + ["path"] * may_give_paths
         + ["shutdown"] * can_stop,
         "qualities": QUALITIES,

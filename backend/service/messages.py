@@ -11,6 +11,8 @@ from typing import Annotated
 import msgspec
 
 from backend.choices import Device, FaceModel, Hair, Quality, TextureSize
+from backend.errors import LikenessError
+from backend.photos.corrections import PhotoCorrections, check_corrections
 from backend.service.limits import Limits
 
 PROTOCOL = 1
@@ -54,6 +56,7 @@ class JobOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     hair: Hair = "curves"
     face_model: FaceModel = "linear"
     detail: bool = True
+    corrections: Annotated[tuple[PhotoCorrections, ...], msgspec.Meta(max_length=64)] = ()
 
 
 class PhotoHeader(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -153,6 +156,7 @@ def decode(header: bytes, buffers: Sequence[memoryview], limits: Limits) -> Clie
             raise ProtocolError("malformed", "The message has to name either the job or its token.")
         if isinstance(message, Submit):
             _check_photos(message.photos, buffers, limits)
+            _check_corrections(message)
         elif isinstance(message, Transfer):
             _check_transfer(message, buffers, limits)
         elif buffers:
@@ -181,6 +185,13 @@ def about(message: ClientMessage) -> Iterator[None]:
         failed = ProtocolError("internal", "The server could not handle a message.", request=message.request)
         failed.token = token_of(message)
         raise failed from error
+
+
+def _check_corrections(message: Submit) -> None:
+    try:
+        check_corrections(message.options.corrections, [photo.name for photo in message.photos])
+    except LikenessError as error:
+        raise ProtocolError(error.code, error.sentence, error.advice) from error
 
 
 def _check_transfer(message: Transfer, buffers: Sequence[memoryview], limits: Limits) -> None:

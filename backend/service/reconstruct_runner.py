@@ -20,6 +20,7 @@ from backend.photos.read import MOST_DECODERS, PhotoSource, start_reading
 from backend.pipeline import ReconstructOptions, reconstruct
 from backend.progress import HeadPreview
 from backend.rendering.render import STUDIO_LIGHT, render_mesh
+from backend.service.kept_faces import KeptFaces
 from backend.service.worker import JobReporter, Task
 from backend.stages import SENDING
 
@@ -27,6 +28,7 @@ PREVIEW_SIDE = 256
 PREVIEW_YAW = 20.0
 _BACKGROUND = (58, 58, 58)
 _server_device = "auto"
+_kept_faces = KeptFaces()
 
 
 def warm(device: str) -> dict[str, Any]:
@@ -66,13 +68,14 @@ def run(task: Task, report: JobReporter) -> WireMessage:
         without=left_out(task.options),
         hair=task.options.hair,
         face_model=task.options.face_model,
+        corrections=task.options.corrections,
     )
     sources = [PhotoSource(name, path=Path(path)) for name, path in zip(task.names, task.paths, strict=True)]
 
     def show(preview: HeadPreview) -> None:
         report.preview(preview.stage, preview_message(preview))
 
-    asset = reconstruct(sources, options, report, show).asset
+    asset = reconstruct(sources, options, report, show, _kept_faces).asset
     report(SENDING, 0.0)
     message = encode_face(asset)
     report(SENDING, 1.0)

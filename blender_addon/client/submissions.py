@@ -22,6 +22,30 @@ class PhotoFile:
 
 
 @dataclass(frozen=True)
+class PhotoCorrections:
+    """What the artist says of the photo ``label``.
+
+    Attributes
+    ----------
+    use : ``both``, ``shape``, ``texture`` or ``neither``.
+    points : (landmark, x, y): one of the 478 landmarks, and its place in pixels of the photo after EXIF rotation.
+    """
+
+    label: str
+    use: str = "both"
+    points: tuple[tuple[int, float, float], ...] = ()
+
+    @property
+    def says_nothing(self) -> bool:
+        """Whether the photo is as if nobody had touched it."""
+        return self.use == "both" and not self.points
+
+
+MOST_POINTS = 1500
+"""Corrected points of all photos together that a backend takes."""
+
+
+@dataclass(frozen=True)
 class JobWords:
     """How to speak of a kind of job: what it is, what is sent, what to do to have it once more."""
 
@@ -37,6 +61,7 @@ class Submission:
     token: str
     photos: tuple[PhotoFile, ...]
     options: Mapping[str, Any] = field(default_factory=dict)
+    corrections: tuple[PhotoCorrections, ...] = ()
     words = JobWords("reconstruction", "Sending the photos", "Click Reconstruct Face once more.")
 
 
@@ -75,7 +100,24 @@ def composed(job: AnyJob, welcome: Welcomed) -> tuple[dict[str, Any], list[bytes
     described, contents = _photos(job.photos, welcome)
     header = {"type": "submit", "request": "submit", "token": job.token, "photos": described}
     unknown = NEWER_OPTIONS - welcome.capabilities
-    return header | {"options": {k: v for k, v in job.options.items() if k not in unknown}}, contents
+    options = {k: v for k, v in job.options.items() if k not in unknown}
+    if job.corrections:
+        options["corrections"] = _corrections(job, welcome)
+    return header | {"options": options}, contents
+
+
+def _corrections(job: Submission, welcome: Welcomed) -> list[dict[str, Any]]:
+    if "corrections" not in welcome.capabilities:
+        raise AddonError(
+            f"This backend ({welcome.likeness}) takes no corrected landmarks.",
+            "Bring the extension and the backend to the same version.",
+            "version",
+        )
+    if sum(len(one.points) for one in job.corrections) > MOST_POINTS:
+        raise AddonError(
+            f"More than {MOST_POINTS} points are corrected.", "Reset the points of some photos.", "too_large"
+        )
+    return [{"name": one.label, "use": one.use, "points": list(map(list, one.points))} for one in job.corrections]
 
 
 def _transfer(job: Transfer, welcome: Welcomed) -> tuple[dict[str, Any], list[bytes]]:

@@ -9,6 +9,7 @@ from ..errors import AddonError
 from ..scene import cameras, expressions, meshes, mpfb, tags
 from ..scene.which_mesh import active_mesh, cameras_by_photo, expressive_meshes, head_mesh
 from ..ui.text import report_error
+from .corrections import close_all
 from .polls import NO_HEAD, clickable
 
 
@@ -54,6 +55,7 @@ class LeavePhoto(bpy.types.Operator):
     bl_options = {"REGISTER", "UNDO"}
 
     def execute(self, context: bpy.types.Context) -> set[str]:
+        close_all(context)
         if (head := cameras.photo_wearer(context.scene)) is not None:
             expressions.reset_expression(head)
         cameras.leave_cameras(context)

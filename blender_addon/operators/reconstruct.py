@@ -9,7 +9,7 @@ from .. import timer
 from ..errors import AddonError
 from ..job import Job
 from ..runner import Phase
-from ..scene import solve_again, tags
+from ..scene import corrections, solve_again, tags
 from ..scene.importing import Place
 from ..scene.own_head import own_id
 from ..scene.which_mesh import active_mesh, copy_words
@@ -102,6 +102,9 @@ class _Reconstructing(_Watching):
             if said:
                 self.report({"INFO"}, said)
             name = tags.name_of(collection)
+            own = corrections.of_head(collection)
+            new = corrections.of_list(context.scene, given)
+            stated = own + tuple(one for one in new if one.label not in corrections.known_photos(collection))
             into, parted = own_id(collection)
             if parted and not bpy.app.background:
                 redraw.push_undo(
@@ -110,6 +113,8 @@ class _Reconstructing(_Watching):
         else:
             photos, given = listed_photos(context.scene)
             name = settings.person_name.strip()
+            stated = corrections.of_list(context.scene, given)
+        labels = {photo.label for photo in photos}
         return Job(
             place=Place.shown(context),
             photos=photos,
@@ -123,6 +128,7 @@ class _Reconstructing(_Watching):
             frame=chosen.frame_head and not self.again,
             pack_photos=chosen.pack_photos,
             name=name,
+            corrections=tuple(one for one in stated if one.label in labels and not one.says_nothing),
         )
 
 
@@ -152,6 +158,22 @@ class SolveAgain(_Reconstructing, bpy.types.Operator):
     def poll(cls, context: bpy.types.Context) -> bool:
         no_head = "" if tags.active_head(context) else "There is no head to solve again. Select one that Likeness made"
         return clickable(cls, session().why_busy or no_head)
+
+
+class FitCorrections(_Reconstructing, bpy.types.Operator):
+    """Solve the active head again, with its landmarks where you have put them"""
+
+    bl_idname = "likeness.fit_corrections"
+    bl_label = "Fit"
+    bl_options = {"REGISTER"}
+    again = True
+
+    @classmethod
+    def poll(cls, context: bpy.types.Context) -> bool:
+        collection = tags.active_head(context)
+        said = collection is not None and corrections.of_head(collection)
+        nothing = "" if said else "No landmark of this head was moved, and all of its photos are used for everything"
+        return clickable(cls, session().why_busy or nothing)
 
 
 class CancelReconstruction(bpy.types.Operator):
@@ -232,4 +254,4 @@ class ThrowAwayHead(bpy.types.Operator):
         return {"FINISHED"}
 
 
-CLASSES = (ReconstructFace, SolveAgain, CancelReconstruction, TakeHead, ThrowAwayHead)
+CLASSES = (ReconstructFace, SolveAgain, FitCorrections, CancelReconstruction, TakeHead, ThrowAwayHead)

@@ -22,6 +22,9 @@ MOST_PIXELS_A_SIDE = 16_384
 LARGEST_METRES = 10.0
 """No coordinate and no offset of a head is larger than this; ``hm08`` has the floor as its origin's height or below."""
 LAST_HM08_VERTEX = 19_157
+LANDMARKS = 478
+LARGEST_PIXEL = 1e7
+"""No landmark lies farther from a photo's corner."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +66,8 @@ class ResultPhoto:
     camera_from_head : (4, 4) float64 rigid; camera: x right, y down, z forward.
     expression : ARKit name -> weight in [0, 1], all 52.
     landmark_error_percent, photometric_error : of the fit, None where not known.
+    landmarks : (478, 4) float32 in the same pixels: where each landmark was found, and where the head has it; None from
+        a backend that does not say.
     """
 
     name: str
@@ -72,6 +77,7 @@ class ResultPhoto:
     expression: Mapping[str, float]
     landmark_error_percent: float | None
     photometric_error: float | None
+    landmarks: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -137,7 +143,7 @@ def decode_result(header: Mapping[str, Any], buffers: Sequence[bytes]) -> HeadRe
     photo_entries = checked_field(header, "photos", list)
     if len(photo_entries) > MOST_PHOTOS:
         raise malformed(f"it has {len(photo_entries)} photos")
-    photos = tuple(_photo(entry, arkit_names) for entry in photo_entries)
+    photos = tuple(_photo(named, entry, arkit_names) for entry in photo_entries)
     if len({photo.name for photo in photos}) != len(photos):
         raise malformed("two of its photos have the same name")
     hair = decode_hair(named, header["hair"]) if header.get("hair") is not None else None
@@ -205,7 +211,7 @@ def _check_numbers(part: str, values: np.ndarray, limit: float) -> None:
         raise malformed(f"a number of part {part} is not finite or far too large")
 
 
-def _photo(entry: Any, arkit_names: tuple[str, ...]) -> ResultPhoto:
+def _photo(named: NamedBuffers, entry: Any, arkit_names: tuple[str, ...]) -> ResultPhoto:
     name = checked_field(entry, "name", str)
     if not 1 <= len(name) <= 255 or not name.isprintable():
         raise malformed("a photo's name is empty, too long or has control characters")
@@ -234,7 +240,12 @@ def _photo(entry: Any, arkit_names: tuple[str, ...]) -> ResultPhoto:
         float(entry[field]) if _is_number(entry.get(field)) else None
         for field in ("landmark_error_percent", "photometric_error")
     ]
-    return ResultPhoto(name, size, intrinsics, pose, expression, *errors)
+    landmarks = None
+    if entry.get("landmarks") is not None:
+        landmarks = named.array(checked_field(entry, "landmarks", str), "<f4", (LANDMARKS, 4))
+        if not np.abs(landmarks).max() <= LARGEST_PIXEL:  # False for NaN, too
+            raise malformed(f"a landmark of photo {name} is not finite or far too large")
+    return ResultPhoto(name, size, intrinsics, pose, expression, *errors, landmarks)
 
 
 def _is_number(value: Any) -> bool:

@@ -95,6 +95,11 @@ def update_camera(camera: bpy.types.Object, photo: ResultPhoto) -> None:
     camera[tags.PHOTO_SIZE] = list(photo.size)
     camera[tags.PIXEL_ASPECT] = list(lens.pixel_aspect)
     camera[tags.EXPRESSION] = dict(photo.expression)
+    camera[tags.INTRINSICS] = photo.intrinsics[[0, 1, 0, 1], [0, 1, 2, 2]].tolist()
+    if photo.landmarks is not None:
+        camera[tags.LANDMARKS] = photo.landmarks.astype(float).ravel().tolist()
+    else:
+        camera.pop(tags.LANDMARKS, None)
 
 
 def set_background(camera: bpy.types.Object, image: bpy.types.Image, turn: Turn) -> None:

@@ -11,7 +11,7 @@ import bpy
 
 from ..errors import AddonError
 from ..protocol.result import HeadResult, ResultPart, ResultPhoto
-from . import tags
+from . import corrections, tags
 from .cameras import new_camera, photo_camera, set_background, update_camera
 from .drivers import drive_keys
 from .expressions import set_expression, wears
@@ -151,6 +151,7 @@ class _Build:
         self.result, self.place = result, place
         self.photos, self.pack_photos = photos, pack_photos
         self.new, self.name = into is None, name
+        self.edited: tuple[str, ...] = ()
         self.head_id = into or uuid.uuid4().hex
 
     def steps(self) -> Iterator[Callable[[], object]]:
@@ -168,9 +169,11 @@ class _Build:
         yield lambda: put_hair(self.result, self.collection(), self.object_of("head"))
         for photo in self._given_photos():
             yield lambda photo=photo: self._store_photo(photo)
+        yield self._put_points_away
         for photo in self.result.photos:
             yield lambda photo=photo: self._camera(photo)
         yield self._provenance
+        yield self._put_points_back
         yield self._show
 
     def collection(self) -> bpy.types.Collection:
@@ -307,6 +310,22 @@ class _Build:
         data = b"" if image is None else file_bytes(image) or b""
         if blender_reads(data):
             set_background(camera, image, exif_turn(data))
+
+    def _put_points_away(self) -> None:
+        """Keep what was dragged while the backend was at work: the cameras, which the points hang on, move."""
+        collection = self.collection()
+        self.edited = corrections.edited_photos(collection)
+        for photo in self.edited:
+            corrections.put_away(collection, photo)
+
+    def _put_points_back(self) -> None:
+        """Points for the photos that are being edited; what was said of new photos in the list is kept from now on."""
+        collection = self.collection()
+        corrections.add_unknown(collection, _dicts(self.result.report.get("corrections")))
+        for photo in self.edited:
+            camera = cameras_by_photo(collection).get(photo)
+            if camera is not None and tags.LANDMARKS in camera:
+                corrections.put_points(collection, camera)
 
     def _provenance(self) -> None:
         collection = self.collection()

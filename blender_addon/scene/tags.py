@@ -34,6 +34,18 @@ CAMERAS = "likeness_cameras"
 """On the collection of a head's cameras: the head's id."""
 
 
+CORRECTIONS = "likeness_corrections"
+"""On a head's collection: one group per photo that somebody has corrected: name, use, landmarks (N,), places (2N,)."""
+LANDMARKS = "likeness_landmarks"
+"""On a camera object: 4 x 478 numbers: x and y of a landmark as found in the photo, then as the head has it; pixels."""
+INTRINSICS = "likeness_intrinsics"
+"""On a camera object: focal lengths x and y, principal point x and y, in pixels of the photo."""
+LANDMARK = "likeness_landmark"
+"""On a point that can be dragged: which of the 478 landmarks it is."""
+BEGUN = "likeness_begun"
+"""On such a point: x and y in pixels of the photo where it was put; missing where somebody has corrected it before."""
+
+
 def head_collections() -> list[bpy.types.Collection]:
     """All heads in the file."""
     return [collection for collection in bpy.data.collections if HEAD_ID in collection]

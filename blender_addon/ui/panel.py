@@ -9,7 +9,7 @@ from ..backend_process.folder_lock import BEING_CHANGED
 from ..errors import AddonError
 from ..operators.photos import AddPhotos
 from ..runner import JobView, Phase
-from ..scene import cameras, tags
+from ..scene import cameras, corrections, tags
 from ..scene.meshes import sculpted
 from ..scene.skin_detail import STRENGTHS, skin_material, strength_socket
 from ..scene.solve_again import list_words
@@ -17,6 +17,7 @@ from ..scene.which_mesh import active_mesh, cameras_by_photo, copy_words
 from ..session import session
 from ..transfer.sliced import Work, current_work
 from .preferences import chosen_backend, preferences
+from .properties import USES
 from .text import draw_error, draw_wrapped, time_left
 from .thumbnails import photo_icon, photo_is_there
 from .waiting_heads import draw_offered
@@ -128,6 +129,7 @@ class HeadPanel(bpy.types.Panel):
                 row.photo = name
                 if through:
                     _draw_comparison(column, camera)
+                    _draw_corrections(column, collection, name)
 
 
 def _draw_relief(layout: bpy.types.UILayout, collection: bpy.types.Collection) -> None:
@@ -139,6 +141,21 @@ def _draw_relief(layout: bpy.types.UILayout, collection: bpy.types.Collection) -
     for name, socket in sockets.items():
         if socket is not None:
             row.prop(socket, "default_value", text=name)
+
+
+def _draw_corrections(layout: bpy.types.UILayout, collection: bpy.types.Collection, photo: str) -> None:
+    """The landmarks of the photo that is looked through, and what it is used for."""
+    edited = photo in corrections.edited_photos(collection)
+    row = layout.row(align=True)
+    text = "Done" if edited else "Edit Landmarks"
+    row.operator("likeness.edit_landmarks", text=text, icon="EMPTY_AXIS", depress=edited).photo = photo
+    if edited:
+        row.operator("likeness.show_head", text="", icon="HIDE_OFF")
+    row.operator("likeness.fit_corrections", icon="FILE_REFRESH")
+    row.operator("likeness.reset_points", text="", icon="LOOP_BACK").photo = photo
+    use = corrections.use_of(collection, photo)
+    name = next(label for key, label, _ in USES if key == use)
+    layout.operator_menu_enum("likeness.use_photo_for", "use", text=f"Use for: {name}").photo = photo
 
 
 def _draw_comparison(layout: bpy.types.UILayout, camera: bpy.types.Object) -> None:
@@ -221,6 +238,8 @@ def _draw_photo(layout: bpy.types.UILayout, photo: bpy.types.PropertyGroup) -> N
         draw_wrapped(layout, f"Used; landmarks fit to {photo.landmark_error:.1f} % of the eyes' distance.")
     if photo.reason:
         draw_wrapped(layout, photo.reason, icon="INFO")
+    if not photo.head:  # later the head knows
+        layout.prop(photo, "use")
 
 
 def _draw_missing_backend(layout: bpy.types.UILayout, context: bpy.types.Context, problem: AddonError) -> None:

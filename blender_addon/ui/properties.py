@@ -31,10 +31,19 @@ STATUSES = (
 )
 
 
+USES = (
+    ("both", "Shape and Texture", "The head's shape and its texture"),
+    ("shape", "Shape", "The head's shape, not its texture"),
+    ("texture", "Texture", "The head's texture, not its shape"),
+    ("neither", "Neither", "Leave the photo out"),
+)
+
+
 class LikenessPhoto(bpy.types.PropertyGroup):
     """A photo of the list. ``name`` is what is shown and, made unique, what the backend knows it by."""
 
     path: StringProperty(name="File", subtype="FILE_PATH")
+    use: EnumProperty(name="Use For", description="What this photo may be used for", items=USES, default="both")
     head: StringProperty(name="Head", description="Id of the head that was solved from it last")
     status: EnumProperty(name="Status", items=STATUSES, default="NEW")
     reason: StringProperty(name="Reason", description="Why it was left out, or a remark")

@@ -129,8 +129,9 @@ def make_asset() -> FaceAsset:
     albedo = np.stack([np.tile(ramp, (64, 1)), np.tile(ramp[:, None], (1, 64)), np.full((64, 64), 90, np.uint8)], -1)
     expression = np.zeros(52)
     expression[ARKIT_NAMES.index("jawOpen")] = 0.75
+    landmarks = np.random.default_rng(7).uniform(0, 200, (478, 4)).astype(np.float32)
     photos = (
-        AssetPhoto("one.jpg", front_camera(), expression, 1.25, 0.04),
+        AssetPhoto("one.jpg", front_camera(), expression, 1.25, 0.04, landmarks),
         AssetPhoto("zwei äöü.png", front_camera((200, 300), 0.5), np.zeros(52), 2.5, 0.06),
     )
     report = {"seconds.fit": 1.5, "seconds.total": 2.5, "peak_rss_mb": 512.0, "photos": []}

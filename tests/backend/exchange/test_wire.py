@@ -40,6 +40,7 @@ def test_everything_survives(hand_made_asset: FaceAsset, message: WireMessage) -
         assert np.array_equal(old.camera.intrinsics, new.camera.intrinsics)
         assert np.array_equal(old.camera.camera_from_head, new.camera.camera_from_head)
         assert np.allclose(old.expression, new.expression, atol=1e-5)
+        assert np.array_equal(old.landmarks, new.landmarks) if old.landmarks is not None else new.landmarks is None
     assert json.loads(json.dumps(again.report)) == json.loads(json.dumps(dict(hand_made_asset.report), default=float))
 
 

@@ -88,7 +88,10 @@ def make() -> HeadMessage:
         expression = np.zeros(52, np.float32)
         expression[ARKIT_INDEX["mouthSmileLeft"]] = 0.2 * number
         expression[ARKIT_INDEX["jawOpen"]] = 0.1
-        photos.append(AssetPhoto(name, Camera(intrinsics, pose, size), expression, 1.0 + number, 0.02))
+        camera = Camera(intrinsics, pose, size)
+        fitted = camera.project(template.landmarks478.positions(template.vertices))[:, :2]
+        landmarks = np.concatenate([fitted + 1.5, fitted], axis=1).astype(np.float32)
+        photos.append(AssetPhoto(name, camera, expression, 1.0 + number, 0.02, landmarks))
         files[name] = jpeg(size, orientation)
     files["blurred.jpg"] = jpeg((80, 60), 1)
     report = {

@@ -196,6 +196,9 @@ CHANGES: dict[str, Change] = {
     "an expression over 1": set_item("photos", 0, "expression", 3, 1.5),
     "an expression of text": set_item("photos", 0, "expression", 3, "1"),
     "a report that is a list": set_item("report", []),
+    "landmarks of nobody": set_item("photos", 0, "landmarks", "head.vertices"),
+    "landmarks of 477": reshaped("photo.0.landmarks", 477, 4),
+    "landmarks far away": with_array("photo.0.landmarks", lambda a: a.__setitem__((5, 1), 1e20)),
     "1000 photos": with_header(lambda h: h.__setitem__("photos", h["photos"] * 250)),
 }
 

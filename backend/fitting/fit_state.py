@@ -1,0 +1,65 @@
+"""What the stages of a fit hand on, and the landmark targets of all of its photos."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from backend.fitting.dense_matches import DenseMatches
+from backend.fitting.landmark_targets import LandmarkModel, landmark_targets
+from backend.fitting.options import FitOptions
+from backend.fitting.solver import (
+    FaceEstimate,
+    IdentityBelief,
+    PointTargets,
+)
+from backend.geometry.template import Template
+from backend.models.lap.canonical_face import CanonicalFace
+from backend.parallel import each
+from backend.photos.collection import PhotoFace
+
+
+@dataclass(frozen=True)
+class FitState:
+    """What the stages hand on: the photos that are still in, the estimate, the template with its cage offsets, the
+    canonical face of these photos, what it says about the identity (``belief``), whether the fit was ``started`` by the
+    encoder, and the last ``matches`` of a dense stage with such."""
+
+    template: Template
+    faces: tuple[PhotoFace, ...]
+    estimate: FaceEstimate
+    targets: tuple[PointTargets, ...]
+    rejected: tuple[tuple[str, str], ...]
+    belief: IdentityBelief | None = None
+    canonical: CanonicalFace | None = None
+    started: bool = False
+    matches: DenseMatches | None = None
+
+    def neutral(self) -> np.ndarray:
+        """(V, 3) neutral vertices."""
+        modes = self.template.identity_modes
+        return self.template.vertices + np.tensordot(self.estimate.identity, modes, 1)
+
+    def posed(self, number: int) -> np.ndarray:
+        """(V, 3) vertices with the expression of photo ``number``."""
+        weights = self.estimate.photos[number].expression
+        return self.neutral() + np.tensordot(weights, self.template.expressions, 1)
+
+
+def all_landmark_targets(
+    template: Template,
+    model: LandmarkModel,
+    faces: tuple[PhotoFace, ...],
+    estimate: FaceEstimate,
+    options: FitOptions,
+) -> tuple[PointTargets, ...]:
+    return tuple(
+        each(
+            lambda face, parameters: landmark_targets(
+                template, model, face, parameters, estimate.identity, options.landmarks
+            ),
+            faces,
+            estimate.photos,
+        )
+    )

@@ -1,0 +1,117 @@
+"""Put a photo's landmarks where they are, and say what a photo is for."""
+
+from __future__ import annotations
+
+import bpy
+from bpy.props import EnumProperty, StringProperty
+
+from ..scene import corrections, tags
+from ..scene.which_mesh import active_mesh, cameras_by_photo
+from ..ui.properties import USES
+from .polls import NO_HEAD, clickable
+
+NO_LANDMARKS = "The head was made before landmarks were kept. Solve it again first"
+
+
+class _OfPhoto:
+    """Mix-in: an operator about one photo of the active head."""
+
+    photo: StringProperty(name="Photo", options={"SKIP_SAVE"})
+
+    @classmethod
+    def poll(cls, context: bpy.types.Context) -> bool:
+        return clickable(cls, "" if tags.active_head(context) else NO_HEAD)
+
+
+class EditLandmarks(_OfPhoto, bpy.types.Operator):
+    """Look through this photo and drag its landmarks to where they are; once more to have done with it"""
+
+    bl_idname = "likeness.edit_landmarks"
+    bl_label = "Edit Landmarks"
+    bl_options = {"REGISTER", "UNDO"}
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        collection = tags.active_head(context)
+        was_edited = corrections.edited_photos(collection)
+        for photo in was_edited:
+            corrections.put_away(collection, photo)
+        show_head(context, collection, True)
+        if self.photo in was_edited:
+            return {"FINISHED"}
+        camera = cameras_by_photo(collection, active_mesh(context, collection)).get(self.photo)
+        if camera is None:
+            self.report({"WARNING"}, f"The camera of {self.photo} is not in the file any more.")
+            return {"CANCELLED"}
+        if tags.LANDMARKS not in camera:
+            self.report({"WARNING"}, f"{NO_LANDMARKS}.")
+            return {"CANCELLED"}
+        bpy.ops.likeness.look_through(photo=self.photo)
+        points = corrections.put_points(collection, camera)
+        show_head(context, collection, False)
+        for obj in list(context.selected_objects):
+            obj.select_set(False)
+        context.view_layer.objects.active = points[0]
+        return {"FINISHED"}
+
+
+class ShowHead(bpy.types.Operator):
+    """Show or hide the head, to see the photo below the landmarks"""
+
+    bl_idname = "likeness.show_head"
+    bl_label = "Show Head"
+    bl_options = {"REGISTER", "UNDO"}
+
+    @classmethod
+    def poll(cls, context: bpy.types.Context) -> bool:
+        return clickable(cls, "" if tags.active_head(context) else NO_HEAD)
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        collection = tags.active_head(context)
+        head = tags.part_object(collection, "head")
+        show_head(context, collection, head is not None and head.hide_get())
+        return {"FINISHED"}
+
+
+class ResetPoints(_OfPhoto, bpy.types.Operator):
+    """Forget where you have put this photo's landmarks"""
+
+    bl_idname = "likeness.reset_points"
+    bl_label = "Reset Points"
+    bl_options = {"REGISTER", "UNDO"}
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        corrections.reset_points(tags.active_head(context), self.photo)
+        return {"FINISHED"}
+
+
+class UsePhotoFor(_OfPhoto, bpy.types.Operator):
+    """What this photo is used for when the head is solved again"""
+
+    bl_idname = "likeness.use_photo_for"
+    bl_label = "Use Photo For"
+    bl_options = {"REGISTER", "UNDO"}
+
+    use: EnumProperty(name="Use For", items=USES, options={"SKIP_SAVE"})
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        corrections.set_use(tags.active_head(context), self.photo, self.use)
+        return {"FINISHED"}
+
+
+def show_head(context: bpy.types.Context, collection: bpy.types.Collection, shown: bool) -> None:
+    """Show or hide a head's meshes and hair in the view layer."""
+    for obj in tags.objects_of(collection):
+        if (tags.PART in obj or tags.HAIR in obj) and context.view_layer.objects.get(obj.name) == obj:
+            obj.hide_set(not shown)
+
+
+def close_all(context: bpy.types.Context) -> None:
+    """Store the points of all heads of the scene, and put them away."""
+    for collection in tags.heads_in(context.scene):
+        if photos := corrections.edited_photos(collection):
+            for photo in photos:
+                corrections.put_away(collection, photo)
+            show_head(context, collection, True)
+
+
+CLASSES = (EditLandmarks, ShowHead, ResetPoints, UsePhotoFor)

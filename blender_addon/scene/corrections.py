@@ -1,0 +1,201 @@
+"""Landmarks of a photo as points that can be dragged, and what an artist has said of a head's photos.
+
+The points are empties that hang on the photo's camera, a hand's breadth in front of it: through the camera they lie on
+the photo wherever they are moved to, Blender undoes their moves and keeps them in the file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import bpy
+import numpy as np
+
+from ..client.submissions import PhotoCorrections
+from ..protocol.result import LANDMARKS
+from . import tags
+from .which_mesh import cameras_by_photo
+
+USES = ("both", "shape", "texture", "neither")
+HANDLES = (
+    *(10, 67, 297, 54, 284),  # the hair line's middle and sides, as far as landmarks reach
+    *(127, 356, 234, 454, 93, 323, 132, 361, 58, 288),  # in front of the ears, down to the jaw's corners
+    *(172, 397, 136, 365, 150, 379, 149, 378, 176, 400, 148, 377, 152),  # jaw line and chin
+    *(46, 53, 52, 65, 55, 276, 283, 282, 295, 285),  # lower edge of the brows
+    *(33, 160, 158, 133, 153, 144, 362, 385, 387, 263, 373, 380),  # lids
+    *(468, 473),  # pupils
+    *(168, 6, 195, 4, 1, 2, 98, 327, 129, 358),  # the nose's ridge, tip, base and wings
+    *(61, 39, 37, 0, 267, 269, 291, 405, 314, 17, 84, 181),  # outer edge of the lips
+    *(13, 14),  # between the lips
+)
+"""The landmarks that are shown; 478 would hide the face."""
+DEPTH_METRES = 0.1
+"""From the camera to the points: between it and the head, which is at least twice as far away."""
+POINT_SHARE = 0.005
+"""Radius of a point, in parts of the photo's longer side."""
+STILL_SHARE = 0.0005
+"""A point that was moved by less, in parts of the photo's longer side, was not moved: half a pixel of a view."""
+
+
+def edited_photos(collection: bpy.types.Collection) -> tuple[str, ...]:
+    """The photos of a head whose points are out."""
+    return tuple(dict.fromkeys(str(point[tags.PHOTO]) for point in _points(collection)))
+
+
+def known_photos(collection: bpy.types.Collection) -> tuple[str, ...]:
+    """The photos that a head was given."""
+    return tuple(str(group["name"]) for group in collection.get(tags.PHOTOS, ()))
+
+
+def of_head(collection: bpy.types.Collection) -> tuple[PhotoCorrections, ...]:
+    """What was said of a head's photos: what it has stored, and the points that are out, as they lie now."""
+    said = {one.label: one for one in map(_read, collection.get(tags.CORRECTIONS, ())) if one is not None}
+    for label in edited_photos(collection):
+        before = said.get(label, PhotoCorrections(label))
+        points = {landmark: (landmark, x, y) for landmark, x, y in before.points}
+        for point in (point for point in _points(collection) if point[tags.PHOTO] == label):
+            landmark, (x, y) = int(point[tags.LANDMARK]), _pixel(point)
+            points.pop(landmark, None)
+            if _corrected(point, (x, y)):
+                points[landmark] = (landmark, x, y)
+        said[label] = PhotoCorrections(label, before.use, tuple(points.values()))
+    return tuple(one for one in said.values() if not one.says_nothing)
+
+
+def of_list(scene: bpy.types.Scene, given: Iterable[tuple[str, str]]) -> tuple[PhotoCorrections, ...]:
+    """What the scene's list says of photos, by the labels under which they are sent: (path, label)."""
+    use = {photo.path: photo.use for photo in scene.likeness.photos}
+    return tuple(PhotoCorrections(label, use[path]) for path, label in given if use.get(path, "both") != "both")
+
+
+def use_of(collection: bpy.types.Collection, photo: str) -> str:
+    """What a head's photo is used for."""
+    return next((str(g["use"]) for g in collection.get(tags.CORRECTIONS, ()) if g["name"] == photo), "both")
+
+
+def set_use(collection: bpy.types.Collection, photo: str, use: str) -> None:
+    """Say what a head's photo is for; its points stay."""
+    stored = _stored(collection)
+    before = stored.get(photo, PhotoCorrections(photo))
+    stored[photo] = PhotoCorrections(photo, use, before.points)
+    _store(collection, stored)
+
+
+def put_points(collection: bpy.types.Collection, camera: bpy.types.Object) -> list[bpy.types.Object]:
+    """Put out the points of the photo of ``camera``: corrected ones where they were put, others where the head has
+    them."""
+    photo = str(camera[tags.PHOTO])
+    put_away(collection, photo)
+    corrected = {landmark: (x, y) for one in of_head(collection) if one.label == photo for landmark, x, y in one.points}
+    believed = np.array(camera[tags.LANDMARKS], np.float64).reshape(LANDMARKS, 4)[:, 2:]
+    home = (camera.users_collection or (collection,))[0]
+    made = []
+    for landmark in dict.fromkeys((*HANDLES, *corrected)):
+        place = corrected.get(landmark, tuple(believed[landmark]))
+        point = bpy.data.objects.new(f"Landmark {landmark}", None)
+        point[tags.HEAD_ID], point[tags.PHOTO], point[tags.LANDMARK] = collection[tags.HEAD_ID], photo, landmark
+        if landmark not in corrected:
+            point[tags.BEGUN] = list(place)
+        point.empty_display_type = "CUBE" if landmark in corrected else "SPHERE"
+        point.show_in_front = True
+        point.parent = camera
+        _move_to(point, place)
+        point.lock_rotation = point.lock_scale = (True, True, True)
+        home.objects.link(point)
+        made.append(point)
+    return made
+
+
+def put_away(collection: bpy.types.Collection, photo: str) -> None:
+    """Store where a photo's points lie, and remove them."""
+    if photo not in edited_photos(collection):
+        return
+    use = use_of(collection, photo)
+    points = next((one.points for one in of_head(collection) if one.label == photo), ())
+    stored = _stored(collection)
+    stored[photo] = PhotoCorrections(photo, use, points)
+    _store(collection, stored)
+    bpy.data.batch_remove([point for point in _points(collection) if point[tags.PHOTO] == photo])
+
+
+def reset_points(collection: bpy.types.Collection, photo: str) -> None:
+    """Forget where a photo's points were put; those that are out go back to where the head has them."""
+    out = photo in edited_photos(collection)
+    if out:
+        bpy.data.batch_remove([point for point in _points(collection) if point[tags.PHOTO] == photo])
+    stored = _stored(collection)
+    if photo in stored:
+        stored[photo] = PhotoCorrections(photo, stored[photo].use)
+        _store(collection, stored)
+    camera = cameras_by_photo(collection).get(photo)
+    if out and camera is not None and tags.LANDMARKS in camera:
+        put_points(collection, camera)
+
+
+def add_unknown(collection: bpy.types.Collection, entries: Iterable[Mapping[str, Any]]) -> None:
+    """Take over what the backend's report says of photos of which the head has nothing: the list's new ones."""
+    stored = _stored(collection)
+    for entry in entries:
+        name, use = str(entry.get("name", "")), entry.get("use", "both")
+        if name in known_photos(collection) and name not in stored and use in USES:
+            stored[name] = PhotoCorrections(name, use)
+    _store(collection, stored)
+
+
+def _points(collection: bpy.types.Collection) -> list[bpy.types.Object]:
+    found = [obj for obj in tags.objects_of(collection) if tags.LANDMARK in obj and obj.parent is not None]
+    return [point for point in found if tags.INTRINSICS in point.parent]
+
+
+def _move_to(point: bpy.types.Object, place: tuple[float, float]) -> None:
+    fx, fy, cx, cy = point.parent[tags.INTRINSICS]
+    x, y = (place[0] - cx) / fx, (place[1] - cy) / fy
+    point.location = (DEPTH_METRES * x, -DEPTH_METRES * y, -DEPTH_METRES)
+    point.empty_display_size = POINT_SHARE * max(point.parent[tags.PHOTO_SIZE]) * DEPTH_METRES / fx
+
+
+def _pixel(point: bpy.types.Object) -> tuple[float, float]:
+    """Where a point lies on its photo."""
+    x, y, z = (point.matrix_parent_inverse @ point.matrix_basis).translation
+    fx, fy, cx, cy = point.parent[tags.INTRINSICS]
+    away = max(-z, 1e-6)
+    width, height = point.parent[tags.PHOTO_SIZE]
+    return min(max(fx * x / away + cx, 0.0), float(width)), min(max(-fy * y / away + cy, 0.0), float(height))
+
+
+def _corrected(point: bpy.types.Object, place: tuple[float, float]) -> bool:
+    """Whether somebody has put the point where it is."""
+    if tags.BEGUN not in point:
+        return True
+    began = np.clip(np.array(point[tags.BEGUN]), 0.0, np.array(point.parent[tags.PHOTO_SIZE], float))
+    return bool(np.hypot(*(np.array(place) - began)) > STILL_SHARE * max(point.parent[tags.PHOTO_SIZE]))
+
+
+def _stored(collection: bpy.types.Collection) -> dict[str, PhotoCorrections]:
+    read = map(_read, collection.get(tags.CORRECTIONS, ()))
+    return {one.label: one for one in read if one is not None}
+
+
+def _store(collection: bpy.types.Collection, said: Mapping[str, PhotoCorrections]) -> None:
+    groups = []
+    for one in said.values():
+        group: dict[str, Any] = {"name": one.label, "use": one.use}
+        if one.points:  # Blender stores no empty arrays of numbers
+            group["landmarks"] = [landmark for landmark, _, _ in one.points]
+            group["places"] = [float(number) for _, x, y in one.points for number in (x, y)]
+        groups.append(group)
+    collection[tags.CORRECTIONS] = groups
+
+
+def _read(group: Mapping[str, Any]) -> PhotoCorrections | None:
+    """A stored group; None for one that is not what ``_store`` writes, as scripts may leave behind."""
+    try:
+        landmarks, places = [int(one) for one in group.get("landmarks", ())], list(group.get("places", ()))
+        use = str(group["use"])
+        if use not in USES or len(places) != 2 * len(landmarks) or not all(0 <= one < LANDMARKS for one in landmarks):
+            return None
+        points = zip(landmarks, map(float, places[::2]), map(float, places[1::2]), strict=True)
+        return PhotoCorrections(str(group["name"]), use, tuple(points))
+    except (KeyError, TypeError, ValueError):
+        return None

@@ -1,0 +1,72 @@
+"""A landmark that a person has put in its place is where the fitted head has it, and what a photo is for is kept."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+from plain_photo import plain_photo
+from view_hand_made import view
+
+from backend.fitting.fit import fit_face
+from backend.fitting.options import FitOptions
+from backend.geometry.template import load_template
+from backend.models.landmarks.network import net_points
+from backend.photos.collection import PhotoCollection, PhotoFace, SurfaceLandmarks
+from backend.photos.corrections import CorrectedPoint, PhotoCorrections, with_corrections
+
+SIZE = 600
+TEMPLATE = load_template()
+LANDMARKS_ALONE = FitOptions(canonical=None, encoded=None, dense=None, cage=None)
+CHIN, MOUTH_CORNER = 152, 291
+
+
+def person(seed: int) -> np.ndarray:
+    identity = 0.7 * np.random.default_rng(seed).normal(size=len(TEMPLATE.identity_modes))
+    return TEMPLATE.vertices + np.tensordot(identity, TEMPLATE.identity_modes, 1)
+
+
+def photo(name: str, yaw: float, vertices: np.ndarray) -> PhotoFace:
+    camera = (parameters := view(TEMPLATE, yaw, SIZE, 2200.0, 1.2)).camera()
+    return plain_photo(
+        (SIZE, SIZE),
+        name=name,
+        focal_px=parameters.focal,
+        landmarks=camera.project(TEMPLATE.landmarks478.positions(vertices)).astype(np.float32),
+        yaw_degrees=-yaw,
+        surface=SurfaceLandmarks(camera.project(net_points().positions(vertices))[:, :2], np.full(478, 2.0)),
+    )
+
+
+def test_dragged_points_are_obeyed_and_move_the_shape() -> None:
+    collection = PhotoCollection((photo("a", 0.0, person(1)), photo("b", 30.0, person(1))))
+    before = fit_face(collection, LANDMARKS_ALONE)
+    wanted = before.photos[0].landmarks[[CHIN, MOUTH_CORNER], 2:] + [[1.0, 9.0], [5.0, -3.0]]
+    points = tuple(
+        CorrectedPoint(one, *map(float, place)) for one, place in zip((CHIN, MOUTH_CORNER), wanted, strict=True)
+    )
+    corrected = with_corrections(collection, (PhotoCorrections("a", "both", points),))
+    after = fit_face(corrected, LANDMARKS_ALONE)
+    now = after.photos[0].landmarks[[CHIN, MOUTH_CORNER], 2:]
+    assert np.linalg.norm(now - wanted, axis=-1).max() < 1.0
+    assert np.abs(after.neutral - before.neutral).max() > 1e-3
+    np.testing.assert_array_equal(after.photos[0].landmarks[:, :2], before.photos[0].landmarks[:, :2])
+
+
+def test_a_photo_for_the_texture_alone_does_not_move_the_shape_and_lies_on_it() -> None:
+    mine, other = (photo("a", 0.0, person(1)), photo("b", 30.0, person(1))), photo("c", -20.0, person(5))
+    alone = fit_face(PhotoCollection(mine), LANDMARKS_ALONE)
+    fitted = fit_face(PhotoCollection((replace(other, use="texture"), *mine)), LANDMARKS_ALONE)
+    np.testing.assert_array_equal(fitted.neutral, alone.neutral)
+    assert [one.name for one in fitted.photos] == ["c", "a", "b"]
+    seen = fitted.photos[0].landmarks
+    assert np.median(np.linalg.norm(seen[:, 2:] - seen[:, :2], axis=-1)) < 6.0
+    with_it = fit_face(PhotoCollection((other, *mine)), LANDMARKS_ALONE)
+    assert np.abs(with_it.neutral - alone.neutral).max() > 1e-4
+
+
+def test_corrections_that_say_nothing_change_nothing() -> None:
+    collection = PhotoCollection((photo("a", 0.0, person(1)), photo("b", 30.0, person(1))))
+    same = with_corrections(collection, (PhotoCorrections("a"), PhotoCorrections("b", "shape")))
+    first, second = fit_face(collection, LANDMARKS_ALONE), fit_face(same, LANDMARKS_ALONE)
+    np.testing.assert_array_equal(first.neutral, second.neutral)

@@ -1,0 +1,43 @@
+"""The last job's faces: there for the same photos, gone for others and after a while."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+from plain_photo import plain_photo
+
+from backend.photos.collect import CollectOptions
+from backend.photos.collection import PhotoCollection
+from backend.photos.read import PhotoSource
+from backend.service import kept_faces
+
+
+def test_only_the_same_photos_are_not_read_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    read = []
+
+    def collect(sources, *, progress, options) -> PhotoCollection:
+        read.append([source.name for source in sources])
+        return PhotoCollection((plain_photo((8, 8)),))
+
+    monkeypatch.setattr(kept_faces, "collect", collect)
+    faces, options = kept_faces.KeptFaces(idle_seconds=0.3), CollectOptions()
+    photos = [PhotoSource("a", data=b"1"), PhotoSource("b", data=b"2")]
+    first = faces(photos, options=options)
+    assert faces([PhotoSource("a", data=b"1"), PhotoSource("b", data=b"2")], options=options) is first
+    assert read == [["a", "b"]]
+    faces([PhotoSource("a", data=b"1"), PhotoSource("b", data=b"3")], options=options)
+    faces([PhotoSource("a", data=b"1"), PhotoSource("b", data=b"3")], options=CollectOptions(surface=False))
+    assert len(read) == 3 and faces.keeps
+    end = time.monotonic() + 10
+    while faces.keeps and time.monotonic() < end:
+        time.sleep(0.05)
+    assert not faces.keeps
+
+
+def test_more_than_fits_is_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kept_faces, "collect", lambda *_, **__: PhotoCollection((plain_photo((8, 8)),)))
+    monkeypatch.setattr(kept_faces, "MOST_BYTES", 100)
+    faces = kept_faces.KeptFaces()
+    faces([PhotoSource("a", data=b"1")], options=CollectOptions())
+    assert not faces.keeps
