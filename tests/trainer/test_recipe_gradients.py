@@ -13,7 +13,6 @@ from basis_parts import ReplayConfig
 from lap_parts import SMALL_NET as SMALL_LAP
 
 from backend.models.detail import DetailConfig
-from backend.models.graph_face import GraphFaceConfig
 from backend.models.landmarks import LandmarkNetConfig
 from trainer.contracts import SourceConfig, StageConfig
 from trainer.data.detail import DetailPeopleConfig
@@ -78,8 +77,18 @@ def small(stage: StageConfig, folder: Path) -> StageConfig:
         network = DetailConfig(size=64, coarse=16, widths=(8, 8, 8, 8), patterns=4, regions=4, expression_width=8)
         few |= {"network": network, "source": DetailPeopleConfig(size=64, coarse=16, photos=2, seed=4)}
     elif isinstance(stage, GraphFaceStageConfig):
-        network = GraphFaceConfig(
-            size=32, identity=8, expression=6, order=2, widths=(8, 8, 6, 4), albedo_widths=(6, 6, 4, 4), feature=16
+        levels = len(stage.network.widths)
+        network = dataclasses.replace(
+            stage.network,
+            size=32,
+            identity=8,
+            expression=6,
+            order=2,
+            widths=(8, 8, 6, 4, 4)[:levels],
+            albedo_widths=(6, 6, 4, 4, 4)[:levels],
+            feature=16,
+            landmarks=min(4, stage.network.landmarks),
+            trunk_width=4,
         )
         source = stage.source
         if isinstance(source, GraphPeopleConfig):
