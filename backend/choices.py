@@ -9,8 +9,11 @@ TextureSize = Literal[1024, 2048, 4096]
 Device = Literal["auto", "cpu", "cuda"]
 Hair = Literal["none", "cards", "curves"]
 """Hair as geometry: none, a mesh of cards, or strands (in Blender ``Curves``; in files guides beside the mesh)."""
+FaceModel = Literal["linear", "graph"]
+"""What a fit's identity moves in: the linear modes, or the decoder of the graph face model."""
 
 QUALITIES: tuple[str, ...] = get_args(Quality)
 TEXTURE_SIZES: tuple[int, ...] = get_args(TextureSize)
 DEVICES: tuple[str, ...] = get_args(Device)
 HAIRS: tuple[str, ...] = get_args(Hair)
+FACE_MODELS: tuple[str, ...] = get_args(FaceModel)

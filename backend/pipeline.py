@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 
 from backend.canonical.canonical_face import CanonicalFace
 from backend.canonical.networks import canonical_face, computing_device, lap_model
-from backend.choices import HAIRS, QUALITIES, TEXTURE_SIZES
+from backend.choices import FACE_MODELS, HAIRS, QUALITIES, TEXTURE_SIZES
 from backend.detail.find import FoundDetail, detail_model, find_detail
 from backend.encoded.encoded_face import EncodedFace
+from backend.encoded.graph_encoder import graph_face, graph_model, template_around
 from backend.encoded.networks import basis_model, encoded_face
 from backend.errors import LikenessError
 from backend.exchange.assemble import assemble, asset_photo
@@ -27,6 +29,7 @@ from backend.hair.cards import hair_cards
 from backend.hair.fit_hair import fit_hair
 from backend.models.checkpoints import MODEL_NAMES, NOT_TRAINED, NOT_USED
 from backend.models.detail import MODEL_NAME as DETAIL
+from backend.models.graph_face import MODEL_NAME as GRAPH_FACE
 from backend.models.landmarks import MODEL_NAME as LANDMARKS
 from backend.models.lap import MODEL_NAME as LAP
 from backend.models.learned_basis import MODEL_NAME as LEARNED_BASIS
@@ -55,6 +58,8 @@ class ReconstructOptions:
     lap : whether LAP's canonical face takes part, where its networks are trained.
     learned_basis : whether the learned face model's encoder starts the fit, where it is trained.
     personalise : whether its bases are tuned on the photos first.
+    face_model : ``linear``, or ``graph``: the fit moves in the graph face model's decoder, where it is trained, and its
+        encoder starts the fit instead of the learned face model's.
     hair : ``none``, ``cards`` or ``curves``: what is handed on of the hair; the scalp is shaded where it grows always.
     detail : whether wrinkles and pores are looked for, where that network is trained.
     collect : limits and settings of the photo stage.
@@ -66,6 +71,7 @@ class ReconstructOptions:
     lap: bool = True
     learned_basis: bool = True
     personalise: bool = False
+    face_model: str = "linear"
     hair: str = "curves"
     detail: bool = True
     collect: CollectOptions = field(default_factory=CollectOptions)
@@ -75,6 +81,11 @@ class ReconstructOptions:
             raise LikenessError("usage", f"Unknown quality {self.quality!r}.", f"Use one of {', '.join(QUALITIES)}.")
         if self.hair not in HAIRS:
             raise LikenessError("usage", f"Unknown hair {self.hair!r}.", f"Use one of {', '.join(HAIRS)}.")
+        if self.face_model not in FACE_MODELS:
+            known = ", ".join(FACE_MODELS)
+            raise LikenessError("usage", f"Unknown face model {self.face_model!r}.", f"Use one of {known}.")
+        if self.personalise and self.face_model != "linear":
+            raise LikenessError("usage", "Only the linear face model is personalised.", "Leave out one of the two.")
         if self.texture_size not in TEXTURE_SIZES:
             sizes = ", ".join(str(size) for size in TEXTURE_SIZES)
             raise LikenessError("usage", f"Unknown texture size {self.texture_size}.", f"Use one of {sizes}.")
@@ -93,7 +104,7 @@ class Reconstruction:
 def without_models(options: ReconstructOptions) -> dict[str, str]:
     """Name of each model -> why it took no part, if it takes none: switched off, or not trained."""
     wanted = {LANDMARKS: options.collect.surface, LAP: options.lap, LEARNED_BASIS: options.learned_basis}
-    wanted[DETAIL] = options.detail
+    wanted |= {DETAIL: options.detail, GRAPH_FACE: options.face_model == "graph"}
     return {name: NOT_TRAINED if wanted.get(name, True) else NOT_USED for name in MODEL_NAMES}
 
 
@@ -120,12 +131,14 @@ def reconstruct(
         vertices = neutral[head.vertex_start : head.vertex_stop].astype(np.float32)
         preview(HeadPreview(stage, vertices, template.quads[head.face_start : head.face_stop], colors))
 
-    device = computing_device(options.device) if options.lap or options.learned_basis else "cpu"
+    nets = options.lap or options.learned_basis or options.face_model == "graph"
+    device = computing_device(options.device) if nets else "cpu"
     loaded = beside(  # while photos are read
         lambda: (
             load_template(),
             lap_model(device, options.collect.surface) if options.lap else None,
             basis_model(device) if options.learned_basis else None,
+            graph_model(device, options.collect.surface) if options.face_model == "graph" else None,
         )
     )
 
@@ -133,18 +146,24 @@ def reconstruct(
         return None if networks is None else canonical_face(photos, networks, progress)
 
     def encoded(photos: tuple[PhotoFace, ...]) -> EncodedFace | None:
+        if graph is not None:
+            return graph_face(photos, graph, progress)
         return None if basis is None else encoded_face(photos, basis, progress)
 
     with clock.stage("photos"):
         collection = collect(sources, progress=progress, options=options.collect)
-    template, networks, basis = loaded()
+    template, networks, basis, graph = loaded()
+    modes_around = None
+    if graph is not None:
+        basis, modes_around = None, partial(template_around, template, graph)
     personal = None
     if options.personalise and basis is not None:
         with clock.stage("personalise"):
             personal = personalise(collection.faces, basis, progress=progress)
             basis = personal.model
     with clock.stage("fit"):
-        fitted = fit_face(collection, fit_options_for(options.quality), progress, template, show, canonical, encoded)
+        fit_options = fit_options_for(options.quality)
+        fitted = fit_face(collection, fit_options, progress, template, show, canonical, encoded, modes_around)
         show("appearance", fitted.neutral, fitted.vertex_albedo)
     faces = {face.name: face for face in collection.faces}
     used = tuple(faces[photo.name] for photo in fitted.photos)
@@ -175,6 +194,8 @@ def reconstruct(
         models[LAP] = networks.version
     if basis is not None:
         models[LEARNED_BASIS] = basis.version
+    if graph is not None:
+        models |= {GRAPH_FACE: graph.version, LEARNED_BASIS: NOT_USED}
     if wrinkles is not None:
         models[DETAIL] = wrinkles.version
     report = build_report(
@@ -190,6 +211,7 @@ def reconstruct(
             "lap": options.lap,
             "learned_basis": options.learned_basis,
             "personalise": options.personalise,
+            "face_model": options.face_model,
             "hair": options.hair,
             "detail": options.detail,
         },

@@ -17,7 +17,7 @@ class Job:
     place : the scene whose list the photos come from and which gets the head, and what was shown of it.
     photos : what is sent, old and new. given : the list's paths with the labels they were sent under.
     name : the person's, for a new head; may be empty.
-    hair : ``curves``, ``cards`` or ``none``.
+    hair : ``curves``, ``cards`` or ``none``. face_model : ``linear`` or ``graph``.
     into : id of the head to solve again, None for a new one. missing : how many of its photos' files are gone.
     """
 
@@ -27,6 +27,7 @@ class Job:
     quality: str
     texture_size: int
     hair: str = "curves"
+    face_model: str = "linear"
     into: str | None = None
     missing: int = 0
     frame: bool = True

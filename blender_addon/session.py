@@ -102,7 +102,13 @@ class Session:
         """Start. Raises ``AddonError`` ``busy``."""
         self._check_idle()
         self._runner_is_mine = True
-        options = {"quality": job.quality, "texture_size": job.texture_size, "hair": job.hair, "device": "auto"}
+        options = {
+            "quality": job.quality,
+            "texture_size": job.texture_size,
+            "hair": job.hair,
+            "face_model": job.face_model,
+            "device": "auto",
+        }
         self.job, self.preview, self._result, self._import_view = job, None, None, None
         self._head_id, self.elsewhere = None, False
         self._begun = time.monotonic()

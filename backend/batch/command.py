@@ -45,6 +45,7 @@ def run_batch(arguments: argparse.Namespace) -> None:
         quality=arguments.quality,
         texture=arguments.texture,
         hair=arguments.hair,
+        face_model=arguments.face_model,
         landmark_net=not arguments.no_landmark_net,
         lap=not arguments.no_lap,
         detail=not arguments.no_detail,

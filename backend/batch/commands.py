@@ -34,8 +34,8 @@ def _options(defaults: PersonOptions) -> list[str]:
     """The arguments that differ from what they are when nothing is said."""
     words: list[str] = []
     usual = PersonOptions()
-    for name in ("quality", "texture", "hair"):
+    for name in ("quality", "texture", "hair", "face_model"):
         if getattr(defaults, name) != getattr(usual, name):
-            words += [f"--{name}", str(getattr(defaults, name))]
+            words += [f"--{name.replace('_', '-')}", str(getattr(defaults, name))]
     words += [switch for name, switch in _SWITCHES.items() if not getattr(defaults, name)]
     return [*words, "--personalise"] if defaults.personalise else words

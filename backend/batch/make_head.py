@@ -131,6 +131,7 @@ def reconstruct_options(options: PersonOptions, device: str) -> ReconstructOptio
         learned_basis=options.learned_basis,
         personalise=options.personalise,
         hair=options.hair,
+        face_model=options.face_model,
         collect=CollectOptions(surface=options.landmark_net),
     )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from backend.choices import Hair, Quality, TextureSize
+from backend.choices import FaceModel, Hair, Quality, TextureSize
 
 
 class PersonOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -13,6 +13,7 @@ class PersonOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     quality: Quality = "standard"
     texture: TextureSize = 2048
     hair: Hair = "cards"
+    face_model: FaceModel = "linear"
     landmark_net: bool = True
     lap: bool = True
     learned_basis: bool = True

@@ -21,7 +21,7 @@ from backend.models.lap_render import view_of
 from backend.photos.collection import PhotoFace
 from backend.photos.crop import upright_square
 from backend.photos.sampling import Window
-from backend.photos.surface_landmarks import surface_landmarker
+from backend.photos.surface_landmarks import marks_in, surface_landmarker
 from backend.progress import ProgressReporter, silent
 from backend.rendering.camera_models import CanonicalCamera, View
 from backend.rendering.depth_surface import normals_from_depth, points_from_depth, view_grid
@@ -149,20 +149,6 @@ def canonical_face(faces: Sequence[PhotoFace], model: LapModel, progress: Progre
     result = place_landmarks(result, squares, config.view_depth_range)
     progress(STAGE, 1.0)
     return result
-
-
-def marks_in(faces: Sequence[PhotoFace], windows: Sequence[Window]) -> Tensor:
-    """(N, 478, 3) what the landmark net sees: x, y and standard deviation in sides of the faces' windows.
-
-    Raises ``ValueError`` for a face that the net has not seen.
-    """
-    rows = []
-    for face, window in zip(faces, windows, strict=True):
-        if face.surface is None:
-            raise ValueError(f"{face.name} has no points of the landmark net")
-        places = window.from_picture(face.surface.places, 1.0)
-        rows.append(np.column_stack([places, face.surface.deviation / window.side]))
-    return torch.from_numpy(np.stack(rows)).float()
 
 
 def _pictures(faces: Sequence[PhotoFace], windows: Sequence[Window], size: int, device: torch.device) -> Tensor:

@@ -21,6 +21,7 @@ def add_batch(
     qualities: Sequence[str],
     texture_sizes: Sequence[int],
     hairs: Sequence[str],
+    face_models: Sequence[str],
     exit_codes: str,
 ) -> None:
     """Add the command to the parser's ``commands``."""
@@ -67,6 +68,7 @@ def add_batch(
     options.add_argument("--quality", choices=qualities, default="standard", help="see reconstruct (default: standard)")
     options.add_argument("--texture", type=int, choices=texture_sizes, default=2048, help="see reconstruct")
     options.add_argument("--hair", choices=hairs, default="cards", help="see reconstruct")
+    options.add_argument("--face-model", choices=face_models, default="linear", help="see reconstruct")
     for name in ("--no-landmark-net", "--no-lap", "--no-learned-basis", "--no-detail", "--personalise"):
         options.add_argument(name, action="store_true", help="see reconstruct")
     batch.add_argument(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from backend import __version__
-from backend.choices import DEVICES, HAIRS, QUALITIES, TEXTURE_SIZES
+from backend.choices import DEVICES, FACE_MODELS, HAIRS, QUALITIES, TEXTURE_SIZES
 from backend.command_line.batch_parser import add_batch
 from backend.command_line.canonical_parser import add_canonical
 from backend.command_line.path_argument import path_argument
@@ -64,7 +64,7 @@ def build_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _add_reconstruct(commands)
     _add_serve(commands)
-    add_batch(commands, QUALITIES, TEXTURE_SIZES, HAIRS, _exit_code_lines())
+    add_batch(commands, QUALITIES, TEXTURE_SIZES, HAIRS, FACE_MODELS, _exit_code_lines())
     add_canonical(commands, DEVICES)
     add_transfer(commands)
     commands.add_parser(
@@ -106,6 +106,12 @@ def _add_reconstruct(commands: argparse._SubParsersAction) -> None:
         choices=HAIRS,
         default="cards",
         help="hair as a mesh of cards (default), as strands in hair.json alone (curves), or none",
+    )
+    reconstruct.add_argument(
+        "--face-model",
+        choices=FACE_MODELS,
+        default="linear",
+        help="fit in linear modes (default), or in the decoder of the graph face model",
     )
     reconstruct.add_argument(
         "--device", choices=DEVICES, default="auto", help="auto (default) uses a CUDA GPU where there is one"

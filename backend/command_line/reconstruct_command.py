@@ -51,6 +51,7 @@ def run_reconstruct(arguments: argparse.Namespace) -> None:
             learned_basis=not arguments.no_learned_basis,
             personalise=arguments.personalise,
             hair=arguments.hair,
+            face_model=arguments.face_model,
             collect=CollectOptions(surface=not arguments.no_landmark_net),
         )
         with TerminalProgress(err, FILE_SHARES) as progress:

@@ -43,9 +43,11 @@ class EncodedFace:
     identity : (V_head, 3) metres by which the neutral cage's head vertices leave the template's.
     reflectance : (V_head, 3) linear. photos : in the order of the faces that were encoded.
     version : fingerprint of the model's weights.
+    code : (K,) the identity in the fit's own modes, where these are the model's; None: it is to be projected on them.
     """
 
     identity: np.ndarray
     reflectance: np.ndarray
     photos: tuple[EncodedPhoto, ...]
     version: str
+    code: np.ndarray | None = None

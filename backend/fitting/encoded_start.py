@@ -111,7 +111,9 @@ def started_estimate(
     stage: EncodedStage,
 ) -> FaceEstimate:
     """The fit's first estimate: the encoder's identity and expressions, in the poses that suit the landmarks best."""
-    identity = projected_identity(template, encoded, stage, prior.identity_deviation)
+    identity = encoded.code
+    if identity is None:
+        identity = projected_identity(template, encoded, stage, prior.identity_deviation)
     photos = tuple(
         started_photo(
             template, face, start, photo, identity, projected_expression(template, photo, prior, stage), prior

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 
@@ -50,6 +51,9 @@ CanonicalSource = Callable[[tuple[PhotoFace, ...]], CanonicalFace | None]
 EncodedSource = Callable[[tuple[PhotoFace, ...]], EncodedFace | None]
 """Gives what the learned face model's encoder sees in one person's photos, or None where it is not trained."""
 
+ModesSource = Callable[[np.ndarray], Template]
+"""Gives the template in whose identity modes a face model that is not linear moves near a code (K,)."""
+
 EstimateReceiver = Callable[[str, np.ndarray], None]
 """Called with a stage's name and neutral vertices (V, 3) float, head frame, metres."""
 
@@ -93,21 +97,29 @@ def fit_face(
     on_estimate: EstimateReceiver | None = None,
     canonical: CanonicalSource = lambda faces: None,
     encoded: EncodedSource = lambda faces: None,
+    modes_around: ModesSource | None = None,
 ) -> FittedFace:
     """Fit one person to all photos of a collection.
 
     Reports progress under the stage names ``landmarks``, ``dense``, ``cage`` and ``appearance``. ``on_estimate`` is
     called with the stage's name and the neutral vertices (V, 3) whenever there is a better estimate. ``canonical`` is
     asked for the canonical face of the photos, and again of those that are left when some are left out. ``encoded`` is
-    asked for what the encoder sees in them: the fit then starts there, and its stages are shorter.
+    asked for what the encoder sees in them: the fit then starts there, and its stages are shorter. ``modes_around``
+    belongs to an encoder that gives a code: the identity is that code then, and the modes are renewed after each stage,
+    so that the fit is Gauss-Newton in a decoder that is not linear.
     """
     options = options or FitOptions()
     template = template or load_template()
     on_estimate = on_estimate or _nobody
     first = canonical(collection.faces) if options.canonical is not None else None
     started = encoded(collection.faces) if options.encoded is not None else None
+    if modes_around is None or started is None or started.code is None:
+        renewed = _as_it_is
+    else:
+        template = modes_around(started.code)
+        renewed = partial(_with_modes_of, modes_around)
     progress("landmarks", 0.0)
-    state = run_landmark_stage(template, collection.faces, options, first, started)
+    state = renewed(run_landmark_stage(template, collection.faces, options, first, started))
     if state.started:
         options = started_options(options)
     progress("landmarks", 1.0)
@@ -115,10 +127,10 @@ def fit_face(
     if first is not None and options.canonical is not None:
         same = len(state.faces) == len(collection.faces)
         state = replace(state, canonical=first if same else canonical(state.faces))
-        state = run_canonical_stage(state, options, options.canonical)
+        state = renewed(run_canonical_stage(state, options, options.canonical))
         on_estimate("landmarks", state.neutral())
     if options.dense is not None and len(state.faces) > 1:
-        state = run_dense_stage(state, options, options.dense, progress, on_estimate)
+        state = renewed(run_dense_stage(state, options, options.dense, progress, on_estimate))
     if options.cage is not None and len(state.faces) > 1:
         for turn in range(options.cage.rounds):
             state = run_cage_stage(state, options, options.cage)
@@ -128,6 +140,16 @@ def fit_face(
     fitted = _fitted_face(with_seen_mouths(with_closed_lips(state), options))
     progress("appearance", 1.0)
     return fitted
+
+
+def _as_it_is(state: FitState) -> FitState:
+    """The state of a fit whose modes are linear: they stay."""
+    return state
+
+
+def _with_modes_of(modes_around: ModesSource, state: FitState) -> FitState:
+    """The state with modes renewed at its own code: its neutral face is the decoder's."""
+    return replace(state, template=modes_around(state.estimate.identity))
 
 
 def run_landmark_stage(

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache
 from itertools import product
 from pathlib import Path
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from backend.errors import DamagedFileError, LikenessError
 from backend.models.checkpoints import load_model, load_weights_into
 from backend.models.landmarks import MODEL_NAME, WINDOW_PER_FACE, LandmarkGuess, LandmarkNet, LandmarkNetConfig
-from backend.photos.collection import SurfaceLandmarks
+from backend.photos.collection import PhotoFace, SurfaceLandmarks
 from backend.photos.detect import DetectedFace
 from backend.photos.landmarks import landmark_window, mean_landmarks
 from backend.photos.sampling import Window
@@ -113,3 +115,17 @@ def surface_landmarker() -> SurfaceLandmarker | None:
         raise
     except LikenessError:
         return None
+
+
+def marks_in(faces: Sequence[PhotoFace], windows: Sequence[Window]) -> Tensor:
+    """(N, 478, 3) what the landmark net sees: x, y and standard deviation in sides of the faces' windows.
+
+    Raises ``ValueError`` for a face that the net has not seen.
+    """
+    rows = []
+    for face, window in zip(faces, windows, strict=True):
+        if face.surface is None:
+            raise ValueError(f"{face.name} has no points of the landmark net")
+        places = window.from_picture(face.surface.places, 1.0)
+        rows.append(np.column_stack([places, face.surface.deviation / window.side]))
+    return torch.from_numpy(np.stack(rows)).float()

@@ -8,7 +8,7 @@ from dataclasses import asdict
 from typing import Any
 
 from backend import __version__
-from backend.choices import DEVICES, HAIRS, QUALITIES, TEXTURE_SIZES
+from backend.choices import DEVICES, FACE_MODELS, HAIRS, QUALITIES, TEXTURE_SIZES
 from backend.service.job import Job, JobError, JobState
 from backend.service.limits import Limits, Timing
 from backend.service.messages import PROTOCOL, PROTOCOLS, ProtocolError
@@ -31,13 +31,14 @@ def welcome(
         "instance": instance,
         "pid": os.getpid(),
         **(facts or {"device": None, "models": None}),
-        "capabilities": ["preview", "fetch", "list", "transfer", "hair", "detail"]
+        "capabilities": ["preview", "fetch", "list", "transfer", "hair", "detail", "face_model"]
         + ["path"] * may_give_paths
         + ["shutdown"] * can_stop,
         "qualities": QUALITIES,
         "texture_sizes": TEXTURE_SIZES,
         "devices": DEVICES,
         "hairs": HAIRS,
+        "face_models": FACE_MODELS,
         "stages": [asdict(stage) for stage in STAGES],
         "transfer_stages": [asdict(stage) for stage in TRANSFER_STAGES],
         "limits": asdict(limits),

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import msgspec
 
-from backend.choices import Device, Hair, Quality, TextureSize
+from backend.choices import Device, FaceModel, Hair, Quality, TextureSize
 from backend.service.limits import Limits
 
 PROTOCOL = 1
@@ -52,6 +52,7 @@ class JobOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     lap: bool = True
     learned_basis: bool = True
     hair: Hair = "curves"
+    face_model: FaceModel = "linear"
     detail: bool = True
 
 

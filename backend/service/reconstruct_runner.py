@@ -71,6 +71,7 @@ def run(task: Task, report: JobReporter) -> WireMessage:
         lap=task.options.lap,
         learned_basis=task.options.learned_basis,
         hair=task.options.hair,
+        face_model=task.options.face_model,
         detail=task.options.detail,
     )
     sources = [PhotoSource(name, path=Path(path)) for name, path in zip(task.names, task.paths, strict=True)]

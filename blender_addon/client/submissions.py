@@ -58,6 +58,8 @@ class Transfer:
 
 
 AnyJob = Submission | Transfer
+NEWER_OPTIONS = frozenset({"hair", "face_model"})
+"""Options that older servers refuse: one that takes them names them among its capabilities."""
 
 
 def composed(job: AnyJob, welcome: Welcomed) -> tuple[dict[str, Any], list[bytes]]:
@@ -72,8 +74,8 @@ def composed(job: AnyJob, welcome: Welcomed) -> tuple[dict[str, Any], list[bytes
         return _transfer(job, welcome)
     described, contents = _photos(job.photos, welcome)
     header = {"type": "submit", "request": "submit", "token": job.token, "photos": described}
-    known = {name: value for name, value in job.options.items() if name != "hair" or "hair" in welcome.capabilities}
-    return header | {"options": known}, contents
+    unknown = NEWER_OPTIONS - welcome.capabilities
+    return header | {"options": {k: v for k, v in job.options.items() if k not in unknown}}, contents
 
 
 def _transfer(job: Transfer, welcome: Welcomed) -> tuple[dict[str, Any], list[bytes]]:

@@ -31,6 +31,7 @@ class RunOptions:
     quality: str
     texture_size: int
     hair: str
+    face_model: str
     pack_photos: bool
     apart: bool
 
@@ -89,6 +90,7 @@ class ManyRun:
             quality=options.quality,
             texture_size=options.texture_size,
             hair=options.hair,
+            face_model=options.face_model,
             frame=False,
             pack_photos=options.pack_photos,
             name=row.name,

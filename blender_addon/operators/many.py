@@ -67,6 +67,7 @@ class ReconstructMany(bpy.types.Operator):
             settings.quality,
             int(settings.texture_size),
             settings.hair,
+            settings.face_model,
             preferences(context).pack_photos,
             context.scene.likeness_many.apart,
         )

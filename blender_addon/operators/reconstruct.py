@@ -117,6 +117,7 @@ class _Reconstructing(_Watching):
             quality=settings.quality,
             texture_size=int(settings.texture_size),
             hair=settings.hair,
+            face_model=settings.face_model,
             into=into,
             missing=missing,
             frame=chosen.frame_head and not self.again,

@@ -64,6 +64,7 @@ class MainPanel(bpy.types.Panel):
         column.prop(settings, "quality")
         column.prop(settings, "texture_size")
         column.prop(settings, "hair")
+        column.prop(settings, "face_model")
         if view.phase.busy:
             draw_progress(layout, view)
             layout.prop(settings, "show_preview")

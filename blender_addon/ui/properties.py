@@ -20,6 +20,10 @@ HAIRS = (
     ("cards", "Cards", "At most 12,000 triangles with a picture of hair: for games and for export"),
     ("none", "None", "No hair"),
 )
+FACE_MODELS = (
+    ("linear", "Linear", "Faces are sums of modes: what fits best today"),
+    ("graph", "Graph", "Faces of the graph network, where the backend has it trained; else linear"),
+)
 STATUSES = (
     ("NEW", "New", "Not used in a reconstruction yet"),
     ("USED", "Used", "Took part in the last reconstruction"),
@@ -54,6 +58,9 @@ class LikenessSettings(bpy.types.PropertyGroup):
         name="Texture", description="Size of the head's texture", items=TEXTURE_SIZES, default="2048"
     )
     hair: EnumProperty(name="Hair", description="What becomes of the photos' hair", items=HAIRS, default="curves")
+    face_model: EnumProperty(
+        name="Face Model", description="What the head's shape is made of", items=FACE_MODELS, default="linear"
+    )
     show_preview: BoolProperty(
         name="Live Preview", description="Show the head in a corner of the view while it is made", default=True
     )

@@ -14,7 +14,6 @@ import cv2
 import numpy as np
 import torch
 
-from backend.canonical.networks import marks_in
 from backend.errors import LikenessError
 from backend.models.lap import CanonicalMaps, Codes, LapNet
 from backend.models.lap_render import render_face
@@ -22,6 +21,7 @@ from backend.photos.collect import collect
 from backend.photos.collection import PhotoFace
 from backend.photos.crop import upright_square
 from backend.photos.read import PhotoSource
+from backend.photos.surface_landmarks import marks_in
 from trainer.evaluate.likeness import people_folders
 from trainer.evaluate.metrics.identity import face_embedding
 from trainer.evaluate.metrics.pictures import ssim

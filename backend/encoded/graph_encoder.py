@@ -1,0 +1,130 @@
+"""The graph face model on the faces of a photo collection: one pass of its encoder, and its decoder around a code."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from backend.encoded.encoded_face import EncodedFace, EncodedPhoto
+from backend.errors import DamagedFileError, LikenessError
+from backend.geometry.template import Template
+from backend.models.checkpoints import load_model
+from backend.models.graph_face import MODEL_NAME, GraphFaceNet
+from backend.photos.collection import PhotoFace
+from backend.photos.crop import upright_square
+from backend.photos.surface_landmarks import marks_in, surface_landmarker
+from backend.progress import ProgressReporter, silent
+from backend.rendering.color import linear_from_srgb
+
+STAGE = "encoder"
+FOLDER_VARIABLE = "LIKENESS_GRAPH_FACE"
+"""Names another folder of weights than ``assets/graph_face``: to try a training before it is shipped."""
+_USUAL_DISTANCE = 1.2
+"""Metres from which portraits are taken (``PriorWeights.distance_metres``): weak perspective knows of no distance."""
+_STEP = 1e-2
+"""Of a code, for finite differences: codes are about one, and so the decoder's rounding is a thousandth of it."""
+_AT_ONCE = 32
+
+
+@dataclass(frozen=True)
+class GraphModel:
+    """The trained network in eval mode, where it computes, and the version of its weights."""
+
+    network: GraphFaceNet
+    device: torch.device
+    version: str
+
+    @property
+    def wants_surface(self) -> bool:
+        """Whether faces must have the landmark net's points (``PhotoFace.surface``)."""
+        return self.network.encoder.points is not None
+
+
+def load_graph_model(device: str = "cpu") -> GraphModel:
+    """The shipped model. Raises ``LikenessError`` ("missing_part") when it is not trained, or damaged."""
+    named = os.environ.get(FOLDER_VARIABLE, "")
+    return _loaded(Path(named) if named else None, device)
+
+
+@lru_cache(maxsize=2)
+def _loaded(folder: Path | None, device: str) -> GraphModel:
+    weights = load_model(MODEL_NAME, folder)
+    return GraphModel(GraphFaceNet.from_weights(weights).to(device), torch.device(device), weights.version)
+
+
+def graph_model(device: str = "cpu", surface: bool = True) -> GraphModel | None:
+    """``load_graph_model``, None where there are no usable weights, or where they want the landmark net's points and
+    the photos come without (``surface``)."""
+    try:
+        model = load_graph_model(device)
+    except DamagedFileError:
+        raise
+    except LikenessError:
+        return None
+    return None if model.wants_surface and not (surface and surface_landmarker()) else model
+
+
+@torch.inference_mode()
+def graph_face(faces: Sequence[PhotoFace], model: GraphModel, progress: ProgressReporter = silent) -> EncodedFace:
+    """Run encoder and decoders once over all faces of one person; the identity's code is the photos' mean by their
+    confidences. Reports progress under ``encoder``.
+
+    Raises
+    ------
+    ValueError : no face was given, or the encoder wants the landmark net's points and a face has none.
+    """
+    if not faces:
+        raise ValueError("an encoded face needs at least one photo")
+    progress(STAGE, 0.0)
+    network, device = model.network, model.device
+    windows = tuple(upright_square(face.landmarks) for face in faces)
+    size = network.config.size
+    cut = np.stack([window.cut(face.pixels, size) for face, window in zip(faces, windows, strict=True)])
+    pictures = torch.from_numpy(cut).to(device).permute(0, 3, 1, 2).float() / 255
+    marks = marks_in(faces, windows).to(device) if model.wants_surface else pictures.new_zeros(len(faces), 0, 3)
+    codes = network.encoder(pictures, marks)
+    identity = codes.person()[None]
+    neutral = network.neutral(identity)
+    moved = network.shape(identity.expand(len(faces), -1), codes.expression) - neutral  # (N, V_head, 3)
+    albedo = linear_from_srgb(network.albedo(identity)[0].clamp(0, 1))
+    photos = tuple(
+        EncodedPhoto(face.name, window, expression, rotation, _USUAL_DISTANCE, light)
+        for face, window, expression, rotation, light in zip(
+            faces, windows, *map(_array, (moved, codes.pose.rotation(), codes.light)), strict=True
+        )
+    )
+    progress(STAGE, 1.0)
+    offsets = _array(neutral[0] - network.mean)
+    return EncodedFace(offsets, _array(albedo), photos, model.version, _array(identity[0]))
+
+
+@torch.inference_mode()
+def template_around(template: Template, model: GraphModel, identity: np.ndarray) -> Template:
+    """The template in whose modes the decoder moves near a code: identity modes are its derivatives there.
+
+    template : the committed one, whose skin the decoder's mean is. identity : (D,). A face of the result with
+    coefficients c is f(identity) + J (c - identity), by which a Gauss-Newton step in the modes is one in the code; the
+    other parts of the head follow the skin. J by finite differences.
+    """
+    network = model.network
+    code = torch.from_numpy(identity).to(model.device).float()
+    here = network.neutral(code[None])[0]  # (V_head, 3)
+    steps = code + _STEP * torch.eye(len(code), device=model.device)
+    around = torch.cat([network.neutral(part) for part in steps.split(_AT_ONCE)])
+    modes = _array((around - here) / _STEP)  # (D, V_head, 3)
+    offset = _array(here - network.mean) - np.tensordot(identity, modes, 1)
+    return replace(
+        template,
+        vertices=(template.vertices + template.following_skin(offset)).astype(np.float32),
+        identity_modes=template.following_skin(modes).astype(np.float32),
+    )
+
+
+def _array(values: torch.Tensor) -> np.ndarray:
+    return values.double().cpu().numpy()
