@@ -100,7 +100,7 @@ def albedo_figures(folder: Path | None, people: int) -> dict[str, float | str]:
 
 
 def completed(net: GraphAlbedoNet, batch: PeopleBatch, photos: int, truth: np.ndarray) -> Completed:
-    """The product's texture of the first ``photos`` pictures of one person, and what the network makes of what it shows.
+    """The product's texture of the first ``photos`` pictures of a person, and what the network makes of its seen part.
 
     truth : (P, 3) log albedo at the texels of the chart at the network's size.
     """
