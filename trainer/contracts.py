@@ -44,8 +44,8 @@ class SourceConfig(ABC):
 class OptimizerConfig:
     """How the weights move."""
 
-    kind: Literal["adam", "adamw", "sgd"] = "adamw"
-    """Update rule; ``sgd`` has Nesterov momentum ``betas[0]``."""
+    kind: Literal["adam", "adamw", "sgd", "rmsprop"] = "adamw"
+    """Update rule; ``sgd`` has Nesterov momentum ``betas[0]``, ``rmsprop`` no momentum and the decay ``betas[1]``."""
     learning_rate: float = 1e-3
     """Largest rate, reached after the warm-up."""
     betas: tuple[float, float] = (0.9, 0.999)
@@ -53,7 +53,7 @@ class OptimizerConfig:
     epsilon: float = 1e-8
     """Added to the root of the second moment."""
     weight_decay: float = 0.0
-    """L2 penalty of ``adam`` and ``sgd``, decoupled decay of ``adamw``; not applied to biases and norms (1-D)."""
+    """Decoupled decay of ``adamw``, L2 penalty of the others; not applied to biases and norms (1-D)."""
     schedule: Literal["constant", "cosine", "linear"] = "constant"
     """Course of the rate from the end of the warm-up to the end of the stage."""
     warmup: float = 0.0

@@ -112,5 +112,7 @@ def _split_by_decay(parameters: Sequence[nn.Parameter], decay: float) -> list[tu
 def _make(config: OptimizerConfig, tables: list[dict]) -> torch.optim.Optimizer:
     if config.kind == "sgd":
         return torch.optim.SGD(tables, lr=config.learning_rate, momentum=config.betas[0], nesterov=config.betas[0] > 0)
+    if config.kind == "rmsprop":
+        return torch.optim.RMSprop(tables, lr=config.learning_rate, alpha=config.betas[1], eps=config.epsilon)
     rule = torch.optim.AdamW if config.kind == "adamw" else torch.optim.Adam
     return rule(tables, lr=config.learning_rate, betas=config.betas, eps=config.epsilon)

@@ -12,6 +12,7 @@ KINDS: dict[str, dict[str, str]] = {
         "landmarks": "trainer.stages.landmarks:LandmarkStageConfig",
         "detail": "trainer.stages.detail:DetailStageConfig",
         "graph_face": "trainer.stages.graph_face:GraphFaceStageConfig",
+        "graph_albedo": "trainer.stages.graph_albedo:GraphAlbedoStageConfig",
         "learned_basis": "trainer.stages.learned_basis:LearnedBasisStageConfig",
     },
     "source": {
@@ -25,6 +26,7 @@ KINDS: dict[str, dict[str, str]] = {
         "detail_people": "trainer.data.detail:DetailPeopleConfig",
         "graph_shapes": "trainer.data.graph:GraphShapesConfig",
         "graph_people": "trainer.data.graph:GraphPeopleConfig",
+        "graph_skins": "trainer.data.graph.skins:GraphSkinsConfig",
         "lap_people": "trainer.data.lap:LapPeopleConfig",
         "lap_portraits": "trainer.data.lap:LapPortraitsConfig",
         "lap_mix": "trainer.data.lap:LapMixConfig",

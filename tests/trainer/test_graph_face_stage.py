@@ -12,9 +12,9 @@ import torch
 from backend.models.checkpoints import ModelWeights
 from backend.models.graph_face.network import GraphFaceConfig, GraphFaceNet
 from trainer.contracts import OptimizerConfig
-from trainer.data.graph import GraphPeopleConfig, GraphShapesConfig
+from trainer.data.graph import GraphPeopleConfig, GraphShapesConfig, smaller_batch
 from trainer.data.graph.linear import linear_faces
-from trainer.stages.graph_face import GraphFaceStage, GraphFaceStageConfig, GraphFaceWeights
+from trainer.stages.graph_face import GraphFaceStage, GraphFaceStageConfig, GraphFaceWeights, labelled_people
 
 CPU = torch.device("cpu")
 SMALL = GraphFaceConfig(
@@ -132,3 +132,91 @@ def test_the_critic_learns_to_tell_and_moves_nothing_else() -> None:
         optimizer.step()
     assert value.item() < first
     assert all(p.grad is None or not p.grad.any() for p in stage.modules["net"].parameters())
+
+
+def test_labels_are_spread_evenly_over_the_people() -> None:
+    told = labelled_people(torch.arange(1000), 0.234)
+    assert int(told.sum()) == 234
+    assert all(int(told[start : start + 5].sum()) in (1, 2) for start in range(0, 1000, 5))
+    assert bool(labelled_people(torch.arange(7), 1.0).all())
+
+
+@pytest.mark.usefixtures("one_thread")
+def test_shapes_of_people_without_labels_are_not_looked_at(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    source = GraphPeopleConfig(size=32, people=2, photos=2, folder=str(tmp_path))
+    config = GraphFaceStageConfig(
+        steps=1, batch=2, network=replace(SMALL, landmarks=0), source=source, people=2, labelled=0.5, mirror=False
+    )
+    stage = config.build(CPU)
+    batch = source.build().batch(range(2), CPU)
+    told = labelled_people(batch.person, 0.5)
+    assert told.tolist() == [False, False, True, True]
+    first = stage.step(batch, 0.0)
+    wrong = batch.vertices + 0.01 * (~told)[:, None, None]
+    second = stage.step(replace(batch, vertices=wrong, weights=batch.weights * told[:, None]), 0.0)
+    assert torch.equal(first["shape"], second["shape"])
+    assert torch.equal(first["pair"], second["pair"])
+    third = stage.step(replace(batch, vertices=batch.vertices + 0.01), 0.0)
+    assert third["shape"] > first["shape"] + 1.0
+
+
+@pytest.mark.usefixtures("one_thread")
+def test_without_the_mask_the_picture_is_compared_where_hair_hides_the_face(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    source = GraphPeopleConfig(size=32, people=2, photos=2, folder=str(tmp_path))
+    batch = source.build().batch(range(2), CPU)
+    hidden = replace(batch, photos=replace(batch.photos, seen=torch.zeros_like(batch.photos.seen)))
+    found = {}
+    for mask in (True, False):
+        torch.manual_seed(0)
+        config = GraphFaceStageConfig(
+            steps=1, batch=2, network=replace(SMALL, landmarks=0), source=source, mirror=False, mask=mask
+        )
+        found[mask] = float(config.build(CPU).step(hidden, 0.0)["photometric"].detach())
+    assert found[True] == 0.0
+    assert found[False] > 0.0
+
+
+@pytest.mark.usefixtures("one_thread")
+def test_a_smaller_picture_shows_the_same_face_at_its_new_places(tmp_path: Path) -> None:
+    source = GraphPeopleConfig(size=32, people=1, photos=2, folder=str(tmp_path))
+    batch = source.build().batch(range(1), CPU)
+    factors = torch.tensor([0.5, 1.0])
+    made = smaller_batch(batch, factors).photos
+    middle = torch.full((2,), 0.5)
+    assert torch.allclose(made.places[0] - middle, 0.5 * (batch.photos.places[0] - middle))
+    assert torch.allclose(made.images[1], batch.photos.images[1], atol=1e-5)
+    assert torch.allclose(made.marks[0, :, 2], 0.5 * batch.photos.marks[0, :, 2])
+    inner = made.images[0, :, 8:24, 8:24]  # half as large: each pixel the mean of the four that it was
+    means = torch.nn.functional.avg_pool2d(batch.photos.images[0], 2)
+    assert torch.allclose(inner, means, atol=1e-5)
+    with pytest.raises(ValueError, match="zoom"):
+        GraphFaceStageConfig(steps=1, batch=1, source=source, zoom=(0.8, 1.2))
+
+
+@pytest.mark.usefixtures("one_thread")
+def test_the_papers_networks_export_whole_and_load(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    network = replace(
+        SMALL,
+        trunk="resnet50",
+        trunk_width=4,
+        landmarks=0,
+        confidence=False,
+        widths=(8, 8, 6, 6, 4),
+        albedo_widths=(6, 6, 4, 4, 4),
+    )
+    source = GraphPeopleConfig(size=32, people=2, photos=2, folder=str(tmp_path))
+    stage = GraphFaceStageConfig(steps=1, batch=2, network=network, source=source, people=2).build(CPU)
+    batch = source.build().batch(range(2), CPU)
+    stage.step(batch, 0.0)
+    stage.modules.eval()
+    made = stage.export()
+    again = GraphFaceNet.from_weights(ModelWeights(made.model, made.config, made.tensors, "0" * 12))
+    with torch.no_grad():
+        own = stage.modules["net"].encoder(batch.photos.images, batch.photos.marks)
+        codes = again.encoder(batch.photos.images, batch.photos.marks)
+    assert torch.allclose(codes.identity, own.identity, atol=1e-5)
+    assert torch.equal(codes.confidence, torch.ones(4))
+    assert again.neutral(codes.identity).shape == (4, 4200, 3)

@@ -33,7 +33,7 @@ def test_schedules_by_hand() -> None:
     assert [schedule(linear, x) for x in (0.0, 0.25, 1.0)] == [1.0, 0.75, 0.0]
 
 
-@pytest.mark.parametrize("kind", ["adam", "adamw", "sgd"])
+@pytest.mark.parametrize("kind", ["adam", "adamw", "sgd", "rmsprop"])
 def test_state_goes_on_with_the_same_bits(kind: str) -> None:
     config = OptimizerConfig(kind=kind, learning_rate=0.05, weight_decay=0.1)
     torch.manual_seed(0)

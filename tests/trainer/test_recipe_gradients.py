@@ -13,18 +13,19 @@ from basis_parts import ReplayConfig
 from lap_parts import SMALL_NET as SMALL_LAP
 
 from backend.models.detail.network import DetailConfig
-from backend.models.graph_face.network import GraphFaceConfig
 from backend.models.landmarks.network import LandmarkNetConfig
 from trainer.contracts import SourceConfig, StageConfig
 from trainer.data.detail import DetailPeopleConfig
 from trainer.data.drawn_faces import DrawnFacesConfig
 from trainer.data.graph import GraphPeopleConfig
+from trainer.data.graph.skins import GraphSkinsConfig
 from trainer.data.landmark_people import LandmarkPeopleConfig
 from trainer.data.lap import LapBatch, LapPeopleConfig, landmark_shapes
 from trainer.data.people import PeopleConfig
 from trainer.losses.perceptual import PerceptualConfig
 from trainer.recipe import RECIPES, load_recipe
 from trainer.stages.detail import DetailStageConfig
+from trainer.stages.graph_albedo import GraphAlbedoStageConfig
 from trainer.stages.graph_face import GraphFaceStageConfig
 from trainer.stages.landmarks import LandmarkStageConfig
 from trainer.stages.lap import LapStageConfig
@@ -77,9 +78,22 @@ def small(stage: StageConfig, folder: Path) -> StageConfig:
     elif isinstance(stage, DetailStageConfig):
         network = DetailConfig(size=64, coarse=16, widths=(8, 8, 8, 8), patterns=4, regions=4, expression_width=8)
         few |= {"network": network, "source": DetailPeopleConfig(size=64, coarse=16, photos=2, seed=4)}
+    elif isinstance(stage, GraphAlbedoStageConfig):
+        source = GraphSkinsConfig(size=32, picture=64, people=2, folder=str(folder))
+        few |= {"network": dataclasses.replace(stage.network, size=32, widths=(4, 4, 8)), "source": source}
     elif isinstance(stage, GraphFaceStageConfig):
-        network = GraphFaceConfig(
-            size=32, identity=8, expression=6, order=2, widths=(8, 8, 6, 4), albedo_widths=(6, 6, 4, 4), feature=16
+        levels = len(stage.network.widths)
+        network = dataclasses.replace(
+            stage.network,
+            size=32,
+            identity=8,
+            expression=6,
+            order=2,
+            widths=(8, 8, 6, 4, 4)[:levels],
+            albedo_widths=(6, 6, 4, 4, 4)[:levels],
+            feature=16,
+            landmarks=min(4, stage.network.landmarks),
+            trunk_width=4,
         )
         source = stage.source
         if isinstance(source, GraphPeopleConfig):

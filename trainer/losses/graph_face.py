@@ -85,3 +85,20 @@ def critic_divergence(
     (slope,) = torch.autograd.grad(critic(between).sum(), between, create_graph=True)
     penalty = slope.flatten(1).norm(dim=1).pow(power).mean()
     return critic(fake.detach()).mean() - critic(real).mean() + factor * penalty
+
+
+def texture_difference(found: Tensor, truth: Tensor, weight: Tensor) -> Tensor:
+    """Mean absolute difference of maps (B, C, S, S), weighted by texels (B, S, S)."""
+    apart = (found - truth).abs().mean(1)
+    return (weight * apart).sum() / weight.sum().clamp(min=1.0)
+
+
+def texture_gradient_difference(found: Tensor, truth: Tensor, inside: Tensor) -> Tensor:
+    """Equation 5's gradient difference (Mathieu et al. 2015) of maps (B, C, S, S): mean absolute difference of the
+    sizes of slopes, along rows and columns, between texels that both are ``inside`` (S, S)."""
+    total = found.new_zeros(())
+    for axis in (-1, -2):
+        own, true = (one.diff(dim=axis).abs() for one in (found, truth))
+        both = (inside.narrow(axis, 1, inside.shape[axis] - 1) & inside.narrow(axis, 0, inside.shape[axis] - 1)).float()
+        total = total + ((own - true).abs().mean((0, 1)) * both).sum() / both.sum().clamp(min=1.0)
+    return total

@@ -26,7 +26,7 @@ from backend.models.graph_face.network import (
 from backend.rendering.color import linear_from_srgb, srgb_from_linear
 from backend.rendering.spherical_harmonics import shade
 from trainer.contracts import ExportedModel, OptimizerConfig, ParameterGroup, Stage, StageConfig, Turn
-from trainer.data.graph import GraphBatch, mirrored_batch
+from trainer.data.graph import GraphBatch, mirrored_batch, smaller_batch
 from trainer.data.lap.landmark_shapes import landmark_shapes
 from trainer.data.people.carried import CarriedExpressions
 from trainer.losses import graph_face as losses
@@ -106,6 +106,20 @@ class GraphFaceStageConfig(StageConfig):
     """How the critic moves; None: there is none."""
     mirror: bool = True
     """Half of the photos are mirrored, as in the paper."""
+    zoom: tuple[float, float] = (1.0, 1.0)
+    """Range of random factors, at most 1, by which what photos show is made smaller; the paper's is 0.8 to 1."""
+    labelled: float = 1.0
+    """Share of the people whose shapes are told, spread evenly over their numbers: the others' photos stand where the
+    paper has photos without labels."""
+    mask: bool = True
+    """Whether the picture's term looks only where the photo shows the face; False: wherever vertices lie in it."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 0 < self.zoom[0] <= self.zoom[1] <= 1:
+            raise ValueError(f"zoom must be two ascending factors above 0 and at most 1, not {self.zoom}")
+        if not 0 < self.labelled <= 1:
+            raise ValueError(f"labelled must be above 0 and at most 1, not {self.labelled}")
 
     def build(self, device: torch.device) -> GraphFaceStage:
         """See ``StageConfig``."""
@@ -130,11 +144,12 @@ class GraphFaceStage(Stage):
         hierarchy = load_mesh_hierarchy()
         order = network.order
         net = GraphFaceNet(network, hierarchy)
-        net.encoder.trunk.load_imagenet(lite0_state())
+        if network.trunk == "lite0":
+            net.encoder.trunk.load_imagenet(lite0_state())
         modules: dict[str, nn.Module] = {"net": net}
         if config.basis_people:
             modules["linear"] = LinearCoder(net, config.basis_people)
-        elif not network.linear:
+        elif not network.linear and not config.people:  # who has a name has photos, too
             modules["who"] = ShapeCoder(hierarchy, network.identity, order)
             modules["what"] = ShapeCoder(hierarchy, network.expression, order)
         if config.people:
@@ -163,22 +178,25 @@ class GraphFaceStage(Stage):
     def step(self, batch: GraphBatch, fraction: float) -> Mapping[str, Tensor]:
         """The terms of ``GraphFaceWeights``; those of photos are zero for shapes alone."""
         net, config, weights = self.modules["net"], self.config, self.config.weights
-        batch = self._mirrored(batch) if config.mirror and batch.photos is not None else batch
+        batch = self._varied(batch) if batch.photos is not None else batch
         count = len(net.mean)
         neutral, truth = batch.neutral[:, :count], batch.vertices
         codes = self._seen(batch)
         identity, expression = self._codes(batch) if codes is None else (codes.identity, codes.expression)
-        others = torch.roll(torch.arange(len(truth), device=truth.device), -1)
-        swapped = self._carried.posed(batch.neutral, batch.weights[others])[:, :count]
+        told = labelled_people(batch.person, config.labelled).nonzero()[:, 0]
+        others = told.roll(-1)
         every = net.shape(
-            torch.cat([identity, identity, identity]),
+            torch.cat([identity, identity, identity[told]]),
             torch.cat([expression, torch.zeros_like(expression), expression[others]]),
         )
-        found, rest, exchanged = every.chunk(3)
+        found, rest, exchanged = every.split([len(truth), len(truth), len(told)])
         zero = found.new_zeros(())
         terms = dict.fromkeys(GraphFaceWeights.__dataclass_fields__, zero)
-        terms["shape"] = losses.shape(found, truth, self.weight) + losses.shape(rest, neutral, self.weight)
-        terms["pair"] = losses.shape(exchanged, swapped, self.weight)
+        if len(told):
+            moved = losses.shape(found[told], truth[told], self.weight)
+            terms["shape"] = moved + losses.shape(rest[told], neutral[told], self.weight)
+            swapped = self._carried.posed(batch.neutral[told], batch.weights[others])[:, :count]
+            terms["pair"] = losses.shape(exchanged, swapped, self.weight)
         if weights.smooth:
             terms["smooth"] = losses.smoothness(torch.cat([found, rest]), net.mean, self._laplacian)
         if weights.plain_smooth:
@@ -246,7 +264,8 @@ class GraphFaceStage(Stage):
         }
         if weights.photometric:
             colours = shown[..., 0].transpose(1, 2)
-            terms["photometric"] = losses.photometric(rendered, colours, seen, self.edges)
+            mask = seen if self.config.mask else ((photos.places > 0) & (photos.places < 1)).all(-1).float()
+            terms["photometric"] = losses.photometric(rendered, colours, mask, self.edges)
         return terms
 
     def _codes(self, batch: GraphBatch) -> tuple[Tensor, Tensor]:
@@ -261,9 +280,15 @@ class GraphFaceStage(Stage):
         nothing = what(torch.zeros_like(moved[:1]))
         return self.modules["who"]((neutral - self.modules["net"].mean) / UNIT), what(moved) - nothing
 
-    def _mirrored(self, batch: GraphBatch) -> GraphBatch:
-        """The batch, or its mirror image: all of it, so that people keep one face each in a batch."""
-        return batch if torch.rand(()) < 0.5 else mirrored_batch(batch, self.mirror_all)
+    def _varied(self, batch: GraphBatch) -> GraphBatch:
+        """The batch, or its mirror image: all of it, so that people keep one face each in a batch; photos made smaller
+        by a factor of their own."""
+        least, most = self.config.zoom
+        if self.config.mirror and torch.rand(()) >= 0.5:
+            batch = mirrored_batch(batch, self.mirror_all)
+        if least == 1.0:
+            return batch
+        return smaller_batch(batch, least + (most - least) * torch.rand(len(batch.person)).to(batch.neutral.device))
 
     def turns(self) -> Sequence[Turn]:
         """The networks', then the critic's where there is one."""
@@ -358,6 +383,12 @@ class GraphFaceStage(Stage):
 def face_distance(first: Tensor, second: Tensor, face: Tensor) -> Tensor:
     """(B,) mean distance, metres, of those vertices of shapes (B, C, 3) that ``face`` (C,) bool has."""
     return (first - second)[:, face].norm(dim=-1).mean(1)
+
+
+def labelled_people(person: Tensor, share: float) -> Tensor:
+    """(N,) bool, which photos of people (N,) have labels: a share of the people, evenly spread over their numbers."""
+    numbers = person.double()
+    return ((numbers + 1) * share).floor() > (numbers * share).floor()
 
 
 def same_person_share(codes: Tensor, people: Tensor) -> float:

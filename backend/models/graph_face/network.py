@@ -5,16 +5,17 @@ encoder turns a photo into codes of identity (128), expression (64), pose (6) an
 head's vertices of identity and expression, an albedo decoder colours of identity alone; both are graph convolutional
 networks that go up a mesh hierarchy, as in Ranjan et al. (ECCV 2018).
 
-The paper's encoder is ResNet-50 at 224 px. Ours is EfficientNet-Lite0 at 112 px, a twentieth of the operations, as
-ImageNet left it but for scales and shifts: what is not learnt here comes from its package. Beside the picture it is
-told what the landmark net's points say of shape and view, which two cores would take days to learn from pictures.
+The paper's encoder is ResNet-50 at 224 px (``trunk`` in the configuration). Ours is EfficientNet-Lite0 at 112 px, a
+twentieth of the operations, as ImageNet left it but for scales and shifts: what is not learnt here comes from its
+package. Beside the picture it is told what the landmark net's points say of shape and view, which two cores would take
+days to learn from pictures.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -24,6 +25,7 @@ from backend.geometry.mesh_hierarchy import MeshHierarchy, load_mesh_hierarchy
 from backend.geometry.template import load_template
 from backend.models.checkpoints import ModelWeights, load_weights_into
 from backend.models.graph_face.layers import ChebyshevConvolution, Unpooling, scaled_laplacian, unpooling
+from backend.models.graph_face.residual_trunk import ResidualTrunk
 from backend.models.lap.landmark_face import LandmarkFace
 from backend.models.mobile_trunk import WHOLE, FrozenTrunk, MobileTrunk, frozen_entries, normalised
 from backend.rendering.camera_models import rotation_from_euler
@@ -51,10 +53,13 @@ class GraphFaceConfig:
     Attributes
     ----------
     size : side of the pictures. identity, expression : lengths of the codes. order : of the Chebyshev polynomials.
-        widths : features of the shape decoder's convolutions, coarse to fine, one for each level but the finest;
-        albedo_widths : of the albedo decoder's. feature : between trunk and codes. linear : whether the shape is a
-        linear basis and what the convolutions add to it; the paper's has the convolutions alone. landmarks : directions
-        of shape that the encoder is told of the landmark net's points; 0: it sees the picture alone.
+        widths : features of the shape decoder's convolutions, coarse to fine, one for each level but the finest, or one
+        for each level as in the paper; albedo_widths : of the albedo decoder's. feature : between trunk and codes;
+        ResNet's own go to the codes as they are. linear : whether the shape is a linear basis and what the convolutions
+        add to it; the paper's has the convolutions alone. landmarks : directions of shape that the encoder is told of
+        the landmark net's points; 0: it sees the picture alone. trunk : ``lite0``, or ``resnet50``, whose first
+        convolution has ``trunk_width`` channels. confidence : whether photos of a person are weighed; the paper takes
+        their mean.
     """
 
     size: int = 112
@@ -66,13 +71,19 @@ class GraphFaceConfig:
     feature: int = 384
     linear: bool = True
     landmarks: int = 48
+    trunk: Literal["lite0", "resnet50"] = "lite0"
+    trunk_width: int = 64
+    confidence: bool = True
 
     def __post_init__(self) -> None:
         if self.size % 16 or self.size < 32:
             raise ValueError(f"size must be a multiple of 16, at least 32, not {self.size}")
+        if self.trunk not in ("lite0", "resnet50"):
+            raise ValueError(f"trunk must be lite0 or resnet50, not {self.trunk!r}")
         if self.landmarks < 0:
             raise ValueError(f"landmarks must be at least 0, not {self.landmarks}")
-        if min(self.identity, self.expression, self.order, self.feature, *self.widths, *self.albedo_widths) < 1:
+        numbers = (self.identity, self.expression, self.order, self.feature, self.trunk_width)
+        if min(*numbers, *self.widths, *self.albedo_widths) < 1:
             raise ValueError("all numbers must be at least 1")
         if len(self.widths) != len(self.albedo_widths):
             raise ValueError("widths and albedo_widths must have a number for each level")
@@ -141,29 +152,34 @@ def persons_identity(identity: Tensor, confidence: Tensor) -> Tensor:
 
 
 class GraphDecoder(nn.Module):
-    """A code (B, D) to 3 numbers at each vertex: FC, then at each level a convolution, ELU and unpooling."""
+    """A code (B, D) to 3 numbers at each vertex: FC, then at each level a convolution, ELU and unpooling. With a width
+    for the finest level, too, a convolution and ELU there before the last convolution."""
 
     def __init__(self, hierarchy: MeshHierarchy, code: int, widths: tuple[int, ...], order: int) -> None:
         super().__init__()
         levels = hierarchy.levels
-        if len(widths) != len(levels) - 1:
-            raise ValueError(f"a hierarchy of {len(levels)} levels needs {len(levels) - 1} widths, not {len(widths)}")
+        if len(widths) not in (len(levels) - 1, len(levels)):
+            wanted = f"{len(levels) - 1} or {len(levels)}"
+            raise ValueError(f"a hierarchy of {len(levels)} levels needs {wanted} widths, not {len(widths)}")
         self.start = nn.Linear(code, len(levels[-1].vertices) * widths[0])
         self.width = widths[0]
         self.convolutions, self.unpoolings = nn.ModuleList(), nn.ModuleList()
         inputs = widths[0]
-        for number, outputs in zip(range(len(levels) - 1, 0, -1), widths, strict=True):
-            level, finer = levels[number], levels[number - 1]
+        for number, outputs in zip(range(len(levels) - 1, -1, -1), widths, strict=False):
+            level = levels[number]
             self.convolutions.append(ChebyshevConvolution(scaled_laplacian(level), inputs, outputs, order))
-            self.unpoolings.append(Unpooling(unpooling(level, len(finer.vertices))))
+            if number:
+                self.unpoolings.append(Unpooling(unpooling(level, len(levels[number - 1].vertices))))
             inputs = outputs
         self.last = ChebyshevConvolution(scaled_laplacian(levels[0]), inputs, 3, order)
 
     def forward(self, code: Tensor) -> Tensor:
         """(B, D) to (B, C, 3)."""
         x = self.start(code).view(len(code), -1, self.width)
-        for convolution, up in zip(self.convolutions, self.unpoolings, strict=True):
-            x = up(functional.elu(convolution(x)))
+        for number, convolution in enumerate(self.convolutions):
+            x = functional.elu(convolution(x))
+            if number < len(self.unpoolings):
+                x = self.unpoolings[number](x)
         return self.last(x).float()
 
 
@@ -173,14 +189,19 @@ class GraphEncoder(nn.Module):
 
     def __init__(self, config: GraphFaceConfig) -> None:
         super().__init__()
-        self.trunk = FrozenTrunk()
-        *_, middle, last = MobileTrunk.widths(WHOLE)
-        side = config.size // 16
-        self.narrow = nn.Conv2d(middle, _NARROW[0], 1)
-        self.narrow_last = nn.Conv2d(last, _NARROW[1], 1)
-        self.top = nn.Linear(_NARROW[0] * side**2 + _NARROW[1] * (side // 2) ** 2, config.feature)
-        self.tones = nn.Linear(3 * 64, config.feature)  # normalised layers do not know how bright a photo is
-        self.points, told = None, config.feature
+        self.points = None
+        if config.trunk == "resnet50":
+            self.trunk: nn.Module = ResidualTrunk(config.trunk_width)
+            told = self.trunk.width
+        else:
+            self.trunk = FrozenTrunk()
+            *_, middle, last = MobileTrunk.widths(WHOLE)
+            side = config.size // 16
+            self.narrow = nn.Conv2d(middle, _NARROW[0], 1)
+            self.narrow_last = nn.Conv2d(last, _NARROW[1], 1)
+            self.top = nn.Linear(_NARROW[0] * side**2 + _NARROW[1] * (side // 2) ** 2, config.feature)
+            self.tones = nn.Linear(3 * 64, config.feature)  # normalised layers do not know how bright a photo is
+            told = config.feature
         if config.landmarks:
             self.points = LandmarkFace(config.size, config.landmarks, code=0)
             told += self.points.width
@@ -188,19 +209,17 @@ class GraphEncoder(nn.Module):
         self.expression = nn.Linear(told, config.expression)
         self.pose = nn.Linear(told, POSE)
         self.light = nn.Linear(told, LIGHT)
-        self.confidence = nn.Linear(told, 1)
+        self.confidence = nn.Linear(told, 1) if config.confidence else None
         with torch.no_grad():  # begins near the mean face, from the front, under even light
             for head in (self.identity, self.expression, self.pose, self.light, self.confidence):
-                head.weight.mul_(0.3)
-                head.bias.zero_()
+                if head is not None:
+                    head.weight.mul_(0.3)
+                    head.bias.zero_()
             self.light.bias[:3] = _USUAL_SHADING / BASIS_CONSTANTS[0]
 
     def forward(self, pictures: Tensor, marks: Tensor) -> GraphCodes:
         """See the class; without ``landmarks`` in the configuration ``marks`` are not looked at."""
-        *_, middle, last = self.trunk(normalised(pictures))
-        seen = [functional.relu(self.narrow(middle)), functional.relu(self.narrow_last(last))]
-        x = self.top(torch.cat([one.flatten(1) for one in seen], 1))
-        x = functional.relu(x + self.tones(functional.adaptive_avg_pool2d(pictures, 8).flatten(1)))
+        x = self._seen(pictures)
         if self.points is not None:
             x = torch.cat([x, self.points.features(marks)], 1)
         pose = self.pose(x).float()
@@ -211,8 +230,23 @@ class GraphEncoder(nn.Module):
                 angles=pose[:, :3], scale=_USUAL_SCALE * (0.5 * pose[:, 3]).exp(), shift=0.2 * pose[:, 4:]
             ),
             light=self.light(x).float().view(-1, 9, 3),
-            confidence=self.confidence(x).float()[:, 0].clamp(-_SURE, _SURE).exp(),
+            confidence=self._sure(x),
         )
+
+    def _seen(self, pictures: Tensor) -> Tensor:
+        """(N, F) what the trunk has found."""
+        if isinstance(self.trunk, ResidualTrunk):
+            return self.trunk(normalised(pictures))
+        *_, middle, last = self.trunk(normalised(pictures))
+        seen = [functional.relu(self.narrow(middle)), functional.relu(self.narrow_last(last))]
+        x = self.top(torch.cat([one.flatten(1) for one in seen], 1))
+        return functional.relu(x + self.tones(functional.adaptive_avg_pool2d(pictures, 8).flatten(1)))
+
+    def _sure(self, x: Tensor) -> Tensor:
+        """(N,) confidence; without one all photos count alike."""
+        if self.confidence is None:
+            return x.new_ones(len(x), dtype=torch.float32)
+        return self.confidence(x).float()[:, 0].clamp(-_SURE, _SURE).exp()
 
 
 class GraphFaceNet(nn.Module):
@@ -255,19 +289,27 @@ class GraphFaceNet(nn.Module):
         return self.mean_albedo + 0.2 * self.albedo_decoder(identity)
 
     def learnt(self) -> dict[str, Tensor]:
-        """The state dict without what its package has: the trunk's weights."""
-        foreign = {f"encoder.trunk.{name}" for name in self.encoder.trunk.imagenet_names()}
+        """The state dict without what its package has: the weights of the trunk ``lite0``."""
+        trunk = self.encoder.trunk
+        foreign = {f"encoder.trunk.{name}" for name in trunk.imagenet_names()} if self._frozen else set()
         return {
             name: value
             for name, value in self.state_dict().items()
             if name not in foreign and not name.endswith("num_batches_tracked")
         }
 
+    @property
+    def _frozen(self) -> bool:
+        return isinstance(self.encoder.trunk, FrozenTrunk)
+
     @staticmethod
     def from_weights(weights: ModelWeights) -> GraphFaceNet:
         """The trained network for inference. Raises ``LikenessError`` where the weights are those of another one, or
         the package that has the trunk's is not installed."""
         net = GraphFaceNet(GraphFaceConfig.from_json(weights.config))
+        if not net._frozen:
+            load_weights_into(net, weights)
+            return net.eval()
         trunk = {f"encoder.trunk.{own}": value for own, value in frozen_entries(net.encoder.trunk).items()}
         load_weights_into(net, replace(weights, tensors={**weights.tensors, **trunk}))
         net.eval().encoder.trunk.fuse()

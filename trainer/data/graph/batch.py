@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+import torch
 from torch import Tensor
+from torch.nn import functional
 
 from backend.rig.arkit import ARKIT_INDEX, ARKIT_NAMES, mirrored_name
 from trainer.data.landmark_mirror import landmark_mirror
@@ -76,3 +78,20 @@ def mirrored_batch(batch: GraphBatch, mirror: Tensor) -> GraphBatch:
             marks=marks * marks.new_tensor([-1.0, 1.0, 1.0]) + marks.new_tensor([1.0, 0.0, 0.0]),
         ),
     )
+
+
+def smaller_batch(batch: GraphBatch, factors: Tensor) -> GraphBatch:
+    """Photos of which all is smaller by factors (N,) in (0, 1], around the pictures' middle; borders are repeated.
+    Raises ``ValueError`` for shapes without photos."""
+    photos = batch.photos
+    if photos is None:
+        raise ValueError("shapes alone have no pictures to make smaller")
+    turn = torch.zeros(len(factors), 2, 3, device=factors.device)
+    turn[:, 0, 0] = turn[:, 1, 1] = 1.0 / factors
+    grid = functional.affine_grid(turn, list(photos.images.shape), align_corners=False)
+    each = factors[:, None, None]
+    marks = photos.marks.clone()
+    marks[..., :2] = 0.5 + each * (marks[..., :2] - 0.5)
+    marks[..., 2:] = each * marks[..., 2:]
+    images = functional.grid_sample(photos.images, grid, padding_mode="border", align_corners=False)
+    return replace(batch, photos=replace(photos, images=images, places=0.5 + each * (photos.places - 0.5), marks=marks))
