@@ -1,6 +1,7 @@
 """Foreign ground: photographs that nothing here has drawn, and people that no basis contains.
 
 Real people without truth: the neutral face from some of a person's photos is compared with the one from the others.
+With ``--cycles``: heads with truth that another renderer has drawn.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from backend.geometry.template import load_template
 from trainer.data.shared_data import shared_folder
 from trainer.evaluate.foreign_fits import VARIANTS, fitted_neutrals
 from trainer.evaluate.foreign_people import HALVES, PhotoSets, people_of, photo_sets
+from trainer.evaluate.foreign_renders import drawn_heads, render_figures, render_table
 from trainer.evaluate.metrics.shape_distance import aligned_faces, plain_distances, whitened_distances
 from trainer.evaluate.metrics.verification import Interval, area_gain, area_interval, mean_interval, rank_interval
 
@@ -106,6 +108,7 @@ def real_table(figures: Mapping[str, float], variants: Sequence[str]) -> Table:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of ``evaluate foreign``."""
     parser.add_argument("--people", type=Path, help="a folder with a folder per person, by default LFW's")
+    parser.add_argument("--cycles", type=Path, help="measure on the heads that benchmarks/cycles_photos.py drew here")
     parser.add_argument("--most-people", type=int, default=40, help="people of the half, by default 40")
     parser.add_argument("--most-rest", type=int, default=2, help="photos that the first two are compared with (2)")
     parser.add_argument("--half", choices=HALVES, default=HALVES[0], help="count every look at the judgement half")
@@ -119,6 +122,10 @@ def run(arguments: argparse.Namespace, console: Console) -> dict[str, float]:
     unknown = set(arguments.variants.split(",")) - set(VARIANTS)
     if unknown:
         raise LikenessError("usage", f"No fit is called {', '.join(sorted(unknown))}.", f"Use {', '.join(VARIANTS)}.")
+    if arguments.cycles:
+        figures = render_figures(drawn_heads(arguments.cycles, arguments.half), variants)
+        console.print(render_table(figures))
+        return figures
     if not folder.is_dir():
         raise LikenessError("no_photo", f"There is no folder {folder}.", "Name one with --people.")
     people = {}

@@ -17,7 +17,8 @@ from backend.canonical.networks import lap_model
 from backend.errors import LikenessError
 from backend.geometry.template import load_template
 from backend.photos.collection import PhotoCollection, SurfaceLandmarks
-from trainer.evaluate import command, foreign, foreign_fits
+from trainer.evaluate import command, foreign, foreign_fits, foreign_renders
+from trainer.evaluate.estimate import as_estimate
 from trainer.evaluate.foreign import SETS, PersonShapes, real_figures
 from trainer.evaluate.foreign_fits import VARIANTS
 from trainer.evaluate.foreign_people import half_of, people_of, photo_sets
@@ -150,6 +151,35 @@ def test_what_is_switched_off_takes_no_part(monkeypatch, name):
     assert (seen["dense"] is None) == (name == "landmarks_only")
     lap_wants_points = lap_model() is not None and lap_model().wants_surface
     assert (seen["lap"] is None) == (name in ("without.lap", "landmarks_only")) or lap_wants_points
+
+
+def test_heads_of_another_renderer_are_measured_against_the_mean_face(tmp_path, monkeypatch):
+    names = [name for name in (f"gnm_{number}" for number in range(20)) if half_of(name) == "development"][:2]
+    cage = TEMPLATE.vertices + np.tensordot([2.0, -2.0, 2.0], TEMPLATE.identity_modes[:3], 1)
+    estimate = as_estimate(cage)
+    near = np.linalg.norm(estimate.vertices - estimate.nose_tip, axis=1) < 0.09
+    marks = TEMPLATE.landmarks478.positions(cage)
+    for name in names:
+        folder_of_people(tmp_path, [name], photos=3)
+        np.savez(tmp_path / name / "truth.npz", scan=estimate.vertices[near][::6], marks=marks)
+
+    def fits(photos, variants):
+        if photos[0].parent.name == names[1] and len(photos) == 1:
+            return None  # no face
+        worse = TEMPLATE.vertices - (cage - TEMPLATE.vertices)
+        return {"full": cage if len(photos) == 3 else (cage + TEMPLATE.vertices) / 2, "without.lap": worse}
+
+    monkeypatch.setattr(foreign_renders, "fitted_neutrals", fits)
+    words = ("--cycles", str(tmp_path), "--variants", "full,without.lap")
+    figures = foreign.run(arguments_of(*words), Console(file=io.StringIO()))
+    assert figures["drawn.heads"] == 2
+    assert figures["drawn.full.n3.median_mm"] == pytest.approx(0, abs=1e-3)
+    assert figures[f"drawn.head.{names[0]}.median_mm.full.n1"] < 0.7 * figures["drawn.template.median_mm"]
+    assert figures["drawn.full.n1.faceless"] == 1
+    assert figures[f"drawn.head.{names[1]}.median_mm.full.n1"] == pytest.approx(figures["drawn.template.median_mm"])
+    assert (figures["drawn.without.lap.n3.worse"], figures["drawn.full.n3.worse"]) == (2, 0)
+    with pytest.raises(LikenessError, match="no heads"):
+        foreign.run(arguments_of("--cycles", str(tmp_path / "nowhere")), Console(file=io.StringIO()))
 
 
 @pytest.mark.photos
