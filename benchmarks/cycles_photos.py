@@ -30,6 +30,7 @@ from trainer.data.raytrace.bvh import build_bvh, closest_hits
 from trainer.data.scan_heads import face_middle
 from trainer.data.shared_data import shared_folder
 from trainer.data.surface_landmarks import SurfaceLandmarks, find_surface_landmarks
+from trainer.evaluate.foreign_people import HALVES, half_of
 
 SIZE, SAMPLES = 400, 16
 LENSES = ((26.0, 0.38), (35.0, 0.52), (50.0, 0.80), (85.0, 1.35))
@@ -320,17 +321,24 @@ def phone_jpeg(picture: np.ndarray, generator: np.random.Generator) -> bytes:
     return file.getvalue()
 
 
+def head_name(head: int) -> str:
+    """Of a head's folder; by it ``half_of`` tells development from judgement."""
+    return f"gnm_{head:02d}"
+
+
 def main() -> None:
     """Draws what is missing."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--heads", type=int, default=12)
+    parser.add_argument("--heads", type=int, default=12, help="heads of the half")
+    parser.add_argument("--half", choices=HALVES, default=HALVES[0])
     parser.add_argument("--photos", type=int, default=3, choices=range(1, len(YAWS) + 1))
     arguments = parser.parse_args()
     gnm = load_gnm()
+    numbers = [head for head in range(10 * arguments.heads) if half_of(head_name(head)) == arguments.half]
     for photo in range(arguments.photos):
-        for head in range(arguments.heads):
-            folder = arguments.out / f"gnm_{head:02d}"
+        for head in numbers[: arguments.heads]:
+            folder = arguments.out / head_name(head)
             folder.mkdir(parents=True, exist_ok=True)
             if not (folder / f"{photo}.jpg").exists():
                 draw(gnm, head, photo, folder)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from backend.errors import LikenessError
 from backend.geometry.template import load_template
@@ -93,7 +93,17 @@ def _with_interval(name: str, found: Interval) -> dict[str, float]:
 def real_table(figures: Mapping[str, float], variants: Sequence[str]) -> Table:
     """A row per variant and question; intervals are in the figures."""
     title = f"Who is it, by shape alone: {figures['real.people']:.0f} people"
-    table = Table("fit", "photos", "AUC", "rank-1", "whitened", "rank-1", "same mm", "others mm", title=title)
+    table = Table(
+        Column("fit", no_wrap=True),
+        Column("photos", no_wrap=True),
+        "AUC",
+        "rank-1",
+        "whitened",
+        "rank-1",
+        "same",
+        "others",
+        title=title,
+    )
     for variant in variants:
         for question in QUESTIONS:
             place = f"real.{variant}.{question}"
@@ -101,7 +111,7 @@ def real_table(figures: Mapping[str, float], variants: Sequence[str]) -> Table:
             cells = [f"{figures[name]:.3f}" for name in names]
             cells += [f"{figures[f'{place}.{name}_mm']:.2f}" for name in ("within", "between")]
             last = question == list(QUESTIONS)[-1]
-            table.add_row(variant, question.replace("_", " : "), *cells, end_section=last)
+            table.add_row(variant, question.replace("_", ":"), *cells, end_section=last)
     return table
 
 
