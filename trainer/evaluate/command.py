@@ -17,6 +17,10 @@ from trainer.lazy_parser import add_commands
 
 WHATS: dict[str, tuple[str, str]] = {
     "scans": ("trainer.evaluate.scans", "held-out 3D faces, rendered as photographs, in millimetres"),
+    "foreign": (
+        "trainer.evaluate.foreign",
+        "who is it, by the shape alone of heads from other photos",
+    ),
     "reprojection": ("trainer.evaluate.reprojection", "landmarks of a held-out photo against the others' head"),
     "parsing": ("trainer.evaluate.parsing", "classes of pixels of held-out synthetic people; a sheet of photographs"),
     "lap": (

@@ -1,0 +1,200 @@
+"""People with several photos: who belongs to which half, which photos are compared, and what comes out."""
+
+from __future__ import annotations
+
+import argparse
+import io
+import json
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from plain_photo import plain_photo
+from rich.console import Console
+
+from backend.canonical.networks import lap_model
+from backend.errors import LikenessError
+from backend.geometry.template import load_template
+from backend.photos.collection import PhotoCollection, SurfaceLandmarks
+from trainer.evaluate import command, foreign, foreign_fits, foreign_renders
+from trainer.evaluate.estimate import as_estimate
+from trainer.evaluate.foreign import SETS, PersonShapes, real_figures
+from trainer.evaluate.foreign_fits import VARIANTS
+from trainer.evaluate.foreign_people import half_of, people_of, photo_sets
+
+TEMPLATE = load_template()
+
+
+def folder_of_people(folder: Path, names: list[str], photos: int = 5) -> Path:
+    for name in names:
+        (folder / name).mkdir(parents=True)
+        for number in range(photos):
+            (folder / name / f"{number}.jpg").write_bytes(f"{name} {number}".encode())
+    return folder
+
+
+def made_up_people(count: int, deviation: float) -> list[PersonShapes]:
+    """Random identities, and fits to photos that miss them by ``deviation`` standard deviations."""
+    generator = np.random.default_rng(3)
+    people = []
+    for _ in range(count):
+        identity = generator.normal(size=40)
+        codes = {name: identity + deviation * generator.normal(size=40) for name in SETS}
+        modes = TEMPLATE.identity_modes[:40]
+        heads = {name: TEMPLATE.vertices + np.tensordot(code, modes, 1) for name, code in codes.items()}
+        people.append(PersonShapes({name: {"full": heads[name], "without.lap": TEMPLATE.vertices} for name in SETS}))
+    return people
+
+
+def test_a_person_stays_in_a_half_and_more_people_are_the_same_and_others(tmp_path):
+    names = [f"Person_{number}" for number in range(30)]
+    folder = folder_of_people(tmp_path, names)
+    folder_of_people(tmp_path, ["Seldom_Seen"], photos=3)
+    halves = [people_of(folder, half, 100) for half in ("development", "judgement")]
+    assert sorted([*halves[0], *halves[1]]) == sorted(names)
+    assert min(map(len, halves)) >= 8
+    assert all(half_of(name) == "development" for name in halves[0])
+    assert list(people_of(folder, "development", 5)) == list(halves[0])[:5]
+    assert half_of("Abdullah_Gul") == half_of("Abdullah_Gul")
+
+
+def test_no_photo_is_in_two_sets():
+    photos = [Path(f"{number}.jpg") for number in range(7)]
+    sets = photo_sets("A", photos, 3)
+    used = [sets.first, sets.second, *sets.rest]
+    assert len(set(used)) == 5
+    assert sets == photo_sets("A", photos[::-1], 3)
+    with pytest.raises(ValueError, match="3 photos"):
+        photo_sets("A", photos[:3], 3)
+
+
+def test_people_whom_the_fits_tell_apart_score_and_a_mean_face_does_not():
+    figures = real_figures(made_up_people(12, 0.2), ("full", "without.lap"))
+    assert figures["real.full.one_one.auc"] > 0.95
+    assert figures["real.full.two_rest.rank1"] > 0.9
+    assert figures["real.full.one_one.within_mm"] < figures["real.full.one_one.between_mm"]
+    assert figures["real.full.one_rest.whitened.auc.low"] > 0.9
+    assert figures["real.without.lap.one_one.auc"] == 0.5
+    assert figures["real.without.lap.one_one.rank1"] == pytest.approx(1 / 12)
+    assert figures["real.without.lap.one_one.auc_worth"] == pytest.approx(figures["real.full.one_one.auc"] - 0.5)
+    assert figures["real.without.lap.one_one.from_mean_mm"] == pytest.approx(0, abs=1e-3)
+
+
+def test_two_people_are_too_few():
+    with pytest.raises(LikenessError, match="2 people"):
+        real_figures(made_up_people(2, 0.2), ("full",))
+
+
+def arguments_of(*words: str) -> argparse.Namespace:
+    parser = argparse.ArgumentParser()
+    command.add_arguments(parser)
+    return parser.parse_args(["foreign", *words])
+
+
+def test_a_finished_fit_is_found_again_and_faceless_people_are_left_out(tmp_path, monkeypatch):
+    monkeypatch.setenv("LIKENESS_CACHE", str(tmp_path / "cache"))
+    names = [f"Person_{number}" for number in range(14)]
+    folder = folder_of_people(tmp_path / "people", names)
+    faceless = next(name for name in names if half_of(name) == "development")
+    read = []
+
+    def collect(sources):
+        data = sources[0].path.read_bytes()
+        read.append(data)
+        if data.startswith(f"{faceless} ".encode()):
+            raise LikenessError("no_face", "No photo shows a face.")
+        return data
+
+    def fitted(collection, variant):
+        generator = np.random.default_rng(list(collection.split()[0]))
+        modes = np.tensordot(generator.normal(size=20), TEMPLATE.identity_modes[:20], 1)
+        return (TEMPLATE.vertices + (modes if variant.lap else 0)).astype(np.float32)
+
+    monkeypatch.setattr(foreign_fits, "collect", collect)
+    monkeypatch.setattr(foreign_fits, "fitted", fitted)
+    words = ("--people", str(folder), "--variants", "full,without.lap")
+    console = io.StringIO()
+    arguments = arguments_of(*words, "--json", str(tmp_path / "figures.json"))
+    first = foreign.run(arguments, Console(file=console, width=120))
+    command.write_figures(arguments.json, first)
+    assert json.loads(arguments.json.read_text())["real.full.one_one.auc"] == 1
+    assert first["real.people"] == sum(half_of(name) == "development" for name in names) - 1
+    assert f"{faceless}: a set of photos shows no usable face" in console.getvalue()
+    seen = len(read)
+    assert foreign.run(arguments, Console(file=io.StringIO())) == first
+    assert all(data.startswith(f"{faceless} ".encode()) for data in read[seen:])
+
+
+def test_unknown_fits_and_folders_are_told(tmp_path):
+    console = Console(file=io.StringIO())
+    with pytest.raises(LikenessError, match=r"without\.everything"):
+        foreign.run(arguments_of("--variants", "full,without.everything"), console)
+    with pytest.raises(LikenessError, match="no folder"):
+        foreign.run(arguments_of("--people", str(tmp_path / "nowhere")), console)
+
+
+@pytest.mark.parametrize("name", list(VARIANTS))
+def test_what_is_switched_off_takes_no_part(monkeypatch, name):
+    points = SurfaceLandmarks(np.zeros((478, 2)), np.ones(478))
+    collection = PhotoCollection((plain_photo((64, 64), surface=points),))
+    seen = {}
+
+    def fit(given, options, networks, basis):
+        seen.update(surface=given.faces[0].surface, lap=networks, basis=basis, dense=options.dense)
+        return SimpleNamespace(neutral=TEMPLATE.vertices)
+
+    monkeypatch.setattr(foreign_fits, "fit_with", fit)
+    foreign_fits.fitted(collection, VARIANTS[name])
+    assert (seen["surface"] is None) == (name in ("without.landmark_net", "landmarks_only"))
+    assert (seen["basis"] is None) == (name in ("without.encoder", "landmarks_only"))
+    assert (seen["dense"] is None) == (name == "landmarks_only")
+    lap_wants_points = lap_model() is not None and lap_model().wants_surface
+    assert (seen["lap"] is None) == (name in ("without.lap", "landmarks_only")) or lap_wants_points
+
+
+def test_heads_of_another_renderer_are_measured_against_the_mean_face(tmp_path, monkeypatch):
+    names = [name for name in (f"gnm_{number}" for number in range(20)) if half_of(name) == "development"][:2]
+    cage = TEMPLATE.vertices + np.tensordot([2.0, -2.0, 2.0], TEMPLATE.identity_modes[:3], 1)
+    estimate = as_estimate(cage)
+    near = np.linalg.norm(estimate.vertices - estimate.nose_tip, axis=1) < 0.09
+    marks = TEMPLATE.landmarks478.positions(cage)
+    for name in names:
+        folder_of_people(tmp_path, [name], photos=3)
+        np.savez(tmp_path / name / "truth.npz", scan=estimate.vertices[near][::6], marks=marks)
+
+    def fits(photos, variants):
+        if photos[0].parent.name == names[1] and len(photos) == 1:
+            return None  # no face
+        worse = TEMPLATE.vertices - (cage - TEMPLATE.vertices)
+        return {"full": cage if len(photos) == 3 else (cage + TEMPLATE.vertices) / 2, "without.lap": worse}
+
+    monkeypatch.setattr(foreign_renders, "fitted_neutrals", fits)
+    words = ("--cycles", str(tmp_path), "--variants", "full,without.lap")
+    figures = foreign.run(arguments_of(*words), Console(file=io.StringIO()))
+    assert figures["drawn.heads"] == 2
+    assert figures["drawn.full.n3.median_mm"] == pytest.approx(0, abs=1e-3)
+    assert figures[f"drawn.head.{names[0]}.median_mm.full.n1"] < 0.7 * figures["drawn.template.median_mm"]
+    assert figures["drawn.full.n1.faceless"] == 1
+    assert figures[f"drawn.head.{names[1]}.median_mm.full.n1"] == pytest.approx(figures["drawn.template.median_mm"])
+    assert (figures["drawn.without.lap.n3.worse"], figures["drawn.full.n3.worse"]) == (2, 0)
+    with pytest.raises(LikenessError, match="no heads"):
+        foreign.run(arguments_of("--cycles", str(tmp_path / "nowhere")), Console(file=io.StringIO()))
+
+
+@pytest.mark.photos
+@pytest.mark.slow
+def test_real_photos_of_three_people(photo_dir, tmp_path, monkeypatch):
+    monkeypatch.setenv("LIKENESS_CACHE", str(tmp_path / "cache"))
+    folder = tmp_path / "people"
+    johns = sorted((photo_dir / "people").glob("john_*"))[:3]
+    # names that fall into the development half
+    names = [name for name in (f"P{number}" for number in range(40)) if half_of(name) == "development"]
+    for name, john in zip(names, johns, strict=False):
+        folder.joinpath(name).mkdir(parents=True)
+        for photo in sorted(john.glob("*.jpg"))[:4]:
+            (folder / name / photo.name).write_bytes(photo.read_bytes())
+    words = ("--people", str(folder), "--variants", "landmarks_only")
+    figures = foreign.run(arguments_of(*words), Console(file=io.StringIO()))
+    assert figures["real.people"] == len(johns)
+    assert 0.3 < figures["real.landmarks_only.two_rest.within_mm"] < figures["real.landmarks_only.two_rest.between_mm"]

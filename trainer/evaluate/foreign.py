@@ -1,0 +1,150 @@
+"""Foreign ground: photographs that nothing here has drawn, and people that no basis contains.
+
+Real people without truth: the neutral face from some of a person's photos is compared with the one from the others.
+With ``--cycles``: heads with truth that another renderer has drawn.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from rich.console import Console
+from rich.table import Column, Table
+
+from backend.errors import LikenessError
+from backend.geometry.template import load_template
+from trainer.data.shared_data import shared_folder
+from trainer.evaluate.foreign_fits import VARIANTS, fitted_neutrals
+from trainer.evaluate.foreign_people import HALVES, PhotoSets, people_of, photo_sets
+from trainer.evaluate.foreign_renders import drawn_heads, render_figures, render_table
+from trainer.evaluate.metrics.shape_distance import aligned_faces, plain_distances, whitened_distances
+from trainer.evaluate.metrics.verification import Interval, area_gain, area_interval, mean_interval, rank_interval
+
+QUESTIONS = {"one_one": ("first", "second"), "one_rest": ("first", "rest"), "two_rest": ("both", "rest")}
+"""Question -> the photos of the probe and of the gallery."""
+SETS = ("first", "second", "both", "rest")
+DISTANCES = {"plain": plain_distances, "whitened": whitened_distances}
+LEAST_PEOPLE = 3
+
+
+@dataclass(frozen=True)
+class PersonShapes:
+    """Set of photos (``SETS``) -> variant -> neutral vertices (V, 3)."""
+
+    neutrals: Mapping[str, Mapping[str, np.ndarray]]
+
+
+def person_shapes(sets: PhotoSets, variants: Sequence[str]) -> PersonShapes | None:
+    """All fits of a person, None where a set of photos shows no usable face."""
+    photos = {"first": (sets.first,), "second": (sets.second,), "both": sets.both, "rest": sets.rest}
+    found = {}
+    for name in SETS:
+        neutrals = fitted_neutrals(photos[name], variants)
+        if neutrals is None:
+            return None
+        found[name] = neutrals
+    return PersonShapes(found)
+
+
+def real_figures(people: Sequence[PersonShapes], variants: Sequence[str]) -> dict[str, float]:
+    """Flat figures ``real.VARIANT.QUESTION.FIGURE``, each with ``.low`` and ``.high`` (95 % over people).
+
+    ``auc``, ``rank1``, ``within_mm`` and ``between_mm`` (one person's two shapes, two people's), ``from_mean_mm`` (of
+    the probes) by plain distance; ``whitened.auc``, ``whitened.rank1``. For variants but ``full``, ``auc_worth`` and
+    ``whitened.auc_worth``: what ``full`` has more. Raises ``LikenessError`` for fewer than ``LEAST_PEOPLE`` people.
+    """
+    if len(people) < LEAST_PEOPLE:
+        raise LikenessError("no_photo", f"There are {len(people)} people.", f"Telling them apart needs {LEAST_PEOPLE}.")
+    template = load_template()
+    mean = np.zeros_like(aligned_faces(template, [template.vertices]))
+    figures: dict[str, float] = {"real.people": float(len(people))}
+    full: dict[tuple[str, str], np.ndarray] = {}
+    apart = ~np.eye(len(people), dtype=bool)
+    for variant in variants:
+        shapes = {name: aligned_faces(template, [one.neutrals[name][variant] for one in people]) for name in SETS}
+        for question, (probe, gallery) in QUESTIONS.items():
+            prefix = f"real.{variant}.{question}"
+            for kind, measure in DISTANCES.items():
+                place = prefix if kind == "plain" else f"{prefix}.{kind}"
+                distances = measure(template, shapes[probe], shapes[gallery])
+                figures |= _with_interval(f"{place}.auc", area_interval(distances))
+                figures |= _with_interval(f"{place}.rank1", rank_interval(distances))
+                if variant == "full":
+                    full[question, kind] = distances
+                elif (question, kind) in full:
+                    figures |= _with_interval(f"{place}.auc_worth", area_gain(full[question, kind], distances))
+                if kind == "plain":
+                    between = np.array([row[others].mean() for row, others in zip(distances, apart, strict=True)])
+                    from_mean = measure(template, shapes[probe], mean)[:, 0]
+                    figures |= _with_interval(f"{prefix}.within_mm", mean_interval(np.diag(distances)))
+                    figures |= _with_interval(f"{prefix}.between_mm", mean_interval(between))
+                    figures |= _with_interval(f"{prefix}.from_mean_mm", mean_interval(from_mean))
+    return figures
+
+
+def _with_interval(name: str, found: Interval) -> dict[str, float]:
+    return {name: found.value, f"{name}.low": found.low, f"{name}.high": found.high}
+
+
+def real_table(figures: Mapping[str, float], variants: Sequence[str]) -> Table:
+    """A row per variant and question; intervals are in the figures."""
+    title = f"Who is it, by shape alone: {figures['real.people']:.0f} people"
+    table = Table(
+        Column("fit", no_wrap=True),
+        Column("photos", no_wrap=True),
+        "AUC",
+        "rank-1",
+        "whitened",
+        "rank-1",
+        "same",
+        "others",
+        title=title,
+    )
+    for variant in variants:
+        for question in QUESTIONS:
+            place = f"real.{variant}.{question}"
+            names = (f"{place}{kind}.{figure}" for kind in ("", ".whitened") for figure in ("auc", "rank1"))
+            cells = [f"{figures[name]:.3f}" for name in names]
+            cells += [f"{figures[f'{place}.{name}_mm']:.2f}" for name in ("within", "between")]
+            last = question == list(QUESTIONS)[-1]
+            table.add_row(variant, question.replace("_", ":"), *cells, end_section=last)
+    return table
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Options of ``evaluate foreign``."""
+    parser.add_argument("--people", type=Path, help="a folder with a folder per person, by default LFW's")
+    parser.add_argument("--cycles", type=Path, help="measure on the heads that benchmarks/cycles_photos.py drew here")
+    parser.add_argument("--most-people", type=int, default=40, help="people of the half, by default 40")
+    parser.add_argument("--most-rest", type=int, default=2, help="photos that the first two are compared with (2)")
+    parser.add_argument("--half", choices=HALVES, default=HALVES[0], help="count every look at the judgement half")
+    parser.add_argument("--variants", default=",".join(VARIANTS), help="fits to compare, comma-separated")
+
+
+def run(arguments: argparse.Namespace, console: Console) -> dict[str, float]:
+    """Flat figures of ``evaluate foreign``; finished fits are kept, so that a run that was stopped goes on."""
+    folder = arguments.people or shared_folder() / "photos" / "research_only" / "lfw"
+    variants = [name for name in VARIANTS if name in arguments.variants.split(",")]
+    unknown = set(arguments.variants.split(",")) - set(VARIANTS)
+    if unknown:
+        raise LikenessError("usage", f"No fit is called {', '.join(sorted(unknown))}.", f"Use {', '.join(VARIANTS)}.")
+    if arguments.cycles:
+        figures = render_figures(drawn_heads(arguments.cycles, arguments.half), variants)
+        console.print(render_table(figures))
+        return figures
+    if not folder.is_dir():
+        raise LikenessError("no_photo", f"There is no folder {folder}.", "Name one with --people.")
+    people = {}
+    for name, photos in people_of(folder, arguments.half, arguments.most_people).items():
+        shapes = person_shapes(photo_sets(name, photos, arguments.most_rest), variants)
+        if shapes is None:
+            console.print(f"{name}: a set of photos shows no usable face; left out", markup=False)
+        else:
+            people[name] = shapes
+    figures = real_figures(list(people.values()), variants)
+    console.print(real_table(figures, variants))
+    return figures

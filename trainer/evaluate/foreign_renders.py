@@ -1,0 +1,84 @@
+"""Heads of other people drawn by another renderer (``benchmarks/cycles_photos.py``): photos in, millimetres out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from rich.table import Table
+
+from backend.errors import LikenessError
+from trainer.data.scan_heads import ScanTruth, truth_from_marks
+from trainer.evaluate.estimate import as_estimate, template_only
+from trainer.evaluate.foreign_fits import fitted_neutrals
+from trainer.evaluate.foreign_people import half_of
+from trainer.evaluate.metrics.verification import mean_interval
+from trainer.evaluate.scans import measure
+
+WORSE = 1.1
+"""A head counts as worse than the mean face where its median distance is this many times the mean face's."""
+
+
+def drawn_heads(folder: Path, half: str) -> dict[str, tuple[Path, ...]]:
+    """Name -> photos of the heads of one half. Raises ``LikenessError`` where there are none."""
+    folders = [path.parent for path in sorted(folder.glob("*/truth.npz")) if half_of(path.parent.name) == half]
+    heads = {head.name: tuple(sorted(head.glob("*.jpg"))) for head in folders}
+    heads = {name: photos for name, photos in heads.items() if photos}
+    if not heads:
+        raise LikenessError("no_photo", f"There are no heads in {folder}.", "Draw them: benchmarks/cycles_photos.py.")
+    return heads
+
+
+def drawn_truth(folder: Path) -> ScanTruth:
+    """The true shape of a head that was drawn into ``folder``."""
+    with np.load(folder / "truth.npz") as data:
+        return truth_from_marks(folder.name, data["scan"], data["marks"], np.full((2, 3), np.nan))
+
+
+def render_figures(heads: Mapping[str, Sequence[Path]], variants: Sequence[str]) -> dict[str, float]:
+    """Flat figures: ``drawn.head.NAME.…`` and, over heads, ``drawn.VARIANT.nN.median_mm``, ``.ratio`` (median over the
+    mean face's, per head), both with ``.low`` and ``.high``, and ``.worse``: heads above ``WORSE``.
+
+    nN : the fit to the first photo (``n1``) and to all, where there are more. A head in whose photos no face is found
+    counts as the mean face, and in ``drawn.VARIANT.nN.faceless``.
+    """
+    figures: dict[str, float] = {"drawn.heads": float(len(heads))}
+    columns: dict[str, dict[str, list[float]]] = {}
+    for name, photos in heads.items():
+        truth = drawn_truth(photos[0].parent)
+        null = measure(truth, as_estimate(template_only(()))).median
+        figures[f"drawn.head.{name}.median_mm.template"] = null
+        columns.setdefault("template", {}).setdefault("median_mm", []).append(null)
+        for count in sorted({1, len(photos)}):
+            neutrals = fitted_neutrals(photos[:count], variants)
+            for variant in variants:
+                found = null if neutrals is None else measure(truth, as_estimate(neutrals[variant])).median
+                figures[f"drawn.head.{name}.median_mm.{variant}.n{count}"] = found
+                column = columns.setdefault(f"{variant}.n{count}", {})
+                column.setdefault("median_mm", []).append(found)
+                column.setdefault("ratio", []).append(found / null)
+                column.setdefault("faceless", []).append(float(neutrals is None))
+    for column, kinds in columns.items():
+        for kind in ("median_mm", "ratio"):
+            if kind in kinds:
+                found = mean_interval(np.array(kinds[kind]))
+                place = f"drawn.{column}.{kind}"
+                figures |= {place: found.value, f"{place}.low": found.low, f"{place}.high": found.high}
+        if "ratio" in kinds:
+            figures[f"drawn.{column}.worse"] = float((np.array(kinds["ratio"]) > WORSE).sum())
+            figures[f"drawn.{column}.faceless"] = float(np.sum(kinds["faceless"]))
+    return figures
+
+
+def render_table(figures: Mapping[str, float]) -> Table:
+    """A row per fit."""
+    title = f"Other people, another renderer: {figures['drawn.heads']:.0f} heads"
+    table = Table("fit", "median mm", "over the mean face's", "worse heads", title=title)
+    for key in figures:
+        if key.endswith(".median_mm") and not key.startswith("drawn.head."):
+            place = key.removesuffix(".median_mm")
+            ratio = figures.get(f"{place}.ratio", 1.0)
+            cells = (f"{figures[key]:.2f}", f"{ratio:.2f}", f"{figures.get(f'{place}.worse', 0):.0f}")
+            table.add_row(place.removeprefix("drawn."), *cells)
+    return table

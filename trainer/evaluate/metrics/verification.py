@@ -1,0 +1,88 @@
+"""How well a distance tells who somebody is: area under the ROC curve and rank-1, with intervals over people."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+RESAMPLES = 2000
+"""Bootstrap resamples: the ends of a 95 % interval are then good to about a twentieth of its width."""
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A figure and its 95 % bootstrap interval."""
+
+    value: float
+    low: float
+    high: float
+
+
+def area_under_curve(distances: np.ndarray) -> float:
+    """Chance that a pair of one person's shapes is nearer than a pair of two people's; a tie counts a half.
+
+    distances : (N, N), row: the probe of person i, column: the gallery's shape of person j.
+    """
+    return float(areas_of_resamples(distances, np.ones((1, len(distances))))[0])
+
+
+def areas_of_resamples(distances: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """(R,) ``area_under_curve`` with person j taken counts[r, j] times, NaN where only one person is left. Two
+    copies of a person are the same person, never two."""
+    first, second = np.nonzero(~np.eye(len(distances), dtype=bool))
+    order = np.argsort(distances[first, second])
+    first, second = first[order], second[order]
+    others, own = distances[first, second], np.diag(distances)
+    nearer, not_farther = (np.searchsorted(others, own, side) for side in ("left", "right"))
+    areas = np.full(len(counts), np.nan)
+    for row, times in enumerate(np.asarray(counts, dtype=np.float64)):
+        sums = np.concatenate([[0.0], np.cumsum(times[first] * times[second])])
+        if sums[-1] > 0:
+            areas[row] = times @ (1 - (sums[nearer] + sums[not_farther]) / 2 / sums[-1]) / times.sum()
+    return areas
+
+
+def first_ranks(distances: np.ndarray) -> np.ndarray:
+    """(N,) 1 where the nearest of the gallery is the probe's own person, 0 where not; a tie of k counts 1/k."""
+    nearest = distances == distances.min(1, keepdims=True)
+    return np.diag(nearest) / nearest.sum(1)
+
+
+def area_interval(distances: np.ndarray, seed: int = 0) -> Interval:
+    """``area_under_curve`` and its interval over people, who are drawn as probe and gallery together."""
+    values = _areas(distances, seed)
+    return Interval(area_under_curve(distances), *np.nanquantile(values, [0.025, 0.975]).tolist())
+
+
+def area_gain(distances: np.ndarray, others: np.ndarray, seed: int = 0) -> Interval:
+    """By how much the area of ``distances`` is larger than that of ``others`` (N, N), of the same people: the interval
+    is that of the difference, person by person."""
+    gains = _areas(distances, seed) - _areas(others, seed)
+    value = area_under_curve(distances) - area_under_curve(others)
+    return Interval(value, *np.nanquantile(gains, [0.025, 0.975]).tolist())
+
+
+def rank_interval(distances: np.ndarray, seed: int = 0) -> Interval:
+    """Rank-1 and its interval over the people who are looked for; the gallery stays as it is."""
+    ranks = first_ranks(distances)
+    return mean_interval(ranks, seed)
+
+
+def mean_interval(values: np.ndarray, seed: int = 0) -> Interval:
+    """The mean of (N,) values, one a person, and its interval."""
+    values = np.asarray(values, dtype=np.float64)
+    means = values[_draws(len(values), seed)].mean(1)
+    return Interval(float(values.mean()), *np.quantile(means, [0.025, 0.975]).tolist())
+
+
+def _areas(distances: np.ndarray, seed: int) -> np.ndarray:
+    """(RESAMPLES,) areas of people drawn with replacement."""
+    size = len(distances)
+    counts = np.stack([np.bincount(drawn, minlength=size) for drawn in _draws(size, seed)])
+    return areas_of_resamples(distances, counts)
+
+
+def _draws(size: int, seed: int) -> np.ndarray:
+    """(RESAMPLES, N) numbers of people."""
+    return np.random.default_rng(seed).integers(0, size, (RESAMPLES, size))
