@@ -10,10 +10,12 @@ from pathlib import Path
 import numpy as np
 
 import backend
-from backend.canonical.networks import lap_model
-from backend.encoded.networks import basis_model
 from backend.errors import LikenessError
 from backend.fitting.options import fit_options_for
+from backend.models.landmarks import LANDMARK_NET
+from backend.models.lap import LAP
+from backend.models.learned_basis import LEARNED_BASIS
+from backend.models.registry import open_models
 from backend.photos.collect import collect
 from backend.photos.collection import PhotoCollection
 from backend.photos.read import PhotoSource
@@ -78,6 +80,6 @@ def fitted(collection: PhotoCollection, variant: Variant) -> np.ndarray:
     """(V, 3) float32 neutral vertices of a variant's fit."""
     if not variant.landmark_net:
         collection = replace(collection, faces=tuple(replace(face, surface=None) for face in collection.faces))
-    networks = lap_model(surface=variant.landmark_net) if variant.lap else None
-    basis = basis_model() if variant.encoder else None
-    return fit_with(collection, fit_options_for(variant.quality), networks, basis).neutral.astype(np.float32)
+    wanted = {LAP.name: variant.lap, LEARNED_BASIS.name: variant.encoder, LANDMARK_NET.name: variant.landmark_net}
+    models = open_models({name for name, asked in wanted.items() if not asked})
+    return fit_with(collection, fit_options_for(variant.quality), models).neutral.astype(np.float32)

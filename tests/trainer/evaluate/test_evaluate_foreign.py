@@ -13,9 +13,12 @@ import pytest
 from plain_photo import plain_photo
 from rich.console import Console
 
-from backend.canonical.networks import lap_model
 from backend.errors import LikenessError
 from backend.geometry.template import load_template
+from backend.models.lap import LAP
+from backend.models.lap.apply import LapModel
+from backend.models.learned_basis import LEARNED_BASIS
+from backend.models.learned_basis.apply import BasisModel
 from backend.photos.collection import PhotoCollection, SurfaceLandmarks
 from trainer.evaluate import command, foreign, foreign_fits, foreign_renders
 from trainer.evaluate.estimate import as_estimate
@@ -140,8 +143,9 @@ def test_what_is_switched_off_takes_no_part(monkeypatch, name):
     collection = PhotoCollection((plain_photo((64, 64), surface=points),))
     seen = {}
 
-    def fit(given, options, networks, basis):
-        seen.update(surface=given.faces[0].surface, lap=networks, basis=basis, dense=options.dense)
+    def fit(given, options, models):
+        lap, basis = models.of(LAP, LapModel), models.of(LEARNED_BASIS, BasisModel)
+        seen.update(surface=given.faces[0].surface, lap=lap, basis=basis, dense=options.dense)
         return SimpleNamespace(neutral=TEMPLATE.vertices)
 
     monkeypatch.setattr(foreign_fits, "fit_with", fit)
@@ -149,7 +153,7 @@ def test_what_is_switched_off_takes_no_part(monkeypatch, name):
     assert (seen["surface"] is None) == (name in ("without.landmark_net", "landmarks_only"))
     assert (seen["basis"] is None) == (name in ("without.encoder", "landmarks_only"))
     assert (seen["dense"] is None) == (name == "landmarks_only")
-    lap_wants_points = lap_model() is not None and lap_model().wants_surface
+    lap_wants_points = "landmarks" in LAP.load().needs
     assert (seen["lap"] is None) == (name in ("without.lap", "landmarks_only")) or lap_wants_points
 
 

@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
+from scipy.spatial.transform import Rotation
 
 from backend.geometry.template import load_template
 from trainer.evaluate.metrics.shape_distance import aligned_faces, face_weights, plain_distances, whitened_distances
-from trainer.rotation import rotation_matrix
 
 TEMPLATE = load_template()
 
@@ -16,7 +16,7 @@ def head(*coefficients: float) -> np.ndarray:
 
 
 def moved(neutral: np.ndarray) -> np.ndarray:
-    return 1.3 * neutral @ rotation_matrix(np.array([0.2, -0.4, 0.1])).T + [0.1, -0.2, 0.3]
+    return 1.3 * neutral @ Rotation.from_rotvec([0.2, -0.4, 0.1]).as_matrix().T + [0.1, -0.2, 0.3]
 
 
 @pytest.mark.parametrize("measure", [plain_distances, whitened_distances])
