@@ -19,7 +19,7 @@ WHATS: dict[str, tuple[str, str]] = {
     "scans": ("trainer.evaluate.scans", "held-out 3D faces, rendered as photographs, in millimetres"),
     "foreign": (
         "trainer.evaluate.foreign",
-        "who is it, by the shape alone of heads from other photos",
+        "people and pictures that nothing here comes from: who is it by shape alone; millimetres",
     ),
     "reprojection": ("trainer.evaluate.reprojection", "landmarks of a held-out photo against the others' head"),
     "parsing": ("trainer.evaluate.parsing", "classes of pixels of held-out synthetic people; a sheet of photographs"),
