@@ -32,6 +32,7 @@ class RunOptions:
     texture_size: int
     hair: str
     pack_photos: bool
+    armature: bool
     apart: bool
 
 
@@ -91,6 +92,7 @@ class ManyRun:
             hair=options.hair,
             frame=False,
             pack_photos=options.pack_photos,
+            armature=options.armature,
             name=row.name,
         )
         try:

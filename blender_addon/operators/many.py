@@ -68,6 +68,7 @@ class ReconstructMany(bpy.types.Operator):
             int(settings.texture_size),
             settings.hair,
             preferences(context).pack_photos,
+            preferences(context).armature,
             context.scene.likeness_many.apart,
         )
         try:

@@ -121,6 +121,7 @@ class _Reconstructing(_Watching):
             missing=missing,
             frame=chosen.frame_head and not self.again,
             pack_photos=chosen.pack_photos,
+            armature=chosen.armature,
             name=name,
         )
 
