@@ -19,7 +19,7 @@ from .names import BONES_OF, EYE_AIM, EYES, EYES_LED, JAW_LED
 from .places import Channel, RigPlaces
 
 MOTIONS = "likeness_motions"
-"""On the armature object: key -> bone and channels, as they were measured, to change who leads without the meshes; JSON."""
+"""On the armature object: key -> bone and channels, as they were measured, to change who leads; JSON."""
 
 
 def remember(rig: bpy.types.Object, places: RigPlaces) -> None:

@@ -24,8 +24,8 @@ it turns each eye by less than 4 degrees."""
 
 @dataclass(frozen=True)
 class Channel:
-    """What a key at 1 does with a bone in one direction: ``path`` is ``location`` or ``rotation_euler``, ``axis`` 0-2 in
-    the bone's own frame, ``amount`` in metres or radians."""
+    """What a key at 1 does with a bone in one direction: ``path`` is ``location`` or ``rotation_euler``, ``axis`` 0-2
+    in the bone's own frame, ``amount`` in metres or radians."""
 
     path: str
     axis: int
@@ -38,8 +38,8 @@ class RigPlaces:
 
     Attributes
     ----------
-    bones : name -> (3,) head and (3,) tail. Every bone's x axis is the frame's (to the person's left), so that a positive
-        turn about x nods, opens the jaw, and lowers a look.
+    bones : name -> (3,) head and (3,) tail. Every bone's x axis is the frame's (to the person's left), so that a
+        positive turn about x nods, opens the jaw, and lowers a look.
     motions : key -> (bone, what it does to it, largest first).
     """
 
@@ -66,16 +66,16 @@ def rig_places(parts: Mapping[str, bpy.types.Object]) -> RigPlaces | None:
     front = float(skin[np.abs(skin[:, 0] - hinge[0]) < 0.02, 1].min())  # nose: bones of eyes end there
     jaw_length = 0.8 * (hinge[1] - front)
     between = np.mean(eyes, axis=0)
-    target = between + [0.0, -TARGET_METRES, 0.0]
+    target = between + np.array([0.0, -TARGET_METRES, 0.0])
     bones = {
-        ROOT: (rim, rim + [0.0, 0.5 * (skull[2] - rim[2]), 0.0]),
+        ROOT: (rim, rim + np.array([0.0, 0.5 * (skull[2] - rim[2]), 0.0])),
         NECK: (rim, skull),
         HEAD: (skull, crown),
         JAW: (hinge, hinge + jaw_length * forward),
         TONGUE[0]: (tongue[0], tongue[1]),
         TONGUE[1]: (tongue[1], tongue[2]),
-        EYE_TARGET: (target, target + [0.0, 0.0, 0.03]),
-        **{name: (eye, eye + [0.0, -0.03, 0.0]) for name, eye in zip(EYES, eyes, strict=True)},
+        EYE_TARGET: (target, target + np.array([0.0, 0.0, 0.03])),
+        **{name: (eye, eye + np.array([0.0, -0.03, 0.0])) for name, eye in zip(EYES, eyes, strict=True)},
     }
     motions = {}
     for key in JAW_KEYS:

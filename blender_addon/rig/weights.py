@@ -16,9 +16,9 @@ KEYS_OFF = "jaw_by_bone"
 """Vertex group of the tongue without any vertex: the jaw's keys are confined to it, because there the jaw's bone moves
 the tongue, and both would move it twice."""
 NECK_LENGTH = 1.2
-"""Of the height from the neck's rim to the skull's joint: so far from the rim, along the skin, the head's bone has all."""
+"""Of the height from the neck's rim to the skull's joint: so far along the skin the head's bone has all."""
 STEPS = 64
-"""Weights are rounded to this fraction: 1.5 % of a turn of 30 degrees is less than half a degree, spread over the neck."""
+"""Weights are rounded to this fraction: 1.5 % of a turn of 30 degrees is less than half a degree."""
 
 
 def weigh_skin(obj: bpy.types.Object, places: RigPlaces) -> None:
