@@ -18,6 +18,7 @@ class Job:
     photos : what is sent, old and new. given : the list's paths with the labels they were sent under.
     name : the person's, for a new head; may be empty.
     hair : ``curves``, ``cards`` or ``none``. face_model : ``linear`` or ``graph``.
+    armature : whether the head gets bones.
     corrections : what the artist says of photos, by their labels.
     into : id of the head to solve again, None for a new one. missing : how many of its photos' files are gone.
     """
@@ -33,5 +34,6 @@ class Job:
     missing: int = 0
     frame: bool = True
     pack_photos: bool = True
+    armature: bool = False
     name: str = ""
     corrections: tuple[PhotoCorrections, ...] = ()

@@ -9,6 +9,7 @@ from . import installer, session, timer
 from .many import run as many_run
 from .many import settings as many_settings
 from .operators import (
+    armature,
     backend,
     corrections,
     export,
@@ -23,7 +24,17 @@ from .operators import (
     transfer_pictures,
     transfer_settings,
 )
-from .ui import corner_preview, keys_panel, many_panel, panel, preferences, properties, thumbnails, transfer_panel
+from .ui import (
+    armature_panel,
+    corner_preview,
+    keys_panel,
+    many_panel,
+    panel,
+    preferences,
+    properties,
+    thumbnails,
+    transfer_panel,
+)
 
 _WITH_CLASSES = (
     photos,
@@ -32,6 +43,7 @@ _WITH_CLASSES = (
     head,
     corrections,
     face_keys,
+    armature,
     export,
     many,
     transfer,
@@ -44,6 +56,7 @@ _WITH_CLASSES = (
     preferences,
     panel,
     keys_panel,
+    armature_panel,
     transfer_panel,
     many_panel,
 )

@@ -319,11 +319,11 @@ def _guarded(
 ) -> Generator[float, None, str]:
     """The import; where the head to solve again is gone, a new one is made."""
     try:
-        return (yield from import_steps(result, place, files, job.into, job.pack_photos, job.name))
+        return (yield from import_steps(result, place, files, job.into, job.pack_photos, job.name, job.armature))
     except AddonError as error:
         if error.code != "head_gone" or job.into is None:
             raise
-    return (yield from import_steps(result, place, files, None, job.pack_photos, job.name))
+    return (yield from import_steps(result, place, files, None, job.pack_photos, job.name, job.armature))
 
 
 def listed_photos(scene: bpy.types.Scene) -> tuple[tuple[PhotoFile, ...], tuple[tuple[str, str], ...]]:

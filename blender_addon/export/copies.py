@@ -29,7 +29,7 @@ def neutral_copy(obj: bpy.types.Object, name: str, subdivision: int, units: floa
     if keys is not None:
         keys.animation_data_clear()
         for block in keys.key_blocks:
-            block.value, block.mute = 0.0, False
+            block.value, block.mute, block.vertex_group = 0.0, False, ""
     mesh.name = name
     copy = bpy.data.objects.new(name, mesh)
     if units != 1.0:
@@ -91,7 +91,7 @@ def _subdivided(obj: bpy.types.Object, levels: int) -> bpy.types.Mesh:
     blocks = list(plain.data.shape_keys.key_blocks) if plain.data.shape_keys else []
     try:
         for block in blocks:
-            block.value, block.mute = 0.0, False
+            block.value, block.mute, block.vertex_group = 0.0, False, ""
         mesh = _evaluated(plain)
         rest = coordinates(mesh.vertices)
         offsets = {}

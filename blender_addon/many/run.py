@@ -33,6 +33,7 @@ class RunOptions:
     hair: str
     face_model: str
     pack_photos: bool
+    armature: bool
     apart: bool
 
 
@@ -93,6 +94,7 @@ class ManyRun:
             face_model=options.face_model,
             frame=False,
             pack_photos=options.pack_photos,
+            armature=options.armature,
             name=row.name,
         )
         try:

@@ -69,6 +69,7 @@ class ReconstructMany(bpy.types.Operator):
             settings.hair,
             settings.face_model,
             preferences(context).pack_photos,
+            preferences(context).armature,
             context.scene.likeness_many.apart,
         )
         try:

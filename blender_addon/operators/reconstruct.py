@@ -127,6 +127,7 @@ class _Reconstructing(_Watching):
             missing=missing,
             frame=chosen.frame_head and not self.again,
             pack_photos=chosen.pack_photos,
+            armature=chosen.armature,
             name=name,
             corrections=tuple(one for one in stated if one.label in labels and not one.says_nothing),
         )

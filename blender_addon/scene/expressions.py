@@ -7,16 +7,23 @@ from collections.abc import Mapping
 import bpy
 
 from ..protocol.names import ARKIT_NAMES
+from ..rig.lead import led_keys, pose, rig_of
 
 
 def set_expression(head: bpy.types.Object, weights: Mapping[str, float]) -> None:
-    """Set the head's 52 keys; those that ``weights`` leaves out become 0, other keys stay. The parts follow."""
+    """Set the head's 52 keys; those that ``weights`` leaves out become 0, other keys stay. The parts follow.
+
+    Where bones lead keys, the bones are posed.
+    """
     keys = head.data.shape_keys
     if keys is None:
         return
-    for block in keys.key_blocks[1:]:
-        if block.name in ARKIT_NAMES:
-            block.value = weights.get(block.name, 0.0)
+    wanted = {block.name: weights.get(block.name, 0.0) for block in keys.key_blocks[1:] if block.name in ARKIT_NAMES}
+    rig = rig_of(head)
+    for name in wanted.keys() - led_keys(head):
+        keys.key_blocks[name].value = wanted[name]
+    if rig is not None:
+        pose(head, rig, wanted)
     head.data.update_tag()
 
 

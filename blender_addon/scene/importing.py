@@ -11,6 +11,7 @@ import bpy
 
 from ..errors import AddonError
 from ..protocol.result import HeadResult, ResultPart, ResultPhoto
+from ..rig.build import rig_steps
 from . import corrections, tags
 from .cameras import new_camera, photo_camera, set_background, update_camera
 from .drivers import drive_keys
@@ -63,6 +64,7 @@ def import_steps(
     into: str | None = None,
     pack_photos: bool = True,
     name: str = "",
+    armature: bool = False,
 ) -> Generator[float, None, str]:
     """Build a head, or bring one up to date, in slices of well under 100 ms.
 
@@ -77,6 +79,7 @@ def import_steps(
     place : the scene that gets a new head, and of copies of the head ``into`` tells which is meant.
     into : ``collection[tags.HEAD_ID]`` of the head to solve again: its collection, objects, materials, modifiers,
         animation and foreign shape keys stay; shapes, textures and cameras are replaced. None makes a new head.
+    armature : whether the head gets bones (``rig``); a head that has them keeps them.
     name : of a new head, for its collection, its head object and its cameras; "" for names that say what they are.
 
     Yields
@@ -91,7 +94,7 @@ def import_steps(
     ------
     AddonError : one sentence, when the head was removed meanwhile or the data makes no valid mesh.
     """
-    build = _Build(result, place, tuple(photos), into, pack_photos, name)
+    build = _Build(result, place, tuple(photos), into, pack_photos, name, armature)
     if into is not None:
         check_editable(build.collection())
     steps = list(build.steps())
@@ -114,9 +117,10 @@ def import_head(
     into: str | None = None,
     pack_photos: bool = True,
     name: str = "",
+    armature: bool = False,
 ) -> bpy.types.Collection:
     """``import_steps`` at once into what ``context`` shows; returns the head's collection."""
-    steps = import_steps(result, Place.shown(context), photos, into, pack_photos, name)
+    steps = import_steps(result, Place.shown(context), photos, into, pack_photos, name, armature)
     while True:
         try:
             next(steps)
@@ -147,10 +151,11 @@ class _Build:
         into: str | None,
         pack_photos: bool,
         name: str,
+        armature: bool,
     ) -> None:
         self.result, self.place = result, place
         self.photos, self.pack_photos = photos, pack_photos
-        self.new, self.name = into is None, name
+        self.new, self.name, self.armature = into is None, name, armature
         self.edited: tuple[str, ...] = ()
         self.head_id = into or uuid.uuid4().hex
 
@@ -167,6 +172,8 @@ class _Build:
             yield follow_group
             yield hair_group
         yield lambda: put_hair(self.result, self.collection(), self.object_of("head"))
+        if self.armature or (not self.new and tags.rig_object(self.collection()) is not None):
+            yield from rig_steps(self.collection)
         for photo in self._given_photos():
             yield lambda photo=photo: self._store_photo(photo)
         yield self._put_points_away

@@ -30,6 +30,8 @@ RELIEF = "likeness_relief"
 """On an image: which map of the skin's relief it is. On the skin's material: what its nodes were built for."""
 NAME = "likeness_name"
 """On a head's collection: the person's name, where one was given; what is new of the head later gets it as well."""
+RIG = "likeness_rig"
+"""On a head's armature object."""
 CAMERAS = "likeness_cameras"
 """On the collection of a head's cameras: the head's id."""
 
@@ -93,6 +95,11 @@ def part_object(collection: bpy.types.Collection, part: str) -> bpy.types.Object
 def hair_object(collection: bpy.types.Collection, kind: str) -> bpy.types.Object | None:
     """A head's hair of the kind ``CURVES`` or ``MESH``, None where it has none or it was deleted."""
     return next(iter(_found(collection, lambda obj: HAIR in obj and obj.type == kind)), None)
+
+
+def rig_object(collection: bpy.types.Collection) -> bpy.types.Object | None:
+    """A head's armature object, None where it has none."""
+    return next(iter(_found(collection, lambda obj: RIG in obj and obj.type == "ARMATURE")), None)
 
 
 def camera_objects(collection: bpy.types.Collection) -> list[bpy.types.Object]:

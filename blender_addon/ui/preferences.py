@@ -86,6 +86,11 @@ class LikenessPreferences(bpy.types.AddonPreferences):
         description="So that the head can be solved again on any computer",
         default=True,
     )
+    armature: BoolProperty(
+        name="Heads With Armature",
+        description="Give heads bones for neck, head, jaw, eyes and tongue; without, they have shape keys alone",
+        default=False,
+    )
 
     def draw(self, context: bpy.types.Context) -> None:
         layout = self.layout
@@ -102,6 +107,7 @@ class LikenessPreferences(bpy.types.AddonPreferences):
                 _draw_waiting(layout, wanted)
         layout.prop(self, "frame_head")
         layout.prop(self, "pack_photos")
+        layout.prop(self, "armature")
 
     def _draw_own(self, layout: bpy.types.UILayout) -> LocalBackend | None:
         """Returns the backend that is used, None where none is installed."""

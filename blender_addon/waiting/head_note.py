@@ -70,6 +70,7 @@ def note_of(job: Job, seconds: float) -> tuple[dict[str, Any], list[bytes]]:
         "missing": job.missing,
         "frame": job.frame,
         "pack_photos": job.pack_photos,
+        "armature": job.armature,
         "name": job.name,
     }
     return note, [photo.data or b"" for photo in job.photos if photo.path is None]
@@ -94,6 +95,7 @@ def parse_note(note: Mapping[str, Any]) -> HeadNote:
         "missing": checked_field(note, "missing", int),
         "frame": _truth(note, "frame"),
         "pack_photos": _truth(note, "pack_photos"),
+        "armature": _truth(note, "armature") if "armature" in note else False,
         "name": "" if note.get("name") is None else checked_field(note, "name", str),
     }
     try:

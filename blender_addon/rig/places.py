@@ -1,0 +1,201 @@
+"""Where a head's joints are, and how its keys turn and shift them: read from the meshes and their keys."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import bpy
+import numpy as np
+
+from ..scene.coordinates import coordinates, neutral_coordinates
+from .names import EYE_TARGET, EYES, HEAD, JAW, JAW_KEYS, LOOKS, NECK, ROOT, TONGUE
+
+LEAST_TURN = np.radians(1.0)
+"""Radians: below it a key's turn tells no hinge, because rounding of its offsets moves that by centimetres."""
+LEAST_CHANNEL = 0.05
+"""Of a key's largest shift or turn: a component below it is taken as 0, so that drivers stay readable."""
+SKULL_BELOW_HINGE = 0.2
+"""Of the height from the neck's rim to the jaw's hinge: how far the head's joint on the spine lies below the hinge."""
+TARGET_METRES = 0.5
+"""From the eyes to the point that they look at: near enough to be found in the view, far enough that a neutral gaze at
+it turns each eye by less than 4 degrees."""
+
+
+@dataclass(frozen=True)
+class Channel:
+    """What a key at 1 does with a bone in one direction: ``path`` is ``location`` or ``rotation_euler``, ``axis`` 0-2
+    in the bone's own frame, ``amount`` in metres or radians."""
+
+    path: str
+    axis: int
+    amount: float
+
+
+@dataclass(frozen=True)
+class RigPlaces:
+    """Bones in the head object's frame, metres.
+
+    Attributes
+    ----------
+    bones : name -> (3,) head and (3,) tail. Every bone's x axis is the frame's (to the person's left), so that a
+        positive turn about x nods, opens the jaw, and lowers a look.
+    motions : key -> (bone, what it does to it, largest first).
+    """
+
+    bones: Mapping[str, tuple[np.ndarray, np.ndarray]]
+    motions: Mapping[str, tuple[str, tuple[Channel, ...]]]
+
+
+def rig_places(parts: Mapping[str, bpy.types.Object]) -> RigPlaces | None:
+    """The places of a head's bones; None where a part or a key that tells them is missing."""
+    if not {"head", "eye_left", "eye_right", "tongue"} <= parts.keys():
+        return None
+    skin = neutral_coordinates(parts["head"].data)
+    jaw = _key_motion(parts["tongue"], "jawOpen")
+    eyes = [_eye_centre(parts[part], side) for part, side in (("eye_left", "Left"), ("eye_right", "Right"))]
+    if jaw is None or any(eye is None for eye in eyes) or abs(jaw[0][0]) < LEAST_TURN:
+        return None
+    hinge = _fixed_point(*jaw, across=float(np.mean([eye[0] for eye in eyes])))
+    rim = skin[neck_rim(parts["head"].data)].mean(axis=0)
+    rim[0] = hinge[0]
+    skull = np.array([hinge[0], 0.5 * (hinge[1] + rim[1]), hinge[2] - SKULL_BELOW_HINGE * (hinge[2] - rim[2])])
+    crown = np.array([skull[0], skull[1], skin[:, 2].max()])
+    tongue = _along(neutral_coordinates(parts["tongue"].data), (0.1, 0.5, 1.0))
+    forward = _forward(parts["tongue"])
+    front = float(skin[np.abs(skin[:, 0] - hinge[0]) < 0.02, 1].min())  # nose: bones of eyes end there
+    jaw_length = 0.8 * (hinge[1] - front)
+    between = np.mean(eyes, axis=0)
+    target = between + np.array([0.0, -TARGET_METRES, 0.0])
+    bones = {
+        ROOT: (rim, rim + np.array([0.0, 0.5 * (skull[2] - rim[2]), 0.0])),
+        NECK: (rim, skull),
+        HEAD: (skull, crown),
+        JAW: (hinge, hinge + jaw_length * forward),
+        TONGUE[0]: (tongue[0], tongue[1]),
+        TONGUE[1]: (tongue[1], tongue[2]),
+        EYE_TARGET: (target, target + np.array([0.0, 0.0, 0.03])),
+        **{name: (eye, eye + np.array([0.0, -0.03, 0.0])) for name, eye in zip(EYES, eyes, strict=True)},
+    }
+    motions = {}
+    for key in JAW_KEYS:
+        _add_motion(motions, key, JAW, bones[JAW], _key_motion(parts["tongue"], key))
+    for name, part, side in zip(EYES, ("eye_left", "eye_right"), ("Left", "Right"), strict=True):
+        for look in LOOKS:
+            _add_motion(motions, look + side, name, bones[name], _key_motion(parts[part], look + side))
+    return RigPlaces(bones, motions)
+
+
+def bone_axes(head: np.ndarray, tail: np.ndarray) -> np.ndarray:
+    """(3, 3) columns x, y, z of a bone whose x lies as near to the frame's as its direction lets it."""
+    along = (tail - head) / np.linalg.norm(tail - head)
+    third = np.cross([1.0, 0.0, 0.0], along)
+    third /= np.linalg.norm(third)
+    return np.column_stack([np.cross(along, third), along, third])
+
+
+def neck_rim(mesh: bpy.types.Mesh) -> np.ndarray:
+    """Vertices of the skin's open edge at the neck; of a mesh without one those of its lowest centimetre."""
+    points = neutral_coordinates(mesh)
+    loops = np.empty(len(mesh.loops), np.int32)
+    mesh.loops.foreach_get("edge_index", loops)
+    edges = np.empty(2 * len(mesh.edges), np.int32)
+    mesh.edges.foreach_get("vertices", edges)
+    open_edges = edges.reshape(-1, 2)[np.bincount(loops, minlength=len(mesh.edges)) == 1]
+    found = np.unique(open_edges)
+    middle = 0.5 * (points[:, 2].min() + points[:, 2].max())
+    found = found[points[found, 2] < middle] if len(found) else found
+    return found if len(found) else np.flatnonzero(points[:, 2] < points[:, 2].min() + 0.01)
+
+
+def along_tongue(points: np.ndarray) -> np.ndarray:
+    """(N,) 0 at the tongue's root to 1 at its tip."""
+    back = points[:, 1]
+    return (back.max() - back) / np.ptp(back)
+
+
+def _along(points: np.ndarray, shares: tuple[float, ...]) -> list[np.ndarray]:
+    """Points of the tongue's middle line at shares of its length."""
+    along = along_tongue(points)
+    height = np.polyfit(along, points[:, 2], 3)
+    across, back, length = points[:, 0].mean(), points[:, 1].max(), np.ptp(points[:, 1])
+    return [np.array([across, back - share * length, np.polyval(height, share)]) for share in shares]
+
+
+def _key_motion(obj: bpy.types.Object, key: str) -> tuple[np.ndarray, np.ndarray] | None:
+    """(3,) rotation vector in radians and (3,) shift in metres, the rigid move next to what ``key`` does at 1."""
+    block = obj.data.shape_keys.key_blocks.get(key) if obj.data.shape_keys else None
+    if block is None:
+        return None
+    rest = neutral_coordinates(obj.data).astype(np.float64)
+    moved = coordinates(block.points).astype(np.float64)
+    u, _, vt = np.linalg.svd((rest - rest.mean(0)).T @ (moved - moved.mean(0)))
+    flip = np.diag([1.0, 1.0, np.sign(np.linalg.det(u @ vt))])
+    turn = (u @ flip @ vt).T
+    return _rotation_vector(turn), moved.mean(0) - turn @ rest.mean(0)
+
+
+def _rotation_vector(turn: np.ndarray) -> np.ndarray:
+    twice = np.array([turn[2, 1] - turn[1, 2], turn[0, 2] - turn[2, 0], turn[1, 0] - turn[0, 1]])
+    length = np.linalg.norm(twice)
+    angle = np.arctan2(length, np.trace(turn) - 1.0)
+    return np.zeros(3) if length < 1e-9 else twice * angle / length
+
+
+def _matrix(vector: np.ndarray) -> np.ndarray:
+    """(3, 3) of a rotation vector (Rodrigues)."""
+    angle = np.linalg.norm(vector)
+    if angle < 1e-9:
+        return np.eye(3)
+    x, y, z = vector / angle
+    cross = np.array([[0.0, -z, y], [z, 0.0, -x], [-y, x, 0.0]])
+    return np.eye(3) + np.sin(angle) * cross + (1.0 - np.cos(angle)) * cross @ cross
+
+
+def _fixed_point(vector: np.ndarray, shift: np.ndarray, across: float) -> np.ndarray:
+    """The point of a turn's axis whose x is ``across``, for an axis along x."""
+    still = np.eye(3) - _matrix(vector)
+    return np.array([across, *np.linalg.solve(still[1:, 1:], shift[1:] - still[1:, 0] * across)])
+
+
+def _eye_centre(obj: bpy.types.Object, side: str) -> np.ndarray | None:
+    """(3,) the point about which the looks turn an eyeball: the one that all of them leave in place."""
+    rows, shifts = [], []
+    for look in LOOKS:
+        motion = _key_motion(obj, look + side)
+        if motion is not None and np.linalg.norm(motion[0]) > LEAST_TURN:
+            rows.append(np.eye(3) - _matrix(motion[0]))
+            shifts.append(motion[1])
+    if not rows or np.linalg.matrix_rank(np.concatenate(rows), tol=1e-3) < 3:
+        return None
+    return np.linalg.lstsq(np.concatenate(rows), np.concatenate(shifts), rcond=None)[0]
+
+
+def _forward(tongue: bpy.types.Object) -> np.ndarray:
+    """(3,) unit direction in which ``jawForward`` shifts the jaw; straight ahead without that key."""
+    motion = _key_motion(tongue, "jawForward")
+    ahead = np.array([0.0, -1.0, 0.0]) if motion is None else motion[1] * [0.0, 1.0, 1.0]
+    length = np.linalg.norm(ahead)
+    return np.array([0.0, -1.0, 0.0]) if length < 1e-4 else ahead / length
+
+
+def _add_motion(
+    motions: dict[str, tuple[str, tuple[Channel, ...]]],
+    key: str,
+    bone: str,
+    place: tuple[np.ndarray, np.ndarray],
+    motion: tuple[np.ndarray, np.ndarray] | None,
+) -> None:
+    """Note a key's rigid move as channels of a bone, where there is one."""
+    if motion is None:
+        return
+    axes, pivot = bone_axes(*place), place[0]
+    turn = axes.T @ motion[0]
+    shift = axes.T @ (_matrix(motion[0]) @ pivot + motion[1] - pivot)
+    found = []
+    for path, values, least in (("rotation_euler", turn, LEAST_TURN), ("location", shift, 2e-4)):
+        most = max(np.abs(values).max() * LEAST_CHANNEL, least)
+        found += [Channel(path, axis, float(value)) for axis, value in enumerate(values) if abs(value) > most]
+    if found:
+        ordered = sorted(found, key=lambda c: (c.path == "location", -abs(c.amount)))
+        motions[key] = (bone, tuple(ordered))
