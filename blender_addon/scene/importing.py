@@ -234,7 +234,7 @@ class _Build:
         collection.objects.link(obj)
         if part.name == "head":  # of a head that is solved again somebody deleted it, and what hung on it hangs on none
             obj.scale = [_units_per_metre(self.place.scene())] * 3
-            for other in [o for o in tags.objects_of(collection) if tags.PART in o or tags.HAIR in o]:
+            for other in [o for o in tags.objects_of(collection) if {tags.PART, tags.HAIR, tags.RIG} & set(o.keys())]:
                 if other != obj and other.parent is None:
                     other.parent = obj
         else:

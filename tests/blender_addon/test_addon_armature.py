@@ -1,0 +1,60 @@
+"""The buttons of the armature: added, led, reset and removed from the panel; greyed with a reason."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from unittest.mock import MagicMock
+
+import pytest
+
+bpy = pytest.importorskip("bpy")
+sys.path[:0] = [str(Path(__file__).parent / "scene"), str(Path(__file__).parent)]
+from instant_backend import Backend  # noqa: E402
+
+from blender_addon.protocol.result import HeadResult  # noqa: E402
+from blender_addon.scene import tags  # noqa: E402
+from blender_addon.scene.importing import import_head  # noqa: E402
+from blender_addon.ui.armature_panel import ArmaturePanel, active_rig  # noqa: E402
+
+pytestmark = pytest.mark.blender
+
+
+def drawn() -> list[str]:
+    """Operators of the panel from top to bottom."""
+    layout = MagicMock()
+    layout.row.return_value = layout
+    ArmaturePanel.draw(MagicMock(layout=layout), bpy.context)
+    return [call.args[0] for call in layout.operator.mock_calls if call.args]
+
+
+def test_from_the_panel_bones_come_lead_and_go(backend: Backend, result: HeadResult) -> None:
+    assert not ArmaturePanel.poll(bpy.context)
+    with pytest.raises(RuntimeError, match="Select a head"):
+        bpy.ops.likeness.add_armature()
+    collection = import_head(result, bpy.context)
+    assert ArmaturePanel.poll(bpy.context) and drawn() == ["likeness.add_armature"]
+    with pytest.raises(RuntimeError, match="has no armature"):
+        bpy.ops.likeness.reset_pose()
+    assert bpy.ops.likeness.add_armature() == {"FINISHED"}
+    rig, head = active_rig(bpy.context), tags.part_object(collection, "head")
+    assert rig is not None
+    with pytest.raises(RuntimeError, match="has its armature"):
+        bpy.ops.likeness.add_armature()
+    assert drawn() == ["likeness.set_lead"] * 4 + ["likeness.reset_pose", "likeness.remove_armature"]
+    bpy.ops.likeness.set_lead(what="JAW", by_bones=True)
+    jaw = rig.pose.bones["jaw"]
+    jaw.rotation_euler.x = 0.5 * jaw.constraints["As Far as the Keys (Turn)"].max_x or -0.1
+    bpy.context.view_layer.update()
+    assert head.data.shape_keys.key_blocks["jawOpen"].value > 0.2
+    bpy.ops.likeness.reset_pose()
+    bpy.context.view_layer.update()
+    assert head.data.shape_keys.key_blocks["jawOpen"].value < 0.02
+    assert bpy.ops.likeness.remove_armature() == {"FINISHED"}
+    assert active_rig(bpy.context) is None
+
+
+def test_heads_come_with_bones_where_that_is_wanted(backend: Backend, result: HeadResult) -> None:
+    collection = import_head(result, bpy.context, armature=True)
+    assert tags.rig_object(collection) is not None
+    assert tags.rig_object(import_head(result, bpy.context)) is None
