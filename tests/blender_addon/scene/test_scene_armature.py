@@ -108,7 +108,7 @@ def test_eyes_look_at_the_target(bpy, collection, parts) -> None:
     keys = head.data.shape_keys.key_blocks
     target = rig.pose.bones["eye_target"]
     rest = np.array(target.bone.head_local)
-    to_left = rest + [0.15, 0.0, 0.0]
+    to_left = rest + np.array([0.15, 0.0, 0.0])
     target.matrix = target.matrix.Translation(to_left.tolist()) @ target.matrix.to_3x3().to_4x4()
     rig[EYE_AIM] = 1.0
     rig.update_tag()
