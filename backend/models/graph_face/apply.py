@@ -13,6 +13,7 @@ from backend.geometry.template import Template
 from backend.models.checkpoints import load_model
 from backend.models.encoded_face import EncodedFace, EncodedPhoto
 from backend.models.graph_face import GRAPH_FACE
+from backend.models.graph_face.codes import CODE_STEP
 from backend.models.graph_face.network import GraphFaceNet
 from backend.models.landmarks.apply import marks_in
 from backend.models.loaded import LoadedNetwork
@@ -24,8 +25,6 @@ from backend.rendering.color import linear_from_srgb
 STAGE = "encoder"
 _USUAL_DISTANCE = 1.2
 """Metres from which portraits are taken (``PriorWeights.distance_metres``): weak perspective knows of no distance."""
-_STEP = 1e-2
-"""Of a code, for finite differences: codes are about one, and so the decoder's rounding is a thousandth of it."""
 _AT_ONCE = 32
 
 
@@ -88,9 +87,9 @@ def template_around(template: Template, model: GraphModel, identity: np.ndarray)
     network = model.network
     code = torch.from_numpy(identity).to(model.device).float()
     here = network.neutral(code[None])[0]  # (V_head, 3)
-    steps = code + _STEP * torch.eye(len(code), device=model.device)
+    steps = code + CODE_STEP * torch.eye(len(code), device=model.device)
     around = torch.cat([network.neutral(part) for part in steps.split(_AT_ONCE)])
-    modes = _array((around - here) / _STEP)  # (D, V_head, 3)
+    modes = _array((around - here) / CODE_STEP)  # (D, V_head, 3)
     offset = _array(here - network.mean) - np.tensordot(identity, modes, 1)
     return replace(
         template,

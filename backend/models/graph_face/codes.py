@@ -9,7 +9,7 @@ from torch import Tensor
 
 from backend.models.graph_face.network import GraphFaceNet
 
-_STEP = 1e-2
+CODE_STEP = 1e-2
 """Of a code, for finite differences: codes are about one, and so the decoder's rounding is a thousandth of it."""
 _ROUNDS = 8
 _DAMPING = 1e-2
@@ -50,8 +50,8 @@ def codes_of_shape(
     shape = shapes(code[None])[0]
     best, damping = cost(code, shape), _DAMPING
     for _ in range(_ROUNDS):
-        steps = code + _STEP * torch.eye(free, device=code.device)
-        jacobian = ((scale * (shapes(steps) - shape)) / _STEP).flatten(1).T.double()  # (3 C, D)
+        steps = code + CODE_STEP * torch.eye(free, device=code.device)
+        jacobian = ((scale * (shapes(steps) - shape)) / CODE_STEP).flatten(1).T.double()  # (3 C, D)
         residual = (scale * (target - shape)).flatten().double()
         normal = jacobian.T @ jacobian + prior * torch.eye(free, device=code.device, dtype=torch.float64)
         right = jacobian.T @ residual - prior * code.double()
