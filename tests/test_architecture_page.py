@@ -22,7 +22,8 @@ def test_every_path_on_the_page_is_there() -> None:
 
 
 def test_ten_changes_have_one_place_each() -> None:
-    rows = re.findall(r"^\| (.+?) \| (.+?) \|$", PAGE.partition("## Ten changes")[2].partition("\n## ")[0], re.MULTILINE)
+    section = PAGE.partition("## Ten changes")[2].partition("\n## ")[0]
+    rows = re.findall(r"^\| (.+?) \| (.+?) \|$", section, re.MULTILINE)
     changes = [row for row in rows if row[0] != "change" and not row[0].startswith("---")]
     assert len(changes) == 10
     assert all(len(named_paths(place)) == 1 for _, place in changes)
