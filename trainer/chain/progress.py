@@ -20,9 +20,10 @@ class DoneCommand(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class ChainState(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Step -> its commands that are done, in order."""
+    """Step -> its commands that are done, in order; and step -> the words of its command that has begun."""
 
     steps: dict[str, tuple[DoneCommand, ...]] = {}
+    begun: dict[str, tuple[str, ...]] = {}
 
     def done(self, step: str, words: tuple[tuple[str, ...], ...]) -> int:
         """How many of the commands, from the first on, need not be run again.
@@ -39,7 +40,12 @@ class ChainState(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def with_done(self, step: str, place: int, command: DoneCommand) -> ChainState:
         """The state after command number ``place`` of ``step``; those after it are forgotten."""
         before: Mapping[str, tuple[DoneCommand, ...]] = self.steps
-        return ChainState({**before, step: (*before.get(step, ())[:place], command)})
+        begun = {name: words for name, words in self.begun.items() if name != step}
+        return ChainState({**before, step: (*before.get(step, ())[:place], command)}, begun)
+
+    def with_begun(self, step: str, words: tuple[str, ...]) -> ChainState:
+        """The state while that command of ``step`` runs."""
+        return ChainState(self.steps, {**self.begun, step: words})
 
     def seconds(self, step: str) -> float:
         """What the step's commands took in all."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import itertools
 import os
 import subprocess
 import sys
@@ -102,13 +103,15 @@ def _run_step(step: Step, places: Places, toy: bool, say: Callable[[str], None])
     for place, command in enumerate(step.commands[done:], done):
         say(f"{step.name}, {place + 1} of {len(wanted)}: python -m trainer {' '.join(command.arguments)}")
         started = time.monotonic()
-        # Words change when the table does; a run that was cut goes on only if it began with the same ones.
-        _run_command(command, wanted[place], places, toy)
+        goes_on = state.begun.get(step.name) == wanted[place]
+        state = state.with_begun(step.name, wanted[place])
+        write_state(places.work, state)
+        _run_command(command, _resumed(wanted[place], places, goes_on), places, toy)
         state = state.with_done(step.name, place, DoneCommand(wanted[place], time.monotonic() - started))
         write_state(places.work, state)
 
 
-def _run_command(command: Command, wanted: tuple[str, ...], places: Places, toy: bool) -> None:
+def _run_command(command: Command, wanted: Sequence[str], places: Places, toy: bool) -> None:
     """Raises ``LikenessError`` where it fails."""
     launcher = [sys.executable, "-m", "trainer"]
     if command.processes > 1 and not toy:
@@ -116,19 +119,25 @@ def _run_command(command: Command, wanted: tuple[str, ...], places: Places, toy:
         launcher += ["-m", "trainer"]
     path = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
     environment = {**os.environ, "PYTHONPATH": path}
-    call = [*launcher, *_resumed(wanted, places)]
-    ended = subprocess.run(call, cwd=places.work, env=environment, check=False).returncode
+    ended = subprocess.run([*launcher, *wanted], cwd=places.work, env=environment, check=False).returncode
     if ended:
         sentence = f"python -m trainer {' '.join(wanted)} ended with code {ended}."
         raise LikenessError("internal", sentence, "What was done before stays done; run the chain again to go on.")
 
 
-def _resumed(wanted: tuple[str, ...], places: Places) -> list[str]:
-    """A training that has begun goes on from its latest checkpoint."""
+def _resumed(wanted: tuple[str, ...], places: Places, goes_on: bool) -> list[str]:
+    """The command's words, so that a training that was cut in the same words goes on from its latest checkpoint.
+
+    Where it ``goes_on`` in no run of the same words, one that lies in its folder is renamed, not lost.
+    """
     if "--out" not in wanted or wanted[0] not in known_recipes():
         return list(wanted)
     run = places.work / wanted[wanted.index("--out") + 1]
     if not any((run / "checkpoints").glob("*.safetensors")):
+        return list(wanted)
+    if not goes_on:
+        free = next(number for number in itertools.count(1) if not run.with_name(f"{run.name}.old{number}").exists())
+        run.rename(run.with_name(f"{run.name}.old{free}"))
         return list(wanted)
     going_on = list(wanted)
     if "--init-from" in going_on:

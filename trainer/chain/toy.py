@@ -32,6 +32,8 @@ LIMITS = {
     "reference_people": 4,
     "start_people": 16,
     "start_shapes": 16,
+    "identity": 8,
+    "expression": 8,
     "depth_components": 8,
     "albedo_components": 8,
 }

@@ -112,11 +112,22 @@ def test_a_changed_command_is_run_again_with_all_after_it() -> None:
 def test_a_training_that_was_cut_goes_on_and_does_not_begin_anew(tmp_path: Path) -> None:
     where = places(tmp_path)
     said = ("tiny", "--out", "runs/tiny", "--init-from", "somewhere")
-    assert _resumed(said, where) == list(said)
+    assert _resumed(said, where, True) == list(said)
     checkpoints = where.work / "runs/tiny/checkpoints"
     checkpoints.mkdir(parents=True)
     (checkpoints / "one.safetensors").write_bytes(b"")
-    assert _resumed(said, where) == ["tiny", "--out", "runs/tiny", "--resume"]
+    assert _resumed(said, where, True) == ["tiny", "--out", "runs/tiny", "--resume"]
+
+
+def test_a_training_of_other_words_is_put_aside_and_not_gone_on_with(tmp_path: Path) -> None:
+    where = places(tmp_path)
+    said = ("tiny", "--out", "runs/tiny")
+    for number in (1, 2):
+        checkpoints = where.work / "runs/tiny/checkpoints"
+        checkpoints.mkdir(parents=True)
+        (checkpoints / "one.safetensors").write_bytes(b"")
+        assert _resumed(said, where, False) == list(said)
+        assert (where.work / f"runs/tiny.old{number}/checkpoints/one.safetensors").is_file()
 
 
 def test_a_step_without_its_data_says_what_is_missing(tmp_path: Path) -> None:
