@@ -75,7 +75,7 @@ def run_steps(steps: Sequence[Step], places: Places, toy: bool, say: Callable[[s
         What was done before stays done.
     """
     places.work.mkdir(parents=True, exist_ok=True)
-    if toy:
+    if toy and any(Need.PORTRAITS in step.needs for step in steps):
         from trainer.chain.toy import draw_portraits
 
         say(f"portraits of {draw_portraits(places.portraits)} people who do not exist: {places.portraits}")

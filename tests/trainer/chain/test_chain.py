@@ -102,6 +102,20 @@ def test_a_chain_that_failed_goes_on_where_it_was(tmp_path: Path) -> None:
     assert said == ["two: done"]
 
 
+def test_a_net_is_trained_and_exported_at_toy_size(tmp_path: Path) -> None:
+    where = places(tmp_path)
+    train = Command(("tiny", "--out", "runs/tiny"))
+    step = Step("tiny", (), (train, Command(("export", "runs/tiny", "--out", "{assets}/tiny"))))
+    state = run_steps([step], where, True, lambda line: None)
+    assert len(state.steps["tiny"]) == 2
+    assert not state.begun
+    assert "steps = 2" in (where.work / "runs/tiny/recipe.toml").read_text()
+    assert {path.name for path in (where.assets / "tiny").iterdir()} == {
+        "README.md",
+        "parsing-00001-of-00001.safetensors",
+    }
+
+
 def test_a_changed_command_is_run_again_with_all_after_it() -> None:
     state = ChainState({"a": tuple(DoneCommand((word,), 1.0) for word in "xyz")})
     assert state.done("a", (("x",), ("y",), ("z",))) == 3
