@@ -26,7 +26,7 @@ KINDS: dict[str, dict[str, str]] = {
         "detail_people": "trainer.data.detail:DetailPeopleConfig",
         "graph_shapes": "trainer.data.graph:GraphShapesConfig",
         "graph_people": "trainer.data.graph:GraphPeopleConfig",
-        "graph_skins": "trainer.data.graph.skins:GraphSkinsConfig",
+        "completed_skins": "trainer.data.graph.skins:CompletedSkinsConfig",
         "lap_people": "trainer.data.lap:LapPeopleConfig",
         "lap_portraits": "trainer.data.lap:LapPortraitsConfig",
         "lap_mix": "trainer.data.lap:LapMixConfig",
