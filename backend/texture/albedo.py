@@ -10,28 +10,28 @@ import numpy as np
 
 from backend.fitting.fitted_face import FittedFace
 from backend.geometry.normals import vertex_normals
+from backend.geometry.surface_fields import surface_operators
 from backend.geometry.template import Template
 from backend.hair.hair_strands import HairStrands
 from backend.parallel import each
 from backend.photos.collection import PhotoFace
 from backend.progress import ProgressReporter, silent
 from backend.rendering.color import srgb_bytes
-from backend.texture.agree import agree
-from backend.texture.bands import fine_band, middle_band, personal_prior
-from backend.texture.brows import brow_place, hidden_brows, paint_brows, seen_darkness, without_brows
-from backend.texture.complete import pigment_prior
-from backend.texture.compose import compose_skin
-from backend.texture.delight import solve_base
-from backend.texture.eye_colours import find_eyes
-from backend.texture.harmonise import estimate_tone
-from backend.texture.occlusion import blocked_transfer, openness
-from backend.texture.paint import finish_skin, paint_everything_else, paint_lash_lines
-from backend.texture.scalp import scalp_below, shown_beside_hair, with_roots
-from backend.texture.screening import texel_regions
-from backend.texture.surface import head_surface, texels_per_metre, texture_space
-from backend.texture.surface_field import surface_operators
-from backend.texture.survey import choose_photos, plain_skin, prefer_soft_light, survey_photo
-from backend.texture.unseen import make_up
+from backend.texture.blending.frequency_bands import fine_band, middle_band, personal_prior
+from backend.texture.delighting.ambient_occlusion import blocked_transfer, openness
+from backend.texture.delighting.consensus import agree
+from backend.texture.delighting.light import solve_base
+from backend.texture.delighting.photo_tones import estimate_tone
+from backend.texture.finishing.compose import compose_skin
+from backend.texture.finishing.paint import finish_skin, paint_everything_else, paint_lash_lines
+from backend.texture.inpainting.fill import pigment_prior
+from backend.texture.inpainting.skin import make_up
+from backend.texture.parts.brows import brow_place, hidden_brows, paint_brows, seen_darkness, without_brows
+from backend.texture.parts.eye_colours import find_eyes
+from backend.texture.parts.scalp import scalp_below, shown_beside_hair, with_roots
+from backend.texture.unwrapping.head_surface import head_surface, texels_per_metre, texture_space
+from backend.texture.unwrapping.photo_selection import choose_photos, plain_skin, prefer_soft_light, survey_photo
+from backend.texture.unwrapping.screening import texel_regions
 
 SURVEY_SIZE = 1024
 _STAGE = "texture"

@@ -18,7 +18,7 @@ from backend.photos.collection import PhotoFace, PhotoQuality
 from backend.rendering.camera import Camera
 from backend.rendering.color import linear_from_srgb
 from backend.texture.albedo import build_albedo
-from backend.texture.surface import head_surface, texture_space
+from backend.texture.unwrapping.head_surface import head_surface, texture_space
 from trainer.data.graph.skins import DARKEST, SkinUnwrapper
 from trainer.data.people import PeopleBatch, PeopleConfig
 from trainer.data.people.source import People

@@ -15,7 +15,7 @@ from backend.geometry.template import load_template
 from backend.photos.collection import FaceClass
 from backend.rendering.color import linear_from_srgb
 from backend.rendering.spherical_harmonics import shade
-from backend.texture.surface import head_surface, texture_space
+from backend.texture.unwrapping.head_surface import head_surface, texture_space
 from trainer.contracts import Source, SourceConfig
 from trainer.data.disk_cache import cache_folder, content_key
 from trainer.data.kept_rows import mapped, missing_runs
