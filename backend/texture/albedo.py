@@ -13,15 +13,14 @@ from backend.geometry.normals import vertex_normals
 from backend.geometry.surface_fields import surface_operators
 from backend.geometry.template import Template
 from backend.hair.hair_strands import HairStrands
-from backend.parallel import each
 from backend.photos.collection import PhotoFace
 from backend.progress import ProgressReporter, silent
 from backend.rendering.color import srgb_bytes
 from backend.texture.blending.frequency_bands import fine_band, middle_band, personal_prior
-from backend.texture.delighting.ambient_occlusion import blocked_transfer, openness
+from backend.texture.delighting.ambient_occlusion import openness
 from backend.texture.delighting.consensus import agree
 from backend.texture.delighting.light import solve_base
-from backend.texture.delighting.photo_tones import estimate_tone
+from backend.texture.delighting.skin_tone import estimate_tone
 from backend.texture.finishing.compose import compose_skin
 from backend.texture.finishing.paint import finish_skin, paint_everything_else, paint_lash_lines
 from backend.texture.inpainting.fill import pigment_prior
@@ -30,8 +29,7 @@ from backend.texture.parts.brows import brow_place, hidden_brows, paint_brows, s
 from backend.texture.parts.eye_colours import find_eyes
 from backend.texture.parts.scalp import scalp_below, shown_beside_hair, with_roots
 from backend.texture.unwrapping.head_surface import head_surface, texels_per_metre, texture_space
-from backend.texture.unwrapping.photo_selection import choose_photos, plain_skin, prefer_soft_light, survey_photo
-from backend.texture.unwrapping.screening import texel_regions
+from backend.texture.unwrapping.photo_selection import plain_skin, survey_photos
 
 SURVEY_SIZE = 1024
 _STAGE = "texture"
@@ -83,19 +81,12 @@ def build_albedo(
     survey_space = texture_space(template, survey_size)
     cage = fitted.neutral[: surface.count].astype(np.float64)
     positions = surface.lifted(cage)  # (V, 3)
-    blocked = blocked_transfer(cage, surface.cage_triangles, vertex_normals(cage, surface.cage_triangles))
-    opening = surface.lifted(openness(blocked))
+    opening = openness(cage, surface.cage_triangles, vertex_normals(cage, surface.cage_triangles))
+    opening = surface.lifted(opening)
     scalp = scalp_below(strands, positions)
     density = texels_per_metre(surface, positions, survey_size)
-    regions = texel_regions(surface, survey_space.skin, plain_skin(surface), opening, positions, density)
-
-    chosen = choose_photos(fitted, faces)
-    photos = each(
-        lambda face, fit: survey_photo(surface, survey_space, face, fit, cage, blocked, regions, density),
-        *zip(*chosen, strict=True),
-    )
+    photos = survey_photos(surface, survey_space, fitted, faces, opening, density)
     progress(_STAGE, 0.3)
-    photos = prefer_soft_light(photos)
     landmarks = template.landmarks478.positions(fitted.neutral)
     where = survey_space.skin.sample(positions)
     brows, darkness = brow_place(where, landmarks), None
@@ -112,7 +103,7 @@ def build_albedo(
     grows = survey_space.skin.sample(scalp.grows[:, None])[:, 0]
     photos = [replace(photo, shown=shown_beside_hair(photo.unwrap.weight, grows)) for photo in photos]
     agreement = agree(surface, survey_space.skin, photos, base, operators, tone)
-    made_up = make_up(surface, survey_space.skin, photos, scalp, agreement, operators, tone, positions, density)
+    made_up = make_up(surface, survey_space.skin, photos, scalp.grows, agreement, operators, tone, positions, density)
     progress(_STAGE, 0.45)
     middle = middle_band(surface, survey_space, photos, agreement, scalp.grows, positions, density)
     grey_only = all(photo.colourless for photo in samples)

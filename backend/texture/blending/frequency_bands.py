@@ -14,20 +14,20 @@ from dataclasses import dataclass, replace
 import cv2
 import numpy as np
 
+from backend.geometry.robust_statistics import robust_consensus
 from backend.geometry.smoothstep import smoothstep
-from backend.geometry.surface_fields import robust_consensus
 from backend.parallel import each, threads_at_once
 from backend.photos.collection import FaceClass
-from backend.texture.blending.pyramids import ResidualBlender, WeightedBands, channel_mean, masked_lowpass
+from backend.texture.blending.pyramids import ResidualBlender, WeightedBands
 from backend.texture.blending.residual_artefacts import leftovers, without_slivers
 from backend.texture.blending.view_selection import PhotoScore, coverage, detail_weights, resting
 from backend.texture.delighting.consensus import Agreement
 from backend.texture.delighting.highlights import photo_detail
 from backend.texture.unwrapping.atlas import SurfaceAtlas, pieces
 from backend.texture.unwrapping.head_surface import HeadSurface, TextureSpace
-from backend.texture.unwrapping.photo_selection import SurveyedPhoto
+from backend.texture.unwrapping.photo_selection import SurveyedPhoto, labelled_share
 from backend.texture.unwrapping.unwrap import DARKEST, photo_at_scale, sample_image, sample_linear
-from backend.texture.unwrapping.uv_masks import grown, labelled_share
+from backend.texture.unwrapping.uv_filters import channel_mean, enlarged, grown, masked_lowpass
 
 _MIDDLE = 0.0008  # metres: finer than this is the best photo's alone
 _CONSENSUS_SIZE = 512
@@ -336,8 +336,3 @@ def _bounding_box(mask: np.ndarray, size: int, margin: int = 16) -> tuple[slice,
         first, last = (used[0], used[-1] + 1) if len(used) else (0, 1)
         ranges.append(slice(max(0, int(first * factor) - margin), min(size, int(last * factor) + margin)))
     return ranges[0], ranges[1]
-
-
-def enlarged(image: np.ndarray, size: int) -> np.ndarray:
-    """An image (S, S) or (S, S, C) at another size, linearly."""
-    return image if image.shape[0] == size else cv2.resize(image, (size, size), interpolation=cv2.INTER_LINEAR)

@@ -11,12 +11,11 @@ from backend.geometry.disc import disc
 from backend.geometry.smoothstep import smoothstep
 from backend.photos.collection import FaceClass
 from backend.photos.regions import connected
-from backend.texture.blending.pyramids import channel_mean
 from backend.texture.unwrapping.atlas import SurfaceAtlas
 from backend.texture.unwrapping.head_surface import HeadSurface
-from backend.texture.unwrapping.photo_selection import SurveyedPhoto, trusted_share
+from backend.texture.unwrapping.photo_selection import SurveyedPhoto, labelled_share, trusted_share
 from backend.texture.unwrapping.unwrap import SEEN
-from backend.texture.unwrapping.uv_masks import grown, labelled_share
+from backend.texture.unwrapping.uv_filters import channel_mean, grown
 
 _BESIDE_HAIR = 120.0  # of the survey's side: how far beside the roots there is hair
 _BROWS = (0.1, 0.4)  # share of what photos show that is brow, from which on it is no strand

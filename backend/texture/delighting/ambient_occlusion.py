@@ -1,15 +1,10 @@
-"""How the face shadows itself: spherical-harmonics transfer with visibility.
-
-Sloan, Kautz and Snyder, "Precomputed Radiance Transfer", 2002, for diffuse surfaces and bands 0-2. With it the shade
-under the nose, the chin and the brows is explained as light and does not end up in the albedo.
-"""
+"""Ambient occlusion: how much of the light from all sides reaches a point of the face, and how closed cavities are."""
 
 from __future__ import annotations
 
 import numpy as np
 import torch
 
-from backend.rendering import spherical_harmonics as sh
 from backend.rendering.rasterize import face_ids
 
 _BOUNCE = 0.3  # share of the blocked light that comes back from the blocking skin, about its albedo
@@ -41,7 +36,7 @@ def _nearest_faces(vertices: np.ndarray, triangles: np.ndarray, directions: np.n
     return ids[np.arange(len(directions))[:, None], rows, columns]
 
 
-def blocked_transfer(
+def openness(
     vertices: np.ndarray,
     triangles: np.ndarray,
     normals: np.ndarray,
@@ -49,7 +44,7 @@ def blocked_transfer(
     resolution: int = 128,
     bias: float = 0.004,
 ) -> np.ndarray:
-    """What self-occlusion takes away from the transfer.
+    """How open the hemisphere over each vertex is.
 
     Parameters
     ----------
@@ -59,20 +54,17 @@ def blocked_transfer(
 
     Returns
     -------
-    (V, 9) float64 ``B``: shading with self-shadowing is ``(basis(n) - B) @ light`` for a light of
-    ``rendering.spherical_harmonics``. In terms of unblocked directions w:
-    ``B_k = (1 - bounce) / A_k * sum_blocked max(0, n . w) Y_k(w) dw``.
+    (V,) float64: 1 where all of it is open, 0 in a closed cavity; directions count by their cosine.
     """
     triangles = np.ascontiguousarray(triangles, np.int64)
     vertices = vertices.astype(np.float64)
-    band = np.array([sh.LAMBERT_FACTORS[b] for b in sh.BAND_OF_COEFFICIENT])
     corner = vertices[triangles]  # (F, 3, 3)
     face_normal = np.cross(corner[:, 1] - corner[:, 0], corner[:, 2] - corner[:, 0])
     face_normal /= np.maximum(np.linalg.norm(face_normal, axis=1, keepdims=True), 1e-12)
     centroid = corner.mean(1)
     spread = _spread_directions(directions)
     nearest = _nearest_faces(vertices, triangles, spread, resolution)  # (D, V)
-    result = np.zeros((len(vertices), 9))
+    blocked_light = np.zeros(len(vertices))
     for direction, face in zip(spread, nearest, strict=True):
         slope = face_normal[face] @ direction
         to_face = np.where(  # along the direction, from the vertex to what was seen first
@@ -81,13 +73,6 @@ def blocked_transfer(
             (centroid[face] - vertices) @ direction,
         )
         blocked = (face >= 0) & (to_face > bias)
-        cosine = np.maximum(normals @ direction, 0.0) * blocked
-        result += cosine[:, None] * (sh.basis(direction) / band)
-    result *= (1.0 - _BOUNCE) * 4.0 * np.pi / directions
-    share = result[:, :1] / sh.BASIS_CONSTANTS[0]
-    return result * np.minimum(1.0, _MOST_BLOCKED / np.maximum(share, 1e-9))
-
-
-def openness(blocked: np.ndarray) -> np.ndarray:
-    """(V,) 1 where all of the hemisphere is open, 0 in a closed cavity, from ``blocked_transfer``'s result (V, 9)."""
-    return np.clip(1.0 - blocked[:, 0] / (sh.BASIS_CONSTANTS[0] * _MOST_BLOCKED), 0.0, 1.0)
+        blocked_light += np.maximum(normals @ direction, 0.0) * blocked
+    share = blocked_light * 4.0 * (1.0 - _BOUNCE) / directions
+    return np.clip(1.0 - share / _MOST_BLOCKED, 0.0, 1.0)

@@ -13,16 +13,18 @@ from itertools import repeat
 
 import numpy as np
 
+from backend.geometry.robust_statistics import robust_consensus, weighted_median
 from backend.geometry.smoothstep import smoothstep
-from backend.geometry.surface_fields import SurfaceOperators, robust_consensus, smooth_field, weighted_median
+from backend.geometry.surface_fields import SurfaceOperators, smooth_field
 from backend.parallel import each
 from backend.photos.collection import FaceClass
-from backend.texture.delighting.gloss import gloss
-from backend.texture.delighting.light import BASE_LENGTH, DelitBase, shading, strange_colour
+from backend.texture.delighting.highlights import gloss
+from backend.texture.delighting.light import BASE_LENGTH, DelitBase, strange_colour
 from backend.texture.unwrapping.atlas import SurfaceAtlas
 from backend.texture.unwrapping.head_surface import HeadSurface, usual_weight
 from backend.texture.unwrapping.photo_selection import SurveyedPhoto, plain_skin
 from backend.texture.unwrapping.unwrap import DARKEST, SHARP
+from backend.texture.unwrapping.vertex_samples import shading
 
 LIGHT_LENGTH = 0.004  # metres: light is divided out down to this; finer shade is the look of folds
 _DIFFERENCE_LENGTH = 0.020  # metres: a photo may differ from the others over this
@@ -132,11 +134,6 @@ def _carried_on(
     completed = np.where(other[:, None], values[surface.mirror], values)
     trusted = np.where(other, 0.5 * seen[surface.mirror], seen)
     return smooth_field(operators, completed, trusted, BASE_LENGTH, unseen, _REACH)
-
-
-def image_at_cage(surface: HeadSurface, atlas: SurfaceAtlas, image: np.ndarray) -> np.ndarray:
-    """(C,) mean of an image (S, S) around the cage's vertices."""
-    return surface.at_cage(atlas, atlas.gather(image)[:, None], np.ones(len(atlas.texel)))[0][:, 0]
 
 
 def smooth_light(operators: SurfaceOperators, transfer: np.ndarray, light: np.ndarray) -> np.ndarray:

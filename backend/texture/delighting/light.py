@@ -12,48 +12,20 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from backend.geometry.surface_fields import SurfaceOperators, robust_consensus, smooth_field
+from backend.geometry.robust_statistics import robust_consensus
+from backend.geometry.surface_fields import SurfaceOperators, smooth_field
 from backend.rendering.color import LUMINANCE
 from backend.rendering.spherical_harmonics import BAND_OF_COEFFICIENT
+from backend.texture.unwrapping.vertex_samples import PhotoSamples, shading
 
 _LUMINANCE = np.array(LUMINANCE)
 _RIDGE = np.array([0.0, 0.002, 0.012])[list(BAND_OF_COEFFICIENT)]  # trust in the fit's light, by band
 BASE_LENGTH = 0.009  # metres: coarser than this is base, finer is detail
-_SHADING_FLOOR = 0.12  # of a photo's mean shading: darker is shadow, and not divided out in full
 _OUTLIER = 0.16  # log units
 _SKIN_COLOURS = 0.1
 """Log units of chroma by which skin may differ from its mean over centimetres: blushes and the shadow of a beard. Of
 ten people 1 % of the skin reached 0.05 to 0.13; under stage lamps, where photos clip red and cameras raise saturation,
 half of it went beyond 0.17, and a face was orange on its sides and purple in the middle."""
-
-
-@dataclass(frozen=True)
-class PhotoSamples:
-    """One photo at the head's V vertices.
-
-    Attributes
-    ----------
-    linear : (V, 3) linear light around each vertex, bare skin only.
-    weight : (V,) 0 where there is none.
-    transfer : (V, 9) of the posed vertices (``occlusion``): shading = transfer @ light.
-    light : (9, 3) the fit's.
-    trust : 0-1, of the photo as a whole.
-    monochrome : its channels are equal.
-    stained : its colours are the lamps'; light is found for each channel, but what is left is not the skin's colour.
-    """
-
-    linear: np.ndarray
-    weight: np.ndarray
-    transfer: np.ndarray
-    light: np.ndarray
-    trust: float
-    monochrome: bool
-    stained: bool = False
-
-    @property
-    def colourless(self) -> bool:
-        """Whether colour says nothing of the skin in it."""
-        return self.monochrome or self.stained
 
 
 @dataclass(frozen=True)
@@ -70,13 +42,6 @@ class DelitBase:
     base: np.ndarray
     lights: np.ndarray
     spread: np.ndarray
-
-
-def shading(transfer: np.ndarray, light: np.ndarray) -> np.ndarray:
-    """(V, 3) light that reaches the surface, (V, 9) @ (9, 3), softly kept above a share of its mean."""
-    raw = transfer @ light
-    floor = _SHADING_FLOOR * np.maximum(raw.mean(0), 1e-4)
-    return floor + np.logaddexp(0.0, (raw - floor) / (0.25 * floor)) * 0.25 * floor
 
 
 def fit_light(samples: PhotoSamples, albedo: np.ndarray, start: np.ndarray, iterations: int = 4) -> np.ndarray:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 
 from backend.parallel import each
-from backend.texture.blending.frequency_bands import MiddleBand, enlarged
-from backend.texture.blending.pyramids import channel_mean
+from backend.texture.blending.frequency_bands import MiddleBand
 from backend.texture.inpainting.fill import fill_from_mirror, fill_gaps, pore_deviation, pore_noise
 from backend.texture.inpainting.skin import MadeUp, made_up_skin
 from backend.texture.unwrapping.atlas import SurfaceAtlas, pieces
 from backend.texture.unwrapping.head_surface import HeadSurface
+from backend.texture.unwrapping.uv_filters import channel_mean, enlarged
 
 _RIM_DETAIL = 0.85  # of the details that coarse photos lose where they see bare skin aslant or end
 _GAP = 0.015  # metres that surroundings reach into what no photo shows: a patch without them stands out

@@ -5,16 +5,21 @@ from __future__ import annotations
 import numpy as np
 
 from backend.fitting.fitted_face import FittedFace
+from backend.geometry.noise import fractal_noise
+from backend.geometry.smoothstep import smoothstep
 from backend.geometry.template import Template
 from backend.parallel import each
 from backend.texture.delighting.skin_tone import HAEMOGLOBIN_DENSITY
-from backend.texture.inpainting.fill import paint_cavities, paint_inner
 from backend.texture.inpainting.skin import MadeUp
 from backend.texture.parts import mouth
 from backend.texture.parts.eye_colours import EyeColours
 from backend.texture.parts.eyes import lash_line, lid_shadow, paint_eyeball
 from backend.texture.unwrapping.atlas import SurfaceAtlas, pieces
 from backend.texture.unwrapping.head_surface import HeadSurface, TextureSpace
+
+_MOUTH_FRONT = np.array([0.36, 0.13, 0.115])
+_NOSTRIL = -0.8 * HAEMOGLOBIN_DENSITY - 1.5  # log, relative to the skin around
+_MOUTH_BACK = np.array([0.10, 0.028, 0.026])
 
 
 def finish_skin(
@@ -36,7 +41,7 @@ def finish_skin(
 
     def finish(texels: slice) -> np.ndarray:
         other = atlas.part(texels).sample(fields)
-        return np.exp(paint_cavities(log_skin[texels], other[:, 0], other[:, 1], unseen[texels], other[:, 2:]))
+        return np.exp(_paint_cavities(log_skin[texels], other[:, 0], other[:, 1], unseen[texels], other[:, 2:]))
 
     return np.concatenate(each(finish, pieces(len(atlas.texel))))
 
@@ -59,7 +64,7 @@ def paint_everything_else(
     masks = [regions[name][:, None] for name in ("mouth_interior", "eye_sockets", "neck")]
     inner = space.inner.sample(np.concatenate([positions, *masks, made_up.log_skin], 1))  # (P, 9)
     lip_depth = float(np.percentile(lips[:, 2], 90)) - inner[:, 2]
-    flat[space.inner.texel] = paint_inner(
+    flat[space.inner.texel] = _paint_inner(
         inner[:, :3], inner[:, 3], inner[:, 4], inner[:, 5], lip_depth, inner[:, 6:], log_lips
     )
     for name, atlas in space.parts.items():
@@ -108,3 +113,50 @@ def _eyeball(vertices: np.ndarray) -> tuple[np.ndarray, float]:
     solution = np.linalg.lstsq(design, (points**2).sum(1), rcond=None)[0]
     centre = solution[:3]
     return centre.astype(np.float32), float(np.sqrt(solution[3] + centre @ centre))
+
+
+def _paint_cavities(
+    log_albedo: np.ndarray, openness: np.ndarray, nose: np.ndarray, unseen: np.ndarray, log_skin: np.ndarray
+) -> np.ndarray:
+    """Nostrils in dark red, and closed places of the face darker, where no photo shows them: log albedo (P, 3).
+
+    openness, nose (mask), unseen : (P,) in [0, 1].
+    """
+    result = log_albedo.astype(np.float32)
+    used = np.flatnonzero((openness < 0.5) & (unseen > 0.01))
+    openness, nose, unseen = openness[used], nose[used], unseen[used]
+    inside = (smoothstep(0.30, 0.08, openness) * smoothstep(0.3, 0.7, nose) * unseen)[:, None]
+    closed = (0.35 * smoothstep(0.5, 0.1, openness) * (1.0 - nose) * unseen)[:, None]
+    dark = log_skin[used] + _NOSTRIL
+    result[used] = (result[used] - closed) * (1 - inside) + dark * inside
+    return result
+
+
+def _paint_inner(
+    positions: np.ndarray,
+    mouth: np.ndarray,
+    sockets: np.ndarray,
+    neck: np.ndarray,
+    lip_depth: np.ndarray,
+    log_skin: np.ndarray,
+    log_lips: np.ndarray,
+) -> np.ndarray:
+    """Linear albedo (P, 3) of the head's small charts: the mouth's inside, eye sockets, front of the neck, nostrils.
+
+    Parameters
+    ----------
+    positions : (P, 3) neutral, metres. mouth, sockets, neck : (P,) masks; what is none of them is a nostril.
+    lip_depth : (P,) metres behind the lips. log_skin : (P, 3) base there; log_lips : (3,).
+    """
+    mottle = 1.0 + 0.05 * fractal_noise(positions, 0.004, 3, 91)[:, None]
+    depth = smoothstep(0.002, 0.030, lip_depth)[:, None]
+    front = 0.5 * np.exp(log_lips) + 0.5 * _MOUTH_FRONT
+    inside = (front * (1 - depth) + _MOUTH_BACK * depth) * mottle
+    skin = np.exp(log_skin + 0.02 * fractal_noise(positions, 0.002, 3, 92)[:, None])
+    socket = np.exp(log_skin - 0.8 * HAEMOGLOBIN_DENSITY - 0.4)
+    nostril = np.exp(log_skin + _NOSTRIL)
+    other = np.clip(1.0 - mouth - sockets - neck, 0.0, 1.0)[:, None]
+    shares = (mouth[:, None], sockets[:, None], neck[:, None], other)
+    total = np.maximum(sum(shares), 1e-6)
+    mixed = inside * shares[0] + socket * shares[1] + skin * shares[2] + nostril * shares[3]
+    return (mixed / total).astype(np.float32)

@@ -6,15 +6,12 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from backend.geometry.noise import fractal_noise, gradient_noise
+from backend.geometry.noise import gradient_noise
 from backend.geometry.smoothstep import smoothstep
-from backend.texture.blending.pyramids import masked_lowpass, push_pull
 from backend.texture.delighting.skin_tone import HAEMOGLOBIN_DENSITY
+from backend.texture.unwrapping.uv_filters import masked_lowpass, push_pull
 
 PORE_OCTAVES = (0.0016, 0.0008, 0.0004)  # metres
-MOUTH_FRONT = np.array([0.36, 0.13, 0.115])
-NOSTRIL = -0.8 * HAEMOGLOBIN_DENSITY - 1.5  # log, relative to the skin around
-MOUTH_BACK = np.array([0.10, 0.028, 0.026])
 _NEAR = (0.03, 0.35)  # share of the surroundings that is seen: a wide gap, and a narrow one
 
 
@@ -67,50 +64,3 @@ def pore_deviation(high: np.ndarray, mask: np.ndarray) -> float:
     if len(values) < 500:
         return 0.03
     return float(np.clip(1.4826 * np.median(np.abs(values - np.median(values))), 0.010, 0.035))
-
-
-def paint_cavities(
-    log_albedo: np.ndarray, openness: np.ndarray, nose: np.ndarray, unseen: np.ndarray, log_skin: np.ndarray
-) -> np.ndarray:
-    """Nostrils in dark red, and closed places of the face darker, where no photo shows them: log albedo (P, 3).
-
-    openness, nose (mask), unseen : (P,) in [0, 1].
-    """
-    result = log_albedo.astype(np.float32)
-    used = np.flatnonzero((openness < 0.5) & (unseen > 0.01))
-    openness, nose, unseen = openness[used], nose[used], unseen[used]
-    inside = (smoothstep(0.30, 0.08, openness) * smoothstep(0.3, 0.7, nose) * unseen)[:, None]
-    closed = (0.35 * smoothstep(0.5, 0.1, openness) * (1.0 - nose) * unseen)[:, None]
-    dark = log_skin[used] + NOSTRIL
-    result[used] = (result[used] - closed) * (1 - inside) + dark * inside
-    return result
-
-
-def paint_inner(
-    positions: np.ndarray,
-    mouth: np.ndarray,
-    sockets: np.ndarray,
-    neck: np.ndarray,
-    lip_depth: np.ndarray,
-    log_skin: np.ndarray,
-    log_lips: np.ndarray,
-) -> np.ndarray:
-    """Linear albedo (P, 3) of the head's small charts: the mouth's inside, eye sockets, front of the neck, nostrils.
-
-    Parameters
-    ----------
-    positions : (P, 3) neutral, metres. mouth, sockets, neck : (P,) masks; what is none of them is a nostril.
-    lip_depth : (P,) metres behind the lips. log_skin : (P, 3) base there; log_lips : (3,).
-    """
-    mottle = 1.0 + 0.05 * fractal_noise(positions, 0.004, 3, 91)[:, None]
-    depth = smoothstep(0.002, 0.030, lip_depth)[:, None]
-    front = 0.5 * np.exp(log_lips) + 0.5 * MOUTH_FRONT
-    inside = (front * (1 - depth) + MOUTH_BACK * depth) * mottle
-    skin = np.exp(log_skin + 0.02 * fractal_noise(positions, 0.002, 3, 92)[:, None])
-    socket = np.exp(log_skin - 0.8 * HAEMOGLOBIN_DENSITY - 0.4)
-    nostril = np.exp(log_skin + NOSTRIL)
-    other = np.clip(1.0 - mouth - sockets - neck, 0.0, 1.0)[:, None]
-    shares = (mouth[:, None], sockets[:, None], neck[:, None], other)
-    total = np.maximum(sum(shares), 1e-6)
-    mixed = inside * shares[0] + socket * shares[1] + skin * shares[2] + nostril * shares[3]
-    return (mixed / total).astype(np.float32)

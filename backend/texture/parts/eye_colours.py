@@ -8,8 +8,8 @@ from itertools import pairwise
 
 import numpy as np
 
+from backend.geometry.robust_statistics import weighted_median, weighted_quantile
 from backend.geometry.smoothstep import smoothstep
-from backend.geometry.surface_fields import weighted_median, weighted_quantile
 from backend.photos.collection import FaceClass, PhotoFace
 from backend.rendering.color import LUMINANCE, linear_from_srgb
 from backend.texture.parts.eyes import SCLERA

@@ -159,3 +159,8 @@ def texels_per_metre(surface: HeadSurface, positions: np.ndarray, resolution: in
     one, two = map_corner[:, 1] - map_corner[:, 0], map_corner[:, 2] - map_corner[:, 0]
     map_area = np.abs(one[:, 0] * two[:, 1] - one[:, 1] * two[:, 0])
     return float(np.sqrt(np.median(map_area / np.maximum(area, 1e-12))))
+
+
+def image_at_cage(surface: HeadSurface, atlas: SurfaceAtlas, image: np.ndarray) -> np.ndarray:
+    """(C,) mean of an image (S, S) around the cage's vertices."""
+    return surface.at_cage(atlas, atlas.gather(image)[:, None], np.ones(len(atlas.texel)))[0][:, 0]

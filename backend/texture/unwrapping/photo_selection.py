@@ -9,17 +9,17 @@ import numpy as np
 
 from backend.fitting.fitted_face import FittedFace, FittedPhoto
 from backend.geometry.smoothstep import smoothstep
+from backend.parallel import each
 from backend.photos.collection import FaceClass, PhotoFace
 from backend.rendering import spherical_harmonics as sh
 from backend.rendering.color import LUMINANCE
-from backend.texture.delighting.light import PhotoSamples, shading
+from backend.texture.unwrapping.atlas import SurfaceAtlas
 from backend.texture.unwrapping.head_surface import HeadSurface, TextureSpace, usual_weight
-from backend.texture.unwrapping.screening import TexelRegions, screen
+from backend.texture.unwrapping.screening import TexelRegions, screen, texel_regions
 from backend.texture.unwrapping.unwrap import PhotoUnwrap, SurfaceView, unwrap_photo, view_surface
+from backend.texture.unwrapping.vertex_samples import PhotoSamples, colour_spread, shading, shading_contrast
 
 MAX_PHOTOS = 12
-_DARKEST = 1e-3  # linear
-_BLOCKED = 0.0  # share of self-shadowing that is taken out as light
 _BARE = (FaceClass.SKIN, FaceClass.NECK, FaceClass.EARS)
 _COLOURED_LIGHT = 0.55
 """Log units of chroma by which bare skin varies (root mean square) in a photo whose colours are the lamps'. Of 834
@@ -100,13 +100,40 @@ def bare_skin(unwrap: PhotoUnwrap, plain: np.ndarray) -> np.ndarray:
     return bare * smoothstep(0.2, 0.6, unwrap.cosine)
 
 
+def survey_photos(
+    surface: HeadSurface,
+    space: TextureSpace,
+    fitted: FittedFace,
+    faces: Sequence[PhotoFace],
+    opening: np.ndarray,
+    density: float,
+) -> list[SurveyedPhoto]:
+    """Choose the photos to use and lay each onto the surface, most trusted first.
+
+    Parameters
+    ----------
+    space : atlases at survey size, ``density`` texels per metre. opening : (V,) of ``ambient_occlusion.openness``.
+
+    Raises
+    ------
+    ValueError : as ``choose_photos`` does.
+    """
+    chosen = choose_photos(fitted, faces)
+    neutral = fitted.neutral[: surface.count].astype(np.float64)
+    regions = texel_regions(surface, space.skin, plain_skin(surface), opening, surface.lifted(neutral), density)
+    photos = each(
+        lambda face, fit: survey_photo(surface, space, face, fit, neutral, regions, density),
+        *zip(*chosen, strict=True),
+    )
+    return prefer_soft_light(photos)
+
+
 def survey_photo(
     surface: HeadSurface,
     space: TextureSpace,
     face: PhotoFace,
     fit: FittedPhoto,
     neutral: np.ndarray,
-    blocked: np.ndarray,
     regions: TexelRegions,
     density: float,
 ) -> SurveyedPhoto:
@@ -115,7 +142,6 @@ def survey_photo(
     Parameters
     ----------
     space : atlases at survey size. neutral : (C, 3) cage at rest.
-    blocked : (C, 9) of ``occlusion.blocked_transfer`` at the cage's vertices.
     regions : masks at the survey atlas's texels. density : texels per metre at survey size.
     """
     cage = fit.vertices[: surface.count].astype(np.float64)
@@ -126,7 +152,7 @@ def survey_photo(
     if face.monochrome:
         grey = unwrap.linear @ np.array(LUMINANCE, np.float32)
         unwrap = replace(unwrap, linear=np.repeat(grey[:, None], 3, axis=1))
-    transfer = sh.basis(view.normals) - _BLOCKED * surface.lifted(blocked)
+    transfer = sh.basis(view.normals)
     lit = space.skin.sample(shading(transfer, fit.light.astype(np.float64)))
     screened = screen(unwrap, lit, regions, face.monochrome or stained, space.skin, density)
     unwrap = replace(unwrap, weight=screened.weight)
@@ -158,21 +184,8 @@ def prefer_soft_light(photos: Sequence[SurveyedPhoto]) -> list[SurveyedPhoto]:
     ]
 
 
-def shading_contrast(samples: PhotoSamples) -> float:
-    """Standard deviation of the logarithm of the fit's shading over the skin that a photo shows."""
-    logs = np.log(shading(samples.transfer, samples.light) @ np.array(LUMINANCE))
-    return _spread(logs[:, None], samples.weight)
-
-
-def colour_spread(linear: np.ndarray, weight: np.ndarray) -> float:
-    """Weighted root mean square of the log chroma of linear light (C, 3) around its mean; weight (C,)."""
-    logs = np.log(np.maximum(linear, _DARKEST))
-    return _spread(logs - logs.mean(1, keepdims=True), weight)
-
-
-def _spread(values: np.ndarray, weight: np.ndarray) -> float:
-    """Weighted root mean square of values' (C, K) distance from their mean; 0 where there is no weight (C,)."""
-    if not (weight > 0).any():
-        return 0.0
-    squares = ((values - np.average(values, axis=0, weights=weight)) ** 2).sum(1)
-    return float(np.sqrt(np.average(squares, weights=weight)))
+def labelled_share(atlas: SurfaceAtlas, photos: Sequence[SurveyedPhoto], face_class: FaceClass) -> np.ndarray:
+    """(S, S) in [0, 1], the share of what photos show that is labelled ``face_class``."""
+    votes = [p.samples.trust * p.unwrap.weight * (p.unwrap.labels == face_class) for p in photos]
+    total = sum(p.samples.trust * p.unwrap.weight for p in photos)
+    return atlas.image((sum(votes) / np.maximum(total, 1e-3)).astype(np.float32))

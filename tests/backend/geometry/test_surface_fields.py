@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from backend.geometry.surface_fields import robust_consensus, smooth_field, surface_operators
+from backend.geometry.robust_statistics import robust_consensus
+from backend.geometry.surface_fields import smooth_field, surface_operators
 
 
 def _grid(n: int = 24, edge: float = 0.1) -> tuple[np.ndarray, np.ndarray]:

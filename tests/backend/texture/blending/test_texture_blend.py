@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from backend.texture.blending.pyramids import ResidualBlender, masked_lowpass, push_pull
+from backend.texture.blending.pyramids import ResidualBlender
+from backend.texture.unwrapping.uv_filters import masked_lowpass, push_pull
 
 RNG = np.random.default_rng(3)
 

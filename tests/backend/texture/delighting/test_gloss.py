@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from backend.geometry.surface_fields import SurfaceOperators, surface_operators
-from backend.texture.delighting.gloss import gloss
+from backend.texture.delighting.highlights import gloss
 
 DARK = np.array([0.22, 0.095, 0.053])
 

@@ -15,8 +15,9 @@ from backend.rendering.spherical_harmonics import light_from_directions
 from backend.texture.albedo import build_albedo
 from backend.texture.delighting.light import strange_colour
 from backend.texture.unwrapping.head_surface import head_surface, texels_per_metre, texture_space
-from backend.texture.unwrapping.photo_selection import colour_spread, plain_skin, prefer_soft_light, survey_photo
+from backend.texture.unwrapping.photo_selection import plain_skin, prefer_soft_light, survey_photo
 from backend.texture.unwrapping.screening import texel_regions
+from backend.texture.unwrapping.vertex_samples import colour_spread
 
 SIZE = 512
 
@@ -84,9 +85,8 @@ def test_hard_light_counts_less_than_soft_and_alone_in_full() -> None:
     density = texels_per_metre(surface, positions, 256)
     opening = np.ones(len(positions))
     regions = texel_regions(surface, space.skin, plain_skin(surface), opening, positions, density)
-    blocked = np.zeros((surface.count, 9))
     photos = [
-        survey_photo(surface, space, face, fit, cage, blocked, regions, density)
+        survey_photo(surface, space, face, fit, cage, regions, density)
         for face, fit in zip(scene.faces, scene.fitted.photos, strict=True)
     ]
     soft, hard = (photo.samples.trust for photo in prefer_soft_light(photos))

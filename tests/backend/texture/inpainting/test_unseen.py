@@ -11,11 +11,12 @@ from texture_scene import Scene, Shot, make_scene, soft_light, with_labels
 from backend.photos.collection import FaceClass, PhotoFace
 from backend.rendering.color import linear_from_srgb
 from backend.texture.albedo import AlbedoResult, build_albedo
-from backend.texture.blending.pyramids import masked_lowpass
+from backend.texture.inpainting.colour_limits import calmed
+from backend.texture.inpainting.confidence import FADE, believed
 from backend.texture.inpainting.fill import fill_from_mirror, fill_gaps
-from backend.texture.inpainting.skin import FADE, believed, calmed
 from backend.texture.unwrapping.atlas import SurfaceAtlas
 from backend.texture.unwrapping.head_surface import head_surface, texture_space
+from backend.texture.unwrapping.uv_filters import masked_lowpass
 
 SIZE = 512
 SKIN = np.log([0.40, 0.25, 0.18])
