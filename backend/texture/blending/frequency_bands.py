@@ -1,9 +1,9 @@
-"""The skin's three bands: smooth base, middle, fine; each decided in its own way, then put together.
+"""The skin's three bands: smooth base, middle, fine; each blended in its own way.
 
-- *base*, coarser than about a centimetre: what the photos ``agree`` on, on the mesh;
+- *base*, coarser than about a centimetre: the photos' consensus on the mesh (``delighting.consensus``);
 - *middle*: the photos' mean, each divided by its smooth light alone (spherical harmonics, nothing cast or blocked), so
   that what makes a face this face (the depth of the lids, the fold of a lip) is not taken for light;
-- *fine*: the best photo's, one photo for a whole feature (``select``), blended by pyramids.
+- *fine*: the best photo's, one photo for a whole feature (``view_selection``), blended by pyramids.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from backend.geometry.smoothstep import smoothstep
 from backend.parallel import each, threads_at_once
 from backend.photos.collection import FaceClass
 from backend.texture.blending.pyramids import ResidualBlender, WeightedBands
-from backend.texture.blending.residual_artefacts import leftovers, without_slivers
-from backend.texture.blending.view_selection import PhotoScore, coverage, detail_weights, resting
-from backend.texture.delighting.consensus import Agreement
+from backend.texture.blending.residual_artefacts import residual_artefacts, without_slivers
+from backend.texture.blending.view_selection import PhotoScore, coverage, detail_weights, rest_weights
+from backend.texture.delighting.consensus import Consensus
 from backend.texture.delighting.highlights import photo_detail
 from backend.texture.unwrapping.atlas import SurfaceAtlas, pieces
 from backend.texture.unwrapping.head_surface import HeadSurface, TextureSpace
-from backend.texture.unwrapping.photo_selection import SurveyedPhoto, labelled_share
+from backend.texture.unwrapping.photo_selection import TexturePhoto, labelled_share
 from backend.texture.unwrapping.unwrap import DARKEST, photo_at_scale, sample_image, sample_linear
 from backend.texture.unwrapping.uv_filters import channel_mean, enlarged, grown, masked_lowpass
 
@@ -39,14 +39,14 @@ _EXPRESSIONS_FOLDS = 0.45
 """Of what is dark where an expression has moved the skin in all photos, so much is taken for its folds if there is one
 photo; of several, whose expressions differ, the less the more they are."""
 _HAIR_CONSISTENT = 1.0  # and for the hair line, which is never sharp
-_STRANGE_AROUND = 2.0  # of the middle band's width
+_DEVIATION_BLUR = 2.0  # of the middle band's width
 _MIDDLE_LEVELS = 6  # octaves: to two centimetres
 _FACE_HAIR = (FaceClass.BROWS, FaceClass.FACIAL_HAIR)
 
 
 @dataclass(frozen=True)
 class MiddleBand:
-    """What is known at survey size S.
+    """What is known at the working size S.
 
     Attributes
     ----------
@@ -65,7 +65,7 @@ class MiddleBand:
 
 
 def feature_masks(
-    surface: HeadSurface, atlas: SurfaceAtlas, photos: Sequence[SurveyedPhoto], positions: np.ndarray
+    surface: HeadSurface, atlas: SurfaceAtlas, photos: Sequence[TexturePhoto], positions: np.ndarray
 ) -> dict[str, np.ndarray]:
     """Soft masks (S, S) of the features that must come from one photo; positions (V, 3) neutral.
 
@@ -92,27 +92,27 @@ def feature_masks(
 def middle_band(
     surface: HeadSurface,
     space: TextureSpace,
-    photos: Sequence[SurveyedPhoto],
-    agreement: Agreement,
+    photos: Sequence[TexturePhoto],
+    consensus: Consensus,
     hairy: np.ndarray,
     positions: np.ndarray,
     density: float,
 ) -> MiddleBand:
     """Agree on the middle frequencies; hairy (V,) where hair grows, positions (V, 3) neutral."""
     atlas = space.skin
-    texel_base, texel_skin = atlas.sample(agreement.log_base), atlas.sample(agreement.log_skin)
-    texel_range = atlas.sample(agreement.colour_range)
+    texel_base, texel_skin = atlas.sample(consensus.log_base), atlas.sample(consensus.log_skin)
+    texel_range = atlas.sample(consensus.colour_range)
     sigma = _MIDDLE * density
     features = feature_masks(surface, atlas, photos, positions)
     feature = np.clip(sum(mask for name, mask in features.items() if name != "nose"), 0.0, 1.0)
     hairline = atlas.image(atlas.sample(hairy[:, None])[:, 0])
     all_grey = all(photo.samples.colourless for photo in photos)
 
-    def look(photo: SurveyedPhoto, field: np.ndarray) -> tuple[np.ndarray, PhotoScore, np.ndarray, np.ndarray]:
+    def look(photo: TexturePhoto, field: np.ndarray) -> tuple[np.ndarray, PhotoScore, np.ndarray, np.ndarray]:
         """The photo's middle frequencies, its score, and (S, S) how far it is at rest and has brows and beard."""
         texel_field = atlas.sample(field)
         grey = photo.samples.colourless
-        hair = _light_hair(photo, texel_field, texel_base)
+        hair = _pale_facial_hair(photo, texel_field, texel_base)
         detail = atlas.image(
             photo_detail(
                 photo.unwrap.linear,
@@ -146,38 +146,40 @@ def middle_band(
         )
         return middle, score, 1.0 - _MOVED_LESS * moved, cv2.GaussianBlur(atlas.image(hair), (0, 0), 1.0)
 
-    middles, scores, rested, hairs = zip(*each(look, photos, agreement.log_fields), strict=True)
-    unrest = _unrest([score.weight for score in scores], rested)
+    middles, scores, rested, facial_hair = zip(*each(look, photos, consensus.log_fields), strict=True)
+    moved_in_all = _moved_in_all([score.weight for score in scores], rested)
     agreed = _agreed(middles, scores)
     tolerance = (
         _CONSISTENT + (_FEATURES_CONSISTENT - _CONSISTENT) * feature + (_HAIR_CONSISTENT - _CONSISTENT) * hairline
     )
     shown = [score.weight * rest for score, rest in zip(scores, rested, strict=True)]
-    strange = each(lambda own: _strangeness(own, agreed, sigma), middles)
+    deviating = each(lambda own: _deviation_from_consensus(own, agreed, sigma), middles)
     scores = [
-        replace(score, weight=weight * _consistency(own, tolerance), strangeness=own)
-        for score, weight, own in zip(scores, shown, strange, strict=True)
+        replace(score, weight=weight * _consistency(own, tolerance), deviation=own)
+        for score, weight, own in zip(scores, shown, deviating, strict=True)
     ]
     fine = detail_weights(scores, features)
     shares = [
         score.weight * score.cosine**2 * smoothstep(0.15, 0.5, score.cosine) * score.quality * rest
-        for score, rest in zip(scores, resting(scores, features), strict=True)
+        for score, rest in zip(scores, rest_weights(scores, features), strict=True)
     ]
     blended = _blended(middles, shares, shown, agreed) + _borrowed_chroma(middles, scores, fine, photos)
-    plain = (1.0 - np.maximum.reduce(hairs)) * (1.0 - hairline)
-    folds = _EXPRESSIONS_FOLDS / len(photos) * unrest * plain * np.minimum(channel_mean(blended), 0.0)
+    plain = (1.0 - np.maximum.reduce(facial_hair)) * (1.0 - hairline)
+    folds = _EXPRESSIONS_FOLDS / len(photos) * moved_in_all * plain * np.minimum(channel_mean(blended), 0.0)
     blended = blended - folds[..., None]
-    cover = coverage(shown, fine) * (1.0 - leftovers(surface, atlas, photos, blended, hairline, positions, density))
+    cover = coverage(shown, fine) * (
+        1.0 - residual_artefacts(surface, atlas, photos, blended, hairline, positions, density)
+    )
     cover = without_slivers(cover, density)
-    return MiddleBand(blended, tuple(middles), tuple(fine), cover, tuple(hairs))
+    return MiddleBand(blended, tuple(middles), tuple(fine), cover, tuple(facial_hair))
 
 
-def _own_range(photo: SurveyedPhoto, colour_range: np.ndarray) -> np.ndarray:
-    """(P, 2) of ``Agreement.colour_range`` for this photo: no difference in colour where lamps coloured it."""
-    return np.zeros_like(colour_range) if photo.samples.stained else colour_range
+def _own_range(photo: TexturePhoto, colour_range: np.ndarray) -> np.ndarray:
+    """(P, 2) of ``Consensus.colour_range`` for this photo: no difference in colour where lamps coloured it."""
+    return np.zeros_like(colour_range) if photo.samples.coloured_light else colour_range
 
 
-def _light_hair(photo: SurveyedPhoto, field: np.ndarray, log_base: np.ndarray) -> np.ndarray:
+def _pale_facial_hair(photo: TexturePhoto, field: np.ndarray, log_base: np.ndarray) -> np.ndarray:
     """(P,) float32 in [0, 1]: how surely a texel is brow or beard lighter than what lies under it (``log_base``); its
     brightness is no highlight then."""
     light = np.zeros(len(field), np.float32)
@@ -193,7 +195,7 @@ def _borrowed_chroma(
     middles: Sequence[np.ndarray],
     scores: Sequence[PhotoScore],
     fine: Sequence[np.ndarray],
-    photos: Sequence[SurveyedPhoto],
+    photos: Sequence[TexturePhoto],
 ) -> np.ndarray | float:
     """(S, S, 3) colour for texels whose detail comes from a grey photo, out of the photos that have colour."""
     grey = [photo.samples.colourless for photo in photos]
@@ -241,28 +243,28 @@ def _blended(
     return (agreed + blender.result()) * anywhere
 
 
-def _unrest(weights: Sequence[np.ndarray], rested: Sequence[np.ndarray]) -> np.ndarray:
+def _moved_in_all(weights: Sequence[np.ndarray], rested: Sequence[np.ndarray]) -> np.ndarray:
     """(S, S) in [0, 1], 1 where the expression has moved the skin in every photo that shows it."""
     shown = np.maximum.reduce(weights)
     calmest = np.maximum.reduce([weight * rest for weight, rest in zip(weights, rested, strict=True)])
     return np.clip((1.0 - calmest / np.maximum(shown, 1e-3)) / _MOVED_LESS, 0.0, 1.0)
 
 
-def _strangeness(own: np.ndarray, agreed: np.ndarray, sigma: float) -> np.ndarray:
+def _deviation_from_consensus(own: np.ndarray, agreed: np.ndarray, sigma: float) -> np.ndarray:
     """(S, S) log units by which a photo's detail differs from the consensus, over a few millimetres."""
-    return cv2.GaussianBlur(np.abs(channel_mean(own - agreed)), (0, 0), _STRANGE_AROUND * sigma)
+    return cv2.GaussianBlur(np.abs(channel_mean(own - agreed)), (0, 0), _DEVIATION_BLUR * sigma)
 
 
-def _consistency(strangeness: np.ndarray, tolerance: np.ndarray) -> np.ndarray:
+def _consistency(deviation: np.ndarray, tolerance: np.ndarray) -> np.ndarray:
     """(S, S) 1 where a photo is near the consensus, towards 0 where something is in front."""
-    return (1.0 / (1.0 + (strangeness / tolerance) ** 2) ** 2).astype(np.float32)
+    return (1.0 / (1.0 + (deviation / tolerance) ** 2) ** 2).astype(np.float32)
 
 
 def personal_prior(
     surface: HeadSurface, atlas: SurfaceAtlas, middle: MiddleBand, prior: np.ndarray, without_colour: bool
 ) -> np.ndarray:
     """``prior`` (V, 3) with the colour that this person's lips have in the photos; only the brightness from photos
-    ``without_colour``; atlas: at survey size."""
+    ``without_colour``; atlas: at the working size."""
     lips = atlas.image(atlas.sample(surface.regions["lips"][:, None])[:, 0])
     shown = (lips > 0.8) & (middle.cover > 0.8)
     if shown.sum() < 100:
@@ -277,9 +279,9 @@ def personal_prior(
 
 def fine_band(
     atlas: SurfaceAtlas,
-    photos: Sequence[SurveyedPhoto],
+    photos: Sequence[TexturePhoto],
     middle: MiddleBand,
-    agreement: Agreement,
+    consensus: Consensus,
     density: float,
 ) -> np.ndarray:
     """The finest frequencies (R, R, 3) at full size, from one photo at a time; density: texels per metre here."""
@@ -293,14 +295,14 @@ def fine_band(
     place = (row[boxed] - rows.start) * width + column[boxed] - columns.start  # in the flattened box
 
     def finest(
-        photo: SurveyedPhoto, weight: np.ndarray, own: np.ndarray, hair: np.ndarray, field: np.ndarray
+        photo: TexturePhoto, weight: np.ndarray, own: np.ndarray, hair: np.ndarray, field: np.ndarray
     ) -> WeightedBands:
         """What only this photo's finest frequencies add."""
         weight = enlarged(weight, size)[rows, columns]
         shown = weight.ravel()[place] > 1e-3
         used, inside = boxed[shown], place[shown]
         scale_of_own = np.float32(own.shape[0] / size)
-        vertex_values = [photo.view.pixels, field, agreement.log_base, agreement.log_skin, agreement.colour_range]
+        vertex_values = [photo.view.pixels, field, consensus.log_base, consensus.log_skin, consensus.colour_range]
         vertex_values = np.concatenate(vertex_values, 1)
         pixels, scale = photo_at_scale(photo.face, photo.view.pixels_per_metre, density)
         residual = np.zeros((height * width, 3), np.float32)
@@ -317,7 +319,7 @@ def fine_band(
             residual[here] = (detail - sample_image(own, in_own)) * seen
         return blender.bands(residual.reshape(height, width, 3), weight)
 
-    per_photo = zip(photos, middle.weights, middle.per_photo, middle.hair, agreement.log_fields, strict=True)
+    per_photo = zip(photos, middle.weights, middle.per_photo, middle.hair, consensus.log_fields, strict=True)
     used_photos = [own for own in per_photo if own[1].max() >= 0.02]
     for first in range(0, len(used_photos), threads_at_once()):  # no more of these large images than are worked on
         for bands in each(finest, *zip(*used_photos[first : first + threads_at_once()], strict=True)):

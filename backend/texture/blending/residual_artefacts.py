@@ -1,4 +1,4 @@
-"""What photos show that is no part of the texture: folds of ears, hinges and arms of glasses, strips between rims."""
+"""Residual artefacts of blending: folds of ears, hinges and arms of glasses, narrow strips between gaps."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from backend.photos.collection import FaceClass
 from backend.photos.regions import connected
 from backend.texture.unwrapping.atlas import SurfaceAtlas
 from backend.texture.unwrapping.head_surface import HeadSurface
-from backend.texture.unwrapping.photo_selection import SurveyedPhoto, labelled_share, trusted_share
+from backend.texture.unwrapping.photo_selection import TexturePhoto, labelled_share, trusted_share
 from backend.texture.unwrapping.unwrap import SEEN
 from backend.texture.unwrapping.uv_filters import channel_mean, grown
 
-_BESIDE_HAIR = 120.0  # of the survey's side: how far beside the roots there is hair
+_BESIDE_HAIR = 120.0  # of the working size: how far beside the roots there is hair
 _BROWS = (0.1, 0.4)  # share of what photos show that is brow, from which on it is no strand
 _BESIDE_EARS, _FROM_EARS = 0.003, 0.014
 """Metres: so far from the mesh's ears those of the photos may have their folds, and so far what begins there reaches:
@@ -49,7 +49,7 @@ def folds_of_ears(ears: np.ndarray, blended: np.ndarray, density: float) -> np.n
 def arms_of_glasses(
     surface: HeadSurface,
     atlas: SurfaceAtlas,
-    photos: Sequence[SurveyedPhoto],
+    photos: Sequence[TexturePhoto],
     blended: np.ndarray,
     positions: np.ndarray,
     density: float,
@@ -86,16 +86,16 @@ def _widened(mask: np.ndarray) -> np.ndarray:
     return cv2.GaussianBlur(cv2.dilate(mask.astype(np.float32), np.ones((5, 5), np.uint8)), (0, 0), 1.0)
 
 
-def leftovers(
+def residual_artefacts(
     surface: HeadSurface,
     atlas: SurfaceAtlas,
-    photos: Sequence[SurveyedPhoto],
+    photos: Sequence[TexturePhoto],
     blended: np.ndarray,
     hairline: np.ndarray,
     positions: np.ndarray,
     density: float,
 ) -> np.ndarray:
-    """(S, S) in [0, 1] what goes: ``folds_of_ears`` where there is neither hair nor beard;
+    """(S, S) in [0, 1] what is to be removed: ``folds_of_ears`` where there is neither hair nor beard;
     ``arms_of_glasses`` where there is neither hair nor brow.
 
     blended : (S, S, 3) log detail. hairline : (S, S) in [0, 1] where hair is. positions : (V, 3) neutral, metres.

@@ -12,7 +12,7 @@ from backend.geometry.smoothstep import smoothstep
 from backend.parallel import each
 from backend.rig.arkit import ARKIT_INDEX
 
-_LOYALTY = 1.4  # by which the best photo as a whole is preferred to others
+_PREFER_FIRST = 1.4  # by which the best photo as a whole is preferred to others
 _ENOUGH_DENSITY = 3500.0  # pixels per metre at which a photo resolves what the texture can hold
 
 # expressions that change how a feature looks; a photo without them is preferred for it
@@ -35,12 +35,12 @@ _DISTURBING: Mapping[str, tuple[tuple[str, float], ...]] = {
 
 @dataclass(frozen=True)
 class PhotoScore:
-    """What selection knows of one photo: ``weight`` (S, S) and ``cosine`` (S, S) in UV, ``strangeness`` (S, S) distance
+    """What selection knows of one photo: ``weight`` (S, S) and ``cosine`` (S, S) in UV, ``deviation`` (S, S) distance
     from the other photos in log units, ``pixels_per_metre``, ``quality`` 0-1, ``expression`` (52,)."""
 
     weight: np.ndarray
     cosine: np.ndarray
-    strangeness: np.ndarray
+    deviation: np.ndarray
     pixels_per_metre: float
     quality: float
     expression: np.ndarray
@@ -51,7 +51,7 @@ def neutrality(expression: np.ndarray, feature: str) -> float:
     return float(np.exp(-2.0 * sum(w * expression[ARKIT_INDEX[name]] for name, w in _DISTURBING[feature])))
 
 
-def resting(photos: Sequence[PhotoScore], features: Mapping[str, np.ndarray]) -> list[np.ndarray]:
+def rest_weights(photos: Sequence[PhotoScore], features: Mapping[str, np.ndarray]) -> list[np.ndarray]:
     """(S, S) float32 per photo, 1 outside features (S, S) and lower within those that its expression changes more than
     the photo at best rest does: a raised brow averaged with a lowered one is a thick one."""
     result = [np.ones_like(photo.weight) for photo in photos]
@@ -84,7 +84,7 @@ def detail_weights(photos: Sequence[PhotoScore], features: Mapping[str, np.ndarr
         strength,
     )
     first = int(np.argmax([float(score.sum()) for score in scores]))
-    scores[first] = scores[first] * _LOYALTY  # few changes from photo to photo
+    scores[first] = scores[first] * _PREFER_FIRST  # few changes from photo to photo
     best = np.maximum.reduce(scores)
     for name, mask in features.items():
         total = float(mask.sum())
@@ -94,9 +94,11 @@ def detail_weights(photos: Sequence[PhotoScore], features: Mapping[str, np.ndarr
         for photo, s in zip(photos, strength, strict=True):
             shown = float((mask * photo.weight).sum()) / total
             frontal = float((mask * photo.weight * photo.cosine).sum()) / max(total * shown, 1e-9)
-            strange = float((mask * photo.weight * photo.strangeness).sum()) / max(total * shown, 1e-9)
-            loyal = _LOYALTY if len(values) == first else 1.0
-            values.append(loyal * s * shown**3 * frontal * neutrality(photo.expression, name) * np.exp(-strange / 0.1))
+            deviating = float((mask * photo.weight * photo.deviation).sum()) / max(total * shown, 1e-9)
+            preferred = _PREFER_FIRST if len(values) == first else 1.0
+            values.append(
+                preferred * s * shown**3 * frontal * neutrality(photo.expression, name) * np.exp(-deviating / 0.1)
+            )
         chosen = int(np.argmax(values))
         if values[chosen] <= 0:
             continue

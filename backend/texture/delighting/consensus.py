@@ -1,8 +1,8 @@
-"""What the photos agree on: every photo brought to one level, smoothly, so that their mean has no seams.
+"""Multi-view consensus: every photo is brought to one level, smoothly, so that their mean has no seams.
 
-A photo over its smooth light is albedo up to what spherical harmonics cannot say: the light's rest, exposure, cast
-shadows. That rest is found as the photo's smooth difference from what all photos agree on, and goes out with the light.
-Nothing is compared with plain skin here: a beard, brows, lips and the shade in a fold, which all photos show, stay.
+A photo divided by its spherical-harmonics light is albedo up to exposure, cast shadows and what else that light cannot
+express. This remainder is the photo's smooth difference from the robust mean of all photos, and is divided out as well.
+What all photos show (a beard, brows, lips, the shade in a fold) stays.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from backend.texture.delighting.highlights import gloss
 from backend.texture.delighting.light import BASE_LENGTH, DelitBase, strange_colour
 from backend.texture.unwrapping.atlas import SurfaceAtlas
 from backend.texture.unwrapping.head_surface import HeadSurface, usual_weight
-from backend.texture.unwrapping.photo_selection import SurveyedPhoto, plain_skin
+from backend.texture.unwrapping.photo_selection import TexturePhoto, plain_skin
 from backend.texture.unwrapping.unwrap import DARKEST, SHARP
 from backend.texture.unwrapping.vertex_samples import shading
 
@@ -40,7 +40,7 @@ _ROUNDS = 4
 
 
 @dataclass(frozen=True)
-class Agreement:
+class Consensus:
     """V subdivided vertices of the head.
 
     Attributes
@@ -58,27 +58,27 @@ class Agreement:
     colour_range: np.ndarray
 
 
-def agree(
+def multi_view_consensus(
     surface: HeadSurface,
     atlas: SurfaceAtlas,
-    photos: Sequence[SurveyedPhoto],
+    photos: Sequence[TexturePhoto],
     base: DelitBase,
     operators: SurfaceOperators,
     tone: np.ndarray,
-) -> Agreement:
+) -> Consensus:
     """Bring the photos to one level.
 
     Parameters
     ----------
-    atlas : at survey size.
+    atlas : at the working size.
     tone : (3,) linear albedo that plain skin gets.
     """
 
-    def without_light(photo: SurveyedPhoto, light: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def without_light(photo: TexturePhoto, light: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """(C, 3) log light on the cage, and (P, 3) the photo's log albedo under it."""
         smooth = smooth_light(operators, photo.samples.transfer, light)
         own = np.log(np.maximum(photo.unwrap.linear, DARKEST)) - atlas.sample(surface.lifted(smooth))
-        return smooth, np.repeat(own.mean(1, keepdims=True), 3, axis=1) if photo.samples.stained else own
+        return smooth, np.repeat(own.mean(1, keepdims=True), 3, axis=1) if photo.samples.coloured_light else own
 
     lights, delit = zip(*each(without_light, photos, base.lights), strict=True)
     grey = np.array([photo.samples.colourless for photo in photos])
@@ -106,11 +106,11 @@ def agree(
     sharp = max(float(smoothstep(*SHARP, photo.view.pixels_per_metre)) for photo in photos)
     colour_range = _colour_range(surface.regions["lips"], sharp)
     log_skin = surface.lifted(matt + SKIN_RANGE).astype(np.float32)
-    return Agreement(fields, log_base, log_skin, colour_range.astype(np.float32))
+    return Consensus(fields, log_base, log_skin, colour_range.astype(np.float32))
 
 
 def _colour_range(lips: np.ndarray, sharp: float) -> np.ndarray:
-    """(V, 2) of ``Agreement.colour_range``; lips : (V,) in [0, 1]. sharp : in [0, 1], of the sharpest photo."""
+    """(V, 2) of ``Consensus.colour_range``; lips : (V,) in [0, 1]. sharp : in [0, 1], of the sharpest photo."""
     plain = _COLOUR_RANGE * (_COARSE_COLOUR + (1.0 - _COARSE_COLOUR) * sharp)
     painted = (_FEATURE_COLOUR + (_SHARP_LIPS - _FEATURE_COLOUR) * sharp) * lips
     return np.stack([np.maximum(plain, painted), _DARK_GREY * (1.0 - sharp * lips)], 1)
@@ -147,13 +147,13 @@ def smooth_light(operators: SurfaceOperators, transfer: np.ndarray, light: np.nd
 def _at_cage(
     surface: HeadSurface,
     atlas: SurfaceAtlas,
-    photos: Sequence[SurveyedPhoto],
+    photos: Sequence[TexturePhoto],
     values: Sequence[np.ndarray],
     weights: Sequence[np.ndarray],
 ) -> tuple[np.ndarray, np.ndarray]:
     """Every photo's texel values (P, 3) around the cage's vertices (N, C, 3), and their weight (N, C) in [0, 1]."""
 
-    def around(photo: SurveyedPhoto, value: np.ndarray, weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def around(photo: TexturePhoto, value: np.ndarray, weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         mean, total = surface.at_cage(atlas, value, weight * np.maximum(photo.unwrap.cosine, 0.0) ** 2)
         return mean, np.clip(total / usual_weight(total), 0.0, 1.0) * photo.samples.trust
 
@@ -161,7 +161,7 @@ def _at_cage(
     return np.stack(means), np.stack(totals)
 
 
-def _bearded(surface: HeadSurface, atlas: SurfaceAtlas, photos: Sequence[SurveyedPhoto]) -> np.ndarray:
+def _bearded(surface: HeadSurface, atlas: SurfaceAtlas, photos: Sequence[TexturePhoto]) -> np.ndarray:
     """(C,) in [0, 1], share of what photos show around each vertex that is labelled beard."""
     labelled = [(p.unwrap.labels == FaceClass.FACIAL_HAIR).astype(np.float32)[:, None] for p in photos]
     values, weight = _at_cage(surface, atlas, photos, labelled, [p.unwrap.weight for p in photos])

@@ -1,8 +1,7 @@
-"""What of a photo is light: spherical-harmonics shading with self-shadowing, and slow differences between photos.
+"""Each photo's light, as nine coefficients of spherical harmonics.
 
-The fit's light is a start. Here every photo's nine coefficients are solved again, against one albedo that all photos
-share, is smooth, and is the same left and right unless the photos insist. What still differs from photo to photo over
-centimetres is light as well, and goes out with the photo's own smooth base.
+The fit's light is the start. The coefficients are solved again, against one smooth albedo that all photos share and
+that is nearly the same left and right.
 """
 
 from __future__ import annotations

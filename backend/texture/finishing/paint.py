@@ -1,4 +1,4 @@
-"""From log skin to the whole texture: cavities, eyes, teeth, tongue and lashes."""
+"""From log albedo of skin to the whole texture: cavities, the mouth's inside, eyes, teeth, tongue and lashes."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from backend.geometry.smoothstep import smoothstep
 from backend.geometry.template import Template
 from backend.parallel import each
 from backend.texture.delighting.skin_tone import HAEMOGLOBIN_DENSITY
-from backend.texture.inpainting.skin import MadeUp
+from backend.texture.inpainting.skin import InpaintedSkin
 from backend.texture.parts import mouth
 from backend.texture.parts.eye_colours import EyeColours
 from backend.texture.parts.eyes import lash_line, lid_shadow, paint_eyeball
@@ -26,7 +26,7 @@ def finish_skin(
     surface: HeadSurface,
     space: TextureSpace,
     log_skin: np.ndarray,
-    made_up: MadeUp,
+    inpainted: InpaintedSkin,
     opening: np.ndarray,
     cover: np.ndarray,
 ) -> np.ndarray:
@@ -36,7 +36,7 @@ def finish_skin(
     opening : (V,) of ``occlusion.openness``.
     """
     atlas = space.skin
-    fields = np.concatenate([opening[:, None], surface.regions["nose"][:, None], made_up.log_skin], 1)
+    fields = np.concatenate([opening[:, None], surface.regions["nose"][:, None], inpainted.log_skin], 1)
     unseen = 1.0 - atlas.gather_small(cover)
 
     def finish(texels: slice) -> np.ndarray:
@@ -46,23 +46,23 @@ def finish_skin(
     return np.concatenate(each(finish, pieces(len(atlas.texel))))
 
 
-def paint_everything_else(
+def paint_parts(
     canvas: np.ndarray,
     template: Template,
     surface: HeadSurface,
     space: TextureSpace,
     fitted: FittedFace,
-    made_up: MadeUp,
+    inpainted: InpaintedSkin,
     positions: np.ndarray,
     eyes: EyeColours,
 ) -> None:
     """Fill the other charts of ``canvas`` (R, R, 3) linear, in place: mouth's inside, sockets, neck, and all parts."""
     flat = canvas.reshape(-1, 3)
-    log_lips = np.median(made_up.log_skin, axis=0) - HAEMOGLOBIN_DENSITY - 0.12
+    log_lips = np.median(inpainted.log_skin, axis=0) - HAEMOGLOBIN_DENSITY - 0.12
     regions = surface.regions
     lips = positions[regions["lips"] > 0.5]
     masks = [regions[name][:, None] for name in ("mouth_interior", "eye_sockets", "neck")]
-    inner = space.inner.sample(np.concatenate([positions, *masks, made_up.log_skin], 1))  # (P, 9)
+    inner = space.inner.sample(np.concatenate([positions, *masks, inpainted.log_skin], 1))  # (P, 9)
     lip_depth = float(np.percentile(lips[:, 2], 90)) - inner[:, 2]
     flat[space.inner.texel] = _paint_inner(
         inner[:, :3], inner[:, 3], inner[:, 4], inner[:, 5], lip_depth, inner[:, 6:], log_lips

@@ -11,15 +11,15 @@ from backend.geometry.robust_statistics import weighted_quantile
 from backend.geometry.smoothstep import smoothstep
 from backend.geometry.surface_fields import SurfaceOperators, smooth_field
 from backend.photos.collection import FaceClass
-from backend.texture.delighting.consensus import Agreement
+from backend.texture.delighting.consensus import Consensus
 from backend.texture.inpainting.colour_limits import near_typical
 from backend.texture.unwrapping.atlas import SurfaceAtlas
 from backend.texture.unwrapping.head_surface import HeadSurface, usual_weight
-from backend.texture.unwrapping.photo_selection import SurveyedPhoto
+from backend.texture.unwrapping.photo_selection import TexturePhoto
 from backend.texture.unwrapping.unwrap import DARKEST
 
 _BEARD_LENGTH = 0.012
-_BEARD_RANGE = 0.9  # log units by which a made-up beard may follow the seen one beside it
+_BEARD_RANGE = 0.9  # log units by which a inpainted beard may follow the seen one beside it
 _BRISTLE_QUANTILE, _FEW_BRISTLES = 0.3, 5.0  # the second: summed weight of vertices
 _BETWEEN_HAIRS = 0.10  # log units by which a beard is darker than its smooth colour
 _FACE = (FaceClass.SKIN, FaceClass.FACIAL_HAIR, FaceClass.NECK, FaceClass.LIPS, FaceClass.BROWS)
@@ -39,8 +39,8 @@ def with_beard(
     skin: np.ndarray,
     surface: HeadSurface,
     atlas: SurfaceAtlas,
-    photos: Sequence[SurveyedPhoto],
-    agreement: Agreement,
+    photos: Sequence[TexturePhoto],
+    consensus: Consensus,
     operators: SurfaceOperators,
     votes: BeardVotes,
     weight: np.ndarray,
@@ -60,18 +60,18 @@ def with_beard(
         return skin, np.zeros(count)
     share = _beard(surface, operators, votes.bearded, votes.looked, positions)
     sure_beard = smoothstep(0.4, 0.8, votes.bearded) * votes.looked * (0.1 + weight)
-    bristles, labelled = _bristles(surface, atlas, photos, agreement)
+    bristles, labelled = _bristles(surface, atlas, photos, consensus)
     if (labelled * sure_beard).sum() > _FEW_BRISTLES:
         sure_beard = sure_beard * labelled
     else:  # known by its darkness alone
-        bristles = agreement.log_base[:count].astype(np.float64)
+        bristles = consensus.log_base[:count].astype(np.float64)
     typical = _dark_typical(bristles, sure_beard * operators.mass)
     colour = smooth_field(operators, bristles, sure_beard, _BEARD_LENGTH, typical, 0.02)
     colour = near_typical(colour, typical, _BEARD_RANGE)
     return np.log(np.exp(skin) * (1.0 - share[:, None]) + np.exp(colour - _BETWEEN_HAIRS) * share[:, None]), share
 
 
-def beard_votes(surface: HeadSurface, atlas: SurfaceAtlas, photos: Sequence[SurveyedPhoto]) -> BeardVotes:
+def beard_votes(surface: HeadSurface, atlas: SurfaceAtlas, photos: Sequence[TexturePhoto]) -> BeardVotes:
     """Where the photos' labels say that there is a beard."""
     total = sum(p.samples.trust * p.unwrap.seen * np.isin(p.unwrap.labels, _FACE) for p in photos)
     votes = sum(p.samples.trust * p.unwrap.seen * (p.unwrap.labels == FaceClass.FACIAL_HAIR) for p in photos)
@@ -80,14 +80,14 @@ def beard_votes(surface: HeadSurface, atlas: SurfaceAtlas, photos: Sequence[Surv
 
 
 def _bristles(
-    surface: HeadSurface, atlas: SurfaceAtlas, photos: Sequence[SurveyedPhoto], agreement: Agreement
+    surface: HeadSurface, atlas: SurfaceAtlas, photos: Sequence[TexturePhoto], consensus: Consensus
 ) -> tuple[np.ndarray, np.ndarray]:
     """(C, 3) log albedo of what the photos label as beard around each vertex, the skin beside it left out, and (C,) in
     [0, 1] how much of it they show. Colour comes from the photos that have any."""
     grey_only = all(photo.samples.colourless for photo in photos)
     total = np.zeros(len(atlas.texel))
     summed = np.zeros((len(atlas.texel), 3))
-    for photo, field in zip(photos, agreement.log_fields, strict=True):
+    for photo, field in zip(photos, consensus.log_fields, strict=True):
         if photo.samples.colourless and not grey_only:
             continue
         labelled = (photo.unwrap.labels == FaceClass.FACIAL_HAIR) * np.maximum(photo.unwrap.cosine, 0.0) ** 2
@@ -122,8 +122,8 @@ def dark_below(surface: HeadSurface, own: np.ndarray, weight: np.ndarray, positi
 def _beard(
     surface: HeadSurface, operators: SurfaceOperators, votes: np.ndarray, looked: np.ndarray, positions: np.ndarray
 ) -> np.ndarray:
-    """(C,) in [0, 1], the made-up beard: the photos' ``votes`` (C,) where they ``looked`` (C,), carried on where beards
-    grow."""
+    """(C,) in [0, 1], the inpainted beard: the photos' ``votes`` (C,) where they ``looked`` (C,), continued where
+    beards grow."""
     count = surface.count
     share = smooth_field(operators, votes[:, None], looked, _BEARD_LENGTH, np.zeros(1), 0.02)[:, 0]
     place = positions[:count]

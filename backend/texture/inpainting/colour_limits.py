@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 
-_CHROMA_RANGE = 0.06  # log units by which the smooth colour of skin that is seen aslant may differ from the made-up
-_SHADED = 0.12  # log units by which its smooth colour may be darker than the made-up
+_CHROMA_RANGE = 0.06  # log units by which the smooth colour of skin that is seen aslant may differ from the inpainted
+_SHADED = 0.12  # log units by which its smooth colour may be darker than the inpainted
 _BRIGHTER = 0.14  # log units by which it may be brighter: more is a rim light
 _DARKER = 0.10  # by which it may be darker: more is the shadow of the hair beside it, or strands
 
 
-def calmed(difference: np.ndarray) -> np.ndarray:
-    """(C, 3) the difference (C, 3) of seen from made-up skin without strange colour, rim light and shadow of hair."""
+def limited_difference(difference: np.ndarray) -> np.ndarray:
+    """(C, 3) the difference (C, 3) of seen from inpainted skin without strange colour, rim light and shadow of hair."""
     level = difference.mean(1, keepdims=True)
     chroma = difference - level
     size = np.linalg.norm(chroma, axis=1, keepdims=True)
@@ -20,8 +20,8 @@ def calmed(difference: np.ndarray) -> np.ndarray:
     return most * np.tanh(level / most) + chroma
 
 
-def not_darker(difference: np.ndarray) -> np.ndarray:
-    """(C, 3) the difference (C, 3) of seen from made-up skin without the shadow that a chin casts."""
+def without_shadow(difference: np.ndarray) -> np.ndarray:
+    """(C, 3) the difference (C, 3) of seen from inpainted skin without the shadow that a chin casts."""
     level = difference.mean(1, keepdims=True)
     return difference + np.where(level < 0, _SHADED * np.tanh(level / _SHADED) - level, 0.0)
 

@@ -20,7 +20,7 @@ _GRAZING = (0.08, 0.30)  # cosine
 _SHOWN = 0.35
 
 
-def believed(
+def confidence(
     shown: Sequence[np.ndarray],
     cosines: Sequence[np.ndarray],
     behind: np.ndarray,

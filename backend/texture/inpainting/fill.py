@@ -1,4 +1,4 @@
-"""What no photo shows: the mirrored side, then plausible skin, the insides of mouth and nose."""
+"""Holes in blended bands: filled from the mirrored side, then from around, then by a prior; and synthetic pores."""
 
 from __future__ import annotations
 

@@ -12,28 +12,28 @@ from backend.geometry.normals import vertex_normals
 from backend.geometry.smoothstep import smoothstep
 from backend.geometry.surface_fields import SurfaceOperators, smooth_field
 from backend.photos.collection import FaceClass
-from backend.texture.delighting.consensus import Agreement
+from backend.texture.delighting.consensus import Consensus
 from backend.texture.inpainting.beard import beard_votes, dark_below, with_beard
-from backend.texture.inpainting.colour_limits import calmed, near_typical, not_darker
-from backend.texture.inpainting.confidence import FADE, believed
+from backend.texture.inpainting.colour_limits import limited_difference, near_typical, without_shadow
+from backend.texture.inpainting.confidence import FADE, confidence
 from backend.texture.unwrapping.atlas import SurfaceAtlas
 from backend.texture.unwrapping.head_surface import HeadSurface, image_at_cage
-from backend.texture.unwrapping.photo_selection import SurveyedPhoto, plain_skin
+from backend.texture.unwrapping.photo_selection import TexturePhoto, plain_skin
 from backend.texture.unwrapping.unwrap import SHARP
 
-_SKIN_LENGTH = 0.030  # metres over which the made-up skin follows the seen
+_SKIN_LENGTH = 0.030  # metres over which the inpainted skin follows the seen
 _COARSE = 0.4  # share by which a coarse photo's border is wider than a sharp one's, at most
 _ASLANT = (0.75, 0.50)  # cosine
 _LIT = 0.65  # quantile of seen skin's brightness that counts as lit
-_ASYMMETRY = 0.3  # share of what differs left and right that made-up skin keeps
+_ASYMMETRY = 0.3  # share of what differs left and right that inpainted skin keeps
 _UNDER_GRAZING = (0.50, 0.25)  # cosine: what faces down is in the chin's shadow, and seen aslant at best
-_BORDER = (1.0, 0.2)  # of being believed: where a photo's end is near
-_BLOTCHES = np.array([0.014, 0.026, 0.026], np.float32)  # log units, of made-up skin
+_BORDER = (1.0, 0.2)  # of the confidence: where a photo's border is near
+_BLOTCHES = np.array([0.014, 0.026, 0.026], np.float32)  # log units, of inpainted skin
 _BRISTLES = np.array([1.0, 0.4, 0.6], np.float32)
 
 
 @dataclass(frozen=True)
-class SkinWays:
+class SmoothSkin:
     """How smooth skin follows what is seen: ``shade`` log units around lit skin that count, ``anchor`` pull of the one
     typical colour, ``reach`` log units of brightness by which it may differ from that, ``chroma`` share of its own
     colour that it keeps."""
@@ -44,47 +44,48 @@ class SkinWays:
     chroma: float
 
 
-_PLAINEST = SkinWays(0.15, 0.03, 0.15, 0.4)  # nearly one colour: what rims are judged by
-_NEAREST = SkinWays(0.40, 0.005, 0.45, 0.9)  # goes on in the colour of the seen skin beside it
+_PLAINEST = SmoothSkin(0.15, 0.03, 0.15, 0.4)  # nearly one colour: what rims are judged by
+_NEAREST = SmoothSkin(0.40, 0.005, 0.45, 0.9)  # goes on in the colour of the seen skin beside it
 
 
 @dataclass(frozen=True)
-class MadeUp:
-    """What goes where no photo is believed; V subdivided vertices.
+class InpaintedSkin:
+    """What goes where no photo is trusted; V subdivided vertices.
 
     Attributes
     ----------
-    believed : (S, S) float32 in [0, 1], how far the photos are believed (this side's or, mirrored, the other's).
+    confidence : (S, S) float32 in [0, 1], how far the photos are trusted (this side's or, mirrored, the other's).
     log_skin : (V, 3) float32 smooth skin, beard included.
     log_base : (V, 3) float32, the photos' own smooth albedo without rim light.
     beard : (V,) float32 in [0, 1], its share in ``log_skin``.
     rim : (V,) float32 in [0, 1], how far bare skin is seen too badly for details.
     """
 
-    believed: np.ndarray
+    confidence: np.ndarray
     log_skin: np.ndarray
     log_base: np.ndarray
     beard: np.ndarray
     rim: np.ndarray
 
 
-def make_up(
+def inpaint_skin(
     surface: HeadSurface,
     atlas: SurfaceAtlas,
-    photos: Sequence[SurveyedPhoto],
+    photos: Sequence[TexturePhoto],
     hairy: np.ndarray,
-    agreement: Agreement,
+    consensus: Consensus,
     operators: SurfaceOperators,
     tone: np.ndarray,
     positions: np.ndarray,
     density: float,
-) -> MadeUp:
-    """Decide what is believed, and what goes on behind it.
+) -> InpaintedSkin:
+    """Decide how far the photos are trusted, and continue skin and beard where they are not.
 
     Parameters
     ----------
-    atlas : at survey size, ``density`` texels per metre. hairy : (V,) in [0, 1], where hair grows.
-    agreement : of ``agree``. tone : (3,) linear albedo of plain skin. positions : (V, 3) neutral, metres.
+    atlas : at the working size, ``density`` texels per metre. hairy : (V,) in [0, 1], where hair grows.
+    consensus : of ``multi_view_consensus``. tone : (3,) linear albedo of plain skin.
+    positions : (V, 3) neutral, metres.
     """
     count = surface.count
     under = _under_jaw(surface, positions)
@@ -94,12 +95,12 @@ def make_up(
     facing = [p.unwrap.cosine * (1.0 - _COARSE * (1.0 - own)) for p, own in zip(photos, sharp, strict=True)]
     coarse = 1.0 - max(sharp)
     behind = np.maximum.reduce([p.unwrap.seen * (p.unwrap.labels == FaceClass.GLASSES) for p in photos])
-    sure = believed(shown, facing, behind, atlas, density, FADE * (1.0 + _COARSE * coarse))
+    sure = confidence(shown, facing, behind, atlas, density, FADE * (1.0 + _COARSE * coarse))
     weight = image_at_cage(surface, atlas, sure)  # (C,)
     covered = hairy[:count]
     votes = beard_votes(surface, atlas, photos)
     plain = plain_skin(surface)[:count]
-    own = agreement.log_base[:count].astype(np.float64)
+    own = consensus.log_base[:count].astype(np.float64)
     bearded = np.maximum(votes.bearded, dark_below(surface, own, weight * plain, positions))
     votes = replace(votes, bearded=bearded)
     skin_weight = weight**2 * plain * (1.0 - smoothstep(0.02, 0.3, covered)) * (1.0 - smoothstep(0.05, 0.4, bearded))
@@ -109,34 +110,34 @@ def make_up(
     rim = smoothstep(*(np.array(_ASLANT) + 0.1 * coarse), image_at_cage(surface, atlas, facing))
     rim = np.maximum(rim, smoothstep(*_BORDER, weight))
     bare = rim * plain * (1.0 - smoothstep(0.1, 0.5, covered)) * (1.0 - smoothstep(0.1, 0.5, bearded))
-    calm = own + bare[:, None] * (calmed(own - plainest) + plainest - own)
+    calm = own + bare[:, None] * (limited_difference(own - plainest) + plainest - own)
     shade = (under * plain * (1.0 - smoothstep(0.1, 0.5, bearded)))[:, None]
-    calm = calm + shade * (not_darker(calm - plainest) + plainest - calm)
+    calm = calm + shade * (without_shadow(calm - plainest) + plainest - calm)
     skin = _skin(surface, operators, calm, skin_weight, tone, _NEAREST)
-    skin, share = with_beard(skin, surface, atlas, photos, agreement, operators, votes, weight, positions)
+    skin, share = with_beard(skin, surface, atlas, photos, consensus, operators, votes, weight, positions)
     fields = (skin, calm, share, coarse * bare)
     lifted = (surface.lifted(values).astype(np.float32) for values in fields)
-    return MadeUp(sure, *lifted)
+    return InpaintedSkin(sure, *lifted)
 
 
-def made_up_skin(
+def inpainted_texels(
     atlas: SurfaceAtlas,
-    made_up: MadeUp,
+    inpainted: InpaintedSkin,
     sure: np.ndarray,
     detail: np.ndarray,
     where: np.ndarray,
 ) -> np.ndarray:
-    """(P, 3) float32 log albedo of made-up skin and beard at an atlas's texels. Texels that photos show in full
+    """(P, 3) float32 log albedo of inpainted skin and beard at an atlas's texels. Texels that photos show in full
     stay as the smooth skin is.
 
     Parameters
     ----------
-    sure : (P,) in [0, 1], ``believed`` of ``made_up`` there. detail : (P, 3) that goes onto the skin.
+    sure : (P,) in [0, 1], ``confidence`` of ``inpainted`` there. detail : (P, 3) that goes onto the skin.
     where : (P, 3) neutral positions, metres.
     """
-    smooth = atlas.sample(made_up.log_skin)
+    smooth = atlas.sample(inpainted.log_skin)
     used = np.flatnonzero(sure < 0.999)
-    where, beard = where[used], atlas.part(used).sample(made_up.beard[:, None])
+    where, beard = where[used], atlas.part(used).sample(inpainted.beard[:, None])
     blotches = fractal_noise(where, 0.009, 2, 19)[:, None] * _BLOTCHES
     skin = smooth[used] + detail[used] + (1.0 - beard) * blotches
     if beard.any():
@@ -151,7 +152,7 @@ def _skin(
     own: np.ndarray,
     weight: np.ndarray,
     tone: np.ndarray,
-    ways: SkinWays,
+    options: SmoothSkin,
 ) -> np.ndarray:
     """(C, 3) smooth skin through the well-seen (C, 3), left and right nearly alike."""
     if weight.sum() < 20:
@@ -160,11 +161,11 @@ def _skin(
     order = np.argsort(brightness, kind="stable")
     share = np.cumsum(weight[order] * operators.mass[order])
     level = float(brightness[order][np.searchsorted(share, _LIT * share[-1])])
-    weight = weight / (1.0 + ((brightness - level) / ways.shade) ** 2) ** 2
+    weight = weight / (1.0 + ((brightness - level) / options.shade) ** 2) ** 2
     typical = np.average(own, axis=0, weights=weight * operators.mass)
-    field = smooth_field(operators, own, weight, _SKIN_LENGTH, typical, ways.anchor)
+    field = smooth_field(operators, own, weight, _SKIN_LENGTH, typical, options.anchor)
     field = field - (1.0 - _ASYMMETRY) * 0.5 * (field - field[surface.mirror])
-    return near_typical(field, typical, ways.reach, ways.chroma)
+    return near_typical(field, typical, options.reach, options.chroma)
 
 
 def _under_jaw(surface: HeadSurface, positions: np.ndarray) -> np.ndarray:

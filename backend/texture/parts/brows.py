@@ -1,4 +1,4 @@
-"""Brows that no photo shows, under thick frames, a fringe or a hat: without them a face is hardly one."""
+"""Painted brows, for people whose brows no photo shows (thick frames, a fringe, a hat)."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from backend.geometry.smoothstep import smoothstep
 from backend.photos.collection import FaceClass
 from backend.photos.regions import BROW_RIGHT, mirrored
 from backend.texture.unwrapping.atlas import SurfaceAtlas
-from backend.texture.unwrapping.photo_selection import SurveyedPhoto
+from backend.texture.unwrapping.photo_selection import TexturePhoto
 
 _SHOWN = 0.85
-"""Of the area within one brow's landmarks: where photos show less of both, brows are made up. Of five people whose
+"""Of the area within one brow's landmarks: where photos show less of both, brows are painted. Of five people whose
 photos show their brows 1.4 to 2.6 is labelled so: all within the landmarks is, and the hair beside; under thick frames
 0.7."""
 _LIKELY = (1.3, 0.45)
@@ -26,7 +26,7 @@ _LIKELY = (1.3, 0.45)
 _BITS, _DARK_PART = 0.04, 0.25
 """Of the area within both brows' landmarks: so much of them must be seen to tell how dark they are; and the quantile of
 its brightness that does, for the rest is skin between hairs."""
-_BESIDE = 170.0  # of the survey's side: how far beside their labels brows reach
+_BESIDE = 170.0  # of the working size: how far beside their labels brows reach
 _DENSITY = 0.8
 _SOFT, _PIXEL = 0.0012, 0.00025  # metres
 _RISE = 0.45  # of a hair's run outwards
@@ -41,11 +41,11 @@ def brow_place(where: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
     return np.stack([_inside(where, landmarks[list(brow)]) for brow in (BROW_RIGHT, mirrored(BROW_RIGHT))])
 
 
-def hidden_brows(place: np.ndarray, across: np.ndarray, photos: Sequence[SurveyedPhoto]) -> bool:
+def hidden_brows(place: np.ndarray, across: np.ndarray, photos: Sequence[TexturePhoto]) -> bool:
     """Whether no photo shows a brow that could be taken or mirrored.
 
-    place : (2, P) of ``brow_place`` at survey size. across : (P,) the texels' place from right to left, below 0 on the
-    person's right. A brow may lie beside its landmarks: what counts is how much is seen on its side of the face.
+    place : (2, P) of ``brow_place`` at the working size. across : (P,) the texels' place from right to left, below 0
+    on the person's right. A brow may lie beside its landmarks: what counts is how much is seen on its side of the face.
     """
     shown = np.maximum.reduce([p.unwrap.weight * (p.unwrap.labels == FaceClass.BROWS) for p in photos])
     return all(
@@ -54,9 +54,9 @@ def hidden_brows(place: np.ndarray, across: np.ndarray, photos: Sequence[Surveye
     )
 
 
-def seen_darkness(place: np.ndarray, photos: Sequence[SurveyedPhoto]) -> float | None:
+def seen_darkness(place: np.ndarray, photos: Sequence[TexturePhoto]) -> float | None:
     """Log units by which what photos show of hidden brows, above a rim or beside a fringe, is darker than their skin;
-    None where that is next to nothing. place : (2, P) of ``brow_place`` at survey size."""
+    None where that is next to nothing. place : (2, P) of ``brow_place`` at the working size."""
     found = [np.zeros(0)]
     for photo in photos:
         brightness = np.log(np.maximum(photo.unwrap.linear.mean(axis=1), 1e-3))
@@ -70,9 +70,9 @@ def seen_darkness(place: np.ndarray, photos: Sequence[SurveyedPhoto]) -> float |
     return float(np.quantile(darker, 1 - _DARK_PART))
 
 
-def without_brows(photo: SurveyedPhoto, atlas: SurfaceAtlas) -> SurveyedPhoto:
-    """The photo without the bits of brows that it shows, which would lie beside those that are made up: raised above a
-    rim, say. atlas : of survey size."""
+def without_brows(photo: TexturePhoto, atlas: SurfaceAtlas) -> TexturePhoto:
+    """The photo without the bits of brows that it shows, which would lie beside those that are painted: raised above a
+    rim, say. atlas : of the working size."""
     bits = atlas.image((photo.unwrap.labels == FaceClass.BROWS).astype(np.float32))
     grown = cv2.dilate(bits, disc(round(atlas.resolution / _BESIDE)))
     left = 1.0 - atlas.gather(cv2.GaussianBlur(grown, (0, 0), 1.0))
@@ -109,9 +109,9 @@ def paint_brows(
     colour = hue + skin.mean() - darkness
     outwards = np.abs(where[:, 0])
     along, across = outwards + _RISE * where[:, 1], where[:, 1] - _RISE * outwards
-    hairs = gradient_noise(np.stack([_ALONG * along, across, where[:, 2]], 1), 0.0008, 81)
-    cover = _DENSITY * smoothstep(0.1, 0.9, place + 0.15 * hairs)[:, None]
-    mixed = (1.0 - cover) * np.exp(result[used]) + cover * np.exp(colour + 0.12 * hairs[:, None])
+    facial_hair = gradient_noise(np.stack([_ALONG * along, across, where[:, 2]], 1), 0.0008, 81)
+    cover = _DENSITY * smoothstep(0.1, 0.9, place + 0.15 * facial_hair)[:, None]
+    mixed = (1.0 - cover) * np.exp(result[used]) + cover * np.exp(colour + 0.12 * facial_hair[:, None])
     result[used] = np.log(np.maximum(mixed, 1e-3))
     return result
 

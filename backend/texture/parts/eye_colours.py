@@ -1,4 +1,4 @@
-"""The colours of a person's eyes, out of photos that may be too small to show them."""
+"""The colours of irises and sclera, estimated from photos, which may be too small to show them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from backend.geometry.smoothstep import smoothstep
 from backend.photos.collection import FaceClass, PhotoFace
 from backend.rendering.color import LUMINANCE, linear_from_srgb
 from backend.texture.parts.eyes import SCLERA
-from backend.texture.unwrapping.photo_selection import SurveyedPhoto
+from backend.texture.unwrapping.photo_selection import TexturePhoto
 
 _IN_SOCKET = 0.7  # of the light reaches the iris under lid and lashes
 _WHITE_IN_SOCKET = 0.87  # the same for the white where it is brightest, beside the iris
@@ -110,7 +110,7 @@ class _Eye:
         return rising[count * 6 // 10 : count * 9 // 10].mean(axis=0), count
 
 
-def find_eyes(photos: Sequence[SurveyedPhoto], tone: np.ndarray) -> EyeColours:
+def find_eyes(photos: Sequence[TexturePhoto], tone: np.ndarray) -> EyeColours:
     """The eyes' colours out of the photos that show them in colour, measured against skin of albedo ``tone`` (3,): an
     eye is as bright as it is beside this face, whatever lit both."""
     irises: list[IrisSample] = []

@@ -1,4 +1,4 @@
-"""The scalp below hair: where hair grows by the roots of its strands, and how the skin between the roots looks."""
+"""The scalp below the hair: where hair grows, by the roots of its strands, and the shade of roots on the skin."""
 
 from __future__ import annotations
 

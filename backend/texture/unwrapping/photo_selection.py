@@ -1,4 +1,4 @@
-"""The first look at every photo: which are used, how far they are trusted, and what their skin looks like."""
+"""Photo selection: which photos the texture uses, how far each is trusted, and what it shows of the skin."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ hard shadows end in lines that no low-order light explains. Half of the photos h
 
 
 @dataclass(frozen=True)
-class SurveyedPhoto:
-    """One photo after the first look; V subdivided vertices of the head.
+class TexturePhoto:
+    """One photo as a source of texture; V subdivided vertices of the head.
 
     Attributes
     ----------
     face, fit : what was given.
     view : where the vertices are in the photo.
-    unwrap : the photo at the survey atlas's texels; grey photos with three equal channels.
+    unwrap : the photo at the texels of the atlas of working size; grey photos with three equal channels.
     transfer : (V, 9), shading = transfer @ light.
     samples : its skin at the cage's vertices.
     shown : (P,) in [0, 1], how far the photo shows what the texture has there: bare skin, and once it is known where
@@ -78,7 +78,7 @@ def photo_trust(face: PhotoFace, fit: FittedPhoto) -> float:
     return max((0.2 + 0.8 * face.quality.score) * fit_quality, 1e-3)
 
 
-def trusted_share(photos: Sequence[SurveyedPhoto], shown: Sequence[bool]) -> float:
+def trusted_share(photos: Sequence[TexturePhoto], shown: Sequence[bool]) -> float:
     """Share of the photos for which ``shown`` holds, each by its trust."""
     trusts = [photo.samples.trust for photo in photos]
     return sum(trust for trust, shows in zip(trusts, shown, strict=True) if shows) / max(sum(trusts), 1e-9)
@@ -100,19 +100,19 @@ def bare_skin(unwrap: PhotoUnwrap, plain: np.ndarray) -> np.ndarray:
     return bare * smoothstep(0.2, 0.6, unwrap.cosine)
 
 
-def survey_photos(
+def prepare_photos(
     surface: HeadSurface,
     space: TextureSpace,
     fitted: FittedFace,
     faces: Sequence[PhotoFace],
     opening: np.ndarray,
     density: float,
-) -> list[SurveyedPhoto]:
+) -> list[TexturePhoto]:
     """Choose the photos to use and lay each onto the surface, most trusted first.
 
     Parameters
     ----------
-    space : atlases at survey size, ``density`` texels per metre. opening : (V,) of ``ambient_occlusion.openness``.
+    space : atlases at the working size, ``density`` texels per metre. opening : (V,) of ``ambient_occlusion.openness``.
 
     Raises
     ------
@@ -122,13 +122,13 @@ def survey_photos(
     neutral = fitted.neutral[: surface.count].astype(np.float64)
     regions = texel_regions(surface, space.skin, plain_skin(surface), opening, surface.lifted(neutral), density)
     photos = each(
-        lambda face, fit: survey_photo(surface, space, face, fit, neutral, regions, density),
+        lambda face, fit: prepare_photo(surface, space, face, fit, neutral, regions, density),
         *zip(*chosen, strict=True),
     )
     return prefer_soft_light(photos)
 
 
-def survey_photo(
+def prepare_photo(
     surface: HeadSurface,
     space: TextureSpace,
     face: PhotoFace,
@@ -136,25 +136,25 @@ def survey_photo(
     neutral: np.ndarray,
     regions: TexelRegions,
     density: float,
-) -> SurveyedPhoto:
-    """Look at one photo.
+) -> TexturePhoto:
+    """Lay one photo onto the surface, screen it, and sample its skin.
 
     Parameters
     ----------
-    space : atlases at survey size. neutral : (C, 3) cage at rest.
-    regions : masks at the survey atlas's texels. density : texels per metre at survey size.
+    space : atlases at the working size. neutral : (C, 3) cage at rest.
+    regions : masks at the texels of the atlas of working size. density : texels per metre at the working size.
     """
     cage = fit.vertices[: surface.count].astype(np.float64)
     view = view_surface(surface.lifted(cage), surface.triangles, fit.camera)
     unwrap = unwrap_photo(face, view, space.skin, density)
     bare = bare_skin(unwrap, regions.plain)
-    stained = colour_spread(*surface.at_cage(space.skin, unwrap.linear, unwrap.weight * bare)) > _COLOURED_LIGHT
+    coloured_light = colour_spread(*surface.at_cage(space.skin, unwrap.linear, unwrap.weight * bare)) > _COLOURED_LIGHT
     if face.monochrome:
         grey = unwrap.linear @ np.array(LUMINANCE, np.float32)
         unwrap = replace(unwrap, linear=np.repeat(grey[:, None], 3, axis=1))
     transfer = sh.basis(view.normals)
     lit = space.skin.sample(shading(transfer, fit.light.astype(np.float64)))
-    screened = screen(unwrap, lit, regions, face.monochrome or stained, space.skin, density)
+    screened = screen(unwrap, lit, regions, face.monochrome or coloured_light, space.skin, density)
     unwrap = replace(unwrap, weight=screened.weight)
     skin, seen = surface.at_cage(space.skin, unwrap.linear, unwrap.weight * bare)
     typical = usual_weight(seen)
@@ -165,16 +165,16 @@ def survey_photo(
         light=fit.light.astype(np.float64),
         trust=photo_trust(face, fit),
         monochrome=face.monochrome,
-        stained=stained,
+        coloured_light=coloured_light,
     )
     strain = np.linalg.norm(cage - neutral, axis=1)
     moved = surface.lifted(smoothstep(0.0015, 0.007, strain)) * np.clip(plain_skin(surface), 0.0, 1.0)
-    return SurveyedPhoto(
+    return TexturePhoto(
         face, fit, view, unwrap, transfer, samples, unwrap.weight, screened.bare, moved.astype(np.float32)
     )
 
 
-def prefer_soft_light(photos: Sequence[SurveyedPhoto]) -> list[SurveyedPhoto]:
+def prefer_soft_light(photos: Sequence[TexturePhoto]) -> list[TexturePhoto]:
     """The photos, those under harder light than the softest one trusted less; one photo alone stays as it is."""
     softness = [1.0 / (1.0 + (shading_contrast(photo.samples) / _HARD_LIGHT) ** 8) for photo in photos]
     shares = [own / max(softness) for own in softness]
@@ -184,7 +184,7 @@ def prefer_soft_light(photos: Sequence[SurveyedPhoto]) -> list[SurveyedPhoto]:
     ]
 
 
-def labelled_share(atlas: SurfaceAtlas, photos: Sequence[SurveyedPhoto], face_class: FaceClass) -> np.ndarray:
+def labelled_share(atlas: SurfaceAtlas, photos: Sequence[TexturePhoto], face_class: FaceClass) -> np.ndarray:
     """(S, S) in [0, 1], the share of what photos show that is labelled ``face_class``."""
     votes = [p.samples.trust * p.unwrap.weight * (p.unwrap.labels == face_class) for p in photos]
     total = sum(p.samples.trust * p.unwrap.weight for p in photos)

@@ -1,4 +1,4 @@
-"""Texels that a photo's labels call skin but that look like something else: teeth on lips, strands, deep cavities."""
+"""Screening: texels that a photo labels as skin but that show something else (teeth, strands, deep cavities)."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _DARK_ITSELF = (FaceClass.BROWS, FaceClass.FACIAL_HAIR, FaceClass.GLASSES)
 
 @dataclass(frozen=True)
 class TexelRegions:
-    """Masks (P,) at the survey atlas's texels.
+    """Masks (P,) at the texels of the atlas of working size.
 
     Attributes
     ----------

@@ -24,7 +24,8 @@ class PhotoSamples:
     light : (9, 3) the fit's.
     trust : 0-1, of the photo as a whole.
     monochrome : its channels are equal.
-    stained : its colours are the lamps'; light is found for each channel, but what is left is not the skin's colour.
+    coloured_light : its colours are the lamps': light is found for each channel, but what is left is not the skin's
+        colour.
     """
 
     linear: np.ndarray
@@ -33,12 +34,12 @@ class PhotoSamples:
     light: np.ndarray
     trust: float
     monochrome: bool
-    stained: bool = False
+    coloured_light: bool = False
 
     @property
     def colourless(self) -> bool:
         """Whether colour says nothing of the skin in it."""
-        return self.monochrome or self.stained
+        return self.monochrome or self.coloured_light
 
 
 def shading(transfer: np.ndarray, light: np.ndarray) -> np.ndarray:

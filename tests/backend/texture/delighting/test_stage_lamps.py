@@ -15,7 +15,7 @@ from backend.rendering.spherical_harmonics import light_from_directions
 from backend.texture.albedo import build_albedo
 from backend.texture.delighting.light import strange_colour
 from backend.texture.unwrapping.head_surface import head_surface, texels_per_metre, texture_space
-from backend.texture.unwrapping.photo_selection import plain_skin, prefer_soft_light, survey_photo
+from backend.texture.unwrapping.photo_selection import plain_skin, prefer_soft_light, prepare_photo
 from backend.texture.unwrapping.screening import texel_regions
 from backend.texture.unwrapping.vertex_samples import colour_spread
 
@@ -51,12 +51,12 @@ def test_stage_lamps_do_not_colour_the_skin() -> None:
     found = _log_albedo(scene, tuple(_saturated(face) for face in scene.faces))
     skin = found[_region(scene, "cheeks") | _region(scene, "forehead")]
     chroma = skin - skin.mean(1, keepdims=True)
-    strange = np.linalg.norm(chroma - np.median(chroma, axis=0), axis=1)
-    assert np.quantile(strange, 0.95) < 0.1
+    deviating = np.linalg.norm(chroma - np.median(chroma, axis=0), axis=1)
+    assert np.quantile(deviating, 0.95) < 0.1
     red, green, blue = np.median(skin, axis=0)
     assert red > green > blue, "and it is skin's colour"
     lips = np.median(found[_region(scene, "lips")], axis=0)
-    assert lips[0] - lips[1] > red - green + 0.1, "lips are redder than skin, though no photo's colour is believed"
+    assert lips[0] - lips[1] > red - green + 0.1, "lips are redder than skin, though no photo's colour is confidence"
 
 
 def test_the_end_of_a_hard_shadow_is_not_drawn_on_the_skin() -> None:
@@ -86,7 +86,7 @@ def test_hard_light_counts_less_than_soft_and_alone_in_full() -> None:
     opening = np.ones(len(positions))
     regions = texel_regions(surface, space.skin, plain_skin(surface), opening, positions, density)
     photos = [
-        survey_photo(surface, space, face, fit, cage, regions, density)
+        prepare_photo(surface, space, face, fit, cage, regions, density)
         for face, fit in zip(scene.faces, scene.fitted.photos, strict=True)
     ]
     soft, hard = (photo.samples.trust for photo in prefer_soft_light(photos))

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from backend.photos.collection import FaceClass
-from backend.texture.blending.frequency_bands import _light_hair
+from backend.texture.blending.frequency_bands import _pale_facial_hair
 
 
 def photo(brows: float) -> SimpleNamespace:
@@ -21,6 +21,6 @@ def photo(brows: float) -> SimpleNamespace:
 
 @pytest.mark.parametrize(("brows", "light"), [(0.03, 0.0), (0.4, 1.0)])
 def test_brows_that_are_lighter_than_skin_are_light(brows: float, light: float) -> None:
-    found = _light_hair(photo(brows), np.zeros((400, 3)), np.full((400, 3), np.log(0.2)))
+    found = _pale_facial_hair(photo(brows), np.zeros((400, 3)), np.full((400, 3), np.log(0.2)))
     assert found[:200].max() == 0.0
     np.testing.assert_allclose(found[200:], light, atol=1e-6)

@@ -7,7 +7,7 @@ from dataclasses import astuple
 
 import numpy as np
 
-from backend.models.parsing.worn import WornScores
+from backend.models.parsing.accessories import AccessoryScores
 
 _MOST = (2.0, 4.0, 4.0)
 """Log odds that all other photos of a person, each of them sure, add to what one photo says of glasses, which come and
@@ -15,7 +15,7 @@ go, moustache and beard, which stay. Of the decisions on 834 press photos (``eva
 are missed and 2 invented with 2, 8 and none with 4; beards 17 and 16 missed, none invented."""
 
 
-def with_habits(scores: Sequence[WornScores | None]) -> tuple[WornScores | None, ...]:
+def vote_over_photos(scores: Sequence[AccessoryScores | None]) -> tuple[AccessoryScores | None, ...]:
     """What each photo of a person says about what they wear, and what the others say of it.
 
     Each other photo votes by how sure it is (the hyperbolic tangent of half its log odds: probability for less
@@ -27,11 +27,11 @@ def with_habits(scores: Sequence[WornScores | None]) -> tuple[WornScores | None,
     count = np.maximum((~np.isnan(votes)).sum(axis=0) - ~np.isnan(votes), 1)
     changed = known + np.array(_MOST) * others / count
     return tuple(
-        None if was is None else WornScores(*map(float, row)) for was, row in zip(scores, changed, strict=True)
+        None if was is None else AccessoryScores(*map(float, row)) for was, row in zip(scores, changed, strict=True)
     )
 
 
-def decide_alike(one: WornScores | None, other: WornScores | None) -> bool:
+def decide_alike(one: AccessoryScores | None, other: AccessoryScores | None) -> bool:
     """Whether the same things are worn by both."""
     if one is None or other is None:
         return one is other

@@ -1,4 +1,4 @@
-"""``expression.json``: an ``ExpressionTake`` as a file (docs/expressions.md)."""
+"""``expression.json``: an ``ExpressionClip`` as a file (docs/expressions.md)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 
 from backend.errors import LikenessError
 from backend.exchange.all_or_none import write_file
-from backend.expression.take import ExpressionTake, FrameMark
+from backend.expression.clip import ExpressionClip, FrameMark
 from backend.rig.arkit import ARKIT_NAMES
 
 FORMAT, VERSION = "likeness-expression", 1
@@ -22,7 +22,7 @@ CONVENTION = (
 Row = list[float]
 
 
-class TakeFile(msgspec.Struct, frozen=True, kw_only=True):
+class ClipFile(msgspec.Struct, frozen=True, kw_only=True):
     """The content of ``expression.json``; rows are frames."""
 
     format: str
@@ -45,10 +45,10 @@ class TakeFile(msgspec.Struct, frozen=True, kw_only=True):
     convention: str
 
 
-def take_bytes(take: ExpressionTake) -> bytes:
+def clip_bytes(take: ExpressionClip) -> bytes:
     """The whole file: JSON in UTF-8."""
     head = np.concatenate([take.head_positions, take.head_rotations], axis=1)
-    content = TakeFile(
+    content = ClipFile(
         format=FORMAT,
         version=VERSION,
         source=take.source,
@@ -72,25 +72,25 @@ def take_bytes(take: ExpressionTake) -> bytes:
     return encoded.replace(b"],[", b"],\n[") + b"\n"  # a line per frame
 
 
-def write_take(take: ExpressionTake, path: Path) -> None:
+def write_clip(take: ExpressionClip, path: Path) -> None:
     """Write ``expression.json``, whole or not at all. Raises ``LikenessError`` with code "disk"."""
     if Path(path).is_dir():
         raise LikenessError("disk", f"{path} is a folder.", "Give --out a file name that ends in .json.")
-    write_file(path, take_bytes(take))
+    write_file(path, clip_bytes(take))
 
 
-def read_take(path: Path) -> ExpressionTake:
+def read_clip(path: Path) -> ExpressionClip:
     """Read an ``expression.json``. Raises ``LikenessError`` with code "usage" when the file is none."""
     broken = LikenessError(
         "usage", f"{path} is not an expression file of this version.", "Make it with 'python -m backend transfer'."
     )
     try:
-        file = msgspec.json.decode(Path(path).read_bytes(), type=TakeFile)
+        file = msgspec.json.decode(Path(path).read_bytes(), type=ClipFile)
         if file.format != FORMAT or file.version != VERSION or tuple(file.names) != ARKIT_NAMES:
             raise broken
         count = file.frame_count
         head = _array([row or [np.nan] * 7 for row in file.head], (count, 7))
-        return ExpressionTake(
+        return ExpressionClip(
             source=file.source,
             kind=file.kind,
             fps=file.fps,

@@ -6,9 +6,9 @@ import cv2
 import numpy as np
 import pytest
 
+from backend.models.parsing.accessories import EdgeEvidence, score_accessories, settle_accessories
 from backend.models.parsing.facial_hair import FacialHairScores
 from backend.models.parsing.net_evidence import NetEvidence
-from backend.models.parsing.worn import EdgeEvidence, score_what_is_worn, settle_what_is_worn
 from backend.photos.collection import FaceClass
 from backend.photos.landmarks import mean_landmarks
 
@@ -34,7 +34,7 @@ def _settled(odds: np.ndarray, landmarks: np.ndarray, glasses: float = 0.0, hair
 def _settle(
     odds: np.ndarray, landmarks: np.ndarray, pixels: np.ndarray, edges: EdgeEvidence, net: NetEvidence
 ) -> np.ndarray:
-    return settle_what_is_worn(odds, landmarks, pixels, score_what_is_worn(odds, landmarks, edges, net))
+    return settle_accessories(odds, landmarks, pixels, score_accessories(odds, landmarks, edges, net))
 
 
 def _skin() -> np.ndarray:
@@ -172,7 +172,7 @@ def test_a_second_net_has_a_say_in_glasses_and_facial_hair(landmarks: np.ndarray
     sees, sees_not = odds.copy(), odds.copy()
     for second, share in ((sees, 0.9), (sees_not, 0.01)):
         second[FaceClass.FACIAL_HAIR] = second[FaceClass.GLASSES] = share
-    alone, more, less = (score_what_is_worn(odds, landmarks, edges, BARE, second) for second in (None, sees, sees_not))
+    alone, more, less = (score_accessories(odds, landmarks, edges, BARE, second) for second in (None, sees, sees_not))
     assert less.moustache < alone.moustache < more.moustache
     assert less.beard < alone.beard < more.beard
     assert less.glasses < alone.glasses < more.glasses

@@ -11,8 +11,8 @@ from texture_scene import Scene, Shot, make_scene, soft_light, with_labels
 from backend.photos.collection import FaceClass, PhotoFace
 from backend.rendering.color import linear_from_srgb
 from backend.texture.albedo import AlbedoResult, build_albedo
-from backend.texture.inpainting.colour_limits import calmed
-from backend.texture.inpainting.confidence import FADE, believed
+from backend.texture.inpainting.colour_limits import limited_difference
+from backend.texture.inpainting.confidence import FADE, confidence
 from backend.texture.inpainting.fill import fill_from_mirror, fill_gaps
 from backend.texture.unwrapping.atlas import SurfaceAtlas
 from backend.texture.unwrapping.head_surface import head_surface, texture_space
@@ -74,7 +74,9 @@ def test_light_along_the_rim_leaves_no_border() -> None:
 
 def test_at_a_border_light_shadow_and_strange_colour_are_bounded() -> None:
     """Light from behind brightens, hair beside the face darkens and browns; small differences are the skin's."""
-    bright, dark, brown, skin = calmed(np.array([[0.5] * 3, [-0.5] * 3, [0.0, -0.2, -0.4], [0.03, 0.02, 0.01]]))
+    bright, dark, brown, skin = limited_difference(
+        np.array([[0.5] * 3, [-0.5] * 3, [0.0, -0.2, -0.4], [0.03, 0.02, 0.01]])
+    )
     assert 0.10 < bright.mean() < 0.15 and -0.11 < dark.mean() < -0.08
     assert np.linalg.norm(brown - brown.mean()) < 0.07
     np.testing.assert_allclose(skin, [0.03, 0.02, 0.01], atol=0.003)
@@ -94,12 +96,12 @@ def test_photos_fade_inside_their_border() -> None:
     shown = ((row < 40) & ~((row == 10) & (column == 32))).astype(np.float32)
     facing = np.ones_like(shown)
     none = np.zeros_like(shown)
-    sure = believed([shown], [facing], none, atlas, density)
+    sure = confidence([shown], [facing], none, atlas, density)
     assert (sure[40:] == 0).all() and sure[38].max() < 0.1 and (sure[: 39 - round(FADE * density)] > 0.95).all()
     assert (np.diff(sure[:40].mean(1)) <= 1e-6).all()  # the unseen speck does not count
     assert np.abs(np.diff(sure[:, 32])).max() < 2.0 / (FADE * density)
-    assert (believed([shown], [0.14 * facing], none, atlas, density) == 0).all()  # grazing views show nothing
-    wide = believed([shown], [facing], none, atlas, density, 2.0 * FADE)
+    assert (confidence([shown], [0.14 * facing], none, atlas, density) == 0).all()  # grazing views show nothing
+    wide = confidence([shown], [facing], none, atlas, density, 2.0 * FADE)
     assert (wide <= sure + 1e-6).all() and wide[:40].mean() < sure[:40].mean() - 0.05
 
 
@@ -110,8 +112,8 @@ def test_glasses_are_no_border() -> None:
     rim = (row >= 20) & (row < 32)
     shown = (~rim).astype(np.float32)
     facing, none = np.ones_like(shown), np.zeros_like(shown)
-    assert believed([shown], [facing], none, atlas, density)[19].max() < 0.1
-    assert (believed([shown], [facing], rim.astype(np.float32), atlas, density) == 1).all()
+    assert confidence([shown], [facing], none, atlas, density)[19].max() < 0.1
+    assert (confidence([shown], [facing], rim.astype(np.float32), atlas, density) == 1).all()
 
 
 def test_blotches_at_the_rim_of_small_photos_are_not_on_the_cheeks() -> None:
@@ -137,7 +139,7 @@ def test_the_other_side_counts_as_shown() -> None:
     atlas, density = _strip_atlas()
     _, column = np.divmod(atlas.texel, 64)
     shown = (column < 40).astype(np.float32)
-    assert (believed([shown], [np.ones_like(shown)], np.zeros_like(shown), atlas, density) == 1).all()
+    assert (confidence([shown], [np.ones_like(shown)], np.zeros_like(shown), atlas, density) == 1).all()
 
 
 def test_wide_gaps_are_filled_from_the_mirror() -> None:

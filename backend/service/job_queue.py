@@ -46,7 +46,7 @@ class Audience(Protocol):
         """The job is done, failed or cancelled."""
 
 
-class Desk:
+class JobQueue:
     """Gives jobs to the worker, restarts it, and keeps the limits.
 
     Parameters

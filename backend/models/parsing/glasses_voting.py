@@ -24,7 +24,7 @@ _BESIDE_BROWS = 0.03  # heights of the face: labels are broader than fine rims, 
 _NEAR_GLASSES = (*EYE_RIGHT, *mirrored(EYE_RIGHT), *BROW_RIGHT, *mirrored(BROW_RIGHT), *NOSE_BRIDGE)
 
 
-def with_habitual_glasses(faces: Sequence[PhotoFace]) -> tuple[PhotoFace, ...]:
+def vote_on_glasses(faces: Sequence[PhotoFace]) -> tuple[PhotoFace, ...]:
     """A person's faces, glasses labelled where the other photos have them if the net sees a hint of them.
 
     One photo alone says little: bags under the eyes look like rims. So nothing changes unless most photos have glasses

@@ -10,7 +10,7 @@ import pytest
 from made_photos import quality
 
 from backend.models.parsing import habitual_glasses
-from backend.models.parsing.habitual_glasses import with_habitual_glasses
+from backend.models.parsing.glasses_voting import vote_on_glasses
 from backend.photos.collection import FaceClass, PhotoFace
 from backend.photos.landmarks import mean_landmarks
 from backend.photos.regions import BROW_RIGHT, EYE_RIGHT, grown, mirrored, polygon_mask
@@ -66,7 +66,7 @@ def test_they_are_labelled_where_the_others_have_them(hint: list[float]) -> None
     hair = np.zeros(face.labels.shape, bool)
     hair[:, : round(face.landmarks[:, 0].mean())] = True
     face = replace(face, labels=np.where(hair, np.uint8(FaceClass.HAIR), face.labels))
-    first, second, found = with_habitual_glasses([*wearing, face])
+    first, second, found = vote_on_glasses([*wearing, face])
     assert first is wearing[0] and second is wearing[1] and hint[1:] == [384]
     assert (found.labels[hair] == FaceClass.HAIR).all(), "only skin can be glasses that were missed"
     brows = polygon_mask(face.landmarks, BROW_RIGHT, 520) | polygon_mask(face.landmarks, mirrored(BROW_RIGHT), 520)
@@ -82,8 +82,8 @@ def test_without_a_hint_or_where_few_photos_have_them_nothing_changes(hint: list
     bare = [bare_face(name, 200) for name in "abc"]
     one, two = with_glasses(bare[0]), with_glasses(bare[1])
     for faces in (bare, [one, *bare[1:]], [one, two, with_glasses(bare[2])], [one, bare[1]], [one], []):
-        assert all(a is b for a, b in zip(with_habitual_glasses(faces), faces, strict=True))
+        assert all(a is b for a, b in zip(vote_on_glasses(faces), faces, strict=True))
     assert len(hint) == 1, "the net need not be asked"
     hint[0] = 0.05
-    assert all(a is b for a, b in zip(with_habitual_glasses([one, two, bare[2]]), [one, two, bare[2]], strict=True))
+    assert all(a is b for a, b in zip(vote_on_glasses([one, two, bare[2]]), [one, two, bare[2]], strict=True))
     assert len(hint) == 2

@@ -71,7 +71,7 @@ def look_at_edges(pixels: np.ndarray, landmarks: np.ndarray) -> EdgeEvidence:
 
 
 @dataclass(frozen=True)
-class WornScores:
+class AccessoryScores:
     """Log odds that a face wears glasses, a moustache, a beard: it does above 0; nan where the crop lacks the place."""
 
     glasses: float
@@ -79,13 +79,13 @@ class WornScores:
     beard: float
 
 
-def score_what_is_worn(
+def score_accessories(
     probabilities: np.ndarray,
     landmarks: np.ndarray,
     edges: EdgeEvidence,
     net: NetEvidence | None = None,
     second: np.ndarray | None = None,
-) -> WornScores:
+) -> AccessoryScores:
     """Of a face with landmarks (478, 2 or 3) in the pixels of class probabilities (C, S, S).
 
     A net that looks pixel by pixel finds half a wire frame, or two specks of one in the bags under somebody's eyes, and
@@ -104,7 +104,7 @@ def score_what_is_worn(
         also_glasses = _SECOND_ON_GLASSES * _mean_log_odds(second[FaceClass.GLASSES][around_eyes]) + _BESIDE_SECOND[0]
         also_lip = _SECOND_ON_LIP * _mean_log_odds(theirs[lip]) + _BESIDE_SECOND[1]
         also_chin = _SECOND_ON_CHIN * _mean_log_odds(theirs[chin]) + _BESIDE_SECOND[2]
-    return WornScores(
+    return AccessoryScores(
         _mean_log_odds(probabilities[FaceClass.GLASSES][around_eyes])
         + _ON_GLASSES * edges.glasses
         + by_net.glasses
@@ -115,8 +115,8 @@ def score_what_is_worn(
     )
 
 
-def settle_what_is_worn(
-    probabilities: np.ndarray, landmarks: np.ndarray, pixels: np.ndarray, scores: WornScores
+def settle_accessories(
+    probabilities: np.ndarray, landmarks: np.ndarray, pixels: np.ndarray, scores: AccessoryScores
 ) -> np.ndarray:
     """(C, S, S) float32 class probabilities, settled as a whole; landmarks (478, 2 or 3) in their pixels.
 

@@ -32,7 +32,7 @@ _FLOW_BYTES = 1024
 """In ``_FLOW_SECONDS``: ZeroMQ's own heartbeat and the handshake are less."""
 
 
-class Inflow:
+class RateLimit:
     """Watches the connections of one ROUTER socket that is not yet bound.
 
     Parameters

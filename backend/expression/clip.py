@@ -1,4 +1,4 @@
-"""``ExpressionTake``: what a face did, frame by frame, independent of whose face it was."""
+"""``ExpressionClip``: what a face did, frame by frame, independent of whose face it was."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class FrameMark(IntEnum):
 
 
 @dataclass(frozen=True)
-class ExpressionTake:
+class ExpressionClip:
     """Expression, head pose and gaze per frame.
 
     Attributes
