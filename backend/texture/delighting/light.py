@@ -35,12 +35,10 @@ class DelitBase:
     ----------
     base : (V, 3) logarithm of the smooth skin albedo that all photos agree on.
     lights : (P, 9, 3) light per photo.
-    spread : (V,) how far photos disagree, log units (0 where only one sees).
     """
 
     base: np.ndarray
     lights: np.ndarray
-    spread: np.ndarray
 
 
 def fit_light(samples: PhotoSamples, albedo: np.ndarray, start: np.ndarray, iterations: int = 4) -> np.ndarray:
@@ -107,8 +105,8 @@ def solve_base(
             lights[index] = 0.5 * (start + fit_light(photo, albedo, start))
             lit = shading(photo.transfer, lights[index])
             delit[index] = np.log(np.maximum(photo.linear, 1e-4)) - np.log(lit)
-        base, spread = _shared_base(delit, weights, colour, log_tone, operators, mirror, pigment)
-    return DelitBase(base, lights, spread)
+        base = _shared_base(delit, weights, colour, log_tone, operators, mirror, pigment)
+    return DelitBase(base, lights)
 
 
 def matched_light(photo: PhotoSamples, albedo: np.ndarray) -> np.ndarray:
@@ -129,7 +127,7 @@ def _shared_base(
     operators: SurfaceOperators,
     mirror: np.ndarray,
     pigment: np.ndarray | float,
-) -> tuple[np.ndarray, np.ndarray]:
+) -> np.ndarray:
     """Robust agreement of (P, V, 3) log albedos: smooth, near symmetric, ``log_tone`` on average."""
     brightness = delit @ _LUMINANCE  # (P, V)
     level, total = robust_consensus(brightness[..., None], weights, _OUTLIER)
@@ -153,7 +151,7 @@ def _shared_base(
     level = level * np.reshape(pigment, (-1, 1))
     chroma = chroma - strange_colour(chroma, _SKIN_COLOURS)
     deviation = level + chroma - (chroma @ _LUMINANCE)[:, None]
-    return log_tone + deviation, spread
+    return log_tone + deviation
 
 
 def strange_colour(difference: np.ndarray, most: float) -> np.ndarray:
