@@ -14,10 +14,11 @@ from backend.photos.collection import PhotoFace
 from backend.rendering import spherical_harmonics as sh
 from backend.rendering.color import LUMINANCE, linear_from_srgb
 from backend.texture.albedo import build_albedo
-from backend.texture.delight import PhotoSamples, fit_light, matched_light, shading
-from backend.texture.surface import head_surface, texels_per_metre, texture_space, usual_weight
-from backend.texture.survey import bare_skin, plain_skin
-from backend.texture.unwrap import DARKEST, PhotoUnwrap, unwrap_photo, view_surface
+from backend.texture.delighting.light import fit_light, matched_light
+from backend.texture.unwrapping.head_surface import head_surface, texels_per_metre, texture_space, usual_weight
+from backend.texture.unwrapping.photo_selection import bare_skin, plain_skin
+from backend.texture.unwrapping.unwrap import DARKEST, PhotoUnwrap, unwrap_photo, view_surface
+from backend.texture.unwrapping.vertex_samples import PhotoSamples, shading
 
 SIZE = 1024
 """Edge of the textures that are compared."""

@@ -18,7 +18,7 @@ from backend.models.registry import open_models
 from backend.photos.collect import collect
 from backend.photos.collection import FaceClass
 from backend.photos.read import PhotoSource
-from backend.texture.surface import head_surface, texture_space
+from backend.texture.unwrapping.head_surface import head_surface, texture_space
 from trainer.evaluate.estimate import fit_with
 from trainer.evaluate.held_out_photo import SIZE, HeldOutPhoto, held_out_photo
 from trainer.evaluate.left_out import add_people_arguments, left_out

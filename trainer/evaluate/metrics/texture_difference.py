@@ -10,10 +10,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from backend.geometry.robust_statistics import weighted_median
 from backend.rendering.color import LUMINANCE
-from backend.texture.atlas import SurfaceAtlas
-from backend.texture.blend import masked_lowpass
-from backend.texture.surface_field import weighted_median
+from backend.texture.unwrapping.atlas import SurfaceAtlas
+from backend.texture.unwrapping.uv_filters import masked_lowpass
 
 FINEST, COARSEST = 0.0025, 0.009
 """Metres: the band of details in which lids, lips, brows and folds are; finer is the photo's noise, coarser light."""
