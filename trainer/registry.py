@@ -26,6 +26,8 @@ KINDS: dict[str, dict[str, str]] = {
         "detail_people": "trainer.data.detail:DetailPeopleConfig",
         "graph_shapes": "trainer.data.graph:GraphShapesConfig",
         "graph_people": "trainer.data.graph:GraphPeopleConfig",
+        "graph_portraits": "trainer.data.graph.portraits:GraphPortraitsConfig",
+        "graph_mixed": "trainer.data.graph.portraits:GraphMixedConfig",
         "completed_skins": "trainer.data.graph.skins:CompletedSkinsConfig",
         "lap_people": "trainer.data.lap:LapPeopleConfig",
         "lap_portraits": "trainer.data.lap:LapPortraitsConfig",

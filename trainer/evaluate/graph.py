@@ -24,8 +24,15 @@ from trainer.data.graph.linear import linear_faces
 from trainer.data.scan_heads import HELD_OUT
 from trainer.data.shared_data import shared_folder
 from trainer.evaluate.graph_albedo import albedo_figures
-from trainer.evaluate.graph_photos import clip_figures, estimators, pair_figures, scan_clips, synthetic_clips
-from trainer.evaluate.graph_sheet import between_sheet, people_sheet, write_sheet
+from trainer.evaluate.graph_photos import (
+    clip_figures,
+    estimators,
+    found_faces,
+    pair_figures,
+    scan_clips,
+    synthetic_clips,
+)
+from trainer.evaluate.graph_sheet import between_sheet, people_sheet, photo_sheet, write_sheet
 from trainer.evaluate.metrics.intervals import mean_interval
 from trainer.evaluate.trained import trained_or_none
 from trainer.stages.graph_face import face_distance, same_person_share
@@ -55,6 +62,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--albedo-model", type=Path, help="folder of an exported U-Net of skins; default: the shipped")
     parser.add_argument("--model", type=Path, help="folder of an exported model; default: the shipped one")
     parser.add_argument("--sheets", type=Path, help="folder for pictures of held-out synthetic people")
+    parser.add_argument("--sheet-photos", type=Path, nargs="+", default=(), help="photos to draw beside their faces")
 
 
 def run(arguments: argparse.Namespace, console: Console) -> dict[str, float | str]:
@@ -75,6 +83,8 @@ def run(arguments: argparse.Namespace, console: Console) -> dict[str, float | st
         batch = GraphPeopleConfig(size=net.config.size, seed=SEED, people=arguments.people).build().batch(range(4), CPU)
         write_sheet(arguments.sheets / "people.png", people_sheet(net, batch))
         write_sheet(arguments.sheets / "between.png", between_sheet(net, batch))
+        if shown := [face for path in arguments.sheet_photos for face in found_faces([path])]:
+            write_sheet(arguments.sheets / "photos.png", photo_sheet(load_graph_model(arguments.model), shown))
     table = Table(title="Graph face model, held-out heads")
     for column in ("figure", "value"):
         table.add_column(column)

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import io
 import json
 from pathlib import Path
 
 import pytest
-import torch
+from canonical_hand_made import TINY, save_tiny
 from rich.console import Console
 
-from backend.models.checkpoints import ModelWeights, fingerprint, half_precision, save_model
-from backend.models.lap.network import LapConfig, LapNet
 from trainer.evaluate import lap
 from trainer.evaluate.command import write_figures
 
@@ -24,23 +23,7 @@ def arguments(*words: str) -> argparse.Namespace:
 
 
 def saved(folder: Path) -> Path:
-    torch.manual_seed(0)
-    config = LapConfig(
-        size=32,
-        depth_width=4,
-        albedo_width=4,
-        code=8,
-        pooled=4,
-        scene_width=4,
-        confidence_width=4,
-        confidence_code=8,
-        refine_width=4,
-        refine_residual=True,
-        border_columns=0,
-    )
-    tensors = half_precision(LapNet(config).state_dict())
-    save_model(ModelWeights("lap", config.to_json(), tensors, fingerprint(tensors)), folder)
-    return folder
+    return save_tiny(folder, dataclasses.replace(TINY, rotation_degrees=60.0, refine_residual=True, border_columns=0))
 
 
 def test_figures_of_a_model_by_number_of_photos(tmp_path: Path) -> None:
