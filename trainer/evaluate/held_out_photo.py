@@ -26,20 +26,21 @@ SIZE = 1024
 
 @dataclass(frozen=True)
 class HeldOutPhoto:
-    """P texels of the head's atlas at ``SIZE``.
+    """P texels of the head's atlas of size ``size``.
 
     Attributes
     ----------
     made, photo : (P, 3) log linear light of the texture under the photo's light, and of the photo; in black and white
         photos with three equal channels.
     unwrap : the photo. bare : (P,) in [0, 1], how well it shows plain skin.
-    density : texels per metre. monochrome : whether colours say nothing.
+    size : edge of the atlas; density : its texels per metre. monochrome : whether colours say nothing.
     """
 
     made: np.ndarray
     photo: np.ndarray
     unwrap: PhotoUnwrap
     bare: np.ndarray
+    size: int
     density: float
     monochrome: bool
 
@@ -75,16 +76,17 @@ def held_out_photo(template: Template, fitted: FittedFace, faces: Sequence[Photo
     split = without_photo(fitted, faces, name)
     strands = fit_hair(template, split.others, split.other_faces).strands
     result = build_albedo(template, split.others, split.other_faces, SIZE, strands)
-    return _beside(template, fitted, split.own, split.face, result.albedo)
+    return beside_photo(template, fitted, split.own, split.face, result.albedo)
 
 
-def _beside(
+def beside_photo(
     template: Template, fitted: FittedFace, own: FittedPhoto, face: PhotoFace, texture: np.ndarray
 ) -> HeldOutPhoto:
-    """``texture`` (SIZE, SIZE, 3) uint8 sRGB of ``AlbedoResult`` beside one photo."""
-    surface, atlas = head_surface(template), texture_space(template, SIZE).skin
+    """``texture`` (S, S, 3) uint8 sRGB of ``AlbedoResult``, lit as one photo is, beside it."""
+    size = len(texture)
+    surface, atlas = head_surface(template), texture_space(template, size).skin
     positions = surface.lifted(fitted.neutral[: surface.count].astype(np.float64))
-    density = texels_per_metre(surface, positions, SIZE)
+    density = texels_per_metre(surface, positions, size)
     view = view_surface(surface.lifted(own.vertices[: surface.count].astype(np.float64)), surface.triangles, own.camera)
     unwrap = unwrap_photo(face, view, atlas, density)
     albedo, linear = atlas.gather(linear_from_srgb(texture)), unwrap.linear
@@ -112,6 +114,7 @@ def _beside(
         photo=np.log(np.maximum(linear, DARKEST)),
         unwrap=unwrap,
         bare=bare,
+        size=size,
         density=density,
         monochrome=face.monochrome,
     )
