@@ -9,7 +9,6 @@ import json
 from pathlib import Path
 
 import pytest
-import torch
 from canonical_hand_made import TINY, save_tiny
 from rich.console import Console
 
@@ -65,14 +64,3 @@ def test_without_a_model_it_says_not_trained(tmp_path: Path) -> None:
     assert figures["side.n1"] == figures["unsup3d.mad"] == "not trained"
     write_figures(tmp_path / "figures.json", figures)
     assert json.loads((tmp_path / "figures.json").read_text())["ablation.relaxed.side"] == "not trained"
-
-
-def test_the_interval_of_a_ratio_narrows_with_people() -> None:
-    torch.manual_seed(0)
-    below = torch.rand(400) + 1
-    above = 0.9 * below + 0.1 * torch.randn(400)
-    above[0] = torch.nan
-    middle, low, high = lap.ratio_interval(above, below)
-    few = lap.ratio_interval(above[:20], below[:20])
-    assert low < middle < high and middle == pytest.approx(0.9, abs=0.02)
-    assert high - low < few[2] - few[1]

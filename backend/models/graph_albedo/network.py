@@ -1,8 +1,9 @@
-"""The albedo's second step: a U-Net in UV that makes a whole skin of what photos show of it.
+"""The albedo's second step: a U-Net in UV that corrects what a texture has where no photo looks.
 
 After Gao et al. (CVPRW 2020), section 4.1: once light is known, the albedo comes from a convolutional decoder with
 skips from the picture, like U-Net (Ronneberger et al. 2015). There the encoder is that of the photo; here photos are
-first unwrapped into UV map ``Head`` and freed of their light, so that a skip's texel lies where the albedo's does.
+first unwrapped into UV map ``Head``, freed of their light and completed by rules, so that a skip's texel lies where the
+albedo's does, and the decoder learns what the rules get wrong.
 """
 
 from __future__ import annotations
@@ -17,12 +18,11 @@ from torch.nn import functional
 
 from backend.models.checkpoints import ModelWeights, load_weights_into
 
-MODEL_NAME = "graph_albedo"
 _OBSERVED = 10
 """Channels: colour and cover, both also mirrored, and the texel's place."""
 _GROUPS = 4
-_USUAL_LOG = (-1.05, -1.65, -2.0)
-"""Log albedo where nothing at all is seen: skin of middle tone."""
+_LEAST = 1e-3
+"""Weight of texels that no photo shows in a skin's tone: with no photo at all, they are all there is."""
 
 
 @dataclass(frozen=True)
@@ -55,9 +55,9 @@ class GraphAlbedoConfig:
 
 
 class GraphAlbedoNet(nn.Module):
-    """What is seen of B skins to the whole of them.
+    """Textures of B skins to better ones.
 
-    ``usual`` (3, S, S) is the log albedo of skins less their mean tone; the U-Net adds what is this person's own.
+    ``usual`` (3, S, S) is what rules get wrong on average; the U-Net adds what is this person's own.
     """
 
     def __init__(self, config: GraphAlbedoConfig) -> None:
@@ -80,17 +80,15 @@ class GraphAlbedoNet(nn.Module):
         place = torch.stack([axis.abs().expand(config.size, -1), axis[:, None].expand(-1, config.size)])
         self.register_buffer("place", place, persistent=False)  # the chart is its own mirror image
 
-    def forward(self, log_albedo: Tensor, cover: Tensor) -> Tensor:
-        """(B, 3, S, S) log albedo, everywhere.
+    def forward(self, log_albedo: Tensor, cover: Tensor, skin: Tensor) -> Tensor:
+        """(B, 3, S, S) log albedo; what photos show, and what is no skin, is as it was.
 
-        log_albedo : (B, 3, S, S) natural logarithm of linear albedo, anything finite where nothing is seen.
-        cover : (B, S, S) in [0, 1], how far photos show it.
+        log_albedo : (B, 3, S, S) natural logarithm of linear albedo. cover : (B, S, S) in [0, 1], how far photos show
+        it. skin : (B, S, S) or (1, S, S) in [0, 1], where there is skin to correct.
         """
-        known = cover[:, None]
-        total = known.sum((2, 3), keepdim=True)
-        start = log_albedo.new_tensor(_USUAL_LOG)[:, None, None]
-        tone = ((log_albedo * known).sum((2, 3), keepdim=True) + start) / (total + 1.0)
-        own = (log_albedo - tone) * known
+        known, bare = cover[:, None], skin[:, None]
+        tone = _mean(log_albedo, known * bare + _LEAST * bare)
+        own = (log_albedo - tone) * bare
         place = self.place.expand(len(own), -1, -1, -1)
         x = torch.cat([own, known, own.flip(-1), known.flip(-1), place], 1)
         skips = []
@@ -99,7 +97,7 @@ class GraphAlbedoNet(nn.Module):
             skips.append(x)
         for block, skip in zip(self.up, reversed(skips[:-1]), strict=True):
             x = block(torch.cat([functional.interpolate(x, scale_factor=2.0, mode="nearest"), skip], 1))
-        return tone + self.usual + self.last(x).float()
+        return log_albedo + (1.0 - known) * bare * (self.usual + self.last(x).float())
 
     @staticmethod
     def from_weights(weights: ModelWeights) -> GraphAlbedoNet:
@@ -109,11 +107,8 @@ class GraphAlbedoNet(nn.Module):
         return net.eval()
 
 
-def merged(log_albedo: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
-    """What several photos of a skin say together: weighted mean of logs (B, K, 3, S, S) by weights (B, K, S, S) in
-    [0, 1], 0 where all weights are, and the largest weight (B, S, S)."""
-    total = weight.sum(1).clamp(min=1e-6)[:, None]
-    return (log_albedo * weight[:, :, None]).sum(1) / total, weight.amax(1)
+def _mean(images: Tensor, weight: Tensor) -> Tensor:
+    return (images * weight).sum((2, 3), keepdim=True) / weight.sum((2, 3), keepdim=True).clamp(min=1e-6)
 
 
 def _block(inputs: int, width: int) -> nn.Sequential:
