@@ -45,7 +45,7 @@ from backend.photos.read import PhotoSource
 from backend.progress import HeadPreview, PreviewReceiver, ProgressReporter, StageClock, no_preview, silent
 from backend.rig.personalise import personalise_keys
 from backend.texture.albedo import build_albedo
-from backend.texture.inpainting.learned_completion import with_learned_completion
+from backend.texture.inpainting.learned import with_learned_completion
 
 
 @dataclass(frozen=True)

@@ -76,7 +76,7 @@ def measured(people: list[Person], size: int) -> tuple[dict[str, float], list[np
     template, figures, textures = load_template(), [], []
     for one in people:
         made = build_albedo(template, one.split.others, one.split.other_faces, size, one.strands)
-        found = texture_figures(beside_photo(template, one.fitted, one.split.own, one.split.face, made.albedo))
+        found = texture_figures(beside_photo(template, one.fitted, one.split.own, one.split.face, made))
         textures.append(made.albedo)
         if found is not None:
             figures.append(found)

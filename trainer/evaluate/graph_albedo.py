@@ -10,7 +10,7 @@ from backend.errors import LikenessError
 from backend.geometry.template import load_template
 from backend.models.graph_albedo.apply import load_graph_albedo
 from backend.rendering.color import linear_from_srgb
-from backend.texture.inpainting.learned_completion import bare_skin, small_maps, with_learned_completion
+from backend.texture.inpainting.learned import bare_skin, small_maps, with_learned_completion
 from backend.texture.unwrapping.head_surface import texture_space
 from trainer.data.graph.skins import head_people, known_texture, moved_truth, true_albedo
 from trainer.evaluate.metrics.intervals import ratio_interval

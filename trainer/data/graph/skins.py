@@ -17,9 +17,10 @@ from backend.photos.collection import PhotoFace, PhotoQuality
 from backend.rendering.camera import Camera
 from backend.rendering.color import linear_from_srgb
 from backend.texture.albedo import AlbedoResult, build_albedo
-from backend.texture.inpainting.learned_completion import DARKEST, bare_skin, small_maps
+from backend.texture.inpainting.learned import bare_skin, small_maps
 from backend.texture.unwrapping.atlas import SurfaceAtlas
 from backend.texture.unwrapping.head_surface import texture_space
+from backend.texture.unwrapping.unwrap import DARKEST
 from trainer.contracts import Source, SourceConfig
 from trainer.data.disk_cache import cache_folder, content_key
 from trainer.data.kept_rows import mapped, missing_runs

@@ -42,10 +42,13 @@ def median_difference(made: np.ndarray, photo: np.ndarray, weight: np.ndarray) -
     return ColourDifference(*weighted_median(difference, weight).tolist())
 
 
-def mean_difference(made: np.ndarray, photo: np.ndarray, weight: np.ndarray) -> ColourDifference:
-    """Weighted mean size of the difference of (P, 3) ``made`` and ``photo`` once their medians are alike."""
+def mean_difference(
+    made: np.ndarray, photo: np.ndarray, weight: np.ndarray, common: np.ndarray | None = None
+) -> ColourDifference:
+    """Weighted mean size of the difference of (P, 3) ``made`` and ``photo`` less ``common`` (3,), in the order of
+    ``ColourDifference``; None: less its own median."""
     difference, weight = _differences(made, photo, weight)
-    difference = np.abs(difference - weighted_median(difference, weight))
+    difference = np.abs(difference - (weighted_median(difference, weight) if common is None else common))
     return ColourDifference(*np.average(difference, axis=0, weights=weight).tolist())
 
 
