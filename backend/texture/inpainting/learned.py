@@ -12,10 +12,7 @@ from backend.models.graph_albedo.apply import GraphAlbedoModel, skin_correction
 from backend.rendering.color import linear_from_srgb, srgb_bytes
 from backend.texture.unwrapping.atlas import SurfaceAtlas
 from backend.texture.unwrapping.head_surface import head_surface, texture_space
-<<<<<<<< HEAD:backend/texture/inpainting/learned_completion.py
-========
 from backend.texture.unwrapping.unwrap import DARKEST
->>>>>>>> main:backend/texture/inpainting/learned.py
 
 _EDGE = 0.02
 """Of the map's side: over that much the correction fades towards the chart's border, whose two sides must agree."""

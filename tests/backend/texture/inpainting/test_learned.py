@@ -9,11 +9,7 @@ import torch
 from backend.geometry.template import load_template
 from backend.models.graph_albedo.apply import GraphAlbedoModel
 from backend.models.graph_albedo.network import GraphAlbedoConfig, GraphAlbedoNet
-<<<<<<<< HEAD:tests/backend/texture/inpainting/test_learned_completion.py
-from backend.texture.inpainting.learned_completion import bare_skin, with_learned_completion
-========
 from backend.texture.inpainting.learned import bare_skin, with_learned_completion
->>>>>>>> main:tests/backend/texture/inpainting/test_learned.py
 from backend.texture.unwrapping.head_surface import head_surface, texture_space
 
 SIZE, EDGE = 32, 256
