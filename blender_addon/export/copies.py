@@ -75,6 +75,7 @@ def joined(parts: Sequence[bpy.types.Object], name: str) -> bpy.types.Object:
     for part, own in zip(parts, meshes, strict=True):
         bpy.data.objects.remove(part)
         bpy.data.meshes.remove(own)
+    obj.name = mesh.name = name  # one of the parts had it
     return obj
 
 

@@ -29,3 +29,9 @@ def counts(bpy) -> dict[str, int]:
     """How many datablocks of each kind the file has."""
     kinds = ("objects", "meshes", "materials", "images", "cameras", "collections", "shape_keys")
     return {kind: len(getattr(bpy.data, kind)) for kind in kinds}
+
+
+def subdivision(obj) -> Any:
+    """An object's subdivision modifier, wherever it stands."""
+    (found,) = [modifier for modifier in obj.modifiers if modifier.type == "SUBSURF"]
+    return found

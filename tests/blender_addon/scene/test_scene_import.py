@@ -8,7 +8,7 @@ import time
 import numpy as np
 import pytest
 from head_message import HeadMessage
-from scene_helpers import coordinates, counts, evaluated
+from scene_helpers import coordinates, counts, evaluated, subdivision
 
 from blender_addon.errors import AddonError
 from blender_addon.protocol.names import PART_NAMES
@@ -36,8 +36,8 @@ def test_the_head_is_there_with_its_parts(bpy, collection, result: HeadResult) -
         assert len(obj.data.polygons) == len(part.quads)
         assert obj.parent == (None if part.name == "head" else meshes["head"])
         assert all(polygon.use_smooth for polygon in obj.data.polygons)
-        modifier = obj.modifiers[0]
-        assert (modifier.type, modifier.levels, modifier.render_levels) == ("SUBSURF", 1, 2)
+        modifier = subdivision(obj)
+        assert (modifier.levels, modifier.render_levels) == (1, 2)
     assert bpy.context.active_object == meshes["head"]
     assert bpy.context.selected_objects == [meshes["head"]]
     points = evaluated(bpy, meshes["head"])
