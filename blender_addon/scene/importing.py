@@ -261,6 +261,8 @@ class _Build:
                 material[tags.HEAD_ID] = self.head_id
                 obj.data.materials.clear()
                 obj.data.materials.append(material)
+                if material.diffuse_color[3] < 1.0:
+                    obj.color = material.diffuse_color  # for views that are coloured by object
 
     def _fill_materials(self, image: bpy.types.Image) -> None:
         """Give ``image`` to the head's materials whose albedo somebody deleted."""

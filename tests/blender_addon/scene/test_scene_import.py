@@ -48,6 +48,17 @@ def test_the_head_is_there_with_its_parts(bpy, collection, result: HeadResult) -
     assert nose < eyes[:, 1].min() < points[:, 1].mean()  # the face looks to -y
 
 
+def test_lashes_are_clear_in_solid_shading_however_it_is_coloured(collection) -> None:
+    lashes, head = tags.part_object(collection, "lashes"), tags.part_object(collection, "head")
+    (material,) = lashes.data.materials
+    assert material.diffuse_color[3] == 0.0 == lashes.color[3]
+    active = material.node_tree.nodes.active
+    assert active is None or active.type != "TEX_IMAGE"  # colours by texture: none that would hide the opacity
+    assert head.color[3] == head.data.materials[0].diffuse_color[3] == 1.0
+    shader = next(node for node in material.node_tree.nodes if node.type == "BSDF_PRINCIPLED")
+    assert shader.inputs["Alpha"].is_linked  # renders have their opacity per vertex
+
+
 def test_the_keys_are_the_52_at_zero(collection, result: HeadResult) -> None:
     head = tags.part_object(collection, "head")
     blocks = head.data.shape_keys.key_blocks
