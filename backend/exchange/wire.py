@@ -74,7 +74,7 @@ class FaceHeader(msgspec.Struct, frozen=True):
 
     version: int
     arkit_names: tuple[str, ...]
-    albedo: str
+    albedo: str | None
     parts: tuple[PartEntry, ...]
     photos: tuple[PhotoEntry, ...]
     report: dict[str, Any]
@@ -92,11 +92,12 @@ def encode_face(asset: FaceAsset) -> WireMessage:
     cards = None if asset.hair_cards is None else encode_cards(asset.hair_cards, buffers)
     detail = None if asset.detail is None else encode_detail(asset.detail, buffers)
     photos = tuple(_encode_photo(photo, number, buffers) for number, photo in enumerate(asset.photos))
-    buffers.add_picture("albedo", asset.albedo)
+    if asset.albedo is not None:
+        buffers.add_picture("albedo", asset.albedo)
     header = FaceHeader(
         version=FORMAT_VERSION,
         arkit_names=tuple(ARKIT_NAMES),
-        albedo="albedo",
+        albedo=None if asset.albedo is None else "albedo",
         parts=parts,
         photos=photos,
         report=dict(asset.report),
@@ -165,7 +166,7 @@ def decode_face(header: Mapping[str, Any] | bytes, buffers: Sequence[bytes | mem
     content = unpack_buffers(face.buffers, buffers)
     return FaceAsset(
         parts=tuple(_decode_part(part, content) for part in face.parts),
-        albedo=_decode_picture(content, face.albedo),
+        albedo=None if face.albedo is None else _decode_picture(content, face.albedo),
         photos=tuple(_decode_photo(photo, content) for photo in face.photos),
         report=face.report,
         hair_strands=None if face.hair is None else decode_hair(face.hair, content),
