@@ -175,10 +175,13 @@ class _Build:
             yield self._make_collection
         for part in self.result.parts:
             yield from self._part_steps(part)
-        yield self._albedo
+        if not self.result.geometry_only:
+            yield self._albedo
+        yield self._materials
         for part in self.result.parts[1:]:
             yield lambda part=part: drive_keys(self.object_of(part.name), self.object_of("head"))
-        yield lambda: put_detail(self.result.detail, self.collection(), self.object_of("head"))
+        if not self.result.geometry_only:
+            yield lambda: put_detail(self.result.detail, self.collection(), self.object_of("head"))
         if self.result.hair is not None and self.result.hair_cards is None:  # nodes take long, once in a file
             yield follow_group
             yield hair_group
@@ -282,6 +285,12 @@ class _Build:
             self._fill_materials(image)
         else:
             replace_packed(image, self.result.albedo_png)
+
+    def _materials(self) -> None:
+        """Materials for parts that have none; none without an albedo that they would show."""
+        image = self.collection().get(tags.ALBEDO)
+        if image is None:
+            return
         made: dict[str, bpy.types.Material] = {}
         for part in self.result.parts:
             obj = self.object_of(part.name)
@@ -384,7 +393,8 @@ class _Build:
                         group[field] = getattr(solved, field)
             groups.append(group)
         collection[tags.PHOTOS] = groups
-        collection[tags.REPORT] = json.dumps(self.result.report, ensure_ascii=False)
+        before = json.loads(collection.get(tags.REPORT, "{}")) if self.result.geometry_only else {}
+        collection[tags.REPORT] = json.dumps({**before, **self.result.report}, ensure_ascii=False)
         for camera in tags.camera_objects(collection):
             of_a_copy = head_mesh(camera) not in (None, self.object_of("head"))
             if camera[tags.PHOTO] not in used and not of_a_copy:  # was used before, and is not any more
