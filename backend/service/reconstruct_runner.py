@@ -69,13 +69,16 @@ def run(task: Task, report: JobReporter) -> WireMessage:
         hair=task.options.hair,
         face_model=task.options.face_model,
         corrections=task.options.corrections,
+        geometry_only=task.options.geometry_only,
     )
     sources = [PhotoSource(name, path=Path(path)) for name, path in zip(task.names, task.paths, strict=True)]
 
     def show(preview: HeadPreview) -> None:
         report.preview(preview.stage, preview_message(preview))
 
-    asset = reconstruct(sources, options, report, show, _kept_faces).asset
+    asset = reconstruct(
+        sources, options, report, show, _kept_faces, _kept_faces.keep_fit, lambda: _kept_faces.fit
+    ).asset
     report(SENDING, 0.0)
     message = encode_face(asset)
     report(SENDING, 1.0)
