@@ -63,7 +63,7 @@ def test_geometry_alone_has_neither_picture_nor_hair(hand_made_asset: FaceAsset)
     assert message.header["albedo"] is None and message.header["version"] == 1
     assert not any("media_type" in entry for entry in message.header["buffers"])
     face = decode_result(json.loads(json.dumps(message.header)), message.buffers)
-    assert face.albedo is None and face.hair is None
+    assert face.albedo_png is None and face.hair is None
     np.testing.assert_array_equal(face.parts[0].vertices, hand_made_asset.parts[0].vertices)
 
 
