@@ -3,10 +3,10 @@
 import os
 
 # Waiting OpenMP threads sleep instead of spinning, which on a loaded machine costs twenty times the work itself
-# (docs/decisions.md, "Rendering"). It has to be set before torch is imported anywhere.
+# (docs/decisions/rendering.md). It has to be set before torch is imported anywhere.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-# The fit multiplies many small matrices; sharing each one among threads costs more than it saves (docs/decisions.md,
-# "Fitting"). It has to be set before numpy is imported anywhere.
+# The fit multiplies many small matrices; sharing each one among threads costs more than it saves
+# (docs/decisions/performance.md). It has to be set before numpy is imported anywhere.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 # numba knows nothing of OpenMP's number of threads, and its first parallel loop would set torch's to that of all cores.
 if os.environ.get("OMP_NUM_THREADS", "").isdigit():

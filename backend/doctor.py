@@ -58,7 +58,7 @@ OPTIONAL_PARTS = (
     OptionalPart(
         "face_recognition",
         "is it the same person? for the evaluation",
-        "see the README's section on optional parts",
+        "see the optional parts in docs/command_line.md",
     ),
 )
 

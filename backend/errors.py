@@ -16,7 +16,7 @@ EXIT_CODES: dict[str, int] = {
     "some_failed": 10,
     "internal": 1,
 }
-"""Exit code of the command line for each ``LikenessError.code`` (documented in README.md)."""
+"""Exit code of the command line for each ``LikenessError.code`` (documented in docs/command_line.md)."""
 
 
 class LikenessError(Exception):

@@ -27,6 +27,8 @@ from backend.models.contract import asking
 from backend.models.detail import DETAIL
 from backend.models.detail.apply import DetailModel
 from backend.models.device import computing_device
+from backend.models.graph_albedo import GRAPH_ALBEDO
+from backend.models.graph_albedo.apply import GraphAlbedoModel
 from backend.models.graph_face import GRAPH_FACE
 from backend.models.landmarks import LANDMARK_NET
 from backend.models.lap import LAP
@@ -44,6 +46,7 @@ from backend.photos.read import PhotoSource
 from backend.progress import HeadPreview, PreviewReceiver, ProgressReporter, StageClock, no_preview, silent
 from backend.rig.personalise import personalise_keys
 from backend.texture.albedo import build_albedo
+from backend.texture.inpainting.learned import with_learned_completion
 
 
 @dataclass(frozen=True)
@@ -92,7 +95,7 @@ class ReconstructOptions:
 
     def also(self) -> frozenset[str]:
         """Names of models that take part because they are asked for."""
-        return frozenset({GRAPH_FACE.name} if self.face_model == "graph" else ())
+        return frozenset({GRAPH_FACE.name, GRAPH_ALBEDO.name} if self.face_model == "graph" else ())
 
     def of_photos(self) -> CollectOptions:
         """What the photo stage is told."""
@@ -207,6 +210,9 @@ def reconstruct(
     with clock.stage("texture"):
         coloured = fitted.for_texture(used)
         texture = build_albedo(template, coloured, used, options.texture_size, hair.strands, progress)
+        if (completion := models.of(GRAPH_ALBEDO, GraphAlbedoModel)) is not None:
+            albedo = with_learned_completion(template, texture.albedo, texture.coverage, completion)
+            texture = replace(texture, albedo=albedo)
     relief = NO_DETAIL
     if (wrinkles := models.of(DETAIL, DetailModel)) is not None:
         with clock.stage("detail"):

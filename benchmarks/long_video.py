@@ -62,7 +62,7 @@ def resident_mb(process: int) -> float:
 
 def read(path: Path) -> None:
     """What ``transfer`` does with a video; says how far it is in a line now and then."""
-    from backend.expression.take_file import write_take
+    from backend.expression.clip_file import write_clip
     from backend.expression.transfer import transfer_video
 
     told = 0.0
@@ -73,7 +73,7 @@ def read(path: Path) -> None:
             told = fraction
             print(fraction, flush=True)
 
-    write_take(transfer_video(path, None, progress), path.with_suffix(".json"))
+    write_clip(transfer_video(path, None, progress), path.with_suffix(".json"))
 
 
 def read_in_process(path: Path, most_seconds: float) -> np.ndarray:

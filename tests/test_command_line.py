@@ -44,14 +44,14 @@ def test_help_is_fast_and_imports_nothing_heavy() -> None:
     assert loaded.stderr.strip() == ""
 
 
-def test_help_and_readme_name_every_option_and_exit_code() -> None:
+def test_help_and_docs_name_every_option_and_exit_code() -> None:
     printed = run("reconstruct", "--help").stdout
-    readme = (ROOT / "README.md").read_text("utf-8")
+    page = (ROOT / "docs" / "command_line.md").read_text("utf-8")
     for option in ("--quality", "--texture", "--device", "--out"):
-        assert option in printed and option in readme
+        assert option in printed and option in page
     for number in {0, *EXIT_CODES.values()}:
         assert re.search(rf"^  {number}  \w", printed, re.MULTILINE)
-        assert re.search(rf"^\| {number} \| \w", readme, re.MULTILINE)
+        assert re.search(rf"^\| {number} \| \w", page, re.MULTILINE)
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from trainer.lazy_parser import add_commands
 COMMANDS: dict[str, tuple[str, str]] = {
     "train": ("trainer.train_command", "train a recipe; the word may be left out"),
     "list": ("trainer.list_command", "the recipes, with what each trains and for how many steps"),
+    "all": ("trainer.chain.command", "make every file of assets/ again, in order, or say how it is made"),
     "export": ("trainer.export", "write a run's model for the backend"),
     "evaluate": ("trainer.evaluate.command", "figures of what the backend makes: scans, likeness, parsing, ..."),
     "pack": ("trainer.pack", "one archive that trains elsewhere with torch and numpy alone"),
@@ -21,6 +22,9 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "portraits": ("trainer.data.portraits.prepare", "real photographs, cropped and labelled once"),
     "label-portraits": ("trainer.data.portraits.label_command", "draw them to be looked at, keep corrections"),
     "relabel-portraits": ("trainer.data.portraits.relabel", "their labels, for the parsing net to learn from"),
+    "portrait-statistics": ("trainer.classifiers.portrait_statistics", "mean landmarks, identity, glasses by edges"),
+    "facial-hair-classifier": ("trainer.classifiers.facial_hair", "moustaches and beards by edges, tones and colours"),
+    "net-classifiers": ("trainer.classifiers.net_features", "glasses and beards on features of the parsing net"),
     "landmark-errors": ("trainer.template.landmark_errors", "how the landmark net errs, for the fit"),
     "template": ("trainer.template.command", "bake assets/template.safetensors"),
     "identity-population": ("trainer.template.population", "what faces are like, for the fit"),
@@ -29,14 +33,19 @@ COMMANDS: dict[str, tuple[str, str]] = {
 """Sub-command -> module with ``add_arguments(parser)`` and ``run(arguments) -> int``, and a line of help."""
 
 
+def build_parser() -> argparse.ArgumentParser:
+    """Parser of all sub-commands; a recipe's name needs the word ``train`` before it."""
+    parser = argparse.ArgumentParser(prog="python -m trainer", description="Makes what the backend loads.")
+    add_commands(parser, COMMANDS, "command")
+    return parser
+
+
 def main(argv: list[str] | None = None) -> int:
     """Run the sub-command that ``argv`` names; returns its exit code."""
     argv = list(sys.argv[1:] if argv is None else argv)
     if argv and argv[0] not in COMMANDS and not argv[0].startswith("-"):
         argv.insert(0, "train")
-    parser = argparse.ArgumentParser(prog="python -m trainer", description="Makes what the backend loads.")
-    add_commands(parser, COMMANDS, "command")
-    arguments = parser.parse_args(argv)
+    arguments = build_parser().parse_args(argv)
     try:
         run = importlib.import_module(COMMANDS[arguments.command][0]).run
         return until_nobody_reads(lambda: run(arguments))

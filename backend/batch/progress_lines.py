@@ -3,47 +3,34 @@
 from __future__ import annotations
 
 import time
-from types import TracebackType
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
 
 from backend.batch.outcome import Outcome
 from backend.command_line.photo_paths import readable
-from backend.command_line.progress_display import format_seconds
+from backend.command_line.progress_display import TerminalBar, format_seconds
 
 
-class BatchProgress:
+class BatchProgress(TerminalBar):
     """Shows ``count`` people getting done; failures are printed in any case."""
 
     def __init__(self, console: Console, count: int) -> None:
+        left = TextColumn("{task.fields[left]}")
+        super().__init__(console, TextColumn("people"), BarColumn(), MofNCompleteColumn(), left)
         self._console, self._count = console, count
         self._ended = self._made = 0
         self._start = time.monotonic()
-        self._bar: Progress | None = None
-        if console.is_terminal:
-            columns = (TextColumn("people"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[left]}"))
-            self._bar = Progress(*columns, console=console, transient=True)
-            self._task = self._bar.add_task("people", total=count, left="")
-
-    def __enter__(self) -> BatchProgress:
-        if self._bar is not None:
-            self._bar.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._bar is not None:
-            self._bar.stop()
+        if self.bar is not None:
+            self._task = self.bar.add_task("people", total=count, left="")
 
     def add(self, outcome: Outcome) -> None:
         """Another one has come to an end."""
         self._ended += 1
         self._made += outcome.status in ("done", "failed")
-        if self._bar is not None:
-            self._bar.update(self._task, completed=self._ended, left=self._left())
-        if self._bar is None or outcome.status == "failed":
+        if self.bar is not None:
+            self.bar.update(self._task, completed=self._ended, left=self._left())
+        if self.bar is None or outcome.status == "failed":
             took = "" if outcome.seconds is None else f" {outcome.seconds:.1f} s"
             told = {"done": f"done{took}", "kept": "done before", "failed": f"failed: {outcome.reason}"}
             line = f"{self._ended}/{self._count}  {outcome.name}  {told.get(outcome.status, outcome.status)}"

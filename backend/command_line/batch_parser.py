@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 
+from backend.command_line.common_arguments import add_traceback
 from backend.command_line.path_argument import path_argument
 from backend.models.registry import SWITCHED
 
@@ -76,7 +77,7 @@ def add_batch(
     batch.add_argument(
         "--exit-zero", action="store_true", help="exit code 0 though people failed, for farms that stop at another"
     )
-    batch.add_argument("--traceback", action="store_true", help="on an error, also print where in the code it happened")
+    add_traceback(batch)
 
 
 def _count(text: str) -> int:

@@ -7,10 +7,9 @@ import time
 
 from rich.console import Console
 
-from backend.command_line.photo_paths import check_there_are, find_photos, readable
+from backend.command_line.photo_paths import readable
 from backend.command_line.progress_display import TerminalProgress, format_seconds
-from backend.command_line.reconstruct_command import check_device, terminate_like_ctrl_c, verdict_table
-from backend.exchange.all_or_none import OutputFolder
+from backend.command_line.reconstruct_command import photos_to_folder, verdict_table
 
 
 def run_canonical(arguments: argparse.Namespace) -> None:
@@ -20,18 +19,11 @@ def run_canonical(arguments: argparse.Namespace) -> None:
     """
     start = time.monotonic()
     out, err = Console(), Console(stderr=True)
-    photos = find_photos(arguments.photos)
-    check_there_are(photos)
-    with terminate_like_ctrl_c(), OutputFolder(arguments.out) as folder:
+    with photos_to_folder(arguments) as (sources, folder):
         # Here and not above: these imports take seconds, and may find that something is not installed.
-        from backend.photos.read import PhotoSource, start_reading
-
-        start_reading(len(photos))
-        check_device(arguments.device)
         from backend.canonical_pipeline import STAGES, make_canonical
         from backend.exchange.canonical_folder import write_canonical_folder
 
-        sources = [PhotoSource(name, path=path) for name, path in photos]
         with TerminalProgress(err, dict(STAGES)) as progress:
             made = make_canonical(sources, arguments.device, progress)
             write_canonical_folder(made.face, made.pictures, made.in_head, made.verdicts, folder, progress)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from backend.command_line.path_argument import path_argument
+from backend.command_line.common_arguments import add_device, add_photos_and_folder, add_traceback
 
 _DESCRIPTION = """\
 Show what the networks of LAP make of photographs of one person: one canonical face out of all of them.
@@ -30,13 +30,6 @@ def add_canonical(commands: argparse._SubParsersAction, devices: tuple[str, ...]
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    canonical.add_argument(
-        "photos", nargs="+", type=path_argument, metavar="PHOTO", help="photo files, or folders of photos"
-    )
-    canonical.add_argument("--out", required=True, type=path_argument, metavar="DIR", help="folder for the results")
-    canonical.add_argument(
-        "--device", choices=devices, default="auto", help="auto (default) uses a CUDA GPU where there is one"
-    )
-    canonical.add_argument(
-        "--traceback", action="store_true", help="on an error, also print where in the code it happened"
-    )
+    add_photos_and_folder(canonical)
+    add_device(canonical, devices)
+    add_traceback(canonical)

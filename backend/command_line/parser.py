@@ -8,6 +8,7 @@ from backend import __version__
 from backend.choices import DEVICES, FACE_MODELS, HAIRS, QUALITIES, TEXTURE_SIZES
 from backend.command_line.batch_parser import add_batch
 from backend.command_line.canonical_parser import add_canonical
+from backend.command_line.common_arguments import add_device, add_photos_and_folder, add_traceback
 from backend.command_line.path_argument import path_argument
 from backend.command_line.transfer_parser import add_transfer
 from backend.errors import EXIT_CODES
@@ -85,10 +86,7 @@ def _add_reconstruct(commands: argparse._SubParsersAction) -> None:
         epilog=f"{_RECONSTRUCT_FILES}\n\nexit codes:\n{_exit_code_lines()}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    reconstruct.add_argument(
-        "photos", nargs="+", type=path_argument, metavar="PHOTO", help="photo files, or folders of photos"
-    )
-    reconstruct.add_argument("--out", required=True, type=path_argument, metavar="DIR", help="folder for the results")
+    add_photos_and_folder(reconstruct)
     reconstruct.add_argument(
         "--quality",
         choices=QUALITIES,
@@ -114,9 +112,7 @@ def _add_reconstruct(commands: argparse._SubParsersAction) -> None:
         default="linear",
         help="fit in linear modes (default), or in the decoder of the graph face model",
     )
-    reconstruct.add_argument(
-        "--device", choices=DEVICES, default="auto", help="auto (default) uses a CUDA GPU where there is one"
-    )
+    add_device(reconstruct, DEVICES)
     reconstruct.add_argument(
         "--corrections",
         type=path_argument,
@@ -132,9 +128,7 @@ def _add_reconstruct(commands: argparse._SubParsersAction) -> None:
         action="store_true",
         help="tune the learned face model to these photos first (seconds; kept where a held-out photo gains)",
     )
-    reconstruct.add_argument(
-        "--traceback", action="store_true", help="on an error, also print where in the code it happened"
-    )
+    add_traceback(reconstruct)
 
 
 def _add_serve(commands: argparse._SubParsersAction) -> None:
@@ -151,9 +145,7 @@ def _add_serve(commands: argparse._SubParsersAction) -> None:
         metavar="ADDRESS",
         help="where to listen, like tcp://127.0.0.1:5555 (default: any free port on this machine only)",
     )
-    serve.add_argument(
-        "--device", choices=DEVICES, default="auto", help="auto (default) uses a CUDA GPU where there is one"
-    )
+    add_device(serve, DEVICES)
     serve.add_argument(
         "--allow", action="append", default=[], metavar="KEY", help="let a client in by its public key; may be repeated"
     )
@@ -163,7 +155,7 @@ def _add_serve(commands: argparse._SubParsersAction) -> None:
     serve.add_argument(
         "--parent", type=int, metavar="PID", help="stop when this process is gone and nobody else uses the server"
     )
-    serve.add_argument("--traceback", action="store_true", help="on an error, also print where in the code it happened")
+    add_traceback(serve)
 
 
 def _positive(text: str) -> float:

@@ -4,49 +4,50 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import TracebackType
+from typing import Self
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
+from rich.progress import BarColumn, Progress, ProgressColumn, TaskProgressColumn, TextColumn
 
 from backend.progress import TimeLeft
 
 
-class TerminalProgress:
-    """A ``ProgressReporter`` that draws a bar on a terminal, and prints a line per stage anywhere else."""
+class TerminalBar:
+    """A bar of rich's ``columns`` while it is entered, on a terminal; elsewhere there is none (``bar`` is None)."""
 
-    def __init__(self, console: Console, shares: Mapping[str, float]) -> None:
-        self._console = console
-        self._time = TimeLeft(shares)
-        self._stage = ""
-        self._bar: Progress | None = None
-        if console.is_terminal:
-            self._bar = Progress(
-                TextColumn("{task.description:<24}"),
-                BarColumn(),
-                TaskProgressColumn(),
-                TextColumn("{task.fields[left]}"),
-                console=console,
-                transient=True,
-            )
-            self._task = self._bar.add_task("starting", total=1.0, left="")
+    def __init__(self, console: Console, *columns: ProgressColumn) -> None:
+        self.bar = Progress(*columns, console=console, transient=True) if console.is_terminal else None
 
-    def __enter__(self) -> TerminalProgress:
-        if self._bar is not None:
-            self._bar.start()
+    def __enter__(self) -> Self:
+        if self.bar is not None:
+            self.bar.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._bar is not None:
-            self._bar.stop()
+        if self.bar is not None:
+            self.bar.stop()
+
+
+class TerminalProgress(TerminalBar):
+    """A ``ProgressReporter`` that draws a bar on a terminal, and prints a line per stage anywhere else."""
+
+    def __init__(self, console: Console, shares: Mapping[str, float]) -> None:
+        name, left = TextColumn("{task.description:<24}"), TextColumn("{task.fields[left]}")
+        super().__init__(console, name, BarColumn(), TaskProgressColumn(), left)
+        self._console = console
+        self._time = TimeLeft(shares)
+        self._stage = ""
+        if self.bar is not None:
+            self._task = self.bar.add_task("starting", total=1.0, left="")
 
     def __call__(self, stage: str, fraction: float) -> None:
         self._time.update(stage, fraction)
-        if self._bar is not None:
+        if self.bar is not None:
             left = self._time.seconds_left
             text = "" if left is None else f"about {format_seconds(left)} left"
-            self._bar.update(self._task, description=stage, completed=self._time.fraction, left=text)
+            self.bar.update(self._task, description=stage, completed=self._time.fraction, left=text)
         elif stage != self._stage:
             self._console.print(f"{self._time.elapsed:6.1f} s  {stage}", highlight=False)
         self._stage = stage

@@ -7,7 +7,7 @@ import signal
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.markup import escape
@@ -21,6 +21,9 @@ from backend.exchange.all_or_none import OutputFolder
 from backend.models.registry import left_out
 from backend.stages import FILE_SHARES
 
+if TYPE_CHECKING:
+    from backend.photos.read import PhotoSource
+
 
 def run_reconstruct(arguments: argparse.Namespace) -> None:
     """Reconstruct a face as the arguments say; the table goes to standard output, progress to standard error.
@@ -30,20 +33,13 @@ def run_reconstruct(arguments: argparse.Namespace) -> None:
     start = time.monotonic()
     keep_freed_memory()
     out, err = Console(), Console(stderr=True)
-    photos = find_photos(arguments.photos)
-    check_there_are(photos)
-    with terminate_like_ctrl_c(), OutputFolder(arguments.out) as folder:
+    with photos_to_folder(arguments) as (sources, folder):
         # Here and not above: these imports take seconds, and may find that something is not installed.
-        from backend.photos.read import PhotoSource, start_reading
-
-        start_reading(len(photos))
-        check_device(arguments.device)
         from backend.exchange.folder import write_folder
         from backend.photos.corrections import read_corrections
         from backend.pipeline import ReconstructOptions, reconstruct
 
         corrections = () if arguments.corrections is None else read_corrections(arguments.corrections)
-        sources = [PhotoSource(name, path=path) for name, path in photos]
         options = ReconstructOptions(
             quality=arguments.quality,
             texture_size=arguments.texture,
@@ -61,6 +57,22 @@ def run_reconstruct(arguments: argparse.Namespace) -> None:
     took = format_seconds(time.monotonic() - start)
     preview = arguments.out / "preview.png"
     out.print(readable(f"Wrote {arguments.out} in {took}. Look at {preview} first."), highlight=False, soft_wrap=True)
+
+
+@contextmanager
+def photos_to_folder(arguments: argparse.Namespace) -> Iterator[tuple[list[PhotoSource], OutputFolder]]:
+    """The photos that the arguments name, being read already, and the folder that gets all files or none.
+
+    Raises ``LikenessError`` where there is no photo, or the device is not there.
+    """
+    photos = find_photos(arguments.photos)
+    check_there_are(photos)
+    with terminate_like_ctrl_c(), OutputFolder(arguments.out) as folder:
+        from backend.photos.read import PhotoSource, start_reading  # takes seconds
+
+        start_reading(len(photos))
+        check_device(arguments.device)
+        yield [PhotoSource(name, path=path) for name, path in photos], folder
 
 
 def check_device(name: str) -> None:

@@ -20,7 +20,7 @@ from backend.photos.formats import PHOTO_SUFFIXES
 from backend.stages import TRANSFER_SHARES
 
 if TYPE_CHECKING:
-    from backend.expression.take import ExpressionTake
+    from backend.expression.clip import ExpressionClip
 
 _FILM_SUFFIX = ".gif"
 """Of a photo where there are several; alone it may well move, and is read as a video."""
@@ -36,10 +36,10 @@ def run_transfer(arguments: argparse.Namespace) -> None:
     _check_writable(arguments.out)
     take = _solved(arguments, err)
     # Here and not above: these imports take seconds.
-    from backend.expression.take import FrameMark
-    from backend.expression.take_file import write_take
+    from backend.expression.clip import FrameMark
+    from backend.expression.clip_file import write_clip
 
-    write_take(take, arguments.out)
+    write_clip(take, arguments.out)
     frames = "photos" if take.fps is None else f"frames at {take.fps:g} a second"
     filled = sum(mark in (FrameMark.NO_FACE, FrameMark.DROPPED) for mark in take.marks)
     without = f", {filled} of them without a face and interpolated" if filled else ""
@@ -50,7 +50,7 @@ def run_transfer(arguments: argparse.Namespace) -> None:
     out.print(readable(line), highlight=False, soft_wrap=True, markup=False)
 
 
-def _solved(arguments: argparse.Namespace, err: Console) -> ExpressionTake:
+def _solved(arguments: argparse.Namespace, err: Console) -> ExpressionClip:
     """What the pictures show; raises ``LikenessError`` for options that do not go with them."""
     identity = None if str(arguments.identity) == "auto" else Path(arguments.identity)
     sources: list[Path] = arguments.sources

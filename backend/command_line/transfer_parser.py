@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from backend.command_line.common_arguments import add_traceback
 from backend.command_line.path_argument import path_argument
 
 _DESCRIPTION = """\
@@ -48,9 +49,7 @@ def add_transfer(commands: argparse._SubParsersAction) -> None:
     transfer.add_argument(
         "--fps", type=_frame_rate, metavar="N", help="the photos are the frames of one take, in the order of names"
     )
-    transfer.add_argument(
-        "--traceback", action="store_true", help="on an error, also print where in the code it happened"
-    )
+    add_traceback(transfer)
 
 
 def _frame_rate(text: str) -> float:

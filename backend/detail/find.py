@@ -20,9 +20,9 @@ from backend.models.detail.apply import DetailModel, displacements
 from backend.parallel import each
 from backend.photos.collection import FaceClass, PhotoFace
 from backend.progress import ProgressReporter, silent
-from backend.texture.surface import texels_per_metre, texture_space
-from backend.texture.survey import choose_photos
-from backend.texture.unwrap import DARKEST, unwrap_photo, view_surface
+from backend.texture.unwrapping.head_surface import texels_per_metre, texture_space
+from backend.texture.unwrapping.photo_selection import choose_photos
+from backend.texture.unwrapping.unwrap import DARKEST, unwrap_photo, view_surface
 
 STAGE = "detail"
 MOST_PHOTOS = 6

@@ -7,8 +7,8 @@ from functools import lru_cache
 import cv2
 import numpy as np
 
-from backend.texture.atlas import SurfaceAtlas
-from backend.texture.surface import HeadSurface
+from backend.texture.unwrapping.atlas import SurfaceAtlas
+from backend.texture.unwrapping.head_surface import HeadSurface
 
 PORE_DISTANCE = 0.0009
 """Metres between pores on cheeks and nose."""

@@ -10,8 +10,8 @@ import numpy as np
 from backend.geometry.normals import vertex_normals
 from backend.geometry.smoothstep import smoothstep
 from backend.geometry.template import Template
-from backend.texture.atlas import SurfaceAtlas, build_atlas
-from backend.texture.surface import HeadSurface, head_surface
+from backend.texture.unwrapping.atlas import SurfaceAtlas, build_atlas
+from backend.texture.unwrapping.head_surface import HeadSurface, head_surface
 
 ORIGIN = (0.1, 0.14)
 """Left and lower edge of the window in UV map ``Head``; with ``SIDE`` it holds forehead, cheeks and chin."""

@@ -15,7 +15,6 @@ import numpy as np
 from backend import __version__
 from backend.exchange.face_asset import AssetPhoto
 from backend.photos.collection import PhotoVerdict
-from backend.rendering.camera import Camera
 from backend.rig.arkit import ARKIT_NAMES
 
 FORMAT_VERSION = 1
@@ -161,15 +160,6 @@ def write_cameras(photos: Sequence[AssetPhoto], path: Path) -> None:
     _write(CamerasFile(entries), path)
 
 
-def read_cameras(path: Path) -> dict[str, Camera]:
-    """Photo name -> camera. Raises ``msgspec.ValidationError`` when the file is not a ``cameras.json``."""
-    file = msgspec.json.decode(Path(path).read_bytes(), type=CamerasFile)
-    return {
-        entry.name: Camera(np.array(entry.intrinsics), np.array(entry.camera_from_head), (entry.width, entry.height))
-        for entry in file.photos
-    }
-
-
 def write_expressions(photos: Sequence[AssetPhoto], path: Path) -> None:
     """Write ``expressions.json``."""
     entries = tuple(
@@ -180,12 +170,6 @@ def write_expressions(photos: Sequence[AssetPhoto], path: Path) -> None:
         for photo in photos
     )
     _write(ExpressionsFile(entries), path)
-
-
-def read_expressions(path: Path) -> dict[str, np.ndarray]:
-    """Photo name -> (52,) weights in ARKit's order; names that the file leaves out are 0."""
-    file = msgspec.json.decode(Path(path).read_bytes(), type=ExpressionsFile)
-    return {entry.name: np.array([entry.weights.get(name, 0.0) for name in ARKIT_NAMES]) for entry in file.photos}
 
 
 def write_report(report: Mapping[str, object], path: Path) -> None:

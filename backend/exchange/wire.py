@@ -2,38 +2,28 @@
 
 from __future__ import annotations
 
-import io
 import math
-from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
 import numpy as np
-from PIL import Image
 
-from backend.exchange.face_asset import PART_NAMES, AssetPhoto, FaceAsset, FacePart
+from backend.exchange.face_asset import AssetPhoto, FaceAsset, FacePart
 from backend.exchange.lash_alpha import lash_alpha
 from backend.exchange.wire_buffers import (
-    DTYPES,
     FLOATS,
     INTS,
     BufferEntry,
     BufferList,
-    WireError,
     WireMessage,
-    unpack_buffers,
 )
-from backend.exchange.wire_detail import DetailEntry, decode_detail, encode_detail
+from backend.exchange.wire_detail import DetailEntry, encode_detail
 from backend.exchange.wire_hair import (
     CardsEntry,
     HairEntry,
-    decode_cards,
-    decode_hair,
     encode_cards,
     encode_hair,
 )
-from backend.photos.corrections import LANDMARKS
-from backend.rendering.camera import Camera
 from backend.rig.arkit import ARKIT_NAMES
 
 FORMAT_VERSION = 1
@@ -143,113 +133,6 @@ def _encode_photo(photo: AssetPhoto, number: int, buffers: BufferList) -> PhotoE
         expression=tuple(round(float(weight), 5) for weight in photo.expression),
         landmark_error_percent=_finite(photo.landmark_error_percent),
         photometric_error=_finite(photo.photometric_error),
-        landmarks=landmarks,
-    )
-
-
-def decode_face(header: Mapping[str, Any] | bytes, buffers: Sequence[bytes | memoryview]) -> FaceAsset:
-    """The ``FaceAsset`` in a message; every buffer's length, dtype, shape and indices are checked.
-
-    Raises ``WireError``.
-    """
-    try:
-        if isinstance(header, bytes):
-            face = msgspec.json.decode(header, type=FaceHeader)
-        else:
-            face = msgspec.convert(header, FaceHeader)
-    except (msgspec.MsgspecError, RecursionError) as error:
-        raise WireError(f"not a face: {error}") from error
-    if face.version != FORMAT_VERSION:
-        raise WireError(f"face format {face.version}; this program reads {FORMAT_VERSION}")
-    if tuple(part.name for part in face.parts) != PART_NAMES:
-        raise WireError("the parts are not those of a face")
-    content = unpack_buffers(face.buffers, buffers)
-    return FaceAsset(
-        parts=tuple(_decode_part(part, content) for part in face.parts),
-        albedo=None if face.albedo is None else _decode_picture(content, face.albedo),
-        photos=tuple(_decode_photo(photo, content) for photo in face.photos),
-        report=face.report,
-        hair_strands=None if face.hair is None else decode_hair(face.hair, content),
-        hair_cards=None if face.hair_cards is None else decode_cards(face.hair_cards, content),
-        detail=None if face.detail is None else decode_detail(face.detail, content),
-    )
-
-
-def _decode_part(part: PartEntry, content: Mapping[str, np.ndarray | memoryview]) -> FacePart:
-    def take(name: str, dtype: str, *shape: int | None) -> np.ndarray:
-        array = content.get(name)
-        if not isinstance(array, np.ndarray) or array.dtype != DTYPES[dtype]:
-            raise WireError(f"part {part.name!r}: no {dtype} array {name!r}")
-        if len(array.shape) != len(shape) or any(
-            want is not None and want != have for want, have in zip(shape, array.shape, strict=True)
-        ):
-            raise WireError(f"part {part.name!r}: array {name!r} has shape {array.shape}")
-        if dtype == FLOATS and not np.isfinite(array).all():
-            raise WireError(f"part {part.name!r}: array {name!r} is not finite")
-        return array
-
-    def take_corners(name: str, faces: int | None, points: int) -> np.ndarray:
-        corners = take(name, INTS, faces, 4)
-        if corners.size and (corners.min() < 0 or corners.max() >= points):
-            raise WireError(f"part {part.name!r}: {name!r} points outside its array")
-        return corners
-
-    vertices = take(part.vertices, FLOATS, None, 3)
-    quads = take_corners(part.quads, None, len(vertices))
-    uv, uv_makehuman = take(part.uv, FLOATS, None, 2), take(part.uv_makehuman, FLOATS, None, 2)
-    keys = take(part.keys, FLOATS, len(part.key_names), len(vertices), 3)
-    if len(set(part.key_names)) != len(part.key_names) or not set(part.key_names) <= set(ARKIT_NAMES):
-        raise WireError(f"part {part.name!r}: its keys are not ARKit's")
-    if part.alpha is not None:
-        take(part.alpha, FLOATS, len(vertices))
-    return FacePart(
-        name=part.name,
-        vertices=vertices,
-        quads=quads,
-        uv=uv,
-        uv_quads=take_corners(part.uv_quads, len(quads), len(uv)),
-        uv_makehuman=uv_makehuman,
-        uv_makehuman_quads=take_corners(part.uv_makehuman_quads, len(quads), len(uv_makehuman)),
-        hm08_vertex=take(part.hm08_vertex, INTS, len(vertices)),
-        keys=dict(zip(part.key_names, keys, strict=True)),
-    )
-
-
-def _decode_picture(content: Mapping[str, np.ndarray | memoryview], name: str) -> np.ndarray:
-    data = content.get(name)
-    if not isinstance(data, memoryview):
-        raise WireError(f"no picture {name!r}")
-    try:
-        with Image.open(io.BytesIO(data), formats=("PNG",)) as picture:
-            pixels = np.asarray(picture.convert("RGB"))
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise WireError(f"picture {name!r} cannot be read: {error}") from error
-    return pixels
-
-
-def _decode_photo(photo: PhotoEntry, content: Mapping[str, np.ndarray | memoryview]) -> AssetPhoto:
-    intrinsics, pose = np.array(photo.intrinsics), np.array(photo.camera_from_head)
-    if intrinsics.shape != (3, 3) or pose.shape != (4, 4) or len(photo.expression) != len(ARKIT_NAMES):
-        raise WireError(f"photo {photo.name!r}: its camera or expression is incomplete")
-
-    landmarks = None if photo.landmarks is None else content.get(photo.landmarks)
-    if photo.landmarks is not None and not (
-        isinstance(landmarks, np.ndarray)
-        and landmarks.dtype == DTYPES[FLOATS]
-        and landmarks.shape == (LANDMARKS, 4)
-        and np.isfinite(landmarks).all()
-    ):
-        raise WireError(f"photo {photo.name!r}: its landmarks are not {LANDMARKS} of four numbers")
-
-    def number(value: float | None) -> float:
-        return math.nan if value is None else value
-
-    return AssetPhoto(
-        name=photo.name,
-        camera=Camera(intrinsics, pose, (photo.width, photo.height)),
-        expression=np.array(photo.expression, np.float32),
-        landmark_error_percent=number(photo.landmark_error_percent),
-        photometric_error=number(photo.photometric_error),
         landmarks=landmarks,
     )
 

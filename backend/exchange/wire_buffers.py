@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import io
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,16 +13,10 @@ from PIL import Image
 
 PNG = "image/png"
 DTYPES: Mapping[str, np.dtype] = {"<f4": np.dtype("<f4"), "<i4": np.dtype("<i4")}
-MOST_BUFFER_BYTES = 256 * 2**20
-"""The largest buffer that is taken."""
 
 FLOATS, INTS = "<f4", "<i4"
 _PNG_COMPRESSION = 1
 """A 2048 px albedo: level 1 0.19 s and 3.3 MB, level 4 0.30 s and 2.9 MB."""
-
-
-class WireError(ValueError):
-    """A message does not hold what its header says; the message says what is wrong."""
 
 
 class BufferEntry(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -80,33 +73,3 @@ class BufferList:
     def message(self, header: Mapping[str, Any]) -> WireMessage:
         """The header with ``buffers`` added, and the buffers."""
         return WireMessage({**header, "buffers": msgspec.to_builtins(self.entries)}, tuple(self.buffers))
-
-
-def unpack_buffers(
-    entries: Sequence[BufferEntry], buffers: Sequence[bytes | memoryview]
-) -> dict[str, np.ndarray | memoryview]:
-    """Buffer name -> array (read-only) or a picture's bytes. Raises ``WireError`` where entry and buffer differ."""
-    if len(entries) != len(buffers):
-        raise WireError(f"{len(entries)} buffers are described and {len(buffers)} came")
-    content: dict[str, np.ndarray | memoryview] = {}
-    for entry, buffer in zip(entries, buffers, strict=True):
-        data = memoryview(buffer).cast("B")
-        if entry.name in content:
-            raise WireError(f"two buffers are called {entry.name!r}")
-        content[entry.name] = data if entry.dtype is None else _array(entry, data)
-        if entry.dtype is None and entry.bytes != len(data):
-            raise WireError(f"buffer {entry.name!r} has {len(data)} bytes and not {entry.bytes}")
-    return content
-
-
-def _array(entry: BufferEntry, data: memoryview) -> np.ndarray:
-    dtype = DTYPES.get(entry.dtype or "")
-    if dtype is None:
-        raise WireError(f"buffer {entry.name!r} has the unknown dtype {entry.dtype!r}")
-    shape = entry.shape
-    if shape is None or any(side < 0 for side in shape):
-        raise WireError(f"buffer {entry.name!r} has no shape")
-    size = math.prod(shape) * dtype.itemsize
-    if size != len(data) or size > MOST_BUFFER_BYTES:
-        raise WireError(f"buffer {entry.name!r} has {len(data)} bytes; its shape needs {size}")
-    return np.frombuffer(data, dtype).reshape(shape)

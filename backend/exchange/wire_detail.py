@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
-import cv2
 import msgspec
 import numpy as np
 
 from backend.detail.groups import KEY_GROUPS
-from backend.detail.skin_detail import MIDDLE, HeightMap, SkinDetail
+from backend.detail.skin_detail import MIDDLE, SkinDetail
 from backend.exchange.detail_files import png_bytes
-from backend.exchange.wire_buffers import BufferList, WireError
+from backend.exchange.wire_buffers import BufferList
 
 PACKED = 3
 """Wrinkle maps in one picture: its red, green and blue."""
@@ -50,27 +47,3 @@ def encode_detail(detail: SkinDetail, buffers: BufferList) -> DetailEntry:
         entries += [WrinkleEntry(name, KEY_GROUPS[name], picture, channel) for channel, name in enumerate(group)]
     reach = next(iter(detail.wrinkles.values())).reach
     return DetailEntry(always, detail.always.reach, tuple(entries), reach)
-
-
-def decode_detail(entry: DetailEntry, content: Mapping[str, np.ndarray | memoryview]) -> SkinDetail:
-    """The relief. Raises ``WireError``."""
-
-    def picture(name: str, channels: int) -> np.ndarray:
-        data = content.get(name)
-        if not isinstance(data, memoryview) or bytes(data[:8]) != b"\x89PNG\r\n\x1a\n":
-            raise WireError(f"detail: no picture {name!r}")
-        pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
-        if pixels is None or pixels.dtype != np.uint16 or (1 if pixels.ndim == 2 else pixels.shape[2]) != channels:
-            raise WireError(f"detail: picture {name!r} is damaged or has no 16 bits")
-        return pixels if channels == 1 else pixels[..., ::-1]
-
-    try:
-        wrinkles = {
-            one.name: HeightMap(
-                np.ascontiguousarray(picture(one.picture, PACKED)[..., one.channel]), entry.wrinkle_reach
-            )
-            for one in entry.wrinkles
-        }
-        return SkinDetail(HeightMap(picture(entry.always, 1), entry.always_reach), wrinkles)
-    except (ValueError, IndexError, cv2.error) as error:
-        raise error if isinstance(error, WireError) else WireError(f"detail: {error}") from error

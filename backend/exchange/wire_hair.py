@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import msgspec
 import numpy as np
 
-from backend.exchange.wire_buffers import DTYPES, FLOATS, INTS, BufferList, WireError
+from backend.exchange.wire_buffers import FLOATS, INTS, BufferList
 from backend.hair.cards import HairCards, card_atlas
 from backend.hair.hair_strands import HairStrands
 
@@ -71,54 +69,3 @@ def encode_cards(cards: HairCards, buffers: BufferList) -> CardsEntry:
         strands=buffers.add_picture("hair_cards.strands", atlas.strands),
         relief=buffers.add_picture("hair_cards.relief", atlas.normals),
     )
-
-
-def decode_hair(hair: HairEntry, content: Mapping[str, np.ndarray | memoryview]) -> HairStrands:
-    """The strands. Raises ``WireError``."""
-
-    def take(name: str) -> np.ndarray:
-        array = content.get(name)
-        if not isinstance(array, np.ndarray) or array.dtype != DTYPES[FLOATS]:
-            raise WireError(f"hair: no {FLOATS} array {name!r}")
-        return array
-
-    points = take(hair.points)
-    if points.ndim != 3:
-        raise WireError(f"hair: array {hair.points!r} has shape {points.shape}")
-    try:
-        return HairStrands(
-            points=points,
-            root_uv=take(hair.root_uv),
-            width=take(hair.width),
-            root_colour=take(hair.root_colour),
-            tip_colour=take(hair.tip_colour),
-            hair_radius=hair.hair_radius,
-            style=hair.style,
-            parameters=hair.parameters,
-        )
-    except ValueError as error:
-        raise WireError(f"hair: {error}") from error
-
-
-def decode_cards(cards: CardsEntry, content: Mapping[str, np.ndarray | memoryview]) -> HairCards:
-    """The cards. Raises ``WireError``."""
-
-    def take(name: str, dtype: str, columns: int) -> np.ndarray:
-        array = content.get(name)
-        if not isinstance(array, np.ndarray) or array.dtype != DTYPES[dtype]:
-            raise WireError(f"hair cards: no {dtype} array {name!r}")
-        if array.ndim != 2 or array.shape[1] != columns or not np.isfinite(array).all():
-            raise WireError(f"hair cards: array {name!r} is not finite or has shape {array.shape}")
-        return array
-
-    vertices, triangles = take(cards.vertices, FLOATS, 3), take(cards.triangles, INTS, 3)
-    normals, uv, colours = (
-        take(cards.normals, FLOATS, 3),
-        take(cards.uv, FLOATS, 2),
-        take(cards.colours, FLOATS, 3),
-    )
-    if not len(vertices) == len(normals) == len(uv) == len(colours):
-        raise WireError("hair cards: its arrays differ in length")
-    if triangles.size and (triangles.min() < 0 or triangles.max() >= len(vertices)):
-        raise WireError("hair cards: a triangle points outside of the vertices")
-    return HairCards(vertices, normals, uv, colours, triangles)

@@ -14,11 +14,11 @@ from dataclasses import replace
 import numpy as np
 from scipy.ndimage import grey_opening, maximum_filter1d
 
+from backend.expression.clip import FrameMark
 from backend.expression.expected import lids_from_open
-from backend.expression.frame_face import SeenFace
 from backend.expression.gaps import EYES, lid_opening
 from backend.expression.reading import Reading
-from backend.expression.take import FrameMark
+from backend.expression.seen_face import SeenFace
 from backend.rig.arkit import LIDS
 
 REACH_SECONDS = 0.35

@@ -9,11 +9,11 @@ import numpy as np
 from backend.expression.appearance import skin_misfit, turn_by_appearance, turned
 from backend.expression.expected import expect, from_open_lids, read_subject_face
 from backend.expression.focal_length import FOCAL_STEPS, most_likely_focal
-from backend.expression.frame_face import SeenFace
 from backend.expression.frame_solver import SolvedFrame, solve_frame
 from backend.expression.gaps import lid_opening
 from backend.expression.priors import FramePrior, frame_prior
 from backend.expression.reading import Reading, load_reader
+from backend.expression.seen_face import SeenFace
 from backend.expression.subject import Subject
 from backend.fitting.initial_pose import camera_prior, initial_parameters
 from backend.fitting.options import PriorWeights

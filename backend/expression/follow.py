@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from backend.expression.frame_face import COVERED_PERCENT, unsure_percent
 from backend.expression.frontalised import posed_depth
+from backend.expression.seen_face import COVERED_PERCENT, unsure_percent
 from backend.fitting.initial_pose import face_scale
 from backend.models.landmarks.apply import surface_landmarker
 from backend.photos.collection import SurfaceLandmarks

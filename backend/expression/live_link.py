@@ -14,7 +14,7 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 from backend.errors import LikenessError
-from backend.expression.take import ExpressionTake, FrameMark, gaze_of_weights
+from backend.expression.clip import ExpressionClip, FrameMark, gaze_of_weights
 from backend.rig.arkit import ARKIT_NAMES
 
 RATES = (24.0, 25.0, 30.0, 50.0, 60.0, 100.0, 120.0)
@@ -26,7 +26,7 @@ MOST_FPS = 1000.0
 _HEAD = ("headyaw", "headpitch", "headroll")
 
 
-def read_live_link(path: Path) -> ExpressionTake:
+def read_live_link(path: Path) -> ExpressionClip:
     """The take in a CSV file: lines that are missing by their time code are interpolated and marked ``DROPPED``.
 
     The head's angles are taken as radians about the head's axes: yaw to the person's left, pitch up, roll towards the
@@ -66,7 +66,7 @@ def read_live_link(path: Path) -> ExpressionTake:
     rotations = np.roll(turns, 1, axis=1)
     signs = np.sign((rotations[1:] * rotations[:-1]).sum(1))
     rotations[1:] *= np.cumprod(np.where(signs == 0, 1.0, signs))[:, None]
-    return ExpressionTake(
+    return ExpressionClip(
         source=path.name,
         kind="live_link",
         fps=fps,

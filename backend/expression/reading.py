@@ -16,6 +16,7 @@ from scipy.spatial.transform import Rotation
 from scipy.special import erf
 
 from backend.asset_file import read_asset
+from backend.assets import ASSETS
 from backend.expression.evidence import FaceEvidence
 from backend.expression.frontalised import FrontalisedFace, frontalised_face
 from backend.fitting.initial_pose import face_scale
@@ -23,7 +24,7 @@ from backend.photos.landmarks import mean_landmarks
 from backend.rig.arkit import ARKIT_INDEX, ARKIT_NAMES, mirrored_name
 from backend.safetensors_file import write_arrays
 
-READER_PATH = Path(__file__).resolve().parents[2] / "assets" / "expressions" / "expression_reader.safetensors"
+READER_PATH = ASSETS / "expressions" / "expression_reader.safetensors"
 LARGEST_RESIDUAL = 25.0
 LID_ROWS = ((386, 374), (385, 380), (387, 373)), ((159, 145), (158, 153), (160, 144))
 """Upper and lower lid's landmarks of the left and the right eye."""

@@ -15,8 +15,8 @@ import numpy as np
 from scipy.linalg import solveh_banded
 from scipy.spatial.transform import Rotation
 
+from backend.expression.clip import FrameMark
 from backend.expression.frame_solver import STATE_SIZE, SolvedFrame
-from backend.expression.take import FrameMark
 from backend.rig.arkit import ARKIT_NAMES
 
 CHUNK, OVERLAP, MOST_HELD = 192, 24, 800

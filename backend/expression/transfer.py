@@ -1,4 +1,4 @@
-"""From pictures to an ``ExpressionTake``: the whole story on one page."""
+"""From pictures to an ``ExpressionClip``: the whole story on one page."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ from backend.expression.calibrate import (
     solve_in_take,
     solve_photo,
 )
+from backend.expression.clip import ExpressionClip, FrameMark, gaze_of_weights
 from backend.expression.expected import read_subject_face
 from backend.expression.follow import FaceFollower, find_face
-from backend.expression.frame_face import SeenFace, seen_in_frame
 from backend.expression.photo_sequence import PhotoSequence
 from backend.expression.reading import Reading
+from backend.expression.seen_face import SeenFace, seen_in_frame
 from backend.expression.smooth import MeasuredFrame, SmoothFrame, smoothed
 from backend.expression.subject import Subject, read_subject, subject_from_faces
-from backend.expression.take import ExpressionTake, FrameMark, gaze_of_weights
 from backend.expression.video import Video, VideoFrame
 from backend.fitting.initial_pose import initial_parameters
 from backend.fitting.options import PriorWeights
@@ -56,7 +56,7 @@ class FrameSource(Protocol):
     def frames(self, every: int = 1) -> Iterator[VideoFrame]: ...
 
 
-def transfer_video(path: Path, identity: Path | Subject | None, progress: ProgressReporter = silent) -> ExpressionTake:
+def transfer_video(path: Path, identity: Path | Subject | None, progress: ProgressReporter = silent) -> ExpressionClip:
     """The take of a video file.
 
     Parameters
@@ -71,7 +71,7 @@ def transfer_video(path: Path, identity: Path | Subject | None, progress: Progre
 
 def transfer_sequence(
     name: str, paths: Sequence[Path], fps: float, identity: Path | Subject | None, progress: ProgressReporter = silent
-) -> ExpressionTake:
+) -> ExpressionClip:
     """The take of picture files that are frames at ``fps``, in this order; as ``transfer_video``."""
     reached = ("identity", 0.0)
 
@@ -91,7 +91,7 @@ def transfer_frames(
     open_source: Callable[[], AbstractContextManager[FrameSource]],
     subject: Subject | None,
     progress: ProgressReporter = silent,
-) -> ExpressionTake:
+) -> ExpressionClip:
     """The take of a source of frames, which is read twice; in memory at once are a few hundred frames' solutions, one
     frame's pixels, and the take. ``subject`` None: solved from the first good frames."""
     progress("identity", 0.0)
@@ -136,7 +136,7 @@ def _anchors(source: FrameSource, progress: ProgressReporter) -> tuple[SeenFace,
         progress(
             "identity", 0.8 * max(len(found) / ANCHORS, min(frame.slot / max(source.frame_count, frame.slot + 1), 1))
         )
-        seen = _frame_face(follow, frame)
+        seen = _seen_face(follow, frame)
         if seen is not None:
             found.append(seen)
         if len(found) == ANCHORS:
@@ -144,7 +144,7 @@ def _anchors(source: FrameSource, progress: ProgressReporter) -> tuple[SeenFace,
     return tuple(found)
 
 
-def _frame_face(follow: FaceFollower, frame: VideoFrame) -> SeenFace | None:
+def _seen_face(follow: FaceFollower, frame: VideoFrame) -> SeenFace | None:
     """None where no face is found, or next to nothing of it shows."""
     found = follow(frame.pixels)
     if found is None:
@@ -175,7 +175,7 @@ def _read(subject: Subject, source: FrameSource, progress: ProgressReporter) -> 
         for _ in range(expected, frame.slot):
             yield FrameMark.DROPPED
         expected = frame.slot + 1
-        seen = _frame_face(follow, frame)
+        seen = _seen_face(follow, frame)
         if seen is None:
             yield FrameMark.NO_FACE
             continue
@@ -198,7 +198,7 @@ def _measure(subject: Subject, calibration: Calibration, seen: SeenFace, reading
 
 def transfer_photos(
     name: str, photos: Sequence[tuple[str, Path]], identity: Path | Subject | None, progress: ProgressReporter = silent
-) -> ExpressionTake:
+) -> ExpressionClip:
     """The expressions of photos (name, path), each by itself; photos without a usable face are in ``left_out``.
 
     Raises ``LikenessError``: "no_photo" when none can be read, "no_face", "usage" (not such a folder), "cancelled".
@@ -272,14 +272,14 @@ def _take(
     pivot: np.ndarray,
     frame_names: tuple[str, ...] = (),
     left_out: tuple[tuple[str, str], ...] = (),
-) -> ExpressionTake:
+) -> ExpressionClip:
     weights = np.array([frame.weights for frame in frames], np.float32)
     rotations = FACING_CAMERA @ np.array([frame.rotation for frame in frames])
     quaternions = np.roll(Rotation.from_matrix(rotations).as_quat(), 1, axis=1)  # w first
     if kind == "video":
         flips = np.sign((quaternions[1:] * quaternions[:-1]).sum(1))
         quaternions[1:] *= np.cumprod(np.where(flips == 0, 1.0, flips))[:, None]
-    return ExpressionTake(
+    return ExpressionClip(
         source=name,
         kind=kind,
         fps=fps,

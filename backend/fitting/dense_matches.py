@@ -6,17 +6,17 @@ there are targets for both photos, and again for a later estimate, without anoth
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from backend.fitting.dense_targets import LEAST_WEIGHT, DenseTargets, targets_at, views_of
-from backend.fitting.dense_views import DenseMesh, pair_flow, sample
+from backend.fitting.dense_targets import LEAST_WEIGHT, DenseTargets, targets_at
+from backend.fitting.dense_views import DenseMesh, View, pair_flow, sample
 from backend.fitting.options import DenseStage
 from backend.fitting.parameters import PhotoParameters, project_with_derivatives
 from backend.geometry.normals import vertex_normals
 from backend.parallel import each
-from backend.photos.collection import PhotoFace
 
 _LEAST_CONFIDENCE = 0.02
 """Flow that counts less makes no match."""
@@ -61,17 +61,8 @@ def compared_pairs(directions: np.ndarray, partners: int) -> list[tuple[int, int
     return sorted(pairs)
 
 
-def dense_matches(
-    faces: tuple[PhotoFace, ...],
-    parameters: tuple[PhotoParameters, ...],
-    meshes: tuple[np.ndarray, ...],
-    face_scales: tuple[float, ...],
-    mesh: DenseMesh,
-    width: int,
-    partners: int,
-) -> DenseMatches:
+def dense_matches(views: Sequence[View], mesh: DenseMesh, width: int, partners: int) -> DenseMatches:
     """One flow for each pair of photos; the arguments are those of ``dense_targets``."""
-    views = views_of(faces, parameters, meshes, face_scales, mesh, width)
     shown = [view.shows(mesh.vertices) for view in views]
     places = [view.in_crop(mesh.vertices) for view in views]
 

@@ -6,6 +6,7 @@ that prediction and the photo says where the mesh is wrong.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -35,25 +36,23 @@ class DenseTargets:
 
 
 def dense_targets(
-    faces: tuple[PhotoFace, ...],
-    parameters: tuple[PhotoParameters, ...],
-    meshes: tuple[np.ndarray, ...],
+    views: Sequence[View],
     face_scales: tuple[float, ...],
     mesh: DenseMesh,
     width: int,
     stage: DenseStage,
+    nuisance_size: int,
 ) -> tuple[DenseTargets | None, ...]:
     """Targets of every photo for ``mesh.vertices``; None for a photo that no other overlaps.
 
     Parameters
     ----------
-    meshes : posed vertices (V, 3) of each photo, head frame. face_scales : ``initial_pose.face_scale`` of each photo.
+    views : ``views_of`` the photos at ``width``. face_scales : ``initial_pose.face_scale`` of each photo.
     width : working resolution, pixels per ``1.5 * face_scale`` (about the face's width).
+    nuisance_size : of the photos' parameters.
     """
-    views = views_of(faces, parameters, meshes, face_scales, mesh, width)
     directions = np.stack([view.direction for view in views])
     closeness = directions @ directions.T
-    nuisance_size = len(parameters[0].nuisance)
     results: list[DenseTargets | None] = []
     for number, view in enumerate(views):
         order = [other for other in np.argsort(-closeness[number]) if other != number][: stage.partners]
@@ -75,7 +74,10 @@ def views_of(
     mesh: DenseMesh,
     width: int,
 ) -> list[View]:
-    """Every photo at working resolution; for the arguments see ``dense_targets``."""
+    """Every photo at working resolution.
+
+    meshes : posed vertices (V, 3) of each photo, head frame. For the other arguments see ``dense_targets``.
+    """
     return [
         view_of(face, photo.camera(), posed, mesh, width, 1.5 * scale)
         for face, photo, posed, scale in zip(faces, parameters, meshes, face_scales, strict=True)

@@ -15,14 +15,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from backend.asset_file import read_asset
+from backend.assets import ASSETS
 from backend.safetensors_file import write_arrays
 
 if TYPE_CHECKING:  # training machines have no scipy, which parameters need
     from backend.fitting.parameters import PhotoParameters
 
-_ASSETS = Path(__file__).resolve().parents[2] / "assets"
-DETECTOR_PATH = _ASSETS / "landmark_detector.safetensors"
-SURFACE_ERRORS_PATH = _ASSETS / "landmarks" / "errors.safetensors"
+DETECTOR_PATH = ASSETS / "landmark_detector.safetensors"
+SURFACE_ERRORS_PATH = ASSETS / "landmarks" / "errors.safetensors"
 """Of the landmark net; its ``deviation`` is a share of the deviation that the net claims."""
 YAW_UNIT, PITCH_UNIT = 45.0, 20.0  # degrees
 LARGEST_YAW, LARGEST_PITCH = 55.0, 30.0

@@ -14,8 +14,8 @@ from backend.fitting.canonical_stage import canonical_belief, canonical_mesh, pl
 from backend.fitting.canonical_start import head_lights, start_from_view
 from backend.fitting.corrected_stages import placed_on_face, with_corrected
 from backend.fitting.dense_matches import DenseMatches, dense_matches, matched_targets
-from backend.fitting.dense_targets import DenseTargets, dense_targets
-from backend.fitting.dense_views import DenseMesh, dense_mesh
+from backend.fitting.dense_targets import DenseTargets, dense_targets, views_of
+from backend.fitting.dense_views import DenseMesh, View, dense_mesh
 from backend.fitting.encoded_start import started_estimate
 from backend.fitting.fit_state import BegunFit, FitState, all_landmark_targets
 from backend.fitting.fitted_face import FittedFace, FittedPhoto
@@ -320,15 +320,20 @@ def run_corrected_stage(state: FitState, options: FitOptions) -> FitState:
 
 
 def _matches(state: FitState, mesh: DenseMesh, width: int, stage: DenseStage) -> DenseMatches:
-    return dense_matches(state.faces, state.estimate.photos, *_seen_heads(state), mesh, width, stage.partners)
+    return dense_matches(_views(state, mesh, width), mesh, width, stage.partners)
 
 
 def _dense_targets(state: FitState, mesh: DenseMesh, width: int, stage: DenseStage) -> tuple[DenseTargets | None, ...]:
     """From matches where there are any, else from new flow."""
-    photos, seen = state.estimate.photos, _seen_heads(state)
+    photos = state.estimate.photos
     if state.matches is not None:
-        return matched_targets(state.matches, photos, *seen, mesh, stage)
-    return dense_targets(state.faces, photos, *seen, mesh, width, stage)
+        return matched_targets(state.matches, photos, *_seen_heads(state), mesh, stage)
+    _, scales = _seen_heads(state)
+    return dense_targets(_views(state, mesh, width), scales, mesh, width, stage, len(photos[0].nuisance))
+
+
+def _views(state: FitState, mesh: DenseMesh, width: int) -> list[View]:
+    return views_of(state.faces, state.estimate.photos, *_seen_heads(state), mesh, width)
 
 
 def _seen_heads(state: FitState) -> tuple[tuple[np.ndarray, ...], tuple[float, ...]]:

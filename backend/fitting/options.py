@@ -125,7 +125,7 @@ class EncodedStage:
     iterations : Gauss-Newton steps of each landmark round.
     canonical_rounds : rounds of the canonical stage.
     dense : the dense stage of a fit that was started; None: the fit's own. Numbers by twelve ICT people, six photos
-        (docs/decisions.md).
+        (docs/decisions/fitting.md).
     """
 
     deviation_mm: float = 2.0

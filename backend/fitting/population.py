@@ -8,16 +8,16 @@ from __future__ import annotations
 
 import hashlib
 from functools import lru_cache
-from pathlib import Path
 
 import numpy as np
 
 from backend.asset_file import read_asset
+from backend.assets import ASSETS
 from backend.fitting.options import PriorWeights
 from backend.fitting.solver import IdentityBelief
 from backend.geometry.template import Template, load_template
 
-POPULATION_PATH = Path(__file__).resolve().parents[2] / "assets" / "identity_population.safetensors"
+POPULATION_PATH = ASSETS / "identity_population.safetensors"
 
 
 def standard_normal(size: int, deviation: float = 1.0) -> IdentityBelief:

@@ -13,9 +13,10 @@ from pathlib import Path
 import numpy as np
 
 from backend.asset_file import read_asset
+from backend.assets import ASSETS
 
 _INTEGERS = ("vertices", "faces", "edges", "up_rows", "up_columns")
-HIERARCHY_PATH = Path(__file__).resolve().parents[2] / "assets" / "mesh_hierarchy.safetensors"
+HIERARCHY_PATH = ASSETS / "mesh_hierarchy.safetensors"
 
 
 @dataclass(frozen=True)

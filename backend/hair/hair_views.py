@@ -161,6 +161,15 @@ def directions(points: np.ndarray, pieces: int, view: HairView) -> np.ndarray:
     return canvas[..., :2] / np.maximum(canvas[..., 2:], 1.0)
 
 
+@numba.njit(nogil=True, cache=True, error_model="numpy", inline="always")
+def _pixel(to_pixels, x, y, z):
+    """Column, row and depth of a point by the projection (3, 4)."""
+    depth = to_pixels[2, 0] * x + to_pixels[2, 1] * y + to_pixels[2, 2] * z + to_pixels[2, 3]
+    column = (to_pixels[0, 0] * x + to_pixels[0, 1] * y + to_pixels[0, 2] * z + to_pixels[0, 3]) / depth
+    row = (to_pixels[1, 0] * x + to_pixels[1, 1] * y + to_pixels[1, 2] * z + to_pixels[1, 3]) / depth
+    return column, row, depth
+
+
 @numba.njit(nogil=True, cache=True, error_model="numpy")
 def _foremost(points, pieces, to_pixels, limit, front, canvas):
     height, width = limit.shape
@@ -169,11 +178,9 @@ def _foremost(points, pieces, to_pixels, limit, front, canvas):
             last_column, last_row = np.float32(0.0), np.float32(0.0)
             for k in range(points.shape[1]):
                 x, y, z = points[n, k]
-                depth = to_pixels[2, 0] * x + to_pixels[2, 1] * y + to_pixels[2, 2] * z + to_pixels[2, 3]
+                column, row, depth = _pixel(to_pixels, x, y, z)
                 if not depth > 0.01:
                     continue
-                column = (to_pixels[0, 0] * x + to_pixels[0, 1] * y + to_pixels[0, 2] * z + to_pixels[0, 3]) / depth
-                row = (to_pixels[1, 0] * x + to_pixels[1, 1] * y + to_pixels[1, 2] * z + to_pixels[1, 3]) / depth
                 dx, dy = column - last_column, row - last_row
                 last_column, last_row = column, row
                 if not (0 <= column < width and 0 <= row < height):
@@ -196,10 +203,8 @@ def _splat(points, to_pixels, limit, canvas):
     for n in range(points.shape[0]):
         for k in range(points.shape[1]):
             x, y, z = points[n, k]
-            depth = to_pixels[2, 0] * x + to_pixels[2, 1] * y + to_pixels[2, 2] * z + to_pixels[2, 3]
+            column, row, depth = _pixel(to_pixels, x, y, z)
             if not depth > 0.01:
                 continue
-            column = (to_pixels[0, 0] * x + to_pixels[0, 1] * y + to_pixels[0, 2] * z + to_pixels[0, 3]) / depth
-            row = (to_pixels[1, 0] * x + to_pixels[1, 1] * y + to_pixels[1, 2] * z + to_pixels[1, 3]) / depth
             if 0 <= column < width and 0 <= row < height and depth < limit[int(row), int(column)]:
                 canvas[n, int(row), int(column)] = 1

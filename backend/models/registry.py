@@ -9,13 +9,23 @@ from collections.abc import Collection
 
 from backend.models.contract import NOT_USED, LearnedModel, Models, OpenedModel
 from backend.models.detail import DETAIL
+from backend.models.graph_albedo import GRAPH_ALBEDO
 from backend.models.graph_face import GRAPH_FACE
 from backend.models.landmarks import LANDMARK_NET
 from backend.models.lap import LAP
 from backend.models.learned_basis import LEARNED_BASIS
 from backend.models.parsing import PARSING, PARSING_OPINION
 
-MODELS: tuple[LearnedModel, ...] = (PARSING, PARSING_OPINION, LANDMARK_NET, LAP, GRAPH_FACE, LEARNED_BASIS, DETAIL)
+MODELS: tuple[LearnedModel, ...] = (
+    PARSING,
+    PARSING_OPINION,
+    LANDMARK_NET,
+    LAP,
+    GRAPH_FACE,
+    LEARNED_BASIS,
+    GRAPH_ALBEDO,
+    DETAIL,
+)
 SWITCHED = tuple(model for model in MODELS if model.switch is not None)
 """Those that a person may leave out."""
 

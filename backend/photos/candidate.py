@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from backend.models.parsing.worn import WornScores
+from backend.models.parsing.accessories import AccessoryScores
 from backend.photos.collection import PhotoQuality
 from backend.photos.landmarks import HeadPose, landmark_window
 
@@ -43,7 +43,7 @@ class FaceCandidate:
     fingerprint: np.ndarray
     small_crop: np.ndarray
     small_labels: np.ndarray
-    worn: WornScores | None
+    worn: AccessoryScores | None
     small_factor: float
     quality: PhotoQuality
 

@@ -10,10 +10,10 @@ import numpy as np
 
 from backend.errors import LikenessError
 from backend.models.landmarks.apply import surface_landmarker
+from backend.models.parsing.accessories import AccessoryScores
 from backend.models.parsing.apply import enlarge_labels, look_at_face
-from backend.models.parsing.habits import decide_alike, with_habits
-from backend.models.parsing.habitual_glasses import with_habitual_glasses
-from backend.models.parsing.worn import WornScores
+from backend.models.parsing.glasses_voting import vote_on_glasses
+from backend.models.parsing.person_voting import decide_alike, vote_over_photos
 from backend.parallel import each, in_order
 from backend.photos.candidate import FaceCandidate, picture_fingerprint
 from backend.photos.collection import LABELS_SIDE, PhotoCollection, PhotoFace, PhotoVerdict
@@ -115,7 +115,7 @@ def collect(
     _raise_without_faces(analysed, names)
     choice = screen([photo.faces for photo in analysed], names, options.identity, options.max_used)
 
-    def finished(candidate: FaceCandidate, worn: WornScores | None) -> PhotoFace:
+    def finished(candidate: FaceCandidate, worn: AccessoryScores | None) -> PhotoFace:
         photo = analysed[candidate.photo]
         which = next(k for k, face in enumerate(photo.faces) if face is candidate)
         crop = crops.get(candidate.photo, {}).get(which)
@@ -126,11 +126,11 @@ def collect(
             candidate = _labelled_again(candidate, crop, worn)
         return _photo_face(names[candidate.photo], photo, candidate, crop, options.surface)
 
-    habits = with_habits([candidate.worn for candidate in choice.used])
+    voted = vote_over_photos([candidate.worn for candidate in choice.used])
     share = (1 - _ANALYSIS_SHARE) / len(choice.used)
-    faces = each(finished, choice.used, habits, told=lambda count: progress(STAGE, _ANALYSIS_SHARE + share * count))
+    faces = each(finished, choice.used, voted, told=lambda count: progress(STAGE, _ANALYSIS_SHARE + share * count))
     progress(STAGE, 1.0)
-    return PhotoCollection(with_habitual_glasses(faces), tuple(_verdicts(analysed, names, choice)))
+    return PhotoCollection(vote_on_glasses(faces), tuple(_verdicts(analysed, names, choice)))
 
 
 def unique_names(names: Sequence[str]) -> list[str]:
@@ -189,7 +189,7 @@ def _candidate(index: int, landmarks: np.ndarray, crop: HeadCrop, model: Identit
     )
 
 
-def _labelled_again(candidate: FaceCandidate, crop: HeadCrop, worn: WornScores | None) -> FaceCandidate:
+def _labelled_again(candidate: FaceCandidate, crop: HeadCrop, worn: AccessoryScores | None) -> FaceCandidate:
     """The face of ``crop``, labelled as ``worn`` has it."""
     factor = candidate.small_factor
     landmarks = crop.to_crop(candidate.landmarks).astype(np.float32) * factor

@@ -6,13 +6,10 @@ All give (N, V, 3): x right and y down in pixels (pixel centres at i + 0.5), z c
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
-
-from backend.rendering.camera import Camera
 
 LAP_FOV_DEGREES = 10.0
 LAP_PIVOT = (0.0, 0.0, 1.0)
@@ -33,15 +30,6 @@ class PerspectiveCameras:
     rotation: torch.Tensor
     translation: torch.Tensor
 
-    @staticmethod
-    def from_cameras(
-        cameras: Sequence[Camera], dtype: torch.dtype = torch.float32, device: torch.device | str = "cpu"
-    ) -> PerspectiveCameras:
-        """The same cameras as tensors."""
-        intrinsics = torch.as_tensor(np.stack([camera.intrinsics for camera in cameras]), dtype=dtype, device=device)
-        poses = torch.as_tensor(np.stack([camera.camera_from_head for camera in cameras]), dtype=dtype, device=device)
-        return PerspectiveCameras(intrinsics, poses[:, :3, :3], poses[:, :3, 3])
-
     def in_camera(self, points: torch.Tensor) -> torch.Tensor:
         """Head-frame points (N or 1, V, 3) in the camera frames (N, V, 3)."""
         return points @ self.rotation.transpose(1, 2) + self.translation[:, None]
@@ -49,30 +37,6 @@ class PerspectiveCameras:
     def project(self, points: torch.Tensor) -> torch.Tensor:
         """Head-frame points (N or 1, V, 3) in metres to pixels and depth (N, V, 3), differentiable."""
         return project(self.in_camera(points), self.intrinsics)
-
-
-@dataclass(frozen=True)
-class WeakPerspectiveCameras:
-    """A batch of scaled orthographic cameras: x = scale (R p)_x + offset_x, y = -scale (R p)_y + offset_y.
-
-    Attributes
-    ----------
-    scale : (N,) pixels per metre. rotation : (N, 3, 3) of the head, in the head's axes (y up, z towards the camera).
-    offset : (N, 2) pixels, where the head's origin is seen.
-    depth : metres given to the head's origin as camera depth, so that depths are positive.
-    """
-
-    scale: torch.Tensor
-    rotation: torch.Tensor
-    offset: torch.Tensor
-    depth: float = 10.0
-
-    def project(self, points: torch.Tensor) -> torch.Tensor:
-        """Head-frame points (N or 1, V, 3) to pixels and depth (N, V, 3), differentiable."""
-        turned = points @ self.rotation.transpose(1, 2)  # (N, V, 3)
-        flip = turned.new_tensor([1.0, -1.0])
-        place = turned[..., :2] * (self.scale[:, None, None] * flip) + self.offset[:, None]
-        return torch.cat([place, self.depth - turned[..., 2:]], -1)
 
 
 def project(points_in_camera: torch.Tensor, intrinsics: torch.Tensor) -> torch.Tensor:

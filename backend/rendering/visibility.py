@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from backend.geometry.normals import vertex_normals
 from backend.rendering.camera import Camera
 from backend.rendering.interpolate import fragment_barycentrics, fragment_values, fragments
 from backend.rendering.rasterize import face_ids
@@ -65,32 +64,6 @@ def point_visibility(
             total += weight_x * weight_y * (z <= limit[rows, columns])
     visible[inside] = total
     return visible
-
-
-def vertex_visibility(
-    vertices: np.ndarray,
-    faces: np.ndarray,
-    camera: Camera,
-    *,
-    depth: np.ndarray | None = None,
-    normals: np.ndarray | None = None,
-    bias: float = DEPTH_BIAS,
-) -> np.ndarray:
-    """(V,) float in [0, 1]: which vertices the camera sees; 0 for those turned away, hidden or outside the picture.
-
-    Parameters
-    ----------
-    vertices : (V, 3) head frame, metres. faces : (F, 3) counter-clockwise from outside.
-    depth : (H, W) of ``depth_map`` of everything that may hide, when it is more than this mesh or already there.
-    normals : (V, 3) unit, when already there.
-    """
-    vertices = np.asarray(vertices, np.float64)
-    if depth is None:
-        depth = depth_map(vertices, faces, camera)
-    if normals is None:
-        normals = vertex_normals(vertices, faces)
-    seen = point_visibility(vertices, camera, depth, bias=bias)
-    return np.where(facing_cosine(vertices, normals, camera) > 0, seen, 0.0)
 
 
 def _slope(depth: np.ndarray) -> np.ndarray:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 
 from backend.geometry.similarity import nearest_similarity
@@ -43,19 +45,32 @@ def move_jaw_parts(template: Template, neutral: np.ndarray, keys: np.ndarray) ->
     chin = _chin(template)
     base = template.vertices.astype(np.float64)
     face = neutral.astype(np.float64)
-    teeth, tongue = part_slice(template.parts["teeth_lower"]), part_slice(template.parts["tongue"])
-    for place in (part_slice(template.parts["teeth_upper"]), teeth, tongue):
-        keys[:, place] = 0.0
-    for name in JAW_KEYS:
-        index = ARKIT_INDEX[name]
-        _, rotation, translation = nearest_similarity(
-            base[teeth], base[teeth] + template.expressions[index, teeth], with_scale=False
-        )
+    moved = rest_jaw_parts(template, keys)
+    for index, rotation, translation in jaw_turns(template, template.expressions):
         skin = template.expressions[index, chin] - (base[chin] @ rotation.T + translation - base[chin])
         target_skin = keys[index, chin] - (face[chin] @ rotation.T - face[chin])
         target_translation = (target_skin - size * skin).mean(0)
-        for place in (teeth, tongue):
+        for place in moved:
             keys[index, place] = face[place] @ rotation.T + target_translation - face[place]
+
+
+def rest_jaw_parts(template: Template, keys: np.ndarray) -> tuple[slice, slice]:
+    """Teeth and tongue rest in all ``keys`` (52, V, 3). Returns the vertices that move with the jaw: lower teeth,
+    tongue."""
+    moved = part_slice(template.parts["teeth_lower"]), part_slice(template.parts["tongue"])
+    for place in (part_slice(template.parts["teeth_upper"]), *moved):
+        keys[:, place] = 0.0
+    return moved
+
+
+def jaw_turns(template: Template, keys: np.ndarray) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
+    """For each of ``JAW_KEYS`` its index, and the rotation (3, 3) and translation (3,) of the lower teeth in ``keys``
+    (52, V, 3)."""
+    teeth = part_slice(template.parts["teeth_lower"])
+    base = template.vertices[teeth].astype(np.float64)
+    for index in (ARKIT_INDEX[name] for name in JAW_KEYS):
+        _, rotation, translation = nearest_similarity(base, base + keys[index, teeth], with_scale=False)
+        yield index, rotation, translation
 
 
 def similarity_scale(template: Template, neutral: np.ndarray) -> float:

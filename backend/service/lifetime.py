@@ -8,9 +8,9 @@ import math
 import time
 
 from backend.service.connections import Connections
-from backend.service.desk import Desk
 from backend.service.discovery import process_runs
 from backend.service.job_book import JobBook
+from backend.service.job_queue import JobQueue
 from backend.service.settings import ServerSettings
 
 _log = logging.getLogger(__name__)
@@ -25,8 +25,8 @@ class Lifetime:
     has left, the server goes on while somebody else is connected, or waits for a job.
     """
 
-    def __init__(self, settings: ServerSettings, connections: Connections, book: JobBook, desk: Desk) -> None:
-        self._settings, self._connections, self._book, self._desk = settings, connections, book, desk
+    def __init__(self, settings: ServerSettings, connections: Connections, book: JobBook, queue: JobQueue) -> None:
+        self._settings, self._connections, self._book, self._queue = settings, connections, book, queue
         self._owners: set[bytes] = set()
         self._left: str | None = None
         self._used_by_others = -math.inf
@@ -55,13 +55,13 @@ class Lifetime:
             return False
         _log.info("the owner has left (%s); others use the server, and it stays until they have left too", reason)
         for job in [job for job in self._book if job.unfinished and job.listener in self._owners]:
-            self._desk.cancel(job, now)
+            self._queue.cancel(job, now)
         return True
 
     def reason_to_stop(self, now: float) -> str | None:
         """``idle``, ``parent`` or ``shutdown`` where it is time to; called often."""
         idle, parent = self._settings.idle_exit, self._settings.parent
-        if self._desk.busy:
+        if self._queue.busy:
             self._active = now
         if idle is not None and now - self._active > idle:
             return "idle"

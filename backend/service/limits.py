@@ -15,7 +15,7 @@ class Limits:
     Attributes
     ----------
     header_bytes, frame_bytes, message_bytes : of a client's message: its header, one buffer, all frames together.
-        A connection that sends more than ``message_bytes`` without an end is closed (see ``inflow``).
+        A connection that sends more than ``message_bytes`` without an end is closed (see ``rate_limit``).
     identity_bytes : of the neutral head that a transfer may bring.
     photos, name_characters : of one job.
     jobs_per_client : unfinished jobs per client key. queue : unfinished jobs of everybody.

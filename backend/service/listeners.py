@@ -28,7 +28,7 @@ class _WaitingResult:
 
 
 class Listeners:
-    """The ``Audience`` of the desk: passes on to each job's listener what there is to say."""
+    """The ``Audience`` of the job queue: passes on to each job's listener what there is to say."""
 
     def __init__(self, connections: Connections, book: JobBook) -> None:
         self._connections, self._book = connections, book

@@ -25,11 +25,10 @@ from backend.service.authenticator import Authenticator
 from backend.service.bind_address import bind
 from backend.service.config_folder import make_private_folder
 from backend.service.connections import Connection, Connections
-from backend.service.desk import Desk
 from backend.service.discovery import ServerLock, ServerState, remove_state, write_state
-from backend.service.inflow import Inflow
 from backend.service.job import Job
 from backend.service.job_book import JobBook
+from backend.service.job_queue import JobQueue
 from backend.service.keys import AUTHORIZED_CLIENTS, CLIENT_KEY, SERVER_KEY, load_or_make_keys, read_authorized_clients
 from backend.service.lifetime import Lifetime
 from backend.service.listeners import Listeners
@@ -52,6 +51,7 @@ from backend.service.messages import (
     about,
     decode,
 )
+from backend.service.rate_limit import RateLimit
 from backend.service.settings import ServerSettings
 from backend.service.worker_process import EVENTS_ENDPOINT, WorkerProcess
 
@@ -93,15 +93,15 @@ class Server:
             self._authenticator.start()
             self._router = self._make_router(keys.secret)
             limits = self._limits
-            self._inflow = Inflow(self._router, limits.header_bytes + limits.message_bytes, limits.waiting_bytes)
+            self._rate_limit = RateLimit(self._router, limits.header_bytes + limits.message_bytes, limits.waiting_bytes)
             self.endpoint = bind(self._router, settings.bind)
             self._worker_events = self._context.socket(zmq.PULL)
             self._worker_events.bind(EVENTS_ENDPOINT)
             self._connections = Connections(self._router, self._timing)
             self._book = JobBook(folder / JOBS, self._limits)
             self._listeners = Listeners(self._connections, self._book)
-            self._desk = Desk(self._book, self._start_worker, self._limits, self._timing, self._listeners)
-            self._lifetime = Lifetime(settings, self._connections, self._book, self._desk)
+            self._queue = JobQueue(self._book, self._start_worker, self._limits, self._timing, self._listeners)
+            self._lifetime = Lifetime(settings, self._connections, self._book, self._queue)
             write_state(folder, ServerState(self.endpoint, keys.public, os.getpid(), self.instance))
         except OSError as error:
             self._release()
@@ -156,7 +156,7 @@ class Server:
     @property
     def worker_pid(self) -> int | None:
         """The worker's process id; None while there is none."""
-        return self._desk.worker_pid
+        return self._queue.worker_pid
 
     def stop(self, reason: str) -> None:
         """Make ``run`` return soon; may be called from a signal handler or another thread."""
@@ -168,26 +168,26 @@ class Server:
         poller.register(self._router, zmq.POLLIN)
         poller.register(self._worker_events, zmq.POLLIN)
         while self._reason is None:
-            poller.poll(50 if self._desk.busy or self._listeners.wait_for_results else 200)
+            poller.poll(50 if self._queue.busy or self._listeners.wait_for_results else 200)
             self._take_messages()
             self._take_worker_events()
             now = time.monotonic()
-            self._desk.look_after(now)
+            self._queue.look_after(now)
             self._connections.look_after(now)
-            self._inflow.look_after(now)
-            if self._inflow.flows:
+            self._rate_limit.look_after(now)
+            if self._rate_limit.flows:
                 self._lifetime.heard(now)
             self._listeners.send_results()
             if (reason := self._lifetime.reason_to_stop(now)) is not None:
                 self.stop(reason)
-        self._desk.stop(time.monotonic())
+        self._queue.stop(time.monotonic())
         for connection in self._connections:
             self._connections.send(connection, {"type": "bye", "reason": self._reason}, may_be_lost=True)
         return self._reason
 
     def close(self) -> None:
         """End everything that still runs and remove the state file and all jobs."""
-        self._desk.stop(time.monotonic())
+        self._queue.stop(time.monotonic())
         self._book.close()
         remove_state(self._settings.config_folder, self.instance)
         self._release()
@@ -206,10 +206,10 @@ class Server:
             except zmq.Again:
                 return
             try:
-                self._desk.worker_said(int(generation), msgspec.json.decode(header), buffers, time.monotonic())
+                self._queue.worker_said(int(generation), msgspec.json.decode(header), buffers, time.monotonic())
             except Exception:
                 _log.exception("the worker said something strange and is killed")
-                self._desk.kill_worker()
+                self._queue.kill_worker()
 
     def _take_messages(self) -> None:
         for _ in range(_AT_ONCE):
@@ -218,7 +218,7 @@ class Server:
             except zmq.Again:
                 return
             identity = frames[0].bytes
-            self._inflow.delivered(frames[0])
+            self._rate_limit.delivered(frames[0])
             if not identity.startswith(b"\0"):
                 continue  # a chosen identity could be taken over by somebody else
             try:
@@ -266,7 +266,7 @@ class Server:
             self._lifetime.owner_connected(identity)
         can_stop = self._settings.owner_token is not None
         paths = client == self._own_client
-        content = welcome(self.instance, self._desk.facts, can_stop, paths, self._limits, self._timing)
+        content = welcome(self.instance, self._queue.facts, can_stop, paths, self._limits, self._timing)
         self._answer(connection, message, "welcome", content)
 
     def _handle(
@@ -274,13 +274,13 @@ class Server:
     ) -> None:
         if isinstance(message, NewJob):
             self._check_path(connection, message)
-            job = self._desk.submit(connection.client, connection.identity, message, buffers)
+            job = self._queue.submit(connection.client, connection.identity, message, buffers)
             self._tell_where_it_stands(connection, job, message.request, now)
         elif isinstance(message, AboutJob):
             self._handle_job(connection, message, now)
         elif isinstance(message, List):
             jobs = [
-                job_entry(job, self._desk.position(job) if job.unfinished else None, self._limits, now)
+                job_entry(job, self._queue.position(job) if job.unfinished else None, self._limits, now)
                 for job in self._book
                 if job.client == connection.client
             ]
@@ -323,7 +323,7 @@ class Server:
             if not job.unfinished:
                 raise ProtocolError("finished", "The job is finished already.", "", message.request)
             job.listener = job.listener if self._connections.find(job.listener) else connection.identity
-            self._desk.cancel(job, now)
+            self._queue.cancel(job, now)
         elif job.unfinished:
             raise ProtocolError("unfinished", "The job is not finished.", "Cancel it first.", message.request)
         else:
@@ -334,10 +334,10 @@ class Server:
         if not job.unfinished:
             self._listeners.tell_end(connection, job, request)
             return
-        job.position = self._desk.position(job)
-        header = self._desk.queued(job, job.position)
+        job.position = self._queue.position(job)
+        header = self._queue.queued(job, job.position)
         self._connections.send(connection, {**header, **with_request(request)})
-        self._desk.progress_of(job, now)
+        self._queue.progress_of(job, now)
 
     def _answer(
         self,

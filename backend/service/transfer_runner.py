@@ -9,9 +9,9 @@ import numpy as np
 
 from backend.errors import LikenessError
 from backend.exchange.wire_buffers import BufferList, WireMessage
+from backend.expression.clip import ExpressionClip
+from backend.expression.clip_file import clip_bytes
 from backend.expression.subject import Subject, subject_of
-from backend.expression.take import ExpressionTake
-from backend.expression.take_file import take_bytes
 from backend.expression.transfer import transfer_photos, transfer_video
 from backend.geometry.template import load_template
 from backend.progress import ProgressReporter
@@ -25,11 +25,11 @@ def run(task: Task, progress: ProgressReporter) -> WireMessage:
     """One transfer. Raises ``LikenessError``."""
     subject = None if task.identity is None else _subject(Path(task.identity))
     buffers = BufferList()
-    buffers.add_file("expression", take_bytes(_take(task, subject, progress)), "application/json")
+    buffers.add_file("expression", clip_bytes(_take(task, subject, progress)), "application/json")
     return buffers.message({"kind": "transfer", "version": FORMAT_VERSION})
 
 
-def _take(task: Task, subject: Subject | None, progress: ProgressReporter) -> ExpressionTake:
+def _take(task: Task, subject: Subject | None, progress: ProgressReporter) -> ExpressionClip:
     paths = [Path(path) for path in task.paths]
     if not task.video:
         name = task.names[0] if len(task.names) == 1 else f"{len(task.names)} photos"
@@ -41,7 +41,7 @@ def _take(task: Task, subject: Subject | None, progress: ProgressReporter) -> Ex
     return _named(take, task.names[0])
 
 
-def _named(take: ExpressionTake, name: str) -> ExpressionTake:
+def _named(take: ExpressionClip, name: str) -> ExpressionClip:
     return replace(take, source=name)
 
 

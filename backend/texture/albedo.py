@@ -10,30 +10,28 @@ import numpy as np
 
 from backend.fitting.fitted_face import FittedFace
 from backend.geometry.normals import vertex_normals
+from backend.geometry.surface_fields import surface_operators
 from backend.geometry.template import Template
 from backend.hair.hair_strands import HairStrands
-from backend.parallel import each
 from backend.photos.collection import PhotoFace
 from backend.progress import ProgressReporter, silent
 from backend.rendering.color import srgb_bytes
-from backend.texture.agree import agree
-from backend.texture.bands import fine_band, middle_band, personal_prior
-from backend.texture.brows import brow_place, hidden_brows, paint_brows, seen_darkness, without_brows
-from backend.texture.complete import pigment_prior
-from backend.texture.compose import compose_skin
-from backend.texture.delight import solve_base
-from backend.texture.eye_colours import find_eyes
-from backend.texture.harmonise import estimate_tone
-from backend.texture.occlusion import blocked_transfer, openness
-from backend.texture.paint import finish_skin, paint_everything_else, paint_lash_lines
-from backend.texture.scalp import scalp_below, shown_beside_hair, with_roots
-from backend.texture.screening import texel_regions
-from backend.texture.surface import head_surface, texels_per_metre, texture_space
-from backend.texture.surface_field import surface_operators
-from backend.texture.survey import choose_photos, plain_skin, prefer_soft_light, survey_photo
-from backend.texture.unseen import make_up
+from backend.texture.blending.frequency_bands import fine_band, middle_band, personal_prior
+from backend.texture.delighting.ambient_occlusion import openness
+from backend.texture.delighting.consensus import multi_view_consensus
+from backend.texture.delighting.light import solve_base
+from backend.texture.delighting.skin_tone import estimate_tone
+from backend.texture.finishing.compose import compose_skin
+from backend.texture.finishing.paint import finish_skin, paint_lash_lines, paint_parts
+from backend.texture.inpainting.fill import pigment_prior
+from backend.texture.inpainting.skin import inpaint_skin
+from backend.texture.parts.brows import brow_place, hidden_brows, paint_brows, seen_darkness, without_brows
+from backend.texture.parts.eye_colours import find_eyes
+from backend.texture.parts.scalp import scalp_below, shown_beside_hair, with_roots
+from backend.texture.unwrapping.head_surface import head_surface, texels_per_metre, texture_space
+from backend.texture.unwrapping.photo_selection import plain_skin, prepare_photos
 
-SURVEY_SIZE = 1024
+WORKING_SIZE = 1024
 _STAGE = "texture"
 
 
@@ -44,7 +42,7 @@ class AlbedoResult:
     Attributes
     ----------
     albedo : (R, R, 3) uint8 sRGB, row 0 is the top (v = 1) of UV map ``Head``; all parts, no holes, charts padded.
-    coverage : (R, R) float32 in [0, 1]: 1 where photos show the skin, 0 where it was made up.
+    coverage : (R, R) float32 in [0, 1]: 1 where photos show the skin, 0 where it was inpainted.
     iris : (3,) linear-light colour of the irises.
     """
 
@@ -79,53 +77,48 @@ def build_albedo(
         raise ValueError(f"resolution must be at least 256, not {resolution}")
     progress(_STAGE, 0.0)
     surface = head_surface(template)
-    survey_size = min(SURVEY_SIZE, resolution)
-    survey_space = texture_space(template, survey_size)
+    working_size = min(WORKING_SIZE, resolution)
+    working_space = texture_space(template, working_size)
     cage = fitted.neutral[: surface.count].astype(np.float64)
     positions = surface.lifted(cage)  # (V, 3)
-    blocked = blocked_transfer(cage, surface.cage_triangles, vertex_normals(cage, surface.cage_triangles))
-    opening = surface.lifted(openness(blocked))
+    opening = openness(cage, surface.cage_triangles, vertex_normals(cage, surface.cage_triangles))
+    opening = surface.lifted(opening)
     scalp = scalp_below(strands, positions)
-    density = texels_per_metre(surface, positions, survey_size)
-    regions = texel_regions(surface, survey_space.skin, plain_skin(surface), opening, positions, density)
-
-    chosen = choose_photos(fitted, faces)
-    photos = each(
-        lambda face, fit: survey_photo(surface, survey_space, face, fit, cage, blocked, regions, density),
-        *zip(*chosen, strict=True),
-    )
+    density = texels_per_metre(surface, positions, working_size)
+    photos = prepare_photos(surface, working_space, fitted, faces, opening, density)
     progress(_STAGE, 0.3)
-    photos = prefer_soft_light(photos)
     landmarks = template.landmarks478.positions(fitted.neutral)
-    where = survey_space.skin.sample(positions)
+    where = working_space.skin.sample(positions)
     brows, darkness = brow_place(where, landmarks), None
     paints_brows = hidden_brows(brows, where[:, 0], photos)
     if paints_brows:
         darkness = seen_darkness(brows, photos)
-        photos = [without_brows(photo, survey_space.skin) for photo in photos]
+        photos = [without_brows(photo, working_space.skin) for photo in photos]
     samples = [photo.samples for photo in photos]
 
     tone = estimate_tone(samples, fitted.vertex_albedo, plain_skin(surface)[: surface.count])
     operators = surface_operators(cage, surface.cage_triangles)
     pigment = np.clip(1.0 - 0.8 * surface.regions["neck"] - 0.5 * surface.regions["ears"], 0.0, 1.0)[: surface.count]
     base = solve_base(samples, tone, operators, surface.mirror, pigment)
-    grows = survey_space.skin.sample(scalp.grows[:, None])[:, 0]
+    grows = working_space.skin.sample(scalp.grows[:, None])[:, 0]
     photos = [replace(photo, shown=shown_beside_hair(photo.unwrap.weight, grows)) for photo in photos]
-    agreement = agree(surface, survey_space.skin, photos, base, operators, tone)
-    made_up = make_up(surface, survey_space.skin, photos, scalp, agreement, operators, tone, positions, density)
+    consensus = multi_view_consensus(surface, working_space.skin, photos, base, operators, tone)
+    inpainted = inpaint_skin(
+        surface, working_space.skin, photos, scalp.grows, consensus, operators, tone, positions, density
+    )
     progress(_STAGE, 0.45)
-    middle = middle_band(surface, survey_space, photos, agreement, scalp.grows, positions, density)
+    middle = middle_band(surface, working_space, photos, consensus, scalp.grows, positions, density)
     grey_only = all(photo.colourless for photo in samples)
     prior = pigment_prior(surface.regions).astype(np.float32)
-    prior = personal_prior(surface, survey_space.skin, middle, prior, grey_only)
+    prior = personal_prior(surface, working_space.skin, middle, prior, grey_only)
     progress(_STAGE, 0.55)
 
     space = texture_space(template, resolution)
-    full_density = density * resolution / survey_size
-    fine = fine_band(space.skin, photos, middle, agreement, full_density)
+    full_density = density * resolution / working_size
+    fine = fine_band(space.skin, photos, middle, consensus, full_density)
     progress(_STAGE, 0.75)
     log_skin = compose_skin(
-        surface, survey_space.skin, space.skin, middle, fine, made_up, prior, positions, full_density, grey_only
+        surface, working_space.skin, space.skin, middle, fine, inpainted, prior, positions, full_density, grey_only
     )
     if paints_brows:
         place = brow_place(space.skin.sample(positions), landmarks)
@@ -135,11 +128,11 @@ def build_albedo(
 
     seen = cv2.resize(middle.cover, (resolution, resolution), interpolation=cv2.INTER_LINEAR)
     canvas = np.zeros((resolution, resolution, 3), np.float32)
-    skin = finish_skin(surface, space, log_skin, made_up, opening, seen)
+    skin = finish_skin(surface, space, log_skin, inpainted, opening, seen)
     skin = paint_lash_lines(skin, space.skin, template, surface, fitted, positions)
     canvas.reshape(-1, 3)[space.skin.texel] = skin
     eyes = find_eyes(photos, tone)
-    paint_everything_else(canvas, template, surface, space, fitted, made_up, positions, eyes)
+    paint_parts(canvas, template, surface, space, fitted, inpainted, positions, eyes)
     progress(_STAGE, 0.95)
 
     albedo = srgb_bytes(canvas).reshape(-1, 3)[space.gutter].reshape(resolution, resolution, 3)

@@ -5,12 +5,14 @@ How wide a face and how long a nose is shows in the places of eyes and mouth.
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 
 import torch
+from canonical_hand_made import TINY
 from torch import Tensor
 
-from backend.models.lap.network import CanonicalMaps, LapConfig, Scene
+from backend.models.lap.network import CanonicalMaps, Scene
 from backend.models.lap.render import render_face
 from backend.photos.collection import FaceClass
 from backend.rendering.camera_models import View, rotation_from_euler
@@ -18,21 +20,14 @@ from backend.rendering.lambert import LambertLight
 from trainer.contracts import SourceConfig
 from trainer.data.lap import CanonicalTruth, LapBatch
 
-SMALL_NET = LapConfig(
-    size=32,
-    depth_width=8,
-    albedo_width=8,
-    code=16,
-    pooled=8,
+SMALL_NET = dataclasses.replace(
+    TINY,
+    rotation_degrees=60.0,
     decoder="linear",
     depth_components=6,
     albedo_components=6,
     depth_residual=4,
     albedo_residual=4,
-    scene_width=8,
-    confidence_width=8,
-    confidence_code=16,
-    refine_width=8,
     refine_residual=True,
     border_columns=0,
 )

@@ -12,7 +12,7 @@ import torch
 from backend.models.checkpoints import ModelWeights
 from backend.models.graph_face.network import GraphFaceConfig, GraphFaceNet
 from trainer.contracts import OptimizerConfig
-from trainer.data.graph import GraphPeopleConfig, GraphShapesConfig, smaller_batch
+from trainer.data.graph import UNKNOWN, GraphPeopleConfig, GraphShapesConfig, known_part, smaller_batch
 from trainer.data.graph.linear import linear_faces
 from trainer.stages.graph_face import GraphFaceStage, GraphFaceStageConfig, GraphFaceWeights, labelled_people
 
@@ -220,3 +220,35 @@ def test_the_papers_networks_export_whole_and_load(tmp_path: Path) -> None:
     assert torch.allclose(codes.identity, own.identity, atol=1e-5)
     assert torch.equal(codes.confidence, torch.ones(4))
     assert again.neutral(codes.identity).shape == (4, 4200, 3)
+
+
+@pytest.mark.usefixtures("one_thread")
+def test_of_a_portrait_only_what_the_photo_says_counts(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    source = GraphPeopleConfig(size=32, people=3, photos=1, folder=str(tmp_path))
+    stage = GraphFaceStageConfig(
+        steps=1, batch=3, network=SMALL, source=source, people=3, reference_people=2, mirror=False
+    ).build(CPU)
+    batch = source.build().batch(range(3), CPU)
+    stage.step(batch, 0.0)  # what is known of landmarks is asked for once
+    stage.modules.eval()
+    person = batch.person.clone()
+    person[2] = UNKNOWN
+    portrait = replace(batch, person=person)
+    wrong = replace(
+        portrait,
+        neutral=torch.cat([batch.neutral[:2], batch.neutral[2:] + 0.1]),
+        vertices=torch.cat([batch.vertices[:2], batch.vertices[2:] + 0.1]),
+        photos=replace(batch.photos, albedo=torch.cat([batch.photos.albedo[:2], 1 - batch.photos.albedo[2:]])),
+    )
+    terms, others = stage.step(portrait, 0.0), stage.step(wrong, 0.0)
+    assert all(torch.equal(terms[name], others[name]) for name in terms), "a portrait's shape and colours are no labels"
+    darker = replace(
+        portrait,
+        photos=replace(batch.photos, images=torch.cat([batch.photos.images[:2], batch.photos.images[2:] * 0.3])),
+    )
+    changed = stage.step(darker, 0.0)
+    assert float((changed["photometric"] - terms["photometric"]).detach().abs()) > 1e-3
+    alone = stage.step(known_part(portrait), 0.0)
+    for name in ("shape", "albedo", "light", "place", "classification", "centre", "together"):
+        assert torch.allclose(alone[name], terms[name], rtol=1e-3), name

@@ -18,7 +18,7 @@ from trainer.contracts import SourceConfig, StageConfig
 from trainer.data.detail import DetailPeopleConfig
 from trainer.data.drawn_faces import DrawnFacesConfig
 from trainer.data.graph import GraphPeopleConfig
-from trainer.data.graph.skins import GraphSkinsConfig
+from trainer.data.graph.skins import CompletedSkinsConfig
 from trainer.data.landmark_people import LandmarkPeopleConfig
 from trainer.data.lap import LapBatch, LapPeopleConfig, landmark_shapes
 from trainer.data.people import PeopleConfig
@@ -79,7 +79,7 @@ def small(stage: StageConfig, folder: Path) -> StageConfig:
         network = DetailConfig(size=64, coarse=16, widths=(8, 8, 8, 8), patterns=4, regions=4, expression_width=8)
         few |= {"network": network, "source": DetailPeopleConfig(size=64, coarse=16, photos=2, seed=4)}
     elif isinstance(stage, GraphAlbedoStageConfig):
-        source = GraphSkinsConfig(size=32, picture=64, people=2, folder=str(folder))
+        source = CompletedSkinsConfig(size=32, texture=256, picture=128, people=2, photos=1, folder=str(folder))
         few |= {"network": dataclasses.replace(stage.network, size=32, widths=(4, 4, 8)), "source": source}
     elif isinstance(stage, GraphFaceStageConfig):
         levels = len(stage.network.widths)

@@ -1,6 +1,6 @@
 """The classifier of moustaches and beards on edges, tones and colours around the mouth, for the photo stage.
 
-``python -m trainer.classifiers.facial_hair FOLDER`` reads the portraits that ``traits.csv`` describes (the
+``python -m trainer facial-hair-classifier FOLDER`` reads the portraits that ``traits.csv`` describes (the
 public-domain set), draws synthetic people, and writes ``facial_hair_classifier.npz`` into ``assets/parsing``.
 """
 
@@ -27,6 +27,7 @@ from trainer.classifiers.portrait_statistics import mirrored_portrait, read_port
 from trainer.data.dressed.source import DressedPeopleConfig
 from trainer.data.portraits.relabel import BEARD, MOUSTACHE, NO, read_traits
 
+CLASSIFIER_PATH = ASSETS / "parsing" / "facial_hair_classifier.npz"
 _HIDDEN_UNITS = 32
 _EPOCHS, _ROWS, _RATE, _DECAY = 25, 64, 2e-3, 0.09
 _DROPPED = (0.2, 0.4)  # of the features and of the hidden units
@@ -165,19 +166,21 @@ def _learn(layers: nn.Sequential, x: Tensor, y: Tensor) -> None:
     layers.eval()
 
 
-def save(classifier: FacialHairClassifier) -> None:
-    """Write ``facial_hair_classifier.npz`` into ``assets/parsing``."""
+def save(classifier: FacialHairClassifier, path: Path = CLASSIFIER_PATH) -> None:
+    """Write what ``FacialHairClassifier.load`` reads."""
     arrays = {name: np.asarray(values).astype(np.float16) for name, values in vars(classifier).items()}
-    np.savez_compressed(ASSETS / "parsing" / "facial_hair_classifier.npz", **arrays)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    np.savez_compressed(path, **arrays)
 
 
-def main() -> None:
-    """Command line: see the module's text."""
-    parser = argparse.ArgumentParser(description=__doc__)
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of ``python -m trainer facial-hair-classifier``."""
     parser.add_argument("folder", type=Path, help="folder of portraits, one per person")
-    folder = parser.parse_args().folder
-    save(fit(portrait_rows(folder), synthetic_rows()))
+    parser.add_argument("--drawn", type=int, default=_DRAWN, help=f"synthetic people to draw (default {_DRAWN})")
+    parser.add_argument("--out", type=Path, default=CLASSIFIER_PATH, help="file to write (default: the shipped one)")
 
 
-if __name__ == "__main__":
-    main()
+def run(arguments: argparse.Namespace) -> int:
+    """Learn and write; returns the exit code."""
+    save(fit(portrait_rows(arguments.folder), synthetic_rows(arguments.drawn)), arguments.out)
+    return 0

@@ -1,6 +1,6 @@
 """Classifiers of glasses and beards on features of the parsing net, for the photo stage.
 
-``python -m trainer.classifiers.net_features FOLDER`` reads the portraits that ``traits.csv`` describes (the
+``python -m trainer net-classifiers FOLDER`` reads the portraits that ``traits.csv`` describes (the
 public-domain set), lets the shipped parsing net look at each and at a spoilt mirror image of it, and writes
 ``glasses_by_net.npz`` and ``beard_by_net.npz`` into ``assets/parsing``. They belong to the net.
 """
@@ -41,10 +41,10 @@ def fit(features: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarra
     return mean, weights / spread, bias
 
 
-def save(name: str, mean: np.ndarray, weights: np.ndarray, bias: float, net_version: str) -> None:
+def save(path: Path, mean: np.ndarray, weights: np.ndarray, bias: float, net_version: str) -> None:
     """Write a classifier; ``net_version`` is of the net that made its features."""
     np.savez_compressed(
-        ASSETS / "parsing" / f"{name}.npz",
+        path,
         mean=mean.astype(np.float16),
         weights=weights.astype(np.float16),
         bias=np.float32(bias),
@@ -90,15 +90,20 @@ def _head(path: Path) -> tuple[np.ndarray, np.ndarray] | None:
     return crop.pixels, crop.to_crop(landmarks)
 
 
-def main() -> None:
-    """Command line: see the module's text."""
-    arguments = argparse.ArgumentParser(description=__doc__)
-    arguments.add_argument("folder", type=Path, help="folder of portraits, one per person")
-    folder = arguments.parse_args().folder
-    parser, rng = FaceParser.load(), np.random.default_rng(0)
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of ``python -m trainer net-classifiers``."""
+    parser.add_argument("folder", type=Path, help="folder of portraits, one per person")
+    parser.add_argument("--model", type=Path, help="folder of an exported parsing net; default: the shipped one")
+    parser.add_argument("--out", type=Path, default=ASSETS / "parsing", help="folder to write to")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Look, learn and write; returns the exit code."""
+    parser, rng = FaceParser.load(arguments.model), np.random.default_rng(0)
+    arguments.out.mkdir(parents=True, exist_ok=True)
     eyes, mouths, glasses, hair = [], [], [], []
     for name, traits in read_traits().items():
-        head = _head(folder / name)
+        head = _head(arguments.folder / name)
         if head is None:
             continue
         pixels, landmarks = head
@@ -114,10 +119,9 @@ def main() -> None:
     known = np.array([seen is not None for seen in glasses])
     told = np.isin(np.array([-1 if seen is None else seen for seen in hair]), (NO, MOUSTACHE, BEARD))
     rows = np.array(eyes, dtype=np.float64)[known]
-    save("glasses_by_net", *fit(rows, np.array([float(bool(seen)) for seen in glasses])[known]), parser.version)
+    worn = np.array([float(bool(seen)) for seen in glasses])[known]
+    save(arguments.out / "glasses_by_net.npz", *fit(rows, worn), parser.version)
     rows = np.array(mouths, dtype=np.float64)[told]
-    save("beard_by_net", *fit(rows, np.array([float(seen == BEARD) for seen in hair])[told]), parser.version)
-
-
-if __name__ == "__main__":
-    main()
+    beards = np.array([float(seen == BEARD) for seen in hair])[told]
+    save(arguments.out / "beard_by_net.npz", *fit(rows, beards), parser.version)
+    return 0

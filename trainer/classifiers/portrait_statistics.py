@@ -1,6 +1,6 @@
 """Statistics of portraits that the photo stage uses: mean landmarks, the identity descriptor, a linear classifier.
 
-``python -m trainer.classifiers.portrait_statistics FOLDER`` reads one portrait per person (the public-domain set)
+``python -m trainer portrait-statistics FOLDER`` reads one portrait per person (the public-domain set)
 and writes ``mean_landmarks.npz``, ``identity_projection.npz`` and the classifier of glasses into ``assets``.
 """
 
@@ -43,31 +43,37 @@ _MESH_SIDE = 512
 _RIDGE = 20.0
 
 
-def main() -> None:
-    """Command line: see the module's text."""
-    parser = argparse.ArgumentParser(description=__doc__)
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of ``python -m trainer portrait-statistics``."""
     parser.add_argument("folder", type=Path, help="folder of portraits, one per person")
     parser.add_argument("--limit", type=int, default=2600, help="portraits to use (default 2600)")
     parser.add_argument("--landmarks", action="store_true", help="make the mean landmarks anew as well")
     parser.add_argument("--classifiers-only", action="store_true", help="make only the classifier of glasses")
-    arguments = parser.parse_args()
+    parser.add_argument("--out", type=Path, default=ASSETS, help="folder whose photos/ and parsing/ are written to")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Measure and write; returns the exit code."""
+    for room in ("photos", "parsing"):
+        (arguments.out / room).mkdir(parents=True, exist_ok=True)
     paths = sorted(path for path in arguments.folder.iterdir() if path.suffix.lower() in (".jpg", ".jpeg", ".png"))
     np.random.default_rng(0).shuffle(paths)
     if arguments.landmarks:
         points, mirror = mean_and_mirror(paths[:600])
-        np.savez_compressed(ASSETS / "photos" / "mean_landmarks.npz", points=points, mirror=mirror)
+        np.savez_compressed(arguments.out / "photos" / "mean_landmarks.npz", points=points, mirror=mirror)
         mean_landmarks.cache_clear()
-    _save_classifier("glasses", *glasses_classifier(arguments.folder))
+    _save_classifier(arguments.out / "parsing" / "glasses_classifier.npz", *glasses_classifier(arguments.folder))
     if arguments.classifiers_only:
-        return
+        return 0
     mean, projection = identity_projection(paths, arguments.limit)
     scale = np.abs(projection).max(axis=0) / 127
     np.savez_compressed(
-        ASSETS / "photos" / "identity_projection.npz",
+        arguments.out / "photos" / "identity_projection.npz",
         mean=mean.astype(np.float16),
         projection=np.round(projection / scale).astype(np.int8),
         scale=scale.astype(np.float32),
     )
+    return 0
 
 
 def identity_projection(paths: list[Path], limit: int) -> tuple[np.ndarray, np.ndarray]:
@@ -120,10 +126,10 @@ def glasses_classifier(folder: Path) -> tuple[np.ndarray, np.ndarray, float]:
     return mean, *logistic_regression(x - mean, y, _RIDGE, rarity=0.5)
 
 
-def _save_classifier(name: str, mean: np.ndarray, weights: np.ndarray, bias: float) -> None:
-    """Write ``NAME_classifier.npz`` (``load_classifier``) into ``assets/parsing``."""
+def _save_classifier(path: Path, mean: np.ndarray, weights: np.ndarray, bias: float) -> None:
+    """Write what ``load_classifier`` reads."""
     np.savez_compressed(
-        ASSETS / "parsing" / f"{name}_classifier.npz",
+        path,
         mean=mean.astype(np.float16),
         weights=weights.astype(np.float16),
         bias=np.float32(bias),
@@ -225,7 +231,3 @@ def _varied(pixels: np.ndarray, landmarks: np.ndarray, rng: np.random.Generator)
     moved[:, 1] += rng.normal(0, 0.10) * depth
     moved[:, :2] += rng.normal(0, 0.004 * size, (LANDMARK_COUNT, 2))
     return noisy, moved.astype(np.float32)
-
-
-if __name__ == "__main__":
-    main()

@@ -30,6 +30,7 @@ from trainer.data.raytrace.bvh import build_bvh, closest_points
 from trainer.data.raytrace.scene import Surface
 from trainer.data.shared_data import shared_folder
 from trainer.data.surface_landmarks import find_surface_landmarks
+from trainer.template.obj_file import read_obj
 
 SIMPOP_HELD_OUT = tuple(f"SIMPOP_{index}" for index in range(15, 21))
 HELD_OUT = (*SIMPOP_HELD_OUT, "james")
@@ -105,30 +106,6 @@ def face_middle(marks: np.ndarray) -> np.ndarray:
     return 0.5 * marks[[NOSE_TIP, CHIN]].mean(0) + 0.5 * marks[BRIDGE]
 
 
-def read_obj(path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Vertices (V, 3), triangles (F, 3), texture coordinates (T, 2) and their triangles (F, 3) of a triangle OBJ."""
-    vertices, uv, faces, uv_faces = [], [], [], []
-    for line in path.read_text().splitlines():
-        words = line.split()
-        if not words:
-            continue
-        if words[0] == "v":
-            vertices.append([float(word) for word in words[1:4]])
-        elif words[0] == "vt":
-            uv.append([float(word) for word in words[1:3]])
-        elif words[0] == "f":
-            corners = [word.split("/") for word in words[1:4]]
-            faces.append([int(corner[0]) - 1 for corner in corners])
-            if len(corners[0]) > 1 and corners[0][1]:
-                uv_faces.append([int(corner[1]) - 1 for corner in corners])
-    return (
-        np.array(vertices),
-        np.array(faces, dtype=np.int64),
-        np.array(uv).reshape(-1, 2),
-        np.array(uv_faces, dtype=np.int64).reshape(-1, 3),
-    )
-
-
 def person_look(index: int, seed: int) -> SkinLook:
     """Skin, hair, eyes and shirt number ``index``, varied by ``seed``."""
     generator = np.random.default_rng(seed)
@@ -162,7 +139,8 @@ def scan_head(name: str) -> ScanHead:
     if name not in SIMPOP_HELD_OUT:
         raise KeyError(f"{name} is not one of the held-out heads {', '.join(HELD_OUT)}")
     path = shared_folder() / "faces3d" / "simulated_population" / f"{name}.obj"
-    vertices, faces, _, _ = read_obj(path)
+    mesh = read_obj(path)
+    vertices, faces = mesh.vertices, mesh.faces
     vertices = vertices * MILLIMETRE
     cached = cache_folder() / f"carried_{name}_{content_key(CARRIED_VERSION, vertices, load_ict().neutral)}.npz"
     if not cached.exists():
@@ -182,7 +160,8 @@ def scan_head(name: str) -> ScanHead:
 
 def _james() -> ScanHead:
     folder = shared_folder() / "faces3d" / "james"
-    vertices, faces, uv, uv_faces = read_obj(folder / "james.obj")
+    mesh = read_obj(folder / "james.obj")
+    vertices, faces, uv, uv_faces = mesh.vertices, mesh.faces, mesh.uv, mesh.uv_faces
     vertices = vertices * MILLIMETRE
     fine_faces, matrix = subdivide_midpoint(faces, len(vertices), 3)
     fine_uv_faces, uv_matrix = subdivide_midpoint(uv_faces, len(uv), 3)

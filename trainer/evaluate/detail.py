@@ -11,7 +11,6 @@ import cv2
 import numpy as np
 from rich.console import Console
 from rich.table import Table
-from scipy.stats import bootstrap
 
 from backend.detail.observation import BASE_LENGTH
 from backend.errors import LikenessError
@@ -21,6 +20,7 @@ from backend.models.detail import DETAIL
 from backend.models.detail.apply import DetailModel, displacements, load_detail_model
 from trainer.data.detail import DetailBatch, DetailPeopleConfig
 from trainer.data.detail.relief import Cause, cause
+from trainer.evaluate.metrics.intervals import mean_interval
 
 SEED = 71
 """Of people that no recipe trains or selects on."""
@@ -75,8 +75,7 @@ def synthetic_figures(model: DetailModel, people: int, console: Console | None =
             continue
         figures[name] = float(values.mean())
         if name.startswith(("correlation.found", "error")):
-            interval = bootstrap((values,), np.mean, rng=0).confidence_interval
-            figures |= {f"{name}.low": float(interval.low), f"{name}.high": float(interval.high)}
+            figures |= mean_interval(values).figures(name)
     return figures
 
 

@@ -16,10 +16,10 @@ from scipy.spatial.transform import Rotation
 from backend.errors import LikenessError
 from backend.expression.appearance import face_vertices
 from backend.expression.calibrate import solve_photo
+from backend.expression.clip import ExpressionClip
 from backend.expression.follow import find_face
-from backend.expression.frame_face import seen_in_frame
+from backend.expression.seen_face import seen_in_frame
 from backend.expression.subject import Subject, subject_of
-from backend.expression.take import ExpressionTake
 from backend.expression.transfer import identity_of_frames, transfer_frames
 from backend.expression.video import VideoFrame
 from backend.fitting.parameters import FACING_CAMERA, PhotoParameters
@@ -154,7 +154,7 @@ def _errors(known: KnownPictures, numbers: np.ndarray, solved: Sequence[PhotoPar
     return pose_errors(known.rotations[numbers], known.places[numbers], rotations, places)
 
 
-def read_clip(known: KnownPictures, subject: Subject) -> tuple[Read, ExpressionTake]:
+def read_clip(known: KnownPictures, subject: Subject) -> tuple[Read, ExpressionClip]:
     """All pictures as one video, of a person who is solved from them where ``subject`` is None. Raises
     ``LikenessError`` when no face is found."""
 

@@ -21,8 +21,9 @@ from trainer.data.shared_data import shared_folder
 from trainer.evaluate.foreign_fits import VARIANTS, fitted_neutrals
 from trainer.evaluate.foreign_people import HALVES, PhotoSets, people_of, photo_sets
 from trainer.evaluate.foreign_renders import drawn_heads, render_figures, render_table
+from trainer.evaluate.metrics.intervals import mean_interval
 from trainer.evaluate.metrics.shape_distance import aligned_faces, plain_distances, whitened_distances
-from trainer.evaluate.metrics.verification import Interval, area_gain, area_interval, mean_interval, rank_interval
+from trainer.evaluate.metrics.verification import area_gain, area_interval, rank_interval
 
 QUESTIONS = {"one_one": ("first", "second"), "one_rest": ("first", "rest"), "two_rest": ("both", "rest")}
 """Question -> the photos of the probe and of the gallery."""
@@ -71,23 +72,19 @@ def real_figures(people: Sequence[PersonShapes], variants: Sequence[str]) -> dic
             for kind, measure in DISTANCES.items():
                 place = prefix if kind == "plain" else f"{prefix}.{kind}"
                 distances = measure(template, shapes[probe], shapes[gallery])
-                figures |= _with_interval(f"{place}.auc", area_interval(distances))
-                figures |= _with_interval(f"{place}.rank1", rank_interval(distances))
+                figures |= area_interval(distances).figures(f"{place}.auc")
+                figures |= rank_interval(distances).figures(f"{place}.rank1")
                 if variant == "full":
                     full[question, kind] = distances
                 elif (question, kind) in full:
-                    figures |= _with_interval(f"{place}.auc_worth", area_gain(full[question, kind], distances))
+                    figures |= area_gain(full[question, kind], distances).figures(f"{place}.auc_worth")
                 if kind == "plain":
                     between = np.array([row[others].mean() for row, others in zip(distances, apart, strict=True)])
                     from_mean = measure(template, shapes[probe], mean)[:, 0]
-                    figures |= _with_interval(f"{prefix}.within_mm", mean_interval(np.diag(distances)))
-                    figures |= _with_interval(f"{prefix}.between_mm", mean_interval(between))
-                    figures |= _with_interval(f"{prefix}.from_mean_mm", mean_interval(from_mean))
+                    figures |= mean_interval(np.diag(distances)).figures(f"{prefix}.within_mm")
+                    figures |= mean_interval(between).figures(f"{prefix}.between_mm")
+                    figures |= mean_interval(from_mean).figures(f"{prefix}.from_mean_mm")
     return figures
-
-
-def _with_interval(name: str, found: Interval) -> dict[str, float]:
-    return {name: found.value, f"{name}.low": found.low, f"{name}.high": found.high}
 
 
 def real_table(figures: Mapping[str, float], variants: Sequence[str]) -> Table:

@@ -13,7 +13,7 @@ from trainer.data.scan_heads import ScanTruth, truth_from_marks
 from trainer.evaluate.estimate import as_estimate, template_only
 from trainer.evaluate.foreign_fits import fitted_neutrals
 from trainer.evaluate.foreign_people import half_of
-from trainer.evaluate.metrics.verification import mean_interval
+from trainer.evaluate.metrics.intervals import mean_interval
 from trainer.evaluate.scans import measure
 
 WORSE = 1.1
@@ -62,9 +62,7 @@ def render_figures(heads: Mapping[str, Sequence[Path]], variants: Sequence[str])
     for column, kinds in columns.items():
         for kind in ("median_mm", "ratio"):
             if kind in kinds:
-                found = mean_interval(np.array(kinds[kind]))
-                place = f"drawn.{column}.{kind}"
-                figures |= {place: found.value, f"{place}.low": found.low, f"{place}.high": found.high}
+                figures |= mean_interval(np.array(kinds[kind])).figures(f"drawn.{column}.{kind}")
         if "ratio" in kinds:
             figures[f"drawn.{column}.worse"] = float((np.array(kinds["ratio"]) > WORSE).sum())
             figures[f"drawn.{column}.faceless"] = float(np.sum(kinds["faceless"]))

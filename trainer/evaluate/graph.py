@@ -10,31 +10,59 @@ import numpy as np
 import torch
 from rich.console import Console
 from rich.table import Table
-from scipy.stats import bootstrap
 
 from backend.errors import LikenessError
 from backend.geometry.template import load_template
 from backend.models.checkpoints import load_model
 from backend.models.graph_face import GRAPH_FACE
+from backend.models.graph_face.apply import load_graph_model
 from backend.models.graph_face.codes import codes_of_shape
 from backend.models.graph_face.network import GraphFaceNet, persons_identity
+from backend.models.learned_basis.apply import load_basis_model
 from trainer.data.graph import GraphPeopleConfig, GraphShapesConfig
 from trainer.data.graph.linear import linear_faces
-from trainer.evaluate.graph_sheet import between_sheet, people_sheet, write_sheet
+from trainer.data.scan_heads import HELD_OUT
+from trainer.data.shared_data import shared_folder
+from trainer.evaluate.graph_albedo import albedo_figures
+from trainer.evaluate.graph_photos import (
+    clip_figures,
+    estimators,
+    found_faces,
+    pair_figures,
+    scan_clips,
+    synthetic_clips,
+)
+from trainer.evaluate.graph_sheet import between_sheet, people_sheet, photo_sheet, write_sheet
+from trainer.evaluate.metrics.intervals import mean_interval
+from trainer.evaluate.trained import trained_or_none
 from trainer.stages.graph_face import face_distance, same_person_share
 
 CPU = torch.device("cpu")
 SEED = 91
 """Of people that no recipe trains or selects on."""
 _BATCH = 8
+ABLATIONS = {
+    "no_identity": "stages.photos.people=0",
+    "no_adversary": "stages.photos.weights.adversary=0",
+    "plain_smoothness": "stages.photos.weights.smooth=0 stages.photos.weights.plain_smooth=0.1",
+    "no_mask": "stages.photos.mask=false",
+    "no_symmetry": "stages.photos.weights.symmetry=0",
+}
+"""The paper's ablations, and what to ``--set`` of ``graph_gpu`` for each. None is trained: each takes as long as it."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of ``evaluate graph``."""
     parser.add_argument("--heads", type=int, default=24, help="held-out heads of each kind for the decoders")
     parser.add_argument("--people", type=int, default=60, help="held-out synthetic people for the encoder")
+    parser.add_argument("--skins", type=int, default=24, help="held-out synthetic people for skin that no photo shows")
+    parser.add_argument("--clips", type=int, default=12, help="held-out synthetic people for clips; 0: none")
+    parser.add_argument("--scans", type=int, default=len(HELD_OUT), help="held-out scans for clips; 0: none")
+    parser.add_argument("--pairs", type=int, default=100, help="people of `lfw` for verification; 0: none")
+    parser.add_argument("--albedo-model", type=Path, help="folder of an exported U-Net of skins; default: the shipped")
     parser.add_argument("--model", type=Path, help="folder of an exported model; default: the shipped one")
     parser.add_argument("--sheets", type=Path, help="folder for pictures of held-out synthetic people")
+    parser.add_argument("--sheet-photos", type=Path, nargs="+", default=(), help="photos to draw beside their faces")
 
 
 def run(arguments: argparse.Namespace, console: Console) -> dict[str, float | str]:
@@ -49,16 +77,37 @@ def run(arguments: argparse.Namespace, console: Console) -> dict[str, float | st
     if arguments.heads < 2 or arguments.people < 2:
         raise LikenessError("usage", "--heads and --people must be at least 2.", "Use 24 and 60.")
     figures = decoder_figures(net, arguments.heads) | encoder_figures(net, arguments.people)
+    figures |= albedo_figures(arguments.albedo_model, arguments.skins) | photo_figures(arguments)
+    figures |= dict.fromkeys((f"ablation.{name}" for name in ABLATIONS), "not trained")
     if arguments.sheets:
         batch = GraphPeopleConfig(size=net.config.size, seed=SEED, people=arguments.people).build().batch(range(4), CPU)
         write_sheet(arguments.sheets / "people.png", people_sheet(net, batch))
         write_sheet(arguments.sheets / "between.png", between_sheet(net, batch))
+        if shown := [face for path in arguments.sheet_photos for face in found_faces([path])]:
+            write_sheet(arguments.sheets / "photos.png", photo_sheet(load_graph_model(arguments.model), shown))
     table = Table(title="Graph face model, held-out heads")
     for column in ("figure", "value"):
         table.add_column(column)
     for name, value in figures.items():
         table.add_row(name, value if isinstance(value, str) else f"{value:.3f}")
     console.print(table)
+    return figures
+
+
+def photo_figures(arguments: argparse.Namespace) -> dict[str, float | str]:
+    """``clips.*``, ``scans.*`` and ``pairs.*`` of ``graph_photos``; what lacks its photographs is named as left out."""
+    graph, basis = load_graph_model(arguments.model), trained_or_none(load_basis_model, None)
+    kinds = estimators(graph, basis)
+    figures: dict[str, float | str] = {}
+    if arguments.clips:
+        figures |= clip_figures(kinds, synthetic_clips(arguments.clips), "clips")
+    scans, photos = shared_folder() / "faces3d", shared_folder() / "photos" / "research_only" / "lfw"
+    if arguments.scans:
+        missing = {"scans": "left out: no scans here"}
+        figures |= clip_figures(kinds, scan_clips(arguments.scans), "scans") if scans.is_dir() else missing
+    if arguments.pairs:
+        missing = {"pairs": "left out: no photographs here"}
+        figures |= pair_figures(graph, photos, arguments.pairs) if photos.is_dir() else missing
     return figures
 
 
@@ -86,7 +135,7 @@ def decoder_figures(net: GraphFaceNet, heads: int, prior: float = 1e-8) -> dict[
         found = np.array(rows)  # (H, 3)
         for column, name in enumerate(("graph", "linear", "mean")):
             figures[f"{name}.{kind}"] = float(found[:, column].mean())
-        figures |= _with_interval(f"ratio.{kind}", found[:, 0] / found[:, 1])
+        figures |= mean_interval(found[:, 0] / found[:, 1]).figures(f"ratio.{kind}")
     return figures
 
 
@@ -135,13 +184,7 @@ def encoder_figures(net: GraphFaceNet, people: int) -> dict[str, float | str]:
         names.append(batch.person)
     figures: dict[str, float | str] = {}
     for name, values in rows.items():
-        figures |= _with_interval(name, np.array(values))
+        figures |= mean_interval(np.array(values)).figures(name)
     figures["identity"] = same_person_share(torch.cat(codes), torch.cat(names))
     figures["seconds.photo"] = seconds / (people * source.config.photos)
     return figures
-
-
-def _with_interval(name: str, values: np.ndarray) -> dict[str, float]:
-    """The mean, and the bounds of its 95 % interval."""
-    interval = bootstrap((values,), np.mean, rng=0, method="percentile").confidence_interval
-    return {name: float(values.mean()), f"{name}.low": float(interval.low), f"{name}.high": float(interval.high)}

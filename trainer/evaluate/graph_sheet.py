@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
@@ -12,8 +13,10 @@ from torch import Tensor
 
 from backend.geometry.mesh_hierarchy import load_mesh_hierarchy
 from backend.geometry.normals import vertex_normals
+from backend.models.graph_face.apply import GraphModel, read_codes
 from backend.models.graph_face.network import GraphFaceNet, WeakPerspective
 from backend.models.learned_basis.picture import draw_colours
+from backend.photos.collection import PhotoFace
 from backend.rendering.color import linear_from_srgb
 from backend.rendering.spherical_harmonics import light_from_directions, shade
 from trainer.data.graph import GraphBatch
@@ -43,6 +46,26 @@ def people_sheet(net: GraphFaceNet, batch: GraphBatch) -> np.ndarray:
         clay(rest, side),
         clay(truth, side),
         clay(others, front),
+    ]
+    return _sheet(columns)
+
+
+@torch.no_grad()
+def photo_sheet(model: GraphModel, faces: Sequence[PhotoFace]) -> np.ndarray:
+    """(H, W, 3) uint8 sRGB, a row for each photo: the photo; what the codes make of it, in its pose and light; the
+    neutral face as clay, from the front and turned; the first person's face with this photo's expression."""
+    net = model.network
+    _, pictures, codes = read_codes(faces, model)
+    rest = net.neutral(codes.identity)
+    photos = torch.nn.functional.interpolate(pictures, size=(TILE, TILE), mode="bicubic").clamp(0, 1)
+    front, side = (_pose(len(rest), yaw) for yaw in (0.0, math.radians(35)))
+    colours = linear_from_srgb(net.albedo(codes.identity).clamp(0.001, 1))
+    columns = [
+        photos,
+        drawn(net.shape(codes.identity, codes.expression), colours, codes.light, codes.pose),
+        clay(rest, front),
+        clay(rest, side),
+        clay(net.shape(codes.identity[:1].expand_as(codes.identity), codes.expression), front),
     ]
     return _sheet(columns)
 

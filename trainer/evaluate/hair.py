@@ -30,12 +30,12 @@ from trainer.evaluate.estimate import fit_with
 from trainer.evaluate.held_out_photo import without_photo
 from trainer.evaluate.left_out import left_out
 from trainer.evaluate.likeness import people_folders
+from trainer.evaluate.metrics.intervals import mean_interval
 from trainer.evaluate.metrics.strands_inside import strands_inside
 
 CAP_STYLE = "crew"
 """Whose middle is the cap that everybody gets, to compare with."""
 _CAP_LOCKS = 600
-_RESAMPLES = 4000
 
 FitHair = Callable[[Template, FittedFace, Sequence[PhotoFace]], FoundHair]
 
@@ -172,24 +172,13 @@ def mean_figures(figures: Sequence[HairFigures]) -> HairFigures:
     return HairFigures(**{name: _mean([getattr(one, name) for one in figures]) for name in names})
 
 
-def mean_interval(values: Sequence[float]) -> tuple[float, float, float]:
-    """Mean over people and its 95 % bootstrap interval; people without the figure are left out, NaN without any."""
-    known = np.array(values)[~np.isnan(values)]
-    if not len(known):
-        return np.nan, np.nan, np.nan
-    picks = np.random.default_rng(0).integers(0, len(known), (_RESAMPLES, len(known)))
-    low, high = np.quantile(known[picks].mean(1), [0.025, 0.975])
-    return float(known.mean()), float(low), float(high)
-
-
 def flat_figures(people: Mapping[str, HairFigures]) -> dict[str, float]:
     """``hair.FIGURE``, ``.low`` and ``.high`` over people, ``person.NAME.FIGURE``; what is not known is left out."""
     figures: dict[str, float] = {}
     for field in fields(HairFigures):
         values = {name: getattr(person, field.name) for name, person in people.items()}
         figures |= {f"person.{name}.{field.name}": value for name, value in values.items()}
-        ends = zip(("", ".low", ".high"), mean_interval(list(values.values())), strict=True)
-        figures |= {f"hair.{field.name}{end}": value for end, value in ends}
+        figures |= mean_interval(np.array(list(values.values()))).figures(f"hair.{field.name}")
     return {name: value for name, value in figures.items() if not np.isnan(value)}
 
 

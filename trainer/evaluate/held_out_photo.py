@@ -10,14 +10,17 @@ import numpy as np
 from backend.fitting.fitted_face import FittedFace, FittedPhoto
 from backend.geometry.template import Template
 from backend.hair.fit_hair import fit_hair
+from backend.models.graph_albedo.apply import GraphAlbedoModel
 from backend.photos.collection import PhotoFace
 from backend.rendering import spherical_harmonics as sh
 from backend.rendering.color import LUMINANCE, linear_from_srgb
-from backend.texture.albedo import build_albedo
-from backend.texture.delight import PhotoSamples, fit_light, matched_light, shading
-from backend.texture.surface import head_surface, texels_per_metre, texture_space, usual_weight
-from backend.texture.survey import bare_skin, plain_skin
-from backend.texture.unwrap import DARKEST, PhotoUnwrap, unwrap_photo, view_surface
+from backend.texture.albedo import AlbedoResult, build_albedo
+from backend.texture.delighting.light import fit_light, matched_light
+from backend.texture.inpainting.learned import with_learned_completion
+from backend.texture.unwrapping.head_surface import head_surface, texels_per_metre, texture_space, usual_weight
+from backend.texture.unwrapping.photo_selection import bare_skin, plain_skin
+from backend.texture.unwrapping.unwrap import DARKEST, PhotoUnwrap, unwrap_photo, view_surface
+from backend.texture.unwrapping.vertex_samples import PhotoSamples, shading
 
 SIZE = 1024
 """Edge of the textures that are compared."""
@@ -25,20 +28,22 @@ SIZE = 1024
 
 @dataclass(frozen=True)
 class HeldOutPhoto:
-    """P texels of the head's atlas at ``SIZE``.
+    """P texels of the head's atlas of size ``size``.
 
     Attributes
     ----------
     made, photo : (P, 3) log linear light of the texture under the photo's light, and of the photo; in black and white
-        photos with three equal channels.
-    unwrap : the photo. bare : (P,) in [0, 1], how well it shows plain skin.
-    density : texels per metre. monochrome : whether colours say nothing.
+        photos with three equal channels. covered : (P,) in [0, 1], how far those photos that the texture was made from
+        show it. unwrap : the photo. bare : (P,) in [0, 1], how well it shows plain skin.
+    size : edge of the atlas; density : its texels per metre. monochrome : whether colours say nothing.
     """
 
     made: np.ndarray
     photo: np.ndarray
+    covered: np.ndarray
     unwrap: PhotoUnwrap
     bare: np.ndarray
+    size: int
     density: float
     monochrome: bool
 
@@ -61,7 +66,13 @@ def without_photo(fitted: FittedFace, faces: Sequence[PhotoFace], name: str) -> 
     return WithoutPhoto(own, face, others, tuple(face for face in faces if face.name != name))
 
 
-def held_out_photo(template: Template, fitted: FittedFace, faces: Sequence[PhotoFace], name: str) -> HeldOutPhoto:
+def held_out_photo(
+    template: Template,
+    fitted: FittedFace,
+    faces: Sequence[PhotoFace],
+    name: str,
+    completion: GraphAlbedoModel | None = None,
+) -> HeldOutPhoto:
     """Make the texture from all photos but ``name``, light it as that one is, and look at both.
 
     The head's shape, and the photo's pose, expression and camera, are the fit's to all photos: what is measured is the
@@ -70,23 +81,28 @@ def held_out_photo(template: Template, fitted: FittedFace, faces: Sequence[Photo
     Parameters
     ----------
     faces : at least those of ``fitted.photos``. name : one of at least two.
+    completion : corrects the skin that no photo shows; None: rules alone.
     """
     split = without_photo(fitted, faces, name)
     strands = fit_hair(template, split.others, split.other_faces).strands
     result = build_albedo(template, split.others, split.other_faces, SIZE, strands)
-    return _beside(template, fitted, split.own, split.face, result.albedo)
+    if completion is not None:
+        corrected = with_learned_completion(template, result.albedo, result.coverage, completion)
+        result = replace(result, albedo=corrected)
+    return beside_photo(template, fitted, split.own, split.face, result)
 
 
-def _beside(
-    template: Template, fitted: FittedFace, own: FittedPhoto, face: PhotoFace, texture: np.ndarray
+def beside_photo(
+    template: Template, fitted: FittedFace, own: FittedPhoto, face: PhotoFace, texture: AlbedoResult
 ) -> HeldOutPhoto:
-    """``texture`` (SIZE, SIZE, 3) uint8 sRGB of ``AlbedoResult`` beside one photo."""
-    surface, atlas = head_surface(template), texture_space(template, SIZE).skin
+    """``texture``, of any size, lit as one photo is, beside it."""
+    size = len(texture.albedo)
+    surface, atlas = head_surface(template), texture_space(template, size).skin
     positions = surface.lifted(fitted.neutral[: surface.count].astype(np.float64))
-    density = texels_per_metre(surface, positions, SIZE)
+    density = texels_per_metre(surface, positions, size)
     view = view_surface(surface.lifted(own.vertices[: surface.count].astype(np.float64)), surface.triangles, own.camera)
     unwrap = unwrap_photo(face, view, atlas, density)
-    albedo, linear = atlas.gather(linear_from_srgb(texture)), unwrap.linear
+    albedo, linear = atlas.gather(linear_from_srgb(texture.albedo)), unwrap.linear
     if face.monochrome:
         albedo, linear = (
             np.repeat((values @ np.array(LUMINANCE, np.float32))[:, None], 3, axis=1) for values in (albedo, linear)
@@ -109,8 +125,10 @@ def _beside(
     return HeldOutPhoto(
         made=np.log(np.maximum(albedo * lit, DARKEST)),
         photo=np.log(np.maximum(linear, DARKEST)),
+        covered=atlas.gather(texture.coverage),
         unwrap=unwrap,
         bare=bare,
+        size=size,
         density=density,
         monochrome=face.monochrome,
     )

@@ -12,13 +12,13 @@ import numpy as np
 import torch
 from rich.console import Console
 from rich.table import Table
-from torch import Tensor
 
 from backend.models.lap.network import LapNet, load_lap
 from trainer.data.lap import LapBatch, LapPeopleConfig, LapPortraitsConfig
 from trainer.data.portraits import PortraitsConfig
 from trainer.evaluate.lap_people import collect_people, held_back, people_figures
 from trainer.evaluate.lap_portraits import portrait_errors, portrait_figures, resized
+from trainer.evaluate.metrics.intervals import ratio_interval
 from trainer.evaluate.trained import trained_or_none
 from trainer.stages.lap_metrics import depth_errors, mean_face, spread_figures
 from trainer.stages.lap_sheet import contact_sheet
@@ -29,7 +29,6 @@ PHOTOS = 6
 ABLATIONS = ("curriculum", "relaxed", "average", "filtered", "injection")
 """Without the curriculum, without relaxed consistency, average fusion, no filtered connection, no injection."""
 _BATCH = 4
-_RESAMPLES = 1000
 _SHEET_ROWS = 10
 
 
@@ -71,8 +70,8 @@ def poor_figures(network: LapNet, pictures: HeldOut) -> dict[str, float]:
     errors = depth_errors(network, held_out(network, poor), personal=False, mean=mean)
     names = [f"side.canonical.{name}" for name in ("n1", "n2", "n4", "n6", "mean_face")]
     figures = {f"poor.{name}": errors[name].nanmean().item() for name in names}
-    middle, low, high = ratio_interval(errors["side.canonical.n4"], errors["side.canonical.n1"])
-    return figures | {"poor.ratio.n4_n1": middle, "poor.ratio.n4_n1.low": low, "poor.ratio.n4_n1.high": high}
+    found = ratio_interval(errors["side.canonical.n4"], errors["side.canonical.n1"])
+    return figures | found.figures("poor.ratio.n4_n1")
 
 
 @torch.no_grad()
@@ -91,25 +90,15 @@ def model_figures(network: LapNet, pictures: HeldOut) -> dict[str, float]:
             figures[f"shared.{name}"] = values.nanmean().item()
         else:
             figures[name] = values.nanmean().item()
-    middle, low, high = ratio_interval(errors["side.personal.n4"], errors["side.personal.n1"])
-    figures |= {"ratio.n4_n1": middle, "ratio.n4_n1.low": low, "ratio.n4_n1.high": high}
-    middle, low, high = ratio_interval(errors["side.canonical.n4"], errors["side.canonical.n1"])
-    figures |= {"ratio.canonical.n4_n1": middle, "ratio.canonical.low": low, "ratio.canonical.high": high}
+    found = ratio_interval(errors["side.personal.n4"], errors["side.personal.n1"])
+    figures |= found.figures("ratio.n4_n1")
+    found = ratio_interval(errors["side.canonical.n4"], errors["side.canonical.n1"])
+    figures |= found.figures("ratio.canonical.n4_n1")
     for count in ("n1", "n4"):
         figures[f"ratio.canonical.mean_face.{count}"] = (
             figures[f"side.canonical.{count}"] / figures["side.canonical.mean_face"]
         )
     return figures | spread_figures(network, held_out(network, pictures))
-
-
-def ratio_interval(above: Tensor, below: Tensor) -> tuple[float, float, float]:
-    """Ratio of two means over the same people and its 95 % bootstrap interval; people without a figure are left out."""
-    known = torch.isfinite(above) & torch.isfinite(below)
-    pair = torch.stack([above[known], below[known]]).double().numpy()  # (2, P)
-    picks = np.random.default_rng(0).integers(0, pair.shape[1], (_RESAMPLES, pair.shape[1]))
-    ratios = pair[0][picks].mean(1) / pair[1][picks].mean(1)
-    low, high = np.quantile(ratios, [0.025, 0.975])
-    return float(pair[0].mean() / pair[1].mean()), float(low), float(high)
 
 
 @torch.no_grad()

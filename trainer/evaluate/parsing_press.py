@@ -11,10 +11,10 @@ from pathlib import Path
 
 import numpy as np
 
+from backend.models.parsing.accessories import AccessoryScores
 from backend.models.parsing.apply import WORK_SIDE, look_at_face
-from backend.models.parsing.habits import with_habits
 from backend.models.parsing.parsed_labels import FaceLabels
-from backend.models.parsing.worn import WornScores
+from backend.models.parsing.person_voting import vote_over_photos
 from backend.photos.collection import FaceClass
 from backend.photos.crop import crop_head
 from backend.photos.landmarks import landmarks_of_largest
@@ -80,7 +80,7 @@ def press_figures(photographs: Path) -> dict[str, float]:
     truths, alone, together = [], [], []
     for _, photos in groupby(read_press_photos(), lambda photo: photo.person):
         looked = [(photo, *found) for photo in photos if (found := _look(photographs, photo)) is not None]
-        voted = with_habits([labels.worn for _, labels, _ in looked])
+        voted = vote_over_photos([labels.worn for _, labels, _ in looked])
         for (photo, labels, headwear), scores in zip(looked, voted, strict=True):
             truths.append(photo.worn)
             alone.append({kind: score > 0 for kind, score in _scores(labels.worn)} | {"headwear": headwear})
@@ -89,7 +89,7 @@ def press_figures(photographs: Path) -> dict[str, float]:
     return figures | {f"press.together.{name}": value for name, value in count_wrong(truths, together).items()}
 
 
-def _scores(worn: WornScores | None) -> Iterator[tuple[str, float]]:
+def _scores(worn: AccessoryScores | None) -> Iterator[tuple[str, float]]:
     """Log odds by kind, of those that a photo says anything about."""
     for kind in KINDS:
         score = getattr(worn, kind, np.nan)

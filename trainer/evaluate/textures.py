@@ -14,13 +14,15 @@ from rich.table import Table
 from backend.errors import LikenessError
 from backend.fitting.options import fit_options_for
 from backend.geometry.template import load_template
+from backend.models.graph_albedo import GRAPH_ALBEDO
+from backend.models.graph_albedo.apply import GraphAlbedoModel
 from backend.models.registry import open_models
 from backend.photos.collect import collect
 from backend.photos.collection import FaceClass
 from backend.photos.read import PhotoSource
-from backend.texture.surface import head_surface, texture_space
+from backend.texture.unwrapping.head_surface import head_surface, texture_space
 from trainer.evaluate.estimate import fit_with
-from trainer.evaluate.held_out_photo import SIZE, HeldOutPhoto, held_out_photo
+from trainer.evaluate.held_out_photo import HeldOutPhoto, held_out_photo
 from trainer.evaluate.left_out import add_people_arguments, left_out
 from trainer.evaluate.likeness import people_folders
 from trainer.evaluate.metrics.texture_difference import (
@@ -33,6 +35,7 @@ from trainer.evaluate.metrics.texture_difference import (
 PLACES = ("forehead", "nose", "cheeks", "chin")
 _FACE = (FaceClass.SKIN, FaceClass.BROWS, FaceClass.EYES, FaceClass.LIPS, FaceClass.FACIAL_HAIR)
 _LEAST_TEXELS = 150  # of which a figure is made
+_HIDDEN = 0.05  # of being shown by another photo: below, none shows it
 _SURE, _INSIDE = 0.3, 0.5  # weight from which a photo shows a texel; share from which it is in a place
 
 
@@ -42,7 +45,8 @@ class TextureFigures:
 
     Attributes
     ----------
-    skin : mean size of the difference over bare plain skin, log units.
+    skin : mean size of the difference over bare plain skin, log units. unseen : the same of bare skin that no other
+        photo shows, without what all bare skin has in common; unknown where there is too little of it.
     offsets : place or feature -> its median difference less that of all plain skin; only what the photo shows.
     contrast, correlation : of the face's details, the texture's over the photo's.
     """
@@ -51,12 +55,13 @@ class TextureFigures:
     offsets: dict[str, ColourDifference]
     contrast: float
     correlation: float
+    unseen: ColourDifference
 
 
 def texture_figures(held_out: HeldOutPhoto) -> TextureFigures | None:
     """The figures of one photo; colours of a monochrome one are NaN. None where it shows no bare skin."""
     template = load_template()
-    surface, atlas = head_surface(template), texture_space(template, SIZE).skin
+    surface, atlas = head_surface(template), texture_space(template, held_out.size).skin
     unwrap, bare = held_out.unwrap, held_out.bare
     if (bare > _SURE).sum() < _LEAST_TEXELS:
         return None
@@ -75,7 +80,12 @@ def texture_figures(held_out: HeldOutPhoto) -> TextureFigures | None:
     face = unwrap.with_hair * np.isin(unwrap.labels, _FACE) * inside["face"]
     contrast, correlation = detail_likeness(held_out.made, held_out.photo, face, atlas, held_out.density)
     skin = _known(mean_difference(held_out.made, held_out.photo, bare), held_out)
-    return TextureFigures(skin, offsets, contrast, correlation)
+    hidden = bare * (held_out.covered < _HIDDEN)
+    common = np.array([everywhere.brightness, everywhere.red_green, everywhere.green_blue])
+    unseen = ColourDifference(np.nan, np.nan, np.nan)
+    if (hidden > _SURE).sum() >= _LEAST_TEXELS:
+        unseen = _known(mean_difference(held_out.made, held_out.photo, hidden, common), held_out)
+    return TextureFigures(skin, offsets, contrast, correlation, unseen)
 
 
 def _less(one: ColourDifference, other: ColourDifference) -> ColourDifference:
@@ -89,8 +99,11 @@ def _known(difference: ColourDifference, held_out: HeldOutPhoto) -> ColourDiffer
     return replace(difference, red_green=np.nan, green_blue=np.nan) if held_out.monochrome else difference
 
 
-def person_figures(photos: Sequence[Path], quality: str, most: int) -> TextureFigures:
+def person_figures(
+    photos: Sequence[Path], quality: str, most: int, completion: GraphAlbedoModel | None = None
+) -> TextureFigures:
     """The mean over at most ``most`` photos of a person, left out in turn, spread over those that the fit uses.
+    completion : corrects the skin that no photo shows; None: rules alone.
 
     Raises ``LikenessError`` where fewer than two photos are usable, or none that is left out shows bare skin.
     """
@@ -98,7 +111,7 @@ def person_figures(photos: Sequence[Path], quality: str, most: int) -> TextureFi
     fitted = fit_with(collection, fit_options_for(quality), open_models())
     names = [fitted.photos[index].name for index in left_out(len(fitted.photos), most)]
     template = load_template()
-    figures = [texture_figures(held_out_photo(template, fitted, collection.faces, name)) for name in names]
+    figures = [texture_figures(held_out_photo(template, fitted, collection.faces, name, completion)) for name in names]
     known = [one for one in figures if one is not None]
     if not known:
         raise LikenessError(
@@ -117,6 +130,7 @@ def mean_figures(figures: Sequence[TextureFigures]) -> TextureFigures:
         offsets={name: _mean([one.offsets[name] for one in figures if name in one.offsets]) for name in sorted(shown)},
         contrast=float(np.mean([one.contrast for one in figures])),
         correlation=float(np.mean([one.correlation for one in figures])),
+        unseen=_mean([one.unseen for one in figures]),
     )
 
 
@@ -134,6 +148,9 @@ def flat_figures(one: TextureFigures, prefix: str) -> dict[str, float]:
         "skin.brightness": one.skin.brightness,
         "skin.red_green": one.skin.red_green,
         "skin.green_blue": one.skin.green_blue,
+        "unseen.brightness": one.unseen.brightness,
+        "unseen.red_green": one.unseen.red_green,
+        "unseen.green_blue": one.unseen.green_blue,
         "detail.contrast": one.contrast,
         "detail.correlation": one.correlation,
     }
@@ -146,23 +163,26 @@ def flat_figures(one: TextureFigures, prefix: str) -> dict[str, float]:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of ``evaluate textures``."""
     add_people_arguments(parser, most=2)
+    parser.add_argument("--completion", action="store_true", help="with the U-Net for skin that no photo shows")
 
 
 def run(arguments: argparse.Namespace, console: Console) -> dict[str, float]:
     """Flat figures ``textures.…`` (mean over people), and the same per person under ``person.NAME.``."""
     figures: dict[str, float] = {}
     people: list[TextureFigures] = []
+    completion = GRAPH_ALBEDO.load() if arguments.completion else None
     table = Table(
         "person",
         "skin",
         "its colour",
+        "unseen",
         "contrast",
         "correlation",
         title="Held-out photos",
     )
     for name, photos in people_folders(arguments.people).items():
         try:
-            person = person_figures(photos, arguments.quality, arguments.most)
+            person = person_figures(photos, arguments.quality, arguments.most, completion)
         except LikenessError as error:
             console.print(f"{name}: {error}", markup=False)
             continue
@@ -185,6 +205,7 @@ def _cells(figures: TextureFigures) -> tuple[str, ...]:
     return (
         f"{figures.skin.brightness:.3f}",
         f"{colour:.3f}",
+        f"{figures.unseen.brightness:.3f}",
         f"{figures.contrast:.2f}",
         f"{figures.correlation:.2f}",
     )

@@ -120,6 +120,8 @@ def collect(folder: Path, people: range, hard: range, end: float = math.inf) -> 
 
 def collect_kept(folder: Path, rare: int, calm: int, end: float = math.inf) -> None:
     """The same of the landmark net's people, as many as ``kept_people.chosen`` chooses of all."""
+    if not rare and not calm:
+        return
     numbers = chosen(_kept_weights(folder / "kept" / "weights.npz"), rare, calm)
     parts = [
         (folder / f"{prefix}{first:06d}.npz", own[first : first + PEOPLE_AT_ONCE])

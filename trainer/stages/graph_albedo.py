@@ -1,4 +1,4 @@
-"""Stage ``graph_albedo``: the U-Net that completes skins in UV, on synthetic skins that photos show in part."""
+"""Stage ``graph_albedo``: the U-Net that corrects textures where no photo looks, on synthetic people's true skins."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from backend.models.graph_face.skin_network import MODEL_NAME, GraphAlbedoConfig, GraphAlbedoNet, merged
+from backend.models.graph_albedo import GRAPH_ALBEDO
+from backend.models.graph_albedo.network import GraphAlbedoConfig, GraphAlbedoNet
 from trainer.contracts import ExportedModel, ParameterGroup, Stage, StageConfig
 from trainer.data.graph.skins import SkinBatch
 from trainer.losses import graph_face as losses
@@ -24,15 +25,13 @@ class GraphAlbedoWeights:
 
     unseen: float = 1.0
     """Ours: difference of log albedo where no photo looks; the paper has no truth and compares the picture alone."""
-    seen: float = 0.3
-    """Ours: the same where photos look, by their cover."""
     gradient: float = 0.5
     """Gradient difference of equation 5, in UV."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class GraphAlbedoStageConfig(StageConfig):
-    """Trains ``backend.models.graph_face.skin_network.GraphAlbedoNet``."""
+    """Trains ``backend.models.graph_albedo.network.GraphAlbedoNet``."""
 
     network: GraphAlbedoConfig = field(default_factory=GraphAlbedoConfig)
     """Size of the network."""
@@ -40,8 +39,8 @@ class GraphAlbedoStageConfig(StageConfig):
     """Weights of the loss terms."""
     mirror: bool = True
     """Half of the skins are mirrored, as in the paper."""
-    fewer: float = 0.6
-    """Share of the people of whom only one of their photos is shown."""
+    tone: float = 0.3
+    """Log units, deviation of a change of all colours alike, and a third of it of each channel's own."""
     usual_rate: float = 10.0
     """Learning rate of the mean skin, of the others': each of its texels learns alone."""
 
@@ -54,12 +53,12 @@ class GraphAlbedoStage(Stage):
     """See ``GraphAlbedoStageConfig``."""
 
     SUMMARY: ClassVar[str] = (
-        "The whole albedo of a head's skin in UV map `Head`, of what photos show of it, freed of their light, and of "
-        "where they show it."
+        "What to add to the log albedo of a texture in UV map `Head` where no photo shows the skin of face, ears and "
+        "neck, of the texture that the product made and of where photos show it."
     )
     LIMITS: ClassVar[str] = (
-        "It has only seen synthetic skins, painted by rules: what it adds where no photo looks is what is usual there "
-        "and the mirrored side. It knows no scars, tattoos or single moles of a side that it does not see."
+        "It has only seen synthetic skins, painted by rules, of heads whose shape, cameras and light were known: what "
+        "it adds is what is usual there. It knows no scars, tattoos or single moles of a side that it does not see."
     )
 
     def __init__(self, config: GraphAlbedoStageConfig, device: torch.device) -> None:
@@ -68,24 +67,16 @@ class GraphAlbedoStage(Stage):
 
     def step(self, batch: SkinBatch, fraction: float) -> Mapping[str, Tensor]:
         """The terms of ``GraphAlbedoWeights``."""
-        log_albedo, cover = self._shown(batch)
-        truth = batch.truth
+        made, cover, truth = batch.made, batch.cover, batch.truth
         if self.config.mirror and torch.rand(()) < 0.5:
-            log_albedo, cover, truth = (one.flip(-1) for one in (log_albedo, cover, truth))
-        found = self.modules["albedo"](log_albedo, cover)
+            made, cover, truth = (one.flip(-1) for one in (made, cover, truth))
+        people, tone = len(made), self.config.tone
+        change = tone * (torch.randn(people, 1, 1, 1) + torch.randn(people, 3, 1, 1) / 3).to(made)
+        found = self.modules["albedo"](made + change, cover, batch.skin[None])
         return {
-            "unseen": losses.texture_difference(found, truth, (cover < UNSEEN) & batch.covered),
-            "seen": losses.texture_difference(found, truth, cover),
-            "gradient": losses.texture_gradient_difference(found, truth, batch.covered),
+            "unseen": losses.texture_difference(found, truth + change, (1.0 - cover) * batch.skin),
+            "gradient": losses.texture_gradient_difference(found, truth + change, batch.skin > 0.5),
         }
-
-    def _shown(self, batch: SkinBatch) -> tuple[Tensor, Tensor]:
-        """Skins as some of the photos show them; of each person at least one."""
-        people, photos = batch.weight.shape[:2]
-        alone = torch.rand(people, 1) < self.config.fewer
-        one = torch.randint(photos, (people, 1)) == torch.arange(photos)
-        kept = (one | ~alone).to(batch.weight)
-        return merged(batch.log_albedo, batch.weight * kept[:, :, None, None])
 
     def parameter_groups(self) -> Sequence[ParameterGroup]:
         """The mean skin, and all others."""
@@ -97,36 +88,31 @@ class GraphAlbedoStage(Stage):
         )
 
     def metrics(self, batches: Iterable[SkinBatch]) -> Mapping[str, float]:
-        """Means over people of the mean difference of log albedo where no photo looks, of one photo (``one``) and of
-        all (``all``), and ``.ratio`` of it to that of the mean tone that is seen."""
-        sums: dict[str, list[float]] = {}
-        for batch in batches:
-            for name, photos in (("one", 1), ("all", batch.weight.shape[1])):
-                log_albedo, cover = merged(batch.log_albedo[:, :photos], batch.weight[:, :photos])
-                found = self.modules["albedo"](log_albedo, cover)
-                tone = (log_albedo * cover[:, None]).sum((2, 3)) / cover.sum((1, 2)).clamp(min=1e-6)[:, None]
-                unseen = ((cover < UNSEEN) & batch.covered).float()
-                for number, weight in enumerate(unseen):
-                    truth = batch.truth[number : number + 1]
-                    flat = tone[number][None, :, None, None].expand_as(truth)
-                    error, usual = (
-                        float(losses.texture_difference(each, truth, weight[None]))
-                        for each in (found[number : number + 1], flat)
-                    )
-                    sums.setdefault(name, []).append(error)
-                    sums.setdefault(f"{name}.ratio", []).append(error / usual)
-        return {name: sum(values) / len(values) for name, values in sums.items()}
+        """Mean difference of log albedo where no photo looks, over people: ``network``, and ``rules`` of the texture
+        that went in; ``ratio`` of the first to the second."""
+        apart = torch.cat([unseen_differences(self.modules["albedo"], batch) for batch in batches]).mean(0)
+        return {"network": float(apart[0]), "rules": float(apart[1]), "ratio": float(apart[0] / apart[1])}
 
     def pictures(self, batch: SkinBatch) -> Mapping[str, Tensor]:
-        """``skins``: what photos show, what the network makes of it, and the truth, sRGB by a power of 1/2.2."""
-        batch = SkinBatch(batch.log_albedo[:4], batch.weight[:4], batch.truth[:4], batch.covered)
-        log_albedo, cover = merged(batch.log_albedo[:, :1], batch.weight[:, :1])
-        found = self.modules["albedo"](log_albedo, cover)
-        colours = [one.exp().clamp(0, 1) ** (1 / 2.2) * batch.covered for one in (log_albedo, found, batch.truth)]
-        colours[0] = colours[0] * cover[:, None]
-        return {"skins": torch.cat([torch.cat(list(column), -2) for column in colours], -1)}
+        """``skins``: the texture that goes in, how far photos show it, what the network makes of it, and the truth,
+        sRGB by a power of 1/2.2."""
+        made, cover, truth = batch.made[:4], batch.cover[:4], batch.truth[:4]
+        found = self.modules["albedo"](made, cover, batch.skin[None])
+        colours = [one.exp().clamp(0, 1) ** (1 / 2.2) * (batch.skin > 0) for one in (made, found, truth)]
+        shown = [colours[0], cover[:, None].expand_as(made), *colours[1:]]
+        return {"skins": torch.cat([torch.cat(list(column), -2) for column in shown], -1)}
 
     def export(self) -> ExportedModel:
         """The network."""
         state = dict(self.modules["albedo"].state_dict())
-        return ExportedModel(MODEL_NAME, self.config.network.to_json(), state, self.SUMMARY, self.LIMITS)
+        return ExportedModel(GRAPH_ALBEDO.name, self.config.network.to_json(), state, self.SUMMARY, self.LIMITS)
+
+
+def unseen_differences(network: GraphAlbedoNet, batch: SkinBatch) -> Tensor:
+    """(B, 2) mean absolute difference of log albedo from the truth where no photo looks: of the network's texture, and
+    of the one that went in."""
+    unseen = ((batch.cover < UNSEEN) & (batch.skin > 0.5)).float()  # (B, S, S)
+    found = network(batch.made, batch.cover, batch.skin[None])
+    total = unseen.sum((1, 2)).clamp(min=1.0)
+    apart = [((one - batch.truth).abs().mean(1) * unseen).sum((1, 2)) / total for one in (found, batch.made)]
+    return torch.stack(apart, 1)

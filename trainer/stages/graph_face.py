@@ -26,7 +26,7 @@ from backend.models.graph_face.network import (
 from backend.rendering.color import linear_from_srgb, srgb_from_linear
 from backend.rendering.spherical_harmonics import shade
 from trainer.contracts import ExportedModel, OptimizerConfig, ParameterGroup, Stage, StageConfig, Turn
-from trainer.data.graph import GraphBatch, mirrored_batch, smaller_batch
+from trainer.data.graph import UNKNOWN, GraphBatch, known_part, mirrored_batch, smaller_batch
 from trainer.data.lap.landmark_shapes import landmark_shapes
 from trainer.data.people.carried import CarriedExpressions
 from trainer.losses import graph_face as losses
@@ -183,7 +183,8 @@ class GraphFaceStage(Stage):
         neutral, truth = batch.neutral[:, :count], batch.vertices
         codes = self._seen(batch)
         identity, expression = self._codes(batch) if codes is None else (codes.identity, codes.expression)
-        told = labelled_people(batch.person, config.labelled).nonzero()[:, 0]
+        named = batch.person != UNKNOWN
+        told = (named & labelled_people(batch.person, config.labelled)).nonzero()[:, 0]
         others = told.roll(-1)
         every = net.shape(
             torch.cat([identity, identity, identity[told]]),
@@ -203,13 +204,14 @@ class GraphFaceStage(Stage):
             terms["plain_smooth"] = losses.plain_smoothness(torch.cat([found, rest]), self._laplacian)
         terms["size"] = identity.square().mean() + expression.square().mean()
         if config.people:
-            terms["classification"] = losses.classification(self.modules["names"](identity), batch.person)
-            terms["centre"] = losses.centre_distance(identity, self.modules["centres"].weight, batch.person)
+            terms["classification"] = losses.classification(self.modules["names"](identity[named]), batch.person[named])
+            centres = self.modules["centres"].weight
+            terms["centre"] = losses.centre_distance(identity[named], centres, batch.person[named])
         if weights.adversary and "critic" in self.modules:
             terms["adversary"] = -self._judged(found).mean()
         if codes is not None:
             terms.update(self._photo_terms(batch, codes, found))
-            terms.update(self._person_terms(batch, codes))
+            terms.update(self._person_terms(known_part(batch), codes.of(named)))
         return terms
 
     def _person_terms(self, batch: GraphBatch, codes: GraphCodes) -> dict[str, Tensor]:
@@ -239,15 +241,17 @@ class GraphFaceStage(Stage):
         if marked is not None and not marked.people.any():
             network, device = config.network, batch.neutral.device
             with torch.no_grad(), torch.autocast(device.type, enabled=False):
-                people = config.source.build().batch(range(config.reference_people), device)
+                people = known_part(config.source.build().batch(range(config.reference_people), device))
                 marked.set_reference(landmark_shapes(network.size, network.landmarks, device), people.photos.marks)
         return encoder(batch.photos.images, batch.photos.marks)
 
     def _photo_terms(self, batch: GraphBatch, codes: GraphCodes, found: Tensor) -> dict[str, Tensor]:
-        """What the photos themselves say."""
+        """What the photos themselves say; of pose, colours and light that are known, people with labels alone."""
         net, weights, photos = self.modules["net"], self.config.weights, batch.photos
         seen = photos.seen.float()
-        apart = 100.0 * (codes.pose.project(batch.vertices) - photos.places)[:, self.face].norm(dim=-1)
+        named = batch.person != UNKNOWN
+        known = seen[named]
+        apart = 100.0 * (codes.pose.project(batch.vertices) - photos.places)[named][:, self.face].norm(dim=-1)
         marks = [self._marks(places) for places in (codes.pose.project(found), photos.places)]
         albedo = net.albedo(codes.identity)
         shading = shade(vertex_normals(found, self.triangles), codes.light)
@@ -255,11 +259,12 @@ class GraphFaceStage(Stage):
         shown = functional.grid_sample(photos.images, 2 * photos.places[:, :, None] - 1, align_corners=False)
         rendered = srgb_from_linear((linear_from_srgb(albedo.clamp(0.001, 1)) * shading).clamp(1e-4, 1))
         difference = seen * (shading.clamp(1e-3).log() - true_shading.clamp(1e-3).log()).abs().mean(-1)
+        wrong = seen * (albedo - photos.albedo).abs().mean(-1)
         terms = {
             "place": apart.mean(),
             "landmarks": losses.landmarks(*marks),
-            "albedo": (seen * (albedo - photos.albedo).abs().mean(-1)).sum() / seen.sum().clamp(min=1),
-            "light": difference.sum() / seen.sum().clamp(min=1),
+            "albedo": wrong[named].sum() / known.sum().clamp(min=1),
+            "light": difference[named].sum() / known.sum().clamp(min=1),
             "symmetry": losses.asymmetry(albedo, self.mirror),
         }
         if weights.photometric:

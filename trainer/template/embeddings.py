@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 import numpy as np
 
+from backend.assets import ASSETS
 from backend.geometry.template import LandmarkEmbedding
 from trainer.template.topology import Selection
 
-ASSETS = Path(__file__).resolve().parents[2] / "assets"
 LANDMARKS478 = ASSETS / "landmarks478.json"
 
 

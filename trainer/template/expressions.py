@@ -13,7 +13,7 @@ from backend.rig.deformation_transfer import source_deformations, transfer
 from backend.rig.lashes import bind_lashes, carry_lashes
 from backend.rig.measure import eye_sphere, part_slice
 from backend.rig.pocket import OPEN_MOUTH_KEYS, bind_pocket, keep_pocket_inside
-from backend.rig.rigid_parts import JAW_KEYS
+from backend.rig.rigid_parts import jaw_turns, rest_jaw_parts
 from backend.rig.tongue import tongue_out_key
 from trainer.template.lid_motion import turn_lids
 
@@ -191,19 +191,13 @@ def _open_jaw(template: Template, raw: np.ndarray, gain: float) -> np.ndarray:
 def _move_teeth(template: Template, raw: np.ndarray, keys: np.ndarray) -> None:
     """Lower teeth and tongue rigid in the jaw's keys; upper teeth, and all of them in the other keys, still."""
     neutral = template.vertices.astype(np.float64)
-    teeth, tongue = part_slice(template.parts["teeth_lower"]), part_slice(template.parts["tongue"])
-    for place in (part_slice(template.parts["teeth_upper"]), teeth, tongue):
-        keys[:, place] = 0.0
-    for name in JAW_KEYS:
-        index = ARKIT_INDEX[name]
-        _, rotation, translation = nearest_similarity(
-            neutral[teeth], neutral[teeth] + raw[index, teeth], with_scale=False
-        )
-        if name == "jawOpen":
+    moved = rest_jaw_parts(template, keys)
+    for index, rotation, translation in jaw_turns(template, raw):
+        if ARKIT_NAMES[index] == "jawOpen":
             angle, pivot = _hinge(rotation, translation)
-            rotation = _about_x(GAINS[name] * angle)
+            rotation = _about_x(GAINS["jawOpen"] * angle)
             translation = pivot - rotation @ pivot
-        for place in (teeth, tongue):
+        for place in moved:
             keys[index, place] = neutral[place] @ rotation.T + translation - neutral[place]
 
 

@@ -15,6 +15,8 @@ from pathlib import Path
 
 import numpy as np
 
+from trainer.template.obj_file import read_obj
+
 DECIMETRE = 0.1
 VERTEX_COUNT = 19158
 
@@ -61,27 +63,9 @@ def _read_mirror(path: Path) -> np.ndarray:
 def read_base_mesh() -> BaseMesh:
     """The base mesh of ``3dobjs/base.obj`` with its mirror map."""
     folder = data_folder() / "mpfb2"
-    vertices, uv, quads, uv_quads, groups = [], [], [], [], []
-    group = ""
-    for line in (folder / "3dobjs" / "base.obj").read_text().splitlines():
-        words = line.split()
-        if not words:
-            continue
-        if words[0] == "v":
-            vertices.append([float(word) for word in words[1:4]])
-        elif words[0] == "vt":
-            uv.append([float(word) for word in words[1:3]])
-        elif words[0] == "g":
-            group = words[1]
-        elif words[0] == "f":
-            corners = [word.split("/") for word in words[1:]]
-            quads.append([int(corner[0]) - 1 for corner in corners])
-            uv_quads.append([int(corner[1]) - 1 for corner in corners])
-            groups.append(group)
+    mesh = read_obj(folder / "3dobjs" / "base.obj", corners=4)
     mirror = _read_mirror(folder / "mesh_metadata" / "hm08.mirror")
-    return BaseMesh(
-        np.array(vertices) * DECIMETRE, np.array(uv), np.array(quads), np.array(uv_quads), np.array(groups), mirror
-    )
+    return BaseMesh(mesh.vertices * DECIMETRE, mesh.uv, mesh.faces, mesh.uv_faces, mesh.groups, mirror)
 
 
 def read_target(path: Path) -> np.ndarray:

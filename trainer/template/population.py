@@ -20,10 +20,10 @@ from trainer.template.measure import fitted, simulated_targets
 from trainer.template.scans import TRAINING_SIMPOP
 
 SECOND_SHARE = 0.7
-"""Of the pool, the second population (docs/decisions.md)."""
+"""Of the pool, the second population (docs/decisions/fitting.md)."""
 _SAMPLE = 0.9
 """Weight of the second population's own covariance; the rest is the first one's, since a few faces know few
-directions. Leaving each of them out in turn, 0.5 and 0 were worse (docs/decisions.md)."""
+directions. Leaving each of them out in turn, 0.5 and 0 were worse (docs/decisions/fitting.md)."""
 
 
 def pooled(coefficients: np.ndarray, share: float = SECOND_SHARE) -> tuple[np.ndarray, np.ndarray]:

@@ -14,11 +14,11 @@ from backend.models.checkpoints import load_model
 from backend.models.encoded_face import EncodedFace, EncodedPhoto
 from backend.models.graph_face import GRAPH_FACE
 from backend.models.graph_face.codes import CODE_STEP
-from backend.models.graph_face.network import GraphFaceNet
+from backend.models.graph_face.network import GraphCodes, GraphFaceNet
 from backend.models.landmarks.apply import marks_in
 from backend.models.loaded import LoadedNetwork
 from backend.photos.collection import PhotoFace
-from backend.photos.crop import upright_square
+from backend.photos.crop import Window, upright_square
 from backend.progress import ProgressReporter, silent
 from backend.rendering.color import linear_from_srgb
 
@@ -54,13 +54,8 @@ def graph_face(faces: Sequence[PhotoFace], model: GraphModel, progress: Progress
     if not faces:
         raise ValueError("an encoded face needs at least one photo")
     progress(STAGE, 0.0)
-    network, device = model.network, model.device
-    windows = tuple(upright_square(face.landmarks) for face in faces)
-    size = network.config.size
-    cut = np.stack([window.cut(face.pixels, size) for face, window in zip(faces, windows, strict=True)])
-    pictures = torch.from_numpy(cut).to(device).permute(0, 3, 1, 2).float() / 255
-    marks = marks_in(faces, windows).to(device) if model.wants_surface else pictures.new_zeros(len(faces), 0, 3)
-    codes = network.encoder(pictures, marks)
+    network = model.network
+    windows, _, codes = read_codes(faces, model)
     identity = codes.person()[None]
     neutral = network.neutral(identity)
     moved = network.shape(identity.expand(len(faces), -1), codes.expression) - neutral  # (N, V_head, 3)
@@ -74,6 +69,18 @@ def graph_face(faces: Sequence[PhotoFace], model: GraphModel, progress: Progress
     progress(STAGE, 1.0)
     offsets = _array(neutral[0] - network.mean)
     return EncodedFace(offsets, _array(albedo), photos, model.version, _array(identity[0]))
+
+
+@torch.inference_mode()
+def read_codes(faces: Sequence[PhotoFace], model: GraphModel) -> tuple[tuple[Window, ...], torch.Tensor, GraphCodes]:
+    """The windows that are cut out of N photos, what is in them, (N, 3, S, S) sRGB in [0, 1], and their codes."""
+    network, device = model.network, model.device
+    windows = tuple(upright_square(face.landmarks) for face in faces)
+    size = network.config.size
+    cut = np.stack([window.cut(face.pixels, size) for face, window in zip(faces, windows, strict=True)])
+    pictures = torch.from_numpy(cut).to(device).permute(0, 3, 1, 2).float() / 255
+    marks = marks_in(faces, windows).to(device) if model.wants_surface else pictures.new_zeros(len(faces), 0, 3)
+    return windows, pictures, network.encoder(pictures, marks)
 
 
 @torch.inference_mode()

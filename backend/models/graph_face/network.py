@@ -140,6 +140,12 @@ class GraphCodes:
     light: Tensor
     confidence: Tensor
 
+    def of(self, chosen: Tensor) -> GraphCodes:
+        """Those of the photos that ``chosen`` (N,) bool has."""
+        pose = WeakPerspective(self.pose.angles[chosen], self.pose.scale[chosen], self.pose.shift[chosen])
+        light, confidence = self.light[chosen], self.confidence[chosen]
+        return GraphCodes(self.identity[chosen], self.expression[chosen], pose, light, confidence)
+
     def person(self) -> Tensor:
         """(128,) identity of one person of whom all N photos are."""
         return persons_identity(self.identity, self.confidence)

@@ -6,10 +6,10 @@ import cv2
 import numpy as np
 
 from backend.models.parsing import PARSING, PARSING_OPINION
+from backend.models.parsing.accessories import AccessoryScores
 from backend.models.parsing.colour_labels import label_by_colour
 from backend.models.parsing.network import FaceParser
 from backend.models.parsing.parsed_labels import FaceLabels, label_by_net
-from backend.models.parsing.worn import WornScores
 from backend.photos.collection import FaceClass
 from backend.photos.sampling import fit_inside
 
@@ -37,7 +37,7 @@ def look_at_face(
     pixels: np.ndarray,
     landmarks: np.ndarray,
     covered: tuple[float, float, float, float] | None = None,
-    worn: WornScores | None = None,
+    worn: AccessoryScores | None = None,
 ) -> FaceLabels:
     """What is where in a head crop (S, S, 3) uint8 sRGB with landmarks (478, 3) in its pixels.
 

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from backend.models.parsing.accessories import AccessoryScores, look_at_edges, score_accessories, settle_accessories
 from backend.models.parsing.net_evidence import evidence_of_net, net_evidence
 from backend.models.parsing.network import FaceParser
 from backend.models.parsing.other_heads import without_other_heads
 from backend.models.parsing.pale_hair import with_pale_hair
 from backend.models.parsing.second_opinion import with_second_opinion
 from backend.models.parsing.three_scales import look_at_head, wide_probabilities
-from backend.models.parsing.worn import WornScores, look_at_edges, score_what_is_worn, settle_what_is_worn
 from backend.photos.collection import FaceClass
 from backend.photos.hands import hand_mask
 from backend.photos.landmarks import EYE_OUTER_LEFT, EYE_OUTER_RIGHT, landmark_window
@@ -64,7 +64,7 @@ class FaceLabels:
     """
 
     labels: np.ndarray
-    worn: WornScores | None
+    worn: AccessoryScores | None
 
 
 def label_by_net(
@@ -72,7 +72,7 @@ def label_by_net(
     pixels: np.ndarray,
     landmarks: np.ndarray,
     second: FaceParser | None = None,
-    worn: WornScores | None = None,
+    worn: AccessoryScores | None = None,
 ) -> FaceLabels:
     """Of a head crop (S, S, 3) uint8 sRGB with landmarks (478, 3) in its pixels.
 
@@ -88,8 +88,8 @@ def label_by_net(
         evidence = None
         if parser.version == evidence_of_net():
             evidence = net_evidence(seen.features, seen.mirrored, seen.landmarks)
-        worn = score_what_is_worn(probabilities, landmarks, look_at_edges(pixels, landmarks), evidence, opinion)
-    odds = settle_what_is_worn(probabilities, landmarks, pixels, worn)
+        worn = score_accessories(probabilities, landmarks, look_at_edges(pixels, landmarks), evidence, opinion)
+    odds = settle_accessories(probabilities, landmarks, pixels, worn)
     return FaceLabels(settle(odds, person_probability(pixels), pixels, landmarks).labels, worn)
 
 

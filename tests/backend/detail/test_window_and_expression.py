@@ -12,7 +12,7 @@ from backend.detail.window import detail_window, place_in_map, surface_frames
 from backend.geometry.template import load_template
 from backend.rendering import spherical_harmonics as sh
 from backend.rig.arkit import ARKIT_INDEX, ARKIT_NAMES
-from backend.texture.surface import texture_space
+from backend.texture.unwrapping.head_surface import texture_space
 
 SIZE = 128
 

@@ -23,8 +23,8 @@ from backend.exchange.detail_files import (
 )
 from backend.exchange.face_asset import FaceAsset
 from backend.exchange.gltf import glb_bytes
-from backend.exchange.wire import decode_face, encode_face
-from backend.exchange.wire_buffers import WireError
+from backend.exchange.wire import encode_face
+from blender_addon.protocol.result import decode_result
 
 
 @pytest.fixture
@@ -78,26 +78,15 @@ def test_the_normal_map_leans_where_the_relief_rises(detailed: FaceAsset) -> Non
 
 def test_a_message_carries_the_relief(detailed: FaceAsset) -> None:
     message = encode_face(detailed)
-    back = decode_face(msgspec.json.encode(message.header), message.buffers).detail
-    np.testing.assert_array_equal(back.always.steps, detailed.detail.always.steps)
-    for name, wanted in detailed.detail.wrinkles.items():
-        np.testing.assert_array_equal(back.wrinkles[name].steps, wanted.steps)
-        assert back.wrinkles[name].reach == wanted.reach
+    back = decode_result(json.loads(msgspec.json.encode(message.header)), message.buffers).detail
+    np.testing.assert_array_equal(_steps(back.always_png), detailed.detail.always.steps)
+    assert [group.name for group in back.wrinkles] == list(detailed.detail.wrinkles)
+    for group in back.wrinkles:
+        wanted = detailed.detail.wrinkles[group.name]
+        channels = cv2.cvtColor(_steps(back.pictures[group.picture]), cv2.COLOR_BGR2RGB)
+        np.testing.assert_array_equal(channels[..., group.channel], wanted.steps)
+        assert back.wrinkle_reach == wanted.reach and group.keys == tuple(KEY_GROUPS[group.name])
 
 
-@pytest.mark.parametrize("break_it", ["bits", "missing", "group", "reach"])
-def test_a_broken_relief_is_refused(detailed: FaceAsset, break_it: str) -> None:
-    message = encode_face(detailed)
-    header, buffers = json.loads(msgspec.json.encode(message.header)), list(message.buffers)
-    if break_it == "bits":
-        eight = cv2.imencode(".png", np.zeros((16, 16), np.uint8))[1].tobytes()
-        number = next(k for k, entry in enumerate(header["buffers"]) if entry["name"] == "detail.always")
-        buffers[number], header["buffers"][number]["bytes"] = eight, len(eight)
-    elif break_it == "missing":
-        header["detail"]["always"] = "nothing"
-    elif break_it == "group":
-        header["detail"]["wrinkles"] = header["detail"]["wrinkles"][1:]
-    else:
-        header["detail"]["always_reach"] = -1.0
-    with pytest.raises(WireError, match="detail"):
-        decode_face(header, buffers)
+def _steps(png: bytes) -> np.ndarray:
+    return cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_UNCHANGED)

@@ -17,7 +17,7 @@ from backend.expression.appearance import (
     turned,
 )
 from backend.expression.calibrate import solve_photo
-from backend.expression.frame_face import SeenFace, seen_in_frame
+from backend.expression.seen_face import SeenFace, seen_in_frame
 from backend.expression.subject import read_subject, read_texture, subject_of
 from backend.fitting.initial_pose import initial_parameters
 from backend.fitting.options import PriorWeights

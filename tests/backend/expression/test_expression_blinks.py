@@ -5,10 +5,10 @@ from types import SimpleNamespace
 import numpy as np
 
 from backend.expression.blinks import eyes_opening, whole_blinks, with_whole_blinks
+from backend.expression.clip import FrameMark
 from backend.expression.expected import lids_from_open
 from backend.expression.gaps import EYES
 from backend.expression.reading import Reading
-from backend.expression.take import FrameMark
 from backend.rig.arkit import LIDS
 
 FPS = 24.0

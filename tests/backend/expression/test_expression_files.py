@@ -9,16 +9,16 @@ import pytest
 
 from backend.__main__ import main
 from backend.errors import LikenessError
+from backend.expression.clip import ExpressionClip, FrameMark, gaze_of_weights
+from backend.expression.clip_file import read_clip, write_clip
 from backend.expression.live_link import read_live_link
-from backend.expression.take import ExpressionTake, FrameMark, gaze_of_weights
-from backend.expression.take_file import read_take, write_take
 from backend.expression.video import Video
 from backend.rig.arkit import ARKIT_INDEX, ARKIT_NAMES
 
 
-def small_take() -> ExpressionTake:
+def small_take() -> ExpressionClip:
     weights = np.random.default_rng(0).uniform(0, 1, (3, 52)).astype(np.float32).round(3)
-    return ExpressionTake(
+    return ExpressionClip(
         source="take.mp4",
         kind="video",
         fps=29.97,
@@ -36,8 +36,8 @@ def small_take() -> ExpressionTake:
 
 def test_a_take_survives_its_file(tmp_path: Path) -> None:
     take = small_take()
-    write_take(take, tmp_path / "new" / "expression.json")
-    read = read_take(tmp_path / "new" / "expression.json")
+    write_clip(take, tmp_path / "new" / "expression.json")
+    read = read_clip(tmp_path / "new" / "expression.json")
     assert (read.source, read.kind, read.fps, read.left_out) == (take.source, take.kind, take.fps, take.left_out)
     np.testing.assert_allclose(read.weights, take.weights, atol=6e-4)
     np.testing.assert_allclose(read.head_positions, take.head_positions, atol=1e-5)
@@ -47,7 +47,7 @@ def test_a_take_survives_its_file(tmp_path: Path) -> None:
 
 
 def test_the_file_is_what_its_page_says(tmp_path: Path) -> None:
-    write_take(small_take(), tmp_path / "expression.json")
+    write_clip(small_take(), tmp_path / "expression.json")
     text = (tmp_path / "expression.json").read_text("utf-8")
     content = json.loads(text)
     page = (Path(__file__).resolve().parents[3] / "docs" / "expressions.md").read_text("utf-8")
@@ -65,12 +65,12 @@ def test_other_files_are_refused_with_a_sentence(tmp_path: Path, content: bytes)
     path = tmp_path / "expression.json"
     path.write_bytes(content)
     with pytest.raises(LikenessError, match="is not an expression file"):
-        read_take(path)
+        read_clip(path)
 
 
 def test_an_output_that_is_a_folder_is_refused(tmp_path: Path) -> None:
     with pytest.raises(LikenessError) as raised:
-        write_take(small_take(), tmp_path)
+        write_clip(small_take(), tmp_path)
     assert raised.value.code == "disk"
     assert list(tmp_path.iterdir()) == []
 
@@ -110,7 +110,7 @@ def test_files_may_have_names_that_are_no_utf8(tmp_path: Path) -> None:
     except OSError:
         pytest.skip("a file system that takes UTF-8 only")
     assert main(["transfer", "--from", str(path), "--out", str(out)]) == 0
-    assert read_take(out).source == "caf\\udce9.csv"
+    assert read_clip(out).source == "caf\\udce9.csv"
 
 
 def test_live_link_lines_without_a_face_are_dropped_frames(tmp_path: Path) -> None:

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from backend.expression import smooth
+from backend.expression.clip import FrameMark
 from backend.expression.frame_solver import STATE_SIZE, SolvedFrame
 from backend.expression.smooth import MeasuredFrame, acceleration_scales, smooth_states, smoothed
-from backend.expression.take import FrameMark
 from backend.fitting.parameters import FACING_CAMERA, PhotoParameters
 from backend.rig.arkit import ARKIT_INDEX
 

@@ -10,7 +10,7 @@ from backend.expression.calibrate import calibrate, solve_in_take
 from backend.expression.expected import read_subject_face
 from backend.expression.focal_length import FOCAL_STEPS, SHOWN_PERSPECTIVE, USUAL_METRES, most_likely_focal
 from backend.expression.follow import find_face
-from backend.expression.frame_face import seen_in_frame
+from backend.expression.seen_face import seen_in_frame
 from backend.expression.subject import subject_of
 from backend.photos.detect import detect_faces
 from trainer.data.people.source import PeopleConfig

@@ -9,9 +9,9 @@ import torch
 
 from backend.__main__ import main
 from backend.errors import Cancelled, LikenessError
+from backend.expression.clip import ExpressionClip, FrameMark
+from backend.expression.clip_file import read_clip
 from backend.expression.subject import read_neutral, subject_of
-from backend.expression.take import ExpressionTake, FrameMark
-from backend.expression.take_file import read_take
 from backend.expression.transfer import transfer_video
 from backend.expression.video import _next_slot
 from backend.geometry.template import load_template
@@ -39,13 +39,13 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, np.ndarray]:
 
 
 @pytest.fixture(scope="module")
-def take(clip: tuple[Path, np.ndarray], tmp_path_factory: pytest.TempPathFactory) -> ExpressionTake:
+def take(clip: tuple[Path, np.ndarray], tmp_path_factory: pytest.TempPathFactory) -> ExpressionClip:
     out = tmp_path_factory.mktemp("take") / "expression.json"
     assert main(["transfer", "--from", str(clip[0]), "--out", str(out)]) == 0
-    return read_take(out)
+    return read_clip(out)
 
 
-def test_a_video_keeps_its_frames_and_rate(take: ExpressionTake) -> None:
+def test_a_video_keeps_its_frames_and_rate(take: ExpressionClip) -> None:
     assert (take.kind, take.fps, len(take)) == ("video", FPS, 14)
     assert take.weights.min() >= 0
     assert take.weights.max() <= 1
@@ -54,7 +54,7 @@ def test_a_video_keeps_its_frames_and_rate(take: ExpressionTake) -> None:
     assert (take.head_positions[:, 2] < -0.2).all()
 
 
-def test_faceless_frames_are_marked_and_interpolated(take: ExpressionTake) -> None:
+def test_faceless_frames_are_marked_and_interpolated(take: ExpressionClip) -> None:
     assert np.flatnonzero(take.marks == FrameMark.NO_FACE).tolist() == [4, 5]
     assert np.isnan(take.errors[4])
     assert np.isfinite(take.errors[[3, 6]]).all()
@@ -88,7 +88,7 @@ def test_a_face_of_which_next_to_nothing_shows_is_left_out(tmp_path: Path) -> No
         cv2.imwrite(str(tmp_path / name), cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
     out = tmp_path / "out" / "expression.json"
     assert main(["transfer", "--from", str(tmp_path), "--out", str(out)]) == 0
-    take = read_take(out)
+    take = read_clip(out)
     assert take.frame_names == ("open.png",)
     ((name, sentence),) = take.left_out
     assert name == "covered.png" and "not covered" in sentence

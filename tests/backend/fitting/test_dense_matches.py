@@ -11,6 +11,7 @@ import pytest
 
 from backend.fitting import fit
 from backend.fitting.dense_matches import DenseMatches, PairMatches, compared_pairs, dense_matches, matched_targets
+from backend.fitting.dense_targets import views_of
 from backend.fitting.dense_views import dense_mesh
 from backend.fitting.fit import FitState
 from backend.fitting.initial_pose import face_scale
@@ -41,7 +42,7 @@ def scene(template):
     faces = tuple(photograph(template, truth, one, blotched(template)) for one in photos)
     scales = tuple(face_scale(face.landmarks) for face in faces)
     mesh = dense_mesh(template)
-    matches = dense_matches(faces, photos, (template.vertices,) * 2, scales, mesh, WIDTH, 4)
+    matches = dense_matches(views_of(faces, photos, (template.vertices,) * 2, scales, mesh, WIDTH), mesh, WIDTH, 4)
     return truth, photos, faces, scales, mesh, matches
 
 
@@ -104,7 +105,8 @@ def test_pairs_are_compared_once_whoever_asks() -> None:
 def test_glasses_give_no_match(template, scene) -> None:
     _, photos, faces, scales, mesh, _ = scene
     hidden = replace(faces[1], labels=np.full((SIZE, SIZE), FaceClass.GLASSES, np.uint8))
-    matches = dense_matches((faces[0], hidden), photos, (template.vertices,) * 2, scales, mesh, 192, 4)
+    views = views_of((faces[0], hidden), photos, (template.vertices,) * 2, scales, mesh, 192)
+    matches = dense_matches(views, mesh, 192, 4)
     assert matched_targets(matches, photos, (template.vertices,) * 2, scales, mesh, STAGE) == (None, None)
     none = DenseMatches((PairMatches(0, 1, *np.zeros((1, 0), int), *np.zeros((2, 0, 2)), np.zeros(0)),), (1.0, 1.0))
     assert matched_targets(none, photos, (template.vertices,) * 2, scales, mesh, STAGE) == (None, None)

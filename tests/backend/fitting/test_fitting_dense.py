@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from backend.fitting.cage import solve_cage
-from backend.fitting.dense_targets import DenseTargets, dense_targets
+from backend.fitting.dense_targets import DenseTargets, dense_targets, views_of
 from backend.fitting.dense_views import dense_mesh
 from backend.fitting.initial_pose import face_scale
 from backend.fitting.options import CageStage, DenseStage
@@ -37,7 +37,9 @@ def flows(template, truth, believed, photos, colors) -> tuple[DenseTargets | Non
     faces = tuple(photograph(template, truth, one, colors) for one in photos)
     scales = tuple(face_scale(face.landmarks) for face in faces)
     stage = DenseStage(step=1.0)
-    return dense_targets(faces, photos, (believed,) * len(photos), scales, dense_mesh(template), 256, stage)
+    mesh = dense_mesh(template)
+    views = views_of(faces, photos, (believed,) * len(photos), scales, mesh, 256)
+    return dense_targets(views, scales, mesh, 256, stage, len(photos[0].nuisance))
 
 
 def displacement_px(target: DenseTargets, parameters: PhotoParameters, believed: np.ndarray) -> np.ndarray:
@@ -71,9 +73,9 @@ def test_background_label_is_never_used(template, blotches) -> None:
     faces = [photograph(template, template.vertices, one, blotches) for one in photos]
     hidden = replace(faces[1], labels=np.full((SIZE, SIZE), FaceClass.GLASSES, np.uint8))
     scales = tuple(face_scale(face.landmarks) for face in faces)
-    found = dense_targets(
-        (faces[0], hidden), photos, (template.vertices,) * 2, scales, dense_mesh(template), 192, DenseStage()
-    )
+    mesh = dense_mesh(template)
+    views = views_of((faces[0], hidden), photos, (template.vertices,) * 2, scales, mesh, 192)
+    found = dense_targets(views, scales, mesh, 192, DenseStage(), len(photos[0].nuisance))
     assert found == (None, None)
 
 

@@ -13,9 +13,9 @@ from made_photos import encoded, upright
 from PIL import Image, ImageDraw, ImageFilter
 
 from backend.errors import Cancelled, LikenessError
+from backend.models.parsing.accessories import AccessoryScores
 from backend.models.parsing.apply import look_at_face
 from backend.models.parsing.parsed_labels import FaceLabels
-from backend.models.parsing.worn import WornScores
 from backend.photos.collect import CollectOptions, collect, unique_names
 from backend.photos.collection import FaceClass, PhotoCollection
 from backend.photos.detect import detect_faces
@@ -318,11 +318,13 @@ def test_hair_over_the_face_and_hands_are_no_skin(woman: list[Path], options: Co
 def test_a_doubtful_photo_is_labelled_as_the_others_say(
     woman: list[Path], options: CollectOptions, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    bare, moustached = WornScores(-9.0, -9.0, -9.0), WornScores(-9.0, 9.0, -9.0)
-    said = iter([moustached, WornScores(-9.0, -1.0, -9.0), moustached])
-    decided: list[WornScores] = []
+    bare, moustached = AccessoryScores(-9.0, -9.0, -9.0), AccessoryScores(-9.0, 9.0, -9.0)
+    said = iter([moustached, AccessoryScores(-9.0, -1.0, -9.0), moustached])
+    decided: list[AccessoryScores] = []
 
-    def look(pixels: np.ndarray, landmarks: np.ndarray, covered: object, worn: WornScores | None = None) -> FaceLabels:
+    def look(
+        pixels: np.ndarray, landmarks: np.ndarray, covered: object, worn: AccessoryScores | None = None
+    ) -> FaceLabels:
         found = look_at_face(pixels, landmarks, covered, worn or next(said))
         if worn is not None:
             decided.append(worn)
@@ -332,7 +334,7 @@ def test_a_doubtful_photo_is_labelled_as_the_others_say(
     faces = gather(options, *woman[:3]).faces
     assert len(faces) == 3 and len(decided) == 1 and decided[0].moustache > 0 and decided[0].glasses < -9
     settled = {face.name: face.labels for face in faces}["1.jpg"]
-    said, decided[:] = iter([bare, WornScores(-9.0, -1.0, -9.0), bare]), []
+    said, decided[:] = iter([bare, AccessoryScores(-9.0, -1.0, -9.0), bare]), []
     alone = {face.name: face.labels for face in gather(options, *woman[:3]).faces}["1.jpg"]
     assert not decided
     assert (settled == FaceClass.FACIAL_HAIR).sum() > (alone == FaceClass.FACIAL_HAIR).sum()

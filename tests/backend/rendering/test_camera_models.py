@@ -5,7 +5,6 @@ from backend.rendering.camera import Camera
 from backend.rendering.camera_models import (
     CanonicalCamera,
     PerspectiveCameras,
-    WeakPerspectiveCameras,
     rotation_from_axis_angle,
     rotation_from_euler,
     view_from_network,
@@ -25,25 +24,14 @@ def cameras() -> list[Camera]:
 
 def test_torch_cameras_project_like_the_numpy_ones():
     points = np.random.default_rng(1).normal(size=(7, 3)) * 0.1
-    batch = PerspectiveCameras.from_cameras(cameras(), torch.float64)
+    intrinsics, poses = (
+        torch.tensor(np.stack([getattr(camera, name) for camera in cameras()]))
+        for name in ("intrinsics", "camera_from_head")
+    )
+    batch = PerspectiveCameras(intrinsics, poses[:, :3, :3], poses[:, :3, 3])
     projected = batch.project(torch.tensor(points)[None])
     for one, camera in zip(projected, cameras(), strict=True):
         np.testing.assert_allclose(one.numpy(), camera.project(points), rtol=1e-12)
-
-
-def test_weak_perspective_is_perspective_from_far_away():
-    points = torch.randn(1, 20, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(0)) * 0.1
-    turn = rotation_from_axis_angle(torch.tensor([[0.1, 0.5, -0.2]], dtype=torch.float64))
-    scale, far = 500.0, 1e6
-    weak = WeakPerspectiveCameras(
-        torch.tensor([scale], dtype=torch.float64), turn, torch.tensor([[30.0, 40.0]], dtype=torch.float64)
-    ).project(points)
-    flip = torch.diag(torch.tensor([1.0, -1, -1], dtype=torch.float64))
-    intrinsics = torch.tensor([[[scale * far, 0, 30], [0, scale * far, 40], [0, 0, 1]]], dtype=torch.float64)
-    strong = PerspectiveCameras(intrinsics, flip @ turn, torch.tensor([[0, 0, far]], dtype=torch.float64))
-    perspective = strong.project(points)
-    assert torch.allclose(weak[..., :2], perspective[..., :2], atol=1e-3)
-    assert torch.allclose(weak[..., 2] - 10, perspective[..., 2] - far)
 
 
 def test_rotations():

@@ -3,7 +3,7 @@ import pytest
 
 from backend.geometry.normals import vertex_normals
 from backend.rendering.camera import Camera
-from backend.rendering.visibility import depth_map, facing_cosine, point_visibility, vertex_visibility
+from backend.rendering.visibility import depth_map, facing_cosine, point_visibility
 
 FACING = np.diag([1.0, -1, -1, 1])  # camera on the +z axis, looking back at the head
 
@@ -26,6 +26,12 @@ def sphere(radius: float = 0.1, n: int = 48) -> tuple[np.ndarray, np.ndarray]:
     caps += [[bottom, b, a] for a, b in zip(index[:, -1], nextcol[:, -1], strict=True)]
     faces = np.concatenate([quads[:, [0, 1, 2]], quads[:, [0, 2, 3]], np.array(caps)])
     return radius * np.concatenate([points.reshape(-1, 3), [[0, 1, 0], [0, -1, 0]]]), faces
+
+
+def seen_from(vertices: np.ndarray, faces: np.ndarray, view: Camera) -> np.ndarray:
+    """(V,) in [0, 1]: neither turned away nor hidden."""
+    seen = point_visibility(vertices, view, depth_map(vertices, faces, view))
+    return np.where(facing_cosine(vertices, vertex_normals(vertices, faces), view) > 0, seen, 0.0)
 
 
 def test_test_sphere_is_oriented():
@@ -53,7 +59,7 @@ def test_depth_of_a_sphere():
 def test_sphere_front_is_seen_and_back_is_not(focal):
     vertices, faces = sphere()
     view = camera(focal=focal, size=(400, 400))
-    seen = vertex_visibility(vertices, faces, view)
+    seen = seen_from(vertices, faces, view)
     facing = facing_cosine(vertices, vertices / 0.1, view)
     assert (seen[facing > 0.12] > 0.99).all()
     assert (seen[facing < -0.05] == 0).all()
@@ -66,7 +72,7 @@ def test_a_ball_in_front_hides_what_is_behind_it():
     both = np.concatenate([back, front + np.array([0.0, 0, 0.25])])
     triangles = np.concatenate([faces, faces + len(back)])
     view = camera(size=(400, 400), focal=900.0)
-    seen = vertex_visibility(both, triangles, view)[: len(back)]
+    seen = seen_from(both, triangles, view)[: len(back)]
     projected, ball = view.project(back), view.project(np.array([[0, 0, 0.25]]))[0]
     radius = np.linalg.norm(projected[:, :2] - ball[:2], axis=1)
     outline = 900 * 0.03 / np.sqrt(0.35**2 - 0.03**2)

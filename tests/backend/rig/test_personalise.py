@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pytest
+from rig_measures import lid_penetration_mm, rigidity_mm, tongue_place
 from scipy.spatial import cKDTree
 
 from backend.geometry.similarity import nearest_similarity
@@ -14,12 +15,9 @@ from backend.rig.measure import (
     eye_sphere,
     lid_gap_mm,
     lid_openings,
-    lid_penetration_mm,
     lip_gap_mm,
     part_slice,
-    rigidity_mm,
     side_leak,
-    tongue_place,
 )
 from backend.rig.personalise import personalise_keys
 

@@ -95,17 +95,17 @@ def _transfer(task: Task, data: list[bytes], report: JobReporter) -> WireMessage
 
 def _clip() -> WireMessage:
     """An expression file of two frames."""
-    from backend.expression.take import ExpressionTake
-    from backend.expression.take_file import take_bytes
+    from backend.expression.clip import ExpressionClip
+    from backend.expression.clip_file import clip_bytes
 
     rotations = np.tile(np.array([1, 0, 0, 0], np.float32), (2, 1))
     zeros = [np.zeros((2, count), np.float32) for count in (52, 3, 4)]
     marks, errors = np.zeros(2, np.uint8), np.zeros(2, np.float32)
-    take = ExpressionTake(
+    take = ExpressionClip(
         "clip", "video", 24.0, (), zeros[0], zeros[1], rotations, zeros[2], marks, errors, np.zeros(3, np.float32)
     )
     buffers = BufferList()
-    buffers.add_file("expression", take_bytes(take), "application/json")
+    buffers.add_file("expression", clip_bytes(take), "application/json")
     return buffers.message({"kind": "transfer", "version": 1})
 
 

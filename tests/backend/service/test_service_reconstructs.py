@@ -15,9 +15,9 @@ import pytest
 from service_client import ROOT, ServiceClient
 
 from backend.exchange.face_asset import PART_NAMES
-from backend.exchange.wire import decode_face
 from backend.rig.arkit import ARKIT_NAMES
 from backend.stages import SHARES
+from blender_addon.protocol.result import decode_result
 
 pytestmark = [pytest.mark.photos, pytest.mark.slow]
 LONG = 240.0
@@ -63,13 +63,13 @@ def test_photographs_become_a_head(client: ServiceClient, photos: list[bytes]) -
     job = client.submit("second", *photos, quality="fast", texture_size=1024)["job"]
     result = client.last_message(job, LONG)
     assert result.type == "result", result.header
-    asset = decode_face(json.dumps(result.header).encode(), result.buffers)
+    asset = decode_result(result.header, result.buffers)
     assert tuple(part.name for part in asset.parts) == PART_NAMES
-    head = asset.part("head")
-    assert list(head.keys) == list(ARKIT_NAMES)
-    assert asset.albedo.shape == (1024, 1024, 3)
+    head = asset.head
+    assert head.key_names == ARKIT_NAMES
+    assert asset.albedo_size == (1024, 1024)
     assert 0.15 < np.ptp(head.vertices[:, 1]) < 0.4  # metres, chin to crown
-    assert np.abs(head.keys["jawOpen"]).max() > 0.01
+    assert np.abs(head.keys[head.key_names.index("jawOpen")]).max() > 0.01
     assert [photo["used"] for photo in asset.report["photos"]].count(True) == len(asset.photos) >= 1
     assert {photo.name for photo in asset.photos} <= {"photo 0.jpg", "photo 1.jpg"}
 

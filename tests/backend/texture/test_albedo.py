@@ -15,7 +15,7 @@ from backend.photos.collection import FaceClass
 from backend.photos.regions import BROW_RIGHT, EYE_RIGHT, mirrored
 from backend.rendering.color import linear_from_srgb
 from backend.texture.albedo import AlbedoResult, build_albedo
-from backend.texture.surface import head_surface, texture_space
+from backend.texture.unwrapping.head_surface import head_surface, texture_space
 
 SIZE = 512
 SIDES = [

@@ -6,11 +6,9 @@ from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
-import pytest
 
 from backend.models.parsing.facial_hair import FacialHairClassifier
 from backend.photos.landmarks import landmark_window, mean_landmarks
-from trainer.classifiers import facial_hair
 from trainer.classifiers.facial_hair import Rows, fit, press_like, save
 
 FEATURES = 2484
@@ -35,16 +33,14 @@ def test_a_picture_as_of_the_press_is_smaller_and_its_landmarks_with_it() -> Non
     assert np.allclose(places / small.shape[0], landmarks / 400)
 
 
-def test_it_learns_and_is_read_as_it_was_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_it_learns_and_is_read_as_it_was_written(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     classifier = fit(_rows(rng, 500), _rows(rng, 100))
     unseen = _rows(rng, 200)
     scores = [classifier.scores(row) for row in unseen.features]
     assert np.mean([(score.lip > 0) == worn for score, worn in zip(scores, unseen.moustache, strict=True)]) > 0.9
     assert np.mean([(score.chin > 0) == worn for score, worn in zip(scores, unseen.beard, strict=True)]) > 0.9
-    monkeypatch.setattr(facial_hair, "ASSETS", tmp_path)
-    (tmp_path / "parsing").mkdir()
-    save(classifier)
+    save(classifier, tmp_path / "parsing" / "facial_hair_classifier.npz")
     with np.load(tmp_path / "parsing" / "facial_hair_classifier.npz") as data:
         assert set(data.files) == {field.name for field in fields(FacialHairClassifier)}
         again = FacialHairClassifier(**{name: data[name].astype(np.float32) for name in data.files})

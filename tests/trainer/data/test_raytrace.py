@@ -10,7 +10,6 @@ from trainer.data.raytrace.scene import (
     Lighting,
     Surface,
     joined,
-    uniform_environment,
 )
 
 TRIANGLE = np.array([[0.0, 0, 0], [1, 0, 0], [0, 1, 0]]), np.array([[0, 1, 2]])
@@ -113,6 +112,12 @@ def test_an_empty_mesh_is_an_error():
 
 def camera(size: int = 33, yaw: float = 0.0, distance: float = 1.0, focal: float = 50.0):
     return look_at(yaw, 0, 0, distance, focal, (size, size), np.zeros(3))
+
+
+def uniform_environment(radiance: float = 1.0) -> Environment:
+    """The same white light from everywhere."""
+    grey = np.full(3, radiance)
+    return Environment(grey, grey, np.zeros((0, 3)), np.zeros(0), np.zeros((0, 3)))
 
 
 def test_a_convex_white_body_in_white_surroundings_shows_its_albedo():

@@ -6,13 +6,13 @@ from trainer.data.face_paint import EyeLook, paint_eyeball, smoothstep
 from trainer.data.midpoint import subdivide_midpoint
 from trainer.data.noise3d import fractal_noise, value_noise
 from trainer.data.photographs import FACE_METRES, LIGHT_NAMES, lighting, shot_camera, six_shots
-from trainer.data.scan_heads import read_obj
 from trainer.data.scan_registration import (
     boundary_vertices,
     fit_surface,
     robust_similarity,
     warp_by_landmarks,
 )
+from trainer.template.obj_file import read_obj
 
 
 def rotation_about_y(degrees: float) -> np.ndarray:
@@ -145,12 +145,13 @@ def test_every_light_shines_and_turns(name):
 def test_obj_files_are_read(tmp_path):
     path = tmp_path / "a.obj"
     path.write_text("# x\nv 0 0 0\nv 1 0 0\nv 0 1 0.5\nvt 0 0\nvt 1 0\nvt 0 1\nf 1/3 2/2 3/1\n")
-    vertices, faces, uv, uv_faces = read_obj(path)
+    mesh = read_obj(path)
+    vertices, faces, uv, uv_faces = mesh.vertices, mesh.faces, mesh.uv, mesh.uv_faces
     assert vertices.tolist() == [[0, 0, 0], [1, 0, 0], [0, 1, 0.5]]
     assert (faces.tolist(), uv_faces.tolist()) == ([[0, 1, 2]], [[2, 1, 0]])
     assert uv.shape == (3, 2)
     path.write_text("v 0 0 0\nv 1 0 0\nv 0 1 0\nf 1 2 3\n")
-    assert read_obj(path)[3].shape == (0, 3)
+    assert read_obj(path).uv_faces.shape == (0, 3)
 
 
 def test_cache_keys_follow_content_and_files_are_whole(tmp_path, monkeypatch):

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from trainer.evaluate.metrics.correspondence import landmark_nme, per_vertex_error
-from trainer.evaluate.metrics.pictures import mask_iou, photometric_error
+from trainer.evaluate.metrics.pictures import photometric_error
 
 
 def test_alignment_takes_away_a_similarity_and_nothing_else():
@@ -29,13 +29,6 @@ def test_nme_of_a_three_four_five_triangle():
     assert landmark_nme(np.array([[3.0, 4], [1, 1]]), np.array([[0.0, 0], [1, 1]]), 50.0) == pytest.approx(5.0)
     with pytest.raises(ValueError, match="positive"):
         landmark_nme(np.zeros((1, 2)), np.zeros((1, 2)), 0.0)
-
-
-def test_intersection_over_union_by_hand():
-    first = np.array([1, 1, 1, 0, 0], bool)
-    second = np.array([0, 1, 1, 1, 0], bool)
-    assert mask_iou(first, second) == pytest.approx(0.5)
-    assert mask_iou(np.zeros(3, bool), np.zeros(3, bool)) == 1.0
 
 
 def test_photometric_error_counts_only_the_mask():

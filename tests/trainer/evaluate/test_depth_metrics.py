@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from trainer.evaluate.metrics.depth import comparison_mask, depth_normals, mad, side
+from trainer.evaluate.metrics.depth import mad, side
 
 
 def test_side_is_zero_for_a_scaled_depth_map():
@@ -26,23 +26,3 @@ def test_mad_averages_angles():
 def test_an_empty_mask_is_an_error():
     with pytest.raises(ValueError, match="empty"):
         side(np.ones((2, 2)), np.ones((2, 2)), np.zeros((2, 2), bool))
-
-
-def test_comparison_mask_erodes_both():
-    true = np.zeros((7, 7), bool)
-    true[1:6, 1:6] = True  # eroded: 2..4
-    predicted = np.zeros((7, 7), bool)
-    predicted[2:7, 1:6] = True  # eroded: 3..5 (border counts as outside), 2..4
-    expected = np.zeros((7, 7), bool)
-    expected[3:5, 2:5] = True
-    assert (comparison_mask(true, predicted) == expected).all()
-
-
-def test_normals_of_a_slanted_plane():
-    # plane z = 2 + 0.5 x: normal along (0.5, 0, -1), towards the camera
-    intrinsics = np.array([[50.0, 0, 8], [0, 50, 8], [0, 0, 1]])
-    _, columns = np.mgrid[0:16, 0:16] + 0.5
-    ray_x = (columns - 8) / 50
-    depth = 2 / (1 - 0.5 * ray_x)
-    expected = np.array([0.5, 0, -1]) / np.sqrt(1.25)
-    np.testing.assert_allclose(depth_normals(depth, intrinsics), np.broadcast_to(expected, (16, 16, 3)), atol=1e-9)

@@ -23,7 +23,7 @@ from backend.hair.hair_strands import HairStrands
 from backend.hair.style_model import lock_noise
 from backend.photos.collection import FaceClass, PhotoFace
 from trainer.evaluate import hair
-from trainer.evaluate.hair import HairFigures, HeldOutHair, flat_figures, held_out_hair, mean_figures, mean_interval
+from trainer.evaluate.hair import HairFigures, HeldOutHair, flat_figures, held_out_hair, mean_figures
 from trainer.evaluate.metrics.strands_inside import strands_inside
 
 sys.path.append(str(Path(__file__).parents[2] / "backend" / "hair"))
@@ -151,9 +151,6 @@ def test_strands_in_the_skull_and_in_the_ears_are_counted(template: Template) ->
 
 
 def test_the_mean_is_over_people_and_has_an_interval() -> None:
-    assert mean_interval([0.5, 0.5, np.nan]) == pytest.approx((0.5, 0.5, 0.5))
-    middle, low, high = mean_interval([0.2, 0.4, 0.6, 0.8])
-    assert middle == pytest.approx(0.5) and 0.2 < low < 0.4 and 0.6 < high < 0.8
     mean = mean_figures([figures_of(0.6, in_ear=0.02), figures_of(0.8)])
     assert (mean.overlap, mean.in_ear) == pytest.approx((0.7, 0.02)) and np.isnan(mean.in_skull)
     flat = flat_figures({"anna": figures_of(0.6), "bert": figures_of(0.8, found=0.0)})

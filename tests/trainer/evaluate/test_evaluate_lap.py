@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import io
 import json
 from pathlib import Path
 
 import pytest
-import torch
+from canonical_hand_made import TINY, save_tiny
 from rich.console import Console
 
-from backend.models.checkpoints import ModelWeights, fingerprint, half_precision, save_model
-from backend.models.lap.network import LapConfig, LapNet
 from trainer.evaluate import lap
 from trainer.evaluate.command import write_figures
 
@@ -24,23 +23,7 @@ def arguments(*words: str) -> argparse.Namespace:
 
 
 def saved(folder: Path) -> Path:
-    torch.manual_seed(0)
-    config = LapConfig(
-        size=32,
-        depth_width=4,
-        albedo_width=4,
-        code=8,
-        pooled=4,
-        scene_width=4,
-        confidence_width=4,
-        confidence_code=8,
-        refine_width=4,
-        refine_residual=True,
-        border_columns=0,
-    )
-    tensors = half_precision(LapNet(config).state_dict())
-    save_model(ModelWeights("lap", config.to_json(), tensors, fingerprint(tensors)), folder)
-    return folder
+    return save_tiny(folder, dataclasses.replace(TINY, rotation_degrees=60.0, refine_residual=True, border_columns=0))
 
 
 def test_figures_of_a_model_by_number_of_photos(tmp_path: Path) -> None:
@@ -81,14 +64,3 @@ def test_without_a_model_it_says_not_trained(tmp_path: Path) -> None:
     assert figures["side.n1"] == figures["unsup3d.mad"] == "not trained"
     write_figures(tmp_path / "figures.json", figures)
     assert json.loads((tmp_path / "figures.json").read_text())["ablation.relaxed.side"] == "not trained"
-
-
-def test_the_interval_of_a_ratio_narrows_with_people() -> None:
-    torch.manual_seed(0)
-    below = torch.rand(400) + 1
-    above = 0.9 * below + 0.1 * torch.randn(400)
-    above[0] = torch.nan
-    middle, low, high = lap.ratio_interval(above, below)
-    few = lap.ratio_interval(above[:20], below[:20])
-    assert low < middle < high and middle == pytest.approx(0.9, abs=0.02)
-    assert high - low < few[2] - few[1]

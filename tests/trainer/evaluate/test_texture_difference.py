@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from backend.texture.atlas import SurfaceAtlas
+from backend.texture.unwrapping.atlas import SurfaceAtlas
 from trainer.evaluate.metrics.texture_difference import (
     detail_likeness,
     log_ratios,

@@ -29,7 +29,8 @@ def held_out() -> HeldOutPhoto:
 
 def figures_of(brightness: float, red: float = 0.0, **offsets: float) -> TextureFigures:
     shown = {name: ColourDifference(value, 0.0, 0.0) for name, value in offsets.items()}
-    return TextureFigures(ColourDifference(brightness, red, 0.0), shown, 1.0, 0.5)
+    difference = ColourDifference(brightness, red, 0.0)
+    return TextureFigures(difference, shown, 1.0, 0.5, difference)
 
 
 def test_a_texture_that_is_right_is_like_the_photo_left_out(held_out):
@@ -46,6 +47,16 @@ def test_lips_that_are_too_dark_and_too_red_are_found(held_out):
     assert after["lips"].red_green - before["lips"].red_green == pytest.approx(0.4, abs=0.02)
     assert -0.6 < after["lips"].brightness - before["lips"].brightness < -0.3
     assert after["cheeks"].brightness == pytest.approx(before["cheeks"].brightness, abs=1e-5)
+
+
+def test_skin_that_no_other_photo_shows_has_a_figure_of_its_own(held_out):
+    assert np.isnan(texture_figures(replace(held_out, covered=np.ones_like(held_out.covered))).unseen.brightness)
+    hidden = np.arange(len(held_out.made)) % 2 == 0  # every second texel
+    wrong = replace(held_out, covered=np.where(hidden, 0.0, 1.0), made=held_out.made + 0.4 * hidden[:, None])
+    right = replace(held_out, covered=wrong.covered)
+    found, before = texture_figures(wrong).unseen, texture_figures(right).unseen
+    assert before.brightness < 0.06
+    assert 0.12 < found.brightness - before.brightness < 0.45
 
 
 def test_a_photo_that_shows_no_bare_skin_has_no_figures(held_out):

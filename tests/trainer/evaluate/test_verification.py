@@ -9,7 +9,6 @@ from trainer.evaluate.metrics.verification import (
     area_under_curve,
     areas_of_resamples,
     first_ranks,
-    mean_interval,
     rank_interval,
 )
 
@@ -57,9 +56,3 @@ def test_a_gain_is_measured_person_by_person():
     assert (same.value, same.low, same.high) == (0, 0, 0)  # the order of distances is what counts
     worse = area_gain(distances, distances + 0.3 * np.eye(30))
     assert worse.low > 0
-
-
-def test_the_interval_of_a_mean_is_as_wide_as_its_error():
-    found = mean_interval(np.arange(100.0))
-    assert found.value == 49.5
-    assert found.high - found.low == pytest.approx(2 * 1.96 * np.arange(100.0).std() / 10, rel=0.05)

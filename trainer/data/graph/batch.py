@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 
 import torch
 from torch import Tensor
@@ -14,6 +14,10 @@ from trainer.data.landmark_mirror import landmark_mirror
 _MIRRORED_KEYS = [ARKIT_INDEX[mirrored_name(name)] for name in ARKIT_NAMES]
 _MIRRORED_LIGHT = (1, 1, 1, -1, -1, 1, 1, -1, 1)
 """Signs of the basis functions of ``spherical_harmonics`` with x turned around."""
+
+
+UNKNOWN = -1
+"""Number of whoever has no name and no labels."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +48,8 @@ class GraphBatch:
 
     Attributes
     ----------
-    person : (N,) int64 number of the person. neutral : (N, V, 3) the template's cage without expression.
+    person : (N,) int64 number of the person, ``UNKNOWN`` of portraits: of these only ``images``, ``marks``, ``places``
+        and ``seen`` are known, and the shapes are a fit's. neutral : (N, V, 3) the template's cage without expression.
     weights : (N, 52) of the keys. vertices : (N, C, 3) the head's cage with expression. photos : None for shapes alone.
     """
 
@@ -95,3 +100,16 @@ def smaller_batch(batch: GraphBatch, factors: Tensor) -> GraphBatch:
     marks[..., 2:] = each * marks[..., 2:]
     images = functional.grid_sample(photos.images, grid, padding_mode="border", align_corners=False)
     return replace(batch, photos=replace(photos, images=images, places=0.5 + each * (photos.places - 0.5), marks=marks))
+
+
+def known_part(batch: GraphBatch) -> GraphBatch:
+    """The photos of people with labels alone."""
+    return part_of(batch, batch.person != UNKNOWN)
+
+
+def part_of(batch: GraphBatch, chosen: Tensor) -> GraphBatch:
+    """The faces that ``chosen`` (N,) bool has."""
+    photos = batch.photos
+    kept = None if photos is None else GraphPhotos(*(getattr(photos, one.name)[chosen] for one in fields(photos)))
+    whole = {one.name: getattr(batch, one.name)[chosen] for one in fields(batch) if one.name != "photos"}
+    return GraphBatch(**whole, photos=kept)

@@ -182,7 +182,7 @@ class Renderer:
                 static = fragment_values(self._static, some, w)  # (p, 5)
                 uv, rest = static[:, :2], static[:, 2:]
                 if wanted == HEAD:
-                    paint = self._paint_head(uv, skin, some.image)
+                    paint = self.paint_head(uv, skin, some.image)
                 elif wanted == TEETH_UPPER:
                     own = kind[chosen]
                     paint = paint_mouth(rest, own != TONGUE, own == TEETH_LOWER, parts, some.image)
@@ -194,7 +194,8 @@ class Renderer:
             rough.index_copy_(0, chosen, paint.roughness)
         return Painted(albedo, labels, gloss, rough), fibre
 
-    def _paint_head(self, uv: Tensor, skin: Columns, image: Tensor) -> Painted:
+    def paint_head(self, uv: Tensor, skin: Columns, image: Tensor) -> Painted:
+        """The skin of the people of ``image`` (P,), rows of ``skin``, at places (P, 2) of UV map ``Head``."""
         maps = sample_maps(self._maps, uv)
         place = skin.at("noise", image)
         tiles = sample_tiles(self._tiles, uv * 2.0 + place[:, :2])

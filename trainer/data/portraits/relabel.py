@@ -21,12 +21,12 @@ import numpy as np
 from backend.errors import LikenessError
 from backend.expression.frontalised import posed_depth
 from backend.models.parsing import PARSING_OPINION
+from backend.models.parsing.accessories import least_factor
 from backend.models.parsing.network import FaceParser
 from backend.models.parsing.parsed_labels import settle
 from backend.models.parsing.rims import find_rims
 from backend.models.parsing.second_opinion import with_second_opinion
 from backend.models.parsing.three_scales import class_probabilities, wide_probabilities
-from backend.models.parsing.worn import least_factor
 from backend.photos.collection import FaceClass
 from backend.photos.landmarks import landmark_window
 from backend.photos.person import person_probability

@@ -84,12 +84,6 @@ class Lighting:
     environment: Environment
 
 
-def uniform_environment(radiance: float = 1.0) -> Environment:
-    """The same white light from everywhere."""
-    grey = np.full(3, radiance)
-    return Environment(grey, grey, np.zeros((0, 3)), np.zeros(0), np.zeros((0, 3)))
-
-
 def joined(surfaces: tuple[Surface, ...]) -> Surface:
     """One surface out of several."""
     starts = np.cumsum([0] + [len(s.vertices) for s in surfaces])

@@ -3,13 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.ndimage import binary_erosion
-
-
-def comparison_mask(true_mask: np.ndarray, predicted_mask: np.ndarray) -> np.ndarray:
-    """Pixels to compare: (H, W) bool, the intersection of both masks, each eroded by one pixel (3 x 3)."""
-    square = np.ones((3, 3), bool)
-    return binary_erosion(true_mask, square) & binary_erosion(predicted_mask, square)
 
 
 def side(predicted: np.ndarray, true: np.ndarray, mask: np.ndarray) -> float:
@@ -22,20 +15,6 @@ def side(predicted: np.ndarray, true: np.ndarray, mask: np.ndarray) -> float:
     chosen = _chosen(mask)
     difference = np.log(predicted[chosen]) - np.log(true[chosen])
     return float(np.sqrt(((difference - difference.mean()) ** 2).mean()))
-
-
-def depth_normals(depth: np.ndarray, intrinsics: np.ndarray) -> np.ndarray:
-    """(H, W, 3) unit normals of a depth map (H, W) from central differences of its camera points; border pixels copy
-    their neighbours'. ``intrinsics`` (3, 3), pixel centres at i + 0.5; normals point towards the camera (z < 0)."""
-    height, width = depth.shape
-    rows, columns = np.mgrid[0:height, 0:width] + 0.5
-    rays = np.stack([columns, rows, np.ones_like(rows)], axis=-1) @ np.linalg.inv(intrinsics).T
-    points = rays * depth[..., None]
-    across = points[1:-1, 2:] - points[1:-1, :-2]
-    down = points[2:, 1:-1] - points[:-2, 1:-1]
-    normals = np.cross(down, across)
-    normals /= np.maximum(np.linalg.norm(normals, axis=-1, keepdims=True), 1e-12)
-    return np.pad(normals, ((1, 1), (1, 1), (0, 0)), mode="edge")
 
 
 def mad(predicted: np.ndarray, true: np.ndarray, mask: np.ndarray) -> float:

@@ -1,15 +1,9 @@
-"""Errors between pictures and between masks."""
+"""Errors between pictures."""
 
 from __future__ import annotations
 
 import cv2
 import numpy as np
-
-
-def mask_iou(first: np.ndarray, second: np.ndarray) -> float:
-    """Intersection over union of two bool masks (lips, say); 1 when both are empty."""
-    union = np.logical_or(first, second).sum()
-    return float(np.logical_and(first, second).sum() / union) if union else 1.0
 
 
 def photometric_error(predicted: np.ndarray, true: np.ndarray, mask: np.ndarray) -> float:

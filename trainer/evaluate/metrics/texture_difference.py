@@ -10,10 +10,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from backend.geometry.robust_statistics import weighted_median
 from backend.rendering.color import LUMINANCE
-from backend.texture.atlas import SurfaceAtlas
-from backend.texture.blend import masked_lowpass
-from backend.texture.surface_field import weighted_median
+from backend.texture.unwrapping.atlas import SurfaceAtlas
+from backend.texture.unwrapping.uv_filters import masked_lowpass
 
 FINEST, COARSEST = 0.0025, 0.009
 """Metres: the band of details in which lids, lips, brows and folds are; finer is the photo's noise, coarser light."""
@@ -42,10 +42,13 @@ def median_difference(made: np.ndarray, photo: np.ndarray, weight: np.ndarray) -
     return ColourDifference(*weighted_median(difference, weight).tolist())
 
 
-def mean_difference(made: np.ndarray, photo: np.ndarray, weight: np.ndarray) -> ColourDifference:
-    """Weighted mean size of the difference of (P, 3) ``made`` and ``photo`` once their medians are alike."""
+def mean_difference(
+    made: np.ndarray, photo: np.ndarray, weight: np.ndarray, common: np.ndarray | None = None
+) -> ColourDifference:
+    """Weighted mean size of the difference of (P, 3) ``made`` and ``photo`` less ``common`` (3,), in the order of
+    ``ColourDifference``; None: less its own median."""
     difference, weight = _differences(made, photo, weight)
-    difference = np.abs(difference - weighted_median(difference, weight))
+    difference = np.abs(difference - (weighted_median(difference, weight) if common is None else common))
     return ColourDifference(*np.average(difference, axis=0, weights=weight).tolist())
 
 

@@ -2,21 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
-RESAMPLES = 2000
-"""Bootstrap resamples: the ends of a 95 % interval are then good to about a twentieth of its width."""
-
-
-@dataclass(frozen=True)
-class Interval:
-    """A figure and its 95 % bootstrap interval."""
-
-    value: float
-    low: float
-    high: float
+from trainer.evaluate.metrics.intervals import Interval, draws, mean_interval
 
 
 def area_under_curve(distances: np.ndarray) -> float:
@@ -69,20 +57,8 @@ def rank_interval(distances: np.ndarray, seed: int = 0) -> Interval:
     return mean_interval(ranks, seed)
 
 
-def mean_interval(values: np.ndarray, seed: int = 0) -> Interval:
-    """The mean of (N,) values, one a person, and its interval."""
-    values = np.asarray(values, dtype=np.float64)
-    means = values[_draws(len(values), seed)].mean(1)
-    return Interval(float(values.mean()), *np.quantile(means, [0.025, 0.975]).tolist())
-
-
 def _areas(distances: np.ndarray, seed: int) -> np.ndarray:
-    """(RESAMPLES,) areas of people drawn with replacement."""
+    """(R,) areas of people drawn with replacement."""
     size = len(distances)
-    counts = np.stack([np.bincount(drawn, minlength=size) for drawn in _draws(size, seed)])
+    counts = np.stack([np.bincount(drawn, minlength=size) for drawn in draws(size, seed)])
     return areas_of_resamples(distances, counts)
-
-
-def _draws(size: int, seed: int) -> np.ndarray:
-    """(RESAMPLES, N) numbers of people."""
-    return np.random.default_rng(seed).integers(0, size, (RESAMPLES, size))

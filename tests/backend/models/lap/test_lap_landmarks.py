@@ -6,20 +6,18 @@ import dataclasses
 
 import pytest
 import torch
+from canonical_hand_made import TINY
 from torch import Tensor
 
 from backend.models.landmarks.network import LANDMARKS
 from backend.models.lap.landmark_face import EXPRESSIONS, LandmarkFace, LandmarkShapes
-from backend.models.lap.network import LapConfig, LapNet, fuse_codes
+from backend.models.lap.network import LapNet, fuse_codes
 from backend.rendering.camera_models import CanonicalCamera, View, rotation_from_euler
 
-SIDE = 32
-CONFIG = LapConfig(
-    size=SIDE,
-    depth_width=8,
-    albedo_width=8,
-    code=16,
-    pooled=8,
+SIDE = TINY.size
+CONFIG = dataclasses.replace(
+    TINY,
+    rotation_degrees=60.0,
     fusion="precision",
     landmark_components=3,
     decoder="linear",
@@ -27,12 +25,8 @@ CONFIG = LapConfig(
     albedo_components=5,
     depth_residual=4,
     albedo_residual=4,
-    scene_width=8,
     view_head=True,
     view_knows_face=True,
-    confidence_width=8,
-    confidence_code=16,
-    refine_width=8,
 )
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from canonical_hand_made import TINY, tiny_network
 
 from backend.models.checkpoints import ModelWeights, fingerprint, half_precision, save_model
 from backend.models.lap.blocks import ConfidenceNet, LinearDecoder
@@ -24,29 +25,13 @@ from backend.models.lap.render import render_face, turned_view
 from backend.rendering.camera_models import View, rotation_from_euler
 from backend.rendering.lambert import LambertLight
 
-SMALL = LapConfig(
-    size=32,
-    depth_width=8,
-    albedo_width=8,
-    code=16,
-    pooled=8,
-    scene_width=8,
-    confidence_width=8,
-    confidence_code=16,
-    refine_width=8,
-    depth_components=5,
-    albedo_components=5,
-    depth_residual=4,
-    albedo_residual=4,
+SMALL = dataclasses.replace(
+    TINY, rotation_degrees=60.0, depth_components=5, albedo_components=5, depth_residual=4, albedo_residual=4
 )
 
 
 def small_net(**changes: object) -> LapNet:
-    torch.manual_seed(3)
-    net = LapNet(dataclasses.replace(SMALL, **changes)).eval()
-    for encoder in (net.depth_encoder, net.albedo_encoder):
-        torch.nn.init.normal_(encoder.weigh.weight)  # as after training: weights differ
-    return net
+    return tiny_network(dataclasses.replace(SMALL, **changes))
 
 
 def scene_alone(net: LapNet, pictures: torch.Tensor) -> Scene:

@@ -34,7 +34,7 @@ def parser() -> FaceParser:
 def test_the_classifiers_are_those_of_the_shipped_net(parser: FaceParser) -> None:
     for name in ("glasses_by_net", "beard_by_net"):
         with np.load(ASSETS / "parsing" / f"{name}.npz") as data:
-            assert str(data["net"]) == parser.version, f"make {name} anew: python -m trainer.classifiers.net_features"
+            assert str(data["net"]) == parser.version, f"make {name} anew: python -m trainer net-classifiers"
 
 
 def test_features_are_those_behind_the_probabilities(parser: FaceParser) -> None:

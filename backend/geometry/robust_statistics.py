@@ -1,0 +1,46 @@
+"""Means, medians and quantiles under weights."""
+
+from __future__ import annotations
+
+import numpy as np
+
+
+def robust_consensus(
+    values: np.ndarray, weights: np.ndarray, scale: float, iterations: int = 5, quantile: float = 0.5
+) -> tuple[np.ndarray, np.ndarray]:
+    """Robust mean over photos, element by element (Geman-McClure weights around a weighted median).
+
+    Parameters
+    ----------
+    values : (P, N, C); weights : (P, N) >= 0; scale : residual (norm over C) at which a sample has a quarter of its
+        say; quantile : where the search starts, 0.5 for the median, more when outliers are mostly dark.
+
+    Returns
+    -------
+    consensus (N, C), 0 where no photo has weight; total (N,) the summed robust weight.
+    """
+    order = np.argsort(values.mean(2), axis=0, kind="stable")  # one order for all channels keeps colours together
+    sorted_weights = np.take_along_axis(weights, order, 0)
+    cumulative = np.cumsum(sorted_weights, 0)
+    pick = (cumulative < quantile * cumulative[-1:]).sum(0).clip(max=len(values) - 1)  # (N,)
+    chosen = np.take_along_axis(order, pick[None], 0)[0]
+    consensus = values[chosen, np.arange(values.shape[1])].astype(np.float64)  # (N, C)
+    robust = weights
+    for _ in range(iterations):
+        residual = ((values - consensus[None]) ** 2).sum(2)
+        robust = weights / (1.0 + residual / scale**2) ** 2
+        consensus = np.einsum("pn,pnc->nc", robust, values) / np.maximum(robust.sum(0), 1e-12)[:, None]
+    return np.where(weights.sum(0)[:, None] > 0, consensus, 0.0), robust.sum(0)
+
+
+def weighted_median(values: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    """(C,) medians of columns (N, C) under weights (N,)."""
+    return weighted_quantile(values, weight, 0.5)
+
+
+def weighted_quantile(values: np.ndarray, weight: np.ndarray, quantile: float) -> np.ndarray:
+    """(C,) quantiles, each in [0, 1], of columns (N, C) under weights (N,)."""
+    order = np.argsort(values, axis=0, kind="stable")
+    cumulative = np.cumsum(weight[order], axis=0)  # (N, C)
+    place = (cumulative < quantile * cumulative[-1:]).sum(0).clip(max=len(values) - 1)
+    return np.take_along_axis(values, np.take_along_axis(order, place[None], 0), 0)[0]

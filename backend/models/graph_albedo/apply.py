@@ -1,0 +1,40 @@
+"""The U-Net of skins as the texture stage asks it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from backend.models.checkpoints import load_model
+from backend.models.graph_albedo import GRAPH_ALBEDO
+from backend.models.graph_albedo.network import GraphAlbedoNet
+from backend.models.loaded import LoadedNetwork
+
+
+class GraphAlbedoModel(LoadedNetwork[GraphAlbedoNet]):
+    """The U-Net of skins."""
+
+    @property
+    def size(self) -> int:
+        """Texels a side of its maps."""
+        return self.network.config.size
+
+
+def load_graph_albedo(folder: Path | None = None, device: str = "cpu") -> GraphAlbedoModel:
+    """The model of ``assets/graph_albedo`` (or ``folder``). Raises ``LikenessError`` ("missing_part")."""
+    weights = load_model(GRAPH_ALBEDO.name, folder)
+    return GraphAlbedoModel(GraphAlbedoNet.from_weights(weights).to(device), torch.device(device), weights.version)
+
+
+@torch.inference_mode()
+def skin_correction(log_albedo: np.ndarray, cover: np.ndarray, skin: np.ndarray, model: GraphAlbedoModel) -> np.ndarray:
+    """(S, S, 3) float32, what to add to the log albedo of a texture; zero where photos show all.
+
+    log_albedo : (S, S, 3) natural logarithm of linear albedo in UV map ``Head``. cover : (S, S) in [0, 1], how far
+    photos show it. skin : (S, S) in [0, 1], where there is skin to correct. S : ``model.size``.
+    """
+    images = torch.from_numpy(np.ascontiguousarray(log_albedo.transpose(2, 0, 1), np.float32))[None].to(model.device)
+    maps = (torch.from_numpy(np.ascontiguousarray(one, np.float32))[None].to(model.device) for one in (cover, skin))
+    return (model.network(images, *maps) - images)[0].permute(1, 2, 0).cpu().numpy()

@@ -1,0 +1,121 @@
+"""The albedo's second step: a U-Net in UV that corrects what a texture has where no photo looks.
+
+After Gao et al. (CVPRW 2020), section 4.1: once light is known, the albedo comes from a convolutional decoder with
+skips from the picture, like U-Net (Ronneberger et al. 2015). There the encoder is that of the photo; here photos are
+first unwrapped into UV map ``Head``, freed of their light and completed by rules, so that a skip's texel lies where the
+albedo's does, and the decoder learns what the rules get wrong.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from backend.models.checkpoints import ModelWeights, load_weights_into
+
+_OBSERVED = 10
+"""Channels: colour and cover, both also mirrored, and the texel's place."""
+_GROUPS = 4
+_LEAST = 1e-3
+"""Weight of texels that no photo shows in a skin's tone: with no photo at all, they are all there is."""
+
+
+@dataclass(frozen=True)
+class GraphAlbedoConfig:
+    """Size of the network.
+
+    Attributes
+    ----------
+    size : texels a side of the UV map. widths : channels at its size, at a half, and so on.
+    """
+
+    size: int = 128
+    widths: tuple[int, ...] = (12, 24, 40, 64, 80)
+
+    def __post_init__(self) -> None:
+        if len(self.widths) < 2 or min(self.widths) < 1 or any(width % _GROUPS for width in self.widths):
+            raise ValueError(f"widths must be at least two multiples of {_GROUPS}, not {self.widths}")
+        step = 2 ** (len(self.widths) - 1)
+        if self.size % step or self.size < 2 * step:
+            raise ValueError(f"size must be a multiple of {step}, at least {2 * step}, not {self.size}")
+
+    def to_json(self) -> dict[str, Any]:
+        """JSON types."""
+        return {**asdict(self), "widths": list(self.widths)}
+
+    @staticmethod
+    def from_json(values: Mapping[str, Any]) -> GraphAlbedoConfig:
+        """The inverse of ``to_json``; raises ``TypeError`` or ``ValueError`` for what is no configuration."""
+        return GraphAlbedoConfig(**{**values, "widths": tuple(values["widths"])})
+
+
+class GraphAlbedoNet(nn.Module):
+    """Textures of B skins to better ones.
+
+    ``usual`` (3, S, S) is what rules get wrong on average; the U-Net adds what is this person's own.
+    """
+
+    def __init__(self, config: GraphAlbedoConfig) -> None:
+        super().__init__()
+        self.config = config
+        widths = config.widths
+        self.down, self.up = nn.ModuleList(), nn.ModuleList()
+        inputs = _OBSERVED
+        for width in widths:
+            self.down.append(_block(inputs, width))
+            inputs = width
+        for width in reversed(widths[:-1]):
+            self.up.append(_block(inputs + width, width))
+            inputs = width
+        self.last = nn.Conv2d(inputs, 3, 1)
+        nn.init.zeros_(self.last.weight)
+        nn.init.zeros_(self.last.bias)
+        self.usual = nn.Parameter(torch.zeros(3, config.size, config.size))
+        axis = (torch.arange(config.size) + 0.5) * (2 / config.size) - 1
+        place = torch.stack([axis.abs().expand(config.size, -1), axis[:, None].expand(-1, config.size)])
+        self.register_buffer("place", place, persistent=False)  # the chart is its own mirror image
+
+    def forward(self, log_albedo: Tensor, cover: Tensor, skin: Tensor) -> Tensor:
+        """(B, 3, S, S) log albedo; what photos show, and what is no skin, is as it was.
+
+        log_albedo : (B, 3, S, S) natural logarithm of linear albedo. cover : (B, S, S) in [0, 1], how far photos show
+        it. skin : (B, S, S) or (1, S, S) in [0, 1], where there is skin to correct.
+        """
+        known, bare = cover[:, None], skin[:, None]
+        tone = _mean(log_albedo, known * bare + _LEAST * bare)
+        own = (log_albedo - tone) * bare
+        place = self.place.expand(len(own), -1, -1, -1)
+        x = torch.cat([own, known, own.flip(-1), known.flip(-1), place], 1)
+        skips = []
+        for number, block in enumerate(self.down):
+            x = block(functional.avg_pool2d(x, 2) if number else x)
+            skips.append(x)
+        for block, skip in zip(self.up, reversed(skips[:-1]), strict=True):
+            x = block(torch.cat([functional.interpolate(x, scale_factor=2.0, mode="nearest"), skip], 1))
+        return log_albedo + (1.0 - known) * bare * (self.usual + self.last(x).float())
+
+    @staticmethod
+    def from_weights(weights: ModelWeights) -> GraphAlbedoNet:
+        """The trained network for inference. Raises ``LikenessError`` where the weights are those of another one."""
+        net = GraphAlbedoNet(GraphAlbedoConfig.from_json(weights.config))
+        load_weights_into(net, weights)
+        return net.eval()
+
+
+def _mean(images: Tensor, weight: Tensor) -> Tensor:
+    return (images * weight).sum((2, 3), keepdim=True) / weight.sum((2, 3), keepdim=True).clamp(min=1e-6)
+
+
+def _block(inputs: int, width: int) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Conv2d(inputs, width, 3, padding=1),
+        nn.GroupNorm(_GROUPS, width),
+        nn.ELU(),
+        nn.Conv2d(width, width, 3, padding=1),
+        nn.ELU(),
+    )

@@ -1,0 +1,70 @@
+"""Glasses that hardly show in one photo of a person who wears them in the others: rimless ones, pale wires."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import cv2
+import numpy as np
+
+from backend.models.parsing.apply import WORK_SIDE, face_parser
+from backend.models.parsing.three_scales import class_probabilities
+from backend.photos.collection import FaceClass, PhotoFace
+from backend.photos.landmarks import landmark_window
+from backend.photos.regions import BROW_RIGHT, EYE_RIGHT, NOSE_BRIDGE, grown, mirrored, near_eyes, polygon_mask
+from backend.photos.sampling import fit_inside
+
+_MOST = 2 / 3
+"""Of a person's photos: who wears glasses in so many may wear them in the rest as well."""
+_HINT = 0.1
+"""Mean probability of glasses around the eyes. Three photos of rimless glasses that were missed have 0.107 to 0.157, of
+90 others without glasses in their labels 7 are above; a wire that can hardly be seen has 0.078. Chosen on them."""
+_BESIDE_BROWS = 0.03  # heights of the face: labels are broader than fine rims, which leave the brows alone
+_NEAR_GLASSES = (*EYE_RIGHT, *mirrored(EYE_RIGHT), *BROW_RIGHT, *mirrored(BROW_RIGHT), *NOSE_BRIDGE)
+
+
+def vote_on_glasses(faces: Sequence[PhotoFace]) -> tuple[PhotoFace, ...]:
+    """A person's faces, glasses labelled where the other photos have them if the net sees a hint of them.
+
+    One photo alone says little: bags under the eyes look like rims. So nothing changes unless most photos have glasses
+    in their labels.
+    """
+    worn = [bool((face.labels == FaceClass.GLASSES).any()) for face in faces]
+    if all(worn) or sum(worn) < max(2.0, _MOST * len(faces)):
+        return tuple(faces)
+    wearing = [face for face, known in zip(faces, worn, strict=True) if known]
+    return tuple(
+        face if known or not _hinted(face) else replace(face, labels=_labelled_like(face, wearing))
+        for face, known in zip(faces, worn, strict=True)
+    )
+
+
+def _hinted(face: PhotoFace) -> bool:
+    """Whether the net holds glasses for possible."""
+    parser = face_parser()
+    if parser is None:
+        return False
+    small, factor = fit_inside(face.pixels, WORK_SIDE)
+    landmarks = face.landmarks * np.float32(factor)
+    near = near_eyes(landmarks, small.shape[0])
+    if not near.any():
+        return False
+    return float(class_probabilities(parser, small, landmarks)[FaceClass.GLASSES][near].mean()) > _HINT
+
+
+def _labelled_like(face: PhotoFace, wearing: Sequence[PhotoFace]) -> np.ndarray:
+    """(S, S) labels of a face with glasses on its skin where most of the others have them, laid over its landmarks,
+    but for what is beside the brows."""
+    places = face.landmarks[list(_NEAR_GLASSES), :2]
+    share = np.zeros(face.labels.shape, np.float32)
+    for other in wearing:
+        theirs = np.column_stack([other.landmarks[list(_NEAR_GLASSES), :2], np.ones(len(places))])
+        turned = np.linalg.lstsq(theirs, places, rcond=None)[0].T  # (2, 3) affine
+        turned[:, 2] += turned[:, :2] @ np.array([0.5, 0.5]) - 0.5  # OpenCV's pixel centres lie at whole numbers
+        glasses = (other.labels == FaceClass.GLASSES).astype(np.float32)
+        share += cv2.warpAffine(glasses, turned, face.labels.shape[::-1]) / len(wearing)
+    side, size = face.labels.shape[0], landmark_window(face.landmarks, 1.0).side
+    brows = polygon_mask(face.landmarks, BROW_RIGHT, side) | polygon_mask(face.landmarks, mirrored(BROW_RIGHT), side)
+    there = (share > 0.5) & (face.labels == FaceClass.SKIN) & ~grown(brows, _BESIDE_BROWS * size)
+    return np.where(there, np.uint8(FaceClass.GLASSES), face.labels)

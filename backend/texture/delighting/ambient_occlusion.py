@@ -1,0 +1,78 @@
+"""Ambient occlusion: how much of the light from all sides reaches a point of the face, and how closed cavities are."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from backend.rendering.rasterize import face_ids
+
+_BOUNCE = 0.3  # share of the blocked light that comes back from the blocking skin, about its albedo
+_MOST_BLOCKED = 0.6  # of the light; a cavity is not explained by division
+
+
+def _spread_directions(count: int) -> np.ndarray:
+    """(count, 3) unit vectors evenly spread over the sphere (Fibonacci spiral)."""
+    step = np.arange(count) + 0.5
+    z = 1 - 2 * step / count
+    turn = np.pi * (1 + 5**0.5) * step
+    radius = np.sqrt(1 - z * z)
+    return np.stack([radius * np.cos(turn), radius * np.sin(turn), z], 1)
+
+
+def _nearest_faces(vertices: np.ndarray, triangles: np.ndarray, directions: np.ndarray, resolution: int) -> np.ndarray:
+    """(D, V) the face seen first when looking at each vertex from far away in directions (D, 3); -1 = none."""
+    helper = np.where(np.abs(directions[:, 1:2]) < 0.9, [[0.0, 1.0, 0.0]], [[1.0, 0.0, 0.0]])
+    right = np.cross(helper, directions)
+    right /= np.linalg.norm(right, axis=1, keepdims=True)
+    axes = np.stack([right, np.cross(directions, right), -directions], 2)  # (D, 3, 3)
+    seen = vertices[None] @ axes  # (D, V, 3)
+    low = seen.min(1, keepdims=True)
+    scale = (resolution - 2) / np.maximum(np.ptp(seen[..., :2], axis=1).max(1), 1e-9)
+    pixels = (seen - low) * scale[:, None, None] + np.array([1.0, 1.0, 1000.0])
+    size = (resolution, resolution)
+    ids = face_ids(torch.from_numpy(pixels.astype(np.float32)), torch.from_numpy(triangles), size).numpy()
+    columns, rows = pixels[..., 0].astype(int), pixels[..., 1].astype(int)
+    return ids[np.arange(len(directions))[:, None], rows, columns]
+
+
+def openness(
+    vertices: np.ndarray,
+    triangles: np.ndarray,
+    normals: np.ndarray,
+    directions: int = 128,
+    resolution: int = 128,
+    bias: float = 0.004,
+) -> np.ndarray:
+    """How open the hemisphere over each vertex is.
+
+    Parameters
+    ----------
+    vertices : (V, 3) metres, head frame; triangles : (F, 3); normals : (V, 3) unit.
+    directions, resolution : how many directions are tested, and the edge of each depth buffer.
+    bias : metres of depth that do not count as blocking.
+
+    Returns
+    -------
+    (V,) float64: 1 where all of it is open, 0 in a closed cavity; directions count by their cosine.
+    """
+    triangles = np.ascontiguousarray(triangles, np.int64)
+    vertices = vertices.astype(np.float64)
+    corner = vertices[triangles]  # (F, 3, 3)
+    face_normal = np.cross(corner[:, 1] - corner[:, 0], corner[:, 2] - corner[:, 0])
+    face_normal /= np.maximum(np.linalg.norm(face_normal, axis=1, keepdims=True), 1e-12)
+    centroid = corner.mean(1)
+    spread = _spread_directions(directions)
+    nearest = _nearest_faces(vertices, triangles, spread, resolution)  # (D, V)
+    blocked_light = np.zeros(len(vertices))
+    for direction, face in zip(spread, nearest, strict=True):
+        slope = face_normal[face] @ direction
+        to_face = np.where(  # along the direction, from the vertex to what was seen first
+            np.abs(slope) > 0.1,
+            ((corner[face, 0] - vertices) * face_normal[face]).sum(1) / np.where(slope == 0, 1.0, slope),
+            (centroid[face] - vertices) @ direction,
+        )
+        blocked = (face >= 0) & (to_face > bias)
+        blocked_light += np.maximum(normals @ direction, 0.0) * blocked
+    share = blocked_light * 4.0 * (1.0 - _BOUNCE) / directions
+    return np.clip(1.0 - share / _MOST_BLOCKED, 0.0, 1.0)

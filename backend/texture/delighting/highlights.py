@@ -1,0 +1,141 @@
+"""Specular highlights: smooth gloss that all photos show, and the highlights in one photo's detail.
+
+Skin mirrors about as much light whatever its pigment, so on dark skin, or under a high sun, foreheads and cheekbones
+turn grey. Dichromatic reflection (Shafer 1985) tells it from pigment: it adds the same amount to all channels and only
+brightens, while pigments keep the ratio of blue to red.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit, prange
+
+from backend.geometry.robust_statistics import weighted_quantile
+from backend.geometry.smoothstep import smoothstep
+from backend.geometry.surface_fields import SurfaceOperators, smooth_field
+from backend.texture.delighting.settings import DELIGHTING
+from backend.texture.unwrapping.unwrap import DARKEST
+
+_BRIGHT_KNEE = 0.15  # log units above bright skin: brighter is a highlight's rest,
+_BRIGHT_SLOPE = 0.35  # and rises only this steeply
+_HIGHLIGHT_STRENGTH = 0.85  # share of what looks like a highlight that is taken out
+_MONOCHROME_DETAIL = (0.86, 1.03, 1.12)  # skin's contrast per channel, of a grey photo's
+
+
+def photo_detail(
+    linear: np.ndarray,
+    log_field: np.ndarray,
+    log_base: np.ndarray,
+    log_skin: np.ndarray,
+    colour_range: np.ndarray,
+    hair: np.ndarray,
+    monochrome: bool,
+) -> np.ndarray:
+    """A photo's log detail (P, 3) float32.
+
+    Highlights go (``without_highlight``), what is left of them is pressed down, and colours far from what is around
+    are drawn towards it: dark hairs look grey or blue through a camera's noise, but carry melanin like the skin.
+    Lips, which are dark as well, have a colour of their own.
+
+    Parameters
+    ----------
+    linear : (P, 3). log_field : (P, 3), linear light over exp(this) is albedo on the level of log_base (P, 3).
+    log_skin : (P, 3) bright plain skin there; what is brighter is a highlight. ``log_base`` will not do: beside a brow
+        or the hair line it is dark itself.
+    colour_range : (P, 2) log units by which the colour may differ from ``log_base``'s, and the share of its difference
+        that dark detail loses.
+    hair : (P,) in [0, 1], light brows and beards: what is bright there is grey hair, no highlight.
+    """
+    out = np.empty(linear.shape, np.float32)
+    arrays = [np.ascontiguousarray(a, np.float32) for a in (linear, log_field, log_base, log_skin, colour_range, hair)]
+    _details(*arrays, monochrome, out)
+    return out
+
+
+@njit(cache=True)
+def without_highlight(red, green, blue, base_red, base_green, base_blue):
+    """One texel of delit skin, log albedo, without the light's own colour: dichromatic reflection (Shafer 1985).
+
+    After division by the shading a highlight adds the same amount to all channels. Skin's blue-to-red ratio is known
+    from the base (smooth skin there, log); the amount that restores it is ``s = (b - q r) / (1 - q)``, and only what
+    makes a texel brighter than its base counts. Where much was taken away (or the photo was clipped) what is left has
+    no colour of its own and gets the base's.
+    """
+    r, g, b = np.exp(red), np.exp(green), np.exp(blue)
+    br, bg, bb = np.exp(base_red), np.exp(base_green), np.exp(base_blue)
+    ratio = min(max(bb / max(br, 1e-4), 0.05), 0.8)
+    mean = (br + bg + bb) / 3.0
+    amount = max(b - ratio * r, 0.0) / (1.0 - ratio)
+    amount = _HIGHLIGHT_STRENGTH * min(amount, 1.2 * max((r + g + b) / 3.0 - 1.02 * mean, 0.0))
+    if amount <= 0.0:
+        return red, green, blue
+    left_red = np.log(max(r - amount, 0.3 * min(r, br)))
+    left_green = np.log(max(g - amount, 0.3 * min(g, bg)))
+    left_blue = np.log(max(b - amount, 0.3 * min(b, bb)))
+    share = min(5.0 * amount / max(mean, 1e-4), 1.0)
+    shift = (left_red + left_green + left_blue - base_red - base_green - base_blue) / 3.0
+    return (
+        left_red + share * (base_red + shift - left_red),
+        left_green + share * (base_green + shift - left_green),
+        left_blue + share * (base_blue + shift - left_blue),
+    )
+
+
+@njit(cache=True, parallel=True, nogil=True)
+def _details(linear, log_field, log_base, log_skin, colour_range, hair, monochrome, out):
+    for i in prange(len(linear)):
+        red = np.log(max(linear[i, 0], DARKEST)) - log_field[i, 0] - log_base[i, 0]
+        green = np.log(max(linear[i, 1], DARKEST)) - log_field[i, 1] - log_base[i, 1]
+        blue = np.log(max(linear[i, 2], DARKEST)) - log_field[i, 2] - log_base[i, 2]
+        if monochrome:
+            grey = (red + green + blue) / 3.0
+            red, green, blue = (
+                grey * _MONOCHROME_DETAIL[0],
+                grey * _MONOCHROME_DETAIL[1],
+                grey * _MONOCHROME_DETAIL[2],
+            )
+        else:
+            b0, b1, b2 = log_base[i, 0], log_base[i, 1], log_base[i, 2]
+            s0, s1, s2 = log_skin[i, 0], log_skin[i, 1], log_skin[i, 2]
+            m0, m1, m2 = without_highlight(red + b0, green + b1, blue + b2, s0, s1, s2)
+            over = max((m0 + m1 + m2 - s0 - s1 - s2) / 3.0 - _BRIGHT_KNEE, 0.0) * (1.0 - _BRIGHT_SLOPE)
+            m0, m1, m2 = m0 - b0 - over, m1 - b1 - over, m2 - b2 - over
+            keep = hair[i]
+            red, green, blue = m0 + keep * (red - m0), m1 + keep * (green - m1), m2 + keep * (blue - m2)
+        red, green, blue = min(max(red, -3.0), 0.9), min(max(green, -3.0), 0.9), min(max(blue, -3.0), 0.9)
+        level = (red + green + blue) / 3.0
+        dark = 1.0 - colour_range[i, 1] * min(max((-0.10 - level) / 0.35, 0.0), 1.0)
+        o0, o1, o2 = (red - level) * dark, (green - level) * dark, (blue - level) * dark
+        size = np.sqrt(o0 * o0 + o1 * o1 + o2 * o2)
+        limit = colour_range[i, 0] + 0.3 * hair[i]
+        shrink = min(limit / max(size, 1e-9), 1.0)
+        out[i, 0], out[i, 1], out[i, 2] = level + o0 * shrink, level + o1 * shrink, level + o2 * shrink
+
+
+def gloss(log_skin: np.ndarray, weight: np.ndarray, operators: SurfaceOperators) -> np.ndarray:
+    """(C, 3) log units by which gloss brightens smooth skin, 0 or more.
+
+    Parameters
+    ----------
+    log_skin : (C, 3) log linear albedo at the cage's vertices, light divided out. weight : (C,) how far each is seen
+    bare skin.
+    """
+    if weight.sum() < DELIGHTING.gloss_least_weight:
+        return np.zeros_like(log_skin)
+    linear = np.exp(log_skin)
+    mean = linear.mean(1)
+    red, blue = linear[:, 0], linear[:, 2]
+    ratio = min(float(weighted_quantile((blue / red)[:, None], weight, DELIGHTING.matt_quantile)[0]), 0.9)
+    amount = np.maximum(blue - ratio * red, 0.0) / (1.0 - ratio)
+    amount = amount * smoothstep(DELIGHTING.gloss_from, DELIGHTING.gloss_sure, amount / mean)
+    amount = np.minimum(
+        amount,
+        DELIGHTING.gloss_over_brightness
+        * np.maximum(mean - weighted_quantile(mean[:, None], weight, DELIGHTING.matt_quantile)[0], 0.0),
+    )
+    amount = np.minimum(amount, DELIGHTING.gloss_most * blue)
+    brightens = log_skin - np.log(linear - amount[:, None])
+    trusted = np.sqrt(np.clip(weight, 0.0, 1.0))  # towards a photo's border gloss ends with the skin, not before
+    return np.maximum(
+        smooth_field(operators, brightens, trusted, DELIGHTING.gloss_length, np.zeros(3), DELIGHTING.gloss_pull), 0.0
+    )

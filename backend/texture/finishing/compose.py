@@ -1,0 +1,67 @@
+"""All bands and the inpainted skin, composed into one log albedo."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from backend.parallel import each
+from backend.texture.blending.frequency_bands import MiddleBand
+from backend.texture.inpainting.fill import fill_from_mirror, fill_gaps, pore_deviation, pore_noise
+from backend.texture.inpainting.skin import InpaintedSkin, inpainted_texels
+from backend.texture.unwrapping.atlas import SurfaceAtlas, pieces
+from backend.texture.unwrapping.head_surface import HeadSurface
+from backend.texture.unwrapping.uv_filters import channel_mean, enlarged
+
+_RIM_DETAIL = 0.85  # of the details that coarse photos lose where they see bare skin aslant or end
+_GAP = 0.015  # metres that surroundings reach into what no photo shows: a patch without them stands out
+
+
+def compose_skin(
+    surface: HeadSurface,
+    working: SurfaceAtlas,
+    atlas: SurfaceAtlas,
+    middle: MiddleBand,
+    fine: np.ndarray,
+    inpainted: InpaintedSkin,
+    prior: np.ndarray,
+    positions: np.ndarray,
+    density: float,
+    without_colour: bool,
+) -> np.ndarray:
+    """Put the bands together and complete what no photo shows: log albedo (P, 3) at the atlas's texels.
+
+    Parameters
+    ----------
+    working : the atlas at the working size. prior : (V, 3) log offsets from plain skin.
+    positions : (V, 3) neutral, metres.
+    density : texels per metre at the atlas's size.
+    without_colour : no photo has colour, so the prior's chroma goes everywhere.
+    """
+    size = atlas.resolution
+    # middle frequencies: gaps from around, the far side from the mirror, the rest from the prior
+    reach = _GAP * density * working.resolution / size
+    mirrored, cover = fill_from_mirror(middle.blended, middle.cover)
+    filled = fill_gaps(mirrored, np.clip(cover, 0.0, 1.0), working.image(working.sample(prior)), reach)
+    # fine frequencies: the mirrored side, then pores
+    plain = (surface.regions["cheeks"] + surface.regions["forehead"])[:, None]
+    skin = working.image(working.sample(plain)[:, 0])
+    deviation = pore_deviation(fine, enlarged(((middle.cover > 0.9) & (skin > 0.7)).astype(np.uint8), size) > 0)
+    fine, fine_cover = fill_from_mirror(fine, enlarged(middle.cover, size))
+    filled, confidence = (enlarged(image, size) for image in (filled, inpainted.confidence))
+
+    def compose(texels: slice) -> np.ndarray:
+        part = atlas.part(texels)
+        texel_prior = part.sample(prior)
+        detail = part.gather(filled)
+        where = part.sample(positions)
+        pores = pore_noise(where, deviation, seed=17)
+        clear = 1.0 - _RIM_DETAIL * part.sample(inpainted.rim[:, None])
+        kept = np.clip(part.gather(fine_cover), 0.0, 1.0)[:, None] * clear
+        shown = part.sample(inpainted.log_base) + detail * clear + part.gather(fine) * kept + pores * (1.0 - kept)
+        if without_colour:
+            shown = shown + (texel_prior - channel_mean(texel_prior)[:, None])
+        sure = part.gather(confidence)
+        made = inpainted_texels(part, inpainted, sure, texel_prior + pores, where)
+        return sure[:, None] * shown + (1.0 - sure[:, None]) * made
+
+    return np.concatenate(each(compose, pieces(len(atlas.texel))))

@@ -1,0 +1,139 @@
+"""The beard: where photos show one, how dark its bristles are, and how it goes on where no photo shows it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from backend.geometry.robust_statistics import weighted_quantile
+from backend.geometry.smoothstep import smoothstep
+from backend.geometry.surface_fields import SurfaceOperators, smooth_field
+from backend.photos.collection import FaceClass
+from backend.texture.delighting.consensus import Consensus
+from backend.texture.inpainting.colour_limits import near_typical
+from backend.texture.unwrapping.atlas import SurfaceAtlas
+from backend.texture.unwrapping.head_surface import HeadSurface, usual_weight
+from backend.texture.unwrapping.photo_selection import TexturePhoto
+from backend.texture.unwrapping.unwrap import DARKEST
+
+_BEARD_LENGTH = 0.012
+_BEARD_RANGE = 0.9  # log units by which a inpainted beard may follow the seen one beside it
+_BRISTLE_QUANTILE, _FEW_BRISTLES = 0.3, 5.0  # the second: summed weight of vertices
+_BETWEEN_HAIRS = 0.10  # log units by which a beard is darker than its smooth colour
+_FACE = (FaceClass.SKIN, FaceClass.FACIAL_HAIR, FaceClass.NECK, FaceClass.LIPS, FaceClass.BROWS)
+_BEARD_DROP = 0.050  # metres below the chin's lowest point where a beard ends
+
+
+@dataclass(frozen=True)
+class BeardVotes:
+    """``bearded`` : (C,) in [0, 1], share of the photos that show a beard around each vertex of the cage, 0 where none
+    looks. ``looked`` : (C,) in [0, 1], how many look there."""
+
+    bearded: np.ndarray
+    looked: np.ndarray
+
+
+def with_beard(
+    skin: np.ndarray,
+    surface: HeadSurface,
+    atlas: SurfaceAtlas,
+    photos: Sequence[TexturePhoto],
+    consensus: Consensus,
+    operators: SurfaceOperators,
+    votes: BeardVotes,
+    weight: np.ndarray,
+    positions: np.ndarray,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Smooth skin (C, 3) with a beard, if the photos show one on the chin, and the beard's share of it (C,) in [0, 1].
+
+    Parameters
+    ----------
+    skin : (C, 3) log albedo. weight : (C,) in [0, 1], how far the photos are trusted. positions : (V, 3) neutral,
+    metres.
+    """
+    count = surface.count
+    shown = (votes.bearded > 0.6) & (weight > 0.3)
+    low = surface.regions["chin"][:count] > 0.5
+    if shown.sum() < 30 or (shown & low).sum() < 10:  # a moustache ends where it ends
+        return skin, np.zeros(count)
+    share = _beard(surface, operators, votes.bearded, votes.looked, positions)
+    sure_beard = smoothstep(0.4, 0.8, votes.bearded) * votes.looked * (0.1 + weight)
+    bristles, labelled = _bristles(surface, atlas, photos, consensus)
+    if (labelled * sure_beard).sum() > _FEW_BRISTLES:
+        sure_beard = sure_beard * labelled
+    else:  # known by its darkness alone
+        bristles = consensus.log_base[:count].astype(np.float64)
+    typical = _dark_typical(bristles, sure_beard * operators.mass)
+    colour = smooth_field(operators, bristles, sure_beard, _BEARD_LENGTH, typical, 0.02)
+    colour = near_typical(colour, typical, _BEARD_RANGE)
+    return np.log(np.exp(skin) * (1.0 - share[:, None]) + np.exp(colour - _BETWEEN_HAIRS) * share[:, None]), share
+
+
+def beard_votes(surface: HeadSurface, atlas: SurfaceAtlas, photos: Sequence[TexturePhoto]) -> BeardVotes:
+    """Where the photos' labels say that there is a beard."""
+    total = sum(p.samples.trust * p.unwrap.seen * np.isin(p.unwrap.labels, _FACE) for p in photos)
+    votes = sum(p.samples.trust * p.unwrap.seen * (p.unwrap.labels == FaceClass.FACIAL_HAIR) for p in photos)
+    mean, weight = surface.at_cage(atlas, (votes / np.maximum(total, 1e-6))[:, None], total)
+    return BeardVotes(mean[:, 0], np.clip(2.0 * weight / usual_weight(weight), 0.0, 1.0))
+
+
+def _bristles(
+    surface: HeadSurface, atlas: SurfaceAtlas, photos: Sequence[TexturePhoto], consensus: Consensus
+) -> tuple[np.ndarray, np.ndarray]:
+    """(C, 3) log albedo of what the photos label as beard around each vertex, the skin beside it left out, and (C,) in
+    [0, 1] how much of it they show. Colour comes from the photos that have any."""
+    grey_only = all(photo.samples.colourless for photo in photos)
+    total = np.zeros(len(atlas.texel))
+    summed = np.zeros((len(atlas.texel), 3))
+    for photo, field in zip(photos, consensus.log_fields, strict=True):
+        if photo.samples.colourless and not grey_only:
+            continue
+        labelled = (photo.unwrap.labels == FaceClass.FACIAL_HAIR) * np.maximum(photo.unwrap.cosine, 0.0) ** 2
+        weight = photo.samples.trust * photo.shown * labelled
+        summed += weight[:, None] * (np.log(np.maximum(photo.unwrap.linear, DARKEST)) - atlas.sample(field))
+        total += weight
+    mean, weight = surface.at_cage(atlas, summed / np.maximum(total, 1e-9)[:, None], total)
+    return mean, np.clip(2.0 * weight / usual_weight(weight), 0.0, 1.0)
+
+
+def _dark_typical(colours: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """(3,) mean of log colours (C, 3), as bright as the darker ones: bristles, without the skin that shines between."""
+    brightness = colours.mean(1, keepdims=True)
+    level = weighted_quantile(brightness, weights, _BRISTLE_QUANTILE)[0]
+    mean = np.average(colours, axis=0, weights=weights)
+    return mean - mean.mean() + level
+
+
+def dark_below(surface: HeadSurface, own: np.ndarray, weight: np.ndarray, positions: np.ndarray) -> np.ndarray:
+    """(C,) in [0, 1]: below the mouth and so much darker than seen skin that it is a beard, whatever its label."""
+    count = surface.count
+    if weight.sum() < 20:
+        return np.zeros(count)
+    brightness = own.mean(1)
+    lips = float(np.median(positions[surface.regions["lips"] > 0.5, 1]))
+    below = smoothstep(lips - 0.004, lips - 0.012, positions[:count, 1]) * (surface.regions["face"][:count] > 0.5)
+    above = weight * (1.0 - below)
+    level = float(np.average(brightness, weights=above if above.sum() > 20 else weight))
+    return below * smoothstep(0.30, 0.65, level - brightness) * (weight > 0.02)
+
+
+def _beard(
+    surface: HeadSurface, operators: SurfaceOperators, votes: np.ndarray, looked: np.ndarray, positions: np.ndarray
+) -> np.ndarray:
+    """(C,) in [0, 1], the inpainted beard: the photos' ``votes`` (C,) where they ``looked`` (C,), continued where
+    beards grow."""
+    count = surface.count
+    share = smooth_field(operators, votes[:, None], looked, _BEARD_LENGTH, np.zeros(1), 0.02)[:, 0]
+    place = positions[:count]
+    lips = float(np.median(place[surface.regions["lips"][:count] > 0.5, 1]))
+    chin = float(place[surface.regions["chin"][:count] > 0.5, 1].min())
+    ears = place[surface.regions["ears"][:count] > 0.5]
+    reach = np.clip((ears[:, 2].max() + 0.03 - place[:, 2]) / 0.03, 0.0, 1.0)  # upwards along the jaw to the sideburns
+    top = lips + 0.012 + reach * max(float(ears[:, 1].mean()) - lips, 0.0)
+    grows = smoothstep(top + 0.012, top - 0.004, place[:, 1])
+    grows = grows * smoothstep(chin - _BEARD_DROP, chin - 0.2 * _BEARD_DROP, place[:, 1])
+    grows = grows * smoothstep(ears[:, 2].min() - 0.002, ears[:, 2].min() + 0.016, place[:, 2])
+    grows = grows * (1.0 - surface.regions["ears"][:count])
+    return 0.95 * smoothstep(0.1, 0.45, share) * grows

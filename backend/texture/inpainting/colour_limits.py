@@ -1,0 +1,33 @@
+"""Bounds on how far the colour of skin may be from what is typical around it."""
+
+from __future__ import annotations
+
+import numpy as np
+
+_CHROMA_RANGE = 0.06  # log units by which the smooth colour of skin that is seen aslant may differ from the inpainted
+_SHADED = 0.12  # log units by which its smooth colour may be darker than the inpainted
+_BRIGHTER = 0.14  # log units by which it may be brighter: more is a rim light
+_DARKER = 0.10  # by which it may be darker: more is the shadow of the hair beside it, or strands
+
+
+def limited_difference(difference: np.ndarray) -> np.ndarray:
+    """(C, 3) the difference (C, 3) of seen from inpainted skin without strange colour, rim light and shadow of hair."""
+    level = difference.mean(1, keepdims=True)
+    chroma = difference - level
+    size = np.linalg.norm(chroma, axis=1, keepdims=True)
+    chroma = chroma * _CHROMA_RANGE * np.tanh(size / _CHROMA_RANGE) / np.maximum(size, 1e-9)
+    most = np.where(level > 0, _BRIGHTER, _DARKER)
+    return most * np.tanh(level / most) + chroma
+
+
+def without_shadow(difference: np.ndarray) -> np.ndarray:
+    """(C, 3) the difference (C, 3) of seen from inpainted skin without the shadow that a chin casts."""
+    level = difference.mean(1, keepdims=True)
+    return difference + np.where(level < 0, _SHADED * np.tanh(level / _SHADED) - level, 0.0)
+
+
+def near_typical(field: np.ndarray, typical: np.ndarray, reach: float, chroma: float = 0.4) -> np.ndarray:
+    """(C, 3) log colours that differ from the typical (3,) by at most ``reach`` in brightness and less in chroma."""
+    difference = field - typical
+    level = difference.mean(1, keepdims=True)
+    return typical + np.clip(level, -reach, reach) + chroma * (difference - level)

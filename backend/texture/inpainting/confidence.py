@@ -1,0 +1,51 @@
+"""How far each texel of the photos is trusted.
+
+A photo is least to be trusted where it ends: at grazing angles skin shines, hair and background run into it, and the
+last millimetres of every mask are wrong. So trust fades over some eight millimetres *inside* the photos' border.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+
+from backend.geometry.smoothstep import smoothstep
+from backend.texture.unwrapping.atlas import SurfaceAtlas
+
+FADE = 0.007  # metres inside the border of what photos show
+_HOLE = 6e-4  # m²: unseen spots smaller than this have no border of their own (nostrils, specks, closed eyes)
+_GRAZING = (0.08, 0.30)  # cosine
+_SHOWN = 0.35
+
+
+def confidence(
+    shown: Sequence[np.ndarray],
+    cosines: Sequence[np.ndarray],
+    behind: np.ndarray,
+    atlas: SurfaceAtlas,
+    density: float,
+    fade: float = FADE,
+) -> np.ndarray:
+    """(S, S) float32 in [0, 1]: 1 well inside of what photos show, falling to 0 at its border over ``fade`` metres.
+
+    Parameters
+    ----------
+    shown, cosines : (P,) per photo at the atlas's texels; a mirrored side counts as shown.
+    behind : (P,) in [0, 1], where photos show rims of glasses; skin goes on behind them, so that they are no border.
+    density : texels per metre.
+    """
+    evidence = np.maximum.reduce(
+        [weight * smoothstep(*_GRAZING, cosine) for weight, cosine in zip(shown, cosines, strict=True)]
+    )
+    known = atlas.image((evidence > _SHOWN) | (behind > _SHOWN))
+    known |= known[:, ::-1]
+    chart = atlas.image(np.ones(len(atlas.texel), bool))
+    count, pieces, statistics, _ = cv2.connectedComponentsWithStats((chart & ~known).astype(np.uint8), connectivity=4)
+    small = statistics[:, cv2.CC_STAT_AREA] < _HOLE * density**2
+    small[0] = False
+    if count > 1:
+        known |= small[pieces]
+    distance = cv2.distanceTransform((known | ~chart).astype(np.uint8), cv2.DIST_L2, 5) / np.float32(density)
+    return (smoothstep(0.001, fade, distance) * (known | ~chart)).astype(np.float32)

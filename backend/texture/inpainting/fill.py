@@ -1,0 +1,66 @@
+"""Holes in blended bands: filled from the mirrored side, then from around, then by a prior; and synthetic pores."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from backend.geometry.noise import gradient_noise
+from backend.geometry.smoothstep import smoothstep
+from backend.texture.delighting.skin_tone import HAEMOGLOBIN_DENSITY
+from backend.texture.unwrapping.uv_filters import masked_lowpass, push_pull
+
+PORE_OCTAVES = (0.0016, 0.0008, 0.0004)  # metres
+_NEAR = (0.03, 0.35)  # share of the surroundings that is seen: a wide gap, and a narrow one
+
+
+def pigment_prior(regions: Mapping[str, np.ndarray]) -> np.ndarray:
+    """(V, 3) log offsets from plain skin where photos say nothing: redder lips, ears, nose and lid margins."""
+    haemoglobin = 1.1 * regions["lips"] + 0.12 * regions["ears"] + 0.10 * regions["nose"]
+    haemoglobin = haemoglobin + 0.15 * np.maximum(regions["lids_left"], regions["lids_right"])
+    return -haemoglobin[:, None] * HAEMOGLOBIN_DENSITY - 0.12 * regions["lips"][:, None]
+
+
+def fill_from_mirror(image: np.ndarray, cover: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Take the other side of the face where this one is unseen.
+
+    image : (R, R, C) in a UV chart that is its own mirror image; cover : (R, R) in [0, 1].
+
+    Returns
+    -------
+    The filled image, and the coverage that it now has.
+    """
+    other, other_cover = image[:, ::-1], cover[:, ::-1]
+    take = (1.0 - cover) * other_cover
+    total = cover + take
+    filled = (image * cover[..., None] + other * take[..., None]) / np.maximum(total, 1e-6)[..., None]
+    return filled.astype(np.float32), total.astype(np.float32)
+
+
+def fill_gaps(image: np.ndarray, cover: np.ndarray, prior: np.ndarray, reach: float) -> np.ndarray:
+    """Narrow gaps from their surroundings, wide ones from ``prior``.
+
+    image, prior : (R, R, C); cover : (R, R) in [0, 1]; reach : texels over which surroundings have a say.
+    """
+    around = push_pull(image - prior, cover)  # what the surroundings add to the prior
+    _, support = masked_lowpass(cover[..., None], cover, reach)
+    near = smoothstep(*_NEAR, support)[..., None]
+    return (
+        prior + image * cover[..., None] - prior * cover[..., None] + around * near * (1 - cover)[..., None]
+    ).astype(np.float32)
+
+
+def pore_noise(positions: np.ndarray, deviation: float, seed: int) -> np.ndarray:
+    """(P, 3) float32 log detail of skin at positions (P, 3) metres with a given standard deviation of brightness."""
+    noise = sum(gradient_noise(positions, wave, seed + k) for k, wave in enumerate(PORE_OCTAVES))
+    noise = noise * np.float32(deviation / np.sqrt(len(PORE_OCTAVES)))
+    return noise[:, None] * np.array([0.85, 1.05, 1.10], np.float32)
+
+
+def pore_deviation(high: np.ndarray, mask: np.ndarray) -> float:
+    """Robust standard deviation of fine detail's brightness (R, R, 3) where ``mask`` (R, R); bounded."""
+    values = high[mask].mean(1)
+    if len(values) < 500:
+        return 0.03
+    return float(np.clip(1.4826 * np.median(np.abs(values - np.median(values))), 0.010, 0.035))

@@ -1,0 +1,177 @@
+"""Smooth skin for the places that no photo shows well: it starts from the colours of the well-seen face."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from backend.geometry.noise import fractal_noise, gradient_noise
+from backend.geometry.normals import vertex_normals
+from backend.geometry.smoothstep import smoothstep
+from backend.geometry.surface_fields import SurfaceOperators, smooth_field
+from backend.photos.collection import FaceClass
+from backend.texture.delighting.consensus import Consensus
+from backend.texture.inpainting.beard import beard_votes, dark_below, with_beard
+from backend.texture.inpainting.colour_limits import limited_difference, near_typical, without_shadow
+from backend.texture.inpainting.confidence import FADE, confidence
+from backend.texture.unwrapping.atlas import SurfaceAtlas
+from backend.texture.unwrapping.head_surface import HeadSurface, image_at_cage
+from backend.texture.unwrapping.photo_selection import TexturePhoto, plain_skin
+from backend.texture.unwrapping.unwrap import SHARP
+
+_SKIN_LENGTH = 0.030  # metres over which the inpainted skin follows the seen
+_COARSE = 0.4  # share by which a coarse photo's border is wider than a sharp one's, at most
+_ASLANT = (0.75, 0.50)  # cosine
+_LIT = 0.65  # quantile of seen skin's brightness that counts as lit
+_ASYMMETRY = 0.3  # share of what differs left and right that inpainted skin keeps
+_UNDER_GRAZING = (0.50, 0.25)  # cosine: what faces down is in the chin's shadow, and seen aslant at best
+_BORDER = (1.0, 0.2)  # of the confidence: where a photo's border is near
+_BLOTCHES = np.array([0.014, 0.026, 0.026], np.float32)  # log units, of inpainted skin
+_BRISTLES = np.array([1.0, 0.4, 0.6], np.float32)
+
+
+@dataclass(frozen=True)
+class SmoothSkin:
+    """How smooth skin follows what is seen: ``shade`` log units around lit skin that count, ``anchor`` pull of the one
+    typical colour, ``reach`` log units of brightness by which it may differ from that, ``chroma`` share of its own
+    colour that it keeps."""
+
+    shade: float
+    anchor: float
+    reach: float
+    chroma: float
+
+
+_PLAINEST = SmoothSkin(0.15, 0.03, 0.15, 0.4)  # nearly one colour: what rims are judged by
+_NEAREST = SmoothSkin(0.40, 0.005, 0.45, 0.9)  # goes on in the colour of the seen skin beside it
+
+
+@dataclass(frozen=True)
+class InpaintedSkin:
+    """What goes where no photo is trusted; V subdivided vertices.
+
+    Attributes
+    ----------
+    confidence : (S, S) float32 in [0, 1], how far the photos are trusted (this side's or, mirrored, the other's).
+    log_skin : (V, 3) float32 smooth skin, beard included.
+    log_base : (V, 3) float32, the photos' own smooth albedo without rim light.
+    beard : (V,) float32 in [0, 1], its share in ``log_skin``.
+    rim : (V,) float32 in [0, 1], how far bare skin is seen too badly for details.
+    """
+
+    confidence: np.ndarray
+    log_skin: np.ndarray
+    log_base: np.ndarray
+    beard: np.ndarray
+    rim: np.ndarray
+
+
+def inpaint_skin(
+    surface: HeadSurface,
+    atlas: SurfaceAtlas,
+    photos: Sequence[TexturePhoto],
+    hairy: np.ndarray,
+    consensus: Consensus,
+    operators: SurfaceOperators,
+    tone: np.ndarray,
+    positions: np.ndarray,
+    density: float,
+) -> InpaintedSkin:
+    """Decide how far the photos are trusted, and continue skin and beard where they are not.
+
+    Parameters
+    ----------
+    atlas : at the working size, ``density`` texels per metre. hairy : (V,) in [0, 1], where hair grows.
+    consensus : of ``multi_view_consensus``. tone : (3,) linear albedo of plain skin.
+    positions : (V, 3) neutral, metres.
+    """
+    count = surface.count
+    under = _under_jaw(surface, positions)
+    in_shade = atlas.sample(surface.lifted(under[:, None]))[:, 0]
+    shown = [p.shown * (1.0 - in_shade * smoothstep(*_UNDER_GRAZING, p.unwrap.cosine)) for p in photos]
+    sharp = [float(smoothstep(*SHARP, p.view.pixels_per_metre)) for p in photos]
+    facing = [p.unwrap.cosine * (1.0 - _COARSE * (1.0 - own)) for p, own in zip(photos, sharp, strict=True)]
+    coarse = 1.0 - max(sharp)
+    behind = np.maximum.reduce([p.unwrap.seen * (p.unwrap.labels == FaceClass.GLASSES) for p in photos])
+    sure = confidence(shown, facing, behind, atlas, density, FADE * (1.0 + _COARSE * coarse))
+    weight = image_at_cage(surface, atlas, sure)  # (C,)
+    covered = hairy[:count]
+    votes = beard_votes(surface, atlas, photos)
+    plain = plain_skin(surface)[:count]
+    own = consensus.log_base[:count].astype(np.float64)
+    bearded = np.maximum(votes.bearded, dark_below(surface, own, weight * plain, positions))
+    votes = replace(votes, bearded=bearded)
+    skin_weight = weight**2 * plain * (1.0 - smoothstep(0.02, 0.3, covered)) * (1.0 - smoothstep(0.05, 0.4, bearded))
+    skin_weight = skin_weight * (1.0 - 0.8 * surface.regions["neck"][:count])
+    plainest = _skin(surface, operators, own, skin_weight, tone, _PLAINEST)
+    facing = atlas.image(np.maximum.reduce([p.shown * p.unwrap.cosine for p in photos]).astype(np.float32))
+    rim = smoothstep(*(np.array(_ASLANT) + 0.1 * coarse), image_at_cage(surface, atlas, facing))
+    rim = np.maximum(rim, smoothstep(*_BORDER, weight))
+    bare = rim * plain * (1.0 - smoothstep(0.1, 0.5, covered)) * (1.0 - smoothstep(0.1, 0.5, bearded))
+    calm = own + bare[:, None] * (limited_difference(own - plainest) + plainest - own)
+    shade = (under * plain * (1.0 - smoothstep(0.1, 0.5, bearded)))[:, None]
+    calm = calm + shade * (without_shadow(calm - plainest) + plainest - calm)
+    skin = _skin(surface, operators, calm, skin_weight, tone, _NEAREST)
+    skin, share = with_beard(skin, surface, atlas, photos, consensus, operators, votes, weight, positions)
+    fields = (skin, calm, share, coarse * bare)
+    lifted = (surface.lifted(values).astype(np.float32) for values in fields)
+    return InpaintedSkin(sure, *lifted)
+
+
+def inpainted_texels(
+    atlas: SurfaceAtlas,
+    inpainted: InpaintedSkin,
+    sure: np.ndarray,
+    detail: np.ndarray,
+    where: np.ndarray,
+) -> np.ndarray:
+    """(P, 3) float32 log albedo of inpainted skin and beard at an atlas's texels. Texels that photos show in full
+    stay as the smooth skin is.
+
+    Parameters
+    ----------
+    sure : (P,) in [0, 1], ``confidence`` of ``inpainted`` there. detail : (P, 3) that goes onto the skin.
+    where : (P, 3) neutral positions, metres.
+    """
+    smooth = atlas.sample(inpainted.log_skin)
+    used = np.flatnonzero(sure < 0.999)
+    where, beard = where[used], atlas.part(used).sample(inpainted.beard[:, None])
+    blotches = fractal_noise(where, 0.009, 2, 19)[:, None] * _BLOTCHES
+    skin = smooth[used] + detail[used] + (1.0 - beard) * blotches
+    if beard.any():
+        skin = skin + (0.16 * beard[:, 0] * gradient_noise(where * _BRISTLES, 0.0009, 75))[:, None]
+    smooth[used] = skin
+    return smooth
+
+
+def _skin(
+    surface: HeadSurface,
+    operators: SurfaceOperators,
+    own: np.ndarray,
+    weight: np.ndarray,
+    tone: np.ndarray,
+    options: SmoothSkin,
+) -> np.ndarray:
+    """(C, 3) smooth skin through the well-seen (C, 3), left and right nearly alike."""
+    if weight.sum() < 20:
+        return np.broadcast_to(np.log(tone), own.shape).copy()
+    brightness = own.mean(1)
+    order = np.argsort(brightness, kind="stable")
+    share = np.cumsum(weight[order] * operators.mass[order])
+    level = float(brightness[order][np.searchsorted(share, _LIT * share[-1])])
+    weight = weight / (1.0 + ((brightness - level) / options.shade) ** 2) ** 2
+    typical = np.average(own, axis=0, weights=weight * operators.mass)
+    field = smooth_field(operators, own, weight, _SKIN_LENGTH, typical, options.anchor)
+    field = field - (1.0 - _ASYMMETRY) * 0.5 * (field - field[surface.mirror])
+    return near_typical(field, typical, options.reach, options.chroma)
+
+
+def _under_jaw(surface: HeadSurface, positions: np.ndarray) -> np.ndarray:
+    """(C,) in [0, 1], below the lips and facing down; positions (V, 3) neutral, metres."""
+    count = surface.count
+    normals = vertex_normals(positions[:count], surface.cage_triangles)
+    lips = float(np.median(positions[surface.regions["lips"] > 0.5, 1]))
+    below = smoothstep(lips - 0.015, lips - 0.025, positions[:count, 1])
+    return below * smoothstep(0.25, 0.65, -normals[:, 1])

@@ -1,0 +1,130 @@
+"""Painted brows, for people whose brows no photo shows (thick frames, a fringe, a hat)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import cv2
+import numpy as np
+from scipy.ndimage import map_coordinates
+
+from backend.geometry.disc import disc
+from backend.geometry.noise import gradient_noise
+from backend.geometry.smoothstep import smoothstep
+from backend.photos.collection import FaceClass
+from backend.photos.regions import BROW_RIGHT, mirrored
+from backend.texture.unwrapping.atlas import SurfaceAtlas
+from backend.texture.unwrapping.photo_selection import TexturePhoto
+
+_SHOWN = 0.85
+"""Of the area within one brow's landmarks: where photos show less of both, brows are painted. Of five people whose
+photos show their brows 1.4 to 2.6 is labelled so: all within the landmarks is, and the hair beside; under thick frames
+0.7."""
+_LIKELY = (1.3, 0.45)
+"""Log units by which brows are darker than the skin, at most and at least, whatever the hair's colour."""
+_BITS, _DARK_PART = 0.04, 0.25
+"""Of the area within both brows' landmarks: so much of them must be seen to tell how dark they are; and the quantile of
+its brightness that does, for the rest is skin between hairs."""
+_BESIDE = 170.0  # of the working size: how far beside their labels brows reach
+_DENSITY = 0.8
+_SOFT, _PIXEL = 0.0012, 0.00025  # metres
+_RISE = 0.45  # of a hair's run outwards
+_ALONG = 0.15  # hairs are so much finer across than along
+
+
+def brow_place(where: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
+    """(2, P) float32 in [0, 1], right and left brow by their landmarks, at an atlas's texels.
+
+    where : (P, 3) the texels and landmarks : (478, 3) neutral, metres.
+    """
+    return np.stack([_inside(where, landmarks[list(brow)]) for brow in (BROW_RIGHT, mirrored(BROW_RIGHT))])
+
+
+def hidden_brows(place: np.ndarray, across: np.ndarray, photos: Sequence[TexturePhoto]) -> bool:
+    """Whether no photo shows a brow that could be taken or mirrored.
+
+    place : (2, P) of ``brow_place`` at the working size. across : (P,) the texels' place from right to left, below 0
+    on the person's right. A brow may lie beside its landmarks: what counts is how much is seen on its side of the face.
+    """
+    shown = np.maximum.reduce([p.unwrap.weight * (p.unwrap.labels == FaceClass.BROWS) for p in photos])
+    return all(
+        (shown[side] > 0.3).sum() < _SHOWN * (brow > 0.5).sum()
+        for brow, side in zip(place, (across < 0.0, across >= 0.0), strict=True)
+    )
+
+
+def seen_darkness(place: np.ndarray, photos: Sequence[TexturePhoto]) -> float | None:
+    """Log units by which what photos show of hidden brows, above a rim or beside a fringe, is darker than their skin;
+    None where that is next to nothing. place : (2, P) of ``brow_place`` at the working size."""
+    found = [np.zeros(0)]
+    for photo in photos:
+        brightness = np.log(np.maximum(photo.unwrap.linear.mean(axis=1), 1e-3))
+        seen = photo.unwrap.weight > 0.3
+        brows, skin = (seen & (photo.unwrap.labels == kind) for kind in (FaceClass.BROWS, FaceClass.SKIN))
+        if skin.any():
+            found.append(np.median(brightness[skin]) - brightness[brows])
+    darker = np.concatenate(found)
+    if len(darker) < _BITS * (place > 0.5).sum():
+        return None
+    return float(np.quantile(darker, 1 - _DARK_PART))
+
+
+def without_brows(photo: TexturePhoto, atlas: SurfaceAtlas) -> TexturePhoto:
+    """The photo without the bits of brows that it shows, which would lie beside those that are painted: raised above a
+    rim, say. atlas : of the working size."""
+    bits = atlas.image((photo.unwrap.labels == FaceClass.BROWS).astype(np.float32))
+    grown = cv2.dilate(bits, disc(round(atlas.resolution / _BESIDE)))
+    left = 1.0 - atlas.gather(cv2.GaussianBlur(grown, (0, 0), 1.0))
+    return replace(photo, unwrap=replace(photo.unwrap, weight=photo.unwrap.weight * left), shown=photo.shown * left)
+
+
+def paint_brows(
+    log_skin: np.ndarray,
+    atlas: SurfaceAtlas,
+    positions: np.ndarray,
+    place: np.ndarray,
+    log_hair: np.ndarray,
+    darkness: float | None = None,
+) -> np.ndarray:
+    """Brows within what brows can be, in the hair's tint.
+
+    Parameters
+    ----------
+    log_skin : (P, 3) log albedo at the atlas's texels. positions : (V, 3) neutral, metres. place : (2, P) of
+    ``brow_place``. log_hair : (3,). darkness : log units darker than skin, of ``seen_darkness``; None: as the hair is.
+
+    Returns
+    -------
+    (P, 3) float32 log albedo.
+    """
+    result = log_skin.astype(np.float32)
+    place = place.max(axis=0)
+    used = np.flatnonzero(place > 0.02)
+    part = SurfaceAtlas(atlas.resolution, atlas.texel[used], atlas.corners[used], atlas.barycentrics[used])
+    where, place = part.sample(positions), place[used]
+    skin = np.median(result[used], axis=0)
+    darkness = np.clip(float((skin - log_hair).mean()) if darkness is None else darkness, _LIKELY[1], _LIKELY[0])
+    hue = 0.3 * (log_hair - log_hair.mean()) + 0.7 * (skin - skin.mean())  # skin shines through
+    colour = hue + skin.mean() - darkness
+    outwards = np.abs(where[:, 0])
+    along, across = outwards + _RISE * where[:, 1], where[:, 1] - _RISE * outwards
+    facial_hair = gradient_noise(np.stack([_ALONG * along, across, where[:, 2]], 1), 0.0008, 81)
+    cover = _DENSITY * smoothstep(0.1, 0.9, place + 0.15 * facial_hair)[:, None]
+    mixed = (1.0 - cover) * np.exp(result[used]) + cover * np.exp(colour + 0.12 * facial_hair[:, None])
+    result[used] = np.log(np.maximum(mixed, 1e-3))
+    return result
+
+
+def _inside(points: np.ndarray, outline: np.ndarray) -> np.ndarray:
+    """(P,) float32 in [0, 1] of points (P, 3): inside an outline (N, 3) seen from the front, soft at its border."""
+    low = outline[:, :2].min(0) - 4.0 * _SOFT
+    size = np.ceil((np.ptp(outline[:, :2], axis=0) + 8.0 * _SOFT) / _PIXEL).astype(int)
+    mask = np.zeros((size[1], size[0]), np.uint8)
+    cv2.fillPoly(mask, [np.round((outline[:, :2] - low) / _PIXEL).astype(np.int32)], 1)
+    soft = cv2.GaussianBlur(mask.astype(np.float32), (0, 0), _SOFT / _PIXEL)
+    places = (points[:, :2] - low) / _PIXEL
+    near = (points[:, 2] > outline[:, 2].min() - 0.02) & (places > 0).all(1) & (places < size - 1).all(1)
+    found = np.zeros(len(points), np.float32)
+    found[near] = map_coordinates(soft, places[near, ::-1].T, order=1)
+    return found

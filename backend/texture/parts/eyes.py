@@ -1,0 +1,106 @@
+"""Painted eyeballs without catchlights, and what lids and lashes shade."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.spatial import cKDTree
+
+from backend.geometry.noise import fractal_noise, gradient_noise
+from backend.geometry.smoothstep import smoothstep
+
+IRIS_RADIUS = 0.00585  # metres: the visible iris is 11.7 mm across
+PUPIL_RADIUS = 0.0021  # as wide as in portraits taken indoors
+SCLERA = np.array([0.66, 0.61, 0.57])  # linear light; the eye's white is not paper
+_VEIN = np.array([0.55, 0.20, 0.16])
+_UNDER_LIDS = 0.8  # of the light reaches the middle of the open eye
+_UPPER_SHADE, _UPPER_REACH = 0.80, 0.0027  # what upper lid and lashes take at their edge; metres to a third of it
+_LOWER_SHADE, _LOWER_REACH = 0.45, 0.0012  # the same of the lower lid
+_CAUSTIC = 0.35  # by which the cornea gathers light from above on the iris's lower half
+_TOUCHING = 0.0006  # metres: lids' skin that is nearer to the eyeball is their rim
+_LASH_ROOTS = 0.0022  # metres from there to where lashes grow
+_UPPER_LASHES, _LOWER_LASHES = 0.55, 0.15  # share of the light that they take
+_PUPIL = np.array([0.004, 0.004, 0.004])
+
+
+def paint_eyeball(points: np.ndarray, iris: np.ndarray, seed: int, white: np.ndarray = SCLERA) -> np.ndarray:
+    """Albedo of an eyeball that looks straight ahead.
+
+    Parameters
+    ----------
+    points : (N, 3) metres relative to the eye's centre of rotation, z out of the face.
+    iris : (3,) linear-light iris colour.
+    seed : pattern of fibres and veins.
+    white : (3,) linear-light colour of the sclera.
+
+    Returns
+    -------
+    (N, 3) float32 linear light: pupil, iris with fibres, collarette and limbal ring, sclera with faint veins. There is
+    no highlight and no shadow in it.
+    """
+    radius = np.hypot(points[:, 0], points[:, 1])  # metres from the optical axis
+    front = points[:, 2] > 0
+    angle = np.arctan2(points[:, 1], points[:, 0])
+    ring = np.stack([np.cos(angle), np.sin(angle)], 1)
+
+    relative = np.clip((radius - PUPIL_RADIUS) / (IRIS_RADIUS - PUPIL_RADIUS), 0.0, 1.0)
+    fibre_space = np.concatenate([ring, relative[:, None] * 0.35], 1)  # long along the radius, thin around it
+    fibres = 0.6 * gradient_noise(fibre_space, 0.09, seed) + 0.4 * gradient_noise(fibre_space, 0.04, seed + 1)
+    blotches = gradient_noise(points, 0.004, seed + 2)
+    tone = 1.0 + 0.26 * fibres + 0.10 * blotches
+    collarette = np.exp(-(((relative - 0.28) / 0.13) ** 2))
+    rim = smoothstep(0.66, 0.96, relative)
+    gathered = 1.0 - _CAUSTIC * points[:, 1] / IRIS_RADIUS
+    warm = np.array([1.12, 1.0, 0.82])
+    iris_rgb = iris * tone[:, None] * (1.0 + 0.30 * collarette[:, None] * warm)
+    iris_rgb *= (gathered * (0.98 - 0.6 * rim))[:, None]
+    pupil = 1.0 - smoothstep(PUPIL_RADIUS - 0.00018, PUPIL_RADIUS + 0.00022, radius)
+    iris_rgb = iris_rgb * (1.0 - pupil[:, None]) + _PUPIL * pupil[:, None]
+
+    side = np.clip(np.abs(points[:, 0]) / 0.012, 0.0, 1.0)
+    away = smoothstep(IRIS_RADIUS + 0.001, 0.011, radius)  # 0 beside the iris, 1 near the canthi
+    warp = np.stack([gradient_noise(points, 0.006, seed + 3 + k) for k in range(3)], 1) * 0.0016
+    stretched = (points + warp) * np.array([0.35, 1.0, 0.6])  # veins run from the canthi inwards
+    thin = np.exp(-((gradient_noise(stretched, 0.0021, seed + 8) / 0.10) ** 2))
+    fine = np.exp(-((gradient_noise(stretched, 0.0011, seed + 9) / 0.12) ** 2))
+    vein = np.clip((0.30 * thin + 0.14 * fine) * away * (0.3 + 0.7 * side), 0.0, 0.5)
+    sclera = white * (1.0 + 0.015 * fractal_noise(points, 0.004, 2, seed + 10))[:, None]
+    sclera = sclera * (1.0 - np.outer(away * side, [0.05, 0.16, 0.20]))
+    sclera = sclera * (1.0 - vein[:, None]) + _VEIN * vein[:, None]
+    back = smoothstep(0.0, -0.006, points[:, 2])
+    sclera = sclera * (1.0 - 0.5 * back[:, None]) + _VEIN * 0.5 * back[:, None]
+
+    limbus = (1.0 - smoothstep(IRIS_RADIUS - 0.0008, IRIS_RADIUS + 0.0006, radius)) * front
+    return (iris_rgb * limbus[:, None] + sclera * (1.0 - limbus[:, None])).astype(np.float32)
+
+
+def lid_shadow(points: np.ndarray, lids: np.ndarray, centre_height: float) -> np.ndarray:
+    """(N,) share of the light that lids and lashes let reach an eyeball's points (N, 3) in the resting pose.
+
+    It is part of the eye's colour because neither a viewport nor a game engine casts the lashes' shadow, and an eye
+    without it stares. lids : (L, 3) the lids' skin; centre_height : y of the eye's centre, metres.
+    """
+    upper = lids[:, 1] > centre_height
+    share = np.full(len(points), _UNDER_LIDS)
+    for lid, shade, reach in ((lids[upper], _UPPER_SHADE, _UPPER_REACH), (lids[~upper], _LOWER_SHADE, _LOWER_REACH)):
+        if len(lid) > 0:
+            distance, _ = cKDTree(lid).query(points)
+            share *= 1.0 - shade * np.exp(-((distance / reach) ** 1.5))
+    return share.astype(np.float32)
+
+
+def lash_line(points: np.ndarray, lids: np.ndarray, centre: np.ndarray, radius: float) -> np.ndarray:
+    """(N,) share of the light that the roots of the lashes leave to skin at points (N, 3) in the resting pose.
+
+    Photos that are laid onto the lids are a millimetre off now and then, and lose the dark line that a lid ends in;
+    without it eyes look cut out. lids : (L, 3) the lids' skin; centre (3,), radius : of the eyeball, metres.
+    """
+    offset = lids - centre
+    touching = np.abs(np.linalg.norm(offset, axis=1) - radius) < _TOUCHING
+    rim = lids[touching & (offset[:, 2] > 0.35 * radius)]
+    if len(rim) == 0:
+        return np.ones(len(points), np.float32)
+    distance, nearest = cKDTree(rim).query(points)
+    edge = np.exp(-((distance / _LASH_ROOTS) ** 2))
+    upper = smoothstep(-0.003, 0.001, rim[nearest, 1] - centre[1])
+    corner = smoothstep(0.0135, 0.0105, np.abs(points[:, 0] - centre[0]))
+    return (1.0 - (_LOWER_LASHES + (_UPPER_LASHES - _LOWER_LASHES) * upper) * corner * edge).astype(np.float32)

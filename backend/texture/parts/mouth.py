@@ -1,0 +1,80 @@
+"""Painted teeth, tongue and lashes: clean colours, whatever the photos show."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from backend.geometry.noise import fractal_noise, gradient_noise
+from backend.geometry.smoothstep import smoothstep
+
+ENAMEL = np.array([0.52, 0.46, 0.38])
+"""With what lips keep off: on 23 smiling photographs the brightest fifth of what is between the lips is 1.2, 1.6, 2.1
+times as bright as the skin (red, green, blue, medians), and a twentieth 1.5 times; as bare enamel it would be 2.1."""
+GUM = np.array([0.42, 0.155, 0.14])
+TONGUE = np.array([0.45, 0.17, 0.155])
+LASHES = np.array([0.014, 0.010, 0.008])
+_TEETH_SHADE, _TONGUE_SHADE = 0.90, 0.75
+"""Of the light this is gone three centimetres behind the lips: with 0.75 the back teeth are white slits, with 0.9 the
+tongue is black where there are shadows, too."""
+_TONGUE_LIT = 0.75  # the tongue's tip lies behind the teeth
+_UPPER_WIDTHS = np.array([8.5, 6.5, 7.5, 7.0, 7.0, 10.0, 9.5]) * 1e-3  # metres from the midline outwards
+_LOWER_WIDTHS = np.array([5.3, 5.8, 6.8, 7.0, 7.2, 10.5, 10.0]) * 1e-3
+
+
+def _reached(points: np.ndarray, shade: float) -> np.ndarray:
+    """(P, 1) share of the light that reaches points (P, 3) behind the lips, ``shade`` of it being gone at the back:
+    viewports cast no shadow into a mouth."""
+    depth = points[:, 2].max() - points[:, 2]
+    return 1.0 - shade * smoothstep(0.004, 0.030, depth)[:, None]
+
+
+def paint_teeth(points: np.ndarray, upper: bool) -> np.ndarray:
+    """Linear albedo (P, 3) of a row of teeth at neutral positions (P, 3) metres: enamel, gaps, gum towards the root."""
+    arc = _arc_length(points)
+    widths = _UPPER_WIDTHS if upper else _LOWER_WIDTHS
+    borders = np.concatenate([[0.0], np.cumsum(widths)])
+    gap = np.exp(-((np.abs(arc[:, None] - borders).min(1) / 0.00045) ** 2))
+    low, high = points[:, 1].min(), points[:, 1].max()
+    rise = (points[:, 1] - low) / max(high - low, 1e-6)
+    root = rise if upper else 1.0 - rise  # 1 at the gum, 0 at the biting edge
+    scallop = 0.10 * np.cos(2 * np.pi * np.interp(arc, borders, np.arange(len(borders))))
+    gum = smoothstep(0.72, 0.84, root + scallop)
+    enamel = ENAMEL * (1.0 - 0.10 * smoothstep(0.3, 0.8, root)[:, None] * np.array([0.6, 1.0, 1.6]))
+    enamel = enamel * (1.0 + 0.02 * fractal_noise(points, 0.003, 2, 51)[:, None])
+    enamel = enamel * (1.0 - 0.55 * gap[:, None] * np.array([0.9, 1.0, 1.05]))
+    flesh = GUM * (1.0 + 0.06 * fractal_noise(points, 0.002, 2, 52)[:, None])
+    return ((enamel * (1.0 - gum[:, None]) + flesh * gum[:, None]) * _reached(points, _TEETH_SHADE)).astype(np.float32)
+
+
+def _arc_length(points: np.ndarray) -> np.ndarray:
+    """(P,) metres along the dental arch from the midline, the same left and right."""
+    x = np.abs(points[:, 0])
+    bins = np.linspace(0.0, max(float(x.max()), 1e-4), 25)
+    index = np.clip(np.digitize(x, bins) - 1, 0, 23)
+    count = np.bincount(index, minlength=24)
+    depth = np.bincount(index, points[:, 2], 24) / np.maximum(count, 1)
+    used = np.flatnonzero(count > 0)
+    centre = 0.5 * (bins[:-1] + bins[1:])
+    z = np.interp(centre, centre[used], depth[used])
+    step = np.hypot(np.diff(centre), np.diff(z))
+    length = np.concatenate([[centre[0]], centre[0] + np.cumsum(step)])
+    along = np.interp(x, centre, length)
+    # at the back of the arch x hardly changes: go on along z
+    front = float(np.interp(float(x.max()) * 0.97, centre, z))
+    return along + np.where(x > 0.9 * x.max(), np.maximum(front - points[:, 2], 0.0) * 0.5, 0.0)
+
+
+def paint_tongue(points: np.ndarray) -> np.ndarray:
+    """Linear albedo (P, 3) of the tongue at neutral positions (P, 3) metres: papillae, and a furrow in the middle."""
+    papillae = 0.06 * gradient_noise(points, 0.0010, 61) + 0.07 * fractal_noise(points, 0.006, 2, 62)
+    furrow = 0.25 * np.exp(-((points[:, 0] / 0.0016) ** 2))
+    pale = np.array([1.05, 1.35, 1.32])
+    blend = np.clip(0.25 + 0.15 * fractal_noise(points, 0.003, 2, 63), 0.0, 1.0)[:, None]
+    tone = TONGUE * (1.0 - blend) + TONGUE * pale * blend
+    lit = _TONGUE_LIT * _reached(points, _TONGUE_SHADE)
+    return (tone * (1.0 + papillae - furrow)[:, None] * lit).clip(0.01, 0.9).astype(np.float32)
+
+
+def paint_lashes(points: np.ndarray) -> np.ndarray:
+    """Linear albedo (P, 3) of the lashes: nearly black."""
+    return np.broadcast_to(LASHES.astype(np.float32), points.shape).copy()

@@ -1,0 +1,178 @@
+"""What a face wears is decided once for the whole face, not pixel by pixel."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pytest
+
+from backend.models.parsing.accessories import EdgeEvidence, score_accessories, settle_accessories
+from backend.models.parsing.facial_hair import FacialHairScores
+from backend.models.parsing.net_evidence import NetEvidence
+from backend.photos.collection import FaceClass
+from backend.photos.landmarks import mean_landmarks
+
+SIDE = 160
+BARE = NetEvidence(-2.0, -1.5)
+"""Of a face of which nobody could tell."""
+GREY = np.full((SIDE, SIDE, 3), 128, np.uint8)
+
+
+@pytest.fixture
+def landmarks() -> np.ndarray:
+    """(478, 2) of a face in the middle of the crop."""
+    points = mean_landmarks().points[:, :2].astype(np.float64)
+    return (points - points.mean(0)) / np.ptp(points[:, 1]) * 90 + SIDE / 2
+
+
+def _settled(odds: np.ndarray, landmarks: np.ndarray, glasses: float = 0.0, hair: float = 0.0) -> np.ndarray:
+    """Settled probabilities of a grey picture in which edges and the net's features say ``glasses`` and ``hair``."""
+    edges = EdgeEvidence(glasses, FacialHairScores(hair, hair))
+    return _settle(odds, landmarks, GREY, edges, NetEvidence(glasses + BARE.glasses, hair + BARE.chin))
+
+
+def _settle(
+    odds: np.ndarray, landmarks: np.ndarray, pixels: np.ndarray, edges: EdgeEvidence, net: NetEvidence
+) -> np.ndarray:
+    return settle_accessories(odds, landmarks, pixels, score_accessories(odds, landmarks, edges, net))
+
+
+def _skin() -> np.ndarray:
+    odds = np.zeros((len(FaceClass), SIDE, SIDE), np.float32)
+    odds[FaceClass.SKIN] = 1.0
+    return odds
+
+
+def _mark(odds: np.ndarray, face_class: FaceClass, where: np.ndarray, share: float) -> None:
+    odds[face_class][where] = share
+    odds[FaceClass.SKIN][where] = 1 - share
+
+
+def _box(centre: np.ndarray, half_width: int, half_height: int) -> np.ndarray:
+    mask = np.zeros((SIDE, SIDE), bool)
+    x, y = np.round(centre).astype(int)
+    mask[y - half_height : y + half_height + 1, x - half_width : x + half_width + 1] = True
+    return mask
+
+
+def test_a_speck_of_glasses_goes_and_a_doubtful_frame_becomes_whole(landmarks: np.ndarray) -> None:
+    eyes = landmarks[[33, 133, 362, 263], :2]
+    speck = _skin()
+    _mark(speck, FaceClass.GLASSES, _box(eyes[0], 1, 1), 0.9)
+    assert not (_settled(speck, landmarks).argmax(0) == FaceClass.GLASSES).any()
+    frame = _skin()
+    across = _box(eyes.mean(0), 30, 3)
+    _mark(frame, FaceClass.GLASSES, across, 0.4)
+    assert (frame.argmax(0) != FaceClass.GLASSES).all()
+    assert (_settled(frame, landmarks, glasses=5.0).argmax(0)[across] == FaceClass.GLASSES).all()
+
+
+def test_a_moustache_does_not_make_a_beard_and_whiskers_stay(landmarks: np.ndarray) -> None:
+    odds = _skin()
+    moustache, chin, cheek = (
+        _box(landmarks[164], 12, 6),
+        _box(landmarks[175], 2, 1),
+        _box(landmarks[132] + [6, 0], 2, 6),
+    )
+    _mark(odds, FaceClass.FACIAL_HAIR, moustache, 0.45)
+    _mark(odds, FaceClass.FACIAL_HAIR, chin, 0.6)
+    _mark(odds, FaceClass.FACIAL_HAIR, cheek, 0.6)
+    found = _settled(odds, landmarks, hair=2.0).argmax(0) == FaceClass.FACIAL_HAIR
+    x, y = np.round(landmarks[164]).astype(int)
+    assert found[y, x - 3 : x + 4].all()
+    assert not found[chin].any()
+    assert found[cheek].all()
+
+
+def test_probabilities_stay_probabilities(landmarks: np.ndarray) -> None:
+    odds = np.random.default_rng(0).random((len(FaceClass), SIDE, SIDE), np.float32)
+    settled = _settled(odds / odds.sum(0), landmarks)
+    np.testing.assert_allclose(settled.sum(0), 1.0, atol=1e-5)
+
+
+def test_edges_have_a_say_in_whether_glasses_are_worn(landmarks: np.ndarray) -> None:
+    frame, across = _skin(), _box(landmarks[[33, 133, 362, 263], :2].mean(0), 30, 3)
+    _mark(frame, FaceClass.GLASSES, across, 0.45)
+    for score, worn in ((-9.0, False), (9.0, True)):
+        found = _settled(frame, landmarks, score).argmax(0)[across] == FaceClass.GLASSES
+        assert found.any() == worn
+    faint = _skin()
+    _mark(faint, FaceClass.GLASSES, across, 0.35)
+    faint[:, across] *= 0.1  # most of it is something else
+    faint[FaceClass.BROWS][across] += 0.9
+    for score, worn in ((0.0, False), (20.0, True)):
+        settled = _settled(faint, landmarks, score)[FaceClass.GLASSES][across]
+        assert (settled > 0.03).all() == worn
+
+
+def test_a_hat_is_one_thing_and_a_patch_of_one_is_not(landmarks: np.ndarray) -> None:
+    top = np.zeros((SIDE, SIDE), bool)
+    top[: round(landmarks[10, 1]) - 4] = True
+    hat = _skin()
+    hat[:, top] = 0.0
+    hat[FaceClass.SKIN][top], hat[FaceClass.HAIR][top], hat[FaceClass.OCCLUDER][top] = 0.3, 0.2, 0.5
+    assert (_settled(hat, landmarks).argmax(0)[top] == FaceClass.OCCLUDER).all()
+    patch = _skin()
+    patch[:, top] = 0.0
+    patch[FaceClass.HAIR][top] = 1.0
+    _mark(patch, FaceClass.OCCLUDER, _box(np.array([80, 12]), 6, 4), 0.45)
+    patch /= patch.sum(0)
+    assert not (_settled(patch, landmarks).argmax(0) == FaceClass.OCCLUDER).any()
+
+
+def test_little_certainty_is_enough_for_a_moustache_that_is_worn(landmarks: np.ndarray) -> None:
+    x, y = np.round(landmarks[164]).astype(int)
+    for share, edges, worn in ((0.45, 1.0, True), (0.45, -4.0, False), (0.2, 1.0, False), (0.2, 5.0, True)):
+        odds = _skin()
+        _mark(odds, FaceClass.FACIAL_HAIR, _box(landmarks[164], 14, 8), share)
+        found = _settled(odds, landmarks, hair=edges).argmax(0) == FaceClass.FACIAL_HAIR
+        assert found[y, x] == worn
+
+
+def test_without_a_moustache_or_a_beard_there_are_no_specks_of_one(landmarks: np.ndarray) -> None:
+    cheek = _box(landmarks[132] + [6, 0], 2, 6)
+    odds = _skin()
+    _mark(odds, FaceClass.FACIAL_HAIR, cheek, 0.6)
+    assert not (_settled(odds, landmarks, hair=-2.0).argmax(0) == FaceClass.FACIAL_HAIR).any()
+
+
+def test_a_moustache_hangs_a_little_beyond_the_lips_and_no_further(landmarks: np.ndarray) -> None:
+    odds = _skin()
+    _mark(odds, FaceClass.FACIAL_HAIR, _box(landmarks[164], 12, 6), 0.9)
+    hanging = _box(landmarks[61] + [0, 3], 1, 2)
+    _mark(odds, FaceClass.FACIAL_HAIR, hanging, 0.9)
+    _mark(odds, FaceClass.FACIAL_HAIR, _box(landmarks[175], 3, 2), 0.9)
+    found = _settled(odds, landmarks, hair=1.0).argmax(0) == FaceClass.FACIAL_HAIR
+    assert found[hanging].all()
+    assert not found[_box(landmarks[175], 3, 2)].any()
+
+
+def test_clear_lenses_are_no_glasses_and_dark_ones_are(landmarks: np.ndarray) -> None:
+    odds, rim = _skin(), np.zeros((SIDE, SIDE), np.uint8)
+    for eye in ((33, 133), (362, 263)):
+        centre = np.round(landmarks[list(eye)].mean(0) * 16).astype(int).tolist()
+        width = np.ptp(landmarks[list(eye), 0])
+        axes = [round(0.92 * width * 16), round(0.6 * width * 16)]
+        cv2.ellipse(rim, centre, axes, 0, 0, 360, 1, -1, 8, 4)
+        cv2.ellipse(rim, centre, axes, 0, 0, 360, 2, 3, 8, 4)
+    _mark(odds, FaceClass.GLASSES, rim == 1, 0.55)
+    _mark(odds, FaceClass.GLASSES, rim == 2, 0.95)
+    hair = FacialHairScores(-2.0, -2.0)
+    x, y = np.round(landmarks[[33, 133]].mean(0)).astype(int)
+    for level, worn in ((128, False), (30, True)):
+        pixels = GREY.copy()
+        pixels[rim == 1] = level
+        found = _settle(odds, landmarks, pixels, EdgeEvidence(3.0, hair), BARE).argmax(0) == FaceClass.GLASSES
+        assert found[rim == 2].mean() > 0.9
+        assert found[y + 5, x] == worn
+
+
+def test_a_second_net_has_a_say_in_glasses_and_facial_hair(landmarks: np.ndarray) -> None:
+    odds, edges = np.full((len(FaceClass), SIDE, SIDE), 0.05, np.float32), EdgeEvidence(0.0, FacialHairScores(0.0, 0.0))
+    sees, sees_not = odds.copy(), odds.copy()
+    for second, share in ((sees, 0.9), (sees_not, 0.01)):
+        second[FaceClass.FACIAL_HAIR] = second[FaceClass.GLASSES] = share
+    alone, more, less = (score_accessories(odds, landmarks, edges, BARE, second) for second in (None, sees, sees_not))
+    assert less.moustache < alone.moustache < more.moustache
+    assert less.beard < alone.beard < more.beard
+    assert less.glasses < alone.glasses < more.glasses

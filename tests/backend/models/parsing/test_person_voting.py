@@ -1,0 +1,45 @@
+"""Most photos of a person say what a doubtful one shows; a sure one is believed."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import astuple
+
+import pytest
+
+from backend.models.parsing.accessories import AccessoryScores
+from backend.models.parsing.person_voting import decide_alike, vote_over_photos
+
+YES, NO, UNKNOWN = AccessoryScores(5.0, 5.0, 5.0), AccessoryScores(-5.0, -5.0, -5.0), AccessoryScores(*(math.nan,) * 3)
+
+
+def test_a_doubtful_photo_follows_the_others() -> None:
+    doubtful = AccessoryScores(-1.0, 1.0, -0.5)
+    assert decide_alike(vote_over_photos([doubtful, YES, YES])[0], YES)
+    assert decide_alike(vote_over_photos([NO, doubtful, NO])[1], NO)
+
+
+def test_a_sure_photo_stays_as_it_is_and_so_does_an_only_one() -> None:
+    assert decide_alike(vote_over_photos([NO, YES, YES, YES])[0], NO)
+    assert vote_over_photos([AccessoryScores(0.3, -0.2, 0.1)]) == (AccessoryScores(0.3, -0.2, 0.1),)
+
+
+def test_facial_hair_follows_the_others_further_than_glasses_do() -> None:
+    """Glasses are taken off between two photos, a moustache is not."""
+    turned = vote_over_photos([AccessoryScores(3.0, 3.0, 3.0), NO, NO, NO])[0]
+    assert turned.glasses > 0 and turned.moustache < 0 and turned.beard < 0
+
+
+def test_others_who_disagree_or_cannot_tell_say_nothing() -> None:
+    torn = vote_over_photos([AccessoryScores(0.4, -0.4, 0.1), YES, NO])[0]
+    assert astuple(torn) == pytest.approx((0.4, -0.4, 0.1))
+    assert vote_over_photos([AccessoryScores(0.4, -0.4, 0.1), UNKNOWN])[0] == AccessoryScores(0.4, -0.4, 0.1)
+    unseen, known = vote_over_photos([UNKNOWN, YES])
+    assert math.isnan(unseen.beard) and known == YES
+
+
+def test_labels_by_colour_have_no_say() -> None:
+    assert vote_over_photos([None, AccessoryScores(-1.0, -1.0, -1.0), YES])[:1] == (None,)
+    assert vote_over_photos([None, None]) == (None, None)
+    assert vote_over_photos([]) == ()
+    assert not decide_alike(None, YES) and decide_alike(None, None)

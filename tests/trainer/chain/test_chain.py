@@ -1,0 +1,163 @@
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from backend.assets import ASSETS
+from backend.errors import LikenessError
+from trainer.__main__ import COMMANDS, build_parser, main
+from trainer.chain.progress import STATE_FILE, ChainState, DoneCommand, read_state
+from trainer.chain.run import Places, _resumed, run_steps, words
+from trainer.chain.steps import Command, Need, Repeats, Step
+from trainer.chain.table import HEAD_CROPS, STEPS
+from trainer.chain.toy import LIMITS, portrait_names, toy_overrides
+from trainer.data.portraits.hand_labels import read_hand_labels
+from trainer.recipe import encode, find_recipe, known_recipes, load_recipe
+
+TRAINED = sorted({command.name for step in STEPS for command in step.commands} & set(known_recipes()))
+
+
+def places(folder: Path) -> Places:
+    return Places(folder / "work", folder / "assets", folder / "portraits")
+
+
+def test_every_file_of_assets_is_made_by_exactly_one_step() -> None:
+    made = Counter(name for step in STEPS for name in step.makes)
+    there = {path.relative_to(ASSETS).as_posix() for path in ASSETS.rglob("*") if path.is_file()}
+    assert set(made) == there
+    assert set(made.values()) == {1}
+
+
+def test_steps_come_after_those_that_they_build_on() -> None:
+    seen: set[str] = set()
+    for step in STEPS:
+        assert step.name not in seen
+        assert set(step.after) <= seen, step.name
+        seen.add(step.name)
+
+
+@pytest.mark.parametrize("toy", [False, True])
+def test_every_command_is_one_that_the_trainer_knows(tmp_path: Path, toy: bool) -> None:
+    for step in STEPS:
+        assert bool(step.commands) == (step.repeats is not Repeats.BY_HAND)
+        for command in step.commands:
+            assert command.name in COMMANDS or command.name in known_recipes(), command.name
+            said = words(command, places(tmp_path), toy)
+            assert not any("{" in word for word in said)
+            arguments = build_parser().parse_args([*(["train"] if command.name in known_recipes() else []), *said])
+            if arguments.command == "train":
+                load_recipe(find_recipe(arguments.recipe), arguments.overrides)
+
+
+def test_a_step_that_trains_on_portraits_says_so() -> None:
+    by_name = {step.name: step for step in STEPS}
+
+    def folders(value: object) -> list[str]:
+        if isinstance(value, dict):
+            own = [value["folder"]] if value.get("folder") else []
+            return own + [folder for item in value.values() for folder in folders(item)]
+        return [folder for item in value for folder in folders(item)] if isinstance(value, list) else []
+
+    def ancestors(step: Step) -> set[str]:
+        return {name for before in step.after for name in {before, *ancestors(by_name[before])}}
+
+    for step in STEPS:
+        recipes = [load_recipe(find_recipe(command.name)) for command in step.commands if command.name in TRAINED]
+        named = {folder for recipe in recipes for folder in folders(encode(recipe))}
+        assert named <= {HEAD_CROPS}
+        if named:
+            assert Need.PORTRAITS in step.needs
+            assert "portraits" in ancestors(step)
+
+
+@pytest.mark.parametrize("recipe", TRAINED)
+def test_a_recipe_at_toy_size_is_a_recipe_of_few_steps(recipe: str) -> None:
+    small = load_recipe(find_recipe(recipe), toy_overrides(recipe)[1::2])
+    assert all(stage.steps <= LIMITS["steps"] and stage.batch <= LIMITS["batch"] for stage in small.stages)
+
+
+def test_toy_portraits_are_on_every_list() -> None:
+    names = portrait_names()
+    by_hand = read_hand_labels()
+    assert {by_hand[name].held_out for name in names if name in by_hand} == {True, False}
+    assert len(names) < 40
+
+
+def test_a_chain_that_failed_goes_on_where_it_was(tmp_path: Path) -> None:
+    where = places(tmp_path)
+    step = Step("two", (), (Command(("--help",)), Command(("all", "--nonsense"))))
+    said: list[str] = []
+    with pytest.raises(LikenessError, match="ended with code 2"):
+        run_steps([step], where, False, said.append)
+    state = read_state(where.work)
+    assert [command.words for command in state.steps["two"]] == [("--help",)]
+    said.clear()
+    run_steps([replace(step, commands=(step.commands[0], Command(("--help",))))], where, False, said.append)
+    assert said == ["two, 2 of 2: python -m trainer --help"]
+    said.clear()
+    run_steps([replace(step, commands=(step.commands[0], Command(("--help",))))], where, False, said.append)
+    assert said == ["two: done"]
+
+
+def test_a_net_is_trained_and_exported_at_toy_size(tmp_path: Path) -> None:
+    where = places(tmp_path)
+    train = Command(("tiny", "--out", "runs/tiny"))
+    step = Step("tiny", (), (train, Command(("export", "runs/tiny", "--out", "{assets}/tiny"))))
+    state = run_steps([step], where, True, lambda line: None)
+    assert len(state.steps["tiny"]) == 2
+    assert not state.begun
+    assert "steps = 2" in (where.work / "runs/tiny/recipe.toml").read_text()
+    assert {path.name for path in (where.assets / "tiny").iterdir()} == {
+        "README.md",
+        "parsing-00001-of-00001.safetensors",
+    }
+
+
+def test_a_changed_command_is_run_again_with_all_after_it() -> None:
+    state = ChainState({"a": tuple(DoneCommand((word,), 1.0) for word in "xyz")})
+    assert state.done("a", (("x",), ("y",), ("z",))) == 3
+    assert state.done("a", (("x",), ("other",), ("z",))) == 1
+    assert state.with_done("a", 1, DoneCommand(("other",), 2.0)).done("a", (("x",), ("other",), ("z",))) == 2
+
+
+def test_a_training_that_was_cut_goes_on_and_does_not_begin_anew(tmp_path: Path) -> None:
+    where = places(tmp_path)
+    said = ("tiny", "--out", "runs/tiny", "--init-from", "somewhere")
+    assert _resumed(said, where, True) == list(said)
+    checkpoints = where.work / "runs/tiny/checkpoints"
+    checkpoints.mkdir(parents=True)
+    (checkpoints / "one.safetensors").write_bytes(b"")
+    assert _resumed(said, where, True) == ["tiny", "--out", "runs/tiny", "--resume"]
+
+
+def test_a_training_of_other_words_is_put_aside_and_not_gone_on_with(tmp_path: Path) -> None:
+    where = places(tmp_path)
+    said = ("tiny", "--out", "runs/tiny")
+    for number in (1, 2):
+        checkpoints = where.work / "runs/tiny/checkpoints"
+        checkpoints.mkdir(parents=True)
+        (checkpoints / "one.safetensors").write_bytes(b"")
+        assert _resumed(said, where, False) == list(said)
+        assert (where.work / f"runs/tiny.old{number}/checkpoints/one.safetensors").is_file()
+
+
+def test_a_step_without_its_data_says_what_is_missing(tmp_path: Path) -> None:
+    step = Step("faces", (), (Command(("list",)),), needs=(Need.PORTRAITS,))
+    with pytest.raises(LikenessError, match="public_domain"):
+        run_steps([step], places(tmp_path), False, lambda line: None)
+
+
+def test_dry_run_prints_every_step_and_runs_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    work = tmp_path / "work"
+    assert main(["all", "--dry-run", "--work", str(work)]) == 0
+    printed = capsys.readouterr().out
+    assert all(step.name in printed for step in STEPS)
+    assert not (work / STATE_FILE).exists()
+
+
+def test_a_step_that_is_not_there_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["all", "--dry-run", "--only", "nose"]) == 2
+    assert "'nose'" in capsys.readouterr().err

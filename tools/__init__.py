@@ -1,0 +1,1 @@
+"""Work of a maintainer, in a checkout: a release."""

@@ -1,0 +1,116 @@
+"""``python -m trainer all``: the table of what makes each file of ``assets/``, or the whole of it run."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from backend.assets import ASSETS
+from backend.errors import LikenessError
+from trainer.chain.progress import ChainState, read_state
+from trainer.chain.run import Places, missing, public_portraits, run_steps, words
+from trainer.chain.steps import Repeats, Step
+from trainer.chain.table import STEPS
+
+WORK, TOY_WORK = Path("runs/all"), Path("runs/toy")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of ``python -m trainer all``."""
+    parser.description = "Make every file of assets/ again, in order; run again, it goes on where it ended."
+    parser.add_argument("--dry-run", action="store_true", help="only print the table, with --only the commands, too")
+    parser.add_argument("--only", action="append", metavar="NAME", help="one step of the table, as often as wanted")
+    parser.add_argument(
+        "--toy",
+        action="store_true",
+        help="few steps on few drawn people, written to the working folder: shows that it runs",
+    )
+    parser.add_argument("--work", type=Path, help=f"working folder (default {WORK}, with --toy {TOY_WORK})")
+    parser.add_argument("--portraits", type=Path, help="portraits (default: ../shared/photos/public_domain)")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Print or run; returns the exit code."""
+    console = Console(highlight=False)
+    steps = _chosen(arguments.only)
+    work = (arguments.work or (TOY_WORK if arguments.toy else WORK)).resolve()
+    places = Places(
+        work,
+        work / "assets" if arguments.toy else ASSETS,
+        arguments.portraits.resolve()
+        if arguments.portraits
+        else work / "portraits"
+        if arguments.toy
+        else public_portraits(),
+    )
+    try:
+        if arguments.dry_run:
+            console.print(chain_table(steps, read_state(work), places, arguments.toy))
+            for step in steps if arguments.only else ():
+                for command in step.commands:
+                    line = f"python -m trainer {' '.join(words(command, places, arguments.toy))}"
+                    console.print(line, markup=False, soft_wrap=True)
+            return 0
+        state = run_steps(steps, places, arguments.toy, lambda line: console.print(line, markup=False, soft_wrap=True))
+    except ValueError as error:
+        raise LikenessError("usage", f"{error}.") from error
+    for step in steps:
+        if state.steps.get(step.name):
+            console.print(f"{step.name}: {state.seconds(step.name):.0f} s")
+    return 0
+
+
+def _chosen(names: Sequence[str] | None) -> tuple[Step, ...]:
+    """The named steps, in the table's order; raises ``LikenessError`` (``usage``) for one that is not there."""
+    known = [step.name for step in STEPS]
+    unknown = [name for name in names or () if name not in known]
+    if unknown:
+        raise LikenessError("usage", f"There is no step {unknown[0]!r}.", f"Steps: {', '.join(known)}.")
+    return STEPS if not names else tuple(step for step in STEPS if step.name in names)
+
+
+def chain_table(steps: Sequence[Step], state: ChainState, places: Places, toy: bool) -> Table:
+    """What makes what, what it needs, how long it takes, whether it is done."""
+    table = Table(show_lines=True)
+    for name, options in (
+        ("step", {"no_wrap": True}),
+        ("files of assets/", {"overflow": "fold"}),
+        ("python -m trainer", {"overflow": "fold"}),
+        ("after; needs", {}),
+        ("hours: 2 cores, GPU", {}),
+        ("again?", {}),
+        ("here", {}),
+    ):
+        table.add_column(name, **options)
+    for step in steps:
+        table.add_row(
+            step.name,
+            "\n".join(step.makes) or "(for others)",
+            "\n".join(command.name for command in step.commands if command.name != "export"),
+            "\n".join([", ".join(step.after), *(need.value for need in step.needs)]).strip(),
+            "" if step.repeats is Repeats.BY_HAND else f"{_hours(step.cpu_hours)}, {_hours(step.gpu_hours)}",
+            f"{step.repeats.value}. {step.remark}".strip(),
+            _standing(step, state, places, toy),
+        )
+    return table
+
+
+def _standing(step: Step, state: ChainState, places: Places, toy: bool) -> str:
+    """Whether it is done, can be done, or what is missing."""
+    if step.repeats is Repeats.BY_HAND:
+        return ""
+    done = state.done(step.name, tuple(words(command, places, toy) for command in step.commands))
+    if done == len(step.commands):
+        return "done"
+    lacking = missing(step, places, toy)
+    if lacking:
+        return f"missing: {'; '.join(lacking)}"
+    return f"{done} of {len(step.commands)} done" if done else "to do"
+
+
+def _hours(hours: float | None) -> str:
+    return "unknown" if hours is None else f"{hours:g}"

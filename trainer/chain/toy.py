@@ -1,0 +1,97 @@
+"""The chain at toy size: recipes with a few steps on a few pictures, and portraits of people who do not exist.
+
+It shows that every command runs and finds what the one before left. What comes out knows nothing.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+
+from trainer.classifiers.portrait_statistics import GLASSES_LABELS
+from trainer.data.people import PeopleConfig
+from trainer.data.portraits.hand_labels import read_hand_labels
+from trainer.data.portraits.relabel import read_traits
+from trainer.recipe import encode, find_recipe, load_recipe
+
+LIMITS = {
+    "steps": 2,
+    "batch": 2,
+    "validation_samples": 2,
+    "validate_steps": 2,
+    "count": 8,
+    "keep": 8,
+    "people": 8,
+    "basis_people": 16,
+    "reference_people": 4,
+    "start_people": 16,
+    "start_shapes": 16,
+    "identity": 8,
+    "expression": 8,
+    "depth_components": 8,
+    "albedo_components": 8,
+}
+"""Largest value of each field of a recipe, wherever it stands: two steps show a training step and one after it."""
+PORTRAIT_SIDE = 256
+"""Pixels: the least at which the face detector finds every one of them."""
+PER_TRAIT = 3
+"""Portraits for each answer that somebody gave on a list: the classifiers need more than one of each."""
+
+
+def toy_overrides(recipe: str) -> list[str]:
+    """``--set`` words that cut ``recipe`` to ``LIMITS``; zeros, which mean "without end", stay."""
+    table = encode(load_recipe(find_recipe(recipe)))
+    return [word for path in _too_large(table, "") for word in ("--set", path)]
+
+
+def _too_large(value: Any, path: str) -> Iterator[str]:
+    if isinstance(value, Mapping):
+        for key, item in value.items():
+            place = f"{path}.{key}" if path else key
+            if type(item) is int and item > LIMITS.get(key, item):
+                yield f"{place}={LIMITS[key]}"
+            yield from _too_large(item, place)
+    elif isinstance(value, list):
+        for number, item in enumerate(value):
+            yield from _too_large(item, f"{path}.{number}")
+
+
+def portrait_names() -> list[str]:
+    """Names out of every list that the chain reads: some of each answer, and some that were labelled by hand."""
+    with GLASSES_LABELS.open(newline="", encoding="utf-8") as file:
+        answers = {row["file"]: ("glasses", row["glasses"]) for row in csv.DictReader(file)}
+    names = _first_of_each(answers)
+    names += _first_of_each({name: ("hair", seen.facial_hair) for name, seen in read_traits().items()})
+    names += _first_of_each({name: ("worn", seen.glasses) for name, seen in read_traits().items()})
+    names += _first_of_each({name: ("by hand", one.held_out) for name, one in read_hand_labels().items()})
+    return sorted(set(names))
+
+
+def _first_of_each(answers: Mapping[str, tuple[str, object]]) -> list[str]:
+    chosen: dict[tuple[str, object], list[str]] = {}
+    for name in sorted(answers):
+        chosen.setdefault(answers[name], []).append(name)
+    return [name for names in chosen.values() for name in names[:PER_TRAIT]]
+
+
+def draw_portraits(folder: Path) -> int:
+    """Write a picture of another synthetic person under each of ``portrait_names``; returns how many.
+
+    Pictures that are there stay. The answers on the lists are not true of these people.
+    """
+    names = portrait_names()
+    folder.mkdir(parents=True, exist_ok=True)
+    if all((folder / name).is_file() for name in names):
+        return len(names)
+    people = PeopleConfig(size=PORTRAIT_SIDE, seed=7).build()
+    for number, name in enumerate(names):
+        picture = people.batch(range(number, number + 1), torch.device("cpu")).images[0]
+        pixels = (picture.permute(1, 2, 0).numpy()[..., ::-1] * 255.0 + 0.5).astype(np.uint8)
+        cv2.imwrite(str(folder / name), np.ascontiguousarray(pixels), [cv2.IMWRITE_JPEG_QUALITY, 95])
+    return len(names)
