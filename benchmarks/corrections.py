@@ -1,27 +1,36 @@
 """What five dragged points mend: people whose landmarks are wrong on one photo, fitted with and without corrections.
 
-python -m benchmarks.corrections [--people 8] [--json FILE]
+python -m benchmarks.corrections [--people 8] [--photos FOLDER] [--json FILE]
 
 People are drawn from the prior; three photos each (-25, 0 and 25 degrees) have the landmarks that the detector and the
 landmark net would find by their measured errors. On the first photo both are then moved by a smooth field whose mean
 length is 3 % of the width of the face. Five landmarks of it, of those that the extension shows, are put back: each time
 the one that is farthest off, away from those before. Flat names: the median over people of the median distance of
 vertices of the face after the best similarity, in mm, undisturbed, moved and corrected; how far corrected points are
-off in the fit, in pixels of a photo of 900; seconds of one fit.
+off in the fit, in pixels of a photo of 900; seconds of one fit. ``refit``: the same corrections on the fit of the moved
+landmarks, kept, as *Fit* has them in Blender.
+
+With ``--photos``, of the first five photos of a folder: wall and processor seconds of a whole job of the service's
+runner and of jobs of the geometry alone after a point was dragged, at 2 k, the runner warm (medians of three).
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import tempfile
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from backend.exchange.wire_buffers import WireMessage
 from backend.fitting.detector_model import DetectorModel, expected_errors
-from backend.fitting.fit import fit_face
+from backend.fitting.fit import fit_face, refit_face
+from backend.fitting.fit_state import BegunFit
 from backend.fitting.fitted_face import FittedFace
 from backend.fitting.initial_pose import face_scale
 from backend.fitting.landmark_targets import LandmarkModel, landmark_model
@@ -32,6 +41,9 @@ from backend.geometry.template import load_template
 from backend.models.landmarks.network import net_points
 from backend.photos.collection import FaceClass, PhotoCollection, PhotoFace, PhotoQuality, SurfaceLandmarks
 from backend.photos.corrections import CorrectedPoint, PhotoCorrections, with_corrections
+from backend.service import reconstruct_runner
+from backend.service.messages import JobOptions
+from backend.service.worker import JobReporter, Task
 
 SIDE = 900
 YAWS = (0.0, -25.0, 25.0)
@@ -42,18 +54,23 @@ APART_SHARE = 0.2
 HANDLES = (33, 133, 362, 263, 61, 291, 0, 17, 152, 172, 397, 1, 98, 327, 105, 334, 10, 234, 454)
 """Corners of eyes and mouth, lips, chin, jaw, nose, brows, forehead and cheeks: a part of what the extension shows."""
 _TEMPLATE = load_template()
+_OPTIONS = FitOptions(canonical=None, encoded=None, dense=None, cage=None)
 
 
 def main() -> None:
     """Print the figures."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--people", type=int, default=8)
+    parser.add_argument("--photos", type=Path)
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
+    jobs = {} if arguments.photos is None else job_figures(sorted(arguments.photos.glob("*.jp*g"))[:5])
     rows = [person_figures(seed) for seed in range(arguments.people)]
     figures = {name: float(np.median([row[name] for row in rows])) for name in rows[0]}
     figures["corrected_over_undisturbed"] = figures["corrected_mm"] / figures["undisturbed_mm"]
     figures["moved_over_undisturbed"] = figures["moved_mm"] / figures["undisturbed_mm"]
+    figures["refit_over_undisturbed"] = figures["refit_mm"] / figures["undisturbed_mm"]
+    figures |= jobs
     for name, value in figures.items():
         print(f"{name}: {value:.3f}")
     if arguments.json:
@@ -74,10 +91,14 @@ def person_figures(seed: int) -> dict[str, float]:
     points = tuple(CorrectedPoint(int(one), float(truth[one, 0]), float(truth[one, 1])) for one in chosen)
     moved = PhotoCollection((wrong, *faces[1:]))
     corrected = with_corrections(moved, (PhotoCorrections("0", "both", points),))
-    undisturbed, without = _fitted(PhotoCollection(faces)), _fitted(moved)
+    kept: list[BegunFit] = []
+    undisturbed, without = _fitted(PhotoCollection(faces)), fit_face(moved, _OPTIONS, keep=kept.append)
     start = time.perf_counter()
     mended = _fitted(corrected)
     seconds = time.perf_counter() - start
+    start = time.perf_counter()
+    refitted = refit_face(kept[0], corrected.faces, _OPTIONS)
+    refit_seconds = time.perf_counter() - start
     off = np.linalg.norm(mended.photos[0].landmarks[chosen, 2:] - truth[chosen], axis=-1)
     return {
         "undisturbed_mm": _error(undisturbed, person),
@@ -87,11 +108,61 @@ def person_figures(seed: int) -> dict[str, float]:
         "farthest_point_off_px": float(off.max()),
         "dragged_by_px": float(np.mean(np.linalg.norm((wrong.landmarks[:, :2] - truth)[chosen], axis=-1))),
         "fit_seconds": seconds,
+        "refit_mm": _error(refitted, person),
+        "refit_seconds": refit_seconds,
     }
 
 
 def _fitted(collection: PhotoCollection) -> FittedFace:
-    return fit_face(collection, FitOptions(canonical=None, encoded=None, dense=None, cage=None))
+    return fit_face(collection, _OPTIONS)
+
+
+def job_figures(paths: Sequence[Path]) -> dict[str, float]:
+    """Seconds of a whole job and of jobs of the geometry alone, with one dragged point."""
+    reconstruct_runner.warm("cpu")
+    folder = tempfile.TemporaryDirectory()
+
+    def job(options: JobOptions) -> tuple[dict[str, Any], float, float]:
+        names = tuple(path.name for path in paths)
+        task = Task(
+            job="0" * 32,
+            token="t",
+            kind="reconstruct",
+            options=options,
+            names=names,
+            paths=tuple(map(str, paths)),
+            result=str(Path(folder.name) / "result"),
+        )
+        wall, processor = time.perf_counter(), time.process_time()
+        header = reconstruct_runner.run(task, _Silent()).header
+        return header, time.perf_counter() - wall, time.process_time() - processor
+
+    with folder:
+        header, wall, processor = job(JobOptions())
+        photo = header["photos"][0]
+        point = CorrectedPoint(152, 0.5 * photo["width"], 0.6 * photo["height"])
+        corrections = (PhotoCorrections(photo["name"], "both", (point,)),)
+        again = [job(JobOptions(geometry_only=True, corrections=corrections))[1:] for _ in range(3)]
+    refit_wall, refit_processor = np.median(again, axis=0).tolist()
+    return {
+        "job_wall_seconds": wall,
+        "job_processor_seconds": processor,
+        "geometry_job_wall_seconds": refit_wall,
+        "geometry_job_processor_seconds": refit_processor,
+    }
+
+
+class _Silent(JobReporter):
+    """Tells nobody."""
+
+    def __init__(self) -> None:
+        pass
+
+    def __call__(self, stage: str, fraction: float) -> None:
+        pass
+
+    def preview(self, stage: str, message: WireMessage) -> None:
+        pass
 
 
 def _photo(yaw_degrees: float, model: LandmarkModel, random: np.random.Generator) -> PhotoParameters:

@@ -17,6 +17,7 @@ from .operators import (
     head,
     many,
     photos,
+    poses,
     reconstruct,
     transfer,
     transfer_keys,
@@ -43,6 +44,7 @@ _WITH_CLASSES = (
     head,
     corrections,
     face_keys,
+    poses,
     armature,
     export,
     many,
@@ -70,7 +72,7 @@ _SCENE_SETTINGS = {
 }
 """What each scene keeps, by the name of its property."""
 
-_WITH_HANDLERS = (thumbnails, panel, corner_preview)
+_WITH_HANDLERS = (thumbnails, panel, keys_panel, corner_preview)
 """Modules that draw or keep pictures: each has ``register`` and ``unregister`` for that."""
 
 

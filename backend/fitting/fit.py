@@ -42,10 +42,8 @@ from backend.photos.collection import PhotoCollection, PhotoFace
 from backend.progress import ProgressReporter, silent
 from backend.rig.lip_contact import closed_lips
 
-CORRECTED_SCALES = (4.0, 1.0)
-"""Robust scales of the rounds after a correction, as factors: dragged points are far off at first."""
-CORRECTED_ITERATIONS = 4
-"""Gauss-Newton steps of each of these rounds: they begin where a fit has ended."""
+CORRECTED_ITERATIONS = 5
+"""Gauss-Newton steps after a correction: they begin where a fit has ended, and dragged points are no outliers."""
 REJECT_RATIO = 2.0
 """A photo whose landmarks disagree with the joint face this many times more than the median photo's is left out."""
 
@@ -310,18 +308,15 @@ def run_corrected_stage(state: FitState, options: FitOptions) -> FitState:
     model = landmark_model(template)
     cameras = tuple(camera_prior(face, options.prior) for face in faces)
     weights = _solver_weights(template, options)
-    for scale in CORRECTED_SCALES:
-        targets = landmarks = all_landmark_targets(template, model, faces, state.estimate, options)
-        if stage is not None and len(faces) > 1:
-            dense = _dense_targets(state, dense_mesh(template), stage.face_widths[-1], stage)
-            targets = tuple(
-                one if more is None else PointTargets.joined(one, more.targets)
-                for one, more in zip(landmarks, dense, strict=True)
-            )
-        own = replace(weights, outlier_scale=scale * weights.outlier_scale)
-        estimate = solve(state.estimate, targets, cameras, own, CORRECTED_ITERATIONS, state.belief)
-        state = replace(state, estimate=estimate, targets=landmarks)
-    return state
+    targets = landmarks = all_landmark_targets(template, model, faces, state.estimate, options)
+    if stage is not None and len(faces) > 1:
+        dense = _dense_targets(state, dense_mesh(template), stage.face_widths[-1], stage)
+        targets = tuple(
+            one if more is None else PointTargets.joined(one, more.targets)
+            for one, more in zip(landmarks, dense, strict=True)
+        )
+    estimate = solve(state.estimate, targets, cameras, weights, CORRECTED_ITERATIONS, state.belief)
+    return replace(state, estimate=estimate, targets=landmarks)
 
 
 def _matches(state: FitState, mesh: DenseMesh, width: int, stage: DenseStage) -> DenseMatches:

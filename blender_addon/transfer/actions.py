@@ -69,6 +69,27 @@ def fcurves_to_write(item: bpy.types.ID, action_name: str) -> bpy.types.bpy_prop
     return _channelbag(data.action, data.action_slot, ensure=True).fcurves
 
 
+def new_key_action(name: str) -> tuple[bpy.types.Action, bpy.types.bpy_prop_collection]:
+    """A new action for shape keys that nothing uses yet, and its F-curves."""
+    action = bpy.data.actions.new(name)
+    if not hasattr(action, "slots"):
+        action.id_root = "KEY"
+        return action, action.fcurves
+    return action, _channelbag(action, action.slots.new("KEY", name), ensure=True).fcurves
+
+
+def curves_of_keys(action: bpy.types.Action) -> list[bpy.types.FCurve]:
+    """The F-curves of an action that animate values of shape keys, of its first slot that has some."""
+    if not hasattr(action, "slots"):
+        return [curve for curve in action.fcurves if key_of_path(curve.data_path) is not None]
+    for slot in action.slots:
+        bag = _channelbag(action, slot, ensure=False)
+        found = [curve for curve in (bag.fcurves if bag else ()) if key_of_path(curve.data_path) is not None]
+        if found:
+            return found
+    return []
+
+
 def _channelbag(
     action: bpy.types.Action, slot: bpy.types.ActionSlot, ensure: bool
 ) -> bpy.types.ActionChannelbag | None:

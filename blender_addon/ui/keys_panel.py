@@ -11,6 +11,7 @@ from ..protocol.names import ARKIT_NAMES
 from ..rig.lead import led_keys, set_keys
 from ..rig.names import LEADABLE_KEYS
 from ..scene import tags
+from ..scene.poses import poses
 from .panel import TAB
 
 GROUPS: dict[str, tuple[str, ...]] = {
@@ -124,6 +125,38 @@ for _name in sorted(LEADABLE_KEYS):
     )
 
 
+class PosesMenu(bpy.types.Menu):
+    """Pose assets of this file"""
+
+    bl_idname = "LIKENESS_MT_poses"
+    bl_label = "Poses"
+
+    def draw(self, context: bpy.types.Context) -> None:
+        found = poses()
+        for action in found:
+            self.layout.operator("likeness.apply_pose_asset", text=action.name, translate=False).pose = action.name
+        if not found:
+            self.layout.label(text="No poses in this file yet")
+
+
+def draw_in_asset_browser(menu: bpy.types.Menu, context: bpy.types.Context) -> None:
+    """An entry of the Asset Browser's context menu, for actions."""
+    asset = getattr(context, "asset", None)
+    if asset is not None and asset.id_type == "ACTION":
+        menu.layout.separator()
+        menu.layout.operator("likeness.apply_pose_asset", text="Apply to Face", icon="SHAPEKEY_DATA").pose = ""
+
+
+def register() -> None:
+    """Put our entry into the Asset Browser's menu."""
+    bpy.types.ASSETBROWSER_MT_context_menu.append(draw_in_asset_browser)
+
+
+def unregister() -> None:
+    """Take it out again."""
+    bpy.types.ASSETBROWSER_MT_context_menu.remove(draw_in_asset_browser)
+
+
 class KeysPanel(bpy.types.Panel):
     """The 52 keys."""
 
@@ -150,6 +183,9 @@ class KeysPanel(bpy.types.Panel):
         row = layout.row(align=True)
         row.operator("likeness.load_expression_file", text="Load…", icon="IMPORT")
         row.operator("likeness.save_pose", text="Save…", icon="EXPORT")
+        row = layout.row(align=True)
+        row.menu(PosesMenu.bl_idname, icon="ASSET_MANAGER")
+        row.operator("likeness.save_pose_asset", text="", icon="ADD")
         for group in GROUPS:
             rows = key_rows(group, settings.search)
             if not rows:
@@ -177,4 +213,4 @@ class KeysPanel(bpy.types.Panel):
                         line.prop(keys[name], "value", text=text, slider=True)
 
 
-CLASSES = (LikenessKeys, KeysPanel)
+CLASSES = (LikenessKeys, PosesMenu, KeysPanel)

@@ -26,6 +26,8 @@ SAID_OF_AN_EMPTY_SCENE = {
     "reset_keys": "Select a head that Likeness made",
     "keyframe_keys": "Select a head that Likeness made",
     "save_pose": "Select a head that Likeness made",
+    "save_pose_asset": "Select a head that Likeness made",
+    "apply_pose_asset": "Select a head that Likeness made",
     "add_armature": "Select a head that Likeness made",
     "remove_armature": "Select a head that Likeness made",
     "set_lead": "Select a head that Likeness made",

@@ -1,0 +1,113 @@
+"""Pose assets: kept in the file, given to heads whoever leads their keys, taken out of other files."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+from unittest.mock import MagicMock
+
+import pytest
+
+bpy = pytest.importorskip("bpy")
+sys.path[:0] = [str(Path(__file__).parent / "scene"), str(Path(__file__).parent)]
+from instant_backend import Backend  # noqa: E402
+
+from blender_addon.errors import AddonError  # noqa: E402
+from blender_addon.protocol.names import ARKIT_NAMES  # noqa: E402
+from blender_addon.protocol.result import HeadResult  # noqa: E402
+from blender_addon.rig import build, lead  # noqa: E402
+from blender_addon.rig.names import JAW_LED  # noqa: E402
+from blender_addon.scene import tags  # noqa: E402
+from blender_addon.scene.importing import import_head  # noqa: E402
+from blender_addon.scene.poses import pose_of_file, pose_weights, poses  # noqa: E402
+from blender_addon.ui.keys_panel import PosesMenu, draw_in_asset_browser  # noqa: E402
+
+pytestmark = pytest.mark.blender
+GRIN = {"jawOpen": 0.4, "mouthSmileLeft": 0.75, "eyeLookUpRight": 0.2}
+
+
+@pytest.fixture
+def collection(backend: Backend, result: HeadResult) -> bpy.types.Collection:
+    return import_head(result, bpy.context)
+
+
+@pytest.fixture
+def head(collection: bpy.types.Collection) -> bpy.types.Object:
+    return tags.part_object(collection, "head")
+
+
+def save(head: bpy.types.Object, name: str) -> None:
+    """The head wears the grin, and it is saved; then the head is neutral again."""
+    for key, value in GRIN.items():
+        head.data.shape_keys.key_blocks[key].value = value
+    assert bpy.ops.likeness.save_pose_asset(name=name) == {"FINISHED"}
+    assert bpy.ops.likeness.reset_keys() == {"FINISHED"}
+    assert worn(head) == {}
+
+
+def worn(head: bpy.types.Object) -> dict[str, float]:
+    bpy.context.view_layer.update()
+    return {b.name: b.value for b in head.data.shape_keys.key_blocks if b.name in ARKIT_NAMES and b.value > 1e-4}
+
+
+def listed() -> list[str]:
+    layout = MagicMock()
+    PosesMenu.draw(MagicMock(layout=layout), bpy.context)
+    return [call.kwargs["text"] for call in layout.operator.mock_calls if "text" in call.kwargs]
+
+
+def test_a_pose_is_an_asset_with_all_keys_and_is_put_on_again(head: bpy.types.Object) -> None:
+    assert listed() == []
+    save(head, "Grin")
+    (action,) = poses()
+    assert action.asset_data is not None and [tag.name for tag in action.asset_data.tags] == ["Likeness"]
+    assert set(pose_weights(action)) == ARKIT_NAMES and listed() == ["Grin"]
+    assert head.data.shape_keys.animation_data is None or head.data.shape_keys.animation_data.action is None
+    head.data.shape_keys.key_blocks["browInnerUp"].value = 0.8
+    assert bpy.ops.likeness.apply_pose_asset(pose="Grin", factor=0.5) == {"FINISHED"}
+    half = {key: 0.5 * value for key, value in GRIN.items()}
+    assert worn(head) == pytest.approx({**half, "browInnerUp": 0.4}, abs=1e-5)
+    assert bpy.ops.likeness.apply_pose_asset(pose="Grin") == {"FINISHED"}
+    assert worn(head) == pytest.approx(GRIN, abs=1e-5)
+
+
+def test_bones_that_lead_are_posed(collection: bpy.types.Collection, head: bpy.types.Object) -> None:
+    save(head, "Grin")
+    lead.set_lead(head, tags.rig_object(collection) or build.put_rig(collection), JAW_LED, by_bones=True)
+    bpy.ops.likeness.apply_pose_asset(pose="Grin")
+    assert worn(head) == pytest.approx(GRIN, abs=0.01)
+
+
+def test_it_is_in_the_file_and_comes_out_of_another(
+    head: bpy.types.Object, collection: bpy.types.Collection, tmp_path: Path
+) -> None:
+    save(head, "Grin")
+    path = tmp_path / "library.blend"
+    bpy.ops.wm.save_as_mainfile(filepath=str(path))
+    bpy.ops.wm.open_mainfile(filepath=str(path))
+    assert listed() == ["Grin"]  # nothing uses it, and it was kept
+    bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "other.blend"))
+    bpy.data.actions.remove(bpy.data.actions["Grin"])
+    assert pose_of_file(path, "Grin")["jawOpen"] == pytest.approx(0.4)
+    assert not bpy.data.actions
+    with pytest.raises(AddonError, match="no pose Frown"):
+        pose_of_file(path, "Frown")
+    with pytest.raises(AddonError, match="could not be read"):
+        pose_of_file(tmp_path / "none.blend", "Grin")
+
+
+def test_what_is_no_pose_is_one_sentence(head: bpy.types.Object) -> None:
+    bpy.data.actions.new("Walk")
+    for name in ("Walk", "Nothing", ""):
+        with pytest.raises(RuntimeError, match="no pose of a face"):
+            bpy.ops.likeness.apply_pose_asset(pose=name)
+
+
+@pytest.mark.parametrize(("kind", "offered"), [("ACTION", 1), ("OBJECT", 0)])
+def test_the_asset_browser_offers_it_for_actions(kind: str, offered: int) -> None:
+    menu = MagicMock()
+    draw_in_asset_browser(menu, SimpleNamespace(asset=SimpleNamespace(id_type=kind)))
+    assert menu.layout.operator.call_count == offered
+    draw_in_asset_browser(menu, SimpleNamespace())
+    assert menu.layout.operator.call_count == offered
