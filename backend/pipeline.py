@@ -16,10 +16,11 @@ from backend.exchange.face_asset import FaceAsset
 from backend.exchange.json_files import build_report
 from backend.exchange.preview import PhotoPreview, photo_previews
 from backend.fitting.face_model import face_model
-from backend.fitting.fit import fit_face, refit_face
+from backend.fitting.fit import fit_face
 from backend.fitting.fit_state import BegunFit
 from backend.fitting.fitted_face import FittedFace
 from backend.fitting.options import fit_options_for
+from backend.fitting.refit import refit_face
 from backend.geometry.template import load_template
 from backend.hair.cards import hair_cards
 from backend.hair.fit_hair import fit_hair

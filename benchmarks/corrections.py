@@ -29,13 +29,14 @@ import numpy as np
 
 from backend.exchange.wire_buffers import WireMessage
 from backend.fitting.detector_model import DetectorModel, expected_errors
-from backend.fitting.fit import fit_face, refit_face
+from backend.fitting.fit import fit_face
 from backend.fitting.fit_state import BegunFit
 from backend.fitting.fitted_face import FittedFace
 from backend.fitting.initial_pose import face_scale
 from backend.fitting.landmark_targets import LandmarkModel, landmark_model
 from backend.fitting.options import FitOptions
 from backend.fitting.parameters import FACING_CAMERA, PhotoParameters
+from backend.fitting.refit import refit_face
 from backend.geometry.similarity import nearest_similarity
 from backend.geometry.template import load_template
 from backend.models.landmarks.network import net_points

@@ -25,7 +25,8 @@ from backend.exchange.gltf import write_glb
 from backend.exchange.wire import encode_face
 from backend.geometry.template import load_template
 from blender_addon.protocol.result import decode_result
-from blender_addon.scene.importing import Place, import_steps
+from blender_addon.scene.importing import import_steps
+from blender_addon.scene.place import Place
 
 RUNS = 7
 MOST_SECONDS, LONGEST_SLICE = 1.0, 0.1

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from .client.submissions import PhotoCorrections, PhotoFile
-from .scene.importing import Place
+from .scene.place import Place
 
 
 @dataclass(frozen=True)

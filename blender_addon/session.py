@@ -23,8 +23,9 @@ from .protocol.preview import Preview
 from .protocol.result import HeadResult
 from .runner import JobView, Phase, Runner
 from .scene import photo_files, tags
-from .scene.importing import Place, import_steps
+from .scene.importing import import_steps
 from .scene.own_head import check_editable
+from .scene.place import Place
 from .ui import redraw, statuses
 from .ui.view_frame import frame_head
 from .user_folder import user_folder

@@ -42,8 +42,6 @@ from backend.photos.collection import PhotoCollection, PhotoFace
 from backend.progress import ProgressReporter, silent
 from backend.rig.lip_contact import closed_lips
 
-CORRECTED_ITERATIONS = 5
-"""Gauss-Newton steps after a correction: they begin where a fit has ended, and dragged points are no outliers."""
 REJECT_RATIO = 2.0
 """A photo whose landmarks disagree with the joint face this many times more than the median photo's is left out."""
 
@@ -64,7 +62,7 @@ FitKeeper = Callable[[BegunFit], None]
 """Given what a later fit of the same photos, corrected, can go on from."""
 
 
-def _nobody(stage: str, neutral: np.ndarray) -> None:
+def nobody(stage: str, neutral: np.ndarray) -> None:
     """An ``EstimateReceiver`` that looks at nothing."""
 
 
@@ -98,7 +96,7 @@ def fit_face(
     given = collection.faces
     collection = replace(collection, faces=tuple(face for face in collection.faces if face.use != "texture"))
     template = template or load_template()
-    on_estimate = on_estimate or _nobody
+    on_estimate = on_estimate or nobody
     first = canonical(collection.faces) if options.canonical is not None else None
     started = encoded(collection.faces) if options.encoded is not None else None
     if modes_around is None or started is None or started.code is None:
@@ -120,35 +118,14 @@ def fit_face(
     if options.dense is not None and len(state.faces) > 1:
         state = renewed(run_dense_stage(state, options, options.dense, progress, on_estimate))
     before = state
-    state = _finished(state, textures, options, progress, on_estimate)
+    state = finished_state(state, textures, options, progress, on_estimate)
     appearance = appearance_of(state)
     keep(BegunFit(given, before, appearance))
     progress("appearance", 1.0)
-    return _in_order(_fitted_face(state, appearance), given)
+    return in_order(fitted_face(state, appearance), given)
 
 
-def refit_face(
-    begun: BegunFit, faces: tuple[PhotoFace, ...], options: FitOptions, progress: ProgressReporter = silent
-) -> FittedFace:
-    """Go on with a fit after a person has corrected landmarks: from its estimate and the matches that it has found, the
-    shape is solved once more, with the cage; light and albedo are as they were. ``options`` are those of that fit.
-
-    Raises ``ValueError`` for other photos (``BegunFit.goes_on_with``).
-    """
-    if not begun.goes_on_with(faces):
-        raise ValueError("not the photos of the fit that was begun")
-    by_name = {face.name: face for face in faces}
-    state = replace(begun.state, faces=tuple(by_name[face.name] for face in begun.state.faces))
-    if state.started:
-        options = started_options(options)
-    state = run_corrected_stage(state, options)
-    textures = tuple(face for face in faces if face.use == "texture")
-    state = _finished(state, textures, options, progress, _nobody)
-    progress("appearance", 1.0)
-    return _in_order(_fitted_face(state, begun.appearance), faces)
-
-
-def _finished(
+def finished_state(
     state: FitState,
     textures: tuple[PhotoFace, ...],
     options: FitOptions,
@@ -165,7 +142,8 @@ def _finished(
     return with_seen_mouths(placed_on_face(with_closed_lips(state), textures, options), options)
 
 
-def _in_order(fitted: FittedFace, faces: tuple[PhotoFace, ...]) -> FittedFace:
+def in_order(fitted: FittedFace, faces: tuple[PhotoFace, ...]) -> FittedFace:
+    """The fitted face with its photos in the order of ``faces``."""
     order = {face.name: number for number, face in enumerate(faces)}
     return replace(fitted, photos=tuple(sorted(fitted.photos, key=lambda photo: order[photo.name])))
 
@@ -230,7 +208,7 @@ def fit_landmarks(
     """Joint landmark fit; visibility and outline are renewed while it runs."""
     stage, prior = options.landmarks, options.prior
     cameras = tuple(camera_prior(face, prior) for face in faces)
-    weights = _solver_weights(template, options)
+    weights = prior_weights(template, options)
     starts = tuple(initial_parameters(template, face, prior, model.nuisance_size) for face in faces)
     if canonical is not None:
         place = place_by_landmarks(template, canonical)
@@ -251,7 +229,7 @@ def fit_landmarks(
     return FitState(template, faces, estimate, targets, (), started=started)
 
 
-def _solver_weights(template: Template, options: FitOptions) -> SolverWeights:
+def prior_weights(template: Template, options: FitOptions) -> SolverWeights:
     """What the prior says of faces like the template's, and the landmarks' robust scale."""
     return solver_weights(options.prior, identity_prior(template, options.prior), options.landmarks.outlier_scale)
 
@@ -263,7 +241,7 @@ def run_canonical_stage(state: FitState, options: FitOptions, stage: CanonicalSt
         return state
     mesh, model = canonical_mesh(template), landmark_model(template)
     cameras = tuple(camera_prior(one, options.prior) for one in faces)
-    weights = _solver_weights(template, options)
+    weights = prior_weights(template, options)
     for _ in range(stage.rounds):
         belief = canonical_belief(template, mesh, face, state.estimate.identity, stage)
         targets = all_landmark_targets(template, model, faces, state.estimate, options)
@@ -277,18 +255,18 @@ def run_dense_stage(
     options: FitOptions,
     stage: DenseStage,
     progress: ProgressReporter = silent,
-    on_estimate: EstimateReceiver = _nobody,
+    on_estimate: EstimateReceiver = nobody,
 ) -> FitState:
     """Align the photos with each other through the mesh, coarse to fine, landmarks still holding."""
     template, faces = state.template, state.faces
     mesh, model = dense_mesh(template), landmark_model(template)
     cameras = tuple(camera_prior(face, options.prior) for face in faces)
-    weights = _solver_weights(template, options)
+    weights = prior_weights(template, options)
     for round_number, width in enumerate(stage.face_widths):
         progress("dense", round_number / len(stage.face_widths))
         if stage.matched:
             state = replace(state, matches=_matches(state, mesh, width, stage))
-        dense = _dense_targets(state, mesh, width, stage)
+        dense = targets_of_photos(state, mesh, width, stage)
         landmarks = all_landmark_targets(template, model, faces, state.estimate, options)
         targets = tuple(
             one if more is None else PointTargets.joined(one, more.targets)
@@ -301,29 +279,13 @@ def run_dense_stage(
     return state
 
 
-def run_corrected_stage(state: FitState, options: FitOptions) -> FitState:
-    """The estimate moved to where a person has put landmarks since it was made; what the photos have in common still
-    holds, by the matches of the dense stage where there are any."""
-    template, faces, stage = state.template, state.faces, options.dense
-    model = landmark_model(template)
-    cameras = tuple(camera_prior(face, options.prior) for face in faces)
-    weights = _solver_weights(template, options)
-    targets = landmarks = all_landmark_targets(template, model, faces, state.estimate, options)
-    if stage is not None and len(faces) > 1:
-        dense = _dense_targets(state, dense_mesh(template), stage.face_widths[-1], stage)
-        targets = tuple(
-            one if more is None else PointTargets.joined(one, more.targets)
-            for one, more in zip(landmarks, dense, strict=True)
-        )
-    estimate = solve(state.estimate, targets, cameras, weights, CORRECTED_ITERATIONS, state.belief)
-    return replace(state, estimate=estimate, targets=landmarks)
-
-
 def _matches(state: FitState, mesh: DenseMesh, width: int, stage: DenseStage) -> DenseMatches:
     return dense_matches(_views(state, mesh, width), mesh, width, stage.partners)
 
 
-def _dense_targets(state: FitState, mesh: DenseMesh, width: int, stage: DenseStage) -> tuple[DenseTargets | None, ...]:
+def targets_of_photos(
+    state: FitState, mesh: DenseMesh, width: int, stage: DenseStage
+) -> tuple[DenseTargets | None, ...]:
     """From matches where there are any, else from new flow."""
     photos = state.estimate.photos
     if state.matches is not None:
@@ -347,7 +309,7 @@ def run_cage_stage(state: FitState, options: FitOptions, stage: CageStage) -> Fi
     template = state.template
     mesh = dense_mesh(template)
     trust = replace(options.dense or DenseStage(), independent_fraction=stage.independent_fraction)
-    dense = _dense_targets(state, mesh, stage.face_width, trust)
+    dense = targets_of_photos(state, mesh, stage.face_width, trust)
     dense = with_corrected(state, dense)
     used = [(photo, target) for photo, target in zip(state.estimate.photos, dense, strict=True) if target is not None]
     if not used:
@@ -371,7 +333,7 @@ def with_seen_mouths(state: FitState, options: FitOptions) -> FitState:
     """The state with each photo's lips as far apart as they are seen (``mouths.seen_mouth``)."""
     template, estimate = state.template, state.estimate
     model = landmark_model(template)
-    weights = _solver_weights(template, options)
+    weights = prior_weights(template, options)
     photos = tuple(
         seen_mouth(model, face, parameters, estimate.identity, targets, weights)
         for face, parameters, targets in zip(state.faces, estimate.photos, state.targets, strict=True)
@@ -397,7 +359,8 @@ def appearance_of(state: FitState) -> Appearance:
     return estimate_appearance(photos, triangles, count, template.mirror[:count], skin, lights)
 
 
-def _fitted_face(state: FitState, appearance: Appearance) -> FittedFace:
+def fitted_face(state: FitState, appearance: Appearance) -> FittedFace:
+    """What comes of a finished state, with the light and albedo of its photos."""
     net = net_points()
     photos = []
     for number, (face, parameters) in enumerate(zip(state.faces, state.estimate.photos, strict=True)):

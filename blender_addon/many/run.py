@@ -16,7 +16,7 @@ from ..errors import AddonError
 from ..job import Job
 from ..runner import Phase
 from ..scene import tags
-from ..scene.importing import Place, remove_head
+from ..scene.place import Place, remove_head
 from ..session import session
 from .folders import file_of, photos_in
 

@@ -10,8 +10,8 @@ from ..errors import AddonError
 from ..job import Job
 from ..runner import Phase
 from ..scene import corrections, solve_again, tags
-from ..scene.importing import Place
 from ..scene.own_head import own_id
+from ..scene.place import Place
 from ..scene.which_mesh import active_mesh, copy_words
 from ..session import in_a_mode, listed_photos, run_to_end, session
 from ..ui import redraw

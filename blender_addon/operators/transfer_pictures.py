@@ -16,8 +16,8 @@ from ..client.photo_files import PHOTO_GLOB, unique_labels
 from ..client.submissions import PhotoFile, Transfer
 from ..errors import AddonError
 from ..runner import JobView
-from ..scene.importing import Place
 from ..scene.neutral_head import neutral_head
+from ..scene.place import Place
 from ..session import session
 from ..solving import solved
 from ..transfer.clips import ExpressionClip

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import uuid
 from collections.abc import Callable, Generator, Iterator, Sequence
-from dataclasses import dataclass
 
 import bpy
 import numpy as np
@@ -28,37 +27,13 @@ from .meshes import add_keys, new_mesh, same_topology, update_mesh
 from .origins import EYES, eye_centre, head_origin, move_origin, neck_pivot, part_seen_from, remember_origin, seen_from
 from .own_head import check_editable
 from .photo_files import PhotoFile, blender_reads, exif_turn
+from .place import Place, remove_head, units_per_metre
 from .skin_detail import put_detail
 from .which_mesh import cameras_by_photo, head_mesh
 
 KEYS_PER_SLICE = 18
 COLLECTION_NAME = "Likeness"
 CAMERAS_NAME = "Photos"
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where a head goes.
-
-    Attributes
-    ----------
-    scene_uid : ``session_uid`` of the scene. Renaming and undo keep it, a copy gets its own.
-    view_layer, layer_number : name and number of the scene's view layer in which the head becomes the active object.
-    """
-
-    scene_uid: int
-    view_layer: str
-    layer_number: int
-
-    @classmethod
-    def shown(cls, context: bpy.types.Context) -> Place:
-        """What the context's window shows."""
-        layer = context.view_layer.name
-        return cls(context.scene.session_uid, layer, context.scene.view_layers.find(layer))
-
-    def scene(self) -> bpy.types.Scene | None:
-        """The scene, None when it was deleted."""
-        return next((scene for scene in bpy.data.scenes if scene.session_uid == self.scene_uid), None)
 
 
 def import_steps(
@@ -131,18 +106,6 @@ def import_head(
             next(steps)
         except StopIteration as stop:
             return bpy.data.collections[stop.value]
-
-
-def remove_head(head_id: str) -> None:
-    """Remove all data of the head ``head_id`` from the file."""
-    owned = [
-        item
-        for items in (bpy.data.objects, bpy.data.collections, bpy.data.materials, bpy.data.images)
-        for item in items
-        if item.get(tags.HEAD_ID) == head_id or item.get(tags.CAMERAS) == head_id
-    ]
-    owned += [item.data for item in owned if isinstance(item, bpy.types.Object) and item.data is not None]
-    bpy.data.batch_remove(owned)
 
 
 class _Build:
@@ -263,7 +226,7 @@ class _Build:
         obj[tags.HEAD_ID] = self.head_id
         collection.objects.link(obj)
         if part.name == "head":  # of a head that is solved again somebody deleted it, and what hung on it hangs on none
-            obj.scale = [_units_per_metre(self.place.scene())] * 3
+            obj.scale = [units_per_metre(self.place.scene())] * 3
             obj.location = Vector(to_blender(origin).tolist()) * obj.scale.x
             for other in [o for o in tags.objects_of(collection) if {tags.PART, tags.HAIR, tags.RIG} & set(o.keys())]:
                 if other != obj and other.parent is None:
@@ -425,12 +388,6 @@ class _Build:
         for obj in list(layer.objects.selected):
             if obj != head:
                 obj.select_set(False, view_layer=layer)
-
-
-def _units_per_metre(scene: bpy.types.Scene | None) -> float:
-    """So that a head has its real size where the scene's unit is not the metre, as Blender's own importers have it."""
-    units = None if scene is None else scene.unit_settings
-    return 1.0 if units is None or units.system == "NONE" else 1.0 / units.scale_length
 
 
 def _dicts(entries: object) -> list[dict]:

@@ -12,7 +12,7 @@ from ..client.photo_files import unique_labels
 from ..client.submissions import PhotoFile
 from ..job import Job
 from ..protocol.buffers import checked_field, malformed
-from ..scene.importing import Place
+from ..scene.place import Place
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from ..client.messages import parse_header
 from ..errors import AddonError
 from ..job import Job
 from ..protocol.result import HeadResult, decode_result
-from ..scene.importing import Place
+from ..scene.place import Place
 from . import head_file
 from .head_note import HeadNote, note_of, parse_note
 from .slots import Slot, free_slot, left_behind

@@ -69,7 +69,7 @@ def test_a_head_that_was_deleted_meanwhile_comes_with_its_name(backend: Backend,
 
 def test_a_head_that_waits_on_the_disk_keeps_its_name(backend: Backend) -> None:
     from blender_addon.job import Job
-    from blender_addon.scene.importing import Place
+    from blender_addon.scene.place import Place
     from blender_addon.session import listed_photos
 
     place = Place.shown(bpy.context)

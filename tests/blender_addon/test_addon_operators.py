@@ -222,7 +222,7 @@ def until(condition: object, seconds: float = 240.0) -> None:
 def test_a_job_goes_on_when_another_file_is_opened(enabled: None, pictures: Path) -> None:
     from blender_addon.client.keys import ServerAddress
     from blender_addon.runner import Phase
-    from blender_addon.scene.importing import Place
+    from blender_addon.scene.place import Place
     from blender_addon.session import Job, listed_photos, session
 
     add(pictures, "a.jpg")
@@ -260,7 +260,7 @@ def test_a_head_by_the_real_backend_after_a_cancel_and_a_crash(enabled: None, de
     settings.quality, settings.texture_size = "fast", "1024"
 
     def begin() -> None:
-        from blender_addon.scene.importing import Place
+        from blender_addon.scene.place import Place
         from blender_addon.session import Job, listed_photos
 
         photos, given = listed_photos(bpy.context.scene)

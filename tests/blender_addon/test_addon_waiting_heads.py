@@ -35,7 +35,8 @@ from blender_addon.job import Job  # noqa: E402
 from blender_addon.protocol.result import HeadResult  # noqa: E402
 from blender_addon.runner import Phase  # noqa: E402
 from blender_addon.scene import tags  # noqa: E402
-from blender_addon.scene.importing import Place, import_head  # noqa: E402
+from blender_addon.scene.importing import import_head  # noqa: E402
+from blender_addon.scene.place import Place  # noqa: E402
 from blender_addon.session import Session, listed_photos, session, shut_down  # noqa: E402
 from blender_addon.ui.panel import draw_status_bar  # noqa: E402
 from blender_addon.waiting import head_file, slots  # noqa: E402

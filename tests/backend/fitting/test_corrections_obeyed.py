@@ -9,9 +9,10 @@ import pytest
 from plain_photo import plain_photo
 from view_hand_made import view
 
-from backend.fitting.fit import fit_face, refit_face
+from backend.fitting.fit import fit_face
 from backend.fitting.fit_state import BegunFit
 from backend.fitting.options import FitOptions
+from backend.fitting.refit import refit_face
 from backend.geometry.template import load_template
 from backend.models.landmarks.network import net_points
 from backend.photos.collection import PhotoCollection, PhotoFace, SurfaceLandmarks

@@ -21,6 +21,7 @@ from blender_addon.scene import importing, tags  # noqa: E402
 from blender_addon.scene.coordinates import origin_of  # noqa: E402
 from blender_addon.scene.frames import to_blender  # noqa: E402
 from blender_addon.scene.own_head import own_id  # noqa: E402
+from blender_addon.scene.place import Place  # noqa: E402
 from blender_addon.scene.skin_detail import relief_nodes, skin_material  # noqa: E402
 from blender_addon.scene.solve_again import stored_photos  # noqa: E402
 
@@ -105,7 +106,7 @@ def test_a_copy_that_is_made_while_a_head_is_solved_stays_as_it_is(
     bpy, collection, result: HeadResult, larger: HeadResult, tmp_path: Path
 ) -> None:
     collection.name = "Zoe"  # the copy comes before it in the file
-    place = importing.Place.shown(bpy.context)
+    place = Place.shown(bpy.context)
     bpy.ops.scene.new(type="FULL_COPY")
     (copy,) = (c for c in tags.head_collections() if c != collection)
     copy.name = "Adam"

@@ -21,6 +21,7 @@ from blender_addon.scene import hair, importing, tags  # noqa: E402
 from blender_addon.scene.coordinates import origin_of  # noqa: E402
 from blender_addon.scene.frames import to_blender  # noqa: E402
 from blender_addon.scene.hair_nodes import SETTINGS, hair_colour  # noqa: E402
+from blender_addon.scene.place import remove_head  # noqa: E402
 
 
 def points_of(curves) -> np.ndarray:
@@ -157,7 +158,7 @@ def test_no_hair_wanted_removes_what_nobody_groomed(bpy, collection, result: Hea
 
 
 def test_a_removed_head_takes_its_hair_along(bpy, collection) -> None:
-    importing.remove_head(collection[tags.HEAD_ID])
+    remove_head(collection[tags.HEAD_ID])
     assert len(bpy.data.hair_curves) == 0 and len(bpy.data.objects) == 0
 
 

@@ -19,6 +19,7 @@ pytestmark = pytest.mark.blender
 
 from blender_addon.scene import expressions, importing, tags  # noqa: E402
 from blender_addon.scene.frames import to_blender  # noqa: E402
+from blender_addon.scene.place import Place, remove_head  # noqa: E402
 from blender_addon.scene.which_mesh import cameras_by_photo  # noqa: E402
 
 
@@ -208,7 +209,7 @@ def test_two_heads_live_side_by_side(bpy, collection, result: HeadResult) -> Non
 
 
 def test_slices_are_short_and_all_of_them_take_less_than_a_second(bpy, result: HeadResult, photo_files) -> None:
-    steps = importing.import_steps(result, importing.Place.shown(bpy.context), photo_files)
+    steps = importing.import_steps(result, Place.shown(bpy.context), photo_files)
     seconds, fractions, running = [], [], True
     while running:
         start = time.process_time()  # of this process: other programs on the machine do not count
@@ -224,7 +225,7 @@ def test_slices_are_short_and_all_of_them_take_less_than_a_second(bpy, result: H
 @pytest.mark.parametrize("slices", [0, 1, 3, 12, 20, 30])
 def test_an_import_that_is_given_up_leaves_nothing(bpy, result: HeadResult, photo_files, slices: int) -> None:
     before = counts(bpy)
-    steps = importing.import_steps(result, importing.Place.shown(bpy.context), photo_files)
+    steps = importing.import_steps(result, Place.shown(bpy.context), photo_files)
     for _ in range(slices):
         next(steps)
     steps.close()
@@ -232,10 +233,10 @@ def test_an_import_that_is_given_up_leaves_nothing(bpy, result: HeadResult, phot
 
 
 def test_a_head_that_is_removed_meanwhile_ends_in_a_sentence(bpy, result: HeadResult) -> None:
-    steps = importing.import_steps(result, importing.Place.shown(bpy.context))
+    steps = importing.import_steps(result, Place.shown(bpy.context))
     for _ in range(5):
         next(steps)
-    importing.remove_head(tags.head_collections()[0][tags.HEAD_ID])
+    remove_head(tags.head_collections()[0][tags.HEAD_ID])
     with pytest.raises(AddonError, match="removed"):
         for _ in steps:
             pass

@@ -1,0 +1,52 @@
+"""Where a head goes, how large a metre is there, and taking a head away again."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import bpy
+
+from . import tags
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a head goes.
+
+    Attributes
+    ----------
+    scene_uid : ``session_uid`` of the scene. Renaming and undo keep it, a copy gets its own.
+    view_layer, layer_number : name and number of the scene's view layer in which the head becomes the active object.
+    """
+
+    scene_uid: int
+    view_layer: str
+    layer_number: int
+
+    @classmethod
+    def shown(cls, context: bpy.types.Context) -> Place:
+        """What the context's window shows."""
+        layer = context.view_layer.name
+        return cls(context.scene.session_uid, layer, context.scene.view_layers.find(layer))
+
+    def scene(self) -> bpy.types.Scene | None:
+        """The scene, None when it was deleted."""
+        return next((scene for scene in bpy.data.scenes if scene.session_uid == self.scene_uid), None)
+
+
+def units_per_metre(scene: bpy.types.Scene | None) -> float:
+    """So that a head has its real size where the scene's unit is not the metre, as Blender's own importers have it."""
+    units = None if scene is None else scene.unit_settings
+    return 1.0 if units is None or units.system == "NONE" else 1.0 / units.scale_length
+
+
+def remove_head(head_id: str) -> None:
+    """Remove all data of the head ``head_id`` from the file."""
+    owned = [
+        item
+        for items in (bpy.data.objects, bpy.data.collections, bpy.data.materials, bpy.data.images)
+        for item in items
+        if item.get(tags.HEAD_ID) == head_id or item.get(tags.CAMERAS) == head_id
+    ]
+    owned += [item.data for item in owned if isinstance(item, bpy.types.Object) and item.data is not None]
+    bpy.data.batch_remove(owned)
