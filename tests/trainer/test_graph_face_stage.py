@@ -12,9 +12,9 @@ import torch
 from backend.models.checkpoints import ModelWeights
 from backend.models.graph_face.network import GraphFaceConfig, GraphFaceNet
 from trainer.contracts import OptimizerConfig
-from trainer.data.graph import UNKNOWN, GraphPeopleConfig, GraphShapesConfig, known_part, smaller_batch
+from trainer.data.graph import UNKNOWN, GraphPeopleConfig, GraphShapesConfig, known_part, labelled_people, smaller_batch
 from trainer.data.graph.linear import linear_faces
-from trainer.stages.graph_face import GraphFaceStage, GraphFaceStageConfig, GraphFaceWeights, labelled_people
+from trainer.stages.graph_face import GraphFaceStage, GraphFaceStageConfig, GraphFaceWeights
 
 CPU = torch.device("cpu")
 SMALL = GraphFaceConfig(

@@ -236,6 +236,15 @@ STEPS = (
         "are reckoned from theirs.",
     ),
     Step(
+        "graph-albedo",
+        ("graph_albedo/README.md", "graph_albedo/graph_albedo-00001-of-00001.safetensors"),
+        (_train("graph_albedo_cpu"), _export("graph_albedo_cpu", "{assets}/graph_albedo", "--bits", "8")),
+        after=("template",),
+        cpu_hours=1.0,
+        repeats=Repeats.SAME,
+        remark="Its skins are textures as the product makes them: after a change of the texture stage they are others.",
+    ),
+    Step(
         "detail",
         ("detail/README.md", "detail/detail-00001-of-00001.safetensors"),
         (

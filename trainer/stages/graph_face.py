@@ -26,7 +26,7 @@ from backend.models.graph_face.network import (
 from backend.rendering.color import linear_from_srgb, srgb_from_linear
 from backend.rendering.spherical_harmonics import shade
 from trainer.contracts import ExportedModel, OptimizerConfig, ParameterGroup, Stage, StageConfig, Turn
-from trainer.data.graph import UNKNOWN, GraphBatch, known_part, mirrored_batch, smaller_batch
+from trainer.data.graph import UNKNOWN, GraphBatch, known_part, labelled_people, mirrored_batch, smaller_batch
 from trainer.data.lap.landmark_shapes import landmark_shapes
 from trainer.data.people.carried import CarriedExpressions
 from trainer.losses import graph_face as losses
@@ -184,7 +184,7 @@ class GraphFaceStage(Stage):
         codes = self._seen(batch)
         identity, expression = self._codes(batch) if codes is None else (codes.identity, codes.expression)
         named = batch.person != UNKNOWN
-        told = (named & labelled_people(batch.person, config.labelled)).nonzero()[:, 0]
+        told = labelled_people(batch.person, config.labelled).nonzero()[:, 0]
         others = told.roll(-1)
         every = net.shape(
             torch.cat([identity, identity, identity[told]]),
@@ -388,12 +388,6 @@ class GraphFaceStage(Stage):
 def face_distance(first: Tensor, second: Tensor, face: Tensor) -> Tensor:
     """(B,) mean distance, metres, of those vertices of shapes (B, C, 3) that ``face`` (C,) bool has."""
     return (first - second)[:, face].norm(dim=-1).mean(1)
-
-
-def labelled_people(person: Tensor, share: float) -> Tensor:
-    """(N,) bool, which photos of people (N,) have labels: a share of the people, evenly spread over their numbers."""
-    numbers = person.double()
-    return ((numbers + 1) * share).floor() > (numbers * share).floor()
 
 
 def same_person_share(codes: Tensor, people: Tensor) -> float:

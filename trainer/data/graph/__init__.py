@@ -1,6 +1,6 @@
 """What the graph face model learns from."""
 
-from trainer.data.graph.batch import UNKNOWN, GraphBatch, known_part, mirrored_batch, smaller_batch
+from trainer.data.graph.batch import UNKNOWN, GraphBatch, known_part, labelled_people, mirrored_batch, smaller_batch
 from trainer.data.graph.source import GraphPeopleConfig, GraphShapesConfig
 
 __all__ = [
@@ -9,6 +9,7 @@ __all__ = [
     "GraphPeopleConfig",
     "GraphShapesConfig",
     "known_part",
+    "labelled_people",
     "mirrored_batch",
     "smaller_batch",
 ]

@@ -113,3 +113,10 @@ def part_of(batch: GraphBatch, chosen: Tensor) -> GraphBatch:
     kept = None if photos is None else GraphPhotos(*(getattr(photos, one.name)[chosen] for one in fields(photos)))
     whole = {one.name: getattr(batch, one.name)[chosen] for one in fields(batch) if one.name != "photos"}
     return GraphBatch(**whole, photos=kept)
+
+
+def labelled_people(person: Tensor, share: float) -> Tensor:
+    """(N,) bool, which photos of people (N,) have labels: a share of those with a name, evenly spread
+    over their numbers."""
+    numbers = person.double()
+    return (person != UNKNOWN) & (((numbers + 1) * share).floor() > (numbers * share).floor())
