@@ -28,6 +28,7 @@ def test_hello_tells_versions_and_limits(client: ServiceClient) -> None:
         "detail",
         "face_model",
         "corrections",
+        "geometry_only",
         "path",
         "shutdown",
     }
