@@ -14,11 +14,13 @@ import pytest
 bpy = pytest.importorskip("bpy")
 sys.path[:0] = [str(Path(__file__).parent / "scene"), str(Path(__file__).parent)]
 from instant_backend import Backend  # noqa: E402
+from mathutils import Vector  # noqa: E402
 from other_file_steps import begin, drawn, new_file, tick  # noqa: E402
 
 from blender_addon.protocol.result import HeadResult  # noqa: E402
 from blender_addon.runner import JobView, Phase  # noqa: E402
 from blender_addon.scene import tags  # noqa: E402
+from blender_addon.scene.coordinates import origin_of  # noqa: E402
 from blender_addon.scene.importing import import_head  # noqa: E402
 from blender_addon.session import Session, session  # noqa: E402
 from blender_addon.ui.panel import draw_status_bar  # noqa: E402
@@ -148,12 +150,13 @@ def test_a_head_that_is_solved_again_is_found_in_its_file_again(
     begin(into=collection[tags.HEAD_ID])
     the_same_file_again(tmp_path)
     (collection,) = tags.head_collections()
-    before = tags.part_object(collection, "head").data.vertices[0].co.copy()
+    mesh = tags.part_object(collection, "head").data
+    larger = 1.1 * mesh.vertices[0].co + 0.1 * Vector(origin_of(mesh))
     tick()
     bpy.ops.likeness.take_head()
     tick()
     assert tags.head_collections() == [collection]
-    assert (tags.part_object(collection, "head").data.vertices[0].co - 1.1 * before).length < 1e-6
+    assert (tags.part_object(collection, "head").data.vertices[0].co - larger).length < 1e-6
 
 
 def test_a_head_that_the_file_only_links_waits_for_its_own_file(

@@ -21,6 +21,7 @@ from transfer_rigs import select, undone_in_one_step  # noqa: E402
 
 from blender_addon.protocol.names import ARKIT_NAMES  # noqa: E402
 from blender_addon.scene import tags  # noqa: E402
+from blender_addon.scene.coordinates import origin_of  # noqa: E402
 from blender_addon.scene.frames import to_blender  # noqa: E402
 from blender_addon.scene.importing import import_head  # noqa: E402
 
@@ -189,7 +190,7 @@ def test_marked_points_find_a_face_that_lies_on_its_back(head) -> None:
     dense.rotation_euler = (-1.9, 0.4, 2.5)
     dense.location = (3.0, -1.0, 0.5)
     bpy.context.view_layer.update()
-    rest = coordinates(head.data.vertices)
+    rest = coordinates(head.data.vertices) + origin_of(head.data)
     places = {"nose": (0.0, -0.17, 0.69), "left": (0.046, -0.117, 0.729), "right": (-0.046, -0.117, 0.729)}
     places["chin"] = (0.0, -0.14, 0.61)
     for obj in (head, dense):

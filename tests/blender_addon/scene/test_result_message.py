@@ -174,7 +174,7 @@ CHANGES: dict[str, Change] = {
     "a name that is a list": set_item("arkit_names", 0, ["jawOpen"]),
     "the head without a key": with_header(lambda h: h["parts"][0]["key_names"].pop()),
     "a part's unknown key": set_item("parts", 6, "key_names", 0, "wink"),
-    "albedo is no name": set_item("albedo", None),
+    "albedo is no name": set_item("albedo", 5),
     "albedo is an array": set_item("albedo", "head.vertices"),
     "albedo is a JPEG": picture(lambda data: b"\xff\xd8" + data[2:]),
     "albedo of another size": picture(lambda data: data[:16] + b"\0\0\1\1" + data[20:]),
