@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 import msgspec
@@ -16,7 +16,8 @@ from backend.exchange.face_asset import FaceAsset
 from backend.exchange.json_files import build_report
 from backend.exchange.preview import PhotoPreview, photo_previews
 from backend.fitting.face_model import face_model
-from backend.fitting.fit import fit_face
+from backend.fitting.fit import fit_face, refit_face
+from backend.fitting.fit_state import BegunFit
 from backend.fitting.fitted_face import FittedFace
 from backend.fitting.options import fit_options_for
 from backend.geometry.template import load_template
@@ -63,6 +64,7 @@ class ReconstructOptions:
         encoder starts the fit instead of the learned face model's.
     hair : ``none``, ``cards`` or ``curves``: what is handed on of the hair; the scalp is shaded where it grows always.
     corrections : where landmarks really are, and what photos are for, by the photos' names.
+    geometry_only : whether shape, keys and cameras are all that is wanted: no albedo, hair and relief.
     collect : limits and settings of the photo stage.
     """
 
@@ -74,6 +76,7 @@ class ReconstructOptions:
     face_model: str = "linear"
     hair: str = "curves"
     corrections: tuple[PhotoCorrections, ...] = ()
+    geometry_only: bool = False
     collect: CollectOptions = field(default_factory=CollectOptions)
 
     def __post_init__(self) -> None:
@@ -106,6 +109,19 @@ class ReconstructOptions:
 
 
 @dataclass(frozen=True)
+class KeptFit:
+    """How photos were fitted, and by which models: quality, names of the models left out, the face model."""
+
+    begun: BegunFit
+    by: tuple[str, frozenset[str], str]
+
+
+def fitted_by(options: ReconstructOptions) -> tuple[str, frozenset[str], str]:
+    """``KeptFit.by`` of a reconstruction with these options."""
+    return options.quality, options.without, options.face_model
+
+
+@dataclass(frozen=True)
 class Reconstruction:
     """A finished head, and what the preview shows of each used photo."""
 
@@ -121,11 +137,14 @@ def reconstruct(
     progress: ProgressReporter = silent,
     preview: PreviewReceiver = no_preview,
     reader: PhotoReader = collect,
+    keep: Callable[[KeptFit], None] = lambda kept: None,
+    kept: Callable[[], KeptFit | None] = lambda: None,
 ) -> Reconstruction:
     """Reconstruct one person's head from photos.
 
-    ``preview`` is called with the head as far as it is whenever the fit has come further. ``reader`` reads the photos
-    as ``collect`` does.
+    ``keep`` gets how they were fitted, and ``kept`` returns what it got last: where only the geometry is wanted, of the
+    same photos and by the same models, the fit goes on from there. ``preview`` is called with the head as far as it is
+    whenever the fit has come further. ``reader`` reads the photos as ``collect`` does.
 
     Raises
     ------
@@ -153,15 +172,39 @@ def reconstruct(
 
     canonical = asking(canonical_face, models.of(LAP, LapModel), progress)
     encoded, modes_around = face_model(models, template, progress)
+    fit_options, by = fit_options_for(options.quality), fitted_by(options)
+    before = kept() if options.geometry_only and not options.personalise else None
     with clock.stage("fit"):
-        fit_options = fit_options_for(options.quality)
-        fitted = fit_face(collection, fit_options, progress, template, show, canonical, encoded, modes_around)
-        show("appearance", fitted.neutral, fitted.vertex_albedo)
+        if before is not None and before.by == by and before.begun.goes_on_with(collection.faces):
+            fitted = refit_face(before.begun, collection.faces, fit_options, progress)
+        else:
+            fitted = fit_face(
+                collection,
+                fit_options,
+                progress,
+                template,
+                show,
+                canonical,
+                encoded,
+                modes_around,
+                lambda begun: keep(KeptFit(begun, by)),
+            )
+            show("appearance", fitted.neutral, fitted.vertex_albedo)
     used = fitted.photos_of(collection.faces)
     with clock.stage("rig"):
         progress("rig", 0.0)
         keys = personalise_keys(template, fitted.neutral)
         progress("rig", 1.0)
+    photos = tuple(asset_photo(photo, face) for photo, face in zip(fitted.photos, used, strict=True))
+    settings = options.to_report() | {"device": models.device}
+
+    def report(**more: object) -> dict[str, object]:
+        told = build_report(collection.verdicts, fitted.rejected, photos, clock.seconds, settings, models.to_report())
+        return told | {"corrections": msgspec.to_builtins(options.corrections)} | more
+
+    if options.geometry_only:
+        asset = assemble(template, fitted.neutral, keys, None, photos, report())
+        return Reconstruction(asset, (), collection, fitted)
     with clock.stage("hair"):
         hair = fit_hair(template, fitted, used, progress)
     with clock.stage("texture"):
@@ -173,18 +216,14 @@ def reconstruct(
     relief = NO_DETAIL
     if (wrinkles := models.of(DETAIL, DetailModel)) is not None:
         with clock.stage("detail"):
-            size, photos = min(options.texture_size, 2048), coloured.photos_of(used)
-            relief = find_detail(template, coloured, photos, keys, size, wrinkles, progress)
-    photos = tuple(asset_photo(photo, face) for photo, face in zip(fitted.photos, used, strict=True))
-    settings = options.to_report() | {"device": models.device}
-    report = build_report(collection.verdicts, fitted.rejected, photos, clock.seconds, settings, models.to_report())
-    report |= {"hair": hair.to_report(), "detail": relief.to_report()}
-    report["corrections"] = msgspec.to_builtins(options.corrections)
+            size, seen = min(options.texture_size, 2048), coloured.photos_of(used)
+            relief = find_detail(template, coloured, seen, keys, size, wrinkles, progress)
+    told = report(hair=hair.to_report(), detail=relief.to_report())
     if options.personalise:
-        report["personalised"] = models.said(LEARNED_BASIS) if personal is None else personal.to_report()
+        told["personalised"] = models.said(LEARNED_BASIS) if personal is None else personal.to_report()
     strands = None if options.hair == "none" else hair.strands
     cards = hair_cards(strands) if options.hair == "cards" and strands is not None else None
-    asset = assemble(template, fitted.neutral, keys, texture.albedo, photos, report, strands, cards, relief.detail)
+    asset = assemble(template, fitted.neutral, keys, texture.albedo, photos, told, strands, cards, relief.detail)
     face_region = template.regions["face"][template.head.vertex_start : template.head.vertex_stop]
     previews = photo_previews(asset, fitted, used, face_region)
     return Reconstruction(asset, previews, collection, fitted)

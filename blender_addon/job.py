@@ -20,6 +20,7 @@ class Job:
     hair : ``curves``, ``cards`` or ``none``. face_model : ``linear`` or ``graph``.
     armature : whether the head gets bones.
     corrections : what the artist says of photos, by their labels.
+    geometry_only : whether only shapes, keys and cameras of ``into`` are solved again.
     into : id of the head to solve again, None for a new one. missing : how many of its photos' files are gone.
     """
 
@@ -37,3 +38,4 @@ class Job:
     armature: bool = False
     name: str = ""
     corrections: tuple[PhotoCorrections, ...] = ()
+    geometry_only: bool = False

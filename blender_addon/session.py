@@ -109,6 +109,8 @@ class Session:
             "face_model": job.face_model,
             "device": "auto",
         }
+        if job.geometry_only:
+            options["geometry_only"] = True
         self.job, self.preview, self._result, self._import_view = job, None, None, None
         self._head_id, self.elsewhere = None, False
         self._begun = time.monotonic()
@@ -317,11 +319,11 @@ def in_a_mode(scene: bpy.types.Scene, into: str | None) -> bool:
 def _guarded(
     result: HeadResult, place: Place, files: Sequence[photo_files.PhotoFile], job: Job
 ) -> Generator[float, None, str]:
-    """The import; where the head to solve again is gone, a new one is made."""
+    """The import; where the head to solve again is gone, a new one is made of a whole result."""
     try:
         return (yield from import_steps(result, place, files, job.into, job.pack_photos, job.name, job.armature))
     except AddonError as error:
-        if error.code != "head_gone" or job.into is None:
+        if error.code != "head_gone" or job.into is None or result.geometry_only:
             raise
     return (yield from import_steps(result, place, files, None, job.pack_photos, job.name, job.armature))
 

@@ -82,14 +82,15 @@ def assemble(
     template: Template,
     neutral: np.ndarray,
     keys: np.ndarray,
-    albedo: np.ndarray,
+    albedo: np.ndarray | None,
     photos: tuple[AssetPhoto, ...],
     report: Mapping[str, object],
     hair_strands: HairStrands | None = None,
     hair_cards: HairCards | None = None,
     detail: SkinDetail | None = None,
 ) -> FaceAsset:
-    """Everything an artist gets, from neutral (V, 3), keys (52, V, 3) and albedo (R, R, 3) uint8 sRGB.
+    """Everything an artist gets, from neutral (V, 3), keys (52, V, 3) and albedo (R, R, 3) uint8 sRGB, None where
+    only the geometry is wanted.
 
     hair_strands, hair_cards, detail : see ``FaceAsset``.
     """

@@ -19,7 +19,7 @@ from backend.hair.draw import draw_hair
 from backend.hair.hair_strands import HairStrands
 from backend.rendering.camera import Camera
 from backend.rendering.color import linear_from_srgb, srgb_bytes
-from backend.rendering.render import render_linear, render_mesh
+from backend.rendering.render import render_linear
 from backend.rendering.spherical_harmonics import light_from_directions
 from backend.rig.arkit import ARKIT_NAMES
 
@@ -140,7 +140,7 @@ class AssetMesh:
         light: np.ndarray,
         background: np.ndarray | tuple[int, int, int],
     ) -> np.ndarray:
-        return render_mesh(
+        return render_linear(
             positions,
             self.faces[shown],
             camera,
@@ -149,8 +149,7 @@ class AssetMesh:
             uv_faces=self.uv_faces[shown],
             light=light,
             normals=normals,
-            background=background,
-        )
+        ).over(background)
 
 
 def _window(camera: Camera, points: np.ndarray) -> tuple[slice, slice, Camera] | None:

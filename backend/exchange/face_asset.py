@@ -66,6 +66,7 @@ class FaceAsset:
     ----------
     parts : in the order of ``PART_NAMES``; the first is the head.
     albedo : (R, R, 3) uint8 sRGB, row 0 is the top (v = 1) of UV map ``Head``; every part's texture is in it.
+        None where only the geometry was wanted, which goes over the wire alone.
     photos : used photos.
     report : JSON-ready provenance: per-photo verdicts, seconds per stage, versions.
     hair_strands : the hair of the scalp, None where none was found or wanted.
@@ -74,7 +75,7 @@ class FaceAsset:
     """
 
     parts: tuple[FacePart, ...]
-    albedo: np.ndarray
+    albedo: np.ndarray | None
     photos: tuple[AssetPhoto, ...]
     report: Mapping[str, object]
     hair_strands: HairStrands | None = None

@@ -64,7 +64,7 @@ class FaceHeader(msgspec.Struct, frozen=True):
 
     version: int
     arkit_names: tuple[str, ...]
-    albedo: str
+    albedo: str | None
     parts: tuple[PartEntry, ...]
     photos: tuple[PhotoEntry, ...]
     report: dict[str, Any]
@@ -82,11 +82,12 @@ def encode_face(asset: FaceAsset) -> WireMessage:
     cards = None if asset.hair_cards is None else encode_cards(asset.hair_cards, buffers)
     detail = None if asset.detail is None else encode_detail(asset.detail, buffers)
     photos = tuple(_encode_photo(photo, number, buffers) for number, photo in enumerate(asset.photos))
-    buffers.add_picture("albedo", asset.albedo)
+    if asset.albedo is not None:
+        buffers.add_picture("albedo", asset.albedo)
     header = FaceHeader(
         version=FORMAT_VERSION,
         arkit_names=tuple(ARKIT_NAMES),
-        albedo="albedo",
+        albedo=None if asset.albedo is None else "albedo",
         parts=parts,
         photos=photos,
         report=dict(asset.report),

@@ -17,7 +17,7 @@ from backend.fitting.dense_matches import DenseMatches, dense_matches, matched_t
 from backend.fitting.dense_targets import DenseTargets, dense_targets, views_of
 from backend.fitting.dense_views import DenseMesh, View, dense_mesh
 from backend.fitting.encoded_start import started_estimate
-from backend.fitting.fit_state import FitState, all_landmark_targets
+from backend.fitting.fit_state import BegunFit, FitState, all_landmark_targets
 from backend.fitting.fitted_face import FittedFace, FittedPhoto
 from backend.fitting.initial_pose import camera_prior, face_scale, initial_parameters
 from backend.fitting.landmark_targets import LandmarkModel, landmark_model
@@ -42,6 +42,10 @@ from backend.photos.collection import PhotoCollection, PhotoFace
 from backend.progress import ProgressReporter, silent
 from backend.rig.lip_contact import closed_lips
 
+CORRECTED_SCALES = (4.0, 1.0)
+"""Robust scales of the rounds after a correction, as factors: dragged points are far off at first."""
+CORRECTED_ITERATIONS = 4
+"""Gauss-Newton steps of each of these rounds: they begin where a fit has ended."""
 REJECT_RATIO = 2.0
 """A photo whose landmarks disagree with the joint face this many times more than the median photo's is left out."""
 
@@ -58,8 +62,16 @@ EstimateReceiver = Callable[[str, np.ndarray], None]
 """Called with a stage's name and neutral vertices (V, 3) float, head frame, metres."""
 
 
+FitKeeper = Callable[[BegunFit], None]
+"""Given what a later fit of the same photos, corrected, can go on from."""
+
+
 def _nobody(stage: str, neutral: np.ndarray) -> None:
     """An ``EstimateReceiver`` that looks at nothing."""
+
+
+def _keeps_nothing(begun: BegunFit) -> None:
+    """A ``FitKeeper`` for whom each fit is the last."""
 
 
 def fit_face(
@@ -71,6 +83,7 @@ def fit_face(
     canonical: CanonicalSource = lambda faces: None,
     encoded: EncodedSource = lambda faces: None,
     modes_around: ModesSource | None = None,
+    keep: FitKeeper = _keeps_nothing,
 ) -> FittedFace:
     """Fit one person to all photos of a collection.
 
@@ -80,11 +93,11 @@ def fit_face(
     asked for what the encoder sees in them: the fit then starts there, and its stages are shorter. ``modes_around``
     belongs to an encoder that gives a code: the identity is that code then, and the modes are renewed after each stage,
     so that the fit is Gauss-Newton in a decoder that is not linear. Photos that are for the texture alone are placed on
-    the face that the others have given.
+    the face that the others have given. ``keep`` gets what ``refit_face`` needs.
     """
     options = options or FitOptions()
     textures = tuple(face for face in collection.faces if face.use == "texture")
-    order = {face.name: number for number, face in enumerate(collection.faces)}
+    given = collection.faces
     collection = replace(collection, faces=tuple(face for face in collection.faces if face.use != "texture"))
     template = template or load_template()
     on_estimate = on_estimate or _nobody
@@ -108,15 +121,54 @@ def fit_face(
         on_estimate("landmarks", state.neutral())
     if options.dense is not None and len(state.faces) > 1:
         state = renewed(run_dense_stage(state, options, options.dense, progress, on_estimate))
+    before = state
+    state = _finished(state, textures, options, progress, on_estimate)
+    appearance = appearance_of(state)
+    keep(BegunFit(given, before, appearance))
+    progress("appearance", 1.0)
+    return _in_order(_fitted_face(state, appearance), given)
+
+
+def refit_face(
+    begun: BegunFit, faces: tuple[PhotoFace, ...], options: FitOptions, progress: ProgressReporter = silent
+) -> FittedFace:
+    """Go on with a fit after a person has corrected landmarks: from its estimate and the matches that it has found, the
+    shape is solved once more, with the cage; light and albedo are as they were. ``options`` are those of that fit.
+
+    Raises ``ValueError`` for other photos (``BegunFit.goes_on_with``).
+    """
+    if not begun.goes_on_with(faces):
+        raise ValueError("not the photos of the fit that was begun")
+    by_name = {face.name: face for face in faces}
+    state = replace(begun.state, faces=tuple(by_name[face.name] for face in begun.state.faces))
+    if state.started:
+        options = started_options(options)
+    state = run_corrected_stage(state, options)
+    textures = tuple(face for face in faces if face.use == "texture")
+    state = _finished(state, textures, options, progress, _nobody)
+    progress("appearance", 1.0)
+    return _in_order(_fitted_face(state, begun.appearance), faces)
+
+
+def _finished(
+    state: FitState,
+    textures: tuple[PhotoFace, ...],
+    options: FitOptions,
+    progress: ProgressReporter,
+    on_estimate: EstimateReceiver,
+) -> FitState:
+    """Cage, closed lips, and what is seen of each photo on the shape that comes of it."""
     if options.cage is not None and len(state.faces) > 1:
         for turn in range(options.cage.rounds):
             state = run_cage_stage(state, options, options.cage)
             progress("cage", (turn + 1) / options.cage.rounds)
             on_estimate("cage", state.neutral())
     progress("appearance", 0.0)
-    state = placed_on_face(with_closed_lips(state), textures, options)
-    fitted = _fitted_face(with_seen_mouths(state, options))
-    progress("appearance", 1.0)
+    return with_seen_mouths(placed_on_face(with_closed_lips(state), textures, options), options)
+
+
+def _in_order(fitted: FittedFace, faces: tuple[PhotoFace, ...]) -> FittedFace:
+    order = {face.name: number for number, face in enumerate(faces)}
     return replace(fitted, photos=tuple(sorted(fitted.photos, key=lambda photo: order[photo.name])))
 
 
@@ -251,6 +303,27 @@ def run_dense_stage(
     return state
 
 
+def run_corrected_stage(state: FitState, options: FitOptions) -> FitState:
+    """The estimate moved to where a person has put landmarks since it was made; what the photos have in common still
+    holds, by the matches of the dense stage where there are any."""
+    template, faces, stage = state.template, state.faces, options.dense
+    model = landmark_model(template)
+    cameras = tuple(camera_prior(face, options.prior) for face in faces)
+    weights = _solver_weights(template, options)
+    for scale in CORRECTED_SCALES:
+        targets = landmarks = all_landmark_targets(template, model, faces, state.estimate, options)
+        if stage is not None and len(faces) > 1:
+            dense = _dense_targets(state, dense_mesh(template), stage.face_widths[-1], stage)
+            targets = tuple(
+                one if more is None else PointTargets.joined(one, more.targets)
+                for one, more in zip(landmarks, dense, strict=True)
+            )
+        own = replace(weights, outlier_scale=scale * weights.outlier_scale)
+        estimate = solve(state.estimate, targets, cameras, own, CORRECTED_ITERATIONS, state.belief)
+        state = replace(state, estimate=estimate, targets=landmarks)
+    return state
+
+
 def _matches(state: FitState, mesh: DenseMesh, width: int, stage: DenseStage) -> DenseMatches:
     return dense_matches(_views(state, mesh, width), mesh, width, stage.partners)
 
@@ -329,8 +402,7 @@ def appearance_of(state: FitState) -> Appearance:
     return estimate_appearance(photos, triangles, count, template.mirror[:count], skin, lights)
 
 
-def _fitted_face(state: FitState) -> FittedFace:
-    appearance = appearance_of(state)
+def _fitted_face(state: FitState, appearance: Appearance) -> FittedFace:
     net = net_points()
     photos = []
     for number, (face, parameters) in enumerate(zip(state.faces, state.estimate.photos, strict=True)):

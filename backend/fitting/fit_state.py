@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from backend.fitting.appearance import Appearance
 from backend.fitting.dense_matches import DenseMatches
 from backend.fitting.landmark_targets import LandmarkModel, landmark_targets
 from backend.fitting.options import FitOptions
@@ -45,6 +46,33 @@ class FitState:
         """(V, 3) vertices with the expression of photo ``number``."""
         weights = self.estimate.photos[number].expression
         return self.neutral() + np.tensordot(weights, self.template.expressions, 1)
+
+
+@dataclass(frozen=True)
+class BegunFit:
+    """What a fit leaves behind for one that a person has corrected since: what has cost its time.
+
+    Attributes
+    ----------
+    faces : all that were given. state : before the cage, with the ``matches`` of the photos where there are any.
+    appearance : of the photos of the finished fit, in its order.
+    """
+
+    faces: tuple[PhotoFace, ...]
+    state: FitState
+    appearance: Appearance
+
+    def goes_on_with(self, faces: tuple[PhotoFace, ...]) -> bool:
+        """Whether these are the same photos, used for the same, in which at most landmarks were corrected; none of them
+        one that was left out and is corrected now."""
+        before = {face.name: face for face in self.faces}
+        left_out = {name for name, _ in self.state.rejected}
+        return before.keys() == {face.name for face in faces} and all(
+            face.pixels is before[face.name].pixels
+            and face.use == before[face.name].use
+            and not (face.name in left_out and face.corrected is not None)
+            for face in faces
+        )
 
 
 def all_landmark_targets(

@@ -45,40 +45,6 @@ class Rendering:
         return srgb_bytes(self.color + behind * (1 - self.alpha[..., None]))
 
 
-def render_mesh(
-    vertices: np.ndarray,
-    faces: np.ndarray,
-    camera: Camera,
-    *,
-    colors: np.ndarray | None = None,
-    texture: np.ndarray | None = None,
-    uv: np.ndarray | None = None,
-    uv_faces: np.ndarray | None = None,
-    light: np.ndarray | None = None,
-    normals: np.ndarray | None = None,
-    background: np.ndarray | tuple[float, float, float] = (255, 255, 255),
-    supersample: int = 2,
-    cull_backfaces: bool = False,
-) -> np.ndarray:
-    """(H, W, 3) uint8 sRGB picture of a mesh over a background (uint8 sRGB picture or three values 0-255).
-
-    Parameters as for ``render_linear``; use that, and ``Rendering``, for alpha or for linear light.
-    """
-    return render_linear(
-        vertices,
-        faces,
-        camera,
-        colors=colors,
-        texture=texture,
-        uv=uv,
-        uv_faces=uv_faces,
-        light=light,
-        normals=normals,
-        supersample=supersample,
-        cull_backfaces=cull_backfaces,
-    ).over(background)
-
-
 def render_linear(
     vertices: np.ndarray,
     faces: np.ndarray,

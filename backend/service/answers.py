@@ -31,7 +31,17 @@ def welcome(
         "instance": instance,
         "pid": os.getpid(),
         **(facts or {"device": None, "models": None}),
-        "capabilities": ["preview", "fetch", "list", "transfer", "hair", "detail", "face_model", "corrections"]
+        "capabilities": [
+            "preview",
+            "fetch",
+            "list",
+            "transfer",
+            "hair",
+            "detail",
+            "face_model",
+            "corrections",
+            "geometry_only",
+        ]
         + ["path"] * may_give_paths
         + ["shutdown"] * can_stop,
         "qualities": QUALITIES,

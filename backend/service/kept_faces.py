@@ -1,4 +1,4 @@
-"""The last job's photos as they were read, for a person who drags a landmark and waits for the head."""
+"""The last job's photos as they were read and its fit, for a person who drags a landmark and waits for the head."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from backend.photos.collect import CollectOptions, collect
 from backend.photos.collection import PhotoCollection
 from backend.photos.read import PhotoSource
+from backend.pipeline import KeptFit
 from backend.progress import ProgressReporter, silent
 
 IDLE_SECONDS = 120.0
@@ -25,13 +26,15 @@ class _Kept:
 
 
 class KeptFaces:
-    """``collect``, which remembers its last answer for ``idle_seconds``; the same photos get it again at once."""
+    """``collect``, which remembers its last answer for ``idle_seconds``; the same photos get it again at once. What was
+    kept of their fit (``fit``) goes with them."""
 
     def __init__(self, idle_seconds: float = IDLE_SECONDS) -> None:
         self._idle_seconds = idle_seconds
         self._lock = threading.Lock()
         self._kept: _Kept | None = None
         self._timer: threading.Timer | None = None
+        self._fit: KeptFit | None = None
 
     def __call__(
         self, sources: Sequence[PhotoSource], *, progress: ProgressReporter = silent, options: CollectOptions
@@ -57,7 +60,17 @@ class KeptFaces:
     def forget(self) -> None:
         """Give the memory back."""
         with self._lock:
-            self._kept = None
+            self._kept = self._fit = None
+
+    def keep_fit(self, fit: KeptFit) -> None:
+        """Keep how the photos were fitted, as long as they are kept."""
+        with self._lock:
+            self._fit = fit if self._kept is not None else None
+
+    @property
+    def fit(self) -> KeptFit | None:
+        """The last fit, None where it is not kept."""
+        return self._fit
 
     @property
     def keeps(self) -> bool:

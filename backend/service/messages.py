@@ -57,6 +57,7 @@ class JobOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     face_model: FaceModel = "linear"
     detail: bool = True
     corrections: Annotated[tuple[PhotoCorrections, ...], msgspec.Meta(max_length=64)] = ()
+    geometry_only: bool = False
 
 
 class PhotoHeader(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

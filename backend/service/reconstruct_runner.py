@@ -19,7 +19,7 @@ from backend.photos import mediapipe_models
 from backend.photos.read import MOST_DECODERS, PhotoSource, start_reading
 from backend.pipeline import ReconstructOptions, reconstruct
 from backend.progress import HeadPreview
-from backend.rendering.render import STUDIO_LIGHT, render_mesh
+from backend.rendering.render import STUDIO_LIGHT, render_linear
 from backend.service.kept_faces import KeptFaces
 from backend.service.worker import JobReporter, Task
 from backend.stages import SENDING
@@ -69,13 +69,16 @@ def run(task: Task, report: JobReporter) -> WireMessage:
         hair=task.options.hair,
         face_model=task.options.face_model,
         corrections=task.options.corrections,
+        geometry_only=task.options.geometry_only,
     )
     sources = [PhotoSource(name, path=Path(path)) for name, path in zip(task.names, task.paths, strict=True)]
 
     def show(preview: HeadPreview) -> None:
         report.preview(preview.stage, preview_message(preview))
 
-    asset = reconstruct(sources, options, report, show, _kept_faces).asset
+    asset = reconstruct(
+        sources, options, report, show, _kept_faces, _kept_faces.keep_fit, lambda: _kept_faces.fit
+    ).asset
     report(SENDING, 0.0)
     message = encode_face(asset)
     report(SENDING, 1.0)
@@ -86,8 +89,8 @@ def preview_message(preview: HeadPreview) -> WireMessage:
     """Vertices, quads and a picture of the head as far as it is."""
     triangles = triangles_from_quads(preview.quads)
     camera = portrait_camera(preview.vertices, PREVIEW_YAW, (PREVIEW_SIDE, PREVIEW_SIDE))
-    picture = render_mesh(
-        preview.vertices, triangles, camera, colors=preview.colors, light=STUDIO_LIGHT, background=_BACKGROUND
+    picture = render_linear(preview.vertices, triangles, camera, colors=preview.colors, light=STUDIO_LIGHT).over(
+        _BACKGROUND
     )
     buffers = BufferList()
     buffers.add_array("vertices", preview.vertices, "<f4")

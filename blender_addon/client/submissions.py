@@ -83,7 +83,7 @@ class Transfer:
 
 
 AnyJob = Submission | Transfer
-NEWER_OPTIONS = frozenset({"hair", "face_model"})
+NEWER_OPTIONS = frozenset({"hair", "face_model", "geometry_only"})
 """Options that older servers refuse: one that takes them names them among its capabilities."""
 
 

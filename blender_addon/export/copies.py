@@ -41,13 +41,15 @@ def neutral_copy(obj: bpy.types.Object, name: str, subdivision: int, units: floa
 
 
 def joined(parts: Sequence[bpy.types.Object], name: str) -> bpy.types.Object:
-    """One object out of copies that share a frame: vertices, UV map ``Head``, the head's material, and every key of the
-    first part. The parts and their meshes are removed."""
+    """One object out of copies, in the frame of the first: vertices, UV map ``Head``, the head's material, and all keys
+    of the first part. The parts and their meshes are removed."""
     meshes = [part.data for part in parts]
     counts = [len(mesh.vertices) for mesh in meshes]
     starts = np.cumsum([0, *counts])
     mesh = bpy.data.meshes.new(name)
-    vertices = np.concatenate([coordinates(m.vertices) for m in meshes])
+    into = parts[0].matrix_world.inverted()
+    frames = [np.array(into @ part.matrix_world) for part in parts]
+    vertices = np.concatenate([_moved(coordinates(m.vertices), f) for m, f in zip(meshes, frames, strict=True)])
     loops = np.concatenate([_ints(m.loops, "vertex_index") + start for m, start in zip(meshes, starts, strict=False)])
     totals = np.concatenate([_ints(m.polygons, "loop_total") for m in meshes])
     mesh.vertices.add(len(vertices))
@@ -67,15 +69,21 @@ def joined(parts: Sequence[bpy.types.Object], name: str) -> bpy.types.Object:
         key = obj.shape_key_add(name=block.name, from_mix=False)
         key.value = 0.0
         moved = vertices.copy()
-        for part, start, count in zip(meshes, starts, counts, strict=False):
+        for part, frame, start, count in zip(meshes, frames, starts, counts, strict=False):
             own = part.shape_keys.key_blocks.get(block.name) if part.shape_keys else None
             if own is not None:
-                moved[start : start + count] = coordinates(own.points)
+                moved[start : start + count] = _moved(coordinates(own.points), frame)
         key.points.foreach_set("co", moved.ravel())
     for part, own in zip(parts, meshes, strict=True):
         bpy.data.objects.remove(part)
         bpy.data.meshes.remove(own)
+    obj.name = mesh.name = name  # one of the parts had it
     return obj
+
+
+def _moved(points: np.ndarray, frame: np.ndarray) -> np.ndarray:
+    """Points (N, 3) through a matrix (4, 4)."""
+    return (points @ frame[:3, :3].T + frame[:3, 3]).astype(np.float32)
 
 
 def _subdivided(obj: bpy.types.Object, levels: int) -> bpy.types.Mesh:

@@ -11,11 +11,16 @@ STILL = 1e-5
 """A key that changes by less than this over all frames is not animated."""
 
 
-def is_animated(parts: Sequence[bpy.types.Object]) -> bool:
-    """Whether an action or a strip moves a key of one of the objects."""
+def may_move(parts: Sequence[bpy.types.Object]) -> bool:
+    """Whether something may move a key of these objects, head first: an action, a strip, or a driver of the head's
+    keys, be it of a bone that leads or the artist's own."""
     for obj in parts:
         data = obj.data.shape_keys.animation_data if obj.data.shape_keys else None
-        if data is not None and (data.action is not None or any(track.strips for track in data.nla_tracks)):
+        if data is None:
+            continue
+        if data.action is not None or any(track.strips for track in data.nla_tracks):
+            return True
+        if obj == parts[0] and len(data.drivers):
             return True
     return False
 

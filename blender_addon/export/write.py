@@ -10,7 +10,7 @@ import bpy
 from ..errors import AddonError
 from ..scene import tags
 from .copies import ONE_MESH_PARTS, export_parts, joined, neutral_copy
-from .key_animation import is_animated, key_in, sampled
+from .key_animation import key_in, may_move, sampled
 from .presets import ExportPreset
 
 _ADDONS = {"fbx": "FBX format", "gltf": "glTF 2.0 format"}
@@ -40,7 +40,7 @@ def export_head(context: bpy.types.Context, collection: bpy.types.Collection, pr
     name = tags.name_of(collection) or collection.name
     layer = context.view_layer
     selected, active = list(context.selected_objects), layer.objects.active
-    animation = sampled(context.scene, parts) if is_animated(parts) else {}
+    animation = sampled(context.scene, parts) if may_move(parts) else {}
     copies: list[bpy.types.Object] = []
     try:
         for part in parts:
@@ -62,7 +62,7 @@ def export_head(context: bpy.types.Context, collection: bpy.types.Collection, pr
             obj.select_set(True)
         layer.objects.active = copies[0]
         wanted = dict(preset.settings)
-        wanted["bake_anim" if preset.exporter == "fbx" else "export_animations"] = bool(animation)
+        wanted["bake_anim" if preset.exporter == "fbx" else "export_animations"] = any(animation.values())
         try:
             exporter(filepath=str(path), **{key: value for key, value in wanted.items() if key in known})
         except (RuntimeError, OSError) as error:

@@ -9,6 +9,7 @@ from bpy.props import StringProperty
 from bpy_extras.io_utils import ExportHelper
 
 from ..protocol.names import ARKIT_NAMES
+from ..rig.lead import keyframe, led_keys
 from ..scene.expressions import set_expression
 from ..transfer.clips import pose_json
 from ..ui.keys_panel import GROUPS, active_face, head_keys
@@ -40,7 +41,7 @@ class ResetKeys(bpy.types.Operator):
 
 
 class KeyframeKeys(bpy.types.Operator):
-    """Insert a keyframe of each of the active head's 52 keys at the current frame"""
+    """Insert a keyframe of each of the active head's 52 keys, or of the bone that leads it, at the current frame"""
 
     bl_idname = "likeness.keyframe_keys"
     bl_label = "Keyframe Face"
@@ -51,14 +52,19 @@ class KeyframeKeys(bpy.types.Operator):
         return clickable(cls, "" if head_keys(context) is not None else NO_HEAD)
 
     def execute(self, context: bpy.types.Context) -> set[str]:
-        driven = 0
+        driven, led = 0, led_keys(active_face(context))
         for block in head_keys(context):
-            if block.name not in ARKIT_NAMES:
+            if block.name not in ARKIT_NAMES or block.name in led:
                 continue
             try:
                 driven += not block.keyframe_insert("value")
             except (RuntimeError, TypeError):  # a library's action, or somebody's driver
                 driven += 1
+        if led:
+            try:
+                keyframe(active_face(context))
+            except (RuntimeError, TypeError):
+                driven += len(led)
         if driven:
             self.report({"WARNING"}, f"{driven} of the keys cannot have keyframes here: they are linked or driven.")
         return {"FINISHED"}

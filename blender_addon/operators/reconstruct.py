@@ -56,9 +56,10 @@ class _Watching:
 
 
 class _Reconstructing(_Watching):
-    """Mix-in: a job from click to head. ``again`` solves the active head again instead of making a new one."""
+    """Mix-in: a job from click to head. ``again`` solves the active head again instead of making a new one, and
+    ``geometry_only`` its shapes, keys and cameras alone."""
 
-    again = False
+    again = geometry_only = False
 
     def execute(self, context: bpy.types.Context) -> set[str]:
         """Runs to the end: for scripts and background mode."""
@@ -129,6 +130,7 @@ class _Reconstructing(_Watching):
             pack_photos=chosen.pack_photos,
             armature=chosen.armature,
             name=name,
+            geometry_only=self.geometry_only,
             corrections=tuple(one for one in stated if one.label in labels and not one.says_nothing),
         )
 
@@ -162,12 +164,13 @@ class SolveAgain(_Reconstructing, bpy.types.Operator):
 
 
 class FitCorrections(_Reconstructing, bpy.types.Operator):
-    """Solve the active head again, with its landmarks where you have put them"""
+    """Solve the active head's shape again, with its landmarks where you have put them; texture, hair and relief stay \
+until you solve it again as a whole"""
 
     bl_idname = "likeness.fit_corrections"
     bl_label = "Fit"
     bl_options = {"REGISTER"}
-    again = True
+    again = geometry_only = True
 
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:

@@ -88,7 +88,8 @@ class HeadResult:
     ----------
     arkit_names : the 52 names in the result's order.
     parts : in the order of ``PART_NAMES``.
-    albedo_png : PNG file, 8-bit sRGB, row 0 is v = 1 of map ``Head``; albedo_size : (width, height).
+    albedo_png : PNG file, 8-bit sRGB, row 0 is v = 1 of map ``Head``; albedo_size : (width, height). None and (0, 0) of
+        a job that asked for the geometry only: albedo, hair and relief that are there hold on.
     photos : the used ones, best first.
     report : provenance, JSON-ready (docs/files.md).
     hair : guide strands, or None where there is no hair or nobody knows.
@@ -98,13 +99,18 @@ class HeadResult:
 
     arkit_names: tuple[str, ...]
     parts: tuple[ResultPart, ...]
-    albedo_png: bytes
+    albedo_png: bytes | None
     albedo_size: tuple[int, int]
     photos: tuple[ResultPhoto, ...]
     report: Mapping[str, Any]
     hair: ResultHair | None = None
     hair_cards: ResultCards | None = None
     detail: ResultDetail | None = None
+
+    @property
+    def geometry_only(self) -> bool:
+        """Whether shapes, keys and cameras are all that it has."""
+        return self.albedo_png is None
 
     @property
     def head(self) -> ResultPart:
@@ -139,7 +145,9 @@ def decode_result(header: Mapping[str, Any], buffers: Sequence[bytes]) -> HeadRe
     parts = tuple(_part(named, entry, arkit_names) for entry in checked_field(header, "parts", list))
     if tuple(part.name for part in parts) != PART_NAMES:
         raise malformed("its parts are not " + ", ".join(PART_NAMES))
-    png, albedo_size = named.picture(checked_field(header, "albedo", str), MOST_PIXELS_A_SIDE)
+    png, albedo_size = None, (0, 0)
+    if "albedo" not in header or header["albedo"] is not None:
+        png, albedo_size = named.picture(checked_field(header, "albedo", str), MOST_PIXELS_A_SIDE)
     photo_entries = checked_field(header, "photos", list)
     if len(photo_entries) > MOST_PHOTOS:
         raise malformed(f"it has {len(photo_entries)} photos")

@@ -15,11 +15,13 @@ import numpy as np
 
 from ..scene import tags
 from .bones import switch_aim
-from .names import BONES_OF, EYE_AIM, EYES, EYES_LED, JAW_LED
+from .names import BONES_OF, EYE_AIM, EYE_TARGET, EYES, EYES_LED, JAW_LED
 from .places import Channel, RigPlaces
 
 MOTIONS = "likeness_motions"
 """On the armature object: key -> bone and channels, as they were measured, to change who leads; JSON."""
+_SAME_WEIGHT = 1e-4
+"""Of a key, 0-1: drivers have amounts rounded to it, and a bone that is not to move is not posed anew."""
 
 
 def remember(rig: bpy.types.Object, places: RigPlaces) -> None:
@@ -97,8 +99,26 @@ def unlink(head: bpy.types.Object, rig: bpy.types.Object) -> None:
         keys.key_blocks[key].value = value
 
 
+def set_keys(head: bpy.types.Object, weights: Mapping[str, float]) -> None:
+    """Give keys of the head these weights, by themselves or by the pose of the bones that lead them. Others keep
+    theirs, and a bone of which no key changes stays as it is posed, be it by a constraint."""
+    keys, rig = head.data.shape_keys, rig_of(head)
+    led = led_keys(head, rig)
+    for name in weights.keys() - led:
+        if name in keys.key_blocks:
+            keys.key_blocks[name].value = weights[name]
+    changed = {key for key in led & weights.keys() if abs(keys.key_blocks[key].value - weights[key]) > _SAME_WEIGHT}
+    if not changed:
+        return
+    motions = motions_of(rig)
+    bones = {motions[key][0] for key in changed}
+    moved = {key: keys.key_blocks[key].value for key in led if motions[key][0] in bones}
+    pose(head, rig, {**moved, **{key: weights[key] for key in moved.keys() & weights.keys()}})
+
+
 def pose(head: bpy.types.Object, rig: bpy.types.Object, weights: Mapping[str, float]) -> None:
-    """Pose the bones that lead so that the keys get these weights; keys that bones do not lead are left out."""
+    """Pose the bones that lead so that their keys get these weights, those left out 0; keys that no bones lead are left
+    out. Eyes that looked at the target do not any more."""
     motions, led = motions_of(rig), led_keys(head, rig)
     wanted = {key: weight for key, weight in weights.items() if key in led}
     if any(motions[key][0] in EYES for key in wanted):
@@ -110,6 +130,25 @@ def pose(head: bpy.types.Object, rig: bpy.types.Object, weights: Mapping[str, fl
     for (bone, path), values in sums.items():
         setattr(rig.pose.bones[bone], path, values)
     rig.update_tag()
+
+
+def keyframe(head: bpy.types.Object) -> int:
+    """A keyframe at the current frame for every bone that leads a key, with the eyes' aim and their target where they
+    look at it; returns how many bones got one."""
+    rig = rig_of(head)
+    led = led_keys(head, rig)
+    paths: dict[str, set[str]] = {}
+    for key in led:
+        bone, channels = motions_of(rig)[key]
+        paths.setdefault(bone, set()).add(channels[0].path)
+    if paths.keys() & set(EYES):
+        rig.keyframe_insert(f'["{EYE_AIM}"]')
+        if rig[EYE_AIM] > 0.0:
+            paths[EYE_TARGET] = {"location"}
+    for bone, of_bone in paths.items():
+        for path in sorted(of_bone):
+            rig.pose.bones[bone].keyframe_insert(path)
+    return len(paths)
 
 
 def reset_pose(head: bpy.types.Object, rig: bpy.types.Object) -> None:

@@ -8,11 +8,10 @@ from dataclasses import dataclass
 import bpy
 import numpy as np
 
-from ..scene.coordinates import coordinates, neutral_coordinates
+from ..scene.coordinates import coordinates, neutral_coordinates, origin_of
 from .names import EYE_TARGET, EYES, HEAD, JAW, JAW_KEYS, LOOKS, NECK, ROOT, TONGUE
+from .rigid import LEAST_TURN, fixed_point, rigid_motion, rotation_matrix, turning_point
 
-LEAST_TURN = np.radians(1.0)
-"""Radians: below it a key's turn tells no hinge, because rounding of its offsets moves that by centimetres."""
 LEAST_CHANNEL = 0.05
 """Of a key's largest shift or turn: a component below it is taken as 0, so that drivers stay readable."""
 SKULL_BELOW_HINGE = 0.2
@@ -51,18 +50,19 @@ def rig_places(parts: Mapping[str, bpy.types.Object]) -> RigPlaces | None:
     """The places of a head's bones; None where a part or a key that tells them is missing."""
     if not {"head", "eye_left", "eye_right", "tongue"} <= parts.keys():
         return None
-    skin = neutral_coordinates(parts["head"].data)
-    jaw = _key_motion(parts["tongue"], "jawOpen")
-    eyes = [_eye_centre(parts[part], side) for part, side in (("eye_left", "Left"), ("eye_right", "Right"))]
+    head, tongue_part = parts["head"], parts["tongue"]
+    skin = neutral_coordinates(head.data)
+    jaw = _key_motion(tongue_part, head, "jawOpen")
+    eyes = [_eye_centre(parts[part], head, side) for part, side in (("eye_left", "Left"), ("eye_right", "Right"))]
     if jaw is None or any(eye is None for eye in eyes) or abs(jaw[0][0]) < LEAST_TURN:
         return None
-    hinge = _fixed_point(*jaw, across=float(np.mean([eye[0] for eye in eyes])))
-    rim = skin[neck_rim(parts["head"].data)].mean(axis=0)
+    hinge = fixed_point(*jaw, across=float(np.mean([eye[0] for eye in eyes])))
+    rim = skin[neck_rim(head.data)].mean(axis=0)
     rim[0] = hinge[0]
     skull = np.array([hinge[0], 0.5 * (hinge[1] + rim[1]), hinge[2] - SKULL_BELOW_HINGE * (hinge[2] - rim[2])])
     crown = np.array([skull[0], skull[1], skin[:, 2].max()])
-    tongue = _along(neutral_coordinates(parts["tongue"].data), (0.1, 0.5, 1.0))
-    forward = _forward(parts["tongue"])
+    tongue = _along(neutral_coordinates(tongue_part.data), (0.1, 0.5, 1.0))
+    forward = _forward(tongue_part, head)
     front = float(skin[np.abs(skin[:, 0] - hinge[0]) < 0.02, 1].min())  # nose: bones of eyes end there
     jaw_length = 0.8 * (hinge[1] - front)
     between = np.mean(eyes, axis=0)
@@ -79,10 +79,10 @@ def rig_places(parts: Mapping[str, bpy.types.Object]) -> RigPlaces | None:
     }
     motions = {}
     for key in JAW_KEYS:
-        _add_motion(motions, key, JAW, bones[JAW], _key_motion(parts["tongue"], key))
+        _add_motion(motions, key, JAW, bones[JAW], _key_motion(tongue_part, head, key))
     for name, part, side in zip(EYES, ("eye_left", "eye_right"), ("Left", "Right"), strict=True):
         for look in LOOKS:
-            _add_motion(motions, look + side, name, bones[name], _key_motion(parts[part], look + side))
+            _add_motion(motions, look + side, name, bones[name], _key_motion(parts[part], head, look + side))
     return RigPlaces(bones, motions)
 
 
@@ -122,58 +122,23 @@ def _along(points: np.ndarray, shares: tuple[float, ...]) -> list[np.ndarray]:
     return [np.array([across, back - share * length, np.polyval(height, share)]) for share in shares]
 
 
-def _key_motion(obj: bpy.types.Object, key: str) -> tuple[np.ndarray, np.ndarray] | None:
-    """(3,) rotation vector in radians and (3,) shift in metres, the rigid move next to what ``key`` does at 1."""
+def _key_motion(obj: bpy.types.Object, head: bpy.types.Object, key: str) -> tuple[np.ndarray, np.ndarray] | None:
+    """``rigid_motion`` of what ``key`` does at 1, in the frame of ``head``."""
     block = obj.data.shape_keys.key_blocks.get(key) if obj.data.shape_keys else None
     if block is None:
         return None
-    rest = neutral_coordinates(obj.data).astype(np.float64)
-    moved = coordinates(block.points).astype(np.float64)
-    u, _, vt = np.linalg.svd((rest - rest.mean(0)).T @ (moved - moved.mean(0)))
-    flip = np.diag([1.0, 1.0, np.sign(np.linalg.det(u @ vt))])
-    turn = (u @ flip @ vt).T
-    return _rotation_vector(turn), moved.mean(0) - turn @ rest.mean(0)
+    away = origin_of(obj.data) - origin_of(head.data)
+    return rigid_motion(neutral_coordinates(obj.data) + away, coordinates(block.points) + away)
 
 
-def _rotation_vector(turn: np.ndarray) -> np.ndarray:
-    twice = np.array([turn[2, 1] - turn[1, 2], turn[0, 2] - turn[2, 0], turn[1, 0] - turn[0, 1]])
-    length = np.linalg.norm(twice)
-    angle = np.arctan2(length, np.trace(turn) - 1.0)
-    return np.zeros(3) if length < 1e-9 else twice * angle / length
+def _eye_centre(obj: bpy.types.Object, head: bpy.types.Object, side: str) -> np.ndarray | None:
+    """(3,) the point about which the looks turn an eyeball, in the frame of ``head``."""
+    return turning_point(filter(None, (_key_motion(obj, head, look + side) for look in LOOKS)))
 
 
-def _matrix(vector: np.ndarray) -> np.ndarray:
-    """(3, 3) of a rotation vector (Rodrigues)."""
-    angle = np.linalg.norm(vector)
-    if angle < 1e-9:
-        return np.eye(3)
-    x, y, z = vector / angle
-    cross = np.array([[0.0, -z, y], [z, 0.0, -x], [-y, x, 0.0]])
-    return np.eye(3) + np.sin(angle) * cross + (1.0 - np.cos(angle)) * cross @ cross
-
-
-def _fixed_point(vector: np.ndarray, shift: np.ndarray, across: float) -> np.ndarray:
-    """The point of a turn's axis whose x is ``across``, for an axis along x."""
-    still = np.eye(3) - _matrix(vector)
-    return np.array([across, *np.linalg.solve(still[1:, 1:], shift[1:] - still[1:, 0] * across)])
-
-
-def _eye_centre(obj: bpy.types.Object, side: str) -> np.ndarray | None:
-    """(3,) the point about which the looks turn an eyeball: the one that all of them leave in place."""
-    rows, shifts = [], []
-    for look in LOOKS:
-        motion = _key_motion(obj, look + side)
-        if motion is not None and np.linalg.norm(motion[0]) > LEAST_TURN:
-            rows.append(np.eye(3) - _matrix(motion[0]))
-            shifts.append(motion[1])
-    if not rows or np.linalg.matrix_rank(np.concatenate(rows), tol=1e-3) < 3:
-        return None
-    return np.linalg.lstsq(np.concatenate(rows), np.concatenate(shifts), rcond=None)[0]
-
-
-def _forward(tongue: bpy.types.Object) -> np.ndarray:
+def _forward(tongue: bpy.types.Object, head: bpy.types.Object) -> np.ndarray:
     """(3,) unit direction in which ``jawForward`` shifts the jaw; straight ahead without that key."""
-    motion = _key_motion(tongue, "jawForward")
+    motion = _key_motion(tongue, head, "jawForward")
     ahead = np.array([0.0, -1.0, 0.0]) if motion is None else motion[1] * [0.0, 1.0, 1.0]
     length = np.linalg.norm(ahead)
     return np.array([0.0, -1.0, 0.0]) if length < 1e-4 else ahead / length
@@ -191,7 +156,7 @@ def _add_motion(
         return
     axes, pivot = bone_axes(*place), place[0]
     turn = axes.T @ motion[0]
-    shift = axes.T @ (_matrix(motion[0]) @ pivot + motion[1] - pivot)
+    shift = axes.T @ (rotation_matrix(motion[0]) @ pivot + motion[1] - pivot)
     found = []
     for path, values, least in (("rotation_euler", turn, LEAST_TURN), ("location", shift, 2e-4)):
         most = max(np.abs(values).max() * LEAST_CHANNEL, least)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import bpy
 import numpy as np
 
+from . import tags
+
 
 def coordinates(points: bpy.types.bpy_prop_collection) -> np.ndarray:
     """(N, 3) float32 of vertices, points of a shape key or points of a curve."""
@@ -16,3 +18,9 @@ def coordinates(points: bpy.types.bpy_prop_collection) -> np.ndarray:
 def neutral_coordinates(mesh: bpy.types.Mesh) -> np.ndarray:
     """(V, 3) float32 of the Basis, or of the mesh where it has no keys."""
     return coordinates(mesh.shape_keys.reference_key.points if mesh.shape_keys else mesh.vertices)
+
+
+def origin_of(mesh: bpy.types.Mesh) -> np.ndarray:
+    """(3,) float32 where a part's origin lies in the head frame, Blender's axes, metres; 0 in files of before."""
+    found = mesh.get(tags.ORIGIN)
+    return np.zeros(3, np.float32) if found is None else np.array(found, np.float32)

@@ -7,7 +7,10 @@ from collections.abc import Mapping
 import bpy
 
 from ..protocol.names import ARKIT_NAMES
-from ..rig.lead import led_keys, pose, rig_of
+from ..rig.lead import led_keys, set_keys
+
+_TOLERANCE, _LED_TOLERANCE = 1e-5, 0.03
+"""Of a key that was set, and of one that a bone leads, which bends the eyes' two turns into one another."""
 
 
 def set_expression(head: bpy.types.Object, weights: Mapping[str, float]) -> None:
@@ -18,20 +21,19 @@ def set_expression(head: bpy.types.Object, weights: Mapping[str, float]) -> None
     keys = head.data.shape_keys
     if keys is None:
         return
-    wanted = {block.name: weights.get(block.name, 0.0) for block in keys.key_blocks[1:] if block.name in ARKIT_NAMES}
-    rig = rig_of(head)
-    for name in wanted.keys() - led_keys(head):
-        keys.key_blocks[name].value = wanted[name]
-    if rig is not None:
-        pose(head, rig, wanted)
+    set_keys(head, {b.name: weights.get(b.name, 0.0) for b in keys.key_blocks[1:] if b.name in ARKIT_NAMES})
     head.data.update_tag()
 
 
 def wears(head: bpy.types.Object, weights: Mapping[str, float]) -> bool:
     """Whether the head's 52 keys are as ``set_expression`` has left them."""
-    keys = head.data.shape_keys
+    keys, led = head.data.shape_keys, led_keys(head)
     blocks = () if keys is None else keys.key_blocks[1:]
-    return all(abs(b.value - weights.get(b.name, 0.0)) < 1e-5 for b in blocks if b.name in ARKIT_NAMES)
+    return all(
+        abs(b.value - weights.get(b.name, 0.0)) < (_LED_TOLERANCE if b.name in led else _TOLERANCE)
+        for b in blocks
+        if b.name in ARKIT_NAMES
+    )
 
 
 def reset_expression(head: bpy.types.Object) -> None:

@@ -36,10 +36,15 @@ NEAR_FACES = 8
 def put_hair(result: HeadResult, collection: bpy.types.Collection, head: bpy.types.Object) -> None:
     """A result's hair on ``head``, the mesh object of the head of ``collection``: strands or cards, as it has them.
 
-    What somebody groomed stays, the other kind of hair too; what nobody touched is replaced.
+    What somebody groomed stays, the other kind of hair too; what nobody touched is replaced. Where the result has the
+    geometry only, strands move with the skin, and cards stay where they are.
     """
     strands, cards = (tags.hair_object(collection, kind) for kind in ("CURVES", "MESH"))
     head_id, hair, wanted_cards = collection[tags.HEAD_ID], result.hair, result.hair_cards
+    if result.geometry_only:
+        if strands is not None:
+            _move_along(strands, head)
+        return
     if wanted_cards is not None:
         if cards is None:
             collection.objects.link(add_cards(wanted_cards, head, head_id))
@@ -114,6 +119,14 @@ def update_hair(obj: bpy.types.Object, hair: ResultHair | None, head: bpy.types.
     obj[tags.HAIR] = fingerprint(curves)
     if before.users == 0:
         bpy.data.hair_curves.remove(before)
+
+
+def _move_along(obj: bpy.types.Object, head: bpy.types.Object) -> None:
+    """Strands with the skin of ``head``, groomed or not, and as groomed as before."""
+    groomed = is_groomed(obj)
+    move_with_skin(obj.data, head.data)
+    if not groomed:
+        obj[tags.HAIR] = fingerprint(obj.data)
 
 
 def is_groomed(obj: bpy.types.Object) -> bool:

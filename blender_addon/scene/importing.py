@@ -8,6 +8,8 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 
 import bpy
+import numpy as np
+from mathutils import Vector
 
 from ..errors import AddonError
 from ..protocol.result import HeadResult, ResultPart, ResultPhoto
@@ -16,12 +18,14 @@ from . import corrections, tags
 from .cameras import new_camera, photo_camera, set_background, update_camera
 from .drivers import drive_keys
 from .expressions import set_expression, wears
+from .frames import to_blender
 from .free_place import stand_beside
 from .hair import put_hair
 from .hair_nodes import follow_group, hair_group
 from .images import file_bytes, packed_image, replace_packed
 from .materials import material_for_part
 from .meshes import add_keys, new_mesh, same_topology, update_mesh
+from .origins import EYES, eye_centre, head_origin, move_origin, neck_pivot, part_seen_from, remember_origin, seen_from
 from .own_head import check_editable
 from .photo_files import PhotoFile, blender_reads, exif_turn
 from .skin_detail import put_detail
@@ -97,6 +101,7 @@ def import_steps(
     build = _Build(result, place, tuple(photos), into, pack_photos, name, armature)
     if into is not None:
         check_editable(build.collection())
+    build.choose_origin()
     steps = list(build.steps())
     try:
         for number, step in enumerate(steps):
@@ -157,17 +162,26 @@ class _Build:
         self.photos, self.pack_photos = photos, pack_photos
         self.new, self.name, self.armature = into is None, name, armature
         self.edited: tuple[str, ...] = ()
+        self.origin = np.zeros(3, np.float32)
         self.head_id = into or uuid.uuid4().hex
+
+    def choose_origin(self) -> None:
+        """From here on the result is seen from the head object's origin: a new head's, or the one that it has."""
+        self.origin = neck_pivot(self.result.head) if self.new else head_origin(self.collection())
+        self.result = seen_from(self.result, self.origin)
 
     def steps(self) -> Iterator[Callable[[], object]]:
         if self.new:
             yield self._make_collection
         for part in self.result.parts:
             yield from self._part_steps(part)
-        yield self._albedo
+        if not self.result.geometry_only:
+            yield self._albedo
+        yield self._materials
         for part in self.result.parts[1:]:
             yield lambda part=part: drive_keys(self.object_of(part.name), self.object_of("head"))
-        yield lambda: put_detail(self.result.detail, self.collection(), self.object_of("head"))
+        if not self.result.geometry_only:
+            yield lambda: put_detail(self.result.detail, self.collection(), self.object_of("head"))
         if self.result.hair is not None and self.result.hair_cards is None:  # nodes take long, once in a file
             yield follow_group
             yield hair_group
@@ -200,21 +214,32 @@ class _Build:
         if self.name:
             collection[tags.NAME] = self.name
         collection[tags.HEAD_ID] = self.head_id
+        remember_origin(collection, self.origin)
         cameras = bpy.data.collections.new(CAMERAS_NAME)
         cameras[tags.CAMERAS] = self.head_id
         collection.children.link(cameras)
 
     def _part_steps(self, part: ResultPart) -> Iterator[Callable[[], object]]:
         present = None if self.new else tags.part_object(self.collection(), part.name)
+        centre = np.zeros(3, np.float32)  # of an eye, seen from the head's origin
+        if part.name in EYES and (present is None or tags.ORIGIN in present.data):
+            centre = eye_centre(part)
+        part, origin = part_seen_from(part, centre), self.origin + centre
         if present is not None and same_topology(present.data, part):
-            yield lambda: update_mesh(self.object_of(part.name), part)
+            yield lambda: self._update_part(part, origin)
             return
-        yield lambda: self._new_part(part)
+        yield lambda: self._new_part(part, origin)
         for first in range(0, len(part.key_names), KEYS_PER_SLICE):
             names = part.key_names[first : first + KEYS_PER_SLICE]
             yield lambda names=names: add_keys(self.object_of(part.name), part, names)
 
-    def _new_part(self, part: ResultPart) -> None:
+    def _update_part(self, part: ResultPart, origin: np.ndarray) -> None:
+        obj = self.object_of(part.name)
+        update_mesh(obj, part)
+        if part.name in EYES and tags.ORIGIN in obj.data:
+            move_origin(obj, origin)
+
+    def _new_part(self, part: ResultPart, origin: np.ndarray) -> None:
         """A new object; or new data for one whose faces were edited or which came from another version."""
         collection = self.collection()
         obj = tags.part_object(collection, part.name)
@@ -224,9 +249,14 @@ class _Build:
             for material in before.materials:
                 mesh.materials.append(material)
             obj.data = mesh
+            if tags.ORIGIN in before:
+                mesh[tags.ORIGIN] = before[tags.ORIGIN]
+                move_origin(obj, origin)
             if before.users == 0:
                 bpy.data.meshes.remove(before)
             return
+        if tags.ORIGIN in collection or origin.any():
+            remember_origin(mesh, origin)
         named = collection.get(tags.NAME) if part.name == "head" else None
         obj = bpy.data.objects.new(named or part.name, mesh)
         obj[tags.PART] = part.name
@@ -234,11 +264,13 @@ class _Build:
         collection.objects.link(obj)
         if part.name == "head":  # of a head that is solved again somebody deleted it, and what hung on it hangs on none
             obj.scale = [_units_per_metre(self.place.scene())] * 3
+            obj.location = Vector(to_blender(origin).tolist()) * obj.scale.x
             for other in [o for o in tags.objects_of(collection) if {tags.PART, tags.HAIR, tags.RIG} & set(o.keys())]:
                 if other != obj and other.parent is None:
                     other.parent = obj
         else:
             obj.parent = tags.part_object(collection, "head")
+            obj.location = to_blender(origin - self.origin).tolist()
         modifier = obj.modifiers.new("Subdivision", "SUBSURF")
         modifier.levels, modifier.render_levels = 1, 2
         modifier.uv_smooth = "NONE"  # the albedo was made for maps that are split linearly
@@ -253,6 +285,12 @@ class _Build:
             self._fill_materials(image)
         else:
             replace_packed(image, self.result.albedo_png)
+
+    def _materials(self) -> None:
+        """Materials for parts that have none; none without an albedo that they would show."""
+        image = self.collection().get(tags.ALBEDO)
+        if image is None:
+            return
         made: dict[str, bpy.types.Material] = {}
         for part in self.result.parts:
             obj = self.object_of(part.name)
@@ -261,6 +299,8 @@ class _Build:
                 material[tags.HEAD_ID] = self.head_id
                 obj.data.materials.clear()
                 obj.data.materials.append(material)
+                if material.diffuse_color[3] < 1.0:
+                    obj.color = material.diffuse_color  # for views that are coloured by object
 
     def _fill_materials(self, image: bpy.types.Image) -> None:
         """Give ``image`` to the head's materials whose albedo somebody deleted."""
@@ -353,7 +393,8 @@ class _Build:
                         group[field] = getattr(solved, field)
             groups.append(group)
         collection[tags.PHOTOS] = groups
-        collection[tags.REPORT] = json.dumps(self.result.report, ensure_ascii=False)
+        before = json.loads(collection.get(tags.REPORT, "{}")) if self.result.geometry_only else {}
+        collection[tags.REPORT] = json.dumps({**before, **self.result.report}, ensure_ascii=False)
         for camera in tags.camera_objects(collection):
             of_a_copy = head_mesh(camera) not in (None, self.object_of("head"))
             if camera[tags.PHOTO] not in used and not of_a_copy:  # was used before, and is not any more

@@ -26,6 +26,9 @@ class Look:
 
 SKIN_ROUGHNESS, SKIN_SPECULAR = 0.52, 0.4
 PORES_ACROSS_MAP = 600.0
+SOLID_LASHES = (0.03, 0.02, 0.015, 0.0)
+"""Colour and opacity of what is see-through in Solid shading, which knows none per vertex: lashes are strips of a
+centimetre, of which all but single hairs is clear, so opacity for a whole strip is a smoked glass over the lid."""
 
 LOOKS: tuple[Look, ...] = (
     Look(
@@ -117,9 +120,8 @@ def _new_material(look: Look, albedo: bpy.types.Image) -> bpy.types.Material:
         tree.links.new(opacity.outputs["Alpha"], shader.inputs["Alpha"])
         material.surface_render_method = "DITHERED"
         material.use_transparent_shadow = True
-        # Solid shading knows no opacity per vertex and would show black cards: it gets one for all, and no texture.
-        tree.nodes.active = shader
-        material.diffuse_color = (0.03, 0.02, 0.015, 0.35)
+        tree.nodes.active = shader  # and no texture: Solid shading takes the colour below
+        material.diffuse_color = SOLID_LASHES
     return material
 
 

@@ -13,7 +13,7 @@ from ..errors import AddonError
 from ..protocol.names import ARKIT_NAMES, PART_NAMES
 from . import tags
 from .body_fit import LARGEST_MISFIT, NECK_WEIGHT, REST_WEIGHT, Placement, place, seam_weights
-from .coordinates import coordinates, neutral_coordinates
+from .coordinates import coordinates, neutral_coordinates, origin_of
 from .meshes import HM08_VERTEX
 from .which_mesh import active_mesh, part_on
 
@@ -159,7 +159,7 @@ def _shape_of(obj: bpy.types.Object, body_vertices: int) -> _Shape | None:
     for block in blocks:
         if block.name in ARKIT_NAMES:
             keys[block.name] = (coordinates(block.points) - rest)[here].astype(np.float64)
-    return _Shape(numbers[here], rest[here].astype(np.float64), keys)
+    return _Shape(numbers[here], (rest + origin_of(obj.data))[here].astype(np.float64), keys)
 
 
 def _seam(mesh: bpy.types.Mesh, skin: _Shape) -> np.ndarray:

@@ -7,7 +7,7 @@ import numpy as np
 
 from ..errors import AddonError
 from ..protocol.names import PART_NAMES
-from .coordinates import neutral_coordinates
+from .coordinates import neutral_coordinates, origin_of
 from .frames import to_head
 from .tags import part_object
 
@@ -26,5 +26,5 @@ def neutral_head(collection: bpy.types.Collection) -> bytes:
                 "Choose another head as Person, or none to solve the face from the pictures.",
                 "no_head",
             )
-        shapes.append(to_head(neutral_coordinates(obj.data)))
+        shapes.append(to_head(neutral_coordinates(obj.data) + origin_of(obj.data)))
     return np.concatenate(shapes).astype("<f4").tobytes()

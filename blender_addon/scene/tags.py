@@ -32,6 +32,9 @@ NAME = "likeness_name"
 """On a head's collection: the person's name, where one was given; what is new of the head later gets it as well."""
 RIG = "likeness_rig"
 """On a head's armature object."""
+ORIGIN = "likeness_origin"
+"""On a part's mesh, and on a head's collection for its head: where the origin lies in the head frame, Blender's axes,
+metres. Missing in files of before: there it is the head frame's own."""
 CAMERAS = "likeness_cameras"
 """On the collection of a head's cameras: the head's id."""
 

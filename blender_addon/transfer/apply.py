@@ -10,6 +10,7 @@ import bpy
 import numpy as np
 
 from ..errors import AddonError
+from ..rig.lead import led_keys, set_keys
 from .actions import (
     Curve,
     animated_keys,
@@ -69,14 +70,17 @@ def _editable(obj: bpy.types.Object) -> bpy.types.Key:
 
 
 def set_values(target: bpy.types.Object, values: Mapping[str, float], frame: float) -> Outcome:
-    """Set keys of ``target``, held within their sliders; keys that an action animates get a keyframe at ``frame``."""
+    """Set keys of ``target``, held within their sliders; keys that an action animates get a keyframe at ``frame``, and
+    bones that lead keys are posed."""
     keys = _editable(target)
-    driven = driven_keys(keys) & set(values)
+    led = {name: float(np.clip(values[name], 0.0, 1.0)) for name in led_keys(target) & set(values)}
+    set_keys(target, led)
+    driven = driven_keys(keys) & set(values) - set(led)
     animated = dict(animated_keys(keys))
-    written = 0
+    written = len(led)
     for name, value in values.items():
         block = keys.key_blocks.get(name)
-        if block is None or name in driven:
+        if block is None or name in driven or name in led:
             continue
         block.value = float(np.clip(value, block.slider_min, block.slider_max))
         written += 1

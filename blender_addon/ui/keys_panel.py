@@ -8,6 +8,8 @@ import bpy
 from bpy.props import BoolProperty, FloatProperty, StringProperty
 
 from ..protocol.names import ARKIT_NAMES
+from ..rig.lead import led_keys, set_keys
+from ..rig.names import LEADABLE_KEYS
 from ..scene import tags
 from .panel import TAB
 
@@ -69,29 +71,56 @@ def _write_both(base: str) -> Callable[[bpy.types.PropertyGroup, float], None]:
         keys = head_keys(bpy.context)
         for side in ("Left", "Right"):
             if keys is not None and base + side in keys:
-                keys[base + side].value = value
+                set_keys(active_face(bpy.context), {base + side: value})
+
+    return write
+
+
+def _read_one(name: str) -> Callable[[bpy.types.PropertyGroup], float]:
+    def read(_: bpy.types.PropertyGroup) -> float:
+        keys = head_keys(bpy.context)
+        return 0.0 if keys is None or name not in keys else keys[name].value
+
+    return read
+
+
+def _write_one(name: str) -> Callable[[bpy.types.PropertyGroup, float], None]:
+    def write(_: bpy.types.PropertyGroup, value: float) -> None:
+        if head_keys(bpy.context) is not None:
+            set_keys(active_face(bpy.context), {name: value})
 
     return write
 
 
 class LikenessKeys(bpy.types.PropertyGroup):
-    """How the sliders are shown, and one slider for each pair of keys, which keeps nothing of its own."""
+    """How the sliders are shown, and sliders that keep nothing of their own: one for each pair of keys, and one
+    for each key that a bone may lead, whose own value nobody can drag then."""
 
     symmetric: BoolProperty(name="Both Sides", description="Move left and right together", default=True)
     search: StringProperty(name="Search", description="Part of a key's name", options={"TEXTEDIT_UPDATE"})
 
 
-for _base in sorted({both_sides(name) for name in ARKIT_NAMES} - {""}):
-    LikenessKeys.__annotations__[_base] = FloatProperty(
-        name=_base,
-        description=f"{_base}Left and {_base}Right",
+def _slider(name: str, description: str, read: Callable, write: Callable) -> FloatProperty:
+    return FloatProperty(
+        name=name,
+        description=description,
         min=0.0,
         max=1.0,
         subtype="FACTOR",
         precision=3,
-        get=_read_both(_base),
-        set=_write_both(_base),
+        get=read,
+        set=write,
         options={"SKIP_SAVE"},
+    )
+
+
+for _base in sorted({both_sides(name) for name in ARKIT_NAMES} - {""}):
+    LikenessKeys.__annotations__[_base] = _slider(
+        _base, f"{_base}Left and {_base}Right", _read_both(_base), _write_both(_base)
+    )
+for _name in sorted(LEADABLE_KEYS):
+    LikenessKeys.__annotations__[_name] = _slider(
+        _name, "A bone leads this key: the slider poses it", _read_one(_name), _write_one(_name)
     )
 
 
@@ -111,6 +140,7 @@ class KeysPanel(bpy.types.Panel):
 
     def draw(self, context: bpy.types.Context) -> None:
         self.layout.operator_context = "INVOKE_DEFAULT"
+        led = led_keys(active_face(context))
         layout, settings, keys = self.layout, context.scene.likeness_keys, head_keys(context)
         row = layout.row(align=True)
         row.prop(settings, "search", text="", icon="VIEWZOOM")
@@ -141,7 +171,9 @@ class KeysPanel(bpy.types.Panel):
                 texts = (f"{both_sides(names[0])} L", "R") if len(names) == 2 else names
                 line = body.split(factor=_LEFT_WIDTH, align=True) if len(names) == 2 else body
                 for name, text in zip(names, texts, strict=True):
-                    if name in keys:
+                    if name in led:
+                        line.prop(settings, name, text=text, slider=True)
+                    elif name in keys:
                         line.prop(keys[name], "value", text=text, slider=True)
 
 

@@ -72,6 +72,7 @@ def note_of(job: Job, seconds: float) -> tuple[dict[str, Any], list[bytes]]:
         "pack_photos": job.pack_photos,
         "armature": job.armature,
         "name": job.name,
+        "geometry_only": job.geometry_only,
     }
     return note, [photo.data or b"" for photo in job.photos if photo.path is None]
 
@@ -96,6 +97,7 @@ def parse_note(note: Mapping[str, Any]) -> HeadNote:
         "frame": _truth(note, "frame"),
         "pack_photos": _truth(note, "pack_photos"),
         "armature": _truth(note, "armature") if "armature" in note else False,
+        "geometry_only": _truth(note, "geometry_only") if "geometry_only" in note else False,
         "name": "" if note.get("name") is None else checked_field(note, "name", str),
     }
     try:

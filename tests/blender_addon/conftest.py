@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +18,18 @@ if TYPE_CHECKING:
     from head_message import HeadMessage
 
 sys.path[:0] = [str(Path(__file__).parent / "scene"), str(Path(__file__).parent)]
+
+
+@pytest.fixture(autouse=True)
+def _armatures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With ``LIKENESS_TEST_ARMATURE`` in the environment every imported head has bones, as with the preference on."""
+    if "LIKENESS_TEST_ARMATURE" in os.environ:
+        from blender_addon.scene import importing
+
+        for function in (importing.import_steps, importing.import_head):
+            *others, last = function.__defaults__
+            assert last is False
+            monkeypatch.setattr(function, "__defaults__", (*others, True))
 
 
 @pytest.fixture

@@ -148,6 +148,62 @@ def test_what_was_said_is_sent_with_every_solve(bpy, head, monkeypatch: pytest.M
         with pytest.raises(RuntimeError, match="That is all"):
             operator()
     assert len(jobs) == 2 and jobs[0].corrections == jobs[1].corrections == said(head)
+    assert [job.geometry_only for job in jobs] == [True, False]
+
+
+def test_a_fit_moves_shape_keys_cameras_and_hair_and_leaves_the_rest(bpy, head, result: HeadResult) -> None:
+    from blender_addon.scene import tags
+    from blender_addon.scene.hair import is_groomed
+    from blender_addon.scene.importing import import_head
+    from blender_addon.scene.meshes import neutral_coordinates
+
+    mesh, hair = tags.part_object(head, "head"), tags.hair_object(head, "CURVES")
+    bpy.ops.likeness.edit_landmarks(photo=PHOTO)
+    mesh.data.shape_keys.key_blocks["jawOpen"].value = 0.25
+    drag(bpy, CHIN, (6.0, 10.0))
+    kept = (mesh.data.materials[0].as_pointer(), head[tags.ALBEDO].as_pointer(), hair.as_pointer())
+    relief = [image.name for image in bpy.data.images if tags.RELIEF in image]
+    rest, stood = neutral_coordinates(mesh.data), tags.camera_objects(head)[0].location.copy()
+    wider = np.float32([1.05, 1.0, 1.0])
+    poses = [replace(one, camera_from_head=one.camera_from_head + np.eye(4, k=3) * 0.01) for one in result.photos]
+    fitted = replace(
+        result,
+        parts=tuple(replace(part, vertices=part.vertices * wider, keys=part.keys * 0.5) for part in result.parts),
+        photos=tuple(poses),
+        report={"photos": result.report["photos"], "seconds.fit": 0.5},
+        albedo_png=None,
+        albedo_size=(0, 0),
+        hair=None,
+        detail=None,
+    )
+    assert fitted.geometry_only and not result.geometry_only
+    strands = np.empty(3 * len(hair.data.points), np.float32)
+    hair.data.position_data.foreach_get("vector", strands)
+    import_head(fitted, bpy.context, into=head["likeness_id"])
+    np.testing.assert_allclose(neutral_coordinates(mesh.data), rest * wider, atol=1e-5)
+    blocks = mesh.data.shape_keys.key_blocks
+    assert blocks["jawOpen"].value == 0.25
+    assert np.abs(tags.camera_objects(head)[0].location - stood).max() > 0.005
+    assert (mesh.data.materials[0].as_pointer(), head[tags.ALBEDO].as_pointer(), hair.as_pointer()) == kept
+    assert [image.name for image in bpy.data.images if tags.RELIEF in image] == relief and relief
+    moved = np.empty_like(strands)
+    hair.data.position_data.foreach_get("vector", moved)
+    assert 0.001 < np.abs(moved - strands).max() < 0.02 and not is_groomed(hair)
+    assert '"versions"' in head[tags.REPORT] and '"seconds.fit": 0.5' in head[tags.REPORT]
+    assert points(bpy)[CHIN].empty_display_type == "CUBE"
+
+
+def test_a_fit_whose_head_is_gone_makes_no_grey_one(bpy, head, result: HeadResult) -> None:
+    from blender_addon.job import Job
+    from blender_addon.scene import tags
+    from blender_addon.scene.importing import Place
+    from blender_addon.session import _guarded
+
+    place, bare = Place.shown(bpy.context), replace(result, albedo_png=None)
+    job = Job(place, (), (), "standard", 1024, into="gone", geometry_only=True)
+    with pytest.raises(AddonError) as caught:
+        list(_guarded(bare, place, [], job))
+    assert caught.value.code == "head_gone" and len(tags.head_collections()) == 1
 
 
 def test_a_backend_that_knows_no_corrections_is_not_asked() -> None:
@@ -158,5 +214,10 @@ def test_a_backend_that_knows_no_corrections_is_not_asked() -> None:
     old = Welcomed("0.0.9", "i", None, "cpu", limits, True, 2.0, 15.0, frozenset())
     with pytest.raises(AddonError, match="takes no corrected landmarks"):
         composed(job, old)
+    newer = replace(old, capabilities=frozenset({"corrections"}))  # and solves the whole head
+    wanted = replace(job, options={"quality": "fast", "geometry_only": True})
+    assert set(composed(wanted, newer)[0]["options"]) == {"quality", "corrections"}
+    newest = replace(old, capabilities=frozenset({"corrections", "geometry_only"}))
+    assert composed(wanted, newest)[0]["options"]["geometry_only"] is True
     header, _ = composed(job, replace(old, capabilities=frozenset({"corrections"})))
     assert header["options"]["corrections"] == [{"name": "a.jpg", "use": "shape", "points": [[CHIN, 1.0, 2.0]]}]

@@ -28,14 +28,14 @@ SIZE = 1024
 
 @dataclass(frozen=True)
 class HeldOutPhoto:
-    """P texels of the head's atlas at ``SIZE``.
+    """P texels of the head's atlas of size ``size``.
 
     Attributes
     ----------
     made, photo : (P, 3) log linear light of the texture under the photo's light, and of the photo; in black and white
         photos with three equal channels. covered : (P,) in [0, 1], how far those photos that the texture was made from
         show it. unwrap : the photo. bare : (P,) in [0, 1], how well it shows plain skin.
-    density : texels per metre. monochrome : whether colours say nothing.
+    size : edge of the atlas; density : its texels per metre. monochrome : whether colours say nothing.
     """
 
     made: np.ndarray
@@ -43,6 +43,7 @@ class HeldOutPhoto:
     covered: np.ndarray
     unwrap: PhotoUnwrap
     bare: np.ndarray
+    size: int
     density: float
     monochrome: bool
 
@@ -88,16 +89,17 @@ def held_out_photo(
     if completion is not None:
         corrected = with_learned_completion(template, result.albedo, result.coverage, completion)
         result = replace(result, albedo=corrected)
-    return _beside(template, fitted, split.own, split.face, result)
+    return beside_photo(template, fitted, split.own, split.face, result)
 
 
-def _beside(
+def beside_photo(
     template: Template, fitted: FittedFace, own: FittedPhoto, face: PhotoFace, texture: AlbedoResult
 ) -> HeldOutPhoto:
-    """``texture`` of ``SIZE`` beside one photo."""
-    surface, atlas = head_surface(template), texture_space(template, SIZE).skin
+    """``texture``, of any size, lit as one photo is, beside it."""
+    size = len(texture.albedo)
+    surface, atlas = head_surface(template), texture_space(template, size).skin
     positions = surface.lifted(fitted.neutral[: surface.count].astype(np.float64))
-    density = texels_per_metre(surface, positions, SIZE)
+    density = texels_per_metre(surface, positions, size)
     view = view_surface(surface.lifted(own.vertices[: surface.count].astype(np.float64)), surface.triangles, own.camera)
     unwrap = unwrap_photo(face, view, atlas, density)
     albedo, linear = atlas.gather(linear_from_srgb(texture.albedo)), unwrap.linear
@@ -126,6 +128,7 @@ def _beside(
         covered=atlas.gather(texture.coverage),
         unwrap=unwrap,
         bare=bare,
+        size=size,
         density=density,
         monochrome=face.monochrome,
     )

@@ -22,7 +22,7 @@ from backend.photos.collection import FaceClass
 from backend.photos.read import PhotoSource
 from backend.texture.unwrapping.head_surface import head_surface, texture_space
 from trainer.evaluate.estimate import fit_with
-from trainer.evaluate.held_out_photo import SIZE, HeldOutPhoto, held_out_photo
+from trainer.evaluate.held_out_photo import HeldOutPhoto, held_out_photo
 from trainer.evaluate.left_out import add_people_arguments, left_out
 from trainer.evaluate.likeness import people_folders
 from trainer.evaluate.metrics.texture_difference import (
@@ -61,7 +61,7 @@ class TextureFigures:
 def texture_figures(held_out: HeldOutPhoto) -> TextureFigures | None:
     """The figures of one photo; colours of a monochrome one are NaN. None where it shows no bare skin."""
     template = load_template()
-    surface, atlas = head_surface(template), texture_space(template, SIZE).skin
+    surface, atlas = head_surface(template), texture_space(template, held_out.size).skin
     unwrap, bare = held_out.unwrap, held_out.bare
     if (bare > _SURE).sum() < _LEAST_TEXELS:
         return None

@@ -12,7 +12,7 @@ from backend.geometry.subdivision import Subdivision, subdivide
 from backend.geometry.template import Template, load_template
 from backend.geometry.topology import triangles_from_quads
 from backend.rendering.camera import Camera
-from backend.rendering.render import STUDIO_LIGHT, render_mesh
+from backend.rendering.render import STUDIO_LIGHT, render_linear
 from backend.rig.arkit import ARKIT_INDEX, ARKIT_NAMES
 
 FOLDER = Path(__file__).resolve().parents[2] / "docs" / "images"
@@ -74,9 +74,7 @@ def draw_sheet(
         row, column = divmod(index, columns)
         vertices = fine.positions(np.asarray(cage, dtype=np.float64))
         for place, camera in enumerate(cameras):
-            picture = render_mesh(
-                vertices, faces, camera, colors=colors, light=STUDIO_LIGHT, background=(236, 236, 236)
-            )
+            picture = render_linear(vertices, faces, camera, colors=colors, light=STUDIO_LIGHT).over((236, 236, 236))
             sheet.paste(Image.fromarray(picture), ((column * len(yaws) + place) * size, row * size))
         draw.text((column * len(yaws) * size + 5, row * size + 4), label, fill=(40, 40, 40))
     return sheet

@@ -9,7 +9,7 @@ from backend.geometry.subdivision import Subdivision, subdivide
 from backend.geometry.template import Template, load_template
 from backend.geometry.topology import triangles_from_quads
 from backend.rendering.camera import Camera
-from backend.rendering.render import render_mesh
+from backend.rendering.render import render_linear
 from backend.rendering.spherical_harmonics import light_from_directions
 from trainer.data.face_paint import EyeLook, brow_density, lash_density, paint_eyeball
 from trainer.template.key_sheet import FOLDER
@@ -94,7 +94,7 @@ def draw_people(template: Template, seed: int = 16) -> Image.Image:
         target = 0.5 * (points[: lashes.vertex_start].min(0) + points[: lashes.vertex_start].max(0))
         for place, yaw in enumerate(YAWS):
             camera = portrait_camera(target, yaw)
-            tile = render_mesh(points, faces, camera, colors=colors, light=LIGHT, background=(228, 228, 228))
+            tile = render_linear(points, faces, camera, colors=colors, light=LIGHT).over((228, 228, 228))
             column, row = index % COLUMNS, index // COLUMNS
             sheet.paste(Image.fromarray(tile), ((column * len(YAWS) + place) * TILE, row * TILE))
     return sheet

@@ -19,24 +19,15 @@ from backend.geometry.surface_fields import SurfaceOperators, smooth_field
 from backend.parallel import each
 from backend.photos.collection import FaceClass
 from backend.texture.delighting.highlights import gloss
-from backend.texture.delighting.light import BASE_LENGTH, DelitBase, strange_colour
+from backend.texture.delighting.light import DelitBase, strange_colour
+from backend.texture.delighting.settings import DELIGHTING
 from backend.texture.unwrapping.atlas import SurfaceAtlas
 from backend.texture.unwrapping.head_surface import HeadSurface, usual_weight
 from backend.texture.unwrapping.photo_selection import TexturePhoto, plain_skin
 from backend.texture.unwrapping.unwrap import DARKEST, SHARP
 from backend.texture.unwrapping.vertex_samples import shading
 
-LIGHT_LENGTH = 0.004  # metres: light is divided out down to this; finer shade is the look of folds
-_DIFFERENCE_LENGTH = 0.020  # metres: a photo may differ from the others over this
-_OUTLIER = 0.25  # log units
-_SIDED = 0.3  # share of what differs left and right over centimetres that may be skin
-_REACH = 0.02  # pull of plain skin on what no photo shows: felt after 6 cm
-_COLOUR_RANGE = 0.10  # log units of chroma
-_COARSE_COLOUR = 0.4  # of it where no photo is sharp: small pictures store one colour for several pixels
-_FEATURE_COLOUR, _SHARP_LIPS = 0.3, 0.8  # the same for lips; for lips in sharp photos, where paint shows
-_DARK_GREY = 0.5  # share of its own colour that dark detail loses, save that of lips in sharp photos
-SKIN_RANGE = 0.45  # log units by which skin is brighter than its mean, on the bridge of a nose, say
-_ROUNDS = 4
+_ROUNDS = 4  # of finding each photo's difference from the mean of all
 
 
 @dataclass(frozen=True)
@@ -88,15 +79,16 @@ def multi_view_consensus(
     total = weight.sum(0)
     skin = plain_skin(surface)[: surface.count] * total * operators.mass
     level = np.log(tone) - weighted_median(common, skin)  # not the mean: beards and shade are no skin tone
-    smooth = smooth_field(operators, common, _share(total), _DIFFERENCE_LENGTH, None, 1e-3)
-    correction = level - (1.0 - _SIDED) * 0.5 * (smooth - smooth[surface.mirror])
+    smooth = smooth_field(operators, common, _share(total), DELIGHTING.difference_length, None, 1e-3)
+    correction = level - (1.0 - DELIGHTING.one_sided_skin) * 0.5 * (smooth - smooth[surface.mirror])
     bare = plain_skin(surface)[: surface.count] * _share(total)
     bare = bare * (1.0 - smoothstep(0.05, 0.3, _bearded(surface, atlas, photos)))  # grey hair is grey, and bright
     correction = correction - gloss(smooth + correction, bare, operators)
     correction = correction + (np.log(tone) - weighted_median(common + correction, skin)).mean()
     matt = base.base - gloss(base.base, bare, operators)
     matt = matt + (np.log(tone) - weighted_median(matt, skin)).mean()
-    correction = correction - strange_colour(smooth + correction - matt, _COLOUR_RANGE)  # coloured light at the rim
+    # coloured light at the rim
+    correction = correction - strange_colour(smooth + correction - matt, DELIGHTING.colour_range)
     log_base = surface.lifted(_carried_on(surface, operators, common + correction, _share(total), matt)).astype(
         np.float32
     )
@@ -105,15 +97,16 @@ def multi_view_consensus(
     )
     sharp = max(float(smoothstep(*SHARP, photo.view.pixels_per_metre)) for photo in photos)
     colour_range = _colour_range(surface.regions["lips"], sharp)
-    log_skin = surface.lifted(matt + SKIN_RANGE).astype(np.float32)
+    log_skin = surface.lifted(matt + DELIGHTING.skin_range).astype(np.float32)
     return Consensus(fields, log_base, log_skin, colour_range.astype(np.float32))
 
 
 def _colour_range(lips: np.ndarray, sharp: float) -> np.ndarray:
     """(V, 2) of ``Consensus.colour_range``; lips : (V,) in [0, 1]. sharp : in [0, 1], of the sharpest photo."""
-    plain = _COLOUR_RANGE * (_COARSE_COLOUR + (1.0 - _COARSE_COLOUR) * sharp)
-    painted = (_FEATURE_COLOUR + (_SHARP_LIPS - _FEATURE_COLOUR) * sharp) * lips
-    return np.stack([np.maximum(plain, painted), _DARK_GREY * (1.0 - sharp * lips)], 1)
+    plain = DELIGHTING.colour_range * (DELIGHTING.coarse_colour + (1.0 - DELIGHTING.coarse_colour) * sharp)
+    blurred, crisp = DELIGHTING.lip_colour_range, DELIGHTING.sharp_lip_colour_range
+    painted = (blurred + (crisp - blurred) * sharp) * lips
+    return np.stack([np.maximum(plain, painted), DELIGHTING.dark_grey * (1.0 - sharp * lips)], 1)
 
 
 def _share(total: np.ndarray) -> np.ndarray:
@@ -133,7 +126,7 @@ def _carried_on(
     other = seen < 0.1
     completed = np.where(other[:, None], values[surface.mirror], values)
     trusted = np.where(other, 0.5 * seen[surface.mirror], seen)
-    return smooth_field(operators, completed, trusted, BASE_LENGTH, unseen, _REACH)
+    return smooth_field(operators, completed, trusted, DELIGHTING.base_length, unseen, DELIGHTING.plain_skin_pull)
 
 
 def smooth_light(operators: SurfaceOperators, transfer: np.ndarray, light: np.ndarray) -> np.ndarray:
@@ -141,7 +134,7 @@ def smooth_light(operators: SurfaceOperators, transfer: np.ndarray, light: np.nd
     spherical harmonics call a fold or a lip's underside dark, bounced light fills it in, and dividing would bleach it.
     """
     lit = np.log(shading(transfer, light))
-    return smooth_field(operators, lit, np.ones(len(lit)), LIGHT_LENGTH, None, 1e-3)
+    return smooth_field(operators, lit, np.ones(len(lit)), DELIGHTING.light_length, None, 1e-3)
 
 
 def _at_cage(
@@ -174,7 +167,7 @@ def _differences(operators: SurfaceOperators, values: np.ndarray, weight: np.nda
     def smooth_difference(own: np.ndarray, common: np.ndarray, seen: np.ndarray) -> np.ndarray:
         if seen.max() <= 0:
             return np.zeros_like(own)
-        return smooth_field(operators, own - common, seen / seen.max(), _DIFFERENCE_LENGTH, None, 1e-3)
+        return smooth_field(operators, own - common, seen / seen.max(), DELIGHTING.difference_length, None, 1e-3)
 
     differences = np.zeros_like(values)
     for _ in range(_ROUNDS if len(values) > 1 else 0):
@@ -185,10 +178,10 @@ def _differences(operators: SurfaceOperators, values: np.ndarray, weight: np.nda
 
 def _consensus(values: np.ndarray, weight: np.ndarray, grey: np.ndarray) -> np.ndarray:
     """(C, 3) robust mean of (P, C, 3); colour from photos that have it."""
-    common, _ = robust_consensus(values, weight, _OUTLIER, iterations=3)
+    common, _ = robust_consensus(values, weight, DELIGHTING.consensus_outlier, iterations=3)
     if not grey.any() or grey.all():
         return common
-    coloured, total = robust_consensus(values[~grey], weight[~grey], _OUTLIER, iterations=3)
+    coloured, total = robust_consensus(values[~grey], weight[~grey], DELIGHTING.consensus_outlier, iterations=3)
     chroma = coloured - coloured.mean(1, keepdims=True)
     share = np.clip(total / 0.05, 0.0, 1.0)[:, None]
     return common + share * (chroma - (common - common.mean(1, keepdims=True)))

@@ -13,19 +13,13 @@ from numba import njit, prange
 from backend.geometry.robust_statistics import weighted_quantile
 from backend.geometry.smoothstep import smoothstep
 from backend.geometry.surface_fields import SurfaceOperators, smooth_field
+from backend.texture.delighting.settings import DELIGHTING
 from backend.texture.unwrapping.unwrap import DARKEST
 
 _BRIGHT_KNEE = 0.15  # log units above bright skin: brighter is a highlight's rest,
 _BRIGHT_SLOPE = 0.35  # and rises only this steeply
 _HIGHLIGHT_STRENGTH = 0.85  # share of what looks like a highlight that is taken out
 _MONOCHROME_DETAIL = (0.86, 1.03, 1.12)  # skin's contrast per channel, of a grey photo's
-_MATT = 0.3  # quantile of seen skin, by colour and by brightness, that is taken for skin without gloss
-_BRIGHTER = 1.2  # times what a texel is brighter than matt skin may be gloss; darker skin has none, whatever its colour
-_CLEAR = (0.03, 0.08)  # of a texel's light: less is blood, a tan, or a lamp of another colour
-_MOST = 0.6  # of the blue light: what is left of white has no colour to judge by
-_LENGTH = 0.009  # metres: finer highlights are the detail's (``without_highlight``)
-_FAR = 0.004  # pull of no gloss on what is not seen
-_LITTLE = 20.0  # summed weight below which nothing is said
 
 
 def photo_detail(
@@ -126,16 +120,22 @@ def gloss(log_skin: np.ndarray, weight: np.ndarray, operators: SurfaceOperators)
     log_skin : (C, 3) log linear albedo at the cage's vertices, light divided out. weight : (C,) how far each is seen
     bare skin.
     """
-    if weight.sum() < _LITTLE:
+    if weight.sum() < DELIGHTING.gloss_least_weight:
         return np.zeros_like(log_skin)
     linear = np.exp(log_skin)
     mean = linear.mean(1)
     red, blue = linear[:, 0], linear[:, 2]
-    ratio = min(float(weighted_quantile((blue / red)[:, None], weight, _MATT)[0]), 0.9)
+    ratio = min(float(weighted_quantile((blue / red)[:, None], weight, DELIGHTING.matt_quantile)[0]), 0.9)
     amount = np.maximum(blue - ratio * red, 0.0) / (1.0 - ratio)
-    amount = amount * smoothstep(*_CLEAR, amount / mean)
-    amount = np.minimum(amount, _BRIGHTER * np.maximum(mean - weighted_quantile(mean[:, None], weight, _MATT)[0], 0.0))
-    amount = np.minimum(amount, _MOST * blue)
+    amount = amount * smoothstep(DELIGHTING.gloss_from, DELIGHTING.gloss_sure, amount / mean)
+    amount = np.minimum(
+        amount,
+        DELIGHTING.gloss_over_brightness
+        * np.maximum(mean - weighted_quantile(mean[:, None], weight, DELIGHTING.matt_quantile)[0], 0.0),
+    )
+    amount = np.minimum(amount, DELIGHTING.gloss_most * blue)
     brightens = log_skin - np.log(linear - amount[:, None])
     trusted = np.sqrt(np.clip(weight, 0.0, 1.0))  # towards a photo's border gloss ends with the skin, not before
-    return np.maximum(smooth_field(operators, brightens, trusted, _LENGTH, np.zeros(3), _FAR), 0.0)
+    return np.maximum(
+        smooth_field(operators, brightens, trusted, DELIGHTING.gloss_length, np.zeros(3), DELIGHTING.gloss_pull), 0.0
+    )

@@ -15,16 +15,10 @@ from backend.geometry.robust_statistics import robust_consensus
 from backend.geometry.surface_fields import SurfaceOperators, smooth_field
 from backend.rendering.color import LUMINANCE
 from backend.rendering.spherical_harmonics import BAND_OF_COEFFICIENT
+from backend.texture.delighting.settings import DELIGHTING
 from backend.texture.unwrapping.vertex_samples import PhotoSamples, shading
 
 _LUMINANCE = np.array(LUMINANCE)
-_RIDGE = np.array([0.0, 0.002, 0.012])[list(BAND_OF_COEFFICIENT)]  # trust in the fit's light, by band
-BASE_LENGTH = 0.009  # metres: coarser than this is base, finer is detail
-_OUTLIER = 0.16  # log units
-_SKIN_COLOURS = 0.1
-"""Log units of chroma by which skin may differ from its mean over centimetres: blushes and the shadow of a beard. Of
-ten people 1 % of the skin reached 0.05 to 0.13; under stage lamps, where photos clip red and cameras raise saturation,
-half of it went beyond 0.17, and a face was orange on its sides and purple in the middle."""
 
 
 @dataclass(frozen=True)
@@ -51,11 +45,12 @@ def fit_light(samples: PhotoSamples, albedo: np.ndarray, start: np.ndarray, iter
         return start
     transfer, weight = samples.transfer[used], samples.weight[used]
     light = start.copy()
+    trust = np.array([0.0, DELIGHTING.light_trust_linear, DELIGHTING.light_trust_quadratic])[list(BAND_OF_COEFFICIENT)]
     for channel in range(3):
         design = transfer * albedo[used, channel, None]
         target = samples.linear[used, channel]
         level = max(float(np.average(target, weights=weight)), 1e-4)
-        ridge = _RIDGE * weight.sum() * (level / max(abs(start[0, channel]), 1e-3)) ** 2
+        ridge = trust * weight.sum() * (level / max(abs(start[0, channel]), 1e-3)) ** 2
         robust = np.ones(len(used))
         for _ in range(iterations):
             predicted = np.maximum(design @ light[:, channel], 0.05 * level)
@@ -130,10 +125,10 @@ def _shared_base(
 ) -> np.ndarray:
     """Robust agreement of (P, V, 3) log albedos: smooth, near symmetric, ``log_tone`` on average."""
     brightness = delit @ _LUMINANCE  # (P, V)
-    level, total = robust_consensus(brightness[..., None], weights, _OUTLIER)
+    level, total = robust_consensus(brightness[..., None], weights, DELIGHTING.base_outlier)
     if colour.any():
         chroma, chroma_total = robust_consensus(
-            delit[colour] - brightness[colour][..., None], weights[colour], 0.6 * _OUTLIER
+            delit[colour] - brightness[colour][..., None], weights[colour], 0.6 * DELIGHTING.base_outlier
         )
     else:
         chroma, chroma_total = np.broadcast_to(log_tone - log_tone @ _LUMINANCE, delit.shape[1:]), total
@@ -145,11 +140,13 @@ def _shared_base(
     mean_level = _mean(operators, level, evidence)
     mean_chroma = _mean(operators, chroma, np.minimum(evidence, chroma_total))
     # what is the same left and right is the face's, what is not is more likely light
-    level_keep = 0.9
-    level = _kept(operators, level - mean_level, evidence * agreement, mirror, level_keep, 0.3 * level_keep)
-    chroma = _kept(operators, chroma - mean_chroma, np.minimum(evidence, chroma_total), mirror, 0.7, 0.1)
+    keep = DELIGHTING
+    one_sided = keep.one_sided_level * keep.symmetric_level
+    level = _kept(operators, level - mean_level, evidence * agreement, mirror, keep.symmetric_level, one_sided)
+    both = np.minimum(evidence, chroma_total)
+    chroma = _kept(operators, chroma - mean_chroma, both, mirror, keep.symmetric_chroma, keep.one_sided_chroma)
     level = level * np.reshape(pigment, (-1, 1))
-    chroma = chroma - strange_colour(chroma, _SKIN_COLOURS)
+    chroma = chroma - strange_colour(chroma, DELIGHTING.skin_colours)
     deviation = level + chroma - (chroma @ _LUMINANCE)[:, None]
     return log_tone + deviation
 
@@ -179,6 +176,8 @@ def _kept(
     weights = np.clip(weights, 0.0, 1.0)
     both = weights + 0.3 * weights[mirror] * (weights < 0.1)  # an unseen side takes the other's values
     values = np.where((weights < 0.1)[:, None], deviation[mirror], deviation)
-    smooth = smooth_field(operators, values, both, BASE_LENGTH, np.zeros(deviation.shape[1]), 0.06)
+    smooth = smooth_field(
+        operators, values, both, DELIGHTING.base_length, np.zeros(deviation.shape[1]), DELIGHTING.base_pull
+    )
     other = smooth[mirror]
     return symmetric * 0.5 * (smooth + other) + antisymmetric * 0.5 * (smooth - other)

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from backend.texture.delighting.settings import DELIGHTING
 from backend.texture.unwrapping.vertex_samples import PhotoSamples
 
 _MELANIN_LAB = np.array(  # CIE L*a*b* (D65), cheeks and foreheads from very light to very dark skin
@@ -27,15 +28,7 @@ _MELANIN_LAB = np.array(  # CIE L*a*b* (D65), cheeks and foreheads from very lig
     ]
 )
 HAEMOGLOBIN_DENSITY = np.array([0.10, 0.42, 0.34])  # density of one unit, R G B: absorbs green most, then blue
-_SHEET_SPREAD = np.array([0.10, 0.05, 0.09])  # in luminance, red-green and yellow-blue log ratios
-HAEMOGLOBIN_SPREAD = 0.20
 _OPPONENT = np.array([[1 / 3, 1 / 3, 1 / 3], [1.0, -1.0, 0.0], [0.5, 0.5, -1.0]])  # log-RGB to brightness and chroma
-_FIT_DEVIATION = 0.25  # of the fit's log albedo level
-_PHOTO_DEVIATION = 0.45  # of one photo's log skin brightness as an estimate of albedo: exposure
-_COMMON_DEVIATION = 0.15  # of all photos alike
-_WHITE_BALANCE_DEVIATION = 0.12  # of one photo's log chroma
-_COMMON_CAST = 0.08  # of all photos alike: people are photographed under warm lamps
-_TYPICAL_SHADING = 0.85  # cameras expose so that what lights a face is about this, in log average
 
 
 def _lab_to_linear(lab: np.ndarray) -> np.ndarray:
@@ -77,10 +70,11 @@ def plausible_tone(
     melanin, haemoglobin = np.meshgrid(np.linspace(0, 1, 101), np.linspace(-0.9, 0.9, 73), indexing="ij")
     family = skin_log_albedo(melanin, haemoglobin) @ _OPPONENT.T  # (101, 73, 3)
     noise = np.array([brightness_deviation, chroma_deviation, chroma_deviation])
-    total = noise**2 + _SHEET_SPREAD**2
-    cost = ((measured - family) ** 2 / total).sum(-1) + (haemoglobin / HAEMOGLOBIN_SPREAD) ** 2
+    sheet = np.array([DELIGHTING.sheet_brightness, DELIGHTING.sheet_red_green, DELIGHTING.sheet_yellow_blue])
+    total = noise**2 + sheet**2
+    cost = ((measured - family) ** 2 / total).sum(-1) + (haemoglobin / DELIGHTING.haemoglobin_spread) ** 2
     m, h = np.unravel_index(np.argmin(cost), cost.shape)
-    gain = np.array([1.0 if np.isinf(t) else s**2 / t for s, t in zip(_SHEET_SPREAD, total, strict=True)])
+    gain = np.array([1.0 if np.isinf(t) else s**2 / t for s, t in zip(sheet, total, strict=True)])
     gain = np.where(np.isinf(noise), 0.0, gain)
     tone = family[m, h] + gain * np.where(gain > 0, measured - family[m, h], 0.0)
     return np.clip(np.exp(np.linalg.solve(_OPPONENT, tone)), 0.005, 0.9)
@@ -98,25 +92,25 @@ def estimate_tone(samples: Sequence[PhotoSamples], fitted_albedo: np.ndarray, sk
     """
     plain = skin > 0.5
     fit = np.median(np.log(np.clip(fitted_albedo[plain], 1e-3, 1.0)), axis=0)  # (3,)
-    estimates, precisions = [fit], [1.0 / _FIT_DEVIATION**2]
-    chromas, chroma_precisions = [fit - fit.mean()], [0.5 / _WHITE_BALANCE_DEVIATION**2]
+    estimates, precisions = [fit], [1.0 / DELIGHTING.fit_deviation**2]
+    chromas, chroma_precisions = [fit - fit.mean()], [0.5 / DELIGHTING.white_balance_deviation**2]
     for photo in samples:
         used = (photo.weight > 0) & plain
         if used.sum() < 20 or photo.trust <= 0:
             continue
         seen = np.median(np.log(np.maximum(photo.linear[used], 1e-4)), axis=0)
-        estimates.append(seen - np.log(_TYPICAL_SHADING))
-        precisions.append(photo.trust / _PHOTO_DEVIATION**2)
+        estimates.append(seen - np.log(DELIGHTING.typical_shading))
+        precisions.append(photo.trust / DELIGHTING.photo_deviation**2)
         if not photo.colourless:
             chromas.append(seen - seen.mean())
-            chroma_precisions.append(photo.trust / _WHITE_BALANCE_DEVIATION**2)
+            chroma_precisions.append(photo.trust / DELIGHTING.white_balance_deviation**2)
     level = float(np.average([e.mean() for e in estimates], weights=precisions))
     if len(chromas) == 1 and any(photo.colourless for photo in samples):
         chroma, chroma_deviation = chromas[0], np.inf  # no photo has colour; what the fit has is its own prior
     else:
         chroma = _robust_mean(np.array(chromas), np.array(chroma_precisions))
-        chroma_deviation = float(np.sqrt(1.0 / sum(chroma_precisions) + _COMMON_CAST**2))
-    level_deviation = float(np.sqrt(1.0 / sum(precisions) + _COMMON_DEVIATION**2))
+        chroma_deviation = float(np.sqrt(1.0 / sum(chroma_precisions) + DELIGHTING.common_cast**2))
+    level_deviation = float(np.sqrt(1.0 / sum(precisions) + DELIGHTING.common_deviation**2))
     return plausible_tone(np.exp(level + chroma), level_deviation, chroma_deviation)
 
 

@@ -57,6 +57,16 @@ def test_the_header_describes_every_buffer(message: WireMessage) -> None:
     assert {part["alpha"] for part in message.header["parts"][:-1]} == {None}
 
 
+def test_geometry_alone_has_neither_picture_nor_hair(hand_made_asset: FaceAsset) -> None:
+    bare = replace(hand_made_asset, albedo=None, hair_strands=None, hair_cards=None, detail=None)
+    message = encode_face(bare)
+    assert message.header["albedo"] is None and message.header["version"] == 1
+    assert not any("media_type" in entry for entry in message.header["buffers"])
+    face = decode_result(json.loads(json.dumps(message.header)), message.buffers)
+    assert face.albedo_png is None and face.hair is None
+    np.testing.assert_array_equal(face.parts[0].vertices, hand_made_asset.parts[0].vertices)
+
+
 def test_a_head_without_hair_says_so(hand_made_asset: FaceAsset) -> None:
     message = encode_face(replace(hand_made_asset, hair_strands=None))
     assert message.header["hair"] is None

@@ -9,7 +9,7 @@ from view_hand_made import view
 from backend.fitting.parameters import PhotoParameters
 from backend.geometry.topology import triangles_from_quads
 from backend.photos.collection import FaceClass, PhotoFace
-from backend.rendering.render import render_mesh
+from backend.rendering.render import render_linear
 
 SIZE = 480
 
@@ -33,7 +33,7 @@ def photo(template, yaw: float) -> PhotoParameters:
 def photograph(template, vertices: np.ndarray, parameters: PhotoParameters, colors: np.ndarray) -> PhotoFace:
     triangles = triangles_from_quads(template.quads)
     camera = parameters.camera()
-    pixels = render_mesh(vertices.astype(np.float32), triangles, camera, colors=colors, background=(90, 120, 150))
+    pixels = render_linear(vertices.astype(np.float32), triangles, camera, colors=colors).over((90, 120, 150))
     landmarks = camera.project(template.landmarks478.positions(vertices))
     return plain_photo(
         (SIZE, SIZE),

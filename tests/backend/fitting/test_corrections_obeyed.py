@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+import pytest
 from plain_photo import plain_photo
 from view_hand_made import view
 
-from backend.fitting.fit import fit_face
+from backend.fitting.fit import fit_face, refit_face
+from backend.fitting.fit_state import BegunFit
 from backend.fitting.options import FitOptions
 from backend.geometry.template import load_template
 from backend.models.landmarks.network import net_points
@@ -51,6 +53,43 @@ def test_dragged_points_are_obeyed_and_move_the_shape() -> None:
     assert np.linalg.norm(now - wanted, axis=-1).max() < 1.0
     assert np.abs(after.neutral - before.neutral).max() > 1e-3
     np.testing.assert_array_equal(after.photos[0].landmarks[:, :2], before.photos[0].landmarks[:, :2])
+
+
+def test_a_fit_that_was_kept_goes_on_to_where_a_whole_one_ends() -> None:
+    textured = replace(photo("c", -20.0, person(1)), use="texture")
+    collection = PhotoCollection((photo("a", 0.0, person(1)), textured, photo("b", 30.0, person(1))))
+    kept: list[BegunFit] = []
+    before = fit_face(collection, LANDMARKS_ALONE, keep=kept.append)
+    same = refit_face(kept[0], collection.faces, LANDMARKS_ALONE)
+    assert np.abs(same.neutral - before.neutral).max() < 3e-4
+    wanted = before.photos[0].landmarks[[CHIN, MOUTH_CORNER], 2:] + [[1.0, 9.0], [5.0, -3.0]]
+    points = tuple(
+        CorrectedPoint(one, *map(float, place)) for one, place in zip((CHIN, MOUTH_CORNER), wanted, strict=True)
+    )
+    corrected = with_corrections(collection, (PhotoCorrections("a", "both", points), PhotoCorrections("c", "texture")))
+    after, whole = refit_face(kept[0], corrected.faces, LANDMARKS_ALONE), fit_face(corrected, LANDMARKS_ALONE)
+    assert [one.name for one in after.photos] == ["a", "c", "b"]
+    assert np.linalg.norm(after.photos[0].landmarks[[CHIN, MOUTH_CORNER], 2:] - wanted, axis=-1).max() < 1.0
+    moved = np.abs(after.neutral - before.neutral).max()
+    assert moved > 1e-3 and np.abs(after.neutral - whole.neutral).max() < 0.3 * moved
+    np.testing.assert_array_equal(after.vertex_albedo, before.vertex_albedo)
+    np.testing.assert_array_equal(after.photos[2].light, before.photos[2].light)
+
+
+def test_a_kept_fit_is_not_for_other_photos_or_another_use() -> None:
+    faces = (photo("a", 0.0, person(1)), photo("b", 30.0, person(1)))
+    kept: list[BegunFit] = []
+    fit_face(PhotoCollection(faces), LANDMARKS_ALONE, keep=kept.append)
+    assert kept[0].goes_on_with(faces) and kept[0].goes_on_with(faces[::-1])
+    for other in (
+        faces[:1],
+        (faces[0], photo("b", 30.0, person(1))),
+        (faces[0], replace(faces[1], use="texture")),
+        (faces[0], replace(faces[1], name="c")),
+    ):
+        assert not kept[0].goes_on_with(other)
+        with pytest.raises(ValueError, match="not the photos"):
+            refit_face(kept[0], other, LANDMARKS_ALONE)
 
 
 def test_a_photo_for_the_texture_alone_does_not_move_the_shape_and_lies_on_it() -> None:

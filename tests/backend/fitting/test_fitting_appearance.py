@@ -12,7 +12,7 @@ from backend.geometry.template import load_template
 from backend.geometry.topology import triangles_from_quads
 from backend.photos.collection import FaceClass, PhotoFace
 from backend.rendering.camera import Camera
-from backend.rendering.render import render_mesh
+from backend.rendering.render import render_linear
 from backend.rendering.spherical_harmonics import light_from_directions
 
 SIZE = 320
@@ -46,9 +46,9 @@ def render_people(template, albedo: np.ndarray, monochrome: bool = False) -> tup
         direction = np.array(lamp) / np.linalg.norm(lamp)
         light = light_from_directions(direction, np.array([[0.7, 0.68, 0.66]]), ambient)
         camera = camera_at(template, yaw)
-        pixels = render_mesh(
-            template.vertices, triangles, camera, colors=colors.astype(np.float32), light=light, background=(0, 200, 0)
-        )
+        pixels = render_linear(
+            template.vertices, triangles, camera, colors=colors.astype(np.float32), light=light
+        ).over((0, 200, 0))
         labels = np.where((pixels == [0, 200, 0]).all(-1), FaceClass.BACKGROUND, FaceClass.SKIN).astype(np.uint8)
         photos.append(PosedPhoto(photo_face(str(yaw), pixels, labels, monochrome), camera, template.vertices))
     return tuple(photos)

@@ -3,7 +3,7 @@ import pytest
 
 from backend.rendering.camera import Camera
 from backend.rendering.color import linear_from_srgb, srgb_from_linear
-from backend.rendering.render import STUDIO_LIGHT, render_linear, render_mesh
+from backend.rendering.render import STUDIO_LIGHT, render_linear
 from backend.rendering.spherical_harmonics import light_from_directions
 
 QUAD = np.array([[-0.1, -0.1, 0], [0.1, -0.1, 0], [0.1, 0.1, 0], [-0.1, 0.1, 0]])
@@ -19,12 +19,12 @@ def camera(width: int = 40, height: int = 30, focal: float = 100.0) -> Camera:
 
 def test_flat_colour_and_background():
     colors = np.tile(linear_from_srgb(np.array([200, 100, 50], np.uint8)), (4, 1))
-    picture = render_mesh(QUAD, FACES, camera(), colors=colors, background=(10, 20, 30))
+    picture = render_linear(QUAD, FACES, camera(), colors=colors).over((10, 20, 30))
     assert picture.shape == (30, 40, 3) and picture.dtype == np.uint8
     assert (picture[6:24, 11:29] == (200, 100, 50)).all()
     assert (picture[:4] == (10, 20, 30)).all()
     photo = np.random.default_rng(0).integers(0, 255, (30, 40, 3), dtype=np.uint8)
-    over = render_mesh(QUAD, FACES, camera(), colors=colors, background=photo)
+    over = render_linear(QUAD, FACES, camera(), colors=colors).over(photo)
     np.testing.assert_array_equal(over[:4], photo[:4])
 
 
@@ -39,7 +39,7 @@ def test_texture_upright_and_mipmapped():
     texture = np.zeros((64, 64, 3), np.uint8)
     texture[:32] = (255, 0, 0)  # row 0 is v = 1: above
     texture[:, 32:, 2] = 255  # u > 0.5: the picture's right, seen from +z
-    picture = render_mesh(QUAD, FACES, camera(), texture=texture, uv=UV, uv_faces=FACES)
+    picture = render_linear(QUAD, FACES, camera(), texture=texture, uv=UV, uv_faces=FACES).over((255, 255, 255))
     assert (picture[7, 12] == (255, 0, 0)).all() and (picture[22, 12] == (0, 0, 0)).all()
     assert (picture[7, 28] == (255, 0, 255)).all()
     checks = np.indices((2048, 2048)).sum(0)[..., None].repeat(3, -1) % 2 * 255
@@ -74,7 +74,7 @@ def test_clay_and_grey_light():
 
 def test_texture_needs_uv():
     with pytest.raises(ValueError, match="uv"):
-        render_mesh(QUAD, FACES, camera(), texture=np.zeros((4, 4, 3)))
+        render_linear(QUAD, FACES, camera(), texture=np.zeros((4, 4, 3)))
 
 
 def test_transfer_function_round_trip():

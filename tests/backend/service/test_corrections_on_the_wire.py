@@ -26,6 +26,14 @@ def test_they_arrive() -> None:
     assert submit().options.corrections == ()
 
 
+def test_geometry_alone_is_asked_for() -> None:
+    photos = [{"name": "a.jpg", "bytes": 1}]
+    for wanted in (True, False):
+        header = {"type": "submit", "token": "t", "photos": photos, "options": {"geometry_only": wanted}}
+        assert decode(json.dumps(header).encode(), [memoryview(b"1")], Limits()).options.geometry_only is wanted
+    assert submit().options.geometry_only is False
+
+
 @pytest.mark.parametrize(
     ("corrections", "code"),
     [

@@ -28,11 +28,13 @@ def test_only_the_same_photos_are_not_read_again(monkeypatch: pytest.MonkeyPatch
     assert read == [["a", "b"]]
     faces([PhotoSource("a", data=b"1"), PhotoSource("b", data=b"3")], options=options)
     faces([PhotoSource("a", data=b"1"), PhotoSource("b", data=b"3")], options=CollectOptions(surface=False))
-    assert len(read) == 3 and faces.keeps
+    assert len(read) == 3 and faces.keeps and faces.fit is None
+    faces.keep_fit(fit := object())
+    assert faces.fit is fit
     end = time.monotonic() + 10
     while faces.keeps and time.monotonic() < end:
         time.sleep(0.05)
-    assert not faces.keeps
+    assert not faces.keeps and faces.fit is None  # which holds the photos, too
 
 
 def test_more_than_fits_is_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -40,4 +42,5 @@ def test_more_than_fits_is_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(kept_faces, "MOST_BYTES", 100)
     faces = kept_faces.KeptFaces()
     faces([PhotoSource("a", data=b"1")], options=CollectOptions())
-    assert not faces.keeps
+    faces.keep_fit(object())
+    assert not faces.keeps and faces.fit is None

@@ -16,7 +16,7 @@ pytestmark = pytest.mark.blender
 from blender_addon.rig import build, lead  # noqa: E402
 from blender_addon.rig.names import BONES_OF, EYE_AIM, EYES, EYES_LED, JAW, JAW_LED, PARENTS, TONGUE  # noqa: E402
 from blender_addon.scene import importing, tags  # noqa: E402
-from blender_addon.scene.expressions import set_expression  # noqa: E402
+from blender_addon.scene.expressions import set_expression, wears  # noqa: E402
 
 
 @pytest.fixture
@@ -181,6 +181,26 @@ def test_it_goes_without_a_trace_and_the_keys_keep_their_values(bpy, collection,
     assert not bpy.data.armatures and tags.rig_object(collection) is None
     assert all(m.type != "ARMATURE" for obj in parts.values() for m in obj.modifiers)
     assert not set(PARENTS) & {group.name for obj in parts.values() for group in obj.vertex_groups}
+
+
+def test_keys_that_bones_lead_are_set_one_by_one_and_eyes_go_on_looking_at_their_target(bpy, collection, parts) -> None:
+    rig, head = tags.rig_object(collection), parts["head"]
+    keys = head.data.shape_keys.key_blocks
+    for what in BONES_OF:
+        lead.set_lead(head, rig, what, by_bones=True)
+    rig[EYE_AIM] = 0.7
+    lead.set_keys(head, {"jawOpen": 0.5})
+    bpy.context.view_layer.update()
+    lead.set_keys(head, {"jawLeft": 0.4, "browInnerUp": 0.3})
+    bpy.context.view_layer.update()
+    found = [keys[name].value for name in ("jawOpen", "jawLeft", "browInnerUp")]
+    assert found == pytest.approx([0.5, 0.4, 0.3], abs=0.01)
+    assert rig[EYE_AIM] == pytest.approx(0.7)
+    set_expression(head, {"eyeLookUpLeft": 0.5})
+    bpy.context.view_layer.update()
+    assert rig[EYE_AIM] == 0.0 and keys["eyeLookUpLeft"].value == pytest.approx(0.5, abs=0.02)
+    assert keys["jawOpen"].value < 0.02 > keys["jawLeft"].value
+    assert wears(head, {"eyeLookUpLeft": 0.5}) and not wears(head, {"eyeLookUpLeft": 0.8})
 
 
 def test_eyes_are_bones_of_both_sides() -> None:

@@ -7,7 +7,7 @@ import io
 import numpy as np
 import pytest
 from head_message import HeadMessage, jpeg
-from scene_helpers import evaluated
+from scene_helpers import evaluated, subdivision
 
 from blender_addon.protocol.result import HeadResult
 from blender_addon.scene.photo_files import PhotoFile, Turn, exif_turn
@@ -61,7 +61,7 @@ def test_a_head_has_its_real_size_in_scenes_of_another_unit(bpy, result: HeadRes
     units.system, units.scale_length = system, 0.01
     collection = import_head(result, bpy.context)
     head, camera = tags.part_object(collection, "head"), cameras_by_photo(collection)["square.jpg"]
-    head.modifiers[0].show_viewport = False
+    subdivision(head).show_viewport = False
     cameras.look_through(bpy.context, camera)
     points = evaluated(bpy, head)[::40]
     assert np.ptp(points[:, 2]) == pytest.approx(scale * np.ptp(result.head.vertices[::40, 1]), rel=1e-4)
@@ -80,7 +80,7 @@ def test_a_head_has_its_real_size_in_scenes_of_another_unit(bpy, result: HeadRes
 def test_cameras_follow_a_head_that_is_moved_and_turned(bpy, collection, result: HeadResult) -> None:
     head = tags.part_object(collection, "head")
     head.location, head.rotation_euler = (1.0, -2.0, 0.5), Euler((0.3, -0.2, 1.0))
-    head.modifiers[0].show_viewport = False
+    subdivision(head).show_viewport = False
     camera = cameras_by_photo(collection)["crop.jpg"]
     cameras.look_through(bpy.context, camera)
     points = evaluated(bpy, head)[::40]

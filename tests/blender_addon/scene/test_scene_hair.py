@@ -18,6 +18,7 @@ pytest.importorskip("bpy")
 pytestmark = pytest.mark.blender
 
 from blender_addon.scene import hair, importing, tags  # noqa: E402
+from blender_addon.scene.coordinates import origin_of  # noqa: E402
 from blender_addon.scene.frames import to_blender  # noqa: E402
 from blender_addon.scene.hair_nodes import SETTINGS, hair_colour  # noqa: E402
 
@@ -47,7 +48,8 @@ def strands(collection):
 
 def test_the_guides_hang_on_the_head(bpy, collection, result: HeadResult) -> None:
     obj, head = strands(collection), tags.part_object(collection, "head")
-    np.testing.assert_array_equal(points_of(obj.data), to_blender(result.hair.points).reshape(-1, 3))
+    wanted = to_blender(result.hair.points).reshape(-1, 3) - origin_of(head.data)
+    np.testing.assert_allclose(points_of(obj.data), wanted, atol=1e-6)
     assert obj.parent == head == obj.data.surface and obj.data.surface_uv_map == "Head"
     roots = points_of(obj.data).reshape(result.hair.points.shape)[:, 0]
     away = np.linalg.norm(hair.places(head.data, result.hair.root_uv) - roots, axis=1)
@@ -71,7 +73,8 @@ def test_hairs_stand_around_their_guides_as_many_as_asked(bpy, collection, resul
     for name in ("Frizz", "Clump", "Uneven Ends"):
         set_count(obj, name, 0.0)
     hairs = drawn(bpy, obj).reshape(guides, 3, -1, 3)
-    away = np.linalg.norm(hairs - to_blender(result.hair.points)[:, None], axis=-1)
+    guide = to_blender(result.hair.points) - origin_of(tags.part_object(collection, "head").data)
+    away = np.linalg.norm(hairs - guide[:, None], axis=-1)
     inside = 0.5 * result.hair.width[:, None, None] * 1.05 + 1e-3
     assert (away <= inside).mean() > 0.98 and away.mean() > 0.2 * result.hair.width.mean()
 
@@ -185,7 +188,8 @@ def test_cards_instead_of_strands_and_back(bpy, collection, with_cards: HeadResu
     importing.import_head(with_cards, bpy.context, photo_files, into=head_id)
     cards = tags.hair_object(collection, "MESH")
     assert strands(collection) is None and cards.parent == tags.part_object(collection, "head")
-    np.testing.assert_allclose(coordinates(cards.data.vertices), to_blender(with_cards.hair_cards.vertices), atol=1e-6)
+    wanted = to_blender(with_cards.hair_cards.vertices) - origin_of(cards.parent.data)
+    np.testing.assert_allclose(coordinates(cards.data.vertices), wanted, atol=1e-6)
     assert len(cards.data.polygons) == 4 and tags.PART not in cards
     shader = next(node for node in cards.active_material.node_tree.nodes if node.type == "BSDF_PRINCIPLED")
     assert cards.active_material.node_tree.nodes.active == shader and cards.active_material.diffuse_color[0] < 0.3

@@ -8,7 +8,7 @@ import time
 import numpy as np
 import pytest
 from head_message import HeadMessage
-from scene_helpers import coordinates, counts, evaluated
+from scene_helpers import coordinates, counts, evaluated, local, subdivision
 
 from blender_addon.errors import AddonError
 from blender_addon.protocol.names import PART_NAMES
@@ -32,20 +32,31 @@ def test_the_head_is_there_with_its_parts(bpy, collection, result: HeadResult) -
     assert set(meshes) == set(PART_NAMES)
     for part in result.parts:
         obj = meshes[part.name]
-        np.testing.assert_array_equal(coordinates(obj.data.vertices), to_blender(part.vertices))
+        np.testing.assert_allclose(coordinates(obj.data.vertices), local(part, obj), atol=1e-6)
         assert len(obj.data.polygons) == len(part.quads)
         assert obj.parent == (None if part.name == "head" else meshes["head"])
         assert all(polygon.use_smooth for polygon in obj.data.polygons)
-        modifier = obj.modifiers[0]
-        assert (modifier.type, modifier.levels, modifier.render_levels) == ("SUBSURF", 1, 2)
+        modifier = subdivision(obj)
+        assert (modifier.levels, modifier.render_levels) == (1, 2)
     assert bpy.context.active_object == meshes["head"]
     assert bpy.context.selected_objects == [meshes["head"]]
     points = evaluated(bpy, meshes["head"])
     assert 0.2 < np.ptp(points[:, 2]) < 0.4 and abs(points[:, 0].mean()) < 0.01  # metres, upright
-    eyes = coordinates(meshes["eye_left"].data.vertices)
+    eyes = evaluated(bpy, meshes["eye_left"])
     assert eyes[:, 0].mean() > 0.02  # the person's left is +x
     nose = points[np.abs(points[:, 0]) < 0.01][:, 1].min()
     assert nose < eyes[:, 1].min() < points[:, 1].mean()  # the face looks to -y
+
+
+def test_lashes_are_clear_in_solid_shading_however_it_is_coloured(collection) -> None:
+    lashes, head = tags.part_object(collection, "lashes"), tags.part_object(collection, "head")
+    (material,) = lashes.data.materials
+    assert material.diffuse_color[3] == 0.0 == lashes.color[3]
+    active = material.node_tree.nodes.active
+    assert active is None or active.type != "TEX_IMAGE"  # colours by texture: none that would hide the opacity
+    assert head.color[3] == head.data.materials[0].diffuse_color[3] == 1.0
+    shader = next(node for node in material.node_tree.nodes if node.type == "BSDF_PRINCIPLED")
+    assert shader.inputs["Alpha"].is_linked  # renders have their opacity per vertex
 
 
 def test_the_keys_are_the_52_at_zero(collection, result: HeadResult) -> None:
@@ -60,7 +71,7 @@ def test_the_keys_are_the_52_at_zero(collection, result: HeadResult) -> None:
             assert obj.data.shape_keys is None
             continue
         assert tuple(key_values(obj)) == part.key_names
-        rest = to_blender(part.vertices)
+        rest = local(part, obj)
         for name, offsets in zip(part.key_names, part.keys, strict=True):
             moved = coordinates(obj.data.shape_keys.key_blocks[name].points)
             np.testing.assert_allclose(moved - rest, to_blender(offsets), atol=1e-6)

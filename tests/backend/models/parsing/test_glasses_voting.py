@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from made_photos import quality
 
-from backend.models.parsing import habitual_glasses
+from backend.models.parsing import glasses_voting
 from backend.models.parsing.glasses_voting import vote_on_glasses
 from backend.photos.collection import FaceClass, PhotoFace
 from backend.photos.landmarks import mean_landmarks
@@ -55,8 +55,8 @@ def hint(monkeypatch: pytest.MonkeyPatch) -> list[float]:
         said.append(pixels.shape[0])
         return np.full((len(FaceClass), *pixels.shape[:2]), said[0], np.float32)
 
-    monkeypatch.setattr(habitual_glasses, "face_parser", object)
-    monkeypatch.setattr(habitual_glasses, "class_probabilities", probabilities)
+    monkeypatch.setattr(glasses_voting, "face_parser", object)
+    monkeypatch.setattr(glasses_voting, "class_probabilities", probabilities)
     return said
 
 

@@ -1,0 +1,113 @@
+"""Which figures of ``evaluate textures`` feel delighting's numbers: python benchmarks/texture_settings.py --people DIR.
+
+Every field of ``DelightingSettings`` is halved and doubled (shares at most 1). Of each person one photo is left out,
+the texture of the others is made at a small size, and the figures are taken beside the photo left out. A line per
+number says by how much each figure's mean over the people moves at most, and how much the textures themselves differ.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch: waiting threads sleep (docs/decisions)
+
+import numpy as np
+
+from backend.fitting.fitted_face import FittedFace
+from backend.fitting.options import fit_options_for
+from backend.geometry.template import load_template
+from backend.hair.fit_hair import fit_hair
+from backend.hair.hair_strands import HairStrands
+from backend.models.registry import open_models
+from backend.photos.collect import collect
+from backend.photos.read import PhotoSource
+from backend.texture.albedo import build_albedo
+from backend.texture.delighting.settings import DELIGHTING
+from trainer.evaluate.estimate import fit_with
+from trainer.evaluate.held_out_photo import WithoutPhoto, beside_photo, without_photo
+from trainer.evaluate.left_out import left_out
+from trainer.evaluate.likeness import people_folders
+from trainer.evaluate.textures import flat_figures, mean_figures, texture_figures
+
+SHARES = ("symmetric_level", "symmetric_chroma", "matt_quantile", "gloss_most", "dark_grey", "coarse_colour")
+"""Numbers that are at most 1."""
+FELT = 0.002
+"""Log units, or correlation: a figure that moves by less says nothing; seeds and JPEG move them as much."""
+
+
+@dataclass(frozen=True)
+class Person:
+    """A fit, one of its photos left out, and the hair that the others give."""
+
+    fitted: FittedFace
+    split: WithoutPhoto
+    strands: HairStrands | None
+
+
+def person_of(photos: tuple[Path, ...], most: int) -> Person:
+    """Fit at most ``most`` photos and leave out the middle one."""
+    collection = collect([PhotoSource.from_path(path) for path in photos[:most]])
+    fitted = fit_with(collection, fit_options_for("fast"), open_models())
+    number = left_out(len(fitted.photos), 3)[-2] if len(fitted.photos) > 2 else 0
+    split = without_photo(fitted, collection.faces, fitted.photos[number].name)
+    return Person(fitted, split, fit_hair(load_template(), split.others, split.other_faces).strands)
+
+
+@contextmanager
+def changed(name: str, value: float) -> Iterator[None]:
+    """While it lasts one number is another. The settings are frozen for everybody else."""
+    before = getattr(DELIGHTING, name)
+    object.__setattr__(DELIGHTING, name, value)
+    try:
+        yield
+    finally:
+        object.__setattr__(DELIGHTING, name, before)
+
+
+def measured(people: list[Person], size: int) -> tuple[dict[str, float], list[np.ndarray]]:
+    """The mean figures, and the textures."""
+    template, figures, textures = load_template(), [], []
+    for one in people:
+        made = build_albedo(template, one.split.others, one.split.other_faces, size, one.strands)
+        found = texture_figures(beside_photo(template, one.fitted, one.split.own, one.split.face, made))
+        textures.append(made.albedo)
+        if found is not None:
+            figures.append(found)
+    return flat_figures(mean_figures(figures), ""), textures
+
+
+def main() -> int:
+    """Print a line per number, those that nothing feels last."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--people", type=Path, required=True, help="a folder with a folder of photos per person")
+    parser.add_argument("--size", type=int, default=512, help="edge of the textures (default 512)")
+    parser.add_argument("--photos", type=int, default=5, help="photos of each person (default 5)")
+    parser.add_argument("--only", nargs="+", default=list(asdict(DELIGHTING)), help="these numbers alone")
+    arguments = parser.parse_args()
+    people = [person_of(photos, arguments.photos) for photos in people_folders(arguments.people).values()]
+    base, textures = measured(people, arguments.size)
+    print("  ".join(f"{name} {value:.4f}" for name, value in base.items()), flush=True)
+    for name in arguments.only:
+        value, moved, differs = getattr(DELIGHTING, name), {}, 0.0
+        for other in (0.5 * value, min(2.0 * value, 1.0) if name in SHARES else 2.0 * value):
+            with changed(name, other):
+                figures, made = measured(people, arguments.size)
+            for figure in base.keys() & figures.keys():
+                moved[figure] = max(moved.get(figure, 0.0), abs(figures[figure] - base[figure]))
+            pairs = zip(made, textures, strict=True)
+            differs = max(differs, *(float(np.abs(a.astype(int) - b).mean()) for a, b in pairs))
+        felt = sorted(((v, k) for k, v in moved.items() if v >= FELT), reverse=True)
+        told = ", ".join(f"{figure} {most:.4f}" for most, figure in felt[:4]) or "nothing"
+        print(f"{name} = {value}: {told}; mean difference of textures {differs:.3f}/255", flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,88 @@
+"""Where the objects of a head have their origins: the head at its neck's rim, the eyes in the middle of their balls."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import bpy
+import numpy as np
+from mathutils import Vector
+
+from ..protocol.result import HeadResult, ResultPart
+from ..rig.names import LOOKS
+from ..rig.rigid import rigid_motion, turning_point
+from . import tags
+from .coordinates import origin_of
+from .frames import to_blender, to_head
+
+EYES = ("eye_left", "eye_right")
+
+
+def neck_pivot(head: ResultPart) -> np.ndarray:
+    """(3,) the middle of the skin's open rim at the neck, where the bone ``neck`` begins, head frame, to a tenth of a
+    millimetre; of a head without a rim, of its lowest centimetre."""
+    edges = np.sort(np.concatenate([head.quads[:, [a, b]] for a, b in ((0, 1), (1, 2), (2, 3), (3, 0))]), axis=1)
+    edges = edges[edges[:, 0] != edges[:, 1]]  # a triangle's
+    pairs, uses = np.unique(edges, axis=0, return_counts=True)
+    height = head.vertices[:, 1]
+    rim = np.unique(pairs[uses == 1])
+    rim = rim[height[rim] < 0.5 * (height.min() + height.max())]
+    if not len(rim):
+        rim = np.flatnonzero(height < height.min() + 0.01)
+    return np.round(head.vertices[rim].mean(axis=0), 4)
+
+
+def eye_centre(eye: ResultPart) -> np.ndarray:
+    """(3,) the point about which the looks turn an eyeball, head frame; without such keys the middle of its box."""
+    motions = [
+        rigid_motion(eye.vertices, eye.vertices + moves)
+        for name, moves in zip(eye.key_names, eye.keys, strict=True)
+        if name.startswith(LOOKS)
+    ]
+    found = turning_point(motions)
+    return 0.5 * (eye.vertices.min(axis=0) + eye.vertices.max(axis=0)) if found is None else found.astype(np.float32)
+
+
+def seen_from(result: HeadResult, origin: np.ndarray) -> HeadResult:
+    """The result in a frame whose origin lies at ``origin`` (3,), head frame: parts, hair and cameras."""
+    hair, cards = result.hair, result.hair_cards
+    photos = []
+    for photo in result.photos:
+        pose = photo.camera_from_head.copy()
+        pose[:3, 3] += pose[:3, :3] @ origin
+        photos.append(replace(photo, camera_from_head=pose))
+    return replace(
+        result,
+        parts=tuple(part_seen_from(part, origin) for part in result.parts),
+        photos=tuple(photos),
+        hair=None if hair is None else replace(hair, points=_less(hair.points, origin)),
+        hair_cards=None if cards is None else replace(cards, vertices=_less(cards.vertices, origin)),
+    )
+
+
+def part_seen_from(part: ResultPart, origin: np.ndarray) -> ResultPart:
+    """The same of one part."""
+    return replace(part, vertices=_less(part.vertices, origin))
+
+
+def head_origin(collection: bpy.types.Collection) -> np.ndarray:
+    """(3,) where the origin of a head that is there lies, head frame; 0 for one of a file of before."""
+    found = collection.get(tags.ORIGIN)
+    return np.zeros(3, np.float32) if found is None else to_head(np.array(found, np.float32))
+
+
+def remember_origin(item: bpy.types.ID, origin: np.ndarray) -> None:
+    """Keep ``origin`` (3,), head frame, on a mesh or a collection."""
+    item[tags.ORIGIN] = to_blender(origin).tolist()
+
+
+def move_origin(obj: bpy.types.Object, origin: np.ndarray) -> None:
+    """After ``obj``'s mesh was written anew about ``origin`` (3,), head frame: remember it, and move the object so that
+    its points are where they were about the origin before."""
+    moved = Vector((to_blender(origin) - origin_of(obj.data)).tolist())
+    obj.location += obj.matrix_basis.to_3x3() @ moved
+    remember_origin(obj.data, origin)
+
+
+def _less(points: np.ndarray, origin: np.ndarray) -> np.ndarray:
+    return (points - origin).astype(np.float32)
