@@ -37,16 +37,8 @@ def run(arguments: argparse.Namespace) -> int:
     """Print or run; returns the exit code."""
     console = Console(highlight=False)
     steps = _chosen(arguments.only)
-    work = (arguments.work or (TOY_WORK if arguments.toy else WORK)).resolve()
-    places = Places(
-        work,
-        work / "assets" if arguments.toy else ASSETS,
-        arguments.portraits.resolve()
-        if arguments.portraits
-        else work / "portraits"
-        if arguments.toy
-        else public_portraits(),
-    )
+    places = _places(arguments)
+    work = places.work
     try:
         if arguments.dry_run:
             console.print(chain_table(steps, read_state(work), places, arguments.toy))
@@ -62,6 +54,16 @@ def run(arguments: argparse.Namespace) -> int:
         if state.steps.get(step.name):
             console.print(f"{step.name}: {state.seconds(step.name):.0f} s")
     return 0
+
+
+def _places(arguments: argparse.Namespace) -> Places:
+    """Raises ``LikenessError`` (``usage``) for portraits at toy size: people are drawn into that folder."""
+    if arguments.toy:
+        if arguments.portraits:
+            raise LikenessError("usage", "--toy draws its portraits itself.", "Leave out --portraits.")
+        work = (arguments.work or TOY_WORK).resolve()
+        return Places(work, work / "assets", work / "portraits")
+    return Places((arguments.work or WORK).resolve(), ASSETS, (arguments.portraits or public_portraits()).resolve())
 
 
 def _chosen(names: Sequence[str] | None) -> tuple[Step, ...]:

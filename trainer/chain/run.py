@@ -118,7 +118,7 @@ def _run_command(command: Command, wanted: Sequence[str], places: Places, toy: b
         launcher = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", str(command.processes)]
         launcher += ["-m", "trainer"]
     path = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
-    environment = {**os.environ, "PYTHONPATH": path}
+    environment = {**os.environ, "PYTHONPATH": path, "LIKENESS_SHARED": str(shared_folder().resolve())}
     ended = subprocess.run([*launcher, *wanted], cwd=places.work, env=environment, check=False).returncode
     if ended:
         sentence = f"python -m trainer {' '.join(wanted)} ended with code {ended}."

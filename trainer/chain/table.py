@@ -262,8 +262,3 @@ STEPS = (
     ),
 )
 """Every file of ``assets/`` is made by exactly one of them (a test)."""
-
-
-def find_step(name: str) -> Step:
-    """The step of that name; raises ``KeyError``."""
-    return {step.name: step for step in STEPS}[name]

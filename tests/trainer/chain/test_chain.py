@@ -161,3 +161,10 @@ def test_dry_run_prints_every_step_and_runs_nothing(tmp_path: Path, capsys: pyte
 def test_a_step_that_is_not_there_is_named(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["all", "--dry-run", "--only", "nose"]) == 2
     assert "'nose'" in capsys.readouterr().err
+
+
+def test_nobody_is_drawn_among_real_portraits(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "real").mkdir()
+    assert main(["all", "--toy", "--work", str(tmp_path / "work"), "--portraits", str(tmp_path / "real")]) == 2
+    assert "--portraits" in capsys.readouterr().err
+    assert not list((tmp_path / "real").iterdir())
