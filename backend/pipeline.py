@@ -47,7 +47,6 @@ from backend.photos.read import PhotoSource
 from backend.progress import HeadPreview, PreviewReceiver, ProgressReporter, StageClock, no_preview, silent
 from backend.rig.personalise import personalise_keys
 from backend.texture.albedo import build_albedo
-from backend.texture.inpainting.learned import with_learned_completion
 
 
 @dataclass(frozen=True)
@@ -210,10 +209,8 @@ def reconstruct(
         hair = fit_hair(template, fitted, used, progress)
     with clock.stage("texture"):
         coloured = fitted.for_texture(used)
-        texture = build_albedo(template, coloured, used, options.texture_size, hair.strands, progress)
-        if (completion := models.of(GRAPH_ALBEDO, GraphAlbedoModel)) is not None:
-            albedo = with_learned_completion(template, texture.albedo, texture.coverage, completion)
-            texture = replace(texture, albedo=albedo)
+        completion = models.of(GRAPH_ALBEDO, GraphAlbedoModel)
+        texture = build_albedo(template, coloured, used, options.texture_size, hair.strands, progress, completion)
     relief = NO_DETAIL
     if (wrinkles := models.of(DETAIL, DetailModel)) is not None:
         with clock.stage("detail"):

@@ -113,18 +113,26 @@ def validate(package: Path) -> str:
     return said.splitlines()[-1] if said else "valid"
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Build and validate what the arguments ask for; returns the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m blender_addon.build", description=__doc__.splitlines()[0])
-    parser.add_argument("--out", type=Path, default=ROOT / "dist", help="folder of the zips (default: dist)")
+def chosen_platforms(
+    prog: str, about: str, arguments: Sequence[str] | None = None
+) -> tuple[Path, Path, tuple[Platform, ...]]:
+    """Folder of what is made, folder of the wheels, and platforms, as the arguments of a command ask for them."""
+    parser = argparse.ArgumentParser(prog=prog, description=about)
+    parser.add_argument("--out", type=Path, default=ROOT / "dist", help="folder of what is made (default: dist)")
     parser.add_argument("--wheels", type=Path, help="folder that keeps downloaded wheels (default: OUT/wheels)")
     names = [platform.blender for platform in PLATFORMS]
     parser.add_argument("--platform", action="append", choices=names, help="only this platform; may be repeated")
     given = parser.parse_args(arguments)
-    wanted = [platform for platform in PLATFORMS if given.platform is None or platform.blender in given.platform]
+    wanted = tuple(platform for platform in PLATFORMS if given.platform is None or platform.blender in given.platform)
+    return given.out, given.wheels or given.out / "wheels", wanted
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Build and validate what the arguments ask for; returns the exit code."""
+    out, wheels, wanted = chosen_platforms("python -m blender_addon.build", __doc__.splitlines()[0], arguments)
     try:
         for platform in wanted:
-            package = build(platform, given.out, given.wheels or given.out / "wheels")
+            package = build(platform, out, wheels)
             print(f"{package} ({package.stat().st_size / 1e6:.1f} MB): {validate(package)}")
     except RuntimeError as error:
         print(error, file=sys.stderr)

@@ -6,7 +6,6 @@ remote repositories read; and the checksums of all of them (docs/release.md).
 
 from __future__ import annotations
 
-import argparse
 import hashlib
 import re
 import shutil
@@ -17,8 +16,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import backend
-from blender_addon.build import blender_command_line, build, validate
-from blender_addon.packaging_wheels import PLATFORMS, Platform
+from blender_addon.build import blender_command_line, build, chosen_platforms, validate
+from blender_addon.packaging_wheels import Platform
 
 ROOT = Path(__file__).resolve().parents[1]
 CHECKSUMS = "SHA256SUMS"
@@ -101,15 +100,9 @@ def _run(command: Sequence[str], folder: Path) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Make what the arguments ask for; returns the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m tools.release", description=__doc__.splitlines()[0])
-    parser.add_argument("--out", type=Path, default=ROOT / "dist", help="folder of the files (default: dist)")
-    parser.add_argument("--wheels", type=Path, help="folder that keeps downloaded wheels (default: OUT/wheels)")
-    names = [platform.blender for platform in PLATFORMS]
-    parser.add_argument("--platform", action="append", choices=names, help="only this platform; may be repeated")
-    given = parser.parse_args(arguments)
-    wanted = [platform for platform in PLATFORMS if given.platform is None or platform.blender in given.platform]
+    out, wheels, wanted = chosen_platforms("python -m tools.release", __doc__.splitlines()[0], arguments)
     try:
-        made = make_release(given.out.resolve(), wanted, given.wheels or given.out / "wheels")
+        made = make_release(out.resolve(), wanted, wheels)
     except (ReleaseError, RuntimeError) as error:
         print(error, file=sys.stderr)
         return 1

@@ -13,6 +13,7 @@ from backend.geometry.normals import vertex_normals
 from backend.geometry.surface_fields import surface_operators
 from backend.geometry.template import Template
 from backend.hair.hair_strands import HairStrands
+from backend.models.graph_albedo.apply import GraphAlbedoModel
 from backend.photos.collection import PhotoFace
 from backend.progress import ProgressReporter, silent
 from backend.rendering.color import srgb_bytes
@@ -24,6 +25,7 @@ from backend.texture.delighting.skin_tone import estimate_tone
 from backend.texture.finishing.compose import compose_skin
 from backend.texture.finishing.paint import finish_skin, paint_lash_lines, paint_parts
 from backend.texture.inpainting.fill import pigment_prior
+from backend.texture.inpainting.learned import with_learned_completion
 from backend.texture.inpainting.skin import inpaint_skin
 from backend.texture.parts.brows import brow_place, hidden_brows, paint_brows, seen_darkness, without_brows
 from backend.texture.parts.eye_colours import find_eyes
@@ -58,6 +60,7 @@ def build_albedo(
     resolution: int,
     strands: HairStrands | None = None,
     progress: ProgressReporter = silent,
+    completion: GraphAlbedoModel | None = None,
 ) -> AlbedoResult:
     """Make the albedo texture of a fitted face.
 
@@ -66,7 +69,7 @@ def build_albedo(
     template : the face's template. fitted : the fit. faces : the photos that the fit used, found by name.
     resolution : edge of the texture in texels, at least 256.
     strands : the hair, which is no part of the texture: the scalp below it is bare skin with the shade of roots.
-    progress : told about stage "texture".
+    progress : told about stage "texture". completion : corrects the skin that no photo shows; None: rules alone.
 
     Raises
     ------
@@ -136,5 +139,7 @@ def build_albedo(
     progress(_STAGE, 0.95)
 
     albedo = srgb_bytes(canvas).reshape(-1, 3)[space.gutter].reshape(resolution, resolution, 3)
+    if completion is not None:
+        albedo = with_learned_completion(template, albedo, seen, completion)
     progress(_STAGE, 1.0)
     return AlbedoResult(albedo, seen, eyes.iris)

@@ -17,7 +17,20 @@ from ..ui.text import report_error
 from .polls import NO_HEAD, clickable
 
 
-class ResetKeys(bpy.types.Operator):
+class OfHeadKeys:
+    """What works on the active head's keys."""
+
+    @classmethod
+    def poll(cls, context: bpy.types.Context) -> bool:
+        return clickable(cls, "" if head_keys(context) is not None else NO_HEAD)
+
+
+def shown_weights(context: bpy.types.Context) -> dict[str, float]:
+    """Value of each of the active head's ARKit keys."""
+    return {block.name: block.value for block in head_keys(context) if block.name in ARKIT_NAMES}
+
+
+class ResetKeys(OfHeadKeys, bpy.types.Operator):
     """Set these keys of the active head to 0"""
 
     bl_idname = "likeness.reset_keys"
@@ -25,10 +38,6 @@ class ResetKeys(bpy.types.Operator):
     bl_options = {"REGISTER", "UNDO"}
 
     group: StringProperty(name="Group", description="One of the panel's groups; empty: all keys", options={"SKIP_SAVE"})
-
-    @classmethod
-    def poll(cls, context: bpy.types.Context) -> bool:
-        return clickable(cls, "" if head_keys(context) is not None else NO_HEAD)
 
     def execute(self, context: bpy.types.Context) -> set[str]:
         if self.group and self.group not in GROUPS:
@@ -40,16 +49,12 @@ class ResetKeys(bpy.types.Operator):
         return {"FINISHED"}
 
 
-class KeyframeKeys(bpy.types.Operator):
+class KeyframeKeys(OfHeadKeys, bpy.types.Operator):
     """Insert a keyframe of each of the active head's 52 keys, or of the bone that leads it, at the current frame"""
 
     bl_idname = "likeness.keyframe_keys"
     bl_label = "Keyframe Face"
     bl_options = {"REGISTER", "UNDO"}
-
-    @classmethod
-    def poll(cls, context: bpy.types.Context) -> bool:
-        return clickable(cls, "" if head_keys(context) is not None else NO_HEAD)
 
     def execute(self, context: bpy.types.Context) -> set[str]:
         driven, led = 0, led_keys(active_face(context))
@@ -70,7 +75,7 @@ class KeyframeKeys(bpy.types.Operator):
         return {"FINISHED"}
 
 
-class SavePose(bpy.types.Operator, ExportHelper):
+class SavePose(OfHeadKeys, bpy.types.Operator, ExportHelper):
     """Write the active head's 52 values into an expression file, which Load Expression File puts onto any head"""
 
     bl_idname = "likeness.save_pose"
@@ -80,12 +85,8 @@ class SavePose(bpy.types.Operator, ExportHelper):
 
     filter_glob: StringProperty(default="*.json", options={"HIDDEN"})
 
-    @classmethod
-    def poll(cls, context: bpy.types.Context) -> bool:
-        return clickable(cls, "" if head_keys(context) is not None else NO_HEAD)
-
     def execute(self, context: bpy.types.Context) -> set[str]:
-        weights = {block.name: block.value for block in head_keys(context) if block.name in ARKIT_NAMES}
+        weights = shown_weights(context)
         path = Path(bpy.path.abspath(self.filepath))
         try:
             path.write_text(pose_json(weights), "utf-8")

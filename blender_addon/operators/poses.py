@@ -12,14 +12,14 @@ from ..protocol.names import ARKIT_NAMES
 from ..scene.expressions import set_expression
 from ..scene.poses import new_pose, pose_of_file, pose_weights
 from ..scene.which_mesh import expressive_meshes
-from ..ui.keys_panel import head_keys
 from ..ui.text import report_error
-from .polls import NO_HEAD, clickable
+from .face_keys import OfHeadKeys, shown_weights
+from .polls import clickable
 
 _NO_FACE = "Select a head that Likeness made, or a mesh with all 52 keys"
 
 
-class SavePoseAsset(bpy.types.Operator):
+class SavePoseAsset(OfHeadKeys, bpy.types.Operator):
     """Keep the active head's 52 values in this file as a pose asset, which the Asset Browser shows"""
 
     bl_idname = "likeness.save_pose_asset"
@@ -28,15 +28,11 @@ class SavePoseAsset(bpy.types.Operator):
 
     name: StringProperty(name="Name", default="Pose", options={"SKIP_SAVE"})
 
-    @classmethod
-    def poll(cls, context: bpy.types.Context) -> bool:
-        return clickable(cls, "" if head_keys(context) is not None else NO_HEAD)
-
     def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
         return context.window_manager.invoke_props_dialog(self)
 
     def execute(self, context: bpy.types.Context) -> set[str]:
-        weights = {block.name: block.value for block in head_keys(context) if block.name in ARKIT_NAMES}
+        weights = shown_weights(context)
         action = new_pose(self.name.strip() or "Pose", weights)
         self.report({"INFO"}, f"The pose {action.name} is in this file. Save the file to keep it.")
         return {"FINISHED"}

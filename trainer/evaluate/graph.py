@@ -13,9 +13,7 @@ from rich.table import Table
 
 from backend.errors import LikenessError
 from backend.geometry.template import load_template
-from backend.models.checkpoints import load_model
-from backend.models.graph_face import GRAPH_FACE
-from backend.models.graph_face.apply import load_graph_model
+from backend.models.graph_face.apply import GraphModel, load_graph_model
 from backend.models.graph_face.codes import codes_of_shape
 from backend.models.graph_face.network import GraphFaceNet, persons_identity
 from backend.models.learned_basis.apply import load_basis_model
@@ -68,7 +66,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace, console: Console) -> dict[str, float | str]:
     """Measure; prints a table. ``not trained`` where there is no model."""
     try:
-        net = GraphFaceNet.from_weights(load_model(GRAPH_FACE.name, arguments.model))
+        model = load_graph_model(arguments.model)
     except LikenessError as error:
         if error.code != "missing_part" or arguments.model is not None:
             raise
@@ -76,15 +74,16 @@ def run(arguments: argparse.Namespace, console: Console) -> dict[str, float | st
         return {"graph": "not trained"}
     if arguments.heads < 2 or arguments.people < 2:
         raise LikenessError("usage", "--heads and --people must be at least 2.", "Use 24 and 60.")
+    net = model.network
     figures = decoder_figures(net, arguments.heads) | encoder_figures(net, arguments.people)
-    figures |= albedo_figures(arguments.albedo_model, arguments.skins) | photo_figures(arguments)
+    figures |= albedo_figures(arguments.albedo_model, arguments.skins) | photo_figures(model, arguments)
     figures |= dict.fromkeys((f"ablation.{name}" for name in ABLATIONS), "not trained")
     if arguments.sheets:
         batch = GraphPeopleConfig(size=net.config.size, seed=SEED, people=arguments.people).build().batch(range(4), CPU)
         write_sheet(arguments.sheets / "people.png", people_sheet(net, batch))
         write_sheet(arguments.sheets / "between.png", between_sheet(net, batch))
         if shown := [face for path in arguments.sheet_photos for face in found_faces([path])]:
-            write_sheet(arguments.sheets / "photos.png", photo_sheet(load_graph_model(arguments.model), shown))
+            write_sheet(arguments.sheets / "photos.png", photo_sheet(model, shown))
     table = Table(title="Graph face model, held-out heads")
     for column in ("figure", "value"):
         table.add_column(column)
@@ -94,10 +93,9 @@ def run(arguments: argparse.Namespace, console: Console) -> dict[str, float | st
     return figures
 
 
-def photo_figures(arguments: argparse.Namespace) -> dict[str, float | str]:
+def photo_figures(graph: GraphModel, arguments: argparse.Namespace) -> dict[str, float | str]:
     """``clips.*``, ``scans.*`` and ``pairs.*`` of ``graph_photos``; what lacks its photographs is named as left out."""
-    graph, basis = load_graph_model(arguments.model), trained_or_none(load_basis_model, None)
-    kinds = estimators(graph, basis)
+    kinds = estimators(graph, trained_or_none(load_basis_model, None))
     figures: dict[str, float | str] = {}
     if arguments.clips:
         figures |= clip_figures(kinds, synthetic_clips(arguments.clips), "clips")

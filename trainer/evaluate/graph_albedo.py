@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from backend.errors import LikenessError
 from backend.geometry.template import load_template
@@ -41,18 +42,21 @@ def albedo_figures(folder: Path | None, people: int) -> dict[str, float | str]:
     source = head_people(_PICTURE, SEED, PHOTOS)
     template, size = load_template(), model.size
     atlas, skin = texture_space(template, size).skin, bare_skin(size) > 0.5
-    figures: dict[str, float | str] = {}
-    for count in (1, PHOTOS):
-        rows = []
-        for index in range(people):
-            result = known_texture(source, index, count, _TEXTURE)
+    rows: dict[int, list[list[float]]] = {1: [], PHOTOS: []}
+    for index in range(people):
+        batch = source.batch(range(index, index + 1), torch.device("cpu"))
+        colour, true = true_albedo(source, index, 64).mean(0), true_albedo(source, index, size)
+        for count, errors in rows.items():
+            result = known_texture(batch, count, colour, _TEXTURE)
             better = with_learned_completion(template, result.albedo, result.coverage, model)
             made, cover = small_maps(linear_from_srgb(result.albedo), result.coverage, atlas)
             found, _ = small_maps(linear_from_srgb(better), result.coverage, atlas)
-            truth = moved_truth(true_albedo(source, index, size), made, cover, atlas)
+            truth = moved_truth(true, made, cover, atlas)
             unseen = skin & (cover < UNSEEN)
-            rows.append([np.abs(one - truth)[unseen].mean() for one in (found, made)])
-        network, rules = np.array(rows).T
+            errors.append([float(np.abs(one - truth)[unseen].mean()) for one in (found, made)])
+    figures: dict[str, float | str] = {}
+    for count, errors in rows.items():
+        network, rules = np.array(errors).T
         figures |= {f"albedo.rules.n{count}": float(rules.mean()), f"albedo.network.n{count}": float(network.mean())}
         figures |= ratio_interval(network, rules).figures(f"albedo.ratio.n{count}")
     return figures

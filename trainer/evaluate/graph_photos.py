@@ -23,7 +23,7 @@ from backend.geometry.template import load_template
 from backend.models.encoded_face import EncodedFace
 from backend.models.graph_face.apply import GraphModel, graph_face
 from backend.models.learned_basis.apply import BasisModel, encoded_face
-from backend.photos.collect import CollectOptions, collect
+from backend.photos.collect import collect
 from backend.photos.collection import PhotoCollection, PhotoFace
 from backend.photos.identity import GradientIdentity
 from backend.photos.read import PhotoSource
@@ -133,7 +133,7 @@ def scan_clips(heads: int) -> list[Clip]:
 def found_faces(paths: Sequence[Path]) -> tuple[PhotoFace, ...]:
     """The faces that the photo stage finds in one person's photos, none where it finds none."""
     try:
-        return collect([PhotoSource.from_path(path) for path in paths], options=CollectOptions()).faces
+        return collect([PhotoSource.from_path(path) for path in paths]).faces
     except LikenessError as error:
         if error.code != "no_face":
             raise

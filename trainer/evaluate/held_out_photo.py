@@ -16,7 +16,6 @@ from backend.rendering import spherical_harmonics as sh
 from backend.rendering.color import LUMINANCE, linear_from_srgb
 from backend.texture.albedo import AlbedoResult, build_albedo
 from backend.texture.delighting.light import fit_light, matched_light
-from backend.texture.inpainting.learned import with_learned_completion
 from backend.texture.unwrapping.head_surface import head_surface, texels_per_metre, texture_space, usual_weight
 from backend.texture.unwrapping.photo_selection import bare_skin, plain_skin
 from backend.texture.unwrapping.unwrap import DARKEST, PhotoUnwrap, unwrap_photo, view_surface
@@ -85,10 +84,7 @@ def held_out_photo(
     """
     split = without_photo(fitted, faces, name)
     strands = fit_hair(template, split.others, split.other_faces).strands
-    result = build_albedo(template, split.others, split.other_faces, SIZE, strands)
-    if completion is not None:
-        corrected = with_learned_completion(template, result.albedo, result.coverage, completion)
-        result = replace(result, albedo=corrected)
+    result = build_albedo(template, split.others, split.other_faces, SIZE, strands, completion=completion)
     return beside_photo(template, fitted, split.own, split.face, result)
 
 

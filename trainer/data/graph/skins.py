@@ -140,16 +140,16 @@ def completed_skin(
     """``made`` (3, S, S), ``cover`` (S, S) and ``truth`` (3, S, S) of ``SkinBatch`` of person ``index``, from the first
     ``photos`` pictures, as float32."""
     atlas = texture_space(load_template(), size).skin
-    result = known_texture(people, index, photos, texture)
+    batch = people.batch(range(index, index + 1), _CPU)
+    result = known_texture(batch, photos, true_albedo(people, index, 64).mean(0), texture)
     made, cover = small_maps(linear_from_srgb(result.albedo), result.coverage, atlas)
     truth = moved_truth(true_albedo(people, index, size), made, cover, atlas)
     return made.transpose(2, 0, 1), cover, truth.transpose(2, 0, 1)
 
 
-def known_texture(people: People, index: int, photos: int, texture: int) -> AlbedoResult:
-    """The product's texture of person ``index`` from the first ``photos`` pictures, by a fit without error."""
-    batch = people.batch(range(index, index + 1), _CPU)
-    colour = true_albedo(people, index, 64).mean(0)
+def known_texture(batch: PeopleBatch, photos: int, colour: np.ndarray, texture: int) -> AlbedoResult:
+    """The product's texture of the one person of ``batch`` from the first ``photos`` pictures, by a fit without error.
+    colour (3,) linear, the mean of the true skin."""
     return build_albedo(load_template(), *known_fit(batch, photos, colour), texture)
 
 
