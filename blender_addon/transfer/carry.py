@@ -22,6 +22,7 @@ FRAME_ROUNDS = 20
 TEAR = 0.5
 """Neighbours whose partners move apart by this gradient in all keys are half as sure: one is on the wrong lip."""
 KEYS_PER_SLICE = 4
+ROUNDS_PER_SLICE = 5
 
 
 @dataclass(frozen=True)
@@ -39,15 +40,19 @@ class Carrier:
 
 def make_carrier(
     source: Surface, bent: np.ndarray, target: Surface, partner: Correspondence, motions: np.ndarray, scale: float
-) -> Carrier:
-    """``bent`` (S, 3): the source's vertices on the target, ``scale`` the target's size over the source's.
+):
+    """Yields between slices, returns a ``Carrier``.
 
+    bent : (S, 3) the source's vertices on the target. scale : the target's size over the source's.
     motions : (K, S, 3) of the source, which tell where partners of neighbours do not belong together.
     """
     frames = local_frames(source, bent).reshape(-1, 9)
     mean = EdgeOperator(source.edges, np.ones(len(source.edges)), len(source.vertices))
-    for _ in range(FRAME_ROUNDS):
+    for number in range(FRAME_ROUNDS):
+        if number % ROUNDS_PER_SLICE == 0:
+            yield
         frames = 0.5 * frames + 0.5 * mean.neighbours(frames) / np.maximum(mean.diagonal, 1.0)
+    yield
     sure = partner.sure * _agreement(source, target, partner, motions, scale)
     return Carrier(source, target, frames.reshape(-1, 3, 3), replace(partner, sure=sure))
 

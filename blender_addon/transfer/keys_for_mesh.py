@@ -54,6 +54,7 @@ def transfer_keys(
     eye. Raises ``AddonError`` ``no_face`` where the source moves nothing or the target shows nothing like its face.
     """
     source, motions, loose = _split_source(parts)
+    yield 0.01
     mesh, number = welded(np.asarray(vertices, float), triangles)
     yield 0.02
     sizes = np.bincount(mesh.pieces)
@@ -78,8 +79,7 @@ def transfer_keys(
     bent_surface = rest.moved(bent)
     partner = yield from _stage(correspond(skin, bent_surface, face_size), 0.6, 0.65, 60)
     _check_fit(bent_surface, face, partner)
-    carrier = make_carrier(source, bent, skin, partner, motions, fit.scale)
-    yield 0.66
+    carrier = yield from _stage(make_carrier(source, bent, skin, partner, motions, fit.scale), 0.65, 0.66, 5)
     of_skin = yield from _scaled(carry(carrier, motions), 0.66, 0.88)
     out = np.zeros((len(motions), len(mesh.vertices), 3), np.float32)
     placed = [place_part(*piece, source.vertices, bent) for piece in loose]
