@@ -12,6 +12,7 @@ from PIL import Image
 from rich.console import Console
 from rich.table import Table
 
+from backend.choices import FACE_MODELS
 from backend.detail.shading import relief_shading
 from backend.errors import LikenessError
 from backend.exchange.face_asset import FaceAsset
@@ -162,12 +163,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of ``evaluate likeness``."""
     parser.add_argument("--people", type=Path, required=True, help="a folder with a folder of photos per person")
     parser.add_argument("--quality", default="standard", choices=("fast", "standard", "best"))
+    parser.add_argument("--face-model", default="linear", choices=FACE_MODELS, help="what the fit's identity moves in")
     parser.add_argument("--pictures", type=Path, help="write the renders of each person into this folder")
 
 
 def run(arguments: argparse.Namespace, console: Console) -> dict[str, float]:
     """Flat figures of ``evaluate likeness``."""
-    options = ReconstructOptions(quality=arguments.quality)
+    options = ReconstructOptions(quality=arguments.quality, face_model=arguments.face_model)
     people: dict[str, PersonLikeness] = {}
     for name, photos in people_folders(arguments.people).items():
         people[name], sheet = person_likeness(photos, options)
