@@ -66,6 +66,8 @@ class MainPanel(bpy.types.Panel):
         column.prop(settings, "texture_size")
         column.prop(settings, "hair")
         column.prop(settings, "face_model")
+        column.prop(settings, "symmetry")
+        column.prop(settings, "likeness")
         if view.phase.busy:
             draw_progress(layout, view)
             layout.prop(settings, "show_preview")
@@ -108,6 +110,12 @@ class HeadPanel(bpy.types.Panel):
         column = layout.column()
         column.enabled = _backend_problem(context) is None
         column.operator("likeness.solve_again", icon="FILE_REFRESH")
+        wished = collection.likeness
+        row = column.row(align=True)
+        row.prop(wished, "symmetry")
+        row.prop(wished, "likeness", text="Average")
+        if wished.changed:
+            row.operator("likeness.fit_corrections", text="", icon="FILE_REFRESH")
         for said in filter(None, (copy_words(mesh, collection), list_words(collection, context.scene))):
             draw_wrapped(column, said, icon="INFO")
         if mesh is not None and sculpted(mesh.data) is not None:

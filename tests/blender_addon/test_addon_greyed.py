@@ -21,7 +21,7 @@ SAID_OF_AN_EMPTY_SCENE = {
     "show_head": "Select a head that Likeness made",
     "reset_points": "Select a head that Likeness made",
     "use_photo_for": "Select a head that Likeness made",
-    "fit_corrections": "No landmark of this head was moved",
+    "fit_corrections": "No landmark and no slider of this head was moved",
     "reset_expression": "Select a head that Likeness made",
     "reset_keys": "Select a head that Likeness made",
     "keyframe_keys": "Select a head that Likeness made",
