@@ -166,7 +166,7 @@ class SolveAgain(_Reconstructing, bpy.types.Operator):
 
 
 class FitCorrections(_Reconstructing, bpy.types.Operator):
-    """Solve the active head's shape again, with its landmarks where you have put them and as the sliders say; texture, \
+    """Solve the active head's shape again, with its landmarks where you put them and as its sliders say; texture, \
 hair and relief stay until you solve it again as a whole"""
 
     bl_idname = "likeness.fit_corrections"
