@@ -33,6 +33,8 @@ SAID_OF_AN_EMPTY_SCENE = {
     "set_lead": "Select a head that Likeness made",
     "reset_pose": "Select a head that Likeness made",
     "remove_sculpt": "Nobody has sculpted this head",
+    "lock_skin": "Select a head that Likeness made",
+    "unlock_skin": "Nothing of this head is locked",
     "export": "Select a head that Likeness made",
     "reconstruct_many": "Nobody in the table waits",
     "stop_many": "No run over the table goes on",
