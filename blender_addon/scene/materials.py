@@ -95,6 +95,16 @@ def material_for_part(part: str, albedo: bpy.types.Image, made: dict[str, bpy.ty
     return made[look.name]
 
 
+def skin_look_material(albedo: bpy.types.Image, uv_map: str, pores_across_map: float) -> bpy.types.Material:
+    """A material of skin that shows ``albedo`` in another UV map, with so many pores across it."""
+    material = _new_material(next(look for look in LOOKS if look.skin), albedo)
+    for node in material.node_tree.nodes:
+        if node.type == "UVMAP":
+            node.uv_map = uv_map
+    material.node_tree.nodes["Pores"].inputs["Scale"].default_value = pores_across_map
+    return material
+
+
 def _new_material(look: Look, albedo: bpy.types.Image) -> bpy.types.Material:
     material = bpy.data.materials.new(look.name)
     if material.node_tree is None:  # from 6.0 on every material has nodes and the switch is gone
