@@ -221,7 +221,9 @@ def reconstruct(
         told["personalised"] = models.said(LEARNED_BASIS) if personal is None else personal.to_report()
     strands = None if options.hair == "none" else hair.strands
     cards = hair_cards(strands) if options.hair == "cards" and strands is not None else None
-    asset = assemble(template, fitted.neutral, keys, texture.albedo, photos, told, strands, cards, relief.detail)
+    asset = assemble(
+        template, fitted.neutral, keys, texture.albedo, photos, told, strands, cards, relief.detail, texture.eyes
+    )
     face_region = template.regions["face"][template.head.vertex_start : template.head.vertex_stop]
     previews = photo_previews(asset, fitted, used, face_region)
     return Reconstruction(asset, previews, collection, fitted)
