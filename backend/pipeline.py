@@ -228,7 +228,9 @@ def reconstruct(
     told = report(hair=hair.to_report(), detail=relief.to_report())
     if options.personalise:
         told["personalised"] = models.said(LEARNED_BASIS) if personal is None else personal.to_report()
-    asset = assemble(template, fitted.neutral, keys, texture.albedo, photos, told, detail=relief.detail)
+    asset = assemble(
+        template, fitted.neutral, keys, texture.albedo, photos, told, detail=relief.detail, eyes=texture.eyes
+    )
     face_region = template.regions["face"][template.head.vertex_start : template.head.vertex_stop]
     if options.hair != "none" and hair.strands is not None:
         strands = hair.strands.recoloured(tone_change(asset, fitted.vertex_albedo, face_region))
