@@ -43,8 +43,8 @@ from backend.parallel import beside
 from backend.photos.collect import CollectOptions, collect
 from backend.photos.collect_corrected import PhotoReader, collect_corrected
 from backend.photos.collection import PhotoCollection
-from backend.photos.corrections import PhotoCorrections
-from backend.photos.read import PhotoSource
+from backend.photos.reading.source import PhotoSource
+from backend.photos.screening.corrections import PhotoCorrections
 from backend.progress import HeadPreview, PreviewReceiver, ProgressReporter, StageClock, no_preview, silent
 from backend.rig.personalise import personalise_keys
 from backend.texture.albedo import build_albedo

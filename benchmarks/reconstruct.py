@@ -21,7 +21,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch: waiting thr
 from backend.allocator import give_freed_memory_back, keep_freed_memory
 from backend.exchange.folder import write_folder
 from backend.exchange.json_files import peak_rss_mb
-from backend.photos.read import PhotoSource
+from backend.photos.reading.source import PhotoSource
 from backend.pipeline import ReconstructOptions, reconstruct
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -25,7 +25,7 @@ from backend.hair.style_model import lock_noise, style_family
 from backend.models.registry import open_models
 from backend.photos.collect import collect
 from backend.photos.collection import FaceClass, PhotoFace
-from backend.photos.read import PhotoSource
+from backend.photos.reading.source import PhotoSource
 from trainer.evaluate.estimate import fit_with
 from trainer.evaluate.held_out_photo import without_photo
 from trainer.evaluate.left_out import left_out

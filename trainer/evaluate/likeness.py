@@ -18,8 +18,8 @@ from backend.errors import LikenessError
 from backend.exchange.face_asset import FaceAsset
 from backend.geometry.template import load_template
 from backend.hair.draw import draw_hair
-from backend.photos.formats import PHOTO_SUFFIXES
-from backend.photos.read import PhotoSource
+from backend.photos.reading.formats import PHOTO_SUFFIXES
+from backend.photos.reading.source import PhotoSource
 from backend.pipeline import ReconstructOptions, reconstruct
 from backend.rendering.color import linear_from_srgb, srgb_bytes
 from backend.rendering.spherical_harmonics import light_from_directions

@@ -17,10 +17,11 @@ from made_photos import encoded
 from PIL import Image
 
 from backend.errors import Cancelled
-from backend.photos import decoders
-from backend.photos.read import PhotoSource, PhotoUnreadableError, ReadLimits, read_photo, read_photos
+from backend.photos.reading import decoders
+from backend.photos.reading.read import read_photo, read_photos
+from backend.photos.reading.source import PhotoSource, PhotoUnreadableError, ReadLimits
 
-ROOT = Path(__file__).resolve().parents[3]
+ROOT = Path(__file__).resolve().parents[4]
 posix = pytest.mark.skipif(sys.platform == "win32", reason="signals and limits of POSIX")
 
 
@@ -150,7 +151,7 @@ def test_signals_end_a_photo_and_its_process(number: signal.Signals, endless: Ph
     photo = tmp_path / "endless.jpg"
     photo.write_bytes(endless.data)
     code = (
-        "import sys; from backend.photos import decoders, read; decoders.start_decoders(1);"
+        "import sys; from backend.photos.reading import decoders, read; decoders.start_decoders(1);"
         "print(decoders.idle._decoders[0]._process.pid, flush=True);"
         "limits = read.ReadLimits(max_scanned_pixels=10**15, cpu_seconds=30, most_cpu_seconds=30);"
         "read.read_photo(read.PhotoSource.from_path(sys.argv[1]), limits)"

@@ -9,8 +9,8 @@ import numpy as np
 from scipy.cluster.hierarchy import fcluster, linkage
 from scipy.spatial.distance import squareform
 
-from backend.photos.candidate import SAME_PICTURE, FaceCandidate, mirrored_fingerprint
-from backend.photos.identity import IdentityModel
+from backend.photos.screening.candidate import SAME_PICTURE, FaceCandidate, mirrored_fingerprint
+from backend.photos.screening.identity import IdentityModel
 
 MIN_FACE_PX = 40.0
 MAX_YAW = 56.0  # the mesh reports about this much for a true angle of 80 degrees

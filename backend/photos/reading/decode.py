@@ -16,9 +16,9 @@ from pathlib import Path
 
 from PIL import Image, ImageChops, ImageCms, ImageFile, ImageOps, UnidentifiedImageError
 
-from backend.photos.focal import focal_length_px
-from backend.photos.formats import FORMAT_SUFFIXES, FORMATS_TEXT
-from backend.photos.source import PhotoUnreadableError, ReadLimits
+from backend.photos.reading.focal import focal_length_px
+from backend.photos.reading.formats import FORMAT_SUFFIXES, FORMATS_TEXT
+from backend.photos.reading.source import PhotoUnreadableError, ReadLimits
 
 ImageFile.LOAD_TRUNCATED_IMAGES = False
 NO_MEMORY = "There is not enough memory to open it; save it smaller."

@@ -6,8 +6,8 @@ import cv2
 import numpy as np
 
 from backend.photos.collection import FaceClass, PhotoQuality
-from backend.photos.landmarks import landmark_window
-from backend.photos.regions import FACE_OVAL, polygon_mask
+from backend.photos.faces.landmarks import landmark_window
+from backend.photos.regions.polygons import FACE_OVAL, polygon_mask
 
 _MEASURE_SIDE = 192  # the face is brought to this many pixels before sharpness is measured
 _GOOD_FACE_PX, _USELESS_FACE_PX = 400.0, 24.0

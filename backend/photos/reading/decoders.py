@@ -19,15 +19,15 @@ from typing import Any
 
 import numpy as np
 
-from backend.photos.decode import DAMAGED, NO_MEMORY, check_size
-from backend.photos.decoder_process import HEADER_LENGTH
-from backend.photos.source import DecodedPhoto, PhotoSource, PhotoUnreadableError, ReadLimits
+from backend.photos.reading.decode import DAMAGED, NO_MEMORY, check_size
+from backend.photos.reading.decoder_process import HEADER_LENGTH
+from backend.photos.reading.source import DecodedPhoto, PhotoSource, PhotoUnreadableError, ReadLimits
 
 TOO_SLOW = "It takes far longer to open than a photo does; save it as a new JPEG."
-_SOURCE = Path(__file__).resolve().parents[2]
+_SOURCE = Path(__file__).resolve().parents[3]
 _END_SECONDS = 5.0  # to end, once its pipes are closed
 _PIPE_BYTES = 2**20
-_BOOT = "import sys; sys.path[:] = sys.argv[1:]; from backend.photos.decoder_process import main; main()"
+_BOOT = "import sys; sys.path[:] = sys.argv[1:]; from backend.photos.reading.decoder_process import main; main()"
 
 
 class Decoder:

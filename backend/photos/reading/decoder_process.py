@@ -20,8 +20,8 @@ import time
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from backend.photos.decode import NO_MEMORY, check_size, decode, read_file
-from backend.photos.source import PhotoUnreadableError, ReadLimits
+from backend.photos.reading.decode import NO_MEMORY, check_size, decode, read_file
+from backend.photos.reading.source import PhotoUnreadableError, ReadLimits
 
 try:
     import resource

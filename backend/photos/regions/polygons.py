@@ -5,9 +5,9 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from backend.geometry.disc import disc
-from backend.photos.frontal_texture import mesh_triangles
-from backend.photos.landmarks import MESH_COUNT, landmark_window, mean_landmarks
+from backend.photos.faces.frontal_texture import mesh_triangles
+from backend.photos.faces.landmarks import MESH_COUNT, landmark_window, mean_landmarks
+from backend.photos.regions.masks import grown
 
 _NORMAL_REDUCTION = 4
 _BEYOND_OVAL, _NEAR_EYES = 0.02, 0.13  # heights of the face
@@ -98,24 +98,6 @@ def face_normals(landmarks: np.ndarray, side: int) -> np.ndarray:
     near = np.where(near[..., 2:] > 1e-3, near, far)
     spread = np.where(near[..., 2:] > 1e-6, near[..., :2] / np.maximum(near[..., 2:], 1e-6), 0.0)
     return cv2.resize(spread.astype(np.float32), (side, side), interpolation=cv2.INTER_LINEAR)
-
-
-def connected(mask: np.ndarray, anchor: np.ndarray) -> np.ndarray:
-    """The connected parts of ``mask`` that touch ``anchor``."""
-    count, index = cv2.connectedComponents(mask.astype(np.uint8), connectivity=4)
-    touched = np.zeros(count, dtype=bool)
-    touched[np.unique(index[mask & anchor])] = True
-    touched[0] = False
-    return touched[index]
-
-
-def grown(mask: np.ndarray, pixels: float) -> np.ndarray:
-    """``mask`` (H, W) bool dilated (``pixels`` > 0) or eroded (< 0) by a disc."""
-    radius = round(abs(pixels))
-    if radius == 0:
-        return mask
-    work = mask.astype(np.uint8)
-    return (cv2.dilate(work, disc(radius)) if pixels > 0 else cv2.erode(work, disc(radius))).astype(bool)
 
 
 def above_brows(landmarks: np.ndarray, side: int) -> np.ndarray:

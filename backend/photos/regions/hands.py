@@ -5,7 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from backend.photos import mediapipe_models
+from backend.photos.faces import mediapipe_models
 
 _MIN_SCORE = 0.8  # of 220 portraits three show hands, at 0.83 and more; a collar was one at 0.72
 _MIN_OUTSIDE = 0.4  # of a hand's landmarks lie outside the face; what lies all inside is a misread nose or beard

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from backend.photos.landmarks import MESH_COUNT, head_pose
-from backend.photos.sampling import Window
+from backend.photos.faces.landmarks import MESH_COUNT, head_pose
+from backend.photos.faces.sampling import Window
 
 MAX_CROP_SIDE = 2048
 _CROP_PER_FACE = 2.4

@@ -8,9 +8,9 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from backend.photos import mediapipe_models
-from backend.photos.detect import detect_faces
-from backend.photos.mediapipe_models import Model
+from backend.photos.faces import mediapipe_models
+from backend.photos.faces.detect import detect_faces
+from backend.photos.faces.mediapipe_models import Model
 
 NATIVE = b"W0000 00:00:1795164753.863319   10773 landmark_projection_calculator.cc:186] Using NORM_RECT\n"
 

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from made_photos import candidate, quality
 
-from backend.photos.candidate import mirrored_fingerprint, picture_fingerprint
-from backend.photos.identity import Evidence
-from backend.photos.landmarks import HeadPose, mean_landmarks
-from backend.photos.screen import best_spread, choose_person, duplicates, screen, strangers, weakness
+from backend.photos.faces.landmarks import HeadPose, mean_landmarks
+from backend.photos.screening.candidate import mirrored_fingerprint, picture_fingerprint
+from backend.photos.screening.identity import Evidence
+from backend.photos.screening.screen import best_spread, choose_person, duplicates, screen, strangers, weakness
 
 ANNA, BERT, CARL = np.eye(3)
 

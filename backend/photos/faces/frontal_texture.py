@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from scipy.spatial import Delaunay
 
-from backend.photos.landmarks import MESH_COUNT, mean_landmarks
+from backend.photos.faces.landmarks import MESH_COUNT, mean_landmarks
 
 FRONTAL_SIDE = 96
 

@@ -10,8 +10,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from itertools import islice
 
-from backend.photos.decoders import TOO_SLOW, Decoder, idle, start_decoders
-from backend.photos.source import DecodedPhoto, PhotoSource, PhotoUnreadableError, ReadLimits
+from backend.photos.reading.decoders import TOO_SLOW, Decoder, idle, start_decoders
+from backend.photos.reading.source import DecodedPhoto, PhotoSource, PhotoUnreadableError, ReadLimits
 
 MOST_DECODERS = 2
 """Photos that are decoded at a time, where there are as many cores. The next stage takes longer than one decoder."""

@@ -9,7 +9,7 @@ import numpy as np
 
 from backend.models.parsing.accessories import AccessoryScores
 from backend.photos.collection import PhotoQuality
-from backend.photos.landmarks import HeadPose, landmark_window
+from backend.photos.faces.landmarks import HeadPose, landmark_window
 
 _FINGERPRINT_SIDE = 32
 _FINGERPRINT_BORDER = 4

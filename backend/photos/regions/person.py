@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from backend.photos import mediapipe_models
+from backend.photos.faces import mediapipe_models
 
 
 def person_probability(pixels: np.ndarray) -> np.ndarray:

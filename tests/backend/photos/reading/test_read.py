@@ -12,7 +12,8 @@ import pytest
 from made_photos import encoded
 from PIL import Image, ImageCms
 
-from backend.photos.read import PhotoSource, PhotoUnreadableError, ReadLimits, read_photo
+from backend.photos.reading.read import read_photo
+from backend.photos.reading.source import PhotoSource, PhotoUnreadableError, ReadLimits
 
 ORIENTATION = 0x0112
 TURNS = {  # EXIF orientation -> what the camera did to the upright picture

@@ -11,9 +11,9 @@ import numpy as np
 from backend.asset_file import read_table
 from backend.assets import ASSETS
 from backend.geometry.similarity import nearest_similarity
-from backend.photos import mediapipe_models
-from backend.photos.detect import DetectedFace, detect_faces
-from backend.photos.sampling import Window
+from backend.photos.faces import mediapipe_models
+from backend.photos.faces.detect import DetectedFace, detect_faces
+from backend.photos.faces.sampling import Window
 
 LANDMARK_COUNT = 478
 MESH_COUNT = 468

@@ -11,7 +11,7 @@ from plain_photo import plain_photo
 
 from backend.errors import LikenessError
 from backend.photos.collection import PhotoCollection, PhotoVerdict
-from backend.photos.corrections import (
+from backend.photos.screening.corrections import (
     LEFT_OUT,
     CorrectedPoint,
     PhotoCorrections,

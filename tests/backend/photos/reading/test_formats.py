@@ -11,10 +11,11 @@ import pytest
 from backend.command_line.photo_paths import check_there_are, find_photos
 from backend.errors import LikenessError
 from backend.photos.collect import collect
-from backend.photos.formats import FORMAT_SUFFIXES, FORMATS_TEXT
-from backend.photos.read import PhotoSource, PhotoUnreadableError, read_photo
+from backend.photos.reading.formats import FORMAT_SUFFIXES, FORMATS_TEXT
+from backend.photos.reading.read import read_photo
+from backend.photos.reading.source import PhotoSource, PhotoUnreadableError
 
-ROOT = Path(__file__).resolve().parents[3]
+ROOT = Path(__file__).resolve().parents[4]
 NO_PICTURE = b"not a picture"
 
 

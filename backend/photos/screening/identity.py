@@ -16,9 +16,9 @@ import numpy as np
 
 from backend.asset_file import read_table
 from backend.assets import ASSETS
-from backend.photos.frontal_texture import FRONTAL_SIDE, frontal_grid, frontal_texture
-from backend.photos.landmarks import landmark_window
-from backend.photos.sampling import Window
+from backend.photos.faces.frontal_texture import FRONTAL_SIDE, frontal_grid, frontal_texture
+from backend.photos.faces.landmarks import landmark_window
+from backend.photos.faces.sampling import Window
 
 _CELL = 8
 _BINS = 8

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from backend.photos import mediapipe_models
-from backend.photos.sampling import Window, fit_inside
+from backend.photos.faces import mediapipe_models
+from backend.photos.faces.sampling import Window, fit_inside
 
 _SEARCH_SIDE = 1280
 _VIEW_SIDE = 384
