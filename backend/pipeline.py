@@ -15,6 +15,7 @@ from backend.exchange.assemble import assemble, asset_photo
 from backend.exchange.face_asset import FaceAsset
 from backend.exchange.json_files import build_report
 from backend.exchange.preview import PhotoPreview, photo_previews
+from backend.exchange.tone import tone_change
 from backend.fitting.face_model import face_model
 from backend.fitting.fit import fit_face
 from backend.fitting.fit_state import BegunFit
@@ -42,8 +43,8 @@ from backend.parallel import beside
 from backend.photos.collect import CollectOptions, collect
 from backend.photos.collect_corrected import PhotoReader, collect_corrected
 from backend.photos.collection import PhotoCollection
-from backend.photos.corrections import PhotoCorrections
-from backend.photos.read import PhotoSource
+from backend.photos.reading.source import PhotoSource
+from backend.photos.screening.corrections import PhotoCorrections
 from backend.progress import HeadPreview, PreviewReceiver, ProgressReporter, StageClock, no_preview, silent
 from backend.rig.personalise import personalise_keys
 from backend.texture.albedo import build_albedo
@@ -227,9 +228,13 @@ def reconstruct(
     told = report(hair=hair.to_report(), detail=relief.to_report())
     if options.personalise:
         told["personalised"] = models.said(LEARNED_BASIS) if personal is None else personal.to_report()
-    strands = None if options.hair == "none" else hair.strands
-    cards = hair_cards(strands) if options.hair == "cards" and strands is not None else None
-    asset = assemble(template, fitted.neutral, keys, texture.albedo, photos, told, strands, cards, relief.detail)
+    asset = assemble(
+        template, fitted.neutral, keys, texture.albedo, photos, told, detail=relief.detail, eyes=texture.eyes
+    )
     face_region = template.regions["face"][template.head.vertex_start : template.head.vertex_stop]
+    if options.hair != "none" and hair.strands is not None:
+        strands = hair.strands.recoloured(tone_change(asset, fitted.vertex_albedo, face_region))
+        cards = hair_cards(strands) if options.hair == "cards" else None
+        asset = replace(asset, hair_strands=strands, hair_cards=cards)
     previews = photo_previews(asset, fitted, used, face_region)
     return Reconstruction(asset, previews, collection, fitted)

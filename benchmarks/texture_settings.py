@@ -27,7 +27,7 @@ from backend.hair.fit_hair import fit_hair
 from backend.hair.hair_strands import HairStrands
 from backend.models.registry import open_models
 from backend.photos.collect import collect
-from backend.photos.read import PhotoSource
+from backend.photos.reading.source import PhotoSource
 from backend.texture.albedo import build_albedo
 from backend.texture.delighting.settings import DELIGHTING
 from trainer.evaluate.estimate import fit_with

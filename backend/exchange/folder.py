@@ -18,7 +18,6 @@ from backend.exchange.detail_files import (
 )
 from backend.exchange.face_asset import FaceAsset
 from backend.exchange.file_names import FILE_NAMES as FILE_NAMES
-from backend.exchange.gltf import write_glb
 from backend.exchange.hair_files import hair_picture, write_hair
 from backend.exchange.json_files import with_seconds_of, write_cameras, write_expressions, write_report
 from backend.exchange.obj import write_obj
@@ -50,7 +49,7 @@ def write_folder(
     start = time.perf_counter()
     steps: list[Callable[[Path], None]] = [  # the longest first: they are written at the same time
         lambda folder: write_preview(asset, previews, folder / "preview.png"),
-        lambda folder: write_glb(asset, folder / "face.glb"),
+        lambda folder: _write_glb(asset, folder / "face.glb"),
         lambda folder: Image.fromarray(asset.albedo).save(folder / "albedo.png", compress_level=4),
         lambda folder: write_obj(asset, folder),
         lambda folder: Image.fromarray(hair_picture(asset.hair_cards)).save(folder / "hair.png"),
@@ -67,3 +66,9 @@ def write_folder(
         write_report(with_seconds_of(asset.report, "files", start), folder / "report.json")
 
     write_together(out_dir, FILE_NAMES, steps, progress, report)
+
+
+def _write_glb(asset: FaceAsset, path: Path) -> None:
+    from backend.exchange.gltf import write_glb  # here: the library takes 0.2 s to load, and the photos wait for it
+
+    write_glb(asset, path)

@@ -12,7 +12,7 @@ import msgspec
 
 from backend.choices import EVEN_LIKENESS, NO_SYMMETRY, Device, FaceModel, Hair, Quality, TextureSize
 from backend.errors import LikenessError
-from backend.photos.corrections import PhotoCorrections, check_corrections
+from backend.photos.screening.corrections import PhotoCorrections, check_corrections
 from backend.service.limits import Limits
 
 PROTOCOL = 1

@@ -15,8 +15,9 @@ from backend.exchange.wire_buffers import BufferList, WireMessage
 from backend.geometry.template import load_template
 from backend.geometry.topology import triangles_from_quads
 from backend.models.registry import MODELS, left_out, open_models
-from backend.photos import mediapipe_models
-from backend.photos.read import MOST_DECODERS, PhotoSource, start_reading
+from backend.photos.faces import mediapipe_models
+from backend.photos.reading.read import MOST_DECODERS, start_reading
+from backend.photos.reading.source import PhotoSource
 from backend.pipeline import ReconstructOptions, reconstruct
 from backend.progress import HeadPreview
 from backend.rendering.render import STUDIO_LIGHT, render_linear

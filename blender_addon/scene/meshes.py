@@ -12,7 +12,7 @@ from ..protocol.result import ResultPart
 from .coordinates import coordinates, neutral_coordinates
 from .frames import to_blender
 
-UV_HEAD, UV_MAKEHUMAN = "Head", "MakeHuman"
+UV_HEAD, UV_MAKEHUMAN, UV_EYE = "Head", "MakeHuman", "Eye"
 HM08_VERTEX = "hm08_vertex"
 ALPHA = "lash_alpha"
 AS_MADE = "likeness_as_made"
@@ -62,6 +62,16 @@ def _fill(mesh: bpy.types.Mesh, part: ResultPart) -> None:
     if mesh.validate():
         raise malformed(f"the faces of part {part.name} do not make a mesh")
     mesh.shade_smooth()
+
+
+def put_eye_map(mesh: bpy.types.Mesh, places: np.ndarray) -> None:
+    """UV map ``Eye`` of an eyeball out of its vertices' places (V, 2), v up; none for a mesh somebody has edited."""
+    if len(mesh.vertices) != len(places):
+        return
+    corners = np.empty(len(mesh.loops), np.int32)
+    mesh.loops.foreach_get("vertex_index", corners)
+    layer = mesh.uv_layers.get(UV_EYE) or mesh.uv_layers.new(name=UV_EYE, do_init=False)
+    layer.uv.foreach_set("vector", np.ascontiguousarray(places[corners], np.float32).ravel())
 
 
 def _set_opacity(mesh: bpy.types.Mesh, part: ResultPart) -> None:

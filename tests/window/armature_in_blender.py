@@ -58,8 +58,8 @@ def choose_bone(name: str) -> None:
     bones.active = bones[name]
 
 
-def dragged(tools: Any, axis: str, by: int) -> Story:
-    """R, an axis of the bone's own, the mouse along the window, a click: as an artist turns a bone."""
+def turned(tools: Any, axis: str, by: int) -> Story:
+    """R, an axis of the bone's own, degrees, Enter: as an artist turns a bone."""
     window, _, region = tools.view3d()
     x, y = region.x + region.width // 2 - 150, region.y + region.height // 2 - 150
     window.event_simulate(type="MOUSEMOVE", value="NOTHING", x=x, y=y)
@@ -68,14 +68,11 @@ def dragged(tools: Any, axis: str, by: int) -> Story:
         window.event_simulate(type=typed, value="PRESS", x=x, y=y)
         window.event_simulate(type=typed, value="RELEASE", x=x, y=y)
         yield 0.3
-    for digit in str(abs(by)):
-        name = ("ZERO", "ONE", "TWO", "THREE", "FOUR", "FIVE", "SIX", "SEVEN", "EIGHT", "NINE")[int(digit)]
-        window.event_simulate(type=name, value="PRESS", x=x, y=y)
+    names = ("ZERO", "ONE", "TWO", "THREE", "FOUR", "FIVE", "SIX", "SEVEN", "EIGHT", "NINE")
+    for digit in str(by):
+        name = "MINUS" if digit == "-" else names[int(digit)]
+        window.event_simulate(type=name, value="PRESS", unicode=digit, x=x, y=y)
         window.event_simulate(type=name, value="RELEASE", x=x, y=y)
-        yield 0.2
-    if by < 0:
-        window.event_simulate(type="MINUS", value="PRESS", x=x, y=y)
-        window.event_simulate(type="MINUS", value="RELEASE", x=x, y=y)
         yield 0.2
     window.event_simulate(type="RET", value="PRESS", x=x, y=y)
     window.event_simulate(type="RET", value="RELEASE", x=x, y=y)
@@ -100,13 +97,13 @@ def story(tools: Any) -> Story:
     tools.call(bpy.ops.object.mode_set, mode="POSE")
     yield 1.5
     choose_bone("jaw")
-    yield from dragged(tools, "X", 12)
+    yield from turned(tools, "X", 12)
     opened = key("jawOpen")
     tools.figures["jaw_open_by_bone"] = round(opened, 3)
     tools.screenshot("2_jaw_by_bone")
     assert opened > 0.2, opened
     choose_bone("eye.L")
-    yield from dragged(tools, "X", 12)
+    yield from turned(tools, "X", 12)
     looks = {name: round(key(name), 3) for name in ("eyeLookUpLeft", "eyeLookDownLeft", "eyeLookUpRight")}
     tools.figures["looks"] = looks
     assert looks["eyeLookUpLeft"] + looks["eyeLookDownLeft"] > 0.1 and looks["eyeLookUpRight"] < 0.01, looks

@@ -10,7 +10,7 @@ import numpy as np
 from backend.geometry.disc import disc
 from backend.geometry.smoothstep import smoothstep
 from backend.photos.collection import FaceClass
-from backend.photos.regions import connected
+from backend.photos.regions.masks import connected
 from backend.texture.unwrapping.atlas import SurfaceAtlas
 from backend.texture.unwrapping.head_surface import HeadSurface
 from backend.texture.unwrapping.photo_selection import TexturePhoto, labelled_share, trusted_share

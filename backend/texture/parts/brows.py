@@ -13,7 +13,7 @@ from backend.geometry.disc import disc
 from backend.geometry.noise import gradient_noise
 from backend.geometry.smoothstep import smoothstep
 from backend.photos.collection import FaceClass
-from backend.photos.regions import BROW_RIGHT, mirrored
+from backend.photos.regions.polygons import BROW_RIGHT, mirrored
 from backend.texture.unwrapping.atlas import SurfaceAtlas
 from backend.texture.unwrapping.photo_selection import TexturePhoto
 

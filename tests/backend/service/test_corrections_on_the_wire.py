@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from backend.photos.corrections import CorrectedPoint, PhotoCorrections
+from backend.photos.screening.corrections import CorrectedPoint, PhotoCorrections
 from backend.service.limits import Limits
 from backend.service.messages import ProtocolError, Submit, decode
 

@@ -1,0 +1,67 @@
+"""What is known of one face in one photo before it is decided whether it is used."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from backend.models.parsing.accessories import AccessoryScores
+from backend.photos.collection import PhotoQuality
+from backend.photos.faces.landmarks import HeadPose, landmark_window
+
+_FINGERPRINT_SIDE = 32
+_FINGERPRINT_BORDER = 4
+SAME_PICTURE = 0.982
+
+
+@dataclass(frozen=True)
+class FaceCandidate:
+    """One face in one photo.
+
+    Attributes
+    ----------
+    photo : index of the photo in the given order.
+    landmarks : (478, 3) float32 in pixels of the decoded photo.
+    size_px : height of the face in pixels of the decoded photo.
+    pose : rough turn of the head.
+    descriptor : vector of ``identity.IdentityModel``.
+    fingerprint : unit vector that copies of one picture share, see ``picture_fingerprint``.
+    small_crop : (S, S, 3) uint8 head crop, S at most 512.
+    small_labels : (S, S) uint8 of ``FaceClass``.
+    worn : by what it was decided what the face wears; None where labels were made by colour.
+    small_factor : pixels of ``small_crop`` per pixel of the full crop.
+    quality : see ``PhotoQuality``.
+    """
+
+    photo: int
+    landmarks: np.ndarray
+    size_px: float
+    pose: HeadPose
+    descriptor: np.ndarray
+    fingerprint: np.ndarray
+    small_crop: np.ndarray
+    small_labels: np.ndarray
+    worn: AccessoryScores | None
+    small_factor: float
+    quality: PhotoQuality
+
+
+def picture_fingerprint(pixels: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
+    """(576,) unit vector: the face's grey levels, upright, without their slow changes.
+
+    The dot product of two is above ``SAME_PICTURE`` when one picture is a resized, recompressed or recoloured copy of
+    the other; two shots of one session stay below.
+    """
+    grey = cv2.cvtColor(landmark_window(landmarks, 1.6).cut(pixels, 4 * _FINGERPRINT_SIDE), cv2.COLOR_RGB2GRAY)
+    small = cv2.resize(grey, (_FINGERPRINT_SIDE, _FINGERPRINT_SIDE), interpolation=cv2.INTER_AREA).astype(np.float32)
+    inner = small[_FINGERPRINT_BORDER:-_FINGERPRINT_BORDER, _FINGERPRINT_BORDER:-_FINGERPRINT_BORDER]
+    detail = inner - cv2.GaussianBlur(inner, (0, 0), 6)
+    return detail.ravel() / max(float(np.linalg.norm(detail)), 1e-6)
+
+
+def mirrored_fingerprint(fingerprint: np.ndarray) -> np.ndarray:
+    """The fingerprint of the mirrored picture."""
+    side = _FINGERPRINT_SIDE - 2 * _FINGERPRINT_BORDER
+    return fingerprint.reshape(side, side)[:, ::-1].ravel()
