@@ -77,21 +77,36 @@ def resized(picture: np.ndarray, side: int) -> np.ndarray:
     return picture
 
 
-def grown(picture: np.ndarray, known: np.ndarray, free: np.ndarray, rings: int) -> np.ndarray:
-    """``picture`` (H, W, C) in which texels around the ``known`` (H, W) ones, as far as they are ``free``, are the mean
-    of their known neighbours, ring by ring: so that a filtered look beyond a chart's edge finds its own colours."""
-    picture, known = picture.copy(), known.copy()
+def grow(picture: np.ndarray, side: int, texels: np.ndarray, taken: np.ndarray, rings: int) -> None:
+    """Give texels around ``texels`` the mean of their known neighbours, ring by ring, in place: a filtered look beyond
+    a chart's edge finds the chart's colours then.
+
+    picture : (side², C). texels, taken : numbers of texels that are known, and of those that stay as they are.
+    """
+    known, free = np.zeros(side * side, bool), np.ones(side * side, bool)
+    known[texels], free[taken] = True, False
+    last = texels
     for _ in range(rings):
-        weight = known.astype(np.float32)
-        total, count = np.zeros_like(picture, np.float32), np.zeros(known.shape, np.float32)
-        for dy, dx in ((0, 1), (0, -1), (1, 0), (-1, 0)):
-            near = np.roll(weight, (dy, dx), (0, 1))
-            total += np.roll(picture * weight[..., None], (dy, dx), (0, 1))
-            count += near
-        new = (count > 0) & ~known & free
-        picture[new] = total[new] / count[new, None]
-        known |= new
-    return picture
+        around = np.unique(_beside(last, side))
+        new = around[free[around] & ~known[around]]
+        near = _beside(new, side)
+        counts = known[near].astype(picture.dtype)[..., None]
+        picture[new] = (picture[near] * counts).sum(axis=0) / counts.sum(axis=0)
+        known[new] = True
+        last = new
+
+
+def _beside(texels: np.ndarray, side: int) -> np.ndarray:
+    """(4, N) the texels left, right, below and above; at the picture's edge the texel itself."""
+    row, column = texels // side, texels % side
+    return np.stack(
+        [
+            texels - (column > 0),
+            texels + (column < side - 1),
+            texels - side * (row > 0),
+            texels + side * (row < side - 1),
+        ]
+    )
 
 
 def linear(srgb: np.ndarray) -> np.ndarray:

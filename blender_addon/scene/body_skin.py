@@ -9,7 +9,7 @@ import bpy
 import numpy as np
 
 from . import tags
-from .atlas import covered_texels, grown, linear, png, resized, sampled, srgb
+from .atlas import covered_texels, grow, linear, png, resized, sampled, srgb
 from .images import packed_image, replace_packed
 from .materials import PORES_ACROSS_MAP, skin_look_material
 from .meshes import HM08_VERTEX, UV_HEAD
@@ -35,6 +35,15 @@ class _Corners:
     head: np.ndarray
     weights: np.ndarray
     others: np.ndarray
+
+
+@dataclass(frozen=True)
+class _Relief:
+    """Heights (side², 1) float32 in [0, 1], 0.5 in the middle, and millimetres from there to 0 or 1."""
+
+    heights: np.ndarray
+    side: int
+    reach: float
 
 
 def put_skin(
@@ -72,12 +81,16 @@ def put_skin(
         for rows in np.split(picture, side):  # row by row, for the memory's sake
             rows[:] = linear(rows) * ratio
     picture[texels] = share * skin + (1.0 - share) * picture[texels]
-    free = np.ones(side * side, bool)
-    free[covered_texels(corners.others, np.zeros((*corners.others.shape[:2], 0)), side)[0]] = False
     rings = max(2, MARGIN * side // MOST_SIDE)
-    picture = _grown(picture, texels, free, side, rings)
+    near = _near(corners.others, corners.body, rings / side)
+    taken = covered_texels(near, np.zeros((*near.shape[:2], 0)), side)[0]
+    grow(picture, side, texels, taken, rings)
     coloured = np.stack([np.round(255.0 * srgb(rows)).astype(np.uint8) for rows in np.split(picture, side)])
-    relief = _baked_relief(head, texels, uv, share, side, free, rings)
+    relief = None
+    if source is None:  # a material of its own has its own
+        relief = _baked_relief(head, texels, uv, share, side)
+        if relief is not None:
+            grow(relief.heights, side, texels, taken, rings)
     _write(collection, body, layer, source, png(coloured), relief)
     return "The body has its skin." if source is None else "The body's texture has its skin and the neck's tone."
 
@@ -123,6 +136,12 @@ def _corners(
     )
 
 
+def _near(others: np.ndarray, own: np.ndarray, margin: float) -> np.ndarray:
+    """Those triangles (U, 3, 2) whose boxes touch the box around ``own`` (T, 3, 2)."""
+    low, high = own.min(axis=(0, 1)) - margin, own.max(axis=(0, 1)) + margin
+    return others[((others.max(axis=1) >= low) & (others.min(axis=1) <= high)).all(axis=1)]
+
+
 def _uv(mesh: bpy.types.Mesh, layer: bpy.types.MeshUVLoopLayer) -> np.ndarray:
     flat = np.empty(2 * len(mesh.loops), np.float32)
     layer.uv.foreach_get("vector", flat)
@@ -136,39 +155,22 @@ def _pixels(image: bpy.types.Image) -> np.ndarray:
     return flat.reshape(image.size[1], image.size[0], image.channels)[..., :3]
 
 
-def _grown(picture: np.ndarray, texels: np.ndarray, free: np.ndarray, side: int, rings: int) -> np.ndarray:
-    """The picture (side², C) with margins around ``texels``; worked on where those are."""
-    rows, columns = texels // side, texels % side
-    window = tuple(
-        slice(max(0, int(one.min()) - rings - 1), min(side, int(one.max()) + rings + 2)) for one in (rows, columns)
-    )
-    square = picture.reshape(side, side, -1)
-    known = np.zeros(side * side, bool)
-    known[texels] = True
-    known, free = known.reshape(side, side)[window], free.reshape(side, side)[window]
-    square[window] = grown(square[window], known, free & ~known, rings)
-    return square.reshape(picture.shape)
-
-
 def _baked_relief(
     head: bpy.types.Object,
     texels: np.ndarray,
     uv: np.ndarray,
     share: np.ndarray,
     side: int,
-    free: np.ndarray,
-    rings: int,
-) -> tuple[bytes, float] | None:
-    """The relief that is always there as a 16-bit PNG file in the body's map, and its reach in millimetres; None where
-    the head has none, or of files of before, which do not say how deep it is."""
+) -> _Relief | None:
+    """The relief that is always there, in the body's map; None where the head has none, or of files of before, which do
+    not say how deep it is."""
     material = skin_material(head)
     found = [] if material is None else [node.image for node in relief_nodes(material) if node.name == ALWAYS]
     if not found or tags.REACH not in found[0] or found[0].size[0] < 2:
         return None
     heights = np.full((side * side, 1), 0.5, np.float32)
     heights[texels] = 0.5 + share * (sampled(_pixels(found[0])[..., :1], uv) - 0.5)
-    heights = _grown(heights, texels, free, side, rings)
-    return png(np.round(65535.0 * heights).astype(np.uint16).reshape(side, side, 1)), float(found[0][tags.REACH])
+    return _Relief(heights, side, float(found[0][tags.REACH]))
 
 
 def _texture_node(material: bpy.types.Material | None) -> bpy.types.Node | None:
@@ -206,7 +208,7 @@ def _write(
     layer: bpy.types.MeshUVLoopLayer,
     source: bpy.types.Image | None,
     coloured: bytes,
-    relief: tuple[bytes, float] | None,
+    relief: _Relief | None,
 ) -> None:
     image = None
     for slot in body.material_slots:
@@ -226,7 +228,7 @@ def _write(
     material = skin_look_material(image, layer.name, PORES_ACROSS_MAP * FINER)
     material.name = f"{body.name} Skin"
     if relief is not None:
-        _add_relief(material, layer.name, *relief)
+        _add_relief(material, layer.name, relief)
     if body.material_slots:
         body.material_slots[0].material = material
     else:
@@ -243,10 +245,11 @@ def _new_image(
     return image
 
 
-def _add_relief(material: bpy.types.Material, layer: str, data: bytes, reach: float) -> None:
+def _add_relief(material: bpy.types.Material, layer: str, baked: _Relief) -> None:
     """The relief as displacement, which Eevee and Cycles draw as a bump."""
     tree = material.node_tree
-    image = packed_image(f"{material.name} relief", data)
+    heights = np.round(65535.0 * baked.heights).astype(np.uint16).reshape(baked.side, baked.side, 1)
+    image = packed_image(f"{material.name} relief", png(heights))
     image.colorspace_settings.name = "Non-Color"
     uv, texture, relief = (
         tree.nodes.new(kind) for kind in ("ShaderNodeUVMap", "ShaderNodeTexImage", "ShaderNodeDisplacement")
@@ -254,7 +257,7 @@ def _add_relief(material: bpy.types.Material, layer: str, data: bytes, reach: fl
     uv.uv_map, texture.image, texture.name, texture.label, texture.interpolation = layer, image, ALWAYS, ALWAYS, "Cubic"
     uv.location, texture.location, relief.location = (-900, -700), (-600, -700), (100, -500)
     relief.inputs["Midlevel"].default_value = 0.5
-    relief.inputs["Scale"].default_value = 2.0 * reach / 1000.0
+    relief.inputs["Scale"].default_value = 2.0 * baked.reach / 1000.0
     output = next(node for node in tree.nodes if node.type == "OUTPUT_MATERIAL")
     tree.links.new(uv.outputs["UV"], texture.inputs["Vector"])
     tree.links.new(texture.outputs["Color"], relief.inputs["Height"])

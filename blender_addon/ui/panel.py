@@ -68,7 +68,7 @@ class MainPanel(bpy.types.Panel):
         column.prop(settings, "hair")
         column.prop(settings, "face_model")
         column.prop(settings, "symmetry")
-        column.prop(settings, "likeness")
+        column.prop(settings, "likeness", text="Average")
         if view.phase.busy:
             draw_progress(layout, view)
             layout.prop(settings, "show_preview")
