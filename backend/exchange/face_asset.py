@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -104,6 +104,15 @@ class FaceAsset:
     hair_cards: HairCards | None = None
     detail: SkinDetail | None = None
     eyes: EyeDressing | None = None
+
+    def dressed_parts(self) -> tuple[FacePart, ...]:
+        """All parts as files have them: the eyeballs' texture coordinates are those of map ``Eye``, and corneas, tear
+        lines and caruncles come last. Without ``eyes`` just ``parts``."""
+        if self.eyes is None:
+            return self.parts
+        eyes = self.eyes.uv
+        own = (replace(p, uv=eyes[p.name], uv_quads=p.quads) if p.name in eyes else p for p in self.parts)
+        return (*own, *self.eyes.parts)
 
     def part(self, name: str) -> FacePart:
         """The part called ``name``; raises ``KeyError`` when there is none."""

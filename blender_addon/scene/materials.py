@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import bpy
 
 from . import tags
-from .eye_materials import add_caruncle_colour, cornea_material, tear_material
+from .eye_materials import add_caruncle_colour, coat_beside_iris, cornea_material, tear_material
 from .meshes import ALPHA, UV_EYE, UV_HEAD
 
 
@@ -156,6 +156,8 @@ def _new_material(look: Look, picture: bpy.types.Image | None, uv_map: str) -> b
     texture.name = texture.label = EYE_PICTURE if uv_map == UV_EYE else "Albedo"
     tree.links.new(uv.outputs["UV"], texture.inputs["Vector"])
     tree.links.new(texture.outputs["Color"], shader.inputs["Base Color"])
+    if uv_map == UV_EYE:
+        coat_beside_iris(tree, uv, shader)
     if look.skin:
         _add_pores(tree, uv, shader)
     if look.see_through:
