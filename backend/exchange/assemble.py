@@ -128,4 +128,5 @@ def assemble(
         hair_cards,
         detail,
         eye_dressing(template, shapes, eyes),
+        template.regions["mouth_interior"][template.head.vertex_start : template.head.vertex_stop].astype(np.float32),
     )

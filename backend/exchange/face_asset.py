@@ -94,6 +94,7 @@ class FaceAsset:
     hair_cards : the same as a mesh, None where strands are wanted.
     detail : relief of the skin, None where photos do not show it or it is not wanted.
     eyes : picture, cornea and the like of the eyes; None of an asset that has none.
+    mouth_inside : (V,) float32 in [0, 1] of the head's vertices, 1 behind the lips; None where nobody knows.
     """
 
     parts: tuple[FacePart, ...]
@@ -104,6 +105,7 @@ class FaceAsset:
     hair_cards: HairCards | None = None
     detail: SkinDetail | None = None
     eyes: EyeDressing | None = None
+    mouth_inside: np.ndarray | None = None
 
     def dressed_parts(self) -> tuple[FacePart, ...]:
         """All parts as files have them: the eyeballs' texture coordinates are those of map ``Eye``, and corneas, tear

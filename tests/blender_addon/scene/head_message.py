@@ -108,7 +108,14 @@ def make() -> HeadMessage:
     }
     dressing = eye_dressing(template, shapes, eyes)
     asset = FaceAsset(
-        parts, albedo, tuple(photos), report, made_up_hair(template), detail=made_up_detail(), eyes=dressing
+        parts,
+        albedo,
+        tuple(photos),
+        report,
+        made_up_hair(template),
+        detail=made_up_detail(),
+        eyes=dressing,
+        mouth_inside=template.regions["mouth_interior"][: len(parts[0].vertices)].astype(np.float32),
     )
     message = encode_face(asset)
     header = json.loads(json.dumps({"type": "result", "job": "0" * 32, "token": "t", **message.header}))

@@ -111,3 +111,15 @@ def test_a_deleted_picture_of_the_eyes_comes_back(bpy: ModuleType, head, message
     import_head(decode_result(*message.copy()), bpy.context, into=head[tags.HEAD_ID])
     nodes = tags.part_object(head, "eye_left").material_slots[0].material.node_tree.nodes
     assert next(node for node in nodes if node.type == "TEX_IMAGE").image == head[tags.EYES]
+
+
+def test_the_inside_of_a_mouth_is_not_black(bpy: ModuleType, head) -> None:
+    """Its share of light goes by an attribute that is 1 behind the lips and 0 on the skin."""
+    skin = tags.part_object(head, "head")
+    inside = np.empty(len(skin.data.vertices), np.float32)
+    skin.data.attributes["mouth_inside"].data.foreach_get("value", inside)
+    assert 200 < (inside > 0.9).sum() < 600
+    shader = next(n for n in skin.material_slots[0].material.node_tree.nodes if n.type == "BSDF_PRINCIPLED")
+    light = shader.inputs["Emission Strength"].links[0].from_node
+    assert light.inputs[0].links[0].from_node.attribute_name == "mouth_inside"
+    assert 0.0 < light.inputs[1].default_value < 0.3
