@@ -16,6 +16,7 @@ from backend.photos.collection import PhotoFace
 from backend.rendering.camera import Camera
 from backend.rig.arkit import ARKIT_NAMES
 from backend.rig.eye_surfaces import EyeShapes, EyeSurface, eye_shapes
+from backend.rig.mouth_shapes import mouth_shapes
 from backend.texture.parts.eye_map import eye_uv
 
 STILL_METRES = 1e-5
@@ -117,7 +118,7 @@ def assemble(
 
     hair_strands, hair_cards, detail : see ``FaceAsset``. eyes : (S, 2 S, 3) uint8 sRGB, of map ``Eye``.
     """
-    shapes = eye_shapes(template, neutral, keys)
+    shapes = eye_shapes(template, *mouth_shapes(template, neutral, keys))
     return FaceAsset(
         face_parts(template, shapes.neutral, shapes.keys),
         albedo,
@@ -127,4 +128,5 @@ def assemble(
         hair_cards,
         detail,
         eye_dressing(template, shapes, eyes),
+        template.regions["mouth_interior"][template.head.vertex_start : template.head.vertex_stop].astype(np.float32),
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -94,6 +94,7 @@ class FaceAsset:
     hair_cards : the same as a mesh, None where strands are wanted.
     detail : relief of the skin, None where photos do not show it or it is not wanted.
     eyes : picture, cornea and the like of the eyes; None of an asset that has none.
+    mouth_inside : (V,) float32 in [0, 1] of the head's vertices, 1 behind the lips; None where nobody knows.
     """
 
     parts: tuple[FacePart, ...]
@@ -104,6 +105,16 @@ class FaceAsset:
     hair_cards: HairCards | None = None
     detail: SkinDetail | None = None
     eyes: EyeDressing | None = None
+    mouth_inside: np.ndarray | None = None
+
+    def dressed_parts(self) -> tuple[FacePart, ...]:
+        """All parts as files have them: the eyeballs' texture coordinates are those of map ``Eye``, and corneas, tear
+        lines and caruncles come last. Without ``eyes`` just ``parts``."""
+        if self.eyes is None:
+            return self.parts
+        eyes = self.eyes.uv
+        own = (replace(p, uv=eyes[p.name], uv_quads=p.quads) if p.name in eyes else p for p in self.parts)
+        return (*own, *self.eyes.parts)
 
     def part(self, name: str) -> FacePart:
         """The part called ``name``; raises ``KeyError`` when there is none."""

@@ -5,6 +5,7 @@ FILE_NAMES: tuple[str, ...] = (
     "face.obj",
     "face.mtl",
     "albedo.png",
+    "eyes.png",
     "hair.json",
     "hair.png",
     "normal.png",

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import numpy as np
 from PIL import Image
 
 from backend.exchange.all_or_none import OutputFolder, write_together
@@ -20,7 +21,7 @@ from backend.exchange.face_asset import FaceAsset
 from backend.exchange.file_names import FILE_NAMES as FILE_NAMES
 from backend.exchange.hair_files import hair_picture, write_hair
 from backend.exchange.json_files import with_seconds_of, write_cameras, write_expressions, write_report
-from backend.exchange.obj import write_obj
+from backend.exchange.obj import EYE_TEXTURE, write_obj
 from backend.exchange.preview import PhotoPreview, write_preview
 from backend.progress import ProgressReporter, silent
 
@@ -51,6 +52,7 @@ def write_folder(
         lambda folder: write_preview(asset, previews, folder / "preview.png"),
         lambda folder: _write_glb(asset, folder / "face.glb"),
         lambda folder: Image.fromarray(asset.albedo).save(folder / "albedo.png", compress_level=4),
+        lambda folder: Image.fromarray(_eye_picture(asset)).save(folder / EYE_TEXTURE, compress_level=4),
         lambda folder: write_obj(asset, folder),
         lambda folder: Image.fromarray(hair_picture(asset.hair_cards)).save(folder / "hair.png"),
         lambda folder: (folder / "normal.png").write_bytes(png_bytes(normal_picture(asset.detail, asset.parts[0]))),
@@ -72,3 +74,9 @@ def _write_glb(asset: FaceAsset, path: Path) -> None:
     from backend.exchange.gltf import write_glb  # here: the library takes 0.2 s to load, and the photos wait for it
 
     write_glb(asset, path)
+
+
+def _eye_picture(asset: FaceAsset) -> np.ndarray:
+    """(S, 2 S, 3) uint8 of map ``Eye``; one grey pixel of an asset without."""
+    missing = asset.eyes is None or asset.eyes.picture is None
+    return np.full((1, 1, 3), 128, np.uint8) if missing else asset.eyes.picture

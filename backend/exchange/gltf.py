@@ -13,6 +13,7 @@ from backend import __version__
 from backend.exchange.detail_files import normal_picture
 from backend.exchange.face_asset import FaceAsset, FacePart
 from backend.exchange.lash_alpha import lash_alpha
+from backend.exchange.part_materials import ALBEDO, EYES, SKIN, PartMaterial, part_material
 from backend.exchange.split_mesh import SplitMesh, split_at_seams
 from backend.geometry.normals import vertex_normals
 from backend.geometry.topology import triangles_from_quads
@@ -30,8 +31,7 @@ SMALLEST_NORMAL_OFFSET = 2e-3
 
 _NORMAL_QUALITY = 92
 """Of JPEG; a PNG of pores has three times the bytes."""
-SKIN_ROUGHNESS = 0.5
-ROUGHNESS = {"eye_left": 0.15, "eye_right": 0.15, "teeth_upper": 0.3, "teeth_lower": 0.3, "tongue": 0.35}
+_EYES_QUALITY = 95  # of JPEG
 
 
 def write_glb(asset: FaceAsset, path: Path) -> None:
@@ -44,7 +44,8 @@ def glb_bytes(asset: FaceAsset) -> bytes:
 
     Units are metres, y up, the face looks along +z. One root node holds a node per part; each mesh has exactly the
     morph targets of ``FacePart.keys`` in ARKit's order, named in ``mesh.extras.targetNames``, with weight 0.
-    TEXCOORD_0 is map ``Head`` and TEXCOORD_1 map ``MakeHuman``, with v turned down as glTF has it. COLOR_0
+    TEXCOORD_0 is map ``Head``, of the eyeballs map ``Eye``, and TEXCOORD_1 map ``MakeHuman``,
+    with v turned down as glTF has it. COLOR_0
     of the lashes is white with their alpha. Hair cards
     are a node ``hair`` with a picture, UV map and colours of their own.
     """
@@ -53,7 +54,11 @@ def glb_bytes(asset: FaceAsset) -> bytes:
     if asset.detail is not None:
         writer.add_skin_normals(asset)
     alphas = {"lashes": lash_alpha(asset)}
-    parts = [writer.add_part(part, alphas.get(part.name)) for part in asset.parts]
+    if asset.eyes is not None and asset.eyes.picture is not None:
+        writer.textures[EYES] = writer.add_texture("eyes", asset.eyes.picture, quality=_EYES_QUALITY)
+    parts = [
+        writer.add_part(part, part_material(asset, part.name), alphas.get(part.name)) for part in asset.dressed_parts()
+    ]
     if asset.hair_cards is not None:
         parts.append(writer.add_cards(asset.hair_cards))
     return writer.finish(parts)
@@ -65,7 +70,8 @@ class _GltfWriter:
     def __init__(self) -> None:
         self.gltf = gl.GLTF2(asset=gl.Asset(version="2.0", generator=f"Likeness {__version__}"))
         self.blob = bytearray()
-        self.material_of: dict[tuple[float, bool], int] = {}
+        self.material_of: dict[PartMaterial, int] = {}
+        self.textures: dict[str, int] = {ALBEDO: 0}
         self.skin_normals: int | None = None
 
     def finish(self, part_nodes: list[int]) -> bytes:
@@ -99,7 +105,7 @@ class _GltfWriter:
         normals = normal_picture(asset.detail, asset.parts[0])
         self.skin_normals = self.add_texture("skin_normal", normals, quality=_NORMAL_QUALITY)
 
-    def add_part(self, part: FacePart, alpha: np.ndarray | None = None) -> int:
+    def add_part(self, part: FacePart, material: PartMaterial, alpha: np.ndarray | None = None) -> int:
         """Add a mesh and its node, see-through where ``alpha`` (V,) says so; returns the node's index."""
         mesh = split_at_seams(part)
         names = [name for name in ARKIT_NAMES if name in part.keys]
@@ -124,7 +130,7 @@ class _GltfWriter:
         primitive = gl.Primitive(
             attributes=attributes,
             indices=self._index_accessor(mesh.triangles),
-            material=self._material(part, see_through=alpha is not None),
+            material=self._material(material, see_through=alpha is not None or material.opacity < 1.0),
             targets=targets or None,
         )
         self.gltf.meshes.append(
@@ -176,29 +182,28 @@ class _GltfWriter:
             NORMAL=self._offset_accessor(normal_offsets[mesh.source], SMALLEST_NORMAL_OFFSET),
         )
 
-    def _material(self, part: FacePart, see_through: bool) -> int:
-        roughness = ROUGHNESS.get(part.name, SKIN_ROUGHNESS)
-        key = (roughness, see_through)
-        if key not in self.material_of:
-            self.material_of[key] = len(self.gltf.materials)
-            skin = roughness == SKIN_ROUGHNESS and not see_through
+    def _material(self, look: PartMaterial, see_through: bool) -> int:
+        if look not in self.material_of:
+            self.material_of[look] = len(self.gltf.materials)
+            texture = self.textures.get(look.picture)
             self.gltf.materials.append(
                 gl.Material(
-                    name="skin" if skin else part.name.split("_")[0],
+                    name=look.name,
                     doubleSided=see_through,
                     alphaMode=gl.BLEND if see_through else gl.OPAQUE,
                     alphaCutoff=None,
                     normalTexture=None
-                    if self.skin_normals is None or not skin
+                    if self.skin_normals is None or look != SKIN
                     else gl.NormalMaterialTexture(index=self.skin_normals, texCoord=0),
                     pbrMetallicRoughness=gl.PbrMetallicRoughness(
-                        baseColorTexture=gl.TextureInfo(index=0, texCoord=0),
+                        baseColorTexture=None if texture is None else gl.TextureInfo(index=texture, texCoord=0),
+                        baseColorFactor=[*look.colour, look.opacity],
                         metallicFactor=0.0,
-                        roughnessFactor=roughness,
+                        roughnessFactor=look.roughness,
                     ),
                 )
             )
-        return self.material_of[key]
+        return self.material_of[look]
 
     def _index_accessor(self, triangles: np.ndarray) -> int:
         small = triangles.max(initial=0) < 65535

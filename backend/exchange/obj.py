@@ -9,7 +9,7 @@ import numpy as np
 
 from backend import __version__
 from backend.exchange.face_asset import FaceAsset
-from backend.exchange.gltf import ROUGHNESS, SKIN_ROUGHNESS
+from backend.exchange.part_materials import ALBEDO, PartMaterial, part_material
 from backend.exchange.subdivided import subdivided
 from backend.hair.cards import HairCards
 
@@ -17,6 +17,7 @@ _HAIR_MATERIAL = (
     "newmtl hair\nKa 0 0 0\nKd 1 1 1\nKs 0.04 0.04 0.04\nNs 30.0\nPr 0.5\nPm 0\nd 1\nillum 2\n"
     "map_Kd hair.png\nmap_d -imfchan m hair.png\n"
 )
+EYE_TEXTURE = "eyes.png"
 LASH_OPACITY = 0.5
 """Opacity of the lashes' material; OBJ has no opacity per vertex, as ``face.glb`` has."""
 
@@ -25,7 +26,9 @@ def write_obj(asset: FaceAsset, folder: Path, stem: str = "face", texture: str =
     """Write ``stem.obj`` and ``stem.mtl`` into ``folder``; they name the texture file, which is written elsewhere.
 
     Every part is an object in quads after one Catmull-Clark step, in metres with y up, with map ``Head`` as its texture
-    coordinates (v up). Raises ``OSError`` when a file cannot be written.
+    coordinates (v up); the eyeballs have map ``Eye`` and ``eyes.png``.
+
+    Raises ``OSError`` when a file cannot be written.
     """
     folder = Path(folder)
     lines = [
@@ -33,7 +36,7 @@ def write_obj(asset: FaceAsset, folder: Path, stem: str = "face", texture: str =
         f"mtllib {stem}.mtl",
     ]
     vertices_before = uvs_before = 0
-    for part in asset.parts:
+    for part in asset.dressed_parts():
         level = subdivided(part)
         lines.append(f"o {part.name}")
         lines += [f"v {x:.6f} {y:.6f} {z:.6f}" for x, y, z in (level.matrix @ part.vertices).tolist()]
@@ -45,7 +48,9 @@ def write_obj(asset: FaceAsset, folder: Path, stem: str = "face", texture: str =
     if asset.hair_cards is not None:
         lines += _card_lines(asset.hair_cards, vertices_before, uvs_before)
     (folder / f"{stem}.obj").write_text("\n".join(lines) + "\n", encoding="utf-8", newline="\n")
-    materials = "\n".join(_material(part.name, texture) for part in asset.parts)
+    materials = "\n".join(
+        _material(part.name, part_material(asset, part.name), texture) for part in asset.dressed_parts()
+    )
     if asset.hair_cards is not None:
         materials += _HAIR_MATERIAL
     (folder / f"{stem}.mtl").write_text(materials, encoding="utf-8", newline="\n")
@@ -68,10 +73,12 @@ def _face_lines(quads: np.ndarray, uv_quads: np.ndarray) -> Iterator[str]:
         yield f"f {a}/{p} {b}/{q} {c}/{r}" if c == d else f"f {a}/{p} {b}/{q} {c}/{r} {d}/{s}"
 
 
-def _material(part_name: str, texture: str) -> str:
-    roughness = ROUGHNESS.get(part_name, SKIN_ROUGHNESS)
-    shininess = 2.0 / max(roughness, 0.05) ** 4 - 2.0  # the Blinn-Phong exponent of this roughness
+def _material(part_name: str, look: PartMaterial, texture: str) -> str:
+    shininess = 2.0 / max(look.roughness, 0.05) ** 4 - 2.0  # the Blinn-Phong exponent of this roughness
+    colour = " ".join(f"{channel:g}" for channel in look.colour)
+    picture = texture if look.picture == ALBEDO else EYE_TEXTURE
     return (
-        f"newmtl {part_name}\nKa 0 0 0\nKd 1 1 1\nKs 0.04 0.04 0.04\nNs {min(shininess, 1000.0):.1f}\n"
-        f"Pr {roughness}\nPm 0\nd {LASH_OPACITY if part_name == 'lashes' else 1}\nillum 2\nmap_Kd {texture}\n"
+        f"newmtl {part_name}\nKa 0 0 0\nKd {colour}\nKs 0.04 0.04 0.04\nNs {min(shininess, 1000.0):.1f}\n"
+        f"Pr {look.roughness}\nPm 0\nd {LASH_OPACITY if part_name == 'lashes' else look.opacity:g}\nillum 2\n"
+        + ("" if look.picture is None else f"map_Kd {picture}\n")
     )

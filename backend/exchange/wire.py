@@ -74,6 +74,7 @@ class FaceHeader(msgspec.Struct, frozen=True):
     hair_cards: CardsEntry | None = None
     detail: DetailEntry | None = None
     eyes: EyesEntry | None = None
+    mouth_inside: str | None = None
 
 
 def encode_face(asset: FaceAsset) -> WireMessage:
@@ -84,6 +85,7 @@ def encode_face(asset: FaceAsset) -> WireMessage:
     hair = None if asset.hair_strands is None else encode_hair(asset.hair_strands, buffers)
     cards = None if asset.hair_cards is None else encode_cards(asset.hair_cards, buffers)
     detail = None if asset.detail is None else encode_detail(asset.detail, buffers)
+    inside = None if asset.mouth_inside is None else buffers.add_array("mouth_inside", asset.mouth_inside, FLOATS)
     photos = tuple(_encode_photo(photo, number, buffers) for number, photo in enumerate(asset.photos))
     if asset.albedo is not None:
         buffers.add_picture("albedo", asset.albedo)
@@ -99,6 +101,7 @@ def encode_face(asset: FaceAsset) -> WireMessage:
         hair_cards=cards,
         detail=detail,
         eyes=eyes,
+        mouth_inside=inside,
     )
     return buffers.message(msgspec.to_builtins(header, enc_hook=_plain))
 

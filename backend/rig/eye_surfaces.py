@@ -28,8 +28,11 @@ _RINGS, _SECTORS = 8, 24
 _TEAR_RISE = 0.00055  # metres along the eyeball that the tear film climbs from the lid's margin
 _TEAR_FILM = 0.00004  # metres above the eyeball
 _TEAR_LID = 0.0001  # metres above the lid's margin, so that the lid is not seen in front of the tear line
-_CARUNCLE = np.array([0.0017, 0.00115, 0.0010])  # metres: half its size across, up and towards the front
-_CARUNCLE_IN = 0.0021  # metres from the corner of the lids' margin towards the eyeball's axis
+_CARUNCLE = np.array([0.0027, 0.0023, 0.0014])
+"""Metres: half its size across, up and towards the front; the lids' margins cover more than half of it, and leave the
+triangle of the corner."""
+_CARUNCLE_IN = 0.0019  # metres from the corner of the lids' margin towards the eyeball's axis
+_CARUNCLE_RAISED = 0.0003  # metres of its middle above the eyeball: its front stays behind the lids' margin
 _CARUNCLE_RINGS, _CARUNCLE_SECTORS = 5, 14
 
 
@@ -93,7 +96,7 @@ def eye_shapes(template: Template, neutral: np.ndarray, keys: np.ndarray) -> Eye
         surfaces.append(EyeSurface(f"cornea_{side}", (centre + vertices).astype(np.float32), quads, offsets))
         loops = face_loops(template).eyes[eye]
         made["tear_lines"].append(_tear_line(loops, neutral, keys, centre, radius, mirrored=eye == 1))
-        made["caruncles"].append(_caruncle(loops, neutral, keys, centre))
+        made["caruncles"].append(_caruncle(loops, neutral, keys, centre, radius))
     surfaces += [_joined(name, pair) for name, pair in made.items()]
     return EyeShapes(
         tuple(surfaces),
@@ -180,7 +183,7 @@ def _tear_line(
     return EyeSurface("tear_lines", vertices, quads[:, ::-1] if mirrored else quads, offsets)
 
 
-def _caruncle(loops: EyeLoops, neutral: np.ndarray, keys: np.ndarray, centre: np.ndarray) -> EyeSurface:
+def _caruncle(loops: EyeLoops, neutral: np.ndarray, keys: np.ndarray, centre: np.ndarray, radius: float) -> EyeSurface:
     """A small round lump in the inner corner, which moves as the corner does."""
     corner = loops.rows[loops.margin - 1 : loops.margin + 1, loops.inner]
     at = neutral[corner[1]].astype(np.float64)
@@ -188,6 +191,8 @@ def _caruncle(loops: EyeLoops, neutral: np.ndarray, keys: np.ndarray, centre: np
     at = at + inwards / np.linalg.norm(inwards) * _CARUNCLE_IN
     beside = loops.rows[loops.margin, [loops.upper[0], loops.lower[0]]]
     at[1] = 0.5 * at[1] + 0.5 * neutral[beside, 1].mean()
+    across = np.linalg.norm((at - centre)[:2])
+    at[2] = centre[2] + np.sqrt(max(radius**2 - across**2, 0.0)) + _CARUNCLE_RAISED
     polar = (np.arange(_CARUNCLE_RINGS) + 1) / _CARUNCLE_RINGS * np.radians(100.0)
     angle = np.arange(_CARUNCLE_SECTORS) / _CARUNCLE_SECTORS * 2 * np.pi
     rings = np.stack(

@@ -98,6 +98,8 @@ class HeadResult:
     hair_cards : the same as a mesh, where it was asked for.
     detail : relief of the skin, or None where there is none or nobody knows.
     eyes : picture and map of the eyes, None from a backend that does not make them.
+    mouth_inside : (V,) float32 in [0, 1] of the head's vertices, 1 behind the lips; None from a backend that does not
+        say.
     """
 
     arkit_names: tuple[str, ...]
@@ -110,6 +112,7 @@ class HeadResult:
     hair_cards: ResultCards | None = None
     detail: ResultDetail | None = None
     eyes: ResultEyes | None = None
+    mouth_inside: np.ndarray | None = None
 
     @property
     def geometry_only(self) -> bool:
@@ -149,6 +152,11 @@ def decode_result(header: Mapping[str, Any], buffers: Sequence[bytes]) -> HeadRe
     parts = tuple(_part(named, entry, arkit_names) for entry in checked_field(header, "parts", list))
     if tuple(part.name for part in parts) != PART_NAMES:
         raise malformed("its parts are not " + ", ".join(PART_NAMES))
+    inside = None
+    if header.get("mouth_inside") is not None:
+        inside = named.array(checked_field(header, "mouth_inside", str), "<f4", (len(parts[0].vertices),))
+        if not (inside.min() >= 0 and inside.max() <= 1):  # False for NaN, too
+            raise malformed("what is inside its mouth is not between 0 and 1")
     eyes = None
     if header.get("eyes") is not None:
         entry = checked_field(header, "eyes", dict)
@@ -170,7 +178,7 @@ def decode_result(header: Mapping[str, Any], buffers: Sequence[bytes]) -> HeadRe
     cards = decode_cards(named, header["hair_cards"]) if header.get("hair_cards") is not None else None
     detail = decode_detail(named, header["detail"]) if header.get("detail") is not None else None
     report = checked_field(header, "report", dict)
-    return HeadResult(arkit_names, parts, png, albedo_size, photos, report, hair, cards, detail, eyes)
+    return HeadResult(arkit_names, parts, png, albedo_size, photos, report, hair, cards, detail, eyes, inside)
 
 
 def _part(named: NamedBuffers, entry: Any, arkit_names: tuple[str, ...]) -> ResultPart:

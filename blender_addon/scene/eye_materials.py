@@ -7,9 +7,11 @@ import bpy
 CORNEA_IOR, TEAR_IOR = 1.376, 1.337
 CORNEA_ROUGHNESS = 0.015
 TEAR_ROUGHNESS = 0.04
+IRIS_SHARE = 0.26
+"""Radius of an iris in the eyes' picture, of its height (docs/files.md)."""
 CLEAR = (1.0, 1.0, 1.0, 0.0)
 """Colour and opacity in Solid shading: what is clear is not there."""
-CARUNCLE = ((0.40, 0.105, 0.085, 1.0), (0.56, 0.27, 0.23, 1.0))
+CARUNCLE = ((0.36, 0.13, 0.105, 1.0), (0.46, 0.235, 0.195, 1.0))
 """Linear light, the wet red flesh of the inner corner and its paler tops."""
 
 
@@ -40,6 +42,25 @@ def add_caruncle_colour(tree: bpy.types.NodeTree, shader: bpy.types.Node) -> Non
     tree.links.new(cells.outputs[0], ramp.inputs[0])
     colour = next(socket for socket in ramp.outputs if socket.type == "RGBA")
     tree.links.new(colour, shader.inputs["Base Color"])
+
+
+def coat_beside_iris(tree: bpy.types.NodeTree, uv: bpy.types.Node, shader: bpy.types.Node) -> None:
+    """The tear film's coat on the white alone: over the iris the cornea mirrors, and both would do so twice."""
+    weight = shader.inputs["Coat Weight"].default_value
+    steps = (("MULTIPLY", (2.0, 1.0, 0.0)), ("FRACTION", None), ("DISTANCE", (0.5, 0.5, 0.0)))
+    socket = uv.outputs["UV"]
+    for number, (operation, value) in enumerate(steps):  # from the middle of either half of the picture
+        step = _node(tree, "ShaderNodeVectorMath", -900 + 180 * number, -300)
+        step.operation = operation
+        tree.links.new(socket, step.inputs[0])
+        if value is not None:
+            step.inputs[1].default_value = value
+        socket = step.outputs["Value" if operation == "DISTANCE" else "Vector"]
+    ring = _node(tree, "ShaderNodeMapRange", -300, -300)
+    ring.inputs["From Min"].default_value, ring.inputs["From Max"].default_value = IRIS_SHARE, 1.1 * IRIS_SHARE
+    ring.inputs["To Max"].default_value = weight
+    tree.links.new(socket, ring.inputs["Value"])
+    tree.links.new(ring.outputs["Result"], shader.inputs["Coat Weight"])
 
 
 def _clear(name: str, ior: float, roughness: float, refracting: bool) -> bpy.types.Material:

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 import bpy
 
 from . import tags
-from .eye_materials import add_caruncle_colour, cornea_material, tear_material
-from .meshes import ALPHA, UV_EYE, UV_HEAD
+from .eye_materials import add_caruncle_colour, coat_beside_iris, cornea_material, tear_material
+from .meshes import ALPHA, MOUTH_INSIDE, UV_EYE, UV_HEAD
 
 
 @dataclass(frozen=True)
@@ -27,6 +27,9 @@ class Look:
     parts: tuple[str, ...] = field(default=())
 
 
+MOUTH_LIGHT = 0.12
+"""Share of its colour that the mouth's inside shines with, the tongue half of it: lamps hardly reach it between lips
+and teeth, and renders of few bounces have a black hole there. Beside lit skin it is a dark red."""
 EYEBALLS = ("eye_left", "eye_right")
 EYE_PICTURE = "Eyes"
 """Name of the node that shows the eyes' own picture."""
@@ -81,6 +84,7 @@ LOOKS: tuple[Look, ...] = (
         "Tongue",
         {
             "Roughness": 0.35,
+            "Emission Strength": 0.5 * MOUTH_LIGHT,
             "Subsurface Weight": 0.3,
             "Subsurface Radius": (1.0, 0.3, 0.2),
             "Subsurface Scale": 0.002,
@@ -163,8 +167,13 @@ def _new_material(look: Look, picture: bpy.types.Image | None, uv_map: str) -> b
     texture.name = texture.label = EYE_PICTURE if uv_map == UV_EYE else "Albedo"
     tree.links.new(uv.outputs["UV"], texture.inputs["Vector"])
     tree.links.new(texture.outputs["Color"], shader.inputs["Base Color"])
+    if uv_map == UV_EYE:
+        coat_beside_iris(tree, uv, shader)
     if look.skin:
         _add_pores(tree, uv, shader)
+        _light_mouth(tree, texture, shader)
+    elif shader.inputs["Emission Strength"].default_value > 0.0:
+        tree.links.new(texture.outputs["Color"], shader.inputs["Emission Color"])
     if look.see_through:
         opacity = _node(tree, "ShaderNodeVertexColor", -600, -250)
         opacity.layer_name = ALPHA
@@ -174,6 +183,18 @@ def _new_material(look: Look, picture: bpy.types.Image | None, uv_map: str) -> b
         tree.nodes.active = shader  # and no texture: Solid shading takes the colour below
         material.diffuse_color = SOLID_LASHES
     return material
+
+
+def _light_mouth(tree: bpy.types.NodeTree, texture: bpy.types.Node, shader: bpy.types.Node) -> None:
+    """What lies behind the lips shines a little; the node's second value says how much."""
+    inside = _node(tree, "ShaderNodeAttribute", -600, -650)
+    inside.attribute_name = MOUTH_INSIDE
+    light = _node(tree, "ShaderNodeMath", -300, -650)
+    light.operation, light.name, light.label = "MULTIPLY", "Mouth Light", "Mouth Light"
+    light.inputs[1].default_value = MOUTH_LIGHT
+    tree.links.new(inside.outputs["Fac"], light.inputs[0])
+    tree.links.new(texture.outputs["Color"], shader.inputs["Emission Color"])
+    tree.links.new(light.outputs[0], shader.inputs["Emission Strength"])
 
 
 def _add_pores(tree: bpy.types.NodeTree, uv: bpy.types.Node, shader: bpy.types.Node) -> None:

@@ -14,6 +14,8 @@ from .frames import to_blender
 
 UV_HEAD, UV_MAKEHUMAN, UV_EYE = "Head", "MakeHuman", "Eye"
 HM08_VERTEX = "hm08_vertex"
+MOUTH_INSIDE = "mouth_inside"
+"""Attribute of the head's mesh: 1 behind the lips, 0 on the skin."""
 ALPHA = "lash_alpha"
 AS_MADE = "likeness_as_made"
 """Attribute of a mesh: the basis as it was made, to tell what somebody has sculpted since."""
@@ -72,6 +74,13 @@ def put_eye_map(mesh: bpy.types.Mesh, places: np.ndarray) -> None:
     mesh.loops.foreach_get("vertex_index", corners)
     layer = mesh.uv_layers.get(UV_EYE) or mesh.uv_layers.new(name=UV_EYE, do_init=False)
     layer.uv.foreach_set("vector", np.ascontiguousarray(places[corners], np.float32).ravel())
+
+
+def put_mouth_inside(mesh: bpy.types.Mesh, inside: np.ndarray) -> None:
+    """The attribute ``MOUTH_INSIDE`` out of (V,) values in [0, 1]; none for a mesh somebody has edited."""
+    if len(mesh.vertices) == len(inside):
+        attribute = mesh.attributes.get(MOUTH_INSIDE) or mesh.attributes.new(MOUTH_INSIDE, "FLOAT", "POINT")
+        attribute.data.foreach_set("value", np.ascontiguousarray(inside, np.float32))
 
 
 def _set_opacity(mesh: bpy.types.Mesh, part: ResultPart) -> None:

@@ -13,11 +13,15 @@ times as bright as the skin (red, green, blue, medians), and a twentieth 1.5 tim
 GUM = np.array([0.42, 0.155, 0.14])
 TONGUE = np.array([0.45, 0.17, 0.155])
 LASHES = np.array([0.014, 0.010, 0.008])
-_TEETH_SHADE, _TONGUE_SHADE = 0.90, 0.75
-"""Of the light this is gone three centimetres behind the lips: with 0.75 the back teeth are white slits, with 0.9 the
-tongue is black where there are shadows, too."""
-_TONGUE_LIT = 0.75  # the tongue's tip lies behind the teeth
+_TEETH_SHADE, _TONGUE_SHADE = 0.80, 0.35
+"""Of the light this is gone three centimetres behind the lips, where nothing casts a shadow: with 0.75 the back teeth
+are white slits there; a tongue that loses 0.75 is black in renders that do cast shadows."""
+_TONGUE_LIT = 0.9  # the tongue's tip lies behind the teeth
 _UPPER_WIDTHS = np.array([8.5, 6.5, 7.5, 7.0, 7.0, 10.0, 9.5]) * 1e-3  # metres from the midline outwards
+_UPPER_CROWNS = np.array([10.0, 8.8, 9.8, 8.2, 7.8, 7.2, 6.8]) * 1e-3  # metres from the biting edge to the gum
+_LOWER_CROWNS = np.array([8.2, 8.6, 9.8, 8.2, 7.8, 7.2, 6.8]) * 1e-3
+_TONES = np.array([1.0, 0.98, 0.90, 0.94, 0.93, 0.90, 0.88])  # canines are darker than incisors, and back teeth
+_PAPILLA = 0.34  # of a crown's height that the gum comes down between two teeth
 _LOWER_WIDTHS = np.array([5.3, 5.8, 6.8, 7.0, 7.2, 10.5, 10.0]) * 1e-3
 
 
@@ -29,21 +33,32 @@ def _reached(points: np.ndarray, shade: float) -> np.ndarray:
 
 
 def paint_teeth(points: np.ndarray, upper: bool) -> np.ndarray:
-    """Linear albedo (P, 3) of a row of teeth at neutral positions (P, 3) metres: enamel, gaps, gum towards the root."""
+    """Linear albedo (P, 3) of a row of teeth at neutral positions (P, 3) metres: single teeth, gum that comes down
+    between them."""
     arc = _arc_length(points)
-    widths = _UPPER_WIDTHS if upper else _LOWER_WIDTHS
+    widths, crowns = (_UPPER_WIDTHS, _UPPER_CROWNS) if upper else (_LOWER_WIDTHS, _LOWER_CROWNS)
     borders = np.concatenate([[0.0], np.cumsum(widths)])
-    gap = np.exp(-((np.abs(arc[:, None] - borders).min(1) / 0.00045) ** 2))
-    low, high = points[:, 1].min(), points[:, 1].max()
-    rise = (points[:, 1] - low) / max(high - low, 1e-6)
-    root = rise if upper else 1.0 - rise  # 1 at the gum, 0 at the biting edge
-    scallop = 0.10 * np.cos(2 * np.pi * np.interp(arc, borders, np.arange(len(borders))))
-    gum = smoothstep(0.72, 0.84, root + scallop)
-    enamel = ENAMEL * (1.0 - 0.10 * smoothstep(0.3, 0.8, root)[:, None] * np.array([0.6, 1.0, 1.6]))
-    enamel = enamel * (1.0 + 0.02 * fractal_noise(points, 0.003, 2, 51)[:, None])
-    enamel = enamel * (1.0 - 0.55 * gap[:, None] * np.array([0.9, 1.0, 1.05]))
-    flesh = GUM * (1.0 + 0.06 * fractal_noise(points, 0.002, 2, 52)[:, None])
-    return ((enamel * (1.0 - gum[:, None]) + flesh * gum[:, None]) * _reached(points, _TEETH_SHADE)).astype(np.float32)
+    tooth = np.clip(np.searchsorted(borders, arc, side="right") - 1, 0, len(widths) - 1)
+    across = np.clip(2.0 * (arc - borders[tooth]) / widths[tooth] - 1.0, -1.0, 1.0)  # -1 and 1 between two teeth
+    height = points[:, 1] - points[:, 1].min() if upper else points[:, 1].max() - points[:, 1]
+    crown = crowns[tooth] * (1.0 - _PAPILLA * np.abs(across) ** 2.5)
+    gum = smoothstep(crown - 0.0002, crown + 0.0004, height)[:, None]
+    root = height / crowns[tooth]  # 0 at the biting edge, 1 at the gum
+    aside = np.abs(arc[:, None] - borders).min(1)
+    parted = 0.00022 + 0.00055 * np.exp(-height / 0.0012) + 0.0004 * smoothstep(0.5, 0.75, root)  # at edge and gum
+    gap = np.exp(-((aside / parted) ** 2))[:, None]
+    enamel = ENAMEL * _TONES[tooth][:, None]
+    enamel = enamel * (1.0 - 0.16 * smoothstep(0.3, 1.0, root)[:, None] * np.array([0.5, 1.0, 1.7]))
+    glassy = np.exp(-height / 0.0011)[:, None]  # towards the biting edge enamel has no dentine behind it
+    enamel = enamel * (1.0 - glassy * np.array([0.26, 0.20, 0.14]))
+    enamel = enamel * (1.0 - 0.30 * np.abs(across) ** 4)[:, None]
+    enamel = enamel * (1.0 + 0.03 * fractal_noise(points * [2.0, 0.5, 2.0], 0.002, 2, 51)[:, None])
+    enamel = enamel * (1.0 - 0.75 * gap * np.array([0.85, 1.0, 1.05]))
+    flesh = GUM * (1.0 + 0.10 * fractal_noise(points, 0.0016, 2, 52)[:, None])
+    flesh = flesh * (1.0 - 0.35 * np.exp(-np.maximum(height - crown, 0.0) / 0.0007))[:, None]  # its edge turns inwards
+    gum_line = (1.0 - gum) * smoothstep(0.92, 1.0, height / crown)[:, None]
+    enamel = enamel * (1.0 - 0.35 * gum_line)
+    return ((enamel * (1.0 - gum) + flesh * gum) * _reached(points, _TEETH_SHADE)).astype(np.float32)
 
 
 def _arc_length(points: np.ndarray) -> np.ndarray:

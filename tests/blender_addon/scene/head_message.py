@@ -54,15 +54,18 @@ def make() -> HeadMessage:
     from made_up_detail import made_up_detail
     from made_up_hair import made_up_hair
 
-    from backend.exchange.assemble import face_parts
+    from backend.exchange.assemble import eye_dressing, face_parts
     from backend.exchange.face_asset import AssetPhoto, FaceAsset
     from backend.exchange.wire import encode_face
     from backend.geometry.template import load_template
     from backend.rendering.camera import Camera
     from backend.rig.arkit import ARKIT_INDEX
+    from backend.rig.eye_surfaces import eye_shapes
 
     template = load_template()
-    parts = face_parts(template, template.vertices, template.expressions)
+    shapes = eye_shapes(template, template.vertices, template.expressions)
+    parts = face_parts(template, shapes.neutral, shapes.keys)
+    eyes = np.concatenate([np.full((64, 64, 3), 40, np.uint8), np.full((64, 64, 3), 200, np.uint8)], axis=1)
     ramp = np.linspace(60, 220, 256).astype(np.uint8)
     albedo = np.stack(
         [np.tile(ramp, (256, 1)), np.tile(ramp[:, None], (1, 256)), np.full((256, 256), 120, np.uint8)], -1
@@ -103,7 +106,17 @@ def make() -> HeadMessage:
         "versions": {"likeness": "0.1.0"},
         "seconds.total": 1.5,
     }
-    asset = FaceAsset(parts, albedo, tuple(photos), report, made_up_hair(template), detail=made_up_detail())
+    dressing = eye_dressing(template, shapes, eyes)
+    asset = FaceAsset(
+        parts,
+        albedo,
+        tuple(photos),
+        report,
+        made_up_hair(template),
+        detail=made_up_detail(),
+        eyes=dressing,
+        mouth_inside=template.regions["mouth_interior"][: len(parts[0].vertices)].astype(np.float32),
+    )
     message = encode_face(asset)
     header = json.loads(json.dumps({"type": "result", "job": "0" * 32, "token": "t", **message.header}))
     body, faces = makehuman_body()

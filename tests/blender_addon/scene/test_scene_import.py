@@ -11,7 +11,7 @@ from head_message import HeadMessage
 from scene_helpers import coordinates, counts, evaluated, local, subdivision
 
 from blender_addon.errors import AddonError
-from blender_addon.protocol.names import PART_NAMES
+from blender_addon.protocol.names import ALL_PART_NAMES, PART_NAMES
 from blender_addon.protocol.result import HeadResult
 
 pytest.importorskip("bpy")
@@ -30,7 +30,7 @@ def key_values(obj) -> dict[str, float]:
 def test_the_head_is_there_with_its_parts(bpy, collection, result: HeadResult) -> None:
     assert collection in bpy.context.scene.collection.children[:]
     meshes = {obj.name: obj for obj in collection.all_objects if obj.type == "MESH"}
-    assert set(meshes) == set(PART_NAMES)
+    assert set(meshes) == set(ALL_PART_NAMES)
     for part in result.parts:
         obj = meshes[part.name]
         np.testing.assert_allclose(coordinates(obj.data.vertices), local(part, obj), atol=1e-6)
@@ -119,7 +119,7 @@ def test_a_look_turns_the_eye_and_the_upper_teeth_never_move(bpy, collection) ->
 
 
 def test_drivers_need_no_scripts(collection) -> None:
-    for part in PART_NAMES[1:]:
+    for part in ALL_PART_NAMES[1:]:
         keys = tags.part_object(collection, part).data.shape_keys
         if keys is not None:
             assert len(keys.animation_data.drivers) == len(keys.key_blocks) - 1
@@ -130,7 +130,8 @@ def test_drivers_need_no_scripts(collection) -> None:
 def test_maps_and_attributes(collection, result: HeadResult) -> None:
     for part in result.parts:
         mesh = tags.part_object(collection, part.name).data
-        assert [layer.name for layer in mesh.uv_layers] == ["Head", "MakeHuman"]
+        more = ["Eye"] if part.name in result.eyes.uv else []
+        assert [layer.name for layer in mesh.uv_layers] == ["Head", "MakeHuman", *more]
         assert mesh.uv_layers.active.name == "Head" and mesh.uv_layers["Head"].active_render
         for layer, uv, quads in (
             ("Head", part.uv, part.uv_quads),
@@ -158,8 +159,9 @@ def test_materials_show_the_packed_albedo(bpy, collection, result: HeadResult) -
         nodes = {node.type: node for node in material.node_tree.nodes}
         shader = shaders[part] = nodes["BSDF_PRINCIPLED"]
         link = shader.inputs["Base Color"].links[0]
-        assert link.from_node.image == image
-        assert link.from_node.inputs["Vector"].links[0].from_node.uv_map == "Head"
+        eye = part.startswith("eye")
+        assert link.from_node.image == (collection[tags.EYES] if eye else image)
+        assert link.from_node.inputs["Vector"].links[0].from_node.uv_map == ("Eye" if eye else "Head")
         assert nodes["OUTPUT_MATERIAL"].inputs["Surface"].is_linked
     assert shaders["head"].inputs["Subsurface Weight"].default_value > 0
     assert shaders["eye_left"].inputs["Coat Weight"].default_value == 1

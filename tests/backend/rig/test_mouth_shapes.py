@@ -1,0 +1,73 @@
+"""Teeth that show in an open mouth, and a tongue that lies in its bed."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from rig_measures import rigidity_mm
+
+from backend.geometry.template import load_template
+from backend.rig.arkit import ARKIT_INDEX
+from backend.rig.face_loops import face_loops
+from backend.rig.measure import part_slice
+from backend.rig.mouth_shapes import mouth_shapes
+from backend.rig.personalise import personalise_keys
+
+
+def _mouth() -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    template = load_template()
+    keys = personalise_keys(template, template.vertices)
+    return template.vertices, keys, *mouth_shapes(template, template.vertices, keys)
+
+
+def _front(mesh: np.ndarray, name: str) -> np.ndarray:
+    part = mesh[part_slice(load_template().parts[name])]
+    return part[np.abs(part[:, 0]) < 0.006]
+
+
+@pytest.mark.parametrize("jaw", [0.4, 0.8])
+def test_an_open_mouth_shows_the_upper_and_the_lower_incisors(jaw: float) -> None:
+    template = load_template()
+    loops = face_loops(template).mouth
+    before, old_keys, neutral, keys = _mouth()
+    seen = []
+    for mesh, moves in ((before, old_keys), (neutral, keys)):
+        posed = mesh + jaw * moves[ARKIT_INDEX["jawOpen"]]
+        upper = posed[loops.rows[loops.contact - 1 :, loops.upper[11]], 1].min()
+        seen.append(upper - _front(posed, "teeth_upper")[:, 1].min())
+    lower = posed[loops.rows[loops.contact - 1 :, loops.lower[6]], 1].max()
+    assert seen[0] < 0.002 and seen[1] > 0.004
+    assert _front(posed, "teeth_lower")[:, 1].max() > lower + 0.002
+    assert _front(posed, "tongue")[:, 2].max() < _front(posed, "teeth_lower")[:, 2].max()
+
+
+def test_closed_lips_hide_the_teeth() -> None:
+    loops = face_loops(load_template()).mouth
+    _, _, neutral, _ = _mouth()
+    lip = neutral[loops.rows[loops.contact :][:, [loops.upper[11], loops.lower[6]]]].reshape(-1, 3)
+    teeth = np.concatenate([_front(neutral, "teeth_upper"), _front(neutral, "teeth_lower")])
+    assert teeth[:, 2].max() < lip[:, 2].min()
+    low = neutral[loops.rows[loops.contact :, loops.lower[6]], 1].min()
+    assert _front(neutral, "teeth_upper")[:, 1].min() > low  # the lower lip is in front of their edges
+
+
+def test_the_tongue_is_flat_and_comes_out_as_before() -> None:
+    template = load_template()
+    before, old_keys, neutral, keys = _mouth()
+    place = part_slice(template.parts["tongue"])
+    assert np.ptp(neutral[place, 1]) < 0.8 * np.ptp(before[place, 1])
+    assert neutral[place, 1].max() < before[place, 1].max() - 0.006
+    index = ARKIT_INDEX["tongueOut"]
+    assert np.allclose(neutral[place] + keys[index, place], before[place] + old_keys[index, place], atol=1e-6)
+
+
+def test_parts_stay_rigid_in_the_jaw_keys_and_the_rest_is_left_alone() -> None:
+    template = load_template()
+    before, old_keys, neutral, keys = _mouth()
+    for name in ("jawOpen", "jawLeft"):
+        posed = neutral + keys[ARKIT_INDEX[name]]
+        assert rigidity_mm(template, neutral, posed, "teeth_lower") < 0.05
+    others = np.ones(len(before), bool)
+    for name in ("teeth_upper", "teeth_lower", "tongue"):
+        others[part_slice(template.parts[name])] = False
+    assert np.array_equal(neutral[others], before[others]) and np.array_equal(keys[:, others], old_keys[:, others])
