@@ -49,6 +49,8 @@ def run_reconstruct(arguments: argparse.Namespace) -> None:
             hair=arguments.hair,
             corrections=corrections,
             face_model=arguments.face_model,
+            symmetry=arguments.symmetry,
+            likeness=arguments.likeness,
         )
         with TerminalProgress(err, FILE_SHARES) as progress:
             reconstruction = reconstruct(sources, options, progress)

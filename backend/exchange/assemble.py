@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from backend.detail.skin_detail import SkinDetail
-from backend.exchange.face_asset import PART_NAMES, AssetPhoto, FaceAsset, FacePart
+from backend.exchange.face_asset import PART_NAMES, AssetPhoto, EyeDressing, FaceAsset, FacePart
 from backend.fitting.fitted_face import FittedPhoto
 from backend.geometry.template import Template
 from backend.hair.cards import HairCards
@@ -15,6 +15,8 @@ from backend.hair.hair_strands import HairStrands
 from backend.photos.collection import PhotoFace
 from backend.rendering.camera import Camera
 from backend.rig.arkit import ARKIT_NAMES
+from backend.rig.eye_surfaces import EyeShapes, EyeSurface, eye_shapes
+from backend.texture.parts.eye_map import eye_uv
 
 STILL_METRES = 1e-5
 """A key that moves no vertex of a part by more than this does not belong to the part."""
@@ -47,6 +49,26 @@ def _part(template: Template, name: str, neutral: np.ndarray, keys: np.ndarray) 
         hm08_vertex=template.hm08_vertex[vertices].astype(np.int32),
         keys=moves,
     )
+
+
+def eye_dressing(template: Template, shapes: EyeShapes, picture: np.ndarray | None) -> EyeDressing:
+    """The eyes' surfaces as parts, and where their eyeballs lie in their picture."""
+    uv = {}
+    for eye, name in enumerate(("eye_left", "eye_right")):
+        own = template.parts[name]
+        ball = template.vertices[own.vertex_start : own.vertex_stop] - template.eye_pivots[eye]
+        uv[name] = eye_uv(ball, float(template.eye_radius), left=eye == 0)
+    return EyeDressing(picture, uv, tuple(_surface_part(surface) for surface in shapes.surfaces))
+
+
+def _surface_part(surface: EyeSurface) -> FacePart:
+    low, high = surface.vertices.min(axis=0), surface.vertices.max(axis=0)
+    uv = ((surface.vertices - low) / (high - low).max())[:, :2].astype(np.float32)
+    moves = {name: delta for name, delta in zip(ARKIT_NAMES, surface.keys, strict=True)}
+    moves = {name: delta for name, delta in moves.items() if np.abs(delta).max() > STILL_METRES}
+    none = np.full(len(surface.vertices), -1, np.int32)
+    quads = surface.quads
+    return FacePart(surface.name, surface.vertices, quads, uv, quads, uv, quads, none, moves)
 
 
 def _compact(coordinates: np.ndarray, quads: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -88,10 +110,21 @@ def assemble(
     hair_strands: HairStrands | None = None,
     hair_cards: HairCards | None = None,
     detail: SkinDetail | None = None,
+    eyes: np.ndarray | None = None,
 ) -> FaceAsset:
     """Everything an artist gets, from neutral (V, 3), keys (52, V, 3) and albedo (R, R, 3) uint8 sRGB, None where
     only the geometry is wanted.
 
-    hair_strands, hair_cards, detail : see ``FaceAsset``.
+    hair_strands, hair_cards, detail : see ``FaceAsset``. eyes : (S, 2 S, 3) uint8 sRGB, of map ``Eye``.
     """
-    return FaceAsset(face_parts(template, neutral, keys), albedo, photos, report, hair_strands, hair_cards, detail)
+    shapes = eye_shapes(template, neutral, keys)
+    return FaceAsset(
+        face_parts(template, shapes.neutral, shapes.keys),
+        albedo,
+        photos,
+        report,
+        hair_strands,
+        hair_cards,
+        detail,
+        eye_dressing(template, shapes, eyes),
+    )

@@ -11,8 +11,12 @@ from backend.detail.skin_detail import SkinDetail
 from backend.hair.cards import HairCards
 from backend.hair.hair_strands import HairStrands
 from backend.rendering.camera import Camera
+from backend.rig.eye_surfaces import SURFACE_NAMES
 
 PART_NAMES: tuple[str, ...] = ("head", "eye_left", "eye_right", "teeth_upper", "teeth_lower", "tongue", "lashes")
+
+
+EYE_PART_NAMES: tuple[str, ...] = SURFACE_NAMES
 
 
 @dataclass(frozen=True)
@@ -21,7 +25,7 @@ class FacePart:
 
     Attributes
     ----------
-    name : one of ``PART_NAMES``.
+    name : one of ``PART_NAMES`` or ``EYE_PART_NAMES``.
     vertices : (V, 3) float32 neutral, head frame, metres.
     quads : (F, 4) int32 vertex ids, counter-clockwise from outside; a triangle repeats its last vertex.
     uv : (T, 2) float32 texture coordinates of map ``Head``, v up.
@@ -59,6 +63,23 @@ class AssetPhoto:
 
 
 @dataclass(frozen=True)
+class EyeDressing:
+    """What makes the eyes hold a close-up.
+
+    Attributes
+    ----------
+    picture : (S, 2 S, 3) uint8 sRGB of both eyes, row 0 is v = 1 of map ``Eye``; None where only the geometry was
+        wanted.
+    uv : name of an eyeball -> (V, 2) float32 map ``Eye`` of its vertices, v up.
+    parts : corneas, tear lines and caruncles, in the order of ``EYE_PART_NAMES``; they have no place in the maps.
+    """
+
+    picture: np.ndarray | None
+    uv: Mapping[str, np.ndarray]
+    parts: tuple[FacePart, ...]
+
+
+@dataclass(frozen=True)
 class FaceAsset:
     """A rigged, textured head.
 
@@ -72,6 +93,7 @@ class FaceAsset:
     hair_strands : the hair of the scalp, None where none was found or wanted.
     hair_cards : the same as a mesh, None where strands are wanted.
     detail : relief of the skin, None where photos do not show it or it is not wanted.
+    eyes : picture, cornea and the like of the eyes; None of an asset that has none.
     """
 
     parts: tuple[FacePart, ...]
@@ -81,6 +103,7 @@ class FaceAsset:
     hair_strands: HairStrands | None = None
     hair_cards: HairCards | None = None
     detail: SkinDetail | None = None
+    eyes: EyeDressing | None = None
 
     def part(self, name: str) -> FacePart:
         """The part called ``name``; raises ``KeyError`` when there is none."""

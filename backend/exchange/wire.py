@@ -18,6 +18,7 @@ from backend.exchange.wire_buffers import (
     WireMessage,
 )
 from backend.exchange.wire_detail import DetailEntry, encode_detail
+from backend.exchange.wire_eyes import EyesEntry, encode_eyes
 from backend.exchange.wire_hair import (
     CardsEntry,
     HairEntry,
@@ -72,12 +73,14 @@ class FaceHeader(msgspec.Struct, frozen=True):
     hair: HairEntry | None = None
     hair_cards: CardsEntry | None = None
     detail: DetailEntry | None = None
+    eyes: EyesEntry | None = None
 
 
 def encode_face(asset: FaceAsset) -> WireMessage:
     """A ``FaceAsset`` as a message (without ``type`` and the fields that name the job)."""
     buffers = BufferList()
-    parts = tuple(_encode_part(asset, part, buffers) for part in asset.parts)
+    parts = tuple(_encode_part(part, buffers, asset) for part in asset.parts)
+    eyes = None if asset.eyes is None else encode_eyes(asset.eyes, _encode_part, buffers)
     hair = None if asset.hair_strands is None else encode_hair(asset.hair_strands, buffers)
     cards = None if asset.hair_cards is None else encode_cards(asset.hair_cards, buffers)
     detail = None if asset.detail is None else encode_detail(asset.detail, buffers)
@@ -95,11 +98,14 @@ def encode_face(asset: FaceAsset) -> WireMessage:
         hair=hair,
         hair_cards=cards,
         detail=detail,
+        eyes=eyes,
     )
     return buffers.message(msgspec.to_builtins(header, enc_hook=_plain))
 
 
-def _encode_part(asset: FaceAsset, part: FacePart, buffers: BufferList) -> PartEntry:
+def _encode_part(part: FacePart, buffers: BufferList, asset: FaceAsset | None = None) -> PartEntry:
+    """The part's entry; ``asset`` is asked for the lashes' opacity."""
+
     def add(field: str, dtype: str, array: np.ndarray) -> str:
         return buffers.add_array(f"{part.name}.{field}", array, dtype)
 
@@ -116,7 +122,7 @@ def _encode_part(asset: FaceAsset, part: FacePart, buffers: BufferList) -> PartE
         hm08_vertex=add("hm08_vertex", INTS, part.hm08_vertex),
         keys=add("keys", FLOATS, keys),
         key_names=names,
-        alpha=add("alpha", FLOATS, lash_alpha(asset)) if part.name == "lashes" else None,
+        alpha=add("alpha", FLOATS, lash_alpha(asset)) if asset is not None and part.name == "lashes" else None,
     )
 
 

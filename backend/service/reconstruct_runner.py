@@ -69,6 +69,8 @@ def run(task: Task, report: JobReporter) -> WireMessage:
         without=left_out(task.options),
         hair=task.options.hair,
         face_model=task.options.face_model,
+        symmetry=task.options.symmetry,
+        likeness=task.options.likeness,
         corrections=task.options.corrections,
         geometry_only=task.options.geometry_only,
     )

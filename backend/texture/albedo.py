@@ -17,6 +17,8 @@ from backend.models.graph_albedo.apply import GraphAlbedoModel
 from backend.photos.collection import PhotoFace
 from backend.progress import ProgressReporter, silent
 from backend.rendering.color import srgb_bytes
+from backend.rig.face_loops import face_loops
+from backend.rig.measure import eye_sphere
 from backend.texture.blending.frequency_bands import fine_band, middle_band, personal_prior
 from backend.texture.delighting.ambient_occlusion import openness
 from backend.texture.delighting.consensus import multi_view_consensus
@@ -28,10 +30,12 @@ from backend.texture.inpainting.fill import pigment_prior
 from backend.texture.inpainting.learned import with_learned_completion
 from backend.texture.inpainting.skin import inpaint_skin
 from backend.texture.parts.brows import brow_place, hidden_brows, paint_brows, seen_darkness, without_brows
-from backend.texture.parts.eye_colours import find_eyes
+from backend.texture.parts.eye_colours import EyeColours, find_eyes
+from backend.texture.parts.eye_picture import LidEdges, eye_picture
+from backend.texture.parts.iris_pattern import iris_patterns
 from backend.texture.parts.scalp import scalp_below, shown_beside_hair, with_roots
 from backend.texture.unwrapping.head_surface import head_surface, texels_per_metre, texture_space
-from backend.texture.unwrapping.photo_selection import plain_skin, prepare_photos
+from backend.texture.unwrapping.photo_selection import TexturePhoto, plain_skin, prepare_photos
 
 WORKING_SIZE = 1024
 _STAGE = "texture"
@@ -46,11 +50,13 @@ class AlbedoResult:
     albedo : (R, R, 3) uint8 sRGB, row 0 is the top (v = 1) of UV map ``Head``; all parts, no holes, charts padded.
     coverage : (R, R) float32 in [0, 1]: 1 where photos show the skin, 0 where it was inpainted.
     iris : (3,) linear-light colour of the irises.
+    eyes : (S, 2 S, 3) uint8 sRGB picture of both eyes for their map ``Eye``.
     """
 
     albedo: np.ndarray
     coverage: np.ndarray
     iris: np.ndarray
+    eyes: np.ndarray
 
 
 def build_albedo(
@@ -142,4 +148,17 @@ def build_albedo(
     if completion is not None:
         albedo = with_learned_completion(template, albedo, seen, completion)
     progress(_STAGE, 1.0)
-    return AlbedoResult(albedo, seen, eyes.iris)
+    return AlbedoResult(albedo, seen, eyes.iris, _eye_picture(template, fitted, photos, eyes))
+
+
+def _eye_picture(
+    template: Template, fitted: FittedFace, photos: Sequence[TexturePhoto], colours: EyeColours
+) -> np.ndarray:
+    """The picture of both eyes."""
+    radii, lids = [], []
+    for eye, loops in enumerate(face_loops(template).eyes):
+        centre, radius = eye_sphere(template, fitted.neutral, eye)
+        edge = fitted.neutral[loops.rows[loops.margin]] - centre
+        radii.append(radius)
+        lids.append(LidEdges(edge[np.r_[loops.inner, loops.upper, loops.outer]], edge[loops.lower]))
+    return eye_picture(colours, iris_patterns(photos), (radii[0], radii[1]), (lids[0], lids[1]))

@@ -7,17 +7,17 @@ from collections.abc import Sequence
 import bpy
 import numpy as np
 
-from ..protocol.names import PART_NAMES
+from ..protocol.names import ALL_PART_NAMES, PART_NAMES
 from ..scene import tags
 from ..scene.coordinates import coordinates
 
 ONE_MESH_PARTS: tuple[str, ...] = tuple(name for name in PART_NAMES if name != "lashes")
-"""Lashes need opacity, which a material for all has not."""
+"""Lashes and what lies over the eyes need opacity, which a material for all has not."""
 
 
 def export_parts(collection: bpy.types.Collection) -> list[bpy.types.Object]:
     """The objects of a head that go into a file, head first."""
-    found = [tags.part_object(collection, name) for name in PART_NAMES]
+    found = [tags.part_object(collection, name) for name in ALL_PART_NAMES]
     return [obj for obj in found if obj is not None]
 
 

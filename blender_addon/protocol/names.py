@@ -4,6 +4,9 @@ from __future__ import annotations
 
 PART_NAMES: tuple[str, ...] = ("head", "eye_left", "eye_right", "teeth_upper", "teeth_lower", "tongue", "lashes")
 """The objects of a head; the first one drives the others."""
+EYE_PART_NAMES: tuple[str, ...] = ("cornea_left", "cornea_right", "tear_lines", "caruncles")
+"""What more a head has since its eyes hold a close-up; heads of before, and of older backends, have none of them."""
+ALL_PART_NAMES: tuple[str, ...] = PART_NAMES + EYE_PART_NAMES
 
 _BOTH_SIDES = (
     "eyeBlink eyeLookDown eyeLookIn eyeLookOut eyeLookUp eyeSquint eyeWide mouthSmile mouthFrown mouthDimple "

@@ -11,10 +11,12 @@ import numpy as np
 from ..errors import AddonError
 from .buffers import NamedBuffers, checked_field, malformed
 from .detail import ResultDetail, decode_detail
+from .eyes import ResultEyes, decode_eyes
 from .hair import ResultCards, ResultHair, decode_cards, decode_hair
-from .names import ARKIT_NAMES, PART_NAMES
+from .names import ARKIT_NAMES, EYE_PART_NAMES, PART_NAMES
 
 RESULT_VERSION = 1
+EYEBALLS = ("eye_left", "eye_right")
 MOST_VERTICES = 200_000
 """Of one part; a head has 4,200."""
 MOST_PHOTOS = 256
@@ -33,7 +35,7 @@ class ResultPart:
 
     Attributes
     ----------
-    name : one of ``PART_NAMES``.
+    name : one of ``PART_NAMES`` or ``EYE_PART_NAMES``.
     vertices : (V, 3) float32 neutral.
     quads : (F, 4) int32, counter-clockwise from outside; a triangle repeats its last vertex.
     uv, uv_quads : (T, 2) float32, (F, 4) int32 map ``Head``, v up, corner by corner with ``quads``.
@@ -87,7 +89,7 @@ class HeadResult:
     Attributes
     ----------
     arkit_names : the 52 names in the result's order.
-    parts : in the order of ``PART_NAMES``.
+    parts : in the order of ``PART_NAMES``, and behind them ``EYE_PART_NAMES`` where there are ``eyes``.
     albedo_png : PNG file, 8-bit sRGB, row 0 is v = 1 of map ``Head``; albedo_size : (width, height). None and (0, 0) of
         a job that asked for the geometry only: albedo, hair and relief that are there hold on.
     photos : the used ones, best first.
@@ -95,6 +97,7 @@ class HeadResult:
     hair : guide strands, or None where there is no hair or nobody knows.
     hair_cards : the same as a mesh, where it was asked for.
     detail : relief of the skin, or None where there is none or nobody knows.
+    eyes : picture and map of the eyes, None from a backend that does not make them.
     """
 
     arkit_names: tuple[str, ...]
@@ -106,6 +109,7 @@ class HeadResult:
     hair: ResultHair | None = None
     hair_cards: ResultCards | None = None
     detail: ResultDetail | None = None
+    eyes: ResultEyes | None = None
 
     @property
     def geometry_only(self) -> bool:
@@ -145,6 +149,14 @@ def decode_result(header: Mapping[str, Any], buffers: Sequence[bytes]) -> HeadRe
     parts = tuple(_part(named, entry, arkit_names) for entry in checked_field(header, "parts", list))
     if tuple(part.name for part in parts) != PART_NAMES:
         raise malformed("its parts are not " + ", ".join(PART_NAMES))
+    eyes = None
+    if header.get("eyes") is not None:
+        entry = checked_field(header, "eyes", dict)
+        eyes = decode_eyes(named, entry, *(len(parts[PART_NAMES.index(name)].vertices) for name in EYEBALLS))
+        more = tuple(_part(named, part, arkit_names) for part in checked_field(entry, "parts", list))
+        if tuple(part.name for part in more) != EYE_PART_NAMES:
+            raise malformed("what its eyes have is not " + ", ".join(EYE_PART_NAMES))
+        parts += more
     png, albedo_size = None, (0, 0)
     if "albedo" not in header or header["albedo"] is not None:
         png, albedo_size = named.picture(checked_field(header, "albedo", str), MOST_PIXELS_A_SIDE)
@@ -158,12 +170,12 @@ def decode_result(header: Mapping[str, Any], buffers: Sequence[bytes]) -> HeadRe
     cards = decode_cards(named, header["hair_cards"]) if header.get("hair_cards") is not None else None
     detail = decode_detail(named, header["detail"]) if header.get("detail") is not None else None
     report = checked_field(header, "report", dict)
-    return HeadResult(arkit_names, parts, png, albedo_size, photos, report, hair, cards, detail)
+    return HeadResult(arkit_names, parts, png, albedo_size, photos, report, hair, cards, detail, eyes)
 
 
 def _part(named: NamedBuffers, entry: Any, arkit_names: tuple[str, ...]) -> ResultPart:
     name = checked_field(entry, "name", str)
-    if name not in PART_NAMES:
+    if name not in PART_NAMES and name not in EYE_PART_NAMES:
         raise malformed("it has a part of an unknown name")
 
     def array(field: str, dtype: str, *shape: int | None) -> np.ndarray:

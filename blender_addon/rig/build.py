@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 
 import bpy
 
-from ..protocol.names import PART_NAMES
+from ..protocol.names import ALL_PART_NAMES, PART_NAMES
 from ..scene import tags
 from . import bones, lead, weights
 from .names import BONES_OF
@@ -20,7 +20,7 @@ def rig_steps(collection: Callable[[], bpy.types.Collection]) -> Iterator[Callab
     again: ``collection`` returns the head's collection. A head that lacks a part or a key of jaw or eyes gets none.
     """
     yield lambda: put_armature(collection())
-    for part in PART_NAMES:
+    for part in ALL_PART_NAMES:
         yield lambda part=part: bind_part(collection(), part)
     yield lambda: bind_hair(collection())
     yield lambda: link_keys(collection())

@@ -15,15 +15,17 @@ from ..protocol.result import HeadResult, ResultPart, ResultPhoto
 from ..rig.build import rig_steps
 from . import corrections, tags
 from .cameras import new_camera, photo_camera, set_background, update_camera
+from .coordinates import origin_of
 from .drivers import drive_keys
 from .expressions import set_expression, wears
-from .frames import to_blender
+from .frames import to_blender, to_head
 from .free_place import stand_beside
 from .hair import put_hair
 from .hair_nodes import follow_group, hair_group
 from .images import file_bytes, packed_image, replace_packed
-from .materials import material_for_part
-from .meshes import add_keys, new_mesh, same_topology, update_mesh
+from .locks import lock_weights, part_weights
+from .materials import HeadPictures, fill_pictures, material_for_part
+from .meshes import add_keys, new_mesh, put_eye_map, same_topology, update_mesh
 from .origins import EYES, eye_centre, head_origin, move_origin, neck_pivot, part_seen_from, remember_origin, seen_from
 from .own_head import check_editable
 from .photo_files import PhotoFile, blender_reads, exif_turn
@@ -138,6 +140,8 @@ class _Build:
             yield self._make_collection
         for part in self.result.parts:
             yield from self._part_steps(part)
+        if self.result.eyes is not None:
+            yield self._eye_maps
         if not self.result.geometry_only:
             yield self._albedo
         yield self._materials
@@ -197,9 +201,12 @@ class _Build:
             yield lambda names=names: add_keys(self.object_of(part.name), part, names)
 
     def _update_part(self, part: ResultPart, origin: np.ndarray) -> None:
-        obj = self.object_of(part.name)
-        update_mesh(obj, part)
+        obj, head = self.object_of(part.name), self.object_of("head")
+        locked = lock_weights(head) if obj == head else part_weights(head, obj)
+        update_mesh(obj, part, locked)
         if part.name in EYES and tags.ORIGIN in obj.data:
+            if locked is not None:
+                origin = origin + locked.mean() * (to_head(origin_of(obj.data)) - origin)
             move_origin(obj, origin)
 
     def _new_part(self, part: ResultPart, origin: np.ndarray) -> None:
@@ -238,39 +245,41 @@ class _Build:
         modifier.levels, modifier.render_levels = 1, 2
         modifier.uv_smooth = "NONE"  # the albedo was made for maps that are split linearly
 
+    def _eye_maps(self) -> None:
+        for name, places in self.result.eyes.uv.items():
+            put_eye_map(self.object_of(name).data, places)
+
     def _albedo(self) -> None:
+        self._picture(tags.ALBEDO, "albedo", self.result.albedo_png)
+        if self.result.eyes is not None and self.result.eyes.picture_png is not None:
+            self._picture(tags.EYES, "eyes", self.result.eyes.picture_png)
+
+    def _picture(self, tag: str, name: str, png: bytes) -> None:
         collection = self.collection()
-        image = collection.get(tags.ALBEDO)
+        image = collection.get(tag)
         if image is None:
-            image = packed_image("albedo", self.result.albedo_png)
+            image = packed_image(name, png)
             image[tags.HEAD_ID] = self.head_id
-            collection[tags.ALBEDO] = image
-            self._fill_materials(image)
+            collection[tag] = image
+            fill_pictures(self.head_id, HeadPictures(collection.get(tags.ALBEDO), collection.get(tags.EYES)))
         else:
-            replace_packed(image, self.result.albedo_png)
+            replace_packed(image, png)
 
     def _materials(self) -> None:
         """Materials for parts that have none; none without an albedo that they would show."""
-        image = self.collection().get(tags.ALBEDO)
-        if image is None:
+        pictures = HeadPictures(self.collection().get(tags.ALBEDO), self.collection().get(tags.EYES))
+        if pictures.albedo is None:
             return
         made: dict[str, bpy.types.Material] = {}
         for part in self.result.parts:
             obj = self.object_of(part.name)
             if all(slot.material is None for slot in obj.material_slots):
-                material = material_for_part(part.name, image, made)
+                material = material_for_part(part.name, pictures, made)
                 material[tags.HEAD_ID] = self.head_id
                 obj.data.materials.clear()
                 obj.data.materials.append(material)
                 if material.diffuse_color[3] < 1.0:
                     obj.color = material.diffuse_color  # for views that are coloured by object
-
-    def _fill_materials(self, image: bpy.types.Image) -> None:
-        """Give ``image`` to the head's materials whose albedo somebody deleted."""
-        for material in [m for m in bpy.data.materials if m.get(tags.HEAD_ID) == self.head_id and m.node_tree]:
-            for node in material.node_tree.nodes:
-                if node.type == "TEX_IMAGE" and node.image is None and node.parent is None:  # the relief has a frame
-                    node.image = image
 
     def _given_photos(self) -> tuple[PhotoFile, ...]:
         """The submitted files, and the names of those stored before whose files are gone, and of the used ones."""

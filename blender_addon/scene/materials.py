@@ -1,4 +1,4 @@
-"""Materials of a head: skin, eyes, teeth, mouth, lashes, all out of one albedo."""
+"""Materials of a head: skin, teeth, mouth and lashes out of one albedo, the eyes out of a picture of their own."""
 
 from __future__ import annotations
 
@@ -7,23 +7,29 @@ from dataclasses import dataclass, field
 
 import bpy
 
-from .meshes import ALPHA, UV_HEAD
+from . import tags
+from .eye_materials import add_caruncle_colour, cornea_material, tear_material
+from .meshes import ALPHA, UV_EYE, UV_HEAD
 
 
 @dataclass(frozen=True)
 class Look:
     """A Principled BSDF's inputs other than the base colour, by their names, and what else makes the surface.
 
-    ``see_through``: the vertices' opacity counts. ``skin``: pores.
+    ``see_through``: the vertices' opacity counts. ``skin``: pores. ``flesh``: painted by nodes, from no picture.
     """
 
     name: str
     inputs: Mapping[str, float | tuple[float, ...]]
     see_through: bool = False
     skin: bool = False
+    flesh: bool = False
     parts: tuple[str, ...] = field(default=())
 
 
+EYEBALLS = ("eye_left", "eye_right")
+EYE_PICTURE = "Eyes"
+"""Name of the node that shows the eyes' own picture."""
 SKIN_ROUGHNESS, SKIN_SPECULAR = 0.52, 0.4
 PORES_ACROSS_MAP = 600.0
 SOLID_LASHES = (0.03, 0.02, 0.015, 0.0)
@@ -45,7 +51,7 @@ LOOKS: tuple[Look, ...] = (
     ),
     Look(
         "Eyes",
-        # A matt ball in a clear coat: the tear film's and the cornea's highlight on top of an unlit-looking iris.
+        # A matt ball in a clear coat: the tear film's highlight on the white; the cornea has its own over the iris.
         {
             "Roughness": 0.45,
             "Specular IOR Level": 0.2,
@@ -83,19 +89,63 @@ LOOKS: tuple[Look, ...] = (
         },
         parts=("tongue",),
     ),
+    Look(
+        "Caruncles",
+        {
+            "Roughness": 0.28,
+            "Subsurface Weight": 0.4,
+            "Subsurface Radius": (1.0, 0.35, 0.25),
+            "Subsurface Scale": 0.0008,
+            "Coat Weight": 0.8,
+            "Coat Roughness": 0.08,
+        },
+        flesh=True,
+        parts=("caruncles",),
+    ),
     Look("Lashes", {"Roughness": 0.6, "Specular IOR Level": 0.2}, see_through=True, parts=("lashes",)),
 )
 
 
-def material_for_part(part: str, albedo: bpy.types.Image, made: dict[str, bpy.types.Material]) -> bpy.types.Material:
+@dataclass(frozen=True)
+class HeadPictures:
+    """The pictures that a head's materials show: all but the eyes, and the eyes, None from an older backend."""
+
+    albedo: bpy.types.Image | None
+    eyes: bpy.types.Image | None = None
+
+
+def material_for_part(part: str, pictures: HeadPictures, made: dict[str, bpy.types.Material]) -> bpy.types.Material:
     """The part's material, made on first use; ``made`` remembers those of this head by the names of their looks."""
+    if part.startswith("cornea"):
+        return made.setdefault("Cornea", made.get("Cornea") or cornea_material())
+    if part == "tear_lines":
+        return made.setdefault("Tears", made.get("Tears") or tear_material())
     look = next(look for look in LOOKS if part in look.parts)
     if look.name not in made:
-        made[look.name] = _new_material(look, albedo)
+        own = part in EYEBALLS and pictures.eyes is not None
+        made[look.name] = _new_material(look, pictures.eyes if own else pictures.albedo, UV_EYE if own else UV_HEAD)
     return made[look.name]
 
 
-def _new_material(look: Look, albedo: bpy.types.Image) -> bpy.types.Material:
+def skin_look_material(albedo: bpy.types.Image, uv_map: str, pores_across_map: float) -> bpy.types.Material:
+    """A material of skin that shows ``albedo`` in another UV map, with so many pores across it."""
+    material = _new_material(next(look for look in LOOKS if look.skin), albedo, uv_map)
+    for node in material.node_tree.nodes:
+        if node.type == "UVMAP":
+            node.uv_map = uv_map
+    material.node_tree.nodes["Pores"].inputs["Scale"].default_value = pores_across_map
+    return material
+
+
+def fill_pictures(head_id: str, pictures: HeadPictures) -> None:
+    """Give a head's materials the picture that somebody deleted."""
+    for material in [m for m in bpy.data.materials if m.get(tags.HEAD_ID) == head_id and m.node_tree]:
+        for node in material.node_tree.nodes:
+            if node.type == "TEX_IMAGE" and node.image is None and node.parent is None:  # the relief has a frame
+                node.image = pictures.eyes if node.name == EYE_PICTURE else pictures.albedo
+
+
+def _new_material(look: Look, picture: bpy.types.Image | None, uv_map: str) -> bpy.types.Material:
     material = bpy.data.materials.new(look.name)
     if material.node_tree is None:  # from 6.0 on every material has nodes and the switch is gone
         material.use_nodes = True
@@ -106,10 +156,14 @@ def _new_material(look: Look, albedo: bpy.types.Image) -> bpy.types.Material:
     for name, value in look.inputs.items():
         shader.inputs[name].default_value = value
     tree.links.new(shader.outputs["BSDF"], output.inputs["Surface"])
+    if look.flesh:
+        add_caruncle_colour(tree, shader)
+        return material
     uv = _node(tree, "ShaderNodeUVMap", -900, 0)
-    uv.uv_map = UV_HEAD
+    uv.uv_map = uv_map
     texture = _node(tree, "ShaderNodeTexImage", -600, 100)
-    texture.image, texture.name, texture.label = albedo, "Albedo", "Albedo"
+    texture.image = picture
+    texture.name = texture.label = EYE_PICTURE if uv_map == UV_EYE else "Albedo"
     tree.links.new(uv.outputs["UV"], texture.inputs["Vector"])
     tree.links.new(texture.outputs["Color"], shader.inputs["Base Color"])
     if look.skin:

@@ -1,0 +1,32 @@
+"""The eyes' picture, map and surfaces in a message (docs/protocol.md, *result*)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import msgspec
+
+from backend.exchange.face_asset import EyeDressing, FacePart
+from backend.exchange.wire_buffers import FLOATS, BufferList
+
+
+class EyesEntry(msgspec.Struct, frozen=True):
+    """What a close-up of the eyes needs; every field but ``parts`` is the name of a buffer. ``picture`` is None of a
+    job that asked for the geometry only."""
+
+    picture: str | None
+    uv_left: str
+    uv_right: str
+    parts: tuple[msgspec.Struct, ...]
+
+
+def encode_eyes(
+    eyes: EyeDressing, encode_part: Callable[[FacePart, BufferList], msgspec.Struct], buffers: BufferList
+) -> EyesEntry:
+    """Append the buffers and say where they are."""
+    return EyesEntry(
+        picture=None if eyes.picture is None else buffers.add_picture("eyes.picture", eyes.picture),
+        uv_left=buffers.add_array("eyes.uv_left", eyes.uv["eye_left"], FLOATS),
+        uv_right=buffers.add_array("eyes.uv_right", eyes.uv["eye_right"], FLOATS),
+        parts=tuple(encode_part(part, buffers) for part in eyes.parts),
+    )
