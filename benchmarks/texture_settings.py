@@ -1,4 +1,4 @@
-"""Which figures of ``evaluate textures`` feel the texture's numbers: python benchmarks/texture_settings.py --people DIR.
+"""Which figures of ``evaluate textures`` feel the texture's numbers: benchmarks/texture_settings.py --people DIR.
 
 Every field of the settings of ``backend/texture`` (``--only delighting blending.sliver``: of one room, one number) is
 halved and doubled, shares at most to 1. Of each person one photo is left out, the texture of the others is made at a
