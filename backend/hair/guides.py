@@ -35,7 +35,8 @@ _BARE_FACE = 1.0
 _COVERED = 0.2
 """What a point in hair is worth that other guides show already, of one that none does."""
 _AROUND, _MEET = 6, 0.6
-"""A lock reaches to this share of the way to its sixth neighbour: random discs of this size cover nearly 0.9."""
+"""A lock reaches to this share of the way to its sixth neighbour: random discs of this size cover nearly nine tenths.
+"""
 _EDGE = 0.5
 """Of the way to the sixth neighbour: where the middle of the neighbours lies further away, the hair ends."""
 _LONGER, _FULLER = 1.35, 1.5

@@ -130,9 +130,6 @@ def material_for_part(part: str, pictures: HeadPictures, made: dict[str, bpy.typ
 def skin_look_material(albedo: bpy.types.Image, uv_map: str, pores_across_map: float) -> bpy.types.Material:
     """A material of skin that shows ``albedo`` in another UV map, with so many pores across it."""
     material = _new_material(next(look for look in LOOKS if look.skin), albedo, uv_map)
-    for node in material.node_tree.nodes:
-        if node.type == "UVMAP":
-            node.uv_map = uv_map
     material.node_tree.nodes["Pores"].inputs["Scale"].default_value = pores_across_map
     return material
 
