@@ -16,7 +16,8 @@ from backend.geometry.template import load_template
 from backend.geometry.topology import triangles_from_quads
 from backend.models.registry import MODELS, left_out, open_models
 from backend.photos.faces import mediapipe_models
-from backend.photos.reading.read import MOST_DECODERS, start_reading
+from backend.photos.reading.read import start_reading
+from backend.photos.reading.settings import READING
 from backend.photos.reading.source import PhotoSource
 from backend.pipeline import ReconstructOptions, reconstruct
 from backend.progress import HeadPreview
@@ -39,7 +40,7 @@ def warm(device: str) -> dict[str, Any]:
     """
     global _server_device
     _server_device = device
-    start_reading(MOST_DECODERS)
+    start_reading(READING.most_decoders)
     found = _device(device)
     mediapipe_models.face_detector(False)
     mediapipe_models.face_detector(True)

@@ -9,11 +9,9 @@ import numpy as np
 
 from backend.photos.faces.landmarks import MESH_COUNT, head_pose
 from backend.photos.faces.sampling import Window
+from backend.photos.faces.settings import FACES
 
 MAX_CROP_SIDE = 2048
-_CROP_PER_FACE = 2.4
-_RAISED = 0.04  # the skull reaches higher above the landmarks than the chin below them
-_BEHIND = 0.25  # the head's middle lies behind the landmarks' middle when the face is turned
 
 
 @dataclass(frozen=True)
@@ -48,8 +46,8 @@ def crop_head(pixels: np.ndarray, landmarks: np.ndarray, max_side: int = MAX_CRO
     pose = head_pose(landmarks)
     roll, turned = np.radians(pose.roll), np.sin(np.radians(pose.yaw))
     up, right = np.array([np.sin(roll), -np.cos(roll)]), np.array([np.cos(roll), np.sin(roll)])
-    centre = (low + high) / 2 + extent * (_RAISED * up - _BEHIND * turned * right)
-    side = max(8, round(extent * _CROP_PER_FACE))
+    centre = (low + high) / 2 + extent * (FACES.crop_raised * up - FACES.crop_behind * turned * right)
+    side = max(8, round(extent * FACES.crop_per_face))
     corner = np.round(centre - side / 2).astype(int)
     cut = _cut_padded(pixels, corner, side)
     if side > max_side:

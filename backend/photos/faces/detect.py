@@ -8,18 +8,7 @@ import numpy as np
 
 from backend.photos.faces import mediapipe_models
 from backend.photos.faces.sampling import Window, fit_inside
-
-_SEARCH_SIDE = 1280
-_VIEW_SIDE = 384
-_SAME_FACE_OVERLAP = 0.3
-_MIN_SCORE = 0.4
-_SURE_SCORE = 0.7
-_LARGE_FACE = 0.2  # of the picture's short side
-_MIN_TILE = 96
-_MAX_FACES = 20
-_LEAST_CONTRAST = 8
-"""Of 255 levels between the darkest and the brightest value of a view: with less it is of one colour, as black frames
-of videos and backdrops are, and need not be searched, with two models, in ten tiles and four turns."""
+from backend.photos.faces.settings import FACES
 
 
 @dataclass(frozen=True)
@@ -48,12 +37,12 @@ def detect_faces(pixels: np.ndarray) -> tuple[DetectedFace, ...]:
     tiles (small faces); when there is nothing at all, also turned by a quarter, a half and three quarters (photos
     without EXIF orientation).
     """
-    small, factor = fit_inside(pixels, _SEARCH_SIDE)
+    small, factor = fit_inside(pixels, FACES.search_side)
     faces: list[DetectedFace] = []
     for turn in (0.0, np.pi / 2, -np.pi / 2, np.pi):
         found = [face for window in _whole_views(small.shape, turn) for face in _detect_in(small, window)]
-        large = _LARGE_FACE * min(small.shape[:2])
-        if not any(face.side > large and face.score > _SURE_SCORE for face in found):
+        large = FACES.large_face * min(small.shape[:2])
+        if not any(face.side > large and face.score > FACES.sure_score for face in found):
             found += [face for window in _tiles(small.shape, turn) for face in _detect_in(small, window)]
         faces = _merge(found)
         if faces:
@@ -61,7 +50,7 @@ def detect_faces(pixels: np.ndarray) -> tuple[DetectedFace, ...]:
     scaled = [
         DetectedFace((f.centre[0] / factor, f.centre[1] / factor), f.side / factor, f.angle, f.score) for f in faces
     ]
-    return tuple(sorted(scaled, key=lambda face: -face.side)[:_MAX_FACES])
+    return tuple(sorted(scaled, key=lambda face: -face.side)[: FACES.max_faces])
 
 
 def faces_in_view(pixels: np.ndarray) -> tuple[DetectedFace, ...]:
@@ -81,7 +70,7 @@ def _tiles(shape: tuple[int, ...], turn: float) -> list[Window]:
     tiles = []
     for divide in (1, 2, 3):
         side = shortest / divide
-        if side < _MIN_TILE or (divide == 1 and longest < 1.2 * shortest):
+        if side < FACES.min_tile or (divide == 1 and longest < 1.2 * shortest):
             continue
         tiles += [Window((x, y), side, turn) for y in _tile_centres(height, side) for x in _tile_centres(width, side)]
     return tiles
@@ -94,15 +83,15 @@ def _tile_centres(length: float, side: float) -> np.ndarray:
 
 
 def _detect_in(pixels: np.ndarray, window: Window) -> list[DetectedFace]:
-    view = window.cut(pixels, _VIEW_SIDE)
-    if int(view.max()) - int(view.min()) < _LEAST_CONTRAST:
+    view = window.cut(pixels, FACES.view_side)
+    if int(view.max()) - int(view.min()) < FACES.least_contrast:
         return []
     found = []
     for full_range in (True, False):
         result = mediapipe_models.face_detector(full_range).process(view)
         for detection in result.detections or ():
             score = float(detection.score[0])
-            if score < _MIN_SCORE:
+            if score < FACES.min_score:
                 continue
             found.append(_in_picture(detection.location_data, score, window))
     return found
@@ -112,7 +101,7 @@ def _in_picture(location: object, score: float, window: Window) -> DetectedFace:
     box = location.relative_bounding_box
     eyes = np.array([[point.x, point.y] for point in location.relative_keypoints[:2]])
     corner = np.array([[box.xmin + box.width / 2, box.ymin + box.height / 2]])
-    points = window.to_picture(np.concatenate([corner, eyes]) * _VIEW_SIDE, _VIEW_SIDE)
+    points = window.to_picture(np.concatenate([corner, eyes]) * FACES.view_side, FACES.view_side)
     line = points[2] - points[1]
     side = (box.width + box.height) / 2 * window.side
     return DetectedFace(tuple(points[0]), side, float(np.arctan2(line[1], line[0])), score)
@@ -122,7 +111,7 @@ def _merge(faces: list[DetectedFace]) -> list[DetectedFace]:
     """One face per place: the most confident; faces of two views of about equal confidence, the larger view wins."""
     kept: list[DetectedFace] = []
     for face in sorted(faces, key=lambda face: -face.score):
-        if all(overlap(face, other) < _SAME_FACE_OVERLAP for other in kept):
+        if all(overlap(face, other) < FACES.same_face_overlap for other in kept):
             kept.append(face)
     return kept
 

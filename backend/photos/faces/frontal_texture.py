@@ -12,6 +12,7 @@ from scipy.spatial import Delaunay
 from backend.photos.faces.landmarks import MESH_COUNT, mean_landmarks
 
 FRONTAL_SIDE = 96
+"""Pixels: the identity descriptor was trained on frontal views of this side."""
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from backend.geometry.similarity import nearest_similarity
 from backend.photos.faces import mediapipe_models
 from backend.photos.faces.detect import DetectedFace, detect_faces
 from backend.photos.faces.sampling import Window
+from backend.photos.faces.settings import FACES
 
 LANDMARK_COUNT = 478
 MESH_COUNT = 468
@@ -23,12 +24,8 @@ LOWER_LIP_EDGE = (95, 88, 178, 87, 14, 317, 402, 318, 324)
 UPPER_LIP_EDGE = (191, 80, 81, 82, 13, 312, 311, 310, 415)
 """Where the lips meet, without the corners, from the person's right to left, one above the other."""
 
-_RESOLUTION = 256
-_WINDOW_PER_FACE = 1.9
 _VARIANTS = tuple(product((0.88, 1.12), (-0.1, 0.1), (False, True)))  # scale, radians, mirrored
 _FOLLOW_VARIANTS = ((0.95, -0.05, False), (1.05, 0.05, True), (1.05, -0.05, True), (0.95, 0.05, False))
-_FOLLOW_SHIFT, _FOLLOW_SIZE = 0.45, 1.5  # of the face's size, and its ratio: how much it may change in a frame
-_AGREEMENT = 0.03  # of the face's size: an answer farther from the median of all is dropped
 
 
 @dataclass(frozen=True)
@@ -83,14 +80,14 @@ def find_landmarks(pixels: np.ndarray, face: DetectedFace) -> np.ndarray | None:
         return None
     answers = []
     for scale, turn, flipped in _VARIANTS:
-        window = landmark_window(first, _WINDOW_PER_FACE * scale)
+        window = landmark_window(first, FACES.window_per_face * scale)
         points = _run_mesh(pixels, Window(window.centre, window.side, window.angle + turn, flipped))
         if points is not None and _belongs_to(points, face):
             answers.append(points)
     if not answers:
         return first.astype(np.float32)
     apart = np.linalg.norm(np.array(answers) - np.median(answers, axis=0), axis=2).mean(axis=1)
-    limit = max(_AGREEMENT * landmark_window(first, 1.0).side, float(apart.min()))
+    limit = max(FACES.agreement * landmark_window(first, 1.0).side, float(apart.min()))
     return np.mean([answer for answer, far in zip(answers, apart, strict=True) if far <= limit], axis=0).astype(
         np.float32
     )
@@ -107,7 +104,7 @@ def follow_landmarks(pixels: np.ndarray, previous: np.ndarray) -> np.ndarray | N
 
     The mean over four windows around the old place, half of them mirrored.
     """
-    window = landmark_window(previous, _WINDOW_PER_FACE)
+    window = landmark_window(previous, FACES.window_per_face)
     size = landmark_window(previous, 1.0).side
     answers = []
     for scale, turn, flipped in _FOLLOW_VARIANTS:
@@ -116,7 +113,7 @@ def follow_landmarks(pixels: np.ndarray, previous: np.ndarray) -> np.ndarray | N
             return None  # four windows this much alike agree on a face that is there
         now = landmark_window(points, 1.0)
         moved = np.hypot(now.centre[0] - window.centre[0], now.centre[1] - window.centre[1])
-        if moved > _FOLLOW_SHIFT * size or not 1 / _FOLLOW_SIZE < now.side / size < _FOLLOW_SIZE:
+        if moved > FACES.follow_shift * size or not 1 / FACES.follow_size < now.side / size < FACES.follow_size:
             return None
         answers.append(points)
     return np.mean(answers, axis=0).astype(np.float32)
@@ -162,14 +159,14 @@ def rigid_indices() -> np.ndarray:
 
 
 def _run_mesh(pixels: np.ndarray, window: Window) -> np.ndarray | None:
-    result = mediapipe_models.face_mesh().process(window.cut(pixels, _RESOLUTION))
+    result = mediapipe_models.face_mesh().process(window.cut(pixels, FACES.mesh_side))
     if not result.multi_face_landmarks:
         return None
     found = result.multi_face_landmarks[0].landmark
-    points = np.array([[p.x, p.y, p.z] for p in found], dtype=np.float64) * _RESOLUTION
+    points = np.array([[p.x, p.y, p.z] for p in found], dtype=np.float64) * FACES.mesh_side
     if points.shape != (LANDMARK_COUNT, 3) or not np.isfinite(points).all():
         return None
-    points = window.to_picture(points, _RESOLUTION)
+    points = window.to_picture(points, FACES.mesh_side)
     return points[mean_landmarks().mirror] if window.flipped else points
 
 

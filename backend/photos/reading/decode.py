@@ -18,6 +18,7 @@ from PIL import Image, ImageChops, ImageCms, ImageFile, ImageOps, UnidentifiedIm
 
 from backend.photos.reading.focal import focal_length_px
 from backend.photos.reading.formats import FORMAT_SUFFIXES, FORMATS_TEXT
+from backend.photos.reading.settings import READING
 from backend.photos.reading.source import PhotoUnreadableError, ReadLimits
 
 ImageFile.LOAD_TRUNCATED_IMAGES = False
@@ -25,10 +26,6 @@ NO_MEMORY = "There is not enough memory to open it; save it smaller."
 DAMAGED = "The file is damaged and cannot be opened; export it again."
 _HEIF_SUPPORT = "HEIC files need the package pillow-heif; install it, or export the photo as JPEG."
 _ORIENTATION = 0x0112
-_GREY_BEHIND_ALPHA = 128
-_NO_CHANGE = 3  # levels; such a profile is sRGB by another name
-_SMALL_PIXELS = 4_000_000  # below this, a nearly empty file costs nothing
-_BAND_PIXELS = 4_000_000  # of what is flattened at a time
 _COMMON = (b"\xff\xd8", b"\x89PNG", b"GIF8", b"BM")  # how JPEG, PNG, GIF and BMP begin
 _SRGB = ImageCms.createProfile("sRGB")
 
@@ -163,7 +160,7 @@ def _refuse_huge(image: Image.Image, size: int, limits: ReadLimits) -> None:
             f"It is {width} x {height} pixels, more than the limit of {most / 1e6:.0f} megapixels"
             f" and {limits.max_side} a side; save it smaller, for instance 4000 pixels wide."
         )
-    if width * height > max(_SMALL_PIXELS, size * limits.max_pixels_per_byte):
+    if width * height > max(READING.small_pixels, size * limits.max_pixels_per_byte):
         raise PhotoUnreadableError(
             f"It says {width} x {height} pixels and has {size} bytes, too few for a photo; export it again."
         )
@@ -197,7 +194,7 @@ def _flat(image: Image.Image, factors: tuple[int, int]) -> Image.Image:
     if flatten is None:
         return image
     # In bands of rows: the colours of a palette's indices take four times their memory.
-    rows = max(_BAND_PIXELS // image.width // factors[1], 1) * factors[1]
+    rows = max(READING.band_pixels // image.width // factors[1], 1) * factors[1]
     flat = None
     for top in range(0, image.height, rows):
         band = flatten(image.crop((0, top, image.width, min(top + rows, image.height))))
@@ -237,7 +234,7 @@ def _to_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
     if image.mode in ("LA", "La", "RGBa") or (image.mode in ("RGB", "L") and "transparency" in image.info):
         image = image.convert("RGBA")
     if image.mode == "RGBA":
-        behind = Image.new("RGBA", image.size, (_GREY_BEHIND_ALPHA,) * 3 + (255,))
+        behind = Image.new("RGBA", image.size, (READING.alpha_grey,) * 3 + (255,))
         image = Image.alpha_composite(behind, image).convert("RGB")
     if profile and image.mode in ("RGB", "L", "CMYK", "LAB"):
         converted = _apply_profile(image, profile)
@@ -256,7 +253,7 @@ def _apply_profile(image: Image.Image, profile: bytes) -> Image.Image | None:
         if image.mode == "RGB":
             swatches = _swatches()
             changed = ImageChops.difference(ImageCms.applyTransform(swatches, transform), swatches)
-            if max(high for _, high in changed.getextrema()) <= _NO_CHANGE:
+            if max(high for _, high in changed.getextrema()) <= READING.same_profile:
                 return None
         return ImageCms.applyTransform(image, transform)
     except (ImageCms.PyCMSError, OSError, ValueError):

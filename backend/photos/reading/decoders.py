@@ -21,12 +21,11 @@ import numpy as np
 
 from backend.photos.reading.decode import DAMAGED, NO_MEMORY, check_size
 from backend.photos.reading.decoder_process import HEADER_LENGTH
+from backend.photos.reading.settings import READING
 from backend.photos.reading.source import DecodedPhoto, PhotoSource, PhotoUnreadableError, ReadLimits
 
 TOO_SLOW = "It takes far longer to open than a photo does; save it as a new JPEG."
 _SOURCE = Path(__file__).resolve().parents[3]
-_END_SECONDS = 5.0  # to end, once its pipes are closed
-_PIPE_BYTES = 2**20
 _BOOT = "import sys; sys.path[:] = sys.argv[1:]; from backend.photos.reading.decoder_process import main; main()"
 
 
@@ -52,7 +51,7 @@ class Decoder:
         with suppress(OSError, ImportError, AttributeError):  # Linux has it; fewer turns between the processes
             import fcntl
 
-            fcntl.fcntl(self._process.stdout, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
+            fcntl.fcntl(self._process.stdout, fcntl.F_SETPIPE_SZ, READING.pipe_bytes)
 
     @property
     def alive(self) -> bool:
@@ -134,7 +133,7 @@ class Decoder:
     def _exit_code(self) -> int:
         """Of the process, which closed its end."""
         with suppress(subprocess.TimeoutExpired):
-            return self._process.wait(_END_SECONDS)
+            return self._process.wait(READING.end_seconds)
         self.kill()
         return self._process.wait()
 

@@ -6,6 +6,8 @@ import math
 
 from PIL.Image import Exif
 
+from backend.photos.reading.settings import READING
+
 _EXIF_IFD = 0x8769
 _FOCAL_LENGTH, _FOCAL_35MM = 0x920A, 0xA405
 _PIXEL_WIDTH, _PIXEL_HEIGHT = 0xA002, 0xA003
@@ -13,7 +15,6 @@ _PLANE_X_RESOLUTION, _PLANE_UNIT = 0xA20E, 0xA210
 _UNIT_MM = {2: 25.4, 3: 10.0, 4: 1.0, 5: 1e-3}
 _FRAME_DIAGONAL_MM = math.hypot(36.0, 24.0)
 _CAMERA_ASPECTS = (4 / 3, 3 / 2, 16 / 9)
-_ASPECT_TOLERANCE = 0.01
 
 
 def focal_length_px(exif: Exif, size: tuple[int, int]) -> float | None:
@@ -34,14 +35,15 @@ def _focal_length_px(exif: Exif, size: tuple[int, int]) -> float | None:
     tags = exif.get_ifd(_EXIF_IFD)
     long_side, short_side = max(size), min(size)
     aspect = long_side / short_side
-    if not any(abs(aspect / camera - 1) < _ASPECT_TOLERANCE for camera in _CAMERA_ASPECTS):
+    if not any(abs(aspect / camera - 1) < READING.aspect_tolerance for camera in _CAMERA_ASPECTS):
         return None
     written = (tags.get(_PIXEL_WIDTH), tags.get(_PIXEL_HEIGHT))
     written_long = None
     if written[0] and written[1]:
         written_long = max(int(written[0]), int(written[1]))
         written_aspect = written_long / min(int(written[0]), int(written[1]))
-        if abs(aspect / written_aspect - 1) > _ASPECT_TOLERANCE or long_side > written_long * (1 + _ASPECT_TOLERANCE):
+        tolerance = READING.aspect_tolerance
+        if abs(aspect / written_aspect - 1) > tolerance or long_side > written_long * (1 + tolerance):
             return None
     focal_35mm = float(tags.get(_FOCAL_35MM) or 0)
     if focal_35mm > 0:

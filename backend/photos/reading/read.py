@@ -11,17 +11,13 @@ from contextlib import suppress
 from itertools import islice
 
 from backend.photos.reading.decoders import TOO_SLOW, Decoder, idle, start_decoders
+from backend.photos.reading.settings import READING
 from backend.photos.reading.source import DecodedPhoto, PhotoSource, PhotoUnreadableError, ReadLimits
-
-MOST_DECODERS = 2
-"""Photos that are decoded at a time, where there are as many cores. The next stage takes longer than one decoder."""
-_TICK = 0.1  # s, how often a cancelled run is noticed
-_WALL_FACTOR = 6.0  # seconds that a decoder may take for each one of the processor's, on a busy machine or a slow disk
 
 
 def start_reading(count: int) -> None:
     """Start what reads ``count`` photos, so that it is there when the first is read; returns at once."""
-    start_decoders(min(count, MOST_DECODERS, _cores()))
+    start_decoders(min(count, READING.most_decoders, _cores()))
 
 
 def read_photo(
@@ -48,10 +44,10 @@ def read_photos(
 ) -> Iterator[DecodedPhoto | PhotoUnreadableError]:
     """The photos in order, the next ones being decoded while the caller works on this one.
 
-    At most ``MOST_DECODERS`` photos are ahead of the caller. ``waiting`` as in ``read_photo``.
+    At most ``ReadingSettings.most_decoders`` photos are ahead of the caller. ``waiting`` as in ``read_photo``.
     """
     limits = limits or ReadLimits()
-    ahead = min(MOST_DECODERS, _cores(), max(len(sources), 1))
+    ahead = min(READING.most_decoders, _cores(), max(len(sources), 1))
     coming: deque[tuple[_Decoding, Future[DecodedPhoto | PhotoUnreadableError]]] = deque()
     left = iter(sources)
     with ThreadPoolExecutor(max_workers=ahead, thread_name_prefix="photo-reader") as pool:
@@ -112,10 +108,10 @@ def _awaited(
     waiting: Callable[[], None],
 ) -> DecodedPhoto | PhotoUnreadableError:
     # Turns are counted, not the clock: a run that was stopped with Ctrl-Z goes on where it was.
-    for _ in range(round(_WALL_FACTOR * limits.most_cpu_seconds / _TICK)):
+    for _ in range(round(READING.wall_factor * limits.most_cpu_seconds / READING.tick)):
         waiting()
         with suppress(TimeoutError):
-            return future.result(_TICK)
+            return future.result(READING.tick)
     decoding.end()
     return future.result()
 

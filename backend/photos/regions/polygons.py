@@ -8,9 +8,7 @@ import numpy as np
 from backend.photos.faces.frontal_texture import mesh_triangles
 from backend.photos.faces.landmarks import MESH_COUNT, landmark_window, mean_landmarks
 from backend.photos.regions.masks import grown
-
-_NORMAL_REDUCTION = 4
-_BEYOND_OVAL, _NEAR_EYES = 0.02, 0.13  # heights of the face
+from backend.photos.regions.settings import REGIONS
 
 # Indices into MediaPipe's 478 landmarks, in order around each part; "right" is the person's right.
 _OVAL_LEFT = (10, 338, 297, 332, 284, 251, 389, 356, 454, 323, 361, 288, 397, 365, 379, 378, 400, 377)
@@ -50,7 +48,7 @@ def eyes_mask(landmarks: np.ndarray, side: int) -> np.ndarray:
     return polygon_mask(landmarks, EYE_RIGHT, side) | polygon_mask(landmarks, mirrored(EYE_RIGHT), side)
 
 
-def near_eyes(landmarks: np.ndarray, side: int, reach: float = _NEAR_EYES) -> np.ndarray:
+def near_eyes(landmarks: np.ndarray, side: int, reach: float = REGIONS.near_eyes) -> np.ndarray:
     """(side, side) bool: the eyes and what is around them, ``reach`` heights of the face far, where glasses are."""
     return grown(eyes_mask(landmarks, side), reach * landmark_window(landmarks, 1.0).side)
 
@@ -82,7 +80,7 @@ def face_normals(landmarks: np.ndarray, side: int) -> np.ndarray:
 
     Constant over each triangle and then smoothed: enough for shading.
     """
-    small = max(16, side // _NORMAL_REDUCTION)
+    small = max(16, side // REGIONS.normal_reduction)
     triangles = mesh_triangles()
     corners = landmarks[triangles] * (small / side)
     normals = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
@@ -105,4 +103,4 @@ def above_brows(landmarks: np.ndarray, side: int) -> np.ndarray:
     brows = landmarks[list(BROW_RIGHT + mirrored(BROW_RIGHT)), 1].min()
     rows = np.arange(side) + 0.5 < brows
     size = landmark_window(landmarks, 1.0).side
-    return rows[:, None] & ~grown(polygon_mask(landmarks, FACE_OVAL, side), _BEYOND_OVAL * size)
+    return rows[:, None] & ~grown(polygon_mask(landmarks, FACE_OVAL, side), REGIONS.beyond_oval * size)

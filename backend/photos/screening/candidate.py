@@ -10,10 +10,7 @@ import numpy as np
 from backend.models.parsing.accessories import AccessoryScores
 from backend.photos.collection import PhotoQuality
 from backend.photos.faces.landmarks import HeadPose, landmark_window
-
-_FINGERPRINT_SIDE = 32
-_FINGERPRINT_BORDER = 4
-SAME_PICTURE = 0.982
+from backend.photos.screening.settings import SCREENING
 
 
 @dataclass(frozen=True)
@@ -51,17 +48,18 @@ class FaceCandidate:
 def picture_fingerprint(pixels: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
     """(576,) unit vector: the face's grey levels, upright, without their slow changes.
 
-    The dot product of two is above ``SAME_PICTURE`` when one picture is a resized, recompressed or recoloured copy of
-    the other; two shots of one session stay below.
+    The dot product of two is above ``ScreeningSettings.same_picture`` when one picture is a resized, recompressed or
+    recoloured copy of the other; two shots of one session stay below.
     """
-    grey = cv2.cvtColor(landmark_window(landmarks, 1.6).cut(pixels, 4 * _FINGERPRINT_SIDE), cv2.COLOR_RGB2GRAY)
-    small = cv2.resize(grey, (_FINGERPRINT_SIDE, _FINGERPRINT_SIDE), interpolation=cv2.INTER_AREA).astype(np.float32)
-    inner = small[_FINGERPRINT_BORDER:-_FINGERPRINT_BORDER, _FINGERPRINT_BORDER:-_FINGERPRINT_BORDER]
+    side, border = SCREENING.fingerprint_side, SCREENING.fingerprint_border
+    grey = cv2.cvtColor(landmark_window(landmarks, 1.6).cut(pixels, 4 * side), cv2.COLOR_RGB2GRAY)
+    small = cv2.resize(grey, (side, side), interpolation=cv2.INTER_AREA).astype(np.float32)
+    inner = small[border:-border, border:-border]
     detail = inner - cv2.GaussianBlur(inner, (0, 0), 6)
     return detail.ravel() / max(float(np.linalg.norm(detail)), 1e-6)
 
 
 def mirrored_fingerprint(fingerprint: np.ndarray) -> np.ndarray:
     """The fingerprint of the mirrored picture."""
-    side = _FINGERPRINT_SIDE - 2 * _FINGERPRINT_BORDER
+    side = SCREENING.fingerprint_side - 2 * SCREENING.fingerprint_border
     return fingerprint.reshape(side, side)[:, ::-1].ravel()

@@ -20,10 +20,9 @@ from backend.photos.faces.frontal_texture import FRONTAL_SIDE, frontal_grid, fro
 from backend.photos.faces.landmarks import landmark_window
 from backend.photos.faces.sampling import Window
 
-_CELL = 8
-_BINS = 8
-_WINDOW_SIDE = 192
-_WINDOW_PER_FACE = 1.25
+_CELL, _BINS = 8, 8
+_WINDOW_SIDE, _WINDOW_PER_FACE = 192, 1.25
+"""Pixels and sides of the face: the projection was trained on histograms of these cells, bins and windows."""
 
 
 @dataclass(frozen=True)

@@ -8,16 +8,9 @@ import numpy as np
 from backend.photos.collection import FaceClass, PhotoQuality
 from backend.photos.faces.landmarks import landmark_window
 from backend.photos.regions.polygons import FACE_OVAL, polygon_mask
+from backend.photos.screening.settings import SCREENING
 
-_MEASURE_SIDE = 192  # the face is brought to this many pixels before sharpness is measured
-_GOOD_FACE_PX, _USELESS_FACE_PX = 400.0, 24.0
-_BLURRED, _SHARP = 0.24, 0.65  # Laplacian over gradient
-_NOISE = 1.0  # grey levels; keeps flat pictures from being all noise
-_BLACK, _WHITE = 8, 247
-_GREY_CHROMA = 1.5
-_TINT_SPREAD = 1.35
 _COLOURFUL = (FaceClass.SKIN, FaceClass.LIPS, FaceClass.EYES, FaceClass.BROWS, FaceClass.MOUTH_INTERIOR)
-_EXPONENTS = {"size": 0.35, "sharpness": 0.35, "yaw": 0.5, "exposure": 0.5, "occlusion": 0.7}
 
 
 def measure_quality(
@@ -30,14 +23,14 @@ def measure_quality(
     face = polygon_mask(landmarks * label_factor, FACE_OVAL, labels.shape[0])
     small = cv2.resize(pixels, labels.shape[::-1], interpolation=cv2.INTER_AREA)
     parts = {
-        "size": size_quality(landmarks),
-        "sharpness": sharpness_quality(pixels, landmarks),
-        "yaw": float(np.clip(1.15 - (abs(yaw) / 58) ** 2, 0.0, 1.0)),
-        "exposure": exposure_quality(small[face]),
-        "occlusion": occlusion_quality(labels, face),
+        "size": (size_quality(landmarks), SCREENING.size_exponent),
+        "sharpness": (sharpness_quality(pixels, landmarks), SCREENING.sharpness_exponent),
+        "yaw": (float(np.clip(1.15 - (abs(yaw) / 58) ** 2, 0.0, 1.0)), SCREENING.yaw_exponent),
+        "exposure": (exposure_quality(small[face]), SCREENING.exposure_exponent),
+        "occlusion": (occlusion_quality(labels, face), SCREENING.occlusion_exponent),
     }
-    score = float(np.prod([parts[name] ** power for name, power in _EXPONENTS.items()]))
-    return PhotoQuality(score=score, **parts)
+    score = float(np.prod([part**exponent for part, exponent in parts.values()]))
+    return PhotoQuality(score=score, **{name: part for name, (part, _) in parts.items()})
 
 
 def face_size_px(landmarks: np.ndarray) -> float:
@@ -47,7 +40,8 @@ def face_size_px(landmarks: np.ndarray) -> float:
 
 def size_quality(landmarks: np.ndarray) -> float:
     """0 at 24 pixels of face, 1 from 400 on, logarithmic between."""
-    ratio = np.log(max(face_size_px(landmarks), 1.0) / _USELESS_FACE_PX) / np.log(_GOOD_FACE_PX / _USELESS_FACE_PX)
+    useless, good = SCREENING.useless_face_px, SCREENING.good_face_px
+    ratio = np.log(max(face_size_px(landmarks), 1.0) / useless) / np.log(good / useless)
     return float(np.clip(ratio, 0.0, 1.0))
 
 
@@ -58,20 +52,20 @@ def sharpness_quality(pixels: np.ndarray, landmarks: np.ndarray) -> float:
     0.37, by four 0.28.
     """
     window = landmark_window(landmarks, 1.0)
-    grey = cv2.cvtColor(window.cut(pixels, _MEASURE_SIDE), cv2.COLOR_RGB2GRAY).astype(np.float32)
-    margin = _MEASURE_SIDE // 6
+    grey = cv2.cvtColor(window.cut(pixels, SCREENING.measure_side), cv2.COLOR_RGB2GRAY).astype(np.float32)
+    margin = SCREENING.measure_side // 6
     inner = cv2.GaussianBlur(grey, (0, 0), 0.8)[margin:-margin, margin:-margin]
     across, down = cv2.Sobel(inner, cv2.CV_32F, 1, 0, scale=1 / 8), cv2.Sobel(inner, cv2.CV_32F, 0, 1, scale=1 / 8)
     gradient = float(np.sqrt((across**2 + down**2).mean()))
-    ratio = float(cv2.Laplacian(inner, cv2.CV_32F).std()) / (gradient + _NOISE)
-    return float(np.clip((ratio - _BLURRED) / (_SHARP - _BLURRED), 0.0, 1.0))
+    ratio = float(cv2.Laplacian(inner, cv2.CV_32F).std()) / (gradient + SCREENING.noise)
+    return float(np.clip((ratio - SCREENING.blurred) / (SCREENING.sharp - SCREENING.blurred), 0.0, 1.0))
 
 
 def exposure_quality(face_pixels: np.ndarray) -> float:
     """From the share of clipped pixels and the mean level of face pixels (N, 3) uint8."""
     if len(face_pixels) == 0:
         return 0.0
-    clipped = np.mean((face_pixels.max(axis=1) >= _WHITE) | (face_pixels.max(axis=1) <= _BLACK))
+    clipped = np.mean((face_pixels.max(axis=1) >= SCREENING.white) | (face_pixels.max(axis=1) <= SCREENING.black))
     level = float(face_pixels.mean()) / 255
     too_dark, too_bright = np.clip(level / 0.25, 0.0, 1.0), np.clip((1.0 - level) / 0.12, 0.0, 1.0)
     return float(np.clip(1.0 - 2.5 * clipped, 0.0, 1.0) * too_dark * too_bright)
@@ -97,9 +91,9 @@ def is_monochrome(pixels: np.ndarray, labels: np.ndarray) -> bool:
     lab = cv2.cvtColor(np.clip(pixels.astype(np.float32) / bright, 0, 1), cv2.COLOR_RGB2LAB)
     seen = lab[face]
     seen = seen[:: max(1, len(seen) // 20_000)]
-    if np.abs(seen[:, 1:]).mean() < _GREY_CHROMA:
+    if np.abs(seen[:, 1:]).mean() < SCREENING.grey_chroma:
         return True
     level = seen[:, 0] / 100
     design = np.stack([np.ones_like(level), level, level**2, level**3], axis=1)
     solution, *_ = np.linalg.lstsq(design, seen[:, 1:], rcond=None)
-    return bool(np.abs(seen[:, 1:] - design @ solution).mean() < _TINT_SPREAD)
+    return bool(np.abs(seen[:, 1:] - design @ solution).mean() < SCREENING.tint_spread)

@@ -9,18 +9,9 @@ import numpy as np
 from scipy.cluster.hierarchy import fcluster, linkage
 from scipy.spatial.distance import squareform
 
-from backend.photos.screening.candidate import SAME_PICTURE, FaceCandidate, mirrored_fingerprint
+from backend.photos.screening.candidate import FaceCandidate, mirrored_fingerprint
 from backend.photos.screening.identity import IdentityModel
-
-MIN_FACE_PX = 40.0
-MAX_YAW = 56.0  # the mesh reports about this much for a true angle of 80 degrees
-MIN_SHARPNESS = 0.06
-MIN_OCCLUSION = 0.5
-MIN_EXPOSURE = 0.08
-_SIZE_WEIGHT = 0.3  # a face of half the size must match better by this many units of (same - different)
-_ROUNDS = 6
-_POSE_REACH_DEGREES = 15.0
-_MIN_PHOTOS = 3  # photos that are needed before one can be said to show someone else
+from backend.photos.screening.settings import SCREENING
 
 
 @dataclass(frozen=True)
@@ -84,11 +75,14 @@ def choose_person(faces_by_photo: Sequence[Sequence[FaceCandidate]], model: Iden
     alike = (model.similarities(np.array([face.descriptor for face in flat])) - model.evidence.different) / span
     alike = np.clip(alike, -1.0, 1.5)
     large = np.concatenate(
-        [_SIZE_WEIGHT * np.log2([face.size_px / max(f.size_px for f in faces) for face in faces]) for faces in groups]
+        [
+            SCREENING.size_weight * np.log2([face.size_px / max(other.size_px for other in faces) for face in faces])
+            for faces in groups
+        ]
     )
 
     def climb(selection: list[int]) -> tuple[float, list[int]]:
-        for _ in range(_ROUNDS):
+        for _ in range(SCREENING.rounds):
             before = list(selection)
             for group in range(len(groups)):
                 others = [index for other, index in enumerate(selection) if other != group]
@@ -124,9 +118,9 @@ def duplicates(faces: Sequence[FaceCandidate], names: Sequence[str]) -> dict[int
     kept: list[FaceCandidate] = []
     for face in sorted(faces, key=lambda face: (-round(face.quality.score, 2), face.photo)):
         for other in kept:
-            if float(face.fingerprint @ other.fingerprint) > SAME_PICTURE:
+            if float(face.fingerprint @ other.fingerprint) > SCREENING.same_picture:
                 left_out[face.photo] = f"It is the same picture as {names[other.photo]}; one of them is enough."
-            elif float(face.fingerprint @ mirrored_fingerprint(other.fingerprint)) > SAME_PICTURE:
+            elif float(face.fingerprint @ mirrored_fingerprint(other.fingerprint)) > SCREENING.same_picture:
                 left_out[face.photo] = f"It is the mirror image of {names[other.photo]}; one of them is enough."
             else:
                 continue
@@ -143,7 +137,7 @@ def strangers(faces: Sequence[FaceCandidate], model: IdentityModel) -> dict[int,
     at least two faces and agrees with itself; a face whose mean similarity to it is below the model's limit for
     strangers is left out. Nothing is left out of fewer than three photos.
     """
-    if len(faces) < _MIN_PHOTOS:
+    if len(faces) < SCREENING.min_photos:
         return {}
     evidence = model.evidence
     alike = model.similarities(np.array([face.descriptor for face in faces]))
@@ -170,15 +164,15 @@ def strangers(faces: Sequence[FaceCandidate], model: IdentityModel) -> dict[int,
 def weakness(face: FaceCandidate) -> str:
     """Why the face is of little use, as a sentence; empty when it is good enough."""
     quality = face.quality
-    if face.size_px < MIN_FACE_PX:
+    if face.size_px < SCREENING.min_face_px:
         return f"The face is only {face.size_px:.0f} pixels high; give a larger picture of it."
-    if abs(face.pose.yaw) > MAX_YAW:
+    if abs(face.pose.yaw) > SCREENING.max_yaw:
         return "It shows the face from the side only; give a photo in which both eyes are seen."
-    if quality.occlusion < MIN_OCCLUSION:
+    if quality.occlusion < SCREENING.min_occlusion:
         return "Most of the face is covered."
-    if quality.sharpness < MIN_SHARPNESS:
+    if quality.sharpness < SCREENING.min_sharpness:
         return "The face is too blurred."
-    if quality.exposure < MIN_EXPOSURE:
+    if quality.exposure < SCREENING.min_exposure:
         return "The face is too dark or too bright."
     return ""
 
@@ -188,7 +182,7 @@ def best_spread(faces: Sequence[FaceCandidate], most: int) -> list[FaceCandidate
     if len(faces) <= most:
         return list(faces)
     left, taken = list(faces), []
-    turns = np.array([[face.pose.yaw, face.pose.pitch] for face in left]) / _POSE_REACH_DEGREES
+    turns = np.array([[face.pose.yaw, face.pose.pitch] for face in left]) / SCREENING.pose_reach
     scores = np.array([face.quality.score for face in left])
     crowding = np.zeros(len(left))
     available = np.ones(len(left), dtype=bool)

@@ -22,7 +22,7 @@ from backend.photos.faces.landmarks import head_pose, landmark_window, landmarks
 from backend.photos.faces.sampling import Window
 from backend.photos.reading.read import read_photo
 from backend.photos.reading.source import PhotoSource, PhotoUnreadableError
-from backend.photos.screening.candidate import SAME_PICTURE
+from backend.photos.screening.settings import SCREENING
 from trainer.data.portraits.cache import (
     INDEX_NAME,
     REASONS,
@@ -209,7 +209,7 @@ def _same_picture(first: np.ndarray, second: np.ndarray) -> bool:
         grey = cv2.resize(cv2.cvtColor(crop, cv2.COLOR_RGB2GRAY), (64, 64), interpolation=cv2.INTER_AREA)
         detail = grey.astype(np.float32) - cv2.GaussianBlur(grey.astype(np.float32), (0, 0), 6)
         details.append(detail.ravel() / max(float(np.linalg.norm(detail)), 1e-6))
-    return float(details[0] @ details[1]) > SAME_PICTURE
+    return float(details[0] @ details[1]) > SCREENING.same_picture
 
 
 def _vouch(cache: PortraitCache, verdicts: dict[int, Verdict]) -> None:
