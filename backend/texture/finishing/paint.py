@@ -18,14 +18,6 @@ from backend.texture.parts.eyes import lash_line, lid_shadow, paint_eyeball
 from backend.texture.unwrapping.atlas import SurfaceAtlas, pieces
 from backend.texture.unwrapping.head_surface import HeadSurface, TextureSpace
 
-<<<<<<< HEAD
-_MOUTH_FRONT = np.array([0.36, 0.13, 0.115])
-_NOSTRIL = -0.8 * HAEMOGLOBIN_DENSITY - 1.5  # log, relative to the skin around
-_MOUTH_BACK = np.array([0.34, 0.115, 0.105])
-"""Wet flesh without its shadow: a third of that is a black hole in renders whose lips and teeth cast one."""
-
-=======
->>>>>>> w37
 
 def finish_skin(
     surface: HeadSurface,
