@@ -23,8 +23,8 @@ class FinishingSettings:
     mouth_front: tuple[float, float, float] = (0.36, 0.13, 0.115)
     """Linear albedo of the inside of the lips."""
     mouth_back: tuple[float, float, float] = (0.34, 0.115, 0.105)
-    """Linear albedo of the mouth three centimetres behind them: wet flesh without its shadow. A third of that is a black
-    hole in renders, whose lips and teeth cast one."""
+    """Linear albedo of the mouth three centimetres behind them: wet flesh without its shadow. A third of that is a
+    black hole in renders, whose lips and teeth cast one."""
 
 
 FINISHING = FinishingSettings()
