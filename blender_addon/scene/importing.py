@@ -127,6 +127,7 @@ class _Build:
         self.photos, self.pack_photos = photos, pack_photos
         self.new, self.name, self.armature = into is None, name, armature
         self.edited: tuple[str, ...] = ()
+        self.eyes_stay: dict[str, float] = {}
         self.origin = np.zeros(3, np.float32)
         self.head_id = into or uuid.uuid4().hex
 
@@ -205,6 +206,11 @@ class _Build:
     def _update_part(self, part: ResultPart, origin: np.ndarray) -> None:
         obj, head = self.object_of(part.name), self.object_of("head")
         locked = lock_weights(head) if obj == head else part_weights(head, obj)
+        if part.name in EYES:
+            self.eyes_stay[part.name] = 0.0 if locked is None else float(locked.mean())
+        elif part.name.startswith("cornea"):  # as its eye does, which it lies on
+            stays = self.eyes_stay.get(part.name.replace("cornea", "eye"), 0.0)
+            locked = np.full(len(part.vertices), stays, np.float32) if stays else None
         update_mesh(obj, part, locked)
         if part.name in EYES and tags.ORIGIN in obj.data:
             if locked is not None:
