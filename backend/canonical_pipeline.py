@@ -18,7 +18,7 @@ from backend.models.lap.apply import STAGE, canonical_face
 from backend.models.lap.canonical_face import CanonicalFace
 from backend.models.lap.pictures import CanonicalPictures, canonical_pictures
 from backend.photos.collect import collect
-from backend.photos.read import PhotoSource
+from backend.photos.reading.source import PhotoSource
 from backend.progress import ProgressReporter, silent
 from backend.stages import WRITING
 

@@ -8,18 +8,19 @@ from dataclasses import dataclass, field, replace
 import msgspec
 import numpy as np
 
-from backend.choices import FACE_MODELS, HAIRS, QUALITIES, TEXTURE_SIZES
+from backend.choices import EVEN_LIKENESS, FACE_MODELS, HAIRS, NO_SYMMETRY, QUALITIES, TEXTURE_SIZES
 from backend.detail.find import NO_DETAIL, find_detail
 from backend.errors import LikenessError
 from backend.exchange.assemble import assemble, asset_photo
 from backend.exchange.face_asset import FaceAsset
 from backend.exchange.json_files import build_report
 from backend.exchange.preview import PhotoPreview, photo_previews
+from backend.exchange.tone import tone_change
 from backend.fitting.face_model import face_model
 from backend.fitting.fit import fit_face
 from backend.fitting.fit_state import BegunFit
 from backend.fitting.fitted_face import FittedFace
-from backend.fitting.options import fit_options_for
+from backend.fitting.options import fit_options_for, wished_options
 from backend.fitting.refit import refit_face
 from backend.geometry.template import load_template
 from backend.hair.cards import hair_cards
@@ -42,8 +43,8 @@ from backend.parallel import beside
 from backend.photos.collect import CollectOptions, collect
 from backend.photos.collect_corrected import PhotoReader, collect_corrected
 from backend.photos.collection import PhotoCollection
-from backend.photos.corrections import PhotoCorrections
-from backend.photos.read import PhotoSource
+from backend.photos.reading.source import PhotoSource
+from backend.photos.screening.corrections import PhotoCorrections
 from backend.progress import HeadPreview, PreviewReceiver, ProgressReporter, StageClock, no_preview, silent
 from backend.rig.personalise import personalise_keys
 from backend.texture.albedo import build_albedo
@@ -63,6 +64,8 @@ class ReconstructOptions:
     face_model : ``linear``, or ``graph``: the fit moves in the graph face model's decoder, where it is trained, and its
         encoder starts the fit instead of the learned face model's.
     hair : ``none``, ``cards`` or ``curves``: what is handed on of the hair; the scalp is shaded where it grows always.
+    symmetry, likeness : from 0 to 1: how much of the shape's asymmetry is taken out, and how near the shape stays to
+        the average face (``wished_options``).
     corrections : where landmarks really are, and what photos are for, by the photos' names.
     geometry_only : whether shape, keys and cameras are all that is wanted: no albedo, hair and relief.
     collect : limits and settings of the photo stage.
@@ -75,6 +78,8 @@ class ReconstructOptions:
     personalise: bool = False
     face_model: str = "linear"
     hair: str = "curves"
+    symmetry: float = NO_SYMMETRY
+    likeness: float = EVEN_LIKENESS
     corrections: tuple[PhotoCorrections, ...] = ()
     geometry_only: bool = False
     collect: CollectOptions = field(default_factory=CollectOptions)
@@ -89,6 +94,9 @@ class ReconstructOptions:
             raise LikenessError("usage", f"Unknown face model {self.face_model!r}.", f"Use one of {known}.")
         if self.personalise and self.face_model != "linear":
             raise LikenessError("usage", "Only the linear face model is personalised.", "Leave out one of the two.")
+        for name in ("symmetry", "likeness"):
+            if not 0.0 <= getattr(self, name) <= 1.0:
+                raise LikenessError("usage", f"No {name} of {getattr(self, name)!r}.", "Give a number from 0 to 1.")
         if self.texture_size not in TEXTURE_SIZES:
             sizes = ", ".join(str(size) for size in TEXTURE_SIZES)
             raise LikenessError("usage", f"Unknown texture size {self.texture_size}.", f"Use one of {sizes}.")
@@ -103,7 +111,7 @@ class ReconstructOptions:
 
     def to_report(self) -> dict[str, object]:
         """For ``report.json``: JSON types only."""
-        names = ("quality", "texture_size", "device", "personalise", "face_model", "hair")
+        names = ("quality", "texture_size", "device", "personalise", "face_model", "hair", "symmetry", "likeness")
         given = {name: getattr(self, name) for name in names}
         return given | {model.switch.name: model.name not in self.without for model in SWITCHED}
 
@@ -172,7 +180,8 @@ def reconstruct(
 
     canonical = asking(canonical_face, models.of(LAP, LapModel), progress)
     encoded, modes_around = face_model(models, template, progress)
-    fit_options, by = fit_options_for(options.quality), fitted_by(options)
+    fit_options = wished_options(fit_options_for(options.quality), options.symmetry, options.likeness)
+    by = fitted_by(options)
     before = kept() if options.geometry_only and not options.personalise else None
     with clock.stage("fit"):
         if before is not None and before.by == by and before.begun.goes_on_with(collection.faces):
@@ -219,11 +228,13 @@ def reconstruct(
     told = report(hair=hair.to_report(), detail=relief.to_report())
     if options.personalise:
         told["personalised"] = models.said(LEARNED_BASIS) if personal is None else personal.to_report()
-    strands = None if options.hair == "none" else hair.strands
-    cards = hair_cards(strands) if options.hair == "cards" and strands is not None else None
     asset = assemble(
-        template, fitted.neutral, keys, texture.albedo, photos, told, strands, cards, relief.detail, texture.eyes
+        template, fitted.neutral, keys, texture.albedo, photos, told, detail=relief.detail, eyes=texture.eyes
     )
     face_region = template.regions["face"][template.head.vertex_start : template.head.vertex_stop]
+    if options.hair != "none" and hair.strands is not None:
+        strands = hair.strands.recoloured(tone_change(asset, fitted.vertex_albedo, face_region))
+        cards = hair_cards(strands) if options.hair == "cards" else None
+        asset = replace(asset, hair_strands=strands, hair_cards=cards)
     previews = photo_previews(asset, fitted, used, face_region)
     return Reconstruction(asset, previews, collection, fitted)

@@ -52,7 +52,8 @@ class Outcome:
 def read_input(kind: str, path: Path) -> None:
     """Read it as the commands do; raises what they turn into a sentence."""
     if kind == "photos":
-        from backend.photos.read import PhotoSource, read_photo
+        from backend.photos.reading.read import read_photo
+        from backend.photos.reading.source import PhotoSource
 
         read_photo(PhotoSource.from_path(path))
     elif kind == "takes":
@@ -79,7 +80,7 @@ def read_input(kind: str, path: Path) -> None:
 def run_reader() -> None:
     """The process that reads: a line of JSON in, a line out, for ever."""
     from backend.errors import LikenessError
-    from backend.photos.source import PhotoUnreadableError
+    from backend.photos.reading.source import PhotoUnreadableError
 
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # whatever a library prints

@@ -104,7 +104,8 @@ def plain(people: Sequence[Path], out: Path) -> list[subprocess.Popen[bytes]]:
     """Two processes of one thread, each with every second person: reconstruct and write, nothing else."""
     program = (
         "import sys; from pathlib import Path; import backend;"
-        "from backend.pipeline import ReconstructOptions, reconstruct; from backend.photos.source import PhotoSource;"
+        "from backend.pipeline import ReconstructOptions, reconstruct;"
+        "from backend.photos.reading.source import PhotoSource;"
         "from backend.exchange.folder import write_folder; from backend.allocator import keep_freed_memory;"
         "keep_freed_memory(); out = Path(sys.argv[1])\n"
         "for person in map(Path, sys.argv[2:]):\n"

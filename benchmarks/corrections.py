@@ -41,7 +41,7 @@ from backend.geometry.similarity import nearest_similarity
 from backend.geometry.template import load_template
 from backend.models.landmarks.network import net_points
 from backend.photos.collection import FaceClass, PhotoCollection, PhotoFace, PhotoQuality, SurfaceLandmarks
-from backend.photos.corrections import CorrectedPoint, PhotoCorrections, with_corrections
+from backend.photos.screening.corrections import CorrectedPoint, PhotoCorrections, with_corrections
 from backend.service import reconstruct_runner
 from backend.service.messages import JobOptions
 from backend.service.worker import JobReporter, Task

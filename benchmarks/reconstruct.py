@@ -21,12 +21,13 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch: waiting thr
 from backend.allocator import give_freed_memory_back, keep_freed_memory
 from backend.exchange.folder import write_folder
 from backend.exchange.json_files import peak_rss_mb
-from backend.photos.read import PhotoSource
+from backend.photos.reading.source import PhotoSource
 from backend.pipeline import ReconstructOptions, reconstruct
 
 ROOT = Path(__file__).resolve().parents[1]
 PHOTOS = 5
 MOST_SECONDS = 8.0
+MOST_PREVIEW_SECONDS = 3.0
 MOST_MEMORY_MB = 2000.0
 """Budgets on two CPU cores."""
 
@@ -41,12 +42,17 @@ def demo_photos(folder: Path) -> tuple[Path, ...]:
 def timed_run(photos: tuple[Path, ...], options: ReconstructOptions, out: Path) -> dict[str, float]:
     """Wall seconds of one reconstruction with its files, in all and per stage of ``report.json``."""
     start = time.perf_counter()
-    result = reconstruct([PhotoSource.from_path(path) for path in photos], options)
+    previews: list[float] = []
+    result = reconstruct(
+        [PhotoSource.from_path(path) for path in photos],
+        options,
+        preview=lambda head: previews.append(time.perf_counter() - start),
+    )
     write_folder(result.asset, result.previews, out)
     total = time.perf_counter() - start
     report = json.loads((out / "report.json").read_text())
     stages = {key: float(value) for key, value in report.items() if key.startswith("seconds.")}
-    return {**stages, "seconds.total": total}
+    return {**stages, "seconds.first_preview": previews[0], "seconds.total": total}
 
 
 def main() -> int:
@@ -73,9 +79,14 @@ def main() -> int:
         print(f"{key:24} {value:10.2f}")
     if arguments.json:
         arguments.json.write_text(json.dumps({key: round(value, 4) for key, value in figures.items()}, indent=1) + "\n")
-    within = figures["seconds.total"] <= MOST_SECONDS and figures.get("peak_rss_mb", 0.0) <= MOST_MEMORY_MB
-    print(f"budget: {MOST_SECONDS:.0f} s and {MOST_MEMORY_MB:.0f} MB on two cores: {'kept' if within else 'overrun'}")
-    return 0 if within else 1
+    budgets = {
+        "seconds.total": MOST_SECONDS,
+        "seconds.first_preview": MOST_PREVIEW_SECONDS,
+        "peak_rss_mb": MOST_MEMORY_MB,
+    }
+    overrun = [f"{name} (at most {most:g})" for name, most in budgets.items() if figures.get(name, 0.0) > most]
+    print(f"budgets on two cores: {'overrun: ' + ', '.join(overrun) if overrun else 'kept'}")
+    return 1 if overrun else 0
 
 
 if __name__ == "__main__":

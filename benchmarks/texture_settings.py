@@ -1,8 +1,9 @@
-"""Which figures of ``evaluate textures`` feel delighting's numbers: python benchmarks/texture_settings.py --people DIR.
+"""Which figures of ``evaluate textures`` feel the texture's numbers: benchmarks/texture_settings.py --people DIR.
 
-Every field of ``DelightingSettings`` is halved and doubled (shares at most 1). Of each person one photo is left out,
-the texture of the others is made at a small size, and the figures are taken beside the photo left out. A line per
-number says by how much each figure's mean over the people moves at most, and how much the textures themselves differ.
+Every field of the settings of ``backend/texture`` (``--only delighting blending.sliver``: of one room, one number) is
+halved and doubled, shares at most to 1. Of each person one photo is left out, the texture of the others is made at a
+small size, and the figures are taken beside the photo left out. A line per number says by how much each figure's mean
+over the people moves at most, and how much the textures themselves differ.
 """
 
 from __future__ import annotations
@@ -12,8 +13,9 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch: waiting threads sleep (docs/decisions)
@@ -27,16 +29,57 @@ from backend.hair.fit_hair import fit_hair
 from backend.hair.hair_strands import HairStrands
 from backend.models.registry import open_models
 from backend.photos.collect import collect
-from backend.photos.read import PhotoSource
+from backend.photos.reading.source import PhotoSource
 from backend.texture.albedo import build_albedo
+from backend.texture.blending.settings import BLENDING
 from backend.texture.delighting.settings import DELIGHTING
+from backend.texture.finishing.settings import FINISHING
+from backend.texture.inpainting.settings import INPAINTING
+from backend.texture.parts.settings import PARTS
+from backend.texture.unwrapping.settings import UNWRAPPING
 from trainer.evaluate.estimate import fit_with
 from trainer.evaluate.held_out_photo import WithoutPhoto, beside_photo, without_photo
 from trainer.evaluate.left_out import left_out
 from trainer.evaluate.likeness import people_folders
 from trainer.evaluate.textures import flat_figures, mean_figures, texture_figures
 
-SHARES = ("symmetric_level", "symmetric_chroma", "matt_quantile", "gloss_most", "dark_grey", "coarse_colour")
+ROOMS = {
+    "unwrapping": UNWRAPPING,
+    "delighting": DELIGHTING,
+    "blending": BLENDING,
+    "inpainting": INPAINTING,
+    "parts": PARTS,
+    "finishing": FINISHING,
+}
+Number = float | int | tuple[float, ...]
+SHARES = (
+    "delighting.symmetric_level",
+    "delighting.symmetric_chroma",
+    "delighting.matt_quantile",
+    "delighting.gloss_most",
+    "delighting.dark_grey",
+    "delighting.coarse_colour",
+    "blending.moved_less",
+    "blending.part_of_fold",
+    "blending.expression_folds",
+    "inpainting.known",
+    "inpainting.under_jaw_grazing",
+    "inpainting.aslant",
+    "inpainting.lit_quantile",
+    "inpainting.near_border",
+    "inpainting.plainest.chroma",
+    "inpainting.nearest.chroma",
+    "inpainting.bristle_quantile",
+    "parts.brow_dark_part",
+    "parts.brow_density",
+    "parts.iris_light",
+    "parts.white_light",
+    "parts.white_range",
+    "parts.least_shaded",
+    "parts.root_shade",
+    "finishing.rim_detail",
+    "finishing.mouth_front",
+)
 """Numbers that are at most 1."""
 FELT = 0.002
 """Log units, or correlation: a figure that moves by less says nothing; seeds and JPEG move them as much."""
@@ -60,15 +103,31 @@ def person_of(photos: tuple[Path, ...], most: int) -> Person:
     return Person(fitted, split, fit_hair(load_template(), split.others, split.other_faces).strands)
 
 
+def numbers(settings: Any, above: str) -> dict[str, tuple[Any, str]]:
+    """Name of each number, ``room.field`` or ``room.field.field``, to the settings that hold it and its field."""
+    found: dict[str, tuple[Any, str]] = {}
+    for field in fields(settings):
+        value, name = getattr(settings, field.name), f"{above}.{field.name}"
+        found |= numbers(value, name) if is_dataclass(value) else {name: (settings, field.name)}
+    return found
+
+
+def scaled(value: Number, factor: float, most: float) -> Number:
+    """The number, or each of several, times ``factor``; at most ``most``, and whole where it was."""
+    if isinstance(value, tuple):
+        return tuple(min(factor * one, most) for one in value)
+    return round(factor * value) if isinstance(value, int) else min(factor * value, most)
+
+
 @contextmanager
-def changed(name: str, value: float) -> Iterator[None]:
+def changed(settings: Any, field: str, value: Number) -> Iterator[None]:
     """While it lasts one number is another. The settings are frozen for everybody else."""
-    before = getattr(DELIGHTING, name)
-    object.__setattr__(DELIGHTING, name, value)
+    before = getattr(settings, field)
+    object.__setattr__(settings, field, value)
     try:
         yield
     finally:
-        object.__setattr__(DELIGHTING, name, before)
+        object.__setattr__(settings, field, before)
 
 
 def measured(people: list[Person], size: int) -> tuple[dict[str, float], list[np.ndarray]]:
@@ -89,15 +148,20 @@ def main() -> int:
     parser.add_argument("--people", type=Path, required=True, help="a folder with a folder of photos per person")
     parser.add_argument("--size", type=int, default=512, help="edge of the textures (default 512)")
     parser.add_argument("--photos", type=int, default=5, help="photos of each person (default 5)")
-    parser.add_argument("--only", nargs="+", default=list(asdict(DELIGHTING)), help="these numbers alone")
+    parser.add_argument("--only", nargs="+", default=list(ROOMS), help="these rooms or numbers (room.field) alone")
     arguments = parser.parse_args()
+    every = {name: held for room, settings in ROOMS.items() for name, held in numbers(settings, room).items()}
+    chosen = [name for only in arguments.only for name in every if name == only or name.startswith(f"{only}.")]
+    if not chosen:
+        parser.error(f"no number is called {' or '.join(arguments.only)}")
     people = [person_of(photos, arguments.photos) for photos in people_folders(arguments.people).values()]
     base, textures = measured(people, arguments.size)
     print("  ".join(f"{name} {value:.4f}" for name, value in base.items()), flush=True)
-    for name in arguments.only:
-        value, moved, differs = getattr(DELIGHTING, name), {}, 0.0
-        for other in (0.5 * value, min(2.0 * value, 1.0) if name in SHARES else 2.0 * value):
-            with changed(name, other):
+    for name in chosen:
+        settings, field = every[name]
+        value, moved, differs = getattr(settings, field), {}, 0.0
+        for factor in (0.5, 2.0):
+            with changed(settings, field, scaled(value, factor, 1.0 if name in SHARES else np.inf)):
                 figures, made = measured(people, arguments.size)
             for figure in base.keys() & figures.keys():
                 moved[figure] = max(moved.get(figure, 0.0), abs(figures[figure] - base[figure]))

@@ -72,6 +72,9 @@ _SCENE_SETTINGS = {
 }
 """What each scene keeps, by the name of its property."""
 
+_HEAD_SETTINGS = "likeness"
+"""Name of the property of a collection that keeps what a head is solved with."""
+
 _WITH_HANDLERS = (thumbnails, panel, keys_panel, corner_preview)
 """Modules that draw or keep pictures: each has ``register`` and ``unregister`` for that."""
 
@@ -91,6 +94,7 @@ def register() -> None:
             bpy.utils.register_class(cls)
     for name, settings in _SCENE_SETTINGS.items():
         setattr(bpy.types.Scene, name, bpy.props.PointerProperty(type=settings))
+    setattr(bpy.types.Collection, _HEAD_SETTINGS, bpy.props.PointerProperty(type=properties.LikenessHead))
     for module in _WITH_HANDLERS:
         module.register()
     bpy.app.handlers.load_post.append(_file_opened)
@@ -106,6 +110,7 @@ def unregister() -> None:
     bpy.app.handlers.load_post.remove(_file_opened)
     for module in reversed(_WITH_HANDLERS):
         module.unregister()
+    delattr(bpy.types.Collection, _HEAD_SETTINGS)
     for name in reversed(_SCENE_SETTINGS):
         delattr(bpy.types.Scene, name)
     for module in reversed(_WITH_CLASSES):

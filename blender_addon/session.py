@@ -112,6 +112,9 @@ class Session:
         }
         if job.geometry_only:
             options["geometry_only"] = True
+        for name, usual in (("symmetry", 0.0), ("likeness", 0.5)):
+            if getattr(job, name) != usual:
+                options[name] = getattr(job, name)
         self.job, self.preview, self._result, self._import_view = job, None, None, None
         self._head_id, self.elsewhere = None, False
         self._begun = time.monotonic()
@@ -271,7 +274,10 @@ class Session:
         self._end_import(JobView(Phase.FAILED, error.sentence, code=error.code, advice=error.advice))
 
     def _arrived(self, job: Job, result: HeadResult, collection: str) -> None:
-        self._head_id = str(bpy.data.collections[collection][tags.HEAD_ID])
+        made = bpy.data.collections[collection]
+        self._head_id = str(made[tags.HEAD_ID])
+        settings = result.report.get("settings")
+        made.likeness.remember(settings if isinstance(settings, dict) else {}, job.into is None)
         scene = _scene_of(job)
         statuses.write(scene, job.given, result.report, self._head_id)
         said = statuses.summary(result.report, self._took, job.missing)

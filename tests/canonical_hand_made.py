@@ -17,8 +17,8 @@ from backend.models.lap import LAP
 from backend.models.lap.canonical_face import CanonicalFace, CanonicalPhoto, PhotoAlignment
 from backend.models.lap.network import LapConfig, LapNet
 from backend.photos.collection import FaceClass, PhotoFace, PhotoQuality
-from backend.photos.landmarks import mean_landmarks
-from backend.photos.sampling import Window
+from backend.photos.faces.landmarks import mean_landmarks
+from backend.photos.faces.sampling import Window
 from backend.rendering.camera_models import LAP_PIVOT, CanonicalCamera
 from backend.rendering.depth_surface import normals_from_depth
 from backend.rendering.interpolate import fragment_barycentrics, fragment_values, fragments

@@ -13,7 +13,7 @@ from backend.batch.person import PersonOptions
 from backend.batch.stamp import Stamp
 from backend.exchange.all_or_none import write_file
 from backend.exchange.file_names import FILE_NAMES
-from backend.photos.source import ReadLimits
+from backend.photos.reading.source import ReadLimits
 
 FILE_NAME = "made_from.json"
 FORMAT_VERSION = 1

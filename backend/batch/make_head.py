@@ -94,7 +94,7 @@ def _reconstruct(
     # Here and not above: these imports take seconds, which a run that finds everything done does not need.
     from backend.exchange.folder import write_folder
     from backend.exchange.json_files import peak_rss_mb
-    from backend.photos.source import PhotoSource
+    from backend.photos.reading.source import PhotoSource
     from backend.pipeline import reconstruct
 
     keep_freed_memory()

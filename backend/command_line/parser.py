@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from backend import __version__
-from backend.choices import DEVICES, FACE_MODELS, HAIRS, QUALITIES, TEXTURE_SIZES
+from backend.choices import DEVICES, EVEN_LIKENESS, FACE_MODELS, HAIRS, NO_SYMMETRY, QUALITIES, TEXTURE_SIZES
 from backend.command_line.batch_parser import add_batch
 from backend.command_line.canonical_parser import add_canonical
 from backend.command_line.common_arguments import add_device, add_photos_and_folder, add_traceback
@@ -112,6 +112,20 @@ def _add_reconstruct(commands: argparse._SubParsersAction) -> None:
         default="linear",
         help="fit in linear modes (default), or in the decoder of the graph face model",
     )
+    reconstruct.add_argument(
+        "--symmetry",
+        type=_share,
+        default=NO_SYMMETRY,
+        metavar="0..1",
+        help="how much of the shape's asymmetry is taken out: 0 (default) none, 1 all",
+    )
+    reconstruct.add_argument(
+        "--likeness",
+        type=_share,
+        default=EVEN_LIKENESS,
+        metavar="0..1",
+        help="to the average face: 0.5 (default) as measured best, at 1 it holds the shape four times as strongly",
+    )
     add_device(reconstruct, DEVICES)
     reconstruct.add_argument(
         "--corrections",
@@ -162,6 +176,13 @@ def _positive(text: str) -> float:
     value = float(text)
     if not 0 < value < float("inf"):
         raise argparse.ArgumentTypeError(f"{text} is not a positive number")
+    return value
+
+
+def _share(text: str) -> float:
+    value = float(text)
+    if not 0.0 <= value <= 1.0:
+        raise argparse.ArgumentTypeError(f"{text} is not from 0 to 1")
     return value
 
 

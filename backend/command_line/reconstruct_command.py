@@ -22,7 +22,7 @@ from backend.models.registry import left_out
 from backend.stages import FILE_SHARES
 
 if TYPE_CHECKING:
-    from backend.photos.read import PhotoSource
+    from backend.photos.reading.source import PhotoSource
 
 
 def run_reconstruct(arguments: argparse.Namespace) -> None:
@@ -36,7 +36,7 @@ def run_reconstruct(arguments: argparse.Namespace) -> None:
     with photos_to_folder(arguments) as (sources, folder):
         # Here and not above: these imports take seconds, and may find that something is not installed.
         from backend.exchange.folder import write_folder
-        from backend.photos.corrections import read_corrections
+        from backend.photos.screening.corrections import read_corrections
         from backend.pipeline import ReconstructOptions, reconstruct
 
         corrections = () if arguments.corrections is None else read_corrections(arguments.corrections)
@@ -49,6 +49,8 @@ def run_reconstruct(arguments: argparse.Namespace) -> None:
             hair=arguments.hair,
             corrections=corrections,
             face_model=arguments.face_model,
+            symmetry=arguments.symmetry,
+            likeness=arguments.likeness,
         )
         with TerminalProgress(err, FILE_SHARES) as progress:
             reconstruction = reconstruct(sources, options, progress)
@@ -68,7 +70,8 @@ def photos_to_folder(arguments: argparse.Namespace) -> Iterator[tuple[list[Photo
     photos = find_photos(arguments.photos)
     check_there_are(photos)
     with terminate_like_ctrl_c(), OutputFolder(arguments.out) as folder:
-        from backend.photos.read import PhotoSource, start_reading  # takes seconds
+        from backend.photos.reading.read import start_reading  # takes seconds
+        from backend.photos.reading.source import PhotoSource
 
         start_reading(len(photos))
         check_device(arguments.device)

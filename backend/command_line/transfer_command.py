@@ -16,7 +16,7 @@ from backend.command_line.photo_paths import find_photos, readable
 from backend.command_line.progress_display import TerminalProgress, format_seconds
 from backend.errors import LikenessError
 from backend.exchange.all_or_none import check_writable, disk_errors_named
-from backend.photos.formats import PHOTO_SUFFIXES
+from backend.photos.reading.formats import PHOTO_SUFFIXES
 from backend.stages import TRANSFER_SHARES
 
 if TYPE_CHECKING:

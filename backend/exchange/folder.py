@@ -19,7 +19,6 @@ from backend.exchange.detail_files import (
 )
 from backend.exchange.face_asset import FaceAsset
 from backend.exchange.file_names import FILE_NAMES as FILE_NAMES
-from backend.exchange.gltf import write_glb
 from backend.exchange.hair_files import hair_picture, write_hair
 from backend.exchange.json_files import with_seconds_of, write_cameras, write_expressions, write_report
 from backend.exchange.obj import EYE_TEXTURE, write_obj
@@ -51,7 +50,7 @@ def write_folder(
     start = time.perf_counter()
     steps: list[Callable[[Path], None]] = [  # the longest first: they are written at the same time
         lambda folder: write_preview(asset, previews, folder / "preview.png"),
-        lambda folder: write_glb(asset, folder / "face.glb"),
+        lambda folder: _write_glb(asset, folder / "face.glb"),
         lambda folder: Image.fromarray(asset.albedo).save(folder / "albedo.png", compress_level=4),
         lambda folder: Image.fromarray(_eye_picture(asset)).save(folder / EYE_TEXTURE, compress_level=4),
         lambda folder: write_obj(asset, folder),
@@ -69,6 +68,12 @@ def write_folder(
         write_report(with_seconds_of(asset.report, "files", start), folder / "report.json")
 
     write_together(out_dir, FILE_NAMES, steps, progress, report)
+
+
+def _write_glb(asset: FaceAsset, path: Path) -> None:
+    from backend.exchange.gltf import write_glb  # here: the library takes 0.2 s to load, and the photos wait for it
+
+    write_glb(asset, path)
 
 
 def _eye_picture(asset: FaceAsset) -> np.ndarray:

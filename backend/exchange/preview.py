@@ -19,11 +19,11 @@ from backend.exchange.asset_mesh import (
     portrait_camera,
 )
 from backend.exchange.face_asset import FaceAsset
+from backend.exchange.tone import tone_change
 from backend.fitting.fitted_face import FittedFace, FittedPhoto
 from backend.parallel import each
 from backend.photos.collection import PhotoFace
 from backend.rendering.camera import Camera
-from backend.rendering.color import linear_from_srgb
 
 WIDTH = 1536
 PORTRAIT_SIZE = (512, 640)  # width, height
@@ -71,20 +71,8 @@ def photo_previews(
     faces : (P,) of ``fitted.photos``, in their order.
     face_region : (V_head,) weights in [0, 1] of the head's vertices that photos can show.
     """
-    gain = _albedo_change(asset, fitted.vertex_albedo, face_region)
+    gain = 1 / tone_change(asset, fitted.vertex_albedo, face_region)
     return tuple(_photo_preview(face, photo, gain) for photo, face in zip(fitted.photos, faces, strict=True))
-
-
-def _albedo_change(asset: FaceAsset, vertex_albedo: np.ndarray, face_region: np.ndarray) -> np.ndarray:
-    """(3,) how much brighter the fit's albedo is than the asset's: the median over the face's vertices."""
-    head = asset.part("head")
-    uv = np.zeros((len(head.vertices), 2), np.float32)
-    uv[head.quads] = head.uv[head.uv_quads]
-    size = len(asset.albedo)
-    texel = np.clip(np.stack([uv[:, 0], 1 - uv[:, 1]]) * size, 0, size - 1).astype(int)
-    texture = linear_from_srgb(asset.albedo[texel[1], texel[0]])
-    shown = face_region > 0.5
-    return np.median(vertex_albedo[shown] / np.maximum(texture[shown], 1e-3), axis=0)
 
 
 def _photo_preview(face: PhotoFace, photo: FittedPhoto, gain: np.ndarray) -> PhotoPreview:

@@ -19,7 +19,7 @@ from backend.fitting.parameters import PhotoParameters, project_with_derivatives
 from backend.geometry.normals import vertex_normals
 from backend.geometry.template import Template
 from backend.geometry.topology import triangles_from_quads
-from backend.photos.landmarks import landmark_window
+from backend.photos.faces.landmarks import landmark_window
 from backend.rendering.color import linear_from_srgb
 from backend.rendering.spherical_harmonics import basis
 

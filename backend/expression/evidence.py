@@ -12,7 +12,7 @@ import numpy as np
 from backend.expression.tongue import tongue_out
 from backend.fitting.initial_pose import face_scale
 from backend.models.landmarks.apply import surface_landmarker
-from backend.photos.landmarks import landmark_window, mean_landmarks
+from backend.photos.faces.landmarks import landmark_window, mean_landmarks
 
 WINDOW_PER_FACE, WINDOW_PIXELS = 1.25, 144
 EYE, MOUTH, FACE, COLOURS = (48, 48), (64, 48), (64, 64), (12, 9)

@@ -11,9 +11,9 @@ from backend.expression.seen_face import COVERED_PERCENT, unsure_percent
 from backend.fitting.initial_pose import face_scale
 from backend.models.landmarks.apply import surface_landmarker
 from backend.photos.collection import SurfaceLandmarks
-from backend.photos.detect import DetectedFace, detect_faces
-from backend.photos.landmarks import find_landmarks, follow_landmarks
-from backend.photos.sampling import fit_inside
+from backend.photos.faces.detect import DetectedFace, detect_faces
+from backend.photos.faces.landmarks import find_landmarks, follow_landmarks
+from backend.photos.faces.sampling import fit_inside
 
 SEARCH_SIDE = 640
 SEARCH_EVERY = 6

@@ -14,7 +14,7 @@ from backend.fitting.initial_pose import face_scale
 from backend.geometry.outline import OUTLINE_LANDMARKS
 from backend.geometry.template import load_template
 from backend.models.landmarks.network import net_points
-from backend.photos.landmarks import rigid_indices
+from backend.photos.faces.landmarks import rigid_indices
 
 DISTANCE = 0.9
 """Metres at which the face is taken to be: the rotation then does not depend on a focal length that nobody knows."""

@@ -8,8 +8,8 @@ from types import TracebackType
 
 from backend.errors import LikenessError
 from backend.expression.video import VideoFrame
-from backend.photos.read import read_photos
-from backend.photos.source import PhotoSource, PhotoUnreadableError
+from backend.photos.reading.read import read_photos
+from backend.photos.reading.source import PhotoSource, PhotoUnreadableError
 
 
 class PhotoSequence:

@@ -20,7 +20,7 @@ from backend.assets import ASSETS
 from backend.expression.evidence import FaceEvidence
 from backend.expression.frontalised import FrontalisedFace, frontalised_face
 from backend.fitting.initial_pose import face_scale
-from backend.photos.landmarks import mean_landmarks
+from backend.photos.faces.landmarks import mean_landmarks
 from backend.rig.arkit import ARKIT_INDEX, ARKIT_NAMES, mirrored_name
 from backend.safetensors_file import write_arrays
 

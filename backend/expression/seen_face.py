@@ -10,7 +10,7 @@ from backend.expression.evidence import WINDOW_PER_FACE, WINDOW_PIXELS, FaceEvid
 from backend.fitting.initial_pose import face_scale
 from backend.models.landmarks.apply import surface_landmarker
 from backend.photos.collection import PhotoFace, PhotoQuality, SurfaceLandmarks
-from backend.photos.landmarks import head_pose, landmark_window
+from backend.photos.faces.landmarks import head_pose, landmark_window
 
 COVERED_PERCENT = 6.0
 """Per cent of the face's scale; usual are 0.7 to 2, a face behind a cap and a collar has 15."""

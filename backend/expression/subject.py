@@ -18,8 +18,8 @@ from backend.fitting.landmark_targets import LandmarkModel, landmark_model
 from backend.fitting.options import PriorWeights, fit_options_for
 from backend.geometry.template import Template, load_template
 from backend.photos.collection import PhotoFace
-from backend.photos.read import read_photo
-from backend.photos.source import PhotoSource, ReadLimits
+from backend.photos.reading.read import read_photo
+from backend.photos.reading.source import PhotoSource, ReadLimits
 from backend.rig.personalise import personalise_keys
 
 MOST_GLB_BYTES = 512 * 2**20

@@ -35,8 +35,9 @@ from backend.fitting.initial_pose import initial_parameters
 from backend.fitting.options import PriorWeights
 from backend.fitting.parameters import FACING_CAMERA
 from backend.photos.collection import PhotoFace
-from backend.photos.detect import detect_faces
-from backend.photos.read import PhotoSource, PhotoUnreadableError, read_photo
+from backend.photos.faces.detect import detect_faces
+from backend.photos.reading.read import read_photo
+from backend.photos.reading.source import PhotoSource, PhotoUnreadableError
 from backend.progress import ProgressReporter, silent
 
 ANCHORS = 8

@@ -33,6 +33,7 @@ from backend.fitting.solver import (
     solve,
     solver_weights,
 )
+from backend.fitting.symmetric_state import symmetric_state
 from backend.geometry.template import Template, load_template
 from backend.geometry.topology import triangles_from_quads
 from backend.models.encoded_face import EncodedFace
@@ -132,13 +133,15 @@ def finished_state(
     progress: ProgressReporter,
     on_estimate: EstimateReceiver,
 ) -> FitState:
-    """Cage, closed lips, and what is seen of each photo on the shape that comes of it."""
+    """Cage, symmetry as wished, closed lips, and what is seen of each photo on the shape that comes of it."""
     if options.cage is not None and len(state.faces) > 1:
         for turn in range(options.cage.rounds):
             state = run_cage_stage(state, options, options.cage)
             progress("cage", (turn + 1) / options.cage.rounds)
             on_estimate("cage", state.neutral())
     progress("appearance", 0.0)
+    if options.symmetry > 0:
+        state = symmetric_state(state, options.symmetry)
     return with_seen_mouths(placed_on_face(with_closed_lips(state), textures, options), options)
 
 

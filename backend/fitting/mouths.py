@@ -19,7 +19,7 @@ from backend.fitting.parameters import PhotoParameters, project_with_derivatives
 from backend.fitting.points import SurfacePoints
 from backend.fitting.solver import PointTargets, SolverWeights, residuals, robust_weights
 from backend.photos.collection import PhotoFace
-from backend.photos.landmarks import LOWER_LIP_EDGE, UPPER_LIP_EDGE
+from backend.photos.faces.landmarks import LOWER_LIP_EDGE, UPPER_LIP_EDGE
 from backend.rig.arkit import ARKIT_NAMES
 
 GAP_PERCENT, GAP_PIXELS = 0.5, 0.5

@@ -4,6 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
+from backend.choices import EVEN_LIKENESS, NO_SYMMETRY
+
+LIKENESS_RANGE = 4.0
+"""Factor on the prior's weight at the ends of the slider: with more the face is the average one, with less landmarks'
+errors are taken for shape."""
+
 
 @dataclass(frozen=True)
 class PriorWeights:
@@ -160,7 +166,10 @@ class CageStage:
 
 @dataclass(frozen=True)
 class FitOptions:
-    """The whole fit: its prior and its stages, in order; a stage that is None is skipped."""
+    """The whole fit: its prior and its stages, in order; a stage that is None is skipped.
+
+    ``symmetry``: the share of the neutral shape's asymmetry that is taken out in the end (``symmetric_state``).
+    """
 
     prior: PriorWeights = field(default_factory=PriorWeights)
     landmarks: LandmarkStage = field(default_factory=LandmarkStage)
@@ -168,6 +177,7 @@ class FitOptions:
     encoded: EncodedStage | None = field(default_factory=EncodedStage)
     dense: DenseStage | None = field(default_factory=DenseStage)
     cage: CageStage | None = field(default_factory=CageStage)
+    symmetry: float = NO_SYMMETRY
 
 
 def started_options(options: FitOptions) -> FitOptions:
@@ -181,6 +191,20 @@ def started_options(options: FitOptions) -> FitOptions:
     if dense is not None and stage.dense is not None:
         dense = stage.dense
     return replace(options, canonical=canonical, dense=dense)
+
+
+def wished_options(options: FitOptions, symmetry: float, likeness: float) -> FitOptions:
+    """The options with what a person wishes of the shape, both from 0 to 1.
+
+    ``likeness`` is that to the average face: at 1 the prior on the identity, and what holds the cage to it, weigh
+    ``LIKENESS_RANGE`` times what they do at 0.5, at 0 as many times less; at 0.5 nothing changes.
+    """
+    deviation = LIKENESS_RANGE ** (EVEN_LIKENESS - likeness)
+    prior = replace(options.prior, identity_deviation=options.prior.identity_deviation * deviation)
+    cage = options.cage
+    if cage is not None:
+        cage = replace(cage, magnitude_deviation_mm=cage.magnitude_deviation_mm * deviation)
+    return replace(options, prior=prior, cage=cage, symmetry=symmetry)
 
 
 def fit_options_for(quality: str) -> FitOptions:

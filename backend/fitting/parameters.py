@@ -76,6 +76,19 @@ class PhotoParameters:
         camera_from_head[:3, 3] = self.pivot_in_camera - self.rotation @ self.pivot
         return Camera(intrinsics, camera_from_head, self.size)
 
+    def of_moved_head(self, rotation: np.ndarray, translation: np.ndarray) -> PhotoParameters:
+        """The parameters by which points p of another frame are seen where ``rotation @ p + translation`` of this one
+        is; rotation (3, 3), translation (3,) in metres. The focal length stays."""
+        pivot = self.rotation @ (rotation @ self.pivot + translation - self.pivot) + self.pivot_in_camera
+        log_distance = float(np.log(pivot[2]))
+        return replace(
+            self,
+            rotation=self.rotation @ rotation,
+            lateral=pivot[:2] / pivot[2],
+            log_scale=self.log_scale + self.log_distance - log_distance,
+            log_distance=log_distance,
+        )
+
     def moved(
         self, pose_step: np.ndarray, expression_step: np.ndarray, nuisance_step: np.ndarray | float = 0.0
     ) -> PhotoParameters:

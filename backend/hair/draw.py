@@ -10,6 +10,7 @@ import numpy as np
 from backend.hair.hair_strands import HairStrands
 from backend.rendering import spherical_harmonics as sh
 from backend.rendering.camera import Camera
+from backend.rendering.color import LUMINANCE
 from backend.rendering.visibility import depth_map
 
 _SUPERSAMPLE = 2
@@ -25,6 +26,8 @@ _OUT = 0.012  # metres from the root within which a hair comes out of the others
 _SHINE, _SHARPNESS = 0.05, 30.0
 """Linear light of the highlight of white light, and its exponent (Kajiya and Kay 1989, the sine of the angle between
 the strand and the half vector)."""
+_MOST_SHINE = 0.5
+"""Of a hair's light, over the whole hair: colours come from photos, whose brightness has the highlights in it."""
 _BEHIND = 0.002  # metres that a hair may lie under the skin and still be seen
 
 
@@ -84,7 +87,12 @@ def _shaded(
     to_camera = _unit(camera.centre() - points)
     half = _unit(_unit(lamp[None, None]) + to_camera) if np.linalg.norm(lamp) > 1e-6 else to_camera
     sine = np.sqrt(np.clip(1 - (tangent * half).sum(-1, keepdims=True) ** 2, 0, 1))
-    return albedo * shading * open_ + _SHINE * open_ * shading * sine**_SHARPNESS
+    highlight = sine**_SHARPNESS
+    usual = max(float(highlight.mean()), 1e-6)
+    luminance = np.maximum(albedo @ np.array(LUMINANCE, albedo.dtype), 1e-6)[..., None]
+    shine = np.minimum(_SHINE, _MOST_SHINE * luminance / usual)
+    matt = albedo * (1 - shine * usual / luminance)
+    return (matt + shine * highlight) * shading * open_
 
 
 def _unit(vectors: np.ndarray) -> np.ndarray:

@@ -11,11 +11,12 @@ from backend.fitting.fitted_face import FittedFace
 from backend.geometry.template import Template
 from backend.hair.attach import attach
 from backend.hair.fit_style import FittedStyle, fit_style, grown
-from backend.hair.guides import curled, fit_guides
+from backend.hair.guides import curled, fit_guides, lock_widths
 from backend.hair.hair_strands import HairStrands
 from backend.hair.hair_views import HairView, hair_views, silhouettes
 from backend.hair.strand_colours import strand_colours
 from backend.hair.style_model import lock_noise, named
+from backend.hair.styles import Style
 from backend.photos.collection import PhotoFace
 from backend.progress import ProgressReporter, silent
 
@@ -25,6 +26,8 @@ HAIR_RADIUS = 4e-5
 _LEAST_SEEN = 12.0
 """Pixels of hair, of ``hair_views.VIEW_SIDE``, in all photos: two square centimetres; less tells no style."""
 _LEAST_GUIDES = 20
+_ROPES = 0.2
+"""Locks that taper by less of their width are ropes (dreadlocks: 0 to 0.15; all other styles: 0.3 and more)."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +73,7 @@ def fit_hair(
         HairStrands(
             points=attached.points,
             root_uv=attached.root_uv,
-            width=np.full(len(guides), 0.5 * sum(style.style.width), np.float32),
+            width=_widths(attached.points[:, 0], style.style),
             root_colour=colours.root,
             tip_colour=colours.tip,
             hair_radius=HAIR_RADIUS,
@@ -78,6 +81,13 @@ def fit_hair(
             parameters=parameters,
         )
     )
+
+
+def _widths(roots: np.ndarray, style: Style) -> np.ndarray:
+    """(G,) metres across the locks: of locks that taper they meet on the scalp; ropes stand apart."""
+    own = 0.5 * sum(style.width)
+    ropes = 0.5 * sum(style.taper) < _ROPES
+    return np.full(len(roots), own, np.float32) if ropes else lock_widths(roots, own)
 
 
 def _explains(template: Template, neutral: np.ndarray, style: FittedStyle, views: Sequence[HairView]) -> bool:

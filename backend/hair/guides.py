@@ -34,6 +34,11 @@ _BARE_FACE = 1.0
 """What hair before the bare face costs beyond hair anywhere else where the photo shows none."""
 _COVERED = 0.2
 """What a point in hair is worth that other guides show already, of one that none does."""
+_AROUND, _MEET = 6, 0.6
+"""A lock reaches to this share of the way to its sixth neighbour: random discs of this size cover nearly nine tenths.
+"""
+_EDGE = 0.5
+"""Of the way to the sixth neighbour: where the middle of the neighbours lies further away, the hair ends."""
 _LONGER, _FULLER = 1.35, 1.5
 """Lengths and volumes of the variants, of the fitted ones: what is too much is cut, what is missing cannot be."""
 
@@ -81,6 +86,19 @@ def fit_guides(template: Template, neutral: np.ndarray, style: FittedStyle, view
     if not len(kept):
         return np.zeros((0, GUIDE_POINTS, 3), np.float32)
     return np.stack([_shortened(line[g, : end[g]]) for g in kept]).astype(np.float32)
+
+
+def lock_widths(roots: np.ndarray, least: float) -> np.ndarray:
+    """(G,) float32 metres across the locks of guides with roots (G, 3), so wide that no scalp shows between them.
+
+    least : metres, the narrowest; locks at the edge of the hair are no wider, so that they do not grow beyond it.
+    """
+    if len(roots) <= _AROUND:
+        return np.full(len(roots), least, np.float32)
+    distance, near = cKDTree(roots).query(roots, k=_AROUND + 1)
+    reach = distance[:, -1]
+    edge = np.linalg.norm(roots[near[:, 1:]].mean(1) - roots, axis=1) > _EDGE * reach
+    return np.where(edge, least, np.maximum(least, 2 * _MEET * reach)).astype(np.float32)
 
 
 def _combed(guides: np.ndarray) -> np.ndarray:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -51,3 +51,10 @@ class HairStrands:
             value = getattr(self, name)
             if value.shape != shape or value.dtype != np.float32 or not np.isfinite(value).all():
                 raise ValueError(f"{name} must be finite float32 of shape {shape}")
+
+    def recoloured(self, factor: np.ndarray) -> HairStrands:
+        """The same hair with its albedo times ``factor`` (3,), at most 1."""
+        root, tip = (
+            np.clip(colour * factor, 0.0, 1.0).astype(np.float32) for colour in (self.root_colour, self.tip_colour)
+        )
+        return replace(self, root_colour=root, tip_colour=tip)

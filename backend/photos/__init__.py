@@ -1,5 +1,6 @@
-"""Photo files to faces: reading, finding faces and landmarks, screening.
+"""Photo files to the faces of one person.
 
-``collect.collect`` takes files or pictures in memory. A ``PhotoCollection`` comes out: head crops with landmarks and
-labels, best first, and for every photo that is not used the reason why.
+In: files or pictures in memory. Out, by ``collect.collect``: a ``collection.PhotoCollection``, head crops with
+landmarks and labels, best first, and for every photo that is not used the reason. On the way: ``reading``, ``faces``,
+``backend.models.parsing`` with ``regions``, ``screening``.
 """

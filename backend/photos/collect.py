@@ -15,25 +15,25 @@ from backend.models.parsing.apply import enlarge_labels, look_at_face
 from backend.models.parsing.glasses_voting import vote_on_glasses
 from backend.models.parsing.person_voting import decide_alike, vote_over_photos
 from backend.parallel import each, in_order
-from backend.photos.candidate import FaceCandidate, picture_fingerprint
 from backend.photos.collection import LABELS_SIDE, PhotoCollection, PhotoFace, PhotoVerdict
-from backend.photos.crop import MAX_CROP_SIDE, HeadCrop, crop_head
-from backend.photos.detect import detect_faces
-from backend.photos.formats import GIVE_PHOTOS
-from backend.photos.identity import GradientIdentity, IdentityModel
-from backend.photos.landmarks import find_landmarks, head_pose
-from backend.photos.quality import face_size_px, is_monochrome, measure_quality
-from backend.photos.read import read_photo, read_photos
-from backend.photos.sampling import fit_inside
-from backend.photos.screen import Choice, screen
-from backend.photos.source import DecodedPhoto, PhotoSource, PhotoUnreadableError, ReadLimits
+from backend.photos.faces.crop import MAX_CROP_SIDE, HeadCrop, crop_head
+from backend.photos.faces.detect import detect_faces
+from backend.photos.faces.landmarks import find_landmarks, head_pose
+from backend.photos.faces.sampling import fit_inside
+from backend.photos.reading.formats import GIVE_PHOTOS
+from backend.photos.reading.read import read_photo, read_photos
+from backend.photos.reading.source import DecodedPhoto, PhotoSource, PhotoUnreadableError, ReadLimits
+from backend.photos.screening.candidate import FaceCandidate, picture_fingerprint
+from backend.photos.screening.identity import GradientIdentity, IdentityModel
+from backend.photos.screening.quality import face_size_px, is_monochrome, measure_quality
+from backend.photos.screening.screen import Choice, screen
+from backend.photos.screening.settings import SCREENING
 from backend.progress import ProgressReporter, silent
 
 STAGE = "photos"
 NO_FACE_REASON = "No face was found in it; it may be too small, too dark, covered or turned away."
-_MAX_FACES_PER_PHOTO = 6
-_MIN_FACE_SHARE = 0.15  # faces smaller than this part of the photo's largest are bystanders
-_ANALYSIS_SHARE = 0.85  # of the stage's progress; the rest is cutting out what is used
+_ANALYSIS_SHARE = 0.85
+"""Of the stage's progress; the rest is cutting out what is used."""
 
 
 @dataclass(frozen=True)
@@ -156,8 +156,8 @@ def _analyse(
         return _Analysed((0, 0), None, 0, (), str(photo)), []
     faces, crops = [], []
     found = detect_faces(photo.pixels)
-    for detected in found[:_MAX_FACES_PER_PHOTO]:
-        if faces and detected.side < _MIN_FACE_SHARE * found[0].side:
+    for detected in found[: SCREENING.faces_per_photo]:
+        if faces and detected.side < SCREENING.bystander * found[0].side:
             break
         landmarks = find_landmarks(photo.pixels, detected)
         if landmarks is None:

@@ -7,8 +7,13 @@ from dataclasses import replace
 
 from backend.photos.collect import CollectOptions, collect, unique_names
 from backend.photos.collection import PhotoCollection
-from backend.photos.corrections import PhotoCorrections, check_corrections, left_out_verdicts, with_corrections
-from backend.photos.source import PhotoSource
+from backend.photos.reading.source import PhotoSource
+from backend.photos.screening.corrections import (
+    PhotoCorrections,
+    check_corrections,
+    left_out_verdicts,
+    with_corrections,
+)
 from backend.progress import ProgressReporter, silent
 
 PhotoReader = Callable[..., PhotoCollection]

@@ -41,6 +41,8 @@ def welcome(
             "face_model",
             "corrections",
             "geometry_only",
+            "symmetry",
+            "likeness",
         ]
         + ["path"] * may_give_paths
         + ["shutdown"] * can_stop,

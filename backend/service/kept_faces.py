@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from backend.photos.collect import CollectOptions, collect
 from backend.photos.collection import PhotoCollection
-from backend.photos.read import PhotoSource
+from backend.photos.reading.source import PhotoSource
 from backend.pipeline import KeptFit
 from backend.progress import ProgressReporter, silent
 

@@ -10,9 +10,9 @@ from typing import Annotated
 
 import msgspec
 
-from backend.choices import Device, FaceModel, Hair, Quality, TextureSize
+from backend.choices import EVEN_LIKENESS, NO_SYMMETRY, Device, FaceModel, Hair, Quality, TextureSize
 from backend.errors import LikenessError
-from backend.photos.corrections import PhotoCorrections, check_corrections
+from backend.photos.screening.corrections import PhotoCorrections, check_corrections
 from backend.service.limits import Limits
 
 PROTOCOL = 1
@@ -21,6 +21,7 @@ PROTOCOLS = (1,)
 _Request = Annotated[str, msgspec.Meta(max_length=64)] | None
 _JobId = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{32}\Z")]
 _OwnerToken = Annotated[str, msgspec.Meta(max_length=128)]
+_Share = Annotated[float, msgspec.Meta(ge=0.0, le=1.0)]
 _Token = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_-]{1,64}\Z")]
 
 
@@ -56,6 +57,8 @@ class JobOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     hair: Hair = "curves"
     face_model: FaceModel = "linear"
     detail: bool = True
+    symmetry: _Share = NO_SYMMETRY
+    likeness: _Share = EVEN_LIKENESS
     corrections: Annotated[tuple[PhotoCorrections, ...], msgspec.Meta(max_length=64)] = ()
     geometry_only: bool = False
 

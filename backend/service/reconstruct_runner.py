@@ -15,8 +15,10 @@ from backend.exchange.wire_buffers import BufferList, WireMessage
 from backend.geometry.template import load_template
 from backend.geometry.topology import triangles_from_quads
 from backend.models.registry import MODELS, left_out, open_models
-from backend.photos import mediapipe_models
-from backend.photos.read import MOST_DECODERS, PhotoSource, start_reading
+from backend.photos.faces import mediapipe_models
+from backend.photos.reading.read import start_reading
+from backend.photos.reading.settings import READING
+from backend.photos.reading.source import PhotoSource
 from backend.pipeline import ReconstructOptions, reconstruct
 from backend.progress import HeadPreview
 from backend.rendering.render import STUDIO_LIGHT, render_linear
@@ -38,7 +40,7 @@ def warm(device: str) -> dict[str, Any]:
     """
     global _server_device
     _server_device = device
-    start_reading(MOST_DECODERS)
+    start_reading(READING.most_decoders)
     found = _device(device)
     mediapipe_models.face_detector(False)
     mediapipe_models.face_detector(True)
@@ -68,6 +70,8 @@ def run(task: Task, report: JobReporter) -> WireMessage:
         without=left_out(task.options),
         hair=task.options.hair,
         face_model=task.options.face_model,
+        symmetry=task.options.symmetry,
+        likeness=task.options.likeness,
         corrections=task.options.corrections,
         geometry_only=task.options.geometry_only,
     )

@@ -28,7 +28,7 @@ DOWNLOAD_SHARE = 0.45
 """Downloads need so much more room for a while, as a share of what is installed in the end."""
 CHECK = (
     "import json, torch, mediapipe, numba, zmq, backend; "
-    "from backend.photos.mediapipe_models import face_mesh; face_mesh().close(); "
+    "from backend.photos.faces.mediapipe_models import face_mesh; face_mesh().close(); "
     "print(json.dumps({'version': backend.__version__, 'torch': torch.__version__, 'cuda': torch.cuda.is_available()}))"
 )
 """Run by the new environment: fails where a package is missing or broken, or MediaPipe cannot read its models; else it

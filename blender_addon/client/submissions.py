@@ -87,13 +87,17 @@ NEWER_OPTIONS = frozenset({"hair", "face_model", "geometry_only"})
 """Options that older servers refuse: one that takes them names them among its capabilities."""
 
 
+WISHES = {"symmetry": "Symmetry", "likeness": "Likeness to Average"}
+"""Sliders that older servers do not know, by the names of their options: what they say must not get lost."""
+
+
 def composed(job: AnyJob, welcome: Welcomed) -> tuple[dict[str, Any], list[bytes]]:
     """Header and buffers that ask a server for a job. Reads the files.
 
     Raises
     ------
     AddonError : ``no_photo`` for a file that cannot be read, ``too_large`` for what the server would refuse,
-        ``version`` for a server that knows no transfers.
+        ``version`` for a server that does not know what is asked for.
     """
     if isinstance(job, Transfer):
         return _transfer(job, welcome)
@@ -101,6 +105,12 @@ def composed(job: AnyJob, welcome: Welcomed) -> tuple[dict[str, Any], list[bytes
     header = {"type": "submit", "request": "submit", "token": job.token, "photos": described}
     unknown = NEWER_OPTIONS - welcome.capabilities
     options = {k: v for k, v in job.options.items() if k not in unknown}
+    for name in (WISHES.keys() & options.keys()) - welcome.capabilities:
+        raise AddonError(
+            f"This backend ({welcome.likeness}) does not know {WISHES[name]}.",
+            "Put the slider back, or bring the extension and the backend to the same version.",
+            "version",
+        )
     if job.corrections:
         options["corrections"] = _corrections(job, welcome)
     return header | {"options": options}, contents

@@ -8,6 +8,9 @@ import bpy
 import numpy as np
 
 from ..protocol.names import ALL_PART_NAMES, PART_NAMES
+from ..rig import weights
+from ..rig.names import HEAD, JAW, PARENTS
+from ..rig.places import RigPlaces
 from ..scene import tags
 from ..scene.coordinates import coordinates
 
@@ -19,6 +22,27 @@ def export_parts(collection: bpy.types.Collection) -> list[bpy.types.Object]:
     """The objects of a head that go into a file, head first."""
     found = [tags.part_object(collection, name) for name in ALL_PART_NAMES]
     return [obj for obj in found if obj is not None]
+
+
+def weighed_copy(obj: bpy.types.Object, places: RigPlaces) -> bpy.types.Object:
+    """An object like ``obj``, linked to nothing, with a mesh of its own and weights of the skeleton's bones: those that
+    it has, or ours. The tongue goes with the head where it went with the jaw, because its keys take it along."""
+    copy = bpy.data.objects.new(obj.name, obj.data.copy())
+    copy.matrix_world = obj.matrix_world
+    part = obj[tags.PART]
+    if part == "head":
+        weights.weigh_skin(copy, places)
+    elif part == "tongue":
+        weights.weigh_tongue(copy)
+        copy.vertex_groups.remove(copy.vertex_groups[weights.KEYS_OFF])
+        jaw = copy.vertex_groups.get(JAW)
+        if jaw is not None:
+            jaw.name = HEAD
+    else:
+        weights.weigh_whole(copy)
+    for group in [group for group in copy.vertex_groups if group.name not in PARENTS]:
+        copy.vertex_groups.remove(group)
+    return copy
 
 
 def neutral_copy(obj: bpy.types.Object, name: str, subdivision: int, units: float) -> bpy.types.Object:
@@ -41,9 +65,10 @@ def neutral_copy(obj: bpy.types.Object, name: str, subdivision: int, units: floa
 
 
 def joined(parts: Sequence[bpy.types.Object], name: str) -> bpy.types.Object:
-    """One object out of copies, in the frame of the first: vertices, UV map ``Head``, the head's material, and all keys
-    of the first part. The parts and their meshes are removed."""
+    """One object out of copies, in the frame of the first: vertices, vertex groups, UV map ``Head``, the head's
+    material, and all keys of the first part. The parts and their meshes are removed."""
     meshes = [part.data for part in parts]
+    groups = [weights.weights_of(part) for part in parts]
     counts = [len(mesh.vertices) for mesh in meshes]
     starts = np.cumsum([0, *counts])
     mesh = bpy.data.meshes.new(name)
@@ -74,6 +99,11 @@ def joined(parts: Sequence[bpy.types.Object], name: str) -> bpy.types.Object:
             if own is not None:
                 moved[start : start + count] = _moved(coordinates(own.points), frame)
         key.points.foreach_set("co", moved.ravel())
+    for group in dict.fromkeys(group for own in groups for group in own):
+        whole = np.concatenate([own.get(group, np.zeros(n)) for own, n in zip(groups, counts, strict=True)])
+        made = obj.vertex_groups.new(name=group)
+        for weight in np.unique(whole[whole > 0]):
+            made.add(np.flatnonzero(whole == weight).tolist(), float(weight), "REPLACE")
     for part, own in zip(parts, meshes, strict=True):
         bpy.data.objects.remove(part)
         bpy.data.meshes.remove(own)

@@ -1,8 +1,9 @@
-"""The course of a head's keys over the scene's frames, as it is played: actions, strips and drivers alike."""
+"""The course of a head's keys and bones over the scene's frames, as it is played: actions, strips and drivers alike."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import bpy
 import numpy as np
@@ -25,10 +26,37 @@ def may_move(parts: Sequence[bpy.types.Object]) -> bool:
     return False
 
 
-def sampled(scene: bpy.types.Scene, parts: Sequence[bpy.types.Object]) -> dict[str, dict[str, np.ndarray]]:
-    """Object -> key -> (F,) values at the frames from the scene's first to its last, of keys that change; the scene is
-    at the frame it was at afterwards."""
+@dataclass(frozen=True)
+class Courses:
+    """What moves over the F frames from the scene's first to its last.
+
+    Attributes
+    ----------
+    keys : object -> key -> (F,) values, of keys that change.
+    bones : bone -> (F, 4, 4) what it does to vertices, from rest, in the armature's frame; all bones, and none of a
+        head without an armature.
+    """
+
+    keys: Mapping[str, Mapping[str, np.ndarray]] = field(default_factory=dict)
+    bones: Mapping[str, np.ndarray] = field(default_factory=dict)
+
+
+def bones_may_move(rig: bpy.types.Object | None) -> bool:
+    """Whether something beside keys may move a bone: an action, a strip, or a constraint towards something else."""
+    if rig is None:
+        return False
+    data = rig.animation_data
+    if data is not None and (data.action is not None or any(track.strips for track in data.nla_tracks)):
+        return True
+    targets = (getattr(c, "target", None) for bone in rig.pose.bones for c in bone.constraints)
+    return any(target not in (None, rig) for target in targets)
+
+
+def sampled(scene: bpy.types.Scene, parts: Sequence[bpy.types.Object], rig: bpy.types.Object | None = None) -> Courses:
+    """How keys and bones move; the scene is at the frame it was at afterwards."""
     frames = range(scene.frame_start, scene.frame_end + 1)
+    rests = {} if rig is None else {bone.name: np.array(bone.matrix_local.inverted()) for bone in rig.data.bones}
+    bones = {name: np.zeros((len(frames), 4, 4)) for name in rests}
     keyed = [obj for obj in parts if obj.data.shape_keys]
     values = {obj.name: np.zeros((len(frames), len(obj.data.shape_keys.key_blocks)), np.float32) for obj in keyed}
     before = scene.frame_current, scene.frame_subframe
@@ -42,11 +70,13 @@ def sampled(scene: bpy.types.Scene, parts: Sequence[bpy.types.Object]) -> dict[s
             for obj in keyed:
                 blocks = obj.evaluated_get(graph).data.shape_keys.key_blocks
                 blocks.foreach_get("value", values[obj.name][row])
+            for name, rest in rests.items():
+                bones[name][row] = np.array(rig.evaluated_get(graph).pose.bones[name].matrix) @ rest
     finally:
         for modifier, shown in drawn:
             modifier.show_viewport = shown
         scene.frame_set(before[0], subframe=before[1])
-    return {
+    keys = {
         obj.name: {
             block.name: values[obj.name][:, column]
             for column, block in enumerate(obj.data.shape_keys.key_blocks)
@@ -54,6 +84,7 @@ def sampled(scene: bpy.types.Scene, parts: Sequence[bpy.types.Object]) -> dict[s
         }
         for obj in keyed
     }
+    return Courses(keys, bones)
 
 
 def key_in(obj: bpy.types.Object, curves: Mapping[str, np.ndarray], first: int) -> None:

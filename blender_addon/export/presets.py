@@ -15,7 +15,8 @@ class ExportPreset:
     ----------
     name, label, description : of the choice. exporter : ``fbx`` or ``gltf``. suffix : of the file.
     subdivision : Catmull-Clark steps of the meshes, keys included. units : of the file's coordinates, per metre.
-    one_mesh : whether all parts become one mesh with one material. settings : of the exporter, by its own names.
+    one_mesh : whether all parts become one mesh with one material. skeleton : whether it has bones where nobody says.
+    settings : of the exporter, by its own names.
     """
 
     name: str
@@ -26,12 +27,14 @@ class ExportPreset:
     subdivision: int = 1
     units: float = 1.0
     one_mesh: bool = False
+    skeleton: bool = False
     settings: Mapping[str, Any] = field(default_factory=dict)
 
 
 _FBX: Mapping[str, Any] = {
     "use_selection": True,
-    "object_types": {"EMPTY", "MESH"},
+    "object_types": {"EMPTY", "MESH", "ARMATURE"},
+    "use_armature_deform_only": False,
     "use_mesh_modifiers": False,  # with modifiers applied a mesh loses its keys
     "mesh_smooth_type": "FACE",
     "add_leaf_bones": False,
@@ -47,6 +50,8 @@ _GLTF: Mapping[str, Any] = {
     "export_apply": False,  # as above
     "export_morph": True,
     "export_morph_normal": True,
+    "export_skins": True,
+    "export_def_bones": False,  # jaw and eyes move no vertex
     "export_animation_mode": "ACTIVE_ACTIONS",  # the keys of all parts in one animation
     "export_cameras": False,
     "export_lights": False,
@@ -56,18 +61,20 @@ PRESETS: tuple[ExportPreset, ...] = (
     ExportPreset(
         "UNREAL",
         "Unreal (FBX)",
-        "Centimetres, ARKit's 52 names as morph targets, animation of the keys",
+        "Centimetres, ARKit's 52 names as morph targets, a skeleton, animation of keys and bones",
         "fbx",
         ".fbx",
         units=100.0,
+        skeleton=True,
         settings={**_FBX, "global_scale": 0.01, "apply_scale_options": "FBX_SCALE_NONE"},
     ),
     ExportPreset(
         "UNITY",
         "Unity (FBX)",
-        "Metres, ARKit's 52 names as blend shapes, animation of the keys",
+        "Metres, ARKit's 52 names as blend shapes, a skeleton, animation of keys and bones",
         "fbx",
         ".fbx",
+        skeleton=True,
         settings={**_FBX, "apply_scale_options": "FBX_SCALE_ALL"},
     ),
     ExportPreset(

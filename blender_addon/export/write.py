@@ -8,22 +8,34 @@ from pathlib import Path
 import bpy
 
 from ..errors import AddonError
+from ..rig.places import RigPlaces
 from ..scene import tags
-from .copies import ONE_MESH_PARTS, export_parts, joined, neutral_copy
-from .key_animation import key_in, may_move, sampled
+from . import skeleton
+from .copies import ONE_MESH_PARTS, export_parts, joined, neutral_copy, weighed_copy
+from .key_animation import Courses, bones_may_move, key_in, may_move, sampled
 from .presets import ExportPreset
 
 _ADDONS = {"fbx": "FBX format", "gltf": "glTF 2.0 format"}
 
 
-def export_head(context: bpy.types.Context, collection: bpy.types.Collection, preset: ExportPreset, path: Path) -> None:
-    """Write a head as ``preset`` wants it. The scene is as it was afterwards.
+def export_head(
+    context: bpy.types.Context,
+    collection: bpy.types.Collection,
+    preset: ExportPreset,
+    path: Path,
+    with_bones: bool | None = None,
+) -> None:
+    """Write a head as ``preset`` wants it, with a skeleton or with keys alone as ``with_bones`` says, or the preset
+    where that is None. The scene is as it was afterwards.
 
     Raises
     ------
-    AddonError : one sentence, where the head has no mesh any more, the exporter is switched off, or it failed.
+    AddonError : one sentence, where the head has no mesh any more, or none that tells its bones' places, the exporter
+        is switched off, or it failed.
     """
     parts = export_parts(collection)
+    with_bones = preset.skeleton if with_bones is None else with_bones
+    places = skeleton.places_of(parts) if with_bones and parts and parts[0].get(tags.PART) == "head" else None
     if preset.one_mesh:
         parts = [obj for obj in parts if obj[tags.PART] in ONE_MESH_PARTS]
     if not parts or parts[0].get(tags.PART) != "head":
@@ -40,29 +52,38 @@ def export_head(context: bpy.types.Context, collection: bpy.types.Collection, pr
     name = tags.name_of(collection) or collection.name
     layer = context.view_layer
     selected, active = list(context.selected_objects), layer.objects.active
-    animation = sampled(context.scene, parts) if may_move(parts) else {}
+    rig = tags.rig_object(collection) if with_bones else None
+    moves = may_move(parts) or bones_may_move(rig)
+    courses = sampled(context.scene, parts, rig) if moves else Courses()
     copies: list[bpy.types.Object] = []
     try:
         for part in parts:
-            copies.append(neutral_copy(part, f"{name}_{part[tags.PART]}", preset.subdivision, preset.units))
-        courses = [animation.get(part.name, {}) for part in parts]
+            copies.append(_copy(part, f"{name}_{part[tags.PART]}", preset, places))
+        keys = [courses.keys.get(part.name, {}) for part in parts]
         if preset.one_mesh:
-            copies, courses = [joined(copies, f"{name}_head")], courses[:1]
-        root = bpy.data.objects.new(name, None)
+            copies, keys = [joined(copies, f"{name}_head")], keys[:1]
+        root = _root(name, parts[0], preset, places)
         copies.append(root)
         for obj in copies:
             context.scene.collection.objects.link(obj)
-        for obj, curves in zip(copies, courses, strict=False):
-            matrix = obj.matrix_world.copy()
-            obj.parent, obj.matrix_world = root, matrix
-            key_in(obj, curves, context.scene.frame_start)
+        first = context.scene.frame_start
+        for obj, curves in zip(copies, keys, strict=False):
+            if places is None:
+                matrix = obj.matrix_world.copy()
+                obj.parent, obj.matrix_world = root, matrix
+            else:
+                skeleton.bind(obj, root)
+            key_in(obj, curves, first)
+        moved = any(keys)
+        if places is not None:
+            moved |= skeleton.animate(root, courses.bones, first, preset.units)
         for obj in selected:
             obj.select_set(False)
         for obj in copies:
             obj.select_set(True)
         layer.objects.active = copies[0]
         wanted = dict(preset.settings)
-        wanted["bake_anim" if preset.exporter == "fbx" else "export_animations"] = any(animation.values())
+        wanted["bake_anim" if preset.exporter == "fbx" else "export_animations"] = moved
         try:
             exporter(filepath=str(path), **{key: value for key, value in wanted.items() if key in known})
         except (RuntimeError, OSError) as error:
@@ -76,14 +97,29 @@ def export_head(context: bpy.types.Context, collection: bpy.types.Collection, pr
         layer.objects.active = active
 
 
+def _copy(part: bpy.types.Object, name: str, preset: ExportPreset, places: RigPlaces | None) -> bpy.types.Object:
+    """A part as the file has it, with weights where there are bones."""
+    if places is None:
+        return neutral_copy(part, name, preset.subdivision, preset.units)
+    weighed = weighed_copy(part, places)
+    try:
+        return neutral_copy(weighed, name, preset.subdivision, preset.units)
+    finally:
+        mesh = weighed.data
+        bpy.data.objects.remove(weighed)
+        bpy.data.meshes.remove(mesh)
+
+
+def _root(name: str, head: bpy.types.Object, preset: ExportPreset, places: RigPlaces | None) -> bpy.types.Object:
+    """What all parts hang on: an empty object, or the skeleton."""
+    return bpy.data.objects.new(name, None) if places is None else skeleton.new_skeleton(head, places, preset.units)
+
+
 def _remove(copies: list[bpy.types.Object]) -> None:
-    """The copies, their meshes and the actions on their keys."""
+    """The copies, their data and the actions on their keys and bones."""
     for obj in copies:
-        mesh = obj.data
-        keys = mesh.shape_keys if mesh is not None else None
-        action = keys.animation_data.action if keys is not None and keys.animation_data else None
+        data = obj.data
+        keys = data.shape_keys if isinstance(data, bpy.types.Mesh) else None
+        actions = [one.animation_data.action for one in (obj, keys) if one is not None and one.animation_data]
         bpy.data.objects.remove(obj)
-        if mesh is not None:
-            bpy.data.meshes.remove(mesh)
-        if action is not None:
-            bpy.data.actions.remove(action)
+        bpy.data.batch_remove([one for one in (data, *actions) if one is not None])

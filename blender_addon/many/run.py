@@ -35,6 +35,8 @@ class RunOptions:
     pack_photos: bool
     armature: bool
     apart: bool
+    symmetry: float = 0.0
+    likeness: float = 0.5
 
 
 class ManyRun:
@@ -96,6 +98,8 @@ class ManyRun:
             pack_photos=options.pack_photos,
             armature=options.armature,
             name=row.name,
+            symmetry=options.symmetry,
+            likeness=options.likeness,
         )
         try:
             session().begin(job, self._backend)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import bpy
-from bpy.props import EnumProperty, StringProperty
+from bpy.props import BoolProperty, EnumProperty, StringProperty
 
 from ..errors import AddonError
 from ..export.presets import BY_NAME, PRESETS
@@ -18,13 +18,19 @@ _CHOICES = tuple((preset.name, preset.label, preset.description) for preset in P
 
 
 class ExportHead(bpy.types.Operator):
-    """Write the head into a file for another program, with its shape keys and their animation"""
+    """Write the head into a file for another program, with its shape keys, their animation and, where wanted, bones"""
 
     bl_idname = "likeness.export"
     bl_label = "Export Head"
     bl_options = {"REGISTER"}
 
     preset: EnumProperty(name="For", items=_CHOICES, default="UNREAL")
+    skeleton: BoolProperty(
+        name="Skeleton",
+        description="With bones of neck, head, jaw, eyes and tongue, and weights; without, what bones do to the face "
+        "is in the keys",
+        options={"SKIP_SAVE"},
+    )
     filepath: StringProperty(name="File", subtype="FILE_PATH", options={"SKIP_SAVE"})
     filter_glob: StringProperty(default="*.fbx;*.glb", options={"HIDDEN"})
 
@@ -37,6 +43,7 @@ class ExportHead(bpy.types.Operator):
         collection = tags.active_head(context)
         name = bpy.path.clean_name(tags.name_of(collection) or collection.name)
         folder = Path(bpy.data.filepath).parent if bpy.data.filepath else Path.home()
+        self.skeleton = BY_NAME[self.preset].skeleton
         self.filepath = str(folder / (name + BY_NAME[self.preset].suffix))
         context.window_manager.fileselect_add(self)
         return {"RUNNING_MODAL"}
@@ -48,7 +55,8 @@ class ExportHead(bpy.types.Operator):
             return {"CANCELLED"}
         path = Path(bpy.path.abspath(self.filepath)).with_suffix(preset.suffix)
         try:
-            export_head(context, tags.active_head(context), preset, path)
+            with_bones = self.skeleton if self.properties.is_property_set("skeleton") else None
+            export_head(context, tags.active_head(context), preset, path, with_bones)
         except AddonError as error:
             report_error(self, str(error))
             return {"CANCELLED"}

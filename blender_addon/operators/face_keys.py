@@ -49,6 +49,24 @@ class ResetKeys(OfHeadKeys, bpy.types.Operator):
         return {"FINISHED"}
 
 
+class LockKeys(bpy.types.Operator):
+    """Keep the key's shape when the head is solved again, and its value when a pose, a photo or Neutral is put on; or \
+have done with that"""
+
+    bl_idname = "likeness.lock_keys"
+    bl_label = "Lock Keys"
+    bl_options = {"REGISTER", "UNDO"}
+
+    names: StringProperty(name="Names", description="Of keys, with spaces between them", options={"SKIP_SAVE"})
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        chosen = [block for block in head_keys(context) or () if block.name in self.names.split()]
+        locked = any(block.lock_shape for block in chosen)
+        for block in chosen:
+            block.lock_shape = not locked
+        return {"FINISHED"}
+
+
 class KeyframeKeys(OfHeadKeys, bpy.types.Operator):
     """Insert a keyframe of each of the active head's 52 keys, or of the bone that leads it, at the current frame"""
 
@@ -97,4 +115,4 @@ class SavePose(OfHeadKeys, bpy.types.Operator, ExportHelper):
         return {"FINISHED"}
 
 
-CLASSES = (ResetKeys, KeyframeKeys, SavePose)
+CLASSES = (ResetKeys, LockKeys, KeyframeKeys, SavePose)

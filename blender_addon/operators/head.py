@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import bpy
+import numpy as np
 from bpy.props import StringProperty
 
 from ..errors import AddonError
-from ..scene import cameras, expressions, meshes, mpfb, tags
+from ..scene import cameras, expressions, locks, meshes, mpfb, tags
 from ..scene.which_mesh import active_mesh, cameras_by_photo, expressive_meshes, head_mesh
 from ..ui.text import report_error
 from .corrections import close_all
@@ -98,6 +99,64 @@ class RemoveSculpt(bpy.types.Operator):
         return {"FINISHED"}
 
 
+NOTHING_TO_LOCK = "Nobody has sculpted this head. Sculpt it, or select vertices in Edit Mode"
+
+
+class LockSkin(bpy.types.Operator):
+    """Keep what you have sculpted, or in Edit Mode what is selected, as it is when the head is solved again; or paint \
+the vertex group Lock yourself"""
+
+    bl_idname = "likeness.lock_skin"
+    bl_label = "Lock"
+    bl_options = {"REGISTER", "UNDO"}
+
+    @classmethod
+    def poll(cls, context: bpy.types.Context) -> bool:
+        head = _head(context)
+        if head is None:
+            return clickable(cls, NO_HEAD)
+        edited = head.mode == "EDIT"
+        something = head.data.total_vert_sel if edited else meshes.sculpted(head.data) is not None
+        return clickable(cls, "" if something else NOTHING_TO_LOCK)
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        head = _head(context)
+        edited = head.mode == "EDIT"
+        if edited:
+            bpy.ops.object.mode_set(mode="OBJECT")  # groups cannot be written otherwise
+            weights = np.empty(len(head.data.vertices), bool)
+            head.data.vertices.foreach_get("select", weights)
+        else:
+            weights = locks.sculpted_weights(head.data)
+        locks.lock(head, weights.astype(np.float32))
+        if edited:
+            bpy.ops.object.mode_set(mode="EDIT")
+        return {"FINISHED"}
+
+
+class UnlockSkin(bpy.types.Operator):
+    """Let solving again move all of the head's skin"""
+
+    bl_idname = "likeness.unlock_skin"
+    bl_label = "Unlock"
+    bl_options = {"REGISTER", "UNDO"}
+
+    @classmethod
+    def poll(cls, context: bpy.types.Context) -> bool:
+        head = _head(context)
+        locked = head is not None and locks.LOCK in head.vertex_groups and head.mode != "EDIT"
+        return clickable(cls, "" if locked else "Nothing of this head is locked, or it is being edited")
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        locks.unlock(_head(context))
+        return {"FINISHED"}
+
+
+def _head(context: bpy.types.Context) -> bpy.types.Object | None:
+    collection = tags.active_head(context)
+    return None if collection is None else tags.part_object(collection, "head")
+
+
 def _sculpted_meshes(context: bpy.types.Context) -> list[bpy.types.Mesh]:
     """Meshes of the active head's parts that somebody has changed."""
     collection = tags.active_head(context)
@@ -128,4 +187,4 @@ class ApplyToBody(bpy.types.Operator):
         return {"FINISHED"}
 
 
-CLASSES = (LookThroughPhoto, LeavePhoto, ResetExpression, RemoveSculpt, ApplyToBody)
+CLASSES = (LookThroughPhoto, LeavePhoto, ResetExpression, RemoveSculpt, LockSkin, UnlockSkin, ApplyToBody)

@@ -71,6 +71,8 @@ class ReconstructMany(bpy.types.Operator):
             preferences(context).pack_photos,
             preferences(context).armature,
             context.scene.likeness_many.apart,
+            settings.symmetry,
+            settings.likeness,
         )
         try:
             run.begin(run.ManyRun(Place.shown(context), chosen_backend(context), options))

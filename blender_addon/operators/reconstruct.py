@@ -92,7 +92,7 @@ class _Reconstructing(_Watching):
 
     def _job(self, context: bpy.types.Context) -> Job:
         settings, chosen = context.scene.likeness, preferences(context)
-        into, missing = None, 0
+        into, missing, wished = None, 0, settings
         if self.again:
             collection = tags.active_head(context)
             if collection is None:
@@ -102,7 +102,7 @@ class _Reconstructing(_Watching):
             said = copy_words(active_mesh(context, collection), collection)
             if said:
                 self.report({"INFO"}, said)
-            name = tags.name_of(collection)
+            name, wished = tags.name_of(collection), collection.likeness
             own = corrections.of_head(collection)
             new = corrections.of_list(context.scene, given)
             stated = own + tuple(one for one in new if one.label not in corrections.known_photos(collection))
@@ -120,6 +120,8 @@ class _Reconstructing(_Watching):
             place=Place.shown(context),
             photos=photos,
             given=given,
+            symmetry=wished.symmetry,
+            likeness=wished.likeness,
             quality=settings.quality,
             texture_size=int(settings.texture_size),
             hair=settings.hair,
@@ -164,8 +166,8 @@ class SolveAgain(_Reconstructing, bpy.types.Operator):
 
 
 class FitCorrections(_Reconstructing, bpy.types.Operator):
-    """Solve the active head's shape again, with its landmarks where you have put them; texture, hair and relief stay \
-until you solve it again as a whole"""
+    """Solve the active head's shape again, with its landmarks where you put them and as its sliders say; texture, \
+hair and relief stay until you solve it again as a whole"""
 
     bl_idname = "likeness.fit_corrections"
     bl_label = "Fit"
@@ -175,8 +177,8 @@ until you solve it again as a whole"""
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
         collection = tags.active_head(context)
-        said = collection is not None and corrections.of_head(collection)
-        nothing = "" if said else "No landmark of this head was moved, and all of its photos are used for everything"
+        said = collection is not None and (collection.likeness.changed or corrections.of_head(collection))
+        nothing = "" if said else "No landmark and no slider of this head was moved"
         return clickable(cls, session().why_busy or nothing)
 
 

@@ -13,6 +13,7 @@ from bpy_extras.io_utils import ImportHelper
 
 from ..errors import AddonError
 from ..rig.lead import led_keys, set_keys
+from ..scene.locks import locked_keys
 from ..scene.which_mesh import expressive_meshes, key_mesh
 from ..transfer import apply, clips, pose
 from ..transfer.actions import animated_keys, driven_keys, fcurves_of, linear_curve, read_curve
@@ -194,8 +195,8 @@ def _apply_clip(
 
 
 class ResetTargets(bpy.types.Operator):
-    """Set the expression of what is selected, or of the only head, to 0, with bones that lead keys; driven and animated
-    keys and a build stay"""
+    """Set the expression of what is selected, or of the only head, to 0, with bones that lead keys; driven, animated
+    and locked keys and a build stay"""
 
     bl_idname = "likeness.reset_selected"
     bl_label = "Neutral"
@@ -206,11 +207,11 @@ class ResetTargets(bpy.types.Operator):
         meshes = [obj for obj in chosen if obj.type == "MESH" and obj.data.shape_keys is not None]
         for obj in meshes or expressive_meshes(context):
             keys = obj.data.shape_keys
-            busy = driven_keys(keys) | {name for name, _ in animated_keys(keys)}
+            busy = driven_keys(keys) | {name for name, _ in animated_keys(keys)} | locked_keys(keys)
             for name in expression_keys(settings_of(context), obj):
                 if name not in busy:
                     keys.key_blocks[name].value = 0.0
-            set_keys(obj, dict.fromkeys(led_keys(obj), 0.0))
+            set_keys(obj, dict.fromkeys(led_keys(obj) - locked_keys(keys), 0.0))
             obj.data.update_tag()
         return {"FINISHED"}
 

@@ -27,7 +27,7 @@ def new_armature() -> bpy.types.Object:
 
 def place_bones(rig: bpy.types.Object, places: RigPlaces) -> None:
     """Make the bones of ``places`` or move them there; bones of the artist's own stay."""
-    with _edit_mode(rig):
+    with edit_mode(rig):
         bones = rig.data.edit_bones
         for name, parent in PARENTS.items():
             bone = bones.get(name)
@@ -108,7 +108,7 @@ def _limit(bone: bpy.types.PoseBone, places: RigPlaces) -> None:
 
 
 @contextmanager
-def _edit_mode(rig: bpy.types.Object) -> Iterator[None]:
+def edit_mode(rig: bpy.types.Object) -> Iterator[None]:
     """Edit Mode of ``rig`` in a scene of its own: bones exist in no other, and the artist's mode, selection and active
     object are not to change."""
     scene = bpy.data.scenes.new("likeness rig")

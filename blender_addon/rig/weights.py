@@ -59,6 +59,16 @@ def weigh_whole(obj: bpy.types.Object) -> None:
         _give(obj, {HEAD: np.ones(len(obj.data.vertices))})
 
 
+def weights_of(obj: bpy.types.Object) -> dict[str, np.ndarray]:
+    """Vertex group -> (V,) weights."""
+    names = {group.index: group.name for group in obj.vertex_groups}
+    found = {name: np.zeros(len(obj.data.vertices)) for name in names.values()}
+    for vertex in obj.data.vertices:
+        for element in vertex.groups:
+            found[names[element.group]][vertex.index] = element.weight
+    return found
+
+
 def remove_groups(obj: bpy.types.Object) -> None:
     """Take the groups of our bones away again."""
     for name in (ROOT, NECK, HEAD, JAW, *TONGUE, KEYS_OFF):

@@ -8,20 +8,22 @@ import bpy
 
 from ..protocol.names import ARKIT_NAMES
 from ..rig.lead import led_keys, set_keys
+from .locks import locked_keys
 
 _TOLERANCE, _LED_TOLERANCE = 1e-5, 0.03
 """Of a key that was set, and of one that a bone leads, which bends the eyes' two turns into one another."""
 
 
 def set_expression(head: bpy.types.Object, weights: Mapping[str, float]) -> None:
-    """Set the head's 52 keys; those that ``weights`` leaves out become 0, other keys stay. The parts follow.
+    """Set the head's 52 keys; those that ``weights`` leaves out become 0, locked and other keys stay. The parts follow.
 
     Where bones lead keys, the bones are posed.
     """
     keys = head.data.shape_keys
     if keys is None:
         return
-    set_keys(head, {b.name: weights.get(b.name, 0.0) for b in keys.key_blocks[1:] if b.name in ARKIT_NAMES})
+    names = {block.name for block in keys.key_blocks[1:]} & ARKIT_NAMES - locked_keys(keys)
+    set_keys(head, {name: weights.get(name, 0.0) for name in names})
     head.data.update_tag()
 
 
@@ -32,7 +34,7 @@ def wears(head: bpy.types.Object, weights: Mapping[str, float]) -> bool:
     return all(
         abs(b.value - weights.get(b.name, 0.0)) < (_LED_TOLERANCE if b.name in led else _TOLERANCE)
         for b in blocks
-        if b.name in ARKIT_NAMES
+        if b.name in ARKIT_NAMES and not b.lock_shape
     )
 
 

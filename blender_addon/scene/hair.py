@@ -25,6 +25,7 @@ from .hair_nodes import (
     hair_material,
     new_modifier,
 )
+from .locks import lock_weights
 from .meshes import UV_HEAD
 
 NAME = "hair"
@@ -36,8 +37,9 @@ NEAR_FACES = 8
 def put_hair(result: HeadResult, collection: bpy.types.Collection, head: bpy.types.Object) -> None:
     """A result's hair on ``head``, the mesh object of the head of ``collection``: strands or cards, as it has them.
 
-    What somebody groomed stays, the other kind of hair too; what nobody touched is replaced. Where the result has the
-    geometry only, strands move with the skin, and cards stay where they are.
+    What somebody groomed stays, the other kind of hair too; what nobody touched is replaced. Strands stand on skin
+    that is locked, too. Where the result has the geometry only, strands move with the skin, and cards stay where they
+    are.
     """
     strands, cards = (tags.hair_object(collection, kind) for kind in ("CURVES", "MESH"))
     head_id, hair, wanted_cards = collection[tags.HEAD_ID], result.hair, result.hair_cards
@@ -54,6 +56,8 @@ def put_hair(result: HeadResult, collection: bpy.types.Collection, head: bpy.typ
         collection.objects.link(add_hair(hair, head, head_id))
     if strands is not None and (is_groomed(strands) or (hair is not None and wanted_cards is None)):
         update_hair(strands, hair, head)
+        if lock_weights(head) is not None:
+            _move_along(strands, head)
     elif strands is not None:
         _remove(strands)
     if cards is not None and wanted_cards is None and not is_changed(cards):

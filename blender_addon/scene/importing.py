@@ -15,13 +15,15 @@ from ..protocol.result import HeadResult, ResultPart, ResultPhoto
 from ..rig.build import rig_steps
 from . import corrections, tags
 from .cameras import new_camera, photo_camera, set_background, update_camera
+from .coordinates import origin_of
 from .drivers import drive_keys
 from .expressions import set_expression, wears
-from .frames import to_blender
+from .frames import to_blender, to_head
 from .free_place import stand_beside
 from .hair import put_hair
 from .hair_nodes import follow_group, hair_group
 from .images import file_bytes, packed_image, replace_packed
+from .locks import lock_weights, part_weights
 from .materials import HeadPictures, fill_pictures, material_for_part
 from .meshes import add_keys, new_mesh, put_eye_map, put_mouth_inside, same_topology, update_mesh
 from .origins import EYES, eye_centre, head_origin, move_origin, neck_pivot, part_seen_from, remember_origin, seen_from
@@ -201,9 +203,12 @@ class _Build:
             yield lambda names=names: add_keys(self.object_of(part.name), part, names)
 
     def _update_part(self, part: ResultPart, origin: np.ndarray) -> None:
-        obj = self.object_of(part.name)
-        update_mesh(obj, part)
+        obj, head = self.object_of(part.name), self.object_of("head")
+        locked = lock_weights(head) if obj == head else part_weights(head, obj)
+        update_mesh(obj, part, locked)
         if part.name in EYES and tags.ORIGIN in obj.data:
+            if locked is not None:
+                origin = origin + locked.mean() * (to_head(origin_of(obj.data)) - origin)
             move_origin(obj, origin)
 
     def _new_part(self, part: ResultPart, origin: np.ndarray) -> None:

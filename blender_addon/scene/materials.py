@@ -131,6 +131,13 @@ def material_for_part(part: str, pictures: HeadPictures, made: dict[str, bpy.typ
     return made[look.name]
 
 
+def skin_look_material(albedo: bpy.types.Image, uv_map: str, pores_across_map: float) -> bpy.types.Material:
+    """A material of skin that shows ``albedo`` in another UV map, with so many pores across it."""
+    material = _new_material(next(look for look in LOOKS if look.skin), albedo, uv_map)
+    material.node_tree.nodes["Pores"].inputs["Scale"].default_value = pores_across_map
+    return material
+
+
 def fill_pictures(head_id: str, pictures: HeadPictures) -> None:
     """Give a head's materials the picture that somebody deleted."""
     for material in [m for m in bpy.data.materials if m.get(tags.HEAD_ID) == head_id and m.node_tree]:

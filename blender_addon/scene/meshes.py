@@ -147,23 +147,29 @@ def same_topology(mesh: bpy.types.Mesh, part: ResultPart) -> bool:
     return bool((corners == part.quads[keep]).all())
 
 
-def update_mesh(obj: bpy.types.Object, part: ResultPart) -> None:
+def update_mesh(obj: bpy.types.Object, part: ResultPart, locked: np.ndarray | None = None) -> None:
     """Write another result's shape into an object that has the part's topology (``same_topology``).
 
-    The part's own keys are replaced, missing ones are added. Keys that somebody else made keep their offsets, and what
-    somebody has sculpted into the basis is laid onto the new one. Values, drivers, animation, vertex groups and
-    materials stay.
+    The part's own keys are replaced, missing ones are added. Keys that somebody else made, and those that are locked,
+    keep their offsets, and what somebody has sculpted into the basis is laid onto the new one. Vertices stay as far as
+    they are ``locked`` (V,) in [0, 1], in all keys. Values, drivers, animation, vertex groups and materials stay.
     """
     mesh = obj.data
-    made = to_blender(part.vertices)
+    made, before = to_blender(part.vertices), neutral_coordinates(mesh)
     moved = sculpted(mesh)
     basis = made if moved is None else made + moved
-    change = (basis - neutral_coordinates(mesh)).ravel()
+    stays = None if locked is None else locked[:, None].astype(np.float32)
+    if stays is not None:
+        basis = basis + stays * (before - basis)
+        made = basis if moved is None else basis - moved
+    change = (basis - before).ravel()
     own = {name: number for number, name in enumerate(part.key_names)}
     if mesh.shape_keys:
         for block in mesh.shape_keys.key_blocks:
-            if block.name in own:
+            if block.name in own and not (block.lock_shape and block != mesh.shape_keys.reference_key):
                 offsets = to_blender(part.keys[own[block.name]])
+                if stays is not None:
+                    offsets = offsets + stays * (coordinates(block.points) - before - offsets)
                 block.points.foreach_set("co", (basis + offsets).ravel())
             else:
                 block.points.foreach_set("co", coordinates(block.points).ravel() + change)

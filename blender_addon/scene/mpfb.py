@@ -13,6 +13,7 @@ from ..errors import AddonError
 from ..protocol.names import ARKIT_NAMES, PART_NAMES
 from . import tags
 from .body_fit import LARGEST_MISFIT, NECK_WEIGHT, REST_WEIGHT, Placement, place, seam_weights
+from .body_skin import put_skin
 from .coordinates import coordinates, neutral_coordinates, origin_of
 from .meshes import HM08_VERTEX
 from .which_mesh import active_mesh, part_on
@@ -71,8 +72,11 @@ def apply(context: bpy.types.Context) -> str:
             "No MakeHuman body is selected.",
             f"Select a mesh with MPFB's {ALL_VERTICES:,} vertices, or its {SKIN_VERTICES:,} without helpers.",
         )
-    apply_head(collection, body, active_mesh(context, collection))
-    return f"{body.name} has the head's shape as the shape key {KEY_NAME}, and its 52 expressions."
+    head = active_mesh(context, collection) or tags.part_object(collection, "head")
+    apply_head(collection, body, head)
+    skin = _shape_of(head, len(body.data.vertices))
+    said = put_skin(collection, head, body, _seam(head.data, skin))
+    return f"{body.name} has the head's shape as the shape key {KEY_NAME}, and its 52 expressions. {said}"
 
 
 def apply_head(

@@ -43,6 +43,8 @@ def put_detail(detail: ResultDetail | None, collection: bpy.types.Collection, he
         else:
             replace_packed(image, png)
         image.colorspace_settings.name = "Non-Color"
+        if name == ALWAYS:
+            image[tags.REACH] = detail.always_reach
         images[name] = image
     for image in held.values():
         bpy.data.images.remove(image)

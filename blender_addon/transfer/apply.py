@@ -11,6 +11,7 @@ import numpy as np
 
 from ..errors import AddonError
 from ..rig.lead import led_keys, set_keys
+from ..scene.locks import locked_keys
 from .actions import (
     Curve,
     animated_keys,
@@ -71,8 +72,9 @@ def _editable(obj: bpy.types.Object) -> bpy.types.Key:
 
 def set_values(target: bpy.types.Object, values: Mapping[str, float], frame: float) -> Outcome:
     """Set keys of ``target``, held within their sliders; keys that an action animates get a keyframe at ``frame``, and
-    bones that lead keys are posed."""
+    bones that lead keys are posed. Locked keys stay."""
     keys = _editable(target)
+    values = {name: value for name, value in values.items() if name not in locked_keys(keys)}
     led = {name: float(np.clip(values[name], 0.0, 1.0)) for name in led_keys(target) & set(values)}
     set_keys(target, led)
     driven = driven_keys(keys) & set(values) - set(led)

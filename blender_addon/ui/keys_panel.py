@@ -201,11 +201,16 @@ class KeysPanel(bpy.types.Panel):
                 body = body.column(align=True)
             body.use_property_decorate = False
             for names in rows:
+                row, locked = body.row(align=True), any(name in keys and keys[name].lock_shape for name in names)
+                line = row.row(align=True)
+                line.active = not locked
+                icon = "LOCKED" if locked else "UNLOCKED"
+                row.operator("likeness.lock_keys", text="", icon=icon, emboss=False).names = " ".join(names)
                 if len(names) == 2 and settings.symmetric:
-                    body.prop(settings, both_sides(names[0]), slider=True)
+                    line.prop(settings, both_sides(names[0]), slider=True)
                     continue
                 texts = (f"{both_sides(names[0])} L", "R") if len(names) == 2 else names
-                line = body.split(factor=_LEFT_WIDTH, align=True) if len(names) == 2 else body
+                line = line.split(factor=_LEFT_WIDTH, align=True) if len(names) == 2 else line
                 for name, text in zip(names, texts, strict=True):
                     if name in led:
                         line.prop(settings, name, text=text, slider=True)

@@ -10,6 +10,7 @@ from ..errors import AddonError
 from ..operators.photos import AddPhotos
 from ..runner import JobView, Phase
 from ..scene import cameras, corrections, tags
+from ..scene.locks import LOCK
 from ..scene.meshes import sculpted
 from ..scene.skin_detail import STRENGTHS, skin_material, strength_socket
 from ..scene.solve_again import list_words
@@ -66,6 +67,8 @@ class MainPanel(bpy.types.Panel):
         column.prop(settings, "texture_size")
         column.prop(settings, "hair")
         column.prop(settings, "face_model")
+        column.prop(settings, "symmetry")
+        column.prop(settings, "likeness", text="Average")
         if view.phase.busy:
             draw_progress(layout, view)
             layout.prop(settings, "show_preview")
@@ -108,12 +111,16 @@ class HeadPanel(bpy.types.Panel):
         column = layout.column()
         column.enabled = _backend_problem(context) is None
         column.operator("likeness.solve_again", icon="FILE_REFRESH")
+        wished = collection.likeness
+        row = column.row(align=True)
+        row.prop(wished, "symmetry")
+        row.prop(wished, "likeness", text="Average")
+        if wished.changed:
+            row.operator("likeness.fit_corrections", text="", icon="FILE_REFRESH")
         for said in filter(None, (copy_words(mesh, collection), list_words(collection, context.scene))):
             draw_wrapped(column, said, icon="INFO")
-        if mesh is not None and sculpted(mesh.data) is not None:
-            row = layout.row(align=True)
-            row.label(text="Solving again keeps your sculpt.", icon="SCULPTMODE_HLT")
-            row.operator("likeness.remove_sculpt", text="", icon="X")
+        if mesh is not None:
+            _draw_kept(layout, mesh)
         layout.operator("likeness.apply_to_mpfb", icon="ARMATURE_DATA")
         layout.operator_menu_enum("likeness.export", "preset", text="Export", icon="EXPORT")
         row = layout.row(align=True)
@@ -130,6 +137,20 @@ class HeadPanel(bpy.types.Panel):
                 if through:
                     _draw_comparison(column, camera)
                     _draw_corrections(column, collection, name)
+
+
+def _draw_kept(layout: bpy.types.UILayout, head: bpy.types.Object) -> None:
+    """What solving again leaves to the artist: a sculpt, and what is locked."""
+    locked, carved = LOCK in head.vertex_groups, sculpted(head.data) is not None
+    if carved:
+        row = layout.row(align=True)
+        row.label(text="Solving again keeps your sculpt.", icon="SCULPTMODE_HLT")
+        row.operator("likeness.remove_sculpt", text="", icon="X")
+    if locked or carved or head.mode == "EDIT":
+        row = layout.row(align=True)
+        row.label(text="Locked skin stays as it is." if locked else "Lock it as it is:", icon="BLANK1")
+        row.operator("likeness.lock_skin", text="", icon="LOCKED")
+        row.operator("likeness.unlock_skin", text="", icon="UNLOCKED")
 
 
 def _draw_relief(layout: bpy.types.UILayout, collection: bpy.types.Collection) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import bpy
 from bpy.props import BoolProperty, CollectionProperty, EnumProperty, FloatProperty, IntProperty, StringProperty
 
@@ -52,6 +55,55 @@ class LikenessPhoto(bpy.types.PropertyGroup):
     )
 
 
+def _symmetry() -> object:
+    return FloatProperty(
+        name="Symmetry",
+        description="How much of the shape's asymmetry is taken out: 0 leaves what the photos show, 1 makes both sides "
+        "alike",
+        default=0.0,
+        min=0.0,
+        max=1.0,
+        subtype="FACTOR",
+    )
+
+
+def _likeness() -> object:
+    return FloatProperty(
+        name="Likeness to Average",
+        description="How near the shape stays to the average face: more where photos are poor, less where features are "
+        "unusual",
+        default=0.5,
+        min=0.0,
+        max=1.0,
+        subtype="FACTOR",
+    )
+
+
+class LikenessHead(bpy.types.PropertyGroup):
+    """What a head's collection keeps for the next time that it is solved, and how it was solved last."""
+
+    symmetry: _symmetry()
+    likeness: _likeness()
+    solved_symmetry: FloatProperty(default=0.0, options={"HIDDEN"})
+    solved_likeness: FloatProperty(default=0.5, options={"HIDDEN"})
+
+    @property
+    def changed(self) -> bool:
+        """Whether somebody wishes the shape otherwise than it was solved."""
+        return (self.symmetry, self.likeness) != (self.solved_symmetry, self.solved_likeness)
+
+    def remember(self, settings: Mapping[str, Any], new: bool) -> None:
+        """How the head was solved, out of the report's settings; for a ``new`` one that is also what is wished."""
+        solved = [settings.get(name) for name in ("symmetry", "likeness")]
+        symmetry, likeness = (
+            float(value) if isinstance(value, int | float) else default
+            for value, default in zip(solved, (0.0, 0.5), strict=True)
+        )
+        self.solved_symmetry, self.solved_likeness = symmetry, likeness
+        if new:
+            self.symmetry, self.likeness = symmetry, likeness
+
+
 class LikenessSettings(bpy.types.PropertyGroup):
     """What a scene remembers for the next reconstruction."""
 
@@ -70,6 +122,8 @@ class LikenessSettings(bpy.types.PropertyGroup):
     face_model: EnumProperty(
         name="Face Model", description="What the head's shape is made of", items=FACE_MODELS, default="linear"
     )
+    symmetry: _symmetry()
+    likeness: _likeness()
     show_preview: BoolProperty(
         name="Live Preview", description="Show the head in a corner of the view while it is made", default=True
     )
@@ -80,4 +134,4 @@ def settings_of(scene: bpy.types.Scene) -> LikenessSettings:
     return scene.likeness
 
 
-CLASSES = (LikenessPhoto, LikenessSettings)
+CLASSES = (LikenessPhoto, LikenessHead, LikenessSettings)

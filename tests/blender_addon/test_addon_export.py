@@ -32,6 +32,18 @@ def test_it_writes_the_file_with_the_kinds_suffix(backend: Backend, result: Head
     assert b"Anna_head" in (tmp_path / "head.glb").read_bytes()
 
 
+@pytest.mark.parametrize(
+    ("preset", "asked", "bones"), [("UNITY", {}, True), ("GAME", {}, False), ("GAME", {"skeleton": True}, True)]
+)
+def test_bones_are_in_the_file_where_they_are_wanted(
+    backend: Backend, result: HeadResult, tmp_path: Path, preset: str, asked: dict, bones: bool
+) -> None:
+    import_head(result, bpy.context)
+    bpy.ops.likeness.export(preset=preset, filepath=str(tmp_path / "head"), **asked)
+    (path,) = tmp_path.glob("head.*")
+    assert (b"tongue.02" in path.read_bytes()) is bones
+
+
 def test_a_folder_as_file_is_refused_with_a_sentence(backend: Backend, result: HeadResult, tmp_path: Path) -> None:
     import_head(result, bpy.context)
     with pytest.raises(RuntimeError, match="Choose a file"):

@@ -119,3 +119,28 @@ def test_an_expression_is_saved_and_loaded_onto_the_head(head: bpy.types.Object,
 def test_a_file_that_cannot_be_written_is_one_sentence(head: bpy.types.Object, tmp_path: Path) -> None:
     with pytest.raises(RuntimeError, match="could not be written"):
         bpy.ops.likeness.save_pose(filepath=str(tmp_path / "nowhere" / "grin.json"))
+
+
+def test_a_lock_holds_a_pair_or_a_side(head: bpy.types.Object) -> None:
+    keys, settings = head.data.shape_keys.key_blocks, bpy.context.scene.likeness_keys
+    settings.mouthSmile, keys["jawOpen"].value = 0.6, 0.3
+    both = next(names for names in key_rows("Mouth") if "mouthSmileLeft" in names)
+    bpy.ops.likeness.lock_keys(names=" ".join(both))
+    assert keys["mouthSmileLeft"].lock_shape and keys["mouthSmileRight"].lock_shape
+    for reset in (bpy.ops.likeness.reset_keys, bpy.ops.likeness.reset_selected):
+        keys["jawOpen"].value = 0.3
+        assert reset() == {"FINISHED"}
+        assert keys["jawOpen"].value == 0.0 and keys["mouthSmileRight"].value == pytest.approx(0.6)
+    bpy.ops.likeness.lock_keys(names=" ".join(both))
+    bpy.ops.likeness.reset_keys()
+    assert keys["mouthSmileRight"].value == 0.0 and not keys["mouthSmileLeft"].lock_shape
+
+
+def test_a_locked_key_is_not_set_by_an_expression(head: bpy.types.Object) -> None:
+    from blender_addon.transfer.apply import set_values
+
+    keys = head.data.shape_keys.key_blocks
+    keys["jawOpen"].value, keys["jawOpen"].lock_shape = 0.3, True
+    outcome = set_values(head, {"jawOpen": 0.9, "mouthPucker": 0.5}, 1.0)
+    assert keys["jawOpen"].value == pytest.approx(0.3) and keys["mouthPucker"].value == 0.5
+    assert outcome.driven == ()

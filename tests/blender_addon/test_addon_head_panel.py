@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from unittest.mock import MagicMock
 
 import pytest
 
 bpy = pytest.importorskip("bpy")
+import bmesh  # noqa: E402
+
 sys.path[:0] = [str(Path(__file__).parent / "scene"), str(Path(__file__).parent)]
 from instant_backend import Backend  # noqa: E402
 
 from blender_addon.protocol.result import HeadResult  # noqa: E402
 from blender_addon.scene import tags  # noqa: E402
 from blender_addon.scene.importing import import_head  # noqa: E402
+from blender_addon.ui.keys_panel import KeysPanel  # noqa: E402
 from blender_addon.ui.panel import HeadPanel, MainPanel  # noqa: E402
 from blender_addon.ui.transfer_panel import ExpressionPanel  # noqa: E402
 
@@ -68,3 +73,47 @@ def test_neutral_leaves_an_artists_own_key_and_finds_the_only_head(backend: Back
         bpy.context.view_layer.objects.active = head if chosen else None
         assert bpy.ops.likeness.reset_selected() == {"FINISHED"}
         assert keys["jawOpen"].value == 0 and keys["longer nose"].value == 0.5
+
+
+def test_skin_is_locked_by_a_sculpt_or_a_selection(backend: Backend, result: HeadResult) -> None:
+    from blender_addon.scene.locks import lock_weights
+
+    head = tags.part_object(import_head(result, bpy.context), "head")
+    assert "likeness.lock_skin" not in buttons()
+    with pytest.raises(RuntimeError, match="Nobody has sculpted"):
+        bpy.ops.likeness.lock_skin()
+    head.data.shape_keys.reference_key.points[500].co.z += 0.004
+    assert "likeness.lock_skin" in buttons()
+    bpy.ops.likeness.lock_skin()
+    assert lock_weights(head)[500] == 1.0
+    bpy.ops.likeness.unlock_skin()
+    assert lock_weights(head) is None
+    bpy.ops.object.mode_set(mode="EDIT")
+    bpy.ops.mesh.select_all(action="DESELECT")
+    edited = bmesh.from_edit_mesh(head.data)
+    edited.verts.ensure_lookup_table()
+    edited.verts[7].select_set(True)
+    bmesh.update_edit_mesh(head.data)
+    assert bpy.ops.likeness.lock_skin() == {"FINISHED"} and head.mode == "EDIT"
+    bpy.ops.object.mode_set(mode="OBJECT")
+    assert set(lock_weights(head).nonzero()[0]) == {7}
+
+
+def test_a_panel_is_drawn_within_5_ms_with_20_photos(backend: Backend, result: HeadResult) -> None:
+    many = replace(result, photos=tuple(replace(result.photos[0], name=f"{number}.jpg") for number in range(20)))
+    head = tags.part_object(import_head(many, bpy.context), "head")
+    head.data.shape_keys.reference_key.points[500].co.z += 0.004
+    bpy.ops.likeness.lock_skin()
+    bpy.context.scene.likeness_keys.symmetric = False
+
+    class Layout:  # takes no time, as MagicMock does
+        def __getattr__(self, name: str):
+            return (lambda *_, **__: (self, self)) if name == "panel" else (lambda *_, **__: self)
+
+    for panel in (MainPanel, HeadPanel, KeysPanel):
+        taken = []
+        for _ in range(9):
+            begun = time.perf_counter()
+            panel.draw(SimpleNamespace(layout=Layout()), bpy.context)
+            taken.append(time.perf_counter() - begun)
+        assert min(taken) < 0.005, panel

@@ -126,7 +126,7 @@ def test_file_browsers_and_drops_offer_what_the_backend_reads(enabled: None, tmp
     pytest.importorskip("pillow_heif").register_heif_opener()  # as the process does that decodes photos
     from PIL import Image, features
 
-    from backend.photos.formats import FORMAT_SUFFIXES, PHOTO_SUFFIXES
+    from backend.photos.reading.formats import FORMAT_SUFFIXES, PHOTO_SUFFIXES
 
     if not features.check("avif"):
         pytest.skip("this Pillow reads no AVIF")

@@ -12,7 +12,7 @@ import torch
 from backend.geometry.template import load_template
 from backend.models.checkpoints import ModelWeights, half_precision, load_model, load_weights_into, save_model
 from backend.models.landmarks.network import WINDOW_PER_FACE, LandmarkNet, LandmarkNetConfig, net_points
-from backend.photos.landmarks import landmark_window, mean_landmarks
+from backend.photos.faces.landmarks import landmark_window, mean_landmarks
 from trainer.data.landmark_mirror import landmark_mirror
 from trainer.data.landmark_people import LandmarkBatch, LandmarkPeopleConfig
 from trainer.data.people import PeopleConfig

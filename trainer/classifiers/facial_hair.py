@@ -20,9 +20,9 @@ from backend.assets import ASSETS
 from backend.models.parsing.apply import WORK_SIDE
 from backend.models.parsing.facial_hair import FacialHairClassifier, lower_face_features
 from backend.photos.collection import FaceClass
-from backend.photos.crop import crop_head
-from backend.photos.landmarks import landmark_window
-from backend.photos.regions import mouth_parts
+from backend.photos.faces.crop import crop_head
+from backend.photos.faces.landmarks import landmark_window
+from backend.photos.regions.polygons import mouth_parts
 from trainer.classifiers.portrait_statistics import mirrored_portrait, read_portrait
 from trainer.data.dressed.source import DressedPeopleConfig
 from trainer.data.portraits.relabel import BEARD, MOUSTACHE, NO, read_traits

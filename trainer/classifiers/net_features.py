@@ -17,9 +17,10 @@ from backend.assets import ASSETS
 from backend.models.parsing.apply import WORK_SIDE
 from backend.models.parsing.net_evidence import eye_features, mouth_features
 from backend.models.parsing.network import FaceParser
-from backend.photos.crop import crop_head, face_square
-from backend.photos.landmarks import landmarks_of_largest, mean_landmarks
-from backend.photos.read import PhotoSource, PhotoUnreadableError, read_photo
+from backend.photos.faces.crop import crop_head, face_square
+from backend.photos.faces.landmarks import landmarks_of_largest, mean_landmarks
+from backend.photos.reading.read import read_photo
+from backend.photos.reading.source import PhotoSource, PhotoUnreadableError
 from trainer.classifiers.logistic import logistic_regression
 from trainer.data.portraits.relabel import BEARD, MOUSTACHE, NO, read_traits
 

@@ -17,10 +17,9 @@ from scipy.optimize import linear_sum_assignment
 from backend.assets import ASSETS
 from backend.geometry.similarity import nearest_similarity
 from backend.models.parsing.glasses import strip_histogram
-from backend.photos import mediapipe_models
-from backend.photos.detect import detect_faces
-from backend.photos.identity import gradient_histogram
-from backend.photos.landmarks import (
+from backend.photos.faces import mediapipe_models
+from backend.photos.faces.detect import detect_faces
+from backend.photos.faces.landmarks import (
     CHIN,
     EYE_OUTER_LEFT,
     EYE_OUTER_RIGHT,
@@ -31,7 +30,9 @@ from backend.photos.landmarks import (
     landmarks_of_largest,
     mean_landmarks,
 )
-from backend.photos.read import PhotoSource, PhotoUnreadableError, read_photo
+from backend.photos.reading.read import read_photo
+from backend.photos.reading.source import PhotoSource, PhotoUnreadableError
+from backend.photos.screening.identity import gradient_histogram
 from trainer.classifiers.logistic import logistic_regression
 
 GLASSES_LABELS = Path(__file__).with_name("glasses_labels.csv")
@@ -137,7 +138,7 @@ def _save_classifier(path: Path, mean: np.ndarray, weights: np.ndarray, bias: fl
 
 
 def mean_and_mirror(paths: list[Path]) -> tuple[np.ndarray, np.ndarray]:
-    """Mean landmarks (478, 3) as ``backend.photos.landmarks.MeanLandmarks`` has them, and the mirror map (478,).
+    """Mean landmarks (478, 3) as ``backend.photos.faces.landmarks.MeanLandmarks`` has them, and the mirror map (478,).
 
     The mirror map assigns each landmark the one that is found at its place in the mirrored picture.
     """

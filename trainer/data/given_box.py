@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from backend.photos.detect import DetectedFace
-from backend.photos.landmarks import find_landmarks, landmark_window
+from backend.photos.faces.detect import DetectedFace
+from backend.photos.faces.landmarks import find_landmarks, landmark_window
 
 _BOX_PER_FACE = 0.8
 """Side of the detector's box over the landmarks' larger extent."""

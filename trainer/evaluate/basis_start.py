@@ -19,7 +19,7 @@ from backend.models.learned_basis.apply import BasisModel
 from backend.models.registry import open_models
 from backend.photos.collect import collect
 from backend.photos.collection import PhotoCollection
-from backend.photos.read import PhotoSource
+from backend.photos.reading.source import PhotoSource
 from trainer.data.scan_heads import HELD_OUT, scan_head, scan_photos
 from trainer.evaluate.estimate import as_estimate, fit_with
 from trainer.evaluate.scans import measure

@@ -20,6 +20,8 @@ from backend.models.detail import DETAIL
 from backend.models.detail.apply import DetailModel, displacements, load_detail_model
 from trainer.data.detail import DetailBatch, DetailPeopleConfig
 from trainer.data.detail.relief import Cause, cause
+from trainer.evaluate.detail_sheet import write_sheets
+from trainer.evaluate.likeness import people_folders
 from trainer.evaluate.metrics.intervals import mean_interval
 
 SEED = 71
@@ -38,6 +40,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of ``evaluate detail``."""
     parser.add_argument("--people", type=int, default=40, help="synthetic people that nothing was trained on")
     parser.add_argument("--model", type=Path, help="folder of an exported model; default: the shipped one")
+    parser.add_argument("--sheets", type=Path, help="folder for pictures in raking light of --sheet-people, no figures")
+    parser.add_argument(
+        "--sheet-people", type=Path, nargs="+", default=[], help="folders of a person's photos, or of such"
+    )
 
 
 def run(arguments: argparse.Namespace, console: Console) -> dict[str, float | str]:
@@ -46,6 +52,10 @@ def run(arguments: argparse.Namespace, console: Console) -> dict[str, float | st
     if model is None:
         console.print("The detail model is not trained.")
         return {"detail": "not trained"}
+    if arguments.sheets is not None:
+        people = {name: photos for folder in arguments.sheet_people for name, photos in people_folders(folder).items()}
+        console.print(f"Look at {', '.join(write_sheets(people, arguments.sheets))}.", markup=False)
+        return {}
     if arguments.people < 2:
         raise LikenessError("usage", "--people must be at least 2.", "Use 40.")
     figures = synthetic_figures(model, arguments.people, console) | freckle_figures(

@@ -25,7 +25,7 @@ from backend.models.learned_basis import LEARNED_BASIS
 from backend.models.registry import open_models
 from backend.photos.collect import CollectOptions, collect
 from backend.photos.collection import PhotoCollection
-from backend.photos.read import PhotoSource
+from backend.photos.reading.source import PhotoSource
 from trainer.data.scan_heads import BRIDGE, NOSE_TIP, SEVEN
 
 Fit = Callable[[Sequence[Path]], np.ndarray]

@@ -24,7 +24,7 @@ from backend.expression.transfer import identity_of_frames, transfer_frames
 from backend.expression.video import VideoFrame
 from backend.fitting.parameters import FACING_CAMERA, PhotoParameters
 from backend.geometry.template import load_template
-from backend.photos.detect import detect_faces
+from backend.photos.faces.detect import detect_faces
 from backend.rig.arkit import ARKIT_NAMES
 from trainer.data.people.batch import PeopleBatch
 from trainer.data.people.casting import FRAMES_PER_SECOND

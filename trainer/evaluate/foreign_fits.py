@@ -18,7 +18,7 @@ from backend.models.learned_basis import LEARNED_BASIS
 from backend.models.registry import open_models
 from backend.photos.collect import collect
 from backend.photos.collection import PhotoCollection
-from backend.photos.read import PhotoSource
+from backend.photos.reading.source import PhotoSource
 from trainer.data.disk_cache import cache_folder, content_key, save_arrays
 from trainer.evaluate.estimate import fit_with
 

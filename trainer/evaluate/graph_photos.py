@@ -25,8 +25,8 @@ from backend.models.graph_face.apply import GraphModel, graph_face
 from backend.models.learned_basis.apply import BasisModel, encoded_face
 from backend.photos.collect import collect
 from backend.photos.collection import PhotoCollection, PhotoFace
-from backend.photos.identity import GradientIdentity
-from backend.photos.read import PhotoSource
+from backend.photos.reading.source import PhotoSource
+from backend.photos.screening.identity import GradientIdentity
 from trainer.data.graph.skins import head_people
 from trainer.data.scan_heads import HELD_OUT, scan_head, scan_photos
 from trainer.evaluate.basis_pairs import cosines_of_pairs, equal_error_rate, pairs_of_photos, similarities

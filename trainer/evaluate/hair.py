@@ -25,11 +25,12 @@ from backend.hair.style_model import lock_noise, style_family
 from backend.models.registry import open_models
 from backend.photos.collect import collect
 from backend.photos.collection import FaceClass, PhotoFace
-from backend.photos.read import PhotoSource
+from backend.photos.reading.source import PhotoSource
 from trainer.evaluate.estimate import fit_with
 from trainer.evaluate.held_out_photo import without_photo
 from trainer.evaluate.left_out import left_out
 from trainer.evaluate.likeness import people_folders
+from trainer.evaluate.metrics.hair_tone import HairTone, hair_tone
 from trainer.evaluate.metrics.intervals import mean_interval
 from trainer.evaluate.metrics.strands_inside import strands_inside
 
@@ -55,6 +56,7 @@ class HairFigures:
     face_hidden : share of the photo's facial skin before which hair is drawn.
     found : 1 where hair was found, else 0.
     in_skull, in_ear, in_eyes : shares of ``StrandsInside``.
+    brightness, contrast : ``HairTone`` in the photo left out.
     seconds : that the fit took.
     """
 
@@ -69,6 +71,8 @@ class HairFigures:
     in_skull: float
     in_ear: float
     in_eyes: float
+    brightness: float
+    contrast: float
     seconds: float
 
 
@@ -106,7 +110,7 @@ def held_out_hair(
     view = hair_views(template, replace(fitted, photos=(own,)), [face])[0]
     strands = found.strands
     drawn, seen = np.zeros(view.depth.shape, np.uint8), [np.nan]
-    inside = None
+    inside, tone = None, HairTone(np.nan, np.nan)
     if strands is not None:
         points = resampled(torch.from_numpy(strands.points)[None], PIECES).flatten(1, 2).numpy()
         drawn = silhouettes(points, view)[0]
@@ -114,6 +118,7 @@ def held_out_hair(
             mask_overlap(silhouettes(points, other)[0], other) for other in hair_views(template, split.others, faces)
         ]
         inside = strands_inside(strands.points, template, fitted.neutral)
+        tone = hair_tone(strands, own, face, template)
     overlap, cap_overlap = mask_overlap(drawn, view), mask_overlap(cap(template, fitted.neutral, view), view)
     figures = HairFigures(
         overlap=overlap,
@@ -127,6 +132,8 @@ def held_out_hair(
         in_skull=np.nan if inside is None else inside.skull,
         in_ear=np.nan if inside is None else inside.ears,
         in_eyes=np.nan if inside is None else inside.eyes,
+        brightness=tone.brightness,
+        contrast=tone.contrast,
         seconds=seconds,
     )
     return HeldOutHair(figures, view, drawn, found.reason if strands is None else strands.style)
@@ -229,9 +236,11 @@ def run(arguments: argparse.Namespace, console: Console) -> dict[str, float]:
     return figures
 
 
-_COLUMNS = ("overlap", "cap", "seen", "face hidden", "found", "s")
+_COLUMNS = ("overlap", "cap", "seen", "face hidden", "found", "brightness", "contrast", "s")
 
 
 def _cells(one: HairFigures) -> tuple[str, ...]:
-    shares = (one.overlap, one.cap_overlap, one.seen_overlap, one.face_hidden, one.found)
+    shares = (
+        one.overlap, one.cap_overlap, one.seen_overlap, one.face_hidden, one.found, one.brightness, one.contrast
+    )  # fmt: skip
     return (*("" if np.isnan(share) else f"{share:.2f}" for share in shares), f"{one.seconds:.1f}")

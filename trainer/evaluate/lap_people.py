@@ -20,8 +20,8 @@ from backend.models.lap.network import CanonicalMaps, Codes, LapNet
 from backend.models.lap.render import render_face
 from backend.photos.collect import collect
 from backend.photos.collection import PhotoFace
-from backend.photos.crop import upright_square
-from backend.photos.read import PhotoSource
+from backend.photos.faces.crop import upright_square
+from backend.photos.reading.source import PhotoSource
 from trainer.evaluate.likeness import people_folders
 from trainer.evaluate.metrics.identity import face_embedding
 from trainer.evaluate.metrics.pictures import ssim

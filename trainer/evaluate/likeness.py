@@ -12,13 +12,14 @@ from PIL import Image
 from rich.console import Console
 from rich.table import Table
 
+from backend.choices import FACE_MODELS
 from backend.detail.shading import relief_shading
 from backend.errors import LikenessError
 from backend.exchange.face_asset import FaceAsset
 from backend.geometry.template import load_template
 from backend.hair.draw import draw_hair
-from backend.photos.formats import PHOTO_SUFFIXES
-from backend.photos.read import PhotoSource
+from backend.photos.reading.formats import PHOTO_SUFFIXES
+from backend.photos.reading.source import PhotoSource
 from backend.pipeline import ReconstructOptions, reconstruct
 from backend.rendering.color import linear_from_srgb, srgb_bytes
 from backend.rendering.spherical_harmonics import light_from_directions
@@ -162,12 +163,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of ``evaluate likeness``."""
     parser.add_argument("--people", type=Path, required=True, help="a folder with a folder of photos per person")
     parser.add_argument("--quality", default="standard", choices=("fast", "standard", "best"))
+    parser.add_argument("--face-model", default="linear", choices=FACE_MODELS, help="what the fit's identity moves in")
     parser.add_argument("--pictures", type=Path, help="write the renders of each person into this folder")
 
 
 def run(arguments: argparse.Namespace, console: Console) -> dict[str, float]:
     """Flat figures of ``evaluate likeness``."""
-    options = ReconstructOptions(quality=arguments.quality)
+    options = ReconstructOptions(quality=arguments.quality, face_model=arguments.face_model)
     people: dict[str, PersonLikeness] = {}
     for name, photos in people_folders(arguments.people).items():
         people[name], sheet = person_likeness(photos, options)

@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from backend.errors import LikenessError
-from backend.photos.read import PhotoSource, PhotoUnreadableError, read_photo
+from backend.photos.reading.read import read_photo
+from backend.photos.reading.source import PhotoSource, PhotoUnreadableError
 
 
 def read_listed_photo(folder: Path, name: str) -> np.ndarray:

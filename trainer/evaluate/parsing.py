@@ -15,10 +15,11 @@ from rich.table import Table
 from backend.models.parsing.apply import label_face
 from backend.models.parsing.network import CLASS_NAMES, FaceParser, colour_labels
 from backend.models.parsing.three_scales import class_probabilities
-from backend.photos.crop import crop_head
-from backend.photos.formats import PHOTO_SUFFIXES
-from backend.photos.landmarks import landmarks_of_largest
-from backend.photos.read import PhotoSource, PhotoUnreadableError, read_photo
+from backend.photos.faces.crop import crop_head
+from backend.photos.faces.landmarks import landmarks_of_largest
+from backend.photos.reading.formats import PHOTO_SUFFIXES
+from backend.photos.reading.read import read_photo
+from backend.photos.reading.source import PhotoSource, PhotoUnreadableError
 from trainer.data.people import PeopleConfig
 from trainer.evaluate.parsing_portraits import real_figures
 from trainer.evaluate.parsing_press import press_figures

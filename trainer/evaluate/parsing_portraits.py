@@ -8,7 +8,7 @@ import numpy as np
 
 from backend.errors import LikenessError
 from backend.models.parsing.network import CLASS_NAMES
-from backend.photos.regions import grown
+from backend.photos.regions.masks import grown
 from trainer.data.portraits.cache import CacheSettings
 from trainer.data.portraits.hand_labels import SIDE, UNKNOWN, read_hand_labels
 from trainer.data.portraits.prepare import portrait_of

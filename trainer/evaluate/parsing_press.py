@@ -16,9 +16,9 @@ from backend.models.parsing.apply import WORK_SIDE, look_at_face
 from backend.models.parsing.parsed_labels import FaceLabels
 from backend.models.parsing.person_voting import vote_over_photos
 from backend.photos.collection import FaceClass
-from backend.photos.crop import crop_head
-from backend.photos.landmarks import landmarks_of_largest
-from backend.photos.regions import above_brows
+from backend.photos.faces.crop import crop_head
+from backend.photos.faces.landmarks import landmarks_of_largest
+from backend.photos.regions.polygons import above_brows
 from trainer.evaluate.listed_photos import read_listed_photo
 
 PRESS_PATH = Path(__file__).parent / "press_worn.csv"

@@ -13,7 +13,7 @@ from backend.geometry.template import load_template
 from backend.models.registry import open_models
 from backend.photos.collect import collect
 from backend.photos.collection import PhotoCollection, PhotoFace
-from backend.photos.read import PhotoSource
+from backend.photos.reading.source import PhotoSource
 from trainer.evaluate.estimate import fit_with
 from trainer.evaluate.left_out import add_people_arguments, left_out
 from trainer.evaluate.likeness import people_folders

@@ -19,7 +19,7 @@ from backend.models.graph_albedo.apply import GraphAlbedoModel
 from backend.models.registry import open_models
 from backend.photos.collect import collect
 from backend.photos.collection import FaceClass
-from backend.photos.read import PhotoSource
+from backend.photos.reading.source import PhotoSource
 from backend.texture.unwrapping.head_surface import head_surface, texture_space
 from trainer.evaluate.estimate import fit_with
 from trainer.evaluate.held_out_photo import HeldOutPhoto, held_out_photo

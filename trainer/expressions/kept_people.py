@@ -12,8 +12,8 @@ import torch
 from backend.geometry.template import load_template
 from backend.models.landmarks.apply import SurfaceLandmarker
 from backend.models.landmarks.network import WINDOW_PER_FACE
-from backend.photos.landmarks import landmark_window
-from backend.photos.sampling import Window
+from backend.photos.faces.landmarks import landmark_window
+from backend.photos.faces.sampling import Window
 from backend.rig.arkit import ARKIT_NAMES
 from trainer.data.landmark_people import LandmarkPeople, LandmarkPeopleConfig
 from trainer.data.people import PeopleConfig

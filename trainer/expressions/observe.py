@@ -14,7 +14,7 @@ import torch
 from backend.expression.evidence import WINDOW_PER_FACE, WINDOW_PIXELS
 from backend.expression.follow import find_face
 from backend.geometry.template import load_template
-from backend.photos.landmarks import landmark_window
+from backend.photos.faces.landmarks import landmark_window
 from trainer.data.disk_cache import save_arrays
 from trainer.data.given_box import given_box
 from trainer.data.people.batch import PeopleBatch

@@ -173,7 +173,7 @@ def windows(batch: LandmarkBatch, size: int, moves: Tensor | None = None) -> tup
     """Windows (N, 3, size, size) around true landmarks, these landmarks (N, 478, 2) in the windows' sides, and the
     sides (N,) in stored pixels.
 
-    They lie as ``backend.photos.landmarks.landmark_window`` lays them, moved by ``moves`` (N, 4): turn in radians,
+    They lie as ``photos.faces.landmarks.landmark_window`` lays them, moved by ``moves`` (N, 4): turn in radians,
     factor of the side, move in sides along the window's axes."""
     marks, stored = batch.landmarks, batch.images.shape[-1]
     line = marks[:, OUTER_EYE_CORNERS[1]] - marks[:, OUTER_EYE_CORNERS[0]]

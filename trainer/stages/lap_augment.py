@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from backend.photos.landmarks import mean_landmarks
+from backend.photos.faces.landmarks import mean_landmarks
 from backend.rendering.camera_models import CanonicalCamera, rotation_from_euler
 from trainer.data.lap.batch import CanonicalTruth, LapBatch
 

@@ -18,8 +18,8 @@ from scipy.ndimage import gaussian_filter
 from backend.geometry.normals import vertex_normals
 from backend.geometry.subdivision import subdivide
 from backend.geometry.template import Template
-from backend.photos.detect import detect_faces
-from backend.photos.landmarks import LOWER_LIP_EDGE, find_landmarks
+from backend.photos.faces.detect import detect_faces
+from backend.photos.faces.landmarks import LOWER_LIP_EDGE, find_landmarks
 from backend.rendering.camera import Camera
 from backend.rendering.render import render_linear
 from backend.rendering.spherical_harmonics import light_from_directions

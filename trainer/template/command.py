@@ -48,7 +48,7 @@ def run(arguments: argparse.Namespace) -> int:
 def _calibrate(people: int, seed: int) -> None:
     """Write ``assets/landmarks478.json`` anew, with the committed template's shapes."""
     from backend.geometry.template import load_template
-    from backend.photos.landmarks import mean_landmarks
+    from backend.photos.faces.landmarks import mean_landmarks
     from trainer.template.calibration import calibrate, observe, symmetric_calibration, write_calibration
     from trainer.template.dressing import Dresser
     from trainer.template.embeddings import LANDMARKS478
@@ -65,7 +65,7 @@ def _measure_detector(people: int, seed: int) -> None:
 
     from backend.fitting.detector_model import save_detector_model
     from backend.geometry.template import load_template
-    from backend.photos.landmarks import mean_landmarks
+    from backend.photos.faces.landmarks import mean_landmarks
     from trainer.template.calibration import observe
     from trainer.template.detector_errors import cross_validated_percent, error_table, fit_detector_model, joined
     from trainer.template.dressing import Dresser

@@ -14,7 +14,7 @@ from backend.fitting.initial_pose import face_scale
 from backend.geometry.template import LandmarkEmbedding, load_template
 from backend.models.landmarks.apply import SurfaceLandmarker
 from backend.models.landmarks.network import net_points
-from backend.photos.landmarks import mean_landmarks
+from backend.photos.faces.landmarks import mean_landmarks
 from backend.rendering.camera import Camera
 from trainer.data.given_box import landmarks_in_given_box
 from trainer.data.people import PeopleConfig

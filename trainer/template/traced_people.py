@@ -8,7 +8,7 @@ import numpy as np
 
 from backend.geometry.template import Template
 from backend.photos.collect import collect
-from backend.photos.read import PhotoSource
+from backend.photos.reading.source import PhotoSource
 from trainer.data.ict_people import ict_photos, neutral_face_middle, true_template_positions
 from trainer.data.photographs import shot_camera, six_shots
 from trainer.template.calibration import Observation

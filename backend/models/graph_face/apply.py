@@ -18,7 +18,7 @@ from backend.models.graph_face.network import GraphCodes, GraphFaceNet
 from backend.models.landmarks.apply import marks_in
 from backend.models.loaded import LoadedNetwork
 from backend.photos.collection import PhotoFace
-from backend.photos.crop import Window, upright_square
+from backend.photos.faces.crop import Window, upright_square
 from backend.progress import ProgressReporter, silent
 from backend.rendering.color import linear_from_srgb
 

@@ -37,7 +37,7 @@ MIDDLE = (0.0, 0.72, 0.09)
 UNIT = 0.005
 """Metres in a unit of the shape decoder's last layer: about what faces differ by."""
 _USUAL_SCALE = 5.7
-"""Sides of the picture that a metre at the face spans in ``backend.photos.crop.face_square``."""
+"""Sides of the picture that a metre at the face spans in ``backend.photos.faces.crop.face_square``."""
 _USUAL_SHADING = 0.8
 _FACING = (1.0, -1.0, -1.0)
 _NARROW = (40, 64)

@@ -15,9 +15,9 @@ from backend.models.checkpoints import load_model, load_weights_into
 from backend.models.landmarks import LANDMARK_NET
 from backend.models.landmarks.network import WINDOW_PER_FACE, LandmarkGuess, LandmarkNet, LandmarkNetConfig
 from backend.photos.collection import PhotoFace, SurfaceLandmarks
-from backend.photos.detect import DetectedFace
-from backend.photos.landmarks import landmark_window, mean_landmarks
-from backend.photos.sampling import Window
+from backend.photos.faces.detect import DetectedFace
+from backend.photos.faces.landmarks import landmark_window, mean_landmarks
+from backend.photos.faces.sampling import Window
 
 _FIRST = ((1.0, 0.0, False), (1.0, 0.0, True))
 _VARIANTS = tuple(product((0.96,), (-0.05, 0.05), (False, True))) + tuple(

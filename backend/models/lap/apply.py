@@ -20,8 +20,8 @@ from backend.models.lap.placing import place_landmarks
 from backend.models.lap.render import view_of
 from backend.models.loaded import LoadedNetwork
 from backend.photos.collection import PhotoFace
-from backend.photos.crop import upright_square
-from backend.photos.sampling import Window
+from backend.photos.faces.crop import upright_square
+from backend.photos.faces.sampling import Window
 from backend.progress import ProgressReporter, silent
 from backend.rendering.camera_models import CanonicalCamera, View
 from backend.rendering.depth_surface import normals_from_depth, points_from_depth, view_grid

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from backend.photos.sampling import Window
+from backend.photos.faces.sampling import Window
 from backend.rendering.camera_models import LAP_PIVOT, CanonicalCamera
 
 
@@ -76,7 +76,7 @@ class CanonicalFace:
     """One person's face in LAP's canonical frame, out of all photos; S is the networks' resolution.
 
     The frame is that of ``CanonicalCamera`` (x right, y down, z forward, the face at depth 1): the face is neutral,
-    looks into the camera, and fills the square of ``photos.crop.face_square``. One unit is about a metre.
+    looks into the camera, and fills the square of ``photos.faces.crop.face_square``. One unit is about a metre.
 
     Attributes
     ----------

@@ -103,7 +103,7 @@ class Codes:
 
 
 class LapNet(nn.Module):
-    """All networks. Pictures are (N, 3, S, S) in [-1, 1], sRGB, the square of ``backend.photos.crop.face_square``.
+    """All networks. Pictures are (N, 3, S, S) in [-1, 1], sRGB, the square of ``photos.faces.crop.face_square``.
 
     Marks are (N, 478, 3), what the landmark net sees in the same squares: x, y and standard deviation in sides; needed
     where ``config.landmark_components`` is not 0, else None.

@@ -18,8 +18,8 @@ from backend.models.learned_basis.encoder import LANDMARKS
 from backend.models.learned_basis.network import MILLIMETRE, LearnedBasisNet, learned_basis_of
 from backend.models.loaded import LoadedNetwork
 from backend.photos.collection import PhotoFace
-from backend.photos.crop import upright_square
-from backend.photos.sampling import Window
+from backend.photos.faces.crop import upright_square
+from backend.photos.faces.sampling import Window
 from backend.progress import ProgressReporter, silent
 
 STAGE = "encoder"

@@ -21,7 +21,7 @@ from backend.rendering.spherical_harmonics import BASIS_CONSTANTS
 MIDDLE = (0.0, 0.70, 0.11)
 """Metres in the head frame: the point of the head that poses are about, some way behind the base of the nose."""
 FACE_SIDE = 0.176
-"""Metres that a photo's side spans at the face, before anything is learned: ``backend.photos.crop.face_square``."""
+"""Metres that a photo's side spans at the face, before anything is learned: ``photos.faces.crop.face_square``."""
 USUAL_DISTANCE = 1.0
 LANDMARKS = 468
 """MediaPipe's, without the irises: the model knows no gaze."""

@@ -13,12 +13,12 @@ from backend.models.parsing.glasses import glasses_score
 from backend.models.parsing.net_evidence import NetEvidence
 from backend.models.parsing.rims import find_rims
 from backend.photos.collection import FaceClass
-from backend.photos.landmarks import landmark_window
-from backend.photos.regions import (
+from backend.photos.faces.landmarks import landmark_window
+from backend.photos.regions.masks import grown
+from backend.photos.regions.polygons import (
     CHEEK_RIGHT,
     above_brows,
     eyes_mask,
-    grown,
     mirrored,
     mouth_parts,
     near_eyes,

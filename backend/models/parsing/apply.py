@@ -11,7 +11,7 @@ from backend.models.parsing.colour_labels import label_by_colour
 from backend.models.parsing.network import FaceParser
 from backend.models.parsing.parsed_labels import FaceLabels, label_by_net
 from backend.photos.collection import FaceClass
-from backend.photos.sampling import fit_inside
+from backend.photos.faces.sampling import fit_inside
 
 WORK_SIDE = 384  # pixels of a head crop's side at which it is labelled, at most
 

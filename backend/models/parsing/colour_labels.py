@@ -17,10 +17,11 @@ from backend.models.parsing.skin_model import (
     without_colour,
 )
 from backend.photos.collection import FaceClass
-from backend.photos.hands import hand_mask
-from backend.photos.landmarks import CHIN, FOREHEAD_TOP, landmark_window
-from backend.photos.person import person_probability
-from backend.photos.regions import (
+from backend.photos.faces.landmarks import CHIN, FOREHEAD_TOP, landmark_window
+from backend.photos.regions.hands import hand_mask
+from backend.photos.regions.masks import connected, grown
+from backend.photos.regions.person import person_probability
+from backend.photos.regions.polygons import (
     BROW_RIGHT,
     EYE_RIGHT,
     FACE_OVAL,
@@ -29,9 +30,7 @@ from backend.photos.regions import (
     MOUTH_SURROUNDINGS,
     NOSE,
     UPPER_LIP_SKIN,
-    connected,
     face_normals,
-    grown,
     mirrored,
     polygon_mask,
     skin_seeds,

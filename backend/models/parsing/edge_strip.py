@@ -10,8 +10,8 @@ import numpy as np
 
 from backend.asset_file import read_table
 from backend.assets import ASSETS
-from backend.photos.landmarks import EYE_OUTER_LEFT, EYE_OUTER_RIGHT
-from backend.photos.sampling import Window
+from backend.photos.faces.landmarks import EYE_OUTER_LEFT, EYE_OUTER_RIGHT
+from backend.photos.faces.sampling import Window
 
 _WIDTH, _HEIGHT = 128, 64
 _BINS = 8

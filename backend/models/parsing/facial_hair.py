@@ -12,9 +12,9 @@ from scipy.ndimage import map_coordinates
 from backend.asset_file import read_table
 from backend.assets import ASSETS
 from backend.models.parsing.edge_strip import edge_strip, eye_line_angle
-from backend.photos.crop import face_square
-from backend.photos.landmarks import CHIN, landmark_window
-from backend.photos.regions import CHEEK_RIGHT, mirrored, polygon_mask
+from backend.photos.faces.crop import face_square
+from backend.photos.faces.landmarks import CHIN, landmark_window
+from backend.photos.regions.polygons import CHEEK_RIGHT, mirrored, polygon_mask
 
 _LOOK = 256  # pixels of the face's square: blurs are as wide on every face
 _NOSE_BASE, _UPPER_LIP, _LOWER_LIP = 2, 13, 17

@@ -6,8 +6,9 @@ import cv2
 import numpy as np
 
 from backend.models.parsing.edge_strip import edge_strip, eye_line_angle, load_classifier
-from backend.photos.landmarks import EYE_OUTER_LEFT, EYE_OUTER_RIGHT, landmark_window
-from backend.photos.regions import BROW_RIGHT, EYE_RIGHT, grown, mirrored, polygon_mask
+from backend.photos.faces.landmarks import EYE_OUTER_LEFT, EYE_OUTER_RIGHT, landmark_window
+from backend.photos.regions.masks import grown
+from backend.photos.regions.polygons import BROW_RIGHT, EYE_RIGHT, mirrored, polygon_mask
 
 WORN, WORN_IF_DARK, WORN_IF_BLACK = 0.4, -0.6, -4.0
 _STRIP_PER_FACE = 0.95

@@ -11,9 +11,10 @@ import numpy as np
 from backend.models.parsing.apply import WORK_SIDE, face_parser
 from backend.models.parsing.three_scales import class_probabilities
 from backend.photos.collection import FaceClass, PhotoFace
-from backend.photos.landmarks import landmark_window
-from backend.photos.regions import BROW_RIGHT, EYE_RIGHT, NOSE_BRIDGE, grown, mirrored, near_eyes, polygon_mask
-from backend.photos.sampling import fit_inside
+from backend.photos.faces.landmarks import landmark_window
+from backend.photos.faces.sampling import fit_inside
+from backend.photos.regions.masks import grown
+from backend.photos.regions.polygons import BROW_RIGHT, EYE_RIGHT, NOSE_BRIDGE, mirrored, near_eyes, polygon_mask
 
 _MOST = 2 / 3
 """Of a person's photos: who wears glasses in so many may wear them in the rest as well."""

@@ -12,7 +12,7 @@ from scipy.ndimage import map_coordinates
 from backend.asset_file import read_table
 from backend.assets import ASSETS
 from backend.models.parsing.edge_strip import eye_line_angle, load_classifier
-from backend.photos.landmarks import CHIN, EYE_OUTER_LEFT, EYE_OUTER_RIGHT, landmark_window
+from backend.photos.faces.landmarks import CHIN, EYE_OUTER_LEFT, EYE_OUTER_RIGHT, landmark_window
 
 _NOSE_BASE = 2
 _PIXELS_PER_FEATURE = 4.0

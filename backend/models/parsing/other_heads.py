@@ -6,9 +6,9 @@ import numpy as np
 
 from backend.models.parsing.edge_strip import eye_line_angle
 from backend.photos.collection import FaceClass
-from backend.photos.detect import DetectedFace, faces_in_view, overlap
-from backend.photos.landmarks import MESH_COUNT
-from backend.photos.regions import FACE_OVAL, along_face, polygon_mask
+from backend.photos.faces.detect import DetectedFace, faces_in_view, overlap
+from backend.photos.faces.landmarks import MESH_COUNT
+from backend.photos.regions.polygons import FACE_OVAL, along_face, polygon_mask
 
 _OF_OTHERS = (
     FaceClass.SKIN, FaceClass.GLASSES, FaceClass.HAIR, FaceClass.FACIAL_HAIR, FaceClass.EARS, FaceClass.NECK,

@@ -7,16 +7,10 @@ import numpy as np
 
 from backend.models.parsing.skin_model import learn_skin, skin_features, without_colour
 from backend.photos.collection import FaceClass
-from backend.photos.landmarks import landmark_window
-from backend.photos.regions import (
-    FACE_OVAL,
-    above_brows,
-    face_normals,
-    grown,
-    polygon_mask,
-    skin_seeds,
-)
-from backend.photos.sampling import fit_inside
+from backend.photos.faces.landmarks import landmark_window
+from backend.photos.faces.sampling import fit_inside
+from backend.photos.regions.masks import grown
+from backend.photos.regions.polygons import FACE_OVAL, above_brows, face_normals, polygon_mask, skin_seeds
 
 _SIDE = 192
 """Colours are looked at in a crop of this size: four times as fast, and hair is no finer a thing."""

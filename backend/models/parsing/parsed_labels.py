@@ -15,19 +15,11 @@ from backend.models.parsing.pale_hair import with_pale_hair
 from backend.models.parsing.second_opinion import with_second_opinion
 from backend.models.parsing.three_scales import look_at_head, wide_probabilities
 from backend.photos.collection import FaceClass
-from backend.photos.hands import hand_mask
-from backend.photos.landmarks import EYE_OUTER_LEFT, EYE_OUTER_RIGHT, landmark_window
-from backend.photos.person import person_probability
-from backend.photos.regions import (
-    BROW_RIGHT,
-    EYE_RIGHT,
-    FACE_OVAL,
-    LIPS_OUTER,
-    connected,
-    grown,
-    mirrored,
-    polygon_mask,
-)
+from backend.photos.faces.landmarks import EYE_OUTER_LEFT, EYE_OUTER_RIGHT, landmark_window
+from backend.photos.regions.hands import hand_mask
+from backend.photos.regions.masks import connected, grown
+from backend.photos.regions.person import person_probability
+from backend.photos.regions.polygons import BROW_RIGHT, EYE_RIGHT, FACE_OVAL, LIPS_OUTER, mirrored, polygon_mask
 
 _OF_THE_HEAD = (
     FaceClass.SKIN, FaceClass.BROWS, FaceClass.EYES, FaceClass.GLASSES, FaceClass.LIPS, FaceClass.MOUTH_INTERIOR,

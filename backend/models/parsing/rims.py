@@ -9,8 +9,8 @@ import cv2
 import numpy as np
 from scipy.ndimage import gaussian_filter, map_coordinates
 
-from backend.photos.landmarks import EYE_OUTER_LEFT, EYE_OUTER_RIGHT, landmark_window
-from backend.photos.regions import EYE_RIGHT, mirrored
+from backend.photos.faces.landmarks import EYE_OUTER_LEFT, EYE_OUTER_RIGHT, landmark_window
+from backend.photos.regions.polygons import EYE_RIGHT, mirrored
 
 _WIDTHS = (0.68, 0.76, 0.84, 0.92, 1.0, 1.1)  # half a lens's width in eye widths
 _HEIGHTS = (0.5, 0.6, 0.7, 0.8, 0.92)  # of its width

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from backend.photos.collection import FaceClass
-from backend.photos.landmarks import landmark_window
-from backend.photos.regions import BROW_RIGHT, EYE_RIGHT, grown, mirrored, polygon_mask
+from backend.photos.faces.landmarks import landmark_window
+from backend.photos.regions.masks import grown
+from backend.photos.regions.polygons import BROW_RIGHT, EYE_RIGHT, mirrored, polygon_mask
 from backend.rendering.color import linear_from_srgb
 
 _CLEAR = 0.5  # of an eye's outline

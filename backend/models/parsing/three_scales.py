@@ -8,8 +8,8 @@ import cv2
 import numpy as np
 
 from backend.models.parsing.network import FaceParser, Look
-from backend.photos.crop import face_square
-from backend.photos.sampling import Window
+from backend.photos.faces.crop import face_square
+from backend.photos.faces.sampling import Window
 
 _BETWEEN_SHARE, _NEAR_SHARE = 0.5, 0.6
 _RAMP = 0.12  # of a square's side: how far inside its border a look counts fully

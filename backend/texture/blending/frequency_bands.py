@@ -20,6 +20,7 @@ from backend.parallel import each, threads_at_once
 from backend.photos.collection import FaceClass
 from backend.texture.blending.pyramids import ResidualBlender, WeightedBands
 from backend.texture.blending.residual_artefacts import residual_artefacts, without_slivers
+from backend.texture.blending.settings import BLENDING
 from backend.texture.blending.view_selection import PhotoScore, coverage, detail_weights, rest_weights
 from backend.texture.delighting.consensus import Consensus
 from backend.texture.delighting.highlights import photo_detail
@@ -29,18 +30,6 @@ from backend.texture.unwrapping.photo_selection import TexturePhoto, labelled_sh
 from backend.texture.unwrapping.unwrap import DARKEST, photo_at_scale, sample_image, sample_linear
 from backend.texture.unwrapping.uv_filters import channel_mean, enlarged, grown, masked_lowpass
 
-_MIDDLE = 0.0008  # metres: finer than this is the best photo's alone
-_CONSENSUS_SIZE = 512
-_CONSENSUS_SCALE = 0.25  # log units
-_CONSISTENT = 0.30  # log units: a photo that differs by more shows something else there
-_FEATURES_CONSISTENT = 0.45  # the same for eyes, brows and lips, which move
-_MOVED_LESS = 0.85  # by which skin that an expression moves counts less
-_EXPRESSIONS_FOLDS = 0.45
-"""Of what is dark where an expression has moved the skin in all photos, so much is taken for its folds if there is one
-photo; of several, whose expressions differ, the less the more they are."""
-_HAIR_CONSISTENT = 1.0  # and for the hair line, which is never sharp
-_DEVIATION_BLUR = 2.0  # of the middle band's width
-_MIDDLE_LEVELS = 6  # octaves: to two centimetres
 _FACE_HAIR = (FaceClass.BROWS, FaceClass.FACIAL_HAIR)
 
 
@@ -102,7 +91,7 @@ def middle_band(
     atlas = space.skin
     texel_base, texel_skin = atlas.sample(consensus.log_base), atlas.sample(consensus.log_skin)
     texel_range = atlas.sample(consensus.colour_range)
-    sigma = _MIDDLE * density
+    sigma = BLENDING.middle_width * density
     features = feature_masks(surface, atlas, photos, positions)
     feature = np.clip(sum(mask for name, mask in features.items() if name != "nose"), 0.0, 1.0)
     hairline = atlas.image(atlas.sample(hairy[:, None])[:, 0])
@@ -144,13 +133,15 @@ def middle_band(
             quality,
             photo.fit.expression,
         )
-        return middle, score, 1.0 - _MOVED_LESS * moved, cv2.GaussianBlur(atlas.image(hair), (0, 0), 1.0)
+        return middle, score, 1.0 - BLENDING.moved_less * moved, cv2.GaussianBlur(atlas.image(hair), (0, 0), 1.0)
 
     middles, scores, rested, facial_hair = zip(*each(look, photos, consensus.log_fields), strict=True)
     moved_in_all = _moved_in_all([score.weight for score in scores], rested)
     agreed = _agreed(middles, scores)
     tolerance = (
-        _CONSISTENT + (_FEATURES_CONSISTENT - _CONSISTENT) * feature + (_HAIR_CONSISTENT - _CONSISTENT) * hairline
+        BLENDING.consistent
+        + (BLENDING.features_consistent - BLENDING.consistent) * feature
+        + (BLENDING.hairline_consistent - BLENDING.consistent) * hairline
     )
     shown = [score.weight * rest for score, rest in zip(scores, rested, strict=True)]
     deviating = each(lambda own: _deviation_from_consensus(own, agreed, sigma), middles)
@@ -165,7 +156,7 @@ def middle_band(
     ]
     blended = _blended(middles, shares, shown, agreed) + _borrowed_chroma(middles, scores, fine, photos)
     plain = (1.0 - np.maximum.reduce(facial_hair)) * (1.0 - hairline)
-    folds = _EXPRESSIONS_FOLDS / len(photos) * moved_in_all * plain * np.minimum(channel_mean(blended), 0.0)
+    folds = BLENDING.expression_folds / len(photos) * moved_in_all * plain * np.minimum(channel_mean(blended), 0.0)
     blended = blended - folds[..., None]
     cover = coverage(shown, fine) * (
         1.0 - residual_artefacts(surface, atlas, photos, blended, hairline, positions, density)
@@ -216,10 +207,10 @@ def _agreed(middles: Sequence[np.ndarray], scores: Sequence[PhotoScore]) -> np.n
     size = middles[0].shape[0]
     if len(middles) == 1:
         return middles[0]
-    small = (min(_CONSENSUS_SIZE, size),) * 2
+    small = (min(BLENDING.consensus_size, size),) * 2
     values = [cv2.resize(m, small, interpolation=cv2.INTER_AREA).reshape(-1, 3) for m in middles]
     weights = [cv2.resize(s.weight, small, interpolation=cv2.INTER_AREA).ravel() * s.quality for s in scores]
-    consensus, _ = robust_consensus(np.stack(values), np.stack(weights), _CONSENSUS_SCALE, iterations=3)
+    consensus, _ = robust_consensus(np.stack(values), np.stack(weights), BLENDING.consensus_outlier, iterations=3)
     image = consensus.astype(np.float32).reshape(*small, 3)
     return cv2.resize(image, (size, size), interpolation=cv2.INTER_CUBIC)
 
@@ -232,7 +223,7 @@ def _blended(
     Shares change within millimetres, where a smile begins, say, and photos differ in light over centimetres: so what
     differs from the consensus is blended band by band, or there would be seams.
     """
-    blender = ResidualBlender(agreed.shape[:2], levels=_MIDDLE_LEVELS)
+    blender = ResidualBlender(agreed.shape[:2], levels=BLENDING.middle_levels)
 
     def bands(middle: np.ndarray, share: np.ndarray, seen: np.ndarray) -> WeightedBands:
         return blender.bands((middle - agreed) * np.minimum(8.0 * seen, 1.0)[..., None], share)
@@ -247,12 +238,12 @@ def _moved_in_all(weights: Sequence[np.ndarray], rested: Sequence[np.ndarray]) -
     """(S, S) in [0, 1], 1 where the expression has moved the skin in every photo that shows it."""
     shown = np.maximum.reduce(weights)
     calmest = np.maximum.reduce([weight * rest for weight, rest in zip(weights, rested, strict=True)])
-    return np.clip((1.0 - calmest / np.maximum(shown, 1e-3)) / _MOVED_LESS, 0.0, 1.0)
+    return np.clip((1.0 - calmest / np.maximum(shown, 1e-3)) / BLENDING.moved_less, 0.0, 1.0)
 
 
 def _deviation_from_consensus(own: np.ndarray, agreed: np.ndarray, sigma: float) -> np.ndarray:
     """(S, S) log units by which a photo's detail differs from the consensus, over a few millimetres."""
-    return cv2.GaussianBlur(np.abs(channel_mean(own - agreed)), (0, 0), _DEVIATION_BLUR * sigma)
+    return cv2.GaussianBlur(np.abs(channel_mean(own - agreed)), (0, 0), BLENDING.deviation_blur * sigma)
 
 
 def _consistency(deviation: np.ndarray, tolerance: np.ndarray) -> np.ndarray:

@@ -10,28 +10,13 @@ import numpy as np
 from backend.geometry.disc import disc
 from backend.geometry.smoothstep import smoothstep
 from backend.photos.collection import FaceClass
-from backend.photos.regions import connected
+from backend.photos.regions.masks import connected
+from backend.texture.blending.settings import BLENDING
 from backend.texture.unwrapping.atlas import SurfaceAtlas
 from backend.texture.unwrapping.head_surface import HeadSurface
 from backend.texture.unwrapping.photo_selection import TexturePhoto, labelled_share, trusted_share
 from backend.texture.unwrapping.unwrap import SEEN
 from backend.texture.unwrapping.uv_filters import channel_mean, grown
-
-_BESIDE_HAIR = 120.0  # of the working size: how far beside the roots there is hair
-_BROWS = (0.1, 0.4)  # share of what photos show that is brow, from which on it is no strand
-_BESIDE_EARS, _FROM_EARS = 0.003, 0.014
-"""Metres: so far from the mesh's ears those of the photos may have their folds, and so far what begins there reaches:
-hair tucked behind an ear, the shade before it."""
-_FOLDS, _PART_OF_FOLD = (0.1, 0.22), 0.3
-"""Log units from its base from which something on or before an ear is a fold's shade or shine; how surely it must be
-one to go on."""
-_GLASSES, _WEARS = 3e-5, (0.2, 0.4)
-"""Square metres of glasses from which a photo shows some; share of the photos that do from which a head wears them."""
-_BESIDE_EYES, _BELOW_EYES, _ABOVE_EYES, _BESIDE_BROWS = 0.002, 0.010, 0.020, 0.003
-"""Metres: arms begin so far outside of the eyes' outer corners, lie so far below and above the eyes' middle at most,
-and are told from brows so far beside these."""
-_ARM, _PART_OF_ARM = 0.3, 0.06  # log units darker than its base: a hinge or an arm and no wrinkle; what belongs to it
-_SLIVER = 0.0012  # metres, half the width of a strip that goes
 
 
 def folds_of_ears(ears: np.ndarray, blended: np.ndarray, density: float) -> np.ndarray:
@@ -40,9 +25,9 @@ def folds_of_ears(ears: np.ndarray, blended: np.ndarray, density: float) -> np.n
 
     ears : (S, S) the mesh's. blended : (S, S, 3) log detail. density : texels per metre.
     """
-    marks = smoothstep(*_FOLDS, np.abs(channel_mean(blended)))
-    beside = smoothstep(0.05, 0.3, grown(ears, round(_BESIDE_EARS * density), 0))
-    reached = smoothstep(0.05, 0.3, grown(ears, round(_FROM_EARS * density), 0)) * marks > _PART_OF_FOLD
+    marks = smoothstep(*BLENDING.fold_contrast, np.abs(channel_mean(blended)))
+    beside = smoothstep(0.05, 0.3, grown(ears, round(BLENDING.beside_ears * density), 0))
+    reached = smoothstep(0.05, 0.3, grown(ears, round(BLENDING.from_ears * density), 0)) * marks > BLENDING.part_of_fold
     return np.maximum(beside * _widened(marks), _widened(connected(reached, beside > 0.5)))
 
 
@@ -59,24 +44,25 @@ def arms_of_glasses(
 
     blended : (S, S, 3) log detail. positions : (V, 3) neutral, metres. density : texels per metre.
     """
-    least = _GLASSES * density**2
+    least = BLENDING.glasses_area * density**2
     worn = [((p.unwrap.labels == FaceClass.GLASSES) & (p.unwrap.seen > SEEN)).sum() > least for p in photos]
-    often = float(smoothstep(*_WEARS, trusted_share(photos, worn)))
+    often = float(smoothstep(*BLENDING.worn_share, trusted_share(photos, worn)))
     if often == 0.0:
         return np.zeros(blended.shape[:2], np.float32)
     lids = positions[np.maximum(surface.regions["lids_left"], surface.regions["lids_right"]) > 0.5]
     place = atlas.sample(positions)
     up, aside = place[:, 1] - float(np.median(lids[:, 1])), np.abs(place[:, 0]) - float(np.abs(lids[:, 0]).max())
-    band = smoothstep(-_BELOW_EYES - 0.002, -_BELOW_EYES, up) * smoothstep(_ABOVE_EYES + 0.002, _ABOVE_EYES, up)
-    band = band * smoothstep(0.0, _BESIDE_EYES, aside)
+    low, high = -BLENDING.below_eyes, BLENDING.above_eyes
+    band = smoothstep(low - 0.002, low, up) * smoothstep(high + 0.002, high, up)
+    band = band * smoothstep(0.0, BLENDING.beside_eyes, aside)
     band, dark = atlas.image(band.astype(np.float32)), -channel_mean(blended)
-    return often * band * _widened(connected((band > 0) & (dark > _PART_OF_ARM), dark > _ARM))
+    return often * band * _widened(connected((band > 0) & (dark > BLENDING.part_of_arm), dark > BLENDING.arm_contrast))
 
 
 def without_slivers(cover: np.ndarray, density: float) -> np.ndarray:
-    """Cover (S, S) in [0, 1] without strips narrower than twice ``_SLIVER``: what is left between two places that
-    photos do not show is their common rim, and stands out as a line. density : texels per metre."""
-    radius = max(1, round(_SLIVER * density))
+    """Cover (S, S) in [0, 1] without strips narrower than twice ``BlendingSettings.sliver``: what is left between two
+    places that photos do not show is their common rim, and stands out as a line. density : texels per metre."""
+    radius = max(1, round(BLENDING.sliver * density))
     broad = cv2.GaussianBlur(cv2.morphologyEx(cover, cv2.MORPH_OPEN, disc(radius)), (0, 0), 1.0)
     return np.minimum(cover, broad)
 
@@ -101,11 +87,11 @@ def residual_artefacts(
     blended : (S, S, 3) log detail. hairline : (S, S) in [0, 1] where hair is. positions : (V, 3) neutral, metres.
     density : texels per metre.
     """
-    near_hair = smoothstep(0.02, 0.2, cv2.GaussianBlur(hairline, (0, 0), hairline.shape[0] / _BESIDE_HAIR))
+    near_hair = smoothstep(0.02, 0.2, cv2.GaussianBlur(hairline, (0, 0), hairline.shape[0] / BLENDING.beside_hair))
     hairy = np.maximum(near_hair, labelled_share(atlas, photos, FaceClass.FACIAL_HAIR))
     ears = atlas.image(atlas.sample(surface.regions["ears"][:, None])[:, 0])
-    brows = smoothstep(*_BROWS, labelled_share(atlas, photos, FaceClass.BROWS))  # dark themselves
+    brows = smoothstep(*BLENDING.brow_share, labelled_share(atlas, photos, FaceClass.BROWS))  # dark themselves
     folds = (1.0 - hairy) * folds_of_ears(ears, blended, density)
-    bare = (1.0 - hairy) * (1.0 - grown(brows, round(_BESIDE_BROWS * density), 0))
+    bare = (1.0 - hairy) * (1.0 - grown(brows, round(BLENDING.beside_brows * density), 0))
     arms = bare * arms_of_glasses(surface, atlas, photos, blended, positions, density)
     return 1.0 - (1.0 - folds) * (1.0 - arms)

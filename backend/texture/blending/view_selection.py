@@ -11,9 +11,7 @@ import numpy as np
 from backend.geometry.smoothstep import smoothstep
 from backend.parallel import each
 from backend.rig.arkit import ARKIT_INDEX
-
-_PREFER_FIRST = 1.4  # by which the best photo as a whole is preferred to others
-_ENOUGH_DENSITY = 3500.0  # pixels per metre at which a photo resolves what the texture can hold
+from backend.texture.blending.settings import BLENDING
 
 # expressions that change how a feature looks; a photo without them is preferred for it
 _DISTURBING: Mapping[str, tuple[tuple[str, float], ...]] = {
@@ -76,7 +74,8 @@ def detail_weights(photos: Sequence[PhotoScore], features: Mapping[str, np.ndarr
     size = photos[0].weight.shape[0]
     blur = size / 100.0
     strength = [
-        (0.25 + 0.75 * p.quality) * float(np.clip(p.pixels_per_metre / _ENOUGH_DENSITY, 0.02, 1.0)) for p in photos
+        (0.25 + 0.75 * p.quality) * float(np.clip(p.pixels_per_metre / BLENDING.enough_density, 0.02, 1.0))
+        for p in photos
     ]
     scores = each(
         lambda p, s: cv2.GaussianBlur(p.weight * np.maximum(p.cosine, 0.05) * np.float32(s), (0, 0), blur),
@@ -84,7 +83,7 @@ def detail_weights(photos: Sequence[PhotoScore], features: Mapping[str, np.ndarr
         strength,
     )
     first = int(np.argmax([float(score.sum()) for score in scores]))
-    scores[first] = scores[first] * _PREFER_FIRST  # few changes from photo to photo
+    scores[first] = scores[first] * BLENDING.prefer_first  # few changes from photo to photo
     best = np.maximum.reduce(scores)
     for name, mask in features.items():
         total = float(mask.sum())
@@ -95,7 +94,7 @@ def detail_weights(photos: Sequence[PhotoScore], features: Mapping[str, np.ndarr
             shown = float((mask * photo.weight).sum()) / total
             frontal = float((mask * photo.weight * photo.cosine).sum()) / max(total * shown, 1e-9)
             deviating = float((mask * photo.weight * photo.deviation).sum()) / max(total * shown, 1e-9)
-            preferred = _PREFER_FIRST if len(values) == first else 1.0
+            preferred = BLENDING.prefer_first if len(values) == first else 1.0
             values.append(
                 preferred * s * shown**3 * frontal * neutrality(photo.expression, name) * np.exp(-deviating / 0.1)
             )

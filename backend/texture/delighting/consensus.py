@@ -24,7 +24,8 @@ from backend.texture.delighting.settings import DELIGHTING
 from backend.texture.unwrapping.atlas import SurfaceAtlas
 from backend.texture.unwrapping.head_surface import HeadSurface, usual_weight
 from backend.texture.unwrapping.photo_selection import TexturePhoto, plain_skin
-from backend.texture.unwrapping.unwrap import DARKEST, SHARP
+from backend.texture.unwrapping.settings import UNWRAPPING
+from backend.texture.unwrapping.unwrap import DARKEST
 from backend.texture.unwrapping.vertex_samples import shading
 
 _ROUNDS = 4  # of finding each photo's difference from the mean of all
@@ -95,7 +96,7 @@ def multi_view_consensus(
     fields = tuple(
         surface.lifted(light + rest - correction).astype(np.float32) for light, rest in zip(lights, rests, strict=True)
     )
-    sharp = max(float(smoothstep(*SHARP, photo.view.pixels_per_metre)) for photo in photos)
+    sharp = max(float(smoothstep(*UNWRAPPING.sharp, photo.view.pixels_per_metre)) for photo in photos)
     colour_range = _colour_range(surface.regions["lips"], sharp)
     log_skin = surface.lifted(matt + DELIGHTING.skin_range).astype(np.float32)
     return Consensus(fields, log_base, log_skin, colour_range.astype(np.float32))

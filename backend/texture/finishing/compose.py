@@ -6,14 +6,12 @@ import numpy as np
 
 from backend.parallel import each
 from backend.texture.blending.frequency_bands import MiddleBand
+from backend.texture.finishing.settings import FINISHING
 from backend.texture.inpainting.fill import fill_from_mirror, fill_gaps, pore_deviation, pore_noise
 from backend.texture.inpainting.skin import InpaintedSkin, inpainted_texels
 from backend.texture.unwrapping.atlas import SurfaceAtlas, pieces
 from backend.texture.unwrapping.head_surface import HeadSurface
 from backend.texture.unwrapping.uv_filters import channel_mean, enlarged
-
-_RIM_DETAIL = 0.85  # of the details that coarse photos lose where they see bare skin aslant or end
-_GAP = 0.015  # metres that surroundings reach into what no photo shows: a patch without them stands out
 
 
 def compose_skin(
@@ -39,7 +37,7 @@ def compose_skin(
     """
     size = atlas.resolution
     # middle frequencies: gaps from around, the far side from the mirror, the rest from the prior
-    reach = _GAP * density * working.resolution / size
+    reach = FINISHING.gap * density * working.resolution / size
     mirrored, cover = fill_from_mirror(middle.blended, middle.cover)
     filled = fill_gaps(mirrored, np.clip(cover, 0.0, 1.0), working.image(working.sample(prior)), reach)
     # fine frequencies: the mirrored side, then pores
@@ -55,7 +53,7 @@ def compose_skin(
         detail = part.gather(filled)
         where = part.sample(positions)
         pores = pore_noise(where, deviation, seed=17)
-        clear = 1.0 - _RIM_DETAIL * part.sample(inpainted.rim[:, None])
+        clear = 1.0 - FINISHING.rim_detail * part.sample(inpainted.rim[:, None])
         kept = np.clip(part.gather(fine_cover), 0.0, 1.0)[:, None] * clear
         shown = part.sample(inpainted.log_base) + detail * clear + part.gather(fine) * kept + pores * (1.0 - kept)
         if without_colour:

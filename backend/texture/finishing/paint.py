@@ -10,17 +10,13 @@ from backend.geometry.smoothstep import smoothstep
 from backend.geometry.template import Template
 from backend.parallel import each
 from backend.texture.delighting.skin_tone import HAEMOGLOBIN_DENSITY
+from backend.texture.finishing.settings import FINISHING
 from backend.texture.inpainting.skin import InpaintedSkin
 from backend.texture.parts import mouth
 from backend.texture.parts.eye_colours import EyeColours
 from backend.texture.parts.eyes import lash_line, lid_shadow, paint_eyeball
 from backend.texture.unwrapping.atlas import SurfaceAtlas, pieces
 from backend.texture.unwrapping.head_surface import HeadSurface, TextureSpace
-
-_MOUTH_FRONT = np.array([0.36, 0.13, 0.115])
-_NOSTRIL = -0.8 * HAEMOGLOBIN_DENSITY - 1.5  # log, relative to the skin around
-_MOUTH_BACK = np.array([0.34, 0.115, 0.105])
-"""Wet flesh without its shadow: a third of that is a black hole in renders whose lips and teeth cast one."""
 
 
 def finish_skin(
@@ -116,6 +112,11 @@ def _eyeball(vertices: np.ndarray) -> tuple[np.ndarray, float]:
     return centre.astype(np.float32), float(np.sqrt(solution[3] + centre @ centre))
 
 
+def _nostril() -> np.ndarray:
+    """(3,) log albedo of a nostril less that of the skin around."""
+    return -FINISHING.nostril_haemoglobin * HAEMOGLOBIN_DENSITY - FINISHING.nostril_shade
+
+
 def _paint_cavities(
     log_albedo: np.ndarray, openness: np.ndarray, nose: np.ndarray, unseen: np.ndarray, log_skin: np.ndarray
 ) -> np.ndarray:
@@ -128,7 +129,7 @@ def _paint_cavities(
     openness, nose, unseen = openness[used], nose[used], unseen[used]
     inside = (smoothstep(0.30, 0.08, openness) * smoothstep(0.3, 0.7, nose) * unseen)[:, None]
     closed = (0.35 * smoothstep(0.5, 0.1, openness) * (1.0 - nose) * unseen)[:, None]
-    dark = log_skin[used] + _NOSTRIL
+    dark = log_skin[used] + _nostril()
     result[used] = (result[used] - closed) * (1 - inside) + dark * inside
     return result
 
@@ -151,11 +152,11 @@ def _paint_inner(
     """
     mottle = 1.0 + 0.05 * fractal_noise(positions, 0.004, 3, 91)[:, None]
     depth = smoothstep(0.002, 0.030, lip_depth)[:, None]
-    front = 0.5 * np.exp(log_lips) + 0.5 * _MOUTH_FRONT
-    inside = (front * (1 - depth) + _MOUTH_BACK * depth) * mottle
+    front = 0.5 * np.exp(log_lips) + 0.5 * np.array(FINISHING.mouth_front)
+    inside = (front * (1 - depth) + np.array(FINISHING.mouth_back) * depth) * mottle
     skin = np.exp(log_skin + 0.02 * fractal_noise(positions, 0.002, 3, 92)[:, None])
     socket = np.exp(log_skin - 0.8 * HAEMOGLOBIN_DENSITY - 0.4)
-    nostril = np.exp(log_skin + _NOSTRIL)
+    nostril = np.exp(log_skin + _nostril())
     other = np.clip(1.0 - mouth - sockets - neck, 0.0, 1.0)[:, None]
     shares = (mouth[:, None], sockets[:, None], neck[:, None], other)
     total = np.maximum(sum(shares), 1e-6)

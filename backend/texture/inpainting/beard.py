@@ -13,17 +13,13 @@ from backend.geometry.surface_fields import SurfaceOperators, smooth_field
 from backend.photos.collection import FaceClass
 from backend.texture.delighting.consensus import Consensus
 from backend.texture.inpainting.colour_limits import near_typical
+from backend.texture.inpainting.settings import INPAINTING
 from backend.texture.unwrapping.atlas import SurfaceAtlas
 from backend.texture.unwrapping.head_surface import HeadSurface, usual_weight
 from backend.texture.unwrapping.photo_selection import TexturePhoto
 from backend.texture.unwrapping.unwrap import DARKEST
 
-_BEARD_LENGTH = 0.012
-_BEARD_RANGE = 0.9  # log units by which a inpainted beard may follow the seen one beside it
-_BRISTLE_QUANTILE, _FEW_BRISTLES = 0.3, 5.0  # the second: summed weight of vertices
-_BETWEEN_HAIRS = 0.10  # log units by which a beard is darker than its smooth colour
 _FACE = (FaceClass.SKIN, FaceClass.FACIAL_HAIR, FaceClass.NECK, FaceClass.LIPS, FaceClass.BROWS)
-_BEARD_DROP = 0.050  # metres below the chin's lowest point where a beard ends
 
 
 @dataclass(frozen=True)
@@ -61,14 +57,15 @@ def with_beard(
     share = _beard(surface, operators, votes.bearded, votes.looked, positions)
     sure_beard = smoothstep(0.4, 0.8, votes.bearded) * votes.looked * (0.1 + weight)
     bristles, labelled = _bristles(surface, atlas, photos, consensus)
-    if (labelled * sure_beard).sum() > _FEW_BRISTLES:
+    if (labelled * sure_beard).sum() > INPAINTING.few_bristles:
         sure_beard = sure_beard * labelled
     else:  # known by its darkness alone
         bristles = consensus.log_base[:count].astype(np.float64)
     typical = _dark_typical(bristles, sure_beard * operators.mass)
-    colour = smooth_field(operators, bristles, sure_beard, _BEARD_LENGTH, typical, 0.02)
-    colour = near_typical(colour, typical, _BEARD_RANGE)
-    return np.log(np.exp(skin) * (1.0 - share[:, None]) + np.exp(colour - _BETWEEN_HAIRS) * share[:, None]), share
+    colour = smooth_field(operators, bristles, sure_beard, INPAINTING.beard_length, typical, 0.02)
+    colour = near_typical(colour, typical, INPAINTING.beard_range)
+    hair = np.exp(colour - INPAINTING.between_hairs)
+    return np.log(np.exp(skin) * (1.0 - share[:, None]) + hair * share[:, None]), share
 
 
 def beard_votes(surface: HeadSurface, atlas: SurfaceAtlas, photos: Sequence[TexturePhoto]) -> BeardVotes:
@@ -101,7 +98,7 @@ def _bristles(
 def _dark_typical(colours: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """(3,) mean of log colours (C, 3), as bright as the darker ones: bristles, without the skin that shines between."""
     brightness = colours.mean(1, keepdims=True)
-    level = weighted_quantile(brightness, weights, _BRISTLE_QUANTILE)[0]
+    level = weighted_quantile(brightness, weights, INPAINTING.bristle_quantile)[0]
     mean = np.average(colours, axis=0, weights=weights)
     return mean - mean.mean() + level
 
@@ -125,7 +122,7 @@ def _beard(
     """(C,) in [0, 1], the inpainted beard: the photos' ``votes`` (C,) where they ``looked`` (C,), continued where
     beards grow."""
     count = surface.count
-    share = smooth_field(operators, votes[:, None], looked, _BEARD_LENGTH, np.zeros(1), 0.02)[:, 0]
+    share = smooth_field(operators, votes[:, None], looked, INPAINTING.beard_length, np.zeros(1), 0.02)[:, 0]
     place = positions[:count]
     lips = float(np.median(place[surface.regions["lips"][:count] > 0.5, 1]))
     chin = float(place[surface.regions["chin"][:count] > 0.5, 1].min())
@@ -133,7 +130,7 @@ def _beard(
     reach = np.clip((ears[:, 2].max() + 0.03 - place[:, 2]) / 0.03, 0.0, 1.0)  # upwards along the jaw to the sideburns
     top = lips + 0.012 + reach * max(float(ears[:, 1].mean()) - lips, 0.0)
     grows = smoothstep(top + 0.012, top - 0.004, place[:, 1])
-    grows = grows * smoothstep(chin - _BEARD_DROP, chin - 0.2 * _BEARD_DROP, place[:, 1])
+    grows = grows * smoothstep(chin - INPAINTING.beard_drop, chin - 0.2 * INPAINTING.beard_drop, place[:, 1])
     grows = grows * smoothstep(ears[:, 2].min() - 0.002, ears[:, 2].min() + 0.016, place[:, 2])
     grows = grows * (1.0 - surface.regions["ears"][:count])
     return 0.95 * smoothstep(0.1, 0.45, share) * grows

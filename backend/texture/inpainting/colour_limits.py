@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-_CHROMA_RANGE = 0.06  # log units by which the smooth colour of skin that is seen aslant may differ from the inpainted
-_SHADED = 0.12  # log units by which its smooth colour may be darker than the inpainted
-_BRIGHTER = 0.14  # log units by which it may be brighter: more is a rim light
-_DARKER = 0.10  # by which it may be darker: more is the shadow of the hair beside it, or strands
+from backend.texture.inpainting.settings import INPAINTING
 
 
 def limited_difference(difference: np.ndarray) -> np.ndarray:
@@ -15,15 +12,15 @@ def limited_difference(difference: np.ndarray) -> np.ndarray:
     level = difference.mean(1, keepdims=True)
     chroma = difference - level
     size = np.linalg.norm(chroma, axis=1, keepdims=True)
-    chroma = chroma * _CHROMA_RANGE * np.tanh(size / _CHROMA_RANGE) / np.maximum(size, 1e-9)
-    most = np.where(level > 0, _BRIGHTER, _DARKER)
+    chroma = chroma * INPAINTING.chroma_range * np.tanh(size / INPAINTING.chroma_range) / np.maximum(size, 1e-9)
+    most = np.where(level > 0, INPAINTING.brighter, INPAINTING.darker)
     return most * np.tanh(level / most) + chroma
 
 
 def without_shadow(difference: np.ndarray) -> np.ndarray:
     """(C, 3) the difference (C, 3) of seen from inpainted skin without the shadow that a chin casts."""
     level = difference.mean(1, keepdims=True)
-    return difference + np.where(level < 0, _SHADED * np.tanh(level / _SHADED) - level, 0.0)
+    return difference + np.where(level < 0, INPAINTING.shaded * np.tanh(level / INPAINTING.shaded) - level, 0.0)
 
 
 def near_typical(field: np.ndarray, typical: np.ndarray, reach: float, chroma: float = 0.4) -> np.ndarray:

@@ -12,12 +12,8 @@ import cv2
 import numpy as np
 
 from backend.geometry.smoothstep import smoothstep
+from backend.texture.inpainting.settings import INPAINTING
 from backend.texture.unwrapping.atlas import SurfaceAtlas
-
-FADE = 0.007  # metres inside the border of what photos show
-_HOLE = 6e-4  # m²: unseen spots smaller than this have no border of their own (nostrils, specks, closed eyes)
-_GRAZING = (0.08, 0.30)  # cosine
-_SHOWN = 0.35
 
 
 def confidence(
@@ -26,7 +22,7 @@ def confidence(
     behind: np.ndarray,
     atlas: SurfaceAtlas,
     density: float,
-    fade: float = FADE,
+    fade: float,
 ) -> np.ndarray:
     """(S, S) float32 in [0, 1]: 1 well inside of what photos show, falling to 0 at its border over ``fade`` metres.
 
@@ -37,13 +33,13 @@ def confidence(
     density : texels per metre.
     """
     evidence = np.maximum.reduce(
-        [weight * smoothstep(*_GRAZING, cosine) for weight, cosine in zip(shown, cosines, strict=True)]
+        [weight * smoothstep(*INPAINTING.grazing, cosine) for weight, cosine in zip(shown, cosines, strict=True)]
     )
-    known = atlas.image((evidence > _SHOWN) | (behind > _SHOWN))
+    known = atlas.image((evidence > INPAINTING.known) | (behind > INPAINTING.known))
     known |= known[:, ::-1]
     chart = atlas.image(np.ones(len(atlas.texel), bool))
     count, pieces, statistics, _ = cv2.connectedComponentsWithStats((chart & ~known).astype(np.uint8), connectivity=4)
-    small = statistics[:, cv2.CC_STAT_AREA] < _HOLE * density**2
+    small = statistics[:, cv2.CC_STAT_AREA] < INPAINTING.hole * density**2
     small[0] = False
     if count > 1:
         known |= small[pieces]

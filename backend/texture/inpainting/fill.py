@@ -9,10 +9,8 @@ import numpy as np
 from backend.geometry.noise import gradient_noise
 from backend.geometry.smoothstep import smoothstep
 from backend.texture.delighting.skin_tone import HAEMOGLOBIN_DENSITY
+from backend.texture.inpainting.settings import INPAINTING
 from backend.texture.unwrapping.uv_filters import masked_lowpass, push_pull
-
-PORE_OCTAVES = (0.0016, 0.0008, 0.0004)  # metres
-_NEAR = (0.03, 0.35)  # share of the surroundings that is seen: a wide gap, and a narrow one
 
 
 def pigment_prior(regions: Mapping[str, np.ndarray]) -> np.ndarray:
@@ -45,7 +43,7 @@ def fill_gaps(image: np.ndarray, cover: np.ndarray, prior: np.ndarray, reach: fl
     """
     around = push_pull(image - prior, cover)  # what the surroundings add to the prior
     _, support = masked_lowpass(cover[..., None], cover, reach)
-    near = smoothstep(*_NEAR, support)[..., None]
+    near = smoothstep(*INPAINTING.near_gap, support)[..., None]
     return (
         prior + image * cover[..., None] - prior * cover[..., None] + around * near * (1 - cover)[..., None]
     ).astype(np.float32)
@@ -53,8 +51,8 @@ def fill_gaps(image: np.ndarray, cover: np.ndarray, prior: np.ndarray, reach: fl
 
 def pore_noise(positions: np.ndarray, deviation: float, seed: int) -> np.ndarray:
     """(P, 3) float32 log detail of skin at positions (P, 3) metres with a given standard deviation of brightness."""
-    noise = sum(gradient_noise(positions, wave, seed + k) for k, wave in enumerate(PORE_OCTAVES))
-    noise = noise * np.float32(deviation / np.sqrt(len(PORE_OCTAVES)))
+    noise = sum(gradient_noise(positions, wave, seed + k) for k, wave in enumerate(INPAINTING.pore_octaves))
+    noise = noise * np.float32(deviation / np.sqrt(len(INPAINTING.pore_octaves)))
     return noise[:, None] * np.array([0.85, 1.05, 1.10], np.float32)
 
 

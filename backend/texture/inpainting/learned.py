@@ -10,12 +10,11 @@ import numpy as np
 from backend.geometry.template import Template, load_template
 from backend.models.graph_albedo.apply import GraphAlbedoModel, skin_correction
 from backend.rendering.color import linear_from_srgb, srgb_bytes
+from backend.texture.inpainting.settings import INPAINTING
 from backend.texture.unwrapping.atlas import SurfaceAtlas
 from backend.texture.unwrapping.head_surface import head_surface, texture_space
 from backend.texture.unwrapping.unwrap import DARKEST
 
-_EDGE = 0.02
-"""Of the map's side: over that much the correction fades towards the chart's border, whose two sides must agree."""
 _SKIN = ("face", "ears", "neck")
 _NO_SKIN = ("scalp", "mouth_interior", "eye_sockets")
 
@@ -52,5 +51,5 @@ def bare_skin(size: int) -> np.ndarray:
     regions = atlas.sample(np.stack([surface.regions[name] for name in _SKIN + _NO_SKIN], 1))
     skin = regions[:, : len(_SKIN)].max(1) * (1.0 - regions[:, len(_SKIN) :].max(1))
     inside = np.pad(atlas.image(np.ones(len(atlas.texel), np.uint8)), 1)
-    distance = cv2.distanceTransform(inside, cv2.DIST_L2, 5)[1:-1, 1:-1] / (_EDGE * size)
+    distance = cv2.distanceTransform(inside, cv2.DIST_L2, 5)[1:-1, 1:-1] / (INPAINTING.chart_edge * size)
     return (np.clip(distance - 0.5, 0.0, 1.0) * atlas.image(skin)).astype(np.float32)

@@ -15,37 +15,12 @@ from backend.photos.collection import FaceClass
 from backend.texture.delighting.consensus import Consensus
 from backend.texture.inpainting.beard import beard_votes, dark_below, with_beard
 from backend.texture.inpainting.colour_limits import limited_difference, near_typical, without_shadow
-from backend.texture.inpainting.confidence import FADE, confidence
+from backend.texture.inpainting.confidence import confidence
+from backend.texture.inpainting.settings import INPAINTING, SmoothSkinSettings
 from backend.texture.unwrapping.atlas import SurfaceAtlas
 from backend.texture.unwrapping.head_surface import HeadSurface, image_at_cage
 from backend.texture.unwrapping.photo_selection import TexturePhoto, plain_skin
-from backend.texture.unwrapping.unwrap import SHARP
-
-_SKIN_LENGTH = 0.030  # metres over which the inpainted skin follows the seen
-_COARSE = 0.4  # share by which a coarse photo's border is wider than a sharp one's, at most
-_ASLANT = (0.75, 0.50)  # cosine
-_LIT = 0.65  # quantile of seen skin's brightness that counts as lit
-_ASYMMETRY = 0.3  # share of what differs left and right that inpainted skin keeps
-_UNDER_GRAZING = (0.50, 0.25)  # cosine: what faces down is in the chin's shadow, and seen aslant at best
-_BORDER = (1.0, 0.2)  # of the confidence: where a photo's border is near
-_BLOTCHES = np.array([0.014, 0.026, 0.026], np.float32)  # log units, of inpainted skin
-_BRISTLES = np.array([1.0, 0.4, 0.6], np.float32)
-
-
-@dataclass(frozen=True)
-class SmoothSkin:
-    """How smooth skin follows what is seen: ``shade`` log units around lit skin that count, ``anchor`` pull of the one
-    typical colour, ``reach`` log units of brightness by which it may differ from that, ``chroma`` share of its own
-    colour that it keeps."""
-
-    shade: float
-    anchor: float
-    reach: float
-    chroma: float
-
-
-_PLAINEST = SmoothSkin(0.15, 0.03, 0.15, 0.4)  # nearly one colour: what rims are judged by
-_NEAREST = SmoothSkin(0.40, 0.005, 0.45, 0.9)  # goes on in the colour of the seen skin beside it
+from backend.texture.unwrapping.settings import UNWRAPPING
 
 
 @dataclass(frozen=True)
@@ -90,12 +65,13 @@ def inpaint_skin(
     count = surface.count
     under = _under_jaw(surface, positions)
     in_shade = atlas.sample(surface.lifted(under[:, None]))[:, 0]
-    shown = [p.shown * (1.0 - in_shade * smoothstep(*_UNDER_GRAZING, p.unwrap.cosine)) for p in photos]
-    sharp = [float(smoothstep(*SHARP, p.view.pixels_per_metre)) for p in photos]
-    facing = [p.unwrap.cosine * (1.0 - _COARSE * (1.0 - own)) for p, own in zip(photos, sharp, strict=True)]
+    shown = [p.shown * (1.0 - in_shade * smoothstep(*INPAINTING.under_jaw_grazing, p.unwrap.cosine)) for p in photos]
+    sharp = [float(smoothstep(*UNWRAPPING.sharp, p.view.pixels_per_metre)) for p in photos]
+    widened = INPAINTING.coarse_border
+    facing = [p.unwrap.cosine * (1.0 - widened * (1.0 - own)) for p, own in zip(photos, sharp, strict=True)]
     coarse = 1.0 - max(sharp)
     behind = np.maximum.reduce([p.unwrap.seen * (p.unwrap.labels == FaceClass.GLASSES) for p in photos])
-    sure = confidence(shown, facing, behind, atlas, density, FADE * (1.0 + _COARSE * coarse))
+    sure = confidence(shown, facing, behind, atlas, density, INPAINTING.fade * (1.0 + widened * coarse))
     weight = image_at_cage(surface, atlas, sure)  # (C,)
     covered = hairy[:count]
     votes = beard_votes(surface, atlas, photos)
@@ -105,15 +81,15 @@ def inpaint_skin(
     votes = replace(votes, bearded=bearded)
     skin_weight = weight**2 * plain * (1.0 - smoothstep(0.02, 0.3, covered)) * (1.0 - smoothstep(0.05, 0.4, bearded))
     skin_weight = skin_weight * (1.0 - 0.8 * surface.regions["neck"][:count])
-    plainest = _skin(surface, operators, own, skin_weight, tone, _PLAINEST)
+    plainest = _skin(surface, operators, own, skin_weight, tone, INPAINTING.plainest)
     facing = atlas.image(np.maximum.reduce([p.shown * p.unwrap.cosine for p in photos]).astype(np.float32))
-    rim = smoothstep(*(np.array(_ASLANT) + 0.1 * coarse), image_at_cage(surface, atlas, facing))
-    rim = np.maximum(rim, smoothstep(*_BORDER, weight))
+    rim = smoothstep(*(np.array(INPAINTING.aslant) + 0.1 * coarse), image_at_cage(surface, atlas, facing))
+    rim = np.maximum(rim, smoothstep(*INPAINTING.near_border, weight))
     bare = rim * plain * (1.0 - smoothstep(0.1, 0.5, covered)) * (1.0 - smoothstep(0.1, 0.5, bearded))
     calm = own + bare[:, None] * (limited_difference(own - plainest) + plainest - own)
     shade = (under * plain * (1.0 - smoothstep(0.1, 0.5, bearded)))[:, None]
     calm = calm + shade * (without_shadow(calm - plainest) + plainest - calm)
-    skin = _skin(surface, operators, calm, skin_weight, tone, _NEAREST)
+    skin = _skin(surface, operators, calm, skin_weight, tone, INPAINTING.nearest)
     skin, share = with_beard(skin, surface, atlas, photos, consensus, operators, votes, weight, positions)
     fields = (skin, calm, share, coarse * bare)
     lifted = (surface.lifted(values).astype(np.float32) for values in fields)
@@ -138,10 +114,11 @@ def inpainted_texels(
     smooth = atlas.sample(inpainted.log_skin)
     used = np.flatnonzero(sure < 0.999)
     where, beard = where[used], atlas.part(used).sample(inpainted.beard[:, None])
-    blotches = fractal_noise(where, 0.009, 2, 19)[:, None] * _BLOTCHES
+    blotches = fractal_noise(where, 0.009, 2, 19)[:, None] * np.array(INPAINTING.blotches, np.float32)
     skin = smooth[used] + detail[used] + (1.0 - beard) * blotches
     if beard.any():
-        skin = skin + (0.16 * beard[:, 0] * gradient_noise(where * _BRISTLES, 0.0009, 75))[:, None]
+        run = where * np.array(INPAINTING.bristle_run, np.float32)
+        skin = skin + (0.16 * beard[:, 0] * gradient_noise(run, 0.0009, 75))[:, None]
     smooth[used] = skin
     return smooth
 
@@ -152,7 +129,7 @@ def _skin(
     own: np.ndarray,
     weight: np.ndarray,
     tone: np.ndarray,
-    options: SmoothSkin,
+    options: SmoothSkinSettings,
 ) -> np.ndarray:
     """(C, 3) smooth skin through the well-seen (C, 3), left and right nearly alike."""
     if weight.sum() < 20:
@@ -160,11 +137,11 @@ def _skin(
     brightness = own.mean(1)
     order = np.argsort(brightness, kind="stable")
     share = np.cumsum(weight[order] * operators.mass[order])
-    level = float(brightness[order][np.searchsorted(share, _LIT * share[-1])])
+    level = float(brightness[order][np.searchsorted(share, INPAINTING.lit_quantile * share[-1])])
     weight = weight / (1.0 + ((brightness - level) / options.shade) ** 2) ** 2
     typical = np.average(own, axis=0, weights=weight * operators.mass)
-    field = smooth_field(operators, own, weight, _SKIN_LENGTH, typical, options.anchor)
-    field = field - (1.0 - _ASYMMETRY) * 0.5 * (field - field[surface.mirror])
+    field = smooth_field(operators, own, weight, INPAINTING.skin_length, typical, options.anchor)
+    field = field - (1.0 - INPAINTING.asymmetry) * 0.5 * (field - field[surface.mirror])
     return near_typical(field, typical, options.reach, options.chroma)
 
 

@@ -13,24 +13,10 @@ from backend.geometry.disc import disc
 from backend.geometry.noise import gradient_noise
 from backend.geometry.smoothstep import smoothstep
 from backend.photos.collection import FaceClass
-from backend.photos.regions import BROW_RIGHT, mirrored
+from backend.photos.regions.polygons import BROW_RIGHT, mirrored
+from backend.texture.parts.settings import PARTS
 from backend.texture.unwrapping.atlas import SurfaceAtlas
 from backend.texture.unwrapping.photo_selection import TexturePhoto
-
-_SHOWN = 0.85
-"""Of the area within one brow's landmarks: where photos show less of both, brows are painted. Of five people whose
-photos show their brows 1.4 to 2.6 is labelled so: all within the landmarks is, and the hair beside; under thick frames
-0.7."""
-_LIKELY = (1.3, 0.45)
-"""Log units by which brows are darker than the skin, at most and at least, whatever the hair's colour."""
-_BITS, _DARK_PART = 0.04, 0.25
-"""Of the area within both brows' landmarks: so much of them must be seen to tell how dark they are; and the quantile of
-its brightness that does, for the rest is skin between hairs."""
-_BESIDE = 170.0  # of the working size: how far beside their labels brows reach
-_DENSITY = 0.8
-_SOFT, _PIXEL = 0.0012, 0.00025  # metres
-_RISE = 0.45  # of a hair's run outwards
-_ALONG = 0.15  # hairs are so much finer across than along
 
 
 def brow_place(where: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
@@ -49,7 +35,7 @@ def hidden_brows(place: np.ndarray, across: np.ndarray, photos: Sequence[Texture
     """
     shown = np.maximum.reduce([p.unwrap.weight * (p.unwrap.labels == FaceClass.BROWS) for p in photos])
     return all(
-        (shown[side] > 0.3).sum() < _SHOWN * (brow > 0.5).sum()
+        (shown[side] > 0.3).sum() < PARTS.brow_shown * (brow > 0.5).sum()
         for brow, side in zip(place, (across < 0.0, across >= 0.0), strict=True)
     )
 
@@ -65,16 +51,16 @@ def seen_darkness(place: np.ndarray, photos: Sequence[TexturePhoto]) -> float | 
         if skin.any():
             found.append(np.median(brightness[skin]) - brightness[brows])
     darker = np.concatenate(found)
-    if len(darker) < _BITS * (place > 0.5).sum():
+    if len(darker) < PARTS.brow_bits * (place > 0.5).sum():
         return None
-    return float(np.quantile(darker, 1 - _DARK_PART))
+    return float(np.quantile(darker, 1 - PARTS.brow_dark_part))
 
 
 def without_brows(photo: TexturePhoto, atlas: SurfaceAtlas) -> TexturePhoto:
     """The photo without the bits of brows that it shows, which would lie beside those that are painted: raised above a
     rim, say. atlas : of the working size."""
     bits = atlas.image((photo.unwrap.labels == FaceClass.BROWS).astype(np.float32))
-    grown = cv2.dilate(bits, disc(round(atlas.resolution / _BESIDE)))
+    grown = cv2.dilate(bits, disc(round(atlas.resolution / PARTS.beside_brows)))
     left = 1.0 - atlas.gather(cv2.GaussianBlur(grown, (0, 0), 1.0))
     return replace(photo, unwrap=replace(photo.unwrap, weight=photo.unwrap.weight * left), shown=photo.shown * left)
 
@@ -104,13 +90,14 @@ def paint_brows(
     part = SurfaceAtlas(atlas.resolution, atlas.texel[used], atlas.corners[used], atlas.barycentrics[used])
     where, place = part.sample(positions), place[used]
     skin = np.median(result[used], axis=0)
-    darkness = np.clip(float((skin - log_hair).mean()) if darkness is None else darkness, _LIKELY[1], _LIKELY[0])
+    most, least = PARTS.brow_darkness
+    darkness = np.clip(float((skin - log_hair).mean()) if darkness is None else darkness, least, most)
     hue = 0.3 * (log_hair - log_hair.mean()) + 0.7 * (skin - skin.mean())  # skin shines through
     colour = hue + skin.mean() - darkness
     outwards = np.abs(where[:, 0])
-    along, across = outwards + _RISE * where[:, 1], where[:, 1] - _RISE * outwards
-    facial_hair = gradient_noise(np.stack([_ALONG * along, across, where[:, 2]], 1), 0.0008, 81)
-    cover = _DENSITY * smoothstep(0.1, 0.9, place + 0.15 * facial_hair)[:, None]
+    along, across = outwards + PARTS.brow_rise * where[:, 1], where[:, 1] - PARTS.brow_rise * outwards
+    facial_hair = gradient_noise(np.stack([PARTS.brow_along * along, across, where[:, 2]], 1), 0.0008, 81)
+    cover = PARTS.brow_density * smoothstep(0.1, 0.9, place + 0.15 * facial_hair)[:, None]
     mixed = (1.0 - cover) * np.exp(result[used]) + cover * np.exp(colour + 0.12 * facial_hair[:, None])
     result[used] = np.log(np.maximum(mixed, 1e-3))
     return result
@@ -118,12 +105,12 @@ def paint_brows(
 
 def _inside(points: np.ndarray, outline: np.ndarray) -> np.ndarray:
     """(P,) float32 in [0, 1] of points (P, 3): inside an outline (N, 3) seen from the front, soft at its border."""
-    low = outline[:, :2].min(0) - 4.0 * _SOFT
-    size = np.ceil((np.ptp(outline[:, :2], axis=0) + 8.0 * _SOFT) / _PIXEL).astype(int)
+    low = outline[:, :2].min(0) - 4.0 * PARTS.brow_soft
+    size = np.ceil((np.ptp(outline[:, :2], axis=0) + 8.0 * PARTS.brow_soft) / PARTS.brow_pixel).astype(int)
     mask = np.zeros((size[1], size[0]), np.uint8)
-    cv2.fillPoly(mask, [np.round((outline[:, :2] - low) / _PIXEL).astype(np.int32)], 1)
-    soft = cv2.GaussianBlur(mask.astype(np.float32), (0, 0), _SOFT / _PIXEL)
-    places = (points[:, :2] - low) / _PIXEL
+    cv2.fillPoly(mask, [np.round((outline[:, :2] - low) / PARTS.brow_pixel).astype(np.int32)], 1)
+    soft = cv2.GaussianBlur(mask.astype(np.float32), (0, 0), PARTS.brow_soft / PARTS.brow_pixel)
+    places = (points[:, :2] - low) / PARTS.brow_pixel
     near = (points[:, 2] > outline[:, 2].min() - 0.02) & (places > 0).all(1) & (places < size - 1).all(1)
     found = np.zeros(len(points), np.float32)
     found[near] = map_coordinates(soft, places[near, ::-1].T, order=1)

@@ -13,16 +13,9 @@ from backend.geometry.smoothstep import smoothstep
 from backend.photos.collection import FaceClass, PhotoFace
 from backend.rendering.color import LUMINANCE, linear_from_srgb
 from backend.texture.parts.eyes import SCLERA
+from backend.texture.parts.settings import PARTS
 from backend.texture.unwrapping.photo_selection import TexturePhoto
 
-_IN_SOCKET = 0.7  # of the light reaches the iris under lid and lashes
-_WHITE_IN_SOCKET = 0.87  # the same for the white where it is brightest, beside the iris
-_WHITE_RANGE = (0.26, 0.50)  # the eyes' white, mean over channels
-_LEAST_SHADED = 0.75  # quantile over photos
-_EYE_REACH = 3.5  # iris radii
-_FEWEST_BESIDE, _FEWEST_WHITE = 6, 20  # pixels of the white to compare an iris with, and to tell its colour
-_AROUND = (1.0, 2.2)  # iris radii: what the chroma of a small picture mixes with the iris
-_BRIGHTEST_IRIS = 0.15
 _IRIS_FAMILY = np.array(  # linear light: very dark brown, brown, hazel, green, grey, blue
     [
         [0.020, 0.010, 0.006],
@@ -34,23 +27,7 @@ _IRIS_FAMILY = np.array(  # linear light: very dark brown, brown, hazel, green, 
     ]
 )
 DEFAULT_IRIS = _IRIS_FAMILY[1]
-_TOO_SMALL, _LARGE_ENOUGH = 5.0, 9.0
-"""Radii of an iris in px: up to the first its colour is mostly that of skin beside it, for a JPEG has one colour for
-four pixels; from the second on it is the iris's."""
-_LIGHT_BY_LUMINANCE, _LIGHT_BY_WHITE, _LIGHT_BY_WARMTH, _LIGHT = 1.4, 3.2, -3.3, 9.15
-"""Log odds that a small iris is light (blue, grey, green) and not brown. Logistic regression on 49 people of the press
-photos whose eyes' colour is known; left out one by one, the area under the curve is 0.94."""
-_FEW, _MOST_SURE = 1.2, 1.2
-"""One photo says a half of that, ``n`` photos ``n / (n + first)`` times the second: the slopes of a logistic regression
-on draws of 1, 2, 3 and 9 photos of 69 people are 0.42, 0.76, 0.92 and 1.3."""
-_TINTED = 0.05  # log of red over blue, of the albedo around an iris, below which it is seen through a coloured lens
-_LIDS, _NO_IRIS = -0.3, 0.35
-"""Log of an iris's luminance over its white's, and luminance of its albedo, above which eyes are all but shut and these
-are lids: 4 of 498 photos of 69 people have more of either."""
-_USUAL_AGAINST_WHITE = -1.4  # where no white is seen
-_BROWN_LUMINANCE, _LIGHT_LUMINANCE = (0.012, 0.045), (0.09, 0.15)
 _BLUE_GREY, _GREEN_GREY = np.array([0.115, 0.150, 0.180]), np.array([0.125, 0.130, 0.085])
-_COOL, _WARM = -0.1, 0.45  # relative warmth of a small light iris that is blue-grey, and of one that is green
 
 
 @dataclass(frozen=True)
@@ -137,8 +114,8 @@ def _eyes_of(face: PhotoFace) -> list[_Eye]:
         radius = float(np.linalg.norm(face.landmarks[centre_row + 1 : centre_row + 5, :2] - centre, axis=1).mean())
         if radius < 2.0 or (centre < radius).any() or (centre > (width - radius, height - radius)).any():
             continue
-        x0, y0 = np.maximum(np.floor(centre - _EYE_REACH * radius), 0).astype(int)
-        x1, y1 = np.minimum(np.ceil(centre + _EYE_REACH * radius), (width - 1, height - 1)).astype(int)
+        x0, y0 = np.maximum(np.floor(centre - PARTS.eye_reach * radius), 0).astype(int)
+        x1, y1 = np.minimum(np.ceil(centre + PARTS.eye_reach * radius), (width - 1, height - 1)).astype(int)
         ys, xs = (grid.ravel() for grid in np.mgrid[y0 : y1 + 1, x0 : x1 + 1])
         place = (np.stack([xs, ys], 1) + 0.5 - centre) / radius
         eyes.append(_Eye(linear_from_srgb(face.pixels[ys, xs]), place, face.labels[ys, xs], radius))
@@ -161,12 +138,12 @@ def iris_sample(face: PhotoFace, shading: np.ndarray) -> IrisSample | None:
         order = np.argsort(linear @ LUMINANCE)
         middle = order[len(order) // 4 : max(len(order) * 7 // 10, len(order) // 4 + 1)]  # no catchlight, no lash
         colour = np.median(linear[middle], axis=0)
-        around = eye.linear[(eye.distance > _AROUND[0]) & (eye.distance < _AROUND[1])].mean(axis=0)
-        if _warmth(around / np.maximum(shading, 1e-3)) < _TINTED:
+        around = eye.linear[(eye.distance > PARTS.around_iris[0]) & (eye.distance < PARTS.around_iris[1])].mean(axis=0)
+        if _warmth(around / np.maximum(shading, 1e-3)) < PARTS.tinted:
             continue
-        if (white := eye.white(_FEWEST_BESIDE)) is not None:
+        if (white := eye.white(PARTS.fewest_beside)) is not None:
             ratio = np.log(max(colour @ LUMINANCE, 1e-3) / max(white[0] @ LUMINANCE, 1e-3))
-            if ratio > _LIDS:
+            if ratio > PARTS.lids_against_white:
                 continue
             against.append(ratio)
         found.append(colour)
@@ -175,8 +152,8 @@ def iris_sample(face: PhotoFace, shading: np.ndarray) -> IrisSample | None:
         warmth.append(_warmth(colour) - _warmth(around))
     if not found:
         return None
-    albedo = np.average(found, axis=0, weights=areas) / np.maximum(_IN_SOCKET * shading, 1e-3)
-    if albedo @ LUMINANCE > _NO_IRIS:
+    albedo = np.average(found, axis=0, weights=areas) / np.maximum(PARTS.iris_light * shading, 1e-3)
+    if albedo @ LUMINANCE > PARTS.no_iris:
         return None
     return IrisSample(
         colour=albedo,
@@ -196,12 +173,12 @@ def white_sample(face: PhotoFace, shading: np.ndarray) -> WhiteSample | None:
     """The eyes' white that one photo shows, as ``iris_sample`` gives the irises."""
     found, areas = [], []
     for eye in _eyes_of(face):
-        if (white := eye.white(_FEWEST_WHITE)) is not None:
+        if (white := eye.white(PARTS.fewest_white)) is not None:
             found.append(white[0])
             areas.append(white[1])
     if not found:
         return None
-    colour = np.average(found, axis=0, weights=areas) / np.maximum(_WHITE_IN_SOCKET * shading, 1e-3)
+    colour = np.average(found, axis=0, weights=areas) / np.maximum(PARTS.white_light * shading, 1e-3)
     return WhiteSample(colour, float(np.clip(sum(areas) / 500.0, 0.05, 1.0)))
 
 
@@ -214,10 +191,10 @@ def white_colour(samples: Sequence[WhiteSample]) -> np.ndarray:
         return SCLERA.copy()
     colours = np.log(np.clip(np.array([sample.colour for sample in samples]), 0.02, 1.0))  # (n, 3)
     weights = np.array([sample.confidence for sample in samples])
-    level = float(weighted_quantile(colours.mean(1, keepdims=True), weights, _LEAST_SHADED)[0])
+    level = float(weighted_quantile(colours.mean(1, keepdims=True), weights, PARTS.least_shaded)[0])
     hue = np.average(colours - colours.mean(1, keepdims=True), axis=0, weights=weights)
     own = np.log(SCLERA)
-    level = float(np.clip(level, *np.log(_WHITE_RANGE)))
+    level = float(np.clip(level, *np.log(PARTS.white_range)))
     return np.exp(level + 0.33 * hue + 0.67 * (own - own.mean()))
 
 
@@ -230,14 +207,16 @@ def iris_colour(samples: Sequence[IrisSample]) -> np.ndarray:
     if not samples:
         return DEFAULT_IRIS.copy()
     weights = np.array([sample.confidence for sample in samples])
-    shown = float(smoothstep(_TOO_SMALL, _LARGE_ENOUGH, np.average([s.radius for s in samples], weights=weights)))
+    radius = np.average([sample.radius for sample in samples], weights=weights)
+    shown = float(smoothstep(PARTS.iris_too_small, PARTS.iris_large_enough, radius))
     return np.exp(shown * _log_measured(samples) + (1 - shown) * _log_likely(samples))
 
 
 def _log_measured(samples: Sequence[IrisSample]) -> np.ndarray:
     """Log colour (3,): a weighted median, drawn a third of the way to the nearest natural iris colour."""
     colours = np.log(np.clip(np.array([sample.colour for sample in samples]), 2e-3, 1.0))  # (n, 3)
-    too_bright = np.clip(colours.mean(1) - np.log(_BRIGHTEST_IRIS), 0.0, None)  # lids or white were sampled instead
+    # what is brighter is lids or white
+    too_bright = np.clip(colours.mean(1) - np.log(PARTS.brightest_iris), 0.0, None)
     weights = np.array([sample.confidence for sample in samples]) * np.exp(-3.0 * too_bright)
     if weights.max() < 0.03:
         return np.log(DEFAULT_IRIS)
@@ -248,7 +227,7 @@ def _log_measured(samples: Sequence[IrisSample]) -> np.ndarray:
     cost = 0.3 * (fine.mean(1) - median.mean()) ** 2 + (((fine - median) @ chroma.T) ** 2).sum(1)
     nearest = fine[np.argmin(cost)]
     blended = 0.65 * median + 0.35 * nearest
-    return blended - blended.mean() + np.clip(blended.mean(), np.log(0.010), np.log(_BRIGHTEST_IRIS))
+    return blended - blended.mean() + np.clip(blended.mean(), np.log(0.010), np.log(PARTS.brightest_iris))
 
 
 def _log_likely(samples: Sequence[IrisSample]) -> np.ndarray:
@@ -259,7 +238,7 @@ def _log_likely(samples: Sequence[IrisSample]) -> np.ndarray:
         [
             [
                 np.log(max(sample.colour @ LUMINANCE, 1e-3)),
-                _USUAL_AGAINST_WHITE if sample.against_white is None else sample.against_white,
+                PARTS.usual_against_white if sample.against_white is None else sample.against_white,
                 sample.warmth,
             ]
             for sample in samples
@@ -267,13 +246,18 @@ def _log_likely(samples: Sequence[IrisSample]) -> np.ndarray:
         axis=0,
         weights=weights,
     )
-    odds = _LIGHT + _LIGHT_BY_LUMINANCE * luminance + _LIGHT_BY_WHITE * white + _LIGHT_BY_WARMTH * warmth
+    odds = (
+        PARTS.light_offset
+        + PARTS.light_by_luminance * luminance
+        + PARTS.light_by_white * white
+        + PARTS.light_by_warmth * warmth
+    )
     photos = float(weights.sum() ** 2 / (weights**2).sum())
-    light = 1.0 / (1.0 + np.exp(-odds * _MOST_SURE * photos / (photos + _FEW)))
-    green = np.clip((warmth - _COOL) / (_WARM - _COOL), 0.0, 1.0)
+    light = 1.0 / (1.0 + np.exp(-odds * PARTS.most_sure * photos / (photos + PARTS.few_photos)))
+    green = np.clip((warmth - PARTS.cool) / (PARTS.warm - PARTS.cool), 0.0, 1.0)
     hues = (np.log(_IRIS_FAMILY[1]), green * np.log(_GREEN_GREY) + (1 - green) * np.log(_BLUE_GREY))
     brown, pale = (
         hue - np.log(np.exp(hue) @ LUMINANCE) + np.clip(luminance, *np.log(bounds))
-        for hue, bounds in zip(hues, (_BROWN_LUMINANCE, _LIGHT_LUMINANCE), strict=True)
+        for hue, bounds in zip(hues, (PARTS.brown_luminance, PARTS.light_luminance), strict=True)
     )
     return (1 - light) * brown + light * pale

@@ -9,11 +9,8 @@ from scipy.spatial import cKDTree
 
 from backend.geometry.smoothstep import smoothstep
 from backend.hair.hair_strands import HairStrands
+from backend.texture.parts.settings import PARTS
 
-_GROWS = (0.014, 0.007)
-"""Metres to the nearest root from which on nothing and all of the skin has roots: guides stand 8 mm apart."""
-_SHADE = 0.5
-"""Share of the hair's log colour in that of skin with roots: of the stubble of cropped hair about half is skin."""
 _BROWN = np.log(np.array([0.045, 0.028, 0.018]))
 """Of brows where no hair is known: linear albedo of brown hair, the commonest."""
 
@@ -33,7 +30,7 @@ def scalp_below(strands: HairStrands | None, positions: np.ndarray) -> Scalp:
         return Scalp(np.zeros(len(positions), np.float32), _BROWN)
     distance = cKDTree(strands.points[:, 0]).query(positions)[0]
     colour = np.log(np.maximum(np.median(strands.root_colour, axis=0), 1e-3))
-    return Scalp(smoothstep(*_GROWS, distance).astype(np.float32), colour)
+    return Scalp(smoothstep(*PARTS.scalp_grows, distance).astype(np.float32), colour)
 
 
 def shown_beside_hair(weight: np.ndarray, grows: np.ndarray) -> np.ndarray:
@@ -43,4 +40,4 @@ def shown_beside_hair(weight: np.ndarray, grows: np.ndarray) -> np.ndarray:
 
 def with_roots(log_skin: np.ndarray, grows: np.ndarray, log_color: np.ndarray) -> np.ndarray:
     """(P, 3) log albedo of skin (P, 3) with the shade of roots where hair ``grows`` (P,), in the hair's colour (3,)."""
-    return log_skin + (_SHADE * grows[:, None]) * (log_color.astype(np.float32) - log_skin)
+    return log_skin + (PARTS.root_shade * grows[:, None]) * (log_color.astype(np.float32) - log_skin)

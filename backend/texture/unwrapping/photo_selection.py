@@ -16,18 +16,11 @@ from backend.rendering.color import LUMINANCE
 from backend.texture.unwrapping.atlas import SurfaceAtlas
 from backend.texture.unwrapping.head_surface import HeadSurface, TextureSpace, usual_weight
 from backend.texture.unwrapping.screening import TexelRegions, screen, texel_regions
+from backend.texture.unwrapping.settings import UNWRAPPING
 from backend.texture.unwrapping.unwrap import PhotoUnwrap, SurfaceView, unwrap_photo, view_surface
 from backend.texture.unwrapping.vertex_samples import PhotoSamples, colour_spread, shading, shading_contrast
 
-MAX_PHOTOS = 12
 _BARE = (FaceClass.SKIN, FaceClass.NECK, FaceClass.EARS)
-_COLOURED_LIGHT = 0.55
-"""Log units of chroma by which bare skin varies (root mean square) in a photo whose colours are the lamps'. Of 834
-press photos 98 % are below 0.53, half below 0.19; five under stage lamps, which turned a face orange and purple, have
-0.6 to 1.1."""
-_HARD_LIGHT = 0.6
-"""Standard deviation of log shading over the seen skin at which a photo is trusted half as much as a softly lit one:
-hard shadows end in lines that no low-order light explains. Half of the photos have less than 0.25."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +52,7 @@ class TexturePhoto:
 
 
 def choose_photos(fitted: FittedFace, faces: Sequence[PhotoFace]) -> list[tuple[PhotoFace, FittedPhoto]]:
-    """The photos to use, most trusted first, at most ``MAX_PHOTOS``.
+    """The photos to use, most trusted first, at most ``UnwrappingSettings.max_photos``.
 
     Raises ``ValueError`` when a fitted photo's face is not among ``faces``, or the fit has no photo.
     """
@@ -69,7 +62,7 @@ def choose_photos(fitted: FittedFace, faces: Sequence[PhotoFace]) -> list[tuple[
         raise ValueError(f"no face for fitted photos {missing}" if missing else "the fit has no photo")
     pairs = [(by_name[photo.name], photo) for photo in fitted.photos]
     order = sorted(range(len(pairs)), key=lambda i: (-photo_trust(*pairs[i]), i))
-    return [pairs[i] for i in order[:MAX_PHOTOS]]
+    return [pairs[i] for i in order[: UNWRAPPING.max_photos]]
 
 
 def photo_trust(face: PhotoFace, fit: FittedPhoto) -> float:
@@ -148,7 +141,8 @@ def prepare_photo(
     view = view_surface(surface.lifted(cage), surface.triangles, fit.camera)
     unwrap = unwrap_photo(face, view, space.skin, density)
     bare = bare_skin(unwrap, regions.plain)
-    coloured_light = colour_spread(*surface.at_cage(space.skin, unwrap.linear, unwrap.weight * bare)) > _COLOURED_LIGHT
+    spread = colour_spread(*surface.at_cage(space.skin, unwrap.linear, unwrap.weight * bare))
+    coloured_light = spread > UNWRAPPING.coloured_light
     if face.monochrome:
         grey = unwrap.linear @ np.array(LUMINANCE, np.float32)
         unwrap = replace(unwrap, linear=np.repeat(grey[:, None], 3, axis=1))
@@ -176,7 +170,7 @@ def prepare_photo(
 
 def prefer_soft_light(photos: Sequence[TexturePhoto]) -> list[TexturePhoto]:
     """The photos, those under harder light than the softest one trusted less; one photo alone stays as it is."""
-    softness = [1.0 / (1.0 + (shading_contrast(photo.samples) / _HARD_LIGHT) ** 8) for photo in photos]
+    softness = [1.0 / (1.0 + (shading_contrast(photo.samples) / UNWRAPPING.hard_light) ** 8) for photo in photos]
     shares = [own / max(softness) for own in softness]
     return [
         replace(photo, samples=replace(photo.samples, trust=photo.samples.trust * share))

@@ -13,15 +13,8 @@ from backend.photos.collection import FaceClass
 from backend.rendering.color import LUMINANCE
 from backend.texture.unwrapping.atlas import SurfaceAtlas
 from backend.texture.unwrapping.head_surface import HeadSurface
+from backend.texture.unwrapping.settings import UNWRAPPING
 from backend.texture.unwrapping.unwrap import SEEN, PhotoUnwrap
-
-_TOOTH_REDNESS = 0.06  # log red over green by which a lip may be less red than skin
-_BEARD = 0.20  # log units by which a bearded chin is darker than skin
-_STRAND_REACH = 0.014  # metres from labelled hair, within which a strand may lie
-_HOLLOW = (0.8, 1.1)  # log units by which what is called lips is darker than lips: the corner of an open mouth
-_MARGIN, _LIP_MARGIN = 0.0025, 0.0006  # metres
-_BESIDE_EARS = 0.004  # metres: an ear of a photo that lies farther from the mesh's is not on this surface
-_STRAND = 0.75  # log units darker than skin under the same light: hair or a hard shadow, not skin
 
 _DARK_ITSELF = (FaceClass.BROWS, FaceClass.FACIAL_HAIR, FaceClass.GLASSES)
 
@@ -33,7 +26,7 @@ class TexelRegions:
     Attributes
     ----------
     lips, lids, nose, plain, chin : regions. hairless : skin and brows above the mouth, where no beard grows.
-    near_ears : ears and ``_BESIDE_EARS`` around them. openness : ``occlusion.openness``.
+    near_ears : ears and what is right beside them. openness : ``occlusion.openness``.
     """
 
     lips: np.ndarray
@@ -65,7 +58,7 @@ def texel_regions(
     masks = (regions["lips"], lids, regions["nose"], plain, hairless, regions["chin"], regions["ears"], openness)
     stacked = np.stack(masks, 1)
     sampled = TexelRegions(*atlas.sample(stacked).T)
-    return replace(sampled, near_ears=_spread(sampled.near_ears, atlas, _BESIDE_EARS * density))
+    return replace(sampled, near_ears=_spread(sampled.near_ears, atlas, UNWRAPPING.beside_ears * density))
 
 
 @dataclass(frozen=True)
@@ -98,7 +91,7 @@ def screen(
     lip = regions.lips > 0.6
     weight = weight * np.where(lip & (unwrap.labels != FaceClass.LIPS), 0.0, 1.0)
     elsewhere = (unwrap.labels == FaceClass.EARS) * smoothstep(0.3, 0.05, regions.near_ears) * (unwrap.seen > SEEN)
-    weight = weight * (1.0 - _spread(elsewhere, atlas, _MARGIN * density))
+    weight = weight * (1.0 - _spread(elsewhere, atlas, UNWRAPPING.margin * density))
     sure = (weight > 0.5) & (regions.plain > 0.8) & (unwrap.labels == FaceClass.SKIN)
     if sure.sum() < 200:
         return Screened(weight.astype(np.float32), regions.hairless)
@@ -109,7 +102,7 @@ def screen(
     if not monochrome:
         redness = np.log(linear[:, 0] / linear[:, 1])
         typical = float(np.median(redness[sure]))
-        pale = smoothstep(typical - _TOOTH_REDNESS, typical - 3.0 * _TOOTH_REDNESS, redness)
+        pale = smoothstep(typical - UNWRAPPING.tooth_redness, typical - 3.0 * UNWRAPPING.tooth_redness, redness)
         bad = pale * smoothstep(0.3, 0.6, regions.lips)
         # the eye's white at the rim of a lid
         bright = flat > float(np.median(flat[sure])) - 0.7
@@ -119,17 +112,17 @@ def screen(
     if shown_lip.sum() > 100:
         contrast = flat - float(np.median(flat[shown_lip]))
         bad = np.maximum(bad, smoothstep(0.4, 0.6, contrast) * (regions.lips > 0.7))
-        bad = np.maximum(bad, smoothstep(*_HOLLOW, -contrast) * (unwrap.labels == FaceClass.LIPS))
+        bad = np.maximum(bad, smoothstep(*UNWRAPPING.hollow, -contrast) * (unwrap.labels == FaceClass.LIPS))
     darker = float(np.median(flat[sure])) - flat
     chin = darker[(weight > 0.5) & (regions.chin > 0.7)]
-    beard = len(chin) < 100 or float(np.median(chin)) > _BEARD
+    beard = len(chin) < 100 or float(np.median(chin)) > UNWRAPPING.bearded
     bare = regions.hairless if beard else np.maximum(regions.hairless, regions.plain)
     bare = smoothstep(0.2, 0.6, bare) * ~np.isin(unwrap.labels, _DARK_ITSELF)
-    bare = bare * smoothstep(_STRAND_REACH, 0.5 * _STRAND_REACH, unwrap.away)
-    strand = smoothstep(0.6 * _STRAND, _STRAND, darker) * bare
+    bare = bare * smoothstep(UNWRAPPING.strand_reach, 0.5 * UNWRAPPING.strand_reach, unwrap.away)
+    strand = smoothstep(0.6 * UNWRAPPING.strand, UNWRAPPING.strand, darker) * bare
     seen = unwrap.seen > SEEN
-    weight = weight * (1.0 - _spread(bad * seen, atlas, _LIP_MARGIN * density))
-    weight = weight * (1.0 - _spread(strand * seen, atlas, _MARGIN * density))
+    weight = weight * (1.0 - _spread(bad * seen, atlas, UNWRAPPING.lip_margin * density))
+    weight = weight * (1.0 - _spread(strand * seen, atlas, UNWRAPPING.margin * density))
     return Screened(weight.astype(np.float32), bare.astype(np.float32))
 
 

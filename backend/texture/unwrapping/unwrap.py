@@ -15,14 +15,12 @@ from backend.rendering.camera import Camera
 from backend.rendering.color import linear_from_srgb
 from backend.rendering.visibility import depth_map, facing_cosine, point_visibility
 from backend.texture.unwrapping.atlas import SurfaceAtlas
+from backend.texture.unwrapping.settings import UNWRAPPING
 
-_DEPTH_SIDE = 640  # pixels: depth buffers finer than this bring nothing
-_SPECK = 1.2e-4  # m²
-SEEN = 0.02  # of how well a photo sees a texel: from there on it shows it
-DARKEST = 0.003  # linear light of a photo: darker has no colour to tell
-SHARP = (1000.0, 2500.0)  # pixels per metre: from coarse to sharp
-_BORDER = 1.0  # of them, by which the border between two labels is smoothed
-_STEP = 0.010  # metres: a jump in depth that is an outline
+SEEN = 0.02
+"""Share in [0, 1] of how well a photo sees a texel: from there on it shows it."""
+DARKEST = 0.003
+"""Linear light of a photo: darker has no colour to tell, and logarithms are taken of this instead."""
 _SURE = (
     FaceClass.SKIN,
     FaceClass.BROWS,
@@ -104,7 +102,7 @@ def view_surface(
     skin_count : only the first so many vertices are asked for; the others still hide what is behind them.
     """
     width, height = camera.size
-    scale = min(1.0, _DEPTH_SIDE / max(width, height))
+    scale = min(1.0, UNWRAPPING.depth_side / max(width, height))
     small = camera.scaled(scale)
     depth = depth_map(vertices, triangles, small)
     count = len(vertices) if skin_count is None else skin_count
@@ -132,7 +130,7 @@ def _outline_distance(depth: np.ndarray) -> np.ndarray:
     """(H, W) float32 pixels to the nearest jump in depth, or to the picture's empty part."""
     far = np.where(np.isfinite(depth), depth, 1e3).astype(np.float32)
     kernel = np.ones((3, 3), np.uint8)
-    jump = cv2.dilate(far, kernel) - cv2.erode(far, kernel) > _STEP
+    jump = cv2.dilate(far, kernel) - cv2.erode(far, kernel) > UNWRAPPING.depth_jump
     return cv2.distanceTransform((~jump).astype(np.uint8), cv2.DIST_L2, 3)
 
 
@@ -158,7 +156,7 @@ def sample_labels(labels: np.ndarray, positions: np.ndarray) -> np.ndarray:
     result = np.zeros(len(positions), labels.dtype)
     most = np.zeros(len(positions), np.float32)
     for label in np.unique(small):
-        mask = cv2.GaussianBlur((small == label).astype(np.float32), (0, 0), _BORDER)
+        mask = cv2.GaussianBlur((small == label).astype(np.float32), (0, 0), UNWRAPPING.label_border)
         share = sample_image(mask, places)
         result[share > most] = label
         most = np.maximum(most, share)
@@ -183,12 +181,12 @@ def sample_linear(atlas_positions: np.ndarray, pixels: np.ndarray, scale: float)
 
 
 def without_specks(labels: np.ndarray, pixels_per_metre: float) -> np.ndarray:
-    """Labels (H, W) in which islands of hair, hand or background inside the face that are smaller than ``_SPECK`` are
-    skin: nostrils, corners of the mouth and moles that the parsing took for something else."""
+    """Labels (H, W) in which small islands of hair, hand or background inside the face are skin: nostrils, corners of
+    the mouth and moles that the parsing took for something else."""
     result = labels
     for label in (FaceClass.OCCLUDER, FaceClass.HAIR, FaceClass.BACKGROUND):
         count, pieces, statistics, _ = cv2.connectedComponentsWithStats((labels == label).astype(np.uint8))
-        small = statistics[:, cv2.CC_STAT_AREA] < _SPECK * pixels_per_metre**2
+        small = statistics[:, cv2.CC_STAT_AREA] < UNWRAPPING.speck * pixels_per_metre**2
         small[0] = False
         if count > 1 and small.any():
             result = np.where(small[pieces], np.uint8(FaceClass.SKIN), result)

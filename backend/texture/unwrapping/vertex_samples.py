@@ -7,9 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from backend.rendering.color import LUMINANCE
-
-_DARKEST = 1e-3  # linear
-_SHADING_FLOOR = 0.12  # of a photo's mean shading: darker is shadow, and not divided out in full
+from backend.texture.unwrapping.settings import UNWRAPPING
 
 
 @dataclass(frozen=True)
@@ -45,7 +43,7 @@ class PhotoSamples:
 def shading(transfer: np.ndarray, light: np.ndarray) -> np.ndarray:
     """(V, 3) light that reaches the surface, (V, 9) @ (9, 3), softly kept above a share of its mean."""
     raw = transfer @ light
-    floor = _SHADING_FLOOR * np.maximum(raw.mean(0), 1e-4)
+    floor = UNWRAPPING.shading_floor * np.maximum(raw.mean(0), 1e-4)
     return floor + np.logaddexp(0.0, (raw - floor) / (0.25 * floor)) * 0.25 * floor
 
 
@@ -57,7 +55,7 @@ def shading_contrast(samples: PhotoSamples) -> float:
 
 def colour_spread(linear: np.ndarray, weight: np.ndarray) -> float:
     """Weighted root mean square of the log chroma of linear light (C, 3) around its mean; weight (C,)."""
-    logs = np.log(np.maximum(linear, _DARKEST))
+    logs = np.log(np.maximum(linear, UNWRAPPING.darkest_chroma))
     return _spread(logs - logs.mean(1, keepdims=True), weight)
 
 

@@ -23,8 +23,8 @@ from backend.fitting.initial_pose import initial_parameters
 from backend.fitting.options import PriorWeights
 from backend.fitting.parameters import PhotoParameters
 from backend.geometry.template import load_template
-from backend.photos.detect import detect_faces
-from backend.photos.landmarks import find_landmarks
+from backend.photos.faces.detect import detect_faces
+from backend.photos.faces.landmarks import find_landmarks
 from backend.rendering.color import linear_from_srgb
 from trainer.data.people.source import PeopleConfig
 from trainer.evaluate.expressions import SEED, KnownPictures, known_pictures

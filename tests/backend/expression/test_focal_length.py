@@ -12,7 +12,7 @@ from backend.expression.focal_length import FOCAL_STEPS, SHOWN_PERSPECTIVE, USUA
 from backend.expression.follow import find_face
 from backend.expression.seen_face import seen_in_frame
 from backend.expression.subject import subject_of
-from backend.photos.detect import detect_faces
+from backend.photos.faces.detect import detect_faces
 from trainer.data.people.source import PeopleConfig
 from trainer.evaluate.expressions import SEED, known_pictures
 

@@ -9,8 +9,8 @@ from backend.expression.follow import FaceFollower, FoundFace, find_face
 from backend.expression.frontalised import posed_depth
 from backend.fitting.initial_pose import face_scale
 from backend.models.landmarks.apply import surface_landmarker
-from backend.photos.detect import detect_faces
-from backend.photos.landmarks import find_landmarks
+from backend.photos.faces.detect import detect_faces
+from backend.photos.faces.landmarks import find_landmarks
 from trainer.data.people.source import PeopleConfig
 from trainer.evaluate.expressions import SEED, known_pictures
 

@@ -24,7 +24,7 @@ from backend.expression.subject import subject_of
 from backend.fitting.parameters import FACING_CAMERA
 from backend.geometry.template import load_template
 from backend.models.landmarks.apply import SurfaceLandmarker
-from backend.photos.landmarks import landmark_window, mean_landmarks
+from backend.photos.faces.landmarks import landmark_window, mean_landmarks
 from backend.rig.arkit import ARKIT_INDEX, LIDS
 from backend.safetensors_file import read_arrays
 

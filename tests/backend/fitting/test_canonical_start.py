@@ -13,7 +13,7 @@ from backend.fitting.canonical_stage import place_by_landmarks
 from backend.fitting.canonical_start import head_light, start_from_view
 from backend.fitting.initial_pose import initial_parameters
 from backend.fitting.options import PriorWeights
-from backend.photos.sampling import Window
+from backend.photos.faces.sampling import Window
 from backend.rendering.spherical_harmonics import shade
 
 

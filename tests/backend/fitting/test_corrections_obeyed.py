@@ -16,7 +16,7 @@ from backend.fitting.refit import refit_face
 from backend.geometry.template import load_template
 from backend.models.landmarks.network import net_points
 from backend.photos.collection import PhotoCollection, PhotoFace, SurfaceLandmarks
-from backend.photos.corrections import CorrectedPoint, PhotoCorrections, with_corrections
+from backend.photos.screening.corrections import CorrectedPoint, PhotoCorrections, with_corrections
 
 SIZE = 600
 TEMPLATE = load_template()

@@ -19,7 +19,7 @@ from backend.fitting.population import identity_prior
 from backend.fitting.solver import solver_weights
 from backend.geometry.template import load_template
 from backend.photos.collection import PhotoFace
-from backend.photos.landmarks import LOWER_LIP_EDGE, UPPER_LIP_EDGE
+from backend.photos.faces.landmarks import LOWER_LIP_EDGE, UPPER_LIP_EDGE
 from backend.rig.arkit import ARKIT_INDEX, ARKIT_NAMES
 
 SIZE = 600

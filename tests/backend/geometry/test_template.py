@@ -22,7 +22,7 @@ from backend.geometry.template import (
     save_template,
 )
 from backend.geometry.topology import triangles_from_quads
-from backend.photos.landmarks import LOWER_LIP_EDGE, UPPER_LIP_EDGE
+from backend.photos.faces.landmarks import LOWER_LIP_EDGE, UPPER_LIP_EDGE
 from backend.rendering.uv_space import rasterize_uv
 from backend.rig.arkit import ARKIT_INDEX
 

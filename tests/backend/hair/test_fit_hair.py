@@ -18,7 +18,7 @@ from backend.geometry.template import load_template
 from backend.geometry.topology import triangles_from_quads
 from backend.hair.attach import attach
 from backend.hair.fit_style import fit_style, grown, lock_lines, outline_overlap, resampled
-from backend.hair.guides import curled, fit_guides
+from backend.hair.guides import curled, fit_guides, lock_widths
 from backend.hair.style_model import NUMBERS, lock_noise, named, numbers_of, points_of, style_family
 from backend.hair.styles import STYLES
 
@@ -169,3 +169,18 @@ def test_bald_numbers_leave_a_ring(template) -> None:
     bare = grown(template, template.vertices, ring[None], lock_noise(400))
     assert np.nanmax(bare[..., 1]) < np.nanmax(full[..., 1]) - 0.02
     assert np.isfinite(bare[..., 0]).sum() < 0.7 * np.isfinite(full[..., 0]).sum()
+
+
+def test_locks_meet_on_the_scalp_and_do_not_grow_beyond_their_edge() -> None:
+    """Roots in half of a square, some eight millimetres from each other: hair up to the middle, none behind it."""
+    generator = np.random.default_rng(4)
+    roots = np.concatenate([generator.random((300, 2)) * [0.1, 0.2], np.zeros((300, 1))], 1)
+    width = lock_widths(roots, 0.009)
+    assert width.dtype == np.float32 and width.min() == np.float32(0.009)
+    inner = np.concatenate([generator.random((2000, 2)) * [0.07, 0.17] + 0.015, np.zeros((2000, 1))], 1)
+    covered = (np.linalg.norm(inner[:, None] - roots, axis=-1) < 0.5 * width).any(1)
+    assert covered.mean() > 0.85
+    assert (np.linalg.norm(inner[:, None] - roots, axis=-1) < 0.5 * 0.009).any(1).mean() < 0.8  # what it mends
+    beyond = roots[:, 0] + 0.5 * width
+    assert np.quantile(beyond, 0.99) < 0.1 + 0.007
+    np.testing.assert_array_equal(lock_widths(roots[:4], 0.009), np.float32(0.009))

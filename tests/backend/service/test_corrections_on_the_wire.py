@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from backend.photos.corrections import CorrectedPoint, PhotoCorrections
+from backend.photos.screening.corrections import CorrectedPoint, PhotoCorrections
 from backend.service.limits import Limits
 from backend.service.messages import ProtocolError, Submit, decode
 
@@ -32,6 +32,21 @@ def test_geometry_alone_is_asked_for() -> None:
         header = {"type": "submit", "token": "t", "photos": photos, "options": {"geometry_only": wanted}}
         assert decode(json.dumps(header).encode(), [memoryview(b"1")], Limits()).options.geometry_only is wanted
     assert submit().options.geometry_only is False
+
+
+def told(**options: object) -> Submit:
+    header = {"type": "submit", "token": "t", "photos": [{"name": "a.jpg", "bytes": 1}], "options": options}
+    return decode(json.dumps(header).encode(), [memoryview(b"1")], Limits())
+
+
+def test_wishes_arrive_and_are_in_range() -> None:
+    options = told(symmetry=1, likeness=0.25).options
+    assert (options.symmetry, options.likeness) == (1.0, 0.25)
+    assert (told().options.symmetry, told().options.likeness) == (0.0, 0.5)
+    for wrong in ({"symmetry": 1.01}, {"symmetry": -0.1}, {"likeness": 2}, {"likeness": "0.5"}, {"likeness": None}):
+        with pytest.raises(ProtocolError) as caught:
+            told(**wrong)
+        assert caught.value.code == "malformed"
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from plain_photo import plain_photo
 
 from backend.photos.collect import CollectOptions
 from backend.photos.collection import PhotoCollection
-from backend.photos.read import PhotoSource
+from backend.photos.reading.source import PhotoSource
 from backend.service import kept_faces
 
 

@@ -29,6 +29,8 @@ def test_hello_tells_versions_and_limits(client: ServiceClient) -> None:
         "face_model",
         "corrections",
         "geometry_only",
+        "symmetry",
+        "likeness",
         "path",
         "shutdown",
     }

@@ -12,7 +12,7 @@ from texture_scene import TONE, TRUTH_SIZE, Scene, Shot, make_scene, soft_light,
 from backend import parallel
 from backend.errors import Cancelled
 from backend.photos.collection import FaceClass
-from backend.photos.regions import BROW_RIGHT, EYE_RIGHT, mirrored
+from backend.photos.regions.polygons import BROW_RIGHT, EYE_RIGHT, mirrored
 from backend.rendering.color import linear_from_srgb
 from backend.texture.albedo import AlbedoResult, build_albedo
 from backend.texture.unwrapping.head_surface import head_surface, texture_space

@@ -17,7 +17,7 @@ from blender_addon.export.copies import ONE_MESH_PARTS  # noqa: E402
 from blender_addon.export.presets import BY_NAME, PRESETS  # noqa: E402
 from blender_addon.export.write import export_head  # noqa: E402
 from blender_addon.rig import build, lead  # noqa: E402
-from blender_addon.rig.names import BONES_OF, JAW_LED  # noqa: E402
+from blender_addon.rig.names import BONES_OF, JAW_LED, PARENTS  # noqa: E402
 from blender_addon.scene import tags  # noqa: E402
 
 TOLERANCE = 1e-5  # metres: a hundredth of a millimetre
@@ -42,6 +42,11 @@ def nearest(found: np.ndarray, wanted: np.ndarray) -> float:
     return max(tree.find(point)[2] for point in wanted[:: max(1, len(wanted) // 400)])
 
 
+def skeleton_of(bpy):
+    (rig,) = (obj for obj in bpy.data.objects if obj.type == "ARMATURE")
+    return rig
+
+
 def drawn(bpy, obj) -> np.ndarray:
     """(V, 3) world coordinates of an object as the viewport draws it."""
     bpy.context.view_layer.update()
@@ -56,10 +61,11 @@ def imported(bpy, path: Path) -> dict:
     if path.suffix == ".fbx":
         bpy.ops.import_scene.fbx(filepath=str(path))
     else:
-        bpy.ops.import_scene.gltf(filepath=str(path))
+        bpy.ops.import_scene.gltf(filepath=str(path), disable_bone_shape=True)
     bpy.context.view_layer.update()
     assert all(obj.name.startswith("Likeness_") for obj in bpy.data.objects if obj.type == "MESH")
-    return {obj.name.removeprefix("Likeness_"): obj for obj in bpy.data.objects if obj.type == "MESH"}
+    meshes = [obj for obj in bpy.data.objects if obj.type == "MESH"]  # glTF names an animated skin NAME.001
+    return {obj.name.removeprefix("Likeness_").split(".")[0]: obj for obj in meshes}
 
 
 def animate(head) -> None:
@@ -180,7 +186,7 @@ def test_the_scene_is_as_it_was(bpy, collection, tmp_path: Path, preset) -> None
     head.location.x = 1.5
     animate(head)
     bpy.context.scene.frame_end = 4
-    lists = ("objects", "meshes", "actions", "materials", "images", "shape_keys", "collections")
+    lists = ("objects", "meshes", "armatures", "scenes", "actions", "materials", "images", "shape_keys", "collections")
     before = {name: len(getattr(bpy.data, name)) for name in lists}
     selected, active = list(bpy.context.selected_objects), bpy.context.view_layer.objects.active
     export_head(bpy.context, collection, preset, tmp_path / f"head{preset.suffix}")
@@ -199,3 +205,100 @@ def test_a_folder_that_is_not_there_is_one_sentence(bpy, collection, tmp_path: P
         export_head(bpy.context, collection, BY_NAME["UNITY"], tmp_path / "not there" / "head.fbx")
     assert caught.value.code == "disk"
     assert len(bpy.data.objects) == before
+
+
+BONES = set(PARENTS) - {"eye_target"}
+
+
+def linear_skin(head) -> None:
+    """Linear blend skinning after subdivision, as files have it, instead of Blender's preserved volume before it."""
+    for modifier in head.modifiers:
+        if modifier.type == "ARMATURE":
+            modifier.use_deform_preserve_volume = False
+    head.modifiers.move(0, len(head.modifiers) - 1)
+
+
+@pytest.mark.parametrize("name", ["UNREAL", "UNITY", "GLTF", "GAME"])
+def test_a_skeleton_comes_back_with_bones_weights_keys_and_animation(
+    bpy, collection, tmp_path: Path, name: str
+) -> None:
+    """Neck and head turn, the jaw opens, the tongue bends in the open mouth."""
+    scene, head, rig = bpy.context.scene, tags.part_object(collection, "head"), build.put_rig(collection)
+    scene.frame_start, scene.frame_end = 1, 6
+    animate(head)
+    for frame, turn in ((1, 0.0), (5, 0.4)):
+        for bone, axis, share in (("neck", 1, 0.5), ("head", 0, 1.0), ("tongue.02", 0, 0.5)):
+            pose = rig.pose.bones[bone]
+            pose.rotation_euler[axis] = share * turn
+            pose.keyframe_insert("rotation_euler", frame=frame)
+    parts = ("head", "tongue", "teeth_lower", "eye_left", "lashes")
+    for part in parts:
+        linear_skin(tags.part_object(collection, part))
+        if name == "GAME":
+            tags.part_object(collection, part).modifiers["Subdivision"].show_viewport = False
+    rest = rig.data.bones["head"].head_local.copy()
+    scene.frame_set(5)
+    joints = {
+        bone: np.array(rig.matrix_world @ rig.pose.bones[bone].matrix)[:3, 3] for bone in ("head", "jaw", "eye.L")
+    }
+    posed = {part: drawn(bpy, tags.part_object(collection, part)) for part in parts}
+    path = tmp_path / f"head{BY_NAME[name].suffix}"
+    export_head(bpy.context, collection, BY_NAME[name], path, with_bones=True)
+    assert rest == rig.data.bones["head"].head_local
+    found = imported(bpy, path)
+    skeleton = skeleton_of(bpy)
+    assert {bone.name for bone in skeleton.data.bones} == BONES
+    assert skeleton.data.bones["tongue.01"].parent.name == "head" and skeleton.data.bones["head"].parent.name == "neck"
+    start = round(min(action.frame_range[0] for action in bpy.data.actions))
+    assert round(max(action.frame_range[1] for action in bpy.data.actions)) - start == 5
+    scene = bpy.context.scene
+    scene.frame_set(start + 4)
+    bpy.context.view_layer.update()
+    for bone, place in joints.items():
+        now = np.array(skeleton.matrix_world @ skeleton.pose.bones[bone].matrix)[:3, 3]
+        np.testing.assert_allclose(now, place, atol=TOLERANCE)
+    for mesh in found.values():
+        groups = {group.index: group.name for group in mesh.vertex_groups}
+        sums = [sum(g.weight for g in v.groups if groups[g.group] in BONES) for v in mesh.data.vertices]
+        np.testing.assert_allclose(sums, 1.0, atol=1e-3)
+    assert {"root", "neck", "head"} <= {group.name for group in found["head"].vertex_groups}
+    assert {block.name for block in found["head"].data.shape_keys.key_blocks} - {"Basis"} == set(ARKIT_NAMES)
+    assert value_at(bpy, found["head"], "jawOpen", start + 4) == pytest.approx(1.0, abs=1e-3)
+    off = {}
+    for part in parts:
+        if name == "GAME" and part == "lashes":
+            continue
+        off[part] = nearest(drawn(bpy, found["head" if name == "GAME" else part]), posed[part])
+    tongue = off.pop("tongue")
+    assert max(off.values()) < TOLERANCE
+    assert tongue < 5e-4  # its keys take it along with the jaw here, a bone there
+
+
+def test_bones_of_the_artists_own_weights_and_of_a_head_without_any(bpy, collection, tmp_path: Path) -> None:
+    """A head without an armature gets one in the file alone; weights that somebody has painted are the file's."""
+    head = tags.part_object(collection, "head")
+    nose = int(np.argmin([vertex.co.y for vertex in head.data.vertices]))
+    export_head(bpy.context, collection, BY_NAME["UNITY"], tmp_path / "plain.fbx")
+    assert tags.rig_object(collection) is None and not head.vertex_groups and not bpy.data.armatures
+    build.put_rig(collection)
+    head.vertex_groups["head"].add([nose], 0.25, "REPLACE")
+    head.vertex_groups["neck"].add([nose], 0.75, "REPLACE")
+    place = np.array(head.matrix_world @ head.data.vertices[nose].co)
+    export_head(bpy.context, collection, BY_NAME["GAME"], tmp_path / "own.glb", with_bones=True)
+    export_head(bpy.context, collection, BY_NAME["UNITY"], tmp_path / "keys.fbx", with_bones=False)
+    (mesh,) = imported(bpy, tmp_path / "own.glb").values()
+    near = min(mesh.data.vertices, key=lambda v: np.linalg.norm(np.array(mesh.matrix_world @ v.co) - place))
+    assert mesh.vertex_groups["neck"].weight(near.index) == pytest.approx(0.75, abs=0.01)
+    assert not bpy.data.actions
+    imported(bpy, tmp_path / "plain.fbx")
+    assert {bone.name for bone in skeleton_of(bpy).data.bones} == BONES
+    imported(bpy, tmp_path / "keys.fbx")
+    assert not bpy.data.armatures
+
+
+def test_without_a_tongue_there_is_no_skeleton_and_one_sentence(bpy, collection, tmp_path: Path) -> None:
+    bpy.data.objects.remove(tags.part_object(collection, "tongue"))
+    with pytest.raises(AddonError) as caught:
+        export_head(bpy.context, collection, BY_NAME["UNREAL"], tmp_path / "head.fbx")
+    assert caught.value.code == "no_skeleton"
+    export_head(bpy.context, collection, BY_NAME["UNREAL"], tmp_path / "head.fbx", with_bones=False)

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from backend.models.parsing.facial_hair import FacialHairClassifier
-from backend.photos.landmarks import landmark_window, mean_landmarks
+from backend.photos.faces.landmarks import landmark_window, mean_landmarks
 from trainer.classifiers.facial_hair import Rows, fit, press_like, save
 
 FEATURES = 2484

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from backend.fitting.detector_model import turn_of, view_features
-from backend.photos.landmarks import mean_landmarks
+from backend.photos.faces.landmarks import mean_landmarks
 from trainer.template.detector_errors import ErrorTable, cross_validated_percent, fit_bias, fit_detector_model
 
 

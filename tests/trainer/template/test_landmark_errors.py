@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from backend.models.landmarks.network import net_points
-from backend.photos.landmarks import mean_landmarks
+from backend.photos.faces.landmarks import mean_landmarks
 from trainer.template.landmark_errors import (
     SurfaceErrors,
     fit_surface_model,

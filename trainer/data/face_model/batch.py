@@ -34,7 +34,7 @@ class FaceBatch:
 
     Attributes
     ----------
-    images : (N, 3, S, S) float32 in [0, 1], sRGB, the square of ``backend.photos.crop.face_square``.
+    images : (N, 3, S, S) float32 in [0, 1], sRGB, the square of ``backend.photos.faces.crop.face_square``.
     labels : (N, S, S) uint8 of ``FaceClass``, 255 where nobody knows.
     landmarks : (N, 468, 2) pixels. landmark_weight : (N, 468), 0 for those that are not to be believed.
     slides : (N,) bool; the landmarks of the face's outline lie where the outline is, not at fixed places of the face.

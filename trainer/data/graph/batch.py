@@ -26,7 +26,7 @@ class GraphPhotos:
 
     Attributes
     ----------
-    images : (N, 3, S, S) float32 in [0, 1], sRGB, the square of ``backend.photos.crop.face_square``.
+    images : (N, 3, S, S) float32 in [0, 1], sRGB, the square of ``backend.photos.faces.crop.face_square``.
     places : (N, C, 2) where the head's surface is in the picture, its sides are 1, x right, y down from the top left.
     albedo : (N, C, 3) sRGB in [0, 1]. seen : (N, C) bool: bare skin, brows or lips of the face; albedo
         holds only there.

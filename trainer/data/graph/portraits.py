@@ -20,8 +20,8 @@ from backend.geometry.topology import triangles_from_quads
 from backend.models.landmarks.apply import marks_in
 from backend.photos.collect import collect
 from backend.photos.collection import PhotoCollection, PhotoFace
-from backend.photos.crop import Window, upright_square
-from backend.photos.read import PhotoSource
+from backend.photos.faces.crop import Window, upright_square
+from backend.photos.reading.source import PhotoSource
 from trainer.contracts import Source, SourceConfig
 from trainer.data.disk_cache import cache_folder, content_key, save_arrays
 from trainer.data.graph.batch import UNKNOWN, GraphBatch, GraphPhotos

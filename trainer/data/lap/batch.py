@@ -53,7 +53,7 @@ class LapBatch:
 
     Attributes
     ----------
-    images : (N, 3, S, S) float32 in [0, 1], sRGB, the square of ``backend.photos.crop.face_square``.
+    images : (N, 3, S, S) float32 in [0, 1], sRGB, the square of ``backend.photos.faces.crop.face_square``.
     labels : (N, S, S) uint8 of ``FaceClass``, 255 where nobody knows.
     is_grey : (N,) bool; their colours say nothing.
     set_of : (N,) int64, ascending from 0.

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from backend.models.landmarks.apply import SurfaceLandmarker
 from backend.models.landmarks.network import LANDMARKS, WINDOW_PER_FACE
-from backend.photos.sampling import Window
+from backend.photos.faces.sampling import Window
 from trainer.contracts import Source, SourceConfig
 from trainer.data.disk_cache import cache_folder, content_key
 from trainer.data.kept_rows import mapped

@@ -12,7 +12,7 @@ CROP_PER_FACE = 2.4
 RAISED = 0.04
 BEHIND = 0.25
 FACE_CROP = 1.1
-"""As ``backend.photos.crop`` cuts heads (``crop_head``) and faces (``face_square``): tests hold them equal."""
+"""As ``backend.photos.faces.crop`` cuts heads (``crop_head``) and faces (``face_square``): tests hold them equal."""
 ROOMY_CROP = 1.8
 """The larger extent of a face, and room around it to turn and move a smaller window in."""
 
@@ -134,7 +134,7 @@ def extrinsics(views: list[ViewParameters], eyes: np.ndarray) -> np.ndarray:
 def frame(views: list[ViewParameters], poses: Tensor, landmarks: Tensor, size: int, framing: str) -> Cameras:
     """Cameras whose pictures are the crops around landmarks (N, 468, 3) in the head frame.
 
-    poses : (N, 4, 4). framing : ``head`` (``backend.photos.crop.crop_head``), ``face`` (``face_square``) or ``roomy``.
+    poses : (N, 4, 4). framing : ``head`` (``photos.faces.crop.crop_head``), ``face`` (``face_square``) or ``roomy``.
     """
     n, device = len(views), landmarks.device
     unit = Cameras(torch.eye(3, device=device).repeat(n, 1, 1), poses)

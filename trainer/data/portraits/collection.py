@@ -60,7 +60,7 @@ class PortraitsConfig(SourceConfig):
     by_hand: bool = False
     """Only portraits whose labels somebody corrected (``hand_labels.npz``), without those that are held out."""
     close_up: bool = False
-    """Cut the face's square (``backend.photos.crop.face_square``) out of a collection of head crops."""
+    """Cut the face's square (``backend.photos.faces.crop.face_square``) out of a collection of head crops."""
     seed: int = 0
     """Order of the people, and which of their photos."""
 

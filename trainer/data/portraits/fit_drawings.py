@@ -12,9 +12,10 @@ from pathlib import Path
 
 import numpy as np
 
-from backend.photos.crop import face_square
-from backend.photos.landmarks import landmarks_of_largest
-from backend.photos.read import PhotoSource, read_photo
+from backend.photos.faces.crop import face_square
+from backend.photos.faces.landmarks import landmarks_of_largest
+from backend.photos.reading.read import read_photo
+from backend.photos.reading.source import PhotoSource
 from trainer.classifiers.logistic import logistic_regression
 from trainer.data.portraits.drawings import CLASSIFIER_PATH, drawing_features
 

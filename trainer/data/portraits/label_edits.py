@@ -22,7 +22,7 @@ import cv2
 import numpy as np
 
 from backend.photos.collection import FaceClass
-from backend.photos.regions import BROW_RIGHT, EYE_RIGHT, FACE_OVAL, LIPS_OUTER, mirrored, polygon_mask
+from backend.photos.regions.polygons import BROW_RIGHT, EYE_RIGHT, FACE_OVAL, LIPS_OUTER, mirrored, polygon_mask
 from trainer.data.portraits.hand_labels import SIDE, UNKNOWN
 
 _CODES = {face_class.name.lower(): int(face_class) for face_class in FaceClass} | {"unknown": UNKNOWN}

@@ -17,11 +17,12 @@ import cv2
 import numpy as np
 
 from backend.models.parsing.apply import label_face, padding
-from backend.photos.candidate import SAME_PICTURE
-from backend.photos.crop import crop_head, face_square
-from backend.photos.landmarks import head_pose, landmark_window, landmarks_of_largest
-from backend.photos.read import PhotoSource, PhotoUnreadableError, read_photo
-from backend.photos.sampling import Window
+from backend.photos.faces.crop import crop_head, face_square
+from backend.photos.faces.landmarks import head_pose, landmark_window, landmarks_of_largest
+from backend.photos.faces.sampling import Window
+from backend.photos.reading.read import read_photo
+from backend.photos.reading.source import PhotoSource, PhotoUnreadableError
+from backend.photos.screening.settings import SCREENING
 from trainer.data.portraits.cache import (
     INDEX_NAME,
     REASONS,
@@ -202,13 +203,13 @@ def _mark_repeated(cache: PortraitCache) -> None:
 
 
 def _same_picture(first: np.ndarray, second: np.ndarray) -> bool:
-    """Correlation of the fine structure of two crops; see ``backend.photos.candidate``."""
+    """Correlation of the fine structure of two crops; see ``backend.photos.screening.candidate``."""
     details = []
     for crop in (first, second):
         grey = cv2.resize(cv2.cvtColor(crop, cv2.COLOR_RGB2GRAY), (64, 64), interpolation=cv2.INTER_AREA)
         detail = grey.astype(np.float32) - cv2.GaussianBlur(grey.astype(np.float32), (0, 0), 6)
         details.append(detail.ravel() / max(float(np.linalg.norm(detail)), 1e-6))
-    return float(details[0] @ details[1]) > SAME_PICTURE
+    return float(details[0] @ details[1]) > SCREENING.same_picture
 
 
 def _vouch(cache: PortraitCache, verdicts: dict[int, Verdict]) -> None:

@@ -28,14 +28,14 @@ from backend.models.parsing.rims import find_rims
 from backend.models.parsing.second_opinion import with_second_opinion
 from backend.models.parsing.three_scales import class_probabilities, wide_probabilities
 from backend.photos.collection import FaceClass
-from backend.photos.landmarks import landmark_window
-from backend.photos.person import person_probability
-from backend.photos.regions import (
+from backend.photos.faces.landmarks import landmark_window
+from backend.photos.regions.masks import grown
+from backend.photos.regions.person import person_probability
+from backend.photos.regions.polygons import (
     LIPS_OUTER,
     MOUTH_SURROUNDINGS,
     UPPER_LIP_SKIN,
     above_brows,
-    grown,
     near_eyes,
     polygon_mask,
 )

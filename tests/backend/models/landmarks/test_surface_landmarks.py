@@ -15,8 +15,8 @@ from backend.models.contract import forget_models
 from backend.models.landmarks.apply import SurfaceLandmarker, surface_landmarker
 from backend.photos.collect import CollectOptions, collect
 from backend.photos.collection import PhotoFace
-from backend.photos.landmarks import mean_landmarks
-from backend.photos.read import PhotoSource
+from backend.photos.faces.landmarks import mean_landmarks
+from backend.photos.reading.source import PhotoSource
 from trainer.data.people import PeopleConfig
 
 

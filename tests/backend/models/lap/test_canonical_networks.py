@@ -22,7 +22,7 @@ from backend.models.lap.canonical_face import PhotoAlignment
 from backend.models.lap.placing import align, place_landmarks
 from backend.models.registry import open_models
 from backend.photos.collection import SurfaceLandmarks
-from backend.photos.landmarks import mean_landmarks
+from backend.photos.faces.landmarks import mean_landmarks
 
 RANGE = (0.5, 1.5)
 

@@ -20,7 +20,7 @@ from backend.models.learned_basis.apply import (
     encoded_face,
     encoder_input,
 )
-from backend.photos.sampling import Window
+from backend.photos.faces.sampling import Window
 
 
 def faces():

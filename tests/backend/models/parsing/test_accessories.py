@@ -10,7 +10,7 @@ from backend.models.parsing.accessories import EdgeEvidence, score_accessories, 
 from backend.models.parsing.facial_hair import FacialHairScores
 from backend.models.parsing.net_evidence import NetEvidence
 from backend.photos.collection import FaceClass
-from backend.photos.landmarks import mean_landmarks
+from backend.photos.faces.landmarks import mean_landmarks
 
 SIDE = 160
 BARE = NetEvidence(-2.0, -1.5)

@@ -9,14 +9,14 @@ import pytest
 from backend.models.parsing.facial_hair import facial_hair_scores, lower_face_features
 from backend.models.parsing.pale_hair import with_pale_hair
 from backend.photos.collection import FaceClass
-from backend.photos.landmarks import mean_landmarks
-from backend.photos.regions import (
+from backend.photos.faces.landmarks import mean_landmarks
+from backend.photos.regions.masks import grown
+from backend.photos.regions.polygons import (
     FACE_OVAL,
     FOREHEAD,
     LIPS_OUTER,
     MOUTH_SURROUNDINGS,
     UPPER_LIP_SKIN,
-    grown,
     polygon_mask,
 )
 

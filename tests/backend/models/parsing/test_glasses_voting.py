@@ -12,8 +12,9 @@ from made_photos import quality
 from backend.models.parsing import glasses_voting
 from backend.models.parsing.glasses_voting import vote_on_glasses
 from backend.photos.collection import FaceClass, PhotoFace
-from backend.photos.landmarks import mean_landmarks
-from backend.photos.regions import BROW_RIGHT, EYE_RIGHT, grown, mirrored, polygon_mask
+from backend.photos.faces.landmarks import mean_landmarks
+from backend.photos.regions.masks import grown
+from backend.photos.regions.polygons import BROW_RIGHT, EYE_RIGHT, mirrored, polygon_mask
 
 GLASSES = np.uint8(FaceClass.GLASSES)
 

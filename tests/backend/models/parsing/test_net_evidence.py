@@ -9,7 +9,7 @@ from backend.assets import ASSETS
 from backend.errors import LikenessError
 from backend.models.parsing.net_evidence import eye_features, mouth_features, net_evidence
 from backend.models.parsing.network import FaceParser
-from backend.photos.landmarks import mean_landmarks
+from backend.photos.faces.landmarks import mean_landmarks
 from trainer.classifiers.net_features import fit, spoilt
 
 SIZE = 256

@@ -11,10 +11,11 @@ import pytest
 from backend.models.parsing.apply import label_face
 from backend.models.parsing.other_heads import without_other_heads
 from backend.photos.collection import FaceClass
-from backend.photos.crop import crop_head
-from backend.photos.detect import detect_faces
-from backend.photos.landmarks import find_landmarks
-from backend.photos.read import PhotoSource, read_photo
+from backend.photos.faces.crop import crop_head
+from backend.photos.faces.detect import detect_faces
+from backend.photos.faces.landmarks import find_landmarks
+from backend.photos.reading.read import read_photo
+from backend.photos.reading.source import PhotoSource
 
 SIDE = 384
 

@@ -16,11 +16,12 @@ from backend.models.parsing.apply import label_face
 from backend.models.parsing.network import FaceParser
 from backend.models.parsing.parsed_labels import agree_with_landmarks
 from backend.photos.collection import FaceClass
-from backend.photos.crop import crop_head
-from backend.photos.detect import detect_faces
-from backend.photos.landmarks import find_landmarks
-from backend.photos.person import person_probability
-from backend.photos.read import PhotoSource, read_photo
+from backend.photos.faces.crop import crop_head
+from backend.photos.faces.detect import detect_faces
+from backend.photos.faces.landmarks import find_landmarks
+from backend.photos.reading.read import read_photo
+from backend.photos.reading.source import PhotoSource
+from backend.photos.regions.person import person_probability
 
 
 @pytest.fixture(scope="module")

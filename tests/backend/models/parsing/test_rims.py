@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from backend.models.parsing.rims import find_rims
-from backend.photos.landmarks import mean_landmarks
-from backend.photos.regions import EYE_RIGHT, mirrored
+from backend.photos.faces.landmarks import mean_landmarks
+from backend.photos.regions.polygons import EYE_RIGHT, mirrored
 
 SIDE = 160
 

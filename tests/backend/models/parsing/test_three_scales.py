@@ -7,7 +7,7 @@ import numpy as np
 
 from backend.models.parsing.network import Look
 from backend.models.parsing.three_scales import class_probabilities, look_at_head
-from backend.photos.landmarks import mean_landmarks
+from backend.photos.faces.landmarks import mean_landmarks
 
 SIDE = 512
 

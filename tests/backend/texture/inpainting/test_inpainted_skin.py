@@ -12,14 +12,17 @@ from backend.photos.collection import FaceClass, PhotoFace
 from backend.rendering.color import linear_from_srgb
 from backend.texture.albedo import AlbedoResult, build_albedo
 from backend.texture.inpainting.colour_limits import limited_difference
-from backend.texture.inpainting.confidence import FADE, confidence
+from backend.texture.inpainting.confidence import confidence
 from backend.texture.inpainting.fill import fill_from_mirror, fill_gaps
+from backend.texture.inpainting.settings import INPAINTING
 from backend.texture.unwrapping.atlas import SurfaceAtlas
 from backend.texture.unwrapping.head_surface import head_surface, texture_space
 from backend.texture.unwrapping.uv_filters import masked_lowpass
 
 SIZE = 512
 SKIN = np.log([0.40, 0.25, 0.18])
+
+FADE = INPAINTING.fade
 
 
 @cache
@@ -96,11 +99,11 @@ def test_photos_fade_inside_their_border() -> None:
     shown = ((row < 40) & ~((row == 10) & (column == 32))).astype(np.float32)
     facing = np.ones_like(shown)
     none = np.zeros_like(shown)
-    sure = confidence([shown], [facing], none, atlas, density)
+    sure = confidence([shown], [facing], none, atlas, density, FADE)
     assert (sure[40:] == 0).all() and sure[38].max() < 0.1 and (sure[: 39 - round(FADE * density)] > 0.95).all()
     assert (np.diff(sure[:40].mean(1)) <= 1e-6).all()  # the unseen speck does not count
     assert np.abs(np.diff(sure[:, 32])).max() < 2.0 / (FADE * density)
-    assert (confidence([shown], [0.14 * facing], none, atlas, density) == 0).all()  # grazing views show nothing
+    assert (confidence([shown], [0.14 * facing], none, atlas, density, FADE) == 0).all()  # grazing views show nothing
     wide = confidence([shown], [facing], none, atlas, density, 2.0 * FADE)
     assert (wide <= sure + 1e-6).all() and wide[:40].mean() < sure[:40].mean() - 0.05
 
@@ -112,8 +115,8 @@ def test_glasses_are_no_border() -> None:
     rim = (row >= 20) & (row < 32)
     shown = (~rim).astype(np.float32)
     facing, none = np.ones_like(shown), np.zeros_like(shown)
-    assert confidence([shown], [facing], none, atlas, density)[19].max() < 0.1
-    assert (confidence([shown], [facing], rim.astype(np.float32), atlas, density) == 1).all()
+    assert confidence([shown], [facing], none, atlas, density, FADE)[19].max() < 0.1
+    assert (confidence([shown], [facing], rim.astype(np.float32), atlas, density, FADE) == 1).all()
 
 
 def test_blotches_at_the_rim_of_small_photos_are_not_on_the_cheeks() -> None:
@@ -139,7 +142,7 @@ def test_the_other_side_counts_as_shown() -> None:
     atlas, density = _strip_atlas()
     _, column = np.divmod(atlas.texel, 64)
     shown = (column < 40).astype(np.float32)
-    assert (confidence([shown], [np.ones_like(shown)], np.zeros_like(shown), atlas, density) == 1).all()
+    assert (confidence([shown], [np.ones_like(shown)], np.zeros_like(shown), atlas, density, FADE) == 1).all()
 
 
 def test_wide_gaps_are_filled_from_the_mirror() -> None:

@@ -10,7 +10,8 @@ from texture_scene import TRUTH_SIZE, Shot, make_scene, with_labels
 
 from backend.models.parsing.thin_glasses import brows_behind_glasses
 from backend.photos.collection import FaceClass, PhotoFace
-from backend.photos.regions import BROW_RIGHT, EYE_RIGHT, grown, mirrored, polygon_mask
+from backend.photos.regions.masks import grown
+from backend.photos.regions.polygons import BROW_RIGHT, EYE_RIGHT, mirrored, polygon_mask
 from backend.rendering.color import linear_from_srgb
 from backend.texture.albedo import build_albedo
 from backend.texture.parts.brows import brow_place, hidden_brows

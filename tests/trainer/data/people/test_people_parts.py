@@ -8,7 +8,7 @@ import torch
 
 from backend.geometry.subdivision import subdivide
 from backend.geometry.template import load_template
-from backend.photos.crop import crop_head, face_square
+from backend.photos.faces.crop import crop_head, face_square
 from backend.rig.arkit import ARKIT_NAMES
 from trainer.data.people.downsample import smaller, smaller_labels
 from trainer.data.people.expression import LOOK_LIMIT, draw_expression, gaze_angles, lid_weights

@@ -9,7 +9,7 @@ import pytest
 
 from backend.models.parsing.network import FaceParser
 from backend.photos.collection import FaceClass
-from backend.photos.landmarks import mean_landmarks
+from backend.photos.faces.landmarks import mean_landmarks
 from trainer.data.portraits import PortraitsConfig
 from trainer.data.portraits import collection as portrait_collection
 from trainer.data.portraits.cache import CacheSettings, PortraitFile, Verdict, create_cache, open_cache

@@ -17,7 +17,7 @@ import pytest
 import torch
 
 from backend.photos.collection import FaceClass
-from backend.photos.landmarks import MESH_COUNT
+from backend.photos.faces.landmarks import MESH_COUNT
 from trainer.data.portraits import PortraitsConfig
 from trainer.data.portraits.cache import CacheSettings, Verdict, open_cache
 from trainer.data.portraits.drawings import hue_spread

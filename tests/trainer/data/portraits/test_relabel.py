@@ -10,8 +10,8 @@ import torch
 
 from backend.models.parsing.parsed_labels import Settled
 from backend.photos.collection import FaceClass
-from backend.photos.landmarks import mean_landmarks
-from backend.photos.sampling import Window
+from backend.photos.faces.landmarks import mean_landmarks
+from backend.photos.faces.sampling import Window
 from trainer.data.portraits import relabel as relabelling
 from trainer.data.portraits.cache import CacheSettings, PortraitCache, PortraitFile, Verdict, create_cache
 from trainer.data.portraits.close_up import close_up

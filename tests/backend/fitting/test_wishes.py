@@ -1,0 +1,138 @@
+"""Symmetry and likeness to the average face: what a person wishes of the shape."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from plain_photo import plain_photo
+from scipy.spatial.transform import Rotation
+from view_hand_made import view
+
+from backend.fitting.fit import fit_face
+from backend.fitting.fit_state import BegunFit
+from backend.fitting.fitted_face import FittedFace
+from backend.fitting.options import FitOptions, fit_options_for, wished_options
+from backend.fitting.refit import refit_face
+from backend.fitting.symmetric_state import symmetric_state
+from backend.geometry.symmetry import symmetric_part
+from backend.geometry.template import load_template
+from backend.models.landmarks.network import net_points
+from backend.photos.collection import PhotoCollection, PhotoFace, SurfaceLandmarks
+
+SIZE = 600
+TEMPLATE = load_template()
+LANDMARKS_ALONE = FitOptions(canonical=None, encoded=None, dense=None, cage=None)
+FACE = TEMPLATE.regions["face"] > 0.5
+
+
+def lopsided() -> np.ndarray:
+    """A person with twice the usual amount of every mode that is the negative of its mirror image."""
+    identity = 0.5 * np.random.default_rng(3).normal(size=len(TEMPLATE.identity_modes))
+    symmetric = symmetric_part(TEMPLATE.identity_modes, TEMPLATE.mirror)
+    odd = np.abs(symmetric).max((1, 2)) < 1e-6
+    identity[odd] = 2.0
+    return TEMPLATE.vertices + np.tensordot(identity, TEMPLATE.identity_modes, 1)
+
+
+def photo(name: str, yaw: float) -> PhotoFace:
+    vertices, camera = lopsided(), (parameters := view(TEMPLATE, yaw, SIZE, 2200.0, 1.2)).camera()
+    return plain_photo(
+        (SIZE, SIZE),
+        name=name,
+        focal_px=parameters.focal,
+        landmarks=camera.project(TEMPLATE.landmarks478.positions(vertices)).astype(np.float32),
+        yaw_degrees=-yaw,
+        surface=SurfaceLandmarks(camera.project(net_points().positions(vertices))[:, :2], np.full(478, 2.0)),
+    )
+
+
+@pytest.fixture(scope="module")
+def photos() -> PhotoCollection:
+    return PhotoCollection((photo("a", 0.0), photo("b", 30.0), photo("c", -30.0)))
+
+
+@pytest.fixture(scope="module")
+def kept(photos: PhotoCollection) -> tuple[FittedFace, BegunFit]:
+    """The fit that nobody has wished anything of, and what it leaves behind."""
+    begun: list[BegunFit] = []
+    return fit_face(photos, LANDMARKS_ALONE, keep=begun.append), begun[0]
+
+
+def asymmetry(fitted: FittedFace) -> float:
+    """Millimetres rms of the face."""
+    off = fitted.neutral - symmetric_part(fitted.neutral, TEMPLATE.mirror)
+    return float(1000.0 * np.sqrt((off[FACE] ** 2).sum(-1).mean()))
+
+
+def from_average(fitted: FittedFace) -> float:
+    """Millimetres rms of the face."""
+    off = (fitted.neutral - TEMPLATE.vertices)[FACE]
+    return float(1000.0 * np.sqrt((off**2).sum(-1).mean()))
+
+
+def seen_off(fitted: FittedFace, photos: PhotoCollection) -> float:
+    """Pixels rms by which the head's landmarks lie beside where they are seen, of all photos."""
+    places = np.concatenate([one.surface.places for one in photos.faces])
+    off = np.concatenate([one.landmarks[:, 2:] for one in fitted.photos]) - places
+    return float(np.sqrt((off**2).sum(-1).mean()))
+
+
+def test_wishing_nothing_is_today_to_the_bit(photos: PhotoCollection, kept: tuple[FittedFace, BegunFit]) -> None:
+    for quality in ("fast", "standard", "best"):
+        options = fit_options_for(quality)
+        assert wished_options(options, 0.0, 0.5) == options
+    same = fit_face(photos, wished_options(LANDMARKS_ALONE, 0.0, 0.5))
+    np.testing.assert_array_equal(same.neutral, kept[0].neutral)
+    for one, other in zip(same.photos, kept[0].photos, strict=True):
+        np.testing.assert_array_equal(one.vertices, other.vertices)
+
+
+def test_a_lopsided_head_becomes_symmetric(photos: PhotoCollection, kept: tuple[FittedFace, BegunFit]) -> None:
+    before = asymmetry(kept[0])
+    assert before > 0.3
+    half = fit_face(photos, wished_options(LANDMARKS_ALONE, 0.5, 0.5))
+    whole = fit_face(photos, wished_options(LANDMARKS_ALONE, 1.0, 0.5))
+    assert asymmetry(half) == pytest.approx(before / 2, rel=0.05)
+    assert asymmetry(whole) < 0.02  # lips are closed afterwards
+    assert seen_off(whole, photos) < 1.5 * seen_off(kept[0], photos)
+
+
+def test_a_turned_face_stays_on_its_photos(photos: PhotoCollection, kept: tuple[FittedFace, BegunFit]) -> None:
+    """A face that looks 3 degrees aside in its own frame comes to look ahead, and the cameras turn instead."""
+    turn = Rotation.from_euler("y", 3.0, degrees=True).as_matrix()
+    middle = TEMPLATE.landmarks478.positions(TEMPLATE.vertices)[1]
+    begun = kept[1].state
+    aside = ((symmetric_part(begun.neutral(), TEMPLATE.mirror) - middle) @ turn.T + middle).astype(np.float32)
+    own = replace(begun.template, vertices=begun.template.vertices + (aside - begun.neutral()).astype(np.float32))
+    state = replace(begun, template=own)
+    after = symmetric_state(state, 1.0)
+    moved = np.linalg.norm(after.neutral() - state.neutral(), axis=-1)[FACE]
+    assert moved.max() > 2e-3
+    for one, other in zip(after.estimate.photos, state.estimate.photos, strict=True):
+        seen, before = (p.camera().project(s.neutral())[FACE, :2] for p, s in ((one, after), (other, state)))
+        assert np.abs(seen - before).max() < 0.5
+        assert one.focal == pytest.approx(other.focal)
+
+
+def test_likeness_brings_the_face_nearer_to_the_average(photos: PhotoCollection) -> None:
+    away = [from_average(fit_face(photos, wished_options(LANDMARKS_ALONE, 0.0, likeness))) for likeness in (0, 0.5, 1)]
+    assert away[0] > away[1] > away[2] and away[2] < 0.97 * away[1]
+
+
+def test_a_kept_fit_obeys_both(photos: PhotoCollection, kept: tuple[FittedFace, BegunFit]) -> None:
+    wishes = wished_options(LANDMARKS_ALONE, 1.0, 1.0)
+    refitted, whole = refit_face(kept[1], photos.faces, wishes), fit_face(photos, wishes)
+    assert asymmetry(refitted) < 0.02
+    moved = np.abs(whole.neutral - kept[0].neutral)[FACE].max()
+    assert np.abs(refitted.neutral - whole.neutral)[FACE].max() < 0.3 * moved
+    back = refit_face(kept[1], photos.faces, LANDMARKS_ALONE)  # sliders put back: as it was
+    assert np.abs(back.neutral - kept[0].neutral)[FACE].max() < 0.3 * moved
+
+
+def test_the_cage_is_held_as_strongly_as_the_identity() -> None:
+    standard = fit_options_for("standard")
+    far, near = (wished_options(standard, 0.0, likeness) for likeness in (0.0, 1.0))
+    assert far.prior.identity_deviation == 2.0 and near.prior.identity_deviation == 0.5
+    assert (far.cage.magnitude_deviation_mm, near.cage.magnitude_deviation_mm) == (2.0, 0.5)

@@ -1,0 +1,94 @@
+"""Symmetry and likeness to the average face: sliders of the list and of a head, sent, kept in the file, obeyed."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+from unittest.mock import MagicMock
+
+import pytest
+
+bpy = pytest.importorskip("bpy")
+sys.path[:0] = [str(Path(__file__).parent / "scene"), str(Path(__file__).parent)]
+from instant_backend import Backend  # noqa: E402
+
+from blender_addon.client.events import Limits, Welcomed  # noqa: E402
+from blender_addon.client.submissions import PhotoFile, Submission, composed  # noqa: E402
+from blender_addon.errors import AddonError  # noqa: E402
+from blender_addon.protocol.result import HeadResult  # noqa: E402
+from blender_addon.scene import tags  # noqa: E402
+from blender_addon.ui.panel import HeadPanel  # noqa: E402
+
+pytestmark = pytest.mark.blender
+
+
+@pytest.fixture
+def sent(backend: Backend, result: HeadResult) -> list[Submission]:
+    """What the backend was asked for; its report says that it did as it was told."""
+    asked: list[Submission] = []
+
+    def begin(submission: Submission, where: object) -> None:
+        asked.append(submission)
+        settings = {name: submission.options.get(name, usual) for name, usual in (("symmetry", 0.0), ("likeness", 0.5))}
+        only = submission.options.get("geometry_only", False)
+        bare = {"albedo_png": None, "albedo_size": (0, 0), "hair": None, "detail": None} if only else {}
+        backend.result = replace(result, report={**result.report, "settings": settings}, **bare)
+        backend.busy = True
+
+    backend.begin = begin
+    return asked
+
+
+def head() -> bpy.types.Collection:
+    (collection,) = tags.head_collections()
+    return collection
+
+
+def test_who_wishes_nothing_asks_for_nothing(sent: list[Submission]) -> None:
+    bpy.ops.likeness.reconstruct()
+    assert not {"symmetry", "likeness"} & sent[0].options.keys() and not head().likeness.changed
+    with pytest.raises(RuntimeError, match="no slider"):
+        bpy.ops.likeness.fit_corrections()
+
+
+def test_sliders_of_the_list_make_the_head_and_are_its_own_then(sent: list[Submission], tmp_path: Path) -> None:
+    bpy.context.scene.likeness.symmetry, bpy.context.scene.likeness.likeness = 0.75, 1.0
+    bpy.ops.likeness.reconstruct()
+    assert (sent[0].options["symmetry"], sent[0].options["likeness"]) == (0.75, 1.0)
+    bpy.context.scene.likeness.symmetry = bpy.context.scene.likeness.likeness = 0.0
+    bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "head.blend"))
+    bpy.ops.wm.open_mainfile(filepath=str(tmp_path / "head.blend"))
+    assert (head().likeness.symmetry, head().likeness.likeness, head().likeness.changed) == (0.75, 1.0, False)
+    bpy.ops.likeness.solve_again()
+    assert (sent[1].options["symmetry"], sent[1].options["likeness"]) == (0.75, 1.0)
+
+
+def test_fit_obeys_a_moved_slider_and_has_done_with_it(sent: list[Submission]) -> None:
+    bpy.ops.likeness.reconstruct()
+    head().likeness.symmetry = 0.3
+    assert head().likeness.changed and "likeness.fit_corrections" in fit_buttons()
+    bpy.ops.likeness.fit_corrections()
+    assert sent[1].options["geometry_only"] is True and sent[1].options["symmetry"] == pytest.approx(0.3)
+    assert "likeness" not in sent[1].options
+    assert not head().likeness.changed and "likeness.fit_corrections" not in fit_buttons()
+    head().likeness.symmetry = 0.0
+    bpy.ops.likeness.solve_again()
+    assert "symmetry" not in sent[2].options and not head().likeness.changed
+
+
+def fit_buttons() -> list[str]:
+    layout = MagicMock()
+    HeadPanel.draw(MagicMock(layout=layout), bpy.context)
+    return [call.args[0] for call in layout.mock_calls if call[0].endswith("operator")]
+
+
+def test_a_backend_that_does_not_know_them_is_told_so() -> None:
+    job = Submission("t", (PhotoFile("a.jpg", data=b"x"),), {"quality": "fast", "symmetry": 1.0})
+    limits = Limits(frame_bytes=10**6, message_bytes=10**7, photos=9)
+    old = Welcomed("0.0.9", "i", None, "cpu", limits, True, 2.0, 15.0, frozenset({"corrections", "geometry_only"}))
+    with pytest.raises(AddonError, match="does not know Symmetry"):
+        composed(job, old)
+    new = replace(old, capabilities=frozenset({"symmetry", "likeness"}))
+    assert composed(job, new)[0]["options"] == {"quality": "fast", "symmetry": 1.0}
+    assert composed(replace(job, options={"quality": "fast"}), old)[0]["options"] == {"quality": "fast"}

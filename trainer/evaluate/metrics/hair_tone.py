@@ -1,0 +1,51 @@
+"""Whether drawn hair is as bright as a photo's, and whether its locks stand out from each other as much."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from backend.fitting.fitted_face import FittedPhoto
+from backend.geometry.template import Template
+from backend.hair.draw import draw_hair
+from backend.hair.hair_strands import HairStrands
+from backend.hair.hair_views import closed_head
+from backend.photos.collection import FaceClass, PhotoFace
+from backend.rendering.color import LUMINANCE, linear_from_srgb
+
+_SIDE = 224
+"""Pixels of the photo's longer side: some two millimetres on a head, parts of a lock."""
+_LEAST = 100
+"""Pixels that must show hair in both pictures."""
+_DARKEST = 0.002
+"""Linear light of a photo's noise."""
+
+
+@dataclass(frozen=True)
+class HairTone:
+    """``brightness`` : natural logarithm of the drawn hair's median luminance over the photo's. ``contrast`` : standard
+    deviation of log luminance over the hair, the drawn one's over the photo's. NaN where too little is seen."""
+
+    brightness: float
+    contrast: float
+
+
+def hair_tone(strands: HairStrands, photo: FittedPhoto, face: PhotoFace, template: Template) -> HairTone:
+    """Compare the hair drawn in a photo's camera and light with the photo, where both show hair."""
+    camera = photo.camera.scaled(_SIDE / max(face.labels.shape))
+    size = camera.size
+    small = cv2.resize(face.pixels, size, interpolation=cv2.INTER_AREA).astype(np.float32) / 255
+    hair = cv2.resize((face.labels == FaceClass.HAIR).astype(np.uint8), size, interpolation=cv2.INTER_NEAREST)
+    hair = cv2.erode(hair, np.ones((3, 3), np.uint8)) > 0  # the mask's edge is half background
+    drawn = draw_hair(strands, camera, *closed_head(photo.vertices, template), photo.light)
+    both = hair & (drawn.alpha > 0.9)
+    if both.sum() < _LEAST:
+        return HairTone(np.nan, np.nan)
+    luminance = np.array(LUMINANCE)
+    seen = np.log(np.maximum(linear_from_srgb(small[both]) @ luminance, _DARKEST))
+    made = np.log(np.maximum(drawn.color[both] / drawn.alpha[both, None] @ luminance, _DARKEST))
+    spread = float(seen.std())
+    contrast = float(made.std()) / spread if spread > 0 else np.nan
+    return HairTone(float(np.median(made) - np.median(seen)), contrast)
