@@ -98,9 +98,11 @@ def read_neutral(folder: Path) -> np.ndarray:
         gltf = pygltflib.GLTF2.load_binary(str(path))
         nodes = {node.name: node for node in gltf.nodes}
         for part in face_parts(template, template.vertices, template.expressions):
-            source = split_at_seams(part).source
             accessor = gltf.meshes[nodes[part.name].mesh].primitives[0].attributes.POSITION
             positions = _positions(gltf, accessor)
+            source = split_at_seams(part).source
+            if len(positions) != len(source):  # eyes on map ``Eye``, which has no seams
+                source = split_at_seams(replace(part, uv=part.vertices[:, :2], uv_quads=part.quads)).source
             if len(positions) != len(source):
                 raise broken
             neutral[template.parts[part.name].vertex_start + source] = positions

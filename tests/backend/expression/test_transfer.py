@@ -153,7 +153,10 @@ def test_a_written_head_is_read_back(tmp_path: Path) -> None:
     neutral = (template.vertices + 0.5 * template.identity_modes[0]).astype(np.float32)
     albedo = np.zeros((8, 8, 3), np.uint8)
     write_glb(assemble(template, neutral, template.expressions, albedo, (), {}), tmp_path / "face.glb")
-    np.testing.assert_allclose(read_neutral(tmp_path), neutral, atol=1e-6)
+    again = read_neutral(tmp_path)
+    head = template.head
+    assert np.abs(again[: head.vertex_stop] - neutral[: head.vertex_stop]).max() < 1e-6
+    assert np.abs(again - neutral).max() < 0.012  # irises are sunk, teeth are lowered, the tongue is flattened
 
 
 def test_slots_follow_the_time_stamps_where_these_make_sense() -> None:

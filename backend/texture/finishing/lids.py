@@ -1,0 +1,111 @@
+"""Upper lids without streaks: skin that is folded away while an eye is open gets what the lid shows beside the fold.
+
+A photo of an open eye shows the fold aslant, or the brow and lashes in front of it, in a strip of a millimetre or two.
+A blink stretches that strip to three times its height, and every hair and shadow in it with it.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from backend.geometry.smoothstep import smoothstep
+from backend.geometry.template import Template
+from backend.rig.arkit import ARKIT_INDEX
+from backend.rig.face_loops import face_loops
+from backend.texture.inpainting.fill import pore_noise
+from backend.texture.unwrapping.atlas import SurfaceAtlas
+from backend.texture.unwrapping.head_surface import HeadSurface
+from backend.texture.unwrapping.uv_filters import masked_lowpass, push_pull
+
+_STRETCHED = (1.35, 2.0)
+"""Length of a lid's edges in a blink over that of an open eye's: up to the first skin keeps its texture, from the
+second on it is filled."""
+_ROWS = (1, 8)  # loops from the lid's margin outwards: its own skin, below the brow
+_EVEN = 0.0025  # metres over which the folded skin is evened out: hairs and streaks are narrower
+_KEPT = 0.35  # of the folded skin's own broad light and dark: the crease of an open eye
+_DARKEST = 0.35  # log units below the lid's median from which on its texture is a hair or a shadow, and no skin
+_PORES = 0.02  # standard deviation of log brightness, where the photos' pores went with the streaks
+_FEWEST = 50  # texels of open skin
+
+
+def even_lids(
+    skin: np.ndarray,
+    atlas: SurfaceAtlas,
+    template: Template,
+    surface: HeadSurface,
+    positions: np.ndarray,
+    density: float,
+) -> np.ndarray:
+    """Fill the upper lids' folds.
+
+    Parameters
+    ----------
+    skin : (P, 3) linear albedo at the atlas's texels. positions : (V, 3) neutral, metres. density : texels per metre.
+
+    Returns
+    -------
+    (P, 3) float32 linear albedo.
+    """
+    result = skin.astype(np.float32).copy()
+    fields = surface.lifted(lid_fold(template)[: surface.count])  # (V, 4) own skin and fold of the left and right eye
+    sampled = atlas.sample(fields.astype(np.float32))
+    for eye in (0, 1):
+        own, fold = sampled[:, 2 * eye], sampled[:, 2 * eye + 1]
+        used = np.flatnonzero(own > 0.02)
+        if len(used) < _FEWEST:
+            continue
+        part = atlas.part(used)
+        log = np.log(np.maximum(skin[used], 1e-3))
+        result[used] = np.exp(
+            _filled(log, own[used], fold[used], part, _EVEN * density)
+            + fold[used, None] * pore_noise(part.sample(positions), _PORES, 23 + eye)
+        )
+    return result
+
+
+def lid_fold(template: Template) -> np.ndarray:
+    """(V, 4) in [0, 1] of the head's vertices: the left upper lid's own skin, how far a blink unfolds it, and the same
+    of the right eye."""
+    fields = np.zeros((template.head.vertex_stop, 4))
+    first, last = _ROWS
+    for eye, side in enumerate(("Left", "Right")):
+        loops = face_loops(template).eyes[eye]
+        grid = loops.rows[loops.margin :, loops.upper]
+        blink = template.expressions[ARKIT_INDEX[f"eyeBlink{side}"]]
+        open_eye, shut = template.vertices[grid], template.vertices[grid] + blink[grid]
+        lengths = [np.linalg.norm(np.diff(points, axis=0), axis=2) for points in (shut, open_eye)]
+        stretch = lengths[0] / np.maximum(lengths[1], 1e-6)  # (R - 1, 13)
+        at_vertex = np.maximum(np.pad(stretch, ((1, 0), (0, 0))), np.pad(stretch, ((0, 1), (0, 0))))
+        rows = slice(first, last + 1)
+        fields[grid[rows], 2 * eye] = 1.0
+        fields[grid[rows], 2 * eye + 1] = smoothstep(*_STRETCHED, at_vertex[rows])
+    return fields
+
+
+def _filled(log: np.ndarray, own: np.ndarray, fold: np.ndarray, part: SurfaceAtlas, even: float) -> np.ndarray:
+    """(N, 3) log albedo of one lid's texels, its fold evened out over ``even`` texels and filled from beside it."""
+    y, x = np.divmod(part.texel, part.resolution)
+    y, x = y - y.min(), x - x.min()
+    shape = (int(y.max()) + 1, int(x.max()) + 1)
+    image = np.zeros((*shape, 3), np.float32)
+    open_skin, inside = np.zeros(shape, np.float32), np.zeros(shape, np.float32)
+    image[y, x] = log
+    inside[y, x] = own
+    brightness = log.mean(axis=1)
+    shown = own * (1.0 - fold) > 0.5
+    if shown.sum() < _FEWEST:
+        return log
+    clear = smoothstep(
+        np.median(brightness[shown]) - _DARKEST, np.median(brightness[shown]) - 0.5 * _DARKEST, brightness
+    )
+    open_skin[y, x] = own * (1.0 - fold) * clear
+    beside = push_pull(*_seen_lowpass(image, open_skin, even))
+    broad, _ = masked_lowpass(image, inside, even)
+    fill = (1.0 - _KEPT) * beside[y, x] + _KEPT * broad[y, x]
+    return log * (1.0 - fold[:, None]) + fill * fold[:, None]
+
+
+def _seen_lowpass(image: np.ndarray, weights: np.ndarray, sigma: float) -> tuple[np.ndarray, np.ndarray]:
+    """The low pass of what is seen, and how far it is seen there, as ``push_pull`` takes them."""
+    mean, support = masked_lowpass(image, weights, sigma)
+    return mean, np.clip(support / 0.3, 0.0, 1.0)
