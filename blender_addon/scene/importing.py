@@ -367,10 +367,9 @@ class _Build:
             image = self._photo_image(photo.name)
             if image is not None:
                 group["image"] = image
-            if solved is not None:
-                for field in ("landmark_error_percent", "photometric_error"):
-                    if getattr(solved, field) is not None:
-                        group[field] = getattr(solved, field)
+            for field in ("landmark_error_percent", "photometric_error"):
+                if getattr(solved, field, None) is not None:
+                    group[field] = getattr(solved, field)
             groups.append(group)
         collection[tags.PHOTOS] = groups
         before = json.loads(collection.get(tags.REPORT, "{}")) if self.result.geometry_only else {}
