@@ -26,6 +26,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from bad_files import SHARES, inputs
+from memory import resident_mb
 
 import backend  # noqa: F401  # its settings for numpy must be there before numpy is
 
@@ -144,19 +145,10 @@ class Reader:
             every = [self._process.pid, *map(int, children.read_text().split())]
         except OSError:
             return 0.0
-        sizes = [resident_mb(process) for process in every]
+        sizes = [resident_mb(process, peak=True) for process in every]
         self.peak_mb = max(self.peak_mb, *sizes)
         self.above += sum(size > MOST_MB for size in sizes)
         return sum(processor_seconds(process) for process in every)
-
-
-def resident_mb(process: int) -> float:
-    """Largest resident memory so far of a running process in MB; 0 where it is gone."""
-    try:
-        lines = Path(f"/proc/{process}/status").read_text().splitlines()
-    except OSError:
-        return 0.0
-    return next((int(line.split()[1]) / 1024.0 for line in lines if line.startswith("VmHWM")), 0.0)
 
 
 def processor_seconds(process: int) -> float:

@@ -20,6 +20,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import cv2
 import numpy as np
+from memory import resident_mb
 
 from trainer.data.people.casting import FRAMES_PER_SECOND
 from trainer.data.people.source import PeopleConfig
@@ -49,15 +50,6 @@ def write_video(path: Path, minutes: float) -> int:
         writer.write(frames[min(place, 2 * len(frames) - 1 - place)])
     writer.release()
     return count
-
-
-def resident_mb(process: int) -> float:
-    """MB of a running process; 0 where it is gone."""
-    try:
-        lines = Path(f"/proc/{process}/status").read_text().splitlines()
-    except OSError:
-        return 0.0
-    return next((int(line.split()[1]) / 1024.0 for line in lines if line.startswith("VmRSS")), 0.0)
 
 
 def read(path: Path) -> None:

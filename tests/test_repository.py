@@ -100,7 +100,7 @@ def test_every_dependency_is_pinned_with_a_reason() -> None:
 def test_names_that_other_programs_rely_on() -> None:
     assert PART_NAMES == ("head", "eye_left", "eye_right", "teeth_upper", "teeth_lower", "tongue", "lashes")
     files = {"face.glb", "face.obj", "face.mtl", "albedo.png", "cameras.json", "expressions.json", "report.json"}
-    files |= {"preview.png", "hair.json", "hair.png", "normal.png", "displacement.png", "detail.json"}
+    files |= {"preview.png", "eyes.png", "hair.json", "hair.png", "normal.png", "displacement.png", "detail.json"}
     assert set(FILE_NAMES) == files | set(WRINKLE_FILES.values())
     both_sides = (
         "eyeBlink eyeLookDown eyeLookIn eyeLookOut eyeLookUp eyeSquint eyeWide mouthSmile mouthFrown mouthDimple "

@@ -21,6 +21,7 @@ from backend.rendering.render import render_linear
 from backend.rendering.spherical_harmonics import light_from_directions
 from backend.texture.parts.eyes import paint_eyeball
 from backend.texture.unwrapping.head_surface import head_surface, texture_space
+from trainer.template.portrait_camera import portrait_camera
 
 TRUTH_SIZE = 1024
 TONE = np.array([0.48, 0.29, 0.21])
@@ -83,18 +84,6 @@ def known_albedo(template: Template, beard: float = 0.0) -> tuple[np.ndarray, np
     return image, covered.reshape(TRUTH_SIZE, TRUTH_SIZE)
 
 
-def camera_at(yaw: float, size: int, target: np.ndarray, distance: float = 0.9, span: float = 0.34) -> Camera:
-    """A camera that sees the head turned by ``yaw`` degrees, ``span`` metres across the picture."""
-    angle = np.radians(yaw)
-    turn = np.array([[np.cos(angle), 0, np.sin(angle)], [0, 1, 0], [-np.sin(angle), 0, np.cos(angle)]])
-    rotation = np.diag([1.0, -1.0, -1.0]) @ turn
-    pose = np.eye(4)
-    pose[:3, :3] = rotation
-    pose[:3, 3] = np.array([0, 0, distance]) - rotation @ target
-    focal = size * distance / span
-    return Camera(np.array([[focal, 0, size / 2], [0, focal, size / 2], [0, 0, 1.0]]), pose, (size, size))
-
-
 def make_scene(
     shots: list[Shot],
     background: tuple[int, int, int] = (0, 255, 0),
@@ -116,7 +105,7 @@ def make_scene(
         expression = np.zeros(52)
         for key, weight in shot.expression:
             expression[key] = weight
-        camera = camera_at(shot.yaw, shot.size, target)
+        camera = portrait_camera(target, shot.yaw, shot.size, distance=0.9)
         face = _photograph(template, fine, vertices, camera, truth, light, background, f"photo{index}.png", shot)
         faces.append(face)
         believed = light if fitted_light is None else fitted_light

@@ -8,6 +8,7 @@ import numpy as np
 from scipy.ndimage import gaussian_filter1d
 from scipy.spatial import cKDTree
 
+from backend.geometry.polyline import arc_length, points_along
 from backend.geometry.template import Template
 from backend.hair.attach import outside
 from backend.hair.fit_style import FittedStyle, lock_lines, resampled
@@ -85,7 +86,7 @@ def fit_guides(template: Template, neutral: np.ndarray, style: FittedStyle, view
     kept = np.flatnonzero(end >= 2)
     if not len(kept):
         return np.zeros((0, GUIDE_POINTS, 3), np.float32)
-    return np.stack([_shortened(line[g, : end[g]]) for g in kept]).astype(np.float32)
+    return np.stack([_evenly(line[g, : end[g]]) for g in kept]).astype(np.float32)
 
 
 def lock_widths(roots: np.ndarray, least: float) -> np.ndarray:
@@ -173,11 +174,9 @@ def _ends(votes: np.ndarray) -> np.ndarray:
     return np.where(total.max(1) > 0, total.argmax(1) + 1, 0)
 
 
-def _shortened(line: np.ndarray) -> np.ndarray:
+def _evenly(line: np.ndarray) -> np.ndarray:
     """(GUIDE_POINTS, 3) evenly along a line (Q, 3)."""
-    length = np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(line, axis=0), axis=1))])
-    places = np.linspace(0, length[-1], GUIDE_POINTS)
-    return np.stack([np.interp(places, length, line[:, k]) for k in range(3)], 1)
+    return points_along(line, np.linspace(0, arc_length(line)[-1], GUIDE_POINTS))
 
 
 def curled(guides: np.ndarray, style: Style, seed: int = 0) -> np.ndarray:

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from backend.geometry.polyline import points_along
 from backend.geometry.template import Template
 from backend.geometry.unit import unit
 
@@ -105,7 +106,8 @@ def _hull(template_id: int, holder: tuple[Template, ...]) -> HeadHull:
     crown = np.mean([profile[0] for profile in profiles], axis=0)
     for profile in profiles:
         profile[0] = crown
-    mean = np.stack([_resampled(profile, ROWS, ROW_STEP) for profile in profiles], axis=1)  # (ROWS, AZIMUTHS, 3)
+    places = np.arange(ROWS) * ROW_STEP
+    mean = np.stack([points_along(profile, places) for profile in profiles], axis=1)  # (ROWS, AZIMUTHS, 3)
     points = mean.reshape(-1, 3)
     usable = np.flatnonzero((ears < 0.3) & ~hidden)
     distance = ((points[:, None] - head[usable][None]) ** 2).sum(-1)
@@ -212,12 +214,6 @@ def _body_radius(azimuth: float, heights: np.ndarray) -> np.ndarray:
 def _filled(values: np.ndarray) -> np.ndarray:
     known = np.isfinite(values)
     return np.interp(np.arange(len(values)), np.flatnonzero(known), values[known])
-
-
-def _resampled(line: np.ndarray, count: int, step: float) -> np.ndarray:
-    length = np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(line, axis=0), axis=1))])
-    places = np.arange(count) * step
-    return np.stack([np.interp(places, length, line[:, k]) for k in range(3)], axis=1)
 
 
 @dataclass(frozen=True)

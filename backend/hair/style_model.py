@@ -59,7 +59,6 @@ _INDEX = {number.name: i for i, number in enumerate(NUMBERS)}
 _LOW = np.array([number.low for number in NUMBERS])
 _HIGH = np.array([number.high for number in NUMBERS])
 _RATIO = np.array([number.ratio for number in NUMBERS])
-_UNBOUND_VOLUME = 0.12
 _TOLD = ("top", "sides", "cut", "bulk", "tied", "fringe")
 _DENSE = 0.2
 """Of ``bulk``: real hair has fewer gaps than the model has, so fits find so much of it in straight hair, too."""

@@ -16,6 +16,8 @@ from typing import TypeVar
 import numpy as np
 import torch
 
+from backend.geometry.sphere import spread_directions
+
 Array = TypeVar("Array", np.ndarray, torch.Tensor)
 
 BASIS_CONSTANTS = (
@@ -97,10 +99,6 @@ def rotate(light: Array, rotation: Array) -> Array:
 
 @cache
 def _fit_directions() -> tuple[np.ndarray, np.ndarray]:
-    """Well-spread directions (32, 3) on a spiral, and the pseudo-inverse (9, 32) of the basis there."""
-    step = np.arange(32) + 0.5
-    z = 1 - 2 * step / 32
-    turn = np.pi * (1 + 5**0.5) * step
-    radius = np.sqrt(1 - z * z)
-    directions = np.stack([radius * np.cos(turn), radius * np.sin(turn), z], -1)
+    """Well-spread directions (32, 3), and the pseudo-inverse (9, 32) of the basis there."""
+    directions = spread_directions(32)
     return directions, np.linalg.pinv(basis(directions))

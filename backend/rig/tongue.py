@@ -11,6 +11,7 @@ from collections.abc import Mapping
 import numpy as np
 from scipy.interpolate import PchipInterpolator
 
+from backend.geometry.polyline import arc_length
 from backend.geometry.smoothstep import smoothstep
 from backend.geometry.template import Template
 from backend.rig.measure import lower_lip, part_slice
@@ -73,7 +74,7 @@ def _out_of_the_mouth(template: Template, neutral: np.ndarray, make_way: np.ndar
             [front + size * BEYOND_LIP, top[1] - size * HANG],
         ]
     )
-    steps = np.r_[0.0, np.cumsum(np.linalg.norm(np.diff(knots, axis=0), axis=1))]
+    steps = arc_length(knots)
     line = PchipInterpolator(steps, knots)
     length = tip - root
     grown = smoothstep(0.0, 0.6, along)

@@ -175,6 +175,14 @@ def leave_cameras(context: bpy.types.Context) -> None:
             space.region_3d.view_perspective = projection if projection != "CAMERA" else FREE_PROJECTION
 
 
+def remove_camera(camera: bpy.types.Object) -> None:
+    """Remove a camera from the file; a linked duplicate keeps its data."""
+    data = camera.data
+    bpy.data.objects.remove(camera)
+    if data.users == 0:
+        bpy.data.cameras.remove(data)
+
+
 def _views(context: bpy.types.Context) -> list[bpy.types.SpaceView3D]:
     """The 3D view that the mouse is in, else all of the window's."""
     if context.area is not None and context.area.type == "VIEW_3D":

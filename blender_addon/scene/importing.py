@@ -14,7 +14,7 @@ from ..errors import AddonError
 from ..protocol.result import HeadResult, ResultPart, ResultPhoto
 from ..rig.build import rig_steps
 from . import corrections, tags
-from .cameras import new_camera, photo_camera, set_background, update_camera
+from .cameras import new_camera, photo_camera, remove_camera, set_background, update_camera
 from .coordinates import origin_of
 from .drivers import drive_keys
 from .expressions import set_expression, wears
@@ -29,7 +29,7 @@ from .meshes import add_keys, new_mesh, put_eye_map, put_mouth_inside, same_topo
 from .origins import EYES, eye_centre, head_origin, move_origin, neck_pivot, part_seen_from, remember_origin, seen_from
 from .own_head import check_editable
 from .photo_files import PhotoFile, blender_reads, exif_turn
-from .place import Place, remove_head, units_per_metre
+from .place import Place, remove_head, select_alone, units_per_metre
 from .skin_detail import put_detail
 from .which_mesh import cameras_by_photo, head_mesh
 
@@ -127,6 +127,7 @@ class _Build:
         self.photos, self.pack_photos = photos, pack_photos
         self.new, self.name, self.armature = into is None, name, armature
         self.edited: tuple[str, ...] = ()
+        self.eyes_stay: dict[str, float] = {}
         self.origin = np.zeros(3, np.float32)
         self.head_id = into or uuid.uuid4().hex
 
@@ -205,6 +206,11 @@ class _Build:
     def _update_part(self, part: ResultPart, origin: np.ndarray) -> None:
         obj, head = self.object_of(part.name), self.object_of("head")
         locked = lock_weights(head) if obj == head else part_weights(head, obj)
+        if part.name in EYES:
+            self.eyes_stay[part.name] = 0.0 if locked is None else float(locked.mean())
+        elif part.name.startswith("cornea"):  # as its eye does, which it lies on
+            stays = self.eyes_stay.get(part.name.replace("cornea", "eye"), 0.0)
+            locked = np.full(len(part.vertices), stays, np.float32) if stays else None
         update_mesh(obj, part, locked)
         if part.name in EYES and tags.ORIGIN in obj.data:
             if locked is not None:
@@ -361,10 +367,9 @@ class _Build:
             image = self._photo_image(photo.name)
             if image is not None:
                 group["image"] = image
-            if solved is not None:
-                for field in ("landmark_error_percent", "photometric_error"):
-                    if getattr(solved, field) is not None:
-                        group[field] = getattr(solved, field)
+            for field in ("landmark_error_percent", "photometric_error"):
+                if getattr(solved, field, None) is not None:
+                    group[field] = getattr(solved, field)
             groups.append(group)
         collection[tags.PHOTOS] = groups
         before = json.loads(collection.get(tags.REPORT, "{}")) if self.result.geometry_only else {}
@@ -372,10 +377,7 @@ class _Build:
         for camera in tags.camera_objects(collection):
             of_a_copy = head_mesh(camera) not in (None, self.object_of("head"))
             if camera[tags.PHOTO] not in used and not of_a_copy:  # was used before, and is not any more
-                data = camera.data
-                bpy.data.objects.remove(camera)
-                if data.users == 0:  # else a linked duplicate of the camera would go with it
-                    bpy.data.cameras.remove(data)
+                remove_camera(camera)
 
     def _show(self) -> None:
         """Link a head that no scene shows into this one, select it alone and make it active."""
@@ -391,14 +393,7 @@ class _Build:
         if self.new:
             parts = [obj for obj in tags.objects_of(collection) if tags.PART in obj]
             stand_beside(head, parts, layer)
-        try:
-            head.select_set(True, view_layer=layer)
-        except RuntimeError:  # the artist has taken it out of the view layer
-            return
-        layer.objects.active = head
-        for obj in list(layer.objects.selected):
-            if obj != head:
-                obj.select_set(False, view_layer=layer)
+        select_alone(head, layer)
 
 
 def _dicts(entries: object) -> list[dict]:

@@ -18,6 +18,8 @@ LOCK = "Lock"
 """Name of the vertex group: 1 stays, 0 is solved anew, between them it is mixed."""
 FADE_RINGS = 4
 """Rings of edges over which the lock of a sculpt fades out, so that no step is left at its border."""
+ALONG_LIDS = ("lashes", "tear_lines", "caruncles")
+"""Parts that bend with the skin next to them."""
 AROUND_METRES = 0.01
 """Added to the skin's distance from the middle of an eye, the teeth or the tongue, in units of which skin around it
 counts less."""
@@ -37,14 +39,14 @@ def lock_weights(obj: bpy.types.Object) -> np.ndarray | None:
 
 
 def part_weights(head: bpy.types.Object, part: bpy.types.Object) -> np.ndarray | None:
-    """(V,) how far another part stays, as the head's skin around it does: lashes vertex by vertex, all else, which is
-    stiff, as a whole. None where nothing is locked there."""
+    """(V,) how far another part stays, as the head's skin around it does: what lies along the lids vertex by vertex,
+    all else, which is stiff, as a whole. None where nothing is locked there."""
     locked = lock_weights(head)
     if locked is None:
         return None
     skin = neutral_coordinates(head.data) + origin_of(head.data)
     points = neutral_coordinates(part.data) + origin_of(part.data)
-    if part.get(tags.PART) == "lashes":
+    if part.get(tags.PART) in ALONG_LIDS:
         tree = KDTree(len(skin))
         for number, point in enumerate(skin.tolist()):
             tree.insert(point, number)

@@ -112,10 +112,11 @@ class HeadPanel(bpy.types.Panel):
         column.enabled = _backend_problem(context) is None
         column.operator("likeness.solve_again", icon="FILE_REFRESH")
         wished = collection.likeness
-        row = column.row(align=True)
-        row.prop(wished, "symmetry")
+        sliders = column.column(align=True)
+        sliders.prop(wished, "symmetry")
+        row = sliders.row(align=True)
         row.prop(wished, "likeness", text="Average")
-        if wished.changed:
+        if wished.changed:  # beside one slider alone: with it, two would have no room for their names
             row.operator("likeness.fit_corrections", text="", icon="FILE_REFRESH")
         for said in filter(None, (copy_words(mesh, collection), list_words(collection, context.scene))):
             draw_wrapped(column, said, icon="INFO")

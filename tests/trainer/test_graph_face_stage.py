@@ -10,9 +10,10 @@ import pytest
 import torch
 
 from backend.models.checkpoints import ModelWeights
-from backend.models.graph_face.network import GraphFaceConfig, GraphFaceNet
-from trainer.contracts import OptimizerConfig
+from backend.models.graph_face.network import GraphCodes, GraphFaceConfig, GraphFaceNet
+from trainer.contracts import ExportedModel, OptimizerConfig
 from trainer.data.graph import UNKNOWN, GraphPeopleConfig, GraphShapesConfig, known_part, labelled_people, smaller_batch
+from trainer.data.graph.batch import GraphBatch
 from trainer.data.graph.linear import linear_faces
 from trainer.stages.graph_face import GraphFaceStage, GraphFaceStageConfig, GraphFaceWeights
 
@@ -28,6 +29,17 @@ SMALL = GraphFaceConfig(
     landmarks=4,
     linear=False,
 )
+
+
+def exported(stage: GraphFaceStage) -> tuple[ExportedModel, GraphFaceNet]:
+    """What the stage exports, and the network that the product makes of it."""
+    made = stage.export()
+    return made, GraphFaceNet.from_weights(ModelWeights(made.model, made.config, made.tensors, "0" * 12))
+
+
+def read(net: GraphFaceNet, batch: GraphBatch) -> GraphCodes:
+    with torch.no_grad():
+        return net.encoder(batch.photos.images, batch.photos.marks)
 
 
 def loss(stage: GraphFaceStage, batch) -> torch.Tensor:
@@ -96,11 +108,8 @@ def test_photos_have_all_terms_and_the_export_loads(tmp_path: Path) -> None:
     with torch.no_grad():
         figures = stage.metrics([batch])
     assert set(figures) == {"neutral", "moved", "person", "albedo", "identity"}
-    made = stage.export()
-    again = GraphFaceNet.from_weights(ModelWeights(made.model, made.config, made.tensors, "0" * 12))
-    with torch.no_grad():
-        own = stage.modules["net"].encoder(batch.photos.images, batch.photos.marks)
-        codes = again.encoder(batch.photos.images, batch.photos.marks)
+    made, again = exported(stage)
+    own, codes = (read(net, batch) for net in (stage.modules["net"], again))
     assert torch.allclose(codes.identity, own.identity, atol=1e-4)
     assert not any(name.startswith("encoder.trunk") and "convolution" in name for name in made.tensors)
 
@@ -212,11 +221,8 @@ def test_the_papers_networks_export_whole_and_load(tmp_path: Path) -> None:
     batch = source.build().batch(range(2), CPU)
     stage.step(batch, 0.0)
     stage.modules.eval()
-    made = stage.export()
-    again = GraphFaceNet.from_weights(ModelWeights(made.model, made.config, made.tensors, "0" * 12))
-    with torch.no_grad():
-        own = stage.modules["net"].encoder(batch.photos.images, batch.photos.marks)
-        codes = again.encoder(batch.photos.images, batch.photos.marks)
+    _, again = exported(stage)
+    own, codes = (read(net, batch) for net in (stage.modules["net"], again))
     assert torch.allclose(codes.identity, own.identity, atol=1e-5)
     assert torch.equal(codes.confidence, torch.ones(4))
     assert again.neutral(codes.identity).shape == (4, 4200, 3)

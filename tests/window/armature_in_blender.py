@@ -38,7 +38,7 @@ def head() -> bpy.types.Object:
 
 def key(name: str) -> float:
     graph = bpy.context.evaluated_depsgraph_get()
-    return head().evaluated_get(graph).data.shape_keys.key_blocks[name].value
+    return head().data.shape_keys.evaluated_get(graph).key_blocks[name].value
 
 
 def choose(obj: bpy.types.Object) -> None:

@@ -13,9 +13,10 @@ from torch.nn import functional
 
 from backend.geometry.mesh_hierarchy import load_mesh_hierarchy
 from backend.geometry.normals import vertex_normals
+from backend.geometry.sparse_product import spread
 from backend.geometry.template import load_template
 from backend.models.graph_face import GRAPH_FACE
-from backend.models.graph_face.layers import neighbour_means, spread
+from backend.models.graph_face.layers import neighbour_means
 from backend.models.graph_face.network import (
     UNIT,
     GraphCodes,

@@ -14,6 +14,7 @@ from backend.geometry.topology import triangles_from_quads
 from backend.rendering.camera import Camera
 from backend.rendering.render import STUDIO_LIGHT, render_linear
 from backend.rig.arkit import ARKIT_INDEX, ARKIT_NAMES
+from trainer.template.portrait_camera import portrait_camera
 
 FOLDER = Path(__file__).resolve().parents[2] / "docs" / "images"
 
@@ -117,15 +118,7 @@ def _colors(template: Template, fine: Subdivision) -> np.ndarray:
 def _camera(template: Template, size: int, yaw: float) -> Camera:
     head = template.vertices[: template.head.vertex_stop]
     middle = np.array([0.0, template.eye_pivots[:, 1].mean() - 0.030, head[:, 2].mean()])
-    c, s = np.cos(yaw), np.sin(yaw)
-    turn = np.array([[c, 0.0, -s], [0.0, 1.0, 0.0], [s, 0.0, c]])  # the camera goes to the person's left
-    pose = np.eye(4)
-    pose[:3, :3] = np.diag([1.0, -1.0, -1.0]) @ turn
-    distance = 1.2
-    pose[:3, 3] = -pose[:3, :3] @ middle + [0.0, 0.0, distance]
-    focal = size * distance / 0.20
-    intrinsics = np.array([[focal, 0.0, size / 2], [0.0, focal, size / 2], [0.0, 0.0, 1.0]])
-    return Camera(intrinsics, pose, (size, size))
+    return portrait_camera(middle, -np.degrees(yaw), size, 0.20)  # the camera goes to the person's left
 
 
 def main() -> None:

@@ -8,11 +8,11 @@ from PIL import Image
 from backend.geometry.subdivision import Subdivision, subdivide
 from backend.geometry.template import Template, load_template
 from backend.geometry.topology import triangles_from_quads
-from backend.rendering.camera import Camera
 from backend.rendering.render import render_linear
 from backend.rendering.spherical_harmonics import light_from_directions
 from trainer.data.face_paint import EyeLook, brow_density, lash_density, paint_eyeball
 from trainer.template.key_sheet import FOLDER
+from trainer.template.portrait_camera import portrait_camera
 
 COLUMNS, ROWS = 4, 4
 YAWS = (0.0, 38.0)
@@ -68,17 +68,6 @@ def person_colors(
     return colors
 
 
-def portrait_camera(target: np.ndarray, yaw: float, size: int = TILE, span: float = SPAN) -> Camera:
-    """A camera 1.2 m from ``target`` (3,) that shows the head turned by ``yaw`` degrees to its left."""
-    distance, angle = 1.2, np.radians(yaw)
-    turn = np.array([[np.cos(angle), 0, np.sin(angle)], [0, 1, 0], [-np.sin(angle), 0, np.cos(angle)]])
-    pose = np.eye(4)
-    pose[:3, :3] = np.diag([1.0, -1.0, -1.0]) @ turn
-    pose[:3, 3] = np.array([0.0, 0.0, distance]) - pose[:3, :3] @ target
-    focal = size * distance / span
-    return Camera(np.array([[focal, 0, size / 2], [0, focal, size / 2], [0, 0, 1.0]]), pose, (size, size))
-
-
 def draw_people(template: Template, seed: int = 16) -> Image.Image:
     """Sixteen random people, each from the front and at three quarters."""
     level, generator = subdivide(template, 2), np.random.default_rng(seed)
@@ -93,7 +82,7 @@ def draw_people(template: Template, seed: int = 16) -> Image.Image:
         points = level.positions(cage)
         target = 0.5 * (points[: lashes.vertex_start].min(0) + points[: lashes.vertex_start].max(0))
         for place, yaw in enumerate(YAWS):
-            camera = portrait_camera(target, yaw)
+            camera = portrait_camera(target, yaw, TILE, SPAN)
             tile = render_linear(points, faces, camera, colors=colors, light=LIGHT).over((228, 228, 228))
             column, row = index % COLUMNS, index // COLUMNS
             sheet.paste(Image.fromarray(tile), ((column * len(YAWS) + place) * TILE, row * TILE))

@@ -16,6 +16,7 @@ import scipy.sparse as sp
 from scipy.sparse.linalg import splu
 
 from backend.geometry.normals import vertex_normals
+from backend.geometry.topology import boundary_edges
 from trainer.template.closest_point import closest_points
 from trainer.template.scans import TriangleMesh
 
@@ -84,10 +85,8 @@ def cotangent_laplacian(vertices: np.ndarray, triangles: np.ndarray) -> sp.csr_m
 
 def border_vertices(triangles: np.ndarray, count: int) -> np.ndarray:
     """(V,) bool, vertices on the border of a mesh."""
-    sides = np.sort(np.concatenate([triangles[:, [0, 1]], triangles[:, [1, 2]], triangles[:, [2, 0]]]), axis=1)
-    edges, uses = np.unique(sides, axis=0, return_counts=True)
     border = np.zeros(count, bool)
-    border[edges[uses == 1]] = True
+    border[boundary_edges(triangles)] = True
     return border
 
 

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from backend.geometry.mesh_hierarchy import MeshLevel
+from backend.geometry.sparse_product import spread
 
 
 def scaled_laplacian(level: MeshLevel) -> Tensor:
@@ -40,15 +41,6 @@ def _sparse(rows: np.ndarray, columns: np.ndarray, values: np.ndarray, shape: tu
     places = torch.from_numpy(np.stack([rows, columns]).astype(np.int64))
     matrix = torch.sparse_coo_tensor(places, torch.from_numpy(values.astype(np.float32)), shape, check_invariants=False)
     return matrix.coalesce()
-
-
-def spread(matrix: Tensor, features: Tensor) -> Tensor:
-    """(B, M, F) of a sparse matrix (M, N) on the vertices of features (B, N, F)."""
-    batch, count, width = features.shape
-    flat = features.permute(1, 0, 2).reshape(count, batch * width)
-    with torch.autocast(features.device.type, enabled=False):  # sparse products know no half precision
-        found = torch.sparse.mm(matrix, flat.float())
-    return found.view(matrix.shape[0], batch, width).permute(1, 0, 2)
 
 
 class ChebyshevConvolution(nn.Module):

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from backend.geometry.graph_surface import GraphSurface, graph_surface
+from backend.geometry.sparse_product import spread
 from backend.models.checkpoints import ModelWeights, load_model, load_weights_into
 from backend.models.learned_basis import LEARNED_BASIS
 from backend.models.learned_basis.encoder import FaceCode, FaceEncoder
@@ -142,9 +143,9 @@ class FaceBases(nn.Module):
 
     def vertices(self, identity_nodes: Tensor, expression_nodes: Tensor | None = None) -> Tensor:
         """(N, V, 3) metres, head frame, of node offsets (N, G, 3) in millimetres: equations 1 and 2."""
-        offsets = _spread(self.with_eyes, identity_nodes)
+        offsets = spread(self.with_eyes, identity_nodes)
         if expression_nodes is not None:
-            offsets = offsets + _spread(self.without_eyes, expression_nodes)
+            offsets = offsets + spread(self.without_eyes, expression_nodes)
         return self.mean + MILLIMETRE * offsets
 
     def reflectance_of(self, codes: Tensor) -> Tensor:
@@ -159,13 +160,6 @@ def _light_areas(surface: GraphSurface) -> Tensor:
     areas = vertex_areas(surface.mean, surface.faces)
     areas[surface.cage :] = 0
     return torch.where(surface.face > SMALLEST_REGION, areas, 0.0)
-
-
-def _spread(matrix: Tensor, nodes: Tensor) -> Tensor:
-    """Sparse (V, G) times (N, G, 3) to (N, V, 3)."""
-    count, nodes_count, _ = nodes.shape
-    planes = nodes.permute(1, 0, 2).reshape(nodes_count, count * 3)
-    return torch.sparse.mm(matrix, planes).view(-1, count, 3).permute(1, 0, 2)
 
 
 @dataclass(frozen=True)
@@ -230,7 +224,7 @@ class LearnedBasisNet(nn.Module):
         own = code.set_of
         identity, expression = self.bases.node_offsets(code.identity, code.expression)
         neutral = self.bases.vertices(identity)[own]
-        moved = MILLIMETRE * _spread(self.bases.without_eyes, expression)
+        moved = MILLIMETRE * spread(self.bases.without_eyes, expression)
         return ModelledFace(
             vertices=neutral + moved,
             neutral=neutral,

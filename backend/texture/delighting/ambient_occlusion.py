@@ -5,19 +5,11 @@ from __future__ import annotations
 import numpy as np
 import torch
 
+from backend.geometry.sphere import spread_directions
 from backend.rendering.rasterize import face_ids
 
 _BOUNCE = 0.3  # share of the blocked light that comes back from the blocking skin, about its albedo
 _MOST_BLOCKED = 0.6  # of the light; a cavity is not explained by division
-
-
-def _spread_directions(count: int) -> np.ndarray:
-    """(count, 3) unit vectors evenly spread over the sphere (Fibonacci spiral)."""
-    step = np.arange(count) + 0.5
-    z = 1 - 2 * step / count
-    turn = np.pi * (1 + 5**0.5) * step
-    radius = np.sqrt(1 - z * z)
-    return np.stack([radius * np.cos(turn), radius * np.sin(turn), z], 1)
 
 
 def _nearest_faces(vertices: np.ndarray, triangles: np.ndarray, directions: np.ndarray, resolution: int) -> np.ndarray:
@@ -62,7 +54,7 @@ def openness(
     face_normal = np.cross(corner[:, 1] - corner[:, 0], corner[:, 2] - corner[:, 0])
     face_normal /= np.maximum(np.linalg.norm(face_normal, axis=1, keepdims=True), 1e-12)
     centroid = corner.mean(1)
-    spread = _spread_directions(directions)
+    spread = spread_directions(directions)
     nearest = _nearest_faces(vertices, triangles, spread, resolution)  # (D, V)
     blocked_light = np.zeros(len(vertices))
     for direction, face in zip(spread, nearest, strict=True):

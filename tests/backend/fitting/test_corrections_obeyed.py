@@ -6,16 +6,14 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from plain_photo import plain_photo
-from view_hand_made import view
+from view_hand_made import seen_face
 
 from backend.fitting.fit import fit_face
 from backend.fitting.fit_state import BegunFit
 from backend.fitting.options import FitOptions
 from backend.fitting.refit import refit_face
 from backend.geometry.template import load_template
-from backend.models.landmarks.network import net_points
-from backend.photos.collection import PhotoCollection, PhotoFace, SurfaceLandmarks
+from backend.photos.collection import PhotoCollection, PhotoFace
 from backend.photos.screening.corrections import CorrectedPoint, PhotoCorrections, with_corrections
 
 SIZE = 600
@@ -30,15 +28,7 @@ def person(seed: int) -> np.ndarray:
 
 
 def photo(name: str, yaw: float, vertices: np.ndarray) -> PhotoFace:
-    camera = (parameters := view(TEMPLATE, yaw, SIZE, 2200.0, 1.2)).camera()
-    return plain_photo(
-        (SIZE, SIZE),
-        name=name,
-        focal_px=parameters.focal,
-        landmarks=camera.project(TEMPLATE.landmarks478.positions(vertices)).astype(np.float32),
-        yaw_degrees=-yaw,
-        surface=SurfaceLandmarks(camera.project(net_points().positions(vertices))[:, :2], np.full(478, 2.0)),
-    )
+    return seen_face(TEMPLATE, vertices, name, yaw, SIZE)
 
 
 def test_dragged_points_are_obeyed_and_move_the_shape() -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from plain_photo import plain_photo
-from scipy.spatial.transform import Rotation
 
 from backend.fitting.appearance import PosedPhoto, estimate_appearance
 from backend.geometry.template import load_template
@@ -14,6 +13,7 @@ from backend.photos.collection import FaceClass, PhotoFace
 from backend.rendering.camera import Camera
 from backend.rendering.render import render_linear
 from backend.rendering.spherical_harmonics import light_from_directions
+from trainer.template.portrait_camera import portrait_camera
 
 SIZE = 320
 
@@ -25,11 +25,7 @@ def template():
 
 def camera_at(template, yaw: float) -> Camera:
     middle = template.landmarks68.positions(template.vertices).mean(0)
-    pose = np.eye(4)
-    pose[:3, :3] = np.diag([1.0, -1.0, -1.0]) @ Rotation.from_euler("y", yaw, degrees=True).as_matrix()
-    pose[:3, 3] = np.array([0.0, 0.0, 1.0]) - pose[:3, :3] @ middle
-    intrinsics = np.array([[1200.0, 0, SIZE / 2], [0, 1200.0, SIZE / 2], [0, 0, 1]])
-    return Camera(intrinsics, pose, (SIZE, SIZE))
+    return portrait_camera(middle, yaw, SIZE, SIZE / 1200.0, 1.0)
 
 
 def photo_face(name: str, pixels: np.ndarray, labels: np.ndarray, monochrome: bool = False) -> PhotoFace:

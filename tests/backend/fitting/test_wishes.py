@@ -6,9 +6,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from plain_photo import plain_photo
 from scipy.spatial.transform import Rotation
-from view_hand_made import view
+from view_hand_made import seen_face
 
 from backend.fitting.fit import fit_face
 from backend.fitting.fit_state import BegunFit
@@ -18,8 +17,7 @@ from backend.fitting.refit import refit_face
 from backend.fitting.symmetric_state import symmetric_state
 from backend.geometry.symmetry import symmetric_part
 from backend.geometry.template import load_template
-from backend.models.landmarks.network import net_points
-from backend.photos.collection import PhotoCollection, PhotoFace, SurfaceLandmarks
+from backend.photos.collection import PhotoCollection, PhotoFace
 
 SIZE = 600
 TEMPLATE = load_template()
@@ -37,15 +35,7 @@ def lopsided() -> np.ndarray:
 
 
 def photo(name: str, yaw: float) -> PhotoFace:
-    vertices, camera = lopsided(), (parameters := view(TEMPLATE, yaw, SIZE, 2200.0, 1.2)).camera()
-    return plain_photo(
-        (SIZE, SIZE),
-        name=name,
-        focal_px=parameters.focal,
-        landmarks=camera.project(TEMPLATE.landmarks478.positions(vertices)).astype(np.float32),
-        yaw_degrees=-yaw,
-        surface=SurfaceLandmarks(camera.project(net_points().positions(vertices))[:, :2], np.full(478, 2.0)),
-    )
+    return seen_face(TEMPLATE, lopsided(), name, yaw, SIZE)
 
 
 @pytest.fixture(scope="module")

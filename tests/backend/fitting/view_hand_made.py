@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
+from plain_photo import plain_photo
 from scipy.spatial.transform import Rotation
 
 from backend.fitting.parameters import FACING_CAMERA, PhotoParameters
 from backend.geometry.template import Template
+from backend.models.landmarks.network import net_points
+from backend.photos.collection import PhotoFace, SurfaceLandmarks
 
 
 def view(
@@ -27,3 +30,18 @@ def view(
         "nuisance": np.zeros(0),
     }
     return PhotoParameters(**(values | changes))
+
+
+def seen_face(template: Template, vertices: np.ndarray, name: str, yaw: float, side: int = 600) -> PhotoFace:
+    """A photo of ``side`` x ``side`` pixels of a head with vertices (V, 3), turned by ``yaw`` degrees: the detector's
+    and the landmark net's points where they are, and no picture."""
+    parameters = view(template, yaw, side, 2200.0, 1.2)
+    camera = parameters.camera()
+    return plain_photo(
+        (side, side),
+        name=name,
+        focal_px=parameters.focal,
+        landmarks=camera.project(template.landmarks478.positions(vertices)).astype(np.float32),
+        yaw_degrees=-yaw,
+        surface=SurfaceLandmarks(camera.project(net_points().positions(vertices))[:, :2], np.full(478, 2.0)),
+    )

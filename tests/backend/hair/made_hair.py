@@ -11,20 +11,14 @@ from backend.hair.hair_views import HairView, body_mesh, directions, silhouettes
 from backend.hair.style_model import lock_noise, style_family
 from backend.rendering.camera import Camera
 from backend.rendering.visibility import depth_map
+from trainer.template.portrait_camera import portrait_camera
 
 SIDE = 112
 
 
 def camera(yaw_degrees: float, distance: float = 1.2) -> Camera:
     """Looks at the head's middle; yaw is the person's turn to their own left."""
-    turn = np.radians(yaw_degrees)
-    rotation = np.array([[np.cos(turn), 0, np.sin(turn)], [0, 1, 0], [-np.sin(turn), 0, np.cos(turn)]])
-    flip = np.diag([1.0, -1.0, -1.0])
-    pose = np.eye(4)
-    pose[:3, :3] = flip @ rotation
-    pose[:3, 3] = np.array([0, 0, distance]) - pose[:3, :3] @ np.array([0.0, 0.70, 0.02])
-    intrinsics = np.array([[260.0, 0, SIDE / 2], [0, 260.0, SIDE / 2], [0, 0, 1]])
-    return Camera(intrinsics, pose, (SIDE, SIDE))
+    return portrait_camera(np.array([0.0, 0.70, 0.02]), yaw_degrees, SIDE, SIDE * distance / 260.0, distance)
 
 
 def style_point(name: str) -> np.ndarray:

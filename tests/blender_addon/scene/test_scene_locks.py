@@ -82,6 +82,11 @@ def test_eyes_teeth_and_lashes_stay_with_the_skin_around_them(bpy, collection, r
     after = places()
     moved = {name: np.abs(after[name] - before[name]).max() for name in before}
     assert moved["eye_left"] < 0.1 * moved["eye_right"] and moved["eye_right"] > 1e-3
+    if "cornea_left" in moved:
+        shift = (after["cornea_left"] - before["cornea_left"]).mean(0) - (after["eye_left"] - before["eye_left"]).mean(
+            0
+        )
+        assert np.abs(shift).max() < 1e-4  # a cornea stays on its eye
     lashes = np.abs(after["lashes"] - before["lashes"]).max(1)
     assert lashes[before["lashes"][:, 0] > 0.01].max() < 1e-6 < 1e-3 < lashes[before["lashes"][:, 0] < -0.01].max()
     half = np.linalg.norm(after["teeth_upper"] - before["teeth_upper"], axis=1)

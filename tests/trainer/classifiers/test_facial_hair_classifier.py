@@ -6,9 +6,10 @@ from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
+from mean_face import mean_face
 
 from backend.models.parsing.facial_hair import FacialHairClassifier
-from backend.photos.faces.landmarks import landmark_window, mean_landmarks
+from backend.photos.faces.landmarks import landmark_window
 from trainer.classifiers.facial_hair import Rows, fit, press_like, save
 
 FEATURES = 2484
@@ -24,8 +25,7 @@ def _rows(rng: np.random.Generator, count: int) -> Rows:
 
 
 def test_a_picture_as_of_the_press_is_smaller_and_its_landmarks_with_it() -> None:
-    points = mean_landmarks().points.astype(np.float64)
-    landmarks = (points - points.mean(0)) / np.ptp(points[:, 1]) * 250 + [200, 200, 0]
+    landmarks = mean_face(250.0, (200.0, 200.0))
     pixels = np.random.default_rng(0).integers(0, 256, (400, 400, 3), dtype=np.uint8)
     small, places = press_like(pixels, landmarks, np.random.default_rng(1))
     assert small.dtype == np.uint8 and small.shape[0] == small.shape[1] < 400

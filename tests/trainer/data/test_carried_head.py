@@ -2,6 +2,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from flat_sheet import flat_sheet
 
 from trainer.data.carried_head import likeliest_head, scanned_part
 from trainer.data.ict_head import SKIN_STOP, load_ict
@@ -10,18 +11,8 @@ from trainer.data.shared_data import shared_folder
 from trainer.template.scans import TriangleMesh
 
 
-def sheet(size: int, z: float, half: float = 0.05) -> tuple[np.ndarray, np.ndarray]:
-    """A square of vertices (size², 3) at height z, seen from +z, and its triangles."""
-    axis = np.linspace(-half, half, size)
-    x, y = np.meshgrid(axis, axis)
-    ids = np.arange(size * size).reshape(size, size)
-    a, b, c, d = ids[:-1, :-1].ravel(), ids[:-1, 1:].ravel(), ids[1:, 1:].ravel(), ids[1:, :-1].ravel()
-    faces = np.concatenate([np.stack([a, b, c], 1), np.stack([a, c, d], 1)])
-    return np.stack([x, y, np.full_like(x, z)], -1).reshape(-1, 3), faces
-
-
 def test_a_field_is_kept_where_it_is_held_and_fades_behind():
-    vertices, faces = sheet(41, 0.0)  # edges of 2.5 mm
+    vertices, faces = flat_sheet(41, 0.0)  # edges of 2.5 mm
     held = vertices[:, 0] < -0.02
     displacement = np.where(held[:, None], [0.0, 0.001, 0.002], 7.0)
     field = spread_field(faces, held, displacement, fading=4.0)
@@ -32,7 +23,7 @@ def test_a_field_is_kept_where_it_is_held_and_fades_behind():
 
 
 def test_the_scanned_part_has_what_lies_in_its_holes_but_nothing_beyond_the_rim():
-    scan, faces = sheet(61, 0.0)
+    scan, faces = flat_sheet(61, 0.0)
     middle = scan[faces].mean(1)
     faces = faces[np.linalg.norm(middle[:, :2] - 0.01, axis=1) > 0.008]  # a hole, as for an eye
     skin = np.array([[-0.01, 0, 0.001], [0.01, 0.01, 0.0], [-0.01, 0, -0.03], [0.06, 0, 0.0], [-0.052, 0.01, -0.002]])

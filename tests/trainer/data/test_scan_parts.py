@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from flat_sheet import flat_sheet
 
 from trainer.data import disk_cache
 from trainer.data.face_paint import EyeLook, paint_eyeball, smoothstep
@@ -35,18 +36,9 @@ def test_warp_meets_its_landmarks_and_levels_off():
     assert np.linalg.norm(warp_by_landmarks(far, source, target) - far) < 0.02
 
 
-def grid(size: int, z: float) -> tuple[np.ndarray, np.ndarray]:
-    axis = np.linspace(-0.05, 0.05, size)
-    x, y = np.meshgrid(axis, axis)
-    ids = np.arange(size * size).reshape(size, size)
-    a, b, c, d = ids[:-1, :-1].ravel(), ids[:-1, 1:].ravel(), ids[1:, 1:].ravel(), ids[1:, :-1].ravel()
-    faces = np.concatenate([np.stack([a, b, c], 1), np.stack([a, c, d], 1)])
-    return np.stack([x, y, np.full_like(x, z)], -1).reshape(-1, 3), faces
-
-
 def test_registration_reaches_the_target_and_drags_along_what_it_does_not_cover():
-    vertices, faces = grid(21, 0.0)
-    target, target_faces = grid(61, 0.003)
+    vertices, faces = flat_sheet(21, 0.0)
+    target, target_faces = flat_sheet(61, 0.003)
     movable = (vertices[:, 0] < 0.02).astype(float)
     moved = fit_surface(vertices, faces, movable, target, target_faces)
     inside = (np.abs(vertices[:, :2]).max(1) < 0.045) & (vertices[:, 0] < 0.01)
@@ -56,13 +48,13 @@ def test_registration_reaches_the_target_and_drags_along_what_it_does_not_cover(
 
 
 def test_boundary_of_a_grid_is_its_rim():
-    vertices, faces = grid(5, 0.0)
+    vertices, faces = flat_sheet(5, 0.0)
     rim = np.flatnonzero(np.abs(vertices[:, :2]).max(1) > 0.0499)
     assert boundary_vertices(faces).tolist() == rim.tolist()
 
 
 def test_midpoints_keep_linear_attributes():
-    vertices, faces = grid(4, 0.0)
+    vertices, faces = flat_sheet(4, 0.0)
     fine_faces, matrix = subdivide_midpoint(faces, len(vertices), 2)
     assert len(fine_faces) == 16 * len(faces)
     assert matrix.shape[0] == 13 * 13

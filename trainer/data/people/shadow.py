@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from backend.geometry.normals import vertex_normals
+from backend.geometry.sphere import spread_directions
 from backend.rendering.interpolate import fragment_barycentrics, fragment_values, fragments
 from backend.rendering.rasterize import face_ids
 
@@ -57,11 +58,7 @@ def lamp_visibility(
 
 def openness(vertices: Tensor, faces: Tensor, directions: int = 64, resolution: int = 112) -> Tensor:
     """(V,) share of the light of an even sky that reaches vertices (V, 3) past faces (F, 3), weighted by the cosine."""
-    step = np.arange(directions) + 0.5
-    z = 1 - 2 * step / directions
-    turn = np.pi * (1 + 5**0.5) * step
-    radius = np.sqrt(1 - z * z)
-    sphere = torch.from_numpy(np.stack([radius * np.cos(turn), radius * np.sin(turn), z], -1).astype(np.float32))
+    sphere = torch.from_numpy(spread_directions(directions).astype(np.float32))
     sphere = sphere.to(vertices.device)
     normals = vertex_normals(vertices, faces)
     lit, total = torch.zeros(len(vertices), device=vertices.device), torch.zeros(len(vertices), device=vertices.device)

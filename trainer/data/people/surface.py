@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from backend.geometry.sparse_product import spread
 from backend.geometry.template import Template
 from backend.geometry.topology import triangulate
 
@@ -109,6 +110,4 @@ class PeopleSurface:
 
     def drawn(self, cage: Tensor) -> Tensor:
         """(N, V, 3) vertices where one Catmull-Clark step has those of cages (N, V, 3)."""
-        n, count, _ = cage.shape
-        planes = cage.permute(1, 0, 2).reshape(count, n * 3)
-        return torch.sparse.mm(self._smoothing, planes).view(count, n, 3).permute(1, 0, 2)
+        return spread(self._smoothing, cage)

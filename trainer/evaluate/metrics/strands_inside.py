@@ -8,7 +8,7 @@ import numpy as np
 
 from backend.geometry.normals import vertex_normals
 from backend.geometry.template import Template
-from backend.geometry.topology import triangles_from_quads
+from backend.geometry.topology import boundary_edges, triangles_from_quads
 from trainer.data.raytrace.bvh import build_bvh, closest_points
 
 SKULL_DEPTH = 0.002
@@ -50,7 +50,9 @@ def strands_inside(points: np.ndarray, template: Template, neutral: np.ndarray) 
 
     normal = there(vertex_normals(vertices, triangles))
     depth = ((there(vertices) - places) * normal).sum(-1) / np.maximum(np.linalg.norm(normal, axis=-1), 1e-9)
-    under = there(_border(triangles, head.vertex_stop)) < _EDGE
+    border = np.zeros(head.vertex_stop)
+    border[boundary_edges(triangles)] = 1.0
+    under = there(border) < _EDGE
     ear = there(template.regions["ears"][: head.vertex_stop].astype(np.float64)) > _EAR
     return StrandsInside(
         skull=float((under & ~ear & (depth > SKULL_DEPTH)).mean()),
@@ -69,12 +71,3 @@ def _in_eyes(points: np.ndarray, template: Template, neutral: np.ndarray) -> np.
         radius = np.median(np.linalg.norm(vertices - centre, axis=1))
         inside |= np.linalg.norm(points - centre, axis=-1) < radius
     return inside
-
-
-def _border(triangles: np.ndarray, count: int) -> np.ndarray:
-    """(count,) 1.0 at vertices of edges that only one of triangles (T, 3) has."""
-    edges = np.sort(np.concatenate([triangles[:, [0, 1]], triangles[:, [1, 2]], triangles[:, [2, 0]]]), axis=1)
-    single, uses = np.unique(edges, axis=0, return_counts=True)
-    border = np.zeros(count)
-    border[single[uses == 1].ravel()] = 1.0
-    return border

@@ -5,12 +5,12 @@ from __future__ import annotations
 import cv2
 import numpy as np
 import pytest
+from mean_face import mean_face
 
 from backend.models.parsing.accessories import EdgeEvidence, score_accessories, settle_accessories
 from backend.models.parsing.facial_hair import FacialHairScores
 from backend.models.parsing.net_evidence import NetEvidence
 from backend.photos.collection import FaceClass
-from backend.photos.faces.landmarks import mean_landmarks
 
 SIDE = 160
 BARE = NetEvidence(-2.0, -1.5)
@@ -21,8 +21,7 @@ GREY = np.full((SIDE, SIDE, 3), 128, np.uint8)
 @pytest.fixture
 def landmarks() -> np.ndarray:
     """(478, 2) of a face in the middle of the crop."""
-    points = mean_landmarks().points[:, :2].astype(np.float64)
-    return (points - points.mean(0)) / np.ptp(points[:, 1]) * 90 + SIDE / 2
+    return mean_face(90.0, (SIDE / 2, SIDE / 2))[:, :2]
 
 
 def _settled(odds: np.ndarray, landmarks: np.ndarray, glasses: float = 0.0, hair: float = 0.0) -> np.ndarray:

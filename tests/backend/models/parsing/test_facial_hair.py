@@ -5,11 +5,11 @@ from __future__ import annotations
 import cv2
 import numpy as np
 import pytest
+from mean_face import mean_face
 
 from backend.models.parsing.facial_hair import facial_hair_scores, lower_face_features
 from backend.models.parsing.pale_hair import with_pale_hair
 from backend.photos.collection import FaceClass
-from backend.photos.faces.landmarks import mean_landmarks
 from backend.photos.regions.masks import grown
 from backend.photos.regions.polygons import (
     FACE_OVAL,
@@ -27,8 +27,7 @@ SKIN = np.array([205, 150, 125])
 @pytest.fixture
 def landmarks() -> np.ndarray:
     """(478, 3) of a face in the middle of the crop."""
-    points = mean_landmarks().points.astype(np.float64)
-    return (points - points.mean(0)) / np.ptp(points[:, 1]) * 110 + [SIDE / 2, SIDE / 2, 0]
+    return mean_face(110.0, (SIDE / 2, SIDE / 2))
 
 
 def _picture(landmarks: np.ndarray) -> np.ndarray:

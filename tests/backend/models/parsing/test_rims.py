@@ -5,9 +5,9 @@ from __future__ import annotations
 import cv2
 import numpy as np
 import pytest
+from mean_face import mean_face
 
 from backend.models.parsing.rims import find_rims
-from backend.photos.faces.landmarks import mean_landmarks
 from backend.photos.regions.polygons import EYE_RIGHT, mirrored
 
 SIDE = 160
@@ -16,8 +16,7 @@ SIDE = 160
 @pytest.fixture
 def landmarks() -> np.ndarray:
     """(478, 2) of a face in the middle of the crop."""
-    points = mean_landmarks().points[:, :2].astype(np.float64)
-    return (points - points.mean(0)) / np.ptp(points[:, 1]) * 90 + SIDE / 2
+    return mean_face(90.0, (SIDE / 2, SIDE / 2))[:, :2]
 
 
 def _rim(landmarks: np.ndarray, eye: tuple[int, ...]) -> np.ndarray:

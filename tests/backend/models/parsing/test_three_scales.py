@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
+from mean_face import mean_face
 
 from backend.models.parsing.network import Look
 from backend.models.parsing.three_scales import class_probabilities, look_at_head
-from backend.photos.faces.landmarks import mean_landmarks
 
 SIDE = 512
 
@@ -26,13 +26,6 @@ class _Reddish:
         return Look(self.probabilities(pixels), self.probabilities(pixels)[:, ::4, ::4])
 
 
-def _landmarks(centre: tuple[float, float], extent: float) -> np.ndarray:
-    """(478, 2) the mean face, ``extent`` pixels high."""
-    points = mean_landmarks().points[:, :2].astype(np.float64)
-    points = (points - points.mean(0)) / np.ptp(points[:, 1])
-    return points * extent + centre
-
-
 def _whole(pixels: np.ndarray) -> np.ndarray:
     """(5, SIDE, SIDE) the look at the whole crop, enlarged."""
     return np.stack([cv2.resize(channel, (SIDE, SIDE)) for channel in _Reddish().probabilities(pixels)])
@@ -41,7 +34,7 @@ def _whole(pixels: np.ndarray) -> np.ndarray:
 def test_a_thin_line_across_the_face_is_found_where_it_is() -> None:
     pixels = np.full((SIDE, SIDE, 3), 60, np.uint8)
     pixels[250:253, 180:330] = (255, 0, 0)
-    landmarks = _landmarks((256.0, 270.0), 200.0)
+    landmarks = mean_face(200.0, (256.0, 270.0))[:, :2]
     alone = _whole(pixels).argmax(0)
     both = class_probabilities(_Reddish(), pixels, landmarks).argmax(0)
     assert not (alone == 4).any()
@@ -54,7 +47,7 @@ def test_far_from_the_face_only_the_whole_counts() -> None:
     pixels = np.full((SIDE, SIDE, 3), 60, np.uint8)
     pixels[20:60] = (255, 0, 0)
     pixels[480:483] = (255, 0, 0)
-    landmarks = _landmarks((256.0, 270.0), 200.0)
+    landmarks = mean_face(200.0, (256.0, 270.0))[:, :2]
     found = class_probabilities(_Reddish(), pixels, landmarks)
     np.testing.assert_array_equal(found[:, :60], _whole(pixels)[:, :60])
 
@@ -62,7 +55,7 @@ def test_far_from_the_face_only_the_whole_counts() -> None:
 def test_a_mirror_image_is_mirrored_back() -> None:
     pixels = np.full((SIDE, SIDE, 3), 60, np.uint8)
     pixels[200:300, 200:240] = (255, 0, 0)
-    found = class_probabilities(_Reddish(), pixels, _landmarks((256.0, 256.0), 220.0)).argmax(0) == 4
+    found = class_probabilities(_Reddish(), pixels, mean_face(220.0, (256.0, 256.0))[:, :2]).argmax(0) == 4
     columns = np.flatnonzero(found[250])
     assert abs(columns.min() - 200) < 5 and abs(columns.max() - 239) < 5
 
@@ -70,14 +63,14 @@ def test_a_mirror_image_is_mirrored_back() -> None:
 def test_a_face_that_reaches_out_of_the_crop_keeps_probabilities() -> None:
     pixels = np.random.default_rng(0).integers(0, 255, (96, 96, 3), dtype=np.uint8)
     for centre in ((5.0, 90.0), (48.0, 48.0), (-300.0, 10.0)):
-        found = class_probabilities(_Reddish(), pixels, _landmarks(centre, 150.0))
+        found = class_probabilities(_Reddish(), pixels, mean_face(150.0, centre)[:, :2])
         assert found.shape == (5, 96, 96)
         np.testing.assert_allclose(found.sum(0), 1.0, atol=1e-5)
 
 
 def test_features_are_of_the_face_s_square_and_landmarks_lie_in_it() -> None:
     pixels = np.full((SIDE, SIDE, 3), 60, np.uint8)
-    landmarks = _landmarks((256.0, 270.0), 200.0)
+    landmarks = mean_face(200.0, (256.0, 270.0))[:, :2]
     eye = np.round(landmarks[33]).astype(int)
     pixels[eye[1] - 12 : eye[1] + 13, eye[0] - 12 : eye[0] + 13] = (255, 0, 0)
     seen = look_at_head(_Reddish(), pixels, landmarks)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from backend.geometry.sphere import spread_directions
 from backend.texture.parts.eyes import IRIS_RADIUS, PUPIL_RADIUS, lash_line, lid_shadow, paint_eyeball
 
 RADIUS = 0.012
@@ -11,11 +12,7 @@ BLUE = np.array([0.11, 0.16, 0.21])
 
 
 def _ball(count: int = 20000) -> np.ndarray:
-    step = np.arange(count) + 0.5
-    z = 1 - 2 * step / count
-    turn = np.pi * (1 + 5**0.5) * step
-    ring = np.sqrt(1 - z * z)
-    return (RADIUS * np.stack([ring * np.cos(turn), ring * np.sin(turn), z], 1)).astype(np.float32)
+    return (RADIUS * spread_directions(count)).astype(np.float32)
 
 
 def test_pupil_iris_and_white_are_where_they_belong() -> None:

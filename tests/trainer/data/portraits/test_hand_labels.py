@@ -6,10 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from mean_face import mean_face
 
 from backend.models.parsing.network import FaceParser
 from backend.photos.collection import FaceClass
-from backend.photos.faces.landmarks import mean_landmarks
 from trainer.data.portraits import PortraitsConfig
 from trainer.data.portraits import collection as portrait_collection
 from trainer.data.portraits.cache import CacheSettings, PortraitFile, Verdict, create_cache, open_cache
@@ -31,8 +31,7 @@ from trainer.evaluate.parsing_portraits import agreement
 
 def _landmarks() -> np.ndarray:
     """(478, 2) of a face in the middle of a crop of 256 pixels."""
-    points = mean_landmarks().points[:, :2].astype(np.float64)
-    return ((points - points.mean(0)) / np.ptp(points[:, 1]) * 105 + SIDE / 2).astype(np.float32)
+    return mean_face(105.0, (SIDE / 2, SIDE / 2))[:, :2].astype(np.float32)
 
 
 def _portrait(label: int, held_out: bool) -> HandLabels:

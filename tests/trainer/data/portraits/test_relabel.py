@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from mean_face import mean_face
 
 from backend.models.parsing.parsed_labels import Settled
 from backend.photos.collection import FaceClass
-from backend.photos.faces.landmarks import mean_landmarks
 from backend.photos.faces.sampling import Window
 from trainer.data.portraits import relabel as relabelling
 from trainer.data.portraits.cache import CacheSettings, PortraitCache, PortraitFile, Verdict, create_cache
@@ -33,9 +33,7 @@ CLASSES = len(FaceClass)
 
 def _landmarks() -> np.ndarray:
     """(478, 2) of a face in the middle of a crop of ``SIDE`` pixels."""
-    points = mean_landmarks().points[:, :2].astype(np.float64)
-    points = (points - points.mean(0)) / np.ptp(points[:, 1])
-    return points * 60 + 64
+    return mean_face(60.0, (SIDE / 2, SIDE / 2))[:, :2]
 
 
 def _doubtful(other: FaceClass, share: float) -> np.ndarray:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from backend.geometry.template import Template
+from backend.geometry.topology import boundary_edges
 from backend.geometry.unit import unit
 from backend.hair.hull import BODY_ROWS
 from backend.hair.locks import Numbers
@@ -66,10 +67,7 @@ class NeckRim:
 def neck_rim(template: Template) -> NeckRim:
     """The open edge of the head below the neck."""
     quads = template.quads[: template.head.face_stop]
-    edges = np.sort(np.concatenate([quads[:, [k, (k + 1) % 4]] for k in range(4)]), axis=1)
-    edges = edges[edges[:, 0] != edges[:, 1]]
-    unique, count = np.unique(edges, axis=0, return_counts=True)
-    rim = np.unique(unique[count == 1])
+    rim = np.unique(boundary_edges(quads))
     rim = rim[template.vertices[rim, 1] < 0.66]
     azimuth = np.arctan2(template.vertices[rim, 0], template.vertices[rim, 2] - 0.03)
     order = np.argsort(azimuth)
