@@ -27,8 +27,8 @@ def check_editable(collection: bpy.types.Collection) -> None:
 def own_id(collection: bpy.types.Collection) -> tuple[str, bool]:
     """The id of a head that no other has, and whether it had to get a new one.
 
-    With a new id goes an albedo of its own, where it shared that with its copies; photos stay shared: they are not
-    changed. Objects and meshes are as Blender copied them. Raises ``AddonError`` ``linked``.
+    With a new id go an albedo and a picture of the eyes of its own, where it shared them with its copies; photos stay
+    shared: they are not changed. Objects and meshes are as Blender copied them. Raises ``AddonError`` ``linked``.
     """
     check_editable(collection)
     before = str(collection[tags.HEAD_ID])
@@ -43,38 +43,40 @@ def own_id(collection: bpy.types.Collection) -> tuple[str, bool]:
     for obj in own:
         if obj.get(tags.HEAD_ID) == before and obj.library is None:
             obj[tags.HEAD_ID] = head_id
-    albedo = collection.get(tags.ALBEDO)
-    if albedo is not None and any(other.get(tags.ALBEDO) == albedo for other in others):
-        _own_albedo(collection, albedo, head_id)
+    for tag in (tags.ALBEDO, tags.EYES):
+        picture = collection.get(tag)
+        if picture is not None and any(other.get(tag) == picture for other in others):
+            _own_picture(collection, tag, head_id)
     return head_id, True
 
 
-def _own_albedo(collection: bpy.types.Collection, albedo: bpy.types.Image, head_id: str) -> None:
-    """A copy of the albedo, and of the materials that show it; not where the meshes, too, are shared."""
-    own = albedo.copy()
+def _own_picture(collection: bpy.types.Collection, tag: str, head_id: str) -> None:
+    """A copy of the picture under ``tag``, and of the materials that show it; not where the meshes, too, are shared."""
+    picture: bpy.types.Image = collection[tag]
+    own = picture.copy()
     made: dict[bpy.types.Material, bpy.types.Material] = {}
     for obj in tags.objects_of(collection):
         for slot in obj.material_slots:
             shared = slot.link == "DATA" and obj.data.users > 1
-            if slot.material is None or shared or not _image_nodes(slot.material, albedo):
+            if slot.material is None or shared or not _image_nodes(slot.material, picture):
                 continue
             if slot.material not in made:
-                made[slot.material] = _copy_with(slot.material, albedo, own, head_id)
+                made[slot.material] = _copy_with(slot.material, picture, own, head_id)
             slot.material = made[slot.material]
     if not made:
         bpy.data.images.remove(own)
         return
     own[tags.HEAD_ID] = head_id
-    collection[tags.ALBEDO] = own
+    collection[tag] = own
 
 
 def _copy_with(
-    material: bpy.types.Material, albedo: bpy.types.Image, own: bpy.types.Image, head_id: str
+    material: bpy.types.Material, picture: bpy.types.Image, own: bpy.types.Image, head_id: str
 ) -> bpy.types.Material:
     copy = material.copy()
     if tags.HEAD_ID in copy:
         copy[tags.HEAD_ID] = head_id
-    for node in _image_nodes(copy, albedo):
+    for node in _image_nodes(copy, picture):
         node.image = own
     for node in relief_nodes(copy):
         node.image = node.image.copy()

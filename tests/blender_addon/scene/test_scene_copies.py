@@ -12,6 +12,7 @@ from head_message import HeadMessage
 from scene_helpers import coordinates, counts
 
 from blender_addon.errors import AddonError
+from blender_addon.protocol.names import PART_NAMES
 from blender_addon.protocol.result import HeadResult
 
 pytest.importorskip("bpy")
@@ -74,12 +75,15 @@ def test_solving_a_copy_again_leaves_the_original(
     assert counts(bpy) == before
     np.testing.assert_allclose(rest(copy), to_blender(larger.head.vertices), atol=1e-6)
     np.testing.assert_allclose(rest(collection), to_blender(result.head.vertices), atol=1e-6)
+    assert collection[tags.EYES] != copy[tags.EYES]
     for head, expected in ((collection, result), (copy, larger)):
         albedo = head[tags.ALBEDO]
         assert bytes(albedo.packed_file.data) == expected.albedo_png
         for obj in [obj for obj in head.objects if tags.PART in obj]:
             shown = {node.image for node in obj.data.materials[0].node_tree.nodes if node.type == "TEX_IMAGE"}
-            assert {image for image in shown if tags.RELIEF not in image} == {albedo}
+            eye, of_albedo = obj[tags.PART].startswith("eye"), obj[tags.PART] in PART_NAMES
+            picture = head[tags.EYES] if eye else albedo
+            assert {image for image in shown if tags.RELIEF not in image} == ({picture} if of_albedo else set())
         assert {photo.label: photo.data for photo in stored_photos(head)} == message.photos
     reliefs = [
         {node.image for node in relief_nodes(skin_material(tags.part_object(head, "head")))}
