@@ -23,7 +23,7 @@ from .free_place import stand_beside
 from .hair import put_hair
 from .hair_nodes import follow_group, hair_group
 from .images import file_bytes, packed_image, replace_packed
-from .locks import lock_weights, part_weights
+from .locks import PartLocks
 from .materials import HeadPictures, fill_pictures, material_for_part
 from .meshes import add_keys, new_mesh, put_eye_map, put_mouth_inside, same_topology, update_mesh
 from .origins import EYES, eye_centre, head_origin, move_origin, neck_pivot, part_seen_from, remember_origin, seen_from
@@ -127,7 +127,7 @@ class _Build:
         self.photos, self.pack_photos = photos, pack_photos
         self.new, self.name, self.armature = into is None, name, armature
         self.edited: tuple[str, ...] = ()
-        self.eyes_stay: dict[str, float] = {}
+        self.locks = PartLocks()
         self.origin = np.zeros(3, np.float32)
         self.head_id = into or uuid.uuid4().hex
 
@@ -205,12 +205,7 @@ class _Build:
 
     def _update_part(self, part: ResultPart, origin: np.ndarray) -> None:
         obj, head = self.object_of(part.name), self.object_of("head")
-        locked = lock_weights(head) if obj == head else part_weights(head, obj)
-        if part.name in EYES:
-            self.eyes_stay[part.name] = 0.0 if locked is None else float(locked.mean())
-        elif part.name.startswith("cornea"):  # as its eye does, which it lies on
-            stays = self.eyes_stay.get(part.name.replace("cornea", "eye"), 0.0)
-            locked = np.full(len(part.vertices), stays, np.float32) if stays else None
+        locked = self.locks.of(head, obj)
         update_mesh(obj, part, locked)
         if part.name in EYES and tags.ORIGIN in obj.data:
             if locked is not None:

@@ -59,6 +59,25 @@ def part_weights(head: bpy.types.Object, part: bpy.types.Object) -> np.ndarray |
     return weights if weights.any() else None
 
 
+class PartLocks:
+    """How far the parts of one head stay, asked for in their order: a cornea as its eye does, which it lies on."""
+
+    def __init__(self) -> None:
+        self._eyes: dict[str, float] = {}
+
+    def of(self, head: bpy.types.Object, obj: bpy.types.Object) -> np.ndarray | None:
+        """(V,) of ``obj``, the head or another part; None where nothing of it is locked."""
+        if obj == head:
+            return lock_weights(head)
+        name = str(obj[tags.PART])
+        if name.startswith("cornea"):
+            stays = self._eyes.get(name.replace("cornea", "eye"), 0.0)
+            return np.full(len(obj.data.vertices), stays, np.float32) if stays else None
+        weights = part_weights(head, obj)
+        self._eyes[name] = 0.0 if weights is None else float(weights.mean())
+        return weights
+
+
 def lock(obj: bpy.types.Object, weights: np.ndarray) -> None:
     """Lock vertices by weights (V,) in [0, 1], those that are locked more already staying so."""
     group = obj.vertex_groups.get(LOCK) or obj.vertex_groups.new(name=LOCK)

@@ -62,3 +62,15 @@ def remove_head(head_id: str) -> None:
     ]
     owned += [item.data for item in owned if isinstance(item, bpy.types.Object) and item.data is not None]
     bpy.data.batch_remove(owned)
+
+
+def select_alone(obj: bpy.types.Object, layer: bpy.types.ViewLayer) -> None:
+    """Select ``obj`` and nothing else in a view layer, and make it active; not one that the artist has taken out."""
+    try:
+        obj.select_set(True, view_layer=layer)
+    except RuntimeError:
+        return
+    layer.objects.active = obj
+    for other in list(layer.objects.selected):
+        if other != obj:
+            other.select_set(False, view_layer=layer)
