@@ -12,8 +12,8 @@ Hair = Literal["none", "cards", "curves"]
 FaceModel = Literal["linear", "graph"]
 """What a fit's identity moves in: the linear modes, or the decoder of the graph face model."""
 
-NO_SYMMETRY, EVEN_LIKENESS = 0.0, 0.5
-"""Symmetry and likeness to the average face of a fit that nobody has told otherwise."""
+NO_SYMMETRY, EVEN_AVERAGE = 0.0, 0.5
+"""Symmetry and nearness to the average face of a fit that nobody has told otherwise."""
 
 QUALITIES: tuple[str, ...] = get_args(Quality)
 TEXTURE_SIZES: tuple[int, ...] = get_args(TextureSize)

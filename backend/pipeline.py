@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 import msgspec
 import numpy as np
 
-from backend.choices import EVEN_LIKENESS, FACE_MODELS, HAIRS, NO_SYMMETRY, QUALITIES, TEXTURE_SIZES
+from backend.choices import EVEN_AVERAGE, FACE_MODELS, HAIRS, NO_SYMMETRY, QUALITIES, TEXTURE_SIZES
 from backend.detail.find import NO_DETAIL, find_detail
 from backend.errors import LikenessError
 from backend.exchange.assemble import assemble, asset_photo
@@ -64,7 +64,7 @@ class ReconstructOptions:
     face_model : ``linear``, or ``graph``: the fit moves in the graph face model's decoder, where it is trained, and its
         encoder starts the fit instead of the learned face model's.
     hair : ``none``, ``cards`` or ``curves``: what is handed on of the hair; the scalp is shaded where it grows always.
-    symmetry, likeness : from 0 to 1: how much of the shape's asymmetry is taken out, and how near the shape stays to
+    symmetry, average : from 0 to 1: how much of the shape's asymmetry is taken out, and how near the shape stays to
         the average face (``wished_options``).
     corrections : where landmarks really are, and what photos are for, by the photos' names.
     geometry_only : whether shape, keys and cameras are all that is wanted: no albedo, hair and relief.
@@ -79,7 +79,7 @@ class ReconstructOptions:
     face_model: str = "linear"
     hair: str = "curves"
     symmetry: float = NO_SYMMETRY
-    likeness: float = EVEN_LIKENESS
+    average: float = EVEN_AVERAGE
     corrections: tuple[PhotoCorrections, ...] = ()
     geometry_only: bool = False
     collect: CollectOptions = field(default_factory=CollectOptions)
@@ -94,7 +94,7 @@ class ReconstructOptions:
             raise LikenessError("usage", f"Unknown face model {self.face_model!r}.", f"Use one of {known}.")
         if self.personalise and self.face_model != "linear":
             raise LikenessError("usage", "Only the linear face model is personalised.", "Leave out one of the two.")
-        for name in ("symmetry", "likeness"):
+        for name in ("symmetry", "average"):
             if not 0.0 <= getattr(self, name) <= 1.0:
                 raise LikenessError("usage", f"No {name} of {getattr(self, name)!r}.", "Give a number from 0 to 1.")
         if self.texture_size not in TEXTURE_SIZES:
@@ -111,7 +111,7 @@ class ReconstructOptions:
 
     def to_report(self) -> dict[str, object]:
         """For ``report.json``: JSON types only."""
-        names = ("quality", "texture_size", "device", "personalise", "face_model", "hair", "symmetry", "likeness")
+        names = ("quality", "texture_size", "device", "personalise", "face_model", "hair", "symmetry", "average")
         given = {name: getattr(self, name) for name in names}
         return given | {model.switch.name: model.name not in self.without for model in SWITCHED}
 
@@ -180,7 +180,7 @@ def reconstruct(
 
     canonical = asking(canonical_face, models.of(LAP, LapModel), progress)
     encoded, modes_around = face_model(models, template, progress)
-    fit_options = wished_options(fit_options_for(options.quality), options.symmetry, options.likeness)
+    fit_options = wished_options(fit_options_for(options.quality), options.symmetry, options.average)
     by = fitted_by(options)
     before = kept() if options.geometry_only and not options.personalise else None
     with clock.stage("fit"):

@@ -19,7 +19,7 @@ class Job:
     name : the person's, for a new head; may be empty.
     hair : ``curves``, ``cards`` or ``none``. face_model : ``linear`` or ``graph``.
     armature : whether the head gets bones.
-    symmetry, likeness : what the sliders say, from 0 to 1.
+    symmetry, average : what the sliders say, from 0 to 1.
     corrections : what the artist says of photos, by their labels.
     geometry_only : whether only shapes, keys and cameras of ``into`` are solved again.
     into : id of the head to solve again, None for a new one. missing : how many of its photos' files are gone.
@@ -41,4 +41,4 @@ class Job:
     corrections: tuple[PhotoCorrections, ...] = ()
     geometry_only: bool = False
     symmetry: float = 0.0
-    likeness: float = 0.5
+    average: float = 0.5

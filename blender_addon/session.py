@@ -112,7 +112,7 @@ class Session:
         }
         if job.geometry_only:
             options["geometry_only"] = True
-        for name, usual in (("symmetry", 0.0), ("likeness", 0.5)):
+        for name, usual in (("symmetry", 0.0), ("average", 0.5)):
             if getattr(job, name) != usual:
                 options[name] = getattr(job, name)
         self.job, self.preview, self._result, self._import_view = job, None, None, None

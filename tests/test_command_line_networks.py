@@ -55,7 +55,7 @@ def test_the_face_model_is_chosen(asked: list, tmp_path: Path, flags: list[str],
 
 
 @pytest.mark.parametrize(
-    ("flags", "wanted"), [([], (0.0, 0.5)), (["--symmetry", "0.75", "--likeness", "1"], (0.75, 1.0))]
+    ("flags", "wanted"), [([], (0.0, 0.5)), (["--symmetry", "0.75", "--average", "1"], (0.75, 1.0))]
 )
 def test_wishes_of_the_shape_reach_the_pipeline(
     asked: list, tmp_path: Path, flags: list[str], wanted: tuple[float, float]
@@ -63,9 +63,9 @@ def test_wishes_of_the_shape_reach_the_pipeline(
     photo = tmp_path / "photo.jpg"
     photo.write_bytes(b"")
     main(["reconstruct", str(photo), "--out", str(tmp_path / "out"), *flags])
-    assert (asked[0].symmetry, asked[0].likeness) == wanted
+    assert (asked[0].symmetry, asked[0].average) == wanted
     report = asked[0].to_report()
-    assert (report["symmetry"], report["likeness"]) == wanted
+    assert (report["symmetry"], report["average"]) == wanted
 
 
 @pytest.mark.parametrize("wrong", ["1.5", "-0.1", "nan", "much"])
@@ -75,7 +75,7 @@ def test_a_wish_out_of_range_is_refused(tmp_path: Path, wrong: str, capsys: pyte
     assert caught.value.code == EXIT_CODES["usage"] and "--symmetry" in capsys.readouterr().err
     if wrong != "much":
         with pytest.raises(LikenessError, match="from 0 to 1"):
-            pipeline.ReconstructOptions(likeness=float(wrong))
+            pipeline.ReconstructOptions(average=float(wrong))
 
 
 def test_what_only_the_linear_model_can_is_said(

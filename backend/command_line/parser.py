@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from backend import __version__
-from backend.choices import DEVICES, EVEN_LIKENESS, FACE_MODELS, HAIRS, NO_SYMMETRY, QUALITIES, TEXTURE_SIZES
+from backend.choices import DEVICES, EVEN_AVERAGE, FACE_MODELS, HAIRS, NO_SYMMETRY, QUALITIES, TEXTURE_SIZES
 from backend.command_line.batch_parser import add_batch
 from backend.command_line.canonical_parser import add_canonical
 from backend.command_line.common_arguments import add_device, add_photos_and_folder, add_traceback
@@ -120,9 +120,9 @@ def _add_reconstruct(commands: argparse._SubParsersAction) -> None:
         help="how much of the shape's asymmetry is taken out: 0 (default) none, 1 all",
     )
     reconstruct.add_argument(
-        "--likeness",
+        "--average",
         type=_share,
-        default=EVEN_LIKENESS,
+        default=EVEN_AVERAGE,
         metavar="0..1",
         help="to the average face: 0.5 (default) as measured best, at 1 it holds the shape four times as strongly",
     )

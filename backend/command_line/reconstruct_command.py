@@ -50,7 +50,7 @@ def run_reconstruct(arguments: argparse.Namespace) -> None:
             corrections=corrections,
             face_model=arguments.face_model,
             symmetry=arguments.symmetry,
-            likeness=arguments.likeness,
+            average=arguments.average,
         )
         with TerminalProgress(err, FILE_SHARES) as progress:
             reconstruction = reconstruct(sources, options, progress)

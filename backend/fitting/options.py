@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
-from backend.choices import EVEN_LIKENESS, NO_SYMMETRY
+from backend.choices import EVEN_AVERAGE, NO_SYMMETRY
 
-LIKENESS_RANGE = 4.0
+AVERAGE_RANGE = 4.0
 """Factor on the prior's weight at the ends of the slider: with more the face is the average one, with less landmarks'
 errors are taken for shape."""
 
@@ -193,13 +193,13 @@ def started_options(options: FitOptions) -> FitOptions:
     return replace(options, canonical=canonical, dense=dense)
 
 
-def wished_options(options: FitOptions, symmetry: float, likeness: float) -> FitOptions:
+def wished_options(options: FitOptions, symmetry: float, average: float) -> FitOptions:
     """The options with what a person wishes of the shape, both from 0 to 1.
 
-    ``likeness`` is that to the average face: at 1 the prior on the identity, and what holds the cage to it, weigh
-    ``LIKENESS_RANGE`` times what they do at 0.5, at 0 as many times less; at 0.5 nothing changes.
+    ``average`` is nearness to the average face: at 1 the prior on the identity, and what holds the cage to it, weigh
+    ``AVERAGE_RANGE`` times what they do at 0.5, at 0 as many times less; at 0.5 nothing changes.
     """
-    deviation = LIKENESS_RANGE ** (EVEN_LIKENESS - likeness)
+    deviation = AVERAGE_RANGE ** (EVEN_AVERAGE - average)
     prior = replace(options.prior, identity_deviation=options.prior.identity_deviation * deviation)
     cage = options.cage
     if cage is not None:

@@ -42,7 +42,7 @@ def welcome(
             "corrections",
             "geometry_only",
             "symmetry",
-            "likeness",
+            "average",
         ]
         + ["path"] * may_give_paths
         + ["shutdown"] * can_stop,

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import msgspec
 
-from backend.choices import EVEN_LIKENESS, NO_SYMMETRY, Device, FaceModel, Hair, Quality, TextureSize
+from backend.choices import EVEN_AVERAGE, NO_SYMMETRY, Device, FaceModel, Hair, Quality, TextureSize
 from backend.errors import LikenessError
 from backend.photos.screening.corrections import PhotoCorrections, check_corrections
 from backend.service.limits import Limits
@@ -58,7 +58,7 @@ class JobOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     face_model: FaceModel = "linear"
     detail: bool = True
     symmetry: _Share = NO_SYMMETRY
-    likeness: _Share = EVEN_LIKENESS
+    average: _Share = EVEN_AVERAGE
     corrections: Annotated[tuple[PhotoCorrections, ...], msgspec.Meta(max_length=64)] = ()
     geometry_only: bool = False
 

@@ -71,7 +71,7 @@ def run(task: Task, report: JobReporter) -> WireMessage:
         hair=task.options.hair,
         face_model=task.options.face_model,
         symmetry=task.options.symmetry,
-        likeness=task.options.likeness,
+        average=task.options.average,
         corrections=task.options.corrections,
         geometry_only=task.options.geometry_only,
     )

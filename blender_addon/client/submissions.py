@@ -87,7 +87,7 @@ NEWER_OPTIONS = frozenset({"hair", "face_model", "geometry_only"})
 """Options that older servers refuse: one that takes them names them among its capabilities."""
 
 
-WISHES = {"symmetry": "Symmetry", "likeness": "Likeness to Average"}
+WISHES = {"symmetry": "Symmetry", "average": "Average"}
 """Sliders that older servers do not know, by the names of their options: what they say must not get lost."""
 
 

@@ -36,7 +36,7 @@ class RunOptions:
     armature: bool
     apart: bool
     symmetry: float = 0.0
-    likeness: float = 0.5
+    average: float = 0.5
 
 
 class ManyRun:
@@ -99,7 +99,7 @@ class ManyRun:
             armature=options.armature,
             name=row.name,
             symmetry=options.symmetry,
-            likeness=options.likeness,
+            average=options.average,
         )
         try:
             session().begin(job, self._backend)

@@ -72,7 +72,7 @@ class ReconstructMany(bpy.types.Operator):
             preferences(context).armature,
             context.scene.likeness_many.apart,
             settings.symmetry,
-            settings.likeness,
+            settings.average,
         )
         try:
             run.begin(run.ManyRun(Place.shown(context), chosen_backend(context), options))

@@ -121,7 +121,7 @@ class _Reconstructing(_Watching):
             photos=photos,
             given=given,
             symmetry=wished.symmetry,
-            likeness=wished.likeness,
+            average=wished.average,
             quality=settings.quality,
             texture_size=int(settings.texture_size),
             hair=settings.hair,

@@ -40,18 +40,6 @@ def units_per_metre(scene: bpy.types.Scene | None) -> float:
     return 1.0 if units is None or units.system == "NONE" else 1.0 / units.scale_length
 
 
-def select_alone(obj: bpy.types.Object, layer: bpy.types.ViewLayer) -> None:
-    """Make an object the layer's active and only selected one; nothing happens where the layer does not have it."""
-    try:
-        obj.select_set(True, view_layer=layer)
-    except RuntimeError:  # the artist has taken it out of the view layer
-        return
-    layer.objects.active = obj
-    for other in list(layer.objects.selected):
-        if other != obj:
-            other.select_set(False, view_layer=layer)
-
-
 def remove_head(head_id: str) -> None:
     """Remove all data of the head ``head_id`` from the file."""
     owned = [

@@ -68,7 +68,7 @@ class MainPanel(bpy.types.Panel):
         column.prop(settings, "hair")
         column.prop(settings, "face_model")
         column.prop(settings, "symmetry")
-        column.prop(settings, "likeness", text="Average")
+        column.prop(settings, "average", text="Average")
         if view.phase.busy:
             draw_progress(layout, view)
             layout.prop(settings, "show_preview")
@@ -115,7 +115,7 @@ class HeadPanel(bpy.types.Panel):
         sliders = column.column(align=True)
         sliders.prop(wished, "symmetry")
         row = sliders.row(align=True)
-        row.prop(wished, "likeness", text="Average")
+        row.prop(wished, "average", text="Average")
         if wished.changed:  # beside one slider alone: with it, two would have no room for their names
             row.operator("likeness.fit_corrections", text="", icon="FILE_REFRESH")
         for said in filter(None, (copy_words(mesh, collection), list_words(collection, context.scene))):

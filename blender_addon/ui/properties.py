@@ -67,9 +67,9 @@ def _symmetry() -> object:
     )
 
 
-def _likeness() -> object:
+def _average() -> object:
     return FloatProperty(
-        name="Likeness to Average",
+        name="Average",
         description="How near the shape stays to the average face: more where photos are poor, less where features are "
         "unusual",
         default=0.5,
@@ -83,25 +83,25 @@ class LikenessHead(bpy.types.PropertyGroup):
     """What a head's collection keeps for the next time that it is solved, and how it was solved last."""
 
     symmetry: _symmetry()
-    likeness: _likeness()
+    average: _average()
     solved_symmetry: FloatProperty(default=0.0, options={"HIDDEN"})
-    solved_likeness: FloatProperty(default=0.5, options={"HIDDEN"})
+    solved_average: FloatProperty(default=0.5, options={"HIDDEN"})
 
     @property
     def changed(self) -> bool:
         """Whether somebody wishes the shape otherwise than it was solved."""
-        return (self.symmetry, self.likeness) != (self.solved_symmetry, self.solved_likeness)
+        return (self.symmetry, self.average) != (self.solved_symmetry, self.solved_average)
 
     def remember(self, settings: Mapping[str, Any], new: bool) -> None:
         """How the head was solved, out of the report's settings; for a ``new`` one that is also what is wished."""
-        solved = [settings.get(name) for name in ("symmetry", "likeness")]
-        symmetry, likeness = (
+        solved = [settings.get(name) for name in ("symmetry", "average")]
+        symmetry, average = (
             float(value) if isinstance(value, int | float) else default
             for value, default in zip(solved, (0.0, 0.5), strict=True)
         )
-        self.solved_symmetry, self.solved_likeness = symmetry, likeness
+        self.solved_symmetry, self.solved_average = symmetry, average
         if new:
-            self.symmetry, self.likeness = symmetry, likeness
+            self.symmetry, self.average = symmetry, average
 
 
 class LikenessSettings(bpy.types.PropertyGroup):
@@ -123,7 +123,7 @@ class LikenessSettings(bpy.types.PropertyGroup):
         name="Face Model", description="What the head's shape is made of", items=FACE_MODELS, default="linear"
     )
     symmetry: _symmetry()
-    likeness: _likeness()
+    average: _average()
     show_preview: BoolProperty(
         name="Live Preview", description="Show the head in a corner of the view while it is made", default=True
     )

@@ -30,7 +30,7 @@ def sent(backend: Backend, result: HeadResult) -> list[Submission]:
 
     def begin(submission: Submission, where: object) -> None:
         asked.append(submission)
-        settings = {name: submission.options.get(name, usual) for name, usual in (("symmetry", 0.0), ("likeness", 0.5))}
+        settings = {name: submission.options.get(name, usual) for name, usual in (("symmetry", 0.0), ("average", 0.5))}
         only = submission.options.get("geometry_only", False)
         bare = {"albedo_png": None, "albedo_size": (0, 0), "hair": None, "detail": None} if only else {}
         backend.result = replace(result, report={**result.report, "settings": settings}, **bare)
@@ -47,21 +47,21 @@ def head() -> bpy.types.Collection:
 
 def test_who_wishes_nothing_asks_for_nothing(sent: list[Submission]) -> None:
     bpy.ops.likeness.reconstruct()
-    assert not {"symmetry", "likeness"} & sent[0].options.keys() and not head().likeness.changed
+    assert not {"symmetry", "average"} & sent[0].options.keys() and not head().likeness.changed
     with pytest.raises(RuntimeError, match="no slider"):
         bpy.ops.likeness.fit_corrections()
 
 
 def test_sliders_of_the_list_make_the_head_and_are_its_own_then(sent: list[Submission], tmp_path: Path) -> None:
-    bpy.context.scene.likeness.symmetry, bpy.context.scene.likeness.likeness = 0.75, 1.0
+    bpy.context.scene.likeness.symmetry, bpy.context.scene.likeness.average = 0.75, 1.0
     bpy.ops.likeness.reconstruct()
-    assert (sent[0].options["symmetry"], sent[0].options["likeness"]) == (0.75, 1.0)
-    bpy.context.scene.likeness.symmetry = bpy.context.scene.likeness.likeness = 0.0
+    assert (sent[0].options["symmetry"], sent[0].options["average"]) == (0.75, 1.0)
+    bpy.context.scene.likeness.symmetry = bpy.context.scene.likeness.average = 0.0
     bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "head.blend"))
     bpy.ops.wm.open_mainfile(filepath=str(tmp_path / "head.blend"))
-    assert (head().likeness.symmetry, head().likeness.likeness, head().likeness.changed) == (0.75, 1.0, False)
+    assert (head().likeness.symmetry, head().likeness.average, head().likeness.changed) == (0.75, 1.0, False)
     bpy.ops.likeness.solve_again()
-    assert (sent[1].options["symmetry"], sent[1].options["likeness"]) == (0.75, 1.0)
+    assert (sent[1].options["symmetry"], sent[1].options["average"]) == (0.75, 1.0)
 
 
 def test_fit_obeys_a_moved_slider_and_has_done_with_it(sent: list[Submission]) -> None:
@@ -70,7 +70,7 @@ def test_fit_obeys_a_moved_slider_and_has_done_with_it(sent: list[Submission]) -
     assert head().likeness.changed and "likeness.fit_corrections" in fit_buttons()
     bpy.ops.likeness.fit_corrections()
     assert sent[1].options["geometry_only"] is True and sent[1].options["symmetry"] == pytest.approx(0.3)
-    assert "likeness" not in sent[1].options
+    assert "average" not in sent[1].options
     assert not head().likeness.changed and "likeness.fit_corrections" not in fit_buttons()
     head().likeness.symmetry = 0.0
     bpy.ops.likeness.solve_again()
@@ -89,6 +89,6 @@ def test_a_backend_that_does_not_know_them_is_told_so() -> None:
     old = Welcomed("0.0.9", "i", None, "cpu", limits, True, 2.0, 15.0, frozenset({"corrections", "geometry_only"}))
     with pytest.raises(AddonError, match="does not know Symmetry"):
         composed(job, old)
-    new = replace(old, capabilities=frozenset({"symmetry", "likeness"}))
+    new = replace(old, capabilities=frozenset({"symmetry", "average"}))
     assert composed(job, new)[0]["options"] == {"quality": "fast", "symmetry": 1.0}
     assert composed(replace(job, options={"quality": "fast"}), old)[0]["options"] == {"quality": "fast"}

@@ -40,10 +40,10 @@ def told(**options: object) -> Submit:
 
 
 def test_wishes_arrive_and_are_in_range() -> None:
-    options = told(symmetry=1, likeness=0.25).options
-    assert (options.symmetry, options.likeness) == (1.0, 0.25)
-    assert (told().options.symmetry, told().options.likeness) == (0.0, 0.5)
-    for wrong in ({"symmetry": 1.01}, {"symmetry": -0.1}, {"likeness": 2}, {"likeness": "0.5"}, {"likeness": None}):
+    options = told(symmetry=1, average=0.25).options
+    assert (options.symmetry, options.average) == (1.0, 0.25)
+    assert (told().options.symmetry, told().options.average) == (0.0, 0.5)
+    for wrong in ({"symmetry": 1.01}, {"symmetry": -0.1}, {"average": 2}, {"average": "0.5"}, {"average": None}):
         with pytest.raises(ProtocolError) as caught:
             told(**wrong)
         assert caught.value.code == "malformed"

@@ -30,7 +30,7 @@ def test_hello_tells_versions_and_limits(client: ServiceClient) -> None:
         "corrections",
         "geometry_only",
         "symmetry",
-        "likeness",
+        "average",
         "path",
         "shutdown",
     }
