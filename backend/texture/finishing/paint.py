@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from scipy.spatial import cKDTree
 
 from backend.fitting.fitted_face import FittedFace
 from backend.geometry.noise import fractal_noise
@@ -61,9 +62,8 @@ def paint_parts(
     masks = [regions[name][:, None] for name in ("mouth_interior", "eye_sockets", "neck")]
     inner = space.inner.sample(np.concatenate([positions, *masks, inpainted.log_skin], 1))  # (P, 9)
     lip_depth = float(np.percentile(lips[:, 2], 90)) - inner[:, 2]
-    flat[space.inner.texel] = _paint_inner(
-        inner[:, :3], inner[:, 3], inner[:, 4], inner[:, 5], lip_depth, inner[:, 6:], log_lips
-    )
+    painted = _paint_inner(inner[:, :3], inner[:, 3], inner[:, 4], inner[:, 5], lip_depth, inner[:, 6:], log_lips)
+    flat[space.inner.texel] = _joined(painted, flat[space.skin.texel], surface, space, positions)
     for name, atlas in space.parts.items():
         points = atlas.sample(fitted.neutral)
         if name.startswith("eye"):
@@ -101,6 +101,26 @@ def paint_lash_lines(
         skin_of_lids = positions[regions[:, column] > 0.3]
         result[used] *= lash_line(near.sample(positions), skin_of_lids, *ball)[:, None]
     return result
+
+
+def _joined(
+    inner: np.ndarray, skin: np.ndarray, surface: HeadSurface, space: TextureSpace, positions: np.ndarray
+) -> np.ndarray:
+    """Linear albedo (P, 3) of the small charts that begins at their seams with the skin's: no line runs around a
+    nostril, along the lips or through an eye's corner, however fine the texture is.
+
+    inner : (P, 3) of the small charts, skin : (P', 3) of the face's. positions : (V, 3) neutral, metres.
+    """
+    count = surface.lift.shape[0]
+    colour, weight = space.skin.splat(skin, np.ones(len(skin)), count)
+    within = np.unique(surface.triangles[~surface.main])
+    seam = np.intersect1d(within, np.flatnonzero(weight > 0))
+    distance, nearest = cKDTree(positions[seam]).query(positions[within])
+    fields = np.zeros((count, 4))
+    fields[within, 0] = smoothstep(FINISHING.seam_reach, 0.0, distance)
+    fields[within, 1:] = colour[seam[nearest]]
+    fields = space.inner.sample(fields)  # (P, 4)
+    return inner + fields[:, :1] * (fields[:, 1:] - inner)
 
 
 def _eyeball(vertices: np.ndarray) -> tuple[np.ndarray, float]:

@@ -26,5 +26,9 @@ class FinishingSettings:
     """Linear albedo of the mouth three centimetres behind them: wet flesh without its shadow. A third of that is a
     black hole in renders, whose lips and teeth cast one."""
 
+    seam_reach: float = 0.006
+    """Metres, 0.002 to 0.015, within which a nostril, an eye socket or the mouth's inside takes the colour of the skin
+    at its edge: two edges of the mesh, so that there is a way between the two."""
+
 
 FINISHING = FinishingSettings()
