@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from service_client import ROOT, ServiceClient
 
-from backend.exchange.face_asset import PART_NAMES
+from backend.exchange.face_asset import EYE_PART_NAMES, PART_NAMES
 from backend.rig.arkit import ARKIT_NAMES
 from backend.stages import SHARES
 from blender_addon.protocol.result import decode_result
@@ -64,7 +64,7 @@ def test_photographs_become_a_head(client: ServiceClient, photos: list[bytes]) -
     result = client.last_message(job, LONG)
     assert result.type == "result", result.header
     asset = decode_result(result.header, result.buffers)
-    assert tuple(part.name for part in asset.parts) == PART_NAMES
+    assert tuple(part.name for part in asset.parts) == PART_NAMES + EYE_PART_NAMES
     head = asset.head
     assert head.key_names == ARKIT_NAMES
     assert asset.albedo_size == (1024, 1024)
