@@ -38,10 +38,19 @@ def paint_eyeball(points: np.ndarray, iris: np.ndarray, seed: int, white: np.nda
     no highlight and no shadow in it.
     """
     radius = np.hypot(points[:, 0], points[:, 1])  # metres from the optical axis
-    front = points[:, 2] > 0
+    limbus = (1.0 - smoothstep(IRIS_RADIUS - 0.0008, IRIS_RADIUS + 0.0006, radius)) * (points[:, 2] > 0)
+    colour = np.zeros((len(points), 3))
+    on_iris, on_sclera = np.flatnonzero(limbus > 0), np.flatnonzero(limbus < 1)  # noise takes the time
+    colour[on_iris] = _iris(points[on_iris], radius[on_iris], iris, seed) * limbus[on_iris, None]
+    shown = 1.0 - limbus[on_sclera, None]
+    colour[on_sclera] += _sclera(points[on_sclera], radius[on_sclera], white, seed) * shown
+    return colour.astype(np.float32)
+
+
+def _iris(points: np.ndarray, radius: np.ndarray, iris: np.ndarray, seed: int) -> np.ndarray:
+    """(N, 3) pupil and iris at points (N, 3) with distances (N,) from the axis."""
     angle = np.arctan2(points[:, 1], points[:, 0])
     ring = np.stack([np.cos(angle), np.sin(angle)], 1)
-
     relative = np.clip((radius - PUPIL_RADIUS) / (IRIS_RADIUS - PUPIL_RADIUS), 0.0, 1.0)
     fibre_space = np.concatenate([ring, relative[:, None] * 0.35], 1)  # long along the radius, thin around it
     fibres = 0.6 * gradient_noise(fibre_space, 0.09, seed) + 0.4 * gradient_noise(fibre_space, 0.04, seed + 1)
@@ -54,8 +63,11 @@ def paint_eyeball(points: np.ndarray, iris: np.ndarray, seed: int, white: np.nda
     iris_rgb = iris * tone[:, None] * (1.0 + 0.30 * collarette[:, None] * warm)
     iris_rgb *= (gathered * (0.98 - 0.6 * rim))[:, None]
     pupil = 1.0 - smoothstep(PUPIL_RADIUS - 0.00018, PUPIL_RADIUS + 0.00022, radius)
-    iris_rgb = iris_rgb * (1.0 - pupil[:, None]) + _PUPIL * pupil[:, None]
+    return iris_rgb * (1.0 - pupil[:, None]) + _PUPIL * pupil[:, None]
 
+
+def _sclera(points: np.ndarray, radius: np.ndarray, white: np.ndarray, seed: int) -> np.ndarray:
+    """(N, 3) sclera with veins at points (N, 3) with distances (N,) from the axis."""
     side = np.clip(np.abs(points[:, 0]) / 0.012, 0.0, 1.0)
     away = smoothstep(IRIS_RADIUS + 0.001, 0.011, radius)  # 0 beside the iris, 1 near the canthi
     warp = np.stack([gradient_noise(points, 0.006, seed + 3 + k) for k in range(3)], 1) * 0.0016
@@ -67,10 +79,7 @@ def paint_eyeball(points: np.ndarray, iris: np.ndarray, seed: int, white: np.nda
     sclera = sclera * (1.0 - np.outer(away * side, [0.05, 0.16, 0.20]))
     sclera = sclera * (1.0 - vein[:, None]) + _VEIN * vein[:, None]
     back = smoothstep(0.0, -0.006, points[:, 2])
-    sclera = sclera * (1.0 - 0.5 * back[:, None]) + _VEIN * 0.5 * back[:, None]
-
-    limbus = (1.0 - smoothstep(IRIS_RADIUS - 0.0008, IRIS_RADIUS + 0.0006, radius)) * front
-    return (iris_rgb * limbus[:, None] + sclera * (1.0 - limbus[:, None])).astype(np.float32)
+    return sclera * (1.0 - 0.5 * back[:, None]) + _VEIN * 0.5 * back[:, None]
 
 
 def lid_shadow(points: np.ndarray, lids: np.ndarray, centre_height: float) -> np.ndarray:
