@@ -15,6 +15,10 @@ import tempfile
 import time
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from trainer.data.demo_person import write_demo_photos
+
 ROOT = Path(__file__).resolve().parents[1]
 RUNS = 5
 MOST_HELP_SECONDS, MOST_FIRST_PHOTO_SECONDS = 0.3, 2.5
@@ -50,9 +54,7 @@ def main() -> int:
     rounds: dict[str, list[float]] = {"help": [], "first_photo": [], "libraries": []}
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
-        demo = [sys.executable, "-m", "trainer", "demo-photos", "--out", str(folder), "--count", "1"]
-        subprocess.run(demo, cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
-        photo = next(folder.glob("*.jpg"))
+        (photo,) = write_demo_photos(folder, count=1)
         for _ in range(RUNS):
             rounds["help"].append(seconds_of("-m", "backend", "--help"))
             rounds["first_photo"].append(seconds_to_first_photo(photo, folder / "head"))

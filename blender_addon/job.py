@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from .client.submissions import PhotoCorrections, PhotoFile
+from .protocol.names import EVEN_AVERAGE, NO_SYMMETRY
 from .scene.place import Place
 
 
@@ -40,5 +41,5 @@ class Job:
     name: str = ""
     corrections: tuple[PhotoCorrections, ...] = ()
     geometry_only: bool = False
-    symmetry: float = 0.0
-    average: float = 0.5
+    symmetry: float = NO_SYMMETRY
+    average: float = EVEN_AVERAGE

@@ -19,6 +19,7 @@ from .client.submissions import PhotoFile, Submission
 from .errors import AddonError
 from .identity import client_name
 from .job import Job
+from .protocol.names import EVEN_AVERAGE, NO_SYMMETRY
 from .protocol.preview import Preview
 from .protocol.result import HeadResult
 from .runner import JobView, Phase, Runner
@@ -112,7 +113,7 @@ class Session:
         }
         if job.geometry_only:
             options["geometry_only"] = True
-        for name, usual in (("symmetry", 0.0), ("average", 0.5)):
+        for name, usual in (("symmetry", NO_SYMMETRY), ("average", EVEN_AVERAGE)):
             if getattr(job, name) != usual:
                 options[name] = getattr(job, name)
         self.job, self.preview, self._result, self._import_view = job, None, None, None

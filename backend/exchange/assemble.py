@@ -10,8 +10,6 @@ from backend.detail.skin_detail import SkinDetail
 from backend.exchange.face_asset import PART_NAMES, AssetPhoto, EyeDressing, FaceAsset, FacePart
 from backend.fitting.fitted_face import FittedPhoto
 from backend.geometry.template import Template
-from backend.hair.cards import HairCards
-from backend.hair.hair_strands import HairStrands
 from backend.photos.collection import PhotoFace
 from backend.rendering.camera import Camera
 from backend.rig.arkit import ARKIT_NAMES
@@ -108,25 +106,22 @@ def assemble(
     albedo: np.ndarray | None,
     photos: tuple[AssetPhoto, ...],
     report: Mapping[str, object],
-    hair_strands: HairStrands | None = None,
-    hair_cards: HairCards | None = None,
     detail: SkinDetail | None = None,
     eyes: np.ndarray | None = None,
 ) -> FaceAsset:
-    """Everything an artist gets, from neutral (V, 3), keys (52, V, 3) and albedo (R, R, 3) uint8 sRGB, None where
-    only the geometry is wanted.
+    """Everything an artist gets but the hair, from neutral (V, 3), keys (52, V, 3) and albedo (R, R, 3) uint8 sRGB,
+    None where only the geometry is wanted.
 
-    hair_strands, hair_cards, detail : see ``FaceAsset``. eyes : (S, 2 S, 3) uint8 sRGB, of map ``Eye``.
+    detail : see ``FaceAsset``. eyes : (S, 2 S, 3) uint8 sRGB, of map ``Eye``.
     """
+    head = template.head
     shapes = eye_shapes(template, *mouth_shapes(template, neutral, keys))
     return FaceAsset(
         face_parts(template, shapes.neutral, shapes.keys),
         albedo,
         photos,
         report,
-        hair_strands,
-        hair_cards,
-        detail,
-        eye_dressing(template, shapes, eyes),
-        template.regions["mouth_interior"][template.head.vertex_start : template.head.vertex_stop].astype(np.float32),
+        detail=detail,
+        eyes=eye_dressing(template, shapes, eyes),
+        mouth_inside=template.regions["mouth_interior"][head.vertex_start : head.vertex_stop].astype(np.float32),
     )

@@ -17,7 +17,8 @@ from backend.rig.measure import eye_sphere, part_slice
 
 SURFACE_NAMES: tuple[str, ...] = ("cornea_left", "cornea_right", "tear_lines", "caruncles")
 
-_IRIS = 0.00585  # metres: the iris's radius
+IRIS_RADIUS = 0.00585
+"""Metres: the visible iris is 11.7 mm across."""
 _IRIS_DEPTH = 0.0001  # metres behind its rim's plane that the iris lies
 _CORNEA_REACH = 0.0074  # metres from the axis at which the cornea's shell has dived into the eyeball
 _BULGE = 0.00055
@@ -119,9 +120,9 @@ def _turns(ball: np.ndarray, keys: np.ndarray) -> Mapping[int, np.ndarray]:
 def _sunk(ball: np.ndarray, radius: float) -> np.ndarray:
     """The eyeball's points (V, 3) from its centre, its iris a disc behind the rim instead of the ball's cap."""
     across = np.hypot(ball[:, 0], ball[:, 1])
-    plane = np.sqrt(radius**2 - _IRIS**2) - _IRIS_DEPTH
+    plane = np.sqrt(radius**2 - IRIS_RADIUS**2) - _IRIS_DEPTH
     flat = ball.copy()
-    iris = (ball[:, 2] > 0) & (across < 0.96 * _IRIS)
+    iris = (ball[:, 2] > 0) & (across < 0.96 * IRIS_RADIUS)
     flat[iris, 2] = plane
     return flat
 
@@ -129,9 +130,9 @@ def _sunk(ball: np.ndarray, radius: float) -> np.ndarray:
 def _cornea(radius: float) -> tuple[np.ndarray, np.ndarray]:
     """Vertices (V, 3) from the eye's centre, and quads (F, 4), of the shell over iris and limbus."""
     across = np.linspace(0.0, 1.0, _RINGS + 1)[1:] * _CORNEA_REACH
-    share = np.clip(across / _IRIS, 0.0, 1.0)
-    above = _FILM + _BULGE * (1.0 - share**2) ** 1.0
-    beyond = np.clip((across - _IRIS) / (_CORNEA_REACH - _IRIS), 0.0, 1.0)
+    share = np.clip(across / IRIS_RADIUS, 0.0, 1.0)
+    above = _FILM + _BULGE * (1.0 - share**2)
+    beyond = np.clip((across - IRIS_RADIUS) / (_CORNEA_REACH - IRIS_RADIUS), 0.0, 1.0)
     above = above - (_FILM + _DIVE) * beyond**2
     depth = np.sqrt(radius**2 - across**2) + above
     angle = np.arange(_SECTORS) / _SECTORS * 2 * np.pi

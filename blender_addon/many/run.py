@@ -14,6 +14,7 @@ from ..client.photo_files import unique_labels
 from ..client.submissions import PhotoFile
 from ..errors import AddonError
 from ..job import Job
+from ..protocol.names import EVEN_AVERAGE, NO_SYMMETRY
 from ..runner import Phase
 from ..scene import tags
 from ..scene.place import Place, remove_head
@@ -35,8 +36,8 @@ class RunOptions:
     pack_photos: bool
     armature: bool
     apart: bool
-    symmetry: float = 0.0
-    average: float = 0.5
+    symmetry: float = NO_SYMMETRY
+    average: float = EVEN_AVERAGE
 
 
 class ManyRun:

@@ -8,6 +8,9 @@ EYE_PART_NAMES: tuple[str, ...] = ("cornea_left", "cornea_right", "tear_lines", 
 """What more a head has since its eyes hold a close-up; heads of before, and of older backends, have none of them."""
 ALL_PART_NAMES: tuple[str, ...] = PART_NAMES + EYE_PART_NAMES
 
+NO_SYMMETRY, EVEN_AVERAGE = 0.0, 0.5
+"""What the sliders *Symmetry* and *Average* say where nobody has moved them; the backend's own values, too."""
+
 _BOTH_SIDES = (
     "eyeBlink eyeLookDown eyeLookIn eyeLookOut eyeLookUp eyeSquint eyeWide mouthSmile mouthFrown mouthDimple "
     "mouthStretch mouthPress mouthLowerDown mouthUpperUp browDown browOuterUp cheekSquint noseSneer"

@@ -8,6 +8,8 @@ from typing import Any
 import bpy
 from bpy.props import BoolProperty, CollectionProperty, EnumProperty, FloatProperty, IntProperty, StringProperty
 
+from ..protocol.names import EVEN_AVERAGE, NO_SYMMETRY
+
 QUALITIES = (
     ("fast", "Fast", "Landmarks only: a rough head within seconds"),
     ("standard", "Standard", "Landmarks, then the pictures themselves"),
@@ -60,7 +62,7 @@ def _symmetry() -> object:
         name="Symmetry",
         description="How much of the shape's asymmetry is taken out: 0 leaves what the photos show, 1 makes both sides "
         "alike",
-        default=0.0,
+        default=NO_SYMMETRY,
         min=0.0,
         max=1.0,
         subtype="FACTOR",
@@ -72,7 +74,7 @@ def _average() -> object:
         name="Average",
         description="How near the shape stays to the average face: more where photos are poor, less where features are "
         "unusual",
-        default=0.5,
+        default=EVEN_AVERAGE,
         min=0.0,
         max=1.0,
         subtype="FACTOR",
@@ -84,8 +86,8 @@ class LikenessHead(bpy.types.PropertyGroup):
 
     symmetry: _symmetry()
     average: _average()
-    solved_symmetry: FloatProperty(default=0.0, options={"HIDDEN"})
-    solved_average: FloatProperty(default=0.5, options={"HIDDEN"})
+    solved_symmetry: FloatProperty(default=NO_SYMMETRY, options={"HIDDEN"})
+    solved_average: FloatProperty(default=EVEN_AVERAGE, options={"HIDDEN"})
 
     @property
     def changed(self) -> bool:
@@ -97,7 +99,7 @@ class LikenessHead(bpy.types.PropertyGroup):
         solved = [settings.get(name) for name in ("symmetry", "average")]
         symmetry, average = (
             float(value) if isinstance(value, int | float) else default
-            for value, default in zip(solved, (0.0, 0.5), strict=True)
+            for value, default in zip(solved, (NO_SYMMETRY, EVEN_AVERAGE), strict=True)
         )
         self.solved_symmetry, self.solved_average = symmetry, average
         if new:

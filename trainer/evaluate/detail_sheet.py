@@ -14,6 +14,7 @@ from backend.exchange.face_asset import FaceAsset
 from backend.exchange.preview import photo_and_fit, portrait_camera
 from backend.photos.reading.source import PhotoSource
 from backend.pipeline import ReconstructOptions, reconstruct
+from backend.rendering.color import srgb_bytes
 from backend.rendering.spherical_harmonics import light_from_directions
 from backend.rig.arkit import ARKIT_INDEX, ARKIT_NAMES
 
@@ -50,8 +51,7 @@ def relief_sheet(photos: Sequence[Path]) -> np.ndarray:
 
 
 def _as_clay(asset: FaceAsset) -> FaceAsset:
-    grey = round(255 * (1.055 * _CLAY ** (1 / 2.4) - 0.055))
-    return replace(asset, albedo=np.full_like(asset.albedo, grey))
+    return replace(asset, albedo=np.full_like(asset.albedo, srgb_bytes(np.array(_CLAY))))
 
 
 def _drawn(mesh: AssetMesh, weights: Mapping[str, float]) -> np.ndarray:

@@ -14,6 +14,7 @@ from backend.geometry.topology import triangles_from_quads
 from backend.rendering.camera import Camera
 from backend.rendering.render import STUDIO_LIGHT, render_linear
 from backend.rig.arkit import ARKIT_INDEX, ARKIT_NAMES
+from backend.rig.eye_surfaces import IRIS_RADIUS
 from trainer.template.portrait_camera import portrait_camera
 
 FOLDER = Path(__file__).resolve().parents[2] / "docs" / "images"
@@ -24,7 +25,7 @@ COLORS = {
 }  # fmt: skip
 """Linear albedo of the parts; lashes are left out (they are cards that need their texture)."""
 IRIS, PUPIL, LIP = (0.10, 0.16, 0.20), (0.01, 0.01, 0.01), (0.42, 0.17, 0.15)
-IRIS_RADIUS, PUPIL_RADIUS = 0.00585, 0.0021
+PUPIL_RADIUS = 0.0021
 
 COMBINATIONS: tuple[tuple[str, Mapping[str, float]], ...] = (
     ("smile", {"mouthSmile": 1.0, "cheekSquint": 0.6, "eyeSquint": 0.4}),

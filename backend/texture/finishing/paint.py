@@ -10,6 +10,7 @@ from backend.geometry.noise import fractal_noise
 from backend.geometry.smoothstep import smoothstep
 from backend.geometry.template import Template
 from backend.parallel import each
+from backend.rig.measure import eye_sphere
 from backend.texture.delighting.skin_tone import HAEMOGLOBIN_DENSITY
 from backend.texture.finishing.settings import FINISHING
 from backend.texture.inpainting.skin import InpaintedSkin
@@ -67,8 +68,7 @@ def paint_parts(
     for name, atlas in space.parts.items():
         points = atlas.sample(fitted.neutral)
         if name.startswith("eye"):
-            part = template.parts[name]
-            centre, _ = _eyeball(fitted.neutral[part.vertex_start : part.vertex_stop])
+            centre = eye_sphere(template, fitted.neutral, int(name == "eye_right"))[0].astype(np.float32)
             colour = paint_eyeball(points - centre, eyes.iris, 5 if name == "eye_left" else 6, eyes.white)
             lids = positions[regions["lids_left" if name == "eye_left" else "lids_right"] > 0.3]
             colour = colour * lid_shadow(points, lids, float(centre[1]))[:, None]
@@ -93,13 +93,12 @@ def paint_lash_lines(
     result = skin.copy()
     regions = np.stack([surface.regions[f"lids_{side}"] for side in ("left", "right")], 1)
     lids = atlas.sample(regions)
-    for column, side in enumerate(("left", "right")):
-        part = template.parts[f"eye_{side}"]
+    for column in (0, 1):
         used = np.flatnonzero(lids[:, column] > 0.1)
         near = atlas.part(used)
-        ball = _eyeball(fitted.neutral[part.vertex_start : part.vertex_stop])
+        centre, radius = eye_sphere(template, fitted.neutral, column)
         skin_of_lids = positions[regions[:, column] > 0.3]
-        result[used] *= lash_line(near.sample(positions), skin_of_lids, *ball)[:, None]
+        result[used] *= lash_line(near.sample(positions), skin_of_lids, centre.astype(np.float32), radius)[:, None]
     return result
 
 
@@ -121,15 +120,6 @@ def _joined(
     fields[within, 1:] = colour[seam[nearest]]
     fields = space.inner.sample(fields)  # (P, 4)
     return inner + fields[:, :1] * (fields[:, 1:] - inner)
-
-
-def _eyeball(vertices: np.ndarray) -> tuple[np.ndarray, float]:
-    """Centre (3,) and radius of the sphere that fits an eyeball's vertices (V, 3) best (linear least squares)."""
-    points = vertices.astype(np.float64)
-    design = np.concatenate([2.0 * points, np.ones((len(points), 1))], 1)
-    solution = np.linalg.lstsq(design, (points**2).sum(1), rcond=None)[0]
-    centre = solution[:3]
-    return centre.astype(np.float32), float(np.sqrt(solution[3] + centre @ centre))
 
 
 def _nostril() -> np.ndarray:

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import numpy as np
 
+from backend.rig.eye_surfaces import IRIS_RADIUS
+
 IRIS_SHARE = 0.26
 """Radius of the iris (11.7 mm across) of a half's width: with ``EYE_SIDE`` it is 532 px across."""
 _FRONT = 0.007
 """Metres from the axis up to where the map is a view from the front; the iris ends at 5.9 mm."""
-_IRIS = 0.00585
 _WIDEST = np.radians(105.0)
 """From the axis to the picture's edge: eyes turn by 40 degrees, and lids show 60 beside the axis."""
 
@@ -34,7 +35,7 @@ def eye_points(side: int, radius: float) -> np.ndarray:
     distance = np.hypot(x, y)
     edge, slope = _corner(radius)
     start = _from_axis(edge, radius)
-    inner = np.arcsin(np.clip(distance * _IRIS / IRIS_SHARE / radius, 0.0, 1.0))
+    inner = np.arcsin(np.clip(distance * IRIS_RADIUS / IRIS_SHARE / radius, 0.0, 1.0))
     theta = np.where(distance < start, inner, edge + (distance - start) / slope)
     theta = np.minimum(theta, np.pi)
     across = np.maximum(distance, 1e-9)
@@ -45,12 +46,12 @@ def eye_points(side: int, radius: float) -> np.ndarray:
 def _from_axis(theta: np.ndarray | float, radius: float) -> np.ndarray:
     """Distance from a half's middle, of its width, at an angle from the axis (radians)."""
     edge, slope = _corner(radius)
-    start = IRIS_SHARE * _FRONT / _IRIS
-    front = IRIS_SHARE * radius * np.sin(np.minimum(theta, edge)) / _IRIS
+    start = IRIS_SHARE * _FRONT / IRIS_RADIUS
+    front = IRIS_SHARE * radius * np.sin(np.minimum(theta, edge)) / IRIS_RADIUS
     return np.where(theta < edge, front, np.minimum(start + slope * (theta - edge), 0.5))
 
 
 def _corner(radius: float) -> tuple[float, float]:
     """The angle (radians) at which the map stops being a view from the front, and its slope from there on."""
     edge = float(np.arcsin(_FRONT / radius))
-    return edge, (0.5 - IRIS_SHARE * _FRONT / _IRIS) / (_WIDEST - edge)
+    return edge, (0.5 - IRIS_SHARE * _FRONT / IRIS_RADIUS) / (_WIDEST - edge)

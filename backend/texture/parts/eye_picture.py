@@ -11,10 +11,11 @@ from backend.geometry.noise import gradient_noise
 from backend.geometry.smoothstep import smoothstep
 from backend.parallel import each
 from backend.rendering.color import srgb_bytes
+from backend.rig.eye_surfaces import IRIS_RADIUS
 from backend.rig.measure import eye_angles
 from backend.texture.parts.eye_colours import EyeColours
 from backend.texture.parts.eye_map import eye_points
-from backend.texture.parts.eyes import IRIS_RADIUS, PUPIL_RADIUS, paint_eyeball
+from backend.texture.parts.eyes import PUPIL_RADIUS, paint_eyeball
 from backend.texture.parts.iris_pattern import IrisPattern
 
 EYE_SIDE = 1024

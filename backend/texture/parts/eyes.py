@@ -7,8 +7,8 @@ from scipy.spatial import cKDTree
 
 from backend.geometry.noise import fractal_noise, gradient_noise
 from backend.geometry.smoothstep import smoothstep
+from backend.rig.eye_surfaces import IRIS_RADIUS
 
-IRIS_RADIUS = 0.00585  # metres: the visible iris is 11.7 mm across
 PUPIL_RADIUS = 0.0021  # as wide as in portraits taken indoors
 SCLERA = np.array([0.66, 0.61, 0.57])  # linear light; the eye's white is not paper
 _VEIN = np.array([0.55, 0.20, 0.16])
