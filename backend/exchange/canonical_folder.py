@@ -9,10 +9,10 @@ from typing import Any
 import msgspec
 import numpy as np
 import torch
-from PIL import Image
 
 from backend import __version__
 from backend.exchange.all_or_none import OutputFolder, write_together
+from backend.exchange.png import png_bytes
 from backend.models.lap.canonical_face import CanonicalFace
 from backend.models.lap.pictures import DEPTH_RANGE, CanonicalPictures, surface_cells
 from backend.progress import ProgressReporter, silent
@@ -63,7 +63,7 @@ def write_canonical_folder(
     }
 
     def picture(name: str) -> Callable[[Path], None]:
-        return lambda folder: Image.fromarray(maps[name]).save(folder / f"canonical_{name}.png")
+        return lambda folder: (folder / f"canonical_{name}.png").write_bytes(png_bytes(maps[name]))
 
     steps = [
         *(picture(name) for name in maps),

@@ -5,28 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-import cv2
 import msgspec
 import numpy as np
 
 from backend.detail.groups import KEY_GROUPS
 from backend.detail.skin_detail import MIDDLE, HeightMap, SkinDetail, tangent_normals
 from backend.exchange.face_asset import FacePart
+from backend.exchange.png import png_bytes
 
 FORMAT_VERSION = 1
 WRINKLE_FILES: dict[str, str] = {name: f"wrinkles_{name}.png" for name in KEY_GROUPS}
 NONE = HeightMap(np.full((1, 1), MIDDLE, np.uint16), 1.0)
 """Stands for skin without relief."""
-
-
-def png_bytes(pixels: np.ndarray) -> bytes:
-    """(H, W) or (H, W, 3) uint8 or uint16, RGB, as a PNG file."""
-    done, data = cv2.imencode(
-        ".png", pixels if pixels.ndim == 2 else pixels[..., ::-1], [cv2.IMWRITE_PNG_COMPRESSION, 1]
-    )
-    if not done:
-        raise OSError("a picture could not be written")
-    return data.tobytes()
 
 
 def normal_picture(detail: SkinDetail | None, head: FacePart) -> np.ndarray:

@@ -7,12 +7,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
 from backend.exchange.all_or_none import OutputFolder, write_together
 from backend.exchange.detail_files import (
     normal_picture,
-    png_bytes,
     write_detail,
     write_displacement,
     write_wrinkles,
@@ -22,6 +20,7 @@ from backend.exchange.file_names import FILE_NAMES as FILE_NAMES
 from backend.exchange.hair_files import hair_picture, write_hair
 from backend.exchange.json_files import with_seconds_of, write_cameras, write_expressions, write_report
 from backend.exchange.obj import EYE_TEXTURE, write_obj
+from backend.exchange.png import png_bytes
 from backend.exchange.preview import PhotoPreview, write_preview
 from backend.progress import ProgressReporter, silent
 
@@ -51,10 +50,10 @@ def write_folder(
     steps: list[Callable[[Path], None]] = [  # the longest first: they are written at the same time
         lambda folder: write_preview(asset, previews, folder / "preview.png"),
         lambda folder: _write_glb(asset, folder / "face.glb"),
-        lambda folder: Image.fromarray(asset.albedo).save(folder / "albedo.png", compress_level=4),
-        lambda folder: Image.fromarray(_eye_picture(asset)).save(folder / EYE_TEXTURE, compress_level=4),
+        lambda folder: (folder / "albedo.png").write_bytes(png_bytes(asset.albedo)),
+        lambda folder: (folder / EYE_TEXTURE).write_bytes(png_bytes(_eye_picture(asset))),
         lambda folder: write_obj(asset, folder),
-        lambda folder: Image.fromarray(hair_picture(asset.hair_cards)).save(folder / "hair.png"),
+        lambda folder: (folder / "hair.png").write_bytes(png_bytes(hair_picture(asset.hair_cards))),
         lambda folder: (folder / "normal.png").write_bytes(png_bytes(normal_picture(asset.detail, asset.parts[0]))),
         lambda folder: write_displacement(asset.detail, folder / "displacement.png"),
         lambda folder: write_wrinkles(asset.detail, folder),

@@ -19,6 +19,7 @@ from backend.exchange.asset_mesh import (
     portrait_camera,
 )
 from backend.exchange.face_asset import FaceAsset
+from backend.exchange.png import png_bytes
 from backend.exchange.tone import tone_change
 from backend.fitting.fitted_face import FittedFace, FittedPhoto
 from backend.parallel import each
@@ -86,7 +87,7 @@ def _photo_preview(face: PhotoFace, photo: FittedPhoto, gain: np.ndarray) -> Pho
 
 def write_preview(asset: FaceAsset, previews: Sequence[PhotoPreview], path: Path) -> None:
     """Write ``preview.png``. Raises ``OSError`` when it cannot be written."""
-    Image.fromarray(preview_picture(asset, previews)).save(path, compress_level=3)
+    path.write_bytes(png_bytes(preview_picture(asset, previews)))
 
 
 def preview_picture(asset: FaceAsset, previews: Sequence[PhotoPreview]) -> np.ndarray:

@@ -7,7 +7,7 @@ import numpy as np
 
 from backend.detail.groups import KEY_GROUPS
 from backend.detail.skin_detail import MIDDLE, SkinDetail
-from backend.exchange.detail_files import png_bytes
+from backend.exchange.png import png_bytes
 from backend.exchange.wire_buffers import BufferList
 
 PACKED = 3

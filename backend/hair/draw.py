@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import cv2
 import numba
 import numpy as np
 
@@ -68,9 +69,8 @@ def draw_hair(
     front = np.full((height, width), np.inf, np.float32)
     radius = 0.5 * strands.width.astype(np.float32)
     _lines(points, across, side, colours, radius, random, to_pixels, depth, front, canvas)
-    shape = (height // _SUPERSAMPLE, _SUPERSAMPLE, width // _SUPERSAMPLE, _SUPERSAMPLE)
     drawn = np.isfinite(front).astype(np.float32)
-    return DrawnHair(canvas.reshape(*shape, 3).mean((1, 3)), drawn.reshape(shape).mean((1, 3)))
+    return DrawnHair(*(cv2.resize(image, camera.size, interpolation=cv2.INTER_AREA) for image in (canvas, drawn)))
 
 
 def _shaded(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 import torch
 from torch.nn.functional import avg_pool2d, grid_sample
@@ -104,7 +105,8 @@ def render_linear(
         normal = torch.nn.functional.normalize(torch.where(away[:, None], -normal, normal), dim=-1)
         color = color * shade(normal, _tensor(light)).clamp(min=0)
     canvas = found.scatter(torch.cat([color, torch.ones_like(color[:, :1])], -1))[0]  # (sH, sW, 4)
-    pixels = canvas.view(height, supersample, width, supersample, 4).mean((1, 3)).numpy()
+    samples = canvas.view(height * supersample, width * supersample, 4).numpy()
+    pixels = cv2.resize(samples, (width, height), interpolation=cv2.INTER_AREA)
     return Rendering(pixels[..., :3], pixels[..., 3])
 
 
