@@ -39,7 +39,7 @@ def relief_shading(
     normals, across = frames_in_window(window, frames)
     heights = posed_heights(detail, window, expression) * window.allowed
     down, right = np.gradient(heights * np.float32(1e-3 * SIZE))
-    bumped = normals - (across * np.stack([right, down], -1)[..., None]).sum(2)
+    bumped = normals - (right[..., None] * across[..., 0, :] + down[..., None] * across[..., 1, :])
     bumped /= np.maximum(np.linalg.norm(bumped, axis=-1, keepdims=True), 1e-6)
     grey = (light @ np.array(LUMINANCE)).astype(np.float32)
     smooth, rough = sh.basis(normals) @ grey, sh.basis(bumped) @ grey
