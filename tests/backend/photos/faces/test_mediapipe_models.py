@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -73,3 +76,20 @@ def test_dim_pictures_are_searched(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(mediapipe_models, "face_detector", lambda full_range: nothing)
     assert detect_faces(np.random.default_rng(0).integers(0, 20, (300, 400, 3), dtype=np.uint8)) == ()
     assert len(asked) > 8
+
+
+@pytest.mark.parametrize("first", ["", "import matplotlib.pyplot"])
+def test_mediapipe_loads_no_plots_and_has_them_when_asked(first: str) -> None:
+    """In a process of its own: what is imported stays so."""
+    script = f"""
+import sys
+{first}
+from backend.photos.faces.mediapipe_models import _solutions
+solutions = _solutions()
+loaded = "matplotlib.pyplot" in sys.modules
+assert loaded == bool({first!r}), loaded
+figure = solutions.drawing_utils.plt.figure
+import matplotlib.pyplot
+assert matplotlib.pyplot.figure is figure
+"""
+    subprocess.run([sys.executable, "-c", script], check=True, cwd=Path(__file__).resolve().parents[4])
