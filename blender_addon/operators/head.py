@@ -6,10 +6,9 @@ import bpy
 import numpy as np
 from bpy.props import StringProperty
 
-from ..errors import AddonError
 from ..scene import cameras, expressions, locks, meshes, mpfb, tags
 from ..scene.which_mesh import active_mesh, cameras_by_photo, expressive_meshes, head_mesh
-from ..ui.text import report_error
+from ..transfer.sliced import SlicedOperator, Steps
 from .corrections import close_all
 from .polls import NO_HEAD, clickable
 
@@ -166,25 +165,20 @@ def _sculpted_meshes(context: bpy.types.Context) -> list[bpy.types.Mesh]:
     return [mesh for mesh in dict.fromkeys(own) if meshes.sculpted(mesh) is not None]
 
 
-class ApplyToBody(bpy.types.Operator):
-    """Write the head's shape and shape keys into the selected MakeHuman or MPFB body"""
+class ApplyToBody(SlicedOperator, bpy.types.Operator):
+    """Write the head's shape, shape keys and skin into the selected MakeHuman or MPFB body"""
 
     bl_idname = "likeness.apply_to_mpfb"
     bl_label = "Apply to MPFB Body"
     bl_options = {"REGISTER", "UNDO"}
+    doing = "Baking the skin into the body"
 
     @classmethod
-    def poll(cls, context: bpy.types.Context) -> bool:
+    def can_run(cls, context: bpy.types.Context) -> bool:
         return clickable(cls, mpfb.why_not(context))
 
-    def execute(self, context: bpy.types.Context) -> set[str]:
-        try:
-            said = mpfb.apply(context)
-        except AddonError as error:
-            report_error(self, str(error))
-            return {"CANCELLED"}
-        self.report({"INFO"}, said)
-        return {"FINISHED"}
+    def steps(self, context: bpy.types.Context) -> Steps:
+        return mpfb.apply_steps(context)
 
 
 CLASSES = (LookThroughPhoto, LeavePhoto, ResetExpression, RemoveSculpt, LockSkin, UnlockSkin, ApplyToBody)

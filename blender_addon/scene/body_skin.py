@@ -3,6 +3,7 @@ the tone of the neck."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import bpy
@@ -38,22 +39,36 @@ class _Corners:
 
 
 @dataclass(frozen=True)
-class _Relief:
-    """Heights (side², 1) float32 in [0, 1], 0.5 in the middle, and millimetres from there to 0 or 1."""
+class SkinSources:
+    """All that a body's skin is made of, read from Blender: ``albedo`` (H, W, 3) float32 sRGB, ``texture`` (H, W, 3) of
+    the body's own or None, ``heights`` (H, W, 1) of the relief or None and its ``reach`` in millimetres, the triangles,
+    and the side of the new picture in texels."""
 
-    heights: np.ndarray
-    side: int
+    albedo: np.ndarray
+    texture: np.ndarray | None
+    heights: np.ndarray | None
     reach: float
+    corners: _Corners
+    side: int
 
 
-def put_skin(
+@dataclass(frozen=True)
+class BakedSkin:
+    """``picture``, and ``relief`` if there is one: PNG files in the body's map; ``reach`` : the relief's, millimetres;
+    ``has_own`` : the body had a texture of its own."""
+
+    picture: bytes
+    relief: bytes | None
+    reach: float
+    has_own: bool
+
+
+def skin_sources(
     collection: bpy.types.Collection, head: bpy.types.Object, body: bpy.types.Object, weights: np.ndarray
-) -> str:
-    """Give ``body`` a skin: the head's albedo and relief where it has the head's skin, below that its own texture in
-    the tone of the head's neck, or that tone alone where it has none. Returns a sentence that says what was done.
+) -> SkinSources | str:
+    """What ``body``'s skin is to be made of, or the sentence that says why it keeps its looks.
 
-    ``weights`` (V_head,) is 1 on the head and falls to 0 at the cut through the neck. The body's materials are copied
-    before they are changed. Applied again, it starts from the texture that the body had at first.
+    ``weights`` (V_head,) is 1 on the head and falls to 0 at the cut through the neck.
     """
     albedo = collection.get(tags.ALBEDO)
     if albedo is None or albedo.size[0] < 2:
@@ -67,15 +82,28 @@ def put_skin(
     source = _own_texture(body)
     side = int(np.clip(FINER * albedo.size[0], LEAST_SIDE, MOST_SIDE))
     side = side if source is None else int(np.clip(max(side, *source.size), LEAST_SIDE, MOST_SIDE))
+    texture = None if source is None else _pixels(source)
+    relief = None if source is not None else _relief_image(head)  # a material of its own has its own
+    heights, reach = (None, 0.0) if relief is None else (_pixels(relief)[..., :1], float(relief[tags.REACH]))
+    return SkinSources(_pixels(albedo), texture, heights, reach, corners, side)
+
+
+def bake(sources: SkinSources, told: Callable[[float], None] = lambda done: None) -> BakedSkin:
+    """The skin in the body's map: the head's albedo and relief where it has the head's skin, below that its own texture
+    in the tone of the head's neck, or that tone alone where it has none. Asks nothing of Blender, so that it can run
+    in a thread; ``told`` hears the fraction done."""
+    corners, side = sources.corners, sources.side
     texels, found = covered_texels(corners.body, np.dstack([corners.head, corners.weights[..., None]]), side)
+    told(0.2)
     uv, share = found[:, :2], np.clip(found[:, 2:], 0.0, 1.0)
-    skin = linear(sampled(_pixels(albedo), uv))
+    skin = linear(sampled(sources.albedo, uv))
+    told(0.35)
     neck = skin[((share > 0.05) & (share < 0.95))[:, 0]]
     tone = np.median(neck if len(neck) else skin, axis=0)
-    if source is None:
+    if sources.texture is None:
         picture = np.broadcast_to(tone.astype(np.float32), (side, side, 3)).reshape(-1, 3).copy()
     else:
-        picture = resized(_pixels(source), side).reshape(-1, 3)
+        picture = resized(sources.texture, side).reshape(-1, 3)
         own = np.median(linear(picture[texels[((share > 0.05) & (share < 0.95))[:, 0]]]), axis=0)
         ratio = np.clip(tone / np.maximum(own, 1e-3), 1 / LARGEST_RATIO, LARGEST_RATIO)
         for rows in np.split(picture, side):  # row by row, for the memory's sake
@@ -84,15 +112,25 @@ def put_skin(
     rings = max(2, MARGIN * side // MOST_SIDE)
     near = _near(corners.others, corners.body, rings / side)
     taken = covered_texels(near, np.zeros((*near.shape[:2], 0)), side)[0]
+    told(0.5)
     grow(picture, side, texels, taken, rings)
-    coloured = np.stack([np.round(255.0 * srgb(rows)).astype(np.uint8) for rows in np.split(picture, side)])
+    told(0.65)
+    coloured = png(np.stack([np.round(255.0 * srgb(rows)).astype(np.uint8) for rows in np.split(picture, side)]))
+    told(0.85)
     relief = None
-    if source is None:  # a material of its own has its own
-        relief = _baked_relief(head, texels, uv, share, side)
-        if relief is not None:
-            grow(relief.heights, side, texels, taken, rings)
-    _write(collection, body, layer, source, png(coloured), relief)
-    return "The body has its skin." if source is None else "The body's texture has its skin and the neck's tone."
+    if sources.heights is not None:
+        heights = np.full((side * side, 1), 0.5, np.float32)
+        heights[texels] = 0.5 + share * (sampled(sources.heights, uv) - 0.5)
+        grow(heights, side, texels, taken, rings)
+        relief = png(np.round(65535.0 * heights).astype(np.uint16).reshape(side, side, 1))
+    return BakedSkin(coloured, relief, sources.reach, sources.texture is not None)
+
+
+def write_skin(collection: bpy.types.Collection, body: bpy.types.Object, baked: BakedSkin) -> str:
+    """Give ``body`` its skin; returns a sentence that says what was done. The body's materials are copied before they
+    are changed. Applied again, it starts from the texture that the body had at first."""
+    _write(collection, body, _layer(body.data), _own_texture(body), baked)
+    return "The body's texture has its skin and the neck's tone." if baked.has_own else "The body has its skin."
 
 
 def _layer(mesh: bpy.types.Mesh) -> bpy.types.MeshUVLoopLayer | None:
@@ -155,22 +193,12 @@ def _pixels(image: bpy.types.Image) -> np.ndarray:
     return flat.reshape(image.size[1], image.size[0], image.channels)[..., :3]
 
 
-def _baked_relief(
-    head: bpy.types.Object,
-    texels: np.ndarray,
-    uv: np.ndarray,
-    share: np.ndarray,
-    side: int,
-) -> _Relief | None:
-    """The relief that is always there, in the body's map; None where the head has none, or of files of before, which do
-    not say how deep it is."""
+def _relief_image(head: bpy.types.Object) -> bpy.types.Image | None:
+    """The relief that is always there; None where the head has none, or of files of before, which do not say how deep
+    it is."""
     material = skin_material(head)
     found = [] if material is None else [node.image for node in relief_nodes(material) if node.name == ALWAYS]
-    if not found or tags.REACH not in found[0] or found[0].size[0] < 2:
-        return None
-    heights = np.full((side * side, 1), 0.5, np.float32)
-    heights[texels] = 0.5 + share * (sampled(_pixels(found[0])[..., :1], uv) - 0.5)
-    return _Relief(heights, side, float(found[0][tags.REACH]))
+    return None if not found or tags.REACH not in found[0] or found[0].size[0] < 2 else found[0]
 
 
 def _texture_node(material: bpy.types.Material | None) -> bpy.types.Node | None:
@@ -207,8 +235,7 @@ def _write(
     body: bpy.types.Object,
     layer: bpy.types.MeshUVLoopLayer,
     source: bpy.types.Image | None,
-    coloured: bytes,
-    relief: _Relief | None,
+    baked: BakedSkin,
 ) -> None:
     image = None
     for slot in body.material_slots:
@@ -217,18 +244,18 @@ def _write(
             continue
         if tags.BODY_SKIN in node.image:
             image = node.image
-            replace_packed(image, coloured)
+            replace_packed(image, baked.picture)
         else:
-            image = image or _new_image(collection, body, coloured, source)
+            image = image or _new_image(collection, body, baked.picture, source)
             slot.material = slot.material.copy()
             _texture_node(slot.material).image = image
     if image is not None:
         return
-    image = _new_image(collection, body, coloured, None)
+    image = _new_image(collection, body, baked.picture, None)
     material = skin_look_material(image, layer.name, PORES_ACROSS_MAP * FINER)
     material.name = f"{body.name} Skin"
-    if relief is not None:
-        _add_relief(material, layer.name, relief)
+    if baked.relief is not None:
+        _add_relief(material, layer.name, baked.relief, baked.reach)
     if body.material_slots:
         body.material_slots[0].material = material
     else:
@@ -245,11 +272,10 @@ def _new_image(
     return image
 
 
-def _add_relief(material: bpy.types.Material, layer: str, baked: _Relief) -> None:
+def _add_relief(material: bpy.types.Material, layer: str, heights: bytes, reach: float) -> None:
     """The relief as displacement, which Eevee and Cycles draw as a bump."""
     tree = material.node_tree
-    heights = np.round(65535.0 * baked.heights).astype(np.uint16).reshape(baked.side, baked.side, 1)
-    image = packed_image(f"{material.name} relief", png(heights))
+    image = packed_image(f"{material.name} relief", heights)
     image.colorspace_settings.name = "Non-Color"
     uv, texture, relief = (
         tree.nodes.new(kind) for kind in ("ShaderNodeUVMap", "ShaderNodeTexImage", "ShaderNodeDisplacement")
@@ -257,7 +283,7 @@ def _add_relief(material: bpy.types.Material, layer: str, baked: _Relief) -> Non
     uv.uv_map, texture.image, texture.name, texture.label, texture.interpolation = layer, image, ALWAYS, ALWAYS, "Cubic"
     uv.location, texture.location, relief.location = (-900, -700), (-600, -700), (100, -500)
     relief.inputs["Midlevel"].default_value = 0.5
-    relief.inputs["Scale"].default_value = 2.0 * baked.reach / 1000.0
+    relief.inputs["Scale"].default_value = 2.0 * reach / 1000.0
     output = next(node for node in tree.nodes if node.type == "OUTPUT_MATERIAL")
     tree.links.new(uv.outputs["UV"], texture.inputs["Vector"])
     tree.links.new(texture.outputs["Color"], relief.inputs["Height"])

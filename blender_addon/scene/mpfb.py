@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import time
+from collections.abc import Generator, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import bpy
@@ -13,7 +16,7 @@ from ..errors import AddonError
 from ..protocol.names import ARKIT_NAMES, PART_NAMES
 from . import tags
 from .body_fit import LARGEST_MISFIT, NECK_WEIGHT, REST_WEIGHT, Placement, place, seam_weights
-from .body_skin import put_skin
+from .body_skin import bake, skin_sources, write_skin
 from .coordinates import coordinates, neutral_coordinates, origin_of
 from .meshes import HM08_VERTEX
 from .which_mesh import active_mesh, part_on
@@ -22,6 +25,8 @@ SKIN_VERTICES, ALL_VERTICES = 13_380, 19_158
 """A body without MakeHuman's helper geometry, and with it. The skin comes first."""
 KEY_NAME, MACRO = "Likeness", "$md"
 """Our shape key of a body's build, and what the names of MPFB's own begin with."""
+WAIT_SECONDS = 0.01
+"""Between two looks at the thread that bakes: a frame of the window is longer."""
 NEAREST = 4
 """So many skin vertices carry a helper vertex along."""
 
@@ -64,6 +69,17 @@ def apply(context: bpy.types.Context) -> str:
 
     Raises ``AddonError`` where there is no head, no body, or the body's vertices are in another order.
     """
+    steps = apply_steps(context)
+    while True:
+        try:
+            next(steps)
+        except StopIteration as stop:
+            return stop.value
+
+
+def apply_steps(context: bpy.types.Context) -> Generator[float, None, str]:
+    """``apply`` for a window: yields the fraction done while a thread bakes the skin. The body is changed after the
+    last yield, so that closing it early leaves the body as it was."""
     body, collection = body_of(context), tags.active_head(context)
     if collection is None:
         raise AddonError("There is no head to apply.", "Select one object of the head together with the body.")
@@ -73,10 +89,36 @@ def apply(context: bpy.types.Context) -> str:
             f"Select a mesh with MPFB's {ALL_VERTICES:,} vertices, or its {SKIN_VERTICES:,} without helpers.",
         )
     head = active_mesh(context, collection) or tags.part_object(collection, "head")
+    weights = _fitted(head, body).weights
+    yield 0.05
+    sources = skin_sources(collection, head, body, weights)
+    names, head_id = (body.name, head.name), collection[tags.HEAD_ID]
+    baked = None
+    if not isinstance(sources, str):
+        done = [0.0]
+        with _thread() as threads:
+            baking = threads.submit(bake, sources, lambda share: done.__setitem__(0, share))
+            while not baking.done():
+                time.sleep(WAIT_SECONDS)
+                yield 0.1 + 0.8 * done[0]
+        baked = baking.result()
+    body, head = (bpy.data.objects.get(name) for name in names)
+    collection = next((one for one in tags.heads_in(context.scene) if one[tags.HEAD_ID] == head_id), None)
+    if body is None or head is None or collection is None:
+        raise AddonError("The body or the head is not in the scene any more.", "Undo its removal, and apply it again.")
     apply_head(collection, body, head)
-    skin = _shape_of(head, len(body.data.vertices))
-    said = put_skin(collection, head, body, _seam(head.data, skin))
+    said = sources if baked is None else write_skin(collection, body, baked)
     return f"{body.name} has the head's shape as the shape key {KEY_NAME}, and its 52 expressions. {said}"
+
+
+@contextmanager
+def _thread() -> Iterator[ThreadPoolExecutor]:
+    """One thread, which nobody waits for when the work is given up."""
+    threads = ThreadPoolExecutor(1)
+    try:
+        yield threads
+    finally:
+        threads.shutdown(wait=False, cancel_futures=True)
 
 
 def apply_head(
@@ -92,26 +134,11 @@ def apply_head(
     them. Applying again replaces the keys.
     """
     head = head or tags.part_object(collection, "head")
-    if head is None:
-        raise AddonError("The head's mesh is not in the file any more.", "Undo its removal, or reconstruct again.")
-    if body.data.library is not None:
-        raise AddonError(f"{body.name} is linked from another file.", "Make it local first.", "linked")
     before = body.data.shape_keys.key_blocks.get(KEY_NAME) if body.data.shape_keys else None
-    if before is not None:
+    if before is not None and body.data.library is None:
         body.shape_key_remove(before)
-    basis, now = _body_shape(body)
-    skin = _shape_of(head, len(basis))
-    if skin is None:
-        raise AddonError(
-            "The head's mesh has lost the attribute hm08_vertex.", "Undo what removed it, or reconstruct again."
-        )
-    weights = _seam(head.data, skin)
-    placement = place(skin.rest, now[skin.numbers], np.where(weights < 1, NECK_WEIGHT, REST_WEIGHT))
-    if placement.misfit > LARGEST_MISFIT:
-        raise AddonError(
-            f"{body.name} has as many vertices as a MakeHuman body, but in another order or shape.",
-            "Select a body that MPFB made, without edits to its faces.",
-        )
+    fitted = _fitted(head, body)
+    skin, weights, placement, basis, now = fitted.skin, fitted.weights, fitted.placement, fitted.basis, fitted.now
     offsets = np.zeros_like(now)
     offsets[skin.numbers] = weights[:, None] * (placement.points(skin.rest) - now[skin.numbers])
     expressions = {name: np.zeros_like(now) for name in skin.keys}
@@ -130,6 +157,40 @@ def apply_head(
     _carry_helpers(now, np.concatenate(own), [offsets, *expressions.values()])
     _write_keys(body, basis, offsets, expressions)
     return placement
+
+
+@dataclass(frozen=True)
+class _Fitted:
+    """A head on a body: its skin, (V_skin,) how much the body takes of it, where it lies, and the body's (V, 3) basis
+    and what it shows now."""
+
+    skin: _Shape
+    weights: np.ndarray
+    placement: Placement
+    basis: np.ndarray
+    now: np.ndarray
+
+
+def _fitted(head: bpy.types.Object | None, body: bpy.types.Object) -> _Fitted:
+    """Where the head lies on the body. Raises ``AddonError`` as ``apply`` does."""
+    if head is None:
+        raise AddonError("The head's mesh is not in the file any more.", "Undo its removal, or reconstruct again.")
+    if body.data.library is not None:
+        raise AddonError(f"{body.name} is linked from another file.", "Make it local first.", "linked")
+    basis, now = _body_shape(body)
+    skin = _shape_of(head, len(basis))
+    if skin is None:
+        raise AddonError(
+            "The head's mesh has lost the attribute hm08_vertex.", "Undo what removed it, or reconstruct again."
+        )
+    weights = _seam(head.data, skin)
+    placement = place(skin.rest, now[skin.numbers], np.where(weights < 1, NECK_WEIGHT, REST_WEIGHT))
+    if placement.misfit > LARGEST_MISFIT:
+        raise AddonError(
+            f"{body.name} has as many vertices as a MakeHuman body, but in another order or shape.",
+            "Select a body that MPFB made, without edits to its faces.",
+        )
+    return _Fitted(skin, weights, placement, basis, now)
 
 
 def _body_shape(body: bpy.types.Object) -> tuple[np.ndarray, np.ndarray]:

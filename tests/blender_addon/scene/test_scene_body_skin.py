@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import time
+
 import numpy as np
 import pytest
 from scene_helpers import coordinates
 from test_scene_mpfb import SKIN, add_body, points  # noqa: F401
 
+from blender_addon.errors import AddonError
 from blender_addon.protocol.result import HeadResult
 
 pytest.importorskip("bpy")
@@ -137,3 +140,52 @@ def test_texels_of_triangles_and_the_picture_file(bpy, tmp_path) -> None:
     image = bpy.data.images.load(str(path))
     np.testing.assert_allclose(picture(image) * 255, ramp, atol=0.5)
     np.testing.assert_allclose(atlas.srgb(atlas.linear(np.linspace(0, 1, 9))), np.linspace(0, 1, 9), atol=1e-6)
+
+
+def state(body) -> tuple:
+    keys = body.data.shape_keys
+    return (
+        None if keys is None else tuple(keys.key_blocks.keys()),
+        tuple(slot.material for slot in body.material_slots),
+    )
+
+
+def test_work_that_is_given_up_leaves_the_body_as_it_was(bpy, collection, body) -> None:
+    before = state(body)
+    steps = mpfb.apply_steps(bpy.context)
+    for _ in range(5):
+        assert 0.0 <= next(steps) <= 1.0
+    steps.close()
+    assert state(body) == before
+    mpfb.apply(bpy.context)
+    assert state(body) != before
+
+
+def test_a_body_that_is_deleted_meanwhile_ends_in_a_sentence(bpy, collection, body) -> None:
+    steps = mpfb.apply_steps(bpy.context)
+    next(steps)
+    next(steps)
+    bpy.data.objects.remove(body)
+    with pytest.raises(AddonError, match="not in the scene any more"):
+        for _ in steps:
+            pass
+
+
+def test_the_window_never_waits_for_the_bake(bpy, collection, body) -> None:
+    """With a texture of 2 k, which takes seconds: nearly all steps are waits of a hundredth of a second, with time for
+    the window in between."""
+    material = bpy.data.materials.new("own")
+    material.use_nodes = True
+    node = material.node_tree.nodes.new("ShaderNodeTexImage")
+    node.image = bpy.data.images.new("own", 2048, 2048)
+    material.node_tree.links.new(
+        node.outputs["Color"], material.node_tree.nodes["Principled BSDF"].inputs["Base Color"]
+    )
+    body.data.materials.append(material)
+    seconds, begun = [], time.perf_counter()
+    for _ in mpfb.apply_steps(bpy.context):
+        now = time.perf_counter()
+        seconds.append(now - begun)
+        begun = now
+    assert len(seconds) > 20
+    assert np.percentile(seconds, 90) < 0.1
