@@ -30,7 +30,7 @@ def covered_texels(corners: np.ndarray, values: np.ndarray, side: int) -> tuple[
     a, b, c = np.moveaxis(at, 1, 0)
     area = _cross(b - a, c - a)
     counts = np.where(np.abs(area) > 1e-9, size[:, 0] * size[:, 1], 0)
-    texels, found = [], []
+    texels, found = [np.empty(0, np.int64)], [np.empty((0, values.shape[2]), np.float32)]
     begin = 0
     while begin < len(counts):
         end = max(begin + 1, int(np.searchsorted(np.cumsum(counts[begin:]), CHUNK)) + begin)

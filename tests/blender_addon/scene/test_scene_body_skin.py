@@ -189,3 +189,14 @@ def test_the_window_never_waits_for_the_bake(bpy, collection, body) -> None:
         begun = now
     assert len(seconds) > 20
     assert np.percentile(seconds, 90) < 0.1
+
+
+def test_a_body_of_which_only_the_head_is_left_gets_its_skin(bpy, collection, body) -> None:
+    import bmesh
+
+    mesh = bmesh.new()
+    mesh.from_mesh(body.data)
+    mesh.faces.ensure_lookup_table()
+    bmesh.ops.delete(mesh, geom=[mesh.faces[-1]], context="FACES_ONLY")
+    mesh.to_mesh(body.data)
+    assert "its skin" in mpfb.apply(bpy.context)
