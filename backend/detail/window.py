@@ -10,7 +10,7 @@ import numpy as np
 from backend.geometry.normals import vertex_normals
 from backend.geometry.smoothstep import smoothstep
 from backend.geometry.template import Template
-from backend.texture.unwrapping.atlas import SurfaceAtlas, build_atlas
+from backend.texture.unwrapping.atlas import SurfaceAtlas, UvChart, build_atlases
 from backend.texture.unwrapping.head_surface import HeadSurface, head_surface
 
 ORIGIN = (0.1, 0.14)
@@ -81,7 +81,7 @@ def detail_window(template: Template, size: int) -> DetailWindow:
             return window
     uv = (surface.uv - np.array(ORIGIN)) / SIDE
     inside = surface.main & ((uv[surface.uv_triangles] > -0.2) & (uv[surface.uv_triangles] < 1.2)).all((1, 2))
-    atlas = build_atlas(uv, surface.uv_triangles[inside], surface.triangles[inside], size)
+    (atlas,) = build_atlases([UvChart(uv, surface.uv_triangles[inside], surface.triangles[inside])], size)
     allowed = atlas.image(atlas.sample(allowed_displacement(surface)[:, None]))[..., 0]
     window = DetailWindow(surface, atlas, _without_edge(allowed))
     _windows[:] = [*_windows[-2:], (surface, size, window)]

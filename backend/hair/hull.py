@@ -11,6 +11,7 @@ from functools import lru_cache
 
 import numpy as np
 import torch
+from scipy.spatial import cKDTree
 from torch import Tensor
 from torch.nn import functional
 
@@ -110,14 +111,12 @@ def _hull(template_id: int, holder: tuple[Template, ...]) -> HeadHull:
     mean = np.stack([points_along(profile, places) for profile in profiles], axis=1)  # (ROWS, AZIMUTHS, 3)
     points = mean.reshape(-1, 3)
     usable = np.flatnonzero((ears < 0.3) & ~hidden)
-    distance = ((points[:, None] - head[usable][None]) ** 2).sum(-1)
-    near = np.argpartition(distance, NEIGHBOURS, axis=1)[:, :NEIGHBOURS]
-    weights = 1 / (np.take_along_axis(distance, near, 1) + 1e-6)
+    distance, near = cKDTree(head[usable]).query(points, k=NEIGHBOURS)  # (G, NEIGHBOURS)
+    weights = 1 / (distance**2 + 1e-6)
     weights /= weights.sum(1, keepdims=True)
     vertices = usable[near]
     offset = points - (head[vertices] * weights[..., None]).sum(1)
-    ear_points = head[ears > 0.6]
-    to_ear = np.sqrt(((points[:, None] - ear_points[None]) ** 2).sum(-1).min(1))
+    to_ear, _ = cKDTree(head[ears > 0.6]).query(points)
     extent = usable[head[usable, 1] > 0.64]
     draft = HeadHull(
         vertices=vertices,
@@ -169,24 +168,25 @@ def _profile(head: np.ndarray, triangles: np.ndarray, azimuth: float) -> np.ndar
         segments.append(ends)
     start, stop = np.array(segments).transpose(1, 0, 2)  # each (K, 2): distance from the axis, height
 
-    def farthest(origin: np.ndarray, directions: np.ndarray) -> np.ndarray:
-        """(D,) distance of the last hit along rays, nan where there is none."""
+    def farthest(origins: np.ndarray, directions: np.ndarray) -> np.ndarray:
+        """(D,) distance of the last hit along rays from (D, 2) or (1, 2), nan where there is none."""
         step = stop - start
-        offset = start - origin
+        offset = start - origins[:, None]  # (D, K, 2)
         det = directions[:, :1] * step[:, 1] - directions[:, 1:] * step[:, 0]
         det = np.where(np.abs(det) < 1e-12, 1e-12, det)
-        t = (offset[:, 0] * step[:, 1] - offset[:, 1] * step[:, 0]) / det
-        u = (offset[:, 0] * directions[:, 1:] - offset[:, 1] * directions[:, :1]) / det
+        t = (offset[..., 0] * step[:, 1] - offset[..., 1] * step[:, 0]) / det
+        u = (offset[..., 0] * directions[:, 1:] - offset[..., 1] * directions[:, :1]) / det
         t = np.where((t > 1e-4) & (u >= -1e-6) & (u <= 1 + 1e-6), t, -1.0)
         best = t.max(1)
         return np.where(best > 0, best, np.nan)
 
     angle = np.linspace(0, np.pi / 2, 61)
     rays = np.stack([np.sin(angle), np.cos(angle)], axis=1)
-    reach = _filled(farthest(np.array([0.0, CENTRE_Y]), rays))
+    reach = _filled(farthest(np.array([[0.0, CENTRE_Y]]), rays))
     top = np.array([0.0, CENTRE_Y]) + rays * reach[:, None]
     heights = np.arange(CENTRE_Y - 0.004, 0.2, -0.004)
-    radius = np.concatenate([farthest(np.array([0.0, y]), np.array([[1.0, 0.0]])) for y in heights])
+    level = np.broadcast_to([1.0, 0.0], (len(heights), 2))
+    radius = farthest(np.stack([np.zeros_like(heights), heights], 1), level)
     curtain, previous = [], top[-1, 0]
     body = _body_radius(azimuth, heights)
     for y, skin, chest in zip(heights, radius, body, strict=True):

@@ -11,6 +11,7 @@ Array = TypeVar("Array", np.ndarray, torch.Tensor)
 
 LUMINANCE = (0.2126, 0.7152, 0.0722)
 """Rec. 709 weights of linear red, green and blue."""
+_PIECE = 1 << 18  # values: a piece and its four steps are 5 MB
 
 
 def linear_from_srgb(encoded: Array) -> Array:
@@ -36,8 +37,12 @@ def srgb_from_linear(linear: Array) -> Array:
 
 
 def srgb_bytes(linear: np.ndarray) -> np.ndarray:
-    """uint8 sRGB of linear light, rounded."""
-    return np.round(srgb_from_linear(np.asarray(linear, np.float32)) * 255).astype(np.uint8)
+    """uint8 sRGB of linear light, rounded; any shape. In pieces, since each step is an array of its own."""
+    flat, out = np.ravel(linear), np.empty(np.size(linear), np.uint8)
+    for first in range(0, len(flat), _PIECE):
+        piece = slice(first, first + _PIECE)
+        out[piece] = np.round(srgb_from_linear(np.asarray(flat[piece], np.float32)) * 255)
+    return out.reshape(np.shape(linear))
 
 
 def _decode(encoded: np.ndarray) -> np.ndarray:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 import torch
 
@@ -79,18 +80,19 @@ def rasterize_uv(uv: np.ndarray, uv_faces: np.ndarray, resolution: int, *, backe
 
 
 def gutter_source(covered: np.ndarray, pixels: int | None = None) -> np.ndarray:
-    """For every texel the flat index (H, W) int64 of the nearest covered texel; itself where covered.
+    """For every texel the flat index (H, W) int64 of the nearest covered texel (by chamfer distance, 2 % off at most);
+    itself where covered.
 
     covered : (H, W) bool. pixels : how far to look; texels further away keep their own index. None: no limit.
     """
-    from scipy.ndimage import distance_transform_edt
-
     own = np.arange(covered.size).reshape(covered.shape)
     if covered.all() or not covered.any():
         return own
-    distance, (rows, columns) = distance_transform_edt(~covered, return_indices=True)
-    source = rows.astype(np.int64) * covered.shape[1] + columns
-    return source if pixels is None else np.where(distance <= pixels, source, own)
+    away = (~covered).astype(np.uint8)
+    distance, label = cv2.distanceTransformWithLabels(away, cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL)
+    source = np.empty(label.max() + 1, np.int64)
+    source[label[covered]] = own[covered]
+    return source[label] if pixels is None else np.where(distance <= pixels, source[label], own)
 
 
 def dilate(image: np.ndarray, covered: np.ndarray, pixels: int | None = None) -> np.ndarray:

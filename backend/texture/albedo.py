@@ -33,10 +33,10 @@ from backend.texture.inpainting.skin import inpaint_skin
 from backend.texture.parts.brows import brow_place, hidden_brows, paint_brows, seen_darkness, without_brows
 from backend.texture.parts.eye_colours import EyeColours, find_eyes
 from backend.texture.parts.eye_picture import LidEdges, eye_picture
-from backend.texture.parts.iris_pattern import iris_patterns
+from backend.texture.parts.iris_pattern import IrisPattern, iris_patterns
 from backend.texture.parts.scalp import scalp_below, shown_beside_hair, with_roots
 from backend.texture.unwrapping.head_surface import head_surface, texels_per_metre, texture_space
-from backend.texture.unwrapping.photo_selection import TexturePhoto, plain_skin, prepare_photos
+from backend.texture.unwrapping.photo_selection import plain_skin, prepare_photos
 
 WORKING_SIZE = 1024
 _STAGE = "texture"
@@ -137,12 +137,14 @@ def build_albedo(
     progress(_STAGE, 0.85)
 
     seen = cv2.resize(middle.cover, (resolution, resolution), interpolation=cv2.INTER_LINEAR)
+    eyes, patterns = find_eyes(photos, tone), iris_patterns(photos)
+    del photos, samples, middle, fine  # hundreds of megabytes
     canvas = np.zeros((resolution, resolution, 3), np.float32)
     skin = finish_skin(surface, space, log_skin, inpainted, opening, seen)
     skin = even_lids(skin, space.skin, template, surface, positions, full_density)
     skin = paint_lash_lines(skin, space.skin, template, surface, fitted, positions)
     canvas.reshape(-1, 3)[space.skin.texel] = skin
-    eyes = find_eyes(photos, tone)
+    del log_skin, skin
     paint_parts(canvas, template, surface, space, fitted, inpainted, positions, eyes)
     progress(_STAGE, 0.95)
 
@@ -150,11 +152,11 @@ def build_albedo(
     if completion is not None:
         albedo = with_learned_completion(template, albedo, seen, completion)
     progress(_STAGE, 1.0)
-    return AlbedoResult(albedo, seen, eyes.iris, _eye_picture(template, fitted, photos, eyes))
+    return AlbedoResult(albedo, seen, eyes.iris, _eye_picture(template, fitted, patterns, eyes))
 
 
 def _eye_picture(
-    template: Template, fitted: FittedFace, photos: Sequence[TexturePhoto], colours: EyeColours
+    template: Template, fitted: FittedFace, patterns: tuple[IrisPattern, IrisPattern], colours: EyeColours
 ) -> np.ndarray:
     """The picture of both eyes."""
     radii, lids = [], []
@@ -163,4 +165,4 @@ def _eye_picture(
         edge = fitted.neutral[loops.rows[loops.margin]] - centre
         radii.append(radius)
         lids.append(LidEdges(edge[np.r_[loops.inner, loops.upper, loops.outer]], edge[loops.lower]))
-    return eye_picture(colours, iris_patterns(photos), (radii[0], radii[1]), (lids[0], lids[1]))
+    return eye_picture(colours, patterns, (radii[0], radii[1]), (lids[0], lids[1]))

@@ -87,7 +87,7 @@ def paint_brows(
     result = log_skin.astype(np.float32)
     place = place.max(axis=0)
     used = np.flatnonzero(place > 0.02)
-    part = SurfaceAtlas(atlas.resolution, atlas.texel[used], atlas.corners[used], atlas.barycentrics[used])
+    part = atlas.part(used)
     where, place = part.sample(positions), place[used]
     skin = np.median(result[used], axis=0)
     most, least = PARTS.brow_darkness

@@ -17,6 +17,7 @@ from backend.texture.parts.eye_colours import EyeColours
 from backend.texture.parts.eye_map import eye_points
 from backend.texture.parts.eyes import PUPIL_RADIUS, paint_eyeball
 from backend.texture.parts.iris_pattern import IrisPattern
+from backend.texture.unwrapping.atlas import pieces
 
 EYE_SIDE = 1024
 """Pixels of one eye's half of the picture."""
@@ -63,13 +64,21 @@ def eye_picture(
 
     def half(eye: int) -> np.ndarray:
         points = eye_points(side, radii[eye])
-        linear = paint_eyeball(points, colours.iris, 5 + eye, colours.white)
-        near = np.flatnonzero((points[:, 2] > 0) & (np.hypot(points[:, 0], points[:, 1]) < 1.15 * IRIS_RADIUS))
-        linear[near] *= np.exp(_close_up(points[near], patterns[eye], 40 + 10 * eye))
-        return srgb_bytes(linear * _lid_shade(points, lids[eye])[:, None]).reshape(side, side, 3)
+        picture = np.empty((len(points), 3), np.uint8)
+        for piece in pieces(len(points)):
+            picture[piece] = _painted(points[piece], eye, colours, patterns[eye], lids[eye])
+        return picture.reshape(side, side, 3)
 
     left, right = each(half, [0, 1])
     return np.concatenate([right, left], axis=1)
+
+
+def _painted(points: np.ndarray, eye: int, colours: EyeColours, pattern: IrisPattern, lids: LidEdges) -> np.ndarray:
+    """(N, 3) uint8 sRGB of one eye's points (N, 3), metres from its centre."""
+    linear = paint_eyeball(points, colours.iris, 5 + eye, colours.white)
+    near = np.flatnonzero((points[:, 2] > 0) & (np.hypot(points[:, 0], points[:, 1]) < 1.15 * IRIS_RADIUS))
+    linear[near] *= np.exp(_close_up(points[near], pattern, 40 + 10 * eye))
+    return srgb_bytes(linear * _lid_shade(points, lids)[:, None])
 
 
 def _lid_shade(points: np.ndarray, lids: LidEdges) -> np.ndarray:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -26,23 +27,25 @@ class SurfaceAtlas:
     ----------
     resolution : R, edge of the square texture.
     texel : (P,) int64 index into the flattened (R, R) texture, ascending.
-    corners : (P, 3) int32 mesh vertices of the triangle under the texel's centre.
+    triangles : (F, 3) int32 mesh vertices. triangle : (P,) int32 which of them lies under the texel's centre.
     barycentrics : (P, 3) float32, rows sum to 1.
     """
 
     resolution: int
     texel: np.ndarray
-    corners: np.ndarray
+    triangles: np.ndarray
+    triangle: np.ndarray
     barycentrics: np.ndarray
 
     def part(self, used: np.ndarray | slice) -> SurfaceAtlas:
         """Those of the texels that are ``used``: indices into (P,), ascending, or a slice."""
-        return SurfaceAtlas(self.resolution, self.texel[used], self.corners[used], self.barycentrics[used])
+        return replace(self, texel=self.texel[used], triangle=self.triangle[used], barycentrics=self.barycentrics[used])
 
     def sample(self, attributes: np.ndarray) -> np.ndarray:
         """(P, C) float32 vertex attributes (V, C) at the covered texels."""
         out = np.empty((len(self.texel), attributes.shape[1]), np.float32)
-        _interpolate(np.ascontiguousarray(attributes, np.float32), self.corners, self.barycentrics, out)
+        values = np.ascontiguousarray(attributes, np.float32)
+        _interpolate(values, self.triangles, self.triangle, self.barycentrics, out)
         return out
 
     def image(self, values: np.ndarray, background: float = 0.0) -> np.ndarray:
@@ -69,29 +72,43 @@ class SurfaceAtlas:
         Returns (V, C) float64 and (V,) float64; the mean is 0 where the weight is 0.
         """
         sums, total = np.zeros((vertex_count, values.shape[1])), np.zeros(vertex_count)
-        _gather_up(values, np.ascontiguousarray(weights), self.corners, self.barycentrics, sums, total)
+        weights = np.ascontiguousarray(weights)
+        _gather_up(values, weights, self.triangles, self.triangle, self.barycentrics, sums, total)
         return sums / np.maximum(total, 1e-9)[:, None], total
 
 
-def build_atlas(uv: np.ndarray, uv_triangles: np.ndarray, triangles: np.ndarray, resolution: int) -> SurfaceAtlas:
-    """Rasterize a UV map.
+@dataclass(frozen=True)
+class UvChart:
+    """A part of a UV map: ``uv`` (T, 2) v up, ``uv_triangles`` (F, 3) into it, and ``triangles`` (F, 3) into the mesh,
+    corner by corner the same."""
 
-    Parameters
-    ----------
-    uv : (T, 2) v up; uv_triangles : (F, 3) into ``uv``; triangles : (F, 3) into the mesh, corner by corner the same.
-    """
-    raster = rasterize_uv(uv, uv_triangles, resolution)
-    ids = raster.face_ids.reshape(-1)
-    texel = np.flatnonzero(ids >= 0)
-    weights = np.clip(raster.barycentrics.reshape(-1, 3)[texel], 0.0, 1.0)
-    return SurfaceAtlas(resolution, texel, np.asarray(triangles, np.int32)[ids[texel]], weights)
+    uv: np.ndarray
+    uv_triangles: np.ndarray
+    triangles: np.ndarray
+
+
+def build_atlases(charts: Sequence[UvChart], resolution: int) -> list[SurfaceAtlas]:
+    """Rasterize charts of one UV map, all at once; where two overlap the first has the texel."""
+    points = np.cumsum([0, *(len(chart.uv) for chart in charts)])
+    faces = np.cumsum([0, *(len(chart.uv_triangles) for chart in charts)])
+    uv_triangles = np.concatenate([chart.uv_triangles + first for chart, first in zip(charts, points, strict=False)])
+    raster = rasterize_uv(np.concatenate([chart.uv for chart in charts]), uv_triangles, resolution)
+    ids, weights = raster.face_ids.reshape(-1), raster.barycentrics.reshape(-1, 3)
+    atlases = []
+    for chart, first, stop in zip(charts, faces, faces[1:], strict=False):
+        texel = np.flatnonzero((ids >= first) & (ids < stop))
+        triangles = np.asarray(chart.triangles, np.int32)
+        shares = np.clip(weights[texel], 0.0, 1.0)
+        atlases.append(SurfaceAtlas(resolution, texel, triangles, ids[texel] - np.int32(first), shares))
+    return atlases
 
 
 @njit(cache=True, nogil=True)
 def _gather_up(
     values: np.ndarray,
     weights: np.ndarray,
-    corners: np.ndarray,
+    triangles: np.ndarray,
+    triangle: np.ndarray,
     barycentrics: np.ndarray,
     sums: np.ndarray,
     total: np.ndarray,
@@ -99,17 +116,20 @@ def _gather_up(
     for i in range(len(weights)):
         if weights[i] > 0:
             for k in range(3):
-                share, vertex = barycentrics[i, k] * weights[i], corners[i, k]
+                share, vertex = barycentrics[i, k] * weights[i], triangles[triangle[i], k]
                 total[vertex] += share
                 for channel in range(values.shape[1]):
                     sums[vertex, channel] += share * values[i, channel]
 
 
 @njit(cache=True, parallel=True, nogil=True)
-def _interpolate(attributes: np.ndarray, corners: np.ndarray, weights: np.ndarray, out: np.ndarray) -> None:
+def _interpolate(
+    attributes: np.ndarray, triangles: np.ndarray, triangle: np.ndarray, weights: np.ndarray, out: np.ndarray
+) -> None:
     channels = attributes.shape[1]
-    for i in prange(len(corners)):
-        a, b, c = corners[i, 0], corners[i, 1], corners[i, 2]
+    for i in prange(len(triangle)):
+        corners = triangles[triangle[i]]
+        a, b, c = corners[0], corners[1], corners[2]
         for k in range(channels):
             out[i, k] = (
                 weights[i, 0] * attributes[a, k] + weights[i, 1] * attributes[b, k] + weights[i, 2] * attributes[c, k]

@@ -13,7 +13,7 @@ from backend.geometry.subdivision import subdivide
 from backend.geometry.template import Template
 from backend.geometry.topology import triangulate
 from backend.rendering.uv_space import gutter_source
-from backend.texture.unwrapping.atlas import SurfaceAtlas, build_atlas
+from backend.texture.unwrapping.atlas import SurfaceAtlas, UvChart, build_atlases
 
 LEVEL = 1
 
@@ -133,15 +133,17 @@ def texture_space(template: Template, resolution: int) -> TextureSpace:
     for known, size, space in _spaces:
         if known is surface and size == resolution:
             return space
-    skin = build_atlas(surface.uv, surface.uv_triangles[surface.main], surface.triangles[surface.main], resolution)
-    inner = build_atlas(surface.uv, surface.uv_triangles[~surface.main], surface.triangles[~surface.main], resolution)
-    parts = {}
-    for name, part in template.parts.items():
-        if name == "head":
-            continue
+    charts = [
+        UvChart(surface.uv, surface.uv_triangles[own], surface.triangles[own]) for own in (surface.main, ~surface.main)
+    ]
+    names = [name for name in template.parts if name != "head"]
+    for name in names:
+        part = template.parts[name]
         split = triangulate(template.quads[part.face_start : part.face_stop])
         uv_triangles = split.apply(template.uv_head_quads[part.face_start : part.face_stop])
-        parts[name] = build_atlas(template.uv_head, uv_triangles, split.faces, resolution)
+        charts.append(UvChart(template.uv_head, uv_triangles, split.faces))
+    skin, inner, *others = build_atlases(charts, resolution)
+    parts = dict(zip(names, others, strict=True))
     covered = np.zeros(resolution**2, bool)
     for atlas in (skin, inner, *parts.values()):
         covered[atlas.texel] = True

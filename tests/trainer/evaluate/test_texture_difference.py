@@ -15,7 +15,13 @@ SIDE, DENSITY = 128, 1000.0  # texels, per metre
 def plane() -> SurfaceAtlas:
     """Every texel of a square is covered."""
     count = SIDE * SIDE
-    return SurfaceAtlas(SIDE, np.arange(count), np.zeros((count, 3), np.int32), np.ones((count, 3), np.float32) / 3)
+    return SurfaceAtlas(
+        SIDE,
+        np.arange(count),
+        np.zeros((1, 3), np.int32),
+        np.zeros(count, np.int32),
+        np.ones((count, 3), np.float32) / 3,
+    )
 
 
 def waves(length: float) -> np.ndarray:

@@ -88,9 +88,8 @@ def test_at_a_border_light_shadow_and_strange_colour_are_bounded() -> None:
 def _strip_atlas() -> tuple[SurfaceAtlas, float]:
     """Every pixel of a 64-pixel chart, a millimetre each."""
     texel = np.arange(64 * 64)
-    return SurfaceAtlas(
-        64, texel, np.zeros((len(texel), 3), np.int32), np.ones((len(texel), 3), np.float32) / 3
-    ), 1000.0
+    corners, triangle = np.zeros((1, 3), np.int32), np.zeros(len(texel), np.int32)
+    return SurfaceAtlas(64, texel, corners, triangle, np.ones((len(texel), 3), np.float32) / 3), 1000.0
 
 
 def test_photos_fade_inside_their_border() -> None:

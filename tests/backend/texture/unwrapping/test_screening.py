@@ -19,7 +19,13 @@ NOTHING, EVERYWHERE = np.zeros(SIZE * SIZE, np.float32), np.ones(SIZE * SIZE, np
 def _atlas() -> SurfaceAtlas:
     """Every pixel of a chart."""
     count = SIZE * SIZE
-    return SurfaceAtlas(SIZE, np.arange(count), np.zeros((count, 3), np.int32), np.full((count, 3), 1 / 3, np.float32))
+    return SurfaceAtlas(
+        SIZE,
+        np.arange(count),
+        np.zeros((1, 3), np.int32),
+        np.zeros(count, np.int32),
+        np.full((count, 3), 1 / 3, np.float32),
+    )
 
 
 def _weight(regions: TexelRegions, labels: np.ndarray, linear: np.ndarray) -> np.ndarray:
