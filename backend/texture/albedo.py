@@ -123,9 +123,12 @@ def build_albedo(
     prior = personal_prior(surface, working_space.skin, middle, prior, grey_only)
     progress(_STAGE, 0.55)
 
+    eyes, patterns = find_eyes(photos, tone), iris_patterns(photos)
+    views = [photo.in_view for photo in photos]
+    del photos  # their texels are some two hundred megabytes
     space = texture_space(template, resolution)
     full_density = density * resolution / working_size
-    fine = fine_band(space.skin, photos, middle, consensus, full_density)
+    fine = fine_band(space.skin, views, middle, consensus, full_density)
     progress(_STAGE, 0.75)
     log_skin = compose_skin(
         surface, working_space.skin, space.skin, middle, fine, inpainted, prior, positions, full_density, grey_only
@@ -137,8 +140,7 @@ def build_albedo(
     progress(_STAGE, 0.85)
 
     seen = cv2.resize(middle.cover, (resolution, resolution), interpolation=cv2.INTER_LINEAR)
-    eyes, patterns = find_eyes(photos, tone), iris_patterns(photos)
-    del photos, samples, middle, fine  # hundreds of megabytes
+    del middle, fine  # a hundred megabytes
     canvas = np.zeros((resolution, resolution, 3), np.float32)
     skin = finish_skin(surface, space, log_skin, inpainted, opening, seen)
     skin = even_lids(skin, space.skin, template, surface, positions, full_density)

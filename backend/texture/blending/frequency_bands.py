@@ -26,7 +26,7 @@ from backend.texture.delighting.consensus import Consensus
 from backend.texture.delighting.highlights import photo_detail
 from backend.texture.unwrapping.atlas import SurfaceAtlas, pieces
 from backend.texture.unwrapping.head_surface import HeadSurface, TextureSpace
-from backend.texture.unwrapping.photo_selection import TexturePhoto, labelled_share
+from backend.texture.unwrapping.photo_selection import PhotoInView, TexturePhoto, labelled_share
 from backend.texture.unwrapping.unwrap import DARKEST, photo_at_scale, sample_image, sample_linear
 from backend.texture.unwrapping.uv_filters import channel_mean, enlarged, grown, masked_lowpass
 
@@ -165,7 +165,7 @@ def middle_band(
     return MiddleBand(blended, tuple(middles), tuple(fine), cover, tuple(facial_hair))
 
 
-def _own_range(photo: TexturePhoto, colour_range: np.ndarray) -> np.ndarray:
+def _own_range(photo: TexturePhoto | PhotoInView, colour_range: np.ndarray) -> np.ndarray:
     """(P, 2) of ``Consensus.colour_range`` for this photo: no difference in colour where lamps coloured it."""
     return np.zeros_like(colour_range) if photo.samples.coloured_light else colour_range
 
@@ -228,8 +228,7 @@ def _blended(
     def bands(middle: np.ndarray, share: np.ndarray, seen: np.ndarray) -> WeightedBands:
         return blender.bands((middle - agreed) * np.minimum(8.0 * seen, 1.0)[..., None], share)
 
-    for own in each(bands, middles, shares, shown):
-        blender.add(own)
+    blender.add(each(bands, middles, shares, shown))
     anywhere = np.minimum(sum(shares) / 1e-4, 1.0)[..., None]
     return (agreed + blender.result()) * anywhere
 
@@ -270,7 +269,7 @@ def personal_prior(
 
 def fine_band(
     atlas: SurfaceAtlas,
-    photos: Sequence[TexturePhoto],
+    photos: Sequence[PhotoInView],
     middle: MiddleBand,
     consensus: Consensus,
     density: float,
@@ -286,7 +285,7 @@ def fine_band(
     place = (row[boxed] - rows.start) * width + column[boxed] - columns.start  # in the flattened box
 
     def finest(
-        photo: TexturePhoto, weight: np.ndarray, own: np.ndarray, hair: np.ndarray, field: np.ndarray
+        photo: PhotoInView, weight: np.ndarray, own: np.ndarray, hair: np.ndarray, field: np.ndarray
     ) -> WeightedBands:
         """What only this photo's finest frequencies add."""
         weight = enlarged(weight, size)[rows, columns]
@@ -313,8 +312,7 @@ def fine_band(
     per_photo = zip(photos, middle.weights, middle.per_photo, middle.hair, consensus.log_fields, strict=True)
     used_photos = [own for own in per_photo if own[1].max() >= 0.02]
     for first in range(0, len(used_photos), threads_at_once()):  # no more of these large images than are worked on
-        for bands in each(finest, *zip(*used_photos[first : first + threads_at_once()], strict=True)):
-            blender.add(bands)
+        blender.add(each(finest, *zip(*used_photos[first : first + threads_at_once()], strict=True)))
     full = np.zeros((size, size, 3), np.float32)
     full[rows, columns] = blender.result()
     return full

@@ -49,26 +49,29 @@ class ResidualBlender:
         self._size = size
 
     def bands(self, residual: np.ndarray, weight: np.ndarray) -> WeightedBands:
-        """One photo's bands: ``residual`` (H, W, C) float32, zero where unseen; ``weight`` (H, W) float32 >= 0."""
+        """One photo's bands: ``residual`` (H, W, C) float32, zero where unseen, whose memory becomes the finest band's;
+        ``weight`` (H, W) float32 >= 0."""
         if residual.shape[:2] != self._size or weight.shape != self._size:
             raise ValueError(f"expected images of size {self._size}, got {residual.shape} and {weight.shape}")
         weights = gaussian_pyramid(weight, self._levels)
-        gaussians = gaussian_pyramid(residual, self._levels)
-        bands = [fine - _up(coarse, fine) for fine, coarse in pairwise(gaussians)]
-        bands.append(gaussians[-1])
+        bands = gaussian_pyramid(residual, self._levels)
+        for fine, coarse in pairwise(bands):
+            cv2.subtract(fine, _up(coarse, fine), dst=fine)
         for band, w in zip(bands, weights, strict=True):
             band *= w[..., None]
         return WeightedBands(tuple(bands), tuple(weights))
 
-    def add(self, photo: WeightedBands) -> None:
-        """Add one photo's bands."""
-        if self._sums is None:
-            self._sums = [band.copy() for band in photo.bands]
-            self._weights = [weight.copy() for weight in photo.weights]
-            return
-        for level, (band, weight) in enumerate(zip(photo.bands, photo.weights, strict=True)):
-            self._sums[level] += band
-            self._weights[level] += weight
+    def add(self, photos: list[WeightedBands]) -> None:
+        """Add the bands of photos; the list is emptied, since they are large."""
+        while photos:
+            photo = photos.pop(0)
+            if self._sums is None:
+                self._sums = [band.copy() for band in photo.bands]
+                self._weights = [weight.copy() for weight in photo.weights]
+                continue
+            for level, (band, weight) in enumerate(zip(photo.bands, photo.weights, strict=True)):
+                self._sums[level] += band
+                self._weights[level] += weight
 
     def result(self) -> np.ndarray:
         """The blended residual (H, W, C); zero where no photo had weight."""

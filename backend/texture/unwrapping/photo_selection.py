@@ -24,6 +24,15 @@ _BARE = (FaceClass.SKIN, FaceClass.NECK, FaceClass.EARS)
 
 
 @dataclass(frozen=True)
+class PhotoInView:
+    """What reading a photo anew needs, without its texels: ``face``, ``view``, ``samples`` of a ``TexturePhoto``."""
+
+    face: PhotoFace
+    view: SurfaceView
+    samples: PhotoSamples
+
+
+@dataclass(frozen=True)
 class TexturePhoto:
     """One photo as a source of texture; V subdivided vertices of the head.
 
@@ -49,6 +58,11 @@ class TexturePhoto:
     shown: np.ndarray
     bare: np.ndarray
     moved: np.ndarray
+
+    @property
+    def in_view(self) -> PhotoInView:
+        """Without its texels, which are tens of megabytes."""
+        return PhotoInView(self.face, self.view, self.samples)
 
 
 def choose_photos(fitted: FittedFace, faces: Sequence[PhotoFace]) -> list[tuple[PhotoFace, FittedPhoto]]:
