@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from backend.photos.collection import PhotoFace, PhotoQuality
+from backend.photos.screening.corrections import PhotoMask
 
 
 def plain_photo(size: tuple[int, int], **changes: object) -> PhotoFace:
@@ -24,3 +25,10 @@ def plain_photo(size: tuple[int, int], **changes: object) -> PhotoFace:
         "quality": PhotoQuality(1.0, 1.0, 1.0, 1.0, 1.0, 1.0),
     }
     return PhotoFace(**(values | changes))
+
+
+def mask_of(hidden: np.ndarray) -> PhotoMask:
+    """The mask of cells (H, W) bool that are not to be used."""
+    change = np.flatnonzero(np.diff(np.r_[False, hidden.ravel(), not hidden.ravel()[-1]]))
+    runs = np.diff(np.r_[0, change])
+    return PhotoMask(hidden.shape[1], hidden.shape[0], tuple(int(one) for one in runs))

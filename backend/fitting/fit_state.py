@@ -63,13 +63,14 @@ class BegunFit:
     appearance: Appearance
 
     def goes_on_with(self, faces: tuple[PhotoFace, ...]) -> bool:
-        """Whether these are the same photos, used for the same, in which at most landmarks were corrected; none of them
-        one that was left out and is corrected now."""
+        """Whether these are the same photos, used for the same and masked alike, in which at most landmarks were
+        corrected; none of them one that was left out and is corrected now."""
         before = {face.name: face for face in self.faces}
         left_out = {name for name, _ in self.state.rejected}
         return before.keys() == {face.name for face in faces} and all(
             face.pixels is before[face.name].pixels
             and face.use == before[face.name].use
+            and np.array_equal(face.labels, before[face.name].labels)
             and not (face.name in left_out and face.corrected is not None)
             for face in faces
         )

@@ -170,7 +170,7 @@ def landmark_targets(
 ) -> PointTargets:
     """Targets of one photo at the current estimate (visibility and the outline depend on the pose): the detector's
     landmarks, the landmark net's where there are some, and those that a person has corrected. Each kind has errors of
-    its own; at a corrected landmark the person's place alone counts."""
+    its own; at a corrected landmark the person's place alone counts, and those under a mask count nothing."""
     detected = _detector_targets(template, model, face, parameters, identity, stage)
     detected = detected.with_nuisance(0, model.nuisance_size)
     surface = None
@@ -178,9 +178,12 @@ def landmark_targets(
         detected = replace(detected, information=stage.beside_surface * detected.information)
         surface = _surface_targets(model, model.surface_errors, face.surface, parameters, stage)
         surface = surface.with_nuisance(len(model.detector.modes), model.nuisance_size)
+    order = np.concatenate([model.landmarks, model.outline])  # of the detector's targets
+    if face.unseen is not None:
+        detected = replace(detected, information=detected.information * ~face.unseen[order])
+        surface = surface and replace(surface, information=surface.information * ~face.unseen)
     if face.corrected is not None:
         errors = _errors_around(model, face, face.corrected)
-        order = np.concatenate([model.landmarks, model.outline])  # of the detector's targets
         detected = PointTargets.joined(errors.out_of(detected, order), corrected_targets(model, face, face.corrected))
         surface = surface and errors.out_of(surface, np.arange(len(surface.pixels)))
     return detected if surface is None else PointTargets.joined(detected, surface)

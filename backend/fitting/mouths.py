@@ -39,11 +39,13 @@ def seen_mouth(
     targets: PointTargets,
     weights: SolverWeights,
 ) -> PhotoParameters:
-    """The photo's parameters with an expression whose lips are apart as in the photo.
+    """The photo's parameters with an expression whose lips are apart as in the photo, unless they are masked there.
 
     model, identity : the face as the fit has found it. targets : what the expression was solved for; how well
     they know it says what a change costs.
     """
+    if face.unseen is not None and face.unseen[[*LOWER_LIP_EDGE, *UPPER_LIP_EDGE]].any():
+        return parameters
     edges = model.points.take(np.searchsorted(model.landmarks, LOWER_LIP_EDGE + UPPER_LIP_EDGE))
     wanted = _wanted_gaps(edges, model, face, parameters, identity)
     deviation = np.hypot(GAP_PERCENT / 100.0 * face_scale(face.landmarks), GAP_PIXELS)

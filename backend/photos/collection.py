@@ -96,6 +96,8 @@ class PhotoFace:
     quality : see ``PhotoQuality``.
     surface : what the landmark net sees, None where it is not trained or was not asked.
     corrected : landmarks that a person has put in their places, None where nobody has. use : what the photo is for.
+    unseen : (478,) bool landmarks that lie under what a person has masked, which ``labels`` calls an occluder; None
+        where nobody has masked anything.
     """
 
     name: str
@@ -112,6 +114,7 @@ class PhotoFace:
     surface: SurfaceLandmarks | None = None
     corrected: CorrectedLandmarks | None = None
     use: Use = "both"
+    unseen: np.ndarray | None = None
 
 
 @dataclass(frozen=True)

@@ -40,6 +40,7 @@ def welcome(
             "detail",
             "face_model",
             "corrections",
+            "mask",
             "geometry_only",
             "symmetry",
             "average",

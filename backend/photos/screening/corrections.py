@@ -1,4 +1,4 @@
-"""What a person says of the photos: where landmarks really are, and what a photo may be used for.
+"""What a person says of the photos: where landmarks really are, what a photo may be used for, and what of it not.
 
 The same form in a file (``reconstruct --corrections``, docs/files.md) and on the wire (docs/protocol.md).
 """
@@ -11,15 +11,22 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Literal
 
+import cv2
 import msgspec
 import numpy as np
 
 from backend.errors import LikenessError
-from backend.photos.collection import CorrectedLandmarks, PhotoCollection, PhotoFace, PhotoVerdict, Use
+from backend.photos.collection import CorrectedLandmarks, FaceClass, PhotoCollection, PhotoFace, PhotoVerdict, Use
 
 LANDMARKS = 478
 MOST_POINTS = 1500
 """Corrected points of all photos together: what fits, beside the photos' names, into a request's header of 64 KiB."""
+MOST_RUNS = 3000
+"""Runs of all photos' masks together; a hand's outline has some 200. It is there for the same reason."""
+MASK_SIDE = 256
+"""Cells along the longer side of a photo's mask: of a face that fills half the photo one is 2 mm."""
+LEAST_SEEN = 60
+"""Landmarks that a mask leaves of the 478, or the face cannot be placed: an eye's surroundings have as many."""
 MOST_FILE_BYTES = 2**20
 LEFT_OUT = "You chose to leave it out."
 _FARTHEST = 1e6
@@ -34,12 +41,33 @@ class CorrectedPoint(msgspec.Struct, frozen=True, array_like=True, forbid_unknow
     y: Annotated[float, msgspec.Meta(ge=-_FARTHEST, le=_FARTHEST)]
 
 
+class PhotoMask(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What of a photo is not to be used, in cells of a grid over the whole photo after EXIF rotation.
+
+    ``runs``: lengths, row by row from the top left, in turn of cells that may be used and of those that may not.
+    """
+
+    width: Annotated[int, msgspec.Meta(ge=1, le=MASK_SIDE)]
+    height: Annotated[int, msgspec.Meta(ge=1, le=MASK_SIDE)]
+    runs: Annotated[tuple[Annotated[int, msgspec.Meta(ge=0, le=MASK_SIDE**2)], ...], msgspec.Meta(max_length=MOST_RUNS)]
+
+    def __post_init__(self) -> None:
+        if sum(self.runs) != self.width * self.height:
+            raise ValueError(f"the runs of a mask of {self.width} x {self.height} cells have {sum(self.runs)} in all")
+
+    def cells(self) -> np.ndarray:
+        """(height, width) bool, True where the photo is not to be used."""
+        hidden = np.arange(len(self.runs)) % 2 == 1
+        return np.repeat(hidden, self.runs).reshape(self.height, self.width)
+
+
 class PhotoCorrections(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Of the photo ``name``: what it may be used for, and the points that a person has set."""
+    """Of the photo ``name``: what it may be used for, the points that a person has set, and what is not to be used."""
 
     name: Annotated[str, msgspec.Meta(min_length=1, max_length=255)]
     use: Use = "both"
     points: Annotated[tuple[CorrectedPoint, ...], msgspec.Meta(max_length=LANDMARKS)] = ()
+    mask: PhotoMask | None = None
 
 
 class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -80,6 +108,8 @@ def check_corrections(corrections: Sequence[PhotoCorrections], names: Sequence[s
             )
     if sum(len(one.points) for one in corrections) > MOST_POINTS:
         raise LikenessError("usage", f"More than {MOST_POINTS} points are corrected.", "Reset some photo.")
+    if sum(len(one.mask.runs) for one in corrections if one.mask is not None) > MOST_RUNS:
+        raise LikenessError("usage", f"The masks have more than {MOST_RUNS} runs.", "Mask fewer photos, or plainer.")
     use = {one.name: one.use for one in corrections}
     for what in ("shape", "texture"):
         if names and not any(use.get(name, "both") in (what, "both") for name in names):
@@ -116,8 +146,17 @@ def left_out_verdicts(
 
 
 def _corrected(face: PhotoFace, corrections: PhotoCorrections) -> PhotoFace:
+    face = replace(face, use=corrections.use)
+    if corrections.points:
+        face = _with_points(face, corrections.points)
+    if corrections.mask is not None:
+        face = _with_mask(face, corrections.mask)
+    return face
+
+
+def _with_points(face: PhotoFace, points: Sequence[CorrectedPoint]) -> PhotoFace:
     width, height = face.source_size
-    for point in corrections.points:
+    for point in points:
         if not (0 <= point.x <= width and 0 <= point.y <= height):
             raise LikenessError(
                 "usage",
@@ -125,12 +164,46 @@ def _corrected(face: PhotoFace, corrections: PhotoCorrections) -> PhotoFace:
                 f"pixels: ({point.x:.0f}, {point.y:.0f}).",
                 "Put it where the landmark is, or leave it out.",
             )
-    if not corrections.points:
-        return replace(face, use=corrections.use)
-    landmarks = np.array([point.landmark for point in corrections.points], np.int64)
-    in_file = np.array([(point.x, point.y) for point in corrections.points], np.float64)
+    landmarks = np.array([point.landmark for point in points], np.int64)
+    in_file = np.array([(point.x, point.y) for point in points], np.float64)
     places = face.crop_scale * (in_file - face.crop_offset)
     believed = face.landmarks.copy()
     believed[landmarks, :2] = places
     corrected = CorrectedLandmarks(landmarks, places, face.landmarks[:, :2].copy())
-    return replace(face, landmarks=believed, corrected=corrected, use=corrections.use)
+    return replace(face, landmarks=believed, corrected=corrected)
+
+
+def _with_mask(face: PhotoFace, mask: PhotoMask) -> PhotoFace:
+    """The face with what is masked labelled as something in front of it, whose landmarks are not believed but where a
+    person has put them."""
+    across, down = np.array([mask.width, mask.height]) / face.source_size  # cells per pixel
+    if abs(mask.width - mask.height * face.source_size[0] / face.source_size[1]) > 1.0 + mask.width / mask.height:
+        raise LikenessError(
+            "usage",
+            f"The mask of {face.name} has {mask.width} x {mask.height} cells, which is not the photo's shape "
+            f"({face.source_size[0]} x {face.source_size[1]}).",
+            "Paint it anew on this photo.",
+        )
+    step, (left, top) = 1.0 / face.crop_scale, face.crop_offset
+    grid_from_crop = np.array(  # between pixel centres, which OpenCV counts from 0
+        [
+            [across * step, 0.0, across * (0.5 * step + left) - 0.5],
+            [0.0, down * step, down * (0.5 * step + top) - 0.5],
+        ]
+    )
+    height, width = face.labels.shape
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    cells = mask.cells().astype(np.float32)
+    hidden = cv2.warpAffine(cells, grid_from_crop, (width, height), flags=flags, borderMode=cv2.BORDER_REPLICATE) > 0.5
+    column, row = np.clip(face.landmarks[:, :2].astype(int), 0, [width - 1, height - 1]).T
+    unseen = hidden[row, column]
+    if face.corrected is not None:
+        unseen[face.corrected.landmarks] = False
+    if (~unseen).sum() < LEAST_SEEN:
+        raise LikenessError(
+            "usage",
+            f"The mask of {face.name} covers nearly the whole face.",
+            "Clear some of it, or leave the photo out.",
+        )
+    labels = np.where(hidden, np.uint8(FaceClass.OCCLUDER), face.labels)
+    return replace(face, labels=labels, unseen=unseen)

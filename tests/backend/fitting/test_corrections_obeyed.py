@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from plain_photo import mask_of
 from view_hand_made import seen_face
 
 from backend.fitting.fit import fit_face
@@ -100,3 +101,34 @@ def test_corrections_that_say_nothing_change_nothing() -> None:
     same = with_corrections(collection, (PhotoCorrections("a"), PhotoCorrections("b", "shape")))
     first, second = fit_face(collection, LANDMARKS_ALONE), fit_face(same, LANDMARKS_ALONE)
     np.testing.assert_array_equal(first.neutral, second.neutral)
+
+
+def test_landmarks_under_a_mask_are_not_believed() -> None:
+    faces = (photo("a", 0.0, person(1)), photo("b", 30.0, person(1)))
+    truth = fit_face(PhotoCollection(faces), LANDMARKS_ALONE).neutral
+    moved = faces[0].landmarks.copy()
+    lower = np.linalg.norm(moved[:, :2] - moved[CHIN, :2], axis=-1) < 150.0  # a hand lies there
+    moved[lower, :2] += [4.0, -8.0]  # too little for an outlier
+    fooled = replace(faces[0], landmarks=moved)
+    hidden = np.zeros((60, 60), bool)
+    columns, rows = (moved[lower, :2] / SIZE * 60).astype(int).T
+    hidden[rows.min() - 1 : rows.max() + 2, columns.min() - 1 : columns.max() + 2] = True
+    collection = PhotoCollection((fooled, faces[1]))
+    masked = with_corrections(collection, (PhotoCorrections("a", mask=mask_of(hidden)),))
+
+    def error(fitted: np.ndarray) -> float:
+        return float(np.linalg.norm(fitted - truth, axis=-1).mean())
+
+    without = error(fit_face(collection, LANDMARKS_ALONE).neutral)
+    assert error(fit_face(masked, LANDMARKS_ALONE).neutral) < 0.3 * without
+
+
+def test_a_kept_fit_is_not_for_a_new_mask_and_goes_on_with_the_same() -> None:
+    collection = PhotoCollection((photo("a", 0.0, person(1)), photo("b", 30.0, person(1))))
+    hidden = np.zeros((60, 60), bool)
+    hidden[40:50, 20:30] = True
+    masked = with_corrections(collection, (PhotoCorrections("a", mask=mask_of(hidden)),))
+    kept: list[BegunFit] = []
+    fit_face(masked, LANDMARKS_ALONE, keep=kept.append)
+    again = with_corrections(collection, (PhotoCorrections("a", mask=mask_of(hidden)),))
+    assert kept[0].goes_on_with(again.faces) and not kept[0].goes_on_with(collection.faces)

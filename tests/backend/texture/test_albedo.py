@@ -7,12 +7,14 @@ from dataclasses import replace
 import cv2
 import numpy as np
 import pytest
+from plain_photo import mask_of
 from texture_scene import TONE, TRUTH_SIZE, Scene, Shot, make_scene, soft_light, with_labels
 
 from backend import parallel
 from backend.errors import Cancelled
-from backend.photos.collection import FaceClass
+from backend.photos.collection import FaceClass, PhotoCollection
 from backend.photos.regions.polygons import BROW_RIGHT, EYE_RIGHT, mirrored
+from backend.photos.screening.corrections import PhotoCorrections, with_corrections
 from backend.rendering.color import linear_from_srgb
 from backend.texture.albedo import AlbedoResult, build_albedo
 from backend.texture.unwrapping.head_surface import head_surface, texture_space
@@ -187,6 +189,28 @@ def test_what_is_labelled_as_in_the_way_is_never_sampled(label: FaceClass) -> No
     result = build_albedo(scene.template, scene.fitted, faces, SIZE)
     found = _linear(result)
     assert (found[..., 2] - found[..., 0])[_region(scene, "face", 0.5)].max() < 0.02
+
+
+def test_what_a_person_has_masked_is_not_in_the_texture() -> None:
+    """A sticker on a cheek that parsing took for skin, in the only photo that shows the cheek from the front."""
+    scene = make_scene([Shot(0.0)])
+    (face,) = scene.faces
+    pixels, hidden = face.pixels.copy(), np.zeros((100, 100), bool)
+    (left, top), side = face.landmarks[205, :2].astype(int) - 8, 16
+    pixels[top : top + side, left : left + side] = (40, 230, 60)
+    corners = np.array([[left - 3, top - 3], [left + side + 3, top + side + 3]]) / face.crop_scale + face.crop_offset
+    (first, upper), (last, lower) = (100 * corners / face.source_size).astype(int)
+    hidden[upper : lower + 1, first : last + 1] = True
+    stuck = PhotoCollection((replace(face, pixels=pixels),))
+    masked = with_corrections(stuck, (PhotoCorrections(face.name, mask=mask_of(hidden)),))
+    cheeks, truth = _region(scene, "cheeks"), np.log(_truth(scene))
+
+    def worst(collection: PhotoCollection) -> float:
+        found = np.log(_linear(build_albedo(scene.template, scene.fitted, collection.faces, SIZE)))
+        error = (found - truth)[cheeks]
+        return float(np.quantile(np.abs(error - np.median(error, axis=0)).max(1), 0.995))
+
+    assert worst(stuck) > 1.0 and worst(masked) < 0.3
 
 
 @pytest.mark.parametrize("colour", [(205, 190, 150), (40, 36, 32), (20, 60, 250)], ids=["gold", "black", "blue"])
