@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,23 @@ class PhotoFile:
 
 
 @dataclass(frozen=True)
+class PhotoMask:
+    """What of a photo is not to be used, in ``width`` x ``height`` cells over the whole of it.
+
+    ``runs``: lengths, row by row from the top left, in turn of cells that may be used and of those that may not.
+    """
+
+    width: int
+    height: int
+    runs: tuple[int, ...]
+
+    @property
+    def share(self) -> float:
+        """The part of the photo that is masked, 0 to 1."""
+        return sum(self.runs[1::2]) / (self.width * self.height)
+
+
+@dataclass(frozen=True)
 class PhotoCorrections:
     """What the artist says of the photo ``label``.
 
@@ -29,20 +46,24 @@ class PhotoCorrections:
     ----------
     use : ``both``, ``shape``, ``texture`` or ``neither``.
     points : (landmark, x, y): one of the 478 landmarks, and its place in pixels of the photo after EXIF rotation.
+    mask : what of it is not to be used; None where nothing is masked.
     """
 
     label: str
     use: str = "both"
     points: tuple[tuple[int, float, float], ...] = ()
+    mask: PhotoMask | None = None
 
     @property
     def says_nothing(self) -> bool:
         """Whether the photo is as if nobody had touched it."""
-        return self.use == "both" and not self.points
+        return self.use == "both" and not self.points and self.mask is None
 
 
 MOST_POINTS = 1500
 """Corrected points of all photos together that a backend takes."""
+MOST_RUNS = 3000
+"""The same of the runs of all masks."""
 
 
 @dataclass(frozen=True)
@@ -127,7 +148,22 @@ def _corrections(job: Submission, welcome: Welcomed) -> list[dict[str, Any]]:
         raise AddonError(
             f"More than {MOST_POINTS} points are corrected.", "Reset the points of some photos.", "too_large"
         )
-    return [{"name": one.label, "use": one.use, "points": list(map(list, one.points))} for one in job.corrections]
+    masks = {one.label: one.mask for one in job.corrections if one.mask is not None}
+    if masks and "mask" not in welcome.capabilities:
+        raise AddonError(
+            f"This backend ({welcome.likeness}) takes no masks.",
+            "Bring the extension and the backend to the same version, or clear the masks.",
+            "version",
+        )
+    if sum(len(mask.runs) for mask in masks.values()) > MOST_RUNS:
+        raise AddonError("The masks have too many edges.", "Mask fewer photos, or paint fewer strokes.", "too_large")
+    described = []
+    for one in job.corrections:
+        said: dict[str, Any] = {"name": one.label, "use": one.use, "points": list(map(list, one.points))}
+        if one.label in masks:
+            said["mask"] = asdict(masks[one.label])
+        described.append(said)
+    return described
 
 
 def _transfer(job: Transfer, welcome: Welcomed) -> tuple[dict[str, Any], list[bytes]]:

@@ -7,14 +7,16 @@ the photo wherever they are moved to, Blender undoes their moves and keeps them 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import bpy
 import numpy as np
 
-from ..client.submissions import PhotoCorrections
+from ..client.submissions import PhotoCorrections, PhotoMask
 from ..protocol.result import LANDMARKS
 from . import tags
+from .photo_mask import SIDE
 from .which_mesh import cameras_by_photo
 
 USES = ("both", "shape", "texture", "neither")
@@ -59,7 +61,7 @@ def of_head(collection: bpy.types.Collection) -> tuple[PhotoCorrections, ...]:
             points.pop(landmark, None)
             if _corrected(point, (x, y)):
                 points[landmark] = (landmark, x, y)
-        said[label] = PhotoCorrections(label, before.use, tuple(points.values()))
+        said[label] = replace(before, points=tuple(points.values()))
     return tuple(one for one in said.values() if not one.says_nothing)
 
 
@@ -78,7 +80,19 @@ def set_use(collection: bpy.types.Collection, photo: str, use: str) -> None:
     """Say what a head's photo is for; its points stay."""
     stored = _stored(collection)
     before = stored.get(photo, PhotoCorrections(photo))
-    stored[photo] = PhotoCorrections(photo, use, before.points)
+    stored[photo] = replace(before, use=use)
+    _store(collection, stored)
+
+
+def mask_of(collection: bpy.types.Collection, photo: str) -> PhotoMask | None:
+    """What of a head's photo is masked."""
+    return next((one.mask for one in _stored(collection).values() if one.label == photo), None)
+
+
+def set_mask(collection: bpy.types.Collection, photo: str, mask: PhotoMask | None) -> None:
+    """Say what of a head's photo is not to be used."""
+    stored = _stored(collection)
+    stored[photo] = replace(stored.get(photo, PhotoCorrections(photo)), mask=mask)
     _store(collection, stored)
 
 
@@ -111,10 +125,9 @@ def put_away(collection: bpy.types.Collection, photo: str) -> None:
     """Store where a photo's points lie, and remove them."""
     if photo not in edited_photos(collection):
         return
-    use = use_of(collection, photo)
     points = next((one.points for one in of_head(collection) if one.label == photo), ())
     stored = _stored(collection)
-    stored[photo] = PhotoCorrections(photo, use, points)
+    stored[photo] = replace(stored.get(photo, PhotoCorrections(photo)), points=points)
     _store(collection, stored)
     bpy.data.batch_remove([point for point in _points(collection) if point[tags.PHOTO] == photo])
 
@@ -126,7 +139,7 @@ def reset_points(collection: bpy.types.Collection, photo: str) -> None:
         bpy.data.batch_remove([point for point in _points(collection) if point[tags.PHOTO] == photo])
     stored = _stored(collection)
     if photo in stored:
-        stored[photo] = PhotoCorrections(photo, stored[photo].use)
+        stored[photo] = replace(stored[photo], points=())
         _store(collection, stored)
     camera = cameras_by_photo(collection).get(photo)
     if out and camera is not None and tags.LANDMARKS in camera:
@@ -184,6 +197,8 @@ def _store(collection: bpy.types.Collection, said: Mapping[str, PhotoCorrections
         if one.points:  # Blender stores no empty arrays of numbers
             group["landmarks"] = [landmark for landmark, _, _ in one.points]
             group["places"] = [float(number) for _, x, y in one.points for number in (x, y)]
+        if one.mask is not None:
+            group["mask"] = [one.mask.width, one.mask.height, *one.mask.runs]
         groups.append(group)
     collection[tags.CORRECTIONS] = groups
 
@@ -196,6 +211,16 @@ def _read(group: Mapping[str, Any]) -> PhotoCorrections | None:
         if use not in USES or len(places) != 2 * len(landmarks) or not all(0 <= one < LANDMARKS for one in landmarks):
             return None
         points = zip(landmarks, map(float, places[::2]), map(float, places[1::2]), strict=True)
-        return PhotoCorrections(str(group["name"]), use, tuple(points))
+        return PhotoCorrections(str(group["name"]), use, tuple(points), _read_mask(group.get("mask", ())))
     except (KeyError, TypeError, ValueError):
         return None
+
+
+def _read_mask(numbers: Iterable[int]) -> PhotoMask | None:
+    """A stored mask: width, height, runs; None where there is none. Raises ``ValueError`` for what is none."""
+    width, height, *runs = map(int, numbers) if numbers else (0, 0)
+    if not runs:
+        return None
+    if not (0 < width <= SIDE and 0 < height <= SIDE and min(runs) >= 0 and sum(runs) == width * height):
+        raise ValueError("no mask")
+    return PhotoMask(width, height, tuple(runs))

@@ -48,7 +48,8 @@ CAMERAS = "likeness_cameras"
 
 
 CORRECTIONS = "likeness_corrections"
-"""On a head's collection: one group per photo that somebody has corrected: name, use, landmarks (N,), places (2N,)."""
+"""On a head's collection: one group per photo that somebody has corrected: name, use, landmarks (N,), places (2N,),
+mask (width, height and runs)."""
 LANDMARKS = "likeness_landmarks"
 """On a camera object: 4 x 478 numbers: x and y of a landmark as found in the photo, then as the head has it; pixels."""
 INTRINSICS = "likeness_intrinsics"

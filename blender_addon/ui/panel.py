@@ -166,7 +166,7 @@ def _draw_relief(layout: bpy.types.UILayout, collection: bpy.types.Collection) -
 
 
 def _draw_corrections(layout: bpy.types.UILayout, collection: bpy.types.Collection, photo: str) -> None:
-    """The landmarks of the photo that is looked through, and what it is used for."""
+    """The landmarks of the photo that is looked through, its mask, and what it is used for."""
     edited = photo in corrections.edited_photos(collection)
     row = layout.row(align=True)
     text = "Done" if edited else "Edit Landmarks"
@@ -175,6 +175,12 @@ def _draw_corrections(layout: bpy.types.UILayout, collection: bpy.types.Collecti
         row.operator("likeness.show_head", text="", icon="HIDE_OFF")
     row.operator("likeness.fit_corrections", icon="FILE_REFRESH")
     row.operator("likeness.reset_points", text="", icon="LOOP_BACK").photo = photo
+    mask = corrections.mask_of(collection, photo)
+    row = layout.row(align=True)
+    text = "Mask" if mask is None else f"Mask: {100 * mask.share:.1f} %"
+    row.operator("likeness.paint_mask", text=text, icon="BRUSH_DATA").photo = photo
+    if mask is not None:
+        row.operator("likeness.clear_mask", text="", icon="X").photo = photo
     use = corrections.use_of(collection, photo)
     name = next(label for key, label, _ in USES if key == use)
     layout.operator_menu_enum("likeness.use_photo_for", "use", text=f"Use for: {name}").photo = photo

@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 
 from blender_addon.client.events import Limits, Welcomed
-from blender_addon.client.submissions import PhotoCorrections, PhotoFile, Submission, composed
+from blender_addon.client.submissions import PhotoCorrections, PhotoFile, PhotoMask, Submission, composed
 from blender_addon.errors import AddonError
 from blender_addon.protocol.result import HeadResult
+from blender_addon.scene.photo_mask import cells_of, mask_of, new_cells, rectangles, stroke
 
 pytestmark = pytest.mark.blender
 PHOTO, ROTATED = "portrait.jpg", "crop.jpg"
@@ -149,6 +150,121 @@ def test_what_was_said_is_sent_with_every_solve(bpy, head, monkeypatch: pytest.M
             operator()
     assert len(jobs) == 2 and jobs[0].corrections == jobs[1].corrections == said(head)
     assert [job.geometry_only for job in jobs] == [True, False]
+
+
+def mask(bpy, head, photo: str) -> PhotoMask:
+    """Paint a stroke of the brush in the middle of a photo, as the operator does, and keep it."""
+    from blender_addon.operators.photo_mask import Painting
+    from blender_addon.scene import corrections, photo_mask, tags
+
+    camera = next(one for one in tags.camera_objects(head) if one["likeness_photo"] == photo)
+    size = tuple(int(side) for side in camera[tags.PHOTO_SIZE])
+    painting = Painting(size, photo_mask.cells_of(corrections.mask_of(head, photo), size))
+    painting.begin((0.4 * size[0], 0.5 * size[1]), masks=True)
+    painting.go((0.6 * size[0], 0.5 * size[1]))
+    painting.end()
+    corrections.set_mask(head, photo, photo_mask.mask_of(painting.cells))
+    return corrections.mask_of(head, photo)
+
+
+def corrections_sent(one: PhotoCorrections, capabilities: frozenset[str]) -> dict[str, object]:
+    """What goes to a server with these capabilities."""
+    limits = Limits(frame_bytes=10**6, message_bytes=10**7, photos=9)
+    server = Welcomed("0.0.9", "i", None, "cpu", limits, True, 2.0, 15.0, capabilities)
+    header, _ = composed(Submission("t", (PhotoFile(one.label, data=b"x"),), {}, (one,)), server)
+    (described,) = header["options"]["corrections"]
+    return described
+
+
+@pytest.mark.parametrize("size", [(400, 300), (300, 900), (50, 50), (6000, 4000)])
+def test_a_brush_masks_and_clears_what_it_goes_over(size: tuple[int, int]) -> None:
+    cells = new_cells(size)
+    assert max(cells.shape) == 256 and not cells.any() and mask_of(cells) is None
+    width, height = size
+    start, stop, radius = (0.3 * width, 0.5 * height), (0.6 * width, 0.5 * height), 0.06 * max(size)
+    masked = stroke(cells, size, start, stop, radius, True)
+    row, column = np.nonzero(masked)
+    per_cell = width / masked.shape[1]
+    x, y = (column + 0.5) * per_cell, (row + 0.5) * height / masked.shape[0]
+    outside = np.maximum(np.maximum(start[0] - x, x - stop[0]), 0.0)
+    assert np.hypot(outside, y - start[1]).max() <= radius + 2.0 * per_cell
+    area = (stop[0] - start[0]) * 2.0 * radius + np.pi * radius**2
+    if height > 4.0 * radius:
+        assert masked.mean() * width * height == pytest.approx(area, rel=0.1)
+    assert not stroke(masked, size, start, stop, 2.0 * radius, False).any()
+    again = mask_of(masked)
+    np.testing.assert_array_equal(cells_of(again, size), masked)
+    assert again.share == pytest.approx(masked.mean())
+    drawn = rectangles(masked)
+    assert ((drawn[:, 2] - drawn[:, 0]) * (drawn[:, 3] - drawn[:, 1])).sum() == pytest.approx(masked.mean())
+
+
+def test_a_click_masks_a_cell_and_strokes_are_taken_back(bpy) -> None:
+    from blender_addon.operators.photo_mask import Painting
+
+    painting = Painting((100, 100), new_cells((100, 100)))
+    for _ in range(50):
+        painting.resize(0.5)
+    painting.begin((50.0, 50.0), masks=True)
+    painting.end()
+    assert painting.cells.any()
+    painting.go((0.0, 0.0))  # the button is not held
+    first = painting.cells
+    painting.begin((10.0, 10.0), masks=True)
+    painting.undo()  # not while the button is held
+    painting.end()
+    assert painting.cells.sum() > first.sum()
+    painting.undo()
+    np.testing.assert_array_equal(painting.cells, first)
+    painting.undo()
+    painting.undo()
+    assert not painting.cells.any()
+
+
+def test_a_mask_is_kept_in_the_file_sent_and_cleared(bpy, head, tmp_path: Path) -> None:
+    kept = mask(bpy, head, PHOTO)
+    bpy.ops.likeness.use_photo_for(photo=PHOTO, use="shape")
+    bpy.ops.likeness.edit_landmarks(photo=PHOTO)
+    drag(bpy, CHIN, (6.0, 10.0))
+    bpy.ops.likeness.edit_landmarks(photo=PHOTO)
+    path = str(tmp_path / "masked.blend")
+    bpy.ops.wm.save_as_mainfile(filepath=path)
+    bpy.ops.wm.open_mainfile(filepath=path)
+    (collection,) = (c for c in bpy.data.collections if "likeness_id" in c)
+    (one,) = said(collection)
+    assert one.mask == kept and one.use == "shape" and len(one.points) == 1
+    described = corrections_sent(one, frozenset({"corrections", "mask"}))
+    assert described["mask"] == {"width": kept.width, "height": kept.height, "runs": kept.runs}
+    with pytest.raises(AddonError, match="takes no masks"):
+        corrections_sent(one, frozenset({"corrections"}))
+    bpy.ops.likeness.reset_points(photo=PHOTO)
+    bpy.ops.likeness.use_photo_for(photo=PHOTO, use="both")
+    assert said(collection)[0].mask == kept
+    bpy.ops.likeness.clear_mask(photo=PHOTO)
+    assert said(collection) == ()
+
+
+def test_a_mask_is_undone_and_outlives_a_solve(bpy, head, result: HeadResult) -> None:
+    from blender_addon.scene import tags
+    from blender_addon.scene.importing import import_head
+
+    head_id = head["likeness_id"]
+    bpy.ops.ed.undo_push(message="before")
+    kept = mask(bpy, head, PHOTO)
+    bpy.ops.ed.undo_push(message="masked")
+    bpy.ops.ed.undo()
+    assert said(tags.collection_of_id(head_id)) == ()
+    bpy.ops.ed.redo()
+    import_head(result, bpy.context, into=head_id)
+    assert said(tags.collection_of_id(head_id))[0].mask == kept
+
+
+def test_what_a_script_left_is_no_mask(bpy, head) -> None:
+    from blender_addon.scene import corrections
+
+    for numbers in ([4, 2, 3, 4], [4, 2], [0, 0, 0], [4, 2, 9, -1], [5000, 1, 5000]):
+        head["likeness_corrections"] = [{"name": PHOTO, "use": "shape", "mask": numbers}]
+        assert all(one.mask is None for one in corrections.of_head(head))
 
 
 def test_a_fit_moves_shape_keys_cameras_and_hair_and_leaves_the_rest(bpy, head, result: HeadResult) -> None:
