@@ -108,6 +108,10 @@ class PaintMask(bpy.types.Operator):
         self._painting = Painting(size, photo_mask.cells_of(mask, size))
         self._head, self._camera, self._area, self._region = collection.name, camera.name, area, region
         self._mouse = (event.mouse_x, event.mouse_y)
+        background = next(iter(camera.data.background_images), None)
+        self._shown = None if background is None else (background.display_depth, background.alpha)
+        if background is not None:  # before what else is in the scene
+            background.display_depth, background.alpha = "FRONT", 1.0
         self._handle = bpy.types.SpaceView3D.draw_handler_add(self._draw, (), "WINDOW", "POST_PIXEL")
         area.header_text_set(HINT)
         area.tag_redraw()
@@ -152,7 +156,10 @@ class PaintMask(bpy.types.Operator):
         if self._area_is_there(context):
             self._area.header_text_set(None)
             self._area.tag_redraw()
-        head = bpy.data.collections.get(self._head)
+        camera, head = bpy.data.objects.get(self._camera), bpy.data.collections.get(self._head)
+        if camera is not None and self._shown is not None and camera.data.background_images:
+            background = camera.data.background_images[0]
+            background.display_depth, background.alpha = self._shown
         if head is not None:
             show_head(context, head, True)
         if keep_in is None:
