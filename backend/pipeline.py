@@ -64,6 +64,7 @@ class ReconstructOptions:
     face_model : ``linear``, or ``graph``: the fit moves in the graph face model's decoder, where it is trained, and its
         encoder starts the fit instead of the learned face model's.
     hair : ``none``, ``cards`` or ``curves``: what is handed on of the hair; the scalp is shaded where it grows always.
+    bust : whether neck and shoulders are handed on with the head.
     symmetry, average : from 0 to 1: how much of the shape's asymmetry is taken out, and how near the shape stays to
         the average face (``wished_options``).
     corrections : where landmarks really are, and what photos are for, by the photos' names.
@@ -78,6 +79,7 @@ class ReconstructOptions:
     personalise: bool = False
     face_model: str = "linear"
     hair: str = "curves"
+    bust: bool = False
     symmetry: float = NO_SYMMETRY
     average: float = EVEN_AVERAGE
     corrections: tuple[PhotoCorrections, ...] = ()
@@ -111,7 +113,17 @@ class ReconstructOptions:
 
     def to_report(self) -> dict[str, object]:
         """For ``report.json``: JSON types only."""
-        names = ("quality", "texture_size", "device", "personalise", "face_model", "hair", "symmetry", "average")
+        names = (
+            "quality",
+            "texture_size",
+            "device",
+            "personalise",
+            "face_model",
+            "hair",
+            "bust",
+            "symmetry",
+            "average",
+        )
         given = {name: getattr(self, name) for name in names}
         return given | {model.switch.name: model.name not in self.without for model in SWITCHED}
 
@@ -212,7 +224,7 @@ def reconstruct(
         return told | {"corrections": msgspec.to_builtins(options.corrections)} | more
 
     if options.geometry_only:
-        asset = assemble(template, fitted.neutral, keys, None, photos, report())
+        asset = assemble(template, fitted.neutral, keys, None, photos, report(), with_shoulders=options.bust)
         return Reconstruction(asset, (), collection, fitted)
     with clock.stage("hair"):
         hair = fit_hair(template, fitted, used, progress)
@@ -229,7 +241,15 @@ def reconstruct(
     if options.personalise:
         told["personalised"] = models.said(LEARNED_BASIS) if personal is None else personal.to_report()
     asset = assemble(
-        template, fitted.neutral, keys, texture.albedo, photos, told, detail=relief.detail, eyes=texture.eyes
+        template,
+        fitted.neutral,
+        keys,
+        texture.albedo,
+        photos,
+        told,
+        detail=relief.detail,
+        eyes=texture.eyes,
+        with_shoulders=options.bust,
     )
     face_region = template.regions["face"][template.head.vertex_start : template.head.vertex_stop]
     if options.hair != "none" and hair.strands is not None:

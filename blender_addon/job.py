@@ -18,7 +18,8 @@ class Job:
     place : the scene whose list the photos come from and which gets the head, and what was shown of it.
     photos : what is sent, old and new. given : the list's paths with the labels they were sent under.
     name : the person's, for a new head; may be empty.
-    hair : ``curves``, ``cards`` or ``none``. face_model : ``linear`` or ``graph``.
+    hair : ``curves``, ``cards`` or ``none``. bust : whether neck and shoulders come along.
+    face_model : ``linear`` or ``graph``.
     armature : whether the head gets bones.
     symmetry, average : what the sliders say, from 0 to 1.
     corrections : what the artist says of photos, by their labels.
@@ -32,6 +33,7 @@ class Job:
     quality: str
     texture_size: int
     hair: str = "curves"
+    bust: bool = False
     face_model: str = "linear"
     into: str | None = None
     missing: int = 0

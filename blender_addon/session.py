@@ -108,6 +108,7 @@ class Session:
             "quality": job.quality,
             "texture_size": job.texture_size,
             "hair": job.hair,
+            "bust": job.bust,
             "face_model": job.face_model,
             "device": "auto",
         }

@@ -106,6 +106,7 @@ def _add_reconstruct(commands: argparse._SubParsersAction) -> None:
         default="cards",
         help="hair as a mesh of cards (default), as strands in hair.json alone (curves), or none",
     )
+    reconstruct.add_argument("--bust", action="store_true", help="with neck and shoulders, down to a level edge")
     reconstruct.add_argument(
         "--face-model",
         choices=FACE_MODELS,

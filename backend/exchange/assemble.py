@@ -13,8 +13,10 @@ from backend.geometry.template import Template
 from backend.photos.collection import PhotoFace
 from backend.rendering.camera import Camera
 from backend.rig.arkit import ARKIT_NAMES
+from backend.rig.bust import BUST_NAME, BustModel, BustShape, bust_shape, load_bust
 from backend.rig.eye_surfaces import EyeShapes, EyeSurface, eye_shapes
 from backend.rig.mouth_shapes import mouth_shapes
+from backend.texture.parts.bust import with_bust
 from backend.texture.parts.eye_map import eye_uv
 
 STILL_METRES = 1e-5
@@ -70,6 +72,22 @@ def _surface_part(surface: EyeSurface) -> FacePart:
     return FacePart(surface.name, surface.vertices, quads, uv, quads, uv, quads, none, moves)
 
 
+def bust_part(model: BustModel, shape: BustShape) -> FacePart:
+    """The bust as a part, with the keys that move it."""
+    moves = {name: delta for name, delta in zip(ARKIT_NAMES, shape.keys, strict=True)}
+    return FacePart(
+        name=BUST_NAME,
+        vertices=shape.vertices,
+        quads=model.quads,
+        uv=model.uv,
+        uv_quads=model.uv_quads,
+        uv_makehuman=model.uv_makehuman,
+        uv_makehuman_quads=model.uv_makehuman_quads,
+        hm08_vertex=model.hm08_vertex,
+        keys={name: delta for name, delta in moves.items() if np.abs(delta).max() > STILL_METRES},
+    )
+
+
 def _compact(coordinates: np.ndarray, quads: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Only the texture coordinates that the quads use, renumbered."""
     used, inverse = np.unique(quads, return_inverse=True)
@@ -108,14 +126,22 @@ def assemble(
     report: Mapping[str, object],
     detail: SkinDetail | None = None,
     eyes: np.ndarray | None = None,
+    with_shoulders: bool = False,
 ) -> FaceAsset:
     """Everything an artist gets but the hair, from neutral (V, 3), keys (52, V, 3) and albedo (R, R, 3) uint8 sRGB,
     None where only the geometry is wanted.
 
-    detail : see ``FaceAsset``. eyes : (S, 2 S, 3) uint8 sRGB, of map ``Eye``.
+    detail : see ``FaceAsset``. eyes : (S, 2 S, 3) uint8 sRGB, of map ``Eye``. with_shoulders : whether there is a bust,
+    whose chart is painted into the albedo.
     """
     head = template.head
     shapes = eye_shapes(template, *mouth_shapes(template, neutral, keys))
+    bust = None
+    if with_shoulders:
+        model = load_bust()
+        shape = bust_shape(model, template, shapes.neutral, shapes.keys)
+        bust = bust_part(model, shape)
+        albedo = None if albedo is None else with_bust(albedo, template, model, shape.vertices)
     return FaceAsset(
         face_parts(template, shapes.neutral, shapes.keys),
         albedo,
@@ -124,4 +150,5 @@ def assemble(
         detail=detail,
         eyes=eye_dressing(template, shapes, eyes),
         mouth_inside=template.regions["mouth_interior"][head.vertex_start : head.vertex_stop].astype(np.float32),
+        bust=bust,
     )

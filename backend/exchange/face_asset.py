@@ -25,7 +25,7 @@ class FacePart:
 
     Attributes
     ----------
-    name : one of ``PART_NAMES`` or ``EYE_PART_NAMES``.
+    name : one of ``PART_NAMES`` or ``EYE_PART_NAMES``, or ``BUST_NAME``.
     vertices : (V, 3) float32 neutral, head frame, metres.
     quads : (F, 4) int32 vertex ids, counter-clockwise from outside; a triangle repeats its last vertex.
     uv : (T, 2) float32 texture coordinates of map ``Head``, v up.
@@ -95,6 +95,7 @@ class FaceAsset:
     detail : relief of the skin, None where photos do not show it or it is not wanted.
     eyes : picture, cornea and the like of the eyes; None of an asset that has none.
     mouth_inside : (V,) float32 in [0, 1] of the head's vertices, 1 behind the lips; None where nobody knows.
+    bust : neck and shoulders, in map ``Head`` like the head; None where they are not wanted.
     """
 
     parts: tuple[FacePart, ...]
@@ -106,15 +107,17 @@ class FaceAsset:
     detail: SkinDetail | None = None
     eyes: EyeDressing | None = None
     mouth_inside: np.ndarray | None = None
+    bust: FacePart | None = None
 
     def dressed_parts(self) -> tuple[FacePart, ...]:
         """All parts as files have them: the eyeballs' texture coordinates are those of map ``Eye``, and corneas, tear
-        lines and caruncles come last. Without ``eyes`` just ``parts``."""
+        lines, caruncles and the bust come last, where there are any."""
+        bust = () if self.bust is None else (self.bust,)
         if self.eyes is None:
-            return self.parts
+            return (*self.parts, *bust)
         eyes = self.eyes.uv
         own = (replace(p, uv=eyes[p.name], uv_quads=p.quads) if p.name in eyes else p for p in self.parts)
-        return (*own, *self.eyes.parts)
+        return (*own, *self.eyes.parts, *bust)
 
     def part(self, name: str) -> FacePart:
         """The part called ``name``; raises ``KeyError`` when there is none."""

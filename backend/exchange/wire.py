@@ -75,6 +75,7 @@ class FaceHeader(msgspec.Struct, frozen=True):
     detail: DetailEntry | None = None
     eyes: EyesEntry | None = None
     mouth_inside: str | None = None
+    bust: PartEntry | None = None
 
 
 def encode_face(asset: FaceAsset) -> WireMessage:
@@ -82,6 +83,7 @@ def encode_face(asset: FaceAsset) -> WireMessage:
     buffers = BufferList()
     parts = tuple(_encode_part(part, buffers, asset) for part in asset.parts)
     eyes = None if asset.eyes is None else encode_eyes(asset.eyes, _encode_part, buffers)
+    bust = None if asset.bust is None else _encode_part(asset.bust, buffers)
     hair = None if asset.hair_strands is None else encode_hair(asset.hair_strands, buffers)
     cards = None if asset.hair_cards is None else encode_cards(asset.hair_cards, buffers)
     detail = None if asset.detail is None else encode_detail(asset.detail, buffers)
@@ -102,6 +104,7 @@ def encode_face(asset: FaceAsset) -> WireMessage:
         detail=detail,
         eyes=eyes,
         mouth_inside=inside,
+        bust=bust,
     )
     return buffers.message(msgspec.to_builtins(header, enc_hook=_plain))
 

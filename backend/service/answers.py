@@ -41,6 +41,7 @@ def welcome(
             "face_model",
             "corrections",
             "mask",
+            "bust",
             "geometry_only",
             "symmetry",
             "average",

@@ -55,6 +55,7 @@ class JobOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     lap: bool = True
     learned_basis: bool = True
     hair: Hair = "curves"
+    bust: bool = False
     face_model: FaceModel = "linear"
     detail: bool = True
     symmetry: _Share = NO_SYMMETRY

@@ -104,7 +104,7 @@ class Transfer:
 
 
 AnyJob = Submission | Transfer
-NEWER_OPTIONS = frozenset({"hair", "face_model", "geometry_only"})
+NEWER_OPTIONS = frozenset({"hair", "bust", "face_model", "geometry_only"})
 """Options that older servers refuse: one that takes them names them among its capabilities."""
 
 

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import bpy
 import numpy as np
 
-from ..protocol.names import ALL_PART_NAMES, PART_NAMES
+from ..protocol.names import ALL_PART_NAMES, BUST, PART_NAMES
 from ..rig import weights
-from ..rig.names import HEAD, JAW, PARENTS
+from ..rig.names import HEAD, JAW, PARENTS, ROOT
 from ..rig.places import RigPlaces
 from ..scene import tags
 from ..scene.coordinates import coordinates
@@ -38,6 +38,8 @@ def weighed_copy(obj: bpy.types.Object, places: RigPlaces) -> bpy.types.Object:
         jaw = copy.vertex_groups.get(JAW)
         if jaw is not None:
             jaw.name = HEAD
+    elif part == BUST:
+        weights.weigh_whole(copy, ROOT)
     else:
         weights.weigh_whole(copy)
     for group in [group for group in copy.vertex_groups if group.name not in PARENTS]:

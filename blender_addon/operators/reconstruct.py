@@ -125,6 +125,7 @@ class _Reconstructing(_Watching):
             quality=settings.quality,
             texture_size=int(settings.texture_size),
             hair=settings.hair,
+            bust=settings.bust,
             face_model=settings.face_model,
             into=into,
             missing=missing,

@@ -6,7 +6,9 @@ PART_NAMES: tuple[str, ...] = ("head", "eye_left", "eye_right", "teeth_upper", "
 """The objects of a head; the first one drives the others."""
 EYE_PART_NAMES: tuple[str, ...] = ("cornea_left", "cornea_right", "tear_lines", "caruncles")
 """What more a head has since its eyes hold a close-up; heads of before, and of older backends, have none of them."""
-ALL_PART_NAMES: tuple[str, ...] = PART_NAMES + EYE_PART_NAMES
+BUST = "bust"
+"""Neck and shoulders, of a head that was made with them."""
+ALL_PART_NAMES: tuple[str, ...] = (*PART_NAMES, *EYE_PART_NAMES, BUST)
 
 NO_SYMMETRY, EVEN_AVERAGE = 0.0, 0.5
 """What the sliders *Symmetry* and *Average* say where nobody has moved them; the backend's own values, too."""

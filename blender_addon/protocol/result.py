@@ -13,7 +13,7 @@ from .buffers import NamedBuffers, checked_field, malformed
 from .detail import ResultDetail, decode_detail
 from .eyes import ResultEyes, decode_eyes
 from .hair import ResultCards, ResultHair, decode_cards, decode_hair
-from .names import ARKIT_NAMES, EYE_PART_NAMES, PART_NAMES
+from .names import ALL_PART_NAMES, ARKIT_NAMES, BUST, EYE_PART_NAMES, PART_NAMES
 
 RESULT_VERSION = 1
 EYEBALLS = ("eye_left", "eye_right")
@@ -35,7 +35,7 @@ class ResultPart:
 
     Attributes
     ----------
-    name : one of ``PART_NAMES`` or ``EYE_PART_NAMES``.
+    name : one of ``ALL_PART_NAMES``.
     vertices : (V, 3) float32 neutral.
     quads : (F, 4) int32, counter-clockwise from outside; a triangle repeats its last vertex.
     uv, uv_quads : (T, 2) float32, (F, 4) int32 map ``Head``, v up, corner by corner with ``quads``.
@@ -89,7 +89,8 @@ class HeadResult:
     Attributes
     ----------
     arkit_names : the 52 names in the result's order.
-    parts : in the order of ``PART_NAMES``, and behind them ``EYE_PART_NAMES`` where there are ``eyes``.
+    parts : in the order of ``PART_NAMES``, and behind them ``EYE_PART_NAMES`` where there are ``eyes``, and ``BUST``
+        where it was asked for.
     albedo_png : PNG file, 8-bit sRGB, row 0 is v = 1 of map ``Head``; albedo_size : (width, height). None and (0, 0) of
         a job that asked for the geometry only: albedo, hair and relief that are there hold on.
     photos : the used ones, best first.
@@ -165,6 +166,10 @@ def decode_result(header: Mapping[str, Any], buffers: Sequence[bytes]) -> HeadRe
         if tuple(part.name for part in more) != EYE_PART_NAMES:
             raise malformed("what its eyes have is not " + ", ".join(EYE_PART_NAMES))
         parts += more
+    if header.get("bust") is not None:
+        parts += (_part(named, checked_field(header, "bust", dict), arkit_names),)
+        if parts[-1].name != BUST:
+            raise malformed("its bust is not one")
     png, albedo_size = None, (0, 0)
     if "albedo" not in header or header["albedo"] is not None:
         png, albedo_size = named.picture(checked_field(header, "albedo", str), MOST_PIXELS_A_SIDE)
@@ -183,7 +188,7 @@ def decode_result(header: Mapping[str, Any], buffers: Sequence[bytes]) -> HeadRe
 
 def _part(named: NamedBuffers, entry: Any, arkit_names: tuple[str, ...]) -> ResultPart:
     name = checked_field(entry, "name", str)
-    if name not in PART_NAMES and name not in EYE_PART_NAMES:
+    if name not in ALL_PART_NAMES:
         raise malformed("it has a part of an unknown name")
 
     def array(field: str, dtype: str, *shape: int | None) -> np.ndarray:

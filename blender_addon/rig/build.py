@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterator
 
 import bpy
 
-from ..protocol.names import ALL_PART_NAMES, PART_NAMES
+from ..protocol.names import ALL_PART_NAMES, BUST, PART_NAMES
 from ..scene import tags
 from . import bones, lead, weights
-from .names import BONES_OF
+from .names import BONES_OF, ROOT
 from .places import rig_places
 
 MODIFIER_NAME = "Armature"
@@ -62,6 +62,8 @@ def bind_part(collection: bpy.types.Collection, part: str) -> None:
         weights.weigh_skin(obj, rig_places(found))
     elif part == "tongue":
         weights.weigh_tongue(obj)
+    elif part == BUST:
+        weights.weigh_whole(obj, ROOT)
     else:
         weights.weigh_whole(obj)
     _bend(obj, rig)

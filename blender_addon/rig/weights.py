@@ -53,10 +53,10 @@ def free_tongue(obj: bpy.types.Object) -> None:
             block.vertex_group = ""
 
 
-def weigh_whole(obj: bpy.types.Object) -> None:
-    """An object that goes with the head as a whole."""
-    if not _weighed(obj, (HEAD,)):
-        _give(obj, {HEAD: np.ones(len(obj.data.vertices))})
+def weigh_whole(obj: bpy.types.Object, bone: str = HEAD) -> None:
+    """An object that goes with one bone as a whole."""
+    if not _weighed(obj, (bone,)):
+        _give(obj, {bone: np.ones(len(obj.data.vertices))})
 
 
 def weights_of(obj: bpy.types.Object) -> dict[str, np.ndarray]:

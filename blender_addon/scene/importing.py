@@ -11,6 +11,7 @@ import numpy as np
 from mathutils import Vector
 
 from ..errors import AddonError
+from ..protocol.names import BUST
 from ..protocol.result import HeadResult, ResultPart, ResultPhoto
 from ..rig.build import rig_steps
 from . import corrections, tags
@@ -141,6 +142,8 @@ class _Build:
             yield self._make_collection
         for part in self.result.parts:
             yield from self._part_steps(part)
+        if not self.new and all(part.name != BUST for part in self.result.parts):
+            yield self._without_bust
         if self.result.eyes is not None:
             yield self._eye_maps
         if self.result.mouth_inside is not None:
@@ -247,6 +250,15 @@ class _Build:
         modifier = obj.modifiers.new("Subdivision", "SUBSURF")
         modifier.levels, modifier.render_levels = 1, 2
         modifier.uv_smooth = "NONE"  # the albedo was made for maps that are split linearly
+
+    def _without_bust(self) -> None:
+        """A head that is solved again without its bust loses it."""
+        bust = tags.part_object(self.collection(), BUST)
+        if bust is not None:
+            mesh = bust.data
+            bpy.data.objects.remove(bust)
+            if mesh.users == 0:
+                bpy.data.meshes.remove(mesh)
 
     def _eye_maps(self) -> None:
         for name, places in self.result.eyes.uv.items():

@@ -66,6 +66,7 @@ class MainPanel(bpy.types.Panel):
         column.prop(settings, "quality")
         column.prop(settings, "texture_size")
         column.prop(settings, "hair")
+        column.prop(settings, "bust")
         column.prop(settings, "face_model")
         column.prop(settings, "symmetry")
         column.prop(settings, "average", text="Average")

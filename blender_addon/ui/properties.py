@@ -120,6 +120,7 @@ class LikenessSettings(bpy.types.PropertyGroup):
     texture_size: EnumProperty(
         name="Texture", description="Size of the head's texture", items=TEXTURE_SIZES, default="2048"
     )
+    bust: BoolProperty(name="Bust", description="Neck and shoulders below the head, down to a level edge")
     hair: EnumProperty(name="Hair", description="What becomes of the photos' hair", items=HAIRS, default="curves")
     face_model: EnumProperty(
         name="Face Model", description="What the head's shape is made of", items=FACE_MODELS, default="linear"

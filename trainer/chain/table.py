@@ -49,6 +49,7 @@ STEPS = (
         "template",
         (
             "template.safetensors",
+            "bust.safetensors",
             "mesh_hierarchy.safetensors",
             "landmarks478.json",
             "landmark_detector.safetensors",

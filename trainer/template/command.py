@@ -1,4 +1,4 @@
-"""Bake assets/template.safetensors and the mesh hierarchy of its head."""
+"""Bake assets/template.safetensors, the mesh hierarchy of its head and the bust below it."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 
 from backend.geometry.mesh_hierarchy import HIERARCHY_PATH
 from backend.geometry.template import TEMPLATE_PATH
+from backend.rig.bust import BUST_PATH
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -31,17 +32,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Bake and say what was written."""
     from trainer.template.bake import bake
+    from trainer.template.bust import write_bust
     from trainer.template.hierarchy import write_mesh_hierarchy
 
     if arguments.calibrate:
         _calibrate(arguments.calibrate, arguments.seed)
     template = bake(arguments.out)
+    bust = write_bust(template, arguments.out.with_name(BUST_PATH.name))
     hierarchy = write_mesh_hierarchy(template, arguments.out.with_name(HIERARCHY_PATH.name))
     if arguments.detector:
         _measure_detector(arguments.detector, arguments.seed)
     size, modes = arguments.out.stat().st_size / 1e6, len(template.identity_modes)
     print(f"{arguments.out.name}: {len(template.vertices)} vertices, {modes} modes, {size:.2f} MB")
     print(f"{HIERARCHY_PATH.name}: {', '.join(str(len(level.vertices)) for level in hierarchy.levels)} vertices")
+    print(f"{BUST_PATH.name}: {len(bust.vertices)} vertices")
     return 0
 
 

@@ -1,0 +1,93 @@
+"""Neck and shoulders below the head, down to a level edge, so that a picture needs no cropping.
+
+Made once from MakeHuman's average adult (``trainer.template.bust``), and hung on the rim of a person's neck: there it
+has the head's own vertices, farther down what is peculiar to that neck and what the keys do to it fade out.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+
+from backend.asset_file import read_asset
+from backend.assets import ASSETS
+from backend.geometry.template import Template
+
+BUST_PATH = ASSETS / "bust.safetensors"
+BUST_NAME = "bust"
+
+
+@dataclass(frozen=True)
+class BustModel:
+    """The bust under the mean head.
+
+    Attributes
+    ----------
+    vertices : (B, 3) float32 head frame, metres; the first R are the rim of the neck.
+    quads : (F, 4) int32, counter-clockwise from outside; a triangle repeats its last vertex.
+    uv : (T, 2) float32, a chart of its own in the free part of map ``Head``, v up. uv_quads : (F, 4) int32.
+    uv_makehuman, uv_makehuman_quads : the same in MakeHuman's map.
+    hm08_vertex : (B,) int32 vertices of MakeHuman's base mesh.
+    rim : (R,) int32 the same vertices of the template's head.
+    nearest : (B, 2) int32 into ``rim``, and share : (B, 2) float32, rows sum to 1: the rim above a vertex.
+    follows : (B,) float32 in [0, 1], how far a vertex goes along with what moves the rim there: 1 on it.
+    """
+
+    vertices: np.ndarray
+    quads: np.ndarray
+    uv: np.ndarray
+    uv_quads: np.ndarray
+    uv_makehuman: np.ndarray
+    uv_makehuman_quads: np.ndarray
+    hm08_vertex: np.ndarray
+    rim: np.ndarray
+    nearest: np.ndarray
+    share: np.ndarray
+    follows: np.ndarray
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """What the file holds, by name."""
+        return {field.name: getattr(self, field.name) for field in fields(self)}
+
+    def carried(self, at_rim: np.ndarray) -> np.ndarray:
+        """(B, C) of what happens at the rim (R, C), fading downwards."""
+        return self.follows[:, None] * (self.share[..., None] * at_rim[self.nearest]).sum(1)
+
+
+@lru_cache(maxsize=1)
+def load_bust(path: Path = BUST_PATH) -> BustModel:
+    """The bust of ``assets``, read once. Raises ``DamagedFileError``."""
+    return BustModel(**read_asset(path).arrays)
+
+
+@dataclass(frozen=True)
+class BustShape:
+    """A person's bust: neutral vertices (B, 3) float32 and keys (52, B, 3) float32, metres."""
+
+    vertices: np.ndarray
+    keys: np.ndarray
+
+
+def bust_shape(model: BustModel, template: Template, neutral: np.ndarray, keys: np.ndarray) -> BustShape:
+    """Hang the bust on a head: neutral (V, 3) and keys (52, V, 3), metres.
+
+    It is as much larger than the average as the head is, and stands where the rim of the neck is.
+    """
+    count = template.head.vertex_stop
+    mean_rim, rim = template.vertices[model.rim].astype(np.float64), neutral[model.rim].astype(np.float64)
+    size = _spread(neutral[:count]) / _spread(template.vertices[:count])
+    about, now = mean_rim.mean(0), rim.mean(0)
+    vertices = now + size * (model.vertices - about)
+    vertices += model.carried(rim - (now + size * (mean_rim - about)))
+    moved = np.stack([model.carried(key) for key in keys[:, model.rim].astype(np.float64)])
+    vertices[: len(rim)] = rim  # to the bit, so that no light comes through
+    moved[:, : len(rim)] = keys[:, model.rim]
+    return BustShape(vertices.astype(np.float32), moved.astype(np.float32))
+
+
+def _spread(points: np.ndarray) -> float:
+    """Root mean square distance from the middle."""
+    return float(np.sqrt(((points - points.mean(0)) ** 2).sum(1).mean()))
