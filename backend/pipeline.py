@@ -23,6 +23,7 @@ from backend.fitting.fitted_face import FittedFace
 from backend.fitting.options import fit_options_for, wished_options
 from backend.fitting.refit import refit_face
 from backend.geometry.template import load_template
+from backend.hair.attach import over_shoulders
 from backend.hair.cards import hair_cards
 from backend.hair.fit_hair import fit_hair
 from backend.models.contract import asking
@@ -254,6 +255,10 @@ def reconstruct(
     face_region = template.regions["face"][template.head.vertex_start : template.head.vertex_stop]
     if options.hair != "none" and hair.strands is not None:
         strands = hair.strands.recoloured(tone_change(asset, fitted.vertex_albedo, face_region))
+        if asset.bust is not None:
+            head, bust = asset.parts[0], asset.bust
+            points = over_shoulders(strands.points, head.vertices, bust.vertices, bust.quads)
+            strands = replace(strands, points=points)
         cards = hair_cards(strands) if options.hair == "cards" else None
         asset = replace(asset, hair_strands=strands, hair_cards=cards)
     previews = photo_previews(asset, fitted, used, face_region)

@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.ndimage import gaussian_filter1d
 from scipy.spatial import cKDTree
 
 from backend.geometry.normals import vertex_normals
+from backend.geometry.subdivision import catmull_clark
 from backend.geometry.template import Template
 from backend.geometry.topology import triangulate
 from backend.hair.hair_views import closed_head
@@ -16,6 +18,8 @@ _NEAR_TRIANGLES = 8
 _ABOVE = 0.0008  # metres that hair keeps from the skin, beyond its root
 _DEEP = 0.03  # metres: what lies deeper is behind the head and not in it
 _ROUNDS = 3
+_IN_BODY = 0.12  # metres: the same of a body, which is as thick
+_BEND = 1.0  # points of a strand over which it bends around a shoulder
 
 
 @dataclass(frozen=True)
@@ -46,8 +50,36 @@ def attach(guides: np.ndarray, template: Template, neutral: np.ndarray) -> Attac
     return AttachedGuides(points.astype(np.float32), (uv * weight[..., None]).sum(1).astype(np.float32))
 
 
-def outside(points: np.ndarray, vertices: np.ndarray, triangles: np.ndarray) -> np.ndarray:
-    """Points (..., 3) pushed out of a closed surface along its normals, to ``_ABOVE`` metres off it."""
+def over_shoulders(points: np.ndarray, head: np.ndarray, body: np.ndarray, quads: np.ndarray) -> np.ndarray:
+    """Strands (G, P, 3) that fall over shoulders and chest instead of through them, and end with these.
+
+    head : (V, 3) vertices of the head, near which nothing moves. body : (B, 3) and its quads (F, 4), open below.
+    """
+    matrix, quads = catmull_clark(quads, len(body))
+    body = np.asarray(matrix @ body, np.float64)
+    moved = _above(points.astype(np.float64), body[:, 1].min())
+    near_body = cKDTree(np.concatenate([head, body])).query(moved)[1] >= len(head)
+    shift = np.zeros_like(moved)
+    shift[near_body] = outside(moved[near_body], body, triangulate(quads).faces, _IN_BODY) - moved[near_body]
+    return (moved + gaussian_filter1d(shift, _BEND, axis=1, mode="nearest")).astype(np.float32)
+
+
+def _above(points: np.ndarray, height: float) -> np.ndarray:
+    """Strands (G, P, 3), each as far as it stays above a height, with as many points."""
+    result, places = points.copy(), np.arange(points.shape[1])
+    for guide in np.flatnonzero((points[..., 1] < height).any(1)):
+        first = int((points[guide, :, 1] < height).argmax())
+        if first > 0:
+            above, below = points[guide, first - 1, 1], points[guide, first, 1]
+            end = first - 1 + (above - height) / (above - below)
+            wanted = np.linspace(0.0, end, len(places))
+            result[guide] = np.stack([np.interp(wanted, places, axis) for axis in points[guide].T], 1)
+    return result
+
+
+def outside(points: np.ndarray, vertices: np.ndarray, triangles: np.ndarray, deep: float = _DEEP) -> np.ndarray:
+    """Points (..., 3) pushed out of a surface along its normals, to ``_ABOVE`` metres off it; those that are more than
+    ``deep`` metres inside stay."""
     normals = vertex_normals(vertices, triangles)
     tree = cKDTree(vertices)
     moved = points.reshape(-1, 3).copy()
@@ -55,7 +87,7 @@ def outside(points: np.ndarray, vertices: np.ndarray, triangles: np.ndarray) -> 
         _, near = tree.query(moved, k=3)
         offset = moved[:, None] - vertices[near]
         height = (offset * normals[near]).sum(-1).mean(1)
-        inside = (height < _ABOVE) & (height > -_DEEP)
+        inside = (height < _ABOVE) & (height > -deep)
         normal = normals[near].mean(1)
         normal /= np.maximum(np.linalg.norm(normal, axis=1, keepdims=True), 1e-9)
         moved[inside] += normal[inside] * (_ABOVE - height[inside])[:, None]

@@ -27,7 +27,7 @@ class BustModel:
     Attributes
     ----------
     vertices : (B, 3) float32 head frame, metres; the first R are the rim of the neck.
-    quads : (F, 4) int32, counter-clockwise from outside; a triangle repeats its last vertex.
+    quads : (F, 4) int32, counter-clockwise from outside.
     uv : (T, 2) float32, a chart of its own in the free part of map ``Head``, v up. uv_quads : (F, 4) int32.
     uv_makehuman, uv_makehuman_quads : the same in MakeHuman's map.
     hm08_vertex : (B,) int32 vertices of MakeHuman's base mesh.

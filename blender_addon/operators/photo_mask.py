@@ -120,9 +120,16 @@ class PaintMask(bpy.types.Operator):
 
     def modal(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
         collection = bpy.data.collections.get(self._head)
-        frame = self._frame(context) if self._area_is_there(context) else None
-        if collection is None or frame is None:
+        if collection is None or self._camera not in bpy.data.objects or not self._area_is_there(context):
             return self._leave(context, None)
+        if event.value == "PRESS" and event.type in {"RET", "NUMPAD_ENTER"}:
+            return self._leave(context, collection)
+        if event.value == "PRESS" and event.type == "ESC":
+            return self._leave(context, None)
+        frame = self._frame(context)
+        if frame is None:  # somebody has turned the view: strokes wait until it looks through the photo again
+            self._painting.end()
+            return {"PASS_THROUGH"}
         inside = self._inside(event)
         place = _on_photo((event.mouse_x - self._region.x, event.mouse_y - self._region.y), frame, self._painting.size)
         self._mouse = (event.mouse_x, event.mouse_y)
@@ -141,9 +148,7 @@ class PaintMask(bpy.types.Operator):
             self._painting.resize(BRUSH_STEP if event.type == "RIGHT_BRACKET" else 1.0 / BRUSH_STEP)
         elif event.type == "Z" and (event.ctrl or event.oskey):
             self._painting.undo()
-        elif event.type in {"RET", "NUMPAD_ENTER"}:
-            return self._leave(context, collection)
-        elif event.type in {"ESC", "RIGHTMOUSE"}:
+        elif event.type == "RIGHTMOUSE":
             return self._leave(context, None)
         return {"RUNNING_MODAL"}
 

@@ -242,6 +242,7 @@ def test_a_mask_is_kept_in_the_file_sent_and_cleared(bpy, head, tmp_path: Path) 
     assert said(collection)[0].mask == kept
     bpy.ops.likeness.clear_mask(photo=PHOTO)
     assert said(collection) == ()
+    assert bpy.ops.likeness.fit_corrections.poll()  # the head has still the shape of the masked photo
 
 
 def test_a_mask_is_undone_and_outlives_a_solve(bpy, head, result: HeadResult) -> None:

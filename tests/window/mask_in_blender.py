@@ -60,6 +60,11 @@ def story(tools: Any) -> Story:
     paint()
     yield 1.0
     yield from drag((x - 60, y), (x + 60, y))
+    view = tools.view3d()[1].spaces.active.region_3d
+    view.view_perspective = "PERSP"  # as orbiting does
+    yield from drag((x - 60, y - 60), (x + 60, y - 60))
+    view.view_perspective = "CAMERA"
+    yield 1.0
     yield from drag((x - 60, y + 60), (x + 60, y + 60))
     window = bpy.context.window_manager.windows[0]
     for value in ("PRESS", "RELEASE"):

@@ -44,12 +44,11 @@ def bust_model(template: Template) -> BustModel:
     body += template.vertices[rim_rows].mean(0) - body[rim].mean(0)
 
     kept = below[(body[base.quads[below]][..., 1] > EDGE_HEIGHT).any(1)]
-    names, uv_names = _without_far_corners(base.quads[kept], base.uv_quads[kept], body[:, 1] > EDGE_HEIGHT)
-    used = np.unique(names)
+    used = np.unique(base.quads[kept])
     used = np.concatenate([rim, np.setdiff1d(used, rim)])
     number = np.full(len(base.vertices), -1)
     number[used] = np.arange(len(used))
-    quads = number[names].astype(np.int32)
+    quads = number[base.quads[kept]].astype(np.int32)
     vertices = _cut_level(body[used], quads)
 
     edges = unique_edges(quads)
@@ -59,7 +58,7 @@ def bust_model(template: Template) -> BustModel:
     at_rim = template.vertices[rim_rows] - vertices[: len(rim)]
     vertices += follows[:, None] * (share[..., None] * at_rim[nearest]).sum(1)
     uv, uv_quads = _chart(vertices, quads, len(rim))
-    uv_used, uv_makehuman_quads = np.unique(uv_names, return_inverse=True)
+    uv_used, uv_makehuman_quads = np.unique(base.uv_quads[kept], return_inverse=True)
     return BustModel(
         vertices=vertices.astype(np.float32),
         quads=quads,
@@ -82,16 +81,6 @@ def _below_rim(base: BaseMesh) -> tuple[np.ndarray, np.ndarray]:
     return below, np.intersect1d(base.quads[head], base.quads[below])
 
 
-def _without_far_corners(quads: np.ndarray, uv_quads: np.ndarray, above: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Quads (F, 4) of which one corner alone is ``above`` (V,) without the corner across, as triangles that repeat
-    their last vertex; the others as they are, and ``uv_quads`` alike."""
-    order = np.tile(np.arange(4), (len(quads), 1))
-    alone = above[quads].sum(1) == 1
-    first = above[quads].argmax(1)[alone]
-    order[alone] = (first[:, None] + np.array([3, 0, 1, 1])) % 4
-    return np.take_along_axis(quads, order, 1), np.take_along_axis(uv_quads, order, 1)
-
-
 def _average_adult(base: BaseMesh) -> np.ndarray:
     """(V, 3) metres: the mean of MakeHuman's young women and men of all its peoples, of average muscle and weight."""
     folder, vertices = target_folder() / "macrodetails", base.vertices.copy()
@@ -105,16 +94,21 @@ def _average_adult(base: BaseMesh) -> np.ndarray:
 
 
 def _cut_level(vertices: np.ndarray, quads: np.ndarray) -> np.ndarray:
-    """Vertices below the edge's height moved up along their edges, onto it."""
+    """Vertices below the edge's height moved up along their edges, onto it; those that no edge leads up from go between
+    their neighbours."""
     result = vertices.copy()
-    crossings = defaultdict(list)
+    crossings, beside = defaultdict(list), defaultdict(list)
     for a, b in unique_edges(quads).tolist():
         for low, high in ((a, b), (b, a)):
+            beside[low].append(high)
             if vertices[low, 1] <= EDGE_HEIGHT < vertices[high, 1]:
                 part = (EDGE_HEIGHT - vertices[low, 1]) / (vertices[high, 1] - vertices[low, 1])
                 crossings[low].append(vertices[low] + part * (vertices[high] - vertices[low]))
     for vertex, places in crossings.items():
         result[vertex] = np.mean(places, axis=0)
+    for vertex in np.flatnonzero(vertices[:, 1] <= EDGE_HEIGHT).tolist():
+        if vertex not in crossings:
+            result[vertex] = np.mean([result[other] for other in beside[vertex]], axis=0)
     return result
 
 
