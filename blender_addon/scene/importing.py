@@ -289,8 +289,12 @@ class _Build:
         for part in self.result.parts:
             obj = self.object_of(part.name)
             if all(slot.material is None for slot in obj.material_slots):
-                material = material_for_part(part.name, pictures, made)
-                material[tags.HEAD_ID] = self.head_id
+                head = self.object_of("head").material_slots
+                if part.name == BUST and len(head) and head[0].material is not None:
+                    material = head[0].material  # an artist's own, too: one skin
+                else:
+                    material = material_for_part("head" if part.name == BUST else part.name, pictures, made)
+                    material[tags.HEAD_ID] = self.head_id
                 obj.data.materials.clear()
                 obj.data.materials.append(material)
                 if material.diffuse_color[3] < 1.0:

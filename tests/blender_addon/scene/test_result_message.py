@@ -14,7 +14,7 @@ from head_message import HeadMessage
 
 from blender_addon.errors import AddonError
 from blender_addon.protocol.hair import MOST_GUIDES, MOST_POINTS
-from blender_addon.protocol.names import ALL_PART_NAMES, ARKIT_NAMES, EYE_PART_NAMES, PART_NAMES
+from blender_addon.protocol.names import ARKIT_NAMES, EYE_PART_NAMES, PART_NAMES
 from blender_addon.protocol.preview import decode_preview
 from blender_addon.protocol.result import HeadResult, decode_result
 
@@ -22,7 +22,7 @@ Change = Callable[[dict[str, Any], list[bytes]], None]
 
 
 def test_a_result_arrives_whole(result: HeadResult) -> None:
-    assert tuple(part.name for part in result.parts) == ALL_PART_NAMES
+    assert tuple(part.name for part in result.parts) == (*PART_NAMES, *EYE_PART_NAMES)
     assert len(ARKIT_NAMES) == 52 and result.head.key_names == result.arkit_names
     assert result.head.vertices.shape == (4200, 3) and result.head.keys.shape == (52, 4200, 3)
     assert not result.head.vertices.flags.writeable

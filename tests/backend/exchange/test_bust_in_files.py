@@ -1,0 +1,69 @@
+"""Neck and shoulders in the message, in ``face.glb`` and in ``face.obj``."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pygltflib as gl
+import pytest
+
+from backend.exchange.assemble import assemble
+from backend.exchange.face_asset import FaceAsset
+from backend.exchange.gltf import glb_bytes
+from backend.exchange.obj import write_obj
+from backend.exchange.wire import encode_face
+from backend.geometry.template import load_template
+from blender_addon.errors import AddonError
+from blender_addon.protocol.result import decode_result
+
+
+@pytest.fixture(scope="module")
+def asset() -> FaceAsset:
+    template = load_template()
+    albedo = np.full((256, 256, 3), 150, np.uint8)
+    eyes = np.full((32, 64, 3), 90, np.uint8)
+    return assemble(
+        template, template.vertices, template.expressions, albedo, (), {"photos": []}, eyes=eyes, with_shoulders=True
+    )
+
+
+def test_the_message_has_it_behind_all_else(asset: FaceAsset) -> None:
+    message = encode_face(asset)
+    header = json.loads(json.dumps(message.header))
+    again = decode_result(header, message.buffers)
+    bust = again.parts[-1]
+    assert bust.name == "bust" and "jawOpen" in bust.key_names
+    np.testing.assert_array_equal(bust.vertices, asset.bust.vertices)
+    header["bust"] = header["parts"][0]
+    with pytest.raises(AddonError, match="its bust is not one"):
+        decode_result(header, message.buffers)
+
+
+def test_a_head_without_one_says_so(asset: FaceAsset) -> None:
+    message = encode_face(replace(asset, bust=None))
+    assert message.header["bust"] is None
+    again = decode_result(json.loads(json.dumps(message.header)), message.buffers)
+    assert "bust" not in [part.name for part in again.parts]
+
+
+def test_gltf_has_it_as_a_node_in_the_heads_skin(asset: FaceAsset) -> None:
+    gltf = gl.GLTF2.load_from_bytes(glb_bytes(asset))
+    meshes = {node.name: gltf.meshes[node.mesh] for node in gltf.nodes if node.mesh is not None}
+    head, bust = meshes["head"], meshes["bust"]
+    assert bust.primitives[0].material == head.primitives[0].material
+    assert bust.extras["targetNames"] == list(asset.bust.keys)
+
+
+def test_obj_closes_the_neck(asset: FaceAsset, tmp_path: Path) -> None:
+    write_obj(asset, tmp_path)
+    points: dict[str, set[tuple[str, ...]]] = {}
+    name = ""
+    for line in (tmp_path / "face.obj").read_text().splitlines():
+        if line.startswith("o "):
+            name = line[2:]
+        elif line.startswith("v "):
+            points.setdefault(name, set()).add(tuple(line.split()[1:]))
+    assert len(points["head"] & points["bust"]) >= 2 * 42  # the rim, subdivided once on both sides
