@@ -30,7 +30,7 @@ from .meshes import add_keys, new_mesh, put_eye_map, put_mouth_inside, same_topo
 from .origins import EYES, eye_centre, head_origin, move_origin, neck_pivot, part_seen_from, remember_origin, seen_from
 from .own_head import check_editable
 from .photo_files import PhotoFile, blender_reads, exif_turn
-from .place import Place, remove_head, select_alone, units_per_metre
+from .place import Place, remove_head, remove_part, select_alone, units_per_metre
 from .skin_detail import put_detail
 from .which_mesh import cameras_by_photo, head_mesh
 
@@ -143,7 +143,7 @@ class _Build:
         for part in self.result.parts:
             yield from self._part_steps(part)
         if not self.new and all(part.name != BUST for part in self.result.parts):
-            yield self._without_bust
+            yield lambda: remove_part(self.collection(), BUST)
         if self.result.eyes is not None:
             yield self._eye_maps
         if self.result.mouth_inside is not None:
@@ -251,15 +251,6 @@ class _Build:
         modifier.levels, modifier.render_levels = 1, 2
         modifier.uv_smooth = "NONE"  # the albedo was made for maps that are split linearly
 
-    def _without_bust(self) -> None:
-        """A head that is solved again without its bust loses it."""
-        bust = tags.part_object(self.collection(), BUST)
-        if bust is not None:
-            mesh = bust.data
-            bpy.data.objects.remove(bust)
-            if mesh.users == 0:
-                bpy.data.meshes.remove(mesh)
-
     def _eye_maps(self) -> None:
         for name, places in self.result.eyes.uv.items():
             put_eye_map(self.object_of(name).data, places)
@@ -289,11 +280,9 @@ class _Build:
         for part in self.result.parts:
             obj = self.object_of(part.name)
             if all(slot.material is None for slot in obj.material_slots):
-                head = self.object_of("head").material_slots
-                if part.name == BUST and len(head) and head[0].material is not None:
-                    material = head[0].material  # an artist's own, too: one skin
-                else:
-                    material = material_for_part("head" if part.name == BUST else part.name, pictures, made)
+                material = self.object_of("head").active_material if part.name == BUST else None  # one skin
+                if material is None:
+                    material = material_for_part(part.name, pictures, made)
                     material[tags.HEAD_ID] = self.head_id
                 obj.data.materials.clear()
                 obj.data.materials.append(material)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 import bpy
 
+from ..protocol.names import BUST
 from . import tags
 from .eye_materials import add_caruncle_colour, coat_beside_iris, cornea_material, tear_material
 from .meshes import ALPHA, MOUTH_INSIDE, UV_EYE, UV_HEAD
@@ -50,7 +51,7 @@ LOOKS: tuple[Look, ...] = (
             "Subsurface Scale": 0.0035,  # metres that red light travels under the skin
         },
         skin=True,
-        parts=("head",),
+        parts=("head", BUST),
     ),
     Look(
         "Eyes",

@@ -40,6 +40,16 @@ def units_per_metre(scene: bpy.types.Scene | None) -> float:
     return 1.0 if units is None or units.system == "NONE" else 1.0 / units.scale_length
 
 
+def remove_part(collection: bpy.types.Collection, part: str) -> None:
+    """Remove one object of a head, and its mesh where nobody else has it; nothing where it is not there."""
+    obj = tags.part_object(collection, part)
+    if obj is not None:
+        mesh = obj.data
+        bpy.data.objects.remove(obj)
+        if mesh.users == 0:
+            bpy.data.meshes.remove(mesh)
+
+
 def remove_head(head_id: str) -> None:
     """Remove all data of the head ``head_id`` from the file."""
     owned = [

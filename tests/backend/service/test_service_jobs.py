@@ -28,6 +28,8 @@ def test_hello_tells_versions_and_limits(client: ServiceClient) -> None:
         "detail",
         "face_model",
         "corrections",
+        "mask",
+        "bust",
         "geometry_only",
         "symmetry",
         "average",
