@@ -12,7 +12,7 @@ from head_message import HeadMessage
 from scene_helpers import coordinates, counts, evaluated, local
 
 from blender_addon.errors import AddonError
-from blender_addon.protocol.names import ALL_PART_NAMES
+from blender_addon.protocol.names import EYE_PART_NAMES, PART_NAMES
 from blender_addon.protocol.result import HeadResult
 
 pytest.importorskip("bpy")
@@ -223,7 +223,7 @@ def test_gltf_export_keeps_the_names(bpy, collection, result: HeadResult, tmp_pa
     )
     content = json.loads((tmp_path / "head.gltf").read_text("utf-8"))
     meshes = {content["meshes"][node["mesh"]]["name"]: node for node in content["nodes"] if "mesh" in node}
-    assert set(meshes) == set(ALL_PART_NAMES)
+    assert set(meshes) == set(PART_NAMES + EYE_PART_NAMES)
     targets = {mesh["name"]: tuple(mesh.get("extras", {}).get("targetNames", ())) for mesh in content["meshes"]}
     assert targets == {part.name: part.key_names for part in result.parts}
     assert len(content["cameras"]) == 4

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scene_helpers import coordinates, evaluated, subdivision
 
-from blender_addon.protocol.names import ALL_PART_NAMES
+from blender_addon.protocol.names import EYE_PART_NAMES, PART_NAMES
 from blender_addon.protocol.result import HeadResult
 
 pytest.importorskip("bpy")
@@ -29,7 +29,7 @@ def old_collection(bpy, result: HeadResult, photo_files, monkeypatch: pytest.Mon
         before.setattr(importing, "remember_origin", lambda item, origin: None)
         collection = importing.import_head(result, bpy.context, photo_files)
     assert tags.ORIGIN not in collection
-    assert not any(tags.ORIGIN in tags.part_object(collection, part).data for part in ALL_PART_NAMES)
+    assert not any(tags.ORIGIN in tags.part_object(collection, part).data for part in PART_NAMES + EYE_PART_NAMES)
     assert tags.part_object(collection, "eye_left").location.length == 0.0
     return collection
 
@@ -44,7 +44,7 @@ def larger(result: HeadResult) -> HeadResult:
 def world(bpy, collection) -> dict[str, np.ndarray]:
     """(V, 3) world places of every part's cage."""
     found = {}
-    for part in ALL_PART_NAMES:
+    for part in PART_NAMES + EYE_PART_NAMES:
         obj = tags.part_object(collection, part)
         subdivision(obj).show_viewport = False
         found[part] = evaluated(bpy, obj)
