@@ -11,7 +11,6 @@ from functools import lru_cache
 
 import numpy as np
 import torch
-from scipy.spatial import cKDTree
 from torch import Tensor
 from torch.nn import functional
 
@@ -111,12 +110,12 @@ def _hull(template_id: int, holder: tuple[Template, ...]) -> HeadHull:
     mean = np.stack([points_along(profile, places) for profile in profiles], axis=1)  # (ROWS, AZIMUTHS, 3)
     points = mean.reshape(-1, 3)
     usable = np.flatnonzero((ears < 0.3) & ~hidden)
-    distance, near = cKDTree(head[usable]).query(points, k=NEIGHBOURS)  # (G, NEIGHBOURS)
-    weights = 1 / (distance**2 + 1e-6)
+    squared, near = _nearest(points, head[usable], NEIGHBOURS)
+    weights = 1 / (squared + 1e-6)
     weights /= weights.sum(1, keepdims=True)
     vertices = usable[near]
     offset = points - (head[vertices] * weights[..., None]).sum(1)
-    to_ear, _ = cKDTree(head[ears > 0.6]).query(points)
+    to_ear = np.sqrt(_nearest(points, head[ears > 0.6], 1)[0][:, 0])
     extent = usable[head[usable, 1] > 0.64]
     draft = HeadHull(
         vertices=vertices,
@@ -134,6 +133,16 @@ def _hull(template_id: int, holder: tuple[Template, ...]) -> HeadHull:
         draft.s_at_height(azimuths(), np.interp(degrees, table[:, 0], table[:, 1])) for table in (HAIRLINE, BROW_LINE)
     ]
     return HeadHull(**{**draft.__dict__, "hairline": lines[0], "brow_line": lines[1]})
+
+
+def _nearest(points: np.ndarray, others: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Squared distances (G, count) of points (G, 3) to the nearest of ``others`` (M, 3), and which these are. In numpy:
+    machines that train have no scipy."""
+    middle = others.mean(0)
+    a, b = points - middle, others - middle
+    squared = (a**2).sum(1)[:, None] + (b**2).sum(1) - 2.0 * (a @ b.T)
+    near = np.argpartition(squared, count - 1, axis=1)[:, :count]
+    return ((points[:, None] - others[near]) ** 2).sum(-1), near
 
 
 def head_hull(template: Template) -> HeadHull:
