@@ -11,6 +11,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from backend.batch.batch_file import State
 from backend.batch.capacity import WorkerNeeds, worker_needs, workers_on
 from backend.batch.commands import commands
 from backend.batch.folder_lock import only_batch_in
@@ -22,7 +23,7 @@ from backend.batch.person import Person, PersonOptions
 from backend.batch.progress_lines import BatchProgress
 from backend.batch.ray_environment import ray_environment
 from backend.batch.stamp import Stamp, current_stamp
-from backend.batch.table import BatchTable, State
+from backend.batch.table import BatchTable
 from backend.batch.threads import THREAD_VARIABLES
 from backend.command_line.photo_paths import readable
 from backend.command_line.progress_display import format_seconds

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from html import escape
-from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-if TYPE_CHECKING:
-    from backend.batch.table import BatchFile, Row
+from backend.batch.batch_file import BatchFile, Row
 
 _REFRESH_SECONDS = 10
 _WORDS = {"done": "done", "kept": "done before", "failed": "failed", "waiting": "waiting"}

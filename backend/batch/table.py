@@ -7,53 +7,20 @@ from collections import Counter
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Literal
 
 import msgspec
 
-from backend import __version__
+from backend.batch.batch_file import BatchFile, Row, State
 from backend.batch.manifest import TABLE_NAMES, BadLine, Manifest
 from backend.batch.outcome import Outcome
 from backend.batch.sheet import sheet
 from backend.batch.stamp import Stamp
 from backend.exchange.all_or_none import write_file
 
-FORMAT_VERSION = 1
-State = Literal["running", "stopped", "finished"]
 LEAST_SECONDS = 3.0
 """Between two writings during a run."""
 _MOST_SHARE = 0.02
 """Of the time that may go into writing the table: ten thousand rows take a while."""
-
-
-class Row(Outcome, frozen=True, kw_only=True):
-    """An outcome and its place. ``line`` : of the manifest. ``folder`` : of the head, relative to the table's."""
-
-    line: int
-    folder: str = ""
-
-
-class BatchFile(msgspec.Struct, frozen=True, kw_only=True):
-    """``batch.json`` (docs/files.md).
-
-    Attributes
-    ----------
-    counts : how many people per ``Status``. workers : how many at most worked at a time.
-    seconds : wall seconds of the run. started, written : UTC, ISO 8601. worker_peak_mb : of the greediest worker.
-    """
-
-    manifest: str
-    state: State
-    counts: dict[str, int]
-    people: list[Row]
-    started: str
-    written: str
-    seconds: float
-    workers: int
-    worker_peak_mb: float | None
-    stamp: Stamp
-    likeness: str = __version__
-    version: int = FORMAT_VERSION
 
 
 class BatchTable:
