@@ -65,16 +65,13 @@ def eye_dressing(template: Template, shapes: EyeShapes, picture: np.ndarray | No
 def _surface_part(surface: EyeSurface) -> FacePart:
     low, high = surface.vertices.min(axis=0), surface.vertices.max(axis=0)
     uv = ((surface.vertices - low) / (high - low).max())[:, :2].astype(np.float32)
-    moves = {name: delta for name, delta in zip(ARKIT_NAMES, surface.keys, strict=True)}
-    moves = {name: delta for name, delta in moves.items() if np.abs(delta).max() > STILL_METRES}
     none = np.full(len(surface.vertices), -1, np.int32)
     quads = surface.quads
-    return FacePart(surface.name, surface.vertices, quads, uv, quads, uv, quads, none, moves)
+    return FacePart(surface.name, surface.vertices, quads, uv, quads, uv, quads, none, _moving(surface.keys))
 
 
 def bust_part(model: BustModel, shape: BustShape) -> FacePart:
     """The bust as a part, with the keys that move it."""
-    moves = {name: delta for name, delta in zip(ARKIT_NAMES, shape.keys, strict=True)}
     return FacePart(
         name=BUST_NAME,
         vertices=shape.vertices,
@@ -84,8 +81,14 @@ def bust_part(model: BustModel, shape: BustShape) -> FacePart:
         uv_makehuman=model.uv_makehuman,
         uv_makehuman_quads=model.uv_makehuman_quads,
         hm08_vertex=model.hm08_vertex,
-        keys={name: delta for name, delta in moves.items() if np.abs(delta).max() > STILL_METRES},
+        keys=_moving(shape.keys),
     )
+
+
+def _moving(keys: np.ndarray) -> dict[str, np.ndarray]:
+    """Of keys (52, V, 3) in ARKit's order those that move the part, by their names."""
+    named = zip(ARKIT_NAMES, keys, strict=True)
+    return {name: delta for name, delta in named if np.abs(delta).max() > STILL_METRES}
 
 
 def _compact(coordinates: np.ndarray, quads: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -13,7 +13,7 @@ from .polls import NO_HEAD, clickable
 NO_LANDMARKS = "The head was made before landmarks were kept. Solve it again first"
 
 
-class _OfPhoto:
+class OfPhoto:
     """Mix-in: an operator about one photo of the active head."""
 
     photo: StringProperty(name="Photo", options={"SKIP_SAVE"})
@@ -23,7 +23,7 @@ class _OfPhoto:
         return clickable(cls, "" if tags.active_head(context) else NO_HEAD)
 
 
-class EditLandmarks(_OfPhoto, bpy.types.Operator):
+class EditLandmarks(OfPhoto, bpy.types.Operator):
     """Look through this photo and drag its landmarks to where they are; once more to have done with it"""
 
     bl_idname = "likeness.edit_landmarks"
@@ -72,7 +72,7 @@ class ShowHead(bpy.types.Operator):
         return {"FINISHED"}
 
 
-class ResetPoints(_OfPhoto, bpy.types.Operator):
+class ResetPoints(OfPhoto, bpy.types.Operator):
     """Forget where you have put this photo's landmarks"""
 
     bl_idname = "likeness.reset_points"
@@ -84,7 +84,7 @@ class ResetPoints(_OfPhoto, bpy.types.Operator):
         return {"FINISHED"}
 
 
-class UsePhotoFor(_OfPhoto, bpy.types.Operator):
+class UsePhotoFor(OfPhoto, bpy.types.Operator):
     """What this photo is used for when the head is solved again"""
 
     bl_idname = "likeness.use_photo_for"

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import bpy
 import numpy as np
-from bpy.props import StringProperty
 
 from ..scene import cameras, expressions, locks, meshes, mpfb, tags
 from ..scene.which_mesh import active_mesh, cameras_by_photo, expressive_meshes, head_mesh
 from ..transfer.sliced import SlicedOperator, Steps
-from .corrections import close_all
+from .corrections import OfPhoto, close_all
 from .polls import NO_HEAD, clickable
 
 
@@ -19,18 +18,12 @@ def _head_of(camera: bpy.types.Object, scene: bpy.types.Scene) -> bpy.types.Obje
     return head_mesh(camera) or (tags.part_object(heads[0], "head") if heads else None)
 
 
-class LookThroughPhoto(bpy.types.Operator):
+class LookThroughPhoto(OfPhoto, bpy.types.Operator):
     """Look through this photo's camera, and give the head its expression"""
 
     bl_idname = "likeness.look_through"
     bl_label = "Look Through Photo"
     bl_options = {"REGISTER", "UNDO"}
-
-    photo: StringProperty(name="Photo", options={"SKIP_SAVE"})
-
-    @classmethod
-    def poll(cls, context: bpy.types.Context) -> bool:
-        return clickable(cls, "" if tags.active_head(context) else NO_HEAD)
 
     def execute(self, context: bpy.types.Context) -> set[str]:
         collection = tags.active_head(context)

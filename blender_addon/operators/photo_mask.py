@@ -7,14 +7,12 @@ import math
 import bpy
 import gpu
 import numpy as np
-from bpy.props import StringProperty
 from bpy_extras.view3d_utils import location_3d_to_region_2d
 from gpu_extras.batch import batch_for_shader
 
 from ..scene import corrections, photo_mask, tags
 from ..scene.which_mesh import active_mesh, cameras_by_photo
-from .corrections import show_head
-from .polls import NO_HEAD, clickable
+from .corrections import OfPhoto, show_head
 
 HINT = "Mask: drag | Clear: Ctrl drag | Brush: [ and ] | Undo: Ctrl Z | Keep: Enter | Give up: Esc"
 MASK_COLOR = (0.9, 0.15, 0.1, 0.45)
@@ -75,18 +73,12 @@ class Painting:
         self.brush = min(max(self.brush * factor, LEAST_BRUSH), LARGEST_BRUSH)
 
 
-class PaintMask(bpy.types.Operator):
+class PaintMask(OfPhoto, bpy.types.Operator):
     """Look through this photo and paint over what of it is not to be used: a hand, a strand, a reflection"""
 
     bl_idname = "likeness.paint_mask"
     bl_label = "Mask"
     bl_options = {"REGISTER", "UNDO"}
-
-    photo: StringProperty(name="Photo", options={"SKIP_SAVE"})
-
-    @classmethod
-    def poll(cls, context: bpy.types.Context) -> bool:
-        return clickable(cls, "" if tags.active_head(context) else NO_HEAD)
 
     def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
         collection = tags.active_head(context)
@@ -223,18 +215,12 @@ class PaintMask(bpy.types.Operator):
         gpu.state.blend_set("NONE")
 
 
-class ClearMask(bpy.types.Operator):
+class ClearMask(OfPhoto, bpy.types.Operator):
     """Use all of this photo again"""
 
     bl_idname = "likeness.clear_mask"
     bl_label = "Clear Mask"
     bl_options = {"REGISTER", "UNDO"}
-
-    photo: StringProperty(name="Photo", options={"SKIP_SAVE"})
-
-    @classmethod
-    def poll(cls, context: bpy.types.Context) -> bool:
-        return clickable(cls, "" if tags.active_head(context) else NO_HEAD)
 
     def execute(self, context: bpy.types.Context) -> set[str]:
         corrections.set_mask(tags.active_head(context), self.photo, None)

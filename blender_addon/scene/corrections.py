@@ -86,7 +86,7 @@ def set_use(collection: bpy.types.Collection, photo: str, use: str) -> None:
 
 def mask_of(collection: bpy.types.Collection, photo: str) -> PhotoMask | None:
     """What of a head's photo is masked."""
-    return next((one.mask for one in _stored(collection).values() if one.label == photo), None)
+    return _stored(collection).get(photo, PhotoCorrections(photo)).mask
 
 
 def set_mask(collection: bpy.types.Collection, photo: str, mask: PhotoMask | None) -> None:

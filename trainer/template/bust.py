@@ -10,6 +10,7 @@ from scipy.sparse import coo_matrix, diags
 from scipy.sparse.csgraph import dijkstra
 from scipy.sparse.linalg import spsolve
 
+from backend.geometry.polyline import arc_length
 from backend.geometry.smoothstep import smoothstep
 from backend.geometry.template import Template
 from backend.geometry.topology import boundary_edges, unique_edges
@@ -148,12 +149,12 @@ def _chart(vertices: np.ndarray, quads: np.ndarray, rim: int) -> tuple[np.ndarra
         azimuth = np.arctan2(points[row, 0], points[row, 2] - vertices[:rim, 2].mean())
         azimuth = np.where(spine[origin[row]], np.where(row < count, np.pi, -np.pi), azimuth)
         order = row[np.argsort(azimuth)]
-        along = np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(points[order], axis=0), axis=1))])
+        along = arc_length(points[order])
         place[order] = np.stack([along / along[-1], np.full(len(order), side)], 1)
     for twins in (False, True):
         row = np.array([one for one in border[on_spine] if (one >= count) == twins])
         order = row[np.argsort(points[row, 1])]
-        along = np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(points[order], axis=0), axis=1))])
+        along = arc_length(points[order])
         place[order] = np.stack([np.full(len(order), 0.0 if twins else 1.0), along / along[-1]], 1)
     if np.isnan(place[border]).any():
         raise ValueError("the bust's border is not the rim, the level edge and the spine alone")

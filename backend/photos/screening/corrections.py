@@ -11,7 +11,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Literal
 
-import cv2
 import msgspec
 import numpy as np
 
@@ -176,6 +175,8 @@ def _with_points(face: PhotoFace, points: Sequence[CorrectedPoint]) -> PhotoFace
 def _with_mask(face: PhotoFace, mask: PhotoMask) -> PhotoFace:
     """The face with what is masked labelled as something in front of it, whose landmarks are not believed but where a
     person has put them."""
+    import cv2  # here: the server, which reads corrections and makes no head, starts without it
+
     across, down = np.array([mask.width, mask.height]) / face.source_size  # cells per pixel
     if abs(mask.width - mask.height * face.source_size[0] / face.source_size[1]) > 1.0 + mask.width / mask.height:
         raise LikenessError(
