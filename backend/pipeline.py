@@ -15,6 +15,7 @@ from backend.exchange.assemble import assemble, asset_photo
 from backend.exchange.face_asset import FaceAsset
 from backend.exchange.json_files import build_report
 from backend.exchange.preview import PhotoPreview, photo_previews
+from backend.exchange.shown_points import with_shown_points
 from backend.exchange.tone import tone_change
 from backend.fitting.face_model import face_model
 from backend.fitting.fit import fit_face
@@ -26,6 +27,7 @@ from backend.geometry.template import load_template
 from backend.hair.attach import over_shoulders
 from backend.hair.cards import hair_cards
 from backend.hair.fit_hair import fit_hair
+from backend.hair.hair_line import told_of_line
 from backend.models.contract import asking
 from backend.models.detail import DETAIL
 from backend.models.detail.apply import DetailModel
@@ -225,10 +227,14 @@ def reconstruct(
         return told | {"corrections": msgspec.to_builtins(options.corrections)} | more
 
     if options.geometry_only:
+        photos = with_shown_points(photos, fitted.photos, used, template, None, looked=False)
         asset = assemble(template, fitted.neutral, keys, None, photos, report(), with_shoulders=options.bust)
         return Reconstruction(asset, (), collection, fitted)
     with clock.stage("hair"):
-        hair = fit_hair(template, fitted, used, progress)
+        line, used = told_of_line(template, fitted, used)
+        hair = fit_hair(template, fitted, used, progress, line)
+        style = None if hair.strands is None else hair.strands.parameters
+        photos = with_shown_points(photos, fitted.photos, used, template, style)
     with clock.stage("texture"):
         coloured = fitted.for_texture(used)
         completion = models.of(GRAPH_ALBEDO, GraphAlbedoModel)

@@ -8,7 +8,8 @@ length is 3 % of the width of the face. Five landmarks of it, of those that the 
 the one that is farthest off, away from those before. Flat names: the median over people of the median distance of
 vertices of the face after the best similarity, in mm, undisturbed, moved and corrected; how far corrected points are
 off in the fit, in pixels of a photo of 900; seconds of one fit. ``refit``: the same corrections on the fit of the moved
-landmarks, kept, as *Fit* has them in Blender.
+landmarks, kept, as *Fit* has them in Blender. ``ears``: the median distance of the ears' vertices, undisturbed, and
+with the ears' ends set where they are in all three photos, of the ear that the photo shows.
 
 With ``--photos``, of the first five photos of a folder: wall and processor seconds of a whole job of the service's
 runner and of jobs of the geometry alone after a point was dragged, at 2 k, the runner warm (medians of three).
@@ -37,6 +38,7 @@ from backend.fitting.landmark_targets import LandmarkModel, landmark_model
 from backend.fitting.options import FitOptions
 from backend.fitting.parameters import FACING_CAMERA, PhotoParameters
 from backend.fitting.refit import refit_face
+from backend.geometry.head_points import FIRST_EAR, ear_vertices
 from backend.geometry.similarity import nearest_similarity
 from backend.geometry.template import load_template
 from backend.models.landmarks.network import net_points
@@ -100,6 +102,7 @@ def person_figures(seed: int) -> dict[str, float]:
     start = time.perf_counter()
     refitted = refit_face(kept[0], corrected.faces, _OPTIONS)
     refit_seconds = time.perf_counter() - start
+    with_ears = _fitted(with_corrections(PhotoCollection(faces), _ear_corrections(cameras, person)))
     off = np.linalg.norm(mended.photos[0].landmarks[chosen, 2:] - truth[chosen], axis=-1)
     return {
         "undisturbed_mm": _error(undisturbed, person),
@@ -111,6 +114,9 @@ def person_figures(seed: int) -> dict[str, float]:
         "fit_seconds": seconds,
         "refit_mm": _error(refitted, person),
         "refit_seconds": refit_seconds,
+        "ears_mm": _error(undisturbed, person, "ears"),
+        "ears_set_mm": _error(with_ears, person, "ears"),
+        "face_with_ears_set_mm": _error(with_ears, person),
     }
 
 
@@ -256,11 +262,23 @@ def _farthest(off: np.ndarray, places: np.ndarray) -> np.ndarray:
     return np.array(chosen[:DRAGGED])
 
 
-def _error(fitted: FittedFace, person: np.ndarray) -> float:
-    """Median distance in mm of the face's vertices from the person's, after the best similarity."""
-    face = _TEMPLATE.regions["face"] > 0.5
-    mine, theirs = fitted.neutral[face].astype(np.float64), person[face]
-    return float(1000.0 * np.median(np.linalg.norm(nearest_similarity(mine, theirs).apply(mine) - theirs, axis=-1)))
+def _ear_corrections(cameras: Sequence[PhotoParameters], person: np.ndarray) -> tuple[PhotoCorrections, ...]:
+    """Points of the ears in each photo: of both from the front, else of the one that is turned to the camera."""
+    said = []
+    for number, (photo, yaw) in enumerate(zip(cameras, YAWS, strict=True)):
+        places = photo.camera().project(person[ear_vertices()])[:, :2]
+        shown = range(6) if yaw == 0.0 else range(3) if photo.camera().centre()[0] > 0 else range(3, 6)
+        points = [CorrectedPoint(FIRST_EAR + one, *map(float, places[one])) for one in shown]
+        said.append(PhotoCorrections(str(number), "both", tuple(points)))
+    return tuple(said)
+
+
+def _error(fitted: FittedFace, person: np.ndarray, region: str = "face") -> float:
+    """Median distance in mm of a region's vertices from the person's, after the best similarity of the face."""
+    face, wanted = (_TEMPLATE.regions[name] > 0.5 for name in ("face", region))
+    mine = fitted.neutral.astype(np.float64)
+    similarity = nearest_similarity(mine[face], person[face])
+    return float(1000.0 * np.median(np.linalg.norm(similarity.apply(mine[wanted]) - person[wanted], axis=-1)))
 
 
 if __name__ == "__main__":

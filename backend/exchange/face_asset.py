@@ -51,7 +51,9 @@ class AssetPhoto:
     """A used photo's camera (in pixels of the whole file after EXIF rotation), expression and error figures.
 
     landmarks : (478, 4) float32 in the same pixels: where the detector has found each landmark, and where the head has
-    it; None where that is not known.
+    it; None where that is not known. head_points : (11, 3) float32: x and y, in these pixels, of each of
+    ``geometry.head_points``, and 1 where it can be seen, 0 where it cannot,
+    -1 where nobody has looked; None for all of them.
     """
 
     name: str
@@ -60,6 +62,7 @@ class AssetPhoto:
     landmark_error_percent: float
     photometric_error: float
     landmarks: np.ndarray | None = None
+    head_points: np.ndarray | None = None
 
 
 @dataclass(frozen=True)

@@ -47,7 +47,8 @@ class PartEntry(msgspec.Struct, frozen=True):
 
 
 class PhotoEntry(msgspec.Struct, frozen=True):
-    """One used photo, in pixels of the whole file after EXIF rotation; ``landmarks`` is the name of a buffer."""
+    """One used photo, in pixels of the whole file after EXIF rotation; ``landmarks`` and ``head_points`` are
+    names of buffers."""
 
     name: str
     width: int
@@ -58,6 +59,7 @@ class PhotoEntry(msgspec.Struct, frozen=True):
     landmark_error_percent: float | None
     photometric_error: float | None
     landmarks: str | None = None
+    head_points: str | None = None
 
 
 class FaceHeader(msgspec.Struct, frozen=True):
@@ -133,9 +135,11 @@ def _encode_part(part: FacePart, buffers: BufferList, asset: FaceAsset | None = 
 
 
 def _encode_photo(photo: AssetPhoto, number: int, buffers: BufferList) -> PhotoEntry:
-    camera, landmarks = photo.camera, None
+    camera, landmarks, head_points = photo.camera, None, None
     if photo.landmarks is not None:
         landmarks = buffers.add_array(f"photo.{number}.landmarks", photo.landmarks, FLOATS)
+    if photo.head_points is not None:
+        head_points = buffers.add_array(f"photo.{number}.head_points", photo.head_points, FLOATS)
     return PhotoEntry(
         name=photo.name,
         width=int(camera.size[0]),
@@ -146,6 +150,7 @@ def _encode_photo(photo: AssetPhoto, number: int, buffers: BufferList) -> PhotoE
         landmark_error_percent=_finite(photo.landmark_error_percent),
         photometric_error=_finite(photo.photometric_error),
         landmarks=landmarks,
+        head_points=head_points,
     )
 
 

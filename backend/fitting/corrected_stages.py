@@ -18,6 +18,7 @@ from backend.fitting.solver import (
     solve,
     solver_weights,
 )
+from backend.geometry.head_points import ear_vertices
 from backend.models.landmarks.network import net_points
 from backend.photos.collection import PhotoFace
 
@@ -67,8 +68,8 @@ def with_corrected(state: FitState, dense: tuple[DenseTargets | None, ...]) -> t
     joined = []
     for face, one in zip(state.faces, dense, strict=True):
         if face.corrected is not None:
-            vertices, targets = nearest[face.corrected.landmarks], corrected_targets(model, face, face.corrected)
-            more = DenseTargets(vertices, targets)
+            vertices = np.concatenate([nearest[face.corrected.landmarks], ear_vertices()[face.corrected.ears]])
+            more = DenseTargets(vertices, corrected_targets(model, face, face.corrected))
             one = more if one is None else one.and_also(more)
         joined.append(one)
     return tuple(joined)

@@ -18,6 +18,7 @@ from backend.fitting.options import LandmarkStage
 from backend.fitting.parameters import PhotoParameters
 from backend.fitting.points import SurfacePoints, points_at_landmarks, points_at_vertices
 from backend.fitting.solver import PointTargets
+from backend.geometry.head_points import ear_vertices
 from backend.geometry.normals import vertex_normals
 from backend.geometry.outline import OUTLINE_LANDMARKS
 from backend.geometry.template import Template, load_template
@@ -38,6 +39,9 @@ ALONG_OUTLINE_SHARE = 0.3
 CLICK_PIXELS = 0.5
 """Standard deviation of a point that a person has put in its place, in pixels of a photo of ``SHOWN_PIXELS``: a mouse
 moves in steps of one, and the hand comes to rest in the middle of several tries."""
+EAR_POINT_PERCENT = 2.0
+"""Standard deviation of a point of an ear's edge that a person has put in its place, per cent of the face's scale, some
+2 mm: which place of the round edge is the topmost hangs on the view (0.4 mm rms at the top, 2.6 at the lobe)."""
 SHOWN_PIXELS = 1000
 """Pixels along the longer side of a photo as a viewport shows it; larger photos are seen reduced."""
 ALIKE_METRES = 0.07
@@ -61,7 +65,7 @@ class LandmarkModel:
     ----------
     landmarks : indices (L,) of the detector's fixed landmarks; points : their ``SurfacePoints``.
     net_points : of all 478 as the landmark net was taught them; mean_places : (478, 3) where these are on the mean
-        face, whosever face the template is.
+        face, whosever face the template is. ear_points : of ``head_points.ear_vertices``.
     barycentric_vertices : (L, 3) vertex ids of the landmarks' triangles, for visibility.
     triangles : (T, 3) of the head. detector : the detector's errors.
     outline : (O,) landmark ids; outline_rows : (O, C) vertices of each one's row, -1 padded, inside to outside.
@@ -72,6 +76,7 @@ class LandmarkModel:
     landmarks: np.ndarray
     points: SurfacePoints
     net_points: SurfacePoints
+    ear_points: SurfacePoints
     mean_places: np.ndarray
     barycentric_vertices: np.ndarray
     outline: np.ndarray
@@ -106,6 +111,7 @@ def landmark_model(template: Template) -> LandmarkModel:
         landmarks=fixed,
         points=everywhere.take(fixed),
         net_points=points_at_landmarks(template, taught),
+        ear_points=points_at_vertices(template, ear_vertices()),
         mean_places=taught.positions(load_template().vertices).astype(np.float64),
         barycentric_vertices=embedding.vertices[fixed],
         outline=outline,
@@ -194,12 +200,16 @@ def corrected_targets(model: LandmarkModel, face: PhotoFace, corrected: Correcte
     taken for outliers. They are points of the surface, like the landmark net's."""
     longest = max(face.source_size)
     deviation = CLICK_PIXELS * max(longest / SHOWN_PIXELS, 1.0) * face.crop_scale
-    count = len(corrected.landmarks)
+    points = SurfacePoints.joined(model.net_points.take(corrected.landmarks), model.ear_points.take(corrected.ears))
+    count = len(points)
+    deviations = np.full(count, deviation)
+    of_ears = EAR_POINT_PERCENT / 100.0 * face_scale(face.landmarks)
+    deviations[len(corrected.landmarks) :] = np.hypot(deviation, of_ears)
     return PointTargets(
-        model.net_points.take(corrected.landmarks),
-        corrected.places,
+        points,
+        np.concatenate([corrected.places, corrected.ear_places]),
         # a wide deviation, and in return as much more information: least squares as they are, without the robust bend
-        np.broadcast_to(np.eye(2) / (_NO_OUTLIER * deviation), (count, 2, 2)),
+        np.eye(2) / (_NO_OUTLIER * deviations[:, None, None]),
         np.full(count, _NO_OUTLIER**2),
         np.zeros((count, 2, model.nuisance_size)),
     )

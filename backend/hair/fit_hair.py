@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,7 +10,7 @@ import numpy as np
 from backend.fitting.fitted_face import FittedFace
 from backend.geometry.template import Template
 from backend.hair.attach import attach
-from backend.hair.fit_style import FittedStyle, fit_style, grown
+from backend.hair.fit_style import NOTHING_KNOWN, FittedStyle, fit_style, grown
 from backend.hair.guides import curled, fit_guides, lock_widths
 from backend.hair.hair_strands import HairStrands
 from backend.hair.hair_views import HairView, hair_views, silhouettes
@@ -46,9 +46,14 @@ class FoundHair:
 
 
 def fit_hair(
-    template: Template, fitted: FittedFace, faces: Sequence[PhotoFace], progress: ProgressReporter = silent
+    template: Template,
+    fitted: FittedFace,
+    faces: Sequence[PhotoFace],
+    progress: ProgressReporter = silent,
+    known: Mapping[str, float] = NOTHING_KNOWN,
 ) -> FoundHair:
-    """The hair that the photos of a fitted face show; ``faces`` are found by the photos' names.
+    """The hair that the photos of a fitted face show; ``faces`` are found by the photos' names. ``known`` : numbers of
+    the style that a person has told.
 
     Raises ``errors.Cancelled`` when ``progress`` raised it.
     """
@@ -57,7 +62,7 @@ def fit_hair(
     if sum(float((view.hair * view.known).sum()) for view in views) < _LEAST_SEEN:
         hidden = all(float(view.known.mean()) < 0.98 for view in views)
         return FoundHair(None, "A hat hides the hair." if hidden else "The photos show no hair.")
-    style = fit_style(template, fitted.neutral, views)
+    style = fit_style(template, fitted.neutral, views, known)
     progress(STAGE, 0.6)
     if not _explains(template, fitted.neutral, style, views):
         return FoundHair(None, "The photos show too little hair to tell a style.")

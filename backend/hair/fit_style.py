@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import numpy as np
 import torch
@@ -13,9 +14,10 @@ from backend.geometry.template import Template
 from backend.hair.grow import grow, lock_paths
 from backend.hair.hair_views import HairView, directions, silhouettes
 from backend.hair.hull import head_hull, hull_surface
-from backend.hair.style_model import LockNoise, StyleFamily, lock_noise, style_family, styled_hair
+from backend.hair.style_model import LockNoise, StyleFamily, known_places, lock_noise, style_family, styled_hair
 from backend.hair.styles import Style
 
+NOTHING_KNOWN: Mapping[str, float] = MappingProxyType({})
 SEGMENTS = 10
 SEARCH_LOCKS = 160
 MOST_VIEWS = 5
@@ -48,12 +50,20 @@ class FittedStyle:
     others: np.ndarray
 
 
-def fit_style(template: Template, neutral: np.ndarray, views: Sequence[HairView], seed: int = 0) -> FittedStyle:
+def fit_style(
+    template: Template,
+    neutral: np.ndarray,
+    views: Sequence[HairView],
+    known: Mapping[str, float] = NOTHING_KNOWN,
+    seed: int = 0,
+) -> FittedStyle:
     """Search the style model for the hair whose silhouettes are those of the views.
 
     neutral : (V, 3) vertices, head frame, metres. An evolution strategy: the first generation are ``DRAWS`` members of
-    each style; each later one is drawn around the best so far, as far as these lie from each other.
+    each style; each later one is drawn around the best so far, as far as these lie from each other. ``known`` : numbers
+    of ``style_model.NUMBERS``, in their own units, that are not searched.
     """
+    which, fixed = known_places(known)
     views = sorted(views, key=lambda view: -view.trust)[:MOST_VIEWS]
     family, noise = style_family(), lock_noise(SEARCH_LOCKS)
     generator = np.random.default_rng(seed)
@@ -61,11 +71,13 @@ def fit_style(template: Template, neutral: np.ndarray, views: Sequence[HairView]
         (len(family.styles), DRAWS, family.low.shape[1])
     )
     points = drawn.reshape(-1, drawn.shape[-1])
+    points[:, which] = fixed
     errors = style_errors(template, neutral, points, views, family, noise)
     for generation in range(GENERATIONS):
         order = np.argsort(errors, kind="stable")[: PARENTS if generation else 2 * PARENTS]
         points, errors = points[order], errors[order]
         children = _children(points, generator, _STEP * _COOLING**generation)
+        children[:, which] = fixed
         new = style_errors(template, neutral, children, views, family, noise)
         points, errors = np.concatenate([points, children]), np.concatenate([errors, new])
     order = np.argsort(errors, kind="stable")[:PARENTS]

@@ -6,6 +6,7 @@ family of ``styles.STYLES`` is a set of smaller boxes in it: photographs are exp
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -91,6 +92,14 @@ def points_of(numbers: np.ndarray) -> np.ndarray:
     low, high = np.where(_RATIO, np.log(np.where(_RATIO, _LOW, 1.0)), _LOW), np.where(_RATIO, np.log(_HIGH), _HIGH)
     value = np.where(_RATIO, np.log(np.where(_RATIO, numbers, 1.0)), numbers)
     return np.clip((value - low) / (high - low), 0.0, 1.0)
+
+
+def known_places(known: Mapping[str, float]) -> tuple[list[int], np.ndarray]:
+    """Where numbers, by name and in their own units, stand in a point (D,), and what they are there."""
+    numbers = numbers_of(np.full(len(NUMBERS), 0.5))
+    which = [_INDEX[name] for name in known]
+    numbers[which] = list(known.values())
+    return which, points_of(numbers)[which]
 
 
 def named(point: np.ndarray) -> dict[str, float]:

@@ -67,11 +67,14 @@ class CorrectedLandmarks:
     ----------
     landmarks : (N,) int64 of the 478, each once. places : (N, 2) float64 crop pixels.
     found : (478, 2) float32 where the detector has all 478.
+    ears : (E,) int64 of the six ``head_points.ear_vertices``, each once; ear_places : (E, 2) float64 crop pixels.
     """
 
     landmarks: np.ndarray
     places: np.ndarray
     found: np.ndarray
+    ears: np.ndarray
+    ear_places: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -98,6 +101,7 @@ class PhotoFace:
     corrected : landmarks that a person has put in their places, None where nobody has. use : what the photo is for.
     unseen : (478,) bool landmarks that lie under what a person has masked, which ``labels`` calls an occluder; None
         where nobody has masked anything.
+    hair_line : (N, 2) float64 crop pixels through which a person says that the hair line runs, None where nobody has.
     """
 
     name: str
@@ -115,6 +119,7 @@ class PhotoFace:
     corrected: CorrectedLandmarks | None = None
     use: Use = "both"
     unseen: np.ndarray | None = None
+    hair_line: np.ndarray | None = None
 
 
 @dataclass(frozen=True)

@@ -41,6 +41,7 @@ def welcome(
             "face_model",
             "corrections",
             "mask",
+            "head_points",
             "bust",
             "geometry_only",
             "symmetry",

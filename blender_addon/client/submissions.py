@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import AddonError
+from ..protocol.names import LANDMARKS
 from .events import Welcomed
 from .photo_files import is_text, read_photos, read_video, unique_labels
 
@@ -45,7 +46,8 @@ class PhotoCorrections:
     Attributes
     ----------
     use : ``both``, ``shape``, ``texture`` or ``neither``.
-    points : (landmark, x, y): one of the 478 landmarks, and its place in pixels of the photo after EXIF rotation.
+    points : (landmark, x, y): one of the 478 landmarks or, numbered on, of ``HEAD_POINTS``, and its place in pixels of
+        the photo after EXIF rotation.
     mask : what of it is not to be used; None where nothing is masked.
     """
 
@@ -147,6 +149,13 @@ def _corrections(job: Submission, welcome: Welcomed) -> list[dict[str, Any]]:
     if sum(len(one.points) for one in job.corrections) > MOST_POINTS:
         raise AddonError(
             f"More than {MOST_POINTS} points are corrected.", "Reset the points of some photos.", "too_large"
+        )
+    farthest = max((number for one in job.corrections for number, _, _ in one.points), default=0)
+    if farthest >= LANDMARKS and "head_points" not in welcome.capabilities:
+        raise AddonError(
+            f"This backend ({welcome.likeness}) takes no points of ears and hair line.",
+            "Bring the extension and the backend to the same version, or reset the points.",
+            "version",
         )
     masks = {one.label: one.mask for one in job.corrections if one.mask is not None}
     if masks and "mask" not in welcome.capabilities:

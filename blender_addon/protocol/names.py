@@ -25,3 +25,10 @@ ARKIT_NAMES: frozenset[str] = frozenset(
     [name + side for name in _BOTH_SIDES.split() for side in ("Left", "Right")] + _SINGLE.split()
 )
 """The 52 shape keys of a head; a result says in which order it has them."""
+
+LANDMARKS = 478
+HEAD_POINTS = (
+    *("Ear Top L", "Ear Side L", "Ear Lobe L", "Ear Top R", "Ear Side R", "Ear Lobe R"),
+    *("Hair Line", "Hair Line L", "Hair Line R", "Hair Corner L", "Hair Corner R"),
+)
+"""Points beyond the landmarks, numbered on from them."""

@@ -13,7 +13,7 @@ from .buffers import NamedBuffers, checked_field, malformed
 from .detail import ResultDetail, decode_detail
 from .eyes import ResultEyes, decode_eyes
 from .hair import ResultCards, ResultHair, decode_cards, decode_hair
-from .names import ALL_PART_NAMES, ARKIT_NAMES, BUST, EYE_PART_NAMES, PART_NAMES
+from .names import ALL_PART_NAMES, ARKIT_NAMES, BUST, EYE_PART_NAMES, HEAD_POINTS, LANDMARKS, PART_NAMES
 
 RESULT_VERSION = 1
 EYEBALLS = ("eye_left", "eye_right")
@@ -24,7 +24,6 @@ MOST_PIXELS_A_SIDE = 16_384
 LARGEST_METRES = 10.0
 """No coordinate and no offset of a head is larger than this; ``hm08`` has the floor as its origin's height or below."""
 LAST_HM08_VERTEX = 19_157
-LANDMARKS = 478
 LARGEST_PIXEL = 1e7
 """No landmark lies farther from a photo's corner."""
 
@@ -70,6 +69,8 @@ class ResultPhoto:
     landmark_error_percent, photometric_error : of the fit, None where not known.
     landmarks : (478, 4) float32 in the same pixels: where each landmark was found, and where the head has it; None from
         a backend that does not say.
+    head_points : (11, 3) float32: x and y, in the same pixels, of ``HEAD_POINTS``, and 1 where a point is seen, 0 where
+        not, -1 where nobody has looked; None as above.
     """
 
     name: str
@@ -80,6 +81,7 @@ class ResultPhoto:
     landmark_error_percent: float | None
     photometric_error: float | None
     landmarks: np.ndarray | None = None
+    head_points: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -273,12 +275,15 @@ def _photo(named: NamedBuffers, entry: Any, arkit_names: tuple[str, ...]) -> Res
         float(entry[field]) if _is_number(entry.get(field)) else None
         for field in ("landmark_error_percent", "photometric_error")
     ]
-    landmarks = None
-    if entry.get("landmarks") is not None:
-        landmarks = named.array(checked_field(entry, "landmarks", str), "<f4", (LANDMARKS, 4))
-        if not np.abs(landmarks).max() <= LARGEST_PIXEL:  # False for NaN, too
-            raise malformed(f"a landmark of photo {name} is not finite or far too large")
-    return ResultPhoto(name, size, intrinsics, pose, expression, *errors, landmarks)
+    points = []
+    for field, shape in (("landmarks", (LANDMARKS, 4)), ("head_points", (len(HEAD_POINTS), 3))):
+        found = None
+        if entry.get(field) is not None:
+            found = named.array(checked_field(entry, field, str), "<f4", shape)
+            if not np.abs(found).max() <= LARGEST_PIXEL:  # False for NaN, too
+                raise malformed(f"a landmark of photo {name} is not finite or far too large")
+        points.append(found)
+    return ResultPhoto(name, size, intrinsics, pose, expression, *errors, *points)
 
 
 def _is_number(value: Any) -> bool:

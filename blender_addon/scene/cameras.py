@@ -100,6 +100,18 @@ def update_camera(camera: bpy.types.Object, photo: ResultPhoto) -> None:
         camera[tags.LANDMARKS] = photo.landmarks.astype(float).ravel().tolist()
     else:
         camera.pop(tags.LANDMARKS, None)
+    _keep_head_points(camera, photo)
+
+
+def _keep_head_points(camera: bpy.types.Object, photo: ResultPhoto) -> None:
+    """Points of ears and hair line; those for which nobody has looked stay where they were."""
+    if photo.head_points is None:
+        camera.pop(tags.HEAD_POINTS, None)
+        return
+    points, before = photo.head_points.astype(float), camera.get(tags.HEAD_POINTS, ())
+    if len(before) == points.size:
+        points = np.where(points[:, 2:] < 0, np.reshape(before, points.shape), points)
+    camera[tags.HEAD_POINTS] = points.ravel().tolist()
 
 
 def set_background(camera: bpy.types.Object, image: bpy.types.Image, turn: Turn) -> None:

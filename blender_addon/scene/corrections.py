@@ -14,7 +14,7 @@ import bpy
 import numpy as np
 
 from ..client.submissions import PhotoCorrections, PhotoMask
-from ..protocol.result import LANDMARKS
+from ..protocol.names import HEAD_POINTS, LANDMARKS
 from . import tags
 from .photo_mask import SIDE
 from .which_mesh import cameras_by_photo
@@ -32,6 +32,7 @@ HANDLES = (
     *(13, 14),  # between the lips
 )
 """The landmarks that are shown; 478 would hide the face."""
+POINTS = LANDMARKS + len(HEAD_POINTS)
 DEPTH_METRES = 0.1
 """From the camera to the points: between it and the head, which is at least twice as far away."""
 POINT_SHARE = 0.005
@@ -102,12 +103,13 @@ def put_points(collection: bpy.types.Collection, camera: bpy.types.Object) -> li
     photo = str(camera[tags.PHOTO])
     put_away(collection, photo)
     corrected = {landmark: (x, y) for one in of_head(collection) if one.label == photo for landmark, x, y in one.points}
-    believed = np.array(camera[tags.LANDMARKS], np.float64).reshape(LANDMARKS, 4)[:, 2:]
+    believed = _believed(camera)
     home = (camera.users_collection or (collection,))[0]
     made = []
-    for landmark in dict.fromkeys((*HANDLES, *corrected)):
-        place = corrected.get(landmark, tuple(believed[landmark]))
-        point = bpy.data.objects.new(f"Landmark {landmark}", None)
+    for landmark in dict.fromkeys((*believed, *corrected)):
+        place = corrected.get(landmark) or believed[landmark]
+        name = f"Landmark {landmark}" if landmark < LANDMARKS else HEAD_POINTS[landmark - LANDMARKS]
+        point = bpy.data.objects.new(name, None)
         point[tags.HEAD_ID], point[tags.PHOTO], point[tags.LANDMARK] = collection[tags.HEAD_ID], photo, landmark
         if landmark not in corrected:
             point[tags.BEGUN] = list(place)
@@ -154,6 +156,14 @@ def add_unknown(collection: bpy.types.Collection, entries: Iterable[Mapping[str,
         if name in known_photos(collection) and name not in stored and use in USES:
             stored[name] = PhotoCorrections(name, use)
     _store(collection, stored)
+
+
+def _believed(camera: bpy.types.Object) -> dict[int, tuple[float, float]]:
+    """Where the head has the points that are shown, in pixels of the photo."""
+    places = np.array(camera[tags.LANDMARKS], np.float64).reshape(LANDMARKS, 4)[:, 2:]
+    shown = {landmark: tuple(places[landmark]) for landmark in HANDLES}
+    more = np.reshape(camera.get(tags.HEAD_POINTS, ()), (-1, 3))
+    return shown | {LANDMARKS + number: (x, y) for number, (x, y, seen) in enumerate(more) if seen > 0}
 
 
 def _points(collection: bpy.types.Collection) -> list[bpy.types.Object]:
@@ -208,7 +218,7 @@ def _read(group: Mapping[str, Any]) -> PhotoCorrections | None:
     try:
         landmarks, places = [int(one) for one in group.get("landmarks", ())], list(group.get("places", ()))
         use = str(group["use"])
-        if use not in USES or len(places) != 2 * len(landmarks) or not all(0 <= one < LANDMARKS for one in landmarks):
+        if use not in USES or len(places) != 2 * len(landmarks) or not all(0 <= one < POINTS for one in landmarks):
             return None
         points = zip(landmarks, map(float, places[::2]), map(float, places[1::2]), strict=True)
         return PhotoCorrections(str(group["name"]), use, tuple(points), _read_mask(group.get("mask", ())))

@@ -51,6 +51,7 @@ CORRECTIONS = "likeness_corrections"
 """On a head's collection: one group per photo that somebody has corrected: name, use, landmarks (N,), places (2N,),
 mask (width, height and runs)."""
 LANDMARKS = "likeness_landmarks"
+HEAD_POINTS = "likeness_head_points"
 """On a camera object: 4 x 478 numbers: x and y of a landmark as found in the photo, then as the head has it; pixels."""
 INTRINSICS = "likeness_intrinsics"
 """On a camera object: focal lengths x and y, principal point x and y, in pixels of the photo."""

@@ -17,7 +17,7 @@ from blender_addon.scene.photo_mask import cells_of, mask_of, new_cells, rectang
 
 pytestmark = pytest.mark.blender
 PHOTO, ROTATED = "portrait.jpg", "crop.jpg"
-CHIN = 152
+CHIN, EAR_TOP, HAIR_LINE = 152, 478, 484
 
 
 @pytest.fixture
@@ -60,10 +60,13 @@ def test_points_lie_where_the_head_has_its_landmarks(bpy, head, result: HeadResu
     scene, solved = bpy.context.scene, next(one for one in result.photos if one.name == photo)
     bpy.context.view_layer.update()
     assert len(points(bpy)) > 50
+    assert {"Ear Top L", "Ear Lobe R", "Hair Line"} <= set(bpy.data.objects.keys())
+    assert "Ear Side L" not in bpy.data.objects  # hidden in the photo
     for landmark, point in points(bpy).items():
         x, y, depth = world_to_camera_view(scene, scene.camera, point.matrix_world.translation)
         seen = np.array([x, 1 - y]) * [scene.render.resolution_x, scene.render.resolution_y]
-        np.testing.assert_allclose(seen, solved.landmarks[landmark, 2:], atol=0.05)
+        place = solved.landmarks[landmark, 2:] if landmark < 478 else solved.head_points[landmark - 478, :2]
+        np.testing.assert_allclose(seen, place, atol=0.05)
         assert scene.camera.data.clip_start < depth < 0.2
     assert bpy.data.objects["head"].hide_get()  # the photo is to be seen
     assert said(head) == ()  # nobody has dragged anything
@@ -125,6 +128,33 @@ def test_solving_again_keeps_the_points_and_moves_the_others(bpy, head, result: 
     camera = points(bpy)[4].parent
     bpy.ops.likeness.edit_landmarks(photo=PHOTO)
     assert camera["likeness_landmarks"][2] == pytest.approx(float(shifted[0].landmarks[0, 2]), abs=1e-3)
+
+
+def test_ears_and_hair_line_are_dragged_and_a_fit_that_looked_for_no_hair_leaves_the_line(
+    bpy, head, result: HeadResult
+) -> None:
+    from blender_addon.scene.importing import import_head
+
+    bpy.ops.likeness.edit_landmarks(photo=PHOTO)
+    camera = points(bpy)[EAR_TOP].parent
+    drag(bpy, EAR_TOP, (4.0, 0.0))
+    drag(bpy, HAIR_LINE, (0.0, -5.0))
+    (one,) = said(head)
+    before = next(one for one in result.photos if one.name == PHOTO).head_points
+    assert {number: (round(x), round(y)) for number, x, y in one.points} == {
+        EAR_TOP: tuple(np.round(before[0, :2] + [4, 0])),
+        HAIR_LINE: tuple(np.round(before[6, :2] - [0, 5])),
+    }
+    assert corrections_sent(one, frozenset({"corrections", "head_points"}))["points"]
+    with pytest.raises(AddonError, match="takes no points of ears and hair line"):
+        corrections_sent(one, frozenset({"corrections"}))
+    moved = [replace(one, head_points=one.head_points + np.float32([2, 2, 0])) for one in result.photos]
+    for photo in moved:
+        photo.head_points[6:, 2] = -1.0
+    import_head(replace(result, photos=tuple(moved)), bpy.context, into=head["likeness_id"])
+    now = np.reshape(camera["likeness_head_points"], (11, 3))
+    np.testing.assert_allclose(now[:6, :2], before[:6, :2] + 2, atol=1e-3)
+    np.testing.assert_allclose(now[6:], before[6:], atol=1e-3)
 
 
 def test_what_was_said_is_sent_with_every_solve(bpy, head, monkeypatch: pytest.MonkeyPatch) -> None:

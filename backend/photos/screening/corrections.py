@@ -15,9 +15,9 @@ import msgspec
 import numpy as np
 
 from backend.errors import LikenessError
+from backend.geometry.head_points import FIRST_HAIR, LANDMARKS, POINTS
 from backend.photos.collection import CorrectedLandmarks, FaceClass, PhotoCollection, PhotoFace, PhotoVerdict, Use
 
-LANDMARKS = 478
 MOST_POINTS = 1500
 """Corrected points of all photos together: what fits, beside the photos' names, into a request's header of 64 KiB."""
 MOST_RUNS = 3000
@@ -33,9 +33,10 @@ _FARTHEST = 1e6
 
 
 class CorrectedPoint(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
-    """``[landmark, x, y]``: one of the 478 landmarks, and its place in pixels of the photo after EXIF rotation."""
+    """``[landmark, x, y]``: one of the 478 landmarks or of ``head_points``, and its place in pixels of the photo after
+    EXIF rotation."""
 
-    landmark: Annotated[int, msgspec.Meta(ge=0, lt=LANDMARKS)]
+    landmark: Annotated[int, msgspec.Meta(ge=0, lt=POINTS)]
     x: Annotated[float, msgspec.Meta(ge=-_FARTHEST, le=_FARTHEST)]
     y: Annotated[float, msgspec.Meta(ge=-_FARTHEST, le=_FARTHEST)]
 
@@ -65,7 +66,7 @@ class PhotoCorrections(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     name: Annotated[str, msgspec.Meta(min_length=1, max_length=255)]
     use: Use = "both"
-    points: Annotated[tuple[CorrectedPoint, ...], msgspec.Meta(max_length=LANDMARKS)] = ()
+    points: Annotated[tuple[CorrectedPoint, ...], msgspec.Meta(max_length=POINTS)] = ()
     mask: PhotoMask | None = None
 
 
@@ -163,12 +164,24 @@ def _with_points(face: PhotoFace, points: Sequence[CorrectedPoint]) -> PhotoFace
                 f"pixels: ({point.x:.0f}, {point.y:.0f}).",
                 "Put it where the landmark is, or leave it out.",
             )
-    landmarks = np.array([point.landmark for point in points], np.int64)
+    number = np.array([point.landmark for point in points], np.int64)
     in_file = np.array([(point.x, point.y) for point in points], np.float64)
     places = face.crop_scale * (in_file - face.crop_offset)
+    of_face, of_hair = number < LANDMARKS, number >= FIRST_HAIR
+    of_ears = ~(of_face | of_hair)
+    if of_hair.any():
+        face = replace(face, hair_line=places[of_hair])
+    if of_hair.all():
+        return face
     believed = face.landmarks.copy()
-    believed[landmarks, :2] = places
-    corrected = CorrectedLandmarks(landmarks, places, face.landmarks[:, :2].copy())
+    believed[number[of_face], :2] = places[of_face]
+    corrected = CorrectedLandmarks(
+        landmarks=number[of_face],
+        places=places[of_face],
+        found=face.landmarks[:, :2].copy(),
+        ears=number[of_ears] - LANDMARKS,
+        ear_places=places[of_ears],
+    )
     return replace(face, landmarks=believed, corrected=corrected)
 
 

@@ -7,12 +7,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from plain_photo import mask_of
-from view_hand_made import seen_face
+from view_hand_made import seen_face, view
 
 from backend.fitting.fit import fit_face
 from backend.fitting.fit_state import BegunFit
+from backend.fitting.fitted_face import FittedFace
 from backend.fitting.options import FitOptions
 from backend.fitting.refit import refit_face
+from backend.geometry.head_points import FIRST_EAR, FIRST_HAIR, ear_vertices
+from backend.geometry.similarity import nearest_similarity
 from backend.geometry.template import load_template
 from backend.photos.collection import PhotoCollection, PhotoFace
 from backend.photos.screening.corrections import CorrectedPoint, PhotoCorrections, with_corrections
@@ -45,6 +48,28 @@ def test_dragged_points_are_obeyed_and_move_the_shape() -> None:
     assert np.linalg.norm(now - wanted, axis=-1).max() < 1.0
     assert np.abs(after.neutral - before.neutral).max() > 1e-3
     np.testing.assert_array_equal(after.photos[0].landmarks[:, :2], before.photos[0].landmarks[:, :2])
+
+
+def test_points_of_the_ears_move_the_ears_and_the_hair_line_moves_nothing() -> None:
+    truth = person(3)
+    collection = PhotoCollection((photo("a", 0.0, truth), photo("b", 40.0, truth)))
+    ears, cameras = truth[ear_vertices()], [view(TEMPLATE, yaw, SIZE, 2200.0, 1.2).camera() for yaw in (0.0, 40.0)]
+    points = tuple(
+        CorrectedPoint(FIRST_EAR + one, *map(float, place)) for one, place in enumerate(cameras[0].project(ears)[:, :2])
+    )
+    line = (CorrectedPoint(FIRST_HAIR, 300.0, 100.0),)
+    before = fit_face(collection, LANDMARKS_ALONE)
+    after = fit_face(with_corrections(collection, (PhotoCorrections("a", "both", points),)), LANDMARKS_ALONE)
+    lined = with_corrections(collection, (PhotoCorrections("a", "both", line),))
+    assert lined.faces[0].corrected is None and lined.faces[0].hair_line is not None
+
+    def off(fitted: FittedFace) -> float:
+        region = TEMPLATE.regions["face"] > 0.5
+        similarity = nearest_similarity(fitted.neutral[region].astype(np.float64), truth[region])
+        return float(np.linalg.norm(similarity.apply(fitted.neutral[ear_vertices()]) - ears, axis=-1).mean())
+
+    assert off(after) < 0.8 * off(before)
+    np.testing.assert_array_equal(fit_face(lined, LANDMARKS_ALONE).neutral, before.neutral)
 
 
 def test_a_fit_that_was_kept_goes_on_to_where_a_whole_one_ends() -> None:

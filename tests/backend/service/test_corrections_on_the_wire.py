@@ -56,7 +56,7 @@ def test_wishes_arrive_and_are_in_range() -> None:
         ([{"name": "a.jpg", "use": "neither"}, {"name": "b.jpg", "use": "neither"}], "usage"),
         ([{"name": "a.jpg", "points": [[1, 1, 1], [1, 2, 2]]}], "usage"),
         ([{"name": "a.jpg", "points": [[-1, 1, 1]]}], "malformed"),
-        ([{"name": "a.jpg", "points": [[478, 1, 1]]}], "malformed"),
+        ([{"name": "a.jpg", "points": [[489, 1, 1]]}], "malformed"),
         ([{"name": "a.jpg", "points": [[1, 1e9, 1]]}], "malformed"),
         ([{"name": "a.jpg", "points": [[1, 1]]}], "malformed"),
         ([{"name": "a.jpg", "use": "hair"}], "malformed"),

@@ -94,7 +94,12 @@ def make() -> HeadMessage:
         camera = Camera(intrinsics, pose, size)
         fitted = camera.project(template.landmarks478.positions(template.vertices))[:, :2]
         landmarks = np.concatenate([fitted + 1.5, fitted], axis=1).astype(np.float32)
-        photos.append(AssetPhoto(name, camera, expression, 1.0 + number, 0.02, landmarks))
+        ears = np.repeat(fitted[[234, 454]], 3, axis=0)  # not theirs, but known
+        head_points = np.concatenate([np.r_[ears, fitted[[10, 67, 297, 54, 284]]], np.ones((11, 1))], axis=1)
+        head_points[1, 2] = 0.0
+        photos.append(
+            AssetPhoto(name, camera, expression, 1.0 + number, 0.02, landmarks, head_points.astype(np.float32))
+        )
         files[name] = jpeg(size, orientation)
     files["blurred.jpg"] = jpeg((80, 60), 1)
     report = {

@@ -199,6 +199,8 @@ CHANGES: dict[str, Change] = {
     "a report that is a list": set_item("report", []),
     "landmarks of nobody": set_item("photos", 0, "landmarks", "head.vertices"),
     "landmarks of 477": reshaped("photo.0.landmarks", 477, 4),
+    "ears of another shape": reshaped("photo.0.head_points", 3, 11),
+    "ears far away": with_array("photo.0.head_points", lambda a: a.__setitem__((5, 1), np.nan)),
     "landmarks far away": with_array("photo.0.landmarks", lambda a: a.__setitem__((5, 1), 1e20)),
     "1000 photos": with_header(lambda h: h.__setitem__("photos", h["photos"] * 250)),
 }

@@ -42,7 +42,7 @@ def test_a_file_is_read(tmp_path: Path) -> None:
         "no JSON",
         '{"version": 2, "photos": []}',
         '{"version": 1, "photos": [{"name": "a", "use": "hair"}]}',
-        '{"version": 1, "photos": [{"name": "a", "points": [[478, 1, 1]]}]}',
+        '{"version": 1, "photos": [{"name": "a", "points": [[489, 1, 1]]}]}',
         '{"version": 1, "photos": [{"name": "a", "points": [[3, 1]]}]}',
         '{"version": 1, "photos": [{"name": "a", "dots": []}]}',
     ],

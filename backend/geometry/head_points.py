@@ -1,0 +1,39 @@
+"""Points of the head that a person can set in a photo beyond the 478 landmarks: the ears' ends and the hair line.
+
+They are numbered on from the landmarks: ``FIRST_EAR`` and up, ``FIRST_HAIR`` and up to ``POINTS``.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import numpy as np
+
+from backend.geometry.template import load_template
+
+LANDMARKS = 478
+EAR_POINTS = ("ear top", "ear side", "ear lobe")
+"""Of each ear: superaurale, what stands out farthest, subaurale. The left ear's come first."""
+HAIR_DEGREES = (0.0, 20.0, -20.0, 38.0, -38.0)
+"""Azimuths about the vertical axis through the skull, 0 in front, positive to the person's left, at which the hair line
+is shown: its middle, the sides of the forehead, and the corners where it recedes first."""
+FIRST_EAR = LANDMARKS
+FIRST_HAIR = FIRST_EAR + 2 * len(EAR_POINTS)
+POINTS = FIRST_HAIR + len(HAIR_DEGREES)
+_EAR = 0.6
+"""Of the region's weight: the ear itself, not the skin around it."""
+
+
+@lru_cache(maxsize=1)
+def ear_vertices() -> np.ndarray:
+    """(6,) template vertices of ``EAR_POINTS``, left ear, then right ear: its highest vertex, the one
+    farthest from the head's middle, and its lowest."""
+    template = load_template()
+    count = template.head.vertex_stop
+    head, ears = template.vertices[:count], template.regions["ears"][:count] > _EAR
+    found = []
+    for side in (1.0, -1.0):
+        own = np.flatnonzero(ears & (side * head[:, 0] > 0.0))
+        height, away = head[own, 1], np.abs(head[own, 0])
+        found += [own[height.argmax()], own[away.argmax()], own[height.argmin()]]
+    return np.array(found)

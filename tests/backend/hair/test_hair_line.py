@@ -1,0 +1,107 @@
+"""The hair line that a person has set in one photo: the style's numbers, and what all photos are read as."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from made_hair import camera
+from plain_photo import plain_photo
+
+from backend.exchange.face_asset import AssetPhoto
+from backend.exchange.shown_points import with_shown_points
+from backend.fitting.fitted_face import FittedFace, FittedPhoto
+from backend.geometry.head_points import FIRST_HAIR, LANDMARKS, ear_vertices
+from backend.geometry.template import Template, load_template
+from backend.hair.fit_style import fit_style
+from backend.hair.hair_line import line_places, told_of_line
+from backend.hair.hair_views import hair_views
+from backend.hair.style_model import named
+from backend.photos.collection import FaceClass, PhotoFace
+
+SIDE = 112
+NUMBERS = {"forehead": 0.012, "temples": 0.015}
+
+
+@pytest.fixture(scope="module")
+def template() -> Template:
+    return load_template()
+
+
+def fitted_photo(template: Template, yaw: float) -> FittedPhoto:
+    return FittedPhoto(f"{yaw}", camera(yaw), np.zeros(52), template.vertices, np.zeros((9, 3)), 1.0, 0.02)
+
+
+def fitted(template: Template, *yaws: float) -> FittedFace:
+    photos = tuple(fitted_photo(template, yaw) for yaw in yaws)
+    return FittedFace(np.zeros(0), template.vertices, np.ones_like(template.vertices), photos, ())
+
+
+def face(yaw: float, label: FaceClass, **changes: object) -> PhotoFace:
+    labels = np.full((SIDE, SIDE), label, np.uint8)
+    return plain_photo((SIDE, SIDE), name=f"{yaw}", labels=labels, **changes)
+
+
+def line_in(template: Template, yaw: float, numbers: dict[str, float]) -> np.ndarray:
+    return camera(yaw).project(line_places(template, template.vertices, numbers))[:, :2]
+
+
+def test_the_points_give_the_line_that_they_were_taken_from(template: Template) -> None:
+    one = face(0.0, FaceClass.SKIN, hair_line=line_in(template, 0.0, NUMBERS))
+    numbers, _ = told_of_line(template, fitted(template, 0.0), (one,))
+    line = line_places(template, template.vertices, numbers)
+    off = np.linalg.norm(line - line_places(template, template.vertices, NUMBERS), axis=-1)
+    moved = np.linalg.norm(line - line_places(template, template.vertices, {}), axis=-1)
+    assert off.max() < 0.003 and moved.max() > 0.01
+
+
+def test_all_photos_are_read_as_hair_above_the_line_and_skin_below(template: Template) -> None:
+    set_here = face(0.0, FaceClass.SKIN, hair_line=line_in(template, 0.0, NUMBERS))
+    other = face(20.0, FaceClass.HAIR)
+    _, (first, second) = told_of_line(template, fitted(template, 0.0, 20.0), (set_here, other))
+    places = {
+        yaw: [line_in(template, yaw, NUMBERS | {"forehead": NUMBERS["forehead"] + up})[0] for up in (0.012, -0.012)]
+        for yaw in (0.0, 20.0)
+    }
+    for told, yaw in ((first, 0.0), (second, 20.0)):
+        above, below = (told.labels[int(y), int(x)] for x, y in places[yaw])
+        assert (above, below) == (FaceClass.HAIR, FaceClass.SKIN)
+    assert first.labels[-1, 0] == FaceClass.SKIN and second.labels[-1, 0] == FaceClass.HAIR  # far from the line
+
+
+def test_without_points_and_with_points_beside_the_head_nothing_changes(template: Template) -> None:
+    for line in (None, np.array([[1.0, 1.0], [SIDE - 1.0, 2.0]])):
+        faces = (face(0.0, FaceClass.SKIN, hair_line=line),)
+        numbers, told = told_of_line(template, fitted(template, 0.0), faces)
+        assert numbers == {} and told[0] is faces[0]
+
+
+def test_the_search_leaves_told_numbers_alone(template: Template) -> None:
+    views = hair_views(template, fitted(template, 0.0), (face(0.0, FaceClass.HAIR),))
+    found = named(fit_style(template, template.vertices, views, NUMBERS).point)
+    assert {name: found[name] for name in NUMBERS} == pytest.approx(NUMBERS, abs=1e-6)
+
+
+def shown(template: Template, yaw: float, style: dict[str, float] | None, looked: bool = True) -> np.ndarray:
+    photo = fitted_photo(template, yaw)
+    asset = AssetPhoto(photo.name, photo.camera, photo.expression, 1.0, 0.02)
+    faces = (replace(face(yaw, FaceClass.SKIN), crop_scale=0.5, crop_offset=(30.0, 40.0)),)
+    (told,) = with_shown_points((asset,), (photo,), faces, template, style, looked)
+    return told.head_points
+
+
+def test_points_are_shown_in_the_files_pixels_where_they_can_be_seen(template: Template) -> None:
+    front = shown(template, 0.0, NUMBERS)
+    assert front[:, 2].all()
+    in_crop = camera(0.0).project(template.vertices[ear_vertices()].astype(float))[:, :2]
+    np.testing.assert_allclose(front[:6, :2], in_crop / 0.5 + [30.0, 40.0], atol=0.01)
+    np.testing.assert_allclose(front[6:, :2], line_in(template, 0.0, NUMBERS) / 0.5 + [30.0, 40.0], atol=0.01)
+    left_turned_away = shown(template, 80.0, NUMBERS)[:6, 2]
+    assert sorted([left_turned_away[:3].sum(), left_turned_away[3:].sum()]) == [0, 3]
+
+
+def test_where_there_is_no_hair_there_is_no_line_and_where_nobody_looked_nobody_knows(template: Template) -> None:
+    hair = slice(FIRST_HAIR - LANDMARKS, None)
+    assert (shown(template, 0.0, None)[hair, 2] == 0).all()
+    assert (shown(template, 0.0, None, looked=False)[hair, 2] == -1).all()
