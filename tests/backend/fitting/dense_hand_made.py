@@ -14,9 +14,9 @@ from backend.rendering.render import render_linear
 SIZE = 480
 
 
-def blotched(template) -> np.ndarray:
-    """(V, 3) linear colours with detail at several scales, the same on every render."""
-    generator = np.random.default_rng(0)
+def blotched(template, seed: int = 0) -> np.ndarray:
+    """(V, 3) linear colours with detail at several scales, the same on every render with a seed."""
+    generator = np.random.default_rng(seed)
     value = np.zeros(len(template.vertices))
     for wavelength in (0.012, 0.02, 0.035):
         directions = generator.normal(0, 1, (8, 3))

@@ -125,3 +125,11 @@ def test_the_cage_takes_the_dense_stages_matches(template, scene, monkeypatch: p
     tip = template.regions["nose"] > 0.8
     moved = (found.neutral() - template.vertices)[tip, 2].mean()
     assert 5e-5 < moved < truth[tip, 2].mean() - template.vertices[tip, 2].mean()
+
+
+def test_photos_that_do_not_show_the_same_skin_match_nowhere(template, scene) -> None:
+    truth, photos, faces, scales, mesh, matches = scene
+    stranger = photograph(template, truth, photos[1], blotched(template, seed=1))
+    views = views_of((faces[0], stranger), photos, (truth,) * 2, scales, mesh, WIDTH)
+    found = sum(pair.weight.sum() for pair in dense_matches(views, mesh, WIDTH, 4).pairs)
+    assert found < 0.05 * matches.pairs[0].weight.sum()
