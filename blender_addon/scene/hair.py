@@ -13,7 +13,7 @@ from ..protocol.result import HeadResult
 from . import tags
 from .coordinates import neutral_coordinates
 from .frames import to_blender
-from .hair_cards import add_cards, is_changed, update_cards
+from .hair_cards import add_cards, is_changed, move_cards_with_skin, update_cards
 from .hair_nodes import (
     ROOT_COLOUR,
     ROOT_NORMAL,
@@ -37,21 +37,23 @@ NEAR_FACES = 8
 def put_hair(result: HeadResult, collection: bpy.types.Collection, head: bpy.types.Object) -> None:
     """A result's hair on ``head``, the mesh object of the head of ``collection``: strands or cards, as it has them.
 
-    What somebody groomed stays, the other kind of hair too; what nobody touched is replaced. Strands stand on skin
-    that is locked, too. Where the result has the geometry only, strands move with the skin, and cards stay where they
-    are.
+    What somebody groomed stays, the other kind of hair too; what nobody touched is replaced. Strands and cards
+    stand on skin that is locked, too, and move with it where the result has the geometry only.
     """
     strands, cards = (tags.hair_object(collection, kind) for kind in ("CURVES", "MESH"))
     head_id, hair, wanted_cards = collection[tags.HEAD_ID], result.hair, result.hair_cards
     if result.geometry_only:
         if strands is not None:
             _move_along(strands, head)
+        if cards is not None:
+            move_cards_with_skin(cards, head)
         return
     if wanted_cards is not None:
         if cards is None:
-            collection.objects.link(add_cards(wanted_cards, head, head_id))
+            collection.objects.link(add_cards(wanted_cards, result.parts[0].vertices, head, head_id))
         else:
-            update_cards(cards, wanted_cards)
+            update_cards(cards, wanted_cards, result.parts[0].vertices)
+            move_cards_with_skin(cards, head)
     elif hair is not None and strands is None:
         collection.objects.link(add_hair(hair, head, head_id))
     if strands is not None and (is_groomed(strands) or (hair is not None and wanted_cards is None)):

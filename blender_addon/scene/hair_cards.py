@@ -6,39 +6,64 @@ import hashlib
 
 import bpy
 import numpy as np
+from mathutils.kdtree import KDTree
 
 from ..protocol.hair import ResultCards
 from . import tags
-from .coordinates import coordinates
+from .coordinates import coordinates, neutral_coordinates
 from .frames import to_blender
 from .images import packed_image
 
 NAME, MATERIAL_NAME, UV = "hair", "Hair Cards", "Cards"
 COLOUR = "colour"
+SKIN_VERTEX, SKIN_PLACE = "skin_vertex", "skin_place"
+"""Attributes of a card's vertices: the head's vertex on which the card stands, and where that one was then."""
 ATLAS = ("hair_strands", "hair_relief")
 
 
-def add_cards(cards: ResultCards, head: bpy.types.Object, head_id: str) -> bpy.types.Object:
-    """A mesh object with the cards, a child of ``head`` (its mesh object); linked to nothing yet."""
-    mesh = _mesh(cards)
+def add_cards(cards: ResultCards, skin: np.ndarray, head: bpy.types.Object, head_id: str) -> bpy.types.Object:
+    """A mesh object with the cards, a child of ``head`` (its mesh object); linked to nothing yet. ``skin`` : (V, 3)
+    neutral vertices of the head on which the cards stand, in their frame."""
+    mesh = _mesh(cards, skin)
     mesh.materials.append(_material(cards, head_id))
     obj = bpy.data.objects.new(NAME, mesh)
     obj[tags.HEAD_ID], obj[tags.HAIR] = head_id, fingerprint(mesh)
     obj.parent = head
+    move_cards_with_skin(obj, head)
     return obj
 
 
-def update_cards(obj: bpy.types.Object, cards: ResultCards) -> None:
+def update_cards(obj: bpy.types.Object, cards: ResultCards, skin: np.ndarray) -> None:
     """Another result's cards into an object of ``add_cards``, unless somebody changed its mesh; materials stay."""
     if is_changed(obj):
         return
     before = obj.data
-    obj.data = _mesh(cards)
+    obj.data = _mesh(cards, skin)
     obj[tags.HAIR] = fingerprint(obj.data)
     for material in before.materials:
         obj.data.materials.append(material)
     if before.users == 0:
         bpy.data.meshes.remove(before)
+
+
+def move_cards_with_skin(obj: bpy.types.Object, head: bpy.types.Object) -> None:
+    """Move every card as a whole, as the neutral skin has moved on which it stands, which somebody may have locked;
+    cards that somebody changed count as changed afterwards, too. Nothing happens to cards of files of before."""
+    mesh, changed = obj.data, is_changed(obj)
+    vertex, place = mesh.attributes.get(SKIN_VERTEX), mesh.attributes.get(SKIN_PLACE)
+    if vertex is None or place is None or len(vertex.data) != len(mesh.vertices):
+        return
+    stands_on, before = np.empty(len(mesh.vertices), np.int32), np.empty(3 * len(mesh.vertices), np.float32)
+    vertex.data.foreach_get("value", stands_on)
+    place.data.foreach_get("vector", before)
+    skin = neutral_coordinates(head.data)
+    now = skin[np.clip(stands_on, 0, len(skin) - 1)]
+    moved = coordinates(mesh.vertices) + now - before.reshape(-1, 3)
+    mesh.vertices.foreach_set("co", moved.ravel())
+    place.data.foreach_set("vector", now.ravel())
+    mesh.update()
+    if not changed:
+        obj[tags.HAIR] = fingerprint(mesh)
 
 
 def is_changed(obj: bpy.types.Object) -> bool:
@@ -51,7 +76,26 @@ def fingerprint(mesh: bpy.types.Mesh) -> str:
     return hashlib.sha256(coordinates(mesh.vertices).tobytes()).hexdigest()
 
 
-def _mesh(cards: ResultCards) -> bpy.types.Mesh:
+def _stands_on(cards: ResultCards, skin: np.ndarray) -> np.ndarray:
+    """(N,) vertex of the skin (V, 3) on which the card of each vertex stands: the nearest to any vertex of the card."""
+    card = np.arange(len(cards.vertices))
+    while True:  # every vertex takes the smallest number of its triangles, until a whole card has one
+        least, before = card[cards.triangles].min(1), card.copy()
+        for corner in cards.triangles.T:
+            np.minimum.at(card, corner, least)
+        if (card == before).all():
+            break
+    tree = KDTree(len(skin))
+    for number, point in enumerate(skin.tolist()):
+        tree.insert(point, number)
+    tree.balance()
+    found = [tree.find(point)[1:] for point in cards.vertices.tolist()]
+    order = np.lexsort(([distance for _, distance in found], card))
+    first = order[np.unique(card[order], return_index=True)[1]]  # the vertex of each card that is nearest to the skin
+    return np.array([number for number, _ in found])[first][np.unique(card, return_inverse=True)[1]]
+
+
+def _mesh(cards: ResultCards, skin: np.ndarray) -> bpy.types.Mesh:
     count = len(cards.triangles)
     mesh = bpy.data.meshes.new(NAME)
     mesh.vertices.add(len(cards.vertices))
@@ -64,6 +108,10 @@ def _mesh(cards: ResultCards) -> bpy.types.Mesh:
     layer.uv.foreach_set("vector", np.ascontiguousarray(cards.uv[cards.triangles.ravel()]).ravel())
     colour = mesh.color_attributes.new(COLOUR, "FLOAT_COLOR", "POINT")
     colour.data.foreach_set("color", np.column_stack([cards.colours, np.ones(len(cards.colours))]).ravel())
+    stands_on = _stands_on(cards, skin).astype(np.int32)
+    mesh.attributes.new(SKIN_VERTEX, "INT", "POINT").data.foreach_set("value", stands_on)
+    where = to_blender(skin[stands_on]).astype(np.float32)
+    mesh.attributes.new(SKIN_PLACE, "FLOAT_VECTOR", "POINT").data.foreach_set("vector", where.ravel())
     mesh.update(calc_edges=True)
     mesh.validate()
     mesh.shade_smooth()

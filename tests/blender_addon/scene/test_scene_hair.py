@@ -18,7 +18,7 @@ pytest.importorskip("bpy")
 pytestmark = pytest.mark.blender
 
 from blender_addon.scene import hair, importing, tags  # noqa: E402
-from blender_addon.scene.coordinates import origin_of  # noqa: E402
+from blender_addon.scene.coordinates import neutral_coordinates, origin_of  # noqa: E402
 from blender_addon.scene.frames import to_blender  # noqa: E402
 from blender_addon.scene.hair_nodes import SETTINGS, hair_colour  # noqa: E402
 from blender_addon.scene.place import remove_head  # noqa: E402
@@ -211,3 +211,24 @@ def test_impossible_hair_is_refused(message: HeadMessage, field: str, value: obj
     header["hair"][field] = value
     with pytest.raises(AddonError):
         decode_result(header, buffers)
+
+
+def test_cards_stand_on_locked_skin_and_move_with_a_fit(bpy, collection, with_cards: HeadResult, photo_files) -> None:
+    from blender_addon.scene.locks import lock
+
+    head_id = collection[tags.HEAD_ID]
+    importing.import_head(with_cards, bpy.context, photo_files, into=head_id)
+    cards, head = tags.hair_object(collection, "MESH"), tags.part_object(collection, "head")
+    before, skin = coordinates(cards.data.vertices), neutral_coordinates(head.data)
+    up = np.array([0.0, 0.004, 0.0], np.float32)  # the head frame's
+    parts = (replace(with_cards.parts[0], vertices=with_cards.parts[0].vertices + up), *with_cards.parts[1:])
+    higher = replace(with_cards, parts=parts)
+    geometry = replace(higher, albedo_png=None, albedo_size=(0, 0), hair=None, hair_cards=None)
+    importing.import_head(geometry, bpy.context, photo_files, into=head_id)
+    moved = neutral_coordinates(head.data) - skin
+    assert np.linalg.norm(moved, axis=1).max() > 0.003
+    assert cards == tags.hair_object(collection, "MESH")
+    np.testing.assert_allclose(coordinates(cards.data.vertices) - before, np.tile(moved[0], (8, 1)), atol=1e-5)
+    lock(head, np.ones(len(head.data.vertices), np.float32))
+    importing.import_head(with_cards, bpy.context, photo_files, into=head_id)  # whose cards stand 4 mm lower
+    np.testing.assert_allclose(coordinates(cards.data.vertices) - before, np.tile(moved[0], (8, 1)), atol=1e-5)
