@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from gltf_validator import validated
 
 from blender_addon.errors import AddonError
 from blender_addon.protocol.names import ARKIT_NAMES, EYE_PART_NAMES, PART_NAMES
@@ -115,6 +116,20 @@ def test_all_parts_come_back_with_their_keys_places_and_animation(bpy, collectio
         assert nearest(opened, posed[part]) < TOLERANCE
     for obj in parts.values():  # real size, upright
         assert np.array(obj.matrix_world.to_scale()) == pytest.approx([obj.matrix_world.to_scale()[0]] * 3, rel=1e-4)
+
+
+@pytest.mark.parametrize("name", ["GLTF", "GAME"])
+def test_the_khronos_validator_finds_no_fault_in_a_skinned_file(bpy, collection, tmp_path: Path, name: str) -> None:
+    head = tags.part_object(collection, "head")
+    build.put_rig(collection)
+    bpy.context.scene.frame_start, bpy.context.scene.frame_end = 1, 6
+    animate(head)
+    path = tmp_path / f"head{BY_NAME[name].suffix}"
+    export_head(bpy.context, collection, BY_NAME[name], path, with_bones=True)
+    report = validated(path)
+    assert report["info"]["hasSkins"] and report["info"]["hasMorphTargets"] and report["info"]["animationCount"] == 1
+    found = {message["code"] for message in report["issues"]["messages"] if message["severity"] < 2}
+    assert found <= {"NODE_SKINNED_MESH_NON_ROOT"}  # Blender's exporter hangs every skin below its armature
 
 
 @pytest.mark.parametrize("name", ["UNREAL", "GLTF", "GAME"])
