@@ -25,6 +25,7 @@ def test_hello_tells_versions_and_limits(client: ServiceClient) -> None:
         "list",
         "transfer",
         "hair",
+        "head_points",
         "detail",
         "face_model",
         "corrections",
