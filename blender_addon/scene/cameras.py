@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import bpy
 import numpy as np
-from mathutils import Matrix
+from mathutils import Matrix, Vector
 
 from ..protocol.result import ResultPhoto
 from . import tags
@@ -25,6 +25,8 @@ FREE_PROJECTION = "PERSP"
 _RENDER_SHAPE = ("resolution_x", "resolution_y", "resolution_percentage", "pixel_aspect_x", "pixel_aspect_y")
 MOST_RENDERED = 2048
 """Pixels along the longer side of a render through a photo's camera; photos are larger than one wants to wait for."""
+CLIP_MARGIN = 0.25
+"""Before and behind the head, in parts of its depth in the view: room for what a key or a sculpting stroke moves."""
 _BLENDER_FROM_OPENCV = np.diag([1.0, -1.0, -1.0, 1.0])
 
 
@@ -73,7 +75,7 @@ def new_camera(photo: ResultPhoto, scale: float, person: str = "") -> bpy.types.
     name = f"{person} {photo.name}".strip()
     data = bpy.data.cameras.new(name)
     data.display_size = 0.05
-    data.clip_start, data.clip_end = 0.01 * scale, 100.0 * scale  # which, unlike what is drawn, scale with no parent
+    data.clip_start, data.clip_end = 0.01 * scale, 100.0 * scale  # in the scene's units, whatever the parent's scale
     data.passepartout_alpha = 0.8
     return bpy.data.objects.new(name, data)
 
@@ -137,9 +139,11 @@ def set_background(camera: bpy.types.Object, image: bpy.types.Image, turn: Turn)
 def look_through(context: bpy.types.Context, camera: bpy.types.Object, wearer: bpy.types.Object | None = None) -> None:
     """Make ``camera`` the scene's, give the render the photo's shape, and let the 3D views look through it.
 
-    ``wearer`` is the head that has got the photo's expression.
+    ``wearer`` is the head that has got the photo's expression. Objects before and behind the head that the camera hangs
+    on are clipped, so that a cube or a backdrop of the scene hides neither the head nor the photo.
     """
     scene = context.scene
+    _clip_to_head(camera)
     if wearer is not None:
         scene[WEARER] = wearer
     if RENDER_BEFORE not in scene:
@@ -154,6 +158,20 @@ def look_through(context: bpy.types.Context, camera: bpy.types.Object, wearer: b
     render.pixel_aspect_x, render.pixel_aspect_y = camera[tags.PIXEL_ASPECT]
     for space in _views(context):
         space.region_3d.view_perspective = "CAMERA"
+
+
+def _clip_to_head(camera: bpy.types.Object) -> None:
+    head = camera.parent
+    if head is None:
+        return
+    view_from_world = camera.matrix_world.inverted()
+    parts = [part for part in (head, *head.children_recursive) if part.type in {"MESH", "CURVES"}]
+    depths = [-(view_from_world @ part.matrix_world @ Vector(at)).z for part in parts for at in part.bound_box]
+    if not depths or min(depths) <= 0:  # moved by hand: the camera is inside
+        return
+    nearest, farthest = min(depths), max(depths)
+    margin = CLIP_MARGIN * (farthest - nearest)
+    camera.data.clip_start, camera.data.clip_end = max(nearest - margin, nearest / 2), farthest + margin
 
 
 def photo_camera(scene: bpy.types.Scene) -> bpy.types.Object | None:

@@ -1,6 +1,6 @@
 """Landmarks of a photo as points that can be dragged, and what an artist has said of a head's photos.
 
-The points are empties that hang on the photo's camera, a hand's breadth in front of it: through the camera they lie on
+The points are empties that hang on the photo's camera, between it and the head: through the camera they lie on
 the photo wherever they are moved to, Blender undoes their moves and keeps them in the file.
 """
 
@@ -33,8 +33,8 @@ HANDLES = (
 )
 """The landmarks that are shown; 478 would hide the face."""
 POINTS = LANDMARKS + len(HEAD_POINTS)
-DEPTH_METRES = 0.1
-"""From the camera to the points: between it and the head, which is at least twice as far away."""
+LEAST_DEPTH, CLIP_ROOM = 0.1, 1.05
+"""From the camera to the points: metres at least, and in parts of where its view begins; before the head."""
 POINT_SHARE = 0.005
 """Radius of a point, in parts of the photo's longer side."""
 STILL_SHARE = 0.0005
@@ -174,8 +174,10 @@ def _points(collection: bpy.types.Collection) -> list[bpy.types.Object]:
 def _move_to(point: bpy.types.Object, place: tuple[float, float]) -> None:
     fx, fy, cx, cy = point.parent[tags.INTRINSICS]
     x, y = (place[0] - cx) / fx, (place[1] - cy) / fy
-    point.location = (DEPTH_METRES * x, -DEPTH_METRES * y, -DEPTH_METRES)
-    point.empty_display_size = POINT_SHARE * max(point.parent[tags.PHOTO_SIZE]) * DEPTH_METRES / fx
+    scale = point.parent.matrix_world.to_scale().z  # clipping does not scale with the head
+    depth = max(LEAST_DEPTH, CLIP_ROOM * point.parent.data.clip_start / scale)
+    point.location = (depth * x, -depth * y, -depth)
+    point.empty_display_size = POINT_SHARE * max(point.parent[tags.PHOTO_SIZE]) * depth / fx
 
 
 def _pixel(point: bpy.types.Object) -> tuple[float, float]:

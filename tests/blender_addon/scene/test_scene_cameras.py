@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import io
+from pathlib import Path
 
 import numpy as np
 import pytest
 from head_message import HeadMessage, jpeg
+from PIL import Image
 from scene_helpers import evaluated, subdivision
 
 from blender_addon.protocol.result import HeadResult
@@ -68,13 +70,34 @@ def test_a_head_has_its_real_size_in_scenes_of_another_unit(bpy, result: HeadRes
     np.testing.assert_allclose(seen(bpy, points, camera), projected(result, "square.jpg")[::40], atol=0.1)
     away = np.linalg.norm(points - np.array(camera.matrix_world.translation), axis=1)
     assert camera.data.clip_start < away.min() and away.max() < camera.data.clip_end
-    assert camera.data.clip_end == pytest.approx(100 * scale)
     tongue = tags.part_object(collection, "tongue")
     assert tongue.matrix_world.to_scale().x == pytest.approx(scale)
 
     units.scale_length = 1.0  # somebody changed it: what is there stays as large
     import_head(result, bpy.context, into=collection[tags.HEAD_ID])
     assert head.scale.x == pytest.approx(scale)
+
+
+def test_cubes_before_and_behind_the_head_hide_neither_head_nor_photo(bpy, collection, tmp_path: Path) -> None:
+    camera, head = cameras_by_photo(collection)["square.jpg"], tags.part_object(collection, "head")
+    scene = bpy.context.scene
+    bpy.context.view_layer.update()
+    cameras.look_through(bpy.context, camera)
+    scene.render.engine, scene.cycles.samples, scene.cycles.device = "CYCLES", 1, "CPU"
+    scene.render.film_transparent, scene.render.resolution_percentage = True, 10
+    scene.render.image_settings.file_format, scene.render.image_settings.color_mode = "PNG", "RGBA"
+
+    def silhouette() -> np.ndarray:
+        scene.render.filepath = str(tmp_path / "seen.png")
+        bpy.ops.render.render(write_still=True)
+        return np.asarray(Image.open(scene.render.filepath).convert("RGBA"))[..., 3] > 128
+
+    alone = silhouette()
+    assert 0.1 < alone.mean() < 0.9
+    eye, middle = camera.matrix_world.translation, Vector(evaluated(bpy, head).mean(axis=0))
+    for share in (0.4, 2.5):  # of the way to the head
+        bpy.ops.mesh.primitive_cube_add(size=0.15, location=eye.lerp(middle, share))
+    np.testing.assert_array_equal(silhouette(), alone)
 
 
 def test_cameras_follow_a_head_that_is_moved_and_turned(bpy, collection, result: HeadResult) -> None:
