@@ -51,6 +51,7 @@ from backend.photos.screening.corrections import PhotoCorrections
 from backend.progress import HeadPreview, PreviewReceiver, ProgressReporter, StageClock, no_preview, silent
 from backend.rig.personalise import personalise_keys
 from backend.texture.albedo import build_albedo
+from backend.texture.unwrapping.one_beard import with_one_beard
 
 
 @dataclass(frozen=True)
@@ -237,12 +238,13 @@ def reconstruct(
         photos = with_shown_points(photos, fitted.photos, used, template, style)
     with clock.stage("texture"):
         coloured = fitted.for_texture(used)
+        seen = with_one_beard(template, coloured, coloured.photos_of(used))
         completion = models.of(GRAPH_ALBEDO, GraphAlbedoModel)
-        texture = build_albedo(template, coloured, used, options.texture_size, hair.strands, progress, completion)
+        texture = build_albedo(template, coloured, seen, options.texture_size, hair.strands, progress, completion)
     relief = NO_DETAIL
     if (wrinkles := models.of(DETAIL, DetailModel)) is not None:
         with clock.stage("detail"):
-            size, seen = min(options.texture_size, 2048), coloured.photos_of(used)
+            size = min(options.texture_size, 2048)
             relief = find_detail(template, coloured, seen, keys, size, wrinkles, progress)
     told = report(hair=hair.to_report(), detail=relief.to_report())
     if options.personalise:

@@ -170,11 +170,12 @@ def camera_window(camera: Camera, left: float, top: float, width: int, height: i
     return Camera(shift @ camera.intrinsics, camera.camera_from_head, (int(width), int(height)))
 
 
-def asset_mesh(asset: FaceAsset) -> AssetMesh:
-    """The asset's parts in one mesh."""
+def asset_mesh(asset: FaceAsset, with_bust: bool = False) -> AssetMesh:
+    """The asset's parts in one mesh; with the bust, if there is one, as the last of them."""
     matrices, cages, keys, faces, uvs, uv_faces, alphas, eyes = [], [], [], [], [], [], [], []
     vertices_before = uvs_before = 0
-    for part in asset.parts:
+    bust = (asset.bust,) if with_bust and asset.bust is not None else ()
+    for part in (*asset.parts, *bust):
         level = subdivided(part)
         split = triangulate(level.quads)
         still = np.zeros_like(part.vertices)

@@ -93,11 +93,13 @@ def write_preview(asset: FaceAsset, previews: Sequence[PhotoPreview], path: Path
 def preview_picture(asset: FaceAsset, previews: Sequence[PhotoPreview]) -> np.ndarray:
     """The picture (H, ``WIDTH``, 3) uint8 sRGB.
 
-    Above: the neutral head from its right, the front and its left in neutral light. Below: each photo, and beside it
-    the same crop with the head over it, in that photo's camera, expression and light; ``MOST_PHOTOS`` at most.
+    Above: the neutral head, on its bust if it has one, from its right, the front and its left in neutral light. Below:
+    each photo, and beside it the same crop with the head over it, in that photo's camera, expression and light;
+    ``MOST_PHOTOS`` at most.
     """
-    mesh = asset_mesh(asset)
-    neutral = mesh.positions()
+    mesh = asset_mesh(asset)  # photos show shoulders of their own
+    standing = mesh if asset.bust is None else asset_mesh(asset, with_bust=True)
+    framed = _portrait_points(standing, len(mesh.positions()))
     shown = list(previews)[:MOST_PHOTOS]
     columns = 2 if len(shown) <= 4 else 3
     tile = (WIDTH - MARGIN) // (2 * columns) - MARGIN // 2
@@ -107,8 +109,8 @@ def preview_picture(asset: FaceAsset, previews: Sequence[PhotoPreview]) -> np.nd
     draw = ImageDraw.Draw(canvas)
 
     def portrait_from(yaw: float) -> np.ndarray:
-        camera = portrait_camera(_with_hair(mesh, neutral), yaw, PORTRAIT_SIZE)
-        return mesh.render(camera, neutral_light(yaw), BACKDROP, lamp=neutral_lamps(yaw)[0])
+        camera = portrait_camera(framed, yaw, PORTRAIT_SIZE)
+        return standing.render(camera, neutral_light(yaw), BACKDROP, lamp=neutral_lamps(yaw)[0])
 
     for column, (yaw, portrait) in enumerate(zip(PORTRAIT_YAWS, each(portrait_from, PORTRAIT_YAWS), strict=True)):
         left = column * PORTRAIT_SIZE[0]
@@ -126,12 +128,16 @@ def preview_picture(asset: FaceAsset, previews: Sequence[PhotoPreview]) -> np.nd
     return np.asarray(canvas)
 
 
-def _with_hair(mesh: AssetMesh, neutral: np.ndarray) -> np.ndarray:
-    """(N, 3) what a portrait shows: the head, and hair as far down as that goes."""
+def _portrait_points(mesh: AssetMesh, of_head: int) -> np.ndarray:
+    """(N, 3) what a portrait has to show: the head, which has the mesh's first ``of_head`` vertices, what of the bust
+    is no wider, and hair as far down as these go."""
+    points = mesh.positions()
+    head, bust = points[:of_head], points[of_head:]
+    shown = np.concatenate([head, bust[np.abs(bust[:, 0]) <= np.abs(head[:, 0]).max()]])
     if mesh.hair is None:
-        return neutral
-    points = mesh.hair.points.reshape(-1, 3)
-    return np.concatenate([neutral, points[points[:, 1] > neutral[:, 1].min()]])
+        return shown
+    strands = mesh.hair.points.reshape(-1, 3)
+    return np.concatenate([shown, strands[strands[:, 1] > shown[:, 1].min()]])
 
 
 def photo_and_fit(mesh: AssetMesh, preview: PhotoPreview, side: int) -> tuple[np.ndarray, np.ndarray]:

@@ -14,6 +14,7 @@ from backend.exchange.assemble import assemble
 from backend.exchange.face_asset import FaceAsset
 from backend.exchange.gltf import glb_bytes
 from backend.exchange.obj import write_obj
+from backend.exchange.preview import BACKDROP, PORTRAIT_SIZE, preview_picture
 from backend.exchange.wire import encode_face
 from backend.geometry.template import load_template
 from blender_addon.errors import AddonError
@@ -67,3 +68,12 @@ def test_obj_closes_the_neck(asset: FaceAsset, tmp_path: Path) -> None:
         elif line.startswith("v "):
             points.setdefault(name, set()).add(tuple(line.split()[1:]))
     assert len(points["head"] & points["bust"]) >= 2 * 42  # the rim, subdivided once on both sides
+
+
+def test_the_preview_stands_on_it(asset: FaceAsset) -> None:
+    """The bust was in all files, and the preview showed a head with a cut neck."""
+    height, width = PORTRAIT_SIZE[1], PORTRAIT_SIZE[0]
+    for shown, skin in ((asset, True), (replace(asset, bust=None), False)):
+        front = preview_picture(shown, [])[:height, width : 2 * width].astype(int)
+        low = front[int(0.85 * height), [int(0.2 * width), int(0.8 * width)]]  # beside the neck
+        assert (np.abs(low - BACKDROP).max(axis=1) > 10).all() == skin
