@@ -82,17 +82,23 @@ def _skull_vertex(mesh: bpy.types.Mesh, *direction: float) -> int:
     return int(np.where(upper, points @ np.array(direction, np.float32), -np.inf).argmax())
 
 
+_LEAST, _SHARE, _POWER = 0.012, 0.83, 0.73
+
+
 def hair_colour(albedo: np.ndarray) -> np.ndarray:
     """The colour of the hair shader with which a head of hair reflects as much light as a matt surface of ``albedo``.
 
     Rendered in Cycles under an even white sky, hair of colour c reflects 0.012 + 0.83 c^0.73, within 10 % for c from
     0.003 to 0.3: shine and scattering from hair to hair make dark hair lighter than its colour.
     """
-    return np.clip((np.maximum(albedo - 0.012, 0.001) / 0.83) ** (1 / 0.73), 0.0, 1.0)
+    return np.clip((np.maximum(albedo - _LEAST, 0.001) / _SHARE) ** (1 / _POWER), 0.0, 1.0)
 
 
 def hair_material(shown: np.ndarray) -> bpy.types.Material:
-    """Principled Hair whose colour runs from the guides' root colour to their tip colour; ``shown`` (3,) in Solid."""
+    """Hair whose colour runs from the guides' root colour to their tip colour; ``shown`` (3,) in Solid.
+
+    Principled Hair in Cycles. Eevee draws that black: there it is a matt surface of the albedo behind the colour.
+    """
     material = bpy.data.materials.new(MATERIAL_NAME)
     if material.node_tree is None:  # from 6.0 on every material has nodes and the switch is gone
         material.use_nodes = True
@@ -100,6 +106,7 @@ def hair_material(shown: np.ndarray) -> bpy.types.Material:
     tree.nodes.clear()
     output, shader = tree.nodes.new("ShaderNodeOutputMaterial"), tree.nodes.new("ShaderNodeBsdfHairPrincipled")
     output.location = (300, 0)
+    output.target, output.label = "CYCLES", "Cycles"
     shader.parametrization = "COLOR"
     for name, value in (("Roughness", 0.35), ("Radial Roughness", 0.55), ("Coat", 0.0), ("Random Roughness", 0.15)):
         shader.inputs[name].default_value = value
@@ -123,8 +130,29 @@ def hair_material(shown: np.ndarray) -> bpy.types.Material:
     links.new(shade.outputs["Vector"], shader.inputs["Color"])
     links.new(info.outputs["Random"], shader.inputs["Random"])
     links.new(shader.outputs["BSDF"], output.inputs["Surface"])
+    _add_eevee(tree, shade.outputs["Vector"])
     material.diffuse_color = (*shown.tolist(), 1.0)
     return material
+
+
+def _add_eevee(tree: bpy.types.NodeTree, colour: bpy.types.NodeSocket) -> None:
+    """An output for Eevee and Material Preview, of the hair shader's ``colour``."""
+    power, share = tree.nodes.new("ShaderNodeGamma"), tree.nodes.new("ShaderNodeVectorMath")
+    surface, output = tree.nodes.new("ShaderNodeBsdfPrincipled"), tree.nodes.new("ShaderNodeOutputMaterial")
+    for node, x in ((power, 50), (share, 200), (surface, 400), (output, 700)):
+        node.location = (x, -500)
+    power.inputs["Gamma"].default_value = _POWER
+    share.operation = "MULTIPLY_ADD"
+    share.inputs[1].default_value, share.inputs[2].default_value = (_SHARE,) * 3, (_LEAST,) * 3
+    surface.inputs["Roughness"].default_value, surface.inputs["Specular IOR Level"].default_value = (
+        0.45,
+        0.3,
+    )  # as cards
+    output.target, output.label = "EEVEE", "Eevee"
+    tree.links.new(colour, power.inputs["Color"])
+    tree.links.new(power.outputs["Color"], share.inputs[0])
+    tree.links.new(share.outputs["Vector"], surface.inputs["Base Color"])
+    tree.links.new(surface.outputs["BSDF"], output.inputs["Surface"])
 
 
 def _colour(tree: bpy.types.NodeTree, name: str, y: float) -> bpy.types.Node:

@@ -62,6 +62,26 @@ def test_the_guides_hang_on_the_head(bpy, collection, result: HeadResult) -> Non
     assert (colour.reshape(-1, 4)[:, :3] < result.hair.tip_colour).all()  # hairs light each other
 
 
+def test_eevee_which_draws_principled_hair_black_gets_a_surface_of_the_albedo(collection) -> None:
+    """Hair was black in Material Preview and in Eevee, whatever its colour."""
+    tree = strands(collection).active_material.node_tree
+    surfaces = {}
+    for engine in ("EEVEE", "CYCLES"):
+        (link,) = tree.get_output_node(engine).inputs["Surface"].links
+        surfaces[engine] = link.from_node
+    assert {engine: node.type for engine, node in surfaces.items()} == {
+        "EEVEE": "BSDF_PRINCIPLED",
+        "CYCLES": "BSDF_HAIR_PRINCIPLED",
+    }
+    (link,) = surfaces["EEVEE"].inputs["Base Color"].links
+    scale, offset = (np.array(socket.default_value) for socket in (link.from_node.inputs[1], link.from_node.inputs[2]))
+    (link,) = link.from_node.inputs[0].links
+    gamma, (colour,) = link.from_node.inputs["Gamma"].default_value, link.from_node.inputs["Color"].links
+    assert colour.from_socket == surfaces["CYCLES"].inputs["Color"].links[0].from_socket
+    albedo = np.array([[0.02, 0.015, 0.013], [0.4, 0.28, 0.15]])
+    np.testing.assert_allclose(hair_colour(albedo) ** gamma * scale + offset, albedo, rtol=1e-5)
+
+
 def test_hairs_stand_around_their_guides_as_many_as_asked(bpy, collection, result: HeadResult) -> None:
     obj, guides = strands(collection), len(result.hair.points)
     assert len(drawn(bpy, obj)) > 0 and {s.name for s in SETTINGS} <= {
