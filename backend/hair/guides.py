@@ -17,6 +17,7 @@ from backend.hair.hair_views import HairView, closed_head, silhouettes
 from backend.hair.hull import head_hull
 from backend.hair.style_model import NUMBERS, lock_noise
 from backend.hair.styles import Style
+from backend.hair.to_outlines import to_outlines
 
 GUIDES = 1000
 GUIDE_POINTS = 24
@@ -47,8 +48,9 @@ _LONGER, _FULLER = 1.35, 1.5
 def fit_guides(template: Template, neutral: np.ndarray, style: FittedStyle, views: Sequence[HairView]) -> np.ndarray:
     """(G, GUIDE_POINTS, 3) guides, metres, roots first; only where hair grows.
 
-    Each root chooses, with its neighbours, among the fitted style's variants, and ends where most photos that see it
-    show something else than hair. What no photo sees stays as the style has it.
+    Each root chooses, with its neighbours, among the fitted style's variants; then all move to the photos' outlines
+    (``to_outlines``), and each ends where most photos that see it show something else than hair. What no photo sees
+    stays as the style has it.
     """
     roots = _scalp_roots(template)
     variants = _variants(style)
@@ -75,8 +77,11 @@ def fit_guides(template: Template, neutral: np.ndarray, style: FittedStyle, view
         chosen = gain.argmax(0)
     line = fine[chosen, np.arange(guides)]
     line = _smooth(_combed(line[np.isfinite(line[:, 0, 0])]))
-    line = outside(line, *closed_head(neutral.astype(np.float64), template))  # a skull hides no hair: it lies on it
-    votes = sum(_votes(line, view) * view.trust for view in views)
+    head = closed_head(neutral.astype(np.float64), template)
+    line = outside(line, *head)  # a skull hides no hair: it lies on it
+    line = to_outlines(line, _ends(_trusted(line, views)), views, _skull(template, neutral))
+    line = outside(line, *head)
+    votes = _trusted(line, views)
     end, beside = _ends(votes), _beside(line[:, 0])
     usual = np.median(end[beside], axis=1)  # no gap in hair and no lonely hair beside it
     bare = votes <= -0.5 * (1 + _BARE_FACE) * sum(view.trust for view in views)  # to half of the photos: the face
@@ -129,6 +134,12 @@ def _scalp_roots(template: Template) -> np.ndarray:
     return np.stack([azimuth, place[:, 1] ** 0.62 * (hull.line(azimuth, hull.hairline) + 0.02)], 1)
 
 
+def _skull(template: Template, neutral: np.ndarray) -> np.ndarray:
+    """(3,) the middle of the scalp: a place within the skull, at the height where it is widest."""
+    scalp = template.regions["scalp"][: template.head.vertex_stop] > 0.5
+    return neutral[: template.head.vertex_stop][scalp].mean(0)
+
+
 def _flat(roots: np.ndarray) -> np.ndarray:
     """Roots in a plane, metres from the crown."""
     return np.stack([roots[:, 1] * np.sin(roots[:, 0]), roots[:, 1] * np.cos(roots[:, 0])], 1)
@@ -166,6 +177,11 @@ def _votes(points: np.ndarray, view: HairView) -> np.ndarray:
     told = _looked_up((2 * view.hair - 1 - _BARE_FACE * view.face) * view.known, points, view)
     before = depth < _looked_up(np.where(np.isfinite(view.depth), view.depth, 1e6), points, view) + 0.006
     return told * before
+
+
+def _trusted(points: np.ndarray, views: Sequence[HairView]) -> np.ndarray:
+    """(...,) the votes of all photos, by their trust."""
+    return sum(_votes(points, view) * view.trust for view in views)
 
 
 def _ends(votes: np.ndarray) -> np.ndarray:

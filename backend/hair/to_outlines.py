@@ -1,0 +1,115 @@
+"""Volume by region: guides are pushed outwards or inwards until the hair's outline is that of the photos."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from scipy.spatial import cKDTree
+from scipy.spatial.distance import cdist
+
+from backend.hair.hair_views import HairView, silhouettes
+
+PLACES = 80
+"""Places in the hair with a push of their own; in between it is interpolated. 30 fit the photos 0.005 less well."""
+REACH = 0.05
+"""Metres around a place until its push has faded (one standard deviation): volume changes over a hand's breadth."""
+USUAL_PUSH = 0.036
+"""Metres, standard deviation of a push before the photos are seen: half or twice of it change overlap by 0.002."""
+OUTLINE_WORTH = 30.0
+"""Independent measurements, of a pixel's accuracy, that a photo's outline of some 150 pixels is worth."""
+OTHER_HAIR = 3.0
+"""Pixels of ``hair_views.VIEW_SIDE``: an outline that is farther away belongs to other hair (Geman and McClure)."""
+ROUNDS = 3
+BEND = 0.02
+"""Metres from the root over which a strand bends outwards."""
+_NEAR = 2.0  # pixels from an outline to the strand that draws it
+
+
+def to_outlines(lines: np.ndarray, ends: np.ndarray, views: Sequence[HairView], middle: np.ndarray) -> np.ndarray:
+    """Guides (G, Q, 3), metres, roots first, moved away from ``middle`` (3,) of the head or towards it, until the
+    outline that they draw before the background in each view lies on that of the photo's hair.
+
+    Gauss-Newton over the pushes at ``PLACES`` of the hair: robust signed distances of the drawn outlines' pixels to the
+    photos', and the pushes' prior. Outlines before head and chest, beside hands and at the file's border say nothing.
+
+    ends : (G,) how many points of each guide are hair; the others move along.
+    """
+    shown = np.arange(lines.shape[1]) < ends[:, None]
+    if shown.sum() < PLACES:
+        return lines
+    along = np.linalg.norm(np.diff(lines, axis=1), axis=-1).cumsum(1)
+    bend = np.clip(np.pad(along, ((0, 0), (1, 0))) / BEND, 0, 1)[..., None]
+    way = bend * _outward(lines, middle)
+    places = _far_apart(lines[shown], PLACES)
+    share = np.exp(-cdist(lines.reshape(-1, 3), places, "sqeuclidean") / (2 * REACH**2))
+    share /= np.maximum(share.sum(1, keepdims=True), 1e-9)  # (G Q, PLACES)
+    push, moved = np.zeros(PLACES), lines
+    for _ in range(ROUNDS):
+        normal = np.eye(PLACES) / USUAL_PUSH**2
+        right = -push / USUAL_PUSH**2
+        for view in views:
+            outline = _outline(np.where(shown[..., None], moved, np.nan), way, view)
+            if not len(outline.point):
+                continue
+            squared = (outline.distance / OTHER_HAIR) ** 2
+            weight = view.trust * OUTLINE_WORTH / len(outline.point) / (1 + squared) ** 2
+            rows = share[outline.point] * outline.slope[:, None]
+            normal += rows.T @ (rows * weight[:, None])
+            right -= rows.T @ (outline.distance * weight)
+        push = push + np.linalg.solve(normal, right)
+        moved = lines + (share @ push).reshape(*lines.shape[:2], 1) * way
+    return moved
+
+
+def _outward(points: np.ndarray, middle: np.ndarray) -> np.ndarray:
+    """Unit vectors at points (..., 3) away from the head: from its middle above that, level below."""
+    way = points - middle
+    way[..., 1] = np.maximum(way[..., 1], 0)
+    return way / np.maximum(np.linalg.norm(way, axis=-1, keepdims=True), 1e-6)
+
+
+def _far_apart(points: np.ndarray, count: int) -> np.ndarray:
+    """(count, 3) of points (N, 3), each the farthest from those before."""
+    chosen = [points[0]]
+    distance = ((points - points[0]) ** 2).sum(1)
+    while len(chosen) < count:
+        chosen.append(points[distance.argmax()])
+        distance = np.minimum(distance, ((points - chosen[-1]) ** 2).sum(1))
+    return np.stack(chosen)
+
+
+@dataclass(frozen=True)
+class _Outline:
+    """Pixels of a drawn outline: (M,) each. ``point`` : which point of the guides lies there. ``distance`` : pixels
+    outside the photo's hair. ``slope`` : pixels by which that grows where the point moves by a metre along its way."""
+
+    point: np.ndarray
+    distance: np.ndarray
+    slope: np.ndarray
+
+
+def _outline(lines: np.ndarray, way: np.ndarray, view: HairView) -> _Outline:
+    """The outline of guides (G, Q, 3) before the background; ``way`` (G, Q, 3) is where they may move."""
+    nothing = _Outline(np.zeros(0, int), np.zeros(0), np.zeros(0))
+    drawn = silhouettes(lines.reshape(1, -1, 3), view)[0]
+    background = ((drawn == 0) & ~np.isfinite(view.depth)).astype(np.uint8)  # neither hair, head nor chest
+    photo = (view.hair > 0.5).astype(np.uint8)
+    sure = cv2.erode((view.known > 0.9).astype(np.uint8), np.ones((5, 5), np.uint8), borderValue=0) > 0
+    row, column = np.nonzero((drawn > 0) & (cv2.dilate(background, np.ones((3, 3), np.uint8)) > 0) & sure)
+    if not len(row) or not photo.any() or photo.all():
+        return nothing
+    outside, inside = (cv2.distanceTransform(mask, cv2.DIST_L2, 5) for mask in (1 - photo, photo))
+    signed = outside - inside + photo  # 0 on the outermost pixels of the photo's hair
+    pixel = view.camera.project(lines.reshape(-1, 3))[:, :2]
+    there = np.flatnonzero(np.isfinite(pixel).all(1))
+    off, nearest = cKDTree(pixel[there]).query(np.column_stack([column, row]) + 0.5)
+    near = off < _NEAR
+    point, row, column = there[nearest[near]], row[near], column[near]
+    step = 1e-3
+    moved = view.camera.project(lines.reshape(-1, 3)[point] + step * way.reshape(-1, 3)[point])[:, :2]
+    down, across = np.gradient(cv2.GaussianBlur(signed, (0, 0), 1.0))
+    slope = ((moved - pixel[point]) / step * np.column_stack([across[row, column], down[row, column]])).sum(1)
+    return _Outline(point, signed[row, column], slope)
