@@ -55,10 +55,7 @@ def draw_hair(
     width, height = large.size
     depth = depth_map(vertices, faces, large).astype(np.float32) + np.float32(_BEHIND)
     points = strands.points.astype(np.float32)  # (G, P, 3)
-    tangent = _unit(np.gradient(points, axis=1))
-    outwards = _unit(points - points[:, :1].mean(0))
-    across = _unit(outwards - (outwards * tangent).sum(-1, keepdims=True) * tangent)
-    side = np.cross(tangent, across)
+    tangent, across, side = _frames(points)
     colours = _shaded(strands, tangent, across, camera, light).astype(np.float32)
     to_pixels = (large.intrinsics @ large.camera_from_head[:3]).astype(np.float32)
     distance = float((points[:, 0] @ to_pixels[2, :3] + to_pixels[2, 3]).mean())
@@ -71,6 +68,30 @@ def draw_hair(
     _lines(points, across, side, colours, radius, random, to_pixels, depth, front, canvas)
     drawn = np.isfinite(front).astype(np.float32)
     return DrawnHair(*(cv2.resize(image, camera.size, interpolation=cv2.INTER_AREA) for image in (canvas, drawn)))
+
+
+def lock_edges(points: np.ndarray, width: np.ndarray, count: int = 8) -> np.ndarray:
+    """(G, count + 1, P, 3) the outermost hairs of the locks of guides (G, P, 3), and the guides; ``width`` : (G,)."""
+    _, across, side = _frames(points)
+    angle = np.arange(count) * 2 * np.pi / count
+    ring = np.stack([np.cos(angle), np.sin(angle)], 1)  # (count, 2)
+    away = ring[:, 0, None, None] * across[:, None] + ring[:, 1, None, None] * side[:, None]
+    edges = points[:, None] + lock_radius(width, points.shape[1])[:, None, :, None] * away
+    return np.concatenate([points[:, None], edges], 1)
+
+
+def lock_radius(width: np.ndarray, count: int) -> np.ndarray:
+    """(G, count) metres from guides of ``count`` points to the outermost hairs of their locks, ``width`` (G,) wide at
+    the root: locks get narrower towards their tips."""
+    return 0.5 * width[:, None] * (1 - _CLUMP * np.linspace(0, 1, count))
+
+
+def _frames(points: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Unit vectors (G, P, 3) along guides, across them away from the head, and to their side."""
+    tangent = _unit(np.gradient(points, axis=1))
+    outwards = _unit(points - points[:, :1].mean(0))
+    across = _unit(outwards - (outwards * tangent).sum(-1, keepdims=True) * tangent)
+    return tangent, across, np.cross(tangent, across)
 
 
 def _shaded(

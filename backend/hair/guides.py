@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
+import cv2
 import numpy as np
 from scipy.ndimage import gaussian_filter1d
 from scipy.spatial import cKDTree
 
+from backend.geometry.disc import disc
 from backend.geometry.polyline import arc_length, points_along
 from backend.geometry.template import Template
 from backend.hair.attach import outside
+from backend.hair.draw import lock_radius
 from backend.hair.fit_style import FittedStyle, lock_lines, resampled
 from backend.hair.hair_strands import MOST_POINTS
 from backend.hair.hair_views import HairView, closed_head, silhouettes
@@ -57,6 +61,10 @@ def fit_guides(template: Template, neutral: np.ndarray, style: FittedStyle, view
     lines = lock_lines(template, neutral, variants, lock_noise(len(roots)), roots)
     fine = resampled(lines, _PIECES).numpy()  # (K, G, Q, 3)
     count, guides, samples = fine.shape[:3]
+    growing = fine[0, np.isfinite(fine[0, :, 0, 0]), 0]
+    narrowest = 0.5 * sum(style.style.width)
+    usual = float(lock_radius(lock_widths(growing, narrowest), samples).mean()) / 2  # of a hair, from its guide
+    outlines, views = views, [_locks_beside_face(view, usual) for view in views]
     votes = [_votes(fine, view) for view in views]  # each (K, G, Q): hair, in [-1, 1], 0 where nothing is seen
     near = cKDTree(_flat(roots)).query(_flat(roots), k=min(NEIGHBOURS, guides))[1]
     chosen = np.zeros(guides, int)
@@ -79,7 +87,9 @@ def fit_guides(template: Template, neutral: np.ndarray, style: FittedStyle, view
     line = _smooth(_combed(line[np.isfinite(line[:, 0, 0])]))
     head = closed_head(neutral.astype(np.float64), template)
     line = outside(line, *head)  # a skull hides no hair: it lies on it
-    line = to_outlines(line, _ends(_trusted(line, views)), views, _skull(template, neutral))
+    ends = _ends(_trusted(line, views))
+    radius = lock_radius(lock_widths(line[:, 0], narrowest), samples)
+    line = to_outlines(line, radius, ends, outlines, _skull(template, neutral))
     line = outside(line, *head)
     votes = _trusted(line, views)
     end, beside = _ends(votes), _beside(line[:, 0])
@@ -177,6 +187,12 @@ def _votes(points: np.ndarray, view: HairView) -> np.ndarray:
     told = _looked_up((2 * view.hair - 1 - _BARE_FACE * view.face) * view.known, points, view)
     before = depth < _looked_up(np.where(np.isfinite(view.depth), view.depth, 1e6), points, view) + 0.006
     return told * before
+
+
+def _locks_beside_face(view: HairView, away: float) -> HairView:
+    """The view with a bare face that reaches ``away`` metres farther: guides end there, and their hairs beside it."""
+    face = cv2.dilate(view.face, disc(max(1, round(away * view.pixels_per_metre))))
+    return replace(view, face=face, hair=np.minimum(view.hair, 1 - face))
 
 
 def _trusted(points: np.ndarray, views: Sequence[HairView]) -> np.ndarray:

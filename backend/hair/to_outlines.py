@@ -28,14 +28,17 @@ BEND = 0.02
 _NEAR = 2.0  # pixels from an outline to the strand that draws it
 
 
-def to_outlines(lines: np.ndarray, ends: np.ndarray, views: Sequence[HairView], middle: np.ndarray) -> np.ndarray:
+def to_outlines(
+    lines: np.ndarray, radius: np.ndarray, ends: np.ndarray, views: Sequence[HairView], middle: np.ndarray
+) -> np.ndarray:
     """Guides (G, Q, 3), metres, roots first, moved away from ``middle`` (3,) of the head or towards it, until the
-    outline that they draw before the background in each view lies on that of the photo's hair.
+    outline that their locks draw before the background in each view lies on that of the photo's hair.
 
     Gauss-Newton over the pushes at ``PLACES`` of the hair: robust signed distances of the drawn outlines' pixels to the
     photos', and the pushes' prior. Outlines before head and chest, beside hands and at the file's border say nothing.
 
-    ends : (G,) how many points of each guide are hair; the others move along.
+    radius : (G, Q) metres from a guide to its lock's outermost hairs. ends : (G,) how many points of each guide are
+    hair; the others move along.
     """
     shown = np.arange(lines.shape[1]) < ends[:, None]
     if shown.sum() < PLACES:
@@ -54,11 +57,12 @@ def to_outlines(lines: np.ndarray, ends: np.ndarray, views: Sequence[HairView], 
             outline = _outline(np.where(shown[..., None], moved, np.nan), way, view)
             if not len(outline.point):
                 continue
-            squared = (outline.distance / OTHER_HAIR) ** 2
+            distance = outline.distance + radius.reshape(-1)[outline.point] * view.pixels_per_metre
+            squared = (distance / OTHER_HAIR) ** 2
             weight = view.trust * OUTLINE_WORTH / len(outline.point) / (1 + squared) ** 2
             rows = share[outline.point] * outline.slope[:, None]
             normal += rows.T @ (rows * weight[:, None])
-            right -= rows.T @ (outline.distance * weight)
+            right -= rows.T @ (distance * weight)
         push = push + np.linalg.solve(normal, right)
         moved = lines + (share @ push).reshape(*lines.shape[:2], 1) * way
     return moved

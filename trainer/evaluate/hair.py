@@ -18,6 +18,7 @@ from backend.errors import LikenessError
 from backend.fitting.fitted_face import FittedFace
 from backend.fitting.options import fit_options_for
 from backend.geometry.template import Template, load_template
+from backend.hair.draw import lock_edges
 from backend.hair.fit_hair import FoundHair, fit_hair
 from backend.hair.fit_style import PIECES, grown, resampled
 from backend.hair.hair_views import HairView, hair_views, silhouettes
@@ -112,7 +113,8 @@ def held_out_hair(
     drawn, seen = np.zeros(view.depth.shape, np.uint8), [np.nan]
     inside, tone = None, HairTone(np.nan, np.nan)
     if strands is not None:
-        points = resampled(torch.from_numpy(strands.points)[None], PIECES).flatten(1, 2).numpy()
+        edges = torch.from_numpy(lock_edges(strands.points, strands.width)).flatten(0, 1)
+        points = resampled(edges[None], PIECES).flatten(1, 2).numpy()
         drawn = silhouettes(points, view)[0]
         seen = [
             mask_overlap(silhouettes(points, other)[0], other) for other in hair_views(template, split.others, faces)

@@ -17,6 +17,7 @@ from backend.geometry.normals import vertex_normals
 from backend.geometry.template import load_template
 from backend.geometry.topology import triangles_from_quads
 from backend.hair.attach import attach
+from backend.hair.draw import lock_edges
 from backend.hair.fit_style import fit_style, grown, lock_lines, outline_overlap, resampled
 from backend.hair.guides import curled, fit_guides, lock_widths
 from backend.hair.style_model import NUMBERS, lock_noise, named, numbers_of, points_of, style_family
@@ -32,7 +33,8 @@ def template():
 
 
 def overlap(guides: np.ndarray, view) -> float:
-    fine = resampled(torch.from_numpy(guides)[None], 4).flatten(1, 2).numpy()
+    edges = lock_edges(guides, lock_widths(guides[:, 0], 0.009)).astype(np.float32)
+    fine = resampled(torch.from_numpy(edges).flatten(0, 1)[None], 4).flatten(1, 2).numpy()
     return float(outline_overlap(fine, [view])[0, 0])
 
 

@@ -57,7 +57,9 @@ def test_one_side_gets_as_full_as_the_photos_show_it(template: Template, strands
     """A style has one volume for the whole head: the outline was too narrow on one side, or too wide on the other."""
     middle, ends = skull(template), np.full(len(strands), strands.shape[1])
     truth = fuller(strands, middle)
-    found = to_outlines(strands, ends, [view_of(truth, template, yaw) for yaw in SEEN], middle)
+    found = to_outlines(
+        strands, np.zeros(strands.shape[:2]), ends, [view_of(truth, template, yaw) for yaw in SEEN], middle
+    )
     for yaw in (*SEEN, *LEFT_OUT):
         view = view_of(truth, template, yaw)
         assert 1 - overlap(found, view) < 0.5 * (1 - overlap(strands, view)), yaw
@@ -74,7 +76,17 @@ def test_what_photos_do_not_know_moves_nothing(template: Template, strands: np.n
     hidden = [
         replace(view, known=np.zeros_like(view.known)) for view in (view_of(truth, template, yaw) for yaw in SEEN)
     ]
-    np.testing.assert_array_equal(to_outlines(strands, ends, hidden, middle), strands)
+    np.testing.assert_array_equal(to_outlines(strands, np.zeros(strands.shape[:2]), ends, hidden, middle), strands)
     right = [view_of(strands, template, yaw) for yaw in SEEN]
-    moved = np.linalg.norm(to_outlines(strands, ends, right, middle) - strands, axis=-1)
+    moved = np.linalg.norm(to_outlines(strands, np.zeros(strands.shape[:2]), ends, right, middle) - strands, axis=-1)
     assert np.median(moved) < 0.002  # it is right already
+
+
+def test_locks_end_at_the_outline_and_not_their_guides(template: Template, strands: np.ndarray) -> None:
+    """Hair was half a lock fuller than the photos, all around."""
+    middle, ends = skull(template), np.full(len(strands), strands.shape[1])
+    views = [view_of(strands, template, yaw) for yaw in SEEN]
+    found = to_outlines(strands, np.full(strands.shape[:2], 0.006), ends, views, middle)
+    seen = (np.abs(strands[:, -1, 0]) > 0.06) & (strands[:, -1, 2] > middle[2] - 0.05)
+    inwards = np.linalg.norm(strands - middle, axis=-1) - np.linalg.norm(found - middle, axis=-1)
+    assert 0.003 < np.median(inwards[seen, -1]) < 0.009

@@ -61,7 +61,7 @@ def strands(template: Template, point: np.ndarray) -> HairStrands:
     return HairStrands(
         points=lines,
         root_uv=np.zeros((len(lines), 2), np.float32),
-        width=np.full(len(lines), 0.01, np.float32),
+        width=np.full(len(lines), 0.001, np.float32),
         root_colour=colours,
         tip_colour=colours,
         hair_radius=4e-5,
