@@ -16,7 +16,6 @@ from backend.hair.hair_strands import HairStrands
 from backend.hair.hair_views import HairView, hair_views, silhouettes
 from backend.hair.strand_colours import strand_colours
 from backend.hair.style_model import lock_noise, named
-from backend.hair.styles import Style
 from backend.photos.collection import PhotoFace
 from backend.progress import ProgressReporter, silent
 
@@ -26,8 +25,6 @@ HAIR_RADIUS = 4e-5
 _LEAST_SEEN = 12.0
 """Pixels of hair, of ``hair_views.VIEW_SIDE``, in all photos: two square centimetres; less tells no style."""
 _LEAST_GUIDES = 20
-_ROPES = 0.2
-"""Locks that taper by less of their width are ropes (dreadlocks: 0 to 0.15; all other styles: 0.3 and more)."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +75,7 @@ def fit_hair(
         HairStrands(
             points=attached.points,
             root_uv=attached.root_uv,
-            width=_widths(attached.points[:, 0], style.style),
+            width=lock_widths(attached.points[:, 0], style.style),
             root_colour=colours.root,
             tip_colour=colours.tip,
             hair_radius=HAIR_RADIUS,
@@ -86,13 +83,6 @@ def fit_hair(
             parameters=parameters,
         )
     )
-
-
-def _widths(roots: np.ndarray, style: Style) -> np.ndarray:
-    """(G,) metres across the locks: of locks that taper they meet on the scalp; ropes stand apart."""
-    own = 0.5 * sum(style.width)
-    ropes = 0.5 * sum(style.taper) < _ROPES
-    return np.full(len(roots), own, np.float32) if ropes else lock_widths(roots, own)
 
 
 def _explains(template: Template, neutral: np.ndarray, style: FittedStyle, views: Sequence[HairView]) -> bool:

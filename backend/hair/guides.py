@@ -45,6 +45,8 @@ _AROUND, _MEET = 6, 0.6
 """
 _EDGE = 0.5
 """Of the way to the sixth neighbour: where the middle of the neighbours lies further away, the hair ends."""
+_ROPES = 0.2
+"""Locks that taper by less of their width are ropes (dreadlocks: 0 to 0.15; all other styles: 0.3 and more)."""
 _LONGER, _FULLER = 1.35, 1.5
 """Lengths and volumes of the variants, of the fitted ones: what is too much is cut, what is missing cannot be."""
 
@@ -62,8 +64,7 @@ def fit_guides(template: Template, neutral: np.ndarray, style: FittedStyle, view
     fine = resampled(lines, _PIECES).numpy()  # (K, G, Q, 3)
     count, guides, samples = fine.shape[:3]
     growing = fine[0, np.isfinite(fine[0, :, 0, 0]), 0]
-    narrowest = 0.5 * sum(style.style.width)
-    usual = float(lock_radius(lock_widths(growing, narrowest), samples).mean()) / 2  # of a hair, from its guide
+    usual = float(lock_radius(lock_widths(growing, style.style), samples).mean()) / 2  # of a hair, from its guide
     outlines, views = views, [_locks_beside_face(view, usual) for view in views]
     votes = [_votes(fine, view) for view in views]  # each (K, G, Q): hair, in [-1, 1], 0 where nothing is seen
     near = cKDTree(_flat(roots)).query(_flat(roots), k=min(NEIGHBOURS, guides))[1]
@@ -88,7 +89,7 @@ def fit_guides(template: Template, neutral: np.ndarray, style: FittedStyle, view
     head = closed_head(neutral.astype(np.float64), template)
     line = outside(line, *head)  # a skull hides no hair: it lies on it
     ends = _ends(_trusted(line, views))
-    radius = lock_radius(lock_widths(line[:, 0], narrowest), samples)
+    radius = lock_radius(lock_widths(line[:, 0], style.style), samples)
     line = to_outlines(line, radius, ends, outlines, _skull(template, neutral))
     line = outside(line, *head)
     votes = _trusted(line, views)
@@ -104,17 +105,19 @@ def fit_guides(template: Template, neutral: np.ndarray, style: FittedStyle, view
     return np.stack([_evenly(line[g, : end[g]]) for g in kept]).astype(np.float32)
 
 
-def lock_widths(roots: np.ndarray, least: float) -> np.ndarray:
-    """(G,) float32 metres across the locks of guides with roots (G, 3), so wide that no scalp shows between them.
+def lock_widths(roots: np.ndarray, style: Style) -> np.ndarray:
+    """(G,) float32 metres across the locks of guides with roots (G, 3): of a style whose locks taper they are so wide
+    that no scalp shows between them; ropes are as wide as the style's and stand apart.
 
-    least : metres, the narrowest; locks at the edge of the hair are no wider, so that they do not grow beyond it.
+    Locks at the edge of the hair are no wider than the style's, so that they do not grow beyond it.
     """
-    if len(roots) <= _AROUND:
-        return np.full(len(roots), least, np.float32)
+    own = 0.5 * sum(style.width)
+    if len(roots) <= _AROUND or 0.5 * sum(style.taper) < _ROPES:
+        return np.full(len(roots), own, np.float32)
     distance, near = cKDTree(roots).query(roots, k=_AROUND + 1)
     reach = distance[:, -1]
     edge = np.linalg.norm(roots[near[:, 1:]].mean(1) - roots, axis=1) > _EDGE * reach
-    return np.where(edge, least, np.maximum(least, 2 * _MEET * reach)).astype(np.float32)
+    return np.where(edge, own, np.maximum(own, 2 * _MEET * reach)).astype(np.float32)
 
 
 def _combed(guides: np.ndarray) -> np.ndarray:

@@ -103,6 +103,8 @@ def update_camera(camera: bpy.types.Object, photo: ResultPhoto) -> None:
     else:
         camera.pop(tags.LANDMARKS, None)
     _keep_head_points(camera, photo)
+    if camera in map(photo_camera, bpy.data.scenes):
+        _clip_to_head(camera)
 
 
 def _keep_head_points(camera: bpy.types.Object, photo: ResultPhoto) -> None:
@@ -143,6 +145,7 @@ def look_through(context: bpy.types.Context, camera: bpy.types.Object, wearer: b
     on are clipped, so that a cube or a backdrop of the scene hides neither the head nor the photo.
     """
     scene = context.scene
+    context.view_layer.update()  # where the head is
     _clip_to_head(camera)
     if wearer is not None:
         scene[WEARER] = wearer
@@ -164,7 +167,8 @@ def _clip_to_head(camera: bpy.types.Object) -> None:
     head = camera.parent
     if head is None:
         return
-    view_from_world = camera.matrix_world.inverted()
+    placed = head.matrix_world @ camera.matrix_parent_inverse @ camera.matrix_basis  # its matrix_world may be older
+    view_from_world = placed.normalized().inverted()  # a view has no scale
     parts = [part for part in (head, *head.children_recursive) if part.type in {"MESH", "CURVES"}]
     depths = [-(view_from_world @ part.matrix_world @ Vector(at)).z for part in parts for at in part.bound_box]
     if not depths or min(depths) <= 0:  # moved by hand: the camera is inside

@@ -144,10 +144,8 @@ def _add_eevee(tree: bpy.types.NodeTree, colour: bpy.types.NodeSocket) -> None:
     power.inputs["Gamma"].default_value = _POWER
     share.operation = "MULTIPLY_ADD"
     share.inputs[1].default_value, share.inputs[2].default_value = (_SHARE,) * 3, (_LEAST,) * 3
-    surface.inputs["Roughness"].default_value, surface.inputs["Specular IOR Level"].default_value = (
-        0.45,
-        0.3,
-    )  # as cards
+    surface.inputs["Roughness"].default_value = 0.45  # as cards have it
+    surface.inputs["Specular IOR Level"].default_value = 0.3
     output.target, output.label = "EEVEE", "Eevee"
     tree.links.new(colour, power.inputs["Color"])
     tree.links.new(power.outputs["Color"], share.inputs[0])

@@ -20,7 +20,8 @@ from backend.fitting.options import fit_options_for
 from backend.geometry.template import Template, load_template
 from backend.hair.draw import lock_edges
 from backend.hair.fit_hair import FoundHair, fit_hair
-from backend.hair.fit_style import PIECES, grown, resampled
+from backend.hair.fit_style import PIECES, lock_lines, resampled
+from backend.hair.guides import lock_widths
 from backend.hair.hair_views import HairView, hair_views, silhouettes
 from backend.hair.style_model import lock_noise, style_family
 from backend.models.registry import open_models
@@ -113,12 +114,9 @@ def held_out_hair(
     drawn, seen = np.zeros(view.depth.shape, np.uint8), [np.nan]
     inside, tone = None, HairTone(np.nan, np.nan)
     if strands is not None:
-        edges = torch.from_numpy(lock_edges(strands.points, strands.width)).flatten(0, 1)
-        points = resampled(edges[None], PIECES).flatten(1, 2).numpy()
-        drawn = silhouettes(points, view)[0]
-        seen = [
-            mask_overlap(silhouettes(points, other)[0], other) for other in hair_views(template, split.others, faces)
-        ]
+        drawn = _outline(strands.points, strands.width, view)
+        others = hair_views(template, split.others, faces)
+        seen = [mask_overlap(_outline(strands.points, strands.width, other), other) for other in others]
         inside = strands_inside(strands.points, template, fitted.neutral)
         tone = hair_tone(strands, own, face, template)
     overlap, cap_overlap = mask_overlap(drawn, view), mask_overlap(cap(template, fitted.neutral, view), view)
@@ -146,7 +144,15 @@ def cap(template: Template, neutral: np.ndarray, view: HairView) -> np.ndarray:
     family = style_family()
     index = [style.name for style in family.styles].index(CAP_STYLE)
     point = 0.5 * (family.low[index] + family.high[index])
-    return silhouettes(grown(template, neutral, point[None], lock_noise(_CAP_LOCKS)), view)[0]
+    lines = lock_lines(template, neutral, point[None], lock_noise(_CAP_LOCKS))[0].numpy()
+    lines = lines[np.isfinite(lines).all((1, 2))]
+    return _outline(lines, lock_widths(lines[:, 0], family.styles[index]), view)
+
+
+def _outline(points: np.ndarray, width: np.ndarray, view: HairView) -> np.ndarray:
+    """(H, W) uint8 outline of the locks of guides (G, P, 3), ``width`` (G,) metres wide."""
+    edges = torch.from_numpy(lock_edges(points, width)).flatten(0, 1)
+    return silhouettes(resampled(edges[None], PIECES).flatten(1, 2).numpy(), view)[0]
 
 
 def facial_skin(face: PhotoFace, view: HairView) -> np.ndarray:

@@ -25,6 +25,7 @@ from backend.hair.styles import STYLES
 
 YAWS = (-35.0, 0.0, 30.0)
 LEFT_OUT = 15.0
+TAPERING = replace(next(style for style in STYLES if style.name == "bob"), width=(0.009, 0.009))
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +34,7 @@ def template():
 
 
 def overlap(guides: np.ndarray, view) -> float:
-    edges = lock_edges(guides, lock_widths(guides[:, 0], 0.009)).astype(np.float32)
+    edges = lock_edges(guides, lock_widths(guides[:, 0], TAPERING)).astype(np.float32)
     fine = resampled(torch.from_numpy(edges).flatten(0, 1)[None], 4).flatten(1, 2).numpy()
     return float(outline_overlap(fine, [view])[0, 0])
 
@@ -177,7 +178,7 @@ def test_locks_meet_on_the_scalp_and_do_not_grow_beyond_their_edge() -> None:
     """Roots in half of a square, some eight millimetres from each other: hair up to the middle, none behind it."""
     generator = np.random.default_rng(4)
     roots = np.concatenate([generator.random((300, 2)) * [0.1, 0.2], np.zeros((300, 1))], 1)
-    width = lock_widths(roots, 0.009)
+    width = lock_widths(roots, TAPERING)
     assert width.dtype == np.float32 and width.min() == np.float32(0.009)
     inner = np.concatenate([generator.random((2000, 2)) * [0.07, 0.17] + 0.015, np.zeros((2000, 1))], 1)
     covered = (np.linalg.norm(inner[:, None] - roots, axis=-1) < 0.5 * width).any(1)
@@ -185,4 +186,6 @@ def test_locks_meet_on_the_scalp_and_do_not_grow_beyond_their_edge() -> None:
     assert (np.linalg.norm(inner[:, None] - roots, axis=-1) < 0.5 * 0.009).any(1).mean() < 0.8  # what it mends
     beyond = roots[:, 0] + 0.5 * width
     assert np.quantile(beyond, 0.99) < 0.1 + 0.007
-    np.testing.assert_array_equal(lock_widths(roots[:4], 0.009), np.float32(0.009))
+    np.testing.assert_array_equal(lock_widths(roots[:4], TAPERING), np.float32(0.009))
+    ropes = replace(TAPERING, taper=(0.0, 0.1))
+    np.testing.assert_array_equal(lock_widths(roots, ropes), np.full(len(roots), 0.009, np.float32))

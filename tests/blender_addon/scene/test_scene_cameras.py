@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -98,6 +99,21 @@ def test_cubes_before_and_behind_the_head_hide_neither_head_nor_photo(bpy, colle
     for share in (0.4, 2.5):  # of the way to the head
         bpy.ops.mesh.primitive_cube_add(size=0.15, location=eye.lerp(middle, share))
     np.testing.assert_array_equal(silhouette(), alone)
+
+
+def test_a_head_that_is_solved_again_while_its_photo_is_looked_through_is_seen_whole(bpy, collection, result) -> None:
+    """The camera has moved away from the head."""
+    camera, head = cameras_by_photo(collection)["square.jpg"], tags.part_object(collection, "head")
+    cameras.look_through(bpy.context, camera)
+    pose = next(photo.camera_from_head for photo in result.photos if photo.name == "square.jpg").copy()
+    pose[2, 3] += 0.5
+    away = replace(
+        result, photos=tuple(replace(p, camera_from_head=pose) if p.name == "square.jpg" else p for p in result.photos)
+    )
+    import_head(away, bpy.context, into=collection[tags.HEAD_ID])
+    bpy.context.view_layer.update()
+    depths = np.linalg.norm(evaluated(bpy, head) - np.array(camera.matrix_world.translation), axis=1)
+    assert camera.data.clip_start < depths.min() and depths.max() < camera.data.clip_end
 
 
 def test_cameras_follow_a_head_that_is_moved_and_turned(bpy, collection, result: HeadResult) -> None:

@@ -1,0 +1,81 @@
+"""Ear-to-ear width of fitted heads beside the true one: python benchmarks/ears_width.py [--people N] [--json FILE].
+
+Held-out synthetic people with five photos each. Heads are brought onto the truth by the similarity of their faces; the
+width lies between the outermost vertices of both ears. ``template`` : the mean head, whoever it is.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import tempfile
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from backend.fitting.options import fit_options_for
+from backend.geometry.head_points import ear_vertices
+from backend.geometry.similarity import nearest_similarity
+from backend.geometry.template import load_template
+from backend.models.registry import open_models
+from backend.photos.collect import collect
+from backend.photos.reading.source import PhotoSource
+from trainer.data.graph.skins import head_people
+from trainer.evaluate.estimate import fit_with
+from trainer.evaluate.metrics.intervals import mean_interval
+from trainer.evaluate.metrics.shape_distance import face_weights
+
+SEED = 91
+"""Of people that no recipe trains or selects on, as ``evaluate graph`` has them."""
+PHOTOS, PICTURE = 5, 320
+
+
+def width(cage: np.ndarray, truth: np.ndarray) -> float:
+    """Metres between the ears of a cage (V, 3) that is brought onto ``truth`` (V, 3) by the face."""
+    weights = face_weights(load_template())
+    chosen = weights > 0
+    placed = nearest_similarity(cage[chosen].astype(np.float64), truth[chosen].astype(np.float64), weights[chosen])
+    left, right = placed.apply(cage[ear_vertices()[[1, 4]]].astype(np.float64))
+    return float(np.linalg.norm(left - right))
+
+
+def main() -> None:
+    """Prints the mean and the spread of fitted over true width."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--people", type=int, default=16)
+    parser.add_argument("--json", type=Path)
+    arguments = parser.parse_args()
+    source, template, models = head_people(PICTURE, SEED, PHOTOS), load_template(), open_models()
+    ratios: dict[str, list[float]] = {"fit": [], "template": []}
+    for index in range(arguments.people):
+        batch = source.batch(range(index, index + 1), torch.device("cpu"))
+        truth = batch.neutral[0].numpy()
+        pictures = (batch.images.permute(0, 2, 3, 1).numpy() * 255).round().astype(np.uint8)
+        with tempfile.TemporaryDirectory() as folder:
+            paths = [Path(folder) / f"{number}.png" for number in range(len(pictures))]
+            for path, picture in zip(paths, pictures, strict=True):
+                cv2.imwrite(str(path), picture[..., ::-1])
+            collection = collect([PhotoSource.from_path(path) for path in paths])
+        fitted = fit_with(collection, fit_options_for("standard"), models)
+        true = width(truth, truth)
+        ratios["fit"].append(width(fitted.neutral, truth) / true)
+        ratios["template"].append(width(template.vertices, truth) / true)
+        print(f"{index}: {len(fitted.photos)} photos, {true * 1000:.0f} mm, fit {ratios['fit'][-1]:.3f}", flush=True)
+    figures: dict[str, float] = {"people": float(arguments.people)}
+    for name, values in ratios.items():
+        off = np.abs(np.array(values) - 1)
+        figures |= {f"{name}.ratio": float(np.mean(values)), f"{name}.within_4_percent": float((off < 0.04).mean())}
+        figures |= mean_interval(100 * off).figures(f"{name}.percent_off") | {f"{name}.worst_percent": 100 * off.max()}
+    for name, value in figures.items():
+        print(f"{name:28s} {value:.3f}")
+    if arguments.json is not None:
+        arguments.json.write_text(json.dumps(figures, indent=1))
+
+
+if __name__ == "__main__":
+    main()
