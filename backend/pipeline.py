@@ -246,7 +246,8 @@ def reconstruct(
         with clock.stage("detail"):
             size = min(options.texture_size, 2048)
             relief = find_detail(template, coloured, seen, keys, size, wrinkles, progress)
-    told = report(hair=hair.to_report(), detail=relief.to_report())
+    other_beard = [face.name for face, own in zip(seen, coloured.photos_of(used), strict=True) if face is not own]
+    told = report(hair=hair.to_report(), detail=relief.to_report(), other_beard=other_beard)
     if options.personalise:
         told["personalised"] = models.said(LEARNED_BASIS) if personal is None else personal.to_report()
     asset = assemble(
