@@ -238,7 +238,9 @@ def reconstruct(
         photos = with_shown_points(photos, fitted.photos, used, template, style)
     with clock.stage("texture"):
         coloured = fitted.for_texture(used)
-        seen = with_one_beard(template, coloured, coloured.photos_of(used))
+        given = coloured.photos_of(used)
+        seen = with_one_beard(template, coloured, given)
+        other_beard = [face.name for face, own in zip(seen, given, strict=True) if face is not own]
         completion = models.of(GRAPH_ALBEDO, GraphAlbedoModel)
         texture = build_albedo(template, coloured, seen, options.texture_size, hair.strands, progress, completion)
     relief = NO_DETAIL
@@ -246,7 +248,6 @@ def reconstruct(
         with clock.stage("detail"):
             size = min(options.texture_size, 2048)
             relief = find_detail(template, coloured, seen, keys, size, wrinkles, progress)
-    other_beard = [face.name for face, own in zip(seen, coloured.photos_of(used), strict=True) if face is not own]
     told = report(hair=hair.to_report(), detail=relief.to_report(), other_beard=other_beard)
     if options.personalise:
         told["personalised"] = models.said(LEARNED_BASIS) if personal is None else personal.to_report()

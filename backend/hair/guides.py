@@ -64,8 +64,8 @@ def fit_guides(template: Template, neutral: np.ndarray, style: FittedStyle, view
     fine = resampled(lines, _PIECES).numpy()  # (K, G, Q, 3)
     count, guides, samples = fine.shape[:3]
     growing = fine[0, np.isfinite(fine[0, :, 0, 0]), 0]
-    usual = float(lock_radius(lock_widths(growing, style.style), samples).mean()) / 2  # of a hair, from its guide
-    outlines, views = views, [_locks_beside_face(view, usual) for view in views]
+    away = float(lock_radius(lock_widths(growing, style.style), samples).mean()) / 2  # of a usual hair, from its guide
+    outlines, views = views, [_locks_beside_face(view, away) for view in views]
     votes = [_votes(fine, view) for view in views]  # each (K, G, Q): hair, in [-1, 1], 0 where nothing is seen
     near = cKDTree(_flat(roots)).query(_flat(roots), k=min(NEIGHBOURS, guides))[1]
     chosen = np.zeros(guides, int)

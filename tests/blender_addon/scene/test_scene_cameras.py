@@ -64,6 +64,7 @@ def test_a_head_has_its_real_size_in_scenes_of_another_unit(bpy, result: HeadRes
     collection = import_head(result, bpy.context)
     head, camera = tags.part_object(collection, "head"), cameras_by_photo(collection)["square.jpg"]
     subdivision(head).show_viewport = False
+    assert camera.data.clip_end == pytest.approx(100 * scale)
     cameras.look_through(bpy.context, camera)
     points = evaluated(bpy, head)[::40]
     assert np.ptp(points[:, 2]) == pytest.approx(scale * np.ptp(result.head.vertices[::40, 1]), rel=1e-4)
