@@ -11,13 +11,16 @@ from .coordinates import coordinates
 
 WIDTH, ROOT_COLOUR, TIP_COLOUR, ROOT_NORMAL = "lock_width", "root_colour", "tip_colour", "root_normal"
 """Attributes of the guides: metres across the lock of each, albedo at both ends, the skin's normal at the root."""
-NODES_NAME, FOLLOW_NAME, MODIFIER_NAME, MATERIAL_NAME = "Likeness Hair", "Likeness Hair on Head", "Hair", "Hair"
+NODES_NAME, FOLLOW_NAME, OFFSET_NAME = "Likeness Hair", "Likeness Hair on Head", "Likeness Hair Offset"
+MODIFIER_NAME, MATERIAL_NAME = "Hair", "Hair"
 HEAD = "Head"
 SKULL = {"Skull Left": (1.0, 0.0, 0.0), "Skull Right": (-1.0, 0.0, 0.0), "Skull Back": (0.0, 1.0, 0.0)}
 """Inputs that hold three vertices of the skull, which no expression moves, and where these lie."""
 SURFACE_UV = "surface_uv_coordinate"
 """Blender's own name for the place on the surface that a curve is attached to."""
 UV_MAP, REST = "Head", "rest_position"
+STRAY = ("Clump", "Frizz")
+"""Settings that ``offset_group`` takes in."""
 VERSION_TAG, VERSION = "likeness_hair_nodes", 1
 
 
@@ -164,16 +167,29 @@ def follow_group() -> bpy.types.NodeTree:
     """The file's nodes that move guides with a head, made where they are missing: a slice of an import."""
     group, is_new = _group(FOLLOW_NAME)
     if is_new:
+        _add_geometry(group)
         _add_inputs(group)
         _Builder(group).build_follow()
     return group
 
 
+def offset_group() -> bpy.types.NodeTree:
+    """The file's nodes that give each hair its place beside its guide, made where they are missing: a slice, too."""
+    group, is_new = _group(OFFSET_NAME)
+    if is_new:
+        for name in STRAY:
+            group.interface.new_socket(name, in_out="INPUT", socket_type="NodeSocketFloat")
+        group.interface.new_socket("Offset", in_out="OUTPUT", socket_type="NodeSocketVector")
+        _Builder(group).build_offset()
+    return group
+
+
 def hair_group() -> bpy.types.NodeTree:
-    """The file's nodes that make hairs of guides, those of ``follow_group`` within; made where they are missing."""
+    """The file's nodes that make hairs of guides, both groups above within; made where they are missing."""
     group, is_new = _group(NODES_NAME)
     if is_new:
         group.is_modifier = True
+        _add_geometry(group)
         for setting in SETTINGS:
             socket = group.interface.new_socket(setting.name, in_out="INPUT", socket_type=setting.kind)
             number = int if setting.kind == "NodeSocketInt" else float
@@ -191,9 +207,12 @@ def _group(name: str) -> tuple[bpy.types.NodeTree, bool]:
             return group, False
     group = bpy.data.node_groups.new(name, "GeometryNodeTree")
     group[VERSION_TAG] = f"{name} {VERSION}"
-    group.interface.new_socket("Geometry", in_out="INPUT", socket_type="NodeSocketGeometry")
-    group.interface.new_socket("Geometry", in_out="OUTPUT", socket_type="NodeSocketGeometry")
     return group, True
+
+
+def _add_geometry(group: bpy.types.NodeTree) -> None:
+    for way in ("INPUT", "OUTPUT"):
+        group.interface.new_socket("Geometry", in_out=way, socket_type="NodeSocketGeometry")
 
 
 def _add_inputs(group: bpy.types.NodeTree) -> None:
@@ -231,7 +250,10 @@ class _Builder:
         self.link(self.subtract(1.0, self.multiply(self.random(3), self.inputs["Uneven Ends"])), ends.inputs["End"])
         moved = self.node("GeometryNodeSetPosition")
         self.link(ends.outputs["Curve"], moved.inputs["Geometry"])
-        self.link(self.offset(), moved.inputs["Offset"])
+        offset = self.node("GeometryNodeGroup", node_tree=offset_group())
+        for name in STRAY:
+            self.link(self.inputs[name], offset.inputs[name])
+        self.link(offset.outputs["Offset"], moved.inputs["Offset"])
         thick = self.node("GeometryNodeSetCurveRadius")
         self.link(moved.outputs["Geometry"], thick.inputs["Curve"])
         radius = self.multiply(self.node("GeometryNodeInputRadius").outputs[0], self.inputs["Thickness"])
@@ -284,7 +306,7 @@ class _Builder:
         up = self.vector("NORMALIZE", self.vector("CROSS_PRODUCT", across, self.vector("SUBTRACT", back, right)))
         return across, up, self.vector("CROSS_PRODUCT", up, across)
 
-    def offset(self) -> bpy.types.NodeSocket:
+    def build_offset(self) -> None:
         """From the guide to each hair: a place in the lock's round section, and its own stray way."""
         along = self.node("GeometryNodeSplineParameter").outputs["Factor"]
         width = self.attribute(WIDTH, "FLOAT")
@@ -293,28 +315,26 @@ class _Builder:
         angle = self.multiply(self.random(1), 6.2831853)
         normal = self.attribute(ROOT_NORMAL, "FLOAT_VECTOR")
         across = self.vector("NORMALIZE", self.vector("CROSS_PRODUCT", normal, (0.3, 0.5, 0.81)))
-        on_skin = self.around(across, self.vector("CROSS_PRODUCT", normal, across), angle)
         side = self.node("GeometryNodeInputNormal").outputs["Normal"]
         tangent = self.node("GeometryNodeInputTangent").outputs["Tangent"]
-        in_air = self.around(side, self.vector("CROSS_PRODUCT", tangent, side), angle)
         leaves = self.math("MINIMUM", self.multiply(along, 5.0), 1.0)  # a fifth of its length from skin to air
         mix = self.node("ShaderNodeMix", data_type="VECTOR")
         self.link(leaves, mix.inputs["Factor"])
-        self.link(on_skin, mix.inputs["A"])
-        self.link(in_air, mix.inputs["B"])
+        self.link(self.rotated(across, normal, angle), mix.inputs["A"])
+        self.link(self.rotated(side, tangent, angle), mix.inputs["B"])
         place = self.scaled(mix.outputs["Result"], distance)
         turns = self.multiply(self.multiply(along, self.random(2)), 12.0)  # a noise would take ten times as long
-        stray = self.around(side, self.vector("CROSS_PRODUCT", tangent, side), self.math("ADD", turns, angle))
+        stray = self.rotated(side, tangent, self.math("ADD", turns, angle))
         stray = self.scaled(stray, self.multiply(self.multiply(along, self.random(4)), self.inputs["Frizz"]))
-        return self.vector("ADD", place, stray)
+        self.link(self.vector("ADD", place, stray), self.node("NodeGroupOutput").inputs["Offset"])
 
-    def around(
-        self, one: bpy.types.NodeSocket, other: bpy.types.NodeSocket, angle: bpy.types.NodeSocket
+    def rotated(
+        self, vector: bpy.types.NodeSocket, axis: bpy.types.NodeSocket, angle: bpy.types.NodeSocket
     ) -> bpy.types.NodeSocket:
-        """A unit vector in the plane of two at right angles."""
-        return self.vector(
-            "ADD", self.scaled(one, self.math("COSINE", angle)), self.scaled(other, self.math("SINE", angle))
-        )
+        node = self.node("ShaderNodeVectorRotate")
+        for name, value in (("Vector", vector), ("Axis", axis), ("Angle", angle)):
+            self.link(value, node.inputs[name])
+        return node.outputs["Vector"]
 
     def random(self, seed: int) -> bpy.types.NodeSocket:
         """0 to 1, the same along a hair, another for each one."""

@@ -22,7 +22,7 @@ from .expressions import set_expression, wears
 from .frames import to_blender, to_head
 from .free_place import stand_beside
 from .hair import put_hair
-from .hair_nodes import follow_group, hair_group
+from .hair_nodes import follow_group, hair_group, offset_group
 from .images import file_bytes, packed_image, replace_packed
 from .locks import PartLocks
 from .materials import HeadPictures, fill_pictures, material_for_part
@@ -156,8 +156,7 @@ class _Build:
         if not self.result.geometry_only:
             yield lambda: put_detail(self.result.detail, self.collection(), self.object_of("head"))
         if self.result.hair is not None and self.result.hair_cards is None:  # nodes take long, once in a file
-            yield follow_group
-            yield hair_group
+            yield from (follow_group, offset_group, hair_group)
         yield lambda: put_hair(self.result, self.collection(), self.object_of("head"))
         if self.armature or (not self.new and tags.rig_object(self.collection()) is not None):
             yield from rig_steps(self.collection)
