@@ -21,6 +21,8 @@ from trainer.toml_writer import to_toml
 RECIPES = Path(__file__).resolve().parent / "recipes"
 SHARED = "network"
 """Table of a recipe that all its stages have in common; a stage's own table of that name adds to it."""
+WHOLE = "whole"
+"""The recipe itself among its ablations."""
 
 
 class RecipeError(LikenessError):
@@ -58,8 +60,12 @@ class Recipe:
     """So many steps in a row with a loss or gradient that is not finite end the run; fewer are skipped and counted."""
     stages: tuple[StageConfig, ...]
     """What is trained, one after the other."""
+    ablations: Mapping[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
+    """Changes, written as ``--set`` takes them, with which ``python -m trainer ablations`` trains the recipe again."""
 
     def __post_init__(self) -> None:
+        if WHOLE in self.ablations:
+            raise ValueError(f"the recipe itself is called {WHOLE!r}; an ablation needs another name")
         if not self.stages:
             raise ValueError("a recipe needs at least one stage")
         if min(self.log_steps, self.validate_steps, self.keep) < 1 or self.checkpoint_minutes <= 0:

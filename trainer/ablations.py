@@ -1,0 +1,72 @@
+"""Train a recipe and each of its ablations equally long: ``python -m trainer ablations RECIPE --out FOLDER``."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from backend.errors import EXIT_CODES, LikenessError
+from trainer.recipe import WHOLE, Recipe, RecipeError, find_recipe, load_recipe
+
+RUNS = Path("runs")
+MODEL = "model"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of ``python -m trainer ablations``."""
+    parser.description = (
+        "Train a recipe as it is and once for each line of its table [ablations], the same steps, and export every "
+        f"model to OUT/NAME/SEED/{MODEL}. What is there already is left alone; what was stopped goes on."
+    )
+    parser.add_argument("recipe", help="a recipe with a table [ablations], for example lap_cpu_ablations")
+    parser.add_argument("--out", type=Path, help="folder of all runs; default: runs/<recipe's name>")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[1], help="train each with these seeds (default 1)")
+    parser.add_argument("--only", nargs="+", default=[], metavar="NAME", help=f"these alone; the recipe is {WHOLE!r}")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Train; returns the exit code."""
+    try:
+        path = find_recipe(arguments.recipe)
+        for name, seed in _wanted(load_recipe(path), arguments):
+            folder = (arguments.out or RUNS / arguments.recipe) / name / str(seed)
+            if not (folder / MODEL).is_dir() and not _train(path, name, seed, folder, arguments.device):
+                return 0  # stopped with a checkpoint
+    except LikenessError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return EXIT_CODES[error.code]
+    return 0
+
+
+def trained_models(folder: Path) -> dict[str, tuple[Path, ...]]:
+    """Folders of the exported models under ``--out``, by name, in the order of their seeds."""
+    found = sorted(folder.glob(f"*/*/{MODEL}"), key=lambda path: (path.parts[-3], path.parts[-2]))
+    return {name: tuple(path for path in found if path.parts[-3] == name) for name in {p.parts[-3] for p in found}}
+
+
+def _wanted(recipe: Recipe, arguments: argparse.Namespace) -> list[tuple[str, int]]:
+    known = [WHOLE, *recipe.ablations]
+    unknown = sorted(set(arguments.only) - set(known))
+    if unknown or len(known) == 1:
+        sentence = f"Recipe {recipe.name!r} has no ablation {unknown[0]!r}." if unknown else "It has no ablations."
+        raise RecipeError(sentence, f"Known: {', '.join(known)}.")
+    names = [name for name in known if name in arguments.only or not arguments.only]
+    return [(name, seed) for seed in arguments.seeds for name in names]
+
+
+def _train(path: Path, name: str, seed: int, folder: Path, device: str) -> bool:
+    """Train and export one; False where it was stopped before its end."""
+    from trainer.checkpoint import CheckpointFolder
+    from trainer.export import export_run
+    from trainer.loop import RunOptions, train
+
+    changes = load_recipe(path).ablations.get(name, ())
+    recipe = load_recipe(path, [*changes, f"seed={seed}"])
+    begun = CheckpointFolder(folder / "checkpoints").latest() is not None
+    print(f"{name}, seed {seed}: {', '.join(changes) or 'as it is'}", flush=True)
+    if not train(recipe, RunOptions(folder, resume=begun, device=device)).finished:
+        return False
+    export_run(folder, folder / MODEL)
+    return True
