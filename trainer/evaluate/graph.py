@@ -33,20 +33,13 @@ from trainer.evaluate.graph_photos import (
 from trainer.evaluate.graph_sheet import between_sheet, people_sheet, photo_sheet, write_sheet
 from trainer.evaluate.metrics.intervals import mean_interval
 from trainer.evaluate.trained import trained_or_none
+from trainer.recipe import find_recipe, load_recipe
 from trainer.stages.graph_face import face_distance, same_person_share
 
 CPU = torch.device("cpu")
 SEED = 91
 """Of people that no recipe trains or selects on."""
 _BATCH = 8
-ABLATIONS = {
-    "no_identity": "stages.photos.people=0",
-    "no_adversary": "stages.photos.weights.adversary=0",
-    "plain_smoothness": "stages.photos.weights.smooth=0 stages.photos.weights.plain_smooth=0.1",
-    "no_mask": "stages.photos.mask=false",
-    "no_symmetry": "stages.photos.weights.symmetry=0",
-}
-"""The paper's ablations, and what to ``--set`` of ``graph_gpu`` for each. None is trained: each takes as long as it."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -77,7 +70,8 @@ def run(arguments: argparse.Namespace, console: Console) -> dict[str, float | st
     net = model.network
     figures = decoder_figures(net, arguments.heads) | encoder_figures(net, arguments.people)
     figures |= albedo_figures(arguments.albedo_model, arguments.skins) | photo_figures(model, arguments)
-    figures |= dict.fromkeys((f"ablation.{name}" for name in ABLATIONS), "not trained")
+    ablations = load_recipe(find_recipe("graph_gpu")).ablations  # none is trained: each takes as long as the model
+    figures |= dict.fromkeys((f"ablation.{name}" for name in ablations), "not trained")
     if arguments.sheets:
         batch = GraphPeopleConfig(size=net.config.size, seed=SEED, people=arguments.people).build().batch(range(4), CPU)
         write_sheet(arguments.sheets / "people.png", people_sheet(net, batch))

@@ -14,8 +14,10 @@ from rich.console import Console
 from rich.table import Table
 
 from backend.models.lap.network import LapNet, load_lap
+from trainer.ablations import trained_models
 from trainer.data.lap import LapBatch, LapPeopleConfig, LapPortraitsConfig
 from trainer.data.portraits import PortraitsConfig
+from trainer.evaluate.lap_ablations import ablation_figures
 from trainer.evaluate.lap_people import collect_people, held_back, people_figures
 from trainer.evaluate.lap_portraits import portrait_errors, portrait_figures, resized
 from trainer.evaluate.metrics.intervals import ratio_interval
@@ -26,8 +28,6 @@ from trainer.stages.lap_sheet import contact_sheet
 HELD_OUT_SEED = 902
 """People that no recipe trains or validates on."""
 PHOTOS = 6
-ABLATIONS = ("curriculum", "relaxed", "average", "filtered", "injection")
-"""Without the curriculum, without relaxed consistency, average fusion, no filtered connection, no injection."""
 _BATCH = 4
 _SHEET_ROWS = 10
 
@@ -119,14 +119,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of ``evaluate lap``."""
     parser.add_argument("--people", type=int, default=200, help="held-out synthetic people (default 200)")
     parser.add_argument("--model", type=Path, help="folder of an exported model (default: the shipped one)")
-    parser.add_argument("--unsup3d", type=Path, help="exported model trained with multi_image = false")
-    parser.add_argument(
-        "--ablation",
-        action="append",
-        default=[],
-        metavar="NAME=FOLDER",
-        help=f"exported model of an ablation: {', '.join(ABLATIONS)}",
-    )
+    parser.add_argument("--ablations", type=Path, metavar="FOLDER", help="of `python -m trainer ablations`: its models")
     parser.add_argument("--kept", default="", metavar="FOLDER", help="where held-out pictures are kept")
     parser.add_argument(
         "--drawn",
@@ -155,17 +148,8 @@ def run(arguments: argparse.Namespace, console: Console) -> dict[str, float | st
         figures |= model_figures(network, pictures)
         if not arguments.no_poor:
             figures |= poor_figures(network, pictures)
-    baseline = trained_or_none(load_lap, arguments.unsup3d) if arguments.unsup3d else None
-    for measure in ("side", "mad"):
-        figures[f"unsup3d.{measure}"] = "not trained"
-    if baseline is not None:
-        found = model_figures(baseline, pictures)
-        figures |= {f"unsup3d.{measure}": found[f"{measure}.n1"] for measure in ("side", "mad")}
-    given = dict(text.partition("=")[::2] for text in arguments.ablation)
-    for name in ABLATIONS:
-        other = trained_or_none(load_lap, Path(given[name])) if name in given else None
-        found = model_figures(other, pictures) if other is not None else {}
-        figures[f"ablation.{name}.side"] = found.get("side.n1", "not trained")
+    if arguments.ablations:
+        figures |= ablation_figures(trained_models(arguments.ablations), lambda net: held_out(net, pictures))
     if network is not None and arguments.portraits:
         figures |= portrait_figures(portrait_errors(network, arguments.portraits, arguments.count, arguments.seed))
     if network is not None and arguments.photos:

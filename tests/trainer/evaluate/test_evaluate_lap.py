@@ -12,6 +12,7 @@ import pytest
 from canonical_hand_made import TINY, save_tiny
 from rich.console import Console
 
+from backend.errors import LikenessError
 from trainer.evaluate import lap
 from trainer.evaluate.command import write_figures
 
@@ -28,16 +29,13 @@ def saved(folder: Path) -> Path:
 
 def test_figures_of_a_model_by_number_of_photos(tmp_path: Path) -> None:
     model = str(saved(tmp_path / "model"))
-    words = ("--model", model, "--people", "3", "--kept", str(tmp_path), "--unsup3d", model)
-    figures = lap.run(arguments(*words, "--ablation", f"average={model}"), Console(file=io.StringIO()))
+    words = ("--model", model, "--people", "3", "--kept", str(tmp_path))
+    figures = lap.run(arguments(*words), Console(file=io.StringIO()))
     for count in range(1, 7):
         assert 0.1 < figures[f"side.n{count}"] < 10 and 1 < figures[f"mad.n{count}"] < 90
     assert figures["side.floor"] < figures["side.n1"], "truth is better than an untrained network"
     assert figures["ratio.n4_n1"] == pytest.approx(figures["side.n4"] / figures["side.n1"], rel=1e-4)
     assert figures["ratio.n4_n1.low"] <= figures["ratio.n4_n1"] <= figures["ratio.n4_n1.high"]
-    assert figures["unsup3d.side"] == pytest.approx(figures["side.n1"])
-    assert figures["ablation.average.side"] == pytest.approx(figures["side.n1"])
-    assert figures["ablation.injection.side"] == "not trained"
     assert figures["spread.people"] >= 0
     assert figures["side.canonical.mean_face"] < figures["side.canonical.n1"], "untrained networks know no faces"
     assert figures["side.mean_face_true_view"] < figures["side.mean_face_no_view"]
@@ -61,6 +59,33 @@ def test_pictures_may_be_drawn_larger_than_the_models_maps(tmp_path: Path) -> No
 def test_without_a_model_it_says_not_trained(tmp_path: Path) -> None:
     (tmp_path / "nothing").mkdir()
     figures = lap.run(arguments("--model", str(tmp_path / "nothing")), Console(file=io.StringIO()))
-    assert figures["side.n1"] == figures["unsup3d.mad"] == "not trained"
+    assert figures["side.n1"] == figures["mad.n6"] == "not trained"
     write_figures(tmp_path / "figures.json", figures)
-    assert json.loads((tmp_path / "figures.json").read_text())["ablation.relaxed.side"] == "not trained"
+    assert json.loads((tmp_path / "figures.json").read_text())["side.n1"] == "not trained"
+
+
+def test_ablations_are_compared_with_the_whole_on_the_same_people(tmp_path: Path) -> None:
+    for name, seeds in {"whole": "12", "average": "1"}.items():
+        for seed in seeds:
+            saved(tmp_path / "runs" / name / seed / "model")
+    other = dataclasses.replace(TINY, rotation_degrees=60.0, refine_residual=False, border_columns=0)
+    save_tiny(tmp_path / "runs" / "injection" / "1" / "model", other)
+    words = ("--model", str(tmp_path / "runs" / "whole" / "1" / "model"), "--people", "3", "--kept", str(tmp_path))
+    words = (*words, "--no-poor", "--ablations", str(tmp_path / "runs"))
+    figures = lap.run(arguments(*words), Console(file=io.StringIO()))
+    for name, measure in (("n1", "personal.n1"), ("canonical.n4", "canonical.n4")):
+        assert figures[f"ablation.whole.side.{measure}"] == pytest.approx(figures[f"side.{name}"])
+    assert figures["ablation.average.side.canonical.n1.of_whole"] == pytest.approx(1.0), "the same weights"
+    assert figures["ablation.whole.side.canonical.n1.seeds"] == pytest.approx(0.0)
+    assert "ablation.average.side.canonical.n1.seeds" not in figures, "one seed has no deviation"
+    ratio = figures["ablation.injection.side.personal.n1"] / figures["ablation.whole.side.personal.n1"]
+    found = [figures[f"ablation.injection.side.personal.n1.of_whole{end}"] for end in ("", ".low", ".high")]
+    assert found[0] == pytest.approx(ratio, rel=1e-4) and found[1] <= found[0] <= found[2] and abs(ratio - 1) > 1e-3
+
+
+def test_ablations_without_the_whole_are_refused(tmp_path: Path) -> None:
+    saved(tmp_path / "runs" / "average" / "1" / "model")
+    model = str(saved(tmp_path / "model"))
+    words = ("--model", model, "--people", "2", "--kept", str(tmp_path), "--ablations", str(tmp_path / "runs"))
+    with pytest.raises(LikenessError, match="whole"):
+        lap.run(arguments(*words, "--no-poor"), Console(file=io.StringIO()))
