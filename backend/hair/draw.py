@@ -7,11 +7,12 @@ from dataclasses import dataclass
 import cv2
 import numba
 import numpy as np
+from scipy.spatial import cKDTree
 
+from backend.geometry.normals import vertex_normals
 from backend.hair.hair_strands import HairStrands
 from backend.rendering import spherical_harmonics as sh
 from backend.rendering.camera import Camera
-from backend.rendering.color import LUMINANCE
 from backend.rendering.visibility import depth_map
 
 _SUPERSAMPLE = 2
@@ -20,15 +21,21 @@ _FULL = 0.6
 _FEWEST, _MOST = 4, 48  # hairs of a guide
 _CLUMP = 0.45  # of the distance from the guide that is lost towards the tip, as the add-on's modifier has it
 _UNEVEN = 0.15  # share of its length that the shortest hair lacks
-_TONES = (0.75, 1.2)  # factors of a hair's colour
+_TONES = (0.55, 1.4)
+"""Factors of a hair's colour: half of it is its own, half is its lock's."""
 _DEEP = 0.5
 """Light that reaches a root, of that at the outside of the hair: other hair is over it."""
-_OUT = 0.012  # metres from the root within which a hair comes out of the others' shadow
+_OUT = 0.012
+"""Metres from the root within which a hair comes out of the others' shadow, at most half of what it reaches."""
 _SHINE, _SHARPNESS = 0.05, 30.0
 """Linear light of the highlight of white light, and its exponent (Kajiya and Kay 1989, the sine of the angle between
 the strand and the half vector)."""
 _MOST_SHINE = 0.5
-"""Of a hair's light, over the whole hair: colours come from photos, whose brightness has the highlights in it."""
+"""Of a hair's light in its darkest channel, over the whole hair: colours come from photos, where highlights, which are
+white, are part of them."""
+_LEAVES = 5.0
+"""One over the share of its length in which a hair comes from the skin to its place in the lock, as the add-on has it.
+"""
 _BEHIND = 0.002  # metres that a hair may lie under the skin and still be seen
 
 
@@ -56,6 +63,7 @@ def draw_hair(
     depth = depth_map(vertices, faces, large).astype(np.float32) + np.float32(_BEHIND)
     points = strands.points.astype(np.float32)  # (G, P, 3)
     tangent, across, side = _frames(points)
+    one, other = _from_skin(across, side, _skin_normals(points[:, 0], vertices, faces).astype(np.float32))
     colours = _shaded(strands, tangent, across, camera, light).astype(np.float32)
     to_pixels = (large.intrinsics @ large.camera_from_head[:3]).astype(np.float32)
     distance = float((points[:, 0] @ to_pixels[2, :3] + to_pixels[2, 3]).mean())
@@ -65,7 +73,7 @@ def draw_hair(
     canvas = np.zeros((height, width, 3), np.float32)
     front = np.full((height, width), np.inf, np.float32)
     radius = 0.5 * strands.width.astype(np.float32)
-    _lines(points, across, side, colours, radius, random, to_pixels, depth, front, canvas)
+    _lines(points, one, other, colours, radius, random, to_pixels, depth, front, canvas)
     drawn = np.isfinite(front).astype(np.float32)
     return DrawnHair(*(cv2.resize(image, camera.size, interpolation=cv2.INTER_AREA) for image in (canvas, drawn)))
 
@@ -94,6 +102,20 @@ def _frames(points: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return tangent, across, np.cross(tangent, across)
 
 
+def _skin_normals(roots: np.ndarray, vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
+    """(G, 3) the normals of a mesh's vertices nearest to roots (G, 3)."""
+    return vertex_normals(vertices, faces)[cKDTree(vertices).query(roots)[1]]
+
+
+def _from_skin(across: np.ndarray, side: np.ndarray, normal: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Ways (G, P, 3) from guides to the hairs of their locks: in the skin's plane at the roots, so that hairs which lie
+    flat grow from a patch of skin; from a fifth of the length on ``across`` and ``side`` (G, P, 3) of the guide."""
+    normal = normal[:, None]
+    other = _unit(side - (side * normal).sum(-1, keepdims=True) * normal)
+    leaves = np.clip(np.linspace(0, _LEAVES, across.shape[1], dtype=np.float32), 0, 1)[:, None]
+    return tuple((1 - leaves) * on + leaves * off for on, off in ((np.cross(other, normal), across), (other, side)))
+
+
 def _shaded(
     strands: HairStrands, tangent: np.ndarray, across: np.ndarray, camera: Camera, light: np.ndarray
 ) -> np.ndarray:
@@ -103,17 +125,16 @@ def _shaded(
     albedo = strands.root_colour[:, None] * (1 - along) + strands.tip_colour[:, None] * along
     shading = np.maximum(sh.shade(across.astype(np.float32), light), 0.02)
     way = np.linalg.norm(points - points[:, :1], axis=-1, keepdims=True)
-    open_ = _DEEP + (1 - _DEEP) * np.clip(way / _OUT, 0, 1)
+    deep = np.clip(way.max(1, keepdims=True) / 2, 1e-6, _OUT)
+    open_ = _DEEP + (1 - _DEEP) * np.clip(way / deep, 0, 1)
     lamp = light[[3, 1, 2]].mean(1)  # the first band is the light's direction: x, y, z
     to_camera = _unit(camera.centre() - points)
     half = _unit(_unit(lamp[None, None]) + to_camera) if np.linalg.norm(lamp) > 1e-6 else to_camera
     sine = np.sqrt(np.clip(1 - (tangent * half).sum(-1, keepdims=True) ** 2, 0, 1))
     highlight = sine**_SHARPNESS
     usual = max(float(highlight.mean()), 1e-6)
-    luminance = np.maximum(albedo @ np.array(LUMINANCE, albedo.dtype), 1e-6)[..., None]
-    shine = np.minimum(_SHINE, _MOST_SHINE * luminance / usual)
-    matt = albedo * (1 - shine * usual / luminance)
-    return (matt + shine * highlight) * shading * open_
+    shine = np.minimum(_SHINE, _MOST_SHINE * albedo.min(-1, keepdims=True) / usual)
+    return (albedo + shine * (highlight - usual)) * shading * open_
 
 
 def _unit(vectors: np.ndarray) -> np.ndarray:
@@ -121,7 +142,7 @@ def _unit(vectors: np.ndarray) -> np.ndarray:
 
 
 @numba.njit(nogil=True, cache=True, error_model="numpy")
-def _lines(points, across, side, colours, radius, random, to_pixels, limit, front, canvas):
+def _lines(points, one_way, other_way, colours, radius, random, to_pixels, limit, front, canvas):
     height, width = limit.shape
     guides, count = points.shape[0], points.shape[1]
     for g in range(guides):
@@ -130,16 +151,16 @@ def _lines(points, across, side, colours, radius, random, to_pixels, limit, fron
             angle = random[g, n, 1] * np.float32(2 * np.pi)
             one, other = distance * np.cos(angle), distance * np.sin(angle)
             end = 1 - _UNEVEN * random[g, n, 2]
-            tone = _TONES[0] + (_TONES[1] - _TONES[0]) * random[g, n, 3]
+            tone = _TONES[0] + (_TONES[1] - _TONES[0]) * 0.5 * (random[g, n, 3] + random[g, 0, 3])
             last_x, last_y, last_z = np.float32(0), np.float32(0), np.float32(-1)
             for k in range(count):
                 t = k / (count - 1)
                 if t > end:
                     break
                 share = 1 - _CLUMP * t
-                x = points[g, k, 0] + share * (one * across[g, k, 0] + other * side[g, k, 0])
-                y = points[g, k, 1] + share * (one * across[g, k, 1] + other * side[g, k, 1])
-                z = points[g, k, 2] + share * (one * across[g, k, 2] + other * side[g, k, 2])
+                x = points[g, k, 0] + share * (one * one_way[g, k, 0] + other * other_way[g, k, 0])
+                y = points[g, k, 1] + share * (one * one_way[g, k, 1] + other * other_way[g, k, 1])
+                z = points[g, k, 2] + share * (one * one_way[g, k, 2] + other * other_way[g, k, 2])
                 depth = to_pixels[2, 0] * x + to_pixels[2, 1] * y + to_pixels[2, 2] * z + to_pixels[2, 3]
                 if not depth > 0.01:
                     break

@@ -11,6 +11,7 @@ from scipy.ndimage import gaussian_filter1d
 from scipy.spatial import cKDTree
 
 from backend.geometry.disc import disc
+from backend.geometry.normals import vertex_normals
 from backend.geometry.polyline import arc_length, points_along
 from backend.geometry.template import Template
 from backend.hair.attach import outside
@@ -22,6 +23,7 @@ from backend.hair.hull import head_hull
 from backend.hair.style_model import NUMBERS, lock_noise
 from backend.hair.styles import Style
 from backend.hair.to_outlines import to_outlines
+from backend.rendering.visibility import facing_cosine
 
 GUIDES = 1000
 GUIDE_POINTS = 24
@@ -45,6 +47,8 @@ _AROUND, _MEET = 6, 0.6
 """
 _EDGE = 0.5
 """Of the way to the sixth neighbour: where the middle of the neighbours lies further away, the hair ends."""
+_MIRRORED = np.array([-1.0, 1.0, 1.0])
+"""Hair lines are alike on both sides: what the photos hardly see of one is taken from the other."""
 _ROPES = 0.2
 """Locks that taper by less of their width are ropes (dreadlocks: 0 to 0.15; all other styles: 0.3 and more)."""
 _LONGER, _FULLER = 1.35, 1.5
@@ -98,7 +102,13 @@ def fit_guides(template: Template, neutral: np.ndarray, style: FittedStyle, view
     bare = votes <= -0.5 * (1 + _BARE_FACE) * sum(view.trust for view in views)  # to half of the photos: the face
     before_face = np.where(bare.any(1), bare.argmax(1), bare.shape[1])
     end = np.where(usual < 2, usual, np.where(end < 2, np.minimum(usual, before_face), end)).astype(int)
-    end[votes[beside, 0].mean(1) < 0] = 0  # most photos show bare skin at the roots
+    normals = vertex_normals(*head)[cKDTree(head[0]).query(line[:, 0])[1]]
+    root, clear = (value[beside].mean(1) for value in _at_roots(line[:, 0], normals, views))
+    mirror = cKDTree(line[:, 0]).query(line[:, 0] * _MIRRORED)[1]
+    share = np.clip(1 - clear / np.maximum(clear[mirror], 1e-9), 0, 1)  # taken from the side that is seen better
+    root = (1 - share) * root + share * root[mirror]
+    end = np.where((end < 2) & (root > 0), np.round(share * end[mirror]), end).astype(int)
+    end[root < 0] = 0  # most photos show bare skin at the roots
     kept = np.flatnonzero(end >= 2)
     if not len(kept):
         return np.zeros((0, GUIDE_POINTS, 3), np.float32)
@@ -190,6 +200,17 @@ def _votes(points: np.ndarray, view: HairView) -> np.ndarray:
     told = _looked_up((2 * view.hair - 1 - _BARE_FACE * view.face) * view.known, points, view)
     before = depth < _looked_up(np.where(np.isfinite(view.depth), view.depth, 1e6), points, view) + 0.006
     return told * before
+
+
+def _at_roots(roots: np.ndarray, normals: np.ndarray, views: Sequence[HairView]) -> tuple[np.ndarray, np.ndarray]:
+    """(G,) the votes at roots (G, 3) of skin with ``normals`` (G, 3), each photo's by how squarely it sees that skin,
+    and (G,) how well all of them see it: 0 for not at all."""
+    vote, clear = np.zeros(len(roots)), np.zeros(len(roots))
+    for view in views:
+        weight = view.trust * np.maximum(facing_cosine(roots, normals, view.camera), 0)
+        vote += weight * _votes(roots, view)
+        clear += weight * _votes(roots, replace(view, hair=np.ones_like(view.hair), face=np.zeros_like(view.face)))
+    return vote, clear
 
 
 def _locks_beside_face(view: HairView, away: float) -> HairView:

@@ -23,6 +23,11 @@ _UNKNOWN = np.log(np.array([0.045, 0.028, 0.018]))
 """Linear albedo of brown hair, the commonest colour, where no photo shows any."""
 _RANGE = 0.7  # log units by which a lock may differ from the hair as a whole
 _FEW = 2.0  # samples that count as much as the colour of the hair as a whole
+_GREENEST = 0.5
+"""Least logarithm of red over green, of that of green over blue: roots of black and brown pigment's absorption of red,
+green and blue are 0.65, 0.83, 1.17 (d'Eon and others, An Energy-Conserving Hair Reflectance Model, 2011)."""
+_DYED = 0.4
+"""Log units: light's hue is not off by more (0.25, one photo against the others of the same hair)."""
 _TOGETHER = 8  # neighbouring guides that share their colour
 
 
@@ -54,8 +59,27 @@ def strand_colours(guides: np.ndarray, fitted: FittedFace, faces: Sequence[Photo
         total = np.where(mask[..., None], logs[:, :, part], 0.0).sum((0, 2))
         number = mask.sum((0, 2)).astype(float)
         total, number = total[near].sum(1), number[near].sum(1)
-        ends.append(np.exp(whole + np.clip(total / (number + _FEW)[:, None], -_RANGE, _RANGE)).astype(np.float32))
+        logs_here = whole + np.clip(total / (number + _FEW)[:, None], -_RANGE, _RANGE)
+        ends.append(np.exp(natural(logs_here)).astype(np.float32))
     return StrandColours(*ends)
+
+
+def natural(logs: np.ndarray) -> np.ndarray:
+    """Logarithms (..., 3) of hair's linear albedo without the green or blue that no hair grows with; green stays.
+
+    A photo's light is known by the skin, and its hue is off by some tenths. Pigments of hair take more blue than green
+    and more green than red: no hair is greener than ``_GREENEST``. What is farther off than ``_DYED`` moves by that.
+    """
+    blue, red = logs[..., 1] - logs[..., 2], logs[..., 0] - logs[..., 1]  # what green has more, what red has more
+    share = np.maximum(blue + _GREENEST * red, 0) / (1 + _GREENEST**2)  # along the line of _GREENEST
+    on_line = np.stack([share, _GREENEST * share], -1)
+    not_blue = np.stack([np.zeros_like(blue), np.maximum(red, 0)], -1)
+    hue = np.stack([blue, red], -1)
+    nearest = np.where((blue < 0)[..., None], not_blue, np.where((red < _GREENEST * blue)[..., None], on_line, hue))
+    move = nearest - hue
+    length = np.linalg.norm(move, axis=-1, keepdims=True)
+    move = move * np.minimum(1, _DYED / np.maximum(length, 1e-9))
+    return logs + np.stack([move[..., 1], np.zeros_like(move[..., 0]), -move[..., 0]], -1)
 
 
 def _seen(guides: np.ndarray, photo: FittedPhoto, face: PhotoFace) -> tuple[np.ndarray, np.ndarray]:

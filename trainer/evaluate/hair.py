@@ -32,7 +32,7 @@ from trainer.evaluate.estimate import fit_with
 from trainer.evaluate.held_out_photo import without_photo
 from trainer.evaluate.left_out import left_out
 from trainer.evaluate.likeness import people_folders
-from trainer.evaluate.metrics.hair_tone import HairTone, hair_tone
+from trainer.evaluate.metrics.hair_tone import UNKNOWN_TONE, hair_tone
 from trainer.evaluate.metrics.intervals import mean_interval
 from trainer.evaluate.metrics.strands_inside import strands_inside
 
@@ -58,7 +58,7 @@ class HairFigures:
     face_hidden : share of the photo's facial skin before which hair is drawn.
     found : 1 where hair was found, else 0.
     in_skull, in_ear, in_eyes : shares of ``StrandsInside``.
-    brightness, contrast : ``HairTone`` in the photo left out.
+    brightness, contrast, redder, bluer : ``HairTone`` in the photo left out.
     seconds : that the fit took.
     """
 
@@ -75,6 +75,8 @@ class HairFigures:
     in_eyes: float
     brightness: float
     contrast: float
+    redder: float
+    bluer: float
     seconds: float
 
 
@@ -112,7 +114,7 @@ def held_out_hair(
     view = hair_views(template, replace(fitted, photos=(own,)), [face])[0]
     strands = found.strands
     drawn, seen = np.zeros(view.depth.shape, np.uint8), [np.nan]
-    inside, tone = None, HairTone(np.nan, np.nan)
+    inside, tone = None, UNKNOWN_TONE
     if strands is not None:
         drawn = _outline(strands.points, strands.width, view)
         others = hair_views(template, split.others, faces)
@@ -134,6 +136,8 @@ def held_out_hair(
         in_eyes=np.nan if inside is None else inside.eyes,
         brightness=tone.brightness,
         contrast=tone.contrast,
+        redder=tone.redder,
+        bluer=tone.bluer,
         seconds=seconds,
     )
     return HeldOutHair(figures, view, drawn, found.reason if strands is None else strands.style)

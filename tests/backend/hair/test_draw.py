@@ -16,6 +16,7 @@ from made_strands import made_strands
 from backend.geometry.template import load_template
 from backend.hair.draw import draw_hair
 from backend.hair.hair_views import closed_head
+from backend.rendering.camera import Camera
 from backend.rendering.color import LUMINANCE
 from backend.rendering.spherical_harmonics import light_from_directions
 
@@ -50,7 +51,27 @@ def test_hair_has_its_colour_under_white_light(head, brightness: float) -> None:
     assert drawn.alpha.max() == 1.0
     luminance = np.array(LUMINANCE)
     assert 0.75 < (mean @ luminance) / (colour @ luminance) < 1.25  # other hair's shadow takes a little
-    assert mean[0] > 1.2 * mean[1] > 1.2 * mean[2]
+    assert mean[0] / mean[1] == pytest.approx(2.0, rel=0.1), "white highlights are part of the colour, not added to it"
+    assert mean[1] / mean[2] == pytest.approx(3.0, rel=0.15)
+
+
+def test_hairs_that_lie_flat_grow_from_a_patch_of_skin(head) -> None:
+    """A lock combed sideways covers skin on both sides of its guide's root."""
+    vertices, faces = head
+    top = vertices[vertices[:, 1].argmax()]
+    along = np.linspace(0, 0.06, 12, dtype=np.float32)
+    guide = np.stack([top[0] + along, np.full(12, top[1] + 0.001), np.full(12, top[2])], 1).astype(np.float32)
+    guides = np.tile(guide, (30, 1, 1)) + np.linspace(-0.03, 0.03, 30, dtype=np.float32)[:, None, None] * [0, 0, 1]
+    made = made_strands(30)
+    strands = replace(made, points=guides.astype(np.float32), width=np.full(30, 0.012, np.float32))
+    pose = np.eye(4)  # a camera a metre above, x to the head's left
+    pose[:3, :3] = [[1, 0, 0], [0, 0, 1], [0, -1, 0]]
+    pose[:3, 3] = -pose[:3, :3] @ (top + np.array([0.0, 1.0, 0.0]))
+    above = Camera(np.array([[1000.0, 0, 100], [0, 1000.0, 100], [0, 0, 1.0]]), pose, (200, 200))
+    drawn = draw_hair(strands, above, vertices, faces, WHITE)
+    behind = above.project((guide[0] - [0.004, 0.0, 0.0])[None].astype(np.float64))[0]
+    column, row = behind[:2].astype(int)
+    assert drawn.alpha[row - 4 : row + 5, column].mean() > 0.15
 
 
 def test_more_pixels_get_more_hairs_and_the_picture_is_the_same_every_time(head) -> None:

@@ -6,6 +6,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -98,6 +99,20 @@ def test_no_strand_lies_in_the_head_or_in_the_face(template) -> None:
     inside = (points[:, 2] > 0.10) & (points[:, 1] > 0.66) & (points[:, 1] < 0.74)
     inside &= (points[:, 0] > 0.6 * left) & (points[:, 0] < 0.6 * right)
     assert inside.mean() < 0.01, front.name
+
+
+def test_a_temple_that_photos_hardly_see_is_no_balder_than_the_other(template) -> None:
+    """Photos from one side, a little off: at the far edge of the head they show face where hair begins."""
+    truth = style_point("crew")
+    views = []
+    for yaw in (-20.0, -15.0, -10.0):
+        view = made_view(template, yaw, truth)
+        skin = cv2.dilate(view.face, np.ones((1, 11), np.uint8))
+        views.append(replace(view, face=skin, hair=view.hair * (1 - skin)))
+    guides = fit_guides(template, template.vertices, fit_style(template, template.vertices, views), views)
+    temple = (np.abs(guides[:, 0, 0]) > 0.055) & (guides[:, 0, 2] > 0.02)
+    left, right = (temple & (guides[:, 0, 0] > 0)).sum(), (temple & (guides[:, 0, 0] < 0)).sum()
+    assert min(left, right) > 0.8 * max(left, right) > 15
 
 
 def on_bare_face(guides: np.ndarray, views) -> np.ndarray:

@@ -72,7 +72,18 @@ def strands(template: Template, point: np.ndarray) -> HairStrands:
 
 def figures_of(overlap: float, **others: float) -> HairFigures:
     known = dict.fromkeys(
-        ("missed", "beside", "face_hidden", "in_skull", "in_ear", "in_eyes", "brightness", "contrast"),
+        (
+            "missed",
+            "beside",
+            "face_hidden",
+            "in_skull",
+            "in_ear",
+            "in_eyes",
+            "brightness",
+            "contrast",
+            "redder",
+            "bluer",
+        ),
         np.nan,
     )
     known |= {"cap_overlap": 0.3, "gain": overlap - 0.3, "seen_overlap": 0.8, "found": 1.0, "seconds": 2.0}

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pytest
 from plain_photo import plain_photo
 
 sys.path.append(str(Path(__file__).parents[2] / "backend" / "hair"))
@@ -25,7 +26,7 @@ from trainer.evaluate.metrics.hair_tone import hair_tone
 LIGHT = light_from_directions(np.array([[0.3, 0.5, 0.8]]), np.full((1, 3), 0.5), 0.6)
 
 
-def test_hair_is_compared_with_the_photo_in_brightness_and_contrast() -> None:
+def test_hair_is_compared_with_the_photo_in_brightness_contrast_and_colour() -> None:
     template, strands = load_template(), made_strands(900)
     grey = np.random.default_rng(0).uniform(0.05, 0.2, (900, 1)).repeat(3, 1).astype(np.float32)
     strands = replace(strands, root_colour=grey, tip_colour=grey)
@@ -38,6 +39,9 @@ def test_hair_is_compared_with_the_photo_in_brightness_and_contrast() -> None:
     assert abs(same.brightness) < 0.05 and 0.9 < same.contrast < 1.1
     brighter = hair_tone(strands.recoloured(np.full(3, 2.0)), photo, face, template)
     assert 0.55 < brighter.brightness < 0.85
+    assert abs(same.redder) < 0.05 and abs(same.bluer) < 0.05
+    red = hair_tone(strands.recoloured(np.array([1.5, 1.0, 0.5])), photo, face, template)
+    assert red.redder == pytest.approx(np.log(1.5), abs=0.12) and red.bluer < -0.4
     even = np.full_like(grey, 0.1)
     flat = hair_tone(replace(strands, root_colour=even, tip_colour=even), photo, face, template)
     assert flat.contrast < 0.9 * same.contrast

@@ -26,10 +26,18 @@ _DARKEST = 0.002
 @dataclass(frozen=True)
 class HairTone:
     """``brightness`` : natural logarithm of the drawn hair's median luminance over the photo's. ``contrast`` : standard
-    deviation of log luminance over the hair, the drawn one's over the photo's. NaN where too little is seen."""
+    deviation of log luminance over the hair, the drawn one's over the photo's. ``redder``, ``bluer`` : natural
+    logarithms of red over green and of blue over green, the drawn hair's median less the photo's. NaN where too little
+    is seen.
+    """
 
     brightness: float
     contrast: float
+    redder: float
+    bluer: float
+
+
+UNKNOWN_TONE = HairTone(np.nan, np.nan, np.nan, np.nan)
 
 
 def hair_tone(strands: HairStrands, photo: FittedPhoto, face: PhotoFace, template: Template) -> HairTone:
@@ -42,10 +50,12 @@ def hair_tone(strands: HairStrands, photo: FittedPhoto, face: PhotoFace, templat
     drawn = draw_hair(strands, camera, *closed_head(photo.vertices, template), photo.light)
     both = hair & (drawn.alpha > 0.9)
     if both.sum() < _LEAST:
-        return HairTone(np.nan, np.nan)
-    luminance = np.array(LUMINANCE)
-    seen = np.log(np.maximum(linear_from_srgb(small[both]) @ luminance, _DARKEST))
-    made = np.log(np.maximum(drawn.color[both] / drawn.alpha[both, None] @ luminance, _DARKEST))
+        return UNKNOWN_TONE
+    photo_light, drawn_light = linear_from_srgb(small[both]), drawn.color[both] / drawn.alpha[both, None]  # (N, 3)
+    seen, made = (np.log(np.maximum(light @ np.array(LUMINANCE), _DARKEST)) for light in (photo_light, drawn_light))
     spread = float(seen.std())
     contrast = float(made.std()) / spread if spread > 0 else np.nan
-    return HairTone(float(np.median(made) - np.median(seen)), contrast)
+    red, green, blue = np.subtract(
+        *(np.median(np.log(np.maximum(light, _DARKEST)), 0) for light in (drawn_light, photo_light))
+    )
+    return HairTone(float(np.median(made) - np.median(seen)), contrast, float(red - green), float(blue - green))
