@@ -33,6 +33,11 @@ class FaceClass(IntEnum):
     OCCLUDER = 11
 
 
+OTHERWISE = len(FaceClass)
+"""A label beside those of ``FaceClass``, which no net gives: skin or beard that most of a person's photos show
+otherwise. Nothing lies before it, so what is beside it counts."""
+
+
 @dataclass(frozen=True)
 class PhotoQuality:
     """How useful a face photo is; each part is 0 (useless) to 1 (perfect), ``score`` their weighted product."""

@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 from texture_scene import Scene, Shot, make_scene, with_labels
 
-from backend.photos.collection import FaceClass, PhotoFace
+from backend.photos.collection import OTHERWISE, FaceClass, PhotoFace
 from backend.rendering.color import linear_from_srgb
 from backend.texture.albedo import build_albedo
 from backend.texture.unwrapping.head_surface import head_surface, texture_space
 from backend.texture.unwrapping.one_beard import with_one_beard
+from backend.texture.unwrapping.unwrap import unwrap_photo, view_surface
 
 SIZE = 512
 VIEWS = [Shot(-25.0), Shot(0.0), Shot(25.0)]
@@ -62,7 +63,7 @@ def test_of_three_photos_the_one_with_a_beard_leaves_the_lower_face_to_the_other
     faces = (scene.faces[0], scene.faces[1], bearded(scene.faces[2]))
     agreed = with_one_beard(scene.template, scene.fitted, faces)
     assert agreed[0] is faces[0] and agreed[1] is faces[1]
-    covered = agreed[2].labels == FaceClass.OCCLUDER
+    covered = agreed[2].labels == OTHERWISE
     assert (covered[faces[2].labels == FaceClass.FACIAL_HAIR]).all()
     assert not covered[: round(faces[2].landmarks[168, 1]) + 40].any()  # the upper cheeks
     assert dark_share(scene, agreed) < 0.01
@@ -72,7 +73,7 @@ def test_of_three_photos_the_one_without_a_beard_leaves_the_lower_face_to_the_ot
     faces = (bearded(scene.faces[0]), bearded(scene.faces[1]), scene.faces[2])
     agreed = with_one_beard(scene.template, scene.fitted, faces)
     assert agreed[0] is faces[0] and agreed[1] is faces[1]
-    assert (agreed[2].labels == FaceClass.OCCLUDER).sum() > 2000
+    assert (agreed[2].labels == OTHERWISE).sum() > 2000
     assert dark_share(scene, agreed) > 0.3
 
 
@@ -82,3 +83,17 @@ def test_photos_that_agree_stay_as_they_are(scene: Scene, count: int) -> None:
         fitted = scene.fitted if count == 3 else make_scene(VIEWS[:1]).fitted
         agreed = with_one_beard(scene.template, fitted, faces)
         assert all(one is other for one, other in zip(agreed, faces, strict=True))
+
+
+def test_lips_beside_a_beard_that_is_left_out_count_as_before(scene: Scene) -> None:
+    """They are often what that photo shows best."""
+    faces = (scene.faces[0], bearded(scene.faces[1]), scene.faces[2])
+    agreed = with_one_beard(scene.template, scene.fitted, faces)
+    assert agreed[1] is not faces[1]
+    surface, space = head_surface(scene.template), texture_space(scene.template, SIZE)
+    photo = scene.fitted.photos[1]
+    head = surface.lifted(photo.vertices[: surface.count].astype(np.float64))
+    view = view_surface(head, surface.triangles, photo.camera)
+    lips = space.skin.sample(surface.regions["lips"][:, None].astype(np.float64))[:, 0] > 0.9
+    before, after = (unwrap_photo(face, view, space.skin, 3000.0).weight[lips] for face in (faces[1], agreed[1]))
+    assert before.mean() > 0.2 and after.sum() > 0.9 * before.sum()
