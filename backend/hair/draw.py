@@ -36,6 +36,8 @@ white, are part of them."""
 _LEAVES = 5.0
 """One over the share of its length in which a hair comes from the skin to its place in the lock, as the add-on has it.
 """
+_BACK = 0.5
+"""Of a lock's radius, by which its hairs' roots lie behind the guide's: locks that part cover the skin between them."""
 _BEHIND = 0.002  # metres that a hair may lie under the skin and still be seen
 
 
@@ -63,7 +65,9 @@ def draw_hair(
     depth = depth_map(vertices, faces, large).astype(np.float32) + np.float32(_BEHIND)
     points = strands.points.astype(np.float32)  # (G, P, 3)
     tangent, across, side = _frames(points)
-    one, other = _from_skin(across, side, _skin_normals(points[:, 0], vertices, faces).astype(np.float32))
+    leaves = np.clip(np.linspace(0, _LEAVES, points.shape[1], dtype=np.float32), 0, 1)[:, None]
+    normals = _skin_normals(points[:, 0], vertices, faces).astype(np.float32)
+    one, other = _from_skin(across, side, normals, leaves)
     colours = _shaded(strands, tangent, across, camera, light).astype(np.float32)
     to_pixels = (large.intrinsics @ large.camera_from_head[:3]).astype(np.float32)
     distance = float((points[:, 0] @ to_pixels[2, :3] + to_pixels[2, 3]).mean())
@@ -73,7 +77,8 @@ def draw_hair(
     canvas = np.zeros((height, width, 3), np.float32)
     front = np.full((height, width), np.inf, np.float32)
     radius = 0.5 * strands.width.astype(np.float32)
-    _lines(points, one, other, colours, radius, random, to_pixels, depth, front, canvas)
+    middle = points - _BACK * (1 - leaves) * radius[:, None, None] * tangent[:, :1]
+    _lines(middle, one, other, colours, radius, random, to_pixels, depth, front, canvas)
     drawn = np.isfinite(front).astype(np.float32)
     return DrawnHair(*(cv2.resize(image, camera.size, interpolation=cv2.INTER_AREA) for image in (canvas, drawn)))
 
@@ -107,12 +112,13 @@ def _skin_normals(roots: np.ndarray, vertices: np.ndarray, faces: np.ndarray) ->
     return vertex_normals(vertices, faces)[cKDTree(vertices).query(roots)[1]]
 
 
-def _from_skin(across: np.ndarray, side: np.ndarray, normal: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _from_skin(
+    across: np.ndarray, side: np.ndarray, normal: np.ndarray, leaves: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
     """Ways (G, P, 3) from guides to the hairs of their locks: in the skin's plane at the roots, so that hairs which lie
-    flat grow from a patch of skin; from a fifth of the length on ``across`` and ``side`` (G, P, 3) of the guide."""
+    flat grow from a patch of skin, and ``across`` and ``side`` (G, P, 3) of the guide where ``leaves`` (P, 1) is 1."""
     normal = normal[:, None]
     other = _unit(side - (side * normal).sum(-1, keepdims=True) * normal)
-    leaves = np.clip(np.linspace(0, _LEAVES, across.shape[1], dtype=np.float32), 0, 1)[:, None]
     return tuple((1 - leaves) * on + leaves * off for on, off in ((np.cross(other, normal), across), (other, side)))
 
 

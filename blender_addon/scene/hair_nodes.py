@@ -21,7 +21,7 @@ SURFACE_UV = "surface_uv_coordinate"
 UV_MAP, REST = "Head", "rest_position"
 STRAY = ("Clump", "Frizz")
 """Settings that ``offset_group`` takes in."""
-VERSION_TAG, VERSION = "likeness_hair_nodes", 1
+VERSION_TAG, VERSION = "likeness_hair_nodes", 2
 
 
 @dataclass(frozen=True)
@@ -85,6 +85,8 @@ def _skull_vertex(mesh: bpy.types.Mesh, *direction: float) -> int:
     return int(np.where(upper, points @ np.array(direction, np.float32), -np.inf).argmax())
 
 
+_BACK = 0.5
+"""Of a lock's radius, by which its hairs' roots lie behind the guide's: locks that part cover the skin between them."""
 _LEAST, _SHARE, _POWER = 0.012, 0.83, 0.73
 
 
@@ -323,6 +325,8 @@ class _Builder:
         self.link(self.rotated(across, normal, angle), mix.inputs["A"])
         self.link(self.rotated(side, tangent, angle), mix.inputs["B"])
         place = self.scaled(mix.outputs["Result"], distance)
+        behind = self.multiply(self.subtract(1.0, leaves), self.multiply(width, -0.5 * _BACK))
+        place = self.vector("ADD", place, self.scaled(tangent, behind))
         turns = self.multiply(self.multiply(along, self.random(2)), 12.0)  # a noise would take ten times as long
         stray = self.rotated(side, tangent, self.math("ADD", turns, angle))
         stray = self.scaled(stray, self.multiply(self.multiply(along, self.random(4)), self.inputs["Frizz"]))

@@ -98,6 +98,11 @@ def test_hairs_stand_around_their_guides_as_many_as_asked(bpy, collection, resul
     away = np.linalg.norm(hairs - guide[:, None], axis=-1)
     inside = 0.5 * result.hair.width[:, None, None] * 1.05 + 1e-3
     assert (away <= inside).mean() > 0.98 and away.mean() > 0.2 * result.hair.width.mean()
+    way = guide[:, 1] - guide[:, 0]
+    way /= np.linalg.norm(way, axis=1, keepdims=True)
+    behind = ((guide[:, None, 0] - hairs[:, :, 0]) * way[:, None]).sum(-1)
+    share = behind.mean(1) / result.hair.width  # roots lie a quarter of the lock's width behind the guide's
+    assert np.median(share) == pytest.approx(0.25, abs=0.05)
 
 
 def test_a_head_does_not_stand_beside_its_own_hair(collection) -> None:
