@@ -72,7 +72,10 @@ def put_eye_map(mesh: bpy.types.Mesh, places: np.ndarray) -> None:
         return
     corners = np.empty(len(mesh.loops), np.int32)
     mesh.loops.foreach_get("vertex_index", corners)
-    layer = mesh.uv_layers.get(UV_EYE) or mesh.uv_layers.new(name=UV_EYE, do_init=False)
+    layer = mesh.uv_layers.get(UV_EYE)
+    if layer is None:
+        layer = mesh.uv_layers.new(name=UV_EYE, do_init=False)
+        mesh.uv_layers.active = layer  # Solid shading lays the picture by the active map
     layer.uv.foreach_set("vector", np.ascontiguousarray(places[corners], np.float32).ravel())
 
 

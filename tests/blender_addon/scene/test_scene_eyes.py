@@ -123,3 +123,15 @@ def test_the_inside_of_a_mouth_is_not_black(bpy: ModuleType, head) -> None:
     light = shader.inputs["Emission Strength"].links[0].from_node
     assert light.inputs[0].links[0].from_node.attribute_name == "mouth_inside"
     assert 0.0 < light.inputs[1].default_value < 0.3
+
+
+def test_solid_shading_lays_every_picture_by_the_map_that_it_was_made_for(bpy: ModuleType, head) -> None:
+    """Solid knows the active map alone: eyes had the picture's white corner all over them."""
+    shown, pictures = {}, (head[tags.ALBEDO], head[tags.EYES])
+    for obj in (obj for obj in tags.objects_of(head) if obj.type == "MESH" and tags.PART in obj):
+        nodes = obj.material_slots[0].material.node_tree.nodes
+        for picture in (node for node in nodes if node.type == "TEX_IMAGE" and node.image in pictures):
+            (link,) = picture.inputs["Vector"].links
+            shown[obj[tags.PART]] = (obj.data.uv_layers.active.name, link.from_node.uv_map)
+    assert {"head", "eye_left", "eye_right", "teeth_upper"} <= shown.keys()
+    assert all(active == wanted for active, wanted in shown.values()), shown
