@@ -74,7 +74,7 @@ def new_camera(photo: ResultPhoto, scale: float, person: str = "") -> bpy.types.
     """A camera object for the photo, without a background; ``scale`` is that of the head that it will hang on."""
     name = f"{person} {photo.name}".strip()
     data = bpy.data.cameras.new(name)
-    data.display_size = 0.05
+    data.display_size = 0.02  # metres: from the front, cameras stand before the face
     data.clip_start, data.clip_end = 0.01 * scale, 100.0 * scale  # in the scene's units, whatever the parent's scale
     data.passepartout_alpha = 0.8
     return bpy.data.objects.new(name, data)
