@@ -47,6 +47,9 @@ _AROUND, _MEET = 6, 0.6
 """
 _EDGE = 0.5
 """Of the way to the sixth neighbour: where the middle of the neighbours lies further away, the hair ends."""
+_SHORT = 0.015
+"""Metres of hair on skin that is not seen bare though all of its hair would lie where photos show none: as short as a
+crew cut, so that no hole is left where the fitted skull is too large."""
 _MIRRORED = np.array([-1.0, 1.0, 1.0])
 """Hair lines are alike on both sides: what the photos hardly see of one is taken from the other."""
 _ROPES = 0.2
@@ -107,7 +110,8 @@ def fit_guides(template: Template, neutral: np.ndarray, style: FittedStyle, view
     mirror = cKDTree(line[:, 0]).query(line[:, 0] * _MIRRORED)[1]
     share = np.clip(1 - clear / np.maximum(clear[mirror], 1e-9), 0, 1)  # taken from the side that is seen better
     root = (1 - share) * root + share * root[mirror]
-    end = np.where((end < 2) & (root > 0), np.round(share * end[mirror]), end).astype(int)
+    short = 1 + (np.cumsum(_steps(line), 1) < _SHORT).sum(1)
+    end = np.where((end < 2) & (root >= 0), np.maximum(np.round(share * end[mirror]), short), end).astype(int)
     end[root < 0] = 0  # most photos show bare skin at the roots
     kept = np.flatnonzero(end >= 2)
     if not len(kept):
@@ -208,7 +212,8 @@ def _at_roots(roots: np.ndarray, normals: np.ndarray, views: Sequence[HairView])
     vote, clear = np.zeros(len(roots)), np.zeros(len(roots))
     for view in views:
         weight = view.trust * np.maximum(facing_cosine(roots, normals, view.camera), 0)
-        vote += weight * _votes(roots, view)
+        here = np.minimum(view.hair + view.face, 1)  # what shows neither is no head: the fitted one is too large there
+        vote += weight * _votes(roots, replace(view, known=view.known * here))
         clear += weight * _votes(roots, replace(view, hair=np.ones_like(view.hair), face=np.zeros_like(view.face)))
     return vote, clear
 

@@ -18,11 +18,14 @@ from pathlib import Path
 from typing import Any
 
 import bpy
+import numpy
+from mathutils import Vector
 
 HERE = Path(__file__).resolve().parent
 SETTINGS = json.loads((HERE / "settings.json").read_text())
 PACKAGE = "bl_ext.user_default.likeness"
 TICK_SECONDS = 0.01
+DEFAULT_SCENE = {"Cube", "Camera", "Light"}
 
 figures: dict[str, Any] = {"blender": bpy.app.version_string, "python": sys.version.split()[0]}
 gaps: dict[str, list[float]] = {}
@@ -103,6 +106,12 @@ def time_calls(module: Any, name: str) -> None:
     setattr(module, name, timed)
 
 
+def box(obj: bpy.types.Object) -> tuple[numpy.ndarray, numpy.ndarray]:
+    """The lowest and the highest coordinates (3,) of an object in the world."""
+    corners = numpy.array([obj.matrix_world @ Vector(corner) for corner in obj.bound_box])
+    return corners.min(0), corners.max(0)
+
+
 def show_sidebar() -> None:
     _, area, _ = view3d()
     area.spaces.active.show_region_ui = True
@@ -138,8 +147,7 @@ def story() -> Generator[float, None, None]:
     time_calls(addon("ui.redraw"), "push_undo")
     time_calls(addon("ui.redraw"), "everything")
     time_calls(addon("ui.corner_preview"), "draw_corner")
-    bpy.data.batch_remove(list(bpy.data.objects))
-    addon("ui.redraw").push_undo("Empty scene", bpy.context.scene)
+    assert set(bpy.data.objects.keys()) == DEFAULT_SCENE, "the story begins where every user does"
     yield 1.0
     view3d()[1].spaces.active.show_region_ui = True
     yield 1.0
@@ -190,6 +198,11 @@ def story() -> Generator[float, None, None]:
     assert session().view.phase.value == "done", session().view
     assert heads() == 1 and len(bpy.data.objects["head"].data.shape_keys.key_blocks) == 53
     figures["summary"] = session().view.sentence
+    assert set(bpy.data.objects.keys()) > DEFAULT_SCENE, "what was there is there"
+    (cube, head) = (box(bpy.data.objects[name]) for name in ("Cube", "head"))
+    view = view3d()[1].spaces.active.region_3d
+    assert any(head[0] > cube[1]) or any(cube[0] > head[1]), "the head stands beside the cube"
+    assert all(head[0] <= view.view_location) and all(view.view_location <= head[1]), "and is looked at"
     yield 2.0
     screenshot("5_head")
     yield from after()

@@ -115,6 +115,19 @@ def test_a_temple_that_photos_hardly_see_is_no_balder_than_the_other(template) -
     assert min(left, right) > 0.8 * max(left, right) > 15
 
 
+def test_a_skull_that_is_fitted_too_tall_is_not_bald_on_top(template) -> None:
+    """The photo shows background where the fitted crown would be: no skin is seen there."""
+    truth = style_point("side part")
+    view = made_view(template, 0.0, truth)
+    crown = template.vertices[: template.head.vertex_stop, 1].max()
+    top = int(view.camera.project(np.array([0.0, crown - 0.012, 0.02]))[1])
+    hair = view.hair.copy()
+    hair[:top] = 0
+    views = [replace(view, hair=hair)]
+    guides = fit_guides(template, template.vertices, fit_style(template, template.vertices, views), views)
+    assert (guides[:, 0, 1] > crown - 0.02).sum() > 180
+
+
 def on_bare_face(guides: np.ndarray, views) -> np.ndarray:
     """(G, P) bool: points on skin that the photo from the front shows without hair."""
     view = views[1]
