@@ -200,9 +200,9 @@ def story() -> Generator[float, None, None]:
     figures["summary"] = session().view.sentence
     assert set(bpy.data.objects.keys()) > DEFAULT_SCENE, "what was there is there"
     (cube, head) = (box(bpy.data.objects[name]) for name in ("Cube", "head"))
-    view = view3d()[1].spaces.active.region_3d
+    looked_at = numpy.array(view3d()[1].spaces.active.region_3d.view_location)
     assert any(head[0] > cube[1]) or any(cube[0] > head[1]), "the head stands beside the cube"
-    assert all(head[0] <= view.view_location) and all(view.view_location <= head[1]), "and is looked at"
+    assert all(head[0] <= looked_at) and all(looked_at <= head[1]), "and is looked at"
     yield 2.0
     screenshot("5_head")
     yield from after()
