@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -66,8 +67,31 @@ class StageClock:
             self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - start
 
 
+EVEN_STAGE = 0.1
+"""A stage's pace is believed as if this part of it had been done at the pace of all before."""
+SILENT_PACE, SILENT_PART = 0.5, 0.75
+"""How fast the time left goes down while nothing is heard, and to which part of itself at most: work may be slower, and
+a time that rises is worse than one that falls faster later."""
+SETTLING_SECONDS = 2.0
+"""A time left that was too long comes down to the estimate in about as much."""
+SLOWER, SLOWER_SECONDS = 1.15, 1.5
+"""The time left stands still while the estimate is at most this many times as long and so many seconds more."""
+RISE = 1.0
+"""Seconds by which the time left grows in a second, at most, where work really takes longer than that."""
+
+
+def unheard(seconds_left: float, silent: float) -> float:
+    """What is left of ``seconds_left`` when nothing was heard for ``silent`` seconds; never quite nothing."""
+    return max(seconds_left - SILENT_PACE * silent, SILENT_PART * seconds_left)
+
+
 class TimeLeft:
     """Estimates the time left from each stage's usual share of the whole.
+
+    What is left of the stage that runs is estimated by its own pace, all after it by the pace of all so far. The time
+    left that is shown follows that estimate without jumps: it goes down slowly while nothing is heard, faster where the
+    estimate is shorter, and stands still where it is a little longer. It rises only where work takes much longer than
+    was thought, and then no faster than ``RISE``.
 
     Parameters
     ----------
@@ -87,12 +111,28 @@ class TimeLeft:
             self._before[stage] = passed
             passed += share
         self.fraction = 0.0
+        self._stage = ""
+        self._stage_start = self._updated = self._start
+        self._pace = 0.0
+        self._shown: float | None = None
+        self._least = 0.0
 
     def update(self, stage: str, fraction: float) -> None:
         """Note that ``stage`` is done to ``fraction`` (0-1). What is done stays done: going back moves nothing."""
-        if stage in self._shares:
-            reached = self._before[stage] + self._shares[stage] * min(max(fraction, 0.0), 1.0)
-            self.fraction = max(self.fraction, reached)
+        if stage not in self._shares:
+            return
+        reached = self._before[stage] + self._shares[stage] * min(max(fraction, 0.0), 1.0)
+        if reached < self.fraction:
+            return
+        now, seen = self._now(), self.seconds_left
+        if stage != self._stage:
+            begun = self._updated if fraction > 0 else now
+            done = max(self.fraction, self._before[stage])
+            self._pace = (begun - self._start) / done if done > 0 else 0.0
+            self._stage, self._stage_start = stage, begun
+        passed = now - self._updated
+        self.fraction, self._updated = reached, now
+        self._shown = self._followed(seen, passed)
 
     @property
     def elapsed(self) -> float:
@@ -102,6 +142,33 @@ class TimeLeft:
     @property
     def seconds_left(self) -> float | None:
         """Estimated seconds left; None while there is too little to go by."""
+        if self._shown is None:
+            return None
+        return max(unheard(self._shown, self._now() - self._updated), min(self._shown, self._least))
+
+    def _followed(self, seen: float | None, passed: float) -> float | None:
+        """What to show now, where ``seen`` is shown and the update before was ``passed`` seconds ago."""
         if self.fraction < 0.02 or self.elapsed < 0.5:
             return None
-        return self.elapsed * (1.0 - self.fraction) / self.fraction
+        estimate = self._estimate()
+        if seen is None or self._shown is None or self.fraction >= 1.0 - 1e-9:
+            return estimate
+        counted = max(self._shown - passed, 0.0)
+        if estimate <= counted:
+            return estimate + (counted - estimate) * math.exp(-passed / SETTLING_SECONDS)
+        believed = estimate / SLOWER - SLOWER_SECONDS
+        return min(estimate, max(seen, min(believed, seen + RISE * passed)))
+
+    def _estimate(self) -> float:
+        """Seconds left at the paces so far; sets ``_least``, those that are left after the part of work that runs."""
+        share, before = self._shares[self._stage], self._before[self._stage]
+        done, seconds = self.fraction - before, self._updated - self._stage_start
+        known = EVEN_STAGE * share if self._pace > 0 else 0.0
+        pace = (seconds + known * self._pace) / (done + known) if done + known > 0 else self._pace
+        mean = (self._updated - self._start) / self.fraction if share > 0 else self._pace
+        rest = 1.0 - before - share
+        self._least = mean * rest
+        if done >= share:  # the next one runs
+            following = (self._shares[name] for name, start in self._before.items() if start >= before + share)
+            self._least -= mean * next((one for one in following if one > 0), 0.0)
+        return pace * (share - done) + mean * rest

@@ -126,7 +126,7 @@ def _fitted(collection: PhotoCollection) -> FittedFace:
 
 def job_figures(paths: Sequence[Path]) -> dict[str, float]:
     """Seconds of a whole job and of jobs of the geometry alone, with one dragged point."""
-    reconstruct_runner.warm("cpu")
+    reconstruct_runner.warm("cpu", lambda loaded: None)
     folder = tempfile.TemporaryDirectory()
 
     def job(options: JobOptions) -> tuple[dict[str, Any], float, float]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
+from backend.progress import unheard
 from backend.service.messages import JobOptions, NewJob, Submit
 from backend.stages import STARTING
 
@@ -50,10 +51,10 @@ class JobProgress:
     noted: float = 0.0
 
     def seconds_left_at(self, now: float) -> float | None:
-        """The estimate, less what has passed since; never quite nothing."""
+        """The estimate, less a part of what has passed since (``progress.unheard``); never quite nothing."""
         if self.seconds_left is None:
             return None
-        return round(max(self.seconds_left - (now - self.noted), min(self.seconds_left, 0.5)), 1)
+        return round(unheard(self.seconds_left, now - self.noted), 1)
 
 
 @dataclass
@@ -69,6 +70,7 @@ class Job:
     folder : holds the photos or the video while the job is unfinished, and later the result.
     file_bytes, result_bytes : on the disk.
     position : as last told to the listener, None before.
+    cold_share : of the whole time, what it waited for a worker that loaded the models; 0 where one was ready.
     started : when the worker got it, None while it waits.
     stop_by : when the worker is killed if the job has not stopped by then, None while nobody wants it stopped.
     """
@@ -86,6 +88,7 @@ class Job:
     state: JobState = JobState.QUEUED
     progress: JobProgress = field(default_factory=JobProgress)
     position: int | None = None
+    cold_share: float = 0.0
     started: float | None = None
     told: float = 0.0
     stop_by: float | None = None

@@ -13,7 +13,7 @@ from backend.service.job_book import JobBook
 from backend.service.limits import Limits, Timing
 from backend.service.messages import NewJob
 from backend.service.worker_process import ENDED, WorkerProcess
-from backend.stages import STARTING, sentence_for
+from backend.stages import COLD_SHARE, LOADING_SENTENCE, STARTING, sentence_for
 
 _log = logging.getLogger(__name__)
 _CANCELLED = {
@@ -72,6 +72,7 @@ class JobQueue:
         self._worker: WorkerProcess | None = None
         self._generation = 0
         self._ready = False
+        self._loaded = 0.0
         self._current: Job | None = None
         self._start_by = 0.0
         self._failed_starts = 0
@@ -142,7 +143,7 @@ class JobQueue:
 
     def _launch(self, now: float) -> None:
         self._generation += 1
-        self._ready, self._broken = False, None
+        self._ready, self._broken, self._loaded = False, None, 0.0
         self._start_by = now + self._timing.worker_start
         try:
             self._worker = self._start_worker(self._generation)
@@ -202,14 +203,28 @@ class JobQueue:
     def _repeat_progress(self, now: float) -> None:
         """A job that comes next or runs hears something at least once per heartbeat."""
         job = self._current
-        if job is None and not self._ready:
+        waits_for_models = job is None and not self._ready
+        if waits_for_models:
             job = next(iter(self._book.waiting()), None)
         if job is not None and now - job.told > self._timing.heartbeat:
+            if waits_for_models and self._loaded > 0:
+                self._tell_loading(now)
+            else:
+                self._tell_progress(job, now)
+
+    def _tell_loading(self, now: float) -> None:
+        """The job that comes next waits for the models, and hears how far they are."""
+        job = next(iter(self._book.waiting()), None)
+        if job is not None and self._current is None:
+            fraction = max(self._loaded, job.progress.stage_fraction)  # another worker begins anew
+            job.cold_share = COLD_SHARE
+            job.progress = JobProgress(STARTING, fraction, round(COLD_SHARE * fraction, 4), None, now)
             self._tell_progress(job, now)
 
     def _tell_progress(self, job: Job, now: float) -> None:
         job.told = now
         progress = job.progress
+        loading = progress.stage == STARTING and not self._ready
         header = {
             "type": "progress",
             "job": job.id,
@@ -219,7 +234,7 @@ class JobQueue:
             "fraction": progress.fraction,
             "seconds_left": progress.seconds_left_at(now),
             "seconds": 0.0 if job.started is None else round(now - job.started, 1),
-            "sentence": sentence_for(progress.stage),
+            "sentence": LOADING_SENTENCE if loading else sentence_for(progress.stage),
         }
         self._audience.job_said(job, header, (), may_be_lost=True)
 
@@ -232,6 +247,9 @@ class JobQueue:
             self._ready, self._failed_starts = True, 0
             self.facts = {"device": header["device"], "models": header["models"]}
             self._warm_memory = header.get("memory", 0)
+        elif kind == "loading":
+            self._loaded = header["fraction"]
+            self._tell_loading(now)
         elif kind == "idle":
             if job is None and header["memory"] > self._warm_memory + KEPT_BYTES:
                 _log.info("the worker has kept %d MiB and is replaced", header["memory"] // 2**20)
@@ -243,9 +261,8 @@ class JobQueue:
         elif job is None or header["job"] != job.id:
             return
         elif kind == "progress":
-            job.progress = JobProgress(
-                header["stage"], header["stage_fraction"], header["fraction"], header["seconds_left"], now
-            )
+            fraction = round(job.cold_share + (1.0 - job.cold_share) * header["fraction"], 4)
+            job.progress = JobProgress(header["stage"], header["stage_fraction"], fraction, header["seconds_left"], now)
             self._tell_progress(job, now)
         elif kind == "preview":
             self._audience.job_said(job, {**header, "token": job.token}, buffers, may_be_lost=True)

@@ -6,12 +6,12 @@ from typing import Any
 
 from backend.exchange.wire_buffers import WireMessage
 from backend.service import reconstruct_runner, transfer_runner
-from backend.service.worker import JobReporter, Task
+from backend.service.worker import JobReporter, LoadingReporter, Task
 
 
-def warm(device: str) -> dict[str, Any]:
+def warm(device: str, loaded: LoadingReporter) -> dict[str, Any]:
     """Load what every job needs; see ``reconstruct_runner.warm``."""
-    return reconstruct_runner.warm(device)
+    return reconstruct_runner.warm(device, loaded)
 
 
 def run(task: Task, report: JobReporter) -> WireMessage:

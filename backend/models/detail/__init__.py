@@ -13,4 +13,5 @@ DETAIL = LearnedModel(
     without="the mesh has no fine wrinkles",
     loader="backend.models.detail.apply:load_detail_model",
     switch=Switch("detail", "do without wrinkles and pores"),
+    on_gpu=True,
 )

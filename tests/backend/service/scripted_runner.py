@@ -14,13 +14,13 @@ import numpy as np
 
 from backend.errors import LikenessError
 from backend.exchange.wire_buffers import BufferList, WireMessage
-from backend.service.worker import JobReporter, Task
+from backend.service.worker import JobReporter, LoadingReporter, Task
 
 _kept: list[np.ndarray] = []
 
 
-def warm(device: str) -> dict[str, Any]:
-    """Ready at once; dies where the environment says so."""
+def warm(device: str, loaded: LoadingReporter) -> dict[str, Any]:
+    """Ready at once, or in ten steps of 0.1 s; dies where the environment says so."""
     mode = os.environ.get("SCRIPTED_WARM", "")
     if mode == "missing":
         raise ImportError("no such thing", name="mediapipe")
@@ -28,6 +28,10 @@ def warm(device: str) -> dict[str, Any]:
         os._exit(7)
     if mode == "slow":
         time.sleep(2.0)
+    if mode == "steps":
+        for step in range(1, 11):
+            time.sleep(0.1)
+            loaded(step / 10)
     return {"device": {"kind": "cpu", "name": f"scripted {device}"}, "models": {"parsing": True}}
 
 

@@ -12,6 +12,8 @@ import numpy as np
 import pytest
 from service_client import ServerProcess, ServiceClient, children, photo_headers, processes_of
 
+from backend.stages import COLD_SHARE
+
 
 def test_hello_tells_versions_and_limits(client: ServiceClient) -> None:
     welcome = client.hello()
@@ -268,6 +270,28 @@ def test_progress_while_the_worker_warms_up(start_server) -> None:
     client.send({"type": "cancel", "job": job})
     assert client.last_message(job, 1.0)["code"] == "cancelled"
     assert client.last_message(client.submit("warm", "answer")["job"]).type == "result"
+
+
+def test_the_bar_moves_while_the_worker_loads_the_models_and_never_goes_back(start_server) -> None:
+    client = start_server(environment={"SCRIPTED_WARM": "steps"}).client()
+    cold = client.submit("cold", "answer")["job"]
+    client.last_message(cold)
+    told = [message for message in client.ignored if message.type == "progress" and message["job"] == cold]
+    loading = [message for message in told if message["stage"] == "starting"]
+    assert len({message["fraction"] for message in loading}) >= 5, "it moves before the photos' stage"
+    assert {message["sentence"] for message in loading} == {"Loading the models"}
+    assert all(message["seconds_left"] is None for message in loading)
+    assert told[: len(loading)] == loading and told[len(loading)]["stage"] == "photos"
+    fractions = [message["fraction"] for message in told]
+    assert fractions == sorted(fractions) and loading[-1]["fraction"] == COLD_SHARE <= told[len(loading)]["fraction"]
+
+    client.ignored.clear()
+    warm = client.submit("warm", "answer")["job"]
+    client.last_message(warm)
+    told = [message for message in client.ignored if message.type == "progress" and message["job"] == warm]
+    loaded = [message for message in told if message["sentence"] == "Loading the models"]
+    first = next(message for message in told if message["stage"] == "photos")
+    assert not loaded and first["fraction"] == 0.0, "a worker that is ready takes no share of the bar"
 
 
 def test_an_idle_worker_that_is_stopped_blocks_nobody(start_server: Callable[..., ServerProcess]) -> None:

@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -17,11 +18,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from backend.errors import LikenessError
-from backend.service import discovery, job_book
+from backend.service import discovery, job_book, reconstruct_runner
 from backend.service.discovery import ServerLock, ServerState, process_runs, read_state, remove_state, write_state
 from backend.service.explain import explain
 from backend.service.frames import BrokenFramesError, read_frames, write_frames
-from backend.service.job import Job, JobState
+from backend.service.job import Job, JobProgress, JobState
 from backend.service.job_book import JobBook
 from backend.service.limits import Limits
 from backend.service.messages import PhotoHeader, ProtocolError, Submit, about, decode
@@ -113,6 +114,23 @@ def test_photos_that_do_not_fit_push_out_the_oldest_results(tmp_path: Path, monk
 def test_shares_are_of_the_whole_time() -> None:
     assert sum(SHARES.values()) == sum(TRANSFER_SHARES.values()) == pytest.approx(1.0)
     assert sentence_for("unheard of") == "Unheard of"
+
+
+def test_warming_up_tells_of_each_thing_that_is_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
+    done: list[str] = []
+    loaders = tuple(partial(done.append, name) for name in "abcd")
+    monkeypatch.setattr(reconstruct_runner, "_loaders", lambda device: loaders)
+    monkeypatch.setattr(reconstruct_runner, "start_reading", lambda most: None)
+    heard: list[tuple[str, float]] = []
+    facts = reconstruct_runner.warm("cpu", lambda fraction: heard.append(("".join(done), fraction)))
+    assert heard == [("a", 0.25), ("ab", 0.5), ("abc", 0.75), ("abcd", 1.0)]
+    assert facts["device"]["kind"] == "cpu"
+
+
+def test_the_time_left_of_a_silent_job_goes_down_slowly_and_not_to_nothing() -> None:
+    assert JobProgress().seconds_left_at(9.0) is None
+    told = JobProgress("texture", 0.5, 0.6, 12.0, noted=100.0)
+    assert [told.seconds_left_at(now) for now in (100.0, 102.0, 104.0, 500.0)] == [12.0, 11.0, 10.0, 9.0]
 
 
 def test_the_state_file(tmp_path: Path) -> None:

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
+import numpy as np
 import pytest
 import torch
 
+from backend.models.contract import forget_models
+from backend.models.detail import DETAIL
+from backend.models.detail.apply import DetailModel, displacements
 from backend.models.detail.network import DetailConfig, DetailNet, RegionAwareConvolution, hard_regions, repeated
 
 SMALL = DetailConfig(size=64, coarse=16, widths=(8, 8, 8, 8), patterns=4, regions=4, expression_width=8)
@@ -88,3 +94,44 @@ def test_wrong_shapes_are_named(net: DetailNet) -> None:
     with pytest.raises(ValueError, match="size must be"):
         DetailConfig(size=100)
     assert DetailConfig.from_json(SMALL.to_json()) == SMALL
+
+
+@pytest.fixture
+def nothing_loaded() -> Iterator[None]:
+    forget_models()
+    yield
+    forget_models()
+
+
+@pytest.mark.usefixtures("nothing_loaded")
+def test_the_shipped_network_lies_and_computes_where_it_is_told() -> None:
+    """``meta`` stands in for a GPU: it takes a tensor from the CPU as little as one does."""
+    model = DETAIL.load("meta")
+    assert model.device == torch.device("meta")
+    assert {value.device.type for value in model.network.state_dict().values()} == {"meta"}
+    config = model.network.config
+    shown = torch.zeros(2, 7, config.size, config.size, device="meta")
+    expressions = torch.zeros(2, 9, config.coarse, config.coarse, device="meta")
+    attribute = model.network.attribute(shown, expressions, torch.zeros(2, dtype=torch.int64, device="meta"), 1)
+    heights = model.network.displacement(attribute, expressions[:1])
+    assert heights.device.type == "meta" and heights.shape == (1, 1, config.size, config.size)
+
+
+def test_what_goes_in_is_brought_to_the_networks_device(net: DetailNet, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All of it: on ``meta`` nothing is left on the CPU that the network meets."""
+    wanted = torch.device("meta")
+    met: set[str] = set()
+
+    def attribute(shown: torch.Tensor, expressions: torch.Tensor, person: torch.Tensor, people: int) -> torch.Tensor:
+        met.update(one.device.type for one in (shown, expressions, person))
+        return shown
+
+    def displacement(attribute: torch.Tensor, expressions: torch.Tensor) -> torch.Tensor:
+        met.update((attribute.device.type, expressions.device.type))
+        return torch.ones(1, 1, 64, 64)  # back from the device
+
+    monkeypatch.setattr(net, "attribute", attribute)
+    monkeypatch.setattr(net, "displacement", displacement)
+    shown, expressions = (one.numpy() for one in photos(2))
+    heights = displacements(DetailModel(net, wanted, "stand-in"), shown, expressions, expressions)
+    assert met == {"meta"} and heights.shape == (2, 64, 64) and heights.dtype == np.float32

@@ -1,0 +1,183 @@
+"""The time left: it does not jump, goes down in a run as usual, and rises smoothly where work is really slower."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from itertools import pairwise
+
+import pytest
+
+from backend.progress import TimeLeft, unheard
+from backend.stages import SHARES
+
+Heard = tuple[str, float, float]
+"""A stage, its fraction, and the second at which it was told."""
+
+QUIET: tuple[Heard, ...] = (
+    ("photos", 0.0, 0.17),
+    ("photos", 0.283, 0.44),
+    ("photos", 0.567, 0.69),
+    ("photos", 0.85, 0.93),
+    ("photos", 0.9, 1.07),
+    ("photos", 0.95, 1.12),
+    ("photos", 1.0, 1.17),
+    ("canonical", 0.0, 1.17),
+    ("canonical", 0.4, 1.19),
+    ("canonical", 0.8, 1.21),
+    ("canonical", 1.0, 1.22),
+    ("encoder", 0.0, 1.22),
+    ("encoder", 1.0, 1.26),
+    ("landmarks", 0.0, 1.26),
+    ("landmarks", 1.0, 1.5),
+    ("dense", 0.0, 1.78),
+    ("dense", 0.5, 2.32),
+    ("dense", 1.0, 2.8),
+    ("cage", 1.0, 3.04),
+    ("appearance", 0.0, 3.05),
+    ("appearance", 1.0, 3.35),
+    ("rig", 0.0, 3.37),
+    ("rig", 1.0, 3.78),
+    ("hair", 0.0, 3.78),
+    ("hair", 0.6, 5.48),
+    ("hair", 0.8, 6.24),
+    ("hair", 1.0, 6.29),
+    ("texture", 0.0, 6.4),
+    ("texture", 0.3, 8.28),
+    ("texture", 0.45, 8.88),
+    ("texture", 0.55, 11.3),
+    ("texture", 0.75, 11.37),
+    ("texture", 0.85, 12.8),
+    ("texture", 0.95, 12.89),
+    ("texture", 1.0, 12.91),
+    ("detail", 0.0, 13.81),
+    ("detail", 1.0, 13.97),
+    ("sending", 1.0, 14.27),
+)
+"""Of three photos, standard quality, 1024 px, on two cores; ``BUSY`` while others used these, too."""
+BUSY: tuple[Heard, ...] = (
+    ("photos", 0.0, 0.03),
+    ("photos", 0.283, 1.32),
+    ("photos", 0.567, 1.32),
+    ("photos", 0.85, 1.95),
+    ("photos", 0.9, 2.53),
+    ("photos", 0.95, 2.53),
+    ("photos", 1.0, 2.66),
+    ("canonical", 0.0, 2.67),
+    ("canonical", 0.4, 2.7),
+    ("canonical", 0.8, 2.73),
+    ("canonical", 1.0, 2.77),
+    ("encoder", 0.0, 2.77),
+    ("encoder", 1.0, 2.81),
+    ("landmarks", 0.0, 2.81),
+    ("landmarks", 1.0, 3.64),
+    ("dense", 0.0, 4.37),
+    ("dense", 0.5, 5.57),
+    ("dense", 1.0, 6.94),
+    ("cage", 1.0, 7.49),
+    ("appearance", 0.0, 7.5),
+    ("appearance", 1.0, 7.88),
+    ("rig", 0.0, 7.92),
+    ("rig", 1.0, 8.73),
+    ("hair", 0.0, 8.73),
+    ("hair", 0.6, 12.96),
+    ("hair", 0.8, 15.42),
+    ("hair", 1.0, 15.61),
+    ("texture", 0.0, 15.91),
+    ("texture", 0.3, 19.9),
+    ("texture", 0.45, 21.46),
+    ("texture", 0.55, 25.84),
+    ("texture", 0.75, 26.13),
+    ("texture", 0.85, 27.25),
+    ("texture", 0.95, 27.63),
+    ("texture", 1.0, 27.68),
+    ("detail", 0.0, 30.6),
+    ("detail", 1.0, 31.20),
+    ("sending", 1.0, 31.50),
+)
+
+
+class Clock:
+    """Seconds that a test sets."""
+
+    time = 0.0
+
+    def __call__(self) -> float:
+        return self.time
+
+
+def shown(heard: Iterable[Heard], step: float = 0.1) -> Iterator[tuple[float, float, float | None, float]]:
+    """(second, true time left, the time left that a person sees, elapsed x rest / done) every ``step`` seconds."""
+    heard = list(heard)
+    clock, end = Clock(), heard[-1][2]
+    left = TimeLeft(SHARES, clock)
+    for number in range(round(end / step) + 1):
+        until = number * step
+        while heard and heard[0][2] <= until:
+            stage, fraction, clock.time = heard.pop(0)
+            left.update(stage, fraction)
+        clock.time = until
+        if left.seconds_left is not None:
+            yield until, end - until, left.seconds_left, until * (1 - left.fraction) / left.fraction
+
+
+def slower(heard: Iterable[Heard], stage: str, times: float, steps: int) -> Iterator[Heard]:
+    """The same with a stage that takes ``times`` as long and is told of evenly in ``steps``."""
+    heard = list(heard)
+    start = next(second for name, _, second in heard if name == stage)
+    end = next(second for name, fraction, second in heard if name == stage and fraction == 1.0)
+    more = (times - 1) * (end - start)
+    yield from ((name, fraction, second) for name, fraction, second in heard if second <= start)
+    yield from ((stage, step / steps, start + times * (end - start) * step / steps) for step in range(1, steps + 1))
+    yield from ((name, fraction, second + more) for name, fraction, second in heard if second > end)
+
+
+@pytest.mark.parametrize("heard", [QUIET, BUSY])
+def test_the_time_left_never_rises_in_a_run_as_usual(heard: tuple[Heard, ...]) -> None:
+    seen = list(shown(heard))
+    assert len(seen) > 0.9 * 10 * heard[-1][2], "there is something to see nearly all the time"
+    assert max(after[2] - before[2] for before, after in pairwise(seen)) <= 1e-9
+    half = [abs(left - true) for second, true, left, _ in seen if second > heard[-1][2] / 3]
+    assert max(half) < 0.25 * heard[-1][2]
+
+
+def test_elapsed_times_rest_by_done_jumps_back_by_seconds() -> None:
+    """What ``TimeLeft`` must be better than, on the same recording."""
+    naive, lowest = [row[3] for row in shown(BUSY)], float("inf")
+    back = 0.0
+    for value in naive:
+        lowest = min(lowest, value)
+        back = max(back, value - lowest)
+    assert back > 5.0
+
+
+def test_the_time_left_grows_smoothly_where_a_stage_is_three_times_slower() -> None:
+    seen = list(shown(slower(QUIET, "texture", 3.0, 40)))
+    rises = [after[2] - before[2] for before, after in pairwise(seen)]
+    assert max(rises) < 0.5, "no step of it is a jump"
+    begun = next(second for stage, _, second in QUIET if stage == "texture")
+    lowest = min(left for second, _, left, _ in seen if second < begun + 3)
+    late = [(true, left) for second, true, left, _ in seen if begun + 6 < second]
+    assert max(left for _, left in late) > lowest + 1, "it says that work takes longer"
+    assert all(abs(left - true) < 0.35 * true + 1.5 for true, left in late), "and then is about right"
+
+
+def test_it_ends_at_nothing_and_a_silent_one_stays_above_it() -> None:
+    clock = Clock()
+    left = TimeLeft({"read": 1.0, "fit": 1.0}, clock)
+    clock.time = 4.0
+    left.update("read", 1.0)
+    clock.time = 100.0
+    assert left.seconds_left == pytest.approx(3.0) == unheard(4.0, 96.0)
+    left.update("fit", 1.0)
+    assert left.seconds_left == pytest.approx(0.0)
+
+
+def test_a_stage_without_a_share_moves_neither_bar_nor_estimate() -> None:
+    clock = Clock()
+    left = TimeLeft({"read": 1.0, "tune": 0.0, "fit": 3.0}, clock)
+    clock.time = 2.0
+    left.update("read", 1.0)
+    left.update("tune", 0.0)
+    clock.time = 10.0
+    left.update("tune", 1.0)
+    assert left.fraction == pytest.approx(0.25) and left.seconds_left == pytest.approx(4.5)
