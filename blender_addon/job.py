@@ -21,6 +21,7 @@ class Job:
     hair : ``curves``, ``cards`` or ``none``. bust : whether neck and shoulders come along.
     face_model : ``linear`` or ``graph``.
     armature : whether the head gets bones.
+    frame : whether views turn to a new head. material_preview : whether those in Solid go to Material Preview then.
     symmetry, average : what the sliders say, from 0 to 1.
     corrections : what the artist says of photos, by their labels.
     geometry_only : whether only shapes, keys and cameras of ``into`` are solved again.
@@ -38,6 +39,7 @@ class Job:
     into: str | None = None
     missing: int = 0
     frame: bool = True
+    material_preview: bool = False
     pack_photos: bool = True
     armature: bool = False
     name: str = ""

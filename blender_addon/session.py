@@ -287,7 +287,7 @@ class Session:
         self._end_import(JobView(Phase.DONE, said, 1.0))
         if not bpy.app.background:
             if job.frame:
-                frame_head(collection, scene)
+                frame_head(collection, scene, job.material_preview)
             redraw.push_undo("Reconstruct Face", scene)
 
     def _end_import(self, view: JobView) -> None:

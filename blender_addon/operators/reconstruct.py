@@ -22,6 +22,11 @@ from .polls import clickable
 NONE_WAITS = "No head waits to be put into a scene"
 
 
+def _chosen_place(context: bpy.types.Context) -> Place:
+    """What the window shows, and where in it a new head arrives."""
+    return Place.shown(context, at_cursor=context.scene.likeness.place == "CURSOR")
+
+
 class _Watching:
     """Mix-in for operators that, in a window, look on until the session is done: for ESC, and for what to report."""
 
@@ -117,7 +122,7 @@ class _Reconstructing(_Watching):
             stated = corrections.of_list(context.scene, given)
         labels = {photo.label for photo in photos}
         return Job(
-            place=Place.shown(context),
+            place=_chosen_place(context),
             photos=photos,
             given=given,
             symmetry=wished.symmetry,
@@ -130,6 +135,7 @@ class _Reconstructing(_Watching):
             into=into,
             missing=missing,
             frame=chosen.frame_head and not self.again,
+            material_preview=chosen.material_preview,
             pack_photos=chosen.pack_photos,
             armature=chosen.armature,
             name=name,
@@ -227,9 +233,9 @@ class TakeHead(_Watching, bpy.types.Operator):
         """For scripts; the next ticks do it."""
         try:
             if session().homeless and not self.head:
-                session().take(Place.shown(context))
+                session().take(_chosen_place(context))
             else:
-                session().take_offered(session().waiting.of_name(self.head), Place.shown(context))
+                session().take_offered(session().waiting.of_name(self.head), _chosen_place(context))
         except AddonError as error:
             report_error(self, str(error))
             return {"CANCELLED"}

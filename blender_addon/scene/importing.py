@@ -389,9 +389,10 @@ class _Build:
         layers = scene.view_layers
         layer = layers.get(self.place.view_layer) or layers[min(self.place.layer_number, len(layers) - 1)]  # renamed
         head = self.object_of("head")
-        if self.new:
-            parts = [obj for obj in tags.objects_of(collection) if tags.PART in obj]
-            stand_beside(head, parts, layer)
+        if self.new and self.place.at_cursor:
+            head.location = scene.cursor.location
+        elif self.new:
+            stand_beside(head, [obj for obj in tags.objects_of(collection) if tags.PART in obj], layer)
         select_alone(head, layer)
 
 

@@ -17,17 +17,20 @@ class Place:
     ----------
     scene_uid : ``session_uid`` of the scene. Renaming and undo keep it, a copy gets its own.
     view_layer, layer_number : name and number of the scene's view layer in which the head becomes the active object.
+    at_cursor : whether a new head's origin goes to where the scene's 3D cursor is when it arrives; else it stands
+        beside what is there.
     """
 
     scene_uid: int
     view_layer: str
     layer_number: int
+    at_cursor: bool = False
 
     @classmethod
-    def shown(cls, context: bpy.types.Context) -> Place:
+    def shown(cls, context: bpy.types.Context, at_cursor: bool = False) -> Place:
         """What the context's window shows."""
         layer = context.view_layer.name
-        return cls(context.scene.session_uid, layer, context.scene.view_layers.find(layer))
+        return cls(context.scene.session_uid, layer, context.scene.view_layers.find(layer), at_cursor)
 
     def scene(self) -> bpy.types.Scene | None:
         """The scene, None when it was deleted."""

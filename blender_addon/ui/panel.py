@@ -64,12 +64,6 @@ class MainPanel(bpy.types.Panel):
         column.use_property_decorate = False
         column.prop(settings, "person_name")
         column.prop(settings, "quality")
-        column.prop(settings, "texture_size")
-        column.prop(settings, "hair")
-        column.prop(settings, "bust")
-        column.prop(settings, "face_model")
-        column.prop(settings, "symmetry")
-        column.prop(settings, "average", text="Average")
         if view.phase.busy:
             draw_progress(layout, view)
             layout.prop(settings, "show_preview")
@@ -77,10 +71,17 @@ class MainPanel(bpy.types.Panel):
         problem = _backend_problem(context)
         if problem is not None:
             _draw_missing_backend(layout, context, problem)
-        row = layout.row()
+        column = layout.column(align=True)
+        column.enabled = problem is None
+        row = column.row(align=True)
         row.scale_y = 1.6
-        row.enabled = problem is None
         row.operator("likeness.reconstruct", icon="USER")
+        collection = tags.active_head(context)
+        if collection is not None:
+            column.operator("likeness.solve_again", icon="FILE_REFRESH")
+            said = copy_words(active_mesh(context, collection), collection), list_words(collection, context.scene)
+            for sentence in filter(None, said):
+                draw_wrapped(layout, sentence, icon="INFO")
         if view.phase is Phase.FAILED:
             draw_error(layout, view.sentence, view.advice)
         elif view.phase is Phase.DONE and session().made_is_there:
@@ -89,8 +90,28 @@ class MainPanel(bpy.types.Panel):
             draw_wrapped(layout, view.sentence, icon="INFO")
 
 
+class OptionsPanel(bpy.types.Panel):
+    """What is chosen less often for a head; below the buttons, so that it never pushes them down."""
+
+    bl_idname = "LIKENESS_PT_options"
+    bl_parent_id = MainPanel.bl_idname
+    bl_label = "Options"
+    bl_space_type = "VIEW_3D"
+    bl_region_type = "UI"
+    bl_category = TAB
+    bl_options = {"DEFAULT_CLOSED"}  # noqa: RUF012 (Blender wants a set)
+
+    def draw(self, context: bpy.types.Context) -> None:
+        column, settings = self.layout.column(), context.scene.likeness
+        column.enabled = not session().view.phase.busy
+        column.use_property_split = True
+        column.use_property_decorate = False
+        for name in ("texture_size", "hair", "bust", "face_model", "symmetry", "average", "place"):
+            column.prop(settings, name)
+
+
 class HeadPanel(bpy.types.Panel):
-    """The active head: its photos' cameras, its expression, solving again."""
+    """The active head: its shape, its photos' cameras, its expression."""
 
     bl_idname = "LIKENESS_PT_head"
     bl_label = "Head"
@@ -109,18 +130,14 @@ class HeadPanel(bpy.types.Panel):
             return
         mesh = active_mesh(context, collection)
         photos = cameras_by_photo(collection, mesh)
-        column = layout.column()
-        column.enabled = _backend_problem(context) is None
-        column.operator("likeness.solve_again", icon="FILE_REFRESH")
+        sliders = layout.column(align=True)
+        sliders.enabled = _backend_problem(context) is None
         wished = collection.likeness
-        sliders = column.column(align=True)
         sliders.prop(wished, "symmetry")
         row = sliders.row(align=True)
         row.prop(wished, "average", text="Average")
         if wished.changed:  # beside one slider alone: with it, two would have no room for their names
             row.operator("likeness.fit_corrections", text="", icon="FILE_REFRESH")
-        for said in filter(None, (copy_words(mesh, collection), list_words(collection, context.scene))):
-            draw_wrapped(column, said, icon="INFO")
         if mesh is not None:
             _draw_kept(layout, mesh)
         layout.operator("likeness.apply_to_mpfb", icon="ARMATURE_DATA")
@@ -259,7 +276,7 @@ def _draw_photos(layout: bpy.types.UILayout, settings: bpy.types.PropertyGroup) 
 def _draw_photo(layout: bpy.types.UILayout, photo: bpy.types.PropertyGroup) -> None:
     icon = photo_icon(photo.path)
     if icon:
-        layout.template_icon(icon_value=icon, scale=6)
+        layout.template_icon(icon_value=icon, scale=4)
     elif (there := photo_is_there(photo.path)) is not None:
         gone, unseen = f"{photo.name} is not there any more.", "Blender cannot show such a photo; the backend reads it."
         draw_wrapped(layout, unseen if there else gone, icon="INFO" if there else "ERROR")
@@ -314,7 +331,7 @@ def _module() -> str:
     return PACKAGE
 
 
-CLASSES = (PhotoList, MainPanel, HeadPanel)
+CLASSES = (PhotoList, MainPanel, OptionsPanel, HeadPanel)
 
 
 def register() -> None:

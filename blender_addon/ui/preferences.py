@@ -81,6 +81,12 @@ class LikenessPreferences(bpy.types.AddonPreferences):
         description="Move the view to the new head and show its texture",
         default=True,
     )
+    material_preview: BoolProperty(
+        name="Material Preview",
+        description="Switch views in Solid to Material Preview when they are moved to a new head; off: they show its "
+        "texture in Solid, which draws faster without a graphics card",
+        default=True,
+    )
     pack_photos: BoolProperty(
         name="Keep Photos in the .blend File",
         description="So that the head can be solved again on any computer",
@@ -106,6 +112,9 @@ class LikenessPreferences(bpy.types.AddonPreferences):
             if wanted is not None:
                 _draw_waiting(layout, wanted)
         layout.prop(self, "frame_head")
+        row = layout.row()
+        row.enabled = self.frame_head
+        row.prop(self, "material_preview")
         layout.prop(self, "pack_photos")
         layout.prop(self, "armature")
 

@@ -29,6 +29,10 @@ FACE_MODELS = (
     ("linear", "Linear", "Faces are sums of modes: what fits best today"),
     ("graph", "Graph", "Faces of the graph network, where the backend has it trained; else linear"),
 )
+PLACES = (
+    ("BESIDE", "Beside", "A new head stands beside what the scene shows"),
+    ("CURSOR", "3D Cursor", "A new head's origin, the middle of its neck, is where the 3D cursor is when it arrives"),
+)
 STATUSES = (
     ("NEW", "New", "Not used in a reconstruction yet"),
     ("USED", "Used", "Took part in the last reconstruction"),
@@ -127,6 +131,7 @@ class LikenessSettings(bpy.types.PropertyGroup):
     )
     symmetry: _symmetry()
     average: _average()
+    place: EnumProperty(name="Place", description="Where a new head arrives", items=PLACES, default="BESIDE")
     show_preview: BoolProperty(
         name="Live Preview", description="Show the head in a corner of the view while it is made", default=True
     )

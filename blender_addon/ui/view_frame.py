@@ -13,10 +13,11 @@ EVEN_LIGHT = "paint.sl"
 """Blender's own studio light for painting textures: under the usual one light skin looks brown, and waxen."""
 
 
-def show_albedo(shading: bpy.types.View3DShading) -> None:
+def show_albedo(shading: bpy.types.View3DShading, material_preview: bool = False) -> None:
     """Solid shading with the texture's colours, under a light that leaves them as they are; only where nobody chose.
 
-    Other modes, colours and lights that the artist has set stay as they are.
+    Other modes, colours and lights that the artist has set stay as they are. With ``material_preview`` the view goes on
+    to Material Preview, and shows the same colours when it is put back to Solid.
     """
     if shading.type != "SOLID" or shading.color_type not in ("MATERIAL", "TEXTURE"):
         return
@@ -24,10 +25,12 @@ def show_albedo(shading: bpy.types.View3DShading) -> None:
     if shading.light == "STUDIO" and shading.studio_light == "Default":
         with suppress(TypeError):  # somebody removed that light
             shading.studio_light = EVEN_LIGHT
+    if material_preview:
+        shading.type = "MATERIAL"
 
 
-def frame_head(collection: str, scene: bpy.types.Scene) -> None:
-    """Show the head ``collection`` from the front, in 3D views that look through no camera.
+def frame_head(collection: str, scene: bpy.types.Scene, material_preview: bool = False) -> None:
+    """Show the head ``collection`` from the front, as ``show_albedo`` does, in 3D views that look through no camera.
 
     They are those of the first window that shows ``scene``; nothing where none does.
     """
@@ -42,7 +45,7 @@ def frame_head(collection: str, scene: bpy.types.Scene) -> None:
         region = next((region for region in area.regions if region.type == "WINDOW"), None)
         if region is None:
             continue
-        show_albedo(area.spaces.active.shading)
+        show_albedo(area.spaces.active.shading, material_preview)
         with bpy.context.temp_override(window=window, area=area, region=region):
             bpy.ops.view3d.view_axis(type="FRONT")
             bpy.ops.view3d.view_selected()

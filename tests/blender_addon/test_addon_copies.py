@@ -22,7 +22,7 @@ from blender_addon.scene import tags  # noqa: E402
 from blender_addon.scene.coordinates import origin_of  # noqa: E402
 from blender_addon.scene.importing import import_head  # noqa: E402
 from blender_addon.scene.which_mesh import cameras_by_photo  # noqa: E402
-from blender_addon.ui.panel import HeadPanel  # noqa: E402
+from blender_addon.ui.panel import HeadPanel, MainPanel  # noqa: E402
 
 pytestmark = pytest.mark.blender
 
@@ -67,7 +67,8 @@ def set_smiles(*objects: bpy.types.Object) -> None:
 
 def drawn() -> list[str]:
     layout = MagicMock()
-    HeadPanel.draw(MagicMock(layout=layout), bpy.context)
+    for panel in (MainPanel, HeadPanel):
+        panel.draw(MagicMock(layout=layout), bpy.context)
     return [call.kwargs["text"] for call in layout.mock_calls if "text" in call.kwargs]
 
 

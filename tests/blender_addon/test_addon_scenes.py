@@ -263,11 +263,13 @@ def test_esc_stops_an_animation_that_plays_before_it_cancels_a_job(backend: Back
     assert ReconstructFace.modal(MagicMock(), bpy.context, escape) == {"RUNNING_MODAL"} and not current.busy
 
 
-def drawn() -> MagicMock:
-    """What the panel of the head shows; nothing where it is not there."""
+def drawn(*above: type) -> MagicMock:
+    """What the panel of the head shows, nothing where it is not there; after the panels ``above``."""
     from blender_addon.ui.panel import HeadPanel
 
     layout = MagicMock()
+    for panel in above:
+        panel.draw(MagicMock(layout=layout), bpy.context)
     if HeadPanel.poll(bpy.context):
         HeadPanel.draw(MagicMock(layout=layout), bpy.context)
     return layout
@@ -279,8 +281,10 @@ def panel() -> list[str]:
 
 
 def words() -> str:
-    """What it says."""
-    return " ".join(str(call.kwargs["text"]) for call in drawn().mock_calls if "text" in call.kwargs)
+    """What it and the panel above it say."""
+    from blender_addon.ui.panel import MainPanel
+
+    return " ".join(str(call.kwargs["text"]) for call in drawn(MainPanel).mock_calls if "text" in call.kwargs)
 
 
 def test_a_photo_can_be_left_whatever_is_selected_or_gone(backend: Backend, result: HeadResult) -> None:

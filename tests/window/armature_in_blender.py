@@ -161,9 +161,11 @@ def locks(tools: Any) -> Story:
     collection = next(c for c in bpy.data.collections if "likeness_id" in c)
     collection.likeness.symmetry = 0.5
     assert collection.likeness.changed
-    main = tools.addon("ui.panel").MainPanel
-    bpy.utils.unregister_class(main)  # so that the panels below it are seen
+    above = (tools.addon("ui.panel").MainPanel, tools.addon("ui.panel").OptionsPanel)
+    for panel in reversed(above):
+        bpy.utils.unregister_class(panel)  # so that the panels below are seen
     tools.addon("ui.redraw").everything()
     yield 2.0
     tools.screenshot("5_locks")
-    bpy.utils.register_class(main)
+    for panel in above:
+        bpy.utils.register_class(panel)

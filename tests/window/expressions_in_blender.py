@@ -17,8 +17,8 @@ Story = Generator[float, None, None]
 
 def open_panels(tools: Any, *names: str) -> None:
     """Panels of ours that are not wanted start closed, the others open; before they are drawn for the first time."""
-    panels = [tools.addon("ui.panel").MainPanel, tools.addon("ui.panel").HeadPanel]
-    panels += [cls for cls in tools.addon("ui.transfer_panel").CLASSES if issubclass(cls, bpy.types.Panel)]
+    classes = [*tools.addon("ui.panel").CLASSES, *tools.addon("ui.transfer_panel").CLASSES]
+    panels = [cls for cls in classes if issubclass(cls, bpy.types.Panel)]
     for panel in reversed(panels):
         bpy.utils.unregister_class(panel)
     for panel in panels:

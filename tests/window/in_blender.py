@@ -135,6 +135,7 @@ def installed() -> Generator[float, None, None]:
     figures["install_zip_seconds"] = round(time.monotonic() - start, 2)
     chosen = bpy.context.preferences.addons[PACKAGE].preferences
     chosen.where, chosen.existing_python = "EXISTING", "/bin/sh"  # a backend runs already, and is found
+    chosen.material_preview = SETTINGS["material_preview"]
 
 
 def story() -> Generator[float, None, None]:

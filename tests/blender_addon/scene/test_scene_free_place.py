@@ -10,7 +10,8 @@ bpy = pytest.importorskip("bpy")
 from blender_addon.protocol.result import HeadResult  # noqa: E402
 from blender_addon.scene import tags  # noqa: E402
 from blender_addon.scene.free_place import bounds, shift_beside  # noqa: E402
-from blender_addon.scene.importing import import_head  # noqa: E402
+from blender_addon.scene.importing import import_head, import_steps  # noqa: E402
+from blender_addon.scene.place import Place  # noqa: E402
 
 pytestmark = pytest.mark.blender
 
@@ -87,3 +88,36 @@ def test_room_is_found_between_and_behind_boxes() -> None:
     assert shift_beside(*head, [box(-1, 1)]) == pytest.approx(1.2)
     assert shift_beside(*head, [box(1.1, 3.0), box(-1, 1)]) == pytest.approx(3.2)
     assert shift_beside(*head, [box(3.0, 4.0), box(-1, 1)]) == pytest.approx(1.2)
+
+
+def test_a_head_arrives_at_the_cursor_where_that_is_wished(default_scene: None, result: HeadResult) -> None:
+    """In Blender's default scene, metres or not: its origin is where the cursor is, and all of it has come along."""
+    scene = bpy.context.scene
+    for scale_length, cursor in ((1.0, (0.3, -0.2, 1.1)), (0.01, (40.0, 25.0, -160.0))):
+        scene.unit_settings.scale_length = scale_length
+        scene.cursor.location = cursor
+        for _ in import_steps(result, Place.shown(bpy.context, at_cursor=True)):
+            pass
+        mesh = bpy.context.view_layer.objects.active
+        assert tuple(mesh.location) == pytest.approx(cursor)
+        assert tuple(mesh.scale) == pytest.approx((1.0 / scale_length,) * 3)
+        (low, high), height = box_of(tags.active_head(bpy.context)), 0.3 / scale_length
+        assert (low < np.array(cursor) + 0.2 * height).all() and (high > np.array(cursor) - 0.2 * height).all()
+        assert high[2] - cursor[2] < 2 * height  # the neck's rim is below the face, and not a metre below
+        scene.cursor.location = (9.0, 9.0, 9.0)
+        import_head(result, bpy.context, into=mesh[tags.HEAD_ID])
+        assert tuple(mesh.location) == pytest.approx(cursor)  # solved again, it stays
+
+
+def test_the_cursor_is_the_scenes_that_gets_the_head_and_counts_when_it_arrives(
+    default_scene: None, result: HeadResult
+) -> None:
+    steps = import_steps(result, Place.shown(bpy.context, at_cursor=True))
+    next(steps)
+    asked = bpy.context.scene
+    bpy.context.window.scene = bpy.data.scenes.new("other")
+    asked.cursor.location = (1.0, 2.0, 3.0)
+    for _ in steps:
+        pass
+    (head,) = tags.heads_in(asked)
+    assert tuple(tags.part_object(head, "head").location) == (1.0, 2.0, 3.0)

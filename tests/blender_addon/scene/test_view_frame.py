@@ -34,3 +34,22 @@ def test_what_the_artist_chose_stays(shading, name: str, chosen: str) -> None:
     show_albedo(shading)
     assert getattr(shading, name) == chosen
     assert shading.color_type == ("TEXTURE" if name in ("light", "studio_light") else before)
+
+
+def test_solid_goes_to_material_preview_and_back_to_the_texture(shading) -> None:
+    show_albedo(shading, material_preview=True)
+    assert shading.type == "MATERIAL"
+    shading.type = "SOLID"
+    assert (shading.color_type, shading.studio_light) == ("TEXTURE", EVEN_LIGHT)
+
+
+@pytest.mark.parametrize(
+    ("name", "chosen"), [("type", "WIREFRAME"), ("type", "RENDERED"), ("type", "MATERIAL"), ("color_type", "OBJECT")]
+)
+def test_no_view_that_somebody_has_set_goes_to_material_preview(shading, name: str, chosen: str) -> None:
+    setattr(shading, name, chosen)
+    before = shading.type
+    show_albedo(shading, material_preview=True)
+    assert shading.type == before and getattr(shading, name) == chosen
+    shading.type = "SOLID"
+    assert shading.color_type == (chosen if name == "color_type" else "MATERIAL")
