@@ -29,6 +29,7 @@ from .operators import (
 from .ui import (
     armature_panel,
     corner_preview,
+    key_pictures,
     keys_panel,
     many_panel,
     panel,
@@ -77,7 +78,7 @@ _SCENE_SETTINGS = {
 _HEAD_SETTINGS = "likeness"
 """Name of the property of a collection that keeps what a head is solved with."""
 
-_WITH_HANDLERS = (thumbnails, panel, keys_panel, corner_preview)
+_WITH_HANDLERS = (thumbnails, key_pictures, panel, keys_panel, corner_preview)
 """Modules that draw or keep pictures: each has ``register`` and ``unregister`` for that."""
 
 

@@ -11,6 +11,7 @@ from ..ui.properties import USES
 from .polls import NO_HEAD, clickable
 
 NO_LANDMARKS = "The head was made before landmarks were kept. Solve it again first"
+NO_POINTS = "Select landmarks of a photo. Edit Landmarks puts them out"
 
 
 class OfPhoto:
@@ -84,6 +85,28 @@ class ResetPoints(OfPhoto, bpy.types.Operator):
         return {"FINISHED"}
 
 
+class SnapToFit(bpy.types.Operator):
+    """Put the selected landmarks back to where the fit has them; they are not sent as corrections any more"""
+
+    bl_idname = "likeness.snap_to_fit"
+    bl_label = "Snap to Fit"
+    bl_options = {"REGISTER", "UNDO"}
+
+    @classmethod
+    def poll(cls, context: bpy.types.Context) -> bool:
+        collection = tags.active_head(context)
+        if collection is None:
+            return clickable(cls, NO_HEAD)
+        return clickable(cls, "" if corrections.selected_points(context, collection) else NO_POINTS)
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        points = corrections.selected_points(context, tags.active_head(context))
+        moved = corrections.snap_to_fit(points)
+        if moved < len(points):
+            self.report({"WARNING"}, f"The fit has no place for {len(points) - moved} of these landmarks.")
+        return {"FINISHED"} if moved else {"CANCELLED"}
+
+
 class UsePhotoFor(OfPhoto, bpy.types.Operator):
     """What this photo is used for when the head is solved again"""
 
@@ -114,4 +137,4 @@ def close_all(context: bpy.types.Context) -> None:
             show_head(context, collection, True)
 
 
-CLASSES = (EditLandmarks, ShowHead, ResetPoints, UsePhotoFor)
+CLASSES = (EditLandmarks, ShowHead, ResetPoints, SnapToFit, UsePhotoFor)

@@ -148,6 +148,32 @@ def reset_points(collection: bpy.types.Collection, photo: str) -> None:
         put_points(collection, camera)
 
 
+def selected_points(context: bpy.types.Context, collection: bpy.types.Collection) -> list[bpy.types.Object]:
+    """The points of a head that are selected in the view layer."""
+    chosen = [obj for obj in context.selected_objects if tags.LANDMARK in obj]
+    return [point for point in _points(collection) if point in chosen] if chosen else []
+
+
+def snap_to_fit(points: Iterable[bpy.types.Object]) -> int:
+    """Put points back to where the head has them, so that they count as corrected no more.
+
+    Returns how many; those that the fit knows nothing of, as an ear that the photo hides, stay where they are.
+    """
+    believed: dict[bpy.types.Object, dict[int, tuple[float, float]]] = {}
+    moved = 0
+    for point in points:
+        camera = point.parent
+        if camera not in believed:
+            believed[camera] = _believed(camera) if tags.LANDMARKS in camera else {}
+        place = believed[camera].get(int(point[tags.LANDMARK]))
+        if place is not None:
+            point[tags.BEGUN] = list(place)
+            point.empty_display_type = "SPHERE"
+            _move_to(point, place)
+            moved += 1
+    return moved
+
+
 def add_unknown(collection: bpy.types.Collection, entries: Iterable[Mapping[str, Any]]) -> None:
     """Take over what the backend's report says of photos of which the head has nothing: the list's new ones."""
     stored = _stored(collection)

@@ -1,4 +1,4 @@
-"""Sliders of the active head's 52 keys: by place, both sides at once, found by name."""
+"""Sliders of the active head's 52 keys: by place, both sides at once, found by name, each with its picture."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from ..rig.lead import led_keys, set_keys
 from ..rig.names import LEADABLE_KEYS
 from ..scene import tags
 from ..scene.poses import poses
+from .key_pictures import picture_icon
 from .panel import TAB
 
 GROUPS: dict[str, tuple[str, ...]] = {
@@ -24,6 +25,8 @@ GROUPS: dict[str, tuple[str, ...]] = {
 """What the names of a group's keys begin with."""
 _LEFT_WIDTH = 0.66
 """Of a row of two sliders: the left one has the name."""
+_LARGE = 3.0
+"""Scale of the large pictures, in heights of a button."""
 
 
 def key_rows(group: str, search: str = "") -> list[tuple[str, ...]]:
@@ -98,6 +101,7 @@ class LikenessKeys(bpy.types.PropertyGroup):
     for each key that a bone may lead, whose own value nobody can drag then."""
 
     symmetric: BoolProperty(name="Both Sides", description="Move left and right together", default=True)
+    pictures: BoolProperty(name="Pictures", description="Show the keys' pictures large, above their sliders")
     search: StringProperty(name="Search", description="Part of a key's name", options={"TEXTEDIT_UPDATE"})
 
 
@@ -178,6 +182,7 @@ class KeysPanel(bpy.types.Panel):
         row = layout.row(align=True)
         row.prop(settings, "search", text="", icon="VIEWZOOM")
         row.prop(settings, "symmetric", text="", icon="MOD_MIRROR")
+        row.prop(settings, "pictures", text="", icon="IMAGE_DATA")
         row.operator("likeness.keyframe_keys", text="", icon="KEY_HLT")
         row.operator("likeness.reset_keys", text="", icon="LOOP_BACK").group = ""
         row = layout.row(align=True)
@@ -207,15 +212,31 @@ class KeysPanel(bpy.types.Panel):
                 icon = "LOCKED" if locked else "UNLOCKED"
                 row.operator("likeness.lock_keys", text="", icon=icon, emboss=False).names = " ".join(names)
                 if len(names) == 2 and settings.symmetric:
-                    line.prop(settings, both_sides(names[0]), slider=True)
+                    cell = _pictured(line, names, settings.pictures)
+                    cell.prop(settings, both_sides(names[0]), slider=True)
                     continue
                 texts = (f"{both_sides(names[0])} L", "R") if len(names) == 2 else names
                 line = line.split(factor=_LEFT_WIDTH, align=True) if len(names) == 2 else line
                 for name, text in zip(names, texts, strict=True):
+                    if name not in led and name not in keys:
+                        continue
+                    cell = _pictured(line, (name,), settings.pictures)
                     if name in led:
-                        line.prop(settings, name, text=text, slider=True)
-                    elif name in keys:
-                        line.prop(keys[name], "value", text=text, slider=True)
+                        cell.prop(settings, name, text=text, slider=True)
+                    else:
+                        cell.prop(keys[name], "value", text=text, slider=True)
+
+
+def _pictured(line: bpy.types.UILayout, names: tuple[str, ...], large: bool) -> bpy.types.UILayout:
+    """Where a slider goes: beside the pictures of its keys, or below large ones."""
+    cell = line.column(align=True) if large else line.row(align=True)
+    pictures = cell.row(align=True) if large else cell
+    for icon in filter(None, map(picture_icon, names)):
+        if large:
+            pictures.template_icon(icon_value=icon, scale=_LARGE)
+        else:
+            pictures.label(text="", icon_value=icon)
+    return cell
 
 
 CLASSES = (LikenessKeys, PosesMenu, KeysPanel)

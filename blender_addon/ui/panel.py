@@ -192,6 +192,8 @@ def _draw_corrections(layout: bpy.types.UILayout, collection: bpy.types.Collecti
     if edited:
         row.operator("likeness.show_head", text="", icon="HIDE_OFF")
     row.operator("likeness.fit_corrections", icon="FILE_REFRESH")
+    if edited:
+        row.operator("likeness.snap_to_fit", text="", icon="SNAP_ON")
     row.operator("likeness.reset_points", text="", icon="LOOP_BACK").photo = photo
     mask = corrections.mask_of(collection, photo)
     row = layout.row(align=True)

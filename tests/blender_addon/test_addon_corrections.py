@@ -101,6 +101,67 @@ def test_a_dragged_point_is_kept_in_the_file_and_reset(bpy, head, result: HeadRe
     assert said(collection) == () and points(bpy)[CHIN].empty_display_type == "SPHERE"
 
 
+def test_selected_points_snap_back_to_the_fit_and_are_not_sent(bpy, head, result: HeadResult) -> None:
+    """One step that is undone; points that are not selected keep their corrections, stored ones are snapped, too."""
+    from blender_addon.scene import tags
+
+    head_id, chin = head["likeness_id"], next(one for one in result.photos if one.name == PHOTO).landmarks[CHIN, 2:]
+
+    def corrected() -> set[int]:
+        return {landmark for one in said(tags.collection_of_id(head_id)) for landmark, _, _ in one.points}
+
+    bpy.ops.likeness.edit_landmarks(photo=PHOTO)
+    with pytest.raises(RuntimeError, match="Select landmarks"):
+        bpy.ops.likeness.snap_to_fit()
+    for landmark in (CHIN, EAR_TOP, 4):
+        drag(bpy, landmark, (6.0, 10.0))
+    for _ in range(2):  # stored, and put out again as corrected points
+        bpy.ops.likeness.edit_landmarks(photo=PHOTO)
+    assert points(bpy)[CHIN].empty_display_type == "CUBE" and corrected() == {CHIN, EAR_TOP, 4}
+    for landmark in (CHIN, EAR_TOP):
+        points(bpy)[landmark].select_set(True)
+    bpy.ops.ed.undo_push(message="before")
+    assert bpy.ops.likeness.snap_to_fit("EXEC_DEFAULT", True) == {"FINISHED"}
+    assert corrected() == {4} and points(bpy)[CHIN].empty_display_type == "SPHERE"
+    fx, fy, cx, cy = points(bpy)[CHIN].parent["likeness_intrinsics"]
+    x, y, z = points(bpy)[CHIN].location
+    np.testing.assert_allclose([fx * x / -z + cx, -fy * y / -z + cy], chin, atol=0.01)
+    bpy.ops.ed.undo()
+    assert corrected() == {CHIN, EAR_TOP, 4}
+    bpy.ops.ed.redo()
+    bpy.ops.likeness.edit_landmarks(photo=PHOTO)
+    assert corrected() == {4}
+
+
+def test_a_point_that_the_fit_does_not_know_stays_where_it_was_put(bpy, head) -> None:
+    bpy.ops.likeness.edit_landmarks(photo=PHOTO)
+    drag(bpy, EAR_TOP, (6.0, 10.0))
+    point = points(bpy)[EAR_TOP]
+    places = list(point.parent["likeness_head_points"])
+    places[2] = -1.0  # hidden in what the photo was solved with last
+    point.parent["likeness_head_points"] = places
+    point.select_set(True)
+    before = said(head)
+    assert before and bpy.ops.likeness.snap_to_fit() == {"CANCELLED"}
+    assert said(head) == before
+
+
+def test_the_magnet_is_beside_reset_points_while_points_are_out(bpy, head) -> None:
+    from unittest.mock import MagicMock
+
+    from blender_addon.ui.panel import _draw_corrections
+
+    def drawn() -> list[str]:
+        layout = MagicMock()
+        _draw_corrections(layout, head, PHOTO)
+        return [call.args[0] for call in layout.mock_calls if call[0].endswith("operator")]
+
+    assert "likeness.snap_to_fit" not in drawn()
+    bpy.ops.likeness.edit_landmarks(photo=PHOTO)
+    shown = drawn()
+    assert shown.index("likeness.reset_points") - shown.index("likeness.snap_to_fit") == 1
+
+
 def test_a_drag_is_undone(bpy, head) -> None:
     bpy.ops.likeness.edit_landmarks(photo=PHOTO)
     bpy.ops.ed.undo_push(message="before")

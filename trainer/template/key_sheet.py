@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from backend.geometry.subdivision import Subdivision, subdivide
 from backend.geometry.template import Template, load_template
 from backend.geometry.topology import triangles_from_quads
 from backend.rendering.camera import Camera
-from backend.rendering.render import STUDIO_LIGHT, render_linear
+from backend.rendering.render import STUDIO_LIGHT, Rendering, render_linear
 from backend.rig.arkit import ARKIT_INDEX, ARKIT_NAMES
 from backend.rig.eye_surfaces import IRIS_RADIUS
 from trainer.template.portrait_camera import portrait_camera
@@ -54,6 +55,32 @@ def combination_weights(combination: Mapping[str, float]) -> np.ndarray:
     return weights
 
 
+@dataclass(frozen=True)
+class PaintedHead:
+    """The template's parts in plain colours, without lashes, to be drawn in many poses.
+
+    Attributes
+    ----------
+    fine : subdivision of all parts. faces : (F, 3) its triangles. colors : (V, 3) linear albedo of its vertices.
+    """
+
+    fine: Subdivision
+    faces: np.ndarray
+    colors: np.ndarray
+
+    @classmethod
+    def of(cls, template: Template) -> PaintedHead:
+        fine = subdivide(template, 1)
+        kept = [fine.parts[name] for name in COLORS]
+        faces = np.concatenate([triangles_from_quads(fine.quads[part.face_start : part.face_stop]) for part in kept])
+        return cls(fine, faces, _colors(template, fine))
+
+    def seen(self, cage: np.ndarray, camera: Camera) -> Rendering:
+        """A picture of ``cage``, (V, 3) vertices of all parts in metres."""
+        vertices = self.fine.positions(np.asarray(cage, dtype=np.float64))
+        return render_linear(vertices, self.faces, camera, colors=self.colors, light=STUDIO_LIGHT)
+
+
 def draw_sheet(
     template: Template, posed: Mapping[str, np.ndarray], size: int, columns: int, yaws: tuple[float, ...] = (0.0, 0.6)
 ) -> Image.Image:
@@ -64,19 +91,15 @@ def draw_sheet(
     posed : label -> (V, 3) cage vertices of all parts. size : pixels of one picture. columns : heads per row.
     yaws : radians to the person's left from which each is seen.
     """
-    fine = subdivide(template, 1)
-    colors = _colors(template, fine)
-    kept = [fine.parts[name] for name in COLORS]
-    faces = np.concatenate([triangles_from_quads(fine.quads[part.face_start : part.face_stop]) for part in kept])
+    head = PaintedHead.of(template)
     rows = -(-len(posed) // columns)
     sheet = Image.new("RGB", (columns * size * len(yaws), rows * size), "white")
     draw = ImageDraw.Draw(sheet)
     cameras = [_camera(template, size, yaw) for yaw in yaws]
     for index, (label, cage) in enumerate(posed.items()):
         row, column = divmod(index, columns)
-        vertices = fine.positions(np.asarray(cage, dtype=np.float64))
         for place, camera in enumerate(cameras):
-            picture = render_linear(vertices, faces, camera, colors=colors, light=STUDIO_LIGHT).over((236, 236, 236))
+            picture = head.seen(cage, camera).over((236, 236, 236))
             sheet.paste(Image.fromarray(picture), ((column * len(yaws) + place) * size, row * size))
         draw.text((column * len(yaws) * size + 5, row * size + 4), label, fill=(40, 40, 40))
     return sheet

@@ -118,6 +118,62 @@ def test_all_parts_come_back_with_their_keys_places_and_animation(bpy, collectio
         assert np.array(obj.matrix_world.to_scale()) == pytest.approx([obj.matrix_world.to_scale()[0]] * 3, rel=1e-4)
 
 
+@pytest.mark.parametrize("name", ["UNREAL", "UNITY", "GLTF"])
+def test_a_blink_and_a_look_move_lashes_eyes_and_corneas_in_the_file(
+    bpy, collection, tmp_path: Path, name: str
+) -> None:
+    """At each frame every part of the file lies where Blender draws it, moved by keys that the file animates."""
+    scene, keys = bpy.context.scene, tags.part_object(collection, "head").data.shape_keys.key_blocks
+    scene.frame_start, scene.frame_end = 1, 5
+    course = {"eyeBlinkLeft": (0.0, 1.0, 0.0), "eyeLookInLeft": (0.0, 0.0, 1.0)}
+    for key, values in course.items():
+        for frame, value in zip((1, 3, 5), values, strict=True):
+            keys[key].value = value
+            keys[key].keyframe_insert("value", frame=frame)
+    drawn_at = {}
+    for frame in (1, 3, 5):
+        scene.frame_set(frame)
+        for part in ("lashes", "eye_left", "cornea_left", "eye_right"):
+            drawn_at[part, frame] = drawn(bpy, tags.part_object(collection, part))
+    path = tmp_path / f"head{BY_NAME[name].suffix}"
+    export_head(bpy.context, collection, BY_NAME[name], path)
+    parts = imported(bpy, path)
+    start = round(bpy.data.actions[0].frame_range[0])  # importers may begin at 0 or 1
+    moved = {}
+    for part, frame in drawn_at:
+        blocks = parts[part].data.shape_keys.key_blocks
+        for key, values in course.items():
+            if key in blocks:
+                wanted = values[(frame - 1) // 2]
+                assert value_at(bpy, parts[part], key, start + frame - 1) == pytest.approx(wanted, abs=1e-3)
+        scene = bpy.context.scene
+        scene.frame_set(start + frame - 1)
+        in_file = drawn(bpy, parts[part])
+        assert nearest(in_file, drawn_at[part, frame]) < TOLERANCE
+        scene.frame_set(start)
+        moved[part, frame] = np.linalg.norm(in_file - drawn(bpy, parts[part]), axis=1).max()
+    assert moved["lashes", 3] > 0.005  # metres: a lid goes a centimetre down
+    assert moved["eye_left", 5] > 0.003 and moved["cornea_left", 5] > 0.003  # 25 degrees of a ball of 12 mm
+    assert max(moved["eye_left", 3], moved["cornea_left", 3], moved["eye_right", 5]) < TOLERANCE
+
+
+@pytest.mark.parametrize("name", ["GLTF", "GAME"])
+def test_the_khronos_validator_finds_no_fault_in_a_file_of_keys_alone(
+    bpy, collection, tmp_path: Path, name: str
+) -> None:
+    """As the presets are, without a skeleton, of a head that has none; at rest and animated."""
+    path = tmp_path / f"head{BY_NAME[name].suffix}"
+    for animations in (0, 1):
+        if animations:
+            bpy.context.scene.frame_start, bpy.context.scene.frame_end = 1, 6
+            animate(tags.part_object(collection, "head"))
+        export_head(bpy.context, collection, BY_NAME[name], path)
+        report = validated(path)
+        assert report["info"]["hasMorphTargets"] and not report["info"]["hasSkins"]
+        assert report["info"]["animationCount"] == animations
+        assert [message for message in report["issues"]["messages"] if message["severity"] < 2] == []
+
+
 @pytest.mark.parametrize("name", ["GLTF", "GAME"])
 def test_the_khronos_validator_finds_no_fault_in_a_skinned_file(bpy, collection, tmp_path: Path, name: str) -> None:
     head = tags.part_object(collection, "head")

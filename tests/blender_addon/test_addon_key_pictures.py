@@ -1,0 +1,167 @@
+"""The pictures of the 52 keys in the panel: each has its own, mirrored ones are mirrored, none stays behind."""
+
+from __future__ import annotations
+
+import itertools
+import sys
+import time
+import zlib
+from pathlib import Path
+from types import SimpleNamespace
+from unittest.mock import MagicMock
+
+import numpy as np
+import pytest
+
+bpy = pytest.importorskip("bpy")
+sys.path[:0] = [str(Path(__file__).parent / "scene"), str(Path(__file__).parent)]
+from instant_backend import Backend  # noqa: E402
+
+from blender_addon.protocol.names import ARKIT_NAMES  # noqa: E402
+from blender_addon.protocol.result import HeadResult  # noqa: E402
+from blender_addon.scene.importing import import_head  # noqa: E402
+from blender_addon.ui import key_pictures, keys_panel  # noqa: E402
+
+pytestmark = pytest.mark.blender
+NAMES = sorted(ARKIT_NAMES)
+
+
+@pytest.fixture
+def icons(backend: Backend, result: HeadResult, monkeypatch: pytest.MonkeyPatch) -> dict[int, str]:
+    """Numbers that stand for the pictures, which have no icons in background mode; and a head."""
+    import_head(result, bpy.context)
+    monkeypatch.setattr(keys_panel, "picture_icon", lambda name: NAMES.index(name) + 1)
+    return {number: name for number, name in enumerate(NAMES, 1)}
+
+
+def shown(name: str) -> np.ndarray:
+    """(64, 64, 4) of 0 to 1, from the bottom: a key's picture as Blender has it."""
+    picture = key_pictures._pictures[name]
+    pixels = np.empty(64 * 64 * 4, np.float32)
+    assert tuple(picture.image_size) == (64, 64)
+    picture.image_pixels_float.foreach_get(pixels)
+    return pixels.reshape(64, 64, 4)
+
+
+def test_every_key_has_a_picture_of_its_own(backend: Backend) -> None:
+    pictures = {name: shown(name) for name in NAMES}
+    assert len(pictures) == 52 and all((picture[..., 3] == 1).all() for picture in pictures.values())
+    assert all(picture[..., :3].std() > 0.03 for picture in pictures.values())
+    for one, other in itertools.combinations(NAMES, 2):
+        assert np.abs(pictures[one] - pictures[other]).mean() > 0.004, (one, other)
+
+
+def test_right_pictures_are_mirror_images_of_left_ones(backend: Backend) -> None:
+    pairs = [(name, name[:-4] + "Right") for name in NAMES if name.endswith("Left")]
+    assert len(pairs) == 20  # with jaw and mouth, which go to either side
+    for left, right in pairs:
+        np.testing.assert_array_equal(shown(left)[:, ::-1], shown(right))
+
+
+def test_pictures_stand_upright_and_are_those_of_the_file(backend: Backend) -> None:
+    stored = key_pictures.key_pictures()
+    for name in ("jawOpen", "eyeBlinkRight"):
+        np.testing.assert_allclose(shown(name)[::-1, :, :3], stored[name] / 255, atol=1 / 128)
+    icon = key_pictures._pictures["jawOpen"]
+    small = np.empty(32 * 32 * 4, np.float32)
+    icon.icon_pixels_float.foreach_get(small)
+    halved = shown("jawOpen").reshape(32, 2, 32, 2, 4).mean((1, 3))
+    np.testing.assert_allclose(small.reshape(32, 32, 4), halved, atol=2 / 128)
+
+
+def test_pictures_are_freed_with_the_extension(backend: Backend) -> None:
+    import bpy.utils.previews as previews
+
+    kept = key_pictures._pictures
+    assert len(kept) == 52 and kept._uuid in previews._uuid_open
+    images = len(bpy.data.images)
+    key_pictures.unregister()
+    assert len(kept) == 0 and kept._uuid not in previews._uuid_open
+    assert key_pictures._pictures is None and key_pictures.picture_icon("jawOpen") == 0
+    key_pictures.unregister()  # twice does no harm
+    key_pictures.register()
+    assert len(key_pictures._pictures) == 52 and len(bpy.data.images) == images
+
+
+def drawn(symmetric: bool = True, large: bool = False, search: str = "") -> list[tuple[str, object]]:
+    """What the panel draws, groups open: ("icon" or "large", number) and ("slider", name), from top to bottom."""
+    settings = bpy.context.scene.likeness_keys
+    settings.symmetric, settings.pictures, settings.search = symmetric, large, search
+    layout = MagicMock()
+    layout.panel.side_effect = lambda *_, **__: (MagicMock(), layout)
+    for inner in ("row", "column", "split"):
+        getattr(layout, inner).return_value = layout
+    keys_panel.KeysPanel.draw(MagicMock(layout=layout), bpy.context)
+    found = []
+    for name, args, kwargs in layout.mock_calls:
+        if name == "label" and "icon_value" in kwargs:
+            found.append(("icon", kwargs["icon_value"]))
+        elif name == "template_icon":
+            assert kwargs["scale"] == 3.0
+            found.append(("large", kwargs["icon_value"]))
+        elif name == "prop" and kwargs.get("slider"):
+            found.append(("slider", args[0].name if args[1] == "value" else args[1]))
+    return found
+
+
+@pytest.mark.parametrize("large", [False, True])
+def test_each_slider_stands_beside_the_picture_of_its_key(icons: dict[int, str], large: bool) -> None:
+    calls = drawn(symmetric=False, large=large)
+    assert len(calls) == 104
+    for (kind, number), (slider, name) in zip(calls[::2], calls[1::2], strict=True):
+        assert (kind, slider) == ("large" if large else "icon", "slider") and icons[number] == name
+
+
+def test_a_slider_of_both_sides_has_both_pictures(icons: dict[int, str]) -> None:
+    calls = [(kind, icons.get(what, what)) for kind, what in drawn(search="eyeBlink")]
+    assert calls == [("icon", "eyeBlinkLeft"), ("icon", "eyeBlinkRight"), ("slider", "eyeBlink")]
+
+
+def test_small_pictures_are_shown_at_first_and_the_switch_stays_in_the_file(
+    icons: dict[int, str], tmp_path: Path
+) -> None:
+    assert bpy.context.scene.likeness_keys.pictures is False
+    bpy.context.scene.likeness_keys.pictures = True
+    path = str(tmp_path / "large.blend")
+    bpy.ops.wm.save_as_mainfile(filepath=path)
+    bpy.context.scene.likeness_keys.pictures = False
+    bpy.ops.wm.open_mainfile(filepath=path)
+    assert bpy.context.scene.likeness_keys.pictures is True
+
+
+@pytest.mark.parametrize("large", [False, True])
+def test_the_panel_with_its_pictures_is_drawn_within_5_ms(icons: dict[int, str], large: bool) -> None:
+    settings, asked = bpy.context.scene.likeness_keys, []
+    settings.symmetric, settings.pictures = False, large
+
+    class Layout:  # takes no time, as MagicMock does
+        def __getattr__(self, name: str):
+            if name in ("label", "template_icon"):
+                return lambda *_, **given: asked.append(given.get("icon_value"))
+            return (lambda *_, **__: (self, self)) if name == "panel" else (lambda *_, **__: self)
+
+    taken = []
+    for _ in range(9):
+        asked.clear()
+        begun = time.perf_counter()
+        keys_panel.KeysPanel.draw(SimpleNamespace(layout=Layout()), bpy.context)
+        taken.append(time.perf_counter() - begun)
+    assert min(taken) < 0.005 and set(icons) <= set(asked)
+
+
+def png(rows: bytes, color_type: int) -> bytes:
+    """A PNG of 4 x 2 pixels; nobody asks for its checksums."""
+    header = (4).to_bytes(4, "big") + (2).to_bytes(4, "big") + bytes((8, color_type, 0, 0, 0))
+    chunks = ((b"IHDR", header), (b"PLTE", bytes(range(12))), (b"IDAT", zlib.compress(rows)), (b"IEND", b""))
+    return bytes(8) + b"".join(len(data).to_bytes(4, "big") + kind + data + bytes(4) for kind, data in chunks)
+
+
+def test_a_png_with_a_palette_is_read_and_others_are_refused() -> None:
+    rows = bytes((0, 3, 0, 0, 1, 0, 2, 2, 2, 2))
+    read = key_pictures.read_sheet(png(rows, 3))
+    assert read.shape == (2, 4, 3) and read[0].tolist() == [[9, 10, 11], [0, 1, 2], [0, 1, 2], [3, 4, 5]]
+    with pytest.raises(ValueError, match="filtered"):
+        key_pictures.read_sheet(png(bytes((2, *rows[1:])), 3))
+    for other in (png(rows, 0), png(rows[:-1], 3)):
+        with pytest.raises(ValueError, match="no PNG with a palette"):
+            key_pictures.read_sheet(other)
