@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from backend.detail.skin_detail import SkinDetail
+from backend.detail.skin_roughness import skin_roughness
 from backend.exchange.face_asset import PART_NAMES, AssetPhoto, EyeDressing, FaceAsset, FacePart
 from backend.fitting.fitted_face import FittedPhoto
 from backend.geometry.template import Template
@@ -153,5 +154,6 @@ def assemble(
         detail=detail,
         eyes=eye_dressing(template, shapes, eyes),
         mouth_inside=template.regions["mouth_interior"][head.vertex_start : head.vertex_stop].astype(np.float32),
+        skin_roughness=skin_roughness(template),
         bust=bust,
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
@@ -54,11 +53,10 @@ def write_detail(detail: SkinDetail | None, path: Path) -> None:
     path.write_bytes(msgspec.json.format(msgspec.json.encode(detail_facts(detail)), indent=1))
 
 
-def detail_facts(detail: SkinDetail | None, files: Sequence[str] | None = None) -> dict[str, object]:
-    """What the maps mean; ``files`` are other names for the wrinkles' pictures than ``WRINKLE_FILES``."""
+def detail_facts(detail: SkinDetail | None) -> dict[str, object]:
+    """What the maps mean."""
     always = NONE if detail is None else detail.always
     maps = {name: NONE for name in KEY_GROUPS} if detail is None else detail.wrinkles
-    names = list(WRINKLE_FILES.values()) if files is None else files
     return {
         "version": FORMAT_VERSION,
         "has_detail": detail is not None,
@@ -67,7 +65,7 @@ def detail_facts(detail: SkinDetail | None, files: Sequence[str] | None = None) 
         "displacement": {"file": "displacement.png", "reach_mm": always.reach},
         "wrinkles": [
             {"name": name, "file": file, "reach_mm": maps[name].reach, "keys": list(KEY_GROUPS[name])}
-            for name, file in zip(KEY_GROUPS, names, strict=True)
+            for name, file in WRINKLE_FILES.items()
         ],
         "how": "height = displacement + sum of wrinkles, each times the largest value of its keys; keys of one side "
         "count on their side of the map (Left: u above 0.5)",

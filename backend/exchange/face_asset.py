@@ -98,6 +98,7 @@ class FaceAsset:
     detail : relief of the skin, None where photos do not show it or it is not wanted.
     eyes : picture, cornea and the like of the eyes; None of an asset that has none.
     mouth_inside : (V,) float32 in [0, 1] of the head's vertices, 1 behind the lips; None where nobody knows.
+    skin_roughness : (V,) float32 in [0, 1] of the head's vertices; None where nobody knows.
     bust : neck and shoulders, in map ``Head`` like the head; None where they are not wanted.
     """
 
@@ -110,6 +111,7 @@ class FaceAsset:
     detail: SkinDetail | None = None
     eyes: EyeDressing | None = None
     mouth_inside: np.ndarray | None = None
+    skin_roughness: np.ndarray | None = None
     bust: FacePart | None = None
 
     def dressed_parts(self) -> tuple[FacePart, ...]:

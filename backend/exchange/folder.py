@@ -19,7 +19,7 @@ from backend.exchange.face_asset import FaceAsset
 from backend.exchange.file_names import FILE_NAMES as FILE_NAMES
 from backend.exchange.hair_files import hair_picture, write_hair
 from backend.exchange.json_files import with_seconds_of, write_cameras, write_expressions, write_report
-from backend.exchange.obj import EYE_TEXTURE, write_obj
+from backend.exchange.obj import EYE_TEXTURE, NORMAL_TEXTURE, write_obj
 from backend.exchange.png import png_bytes
 from backend.exchange.preview import PhotoPreview, write_preview
 from backend.progress import ProgressReporter, silent
@@ -54,7 +54,7 @@ def write_folder(
         lambda folder: (folder / EYE_TEXTURE).write_bytes(png_bytes(_eye_picture(asset))),
         lambda folder: write_obj(asset, folder),
         lambda folder: (folder / "hair.png").write_bytes(png_bytes(hair_picture(asset.hair_cards))),
-        lambda folder: (folder / "normal.png").write_bytes(png_bytes(normal_picture(asset.detail, asset.parts[0]))),
+        lambda folder: (folder / NORMAL_TEXTURE).write_bytes(png_bytes(normal_picture(asset.detail, asset.parts[0]))),
         lambda folder: write_displacement(asset.detail, folder / "displacement.png"),
         lambda folder: write_wrinkles(asset.detail, folder),
         lambda folder: write_detail(asset.detail, folder / "detail.json"),

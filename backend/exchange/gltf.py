@@ -14,6 +14,7 @@ from backend.exchange.detail_files import normal_picture
 from backend.exchange.face_asset import FaceAsset, FacePart
 from backend.exchange.lash_alpha import lash_alpha
 from backend.exchange.part_materials import ALBEDO, EYES, SKIN, PartMaterial, part_material
+from backend.exchange.roughness_map import roughness_picture
 from backend.exchange.split_mesh import SplitMesh, split_at_seams
 from backend.geometry.normals import vertex_normals
 from backend.geometry.topology import triangles_from_quads
@@ -53,6 +54,9 @@ def glb_bytes(asset: FaceAsset) -> bytes:
     writer.add_texture("albedo", asset.albedo, quality=95)
     if asset.detail is not None:
         writer.add_skin_normals(asset)
+    roughness = roughness_picture(asset)
+    if roughness is not None:
+        writer.skin_roughness = writer.add_texture("skin_roughness", roughness, quality=None)
     alphas = {"lashes": lash_alpha(asset)}
     if asset.eyes is not None and asset.eyes.picture is not None:
         writer.textures[EYES] = writer.add_texture("eyes", asset.eyes.picture, quality=_EYES_QUALITY)
@@ -73,6 +77,7 @@ class _GltfWriter:
         self.material_of: dict[PartMaterial, int] = {}
         self.textures: dict[str, int] = {ALBEDO: 0}
         self.skin_normals: int | None = None
+        self.skin_roughness: int | None = None
 
     def finish(self, part_nodes: list[int]) -> bytes:
         root = gl.Node(name=ROOT_NODE, children=part_nodes)
@@ -186,6 +191,7 @@ class _GltfWriter:
         if look not in self.material_of:
             self.material_of[look] = len(self.gltf.materials)
             texture = self.textures.get(look.picture)
+            roughness = self.skin_roughness if look == SKIN else None
             self.gltf.materials.append(
                 gl.Material(
                     name=look.name,
@@ -199,7 +205,10 @@ class _GltfWriter:
                         baseColorTexture=None if texture is None else gl.TextureInfo(index=texture, texCoord=0),
                         baseColorFactor=[*look.colour, look.opacity],
                         metallicFactor=0.0,
-                        roughnessFactor=look.roughness,
+                        metallicRoughnessTexture=None
+                        if roughness is None
+                        else gl.TextureInfo(index=roughness, texCoord=0),
+                        roughnessFactor=look.roughness if roughness is None else 1.0,  # times the picture's
                     ),
                 )
             )

@@ -9,7 +9,7 @@ import numpy as np
 
 from backend import __version__
 from backend.exchange.face_asset import FaceAsset
-from backend.exchange.part_materials import ALBEDO, PartMaterial, part_material
+from backend.exchange.part_materials import ALBEDO, SKIN, PartMaterial, part_material
 from backend.exchange.subdivided import subdivided
 from backend.hair.cards import HairCards
 
@@ -18,6 +18,10 @@ _HAIR_MATERIAL = (
     "map_Kd hair.png\nmap_d -imfchan m hair.png\n"
 )
 EYE_TEXTURE = "eyes.png"
+NORMAL_TEXTURE = "normal.png"
+_NORMAL_STATEMENTS = ("norm", "map_Bump")
+"""``norm`` says what the picture is; Blender does not know it and reads a normal map out of ``map_Bump``. Programs that
+take ``map_Bump`` for heights read ``norm`` first."""
 LASH_OPACITY = 0.5
 """Opacity of the lashes' material; OBJ has no opacity per vertex, as ``face.glb`` has."""
 
@@ -26,7 +30,7 @@ def write_obj(asset: FaceAsset, folder: Path, stem: str = "face", texture: str =
     """Write ``stem.obj`` and ``stem.mtl`` into ``folder``; they name the texture file, which is written elsewhere.
 
     Every part is an object in quads after one Catmull-Clark step, in metres with y up, with map ``Head`` as its texture
-    coordinates (v up); the eyeballs have map ``Eye`` and ``eyes.png``.
+    coordinates (v up); the eyeballs have map ``Eye`` and ``eyes.png``. Skin with relief names ``normal.png``.
 
     Raises ``OSError`` when a file cannot be written.
     """
@@ -49,7 +53,8 @@ def write_obj(asset: FaceAsset, folder: Path, stem: str = "face", texture: str =
         lines += _card_lines(asset.hair_cards, vertices_before, uvs_before)
     (folder / f"{stem}.obj").write_text("\n".join(lines) + "\n", encoding="utf-8", newline="\n")
     materials = "\n".join(
-        _material(part.name, part_material(asset, part.name), texture) for part in asset.dressed_parts()
+        _material(part.name, part_material(asset, part.name), texture, asset.detail is not None)
+        for part in asset.dressed_parts()
     )
     if asset.hair_cards is not None:
         materials += _HAIR_MATERIAL
@@ -73,7 +78,7 @@ def _face_lines(quads: np.ndarray, uv_quads: np.ndarray) -> Iterator[str]:
         yield f"f {a}/{p} {b}/{q} {c}/{r}" if c == d else f"f {a}/{p} {b}/{q} {c}/{r} {d}/{s}"
 
 
-def _material(part_name: str, look: PartMaterial, texture: str) -> str:
+def _material(part_name: str, look: PartMaterial, texture: str, relief: bool) -> str:
     shininess = 2.0 / max(look.roughness, 0.05) ** 4 - 2.0  # the Blinn-Phong exponent of this roughness
     colour = " ".join(f"{channel:g}" for channel in look.colour)
     picture = texture if look.picture == ALBEDO else EYE_TEXTURE
@@ -81,4 +86,5 @@ def _material(part_name: str, look: PartMaterial, texture: str) -> str:
         f"newmtl {part_name}\nKa 0 0 0\nKd {colour}\nKs 0.04 0.04 0.04\nNs {min(shininess, 1000.0):.1f}\n"
         f"Pr {look.roughness}\nPm 0\nd {LASH_OPACITY if part_name == 'lashes' else look.opacity:g}\nillum 2\n"
         + ("" if look.picture is None else f"map_Kd {picture}\n")
+        + "".join(f"{statement} {NORMAL_TEXTURE}\n" for statement in _NORMAL_STATEMENTS if relief and look == SKIN)
     )

@@ -77,6 +77,7 @@ class FaceHeader(msgspec.Struct, frozen=True):
     detail: DetailEntry | None = None
     eyes: EyesEntry | None = None
     mouth_inside: str | None = None
+    skin_roughness: str | None = None
     bust: PartEntry | None = None
 
 
@@ -89,7 +90,10 @@ def encode_face(asset: FaceAsset) -> WireMessage:
     hair = None if asset.hair_strands is None else encode_hair(asset.hair_strands, buffers)
     cards = None if asset.hair_cards is None else encode_cards(asset.hair_cards, buffers)
     detail = None if asset.detail is None else encode_detail(asset.detail, buffers)
-    inside = None if asset.mouth_inside is None else buffers.add_array("mouth_inside", asset.mouth_inside, FLOATS)
+    inside, roughness = (
+        None if values is None else buffers.add_array(name, values, FLOATS)
+        for name, values in (("mouth_inside", asset.mouth_inside), ("skin_roughness", asset.skin_roughness))
+    )
     photos = tuple(_encode_photo(photo, number, buffers) for number, photo in enumerate(asset.photos))
     if asset.albedo is not None:
         buffers.add_picture("albedo", asset.albedo)
@@ -106,6 +110,7 @@ def encode_face(asset: FaceAsset) -> WireMessage:
         detail=detail,
         eyes=eyes,
         mouth_inside=inside,
+        skin_roughness=roughness,
         bust=bust,
     )
     return buffers.message(msgspec.to_builtins(header, enc_hook=_plain))

@@ -102,7 +102,7 @@ class HeadResult:
     detail : relief of the skin, or None where there is none or nobody knows.
     eyes : picture and map of the eyes, None from a backend that does not make them.
     mouth_inside : (V,) float32 in [0, 1] of the head's vertices, 1 behind the lips; None from a backend that does not
-        say.
+        say. skin_roughness : the same, how rough the skin is.
     """
 
     arkit_names: tuple[str, ...]
@@ -116,6 +116,7 @@ class HeadResult:
     detail: ResultDetail | None = None
     eyes: ResultEyes | None = None
     mouth_inside: np.ndarray | None = None
+    skin_roughness: np.ndarray | None = None
 
     @property
     def geometry_only(self) -> bool:
@@ -155,11 +156,8 @@ def decode_result(header: Mapping[str, Any], buffers: Sequence[bytes]) -> HeadRe
     parts = tuple(_part(named, entry, arkit_names) for entry in checked_field(header, "parts", list))
     if tuple(part.name for part in parts) != PART_NAMES:
         raise malformed("its parts are not " + ", ".join(PART_NAMES))
-    inside = None
-    if header.get("mouth_inside") is not None:
-        inside = named.array(checked_field(header, "mouth_inside", str), "<f4", (len(parts[0].vertices),))
-        if not (inside.min() >= 0 and inside.max() <= 1):  # False for NaN, too
-            raise malformed("what is inside its mouth is not between 0 and 1")
+    inside = _head_values(named, header, "mouth_inside", len(parts[0].vertices))
+    roughness = _head_values(named, header, "skin_roughness", len(parts[0].vertices))
     eyes = None
     if header.get("eyes") is not None:
         entry = checked_field(header, "eyes", dict)
@@ -185,7 +183,18 @@ def decode_result(header: Mapping[str, Any], buffers: Sequence[bytes]) -> HeadRe
     cards = decode_cards(named, header["hair_cards"]) if header.get("hair_cards") is not None else None
     detail = decode_detail(named, header["detail"]) if header.get("detail") is not None else None
     report = checked_field(header, "report", dict)
-    return HeadResult(arkit_names, parts, png, albedo_size, photos, report, hair, cards, detail, eyes, inside)
+    more = (hair, cards, detail, eyes, inside, roughness)
+    return HeadResult(arkit_names, parts, png, albedo_size, photos, report, *more)
+
+
+def _head_values(named: NamedBuffers, header: Mapping[str, Any], field: str, count: int) -> np.ndarray | None:
+    """The values (V,) in [0, 1] of the head's vertices; None where the backend does not say."""
+    if header.get(field) is None:
+        return None
+    values = named.array(checked_field(header, field, str), "<f4", (count,))
+    if not (values.min() >= 0 and values.max() <= 1):  # False for NaN, too
+        raise malformed(f"its {field} is not between 0 and 1")
+    return values
 
 
 def _part(named: NamedBuffers, entry: Any, arkit_names: tuple[str, ...]) -> ResultPart:

@@ -26,7 +26,7 @@ from .hair_nodes import follow_group, hair_group, offset_group
 from .images import file_bytes, packed_image, replace_packed
 from .locks import PartLocks
 from .materials import HeadPictures, fill_pictures, material_for_part
-from .meshes import add_keys, new_mesh, put_eye_map, put_mouth_inside, same_topology, update_mesh
+from .meshes import add_keys, new_mesh, put_eye_map, put_skin_values, same_topology, update_mesh
 from .origins import EYES, eye_centre, head_origin, move_origin, neck_pivot, part_seen_from, remember_origin, seen_from
 from .own_head import check_editable
 from .photo_files import PhotoFile, blender_reads, exif_turn
@@ -146,8 +146,7 @@ class _Build:
             yield lambda: remove_part(self.collection(), BUST)
         if self.result.eyes is not None:
             yield self._eye_maps
-        if self.result.mouth_inside is not None:
-            yield lambda: put_mouth_inside(self.object_of("head").data, self.result.mouth_inside)
+        yield lambda: put_skin_values(self.object_of, self.result)
         if not self.result.geometry_only:
             yield self._albedo
         yield self._materials

@@ -11,6 +11,7 @@ from ..protocol.names import BUST
 from . import tags
 from .eye_materials import add_caruncle_colour, coat_beside_iris, cornea_material, tear_material
 from .meshes import ALPHA, MOUTH_INSIDE, UV_EYE, UV_HEAD
+from .skin_gloss import USUAL_ROUGHNESS, USUAL_SPECULAR, add_gloss
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,6 @@ and teeth, and renders of few bounces have a black hole there. Beside lit skin i
 EYEBALLS = ("eye_left", "eye_right")
 EYE_PICTURE = "Eyes"
 """Name of the node that shows the eyes' own picture."""
-SKIN_ROUGHNESS, SKIN_SPECULAR = 0.52, 0.4
 PORES_ACROSS_MAP = 600.0
 SOLID_LASHES = (0.03, 0.02, 0.015, 0.0)
 """Colour and opacity of what is see-through in Solid shading, which knows none per vertex: lashes are strips of a
@@ -44,8 +44,8 @@ LOOKS: tuple[Look, ...] = (
     Look(
         "Skin",
         {
-            "Roughness": SKIN_ROUGHNESS,
-            "Specular IOR Level": SKIN_SPECULAR,
+            "Roughness": USUAL_ROUGHNESS,
+            "Specular IOR Level": USUAL_SPECULAR,
             "Subsurface Weight": 0.35,
             "Subsurface Radius": (1.0, 0.35, 0.2),
             "Subsurface Scale": 0.0035,  # metres that red light travels under the skin
@@ -172,6 +172,7 @@ def _new_material(look: Look, picture: bpy.types.Image | None, uv_map: str) -> b
         coat_beside_iris(tree, uv, shader)
     if look.skin:
         _add_pores(tree, uv, shader)
+        add_gloss(tree, shader)
         _light_mouth(tree, texture, shader)
     elif shader.inputs["Emission Strength"].default_value > 0.0:
         tree.links.new(texture.outputs["Color"], shader.inputs["Emission Color"])

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import bpy
 import numpy as np
 
 from ..protocol.buffers import malformed
-from ..protocol.result import ResultPart
+from ..protocol.names import BUST
+from ..protocol.result import HeadResult, ResultPart
 from .coordinates import coordinates, neutral_coordinates
 from .frames import to_blender
 
@@ -16,6 +17,8 @@ UV_HEAD, UV_MAKEHUMAN, UV_EYE = "Head", "MakeHuman", "Eye"
 HM08_VERTEX = "hm08_vertex"
 MOUTH_INSIDE = "mouth_inside"
 """Attribute of the head's mesh: 1 behind the lips, 0 on the skin."""
+SKIN_ROUGHNESS = "skin_roughness"
+"""Attribute of the head's and the bust's mesh: the roughness of the skin, above 0."""
 ALPHA = "lash_alpha"
 AS_MADE = "likeness_as_made"
 """Attribute of a mesh: the basis as it was made, to tell what somebody has sculpted since."""
@@ -79,11 +82,19 @@ def put_eye_map(mesh: bpy.types.Mesh, places: np.ndarray) -> None:
     layer.uv.foreach_set("vector", np.ascontiguousarray(places[corners], np.float32).ravel())
 
 
-def put_mouth_inside(mesh: bpy.types.Mesh, inside: np.ndarray) -> None:
-    """The attribute ``MOUTH_INSIDE`` out of (V,) values in [0, 1]; none for a mesh somebody has edited."""
-    if len(mesh.vertices) == len(inside):
-        attribute = mesh.attributes.get(MOUTH_INSIDE) or mesh.attributes.new(MOUTH_INSIDE, "FLOAT", "POINT")
-        attribute.data.foreach_set("value", np.ascontiguousarray(inside, np.float32))
+def put_skin_values(object_of: Callable[[str], bpy.types.Object], result: HeadResult) -> None:
+    """The attributes ``MOUTH_INSIDE`` and ``SKIN_ROUGHNESS`` of a backend that knows them, for the parts' objects by
+    name; a bust is as rough as the neck's rim. None for a mesh somebody has edited."""
+    rough = result.skin_roughness
+    found = [("head", MOUTH_INSIDE, result.mouth_inside), ("head", SKIN_ROUGHNESS, rough)]
+    if rough is not None and result.parts[-1].name == BUST:
+        at_rim = rough[result.head.vertices[:, 1].argmin()]
+        found.append((BUST, SKIN_ROUGHNESS, np.full(len(result.parts[-1].vertices), at_rim)))
+    for part, name, values in found:
+        mesh = object_of(part).data
+        if values is not None and len(mesh.vertices) == len(values):
+            attribute = mesh.attributes.get(name) or mesh.attributes.new(name, "FLOAT", "POINT")
+            attribute.data.foreach_set("value", np.ascontiguousarray(values, np.float32))
 
 
 def _set_opacity(mesh: bpy.types.Mesh, part: ResultPart) -> None:

@@ -182,6 +182,37 @@ def test_trimesh_reads_it(glb: Path, hand_made_asset: FaceAsset) -> None:
     assert head.visual.material.baseColorTexture.size == (64, 64)
 
 
+def picture_in(gltf: pygltflib.GLTF2, texture: int) -> np.ndarray:
+    view = gltf.bufferViews[gltf.images[gltf.textures[texture].source].bufferView]
+    return np.asarray(Image.open(io.BytesIO(gltf.binary_blob()[view.byteOffset : view.byteOffset + view.byteLength])))
+
+
+def test_skin_looks_up_the_roughness_of_its_vertices(hand_made_asset: FaceAsset, tmp_path: Path) -> None:
+    """Rough at the top, smooth below: read where glTF says that each vertex looks."""
+    heights = hand_made_asset.parts[0].vertices[:, 1]
+    rough = (0.45 + 1.5 * heights).astype(np.float32)  # 0.3 to 0.6
+    write_glb(replace(hand_made_asset, skin_roughness=rough), tmp_path / "rough.glb")
+    gltf = pygltflib.GLTF2().load(str(tmp_path / "rough.glb"))
+    material = next(material for material in gltf.materials if material.name == "skin").pbrMetallicRoughness
+    assert material.roughnessFactor == 1.0 and material.metallicRoughnessTexture.texCoord == 0
+    picture = picture_in(gltf, material.metallicRoughnessTexture.index)
+    assert picture.shape == (256, 256, 3) and (picture[..., 2] == 0).all()  # no metal
+    attributes = mesh_of(gltf, "head").primitives[0].attributes
+    positions, uv = (accessor_values(gltf, index) for index in (attributes.POSITION, attributes.TEXCOORD_0))
+    column, row = (256 * uv).astype(int).clip(0, 255).T
+    np.testing.assert_allclose(picture[row, column, 1] / 255, 0.45 + 1.5 * positions[:, 1], atol=0.02)
+    others = [m.pbrMetallicRoughness for m in gltf.materials if m.name != "skin"]
+    assert others and all(other.metallicRoughnessTexture is None for other in others)
+    issues = validated(tmp_path / "rough.glb")["issues"]["messages"]
+    assert [issue for issue in issues if not issue["pointer"].endswith("TEXCOORD_1")] == []
+
+
+def test_skin_of_unknown_roughness_has_a_factor(glb: Path) -> None:
+    gltf = pygltflib.GLTF2().load(str(glb))
+    material = next(material for material in gltf.materials if material.name == "skin").pbrMetallicRoughness
+    assert material.metallicRoughnessTexture is None and material.roughnessFactor == 0.5
+
+
 def test_the_khronos_validator_finds_nothing(glb: Path) -> None:
     report = validated(glb)
     issues = [m for m in report["issues"]["messages"] if not m["pointer"].endswith("TEXCOORD_1")]

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from hand_made import waves
 from PIL import Image
 from test_lash_alpha import asset_with_strip
 
@@ -76,3 +78,48 @@ def test_quads_are_subdivided_once_and_keep_their_texture(tmp_path: Path) -> Non
     np.testing.assert_allclose(
         uvs[[t for face in faces for _, t in face]].mean(axis=0), cage.uv.mean(axis=0), atol=0.02
     )
+
+
+def materials_of(path: Path) -> dict[str, list[str]]:
+    """The statements of each material of a ``.mtl`` file."""
+    materials: dict[str, list[str]] = {}
+    for line in path.read_text("utf-8").splitlines():
+        if line.startswith("newmtl "):
+            statements = materials[line.split()[1]] = []
+        else:
+            statements.append(line)
+    return materials
+
+
+def test_skin_with_relief_names_its_normal_map_and_no_other_part_does(
+    hand_made_asset: FaceAsset, tmp_path: Path
+) -> None:
+    write_obj(replace(hand_made_asset, detail=waves()), tmp_path)
+    materials = materials_of(tmp_path / "face.mtl")
+    assert {"norm normal.png", "map_Bump normal.png"} <= set(materials.pop("head"))
+    assert len(materials) == len(PART_NAMES) - 1
+    assert not any("normal.png" in statement for statements in materials.values() for statement in statements)
+
+
+def test_skin_without_relief_names_no_normal_map(hand_made_asset: FaceAsset, tmp_path: Path) -> None:
+    write_obj(hand_made_asset, tmp_path)
+    assert "map_Kd albedo.png" in materials_of(tmp_path / "face.mtl")["head"]
+    assert "normal.png" not in (tmp_path / "face.mtl").read_text("utf-8")
+
+
+@pytest.mark.blender
+def test_blender_shows_the_normal_map_of_the_skin(hand_made_asset: FaceAsset, tmp_path: Path) -> None:
+    bpy = pytest.importorskip("bpy")
+    asset = replace(hand_made_asset, detail=waves())
+    write_obj(asset, tmp_path)
+    for name in ("albedo.png", "normal.png"):
+        Image.fromarray(asset.albedo).save(tmp_path / name)
+    bpy.ops.wm.read_factory_settings(use_empty=True)
+    bpy.ops.wm.obj_import(filepath=str(tmp_path / "face.obj"))
+    for name, expected in (("head", True), ("tongue", False)):
+        nodes = bpy.data.materials[name].node_tree.nodes
+        shader = next(node for node in nodes if node.type == "BSDF_PRINCIPLED")
+        assert shader.inputs["Normal"].is_linked == expected
+    relief = bpy.data.materials["head"].node_tree.nodes
+    normal_map = next(node for node in relief if node.type == "NORMAL_MAP")
+    assert normal_map.inputs["Color"].links[0].from_node.image.name == "normal.png"

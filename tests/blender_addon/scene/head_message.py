@@ -54,6 +54,7 @@ def make() -> HeadMessage:
     from made_up_detail import made_up_detail
     from made_up_hair import made_up_hair
 
+    from backend.detail.skin_roughness import skin_roughness
     from backend.exchange.assemble import eye_dressing, face_parts
     from backend.exchange.face_asset import AssetPhoto, FaceAsset
     from backend.exchange.wire import encode_face
@@ -121,6 +122,7 @@ def make() -> HeadMessage:
         detail=made_up_detail(),
         eyes=dressing,
         mouth_inside=template.regions["mouth_interior"][: len(parts[0].vertices)].astype(np.float32),
+        skin_roughness=skin_roughness(template),
     )
     message = encode_face(asset)
     header = json.loads(json.dumps({"type": "result", "job": "0" * 32, "token": "t", **message.header}))

@@ -90,3 +90,15 @@ def test_it_is_exported(bpy: ModuleType, with_bust: HeadResult) -> None:
 
     collection = import_head(with_bust, bpy.context)
     assert [obj[tags.PART] for obj in export_parts(collection)][-1] == "bust"
+
+
+def test_the_skin_is_as_rough_on_both_sides_of_the_necks_rim(bpy: ModuleType, with_bust: HeadResult) -> None:
+    head = import_head(with_bust, bpy.context)
+    rough = []
+    for name in ("head", "bust"):
+        mesh = tags.part_object(head, name).data
+        rough.append(np.empty(len(mesh.vertices), np.float32))
+        mesh.attributes["skin_roughness"].data.foreach_get("value", rough[-1])
+    rim = np.argsort(with_bust.head.vertices[:, 1])[:10]
+    np.testing.assert_allclose(rough[1], rough[1][0])
+    np.testing.assert_allclose(rough[0][rim], rough[1][0], atol=0.01)

@@ -1,0 +1,61 @@
+"""How rough skin is by region: moist lips and lids, oily nose and forehead, dry ears and neck."""
+
+from __future__ import annotations
+
+import numpy as np
+import scipy.sparse as sp
+
+from backend.geometry.template import Template
+from backend.geometry.topology import unique_edges
+from backend.rig.face_loops import face_loops
+
+USUAL = 0.55
+"""Roughness (GGX, as Principled BSDF and glTF have it) of cheeks, and of what no region names."""
+OF_REGIONS: dict[str, float] = {
+    "forehead": 0.45,  # most sebum of all skin, with the nose: the T zone
+    "nose": 0.45,
+    "chin": 0.50,  # the T zone's lower end, less of it
+    "neck": 0.60,  # few glands, dry
+    "ears": 0.60,
+    "scalp": 0.60,  # hair takes the sebum up
+    "lips": 0.35,  # moist, without a horny layer to speak of
+    "mouth_interior": 0.30,  # wet
+    "eye_sockets": 0.30,
+}
+LID_MARGIN = 0.30
+"""Of the lids' edges, which the tear film wets."""
+_MOIST_ROWS = (1.0, 0.7, 0.25)
+"""Share of ``LID_MARGIN`` in the loop on a lid's edge and the loops outside of it, about a millimetre apart: the film
+ends before the lashes' roots."""
+_STEPS = 3
+"""Times that a vertex gives way to its neighbours, 4 mm away: regions meet over about a centimetre."""
+
+
+def skin_roughness(template: Template) -> np.ndarray:
+    """(V,) float32 in [0, 1] of the head's vertices, smooth between the regions; lips and lids keep their edges."""
+    count = template.head.vertex_stop
+    mirror = template.mirror[:count]
+    regions = {name: np.maximum(mask[:count], mask[mirror]) for name, mask in template.regions.items()}
+    rough = np.full(count, USUAL)
+    moist = ("lips", "mouth_interior", "eye_sockets")
+    for name in (name for name in OF_REGIONS if name not in moist):
+        rough += regions[name] * (OF_REGIONS[name] - rough)
+    rough = _evened_out(rough, template)
+    for name in moist:
+        rough += regions[name] * (OF_REGIONS[name] - rough)
+    for eye in face_loops(template).eyes:
+        rough[eye.rows[: eye.margin]] = LID_MARGIN
+        for row, share in enumerate(_MOIST_ROWS, eye.margin):
+            rough[eye.rows[row]] += share * (LID_MARGIN - rough[eye.rows[row]])
+    return rough.astype(np.float32)
+
+
+def _evened_out(values: np.ndarray, template: Template) -> np.ndarray:
+    """Values (V,) of the head's vertices, half of each the mean of its neighbours, ``_STEPS`` times."""
+    one, two = unique_edges(template.quads[: template.head.face_stop]).T
+    count = len(values)
+    near = sp.coo_matrix((np.ones(2 * len(one)), (np.r_[one, two], np.r_[two, one])), (count, count)).tocsr()
+    neighbours = np.maximum(near.sum(axis=1).A1, 1.0)
+    for _ in range(_STEPS):
+        values = 0.5 * values + 0.5 * (near @ values) / neighbours
+    return values

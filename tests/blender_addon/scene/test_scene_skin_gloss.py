@@ -1,0 +1,120 @@
+"""Moist lips and lids, an oily nose, dry ears: the skin's roughness in Blender."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pytest
+from head_message import HeadMessage
+
+from blender_addon.errors import AddonError
+from blender_addon.protocol.result import decode_result
+
+pytest.importorskip("bpy")
+pytestmark = pytest.mark.blender
+
+from blender_addon.scene import tags  # noqa: E402
+from blender_addon.scene.importing import import_head  # noqa: E402
+from blender_addon.scene.skin_gloss import ROUGHNESS, SPECULAR, USUAL_ROUGHNESS, USUAL_SPECULAR  # noqa: E402
+
+
+def without_roughness(message: HeadMessage) -> tuple[dict, list[bytes]]:
+    """The message of a backend that does not say how rough skin is."""
+    header, buffers = message.copy()
+    number = [entry["name"] for entry in header["buffers"]].index(header.pop("skin_roughness"))
+    del header["buffers"][number], buffers[number]
+    return header, buffers
+
+
+def roughness_of(head) -> np.ndarray:
+    values = np.empty(len(head.data.vertices), np.float32)
+    head.data.attributes["skin_roughness"].data.foreach_get("value", values)
+    return values
+
+
+def baked_roughness(bpy: ModuleType, head) -> np.ndarray:
+    """(S, S) roughness of the head's skin as Cycles sees it, by map ``Head``; 0 where the map shows no skin."""
+    size, tree = 64, head.material_slots[0].material.node_tree
+    target = tree.nodes.new("ShaderNodeTexImage")
+    target.image = bpy.data.images.new("baked", size, size, float_buffer=True)
+    target.image.colorspace_settings.name = "Non-Color"
+    tree.nodes.active = target
+    scene = bpy.context.scene
+    scene.render.engine, scene.cycles.samples, scene.cycles.device = "CYCLES", 1, "CPU"
+    bpy.ops.object.select_all(action="DESELECT")
+    head.select_set(True)
+    bpy.context.view_layer.objects.active = head
+    bpy.ops.object.bake(type="ROUGHNESS", margin=0)
+    pixels = np.empty(4 * size * size, np.float32)
+    target.image.pixels.foreach_get(pixels)
+    tree.nodes.remove(target)
+    return pixels.reshape(size, size, 4)[..., 0]
+
+
+def test_vertices_say_how_rough_their_skin_is(bpy: ModuleType, message: HeadMessage) -> None:
+    template = pytest.importorskip("backend.geometry.template", exc_type=ImportError).load_template()
+    head = tags.part_object(import_head(decode_result(*message.copy()), bpy.context), "head")
+    rough, regions = roughness_of(head), template.regions
+    found = {name: np.median(rough[regions[name][: len(rough)] > 0.95]) for name in ("lips", "nose", "cheeks", "ears")}
+    for name, expected in {"lips": 0.35, "nose": 0.45, "cheeks": 0.55, "ears": 0.60}.items():
+        assert found[name] == pytest.approx(expected, abs=0.02), name
+
+
+def test_the_skin_is_as_rough_as_its_vertices_say(bpy: ModuleType, message: HeadMessage) -> None:
+    head = tags.part_object(import_head(decode_result(*message.copy()), bpy.context), "head")
+    nodes = head.material_slots[0].material.node_tree.nodes
+    shader = next(node for node in nodes if node.type == "BSDF_PRINCIPLED")
+    assert shader.inputs["Roughness"].links[0].from_node == nodes[ROUGHNESS]
+    assert shader.inputs["Specular IOR Level"].links[0].from_node == nodes[SPECULAR]
+    baked = baked_roughness(bpy, head)
+    shown = baked[baked > 0]
+    assert len(shown) > 1000
+    rough = roughness_of(head)
+    assert shown.min() == pytest.approx(rough.min(), abs=0.02) and shown.max() == pytest.approx(rough.max(), abs=0.02)
+    assert np.ptp(shown) > 0.25
+
+
+def test_a_head_of_an_older_backend_has_one_roughness(bpy: ModuleType, message: HeadMessage) -> None:
+    head = tags.part_object(import_head(decode_result(*without_roughness(message)), bpy.context), "head")
+    assert "skin_roughness" not in head.data.attributes
+    baked = baked_roughness(bpy, head)
+    assert (baked > 0).sum() > 1000
+    np.testing.assert_allclose(baked[baked > 0], USUAL_ROUGHNESS, atol=0.01)
+
+
+def test_roughness_comes_when_a_head_of_before_is_solved_again(bpy: ModuleType, message: HeadMessage) -> None:
+    old = import_head(decode_result(*without_roughness(message)), bpy.context)
+    import_head(decode_result(*message.copy()), bpy.context, into=old[tags.HEAD_ID])
+    assert np.ptp(roughness_of(tags.part_object(old, "head"))) > 0.25
+
+
+def test_gltf_from_blender_has_the_usual_roughness(bpy: ModuleType, message: HeadMessage, tmp_path: Path) -> None:
+    """It cannot have the vertices', and without a factor it would be as rough as chalk."""
+    import_head(decode_result(*message.copy()), bpy.context)
+    bpy.ops.export_scene.gltf(filepath=str(tmp_path / "head.glb"), export_morph=False)
+    data = (tmp_path / "head.glb").read_bytes()
+    header = json.loads(data[20 : 20 + int.from_bytes(data[12:16], "little")])
+    skin = next(material for material in header["materials"] if material["name"] == "Skin")
+    assert skin["pbrMetallicRoughness"]["roughnessFactor"] == pytest.approx(USUAL_ROUGHNESS)
+    assert "metallicRoughnessTexture" not in skin["pbrMetallicRoughness"]
+    specular = skin["extensions"]["KHR_materials_specular"]
+    assert specular == {"specularFactor": pytest.approx(2 * USUAL_SPECULAR)}
+
+
+@pytest.mark.parametrize("fault", ["above one", "not a number", "too few"])
+def test_a_roughness_that_cannot_be_is_refused(message: HeadMessage, fault: str) -> None:
+    header, buffers = message.copy()
+    number = [entry["name"] for entry in header["buffers"]].index(header["skin_roughness"])
+    values = np.frombuffer(buffers[number], "<f4").copy()
+    if fault == "too few":
+        values = values[:-1]
+        header["buffers"][number]["shape"] = [len(values)]
+    else:
+        values[7] = 1.5 if fault == "above one" else np.nan
+    buffers[number] = values.tobytes()
+    with pytest.raises(AddonError) as caught:
+        decode_result(header, buffers)
+    assert caught.value.code == "malformed"
