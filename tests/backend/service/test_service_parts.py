@@ -18,7 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from backend.errors import LikenessError
-from backend.service import discovery, job_book, reconstruct_runner
+from backend.service import discovery, job_book, reconstruct_runner, worker
 from backend.service.discovery import ServerLock, ServerState, process_runs, read_state, remove_state, write_state
 from backend.service.explain import explain
 from backend.service.frames import BrokenFramesError, read_frames, write_frames
@@ -114,6 +114,25 @@ def test_photos_that_do_not_fit_push_out_the_oldest_results(tmp_path: Path, monk
 def test_shares_are_of_the_whole_time() -> None:
     assert sum(SHARES.values()) == sum(TRANSFER_SHARES.values()) == pytest.approx(1.0)
     assert sentence_for("unheard of") == "Unheard of"
+
+
+def test_an_import_that_takes_long_tells_how_far_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lines = ["import sys, time, types"]
+    lines += [f"sys.modules['slow_part_{n}'] = types.ModuleType('slow_part_{n}'); time.sleep(0.05)" for n in range(10)]
+    (tmp_path / "slow_runner.py").write_text("\n".join(lines))
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(worker, "RUNNER_MODULES", 20)
+    monkeypatch.setattr(worker, "LOADING_SECONDS", 0.02)
+    heard: list[float] = []
+    try:
+        assert worker.import_runner("slow_runner", heard.append).__name__ == "slow_runner"
+    finally:
+        for name in ("slow_runner", *(f"slow_part_{n}" for n in range(10))):
+            sys.modules.pop(name, None)
+    assert heard == sorted(heard) and heard[-1] == 1.0
+    assert len({fraction for fraction in heard if 0.0 < fraction < 0.6}) >= 3
+    with pytest.raises(ModuleNotFoundError):
+        worker.import_runner("no_such_runner", heard.append)
 
 
 def test_warming_up_tells_of_each_thing_that_is_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
