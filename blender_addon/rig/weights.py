@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import heapq
 from collections.abc import Mapping
 
 import bpy
@@ -78,35 +77,29 @@ def remove_groups(obj: bpy.types.Object) -> None:
 
 
 def distance_from_rim(mesh: bpy.types.Mesh) -> np.ndarray:
-    """(V,) metres along the edges to the neck's rim (Dijkstra), smoothed once over neighbours; where no edge leads from
+    """(V,) metres along the edges to the neck's rim, smoothed once over neighbours; where no edge leads from
     there, as to a loose piece, as far as the farthest vertex."""
     points = neutral_coordinates(mesh).astype(np.float64)
     edges = np.empty(2 * len(mesh.edges), np.int32)
     mesh.edges.foreach_get("vertices", edges)
     ends = edges.reshape(-1, 2)
     lengths = np.linalg.norm(points[ends[:, 0]] - points[ends[:, 1]], axis=1)
-    beside: list[list[tuple[int, float]]] = [[] for _ in points]
-    for (a, b), length in zip(ends.tolist(), lengths.tolist(), strict=True):
-        beside[a].append((b, length))
-        beside[b].append((a, length))
-    distance = [np.inf] * len(points)
-    waiting = [(0.0, vertex) for vertex in neck_rim(mesh).tolist()]
-    rim = {vertex for _, vertex in waiting}
-    for _, vertex in waiting:
-        distance[vertex] = 0.0
-    while waiting:
-        done, vertex = heapq.heappop(waiting)
-        if done > distance[vertex]:
-            continue
-        for other, length in beside[vertex]:
-            if done + length < distance[other]:
-                distance[other] = done + length
-                heapq.heappush(waiting, (done + length, other))
-    found = np.array(distance)
+    there, back = ends.ravel(), ends[:, ::-1].ravel()  # each edge both ways
+    by_end = np.argsort(there, kind="stable")
+    ended, firsts = np.unique(there[by_end], return_index=True)
+    begun, along = back[by_end], np.repeat(lengths, 2)[by_end]
+    rim, found = neck_rim(mesh), np.full(len(points), np.inf)
+    found[rim] = 0.0
+    nearer = True
+    while nearer:
+        shortest = np.minimum.reduceat(found[begun] + along, firsts)
+        nearer = bool((shortest < found[ended]).any())
+        found[ended] = np.minimum(found[ended], shortest)
     found[~np.isfinite(found)] = found[np.isfinite(found)].max()
-    smooth = np.array([np.mean([found[other] for other, _ in near] or [found[i]]) for i, near in enumerate(beside)])
-    result = 0.5 * (found + smooth)
-    result[sorted(rim)] = 0.0
+    edges_of = np.bincount(there, minlength=len(points))
+    of_others = np.bincount(there, found[back], len(points))
+    result = 0.5 * (found + np.where(edges_of > 0, of_others / np.maximum(edges_of, 1), found))
+    result[rim] = 0.0
     return result
 
 
