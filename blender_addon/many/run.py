@@ -208,6 +208,11 @@ def current() -> ManyRun | None:
     return _run
 
 
+def is_writing() -> bool:
+    """Whether a run has made its heads and the assets are being written."""
+    return _run is not None and _run.writing
+
+
 def last_words() -> str:
     """Why the last run ended before its end; "" where it did not."""
     return _said
@@ -228,10 +233,16 @@ def tick() -> None:
         _said, _run = _run.stopped_because, None
 
 
+def file_opened() -> None:
+    """Another file is open: no run goes on any more, but what is being written is written to its end."""
+    if not is_writing():
+        forget()
+
+
 def forget() -> None:
-    """No run goes on any more; the extension is being disabled, or another file is open."""
+    """No run goes on any more; the extension is being disabled."""
     global _run, _said
-    if _run is not None and _run.writing:
+    if is_writing():
         _run.stop()
     _run, _said = None, ""
 
@@ -241,5 +252,5 @@ def run_to_end(seconds_between: float = 0.02) -> None:
     while _run is not None:
         tick()
         session().tick()
-        if (session().busy and not session().importing) or (_run is not None and _run.writing):
+        if (session().busy and not session().importing) or is_writing():
             time.sleep(seconds_between)

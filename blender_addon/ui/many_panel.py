@@ -63,7 +63,7 @@ class ManyPanel(bpy.types.Panel):
             row.operator("likeness.try_again", icon="FILE_REFRESH", text="")
         else:
             row.operator("likeness.stop_many", icon="CANCEL")
-            if run.current().writing:
+            if run.is_writing():
                 layout.label(text="Writing the assets", icon="FILE_TICK")
         if run.last_words():
             draw_wrapped(layout, run.last_words(), icon="ERROR")

@@ -13,6 +13,7 @@ bpy = pytest.importorskip("bpy")
 sys.path[:0] = [str(Path(__file__).parent / "scene"), str(Path(__file__).parent)]
 from instant_backend import Backend  # noqa: E402
 
+from blender_addon import timer  # noqa: E402
 from blender_addon.many import catalogue, run  # noqa: E402
 from blender_addon.operators import many as operators  # noqa: E402
 from blender_addon.protocol.result import HeadResult  # noqa: E402
@@ -144,13 +145,36 @@ def test_heads_that_stay_in_the_scene_are_assets_too(many) -> None:
         assert head.asset_data.catalog_id == CATALOGUE_ID and tuple(head.preview.image_size) == (256, 256)
 
 
-def test_stopping_while_the_library_is_written_is_said_and_leaves_no_half_file(many, people: Path) -> None:
+@pytest.fixture
+def writing(many) -> None:
+    """A run that has made its heads and is writing the library."""
     many.apart = True
     bpy.ops.likeness.reconstruct_many()
     options = run.RunOptions("standard", 1024, "auto", "auto", False, False, True, library=True)
     run.begin(run.ManyRun(Place.shown(bpy.context), None, options))
     run.tick()
-    assert run.current().writing
+    assert run.is_writing()
+
+
+def test_another_file_that_is_opened_meanwhile_does_not_end_the_writing(
+    writing: None, people: Path, tmp_path: Path
+) -> None:
+    bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "other.blend"))
+    bpy.ops.wm.open_mainfile(filepath=str(tmp_path / "other.blend"))
+    assert run.is_writing()
+    run.run_to_end()
+    assert run.last_words() == "" and sorted(assets_in(people / "people.blend")) == ["Anna", "Ben"]
+
+
+def test_the_panel_is_drawn_anew_when_the_writing_has_ended(writing: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn: list[bool] = []
+    monkeypatch.setattr(timer.redraw, "everything", lambda: drawn.append(run.is_writing()))
+    while run.is_writing():
+        assert timer._on_timer() is not None or not run.is_writing()
+    assert drawn == [False]
+
+
+def test_stopping_while_the_library_is_written_is_said_and_leaves_no_half_file(writing: None, people: Path) -> None:
     layout = MagicMock()
     ManyPanel.draw(MagicMock(layout=layout), bpy.context)
     assert "Writing the assets" in [call.kwargs.get("text") for call in layout.mock_calls]
