@@ -85,7 +85,7 @@ _WITH_HANDLERS = (thumbnails, key_pictures, panel, keys_panel, corner_preview)
 @persistent
 def _file_opened(*_: object) -> None:
     """Another file is open (one that cannot be opened changes nothing)."""
-    many_run.forget()
+    many_run.file_opened()
     session.session().file_opened()
     timer.look_for_heads()
 

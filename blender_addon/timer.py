@@ -47,9 +47,10 @@ def _on_timer() -> float | None:
     current = session()
     view, preview = current.view, current.preview
     current.tick()
+    writing = many.is_writing()
     many.tick()
     corner_preview.prepare()
-    ended = view.phase.busy and not current.busy
+    ended = (view.phase.busy and not current.busy) or many.is_writing() != writing
     now = time.monotonic()
     turning = current.preview is not None and now - current.preview_at < redraw.SWING_SECONDS + redraw.TURN_SECONDS
     words, head = _pace.tick(now, current.view is not view, current.preview is not preview, turning)

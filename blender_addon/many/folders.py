@@ -60,3 +60,8 @@ def file_of(person: PersonFolder | Path) -> Path:
     """The .blend file that a person's head is kept in, beside the photos."""
     folder = person.folder if isinstance(person, PersonFolder) else person
     return folder / f"{folder.name}.blend"
+
+
+def library_of(folder: Path) -> Path:
+    """The .blend file that all heads of a folder of people are kept in."""
+    return folder / f"{folder.name or 'heads'}.blend"

@@ -17,9 +17,12 @@ from ..job import Job
 from ..protocol.names import EVEN_AVERAGE, NO_SYMMETRY
 from ..runner import Phase
 from ..scene import tags
+from ..scene.assets import CATALOGUE_ID, mark_as_asset
 from ..scene.place import Place, remove_head
 from ..session import session
-from .folders import file_of, photos_in
+from .catalogue import heads_catalogue
+from .folders import file_of, library_of, photos_in
+from .library import LibraryProcess
 
 PERSONS_OWN: frozenset[str] = frozenset({"no_photo", "no_face", "too_large", "malformed", "out_of_memory", "internal"})
 """Codes of failures after which the next person may do better; all others are the backend's, and the run stops."""
@@ -27,7 +30,10 @@ PERSONS_OWN: frozenset[str] = frozenset({"no_photo", "no_face", "too_large", "ma
 
 @dataclass(frozen=True)
 class RunOptions:
-    """What all people of a run have in common; as ``Job``'s."""
+    """What all people of a run have in common; as ``Job``'s.
+
+    ``apart``: a .blend file for each. ``library``: that, and one .blend file with all heads as assets.
+    """
 
     quality: str
     texture_size: int
@@ -38,6 +44,7 @@ class RunOptions:
     apart: bool
     symmetry: float = NO_SYMMETRY
     average: float = EVEN_AVERAGE
+    library: bool = False
 
 
 class ManyRun:
@@ -53,10 +60,19 @@ class ManyRun:
         self._running: str | None = None
         self._begun = 0.0
         self._stopping = False
+        self._written: list[Path] = []
+        self._writing: LibraryProcess | None = None
         self.stopped_because = ""
+
+    @property
+    def writing(self) -> bool:
+        """Whether all heads are made and the assets' file or pictures are being written."""
+        return self._writing is not None
 
     def tick(self) -> bool:
         """Look after the run once; False when it is over."""
+        if self._writing is not None:
+            return self._wait_for_writing()
         if session().busy:
             return True
         scene = self._place.scene()
@@ -65,12 +81,15 @@ class ManyRun:
             return False
         if self._running is not None:
             self._ended(scene)
-        if self._stopping or self.stopped_because:
-            return False
-        return self._next(scene)
+        if not (self._stopping or self.stopped_because) and self._next(scene):
+            return True
+        return self._begin_writing(scene)
 
     def stop(self) -> None:
-        """Cancel the person at work, who waits again then, and end."""
+        """Cancel the person at work, who waits again then, and end; or the writing, which leaves the file before."""
+        if self._writing is not None:
+            self._writing.stop()
+            return
         self._stopping = True
         session().cancel()
 
@@ -121,8 +140,10 @@ class ManyRun:
         row.seconds = time.monotonic() - self._begun
         if view.phase is Phase.DONE:
             row.state, row.sentence = "DONE", said
-            if self._options.apart:
+            if self._options.apart or self._options.library:
                 self._put_apart(row)
+            elif session().made is not None:
+                mark_as_asset(session().made)
         elif view.phase is Phase.FAILED and view.code in PERSONS_OWN:
             row.state, row.sentence = "FAILED", said
         else:
@@ -139,12 +160,43 @@ class ManyRun:
             row.state, row.sentence = "FAILED", "The head was removed before it was written."
             return
         try:
+            if not self._options.library:  # else the Asset Browser would show the head twice
+                mark_as_asset(collection, heads_catalogue(path.parents[1], CATALOGUE_ID), pictured=False)
             bpy.data.libraries.write(str(path), {collection}, fake_user=True, compress=True)
         except (RuntimeError, OSError) as error:
             row.sentence = f"{path.name} could not be written ({str(error).strip()}); the head stays in this scene."
             return
         remove_head(str(collection[tags.HEAD_ID]))
         row.sentence = f"{path.name}: {row.sentence}"
+        self._written.append(path)
+
+    def _begin_writing(self, scene: bpy.types.Scene) -> bool:
+        """Let another Blender finish what is written of the run; whether it does."""
+        files, library = self._written, None
+        people = scene.likeness_many.people
+        try:
+            if self._options.library and len(people):
+                done = [file_of(Path(bpy.path.abspath(row.folder))) for row in people if row.state == "DONE"]
+                files = [path for path in done if path.is_file()]
+                library = library_of(Path(bpy.path.abspath(people[0].folder)).parent)
+            if not files:
+                return False
+            catalogue = heads_catalogue(files[0].parents[1], CATALOGUE_ID)
+            self._writing = LibraryProcess(files, library, catalogue)
+        except OSError as error:
+            self._also_said(f"The asset library could not be written ({error}).")
+            return False
+        return True
+
+    def _wait_for_writing(self) -> bool:
+        said = self._writing.ended()
+        if said is None:
+            return True
+        self._also_said(said)
+        return False
+
+    def _also_said(self, sentence: str) -> None:
+        self.stopped_because = f"{self.stopped_because} {sentence}".strip()
 
 
 _run: ManyRun | None = None
@@ -154,6 +206,11 @@ _said = ""
 def current() -> ManyRun | None:
     """The run that goes on, None without."""
     return _run
+
+
+def is_writing() -> bool:
+    """Whether a run has made its heads and the assets are being written."""
+    return _run is not None and _run.writing
 
 
 def last_words() -> str:
@@ -176,9 +233,17 @@ def tick() -> None:
         _said, _run = _run.stopped_because, None
 
 
+def file_opened() -> None:
+    """Another file is open: no run goes on any more, but what is being written is written to its end."""
+    if not is_writing():
+        forget()
+
+
 def forget() -> None:
-    """No run goes on any more; the extension is being disabled, or another file is open."""
+    """No run goes on any more; the extension is being disabled."""
     global _run, _said
+    if is_writing():
+        _run.stop()
     _run, _said = None, ""
 
 
@@ -187,5 +252,5 @@ def run_to_end(seconds_between: float = 0.02) -> None:
     while _run is not None:
         tick()
         session().tick()
-        if session().busy and not session().importing:
+        if (session().busy and not session().importing) or is_writing():
             time.sleep(seconds_between)

@@ -39,6 +39,12 @@ class LikenessMany(bpy.types.PropertyGroup):
         "than one scene can hold",
         default=False,
     )
+    library: BoolProperty(
+        name="One Library File",
+        description="Write all heads as assets into one .blend file in the chosen folder, named like it, when the run "
+        "has ended or was stopped. Each head lies in a .blend file beside its photos as well, which is no asset then",
+        default=False,
+    )
 
 
 def list_people(scene: bpy.types.Scene, folder: Path) -> int:

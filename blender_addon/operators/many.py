@@ -57,7 +57,9 @@ class ReconstructMany(bpy.types.Operator):
 
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
-        waiting = any(person.state in ("WAITING", "RUNNING") for person in context.scene.likeness_many.people)
+        many = context.scene.likeness_many
+        states = ("WAITING", "RUNNING", "DONE") if many.library else ("WAITING", "RUNNING")  # what is done is gathered
+        waiting = any(person.state in states for person in many.people)
         nobody = "Nobody in the table waits. Choose a folder, or Try Again"
         return clickable(cls, session().why_busy or (_GOES_ON if run.current() else "") or ("" if waiting else nobody))
 
@@ -73,6 +75,7 @@ class ReconstructMany(bpy.types.Operator):
             context.scene.likeness_many.apart,
             settings.symmetry,
             settings.average,
+            context.scene.likeness_many.library,
         )
         try:
             run.begin(run.ManyRun(Place.shown(context), chosen_backend(context), options))

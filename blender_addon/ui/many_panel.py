@@ -11,6 +11,10 @@ from .thumbnails import photo_icon
 
 ICONS = {"WAITING": "TIME", "RUNNING": "PLAY", "DONE": "CHECKMARK", "FAILED": "ERROR"}
 
+HOW_TO_USE = (
+    "Add the chosen folder under Preferences > File Paths > Asset Libraries, then drag heads out of the Asset Browser."
+)
+
 
 class PeopleList(bpy.types.UIList):
     """One row per person: thumbnail, name, number of photos, state."""
@@ -48,13 +52,19 @@ class ManyPanel(bpy.types.Panel):
         layout.label(text=", ".join(counted))
         if 0 <= many.active < len(many.people) and many.people[many.active].sentence:
             draw_wrapped(layout, many.people[many.active].sentence)
-        layout.prop(many, "apart")
+        column = layout.column(align=True)
+        column.prop(many, "apart")
+        column.prop(many, "library")
+        if many.apart or many.library:
+            draw_wrapped(layout, HOW_TO_USE, icon="ASSET_MANAGER")
         row = layout.row(align=True)
         if run.current() is None:
             row.operator("likeness.reconstruct_many", icon="USER")
             row.operator("likeness.try_again", icon="FILE_REFRESH", text="")
         else:
             row.operator("likeness.stop_many", icon="CANCEL")
+            if run.is_writing():
+                layout.label(text="Writing the assets", icon="FILE_TICK")
         if run.last_words():
             draw_wrapped(layout, run.last_words(), icon="ERROR")
 

@@ -1,0 +1,208 @@
+"""A small picture of a head from the front, drawn by numpy: Blender without a window has no OpenGL."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import bpy
+import numpy as np
+
+from ..protocol.names import BUST
+from . import tags
+from .coordinates import neutral_coordinates, origin_of
+from .hair_nodes import ROOT_COLOUR, TIP_COLOUR, WIDTH
+from .meshes import UV_EYE, UV_HEAD
+
+SIDE_PIXELS = 256
+"""What Blender's own previews have."""
+MARGIN = 0.1
+"""Of the picture's side, around the head without its hair, which may reach out of the picture."""
+FINER = 2
+"""So many pixels a side are averaged into one."""
+SHOWN = ("head", BUST, "eye_left", "eye_right")
+"""Behind closed lips nothing is seen; lashes, corneas and tears are see-through."""
+_LIGHTS = (  # direction towards the light in Blender's axes of the head frame, strength
+    (np.array([0.45, -0.75, 0.5], np.float32), 0.75),
+    (np.array([-0.9, -0.3, 0.1], np.float32), 0.30),
+)
+_AMBIENT = 0.25
+_ACROSS_HAIR = np.linspace(-0.5, 0.5, 5, dtype=np.float32)
+"""Of a lock's width: where the lines lie that it is drawn by."""
+_CHUNK = 4_000
+"""Triangles that are sampled at a time, so that memory stays below 100 MB."""
+
+_Samples = tuple[np.ndarray, np.ndarray]
+"""(N, 3) float32 places in the picture (x to the right, y up, larger z nearer; pixels), (N, 3) linear colours."""
+
+
+def portrait(collection: bpy.types.Collection, side: int = SIDE_PIXELS) -> np.ndarray:
+    """(side, side, 4) float32 display colours and opacity, row 0 at the bottom, of a head at rest, seen from the front.
+
+    Clear where the head has no parts any more.
+    """
+    parts = [obj for obj in (tags.part_object(collection, name) for name in SHOWN) if obj is not None]
+    shapes = [neutral_coordinates(obj.data) + origin_of(obj.data) for obj in parts]
+    if not shapes:
+        return np.zeros((side, side, 4), np.float32)
+    hair, own = tags.hair_object(collection, "CURVES"), tags.part_object(collection, "head")
+    strands = None if hair is None or own is None else _strands(hair.data) + origin_of(own.data)
+    low, high = shapes[0].min(axis=0), shapes[0].max(axis=0)
+    fine = side * FINER
+    scale = fine * (1 - 2 * MARGIN) / max(high[0] - low[0], high[2] - low[2])
+    middle = (low + high) / 2
+
+    def to_picture(points: np.ndarray) -> np.ndarray:
+        placed = (points - middle) * scale
+        return np.stack([placed[..., 0] + fine / 2, placed[..., 2] + fine / 2, -placed[..., 1]], axis=-1)
+
+    picture, depth = np.zeros((fine, fine, 4), np.float32), np.full((fine, fine), -np.inf, np.float32)
+    pixels: dict[str, np.ndarray] = {}
+    for obj, shape in zip(parts, shapes, strict=True):
+        for samples in _part_samples(obj, shape, to_picture(shape), _picture_of(collection, obj, pixels)):
+            _put(picture, depth, samples)
+    if strands is not None:
+        _put(picture, depth, _hair_samples(hair.data, to_picture(strands), scale))
+    return _averaged(picture, side)
+
+
+def _put(picture: np.ndarray, depth: np.ndarray, samples: _Samples) -> None:
+    """The nearest sample of each pixel, where nothing nearer was there."""
+    places, colours = samples
+    inside = ((places[:, :2] >= 0) & (places[:, :2] < len(depth))).all(axis=1)
+    places, colours = places[inside], colours[inside]
+    columns, rows = places[:, 0].astype(np.int32), places[:, 1].astype(np.int32)
+    pixels = rows * len(depth) + columns
+    nearer = np.flatnonzero(places[:, 2] > depth.ravel()[pixels])
+    order = nearer[np.argsort(places[nearer, 2], kind="stable")]  # of several in a pixel the last one stays
+    depth.reshape(-1)[pixels[order]] = places[order, 2]
+    picture.reshape(-1, 4)[pixels[order]] = np.column_stack([colours[order], np.ones(len(order), np.float32)])
+
+
+def _averaged(picture: np.ndarray, side: int) -> np.ndarray:
+    cells = picture.reshape(side, FINER, side, FINER, 4).mean(axis=(1, 3))
+    cells[..., :3] = (np.clip(cells[..., :3] / np.maximum(cells[..., 3:], 1e-6), 0, 1)) ** (1 / 2.2)
+    return cells
+
+
+def _part_samples(
+    obj: bpy.types.Object, shape: np.ndarray, places: np.ndarray, picture: tuple[np.ndarray, str] | None
+) -> Iterator[_Samples]:
+    """Samples less than a pixel apart of the triangles of a part that face the front."""
+    mesh = obj.data
+    mesh.calc_loop_triangles()
+    triangles = _numbers(mesh.loop_triangles, "vertices", np.int32).reshape(-1, 3)
+    loops = _numbers(mesh.loop_triangles, "loops", np.int32).reshape(-1, 3)
+    a, b, c = (places[triangles[:, corner], :2] for corner in range(3))
+    front = np.flatnonzero(_cross(b - a, c - a) > 0)
+    triangles, loops = triangles[front], loops[front]
+    light = _light(shape, mesh)
+    layer = None if picture is None else mesh.uv_layers.get(picture[1])
+    uv = None if layer is None else _numbers(layer.uv, "vector", np.float32).reshape(-1, 2)
+    corners = places[triangles]
+    longest = np.linalg.norm(corners[..., :2] - np.roll(corners[..., :2], 1, axis=1), axis=2).max(axis=1)
+    steps = 2 ** np.ceil(np.log2(np.maximum(longest * 1.5, 1.0))).astype(int)
+    for count in np.unique(steps):
+        u, v = np.divmod(np.arange((count + 1) ** 2), count + 1)
+        inside = u + v <= count
+        weights = np.stack([count - u - v, u, v], axis=1)[inside].astype(np.float32) / count
+        chosen = np.flatnonzero(steps == count)
+        chunk = max(1, _CHUNK * 10 // len(weights))
+        for some in (chosen[first : first + chunk] for first in range(0, len(chosen), chunk)):
+            colours = np.ones((len(some) * len(weights), 3), np.float32) * 0.6
+            if uv is not None:
+                colours = _texels(picture[0], (weights @ uv[loops[some]]).reshape(-1, 2))
+            lit = (weights @ light[triangles[some]][..., None]).reshape(-1, 1)
+            yield (weights @ corners[some]).reshape(-1, 3), colours * lit
+
+
+def _hair_samples(curves: bpy.types.Curves, places: np.ndarray, scale: float) -> _Samples:
+    """Locks as lines beside their guides, as dense as the pixels are, darker towards their roots and edges."""
+    guides, points = places.shape[:2]
+    if not guides:
+        return np.zeros((0, 3), np.float32), np.zeros((0, 3), np.float32)
+    long = np.percentile(np.linalg.norm(np.diff(places[..., :2], axis=1), axis=2), 90)
+    at = np.linspace(0, points - 1, (points - 1) * int(np.clip(np.ceil(long), 1, 32)) + 1)
+    low = np.minimum(at.astype(int), points - 2)
+    share = (at - low).astype(np.float32)[None, :, None]
+    line = places[:, low] * (1 - share) + places[:, low + 1] * share
+    wide = np.full(guides, 2.0, np.float32)
+    if WIDTH in curves.attributes:
+        wide = _numbers(curves.attributes[WIDTH].data, "value", np.float32) * scale
+    root, tip = (_curve_colours(curves, name) for name in (ROOT_COLOUR, TIP_COLOUR))
+    along = (at / (points - 1)).astype(np.float32)[None, :, None]
+    colours = root[:, None] * (1 - along) + tip[:, None] * along
+    line = np.repeat(line[None], len(_ACROSS_HAIR), axis=0)
+    line[..., 0] += _ACROSS_HAIR[:, None, None] * wide[None, :, None]
+    shade = 0.55 + 0.45 * (1 - np.abs(_ACROSS_HAIR) * 2)[:, None, None, None] * (0.6 + 0.4 * along)
+    return line.reshape(-1, 3), (colours[None] * shade).reshape(-1, 3)
+
+
+def _curve_colours(curves: bpy.types.Curves, name: str) -> np.ndarray:
+    """(G, 3) linear, a dark brown where the curves have none."""
+    if name not in curves.attributes:
+        return np.tile(np.array([0.05, 0.03, 0.02], np.float32), (len(curves.curves), 1))
+    return _numbers(curves.attributes[name].data, "color", np.float32).reshape(-1, 4)[:, :3]
+
+
+def _strands(curves: bpy.types.Curves) -> np.ndarray:
+    """(G, P, 3) points of the guides, which all have as many as the first one; none where somebody has changed that."""
+    places = _numbers(curves.position_data, "vector", np.float32).reshape(-1, 3)
+    guides = len(curves.curves)
+    if not guides or len(places) % guides or len(places) // guides < 2:
+        return np.zeros((0, 2, 3), np.float32)
+    return places.reshape(guides, -1, 3)
+
+
+def _picture_of(
+    collection: bpy.types.Collection, obj: bpy.types.Object, pixels: dict[str, np.ndarray]
+) -> tuple[np.ndarray, str] | None:
+    """(H, W, 3) display colours of the picture that a part shows, and the name of its map; None without a picture."""
+    tag = tags.EYES if UV_EYE in obj.data.uv_layers and collection.get(tags.EYES) is not None else tags.ALBEDO
+    image = collection.get(tag)
+    if image is None:
+        return None
+    if tag not in pixels:
+        was_loaded = image.has_data
+        width, height = image.size
+        flat = np.empty(len(image.pixels), np.float32)
+        if not len(flat):  # its file is gone or damaged
+            return None
+        image.pixels.foreach_get(flat)
+        pixels[tag] = flat.reshape(height, width, image.channels)[..., :3]
+        if not was_loaded:
+            image.buffers_free()
+    return pixels[tag], UV_EYE if tag == tags.EYES else UV_HEAD
+
+
+def _texels(picture: np.ndarray, uv: np.ndarray) -> np.ndarray:
+    """(N, 3) linear colours of (N, 2) places, v up, of a picture in display colours whose row 0 is at the bottom."""
+    height, width = picture.shape[:2]
+    columns = np.clip((uv[:, 0] * width).astype(int), 0, width - 1)
+    rows = np.clip((uv[:, 1] * height).astype(int), 0, height - 1)
+    return picture[rows, columns] ** 2.2
+
+
+def _light(shape: np.ndarray, mesh: bpy.types.Mesh) -> np.ndarray:
+    """(V,) light that falls onto each vertex."""
+    triangles = _numbers(mesh.loop_triangles, "vertices", np.int32).reshape(-1, 3)
+    a, b, c = (shape[triangles[:, corner]] for corner in range(3))
+    across = np.repeat(np.cross(b - a, c - a), 3, axis=0)  # in the order of triangles.ravel()
+    normals = np.stack([np.bincount(triangles.ravel(), axis, len(shape)) for axis in across.T], axis=1)
+    normals /= np.linalg.norm(normals, axis=1, keepdims=True) + 1e-20
+    light = np.full(len(shape), _AMBIENT, np.float32)
+    for direction, strength in _LIGHTS:
+        light += strength * np.clip(normals @ (direction / np.linalg.norm(direction)), 0, None).astype(np.float32)
+    return light
+
+
+def _cross(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    return first[:, 0] * second[:, 1] - first[:, 1] * second[:, 0]
+
+
+def _numbers(items: bpy.types.bpy_prop_collection, name: str, kind: type) -> np.ndarray:
+    """A property of every item, flat."""
+    size = 0 if not len(items) else np.size(getattr(items[0], name))
+    flat = np.empty(len(items) * size, kind)
+    if size:
+        items.foreach_get(name, flat)
+    return flat

@@ -1,0 +1,216 @@
+"""Heads as assets: the files that a run over many people leaves behind are an asset library."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from unittest.mock import MagicMock
+
+import numpy as np
+import pytest
+
+bpy = pytest.importorskip("bpy")
+sys.path[:0] = [str(Path(__file__).parent / "scene"), str(Path(__file__).parent)]
+from instant_backend import Backend  # noqa: E402
+
+from blender_addon import timer  # noqa: E402
+from blender_addon.many import catalogue, run  # noqa: E402
+from blender_addon.operators import many as operators  # noqa: E402
+from blender_addon.protocol.result import HeadResult  # noqa: E402
+from blender_addon.scene import tags  # noqa: E402
+from blender_addon.scene.assets import CATALOGUE_ID  # noqa: E402
+from blender_addon.scene.importing import import_head  # noqa: E402
+from blender_addon.scene.place import Place  # noqa: E402
+from blender_addon.scene.portrait import portrait  # noqa: E402
+from blender_addon.ui.many_panel import ManyPanel  # noqa: E402
+
+pytestmark = pytest.mark.blender
+
+
+@pytest.fixture
+def people(tmp_path: Path) -> Path:
+    """Folders of photos of Anna and Ben."""
+    for name in ("Anna", "Ben"):
+        (tmp_path / "people" / name).mkdir(parents=True)
+        (tmp_path / "people" / name / "1.jpg").write_bytes(b"\xff\xd8")
+    return tmp_path / "people"
+
+
+@pytest.fixture
+def many(backend: Backend, people: Path, monkeypatch: pytest.MonkeyPatch):
+    """The table with both people, and the backend that has the result at once."""
+    monkeypatch.setattr(operators, "chosen_backend", lambda context: None)
+    bpy.ops.likeness.choose_people(directory=str(people))
+    yield bpy.context.scene.likeness_many
+    run.forget()
+
+
+def assets_in(path: Path) -> dict[str, object]:
+    """The collections that are assets, appended out of a file as the Asset Browser does, by their names in it."""
+    with bpy.data.libraries.load(str(path), link=False, assets_only=True) as (source, target):
+        names = list(source.collections)
+        target.collections = list(names)
+    return dict(zip(names, target.collections, strict=True))
+
+
+def check_asset(head: object, people: Path) -> None:
+    """Metadata, catalogue, a picture of something, and a head that moves."""
+    data = head.asset_data
+    assert {"Likeness", "head"} <= {tag.name for tag in data.tags}
+    assert data.description == "Head from 4 photos, with 52 shape keys"
+    lines = (people / catalogue.FILE_NAME).read_text("utf-8").splitlines()
+    assert "VERSION 1" in lines and f"{data.catalog_id}:Likeness/Heads:Likeness-Heads" in lines
+    assert tuple(head.preview.image_size) == (256, 256)
+    pixels = np.empty(256 * 256 * 4, np.float32)
+    head.preview.image_pixels_float.foreach_get(pixels)
+    pixels = pixels.reshape(256, 256, 4)
+    assert 0.2 < (pixels[..., 3] > 0.5).mean() < 0.95 and pixels[pixels[..., 3] > 0.5, :3].std() > 0.05
+    assert len(tags.part_object(head, "head").data.shape_keys.key_blocks) == 53
+
+
+def test_a_file_for_each_is_an_asset_with_a_picture(many, people: Path) -> None:
+    many.apart = True
+    assert bpy.ops.likeness.reconstruct_many() == {"FINISHED"}
+    for name in ("Anna", "Ben"):
+        found = assets_in(people / name / f"{name}.blend")
+        assert list(found) == [name]
+        check_asset(found[name], people)
+    assert not list(people.rglob("*.blend1"))
+
+
+def test_one_library_file_has_all_heads_and_shows_each_once(many, people: Path) -> None:
+    many.library = True
+    assert bpy.ops.likeness.reconstruct_many() == {"FINISHED"}
+    assert tags.head_collections() == []
+    found = assets_in(people / "people.blend")
+    assert sorted(found) == ["Anna", "Ben"]
+    for head in found.values():
+        check_asset(head, people)
+    assert assets_in(people / "Anna" / "Anna.blend") == {}  # else it would stand in the Asset Browser twice
+
+
+def test_a_library_of_a_stopped_run_has_who_is_done_and_later_the_rest(many, people: Path, backend: Backend) -> None:
+    many.library = True
+    backend.meanwhile = lambda: run.current().stop() if many.people["Anna"].state == "DONE" else None
+    bpy.ops.likeness.reconstruct_many()
+    assert [person.state for person in many.people] == ["DONE", "WAITING"]
+    assert list(assets_in(people / "people.blend")) == ["Anna"]
+    backend.meanwhile = lambda: None
+    bpy.ops.likeness.reconstruct_many()
+    assert sorted(assets_in(people / "people.blend")) == ["Anna", "Ben"]
+
+
+def test_a_library_keeps_what_else_is_in_it(many, people: Path) -> None:
+    other = bpy.data.materials.new("Clay")
+    other.asset_mark()
+    bpy.data.libraries.write(str(people / "people.blend"), {other}, fake_user=True)
+    bpy.data.materials.remove(other)
+    many.library = True
+    bpy.ops.likeness.reconstruct_many()
+    with bpy.data.libraries.load(str(people / "people.blend"), assets_only=True) as (source, _):
+        assert list(source.materials) == ["Clay"] and sorted(source.collections) == ["Anna", "Ben"]
+
+
+def test_who_is_done_is_gathered_without_another_reconstruction(many, people: Path, backend: Backend) -> None:
+    many.apart = True
+    bpy.ops.likeness.reconstruct_many()
+    assert not bpy.ops.likeness.reconstruct_many.poll()
+    begun: list[bool] = []
+    backend.meanwhile = lambda: begun.append(True)
+    many.library = True
+    bpy.ops.likeness.reconstruct_many()
+    assert begun == [] and sorted(assets_in(people / "people.blend")) == ["Anna", "Ben"]
+
+
+def test_a_broken_file_is_said_and_the_others_are_in_the_library(many, people: Path) -> None:
+    many.apart = True
+    bpy.ops.likeness.reconstruct_many()
+    (people / "Anna" / "Anna.blend").write_bytes(b"no Blender file")
+    many.library = True
+    with pytest.raises(RuntimeError, match=r"Anna\.blend could not be made an asset"):
+        bpy.ops.likeness.reconstruct_many()
+    assert list(assets_in(people / "people.blend")) == ["Ben"]
+    before = (people / "people.blend").read_bytes()
+    (people / "Ben" / "Ben.blend").write_bytes(b"none either")
+    with pytest.raises(RuntimeError, match=r"Anna\.blend and 1 more could not be made an asset"):
+        bpy.ops.likeness.reconstruct_many()
+    assert (people / "people.blend").read_bytes() == before
+
+
+def test_heads_that_stay_in_the_scene_are_assets_too(many) -> None:
+    bpy.ops.likeness.reconstruct_many()
+    heads = tags.head_collections()
+    assert sorted(head.name for head in heads) == ["Anna", "Ben"]
+    for head in heads:
+        assert head.asset_data.catalog_id == CATALOGUE_ID and tuple(head.preview.image_size) == (256, 256)
+
+
+@pytest.fixture
+def writing(many) -> None:
+    """A run that has made its heads and is writing the library."""
+    many.apart = True
+    bpy.ops.likeness.reconstruct_many()
+    options = run.RunOptions("standard", 1024, "auto", "auto", False, False, True, library=True)
+    run.begin(run.ManyRun(Place.shown(bpy.context), None, options))
+    run.tick()
+    assert run.is_writing()
+
+
+def test_another_file_that_is_opened_meanwhile_does_not_end_the_writing(
+    writing: None, people: Path, tmp_path: Path
+) -> None:
+    bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "other.blend"))
+    bpy.ops.wm.open_mainfile(filepath=str(tmp_path / "other.blend"))
+    assert run.is_writing()
+    run.run_to_end()
+    assert run.last_words() == "" and sorted(assets_in(people / "people.blend")) == ["Anna", "Ben"]
+
+
+def test_the_panel_is_drawn_anew_when_the_writing_has_ended(writing: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn: list[bool] = []
+    monkeypatch.setattr(timer.redraw, "everything", lambda: drawn.append(run.is_writing()))
+    while run.is_writing():
+        assert timer._on_timer() is not None or not run.is_writing()
+    assert drawn == [False]
+
+
+def test_stopping_while_the_library_is_written_is_said_and_leaves_no_half_file(writing: None, people: Path) -> None:
+    layout = MagicMock()
+    ManyPanel.draw(MagicMock(layout=layout), bpy.context)
+    assert "Writing the assets" in [call.kwargs.get("text") for call in layout.mock_calls]
+    bpy.ops.likeness.stop_many()
+    run.run_to_end()
+    assert run.last_words() == "people.blend could not be written: it was stopped."
+    assert not (people / "people.blend").exists()
+
+
+def test_the_panel_says_how_to_drag_heads_in(many) -> None:
+    for many.library, said in ((False, False), (True, True)):
+        layout = MagicMock()
+        ManyPanel.draw(MagicMock(layout=layout), bpy.context)
+        text = " ".join(str(call.kwargs.get("text", "")) for call in layout.mock_calls)
+        assert ("Asset" in text) is said
+
+
+def test_catalogues_that_are_there_stay(tmp_path: Path) -> None:
+    path = tmp_path / catalogue.FILE_NAME
+    mine = "VERSION 1\n11111111-2222-4333-8444-555555555555:Props:Props"
+    path.write_text(mine, "utf-8")
+    assert catalogue.heads_catalogue(tmp_path, CATALOGUE_ID) == CATALOGUE_ID
+    assert path.read_text("utf-8") == f"{mine}\n{CATALOGUE_ID}:Likeness/Heads:Likeness-Heads\n"
+    own = "aaaaaaaa-2222-4333-8444-555555555555"
+    path.write_text(f"VERSION 1\n\nbroken:Likeness/Heads:x\n{own}:Likeness/Heads:Faces\n", "utf-8")
+    before = path.read_bytes()
+    assert catalogue.heads_catalogue(tmp_path, CATALOGUE_ID) == own and path.read_bytes() == before
+
+
+def test_the_picture_shows_the_face_in_the_middle_and_its_albedo(backend: Backend, result: HeadResult) -> None:
+    head = import_head(result, bpy.context, name="Anna")
+    picture = portrait(head, 64)
+    assert picture.shape == (64, 64, 4) and picture[20:44, 28:36, 3].min() == 1.0 and picture[63, 0, 3] == 0.0
+    dark = head[tags.ALBEDO].copy()
+    dark.scale(8, 8)
+    dark.pixels.foreach_set(np.tile(np.array([0.0, 0.0, 0.5, 1.0], np.float32), 64))
+    head[tags.ALBEDO] = dark
+    blue = portrait(head, 64)[20:30, 28:36]
+    assert (blue[..., 2] > 0.1).all() and blue[..., :2].max() == 0.0
