@@ -118,7 +118,7 @@ def test_stopping_lets_workers_end_cleanly(local_cluster: None, tmp_path: Path) 
 
 def test_workers_with_another_version_are_refused(local_cluster: None, tmp_path: Path) -> None:
     notices: list[str] = []
-    other = Stamp("another", "version")
+    other = Stamp("another", "version", current_stamp().packages)
     with pytest.raises(LikenessError, match="No worker") as problem:
         list(engine(notices=notices, stamp=other)(tasks(tmp_path, "a"), made_up))
     assert problem.value.code == "missing_part"
