@@ -47,7 +47,10 @@ def run_batch(arguments: argparse.Namespace) -> None:
         quality=arguments.quality,
         texture=arguments.texture,
         hair=arguments.hair,
+        bust=arguments.bust,
         face_model=arguments.face_model,
+        symmetry=arguments.symmetry,
+        average=arguments.average,
         personalise=arguments.personalise,
         **{model.switch.name: getattr(arguments, model.switch.name) for model in SWITCHED},
     )

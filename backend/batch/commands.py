@@ -28,8 +28,8 @@ def _options(defaults: PersonOptions) -> list[str]:
     """The arguments that differ from what they are when nothing is said."""
     words: list[str] = []
     usual = PersonOptions()
-    for name in ("quality", "texture", "hair", "face_model"):
+    for name in ("quality", "texture", "hair", "face_model", "symmetry", "average"):
         if getattr(defaults, name) != getattr(usual, name):
             words += [f"--{name.replace('_', '-')}", str(getattr(defaults, name))]
     words += [model.switch.flag for model in SWITCHED if not getattr(defaults, model.switch.name)]
-    return [*words, "--personalise"] if defaults.personalise else words
+    return words + [f"--{name}" for name in ("bust", "personalise") if getattr(defaults, name)]

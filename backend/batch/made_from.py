@@ -28,11 +28,12 @@ class PhotoIn(msgspec.Struct, frozen=True):
 
 
 class Input(msgspec.Struct, frozen=True):
-    """All that decides what a head looks like, whoever computes it."""
+    """All that decides what a head looks like, whoever computes it. ``corrections`` : SHA-256 of their file."""
 
     photos: tuple[PhotoIn, ...]
     options: PersonOptions
     stamp: Stamp
+    corrections: str | None = None
     version: int = FORMAT_VERSION
 
     @property
@@ -63,7 +64,7 @@ class MadeFrom(msgspec.Struct, frozen=True, kw_only=True):
 def photos_in(photos: Sequence[tuple[str, Path]]) -> tuple[PhotoIn, ...]:
     """Hash (name, path) of photos; one that cannot be read counts as missing."""
     most = ReadLimits().max_file_bytes
-    return tuple(PhotoIn(name, _sha256(path, most)) for name, path in photos)
+    return tuple(PhotoIn(name, sha256_of(path, most)) for name, path in photos)
 
 
 def made_before(folder: Path, fingerprint: str) -> MadeFrom | None:
@@ -86,7 +87,8 @@ def remember(folder: Path, record: MadeFrom) -> None:
     write_file(folder / FILE_NAME, msgspec.json.format(msgspec.json.encode(record), indent=1) + b"\n")
 
 
-def _sha256(path: Path, most_bytes: int) -> str | None:
+def sha256_of(path: Path, most_bytes: int) -> str | None:
+    """Of a file; None where it cannot be read, is no regular file or has more bytes."""
     try:
         status = path.stat()
         if not stat.S_ISREG(status.st_mode) or status.st_size > most_bytes:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from backend.allocator import keep_freed_memory
-from backend.batch.made_from import Input, MadeFrom, PhotoIn, forget, made_before, photos_in, remember
+from backend.batch.made_from import Input, MadeFrom, forget, made_before, photos_in, remember, sha256_of
 from backend.batch.outcome import Outcome
 from backend.batch.person import Person, PersonOptions
 from backend.batch.stamp import Stamp
@@ -21,6 +21,7 @@ from backend.command_line.photo_paths import check_there_are, find_photos
 from backend.errors import Cancelled, LikenessError
 from backend.exchange.all_or_none import OutputFolder, disk_errors_named
 from backend.models.registry import left_out
+from backend.photos.screening.corrections import MOST_FILE_BYTES, PhotoCorrections, read_corrections
 from backend.progress import ProgressReporter, silent
 
 if TYPE_CHECKING:
@@ -49,13 +50,14 @@ def make_head(task: Task, progress: ProgressReporter = silent) -> Outcome:
     try:
         photos = find_photos(Path(source) for source in task.person.sources)
         check_there_are(photos)
-        given = Input(photos_in(photos), task.person.options, task.stamp)
+        given = _given(task, photos)
+        corrections = _corrections(task.person)  # after it was hashed: what changes in between is found at the end
         folder = Path(task.out) / name
         record = made_before(folder, given.fingerprint)
         if record is not None:
             return _outcome(name, "kept", record, worker)
         with OutputFolder(folder) as held:
-            record = _reconstruct(photos, given, held, task.device, progress)
+            record = _reconstruct(task, photos, corrections, given, held, progress)
         return _outcome(name, "done", record, worker)
     except Cancelled:
         raise
@@ -87,8 +89,24 @@ def _outcome(name: str, status: str, record: MadeFrom, worker: str) -> Outcome:
     )
 
 
+def _given(task: Task, photos: list[tuple[str, Path]]) -> Input:
+    """What goes in, as it is now."""
+    person = task.person
+    corrections = None if person.corrections is None else sha256_of(Path(person.corrections), MOST_FILE_BYTES)
+    return Input(photos_in(photos), person.options, task.stamp, corrections)
+
+
+def _corrections(person: Person) -> tuple[PhotoCorrections, ...]:
+    return () if person.corrections is None else read_corrections(Path(person.corrections))
+
+
 def _reconstruct(
-    photos: list[tuple[str, Path]], given: Input, folder: OutputFolder, device: str, progress: ProgressReporter
+    task: Task,
+    photos: list[tuple[str, Path]],
+    corrections: tuple[PhotoCorrections, ...],
+    given: Input,
+    folder: OutputFolder,
+    progress: ProgressReporter,
 ) -> MadeFrom:
     """Raises ``LikenessError``, ``Cancelled``, and what the pipeline raises on an error of its own."""
     # Here and not above: these imports take seconds, which a run that finds everything done does not need.
@@ -100,8 +118,10 @@ def _reconstruct(
     keep_freed_memory()
     start, cpu_start = time.perf_counter(), time.process_time()
     sources = [PhotoSource(name, path=path) for name, path in photos]
-    result = reconstruct(sources, reconstruct_options(given.options, device), progress)
-    _refuse_changed(photos, given.photos)
+    result = reconstruct(sources, reconstruct_options(given.options, task.device, corrections), progress)
+    if _given(task, photos) != given:  # a head with the wrong fingerprint would be kept
+        sentence = "The photos or their corrections changed while the head was made."
+        raise LikenessError("no_photo", sentence, "Run it again.")
     with disk_errors_named(folder.path):
         forget(folder.path)
     write_folder(result.asset, result.previews, folder, progress)
@@ -118,7 +138,9 @@ def _reconstruct(
     return record
 
 
-def reconstruct_options(options: PersonOptions, device: str) -> ReconstructOptions:
+def reconstruct_options(
+    options: PersonOptions, device: str, corrections: tuple[PhotoCorrections, ...] = ()
+) -> ReconstructOptions:
     """The pipeline's ``ReconstructOptions``."""
     from backend.pipeline import ReconstructOptions
 
@@ -129,11 +151,9 @@ def reconstruct_options(options: PersonOptions, device: str) -> ReconstructOptio
         without=left_out(options),
         personalise=options.personalise,
         hair=options.hair,
+        bust=options.bust,
+        corrections=corrections,
         face_model=options.face_model,
+        symmetry=options.symmetry,
+        average=options.average,
     )
-
-
-def _refuse_changed(photos: list[tuple[str, Path]], before: tuple[PhotoIn, ...]) -> None:
-    """A head whose photos were replaced while it was made would carry the wrong fingerprint."""
-    if photos_in(photos) != before:
-        raise LikenessError("no_photo", "The photos changed while the head was made.", "Run it again.")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import os
+import re
 import unicodedata
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -24,7 +25,10 @@ MOST_NAME_BYTES = 200
 """File systems allow 255; a folder's temporary neighbours need some."""
 
 _OPTIONS = tuple(PersonOptions.__struct_fields__)
-_FIELDS = ("name", "photos", "folder", *_OPTIONS)
+_YES_OR_NO = {field.name for field in msgspec.structs.fields(PersonOptions) if field.type is bool}
+_SHARES = ("symmetry", "average")
+_FIELDS = ("name", "photos", "folder", "corrections", *_OPTIONS)
+_DECIMAL = re.compile(r"\d{1,9}(\.\d{1,20})?", re.ASCII)
 _FORBIDDEN = set('/\\:*?"<>|')
 _DEVICES = {"con", "prn", "aux", "nul"} | {f"{port}{n}" for port in ("com", "lpt") for n in range(1, 10)}
 _WORDS = {"yes": True, "true": True, "1": True, "no": False, "false": False, "0": False}
@@ -146,7 +150,9 @@ def _value(column: str, cell: str) -> Any:
         return [part.strip() for part in cell.split(PHOTO_SEPARATOR) if part.strip()]
     if column == "texture" and cell.isascii() and cell.isdigit() and len(cell) < 10:
         return int(cell)
-    if column in _OPTIONS and column not in ("quality", "texture", "hair"):
+    if column in _SHARES and _DECIMAL.fullmatch(cell):
+        return float(cell)
+    if column in _YES_OR_NO:
         return _WORDS.get(cell.lower(), cell)
     return cell
 
@@ -179,7 +185,10 @@ def _person(line: int, fields: Mapping[str, Any], folder: Path, defaults: Person
     paths = [fields["folder"]] if "folder" in fields else fields["photos"]
     if not isinstance(paths, list) or not paths or not all(isinstance(path, str) and path for path in paths):
         raise _BadLineError("Photos are a list of paths and a folder is one path; neither may be empty.")
-    if any("\0" in path for path in paths):
+    corrections = fields.get("corrections")
+    if corrections is not None and not (isinstance(corrections, str) and corrections):
+        raise _BadLineError("Corrections are the path of one file.")
+    if any("\0" in path for path in (*paths, corrections or "")):
         raise _BadLineError("A path has a NUL character; no file system knows such a file.")
     given = {key: fields[key] for key in _OPTIONS if key in fields}
     try:
@@ -187,7 +196,8 @@ def _person(line: int, fields: Mapping[str, Any], folder: Path, defaults: Person
     except msgspec.ValidationError as error:
         raise _BadLineError(f"An option is wrong: {error}.") from error
     sources = tuple(os.path.abspath(folder / path) for path in paths)
-    return Person(name=name, line=line, sources=sources, options=options)
+    corrections = corrections and os.path.abspath(folder / corrections)
+    return Person(name=name, line=line, sources=sources, options=options, corrections=corrections)
 
 
 def _check_name(name: str) -> None:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import msgspec
 
-from backend.choices import FaceModel, Hair, Quality, TextureSize
+from backend.choices import EVEN_AVERAGE, NO_SYMMETRY, FaceModel, Hair, Quality, TextureSize
+
+Share = Annotated[float, msgspec.Meta(ge=0.0, le=1.0)]
 
 
 class PersonOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -13,7 +17,10 @@ class PersonOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     quality: Quality = "standard"
     texture: TextureSize = 2048
     hair: Hair = "cards"
+    bust: bool = False
     face_model: FaceModel = "linear"
+    symmetry: Share = NO_SYMMETRY
+    average: Share = EVEN_AVERAGE
     landmark_net: bool = True
     lap: bool = True
     learned_basis: bool = True
@@ -27,13 +34,14 @@ class Person(msgspec.Struct, frozen=True, kw_only=True):
     Attributes
     ----------
     name : also the name of the head's folder. line : of the manifest, from 1.
-    sources : absolute paths of photos, or of folders of photos.
+    sources : absolute paths of photos, or of folders of photos. corrections : absolute path of a file of corrections.
     """
 
     name: str
     line: int
     sources: tuple[str, ...]
     options: PersonOptions = PersonOptions()
+    corrections: str | None = None
 
 
 def to_json(person: Person) -> bytes:

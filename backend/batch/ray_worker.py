@@ -43,7 +43,8 @@ class Worker:
         own = current_stamp()
         unfit = ""
         if own != msgspec.json.decode(stamp, type=Stamp):
-            unfit = f"{platform.node()} has another version of Likeness than the machine that the batch was started on."
+            what = "another version of Likeness, or of a package that it computes with,"
+            unfit = f"{platform.node()} has {what} than the machine that the batch was started on."
         return msgspec.json.encode(Ready(worker, ray.get_runtime_context().get_node_id(), unfit))
 
     def make(self, task: bytes) -> bytes:

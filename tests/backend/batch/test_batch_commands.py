@@ -9,11 +9,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from backend.batch.commands import commands
 from backend.batch.manifest import read_manifest
-from backend.batch.person import PersonOptions
+from backend.batch.person import Person, PersonOptions
 from backend.command_line.parser import build_parser
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -30,7 +31,9 @@ def lines_for(folder: Path, defaults: PersonOptions, *more: str) -> list[str]:
 
 @pytest.mark.skipif(os.name == "nt", reason="needs a POSIX shell")
 def test_a_shell_gives_each_command_the_arguments_that_were_meant(tmp_path: Path) -> None:
-    defaults = PersonOptions(quality="fast", texture=1024, lap=False, personalise=True)
+    defaults = PersonOptions(
+        quality="fast", texture=1024, lap=False, personalise=True, bust=True, symmetry=0.3, average=1.0
+    )
     lines = lines_for(tmp_path, defaults, "--device", "cuda")
     assert len(lines) == len(NAMES)
     for line, name in zip(lines, NAMES, strict=True):
@@ -49,8 +52,20 @@ def test_a_shell_gives_each_command_the_arguments_that_were_meant(tmp_path: Path
             False,
             True,
         )
+        assert (arguments.bust, arguments.symmetry, arguments.average) == (True, 0.3, 1.0)
         assert arguments.landmark_net
     assert sorted(os.listdir(tmp_path)) == ["the people.jsonl"]
+
+
+def test_a_batch_has_the_choices_of_reconstruct() -> None:
+    """Photos, folder and device are of the batch; corrections, which name photos, are of a person alone."""
+    parser = build_parser()
+    of_one = vars(parser.parse_args(["reconstruct", "photo.jpg", "--out", "x"]))
+    of_many = vars(parser.parse_args(["batch", "people.csv", "--out", "x"]))
+    usual = msgspec.structs.asdict(PersonOptions())
+    assert set(of_one) - set(usual) == {"command", "photos", "out", "device", "traceback", "corrections"}
+    assert usual == {name: of_one[name] for name in usual} == {name: of_many[name] for name in usual}
+    assert "corrections" in Person.__struct_fields__
 
 
 @pytest.mark.skipif(shutil.which("node") is None, reason="needs Node")

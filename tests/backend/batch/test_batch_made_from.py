@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import tomllib
+from importlib import metadata
 from pathlib import Path
 
 import msgspec
@@ -13,7 +15,8 @@ from backend.batch.person import PersonOptions
 from backend.batch.stamp import ASSETS, Stamp, current_stamp
 from backend.exchange.file_names import FILE_NAMES
 
-STAMP = Stamp("code", "models")
+ROOT = Path(__file__).resolve().parents[3]
+STAMP = Stamp("code", "models", ("torch 2.13.0",))
 
 
 def given(*photos: Path, options: PersonOptions | None = None, stamp: Stamp = STAMP) -> Input:
@@ -36,8 +39,12 @@ def test_what_changes_the_fingerprint_and_what_does_not(photo: Path, tmp_path: P
     others = [
         given(photo, elsewhere),
         given(photo, options=PersonOptions(texture=1024)),
-        given(photo, stamp=Stamp("other code", "models")),
-        given(photo, stamp=Stamp("code", "other models")),
+        given(photo, options=PersonOptions(bust=True)),
+        given(photo, options=PersonOptions(symmetry=0.5)),
+        given(photo, options=PersonOptions(average=0.25)),
+        given(photo, stamp=Stamp("other code", "models", STAMP.packages)),
+        given(photo, stamp=Stamp("code", "other models", STAMP.packages)),
+        given(photo, stamp=Stamp("code", "models", ("torch 2.14.0",))),
     ]
     photo.write_bytes(b"another one")
     others.append(given(photo))
@@ -87,3 +94,34 @@ def test_the_stamp_is_of_the_code_and_the_weights(tmp_path: Path, monkeypatch: p
     assert after.code == before.code and after.models != before.models
     assert (ASSETS / "template.safetensors").is_file()
     assert msgspec.json.decode(msgspec.json.encode(after), type=Stamp) == after
+
+
+def test_the_stamp_is_of_the_packages_that_compute(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All that pyproject.toml wants, but those that carry messages and files; where torch was built for is not said."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    wanted = {requirement.split("==")[0] for requirement in project["dependencies"]}
+    before = current_stamp()
+    assert {package.split()[0] for package in before.packages} == wanted - {
+        "msgspec",
+        "pygltflib",
+        "pyzmq",
+        "rich",
+        "safetensors",
+    }
+    versions = {package.split()[0]: package.split()[1] for package in before.packages}
+
+    def installed_elsewhere(**changed: str | None) -> Stamp:
+        def version(name: str) -> str:
+            found = changed.get(name, versions[name])
+            if found is None:
+                raise metadata.PackageNotFoundError(name)
+            return found
+
+        monkeypatch.setattr(metadata, "version", version)
+        return current_stamp()
+
+    assert installed_elsewhere(torch=f"{versions['torch']}+cu130") == before
+    for package in versions:
+        for other in ("99.0", None):
+            after = installed_elsewhere(**{package: other})
+            assert (after.code, after.models) == (before.code, before.models) and after != before

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -24,24 +25,35 @@ def test_a_table_with_photos_folders_and_options(tmp_path: Path) -> None:
     path = write(
         tmp_path,
         "people.csv",
-        "name,photos,folder,quality,texture,personalise\n"
-        'Anna,a/1.jpg|a/2.jpg,,fast,1024,yes\n"Müller, Zoë",,z,,,\n\n,,,,,\n',
+        "name,photos,folder,quality,texture,personalise,bust,symmetry,average,corrections\n"
+        'Anna,a/1.jpg|a/2.jpg,,fast,1024,yes,yes,1,0.25,a/it.json\n"Müller, Zoë",,z,,,,,,,\n\n,,,,,,,,,\n',
         "utf-8-sig",
     )
     manifest = read_manifest(path, PersonOptions(quality="best"))
     anna, zoe = manifest.people
     assert manifest.bad_lines == ()
     assert anna.sources == (str(tmp_path / "a/1.jpg"), str(tmp_path / "a/2.jpg"))
-    assert anna.options == PersonOptions(quality="fast", texture=1024, personalise=True)
+    assert anna.options == PersonOptions(
+        quality="fast", texture=1024, personalise=True, bust=True, symmetry=1.0, average=0.25
+    )
+    assert (anna.corrections, zoe.corrections) == (str(tmp_path / "a/it.json"), None)
     assert (zoe.name, zoe.line, zoe.sources) == ("Müller, Zoë", 3, (str(tmp_path / "z"),))
     assert zoe.options == PersonOptions(quality="best")
 
 
 def test_json_lines_say_the_same_as_a_table(tmp_path: Path) -> None:
-    table = write(tmp_path, "p.csv", "name;photos;lap\nAnna;a.jpg|../b.jpg;no\n")
-    lines = write(tmp_path, "p.jsonl", '\n{"name": "Anna", "photos": ["a.jpg", "../b.jpg"], "lap": false}\n')
+    table = write(
+        tmp_path, "p.csv", "name;photos;lap;bust;symmetry;corrections\nAnna;a.jpg|../b.jpg;no;yes;0.5;c.json\n"
+    )
+    lines = write(
+        tmp_path,
+        "p.jsonl",
+        '\n{"name": "Anna", "photos": ["a.jpg", "../b.jpg"], "lap": false,'
+        ' "bust": true, "symmetry": 0.5, "corrections": "c.json"}\n',
+    )
     one, other = read_manifest(table).people[0], read_manifest(lines).people[0]
-    assert (one.name, one.sources, one.options) == (other.name, other.sources, other.options)
+    assert one == msgspec.structs.replace(other, line=one.line)
+    assert one.options.bust and one.options.symmetry == 0.5
     assert one.sources[1] == str(tmp_path.parent / "b.jpg")
 
 
@@ -62,6 +74,12 @@ WRONG_LINES = (
     ('{"name": "b", "photos": ["x\\u0000y"]}', "NUL"),
     ('{"name": "b", "folder": "x", "quality": "superb"}', "superb"),
     ('{"name": "b", "folder": "x", "texture": "1024"}', "option is wrong"),
+    ('{"name": "b", "folder": "x", "symmetry": 1.5}', "symmetry"),
+    ('{"name": "b", "folder": "x", "average": "0.5"}', "average"),
+    ('{"name": "b", "folder": "x", "bust": 1}', "bust"),
+    ('{"name": "b", "folder": "x", "corrections": ["c.json"]}', "one file"),
+    ('{"name": "b", "folder": "x", "corrections": ""}', "one file"),
+    ('{"name": "b", "folder": "x", "corrections": "c\\u0000"}', "NUL"),
     ('{"name": "b", "folder": "x", "colour": 1}', "colour"),
     ("[1, 2]", "no JSON object"),
     ('{"name": "b"', "no JSON"),
@@ -77,6 +95,12 @@ def test_a_bad_line_gets_a_sentence_and_the_others_go_on(tmp_path: Path, line: s
     (bad,) = manifest.bad_lines
     assert bad.line == 2
     assert any(word in bad.sentence for word in words.split("|")), bad.sentence
+
+
+@pytest.mark.parametrize("share", ["nan", "-0.1", "1.01", "1e-1", "half", "0,5"])
+def test_what_is_no_share_in_a_table(tmp_path: Path, share: str) -> None:
+    manifest = read_manifest(write(tmp_path, "p.csv", f'name,folder,average\nanna,a,"{share}"\n'))
+    assert manifest.people == () and "average" in manifest.bad_lines[0].sentence
 
 
 @pytest.mark.parametrize(

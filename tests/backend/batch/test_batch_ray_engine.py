@@ -118,7 +118,7 @@ def test_stopping_lets_workers_end_cleanly(local_cluster: None, tmp_path: Path) 
 
 def test_workers_with_another_version_are_refused(local_cluster: None, tmp_path: Path) -> None:
     notices: list[str] = []
-    other = Stamp("another", "version")
+    other = Stamp("another", "version", current_stamp().packages)
     with pytest.raises(LikenessError, match="No worker") as problem:
         list(engine(notices=notices, stamp=other)(tasks(tmp_path, "a"), made_up))
     assert problem.value.code == "missing_part"
@@ -166,6 +166,34 @@ def test_a_machine_that_goes_away_takes_nobody_with_it(environment: None, tmp_pa
     finally:
         ray.shutdown()
         farm.shutdown()
+
+
+def test_workers_ask_ray_for_their_share_of_a_gpu(environment: None, tmp_path: Path) -> None:
+    """Ray gives out a GPU that is only said to be there; nothing runs on it."""
+    import ray
+
+    from backend.batch.ray_cluster import machines
+    from backend.batch.ray_engine import RayEngine, RayPlan
+
+    if ray.is_initialized():
+        ray.shutdown()
+    few = {"object_store_memory": 80 * 2**20, "include_dashboard": False, "_memory": 10**9, "log_to_driver": False}
+    ray.init(address="local", num_cpus=8, num_gpus=1, logging_level="CRITICAL", **few)
+    try:
+        (machine,) = machines()
+        needs = {device: worker_needs([1024], device, memory_mb=50) for device in ("cpu", "cuda")}
+        assert [workers_on(machine, needs[device]) for device in ("cpu", "cuda")] == [8, 4]
+        for device, left in (("cuda", 0.75), ("cpu", 1.0)):
+            engine = RayEngine(RayPlan(1, needs[device], 60.0, current_stamp()))
+            outcomes = engine(tasks(tmp_path, f"a_{device}", f"slow_{device}"), made_up)
+            assert next(outcomes).status == "done"
+            until = time.monotonic() + 10
+            while (free := ray.available_resources()["GPU"]) != left and time.monotonic() < until:
+                time.sleep(0.1)
+            assert free == left
+            outcomes.close()
+    finally:
+        ray.shutdown()
 
 
 def test_how_many_workers_a_machine_has_room_for() -> None:

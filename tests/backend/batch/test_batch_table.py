@@ -23,7 +23,7 @@ def table_of(folder: Path, *names: str) -> BatchTable:
     path = folder / "people & co.jsonl"
     lines = [json.dumps({"name": name, "folder": "x"}) for name in names] + ['{"name": "<script>", "folder": "x"}']
     path.write_text("\n".join(lines))
-    return BatchTable(path, read_manifest(path), folder, Stamp("code", "models"), 2)
+    return BatchTable(path, read_manifest(path), folder, Stamp("code", "models", ("numpy 1.26.4",)), 2)
 
 
 class Page(HTMLParser):

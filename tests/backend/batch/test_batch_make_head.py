@@ -1,0 +1,135 @@
+"""When a person's head is made, kept or refused; the reconstruction itself is stood for."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+
+import msgspec
+import pytest
+
+from backend.batch.make_head import Task, make_head
+from backend.batch.person import Person, PersonOptions
+from backend.batch.stamp import Stamp
+from backend.exchange.all_or_none import OutputFolder
+from backend.exchange.file_names import FILE_NAMES
+from backend.pipeline import ReconstructOptions
+
+LEFT_OUT = b'{"version": 1, "photos": [{"name": "1.jpg", "use": "neither"}]}'
+SHAPE_ONLY = b'{"version": 1, "photos": [{"name": "1.jpg", "use": "shape"}]}'
+
+
+@pytest.fixture
+def made(monkeypatch: pytest.MonkeyPatch) -> list[ReconstructOptions]:
+    """Options of the heads that were made, in order."""
+    options: list[ReconstructOptions] = []
+
+    def reconstruct(sources: object, own: ReconstructOptions, progress: object) -> SimpleNamespace:
+        options.append(own)
+        report = {"photos": [{"used": True}], "settings": {"device": "cpu"}}
+        return SimpleNamespace(asset=SimpleNamespace(report=report), previews=())
+
+    def write_folder(asset: object, previews: object, folder: OutputFolder, progress: object) -> None:
+        folder.path.mkdir(exist_ok=True)
+        for name in FILE_NAMES:
+            (folder.path / name).write_bytes(b"")
+
+    monkeypatch.setattr("backend.pipeline.reconstruct", reconstruct)
+    monkeypatch.setattr("backend.exchange.folder.write_folder", write_folder)
+    return options
+
+
+@pytest.fixture
+def task(tmp_path: Path) -> Task:
+    """Somebody with two photos and corrections of the first."""
+    folder = tmp_path / "given"
+    folder.mkdir()
+    for name in ("1.jpg", "2.jpg"):
+        (folder / name).write_bytes(name.encode())
+    (folder / "it.json").write_bytes(LEFT_OUT)
+    person = Person(name="anna", line=1, sources=(str(folder),), corrections=str(folder / "it.json"))
+    return Task(person, str(tmp_path / "heads"), Stamp("code", "models", ()))
+
+
+def changed(task: Task, **fields: object) -> Task:
+    return msgspec.structs.replace(task, person=msgspec.structs.replace(task.person, **fields))
+
+
+def test_all_choices_reach_the_reconstruction(task: Task, made: list[ReconstructOptions]) -> None:
+    options = PersonOptions(
+        quality="best",
+        texture=1024,
+        hair="none",
+        bust=True,
+        face_model="graph",
+        symmetry=0.25,
+        average=1.0,
+        lap=False,
+    )
+    assert make_head(changed(task, options=options)).status == "done"
+    (own,) = made
+    assert (own.quality, own.texture_size, own.hair, own.bust) == ("best", 1024, "none", True)
+    assert (own.face_model, own.symmetry, own.average) == ("graph", 0.25, 1.0)
+    assert [(one.name, one.use) for one in own.corrections] == [("1.jpg", "neither")]
+
+
+@pytest.mark.parametrize("option", ["bust", "symmetry", "average"])
+def test_another_option_makes_the_head_again(task: Task, made: list[ReconstructOptions], option: str) -> None:
+    assert [make_head(task).status for _ in range(2)] == ["done", "kept"]
+    other = changed(task, options=PersonOptions(**{option: True if option == "bust" else 0.75}))
+    assert [make_head(other).status for _ in range(2)] == ["done", "kept"]
+    assert make_head(task).status == "done" and len(made) == 3
+
+
+def test_other_corrections_make_the_head_again_and_moved_ones_do_not(
+    task: Task, made: list[ReconstructOptions], tmp_path: Path
+) -> None:
+    file = Path(task.person.corrections or "")
+    assert [make_head(task).status for _ in range(2)] == ["done", "kept"]
+    file.write_bytes(SHAPE_ONLY)
+    assert [make_head(task).status for _ in range(2)] == ["done", "kept"]
+    moved = changed(task, corrections=str(file.rename(tmp_path / "moved.json")))
+    assert make_head(moved).status == "kept"
+    assert [make_head(changed(task, corrections=None)).status for _ in range(2)] == ["done", "kept"]
+    assert [[one.use for one in own.corrections] for own in made] == [["neither"], ["shape"], []]
+
+
+def missing(path: Path) -> None:
+    path.unlink()
+
+
+def no_corrections(path: Path) -> None:
+    path.write_bytes(b"[1")
+
+
+def endless(path: Path) -> None:
+    path.unlink()
+    os.symlink("/dev/zero", path)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "words"), [(missing, "could not be read"), (no_corrections, "not a file of"), (endless, "regular file")]
+)
+def test_corrections_that_cannot_be_had_are_no_reason_to_keep_a_head(
+    task: Task, made: list[ReconstructOptions], spoil: Callable[[Path], None], words: str
+) -> None:
+    """A head that was made without corrections lies there already."""
+    assert make_head(changed(task, corrections=None)).status == "done"
+    spoil(Path(task.person.corrections or ""))
+    outcome = make_head(task)
+    assert (outcome.status, outcome.code) == ("failed", "usage") and words in outcome.reason
+    assert len(made) == 1
+
+
+def test_corrections_that_change_meanwhile_are_refused(
+    task: Task, made: list[ReconstructOptions], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def reconstruct(*_: object) -> SimpleNamespace:
+        Path(task.person.corrections or "").write_bytes(SHAPE_ONLY)
+        return SimpleNamespace(asset=None, previews=())
+
+    monkeypatch.setattr("backend.pipeline.reconstruct", reconstruct)
+    outcome = make_head(task)
+    assert outcome.status == "failed" and "changed while the head was made" in outcome.reason
