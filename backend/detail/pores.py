@@ -7,13 +7,14 @@ from functools import lru_cache
 import cv2
 import numpy as np
 
+from backend.detail.window import touching_nothing
 from backend.texture.unwrapping.atlas import SurfaceAtlas
 from backend.texture.unwrapping.head_surface import HeadSurface
 
 PORE_DISTANCE = 0.0009
 """Metres between pores on cheeks and nose."""
 _SEED = 20261124
-_DEPTH = {"nose": 0.030, "cheeks": 0.024, "chin": 0.022, "forehead": 0.018, "neck": 0.010, "ears": 0.004, "lips": 0.0}
+_DEPTH = {"nose": 0.030, "cheeks": 0.024, "chin": 0.022, "forehead": 0.018, "neck": 0.010, "ears": 0.004}
 """Millimetres, deviation of the relief by region; facial skin measures 10 to 30 micrometres (Ra) in profilometry."""
 _ELSEWHERE = 0.012
 _FEWEST_TEXELS = 3.0
@@ -28,8 +29,7 @@ def pores(surface: HeadSurface, atlas: SurfaceAtlas, texels_per_metre: float) ->
     for name, value in _DEPTH.items():
         mask = np.clip(surface.regions[name], 0, 1)
         depth += mask * (value - depth)
-    still = np.maximum.reduce([surface.regions["mouth_interior"], surface.regions["eye_sockets"]])
-    depth *= 1.0 - np.clip(still, 0, 1)
+    depth *= touching_nothing(surface)
     depths = atlas.image(atlas.sample(depth[:, None]))[..., 0]
     return _cells(atlas.resolution, round(float(distance), 2)) * depths * np.float32(faint)
 

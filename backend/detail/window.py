@@ -90,13 +90,18 @@ def detail_window(template: Template, size: int) -> DetailWindow:
 
 def allowed_displacement(surface: HeadSurface) -> np.ndarray:
     """(V,) in [0, 1], see ``DetailWindow.allowed``."""
+    face, kept_out = surface.regions["face"], np.maximum(surface.regions["ears"], surface.regions["scalp"])
+    allowed = smoothstep(0.02, 0.5, face) * (1.0 - smoothstep(*_FADE, kept_out))
+    return (allowed * touching_nothing(surface)).astype(np.float32)
+
+
+def touching_nothing(surface: HeadSurface) -> np.ndarray:
+    """(V,) in [0, 1]: 0 on lips, rims of the lids and in cavities, where the least displacement would break contact."""
     regions = surface.regions
-    kept_out = np.maximum.reduce(
-        [regions["lips"], regions["mouth_interior"], regions["eye_sockets"], regions["ears"], regions["scalp"]]
-    )
-    rims = np.maximum(regions["lids_left"], regions["lids_right"])
-    allowed = smoothstep(0.02, 0.5, regions["face"]) * (1.0 - smoothstep(*_FADE, kept_out))
-    return (allowed * (1.0 - smoothstep(0.7, 1.0, rims))).astype(np.float32)
+    kept_out = np.maximum.reduce([regions[name] for name in ("lips", "mouth_interior", "eye_sockets")])
+    # A lid's rim lies between its skin and the socket behind it, where neither of the two masks is full.
+    rims = np.maximum(regions["lids_left"], regions["lids_right"]) + regions["eye_sockets"]
+    return (1.0 - smoothstep(*_FADE, kept_out)) * (1.0 - smoothstep(0.7, 1.0, rims))
 
 
 def surface_frames(surface: HeadSurface, positions: np.ndarray) -> SurfaceFrames:
