@@ -48,7 +48,7 @@ def each(
     Raises
     ------
     ValueError : the iterables differ in length. Else what ``function`` raises first; what has not begun by then is left
-        out.
+        out. KeyboardInterrupt : on Ctrl-C, at once; what has begun goes on until the process ends.
     """
     tasks = list(zip(*arguments, strict=True))
     threads = min(at_once or threads_at_once(), threads_at_once(), len(tasks))
@@ -60,14 +60,10 @@ def each(
         return results
     with _pool(threads) as pool:
         futures = [pool.submit(function, *task) for task in tasks]
-        try:
-            for done, future in enumerate(as_completed(futures), 1):
-                future.result()
-                told(done)
-            return [future.result() for future in futures]
-        except BaseException:
-            pool.shutdown(wait=True, cancel_futures=True)
-            raise
+        for done, future in enumerate(as_completed(futures), 1):
+            future.result()
+            told(done)
+        return [future.result() for future in futures]
 
 
 def beside(function: Callable[[], Result]) -> Callable[[], Result]:
@@ -88,24 +84,29 @@ def in_order(function: Callable[[Item], Result], items: Iterable[Item]) -> Itera
         return
     with _pool(threads) as pool:
         coming: deque[Future[Result]] = deque()
-        try:
-            for item in items:
-                coming.append(pool.submit(function, item))
-                if len(coming) >= threads:
-                    yield coming.popleft().result()
-            while coming:
+        for item in items:
+            coming.append(pool.submit(function, item))
+            if len(coming) >= threads:
                 yield coming.popleft().result()
-        finally:
-            for future in coming:
-                future.cancel()
+        while coming:
+            yield coming.popleft().result()
 
 
 @contextmanager
 def _pool(threads: int) -> Iterator[ThreadPoolExecutor]:
-    """Threads in each of which torch computes alone: together they are as many as there are cores."""
+    """Threads in each of which torch computes alone: together they are as many as there are cores.
+
+    On an error what has not begun is left out and what runs is waited for, on Ctrl-C it is not: a person waits, and the
+    process ends.
+    """
     own = torch.get_num_threads()
-    with ThreadPoolExecutor(
-        threads, thread_name_prefix="each", initializer=torch.set_num_threads, initargs=(1,)
-    ) as pool:
+    pool = ThreadPoolExecutor(threads, thread_name_prefix="each", initializer=torch.set_num_threads, initargs=(1,))
+    try:
         yield pool
-    torch.set_num_threads(own)  # threads to come take the last number that any thread has set
+    except BaseException as error:
+        pool.shutdown(wait=not isinstance(error, KeyboardInterrupt), cancel_futures=True)
+        raise
+    else:
+        pool.shutdown()
+    finally:
+        torch.set_num_threads(own)  # threads to come take the last number that any thread has set

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -132,6 +133,42 @@ def test_ctrl_c_leaves_nothing_behind(tmp_path: Path) -> None:
     assert process.returncode == EXIT_CODES["cancelled"], printed
     assert "Cancelled" in printed and "Traceback" not in printed
     assert sorted(os.listdir(tmp_path)) == before
+
+
+@pytest.fixture(scope="module")
+def photo(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small photo of somebody."""
+    from trainer.data.demo_person import demo_photographs, demo_shots, random_person
+
+    path = tmp_path_factory.mktemp("photo") / "photo.jpg"
+    shots = tuple(replace(shot, size=(320, 372)) for shot in demo_shots(1, 1001))
+    for photograph in demo_photographs(random_person(1001), shots, samples=1):
+        path.write_bytes(photograph.jpeg)
+    return path
+
+
+def test_ctrl_c_ends_the_longest_stage_within_two_seconds(photo: Path, tmp_path: Path) -> None:
+    """A second into the texture, when threads are at work."""
+    command = [sys.executable, "-m", "backend", "reconstruct", str(photo), "--out", str(tmp_path / "new" / "out")]
+    process = subprocess.Popen(
+        command,
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
+    for line in process.stderr:
+        if line.strip().endswith("texture"):
+            break
+    time.sleep(1.0)
+    process.send_signal(signal.SIGINT)
+    sent = time.monotonic()
+    _, printed = process.communicate(timeout=120)
+    assert time.monotonic() - sent < 2.0 + 2.0  # what a machine with other work may take longer
+    assert process.returncode == EXIT_CODES["cancelled"], printed
+    assert "Cancelled" in printed and "Traceback" not in printed
+    assert os.listdir(tmp_path) == []
 
 
 def test_a_small_address_space_is_one_sentence(tmp_path: Path) -> None:

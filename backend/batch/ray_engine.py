@@ -33,8 +33,9 @@ MOST_LOST_MACHINES = 5
 MOST_FALSE_STARTS = 3
 """So many workers in a row that end before their first person, and no more are started in their place."""
 _LOOK_SECONDS = 1.0
-_STOP_SECONDS = 8.0
-"""A stopped worker ends at its next progress report; the longest step between two takes a few seconds."""
+_STOP_SECONDS = 2.0
+"""A stopped worker ends at its next progress report. One that has none by then is killed: a person waits. What it
+leaves half-written is a hidden folder, which the batch clears."""
 
 
 @dataclass(frozen=True)

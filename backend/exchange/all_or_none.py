@@ -7,6 +7,7 @@ import os
 import shutil
 import stat
 import tempfile
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from hashlib import sha256
@@ -18,6 +19,9 @@ from backend.errors import LikenessError
 from backend.file_lock import try_lock
 from backend.progress import ProgressReporter, silent
 from backend.stages import WRITING
+
+_MOST_SECONDS_TO_CLEAR = 1.0
+"""For files that are not wanted: a person who pressed Ctrl-C waits, and what is left the next run clears."""
 
 
 class OutputFolder:
@@ -177,7 +181,12 @@ class _HiddenFolder:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        shutil.rmtree(self.path / "files", ignore_errors=True)
+        until = time.monotonic() + _MOST_SECONDS_TO_CLEAR
+        while True:  # after Ctrl-C threads still write into it
+            shutil.rmtree(self.path / "files", ignore_errors=True)
+            if not (self.path / "files").exists() or time.monotonic() > until:
+                break
+            time.sleep(0.02)
         if os.name == "nt":  # where open files cannot be removed
             self._file.close()
         with suppress(OSError):

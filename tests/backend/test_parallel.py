@@ -5,6 +5,8 @@ from __future__ import annotations
 import subprocess
 import sys
 import threading
+import time
+from collections.abc import Callable
 
 import pytest
 import torch
@@ -71,6 +73,29 @@ def test_who_is_told_of_progress_may_end_the_work():
     with pytest.raises(KeyboardInterrupt):
         each(abs, range(20), told=told)
     assert done == [1, 2, 3]
+
+
+@pytest.mark.parametrize("many", [each, lambda *given: list(in_order(*given))])
+def test_ctrl_c_waits_for_nothing_and_errors_wait_for_what_has_begun(many: Callable[..., list]):
+    if threads_at_once() < 2:
+        pytest.skip("one core")
+    for error, at_least, at_most in ((KeyboardInterrupt, 0.0, 2.0), (LookupError, 3.0, 60.0)):
+        begun, begin = [], threading.Barrier(2, timeout=20.0)
+
+        def work(number: int, error: type = error, begun: list = begun, begin: threading.Barrier = begin) -> None:
+            begun.append(number)
+            if number > 1:
+                return time.sleep(0.01)
+            begin.wait()
+            if number == 0:
+                raise error
+            time.sleep(4.0)
+
+        start = time.monotonic()
+        with pytest.raises(error):
+            many(work, range(1000))
+        assert at_least < time.monotonic() - start < at_most
+        assert len(begun) < 1000
 
 
 def test_large_items_are_taken_only_as_they_are_worked_on():

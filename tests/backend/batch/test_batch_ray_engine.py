@@ -24,6 +24,8 @@ from backend.progress import ProgressReporter
 
 ROOT = Path(__file__).resolve().parents[3]
 SMALL = WorkerNeeds(memory=50_000_000)
+BUSY = 2.0
+"""Seconds that a machine with other work may take longer for what takes none."""
 
 
 def made_up(task: Task, progress: ProgressReporter) -> Outcome:
@@ -40,6 +42,8 @@ def made_up(task: Task, progress: ProgressReporter) -> Outcome:
         for _ in range(600):
             time.sleep(0.1)
             progress("texture", 0.5)
+    if kind == "deaf":
+        time.sleep(60)
     time.sleep(0.05)
     with (Path(task.out) / f"{task.person.name}.made").open("a") as file:
         file.write("x")
@@ -113,6 +117,19 @@ def test_stopping_lets_workers_end_cleanly(local_cluster: None, tmp_path: Path) 
     start = time.monotonic()
     outcomes.close()
     assert time.monotonic() - start < 7  # a stopped worker says so; others are waited for longer
+    assert made(tmp_path) == {"a": 1}
+
+
+def test_a_worker_that_does_not_listen_is_killed_after_two_seconds(local_cluster: None, tmp_path: Path) -> None:
+    outcomes = engine()(tasks(tmp_path, "deaf_1", "a"), made_up)
+    assert next(outcomes).name == "a"
+    until = time.monotonic() + 60
+    while not (tmp_path / "deaf_1.begun").exists() and time.monotonic() < until:
+        time.sleep(0.05)
+    assert (tmp_path / "deaf_1.begun").exists()
+    start = time.monotonic()
+    outcomes.close()
+    assert time.monotonic() - start < 2 + BUSY
     assert made(tmp_path) == {"a": 1}
 
 

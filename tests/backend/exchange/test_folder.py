@@ -8,6 +8,9 @@ import shutil
 import stat
 import subprocess
 import sys
+import threading
+import time
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -17,11 +20,12 @@ from hand_made import front_camera
 from backend.errors import Cancelled, LikenessError
 from backend.exchange import all_or_none
 from backend.exchange import folder as folder_module
-from backend.exchange.all_or_none import OutputFolder, check_writable, write_file
+from backend.exchange.all_or_none import OutputFolder, check_writable, write_file, write_together
 from backend.exchange.asset_mesh import neutral_light
 from backend.exchange.face_asset import FaceAsset
 from backend.exchange.folder import FILE_NAMES, write_folder
 from backend.exchange.preview import PhotoPreview
+from backend.parallel import threads_at_once
 
 ROOT = Path(__file__).resolve().parents[3]
 PHOTO = PhotoPreview("one.jpg", np.full((400, 320, 3), 90, np.uint8), front_camera(), np.zeros(52), neutral_light())
@@ -235,6 +239,31 @@ def test_what_a_killed_run_left_is_cleared_by_the_next(exists: bool, tmp_path: P
     with OutputFolder(out):
         pass
     assert [path for path in tmp_path.rglob("*") if path != out] == []
+
+
+def test_ctrl_c_waits_for_no_file_and_leaves_nothing_though_one_is_still_written(tmp_path: Path) -> None:
+    if threads_at_once() < 2:
+        pytest.skip("one core")
+    begun, ended = threading.Barrier(2, timeout=20.0), threading.Event()
+
+    def goes_on(folder: Path) -> None:
+        begun.wait()
+        with suppress(OSError):  # until its folder is gone
+            for number in range(10**6):
+                (folder / str(number)).write_bytes(b"")
+        ended.set()
+        time.sleep(10.0)
+
+    def interrupted(folder: Path) -> None:
+        begun.wait()
+        time.sleep(0.2)
+        raise KeyboardInterrupt
+
+    start = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        write_together(tmp_path / "new" / "out", ["a", "b"], [goes_on, interrupted])
+    assert time.monotonic() - start < 5.0  # 2 s, and what a busy machine takes more
+    assert ended.wait(10.0) and os.listdir(tmp_path) == []
 
 
 def test_a_file_is_written_whole(tmp_path: Path) -> None:
