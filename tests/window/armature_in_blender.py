@@ -15,6 +15,8 @@ import numpy as np
 
 Story = Generator[float, None, None]
 FRAME_LAST = 12
+TITLE_BELOW_TOP = 13
+"""Pixels from the sidebar's top to the first panel's title."""
 
 
 def put_head(tools: Any) -> bpy.types.Collection:
@@ -167,5 +169,25 @@ def locks(tools: Any) -> Story:
     tools.addon("ui.redraw").everything()
     yield 2.0
     tools.screenshot("5_locks")
+    yield from key_pictures(tools)
     for panel in above:
         bpy.utils.register_class(panel)
+
+
+def key_pictures(tools: Any) -> Story:
+    """Face Keys with the keys' pictures beside the sliders, then large above them."""
+    head_panel = tools.addon("ui.panel").HeadPanel
+    icon = tools.addon("ui.key_pictures").picture_icon
+    assert icon("jawOpen") and icon("jawOpen") != icon("mouthPucker"), "every key has a picture of its own"
+    bpy.utils.unregister_class(head_panel)  # so that Face Keys is the first
+    tools.addon("ui.redraw").everything()
+    yield 1.0
+    sidebar = next(region for region in tools.view3d()[1].regions if region.type == "UI")
+    tools.press("LEFTMOUSE", sidebar.x + sidebar.width // 3, sidebar.y + sidebar.height - TITLE_BELOW_TOP)
+    yield 1.0
+    for name, large in (("6_face_keys", False), ("7_large_pictures", True)):
+        bpy.context.scene.likeness_keys.pictures = large
+        tools.addon("ui.redraw").everything()
+        yield 2.0
+        tools.screenshot(name)
+    bpy.utils.register_class(head_panel)
