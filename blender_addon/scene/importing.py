@@ -31,7 +31,7 @@ from .origins import EYES, eye_centre, head_origin, move_origin, neck_pivot, par
 from .own_head import check_editable
 from .photo_files import PhotoFile, blender_reads, exif_turn
 from .place import Place, remove_head, remove_part, select_alone, units_per_metre
-from .skin_detail import put_detail
+from .skin_detail import detail_steps
 from .which_mesh import cameras_by_photo, head_mesh
 
 KEYS_PER_SLICE = 18
@@ -153,7 +153,7 @@ class _Build:
         for part in self.result.parts[1:]:
             yield lambda part=part: drive_keys(self.object_of(part.name), self.object_of("head"))
         if not self.result.geometry_only:
-            yield lambda: put_detail(self.result.detail, self.collection(), self.object_of("head"))
+            yield from detail_steps(self.result.detail, self.collection, lambda: self.object_of("head"))
         if self.result.hair is not None and self.result.hair_cards is None:  # nodes take long, once in a file
             yield from (follow_group, offset_group, hair_group)
         yield lambda: put_hair(self.result, self.collection(), self.object_of("head"))

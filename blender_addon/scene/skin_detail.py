@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+
 import bpy
 
 from ..protocol.detail import ResultDetail, ResultWrinkles
@@ -18,11 +20,29 @@ STRENGTHS: tuple[str, ...] = (ALWAYS, WRINKLES)
 MIDDLE = 0.03
 """Half the width in UV over which one side's keys give way to the other's."""
 SIDES = ("Left", "Right")
+WRINKLES_PER_SLICE = 3
+"""A group's nodes take some two milliseconds, the more the more the material has."""
+LEFT_HALF = "Left half"
+"""Name of a node that later slices find."""
 
 
-def put_detail(detail: ResultDetail | None, collection: bpy.types.Collection, head: bpy.types.Object) -> None:
-    """Give a head's skin its relief, or another one, or none. Strengths that the artist set stay, and so does whatever
-    else is in the material; nodes that he removed come back with the next head only."""
+def detail_steps(
+    detail: ResultDetail | None, collection: Callable[[], bpy.types.Collection], head: Callable[[], bpy.types.Object]
+) -> Iterator[Callable[[], object]]:
+    """Slices that give a head's skin its relief, or another one, or none; each looks the head up again.
+
+    Strengths that the artist set stay, and so does whatever else is in the material; nodes that he removed come back
+    with the next head only.
+    """
+    yield lambda: _put_pictures(detail, collection(), head())
+    if detail is not None:
+        for first in range(0, len(detail.wrinkles), WRINKLES_PER_SLICE):
+            yield lambda first=first: _add_wrinkles(head(), detail, first)
+        yield lambda: _finish(head(), detail)
+
+
+def _put_pictures(detail: ResultDetail | None, collection: bpy.types.Collection, head: bpy.types.Object) -> None:
+    """The maps; and the first nodes, where the material has none for such wrinkles."""
     material = skin_material(head)
     if material is None:
         return
@@ -48,10 +68,8 @@ def put_detail(detail: ResultDetail | None, collection: bpy.types.Collection, he
         images[name] = image
     for image in held.values():
         bpy.data.images.remove(image)
-    wanted = repr([(one.name, one.keys, one.picture, one.channel) for one in detail.wrinkles])
-    wanted += repr((detail.always_reach, detail.wrinkle_reach))
     tree = material.node_tree
-    if material.get(tags.RELIEF) == wanted and ALWAYS in tree.nodes:
+    if material.get(tags.RELIEF) == _kind(detail) and ALWAYS in tree.nodes:
         _point_drivers(tree, head)
         for name, image in images.items():
             if name in tree.nodes:
@@ -60,8 +78,14 @@ def put_detail(detail: ResultDetail | None, collection: bpy.types.Collection, he
     strengths = {name: strength_socket(material, name) for name in STRENGTHS}
     kept = {name: socket.default_value for name, socket in strengths.items() if socket is not None}
     _remove(material)
-    _build(material, head, detail, images, kept)
-    material[tags.RELIEF] = wanted
+    if any(node.type == "OUTPUT_MATERIAL" for node in tree.nodes):
+        _begin(tree, images, kept)
+
+
+def _kind(detail: ResultDetail) -> str:
+    """What nodes are made for; remembered on the material that has all of them."""
+    wrinkles = [(one.name, one.keys, one.picture, one.channel) for one in detail.wrinkles]
+    return repr(wrinkles) + repr((detail.always_reach, detail.wrinkle_reach))
 
 
 def skin_material(head: bpy.types.Object) -> bpy.types.Material | None:
@@ -85,48 +109,70 @@ def strength_socket(material: bpy.types.Material, name: str) -> bpy.types.NodeSo
     return None if node is None else node.outputs[0]
 
 
-def _build(
-    material: bpy.types.Material,
-    head: bpy.types.Object,
-    detail: ResultDetail,
-    images: dict[str, bpy.types.Image],
-    strengths: dict[str, float],
-) -> None:
-    tree = material.node_tree
+def _begin(tree: bpy.types.NodeTree, images: dict[str, bpy.types.Image], strengths: dict[str, float]) -> None:
+    """The frame with the maps, the strengths, and what is left and right on the map."""
     nodes = _Nodes(tree)
-    output = next((node for node in tree.nodes if node.type == "OUTPUT_MATERIAL"), None)
-    if output is None:
-        return
     uv = nodes.add("ShaderNodeUVMap", -2400, -700)
     uv.uv_map = UV_HEAD
     across = nodes.add("ShaderNodeSeparateXYZ", -2200, -700)
     tree.links.new(uv.outputs["UV"], across.inputs[0])
     left = nodes.add("ShaderNodeMapRange", -2000, -700)
-    left.interpolation_type, left.label = "SMOOTHSTEP", "Left half"
+    left.interpolation_type, left.label, left.name = "SMOOTHSTEP", LEFT_HALF, LEFT_HALF
     left.inputs["From Min"].default_value, left.inputs["From Max"].default_value = 0.5 - MIDDLE, 0.5 + MIDDLE
     tree.links.new(across.outputs["X"], left.inputs["Value"])
-    textures = {name: nodes.texture(name, image, uv, number) for number, (name, image) in enumerate(images.items())}
-    total = None
-    for number, picture in enumerate(name for name in images if name != ALWAYS):
-        channels = nodes.add("ShaderNodeSeparateColor", -1500, -1000 - 300 * number)
-        tree.links.new(textures[picture].outputs["Color"], channels.inputs[0])
-        for one in detail.wrinkles:
-            if one.picture == number:
-                weight = _weight(nodes, head, one, left.outputs["Result"])
-                height = nodes.math("SUBTRACT", channels.outputs[one.channel], 0.5)
-                part = nodes.math("MULTIPLY", height, weight)
-                total = part if total is None else nodes.math("ADD", total, part)
-    always = nodes.math("SUBTRACT", textures[ALWAYS].outputs["Color"], 0.5)
-    scaled = nodes.math("MULTIPLY", always, nodes.strength(ALWAYS, strengths, -500))
+    for number, (name, image) in enumerate(images.items()):
+        texture = nodes.texture(name, image, uv, number)
+        if name != ALWAYS:
+            channels = nodes.add("ShaderNodeSeparateColor", -1500, -700 - 300 * number)
+            channels.name = _channels(name)
+            tree.links.new(texture.outputs["Color"], channels.inputs[0])
+    for number, name in enumerate(STRENGTHS):
+        nodes.strength(name, strengths, -500 - 150 * number)
+
+
+def _unfinished(head: bpy.types.Object, detail: ResultDetail) -> bpy.types.NodeTree | None:
+    """The nodes that ``_begin`` began for ``detail``; None where there is nothing to do."""
+    material = skin_material(head)
+    if material is None or material.get(tags.RELIEF) == _kind(detail) or FRAME not in material.node_tree.nodes:
+        return None
+    return material.node_tree
+
+
+def _add_wrinkles(head: bpy.types.Object, detail: ResultDetail, first: int) -> None:
+    """Some groups' wrinkles from number ``first`` on, by the head's keys, to the sum of those before."""
+    tree = _unfinished(head, detail)
+    if tree is None:
+        return
+    nodes = _Nodes(tree)
+    left, before = tree.nodes[LEFT_HALF].outputs["Result"], tree.nodes.get(_sum(first))
+    total, some = None if before is None else before.outputs[0], detail.wrinkles[first : first + WRINKLES_PER_SLICE]
+    for one in some:
+        weight = _weight(nodes, head, one, left)
+        channels = tree.nodes[_channels(f"{WRINKLES} {one.picture + 1}")]
+        height = nodes.math("SUBTRACT", channels.outputs[one.channel], 0.5)
+        part = nodes.math("MULTIPLY", height, weight)
+        total = part if total is None else nodes.math("ADD", total, part)
+    total.node.name = _sum(first + len(some))  # once a slice: Blender looks through all of the file for each new name
+
+
+def _finish(head: bpy.types.Object, detail: ResultDetail) -> None:
+    """The relief of maps and wrinkles into the material's output, in place of made-up pores."""
+    tree = _unfinished(head, detail)
+    if tree is None:
+        return
+    nodes, total = _Nodes(tree), tree.nodes.get(_sum(len(detail.wrinkles)))
+    always = nodes.math("SUBTRACT", tree.nodes[ALWAYS].outputs["Color"], 0.5)
+    scaled = nodes.math("MULTIPLY", always, strength_socket(skin_material(head), ALWAYS))
     scaled = nodes.math("MULTIPLY", scaled, 2.0 * detail.always_reach)
     if total is not None:
-        total = nodes.math("MULTIPLY", total, nodes.strength(WRINKLES, strengths, -650))
-        scaled = nodes.math("ADD", scaled, nodes.math("MULTIPLY", total, 2.0 * detail.wrinkle_reach))
+        wrinkles = nodes.math("MULTIPLY", total.outputs[0], strength_socket(skin_material(head), WRINKLES))
+        scaled = nodes.math("ADD", scaled, nodes.math("MULTIPLY", wrinkles, 2.0 * detail.wrinkle_reach))
     relief = nodes.add("ShaderNodeDisplacement", 150, -700)
     relief.name = relief.label = "Skin Displacement"
     relief.inputs["Midlevel"].default_value = 0.0
     relief.inputs["Scale"].default_value = 0.001  # the maps are in millimetres
     tree.links.new(scaled, relief.inputs["Height"])
+    output = next(node for node in tree.nodes if node.type == "OUTPUT_MATERIAL")
     tree.links.new(relief.outputs["Displacement"], output.inputs["Displacement"])
     pores = tree.nodes.get("Pores")
     if pores is not None:  # the relief has its own
@@ -139,6 +185,17 @@ def _build(
                 tree.nodes.remove(link.from_node)
                 tree.nodes.remove(pores)
                 break
+    skin_material(head)[tags.RELIEF] = _kind(detail)
+
+
+def _sum(count: int) -> str:
+    """Name of the node with the height of the first ``count`` groups' wrinkles."""
+    return f"Wrinkle Sum {count}"
+
+
+def _channels(picture: str) -> str:
+    """Name of the node that takes a picture of wrinkles apart."""
+    return f"{picture} Channels"
 
 
 class _Nodes:
@@ -146,9 +203,11 @@ class _Nodes:
 
     def __init__(self, tree: bpy.types.NodeTree) -> None:
         self.tree = tree
-        self.frame = tree.nodes.new("NodeFrame")
-        self.frame.name = self.frame.label = FRAME
-        self._row = 0
+        self.frame = tree.nodes.get(FRAME)
+        if self.frame is None:
+            self.frame = tree.nodes.new("NodeFrame")
+            self.frame.name = self.frame.label = FRAME
+        self._row = sum(node.type == "MATH" for node in tree.nodes)
 
     def add(self, kind: str, x: float, y: float) -> bpy.types.Node:
         node = self.tree.nodes.new(kind)
@@ -231,6 +290,8 @@ def _point_drivers(tree: bpy.types.NodeTree, head: bpy.types.Object) -> None:
 
 def _remove(material: bpy.types.Material) -> None:
     """Take the relief out of a material."""
+    if tags.RELIEF in material:
+        del material[tags.RELIEF]
     tree = material.node_tree
     frame = tree.nodes.get(FRAME)
     if frame is None:
@@ -244,5 +305,3 @@ def _remove(material: bpy.types.Material) -> None:
     for node in ours:
         tree.nodes.remove(node)
     tree.nodes.remove(frame)
-    if tags.RELIEF in material:
-        del material[tags.RELIEF]
