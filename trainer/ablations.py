@@ -30,10 +30,14 @@ def run(arguments: argparse.Namespace) -> int:
     """Train; returns the exit code."""
     try:
         path = find_recipe(arguments.recipe)
-        for name, seed in _wanted(load_recipe(path), arguments):
+        recipe = load_recipe(path)
+        for name, seed in _wanted(recipe, arguments):
+            changes = [*recipe.ablations.get(name, ()), f"seed={seed}"]
             folder = (arguments.out or RUNS / arguments.recipe) / name / str(seed)
-            if not (folder / MODEL).is_dir() and not _train(path, name, seed, folder, arguments.device):
-                return 0  # stopped with a checkpoint
+            if not (folder / MODEL).is_dir():
+                print(f"{name}: {', '.join(changes)}", flush=True)
+                if not _train(load_recipe(path, changes), folder, arguments.device):
+                    return 0  # stopped with a checkpoint
     except LikenessError as error:
         print(f"error: {error}", file=sys.stderr)
         return EXIT_CODES[error.code]
@@ -56,16 +60,13 @@ def _wanted(recipe: Recipe, arguments: argparse.Namespace) -> list[tuple[str, in
     return [(name, seed) for seed in arguments.seeds for name in names]
 
 
-def _train(path: Path, name: str, seed: int, folder: Path, device: str) -> bool:
+def _train(recipe: Recipe, folder: Path, device: str) -> bool:
     """Train and export one; False where it was stopped before its end."""
     from trainer.checkpoint import CheckpointFolder
     from trainer.export import export_run
     from trainer.loop import RunOptions, train
 
-    changes = load_recipe(path).ablations.get(name, ())
-    recipe = load_recipe(path, [*changes, f"seed={seed}"])
     begun = CheckpointFolder(folder / "checkpoints").latest() is not None
-    print(f"{name}, seed {seed}: {', '.join(changes) or 'as it is'}", flush=True)
     if not train(recipe, RunOptions(folder, resume=begun, device=device)).finished:
         return False
     export_run(folder, folder / MODEL)

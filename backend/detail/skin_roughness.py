@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-import scipy.sparse as sp
 
 from backend.geometry.template import Template
-from backend.geometry.topology import unique_edges
+from backend.geometry.topology import uniform_laplacian
 from backend.rig.face_loops import face_loops
 
 USUAL = 0.55
@@ -40,7 +39,9 @@ def skin_roughness(template: Template) -> np.ndarray:
     moist = ("lips", "mouth_interior", "eye_sockets")
     for name in (name for name in OF_REGIONS if name not in moist):
         rough += regions[name] * (OF_REGIONS[name] - rough)
-    rough = _evened_out(rough, template)
+    laplacian = uniform_laplacian(template.quads[: template.head.face_stop], count)
+    for _ in range(_STEPS):
+        rough += 0.5 * (laplacian @ rough)
     for name in moist:
         rough += regions[name] * (OF_REGIONS[name] - rough)
     for eye in face_loops(template).eyes:
@@ -48,14 +49,3 @@ def skin_roughness(template: Template) -> np.ndarray:
         for row, share in enumerate(_MOIST_ROWS, eye.margin):
             rough[eye.rows[row]] += share * (LID_MARGIN - rough[eye.rows[row]])
     return rough.astype(np.float32)
-
-
-def _evened_out(values: np.ndarray, template: Template) -> np.ndarray:
-    """Values (V,) of the head's vertices, half of each the mean of its neighbours, ``_STEPS`` times."""
-    one, two = unique_edges(template.quads[: template.head.face_stop]).T
-    count = len(values)
-    near = sp.coo_matrix((np.ones(2 * len(one)), (np.r_[one, two], np.r_[two, one])), (count, count)).tocsr()
-    neighbours = np.maximum(near.sum(axis=1).A1, 1.0)
-    for _ in range(_STEPS):
-        values = 0.5 * values + 0.5 * (near @ values) / neighbours
-    return values

@@ -94,6 +94,11 @@ def outside(points: np.ndarray, vertices: np.ndarray, triangles: np.ndarray, dee
     return moved.reshape(points.shape)
 
 
+def skin_normals(points: np.ndarray, vertices: np.ndarray, triangles: np.ndarray) -> np.ndarray:
+    """(N, 3) the normals of a mesh's vertices nearest to points (N, 3)."""
+    return vertex_normals(vertices, triangles)[cKDTree(vertices).query(points)[1]]
+
+
 def _closest(corners: np.ndarray, points: np.ndarray) -> np.ndarray:
     """(..., 3) barycentric weights of the places of triangles (..., 3, 3) nearest to points (..., 3), nearly: the foot
     on the plane, with what lies outside clipped to the triangle."""

@@ -7,9 +7,8 @@ from dataclasses import dataclass
 import cv2
 import numba
 import numpy as np
-from scipy.spatial import cKDTree
 
-from backend.geometry.normals import vertex_normals
+from backend.hair.attach import skin_normals
 from backend.hair.hair_strands import HairStrands
 from backend.rendering import spherical_harmonics as sh
 from backend.rendering.camera import Camera
@@ -66,7 +65,7 @@ def draw_hair(
     points = strands.points.astype(np.float32)  # (G, P, 3)
     tangent, across, side = _frames(points)
     leaves = np.clip(np.linspace(0, _LEAVES, points.shape[1], dtype=np.float32), 0, 1)[:, None]
-    normals = _skin_normals(points[:, 0], vertices, faces).astype(np.float32)
+    normals = skin_normals(points[:, 0], vertices, faces).astype(np.float32)
     one, other = _from_skin(across, side, normals, leaves)
     colours = _shaded(strands, tangent, across, camera, light).astype(np.float32)
     to_pixels = (large.intrinsics @ large.camera_from_head[:3]).astype(np.float32)
@@ -105,11 +104,6 @@ def _frames(points: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     outwards = _unit(points - points[:, :1].mean(0))
     across = _unit(outwards - (outwards * tangent).sum(-1, keepdims=True) * tangent)
     return tangent, across, np.cross(tangent, across)
-
-
-def _skin_normals(roots: np.ndarray, vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
-    """(G, 3) the normals of a mesh's vertices nearest to roots (G, 3)."""
-    return vertex_normals(vertices, faces)[cKDTree(vertices).query(roots)[1]]
 
 
 def _from_skin(

@@ -11,10 +11,9 @@ from scipy.ndimage import gaussian_filter1d
 from scipy.spatial import cKDTree
 
 from backend.geometry.disc import disc
-from backend.geometry.normals import vertex_normals
 from backend.geometry.polyline import arc_length, points_along
 from backend.geometry.template import Template
-from backend.hair.attach import outside
+from backend.hair.attach import outside, skin_normals
 from backend.hair.draw import lock_radius
 from backend.hair.fit_style import FittedStyle, lock_lines, resampled
 from backend.hair.hair_strands import MOST_POINTS
@@ -105,7 +104,7 @@ def fit_guides(template: Template, neutral: np.ndarray, style: FittedStyle, view
     bare = votes <= -0.5 * (1 + _BARE_FACE) * sum(view.trust for view in views)  # to half of the photos: the face
     before_face = np.where(bare.any(1), bare.argmax(1), bare.shape[1])
     end = np.where(usual < 2, usual, np.where(end < 2, np.minimum(usual, before_face), end)).astype(int)
-    normals = vertex_normals(*head)[cKDTree(head[0]).query(line[:, 0])[1]]
+    normals = skin_normals(line[:, 0], *head)
     root, clear = (value[beside].mean(1) for value in _at_roots(line[:, 0], normals, views))
     mirror = cKDTree(line[:, 0]).query(line[:, 0] * _MIRRORED)[1]
     share = np.clip(1 - clear / np.maximum(clear[mirror], 1e-9), 0, 1)  # taken from the side that is seen better

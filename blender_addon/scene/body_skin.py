@@ -11,7 +11,7 @@ import numpy as np
 
 from . import tags
 from .atlas import covered_texels, grow, linear, png, resized, sampled, srgb
-from .images import packed_image, replace_packed
+from .images import packed_image, picture_pixels, replace_packed
 from .materials import PORES_ACROSS_MAP, skin_look_material
 from .meshes import HM08_VERTEX, UV_HEAD
 from .skin_detail import ALWAYS, relief_nodes, skin_material
@@ -82,10 +82,10 @@ def skin_sources(
     source = _own_texture(body)
     side = int(np.clip(FINER * albedo.size[0], LEAST_SIDE, MOST_SIDE))
     side = side if source is None else int(np.clip(max(side, *source.size), LEAST_SIDE, MOST_SIDE))
-    texture = None if source is None else _pixels(source)
+    texture = None if source is None else picture_pixels(source)
     relief = None if source is not None else _relief_image(head)  # a material of its own has its own
-    heights, reach = (None, 0.0) if relief is None else (_pixels(relief)[..., :1], float(relief[tags.REACH]))
-    return SkinSources(_pixels(albedo), texture, heights, reach, corners, side)
+    heights, reach = (None, 0.0) if relief is None else (picture_pixels(relief)[..., :1], float(relief[tags.REACH]))
+    return SkinSources(picture_pixels(albedo), texture, heights, reach, corners, side)
 
 
 def bake(sources: SkinSources, told: Callable[[float], None] = lambda done: None) -> BakedSkin:
@@ -184,13 +184,6 @@ def _uv(mesh: bpy.types.Mesh, layer: bpy.types.MeshUVLoopLayer) -> np.ndarray:
     flat = np.empty(2 * len(mesh.loops), np.float32)
     layer.uv.foreach_get("vector", flat)
     return flat.reshape(-1, 2)
-
-
-def _pixels(image: bpy.types.Image) -> np.ndarray:
-    """(H, W, 3) float32 of the picture as it is stored, row 0 at v = 0."""
-    flat = np.empty(len(image.pixels), np.float32)
-    image.pixels.foreach_get(flat)
-    return flat.reshape(image.size[1], image.size[0], image.channels)[..., :3]
 
 
 def _relief_image(head: bpy.types.Object) -> bpy.types.Image | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import bpy
+import numpy as np
 
 
 def packed_image(name: str, data: bytes) -> bpy.types.Image:
@@ -28,3 +29,10 @@ def file_bytes(image: bpy.types.Image) -> bytes | None:
             return file.read()
     except OSError:
         return None
+
+
+def picture_pixels(image: bpy.types.Image) -> np.ndarray:
+    """(H, W, 3) float32 of the picture as it is stored, row 0 at v = 0."""
+    flat = np.empty(len(image.pixels), np.float32)
+    image.pixels.foreach_get(flat)
+    return flat.reshape(image.size[1], image.size[0], image.channels)[..., :3]

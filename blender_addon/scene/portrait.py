@@ -11,6 +11,8 @@ from ..protocol.names import BUST
 from . import tags
 from .coordinates import neutral_coordinates, origin_of
 from .hair_nodes import ROOT_COLOUR, TIP_COLOUR, WIDTH
+from .images import picture_pixels
+from .lamps import light_on
 from .meshes import UV_EYE, UV_HEAD
 
 SIDE_PIXELS = 256
@@ -94,8 +96,8 @@ def _part_samples(
     loops = _numbers(mesh.loop_triangles, "loops", np.int32).reshape(-1, 3)
     a, b, c = (places[triangles[:, corner], :2] for corner in range(3))
     front = np.flatnonzero(_cross(b - a, c - a) > 0)
+    light = light_on(shape, triangles, _LIGHTS, _AMBIENT)
     triangles, loops = triangles[front], loops[front]
-    light = _light(shape, mesh)
     layer = None if picture is None else mesh.uv_layers.get(picture[1])
     uv = None if layer is None else _numbers(layer.uv, "vector", np.float32).reshape(-1, 2)
     corners = places[triangles]
@@ -163,12 +165,9 @@ def _picture_of(
         return None
     if tag not in pixels:
         was_loaded = image.has_data
-        width, height = image.size
-        flat = np.empty(len(image.pixels), np.float32)
-        if not len(flat):  # its file is gone or damaged
+        if not len(image.pixels):  # its file is gone or damaged
             return None
-        image.pixels.foreach_get(flat)
-        pixels[tag] = flat.reshape(height, width, image.channels)[..., :3]
+        pixels[tag] = picture_pixels(image)
         if not was_loaded:
             image.buffers_free()
     return pixels[tag], UV_EYE if tag == tags.EYES else UV_HEAD
@@ -180,19 +179,6 @@ def _texels(picture: np.ndarray, uv: np.ndarray) -> np.ndarray:
     columns = np.clip((uv[:, 0] * width).astype(int), 0, width - 1)
     rows = np.clip((uv[:, 1] * height).astype(int), 0, height - 1)
     return picture[rows, columns] ** 2.2
-
-
-def _light(shape: np.ndarray, mesh: bpy.types.Mesh) -> np.ndarray:
-    """(V,) light that falls onto each vertex."""
-    triangles = _numbers(mesh.loop_triangles, "vertices", np.int32).reshape(-1, 3)
-    a, b, c = (shape[triangles[:, corner]] for corner in range(3))
-    across = np.repeat(np.cross(b - a, c - a), 3, axis=0)  # in the order of triangles.ravel()
-    normals = np.stack([np.bincount(triangles.ravel(), axis, len(shape)) for axis in across.T], axis=1)
-    normals /= np.linalg.norm(normals, axis=1, keepdims=True) + 1e-20
-    light = np.full(len(shape), _AMBIENT, np.float32)
-    for direction, strength in _LIGHTS:
-        light += strength * np.clip(normals @ (direction / np.linalg.norm(direction)), 0, None).astype(np.float32)
-    return light
 
 
 def _cross(first: np.ndarray, second: np.ndarray) -> np.ndarray:

@@ -35,6 +35,25 @@ def evaluated(bpy, obj) -> np.ndarray:
     return points @ matrix[:3, :3].T + matrix[:3, 3]
 
 
+def baked_pixels(bpy, head, kind: str, size: int) -> np.ndarray:
+    """(S, S, 4) linear pixels, row 0 at the bottom, of what Cycles bakes of a head's skin by its active map."""
+    tree = head.material_slots[0].material.node_tree
+    target = tree.nodes.new("ShaderNodeTexImage")
+    target.image = bpy.data.images.new("baked", size, size, float_buffer=True)
+    target.image.colorspace_settings.name = "Non-Color"
+    tree.nodes.active = target
+    scene = bpy.context.scene
+    scene.render.engine, scene.cycles.samples, scene.cycles.device = "CYCLES", 1, "CPU"
+    bpy.ops.object.select_all(action="DESELECT")
+    head.select_set(True)
+    bpy.context.view_layer.objects.active = head
+    bpy.ops.object.bake(type=kind, margin=0)
+    pixels = np.empty(4 * size * size, np.float32)
+    target.image.pixels.foreach_get(pixels)
+    tree.nodes.remove(target)
+    return pixels.reshape(size, size, 4)
+
+
 def counts(bpy) -> dict[str, int]:
     """How many datablocks of each kind the file has."""
     kinds = ("objects", "meshes", "materials", "images", "cameras", "collections", "shape_keys")

@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from head_message import HeadMessage
+from scene_helpers import baked_pixels
 
 from blender_addon.errors import AddonError
 from blender_addon.protocol.result import HeadResult, decode_result
@@ -36,22 +37,12 @@ def baked(bpy, collection, size: int = 32) -> np.ndarray:
     tree.links.new(shifted.outputs[0], emission.inputs["Color"])
     before = output.inputs["Surface"].links[0].from_socket
     tree.links.new(emission.outputs[0], output.inputs["Surface"])
-    target = tree.nodes.new("ShaderNodeTexImage")
-    target.image = bpy.data.images.new("baked", size, size, float_buffer=True)
-    tree.nodes.active = target
-    scene = bpy.context.scene
-    scene.render.engine, scene.cycles.samples, scene.cycles.device = "CYCLES", 1, "CPU"
-    bpy.ops.object.select_all(action="DESELECT")
-    head.select_set(True)
-    bpy.context.view_layer.objects.active = head
     head.data.uv_layers.active = head.data.uv_layers["Head"]
-    bpy.ops.object.bake(type="EMIT", margin=0)
-    pixels = np.empty(4 * size * size, np.float32)
-    target.image.pixels.foreach_get(pixels)
+    pixels = baked_pixels(bpy, head, "EMIT", size)
     tree.links.new(before, output.inputs["Surface"])
-    for node in (emission, shifted, target):
+    for node in (emission, shifted):
         tree.nodes.remove(node)
-    heights = pixels.reshape(size, size, 4)[::-1, :, 0]
+    heights = pixels[::-1, :, 0]
     return np.where(heights > 0, heights - 5.0, 0.0)  # 0 where the map shows no skin
 
 

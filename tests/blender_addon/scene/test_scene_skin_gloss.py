@@ -9,6 +9,7 @@ from types import ModuleType
 import numpy as np
 import pytest
 from head_message import HeadMessage
+from scene_helpers import baked_pixels
 
 from blender_addon.errors import AddonError
 from blender_addon.protocol.result import decode_result
@@ -37,21 +38,7 @@ def roughness_of(head) -> np.ndarray:
 
 def baked_roughness(bpy: ModuleType, head) -> np.ndarray:
     """(S, S) roughness of the head's skin as Cycles sees it, by map ``Head``; 0 where the map shows no skin."""
-    size, tree = 64, head.material_slots[0].material.node_tree
-    target = tree.nodes.new("ShaderNodeTexImage")
-    target.image = bpy.data.images.new("baked", size, size, float_buffer=True)
-    target.image.colorspace_settings.name = "Non-Color"
-    tree.nodes.active = target
-    scene = bpy.context.scene
-    scene.render.engine, scene.cycles.samples, scene.cycles.device = "CYCLES", 1, "CPU"
-    bpy.ops.object.select_all(action="DESELECT")
-    head.select_set(True)
-    bpy.context.view_layer.objects.active = head
-    bpy.ops.object.bake(type="ROUGHNESS", margin=0)
-    pixels = np.empty(4 * size * size, np.float32)
-    target.image.pixels.foreach_get(pixels)
-    tree.nodes.remove(target)
-    return pixels.reshape(size, size, 4)[..., 0]
+    return baked_pixels(bpy, head, "ROUGHNESS", 64)[..., 0]
 
 
 def test_vertices_say_how_rough_their_skin_is(bpy: ModuleType, message: HeadMessage) -> None:
