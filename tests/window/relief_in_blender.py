@@ -30,10 +30,10 @@ SAMPLES = 4
 """Of Eevee in the viewport; the light of Material Preview is soft already."""
 PATCH_METRES = 0.012
 """Half the side of the patch of skin that is looked at."""
-BLUR_PIXELS = 6
+BLUR_PIXELS = 8
 """What is wider in a picture is shape and light of the cage."""
-STILL = 0.35
-"""Levels of 255: pictures that differ by less on average are the same picture."""
+STILL = 0.1
+"""Levels of 255: pictures of a face that differ by less on average are the same picture."""
 SOMETHING = 8.0
 """Levels of 255, deviation of a view with a face."""
 LEAST_CHANGE = 1.5
@@ -69,7 +69,8 @@ def drawn(tools: Any, name: str) -> Generator[float, None, np.ndarray]:
         tools.addon("ui.redraw").everything()
         yield 2.0
         now = picture(tools, name)
-        if before is not None and now[face_in_view(tools)].std() > SOMETHING and np.abs(now - before).mean() < STILL:
+        face = face_in_view(tools)
+        if before is not None and now[face].std() > SOMETHING and np.abs(now - before)[face].mean() < STILL:
             return now
         assert time.monotonic() < end, f"{name} was not drawn to its end"
         before = now
@@ -159,8 +160,8 @@ def look_closely(tools: Any) -> None:
         bpy.ops.view3d.view_axis(type="FRONT")
     view = space.region_3d
     view.view_perspective = "PERSP"
-    view.view_location = (*(0.5 * (low + high))[:2], float(low[2] + 0.64 * (high[2] - low[2])))
-    view.view_distance = 0.5
+    view.view_location = (*(0.5 * (low + high))[:2], float(low[2] + 0.6 * (high[2] - low[2])))
+    view.view_distance = 0.26
 
 
 def story(tools: Any) -> Story:
