@@ -146,8 +146,8 @@ def pose(keys: tuple[str, ...], value: float) -> None:
         block.value = value if block.name in keys else 0.0
 
 
-def look_closely(tools: Any) -> None:
-    """The face fills the window, in Material Preview, without what distracts."""
+def look_closely(tools: Any, obj: bpy.types.Object) -> None:
+    """A head's face fills the window, in Material Preview, without what distracts."""
     window, area, region = tools.view3d()
     space = area.spaces.active
     space.show_region_ui = False
@@ -155,7 +155,7 @@ def look_closely(tools: Any) -> None:
     space.show_gizmo = False
     space.shading.type = "MATERIAL"
     bpy.context.scene.eevee.taa_samples = SAMPLES
-    low, high = tools.box(head())
+    low, high = tools.box(obj)
     with bpy.context.temp_override(window=window, area=area, region=region):
         bpy.ops.view3d.view_axis(type="FRONT")
     view = space.region_3d
@@ -170,10 +170,10 @@ def story(tools: Any) -> Story:
     put_head(tools)
     bpy.data.objects["Cube"].hide_set(True)
     yield 1.0
-    look_closely(tools)
+    look_closely(tools, head())
     tools.addon("ui.redraw").push_undo("Head", bpy.context.scene)
     began = time.monotonic()
-    rest = yield from drawn(tools, "1_rest")
+    rest = tools.rest = yield from drawn(tools, "1_rest")
     tools.figures["first_picture_seconds"] = round(time.monotonic() - began, 1)
     again = yield from drawn(tools, "1_rest")
     places = {name: roughest_place(wrinkle_map(tools, keys[0])) for name, keys in MOVES.items()}
@@ -200,7 +200,48 @@ def story(tools: Any) -> Story:
             "fine_levels_rest_and_key": [round(value, 2) for value in energies],
             "fine_levels_without_wrinkles": [round(value, 2) for value in plain],
         }
-    pose((), 0.0)
     for name in MOVES:
         found = tools.figures[name]
         assert found["wrinkles_change_levels"] > LEAST_CHANGE > 2 * found["drawn_twice_levels"], (name, found)
+    with_wrinkles, alone = (
+        after - before
+        for before, after in (
+            tools.figures["browInnerUp"][f"fine_levels_{which}"] for which in ("rest_and_key", "without_wrinkles")
+        )
+    )
+    assert with_wrinkles > 2 * max(alone, 0.0), "the forehead changes by its wrinkles, not by the cage"
+    yield from sliders_and_undo(tools, places["browInnerUp"])
+
+
+def sliders_and_undo(tools: Any, place: tuple[float, float]) -> Story:
+    """Half the strength is half the wrinkles; undo takes back the slider, then the key."""
+    pose((), 0.0)
+    tools.addon("ui.redraw").push_undo("Neutral", bpy.context.scene)
+    flat = {}
+    pose(MOVES["browInnerUp"], 1.0)
+    tools.addon("ui.redraw").push_undo("Brows up", bpy.context.scene)
+    where = patch(tools, place)
+    for value in (0.0, 0.5, 1.0, 2.0):
+        strength(tools, "Wrinkles").default_value = value
+        flat[value] = fine((yield from drawn(tools, f"7_wrinkles_{value:g}")))[where]
+    depths = [round(rms(flat[value] - flat[0.0]), 2) for value in (0.5, 1.0, 2.0)]
+    tools.figures["wrinkles_by_strength"] = depths
+    assert 0.25 * depths[1] < depths[0] < 0.8 * depths[1] and depths[2] > 1.3 * depths[1], depths
+    strength(tools, "Wrinkles").default_value = 1.0
+    tools.addon("ui.redraw").push_undo("Strength", bpy.context.scene)
+    strength(tools, "Relief").default_value = 0.0
+    tools.addon("ui.redraw").push_undo("Smooth", bpy.context.scene)
+    smooth = fine((yield from drawn(tools, "8_relief_0")))[where]
+    assert rms(smooth - flat[1.0]) > 0.5, "the neutral relief is seen in the same place"
+    for what, wanted in (("Smooth", (1.0, 1.0)), ("Strength", (1.0, 1.0)), ("Brows up", (1.0, 0.0))):
+        tools.call(bpy.ops.ed.undo)
+        yield 1.0
+        values = strength(tools, "Relief").default_value, head().data.shape_keys.key_blocks["browInnerUp"].value
+        assert values == wanted, (what, values)
+    neutral = fine((yield from drawn(tools, "9_undone")))
+    tools.figures["undone_levels"] = round(rms((neutral - fine(tools.rest))[where]), 2)
+    assert tools.figures["undone_levels"] < 0.5 * depths[1], "undo takes the wrinkles away"
+    tools.view3d()[1].spaces.active.show_region_ui = True
+    tools.show_sidebar()
+    yield 3.0
+    tools.screenshot("10_sliders")
