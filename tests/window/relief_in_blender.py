@@ -241,7 +241,10 @@ def sliders_and_undo(tools: Any, place: tuple[float, float]) -> Story:
     neutral = fine((yield from drawn(tools, "9_undone")))
     tools.figures["undone_levels"] = round(rms((neutral - fine(tools.rest))[where]), 2)
     assert tools.figures["undone_levels"] < 0.5 * depths[1], "undo takes the wrinkles away"
+    for panel in (tools.addon("ui.panel").OptionsPanel, tools.addon("ui.panel").MainPanel):
+        bpy.utils.unregister_class(panel)  # so that the sliders are seen
     tools.view3d()[1].spaces.active.show_region_ui = True
+    yield 1.0
     tools.show_sidebar()
     yield 3.0
     tools.screenshot("10_sliders")

@@ -39,7 +39,7 @@ from trainer.data.detail.relief import Relief, cause, draw_relief  # noqa: E402
 TEXTURE = 2048
 WINDOW = 512
 PERSON = 5
-AGE = 0.95
+AGE = 0.7
 """From 0 (young) to 1 (old), see ``draw_relief``."""
 
 
