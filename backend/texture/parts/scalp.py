@@ -39,5 +39,8 @@ def shown_beside_hair(weight: np.ndarray, grows: np.ndarray) -> np.ndarray:
 
 
 def with_roots(log_skin: np.ndarray, grows: np.ndarray, log_color: np.ndarray) -> np.ndarray:
-    """(P, 3) log albedo of skin (P, 3) with the shade of roots where hair ``grows`` (P,), in the hair's colour (3,)."""
-    return log_skin + (PARTS.root_shade * grows[:, None]) * (log_color.astype(np.float32) - log_skin)
+    """(P, 3) log albedo of skin (P, 3) with the shade of roots where hair ``grows`` (P,), in the hair's colour (3,).
+
+    Roots take light and give none: white hair leaves the skin as it is.
+    """
+    return log_skin + (PARTS.root_shade * grows[:, None]) * np.minimum(log_color.astype(np.float32) - log_skin, 0)

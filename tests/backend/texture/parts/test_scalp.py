@@ -89,3 +89,8 @@ def test_shaded_skin_is_not_shown_and_roots_draw_towards_their_colour() -> None:
     assert shown[0] == 1.0 and 0 < shown[1] < 1 and shown[2] == 0.0
     skin, hair = np.full((2, 3), -1.0, np.float32), np.full(3, -4.0)
     np.testing.assert_allclose(with_roots(skin, np.array([0.0, 1.0]), hair)[:, 0], [-1.0, -2.5])
+
+
+def test_white_roots_leave_no_pale_rim_on_the_skin() -> None:
+    skin = np.log(np.array([[0.3, 0.2, 0.12]], np.float32))
+    np.testing.assert_allclose(with_roots(skin, np.ones(1), np.log(np.array([0.6, 0.58, 0.55]))), skin)
