@@ -98,9 +98,6 @@ def story(tools: Any) -> Story:
     yield 1.5
     assert seam() < SEAM_METRES, "keys that move the neck open no seam"
     tools.screenshot("2_jaw_open")
-    tools.call(bpy.ops.likeness.reset_expression)
-    tools.call(bpy.ops.ed.undo)
-    yield 1.0
     tools.call(bpy.ops.ed.undo)
     yield 1.0
     assert tools.heads() == 0 and not [obj for obj in bpy.data.objects if "likeness_part" in obj], "undo takes all away"

@@ -102,10 +102,10 @@ def story(tools: Any) -> Story:
     ops = bpy.ops.likeness
     yield from head_from_photos(tools)
     photo = next(p.name for p in bpy.context.scene.likeness.photos if p.status == "USED")
-    assert tools.call(ops.look_through, photo=photo) == {"FINISHED"}
+    assert tools.call(ops.look_through, "EXEC_DEFAULT", True, photo=photo) == {"FINISHED"}
     yield 2.0
     tools.screenshot("1_through_photo")
-    assert tools.call(ops.edit_landmarks, photo=photo) == {"FINISHED"}
+    assert tools.call(ops.edit_landmarks, "EXEC_DEFAULT", True, photo=photo) == {"FINISHED"}
     yield 2.0
     points = [obj for obj in bpy.data.objects if "likeness_landmark" in obj]
     tools.figures["points"] = len(points)
@@ -128,12 +128,12 @@ def story(tools: Any) -> Story:
     assert tools.figures["moved_mm"] > 0.3 and after < 0.7 * before, tools.figures
     assert list(said(tools)) == [CHIN] and np.allclose(said(tools)[CHIN], put, atol=0.1), "it stays where it was put"
     tools.screenshot("4_fitted")
-    tools.call(ops.show_head)
+    tools.call(ops.show_head, "EXEC_DEFAULT", True)
     yield 1.0
     tools.screenshot("5_head_below_points")
     tools.call(bpy.ops.ed.undo)
     yield 1.0
-
+    assert np.allclose(coordinates(), fitted, atol=1e-6) and of_part("head").hide_get(), "one undo hides the head again"
     tools.call(bpy.ops.ed.undo)
     yield 1.0
     assert np.allclose(coordinates(), began, atol=1e-6), "one undo takes the fit back"
@@ -158,7 +158,7 @@ def story(tools: Any) -> Story:
     tools.figures["chin_off_px"]["solved_again"] = round(obeyed, 2)
     assert obeyed < 0.7 * before, "a whole solve obeys it"
     assert np.allclose(said(tools)[CHIN], put, atol=0.1)
-    tools.call(ops.edit_landmarks, photo=photo)
+    tools.call(ops.edit_landmarks, "EXEC_DEFAULT", True, photo=photo)
     yield 1.5
     assert not [obj for obj in bpy.data.objects if "likeness_landmark" in obj] and not of_part("head").hide_get()
     assert np.allclose(said(tools)[CHIN], put, atol=0.1), "done with it, it is stored"
