@@ -33,7 +33,7 @@ def show_albedo(shading: bpy.types.View3DShading, material_preview: bool = False
 def frame_head(collection: str, scene: bpy.types.Scene, material_preview: bool = False) -> None:
     """Show the head ``collection`` and its bust from the front, as ``show_albedo`` does.
 
-    In 3D views that look through no camera; they are those of the first window that shows ``scene``; nothing where none does.
+    In 3D views that look through no camera, of the first window that shows ``scene``; nothing where none does.
     """
     found = bpy.data.collections.get(collection)
     head, bust = (None if found is None else tags.part_object(found, part) for part in ("head", BUST))
@@ -54,3 +54,14 @@ def frame_head(collection: str, scene: bpy.types.Scene, material_preview: bool =
             bpy.ops.view3d.view_selected()
         if bust is not None:
             bust.select_set(False, view_layer=window.view_layer)
+
+
+def fill_with_camera(context: bpy.types.Context) -> None:
+    """Let the picture of the camera fill the window's 3D views that look through it, as *Home* does."""
+    for area in context.screen.areas if context.screen is not None else ():
+        region = next((region for region in area.regions if region.type == "WINDOW"), None)
+        if area.type != "VIEW_3D" or region is None or bpy.app.background:
+            continue
+        if area.spaces.active.region_3d.view_perspective == "CAMERA":
+            with context.temp_override(area=area, region=region):
+                bpy.ops.view3d.view_center_camera()

@@ -14,8 +14,10 @@ from bpy_extras.view3d_utils import location_3d_to_region_2d
 
 Story = Generator[float, None, None]
 CHIN = 152
-DRAG_PIXELS = 14
-"""Of the window, downwards: about 2 % of the face's height."""
+DRAG_PIXELS = 8
+"""Of the window, downwards."""
+FRAME_SHARE = 0.8
+"""Of the view that the photo fills while its landmarks are out, in width or in height."""
 LANDMARKS = 478
 
 
@@ -51,6 +53,18 @@ def on_screen(tools: Any, obj: bpy.types.Object) -> tuple[int, int]:
     _, area, region = tools.view3d()
     place = location_3d_to_region_2d(region, area.spaces.active.region_3d, obj.matrix_world.translation)
     return region.x + round(place.x), region.y + round(place.y)
+
+
+def photo_in_view(tools: Any, photo: str) -> tuple[float, float]:
+    """Width and height of the photo in parts of the view's."""
+    camera, scene = camera_of(photo), bpy.context.scene
+    _, area, region = tools.view3d()
+    places = [
+        location_3d_to_region_2d(region, area.spaces.active.region_3d, camera.matrix_world @ corner)
+        for corner in camera.data.view_frame(scene=scene)
+    ]
+    wide, high = ([getattr(place, axis) for place in places] for axis in "xy")
+    return round((max(wide) - min(wide)) / region.width, 3), round((max(high) - min(high)) / region.height, 3)
 
 
 def drag_point(tools: Any, landmark: int, dx: int, dy: int) -> Story:
@@ -110,6 +124,9 @@ def story(tools: Any) -> Story:
     points = [obj for obj in bpy.data.objects if "likeness_landmark" in obj]
     tools.figures["points"] = len(points)
     assert len(points) > 70 and of_part("head").hide_get() and not said(tools)
+    shares = photo_in_view(tools, photo)
+    tools.figures["photo_in_view"] = shares
+    assert FRAME_SHARE < max(shares) <= 1.0, "the photo fills the view"
     tools.screenshot("2_points")
 
     began, undisturbed = coordinates(), believed(photo, CHIN)
