@@ -10,8 +10,8 @@ import sys
 import threading
 import time
 from collections.abc import Sequence
-from functools import partial
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
