@@ -14,6 +14,7 @@ from bpy_extras.view3d_utils import location_3d_to_region_2d
 
 Story = Generator[float, None, None]
 CHIN = 152
+EYES = (33, 133, 362, 263)
 DRAG_PIXELS = 8
 """Of the window, downwards."""
 FRAME_SHARE = 0.8
@@ -130,6 +131,7 @@ def story(tools: Any) -> Story:
     tools.screenshot("2_points")
 
     began, undisturbed = coordinates(), believed(photo, CHIN)
+    others = np.array([believed(photo, number) for number in EYES])
     yield from drag_point(tools, CHIN, 0, -DRAG_PIXELS)
     places = said(tools)
     assert list(places) == [CHIN], places
@@ -142,6 +144,8 @@ def story(tools: Any) -> Story:
     tools.figures["moved_mm"] = round(1000 * float(np.linalg.norm(fitted - began, axis=1).max()), 2)
     before, after = (float(np.linalg.norm(place - put)) for place in (undisturbed, believed(photo, CHIN)))
     tools.figures["chin_off_px"] = {"before": round(before, 2), "after": round(after, 2)}
+    moved = np.array([believed(photo, number) for number in EYES]) - others
+    tools.figures["eyes_moved_px"] = round(float(np.linalg.norm(moved, axis=1).mean()), 2)
     assert tools.figures["moved_mm"] > 0.3 and after < 0.7 * before, tools.figures
     assert list(said(tools)) == [CHIN] and np.allclose(said(tools)[CHIN], put, atol=0.1), "it stays where it was put"
     tools.screenshot("4_fitted")
