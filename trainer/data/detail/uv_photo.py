@@ -103,7 +103,19 @@ def photograph(
     gloss: float,
     shot: ShotParameters,
 ) -> np.ndarray:
-    """(7, N, N) float32: what ``observe`` says of the photo.
+    """(7, N, N) float32: what ``observe`` says of ``take_photo``'s."""
+    return observe(take_photo(cause, frames, height, albedo, gloss, shot), cause.density)
+
+
+def take_photo(
+    cause: Cause,
+    frames: SurfaceFrames,
+    height: np.ndarray,
+    albedo: np.ndarray,
+    gloss: float,
+    shot: ShotParameters,
+) -> PhotoInWindow:
+    """The photo as a fit would lay it into the window.
 
     Parameters
     ----------
@@ -112,7 +124,7 @@ def photograph(
     """
     g = np.random.Generator(np.random.Philox(key=shot.seed))
     window, size = cause.window, cause.window.size
-    density = 1000.0 / float(np.median(cause.texel[window.allowed > 0.5]))  # texels per metre
+    density = cause.density
     normals, across = frames_in_window(window, frames)
     dy, dx = np.gradient(height * np.float32(1e-3 * size))
     bumped = normals - (across * np.stack([dx, dy], -1)[..., None]).sum(2)
@@ -131,7 +143,7 @@ def photograph(
     brightest = picture.max(-1)
     weight = weight * (1.0 - mouth) * (1.0 - 0.9 * smoothstep(0.88, 0.99, brightest))
     error = 1.0 + shot.light_error * g.standard_normal((9, 1))
-    photo = PhotoInWindow(
+    return PhotoInWindow(
         np.log(np.maximum(picture, 0.003)).astype(np.float32),
         weight.astype(np.float32),
         normals,
@@ -139,7 +151,6 @@ def photograph(
         total * scale * error,
         shot.pixels_per_metre,
     )
-    return observe(photo, density)
 
 
 @dataclass(frozen=True)
