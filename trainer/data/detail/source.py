@@ -16,7 +16,7 @@ from trainer.contracts import SourceConfig
 from trainer.data.detail.batch import DetailBatch, joined, joined_pictures
 from trainer.data.detail.picture import picture_places, pictures_of, projected
 from trainer.data.detail.relief import Relief, cause, draw_relief
-from trainer.data.detail.uv_photo import draw_shot, paint, take_photo
+from trainer.data.detail.uv_photo import bare_skin, draw_shot, paint, take_photo
 from trainer.data.people.expression import draw_expression
 from trainer.data.people.look import draw_look
 from trainer.data.people.skin import draw_skin
@@ -96,6 +96,8 @@ class DetailPeople:
         person_relief = Relief(relief, config.size)
         albedo = paint(known, skin, person_relief.moles if config.colours != "plain" else 0 * person_relief.moles)
 
+        bare = bare_skin(known, skin) if config.picture else None
+
         def posed(weights: np.ndarray) -> np.ndarray:
             return neutral + np.einsum("k,kvc->vc", weights, keys)
 
@@ -114,7 +116,8 @@ class DetailPeople:
                 pixels = projected(positions, shot.turn, config.picture)
                 where = picture_places(known.window, pixels, config.picture)
                 marks = projected(self._marks(posed(weights)), shot.turn, config.picture)[:, :2]
-                pictures.append(pictures_of(photo, known.window, known.density, where, marks))
+                shown = replace(photo, weight=photo.weight * bare)
+                pictures.append(pictures_of(shown, known.window, known.density, where, marks))
             found = np.clip(weights * np.exp(g.normal(0, 0.2, weights.shape)) + g.normal(0, 0.02, weights.shape), 0, 1)
             expressions.append(maps.of(posed(found.astype(np.float32))))
         other = group_weights(list(KEY_GROUPS)[int(g.integers(len(KEY_GROUPS)))])

@@ -95,6 +95,14 @@ def paint(cause: Cause, skin: SkinParameters, moles: np.ndarray) -> np.ndarray:
     return albedo * (1.0 - moles[..., None] * dark)
 
 
+def bare_skin(cause: Cause, skin: SkinParameters) -> np.ndarray:
+    """(N, N) float32 in [0, 1], where a person's skin is bare of brows and beard, which the product masks in photos."""
+    window, painted = cause.window, cause.painted
+    brows = window.image(window.surface.regions["brows"][:, None])[..., 0]
+    beard = np.maximum.reduce([getattr(skin, place) * painted[place] for place in ("moustache", "chin", "jaw")])
+    return ((1.0 - smoothstep(0.1, 0.5, brows)) * (1.0 - smoothstep(0.05, 0.3, beard))).astype(np.float32)
+
+
 def photograph(
     cause: Cause,
     frames: SurfaceFrames,
