@@ -107,9 +107,11 @@ class DetailStage(Stage):
         net, config, weights = self.modules["net"], self.config, self.config.weights
         people = len(batch.told)
         attribute = net.attribute(batch.photos, batch.expressions, batch.person, people)
-        targets = torch.arange(people, device=batch.person.device).repeat_interleave(TARGETS)
-        found = net.displacement(repeated(attribute, targets), batch.wanted) * batch.allowed
-        terms = dict.fromkeys(DetailWeights.__dataclass_fields__, found.new_zeros(()))
+        terms = dict.fromkeys(DetailWeights.__dataclass_fields__, attribute.always.new_zeros((), dtype=torch.float32))
+        regular = weights.size and fraction < config.size_ends
+        if batch.told.any() or regular:
+            targets = torch.arange(people, device=batch.person.device).repeat_interleave(TARGETS)
+            found = net.displacement(repeated(attribute, targets), batch.wanted) * batch.allowed
         if batch.told.any():
             counts = batch.told[:, None] * found.new_tensor([config.rest, 1.0, 1.0])  # of ``TARGETS``
             mask = batch.allowed * counts.view(-1, 1, 1, 1)
@@ -117,7 +119,7 @@ class DetailStage(Stage):
             terms["slope"] = losses.slope_error(found, batch.displacement, mask)
             if weights.relative:
                 terms["relative"] = losses.relative_error(found, batch.displacement, mask)
-        if weights.size and fraction < config.size_ends:
+        if regular:
             terms["size"] = (1.0 - fraction / config.size_ends) * losses.detail_size(found, batch.allowed)
         if weights.shading or weights.pixels or weights.identity or weights.adversary:
             own = net.displacement(repeated(attribute, batch.person), batch.expressions) * batch.allowed
