@@ -101,6 +101,11 @@ class Cause:
     painted: dict[str, np.ndarray]
     blur: float
 
+    @property
+    def density(self) -> float:
+        """Texels per metre, the median over what may be displaced."""
+        return 1000.0 / float(np.median(self.texel[self.window.allowed > 0.5]))
+
     def smoothed(self, strain: np.ndarray) -> np.ndarray:
         """A strain (N, N, 3) as skin follows it, over ``STRAIN_LENGTH``."""
         small = cv2.resize(strain, None, fx=0.25, fy=0.25, interpolation=cv2.INTER_AREA)
