@@ -13,6 +13,7 @@ from backend.detail.groups import KEY_GROUPS, group_weights
 from backend.detail.window import detail_window, surface_frames
 from backend.geometry.template import load_template
 from trainer.contracts import SourceConfig
+from trainer.data.detail.disturbances import NOTHING, Changes
 from trainer.data.detail.relief import Relief, cause, draw_relief
 from trainer.data.detail.uv_photo import draw_shot, paint, photograph
 from trainer.data.people.expression import draw_expression
@@ -22,6 +23,8 @@ from trainer.data.people.skin import draw_skin
 TARGETS = 3
 """Expressions of each person whose displacement is asked: at rest, the first photo's, and one that no photo shows."""
 _IDENTITY = 0.95
+_CHANGED = 1 << 40
+"""Added to the seed for what ``Changes`` draw, so that all else is drawn as without."""
 _LINES = ("folds", "lines", "crows", "bags", "frown")
 
 
@@ -91,8 +94,8 @@ class DetailPeople:
         }
         return DetailBatch(**values, allowed=rows[0].allowed.to(device))
 
-    def person(self, index: int) -> DetailBatch:
-        """One person, number 0."""
+    def person(self, index: int, changes: Changes = NOTHING) -> DetailBatch:
+        """One person, number 0, photographed with ``changes``."""
         config, template, known = self.config, self._template, self._cause
         g = np.random.Generator(np.random.Philox(key=[config.seed, index]))
         look = draw_look(g)
@@ -104,6 +107,8 @@ class DetailPeople:
         elif config.colours == "marked":
             skin = replace(skin, freckles=1.0, lipstick=0.9, blush=0.7, eye_shadow=0.8, liner=1.0, blotch=2.0)
             relief = replace(relief, moles=0)
+        skin, relief = replace(skin, **changes.skin), changes.relief(relief)
+        of_changes = np.random.Generator(np.random.Philox(key=[config.seed + _CHANGED, index]))
         count = template.head.vertex_stop
         modes = template.identity_modes[:, :count]
         coefficients = _IDENTITY * np.clip(g.standard_normal(len(modes)), -2.8, 2.8).astype(np.float32)
@@ -115,7 +120,7 @@ class DetailPeople:
         rest = surface_frames(surface, surface.lifted(neutral.astype(np.float64)))
         maps = ExpressionMaps(self._coarse, neutral)
         person_relief = Relief(relief, config.size)
-        albedo = paint(known, skin, person_relief.moles if config.colours != "plain" else 0 * person_relief.moles)
+        albedo = paint(known, skin, np.maximum(person_relief.moles, changes.dark_spots(known, of_changes)))
 
         def posed(weights: np.ndarray) -> np.ndarray:
             return neutral + np.einsum("k,kvc->vc", weights, keys)
@@ -130,7 +135,8 @@ class DetailPeople:
             first = weights if first is None else first
             frames = surface_frames(surface, surface.lifted(posed(weights).astype(np.float64)))
             height = truth(weights)
-            photos.append(photograph(known, frames, height, albedo, skin.shine, draw_shot(g)))
+            shot, in_front = changes.shot(draw_shot(g)), changes.in_front(known, of_changes)
+            photos.append(photograph(known, frames, height, albedo, skin.shine, shot, in_front))
             found = np.clip(weights * np.exp(g.normal(0, 0.2, weights.shape)) + g.normal(0, 0.02, weights.shape), 0, 1)
             expressions.append(maps.of(posed(found.astype(np.float32))))
         other = group_weights(list(KEY_GROUPS)[int(g.integers(len(KEY_GROUPS)))])
