@@ -66,7 +66,7 @@ class Changes:
             image = np.maximum(image, _rims(cause))
         weight = np.ones_like(image)
         if self.noticed:
-            reach = int(round(_MARGIN * 1000.0 / cause.usual_texel))
+            reach = round(_MARGIN * 1000.0 / cause.usual_texel)
             kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1, 2 * reach + 1))
             weight = cv2.GaussianBlur(1.0 - cv2.dilate((image > 0.1).astype(np.float32), kernel), (0, 0), 1.0)
         return InFront(image, weight)
@@ -175,7 +175,7 @@ def _rims(cause: Cause) -> np.ndarray:
     image = np.zeros((size, size), np.float32)
     width = max(1, round(_RIM / cause.usual_texel))
     middles = [_middle(cause, side) for side in ("lids_left", "lids_right")]
-    axes = tuple(int(round(v / cause.usual_texel)) for v in (24.0, 19.0))  # millimetres, half of a lens
+    axes = tuple(round(v / cause.usual_texel) for v in (24.0, 19.0))  # millimetres, half of a lens
     for middle in middles:
         cv2.ellipse(image, middle, axes, 0, 0, 360, 1.0, width, cv2.LINE_AA)
     inner = [(x + axes[0] * (1 if x < size / 2 else -1), y) for x, y in middles]
