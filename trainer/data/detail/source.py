@@ -14,6 +14,7 @@ from backend.detail.window import detail_window, surface_frames
 from backend.geometry.template import load_template
 from trainer.contracts import SourceConfig
 from trainer.data.detail.batch import DetailBatch, joined, joined_pictures
+from trainer.data.detail.disturbances import NOTHING, Changes
 from trainer.data.detail.picture import picture_places, pictures_of, projected
 from trainer.data.detail.relief import Relief, cause, draw_relief
 from trainer.data.detail.uv_photo import bare_skin, draw_shot, paint, take_photo
@@ -22,6 +23,8 @@ from trainer.data.people.look import draw_look
 from trainer.data.people.skin import draw_skin
 
 _IDENTITY = 0.95
+_CHANGED = 1 << 40
+"""Added to the seed for what ``Changes`` draw, so that all else is drawn as without."""
 _LINES = ("folds", "lines", "crows", "bags", "frown")
 
 
@@ -70,8 +73,8 @@ class DetailPeople:
         """People number ``indices``."""
         return joined([self.person(index) for index in indices], device)
 
-    def person(self, index: int) -> DetailBatch:
-        """One person, number 0."""
+    def person(self, index: int, changes: Changes = NOTHING) -> DetailBatch:
+        """One person, number 0, photographed with ``changes``."""
         config, template, known = self.config, self._template, self._cause
         g = np.random.Generator(np.random.Philox(key=[config.seed, index]))
         look = draw_look(g)
@@ -83,6 +86,8 @@ class DetailPeople:
         elif config.colours == "marked":
             skin = replace(skin, freckles=1.0, lipstick=0.9, blush=0.7, eye_shadow=0.8, liner=1.0, blotch=2.0)
             relief = replace(relief, moles=0)
+        skin, relief = replace(skin, **changes.skin), changes.relief(relief)
+        of_changes = np.random.Generator(np.random.Philox(key=[config.seed + _CHANGED, index]))
         count = template.head.vertex_stop
         modes = template.identity_modes[:, :count]
         coefficients = _IDENTITY * np.clip(g.standard_normal(len(modes)), -2.8, 2.8).astype(np.float32)
@@ -94,7 +99,7 @@ class DetailPeople:
         rest = surface_frames(surface, surface.lifted(neutral.astype(np.float64)))
         maps = ExpressionMaps(self._coarse, neutral)
         person_relief = Relief(relief, config.size)
-        albedo = paint(known, skin, person_relief.moles if config.colours != "plain" else 0 * person_relief.moles)
+        albedo = paint(known, skin, np.maximum(person_relief.moles, changes.dark_spots(known, of_changes)))
 
         bare = bare_skin(known, skin) if config.picture else None
 
@@ -109,8 +114,10 @@ class DetailPeople:
         for _ in range(int(g.integers(1, config.photos + 1))):
             weights = draw_expression(g).weights
             first = weights if first is None else first
-            positions, shot = surface.lifted(posed(weights).astype(np.float64)), draw_shot(g)
-            photo = take_photo(known, surface_frames(surface, positions), truth(weights), albedo, skin.shine, shot)
+            positions = surface.lifted(posed(weights).astype(np.float64))
+            shot, in_front = changes.shot(draw_shot(g)), changes.in_front(known, of_changes)
+            frames = surface_frames(surface, positions)
+            photo = take_photo(known, frames, truth(weights), albedo, skin.shine, shot, in_front)
             photos.append(observe(photo, known.density))
             if config.picture:
                 pixels = projected(positions, shot.turn, config.picture)
