@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -43,10 +43,12 @@ VIEW_METRES = 0.29
 @dataclass(frozen=True)
 class PersonLikeness:
     """Mean embedding distance of one person's renders to the photos by (light, view), NaN where no face was found, and
-    the mean distance of the photos among themselves."""
+    the mean distance of the photos among themselves. ``smooth``: distances of the same head without its relief, None
+    where they were not asked for."""
 
     distances: dict[tuple[str, str], float]
     photos: float
+    smooth: dict[tuple[str, str], float] | None = None
 
 
 def neutral_renders(asset: FaceAsset) -> dict[tuple[str, str], np.ndarray]:
@@ -92,24 +94,35 @@ def _harmonics(lamps: Lighting, middle: np.ndarray) -> np.ndarray:
     return light_from_directions(directions, np.concatenate([colours / distances**2, [half, -half]]), around)
 
 
-def person_likeness(photos: Sequence[Path], options: ReconstructOptions) -> tuple[PersonLikeness, np.ndarray]:
-    """Reconstruct one person and compare; also gives the renders side by side, a row per light."""
+def person_likeness(
+    photos: Sequence[Path], options: ReconstructOptions, without_relief: bool = False
+) -> tuple[PersonLikeness, np.ndarray]:
+    """Reconstruct one person and compare, ``without_relief`` the same head without it, too; also gives the renders side
+    by side, a row per light."""
     asset = reconstruct([PhotoSource.from_path(path) for path in photos], options).asset
     pictures = neutral_renders(asset)
     found = [face_embedding(np.asarray(Image.open(path).convert("RGB"))) for path in photos]
     gallery = [embedding for embedding in found if embedding is not None]
     if not gallery:
         raise LikenessError("no_face", "No photo shows a face that the recogniser finds.")
-    missing = np.full(128, np.nan)
-    distances = {}
-    for key, picture in pictures.items():
-        embedding = face_embedding(picture)
-        distances[key] = identity_distance([missing if embedding is None else embedding], gallery).per_render[0]
+    distances = _distances(pictures, gallery)
+    smooth = _distances(neutral_renders(replace(asset, detail=None)), gallery) if without_relief else None
     pairs = [np.linalg.norm(a - b) for i, a in enumerate(gallery) for b in gallery[:i]]
     sheet = np.concatenate(
         [np.concatenate([pictures[light, view] for view, _ in VIEWS], axis=1) for light, _, _ in LIGHTS], axis=0
     )
-    return PersonLikeness(distances, float(np.mean(pairs)) if pairs else float("nan")), sheet
+    return PersonLikeness(distances, float(np.mean(pairs)) if pairs else float("nan"), smooth), sheet
+
+
+def _distances(
+    pictures: Mapping[tuple[str, str], np.ndarray], gallery: Sequence[np.ndarray]
+) -> dict[tuple[str, str], float]:
+    """Of each picture to the gallery's embeddings (128,), NaN where it shows no face."""
+    missing = np.full(128, np.nan)
+    found = {key: face_embedding(picture) for key, picture in pictures.items()}
+    return {
+        key: identity_distance([missing if one is None else one], gallery).per_render[0] for key, one in found.items()
+    }
 
 
 def people_folders(folder: Path) -> dict[str, tuple[Path, ...]]:
@@ -126,7 +139,20 @@ def people_folders(folder: Path) -> dict[str, tuple[Path, ...]]:
 
 def flat_figures(people: dict[str, PersonLikeness]) -> dict[str, float]:
     """``likeness.front`` and ``likeness.side`` (mean over people and over both lights, and per light with ``.flat`` or
-    ``.novel`` behind), ``likeness.photos``, and the same per person under ``person.NAME.``; NaN counts as 1."""
+    ``.novel`` behind), ``likeness.photos``, and the same per person under ``person.NAME.``; NaN counts as 1.
+
+    Where all were drawn without their relief, too, ``likeness.front.relief_costs`` and ``likeness.side.relief_costs``:
+    by how much the distances are greater with it, and the same per person.
+    """
+    figures = _of_views(people)
+    if people and all(person.smooth is not None for person in people.values()):
+        smooth = _of_views({name: replace(one, distances=one.smooth or {}) for name, one in people.items()})
+        means = [key for key in figures if key.rpartition(".")[2] in ("front", "side", "flat", "novel")]
+        figures |= {f"{key}.relief_costs": figures[key] - smooth[key] for key in means}
+    return figures
+
+
+def _of_views(people: Mapping[str, PersonLikeness]) -> dict[str, float]:
     figures: dict[str, float] = {}
     for name, person in people.items():
         for light, _, _ in LIGHTS:
@@ -151,6 +177,9 @@ def likeness_table(people: dict[str, PersonLikeness], figures: dict[str, float])
         cells = [f"{person.distances[key]:.3f}" for key in columns]
         table.add_row(name, *cells, f"{person.photos:.3f}")
     table.add_section()
+    if "likeness.front.relief_costs" in figures:
+        costs = [f"{view} {figures[f'likeness.{view}.relief_costs']:+.4f}" for view in ("front", "side")]
+        table.add_row(f"relief costs: {', '.join(costs)}", *([""] * (len(columns) + 1)))
     table.add_row(
         f"mean: front {figures['likeness.front']:.3f}, side {figures['likeness.side']:.3f}",
         *([""] * len(columns)),
@@ -164,6 +193,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--people", type=Path, required=True, help="a folder with a folder of photos per person")
     parser.add_argument("--quality", default="standard", choices=("fast", "standard", "best"))
     parser.add_argument("--face-model", default="linear", choices=FACE_MODELS, help="what the fit's identity moves in")
+    parser.add_argument("--without-relief", action="store_true", help="the same heads without their relief, too")
     parser.add_argument("--pictures", type=Path, help="write the renders of each person into this folder")
 
 
@@ -172,7 +202,7 @@ def run(arguments: argparse.Namespace, console: Console) -> dict[str, float]:
     options = ReconstructOptions(quality=arguments.quality, face_model=arguments.face_model)
     people: dict[str, PersonLikeness] = {}
     for name, photos in people_folders(arguments.people).items():
-        people[name], sheet = person_likeness(photos, options)
+        people[name], sheet = person_likeness(photos, options, arguments.without_relief)
         if arguments.pictures:
             arguments.pictures.mkdir(parents=True, exist_ok=True)
             Image.fromarray(sheet).save(arguments.pictures / f"{name}.png")

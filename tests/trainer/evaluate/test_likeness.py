@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -37,3 +39,12 @@ def test_people_are_folders_with_photos(tmp_path):
     assert [path.name for path in found["a"]] == ["1.jpeg", "2.PNG"]
     with pytest.raises(LikenessError, match="no photos"):
         people_folders(tmp_path / "empty")
+
+
+def test_what_relief_costs_is_the_difference_to_the_same_head_without_it():
+    rough, smooth = person(0.40, 0.50), person(0.38, 0.51)
+    figures = flat_figures({"a": replace(rough, smooth=smooth.distances)})
+    assert figures["likeness.front.relief_costs"] == pytest.approx(0.02)
+    assert figures["person.a.side.novel.relief_costs"] == pytest.approx(-0.01)
+    assert figures["likeness.front"] == pytest.approx(0.40)
+    assert "likeness.front.relief_costs" not in flat_figures({"a": rough})

@@ -101,6 +101,16 @@ class Cause:
     painted: dict[str, np.ndarray]
     blur: float
 
+    @property
+    def usual_texel(self) -> float:
+        """Millimetres, the median where skin may be displaced."""
+        return float(np.median(self.texel[self.window.allowed > 0.5]))
+
+    @property
+    def density(self) -> float:
+        """Texels per metre, of ``usual_texel``."""
+        return 1000.0 / self.usual_texel
+
     def smoothed(self, strain: np.ndarray) -> np.ndarray:
         """A strain (N, N, 3) as skin follows it, over ``STRAIN_LENGTH``."""
         small = cv2.resize(strain, None, fx=0.25, fy=0.25, interpolation=cv2.INTER_AREA)
@@ -180,8 +190,7 @@ class Relief:
         self.parameters, self._cause = parameters, cause(size)
         g = np.random.Generator(np.random.Philox(key=parameters.seed))
         known, window = self._cause, self._cause.window
-        texel = known.texel
-        usual = float(np.median(texel[window.allowed > 0.5]))
+        usual = known.usual_texel
         self._grooves = np.stack(
             [
                 _grooves(g, paths, size, wavelength / usual, parameters.sharpness)
@@ -198,7 +207,7 @@ class Relief:
         fine = _noise(g, size, 1.6 / usual, 1)[0] + 0.7 * _noise(g, size, 4.0 / usual, 1)[0]
         always = parameters.pores * fine * (1 + 0.8 * known.painted["nose"])
         always -= parameters.bag * bag
-        self.moles = _spots(g, window.allowed, parameters.moles, (0.8 / usual, 2.5 / usual))
+        self.moles = spots(g, window.allowed, parameters.moles, (0.8 / usual, 2.5 / usual))
         self._always = always + 0.35 * self.moles
 
     def displacement(self, strain: np.ndarray) -> np.ndarray:
@@ -276,8 +285,8 @@ def _bent(image: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
     return cv2.remap(image, column + x.astype(np.float32), row + y.astype(np.float32), cv2.INTER_LINEAR)
 
 
-def _spots(g: np.random.Generator, allowed: np.ndarray, count: int, radius: tuple[float, float]) -> np.ndarray:
-    """(N, N) in [0, 1]: ``count`` round bumps of random radius, in texels."""
+def spots(g: np.random.Generator, allowed: np.ndarray, count: int, radius: tuple[float, float]) -> np.ndarray:
+    """(N, N) in [0, 1]: ``count`` round bumps of random radius, in texels, where ``allowed`` is above 0.5."""
     size = allowed.shape[0]
     image = np.zeros((size, size), np.float32)
     places = np.argwhere(allowed > 0.5)

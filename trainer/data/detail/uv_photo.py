@@ -22,6 +22,8 @@ _CAVITY = 0.5
 _CAVITY_LENGTH = 0.002
 """Metres of these surroundings."""
 _REFLECTANCE = 0.034
+_DARK = 0.93
+"""Share of the light that dark hair and frames of glasses swallow."""
 _TILE_SIZE = 0.11
 """Metres that a tile of noise covers."""
 
@@ -52,6 +54,19 @@ class ShotParameters:
     covered: int
     light_error: float
     seed: int
+
+
+@dataclass(frozen=True)
+class InFront:
+    """Dark things before the face, of which the parsing may know.
+
+    Attributes
+    ----------
+    opacity : (N, N) float32 in [0, 1]. weight : (N, N) float32 in [0, 1], how far the parsing takes a texel for skin.
+    """
+
+    opacity: np.ndarray
+    weight: np.ndarray
 
 
 def draw_shot(g: np.random.Generator) -> ShotParameters:
@@ -95,6 +110,14 @@ def paint(cause: Cause, skin: SkinParameters, moles: np.ndarray) -> np.ndarray:
     return albedo * (1.0 - moles[..., None] * dark)
 
 
+def bare_skin(cause: Cause, skin: SkinParameters) -> np.ndarray:
+    """(N, N) float32 in [0, 1], where a person's skin is bare of brows and beard, which the product masks in photos."""
+    window, painted = cause.window, cause.painted
+    brows = window.image(window.surface.regions["brows"][:, None])[..., 0]
+    beard = np.maximum.reduce([getattr(skin, place) * painted[place] for place in ("moustache", "chin", "jaw")])
+    return ((1.0 - smoothstep(0.1, 0.5, brows)) * (1.0 - smoothstep(0.05, 0.3, beard))).astype(np.float32)
+
+
 def photograph(
     cause: Cause,
     frames: SurfaceFrames,
@@ -102,17 +125,31 @@ def photograph(
     albedo: np.ndarray,
     gloss: float,
     shot: ShotParameters,
+    in_front: InFront | None = None,
 ) -> np.ndarray:
-    """(7, N, N) float32: what ``observe`` says of the photo.
+    """(7, N, N) float32: what ``observe`` says of ``take_photo``'s."""
+    return observe(take_photo(cause, frames, height, albedo, gloss, shot, in_front), cause.density)
+
+
+def take_photo(
+    cause: Cause,
+    frames: SurfaceFrames,
+    height: np.ndarray,
+    albedo: np.ndarray,
+    gloss: float,
+    shot: ShotParameters,
+    in_front: InFront | None = None,
+) -> PhotoInWindow:
+    """The photo as a fit would lay it into the window.
 
     Parameters
     ----------
     frames : of the posed, smooth face. height : (N, N) millimetres. albedo : (N, N, 3) linear.
-    gloss : strength of highlights.
+    gloss : strength of highlights. in_front : what is before the face besides ``ShotParameters.covered``.
     """
     g = np.random.Generator(np.random.Philox(key=shot.seed))
     window, size = cause.window, cause.window.size
-    density = 1000.0 / float(np.median(cause.texel[window.allowed > 0.5]))  # texels per metre
+    density = cause.density
     normals, across = frames_in_window(window, frames)
     dy, dx = np.gradient(height * np.float32(1e-3 * size))
     bumped = normals - (across * np.stack([dx, dy], -1)[..., None]).sum(2)
@@ -124,14 +161,18 @@ def photograph(
     linear = albedo * lit + _highlight(bumped, light, shot, gloss)
     level = float(np.mean(linear[window.allowed > 0.5]))
     scale = 0.26 * shot.exposure / max(level, 1e-4)
+    if in_front is not None:
+        linear = linear * (1.0 - _DARK * in_front.opacity[..., None])
     picture = _developed(linear * scale, shot, density, g)
     cosine = normals @ shot.towards.astype(np.float32)
     weight = smoothstep(0.15, 0.5, cosine) * _uncovered(g, shot.covered, size) * (np.abs(normals).sum(-1) > 0)
     mouth = smoothstep(0.2, 0.6, cause.painted["mouth"])
     brightest = picture.max(-1)
     weight = weight * (1.0 - mouth) * (1.0 - 0.9 * smoothstep(0.88, 0.99, brightest))
+    if in_front is not None:
+        weight = weight * in_front.weight
     error = 1.0 + shot.light_error * g.standard_normal((9, 1))
-    photo = PhotoInWindow(
+    return PhotoInWindow(
         np.log(np.maximum(picture, 0.003)).astype(np.float32),
         weight.astype(np.float32),
         normals,
@@ -139,7 +180,6 @@ def photograph(
         total * scale * error,
         shot.pixels_per_metre,
     )
-    return observe(photo, density)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,77 @@
+"""From a photo file to ``report.json``: which network made the relief and how deep it is, or why there is none."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image, ImageFilter
+
+from backend.__main__ import main
+from backend.detail.groups import KEY_GROUPS
+from backend.models.detail import DETAIL
+from trainer.data.demo_person import demo_photographs, demo_shots, random_person
+
+pytestmark = pytest.mark.slow
+SEED = 1001
+
+
+@pytest.fixture(scope="module")
+def picture() -> Image.Image:
+    """A sharp photo of somebody, 420 pixels wide."""
+    shots = tuple(replace(shot, size=(420, 488)) for shot in demo_shots(1, SEED))
+    (photograph,) = demo_photographs(random_person(SEED), shots, samples=1)
+    return Image.open(io.BytesIO(photograph.jpeg)).convert("RGB")
+
+
+@pytest.fixture
+def report(tmp_path: Path) -> Callable[..., dict]:
+    """Reconstructs a picture with flags and returns the report."""
+
+    def reported(picture: Image.Image, *flags: str) -> dict:
+        picture.save(tmp_path / "photo.jpg", quality=95)
+        out = tmp_path / "out"
+        given = ["reconstruct", str(tmp_path / "photo.jpg"), "--out", str(out)]
+        assert main([*given, "--quality", "fast", "--texture", "1024", *flags]) == 0
+        files = json.loads((out / "detail.json").read_text()), np.asarray(Image.open(out / "displacement.png"))
+        found = json.loads((out / "report.json").read_text())
+        return found | {"has_detail": files[0]["has_detail"], "displacement_steps": int(np.ptp(files[1].astype(int)))}
+
+    return reported
+
+
+def test_the_report_names_the_network_and_how_deep_the_relief_is(report, picture: Image.Image) -> None:
+    found = report(picture)
+    assert found["models"]["detail"] == DETAIL.load().version
+    relief = found["detail"]
+    assert relief["photos"] == ["photo.jpg"] and relief["sentence"] == ""
+    assert set(relief["depth_mm"]) == {"always", *KEY_GROUPS}
+    assert 0.005 < relief["depth_mm"]["always"] < 2.0  # pores alone are 0.01 to 0.06
+    assert found["has_detail"] and found["displacement_steps"] > 0 and found["seconds.detail"] > 0
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        pytest.param(lambda picture: picture.resize((160, 186), Image.Resampling.LANCZOS), id="small"),
+        pytest.param(lambda picture: picture.filter(ImageFilter.GaussianBlur(5)), id="blurred"),
+    ],
+)
+def test_photos_that_show_no_wrinkles_give_none_and_one_sentence(report, picture: Image.Image, spoil) -> None:
+    found = report(spoil(picture))
+    assert found["detail"]["photos"] == [] and "depth_mm" not in found["detail"]
+    sentence = found["detail"]["sentence"]
+    assert "too small or too soft" in sentence and sentence.endswith(".") and sentence.count(".") == 1
+    assert not found["has_detail"] and found["displacement_steps"] == 0
+    assert found["models"]["detail"] == DETAIL.load().version  # it took part, and found nothing
+
+
+def test_without_the_network_there_is_no_relief(report, picture: Image.Image) -> None:
+    found = report(picture, "--no-detail")
+    assert found["models"]["detail"] == "not used" and found["detail"] == {"sentence": "", "photos": []}
+    assert not found["has_detail"] and found["displacement_steps"] == 0 and "seconds.detail" not in found

@@ -1,0 +1,191 @@
+"""What is no relief and may be taken for it: the same people's photos with and without each of these."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+
+import cv2
+import numpy as np
+
+from trainer.data.detail.relief import Cause, ReliefParameters, spots
+from trainer.data.detail.uv_photo import InFront, ShotParameters
+
+_STRAND = (0.3, 0.6)
+"""Millimetres: a strand is a few hairs, each 0.05 to 0.1 mm thick, which lie together."""
+_RIM = 2.0
+"""Millimetres that a thin frame of glasses is wide."""
+_MARGIN = 0.003
+"""Metres around hair and glasses that the texture's weights leave out (``backend.texture.unwrapping.unwrap``: between
+1.5 and 8 mm)."""
+_SPOT = (0.8, 2.5)
+"""Millimetres, radius of flat moles; as large as the raised ones that the network was trained on."""
+
+
+def _same(shot: ShotParameters) -> ShotParameters:
+    return shot
+
+
+def _same_relief(relief: ReliefParameters) -> ReliefParameters:
+    return relief
+
+
+@dataclass(frozen=True)
+class Changes:
+    """How a person's photos differ from those that would have been drawn.
+
+    Attributes
+    ----------
+    skin : fields of ``SkinParameters`` -> their values. shot, relief : what becomes of each photo's and the skin's
+        parameters. spots : number of dark spots on flat skin. strands : of hair before the face. glasses : whether
+        rims of glasses lie before it. noticed : whether the photo's masks know of strands and rims.
+    """
+
+    skin: Mapping[str, float] = field(default_factory=dict)
+    shot: Callable[[ShotParameters], ShotParameters] = _same
+    relief: Callable[[ReliefParameters], ReliefParameters] = _same_relief
+    spots: int = 0
+    strands: int = 0
+    glasses: bool = False
+    noticed: bool = False
+
+    def dark_spots(self, cause: Cause, generator: np.random.Generator) -> np.ndarray:
+        """(N, N) float32 in [0, 1] of ``spots``."""
+        radius = tuple(value / cause.usual_texel for value in _SPOT)
+        return spots(generator, cause.window.allowed, self.spots, radius)
+
+    def in_front(self, cause: Cause, generator: np.random.Generator) -> InFront | None:
+        """What stands before the face, None for nothing."""
+        if not self.strands and not self.glasses:
+            return None
+        size = cause.window.size
+        image = np.zeros((size, size), np.float32)
+        if self.strands:
+            image = np.maximum(image, _strands(generator, cause, self.strands))
+        if self.glasses:
+            image = np.maximum(image, _rims(cause))
+        weight = np.ones_like(image)
+        if self.noticed:
+            reach = round(_MARGIN * 1000.0 / cause.usual_texel)
+            kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1, 2 * reach + 1))
+            weight = cv2.GaussianBlur(1.0 - cv2.dilate((image > 0.1).astype(np.float32), kernel), (0, 0), 1.0)
+        return InFront(image, weight)
+
+
+NOTHING = Changes()
+
+
+@dataclass(frozen=True)
+class Disturbance:
+    """Two ways to take the same people's photos."""
+
+    without: Changes
+    given: Changes
+
+
+def _smooth(relief: ReliefParameters) -> ReliefParameters:
+    return replace(relief, depth=0.0, fold=0.0, bag=0.0, pores=0.0, moles=0)
+
+
+def _soft_light(shot: ShotParameters) -> ShotParameters:
+    light = replace(shot.light, softness=np.ones_like(shot.light.softness))
+    return replace(shot, light=light, shadow=0.0, light_error=0.0)
+
+
+def _hard_light(shot: ShotParameters) -> ShotParameters:
+    """From the side, three times as strong as the rest; a fit that is off by a quarter."""
+    directions, colours = shot.light.directions.copy(), shot.light.colours.copy()
+    side = np.sign(directions[0, 0]) or 1.0
+    directions[0] = np.array([side * 0.94, 0.30, 0.15]) / np.linalg.norm([0.94, 0.30, 0.15])
+    total = colours.sum()
+    colours *= 0.25
+    colours[0] *= 0.75 * total / max(float(colours[0].sum()), 1e-6)
+    softness = shot.light.softness.copy()
+    softness[0] = 0.0
+    light = replace(shot.light, directions=directions, colours=colours, softness=softness)
+    return replace(shot, light=light, shadow=0.0, light_error=0.25)
+
+
+def _cast_shadow(shot: ShotParameters) -> ShotParameters:
+    """All of the key lamp, with a hard edge."""
+    softness = shot.light.softness.copy()
+    softness[0] = 0.0
+    return replace(shot, light=replace(shot.light, softness=softness), shadow=1.0)
+
+
+_UNMARKED = {"freckles": 0.0, "lipstick": 0.0, "blush": 0.0, "eye_shadow": 0.0, "liner": 0.0, "blotch": 0.5}
+_SHAVEN = {"moustache": 0.0, "chin": 0.0, "jaw": 0.0, "stubble": 0.0}
+_PLAIN = Changes({**_UNMARKED, **_SHAVEN}, relief=lambda relief: replace(relief, moles=0))
+
+
+def _on_plain(skin: Mapping[str, float] | None = None, **changes: object) -> Disturbance:
+    return Disturbance(_PLAIN, replace(_PLAIN, skin={**_PLAIN.skin, **(skin or {})}, **changes))
+
+
+DISTURBANCES: Mapping[str, Disturbance] = {
+    "freckles": _on_plain({"freckles": 1.0, "blotch": 2.0}),
+    "make_up": _on_plain({"lipstick": 0.9, "blush": 0.7, "eye_shadow": 0.8, "liner": 1.0}),
+    "moles": _on_plain(spots=12),
+    "stubble": _on_plain({"stubble": 1.0}),
+    "cast_shadow": Disturbance(
+        replace(_PLAIN, shot=lambda shot: replace(_cast_shadow(shot), shadow=0.0)),
+        replace(_PLAIN, shot=_cast_shadow),
+    ),
+    "side_light": Disturbance(
+        replace(_PLAIN, relief=_smooth, shot=_soft_light), replace(_PLAIN, relief=_smooth, shot=_hard_light)
+    ),
+    "jpeg": Disturbance(
+        replace(_PLAIN, shot=lambda shot: replace(shot, quality=0)),
+        replace(_PLAIN, shot=lambda shot: replace(shot, quality=40)),
+    ),
+    "noise": Disturbance(
+        replace(_PLAIN, shot=lambda shot: replace(shot, noise=0.0)),
+        replace(_PLAIN, shot=lambda shot: replace(shot, noise=0.03)),
+    ),
+    "strands": _on_plain(strands=12),
+    "strands_noticed": _on_plain(strands=12, noticed=True),
+    "glasses": _on_plain(glasses=True),
+    "glasses_noticed": _on_plain(glasses=True, noticed=True),
+}
+"""Freckles and blotches; make-up; dark spots on flat skin; stubble; the hard edge of a cast shadow; hard light from the
+side on skin without relief, by a fit that is off; JPEG at quality 40; noise of 0.03; twelve strands of hair before the
+face and rims of glasses, with masks that miss them and with masks that know them."""
+
+
+def _strands(g: np.random.Generator, cause: Cause, count: int) -> np.ndarray:
+    """(N, N) in [0, 1]: curved lines that hang down from the upper edge."""
+    size = cause.window.size
+    image = np.zeros((size, size), np.float32)
+    steps = np.linspace(0, 1, 60)
+    for _ in range(count):
+        left, length = g.uniform(0.2, 0.8) * size, g.uniform(0.35, 0.7) * size
+        bend, swing = g.normal(0, 0.08, 2) * size
+        x, y = left + bend * steps + swing * steps**2, 0.05 * size + length * steps
+        line = np.zeros_like(image)
+        points = (np.stack([x, y], 1) * 16).round().astype(np.int32)
+        width = g.uniform(*_STRAND) / cause.usual_texel
+        cv2.polylines(line, [points], False, 1.0, max(1, round(width)), cv2.LINE_AA, shift=4)
+        image = np.maximum(image, min(width, 1.0) * line)
+    return image
+
+
+def _rims(cause: Cause) -> np.ndarray:
+    """(N, N) in [0, 1]: two rings around the eyes and a bridge between them."""
+    size = cause.window.size
+    image = np.zeros((size, size), np.float32)
+    width = max(1, round(_RIM / cause.usual_texel))
+    middles = [_middle(cause, side) for side in ("lids_left", "lids_right")]
+    axes = tuple(round(v / cause.usual_texel) for v in (24.0, 19.0))  # millimetres, half of a lens
+    for middle in middles:
+        cv2.ellipse(image, middle, axes, 0, 0, 360, 1.0, width, cv2.LINE_AA)
+    inner = [(x + axes[0] * (1 if x < size / 2 else -1), y) for x, y in middles]
+    cv2.line(image, inner[0], inner[1], 1.0, width, cv2.LINE_AA)
+    return image
+
+
+def _middle(cause: Cause, region: str) -> tuple[int, int]:
+    """Column and row of a region's middle in the window."""
+    surface = cause.window.surface
+    mask = cause.window.image(surface.regions[region][:, None])[..., 0]
+    row, column = np.mgrid[: mask.shape[0], : mask.shape[1]]
+    return round(float(np.average(column, weights=mask))), round(float(np.average(row, weights=mask)))
