@@ -76,13 +76,19 @@ SETTLING_SECONDS = 2.0
 """A time left that was too long comes down to the estimate in about as much."""
 SLOWER, SLOWER_SECONDS = 1.15, 1.5
 """The time left stands still while the estimate is at most this many times as long and so many seconds more."""
-RISE = 1.0
-"""Seconds by which the time left grows in a second, at most, where work really takes longer than that."""
+RISE, RISE_AT_ONCE = 1.0, 0.4
+"""Seconds by which the time left grows in a second, at most, where work really takes longer than that; and at once,
+however long nothing was heard before."""
 
 
-def unheard(seconds_left: float, silent: float) -> float:
-    """What is left of ``seconds_left`` when nothing was heard for ``silent`` seconds; never quite nothing."""
-    return max(seconds_left - SILENT_PACE * silent, SILENT_PART * seconds_left)
+def unheard(seconds_left: float, silent: float, owed: float = 0.0) -> float:
+    """What to show of ``seconds_left`` when nothing was heard for ``silent`` seconds; never quite nothing.
+
+    ``owed`` : by how much the work is known to take longer than that; it is paid first, at the pace of ``RISE``.
+    """
+    paid = min(owed, RISE * silent)
+    known, rest = seconds_left + paid, silent - paid / RISE
+    return max(known - SILENT_PACE * rest, SILENT_PART * known)
 
 
 class TimeLeft:
@@ -91,7 +97,7 @@ class TimeLeft:
     What is left of the stage that runs is estimated by its own pace, all after it by the pace of all so far. The time
     left that is shown follows that estimate without jumps: it goes down slowly while nothing is heard, faster where the
     estimate is shorter, and stands still where it is a little longer. It rises only where work takes much longer than
-    was thought, and then no faster than ``RISE``.
+    was thought, and then no faster than ``RISE``: what it has to rise still is ``owed``.
 
     Parameters
     ----------
@@ -115,6 +121,7 @@ class TimeLeft:
         self._stage_start = self._updated = self._start
         self._pace = 0.0
         self._shown: float | None = None
+        self.owed = 0.0
         self._least = 0.0
 
     def update(self, stage: str, fraction: float) -> None:
@@ -144,20 +151,23 @@ class TimeLeft:
         """Estimated seconds left; None while there is too little to go by."""
         if self._shown is None:
             return None
-        return max(unheard(self._shown, self._now() - self._updated), min(self._shown, self._least))
+        return max(unheard(self._shown, self._now() - self._updated, self.owed), min(self._shown, self._least))
 
     def _followed(self, seen: float | None, passed: float) -> float | None:
         """What to show now, where ``seen`` is shown and the update before was ``passed`` seconds ago."""
         if self.fraction < 0.02 or self.elapsed < 0.5:
             return None
         estimate = self._estimate()
+        owed, self.owed = self.owed, 0.0
         if seen is None or self._shown is None or self.fraction >= 1.0 - 1e-9:
             return estimate
-        counted = max(self._shown - passed, 0.0)
+        counted = max(self._shown + min(owed, RISE * passed) - passed, 0.0)
         if estimate <= counted:
             return estimate + (counted - estimate) * math.exp(-passed / SETTLING_SECONDS)
         believed = estimate / SLOWER - SLOWER_SECONDS
-        return min(estimate, max(seen, min(believed, seen + RISE * passed)))
+        shown = min(estimate, max(seen, min(believed, seen + min(RISE * passed, RISE_AT_ONCE))))
+        self.owed = max(0.0, believed - shown)
+        return shown
 
     def _estimate(self) -> float:
         """Seconds left at the paces so far; sets ``_least``, those that are left after the part of work that runs."""

@@ -24,6 +24,8 @@ KINDS: dict[str, dict[str, str]] = {
         "portraits": "trainer.data.portraits:PortraitsConfig",
         "landmark_people": "trainer.data.landmark_people:LandmarkPeopleConfig",
         "detail_people": "trainer.data.detail:DetailPeopleConfig",
+        "detail_portraits": "trainer.data.detail.portraits:DetailPortraitsConfig",
+        "detail_mixed": "trainer.data.detail.portraits:DetailMixedConfig",
         "graph_shapes": "trainer.data.graph:GraphShapesConfig",
         "graph_people": "trainer.data.graph:GraphPeopleConfig",
         "graph_portraits": "trainer.data.graph.portraits:GraphPortraitsConfig",

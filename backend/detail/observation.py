@@ -61,13 +61,7 @@ def observe(photo: PhotoInWindow, texels_per_metre: float) -> np.ndarray:
     """
     weight = photo.weight.astype(np.float32)
     shading, relative = shading_and_gradient(photo.normals, photo.light)
-    delit = photo.log_linear - np.log(shading)[..., None]
-    sigma = BASE_LENGTH * texels_per_metre
-    blurred = cv2.GaussianBlur(weight, (0, 0), sigma)
-    base = cv2.GaussianBlur(delit * weight[..., None], (0, 0), sigma)
-    base /= np.maximum(blurred, _FAINTEST)[..., None]
-    known = (blurred > _FAINTEST) & (weight > 0)
-    detail = np.where(known[..., None], delit - base, 0.0)
+    detail = _without_base(photo, shading, texels_per_metre)
     luminance = detail @ np.array(LUMINANCE, np.float32)
     red, yellow = detail[..., 0] - detail[..., 1], 0.5 * (detail[..., 0] + detail[..., 1]) - detail[..., 2]
     slope = np.einsum("yxic,yxc->yxi", photo.across, relative) * (1e-3 * len(weight))
@@ -81,6 +75,23 @@ def observe(photo: PhotoInWindow, texels_per_metre: float) -> np.ndarray:
         np.full_like(weight, np.clip(np.log2(photo.pixels_per_metre / _SHARP), -2.0, 2.0)),
     ]
     return np.stack(channels).astype(np.float32)
+
+
+def colour_detail(photo: PhotoInWindow, texels_per_metre: float) -> np.ndarray:
+    """(N, N, 3) logarithm of a photo's linear light over that of the smooth face on colours without what is narrower
+    than ``BASE_LENGTH``: what coarse face and colours leave unexplained. Zero where no bare skin is seen."""
+    return _without_base(photo, shading_and_gradient(photo.normals, photo.light)[0], texels_per_metre)
+
+
+def _without_base(photo: PhotoInWindow, shading: np.ndarray, texels_per_metre: float) -> np.ndarray:
+    weight = photo.weight.astype(np.float32)
+    delit = photo.log_linear - np.log(shading)[..., None]
+    sigma = BASE_LENGTH * texels_per_metre
+    blurred = cv2.GaussianBlur(weight, (0, 0), sigma)
+    base = cv2.GaussianBlur(delit * weight[..., None], (0, 0), sigma)
+    base /= np.maximum(blurred, _FAINTEST)[..., None]
+    known = (blurred > _FAINTEST) & (weight > 0)
+    return np.where(known[..., None], delit - base, 0.0)
 
 
 def shading_and_gradient(normals: np.ndarray, light: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

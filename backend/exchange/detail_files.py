@@ -10,6 +10,7 @@ import numpy as np
 from backend.detail.groups import KEY_GROUPS
 from backend.detail.skin_detail import MIDDLE, HeightMap, SkinDetail, tangent_normals
 from backend.exchange.face_asset import FacePart
+from backend.exchange.part_texels import part_texels_per_metre
 from backend.exchange.png import png_bytes
 
 FORMAT_VERSION = 1
@@ -24,17 +25,6 @@ def normal_picture(detail: SkinDetail | None, head: FacePart) -> np.ndarray:
         return np.array([[[128, 128, 255]]], np.uint8)
     heights = detail.always.millimetres()
     return tangent_normals(heights, part_texels_per_metre(head, len(heights)))
-
-
-def part_texels_per_metre(part: FacePart, size: int) -> float:
-    """Median texels per metre of a map with ``size`` texels a side over the part's faces, most of which are the face's
-    front."""
-    corners, places = part.vertices[part.quads].astype(np.float64), part.uv[part.uv_quads] * size
-    area = np.linalg.norm(np.cross(corners[:, 2] - corners[:, 0], corners[:, 3] - corners[:, 1]), axis=1)
-    one, two = places[:, 2] - places[:, 0], places[:, 3] - places[:, 1]
-    map_area = np.abs(one[:, 0] * two[:, 1] - one[:, 1] * two[:, 0])
-    sound = (area > 1e-10) & (map_area > 1e-6)
-    return float(np.sqrt(np.median(map_area[sound] / area[sound])))
 
 
 def write_displacement(detail: SkinDetail | None, path: Path) -> None:

@@ -16,6 +16,8 @@ from backend.exchange.lash_alpha import lash_alpha
 from backend.exchange.part_materials import ALBEDO, EYES, SKIN, PartMaterial, part_material
 from backend.exchange.roughness_map import roughness_picture
 from backend.exchange.split_mesh import SplitMesh, split_at_seams
+from backend.exchange.tangents import vertex_tangents
+from backend.exchange.wrinkle_textures import wrinkle_extras, wrinkle_textures
 from backend.geometry.normals import vertex_normals
 from backend.geometry.topology import triangles_from_quads
 from backend.hair.cards import ALPHA_CUTOFF, HairCards, card_atlas
@@ -60,6 +62,8 @@ def glb_bytes(asset: FaceAsset) -> bytes:
     alphas = {"lashes": lash_alpha(asset)}
     if asset.eyes is not None and asset.eyes.picture is not None:
         writer.textures[EYES] = writer.add_texture("eyes", asset.eyes.picture, quality=_EYES_QUALITY)
+    if asset.detail is not None:
+        writer.add_wrinkles(asset)
     parts = [
         writer.add_part(part, part_material(asset, part.name), alphas.get(part.name)) for part in asset.dressed_parts()
     ]
@@ -78,6 +82,7 @@ class _GltfWriter:
         self.textures: dict[str, int] = {ALBEDO: 0}
         self.skin_normals: int | None = None
         self.skin_roughness: int | None = None
+        self.skin_extras: dict[str, object] = {}
 
     def finish(self, part_nodes: list[int]) -> bytes:
         root = gl.Node(name=ROOT_NODE, children=part_nodes)
@@ -110,6 +115,15 @@ class _GltfWriter:
         normals = normal_picture(asset.detail, asset.parts[0])
         self.skin_normals = self.add_texture("skin_normal", normals, quality=_NORMAL_QUALITY)
 
+    def add_wrinkles(self, asset: FaceAsset) -> None:
+        """What the keys do to the skin's relief, as textures that the skin's ``extras`` explain."""
+        textures = wrinkle_textures(asset.detail)
+        indices = [
+            self.add_texture(f"skin_wrinkles_{number}", texture.pixels, quality=None)
+            for number, texture in enumerate(textures)
+        ]
+        self.skin_extras = {"wrinkles": wrinkle_extras(textures, indices, asset.parts[0])}
+
     def add_part(self, part: FacePart, material: PartMaterial, alpha: np.ndarray | None = None) -> int:
         """Add a mesh and its node, see-through where ``alpha`` (V,) says so; returns the node's index."""
         mesh = split_at_seams(part)
@@ -122,6 +136,11 @@ class _GltfWriter:
             TEXCOORD_0=self._vertex_accessor(_v_down(mesh.uv), gl.VEC2),
             TEXCOORD_1=self._vertex_accessor(_v_down(mesh.uv_makehuman), gl.VEC2),
         )
+        if material == SKIN and self.skin_normals is not None:
+            tangents = vertex_tangents(
+                part.vertices[mesh.source], neutral_normals[mesh.source], mesh.uv, mesh.triangles
+            )
+            attributes.TANGENT = self._vertex_accessor(tangents, gl.VEC4)
         if alpha is not None:
             colors = np.ones((len(mesh.source), 4), np.float32)
             colors[:, 3] = alpha[mesh.source]
@@ -169,6 +188,9 @@ class _GltfWriter:
         attributes = gl.Attributes(
             POSITION=self._vertex_accessor(cards.vertices, gl.VEC3, bounds=True),
             NORMAL=self._vertex_accessor(cards.normals, gl.VEC3),
+            TANGENT=self._vertex_accessor(
+                vertex_tangents(cards.vertices, cards.normals, cards.uv, cards.triangles), gl.VEC4
+            ),
             TEXCOORD_0=self._vertex_accessor(_v_down(cards.uv), gl.VEC2),
             COLOR_0=self._vertex_accessor(np.clip(cards.colours, 0, 1), gl.VEC3),
         )
@@ -195,6 +217,7 @@ class _GltfWriter:
             self.gltf.materials.append(
                 gl.Material(
                     name=look.name,
+                    extras=self.skin_extras if look == SKIN else {},
                     doubleSided=see_through,
                     alphaMode=gl.BLEND if see_through else gl.OPAQUE,
                     alphaCutoff=None,

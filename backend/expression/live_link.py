@@ -15,13 +15,11 @@ from scipy.spatial.transform import Rotation
 
 from backend.errors import LikenessError
 from backend.expression.clip import ExpressionClip, FrameMark, gaze_of_weights
+from backend.expression.take_limits import LONGEST_GAP_SECONDS, MOST_FRAMES
 from backend.rig.arkit import ARKIT_NAMES
 
 RATES = (24.0, 25.0, 30.0, 50.0, 60.0, 100.0, 120.0)
-LONGEST_GAP_SECONDS = 10.0
 MOST_BYTES = 512 * 2**20
-MOST_FRAMES = 500_000
-"""Frames of a take, between its first and its last: more than two hours at 60 a second. They are 0.5 GB of memory."""
 MOST_FPS = 1000.0
 _HEAD = ("headyaw", "headpitch", "headroll")
 

@@ -67,13 +67,20 @@ def transfer_video(path: Path, identity: Path | Subject | None, progress: Progre
 
     Raises ``LikenessError``: "no_photo" (not a video), "no_face", "usage" (not such a folder), "cancelled".
     """
-    return transfer_frames(Path(path).name, lambda: Video(path), _subject(identity), progress)
+    note, waiting = _repeatable(progress)
+    return transfer_frames(Path(path).name, lambda: Video(path, waiting), _subject(identity), note)
 
 
 def transfer_sequence(
     name: str, paths: Sequence[Path], fps: float, identity: Path | Subject | None, progress: ProgressReporter = silent
 ) -> ExpressionClip:
     """The take of picture files that are frames at ``fps``, in this order; as ``transfer_video``."""
+    note, waiting = _repeatable(progress)
+    return transfer_frames(name, lambda: PhotoSequence(paths, fps, waiting), _subject(identity), note)
+
+
+def _repeatable(progress: ProgressReporter) -> tuple[ProgressReporter, Callable[[], None]]:
+    """``progress``, and what calls it once more as it was last called: so that waiting can be cancelled."""
     reached = ("identity", 0.0)
 
     def note(stage: str, fraction: float) -> None:
@@ -81,10 +88,7 @@ def transfer_sequence(
         reached = stage, fraction
         progress(stage, fraction)
 
-    def open_source() -> PhotoSequence:
-        return PhotoSequence(paths, fps, lambda: progress(*reached))
-
-    return transfer_frames(name, open_source, _subject(identity), note)
+    return note, lambda: progress(*reached)
 
 
 def transfer_frames(

@@ -1,23 +1,30 @@
-"""Frames of a video file, one at a time, each in its slot of an even frame rate."""
+"""Frames of a video file, one at a time, each in its slot of an even frame rate; decoded in a process of their own."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
+from typing import Any, TypeVar
 
-import cv2
 import numpy as np
 
 from backend.errors import LikenessError
+from backend.expression.video_limits import VideoLimits
+from backend.expression.video_process import NO_MEMORY, PATH
+from backend.limited_process import End, LimitedProcess
 
-LONGEST_GAP_SECONDS = 10.0
-"""A larger step in the file's time stamps is taken for a broken time stamp."""
-MOST_FRAME_PIXELS = 40_000_000
-"""Largest width x height of a frame; 8K has 33 million. The decoder keeps several frames."""
-USUAL_FPS = 30.0
+TICK = 0.1
+"""Seconds, 0.02 to 0.5: how often a cancelled run is noticed."""
+_ENDS = {
+    End.TOO_SLOW: (f"{PATH} takes far longer to open than a video does.", "Convert it to H.264 MP4."),
+    End.NO_MEMORY: (NO_MEMORY, "Convert it to 4K or less."),
+    End.CRASHED: (f"{PATH} is damaged and cannot be read.", "Export it again."),
+}
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
@@ -31,35 +38,36 @@ class VideoFrame:
 class Video:
     """A video file, open for reading from its start; a context manager.
 
+    Parameters
+    ----------
+    waiting : called ten times a second while a frame is waited for; what it raises ends the decoding at once.
+
     Attributes
     ----------
     fps : frames per second. frame_count : as the file says, 0 where it does not.
 
-    Raises ``LikenessError`` with code "no_photo" when the file is not there or not a video.
+    Raises ``LikenessError`` with code "no_photo" when the file is not there, not a video, or costs more than a video
+    does, and ``RuntimeError`` where the process that decodes does not start.
     """
 
-    def __init__(self, path: Path) -> None:
-        self._path = Path(path)
-        advice = "Give a video such as MP4, MOV, WebM or AVI, or convert it to H.264 MP4."
+    def __init__(
+        self, path: Path, waiting: Callable[[], None] = lambda: None, limits: VideoLimits | None = None
+    ) -> None:
+        self._path, self._waiting, self._limits = Path(path), waiting, limits or VideoLimits()
         if not os.path.isfile(path):  # unlike Path.is_file, for any path
             raise LikenessError("no_photo", f"There is no file {path}.", "Check the path.")
         if os.path.getsize(path) == 0:
             raise LikenessError("no_photo", f"The file {path} is empty.", "Copy or export it again.")
-        self._capture = cv2.VideoCapture(str(self._path))
-        if not self._capture.isOpened():
-            raise LikenessError("no_photo", f"{path} is not a video that can be read.", advice)
-        size = [self._capture.get(prop) for prop in (cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT)]
-        if size[0] * size[1] > MOST_FRAME_PIXELS:
-            self._capture.release()
-            raise LikenessError(
-                "no_photo",
-                f"The pictures of {path} have {size[0]:.0f} x {size[1]:.0f} pixels, more than 8K.",
-                "Convert it to 4K or less.",
-            )
-        fps = float(self._capture.get(cv2.CAP_PROP_FPS))
-        self.fps = fps if np.isfinite(fps) and 1.0 <= fps <= 1000.0 else USUAL_FPS
-        count = float(self._capture.get(cv2.CAP_PROP_FRAME_COUNT))
-        self.frame_count = int(count) if np.isfinite(count) and 0 < count < 1e9 else 0
+        self._process = LimitedProcess("backend.expression.video_process")
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="video-reader")
+        request = {"path": os.path.abspath(path), "limits": asdict(self._limits)}
+        try:
+            said = self._awaited(self._thread.submit(self._ask, request))
+        except BaseException:
+            self.close()
+            raise
+        self.fps: float = said["fps"]
+        self.frame_count: int = said["frame_count"]
 
     def __enter__(self) -> Video:
         return self
@@ -67,37 +75,65 @@ class Video:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._capture.release()
+        self.close()
+
+    def close(self) -> None:
+        """End the process; what is being read is given up."""
+        self._process.kill()
+        self._thread.shutdown()
+        self._process.close()
 
     def frames(self, every: int = 1) -> Iterator[VideoFrame]:
-        """The frames from here on, each ``every``-th of them.
+        """The frames, each ``every``-th of them; to be called once. The next one is decoded while the caller works.
 
         Raises ``LikenessError`` with code "no_photo" when not one frame can be decoded.
         """
-        slot, number, read_any = -1, 0, False
-        start = None
-        while self._capture.grab():
-            seconds = float(self._capture.get(cv2.CAP_PROP_POS_MSEC)) / 1000.0
-            start = seconds if start is None else start
-            slot = _next_slot(slot, seconds - start, self.fps)
-            number += 1
-            if (number - 1) % every:
-                continue
-            decoded, pixels = self._capture.retrieve()
-            if decoded and pixels is not None and pixels.size:
-                read_any = True
-                yield VideoFrame(slot, cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB))
-        if not read_any:
-            raise LikenessError(
-                "no_photo", f"No picture can be read from {self._path}; the file is damaged.", "Export it again."
-            )
+        coming = self._thread.submit(self._first_frame, every)
+        while (frame := self._awaited(coming)) is not None:
+            coming = self._thread.submit(self._frame)
+            yield frame
 
+    def _first_frame(self, every: int) -> VideoFrame | None:
+        return self._frame_of(self._ask({"every": every}))
 
-def _next_slot(last: int, seconds: float, fps: float) -> int:
-    """The slot of a frame ``seconds`` after the first; time stamps that go back or leap are not believed."""
-    if not np.isfinite(seconds):
-        return last + 1
-    slot = round(seconds * fps)
-    if slot <= last or slot - last > LONGEST_GAP_SECONDS * fps:
-        return last + 1
-    return slot
+    def _frame(self) -> VideoFrame | None:
+        return self._frame_of(self._process.answer())
+
+    def _frame_of(self, said: dict[str, Any]) -> VideoFrame | None:
+        """The frame behind an answer; None after the last."""
+        if "error" in said:
+            raise self._refused(said["error"], said["advice"])
+        if not said:
+            return None
+        height, width = said["shape"]
+        pixels = np.empty((height, width, 3), np.uint8)
+        self._process.read_into(memoryview(pixels).cast("B"))
+        return VideoFrame(said["slot"], pixels)
+
+    def _ask(self, request: dict[str, Any]) -> dict[str, Any]:
+        self._process.send(request)
+        said = self._process.answer()
+        if "error" in said:
+            raise self._refused(said["error"], said["advice"])
+        return said
+
+    def _awaited(self, future: Future[Result]) -> Result:
+        """What the reading thread brings; raises ``LikenessError``, and what ``waiting`` raises."""
+        try:
+            # Turns are counted, not the clock: a run that was stopped with Ctrl-Z goes on where it was.
+            for _ in range(round(self._limits.wall_seconds / TICK)):
+                self._waiting()
+                if wait((future,), TICK).done:
+                    break
+            else:
+                self._process.kill(too_slow=True)
+        except BaseException:  # the thread would wait for a frame that nobody wants
+            self._process.kill()
+            raise
+        try:
+            return future.result()
+        except (EOFError, OSError) as error:
+            raise self._refused(*_ENDS[self._process.end()]) from error
+
+    def _refused(self, sentence: str, advice: str) -> LikenessError:
+        return LikenessError("no_photo", sentence.replace(PATH, str(self._path)), advice)

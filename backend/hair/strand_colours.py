@@ -27,7 +27,9 @@ _GREENEST = 0.5
 """Least logarithm of red over green, of that of green over blue: roots of black and brown pigment's absorption of red,
 green and blue are 0.65, 0.83, 1.17 (d'Eon and others, An Energy-Conserving Hair Reflectance Model, 2011)."""
 _DYED = 0.4
-"""Log units: light's hue is not off by more (0.25, one photo against the others of the same hair)."""
+"""Log units: light's hue is not off by more."""
+_HUE_DEVIATION = 0.25
+"""Log units: how far the light's hue is off in one photo, measured against the other photos of the same hair."""
 _TOGETHER = 8  # neighbouring guides that share their colour
 
 
@@ -47,8 +49,9 @@ def strand_colours(guides: np.ndarray, fitted: FittedFace, faces: Sequence[Photo
     if not shown.any():
         whole, logs = _UNKNOWN, np.zeros_like(logs)
     else:
-        views = [np.median(log[mask], 0) for log, mask in zip(logs, shown, strict=True) if mask.any()]
-        whole = np.median(views, 0)
+        whole = colour_of_views(
+            np.array([np.median(log[mask], 0) for log, mask in zip(logs, shown, strict=True) if mask.any()])
+        )
         for log, mask in zip(logs, shown, strict=True):
             log -= np.median(log[mask], 0) if mask.any() else 0.0
     near = cKDTree(guides[:, 0]).query(guides[:, 0], k=min(_TOGETHER, len(guides)))[1].reshape(len(guides), -1)
@@ -64,11 +67,23 @@ def strand_colours(guides: np.ndarray, fitted: FittedFace, faces: Sequence[Photo
     return StrandColours(*ends)
 
 
-def natural(logs: np.ndarray) -> np.ndarray:
+def colour_of_views(logs: np.ndarray) -> np.ndarray:
+    """(3,) log linear albedo of hair of which V photos say ``logs`` (V, 3).
+
+    As bright as half of them say. A photo in whose light the hair would have a hue that no hair grows with counts less:
+    its light's hue is wrong by that, with ``_HUE_DEVIATION``. Where all say so alike the hair is dyed.
+    """
+    off = np.linalg.norm(natural(logs, np.inf) - logs, axis=1)
+    weight = np.exp(-0.5 * (off**2 - off.min() ** 2) / _HUE_DEVIATION**2)
+    hue = weight @ (logs - logs[:, 1:2]) / weight.sum()
+    return hue + np.median(logs[:, 1])
+
+
+def natural(logs: np.ndarray, most: float = _DYED) -> np.ndarray:
     """Logarithms (..., 3) of hair's linear albedo without the green or blue that no hair grows with; green stays.
 
     A photo's light is known by the skin, and its hue is off by some tenths. Pigments of hair take more blue than green
-    and more green than red: no hair is greener than ``_GREENEST``. What is farther off than ``_DYED`` moves by that.
+    and more green than red: no hair is greener than ``_GREENEST``. What is farther off than ``most`` moves by that.
     """
     blue, red = logs[..., 1] - logs[..., 2], logs[..., 0] - logs[..., 1]  # what green has more, what red has more
     share = np.maximum(blue + _GREENEST * red, 0) / (1 + _GREENEST**2)  # along the line of _GREENEST
@@ -78,7 +93,7 @@ def natural(logs: np.ndarray) -> np.ndarray:
     nearest = np.where((blue < 0)[..., None], not_blue, np.where((red < _GREENEST * blue)[..., None], on_line, hue))
     move = nearest - hue
     length = np.linalg.norm(move, axis=-1, keepdims=True)
-    move = move * np.minimum(1, _DYED / np.maximum(length, 1e-9))
+    move = move * np.minimum(1, most / np.maximum(length, 1e-9))
     return logs + np.stack([move[..., 1], np.zeros_like(move[..., 0]), -move[..., 0]], -1)
 
 

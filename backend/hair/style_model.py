@@ -31,6 +31,7 @@ class StyleNumber:
 NUMBERS: tuple[StyleNumber, ...] = (
     StyleNumber("top", 0.003, 0.55, True),  # metres
     StyleNumber("sides", 0.002, 0.50, True),  # metres
+    StyleNumber("fade", 0.0, 0.9),  # share of the length that is cut off at the lower hair line
     StyleNumber("up", 0.05, 1.0),  # sine of the angle with the skull at the root
     StyleNumber("bend", 0.0, 1.1),  # how far a lock comes back to the skull
     StyleNumber("radial", 0.0, 1.0),
@@ -63,6 +64,8 @@ _RATIO = np.array([number.ratio for number in NUMBERS])
 _TOLD = ("top", "sides", "cut", "bulk", "tied", "fringe")
 _DENSE = 0.2
 """Of ``bulk``: real hair has fewer gaps than the model has, so fits find so much of it in straight hair, too."""
+FADE = 0.05
+"""Metres above the hair line at the ears and the nape over which cut hair gets shorter: half a hand."""
 RARE = 0.05
 """Of the square of a whole range, what a style costs that is rarer by the factor e."""
 _USUAL = {
@@ -215,6 +218,8 @@ def styled_hair(points: np.ndarray, hull: HeadHull, noise: LockNoise, roots: np.
     haired = ((uniform[:, 0] > bareness(value, a, s)) & (s < limit)).float()
     on_top = ((torch.where(a.abs() < 0.8, 0.19, 0.115) - s) / 0.035).clamp(0, 1)
     length = (value["sides"] + (value["top"] - value["sides"]) * on_top) * u(1, 0.75, 1.08) * haired
+    low = ((s - limit) / FADE + 1).clamp(0, 1) * ((a.abs() - 0.85) / 0.3).clamp(0, 1)
+    length = length * (1 - value["fade"] * low)
     front = (a.abs() < 0.85) & (s > 0.045)
     fringe = (front & (uniform[:, 2] < 0.9 * value["fringe"])).float()
     length = torch.where((fringe > 0) & (length > 0.11), u(3, 0.08, 0.14), length)

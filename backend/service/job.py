@@ -42,19 +42,21 @@ class JobError:
 
 @dataclass(frozen=True)
 class JobProgress:
-    """How far a job was at the server's time ``noted``; ``seconds_left`` is an estimate, None where there is none."""
+    """How far a job was at the server's time ``noted``; ``seconds_left`` is an estimate, None where there is none, that
+    is to rise by ``owed`` seconds still."""
 
     stage: str = STARTING
     stage_fraction: float = 0.0
     fraction: float = 0.0
     seconds_left: float | None = None
     noted: float = 0.0
+    owed: float = 0.0
 
     def seconds_left_at(self, now: float) -> float | None:
         """The estimate, less a part of what has passed since (``progress.unheard``); never quite nothing."""
         if self.seconds_left is None:
             return None
-        return round(unheard(self.seconds_left, now - self.noted), 1)
+        return round(unheard(self.seconds_left, now - self.noted, self.owed), 1)
 
 
 @dataclass

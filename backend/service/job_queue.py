@@ -262,7 +262,9 @@ class JobQueue:
             return
         elif kind == "progress":
             fraction = round(job.cold_share + (1.0 - job.cold_share) * header["fraction"], 4)
-            job.progress = JobProgress(header["stage"], header["stage_fraction"], fraction, header["seconds_left"], now)
+            job.progress = JobProgress(
+                header["stage"], header["stage_fraction"], fraction, header["seconds_left"], now, header["owed"]
+            )
             self._tell_progress(job, now)
         elif kind == "preview":
             self._audience.job_said(job, {**header, "token": job.token}, buffers, may_be_lost=True)

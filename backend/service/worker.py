@@ -128,6 +128,7 @@ class JobReporter:
                 "stage_fraction": round(min(max(fraction, 0.0), 1.0), 4),
                 "fraction": round(self._time.fraction, 4),
                 "seconds_left": None if left is None else round(left, 1),
+                "owed": round(self._time.owed, 1),
             }
         )
 

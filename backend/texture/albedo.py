@@ -136,7 +136,7 @@ def build_albedo(
     if paints_brows:
         place = brow_place(space.skin.sample(positions), landmarks)
         log_skin = paint_brows(log_skin, space.skin, positions, place, scalp.log_color, darkness)
-    log_skin = with_roots(log_skin, space.skin.sample(scalp.grows[:, None])[:, 0], scalp.log_color)
+    log_skin = with_roots(log_skin, space.skin.sample(scalp.shade[:, None])[:, 0], scalp.log_color)
     progress(_STAGE, 0.85)
 
     seen = cv2.resize(middle.cover, (resolution, resolution), interpolation=cv2.INTER_LINEAR)

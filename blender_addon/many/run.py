@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Generator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,9 +18,10 @@ from ..job import Job
 from ..protocol.names import EVEN_AVERAGE, NO_SYMMETRY
 from ..runner import Phase
 from ..scene import tags
-from ..scene.assets import CATALOGUE_ID, mark_as_asset
+from ..scene.assets import CATALOGUE_ID, mark_as_asset, put_picture
 from ..scene.place import Place, remove_head
-from ..session import session
+from ..scene.portrait import portrait_steps
+from ..session import SLICE_SECONDS, session
 from .catalogue import heads_catalogue
 from .folders import file_of, library_of, photos_in
 from .library import LibraryProcess
@@ -61,6 +63,7 @@ class ManyRun:
         self._begun = 0.0
         self._stopping = False
         self._written: list[Path] = []
+        self._pictures: list[Generator[None, None, None]] = []
         self._writing: LibraryProcess | None = None
         self.stopped_because = ""
 
@@ -73,6 +76,7 @@ class ManyRun:
         """Look after the run once; False when it is over."""
         if self._writing is not None:
             return self._wait_for_writing()
+        self._draw_pictures()
         if session().busy:
             return True
         scene = self._place.scene()
@@ -83,7 +87,7 @@ class ManyRun:
             self._ended(scene)
         if not (self._stopping or self.stopped_because) and self._next(scene):
             return True
-        return self._begin_writing(scene)
+        return bool(self._pictures) or self._begin_writing(scene)
 
     def stop(self) -> None:
         """Cancel the person at work, who waits again then, and end; or the writing, which leaves the file before."""
@@ -142,8 +146,9 @@ class ManyRun:
             row.state, row.sentence = "DONE", said
             if self._options.apart or self._options.library:
                 self._put_apart(row)
-            elif session().made is not None:
-                mark_as_asset(session().made)
+            elif (head := session().made) is not None:
+                mark_as_asset(head, pictured=False)
+                self._pictures.append(_picture_steps(str(head[tags.HEAD_ID])))
         elif view.phase is Phase.FAILED and view.code in PERSONS_OWN:
             row.state, row.sentence = "FAILED", said
         else:
@@ -151,6 +156,17 @@ class ManyRun:
             if view.phase is Phase.FAILED:
                 self.stopped_because = said
             self._stopping = True
+
+    def _draw_pictures(self) -> None:
+        """Slices of heads' pictures for a moment, beside the next person's reconstruction."""
+        until = time.monotonic() + SLICE_SECONDS
+        while self._pictures and not session().importing:
+            try:
+                next(self._pictures[0])
+            except (StopIteration, ReferenceError):  # drawn; or the head was removed or undone meanwhile
+                del self._pictures[0]
+            if time.monotonic() >= until:
+                break
 
     def _put_apart(self, row: bpy.types.PropertyGroup) -> None:
         """The head that was just made into its file, and out of this one."""
@@ -197,6 +213,17 @@ class ManyRun:
 
     def _also_said(self, sentence: str) -> None:
         self.stopped_because = f"{self.stopped_because} {sentence}".strip()
+
+
+def _picture_steps(head_id: str) -> Generator[None, None, None]:
+    """Draw a head's picture in slices and give it to the Asset Browser, if it is still there then."""
+    head = tags.collection_of_id(head_id)
+    if head is None:
+        return
+    picture = yield from portrait_steps(head)
+    head = tags.collection_of_id(head_id)
+    if head is not None and head.asset_data is not None:
+        put_picture(head, picture)
 
 
 _run: ManyRun | None = None

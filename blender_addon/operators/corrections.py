@@ -8,6 +8,7 @@ from bpy.props import EnumProperty, StringProperty
 from ..scene import corrections, tags
 from ..scene.which_mesh import active_mesh, cameras_by_photo
 from ..ui.properties import USES
+from ..ui.view_frame import fill_with_camera
 from .polls import NO_HEAD, clickable
 
 NO_LANDMARKS = "The head was made before landmarks were kept. Solve it again first"
@@ -47,6 +48,7 @@ class EditLandmarks(OfPhoto, bpy.types.Operator):
             self.report({"WARNING"}, f"{NO_LANDMARKS}.")
             return {"CANCELLED"}
         bpy.ops.likeness.look_through(photo=self.photo)
+        fill_with_camera(context)
         points = corrections.put_points(collection, camera)
         show_head(context, collection, False)
         for obj in list(context.selected_objects):

@@ -184,10 +184,7 @@ hair and relief stay until you solve it again as a whole"""
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
         collection = tags.active_head(context)
-        # What was said once and taken back is still in the head's shape.
-        said = collection is not None and (
-            collection.likeness.changed or corrections.of_head(collection) or collection.get(tags.CORRECTIONS)
-        )
+        said = collection is not None and (collection.likeness.changed or corrections.was_said(collection))
         nothing = "" if said else "No landmark and no slider of this head was moved, and nothing was masked"
         return clickable(cls, session().why_busy or nothing)
 

@@ -16,7 +16,8 @@ CATALOGUE_ID = "6d2f0c7e-5b3a-4c55-9a53-0e8d4f1b7a26"
 def mark_as_asset(collection: bpy.types.Collection, catalogue: str = CATALOGUE_ID, pictured: bool = True) -> None:
     """Mark a head's collection as an asset, or bring its description, tags, catalogue and picture up to date.
 
-    Tags that somebody has added stay. ``pictured`` draws the preview, which takes one to three seconds.
+    Tags that somebody has added stay. ``pictured`` draws the preview, which takes about a second; a window does it in
+    slices instead (``portrait_steps``, ``put_picture``).
     """
     collection.asset_mark()
     data = collection.asset_data
@@ -26,6 +27,11 @@ def mark_as_asset(collection: bpy.types.Collection, catalogue: str = CATALOGUE_I
     for tag in TAGS:
         data.tags.new(tag, skip_if_exists=True)
     if pictured:
-        preview = collection.preview_ensure()
-        preview.image_size = (SIDE_PIXELS, SIDE_PIXELS)
-        preview.image_pixels_float.foreach_set(np.ascontiguousarray(portrait(collection)).ravel())
+        put_picture(collection, portrait(collection))
+
+
+def put_picture(collection: bpy.types.Collection, picture: np.ndarray) -> None:
+    """Have the Asset Browser show (SIDE_PIXELS, SIDE_PIXELS, 4) display colours and opacity of a head."""
+    preview = collection.preview_ensure()
+    preview.image_size = (SIDE_PIXELS, SIDE_PIXELS)
+    preview.image_pixels_float.foreach_set(np.ascontiguousarray(picture).ravel())

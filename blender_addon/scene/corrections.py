@@ -66,6 +66,12 @@ def of_head(collection: bpy.types.Collection) -> tuple[PhotoCorrections, ...]:
     return tuple(one for one in said.values() if not one.says_nothing)
 
 
+def was_said(collection: bpy.types.Collection) -> bool:
+    """Whether something is or was said of a head's photos: what was taken back is still in the head's shape. Asked at
+    every redraw, so nothing that is stored is taken apart."""
+    return bool(len(collection.get(tags.CORRECTIONS, ())) or of_head(collection))
+
+
 def of_list(scene: bpy.types.Scene, given: Iterable[tuple[str, str]]) -> tuple[PhotoCorrections, ...]:
     """What the scene's list says of photos, by the labels under which they are sent: (path, label)."""
     use = {photo.path: photo.use for photo in scene.likeness.photos}
@@ -87,7 +93,9 @@ def set_use(collection: bpy.types.Collection, photo: str, use: str) -> None:
 
 def mask_of(collection: bpy.types.Collection, photo: str) -> PhotoMask | None:
     """What of a head's photo is masked."""
-    return _stored(collection).get(photo, PhotoCorrections(photo)).mask
+    groups = (group for group in collection.get(tags.CORRECTIONS, ()) if group.get("name") == photo)
+    said = next(filter(None, map(_read, groups)), None)
+    return None if said is None else said.mask
 
 
 def set_mask(collection: bpy.types.Collection, photo: str, mask: PhotoMask | None) -> None:

@@ -25,7 +25,7 @@ from .hair import put_hair
 from .hair_nodes import follow_group, hair_group, offset_group
 from .images import file_bytes, packed_image, replace_packed
 from .locks import PartLocks
-from .materials import HeadPictures, fill_pictures, material_for_part
+from .materials import HeadPictures, fill_pictures, material_for_part, renew_skin
 from .meshes import add_keys, new_mesh, put_eye_map, put_skin_values, same_topology, update_mesh
 from .origins import EYES, eye_centre, head_origin, move_origin, neck_pivot, part_seen_from, remember_origin, seen_from
 from .own_head import check_editable
@@ -271,6 +271,7 @@ class _Build:
 
     def _materials(self) -> None:
         """Materials for parts that have none; none without an albedo that they would show."""
+        renew_skin(self.object_of("head"))
         pictures = HeadPictures(self.collection().get(tags.ALBEDO), self.collection().get(tags.EYES))
         if pictures.albedo is None:
             return

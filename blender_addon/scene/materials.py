@@ -11,7 +11,7 @@ from ..protocol.names import BUST
 from . import tags
 from .eye_materials import add_caruncle_colour, coat_beside_iris, cornea_material, tear_material
 from .meshes import ALPHA, MOUTH_INSIDE, UV_EYE, UV_HEAD
-from .skin_gloss import USUAL_ROUGHNESS, USUAL_SPECULAR, add_gloss
+from .skin_gloss import ROUGHNESS, SPECULAR, USUAL_ROUGHNESS, USUAL_SPECULAR, add_gloss
 
 
 @dataclass(frozen=True)
@@ -32,6 +32,7 @@ class Look:
 MOUTH_LIGHT = 0.12
 """Share of its colour that the mouth's inside shines with, the tongue half of it: lamps hardly reach it between lips
 and teeth, and renders of few bounces have a black hole there. Beside lit skin it is a dark red."""
+MOUTH_LIGHT_NODE = "Mouth Light"
 EYEBALLS = ("eye_left", "eye_right")
 EYE_PICTURE = "Eyes"
 """Name of the node that shows the eyes' own picture."""
@@ -139,6 +140,28 @@ def skin_look_material(albedo: bpy.types.Image, uv_map: str, pores_across_map: f
     return material
 
 
+def renew_skin(head: bpy.types.Object) -> None:
+    """Give a head's skin of an earlier version the gloss of its regions and the light of the mouth's inside.
+
+    Only where nobody has linked those inputs; roughness and specular level are kept, as those that scale the regions'.
+    """
+    own = [slot.material for slot in head.material_slots if slot.material and tags.HEAD_ID in slot.material]
+    material = own[0] if own else None
+    nodes = material.node_tree.nodes if material is not None and material.node_tree else ()
+    shader = next((node for node in nodes if node.type == "BSDF_PRINCIPLED"), None)
+    if shader is None:
+        return
+    gloss = {ROUGHNESS: shader.inputs["Roughness"], SPECULAR: shader.inputs["Specular IOR Level"]}
+    if not any(name in nodes or socket.is_linked for name, socket in gloss.items()):
+        add_gloss(material.node_tree, shader)
+        for name, socket in gloss.items():
+            nodes[name].inputs[1].default_value = socket.default_value
+    texture, strength = nodes.get("Albedo"), shader.inputs["Emission Strength"]
+    dark = not (strength.is_linked or shader.inputs["Emission Color"].is_linked or strength.default_value)
+    if dark and MOUTH_LIGHT_NODE not in nodes and texture is not None:
+        _light_mouth(material.node_tree, texture, shader)
+
+
 def fill_pictures(head_id: str, pictures: HeadPictures) -> None:
     """Give a head's materials the picture that somebody deleted."""
     for material in [m for m in bpy.data.materials if m.get(tags.HEAD_ID) == head_id and m.node_tree]:
@@ -192,7 +215,7 @@ def _light_mouth(tree: bpy.types.NodeTree, texture: bpy.types.Node, shader: bpy.
     inside = _node(tree, "ShaderNodeAttribute", -600, -650)
     inside.attribute_name = MOUTH_INSIDE
     light = _node(tree, "ShaderNodeMath", -300, -650)
-    light.operation, light.name, light.label = "MULTIPLY", "Mouth Light", "Mouth Light"
+    light.operation, light.name, light.label = "MULTIPLY", MOUTH_LIGHT_NODE, MOUTH_LIGHT_NODE
     light.inputs[1].default_value = MOUTH_LIGHT
     tree.links.new(inside.outputs["Fac"], light.inputs[0])
     tree.links.new(texture.outputs["Color"], shader.inputs["Emission Color"])

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from dataclasses import dataclass
 
 import bpy
 import numpy as np
@@ -11,7 +12,7 @@ from ..protocol.names import BUST
 from . import tags
 from .coordinates import neutral_coordinates, origin_of
 from .hair_nodes import ROOT_COLOUR, TIP_COLOUR, WIDTH
-from .images import picture_pixels
+from .images import file_bytes, packed_image, picture_pixels
 from .lamps import light_on
 from .meshes import UV_EYE, UV_HEAD
 
@@ -31,10 +32,37 @@ _AMBIENT = 0.25
 _ACROSS_HAIR = np.linspace(-0.5, 0.5, 5, dtype=np.float32)
 """Of a lock's width: where the lines lie that it is drawn by."""
 _CHUNK = 4_000
-"""Triangles that are sampled at a time, so that memory stays below 100 MB."""
+"""Ten times as many samples are taken at a time: 10 ms, and memory stays below 100 MB."""
+MOST_TEXELS = 1024
+"""Of a picture's side that are looked at: twice the fine pixels of the head."""
 
 _Samples = tuple[np.ndarray, np.ndarray]
 """(N, 3) float32 places in the picture (x to the right, y up, larger z nearer; pixels), (N, 3) linear colours."""
+
+
+@dataclass(frozen=True)
+class _Part:
+    """What is drawn of a part, by value: nobody minds what becomes of it in Blender meanwhile.
+
+    ``shape`` (V, 3) metres, head frame; ``triangles`` and ``loops`` (T, 3); ``uv`` (L, 2) and ``picture`` (H, W, 3)
+    display colours, None without a picture.
+    """
+
+    shape: np.ndarray
+    triangles: np.ndarray
+    loops: np.ndarray
+    uv: np.ndarray | None
+    picture: np.ndarray | None
+
+
+@dataclass(frozen=True)
+class _Hair:
+    """Guides by value: ``strands`` (G, P, 3) metres, ``width`` (G,) metres or None, colours (G, 3) linear."""
+
+    strands: np.ndarray
+    width: np.ndarray | None
+    root: np.ndarray
+    tip: np.ndarray
 
 
 def portrait(collection: bpy.types.Collection, side: int = SIDE_PIXELS) -> np.ndarray:
@@ -42,13 +70,29 @@ def portrait(collection: bpy.types.Collection, side: int = SIDE_PIXELS) -> np.nd
 
     Clear where the head has no parts any more.
     """
-    parts = [obj for obj in (tags.part_object(collection, name) for name in SHOWN) if obj is not None]
-    shapes = [neutral_coordinates(obj.data) + origin_of(obj.data) for obj in parts]
-    if not shapes:
+    steps = portrait_steps(collection, side)
+    while True:
+        try:
+            next(steps)
+        except StopIteration as stop:
+            return stop.value
+
+
+def portrait_steps(collection: bpy.types.Collection, side: int = SIDE_PIXELS) -> Generator[None, None, np.ndarray]:
+    """``portrait`` in slices. Pictures are read first, one a slice; from the slice after that Blender is not asked any
+    more. Raises ``ReferenceError`` where the head is removed before."""
+    objects = [obj for obj in (tags.part_object(collection, name) for name in SHOWN) if obj is not None]
+    if not objects:
         return np.zeros((side, side, 4), np.float32)
+    pictures: dict[str, np.ndarray | None] = {}
+    for tag in dict.fromkeys(_picture_tag(collection, obj) for obj in objects):
+        pictures[tag] = _picture(collection.get(tag))
+        yield
+    parts = [_part(obj, pictures[tag], tag) for obj, tag in ((o, _picture_tag(collection, o)) for o in objects)]
     hair, own = tags.hair_object(collection, "CURVES"), tags.part_object(collection, "head")
-    strands = None if hair is None or own is None else _strands(hair.data) + origin_of(own.data)
-    low, high = shapes[0].min(axis=0), shapes[0].max(axis=0)
+    strands = None if hair is None or own is None else _hair(hair.data, own.data)
+    yield
+    low, high = parts[0].shape.min(axis=0), parts[0].shape.max(axis=0)
     fine = side * FINER
     scale = fine * (1 - 2 * MARGIN) / max(high[0] - low[0], high[2] - low[2])
     middle = (low + high) / 2
@@ -58,12 +102,14 @@ def portrait(collection: bpy.types.Collection, side: int = SIDE_PIXELS) -> np.nd
         return np.stack([placed[..., 0] + fine / 2, placed[..., 2] + fine / 2, -placed[..., 1]], axis=-1)
 
     picture, depth = np.zeros((fine, fine, 4), np.float32), np.full((fine, fine), -np.inf, np.float32)
-    pixels: dict[str, np.ndarray] = {}
-    for obj, shape in zip(parts, shapes, strict=True):
-        for samples in _part_samples(obj, shape, to_picture(shape), _picture_of(collection, obj, pixels)):
+    for part in parts:
+        for samples in _part_samples(part, to_picture(part.shape)):
             _put(picture, depth, samples)
+            yield
     if strands is not None:
-        _put(picture, depth, _hair_samples(hair.data, to_picture(strands), scale))
+        for samples in _hair_samples(strands, to_picture(strands.strands), scale):
+            _put(picture, depth, samples)
+            yield
     return _averaged(picture, side)
 
 
@@ -86,20 +132,13 @@ def _averaged(picture: np.ndarray, side: int) -> np.ndarray:
     return cells
 
 
-def _part_samples(
-    obj: bpy.types.Object, shape: np.ndarray, places: np.ndarray, picture: tuple[np.ndarray, str] | None
-) -> Iterator[_Samples]:
+def _part_samples(part: _Part, places: np.ndarray) -> Iterator[_Samples]:
     """Samples less than a pixel apart of the triangles of a part that face the front."""
-    mesh = obj.data
-    mesh.calc_loop_triangles()
-    triangles = _numbers(mesh.loop_triangles, "vertices", np.int32).reshape(-1, 3)
-    loops = _numbers(mesh.loop_triangles, "loops", np.int32).reshape(-1, 3)
+    triangles, loops = part.triangles, part.loops
     a, b, c = (places[triangles[:, corner], :2] for corner in range(3))
     front = np.flatnonzero(_cross(b - a, c - a) > 0)
-    light = light_on(shape, triangles, _LIGHTS, _AMBIENT)
+    light = light_on(part.shape, triangles, _LIGHTS, _AMBIENT)
     triangles, loops = triangles[front], loops[front]
-    layer = None if picture is None else mesh.uv_layers.get(picture[1])
-    uv = None if layer is None else _numbers(layer.uv, "vector", np.float32).reshape(-1, 2)
     corners = places[triangles]
     longest = np.linalg.norm(corners[..., :2] - np.roll(corners[..., :2], 1, axis=1), axis=2).max(axis=1)
     steps = 2 ** np.ceil(np.log2(np.maximum(longest * 1.5, 1.0))).astype(int)
@@ -111,32 +150,39 @@ def _part_samples(
         chunk = max(1, _CHUNK * 10 // len(weights))
         for some in (chosen[first : first + chunk] for first in range(0, len(chosen), chunk)):
             colours = np.ones((len(some) * len(weights), 3), np.float32) * 0.6
-            if uv is not None:
-                colours = _texels(picture[0], (weights @ uv[loops[some]]).reshape(-1, 2))
+            if part.uv is not None:
+                colours = _texels(part.picture, (weights @ part.uv[loops[some]]).reshape(-1, 2))
             lit = (weights @ light[triangles[some]][..., None]).reshape(-1, 1)
             yield (weights @ corners[some]).reshape(-1, 3), colours * lit
 
 
-def _hair_samples(curves: bpy.types.Curves, places: np.ndarray, scale: float) -> _Samples:
+def _hair_samples(hair: _Hair, places: np.ndarray, scale: float) -> Iterator[_Samples]:
     """Locks as lines beside their guides, as dense as the pixels are, darker towards their roots and edges."""
     guides, points = places.shape[:2]
     if not guides:
-        return np.zeros((0, 3), np.float32), np.zeros((0, 3), np.float32)
+        return
     long = np.percentile(np.linalg.norm(np.diff(places[..., :2], axis=1), axis=2), 90)
     at = np.linspace(0, points - 1, (points - 1) * int(np.clip(np.ceil(long), 1, 32)) + 1)
     low = np.minimum(at.astype(int), points - 2)
     share = (at - low).astype(np.float32)[None, :, None]
-    line = places[:, low] * (1 - share) + places[:, low + 1] * share
-    wide = np.full(guides, 2.0, np.float32)
-    if WIDTH in curves.attributes:
-        wide = _numbers(curves.attributes[WIDTH].data, "value", np.float32) * scale
-    root, tip = (_curve_colours(curves, name) for name in (ROOT_COLOUR, TIP_COLOUR))
     along = (at / (points - 1)).astype(np.float32)[None, :, None]
-    colours = root[:, None] * (1 - along) + tip[:, None] * along
-    line = np.repeat(line[None], len(_ACROSS_HAIR), axis=0)
-    line[..., 0] += _ACROSS_HAIR[:, None, None] * wide[None, :, None]
     shade = 0.55 + 0.45 * (1 - np.abs(_ACROSS_HAIR) * 2)[:, None, None, None] * (0.6 + 0.4 * along)
-    return line.reshape(-1, 3), (colours[None] * shade).reshape(-1, 3)
+    wide = np.full(guides, 2.0, np.float32) if hair.width is None else hair.width * scale
+    chunk = max(1, _CHUNK * 10 // (len(at) * len(_ACROSS_HAIR)))
+    for some in (slice(first, first + chunk) for first in range(0, guides, chunk)):
+        line = places[some, low] * (1 - share) + places[some, low + 1] * share
+        colours = hair.root[some, None] * (1 - along) + hair.tip[some, None] * along
+        line = np.repeat(line[None], len(_ACROSS_HAIR), axis=0)
+        line[..., 0] += _ACROSS_HAIR[:, None, None] * wide[None, some, None]
+        yield line.reshape(-1, 3), (colours[None] * shade).reshape(-1, 3)
+
+
+def _hair(curves: bpy.types.Curves, head: bpy.types.Mesh) -> _Hair:
+    width = None
+    if WIDTH in curves.attributes:
+        width = _numbers(curves.attributes[WIDTH].data, "value", np.float32)
+    root, tip = (_curve_colours(curves, name) for name in (ROOT_COLOUR, TIP_COLOUR))
+    return _Hair(_strands(curves) + origin_of(head), width, root, tip)
 
 
 def _curve_colours(curves: bpy.types.Curves, name: str) -> np.ndarray:
@@ -155,22 +201,41 @@ def _strands(curves: bpy.types.Curves) -> np.ndarray:
     return places.reshape(guides, -1, 3)
 
 
-def _picture_of(
-    collection: bpy.types.Collection, obj: bpy.types.Object, pixels: dict[str, np.ndarray]
-) -> tuple[np.ndarray, str] | None:
-    """(H, W, 3) display colours of the picture that a part shows, and the name of its map; None without a picture."""
-    tag = tags.EYES if UV_EYE in obj.data.uv_layers and collection.get(tags.EYES) is not None else tags.ALBEDO
-    image = collection.get(tag)
+def _part(obj: bpy.types.Object, picture: np.ndarray | None, tag: str) -> _Part:
+    mesh = obj.data
+    mesh.calc_loop_triangles()
+    triangles = _numbers(mesh.loop_triangles, "vertices", np.int32).reshape(-1, 3)
+    loops = _numbers(mesh.loop_triangles, "loops", np.int32).reshape(-1, 3)
+    layer = None if picture is None else mesh.uv_layers.get(UV_EYE if tag == tags.EYES else UV_HEAD)
+    uv = None if layer is None else _numbers(layer.uv, "vector", np.float32).reshape(-1, 2)
+    return _Part(neutral_coordinates(mesh) + origin_of(mesh), triangles, loops, uv, picture)
+
+
+def _picture_tag(collection: bpy.types.Collection, obj: bpy.types.Object) -> str:
+    """Under which tag the head has the picture that a part shows."""
+    return tags.EYES if UV_EYE in obj.data.uv_layers and collection.get(tags.EYES) is not None else tags.ALBEDO
+
+
+def _picture(image: bpy.types.Image | None) -> np.ndarray | None:
+    """(H, W, 3) display colours of a picture, no larger than is seen; None without one, or where its file is gone or
+    damaged."""
     if image is None:
         return None
-    if tag not in pixels:
-        was_loaded = image.has_data
-        if not len(image.pixels):  # its file is gone or damaged
+    if image.has_data:  # drawn already; or painted
+        return picture_pixels(image)
+    data = file_bytes(image)
+    if data is None:
+        return None
+    own = packed_image("likeness portrait", data)  # to be made small before its pixels are read, which takes longest
+    try:
+        width, height = own.size
+        if not width * height:
             return None
-        pixels[tag] = picture_pixels(image)
-        if not was_loaded:
-            image.buffers_free()
-    return pixels[tag], UV_EYE if tag == tags.EYES else UV_HEAD
+        smaller = min(1.0, MOST_TEXELS / max(width, height))
+        own.scale(max(1, round(smaller * width)), max(1, round(smaller * height)))
+        return picture_pixels(own) if len(own.pixels) else None
+    finally:
+        bpy.data.images.remove(own)
 
 
 def _texels(picture: np.ndarray, uv: np.ndarray) -> np.ndarray:

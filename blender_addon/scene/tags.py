@@ -102,24 +102,30 @@ def objects_of(collection: bpy.types.Collection) -> list[bpy.types.Object]:
 
 def part_object(collection: bpy.types.Collection, part: str) -> bpy.types.Object | None:
     """A head's object for ``part``, None when it was deleted."""
-    return next(iter(_found(collection, lambda obj: obj.get(PART) == part and obj.type == "MESH")), None)
+    return _first(collection, lambda obj: obj.type == "MESH" and obj.get(PART) == part)
 
 
 def hair_object(collection: bpy.types.Collection, kind: str) -> bpy.types.Object | None:
     """A head's hair of the kind ``CURVES`` or ``MESH``, None where it has none or it was deleted."""
-    return next(iter(_found(collection, lambda obj: HAIR in obj and obj.type == kind)), None)
+    return _first(collection, lambda obj: obj.type == kind and HAIR in obj)
 
 
 def rig_object(collection: bpy.types.Collection) -> bpy.types.Object | None:
     """A head's armature object, None where it has none."""
-    return next(iter(_found(collection, lambda obj: RIG in obj and obj.type == "ARMATURE")), None)
+    return _first(collection, lambda obj: obj.type == "ARMATURE" and RIG in obj)
 
 
 def camera_objects(collection: bpy.types.Collection) -> list[bpy.types.Object]:
     """A head's cameras, in the order in which the photos were solved."""
-    cameras = _found(collection, lambda obj: PHOTO in obj and obj.type == "CAMERA")
+    cameras = _found(collection, lambda obj: obj.type == "CAMERA" and PHOTO in obj)
     order = {group["name"]: number for number, group in enumerate(collection.get(PHOTOS, ()))}
     return sorted(cameras, key=lambda camera: order.get(camera[PHOTO], len(order)))
+
+
+def _first(collection: bpy.types.Collection, wanted: Callable[[bpy.types.Object], bool]) -> bpy.types.Object | None:
+    """The first of what ``_found`` finds; the panel asks for it dozens of times at every redraw."""
+    inside = next((obj for obj in collection.all_objects if wanted(obj)), None)
+    return inside if inside is not None else next((obj for obj in _moved_out(collection) if wanted(obj)), None)
 
 
 def _found(collection: bpy.types.Collection, wanted: Callable[[bpy.types.Object], bool]) -> list[bpy.types.Object]:

@@ -161,6 +161,18 @@ def test_the_time_left_grows_smoothly_where_a_stage_is_three_times_slower() -> N
     assert all(abs(left - true) < 0.35 * true + 1.5 for true, left in late), "and then is about right"
 
 
+@pytest.mark.parametrize(("times", "steps"), [(4.0, 3), (3.0, 3), (3.0, 5)])
+def test_the_time_left_does_not_jump_where_a_slow_stage_is_silent_for_long(times: float, steps: int) -> None:
+    """Texture takes much longer than usual, and tells of it every 4 to 9 seconds."""
+    seen = list(shown(slower(QUIET, "texture", times, steps)))
+    rises = [after[2] - before[2] for before, after in pairwise(seen)]
+    assert max(rises) < 0.5, "no step of it is a jump"
+    begun = next(second for stage, _, second in QUIET if stage == "texture")
+    first = begun + times * (12.91 - 6.4) / steps
+    lowest = min(left for second, _, left, _ in seen if second < first)
+    assert max(left for second, _, left, _ in seen if second > first + 2) > lowest + 1, "it says that work takes longer"
+
+
 def test_it_ends_at_nothing_and_a_silent_one_stays_above_it() -> None:
     clock = Clock()
     left = TimeLeft({"read": 1.0, "fit": 1.0}, clock)
@@ -168,6 +180,7 @@ def test_it_ends_at_nothing_and_a_silent_one_stays_above_it() -> None:
     left.update("read", 1.0)
     clock.time = 100.0
     assert left.seconds_left == pytest.approx(3.0) == unheard(4.0, 96.0)
+    assert unheard(4.0, 2.0, owed=3.0) == 6.0 and unheard(4.0, 4.0, owed=3.0) == 6.5, "it rises first, then falls"
     left.update("fit", 1.0)
     assert left.seconds_left == pytest.approx(0.0)
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+import time
+from collections.abc import Callable, Generator
 from pathlib import Path
 from unittest.mock import MagicMock
 
@@ -20,7 +22,7 @@ from blender_addon.protocol.result import HeadResult  # noqa: E402
 from blender_addon.scene import tags  # noqa: E402
 from blender_addon.scene.assets import CATALOGUE_ID  # noqa: E402
 from blender_addon.scene.importing import import_head  # noqa: E402
-from blender_addon.scene.place import Place  # noqa: E402
+from blender_addon.scene.place import Place, remove_head  # noqa: E402
 from blender_addon.scene.portrait import portrait  # noqa: E402
 from blender_addon.ui.many_panel import ManyPanel  # noqa: E402
 
@@ -143,6 +145,55 @@ def test_heads_that_stay_in_the_scene_are_assets_too(many) -> None:
     assert sorted(head.name for head in heads) == ["Anna", "Ben"]
     for head in heads:
         assert head.asset_data.catalog_id == CATALOGUE_ID and tuple(head.preview.image_size) == (256, 256)
+
+
+def test_the_window_goes_on_while_heads_that_stay_get_their_pictures(many) -> None:
+    """Slices of a run's ticks and of its pictures, by the time of this process."""
+    seconds: list[float] = []
+    steps, tick = run.portrait_steps, run.ManyRun.tick
+
+    def timed(function: Callable[[], object]) -> object:
+        began = time.process_time()
+        try:
+            return function()
+        finally:
+            seconds.append(time.process_time() - began)
+
+    def timed_steps(head: object) -> Generator[None, None, np.ndarray]:
+        going = steps(head)
+        while True:
+            try:
+                timed(lambda: next(going))
+            except StopIteration as stop:
+                return stop.value
+            yield
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(run, "portrait_steps", timed_steps)
+        patch.setattr(run, "SLICE_SECONDS", 0.0)  # one slice a tick, so that a tick is one, too
+        patch.setattr(run.ManyRun, "tick", lambda self: timed(lambda: tick(self)))
+        bpy.ops.likeness.reconstruct_many()
+    assert len(seconds) > 100 and max(seconds) < 0.1
+    assert {tuple(head.preview.image_size) for head in tags.head_collections()} == {(256, 256)}
+
+
+def test_a_head_that_is_removed_while_its_picture_is_drawn_ends_the_run_all_the_same(
+    many, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps = run.portrait_steps
+
+    def removed_in_between(head: object) -> Generator[None, None, np.ndarray]:
+        name = head[tags.NAME]
+        going = steps(head)
+        yield next(going)
+        if name == "Anna":
+            remove_head(str(head[tags.HEAD_ID]))
+        return (yield from going)
+
+    monkeypatch.setattr(run, "portrait_steps", removed_in_between)
+    assert bpy.ops.likeness.reconstruct_many() == {"FINISHED"}
+    (ben,) = tags.head_collections()
+    assert ben[tags.NAME] == "Ben" and tuple(ben.preview.image_size) == (256, 256)
 
 
 @pytest.fixture

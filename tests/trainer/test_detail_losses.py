@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 
@@ -48,6 +50,7 @@ def test_gradients_are_those_of_finite_differences() -> None:
         lambda x: detail.slope_error(x, truth, mask),
         lambda x: detail.shading_error(x, photos),
         lambda x: detail.detail_size(x, mask),
+        lambda x: detail.relative_error(x, truth, mask),
     ):
         assert torch.autograd.gradcheck(loss, (found,))
 
@@ -57,3 +60,73 @@ def test_correlation_of_slopes() -> None:
     assert slope_correlation(3 * heights + 1, heights, mask) == pytest.approx(1.0, abs=1e-5)
     assert slope_correlation(-heights, heights, mask) == pytest.approx(-1.0, abs=1e-5)
     assert slope_correlation(torch.ones_like(heights), heights, mask) == 0.0
+
+
+def test_relative_error_by_hand_counts_flat_skin_as_much_as_deep() -> None:
+    truth, mask = torch.zeros(2, 1, 4, 4), torch.ones(2, 1, 4, 4)
+    truth[0], truth[1] = 0.4, 0.001
+    found = truth.clone()
+    found[0] += 0.1  # a quarter of its relief
+    found[1] += 0.005  # a half of the least that counts
+    assert float(detail.relative_error(found, truth, mask)) == pytest.approx((0.25 + 0.5) / 2, rel=0.01)
+    mask[1] = 0.0
+    assert float(detail.relative_error(found, truth, mask)) == pytest.approx(0.25, rel=0.01)
+
+
+def _places(size: int) -> torch.Tensor:
+    """(1, S, S, 2): the picture shows the whole window."""
+    middles = (torch.arange(size) + 0.5) / size * 2 - 1
+    return torch.stack(torch.meshgrid(middles, middles, indexing="xy"), -1)[None]
+
+
+def test_light_on_relief_is_drawn_into_the_picture_where_its_texel_is() -> None:
+    coarse, mask = torch.full((1, 3, 4, 4), 0.5), torch.ones(1, 1, 4, 4)
+    change = torch.zeros(1, 1, 4, 4)
+    change[0, 0, 1, 2] = math.log(2.0)
+    refined = detail.refined_pictures(coarse, change, _places(4), mask)
+    linear = ((0.5 + 0.055) / 1.055) ** 2.4
+    brighter = 1.055 * (2 * linear) ** (1 / 2.4) - 0.055
+    expected = coarse.clone()
+    expected[0, :, 1, 2] = brighter
+    torch.testing.assert_close(refined, expected, atol=1e-5, rtol=0)
+    mask[..., 1, 2] = 0.0
+    torch.testing.assert_close(detail.refined_pictures(coarse, change, _places(4), mask), coarse, atol=1e-5, rtol=0)
+    half = detail.refined_pictures(coarse[..., ::2, ::2], change, _places(2), mask[..., :2, :2], pool=2)
+    quarter = 1.055 * (2**0.25 * linear) ** (1 / 2.4) - 0.055
+    assert float(half[0, 0, 0, 1]) == pytest.approx(quarter, abs=1e-5)
+
+
+def test_pixel_error_is_the_mean_distance_of_colours_under_the_mask() -> None:
+    photos, mask = torch.full((1, 3, 2, 2), 0.2), torch.ones(1, 1, 2, 2)
+    rendered = photos.clone()
+    rendered[0, 0, 0, 0] += 0.3
+    rendered[0, 1, 0, 0] += 0.4
+    assert float(detail.pixel_error(rendered, photos, mask)) == pytest.approx(0.5 / 4, rel=0.01)
+    mask[..., 0, 0] = 0.0
+    assert float(detail.pixel_error(rendered, photos, mask)) == pytest.approx(0.0, abs=1e-6)
+
+
+def test_identity_distance_and_the_adversary_by_hand() -> None:
+    one, two = torch.tensor([[1.0, 0.0], [2.0, 0.0]]), torch.tensor([[3.0, 0.0], [0.0, 1.0]])
+    assert float(detail.identity_distance(one, two)) == pytest.approx(0.5)  # cosines 1 and 0
+    real, fake = torch.tensor([0.5, 1.0]), torch.tensor([0.0, 0.6])
+    assert float(detail.told_apart(real, fake)) == pytest.approx(0.5 * (0.125 + 0.18))
+    assert float(detail.taken_for_real(fake)) == pytest.approx(0.5 * (1.0 + 0.16) / 2)
+
+
+def test_gradients_of_losses_on_pictures() -> None:
+    g = torch.Generator().manual_seed(3)
+    change = (0.3 * torch.randn(1, 1, 6, 6, generator=g)).double().requires_grad_()
+    coarse = (0.3 + 0.4 * torch.rand(1, 3, 4, 4, generator=g)).double()
+    photos = (0.3 + 0.4 * torch.rand(1, 3, 4, 4, generator=g)).double()
+    places = _places(4).double()
+    mask, features = torch.rand(1, 1, 4, 4, generator=g).double(), torch.rand(48, 5, generator=g).double()
+    for loss in (
+        lambda x: detail.pixel_error(x, photos, mask),
+        lambda x: detail.identity_distance(x.flatten(1) @ features, photos.flatten(1) @ features),
+        lambda x: detail.taken_for_real(x.flatten(1) @ features),
+        lambda x: detail.told_apart(photos.flatten(1) @ features, x.flatten(1) @ features),
+    ):
+        assert torch.autograd.gradcheck(
+            lambda c, f=loss: f(detail.refined_pictures(coarse, c, places, mask)), (change,)
+        )

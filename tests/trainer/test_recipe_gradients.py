@@ -15,7 +15,6 @@ from lap_parts import SMALL_NET as SMALL_LAP
 from backend.models.detail.network import DetailConfig
 from backend.models.landmarks.network import LandmarkNetConfig
 from trainer.contracts import SourceConfig, StageConfig
-from trainer.data.detail import DetailPeopleConfig
 from trainer.data.drawn_faces import DrawnFacesConfig
 from trainer.data.graph import GraphPeopleConfig
 from trainer.data.graph.portraits import GraphMixedConfig
@@ -78,7 +77,10 @@ def small(stage: StageConfig, folder: Path) -> StageConfig:
         few |= {"network": network, "source": LandmarkPeopleConfig(people=people, count=2, folder=str(folder))}
     elif isinstance(stage, DetailStageConfig):
         network = DetailConfig(size=64, coarse=16, widths=(8, 8, 8, 8), patterns=4, regions=4, expression_width=8)
-        few |= {"network": network, "source": DetailPeopleConfig(size=64, coarse=16, photos=2, seed=4)}
+        people = getattr(stage.source, "people", stage.source)  # portraits want photographs, and no other layers
+        source = dataclasses.replace(people, size=64, coarse=16, photos=2, seed=4, picture=min(48, people.picture))
+        critic = None if stage.critic is None else dataclasses.replace(stage.critic, widths=(8, 8))
+        few |= {"network": network, "source": source, "critic": critic}
     elif isinstance(stage, GraphAlbedoStageConfig):
         source = CompletedSkinsConfig(size=32, texture=256, picture=128, people=2, photos=1, folder=str(folder))
         few |= {"network": dataclasses.replace(stage.network, size=32, widths=(4, 4, 8)), "source": source}

@@ -18,7 +18,9 @@ from pathlib import Path
 from PIL import Image
 
 ROOT = Path(__file__).resolve().parents[2]
-STARTS = {"head": 1, "expressions": 1, "other_file": 1, "waiting": 2, "armature": 1, "body": 1, "mask": 1}
+SAVED_HEAD = ("expressions", "armature", "body", "mask", "export", "poses", "relief", "viewport")
+"""Stories of a head that comes out of ``--extra``."""
+STARTS = {"head": 1, "points": 1, "bust": 1, "other_file": 1, "waiting": 2} | dict.fromkeys(SAVED_HEAD, 1)
 """How often Blender is started to tell a story."""
 
 
@@ -29,9 +31,7 @@ def main() -> int:
     parser.add_argument("--suite", required=True)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--story", default="head", choices=tuple(STARTS))
-    parser.add_argument(
-        "--extra", type=Path, help="folder of what the stories expressions, armature, body and mask need (see there)"
-    )
+    parser.add_argument("--extra", type=Path, help="folder of what stories of a saved head need (see there)")
     parser.add_argument("--photos", type=Path, help="folder of photos (default: the demo person's, made here)")
     parser.add_argument("--source", type=Path, default=ROOT, help="folder that holds the backend")
     parser.add_argument("--size", default="1100x700")
@@ -53,7 +53,7 @@ def main() -> int:
         shutil.copytree(given.extra, out, dirs_exist_ok=True)
     if given.photos:
         shutil.copytree(given.photos, out / "photos", dirs_exist_ok=True)
-    elif given.story not in ("expressions", "armature", "body", "mask") and not (out / "photos").exists():
+    elif given.story not in SAVED_HEAD and not (out / "photos").exists():
         subprocess.run(
             [sys.executable, "-m", "trainer", "demo-photos", "--out", str(out / "photos")], cwd=ROOT, check=True
         )

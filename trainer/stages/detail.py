@@ -1,8 +1,9 @@
-"""Stage ``detail``: the network that makes wrinkles out of photos and expressions, from skin with known relief."""
+"""Stage ``detail``: the network that makes wrinkles out of photos and expressions, from skin with known relief and from
+photos alone."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar
 
@@ -11,10 +12,13 @@ from torch import Tensor, nn
 
 from backend.models.detail import DETAIL
 from backend.models.detail.network import DetailConfig, DetailNet, repeated
-from trainer.contracts import ExportedModel, Stage, StageConfig
-from trainer.data.detail import DetailBatch
-from trainer.data.detail.source import TARGETS
+from trainer.contracts import ExportedModel, ParameterGroup, Stage, StageConfig, Turn
+from trainer.data.detail import DetailBatch, DetailPictures
+from trainer.data.detail.batch import TARGETS
+from trainer.data.detail.picture import pooled_texels
 from trainer.losses import detail as losses
+from trainer.losses.identity_features import IdentityConfig, identity_features
+from trainer.stages.detail_critic import CriticConfig, PatchCritic, shown_photos
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,10 +29,27 @@ class DetailWeights:
     """Difference from the true displacement, millimetres."""
     slope: float = 4.0
     """Difference from its slopes, millimetres a texel."""
+    relative: float = 0.0
+    """Root mean square difference from the true displacement over its own, map by map."""
     shading: float = 0.0
-    """The paper's pixel-wise loss: shading by the relief against the photo. It needs no truth, and engraves colours."""
+    """The paper's pixel-wise loss, in UV: shading by the relief against the photo. Like all that follow it needs no
+    truth; it engraves colours."""
+    pixels: float = 0.0
+    """The paper's pixel-wise loss, in the picture."""
+    identity: float = 0.0
+    """The paper's perceptual loss: one less the cosine of identity features of refined render and photo."""
+    adversary: float = 0.0
+    """The paper's adversarial loss, the generator's part."""
     size: float = 0.0
     """The paper's detail regularisation; decays to nothing over ``DetailStageConfig.size_ends``."""
+
+
+@dataclass(frozen=True)
+class DetailCriticWeights:
+    """Of the discriminator's own term."""
+
+    told_apart: float = 1.0
+    """The paper's adversarial loss, the discriminator's part."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,6 +62,18 @@ class DetailStageConfig(StageConfig):
     """Weights of the loss terms."""
     size_ends: float = 0.5
     """Fraction of the stage after which detail is no longer kept small."""
+
+    rest: float = 1.0
+    """How much the displacement at rest counts beside that with an expression, where truth is told."""
+    identity: IdentityConfig = field(default_factory=IdentityConfig)
+    """Whose features the term ``identity`` compares."""
+    critic: CriticConfig | None = None
+    """The discriminator of the term ``adversary``; None: there is none."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.weights.adversary and self.critic is None:
+            raise ValueError("the term adversary needs a critic")
 
     def build(self, device: torch.device) -> DetailStage:
         """See ``StageConfig``."""
@@ -62,28 +95,76 @@ class DetailStage(Stage):
 
     def __init__(self, config: DetailStageConfig, device: torch.device) -> None:
         self.config = config
-        self.modules = nn.ModuleDict({"net": DetailNet(config.network)}).to(device)
+        modules: dict[str, nn.Module] = {"net": DetailNet(config.network)}
+        if config.critic is not None:
+            modules["critic"] = PatchCritic(config.critic)
+        self.modules = nn.ModuleDict(modules).to(device)
+        self._features = identity_features(config.identity, device) if config.weights.identity else None
 
     def step(self, batch: DetailBatch, fraction: float) -> Mapping[str, Tensor]:
-        """Terms ``height``, ``slope``, ``shading``, ``size``; means over what may be displaced."""
-        net, weights = self.modules["net"], self.config.weights
-        people = len(batch.displacement) // TARGETS
+        """The terms of ``DetailWeights``; means over what may be displaced, or over what photos show of it. Without
+        truth, or where a term has no weight, it is zero."""
+        net, config, weights = self.modules["net"], self.config, self.config.weights
+        people = len(batch.told)
         attribute = net.attribute(batch.photos, batch.expressions, batch.person, people)
-        targets = torch.arange(people, device=batch.person.device).repeat_interleave(TARGETS)
-        found = net.displacement(repeated(attribute, targets), batch.wanted) * batch.allowed
-        zero = found.new_zeros(())
-        terms = {
-            "height": losses.height_error(found, batch.displacement, batch.allowed),
-            "slope": losses.slope_error(found, batch.displacement, batch.allowed),
-            "shading": zero,
-            "size": zero,
-        }
-        if weights.shading:
+        terms = dict.fromkeys(DetailWeights.__dataclass_fields__, attribute.always.new_zeros((), dtype=torch.float32))
+        regular = weights.size and fraction < config.size_ends
+        if batch.told.any() or regular:
+            targets = torch.arange(people, device=batch.person.device).repeat_interleave(TARGETS)
+            found = net.displacement(repeated(attribute, targets), batch.wanted) * batch.allowed
+        if batch.told.any():
+            counts = batch.told[:, None] * found.new_tensor([config.rest, 1.0, 1.0])  # of ``TARGETS``
+            mask = batch.allowed * counts.view(-1, 1, 1, 1)
+            terms["height"] = losses.height_error(found, batch.displacement, mask)
+            terms["slope"] = losses.slope_error(found, batch.displacement, mask)
+            if weights.relative:
+                terms["relative"] = losses.relative_error(found, batch.displacement, mask)
+        if regular:
+            terms["size"] = (1.0 - fraction / config.size_ends) * losses.detail_size(found, batch.allowed)
+        if weights.shading or weights.pixels or weights.identity or weights.adversary:
             own = net.displacement(repeated(attribute, batch.person), batch.expressions) * batch.allowed
-            terms["shading"] = losses.shading_error(own, batch.photos)
-        if weights.size and fraction < self.config.size_ends:
-            terms["size"] = (1.0 - fraction / self.config.size_ends) * losses.detail_size(found, batch.allowed)
+            terms.update(self._photo_terms(batch, own))
         return terms
+
+    def _photo_terms(self, batch: DetailBatch, own: Tensor) -> dict[str, Tensor]:
+        """What the photos themselves say of the displacement (P, 1, N, N) with each one's expression."""
+        weights, terms = self.config.weights, {}
+        if weights.shading:
+            terms["shading"] = losses.shading_error(own, batch.photos)
+        if not (weights.pixels or weights.identity or weights.adversary):
+            return terms
+        pictures = _pictures(batch)
+        refined = _refined(pictures, own, batch.photos)
+        if weights.pixels:
+            terms["pixels"] = losses.pixel_error(refined, pictures.photos, pictures.mask)
+        if weights.identity:
+            with torch.no_grad():
+                wanted = self._features(shown_photos(pictures), pictures.marks)
+            terms["identity"] = losses.identity_distance(self._features(refined, pictures.marks), wanted)
+        if weights.adversary:
+            terms["adversary"] = losses.taken_for_real(self.modules["critic"](pictures.coarse, refined))
+        return terms
+
+    def turns(self) -> Sequence[Turn]:
+        """The network's, then the discriminator's where there is one."""
+        critic = self.config.critic
+        if critic is None:
+            return super().turns()
+        groups = (ParameterGroup("critic", tuple(self.modules["critic"].parameters()), lambda fraction: 1.0),)
+        return (*super().turns(), Turn("critic", critic.optimizer, groups, self._critic_step, DetailCriticWeights()))
+
+    def parameter_groups(self) -> Sequence[ParameterGroup]:
+        """The network's weights."""
+        return (ParameterGroup("all", tuple(self.modules["net"].parameters()), lambda fraction: 1.0),)
+
+    def _critic_step(self, batch: DetailBatch, fraction: float) -> Mapping[str, Tensor]:
+        net, critic, pictures = self.modules["net"], self.modules["critic"], _pictures(batch)
+        with torch.no_grad():
+            attribute = net.attribute(batch.photos, batch.expressions, batch.person, len(batch.told))
+            own = net.displacement(repeated(attribute, batch.person), batch.expressions) * batch.allowed
+            refined = _refined(pictures, own, batch.photos)
+        real = critic(pictures.coarse, shown_photos(pictures))
+        return {"told_apart": losses.told_apart(real, critic(pictures.coarse, refined))}
 
     def metrics(self, batches: Iterable[DetailBatch]) -> Mapping[str, float]:
         """For ``rest``, ``seen`` (the first photo's expression) and ``unseen`` (no photo's): ``correlation`` of found
@@ -92,7 +173,7 @@ class DetailStage(Stage):
         sums: dict[str, list[float]] = {}
         net = self.modules["net"]
         for batch in batches:
-            people = len(batch.displacement) // TARGETS
+            people = len(batch.told)
             attribute = net.attribute(batch.photos, batch.expressions, batch.person, people)
             targets = torch.arange(people, device=batch.person.device).repeat_interleave(TARGETS)
             found = net.displacement(repeated(attribute, targets), batch.wanted) * batch.allowed
@@ -113,7 +194,7 @@ class DetailStage(Stage):
     def pictures(self, batch: DetailBatch) -> Mapping[str, Tensor]:
         """``relief``: found over true, lit from above, at rest, with the photo's expression and with another."""
         net = self.modules["net"]
-        people = len(batch.displacement) // TARGETS
+        people = len(batch.told)
         attribute = net.attribute(batch.photos, batch.expressions, batch.person, people)
         found = net.displacement(repeated(attribute, [0] * TARGETS), batch.wanted[:TARGETS]) * batch.allowed
         rows = [_lit(found), _lit(batch.displacement[:TARGETS])]
@@ -123,6 +204,19 @@ class DetailStage(Stage):
         """The network, for ``backend.detail``."""
         state = dict(self.modules["net"].state_dict())
         return ExportedModel(DETAIL.name, self.config.network.to_json(), state, self.SUMMARY, self.LIMITS)
+
+
+def _pictures(batch: DetailBatch) -> DetailPictures:
+    if batch.pictures is None:
+        raise ValueError("losses on pictures need a source with pictures: set its picture to a size in pixels")
+    return batch.pictures
+
+
+def _refined(pictures: DetailPictures, own: Tensor, photos: Tensor) -> Tensor:
+    """(P, 3, S, S) the pictures' coarse renders with displacements (P, 1, N, N)."""
+    pool = pooled_texels(own.shape[-1], pictures.coarse.shape[-1])
+    change = losses.relief_light(own, photos)
+    return losses.refined_pictures(pictures.coarse, change, pictures.places, pictures.mask, pool)
 
 
 def slope_correlation(found: Tensor, truth: Tensor, mask: Tensor) -> float:

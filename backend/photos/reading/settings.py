@@ -16,10 +16,6 @@ class ReadingSettings:
     """Seconds, 0.02 to 0.5: how often a cancelled run is noticed."""
     wall_factor: float = 6.0
     """Seconds, 2 to 20, that a decoder may take for each one of the processor's, on a busy machine or a slow disk."""
-    end_seconds: float = 5.0
-    """Seconds, 1 to 30, that a decoder has to end once its pipes are closed."""
-    pipe_bytes: int = 2**20
-    """Bytes, 2^16 to 2^20 (the most that Linux gives): fewer turns between the processes."""
     alpha_grey: int = 128
     """Level, 0 to 255, of the grey behind transparent pixels: neither a bright nor a dark border to a face."""
     same_profile: int = 3

@@ -13,24 +13,46 @@ from backend.texture.parts.settings import PARTS
 
 _BROWN = np.log(np.array([0.045, 0.028, 0.018]))
 """Of brows where no hair is known: linear albedo of brown hair, the commonest."""
+_AROUND = 8  # guides whose length counts at a place: a neighbourhood of some two centimetres
 
 
 @dataclass(frozen=True)
 class Scalp:
-    """``grows`` : (V,) float32 in [0, 1] at the head's subdivided vertices, where hair grows. ``log_color`` : (3,) log
-    linear albedo of the hair at its roots, brown where there is none."""
+    """The scalp at the head's V subdivided vertices.
+
+    Attributes
+    ----------
+    grows : (V,) float32 in [0, 1], where hair grows. shade : (V,) float32 in [0, 1], share of the hair's log colour in
+        that of the skin. log_color : (3,) log linear albedo of the hair at its roots, brown where there is none.
+    """
 
     grows: np.ndarray
+    shade: np.ndarray
     log_color: np.ndarray
 
 
 def scalp_below(strands: HairStrands | None, positions: np.ndarray) -> Scalp:
     """The scalp of a head with vertices at ``positions`` (V, 3), metres, and its hair; bald without one."""
     if strands is None:
-        return Scalp(np.zeros(len(positions), np.float32), _BROWN)
-    distance = cKDTree(strands.points[:, 0]).query(positions)[0]
+        return Scalp(*np.zeros((2, len(positions)), np.float32), _BROWN)
+    roots = strands.points[:, 0]
+    distance, near = cKDTree(roots).query(positions, k=min(_AROUND, len(roots)))
+    distance, near = distance.reshape(len(positions), -1), near.reshape(len(positions), -1)
+    grows = smoothstep(*PARTS.scalp_grows, distance[:, 0])
+    length = np.linalg.norm(np.diff(strands.points, axis=1), axis=-1).sum(1)[near].mean(1)
     colour = np.log(np.maximum(np.median(strands.root_colour, axis=0), 1e-3))
-    return Scalp(smoothstep(*PARTS.scalp_grows, distance).astype(np.float32), colour)
+    return Scalp(grows.astype(np.float32), (grows * _covered(length)).astype(np.float32), colour)
+
+
+def _covered(length: np.ndarray) -> np.ndarray:
+    """(...) share of the scalp that hair of ``length`` (...), metres, covers for the eye, at least ``root_shade``.
+
+    Hairs of a crew cut hide the skin between them, and the drawn locks are too few for that. Long locks hide it
+    themselves, and below them the scalp has the shade of roots alone.
+    """
+    covered = 1 - np.exp(-PARTS.hairs_per_area * PARTS.hair_diameter * length)
+    cropped = 1 - smoothstep(*PARTS.cropped_length, length)
+    return PARTS.root_shade + np.maximum(covered - PARTS.root_shade, 0) * cropped
 
 
 def shown_beside_hair(weight: np.ndarray, grows: np.ndarray) -> np.ndarray:
@@ -38,6 +60,9 @@ def shown_beside_hair(weight: np.ndarray, grows: np.ndarray) -> np.ndarray:
     return (weight * (1.0 - smoothstep(0.1, 0.5, grows))).astype(np.float32)
 
 
-def with_roots(log_skin: np.ndarray, grows: np.ndarray, log_color: np.ndarray) -> np.ndarray:
-    """(P, 3) log albedo of skin (P, 3) with the shade of roots where hair ``grows`` (P,), in the hair's colour (3,)."""
-    return log_skin + (PARTS.root_shade * grows[:, None]) * (log_color.astype(np.float32) - log_skin)
+def with_roots(log_skin: np.ndarray, shade: np.ndarray, log_color: np.ndarray) -> np.ndarray:
+    """(P, 3) log albedo of skin (P, 3) with the shade (P,) of roots, see ``Scalp``, in the hair's colour (3,).
+
+    Roots take light and give none: white hair leaves the skin as it is.
+    """
+    return log_skin + shade[:, None] * np.minimum(log_color.astype(np.float32) - log_skin, 0)

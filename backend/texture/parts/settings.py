@@ -93,6 +93,13 @@ class PartsSettings:
     scalp_grows: tuple[float, float] = (0.014, 0.007)
     """Metres to the nearest root, 0.003 to 0.03, from which on nothing and all of the skin has roots: guides stand 8 mm
     apart."""
+    hairs_per_area: float = 2e6
+    """Hairs per square metre of scalp; 1.2e6 to 3e6 in people."""
+    hair_diameter: float = 8e-5
+    """Metres, 5e-5 to 1e-4: a hair's."""
+    cropped_length: tuple[float, float] = (0.012, 0.025)
+    """Metres of hair, 0.01 to 0.06, up to which the scalp is as dark as hairs that stand on it, and from which on lying
+    locks cover it."""
     root_shade: float = 0.5
     """Share in [0, 1] of the hair's log colour in that of skin with roots: of the stubble of cropped hair about half is
     skin."""

@@ -13,7 +13,7 @@ from backend.expression.clip import ExpressionClip, FrameMark
 from backend.expression.clip_file import read_clip
 from backend.expression.subject import read_neutral, subject_of
 from backend.expression.transfer import transfer_video
-from backend.expression.video import _next_slot
+from backend.expression.video_process import next_slot
 from backend.geometry.template import load_template
 from backend.rig.arkit import ARKIT_INDEX
 from backend.stages import TRANSFER_SHARES
@@ -160,8 +160,8 @@ def test_a_written_head_is_read_back(tmp_path: Path) -> None:
 
 
 def test_slots_follow_the_time_stamps_where_these_make_sense() -> None:
-    assert _next_slot(4, 5 / 30, 30.0) == 5
-    assert _next_slot(4, 8 / 30, 30.0) == 8  # three frames were dropped
-    assert _next_slot(4, 4 / 30, 30.0) == 5  # the clock stood still
-    assert _next_slot(4, float("nan"), 30.0) == 5
-    assert _next_slot(4, 3600.0, 30.0) == 5  # a leap of an hour
+    assert next_slot(4, 5 / 30, 30.0) == 5
+    assert next_slot(4, 8 / 30, 30.0) == 8  # three frames were dropped
+    assert next_slot(4, 4 / 30, 30.0) == 5  # the clock stood still
+    assert next_slot(4, float("nan"), 30.0) == 5
+    assert next_slot(4, 3600.0, 30.0) == 5  # a leap of an hour

@@ -21,7 +21,8 @@ from backend.hair.attach import attach
 from backend.hair.draw import lock_edges
 from backend.hair.fit_style import fit_style, grown, lock_lines, outline_overlap, resampled
 from backend.hair.guides import curled, fit_guides, lock_widths
-from backend.hair.style_model import NUMBERS, lock_noise, named, numbers_of, points_of, style_family
+from backend.hair.hull import head_hull
+from backend.hair.style_model import NUMBERS, lock_noise, named, numbers_of, points_of, style_family, styled_hair
 from backend.hair.styles import STYLES
 
 YAWS = (-35.0, 0.0, 30.0)
@@ -38,6 +39,11 @@ def overlap(guides: np.ndarray, view) -> float:
     edges = lock_edges(guides, lock_widths(guides[:, 0], TAPERING)).astype(np.float32)
     fine = resampled(torch.from_numpy(edges).flatten(0, 1)[None], 4).flatten(1, 2).numpy()
     return float(outline_overlap(fine, [view])[0, 0])
+
+
+def reach(points: np.ndarray) -> float:
+    """Metres from the top of hair with points (N, 3) down to where it ends beside the head."""
+    return float(points[:, 1].max() - np.percentile(points[np.abs(points[:, 0]) > 0.06, 1], 5))
 
 
 def test_points_and_numbers_are_each_others_inverse() -> None:
@@ -61,8 +67,8 @@ def test_a_style_is_found_again_from_three_photos(template, name: str) -> None:
     found = fit_style(template, template.vertices, views)
     guides = fit_guides(template, template.vertices, found, views)
     assert overlap(guides, made_view(template, LEFT_OUT, truth)) > 0.74
-    length = named(truth)["sides"]
-    assert 0.4 < named(found.point)["sides"] / length < 2.5
+    own = grown(template, template.vertices, truth[None], lock_noise(600))[0]
+    assert reach(guides.reshape(-1, 3)) == pytest.approx(reach(own[np.isfinite(own[:, 0])]), rel=0.15)
 
 
 def test_hair_ends_where_most_photos_show_none(template) -> None:
@@ -200,6 +206,20 @@ def test_bald_numbers_leave_a_ring(template) -> None:
     bare = grown(template, template.vertices, ring[None], lock_noise(400))
     assert np.nanmax(bare[..., 1]) < np.nanmax(full[..., 1]) - 0.02
     assert np.isfinite(bare[..., 0]).sum() < 0.7 * np.isfinite(full[..., 0]).sum()
+
+
+def test_faded_hair_is_short_at_the_lower_line_and_as_long_as_ever_on_top(template) -> None:
+    plain, faded = style_point("side part"), style_point("side part")
+    index = [number.name for number in NUMBERS].index("fade")
+    plain[index], faded[index] = 0.0, 0.8 / 0.9
+    hull, noise = head_hull(template), lock_noise(2000)
+    locks = styled_hair(np.stack([plain, faded]), hull, noise).locks
+    ratio = (locks.length[1] / locks.length[0]).numpy()
+    azimuth, s = locks.azimuth[0].abs().numpy(), locks.s[0].numpy()
+    line = hull.line(locks.azimuth[0].double().numpy(), hull.hairline)
+    low = (azimuth > 1.2) & (s > line - 0.01)
+    assert 0.15 < np.nanmedian(ratio[low]) < 0.35
+    assert np.nanmax(np.abs(ratio[(s < 0.08) | (azimuth < 0.8)] - 1)) < 1e-6
 
 
 def test_locks_meet_on_the_scalp_and_do_not_grow_beyond_their_edge() -> None:

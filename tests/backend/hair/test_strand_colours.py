@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backend.hair.strand_colours import natural
+from backend.hair.strand_colours import colour_of_views, natural
 
 
 @pytest.mark.parametrize(
@@ -28,6 +28,18 @@ def test_white_hair_in_a_light_taken_for_too_red_is_not_green() -> None:
 def test_green_dye_is_seen() -> None:
     red, green, blue = np.exp(natural(np.log([0.03, 0.3, 0.05])))
     assert green > 5 * red and green > 3 * blue
+
+
+def test_white_hair_that_one_photo_shows_violet_is_white() -> None:
+    white, violet = [0.5, 0.48, 0.45], [0.42, 0.36, 0.6]
+    red, green, blue = np.exp(colour_of_views(np.log([white, violet, violet, white])))
+    assert red >= green > 0.95 * blue
+    assert green == pytest.approx(np.sqrt(0.48 * 0.36)), "as bright as half of them say"
+
+
+def test_violet_hair_in_all_photos_is_violet() -> None:
+    violet = np.array([0.20, 0.10, 0.35])
+    np.testing.assert_allclose(np.exp(colour_of_views(np.log([violet, violet, violet]))), violet)
 
 
 @given(st.lists(st.floats(-6, 0), min_size=3, max_size=3))

@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -150,6 +151,8 @@ def test_the_time_left_of_a_silent_job_goes_down_slowly_and_not_to_nothing() -> 
     assert JobProgress().seconds_left_at(9.0) is None
     told = JobProgress("texture", 0.5, 0.6, 12.0, noted=100.0)
     assert [told.seconds_left_at(now) for now in (100.0, 102.0, 104.0, 500.0)] == [12.0, 11.0, 10.0, 9.0]
+    slower = replace(told, owed=3.0)
+    assert [slower.seconds_left_at(now) for now in (100.0, 102.0, 103.0, 105.0)] == [12.0, 14.0, 15.0, 14.0]
 
 
 def test_the_state_file(tmp_path: Path) -> None:

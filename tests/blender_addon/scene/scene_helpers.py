@@ -54,6 +54,13 @@ def baked_pixels(bpy, head, kind: str, size: int) -> np.ndarray:
     return pixels.reshape(size, size, 4)
 
 
+def evaluated_value(bpy, material, name: str) -> float:
+    """What drivers have made of a value node of a material."""
+    bpy.context.view_layer.update()
+    tree = material.evaluated_get(bpy.context.evaluated_depsgraph_get()).node_tree
+    return tree.nodes[name].outputs[0].default_value
+
+
 def counts(bpy) -> dict[str, int]:
     """How many datablocks of each kind the file has."""
     kinds = ("objects", "meshes", "materials", "images", "cameras", "collections", "shape_keys")

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from head_message import HeadMessage
-from scene_helpers import baked_pixels
+from scene_helpers import baked_pixels, evaluated_value
 
 from blender_addon.errors import AddonError
 from blender_addon.protocol.result import HeadResult, decode_result
@@ -47,9 +47,7 @@ def baked(bpy, collection, size: int = 32) -> np.ndarray:
 
 
 def driven(bpy, collection, name: str) -> float:
-    bpy.context.view_layer.update()
-    tree = skin(collection).evaluated_get(bpy.context.evaluated_depsgraph_get()).node_tree
-    return tree.nodes[name].outputs[0].default_value
+    return evaluated_value(bpy, skin(collection), name)
 
 
 def test_keys_bring_out_their_wrinkles_on_their_side(bpy, collection) -> None:

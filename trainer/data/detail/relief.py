@@ -106,6 +106,11 @@ class Cause:
         """Millimetres, the median where skin may be displaced."""
         return float(np.median(self.texel[self.window.allowed > 0.5]))
 
+    @property
+    def density(self) -> float:
+        """Texels per metre, of ``usual_texel``."""
+        return 1000.0 / self.usual_texel
+
     def smoothed(self, strain: np.ndarray) -> np.ndarray:
         """A strain (N, N, 3) as skin follows it, over ``STRAIN_LENGTH``."""
         small = cv2.resize(strain, None, fx=0.25, fy=0.25, interpolation=cv2.INTER_AREA)

@@ -2,50 +2,30 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from backend.detail.expression_map import CHANNELS, ExpressionMaps, vertex_strain
 from backend.detail.groups import KEY_GROUPS, group_weights
+from backend.detail.observation import observe
 from backend.detail.window import detail_window, surface_frames
 from backend.geometry.template import load_template
 from trainer.contracts import SourceConfig
+from trainer.data.detail.batch import DetailBatch, joined, joined_pictures
 from trainer.data.detail.disturbances import NOTHING, Changes
+from trainer.data.detail.picture import picture_places, pictures_of, projected
 from trainer.data.detail.relief import Relief, cause, draw_relief
-from trainer.data.detail.uv_photo import draw_shot, paint, photograph
+from trainer.data.detail.uv_photo import bare_skin, draw_shot, paint, take_photo
 from trainer.data.people.expression import draw_expression
 from trainer.data.people.look import draw_look
 from trainer.data.people.skin import draw_skin
 
-TARGETS = 3
-"""Expressions of each person whose displacement is asked: at rest, the first photo's, and one that no photo shows."""
 _IDENTITY = 0.95
 _CHANGED = 1 << 40
 """Added to the seed for what ``Changes`` draw, so that all else is drawn as without."""
 _LINES = ("folds", "lines", "crows", "bags", "frown")
-
-
-@dataclass(frozen=True)
-class DetailBatch:
-    """B people, P photos of them, T = 3 B targets (``TARGETS`` of each person in a row). N texels of the window, n of
-    expression maps.
-
-    Attributes
-    ----------
-    photos : (P, 7, N, N) observations. expressions : (P, 9, n, n) as a fit would have them. person : (P,) int64,
-        ascending from 0. wanted : (T, 9, n, n) expressions. displacement : (T, 1, N, N) truth, millimetres.
-    allowed : (1, 1, N, N) in [0, 1], where skin may be displaced.
-    """
-
-    photos: Tensor
-    expressions: Tensor
-    person: Tensor
-    wanted: Tensor
-    displacement: Tensor
-    allowed: Tensor
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,7 +43,15 @@ class DetailPeopleConfig(SourceConfig):
     colours: str = "all"
     """``all``; ``plain``: no freckles, moles and make-up; ``marked``: the same people full of freckles and make-up."""
 
+    told: float = 1.0
+    """Share of the people whose relief is told, spread evenly over their numbers: of the others it is all zero, as if
+    nobody knew it."""
+    picture: int = 0
+    """Side of the pictures in pixels, for losses on pictures; 0: none."""
+
     def __post_init__(self) -> None:
+        if not 0 <= self.told <= 1 or self.picture < 0:
+            raise ValueError("told must be in [0, 1] and picture at least 0")
         if self.photos < 1 or self.colours not in ("all", "plain", "marked"):
             raise ValueError("photos must be at least 1, colours one of all, plain and marked")
 
@@ -83,16 +71,7 @@ class DetailPeople:
 
     def batch(self, indices: range, device: torch.device) -> DetailBatch:
         """People number ``indices``."""
-        made = [self.person(index) for index in indices]
-        rows = []
-        for number, one in enumerate(made):
-            rows.append(replace(one, person=one.person + number))
-        values = {
-            field.name: torch.cat([getattr(one, field.name) for one in rows]).to(device)
-            for field in fields(DetailBatch)
-            if field.name != "allowed"
-        }
-        return DetailBatch(**values, allowed=rows[0].allowed.to(device))
+        return joined([self.person(index) for index in indices], device)
 
     def person(self, index: int, changes: Changes = NOTHING) -> DetailBatch:
         """One person, number 0, photographed with ``changes``."""
@@ -122,6 +101,8 @@ class DetailPeople:
         person_relief = Relief(relief, config.size)
         albedo = paint(known, skin, np.maximum(person_relief.moles, changes.dark_spots(known, of_changes)))
 
+        bare = bare_skin(known, skin) if config.picture else None
+
         def posed(weights: np.ndarray) -> np.ndarray:
             return neutral + np.einsum("k,kvc->vc", weights, keys)
 
@@ -129,14 +110,21 @@ class DetailPeople:
             frames = surface_frames(surface, surface.lifted(posed(weights).astype(np.float64)))
             return person_relief.displacement(known.smoothed(known.window.image(vertex_strain(rest, frames))))
 
-        photos, expressions, first = [], [], None
+        photos, expressions, pictures, first = [], [], [], None
         for _ in range(int(g.integers(1, config.photos + 1))):
             weights = draw_expression(g).weights
             first = weights if first is None else first
-            frames = surface_frames(surface, surface.lifted(posed(weights).astype(np.float64)))
-            height = truth(weights)
+            positions = surface.lifted(posed(weights).astype(np.float64))
             shot, in_front = changes.shot(draw_shot(g)), changes.in_front(known, of_changes)
-            photos.append(photograph(known, frames, height, albedo, skin.shine, shot, in_front))
+            frames = surface_frames(surface, positions)
+            photo = take_photo(known, frames, truth(weights), albedo, skin.shine, shot, in_front)
+            photos.append(observe(photo, known.density))
+            if config.picture:
+                pixels = projected(positions, shot.turn, config.picture)
+                where = picture_places(known.window, pixels, config.picture)
+                marks = projected(self._marks(posed(weights)), shot.turn, config.picture)[:, :2]
+                shown = replace(photo, weight=photo.weight * bare)
+                pictures.append(pictures_of(shown, known.window, known.density, where, marks))
             found = np.clip(weights * np.exp(g.normal(0, 0.2, weights.shape)) + g.normal(0, 0.02, weights.shape), 0, 1)
             expressions.append(maps.of(posed(found.astype(np.float32))))
         other = group_weights(list(KEY_GROUPS)[int(g.integers(len(KEY_GROUPS)))])
@@ -145,11 +133,20 @@ class DetailPeople:
         wanted = [np.zeros((CHANNELS, config.coarse, config.coarse), np.float32), maps.of(posed(first))]
         wanted.append(maps.of(posed(other)))
         heights = np.stack([truth(np.zeros_like(other)), truth(first), truth(other)])
+        told = int((index + 1) * config.told) > int(index * config.told)
         return DetailBatch(
-            torch.from_numpy(np.stack(photos)),
-            torch.from_numpy(np.stack(expressions)),
-            torch.zeros(len(photos), dtype=torch.int64),
-            torch.from_numpy(np.stack(wanted)),
-            torch.from_numpy(heights)[:, None],
-            torch.from_numpy(known.window.allowed)[None, None],
+            photos=torch.from_numpy(np.stack(photos)),
+            expressions=torch.from_numpy(np.stack(expressions)),
+            person=torch.zeros(len(photos), dtype=torch.int64),
+            wanted=torch.from_numpy(np.stack(wanted)),
+            displacement=torch.from_numpy(heights * np.float32(told))[:, None],
+            told=torch.tensor([told]),
+            allowed=torch.from_numpy(known.window.allowed)[None, None],
+            pictures=joined_pictures(pictures) if pictures else None,
         )
+
+    def _marks(self, cage: np.ndarray) -> np.ndarray:
+        """(478, 3) landmarks of a head's cage (C, 3); the eyes stay where they are at rest."""
+        vertices = self._template.vertices.astype(np.float64)
+        vertices[: len(cage)] = cage
+        return self._template.landmarks478.positions(vertices)

@@ -110,6 +110,14 @@ def paint(cause: Cause, skin: SkinParameters, moles: np.ndarray) -> np.ndarray:
     return albedo * (1.0 - moles[..., None] * dark)
 
 
+def bare_skin(cause: Cause, skin: SkinParameters) -> np.ndarray:
+    """(N, N) float32 in [0, 1], where a person's skin is bare of brows and beard, which the product masks in photos."""
+    window, painted = cause.window, cause.painted
+    brows = window.image(window.surface.regions["brows"][:, None])[..., 0]
+    beard = np.maximum.reduce([getattr(skin, place) * painted[place] for place in ("moustache", "chin", "jaw")])
+    return ((1.0 - smoothstep(0.1, 0.5, brows)) * (1.0 - smoothstep(0.05, 0.3, beard))).astype(np.float32)
+
+
 def photograph(
     cause: Cause,
     frames: SurfaceFrames,
@@ -119,7 +127,20 @@ def photograph(
     shot: ShotParameters,
     in_front: InFront | None = None,
 ) -> np.ndarray:
-    """(7, N, N) float32: what ``observe`` says of the photo.
+    """(7, N, N) float32: what ``observe`` says of ``take_photo``'s."""
+    return observe(take_photo(cause, frames, height, albedo, gloss, shot, in_front), cause.density)
+
+
+def take_photo(
+    cause: Cause,
+    frames: SurfaceFrames,
+    height: np.ndarray,
+    albedo: np.ndarray,
+    gloss: float,
+    shot: ShotParameters,
+    in_front: InFront | None = None,
+) -> PhotoInWindow:
+    """The photo as a fit would lay it into the window.
 
     Parameters
     ----------
@@ -128,7 +149,7 @@ def photograph(
     """
     g = np.random.Generator(np.random.Philox(key=shot.seed))
     window, size = cause.window, cause.window.size
-    density = 1000.0 / float(np.median(cause.texel[window.allowed > 0.5]))  # texels per metre
+    density = cause.density
     normals, across = frames_in_window(window, frames)
     dy, dx = np.gradient(height * np.float32(1e-3 * size))
     bumped = normals - (across * np.stack([dx, dy], -1)[..., None]).sum(2)
@@ -151,7 +172,7 @@ def photograph(
     if in_front is not None:
         weight = weight * in_front.weight
     error = 1.0 + shot.light_error * g.standard_normal((9, 1))
-    photo = PhotoInWindow(
+    return PhotoInWindow(
         np.log(np.maximum(picture, 0.003)).astype(np.float32),
         weight.astype(np.float32),
         normals,
@@ -159,7 +180,6 @@ def photograph(
         total * scale * error,
         shot.pixels_per_metre,
     )
-    return observe(photo, density)
 
 
 @dataclass(frozen=True)

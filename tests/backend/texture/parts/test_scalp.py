@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
 
 import numpy as np
+import pytest
 from texture_scene import Scene, Shot, make_scene, soft_light, with_labels
 
 from backend.hair.hair_strands import HairStrands
@@ -88,4 +90,23 @@ def test_shaded_skin_is_not_shown_and_roots_draw_towards_their_colour() -> None:
     shown = shown_beside_hair(np.ones(3), np.array([0.0, 0.3, 1.0]))
     assert shown[0] == 1.0 and 0 < shown[1] < 1 and shown[2] == 0.0
     skin, hair = np.full((2, 3), -1.0, np.float32), np.full(3, -4.0)
-    np.testing.assert_allclose(with_roots(skin, np.array([0.0, 1.0]), hair)[:, 0], [-1.0, -2.5])
+    np.testing.assert_allclose(with_roots(skin, np.array([0.0, 0.5]), hair)[:, 0], [-1.0, -2.5])
+
+
+def test_white_roots_leave_no_pale_rim_on_the_skin() -> None:
+    skin = np.log(np.array([[0.3, 0.2, 0.12]], np.float32))
+    np.testing.assert_allclose(with_roots(skin, np.ones(1), np.log(np.array([0.6, 0.58, 0.55]))), skin)
+
+
+def test_the_scalp_below_a_crew_cut_is_darker_than_below_long_hair_and_than_below_stubble() -> None:
+    scene, _ = haired_scene()
+    strands = strands_on(scene)
+    own = np.linalg.norm(np.diff(strands.points, axis=1), axis=-1).sum(1).mean()
+
+    def shade(length: float) -> float:
+        root = strands.points[:, :1]
+        scaled = (root + (strands.points - root) * (length / own)).astype(np.float32)
+        return float(np.median(scalp_below(replace(strands, points=scaled), root[:, 0]).shade))
+
+    assert shade(0.002) == shade(0.1) == 0.5
+    assert shade(0.012) == pytest.approx(1 - np.exp(-2e6 * 8e-5 * 0.012), abs=0.03)

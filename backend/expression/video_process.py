@@ -1,0 +1,154 @@
+"""The process that decodes a video, started by ``video`` only, so that a file that never ends can be killed.
+
+The first request (``limited_child``) has ``path`` and ``limits``; its answer ``fps`` and ``frame_count``. The second
+has ``every``; its answers are the frames: ``slot`` and ``shape`` (height, width) of the sRGB bytes that follow, and an
+empty one after the last. Any answer may be the last one, and have ``error`` and ``advice``, two sentences; a path in
+them is ``PATH``.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from backend.expression.take_limits import LONGEST_GAP_SECONDS, MOST_FRAMES
+from backend.expression.video_limits import VideoLimits
+from backend.limited_child import ParentLine, limit_memory, limit_time
+
+PATH = "\0"
+"""Stands for the file in a sentence: no path has it."""
+USUAL_FPS = 30.0
+MOST_THREADS = 4
+"""Of the decoder. Each keeps pictures: 8K takes 1.1 GB with two, 2.9 GB with 16."""
+LISTS = (b"#EXTM3U", b"ffconcat", b"c=IN IP", b"dash:profile:", b"<CompositionPlaylist")
+"""What is written in files that are lists of other files or of addresses (HLS, concat, SDP, DASH, IMF): FFmpeg would
+open these, whoever sent the list. Films have none of it."""
+LIST_BYTES = 2**20
+"""FFmpeg looks at so many to tell a file's format. What comes first may be a tag that it skips."""
+NO_MEMORY = f"There is not enough memory to open {PATH}."
+_NOT_A_VIDEO = (
+    f"{PATH} is not a video that can be read.",
+    "Give a video such as MP4, MOV, WebM or AVI, or convert it to H.264 MP4.",
+)
+
+
+class _RefusedError(Exception):
+    """A sentence and an advice."""
+
+
+def main() -> None:
+    """Open one video, then send its frames until the parent is gone."""
+    line = ParentLine()
+    header, _ = line.request()
+    limits = VideoLimits(**header["limits"])
+    try:
+        limit_memory(limits.most_bytes)
+        limit_time(limits.open_cpu_seconds)
+        capture = _open(header["path"])
+        fps = _fps(capture)
+        line.answer({"fps": fps, "frame_count": _frame_count(capture, limits)})
+        header, _ = line.request()
+        _send_frames(line, capture, fps, header["every"], limits)
+    except _RefusedError as refused:
+        sentence, advice = refused.args
+        line.answer({"error": sentence, "advice": advice})
+    except Exception as error:  # OpenCV has one class for all
+        if not isinstance(error, MemoryError) and "nsufficient memory" not in str(error):
+            raise
+        line.answer({"error": NO_MEMORY, "advice": "Convert it to 4K or less."})
+    while True:
+        line.request()
+
+
+def _open(path: str) -> Any:
+    """The ``VideoCapture`` of a file; raises ``_RefusedError``."""
+    import cv2
+
+    with open(path, "rb") as file:
+        start = file.read(LIST_BYTES)
+    if any(word in start for word in LISTS):
+        raise _RefusedError(*_NOT_A_VIDEO)
+    if "%" in path or not _is_utf8(path):  # FFmpeg takes the one for a row of numbered files, OpenCV refuses the other
+        path = f"/dev/fd/{os.open(path, os.O_RDONLY)}"
+    threads = [cv2.CAP_PROP_N_THREADS, min(MOST_THREADS, os.cpu_count() or 1)]
+    capture = cv2.VideoCapture(path, cv2.CAP_FFMPEG, threads)
+    if not capture.isOpened():
+        raise _RefusedError(*_NOT_A_VIDEO)
+    return capture
+
+
+def _is_utf8(path: str) -> bool:
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _fps(capture: Any) -> float:
+    import cv2
+
+    fps = float(capture.get(cv2.CAP_PROP_FPS))
+    return fps if 1.0 <= fps <= 1000.0 else USUAL_FPS
+
+
+def _frame_count(capture: Any, limits: VideoLimits) -> int:
+    """As the file says, 0 where it does not; raises ``_RefusedError`` for a film that is too large or too long."""
+    import cv2
+
+    size = [float(capture.get(prop)) for prop in (cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT)]
+    _check_size(*size, limits)
+    count = float(capture.get(cv2.CAP_PROP_FRAME_COUNT))
+    if MOST_FRAMES < count < 1e9:
+        raise _too_long(f"{count:.0f}")
+    return int(count) if 0 < count <= MOST_FRAMES else 0
+
+
+def _check_size(width: float, height: float, limits: VideoLimits) -> None:
+    if width * height > limits.max_pixels:
+        raise _RefusedError(
+            f"The pictures of {PATH} have {width:.0f} x {height:.0f} pixels, more than 8K.", "Convert it to 4K or less."
+        )
+
+
+def _too_long(count: str) -> _RefusedError:
+    sentence = f"{PATH} has {count} frames from its first to its last; the limit is {MOST_FRAMES}."
+    return _RefusedError(sentence, "Cut it into parts.")
+
+
+def _send_frames(line: ParentLine, capture: Any, fps: float, every: int, limits: VideoLimits) -> None:
+    import cv2
+
+    slot, number, sent = -1, 0, 0
+    start = pixels = colours = None
+    limit_time(limits.open_cpu_seconds)
+    while capture.grab():
+        seconds = float(capture.get(cv2.CAP_PROP_POS_MSEC)) / 1000.0
+        start = seconds if start is None else start
+        slot = next_slot(slot, seconds - start, fps)
+        if slot >= MOST_FRAMES:
+            raise _too_long("more")
+        number += 1
+        if (number - 1) % every == 0:
+            decoded, pixels = capture.retrieve(pixels)
+            if decoded and pixels is not None and pixels.size:
+                height, width = pixels.shape[:2]
+                _check_size(width, height, limits)
+                colours = cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB, colours)
+                line.answer({"slot": slot, "shape": (height, width)})
+                line.outgoing.write(memoryview(colours).cast("B"))
+                line.outgoing.flush()
+                sent += 1
+        limit_time(limits.seconds_for(0 if pixels is None else pixels.shape[0] * pixels.shape[1]))
+    if not sent:
+        sentence = f"No picture can be read from {PATH}; it is damaged, or its pictures are too large for the memory."
+        raise _RefusedError(sentence, "Export it again, in 4K or less.")
+    line.answer({})
+
+
+def next_slot(last: int, seconds: float, fps: float) -> int:
+    """The slot of a frame ``seconds`` after the first; time stamps that go back or leap are not believed."""
+    slot = round(seconds * fps) if abs(seconds) < MOST_FRAMES else 0
+    if slot <= last or slot - last > LONGEST_GAP_SECONDS * fps:
+        return last + 1
+    return slot

@@ -1,0 +1,167 @@
+"""Wrinkles in face.glb: found by the skin's extras alone, mixed as a program would."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pygltflib
+import pytest
+from gltf_validator import validated
+from hand_made import waves
+from PIL import Image
+
+from backend.detail.groups import KEY_GROUPS
+from backend.detail.skin_detail import SkinDetail, height_map, tangent_normals
+from backend.exchange.face_asset import FaceAsset
+from backend.exchange.gltf import glb_bytes, write_glb
+from backend.exchange.part_texels import part_texels_per_metre
+from backend.exchange.wrinkle_textures import MOST_TEXELS, wrinkle_textures
+
+SIZE = 1024
+
+
+def smooth_noise(seed: int, depth: float) -> np.ndarray:
+    """(S, S) millimetres, features of four millimetres on a face, ``depth`` at the most."""
+    noise = np.random.default_rng(seed).standard_normal((SIZE, SIZE)).astype(np.float32)
+    noise = cv2.GaussianBlur(noise, (0, 0), 4.0)
+    return depth * noise / np.abs(noise).max()
+
+
+@pytest.fixture(scope="module")
+def detail() -> SkinDetail:
+    """Wrinkles as large and as fine as those that are found, each group of another depth."""
+    wrinkles = {name: height_map(smooth_noise(k, 0.1 + 0.2 * k), 4.0) for k, name in enumerate(KEY_GROUPS)}
+    return SkinDetail(height_map(smooth_noise(99, 0.3), 4.0), wrinkles)
+
+
+@pytest.fixture
+def wrinkled(hand_made_asset: FaceAsset, detail: SkinDetail) -> FaceAsset:
+    return replace(hand_made_asset, detail=detail)
+
+
+@dataclass(frozen=True)
+class Read:
+    """A file as a program has it: the skin's material, and pictures by the numbers of textures."""
+
+    skin: pygltflib.Material
+    pictures: list[np.ndarray]
+
+    @property
+    def block(self) -> dict[str, Any]:
+        return self.skin.extras["wrinkles"]
+
+
+def read(data: bytes) -> Read:
+    gltf = pygltflib.GLTF2.load_from_bytes(data)
+
+    def picture(texture: pygltflib.Texture) -> np.ndarray:
+        view = gltf.bufferViews[gltf.images[texture.source].bufferView]
+        encoded = gltf.binary_blob()[view.byteOffset : view.byteOffset + view.byteLength]
+        return np.asarray(Image.open(io.BytesIO(encoded)))
+
+    skin = next(material for material in gltf.materials if material.name == "skin")
+    return Read(skin, [picture(texture) for texture in gltf.textures])
+
+
+def mixed_metres(file: Read, weights: Mapping[str, float]) -> np.ndarray:
+    """(S, S) heights of the wrinkles, by what docs/files.md says of the block and nothing else."""
+    block = file.block
+    size = file.pictures[block["groups"][0]["texture"]].shape[0]
+    u = (np.arange(size) + 0.5) / size
+    low, high = block["sidesMeet"]
+    across = np.clip((u - low) / (high - low), 0, 1)
+    left = across * across * (3 - 2 * across)
+    total = np.zeros((size, size))
+    for group in block["groups"]:
+        values = file.pictures[group["texture"]][..., group["channel"]].astype(float)
+        height = (values - block["zero"]) / 127 * group["reach"]
+        sides = []
+        for other in ("Left", "Right"):
+            sides.append(max([weights.get(key, 0.0) for key in group["keys"] if not key.endswith(other)], default=0.0))
+        right_value, left_value = sides
+        total += height * (right_value + left * (left_value - right_value))
+    return total
+
+
+def smaller(heights: np.ndarray) -> np.ndarray:
+    return cv2.resize(heights, (MOST_TEXELS, MOST_TEXELS), interpolation=cv2.INTER_AREA)
+
+
+def test_keys_at_full_strength_give_their_groups_heights(wrinkled: FaceAsset) -> None:
+    file = read(glb_bytes(wrinkled))
+    for name, keys in KEY_GROUPS.items():
+        expected = smaller(wrinkled.detail.wrinkles[name].millimetres())
+        found = 1000 * mixed_metres(file, dict.fromkeys(keys, 1.0))
+        step = np.abs(expected).max() / 127
+        assert np.abs(found - expected).max() < 0.6 * step, name  # half a step is what 8 bits cost
+        assert np.corrcoef(found.ravel(), expected.ravel())[0, 1] > 0.999
+
+
+def test_a_mix_of_keys_gives_the_normals_of_the_mixed_heights(wrinkled: FaceAsset) -> None:
+    file, wrinkles = read(glb_bytes(wrinkled)), wrinkled.detail.wrinkles
+    weights = {
+        "browInnerUp": 0.7,
+        "browOuterUpLeft": 0.4,
+        "mouthSmileLeft": 1.0,
+        "mouthSmileRight": 0.5,
+        "jawOpen": 0.3,
+    }
+    heights = 1000 * mixed_metres(file, weights)
+    columns = (np.arange(MOST_TEXELS) + 0.5) / MOST_TEXELS
+    expected = 0.7 * smaller(wrinkles["brows_up"].millimetres()) + 0.3 * smaller(wrinkles["jaw_open"].millimetres())
+    expected = expected + np.where(columns > 0.5, 1.0, 0.5) * smaller(wrinkles["smile"].millimetres())
+    normals = tangent_normals(heights, MOST_TEXELS / file.block["mapSide"]).astype(float)
+    density = part_texels_per_metre(wrinkled.parts[0], MOST_TEXELS)
+    assert density == pytest.approx(MOST_TEXELS / file.block["mapSide"], rel=1e-4)
+    truth = tangent_normals(expected, density).astype(float)
+    sides = np.abs(columns - 0.5) > 0.04  # between them one side gives way to the other
+    assert np.abs(normals - truth)[:, sides].mean() < 1.5
+    assert np.corrcoef(normals[:, sides, 0].ravel(), truth[:, sides, 0].ravel())[0, 1] > 0.99
+
+
+def test_one_side_wrinkles_alone(wrinkled: FaceAsset) -> None:
+    heights = mixed_metres(read(glb_bytes(wrinkled)), {"browDownLeft": 1.0})
+    assert np.abs(heights[:, : int(0.46 * MOST_TEXELS)]).max() == 0.0
+    assert np.abs(heights[:, int(0.54 * MOST_TEXELS) :]).max() > 1e-5
+
+
+def test_blender_and_the_file_agree_on_where_sides_meet(wrinkled: FaceAsset) -> None:
+    skin_detail = pytest.importorskip("blender_addon.scene.skin_detail", reason="needs bpy", exc_type=ImportError)
+    low, high = read(glb_bytes(wrinkled)).block["sidesMeet"]
+    assert (low, high) == pytest.approx((0.5 - skin_detail.MIDDLE, 0.5 + skin_detail.MIDDLE))
+
+
+def test_wrinkles_stay_small_in_the_file(wrinkled: FaceAsset) -> None:
+    """Noise everywhere, which no face has, and as many texels as any: below half a megabyte a picture."""
+    without = len(glb_bytes(replace(wrinkled, detail=None)))
+    flat = {name: height_map(np.zeros((SIZE, SIZE)), 4.0) for name in KEY_GROUPS}
+    normals = len(glb_bytes(replace(wrinkled, detail=replace(wrinkled.detail, wrinkles=flat)))) - without
+    assert len(glb_bytes(wrinkled)) - without - normals < 3 * 0.75e6
+    assert all(texture.pixels.shape == (MOST_TEXELS, MOST_TEXELS, 3) for texture in wrinkle_textures(wrinkled.detail))
+
+
+def test_small_maps_are_not_enlarged_and_flat_ones_are_zero(hand_made_asset: FaceAsset) -> None:
+    small = waves()
+    assert {one.pixels.shape[0] for one in wrinkle_textures(small)} == {small.wrinkles["sneer"].steps.shape[0]}
+    flat = replace(small, wrinkles={name: height_map(np.zeros((8, 8)), 4.0) for name in KEY_GROUPS})
+    assert (mixed_metres(read(glb_bytes(replace(hand_made_asset, detail=flat))), {"jawOpen": 1.0}) == 0.0).all()
+
+
+def test_without_relief_there_is_no_block(hand_made_asset: FaceAsset) -> None:
+    assert "wrinkles" not in (read(glb_bytes(hand_made_asset)).skin.extras or {})
+
+
+def test_the_khronos_validator_knows_only_that_no_standard_uses_them(wrinkled: FaceAsset, tmp_path: Path) -> None:
+    write_glb(wrinkled, tmp_path / "face.glb")
+    report = validated(tmp_path / "face.glb")
+    issues = [m for m in report["issues"]["messages"] if not m["pointer"].endswith("TEXCOORD_1")]
+    block = read((tmp_path / "face.glb").read_bytes()).block
+    unused = {f"/textures/{group['texture']}" for group in block["groups"]}
+    assert report["issues"]["numErrors"] == report["issues"]["numWarnings"] == 0
+    assert {(m["code"], m["pointer"]) for m in issues} == {("UNUSED_OBJECT", pointer) for pointer in unused}

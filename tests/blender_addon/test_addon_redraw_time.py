@@ -1,0 +1,44 @@
+"""Redrawing the sidebar's tab is no work, however much is stored of the head's photos."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("bpy")
+sys.path[:0] = [str(Path(__file__).parent / "scene"), str(Path(__file__).parent)]
+from instant_backend import Backend  # noqa: E402
+from redraws import head_of_many_photos, redraw_milliseconds  # noqa: E402
+
+from blender_addon.protocol.result import HeadResult  # noqa: E402
+from blender_addon.scene import corrections  # noqa: E402
+
+pytestmark = pytest.mark.blender
+
+MOST_MILLISECONDS = 5.0
+"""Of processor time, for the panels as they open and for *Head* while a photo is looked through, of which more is
+drawn; each of them on its own, as Blender draws them."""
+
+
+@pytest.fixture
+def decoded(backend: Backend, result: HeadResult, monkeypatch: pytest.MonkeyPatch) -> list[object]:
+    """A head of 20 corrected and masked photos is looked at; what is taken apart of its corrections from then on."""
+    head_of_many_photos(result)
+    read, groups = corrections._read, []
+    monkeypatch.setattr(corrections, "_read", lambda group: groups.append(group) or read(group))
+    return groups
+
+
+def test_with_twenty_photos_it_takes_less_than_five_milliseconds(decoded: list[object]) -> None:
+    taken = redraw_milliseconds()
+    assert taken["head"] > 0.1  # it is drawn
+    assert sum(taken[name] for name in ("main", "options", "head")) < MOST_MILLISECONDS
+    assert max(value for name, value in taken.items() if name != "tab") < MOST_MILLISECONDS
+
+
+def test_of_twenty_photos_corrections_one_is_taken_apart(decoded: list[object]) -> None:
+    """That of the photo that is looked through, for the share of it that is masked."""
+    redraw_milliseconds(runs=1)
+    assert len(decoded) == 1

@@ -1,0 +1,99 @@
+"""``message.npz`` for the story ``relief``: ``python tests/window/wrinkled_head.py FILE [--photos FOLDER]``.
+
+Without photos: a synthetic person, reconstructed from rendered photographs, whose skin gets the relief of an old
+synthetic person, since those photographs show none. With photos: the head and the relief that are found in them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "blender_addon" / "scene")]
+
+from head_message import HeadMessage, save  # noqa: E402
+
+from backend.detail.expression_map import vertex_strain  # noqa: E402
+from backend.detail.find import ALWAYS_REACH, WRINKLE_REACH, WRINKLE_SIZE  # noqa: E402
+from backend.detail.groups import KEY_GROUPS, group_weights  # noqa: E402
+from backend.detail.pores import pores  # noqa: E402
+from backend.detail.skin_detail import SkinDetail, height_map  # noqa: E402
+from backend.detail.window import place_in_map, surface_frames  # noqa: E402
+from backend.exchange.face_asset import FaceAsset  # noqa: E402
+from backend.exchange.wire import encode_face  # noqa: E402
+from backend.geometry.template import load_template  # noqa: E402
+from backend.photos.reading.source import PhotoSource  # noqa: E402
+from backend.pipeline import ReconstructOptions, reconstruct  # noqa: E402
+from backend.rig.arkit import ARKIT_NAMES  # noqa: E402
+from backend.texture.unwrapping.head_surface import texels_per_metre, texture_space  # noqa: E402
+from trainer.data.demo_person import write_demo_photos  # noqa: E402
+from trainer.data.detail.relief import Relief, cause, draw_relief  # noqa: E402
+
+TEXTURE = 2048
+WINDOW = 512
+PERSON = 5
+AGE = 0.95
+"""From 0 (young) to 1 (old), see ``draw_relief``."""
+
+
+def old_skin(asset: FaceAsset, seed: int = PERSON) -> SkinDetail:
+    """Relief of an old synthetic person, as the keys of ``asset`` press the skin together."""
+    template, known = load_template(), cause(WINDOW)
+    surface, head = known.window.surface, asset.parts[0]
+    relief = Relief(draw_relief(np.random.Generator(np.random.Philox(key=seed)), AGE), WINDOW)
+    neutral = head.vertices.astype(np.float64)
+    still = surface.lifted(neutral)
+    rest = surface_frames(surface, still)
+
+    def displaced(weights: np.ndarray) -> np.ndarray:
+        moved = sum(
+            w * head.keys[name] for w, name in zip(weights, ARKIT_NAMES, strict=True) if w and name in head.keys
+        )
+        frames = surface_frames(surface, surface.lifted(neutral + moved))
+        return relief.displacement(known.smoothed(known.window.image(vertex_strain(rest, frames))))
+
+    at_rest = displaced(np.zeros(len(ARKIT_NAMES)))
+    always = place_in_map(at_rest, TEXTURE)
+    always += pores(surface, texture_space(template, TEXTURE).skin, texels_per_metre(surface, still, TEXTURE))
+    wrinkles = {
+        name: height_map(place_in_map(displaced(group_weights(name)) - at_rest, WRINKLE_SIZE), WRINKLE_REACH)
+        for name in KEY_GROUPS
+    }
+    return SkinDetail(height_map(always, ALWAYS_REACH), wrinkles)
+
+
+def main() -> int:
+    """Reconstruct and save."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("file", type=Path)
+    parser.add_argument("--photos", type=Path, help="folder of one person's photos")
+    given = parser.parse_args()
+    options = ReconstructOptions(hair="none", texture_size=TEXTURE)
+    with tempfile.TemporaryDirectory() as temporary:
+        if given.photos:
+            paths = [
+                path for path in sorted(given.photos.iterdir()) if path.suffix.lower() in (".jpg", ".jpeg", ".png")
+            ]
+        else:
+            paths = list(write_demo_photos(Path(temporary), 3, PERSON))
+        asset = reconstruct([PhotoSource.from_path(path) for path in paths], options).asset
+    if not given.photos:
+        asset = replace(asset, detail=old_skin(asset))
+    if asset.detail is None:
+        print(asset.report["detail"]["sentence"])
+        return 1
+    message = encode_face(asset)
+    header = json.loads(json.dumps({"type": "result", "job": "0" * 32, "token": "t", **message.header}))
+    save(HeadMessage(header, message.buffers, {}, None, None), given.file)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,80 @@
+"""What the detail stage is given: people, their photos in UV, and pictures of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+
+import torch
+from torch import Tensor
+
+TARGETS = 3
+"""Expressions of each person whose displacement is asked: at rest, the first photo's, and one that no photo shows."""
+
+
+@dataclass(frozen=True)
+class DetailPictures:
+    """The P photos as pictures of S pixels a side, for losses on pictures.
+
+    Attributes
+    ----------
+    photos : (P, 3, S, S) sRGB in [0, 1]. coarse : (P, 3, S, S) the same without what the smooth face under the fit's
+        light and colours without detail leave unexplained. places : (P, S, S, 2) where each pixel lies in the window,
+        -1 to 1 (right, down), for ``torch.nn.functional.grid_sample``. mask : (P, 1, S, S) in [0, 1], how far a pixel
+        shows bare skin that may be displaced. marks : (P, 478, 3) landmarks of the fitted face, right and down in sides
+        of the picture, and their deviation.
+    """
+
+    photos: Tensor
+    coarse: Tensor
+    places: Tensor
+    mask: Tensor
+    marks: Tensor
+
+
+@dataclass(frozen=True)
+class DetailBatch:
+    """B people, P photos of them, T = 3 B targets (``TARGETS`` of each person in a row). N texels of the window, n of
+    expression maps.
+
+    Attributes
+    ----------
+    photos : (P, 7, N, N) observations. expressions : (P, 9, n, n) as a fit would have them. person : (P,) int64,
+        ascending from 0. wanted : (T, 9, n, n) expressions. displacement : (T, 1, N, N) truth, millimetres; zero of
+        people of whom it is not told. told : (B,) bool, whether it is. allowed : (1, 1, N, N) in [0, 1], where skin may
+        be displaced. pictures : None where nobody asked.
+    """
+
+    photos: Tensor
+    expressions: Tensor
+    person: Tensor
+    wanted: Tensor
+    displacement: Tensor
+    told: Tensor
+    allowed: Tensor
+    pictures: DetailPictures | None = None
+
+
+def joined(batches: Sequence[DetailBatch], device: torch.device) -> DetailBatch:
+    """All their people, in order, on ``device``; pictures only where all have them."""
+    values = {
+        name: torch.cat([getattr(batch, name) for batch in batches]).to(device)
+        for name in ("photos", "expressions", "wanted", "displacement", "told")
+    }
+    before, person = 0, []
+    for batch in batches:
+        person.append(batch.person + before)
+        before += len(batch.told)
+    shown = [batch.pictures for batch in batches if batch.pictures is not None]
+    return DetailBatch(
+        **values,
+        person=torch.cat(person).to(device),
+        allowed=batches[0].allowed.to(device),
+        pictures=joined_pictures(shown, device) if len(shown) == len(batches) else None,
+    )
+
+
+def joined_pictures(parts: Sequence[DetailPictures], device: torch.device | None = None) -> DetailPictures:
+    """All of them, in order, on ``device`` or where they are."""
+    names = [one.name for one in fields(DetailPictures)]
+    return DetailPictures(**{name: torch.cat([getattr(part, name) for part in parts]).to(device) for name in names})

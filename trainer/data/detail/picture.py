@@ -1,0 +1,127 @@
+"""Pictures of a face whose skin lies in the window: each pixel knows its texel, so that relief can be drawn into it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import torch
+
+from backend.detail.observation import PhotoInWindow, colour_detail
+from backend.detail.window import ORIGIN, SIDE, DetailWindow
+from backend.rendering.color import linear_from_srgb, srgb_from_linear
+from backend.rendering.interpolate import fragment_barycentrics, fragment_values, fragments
+from backend.rendering.rasterize import face_ids
+from trainer.data.detail.batch import DetailPictures
+
+METRES = 0.175
+"""That the picture's side spans at the face: brows to chin and a little to spare, as in
+``backend.photos.faces.crop.face_square``."""
+_WINDOW_METRES = 0.30
+"""That the window's side spans on the mean face."""
+_DISTANCE = 1.0
+"""Metres from which synthetic people's pictures are taken."""
+MIDDLE = (0.0, 0.72, 0.09)
+"""Metres in the head frame: what stands in the middle of the picture."""
+_BEHIND = 0.2
+"""Linear light of what is behind a synthetic face."""
+_DEVIATION = 0.004
+"""Sides of the picture by which landmarks of a fitted face are off, about a third of an eye's height."""
+
+
+@dataclass(frozen=True)
+class PicturePlaces:
+    """Where a face's skin is in a picture of S pixels a side.
+
+    Attributes
+    ----------
+    places : (S, S, 2) float32, see ``DetailPictures``; 2 (outside) where no skin of the window is. shown : (S, S) bool.
+    """
+
+    places: np.ndarray
+    shown: np.ndarray
+
+
+def pooled_texels(texels: int, size: int) -> int:
+    """Texels, of a window with so many a side, that a pixel of a picture of ``size`` spans in each direction."""
+    return max(1, round(texels / _WINDOW_METRES * METRES / size))
+
+
+def projected(positions: np.ndarray, turn: np.ndarray, size: int) -> np.ndarray:
+    """(V, 3) pixels and depth (metres) of positions (V, 3), in a picture taken from ``turn`` (3, 3): head from camera
+    axes (x right, y up, z to the camera)."""
+    seen = (positions - np.array(MIDDLE)) @ turn
+    depth = _DISTANCE - seen[:, 2]
+    focal = size * _DISTANCE / METRES
+    x, y = 0.5 * size + focal * seen[:, 0] / depth, 0.5 * size - focal * seen[:, 1] / depth
+    return np.stack([x, y, depth], 1)
+
+
+def picture_places(window: DetailWindow, pixels: np.ndarray, size: int) -> PicturePlaces:
+    """Which texel each pixel shows, by the projected vertices (V, 3) of the subdivided head: pixels and depth."""
+    surface = window.surface
+    vertices = torch.from_numpy(np.ascontiguousarray(pixels, np.float32))[None]
+    corners = torch.from_numpy(surface.triangles.astype(np.int64))
+    ids = face_ids(vertices, corners, (size, size), cull_backfaces=True)
+    weights = fragment_barycentrics(vertices, fragments(ids, corners))
+    found = fragments(ids, torch.from_numpy(surface.uv_triangles.astype(np.int64)))
+    uv = fragment_values(torch.from_numpy(surface.uv.astype(np.float32))[None], found, weights)
+    place = 2.0 * (uv - torch.tensor(ORIGIN)) / SIDE - 1.0
+    place = torch.stack([place[:, 0], -place[:, 1]], 1)
+    inside = torch.from_numpy(surface.main)[found.face] & (place.abs() < 1.0).all(1)
+    place[~inside] = 2.0
+    places = found.scatter(place, background=2.0)[0].numpy()
+    return PicturePlaces(places, (np.abs(places) < 1.0).all(-1))
+
+
+def pictures_of(
+    photo: PhotoInWindow,
+    window: DetailWindow,
+    texels_per_metre: float,
+    where: PicturePlaces,
+    marks: np.ndarray,
+    cut: np.ndarray | None = None,
+) -> DetailPictures:
+    """The pictures of one photo.
+
+    Parameters
+    ----------
+    marks : (478, 2) pixels of the fitted face's landmarks. cut : (S, S, 3) uint8 sRGB of the photograph itself; None:
+        what ``photo`` has at each pixel's texel.
+    """
+    size = len(where.places)
+    detail = colour_detail(photo, texels_per_metre).astype(np.float32)
+    weight = (photo.weight * window.allowed).astype(np.float32)
+    values = np.concatenate([photo.log_linear.astype(np.float32), detail, weight[..., None]], -1)
+    sampled = _sampled(values, where, pooled_texels(window.size, size))
+    mask = np.clip(sampled[..., 6:], 0.0, 1.0) * where.shown[..., None]
+    if cut is None:
+        linear = np.where(where.shown[..., None], np.exp(sampled[..., :3]), np.float32(_BEHIND))
+    else:
+        linear = linear_from_srgb(cut)
+    coarse = linear * np.exp(-sampled[..., 3:6] * mask)
+    places = np.column_stack([marks / size, np.full(len(marks), _DEVIATION)])
+    return DetailPictures(
+        photos=_channels_first(srgb_from_linear(linear)),
+        coarse=_channels_first(srgb_from_linear(coarse)),
+        places=torch.from_numpy(where.places)[None],
+        mask=_channels_first(mask),
+        marks=torch.from_numpy(places.astype(np.float32))[None],
+    )
+
+
+def _sampled(values: np.ndarray, where: PicturePlaces, pool: int) -> np.ndarray:
+    """(S, S, C) of values (N, N, C) at the pixels' places, means of ``pool`` texels."""
+    if pool > 1:
+        values = cv2.blur(values, (pool, pool))
+    column, row = ((where.places[..., axis] + 1.0) * (0.5 * len(values)) - 0.5 for axis in (0, 1))
+    rows = [
+        cv2.remap(part, column, row, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        for part in np.split(values, range(1, values.shape[-1]), -1)
+    ]
+    return np.stack(rows, -1)
+
+
+def _channels_first(image: np.ndarray) -> torch.Tensor:
+    return torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1), np.float32))[None]

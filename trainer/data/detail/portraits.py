@@ -1,0 +1,183 @@
+"""Photographs without known relief: ``kind = "detail_portraits"``, and ``"detail_mixed"`` beside synthetic people."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+
+import backend.detail
+import backend.fitting
+from backend.detail.expression_map import CHANNELS, ExpressionMaps
+from backend.detail.find import LEAST_PIXELS, LEAST_SHARPNESS, photo_in_window, window_density
+from backend.detail.observation import observe
+from backend.detail.window import detail_window
+from backend.errors import LikenessError
+from backend.fitting.fit import fit_face
+from backend.fitting.options import fit_options_for
+from backend.geometry.template import load_template
+from backend.photos.collect import collect
+from backend.photos.collection import PhotoCollection
+from backend.photos.faces.crop import upright_square
+from backend.photos.reading.source import PhotoSource
+from trainer.contracts import Source, SourceConfig
+from trainer.data.detail.batch import TARGETS, DetailBatch, DetailPictures, joined
+from trainer.data.detail.picture import picture_places, pictures_of
+from trainer.data.disk_cache import cache_folder, content_key, save_arrays
+from trainer.data.turns import Turns
+
+
+@dataclass(frozen=True, kw_only=True)
+class DetailPortraitsConfig(SourceConfig):
+    """Portraits of a folder, one person each, that are as sharp as the product wants them for detail. Of none of them
+    the relief is known."""
+
+    folder: str
+    """JPEG files; those without a face, too small or too soft are passed over."""
+    size: int = 512
+    """Texels a side of the window."""
+    coarse: int = 128
+    """Texels a side of expression maps."""
+    picture: int = 0
+    """Side of the pictures in pixels, for losses on pictures; 0: none."""
+    least_pixels: float = LEAST_PIXELS
+    """Pixels per metre on the face."""
+    people: int = 0
+    """How many portraits are looked at, those with the most pixels first; 0: all. They come again in the same order."""
+
+    def __post_init__(self) -> None:
+        if self.people < 0 or self.picture < 0 or self.least_pixels <= 0:
+            raise ValueError("people and picture must be at least 0, least_pixels above 0")
+
+    def build(self) -> Source:
+        """Make the source: all portraits are looked at, once a second and a half each; what is found is kept."""
+        return DetailPortraits(self)
+
+
+class DetailPortraits:
+    """See ``DetailPortraitsConfig``; raises ``LikenessError`` ("no_photo") where the folder has no portrait to use."""
+
+    def __init__(self, config: DetailPortraitsConfig) -> None:
+        self.config = config
+        paths = sorted(Path(config.folder).glob("*.jpg"), key=lambda path: (-_pixels(path), path.name))
+        here = Path(__file__).resolve()
+        packages = (backend.fitting, backend.detail)
+        code = [one for package in packages for one in sorted(Path(package.__file__).parent.rglob("*.py"))]
+        numbers = (config.size, config.coarse, config.picture, config.least_pixels)
+        self._folder = cache_folder() / "detail_portraits" / content_key(numbers, here, *code)
+        kept = [self._kept(path) for path in paths[: config.people or None]]
+        self._portraits = [path for path in kept if path is not None]
+        if not self._portraits:
+            raise LikenessError(
+                "no_photo",
+                f"No portrait in {config.folder} shows a face sharp enough.",
+                "Name a folder of larger portraits.",
+            )
+
+    def __len__(self) -> int:
+        return len(self._portraits)
+
+    def batch(self, indices: range, device: torch.device) -> DetailBatch:
+        """Portraits ``indices`` modulo their count."""
+        return joined([self._one(index % len(self._portraits)) for index in indices], device)
+
+    def _one(self, number: int) -> DetailBatch:
+        config = self.config
+        with np.load(self._portraits[number]) as data:
+            arrays = {name: torch.from_numpy(data[name].astype(np.float32))[None] for name in data.files}
+        still = torch.zeros(1, CHANNELS, config.coarse, config.coarse)
+        window = detail_window(load_template(), config.size)
+        pictures = {name: arrays[name] for name in DetailPictures.__dataclass_fields__ if name in arrays}
+        return DetailBatch(
+            photos=arrays["observed"],
+            expressions=arrays["expression"],
+            person=torch.zeros(1, dtype=torch.int64),
+            wanted=torch.cat([still, arrays["expression"], still]),
+            displacement=torch.zeros(TARGETS, 1, config.size, config.size),
+            told=torch.tensor([False]),
+            allowed=torch.from_numpy(window.allowed)[None, None],
+            pictures=DetailPictures(**pictures) if pictures else None,
+        )
+
+    def _kept(self, path: Path) -> Path | None:
+        """The file of what a portrait shows, made where it is not there yet; None where it shows too little."""
+        kept = self._folder / f"{content_key(path)}.npz"
+        if not kept.exists():
+            config = self.config
+            found = observed_portrait(path, config.size, config.coarse, config.picture, config.least_pixels)
+            save_arrays(kept, **(found or {"none": np.zeros(1)}))
+        with np.load(kept) as data:
+            return None if "none" in data else kept
+
+
+def _pixels(path: Path) -> int:
+    """How many pixels a picture has; none where it is no picture."""
+    picture = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
+    return 0 if picture is None else picture.size
+
+
+def observed_portrait(
+    path: Path, size: int, coarse: int, picture: int, least_pixels: float
+) -> dict[str, np.ndarray] | None:
+    """What one portrait shows, as float16 but for the places: ``observed`` (7, N, N), ``expression`` (9, n, n), and
+    with ``picture`` above 0 the arrays of ``DetailPictures``; None where no face is large and sharp enough."""
+    try:
+        faces = collect([PhotoSource.from_path(path)]).faces
+        if not faces or faces[0].quality.sharpness < LEAST_SHARPNESS:
+            return None
+        fitted = fit_face(PhotoCollection(faces), fit_options_for("fast"))
+    except LikenessError:
+        return None
+    template, face, fit = load_template(), faces[0], fitted.photos[0]
+    window = detail_window(template, size)
+    photo = photo_in_window(window, face, fit)
+    if photo.pixels_per_metre < least_pixels:
+        return None
+    surface, density = window.surface, window_density(window, fitted.neutral)
+    cage = fit.vertices[: surface.count].astype(np.float64)
+    maps = ExpressionMaps(detail_window(template, coarse), fitted.neutral[: surface.count])
+    arrays = {"observed": observe(photo, density), "expression": maps.of(cage)}
+    if picture:
+        square = upright_square(face.landmarks)
+
+        def seen(points: np.ndarray) -> np.ndarray:
+            pixels = fit.camera.project(points)
+            return np.column_stack([square.from_picture(pixels[:, :2], picture), pixels[:, 2]])
+
+        where = picture_places(window, seen(surface.lifted(cage)), picture)
+        marks = seen(template.landmarks478.positions(fit.vertices.astype(np.float64)))[:, :2]
+        shown = pictures_of(photo, window, density, where, marks, square.cut(face.pixels, picture))
+        arrays |= {name: getattr(shown, name)[0].numpy() for name in DetailPictures.__dataclass_fields__}
+    return {name: value if name == "places" else value.astype(np.float16) for name, value in arrays.items()}
+
+
+@dataclass(frozen=True, kw_only=True)
+class DetailMixedConfig(SourceConfig):
+    """Synthetic people and portraits in one batch."""
+
+    people: SourceConfig
+    """Synthetic people."""
+    portraits: SourceConfig
+    """Portraits."""
+    shares: tuple[int, int] = (3, 1)
+    """How many people follow each other, and then how many portraits."""
+
+    def build(self) -> Source:
+        """Make the source."""
+        return DetailMixed(self)
+
+
+class DetailMixed:
+    """See ``DetailMixedConfig``."""
+
+    def __init__(self, config: DetailMixedConfig) -> None:
+        self._sources = (config.people.build(), config.portraits.build())
+        self._turns = Turns(config.shares)
+
+    def batch(self, indices: range, device: torch.device) -> DetailBatch:
+        """People of ``indices`` first, then portraits."""
+        own = [(source, self._turns.own(indices, number)) for number, source in enumerate(self._sources)]
+        return joined([source.batch(part, device) for source, part in own if len(part)], device)
