@@ -12,12 +12,11 @@ from backend.detail.expression_map import ExpressionMaps
 from backend.detail.groups import KEY_GROUPS, group_weights
 from backend.detail.observation import PhotoInWindow, frames_in_window, observe
 from backend.detail.pores import pores
-from backend.detail.relief import relief
 from backend.detail.skin_detail import SkinDetail, height_map
 from backend.detail.window import SIDE, DetailWindow, detail_window, place_in_map, surface_frames
 from backend.fitting.fitted_face import FittedFace, FittedPhoto
 from backend.geometry.template import Template
-from backend.models.detail.apply import DetailModel
+from backend.models.detail.apply import DetailModel, displacements
 from backend.parallel import each
 from backend.photos.collection import FaceClass, PhotoFace
 from backend.progress import ProgressReporter, silent
@@ -106,14 +105,13 @@ def find_detail(
     posed = [group_weights(group) @ keys[:, :count].reshape(len(keys), -1) for group in KEY_GROUPS]
     wanted = [np.zeros((9, config.coarse, config.coarse), np.float32)]
     wanted += [maps.of(fitted.neutral[:count] + moved.reshape(count, 3)) for moved in posed]
-    heights = relief(
+    heights = displacements(
         model,
         np.stack([observe(photo, density) for photo, _ in sharp]),
         np.stack([maps.of(fit.vertices[:count]) for _, fit in sharp]),
         np.stack(wanted),
-        window.allowed,
-        density,
     )
+    heights *= window.allowed
     progress(STAGE, 0.8)
     always = place_in_map(heights[0], resolution)
     space = texture_space(template, resolution)

@@ -12,12 +12,12 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from backend.detail.relief import relief, without_wide
+from backend.detail.observation import BASE_LENGTH
 from backend.errors import LikenessError
 from backend.geometry.smoothstep import smoothstep
 from backend.geometry.template import load_template
 from backend.models.detail import DETAIL
-from backend.models.detail.apply import DetailModel, load_detail_model
+from backend.models.detail.apply import DetailModel, displacements, load_detail_model
 from trainer.data.detail import DetailBatch, DetailPeopleConfig
 from trainer.data.detail.relief import Cause, cause
 from trainer.evaluate.detail_sheet import write_sheets
@@ -101,7 +101,7 @@ def person_figures(model: DetailModel, batch: DetailBatch, mean: np.ndarray) -> 
     known = cause(model.network.config.size)
     allowed = batch.allowed[0, 0].numpy()
     truth = batch.displacement[:, 0].numpy()
-    found = found_relief(model, batch)
+    found = displacements(model, batch.photos.numpy(), batch.expressions.numpy(), batch.wanted.numpy()) * allowed
     luminance = batch.photos[0, 0].numpy()
     figures: dict[str, float] = {}
     for region in REGIONS:
@@ -138,20 +138,16 @@ def freckle_figures(model: DetailModel, people: int) -> dict[str, float]:
         for index in range(people):
             batch = source.person(index)
             batch = replace(batch, wanted=batch.wanted[:1])
-            total += float(np.square(fine(found_relief(model, batch)[0], cause(config.size))).sum())
+            found = displacements(model, batch.photos.numpy(), batch.expressions.numpy(), batch.wanted.numpy())[0]
+            total += float(np.square(fine(found * batch.allowed[0, 0].numpy(), cause(config.size))).sum())
         energies.append(total)
     return {"freckles.energy": energies[0] / max(energies[1], 1e-12)}
 
 
-def found_relief(model: DetailModel, batch: DetailBatch) -> np.ndarray:
-    """(T, N, N) millimetres that the product finds for the first person's wanted expressions."""
-    given = (batch.photos.numpy(), batch.expressions.numpy(), batch.wanted.numpy(), batch.allowed[0, 0].numpy())
-    return relief(model, *given, 1000.0 / cause(model.network.config.size).usual_texel)
-
-
 def fine(heights: np.ndarray, known: Cause) -> np.ndarray:
     """Heights (N, N) without what is wider than ``BASE_LENGTH``."""
-    return without_wide(heights, 1000.0 / known.usual_texel)
+    sigma = BASE_LENGTH * 1000.0 / float(np.median(known.texel[known.window.allowed > 0.5]))
+    return heights - cv2.GaussianBlur(heights, (0, 0), sigma)
 
 
 def correlation(one: np.ndarray, two: np.ndarray, weight: np.ndarray) -> float:

@@ -17,7 +17,7 @@ from trainer.evaluate.command import WHATS
 
 
 class Guess:
-    """Stands where a model is asked for; ``relief`` is replaced beside it."""
+    """Stands where a model is asked for; ``displacements`` is replaced beside it."""
 
     class network:  # noqa: N801
         config = DetailConfig()
@@ -29,8 +29,8 @@ def person():
 
 
 def test_the_truth_is_perfect(monkeypatch: pytest.MonkeyPatch, person) -> None:
-    truth = person.displacement[:, 0].numpy()
-    monkeypatch.setattr(detail, "relief", lambda *_: truth)
+    truth, allowed = person.displacement[:, 0].numpy(), person.allowed[0].numpy()
+    monkeypatch.setattr(detail, "displacements", lambda *_: truth / np.maximum(allowed, 1e-3))
     figures = detail.person_figures(Guess, person, np.zeros_like(truth))
     known = [value for name, value in figures.items() if name.startswith("correlation.found") and np.isfinite(value)]
     assert known and min(known) > 0.999
@@ -39,7 +39,7 @@ def test_the_truth_is_perfect(monkeypatch: pytest.MonkeyPatch, person) -> None:
 
 def test_nothing_found_is_an_error_of_one(monkeypatch: pytest.MonkeyPatch, person) -> None:
     truth = person.displacement[:, 0].numpy()
-    monkeypatch.setattr(detail, "relief", lambda *_: np.zeros_like(truth))
+    monkeypatch.setattr(detail, "displacements", lambda *_: np.zeros_like(truth))
     figures = detail.person_figures(Guess, person, truth)
     assert [figures[f"error.{kind}"] for kind in detail.KINDS] == pytest.approx([1.0, 1.0, 1.0])
     means = [value for name, value in figures.items() if name.startswith("correlation.mean.") and np.isfinite(value)]
