@@ -19,10 +19,12 @@ from backend.geometry.template import load_template
 from backend.models.detail import DETAIL
 from backend.models.detail.apply import DetailModel, displacements, load_detail_model
 from trainer.data.detail import DetailBatch, DetailPeopleConfig
+from trainer.data.detail.disturbances import DISTURBANCES, Changes
 from trainer.data.detail.relief import Cause, cause
 from trainer.evaluate.detail_sheet import write_sheets
+from trainer.evaluate.detail_synthetic_sheet import write_synthetic_sheet
 from trainer.evaluate.likeness import people_folders
-from trainer.evaluate.metrics.intervals import mean_interval
+from trainer.evaluate.metrics.intervals import mean_interval, ratio_interval
 
 SEED = 71
 """Of people that no recipe trains or selects on."""
@@ -44,6 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--sheet-people", type=Path, nargs="+", default=[], help="folders of a person's photos, or of such"
     )
+    parser.add_argument("--synthetic-sheet", type=Path, help="picture of true and found relief to write, no figures")
 
 
 def run(arguments: argparse.Namespace, console: Console) -> dict[str, float | str]:
@@ -56,11 +59,14 @@ def run(arguments: argparse.Namespace, console: Console) -> dict[str, float | st
         people = {name: photos for folder in arguments.sheet_people for name, photos in people_folders(folder).items()}
         console.print(f"Look at {', '.join(write_sheets(people, arguments.sheets))}.", markup=False)
         return {}
+    if arguments.synthetic_sheet is not None:
+        write_synthetic_sheet(model, SEED, arguments.synthetic_sheet)
+        return {}
     if arguments.people < 2:
         raise LikenessError("usage", "--people must be at least 2.", "Use 40.")
-    figures = synthetic_figures(model, arguments.people, console) | freckle_figures(
-        model, max(2, arguments.people // 4)
-    )
+    figures = synthetic_figures(model, arguments.people, console)
+    figures |= freckle_figures(model, max(2, arguments.people // 4))
+    figures |= kept_out_figures(model, max(2, arguments.people // 3))
     table = Table(title="Displacement of synthetic people's skin")
     for column in ("figure", "value"):
         table.add_column(column)
@@ -101,7 +107,7 @@ def person_figures(model: DetailModel, batch: DetailBatch, mean: np.ndarray) -> 
     known = cause(model.network.config.size)
     allowed = batch.allowed[0, 0].numpy()
     truth = batch.displacement[:, 0].numpy()
-    found = displacements(model, batch.photos.numpy(), batch.expressions.numpy(), batch.wanted.numpy()) * allowed
+    found = found_relief(model, batch)
     luminance = batch.photos[0, 0].numpy()
     figures: dict[str, float] = {}
     for region in REGIONS:
@@ -138,16 +144,44 @@ def freckle_figures(model: DetailModel, people: int) -> dict[str, float]:
         for index in range(people):
             batch = source.person(index)
             batch = replace(batch, wanted=batch.wanted[:1])
-            found = displacements(model, batch.photos.numpy(), batch.expressions.numpy(), batch.wanted.numpy())[0]
-            total += float(np.square(fine(found * batch.allowed[0, 0].numpy(), cause(config.size))).sum())
+            total += float(np.square(fine(found_relief(model, batch)[0], cause(config.size))).sum())
         energies.append(total)
     return {"freckles.energy": energies[0] / max(energies[1], 1e-12)}
 
 
+def kept_out_figures(model: DetailModel, people: int) -> dict[str, float]:
+    """``kept_out.NAME`` of each of ``DISTURBANCES``: energy of the relief found at rest with it, over that of the same
+    people without, and the bounds of its 95 % interval; ``kept_out.NAME.millimetres``, root mean square of the relief
+    found with it."""
+    config = model.network.config
+    source = DetailPeopleConfig(size=config.size, coarse=config.coarse, seed=SEED + 1).build()
+    allowed = float(cause(config.size).window.allowed.sum())
+
+    def energy(index: int, changes: Changes) -> float:
+        batch = source.person(index, changes)
+        batch = replace(batch, wanted=batch.wanted[:1])
+        return float(np.square(fine(found_relief(model, batch)[0], cause(config.size))).sum())
+
+    figures: dict[str, float] = {}
+    without: dict[int, np.ndarray] = {}  # by identity: several disturbances are measured against the same photos
+    for name, one in DISTURBANCES.items():
+        if id(one.without) not in without:
+            without[id(one.without)] = np.array([energy(index, one.without) for index in range(people)])
+        given = np.array([energy(index, one.given) for index in range(people)])
+        figures |= ratio_interval(given, without[id(one.without)]).figures(f"kept_out.{name}")
+        figures[f"kept_out.{name}.millimetres"] = float(np.sqrt(given.mean() / allowed))
+    return figures
+
+
+def found_relief(model: DetailModel, batch: DetailBatch) -> np.ndarray:
+    """(T, N, N) millimetres that the product finds for the first person's wanted expressions."""
+    given = (batch.photos.numpy(), batch.expressions.numpy(), batch.wanted.numpy())
+    return displacements(model, *given) * batch.allowed[0, 0].numpy()
+
+
 def fine(heights: np.ndarray, known: Cause) -> np.ndarray:
     """Heights (N, N) without what is wider than ``BASE_LENGTH``."""
-    sigma = BASE_LENGTH * 1000.0 / float(np.median(known.texel[known.window.allowed > 0.5]))
-    return heights - cv2.GaussianBlur(heights, (0, 0), sigma)
+    return heights - cv2.GaussianBlur(heights, (0, 0), BASE_LENGTH * known.density)
 
 
 def correlation(one: np.ndarray, two: np.ndarray, weight: np.ndarray) -> float:

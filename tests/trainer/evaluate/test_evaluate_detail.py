@@ -14,6 +14,7 @@ from backend.models.detail.network import DetailConfig
 from trainer.data.detail import DetailPeopleConfig
 from trainer.evaluate import detail
 from trainer.evaluate.command import WHATS
+from trainer.evaluate.detail_synthetic_sheet import SIDE, clay_picture
 
 
 class Guess:
@@ -44,6 +45,35 @@ def test_nothing_found_is_an_error_of_one(monkeypatch: pytest.MonkeyPatch, perso
     assert [figures[f"error.{kind}"] for kind in detail.KINDS] == pytest.approx([1.0, 1.0, 1.0])
     means = [value for name, value in figures.items() if name.startswith("correlation.mean.") and np.isfinite(value)]
     assert means and min(means) > 0.999  # here the mean was the truth
+
+
+def test_light_and_dark_taken_for_height_is_not_kept_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    names = ("moles", "glasses", "glasses_noticed")
+    monkeypatch.setattr(detail, "DISTURBANCES", {name: detail.DISTURBANCES[name] for name in names})
+    monkeypatch.setattr(detail, "displacements", lambda _, photos, *__: 0.01 * photos[:1, 0])
+    figures = detail.kept_out_figures(Guess, 1)
+    assert {name.split(".")[1] for name in figures} == set(names)
+    found = {name: figures[f"kept_out.{name}"] for name in names}
+    assert found["moles"] > 1.02 and found["glasses"] > 1.2 and found["glasses_noticed"] < found["glasses"]
+    assert all(figures[f"kept_out.{name}.low"] <= found[name] <= figures[f"kept_out.{name}.high"] for name in names)
+
+
+def test_what_the_photo_does_not_say_is_an_energy_of_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(detail, "DISTURBANCES", {"moles": detail.DISTURBANCES["moles"]})
+    monkeypatch.setattr(detail, "displacements", lambda *_: np.eye(512, dtype=np.float32)[None])
+    figures = detail.kept_out_figures(Guess, 1)
+    assert [figures[f"kept_out.moles{end}"] for end in ("", ".low", ".high")] == pytest.approx([1.0, 1.0, 1.0])
+
+
+def test_the_sheet_of_synthetic_people_shows_relief_where_it_is() -> None:
+    drawn = DetailPeopleConfig(seed=detail.SEED).build().drawn(3)
+    weights = np.zeros(len(drawn.keys), np.float32)
+    flat = np.zeros((512, 512), np.float32)
+    forehead = np.sin(np.arange(512, dtype=np.float32))[:, None] * detail.region_mask("forehead")
+    smooth, lined = (clay_picture(drawn, weights, one).astype(int) for one in (flat, 0.3 * forehead))
+    changed = np.abs(lined - smooth).max(-1) > 8
+    assert 0.02 < changed.mean() < 0.5
+    assert changed[: SIDE // 2].sum() > 50 * changed[SIDE // 2 :].sum()
 
 
 def test_regions_are_where_they_are_called() -> None:

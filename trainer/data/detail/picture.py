@@ -94,13 +94,13 @@ def pictures_of(
     detail = colour_detail(photo, texels_per_metre).astype(np.float32)
     weight = (photo.weight * window.allowed).astype(np.float32)
     values = np.concatenate([photo.log_linear.astype(np.float32), detail, weight[..., None]], -1)
-    sampled = _sampled(values, where, pooled_texels(window.size, size))
-    mask = np.clip(sampled[..., 6:], 0.0, 1.0) * where.shown[..., None]
+    seen = sampled(values, where, pooled_texels(window.size, size))
+    mask = np.clip(seen[..., 6:], 0.0, 1.0) * where.shown[..., None]
     if cut is None:
-        linear = np.where(where.shown[..., None], np.exp(sampled[..., :3]), np.float32(_BEHIND))
+        linear = np.where(where.shown[..., None], np.exp(seen[..., :3]), np.float32(_BEHIND))
     else:
         linear = linear_from_srgb(cut)
-    coarse = linear * np.exp(-sampled[..., 3:6] * mask)
+    coarse = linear * np.exp(-seen[..., 3:6] * mask)
     places = np.column_stack([marks / size, np.full(len(marks), _DEVIATION)])
     return DetailPictures(
         photos=_channels_first(srgb_from_linear(linear)),
@@ -111,7 +111,7 @@ def pictures_of(
     )
 
 
-def _sampled(values: np.ndarray, where: PicturePlaces, pool: int) -> np.ndarray:
+def sampled(values: np.ndarray, where: PicturePlaces, pool: int) -> np.ndarray:
     """(S, S, C) of values (N, N, C) at the pixels' places, means of ``pool`` texels."""
     if pool > 1:
         values = cv2.blur(values, (pool, pool))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -10,17 +11,17 @@ import torch
 from backend.detail.expression_map import CHANNELS, ExpressionMaps, vertex_strain
 from backend.detail.groups import KEY_GROUPS, group_weights
 from backend.detail.observation import observe
-from backend.detail.window import detail_window, surface_frames
+from backend.detail.window import SurfaceFrames, detail_window, surface_frames
 from backend.geometry.template import load_template
 from trainer.contracts import SourceConfig
 from trainer.data.detail.batch import DetailBatch, joined, joined_pictures
 from trainer.data.detail.disturbances import NOTHING, Changes
 from trainer.data.detail.picture import picture_places, pictures_of, projected
-from trainer.data.detail.relief import Relief, cause, draw_relief
+from trainer.data.detail.relief import Cause, Relief, cause, draw_relief
 from trainer.data.detail.uv_photo import bare_skin, draw_shot, paint, take_photo
 from trainer.data.people.expression import draw_expression
 from trainer.data.people.look import draw_look
-from trainer.data.people.skin import draw_skin
+from trainer.data.people.skin import SkinParameters, draw_skin
 
 _IDENTITY = 0.95
 _CHANGED = 1 << 40
@@ -60,6 +61,41 @@ class DetailPeopleConfig(SourceConfig):
         return DetailPeople(self)
 
 
+@dataclass(frozen=True)
+class DrawnPerson:
+    """A person before any photo. C vertices of the head's cage.
+
+    Attributes
+    ----------
+    skin, relief : what the skin looks like. neutral : (C, 3) float32, head frame, metres. keys : (K, C, 3) offsets.
+    cause : of the window's size N.
+    """
+
+    skin: SkinParameters
+    relief: Relief
+    neutral: np.ndarray
+    keys: np.ndarray
+    cause: Cause
+
+    def posed(self, weights: np.ndarray) -> np.ndarray:
+        """(C, 3) by weights (K,)."""
+        return self.neutral + np.einsum("k,kvc->vc", weights, self.keys)
+
+    def displacement(self, weights: np.ndarray) -> np.ndarray:
+        """(N, N) float32 millimetres, the true relief with weights (K,)."""
+        strain = vertex_strain(self._rest, self.frames(weights))
+        return self.relief.displacement(self.cause.smoothed(self.cause.window.image(strain)))
+
+    def frames(self, weights: np.ndarray) -> SurfaceFrames:
+        """Of the subdivided head, posed."""
+        surface = self.cause.window.surface
+        return surface_frames(surface, surface.lifted(self.posed(weights).astype(np.float64)))
+
+    @cached_property
+    def _rest(self) -> SurfaceFrames:
+        return self.frames(np.zeros(len(self.keys), np.float32))
+
+
 class DetailPeople:
     """See ``DetailPeopleConfig``."""
 
@@ -75,41 +111,15 @@ class DetailPeople:
 
     def person(self, index: int, changes: Changes = NOTHING) -> DetailBatch:
         """One person, number 0, photographed with ``changes``."""
-        config, template, known = self.config, self._template, self._cause
-        g = np.random.Generator(np.random.Philox(key=[config.seed, index]))
-        look = draw_look(g)
-        skin = replace(draw_skin(g, look), **dict.fromkeys(_LINES, 0.0))
-        relief = draw_relief(g, float(np.clip((look.age - 18) / 60, 0, 1)))
-        if config.colours == "plain":
-            skin = replace(skin, freckles=0.0, lipstick=0.0, blush=0.0, eye_shadow=0.0, liner=0.0, blotch=0.5)
-            relief = replace(relief, moles=0)
-        elif config.colours == "marked":
-            skin = replace(skin, freckles=1.0, lipstick=0.9, blush=0.7, eye_shadow=0.8, liner=1.0, blotch=2.0)
-            relief = replace(relief, moles=0)
-        skin, relief = replace(skin, **changes.skin), changes.relief(relief)
+        config, known = self.config, self._cause
+        drawn, g = self._drawn(index, changes)
+        skin, posed, truth = drawn.skin, drawn.posed, drawn.displacement
         of_changes = np.random.Generator(np.random.Philox(key=[config.seed + _CHANGED, index]))
-        count = template.head.vertex_stop
-        modes = template.identity_modes[:, :count]
-        coefficients = _IDENTITY * np.clip(g.standard_normal(len(modes)), -2.8, 2.8).astype(np.float32)
-        neutral = template.vertices[:count] + np.einsum("k,kvc->vc", coefficients, modes)
-        gains = np.exp(g.normal(0, 0.15, len(template.expressions))).astype(np.float32)
-        keys = template.expressions[:, :count] * gains[:, None, None]
-
         surface = known.window.surface
-        rest = surface_frames(surface, surface.lifted(neutral.astype(np.float64)))
-        maps = ExpressionMaps(self._coarse, neutral)
-        person_relief = Relief(relief, config.size)
-        albedo = paint(known, skin, np.maximum(person_relief.moles, changes.dark_spots(known, of_changes)))
+        maps = ExpressionMaps(self._coarse, drawn.neutral)
+        albedo = paint(known, skin, np.maximum(drawn.relief.moles, changes.dark_spots(known, of_changes)))
 
         bare = bare_skin(known, skin) if config.picture else None
-
-        def posed(weights: np.ndarray) -> np.ndarray:
-            return neutral + np.einsum("k,kvc->vc", weights, keys)
-
-        def truth(weights: np.ndarray) -> np.ndarray:
-            frames = surface_frames(surface, surface.lifted(posed(weights).astype(np.float64)))
-            return person_relief.displacement(known.smoothed(known.window.image(vertex_strain(rest, frames))))
-
         photos, expressions, pictures, first = [], [], [], None
         for _ in range(int(g.integers(1, config.photos + 1))):
             weights = draw_expression(g).weights
@@ -144,6 +154,32 @@ class DetailPeople:
             allowed=torch.from_numpy(known.window.allowed)[None, None],
             pictures=joined_pictures(pictures) if pictures else None,
         )
+
+    def drawn(self, index: int) -> DrawnPerson:
+        """Who is photographed as number ``index``."""
+        return self._drawn(index, NOTHING)[0]
+
+    def _drawn(self, index: int, changes: Changes) -> tuple[DrawnPerson, np.random.Generator]:
+        """The person, and what draws the photos."""
+        config, template = self.config, self._template
+        g = np.random.Generator(np.random.Philox(key=[config.seed, index]))
+        look = draw_look(g)
+        skin = replace(draw_skin(g, look), **dict.fromkeys(_LINES, 0.0))
+        relief = draw_relief(g, float(np.clip((look.age - 18) / 60, 0, 1)))
+        if config.colours == "plain":
+            skin = replace(skin, freckles=0.0, lipstick=0.0, blush=0.0, eye_shadow=0.0, liner=0.0, blotch=0.5)
+            relief = replace(relief, moles=0)
+        elif config.colours == "marked":
+            skin = replace(skin, freckles=1.0, lipstick=0.9, blush=0.7, eye_shadow=0.8, liner=1.0, blotch=2.0)
+            relief = replace(relief, moles=0)
+        count = template.head.vertex_stop
+        modes = template.identity_modes[:, :count]
+        coefficients = _IDENTITY * np.clip(g.standard_normal(len(modes)), -2.8, 2.8).astype(np.float32)
+        neutral = template.vertices[:count] + np.einsum("k,kvc->vc", coefficients, modes)
+        gains = np.exp(g.normal(0, 0.15, len(template.expressions))).astype(np.float32)
+        person_relief = Relief(changes.relief(relief), config.size)
+        keys = template.expressions[:, :count] * gains[:, None, None]
+        return DrawnPerson(replace(skin, **changes.skin), person_relief, neutral, keys, self._cause), g
 
     def _marks(self, cage: np.ndarray) -> np.ndarray:
         """(478, 3) landmarks of a head's cage (C, 3); the eyes stay where they are at rest."""
