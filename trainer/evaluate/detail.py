@@ -66,7 +66,7 @@ def run(arguments: argparse.Namespace, console: Console) -> dict[str, float | st
         raise LikenessError("usage", "--people must be at least 2.", "Use 40.")
     figures = synthetic_figures(model, arguments.people, console)
     figures |= freckle_figures(model, max(2, arguments.people // 4))
-    figures |= kept_out_figures(model, max(2, arguments.people // 3))
+    figures |= kept_out_figures(model, max(2, 2 * arguments.people // 5))
     table = Table(title="Displacement of synthetic people's skin")
     for column in ("figure", "value"):
         table.add_column(column)
