@@ -5,8 +5,10 @@ from __future__ import annotations
 import logging
 import os
 import secrets
+import shutil
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from types import TracebackType
 from typing import Any
 
@@ -57,7 +59,7 @@ from backend.service.worker_process import EVENTS_ENDPOINT, WorkerProcess
 
 _log = logging.getLogger(__name__)
 JOBS = "jobs"
-"""Folder of the jobs, in the configuration folder."""
+"""Folder in the configuration folder; in it a server's own, named after its instance, with its jobs."""
 _AT_ONCE = 64
 """Messages that are taken from a socket before the rest of the loop has its turn."""
 _OPEN_FILES = 8192
@@ -98,7 +100,10 @@ class Server:
             self._worker_events = self._context.socket(zmq.PULL)
             self._worker_events.bind(EVENTS_ENDPOINT)
             self._connections = Connections(self._router, self._timing)
-            self._book = JobBook(folder / JOBS, self._limits)
+            self._jobs = folder / JOBS / self.instance
+            shutil.rmtree(folder / JOBS, ignore_errors=True)  # of servers that were killed with their workers
+            make_private_folder(folder / JOBS)
+            self._book = JobBook(self._jobs, self._limits)
             self._listeners = Listeners(self._connections, self._book)
             self._queue = JobQueue(self._book, self._start_worker, self._limits, self._timing, self._listeners)
             self._lifetime = Lifetime(settings, self._connections, self._book, self._queue)
@@ -151,7 +156,8 @@ class Server:
 
     def _start_worker(self, generation: int) -> WorkerProcess:
         settings = self._settings
-        return WorkerProcess(self._context, generation, settings.runner, settings.device, settings.search_path)
+        arguments = (settings.runner, settings.device, self._jobs)
+        return WorkerProcess(self._context, generation, *arguments, settings.search_path)
 
     @property
     def worker_pid(self) -> int | None:
@@ -189,6 +195,8 @@ class Server:
         """End everything that still runs and remove the state file and all jobs."""
         self._queue.stop(time.monotonic())
         self._book.close()
+        with suppress(OSError):
+            self._jobs.parent.rmdir()
         remove_state(self._settings.config_folder, self.instance)
         self._release()
 

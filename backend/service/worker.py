@@ -1,7 +1,7 @@
-"""The worker process: ``python -m backend.service.worker RUNNER DEVICE``, started by the server only.
+"""The worker process: ``python -m backend.service.worker RUNNER DEVICE JOBS``, started by the server only.
 
-When the server is gone, however it ended, the worker ends at once. It deletes nothing: photos of a server that was
-killed stay until the next server starts there. It speaks in ``frames`` on what were its standard input and output.
+When the server is gone, however it ended, the worker removes JOBS, the folder of that server's jobs and of no other's,
+and ends at once. It speaks in ``frames`` on what were its standard input and output.
 RUNNER is the name of a module with
 
 - ``warm(device: str, loaded: LoadingReporter) -> dict``: whatever makes the first job fast; calls ``loaded`` with how
@@ -17,6 +17,7 @@ import importlib
 import logging
 import os
 import queue
+import shutil
 import signal
 import sys
 import threading
@@ -48,6 +49,8 @@ RUNNER_MODULES = 1900
 """That the runner's import adds to ``sys.modules``, 300 to 1,000 a second: how far it is, roughly."""
 LOADING_SECONDS = 0.2
 """Between two reports of an import."""
+REMOVALS, REMOVAL_SECONDS = 5, 0.05
+"""Attempts to remove the jobs, and the pause between two: one suffices unless a result is being written."""
 
 LoadingReporter = Callable[[float], None]
 """Called with the fraction (0 to 1) of what there is to load."""
@@ -144,8 +147,8 @@ class JobReporter:
 class Worker:
     """Runs tasks one after the other while a thread of its own listens to the server."""
 
-    def __init__(self, channel: Channel) -> None:
-        self._channel = channel
+    def __init__(self, channel: Channel, jobs: Path) -> None:
+        self._channel, self._jobs = channel, jobs
         self._runner: Any = None
         self._tasks: queue.SimpleQueue[Task] = queue.SimpleQueue()
         self._cancelled: set[str] = set()
@@ -181,7 +184,8 @@ class Worker:
                 self._tasks.put(instruction.task)
             elif instruction.job is not None:
                 self._cancelled.add(instruction.job)
-        os._exit(0)  # the server is gone, whatever the other threads are doing
+        remove_jobs(self._jobs)  # the server is gone
+        os._exit(0)  # whatever the other threads are doing
 
     def _outcome(self, task: Task) -> dict[str, Any]:
         """Run a task; what to tell the server at its end."""
@@ -221,6 +225,15 @@ def import_runner(name: str, loaded: LoadingReporter) -> Any:
         teller.join()
     loaded(1.0)
     return module
+
+
+def remove_jobs(folder: Path) -> None:
+    """Remove a folder with photos and results to which another thread may add a file meanwhile; never raises."""
+    for _ in range(REMOVALS):
+        shutil.rmtree(folder, ignore_errors=True)
+        if not folder.exists():
+            return
+        time.sleep(REMOVAL_SECONDS)
 
 
 def resident_bytes() -> int:
@@ -267,8 +280,8 @@ def main(arguments: list[str]) -> None:
     channel = _take_over_pipes()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C in the terminal is the server's business
     logging.basicConfig(level=logging.WARNING, format="worker: %(message)s")
-    runner, device = arguments
-    Worker(channel).work(runner, device)
+    runner, device, jobs = arguments
+    Worker(channel, Path(jobs)).work(runner, device)
 
 
 if __name__ == "__main__":

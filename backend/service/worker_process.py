@@ -32,6 +32,7 @@ class WorkerProcess:
     context : of the socket that is bound to ``EVENTS_ENDPOINT``.
     generation : tells this worker's events from those of others.
     runner : name of the module that does the work (see ``worker``).
+    jobs : the server's folder of its jobs, which the worker removes when the server is killed.
     search_path : folders where modules are looked for first.
     """
 
@@ -41,6 +42,7 @@ class WorkerProcess:
         generation: int,
         runner: str,
         device: str,
+        jobs: Path,
         search_path: Sequence[Path] = (),
     ) -> None:
         paths = [str(path) for path in (*search_path, _SOURCE)]
@@ -49,7 +51,7 @@ class WorkerProcess:
         self.generation = generation
         self._context = context
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "backend.service.worker", runner, device],
+            [sys.executable, "-m", "backend.service.worker", runner, device, str(jobs)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env=environment,

@@ -152,6 +152,11 @@ class ServerProcess:
         ready = json.loads(line)
         self.endpoint, self.public_key = ready["endpoint"], ready["public_key"]
 
+    @property
+    def jobs(self) -> Path:
+        """The folder of this server's jobs."""
+        return self.folder / "jobs" / json.loads((self.folder / "server.json").read_text())["instance"]
+
     def keys(self) -> tuple[str, str]:
         file = json.loads((self.folder / "client_key.json").read_text())
         return file["public_key"], file["secret_key"]

@@ -75,7 +75,7 @@ def test_submitting_twice_is_one_job(client: ServiceClient) -> None:
 
 def test_photos_are_gone_when_the_job_is(server: ServerProcess, client: ServiceClient) -> None:
     job = client.submit("private", "sleep 0.4")["job"]
-    folder = server.folder / "jobs" / job
+    folder = server.jobs / job
     assert (folder / "photo_0").read_bytes() == b"sleep 0.4"
     assert folder.stat().st_mode & 0o077 == 0
     client.last_message(job)
@@ -249,7 +249,7 @@ def test_old_results_go(start_server) -> None:
     assert client.ask({"type": "fetch", "job": jobs[1]}).type == "result"
     time.sleep(1.0)
     assert client.ask({"type": "fetch", "job": jobs[1]})["code"] == "unknown_job"  # too old
-    assert os.listdir(server.folder / "jobs") == []
+    assert os.listdir(server.jobs) == []
 
 
 @pytest.mark.parametrize(("mode", "code"), [("missing", "missing_part"), ("crash", "worker_died")])

@@ -27,20 +27,51 @@ def test_a_server_killed_in_the_middle_of_a_job(start_server: Callable[..., Serv
     job = client.submit("lost", "stuck 60")["job"]
     client.wait_until_running(job)
     waiting = client.submit("waits", "answer")["job"]
-    assert {path.name for path in (server.folder / "jobs").iterdir()} == {job, waiting}
+    assert {path.name for path in server.jobs.iterdir()} == {job, waiting}
     (worker,) = children(server.process.pid)
     server.process.send_signal(signal.SIGKILL)
     server.process.wait()
     assert wait_until(lambda: not Path(f"/proc/{worker}").exists()), "the worker outlived its server"
     assert (server.folder / "server.json").exists()
-    assert (server.folder / "jobs" / job / "photo_0").exists()
+    assert list((server.folder / "jobs").iterdir()) == []  # nobody's photos stay, and no start is needed for it
     following = start_server()
-    assert list((server.folder / "jobs").iterdir()) == []  # nobody's photos stay
     assert following.public_key == server.public_key
     client = following.client()
     assert client.hello()["instance"] != old_instance
     assert client.ask({"type": "fetch", "job": job})["code"] == "unknown_job"
     assert client.last_message(client.submit("again", "answer")["job"]).type == "result"
+
+
+def test_photos_of_a_server_killed_with_its_worker_go_with_the_next_start(
+    start_server: Callable[..., ServerProcess],
+) -> None:
+    server = start_server()
+    client = server.client()
+    client.wait_until_running(client.submit("lost", "stuck 60")["job"])
+    (worker,) = children(server.process.pid)
+    os.kill(worker, signal.SIGSTOP)
+    server.process.kill()
+    server.process.wait()
+    os.kill(worker, signal.SIGKILL)
+    assert list(server.jobs.glob("*/photo_0"))
+    start_server()
+    assert not list((server.folder / "jobs").glob("*/*"))
+
+
+def test_a_late_worker_leaves_the_next_servers_photos(start_server: Callable[..., ServerProcess]) -> None:
+    """It hears of its server's end when the next one has jobs already."""
+    server = start_server()
+    client = server.client()
+    client.wait_until_running(client.submit("lost", "stuck 60")["job"])
+    (worker,) = children(server.process.pid)
+    os.kill(worker, signal.SIGSTOP)
+    server.process.kill()
+    server.process.wait()
+    following = start_server()
+    job = following.client().submit("kept", "stuck 60")["job"]
+    os.kill(worker, signal.SIGCONT)
+    assert wait_until(lambda: not Path(f"/proc/{worker}").exists())
+    assert (following.jobs / job / "photo_0").read_bytes() == b"stuck 60"
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads a process' memory from /proc")

@@ -36,7 +36,7 @@ def video(client: ServiceClient, token: str, *pieces: bytes, **fields: Any) -> M
 
 
 def jobs_folder(server: ServerProcess, job: str) -> list[str]:
-    folder = server.folder / "jobs" / job
+    folder = server.jobs / job
     return sorted(path.name for path in folder.iterdir()) if folder.exists() else []
 
 
