@@ -52,6 +52,9 @@ LOADING_SECONDS = 0.2
 REMOVALS, REMOVAL_SECONDS = 5, 0.05
 """Attempts to remove the jobs, and the pause between two: one suffices unless a result is being written."""
 
+REMOVAL_LIMIT = 5.0
+"""Seconds until a process whose server is gone ends, however many files are left to remove."""
+
 LoadingReporter = Callable[[float], None]
 """Called with the fraction (0 to 1) of what there is to load."""
 
@@ -156,7 +159,15 @@ class Worker:
     def work(self, runner: str, device: str) -> None:
         """Load the runner, warm up, then run tasks until the server is gone. Never returns normally."""
         keep_freed_memory()
-        threading.Thread(target=self._listen, name="listener", daemon=True).start()
+        listener = threading.Thread(target=self._listen, name="listener", daemon=True)
+        listener.start()
+        try:
+            self._work(runner, device)
+        except OSError:  # the server is gone, and so is this process when the listener has removed the jobs
+            listener.join(REMOVAL_LIMIT)
+            raise
+
+    def _work(self, runner: str, device: str) -> None:
         try:
             self._tell_loading(0.0)
             self._runner = import_runner(runner, lambda loaded: self._tell_loading(IMPORTED * loaded))

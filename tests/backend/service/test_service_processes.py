@@ -42,6 +42,23 @@ def test_a_server_killed_in_the_middle_of_a_job(start_server: Callable[..., Serv
     assert client.last_message(client.submit("again", "answer")["job"]).type == "result"
 
 
+def test_a_worker_that_was_talking_when_its_server_was_killed_removes_all_photos(
+    start_server: Callable[..., ServerProcess],
+) -> None:
+    """Its own thread finds the pipe broken while another one removes thousands of files."""
+    server = start_server()
+    client = server.client()
+    job = client.submit("lost", "sleep 60")["job"]
+    client.wait_until_running(job)
+    for number in range(5000):
+        (server.jobs / job / f"more_{number}").touch()
+    (worker,) = children(server.process.pid)
+    server.process.kill()
+    server.process.wait()
+    assert wait_until(lambda: not Path(f"/proc/{worker}").exists())
+    assert list((server.folder / "jobs").iterdir()) == []
+
+
 def test_photos_of_a_server_killed_with_its_worker_go_with_the_next_start(
     start_server: Callable[..., ServerProcess],
 ) -> None:
