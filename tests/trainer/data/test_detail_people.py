@@ -10,11 +10,12 @@ import torch
 
 from backend.detail.expression_map import vertex_strain
 from backend.detail.groups import group_weights
+from backend.detail.observation import observe
 from backend.detail.window import surface_frames
 from backend.geometry.template import load_template
 from trainer.data.detail import DetailPeopleConfig
 from trainer.data.detail.relief import Relief, ReliefParameters, cause, draw_relief
-from trainer.data.detail.uv_photo import draw_shot, photograph
+from trainer.data.detail.uv_photo import draw_shot, take_photo
 from trainer.data.people.light import draw_light
 
 SIZE = 256
@@ -76,7 +77,8 @@ def test_photos_show_the_relief_where_the_light_comes_from_the_side() -> None:
     shot = draw_shot(np.random.default_rng(2))
     shot = replace(shot, towards=np.array([0, 0, 1.0]), turn=np.eye(3), light=lamp, noise=0.0, quality=0, shadow=0.0)
     shot = replace(shot, slip=0.0, covered=0, light_error=0.0, pixels_per_metre=5000.0, exposure=1.0)
-    photo = photograph(known, frames, height, np.full((SIZE, SIZE, 3), 0.4, np.float32), 0.0, shot)
+    clay = np.full((SIZE, SIZE, 3), 0.4, np.float32)
+    photo = observe(take_photo(known, frames, height, clay, 0.0, shot), known.density)
     down, across = np.gradient(height)
     shown = -(photo[3] * across + photo[4] * down)
     forehead = known.window.image(surface.regions["forehead"][:, None])[..., 0] > 0.8

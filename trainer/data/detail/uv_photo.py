@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import torch
 
-from backend.detail.observation import PhotoInWindow, frames_in_window, observe
+from backend.detail.observation import PhotoInWindow, frames_in_window
 from backend.detail.window import SurfaceFrames
 from backend.geometry.smoothstep import smoothstep
 from backend.rendering import spherical_harmonics as sh
@@ -116,19 +116,6 @@ def bare_skin(cause: Cause, skin: SkinParameters) -> np.ndarray:
     brows = window.image(window.surface.regions["brows"][:, None])[..., 0]
     beard = np.maximum.reduce([getattr(skin, place) * painted[place] for place in ("moustache", "chin", "jaw")])
     return ((1.0 - smoothstep(0.1, 0.5, brows)) * (1.0 - smoothstep(0.05, 0.3, beard))).astype(np.float32)
-
-
-def photograph(
-    cause: Cause,
-    frames: SurfaceFrames,
-    height: np.ndarray,
-    albedo: np.ndarray,
-    gloss: float,
-    shot: ShotParameters,
-    in_front: InFront | None = None,
-) -> np.ndarray:
-    """(7, N, N) float32: what ``observe`` says of ``take_photo``'s."""
-    return observe(take_photo(cause, frames, height, albedo, gloss, shot, in_front), cause.density)
 
 
 def take_photo(
