@@ -59,16 +59,22 @@ def test_a_worker_that_was_talking_when_its_server_was_killed_removes_all_photos
     assert list((server.folder / "jobs").iterdir()) == []
 
 
-def test_photos_of_a_server_killed_with_its_worker_go_with_the_next_start(
-    start_server: Callable[..., ServerProcess],
-) -> None:
-    server = start_server()
+def killed_while_its_worker_is_stopped(server: ServerProcess) -> int:
+    """Kill a server in the middle of a job; its worker's id, which has not heard of it yet."""
     client = server.client()
     client.wait_until_running(client.submit("lost", "stuck 60")["job"])
     (worker,) = children(server.process.pid)
     os.kill(worker, signal.SIGSTOP)
     server.process.kill()
     server.process.wait()
+    return worker
+
+
+def test_photos_of_a_server_killed_with_its_worker_go_with_the_next_start(
+    start_server: Callable[..., ServerProcess],
+) -> None:
+    server = start_server()
+    worker = killed_while_its_worker_is_stopped(server)
     os.kill(worker, signal.SIGKILL)
     assert list(server.jobs.glob("*/photo_0"))
     start_server()
@@ -78,12 +84,7 @@ def test_photos_of_a_server_killed_with_its_worker_go_with_the_next_start(
 def test_a_late_worker_leaves_the_next_servers_photos(start_server: Callable[..., ServerProcess]) -> None:
     """It hears of its server's end when the next one has jobs already."""
     server = start_server()
-    client = server.client()
-    client.wait_until_running(client.submit("lost", "stuck 60")["job"])
-    (worker,) = children(server.process.pid)
-    os.kill(worker, signal.SIGSTOP)
-    server.process.kill()
-    server.process.wait()
+    worker = killed_while_its_worker_is_stopped(server)
     following = start_server()
     job = following.client().submit("kept", "stuck 60")["job"]
     os.kill(worker, signal.SIGCONT)
