@@ -1,7 +1,7 @@
 """Which figures of ``evaluate textures`` feel the texture's numbers: benchmarks/texture_settings.py --people DIR.
 
-Every field of the settings of ``backend/texture`` (``--only delighting blending.sliver``: of one room, one number) is
-halved and doubled, shares at most to 1. Of each person one photo is left out, the texture of the others is made at a
+Every field of the settings of ``backend/texture`` (``--only delighting blending.consistent``: of one room, one number)
+is halved and doubled, shares at most to 1. Of each person one photo is left out, the texture of the others is made at a
 small size, and the figures are taken beside the photo left out. A line per number says by how much each figure's mean
 over the people moves at most, and how much the textures themselves differ.
 """
@@ -60,7 +60,6 @@ SHARES = (
     "delighting.dark_grey",
     "delighting.coarse_colour",
     "blending.moved_less",
-    "blending.part_of_fold",
     "blending.expression_folds",
     "inpainting.known",
     "inpainting.under_jaw_grazing",

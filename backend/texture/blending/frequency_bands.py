@@ -18,8 +18,8 @@ from backend.geometry.robust_statistics import robust_consensus
 from backend.geometry.smoothstep import smoothstep
 from backend.parallel import each, threads_at_once
 from backend.photos.collection import FaceClass
+from backend.texture.blending.arms_of_glasses import arms_of_glasses
 from backend.texture.blending.pyramids import ResidualBlender, WeightedBands
-from backend.texture.blending.residual_artefacts import residual_artefacts, without_slivers
 from backend.texture.blending.settings import BLENDING
 from backend.texture.blending.view_selection import PhotoScore, coverage, detail_weights, rest_weights
 from backend.texture.delighting.consensus import Consensus
@@ -158,10 +158,8 @@ def middle_band(
     plain = (1.0 - np.maximum.reduce(facial_hair)) * (1.0 - hairline)
     folds = BLENDING.expression_folds / len(photos) * moved_in_all * plain * np.minimum(channel_mean(blended), 0.0)
     blended = blended - folds[..., None]
-    cover = coverage(shown, fine) * (
-        1.0 - residual_artefacts(surface, atlas, photos, blended, hairline, positions, density)
-    )
-    cover = without_slivers(cover, density)
+    arms = arms_of_glasses(surface, atlas, photos, blended, hairline, positions, density)
+    cover = coverage(shown, fine) * (1.0 - arms)
     return MiddleBand(blended, tuple(middles), tuple(fine), cover, tuple(facial_hair))
 
 

@@ -43,14 +43,6 @@ class BlendingSettings:
     """Part of the working size, 60 to 240: so far beside the roots (1 / 120 of it) there is hair."""
     brow_share: tuple[float, float] = (0.1, 0.4)
     """Share in [0, 1] of what photos show that is brow: from there on what is dark is no arm of glasses."""
-    beside_ears: float = 0.003
-    """Metres, 0.001 to 0.01: so far from the mesh's ears those of the photos may have their folds."""
-    from_ears: float = 0.014
-    """Metres, 0.005 to 0.03: so far what begins there reaches: hair tucked behind an ear, the shade before it."""
-    fold_contrast: tuple[float, float] = (0.1, 0.22)
-    """Log units, 0.05 to 0.5, from its base: something on or before an ear is a fold's shade or shine."""
-    part_of_fold: float = 0.3
-    """Share in [0, 1]: how surely a texel must be a fold's to go on with one."""
     glasses_area: float = 3e-5
     """Square metres, 1e-5 to 1e-4, of glasses from which a photo shows some."""
     worn_share: tuple[float, float] = (0.2, 0.4)
@@ -67,9 +59,6 @@ class BlendingSettings:
     """Log units, 0.15 to 0.6, darker than its base: a hinge or an arm, and no wrinkle."""
     part_of_arm: float = 0.06
     """Log units, 0.02 to 0.2, darker than its base: what belongs to an arm where it touches one."""
-    sliver: float = 0.0012
-    """Metres, 0.0005 to 0.003: half the width of a strip between two gaps that goes, because it stands out as a
-    line."""
 
 
 BLENDING = BlendingSettings()

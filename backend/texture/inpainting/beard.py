@@ -103,19 +103,6 @@ def _dark_typical(colours: np.ndarray, weights: np.ndarray) -> np.ndarray:
     return mean - mean.mean() + level
 
 
-def dark_below(surface: HeadSurface, own: np.ndarray, weight: np.ndarray, positions: np.ndarray) -> np.ndarray:
-    """(C,) in [0, 1]: below the mouth and so much darker than seen skin that it is a beard, whatever its label."""
-    count = surface.count
-    if weight.sum() < 20:
-        return np.zeros(count)
-    brightness = own.mean(1)
-    lips = float(np.median(positions[surface.regions["lips"] > 0.5, 1]))
-    below = smoothstep(lips - 0.004, lips - 0.012, positions[:count, 1]) * (surface.regions["face"][:count] > 0.5)
-    above = weight * (1.0 - below)
-    level = float(np.average(brightness, weights=above if above.sum() > 20 else weight))
-    return below * smoothstep(0.30, 0.65, level - brightness) * (weight > 0.02)
-
-
 def _beard(
     surface: HeadSurface, operators: SurfaceOperators, votes: np.ndarray, looked: np.ndarray, positions: np.ndarray
 ) -> np.ndarray:

@@ -17,12 +17,6 @@ def limited_difference(difference: np.ndarray) -> np.ndarray:
     return most * np.tanh(level / most) + chroma
 
 
-def without_shadow(difference: np.ndarray) -> np.ndarray:
-    """(C, 3) the difference (C, 3) of seen from inpainted skin without the shadow that a chin casts."""
-    level = difference.mean(1, keepdims=True)
-    return difference + np.where(level < 0, INPAINTING.shaded * np.tanh(level / INPAINTING.shaded) - level, 0.0)
-
-
 def near_typical(field: np.ndarray, typical: np.ndarray, reach: float, chroma: float = 0.4) -> np.ndarray:
     """(C, 3) log colours that differ from the typical (3,) by at most ``reach`` in brightness and less in chroma."""
     difference = field - typical

@@ -61,8 +61,6 @@ class InpaintingSettings:
     """Factors on x, y and z, 0.2 to 1: bristles of an inpainted beard run down and backwards."""
     chroma_range: float = 0.06
     """Log units, 0.02 to 0.2, by which the chroma of skin seen aslant may differ from the inpainted."""
-    shaded: float = 0.12
-    """Log units, 0.05 to 0.4, by which skin in the chin's shadow may be darker than the inpainted."""
     brighter: float = 0.14
     """Log units, 0.05 to 0.4, by which skin seen aslant may be brighter: more is a rim light."""
     darker: float = 0.10

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -13,8 +13,8 @@ from backend.geometry.smoothstep import smoothstep
 from backend.geometry.surface_fields import SurfaceOperators, smooth_field
 from backend.photos.collection import FaceClass
 from backend.texture.delighting.consensus import Consensus
-from backend.texture.inpainting.beard import beard_votes, dark_below, with_beard
-from backend.texture.inpainting.colour_limits import limited_difference, near_typical, without_shadow
+from backend.texture.inpainting.beard import beard_votes, with_beard
+from backend.texture.inpainting.colour_limits import limited_difference, near_typical
 from backend.texture.inpainting.confidence import confidence
 from backend.texture.inpainting.settings import INPAINTING, SmoothSkinSettings
 from backend.texture.unwrapping.atlas import SurfaceAtlas
@@ -63,8 +63,7 @@ def inpaint_skin(
     positions : (V, 3) neutral, metres.
     """
     count = surface.count
-    under = _under_jaw(surface, positions)
-    in_shade = atlas.sample(surface.lifted(under[:, None]))[:, 0]
+    in_shade = atlas.sample(surface.lifted(_under_jaw(surface, positions)[:, None]))[:, 0]
     shown = [p.shown * (1.0 - in_shade * smoothstep(*INPAINTING.under_jaw_grazing, p.unwrap.cosine)) for p in photos]
     sharp = [float(smoothstep(*UNWRAPPING.sharp, p.view.pixels_per_metre)) for p in photos]
     widened = INPAINTING.coarse_border
@@ -77,18 +76,14 @@ def inpaint_skin(
     votes = beard_votes(surface, atlas, photos)
     plain = plain_skin(surface)[:count]
     own = consensus.log_base[:count].astype(np.float64)
-    bearded = np.maximum(votes.bearded, dark_below(surface, own, weight * plain, positions))
-    votes = replace(votes, bearded=bearded)
-    skin_weight = weight**2 * plain * (1.0 - smoothstep(0.02, 0.3, covered)) * (1.0 - smoothstep(0.05, 0.4, bearded))
-    skin_weight = skin_weight * (1.0 - 0.8 * surface.regions["neck"][:count])
+    skin_weight = weight**2 * plain * (1.0 - 0.8 * surface.regions["neck"][:count])
+    skin_weight = skin_weight * (1.0 - smoothstep(0.02, 0.3, covered)) * (1.0 - smoothstep(0.05, 0.4, votes.bearded))
     plainest = _skin(surface, operators, own, skin_weight, tone, INPAINTING.plainest)
     facing = atlas.image(np.maximum.reduce([p.shown * p.unwrap.cosine for p in photos]).astype(np.float32))
     rim = smoothstep(*(np.array(INPAINTING.aslant) + 0.1 * coarse), image_at_cage(surface, atlas, facing))
     rim = np.maximum(rim, smoothstep(*INPAINTING.near_border, weight))
-    bare = rim * plain * (1.0 - smoothstep(0.1, 0.5, covered)) * (1.0 - smoothstep(0.1, 0.5, bearded))
+    bare = rim * plain * (1.0 - smoothstep(0.1, 0.5, covered)) * (1.0 - smoothstep(0.1, 0.5, votes.bearded))
     calm = own + bare[:, None] * (limited_difference(own - plainest) + plainest - own)
-    shade = (under * plain * (1.0 - smoothstep(0.1, 0.5, bearded)))[:, None]
-    calm = calm + shade * (without_shadow(calm - plainest) + plainest - calm)
     skin = _skin(surface, operators, calm, skin_weight, tone, INPAINTING.nearest)
     skin, share = with_beard(skin, surface, atlas, photos, consensus, operators, votes, weight, positions)
     fields = (skin, calm, share, coarse * bare)

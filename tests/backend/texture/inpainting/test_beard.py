@@ -61,17 +61,3 @@ def test_a_made_up_beard_is_as_dark_as_the_seen_one_and_leaves_the_ears() -> Non
     below, ears, brightness, level = _below_chin(scene, faces)
     assert below.sum() > 50 and np.median(brightness[below]) < level - 1.0
     assert np.median(brightness[ears]) > level - 0.3
-
-
-def test_a_beard_that_no_photo_labels_goes_on_as_dark_as_it_is() -> None:
-    """The parsing has called it skin; it is known by its darkness alone."""
-    scene, faces = make_scene([Shot(0.0), Shot(12.0), Shot(-12.0)]), []
-    for face in scene.faces:
-        down = np.arange(face.labels.shape[0])[:, None]
-        beard = (down > face.landmarks[17, 1] + 6) & np.isin(face.labels, (FaceClass.SKIN, FaceClass.NECK))
-        pixels = face.pixels.copy()
-        pixels[beard] = (pixels[beard] * 0.35).astype(np.uint8)
-        faces.append(with_labels(face, face.labels, pixels))
-    below, _, brightness, level = _below_chin(scene, faces)
-    assert below.sum() > 50
-    assert -2.5 < np.median(brightness[below]) - level < -0.5
