@@ -113,7 +113,8 @@ class ReconstructOptions:
 
     def of_photos(self) -> CollectOptions:
         """What the photo stage is told."""
-        return replace(self.collect, surface=self.collect.surface and LANDMARK_NET.name not in self.without)
+        surface = self.collect.surface and LANDMARK_NET.name not in self.without
+        return replace(self.collect, surface=surface, device=computing_device(self.device))
 
     def to_report(self) -> dict[str, object]:
         """For ``report.json``: JSON types only."""

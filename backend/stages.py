@@ -47,8 +47,8 @@ FILE_SHARES = {name: share for name, share in SHARES.items() if name not in (STA
 """Of a job that ends in files, on the same scale."""
 LOADING_SENTENCE = "Loading the models"
 """What the stage ``starting`` does while there is no worker that is ready."""
-COLD_SHARE = 0.25
-"""Of the whole time, the stage ``starting`` of a job whose worker has yet to load the models (6 of 20 s with three
+COLD_SHARE = 0.15
+"""Of the whole time, the stage ``starting`` of a job whose worker has yet to load the models (3 of 20 s with three
 photos on two cores). ``STAGES`` gives it none, since no further job waits for that."""
 
 

@@ -15,7 +15,7 @@ import backend  # noqa: F401  # its settings for numpy must be there before nump
 
 import numpy as np  # isort: skip
 
-SHARES = {"photos": 0.5, "takes": 0.15, "videos": 0.15, "models": 0.15, "heads": 0.05}
+SHARES = {"photos": 0.4, "takes": 0.12, "videos": 0.12, "models": 0.12, "heads": 0.04, "messages": 0.2}
 """Kind -> its part of all inputs."""
 
 
@@ -203,8 +203,9 @@ def good_heads(folder: Path) -> dict[str, bytes]:
     return {"face.glb": (folder / "face.glb").read_bytes()}
 
 
-def inputs(kinds: list[str], count: int, side: int, seed: int, folder: Path) -> Iterator[tuple[str, Path]]:
-    """(kind, path) of about ``count`` bad files, made one after the other."""
+def inputs(kinds: list[str], whole: float, side: int, seed: int, folder: Path) -> Iterator[tuple[str, Path]]:
+    """(kind, path) of bad files, made one after the other: of ``whole`` inputs each kind's share, and those made to
+    harm on top."""
     rng = np.random.default_rng(seed)
     makers: dict[str, Callable[[], dict[str, bytes]]] = {
         "photos": good_photos,
@@ -213,7 +214,6 @@ def inputs(kinds: list[str], count: int, side: int, seed: int, folder: Path) -> 
         "models": lambda: good_models(folder),
         "heads": lambda: good_heads(folder),
     }
-    total = sum(SHARES[kind] for kind in kinds)
     for kind in kinds:
         good = makers[kind]()
         special = {"photos": lambda: bombs(side), "takes": hostile_takes}.get(kind, lambda: iter(()))
@@ -223,7 +223,7 @@ def inputs(kinds: list[str], count: int, side: int, seed: int, folder: Path) -> 
             (folder / "no files").mkdir()
             for path in paths_that_are_no_files(folder / "no files"):
                 yield kind, Path(path)
-        for number in range(round(count * SHARES[kind] / total)):
+        for number in range(round(whole * SHARES[kind])):
             name = sorted(good)[number % len(good)]
             path = _written(folder / kind / str(number) / name, damaged(good[name], rng))
             yield kind, path

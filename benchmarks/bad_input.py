@@ -2,12 +2,13 @@
 
 Makes photos of every format, model files, heads, videos and takes, damages them in ways that a seed decides, adds files
 that cost far more than they weigh and paths that are no files, and has each read as the commands read it, in a process
-that is looked at all the while. Every one should be read or refused with a sentence.
+that is looked at all the while. Messages go to a server: changed ones from a client with its key, some without a key,
+half handshakes (``bad_messages.py``). Every one should be read or refused with a sentence; strangers get no answer.
 
 Figures: ``bad_input.inputs``, ``.tracebacks``, ``.hangs`` (more than ``--seconds`` of the processor's time, or six
 times as many by the clock: other programs run, too), ``.above_4_gb`` (processes), ``.peak_mb`` of the largest process,
 and ``.seconds`` for all. Exit code 1 where tracebacks, hangs or processes above 4 GB are not 0. On two cores that had
-other work, 500 took three and a half minutes, 3,000 photos (``--side 6000``) two, and 400 videos half a minute.
+other work, 500 took two to four minutes, 3,000 photos (``--side 6000``) two, and 400 videos half a minute.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import random
 import subprocess
 import sys
 import tempfile
@@ -26,7 +28,8 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from bad_files import SHARES, inputs
-from memory import resident_mb
+from bad_messages import MessageReader, hostile_messages, ways
+from memory import Watch
 
 import backend  # noqa: F401  # its settings for numpy must be there before numpy is
 
@@ -100,19 +103,18 @@ def run_reader() -> None:
 class Reader:
     """That process, from outside."""
 
-    def __init__(self) -> None:
-        self.peak_mb = 0.0
-        self.above = 0
+    def __init__(self, watch: Watch) -> None:
+        self._watch = watch
         self._start()
 
     def read(self, kind: str, path: Path, seconds: float) -> Outcome:
         """What becomes of one input within ``seconds``."""
-        start, before = time.monotonic(), self._look()
+        start, before, took = time.monotonic(), self._look(), 0.0
         self._process.stdin.write(json.dumps([kind, str(path)]).encode() + b"\n")
         self._process.stdin.flush()
         os.set_blocking(self._process.stdout.fileno(), False)
         while True:
-            took = self._look() - before
+            took = max(took, self._look() - before)  # a process that it started may be gone by now
             line = self._process.stdout.readline()
             if line:
                 result, text = json.loads(line)
@@ -139,31 +141,29 @@ class Reader:
         )
 
     def _look(self) -> float:
-        """Seconds of the processor that the process and those that it started have had; notes the largest memory."""
-        children = Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children")
-        try:
-            every = [self._process.pid, *map(int, children.read_text().split())]
-        except OSError:
-            return 0.0
-        sizes = [resident_mb(process, peak=True) for process in every]
-        self.peak_mb = max(self.peak_mb, *sizes)
-        self.above += sum(size > MOST_MB for size in sizes)
-        return sum(processor_seconds(process) for process in every)
+        return self._watch.look(self._process.pid)
 
 
-def processor_seconds(process: int) -> float:
-    """That a running process has had so far; 0 where it is gone."""
+def read_messages(count: int, seconds: float, seed: int, folder: Path, watch: Watch) -> list[Outcome]:
+    """What becomes of ``count`` messages, and of those made to harm on top of them."""
+    every = [*(("known", frames) for frames in hostile_messages()), *ways(count, random.Random(seed))]
+    reader, outcomes = MessageReader(folder, seed, watch), []
     try:
-        fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
-    except OSError:
-        return 0.0
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+        for number, (way, frames) in enumerate(every):
+            result, text, took = reader.read(way, frames, seconds, _CLOCK_FACTOR * seconds)
+            outcomes.append(Outcome("messages", f"{number} ({way})", result, text, took))
+            if result == "hang" or "the server ended" in text:
+                reader.close()
+                reader = MessageReader(folder / str(number), seed + number, watch)
+    finally:
+        reader.close()
+    return outcomes
 
 
 def main() -> int:
     """Run it; the exit code."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--count", type=int, default=500, help="damaged files; those made to harm come on top")
+    parser.add_argument("--count", type=int, default=500, help="damaged ones; those made to harm come on top")
     parser.add_argument("--kinds", nargs="+", choices=SHARES, default=list(SHARES))
     parser.add_argument("--side", type=int, default=10_900, help="of the photos that cost much, in pixels")
     parser.add_argument("--seconds", type=float, default=10.0, help="of the processor; more is a hang")
@@ -176,28 +176,35 @@ def main() -> int:
         return 0
     start = time.monotonic()
     outcomes: list[Outcome] = []
-    with tempfile.TemporaryDirectory() as folder:
-        reader = Reader()
+    watch = Watch(MOST_MB)
+    share = arguments.count / sum(SHARES[kind] for kind in arguments.kinds)
+    with tempfile.TemporaryDirectory() as temporary:
+        folder, files = Path(temporary), [kind for kind in arguments.kinds if kind != "messages"]
+        reader = Reader(watch)
         try:
-            for kind in arguments.kinds:  # what is imported for a kind is not the first file's fault
-                reader.read(kind, Path(folder) / "none" / "none", 600.0)
-            for kind, path in inputs(arguments.kinds, arguments.count, arguments.side, arguments.seed, Path(folder)):
+            for kind in files:  # what is imported for a kind is not the first file's fault
+                reader.read(kind, folder / "none" / "none", 600.0)
+            for kind, path in inputs(files, share, arguments.side, arguments.seed, folder):
                 outcomes.append(reader.read(kind, path, arguments.seconds))
-                if outcomes[-1].result in ("traceback", "hang"):
-                    print(f"{outcomes[-1].result}: {kind} {Path(path).name}: {outcomes[-1].text}", file=sys.stderr)
         finally:
             reader.close()
+        if "messages" in arguments.kinds:
+            count = round(share * SHARES["messages"])
+            outcomes += read_messages(count, arguments.seconds, arguments.seed, folder / "messages", watch)
+    for outcome in outcomes:
+        if outcome.result in ("traceback", "hang"):
+            print(f"{outcome.result}: {outcome.kind} {Path(outcome.path).name}: {outcome.text}", file=sys.stderr)
     count = Counter((outcome.kind, outcome.result) for outcome in outcomes)
     for kind in arguments.kinds:
         told = ", ".join(f"{count[kind, result]} {result}" for result in ("read", "refused", "traceback", "hang"))
         slowest = max((outcome.seconds for outcome in outcomes if outcome.kind == kind), default=0.0)
-        print(f"{kind:8}{told}; the slowest {slowest:.1f} s")
+        print(f"{kind:10}{told}; the slowest {slowest:.1f} s")
     figures = {
         "bad_input.inputs": len(outcomes),
         "bad_input.tracebacks": sum(outcome.result == "traceback" for outcome in outcomes),
         "bad_input.hangs": sum(outcome.result == "hang" for outcome in outcomes),
-        "bad_input.above_4_gb": reader.above,
-        "bad_input.peak_mb": round(reader.peak_mb),
+        "bad_input.above_4_gb": len(watch.above),
+        "bad_input.peak_mb": round(watch.peak_mb),
         "bad_input.seconds": round(time.monotonic() - start, 1),
     }
     for name, value in figures.items():

@@ -1,7 +1,8 @@
-"""Memory of a running process (Linux)."""
+"""Memory and processor time of running processes (Linux)."""
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 
@@ -13,3 +14,35 @@ def resident_mb(process: int, peak: bool = False) -> float:
         return 0.0
     key = "VmHWM" if peak else "VmRSS"
     return next((int(line.split()[1]) / 1024.0 for line in lines if line.startswith(key)), 0.0)
+
+
+def processor_seconds(process: int) -> float:
+    """That a running process has had so far; 0 where it is gone."""
+    try:
+        fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return 0.0
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+class Watch:
+    """What processes take that are looked at again and again."""
+
+    def __init__(self, most_mb: float) -> None:
+        self._most_mb = most_mb
+        self.peak_mb = 0.0
+        """Of the largest process so far."""
+        self.above: set[int] = set()
+        """Ids of the processes that had more than ``most_mb``."""
+
+    def look(self, process: int) -> float:
+        """Seconds of the processor that a process and those that it started have had; notes the largest memory."""
+        try:
+            children = Path(f"/proc/{process}/task/{process}/children").read_text().split()
+        except OSError:
+            return 0.0
+        every = [process, *map(int, children)]
+        sizes = {one: resident_mb(one, peak=True) for one in every}
+        self.peak_mb = max(self.peak_mb, *sizes.values())
+        self.above |= {one for one, size in sizes.items() if size > self._most_mb}
+        return sum(processor_seconds(one) for one in every)

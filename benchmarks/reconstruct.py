@@ -96,6 +96,7 @@ def main() -> int:
         if arguments.without_detail:
             figures |= seconds_of_detail(photos, options, folder, arguments.without_detail)
     figures["seconds.first_run"] = cold["seconds.total"]
+    figures["cpu_seconds.first_run"] = cold["cpu_seconds.total"]
     figures["photos"] = len(photos)
     if memory is not None:
         figures["peak_rss_mb"] = memory

@@ -11,7 +11,6 @@ from __future__ import annotations
 import argparse
 import json
 import random
-import socket
 import sys
 import tempfile
 import time
@@ -22,8 +21,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests/backend/service"))
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests/blender_addon/scene"))
 
-import zmq
+from bad_messages import half_handshake, malformed, mutated, say, stranger
 from head_message import make
+from memory import resident_mb
 from service_client import ServerProcess, ServiceClient
 
 from blender_addon.client.messages import parse_header
@@ -34,28 +34,6 @@ MOST_GROWTH_MB = 150.0
 """Resident memory of the server, between its first job and the end; photos of 40 bytes leave nothing behind."""
 HALF_OPEN = 50
 """Half handshakes that are open at a time: fewer than the server has files for."""
-VALID = (
-    {"type": "ping"},
-    {"type": "list"},
-    {"type": "fetch", "job": "0" * 32},
-    {"type": "cancel", "token": "t"},
-    {"type": "submit", "token": "t", "photos": [{"name": "a.jpg", "bytes": 3}]},
-)
-
-
-def mutated(data: bytes, draw: random.Random) -> bytes:
-    """Bytes with a few of them changed, a part missing, or a part twice."""
-    changed = bytearray(data)
-    for _ in range(draw.randint(1, 4)):
-        place = draw.randrange(len(changed) + 1)
-        way = draw.random()
-        if way < 0.5 and place < len(changed):
-            changed[place] = draw.randrange(256)
-        elif way < 0.75:
-            del changed[place : place + draw.randint(1, 20)]
-        else:
-            changed[place:place] = changed[place : place + draw.randint(1, 20)] or b"["
-    return bytes(changed)
 
 
 def malformed_with_the_key(server: ServerProcess, count: int, draw: random.Random) -> int:
@@ -65,8 +43,7 @@ def malformed_with_the_key(server: ServerProcess, count: int, draw: random.Rando
         client = ServiceClient(server.endpoint, server.public_key, server.keys())
         client.hello()
         for _ in range(min(200, count - first)):
-            buffers = [b"abc"] * draw.choice((0, 0, 1, 2))
-            client.send_raw(mutated(json.dumps(draw.choice(VALID)).encode(), draw), *buffers)
+            client.send_raw(*malformed(draw))
         unanswered += not answers(client)
         client.close()
     return unanswered
@@ -76,12 +53,9 @@ def strangers(server: ServerProcess, count: int, draw: random.Random) -> int:
     """Messages under keys that nobody knows; returns how many were answered."""
     answered = 0
     for first in range(0, count, 50):
-        keys = tuple(key.decode() for key in zmq.curve_keypair())
-        client = ServiceClient(server.endpoint, server.public_key, keys if draw.random() < 0.7 else None)
+        client = stranger(server, draw)
         for _ in range(min(50, count - first)):
-            try:
-                client.socket.send_multipart([json.dumps(draw.choice(VALID)).encode()], zmq.DONTWAIT)
-            except zmq.Again:
+            if not say(client, draw):
                 break
         answered += bool(client.socket.poll(100))
         client.close()
@@ -89,15 +63,9 @@ def strangers(server: ServerProcess, count: int, draw: random.Random) -> int:
 
 
 def half_handshakes(server: ServerProcess, count: int, draw: random.Random) -> None:
-    """Connections that begin ZeroMQ's greeting and go on with something else, or with nothing."""
-    host, port = server.endpoint.removeprefix("tcp://").rsplit(":", 1)
-    greeting = b"\xff" + bytes(8) + b"\x7f\x03\x00CURVE" + bytes(15) + b"\x00" + bytes(31)
+    """Connections that do not end their greeting, ``HALF_OPEN`` at a time."""
     for first in range(0, count, HALF_OPEN):
-        lines = []
-        for _ in range(min(HALF_OPEN, count - first)):
-            line = socket.create_connection((host, int(port)), timeout=5)
-            line.sendall(greeting[: draw.randrange(len(greeting) + 1)] + draw.randbytes(draw.choice((0, 0, 7, 200))))
-            lines.append(line)
+        lines = [half_handshake(server, draw) for _ in range(min(HALF_OPEN, count - first))]
         time.sleep(0.05)
         for line in lines:
             line.close()
@@ -140,11 +108,6 @@ def answers(client: ServiceClient) -> bool:
         return bool(client.wait_for(lambda message: message.header.get("request") == "soak", 10.0))
     except AssertionError:
         return False
-
-
-def resident_mb(pid: int) -> float:
-    """Resident memory of a process."""
-    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * 4096 / 2**20
 
 
 def main() -> int:

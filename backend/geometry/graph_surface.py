@@ -19,6 +19,8 @@ from backend.geometry.topology import triangles_from_quads
 
 EYES = ("eye_left", "eye_right")
 _REGIONS = ("face", "lip_upper", "lip_lower", "mouth_interior", "eye_sockets")
+_COLUMNS_AT_ONCE = 64
+"""Fields that are refined at a time, which is faster than all 530: a processor keeps them near."""
 _LEAST = 1e-4
 """Weights below are dropped, and the others of the row scaled to sum 1 again."""
 
@@ -75,7 +77,8 @@ def build_surface(template: Template, graph: DeformationGraph, level: int) -> Gr
     region = np.stack([template.regions[name][:cage] for name in _REGIONS], 1).astype(np.float32)
     fields = torch.from_numpy(np.concatenate([template.vertices[:cage], region, graph.weights], 1).astype(np.float32))
     for step in refinements(quads, cage, level):
-        fields, quads = step(fields), step.refined
+        parts = fields.split(_COLUMNS_AT_ONCE, 1)
+        fields, quads = torch.cat([step(part.contiguous()) for part in parts], 1), step.refined
     skin = len(fields)
     mean, region, weights = fields.split([3, len(_REGIONS), len(graph.nodes)], 1)
     weights = torch.where(weights < _LEAST, 0.0, weights)
@@ -84,7 +87,7 @@ def build_surface(template: Template, graph: DeformationGraph, level: int) -> Gr
     seen = (region[:, [0, 3, 4]].amax(1) > 0.02).numpy()
     shown = shown[seen[shown].all(1)]
     rows, columns = weights.nonzero().unbind(1)
-    parts = {"rows": [rows], "columns": [columns], "values": [weights[rows, columns]]}
+    couplings = {"rows": [rows], "columns": [columns], "values": [weights[rows, columns]]}
     means, faces, start = [mean], [shown], skin
     for name in EYES:
         part = template.parts[name]
@@ -92,9 +95,9 @@ def build_surface(template: Template, graph: DeformationGraph, level: int) -> Gr
         pull = graph.weights[lids].mean(0)
         used = np.flatnonzero(pull > _LEAST)
         count = part.vertex_stop - part.vertex_start
-        parts["rows"].append(torch.arange(start, start + count).repeat_interleave(len(used)))
-        parts["columns"].append(torch.from_numpy(used).repeat(count))
-        parts["values"].append(torch.from_numpy((pull[used] / pull[used].sum()).astype(np.float32)).repeat(count))
+        couplings["rows"].append(torch.arange(start, start + count).repeat_interleave(len(used)))
+        couplings["columns"].append(torch.from_numpy(used).repeat(count))
+        couplings["values"].append(torch.from_numpy((pull[used] / pull[used].sum()).astype(np.float32)).repeat(count))
         means.append(torch.from_numpy(template.vertices[part.vertex_start : part.vertex_stop]))
         own = template.quads[part.face_start : part.face_stop].astype(np.int64) - part.vertex_start + start
         faces.append(triangles_from_quads(own))
@@ -111,7 +114,7 @@ def build_surface(template: Template, graph: DeformationGraph, level: int) -> Gr
         face=torch.cat([region[:, 0], none]),
         lip_upper=torch.cat([region[:, 1], none]),
         lip_lower=torch.cat([region[:, 2], none]),
-        **{name: torch.cat(values) for name, values in parts.items()},
+        **{name: torch.cat(values) for name, values in couplings.items()},
     )
 
 

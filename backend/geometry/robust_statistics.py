@@ -27,10 +27,19 @@ def robust_consensus(
     consensus = values[chosen, np.arange(values.shape[1])].astype(np.float64)  # (N, C)
     robust = weights
     for _ in range(iterations):
-        residual = ((values - consensus[None]) ** 2).sum(2)
+        residual = _squared_lengths(values - consensus[None])
         robust = weights / (1.0 + residual / scale**2) ** 2
         consensus = np.einsum("pn,pnc->nc", robust, values) / np.maximum(robust.sum(0), 1e-12)[:, None]
     return np.where(weights.sum(0)[:, None] > 0, consensus, 0.0), robust.sum(0)
+
+
+def _squared_lengths(vectors: np.ndarray) -> np.ndarray:
+    """(P, N) of (P, N, C), which are overwritten; numpy's own sum over an axis that short takes twice as long."""
+    vectors *= vectors
+    total = vectors[..., 0].copy()
+    for channel in range(1, vectors.shape[2]):
+        total += vectors[..., channel]
+    return total
 
 
 def weighted_median(values: np.ndarray, weight: np.ndarray) -> np.ndarray:

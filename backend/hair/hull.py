@@ -26,6 +26,8 @@ CENTRE_Y = 0.760
 CURTAIN_INWARDS = 0.22
 """How far the curtain follows the neck inwards, metres per metre downwards."""
 NEIGHBOURS = 4
+_ROWS_AT_ONCE = 32
+"""Points whose distances to all vertices a processor keeps near: 1 MB."""
 
 HAIRLINE = np.array(
     [
@@ -140,8 +142,11 @@ def _nearest(points: np.ndarray, others: np.ndarray, count: int) -> tuple[np.nda
     machines that train have no scipy."""
     middle = others.mean(0)
     a, b = points - middle, others - middle
-    squared = (a**2).sum(1)[:, None] + (b**2).sum(1) - 2.0 * (a @ b.T)
-    near = np.argpartition(squared, count - 1, axis=1)[:, :count]
+    near = np.empty((len(a), count), np.int64)
+    for first in range(0, len(a), _ROWS_AT_ONCE):
+        rows = slice(first, first + _ROWS_AT_ONCE)
+        squared = (a[rows] ** 2).sum(1)[:, None] + (b**2).sum(1) - 2.0 * (a[rows] @ b.T)
+        near[rows] = np.argpartition(squared, count - 1, axis=1)[:, :count]
     return ((points[:, None] - others[near]) ** 2).sum(-1), near
 
 
@@ -166,16 +171,12 @@ def _profile(head: np.ndarray, triangles: np.ndarray, azimuth: float) -> np.ndar
     flat = head[:, [0, 2]] - [0.0, AXIS_Z]
     away, side = flat @ out, flat @ across
     crossing = (side[triangles] > 0).any(1) & (side[triangles] <= 0).any(1)
-    segments = []
-    for corners in triangles[crossing]:
-        ends = []
-        for i, j in ((0, 1), (1, 2), (2, 0)):
-            p, q = corners[i], corners[j]
-            if (side[p] > 0) != (side[q] > 0):
-                t = side[p] / (side[p] - side[q])
-                ends.append([away[p] + t * (away[q] - away[p]), head[p, 1] + t * (head[q, 1] - head[p, 1])])
-        segments.append(ends)
-    start, stop = np.array(segments).transpose(1, 0, 2)  # each (K, 2): distance from the axis, height
+    p, q = triangles[crossing].T, np.roll(triangles[crossing], -1, axis=1).T  # (3, K) the ends of each side
+    cut = (side[p] > 0) != (side[q] > 0)  # two sides of each triangle
+    p, q = p.T[cut.T], q.T[cut.T]
+    t = side[p] / (side[p] - side[q])
+    ends = np.stack([away[p] + t * (away[q] - away[p]), head[p, 1] + t * (head[q, 1] - head[p, 1])], axis=1)
+    start, stop = ends[::2], ends[1::2]  # each (K, 2): distance from the axis, height
 
     def farthest(origins: np.ndarray, directions: np.ndarray) -> np.ndarray:
         """(D,) distance of the last hit along rays from (D, 2) or (1, 2), nan where there is none."""

@@ -49,6 +49,7 @@ class CollectOptions:
     limits : what a file may cost.
     identity : tells people apart.
     surface : whether the landmark net looks at the faces that are used, where it is trained.
+    device : ``cpu`` or ``cuda``, where the parsing nets and the landmark net compute.
     """
 
     max_photos: int = 200
@@ -58,6 +59,7 @@ class CollectOptions:
     limits: ReadLimits = field(default_factory=ReadLimits)
     identity: IdentityModel = field(default_factory=GradientIdentity)
     surface: bool = True
+    device: str = "cpu"
 
 
 @dataclass(frozen=True)
@@ -123,14 +125,14 @@ def collect(
             again = read_photo(sources[candidate.photo], options.limits, still_here)
             crop = crop_head(again.pixels, candidate.landmarks, options.max_crop_side)
         if not decide_alike(candidate.worn, worn):
-            candidate = _labelled_again(candidate, crop, worn)
-        return _photo_face(names[candidate.photo], photo, candidate, crop, options.surface)
+            candidate = _labelled_again(candidate, crop, worn, options.device)
+        return _photo_face(names[candidate.photo], photo, candidate, crop, options)
 
     voted = vote_over_photos([candidate.worn for candidate in choice.used])
     share = (1 - _ANALYSIS_SHARE) / len(choice.used)
     faces = each(finished, choice.used, voted, told=lambda count: progress(STAGE, _ANALYSIS_SHARE + share * count))
     progress(STAGE, 1.0)
-    return PhotoCollection(vote_on_glasses(faces), tuple(_verdicts(analysed, names, choice)))
+    return PhotoCollection(vote_on_glasses(faces, options.device), tuple(_verdicts(analysed, names, choice)))
 
 
 def unique_names(names: Sequence[str]) -> list[str]:
@@ -163,23 +165,23 @@ def _analyse(
         if landmarks is None:
             continue
         crop = crop_head(photo.pixels, landmarks, options.max_crop_side)
-        faces.append(_candidate(index, landmarks, crop, options.identity))
+        faces.append(_candidate(index, landmarks, crop, options))
         crops.append(crop)
     failure = "" if faces else NO_FACE_REASON
     return _Analysed(photo.source_size, photo.focal_px, photo.pixels.shape[1], tuple(faces), failure), crops
 
 
-def _candidate(index: int, landmarks: np.ndarray, crop: HeadCrop, model: IdentityModel) -> FaceCandidate:
+def _candidate(index: int, landmarks: np.ndarray, crop: HeadCrop, options: CollectOptions) -> FaceCandidate:
     in_crop = crop.to_crop(landmarks).astype(np.float32)
     small, factor = fit_inside(crop.pixels, LABELS_SIDE)
-    found = look_at_face(small, in_crop * factor, tuple(edge * factor for edge in crop.covered))
+    found = look_at_face(small, in_crop * factor, tuple(edge * factor for edge in crop.covered), device=options.device)
     pose = head_pose(landmarks)
     return FaceCandidate(
         photo=index,
         landmarks=landmarks,
         size_px=face_size_px(landmarks),
         pose=pose,
-        descriptor=model.describe(crop.pixels, in_crop),
+        descriptor=options.identity.describe(crop.pixels, in_crop),
         fingerprint=picture_fingerprint(crop.pixels, in_crop),
         small_crop=small,
         small_labels=found.labels,
@@ -189,16 +191,21 @@ def _candidate(index: int, landmarks: np.ndarray, crop: HeadCrop, model: Identit
     )
 
 
-def _labelled_again(candidate: FaceCandidate, crop: HeadCrop, worn: AccessoryScores | None) -> FaceCandidate:
+def _labelled_again(
+    candidate: FaceCandidate, crop: HeadCrop, worn: AccessoryScores | None, device: str
+) -> FaceCandidate:
     """The face of ``crop``, labelled as ``worn`` has it."""
     factor = candidate.small_factor
     landmarks = crop.to_crop(candidate.landmarks).astype(np.float32) * factor
     covered = tuple(edge * factor for edge in crop.covered)
-    return replace(candidate, small_labels=look_at_face(candidate.small_crop, landmarks, covered, worn).labels)
+    found = look_at_face(candidate.small_crop, landmarks, covered, worn, device)
+    return replace(candidate, small_labels=found.labels)
 
 
-def _photo_face(name: str, photo: _Analysed, candidate: FaceCandidate, crop: HeadCrop, with_surface: bool) -> PhotoFace:
-    landmarker = surface_landmarker() if with_surface else None
+def _photo_face(
+    name: str, photo: _Analysed, candidate: FaceCandidate, crop: HeadCrop, options: CollectOptions
+) -> PhotoFace:
+    landmarker = surface_landmarker(options.device) if options.surface else None
     landmarks = crop.to_crop(candidate.landmarks).astype(np.float32)
     reduced = photo.decoded_width / photo.source_size[0]
     return PhotoFace(

@@ -173,6 +173,7 @@ class Server:
         poller = zmq.Poller()
         poller.register(self._router, zmq.POLLIN)
         poller.register(self._worker_events, zmq.POLLIN)
+        self._queue.look_after(time.monotonic())  # starts the worker at once
         while self._reason is None:
             poller.poll(50 if self._queue.busy or self._listeners.wait_for_results else 200)
             self._take_messages()

@@ -4,8 +4,10 @@ When the server is gone, however it ended, the worker removes JOBS, the folder o
 and ends at once. It speaks in ``frames`` on what were its standard input and output.
 RUNNER is the name of a module with
 
-- ``warm(device: str, loaded: LoadingReporter) -> dict``: whatever makes the first job fast; calls ``loaded`` with how
-  much of it is there, and returns ``{"device": {…}, "models": {…}}``;
+- ``warm(device: str, loaded: LoadingReporter) -> dict``: whatever a job needs at once; calls ``loaded`` with how much
+  of it is there, and returns ``{"device": {…}, "models": {…}}``;
+- ``later(device: str)``: functions that load one thing each which a job needs further on, called as long as no job is
+  there, since a job loads beside its work what is missing; ``LATER_BYTES`` is the memory that all of it takes;
 - ``run(task: Task, report: JobReporter) -> WireMessage``: one job. It raises ``LikenessError`` for what a person can
   do something about.
 """
@@ -23,7 +25,7 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,13 +44,15 @@ from backend.service.messages import JobOptions
 from backend.stages import SHARES, TRANSFER_SHARES
 
 PROGRESS_SECONDS = 0.1
-IMPORTED = 0.35
-"""Of the time until a worker is ready: what importing the runner takes (2 of 5.6 s on two cores)."""
+IMPORTED = 0.88
+"""Of the time until a worker is ready: what importing the runner takes (2.4 of 2.7 s of the processor)."""
 
 RUNNER_MODULES = 1900
 """That the runner's import adds to ``sys.modules``, 300 to 1,000 a second: how far it is, roughly."""
 LOADING_SECONDS = 0.2
 """Between two reports of an import."""
+FIRST_TASK_SECONDS = 0.1
+"""In which a task that waits comes to a worker that says that it is ready."""
 REMOVALS, REMOVAL_SECONDS = 5, 0.05
 """Attempts to remove the jobs, and the pause between two: one suffices unless a result is being written."""
 
@@ -177,7 +181,8 @@ class Worker:
             told = explain(error)
             self._channel.send({"type": "broken", "code": told.code, "sentence": told.sentence, "advice": told.advice})
             raise SystemExit(1) from error
-        self._channel.send({"type": "ready", **facts, "memory": resident_bytes()})
+        self._channel.send({"type": "ready", **facts, "memory": resident_bytes() + self._runner.LATER_BYTES})
+        self._load_until_a_task_comes(self._runner.later(device))
         while True:
             task = self._tasks.get()
             self._channel.send(self._outcome(task))
@@ -185,6 +190,18 @@ class Worker:
             gc.collect()
             give_freed_memory_back()
             self._channel.send({"type": "idle", "memory": resident_bytes()})
+
+    def _load_until_a_task_comes(self, loaders: Sequence[Callable[[], object]]) -> None:
+        until = time.monotonic() + FIRST_TASK_SECONDS
+        while self._tasks.empty() and time.monotonic() < until:
+            time.sleep(0.005)
+        for load in loaders:
+            if not self._tasks.empty():
+                return
+            try:
+                load()
+            except Exception:  # the job that needs it fails, and says why
+                traceback.print_exc()
 
     def _tell_loading(self, fraction: float) -> None:
         self._channel.send({"type": "loading", "fraction": round(fraction, 4)})

@@ -138,7 +138,7 @@ def _begin(
 ) -> None:
     """Principal directions of sums of cage offsets (K, V, 3) in metres with independent unit coefficients."""
     nodes = deformation_graph(bases.config.nodes).fitted(offsets, _importance()) / MILLIMETRE
-    metric = bases.metric.cpu().numpy() if metric is None else metric
+    metric = bases.surface.metric().numpy() if metric is None else metric
     parameter.copy_(torch.from_numpy(principal(nodes, metric, len(parameter))))
 
 

@@ -12,5 +12,6 @@ LANDMARK_NET = LearnedModel(
     purpose="points of the face's surface",
     without="the fit takes the detector's landmarks",
     loader="backend.models.landmarks.apply:load_surface_landmarker",
+    on_gpu=True,
     switch=Switch("landmark_net", "fit to the detector's landmarks alone, not to our net's as well"),
 )

@@ -36,12 +36,12 @@ class SurfaceLandmarker:
 
     needs: ClassVar[tuple[str, ...]] = ()
 
-    def __init__(self, network: LandmarkNet, version: str) -> None:
-        self.version = version
-        self._network = network.eval().to(memory_format=torch.channels_last)
+    def __init__(self, network: LandmarkNet, version: str, device: torch.device | str = "cpu") -> None:
+        self.version, self.device = version, torch.device(device)
+        self._network = network.eval().to(self.device, memory_format=torch.channels_last)
 
     @staticmethod
-    def load(folder: Path | None = None) -> SurfaceLandmarker:
+    def load(folder: Path | None = None, device: str = "cpu") -> SurfaceLandmarker:
         """Load ``assets/landmarks`` (or ``folder``).
 
         Raises
@@ -51,7 +51,7 @@ class SurfaceLandmarker:
         weights = load_model(LANDMARK_NET.name, folder)
         network = LandmarkNet(LandmarkNetConfig.from_json(weights.config))
         load_weights_into(network, weights)
-        return SurfaceLandmarker(network, weights.version)
+        return SurfaceLandmarker(network, weights.version, device)
 
     def find_in_box(self, pixels: np.ndarray, face: DetectedFace) -> SurfaceLandmarks:
         """The surface of a face of which nothing but a box is known, in a picture (H, W, 3) uint8 sRGB: of a window
@@ -82,12 +82,12 @@ class SurfaceLandmarker:
         """(2, H) what the net makes of the whole face with points (478, 2), and of its mirror image: the numbers from
         which it guesses all points at once (``LandmarkGuess.hidden``)."""
         cut = landmark_window(landmarks, WINDOW_PER_FACE).cut(pixels, self._network.config.size)
-        return self._guess(np.stack([cut, cut[:, ::-1]])).hidden.double().numpy()
+        return self._guess(np.stack([cut, cut[:, ::-1]])).hidden.cpu().double().numpy()
 
     @torch.inference_mode()
     def _guess(self, cuts: np.ndarray) -> LandmarkGuess:
         """The last guess of cut windows (N, S, S, 3) uint8."""
-        pictures = torch.from_numpy(cuts).permute(0, 3, 1, 2).float() / 255.0
+        pictures = torch.from_numpy(cuts).to(self.device).permute(0, 3, 1, 2).float() / 255.0
         return self._network(pictures.contiguous(memory_format=torch.channels_last))[-1]
 
     def _look(
@@ -99,7 +99,7 @@ class SurfaceLandmarker:
             for scale, turn, flipped in variants
         ]
         guess = self._guess(np.stack([one.cut(pixels, size) for one in windows]))
-        found = zip(windows, guess.places.double().numpy(), guess.deviation.double().numpy(), strict=True)
+        found = zip(windows, *(one.cpu().double().numpy() for one in (guess.places, guess.deviation)), strict=True)
         places, deviations = [], []
         for one, place, deviation in found:
             order = mirror if one.flipped else slice(None)
@@ -109,13 +109,13 @@ class SurfaceLandmarker:
 
 
 def load_surface_landmarker(folder: Path | None = None, device: str = "cpu") -> SurfaceLandmarker:
-    """``SurfaceLandmarker.load``; it computes on the CPU."""
-    return SurfaceLandmarker.load(folder)
+    """``SurfaceLandmarker.load``."""
+    return SurfaceLandmarker.load(folder, device)
 
 
-def surface_landmarker() -> SurfaceLandmarker | None:
+def surface_landmarker(device: str = "cpu") -> SurfaceLandmarker | None:
     """The shipped net; None where there is none. Raises ``DamagedFileError``."""
-    return LANDMARK_NET.find()
+    return LANDMARK_NET.find(device)
 
 
 def marks_in(faces: Sequence[PhotoFace], windows: Sequence[Window]) -> Tensor:

@@ -112,7 +112,7 @@ class FaceBases(nn.Module):
             "mean": surface.mean,
             "faces": surface.faces,
             "covered": covered,
-            "metric": surface.metric(),
+            **({"metric": surface.metric()} if config.orthogonal else {}),  # nothing else wants it
             "with_eyes": surface.upsampling(eyes=True),
             "without_eyes": surface.upsampling(eyes=False),
             "light_areas": _light_areas(surface),

@@ -12,11 +12,13 @@ PARSING = LearnedModel(
     purpose="masks of skin, hair, glasses and so on",
     without="landmark regions and colours are used",
     loader="backend.models.parsing.network:load_face_parser",
+    on_gpu=True,
 )
 PARSING_OPINION = LearnedModel(
     "parsing_opinion",
     purpose="a second opinion on hair and what is behind it",
     without="the first net decides alone",
     loader="backend.models.parsing.network:load_second_parser",
+    on_gpu=True,
 )
 """A second net, on frozen features of ImageNet; what ships of it is only what was learnt here."""

@@ -16,14 +16,14 @@ from backend.photos.faces.sampling import fit_inside
 WORK_SIDE = 384  # pixels of a head crop's side at which it is labelled, at most
 
 
-def face_parser() -> FaceParser | None:
+def face_parser(device: str = "cpu") -> FaceParser | None:
     """The shipped parsing net; None where there is none. Raises ``DamagedFileError``."""
-    return PARSING.find()
+    return PARSING.find(device)
 
 
-def second_parser() -> FaceParser | None:
+def second_parser(device: str = "cpu") -> FaceParser | None:
     """The net that gives a second opinion; None where it, or the package that has its features, is not there."""
-    return PARSING_OPINION.find()
+    return PARSING_OPINION.find(device)
 
 
 def label_face(
@@ -38,20 +38,22 @@ def look_at_face(
     landmarks: np.ndarray,
     covered: tuple[float, float, float, float] | None = None,
     worn: AccessoryScores | None = None,
+    device: str = "cpu",
 ) -> FaceLabels:
     """What is where in a head crop (S, S, 3) uint8 sRGB with landmarks (478, 3) in its pixels.
 
     What is labelled SKIN is bare skin of the face, forehead up to the hair line included. Clothes are BACKGROUND, and
     so is all outside ``covered`` (left, top, right, bottom), the part of the crop that the photo covers; the rest is
-    padding. ``worn`` decides about glasses, moustache and beard; None: what the picture says does.
+    padding. ``worn`` decides about glasses, moustache and beard; None: what the picture says does. The nets compute on
+    ``device`` (``computing_device``).
     """
     small, factor = fit_inside(pixels, WORK_SIDE)
     places = np.asarray(landmarks, dtype=np.float64) * factor
-    parser = face_parser()
+    parser = face_parser(device)
     if parser is None:
         found = FaceLabels(label_by_colour(small, places), None)
     else:
-        found = label_by_net(parser, small, places, second_parser(), worn)
+        found = label_by_net(parser, small, places, second_parser(device), worn)
     labels = found.labels if factor == 1.0 else enlarge_labels(found.labels, pixels)
     if covered is not None:
         labels[padding(covered, labels.shape)] = FaceClass.BACKGROUND

@@ -25,7 +25,7 @@ _BESIDE_BROWS = 0.03  # heights of the face: labels are broader than fine rims, 
 _NEAR_GLASSES = (*EYE_RIGHT, *mirrored(EYE_RIGHT), *BROW_RIGHT, *mirrored(BROW_RIGHT), *NOSE_BRIDGE)
 
 
-def vote_on_glasses(faces: Sequence[PhotoFace]) -> tuple[PhotoFace, ...]:
+def vote_on_glasses(faces: Sequence[PhotoFace], device: str = "cpu") -> tuple[PhotoFace, ...]:
     """A person's faces, glasses labelled where the other photos have them if the net sees a hint of them.
 
     One photo alone says little: bags under the eyes look like rims. So nothing changes unless most photos have glasses
@@ -36,14 +36,14 @@ def vote_on_glasses(faces: Sequence[PhotoFace]) -> tuple[PhotoFace, ...]:
         return tuple(faces)
     wearing = [face for face, known in zip(faces, worn, strict=True) if known]
     return tuple(
-        face if known or not _hinted(face) else replace(face, labels=_labelled_like(face, wearing))
+        face if known or not _hinted(face, device) else replace(face, labels=_labelled_like(face, wearing))
         for face, known in zip(faces, worn, strict=True)
     )
 
 
-def _hinted(face: PhotoFace) -> bool:
+def _hinted(face: PhotoFace, device: str) -> bool:
     """Whether the net holds glasses for possible."""
-    parser = face_parser()
+    parser = face_parser(device)
     if parser is None:
         return False
     small, factor = fit_inside(face.pixels, WORK_SIDE)

@@ -199,6 +199,50 @@ def test_a_second_run_into_the_same_folder_is_refused(
     assert sorted(os.listdir(tmp_path)) == sorted([*FILE_NAMES, "new"])
 
 
+_RACER = """
+import sys
+from pathlib import Path
+from backend.errors import LikenessError
+from backend.exchange.all_or_none import write_together
+folder, name = Path(sys.argv[1]), sys.argv[2]
+wanted = ["a", "b"]
+print(flush=True)
+sys.stdin.readline()
+for number in range(25):
+    for turn in range(2):  # into a folder that is not there, and into one that is
+        try:
+            steps = [lambda to, file=file: (to / file).write_text(f"{name} {turn}") and None for file in wanted]
+            write_together(folder / str(number), wanted, steps)
+        except LikenessError as error:
+            assert error.code == "in_use", error
+"""
+
+
+def test_two_programs_that_write_into_the_same_folders_mix_nothing(tmp_path: Path) -> None:
+    """2 of 300 folders held files of both."""
+    racers = [
+        subprocess.Popen(
+            [sys.executable, "-c", _RACER, str(tmp_path), name],
+            cwd=ROOT,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+        for name in ("one", "two")
+    ]
+    for racer in racers:
+        assert racer.stdout.readline()
+    for racer in racers:
+        racer.stdin.write(b"\n")
+        racer.stdin.flush()
+    assert [racer.communicate(timeout=120)[1] for racer in racers] == [b"", b""]
+    folders = sorted(tmp_path.iterdir())
+    assert len(folders) == 25
+    for folder in folders:
+        assert sorted(os.listdir(folder)) == ["a", "b"]
+        assert (folder / "a").read_text() == (folder / "b").read_text()
+
+
 def test_a_folder_that_was_made_meanwhile_is_the_same_folder(tmp_path: Path) -> None:
     out = tmp_path / "new"
     with OutputFolder(out) as held:

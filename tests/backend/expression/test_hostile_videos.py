@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import struct
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -13,12 +12,12 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from ended_processes import assert_both_end, runs
 
 from backend.errors import Cancelled, LikenessError
 from backend.expression.video import Video
 from backend.expression.video_limits import VideoLimits
 
-ROOT = Path(__file__).resolve().parents[3]
 posix = pytest.mark.skipif(os.name != "posix", reason="signals and /dev/fd are POSIX's")
 
 
@@ -170,7 +169,7 @@ def test_cancelling_ends_a_video_at_once(film: Path) -> None:
         wanted.append(time.monotonic() + 0.5)
         list(video.frames())
     assert 0 < time.monotonic() - wanted[0] < 2
-    assert not _runs(video._process.pid)
+    assert not runs(video._process.pid)
 
 
 @posix
@@ -180,26 +179,4 @@ def test_signals_end_a_video_and_its_process(number: signal.Signals, endless: Pa
         "import sys; from backend.expression.video import Video; video = Video(sys.argv[1]);"
         "print(video._process.pid, flush=True); [None for _ in video.frames()]"
     )
-    process = subprocess.Popen(
-        [sys.executable, "-c", code, str(endless)], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
-    )
-    try:
-        child = int(process.stdout.readline())
-        time.sleep(0.7)
-        assert process.poll() is None and _runs(child)
-        process.send_signal(number)
-        process.wait(2)
-        deadline = time.monotonic() + 2
-        while _runs(child) and time.monotonic() < deadline:
-            time.sleep(0.02)
-        assert not _runs(child)
-    finally:
-        process.kill()
-        process.stdout.close()
-
-
-def _runs(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
-        return False
+    assert_both_end(code, endless, number)

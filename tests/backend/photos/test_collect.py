@@ -323,9 +323,13 @@ def test_a_doubtful_photo_is_labelled_as_the_others_say(
     decided: list[AccessoryScores] = []
 
     def look(
-        pixels: np.ndarray, landmarks: np.ndarray, covered: object, worn: AccessoryScores | None = None
+        pixels: np.ndarray,
+        landmarks: np.ndarray,
+        covered: object,
+        worn: AccessoryScores | None = None,
+        device: str = "cpu",
     ) -> FaceLabels:
-        found = look_at_face(pixels, landmarks, covered, worn or next(said))
+        found = look_at_face(pixels, landmarks, covered, worn or next(said), device)
         if worn is not None:
             decided.append(worn)
         return found

@@ -7,6 +7,8 @@ import os
 import signal
 import sys
 import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +35,25 @@ def warm(device: str, loaded: LoadingReporter) -> dict[str, Any]:
             time.sleep(0.1)
             loaded(step / 10)
     return {"device": {"kind": "cpu", "name": f"scripted {device}"}, "models": {"parsing": True}}
+
+
+LATER_BYTES = 0
+
+
+def later(device: str) -> tuple[Callable[[], object], ...]:
+    """Nothing; or, where the environment says so, ten things of 0.3 s, or one that is broken."""
+    mode = os.environ.get("SCRIPTED_LATER", "")
+    if mode == "broken":
+        return (_broken, _note_that_it_is_loaded)
+    return tuple([partial(time.sleep, 0.3)] * 10 + [_note_that_it_is_loaded]) if mode == "slow" else ()
+
+
+def _broken() -> None:
+    raise LikenessError("missing_part", "A model is damaged.")
+
+
+def _note_that_it_is_loaded() -> None:
+    _kept.append(np.ones(1, np.uint8))
 
 
 def run(task: Task, report: JobReporter) -> WireMessage:
@@ -82,7 +103,12 @@ def run(task: Task, report: JobReporter) -> WireMessage:
     buffers.add_array("sizes", np.array([len(one) for one in data]), "<i4")
     size = int(argument) if word == "large" else 16
     buffers.add_array("ballast", np.zeros(size // 4), "<f4")
-    header = {"names": list(task.names), "pid": os.getpid(), "texture_size": task.options.texture_size}
+    header = {
+        "names": list(task.names),
+        "pid": os.getpid(),
+        "texture_size": task.options.texture_size,
+        "kept": len(_kept),
+    }
     return buffers.message(header)
 
 

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import zmq
 
@@ -136,7 +136,14 @@ def photo_headers(photos: Sequence[bytes]) -> list[dict[str, Any]]:
 class ServerProcess:
     """A server in a process of its own, with the scripted runner."""
 
-    def __init__(self, folder: Path, environment: dict[str, str] | None = None, **options: Any) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        environment: dict[str, str] | None = None,
+        stderr: IO[bytes] | None = None,
+        **options: Any,
+    ) -> None:
+        """``stderr``: where its log goes, or None for this process' own; ``options`` as ``serve_scripted.py`` takes."""
         self.folder = folder
         self.clients: list[ServiceClient] = []
         paths = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
@@ -144,6 +151,7 @@ class ServerProcess:
             [sys.executable, str(HERE / "serve_scripted.py"), str(folder), json.dumps(options)],
             env={**os.environ, "PYTHONPATH": paths, "OMP_NUM_THREADS": "1", **(environment or {})},
             stdout=subprocess.PIPE,
+            stderr=stderr,
             text=True,
         )
         assert self.process.stdout is not None

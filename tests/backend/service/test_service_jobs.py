@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from service_client import ServerProcess, ServiceClient, children, photo_headers, processes_of
+from service_client import ServerProcess, ServiceClient, children, photo_headers, processes_of, wait_until
 
 from backend.stages import COLD_SHARE
 
@@ -292,6 +292,27 @@ def test_the_bar_moves_while_the_worker_loads_the_models_and_never_goes_back(sta
     loaded = [message for message in told if message["sentence"] == "Loading the models"]
     first = next(message for message in told if message["stage"] == "photos")
     assert not loaded and first["fraction"] == 0.0, "a worker that is ready takes no share of the bar"
+
+
+def test_a_job_waits_for_nothing_that_it_can_load_itself(start_server: Callable[..., ServerProcess]) -> None:
+    """What a job needs late took 1.5 s of every first click."""
+    client = start_server(environment={"SCRIPTED_LATER": "slow"}).client()
+    first = client.submit("first", "answer")["job"]
+    assert client.last_message(first)["kept"] == 0
+
+
+def test_what_jobs_need_late_is_loaded_while_there_is_none(start_server: Callable[..., ServerProcess]) -> None:
+    client = start_server(environment={"SCRIPTED_LATER": "slow"}).client()
+    assert wait_until(lambda: client.hello()["device"] is not None, 20.0)
+    time.sleep(5.0)
+    assert client.last_message(client.submit("after-a-while", "answer")["job"])["kept"] == 1
+
+
+def test_what_cannot_be_loaded_while_nobody_waits_ends_nothing(start_server: Callable[..., ServerProcess]) -> None:
+    client = start_server(environment={"SCRIPTED_LATER": "broken"}).client()
+    assert wait_until(lambda: client.hello()["device"] is not None, 20.0)
+    time.sleep(1.0)
+    assert client.last_message(client.submit("first", "answer")["job"])["kept"] == 1
 
 
 def test_an_idle_worker_that_is_stopped_blocks_nobody(start_server: Callable[..., ServerProcess]) -> None:

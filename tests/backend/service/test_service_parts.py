@@ -139,7 +139,7 @@ def test_an_import_that_takes_long_tells_how_far_it_is(tmp_path: Path, monkeypat
 def test_warming_up_tells_of_each_thing_that_is_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
     done: list[str] = []
     loaders = tuple(partial(done.append, name) for name in "abcd")
-    monkeypatch.setattr(reconstruct_runner, "_loaders", lambda device: loaders)
+    monkeypatch.setattr(reconstruct_runner, "_first_loaders", lambda: loaders)
     monkeypatch.setattr(reconstruct_runner, "start_reading", lambda most: None)
     heard: list[tuple[str, float]] = []
     facts = reconstruct_runner.warm("cpu", lambda fraction: heard.append(("".join(done), fraction)))

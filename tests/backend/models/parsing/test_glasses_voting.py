@@ -56,7 +56,7 @@ def hint(monkeypatch: pytest.MonkeyPatch) -> list[float]:
         said.append(pixels.shape[0])
         return np.full((len(FaceClass), *pixels.shape[:2]), said[0], np.float32)
 
-    monkeypatch.setattr(glasses_voting, "face_parser", object)
+    monkeypatch.setattr(glasses_voting, "face_parser", lambda device: object())
     monkeypatch.setattr(glasses_voting, "class_probabilities", probabilities)
     return said
 

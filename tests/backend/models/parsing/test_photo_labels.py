@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from backend.errors import LikenessError
-from backend.models.contract import forget_models
+from backend.models.contract import LearnedModel, forget_models
 from backend.models.lite0_file import Lite0MissingError
-from backend.models.parsing import PARSING_OPINION
+from backend.models.parsing import PARSING, PARSING_OPINION
 from backend.models.parsing import apply as masks
-from backend.models.parsing.apply import label_face
+from backend.models.parsing.apply import label_face, look_at_face
 from backend.models.parsing.network import FaceParser
 from backend.models.parsing.parsed_labels import agree_with_landmarks
 from backend.photos.collection import FaceClass
@@ -22,6 +22,7 @@ from backend.photos.faces.landmarks import find_landmarks
 from backend.photos.reading.read import read_photo
 from backend.photos.reading.source import PhotoSource
 from backend.photos.regions.person import person_probability
+from backend.pipeline import ReconstructOptions
 
 
 @pytest.fixture(scope="module")
@@ -159,3 +160,31 @@ def test_the_shipped_net_finds_a_womans_parts(head: tuple[np.ndarray, np.ndarray
     assert found[FaceClass.HAIR] > 0.15 * face
     assert 0.005 * face < found[FaceClass.LIPS] + found[FaceClass.MOUTH_INTERIOR] < 0.15 * face
     assert found[FaceClass.FACIAL_HAIR] < 0.01 * face and found[FaceClass.GLASSES] < 0.01 * face
+
+
+@pytest.mark.parametrize("model", [PARSING, PARSING_OPINION], ids=lambda model: model.name)
+def test_the_nets_lie_and_compute_where_they_are_told(model: LearnedModel, head: tuple[np.ndarray, np.ndarray]) -> None:
+    """``meta`` stands in for a GPU: it takes a tensor from the CPU as little as one does."""
+    parser = model.find("meta")
+    if parser is None:
+        pytest.skip(model.open("meta").said)
+    assert {value.device.type for value in parser._network.state_dict().values()} == {"meta"}
+    logits = parser._logits(head[0])
+    assert logits.device.type == "meta" and logits.shape == (1, len(FaceClass), parser.size, parser.size)
+    assert masks.face_parser().device.type == "cpu"
+
+
+def test_the_photos_stage_asks_for_the_nets_where_it_is_told(
+    head: tuple[np.ndarray, np.ndarray], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[tuple[str, str]] = []
+
+    def find(model: LearnedModel, device: str) -> None:
+        asked.append((model.name, device))
+
+    monkeypatch.setattr(LearnedModel, "find", find)
+    look_at_face(*head, device="cuda")
+    assert asked == [("parsing", "cuda")]  # without the first net there is no second opinion
+    assert ReconstructOptions(device="cpu").of_photos().device == "cpu"
+    monkeypatch.setattr("backend.pipeline.computing_device", lambda wanted: "cuda")
+    assert ReconstructOptions().of_photos().device == "cuda"

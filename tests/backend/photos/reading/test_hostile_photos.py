@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import struct
-import subprocess
 import sys
 import time
 import zlib
@@ -13,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from ended_processes import assert_both_end
 from made_photos import encoded
 from PIL import Image
 
@@ -21,7 +21,6 @@ from backend.photos.reading import decoders
 from backend.photos.reading.read import read_photo, read_photos
 from backend.photos.reading.source import PhotoSource, PhotoUnreadableError, ReadLimits
 
-ROOT = Path(__file__).resolve().parents[4]
 posix = pytest.mark.skipif(sys.platform == "win32", reason="signals and limits of POSIX")
 
 
@@ -123,6 +122,18 @@ def test_every_mode_is_reduced(mode: str, synthetic_picture: np.ndarray) -> None
     assert abs(photo.pixels.mean() - wanted.mean()) < 4
 
 
+@pytest.mark.parametrize("kind", ["PNG", "TIFF"])
+def test_16_bit_grey_above_30_megapixels_is_whole(kind: str) -> None:
+    """It was called damaged."""
+    rows, columns = np.mgrid[:5200, :6000].astype(np.uint16)
+    grey = 9 * rows + 3 * columns
+    settings = {"compress_level": 1} if kind == "PNG" else {}
+    photo = read_photo(PhotoSource("x", encoded(Image.fromarray(grey), kind, **settings)))
+    assert photo.source_size == (6000, 5200) and photo.pixels.shape == (2600, 3000, 3)
+    assert (photo.pixels == photo.pixels[..., :1]).all()
+    assert np.abs(photo.pixels[..., 0] - grey[::2, ::2] / 257).max() < 2
+
+
 def test_orientation_is_undone_where_a_palette_is_reduced(synthetic_picture: np.ndarray) -> None:
     exif = Image.Exif()
     exif[0x0112] = 6
@@ -156,29 +167,7 @@ def test_signals_end_a_photo_and_its_process(number: signal.Signals, endless: Ph
         "limits = read.ReadLimits(max_scanned_pixels=10**15, cpu_seconds=30, most_cpu_seconds=30);"
         "read.read_photo(read.PhotoSource.from_path(sys.argv[1]), limits)"
     )
-    process = subprocess.Popen(
-        [sys.executable, "-c", code, str(photo)], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
-    )
-    try:
-        decoder = int(process.stdout.readline())
-        time.sleep(0.7)
-        assert process.poll() is None
-        os.kill(process.pid, number)
-        process.wait(2)
-        deadline = time.monotonic() + 2
-        while _runs(decoder) and time.monotonic() < deadline:
-            time.sleep(0.02)
-        assert not _runs(decoder)
-    finally:
-        process.kill()
-        process.stdout.close()
-
-
-def _runs(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
-        return False
+    assert_both_end(code, photo, number)
 
 
 def test_a_killed_decoder_costs_one_photo(synthetic_picture: np.ndarray) -> None:

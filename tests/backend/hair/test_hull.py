@@ -1,0 +1,34 @@
+"""The surface along which hair falls, made from the template."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.spatial import cKDTree
+
+from backend.geometry.template import load_template
+from backend.hair.hull import AZIMUTHS, CENTRE_Y, ROWS, _nearest, head_hull
+
+
+def test_neighbours_are_the_nearest() -> None:
+    rng = np.random.default_rng(0)
+    points, others = rng.normal(size=(100, 3)), rng.normal(size=(300, 3))
+    every = ((points[:, None] - others) ** 2).sum(-1)
+    squared, near = _nearest(points, others, 4)
+    np.testing.assert_array_equal(np.sort(near, axis=1), np.sort(every.argsort(1)[:, :4], axis=1))
+    np.testing.assert_array_equal(squared, np.take_along_axis(every, near, 1))
+
+
+def test_the_upper_hull_lies_on_the_skull() -> None:
+    """Rays from the axis end on the head's outermost triangles."""
+    template = load_template()
+    hull = head_hull(template)
+    assert hull.mean.shape == (ROWS, AZIMUTHS, 3) and hull.vertices.shape == (ROWS * AZIMUTHS, 4)
+    np.testing.assert_allclose(hull.mean[0], hull.mean[0, :1].repeat(AZIMUTHS, 0), atol=1e-12)  # one crown
+    upper = hull.mean[hull.mean[..., 1] > CENTRE_Y + 0.01]
+    quads = template.vertices[template.quads[: template.head.face_stop]].astype(np.float64)  # (F, 4, 3)
+    u, v = np.meshgrid(np.linspace(0, 1, 17), np.linspace(0, 1, 17))
+    shares = np.stack([(1 - u) * (1 - v), u * (1 - v), u * v, (1 - u) * v]).reshape(4, -1)
+    distance, _ = cKDTree((shares.T @ quads).reshape(-1, 3)).query(upper)
+    assert len(upper) > 400 and distance.max() < 1.5e-3
+    mirrored = hull.mean[:, (-np.arange(AZIMUTHS)) % AZIMUTHS] * [-1, 1, 1]
+    np.testing.assert_allclose(hull.mean, mirrored, atol=2e-3)
