@@ -1,7 +1,8 @@
 """Ear-to-ear width of fitted heads beside the true one: python benchmarks/ears_width.py [--people N] [--json FILE].
 
-Held-out synthetic people with five photos each. Heads are brought onto the truth by the similarity of their faces; the
-width lies between the outermost vertices of both ears. ``template`` : the mean head, whoever it is.
+Held-out synthetic people with five photos each, those of ``evaluate graph``. Heads are brought onto the truth by the
+similarity of their faces; the width lies between the outermost vertices of both ears. ``template`` : the mean head,
+whoever it is.
 """
 
 from __future__ import annotations
@@ -9,12 +10,9 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-import tempfile
 from pathlib import Path
 
-import cv2
 import numpy as np
-import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
@@ -25,14 +23,12 @@ from backend.geometry.template import load_template
 from backend.models.registry import open_models
 from backend.photos.collect import collect
 from backend.photos.reading.source import PhotoSource
-from trainer.data.graph.skins import head_people
 from trainer.evaluate.estimate import fit_with
+from trainer.evaluate.graph_photos import synthetic_photos
 from trainer.evaluate.metrics.intervals import mean_interval
 from trainer.evaluate.metrics.shape_distance import face_weights
 
-SEED = 91
-"""Of people that no recipe trains or selects on, as ``evaluate graph`` has them."""
-PHOTOS, PICTURE = 5, 320
+PHOTOS = 5
 
 
 def width(cage: np.ndarray, truth: np.ndarray) -> float:
@@ -50,17 +46,10 @@ def main() -> None:
     parser.add_argument("--people", type=int, default=16)
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
-    source, template, models = head_people(PICTURE, SEED, PHOTOS), load_template(), open_models()
+    template, models = load_template(), open_models()
     ratios: dict[str, list[float]] = {"fit": [], "template": []}
-    for index in range(arguments.people):
-        batch = source.batch(range(index, index + 1), torch.device("cpu"))
-        truth = batch.neutral[0].numpy()
-        pictures = (batch.images.permute(0, 2, 3, 1).numpy() * 255).round().astype(np.uint8)
-        with tempfile.TemporaryDirectory() as folder:
-            paths = [Path(folder) / f"{number}.png" for number in range(len(pictures))]
-            for path, picture in zip(paths, pictures, strict=True):
-                cv2.imwrite(str(path), picture[..., ::-1])
-            collection = collect([PhotoSource.from_path(path) for path in paths])
+    for index, (truth, paths) in enumerate(synthetic_photos(arguments.people, PHOTOS)):
+        collection = collect([PhotoSource.from_path(path) for path in paths])
         fitted = fit_with(collection, fit_options_for("standard"), models)
         true = width(truth, truth)
         ratios["fit"].append(width(fitted.neutral, truth) / true)

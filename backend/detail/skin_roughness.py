@@ -18,7 +18,7 @@ OF_REGIONS: dict[str, float] = {
     "ears": 0.60,
     "scalp": 0.60,  # hair takes the sebum up
     "lips": 0.35,  # moist, without a horny layer to speak of
-    "mouth_interior": 0.30,  # wet
+    "mouth_interior": 0.22,  # wet
     "eye_sockets": 0.30,
 }
 LID_MARGIN = 0.30

@@ -41,8 +41,27 @@ def lash_alpha(asset: FaceAsset) -> np.ndarray:
         from_root, from_tip = steps[: len(root)].min(axis=0), steps[len(root) :].min(axis=0)
         t = from_root / np.maximum(from_root + from_tip, 1)
         upper = points[:, 1].mean() > eyes[eye, 1]
+        column = steps[: len(root)].argmin(axis=0)
         alpha[members] = (UPPER_ALPHA if upper else LOWER_ALPHA) * (1 - t) ** FALL_OFF
+        alpha[members] *= _spread(points, from_root.astype(int), column)
     return alpha
+
+
+def _spread(points: np.ndarray, row: np.ndarray, column: np.ndarray) -> np.ndarray:
+    """(P,) in (0, 1] by how much hairs are farther apart than elsewhere in their row of a strip's points (P, 3).
+
+    A lid has as many hairs on each millimetre of its edge. At the outer corner ``hm08``'s strips fan out of hardly any
+    edge: as opaque as the rest they are a dark blot there.
+    """
+    grid = np.full((row.max() + 1, column.max() + 1), -1)
+    grid[row, column] = np.arange(len(points))
+    if (grid < 0).any():
+        return np.ones(len(points))
+    step = np.linalg.norm(np.diff(points[grid], axis=1), axis=-1)  # (R, C - 1)
+    step = 0.5 * (np.pad(step, ((0, 0), (1, 0)), "edge") + np.pad(step, ((0, 0), (0, 1)), "edge"))
+    hairs = step[0] / np.maximum(step, 1e-9)
+    share = np.minimum(1.0, hairs / np.median(hairs, axis=1, keepdims=True))
+    return np.round(share, 4)[row, column]
 
 
 def _long_sides(members: np.ndarray, border: np.ndarray, adjacency: csr_matrix) -> tuple[np.ndarray, np.ndarray] | None:

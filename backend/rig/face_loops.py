@@ -8,6 +8,7 @@ Everything about lids and lips (gaps, contact, falloff of a correction) is said 
 from __future__ import annotations
 
 import weakref
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,6 +23,7 @@ _MOUTH_SEED = (474, 7229)
 _MOUTH_OUTWARD = 468
 _EYE_ROWS = (-3, 9)
 _MOUTH_ROWS = (-8, 7)
+_TUBE_ROWS = (-12, 1)
 
 
 @dataclass(frozen=True)
@@ -148,19 +150,36 @@ def face_loops(template: Template) -> FaceLoops:
     return _LOOPS[key]
 
 
-def _find(template: Template) -> FaceLoops:
+def _walk(template: Template) -> tuple[QuadWalk, dict[int, int]]:
+    """A walk over the head's quads, and the vertices by their numbers in ``hm08``."""
     head = template.head
     inside = np.flatnonzero(template.hm08_vertex[: head.vertex_stop] >= 0)
     place = {int(template.hm08_vertex[i]): int(i) for i in inside}
     missing = [i for i in (*_EYE_SEED, _EYE_OUTWARD, *_MOUTH_SEED, _MOUTH_OUTWARD) if i not in place]
     if missing:
         raise ValueError(f"the head lacks hm08 vertices {missing}")
-    walk = QuadWalk(template.quads[head.face_start : head.face_stop])
+    return QuadWalk(template.quads[head.face_start : head.face_stop]), place
+
+
+def _find(template: Template) -> FaceLoops:
+    walk, place = _walk(template)
     left = walk.stack(walk.loop(*(place[i] for i in _EYE_SEED)), place[_EYE_OUTWARD], _EYE_ROWS)
     right = template.mirror[left].astype(np.int64)
     upper = np.r_[21:28, 0:6]
     lower = np.arange(19, 6, -1)
     eyes = tuple(EyeLoops(rows, -_EYE_ROWS[0], upper, lower, inner=20, outer=6) for rows in (left, right))
-    rows = walk.stack(walk.loop(*(place[i] for i in _MOUTH_SEED)), place[_MOUTH_OUTWARD], _MOUTH_ROWS)
-    mouth = MouthLoops(rows, -_MOUTH_ROWS[0], np.r_[27:38, 0:12], np.arange(25, 12, -1), right=26, left=12)
-    return FaceLoops(eyes, mouth)
+    return FaceLoops(eyes, _mouth(walk, place, _MOUTH_ROWS))
+
+
+def mouth_tube(template: Template) -> MouthLoops:
+    """The loops from the end of the mouth's inside (row 0) to the lips' contact.
+
+    Raises ``ValueError`` when the head does not have ``hm08``'s edge loops.
+    """
+    return _mouth(*_walk(template), _TUBE_ROWS)
+
+
+def _mouth(walk: QuadWalk, place: Mapping[int, int], rows: tuple[int, int]) -> MouthLoops:
+    loop = walk.loop(*(place[i] for i in _MOUTH_SEED))
+    grid = walk.stack(loop, place[_MOUTH_OUTWARD], rows)
+    return MouthLoops(grid, -rows[0], np.r_[27:38, 0:12], np.arange(25, 12, -1), right=26, left=12)

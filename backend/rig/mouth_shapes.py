@@ -7,11 +7,15 @@ palate like a wall. The teeth are lowered and the tongue is flattened; their key
 from __future__ import annotations
 
 import numpy as np
+from scipy.interpolate import PchipInterpolator
 
 from backend.geometry.similarity import nearest_similarity
+from backend.geometry.smoothstep import smoothstep
 from backend.geometry.template import Template
 from backend.rig.arkit import ARKIT_INDEX, ARKIT_NAMES
+from backend.rig.dental_arch import dental_arch
 from backend.rig.measure import part_slice
+from backend.rig.mouth_cavity import with_cavity
 from backend.rig.rigid_parts import similarity_scale
 
 _UPPER_DOWN = 0.0032
@@ -19,9 +23,16 @@ _UPPER_DOWN = 0.0032
 hm08's are 1.5 mm, which a camera in front of the eyes does not see."""
 _LOWER_DOWN = 0.0020
 """Metres by which the lower teeth are lowered: of an open mouth they show 5 mm above the lip."""
-_FLATTENED = 0.55  # of a tongue's height above its own level, where it stands highest
-_LEVEL = 0.45  # of its height, from below: what lies above is pressed down
-_SUNK = 0.0022  # metres by which all of it lies lower, with the teeth around it
+_TONGUE_ROOT, _TONGUE_TIP = 0.079, 0.0015
+"""Metres behind the inner end of the lower incisors at which the tongue begins and ends."""
+_ALONG = (0.0, 0.12, 0.3, 0.5, 0.7, 0.85, 0.95, 1.0)
+"""Places from root to tip that the next three are for."""
+_TOP = (-20.0, -11.0, -1.5, 3.0, 2.0, -1.5, -4.0, -6.5)
+"""Millimetres of the tongue's back above the biting edge of the lower incisors: it lies behind them, stands highest
+between the molars and falls into the throat."""
+_THICK = (8.0, 11.0, 13.0, 13.0, 11.5, 8.5, 6.0, 4.0)  # millimetres
+_ROUND, _FURROW, _FURROW_WIDTH = 0.0035, 0.0016, 0.0035
+"""Metres by which its sides lie lower than its middle, and depth and half width of the furrow between them."""
 
 
 def mouth_shapes(template: Template, neutral: np.ndarray, keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -32,15 +43,39 @@ def mouth_shapes(template: Template, neutral: np.ndarray, keys: np.ndarray) -> t
         place = part_slice(template.parts[name])
         _reshape(neutral, keys, place, neutral[place] - np.array([0.0, down * size, 0.0], np.float32))
     place = part_slice(template.parts["tongue"])
-    tongue = neutral[place].copy()
-    low, high = tongue[:, 1].min(), tongue[:, 1].max()
-    level = low + _LEVEL * (high - low)
-    tongue[:, 1] = np.where(tongue[:, 1] > level, level + (1.0 - _FLATTENED) * (tongue[:, 1] - level), tongue[:, 1])
-    tongue[:, 1] -= _SUNK * size
+    tongue = _tongue_at_rest(template, neutral, size)
     out = neutral[place] + keys[ARKIT_INDEX["tongueOut"], place]
     _reshape(neutral, keys, place, tongue)
     keys[ARKIT_INDEX["tongueOut"], place] = out - tongue
-    return neutral, keys
+    return with_cavity(template, neutral, keys)
+
+
+def _tongue_at_rest(template: Template, neutral: np.ndarray, size: float) -> np.ndarray:
+    """(T, 3) float32 the tongue between the lower teeth where ``neutral`` (V, 3) has them."""
+    before = neutral[part_slice(template.parts["tongue"])].astype(np.float64)
+    teeth = dental_arch(template, neutral, "teeth_lower", 1)
+    along = (before[:, 2] - before[:, 2].min()) / np.ptp(before[:, 2])
+    across = before[:, 0] - before[:, 0].mean()
+    above = _height_within(along, before[:, 1])
+    top, thick = (1e-3 * size * PchipInterpolator(_ALONG, knots)(along) for knots in (_TOP, _THICK))
+    y = teeth.bite[0, 1] + top - thick * (0.5 - 0.5 * above)
+    y -= size * _ROUND * (across / np.abs(across).max()) ** 2
+    y -= size * _FURROW * smoothstep(0.0, 1.0, above) * np.exp(-((across / (size * _FURROW_WIDTH)) ** 2))
+    back = _TONGUE_ROOT + along * (_TONGUE_TIP - _TONGUE_ROOT)
+    z = teeth.inner[0, 2] - size * back
+    return np.stack([teeth.middle + across, y, z], axis=1).astype(np.float32)
+
+
+def _height_within(along: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """(T,) where in the tongue's thickness points lie, -1 at its underside and 1 on its back.
+
+    along (T,) in [0, 1] from root to tip, y (T,) metres.
+    """
+    middle = y - np.polyval(np.polyfit(along, y, 3), along)
+    bins = np.clip((along * 8).astype(int), 0, 7)
+    highest = np.array([np.abs(middle[bins == number]).max() for number in range(8)])
+    half = np.interp(along, (np.arange(8) + 0.5) / 8, highest)
+    return np.clip(middle / half, -1.0, 1.0)
 
 
 def _reshape(neutral: np.ndarray, keys: np.ndarray, place: slice, shape: np.ndarray) -> None:

@@ -29,7 +29,7 @@ class Look:
     parts: tuple[str, ...] = field(default=())
 
 
-MOUTH_LIGHT = 0.12
+MOUTH_LIGHT = 0.09
 """Share of its colour that the mouth's inside shines with, the tongue half of it: lamps hardly reach it between lips
 and teeth, and renders of few bounces have a black hole there. Beside lit skin it is a dark red."""
 MOUTH_LIGHT_NODE = "Mouth Light"
@@ -90,8 +90,8 @@ LOOKS: tuple[Look, ...] = (
             "Subsurface Weight": 0.3,
             "Subsurface Radius": (1.0, 0.3, 0.2),
             "Subsurface Scale": 0.002,
-            "Coat Weight": 0.3,
-            "Coat Roughness": 0.15,
+            "Coat Weight": 0.6,
+            "Coat Roughness": 0.12,
         },
         parts=("tongue",),
     ),

@@ -6,12 +6,11 @@ Needs ``message.npz`` in its folder, besides: a head as ``tests/blender_addon/sc
 
 from __future__ import annotations
 
-import json
 from collections.abc import Generator
 from typing import Any
 
 import bpy
-import numpy as np
+from saved_head_in_blender import begun, choose, head
 
 Story = Generator[float, None, None]
 FRAME_LAST = 12
@@ -19,34 +18,13 @@ TITLE_BELOW_TOP = 13
 """Pixels from the sidebar's top to the first panel's title."""
 
 
-def put_head(tools: Any) -> bpy.types.Collection:
-    """The head of the message in the scene as it is, framed and drawn as one that arrives."""
-    with np.load(tools.HERE / "message.npz") as arrays:
-        header = json.loads(arrays["text"].tobytes())["header"]
-        buffers = [arrays[name].tobytes() for name in sorted(arrays.files) if name.startswith("buffer")]
-    result = tools.addon("protocol.result").decode_result(header, buffers)
-    collection = tools.addon("scene.importing").import_head(result, bpy.context)
-    tools.addon("ui.view_frame").frame_head(collection.name, bpy.context.scene)
-    return collection
-
-
 def rig() -> bpy.types.Object:
     return next(obj for obj in bpy.data.objects if obj.type == "ARMATURE")
-
-
-def head() -> bpy.types.Object:
-    return next(obj for obj in bpy.data.objects if obj.get("likeness_part") == "head")
 
 
 def key(name: str) -> float:
     graph = bpy.context.evaluated_depsgraph_get()
     return head().data.shape_keys.evaluated_get(graph).key_blocks[name].value
-
-
-def choose(obj: bpy.types.Object) -> None:
-    for other in bpy.context.view_layer.objects:
-        other.select_set(other == obj)
-    bpy.context.view_layer.objects.active = obj
 
 
 def choose_bone(name: str) -> None:
@@ -83,10 +61,7 @@ def turned(tools: Any, axis: str, by: int) -> Story:
 
 def story(tools: Any) -> Story:
     ops = bpy.ops.likeness
-    yield from tools.installed()
-    assert "Cube" in bpy.data.objects, "the default scene"
-    put_head(tools)
-    tools.show_sidebar()
+    yield from begun(tools)
     tools.addon("ui.redraw").push_undo("Head", bpy.context.scene)
     yield 3.0
     tools.screenshot("1_head")

@@ -10,7 +10,7 @@ from typing import Any
 
 import bpy
 import numpy as np
-from armature_in_blender import head, put_head
+from saved_head_in_blender import begun, head
 
 SKIN_VERTICES = 13_380
 
@@ -48,11 +48,8 @@ def apply_until(tools: Any, enough: Any) -> Generator[float, None, None]:
 
 
 def story(tools: Any) -> Generator[float, None, None]:
-    yield from tools.installed()
-    assert "Cube" in bpy.data.objects, "the default scene"
-    put_head(tools)
+    yield from begun(tools)
     body = add_body()
-    tools.show_sidebar()
     for obj in bpy.context.view_layer.objects:
         obj.select_set(obj == body)
     bpy.context.view_layer.objects.active = body

@@ -9,7 +9,7 @@ from typing import Any
 
 import bpy
 import numpy as np
-from armature_in_blender import choose, head, put_head
+from saved_head_in_blender import begun, choose, head
 
 Story = Generator[float, None, None]
 FRAME_LAST = 6
@@ -101,10 +101,7 @@ def read_again(tools: Any, preset: str, posed: np.ndarray) -> Story:
 
 
 def story(tools: Any) -> Story:
-    yield from tools.installed()
-    assert "Cube" in bpy.data.objects, "the default scene"
-    put_head(tools)
-    tools.show_sidebar()
+    yield from begun(tools)
     choose(head())
     scene = bpy.context.scene
     scene.frame_start, scene.frame_end = 1, FRAME_LAST

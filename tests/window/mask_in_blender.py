@@ -8,7 +8,7 @@ from collections.abc import Generator
 from typing import Any
 
 import bpy
-from armature_in_blender import put_head
+from saved_head_in_blender import begun
 
 Story = Generator[float, None, None]
 
@@ -28,11 +28,8 @@ def drag(start: tuple[int, int], stop: tuple[int, int], ctrl: bool = False) -> S
 
 
 def story(tools: Any) -> Story:
-    yield from tools.installed()
-    assert "Cube" in bpy.data.objects, "the default scene"
-    collection = put_head(tools)
+    collection = yield from begun(tools)
     name = collection.name
-    tools.show_sidebar()
     tools.addon("ui.redraw").push_undo("Head", bpy.context.scene)
     yield 2.0
     corrections = tools.addon("scene.corrections")

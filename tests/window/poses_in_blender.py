@@ -8,7 +8,8 @@ from collections.abc import Generator
 from typing import Any
 
 import bpy
-from armature_in_blender import TITLE_BELOW_TOP, choose, head, put_head
+from armature_in_blender import TITLE_BELOW_TOP
+from saved_head_in_blender import begun, choose, head
 
 Story = Generator[float, None, None]
 SMILE = {"mouthSmileLeft": 0.9, "mouthSmileRight": 0.9, "jawOpen": 0.25, "browInnerUp": 0.6}
@@ -22,10 +23,7 @@ def values() -> dict[str, float]:
 
 def story(tools: Any) -> Story:
     ops = bpy.ops.likeness
-    yield from tools.installed()
-    assert "Cube" in bpy.data.objects, "the default scene"
-    put_head(tools)
-    tools.show_sidebar()
+    yield from begun(tools)
     choose(head())
     tools.addon("ui.redraw").push_undo("Head", bpy.context.scene)
     yield 2.0

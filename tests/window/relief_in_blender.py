@@ -14,9 +14,9 @@ from typing import Any
 
 import bpy
 import numpy as np
-from armature_in_blender import head, put_head
 from bpy_extras.view3d_utils import location_3d_to_region_2d
 from mathutils import Vector
+from saved_head_in_blender import begun, head
 
 Story = Generator[float, None, None]
 MOVES = {
@@ -165,9 +165,7 @@ def look_closely(tools: Any, obj: bpy.types.Object) -> None:
 
 
 def story(tools: Any) -> Story:
-    yield from tools.installed()
-    assert "Cube" in bpy.data.objects, "the default scene"
-    put_head(tools)
+    yield from begun(tools, sidebar=False)
     bpy.data.objects["Cube"].hide_set(True)
     yield 1.0
     look_closely(tools, head())

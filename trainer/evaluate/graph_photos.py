@@ -8,7 +8,7 @@ photos: the mean face, the learned complete basis's encoder, and a fit of the li
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -97,24 +97,32 @@ def _or_mean(estimate: Estimator, faces: Sequence[PhotoFace]) -> np.ndarray:
 def synthetic_clips(people: int, frames: int = FRAMES) -> list[Clip]:
     """Of held-out synthetic people; those in whose photos no face is found are left out. The error is the mean distance
     of the face's vertices after the similarity that brings each face nearest to the template's."""
-    source, template = head_people(_PICTURE, SEED, frames), load_template()
+    template = load_template()
     clips = []
-    for index in range(people):
-        batch = source.batch(range(index, index + 1), torch.device("cpu"))
-        pictures = (batch.images.permute(0, 2, 3, 1).numpy() * 255).round().astype(np.uint8)
-        truth = aligned_faces(template, [batch.neutral[0].numpy()])[0]
+    for neutral, paths in synthetic_photos(people, frames):
+        truth = aligned_faces(template, [neutral])[0]
 
         def error(cage: np.ndarray, truth: np.ndarray = truth) -> float:
             return float(np.linalg.norm(aligned_faces(template, [cage])[0] - truth, axis=1).mean())
 
+        faces = found_faces(paths)
+        if faces:
+            clips.append(Clip(faces, error))
+    return clips
+
+
+def synthetic_photos(people: int, frames: int = FRAMES) -> Iterator[tuple[np.ndarray, list[Path]]]:
+    """The neutral vertices (V, 3) and the photos of each of the first ``people`` held-out synthetic people. The files
+    are there until the next one is asked for."""
+    source = head_people(_PICTURE, SEED, frames)
+    for index in range(people):
+        batch = source.batch(range(index, index + 1), torch.device("cpu"))
+        pictures = (batch.images.permute(0, 2, 3, 1).numpy() * 255).round().astype(np.uint8)
         with tempfile.TemporaryDirectory() as folder:
             paths = [Path(folder) / f"{number}.png" for number in range(len(pictures))]
             for path, picture in zip(paths, pictures, strict=True):
                 cv2.imwrite(str(path), picture[..., ::-1])
-            faces = found_faces(paths)
-        if faces:
-            clips.append(Clip(faces, error))
-    return clips
+            yield batch.neutral[0].numpy(), paths
 
 
 def scan_clips(heads: int) -> list[Clip]:

@@ -163,7 +163,9 @@ def _paint_inner(
     mottle = 1.0 + 0.05 * fractal_noise(positions, 0.004, 3, 91)[:, None]
     depth = smoothstep(0.002, 0.030, lip_depth)[:, None]
     front = 0.5 * np.exp(log_lips) + 0.5 * np.array(FINISHING.mouth_front)
-    inside = (front * (1 - depth) + np.array(FINISHING.mouth_back) * depth) * mottle
+    throat = smoothstep(*FINISHING.throat_depth, lip_depth)[:, None]
+    inside = front * (1 - depth) + np.array(FINISHING.mouth_back) * depth
+    inside = (inside * (1 - throat) + np.array(FINISHING.throat) * throat) * mottle
     skin = np.exp(log_skin + 0.02 * fractal_noise(positions, 0.002, 3, 92)[:, None])
     socket = np.exp(log_skin - 0.8 * HAEMOGLOBIN_DENSITY - 0.4)
     nostril = np.exp(log_skin + _nostril())

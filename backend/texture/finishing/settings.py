@@ -25,6 +25,11 @@ class FinishingSettings:
     mouth_back: tuple[float, float, float] = (0.34, 0.115, 0.105)
     """Linear albedo of the mouth three centimetres behind them: wet flesh without its shadow. A third of that is a
     black hole in renders, whose lips and teeth cast one."""
+    throat: tuple[float, float, float] = (0.05, 0.013, 0.011)
+    """Linear albedo of the throat's wall: what little light goes in does not come out again."""
+    throat_depth: tuple[float, float] = (0.050, 0.105)
+    """Metres behind the lips, in ``hm08``'s mouth, between which flesh turns into throat: from the last molars
+    to the throat's wall."""
 
     seam_reach: float = 0.006
     """Metres, 0.002 to 0.015, within which a nostril, an eye socket or the mouth's inside takes the colour of the skin

@@ -16,6 +16,7 @@ LASHES = np.array([0.014, 0.010, 0.008])
 _TEETH_SHADE, _TONGUE_SHADE = 0.80, 0.35
 """Of the light this is gone three centimetres behind the lips, where nothing casts a shadow: with 0.75 the back teeth
 are white slits there; a tongue that loses 0.75 is black in renders that do cast shadows."""
+_TONGUE_BACK = 0.6  # of its light that is gone where its root falls into the throat
 _TONGUE_LIT = 0.9  # the tongue's tip lies behind the teeth
 _UPPER_WIDTHS = np.array([8.5, 6.5, 7.5, 7.0, 7.0, 10.0, 9.5]) * 1e-3  # metres from the midline outwards
 _UPPER_CROWNS = np.array([10.0, 8.8, 9.8, 8.2, 7.8, 7.2, 6.8]) * 1e-3  # metres from the biting edge to the gum
@@ -86,7 +87,8 @@ def paint_tongue(points: np.ndarray) -> np.ndarray:
     pale = np.array([1.05, 1.35, 1.32])
     blend = np.clip(0.25 + 0.15 * fractal_noise(points, 0.003, 2, 63), 0.0, 1.0)[:, None]
     tone = TONGUE * (1.0 - blend) + TONGUE * pale * blend
-    lit = _TONGUE_LIT * _reached(points, _TONGUE_SHADE)
+    into_throat = smoothstep(0.040, 0.075, points[:, 2].max() - points[:, 2])[:, None]
+    lit = _TONGUE_LIT * _reached(points, _TONGUE_SHADE) * (1.0 - _TONGUE_BACK * into_throat)
     return (tone * (1.0 + papillae - furrow)[:, None] * lit).clip(0.01, 0.9).astype(np.float32)
 
 

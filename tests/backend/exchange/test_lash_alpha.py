@@ -61,6 +61,23 @@ def test_lower_lashes_are_thinner() -> None:
     assert lower.max() < 0.7 * upper.max()
 
 
+def test_hairs_that_fan_out_from_a_corner_are_no_blot() -> None:
+    """hm08's strips begin at the outer corner with hardly any lid below a fan as wide as the rest."""
+    asset, row = asset_with_strip(0.4, False)
+    part, column = asset.part("lashes"), np.tile(np.arange(COLUMNS), ROWS)
+    points = part.vertices.reshape(ROWS, COLUMNS, 3).copy()
+    root = points[0].copy()
+    share = np.r_[np.arange(COLUMNS - 3), COLUMNS - 3.5 + 0.2 * np.arange(3)]  # the last three roots crowd together
+    points[0] = np.stack([np.interp(share, np.arange(COLUMNS), root[:, axis]) for axis in range(3)], axis=1)
+    crowded = replace(part, vertices=points.reshape(-1, 3))
+    alpha = lash_alpha(replace(asset, parts=(*asset.parts[:-1], crowded)))
+    for number in range(1, ROWS - 1):
+        middle = alpha[(row == number) & (column == 5)]
+        assert alpha[(row == number) & (column == COLUMNS - 2)] < 0.5 * middle
+        assert np.allclose(alpha[(row == number) & (column < 8)], middle, rtol=0.1)
+    assert (alpha[row == 0] == UPPER_ALPHA).all()
+
+
 def test_what_is_no_strip_stays_opaque() -> None:
     assert (lash_alpha(make_asset()) == 1).all()
 

@@ -1,4 +1,4 @@
-"""Teeth that show in an open mouth, and a tongue that lies in its bed."""
+"""Teeth that show in an open mouth, and parts that move as before."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from rig_measures import rigidity_mm
 
 from backend.geometry.template import load_template
 from backend.rig.arkit import ARKIT_INDEX
-from backend.rig.face_loops import face_loops
+from backend.rig.face_loops import face_loops, mouth_tube
 from backend.rig.measure import part_slice
+from backend.rig.mouth_cavity import FOLD
 from backend.rig.mouth_shapes import mouth_shapes
 from backend.rig.personalise import personalise_keys
 
@@ -51,12 +52,10 @@ def test_closed_lips_hide_the_teeth() -> None:
     assert _front(neutral, "teeth_upper")[:, 1].min() > low  # the lower lip is in front of their edges
 
 
-def test_the_tongue_is_flat_and_comes_out_as_before() -> None:
+def test_the_tongue_comes_out_as_before() -> None:
     template = load_template()
     before, old_keys, neutral, keys = _mouth()
     place = part_slice(template.parts["tongue"])
-    assert np.ptp(neutral[place, 1]) < 0.8 * np.ptp(before[place, 1])
-    assert neutral[place, 1].max() < before[place, 1].max() - 0.006
     index = ARKIT_INDEX["tongueOut"]
     assert np.allclose(neutral[place] + keys[index, place], before[place] + old_keys[index, place], atol=1e-6)
 
@@ -70,4 +69,5 @@ def test_parts_stay_rigid_in_the_jaw_keys_and_the_rest_is_left_alone() -> None:
     others = np.ones(len(before), bool)
     for name in ("teeth_upper", "teeth_lower", "tongue"):
         others[part_slice(template.parts[name])] = False
+    others[mouth_tube(template).rows[: FOLD + 1]] = False
     assert np.array_equal(neutral[others], before[others]) and np.array_equal(keys[:, others], old_keys[:, others])

@@ -1,0 +1,191 @@
+"""A mouth's inside with gums, palate and throat, on a finished face.
+
+``hm08``'s mouth is a sack: a tube of loops of 38 vertices behind the lips, whose roof lies 4 cm above the teeth and
+whose end is a wall. Here its last loops are laid along the teeth: behind each lip the lining meets the gum, passes
+between the two plates of the teeth and goes on as palate or floor; then come a soft palate with its uvula, and a
+throat. Faces and UV stay, and so do the lips with the loops next to them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from backend.geometry.similarity import nearest_similarity
+from backend.geometry.template import Template
+from backend.rig.arkit import ARKIT_NAMES
+from backend.rig.dental_arch import DentalArch, dental_arch
+from backend.rig.face_loops import MouthLoops, mouth_tube
+from backend.rig.measure import part_slice
+from backend.rig.rigid_parts import similarity_scale
+
+THROAT, FAUCES, SOFT_PALATE, MOLARS, PREMOLARS, GUM, FOLD = range(7)
+"""Loops of the tube from its end: ``GUM`` is the inner edge of the gum, ``FOLD`` the fold between lip and gum."""
+
+# Metres at the template's size; they grow with the teeth.
+_BACK = {PREMOLARS: 0.0165, MOLARS: 0.035, SOFT_PALATE: 0.053, FAUCES: 0.066, THROAT: 0.082}
+"""How far each lies behind the gum's inner edge at the incisors. The throat's wall is 9 cm behind the teeth."""
+_GUM_BACK, _FOLD_BACK = 0.0145, 0.0115
+"""How far back the gum's edge and the fold follow the arch; the loops across it go on from there."""
+_SUNK = 0.0006
+"""By which the ends of the teeth's plates stick in the lining."""
+_BESIDE = 0.0012
+"""Between the outer plate of the teeth and the lining: the gum's thickness."""
+_CHEEK = 0.006
+"""Between the teeth and the cheek; hm08 has 10 mm, where cheeks lie against teeth."""
+_VAULT = 0.0095
+"""Height of the palate over the gum's edge: 17 mm above the biting edges."""
+_FLOOR = 0.0095
+"""Depth of the floor under the tongue, below the lower gum's edge."""
+_WIDTH = {SOFT_PALATE: 0.020, FAUCES: 0.015, THROAT: 0.016}
+"""Half widths of the loops behind the teeth."""
+_ROOF = {
+    SOFT_PALATE: (3.0, 2.9, 2.5, 1.8, 0.8, -0.5, -2.1, -4.0, -6.0),
+    FAUCES: (-11.0, -8.0, -5.0, -4.0, -4.0, -4.6, -6.0, -8.0, -10.5),
+    THROAT: (-2.0, -2.1, -2.4, -2.8, -3.5, -4.3, -5.4, -6.6, -8.0),
+}
+"""Their height from the middle to the side, millimetres above the last molar's gum: the uvula hangs in the middle of
+the arch of the fauces."""
+_BED = {SOFT_PALATE: (-11.0, -5.0), FAUCES: (-19.0, -11.0), THROAT: (-22.0, -14.0)}
+"""The same of the floor below the tongue's root: middle and side, millimetres above the last lower molar's gum."""
+_SIDE = {SOFT_PALATE: -8.0, FAUCES: -16.0, THROAT: -14.0}
+"""Height of their sides, millimetres above the last upper molar's gum."""
+
+# Shares by loop, from THROAT to FOLD.
+_JAW = np.array([0.2, 0.45, 0.75, 1.0, 1.0, 1.0, 1.0])
+"""Of the lower teeth's motion that the floor takes."""
+_BOUND = np.array([1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 0.9])
+"""To which the lining at the teeth moves with them alone; else as before, with lips and cheeks."""
+_BOUND_CORNER = np.array([1.0, 1.0, 1.0, 1.0, 0.5, 0.0, 0.0])
+"""The same in the corner of the mouth, which is cheek."""
+_JAW_CHEEK = (0.3, 0.12, 0.0), (0.75,)
+"""Of the lower teeth's motion, taken by the columns of cheek beside the corner: above it, and below it."""
+_JAW_CORNER = 0.5
+
+
+@dataclass(frozen=True)
+class _Lining:
+    """Where the vertices of the tube (7, 38) go: places (7, 38, 3), and the shares (7, 38) of the jaw's motion that
+    each takes, and of its own motion in the keys that this replaces."""
+
+    places: np.ndarray
+    jaw: np.ndarray
+    bound: np.ndarray
+
+
+def with_cavity(template: Template, neutral: np.ndarray, keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Neutral (V, 3) metres and keys (52, V, 3) of a face whose mouth has gums, palate and throat around its teeth."""
+    tube = mouth_tube(template)
+    grid = tube.rows[: FOLD + 1]
+    lining = _lay(template, neutral, tube)
+    result, moved = neutral.copy(), keys.copy()
+    result[grid] = lining.places
+    lower = part_slice(template.parts["teeth_lower"])
+    before = neutral[lower].astype(np.float64)
+    for index in range(len(ARKIT_NAMES)):
+        rigid = np.zeros(lining.places.shape)
+        if np.any(keys[index, lower]):
+            motion = nearest_similarity(before, before + keys[index, lower], with_scale=False)
+            rigid = lining.jaw[..., None] * (motion.apply(lining.places) - lining.places)
+        moved[index, grid] = keys[index, grid] + lining.bound[..., None] * (rigid - keys[index, grid])
+    return result, moved
+
+
+def _lay(template: Template, neutral: np.ndarray, tube: MouthLoops) -> _Lining:
+    rows = tube.rows[: FOLD + 1]
+    size = similarity_scale(template, neutral)
+    places = neutral[rows].astype(np.float64)
+    jaw, bound = np.zeros(rows.shape), np.zeros(rows.shape)
+    for side, corner in ((1, tube.left), (-1, tube.right)):
+        upper, lower = (dental_arch(template, neutral, f"teeth_{which}", side) for which in ("upper", "lower"))
+        above, below = tube.upper[11::side], tube.lower[6::side]  # from the middle to the corner
+        jaw[:, corner], bound[:, corner] = _JAW_CORNER * _JAW, _BOUND_CORNER
+        for row in range(FOLD + 1):
+            at = upper.inner[0, 2] - size * _BACK.get(row, 0.0)
+            places[row, corner] = end = _corner(row, places[row, corner], upper, lower, at, size * side)
+            for columns, line in (
+                (above, _upper(row, upper, at, size * side)),
+                (below, _lower(row, lower, at, size * side)),
+            ):
+                cheek = len(columns) - len(line)
+                share = np.arange(1, cheek + 1) / (cheek + 1)
+                places[row, columns] = np.concatenate([line, line[-1] + share[:, None] * (end - line[-1])])
+                bound[row, columns[:-cheek]] = _BOUND[row]
+                bound[row, columns[-cheek:]] = _BOUND[row] + share * (_BOUND_CORNER[row] - _BOUND[row])
+        jaw[:, above[-3:]] = _JAW[:, None] * _JAW_CHEEK[0][::-1]
+        jaw[:, below] = _JAW[:, None]
+        jaw[:, below[-1:]] *= _JAW_CHEEK[1]
+    return _Lining(places, jaw, bound)
+
+
+def _corner(row: int, before: np.ndarray, upper: DentalArch, lower: DentalArch, at: float, scale: float) -> np.ndarray:
+    """(3,) where the corner's column goes. at : z of the loop; scale : size of the teeth, negative on the right."""
+    if row in (FOLD, GUM):
+        return before
+    if row in _SIDE:
+        x = upper.middle + scale * (_WIDTH[row] + 0.0015)
+        return np.array([x, upper.inner[-1, 1] + abs(scale) * 1e-3 * _SIDE[row], at])
+    bite = 0.5 * (upper.at_depth(upper.bite, at) + lower.at_depth(lower.bite, at))
+    return bite + np.array([scale * _CHEEK, 0.0, 0.0])
+
+
+def _upper(row: int, arch: DentalArch, at: float, scale: float) -> np.ndarray:
+    """(9, 3) the roof of one loop, from the middle to the outer side of the teeth."""
+    size = abs(scale)
+    sunk = np.array([0.0, size * _SUNK, 0.0])
+    if row == FOLD:
+        return _beside(arch, arch.along(arch.outer, at - size * _FOLD_BACK, 9), size) - sunk
+    if row in _ROOF:
+        return _behind_teeth(row, arch, np.array(_ROOF[row]), np.linspace(0.0, 1.0, 9), at, scale)
+    if row == GUM:
+        palate = arch.along(arch.inner, at - size * _GUM_BACK, 7)
+    else:
+        share = np.linspace(0.0, 1.0, 7)
+        edge = arch.at_depth(arch.inner, at)
+        palate = np.repeat(edge[None], 7, axis=0)
+        palate[:, 0] = arch.middle + share * (edge[0] - arch.middle)
+        palate[:, 1] += size * _VAULT * (1.0 - share**2)
+    return _over_teeth(arch, palate, size) - sunk
+
+
+def _lower(row: int, arch: DentalArch, at: float, scale: float) -> np.ndarray:
+    """(6, 3) the floor of one loop, from the middle to the outer side of the teeth."""
+    size = abs(scale)
+    sunk = np.array([0.0, size * _SUNK, 0.0])
+    if row == FOLD:
+        return _beside(arch, arch.along(arch.outer, at - size * _FOLD_BACK, 6), size) + sunk
+    if row in _BED:
+        share = np.linspace(0.0, 0.9, 6)
+        middle, side = _BED[row]
+        return _behind_teeth(row, arch, middle + (side - middle) * (share / 0.9) ** 2, share, at, scale)
+    if row == GUM:
+        floor = arch.along(arch.inner, at - size * _GUM_BACK, 4)
+    else:
+        edge = arch.at_depth(arch.inner, at)
+        floor = np.repeat(edge[None], 4, axis=0)
+        floor[:, 0] = arch.middle + np.array([0.0, 0.45, 0.85, 1.0]) * (edge[0] - arch.middle)
+        floor[:, 1] -= size * _FLOOR * np.array([1.0, 0.8, 0.25, 0.0])
+    return _over_teeth(arch, floor, size) + sunk
+
+
+def _over_teeth(arch: DentalArch, inside: np.ndarray, size: float) -> np.ndarray:
+    """The line (P, 3) that ends at the inner plate's end, with two points more: between the plates, and beside them."""
+    inner = inside[-1]
+    outer = _beside(arch, arch.at_depth(arch.outer, inner[2])[None], size)[0]
+    return np.concatenate([inside, [0.5 * (inner + outer), outer]])
+
+
+def _beside(arch: DentalArch, points: np.ndarray, size: float) -> np.ndarray:
+    """Points (P, 3) of the outer plate, moved out of it by the gum's thickness."""
+    out = points - [arch.middle, 0.0, arch.outer[3:6, 2].mean()]
+    out[:, 1] = 0.0
+    return points + size * _BESIDE * out / np.linalg.norm(out, axis=1, keepdims=True)
+
+
+def _behind_teeth(
+    row: int, arch: DentalArch, heights: np.ndarray, share: np.ndarray, at: float, scale: float
+) -> np.ndarray:
+    """(P, 3) of a loop behind the teeth, from heights (P,) in millimetres and shares (P,) of its half width."""
+    x = arch.middle + scale * _WIDTH[row] * share
+    return np.stack([x, arch.inner[-1, 1] + abs(scale) * 1e-3 * heights, np.full(len(x), at)], axis=1)
