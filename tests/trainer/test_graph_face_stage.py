@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from backend.models.checkpoints import ModelWeights
+from backend.models.checkpoints import ModelWeights, load_model
 from backend.models.graph_face.network import GraphCodes, GraphFaceConfig, GraphFaceNet
 from trainer.contracts import ExportedModel, OptimizerConfig
 from trainer.data.graph import (
@@ -24,6 +24,9 @@ from trainer.data.graph import (
 from trainer.data.graph.batch import GraphBatch, part_of
 from trainer.data.graph.linear import linear_faces
 from trainer.distributed import world
+from trainer.export import export_run
+from trainer.loop import RunOptions, train
+from trainer.recipe import Recipe
 from trainer.stages.graph_face import GraphFaceStage, GraphFaceStageConfig
 from trainer.stages.graph_weights import GraphFaceWeights
 from trainer.trainee import Trainee
@@ -312,3 +315,29 @@ def test_living_people_exchange_expressions_each_in_their_own_way() -> None:
     assert bool(stage.step(batch, 0.0)["pair"] > 0)
     part = part_of(batch, torch.tensor([False, True, True]))
     assert torch.equal(part.habits.stick, batch.habits.stick[1:]) and len(part.person) == 2
+
+
+@pytest.mark.usefixtures("one_thread")
+def test_a_stopped_run_with_photos_and_a_critic_goes_on_to_the_same_bits(tmp_path: Path) -> None:
+    config = GraphFaceStageConfig(
+        steps=4,
+        batch=2,
+        network=SMALL,
+        source=GraphPeopleConfig(size=32, people=2, photos=2, folder=str(tmp_path / "people")),
+        people=2,
+        reference_people=2,
+        ema=0.9,
+        weights=GraphFaceWeights(adversary=0.1),
+        adversary=OptimizerConfig(learning_rate=1e-3),
+    )
+    recipe = Recipe(name="short", stages=(config,), checkpoint_steps=2)
+    whole, stopped = tmp_path / "whole", tmp_path / "stopped"
+    assert train(recipe, RunOptions(whole, device="cpu")).finished
+    assert not train(recipe, RunOptions(stopped, minutes=1e-6, device="cpu")).finished
+    assert train(recipe, RunOptions(stopped, resume=True, device="cpu")).finished
+    for folder in (whole, stopped):
+        export_run(folder, folder / "model")
+    first, second = (load_model("graph_face", folder / "model") for folder in (whole, stopped))
+    assert first.version == second.version
+    assert first.tensors.keys() == second.tensors.keys()
+    assert all(torch.equal(first.tensors[name], value) for name, value in second.tensors.items())

@@ -36,6 +36,7 @@ from trainer.evaluate.graph_photos import (
     synthetic_clips,
 )
 from trainer.evaluate.graph_sheet import between_sheet, people_sheet, photo_sheet, write_sheet
+from trainer.evaluate.known_tissue import known_tissue_figures
 from trainer.evaluate.living_sheet import living_sheet
 from trainer.evaluate.metrics.intervals import mean_interval
 from trainer.evaluate.trained import trained_or_none
@@ -49,6 +50,8 @@ HEADS: Mapping[str, type[GraphShapesConfig] | type[LivingShapesConfig]] = {
     "people": GraphShapesConfig,
     "living": LivingShapesConfig,
 }
+PRIOR = 1e-8
+"""Square metres, see ``codes_of_shape``."""
 _BATCH = 8
 _SHOWN = 20
 """People on the sheet, one photo each."""
@@ -85,6 +88,8 @@ def run(arguments: argparse.Namespace, console: Console) -> dict[str, float | st
         raise LikenessError("usage", "--heads and --people must be at least 2.", "Use 24 and 60.")
     net = model.network
     figures = decoder_figures(net, arguments.heads, HEADS[arguments.heads_of])
+    if arguments.heads_of == "living":
+        figures |= known_tissue_figures(net.config.identity, SEED, arguments.heads, PRIOR)
     if not arguments.decoders:
         figures |= encoder_figures(net, arguments.people) | photo_figures(model, arguments)
         figures |= albedo_figures(arguments.albedo_model, arguments.skins) | _ablations(arguments)
@@ -133,7 +138,7 @@ def decoder_figures(
     net: GraphFaceNet,
     heads: int,
     shapes: type[GraphShapesConfig] | type[LivingShapesConfig] = GraphShapesConfig,
-    prior: float = 1e-8,
+    prior: float = PRIOR,
 ) -> dict[str, float | str]:
     """Mean distance of the face's vertices, millimetres, of the nearest face that each model has. ``graph.KIND``,
     ``linear.KIND``, ``mean.KIND`` and ``ratio.KIND`` of graph to linear with the bounds of its 95 % interval. KIND:

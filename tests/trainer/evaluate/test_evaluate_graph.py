@@ -17,6 +17,7 @@ from trainer.data.graph import GraphPeopleConfig, GraphShapesConfig
 from trainer.data.graph.linear import SEED as LINEAR_SEED
 from trainer.data.graph.linear import linear_faces
 from trainer.evaluate import graph, graph_ablations, graph_sheet
+from trainer.evaluate.known_tissue import known_tissue_figures
 from trainer.evaluate.living_sheet import living_sheet
 
 SMALL = GraphFaceConfig(
@@ -111,6 +112,12 @@ def test_living_heads_are_measured_beside_a_linear_model_of_living_people() -> N
     people, living = (graph.decoder_figures(net, 2, graph.HEADS[name]) for name in ("people", "living"))
     assert people["mean.neutral"] != living["mean.neutral"]
     assert living["linear.neutral"] < living["mean.neutral"]
+
+
+def test_who_knows_the_soft_tissue_needs_its_codes_for_the_bones_alone() -> None:
+    few, many = (known_tissue_figures(codes, 5, 4, 1e-8, people=60) for codes in (6, 30))
+    assert many["known_tissue.neutral"] < few["known_tissue.neutral"] < 4.0
+    assert 0.8 < few["known_tissue.ratio"] < 1.2
 
 
 @pytest.mark.usefixtures("few_people")

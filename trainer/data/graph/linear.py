@@ -56,10 +56,10 @@ def linear_faces(
         moved.append((batch.vertices - batch.neutral[:, :count]).numpy())
     faces, motions = np.concatenate(neutral), np.concatenate(moved)
     mean = load_template().vertices[:count]
-    return LinearFaces(mean, _components(faces - mean, identity), _components(motions, expression))
+    return LinearFaces(mean, components(faces - mean, identity), components(motions, expression))
 
 
-def _components(rows: np.ndarray, count: int) -> np.ndarray:
+def components(rows: np.ndarray, count: int) -> np.ndarray:
     """(count, C, 3) the strongest components of rows (N, C, 3), one standard deviation each."""
     flat = torch.from_numpy(rows.reshape(len(rows), -1))
     with torch.random.fork_rng(devices=[]):

@@ -10,7 +10,7 @@ import torch
 from backend.geometry.template import load_template
 from trainer.contracts import SourceConfig
 from trainer.data.graph.batch import GraphBatch
-from trainer.data.living.faces import LivingFaces, draw_living_person
+from trainer.data.living.faces import LivingFaces, LivingPerson, draw_living_person
 from trainer.data.people.expression import draw_expression
 from trainer.data.people.surface import PeopleSurface
 
@@ -46,7 +46,7 @@ class LivingShapes:
         faces, count = self._faces[device], self.config.expressions
         people, weights = [], []
         for index in indices:
-            generator = np.random.Generator(np.random.Philox(key=[self.config.seed, index]))
+            generator = _generator(self.config.seed, index)
             people.append(draw_living_person(generator, len(self._template.identity_modes)))
             weights.extend(draw_expression(generator).weights for _ in range(count))
         each = torch.arange(len(people), device=device).repeat_interleave(count)
@@ -60,3 +60,13 @@ class LivingShapes:
             photos=None,
             habits=habits,
         )
+
+
+def living_people(seed: int, indices: range) -> list[LivingPerson]:
+    """People number ``indices`` of the source with that seed."""
+    modes = len(load_template().identity_modes)
+    return [draw_living_person(_generator(seed, index), modes) for index in indices]
+
+
+def _generator(seed: int, index: int) -> np.random.Generator:
+    return np.random.Generator(np.random.Philox(key=[seed, index]))

@@ -55,12 +55,15 @@ class LivingFaces:
         count = template.head.vertex_stop
         self._left = torch.tanh(torch.from_numpy(template.vertices[:count, 0]) / _HALF)[:, None].to(device)
 
+    def bones(self, people: list[LivingPerson]) -> Tensor:
+        """(N, V, 3) cages without soft tissue, metres."""
+        return self._bones.neutral([one.bone for one in people])
+
     def neutral(self, people: list[LivingPerson]) -> Tensor:
         """(N, V, 3) neutral cages, metres."""
         bmi = torch.tensor([one.bmi for one in people], device=self._device)
         age = torch.tensor([one.age for one in people], device=self._device)
-        bone = self._bones.neutral([one.bone for one in people])
-        return self._lips.parted(self._tissue.laid(bone, bmi, age))
+        return self._lips.parted(self._tissue.laid(self.bones(people), bmi, age))
 
     def habits(self, people: list[LivingPerson]) -> Habits:
         """Those of these people."""
