@@ -73,10 +73,13 @@ SIDED = torch.tensor([(name.endswith("Left")) * 1.0 - (name.endswith("Right")) *
 
 
 def uneven(weights: Tensor, habits: Habits) -> Tensor:
-    """(N, 52) weights of people who were asked for weights (N, 52): pairs by side, and the jaw's drift."""
+    """(N, 52) weights of people who were asked for weights (N, 52): pairs by side, the jaw's drift, and lips closed over
+    an open jaw (``mouthClose``) no further than it is open."""
     found = weights * (1 + SIDED.to(weights.device) * habits.left)
-    drift = habits.drift * weights[:, ARKIT_INDEX["jawOpen"]]
+    close, opened = ARKIT_INDEX["mouthClose"], ARKIT_INDEX["jawOpen"]
     found = found.clone()
+    found[:, close] = torch.minimum(weights[:, close], weights[:, opened])
+    drift = habits.drift * weights[:, opened]
     found[:, ARKIT_INDEX["jawLeft"]] += drift.clamp(min=0)
     found[:, ARKIT_INDEX["jawRight"]] += (-drift).clamp(min=0)
     return found

@@ -134,6 +134,18 @@ def test_corners_stay_together_until_the_jaw_opens_far(
     assert float((share[0.05][:, middle] - 1).abs().max()) < 0.1
 
 
+def test_lips_close_over_an_open_jaw_and_no_further(
+    template: Template, faces: LivingFaces, people: list[LivingPerson]
+) -> None:
+    lips, neutral, habits = LipContact(template, CPU), faces.neutral(people), faces.habits(people)
+    gaps = lips.gaps(faces.posed(neutral, weights(jawOpen=0.6, mouthClose=0.6), habits))
+    opened = lips.gaps(faces.posed(neutral, weights(jawOpen=0.6), habits))
+    assert float(gaps.min()) >= 0.0
+    assert float((gaps / opened).max()) < 0.3
+    closed = faces.posed(neutral, weights(mouthClose=1.0), habits)
+    assert torch.allclose(closed, neutral, atol=1e-6)
+
+
 def test_a_smile_is_uneven_the_same_way_each_time(
     template: Template, faces: LivingFaces, people: list[LivingPerson]
 ) -> None:
