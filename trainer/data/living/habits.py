@@ -73,8 +73,8 @@ SIDED = torch.tensor([(name.endswith("Left")) * 1.0 - (name.endswith("Right")) *
 
 
 def uneven(weights: Tensor, habits: Habits) -> Tensor:
-    """(N, 52) weights of people who were asked for weights (N, 52): pairs by side, the jaw's drift, and lips closed over
-    an open jaw (``mouthClose``) no further than it is open."""
+    """(N, 52) weights of people who were asked for weights (N, 52): pairs by side, the jaw's drift, and lips that close
+    over an open jaw (``mouthClose``) no further than it is open."""
     found = weights * (1 + SIDED.to(weights.device) * habits.left)
     close, opened = ARKIT_INDEX["mouthClose"], ARKIT_INDEX["jawOpen"]
     found = found.clone()
