@@ -23,6 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, help="folder of all runs; default: runs/<recipe's name>")
     parser.add_argument("--seeds", type=int, nargs="+", default=[1], help="train each with these seeds (default 1)")
     parser.add_argument("--only", nargs="+", default=[], metavar="NAME", help=f"these alone; the recipe is {WHOLE!r}")
+    parser.add_argument("--init-from", type=Path, help="weights that all start from: a checkpoint or an exported model")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1")
 
 
@@ -36,7 +37,7 @@ def run(arguments: argparse.Namespace) -> int:
             folder = (arguments.out or RUNS / arguments.recipe) / name / str(seed)
             if not (folder / MODEL).is_dir():
                 print(f"{name}: {', '.join(changes)}", flush=True)
-                if not _train(load_recipe(path, changes), folder, arguments.device):
+                if not _train(load_recipe(path, changes), folder, arguments.init_from, arguments.device):
                     return 0  # stopped with a checkpoint
     except LikenessError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -60,14 +61,15 @@ def _wanted(recipe: Recipe, arguments: argparse.Namespace) -> list[tuple[str, in
     return [(name, seed) for seed in arguments.seeds for name in names]
 
 
-def _train(recipe: Recipe, folder: Path, device: str) -> bool:
+def _train(recipe: Recipe, folder: Path, init_from: Path | None, device: str) -> bool:
     """Train and export one; False where it was stopped before its end."""
     from trainer.checkpoint import CheckpointFolder
     from trainer.export import export_run
     from trainer.loop import RunOptions, train
 
     begun = CheckpointFolder(folder / "checkpoints").latest() is not None
-    if not train(recipe, RunOptions(folder, resume=begun, device=device)).finished:
+    first = None if begun else init_from
+    if not train(recipe, RunOptions(folder, resume=begun, init_from=first, device=device)).finished:
         return False
     export_run(folder, folder / MODEL)
     return True

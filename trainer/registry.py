@@ -27,6 +27,7 @@ KINDS: dict[str, dict[str, str]] = {
         "detail_portraits": "trainer.data.detail.portraits:DetailPortraitsConfig",
         "detail_mixed": "trainer.data.detail.portraits:DetailMixedConfig",
         "graph_shapes": "trainer.data.graph:GraphShapesConfig",
+        "living_shapes": "trainer.data.graph:LivingShapesConfig",
         "graph_people": "trainer.data.graph:GraphPeopleConfig",
         "graph_portraits": "trainer.data.graph.portraits:GraphPortraitsConfig",
         "graph_mixed": "trainer.data.graph.portraits:GraphMixedConfig",

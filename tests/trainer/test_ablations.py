@@ -66,6 +66,20 @@ def test_what_was_stopped_goes_on_and_ends_with_the_same_weights(recipe: Path, t
     assert versions[0] == versions[1]
 
 
+def test_all_may_start_from_given_weights(recipe: Path, tmp_path: Path) -> None:
+    words = ["ablations", str(recipe), "--device", "cpu", "--out"]
+    assert main([*words, str(tmp_path / "first"), "--only", "whole"]) == 0
+    given = tmp_path / "first" / "whole" / "1" / "model"
+    out = tmp_path / "second"
+    assert main([*words, str(out), "--only", "whole", "plain", "--init-from", str(given)]) == 0
+    again = parsing(out / "whole" / "1" / "model")
+    assert again.version != parsing(given).version, "eight steps are not four"
+    fresh = ["ablations", str(recipe), "--device", "cpu", "--only", "plain", "--out", str(tmp_path / "fresh")]
+    assert main(fresh) == 0
+    versions = [parsing(tmp_path / name / "plain" / "1" / "model").version for name in ("second", "fresh")]
+    assert versions[0] != versions[1]
+
+
 def test_an_unknown_name_and_a_recipe_without_ablations(recipe: Path, capsys: pytest.CaptureFixture) -> None:
     assert main(["ablations", str(recipe), "--only", "wide"]) == 2
     assert "has no ablation 'wide'" in (said := capsys.readouterr().err) and "narrow, plain" in said

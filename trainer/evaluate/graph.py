@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -17,10 +18,14 @@ from backend.models.graph_face.apply import GraphModel, load_graph_model
 from backend.models.graph_face.codes import codes_of_shape
 from backend.models.graph_face.network import GraphFaceNet, persons_identity
 from backend.models.learned_basis.apply import load_basis_model
-from trainer.data.graph import GraphPeopleConfig, GraphShapesConfig
+from trainer.ablations import trained_models
+from trainer.data.graph import GraphPeopleConfig, GraphShapesConfig, LivingShapesConfig
+from trainer.data.graph.batch import part_of
+from trainer.data.graph.linear import SEED as LINEAR_SEED
 from trainer.data.graph.linear import linear_faces
 from trainer.data.scan_heads import HELD_OUT
 from trainer.data.shared_data import shared_folder
+from trainer.evaluate.graph_ablations import RECIPE, ablation_figures
 from trainer.evaluate.graph_albedo import albedo_figures
 from trainer.evaluate.graph_photos import (
     clip_figures,
@@ -31,6 +36,8 @@ from trainer.evaluate.graph_photos import (
     synthetic_clips,
 )
 from trainer.evaluate.graph_sheet import between_sheet, people_sheet, photo_sheet, write_sheet
+from trainer.evaluate.known_tissue import known_tissue_figures
+from trainer.evaluate.living_sheet import living_sheet
 from trainer.evaluate.metrics.intervals import mean_interval
 from trainer.evaluate.trained import trained_or_none
 from trainer.recipe import find_recipe, load_recipe
@@ -39,12 +46,22 @@ from trainer.stages.graph_face import face_distance, same_person_share
 CPU = torch.device("cpu")
 SEED = 91
 """Of people that no recipe trains or selects on."""
+HEADS: Mapping[str, type[GraphShapesConfig] | type[LivingShapesConfig]] = {
+    "people": GraphShapesConfig,
+    "living": LivingShapesConfig,
+}
+PRIOR = 1e-8
+"""Square metres, see ``codes_of_shape``."""
 _BATCH = 8
+_SHOWN = 20
+"""People on the sheet, one photo each."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of ``evaluate graph``."""
     parser.add_argument("--heads", type=int, default=24, help="held-out heads of each kind for the decoders")
+    parser.add_argument("--heads-of", choices=sorted(HEADS), default="people", help="which synthetic people these are")
+    parser.add_argument("--decoders", action="store_true", help="the decoders alone")
     parser.add_argument("--people", type=int, default=60, help="held-out synthetic people for the encoder")
     parser.add_argument("--skins", type=int, default=24, help="held-out synthetic people for skin that no photo shows")
     parser.add_argument("--clips", type=int, default=12, help="held-out synthetic people for clips; 0: none")
@@ -52,6 +69,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--pairs", type=int, default=100, help="people of `lfw` for verification; 0: none")
     parser.add_argument("--albedo-model", type=Path, help="folder of an exported U-Net of skins; default: the shipped")
     parser.add_argument("--model", type=Path, help="folder of an exported model; default: the shipped one")
+    parser.add_argument("--ablations", type=Path, help="folder of what `python -m trainer ablations` has trained")
+    parser.add_argument("--ablation-people", type=int, default=60, help="held-out synthetic people for the ablations")
     parser.add_argument("--sheets", type=Path, help="folder for pictures of held-out synthetic people")
     parser.add_argument("--sheet-photos", type=Path, nargs="+", default=(), help="photos to draw beside their faces")
 
@@ -68,14 +87,19 @@ def run(arguments: argparse.Namespace, console: Console) -> dict[str, float | st
     if arguments.heads < 2 or arguments.people < 2:
         raise LikenessError("usage", "--heads and --people must be at least 2.", "Use 24 and 60.")
     net = model.network
-    figures = decoder_figures(net, arguments.heads) | encoder_figures(net, arguments.people)
-    figures |= albedo_figures(arguments.albedo_model, arguments.skins) | photo_figures(model, arguments)
-    ablations = load_recipe(find_recipe("graph_gpu")).ablations  # none is trained: each takes as long as the model
-    figures |= dict.fromkeys((f"ablation.{name}" for name in ablations), "not trained")
+    figures = decoder_figures(net, arguments.heads, HEADS[arguments.heads_of])
+    if arguments.heads_of == "living":
+        figures |= known_tissue_figures(net.config.identity, SEED, arguments.heads, PRIOR)
+    if not arguments.decoders:
+        figures |= encoder_figures(net, arguments.people) | photo_figures(model, arguments)
+        figures |= albedo_figures(arguments.albedo_model, arguments.skins) | _ablations(arguments)
     if arguments.sheets:
-        batch = GraphPeopleConfig(size=net.config.size, seed=SEED, people=arguments.people).build().batch(range(4), CPU)
-        write_sheet(arguments.sheets / "people.png", people_sheet(net, batch))
+        source = GraphPeopleConfig(size=net.config.size, seed=SEED, people=arguments.people).build()
+        batch = source.batch(range(min(_SHOWN, arguments.people)), CPU)
+        first = torch.arange(len(batch.person)) % source.config.photos == 0
+        write_sheet(arguments.sheets / "people.png", people_sheet(net, part_of(batch, first)))
         write_sheet(arguments.sheets / "between.png", between_sheet(net, batch))
+        write_sheet(arguments.sheets / "living.png", living_sheet(12, SEED))
         if shown := [face for path in arguments.sheet_photos for face in found_faces([path])]:
             write_sheet(arguments.sheets / "photos.png", photo_sheet(model, shown))
     table = Table(title="Graph face model, held-out heads")
@@ -85,6 +109,13 @@ def run(arguments: argparse.Namespace, console: Console) -> dict[str, float | st
         table.add_row(name, value if isinstance(value, str) else f"{value:.3f}")
     console.print(table)
     return figures
+
+
+def _ablations(arguments: argparse.Namespace) -> dict[str, float | str]:
+    """``ablation.*`` of what ``python -m trainer ablations`` has trained, else that nothing was."""
+    if arguments.ablations is None:
+        return dict.fromkeys((f"ablation.{name}" for name in load_recipe(find_recipe(RECIPE)).ablations), "not trained")
+    return ablation_figures(trained_models(arguments.ablations), arguments.ablation_people)
 
 
 def photo_figures(graph: GraphModel, arguments: argparse.Namespace) -> dict[str, float | str]:
@@ -103,16 +134,21 @@ def photo_figures(graph: GraphModel, arguments: argparse.Namespace) -> dict[str,
     return figures
 
 
-def decoder_figures(net: GraphFaceNet, heads: int, prior: float = 1e-8) -> dict[str, float | str]:
+def decoder_figures(
+    net: GraphFaceNet,
+    heads: int,
+    shapes: type[GraphShapesConfig] | type[LivingShapesConfig] = GraphShapesConfig,
+    prior: float = PRIOR,
+) -> dict[str, float | str]:
     """Mean distance of the face's vertices, millimetres, of the nearest face that each model has. ``graph.KIND``,
     ``linear.KIND``, ``mean.KIND`` and ``ratio.KIND`` of graph to linear with the bounds of its 95 % interval. KIND:
-    ``neutral`` and ``moved`` of synthetic people."""
+    ``neutral`` and ``moved`` of the synthetic people of ``shapes``; the linear model is of the same kind of people."""
     template = load_template()
     count = template.head.vertex_stop
     weight = template.regions["face"][:count].astype(np.float64)
     face = weight > 0.5
-    linear = linear_faces(net.config.identity, net.config.expression)
-    batch = GraphShapesConfig(seed=SEED, expressions=1).build().batch(range(heads), CPU)
+    linear = linear_faces(net.config.identity, net.config.expression, shapes=shapes(seed=LINEAR_SEED))
+    batch = shapes(seed=SEED, expressions=1).build().batch(range(heads), CPU)
     kinds: dict[str, tuple[np.ndarray, bool]] = {
         "neutral": (batch.neutral[:, :count].numpy(), True),
         "moved": (batch.vertices.numpy(), False),

@@ -37,7 +37,7 @@ def people_sheet(net: GraphFaceNet, batch: GraphBatch) -> np.ndarray:
     truth = batch.neutral[:, : len(net.mean)]
     others = net.shape(codes.identity[:1].expand_as(codes.identity), codes.expression)
     photos = torch.nn.functional.interpolate(batch.photos.images, size=(TILE, TILE), mode="bicubic").clamp(0, 1)
-    front, side = (_pose(len(found), yaw) for yaw in (0.0, math.radians(35)))
+    front, side = (seen_from(len(found), yaw) for yaw in (0.0, math.radians(35)))
     columns = [
         photos,
         drawn(found, linear_from_srgb(net.albedo(codes.identity).clamp(0.001, 1)), codes.light, codes.pose),
@@ -47,7 +47,7 @@ def people_sheet(net: GraphFaceNet, batch: GraphBatch) -> np.ndarray:
         clay(truth, side),
         clay(others, front),
     ]
-    return _sheet(columns)
+    return in_columns(columns)
 
 
 @torch.no_grad()
@@ -58,7 +58,7 @@ def photo_sheet(model: GraphModel, faces: Sequence[PhotoFace]) -> np.ndarray:
     _, pictures, codes = read_codes(faces, model)
     rest = net.neutral(codes.identity)
     photos = torch.nn.functional.interpolate(pictures, size=(TILE, TILE), mode="bicubic").clamp(0, 1)
-    front, side = (_pose(len(rest), yaw) for yaw in (0.0, math.radians(35)))
+    front, side = (seen_from(len(rest), yaw) for yaw in (0.0, math.radians(35)))
     colours = linear_from_srgb(net.albedo(codes.identity).clamp(0.001, 1))
     columns = [
         photos,
@@ -67,7 +67,7 @@ def photo_sheet(model: GraphModel, faces: Sequence[PhotoFace]) -> np.ndarray:
         clay(rest, side),
         clay(net.shape(codes.identity[:1].expand_as(codes.identity), codes.expression), front),
     ]
-    return _sheet(columns)
+    return in_columns(columns)
 
 
 @torch.no_grad()
@@ -79,9 +79,9 @@ def between_sheet(net: GraphFaceNet, batch: GraphBatch, steps: int = 5) -> np.nd
     identity = (1 - share) * codes.identity[:1] + share * codes.identity[-1:]
     first, last = codes.expression[:1], codes.expression[-1:]
     expression = torch.where(share < 0.5, (2 - 4 * share) * first, (2 * share - 1) * last)
-    pose = _pose(steps, math.radians(15))
+    pose = seen_from(steps, math.radians(15))
     rows = [clay(net.neutral(identity), pose), clay(net.shape(codes.identity[:1].expand(steps, -1), expression), pose)]
-    return _sheet([torch.stack(pair) for pair in zip(*rows, strict=True)])
+    return in_columns([torch.stack(pair) for pair in zip(*rows, strict=True)])
 
 
 def drawn(shapes: Tensor, colours: Tensor, light: Tensor, pose: WeakPerspective) -> Tensor:
@@ -106,12 +106,14 @@ def write_sheet(path: Path, picture: np.ndarray) -> None:
     cv2.imwrite(str(path), picture[:, :, ::-1])
 
 
-def _pose(count: int, yaw: float) -> WeakPerspective:
+def seen_from(count: int, yaw: float, scale: float = _FRONT_SCALE) -> WeakPerspective:
+    """``count`` poses, turned by yaw (radians), in which a metre spans ``scale`` tiles."""
     angles = torch.zeros(count, 3)
     angles[:, 1] = yaw
-    return WeakPerspective(angles, torch.full((count,), _FRONT_SCALE), torch.zeros(count, 2))
+    return WeakPerspective(angles, torch.full((count,), scale), torch.zeros(count, 2))
 
 
-def _sheet(columns: list[Tensor]) -> np.ndarray:
+def in_columns(columns: list[Tensor]) -> np.ndarray:
+    """(H, W, 3) uint8 sRGB of columns (N, 3, TILE, TILE), N tiles one below the other."""
     whole = torch.cat([torch.cat(list(column), 1) for column in columns], 2)
     return (whole.permute(1, 2, 0).clamp(0, 1) * 255).round().byte().numpy()

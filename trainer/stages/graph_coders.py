@@ -10,6 +10,7 @@ from torch.nn import functional
 from backend.geometry.mesh_hierarchy import MeshHierarchy
 from backend.models.graph_face.layers import ChebyshevConvolution, scaled_laplacian
 from backend.models.graph_face.network import UNIT, GraphFaceNet
+from trainer.contracts import SourceConfig
 from trainer.data.graph.linear import linear_faces
 
 _CODERS = (16, 16, 32, 64)
@@ -43,9 +44,10 @@ class ShapeCoder(nn.Module):
 class LinearCoder(nn.Module):
     """The codes of shapes by principal components, which become the network's linear part; it does not learn."""
 
-    def __init__(self, net: GraphFaceNet, people: int) -> None:
+    def __init__(self, net: GraphFaceNet, people: int, shapes: SourceConfig) -> None:
+        """shapes : the source of whose first ``people`` the components are."""
         super().__init__()
-        linear = linear_faces(net.config.identity, net.config.expression, people)
+        linear = linear_faces(net.config.identity, net.config.expression, people, shapes)
         count = net.mean.numel()
         modes = torch.from_numpy(np.concatenate([linear.identity, linear.expression]).reshape(-1, count)) / UNIT
         with torch.no_grad():
@@ -55,5 +57,5 @@ class LinearCoder(nn.Module):
 
     def forward(self, neutral: Tensor, moved: Tensor) -> tuple[Tensor, Tensor]:
         """Offsets (B, C, 3) in units, of the neutral face from the template's and of the moved one from the neutral:
-        codes (B, 128) and (B, 64)."""
+        codes (B, D) and (B, E)."""
         return neutral.flatten(1) @ self.who, moved.flatten(1) @ self.what

@@ -29,60 +29,16 @@ from backend.rendering.spherical_harmonics import shade
 from trainer.contracts import ExportedModel, OptimizerConfig, ParameterGroup, Stage, StageConfig, Turn
 from trainer.data.graph import UNKNOWN, GraphBatch, known_part, labelled_people, mirrored_batch, smaller_batch
 from trainer.data.lap.landmark_shapes import landmark_shapes
+from trainer.data.living import LivingFaces
 from trainer.data.people.carried import CarriedExpressions
+from trainer.data.people.surface import PeopleSurface
 from trainer.losses import graph_face as losses
 from trainer.pretrained import lite0_state
 from trainer.stages.graph_coders import LinearCoder, ShapeCoder
+from trainer.stages.graph_weights import CriticWeights, GraphFaceWeights
 
 _ELSEWHERE = 0.15
 """Weight of vertices beside the face: no photo fit trusts them, but they must not come loose."""
-
-
-@dataclass(frozen=True)
-class GraphFaceWeights:
-    """Weights of the loss terms; those of paper 2 that have an equation there, and ours."""
-
-    shape: float = 1.0
-    """Equation 7, with the photo's expression and without, millimetres."""
-    pair: float = 0.5
-    """Equation 8: the identity of one photo with the expression of the next."""
-    together: float = 1.0
-    """Ours: the neutral shape by the mean identity of a person's photos, millimetres; it teaches the confidence."""
-    codes: float = 0.3
-    """Ours: mean square of what codes are beside those of the true shape in the linear part, in standard deviations."""
-    smooth: float = 0.1
-    """Equation 9, millimetres. At 2, motions cost twice as much error as at 0: people are no templates."""
-    plain_smooth: float = 0.0
-    """The conventional smoothness, for the ablation."""
-    classification: float = 0.1
-    """Equation 4, the first term."""
-    centre: float = 0.02
-    """Equation 4, the second."""
-    photometric: float = 2.0
-    """Equation 5."""
-    landmarks: float = 0.0005
-    """Equation 6. Its gradient at the start is then a quarter of the shape's; at 0.02 it was a hundred times that."""
-    place: float = 0.02
-    """Ours: distance of all vertices of the face in the picture from where they are, per cent, with the true shape:
-    it teaches the pose."""
-    albedo: float = 2.0
-    """Ours: difference of colours from the true ones where the photo shows them; the paper has no labels for them."""
-    symmetry: float = 0.5
-    """Equation 10."""
-    light: float = 0.2
-    """Ours: difference of the shading from the true light's."""
-    adversary: float = 0.0
-    """Equation 11, the generator's part."""
-    size: float = 0.001
-    """Ours: mean square of the codes, so that they stay near a normal distribution."""
-
-
-@dataclass(frozen=True)
-class CriticWeights:
-    """Of the critic's own term."""
-
-    divergence: float = 1.0
-    """Equation 11."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -149,7 +105,7 @@ class GraphFaceStage(Stage):
             net.encoder.trunk.load_imagenet(lite0_state())
         modules: dict[str, nn.Module] = {"net": net}
         if config.basis_people:
-            modules["linear"] = LinearCoder(net, config.basis_people)
+            modules["linear"] = LinearCoder(net, config.basis_people, config.source)
         elif not network.linear and not config.people:  # who has a name has photos, too
             modules["who"] = ShapeCoder(hierarchy, network.identity, order)
             modules["what"] = ShapeCoder(hierarchy, network.expression, order)
@@ -173,6 +129,7 @@ class GraphFaceStage(Stage):
         self._mark_vertices = torch.from_numpy(marks.vertices.astype(np.int64)).to(device)
         self._mark_weights = torch.from_numpy(marks.barycentrics).to(device)
         self._carried = CarriedExpressions(template, device)
+        self._living: LivingFaces | None = None
         self._neighbours = neighbour_means(level).to(device)
         self._linear_codes: tuple[Tensor, Tensor] | None = None
 
@@ -197,8 +154,8 @@ class GraphFaceStage(Stage):
         if len(told):
             moved = losses.shape(found[told], truth[told], self.weight)
             terms["shape"] = moved + losses.shape(rest[told], neutral[told], self.weight)
-            swapped = self._carried.posed(batch.neutral[told], batch.weights[others])[:, :count]
-            terms["pair"] = losses.shape(exchanged, swapped, self.weight)
+            if weights.pair:
+                terms["pair"] = losses.shape(exchanged, self._posed(batch, told, others)[:, :count], self.weight)
         if weights.smooth:
             terms["smooth"] = losses.smoothness(torch.cat([found, rest]), net.mean, self._laplacian)
         if weights.plain_smooth:
@@ -214,6 +171,15 @@ class GraphFaceStage(Stage):
             terms.update(self._photo_terms(batch, codes, found))
             terms.update(self._person_terms(known_part(batch), codes.of(named)))
         return terms
+
+    def _posed(self, batch: GraphBatch, people: Tensor, others: Tensor) -> Tensor:
+        """(N, V, 3) what the faces number ``people`` (N,) of a batch make of the weights of ``others`` (N,)."""
+        neutral, weights = batch.neutral[people], batch.weights[others]
+        if batch.habits is None:
+            return self._carried.posed(neutral, weights)
+        if self._living is None:
+            self._living = LivingFaces(PeopleSurface(load_template(), neutral.device))
+        return self._living.posed(neutral, weights, batch.habits.of(people))
 
     def _person_terms(self, batch: GraphBatch, codes: GraphCodes) -> dict[str, Tensor]:
         """What codes should be."""
@@ -307,10 +273,10 @@ class GraphFaceStage(Stage):
         return (*own, Turn("critic", config.adversary, groups, self._critic_step, CriticWeights()))
 
     def parameter_groups(self) -> Sequence[ParameterGroup]:
-        """The linear part, and all others but the critic's."""
+        """The linear part, and all others that learn but the critic's."""
         basis, rate = self.modules["net"].basis, self.config.basis_rate
         own = [p for name, part in self.modules.items() if name != "critic" for p in part.parameters()]
-        others = tuple(p for p in own if p is not basis)
+        others = tuple(p for p in own if p is not basis and p.requires_grad)
         groups = [ParameterGroup("all", others, lambda fraction: 1.0)]
         if basis is not None:
             groups.append(ParameterGroup("basis", (basis,), lambda fraction: rate))

@@ -1,6 +1,7 @@
 """What the graph face model learns from."""
 
 from trainer.data.graph.batch import UNKNOWN, GraphBatch, known_part, labelled_people, mirrored_batch, smaller_batch
+from trainer.data.graph.living import LivingShapesConfig
 from trainer.data.graph.source import GraphPeopleConfig, GraphShapesConfig
 
 __all__ = [
@@ -8,6 +9,7 @@ __all__ = [
     "GraphBatch",
     "GraphPeopleConfig",
     "GraphShapesConfig",
+    "LivingShapesConfig",
     "known_part",
     "labelled_people",
     "mirrored_batch",

@@ -10,6 +10,7 @@ from torch.nn import functional
 
 from backend.rig.arkit import ARKIT_INDEX, ARKIT_NAMES, mirrored_name
 from trainer.data.landmark_mirror import landmark_mirror
+from trainer.data.living.habits import Habits
 
 _MIRRORED_KEYS = [ARKIT_INDEX[mirrored_name(name)] for name in ARKIT_NAMES]
 _MIRRORED_LIGHT = (1, 1, 1, -1, -1, 1, 1, -1, 1)
@@ -51,6 +52,7 @@ class GraphBatch:
     person : (N,) int64 number of the person, ``UNKNOWN`` of portraits: of these only ``images``, ``marks``, ``places``
         and ``seen`` are known, and the shapes are a fit's. neutral : (N, V, 3) the template's cage without expression.
     weights : (N, 52) of the keys. vertices : (N, C, 3) the head's cage with expression. photos : None for shapes alone.
+    habits : of living people; None for people who all move alike.
     """
 
     person: Tensor
@@ -58,6 +60,7 @@ class GraphBatch:
     weights: Tensor
     vertices: Tensor
     photos: GraphPhotos | None
+    habits: Habits | None = None
 
 
 def mirrored_batch(batch: GraphBatch, mirror: Tensor) -> GraphBatch:
@@ -111,8 +114,10 @@ def part_of(batch: GraphBatch, chosen: Tensor) -> GraphBatch:
     """The faces that ``chosen`` (N,) bool has."""
     photos = batch.photos
     kept = None if photos is None else GraphPhotos(*(getattr(photos, one.name)[chosen] for one in fields(photos)))
-    whole = {one.name: getattr(batch, one.name)[chosen] for one in fields(batch) if one.name != "photos"}
-    return GraphBatch(**whole, photos=kept)
+    habits = None if batch.habits is None else batch.habits.of(chosen)
+    apart = ("photos", "habits")
+    whole = {one.name: getattr(batch, one.name)[chosen] for one in fields(batch) if one.name not in apart}
+    return GraphBatch(**whole, photos=kept, habits=habits)
 
 
 def labelled_people(person: Tensor, share: float) -> Tensor:

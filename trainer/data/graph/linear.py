@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from backend.geometry.template import load_template
+from trainer.contracts import SourceConfig
 from trainer.data.graph.source import GraphShapesConfig
 
 SEED = 71
@@ -39,21 +40,26 @@ class LinearFaces:
         return self.mean + np.tensordot(codes, modes, 1)
 
 
-def linear_faces(identity: int, expression: int, people: int = PEOPLE) -> LinearFaces:
-    """Components of the people whom the graph model learns from, two expressions each."""
-    source = GraphShapesConfig(seed=SEED).build()
+def linear_faces(
+    identity: int, expression: int, people: int = PEOPLE, shapes: SourceConfig | None = None
+) -> LinearFaces:
+    """Components of the first people of a source of shapes, two expressions each: of those whom the graph model learns
+    from (``GraphShapesConfig``, seed ``SEED``) where none is given."""
+    source = (shapes or GraphShapesConfig(seed=SEED)).build()
     count = load_template().head.vertex_stop
     neutral, moved = [], []
     for start in range(0, people, _AT_ONCE):
         batch = source.batch(range(start, min(start + _AT_ONCE, people)), torch.device("cpu"))
-        neutral.append(batch.neutral[::2, :count].numpy())
+        first = torch.ones(len(batch.person), dtype=torch.bool)
+        first[1:] = batch.person[1:] != batch.person[:-1]
+        neutral.append(batch.neutral[first, :count].numpy())
         moved.append((batch.vertices - batch.neutral[:, :count]).numpy())
     faces, motions = np.concatenate(neutral), np.concatenate(moved)
     mean = load_template().vertices[:count]
-    return LinearFaces(mean, _components(faces - mean, identity), _components(motions, expression))
+    return LinearFaces(mean, components(faces - mean, identity), components(motions, expression))
 
 
-def _components(rows: np.ndarray, count: int) -> np.ndarray:
+def components(rows: np.ndarray, count: int) -> np.ndarray:
     """(count, C, 3) the strongest components of rows (N, C, 3), one standard deviation each."""
     flat = torch.from_numpy(rows.reshape(len(rows), -1))
     with torch.random.fork_rng(devices=[]):

@@ -1,0 +1,6 @@
+"""Synthetic faces that are not linear: soft tissue on bone, lips that collide and stick, uneven expressions."""
+
+from trainer.data.living.faces import LivingFaces, LivingPerson, draw_living_person
+from trainer.data.living.habits import Habits
+
+__all__ = ["Habits", "LivingFaces", "LivingPerson", "draw_living_person"]

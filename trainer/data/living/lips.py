@@ -1,0 +1,104 @@
+"""Lips that touch: they do not go through each other, and their corners stay together while the jaw opens a little.
+
+At each of nine stations between the corners of the mouth the gap between the inner edges of the lips is what is
+moved: closed below the gap at rest it is squeezed and never gone, and above it the lips stick until the gap is wider
+than the moisture there holds; at the corners this is most. Skin around an edge follows it.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from backend.geometry.template import Template
+from backend.rig.arkit import ARKIT_INDEX
+
+UPPER = (191, 80, 81, 82, 13, 312, 311, 310, 415)
+LOWER = (95, 88, 178, 87, 14, 317, 402, 318, 324)
+"""MediaPipe's landmarks on the inner edges of the lips, from the right corner to the left."""
+CORNERS = (78, 308)
+_LEAST_GAP = 0.0003
+"""Metres between the inner edges of closed lips."""
+_SOFT = 0.0008
+"""Metres over which lips that are pressed together give way."""
+_FALL = 0.007
+"""Metres of skin, standard deviation, that follows an edge of the lips."""
+
+
+_ROUNDS = 5
+"""Stations share skin, so that one round leaves a part of the gap; five leave less than a hundredth."""
+
+
+class LipContact:
+    """The lips of N heads, on one device; the first C of the template's V vertices are the head's."""
+
+    def __init__(self, template: Template, device: torch.device) -> None:
+        count = template.head.vertex_stop
+        self._count = count
+        marks = template.landmarks478
+        self._vertices = torch.from_numpy(marks.vertices[list(UPPER + LOWER)].astype(np.int64)).to(device)
+        self._weights = torch.from_numpy(marks.barycentrics[list(UPPER + LOWER)]).to(device)
+        vertices = template.vertices.astype(np.float64)
+        places = marks.positions(vertices)
+        across = places[list(UPPER), 0]
+        half = places[CORNERS[1], 0]
+        self._outward = torch.from_numpy((np.abs(across) / half).astype(np.float32)).to(device)
+        self._follow = torch.from_numpy(_following(template)).to(device)
+
+    def gaps(self, faces: Tensor) -> Tensor:
+        """(N, 9) metres by which the upper lip's inner edge is above the lower's, of faces (N, V, 3)."""
+        edges = (faces[:, self._vertices, 1] * self._weights).sum(-1)
+        return edges[:, : len(UPPER)] - edges[:, len(UPPER) :]
+
+    def parted(self, neutral: Tensor) -> Tensor:
+        """Neutral faces (N, V, 3) whose lips touch and do not go through each other."""
+        gap = self.gaps(neutral)
+        wanted = _LEAST_GAP + torch.nn.functional.softplus((gap - _LEAST_GAP) / _SOFT) * _SOFT
+        for _ in range(_ROUNDS):
+            neutral = self._moved(neutral, wanted)
+        return neutral
+
+    def touching(self, moved: Tensor, neutral: Tensor, stick: Tensor) -> Tensor:
+        """Faces (N, V, 3) that ``neutral`` ones became by an expression, with lips that collide and stick. stick (N,)
+        metres of gap that a person's lips hold closed at the corners."""
+        wanted = self._held(self.gaps(moved), self.gaps(neutral).clamp(min=_LEAST_GAP), stick)
+        for _ in range(_ROUNDS):
+            moved = self._moved(moved, wanted)
+        return moved
+
+    def _held(self, gap: Tensor, rest: Tensor, stick: Tensor) -> Tensor:
+        """(N, 9) gaps of gaps (N, 9) without contact, and of those at rest."""
+        opened = gap - rest
+        squeezed = rest * torch.exp((opened / rest).clamp(-20, 0))
+        holds = stick[:, None] * self._outward.square()
+        wide = opened.clamp(min=0)
+        freed = wide**3 / (wide.square() + holds.square()).clamp(min=1e-12)
+        return torch.where(opened < 0, squeezed.clamp(min=0.2 * _LEAST_GAP), rest + freed)
+
+    def _moved(self, faces: Tensor, wanted: Tensor) -> Tensor:
+        """Faces (N, V, 3) whose gaps are about ``wanted`` (N, 9): each lip goes half of the way."""
+        lift = 0.5 * (wanted - self.gaps(faces)) @ self._follow  # (N, C)
+        faces = faces.clone()
+        faces[:, : self._count, 1] += lift
+        return faces
+
+
+def _following(template: Template) -> np.ndarray:
+    """(9, C) float32, how far each vertex goes along with the upper edge's station, less than nothing with the lower's.
+
+    Which lip a vertex belongs to is told with the mouth open.
+    """
+    count = template.head.vertex_stop
+    vertices = template.vertices[:count].astype(np.float64)
+    marks = template.landmarks478
+    places = marks.positions(template.vertices.astype(np.float64))
+    opened = template.vertices + template.expressions[ARKIT_INDEX["jawOpen"]]
+    wide = marks.positions(opened.astype(np.float64))
+    edge = [np.linalg.norm(opened[:count, None] - wide[None, list(lip)], axis=2) for lip in (UPPER, LOWER)]  # (C, 9)
+    above = edge[0].min(1) < edge[1].min(1)
+    distance = np.where(above, edge[0].min(1), edge[1].min(1))
+    fall = np.exp(-(distance**2) / (2 * _FALL**2))
+    across = np.concatenate([[places[CORNERS[0], 0]], places[list(UPPER), 0], [places[CORNERS[1], 0]]])
+    hats = np.stack([np.interp(vertices[:, 0], across, row) for row in np.eye(len(across))[1:-1]])
+    return (hats * fall * np.where(above, 1, -1)).astype(np.float32)
