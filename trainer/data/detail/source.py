@@ -14,7 +14,7 @@ from backend.detail.observation import observe
 from backend.detail.window import SurfaceFrames, detail_window, surface_frames
 from backend.geometry.template import load_template
 from trainer.contracts import SourceConfig
-from trainer.data.detail.batch import DetailBatch, joined, joined_pictures
+from trainer.data.detail.batch import DetailBatch, joined_pictures
 from trainer.data.detail.disturbances import NOTHING, Changes
 from trainer.data.detail.in_front import draw_things, missed
 from trainer.data.detail.picture import picture_places, pictures_of, projected
@@ -112,7 +112,7 @@ class DetailPeople:
 
     def batch(self, indices: range, device: torch.device) -> DetailBatch:
         """People number ``indices``."""
-        return joined([self.person(index) for index in indices], device)
+        return DetailBatch.joined([self.person(index) for index in indices], device)
 
     def person(self, index: int, changes: Changes = NOTHING) -> DetailBatch:
         """One person, number 0, photographed with ``changes``."""
