@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import bpy
 
@@ -20,8 +20,6 @@ STRENGTHS: tuple[str, ...] = (ALWAYS, WRINKLES)
 MIDDLE = 0.03
 """Half the width in UV over which one side's keys give way to the other's."""
 SIDES = ("Left", "Right")
-WRINKLES_PER_SLICE = 3
-"""A group's nodes take some two milliseconds, the more the more the material has."""
 LEFT_HALF = "Left half"
 """Name of a node that later slices find."""
 
@@ -36,8 +34,8 @@ def detail_steps(
     """
     yield lambda: _put_pictures(detail, collection(), head())
     if detail is not None:
-        for first in range(0, len(detail.wrinkles), WRINKLES_PER_SLICE):
-            yield lambda first=first: _add_wrinkles(head(), detail, first)
+        for picture in range(len(detail.pictures)):
+            yield lambda picture=picture: _add_wrinkles(head(), detail, picture)
         yield lambda: _finish(head(), detail)
 
 
@@ -121,11 +119,7 @@ def _begin(tree: bpy.types.NodeTree, images: dict[str, bpy.types.Image], strengt
     left.inputs["From Min"].default_value, left.inputs["From Max"].default_value = 0.5 - MIDDLE, 0.5 + MIDDLE
     tree.links.new(across.outputs["X"], left.inputs["Value"])
     for number, (name, image) in enumerate(images.items()):
-        texture = nodes.texture(name, image, uv, number)
-        if name != ALWAYS:
-            channels = nodes.add("ShaderNodeSeparateColor", -1500, -700 - 300 * number)
-            channels.name = _channels(name)
-            tree.links.new(texture.outputs["Color"], channels.inputs[0])
+        nodes.texture(name, image, uv, number)
     for number, name in enumerate(STRENGTHS):
         nodes.strength(name, strengths, -500 - 150 * number)
 
@@ -138,21 +132,26 @@ def _unfinished(head: bpy.types.Object, detail: ResultDetail) -> bpy.types.NodeT
     return material.node_tree
 
 
-def _add_wrinkles(head: bpy.types.Object, detail: ResultDetail, first: int) -> None:
-    """Some groups' wrinkles from number ``first`` on, by the head's keys, to the sum of those before."""
+def _add_wrinkles(head: bpy.types.Object, detail: ResultDetail, picture: int) -> None:
+    """The wrinkles of a picture's channels, by the head's keys, to the sum of those before."""
     tree = _unfinished(head, detail)
     if tree is None:
         return
-    nodes = _Nodes(tree)
-    left, before = tree.nodes[LEFT_HALF].outputs["Result"], tree.nodes.get(_sum(first))
-    total, some = None if before is None else before.outputs[0], detail.wrinkles[first : first + WRINKLES_PER_SLICE]
-    for one in some:
-        weight = _weight(nodes, head, one, left)
-        channels = tree.nodes[_channels(f"{WRINKLES} {one.picture + 1}")]
-        height = nodes.math("SUBTRACT", channels.outputs[one.channel], 0.5)
-        part = nodes.math("MULTIPLY", height, weight)
-        total = part if total is None else nodes.math("ADD", total, part)
-    total.node.name = _sum(first + len(some))  # once a slice: Blender looks through all of the file for each new name
+    nodes, before = _Nodes(tree), tree.nodes.get(_sum(picture))
+    left, total = tree.nodes[LEFT_HALF].outputs["Result"], None if before is None else before.outputs[0]
+    heights = nodes.vector("SUBTRACT", tree.nodes[f"{WRINKLES} {picture + 1}"].outputs["Color"], (0.5, 0.5, 0.5))
+    for some in _of_different_channels([one for one in detail.wrinkles if one.picture == picture]):
+        part = nodes.vector("DOT_PRODUCT", heights, _weights(nodes, head, some, left))
+        total = nodes.math("ADD", part, 0.0 if total is None else total)
+    total.node.name = _sum(picture + 1)
+
+
+def _of_different_channels(wrinkles: Sequence[ResultWrinkles]) -> Iterator[list[ResultWrinkles]]:
+    """All of them, in lists in which no channel comes twice."""
+    while wrinkles:
+        some = list({one.channel: one for one in reversed(wrinkles)}.values())
+        yield some
+        wrinkles = [one for one in wrinkles if one not in some]
 
 
 def _finish(head: bpy.types.Object, detail: ResultDetail) -> None:
@@ -160,7 +159,7 @@ def _finish(head: bpy.types.Object, detail: ResultDetail) -> None:
     tree = _unfinished(head, detail)
     if tree is None:
         return
-    nodes, total = _Nodes(tree), tree.nodes.get(_sum(len(detail.wrinkles)))
+    nodes, total = _Nodes(tree), tree.nodes.get(_sum(len(detail.pictures)))
     always = nodes.math("SUBTRACT", tree.nodes[ALWAYS].outputs["Color"], 0.5)
     scaled = nodes.math("MULTIPLY", always, strength_socket(skin_material(head), ALWAYS))
     scaled = nodes.math("MULTIPLY", scaled, 2.0 * detail.always_reach)
@@ -189,13 +188,8 @@ def _finish(head: bpy.types.Object, detail: ResultDetail) -> None:
 
 
 def _sum(count: int) -> str:
-    """Name of the node with the height of the first ``count`` groups' wrinkles."""
+    """Name of the node with the height of the wrinkles of the first ``count`` pictures."""
     return f"Wrinkle Sum {count}"
-
-
-def _channels(picture: str) -> str:
-    """Name of the node that takes a picture of wrinkles apart."""
-    return f"{picture} Channels"
 
 
 class _Nodes:
@@ -207,7 +201,7 @@ class _Nodes:
         if self.frame is None:
             self.frame = tree.nodes.new("NodeFrame")
             self.frame.name = self.frame.label = FRAME
-        self._row = sum(node.type == "MATH" for node in tree.nodes)
+        self._row = sum(node.type in ("MATH", "VECT_MATH") for node in tree.nodes)
 
     def add(self, kind: str, x: float, y: float) -> bpy.types.Node:
         node = self.tree.nodes.new(kind)
@@ -227,6 +221,19 @@ class _Nodes:
             self.tree.links.new(two, node.inputs[1])
         return node.outputs[0]
 
+    def vector(
+        self, operation: str, one: bpy.types.NodeSocket, two: bpy.types.NodeSocket | tuple[float, float, float]
+    ) -> bpy.types.NodeSocket:
+        node = self.add("ShaderNodeVectorMath", -1100 + 40 * (self._row % 20), -800 - 60 * self._row)
+        self._row += 1
+        node.operation, node.hide = operation, True
+        self.tree.links.new(one, node.inputs[0])
+        if isinstance(two, tuple):
+            node.inputs[1].default_value = two
+        else:
+            self.tree.links.new(two, node.inputs[1])
+        return node.outputs["Value" if operation == "DOT_PRODUCT" else "Vector"]
+
     def value(self, name: str, x: float, y: float) -> bpy.types.Node:
         node = self.add("ShaderNodeValue", x, y)
         node.name = node.label = name
@@ -244,23 +251,29 @@ class _Nodes:
         return node
 
 
-def _weight(
-    nodes: _Nodes, head: bpy.types.Object, one: ResultWrinkles, left: bpy.types.NodeSocket
+def _weights(
+    nodes: _Nodes, head: bpy.types.Object, wrinkles: Sequence[ResultWrinkles], left: bpy.types.NodeSocket
 ) -> bpy.types.NodeSocket:
-    """How far a group's wrinkles are out at each place: the largest of its keys; keys of one side on that side."""
-    both = [key for key in one.keys if not key.endswith(SIDES)]
-    if len(both) == len(one.keys):
-        return _driven(nodes, head, one.name, both)
-    values = [
-        _driven(nodes, head, f"{one.name} {side}", both + [key for key in one.keys if key.endswith(side)])
-        for side in SIDES
-    ]
+    """How far wrinkles of different channels are out at each place, as a vector: the largest of a group's keys; keys of
+    one side on that side."""
+    sides = [nodes.add("ShaderNodeCombineXYZ", -1300, -700) for _ in SIDES]
+    for one in wrinkles:
+        both = [key for key in one.keys if not key.endswith(SIDES)]
+        if len(both) == len(one.keys):
+            values = [_driven(nodes, head, one.name, both)] * len(SIDES)
+        else:
+            values = [
+                _driven(nodes, head, f"{one.name} {side}", both + [key for key in one.keys if key.endswith(side)])
+                for side in SIDES
+            ]
+        for node, value in zip(sides, values, strict=True):
+            node.hide = True
+            nodes.tree.links.new(value, node.inputs[one.channel])
     mix = nodes.add("ShaderNodeMix", -1200, -700)
-    mix.data_type, mix.hide = "FLOAT", True
-    nodes.tree.links.new(left, mix.inputs[0])
-    nodes.tree.links.new(values[1], mix.inputs[2])
-    nodes.tree.links.new(values[0], mix.inputs[3])
-    return mix.outputs[0]
+    mix.data_type, mix.hide = "VECTOR", True
+    for name, source in (("Factor_Float", left), ("A_Vector", sides[1].outputs[0]), ("B_Vector", sides[0].outputs[0])):
+        nodes.tree.links.new(source, next(socket for socket in mix.inputs if socket.identifier == name))
+    return next(socket for socket in mix.outputs if socket.identifier == "Result_Vector")
 
 
 def _driven(nodes: _Nodes, head: bpy.types.Object, name: str, keys: list[str]) -> bpy.types.NodeSocket:
