@@ -142,7 +142,7 @@ def _add_wrinkles(head: bpy.types.Object, detail: ResultDetail, picture: int) ->
     heights = nodes.vector("SUBTRACT", tree.nodes[f"{WRINKLES} {picture + 1}"].outputs["Color"], (0.5, 0.5, 0.5))
     for some in _of_different_channels([one for one in detail.wrinkles if one.picture == picture]):
         part = nodes.vector("DOT_PRODUCT", heights, _weights(nodes, head, some, left))
-        total = part if total is None else nodes.math("ADD", total, part)
+        total = nodes.math("ADD", part, 0.0 if total is None else total)
     total.node.name = _sum(picture + 1)
 
 
@@ -201,7 +201,7 @@ class _Nodes:
         if self.frame is None:
             self.frame = tree.nodes.new("NodeFrame")
             self.frame.name = self.frame.label = FRAME
-        self._row = sum(node.type == "MATH" for node in tree.nodes)
+        self._row = sum(node.type in ("MATH", "VECT_MATH") for node in tree.nodes)
 
     def add(self, kind: str, x: float, y: float) -> bpy.types.Node:
         node = self.tree.nodes.new(kind)

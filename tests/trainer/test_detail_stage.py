@@ -156,7 +156,7 @@ def test_identity_features_are_frozen_and_differentiable(kind: str) -> None:
 
 
 @pytest.mark.usefixtures("one_thread", "no_tensorboard")
-@pytest.mark.parametrize("name", ["detail_cpu", "detail_cpu_self", "detail_gpu", "paper/detail"])
+@pytest.mark.parametrize("name", ["detail_cpu", "detail_cpu_covered", "detail_cpu_self", "detail_gpu", "paper/detail"])
 def test_recipes_take_real_steps_end_by_steps_and_resume_to_the_same_bits(name: str, tmp_path: Path) -> None:
     recipe = small_recipe(name)
     state = train(recipe, RunOptions(tmp_path / "whole", device="cpu"))

@@ -17,11 +17,11 @@ from backend.models.landmarks.network import LandmarkNetConfig
 from trainer.contracts import SourceConfig, StageConfig
 from trainer.data.drawn_faces import DrawnFacesConfig
 from trainer.data.graph import GraphPeopleConfig
-from trainer.data.graph.portraits import GraphMixedConfig
 from trainer.data.graph.skins import CompletedSkinsConfig
 from trainer.data.landmark_people import LandmarkPeopleConfig
 from trainer.data.lap import LapBatch, LapPeopleConfig, landmark_shapes
 from trainer.data.people import PeopleConfig
+from trainer.data.people_and_portraits import PeopleAndPortraitsConfig
 from trainer.losses.perceptual import PerceptualConfig
 from trainer.recipe import RECIPES, load_recipe
 from trainer.stages.detail import DetailStageConfig
@@ -101,7 +101,9 @@ def small(stage: StageConfig, folder: Path) -> StageConfig:
             trunk_width=4,
         )
         source = stage.source
-        if isinstance(source, GraphPeopleConfig | GraphMixedConfig):  # portraits want photographs, and no other layers
+        if isinstance(
+            source, GraphPeopleConfig | PeopleAndPortraitsConfig
+        ):  # portraits want photographs, and no other layers
             source = GraphPeopleConfig(size=32, people=2, photos=2, folder=str(folder))
         few |= {"network": network, "source": source, "people": min(2, stage.people)}
         few |= {"basis_people": min(20, stage.basis_people)}

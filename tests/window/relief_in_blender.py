@@ -9,7 +9,8 @@ from __future__ import annotations
 import json
 import subprocess
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import bpy
@@ -36,6 +37,10 @@ STILL = 0.1
 """Levels of 255: pictures of a face that differ by less on average are the same picture."""
 SOMETHING = 8.0
 """Levels of 255, deviation of a view with a face."""
+STEEPEST = 0.5
+"""Cosine to the smooth skin from which the slope of a normal is counted: where it is less, a level is much of it."""
+SLOPE_ERROR = 0.05
+"""A tenth of half the strength; of twice the strength it is 0.2."""
 LEAST_CHANGE = 1.5
 """Levels of 255 that a key's wrinkles change a patch by, more than what is seen of a picture that is drawn twice."""
 
@@ -51,12 +56,17 @@ def strength(tools: Any, name: str) -> bpy.types.NodeSocket:
 def picture(tools: Any, name: str) -> np.ndarray:
     """(H, W) luminance, row 0 at the top, of the window as it is on the screen; kept as ``NAME.png``."""
     tools.screenshot(name)
+    return kept(tools, name, "gray")[..., 0]
+
+
+def kept(tools: Any, name: str, channels: str = "rgb") -> np.ndarray:
+    """(H, W, C) levels of ``NAME.png``, row 0 at the top; ``channels`` is ``gray`` or ``rgb``."""
     path = tools.HERE / f"{name}.png"
     size = subprocess.run(["identify", "-format", "%w %h", path], check=True, capture_output=True, text=True).stdout
     width, height = map(int, size.split())
-    grey = subprocess.run(["convert", path, "-depth", "8", "gray:-"], check=True, capture_output=True).stdout
+    levels = subprocess.run(["convert", path, "-depth", "8", f"{channels}:-"], check=True, capture_output=True).stdout
     tools.forget_gap()
-    return np.frombuffer(grey, np.uint8).reshape(height, width).astype(np.float64)
+    return np.frombuffer(levels, np.uint8).reshape(height, width, -1).astype(np.float64)
 
 
 def drawn(tools: Any, name: str) -> Generator[float, None, np.ndarray]:
@@ -146,6 +156,50 @@ def pose(keys: tuple[str, ...], value: float) -> None:
         block.value = value if block.name in keys else 0.0
 
 
+@contextmanager
+def normals_shown(tools: Any) -> Iterator[None]:
+    """The skin shows its normals, a level each 1/127.5, in place of light: light grows less than slopes do, as the sine
+    of an angle, and the view transform bends it besides."""
+    tree, settings = material(tools).node_tree, bpy.context.scene.view_settings
+    output = next(node for node in tree.nodes if node.type == "OUTPUT_MATERIAL")
+    surface, transform = output.inputs["Surface"].links[0].from_socket, settings.view_transform
+    geometry, scaled = tree.nodes.new("ShaderNodeNewGeometry"), tree.nodes.new("ShaderNodeVectorMath")
+    shining = tree.nodes.new("ShaderNodeEmission")
+    scaled.operation = "MULTIPLY_ADD"
+    scaled.inputs[1].default_value = scaled.inputs[2].default_value = (0.5, 0.5, 0.5)
+    tree.links.new(geometry.outputs["Normal"], scaled.inputs[0])
+    tree.links.new(scaled.outputs[0], shining.inputs["Color"])
+    tree.links.new(shining.outputs[0], output.inputs["Surface"])
+    settings.view_transform = "Raw"
+    try:
+        yield
+    finally:
+        settings.view_transform = transform
+        tree.links.new(surface, output.inputs["Surface"])
+        for node in (geometry, scaled, shining):
+            tree.nodes.remove(node)
+
+
+def slopes_by_strength(tools: Any, where: tuple[slice, slice]) -> Generator[float, None, list[float]]:
+    """Slopes of wrinkles of strengths 0.5, 1 and 2 in a patch of the window, over those of strength 1 (least squares),
+    by the skin's normals as they are drawn without the neutral relief."""
+    strength(tools, "Relief").default_value = 0.0
+    normals = {}
+    with normals_shown(tools):
+        for value in (0.0, 0.5, 1.0, 2.0):
+            strength(tools, "Wrinkles").default_value = value
+            yield from drawn(tools, f"7_normals_{value:g}")
+            shown = kept(tools, f"7_normals_{value:g}")[where] / 127.5 - 1.0
+            normals[value] = shown / np.linalg.norm(shown, axis=-1, keepdims=True)
+    strength(tools, "Relief").default_value = 1.0
+    cosines = {value: (one * normals[0.0]).sum(-1, keepdims=True) for value, one in normals.items()}
+    seen = cosines[2.0] > STEEPEST
+    tools.figures["share_of_patch_with_slopes"] = round(float(seen.mean()), 3)
+    slopes = {value: (one / cosines[value] - normals[0.0])[seen[..., 0]] for value, one in normals.items()}
+    tools.figures["slope_of_strength_1"] = round(rms(np.linalg.norm(slopes[1.0], axis=-1)), 3)
+    return [float((slopes[value] * slopes[1.0]).sum() / (slopes[1.0] ** 2).sum()) for value in (0.5, 1.0, 2.0)]
+
+
 def look_closely(tools: Any, obj: bpy.types.Object) -> None:
     """A head's face fills the window, in Material Preview, without what distracts."""
     window, area, region = tools.view3d()
@@ -212,7 +266,7 @@ def story(tools: Any) -> Story:
 
 
 def sliders_and_undo(tools: Any, place: tuple[float, float]) -> Story:
-    """Half the strength is half the wrinkles; undo takes back the slider, then the key."""
+    """Half the strength is half the slope, twice the strength twice; undo takes back the slider, then the key."""
     pose((), 0.0)
     tools.addon("ui.redraw").push_undo("Neutral", bpy.context.scene)
     flat = {}
@@ -224,7 +278,9 @@ def sliders_and_undo(tools: Any, place: tuple[float, float]) -> Story:
         flat[value] = fine((yield from drawn(tools, f"7_wrinkles_{value:g}")))[where]
     depths = [round(rms(flat[value] - flat[0.0]), 2) for value in (0.5, 1.0, 2.0)]
     tools.figures["wrinkles_by_strength"] = depths
-    assert 0.25 * depths[1] < depths[0] < 0.8 * depths[1] and depths[2] > 1.3 * depths[1], depths
+    assert 0.25 * depths[1] < depths[0] < 0.8 * depths[1] and depths[2] > depths[1], depths
+    half, _, twice = tools.figures["slopes_by_strength"] = yield from slopes_by_strength(tools, where)
+    assert abs(half - 0.5) < SLOPE_ERROR and abs(twice - 2.0) < 4 * SLOPE_ERROR, (half, twice)
     strength(tools, "Wrinkles").default_value = 1.0
     tools.addon("ui.redraw").push_undo("Strength", bpy.context.scene)
     strength(tools, "Relief").default_value = 0.0

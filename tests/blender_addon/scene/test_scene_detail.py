@@ -64,6 +64,24 @@ def test_keys_bring_out_their_wrinkles_on_their_side(bpy, collection) -> None:
     assert (baked(bpy, collection) - still)[rows, :15].max() == pytest.approx(0.5, abs=0.08)
 
 
+def test_groups_of_one_channel_come_out_apart_and_add_up(bpy, result: HeadResult) -> None:
+    detail = result.detail
+    first = [one for one in detail.wrinkles if one.picture == 0]
+    twice = replace(first[0], name="again", keys=("jawOpen",))
+    alone = replace(detail, pictures=detail.pictures[:1], wrinkles=(*first, twice))
+    collection = importing.import_head(replace(result, detail=alone), bpy.context)
+    keys = tags.part_object(collection, "head").data.shape_keys.key_blocks
+    still = baked(bpy, collection)
+    keys["browInnerUp"].value = 1.0
+    once = baked(bpy, collection) - still
+    keys["jawOpen"].value = 1.0
+    both = baked(bpy, collection) - still
+    assert once.max() > 0.5
+    np.testing.assert_allclose(both, 2 * once, atol=0.02)
+    keys["browInnerUp"].value = 0.0
+    np.testing.assert_allclose(baked(bpy, collection) - still, once, atol=0.02)
+
+
 def test_the_largest_key_of_a_group_counts(bpy, collection) -> None:
     keys = tags.part_object(collection, "head").data.shape_keys.key_blocks
     keys["eyeSquintLeft"].value, keys["cheekSquintLeft"].value = 0.3, 0.8

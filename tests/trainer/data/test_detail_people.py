@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -14,6 +15,7 @@ from backend.detail.observation import observe
 from backend.detail.window import surface_frames
 from backend.geometry.template import load_template
 from trainer.data.detail import DetailPeopleConfig
+from trainer.data.detail.in_front import Rims, draw_things, missed, rims
 from trainer.data.detail.relief import Relief, ReliefParameters, cause, draw_relief
 from trainer.data.detail.uv_photo import draw_shot, take_photo
 from trainer.data.people.light import draw_light
@@ -57,6 +59,58 @@ def test_old_skin_keeps_its_lines() -> None:
     assert np.mean([r.stays for r in old]) > 5 * np.mean([r.stays for r in young])
 
 
+def test_lines_end_at_the_hair_line_where_skin_goes_on() -> None:
+    known = cause(SIZE)
+    above = (known.painted["scalp"] > 0.5) & (known.window.allowed > 0.5)
+    forehead = known.window.image(known.window.surface.regions["forehead"][:, None])[..., 0] > 0.9
+    assert above.sum() > 100 and known.most[0][above].max() > 0.1  # there is skin, which raised brows press together
+    raised = Relief(skin(depth=1.0, stays=0.6), SIZE).displacement(strain_of("brows_up"))
+    assert np.abs(raised[above]).max() < 0.02 < 0.1 < raised[forehead].std()
+
+
+def test_things_before_faces_change_some_peoples_photos_and_nothing_else() -> None:
+    none, some = (DetailPeopleConfig(size=64, coarse=16, seed=8, in_front=share).build() for share in (0.0, 0.5))
+    changed = []
+    for number in range(8):
+        one, other = none.person(number), some.person(number)
+        torch.testing.assert_close(one.displacement, other.displacement)
+        torch.testing.assert_close(one.expressions, other.expressions)
+        torch.testing.assert_close(one.wanted, other.wanted)
+        changed.append(not torch.equal(one.photos, other.photos))
+    assert 2 <= sum(changed) <= 6, changed
+
+
+def test_masks_miss_what_is_drawn_before_faces() -> None:
+    g, known = np.random.default_rng(6), cause(SIZE)
+    for _ in range(12):
+        things = draw_things(g)
+        assert things.strands or things.rims is not None
+        drawn = missed(g, known, things)
+        assert (drawn.weight == 1).all() and 0.1 < drawn.opacity.max() <= 1 and drawn.opacity.min() == 0
+
+
+def test_a_frame_of_glasses_goes_around_both_eyes() -> None:
+    known = cause(SIZE)
+    lids = [
+        known.window.image(known.window.surface.regions[f"lids_{side}"][:, None])[..., 0] for side in ("left", "right")
+    ]
+    for corner in (0.0, 1.0):
+        drawn = rims(known, Rims(corner=corner)) > 0.5
+        count, parts = cv2.connectedComponents((~drawn).astype(np.uint8), connectivity=4)
+        inside = [np.bincount(parts[lid > 0.5], minlength=count).argmax() for lid in lids]
+        assert len({*inside, parts[0, 0]}) == 3, "each eye has a lens of its own"
+    half = rims(known, Rims(lower=False)) > 0.5
+    assert 0.3 * drawn.sum() < half.sum() < 0.7 * drawn.sum()
+
+
+def test_brows_are_no_skin_in_photos_as_in_the_product() -> None:
+    known = cause(SIZE)
+    brows = known.window.image(known.window.surface.regions["brows"][:, None])[..., 0] > 0.6
+    forehead = known.window.image(known.window.surface.regions["forehead"][:, None])[..., 0] > 0.9
+    weight = DetailPeopleConfig(size=SIZE, coarse=64, seed=9).build().person(0).photos[:, 5].numpy()
+    assert weight[:, brows].max() == 0.0 and weight[:, forehead].max() > 0.9
+
+
 def test_the_same_number_is_the_same_person_and_others_are_others() -> None:
     source = DetailPeopleConfig(size=64, coarse=16, seed=5).build()
     one, again, other = source.batch(range(2), CPU), source.batch(range(1, 2), CPU), source.batch(range(2, 3), CPU)
@@ -98,3 +152,5 @@ def test_freckles_change_the_photos_and_not_the_relief() -> None:
 def test_options_that_make_no_sense() -> None:
     with pytest.raises(ValueError, match="photos"):
         DetailPeopleConfig(photos=0)
+    with pytest.raises(ValueError, match="in_front"):
+        DetailPeopleConfig(in_front=1.5)

@@ -15,8 +15,9 @@ from backend.errors import LikenessError
 from backend.geometry.template import load_template
 from trainer.data.detail import DetailPeopleConfig
 from trainer.data.detail.picture import picture_places, pictures_of, pooled_texels, projected
-from trainer.data.detail.portraits import DetailMixedConfig, DetailPortraitsConfig
+from trainer.data.detail.portraits import DetailPortraitsConfig
 from trainer.data.graph.skins import head_people
+from trainer.data.people_and_portraits import PeopleAndPortraitsConfig
 
 CPU = torch.device("cpu")
 SIZE, TEXELS = 96, 128
@@ -124,7 +125,7 @@ def test_a_portrait_has_no_truth_and_its_picture(folder: Path, tmp_path: Path, m
     marks = pictures.marks[0, :, :2]
     assert float(marks.min()) > -0.1 and float(marks.max()) < 1.1
     people = DetailPeopleConfig(size=64, coarse=16, photos=1, picture=64)
-    both = DetailMixedConfig(people=people, portraits=portraits, shares=(2, 1)).build().batch(range(3), CPU)
+    both = PeopleAndPortraitsConfig(people=people, portraits=portraits, shares=(2, 1)).build().batch(range(3), CPU)
     assert both.told.tolist() == [True, True, False] and both.person.tolist() == [0, 1, 2]
     assert torch.equal(both.pictures.photos[2], pictures.photos[0]) and both.displacement.shape[0] == 9
 

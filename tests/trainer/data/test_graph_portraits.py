@@ -11,8 +11,9 @@ import torch
 
 from backend.errors import LikenessError
 from trainer.data.graph import UNKNOWN, GraphPeopleConfig
-from trainer.data.graph.portraits import GraphMixedConfig, GraphPortraitsConfig
+from trainer.data.graph.portraits import GraphPortraitsConfig
 from trainer.data.graph.skins import head_people
+from trainer.data.people_and_portraits import PeopleAndPortraitsConfig
 
 CPU = torch.device("cpu")
 
@@ -42,7 +43,7 @@ def test_a_portrait_is_found_with_its_head_and_a_wall_is_passed_over(
     assert float(shown.min()) > 0 and float(shown.max()) < 1
     middle = batch.photos.marks[0, :, :2].mean(0)
     assert float((shown.mean(0) - middle).norm()) < 0.2, "the head lies where the landmark net sees it"
-    mixed = GraphMixedConfig(
+    mixed = PeopleAndPortraitsConfig(
         people=GraphPeopleConfig(size=64, people=2, photos=2, folder=str(tmp_path)), portraits=portraits, shares=(2, 1)
     )
     both = mixed.build().batch(range(3), CPU)

@@ -54,24 +54,24 @@ class DetailBatch:
     allowed: Tensor
     pictures: DetailPictures | None = None
 
-
-def joined(batches: Sequence[DetailBatch], device: torch.device) -> DetailBatch:
-    """All their people, in order, on ``device``; pictures only where all have them."""
-    values = {
-        name: torch.cat([getattr(batch, name) for batch in batches]).to(device)
-        for name in ("photos", "expressions", "wanted", "displacement", "told")
-    }
-    before, person = 0, []
-    for batch in batches:
-        person.append(batch.person + before)
-        before += len(batch.told)
-    shown = [batch.pictures for batch in batches if batch.pictures is not None]
-    return DetailBatch(
-        **values,
-        person=torch.cat(person).to(device),
-        allowed=batches[0].allowed.to(device),
-        pictures=joined_pictures(shown, device) if len(shown) == len(batches) else None,
-    )
+    @classmethod
+    def joined(cls, batches: Sequence[DetailBatch], device: torch.device) -> DetailBatch:
+        """All their people, in order, on ``device``; pictures only where all have them."""
+        values = {
+            name: torch.cat([getattr(batch, name) for batch in batches]).to(device)
+            for name in ("photos", "expressions", "wanted", "displacement", "told")
+        }
+        before, person = 0, []
+        for batch in batches:
+            person.append(batch.person + before)
+            before += len(batch.told)
+        shown = [batch.pictures for batch in batches if batch.pictures is not None]
+        return cls(
+            **values,
+            person=torch.cat(person).to(device),
+            allowed=batches[0].allowed.to(device),
+            pictures=joined_pictures(shown, device) if len(shown) == len(batches) else None,
+        )
 
 
 def joined_pictures(parts: Sequence[DetailPictures], device: torch.device | None = None) -> DetailPictures:

@@ -8,13 +8,10 @@ from dataclasses import dataclass, field, replace
 import cv2
 import numpy as np
 
+from trainer.data.detail.in_front import InFront, Rims, rims, strands
 from trainer.data.detail.relief import Cause, ReliefParameters, spots
-from trainer.data.detail.uv_photo import InFront, ShotParameters
+from trainer.data.detail.uv_photo import ShotParameters
 
-_STRAND = (0.3, 0.6)
-"""Millimetres: a strand is a few hairs, each 0.05 to 0.1 mm thick, which lie together."""
-_RIM = 2.0
-"""Millimetres that a thin frame of glasses is wide."""
 _MARGIN = 0.003
 """Metres around hair and glasses that the texture's weights leave out (``backend.texture.unwrapping.unwrap``: between
 1.5 and 8 mm)."""
@@ -61,9 +58,9 @@ class Changes:
         size = cause.window.size
         image = np.zeros((size, size), np.float32)
         if self.strands:
-            image = np.maximum(image, _strands(generator, cause, self.strands))
+            image = np.maximum(image, strands(generator, cause, self.strands))
         if self.glasses:
-            image = np.maximum(image, _rims(cause))
+            image = np.maximum(image, rims(cause, Rims()))
         weight = np.ones_like(image)
         if self.noticed:
             reach = round(_MARGIN * 1000.0 / cause.usual_texel)
@@ -150,42 +147,3 @@ DISTURBANCES: Mapping[str, Disturbance] = {
 """Freckles and blotches; make-up; dark spots on flat skin; stubble; the hard edge of a cast shadow; hard light from the
 side on skin without relief, by a fit that is off; JPEG at quality 40; noise of 0.03; twelve strands of hair before the
 face and rims of glasses, with masks that miss them and with masks that know them."""
-
-
-def _strands(g: np.random.Generator, cause: Cause, count: int) -> np.ndarray:
-    """(N, N) in [0, 1]: curved lines that hang down from the upper edge."""
-    size = cause.window.size
-    image = np.zeros((size, size), np.float32)
-    steps = np.linspace(0, 1, 60)
-    for _ in range(count):
-        left, length = g.uniform(0.2, 0.8) * size, g.uniform(0.35, 0.7) * size
-        bend, swing = g.normal(0, 0.08, 2) * size
-        x, y = left + bend * steps + swing * steps**2, 0.05 * size + length * steps
-        line = np.zeros_like(image)
-        points = (np.stack([x, y], 1) * 16).round().astype(np.int32)
-        width = g.uniform(*_STRAND) / cause.usual_texel
-        cv2.polylines(line, [points], False, 1.0, max(1, round(width)), cv2.LINE_AA, shift=4)
-        image = np.maximum(image, min(width, 1.0) * line)
-    return image
-
-
-def _rims(cause: Cause) -> np.ndarray:
-    """(N, N) in [0, 1]: two rings around the eyes and a bridge between them."""
-    size = cause.window.size
-    image = np.zeros((size, size), np.float32)
-    width = max(1, round(_RIM / cause.usual_texel))
-    middles = [_middle(cause, side) for side in ("lids_left", "lids_right")]
-    axes = tuple(round(v / cause.usual_texel) for v in (24.0, 19.0))  # millimetres, half of a lens
-    for middle in middles:
-        cv2.ellipse(image, middle, axes, 0, 0, 360, 1.0, width, cv2.LINE_AA)
-    inner = [(x + axes[0] * (1 if x < size / 2 else -1), y) for x, y in middles]
-    cv2.line(image, inner[0], inner[1], 1.0, width, cv2.LINE_AA)
-    return image
-
-
-def _middle(cause: Cause, region: str) -> tuple[int, int]:
-    """Column and row of a region's middle in the window."""
-    surface = cause.window.surface
-    mask = cause.window.image(surface.regions[region][:, None])[..., 0]
-    row, column = np.mgrid[: mask.shape[0], : mask.shape[1]]
-    return round(float(np.average(column, weights=mask))), round(float(np.average(row, weights=mask)))

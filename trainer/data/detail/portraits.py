@@ -1,4 +1,4 @@
-"""Photographs without known relief: ``kind = "detail_portraits"``, and ``"detail_mixed"`` beside synthetic people."""
+"""Photographs without known relief: ``kind = "detail_portraits"`` in recipes."""
 
 from __future__ import annotations
 
@@ -24,10 +24,9 @@ from backend.photos.collection import PhotoCollection
 from backend.photos.faces.crop import upright_square
 from backend.photos.reading.source import PhotoSource
 from trainer.contracts import Source, SourceConfig
-from trainer.data.detail.batch import TARGETS, DetailBatch, DetailPictures, joined
+from trainer.data.detail.batch import TARGETS, DetailBatch, DetailPictures
 from trainer.data.detail.picture import picture_places, pictures_of
 from trainer.data.disk_cache import cache_folder, content_key, save_arrays
-from trainer.data.turns import Turns
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,7 +81,7 @@ class DetailPortraits:
 
     def batch(self, indices: range, device: torch.device) -> DetailBatch:
         """Portraits ``indices`` modulo their count."""
-        return joined([self._one(index % len(self._portraits)) for index in indices], device)
+        return DetailBatch.joined([self._one(index % len(self._portraits)) for index in indices], device)
 
     def _one(self, number: int) -> DetailBatch:
         config = self.config
@@ -152,32 +151,3 @@ def observed_portrait(
         shown = pictures_of(photo, window, density, where, marks, square.cut(face.pixels, picture))
         arrays |= {name: getattr(shown, name)[0].numpy() for name in DetailPictures.__dataclass_fields__}
     return {name: value if name == "places" else value.astype(np.float16) for name, value in arrays.items()}
-
-
-@dataclass(frozen=True, kw_only=True)
-class DetailMixedConfig(SourceConfig):
-    """Synthetic people and portraits in one batch."""
-
-    people: SourceConfig
-    """Synthetic people."""
-    portraits: SourceConfig
-    """Portraits."""
-    shares: tuple[int, int] = (3, 1)
-    """How many people follow each other, and then how many portraits."""
-
-    def build(self) -> Source:
-        """Make the source."""
-        return DetailMixed(self)
-
-
-class DetailMixed:
-    """See ``DetailMixedConfig``."""
-
-    def __init__(self, config: DetailMixedConfig) -> None:
-        self._sources = (config.people.build(), config.portraits.build())
-        self._turns = Turns(config.shares)
-
-    def batch(self, indices: range, device: torch.device) -> DetailBatch:
-        """People of ``indices`` first, then portraits."""
-        own = [(source, self._turns.own(indices, number)) for number, source in enumerate(self._sources)]
-        return joined([source.batch(part, device) for source, part in own if len(part)], device)

@@ -29,6 +29,9 @@ _NEAR = 0.030
 """Metres."""
 _PRESSED = 1.6
 """Depth of a wrinkle in pressed skin over that of the deepest that stays at rest."""
+_HAIR_LINE = 0.006
+"""Metres, deviation of the blur by which lines fade out below the hair line: half of them a centimetre below it. The
+muscle that lifts the brows ends there, also on bald heads."""
 _STEPS, _STEP = 8, 2.6 / 512
 """How noise is drawn out along a line: steps to each side, sides of the window a step."""
 
@@ -89,7 +92,8 @@ class Cause:
         tenth. paths : for each group of keys the places along the line through each texel, as fixed-point maps of
         ``cv2.remap``. press : (G, N, N, 3) coefficients (xx, yy, xy) by which a strain's compression across the line is
         found. most : (G, N, N) compression at the group's full strength.
-    painted : name -> (N, N) of ``trainer.data.people.maps``. blur : ``STRAIN_LENGTH`` in texels.
+    painted : name -> (N, N) of ``trainer.data.people.maps``. below_hair : (N, N) in [0, 1], 0 from the hair line on,
+        which has no lines. blur : ``STRAIN_LENGTH`` in texels.
     """
 
     window: DetailWindow
@@ -99,6 +103,7 @@ class Cause:
     press: np.ndarray
     most: np.ndarray
     painted: dict[str, np.ndarray]
+    below_hair: np.ndarray
     blur: float
 
     @property
@@ -144,6 +149,7 @@ def cause(size: int) -> Cause:
         press.append(coefficients)
         most.append(np.maximum((coefficients * strain).sum(-1), 0.0) * window.allowed)
     painted = _painted(size)
+    near_hair = cv2.GaussianBlur(painted["scalp"], (0, 0), sigma * _HAIR_LINE / STRAIN_LENGTH)
     return Cause(
         window,
         _half_strain(window, rest_positions, rest.normals, template.landmarks478.positions(template.vertices)),
@@ -152,6 +158,7 @@ def cause(size: int) -> Cause:
         np.stack(press).astype(np.float32),
         np.stack(most).astype(np.float32),
         painted,
+        smoothstep(0.5, 0.0, near_hair).astype(np.float32),
         sigma,
     )
 
@@ -197,7 +204,8 @@ class Relief:
                 for paths, wavelength in zip(known.paths, parameters.wavelength, strict=True)
             ]
         )
-        self._strength = parameters.depth * np.exp(0.35 * _noise(g, size, 60.0 / usual, len(self._grooves)))
+        strength = np.exp(0.35 * _noise(g, size, 60.0 / usual, len(self._grooves)))
+        self._strength = parameters.depth * strength * known.below_hair
         still = _folded(known.most, known.half)
         self._still = parameters.stays * still * self._strength
         bend_x, bend_y = 3.0 / usual * _noise(g, size, 25.0 / usual, 2)

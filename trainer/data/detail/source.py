@@ -14,8 +14,9 @@ from backend.detail.observation import observe
 from backend.detail.window import SurfaceFrames, detail_window, surface_frames
 from backend.geometry.template import load_template
 from trainer.contracts import SourceConfig
-from trainer.data.detail.batch import DetailBatch, joined, joined_pictures
+from trainer.data.detail.batch import DetailBatch, joined_pictures
 from trainer.data.detail.disturbances import NOTHING, Changes
+from trainer.data.detail.in_front import draw_things, missed
 from trainer.data.detail.picture import picture_places, pictures_of, projected
 from trainer.data.detail.relief import Cause, Relief, cause, draw_relief
 from trainer.data.detail.uv_photo import bare_skin, draw_shot, paint, take_photo
@@ -26,6 +27,8 @@ from trainer.data.people.skin import SkinParameters, draw_skin
 _IDENTITY = 0.95
 _CHANGED = 1 << 40
 """Added to the seed for what ``Changes`` draw, so that all else is drawn as without."""
+_BEFORE = 1 << 41
+"""Added to the seed for what is before faces, likewise."""
 _LINES = ("folds", "lines", "crows", "bags", "frown")
 
 
@@ -44,6 +47,8 @@ class DetailPeopleConfig(SourceConfig):
     colours: str = "all"
     """``all``; ``plain``: no freckles, moles and make-up; ``marked``: the same people full of freckles and make-up."""
 
+    in_front: float = 0.0
+    """Share of the people who have strands of hair or glasses before the face, of which the masks do not know."""
     told: float = 1.0
     """Share of the people whose relief is told, spread evenly over their numbers: of the others it is all zero, as if
     nobody knew it."""
@@ -51,8 +56,8 @@ class DetailPeopleConfig(SourceConfig):
     """Side of the pictures in pixels, for losses on pictures; 0: none."""
 
     def __post_init__(self) -> None:
-        if not 0 <= self.told <= 1 or self.picture < 0:
-            raise ValueError("told must be in [0, 1] and picture at least 0")
+        if not 0 <= self.told <= 1 or not 0 <= self.in_front <= 1 or self.picture < 0:
+            raise ValueError("told and in_front must be in [0, 1] and picture at least 0")
         if self.photos < 1 or self.colours not in ("all", "plain", "marked"):
             raise ValueError("photos must be at least 1, colours one of all, plain and marked")
 
@@ -107,7 +112,7 @@ class DetailPeople:
 
     def batch(self, indices: range, device: torch.device) -> DetailBatch:
         """People number ``indices``."""
-        return joined([self.person(index) for index in indices], device)
+        return DetailBatch.joined([self.person(index) for index in indices], device)
 
     def person(self, index: int, changes: Changes = NOTHING) -> DetailBatch:
         """One person, number 0, photographed with ``changes``."""
@@ -118,23 +123,26 @@ class DetailPeople:
         surface = known.window.surface
         maps = ExpressionMaps(self._coarse, drawn.neutral)
         albedo = paint(known, skin, np.maximum(drawn.relief.moles, changes.dark_spots(known, of_changes)))
-
-        bare = bare_skin(known, skin) if config.picture else None
+        of_things = np.random.Generator(np.random.Philox(key=[config.seed + _BEFORE, index]))
+        things = draw_things(of_things) if of_things.random() < config.in_front else None
+        bare = bare_skin(known, skin)
         photos, expressions, pictures, first = [], [], [], None
         for _ in range(int(g.integers(1, config.photos + 1))):
             weights = draw_expression(g).weights
             first = weights if first is None else first
             positions = surface.lifted(posed(weights).astype(np.float64))
             shot, in_front = changes.shot(draw_shot(g)), changes.in_front(known, of_changes)
+            if things is not None and in_front is None:
+                in_front = missed(of_things, known, things)
             frames = surface_frames(surface, positions)
             photo = take_photo(known, frames, truth(weights), albedo, skin.shine, shot, in_front)
+            photo = replace(photo, weight=photo.weight * bare)
             photos.append(observe(photo, known.density))
             if config.picture:
                 pixels = projected(positions, shot.turn, config.picture)
                 where = picture_places(known.window, pixels, config.picture)
                 marks = projected(self._marks(posed(weights)), shot.turn, config.picture)[:, :2]
-                shown = replace(photo, weight=photo.weight * bare)
-                pictures.append(pictures_of(shown, known.window, known.density, where, marks))
+                pictures.append(pictures_of(photo, known.window, known.density, where, marks))
             found = np.clip(weights * np.exp(g.normal(0, 0.2, weights.shape)) + g.normal(0, 0.02, weights.shape), 0, 1)
             expressions.append(maps.of(posed(found.astype(np.float32))))
         other = group_weights(list(KEY_GROUPS)[int(g.integers(len(KEY_GROUPS)))])

@@ -12,6 +12,7 @@ from backend.detail.observation import PhotoInWindow, frames_in_window
 from backend.detail.window import SurfaceFrames
 from backend.geometry.smoothstep import smoothstep
 from backend.rendering import spherical_harmonics as sh
+from trainer.data.detail.in_front import InFront
 from trainer.data.detail.relief import Cause
 from trainer.data.people.light import LightParameters, draw_light
 from trainer.data.people.maps import MAP_NAMES, full_tiles, sample_tiles
@@ -22,8 +23,6 @@ _CAVITY = 0.5
 _CAVITY_LENGTH = 0.002
 """Metres of these surroundings."""
 _REFLECTANCE = 0.034
-_DARK = 0.93
-"""Share of the light that dark hair and frames of glasses swallow."""
 _TILE_SIZE = 0.11
 """Metres that a tile of noise covers."""
 
@@ -54,19 +53,6 @@ class ShotParameters:
     covered: int
     light_error: float
     seed: int
-
-
-@dataclass(frozen=True)
-class InFront:
-    """Dark things before the face, of which the parsing may know.
-
-    Attributes
-    ----------
-    opacity : (N, N) float32 in [0, 1]. weight : (N, N) float32 in [0, 1], how far the parsing takes a texel for skin.
-    """
-
-    opacity: np.ndarray
-    weight: np.ndarray
 
 
 def draw_shot(g: np.random.Generator) -> ShotParameters:
@@ -149,7 +135,7 @@ def take_photo(
     level = float(np.mean(linear[window.allowed > 0.5]))
     scale = 0.26 * shot.exposure / max(level, 1e-4)
     if in_front is not None:
-        linear = linear * (1.0 - _DARK * in_front.opacity[..., None])
+        linear = linear * (1.0 - in_front.dark * in_front.opacity[..., None])
     picture = _developed(linear * scale, shot, density, g)
     cosine = normals @ shot.towards.astype(np.float32)
     weight = smoothstep(0.15, 0.5, cosine) * _uncovered(g, shot.covered, size) * (np.abs(normals).sum(-1) > 0)

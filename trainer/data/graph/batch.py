@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 
 import torch
@@ -61,6 +62,21 @@ class GraphBatch:
     vertices: Tensor
     photos: GraphPhotos | None
     habits: Habits | None = None
+
+    @classmethod
+    def joined(cls, batches: Sequence[GraphBatch], device: torch.device) -> GraphBatch:
+        """All their faces, in order, on ``device``. Raises ``ValueError`` where some have photos and some have none."""
+        photos = [batch.photos for batch in batches if batch.photos is not None]
+        if photos and len(photos) != len(batches):
+            raise ValueError("shapes alone and photos do not go into one batch")
+        names = [one.name for one in fields(cls) if one.name != "photos"]
+        whole = {name: torch.cat([getattr(batch, name) for batch in batches]).to(device) for name in names}
+        return cls(**whole, photos=_joined_photos(photos, device) if photos else None)
+
+
+def _joined_photos(parts: Sequence[GraphPhotos], device: torch.device) -> GraphPhotos:
+    names = [one.name for one in fields(GraphPhotos)]
+    return GraphPhotos(**{name: torch.cat([getattr(part, name) for part in parts]).to(device) for name in names})
 
 
 def mirrored_batch(batch: GraphBatch, mirror: Tensor) -> GraphBatch:

@@ -1,8 +1,8 @@
-"""Real portraits without labels beside synthetic people: ``kind = "graph_portraits"`` and ``"graph_mixed"``."""
+"""Real portraits without labels: ``kind = "graph_portraits"`` in recipes."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -26,7 +26,6 @@ from trainer.contracts import Source, SourceConfig
 from trainer.data.disk_cache import cache_folder, content_key, save_arrays
 from trainer.data.graph.batch import UNKNOWN, GraphBatch, GraphPhotos
 from trainer.data.graph.source import SKIN
-from trainer.data.turns import Turns
 
 _FACING = 0.3
 """Cosine between normal and line of sight from which a vertex shows its colour."""
@@ -144,41 +143,3 @@ def head_in_window(fitted: FittedFace, face: PhotoFace, window: Window) -> tuple
     seen = inside & facing & np.isin(labels, [int(kind) for kind in SKIN])
     places = window.from_picture(pixels, 1.0)
     return places.astype(np.float32), seen & ((places > 0) & (places < 1)).all(1)
-
-
-@dataclass(frozen=True, kw_only=True)
-class GraphMixedConfig(SourceConfig):
-    """Synthetic people and portraits in one batch."""
-
-    people: SourceConfig
-    """Those with labels."""
-    portraits: SourceConfig
-    """Those without."""
-    shares: tuple[int, int] = (3, 1)
-    """How many people follow each other, and then how many portraits."""
-
-    def build(self) -> Source:
-        """Make the source."""
-        return GraphMixed(self)
-
-
-class GraphMixed:
-    """See ``GraphMixedConfig``."""
-
-    def __init__(self, config: GraphMixedConfig) -> None:
-        self._sources = (config.people.build(), config.portraits.build())
-        self._turns = Turns(config.shares)
-
-    def batch(self, indices: range, device: torch.device) -> GraphBatch:
-        """People of ``indices`` first, then portraits."""
-        own = [(source, self._turns.own(indices, number)) for number, source in enumerate(self._sources)]
-        return _joined([source.batch(part, device) for source, part in own if len(part)])
-
-
-def _joined(batches: list[GraphBatch]) -> GraphBatch:
-    def join(kind: type, parts: list) -> dict[str, Tensor]:
-        return {one.name: torch.cat([getattr(part, one.name) for part in parts]) for one in fields(kind)}
-
-    photos = GraphPhotos(**join(GraphPhotos, [batch.photos for batch in batches]))
-    bare = [replace(batch, photos=torch.zeros(0)) for batch in batches]
-    return GraphBatch(**(join(GraphBatch, bare) | {"photos": photos}))

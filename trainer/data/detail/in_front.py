@@ -1,0 +1,149 @@
+"""Things before the face in photos of synthetic skin: strands of hair and rims of glasses."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from trainer.data.detail.relief import Cause
+
+DARK = 0.93
+"""Share of the light that dark hair and dark frames of glasses swallow."""
+_STRAND = (0.3, 0.6)
+"""Millimetres: a strand is a few hairs, each 0.05 to 0.1 mm thick, which lie together."""
+
+
+@dataclass(frozen=True)
+class InFront:
+    """Things before the face, of which the parsing may know.
+
+    Attributes
+    ----------
+    opacity : (N, N) float32 in [0, 1]. weight : (N, N) float32 in [0, 1], how far the parsing takes a texel for skin.
+    dark : share of the light that they swallow; negative where they are brighter than the skin behind.
+    """
+
+    opacity: np.ndarray
+    weight: np.ndarray
+    dark: float = DARK
+
+
+@dataclass(frozen=True)
+class Rims:
+    """A frame of glasses, in millimetres.
+
+    Attributes
+    ----------
+    width : of the frame. half : half of a lens, across and down. shift : of the lenses, outwards and down, from the
+        middles of the lids. corner : 0 for ellipses, 1 for rectangles. lower : whether the frame goes around below.
+    """
+
+    width: float = 2.0
+    half: tuple[float, float] = (24.0, 19.0)
+    shift: tuple[float, float] = (0.0, 0.0)
+    corner: float = 0.0
+    lower: bool = True
+
+
+@dataclass(frozen=True)
+class Things:
+    """What one person has before the face in all of the photos; strands lie elsewhere in each.
+
+    Attributes
+    ----------
+    strands : how many, at most. rims : None for no glasses. dark : see ``InFront``.
+    """
+
+    strands: int
+    rims: Rims | None
+    dark: float
+
+
+def draw_things(g: np.random.Generator) -> Things:
+    """Strands, glasses or both; most are darker than skin, some brighter, as grey hair and metal are."""
+    kind = g.random()
+    rims = Rims(
+        width=float(np.exp(g.uniform(np.log(0.8), np.log(4.5)))),
+        half=(float(g.uniform(18, 29)), float(g.uniform(13, 24))),
+        shift=(float(g.normal(0, 3)), float(g.normal(2, 4))),
+        corner=float(g.random()),
+        lower=bool(g.random() < 0.8),
+    )
+    dark = float(g.uniform(0.4, 0.97)) if g.random() < 0.85 else float(-g.uniform(0.2, 0.8))
+    return Things(0 if kind < 0.45 else int(g.integers(2, 25)), rims if kind < 0.6 else None, dark)
+
+
+def missed(g: np.random.Generator, cause: Cause, things: Things) -> InFront:
+    """A photo's things, none of which the masks know."""
+    size = cause.window.size
+    opacity = np.zeros((size, size), np.float32)
+    if things.strands:
+        opacity = strands(g, cause, int(g.integers(1, things.strands + 1)), hanging=bool(g.random() < 0.6))
+    if things.rims is not None:
+        frame = rims(cause, things.rims)
+        shade = cv2.GaussianBlur(_moved(frame, g.uniform(-4, 4), g.uniform(1, 6), cause), (0, 0), 2 / cause.usual_texel)
+        opacity = np.maximum.reduce([opacity, frame, np.float32(0.4 * g.random()) * shade])
+    return InFront(opacity, np.ones_like(opacity), things.dark)
+
+
+def strands(g: np.random.Generator, cause: Cause, count: int, hanging: bool = True) -> np.ndarray:
+    """(N, N) in [0, 1]: curved lines that hang down from the upper edge, or that begin and run anywhere."""
+    size = cause.window.size
+    image = np.zeros((size, size), np.float32)
+    steps = np.linspace(0, 1, 60)
+    for _ in range(count):
+        left, length = g.uniform(0.2, 0.8) * size, g.uniform(0.35, 0.7) * size
+        bend, swing = g.normal(0, 0.08, 2) * size
+        x, y = left + bend * steps + swing * steps**2, 0.05 * size + length * steps
+        if not hanging:
+            (left, top), angle = g.uniform(0.1, 0.9, 2) * size, g.uniform(0, 2 * np.pi)
+            along, aside = length * steps, bend * steps + 3 * swing * steps**2
+            x = left + along * np.cos(angle) - aside * np.sin(angle)
+            y = top + along * np.sin(angle) + aside * np.cos(angle)
+        line = np.zeros_like(image)
+        points = (np.stack([x, y], 1) * 16).round().astype(np.int32)
+        width = g.uniform(*_STRAND) / cause.usual_texel
+        cv2.polylines(line, [points], False, 1.0, max(1, round(width)), cv2.LINE_AA, shift=4)
+        image = np.maximum(image, min(width, 1.0) * line)
+    return image
+
+
+def rims(cause: Cause, shape: Rims) -> np.ndarray:
+    """(N, N) in [0, 1]: two frames around the eyes and a bridge between them."""
+    size = cause.window.size
+    image = np.zeros((size, size), np.float32)
+    thick = shape.width / cause.usual_texel
+    across, down = (value / cause.usual_texel for value in shape.half)
+    turn = np.linspace(0, 2 * np.pi, 121)[: 121 if shape.lower else 61] + (0.0 if shape.lower else np.pi)
+    power = 1.0 / (1.0 + 3.0 * shape.corner)  # a superellipse of exponent 2 to 8
+    ring = np.stack([_powered(np.cos(turn), power) * across, _powered(np.sin(turn), power) * down], 1)
+    inner = []
+    for side in ("lids_left", "lids_right"):
+        x, y = _middle(cause, side)
+        outwards = 1.0 if x > size / 2 else -1.0
+        middle = np.array([x + outwards * shape.shift[0] / cause.usual_texel, y + shape.shift[1] / cause.usual_texel])
+        points = ((middle + ring) * 16).round().astype(np.int32)
+        cv2.polylines(image, [points], shape.lower, 1.0, max(1, round(thick)), cv2.LINE_AA, shift=4)
+        inner.append((round(middle[0] - outwards * across), round(middle[1])))
+    cv2.line(image, inner[0], inner[1], 1.0, max(1, round(thick)), cv2.LINE_AA)
+    return np.float32(min(thick, 1.0)) * image
+
+
+def _powered(values: np.ndarray, power: float) -> np.ndarray:
+    return np.sign(values) * np.abs(values) ** power
+
+
+def _moved(image: np.ndarray, right: float, down: float, cause: Cause) -> np.ndarray:
+    """The image moved by millimetres."""
+    by = np.array([[1, 0, right / cause.usual_texel], [0, 1, down / cause.usual_texel]], np.float32)
+    return cv2.warpAffine(image, by, image.shape[::-1])
+
+
+def _middle(cause: Cause, region: str) -> tuple[int, int]:
+    """Column and row of a region's middle in the window."""
+    surface = cause.window.surface
+    mask = cause.window.image(surface.regions[region][:, None])[..., 0]
+    row, column = np.mgrid[: mask.shape[0], : mask.shape[1]]
+    return round(float(np.average(column, weights=mask))), round(float(np.average(row, weights=mask)))
