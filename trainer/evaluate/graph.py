@@ -63,7 +63,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--heads-of", choices=sorted(HEADS), default="people", help="which synthetic people these are")
     parser.add_argument("--decoders", action="store_true", help="the decoders alone")
     parser.add_argument("--people", type=int, default=60, help="held-out synthetic people for the encoder")
-    parser.add_argument("--skins", type=int, default=24, help="held-out synthetic people for skin that no photo shows")
+    parser.add_argument("--skins", type=int, default=48, help="held-out synthetic people for skin that no photo shows")
     parser.add_argument("--clips", type=int, default=12, help="held-out synthetic people for clips; 0: none")
     parser.add_argument("--scans", type=int, default=len(HELD_OUT), help="held-out scans for clips; 0: none")
     parser.add_argument("--pairs", type=int, default=100, help="people of `lfw` for verification; 0: none")

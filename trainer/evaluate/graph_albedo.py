@@ -38,7 +38,7 @@ def albedo_figures(folder: Path | None, people: int) -> dict[str, float | str]:
     if model is None:
         return dict.fromkeys(names, "not trained")
     if people < 2:
-        raise LikenessError("usage", "--skins must be at least 2.", "Use 24.")
+        raise LikenessError("usage", "--skins must be at least 2.", "Use 48.")
     source = head_people(_PICTURE, SEED, PHOTOS)
     template, size = load_template(), model.size
     atlas, skin = texture_space(template, size).skin, bare_skin(size) > 0.5
