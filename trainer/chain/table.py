@@ -260,7 +260,8 @@ STEPS = (
         after=("template",),
         cpu_hours=3.4,
         remark="Steps and seeds are those of the card. The second run starts from float16 weights here. "
-        "detail_cpu_self goes on without truth and detail_gpu trains both; nothing that ships comes from them.",
+        "detail_cpu_self goes on without truth, detail_cpu_covered with things before faces, "
+        "detail_gpu trains both ways; nothing that ships comes from them.",
     ),
 )
 """Every file of ``assets/`` is made by exactly one of them (a test)."""
