@@ -12,9 +12,6 @@ CLICK_SECONDS = 3.0
 OUTDATED_SECONDS = 2.0
 """What was seen last counts while the next look is under way, for so long."""
 
-REDRAW_SECONDS = 0.02
-"""A look for drawing that ended so shortly ago was another panel's of the same redraw; each takes a thread."""
-
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
 
@@ -39,15 +36,12 @@ class Looks(Generic[K, V]):
         self._look = look
         self._under_way: dict[K, _Look[V]] = {}
         self._last: dict[K, V | None] = {}
-        self._drawn: dict[K, float] = {}
 
     def at(self, place: K, drawing: bool = False) -> V | None:
         """What is to be seen at ``place``; None where it does not answer.
 
         A look takes as long as a click may; for ``drawing`` next to no time, and what was seen just before will do.
         """
-        if drawing and time.monotonic() - self._drawn.get(place, -REDRAW_SECONDS) < REDRAW_SECONDS:
-            return self._last[place]
         under_way = self._under_way.get(place)
         if under_way is None or self._collected(place, under_way):
             under_way = self._under_way[place] = _Look(lambda: self._look(place))
@@ -55,10 +49,7 @@ class Looks(Generic[K, V]):
         if not drawing:
             under_way.thread.join(CLICK_SECONDS)
         recent = drawing and time.monotonic() - under_way.began < OUTDATED_SECONDS
-        collected = self._collected(place, under_way)
-        if drawing and collected:
-            self._drawn[place] = time.monotonic()
-        return self._last.get(place) if collected or recent else None
+        return self._last.get(place) if self._collected(place, under_way) or recent else None
 
     def _collected(self, place: K, look: _Look[V]) -> bool:
         """Whether the look has ended; then it is the last one."""

@@ -12,8 +12,6 @@ sys.path[:0] = [str(Path(__file__).parent / "scene"), str(Path(__file__).parent)
 from instant_backend import Backend  # noqa: E402
 from redraws import head_of_many_photos, redraw_milliseconds  # noqa: E402
 
-from blender_addon import installer  # noqa: E402
-from blender_addon.backend_process import looks  # noqa: E402
 from blender_addon.protocol.result import HeadResult  # noqa: E402
 from blender_addon.scene import corrections  # noqa: E402
 
@@ -44,15 +42,3 @@ def test_of_twenty_photos_corrections_one_is_taken_apart(decoded: list[object]) 
     """That of the photo that is looked through, for the share of it that is masked."""
     redraw_milliseconds(runs=1)
     assert len(decoded) == 1
-
-
-def test_one_redraw_looks_into_the_backends_folder_once(
-    backend: Backend, result: HeadResult, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Each look is a thread that is started and waited for, and two panels ask for it."""
-    head_of_many_photos(result)
-    monkeypatch.setattr(looks, "REDRAW_SECONDS", 60.0)  # on a machine that is busy
-    look, places = installer._looks._look, []
-    monkeypatch.setattr(installer._looks, "_look", lambda place: places.append(place) or look(place))
-    redraw_milliseconds(runs=1)
-    assert len(places) == len(set(places)) == 1

@@ -65,18 +65,28 @@ class GraphBatch:
 
     @classmethod
     def joined(cls, batches: Sequence[GraphBatch], device: torch.device) -> GraphBatch:
-        """All their faces, in order, on ``device``. Raises ``ValueError`` where some have photos and some have none."""
+        """All their faces, in order, on ``device``. Raises ``ValueError`` where some have photos, or habits, and some
+        have none."""
         photos = [batch.photos for batch in batches if batch.photos is not None]
         if photos and len(photos) != len(batches):
             raise ValueError("shapes alone and photos do not go into one batch")
-        names = [one.name for one in fields(cls) if one.name != "photos"]
-        whole = {name: torch.cat([getattr(batch, name) for batch in batches]).to(device) for name in names}
-        return cls(**whole, photos=_joined_photos(photos, device) if photos else None)
+        habits = [batch.habits for batch in batches if batch.habits is not None]
+        if habits and len(habits) != len(batches):
+            raise ValueError("living people and others do not go into one batch")
+        whole = _joined_tensors(batches, ("person", "neutral", "weights", "vertices"), device)
+        return cls(
+            **whole,
+            photos=GraphPhotos(**_joined_tensors(photos, _names(GraphPhotos), device)) if photos else None,
+            habits=Habits(**_joined_tensors(habits, _names(Habits), device)) if habits else None,
+        )
 
 
-def _joined_photos(parts: Sequence[GraphPhotos], device: torch.device) -> GraphPhotos:
-    names = [one.name for one in fields(GraphPhotos)]
-    return GraphPhotos(**{name: torch.cat([getattr(part, name) for part in parts]).to(device) for name in names})
+def _names(kind: type) -> tuple[str, ...]:
+    return tuple(one.name for one in fields(kind))
+
+
+def _joined_tensors(parts: Sequence[object], names: Sequence[str], device: torch.device) -> dict[str, Tensor]:
+    return {name: torch.cat([getattr(part, name) for part in parts]).to(device) for name in names}
 
 
 def mirrored_batch(batch: GraphBatch, mirror: Tensor) -> GraphBatch:
