@@ -21,7 +21,13 @@ from backend.photos.collection import FaceClass
 from backend.texture.blending.arms_of_glasses import arms_of_glasses
 from backend.texture.blending.pyramids import ResidualBlender, WeightedBands
 from backend.texture.blending.settings import BLENDING
-from backend.texture.blending.view_selection import PhotoScore, coverage, detail_weights, rest_weights
+from backend.texture.blending.view_selection import (
+    PhotoScore,
+    coverage,
+    detail_weights,
+    rest_weights,
+    without_slivers,
+)
 from backend.texture.delighting.consensus import Consensus
 from backend.texture.delighting.highlights import photo_detail
 from backend.texture.unwrapping.atlas import SurfaceAtlas, pieces
@@ -159,7 +165,7 @@ def middle_band(
     folds = BLENDING.expression_folds / len(photos) * moved_in_all * plain * np.minimum(channel_mean(blended), 0.0)
     blended = blended - folds[..., None]
     arms = arms_of_glasses(surface, atlas, photos, blended, hairline, positions, density)
-    cover = coverage(shown, fine) * (1.0 - arms)
+    cover = without_slivers(coverage(shown, fine) * (1.0 - arms), density)
     return MiddleBand(blended, tuple(middles), tuple(fine), cover, tuple(facial_hair))
 
 

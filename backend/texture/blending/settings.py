@@ -59,6 +59,9 @@ class BlendingSettings:
     """Log units, 0.15 to 0.6, darker than its base: a hinge or an arm, and no wrinkle."""
     part_of_arm: float = 0.06
     """Log units, 0.02 to 0.2, darker than its base: what belongs to an arm where it touches one."""
+    sliver: float = 0.0012
+    """Metres, 0.0005 to 0.003: half the width of a strip between two gaps that goes, because it stands out as a
+    line."""
 
 
 BLENDING = BlendingSettings()

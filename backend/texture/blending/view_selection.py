@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from backend.geometry.disc import disc
 from backend.geometry.smoothstep import smoothstep
 from backend.parallel import each
 from backend.rig.arkit import ARKIT_INDEX
@@ -131,3 +132,11 @@ def coverage(weights: Sequence[np.ndarray], fine: Sequence[np.ndarray]) -> np.nd
     """(S, S) float32 in [0, 1]: how surely the photo that gives a texel its detail shows bare face there."""
     total = sum(w * smoothstep(0.03, 0.35, shown) for shown, w in zip(weights, fine, strict=True))
     return np.clip(total, 0.0, 1.0).astype(np.float32)
+
+
+def without_slivers(cover: np.ndarray, density: float) -> np.ndarray:
+    """Cover (S, S) in [0, 1] without strips narrower than twice ``BlendingSettings.sliver``: what is left between two
+    places that photos do not show is their common rim, and stands out as a line. density : texels per metre."""
+    radius = max(1, round(BLENDING.sliver * density))
+    broad = cv2.GaussianBlur(cv2.morphologyEx(cover, cv2.MORPH_OPEN, disc(radius)), (0, 0), 1.0)
+    return np.minimum(cover, broad)
