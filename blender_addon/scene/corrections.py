@@ -201,8 +201,8 @@ def _believed(camera: bpy.types.Object) -> dict[int, tuple[float, float]]:
 
 
 def _points(collection: bpy.types.Collection) -> list[bpy.types.Object]:
-    found = [obj for obj in tags.objects_of(collection) if tags.LANDMARK in obj and obj.parent is not None]
-    return [point for point in found if tags.INTRINSICS in point.parent]
+    found = tags.objects_of(collection, lambda obj: obj.type == "EMPTY" and tags.LANDMARK in obj)
+    return [point for point in found if point.parent is not None and tags.INTRINSICS in point.parent]
 
 
 def _move_to(point: bpy.types.Object, place: tuple[float, float]) -> None:

@@ -9,6 +9,7 @@ import bpy
 
 from ..protocol.names import BUST
 from . import tags
+from .eevee_mouth import DEPTHS, dim_by_depth
 from .eye_materials import add_caruncle_colour, coat_beside_iris, cornea_material, tear_material
 from .meshes import ALPHA, MOUTH_INSIDE, UV_EYE, UV_HEAD
 from .skin_gloss import ROUGHNESS, SPECULAR, USUAL_ROUGHNESS, USUAL_SPECULAR, add_gloss
@@ -199,6 +200,8 @@ def _new_material(look: Look, picture: bpy.types.Image | None, uv_map: str) -> b
         _light_mouth(tree, texture, shader)
     elif shader.inputs["Emission Strength"].default_value > 0.0:
         tree.links.new(texture.outputs["Color"], shader.inputs["Emission Color"])
+    if look.name in DEPTHS:
+        dim_by_depth(tree, shader, DEPTHS[look.name])
     if look.see_through:
         opacity = _node(tree, "ShaderNodeVertexColor", -600, -250)
         opacity.layer_name = ALPHA

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import bpy
 
-from .meshes import SKIN_ROUGHNESS
+from .meshes import MOUTH_INSIDE, SKIN_ROUGHNESS
 
 USUAL_ROUGHNESS, USUAL_SPECULAR = 0.52, 0.4
 """Of skin whose vertices say nothing: a body, heads of older backends."""
@@ -14,6 +14,10 @@ such a value as the material's factor, as it cannot write attributes of vertices
 _SPECULAR_SLOPE = -0.45
 """Specular IOR level by roughness: dry horn (0.6) has an index of refraction of about 1.4, level 0.36; sebum (0.45) of
 1.46, level 0.43."""
+
+_MOUTH_SPECULAR = 0.1
+"""Share of the specular level behind the lips: Eevee mirrors the world there, which lips and cheeks hide, and the
+lining was grey where it is seen aslant. Rays find little to mirror there, so Cycles loses next to nothing."""
 
 
 def add_gloss(tree: bpy.types.NodeTree, shader: bpy.types.Node) -> None:
@@ -33,9 +37,17 @@ def add_gloss(tree: bpy.types.NodeTree, shader: bpy.types.Node) -> None:
     level = _math(tree, "MULTIPLY_ADD", -400, -1100, slope)
     level.inputs[2].default_value = 1.0 - slope
     tree.links.new(mix.outputs[0], level.inputs[0])
+    inside = tree.nodes.new("ShaderNodeAttribute")
+    inside.attribute_name, inside.location = MOUTH_INSIDE, (-800, -1250)
+    outside = _math(tree, "MULTIPLY_ADD", -600, -1250, _MOUTH_SPECULAR - 1.0)
+    outside.inputs[2].default_value = 1.0
+    seen = _math(tree, "MULTIPLY", -300, -1200, 1.0)
+    tree.links.new(inside.outputs["Fac"], outside.inputs[0])
+    tree.links.new(level.outputs[0], seen.inputs[0])
+    tree.links.new(outside.outputs[0], seen.inputs[1])
     for name, usual, share, socket, y in (
         (ROUGHNESS, USUAL_ROUGHNESS, mix.outputs[0], "Roughness", -900),
-        (SPECULAR, USUAL_SPECULAR, level.outputs[0], "Specular IOR Level", -1100),
+        (SPECULAR, USUAL_SPECULAR, seen.outputs[0], "Specular IOR Level", -1100),
     ):
         scale = _math(tree, "MULTIPLY", -200, y, usual)
         scale.name = scale.label = name

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import bpy
 
@@ -83,11 +83,19 @@ def active_head(context: bpy.types.Context) -> bpy.types.Collection | None:
     Where copies share an id, it is the one that holds the object.
     """
     heads = heads_in(context.scene)
-    for obj in [context.active_object, *context.selected_objects]:
+    if len(heads) < 2:  # whatever is selected; panel and buttons ask for it a hundred times at every redraw
+        return heads[0] if heads else None
+    for obj in _chosen(context):
         of_id = [c for c in heads if obj is not None and obj.get(HEAD_ID) == c[HEAD_ID]]
         if of_id:
             return next((c for c in of_id if obj in c.all_objects[:]), of_id[0])
-    return heads[0] if len(heads) == 1 else None
+    return None
+
+
+def _chosen(context: bpy.types.Context) -> Iterator[bpy.types.Object | None]:
+    """The active object, then the selected ones, which Blender gathers anew for everyone who asks."""
+    yield context.active_object
+    yield from context.selected_objects
 
 
 def name_of(collection: bpy.types.Collection) -> str:
@@ -95,9 +103,11 @@ def name_of(collection: bpy.types.Collection) -> str:
     return str(collection.get(NAME, ""))
 
 
-def objects_of(collection: bpy.types.Collection) -> list[bpy.types.Object]:
-    """A head's objects: what its collection holds, and what somebody has moved from there into others."""
-    return [*collection.all_objects, *_moved_out(collection)]
+def objects_of(
+    collection: bpy.types.Collection, wanted: Callable[[bpy.types.Object], bool] = lambda _: True
+) -> list[bpy.types.Object]:
+    """A head's wanted objects: what its collection holds, and what somebody has moved from there into others."""
+    return [*filter(wanted, collection.all_objects), *_moved_out(collection, wanted)]
 
 
 def part_object(collection: bpy.types.Collection, part: str) -> bpy.types.Object | None:
@@ -125,19 +135,21 @@ def camera_objects(collection: bpy.types.Collection) -> list[bpy.types.Object]:
 def _first(collection: bpy.types.Collection, wanted: Callable[[bpy.types.Object], bool]) -> bpy.types.Object | None:
     """The first of what ``_found`` finds; the panel asks for it dozens of times at every redraw."""
     inside = next((obj for obj in collection.all_objects if wanted(obj)), None)
-    return inside if inside is not None else next((obj for obj in _moved_out(collection) if wanted(obj)), None)
+    return inside if inside is not None else next(iter(_moved_out(collection, wanted)), None)
 
 
 def _found(collection: bpy.types.Collection, wanted: Callable[[bpy.types.Object], bool]) -> list[bpy.types.Object]:
     """What a head's collection holds of it; only where that is nothing, what was moved out of it."""
     inside = [obj for obj in collection.all_objects if wanted(obj)]
-    return inside or [obj for obj in _moved_out(collection) if wanted(obj)]
+    return inside or _moved_out(collection, wanted)
 
 
-def _moved_out(collection: bpy.types.Collection) -> list[bpy.types.Object]:
-    """A head's objects that no head's collection holds, in the scenes that show this head and no copy of it."""
+def _moved_out(collection: bpy.types.Collection, wanted: Callable[[bpy.types.Object], bool]) -> list[bpy.types.Object]:
+    """A head's wanted objects that no head's collection holds, in the scenes that show this head and no copy of it."""
     head_id = collection[HEAD_ID]
+    if not any(wanted(obj) for scene in bpy.data.scenes for obj in scene.objects):
+        return []  # what most heads lack, as an armature, is asked for at every redraw, too
     held = {obj for other in head_collections() if other[HEAD_ID] == head_id for obj in other.all_objects}
     scenes = [s for s in bpy.data.scenes if [c for c in heads_in(s) if c[HEAD_ID] == head_id] == [collection]]
     shown = dict.fromkeys(obj for scene in scenes for obj in scene.objects if obj.get(HEAD_ID) == head_id)
-    return [obj for obj in shown if obj not in held]
+    return [obj for obj in shown if obj not in held and wanted(obj)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 
 import bpy
 from bpy.props import BoolProperty, FloatProperty, StringProperty
@@ -29,13 +30,14 @@ _LARGE = 3.0
 """Scale of the large pictures, in heights of a button."""
 
 
-def key_rows(group: str, search: str = "") -> list[tuple[str, ...]]:
+@lru_cache(maxsize=64)
+def key_rows(group: str, search: str = "") -> tuple[tuple[str, ...], ...]:
     """The keys of a group whose names have ``search`` in them, a row each; those of both sides together, left first."""
     rows: dict[str, list[str]] = {}
     for name in sorted(ARKIT_NAMES):
         if name.startswith(GROUPS[group]) and search.lower() in name.lower():
             rows.setdefault(both_sides(name) or name, []).append(name)
-    return [tuple(names) for _, names in sorted(rows.items())]
+    return tuple(tuple(names) for _, names in sorted(rows.items()))
 
 
 def both_sides(name: str) -> str:
@@ -177,8 +179,9 @@ class KeysPanel(bpy.types.Panel):
 
     def draw(self, context: bpy.types.Context) -> None:
         self.layout.operator_context = "INVOKE_DEFAULT"
-        led = led_keys(active_face(context))
-        layout, settings, keys = self.layout, context.scene.likeness_keys, head_keys(context)
+        face = active_face(context)
+        led, keys = led_keys(face), dict(face.data.shape_keys.key_blocks.items())  # Blender searches names one by one
+        layout, settings = self.layout, context.scene.likeness_keys
         row = layout.row(align=True)
         row.prop(settings, "search", text="", icon="VIEWZOOM")
         row.prop(settings, "symmetric", text="", icon="MOD_MIRROR")

@@ -18,8 +18,7 @@ from blender_addon.scene import corrections  # noqa: E402
 pytestmark = pytest.mark.blender
 
 MOST_MILLISECONDS = 5.0
-"""Of processor time, for the panels as they open and for *Head* while a photo is looked through, of which more is
-drawn; each of them on its own, as Blender draws them."""
+"""Of processor time, for the tab with all of its panels open and a photo looked through, of which more is drawn."""
 
 
 @pytest.fixture
@@ -34,8 +33,7 @@ def decoded(backend: Backend, result: HeadResult, monkeypatch: pytest.MonkeyPatc
 def test_with_twenty_photos_it_takes_less_than_five_milliseconds(decoded: list[object]) -> None:
     taken = redraw_milliseconds()
     assert taken["head"] > 0.1  # it is drawn
-    assert sum(taken[name] for name in ("main", "options", "head")) < MOST_MILLISECONDS
-    assert max(value for name, value in taken.items() if name != "tab") < MOST_MILLISECONDS
+    assert taken["tab"] < MOST_MILLISECONDS
 
 
 def test_of_twenty_photos_corrections_one_is_taken_apart(decoded: list[object]) -> None:

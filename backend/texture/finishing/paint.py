@@ -105,8 +105,8 @@ def paint_lash_lines(
 def _joined(
     inner: np.ndarray, skin: np.ndarray, surface: HeadSurface, space: TextureSpace, positions: np.ndarray
 ) -> np.ndarray:
-    """Linear albedo (P, 3) of the small charts that begins at their seams with the skin's: no line runs around a
-    nostril, along the lips or through an eye's corner, however fine the texture is.
+    """Linear albedo (P, 3) of the small charts that begins at their seams with the skin's: no line runs along
+    the lips or through an eye's corner, however fine the texture is.
 
     inner : (P, 3) of the small charts, skin : (P', 3) of the face's. positions : (V, 3) neutral, metres.
     """

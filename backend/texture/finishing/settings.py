@@ -32,7 +32,7 @@ class FinishingSettings:
     to the throat's wall."""
 
     seam_reach: float = 0.006
-    """Metres, 0.002 to 0.015, within which a nostril, an eye socket or the mouth's inside takes the colour of the skin
+    """Metres, 0.002 to 0.015, within which an eye socket or the mouth's inside takes the colour of the skin
     at its edge: two edges of the mesh, so that there is a way between the two."""
 
 

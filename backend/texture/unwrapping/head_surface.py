@@ -28,7 +28,7 @@ class HeadSurface:
     lift : (V, C) sparse; ``lift @ cage`` are subdivided values, positions and scalars alike.
     triangles : (F, 3); uv : (T, 2); uv_triangles : (F, 3) corner by corner.
     main : (F,) bool, triangles of the face's own chart (which is its own mirror image in UV); the other charts (mouth,
-        eye sockets, nostrils, front of the neck) are not.
+        eye sockets, front of the neck) are not.
     mirror : (C,) cage vertex on the other side.
     regions : name -> (V,) float32.
     """

@@ -135,3 +135,20 @@ def test_solid_shading_lays_every_picture_by_the_map_that_it_was_made_for(bpy: M
             shown[obj[tags.PART]] = (obj.data.uv_layers.active.name, link.from_node.uv_map)
     assert {"head", "eye_left", "eye_right", "teeth_upper"} <= shown.keys()
     assert all(active == wanted for active, wanted in shown.values()), shown
+
+
+@pytest.mark.parametrize("part", ["teeth_lower", "teeth_upper", "tongue"])
+def test_eevee_dims_what_lies_deep_in_a_mouth_and_cycles_keeps_it(bpy: ModuleType, head, part: str) -> None:
+    """Eevee lets all of the world's light into a mouth: tongue and back teeth were grey."""
+    nodes = tags.part_object(head, part).material_slots[0].material.node_tree.nodes
+    outputs = {node.target: node for node in nodes if node.type == "OUTPUT_MATERIAL"}
+    assert set(outputs) == {"ALL", "EEVEE"}
+    shader = outputs["ALL"].inputs["Surface"].links[0].from_node
+    assert shader.type == "BSDF_PRINCIPLED"
+    dim = outputs["EEVEE"].inputs["Surface"].links[0].from_node
+    assert dim.inputs[1].links[0].from_node == shader and not dim.inputs[2].is_linked
+    share = dim.inputs[0].links[0].from_node
+    front, back = share.inputs["To Min"].default_value, share.inputs["To Max"].default_value
+    assert 0.0 <= front < 0.3 and 0.8 < back < 0.95
+    assert share.inputs["From Min"].default_value < share.inputs["From Max"].default_value  # the front has the lower y
+    assert share.inputs["Value"].links[0].from_socket.name == "Y"

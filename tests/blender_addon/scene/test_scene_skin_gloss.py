@@ -79,6 +79,18 @@ def test_roughness_comes_when_a_head_of_before_is_solved_again(bpy: ModuleType, 
     assert np.ptp(roughness_of(tags.part_object(old, "head"))) > 0.25
 
 
+def test_the_mouths_inside_mirrors_little(bpy: ModuleType, message: HeadMessage) -> None:
+    """Eevee mirrors the world wherever there is a mirror: the lining was grey. The factor stays in the last node."""
+    head = tags.part_object(import_head(decode_result(*message.copy()), bpy.context), "head")
+    nodes = head.material_slots[0].material.node_tree.nodes
+    seen = nodes[SPECULAR].inputs[0].links[0].from_node
+    outside = seen.inputs[1].links[0].from_node
+    assert outside.inputs[0].links[0].from_node.attribute_name == "mouth_inside"
+    slope, there = outside.inputs[1].default_value, outside.inputs[2].default_value
+    assert there == 1.0 and 0.05 < there + slope < 0.2
+    assert nodes[SPECULAR].inputs[1].default_value == pytest.approx(USUAL_SPECULAR)
+
+
 def earlier_skin(head) -> tuple:
     """The head's skin as it was before gloss and mouth light: node tree and shader."""
     tree = head.material_slots[0].material.node_tree

@@ -1,4 +1,4 @@
-"""The small charts (nostrils, eye sockets, mouth, neck) begin with the colour that the face's chart ends with."""
+"""The small charts (eye sockets, mouth, neck) begin with the colour that the face's chart ends with."""
 
 from __future__ import annotations
 
