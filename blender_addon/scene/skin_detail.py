@@ -211,28 +211,31 @@ class _Nodes:
     def math(
         self, operation: str, one: bpy.types.NodeSocket, two: bpy.types.NodeSocket | float
     ) -> bpy.types.NodeSocket:
-        node = self.add("ShaderNodeMath", -1000 + 40 * (self._row % 20), -800 - 60 * self._row)
-        self._row += 1
-        node.operation, node.hide = operation, True
-        self.tree.links.new(one, node.inputs[0])
-        if isinstance(two, float):
-            node.inputs[1].default_value = two
-        else:
-            self.tree.links.new(two, node.inputs[1])
-        return node.outputs[0]
+        return self._operation("ShaderNodeMath", -1000, operation, one, two).outputs[0]
 
     def vector(
         self, operation: str, one: bpy.types.NodeSocket, two: bpy.types.NodeSocket | tuple[float, float, float]
     ) -> bpy.types.NodeSocket:
-        node = self.add("ShaderNodeVectorMath", -1100 + 40 * (self._row % 20), -800 - 60 * self._row)
+        node = self._operation("ShaderNodeVectorMath", -1100, operation, one, two)
+        return node.outputs["Value" if operation == "DOT_PRODUCT" else "Vector"]
+
+    def _operation(
+        self,
+        kind: str,
+        x: float,
+        operation: str,
+        one: bpy.types.NodeSocket,
+        two: bpy.types.NodeSocket | float | tuple[float, float, float],
+    ) -> bpy.types.Node:
+        node = self.add(kind, x + 40 * (self._row % 20), -800 - 60 * self._row)
         self._row += 1
         node.operation, node.hide = operation, True
         self.tree.links.new(one, node.inputs[0])
-        if isinstance(two, tuple):
-            node.inputs[1].default_value = two
-        else:
+        if isinstance(two, bpy.types.NodeSocket):
             self.tree.links.new(two, node.inputs[1])
-        return node.outputs["Value" if operation == "DOT_PRODUCT" else "Vector"]
+        else:
+            node.inputs[1].default_value = two
+        return node
 
     def value(self, name: str, x: float, y: float) -> bpy.types.Node:
         node = self.add("ShaderNodeValue", x, y)
