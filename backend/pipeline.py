@@ -49,6 +49,7 @@ from backend.photos.collection import PhotoCollection
 from backend.photos.reading.source import PhotoSource
 from backend.photos.screening.corrections import PhotoCorrections
 from backend.progress import HeadPreview, PreviewReceiver, ProgressReporter, StageClock, no_preview, silent
+from backend.rig.mouth_shapes import mouth_shapes
 from backend.rig.personalise import personalise_keys
 from backend.texture.albedo import build_albedo
 from backend.texture.unwrapping.one_beard import with_one_beard
@@ -215,11 +216,12 @@ def reconstruct(
                 modes_around,
                 lambda begun: keep(KeptFit(begun, by)),
             )
-            show("appearance", fitted.neutral, fitted.vertex_albedo)
     used = fitted.photos_of(collection.faces)
     with clock.stage("rig"):
         progress("rig", 0.0)
         keys = personalise_keys(template, fitted.neutral)
+        if not options.geometry_only:  # whose result comes at once
+            show("rig", mouth_shapes(template, fitted.neutral, keys)[0], fitted.vertex_albedo)
         progress("rig", 1.0)
     photos = tuple(asset_photo(photo, face) for photo, face in zip(fitted.photos, used, strict=True))
     settings = options.to_report() | {"device": models.device}
