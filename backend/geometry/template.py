@@ -5,13 +5,13 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 
 from backend.assets import ASSETS
 from backend.errors import LikenessError
+from backend.made_once import made_once
 from backend.safetensors_file import BrokenTensorFileError, read_arrays, write_arrays
 
 TEMPLATE_PATH = ASSETS / "template.safetensors"
@@ -271,7 +271,7 @@ def read_template(path: Path) -> Template:
     )
 
 
-@lru_cache(maxsize=1)
+@made_once
 def load_template() -> Template:
     """The committed template ``assets/template.safetensors``, read once per process."""
     return read_template(TEMPLATE_PATH)

@@ -11,13 +11,14 @@ import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import cache, partial
+from functools import partial
 from types import ModuleType
 from typing import Any
 
 import numpy as np
 
 from backend.errors import LikenessError
+from backend.made_once import made_once
 
 _construction = threading.Lock()
 _WARM_UP_SIDE = 256
@@ -57,7 +58,7 @@ class Model:
             solution.close()
 
 
-@cache
+@made_once
 def face_detector(full_range: bool) -> Model:
     """Face boxes with six key points: the short-range (to 2 m, 128 px input) or the full-range model (192 px)."""
     return Model(
@@ -67,7 +68,7 @@ def face_detector(full_range: bool) -> Model:
     )
 
 
-@cache
+@made_once
 def face_mesh() -> Model:
     """478 face landmarks with irises in a picture of one face."""
     return Model(
@@ -77,13 +78,13 @@ def face_mesh() -> Model:
     )
 
 
-@cache
+@made_once
 def person_segmenter() -> Model:
     """Probability of a person per pixel."""
     return Model(lambda solutions: solutions.selfie_segmentation.SelfieSegmentation(model_selection=0))
 
 
-@cache
+@made_once
 def hand_finder() -> Model:
     """21 landmarks of each of up to two hands."""
     return Model(

@@ -1,0 +1,64 @@
+"""What is large is made once, whoever asks for it."""
+
+from __future__ import annotations
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from backend.made_once import made_once
+from backend.photos.faces import mediapipe_models
+from backend.photos.faces.mediapipe_models import Model
+
+
+def test_threads_that_ask_at_the_same_time_get_one_object() -> None:
+    made = []
+
+    @made_once
+    def slow(name: str) -> object:
+        time.sleep(0.05)
+        made.append(name)
+        return object()
+
+    with ThreadPoolExecutor(4) as pool:
+        got = list(pool.map(slow, ["a"] * 8 + ["b"]))
+    assert sorted(made) == ["a", "b"]
+    assert len(set(map(id, got))) == 2
+    slow.cache_clear()
+    assert slow("a") is not got[0]
+
+
+def test_an_error_is_not_kept() -> None:
+    calls = []
+
+    @made_once
+    def fails() -> None:
+        calls.append(1)
+        raise OSError("no file")
+
+    for _ in range(2):
+        with pytest.raises(OSError, match="no file"):
+            fails()
+    assert len(calls) == 2
+
+
+def test_mediapipes_models_are_loaded_once_by_two_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each has up to 80 MB, which a second one would keep until the process ends."""
+    loaded = []
+
+    def load(model: Model, construct: object) -> None:
+        time.sleep(0.05)
+        loaded.append(model)
+
+    monkeypatch.setattr(Model, "__init__", load)
+    models = (mediapipe_models.hand_finder, mediapipe_models.face_mesh, mediapipe_models.person_segmenter)
+    for model in models:
+        model.cache_clear()
+        try:
+            with ThreadPoolExecutor(2) as pool:
+                first, second = pool.map(lambda _, ask=model: ask(), range(2))
+        finally:
+            model.cache_clear()
+        assert first is second
+    assert len(loaded) == len(models)
