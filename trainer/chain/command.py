@@ -6,7 +6,8 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from rich.console import Console
+from rich.console import Console, Group
+from rich.markup import escape
 from rich.table import Table
 
 from backend.assets import ASSETS
@@ -75,36 +76,34 @@ def _chosen(names: Sequence[str] | None) -> tuple[Step, ...]:
     return STEPS if not names else tuple(step for step in STEPS if step.name in names)
 
 
-def chain_table(steps: Sequence[Step], state: ChainState, places: Places, toy: bool) -> Table:
-    """What makes what, what it needs, how long it takes, whether it is done."""
-    table = Table(show_lines=True)
-    for name, options in (
-        ("step", {"no_wrap": True}),
-        ("files of assets/", {"overflow": "fold"}),
-        ("python -m trainer", {"overflow": "fold"}),
-        ("after; needs", {}),
-        ("hours: 2 cores, GPU", {}),
-        ("again?", {}),
-        ("here", {}),
+def chain_table(steps: Sequence[Step], state: ChainState, places: Places, toy: bool) -> Group:
+    """What makes what, what it needs, how long it takes, whether it is done: a heading and some lines a step."""
+    return Group(*(_of_step(step, _standing(step, state, places, toy)) for step in steps))
+
+
+def _of_step(step: Step, standing: str) -> Group:
+    """The lines of one step."""
+    took = f"{_hours(step.cpu_hours)} hours on two cores, {_hours(step.gpu_hours)} on a GPU"
+    lines = Table.grid(padding=(0, 1), pad_edge=True)
+    lines.add_column(no_wrap=True)
+    lines.add_column(overflow="fold")
+    for label, text in (
+        ("makes", ", ".join(step.makes) or "what others build on"),
+        ("runs", ", ".join(command.name for command in step.commands if command.name != "export")),
+        ("after", ", ".join(step.after)),
+        ("needs", "; ".join(need.value for need in step.needs)),
+        ("takes", "" if step.repeats is Repeats.BY_HAND else took),
+        ("again?", f"{step.repeats.value}. {step.remark}".strip()),
     ):
-        table.add_column(name, **options)
-    for step in steps:
-        table.add_row(
-            step.name,
-            "\n".join(step.makes) or "(for others)",
-            "\n".join(command.name for command in step.commands if command.name != "export"),
-            "\n".join([", ".join(step.after), *(need.value for need in step.needs)]).strip(),
-            "" if step.repeats is Repeats.BY_HAND else f"{_hours(step.cpu_hours)}, {_hours(step.gpu_hours)}",
-            f"{step.repeats.value}. {step.remark}".strip(),
-            _standing(step, state, places, toy),
-        )
-    return table
+        if text:
+            lines.add_row(label, escape(text))
+    return Group(f"[bold]{step.name}[/]: {escape(standing)}", lines, "")
 
 
 def _standing(step: Step, state: ChainState, places: Places, toy: bool) -> str:
     """Whether it is done, can be done, or what is missing."""
     if step.repeats is Repeats.BY_HAND:
-        return ""
+        return "by hand"
     done = state.done(step.name, tuple(words(command, places, toy) for command in step.commands))
     if done == len(step.commands):
         return "done"
