@@ -14,6 +14,8 @@ from backend.rig.mouth_cavity import FOLD
 from backend.rig.mouth_shapes import mouth_shapes
 from backend.rig.personalise import personalise_keys
 
+UPPER_LIP = 13  # MediaPipe: inner edge, in the middle
+
 
 def _mouth() -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     template = load_template()
@@ -37,9 +39,33 @@ def test_an_open_mouth_shows_the_upper_and_the_lower_incisors(jaw: float) -> Non
         upper = posed[loops.rows[loops.contact - 1 :, loops.upper[11]], 1].min()
         seen.append(upper - _front(posed, "teeth_upper")[:, 1].min())
     lower = posed[loops.rows[loops.contact - 1 :, loops.lower[6]], 1].max()
-    assert seen[0] < 0.002 and seen[1] > 0.004
+    assert seen[0] < 0.002 and seen[1] > 0.0022
     assert _front(posed, "teeth_lower")[:, 1].max() > lower + 0.002
     assert _front(posed, "tongue")[:, 2].max() < _front(posed, "teeth_lower")[:, 2].max()
+
+
+@pytest.mark.parametrize("seed", [None, 1, 2, 3])
+def test_a_broad_smile_shows_teeth_and_hardly_any_gum(seed: int | None) -> None:
+    """Crowns of incisors are 10 to 10.5 mm long; smiles show 7 to 12 mm of teeth and gum."""
+    template = load_template()
+    neutral = template.vertices
+    if seed is not None:
+        identity = np.random.default_rng(seed).normal(0, 0.8, len(template.identity_modes))
+        neutral = (neutral + np.tensordot(identity, template.identity_modes, 1)).astype(np.float32)
+    neutral, keys = mouth_shapes(template, neutral, personalise_keys(template, neutral))
+    smile = {"mouthSmileLeft": 0.9, "mouthSmileRight": 0.9, "mouthUpperUpLeft": 0.4, "mouthUpperUpRight": 0.4}
+    posed = neutral + sum(weight * keys[ARKIT_INDEX[name]] for name, weight in smile.items())
+    lip = template.landmarks478.positions(posed)[UPPER_LIP, 1]
+    assert 0.007 < lip - _front(posed, "teeth_upper")[:, 1].min() < 0.012
+
+
+def test_the_rows_of_teeth_overlap_as_teeth_do() -> None:
+    """By 2 to 4 mm; hm08's by 5."""
+    before, _, neutral, _ = _mouth()
+    overlaps = [
+        _front(mesh, "teeth_lower")[:, 1].max() - _front(mesh, "teeth_upper")[:, 1].min() for mesh in (before, neutral)
+    ]
+    assert overlaps[0] > 0.0045 and 0.002 < overlaps[1] < 0.004
 
 
 def test_closed_lips_hide_the_teeth() -> None:
