@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from backend.errors import LikenessError
 from backend.fitting.population import POPULATION_PATH, template_fingerprint
 from backend.geometry.template import load_template
 from backend.safetensors_file import write_arrays
@@ -36,22 +37,26 @@ def pooled(coefficients: np.ndarray, share: float = SECOND_SHARE) -> tuple[np.nd
     return share * mean, covariance
 
 
-def simulated_coefficients() -> np.ndarray:
-    """(P, K) the most probable identity coefficients of the simulated faces that training may use."""
+def simulated_coefficients(limit: int | None = None) -> np.ndarray:
+    """(P, K) the most probable identity coefficients of the simulated faces that training may use, of the first
+    ``limit`` where it is given."""
     template = load_template()
     topology, modes = head_topology(template), template.identity_modes[:, : template.head.vertex_stop]
-    targets = simulated_targets(TRAINING_SIMPOP)
+    targets = simulated_targets(TRAINING_SIMPOP[:limit])
     return np.stack([fitted(template, modes.astype(np.float64), topology, one).coefficients for one in targets])
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of ``identity-population``."""
     parser.add_argument("--out", type=Path, default=POPULATION_PATH, help="file to write (default: the shipped one)")
+    parser.add_argument("--limit", type=int, metavar="N", help="only N of the simulated faces, at least 2")
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Measure and write; needs ``../shared/faces3d``."""
-    mean, covariance = pooled(simulated_coefficients())
+    if arguments.limit is not None and arguments.limit < 2:
+        raise LikenessError("usage", f"{arguments.limit} faces have no spread.", "Give --limit 2 or more.")
+    mean, covariance = pooled(simulated_coefficients(arguments.limit))
     arrays = {"mean": mean.astype(np.float32), "covariance": covariance.astype(np.float32)}
     write_arrays(arguments.out, arrays, {"template": template_fingerprint()})
     return 0
