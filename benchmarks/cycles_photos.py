@@ -3,7 +3,8 @@
 Heads are drawn at random from GNM's population, which nothing is trained on, get a skin of their own each, and are
 photographed by Blender's Cycles (needs ``bpy``). ``FOLDER/HEAD/N.jpg`` are the photos, the first the most frontal, and
 ``FOLDER/HEAD/truth.npz`` the true surface: what ``trainer evaluate foreign --cycles FOLDER`` measures with. The same
-head and photo number give the same picture; what is there already is kept.
+head and photo number give the same picture; what is there already is kept. ``--skins N`` draws the first photo N times
+more, with everything as it is but other skin, brows, scalp, eyes and shirt: ``FOLDER/HEAD/skins/N.jpg``.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ from trainer.data.scan_heads import face_middle
 from trainer.data.shared_data import shared_folder
 from trainer.data.surface_landmarks import SurfaceLandmarks, find_surface_landmarks
 from trainer.evaluate.foreign_people import HALVES, half_of
+from trainer.evaluate.foreign_renders import SKINS
 
 SIZE, SAMPLES = 400, 16
 LENSES = ((26.0, 0.38), (35.0, 0.52), (50.0, 0.80), (85.0, 1.35))
@@ -246,10 +248,12 @@ def set_light(name: str, middle: np.ndarray, camera: np.ndarray, generator: np.r
         bpy.context.collection.objects.link(item)
 
 
-def draw(gnm: Gnm, head: int, photo: int, folder: Path) -> None:
-    """Writes one photo, and the truth where it is missing."""
+def draw(gnm: Gnm, head: int, photo: int, folder: Path, skin: int = 0) -> None:
+    """Writes one photo, and the truth where it is missing; ``skin`` above 0 is another one on the same head."""
     person = np.random.default_rng([2026, head])
     vertices = gnm.template + np.tensordot(person.normal(size=len(gnm.modes)), gnm.modes, 1)
+    if skin:
+        person = np.random.default_rng([2026, head, 0, skin])
     iris = np.array([(0.05, 0.025, 0.012), (0.12, 0.17, 0.22), (0.10, 0.12, 0.06)][int(person.integers(3))])
     whole = np.concatenate([gnm.skin, *gnm.eyes])
     template_marks, marks = (gnm.marks.on(points, whole) for points in (gnm.template, vertices))
@@ -300,11 +304,18 @@ def draw(gnm: Gnm, head: int, photo: int, folder: Path) -> None:
     scene.render.threads_mode, scene.render.threads = "FIXED", 1
     scene.view_settings.view_transform = str(shot.choice(["Standard", "AgX", "Filmic"]))
     scene.render.image_settings.file_format = "PNG"
-    scene.render.filepath = str(folder / f"{photo}.png")
+    target = picture_path(folder, photo, skin)
+    target.parent.mkdir(exist_ok=True)
+    scene.render.filepath = str(target.with_suffix(".png"))
     bpy.ops.render.render(write_still=True)
     picture = np.asarray(Image.open(scene.render.filepath).convert("RGB"), dtype=np.float64) / 255
     Path(scene.render.filepath).unlink()
-    write_bytes(folder / f"{photo}.jpg", phone_jpeg(picture, shot))
+    write_bytes(target, phone_jpeg(picture, shot))
+
+
+def picture_path(folder: Path, photo: int, skin: int) -> Path:
+    """Where a photo lies in a head's folder."""
+    return folder / SKINS / f"{skin}.jpg" if skin else folder / f"{photo}.jpg"
 
 
 def phone_jpeg(picture: np.ndarray, generator: np.random.Generator) -> bytes:
@@ -333,15 +344,18 @@ def main() -> None:
     parser.add_argument("--heads", type=int, default=12, help="heads of the half")
     parser.add_argument("--half", choices=HALVES, default=HALVES[0])
     parser.add_argument("--photos", type=int, default=3, choices=range(1, len(YAWS) + 1))
+    parser.add_argument("--skins", type=int, default=0, help="other skins of each head in its first photo (0)")
     arguments = parser.parse_args()
     gnm = load_gnm()
+    wanted = [(photo, 0) for photo in range(arguments.photos)]
+    wanted += [(0, skin + 1) for skin in range(arguments.skins)]
     numbers = [head for head in range(10 * arguments.heads) if half_of(head_name(head)) == arguments.half]
-    for photo in range(arguments.photos):
+    for photo, skin in wanted:
         for head in numbers[: arguments.heads]:
             folder = arguments.out / head_name(head)
             folder.mkdir(parents=True, exist_ok=True)
-            if not (folder / f"{photo}.jpg").exists():
-                draw(gnm, head, photo, folder)
+            if not picture_path(folder, photo, skin).exists():
+                draw(gnm, head, photo, folder, skin)
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ from backend.geometry.template import load_template
 from trainer.data.shared_data import shared_folder
 from trainer.evaluate.foreign_fits import VARIANTS, fitted_neutrals
 from trainer.evaluate.foreign_people import HALVES, PhotoSets, people_of, photo_sets
-from trainer.evaluate.foreign_renders import drawn_heads, render_figures, render_table
+from trainer.evaluate.foreign_renders import drawn_heads, render_figures, render_table, skin_figures
 from trainer.evaluate.metrics.intervals import mean_interval
 from trainer.evaluate.metrics.shape_distance import aligned_faces, plain_distances, whitened_distances
 from trainer.evaluate.metrics.verification import area_gain, area_interval, rank_interval
@@ -130,9 +130,14 @@ def run(arguments: argparse.Namespace, console: Console) -> dict[str, float]:
     if unknown:
         raise LikenessError("usage", f"No fit is called {', '.join(sorted(unknown))}.", f"Use {', '.join(VARIANTS)}.")
     if arguments.cycles:
-        figures = render_figures(drawn_heads(arguments.cycles, arguments.half), variants)
+        heads = drawn_heads(arguments.cycles, arguments.half)
+        figures = render_figures(heads, variants)
         console.print(render_table(figures))
-        return figures
+        skins = skin_figures(heads, variants)
+        for variant in variants if skins else ():
+            moved, between = (skins[f"skins.{variant}.{name}_mm"] for name in ("moved", "between"))
+            console.print(f"{variant}: a skin moves a face by {moved:.2f} mm, heads differ by {between:.2f}")
+        return figures | skins
     if not folder.is_dir():
         raise LikenessError("no_photo", f"There is no folder {folder}.", "Name one with --people.")
     people = {}

@@ -9,13 +9,17 @@ import numpy as np
 from rich.table import Table
 
 from backend.errors import LikenessError
+from backend.geometry.template import load_template
 from trainer.data.scan_heads import ScanTruth, truth_from_marks
 from trainer.evaluate.estimate import as_estimate, template_only
 from trainer.evaluate.foreign_fits import fitted_neutrals
 from trainer.evaluate.foreign_people import half_of
 from trainer.evaluate.metrics.intervals import mean_interval
+from trainer.evaluate.metrics.shape_distance import aligned_faces, plain_distances
 from trainer.evaluate.scans import measure
 
+SKINS = "skins"
+"""Folder in a head's folder: its first photo with other skins."""
 WORSE = 1.1
 """A head counts as worse than the mean face where its median distance is this many times the mean face's."""
 
@@ -67,6 +71,42 @@ def render_figures(heads: Mapping[str, Sequence[Path]], variants: Sequence[str])
             figures[f"drawn.{column}.worse"] = float((np.array(kinds["ratio"]) > WORSE).sum())
             figures[f"drawn.{column}.faceless"] = float(np.sum(kinds["faceless"]))
     return figures
+
+
+def skin_figures(heads: Mapping[str, Sequence[Path]], variants: Sequence[str]) -> dict[str, float]:
+    """Flat figures ``skins.VARIANT.FIGURE`` of heads drawn with several skins in one photo; ``.low`` and ``.high``.
+
+    Distances as ``plain_distances`` has them. ``moved_mm`` : between fits to two skins of one head, mean over pairs.
+    ``between_mm`` : between fits to two heads. ``share`` : the first over the second, 0 where skin says nothing. Heads
+    with a photo in which no face is found are left out, and counted in ``skins.faceless``. Empty for fewer than two.
+    """
+    template = load_template()
+    many = {
+        name: (photos[0], *sorted((photos[0].parent / SKINS).glob("*.jpg"))) for name, photos in heads.items() if photos
+    }
+    fits = {
+        name: [fitted_neutrals((photo,), variants) for photo in photos]
+        for name, photos in many.items()
+        if len(photos) > 1
+    }
+    usable = [[one for one in fit if one is not None] for fit in fits.values() if None not in fit]
+    if len(usable) < 2:
+        return {}
+    figures = {"skins.heads": float(len(usable)), "skins.faceless": float(len(fits) - len(usable))}
+    for variant in variants:
+        shapes = [aligned_faces(template, [neutrals[variant] for neutrals in fit]) for fit in usable]
+        moved = np.array([_apart(plain_distances(template, own, own)) for own in shapes])
+        firsts = np.concatenate([own[:1] for own in shapes])
+        apart = plain_distances(template, firsts, firsts)
+        between = apart.sum(1) / (len(apart) - 1)
+        for name, values in (("moved_mm", moved), ("between_mm", between), ("share", moved / between.mean())):
+            figures |= mean_interval(values).figures(f"skins.{variant}.{name}")
+    return figures
+
+
+def _apart(distances: np.ndarray) -> float:
+    """Mean of a symmetric matrix (N, N) beside its diagonal."""
+    return float(distances[~np.eye(len(distances), dtype=bool)].mean())
 
 
 def render_table(figures: Mapping[str, float]) -> Table:

@@ -186,6 +186,38 @@ def test_heads_of_another_renderer_are_measured_against_the_mean_face(tmp_path, 
         foreign.run(arguments_of("--cycles", str(tmp_path / "nowhere")), Console(file=io.StringIO()))
 
 
+def test_what_another_skin_moves_is_told_beside_what_heads_differ_by(tmp_path, monkeypatch):
+    names = [name for name in (f"gnm_{number}" for number in range(30)) if half_of(name) == "development"][:4]
+    generator = np.random.default_rng(5)
+    identities = {name: generator.normal(size=3) for name in names}
+    skins = {f"{number}.jpg": generator.normal(size=3) for number in range(1, 3)}
+    for name in names:
+        folder_of_people(tmp_path, [name], photos=1)
+        folder_of_people(tmp_path / name, ["skins"], photos=3)
+        (tmp_path / name / "skins" / "0.jpg").unlink()
+
+    def fits(photos, variants):
+        (path,) = photos
+        own = path.parent.name == "skins"
+        if own and path.parent.parent.name == names[3]:
+            return None  # no face
+        identity = identities[(path.parent.parent if own else path.parent).name]
+        doubt = skins[path.name] if own else 0 * identity
+        return {
+            name: TEMPLATE.vertices + np.tensordot(identity + deviation * doubt, TEMPLATE.identity_modes[:3], 1)
+            for name, deviation in (("full", 0.0), ("without.lap", 0.3))
+        }
+
+    monkeypatch.setattr(foreign_renders, "fitted_neutrals", fits)
+    heads = {name: (tmp_path / name / "0.jpg",) for name in names}
+    figures = foreign_renders.skin_figures(heads, ("full", "without.lap"))
+    assert (figures["skins.heads"], figures["skins.faceless"]) == (3, 1)
+    assert figures["skins.full.moved_mm"] == pytest.approx(0, abs=1e-6)
+    assert 0.1 < figures["skins.without.lap.share"] < 0.6
+    assert figures["skins.full.between_mm"] == pytest.approx(figures["skins.without.lap.between_mm"], abs=1e-9)
+    assert foreign_renders.skin_figures({name: heads[name] for name in names[:1]}, ("full",)) == {}
+
+
 @pytest.mark.photos
 @pytest.mark.slow
 def test_real_photos_of_three_people(photo_dir, tmp_path, monkeypatch):
