@@ -64,6 +64,8 @@ _RATIO = np.array([number.ratio for number in NUMBERS])
 _TOLD = ("top", "sides", "cut", "bulk", "tied", "fringe")
 _DENSE = 0.2
 """Of ``bulk``: real hair has fewer gaps than the model has, so fits find so much of it in straight hair, too."""
+_CURLY = 0.005
+"""Metres of amplitude above which a style's locks are curls: no outline tells them from straight locks as long."""
 FADE = 0.05
 """Metres above the hair line at the ears and the nape over which cut hair gets shorter: half a hand."""
 RARE = 0.05
@@ -126,13 +128,14 @@ class StyleFamily:
     def nearest(self, point: np.ndarray) -> Style:
         """The style that a point (D,) belongs to by what outlines tell (``_TOLD``); of several the commonest.
 
-        Where the hair is cut off level counts for styles alone that are cut so.
+        Where the hair is cut off level counts for styles alone that are cut so. Curls (``_CURLY``) are never told.
         """
         beyond = self._beyond(point[None])[0]
         beyond[[style.cut == Style.cut for style in self.styles], _INDEX["cut"]] = 0.0
         beyond[:, _INDEX["bulk"]] = np.maximum(beyond[:, _INDEX["bulk"]] - _DENSE, 0.0)
         beyond = beyond[:, [_INDEX[name] for name in _TOLD]]
-        return self.styles[int(((beyond**2).sum(-1) + self._rarity()).argmin())]
+        untold = np.array([0.5 * sum(style.curl) > _CURLY for style in self.styles])
+        return self.styles[int(((beyond**2).sum(-1) + self._rarity() + np.where(untold, np.inf, 0.0)).argmin())]
 
     def _beyond(self, points: np.ndarray) -> np.ndarray:
         """(N, S, D) way of points (N, D) out of each style's box."""
