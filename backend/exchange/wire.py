@@ -79,6 +79,7 @@ class FaceHeader(msgspec.Struct, frozen=True):
     mouth_inside: str | None = None
     skin_roughness: str | None = None
     bust: PartEntry | None = None
+    albedo_small: str | None = None
 
 
 def encode_face(asset: FaceAsset) -> WireMessage:
@@ -97,6 +98,7 @@ def encode_face(asset: FaceAsset) -> WireMessage:
     photos = tuple(_encode_photo(photo, number, buffers) for number, photo in enumerate(asset.photos))
     if asset.albedo is not None:
         buffers.add_picture("albedo", asset.albedo)
+        buffers.add_small_picture("albedo_small", asset.albedo)
     header = FaceHeader(
         version=FORMAT_VERSION,
         arkit_names=tuple(ARKIT_NAMES),
@@ -112,6 +114,7 @@ def encode_face(asset: FaceAsset) -> WireMessage:
         mouth_inside=inside,
         skin_roughness=roughness,
         bust=bust,
+        albedo_small=None if asset.albedo is None else "albedo_small",
     )
     return buffers.message(msgspec.to_builtins(header, enc_hook=_plain))
 
