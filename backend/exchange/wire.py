@@ -25,6 +25,7 @@ from backend.exchange.wire_hair import (
     encode_cards,
     encode_hair,
 )
+from backend.exchange.wire_lashes import LashesEntry, encode_lashes
 from backend.rig.arkit import ARKIT_NAMES
 
 FORMAT_VERSION = 1
@@ -80,6 +81,7 @@ class FaceHeader(msgspec.Struct, frozen=True):
     skin_roughness: str | None = None
     bust: PartEntry | None = None
     albedo_small: str | None = None
+    lashes: LashesEntry | None = None
 
 
 def encode_face(asset: FaceAsset) -> WireMessage:
@@ -99,6 +101,7 @@ def encode_face(asset: FaceAsset) -> WireMessage:
     if asset.albedo is not None:
         buffers.add_picture("albedo", asset.albedo)
         buffers.add_small_picture("albedo_small", asset.albedo)
+    lashes = None if asset.albedo is None else encode_lashes(asset, buffers)
     header = FaceHeader(
         version=FORMAT_VERSION,
         arkit_names=tuple(ARKIT_NAMES),
@@ -115,6 +118,7 @@ def encode_face(asset: FaceAsset) -> WireMessage:
         skin_roughness=roughness,
         bust=bust,
         albedo_small=None if asset.albedo is None else "albedo_small",
+        lashes=lashes,
     )
     return buffers.message(msgspec.to_builtins(header, enc_hook=_plain))
 
