@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import io
 import json
 from dataclasses import replace
 
 import numpy as np
+import pygltflib
 import pytest
 from hand_made import make_asset
+from PIL import Image
 from test_lash_alpha import COLUMNS, ROWS, asset_with_strip
 
 from backend.exchange.assemble import face_parts
 from backend.exchange.face_asset import FaceAsset
+from backend.exchange.gltf import glb_bytes
 from backend.exchange.lash_hairs import HEIGHT, WIDTH, lash_picture, lash_places
 from backend.exchange.wire import encode_face
 from backend.geometry.template import load_template
@@ -76,6 +80,22 @@ def test_they_go_over_the_wire(face: FaceAsset) -> None:
            for entry, buffer in zip(header["buffers"], message.buffers, strict=True)]  # fmt: skip
     with pytest.raises(AddonError, match="lashes"):
         decode_result(header, far)
+
+
+def test_the_gltf_has_single_hairs(face: FaceAsset) -> None:
+    gltf = pygltflib.GLTF2().load_from_bytes(glb_bytes(face))
+    primitive = next(mesh for mesh in gltf.meshes if mesh.name == "lashes").primitives[0]
+    material = gltf.materials[primitive.material]
+    assert material.alphaMode == pygltflib.BLEND and material.doubleSided and primitive.attributes.COLOR_0 is None
+    image = gltf.images[gltf.textures[material.pbrMetallicRoughness.baseColorTexture.index].source]
+    view = gltf.bufferViews[image.bufferView]
+    blob = gltf.binary_blob()
+    shown = np.asarray(Image.open(io.BytesIO(blob[view.byteOffset : view.byteOffset + view.byteLength])))
+    np.testing.assert_array_equal(shown, lash_picture())
+    view = gltf.bufferViews[gltf.accessors[primitive.attributes.TEXCOORD_0].bufferView]
+    uv = np.frombuffer(blob[view.byteOffset : view.byteOffset + view.byteLength], "<f4").reshape(-1, 2)
+    expected = lash_places(face) * [1, -1] + [0, 1]
+    np.testing.assert_allclose(np.unique(uv, axis=0), np.unique(expected.astype(np.float32), axis=0), atol=1e-6)
 
 
 def test_what_is_no_strip_has_none() -> None:
